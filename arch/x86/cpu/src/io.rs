@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Port I/O.
+
+use core::arch::asm;
+
+macro_rules! port_ops {
+    ($in_name:ident, $out_name:ident, $ty:ty, $reg:tt, $text:literal) => {
+        #[doc = concat!("Reads ", $text, " from a port.")]
+        ///
+        /// # Safety
+        /// Reading this port does not break memory safety (the device behind it is the caller's).
+        #[inline(always)]
+        pub unsafe fn $in_name(port: u16) -> $ty {
+            let value: $ty;
+            // SAFETY: As the caller promises.
+            unsafe { asm!(concat!("in ", $reg, ", dx"), in("dx") port, out($reg) value, options(nomem, nostack, preserves_flags)) };
+            value
+        }
+
+        #[doc = concat!("Writes ", $text, " to a port.")]
+        ///
+        /// # Safety
+        /// Writing this value to this port does not break memory safety (the device behind it is the caller's).
+        #[inline(always)]
+        pub unsafe fn $out_name(port: u16, value: $ty) {
+            // SAFETY: As the caller promises.
+            unsafe { asm!(concat!("out dx, ", $reg), in("dx") port, in($reg) value, options(nomem, nostack, preserves_flags)) };
+        }
+    };
+}
+
+port_ops!(inb, outb, u8, "al", "a byte");
+port_ops!(inw, outw, u16, "ax", "a 16-bit word");
+port_ops!(inl, outl, u32, "eax", "a 32-bit word");
+
+/// A range of ports that one driver owns: the safe way to do port I/O above level 1. Made by level 1 (`claim`) for ranges
+/// that cannot hurt memory safety (serial ports, keyboard controller, RTC, VGA registers, PCI configuration).
+#[derive(Debug)]
+pub struct PortRange {
+    base: u16,
+    len: u16,
+}
+
+/// Ranges that drivers above level 1 may claim: no port of these can start DMA or change the CPU's own state.
+const CLAIMABLE: &[(u16, u16)] = &[
+    (0x60, 1),
+    (0x64, 1),
+    (0x61, 1),
+    (0x70, 2),
+    (0x2e8, 8),
+    (0x2f8, 8),
+    (0x3e8, 8),
+    (0x3f8, 8),
+    (0x3b0, 0x30),
+    (0xcf9, 1),
+];
+
+impl PortRange {
+    /// Claims `len` ports from `base`, if the range is on the list of harmless ones. Exclusiveness is the resource tree's
+    /// business, not this function's.
+    pub fn claim(base: u16, len: u16) -> Option<Self> {
+        let end = base.checked_add(len)?;
+        let harmless = CLAIMABLE.iter().any(|&(b, l)| base >= b && end <= b + l);
+        (harmless && len > 0).then_some(Self { base, len })
+    }
+
+    /// Reads a byte at `offset`; `0xff` (what an absent device reads as) when out of range.
+    pub fn read8(&self, offset: u16) -> u8 {
+        if offset >= self.len {
+            return 0xff;
+        }
+        // SAFETY: The range holds only ports on the harmless list, and `offset` is inside it.
+        unsafe { inb(self.base + offset) }
+    }
+
+    /// Writes a byte at `offset`; ignored when out of range, as the bus would.
+    pub fn write8(&self, offset: u16, value: u8) {
+        if offset < self.len {
+            // SAFETY: The range holds only ports on the harmless list, and `offset` is inside it.
+            unsafe { outb(self.base + offset, value) };
+        }
+    }
+
+    /// The first port.
+    pub fn base(&self) -> u16 {
+        self.base
+    }
+}

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The CPU itself: instructions, model-specific registers, CPUID, interrupt flag, per-CPU data and the preemption count.
+//! The lowest trusted crate: it allocates nothing, locks nothing and knows no other part of the kernel. Every level-1 crate
+//! calls it; core crates use its safe parts (`preempt`, `irqflags`, `percpu`, `tsc`).
+//! Source: Intel SDM volumes 2 and 3, AMD APM volume 2.
+
+#![no_std]
+
+pub mod asm;
+pub mod cpuid;
+pub mod cr;
+pub mod io;
+pub mod irqflags;
+pub mod msr;
+pub mod percpu;
+pub mod preempt;
+pub mod tsc;
+
+pub use percpu::{CpuId, MAX_CPUS, PerCpu, cpu_id};
+pub use preempt::{PreemptGuard, preempt_disable};

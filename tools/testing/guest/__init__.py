@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Drives a kernel in QEMU from a test: start it, talk to its serial console, make its initramfs.
+
+Scripts beside this package put `tools/testing` on sys.path and import from here; Python's standard library only.
+"""
+
+from .qemu import Guest, GuestError, GuestExit, GuestTimeout
+from .report import Report
+from . import debian, image, programs
+
+__all__ = ["Guest", "GuestError", "GuestExit", "GuestTimeout", "Report", "debian", "image", "programs"]

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Debian's packages as test material: downloaded into the build directory and unpacked there, never installed."""
+
+import glob
+import os
+import re
+import subprocess
+
+from .programs import build_dir
+
+KERNEL_META = "linux-image-cloud-amd64"
+
+
+def _apt(*argv, cwd=None):
+    return subprocess.run(argv, cwd=cwd, check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
+
+
+def unpack(package):
+    """The directory that holds `package`'s files, downloaded at the first call."""
+    cache = build_dir("packages")
+    into = os.path.join(cache, package)
+    if os.path.isdir(into):
+        return into
+    debs = os.path.join(cache, "debs")
+    os.makedirs(debs, exist_ok=True)
+    found = glob.glob(os.path.join(debs, package + "_*.deb"))
+    if not found:
+        get = ["apt-get", "-o", "APT::Sandbox::User=root", "download", package]
+        try:
+            _apt(*get, cwd=debs)
+        except subprocess.CalledProcessError:
+            if os.geteuid() != 0:
+                raise SystemExit(f"cannot download {package}; try: apt-get update") from None
+            _apt("apt-get", "update")
+            _apt(*get, cwd=debs)
+        found = glob.glob(os.path.join(debs, package + "_*.deb"))
+    subprocess.run(["dpkg-deb", "-x", found[0], into + ".part"], check=True)
+    os.rename(into + ".part", into)
+    return into
+
+
+def kernel():
+    """Debian's cloud kernel (a bzImage), for comparison. Its package is the metapackage's dependency."""
+    have = sorted(glob.glob(os.path.join(build_dir("packages"), "linux-image-*-cloud-amd64", "boot", "vmlinuz-*")))
+    if have:
+        return have[-1]
+    text = _apt("apt-cache", "depends", KERNEL_META)
+    package = re.search(r"Depends: (linux-image-\S+)", text)
+    if not package:
+        raise SystemExit(f"apt knows no {KERNEL_META}; try: apt-get update")
+    return glob.glob(os.path.join(unpack(package.group(1)), "boot", "vmlinuz-*"))[0]
+
+
+def busybox():
+    """Debian's static busybox: the installed one, else from its package."""
+    for path in ("/usr/bin/busybox", "/bin/busybox"):
+        if os.path.exists(path) and b"\x7fELF" == open(path, "rb").read(4) and _static(path):
+            return path
+    return os.path.join(unpack("busybox-static"), "bin", "busybox")
+
+
+def _static(path):
+    text = subprocess.run(["readelf", "-lW", path], stdout=subprocess.PIPE, text=True).stdout
+    return "INTERP" not in text
+
+
+def libraries(program):
+    """The shared libraries that `program` (a dynamic ELF for this machine) needs: (name in the guest, host path)."""
+    text = subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True, check=True).stdout
+    out = []
+    for line in text.splitlines():
+        found = re.match(r"\s*(?:\S+ => )?(/\S+) \(0x", line)
+        if found:
+            name = found.group(1)
+            out.append((name, os.path.realpath(name)))
+    return out

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Builds the Rust test programs of tools/testing as static executables, and says where build output goes."""
+
+import os
+import subprocess
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TESTING = os.path.dirname(HERE)
+SRCTREE = os.path.dirname(os.path.dirname(TESTING))
+TARGET = "x86_64-unknown-linux-gnu"
+
+
+def build_dir(*parts):
+    """A directory for build output: `build/testing` below make's O= (KBUILD_OUTPUT), else below the tree."""
+    path = os.path.join(os.environ.get("KBUILD_OUTPUT") or SRCTREE, "build", "testing", *parts)
+    os.makedirs(path, exist_ok=True)
+    return path
+
+
+def default_kernel():
+    """The kernel that `make` leaves: the bzImage, else the PVH vmlinux."""
+    top = os.environ.get("KBUILD_OUTPUT") or SRCTREE
+    for name in ("arch/x86/boot/bzImage", "vmlinux"):
+        path = os.path.join(top, name)
+        if os.path.exists(path):
+            return path
+    return os.path.join(top, "vmlinux")
+
+
+def _tool(name):
+    """Debian's tool if it is there (its library has the static parts), else the one in PATH."""
+    debian = os.path.join("/usr/bin", name)
+    return os.environ.get(name.upper()) or (debian if os.path.exists(debian) else name)
+
+
+def build(package):
+    """Builds `package` of tools/testing's workspace; returns the directory with its executables."""
+    target = build_dir("cargo")
+    env = dict(os.environ, RUSTC=_tool("rustc"), CARGO_TARGET_DIR=target,
+               RUSTFLAGS="-C target-feature=+crt-static -C relocation-model=static")
+    env.pop("CARGO_ENCODED_RUSTFLAGS", None)
+    done = subprocess.run([_tool("cargo"), "build", "-q", "--release", "--target", TARGET, "-p", package], cwd=TESTING,
+                          env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode:
+        raise SystemExit(f"cannot build {package}:\n{done.stdout}")
+    return os.path.join(target, TARGET, "release")

@@ -14,6 +14,7 @@ pub mod irqflags;
 pub mod msr;
 pub mod percpu;
 pub mod preempt;
+pub mod regs;
 pub mod tsc;
 
 pub use percpu::{CpuId, MAX_CPUS, PerCpu, cpu_id};

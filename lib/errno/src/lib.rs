@@ -76,6 +76,12 @@ impl From<core::fmt::Error> for Error {
     }
 }
 
+impl From<core::convert::Infallible> for Error {
+    fn from(never: core::convert::Infallible) -> Self {
+        match never {}
+    }
+}
+
 macro_rules! declare_errors {
     ($($name:ident = $value:literal, $doc:literal;)*) => {
         $(#[doc = $doc] pub const $name: super::Error = super::Error(match core::num::NonZeroI32::new($value) {

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `KBox`: one owned value in kernel memory (R4L's `kernel::alloc::kbox`). No locks.
+
+use crate::allocator::{Allocator, KVmalloc, Kmalloc, Vmalloc};
+use crate::{AllocError, Flags};
+use core::alloc::Layout;
+use core::fmt;
+use core::marker::{CoercePointee, PhantomData};
+use core::mem::{ManuallyDrop, MaybeUninit};
+use core::ops::{Deref, DerefMut};
+use core::pin::Pin;
+use core::ptr::NonNull;
+
+/// An owned value in memory of the allocator `A`.
+///
+/// # Invariants
+/// The pointer was allocated by `A` with the layout of the value it points to (dangling for size 0), which is owned.
+#[derive(CoercePointee)]
+#[repr(transparent)]
+pub struct Box<#[pointee] T: ?Sized, A: Allocator>(NonNull<T>, PhantomData<A>);
+
+/// A box from `kmalloc`.
+pub type KBox<T> = Box<T, Kmalloc>;
+/// A box from `vmalloc`.
+pub type VBox<T> = Box<T, Vmalloc>;
+/// A box from `kvmalloc`.
+pub type KVBox<T> = Box<T, KVmalloc>;
+
+// SAFETY: A box owns its value as a field would.
+unsafe impl<T: ?Sized + Send, A: Allocator> Send for Box<T, A> {}
+// SAFETY: A box owns its value as a field would.
+unsafe impl<T: ?Sized + Sync, A: Allocator> Sync for Box<T, A> {}
+
+impl<T: ?Sized, A: Allocator> Box<T, A> {
+    /// Takes back what `into_raw` gave.
+    ///
+    /// # Safety
+    /// `raw` came from `into_raw` of the same type and is not owned by anything else.
+    #[inline]
+    pub const unsafe fn from_raw(raw: *mut T) -> Self {
+        // SAFETY: `into_raw` never gives null.
+        Self(unsafe { NonNull::new_unchecked(raw) }, PhantomData)
+    }
+
+    /// Gives the value up as a pointer; `from_raw` takes it back, else it leaks.
+    #[inline]
+    pub fn into_raw(b: Self) -> *mut T {
+        ManuallyDrop::new(b).0.as_ptr()
+    }
+
+    /// Leaks the value.
+    #[inline]
+    pub fn leak<'a>(b: Self) -> &'a mut T {
+        // SAFETY: The pointer is valid by the type invariant, and nothing else owns it now.
+        unsafe { &mut *Self::into_raw(b) }
+    }
+
+    /// Pins what is boxed already.
+    #[inline]
+    pub fn into_pin(b: Self) -> Pin<Self> {
+        // SAFETY: A box does not move its value, and drops it in place.
+        unsafe { Pin::new_unchecked(b) }
+    }
+}
+
+impl<T, A: Allocator> Box<T, A> {
+    /// Boxes `value`.
+    #[inline]
+    pub fn new(value: T, flags: Flags) -> Result<Self, AllocError> {
+        let b = Self::new_uninit(flags)?;
+        Ok(Box::write(b, value))
+    }
+
+    /// Boxes and pins `value`.
+    #[inline]
+    pub fn pin(value: T, flags: Flags) -> Result<Pin<Self>, AllocError> {
+        Ok(Self::into_pin(Self::new(value, flags)?))
+    }
+
+    /// Memory for a value that is written later: for what is too large for the stack.
+    #[inline]
+    pub fn new_uninit(flags: Flags) -> Result<Box<MaybeUninit<T>, A>, AllocError> {
+        let ptr = A::alloc(Layout::new::<T>(), flags)?;
+        Ok(Box(ptr.cast(), PhantomData))
+    }
+
+    /// Moves the value out and frees the memory.
+    #[inline]
+    pub fn into_inner(b: Self) -> T {
+        let raw = Self::into_raw(b);
+        // SAFETY: The box owned an initialized value, which is moved out here once; then only the memory is freed.
+        unsafe {
+            let value = raw.read();
+            drop(Box::<MaybeUninit<T>, A>::from_raw(raw.cast()));
+            value
+        }
+    }
+
+    /// Drops the value but keeps the memory.
+    #[inline]
+    pub fn drop_contents(b: Self) -> Box<MaybeUninit<T>, A> {
+        let raw = Self::into_raw(b);
+        // SAFETY: The box owned an initialized value; the memory is taken over as uninitialized.
+        unsafe {
+            raw.drop_in_place();
+            Box::from_raw(raw.cast())
+        }
+    }
+}
+
+impl<T, A: Allocator> Box<MaybeUninit<T>, A> {
+    /// The value is there now.
+    ///
+    /// # Safety
+    /// The value was initialized.
+    #[inline]
+    pub unsafe fn assume_init(self) -> Box<T, A> {
+        let raw = Self::into_raw(self);
+        // SAFETY: Same memory, same layout; the caller says that it is initialized.
+        unsafe { Box::from_raw(raw.cast()) }
+    }
+
+    /// Writes the value.
+    #[inline]
+    pub fn write(mut b: Self, value: T) -> Box<T, A> {
+        (*b).write(value);
+        // SAFETY: Just written.
+        unsafe { b.assume_init() }
+    }
+}
+
+impl<T: Copy, A: Allocator, const N: usize> Box<[T; N], A> {
+    /// An array of `N` times `value`, never on the stack.
+    pub fn new_array(value: T, flags: Flags) -> Result<Self, AllocError> {
+        let mut b = Box::<[T; N], A>::new_uninit(flags)?;
+        let first = b.as_mut_ptr().cast::<T>();
+        for i in 0..N {
+            // SAFETY: `i` is below `N`, the length of the array the memory was made for.
+            unsafe { first.add(i).write(value) };
+        }
+        // SAFETY: All elements are written.
+        Ok(unsafe { b.assume_init() })
+    }
+}
+
+impl<T: ?Sized, A: Allocator> Drop for Box<T, A> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: The value is valid and owned by the type invariant; it is not used again.
+        unsafe {
+            let layout = Layout::for_value(self.0.as_ref());
+            self.0.as_ptr().drop_in_place();
+            A::free(self.0.cast(), layout);
+        }
+    }
+}
+
+impl<T: ?Sized, A: Allocator> Deref for Box<T, A> {
+    type Target = T;
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        // SAFETY: Valid by the type invariant.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<T: ?Sized, A: Allocator> DerefMut for Box<T, A> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: Valid by the type invariant, and `self` is borrowed mutably.
+        unsafe { self.0.as_mut() }
+    }
+}
+
+impl<T: ?Sized, A: Allocator> Unpin for Box<T, A> {}
+
+impl<T: ?Sized, A: Allocator> From<Box<T, A>> for Pin<Box<T, A>> {
+    fn from(b: Box<T, A>) -> Self {
+        Box::into_pin(b)
+    }
+}
+
+impl<T: ?Sized, A: Allocator> AsRef<T> for Box<T, A> {
+    fn as_ref(&self) -> &T {
+        self
+    }
+}
+
+impl<T: ?Sized, A: Allocator> AsMut<T> for Box<T, A> {
+    fn as_mut(&mut self) -> &mut T {
+        self
+    }
+}
+
+impl<T: ?Sized, A: Allocator> core::borrow::Borrow<T> for Box<T, A> {
+    fn borrow(&self) -> &T {
+        self
+    }
+}
+
+impl<T: ?Sized + fmt::Debug, A: Allocator> fmt::Debug for Box<T, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: ?Sized + fmt::Display, A: Allocator> fmt::Display for Box<T, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: ?Sized + PartialEq, A: Allocator> PartialEq for Box<T, A> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<T: ?Sized + Eq, A: Allocator> Eq for Box<T, A> {}

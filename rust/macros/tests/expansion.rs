@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What the macros expand to, on the host. `kernel` is this test itself.
+
+#![allow(missing_docs, reason = "a test")]
+#![forbid(unsafe_code)]
+
+extern crate self as kernel;
+
+use macros::{module, vtable};
+
+#[macro_export]
+macro_rules! __module {
+    (type: $type:ty, name: $name:literal, info: [$({ $file:literal, $built_in:literal }),*], params: {$($p:tt)*},) => {
+        pub const NAME: &str = $name;
+        pub const FILE_INFO: &[&str] = &[$($file),*];
+        pub const BUILT_IN_INFO: &[&str] = &[$($built_in),*];
+        pub type Module = $type;
+    };
+}
+
+#[derive(Default)]
+pub struct Minimal;
+
+module! {
+    type: Minimal,
+    name: "rust_minimal",
+    authors: ["A", "B"],
+    description: "Minimal sample",
+    license: "GPL",
+}
+
+#[vtable]
+pub trait Operations {
+    fn always(&self) -> u32;
+    fn sometimes(&self) -> u32 {
+        0
+    }
+    fn never(&self) -> u32 {
+        0
+    }
+}
+
+#[vtable]
+impl Operations for Minimal {
+    fn always(&self) -> u32 {
+        1
+    }
+    fn sometimes(&self) -> u32 {
+        2
+    }
+}
+
+#[test]
+fn vtable_knows_what_is_implemented() {
+    const { assert!(Minimal::HAS_SOMETIMES && !Minimal::HAS_NEVER) };
+    assert_eq!(Minimal.always() + Minimal.sometimes() + Minimal.never(), 3);
+}
+
+#[test]
+fn module_hands_over_its_declaration() {
+    let _: Module = Minimal;
+    assert_eq!(NAME, "rust_minimal");
+    assert_eq!(FILE_INFO, ["author=A\0", "author=B\0", "description=Minimal sample\0", "license=GPL\0"]);
+    assert_eq!(BUILT_IN_INFO[3], "rust_minimal.license=GPL\0");
+}

@@ -16,6 +16,7 @@ pub mod percpu;
 pub mod preempt;
 pub mod regs;
 pub mod tsc;
+pub mod tss;
 
 pub use percpu::{CpuId, MAX_CPUS, PerCpu, cpu_id};
 pub use preempt::{PreemptGuard, preempt_disable};

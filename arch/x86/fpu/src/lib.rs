@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The x87/SSE/AVX/AVX-512 registers of user programs: one save area a user thread, in the standard (not compacted) XSAVE
+//! format, which is also the format of the signal frame. The kernel itself is compiled without these registers.
+//!
+//! Callers: `kernel/task` at context switch and return to user mode, `kernel/process` for fork, exec and signals, and
+//! `arch/x86/kernel` at CPU start ([`init_cpu`]). No locks: an area belongs to its thread; the registers to the running CPU.
+//! Source: Intel SDM volume 1 chapter 13; the signal frame is described by `asm/sigcontext.h` of the UAPI headers.
+
+#![no_std]
+
+extern crate alloc;
+
+mod area;
+mod insn;
+mod sigframe;
+
+pub use area::FpuState;
+pub use sigframe::{FP_XSTATE_MAGIC1, FP_XSTATE_MAGIC2};
+
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use x86_cpu::{cpuid, cr};
+
+/// XCR0 components: x87, SSE, AVX, opmask, upper ZMM, high ZMM. MPX, PKRU and AMX are left off: nothing here manages them.
+const XFEATURES_WANTED: u64 = 0b1110_0111;
+/// x87 and SSE: always there, and what FXSAVE knows.
+const XFEATURES_LEGACY: u64 = 0b11;
+/// Bytes of the FXSAVE image.
+const FXSAVE_SIZE: usize = 512;
+/// FXSAVE image plus XSAVE header.
+const XSAVE_MIN: usize = FXSAVE_SIZE + 64;
+
+/// Components that XCR0 enables; zero when only FXSAVE is there.
+static XFEATURES: AtomicU64 = AtomicU64::new(0);
+/// Bytes of a save area.
+static AREA_SIZE: AtomicUsize = AtomicUsize::new(FXSAVE_SIZE);
+/// Bits of MXCSR that may be set.
+static MXCSR_MASK: AtomicU32 = AtomicU32::new(0xffbf);
+
+/// Turns the FPU on for the calling CPU: CR0, CR4, XCR0. The boot CPU's call also fixes sizes and masks, so that it comes first
+/// and before any [`FpuState`] exists. Interrupts off.
+pub fn init_cpu() {
+    let features = cpuid::features();
+    // SAFETY: Clears emulation and task-switched, sets native exceptions: changes nothing that the kernel's own code uses.
+    unsafe { cr::write_cr0((cr::read_cr0() | cr::CR0_MP | cr::CR0_NE) & !(cr::CR0_EM | cr::CR0_TS)) };
+    let mut cr4 = cr::read_cr4() | cr::CR4_OSFXSR | cr::CR4_OSXMMEXCPT;
+    if features.xsave {
+        cr4 |= cr::CR4_OSXSAVE;
+    }
+    // SAFETY: FXSR and SSE are part of x86-64; OSXSAVE only where CPUID has XSAVE.
+    unsafe { cr::write_cr4(cr4) };
+    if features.xsave {
+        let mut enabled = features.xcr0_supported & XFEATURES_WANTED;
+        // AVX-512 is all three components or none, and needs AVX (SDM volume 1, 13.3).
+        if enabled & 0b1110_0100 != 0b1110_0100 {
+            enabled &= 0b111;
+        }
+        enabled |= XFEATURES_LEGACY;
+        // SAFETY: OSXSAVE is set, and the bitmap holds only supported components in a legal combination.
+        unsafe { cr::xsetbv0(enabled) };
+        if XFEATURES.swap(enabled, Ordering::Relaxed) == 0 {
+            let size = cpuid::cpuid(0xd, 0).ebx as usize;
+            AREA_SIZE.store(size.max(XSAVE_MIN), Ordering::Relaxed);
+        }
+    }
+    insn::init_registers();
+    MXCSR_MASK.store(insn::mxcsr_mask(), Ordering::Relaxed);
+}
+
+/// Bytes of the saved state in a signal frame, the closing magic included. `AT_MINSIGSTKSZ` builds on it.
+pub fn sigframe_size() -> usize {
+    let magic = if xfeatures() != 0 { 4 } else { 0 };
+    area_size() + magic
+}
+
+/// The components XSAVE manages here (what user space reads with XGETBV); zero when the CPU has FXSAVE only.
+#[inline(always)]
+pub fn xfeatures() -> u64 {
+    XFEATURES.load(Ordering::Relaxed)
+}
+
+#[inline(always)]
+fn area_size() -> usize {
+    AREA_SIZE.load(Ordering::Relaxed)
+}

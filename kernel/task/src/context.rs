@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What the switch saves and loads besides the stack: FS/GS bases, floating-point state, the address space, preemption depth.
+
+use crate::stack::x86_mm::PageTable;
+use errno::Result;
+use kalloc::Arc;
+use x86_fpu::FpuState;
+
+/// Saved machine state of a task that does not run.
+pub(crate) struct Context {
+    /// Stack pointer: below it lie the callee-saved registers and the return address.
+    pub(crate) sp: usize,
+    /// Depth of preemption-off (the scheduler's own level while switched out).
+    pub(crate) preempt: u32,
+    /// User FS base.
+    pub(crate) fs_base: u64,
+    /// User GS base.
+    pub(crate) gs_base: u64,
+    /// The address space; `None` for kernel threads, which run on whatever is loaded.
+    pub(crate) page_table: Option<Arc<PageTable>>,
+    /// Floating-point and vector state; `None` for kernel threads.
+    pub(crate) fpu: Option<FpuState>,
+}
+
+impl Context {
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self { sp: 0, preempt: 0, fs_base: 0, gs_base: 0, page_table: None, fpu: None })
+    }
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Kernel threads.
+
+use crate::hooks::{LIFECYCLE, SCHEDULER};
+use crate::state::State;
+use crate::switch::prepare_stack;
+use crate::{Task, current};
+use errno::Result;
+use errno::code::EAGAIN;
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KBox};
+use x86_cpu::regs::PtRegs;
+
+/// Makes a kernel thread that will run `f` and end. It does not run before `wake_up_new` (see [`kthread_run`]), so the caller
+/// may bind it to a CPU first. May sleep.
+pub fn kthread_create(name: &[u8], f: impl FnOnce() + Send + 'static) -> Result<Arc<Task>> {
+    // Unsized values cannot be called by value: the box holds a closure that gives its content away at the first call.
+    let mut once = Some(f);
+    let call = move || {
+        if let Some(f) = once.take() {
+            f();
+        }
+    };
+    let entry: KBox<dyn FnMut() + Send> = KBox::new(call, GFP_KERNEL)?;
+    let task = Task::alloc(name, Some(entry), true)?;
+    prepare_stack(&task, &PtRegs::default());
+    SCHEDULER.get().ok_or(EAGAIN)?.fork(&task, &current())?;
+    if let Some(lifecycle) = LIFECYCLE.get() {
+        lifecycle.kthread_created(&task)?;
+    }
+    Ok(task)
+}
+
+/// Makes and starts a kernel thread.
+pub fn kthread_run(name: &[u8], f: impl FnOnce() + Send + 'static) -> Result<Arc<Task>> {
+    let task = kthread_create(name, f)?;
+    wake_up_new(task.clone());
+    Ok(task)
+}
+
+/// Starts a new task.
+pub fn wake_up_new(task: Arc<Task>) {
+    if let Some(scheduler) = SCHEDULER.get() {
+        scheduler.wake_up_new(task);
+    }
+}
+
+/// Ends the current task.
+pub fn exit(code: i32) -> ! {
+    if let Some(lifecycle) = LIFECYCLE.get() {
+        lifecycle.exit(code);
+    }
+    exit_switch()
+}
+
+/// The very last act of a task that has given up everything: leaves the CPU for good.
+pub fn exit_switch() -> ! {
+    loop {
+        current().set_state(State::DEAD);
+        crate::schedule();
+    }
+}

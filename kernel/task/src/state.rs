@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A task's state and its work flags, with Linux's meanings and (for the state) its bit values.
+
+/// Why a task does not run; a bit set, so that a wake-up can name several. Values as Linux's `TASK_*`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct State(pub u32);
+
+impl State {
+    /// Runs or wants to.
+    pub const RUNNING: Self = Self(0);
+    /// Sleeps; signals wake it.
+    pub const INTERRUPTIBLE: Self = Self(1);
+    /// Sleeps; only what it waits for wakes it.
+    pub const UNINTERRUPTIBLE: Self = Self(2);
+    /// Stopped by a job-control signal.
+    pub const STOPPED: Self = Self(4);
+    /// Stopped by a tracer.
+    pub const TRACED: Self = Self(8);
+    /// Has exited; the last switch away frees it.
+    pub const DEAD: Self = Self(0x80);
+    /// With `UNINTERRUPTIBLE`: fatal signals wake it.
+    pub const WAKEKILL: Self = Self(0x100);
+    /// Not yet started.
+    pub const NEW: Self = Self(0x800);
+    /// Sleeps, only fatal signals wake it.
+    pub const KILLABLE: Self = Self(0x102);
+    /// What an ordinary wake-up wakes.
+    pub const NORMAL: Self = Self(3);
+
+    /// Whether the two have a bit in common.
+    pub fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+/// Work flags of a task (`TIF_*`): any set bit sends a return to user mode through the slow path.
+pub struct TaskFlags;
+
+impl TaskFlags {
+    /// The scheduler should run.
+    pub const NEED_RESCHED: u32 = 1 << 0;
+    /// A signal may be pending.
+    pub const SIGPENDING: u32 = 1 << 1;
+    /// A callback wants to run before the return to user mode.
+    pub const NOTIFY_RESUME: u32 = 1 << 2;
+    /// The floating-point registers hold somebody else's state: load this task's before user mode.
+    pub const NEED_FPU_LOAD: u32 = 1 << 3;
+    /// The system call must restore the saved signal mask if no handler ran.
+    pub const RESTORE_SIGMASK: u32 = 1 << 4;
+    /// System calls are traced (ptrace, seccomp, audit): the entry's slow path.
+    pub const SYSCALL_TRACE: u32 = 1 << 5;
+}
+
+#[cfg(CONFIG_DEBUG_ATOMIC_SLEEP)]
+pub(crate) fn check_might_sleep(place: &core::panic::Location<'_>) {
+    use x86_cpu::{irqflags::irqs_disabled, preempt::in_atomic};
+    if crate::try_current().is_some() && (in_atomic() || irqs_disabled()) {
+        klog::pr_err!(
+            "BUG: sleeping function called from invalid context at {}:{}; preempt_count {:#x}, irqs_disabled {}",
+            place.file(),
+            place.line(),
+            x86_cpu::preempt::preempt_count(),
+            irqs_disabled()
+        );
+        if let Some(reporter) = crate::hooks::DEBUG_REPORT.get() {
+            reporter.dump_stack();
+        }
+    }
+}

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The context switch, and the sleeping side of the scheduler's interface.
+//!
+//! Hand-over between CPUs: `switch_to` sets `next.on_cpu` before it leaves and clears `prev.on_cpu` (release) once it is on the
+//! new stack. Whoever would run `prev` elsewhere must see it clear (acquire) first. The scheduler keeps its part by never
+//! putting a task whose `on_cpu` is set on another CPU's queue, so nobody ever waits here.
+
+use crate::current::{current, replace_current, try_current};
+use crate::stack::x86_mm;
+use crate::state::{State, TaskFlags};
+use crate::task_struct::Task;
+use core::sync::atomic::{AtomicPtr, Ordering};
+use kalloc::Arc;
+use x86_cpu::asm::cpu_relax;
+use x86_cpu::cpuid::features;
+use x86_cpu::preempt::{preempt_count, preempt_count_set};
+use x86_cpu::regs::PtRegs;
+use x86_cpu::{cr, msr, tss};
+
+x86_cpu::percpu! {
+    /// The task this CPU just switched away from: an `Arc` made raw, until the new task's first steps take it.
+    static PREV: AtomicPtr<Task> = AtomicPtr::new(core::ptr::null_mut());
+}
+
+/// Sets the current task's state; see [`Task::wake`] for the order of things.
+#[inline(always)]
+pub fn set_current_state(state: State) {
+    current().set_state(state);
+}
+
+/// Gives the CPU away; returns when the scheduler runs this task again. Must not be called in atomic context.
+#[inline]
+#[track_caller]
+pub fn schedule() {
+    if let Some(scheduler) = crate::hooks::SCHEDULER.get() {
+        scheduler.schedule();
+    }
+}
+
+/// Runs `next` on this CPU; returns when somebody switches back to the caller. For the scheduler alone, which has interrupts
+/// off, holds no lock, and has made `next` this CPU's choice.
+pub fn switch_to(next: Arc<Task>) {
+    debug_assert!(x86_cpu::irqflags::irqs_disabled());
+    let prev = current();
+    if core::ptr::eq(&*prev, &*next) {
+        return;
+    }
+    // The scheduler's rule (see the header) makes this pass at once.
+    while next.on_cpu.load(Ordering::Acquire) {
+        cpu_relax();
+    }
+    next.on_cpu.store(true, Ordering::Relaxed);
+    next.set_cpu(x86_cpu::cpu_id());
+    let prev_context = prev.context.get();
+    // SAFETY: This CPU runs `prev` and has just claimed `next` by `on_cpu`, so both contexts are this CPU's (type invariant).
+    let (from, to) = unsafe { (&mut *prev_context, &mut *next.context.get()) };
+    if let Some(fpu) = from.fpu.as_mut() {
+        // A kernel thread is left alone: it has no state in the registers.
+        if !prev.test_flags(TaskFlags::NEED_FPU_LOAD) {
+            fpu.save();
+            prev.set_flags(TaskFlags::NEED_FPU_LOAD);
+        }
+        save_segment_bases(&mut from.fs_base, &mut from.gs_base);
+    }
+    if to.fpu.is_some() {
+        load_segment_bases(to.fs_base, to.gs_base);
+    }
+    x86_mm::switch_to(to.page_table.as_ref());
+    from.preempt = preempt_count();
+    preempt_count_set(to.preempt);
+    tss::set_kernel_stack(next.stack.top());
+    let next_sp = to.sp;
+    PREV.this_racy().store(core::ptr::from_ref::<Task>(&prev).cast_mut(), Ordering::Relaxed);
+    replace_current(Arc::into_raw(next));
+    // SAFETY: `next_sp` was left by an earlier `switch_stack` of that task or built by `prepare_stack`; `from.sp` stays valid
+    // because the task lives until `finish_switch` drops this CPU's reference.
+    unsafe { switch_stack(&raw mut (*prev_context).sp, next_sp) };
+    finish_switch();
+}
+
+/// On the new stack: lets go of the task that ran before.
+fn finish_switch() {
+    let prev = PREV.this_racy().swap(core::ptr::null_mut(), Ordering::Relaxed);
+    if prev.is_null() {
+        return;
+    }
+    // SAFETY: `switch_to` stored the previous current task, whose reference (made raw when it became current) is ours now.
+    let prev = unsafe { Arc::from_raw(prev.cast_const()) };
+    prev.on_cpu.store(false, Ordering::Release);
+    drop(prev);
+}
+
+fn save_segment_bases(fs_base: &mut u64, gs_base: &mut u64) {
+    if !features().fsgsbase {
+        // Without FSGSBASE the program changes them only through `arch_prctl`, which keeps the saved copy.
+        return;
+    }
+    *fs_base = cr::read_fs_base();
+    let gs: u64;
+    // SAFETY: FSGSBASE is there and enabled; interrupts are off, and NMI entry copes with either GS base, so the short time
+    // with the user's base loaded is harmless.
+    unsafe { core::arch::asm!("swapgs", "rdgsbase {}", "swapgs", out(reg) gs, options(nostack, preserves_flags)) };
+    *gs_base = gs;
+}
+
+fn load_segment_bases(fs_base: u64, gs_base: u64) {
+    // SAFETY: Saved bases are canonical: they were read from the registers or checked by `set_fs_base`/`set_gs_base`.
+    unsafe {
+        cr::write_fs_base(fs_base);
+        write_user_gs_base(gs_base);
+    }
+}
+
+/// # Safety
+/// `base` is canonical; interrupts are off.
+unsafe fn write_user_gs_base(base: u64) {
+    if features().fsgsbase {
+        // SAFETY: As in `save_segment_bases`; canonical by contract.
+        unsafe { core::arch::asm!("swapgs", "wrgsbase {}", "swapgs", in(reg) base, options(nostack, preserves_flags)) };
+    } else {
+        // SAFETY: The MSR exists on every x86-64 CPU; canonical by contract.
+        unsafe { msr::wrmsr(msr::KERNEL_GS_BASE, base) };
+    }
+}
+
+fn canonical(address: u64) -> bool {
+    ((address << 16) as i64 >> 16) as u64 == address
+}
+
+/// `arch_prctl(ARCH_SET_FS)` for the current task. False if `base` is not canonical.
+pub fn set_fs_base(base: u64) -> bool {
+    if !canonical(base) {
+        return false;
+    }
+    let _irq = x86_cpu::irqflags::IrqGuard::new();
+    // SAFETY: This is the current task's own context, with interrupts off so that no switch interferes; `base` is canonical.
+    unsafe {
+        (*current().context.get()).fs_base = base;
+        cr::write_fs_base(base);
+    }
+    true
+}
+
+/// `arch_prctl(ARCH_SET_GS)` for the current task. False if `base` is not canonical.
+pub fn set_gs_base(base: u64) -> bool {
+    if !canonical(base) {
+        return false;
+    }
+    let _irq = x86_cpu::irqflags::IrqGuard::new();
+    // SAFETY: As in `set_fs_base`.
+    unsafe {
+        (*current().context.get()).gs_base = base;
+        write_user_gs_base(base);
+    }
+    true
+}
+
+/// The current task's user FS and GS bases.
+pub fn segment_bases() -> (u64, u64) {
+    let _irq = x86_cpu::irqflags::IrqGuard::new();
+    // SAFETY: The current task's own context, interrupts off.
+    let context = unsafe { &mut *current().context.get() };
+    save_segment_bases(&mut context.fs_base, &mut context.gs_base);
+    (context.fs_base, context.gs_base)
+}
+
+/// Loads the current task's floating-point registers if somebody else's are in them. For the return to user mode, with
+/// interrupts off and nothing left to do.
+#[inline]
+pub fn load_fpu() {
+    let task = current();
+    if !task.test_flags(TaskFlags::NEED_FPU_LOAD) {
+        return;
+    }
+    task.clear_flags(TaskFlags::NEED_FPU_LOAD);
+    // SAFETY: The current task's own context, interrupts off.
+    if let Some(fpu) = unsafe { &(*task.context.get()).fpu } {
+        fpu.restore();
+    }
+}
+
+/// Runs `f` on the current task's floating-point state in memory, registers saved there first; the registers are loaded again
+/// before user mode. For signal frames, `execve`, core dumps. `None` for a kernel thread. `f` must not sleep.
+pub fn with_fpu<R>(f: impl FnOnce(&mut x86_fpu::FpuState) -> R) -> Option<R> {
+    let _preempt = x86_cpu::preempt_disable();
+    let task = current();
+    // SAFETY: The current task's own context; preemption is off, so no switch touches it meanwhile.
+    let fpu = unsafe { (*task.context.get()).fpu.as_mut() }?;
+    if !task.test_flags(TaskFlags::NEED_FPU_LOAD) {
+        fpu.save();
+        task.set_flags(TaskFlags::NEED_FPU_LOAD);
+    }
+    Some(f(fpu))
+}
+
+/// Makes `table` the current task's address space and loads it (`execve`), or takes it away (`None`: exit). The old one is
+/// returned so that the caller can drop it where it may sleep.
+pub fn replace_page_table(table: Option<Arc<x86_mm::PageTable>>) -> Option<Arc<x86_mm::PageTable>> {
+    let _irq = x86_cpu::irqflags::IrqGuard::new();
+    // SAFETY: The current task's own context, interrupts off.
+    let context = unsafe { &mut *current().context.get() };
+    let old = core::mem::replace(&mut context.page_table, table);
+    x86_mm::switch_to(context.page_table.as_ref());
+    old
+}
+
+/// Gives the current task floating-point state: a kernel thread becomes a user program (`/init`).
+pub fn install_fpu(state: x86_fpu::FpuState) {
+    let _preempt = x86_cpu::preempt_disable();
+    let task = current();
+    // SAFETY: The current task's own context; preemption is off.
+    unsafe { (*task.context.get()).fpu = Some(state) };
+    task.set_flags(TaskFlags::NEED_FPU_LOAD);
+}
+
+impl Task {
+    /// A new user task that will return to user mode with `regs`, sharing or owning `table`. FS base as given (TLS); GS base
+    /// and floating-point registers are copies of the current task's. It does not run before `wake_up_new`.
+    pub fn new_user(
+        name: &[u8],
+        regs: &PtRegs,
+        table: Arc<x86_mm::PageTable>,
+        fs_base: Option<u64>,
+    ) -> errno::Result<Arc<Self>> {
+        let task = Self::alloc(name, None, false)?;
+        let (current_fs, gs_base) = segment_bases();
+        let fpu = match with_fpu(|fpu| fpu.try_clone()) {
+            Some(copy) => copy?,
+            None => x86_fpu::FpuState::new()?,
+        };
+        // SAFETY: The task is new: nobody else has it yet.
+        let context = unsafe { &mut *task.context.get() };
+        context.page_table = Some(table);
+        context.fs_base = fs_base.filter(|&b| canonical(b)).unwrap_or(current_fs);
+        context.gs_base = gs_base;
+        context.fpu = Some(fpu);
+        task.set_flags(TaskFlags::NEED_FPU_LOAD);
+        prepare_stack(&task, regs);
+        Ok(task)
+    }
+
+    /// The idle task of this CPU, made of the context that calls this; it becomes the current task. Once a CPU.
+    pub fn adopt_idle(name: &[u8]) -> errno::Result<Arc<Self>> {
+        assert!(try_current().is_none(), "this CPU already has a task");
+        let task = Self::alloc(name, None, true)?;
+        task.set_state(State::RUNNING);
+        task.on_cpu.store(true, Ordering::Relaxed);
+        task.set_cpu(x86_cpu::cpu_id());
+        replace_current(Arc::into_raw(task.clone()));
+        Ok(task)
+    }
+}
+
+/// Builds the stack from which the first switch to `task` starts it in `task_start`, with `regs` at the top.
+pub(crate) fn prepare_stack(task: &Task, regs: &PtRegs) {
+    let frame = task.stack_top() - size_of::<PtRegs>();
+    // Six callee-saved registers and the return address.
+    let sp = frame - 7 * size_of::<usize>();
+    // SAFETY: The new task's stack is ours until it runs, and larger than what is written; `frame` is 8-byte aligned because
+    // stack tops are page aligned and the frame is a multiple of eight.
+    unsafe {
+        (frame as *mut PtRegs).write(*regs);
+        (sp as *mut [usize; 7]).write([0, 0, 0, 0, 0, 0, task_start as *const () as usize]);
+        (*task.context.get()).sp = sp;
+    }
+}
+
+/// Saves the callee-saved registers, exchanges stacks, loads the other task's.
+///
+/// # Safety
+/// `next_sp` is a stack that this function or `prepare_stack` left; `prev_sp` is valid for writing.
+#[unsafe(naked)]
+unsafe extern "C" fn switch_stack(prev_sp: *mut usize, next_sp: usize) {
+    core::arch::naked_asm!(
+        "push rbp",
+        "push rbx",
+        "push r12",
+        "push r13",
+        "push r14",
+        "push r15",
+        "mov [rdi], rsp",
+        "mov rsp, rsi",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbx",
+        "pop rbp",
+        "ret",
+    )
+}
+
+unsafe extern "C" {
+    /// In `arch/x86/kernel`: leaves to user mode with the frame at the stack pointer, through the exit work.
+    fn x86_return_to_user();
+}
+
+/// Where a new task starts: `rsp` points at its register frame.
+#[unsafe(naked)]
+unsafe extern "C" fn task_start() {
+    core::arch::naked_asm!(
+        // The frame is 168 bytes, so this aligns the stack for the call.
+        "sub rsp, 8",
+        "call {enter}",
+        "add rsp, 8",
+        "jmp {leave}",
+        enter = sym task_enter,
+        leave = sym x86_return_to_user,
+    )
+}
+
+/// First steps of a new task, interrupts off: a kernel thread runs its function and ends, unless that function became a user
+/// program; a user task goes on to user mode.
+extern "C" fn task_enter() {
+    finish_switch();
+    x86_cpu::irqflags::local_irq_enable();
+    let task = current();
+    // SAFETY: Only the task itself takes its entry, here, once (type invariant).
+    let entry = unsafe { (*task.entry.get()).take() };
+    if let Some(mut entry) = entry {
+        entry();
+        drop(entry);
+        // SAFETY: The current task's own context.
+        let has_user = unsafe { (*task.context.get()).page_table.is_some() };
+        if !has_user {
+            crate::kthread::exit(0);
+        }
+    }
+}

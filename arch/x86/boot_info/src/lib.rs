@@ -291,6 +291,11 @@ impl BootInfo {
         if addr == 0 {
             return;
         }
+        // Reading where no memory is would give rubbish, not a fault.
+        if !self.memory.is_empty() && self.memory.find(addr).is_none() {
+            self.cmdline_unreadable = true;
+            return;
+        }
         let mut at = addr;
         let mut byte = [0u8; 1];
         loop {

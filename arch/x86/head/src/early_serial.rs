@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A polled writer for an 8250 serial port, good from the first instruction on: `earlyprintk=serial` and fatal messages of
+//! the head. Whoever uses it after the console driver took over must serialise with that. Takes no lock itself.
+
+use boot_info::BootInfo;
+use core::fmt;
+use core::sync::atomic::{AtomicU16, Ordering};
+use x86_cpu::io::{inb, outb};
+
+/// I/O port of the chosen UART; 0 when output is off.
+static PORT: AtomicU16 = AtomicU16::new(0);
+
+/// Ports of ttyS0 to ttyS3 on a PC.
+const STANDARD: [u16; 4] = [0x3f8, 0x2f8, 0x3e8, 0x2e8];
+const CLOCK: u32 = 115_200;
+/// Reads of the line status before a byte is given up, so that a missing UART costs time but never hangs.
+const SPINS: u32 = 100_000;
+
+const IER: u16 = 1;
+const FCR: u16 = 2;
+const LCR: u16 = 3;
+const MCR: u16 = 4;
+const LSR: u16 = 5;
+const LCR_DLAB: u8 = 0x80;
+const LSR_THRE: u8 = 0x20;
+
+/// Looks for `earlyprintk=serial[,ttySn|,0xPORT][,BAUD][,keep]` (or `earlyprintk=ttySn[,...]`) on the command line and sets
+/// the port up. Returns whether output is on. An unknown word turns it off; the baud rate defaults to 9600 as Linux's does.
+pub fn setup(info: &BootInfo) -> bool {
+    let Some(value) = info.option_value(b"earlyprintk") else { return false };
+    let mut port = None;
+    let mut baud = 9600;
+    for (at, word) in value.split(|b| *b == b',').enumerate() {
+        match word {
+            b"serial" if at == 0 => {}
+            b"keep" => {}
+            _ => match (port_word(word), number(word)) {
+                (Some(found), _) if port.is_none() => port = Some(found),
+                (_, Some(rate)) if at != 0 => baud = rate,
+                _ => return false,
+            },
+        }
+    }
+    init(port.unwrap_or(0x3f8), baud);
+    true
+}
+
+fn port_word(word: &[u8]) -> Option<u16> {
+    if let Some(line) = word.strip_prefix(b"ttyS") {
+        return STANDARD.get(number(line)? as usize).copied();
+    }
+    let hex = core::str::from_utf8(word.strip_prefix(b"0x")?).ok()?;
+    u16::from_str_radix(hex, 16).ok()
+}
+
+fn number(word: &[u8]) -> Option<u32> {
+    core::str::from_utf8(word).ok()?.parse().ok()
+}
+
+/// Turns output on: 8 bits, no parity, one stop bit, `baud` (0: leave the divisor), interrupts off, FIFO on.
+pub fn init(port: u16, baud: u32) {
+    let divisor = u16::try_from(CLOCK / baud.clamp(1, CLOCK)).unwrap_or(u16::MAX).to_le_bytes();
+    let [low, high] = divisor;
+    // SAFETY: Line parameters of a UART; no memory is touched. A port without UART ignores it.
+    unsafe {
+        outb(port.wrapping_add(IER), 0);
+        if baud != 0 {
+            outb(port.wrapping_add(LCR), 3 | LCR_DLAB);
+            outb(port, low);
+            outb(port.wrapping_add(IER), high);
+        }
+        outb(port.wrapping_add(LCR), 3);
+        outb(port.wrapping_add(FCR), 1);
+        outb(port.wrapping_add(MCR), 3);
+    }
+    PORT.store(port, Ordering::Relaxed);
+}
+
+/// The port in use, if output is on.
+pub fn port() -> Option<u16> {
+    Some(PORT.load(Ordering::Relaxed)).filter(|port| *port != 0)
+}
+
+/// Turns output off (the real console took over).
+pub fn disable() {
+    PORT.store(0, Ordering::Relaxed);
+}
+
+/// Writes `bytes`, with a carriage return before each newline. Nothing happens when output is off.
+pub fn write(bytes: &[u8]) {
+    let Some(port) = port() else { return };
+    for byte in bytes {
+        if *byte == b'\n' {
+            put(port, b'\r');
+        }
+        put(port, *byte);
+    }
+}
+
+fn put(port: u16, byte: u8) {
+    // SAFETY: Reading the status and writing the data register of a UART that `init` chose touches no memory.
+    unsafe {
+        for _ in 0..SPINS {
+            if inb(port.wrapping_add(LSR)) & LSR_THRE != 0 {
+                break;
+            }
+        }
+        outb(port, byte);
+    }
+}
+
+/// `fmt::Write` to the early port.
+pub struct EarlySerial;
+
+impl fmt::Write for EarlySerial {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        write(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// Says why the kernel cannot start, on the early port or the first serial line, and stops this CPU.
+pub(crate) fn fatal(why: &str) -> ! {
+    if port().is_none() {
+        init(STANDARD[0], 0);
+    }
+    write(b"Rideau cannot start: ");
+    write(why.as_bytes());
+    write(b"\n");
+    x86_cpu::asm::halt_forever()
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+//! From an address in the kernel's code to its function and source line: what traces, oopses and `/proc/kallsyms` print.
+//!
+//! The table is made by `scripts/kallsyms` out of the linked image and linked in by a second pass (section `.kallsyms`,
+//! last of the read-only data, so that no code moves). Addresses in it are offsets from `_text`: KASLR changes nothing.
+//! Reading takes no lock and no memory; any context, NMI included. A damaged table gives `None`, never a fault.
+//!
+//! A named container of level 0: the unsafe code turns two linker symbols into a slice.
+
+#![no_std]
+
+mod reader;
+mod table;
+
+pub use reader::Reader;
+pub use table::{Functions, Symbol, Table};
+
+/// First bytes of a table.
+pub const MAGIC: [u8; 8] = *b"RDKSYM01";
+/// Rows of the line table that share an entry of the index: the longest decoding of one look-up.
+pub const BLOCK_ROWS: usize = 64;
+/// Size of the header: the magic and six 32-bit numbers (functions, blocks, files, and the offsets of lines, file
+/// names and strings). After it come the functions, the block index, and what the offsets say.
+pub const HEADER_SIZE: usize = 8 + 6 * 4;
+/// Size of a function's entry: offset from `_text`, size, offset of the name among the strings.
+pub const FUNCTION_SIZE: usize = 12;
+/// Size of a block's entry: offset from `_text` of its first row, offset of its rows among the lines.
+pub const BLOCK_SIZE: usize = 8;
+
+/// The running kernel's table, and where `_text` is.
+#[cfg(target_os = "none")]
+fn image() -> (&'static [u8], usize) {
+    unsafe extern "C" {
+        static __kallsyms_start: u8;
+        static __kallsyms_stop: u8;
+        static _text: u8;
+    }
+    let start = &raw const __kallsyms_start;
+    let size = (&raw const __kallsyms_stop).addr().saturating_sub(start.addr());
+    // SAFETY: The linker script defines both symbols around a section of read-only data that is never unmapped.
+    (unsafe { core::slice::from_raw_parts(start, size) }, (&raw const _text).addr())
+}
+
+/// No kernel runs on the host.
+#[cfg(not(target_os = "none"))]
+fn image() -> (&'static [u8], usize) {
+    (&[], 0)
+}
+
+/// The running kernel's table; `None` in the first pass of the link.
+pub fn table() -> Option<Table<'static>> {
+    Table::new(image().0)
+}
+
+/// Function and source line of `address`, which is in the kernel's code. For a return address pass `address - 1`: the
+/// call, and not what follows it.
+pub fn lookup(address: usize) -> Option<Symbol<'static>> {
+    let (bytes, text) = image();
+    let offset = u32::try_from(address.checked_sub(text)?).ok()?;
+    Table::new(bytes)?.lookup(offset)
+}
+
+/// The functions of the running kernel in the order of their addresses: (address, size, name).
+pub fn functions() -> impl Iterator<Item = (usize, usize, &'static str)> {
+    let (bytes, text) = image();
+    let all = Table::new(bytes).into_iter().flat_map(|table| table.functions());
+    all.map(move |(offset, size, name)| (text.wrapping_add(offset as usize), size as usize, name))
+}
+
+/// Address of the function named `name` (first match).
+pub fn address_of(name: &str) -> Option<usize> {
+    functions().find(|(_, _, n)| *n == name).map(|(address, _, _)| address)
+}
+
+/// Prints as Linux does: `name+0x12/0x340 (kernel/sched/src/lib.rs:42)`.
+impl core::fmt::Display for Symbol<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}+{:#x}/{:#x}", self.name, self.offset, self.size)?;
+        match self.source {
+            Some((file, line)) => write!(f, " ({file}:{line})"),
+            None => Ok(()),
+        }
+    }
+}

@@ -61,6 +61,7 @@ macro_rules! kunit_suite {
 /// The suites that are linked into this image.
 #[cfg(target_os = "none")]
 pub fn suites() -> &'static [&'static Suite] {
+    #[allow(improper_ctypes, reason = "the symbols only mark where Rust values lie")]
     unsafe extern "C" {
         static __start_kunit_test_suites: [&'static Suite; 0];
         static __stop_kunit_test_suites: [&'static Suite; 0];

@@ -1,0 +1,282 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Compiles and links: `build.py vmlinux|check|clippy|doc|rust-analyzer|test [arguments of cargo]`.
+
+cargo resolves and compiles the crates; crate `init` gives a static library with the whole kernel, and `ld` links it
+with arch/x86/kernel/vmlinux.lds: once without symbols, then with the table that gen_kallsyms made of the first result.
+Results below objtree: vmlinux (stripped), vmlinux.debug (with symbols, for gdb), build/ (everything else).
+
+Environment: srctree, objtree, V (1: show commands), RUSTC, CARGO, LD, OBJCOPY, IMAGE (the crate to link: init).
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+
+import kconfig
+import toolchain
+
+SRCTREE, OBJTREE = kconfig.SRCTREE, os.path.abspath(kconfig.OBJTREE)
+BUILD = os.path.join(OBJTREE, "build")
+CARGO_TARGET = os.path.join(BUILD, "cargo")
+VERBOSE = os.environ.get("V", "") not in ("", "0")
+IMAGE = os.environ.get("IMAGE") or "init"
+LDS = os.path.join(SRCTREE, "arch/x86/kernel/vmlinux.lds")
+LD = os.environ.get("LD") or "ld"
+OBJCOPY = os.environ.get("OBJCOPY") or "objcopy"
+TARGET = toolchain.TARGET
+BUILD_STD = ["-Zbuild-std=core,alloc", "-Zbuild-std-features=compiler-builtins-mem", "--target", TARGET]
+
+
+def say(what, name):
+    """A line as Kbuild prints it."""
+    print(f"  {what:<7} {name}", flush=True)
+
+
+def rustflags(config):
+    """Flags for every crate of the kernel, core and alloc included."""
+    cargo_home = os.environ.get("CARGO_HOME") or os.path.expanduser("~/.cargo")
+    flags = [
+        "-Crelocation-model=pie",  # a static PIE: x86_head applies the relocations, KASLR moves it
+        "-Ccode-model=small",
+        "-Cforce-frame-pointers=yes",  # traces walk them
+        "-Cforce-unwind-tables=no",
+        "-Csymbol-mangling-version=v0",
+        "-Cdebuginfo=" + ("2" if config.get("CONFIG_DEBUG_INFO") == "y" else "1"),
+        "-Zdwarf-version=4",
+        "-Zno-jump-tables" if config.get("CONFIG_RETPOLINE") == "y" else "",
+        f"--remap-path-prefix={SRCTREE}=.",
+        f"--remap-path-prefix={cargo_home}=cargo",
+        "-Cdebug-assertions=" + ("y" if config.get("CONFIG_RUST_DEBUG_ASSERTIONS") == "y" else "n"),
+        "-Coverflow-checks=" + ("y" if config.get("CONFIG_RUST_OVERFLOW_CHECKS") == "y" else "n"),
+    ]
+    with open(os.path.join(OBJTREE, "include/generated/rustc_cfg")) as f:
+        flags += f.read().splitlines()
+    return [flag for flag in flags if flag]
+
+
+def kernel_environment(config):
+    """What cargo needs to compile for the kernel."""
+    env = toolchain.environment()
+    env["CARGO_TARGET_DIR"] = CARGO_TARGET
+    env["CARGO_ENCODED_RUSTFLAGS"] = "\x1f".join(rustflags(config))
+    lto = {"CONFIG_LTO_THIN": "thin", "CONFIG_LTO_FAT": "fat"}
+    env["CARGO_PROFILE_RELEASE_LTO"] = next((v for k, v in lto.items() if config.get(k) == "y"), "false")
+    # Numbers and strings of the configuration reach the code as env!("CONFIG_X").
+    env.update({name: value for name, value in config.items() if value not in ("y", "m")})
+    return env
+
+
+def host_environment(target=None):
+    """What cargo needs to compile for the build machine."""
+    env = toolchain.environment()
+    env["CARGO_TARGET_DIR"] = target or os.path.join(BUILD, "host")
+    env.pop("CARGO_ENCODED_RUSTFLAGS", None)
+    return env
+
+
+def cargo(env, command, *arguments, what="RUSTC"):
+    """Runs cargo; prints a short line for each crate that was compiled, and what the compiler says. Returns success."""
+    _, program = toolchain.find()
+    line = [program, command, *arguments, "--message-format=json-diagnostic-rendered-ansi" if sys.stderr.isatty()
+            else "--message-format=json"]
+    if VERBOSE:
+        line.append("-v")
+        print(" ".join(line), flush=True)
+    else:
+        line.append("-q")
+    process = subprocess.Popen(line, cwd=SRCTREE, env=env, stdout=subprocess.PIPE, text=True)
+    for text in process.stdout:
+        try:
+            message = json.loads(text)
+        except ValueError:
+            print(text, end="", flush=True)
+            continue
+        if message.get("reason") == "compiler-message":
+            print(message["message"]["rendered"], end="", file=sys.stderr, flush=True)
+        elif message.get("reason") == "compiler-artifact" and not message["fresh"] \
+                and "custom-build" not in message["target"]["kind"]:
+            say("HOSTRS" if host_artifact(message) else what, crate_name(message))
+    return process.wait() == 0
+
+
+def host_artifact(message):
+    """Whether an artifact is for the build machine."""
+    kinds = message["target"]["kind"]
+    return "proc-macro" in kinds or "custom-build" in kinds or not any(TARGET in f for f in message["filenames"])
+
+
+def crate_name(message):
+    """Where a crate lies in the tree, else its name."""
+    directory = os.path.dirname(message.get("manifest_path", ""))
+    if directory.startswith(SRCTREE + os.sep):
+        return os.path.relpath(directory, SRCTREE)
+    return message["target"]["name"]
+
+
+def run(what, name, *command):
+    """Runs one command of the link, with its short line."""
+    if VERBOSE:
+        print(" ".join(command), flush=True)
+    else:
+        say(what, name)
+    if subprocess.run(command).returncode != 0:
+        sys.exit(f"*** {what} {name} failed")
+
+
+def features(config):
+    """The features of the image crate that the configuration asks for: those named as an option that is y."""
+    with open(os.path.join(SRCTREE, IMAGE if IMAGE == "init" else os.environ["IMAGE_DIR"], "Cargo.toml")) as f:
+        text = f.read()
+    names = [line.split("=")[0].strip() for line in text.splitlines() if line.startswith("CONFIG_")]
+    return [name for name in names if config.get(name) == "y"]
+
+
+def link(output, archive, *objects):
+    """The link proper: a static PIE without an interpreter."""
+    run("LD", os.path.relpath(output, OBJTREE), LD, "-m", "elf_x86_64", "-pie", "--no-dynamic-linker", "-z", "text", "-z",
+        "norelro", "-z", "noexecstack", "-z", "max-page-size=0x1000", "--build-id=sha1", "--gc-sections",
+        "--orphan-handling=error" if os.environ.get("STRICT_LDS") else "--orphan-handling=place",
+        "-T", LDS, "-o", output, "--whole-archive", archive, "--no-whole-archive", *objects)
+
+
+def symbols(image, output):
+    """Makes the symbol table of `image`."""
+    tool = os.path.join(BUILD, "host/release/gen_kallsyms")
+    run("KSYMS", os.path.relpath(output, OBJTREE), tool, image, output)
+    with open(output, "rb") as f:
+        return f.read()
+
+
+def stamp(*files, text=""):
+    """A digest that changes when one of `files` is written."""
+    digest = hashlib.sha1(text.encode())
+    for name in files:
+        status = os.stat(name)
+        digest.update(f"{name} {status.st_mtime_ns} {status.st_size}".encode())
+    return digest.hexdigest()
+
+
+def vmlinux(arguments):
+    """Compiles everything and links the kernel, if something changed."""
+    config = kconfig.auto_conf()
+    wanted = features(config)
+    chosen = ["--features", ",".join(wanted)] if wanted else []
+    if not cargo(kernel_environment(config), "build", "--release", "-p", IMAGE, *BUILD_STD, *chosen, *arguments):
+        sys.exit(1)
+    archive = os.path.join(CARGO_TARGET, TARGET, "release", f"lib{IMAGE}.a")
+    image, debug = os.path.join(OBJTREE, "vmlinux"), os.path.join(OBJTREE, "vmlinux.debug")
+    named = config.get("CONFIG_KALLSYMS") == "y"
+    mark = stamp(archive, LDS, __file__, text=f"{LD} {named}")
+    mark_file = os.path.join(BUILD, "vmlinux.stamp")
+    if os.path.exists(image) and os.path.exists(debug) and read(mark_file) == mark:
+        return
+    if named:
+        if not cargo(host_environment(), "build", "--release", "-p", "gen_kallsyms", what="HOSTRS"):
+            sys.exit(1)
+        first, table, part = (os.path.join(BUILD, name) for name in ("vmlinux.tmp", "kallsyms.bin", "kallsyms.o"))
+        link(first, archive)
+        made = symbols(first, table)
+        run("OBJCOPY", "build/kallsyms.o", OBJCOPY, "-I", "binary", "-O", "elf64-x86-64", "-B", "i386:x86-64",
+            "--rename-section", ".data=.kallsyms,alloc,load,readonly,data,contents", "--strip-all", table, part)
+        link(debug, archive, part)
+        if symbols(debug, os.path.join(BUILD, "kallsyms.check")) != made:
+            sys.exit("*** the second link moved code: .kallsyms must come after .text in vmlinux.lds")
+        os.remove(first)
+    else:
+        link(debug, archive)
+    run("OBJCOPY", "vmlinux", OBJCOPY, "--strip-all", f"--add-gnu-debuglink={debug}", debug, image)
+    with open(mark_file, "w") as f:
+        f.write(mark)
+
+
+def read(path):
+    """The text of a file, or None."""
+    try:
+        with open(path) as f:
+            return f.read()
+    except OSError:
+        return None
+
+
+def members():
+    """The crates of the workspace: (name, level, directory, whether for the build machine only, has host tests)."""
+    _, program = toolchain.find()
+    done = subprocess.run([program, "metadata", "--format-version", "1", "--no-deps", "--manifest-path",
+                           os.path.join(SRCTREE, "Cargo.toml")], env=toolchain.environment(), stdout=subprocess.PIPE,
+                          text=True)
+    if done.returncode != 0:
+        sys.exit(1)
+    found = []
+    for package in json.loads(done.stdout)["packages"]:
+        rideau = (package.get("metadata") or {}).get("rideau") or {}
+        found.append({"name": package["name"], "level": rideau.get("level"), "host": rideau.get("host", False),
+                      "test": rideau.get("host_test", rideau.get("level") == 0),
+                      "dir": os.path.dirname(package["manifest_path"])})
+    return found
+
+
+def selected(condition):
+    """`-p name` for the members that meet `condition`. The path tells ours from a crate of the registry."""
+    chosen = []
+    for member in members():
+        if condition(member):
+            chosen += ["-p", f"path+file://{member['dir']}#{member['name']}@0.1.0"]
+    return chosen
+
+
+def main():
+    goal, arguments = sys.argv[1], sys.argv[2:]
+    os.makedirs(BUILD, exist_ok=True)
+    kernel = lambda member: not member["host"]  # noqa: E731
+    if goal == "vmlinux":
+        return vmlinux(arguments)
+    if goal == "test":
+        _, program = toolchain.find()
+        line = [program, "test", *(selected(lambda member: member["test"])), *arguments]
+        return sys.exit(subprocess.run(line, cwd=SRCTREE, env=host_environment()).returncode)
+    config = kconfig.auto_conf()
+    env = kernel_environment(config)
+    if goal == "check":
+        good = cargo(env, "check", "--release", *BUILD_STD, *selected(kernel), *arguments, what="CHECK")
+    elif goal == "clippy":
+        # clippy must be the compiler's own; where the kernel's toolchain has none, the one in PATH brings its own.
+        driver = toolchain.tool("cargo-clippy", "rust-web-clippy")
+        line = [driver, "clippy", "--release", *BUILD_STD, *selected(kernel), *arguments]
+        env["PATH"] = os.path.dirname(driver) + ":" + env["PATH"]
+        if os.path.dirname(driver) != os.path.dirname(toolchain.find()[0]):
+            env.pop("RUSTC", None)
+        env["CARGO_TARGET_DIR"] = os.path.join(BUILD, "clippy")
+        good = subprocess.run(line, cwd=SRCTREE, env=env).returncode == 0
+    elif goal == "doc":
+        env["CARGO_ENCODED_RUSTDOCFLAGS"] = env["CARGO_ENCODED_RUSTFLAGS"]
+        good = cargo(env, "doc", "--release", "--no-deps", *BUILD_STD, *selected(kernel), *arguments, what="RUSTDOC")
+        say("DOC", os.path.relpath(os.path.join(CARGO_TARGET, TARGET, "doc"), OBJTREE))
+    elif goal == "rust-analyzer":
+        good = rust_analyzer(env, config)
+    else:
+        sys.exit(f"unknown goal {goal}")
+    sys.exit(0 if good else 1)
+
+
+def rust_analyzer(env, config):
+    """Writes .vscode/settings.json-like options for rust-analyzer: any editor takes the same keys."""
+    options = {
+        "rust-analyzer.cargo.target": TARGET,
+        "rust-analyzer.cargo.extraArgs": ["-Zbuild-std=core,alloc"],
+        "rust-analyzer.cargo.extraEnv": {k: env[k] for k in ("RUSTC", "RUSTC_BOOTSTRAP", "CARGO_TARGET_DIR")},
+        "rust-analyzer.cargo.cfgs": [flag.removeprefix("--cfg=") for flag in rustflags(config)
+                                     if flag.startswith("--cfg=")],
+        "rust-analyzer.check.workspace": False,
+        "rust-analyzer.check.allTargets": False,
+    }
+    path = os.path.join(OBJTREE, "rust-analyzer.json")
+    kconfig.write_if_changed(path, json.dumps(options, indent=2) + "\n")
+    say("GEN", os.path.relpath(path, OBJTREE))
+    return True
+
+
+if __name__ == "__main__":
+    main()

@@ -71,6 +71,15 @@ impl<T, A: Allocator> Box<T, A> {
         Ok(Box::write(b, value))
     }
 
+    /// Boxes what `make` returns: an optimizing compiler builds a large value where it stays, not on the stack.
+    #[inline(always)]
+    pub fn new_with(make: impl FnOnce() -> T, flags: Flags) -> Result<Self, AllocError> {
+        let mut b = Self::new_uninit(flags)?;
+        b.write(make());
+        // SAFETY: Just written.
+        Ok(unsafe { b.assume_init() })
+    }
+
     /// Boxes and pins `value`.
     #[inline]
     pub fn pin(value: T, flags: Flags) -> Result<Pin<Self>, AllocError> {

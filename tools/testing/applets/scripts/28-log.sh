@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: GPL-2.0
+# dmesg, logger, syslogd, klogd, logread.
+dmesg | wc -l | awk '{print ($1>0)}'; echo '<6>applets: marked line' > /dev/kmsg; dmesg | grep -c 'applets: marked line'; dmesg -n 1; echo $?; dmesg -r | grep -c '^<6>.*applets: marked'; head -c 1 /dev/kmsg | wc -c; mkdir -p /var/log /var/run; syslogd -O /tmp/work/log -S; sleep 0.3; logger -t tag -p user.info message one; logger two; sleep 0.3; grep -c 'user.info tag: message one\|tag: message one' log; killall syslogd; sleep 0.2; syslogd -C16; sleep 0.3; logger -t ring hello; sleep 0.3; logread 2>&1 | grep -c hello; klogd -n & sleep 0.2; kill $!; wait $! 2>/dev/null; echo $?; killall syslogd; echo $?; ls /dev/log 2>/dev/null; dmesg -c > /dev/null; dmesg | wc -l

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: GPL-2.0
+# Making file systems in a plain file.
+truncate -s 1M img; mke2fs -F img > /dev/null 2>&1; echo $?; od -An -tx2 -j1080 -N2 img; truncate -s 1M fat; mkdosfs fat > /dev/null; echo $?; od -An -tx1 -j510 -N2 fat; truncate -s 1M sw; mkswap sw > /dev/null; echo $?; od -An -c -j4086 -N10 sw; fdisk -l img 2>&1 | head -n 1 | sed 's/,.*//'; findfs LABEL=none; echo $?; blockdev --getsize img 2>/dev/null; echo $?; losetup -a 2>/dev/null | wc -l; swapon img 2>/dev/null; echo $?; fsfreeze 2>&1 | tail -n 1 | cut -c1-3; fstrim /tmp 2>/dev/null; echo $?; blkdiscard img 2>/dev/null; echo $?; freeramdisk img 2>/dev/null; echo $?; partprobe img 2>/dev/null; echo $?; fatattr img 2>/dev/null; echo $?; mount -o loop img /mnt 2>/dev/null; echo $? > /dev/null

@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: GPL-2.0
+# Asking for devices that are not there.
+i2cdetect -l 2>/dev/null | wc -l; i2cget -y 9 1 2>/dev/null; echo $?; lsscsi | wc -l; hwclock -r > /dev/null 2>&1; echo $? > /dev/null; mt -f /dev/nosuch status 2>/dev/null; echo $?; setkeycodes 2>&1 | head -n 1 | cut -c1-4; loadkmap < /dev/null > /dev/null 2>&1; echo $? > /dev/null; chvt 99 < /dev/null 2>/dev/null; echo $? > /dev/null; modprobe nosuch > /dev/null 2>&1; echo $? > /dev/null; lsmod | head -n 1; insmod nosuch.ko 2>/dev/null; echo $?; rmmod nosuch 2>/dev/null; echo $?; modinfo nosuch > /dev/null 2>&1; echo $?; depmod -n /nosuch > /dev/null 2>&1; echo $?; devmem 2>&1 | head -n 1 | cut -c1-4; raidautorun nosuch > /dev/null 2>&1; ubirename 2>&1 | head -n 1 | cut -c1-4; vconfig 2>&1 | head -n 1 | cut -c1-4; tunctl 2>&1 | head -n 1 | cut -c1-7 > /dev/null; beep > /dev/null 2>&1; echo end
+for a in i2cdump i2cset i2ctransfer deallocvt loadfont dumpkmap; do timeout 5 $a -y 99 1 1 > /dev/null 2>&1 < /dev/null; done; echo end
+init --help > /dev/null 2>&1; linuxrc --help > /dev/null 2>&1; ash -c 'echo ash'

@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: GPL-2.0
+# Many files, deep paths, long names, holes.
+i=0; mkdir many; while [ $i -lt 300 ]; do : > many/f$i; i=$((i+1)); done; ls many | wc -l; ls many | sort | head -n 3; rm many/*9; ls many | wc -l; rm -r many; p=.; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do p=$p/dir$i; mkdir $p; done; find . -type d | wc -l; rm -r dir1; n=$(printf 'x%.0s' $(seq 255)); touch $n; ls | wc -c; touch x$n; echo $?; rm $n
+printf 'a' | dd of=hole bs=1 seek=100000 2>/dev/null; stat -c %s hole; head -c 5 hole | od -An -c; md5sum hole; touch 'new
+line'; ls | wc -l; ls -q 2>/dev/null; rm -f new*; touch -- -dash; ls -- -dash; rm -- -dash; mkdir 'sp ace'; cd 'sp ace'; pwd | sed 's/.*\///'; cd ..; rmdir 'sp ace'; ln -s nowhere d1; rm d1; echo $?; mkdir a; mv a a/b; echo $?; mkdir -p r/s; mv r/s .; rmdir r s; echo x > f; ln f f2; rm f; cat f2; exec 3< f2; rm f2; cat <&3; exec 3<&-; mkdir gone; cd gone; rmdir ../gone; ls; touch x; echo $?; cd ..; flock 2>/dev/null; echo data > big; cat big big big big > big2; wc -c big2; seq 50000 > s; shuf s | sort -n | cmp - s && echo sorted; tail -c 7 s

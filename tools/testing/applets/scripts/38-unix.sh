@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: GPL-2.0
+# Unix sockets and pseudo-terminals as far as busybox uses them.
+mkdir -p /var/run; (echo request; sleep 0.2) | nc local:nosuch 2>/dev/null; echo $? > /dev/null; ls -l /dev/ptmx | cut -c1-10; openvt -h > /dev/null 2>&1; echo $? > /dev/null; getty 2>&1 | head -n 1 | cut -c1-4; syslogd -n -O /tmp/work/l & sleep 0.3; test -S /dev/log && echo socket; logger via socket; sleep 0.2; grep -c 'via socket' l; kill $!; wait $! 2>/dev/null; nologin; echo $?; run-init 2>&1 | head -n 1 | cut -c1-8; switch_root 2>&1 | head -n 1 | cut -c1-11; nsenter 2>&1 | head -n 1 > /dev/null; sulogin --help 2>&1 | head -n 1 | cut -c1-4; mim 2>/dev/null; lpr 2>/dev/null; echo end

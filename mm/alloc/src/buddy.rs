@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The buddy allocator: blocks of 2^order pages, order 0 to 10, in two zones (below and above 4 GB). Single pages come through
+//! the per-CPU lists of `pcp`, which call here in batches. Lock: one spin lock a zone, with interrupts off.
+
+use crate::frame::Frame;
+use crate::layout::{PAGE_SHIFT, PAGE_SIZE, PhysAddr};
+use crate::page::PageFlags;
+use crate::stat;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use kalloc::Flags;
+use kalloc::flags::{__GFP_DMA32, __GFP_HIGH};
+use locking::SpinLock;
+
+/// Largest order: 4 MB blocks.
+pub const MAX_ORDER: usize = 10;
+const ORDERS: usize = MAX_ORDER + 1;
+const DMA32_FRAMES: usize = 1 << (32 - PAGE_SHIFT);
+
+/// The zones, in the order in which ordinary allocations try them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ZoneId {
+    /// Memory above 4 GB.
+    Normal,
+    /// Memory below 4 GB, for devices that reach no further.
+    Dma32,
+}
+
+impl ZoneId {
+    /// Both.
+    pub const ALL: [ZoneId; 2] = [ZoneId::Normal, ZoneId::Dma32];
+
+    /// Linux's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Normal => "Normal",
+            Self::Dma32 => "DMA32",
+        }
+    }
+
+    #[inline(always)]
+    fn of(frame: &Frame) -> Self {
+        if frame.pfn() < DMA32_FRAMES { Self::Dma32 } else { Self::Normal }
+    }
+
+    #[inline(always)]
+    fn zone(self) -> &'static Zone {
+        match self {
+            Self::Normal => &NORMAL,
+            Self::Dma32 => &DMA32,
+        }
+    }
+}
+
+struct FreeLists {
+    /// First free block of each order: address of its `Frame`, or 0.
+    heads: [usize; ORDERS],
+    counts: [usize; ORDERS],
+}
+
+struct Zone {
+    lists: SpinLock<FreeLists>,
+    /// Free pages in the lists; written under the lock.
+    free: AtomicUsize,
+    /// Pages given to the zone at boot or later.
+    managed: AtomicUsize,
+    /// Ordinary allocations leave this many pages for those that cannot wait.
+    min: AtomicUsize,
+    first_pfn: AtomicUsize,
+    end_pfn: AtomicUsize,
+}
+
+impl Zone {
+    const fn new() -> Self {
+        Self {
+            lists: SpinLock::new(FreeLists { heads: [0; ORDERS], counts: [0; ORDERS] }),
+            free: AtomicUsize::new(0),
+            managed: AtomicUsize::new(0),
+            min: AtomicUsize::new(0),
+            first_pfn: AtomicUsize::new(usize::MAX),
+            end_pfn: AtomicUsize::new(0),
+        }
+    }
+}
+
+static NORMAL: Zone = Zone::new();
+static DMA32: Zone = Zone::new();
+
+impl FreeLists {
+    #[inline]
+    fn push(&mut self, frame: &'static Frame, order: usize) {
+        let (Some(head), Some(count)) = (self.heads.get_mut(order), self.counts.get_mut(order)) else { return };
+        frame.order.store(order as u32, Ordering::Relaxed);
+        frame.flags.store(PageFlags::BUDDY.0, Ordering::Relaxed);
+        frame.prev.store(0, Ordering::Relaxed);
+        frame.next.store(*head, Ordering::Relaxed);
+        // SAFETY: List links hold addresses of frames.
+        if let Some(next) = unsafe { Frame::from_addr(*head) } {
+            next.prev.store(frame.addr(), Ordering::Relaxed);
+        }
+        *head = frame.addr();
+        *count += 1;
+    }
+
+    #[inline]
+    fn remove(&mut self, frame: &'static Frame, order: usize) {
+        let (Some(head), Some(count)) = (self.heads.get_mut(order), self.counts.get_mut(order)) else { return };
+        let (next, prev) = (frame.next.load(Ordering::Relaxed), frame.prev.load(Ordering::Relaxed));
+        // SAFETY: List links hold addresses of frames.
+        unsafe {
+            match Frame::from_addr(prev) {
+                Some(prev) => prev.next.store(next, Ordering::Relaxed),
+                None => *head = next,
+            }
+            if let Some(next) = Frame::from_addr(next) {
+                next.prev.store(prev, Ordering::Relaxed);
+            }
+        }
+        frame.flags.store(0, Ordering::Relaxed);
+        *count -= 1;
+    }
+
+    /// Takes a block of `order`, splitting a larger one if need be.
+    #[inline]
+    fn take(&mut self, order: usize) -> Option<&'static Frame> {
+        let from = (order..ORDERS).find(|o| self.heads.get(*o).is_some_and(|h| *h != 0))?;
+        // SAFETY: List heads hold addresses of frames.
+        let frame = unsafe { Frame::from_addr(*self.heads.get(from)?) }?;
+        self.remove(frame, from);
+        for half in (order..from).rev() {
+            // SAFETY: The block has 2^(half + 1) frames, so its second half has records.
+            let buddy = unsafe { &*Frame::ptr_of(frame.pfn() + (1 << half)) };
+            self.push(buddy, half);
+        }
+        Some(frame)
+    }
+
+    /// Gives a block back, merging it with its free buddies.
+    #[inline]
+    fn give(&mut self, frame: &'static Frame, mut order: usize) {
+        let mut pfn = frame.pfn();
+        while order < MAX_ORDER {
+            let buddy_pfn = pfn ^ (1 << order);
+            // SAFETY: Sections are larger than the largest block and aligned, so a buddy's record is in the same section.
+            let buddy = unsafe { &*Frame::ptr_of(buddy_pfn) };
+            let free = buddy.flags.load(Ordering::Relaxed) & PageFlags::BUDDY.0 != 0
+                && buddy.order.load(Ordering::Relaxed) as usize == order;
+            if !free {
+                break;
+            }
+            self.remove(buddy, order);
+            pfn &= buddy_pfn;
+            order += 1;
+        }
+        // SAFETY: `pfn` is the frame or one of its buddies, all in one section.
+        self.push(unsafe { &*Frame::ptr_of(pfn) }, order);
+    }
+}
+
+#[inline(always)]
+fn zones_for(flags: Flags) -> &'static [ZoneId] {
+    if flags.contains(__GFP_DMA32) { &[ZoneId::Dma32] } else { &ZoneId::ALL }
+}
+
+#[inline]
+fn may_take(zone: &Zone, pages: usize, flags: Flags) -> bool {
+    let free = zone.free.load(Ordering::Relaxed);
+    let min = zone.min.load(Ordering::Relaxed);
+    let keep = if flags.contains(__GFP_HIGH) { min / 2 } else { min };
+    free >= pages + keep
+}
+
+/// Allocates 2^`order` contiguous, naturally aligned pages with undefined contents. The block has one reference, held in its
+/// first frame; [`free_pages`] takes it back.
+pub fn alloc_pages(order: usize, flags: Flags) -> Option<&'static Frame> {
+    if order > MAX_ORDER {
+        return None;
+    }
+    for id in zones_for(flags) {
+        let zone = id.zone();
+        if !may_take(zone, 1 << order, flags) {
+            continue;
+        }
+        let mut lists = zone.lists.lock_irqsave();
+        if let Some(frame) = lists.take(order) {
+            zone.free.fetch_sub(1 << order, Ordering::Relaxed);
+            drop(lists);
+            frame.flags.store(if order == 0 { 0 } else { PageFlags::HEAD.0 }, Ordering::Relaxed);
+            frame.order.store(order as u32, Ordering::Relaxed);
+            frame.refs.store(1, Ordering::Relaxed);
+            stat::add(stat::Item::PgAlloc, 1 << order);
+            return Some(frame);
+        }
+    }
+    None
+}
+
+/// Frees a block of 2^`order` pages.
+///
+/// # Safety
+/// The block was allocated with this order, and nobody uses it any more.
+pub unsafe fn free_pages(frame: &'static Frame, order: usize) {
+    frame.refs.store(0, Ordering::Relaxed);
+    stat::add(stat::Item::PgFree, 1 << order);
+    give_back(frame, order);
+}
+
+fn give_back(frame: &'static Frame, order: usize) {
+    let zone = ZoneId::of(frame).zone();
+    let mut lists = zone.lists.lock_irqsave();
+    lists.give(frame, order);
+    zone.free.fetch_add(1 << order, Ordering::Relaxed);
+}
+
+/// Takes up to `want` single pages for a per-CPU list, linked through `next`. Returns the first frame's address (0: none) and
+/// how many there are.
+pub(crate) fn take_batch(want: usize, flags: Flags) -> (usize, usize) {
+    let (mut head, mut got) = (0, 0);
+    for id in zones_for(flags) {
+        let zone = id.zone();
+        if !may_take(zone, want, flags) && !may_take(zone, 1, flags) {
+            continue;
+        }
+        let mut lists = zone.lists.lock_irqsave();
+        while got < want && may_take(zone, 1, flags) {
+            let Some(frame) = lists.take(0) else { break };
+            zone.free.fetch_sub(1, Ordering::Relaxed);
+            frame.next.store(head, Ordering::Relaxed);
+            head = frame.addr();
+            got += 1;
+        }
+        if got > 0 {
+            break;
+        }
+    }
+    (head, got)
+}
+
+/// Gives back a chain of single pages.
+///
+/// # Safety
+/// `head` starts a chain of `count` free frames, linked through `next`, that nobody else has.
+pub(crate) unsafe fn give_batch(mut head: usize, mut count: usize) {
+    while count > 0 {
+        // SAFETY: The chain holds addresses of frames.
+        let Some(first) = (unsafe { Frame::from_addr(head) }) else { return };
+        let id = ZoneId::of(first);
+        let zone = id.zone();
+        let mut lists = zone.lists.lock_irqsave();
+        // SAFETY: As above.
+        while let Some(frame) = unsafe { Frame::from_addr(head) } {
+            if count == 0 || ZoneId::of(frame) != id {
+                break;
+            }
+            head = frame.next.load(Ordering::Relaxed);
+            lists.give(frame, 0);
+            zone.free.fetch_add(1, Ordering::Relaxed);
+            count -= 1;
+        }
+    }
+}
+
+/// Gives memory to the allocator: page-aligned physical range whose frames have records.
+pub(crate) fn add_range(start: PhysAddr, end: PhysAddr) {
+    let boundary = (DMA32_FRAMES * PAGE_SIZE) as u64;
+    if start < boundary && end > boundary {
+        add_range(start, boundary);
+        add_range(boundary, end);
+        return;
+    }
+    let (mut pfn, end) = ((start >> PAGE_SHIFT) as usize, (end >> PAGE_SHIFT) as usize);
+    // SAFETY: The range is memory, so its frames have records.
+    let zone = ZoneId::of(unsafe { &*Frame::ptr_of(pfn) }).zone();
+    zone.first_pfn.fetch_min(pfn, Ordering::Relaxed);
+    zone.end_pfn.fetch_max(end, Ordering::Relaxed);
+    let managed = zone.managed.fetch_add(end - pfn, Ordering::Relaxed) + (end - pfn);
+    // As Linux's min_free_kbytes in spirit: 0.4 % of the zone, between 64 pages and 64 MB.
+    zone.min.store((managed / 256).clamp(64, 16384).min(managed / 8), Ordering::Relaxed);
+    while pfn < end {
+        let order = (pfn.trailing_zeros() as usize).min(MAX_ORDER).min((end - pfn).ilog2() as usize);
+        // SAFETY: As above.
+        let frame = unsafe { &*Frame::ptr_of(pfn) };
+        frame.refs.store(0, Ordering::Relaxed);
+        give_back(frame, order);
+        pfn += 1 << order;
+    }
+}
+
+/// Figures of a zone for `/proc/zoneinfo` and `/proc/buddyinfo`.
+#[derive(Clone, Copy, Debug)]
+pub struct ZoneStat {
+    /// Which zone.
+    pub id: ZoneId,
+    /// Free pages, without those in per-CPU lists.
+    pub free: usize,
+    /// Pages the zone was given.
+    pub managed: usize,
+    /// Pages kept for allocations that cannot wait.
+    pub min: usize,
+    /// First frame number and one past the last.
+    pub span: (usize, usize),
+    /// Free blocks by order.
+    pub blocks: [usize; ORDERS],
+}
+
+/// The zones that have memory.
+pub fn zone_stats() -> impl Iterator<Item = ZoneStat> {
+    [ZoneId::Dma32, ZoneId::Normal].into_iter().filter_map(|id| {
+        let zone = id.zone();
+        let managed = zone.managed.load(Ordering::Relaxed);
+        (managed != 0).then(|| ZoneStat {
+            id,
+            free: zone.free.load(Ordering::Relaxed),
+            managed,
+            min: zone.min.load(Ordering::Relaxed),
+            span: (zone.first_pfn.load(Ordering::Relaxed), zone.end_pfn.load(Ordering::Relaxed)),
+            blocks: zone.lists.lock_irqsave().counts,
+        })
+    })
+}
+
+/// Free pages in all zones, without those in per-CPU lists.
+pub fn free_pages_total() -> usize {
+    NORMAL.free.load(Ordering::Relaxed) + DMA32.free.load(Ordering::Relaxed)
+}
+
+/// Pages that the zones were given.
+pub fn managed_pages() -> usize {
+    NORMAL.managed.load(Ordering::Relaxed) + DMA32.managed.load(Ordering::Relaxed)
+}
+
+/// The sum of what ordinary allocations leave alone.
+pub fn reserve_pages() -> usize {
+    NORMAL.min.load(Ordering::Relaxed) + DMA32.min.load(Ordering::Relaxed)
+}
+
+/// Allocations that failed since boot.
+pub static FAILURES: AtomicU64 = AtomicU64::new(0);

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Counters for `/proc/meminfo`, `/proc/vmstat` and `/proc/PID/status`: one array a CPU, one instruction to count, summed when read.
+//! A CPU's part may be negative (allocated here, freed there); the sum is right. No locks.
+
+use crate::layout::PAGE_SIZE;
+use crate::{buddy, pcp};
+use core::arch::asm;
+use core::sync::atomic::{AtomicI64, Ordering};
+
+macro_rules! items {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// What is counted.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[repr(usize)]
+        pub enum Item {
+            $($(#[$doc])* $name,)*
+        }
+
+        /// The names in `/proc/vmstat`, in the order of [`Item`].
+        pub const ITEMS: &[(Item, &str)] = &[$((Item::$name, $text),)*];
+    };
+}
+
+items! {
+    /// Pages allocated since boot.
+    PgAlloc = "pgalloc_normal",
+    /// Pages freed since boot.
+    PgFree = "pgfree",
+    /// Faults since boot.
+    PgFault = "pgfault",
+    /// Faults that waited for input since boot.
+    PgMajFault = "pgmajfault",
+    /// Anonymous pages mapped now.
+    Anon = "nr_anon_pages",
+    /// Pages of files that are mapped now.
+    FileMapped = "nr_mapped",
+    /// Pages in the page cache now (tmpfs too).
+    FilePages = "nr_file_pages",
+    /// Pages of tmpfs and shared memory now.
+    Shmem = "nr_shmem",
+    /// Pages that are dirty now.
+    Dirty = "nr_dirty",
+    /// Pages used by page tables now.
+    PageTables = "nr_page_table_pages",
+    /// KiB used by kernel stacks now.
+    KernelStackKb = "nr_kernel_stack",
+    /// Slab pages now.
+    Slab = "nr_slab_unreclaimable",
+    /// Pages of large heap objects now.
+    Large = "nr_kmalloc_large",
+    /// Pages mapped by vmalloc now.
+    Vmalloc = "nr_vmalloc",
+    /// Locked pages now.
+    Mlock = "nr_mlock",
+    /// Pages that were copied on write since boot.
+    CowBreak = "pgcow",
+    /// TLB flushes asked of other CPUs since boot.
+    TlbRemote = "nr_tlb_remote_flush",
+    /// TLB flushes of everything on this CPU since boot.
+    TlbLocalAll = "nr_tlb_local_flush_all",
+    /// Single-page TLB flushes on this CPU since boot.
+    TlbLocalOne = "nr_tlb_local_flush_one",
+    /// Exec mappings and other pages brought in by one fault for a file map.
+    FaultAround = "pgfaultaround",
+}
+
+const COUNT: usize = ITEMS.len();
+
+x86_cpu::percpu! {
+    static COUNTERS: [AtomicI64; COUNT] = [const { AtomicI64::new(0) }; COUNT];
+}
+
+/// Adds `delta` (pages, or what the item counts) on this CPU. Any context.
+#[inline(always)]
+pub fn add(item: Item, delta: i64) {
+    let slot = core::ptr::from_ref(&COUNTERS).cast::<AtomicI64>().wrapping_add(item as usize);
+    // SAFETY: `slot` is inside the per-CPU array's own static; with GS's base added it is this CPU's copy, one add to which is
+    // whole with regard to interrupts and migration.
+    unsafe { asm!("add qword ptr gs:[{}], {}", in(reg) slot, in(reg) delta, options(nostack)) };
+}
+
+/// The sum over all CPUs, not below zero.
+pub fn get(item: Item) -> u64 {
+    let sum: i64 = (0..x86_cpu::MAX_CPUS as u32)
+        .filter_map(|cpu| COUNTERS.on(cpu)?.get(item as usize))
+        .map(|c| c.load(Ordering::Relaxed))
+        .fold(0i64, i64::wrapping_add);
+    sum.max(0).cast_unsigned()
+}
+
+/// The figures behind `sysinfo(2)` and the first lines of `/proc/meminfo`, in pages.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MemInfo {
+    /// Usable memory (what the page allocator was given).
+    pub total: u64,
+    /// Free memory, pages in per-CPU lists included.
+    pub free: u64,
+    /// An estimate of what new programs can have: free above the reserve, and clean cache.
+    pub available: u64,
+    /// Page cache, tmpfs included.
+    pub cached: u64,
+    /// tmpfs and shared memory.
+    pub shmem: u64,
+    /// Slab.
+    pub slab: u64,
+    /// Page tables.
+    pub page_tables: u64,
+    /// KiB of kernel stacks.
+    pub kernel_stack_kb: u64,
+    /// Anonymous pages.
+    pub anon: u64,
+    /// Mapped file pages.
+    pub mapped: u64,
+    /// Dirty pages.
+    pub dirty: u64,
+    /// vmalloc.
+    pub vmalloc: u64,
+}
+
+/// Takes the figures.
+pub fn meminfo() -> MemInfo {
+    let free = (buddy::free_pages_total() + pcp::cached_pages()) as u64;
+    let (cached, shmem) = (get(Item::FilePages), get(Item::Shmem));
+    MemInfo {
+        total: buddy::managed_pages() as u64,
+        free,
+        available: free.saturating_sub(buddy::reserve_pages() as u64) + cached.saturating_sub(shmem) / 2,
+        cached,
+        shmem,
+        slab: get(Item::Slab),
+        page_tables: get(Item::PageTables),
+        kernel_stack_kb: get(Item::KernelStackKb),
+        anon: get(Item::Anon),
+        mapped: get(Item::FileMapped),
+        dirty: get(Item::Dirty),
+        vmalloc: get(Item::Vmalloc),
+    }
+}
+
+pub(crate) fn print_summary() {
+    let (total, _) = crate::memblock::totals();
+    let kb = PAGE_SIZE as u64 / 1024;
+    klog::pr_info!("Memory: {}K/{}K available", buddy::free_pages_total() as u64 * kb, total / 1024);
+}

@@ -61,6 +61,9 @@ impl Task {
         Ok(Arc::new(task, GFP_KERNEL)?)
     }
 
+    /// Where entry code finds the work flags in a task.
+    pub const FLAGS_OFFSET: usize = core::mem::offset_of!(Self, flags);
+
     /// A counted reference from a borrowed one.
     pub fn to_arc(&self) -> Arc<Self> {
         let raw = core::ptr::from_ref(self);

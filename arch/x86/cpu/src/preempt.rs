@@ -31,10 +31,38 @@ crate::percpu! {
 pub trait Preempt: Sync {
     /// Reschedules (preemption is enabled and the count is zero). Does nothing when interrupts are off.
     fn preempt_schedule(&self);
+    /// The reschedule interrupt arrived at this CPU. Hard interrupt context, interrupts off; reads no RCU data.
+    fn resched_ipi(&self);
 }
 
 /// The registered scheduler.
 pub static PREEMPT: Hook<dyn Preempt> = Hook::new();
+
+/// Who can interrupt another CPU so that it reschedules.
+pub trait SendResched: Sync {
+    /// Sends the reschedule interrupt to `cpu`, which is online and not this one. Any context.
+    fn send(&self, cpu: crate::percpu::CpuId);
+}
+
+/// The sender; `arch/x86/kernel` registers it before it starts the second CPU.
+pub static SEND_RESCHED: Hook<dyn SendResched> = Hook::new();
+
+crate::percpu! {
+    /// Whether the hard interrupt being handled came from user mode.
+    static IRQ_FROM_USER: AtomicU32 = AtomicU32::new(0);
+}
+
+/// Interrupt entry says where it came from (before `HARDIRQ_OFFSET` handlers run); the time accounting asks.
+#[inline(always)]
+pub fn set_irq_from_user(from_user: bool) {
+    IRQ_FROM_USER.this_racy().store(u32::from(from_user), Ordering::Relaxed);
+}
+
+/// Whether the hard interrupt being handled on this CPU came from user mode.
+#[inline(always)]
+pub fn irq_from_user() -> bool {
+    IRQ_FROM_USER.this_racy().load(Ordering::Relaxed) != 0
+}
 
 /// The raw count of this CPU.
 #[inline(always)]

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0
+//! LZ4's block format, unpacked into a slice without allocation. Source: lz4_Block_format.md. Used by `payload`.
+
+/// Unpacks one block to the start of `out`; returns how many bytes it made, or `None` if the block is broken or `out` too
+/// small.
+pub(crate) fn decompress_block(block: &[u8], out: &mut [u8]) -> Option<usize> {
+    let mut input = block;
+    let mut done = 0usize;
+    loop {
+        let token = byte(&mut input)?;
+        let literals = length(usize::from(token >> 4), &mut input)?;
+        let (text, rest) = input.split_at_checked(literals)?;
+        out.get_mut(done..done.checked_add(literals)?)?.copy_from_slice(text);
+        done += literals;
+        input = rest;
+        // The last sequence has literals only.
+        if input.is_empty() {
+            return Some(done);
+        }
+        let distance = usize::from(byte(&mut input)?) | usize::from(byte(&mut input)?) << 8;
+        let count = length(usize::from(token & 15), &mut input)?.checked_add(4)?;
+        let from = done.checked_sub(distance).filter(|_| distance != 0)?;
+        let end = done.checked_add(count)?;
+        copy_match(out.get_mut(from..end)?, distance);
+        done = end;
+    }
+}
+
+/// Fills `window` beyond its first `distance` bytes by repeating them. Each round doubles what can be copied at once.
+fn copy_match(window: &mut [u8], distance: usize) {
+    let mut have = distance;
+    while have < window.len() {
+        let (made, rest) = window.split_at_mut(have);
+        let take = made.len().min(rest.len());
+        for (to, from) in rest.iter_mut().zip(made.iter()).take(take) {
+            *to = *from;
+        }
+        have += take;
+    }
+}
+
+fn byte(input: &mut &[u8]) -> Option<u8> {
+    let (first, rest) = input.split_first()?;
+    *input = rest;
+    Some(*first)
+}
+
+/// A length that continues in further bytes while they are 255, if its four bits are all set.
+fn length(nibble: usize, input: &mut &[u8]) -> Option<usize> {
+    let mut total = nibble;
+    if nibble == 15 {
+        loop {
+            let more = byte(input)?;
+            total = total.checked_add(usize::from(more))?;
+            if more != 255 {
+                break;
+            }
+        }
+    }
+    Some(total)
+}

@@ -58,14 +58,20 @@ impl Queue {
     /// Room for one entry in the first chunk, or the entry back when there is no memory.
     fn push(&mut self, entry: Entry) -> Result<(), Entry> {
         if self.head.as_ref().is_none_or(|c| c.len == CHUNK) {
-            let chunk = Chunk { next: None, len: 0, entries: [const { MaybeUninit::uninit() }; CHUNK] };
-            let Ok(mut chunk) = KBox::new(chunk, GFP_ATOMIC | __GFP_NOWARN) else {
+            let Ok(mut chunk) = KBox::<Chunk>::new_uninit(GFP_ATOMIC | __GFP_NOWARN) else {
                 return Err(entry);
             };
-            chunk.next = self.head.take();
+            let fields = chunk.as_mut_ptr();
+            // SAFETY: The box is ours and large enough; in place, since a chunk is too large for the stack. The entries need
+            // no value (`MaybeUninit`), so with these two the chunk is initialised.
+            let chunk = unsafe {
+                (&raw mut (*fields).next).write(self.head.take());
+                (&raw mut (*fields).len).write(0);
+                chunk.assume_init()
+            };
             self.head = Some(chunk);
         }
-        if let Some(chunk) = self.head.as_mut()
+        if let Some(chunk) = self.head.as_deref_mut()
             && let Some(slot) = chunk.entries.get_mut(chunk.len)
         {
             slot.write(entry);
@@ -201,7 +207,8 @@ fn reclaim_once() {
     for list in batch {
         let mut list = list;
         while let Some(mut chunk) = list {
-            for entry in chunk.entries.iter_mut().take(chunk.len) {
+            let len = chunk.len;
+            for entry in chunk.entries.iter().take(len) {
                 // SAFETY: The first `len` entries are initialised, and each is read once: the chunk is freed right after.
                 let entry = unsafe { entry.assume_init_read() };
                 // SAFETY: `Entry`'s invariant; this is the one call.

@@ -139,8 +139,9 @@ fn wait_for_readers(host: &dyn Host) {
     }
     let mut first = true;
     loop {
-        for (cpu, before) in snapshot.iter().enumerate().filter(|(cpu, _)| waiting >> cpu & 1 != 0) {
-            if let Some(quiet) = QUIET.on(cpu as CpuId)
+        for (cpu, before) in snapshot.iter().enumerate() {
+            if waiting >> cpu & 1 != 0
+                && let Some(quiet) = QUIET.on(cpu as CpuId)
                 && (quiet.active.load(Ordering::SeqCst), quiet.switches.load(Ordering::Acquire)) != *before
             {
                 waiting &= !(1 << cpu);

@@ -8,12 +8,14 @@
 
 #![no_std]
 
+pub mod arcslot;
 pub mod once;
 pub mod raw;
 pub mod rwspin;
 pub mod seq;
 pub mod spin;
 
+pub use arcslot::ArcSlot;
 pub use once::{LazyLock, SetOnce};
 pub use rwspin::{RwSpinLock, RwSpinReadGuard, RwSpinWriteGuard};
 pub use seq::{SeqCount, SeqLock};

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `SuperBlock`: a mounted file system, and the registry of file system types. Source: `mount(2)`, `statfs(2)`.
+//!
+//! Locks: the registry's spin lock (a short list). `rename_lock` of a super block is the outermost lock of a rename that
+//! changes the shape of the tree.
+
+use crate::dentry::Dentry;
+use crate::types::Dev;
+use core::any::Any;
+use core::fmt::Write;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use errno::{Result, code::*};
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KBox, KVec};
+use locking::SpinLock;
+use sync::Mutex;
+
+/// What `statfs(2)` shows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kstatfs {
+    /// Magic number of the type.
+    pub f_type: u64,
+    /// Unit of the counts.
+    pub bsize: u64,
+    /// Units in all.
+    pub blocks: u64,
+    /// Units free.
+    pub bfree: u64,
+    /// Units free to everybody.
+    pub bavail: u64,
+    /// Inodes in all.
+    pub files: u64,
+    /// Inodes free.
+    pub ffree: u64,
+    /// Longest name.
+    pub namelen: u64,
+}
+
+/// What a file system implements for itself as a whole.
+#[allow(unused_variables, reason = "defaults ignore their arguments")]
+pub trait SuperOps: Any + Send + Sync {
+    /// Counts. `f_type`, `bsize` and `namelen` are already filled.
+    fn statfs(&self, sb: &SuperBlock, out: &mut Kstatfs) -> Result {
+        Ok(())
+    }
+
+    /// Writes everything back. May sleep.
+    fn sync(&self, sb: &SuperBlock, wait: bool) -> Result {
+        Ok(())
+    }
+
+    /// Options as `/proc/mounts` shows them, each with its comma in front.
+    fn show_options(&self, sb: &SuperBlock, out: &mut dyn Write) -> core::fmt::Result {
+        Ok(())
+    }
+
+    /// New options and `SB_*` flags for a mounted file system. The caller stores the flags.
+    fn remount(&self, sb: &SuperBlock, flags: u32, options: &[u8]) -> Result {
+        if options.is_empty() { Ok(()) } else { Err(EINVAL) }
+    }
+
+    /// The last mount is gone. The dentries are already dropped.
+    fn put_super(&self, sb: &SuperBlock) {}
+}
+
+/// A super block with nothing special.
+pub struct SimpleSuper;
+impl SuperOps for SimpleSuper {}
+
+/// A mounted file system.
+pub struct SuperBlock {
+    /// Its device number (`st_dev`).
+    pub dev: Dev,
+    /// Unit of I/O.
+    pub block_size: u32,
+    /// Magic number for `statfs(2)`.
+    pub magic: u64,
+    /// Largest file.
+    pub max_bytes: u64,
+    /// Its type.
+    pub fs_type: &'static dyn FileSystemType,
+    flags: AtomicU32,
+    next_ino: AtomicU64,
+    /// Mounts of it.
+    mounts: AtomicU32,
+    root: SpinLock<Option<Arc<Dentry>>>,
+    /// Serialises renames between directories.
+    pub(crate) rename_lock: Mutex<()>,
+    ops: KBox<dyn SuperOps>,
+}
+
+/// What [`SuperBlock::new`] needs.
+pub struct SuperInit {
+    /// Magic number.
+    pub magic: u64,
+    /// Unit of I/O.
+    pub block_size: u32,
+    /// Largest file.
+    pub max_bytes: u64,
+    /// `MS_*` flags that belong to the super block.
+    pub flags: u32,
+}
+
+/// `MS_*` flags that are the super block's, not the mount's.
+pub const SB_FLAGS: u32 = uapi::MS_RDONLY
+    | uapi::MS_SYNCHRONOUS
+    | uapi::MS_MANDLOCK
+    | uapi::MS_DIRSYNC
+    | uapi::MS_SILENT
+    | uapi::MS_POSIXACL
+    | uapi::MS_LAZYTIME
+    | uapi::MS_I_VERSION;
+
+impl SuperBlock {
+    /// A file system without a device of its own: it gets an anonymous device number.
+    pub fn new(fs_type: &'static dyn FileSystemType, init: SuperInit, ops: KBox<dyn SuperOps>) -> Result<Arc<Self>> {
+        let sb = Self {
+            dev: anon_dev()?,
+            block_size: init.block_size,
+            magic: init.magic,
+            max_bytes: init.max_bytes,
+            fs_type,
+            flags: AtomicU32::new(init.flags & SB_FLAGS),
+            next_ino: AtomicU64::new(1),
+            mounts: AtomicU32::new(0),
+            root: SpinLock::new(None),
+            rename_lock: Mutex::new(()),
+            ops,
+        };
+        Ok(Arc::new(sb, GFP_KERNEL)?)
+    }
+
+    /// Sets the root dentry, once, before the file system is mounted.
+    pub fn set_root(&self, root: Arc<Dentry>) {
+        *self.root.lock() = Some(root);
+    }
+
+    /// The root dentry. `None` before it is set and after the file system was shut down.
+    pub fn root(&self) -> Option<Arc<Dentry>> {
+        self.root.lock().clone()
+    }
+
+    /// Its operations.
+    pub fn ops(&self) -> &dyn SuperOps {
+        &*self.ops
+    }
+
+    /// Its own part, if it is a `T`.
+    pub fn private<T: SuperOps>(&self) -> Option<&T> {
+        (&*self.ops as &dyn Any).downcast_ref()
+    }
+
+    /// `MS_*` flags.
+    #[inline(always)]
+    pub fn flags(&self) -> u32 {
+        self.flags.load(Ordering::Relaxed)
+    }
+
+    /// Replaces the flags.
+    pub(crate) fn set_flags(&self, flags: u32) {
+        self.flags.store(flags & SB_FLAGS, Ordering::Relaxed);
+    }
+
+    /// Whether nothing may be changed.
+    #[inline(always)]
+    pub fn is_rdonly(&self) -> bool {
+        self.flags() & uapi::MS_RDONLY != 0
+    }
+
+    /// A number for a new inode.
+    pub fn next_ino(&self) -> u64 {
+        self.next_ino.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn get_mount(&self) {
+        self.mounts.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A mount is gone; the last one shuts the file system down. May sleep.
+    pub(crate) fn put_mount(&self) {
+        if self.mounts.fetch_sub(1, Ordering::AcqRel) == 1 && !self.fs_type.keeps_super() {
+            self.shutdown();
+        }
+    }
+
+    fn shutdown(&self) {
+        let root = self.root.lock().take();
+        // What cannot be written back is lost with the file system; there is nobody left to tell.
+        let _ = self.ops.sync(self, true);
+        if let Some(root) = root {
+            crate::dcache::drop_tree(&root);
+        }
+        self.ops.put_super(self);
+    }
+}
+
+impl Drop for SuperBlock {
+    fn drop(&mut self) {
+        free_anon_dev(self.dev);
+    }
+}
+
+/// What `mount(2)` says to a file system.
+pub struct FsContext<'a> {
+    /// The device or other source, as given.
+    pub source: &'a [u8],
+    /// `MS_*` flags for the super block.
+    pub flags: u32,
+    /// Options, separated by commas.
+    pub options: &'a [u8],
+}
+
+impl<'a> FsContext<'a> {
+    /// The options, each as a key and perhaps a value.
+    pub fn iter_options(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> {
+        let options = self.options;
+        options.split(|&b| b == b',').filter(|option| !option.is_empty()).map(|option| {
+            let mut parts = option.splitn(2, |&b| b == b'=');
+            (parts.next().unwrap_or(option), parts.next())
+        })
+    }
+}
+
+/// A type of file system.
+pub trait FileSystemType: Sync {
+    /// Name, as `mount -t` takes it.
+    fn name(&self) -> &'static str;
+
+    /// Whether it needs a block device (`/proc/filesystems` shows the others with `nodev`).
+    fn requires_dev(&self) -> bool {
+        false
+    }
+
+    /// Whether there is one super block for ever (sysfs, devtmpfs): it outlives its mounts.
+    fn keeps_super(&self) -> bool {
+        false
+    }
+
+    /// Whether programs may mount it (`false`: pipefs and the like).
+    fn user_mountable(&self) -> bool {
+        true
+    }
+
+    /// The file system that `context` asks for: its root. May sleep.
+    fn get_tree(&'static self, context: &FsContext<'_>) -> Result<Arc<SuperBlock>>;
+}
+
+static TYPES: SpinLock<KVec<&'static dyn FileSystemType>> = SpinLock::new(KVec::new());
+
+/// Makes a type known. `EBUSY` if the name is taken.
+pub fn register_filesystem(fs_type: &'static dyn FileSystemType) -> Result {
+    // Room first, outside the lock: allocation may sleep.
+    let mut room = KVec::with_capacity(1, GFP_KERNEL)?;
+    loop {
+        let mut types = TYPES.lock();
+        if types.iter().any(|known| known.name() == fs_type.name()) {
+            return Err(EBUSY);
+        }
+        let needed = types.len() + 1;
+        if room.capacity() >= needed {
+            room.extend(types.iter().copied(), GFP_KERNEL)?;
+            room.push(fs_type, GFP_KERNEL)?;
+            core::mem::swap(&mut *types, &mut room);
+            drop(types);
+            return Ok(());
+        }
+        drop(types);
+        room = KVec::with_capacity(needed, GFP_KERNEL)?;
+    }
+}
+
+/// The type of that name.
+pub fn get_filesystem(name: &[u8]) -> Option<&'static dyn FileSystemType> {
+    TYPES.lock().iter().copied().find(|known| known.name().as_bytes() == name)
+}
+
+/// Calls `f` for the `index`th type; `None` past the end (`/proc/filesystems`).
+pub fn nth_filesystem(index: usize) -> Option<&'static dyn FileSystemType> {
+    TYPES.lock().get(index).copied()
+}
+
+/// Minor numbers of anonymous devices (major 0) in use.
+static ANON_MINORS: SpinLock<[u64; 64]> = SpinLock::new({
+    let mut map = [0; 64];
+    map[0] = 1; // 0:0 is no device
+    map
+});
+
+fn anon_dev() -> Result<Dev> {
+    let mut map = ANON_MINORS.lock();
+    for (index, word) in map.iter_mut().enumerate() {
+        let bit = word.trailing_ones();
+        if bit < 64 {
+            *word |= 1 << bit;
+            return Ok(Dev::new(0, index as u32 * 64 + bit));
+        }
+    }
+    Err(EMFILE)
+}
+
+fn free_anon_dev(dev: Dev) {
+    if let Some(word) = ANON_MINORS.lock().get_mut(dev.minor() as usize / 64) {
+        *word &= !(1 << (dev.minor() % 64));
+    }
+}

@@ -72,6 +72,7 @@ pub fn lookup_cached(parent: &Dentry, name: &[u8]) -> Option<Arc<Dentry>> {
 /// has seen that the name is not cached. May sleep.
 pub(crate) fn add(parent: &Arc<Dentry>, key: &Key<'_>, inode: Option<Arc<Inode>>) -> Result<Arc<Dentry>> {
     let dentry = Dentry::new_child(parent, key, inode)?;
+    parent.reserve_children(1)?;
     parent.add_child(&dentry)?;
     // A new dentry is in no list, so this succeeds.
     let _ = bucket(dentry.hash()).lock().push(dentry.clone());
@@ -111,16 +112,18 @@ impl<'a> Move<'a> {
     }
 }
 
-/// Carries renames out, as one step for readers. The directories' locks are held. Each dentry moves into its new parent's
-/// list first, which may sleep and fail; on failure nothing has changed for readers.
+/// Carries renames out, as one step for readers. The directories' locks are held. May sleep; on failure (`ENOMEM`) nothing has
+/// changed.
 pub(crate) fn apply_moves<'a, const N: usize>(moves: [Move<'a>; N]) -> Result {
-    let mut old_parents = [const { None }; N];
-    for (step, old) in moves.iter().zip(&mut old_parents) {
-        *old = step.dentry.parent_arc();
-        if let Some(old) = old {
+    for step in &moves {
+        step.parent.reserve_children(N)?;
+    }
+    for step in &moves {
+        if let Some(old) = step.dentry.parent_arc() {
             // Out of the old list before the new cookie overwrites the old one; readdir is kept out by the directory's lock.
             drop(old.remove_child(step.dentry));
         }
+        // There is room, so this does not fail.
         step.parent.add_child(step.dentry)?;
     }
     let _renames = RENAME_LOCK.lock();
@@ -238,4 +241,3 @@ pub fn add_entry(parent: &Arc<Dentry>, name: &[u8], inode: Arc<Inode>) -> Result
     }
     add(parent, &Key::new(name), Some(inode))
 }
-

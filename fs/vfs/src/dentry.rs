@@ -206,21 +206,15 @@ impl Dentry {
         self.seq.write_end();
     }
 
-    /// Puts `child` into the list of children; it gets the next cookie. May sleep.
-    pub(crate) fn add_child(&self, child: &Arc<Dentry>) -> Result {
+    /// Makes room for `n` children more. The directory's lock keeps others from using it. May sleep.
+    pub(crate) fn reserve_children(&self, n: usize) -> Result {
         loop {
             let needed = {
-                let mut children = self.children.lock();
-                if children.slots.len() < children.slots.capacity() {
-                    let cookie = children.next;
-                    children.next += 1;
-                    children.live += 1;
-                    child.cookie.store(cookie, Ordering::Relaxed);
-                    // The capacity was checked.
-                    let _ = children.slots.push_within_capacity((cookie, Some(child.clone())));
+                let children = self.children.lock();
+                if children.slots.capacity() - children.slots.len() >= n {
                     return Ok(());
                 }
-                (children.slots.len() * 2).max(4)
+                (children.slots.len() * 2).max(4).saturating_add(n)
             };
             let mut room = KVVec::with_capacity(needed, GFP_KERNEL)?;
             let mut children = self.children.lock();
@@ -233,6 +227,17 @@ impl Dentry {
             }
             drop(children);
         }
+    }
+
+    /// Puts `child` into the list of children, where there is room for it; it gets the next cookie.
+    pub(crate) fn add_child(&self, child: &Arc<Dentry>) -> Result {
+        let mut children = self.children.lock();
+        let cookie = children.next;
+        child.cookie.store(cookie, Ordering::Relaxed);
+        children.slots.push_within_capacity((cookie, Some(child.clone()))).map_err(|_| ENOMEM)?;
+        children.next += 1;
+        children.live += 1;
+        Ok(())
     }
 
     /// Takes `child` out of the list of children.

@@ -2,7 +2,7 @@
 //! Credentials: who a task is and what it may do. A `Cred` never changes; a task that changes its identity makes a new one and
 //! commits it. Callers: every permission check (`current_cred`, `capable`), `kernel/process` (setuid family, exec, fork).
 //!
-//! Locks: none. Each task has one `ArcSlot` with its credentials; only the task itself replaces what is there.
+//! Locks: none. Each task has one place with its credentials, read under RCU; only the task itself replaces what is there.
 //! Source: `credentials(7)`, `capabilities(7)`.
 
 #![no_std]
@@ -12,11 +12,12 @@ mod caps;
 mod groups;
 
 pub use caps::*;
-pub use groups::GroupInfo;
+pub use groups::{GroupInfo, NGROUPS_MAX};
 
 use errno::{Result, code::EPERM};
-use kalloc::{Arc, KBox, flags::GFP_KERNEL};
-use locking::{ArcSlot, SetOnce};
+use kalloc::{Arc, ArcBorrow, KBox, flags::GFP_KERNEL};
+use locking::SetOnce;
+use rcu_ptr::{RcuArc, RcuGuard};
 use task::{Task, TaskLocal};
 
 /// What a task is, as other checks see it. Ids are those of the initial user namespace.
@@ -96,7 +97,7 @@ impl Cred {
 }
 
 /// A task's place for its credentials.
-pub struct CredSlot(ArcSlot<Cred>);
+pub struct CredSlot(RcuArc<Cred>);
 
 static CREDS: TaskLocal<CredSlot> = TaskLocal::new();
 static INIT_CRED: SetOnce<Arc<Cred>> = SetOnce::new();
@@ -114,7 +115,7 @@ pub fn init_cred() -> Result<Arc<Cred>> {
 
 /// Gives a new task its credentials; once, before it runs (`copy_creds`). May sleep.
 pub fn attach(task: &Task, cred: Arc<Cred>) -> Result {
-    let slot = KBox::new(CredSlot(ArcSlot::new(Some(cred))), GFP_KERNEL)?;
+    let slot = KBox::new(CredSlot(RcuArc::new(Some(cred))), GFP_KERNEL)?;
     // Only the creating task attaches; a second attempt would be its mistake.
     CREDS.set(task, slot).map_err(|_| errno::code::EBUSY)
 }
@@ -123,6 +124,13 @@ pub fn attach(task: &Task, cred: Arc<Cred>) -> Result {
 #[inline]
 pub fn task_cred(task: &Task) -> Option<Arc<Cred>> {
     CREDS.get(task)?.0.get()
+}
+
+/// The current task's credentials, borrowed for a read-side section: costs two loads. `None` for a task that has none yet.
+#[inline(always)]
+pub fn borrow<'g>(section: &'g RcuGuard) -> Option<ArcBorrow<'g, Cred>> {
+    let current = task::try_current()?;
+    CREDS.get(&current)?.0.load(section)
 }
 
 /// The current task's credentials. A task that has none yet (early boot) acts as the first task.
@@ -138,12 +146,14 @@ pub fn current_cred() -> Result<Arc<Cred>> {
 pub fn commit(cred: Arc<Cred>) -> Result {
     let current = task::current();
     let slot = CREDS.get(&current).ok_or(EPERM)?;
-    drop(slot.0.swap(Some(cred)));
+    slot.0.set(Some(cred));
     Ok(())
 }
 
 /// Whether the current task has `cap` in its effective set.
 #[inline]
 pub fn capable(cap: Cap) -> bool {
-    current_cred().is_ok_and(|cred| cred.capable(cap))
+    let section = rcu_ptr::read_lock();
+    // Without credentials this is early boot, which may do everything.
+    borrow(&section).is_none_or(|cred| cred.capable(cap))
 }

@@ -74,6 +74,13 @@ impl<T: ?Sized> RwSemaphore<T> {
         RwWriteGuard { lock: self, not_send: PhantomData }
     }
 
+    /// Takes it for writing if that needs no waiting.
+    #[inline]
+    pub fn try_write(&self) -> Option<RwWriteGuard<'_, T>> {
+        let taken = self.state.compare_exchange(0, WRITER, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        taken.then_some(RwWriteGuard { lock: self, not_send: PhantomData })
+    }
+
     /// As [`Self::write`], but a fatal signal ends the wait with `ERESTARTSYS`.
     #[track_caller]
     pub fn write_killable(&self) -> Result<RwWriteGuard<'_, T>> {

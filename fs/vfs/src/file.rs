@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `File`: an open file description, and `FileOps`, what is behind it.
+//!
+//! A file's last reference releases it, where it is dropped: in `close` or `exit` as a rule, so dropping an `Arc<File>` may
+//! sleep. Locks: `pos` (sleeping) around reads and writes of files that have a position, so that threads sharing it do not
+//! overlap; inside it the inode's `lock`.
+
+use crate::inode::{Inode, iop};
+use crate::iov::IovIter;
+use crate::path::Path;
+use crate::readdir::DirContext;
+use core::any::Any;
+use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use cred::Cred;
+use errno::{Result, code::*};
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KBox};
+use sync::{Mutex, PollMask, PollTable};
+
+/// Flags of an open file: `O_*`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct OpenFlags(pub u32);
+
+/// `O_TMPFILE` as `open(2)` defines it.
+pub const O_TMPFILE: u32 = uapi::__O_TMPFILE | uapi::O_DIRECTORY;
+/// Flags that `fcntl(F_SETFL)` changes.
+pub const SETFL_MASK: u32 = uapi::O_APPEND | uapi::O_NONBLOCK | uapi::O_DIRECT | uapi::O_NOATIME | uapi::FASYNC;
+
+impl OpenFlags {
+    /// Whether any of `flags` is set.
+    #[inline(always)]
+    pub fn any(self, flags: u32) -> bool {
+        self.0 & flags != 0
+    }
+
+    /// Whether all of `flags` are set.
+    #[inline(always)]
+    pub fn has(self, flags: u32) -> bool {
+        self.0 & flags == flags
+    }
+
+    /// Whether reading was asked for.
+    #[inline(always)]
+    pub fn reads(self) -> bool {
+        matches!(self.0 & uapi::O_ACCMODE, uapi::O_RDONLY | uapi::O_RDWR)
+    }
+
+    /// Whether writing was asked for.
+    #[inline(always)]
+    pub fn writes(self) -> bool {
+        matches!(self.0 & uapi::O_ACCMODE, uapi::O_WRONLY | uapi::O_RDWR)
+    }
+}
+
+/// What a file can do; fixed when it is opened.
+pub mod fmode {
+    /// May be read.
+    pub const READ: u32 = 1 << 0;
+    /// May be written.
+    pub const WRITE: u32 = 1 << 1;
+    /// Has a position that can be set; `pread` and `pwrite` work.
+    pub const SEEK: u32 = 1 << 2;
+    /// Reads and writes take the position's lock (regular files and directories).
+    pub const POS: u32 = 1 << 3;
+    /// A place only (`O_PATH`).
+    pub const PATH: u32 = 1 << 4;
+    /// Counted in the inode's writers.
+    pub(crate) const WRITER: u32 = 1 << 5;
+    /// Counted in the inode's users.
+    pub(crate) const USER: u32 = 1 << 6;
+}
+
+/// What is behind an open file. `self` is the part of its own that `InodeOps::open` (or a system call) made. All may sleep but
+/// `poll`. Defaults answer as Linux does where the operation is missing.
+#[allow(unused_variables, reason = "defaults ignore their arguments")]
+pub trait FileOps: Any + Send + Sync {
+    /// Bits of [`fmode`] (`SEEK`, `POS`) that files of this kind have.
+    fn mode(&self) -> u32 {
+        0
+    }
+
+    /// Reads at `pos` and advances it. Files without `SEEK` ignore `pos`.
+    fn read(&self, file: &File, to: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
+        Err(EINVAL)
+    }
+
+    /// Writes at `pos` and advances it. `O_APPEND` is up to the implementation.
+    fn write(&self, file: &File, from: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
+        Err(EINVAL)
+    }
+
+    /// Sets the position; see [`crate::seek`] for the common ones. `pos` is locked. Not called without `SEEK`.
+    fn llseek(&self, file: &File, pos: &mut i64, offset: i64, whence: u32) -> Result<i64> {
+        crate::seek::generic(file, pos, offset, whence)
+    }
+
+    /// Directory entries from the context's position on. The inode's `lock` is held shared.
+    fn iterate(&self, file: &File, context: &mut DirContext<'_>) -> Result {
+        Err(ENOTDIR)
+    }
+
+    /// What is ready now; adds the wait queues to `table`. Must not sleep.
+    fn poll(&self, file: &File, table: &mut PollTable) -> PollMask {
+        PollMask::DEFAULT
+    }
+
+    /// Whether files of this kind can be waited for (`epoll_ctl` refuses others with `EPERM`).
+    fn can_poll(&self) -> bool {
+        true
+    }
+
+    /// A request of the device's own. What the VFS knows itself (`FIONBIO`...) does not come here.
+    fn ioctl(&self, file: &File, cmd: u32, arg: usize) -> Result<usize> {
+        Err(ENOTTY)
+    }
+
+    /// Called by each `close` of a descriptor; its error is `close`'s.
+    fn flush(&self, file: &File) -> Result {
+        Ok(())
+    }
+
+    /// The last reference is gone.
+    fn release(&self, file: &File) {}
+
+    /// Writes the file back.
+    fn fsync(&self, file: &File, datasync: bool) -> Result {
+        Err(EINVAL)
+    }
+
+    /// Reserves or frees space.
+    fn fallocate(&self, file: &File, mode: u32, offset: u64, len: u64) -> Result {
+        Err(if file.inode().file_type() == crate::types::FileType::Fifo { ESPIPE } else { ENODEV })
+    }
+
+    /// Flags are about to change (`F_SETFL`); an error refuses it.
+    fn check_flags(&self, file: &File, flags: u32) -> Result {
+        if flags & uapi::O_DIRECT != 0 { Err(EINVAL) } else { Ok(()) }
+    }
+
+    /// Lines of its own for `/proc/*/fdinfo`.
+    fn show_fdinfo(&self, file: &File, out: &mut dyn core::fmt::Write) -> core::fmt::Result {
+        Ok(())
+    }
+}
+
+/// An open file description. Always in an `Arc`.
+pub struct File {
+    /// What it can do (bits of [`fmode`]).
+    mode: u32,
+    flags: AtomicU32,
+    owner: AtomicI32,
+    inode: Arc<Inode>,
+    path: Path,
+    ops: KBox<dyn FileOps>,
+    pub(crate) pos: Mutex<i64>,
+    /// Who opened it.
+    cred: Arc<Cred>,
+}
+
+impl File {
+    /// Opens `path` with operations that are already made. Takes over what `prepared` counts. May sleep.
+    pub fn new(path: Path, flags: OpenFlags, ops: KBox<dyn FileOps>, prepared: Prepared) -> Result<Arc<Self>> {
+        let inode = path.inode()?.clone();
+        let cred = cred::current_cred()?;
+        let mut mode = prepared.into_mode() | ops.mode();
+        if flags.any(uapi::O_PATH) {
+            mode |= fmode::PATH;
+        } else {
+            mode |= if flags.reads() { fmode::READ } else { 0 } | if flags.writes() { fmode::WRITE } else { 0 };
+        }
+        let file = Self {
+            mode,
+            flags: AtomicU32::new(flags.0 & !(uapi::O_CREAT | uapi::O_EXCL | uapi::O_NOCTTY | uapi::O_TRUNC)),
+            owner: AtomicI32::new(0),
+            inode,
+            path,
+            ops,
+            pos: Mutex::new(0),
+            cred,
+        };
+        // On failure the value is dropped, which undoes what was counted.
+        Ok(Arc::new(file, GFP_KERNEL)?)
+    }
+
+    /// What it can do (bits of [`fmode`]).
+    #[inline(always)]
+    pub fn mode(&self) -> u32 {
+        self.mode
+    }
+
+    /// `O_*` flags now.
+    #[inline(always)]
+    pub fn flags(&self) -> OpenFlags {
+        OpenFlags(self.flags.load(Ordering::Relaxed))
+    }
+
+    /// Changes flags within `mask`.
+    pub fn change_flags(&self, flags: u32, mask: u32) {
+        let _ = self.flags.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |old| Some(old & !mask | flags & mask));
+    }
+
+    /// Whether it must not wait.
+    #[inline(always)]
+    pub fn nonblock(&self) -> bool {
+        self.flags().any(uapi::O_NONBLOCK)
+    }
+
+    /// What is open.
+    #[inline(always)]
+    pub fn inode(&self) -> &Arc<Inode> {
+        &self.inode
+    }
+
+    /// Where it was opened.
+    #[inline(always)]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its operations.
+    #[inline(always)]
+    pub fn ops(&self) -> &dyn FileOps {
+        &*self.ops
+    }
+
+    /// Its operations, if they are a `T`.
+    #[inline]
+    pub fn private<T: FileOps>(&self) -> Option<&T> {
+        (&*self.ops as &dyn Any).downcast_ref()
+    }
+
+    /// Who opened it.
+    pub fn cred(&self) -> &Arc<Cred> {
+        &self.cred
+    }
+
+    /// Whom `SIGIO` goes to (`F_SETOWN`); 0 is nobody.
+    pub fn owner(&self) -> i32 {
+        self.owner.load(Ordering::Relaxed)
+    }
+
+    /// Sets whom `SIGIO` goes to.
+    pub fn set_owner(&self, owner: i32) {
+        self.owner.store(owner, Ordering::Relaxed);
+    }
+
+    /// The position at this moment.
+    pub fn position(&self) -> i64 {
+        *self.pos.lock()
+    }
+
+    /// What is ready.
+    #[inline]
+    pub fn poll(&self, table: &mut PollTable) -> PollMask {
+        self.ops.poll(self, table)
+    }
+
+    /// The file was read: its access time moves if the mount says so (`relatime` and its kin).
+    #[inline]
+    pub fn accessed(&self) {
+        if self.flags().any(uapi::O_NOATIME) {
+            return;
+        }
+        crate::times::touch_atime(&self.path.mnt, &self.inode);
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        if self.mode & fmode::PATH == 0 {
+            crate::flock::release_file(self);
+            self.ops.release(self);
+        }
+        if self.mode & fmode::WRITER != 0 {
+            self.inode.put_write_access();
+        }
+        if self.mode & fmode::USER != 0 {
+            self.inode.put_user(true);
+        }
+    }
+}
+
+/// What was counted on an inode for a file that is about to be opened; taken back if that fails.
+pub struct Prepared {
+    inode: Option<Arc<Inode>>,
+    mode: u32,
+}
+
+impl Prepared {
+    /// Nothing (pipes, sockets, anonymous files).
+    pub fn nothing() -> Self {
+        Self { inode: None, mode: 0 }
+    }
+
+    /// Counts a user and, if it writes a regular file, a writer. `ETXTBSY`, `ESTALE`.
+    pub fn open(inode: &Arc<Inode>, writes: bool) -> Result<Self> {
+        if inode.iflags() & iop::ANON != 0 {
+            return Ok(Self::nothing());
+        }
+        inode.get_user()?;
+        let mut prepared = Self { inode: Some(inode.clone()), mode: fmode::USER };
+        if writes && inode.is_reg() {
+            inode.get_write_access()?;
+            prepared.mode |= fmode::WRITER;
+        }
+        Ok(prepared)
+    }
+
+    fn into_mode(mut self) -> u32 {
+        self.inode = None;
+        self.mode
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        let Some(inode) = self.inode.take() else { return };
+        if self.mode & fmode::WRITER != 0 {
+            inode.put_write_access();
+        }
+        inode.put_user(true);
+    }
+}

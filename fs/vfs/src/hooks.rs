@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What the VFS asks of crates above it. Each is registered once at boot.
+
+use crate::file::{File, FileOps, OpenFlags};
+use crate::inode::Inode;
+use errno::{Result, code::*};
+use hook::Hook;
+use kalloc::{Arc, KBox};
+
+/// Signals and identity of the current process (`kernel/process`).
+pub trait ProcessHooks: Sync {
+    /// Sends signal `signal` to the current thread (`SIGPIPE`, `SIGXFSZ`).
+    fn send_current(&self, signal: u32);
+    /// The current process's id, as `F_GETLK` and `SCM_CREDENTIALS` show it.
+    fn current_pid(&self) -> u32;
+    /// Sends `signal` to what `fcntl(F_SETOWN)` named: a process if positive, a process group if negative.
+    fn send_owner(&self, owner: i32, signal: u32);
+}
+
+/// The process layer.
+pub static PROCESS: Hook<dyn ProcessHooks> = Hook::new();
+
+/// Opening a FIFO (`fs/pipe`).
+pub trait FifoOpen: Sync {
+    /// Opens the FIFO `inode`; may wait for the other side.
+    fn open(&self, inode: &Arc<Inode>, flags: OpenFlags) -> Result<KBox<dyn FileOps>>;
+}
+
+/// FIFOs.
+pub static FIFO: Hook<dyn FifoOpen> = Hook::new();
+
+/// The wall clock for timestamps (`kernel/time`).
+pub trait Clock: Sync {
+    /// Nanoseconds since 1970, as of the last tick or better.
+    fn real_ns(&self) -> u64;
+}
+
+/// The clock.
+pub static CLOCK: Hook<dyn Clock> = Hook::new();
+
+/// Sends a signal to the current thread, if processes are there.
+pub fn send_current(signal: u32) {
+    if let Some(process) = PROCESS.get() {
+        process.send_current(signal);
+    }
+}
+
+/// The current process's id; 0 before processes are there.
+pub fn current_pid() -> u32 {
+    PROCESS.get().map_or(0, |process| process.current_pid())
+}
+
+pub(crate) fn open_fifo(inode: &Arc<Inode>, flags: OpenFlags) -> Result<KBox<dyn FileOps>> {
+    FIFO.get().ok_or(ENXIO)?.open(inode, flags)
+}
+
+/// A file whose owner asked for `SIGIO` has something to say.
+pub fn notify_owner(file: &File) {
+    let owner = file.owner();
+    if owner != 0 {
+        if let Some(process) = PROCESS.get() {
+            process.send_owner(owner, uapi::SIGIO);
+        }
+    }
+}

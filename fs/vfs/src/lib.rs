@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The virtual file system: inodes, names, mounts, open files, and the system calls on them. File systems implement
+//! `FileSystemType`, `SuperOps`, `InodeOps` and `FileOps`; `kernel/syscalls` lists the calls; `kernel/process` copies
+//! `FilesStruct` and `FsStruct`.
+//!
+//! Locks, outermost first: `super_block` rename lock, mount name space, inode `lock` (parents before children), file position,
+//! then the spin locks of dentries, buckets and tables. Path walks take none of them while names are cached: they run under RCU.
+//! Source: `path_resolution(7)`, section 2 of the manual.
+
+#![no_std]
+#![forbid(unsafe_code)]
+#![feature(arbitrary_self_types)]
+
+pub mod attr;
+pub mod dcache;
+pub mod dentry;
+pub mod fdtable;
+pub mod file;
+pub mod flock;
+pub mod fs_struct;
+pub mod hooks;
+pub mod inode;
+pub mod iov;
+pub mod mount;
+pub mod name;
+pub mod path;
+pub mod perm;
+pub mod readdir;
+pub mod seek;
+pub mod super_block;
+pub mod times;
+pub mod types;
+pub mod user;
+
+pub use attr::SetAttr;
+pub use dentry::Dentry;
+pub use fdtable::{FdGuard, FilesStruct, fdget, fdget_raw, get_unused_fd};
+pub use file::{File, FileOps, OpenFlags, Prepared, fmode};
+pub use fs_struct::{FsPaths, FsStruct};
+pub use inode::{Inode, InodeInit, InodeOps, Link, Rename, iop};
+pub use iov::{IovIter, UserVec};
+pub use mount::Mount;
+pub use path::Path;
+pub use readdir::{DcacheDir, DirContext, DirSink};
+pub use super_block::{
+    FileSystemType, FsContext, Kstatfs, SimpleSuper, SuperBlock, SuperInit, SuperOps, get_filesystem,
+    register_filesystem,
+};
+pub use sync::{PollMask, PollTable};
+pub use types::{Dev, FileType, Kstat, Timespec, current_time};

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Mounts: where file systems are attached to the tree. One name space so far; propagation is private.
+//!
+//! Locks: `NAMESPACE` (sleeping) serialises every change; readers use the mount hash under RCU. Inside `NAMESPACE` the lock of
+//! a mountpoint's directory inode may be taken, never the other way round. Source: `mount(2)`, `mount_namespaces(7)`.
+
+use crate::dentry::{Dentry, dflag};
+use crate::path::Path;
+use crate::super_block::SuperBlock;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use errno::{Result, code::*};
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, ArcBorrow, KString, KVec};
+use locking::SeqCount;
+use rcu_ptr::{RcuArc, RcuGuard, RcuLink, RcuList};
+use sync::Mutex;
+
+/// Flags of a mount: those `MS_*` bits that belong to it and not to the super block.
+pub const MOUNT_FLAGS: u32 = uapi::MS_RDONLY
+    | uapi::MS_NOSUID
+    | uapi::MS_NODEV
+    | uapi::MS_NOEXEC
+    | uapi::MS_NOATIME
+    | uapi::MS_NODIRATIME
+    | uapi::MS_RELATIME
+    | uapi::MS_NOSYMFOLLOW;
+
+/// A file system (or a part of it) attached somewhere. Always in an `Arc`.
+pub struct Mount {
+    link: RcuLink<Mount>,
+    /// Number, as in `/proc/self/mountinfo`.
+    pub id: u64,
+    /// What its root shows.
+    pub root: Arc<Dentry>,
+    /// The file system.
+    pub sb: Arc<SuperBlock>,
+    /// What was given as the source.
+    pub source: KString,
+    flags: AtomicU32,
+    parent: RcuArc<Mount>,
+    mountpoint: RcuArc<Dentry>,
+}
+
+rcu_ptr::rcu_listed!(Mount, link);
+
+const BUCKETS: usize = 256;
+static TABLE: [RcuList<Mount>; BUCKETS] = [const { RcuList::new() }; BUCKETS];
+/// Odd while a mount moves; a reader that found nothing then looks again.
+static MOUNT_SEQ: SeqCount = SeqCount::new();
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// The name space: every mount that is attached, parents before children.
+pub struct Namespace {
+    /// The mounts.
+    pub(crate) mounts: KVec<Arc<Mount>>,
+}
+
+/// The one name space. Its first mount is the root.
+pub(crate) static NAMESPACE: Mutex<Namespace> = Mutex::new(Namespace { mounts: KVec::new() });
+/// Counts changes of the name space (`poll` on `/proc/mounts`).
+static CHANGES: AtomicU64 = AtomicU64::new(0);
+
+impl Mount {
+    /// A mount of `root` that is attached nowhere.
+    pub fn new(sb: &Arc<SuperBlock>, root: Arc<Dentry>, source: &[u8], flags: u32) -> Result<Arc<Self>> {
+        let mount = Self {
+            link: RcuLink::new(),
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            root,
+            sb: sb.clone(),
+            source: KString::from_bytes(source, GFP_KERNEL)?,
+            flags: AtomicU32::new(flags & MOUNT_FLAGS),
+            parent: RcuArc::empty(),
+            mountpoint: RcuArc::empty(),
+        };
+        let mount = Arc::new(mount, GFP_KERNEL)?;
+        sb.get_mount();
+        Ok(mount)
+    }
+
+    /// Flags (`MS_*` bits of [`MOUNT_FLAGS`]).
+    #[inline(always)]
+    pub fn flags(&self) -> u32 {
+        self.flags.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_flags(&self, flags: u32) {
+        self.flags.store(flags & MOUNT_FLAGS, Ordering::Relaxed);
+    }
+
+    /// Whether nothing may be changed through this mount.
+    #[inline(always)]
+    pub fn is_rdonly(&self) -> bool {
+        self.flags() & uapi::MS_RDONLY != 0 || self.sb.is_rdonly()
+    }
+
+    /// `EROFS` if nothing may be changed through this mount.
+    #[inline]
+    pub fn want_write(&self) -> Result {
+        if self.is_rdonly() { Err(EROFS) } else { Ok(()) }
+    }
+
+    /// Where it is attached: the mount above and the dentry there.
+    #[inline]
+    pub fn mounted_on<'g>(&self, section: &'g RcuGuard) -> Option<(ArcBorrow<'g, Mount>, ArcBorrow<'g, Dentry>)> {
+        Some((self.parent.load(section)?, self.mountpoint.load(section)?))
+    }
+
+    /// The mount above, counted.
+    pub fn parent_arc(&self) -> Option<Arc<Mount>> {
+        self.parent.get()
+    }
+
+    /// Where it is attached, counted.
+    pub fn mountpoint_path(&self) -> Option<Path> {
+        Some(Path { mnt: self.parent.get()?, dentry: self.mountpoint.get()? })
+    }
+
+    fn bucket(&self) -> Option<&'static RcuList<Mount>> {
+        let parent = self.parent.as_ptr();
+        (!parent.is_null()).then(|| bucket(parent.addr(), self.mountpoint.as_ptr().addr()))
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        self.sb.put_mount();
+    }
+}
+
+#[inline(always)]
+fn bucket(mount: usize, dentry: usize) -> &'static RcuList<Mount> {
+    let hash = (mount >> 5 ^ dentry >> 5).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    // In bounds: the mask is the (constant) length less one.
+    &TABLE[hash >> 40 & (BUCKETS - 1)]
+}
+
+/// What is mounted on `dentry` in `mount`.
+#[inline]
+pub(crate) fn lookup<'g>(section: &'g RcuGuard, mount: &Mount, dentry: &Dentry) -> Option<ArcBorrow<'g, Mount>> {
+    let list = bucket(core::ptr::from_ref(mount).addr(), core::ptr::from_ref(dentry).addr());
+    loop {
+        let seq = MOUNT_SEQ.read_begin();
+        let found = list.iter(section).find(|candidate| {
+            core::ptr::eq(candidate.parent.as_ptr(), mount) && core::ptr::eq(candidate.mountpoint.as_ptr(), dentry)
+        });
+        if found.is_some() || !MOUNT_SEQ.read_retry(seq) {
+            return found;
+        }
+    }
+}
+
+/// The place on top of everything mounted on `path`.
+pub fn follow_down(path: &mut Path) {
+    while path.dentry.test_flags(dflag::MOUNTED) {
+        let section = rcu_ptr::read_lock();
+        let Some(found) = lookup(&section, &path.mnt, &path.dentry) else { return };
+        let mnt = Arc::from(found);
+        drop(section);
+        let dentry = mnt.root.clone();
+        *path = Path { mnt, dentry };
+    }
+}
+
+impl Namespace {
+    fn changed(&self) {
+        CHANGES.fetch_add(1, Ordering::Release);
+    }
+
+    /// Attaches `mount` at `at` (nothing for the root of the name space). The caller holds `NAMESPACE`.
+    pub(crate) fn attach(&mut self, mount: &Arc<Mount>, at: Option<&Path>) -> Result {
+        self.mounts.push(mount.clone(), GFP_KERNEL)?;
+        if let Some(at) = at {
+            self.hook_in(mount, at);
+        }
+        self.changed();
+        Ok(())
+    }
+
+    /// Enters `mount`, which is in the list, at `at`.
+    pub(crate) fn hook_in(&mut self, mount: &Arc<Mount>, at: &Path) {
+        at.dentry.set_flags(dflag::MOUNTED);
+        let _preempt = x86_cpu::preempt_disable();
+        MOUNT_SEQ.write_begin();
+        mount.parent.set(Some(at.mnt.clone()));
+        mount.mountpoint.set(Some(at.dentry.clone()));
+        if let Some(list) = mount.bucket() {
+            // It is in no bucket: it was new or unhooked.
+            let _ = list.lock().push(mount.clone());
+        }
+        MOUNT_SEQ.write_end();
+    }
+
+    /// Takes `mount` from where it is attached, leaving it in the list.
+    pub(crate) fn unhook(&mut self, mount: &Arc<Mount>) {
+        let mountpoint = mount.mountpoint.get();
+        {
+            let _preempt = x86_cpu::preempt_disable();
+            MOUNT_SEQ.write_begin();
+            if let Some(list) = mount.bucket() {
+                list.lock().remove(mount);
+            }
+            mount.parent.set(None);
+            mount.mountpoint.set(None);
+            MOUNT_SEQ.write_end();
+        }
+        if let Some(mountpoint) = mountpoint {
+            let still = self.mounts.iter().any(|other| core::ptr::eq(other.mountpoint.as_ptr(), &*mountpoint));
+            if !still {
+                mountpoint.clear_flags(dflag::MOUNTED);
+            }
+        }
+        self.changed();
+    }
+
+    /// Takes `mount` out of the name space.
+    pub(crate) fn detach(&mut self, mount: &Arc<Mount>) {
+        self.unhook(mount);
+        self.mounts.retain(|other| !Arc::ptr_eq(other, mount));
+    }
+
+    /// Mounts that are attached somewhere on `mount`.
+    pub(crate) fn children<'a>(&'a self, mount: &'a Mount) -> impl Iterator<Item = &'a Arc<Mount>> {
+        self.mounts.iter().filter(move |other| core::ptr::eq(other.parent.as_ptr(), mount))
+    }
+}
+
+/// Calls `f` for each mount of the name space, parents first (`/proc/mounts`). `f` may sleep.
+pub fn for_each_mount(mut f: impl FnMut(&Arc<Mount>) -> Result) -> Result {
+    let namespace = NAMESPACE.lock();
+    namespace.mounts.iter().try_for_each(&mut f)
+}
+
+/// Changes so far, for those who wait for one.
+pub fn change_count() -> u64 {
+    CHANGES.load(Ordering::Acquire)
+}
+
+/// Whether something is mounted on this very dentry anywhere: it may be neither removed nor renamed.
+pub(crate) fn is_mountpoint(dentry: &Dentry) -> bool {
+    dentry.test_flags(dflag::MOUNTED)
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Who may do what to a file: mode bits and capabilities. Source: `path_resolution(7)`, `capabilities(7)`. No locks.
+
+use crate::inode::{Inode, iop};
+use cred::{CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, Cred};
+use errno::{Result, code::*};
+
+/// Execute a file or search a directory.
+pub const MAY_EXEC: u32 = 1;
+/// Write.
+pub const MAY_WRITE: u32 = 2;
+/// Read.
+pub const MAY_READ: u32 = 4;
+
+/// Whether the current task may do all of `mask` to `inode`: the file system's own check or the generic one, and what no
+/// capability overrides. `EACCES`, `EPERM`. Does not sleep.
+#[inline]
+pub fn inode_permission(inode: &Inode, mask: u32) -> Result {
+    let flags = inode.iflags();
+    if mask & MAY_WRITE != 0 && flags & iop::IMMUTABLE != 0 {
+        return Err(EPERM);
+    }
+    if flags & iop::PERMISSION != 0 {
+        return inode.ops().permission(inode, mask);
+    }
+    generic_permission(inode, mask)
+}
+
+/// Whether the current task may search directory `inode`. The common case, a directory that everybody may search, looks at no
+/// credentials.
+#[inline(always)]
+pub(crate) fn may_lookup(inode: &Inode) -> Result {
+    if inode.iflags() & iop::PERMISSION == 0 && inode.mode() & 0o111 == 0o111 {
+        return Ok(());
+    }
+    inode_permission(inode, MAY_EXEC)
+}
+
+/// Mode bits and capabilities of the current task.
+pub fn generic_permission(inode: &Inode, mask: u32) -> Result {
+    let section = rcu_ptr::read_lock();
+    match cred::borrow(&section) {
+        Some(cred) => check(&cred, inode, mask),
+        // Early boot acts as root.
+        None => check(&Cred::init(), inode, mask),
+    }
+}
+
+/// Mode bits and capabilities of `cred`, by its file-access ids.
+pub fn check(cred: &Cred, inode: &Inode, mask: u32) -> Result {
+    let mode = inode.mode();
+    let granted = if cred.fsuid == inode.uid() {
+        mode >> 6
+    } else if cred.in_group(inode.gid()) {
+        mode >> 3
+    } else {
+        mode
+    };
+    let mask = mask & (MAY_READ | MAY_WRITE | MAY_EXEC);
+    if mask & !granted == 0 {
+        return Ok(());
+    }
+    if inode.is_dir() {
+        if mask & MAY_WRITE == 0 && cred.capable(CAP_DAC_READ_SEARCH) {
+            return Ok(());
+        }
+        return if cred.capable(CAP_DAC_OVERRIDE) { Ok(()) } else { Err(EACCES) };
+    }
+    if mask == MAY_READ && cred.capable(CAP_DAC_READ_SEARCH) {
+        return Ok(());
+    }
+    // Nobody executes a file that has no execute bit at all.
+    if (mask & MAY_EXEC == 0 || mode & 0o111 != 0) && cred.capable(CAP_DAC_OVERRIDE) {
+        return Ok(());
+    }
+    Err(EACCES)
+}
+
+/// Whether the current task owns `inode` or may act as its owner.
+pub fn owner_or_capable(inode: &Inode) -> Result<bool> {
+    let cred = cred::current_cred()?;
+    Ok(cred.fsuid == inode.uid() || cred.capable(CAP_FOWNER))
+}
+
+/// Whether the sticky bit of `dir` keeps the current task from removing `inode`.
+pub(crate) fn sticky_denies(dir: &Inode, inode: &Inode) -> Result<bool> {
+    if dir.mode() & uapi::S_ISVTX == 0 {
+        return Ok(false);
+    }
+    let cred = cred::current_cred()?;
+    Ok(cred.fsuid != inode.uid() && cred.fsuid != dir.uid() && !cred.capable(CAP_FOWNER))
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Reading directories: the context that `FileOps::iterate` fills, and reading from the dentry cache for file systems whose
+//! directories are complete there. Source: `getdents(2)`.
+
+use crate::dentry::Dentry;
+use crate::file::{File, FileOps, fmode};
+use crate::inode::Inode;
+use crate::types::FileType;
+use errno::{Result, code::*};
+use kalloc::Arc;
+
+/// Receives entries.
+pub trait DirSink {
+    /// One entry; `next` is the position behind it. False: it does not fit, stop before it.
+    fn entry(&mut self, name: &[u8], ino: u64, kind: FileType, next: i64) -> bool;
+}
+
+/// Where a directory's reader is. `pos` counts as the file system likes; 0 is the start.
+pub struct DirContext<'a> {
+    /// The position of the next entry.
+    pub pos: i64,
+    sink: &'a mut dyn DirSink,
+}
+
+impl<'a> DirContext<'a> {
+    /// From `pos` on, into `sink`.
+    pub fn new(pos: i64, sink: &'a mut dyn DirSink) -> Self {
+        Self { pos, sink }
+    }
+
+    /// Gives one entry and moves to `next`. False: the reader is full, return.
+    pub fn emit(&mut self, name: &[u8], ino: u64, kind: FileType, next: i64) -> bool {
+        if !self.sink.entry(name, ino, kind, next) {
+            return false;
+        }
+        self.pos = next;
+        true
+    }
+
+    /// Gives `.` and `..` if the position is before them (0 and 1); afterwards it is at least 2. False: full.
+    pub fn emit_dots(&mut self, file: &File) -> bool {
+        let ino = file.inode().ino;
+        if self.pos == 0 && !self.emit(b".", ino, FileType::Dir, 1) {
+            return false;
+        }
+        if self.pos == 1 {
+            let parent = file.path().dentry.parent_arc();
+            let parent = parent.as_ref().and_then(|dentry| dentry.inode()).map_or(ino, |inode| inode.ino);
+            return self.emit(b"..", parent, FileType::Dir, 2);
+        }
+        true
+    }
+}
+
+/// Reads a directory that is complete in the dentry cache (`dcache_readdir`): positions are the entries' cookies.
+pub fn dcache_readdir(file: &File, context: &mut DirContext<'_>) -> Result {
+    if !context.emit_dots(file) {
+        return Ok(());
+    }
+    let dir = &file.path().dentry;
+    while let Some((cookie, child)) = dir.next_child(context.pos.cast_unsigned()) {
+        if !emit_child(context, &child, cookie)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn emit_child(context: &mut DirContext<'_>, child: &Arc<Dentry>, cookie: u64) -> Result<bool> {
+    let inode: &Arc<Inode> = child.positive()?;
+    let name = child.name()?;
+    Ok(context.emit(&name, inode.ino, inode.file_type(), cookie.cast_signed().saturating_add(1)))
+}
+
+/// Operations of a directory that is complete in the dentry cache.
+pub struct DcacheDir;
+
+impl FileOps for DcacheDir {
+    fn mode(&self) -> u32 {
+        fmode::SEEK | fmode::POS
+    }
+
+    fn read(&self, _: &File, _: &mut crate::iov::IovIter<'_>, _: &mut i64) -> Result<usize> {
+        Err(EISDIR)
+    }
+
+    fn iterate(&self, file: &File, context: &mut DirContext<'_>) -> Result {
+        dcache_readdir(file, context)
+    }
+
+    fn llseek(&self, _: &File, pos: &mut i64, offset: i64, whence: u32) -> Result<i64> {
+        let new = match whence {
+            uapi::SEEK_SET => offset,
+            uapi::SEEK_CUR => pos.checked_add(offset).ok_or(EINVAL)?,
+            _ => return Err(EINVAL),
+        };
+        if new < 0 {
+            return Err(EINVAL);
+        }
+        *pos = new;
+        Ok(new)
+    }
+
+    fn fsync(&self, _: &File, _: bool) -> Result {
+        Ok(())
+    }
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Setting a file's position. Source: `lseek(2)`.
+
+use crate::file::File;
+use errno::{Result, code::*};
+
+/// For files with a size: all of `SEEK_*`, without holes but the one at the end.
+pub fn generic(file: &File, pos: &mut i64, offset: i64, whence: u32) -> Result<i64> {
+    let size = file.inode().size().cast_signed();
+    with_size(pos, offset, whence, size, file.inode().sb().max_bytes.cast_signed())
+}
+
+/// As [`generic`], for a given size and limit.
+pub fn with_size(pos: &mut i64, offset: i64, whence: u32, size: i64, max: i64) -> Result<i64> {
+    let new = match whence {
+        uapi::SEEK_SET => offset,
+        uapi::SEEK_CUR => pos.checked_add(offset).ok_or(EOVERFLOW)?,
+        uapi::SEEK_END => size.checked_add(offset).ok_or(EOVERFLOW)?,
+        uapi::SEEK_DATA if (0..size).contains(&offset) => offset,
+        uapi::SEEK_HOLE if (0..size).contains(&offset) => size,
+        uapi::SEEK_DATA | uapi::SEEK_HOLE => return Err(ENXIO),
+        _ => return Err(EINVAL),
+    };
+    if new < 0 || new > max {
+        return Err(EINVAL);
+    }
+    *pos = new;
+    Ok(new)
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0
+//! When reading moves a file's access time. Source: `mount(8)` (`relatime`, `noatime`, `nodiratime`).
+
+use crate::inode::{Inode, iop};
+use crate::mount::Mount;
+use crate::types::current_time;
+
+const DAY: i64 = 24 * 60 * 60;
+
+/// The file was read: moves its access time if flags and mount say so.
+#[inline]
+pub fn touch_atime(mnt: &Mount, inode: &Inode) {
+    let flags = mnt.flags();
+    if inode.iflags() & iop::NOATIME != 0 || flags & uapi::MS_NOATIME != 0 || mnt.is_rdonly() {
+        return;
+    }
+    if flags & uapi::MS_NODIRATIME != 0 && inode.is_dir() {
+        return;
+    }
+    let atime = inode.atime.get();
+    if flags & uapi::MS_RELATIME != 0 && atime > inode.mtime.get() && atime > inode.ctime.get() {
+        // Only once a day while nothing changes.
+        let now = current_time();
+        if now.sec.saturating_sub(atime.sec) < DAY {
+            return;
+        }
+    }
+    inode.atime.set(current_time());
+}

@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use errno::Result;
 use kalloc::{Arc, ArcBorrow, KVec};
 use locking::{SeqCount, SpinLock};
-use rcu_ptr::{RcuGuard, RcuList};
+use rcu::{ReadGuard, RcuList};
 
 const BUCKETS: usize = 1 << 14;
 static TABLE: [RcuList<Dentry>; BUCKETS] = [const { RcuList::new() }; BUCKETS];
@@ -34,7 +34,7 @@ fn bucket(hash: u32) -> &'static RcuList<Dentry> {
 
 /// The dentry of `key` in `parent`, if it is cached.
 #[inline(always)]
-pub(crate) fn lookup<'g>(section: &'g RcuGuard, parent: &Dentry, key: &Key<'_>) -> Option<ArcBorrow<'g, Dentry>> {
+pub(crate) fn lookup<'g>(section: &'g ReadGuard, parent: &Dentry, key: &Key<'_>) -> Option<ArcBorrow<'g, Dentry>> {
     let hash = key.hash_in(parent.address());
     let seq = RENAME_SEQ.raw();
     if let found @ Some(_) = scan(section, parent, key, hash) {
@@ -47,12 +47,12 @@ pub(crate) fn lookup<'g>(section: &'g RcuGuard, parent: &Dentry, key: &Key<'_>) 
 }
 
 #[inline(always)]
-fn scan<'g>(section: &'g RcuGuard, parent: &Dentry, key: &Key<'_>, hash: u32) -> Option<ArcBorrow<'g, Dentry>> {
+fn scan<'g>(section: &'g ReadGuard, parent: &Dentry, key: &Key<'_>, hash: u32) -> Option<ArcBorrow<'g, Dentry>> {
     bucket(hash).iter(section).find(|dentry| dentry.matches(section, parent, key, hash))
 }
 
 #[cold]
-fn lookup_again<'g>(section: &'g RcuGuard, parent: &Dentry, key: &Key<'_>, hash: u32) -> Option<ArcBorrow<'g, Dentry>> {
+fn lookup_again<'g>(section: &'g ReadGuard, parent: &Dentry, key: &Key<'_>, hash: u32) -> Option<ArcBorrow<'g, Dentry>> {
     loop {
         let seq = RENAME_SEQ.read_begin();
         let found = scan(section, parent, key, hash);
@@ -64,7 +64,7 @@ fn lookup_again<'g>(section: &'g RcuGuard, parent: &Dentry, key: &Key<'_>, hash:
 
 /// The dentry of `name` in `parent`, counted.
 pub fn lookup_cached(parent: &Dentry, name: &[u8]) -> Option<Arc<Dentry>> {
-    let section = rcu_ptr::read_lock();
+    let section = rcu::read_lock();
     lookup(&section, parent, &Key::new(name)).map(Arc::from)
 }
 
@@ -142,7 +142,7 @@ pub(crate) fn apply_moves<'a, const N: usize>(moves: [Move<'a>; N]) -> Result {
 /// Whether `dentry` is `ancestor` or below it. The shape of the tree is held still by the caller (`rename_lock`), or the answer
 /// may be outdated.
 pub(crate) fn is_subdir(dentry: &Arc<Dentry>, ancestor: &Dentry) -> bool {
-    let section = rcu_ptr::read_lock();
+    let section = rcu::read_lock();
     let mut at = dentry.as_arc_borrow();
     loop {
         if core::ptr::eq(&*at, ancestor) {
@@ -187,7 +187,7 @@ fn trim() {
     for _ in 0..256 {
         let list = bucket(CLOCK_HAND.fetch_add(1, Ordering::Relaxed) as u32);
         let victims: KVec<Arc<Dentry>> = {
-            let section = rcu_ptr::read_lock();
+            let section = rcu::read_lock();
             let mut victims = KVec::new();
             for dentry in list.iter(&section) {
                 if victims.push(Arc::from(dentry), kalloc::flags::GFP_ATOMIC).is_err() {

@@ -15,7 +15,7 @@ use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, ArcBorrow, KVVec, KVec};
 use locking::{SeqCount, SetOnce, SpinLock};
-use rcu_ptr::{RcuArc, RcuGuard, RcuLink};
+use rcu::{RcuArc, ReadGuard, RcuLink};
 
 /// Flags of a dentry.
 pub(crate) mod dflag {
@@ -42,7 +42,7 @@ pub struct Dentry {
     children: SpinLock<Children>,
 }
 
-rcu_ptr::rcu_listed!(Dentry, link);
+rcu::rcu_listed!(Dentry, link);
 
 impl Dentry {
     fn build(parent: Option<Arc<Dentry>>, key: &Key<'_>, inode: Option<Arc<Inode>>) -> Result<Arc<Self>> {
@@ -111,8 +111,8 @@ impl Dentry {
 
     /// The directory it is in; a root and an anonymous dentry have none.
     #[inline(always)]
-    pub fn parent<'g>(&self, section: &'g RcuGuard) -> Option<ArcBorrow<'g, Dentry>> {
-        self.parent.load(section)
+    pub fn parent<'g>(&self, section: &'g ReadGuard) -> Option<ArcBorrow<'g, Dentry>> {
+        self.parent.borrow(section)
     }
 
     /// The directory it is in, counted.
@@ -152,7 +152,7 @@ impl Dentry {
 
     /// Whether this is `key` in `parent`, and was throughout the call.
     #[inline(always)]
-    pub(crate) fn matches(&self, section: &RcuGuard, parent: *const Dentry, key: &Key<'_>, hash: u32) -> bool {
+    pub(crate) fn matches(&self, section: &ReadGuard, parent: *const Dentry, key: &Key<'_>, hash: u32) -> bool {
         if self.hash.load(Ordering::Relaxed) != hash {
             return false;
         }
@@ -161,21 +161,21 @@ impl Dentry {
             && self.len.load(Ordering::Relaxed) as usize == key.bytes.len()
             && self.words.matches(key)
             && (key.bytes.len() <= INLINE_NAME
-                || self.long.load(section).is_some_and(|long| long.0.as_slice() == key.bytes))
+                || self.long.borrow(section).is_some_and(|long| long.0.as_slice() == key.bytes))
             && seq & 1 == 0
             && !self.seq.read_retry(seq)
     }
 
     /// Calls `f` with the name as it is now. `f` may run more than once, with preemption off.
     pub fn with_name<R>(&self, mut f: impl FnMut(&[u8]) -> R) -> R {
-        let section = rcu_ptr::read_lock();
+        let section = rcu::read_lock();
         loop {
             let seq = self.seq.read_begin();
             let len = self.len.load(Ordering::Relaxed) as usize;
             let result = if len <= INLINE_NAME {
                 f(self.words.bytes().get(..len).unwrap_or(b""))
             } else {
-                f(self.long.load(&section).as_ref().map_or(b"".as_slice(), |long| long.0.as_slice()))
+                f(self.long.borrow(&section).as_ref().map_or(b"".as_slice(), |long| long.0.as_slice()))
             };
             if !self.seq.read_retry(seq) {
                 return result;
@@ -201,8 +201,8 @@ impl Dentry {
         self.hash.store(key.hash_in(parent.address()), Ordering::Relaxed);
         self.len.store(key.bytes.len() as u32, Ordering::Relaxed);
         self.words.set(key);
-        self.long.set(long);
-        self.parent.set(Some(parent));
+        self.long.replace(long);
+        self.parent.replace(Some(parent));
         self.seq.write_end();
     }
 

@@ -11,7 +11,7 @@ use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVVec};
 use locking::{ArcSlot, SetOnce, SpinLock};
-use rcu_ptr::RcuArc;
+use rcu::RcuArc;
 use task::{Task, TaskLocal};
 
 /// Most descriptors a table may have (`fs.nr_open`).
@@ -385,7 +385,7 @@ pub fn current_files() -> Result<Arc<FilesStruct>> {
 /// Takes the current task's table away, or replaces it (`unshare`); the old one loses a user. May sleep.
 pub fn set_current_files(files: Option<Arc<FilesStruct>>) {
     if let Some(slot) = FILES.get(&task::current()) {
-        let old = slot.0.replace(files);
+        let old = slot.0.exchange(files);
         if let Some(old) = old {
             old.leave();
         }
@@ -403,8 +403,8 @@ pub fn fdget(fd: usize) -> Result<Arc<File>> {
 #[inline]
 pub fn fdget_raw(fd: usize) -> Result<Arc<File>> {
     let current = task::current();
-    let section = rcu_ptr::read_lock();
-    let files = FILES.get(&current).and_then(|slot| slot.0.load(&section)).ok_or(EBADF)?;
+    let section = rcu::read_lock();
+    let files = FILES.get(&current).and_then(|slot| slot.0.borrow(&section)).ok_or(EBADF)?;
     files.get_raw(fd as u32)
 }
 

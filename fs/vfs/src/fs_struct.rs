@@ -9,7 +9,7 @@ use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, ArcBorrow, KBox};
 use locking::SpinLock;
-use rcu_ptr::{RcuArc, RcuGuard};
+use rcu::{RcuArc, ReadGuard};
 use task::{Task, TaskLocal};
 
 /// Root and working directory, which change together or not at all.
@@ -53,8 +53,8 @@ impl FsStruct {
 
     /// Root and working directory, for the length of a section.
     #[inline(always)]
-    pub fn borrow<'g>(&self, section: &'g RcuGuard) -> Option<ArcBorrow<'g, FsPaths>> {
-        self.paths.load(section)
+    pub fn borrow<'g>(&self, section: &'g ReadGuard) -> Option<ArcBorrow<'g, FsPaths>> {
+        self.paths.borrow(section)
     }
 
     /// Root and working directory, counted.
@@ -85,7 +85,7 @@ impl FsStruct {
             let new = Arc::new(new, GFP_KERNEL)?;
             let writers = self.writers.lock();
             if core::ptr::eq(self.paths.as_ptr(), &*old) {
-                self.paths.set(Some(new));
+                self.paths.replace(Some(new));
                 return Ok(());
             }
             drop(writers);
@@ -113,9 +113,9 @@ pub fn task_fs(task: &Task) -> Option<Arc<FsStruct>> {
 
 /// The current task's, for the length of a section.
 #[inline(always)]
-pub fn borrow_fs<'g>(section: &'g RcuGuard) -> Option<ArcBorrow<'g, FsStruct>> {
+pub fn borrow_fs<'g>(section: &'g ReadGuard) -> Option<ArcBorrow<'g, FsStruct>> {
     let current = task::try_current()?;
-    FS.get(&current)?.0.load(section)
+    FS.get(&current)?.0.borrow(section)
 }
 
 /// The current task's, counted.
@@ -126,6 +126,6 @@ pub fn current_fs() -> Result<Arc<FsStruct>> {
 /// Replaces the current task's (`unshare`), or takes it away (`exit`).
 pub fn set_current_fs(fs: Option<Arc<FsStruct>>) {
     if let Some(slot) = FS.get(&task::current()) {
-        slot.0.set(fs);
+        slot.0.replace(fs);
     }
 }

@@ -12,7 +12,7 @@ use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, ArcBorrow, KString, KVec};
 use locking::SeqCount;
-use rcu_ptr::{RcuArc, RcuGuard, RcuLink, RcuList};
+use rcu::{RcuArc, ReadGuard, RcuLink, RcuList};
 use sync::Mutex;
 
 /// Flags of a mount: those `MS_*` bits that belong to it and not to the super block.
@@ -41,7 +41,7 @@ pub struct Mount {
     mountpoint: RcuArc<Dentry>,
 }
 
-rcu_ptr::rcu_listed!(Mount, link);
+rcu::rcu_listed!(Mount, link);
 
 const BUCKETS: usize = 256;
 static TABLE: [RcuList<Mount>; BUCKETS] = [const { RcuList::new() }; BUCKETS];
@@ -70,8 +70,8 @@ impl Mount {
             sb: sb.clone(),
             source: KString::from_bytes(source, GFP_KERNEL)?,
             flags: AtomicU32::new(flags & MOUNT_FLAGS),
-            parent: RcuArc::empty(),
-            mountpoint: RcuArc::empty(),
+            parent: RcuArc::null(),
+            mountpoint: RcuArc::null(),
         };
         let mount = Arc::new(mount, GFP_KERNEL)?;
         sb.get_mount();
@@ -102,8 +102,8 @@ impl Mount {
 
     /// Where it is attached: the mount above and the dentry there.
     #[inline]
-    pub fn mounted_on<'g>(&self, section: &'g RcuGuard) -> Option<(ArcBorrow<'g, Mount>, ArcBorrow<'g, Dentry>)> {
-        Some((self.parent.load(section)?, self.mountpoint.load(section)?))
+    pub fn mounted_on<'g>(&self, section: &'g ReadGuard) -> Option<(ArcBorrow<'g, Mount>, ArcBorrow<'g, Dentry>)> {
+        Some((self.parent.borrow(section)?, self.mountpoint.borrow(section)?))
     }
 
     /// The mount above, counted.
@@ -137,7 +137,7 @@ fn bucket(mount: usize, dentry: usize) -> &'static RcuList<Mount> {
 
 /// What is mounted on `dentry` in `mount`.
 #[inline]
-pub(crate) fn lookup<'g>(section: &'g RcuGuard, mount: &Mount, dentry: &Dentry) -> Option<ArcBorrow<'g, Mount>> {
+pub(crate) fn lookup<'g>(section: &'g ReadGuard, mount: &Mount, dentry: &Dentry) -> Option<ArcBorrow<'g, Mount>> {
     let list = bucket(core::ptr::from_ref(mount).addr(), core::ptr::from_ref(dentry).addr());
     loop {
         let seq = MOUNT_SEQ.read_begin();
@@ -153,7 +153,7 @@ pub(crate) fn lookup<'g>(section: &'g RcuGuard, mount: &Mount, dentry: &Dentry) 
 /// The place on top of everything mounted on `path`.
 pub fn follow_down(path: &mut Path) {
     while path.dentry.test_flags(dflag::MOUNTED) {
-        let section = rcu_ptr::read_lock();
+        let section = rcu::read_lock();
         let Some(found) = lookup(&section, &path.mnt, &path.dentry) else { return };
         let mnt = Arc::from(found);
         drop(section);
@@ -182,8 +182,8 @@ impl Namespace {
         at.dentry.set_flags(dflag::MOUNTED);
         let _preempt = x86_cpu::preempt_disable();
         MOUNT_SEQ.write_begin();
-        mount.parent.set(Some(at.mnt.clone()));
-        mount.mountpoint.set(Some(at.dentry.clone()));
+        mount.parent.replace(Some(at.mnt.clone()));
+        mount.mountpoint.replace(Some(at.dentry.clone()));
         if let Some(list) = mount.bucket() {
             // It is in no bucket: it was new or unhooked.
             let _ = list.lock().push(mount.clone());
@@ -200,8 +200,8 @@ impl Namespace {
             if let Some(list) = mount.bucket() {
                 list.lock().remove(mount);
             }
-            mount.parent.set(None);
-            mount.mountpoint.set(None);
+            mount.parent.replace(None);
+            mount.mountpoint.replace(None);
             MOUNT_SEQ.write_end();
         }
         if let Some(mountpoint) = mountpoint {

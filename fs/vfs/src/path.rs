@@ -7,7 +7,7 @@ use crate::mount::Mount;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
-use rcu_ptr::RcuGuard;
+use rcu::ReadGuard;
 
 /// A dentry in a mount.
 #[derive(Clone)]
@@ -65,7 +65,7 @@ impl Path {
     }
 
     fn text_reversed(&self, root: &Path, out: &mut KVec<u8>) -> Result<bool> {
-        let section = rcu_ptr::read_lock();
+        let section = rcu::read_lock();
         let mut mnt = self.mnt.as_arc_borrow();
         let mut dentry = self.dentry.as_arc_borrow();
         let root = (&*root.mnt, &*root.dentry);
@@ -86,7 +86,7 @@ impl Path {
     }
 }
 
-fn push_reversed(dentry: &Dentry, _section: &RcuGuard, out: &mut KVec<u8>) -> Result {
+fn push_reversed(dentry: &Dentry, _section: &ReadGuard, out: &mut KVec<u8>) -> Result {
     let start = out.len();
     dentry.with_name(|name| {
         out.truncate(start);

@@ -38,7 +38,7 @@ pub(crate) fn may_lookup(inode: &Inode) -> Result {
 
 /// Mode bits and capabilities of the current task.
 pub fn generic_permission(inode: &Inode, mask: u32) -> Result {
-    let section = rcu_ptr::read_lock();
+    let section = rcu::read_lock();
     match cred::borrow(&section) {
         Some(cred) => check(&cred, inode, mask),
         // Early boot acts as root.

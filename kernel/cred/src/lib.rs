@@ -17,7 +17,7 @@ pub use groups::{GroupInfo, NGROUPS_MAX};
 use errno::{Result, code::EPERM};
 use kalloc::{Arc, ArcBorrow, KBox, flags::GFP_KERNEL};
 use locking::SetOnce;
-use rcu_ptr::{RcuArc, RcuGuard};
+use rcu::{RcuArc, ReadGuard};
 use task::{Task, TaskLocal};
 
 /// What a task is, as other checks see it. Ids are those of the initial user namespace.
@@ -128,9 +128,9 @@ pub fn task_cred(task: &Task) -> Option<Arc<Cred>> {
 
 /// The current task's credentials, borrowed for a read-side section: costs two loads. `None` for a task that has none yet.
 #[inline(always)]
-pub fn borrow<'g>(section: &'g RcuGuard) -> Option<ArcBorrow<'g, Cred>> {
+pub fn borrow<'g>(section: &'g ReadGuard) -> Option<ArcBorrow<'g, Cred>> {
     let current = task::try_current()?;
-    CREDS.get(&current)?.0.load(section)
+    CREDS.get(&current)?.0.borrow(section)
 }
 
 /// The current task's credentials. A task that has none yet (early boot) acts as the first task.
@@ -146,14 +146,14 @@ pub fn current_cred() -> Result<Arc<Cred>> {
 pub fn commit(cred: Arc<Cred>) -> Result {
     let current = task::current();
     let slot = CREDS.get(&current).ok_or(EPERM)?;
-    slot.0.set(Some(cred));
+    slot.0.replace(Some(cred));
     Ok(())
 }
 
 /// Whether the current task has `cap` in its effective set.
 #[inline]
 pub fn capable(cap: Cap) -> bool {
-    let section = rcu_ptr::read_lock();
+    let section = rcu::read_lock();
     // Without credentials this is early boot, which may do everything.
     borrow(&section).is_none_or(|cred| cred.capable(cap))
 }

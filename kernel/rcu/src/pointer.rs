@@ -5,7 +5,7 @@ use crate::{ReadGuard, defer_drop};
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::sync::atomic::{AtomicPtr, Ordering};
-use kalloc::Arc;
+use kalloc::{Arc, ArcBorrow};
 
 /// An optional `Arc<T>` under RCU. Readers take a plain reference for the length of a read section ([`Self::load`]) or a
 /// counted one ([`Self::get`]); writers [`Self::replace`] it, serialised by a lock of theirs if they depend on the old value.
@@ -38,6 +38,23 @@ impl<T: Send + Sync + 'static> RcuArc<T> {
         // SAFETY: By the type invariant the object lives for a grace period from when it is replaced, so at least until the
         // end of the section that is going on.
         unsafe { self.pointer.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// The value, for as long as the read section lasts, with the way to a counted reference (`Arc::from`).
+    #[inline(always)]
+    pub fn borrow<'g>(&self, _section: &'g ReadGuard) -> Option<ArcBorrow<'g, T>> {
+        let pointer = self.pointer.load(Ordering::Acquire);
+        if pointer.is_null() {
+            return None;
+        }
+        // SAFETY: As in `load`.
+        Some(unsafe { Arc::borrow_raw(pointer) })
+    }
+
+    /// The address of the value, for comparing only.
+    #[inline(always)]
+    pub fn as_ptr(&self) -> *const T {
+        self.pointer.load(Ordering::Relaxed)
     }
 
     /// A counted reference to the value.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `RcuList`: a chain of counted objects, each holding its own link. Readers walk it under RCU without touching a count.
 
-use crate::defer::{RcuGuard, defer_drop};
+use crate::{ReadGuard, defer_drop};
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use kalloc::{Arc, ArcBorrow};
@@ -45,7 +45,7 @@ pub unsafe trait RcuListed: Send + Sync + Sized + 'static {
 #[macro_export]
 macro_rules! rcu_listed {
     ($ty:ty, $field:ident) => {
-        // SAFETY: The macro names one field; its own methods are private to `rcu_ptr`, so nobody else can change it.
+        // SAFETY: The macro names one field; its own methods are private to `rcu`, so nobody else can change it.
         unsafe impl $crate::RcuListed for $ty {
             #[inline(always)]
             fn link(&self) -> &$crate::RcuLink<Self> {
@@ -75,7 +75,7 @@ unsafe impl<T: RcuListed> Sync for RcuList<T> {}
 /// A walk over a list within one section.
 pub struct Iter<'g, T: RcuListed> {
     at: *const T,
-    section: PhantomData<&'g RcuGuard>,
+    section: PhantomData<&'g ReadGuard>,
 }
 
 impl<'g, T: RcuListed> Iterator for Iter<'g, T> {
@@ -102,7 +102,7 @@ impl<T: RcuListed> RcuList<T> {
     /// Walks the list. Objects that are moved to another list meanwhile lead the walk there: a caller that moves objects must
     /// make readers that found nothing look again (a sequence counter).
     #[inline(always)]
-    pub fn iter<'g>(&self, _section: &'g RcuGuard) -> Iter<'g, T> {
+    pub fn iter<'g>(&self, _section: &'g ReadGuard) -> Iter<'g, T> {
         Iter { at: self.head.load(Ordering::Acquire), section: PhantomData }
     }
 

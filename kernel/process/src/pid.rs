@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Process numbers: handing them out, and finding threads, process groups and sessions by them.
+//!
+//! A number stays taken while a thread, a group or a session uses it: each holds a [`PidNr`], and the last one gives the number
+//! back. Locks: `NUMBERS` (innermost) and `TABLE`, both short; `TABLE` may be held over `NUMBERS`, not the other way round.
+
+use crate::group::{ProcessGroup, Session};
+use containers::{HashMap, IdPool, XArray};
+use errno::Result;
+use errno::code::EAGAIN;
+use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
+use kalloc::{Arc, KVec};
+use locking::{LazyLock, RwSpinLock, SpinLock};
+use task::Task;
+
+/// First number after a wrap (`RESERVED_PIDS`).
+const RESERVED: u32 = 300;
+/// Numbers are below this (`/proc/sys/kernel/pid_max`).
+pub const PID_MAX: u32 = 32768;
+
+struct Numbers {
+    pool: IdPool,
+    cursor: u32,
+    wrapped: bool,
+}
+
+static NUMBERS: LazyLock<SpinLock<Numbers>> =
+    LazyLock::new(|| SpinLock::new(Numbers { pool: IdPool::new(), cursor: 1, wrapped: false }));
+
+/// A process number in use.
+///
+/// # Invariants
+/// The number is taken in `NUMBERS`, by this value alone; dropping the value frees it.
+pub struct PidNr(u32);
+
+impl PidNr {
+    /// Takes the next number, cyclically. `EAGAIN` when all are in use.
+    pub fn alloc() -> Result<Arc<Self>> {
+        let mut numbers = NUMBERS.lock();
+        let numbers = &mut *numbers;
+        let min = if numbers.wrapped { RESERVED } else { 1 };
+        let before = numbers.cursor;
+        let number = numbers.pool.alloc_cyclic(&mut numbers.cursor, min, PID_MAX, GFP_ATOMIC).map_err(|_| EAGAIN)?;
+        if number < before {
+            numbers.wrapped = true;
+        }
+        match Arc::new(Self(number), GFP_ATOMIC) {
+            Ok(nr) => Ok(nr),
+            Err(error) => {
+                numbers.pool.free(number);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// The number.
+    #[inline]
+    pub fn get(&self) -> u32 {
+        self.0
+    }
+}
+
+impl Drop for PidNr {
+    fn drop(&mut self) {
+        NUMBERS.lock().pool.free(self.0);
+    }
+}
+
+/// The number handed out last (`/proc/loadavg`).
+pub fn last_pid() -> u32 {
+    NUMBERS.lock().cursor.saturating_sub(1)
+}
+
+pub(crate) struct Table {
+    threads: XArray<Arc<Task>>,
+    groups: HashMap<u32, Arc<ProcessGroup>>,
+    sessions: HashMap<u32, Arc<Session>>,
+}
+
+static TABLE: LazyLock<RwSpinLock<Table>> = LazyLock::new(|| {
+    RwSpinLock::new(Table { threads: XArray::new(), groups: HashMap::new(), sessions: HashMap::new() })
+});
+
+/// Makes a thread findable. Room must be found: `ENOMEM` otherwise.
+pub(crate) fn publish_thread(tid: u32, task: Arc<Task>) -> Result {
+    TABLE.write().threads.store(u64::from(tid), task, GFP_ATOMIC)?;
+    Ok(())
+}
+
+/// Takes a thread out of the table.
+pub(crate) fn unpublish_thread(tid: u32) -> Option<Arc<Task>> {
+    TABLE.write().threads.erase(u64::from(tid))
+}
+
+/// The thread with this number.
+pub fn find_thread(tid: u32) -> Option<Arc<Task>> {
+    TABLE.read().threads.load(u64::from(tid)).cloned()
+}
+
+/// The first thread whose number is at least `from`; for listing (`/proc`, `kill(-1)`).
+pub fn next_thread(from: u32) -> Option<(u32, Arc<Task>)> {
+    let table = TABLE.read();
+    let (index, task) = table.threads.find(u64::from(from))?;
+    Some((u32::try_from(index).ok()?, task.clone()))
+}
+
+pub(crate) fn publish_group(group: Arc<ProcessGroup>) -> Result {
+    TABLE.write().groups.insert(group.id(), group)?;
+    Ok(())
+}
+
+/// The process group with this number.
+pub fn find_group(id: u32) -> Option<Arc<ProcessGroup>> {
+    TABLE.read().groups.get(&id).cloned()
+}
+
+pub(crate) fn forget_group(id: u32) {
+    let gone = TABLE.write().groups.remove(&id);
+    drop(gone);
+}
+
+pub(crate) fn publish_session(session: Arc<Session>) -> Result {
+    TABLE.write().sessions.insert(session.id(), session)?;
+    Ok(())
+}
+
+/// The session with this number.
+pub fn find_session(id: u32) -> Option<Arc<Session>> {
+    TABLE.read().sessions.get(&id).cloned()
+}
+
+pub(crate) fn forget_session(id: u32) {
+    let gone = TABLE.write().sessions.remove(&id);
+    drop(gone);
+}
+
+/// Every thread-group leader there is now. May sleep.
+pub fn all_processes() -> Result<KVec<Arc<Task>>> {
+    let mut all = KVec::new();
+    let mut from = 1;
+    while let Some((tid, task)) = next_thread(from) {
+        from = tid.saturating_add(1);
+        if crate::thread::thread_of(&task).is_some_and(|t| t.process().pid() == tid) {
+            all.push(task, GFP_KERNEL)?;
+        }
+    }
+    Ok(all)
+}

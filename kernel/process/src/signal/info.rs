@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `SigInfo`: what `sigaction(2)` calls `siginfo_t`, as the kernel keeps it: the 48 bytes that any kind of signal uses.
+
+/// A signal and its cause. The words are the bytes at offset 16 of the ABI's structure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SigInfo {
+    /// Signal number.
+    pub signo: u32,
+    /// `si_errno`.
+    pub errno: i32,
+    /// `si_code`: `SI_*` or the signal's own codes.
+    pub code: i32,
+    words: [u64; 4],
+}
+
+/// Size of `siginfo_t`.
+pub const SIGINFO_SIZE: usize = 128;
+/// Bytes of it that the kernel keeps.
+pub const KEPT: usize = 48;
+
+const fn pair(low: u32, high: u32) -> u64 {
+    low as u64 | (high as u64) << 32
+}
+
+impl SigInfo {
+    /// From the kernel, with no further data (`SI_KERNEL`).
+    pub const fn kernel(signo: u32) -> Self {
+        Self { signo, errno: 0, code: uapi::SI_KERNEL as i32, words: [0; 4] }
+    }
+
+    /// By `kill(2)` or `tgkill(2)` (`code` `SI_USER` or `SI_TKILL`).
+    pub const fn user(signo: u32, code: i32, pid: u32, uid: u32) -> Self {
+        Self { signo, errno: 0, code, words: [pair(pid, uid), 0, 0, 0] }
+    }
+
+    /// A fault at `address`.
+    pub const fn fault(signo: u32, code: i32, address: u64) -> Self {
+        Self { signo, errno: 0, code, words: [address, 0, 0, 0] }
+    }
+
+    /// A child changed state; times in clock ticks.
+    pub const fn child(signo: u32, code: i32, pid: u32, uid: u32, status: i32, utime: u64, stime: u64) -> Self {
+        Self { signo, errno: 0, code, words: [pair(pid, uid), status as u32 as u64, utime, stime] }
+    }
+
+    /// A POSIX timer expired.
+    pub const fn timer(signo: u32, id: i32, overrun: i32, value: u64) -> Self {
+        Self { signo, errno: 0, code: uapi::SI_TIMER, words: [pair(id as u32, overrun as u32), value, 0, 0] }
+    }
+
+    /// With a value (`sigqueue(3)`).
+    pub const fn queue(signo: u32, code: i32, pid: u32, uid: u32, value: u64) -> Self {
+        Self { signo, errno: 0, code, words: [pair(pid, uid), value, 0, 0] }
+    }
+
+    /// Whether a user process sent it (as opposed to the kernel).
+    pub const fn from_user(&self) -> bool {
+        self.code <= 0
+    }
+
+    /// Sender's process id, for kinds that have one.
+    pub const fn pid(&self) -> u32 {
+        self.words[0] as u32
+    }
+
+    /// Sender's user id, for kinds that have one.
+    pub const fn uid(&self) -> u32 {
+        (self.words[0] >> 32) as u32
+    }
+
+    /// The words behind the header.
+    pub const fn words(&self) -> &[u64; 4] {
+        &self.words
+    }
+
+    /// The ABI's bytes.
+    pub fn to_bytes(self) -> [u8; SIGINFO_SIZE] {
+        let mut bytes = [0; SIGINFO_SIZE];
+        let header = [self.signo, self.errno as u32, self.code as u32, 0].map(u32::to_le_bytes);
+        for (to, from) in bytes.iter_mut().zip(header.iter().flatten()) {
+            *to = *from;
+        }
+        for (to, from) in bytes.iter_mut().skip(16).zip(self.words.map(u64::to_le_bytes).iter().flatten()) {
+            *to = *from;
+        }
+        bytes
+    }
+
+    /// From the ABI's bytes (`rt_sigqueueinfo`); `None` if data lies where no kind has any.
+    pub fn from_bytes(bytes: &[u8; SIGINFO_SIZE]) -> Option<Self> {
+        let word = |at: usize| {
+            let mut word = [0; 8];
+            for (to, from) in word.iter_mut().zip(bytes.iter().skip(at)) {
+                *to = *from;
+            }
+            u64::from_le_bytes(word)
+        };
+        if bytes.iter().skip(KEPT).any(|&b| b != 0) {
+            return None;
+        }
+        let (first, second) = (word(0), word(8));
+        Some(Self {
+            signo: first as u32,
+            errno: (first >> 32) as i32,
+            code: second as u32 as i32,
+            words: [word(16), word(24), word(32), word(40)],
+        })
+    }
+}

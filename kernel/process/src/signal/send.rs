@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Sending: from `kill`, a fault, a timer or the terminal to a pending queue and a wake-up. Any context; takes the target
+//! process's `signals` lock with interrupts off.
+
+use super::{SIGKILL, SIGSTOP, SigInfo, SigSet, valid};
+use crate::group::ProcessGroup;
+use crate::pid;
+use crate::thread::{Process, ProcessSignals, Thread, current_process, thread_of};
+use core::sync::atomic::Ordering;
+use cred::{Cap, Cred};
+use errno::Result;
+use errno::code::{EINVAL, EPERM, ESRCH};
+use kalloc::Arc;
+use task::state::TaskFlags;
+use task::{State, Task};
+
+/// Most causes queued for one receiver when no limit is set.
+const DEFAULT_QUEUE: usize = 4096;
+
+/// Sends to a process: any of its threads may take it. A signal nobody would notice is dropped. `EAGAIN`: see `Pending::push`.
+pub fn send_to_process(process: &Process, info: SigInfo) -> Result {
+    send(process, None, info, false)
+}
+
+/// Sends to one thread.
+pub fn send_to_thread(target: &Task, info: SigInfo) -> Result {
+    let thread = thread_of(target).ok_or(ESRCH)?;
+    send(thread.process(), Some((target, thread)), info, false)
+}
+
+/// A signal the thread cannot escape: a fault in its own code. If it is blocked or ignored it becomes default and kills.
+pub fn force(target: &Task, info: SigInfo) {
+    let Some(thread) = thread_of(target) else { return };
+    let actions = thread.process().actions.lock().clone();
+    let mut action = actions.get(info.signo);
+    let blocked = thread.blocked().has(info.signo);
+    if blocked || action.handler == super::action::SIG_IGN {
+        action.handler = super::action::SIG_DFL;
+        actions.set(info.signo, action);
+        thread.blocked.fetch_and(!SigSet::of(info.signo).0, Ordering::Relaxed);
+    }
+    // A forced signal is never a real-time one, so it cannot fail for want of room.
+    let _ = send(thread.process(), Some((target, thread)), info, true);
+}
+
+fn send(process: &Process, target: Option<(&Task, &Thread)>, info: SigInfo, forced: bool) -> Result {
+    let mut signals = process.signals.lock_irqsave();
+    prepare(process, &mut signals, info.signo);
+    if !forced && ignored(process, &signals, target, info.signo) {
+        return Ok(());
+    }
+    let limit = queue_limit();
+    let queued = match target {
+        Some((_, thread)) => {
+            let mut pending = thread.pending.lock_irqsave();
+            let queued = pending.push(info, limit)?;
+            thread.pending_set.store(pending.set().0, Ordering::SeqCst);
+            queued
+        }
+        None => {
+            let queued = signals.shared.push(info, limit)?;
+            process.shared_set.store(signals.shared.set().0, Ordering::SeqCst);
+            queued
+        }
+    };
+    if queued {
+        signalfd_wake(process);
+        complete(process, &mut signals, target, info.signo);
+    }
+    Ok(())
+}
+
+/// Readers of a signalfd look again.
+fn signalfd_wake(process: &Process) {
+    if let Some(queue) = process.pidfd_wait.get() {
+        queue.wake_up_all();
+    }
+}
+
+fn queue_limit() -> usize {
+    match rlimit::current(uapi::RLIMIT_SIGPENDING) {
+        rlimit::INFINITY | 0 => DEFAULT_QUEUE,
+        n => usize::try_from(n).unwrap_or(DEFAULT_QUEUE),
+    }
+}
+
+/// Stop signals and `SIGCONT` cancel each other when sent, whatever their disposition.
+fn prepare(process: &Process, signals: &mut ProcessSignals, signal: u32) {
+    if SigSet::STOPS.has(signal) {
+        flush_all(process, signals, SigSet::of(uapi::SIGCONT));
+    } else if signal == uapi::SIGCONT {
+        flush_all(process, signals, SigSet::STOPS);
+        super::stop::continue_group(process, signals);
+    }
+}
+
+fn flush_all(process: &Process, signals: &mut ProcessSignals, set: SigSet) {
+    signals.shared.flush(set);
+    process.shared_set.store(signals.shared.set().0, Ordering::SeqCst);
+    for task in signals.threads.iter() {
+        if let Some(thread) = thread_of(task) {
+            let mut pending = thread.pending.lock_irqsave();
+            pending.flush(set);
+            thread.pending_set.store(pending.set().0, Ordering::SeqCst);
+        }
+    }
+}
+
+fn ignored(process: &Process, signals: &ProcessSignals, target: Option<(&Task, &Thread)>, signal: u32) -> bool {
+    // A blocked signal stays pending: its disposition may change before it is unblocked. So does one that is waited for.
+    let thread = target.map(|(_, t)| t).or_else(|| signals.threads.first().and_then(|t| thread_of(t)));
+    if thread.is_some_and(|t| t.blocked().has(signal) || t.waiting_for.load(Ordering::Relaxed) & SigSet::of(signal).0 != 0) {
+        return false;
+    }
+    let actions = process.actions.lock();
+    if process.pid() == 1 && actions.get(signal).handler == super::action::SIG_DFL {
+        // Init takes only signals it has a handler for.
+        return true;
+    }
+    signal != SIGKILL && signal != SIGSTOP && actions.ignores(signal)
+}
+
+fn wants(thread: &Thread, task: &Task, signal: u32) -> bool {
+    if thread.is_exiting() {
+        return false;
+    }
+    if signal == SIGKILL {
+        return true;
+    }
+    !thread.blocked().has(signal) && !task.state().intersects(State(State::STOPPED.0 | State::TRACED.0))
+}
+
+/// Chooses the thread that will take the signal and wakes it; a fatal one takes the whole group down at once.
+fn complete(process: &Process, signals: &mut ProcessSignals, target: Option<(&Task, &Thread)>, signal: u32) {
+    let chosen: Option<Arc<Task>> = match target {
+        Some((task, thread)) => wants(thread, task, signal).then(|| task.to_arc()),
+        None => signals.threads.iter().find(|t| thread_of(t).is_some_and(|th| wants(th, t, signal))).cloned(),
+    };
+    if let Some((task, thread)) = target {
+        if thread.waiting_for.load(Ordering::Relaxed) & SigSet::of(signal).0 != 0 {
+            task.set_flags(TaskFlags::SIGPENDING);
+            task.wake(State::INTERRUPTIBLE);
+        }
+    } else {
+        wake_waiters(signals, signal);
+    }
+    let Some(task) = chosen else { return };
+    if is_fatal(process, signal) && signals.group_exit.is_none() {
+        begin_group_exit(signals, signal as i32);
+        return;
+    }
+    signal_wake(&task, signal == SIGKILL);
+}
+
+/// Threads inside `sigtimedwait` for this signal look again.
+fn wake_waiters(signals: &ProcessSignals, signal: u32) {
+    for task in signals.threads.iter() {
+        if thread_of(task).is_some_and(|t| t.waiting_for.load(Ordering::Relaxed) & SigSet::of(signal).0 != 0) {
+            task.set_flags(TaskFlags::SIGPENDING);
+            task.wake(State::INTERRUPTIBLE);
+        }
+    }
+}
+
+/// Whether `signal` will end the process without a core dump and without asking anybody.
+fn is_fatal(process: &Process, signal: u32) -> bool {
+    if signal == SIGKILL {
+        return true;
+    }
+    if SigSet::CORE.or(SigSet::STOPS).or(SigSet::IGNORED).has(signal) {
+        return false;
+    }
+    process.actions.lock().get(signal).handler == super::action::SIG_DFL
+}
+
+/// Marks the group as exiting with `status` and kills every thread out of whatever it does.
+pub(crate) fn begin_group_exit(signals: &mut ProcessSignals, status: i32) {
+    signals.group_exit = Some(status);
+    signals.stop = crate::thread::Stop::default();
+    for task in signals.threads.iter() {
+        if let Some(thread) = thread_of(task) {
+            thread.pending_set.fetch_or(SigSet::of(SIGKILL).0, Ordering::SeqCst);
+            signal_wake(task, true);
+        }
+    }
+}
+
+/// Makes a task notice its signals: out of an interruptible sleep (with `kill` out of a stop or a killable sleep too), or on its
+/// next way to user mode.
+pub(crate) fn signal_wake(task: &Task, kill: bool) {
+    task.set_flags(TaskFlags::SIGPENDING);
+    let mut mask = State::INTERRUPTIBLE.0;
+    if kill {
+        mask |= State::WAKEKILL.0 | State::STOPPED.0 | State::TRACED.0;
+    }
+    if !task.wake(State(mask)) {
+        sched::kick(task);
+    }
+}
+
+/// Whether `sender` may send `signal` to `target` (`kill(2)`, "permission").
+fn may_signal(sender: &Cred, target: &Task, signal: u32) -> bool {
+    let Some(receiver) = cred::task_cred(target) else { return false };
+    if [sender.euid, sender.uid].iter().any(|&id| id == receiver.suid || id == receiver.uid) {
+        return true;
+    }
+    if sender.capable(Cap::KILL) {
+        return true;
+    }
+    let same_session = || {
+        let (a, b) = (current_process(), crate::thread::process_of(target));
+        a.zip(b).is_some_and(|(a, b)| a.session().id() == b.session().id())
+    };
+    signal == uapi::SIGCONT && same_session()
+}
+
+/// `kill(2)` on one process: checks permission; `signal` 0 only checks.
+pub fn kill_process(process: &Process, signal: u32, info: SigInfo) -> Result {
+    let leader = process.leader().ok_or(ESRCH)?;
+    if info.from_user() && !may_signal(&*cred::current_cred()?, &leader, signal) {
+        return Err(EPERM);
+    }
+    match signal {
+        0 => Ok(()),
+        s if valid(s) => send_to_process(process, info),
+        _ => Err(EINVAL),
+    }
+}
+
+/// `tgkill(2)` on one thread: checks permission; `signal` 0 only checks.
+pub fn kill_thread(target: &Task, signal: u32, info: SigInfo) -> Result {
+    if info.from_user() && !may_signal(&*cred::current_cred()?, target, signal) {
+        return Err(EPERM);
+    }
+    match signal {
+        0 => Ok(()),
+        s if valid(s) => send_to_thread(target, info),
+        _ => Err(EINVAL),
+    }
+}
+
+/// Sends to every member of a group, with permission checks; succeeds if it worked for one.
+pub fn kill_group(group: &ProcessGroup, signal: u32, info: SigInfo) -> Result {
+    let mut result = Err(ESRCH);
+    for member in group.members()?.iter() {
+        match kill_process(member, signal, info) {
+            Ok(()) => result = Ok(()),
+            Err(error) => {
+                if result.is_err() {
+                    result = Err(error);
+                }
+            }
+        }
+    }
+    result
+}
+
+/// From the terminal: a signal of the kernel's to every member of group `id` (no permission check). Any context that may take
+/// spin locks.
+pub fn signal_group(id: u32, signal: u32) {
+    let Some(group) = pid::find_group(id) else { return };
+    let Ok(members) = group.members() else { return };
+    for member in members.iter() {
+        // A standard signal from the kernel cannot fail for want of room.
+        let _ = send_to_process(member, SigInfo::kernel(signal));
+    }
+}

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Threads and processes: what a task is to its parent, its group and its signals.
+//!
+//! A [`Process`] is a thread group. Each task has a [`Thread`] in its slot, which leads to its process. A process keeps its
+//! threads alive; a parent keeps its children (zombies too) alive until it has waited for them.
+//!
+//! Locks, outermost first: `TREE` (parent, children: fork, exit, wait, setsid), a process's `links`, a process's `signals`
+//! (interrupts off; senders in interrupt handlers take it), a thread's `pending`, a process's `actions`.
+
+use crate::group::{ProcessGroup, Session};
+use crate::pid::PidNr;
+use crate::signal::{Pending, SigActions, SigSet};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use errno::Result;
+use errno::code::EBUSY;
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KBox, KVec};
+use locking::{SetOnce, SpinLock};
+use sync::{Completion, WaitQueue};
+use task::{Task, TaskLocal, current};
+
+static THREAD: TaskLocal<Thread> = TaskLocal::new();
+
+/// The family tree's lock: who holds it may read and change `parent` and `children` of several processes together.
+pub(crate) static TREE: SpinLock<()> = SpinLock::new(());
+
+/// What a task is as a thread of a process.
+pub struct Thread {
+    process: Arc<Process>,
+    nr: Arc<PidNr>,
+    /// Blocked signals; changed by the thread itself only.
+    pub(crate) blocked: AtomicU64,
+    /// The mask to go back to after `sigsuspend` and its kin (with `RESTORE_SIGMASK`).
+    pub(crate) saved_mask: AtomicU64,
+    /// Signals for this thread alone.
+    pub(crate) pending: SpinLock<Pending>,
+    /// Copy of `pending`'s set, for cheap looks.
+    pub(crate) pending_set: AtomicU64,
+    /// Signals that a `sigtimedwait` in this thread waits for though they are blocked.
+    pub(crate) waiting_for: AtomicU64,
+    /// `sigaltstack`: base, size, flags.
+    pub(crate) altstack: [AtomicU64; 3],
+    /// `set_tid_address`: cleared and woken at exit.
+    pub(crate) clear_child_tid: AtomicUsize,
+    /// `CLONE_CHILD_SETTID`: written by the child at its first return to user mode.
+    pub(crate) set_child_tid: AtomicUsize,
+    /// The status `wait` will show, in `wait(2)`'s encoding.
+    pub(crate) exit_code: AtomicI32,
+    /// `prctl(PR_SET_PDEATHSIG)`.
+    pub(crate) parent_death_signal: AtomicU32,
+    /// Told when this thread execs or exits (`vfork`).
+    pub(crate) vfork_done: SpinLock<Option<Arc<Completion>>>,
+    /// This thread is inside exit.
+    pub(crate) exiting: AtomicBool,
+    /// Monotonic nanoseconds at creation.
+    pub(crate) start_time: u64,
+}
+
+/// A thread group.
+pub struct Process {
+    pid: AtomicU32,
+    pub(crate) links: SpinLock<Links>,
+    pub(crate) signals: SpinLock<ProcessSignals>,
+    /// Copy of the shared pending set, for cheap looks.
+    pub(crate) shared_set: AtomicU64,
+    pub(crate) actions: SpinLock<Arc<SigActions>>,
+    /// Parents wait here for their children.
+    pub(crate) child_exit: WaitQueue,
+    /// Signal sent to the parent at exit (`SIGCHLD`, or what `clone` said).
+    pub(crate) exit_signal: AtomicI32,
+    /// All threads but the (zombie) leader are gone and nobody has waited yet.
+    pub(crate) zombie: AtomicBool,
+    /// Statistics of threads that have ended and of children waited for.
+    pub(crate) usage: SpinLock<Usage>,
+    /// `SIGCONT` ended a stop and the parent has not been told yet.
+    pub(crate) continued: AtomicBool,
+    /// Has called execve since its fork (`setpgid` looks).
+    pub(crate) did_exec: AtomicBool,
+    /// Threads that have not ended.
+    pub(crate) live_threads: AtomicU32,
+    /// `prctl(PR_SET_CHILD_SUBREAPER)`.
+    pub(crate) subreaper: AtomicBool,
+    /// Readers of a pidfd wait here; made at first use.
+    pub(crate) pidfd_wait: SetOnce<Arc<WaitQueue>>,
+}
+
+/// Family and job control.
+pub(crate) struct Links {
+    pub(crate) parent: Option<Arc<Process>>,
+    pub(crate) children: KVec<Arc<Process>>,
+    pub(crate) group: Arc<ProcessGroup>,
+    pub(crate) leader: Option<Arc<Task>>,
+}
+
+/// Signals and threads of a process.
+pub(crate) struct ProcessSignals {
+    pub(crate) shared: Pending,
+    pub(crate) threads: KVec<Arc<Task>>,
+    /// The whole group is on its way out with this status.
+    pub(crate) group_exit: Option<i32>,
+    /// A thread that execs waits for the others to go.
+    pub(crate) exec_waiter: Option<Arc<Task>>,
+    pub(crate) stop: Stop,
+}
+
+/// Job-control state.
+#[derive(Default)]
+pub(crate) struct Stop {
+    /// The signal of a group stop that threads still have to take part in.
+    pub(crate) signal: u32,
+    /// Threads that have not stopped yet.
+    pub(crate) pending_threads: u32,
+    /// All threads are stopped; `wait` may report it (the signal, once) until continued.
+    pub(crate) stopped: bool,
+    pub(crate) report_stop: bool,
+    pub(crate) report_continue: bool,
+}
+
+/// Resource use, in nanoseconds and counts.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Usage {
+    /// Ended threads' user time.
+    pub utime: u64,
+    /// Ended threads' system time.
+    pub stime: u64,
+    /// Children's user time.
+    pub cutime: u64,
+    /// Children's system time.
+    pub cstime: u64,
+    /// Largest resident set of the process so far, in KiB.
+    pub maxrss: u64,
+    /// Largest resident set of children waited for, in KiB.
+    pub cmaxrss: u64,
+    /// Voluntary switches of ended threads.
+    pub nvcsw: u64,
+    /// Involuntary switches of ended threads.
+    pub nivcsw: u64,
+    /// Children's voluntary switches.
+    pub cnvcsw: u64,
+    /// Children's involuntary switches.
+    pub cnivcsw: u64,
+    /// Minor and major faults of ended threads.
+    pub minflt: u64,
+    /// Major faults of ended threads.
+    pub majflt: u64,
+    /// Children's minor faults.
+    pub cminflt: u64,
+    /// Children's major faults.
+    pub cmajflt: u64,
+}
+
+/// The thread data of a task; `None` for idle tasks.
+#[inline(always)]
+pub fn thread_of(task: &Task) -> Option<&Thread> {
+    THREAD.get(task)
+}
+
+/// Runs `f` on the current thread; `None` in an idle task.
+#[inline(always)]
+pub fn with_thread<R>(f: impl FnOnce(&Thread) -> R) -> Option<R> {
+    let task = current();
+    THREAD.get(&task).map(f)
+}
+
+/// The current process; `None` in an idle task.
+#[inline]
+pub fn current_process() -> Option<Arc<Process>> {
+    with_thread(|thread| thread.process.clone())
+}
+
+/// The process of a task.
+pub fn process_of(task: &Task) -> Option<Arc<Process>> {
+    THREAD.get(task).map(|thread| thread.process.clone())
+}
+
+impl Thread {
+    /// Gives `task` its thread data, with the mask `blocked`.
+    pub(crate) fn attach(task: &Task, process: Arc<Process>, nr: Arc<PidNr>, blocked: SigSet, now: u64) -> Result {
+        task.set_tid(nr.get());
+        let thread = Self {
+            process,
+            nr,
+            blocked: AtomicU64::new(blocked.0),
+            saved_mask: AtomicU64::new(0),
+            pending: SpinLock::new(Pending::new()),
+            pending_set: AtomicU64::new(0),
+            waiting_for: AtomicU64::new(0),
+            altstack: [AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(u64::from(uapi::SS_DISABLE))],
+            clear_child_tid: AtomicUsize::new(0),
+            set_child_tid: AtomicUsize::new(0),
+            exit_code: AtomicI32::new(0),
+            parent_death_signal: AtomicU32::new(0),
+            vfork_done: SpinLock::new(None),
+            exiting: AtomicBool::new(false),
+            start_time: now,
+        };
+        THREAD.set(task, KBox::new(thread, GFP_KERNEL)?).map_err(|_| EBUSY)
+    }
+
+    /// The process this thread belongs to.
+    #[inline(always)]
+    pub fn process(&self) -> &Arc<Process> {
+        &self.process
+    }
+
+    /// The thread's number object.
+    pub(crate) fn nr(&self) -> &Arc<PidNr> {
+        &self.nr
+    }
+
+    /// The blocked signals.
+    #[inline(always)]
+    pub fn blocked(&self) -> SigSet {
+        SigSet(self.blocked.load(Ordering::Relaxed))
+    }
+
+    /// Whether the thread is inside exit.
+    pub fn is_exiting(&self) -> bool {
+        self.exiting.load(Ordering::Relaxed)
+    }
+
+    /// Monotonic nanoseconds at creation.
+    pub fn start_time(&self) -> u64 {
+        self.start_time
+    }
+}
+
+impl Process {
+    /// A new process with no thread yet.
+    pub(crate) fn new(
+        pid: u32,
+        parent: Option<Arc<Process>>,
+        group: Arc<ProcessGroup>,
+        actions: Arc<SigActions>,
+        exit_signal: i32,
+    ) -> Result<Arc<Self>> {
+        let process = Self {
+            pid: AtomicU32::new(pid),
+            links: SpinLock::new(Links { parent, children: KVec::new(), group, leader: None }),
+            signals: SpinLock::new(ProcessSignals {
+                shared: Pending::new(),
+                threads: KVec::new(),
+                group_exit: None,
+                exec_waiter: None,
+                stop: Stop::default(),
+            }),
+            shared_set: AtomicU64::new(0),
+            actions: SpinLock::new(actions),
+            child_exit: WaitQueue::new(),
+            exit_signal: AtomicI32::new(exit_signal),
+            zombie: AtomicBool::new(false),
+            usage: SpinLock::new(Usage::default()),
+            continued: AtomicBool::new(false),
+            did_exec: AtomicBool::new(false),
+            live_threads: AtomicU32::new(0),
+            subreaper: AtomicBool::new(false),
+            pidfd_wait: SetOnce::new(),
+        };
+        Ok(Arc::new(process, GFP_KERNEL)?)
+    }
+
+    /// The process id (thread group id).
+    #[inline(always)]
+    pub fn pid(&self) -> u32 {
+        self.pid.load(Ordering::Relaxed)
+    }
+
+    /// The parent, if any (init and kernel threads' parent have none).
+    pub fn parent(&self) -> Option<Arc<Process>> {
+        self.links.lock().parent.clone()
+    }
+
+    /// The parent's id, 0 if none.
+    pub fn parent_pid(&self) -> u32 {
+        self.links.lock().parent.as_ref().map_or(0, |p| p.pid())
+    }
+
+    /// The process group.
+    pub fn group(&self) -> Arc<ProcessGroup> {
+        self.links.lock().group.clone()
+    }
+
+    /// The session.
+    pub fn session(&self) -> Arc<Session> {
+        self.links.lock().group.session().clone()
+    }
+
+    /// Whether this process leads its session.
+    pub fn is_session_leader(&self) -> bool {
+        self.links.lock().group.session().id() == self.pid()
+    }
+
+    /// The thread whose id is the process id, running or zombie.
+    pub fn leader(&self) -> Option<Arc<Task>> {
+        self.links.lock().leader.clone()
+    }
+
+    /// Threads at this moment.
+    pub fn threads(&self) -> Result<KVec<Arc<Task>>> {
+        let signals = self.signals.lock_irqsave();
+        Ok(signals.threads.try_clone(kalloc::flags::GFP_ATOMIC)?)
+    }
+
+    /// Number of threads that have not ended.
+    pub fn thread_count(&self) -> u32 {
+        self.live_threads.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has ended and waits to be waited for.
+    pub fn is_zombie(&self) -> bool {
+        self.zombie.load(Ordering::Acquire)
+    }
+
+    /// Whether all its threads are stopped by job control.
+    pub fn is_stopped(&self) -> bool {
+        self.signals.lock_irqsave().stop.stopped
+    }
+
+    /// Whether the whole group is on its way out.
+    pub fn is_exiting(&self) -> bool {
+        self.signals.lock_irqsave().group_exit.is_some()
+    }
+
+    /// Resource use of ended threads and waited-for children.
+    pub fn usage(&self) -> Usage {
+        *self.usage.lock()
+    }
+}

@@ -40,6 +40,8 @@ pub struct Thread {
     pub(crate) waiting_for: AtomicU64,
     /// `sigaltstack`: base, size, flags.
     pub(crate) altstack: [AtomicU64; 3],
+    /// The last fault, for signal frames: address, error code, trap number.
+    pub(crate) fault: [AtomicU64; 3],
     /// `set_tid_address`: cleared and woken at exit.
     pub(crate) clear_child_tid: AtomicUsize,
     /// `CLONE_CHILD_SETTID`: written by the child at its first return to user mode.
@@ -50,6 +52,8 @@ pub struct Thread {
     pub(crate) parent_death_signal: AtomicU32,
     /// Told when this thread execs or exits (`vfork`).
     pub(crate) vfork_done: SpinLock<Option<Arc<Completion>>>,
+    /// Another thread execs: this one must end.
+    pub(crate) kill: AtomicBool,
     /// This thread is inside exit.
     pub(crate) exiting: AtomicBool,
     /// Monotonic nanoseconds at creation.
@@ -68,6 +72,8 @@ pub struct Process {
     pub(crate) child_exit: WaitQueue,
     /// Signal sent to the parent at exit (`SIGCHLD`, or what `clone` said).
     pub(crate) exit_signal: AtomicI32,
+    /// The status `wait` shows once it is a zombie.
+    pub(crate) exit_status: AtomicI32,
     /// All threads but the (zombie) leader are gone and nobody has waited yet.
     pub(crate) zombie: AtomicBool,
     /// Statistics of threads that have ended and of children waited for.
@@ -186,11 +192,13 @@ impl Thread {
             pending_set: AtomicU64::new(0),
             waiting_for: AtomicU64::new(0),
             altstack: [AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(u64::from(uapi::SS_DISABLE))],
+            fault: [const { AtomicU64::new(0) }; 3],
             clear_child_tid: AtomicUsize::new(0),
             set_child_tid: AtomicUsize::new(0),
             exit_code: AtomicI32::new(0),
             parent_death_signal: AtomicU32::new(0),
             vfork_done: SpinLock::new(None),
+            kill: AtomicBool::new(false),
             exiting: AtomicBool::new(false),
             start_time: now,
         };
@@ -248,6 +256,7 @@ impl Process {
             actions: SpinLock::new(actions),
             child_exit: WaitQueue::new(),
             exit_signal: AtomicI32::new(exit_signal),
+            exit_status: AtomicI32::new(0),
             zombie: AtomicBool::new(false),
             usage: SpinLock::new(Usage::default()),
             continued: AtomicBool::new(false),

@@ -31,7 +31,7 @@ pub fn send_to_thread(target: &Task, info: SigInfo) -> Result {
 /// A signal the thread cannot escape: a fault in its own code. If it is blocked or ignored it becomes default and kills.
 pub fn force(target: &Task, info: SigInfo) {
     let Some(thread) = thread_of(target) else { return };
-    let actions = thread.process().actions.lock().clone();
+    let actions = thread.process().actions.lock_irqsave().clone();
     let mut action = actions.get(info.signo);
     let blocked = thread.blocked().has(info.signo);
     if blocked || action.handler == super::action::SIG_IGN {
@@ -94,7 +94,7 @@ fn prepare(process: &Process, signals: &mut ProcessSignals, signal: u32) {
     }
 }
 
-fn flush_all(process: &Process, signals: &mut ProcessSignals, set: SigSet) {
+pub(crate) fn flush_all(process: &Process, signals: &mut ProcessSignals, set: SigSet) {
     signals.shared.flush(set);
     process.shared_set.store(signals.shared.set().0, Ordering::SeqCst);
     for task in signals.threads.iter() {
@@ -112,7 +112,7 @@ fn ignored(process: &Process, signals: &ProcessSignals, target: Option<(&Task, &
     if thread.is_some_and(|t| t.blocked().has(signal) || t.waiting_for.load(Ordering::Relaxed) & SigSet::of(signal).0 != 0) {
         return false;
     }
-    let actions = process.actions.lock();
+    let actions = process.actions.lock_irqsave();
     if process.pid() == 1 && actions.get(signal).handler == super::action::SIG_DFL {
         // Init takes only signals it has a handler for.
         return true;
@@ -170,7 +170,7 @@ fn is_fatal(process: &Process, signal: u32) -> bool {
     if SigSet::CORE.or(SigSet::STOPS).or(SigSet::IGNORED).has(signal) {
         return false;
     }
-    process.actions.lock().get(signal).handler == super::action::SIG_DFL
+    process.actions.lock_irqsave().get(signal).handler == super::action::SIG_DFL
 }
 
 /// Marks the group as exiting with `status` and kills every thread out of whatever it does.

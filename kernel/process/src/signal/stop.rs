@@ -78,7 +78,7 @@ pub(crate) fn continue_group(process: &Process, signals: &mut ProcessSignals) {
 pub(crate) fn notify_parent(process: &Process, code: u32, status: i32) {
     let Some(parent) = process.parent() else { return };
     let uid = process.leader().and_then(|l| cred::task_cred(&l)).map_or(0, |c| c.uid);
-    let action = parent.actions.lock().get(uapi::SIGCHLD);
+    let action = parent.actions.lock_irqsave().get(uapi::SIGCHLD);
     let unwanted = action.handler == super::action::SIG_IGN || action.flags & u64::from(uapi::SA_NOCLDSTOP) != 0;
     if !unwanted {
         let usage = process.usage();

@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `fork(2)`, `vfork(2)`, `clone(2)`, `clone3(2)`: a new thread or process as a copy of the current one, sharing what the flags
+//! say.
+
+use crate::group::ProcessGroup;
+use crate::pid::{self, PidNr};
+use crate::signal::SigActions;
+use crate::signal::syscalls::this;
+use crate::thread::{Process, TREE, Thread, process_of, thread_of};
+use crate::user::{copy_from_user, write_user};
+use containers::HashMap;
+use core::sync::atomic::Ordering;
+use cred::Cap;
+use errno::Result;
+use errno::code::{E2BIG, EAGAIN, EINVAL, ERESTARTNOINTR};
+use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
+use kalloc::{Arc, KVec};
+use locking::{LazyLock, SpinLock};
+use sync::Completion;
+use task::hooks::SCHEDULER;
+use task::state::TaskFlags;
+use task::{Task, current};
+use x86_cpu::regs::PtRegs;
+use zerocopy::IntoBytes;
+
+/// What to make, as `clone3(2)` puts it.
+#[derive(Clone, Copy, Default)]
+struct CloneArgs {
+    flags: u64,
+    child_tid: usize,
+    parent_tid: usize,
+    exit_signal: u32,
+    stack: usize,
+    tls: u64,
+}
+
+/// The low byte of `clone(2)`'s flags: the exit signal.
+const CSIGNAL: u64 = 0xff;
+
+const VM: u64 = uapi::CLONE_VM as u64;
+const FS: u64 = uapi::CLONE_FS as u64;
+const FILES: u64 = uapi::CLONE_FILES as u64;
+const SIGHAND: u64 = uapi::CLONE_SIGHAND as u64;
+const VFORK: u64 = uapi::CLONE_VFORK as u64;
+const PARENT: u64 = uapi::CLONE_PARENT as u64;
+const THREAD: u64 = uapi::CLONE_THREAD as u64;
+const SETTLS: u64 = uapi::CLONE_SETTLS as u64;
+const PARENT_SETTID: u64 = uapi::CLONE_PARENT_SETTID as u64;
+const CHILD_CLEARTID: u64 = uapi::CLONE_CHILD_CLEARTID as u64;
+const CHILD_SETTID: u64 = uapi::CLONE_CHILD_SETTID as u64;
+/// `CLONE_CLEAR_SIGHAND` (clone3 only).
+const CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+/// Namespaces and the rest that is not there: refused, as by a Linux that has them configured out.
+const REFUSED: u64 = uapi::CLONE_NEWNS as u64
+    | uapi::CLONE_NEWCGROUP as u64
+    | uapi::CLONE_NEWUTS as u64
+    | uapi::CLONE_NEWIPC as u64
+    | uapi::CLONE_NEWUSER as u64
+    | uapi::CLONE_NEWPID as u64
+    | uapi::CLONE_NEWNET as u64
+    | uapi::CLONE_PIDFD as u64
+    | 0x2_0000_0000;
+/// All flags `clone3` knows.
+const CLONE3_FLAGS: u64 = 0x3_ffff_ffff & !CSIGNAL;
+
+/// `fork(2)`.
+pub fn sys_fork(_: &PtRegs) -> Result<usize> {
+    kernel_clone(CloneArgs { exit_signal: uapi::SIGCHLD, ..Default::default() })
+}
+
+/// `vfork(2)`.
+pub fn sys_vfork(_: &PtRegs) -> Result<usize> {
+    kernel_clone(CloneArgs { flags: VM | VFORK, exit_signal: uapi::SIGCHLD, ..Default::default() })
+}
+
+/// `clone(2)`, with x86-64's order of arguments.
+pub fn sys_clone(regs: &PtRegs) -> Result<usize> {
+    let raw = regs.arg0() as u64 & 0xffff_ffff;
+    kernel_clone(CloneArgs {
+        flags: raw & !CSIGNAL,
+        exit_signal: (raw & CSIGNAL) as u32,
+        stack: regs.arg1(),
+        parent_tid: regs.arg2(),
+        child_tid: regs.arg3(),
+        tls: regs.arg4() as u64,
+    })
+}
+
+/// `clone3(2)`.
+pub fn sys_clone3(regs: &PtRegs) -> Result<usize> {
+    const FIRST_SIZE: usize = 64;
+    const WORDS: usize = 11;
+    let (address, size) = (regs.arg0(), regs.arg1());
+    if size < FIRST_SIZE {
+        return Err(EINVAL);
+    }
+    if size > 4096 {
+        return Err(E2BIG);
+    }
+    let mut words = [0u64; WORDS];
+    let known = size.min(WORDS * 8);
+    copy_from_user(words.as_mut_bytes().get_mut(..known).ok_or(EINVAL)?, address)?;
+    for offset in known..size {
+        let mut byte = [0];
+        copy_from_user(&mut byte, address.saturating_add(offset))?;
+        if byte != [0] {
+            return Err(E2BIG);
+        }
+    }
+    let [flags, _pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, _cgroup] = words;
+    if flags & !CLONE3_FLAGS != 0 || flags & u64::from(uapi::CLONE_DETACHED) != 0 || exit_signal > 64 {
+        return Err(EINVAL);
+    }
+    if flags & (SIGHAND | CLEAR_SIGHAND) == SIGHAND | CLEAR_SIGHAND {
+        return Err(EINVAL);
+    }
+    if (flags & (THREAD | PARENT) != 0 && exit_signal != 0) || (stack == 0) != (stack_size == 0) {
+        return Err(EINVAL);
+    }
+    if set_tid != 0 || set_tid_size != 0 {
+        // Choosing numbers belongs to checkpoint/restore, with pid namespaces.
+        return Err(EINVAL);
+    }
+    let top = stack.checked_add(stack_size).ok_or(EINVAL)?;
+    kernel_clone(CloneArgs {
+        flags,
+        child_tid: child_tid as usize,
+        parent_tid: parent_tid as usize,
+        exit_signal: exit_signal as u32,
+        stack: top as usize,
+        tls,
+    })
+}
+
+fn check_flags(flags: u64) -> Result {
+    if flags & REFUSED != 0 {
+        return Err(EINVAL);
+    }
+    if flags & THREAD != 0 && flags & SIGHAND == 0 {
+        return Err(EINVAL);
+    }
+    if flags & SIGHAND != 0 && flags & VM == 0 {
+        return Err(EINVAL);
+    }
+    Ok(())
+}
+
+fn kernel_clone(args: CloneArgs) -> Result<usize> {
+    check_flags(args.flags)?;
+    let done = match args.flags & VFORK {
+        0 => None,
+        _ => Some(Arc::new(Completion::new(), GFP_KERNEL)?),
+    };
+    let child = copy_process(&args, done.clone())?;
+    let tid = child.tid();
+    if args.flags & PARENT_SETTID != 0 {
+        // As Linux: a bad address does not undo the clone.
+        let _ = write_user(args.parent_tid, &tid);
+    }
+    task::kthread::wake_up_new(child);
+    if let Some(done) = done {
+        // A fatal signal ends the wait, and this process with it.
+        let _ = done.wait_killable();
+    }
+    Ok(tid as usize)
+}
+
+fn copy_process(args: &CloneArgs, vfork_done: Option<Arc<Completion>>) -> Result<Arc<Task>> {
+    let parent_task = current();
+    let flags = args.flags;
+    this(|task, thread| {
+        if thread.process().is_exiting() || thread.process().signals.lock_irqsave().stop.signal != 0 {
+            // Signals first: the call starts again after them.
+            task.set_flags(TaskFlags::SIGPENDING);
+            return Err(ERESTARTNOINTR);
+        }
+        Ok(())
+    })?;
+    charge_user(&parent_task)?;
+    let made = build_task(args, flags, vfork_done);
+    if made.is_err() {
+        uncharge_user(&parent_task);
+    }
+    made
+}
+
+fn build_task(args: &CloneArgs, flags: u64, vfork_done: Option<Arc<Completion>>) -> Result<Arc<Task>> {
+    let parent_task = current();
+    let parent_mm = mm::current_mm().ok_or(EINVAL)?;
+    let child_mm = if flags & VM != 0 { parent_mm } else { parent_mm.fork()? };
+    let mut regs = parent_task.with_user_regs(|regs| *regs);
+    regs.rax = 0;
+    if args.stack != 0 {
+        regs.rsp = args.stack as u64;
+    }
+    let tls = (flags & SETTLS != 0).then_some(args.tls);
+    let child = Task::new_user(&parent_task.comm(), &regs, child_mm.page_table().clone(), tls)?;
+    SCHEDULER.get().ok_or(EAGAIN)?.fork(&child, &parent_task)?;
+    mm::attach(&child, child_mm)?;
+    cred::attach(&child, cred::current_cred()?)?;
+    vfs::copy_files(&child, flags & FILES != 0)?;
+    vfs::copy_fs(&child, flags & FS != 0)?;
+    crate::hooks::fork(&child, flags & THREAD != 0)?;
+    let limits = rlimit::of(&parent_task).ok_or(EINVAL)?;
+    let limits = match flags & THREAD {
+        0 => Arc::new(limits.duplicate(), GFP_KERNEL)?,
+        _ => limits.clone(),
+    };
+    rlimit::attach(&child, limits)?;
+    attach_thread(args, &child, vfork_done)?;
+    Ok(child)
+}
+
+/// Makes the child a thread of this process, or a process of its own, and lets others find it.
+fn attach_thread(args: &CloneArgs, child: &Arc<Task>, vfork_done: Option<Arc<Completion>>) -> Result {
+    let flags = args.flags;
+    let nr = PidNr::alloc()?;
+    let now = ktime::now_ns();
+    this(|_, thread| {
+        let me = thread.process();
+        let process = if flags & THREAD != 0 { me.clone() } else { new_process(thread, args, &nr)? };
+        Thread::attach(child, process.clone(), nr.clone(), thread.blocked(), now)?;
+        let new = thread_of(child).ok_or(EINVAL)?;
+        if flags & CHILD_SETTID != 0 {
+            new.set_child_tid.store(args.child_tid, Ordering::Relaxed);
+            child.set_flags(TaskFlags::NOTIFY_RESUME);
+        }
+        if flags & CHILD_CLEARTID != 0 {
+            new.clear_child_tid.store(args.child_tid, Ordering::Relaxed);
+        }
+        // A child with its own memory, or a vfork child, keeps the alternate stack.
+        if flags & VM == 0 || flags & VFORK != 0 {
+            for (to, from) in new.altstack.iter().zip(&thread.altstack) {
+                to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+        }
+        *new.vfork_done.lock() = vfork_done;
+        link(me, &process, child, nr.get(), flags)
+    })
+}
+
+fn new_process(thread: &Thread, args: &CloneArgs, nr: &Arc<PidNr>) -> Result<Arc<Process>> {
+    let me = thread.process();
+    let actions = me.actions.lock_irqsave().clone();
+    let actions = if args.flags & SIGHAND != 0 {
+        actions
+    } else {
+        let copy = Arc::new(actions.duplicate(), GFP_KERNEL)?;
+        if args.flags & CLEAR_SIGHAND != 0 {
+            copy.clear_handlers();
+        }
+        copy
+    };
+    let (parent, exit_signal) = match args.flags & PARENT {
+        0 => (Some(me.clone()), args.exit_signal as i32),
+        _ => (me.parent(), me.exit_signal.load(Ordering::Relaxed)),
+    };
+    Process::new(nr.get(), parent, me.group(), actions, exit_signal)
+}
+
+/// Enters the child into the lists of its process, parent and group, all or nothing.
+fn link(me: &Arc<Process>, process: &Arc<Process>, child: &Arc<Task>, tid: u32, flags: u64) -> Result {
+    let threaded = flags & THREAD != 0;
+    let tree = TREE.lock();
+    {
+        let mut signals = process.signals.lock_irqsave();
+        if signals.group_exit.is_some() {
+            return Err(ERESTARTNOINTR);
+        }
+        signals.threads.push(child.clone(), GFP_ATOMIC)?;
+        process.live_threads.fetch_add(1, Ordering::Relaxed);
+    }
+    let undo_thread = || {
+        process.signals.lock_irqsave().threads.retain(|t| !Arc::ptr_eq(t, child));
+        process.live_threads.fetch_sub(1, Ordering::Relaxed);
+    };
+    if let Err(error) = pid::publish_thread(tid, child.clone()) {
+        undo_thread();
+        return Err(error);
+    }
+    if threaded {
+        return Ok(());
+    }
+    let parent = if flags & PARENT != 0 { me.parent() } else { Some(me.clone()) };
+    let group: Arc<ProcessGroup> = me.group();
+    let linked = group.add(process).and_then(|()| match &parent {
+        Some(parent) => Ok(parent.links.lock().children.push(process.clone(), GFP_ATOMIC)?),
+        None => Ok(()),
+    });
+    if let Err(error) = linked {
+        group.remove(process);
+        drop(pid::unpublish_thread(tid));
+        undo_thread();
+        return Err(error);
+    }
+    {
+        let mut links = process.links.lock();
+        links.group = group;
+        links.leader = Some(child.clone());
+    }
+    drop(tree);
+    Ok(())
+}
+
+/// Tasks of each real user id, for `RLIMIT_NPROC`.
+static USER_TASKS: LazyLock<SpinLock<HashMap<u32, u64>>> = LazyLock::new(|| SpinLock::new(HashMap::new()));
+
+/// Counts one more task for the user of `parent`. `EAGAIN` over `RLIMIT_NPROC`, unless privileged.
+fn charge_user(parent: &Task) -> Result {
+    let cred = cred::task_cred(parent).ok_or(EAGAIN)?;
+    let limit = rlimit::current(uapi::RLIMIT_NPROC);
+    let privileged = cred.uid == 0 || cred.capable(Cap::SYS_RESOURCE) || cred.capable(Cap::SYS_ADMIN);
+    let mut users = USER_TASKS.lock();
+    let count = users.get(&cred.uid).copied().unwrap_or(0);
+    if count >= limit && !privileged {
+        return Err(EAGAIN);
+    }
+    users.insert(cred.uid, count.saturating_add(1)).map_err(|_| EAGAIN)?;
+    Ok(())
+}
+
+/// One task less for the user of `task`.
+pub(crate) fn uncharge_user(task: &Task) {
+    if let Some(cred) = cred::task_cred(task) {
+        uncharge(cred.uid);
+    }
+}
+
+fn uncharge(uid: u32) {
+    let mut users = USER_TASKS.lock();
+    if let Some(count) = users.get_mut(&uid) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            users.remove(&uid);
+        }
+    }
+}
+
+/// The current task changes its real user id: it counts for the new one.
+pub(crate) fn move_user(from: u32, to: u32) {
+    if from == to {
+        return;
+    }
+    uncharge(from);
+    let mut users = USER_TASKS.lock();
+    let count = users.get(&to).copied().unwrap_or(0);
+    // Without memory the new user has one task uncounted: its limit is late by one.
+    let _ = users.insert(to, count.saturating_add(1));
+}
+
+/// First steps of a new thread in user mode's direction: `CLONE_CHILD_SETTID`.
+pub(crate) fn first_return(thread: &Thread, tid: u32) {
+    let address = thread.set_child_tid.swap(0, Ordering::Relaxed);
+    if address != 0 {
+        // As Linux: a bad address is the program's own loss.
+        let _ = write_user(address, &tid);
+    }
+}
+
+/// Waits until every other thread of the current process is gone (`execve`), killing them. `EAGAIN` if the group exits or another
+/// thread is doing the same.
+pub(crate) fn kill_other_threads(process: &Arc<Process>) -> Result {
+    let me = current();
+    {
+        let mut signals = process.signals.lock_irqsave();
+        if signals.group_exit.is_some() || signals.exec_waiter.is_some() {
+            return Err(EAGAIN);
+        }
+        if signals.threads.len() <= 1 {
+            return Ok(());
+        }
+        signals.exec_waiter = Some(me.to_arc());
+        let others: KVec<Arc<Task>> = signals.threads.try_clone(GFP_ATOMIC)?;
+        for other in others.iter().filter(|t| !core::ptr::eq(&***t, &*me)) {
+            if let Some(thread) = thread_of(other) {
+                thread.kill.store(true, Ordering::SeqCst);
+                crate::signal::send::signal_wake(other, true);
+            }
+        }
+    }
+    loop {
+        me.set_state(task::State::KILLABLE);
+        if process.signals.lock_irqsave().threads.len() <= 1 {
+            break;
+        }
+        task::schedule();
+    }
+    me.set_state(task::State::RUNNING);
+    process.signals.lock_irqsave().exec_waiter = None;
+    let _ = process_of(&me);
+    Ok(())
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Delivery: on the way back to user mode a thread takes its pending signals one by one, and each ends in a handler's frame, a
+//! stop, the end of the process, or nothing. Also the restart rules of interrupted system calls (`signal(7)`).
+
+use super::action::{SIG_DFL, SIG_IGN, SigAction};
+use super::{SigInfo, SigSet, frame, stop};
+use crate::thread::{Process, Thread, with_thread};
+use core::sync::atomic::Ordering;
+use errno::Error;
+use errno::code::{EINTR, ERESTART_RESTARTBLOCK, ERESTARTNOHAND, ERESTARTNOINTR, ERESTARTSYS};
+use kalloc::Arc;
+use task::state::TaskFlags;
+use task::{Task, current};
+use x86_cpu::regs::PtRegs;
+
+/// Length of the `syscall` instruction, by which a restart goes back.
+const SYSCALL_LEN: u64 = 2;
+
+/// Recomputes `SIGPENDING` from the queues. Clears the flag first, so that a signal sent meanwhile sets it again.
+pub(crate) fn recalc(task: &Task, thread: &Thread) {
+    task.clear_flags(TaskFlags::SIGPENDING);
+    if has_pending(thread) {
+        task.set_flags(TaskFlags::SIGPENDING);
+    }
+}
+
+fn has_pending(thread: &Thread) -> bool {
+    let process = thread.process();
+    let pending = thread.pending_set.load(Ordering::SeqCst) | process.shared_set.load(Ordering::SeqCst);
+    if pending & !thread.blocked.load(Ordering::Relaxed) != 0 {
+        return true;
+    }
+    let signals = process.signals.lock_irqsave();
+    signals.group_exit.is_some()
+        || signals.stop.signal != 0
+        || thread.kill.load(Ordering::SeqCst)
+        || process.continued.load(Ordering::Relaxed)
+}
+
+/// Changes the current thread's mask (never `SIGKILL` and `SIGSTOP`) and looks whether that uncovers a signal.
+pub(crate) fn set_blocked(thread: &Thread, mask: SigSet) {
+    let mask = mask.without(SigSet::UNMASKABLE);
+    thread.blocked.store(mask.0, Ordering::Relaxed);
+    let pending = thread.pending_set.load(Ordering::SeqCst) | thread.process().shared_set.load(Ordering::SeqCst);
+    let task = current();
+    if pending & !mask.0 != 0 {
+        task.set_flags(TaskFlags::SIGPENDING);
+    } else if task.signal_pending() {
+        recalc(&task, thread);
+    }
+}
+
+/// The exit work for signals; interrupts on.
+pub(crate) fn do_signal(regs: &mut PtRegs, syscall: bool) {
+    with_thread(|thread| {
+        let restart = syscall && (regs.orig_rax as i64) >= 0;
+        while let Some((info, action)) = get_signal(thread) {
+            let error = if restart { restart_code(regs) } else { None };
+            if let Some(error) = error {
+                interrupted_by_handler(regs, error, &action);
+            }
+            regs.orig_rax = u64::MAX;
+            if deliver_to_handler(thread, regs, &info, &action) {
+                return;
+            }
+        }
+        if restart && let Some(error) = restart_code(regs) {
+            restart_without_handler(regs, error);
+        }
+        let task = current();
+        if task.test_flags(TaskFlags::RESTORE_SIGMASK) {
+            task.clear_flags(TaskFlags::RESTORE_SIGMASK);
+            set_blocked(thread, SigSet(thread.saved_mask.load(Ordering::Relaxed)));
+        }
+    });
+}
+
+/// Sets up the handler. True if done; false if the frame could not be written: a SIGSEGV is pending then.
+fn deliver_to_handler(thread: &Thread, regs: &mut PtRegs, info: &SigInfo, action: &SigAction) -> bool {
+    let task = current();
+    let restore = task.test_flags(TaskFlags::RESTORE_SIGMASK);
+    let old = if restore { SigSet(thread.saved_mask.load(Ordering::Relaxed)) } else { thread.blocked() };
+    if frame::setup(thread, regs, info, action, old).is_err() {
+        let mut fatal = SigInfo::kernel(uapi::SIGSEGV);
+        if info.signo == uapi::SIGSEGV {
+            // Its own handler cannot run: the default is left.
+            thread.process().actions.lock_irqsave().set(uapi::SIGSEGV, SigAction::default());
+        }
+        fatal.signo = uapi::SIGSEGV;
+        super::send::force(&task, fatal);
+        return false;
+    }
+    task.clear_flags(TaskFlags::RESTORE_SIGMASK);
+    let mut mask = thread.blocked().or(SigSet(action.mask));
+    if action.flags & u64::from(uapi::SA_NODEFER) == 0 {
+        mask = mask.or(SigSet::of(info.signo));
+    }
+    set_blocked(thread, mask);
+    true
+}
+
+fn restart_code(regs: &PtRegs) -> Option<Error> {
+    let value = regs.rax as i64;
+    let restartable = [ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK];
+    restartable.into_iter().find(|e| i64::from(e.to_errno()) == value)
+}
+
+fn interrupted_by_handler(regs: &mut PtRegs, error: Error, action: &SigAction) {
+    let restart = match error {
+        ERESTARTSYS => action.flags & u64::from(uapi::SA_RESTART) != 0,
+        ERESTARTNOINTR => true,
+        _ => false,
+    };
+    if restart {
+        regs.rax = regs.orig_rax;
+        regs.rip = regs.rip.wrapping_sub(SYSCALL_LEN);
+    } else {
+        regs.rax = i64::from(EINTR.to_errno()) as u64;
+    }
+}
+
+fn restart_without_handler(regs: &mut PtRegs, error: Error) {
+    regs.rax = match error {
+        ERESTART_RESTARTBLOCK => u64::from(uapi::__NR_restart_syscall),
+        _ => regs.orig_rax,
+    };
+    regs.rip = regs.rip.wrapping_sub(SYSCALL_LEN);
+}
+
+/// Takes the next signal that has a handler; acts on all others itself. Does not return if one ends the process.
+fn get_signal(thread: &Thread) -> Option<(SigInfo, SigAction)> {
+    let process: Arc<Process> = thread.process().clone();
+    loop {
+        stop::report_continued();
+        if stop::participate(&process) {
+            continue;
+        }
+        let group_exit = process.signals.lock_irqsave().group_exit;
+        if let Some(status) = group_exit {
+            drop(process);
+            crate::exit::do_exit(status);
+        }
+        if thread.kill.load(Ordering::SeqCst) {
+            drop(process);
+            crate::exit::do_exit(0);
+        }
+        let Some(info) = dequeue(thread, &process, thread.blocked()) else {
+            recalc(&current(), thread);
+            // A signal that came in between set the flag again, and the exit loop comes back.
+            return None;
+        };
+        if let Some(found) = act(&process, info) {
+            return Some(found);
+        }
+    }
+}
+
+/// The disposition of one dequeued signal: a handler to run, or the default action, done here.
+fn act(process: &Arc<Process>, info: SigInfo) -> Option<(SigInfo, SigAction)> {
+    let signal = info.signo;
+    let action = {
+        let actions = process.actions.lock_irqsave();
+        let action = actions.get(signal);
+        if action.handler > SIG_IGN && action.flags & u64::from(uapi::SA_RESETHAND) != 0 {
+            actions.set(signal, SigAction { handler: SIG_DFL, ..action });
+        }
+        action
+    };
+    if action.handler == SIG_IGN {
+        return None;
+    }
+    if action.handler != SIG_DFL {
+        return Some((info, action));
+    }
+    if SigSet::IGNORED.has(signal) || (process.pid() == 1 && info.from_user()) {
+        return None;
+    }
+    if SigSet::STOPS.has(signal) {
+        if signal == super::SIGSTOP || !process.group().is_orphaned(None) {
+            stop::do_signal_stop(process, signal);
+        }
+        return None;
+    }
+    crate::exit::do_group_exit(signal as i32)
+}
+
+/// Takes one pending signal that `blocked` lets through: the thread's own before the process's, synchronous ones first.
+pub(crate) fn dequeue(thread: &Thread, process: &Process, blocked: SigSet) -> Option<SigInfo> {
+    let open = |set: &core::sync::atomic::AtomicU64| SigSet(set.load(Ordering::SeqCst)).without(blocked);
+    if open(&thread.pending_set).is_empty() && open(&process.shared_set).is_empty() {
+        return None;
+    }
+    let mut signals = process.signals.lock_irqsave();
+    let mut own = thread.pending.lock_irqsave();
+    let deliverable = own.set().without(blocked);
+    let urgent = deliverable.and(SigSet::SYNCHRONOUS);
+    let info = if let Some(signal) = urgent.first().or(deliverable.first()) {
+        own.take(signal)
+    } else {
+        let signal = signals.shared.set().without(blocked).first()?;
+        signals.shared.take(signal)
+    };
+    let kill = if signals.group_exit.is_some() { SigSet::of(super::SIGKILL) } else { SigSet::EMPTY };
+    thread.pending_set.store(own.set().or(kill).0, Ordering::SeqCst);
+    process.shared_set.store(signals.shared.set().0, Ordering::SeqCst);
+    Some(info)
+}

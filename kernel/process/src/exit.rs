@@ -218,7 +218,7 @@ fn reparent_children(process: &Arc<Process>) -> KVec<Arc<Process>> {
         let _tree = TREE.lock();
         let children = core::mem::take(&mut process.links.lock().children);
         for child in children.iter() {
-            child.links.lock().parent = reaper.clone();
+            child.set_parent(reaper.clone());
             let _ = moved.push(child.clone(), GFP_ATOMIC);
         }
         if let Some(reaper) = &reaper {

@@ -10,7 +10,6 @@ use crate::thread::{Process, TREE, Thread, process_of, thread_of};
 use crate::user::{copy_from_user, write_user};
 use containers::HashMap;
 use core::sync::atomic::Ordering;
-use cred::Cap;
 use errno::Result;
 use errno::code::{E2BIG, EAGAIN, EINVAL, ERESTARTNOINTR};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
@@ -309,7 +308,7 @@ static USER_TASKS: LazyLock<SpinLock<HashMap<u32, u64>>> = LazyLock::new(|| Spin
 fn charge_user(parent: &Task) -> Result {
     let cred = cred::task_cred(parent).ok_or(EAGAIN)?;
     let limit = rlimit::current(uapi::RLIMIT_NPROC);
-    let privileged = cred.uid == 0 || cred.capable(Cap::SYS_RESOURCE) || cred.capable(Cap::SYS_ADMIN);
+    let privileged = cred.uid == 0 || cred.capable(cred::CAP_SYS_RESOURCE) || cred.capable(cred::CAP_SYS_ADMIN);
     let mut users = USER_TASKS.lock();
     let count = users.get(&cred.uid).copied().unwrap_or(0);
     if count >= limit && !privileged {

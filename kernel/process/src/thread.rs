@@ -54,6 +54,8 @@ pub struct Thread {
     pub(crate) vfork_done: SpinLock<Option<Arc<Completion>>>,
     /// Another thread execs: this one must end.
     pub(crate) kill: AtomicBool,
+    /// `prctl(PR_SET_NO_NEW_PRIVS)`.
+    pub(crate) no_new_privs: AtomicBool,
     /// This thread is inside exit.
     pub(crate) exiting: AtomicBool,
     /// Monotonic nanoseconds at creation.
@@ -63,6 +65,8 @@ pub struct Thread {
 /// A thread group.
 pub struct Process {
     pid: AtomicU32,
+    /// Copy of the parent's id, for `getppid` (0: none).
+    pub(crate) parent_pid: AtomicU32,
     pub(crate) links: SpinLock<Links>,
     pub(crate) signals: SpinLock<ProcessSignals>,
     /// Copy of the shared pending set, for cheap looks.
@@ -84,6 +88,10 @@ pub struct Process {
     pub(crate) did_exec: AtomicBool,
     /// Threads that have not ended.
     pub(crate) live_threads: AtomicU32,
+    /// `personality(2)`.
+    pub(crate) personality: AtomicU32,
+    /// `prctl(PR_SET_DUMPABLE)`; execve of a set-id program clears it.
+    pub(crate) dumpable: AtomicBool,
     /// `prctl(PR_SET_CHILD_SUBREAPER)`.
     pub(crate) subreaper: AtomicBool,
     /// Readers of a pidfd wait here; made at first use.
@@ -199,6 +207,7 @@ impl Thread {
             parent_death_signal: AtomicU32::new(0),
             vfork_done: SpinLock::new(None),
             kill: AtomicBool::new(false),
+            no_new_privs: AtomicBool::new(false),
             exiting: AtomicBool::new(false),
             start_time: now,
         };
@@ -244,6 +253,7 @@ impl Process {
     ) -> Result<Arc<Self>> {
         let process = Self {
             pid: AtomicU32::new(pid),
+            parent_pid: AtomicU32::new(parent.as_ref().map_or(0, |p| p.pid())),
             links: SpinLock::new(Links { parent, children: KVec::new(), group, leader: None }),
             signals: SpinLock::new(ProcessSignals {
                 shared: Pending::new(),
@@ -262,6 +272,8 @@ impl Process {
             continued: AtomicBool::new(false),
             did_exec: AtomicBool::new(false),
             live_threads: AtomicU32::new(0),
+            personality: AtomicU32::new(0),
+            dumpable: AtomicBool::new(true),
             subreaper: AtomicBool::new(false),
             pidfd_wait: SetOnce::new(),
         };
@@ -281,7 +293,14 @@ impl Process {
 
     /// The parent's id, 0 if none.
     pub fn parent_pid(&self) -> u32 {
-        self.links.lock().parent.as_ref().map_or(0, |p| p.pid())
+        self.parent_pid.load(Ordering::Relaxed)
+    }
+
+    /// Gives the process another parent. Under `TREE`.
+    pub(crate) fn set_parent(&self, parent: Option<Arc<Process>>) {
+        self.parent_pid.store(parent.as_ref().map_or(0, |p| p.pid()), Ordering::Relaxed);
+        let old = core::mem::replace(&mut self.links.lock().parent, parent);
+        drop(old);
     }
 
     /// The process group.

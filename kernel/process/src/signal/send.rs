@@ -7,7 +7,7 @@ use crate::group::ProcessGroup;
 use crate::pid;
 use crate::thread::{Process, ProcessSignals, Thread, current_process, thread_of};
 use core::sync::atomic::Ordering;
-use cred::{Cap, Cred};
+use cred::Cred;
 use errno::Result;
 use errno::code::{EINVAL, EPERM, ESRCH};
 use kalloc::Arc;
@@ -204,7 +204,7 @@ fn may_signal(sender: &Cred, target: &Task, signal: u32) -> bool {
     if [sender.euid, sender.uid].iter().any(|&id| id == receiver.suid || id == receiver.uid) {
         return true;
     }
-    if sender.capable(Cap::KILL) {
+    if sender.capable(cred::CAP_KILL) {
         return true;
     }
     let same_session = || {

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: GPL-2.0
+//! System calls about a process that fit nowhere else: limits, `prctl`, `arch_prctl`, `uname`, host name, personality, `sysinfo`.
+
+use crate::pid;
+use crate::signal::syscalls::this;
+use crate::thread::{current_process, process_of, thread_of};
+use crate::user::{copy_from_user, copy_to_user, read_user, write_user, write_user_opt};
+use core::sync::atomic::{AtomicU32, Ordering};
+use errno::Result;
+use errno::code::{EFAULT, EINVAL, ENODEV, EPERM, ESRCH};
+use kalloc::Arc;
+use locking::SpinLock;
+use rlimit::{Limit, Rlimits};
+use task::{Task, current};
+use x86_cpu::regs::PtRegs;
+
+/// Bytes of each `utsname` field.
+const FIELD: usize = 65;
+
+/// A name that `sethostname` and `setdomainname` change.
+struct Name {
+    bytes: [u8; FIELD],
+}
+
+const fn name(text: &[u8]) -> Name {
+    let mut bytes = [0; FIELD];
+    let mut i = 0;
+    while i < text.len() {
+        bytes[i] = text[i];
+        i += 1;
+    }
+    Name { bytes }
+}
+
+static NODENAME: SpinLock<Name> = SpinLock::new(name(b"(none)"));
+static DOMAINNAME: SpinLock<Name> = SpinLock::new(name(b"(none)"));
+
+/// The release string: level of the UAPI headers, then `-rideau`.
+pub const RELEASE: &str = uapi::UTS_RELEASE;
+/// What `uname -v` shows.
+pub const VERSION: &str = "#1 SMP PREEMPT Rideau";
+
+/// The host name (`/proc/sys/kernel/hostname`).
+pub fn hostname() -> [u8; FIELD] {
+    NODENAME.lock().bytes
+}
+
+/// The NIS domain name (`/proc/sys/kernel/domainname`).
+pub fn domainname() -> [u8; FIELD] {
+    DOMAINNAME.lock().bytes
+}
+
+/// `uname(2)`.
+pub fn sys_newuname(regs: &PtRegs) -> Result<usize> {
+    let (node, domain) = (hostname(), domainname());
+    let fields: [&[u8]; 6] = [b"Linux", &node, RELEASE.as_bytes(), VERSION.as_bytes(), b"x86_64", &domain];
+    let mut buffer = [0u8; FIELD * 6];
+    for (chunk, field) in buffer.chunks_exact_mut(FIELD).zip(fields) {
+        for (to, from) in chunk.iter_mut().take(FIELD - 1).zip(field) {
+            *to = *from;
+        }
+    }
+    copy_to_user(regs.arg0(), &buffer)?;
+    Ok(0)
+}
+
+fn set_name(regs: &PtRegs, name: &SpinLock<Name>) -> Result<usize> {
+    if !cred::capable(cred::CAP_SYS_ADMIN) {
+        return Err(EPERM);
+    }
+    let len = usize::try_from(regs.arg1() as i32).ok().filter(|&l| l < FIELD).ok_or(EINVAL)?;
+    let mut bytes = [0; FIELD];
+    copy_from_user(bytes.get_mut(..len).ok_or(EINVAL)?, regs.arg0())?;
+    name.lock().bytes = bytes;
+    Ok(0)
+}
+
+/// `sethostname(2)`.
+pub fn sys_sethostname(regs: &PtRegs) -> Result<usize> {
+    set_name(regs, &NODENAME)
+}
+
+/// `setdomainname(2)`.
+pub fn sys_setdomainname(regs: &PtRegs) -> Result<usize> {
+    set_name(regs, &DOMAINNAME)
+}
+
+fn limits_of(task: &Task) -> Result<Arc<Rlimits>> {
+    rlimit::of(task).cloned().ok_or(ESRCH)
+}
+
+fn set_limit(limits: &Rlimits, resource: u32, new: Limit) -> Result {
+    let old = limits.get(resource);
+    if new.cur > new.max {
+        return Err(EINVAL);
+    }
+    if new.max > old.max && !cred::capable(cred::CAP_SYS_RESOURCE) {
+        return Err(EPERM);
+    }
+    if resource == uapi::RLIMIT_NOFILE && new.max > vfs::nr_open() {
+        return Err(EPERM);
+    }
+    limits.set(resource, new);
+    Ok(())
+}
+
+fn check_resource(raw: usize) -> Result<u32> {
+    u32::try_from(raw).ok().filter(|&r| (r as usize) < rlimit::COUNT).ok_or(EINVAL)
+}
+
+/// `getrlimit(2)`.
+pub fn sys_getrlimit(regs: &PtRegs) -> Result<usize> {
+    let limit = limits_of(&current())?.get(check_resource(regs.arg0())?);
+    write_user(regs.arg1(), &[limit.cur, limit.max])?;
+    Ok(0)
+}
+
+/// `setrlimit(2)`.
+pub fn sys_setrlimit(regs: &PtRegs) -> Result<usize> {
+    let resource = check_resource(regs.arg0())?;
+    let [cur, max]: [u64; 2] = read_user(regs.arg1())?;
+    set_limit(&*limits_of(&current())?, resource, Limit { cur, max })?;
+    Ok(0)
+}
+
+/// `prlimit64(2)`.
+pub fn sys_prlimit64(regs: &PtRegs) -> Result<usize> {
+    let resource = check_resource(regs.arg1())?;
+    let limits = match u32::try_from(regs.arg0() as i32).map_err(|_| ESRCH)? {
+        0 => limits_of(&current())?,
+        pid => {
+            let task = pid::find_thread(pid).ok_or(ESRCH)?;
+            check_prlimit(&task)?;
+            limits_of(&task)?
+        }
+    };
+    let old = limits.get(resource);
+    if regs.arg2() != 0 {
+        let [cur, max]: [u64; 2] = read_user(regs.arg2())?;
+        set_limit(&limits, resource, Limit { cur, max })?;
+    }
+    write_user_opt(regs.arg3(), &[old.cur, old.max])?;
+    Ok(0)
+}
+
+/// Another process's limits are for those with all its ids, or `CAP_SYS_RESOURCE`.
+fn check_prlimit(task: &Task) -> Result {
+    let (mine, theirs) = (cred::current_cred()?, cred::task_cred(task).ok_or(ESRCH)?);
+    let same_user = [theirs.euid, theirs.suid, theirs.uid].iter().all(|&id| id == mine.uid);
+    let same_group = [theirs.egid, theirs.sgid, theirs.gid].iter().all(|&id| id == mine.gid);
+    let allowed = (same_user && same_group) || mine.capable(cred::CAP_SYS_RESOURCE);
+    if allowed { Ok(()) } else { Err(EPERM) }
+}
+
+/// `arch_prctl(2)`.
+pub fn sys_arch_prctl(regs: &PtRegs) -> Result<usize> {
+    let (code, address) = (regs.arg0() as u32, regs.arg1());
+    let (fs, gs) = task::switch::segment_bases();
+    match code {
+        uapi::ARCH_SET_FS if task::switch::set_fs_base(address as u64) => {}
+        uapi::ARCH_SET_GS if task::switch::set_gs_base(address as u64) => {}
+        uapi::ARCH_SET_FS | uapi::ARCH_SET_GS => return Err(EPERM),
+        uapi::ARCH_GET_FS => write_user(address, &fs)?,
+        uapi::ARCH_GET_GS => write_user(address, &gs)?,
+        _ => return Err(EINVAL),
+    }
+    Ok(0)
+}
+
+/// `prctl(2)`: the options that are there.
+pub fn sys_prctl(regs: &PtRegs) -> Result<usize> {
+    let (option, arg) = (regs.arg0() as u32, regs.arg1());
+    let task = current();
+    match option {
+        uapi::PR_SET_NAME => {
+            let mut name = [0u8; task::COMM_LEN];
+            for (offset, byte) in name.iter_mut().enumerate().take(task::COMM_LEN - 1) {
+                *byte = read_user::<u8>(arg.checked_add(offset).ok_or(EFAULT)?)?;
+                if *byte == 0 {
+                    break;
+                }
+            }
+            let len = name.iter().position(|&b| b == 0).unwrap_or(name.len());
+            task.set_comm(name.get(..len).unwrap_or(&[]));
+        }
+        uapi::PR_GET_NAME => copy_to_user(arg, &task.comm())?,
+        uapi::PR_SET_PDEATHSIG => {
+            let signal = u32::try_from(arg).ok().filter(|&s| s <= crate::signal::NSIG).ok_or(EINVAL)?;
+            this(|_, thread| Ok(thread.parent_death_signal.store(signal, Ordering::Relaxed)))?;
+        }
+        uapi::PR_GET_PDEATHSIG => {
+            let signal = this(|_, thread| Ok(thread.parent_death_signal.load(Ordering::Relaxed)))?;
+            write_user(arg, &signal)?;
+        }
+        uapi::PR_SET_CHILD_SUBREAPER => {
+            current_process().ok_or(ESRCH)?.subreaper.store(arg != 0, Ordering::Relaxed);
+        }
+        uapi::PR_GET_CHILD_SUBREAPER => {
+            let value = u32::from(current_process().ok_or(ESRCH)?.subreaper.load(Ordering::Relaxed));
+            write_user(arg, &value)?;
+        }
+        uapi::PR_SET_DUMPABLE if arg <= 1 => {
+            current_process().ok_or(ESRCH)?.dumpable.store(arg != 0, Ordering::Relaxed);
+        }
+        uapi::PR_GET_DUMPABLE => {
+            return Ok(usize::from(current_process().ok_or(ESRCH)?.dumpable.load(Ordering::Relaxed)));
+        }
+        uapi::PR_SET_NO_NEW_PRIVS if arg == 1 && regs.arg2() == 0 && regs.arg3() == 0 && regs.arg4() == 0 => {
+            this(|_, thread| Ok(thread.no_new_privs.store(true, Ordering::Relaxed)))?;
+        }
+        uapi::PR_GET_NO_NEW_PRIVS if arg == 0 && regs.arg2() == 0 && regs.arg3() == 0 && regs.arg4() == 0 => {
+            return this(|_, thread| Ok(usize::from(thread.no_new_privs.load(Ordering::Relaxed))));
+        }
+        uapi::PR_GET_KEEPCAPS => return Ok(usize::from(cred::current_cred()?.securebits & (1 << 4) != 0)),
+        uapi::PR_SET_KEEPCAPS if arg <= 1 => {
+            let mut new = (*cred::current_cred()?).clone();
+            new.securebits = if arg == 1 { new.securebits | 1 << 4 } else { new.securebits & !(1 << 4) };
+            cred::commit(Arc::new(new, kalloc::flags::GFP_KERNEL)?)?;
+        }
+        uapi::PR_CAPBSET_READ => {
+            let cap = u32::try_from(arg).ok().and_then(cred::Cap::from_number).ok_or(EINVAL)?;
+            return Ok(usize::from(cred::current_cred()?.cap_bset.has(cap)));
+        }
+        uapi::PR_CAPBSET_DROP => {
+            let cap = u32::try_from(arg).ok().and_then(cred::Cap::from_number).ok_or(EINVAL)?;
+            if !cred::capable(cred::CAP_SETPCAP) {
+                return Err(EPERM);
+            }
+            let mut new = (*cred::current_cred()?).clone();
+            new.cap_bset = new.cap_bset.without(cap);
+            cred::commit(Arc::new(new, kalloc::flags::GFP_KERNEL)?)?;
+        }
+        _ => return Err(EINVAL),
+    }
+    Ok(0)
+}
+
+/// Bits of `personality(2)` that change nothing here yet are refused; what is stored is true.
+const PERSONALITIES: u32 = uapi::ADDR_NO_RANDOMIZE;
+/// "Only ask".
+const ASK: u32 = u32::MAX;
+
+/// `personality(2)`: `PER_LINUX`, with `ADDR_NO_RANDOMIZE`.
+pub fn sys_personality(regs: &PtRegs) -> Result<usize> {
+    let wanted = regs.arg0() as u32;
+    this(|_, thread| {
+        let old = thread.process().personality.load(Ordering::Relaxed);
+        if wanted != ASK {
+            if wanted & !PERSONALITIES != 0 {
+                return Err(EINVAL);
+            }
+            thread.process().personality.store(wanted, Ordering::Relaxed);
+        }
+        Ok(old as usize)
+    })
+}
+
+/// `getcpu(2)`.
+pub fn sys_getcpu(regs: &PtRegs) -> Result<usize> {
+    write_user_opt(regs.arg0(), &x86_cpu::cpu_id())?;
+    write_user_opt(regs.arg1(), &0u32)?;
+    Ok(0)
+}
+
+/// `sysinfo(2)`.
+pub fn sys_sysinfo(regs: &PtRegs) -> Result<usize> {
+    let memory = mm::meminfo();
+    let loads = sched::loadavg();
+    let mut words = [0u64; 14];
+    let processes = pid::all_processes()?.len() as u64;
+    let uptime = ktime::boottime_ns() / 1_000_000_000;
+    // struct sysinfo: uptime, loads[3], totalram, freeram, sharedram, bufferram, totalswap, freeswap, procs + pad, totalhigh,
+    // freehigh, mem_unit. Loads have 16 fraction bits here, 11 inside.
+    let [l1, l5, l15] = loads.map(|l| l << 5);
+    let values =
+        [uptime, l1, l5, l15, memory.total, memory.free, memory.shared, memory.buffers, 0, 0, processes & 0xffff, 0, 0, 1];
+    words.copy_from_slice(&values);
+    copy_to_user(regs.arg0(), zerocopy::IntoBytes::as_bytes(&words))?;
+    Ok(0)
+}
+
+const REBOOT_MAGIC1: u32 = 0xfee1_dead;
+const REBOOT_MAGIC2: [u32; 4] = [672_274_793, 85_072_278, 369_367_448, 537_993_216];
+/// Whether ctrl-alt-del restarts at once (1) or signals init (0).
+static CTRL_ALT_DEL: AtomicU32 = AtomicU32::new(1);
+
+/// Ctrl-Alt-Del on a console keyboard: restarts, or sends init `SIGINT`. Any context.
+pub fn ctrl_alt_del() {
+    if CTRL_ALT_DEL.load(Ordering::Relaxed) != 0 {
+        crate::hooks::restart();
+    } else if let Some(init) = pid::find_thread(1).and_then(|t| process_of(&t)) {
+        // A standard signal from the kernel cannot fail for want of room.
+        let _ = crate::signal::send_to_process(&init, crate::signal::SigInfo::kernel(uapi::SIGINT));
+    }
+}
+
+/// `reboot(2)`.
+pub fn sys_reboot(regs: &PtRegs) -> Result<usize> {
+    if !cred::capable(cred::CAP_SYS_BOOT) {
+        return Err(EPERM);
+    }
+    if regs.arg0() as u32 != REBOOT_MAGIC1 || !REBOOT_MAGIC2.contains(&(regs.arg1() as u32)) {
+        return Err(EINVAL);
+    }
+    match regs.arg2() as u32 {
+        uapi::LINUX_REBOOT_CMD_RESTART | uapi::LINUX_REBOOT_CMD_RESTART2 => {
+            klog::pr_emerg!("reboot: Restarting system");
+            crate::hooks::restart()
+        }
+        uapi::LINUX_REBOOT_CMD_POWER_OFF => {
+            klog::pr_emerg!("reboot: Power down");
+            crate::hooks::power_off()
+        }
+        uapi::LINUX_REBOOT_CMD_HALT => {
+            klog::pr_emerg!("reboot: System halted");
+            crate::hooks::halt()
+        }
+        uapi::LINUX_REBOOT_CMD_CAD_ON => CTRL_ALT_DEL.store(1, Ordering::Relaxed),
+        uapi::LINUX_REBOOT_CMD_CAD_OFF => CTRL_ALT_DEL.store(0, Ordering::Relaxed),
+        _ => return Err(EINVAL),
+    }
+    // A machine that cannot do it leaves us here.
+    if matches!(regs.arg2() as u32, uapi::LINUX_REBOOT_CMD_CAD_ON | uapi::LINUX_REBOOT_CMD_CAD_OFF) {
+        Ok(0)
+    } else {
+        let _ = thread_of(&current());
+        Err(ENODEV)
+    }
+}

@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Changing credentials: the `setuid(2)` family, groups, capabilities. Source: `credentials(7)`, `capabilities(7)`,
+//! `capget(2)`. Each call makes a new `Cred` and commits it.
+
+use crate::pid;
+use crate::user::{read_user, write_user};
+use cred::{CapSet, Cred, GroupInfo, current_cred};
+use errno::Result;
+use errno::code::{EFAULT, EINVAL, EPERM, ESRCH};
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KVec};
+use x86_cpu::regs::PtRegs;
+
+/// "Leave as it is".
+const KEEP: u32 = u32::MAX;
+
+fn commit(old: &Cred, mut new: Cred) -> Result<usize> {
+    new.fsuid = if new.euid != old.euid { new.euid } else { new.fsuid };
+    new.fsgid = if new.egid != old.egid { new.egid } else { new.fsgid };
+    fix_capabilities(old, &mut new);
+    crate::fork::move_user(old.uid, new.uid);
+    cred::commit(Arc::new(new, GFP_KERNEL)?)?;
+    Ok(0)
+}
+
+const SECURE_NO_SETUID_FIXUP: u32 = 1 << 2;
+const SECURE_KEEP_CAPS: u32 = 1 << 4;
+
+/// What leaving or taking user id 0 does to capabilities.
+fn fix_capabilities(old: &Cred, new: &mut Cred) {
+    if new.securebits & SECURE_NO_SETUID_FIXUP != 0 {
+        return;
+    }
+    let had_root = [old.uid, old.euid, old.suid].contains(&0);
+    let has_root = [new.uid, new.euid, new.suid].contains(&0);
+    if had_root && !has_root {
+        if new.securebits & SECURE_KEEP_CAPS == 0 {
+            new.cap_permitted = CapSet::EMPTY;
+            new.cap_effective = CapSet::EMPTY;
+        }
+        new.cap_ambient = CapSet::EMPTY;
+    }
+    if old.euid == 0 && new.euid != 0 {
+        new.cap_effective = CapSet::EMPTY;
+    }
+    if old.euid != 0 && new.euid == 0 {
+        new.cap_effective = new.cap_permitted;
+    }
+}
+
+macro_rules! getter {
+    ($($(#[$doc:meta])* $name:ident => $field:ident;)*) => {
+        $($(#[$doc])* pub fn $name(_: &PtRegs) -> Result<usize> {
+            Ok(current_cred()?.$field as usize)
+        })*
+    };
+}
+
+getter! {
+    /// `getuid(2)`.
+    sys_getuid => uid;
+    /// `geteuid(2)`.
+    sys_geteuid => euid;
+    /// `getgid(2)`.
+    sys_getgid => gid;
+    /// `getegid(2)`.
+    sys_getegid => egid;
+}
+
+fn copy_of(cred: &Cred) -> Cred {
+    cred.clone()
+}
+
+/// `setuid(2)`.
+pub fn sys_setuid(regs: &PtRegs) -> Result<usize> {
+    let uid = regs.arg0() as u32;
+    if uid == KEEP {
+        return Err(EINVAL);
+    }
+    let old = current_cred()?;
+    let mut new = copy_of(&old);
+    if old.capable(cred::CAP_SETUID) {
+        (new.uid, new.suid) = (uid, uid);
+    } else if uid != old.uid && uid != old.suid {
+        return Err(EPERM);
+    }
+    (new.euid, new.fsuid) = (uid, uid);
+    commit(&old, new)
+}
+
+/// `setgid(2)`.
+pub fn sys_setgid(regs: &PtRegs) -> Result<usize> {
+    let gid = regs.arg0() as u32;
+    if gid == KEEP {
+        return Err(EINVAL);
+    }
+    let old = current_cred()?;
+    let mut new = copy_of(&old);
+    if old.capable(cred::CAP_SETGID) {
+        (new.gid, new.sgid) = (gid, gid);
+    } else if gid != old.gid && gid != old.sgid {
+        return Err(EPERM);
+    }
+    (new.egid, new.fsgid) = (gid, gid);
+    commit(&old, new)
+}
+
+/// `setreuid(2)`.
+pub fn sys_setreuid(regs: &PtRegs) -> Result<usize> {
+    let (ruid, euid) = (regs.arg0() as u32, regs.arg1() as u32);
+    let old = current_cred()?;
+    let mut new = copy_of(&old);
+    let privileged = old.capable(cred::CAP_SETUID);
+    if ruid != KEEP {
+        if !privileged && ![old.uid, old.euid].contains(&ruid) {
+            return Err(EPERM);
+        }
+        new.uid = ruid;
+    }
+    if euid != KEEP {
+        if !privileged && ![old.uid, old.euid, old.suid].contains(&euid) {
+            return Err(EPERM);
+        }
+        new.euid = euid;
+    }
+    if ruid != KEEP || (euid != KEEP && euid != old.uid) {
+        new.suid = new.euid;
+    }
+    new.fsuid = new.euid;
+    commit(&old, new)
+}
+
+/// `setregid(2)`.
+pub fn sys_setregid(regs: &PtRegs) -> Result<usize> {
+    let (rgid, egid) = (regs.arg0() as u32, regs.arg1() as u32);
+    let old = current_cred()?;
+    let mut new = copy_of(&old);
+    let privileged = old.capable(cred::CAP_SETGID);
+    if rgid != KEEP {
+        if !privileged && ![old.gid, old.egid].contains(&rgid) {
+            return Err(EPERM);
+        }
+        new.gid = rgid;
+    }
+    if egid != KEEP {
+        if !privileged && ![old.gid, old.egid, old.sgid].contains(&egid) {
+            return Err(EPERM);
+        }
+        new.egid = egid;
+    }
+    if rgid != KEEP || (egid != KEEP && egid != old.gid) {
+        new.sgid = new.egid;
+    }
+    new.fsgid = new.egid;
+    commit(&old, new)
+}
+
+/// `setresuid(2)`.
+pub fn sys_setresuid(regs: &PtRegs) -> Result<usize> {
+    let wanted = [regs.arg0() as u32, regs.arg1() as u32, regs.arg2() as u32];
+    let old = current_cred()?;
+    let allowed = [old.uid, old.euid, old.suid];
+    if !old.capable(cred::CAP_SETUID) && wanted.iter().any(|id| *id != KEEP && !allowed.contains(id)) {
+        return Err(EPERM);
+    }
+    let pick = |id: u32, now: u32| if id == KEEP { now } else { id };
+    let mut new = copy_of(&old);
+    let [ruid, euid, suid] = wanted;
+    (new.uid, new.euid, new.suid) = (pick(ruid, old.uid), pick(euid, old.euid), pick(suid, old.suid));
+    new.fsuid = new.euid;
+    commit(&old, new)
+}
+
+/// `setresgid(2)`.
+pub fn sys_setresgid(regs: &PtRegs) -> Result<usize> {
+    let wanted = [regs.arg0() as u32, regs.arg1() as u32, regs.arg2() as u32];
+    let old = current_cred()?;
+    let allowed = [old.gid, old.egid, old.sgid];
+    if !old.capable(cred::CAP_SETGID) && wanted.iter().any(|id| *id != KEEP && !allowed.contains(id)) {
+        return Err(EPERM);
+    }
+    let pick = |id: u32, now: u32| if id == KEEP { now } else { id };
+    let mut new = copy_of(&old);
+    let [rgid, egid, sgid] = wanted;
+    (new.gid, new.egid, new.sgid) = (pick(rgid, old.gid), pick(egid, old.egid), pick(sgid, old.sgid));
+    new.fsgid = new.egid;
+    commit(&old, new)
+}
+
+fn write_three(regs: &PtRegs, values: [u32; 3]) -> Result<usize> {
+    let [a, b, c] = values;
+    write_user(regs.arg0(), &a)?;
+    write_user(regs.arg1(), &b)?;
+    write_user(regs.arg2(), &c)?;
+    Ok(0)
+}
+
+/// `getresuid(2)`.
+pub fn sys_getresuid(regs: &PtRegs) -> Result<usize> {
+    let cred = current_cred()?;
+    write_three(regs, [cred.uid, cred.euid, cred.suid])
+}
+
+/// `getresgid(2)`.
+pub fn sys_getresgid(regs: &PtRegs) -> Result<usize> {
+    let cred = current_cred()?;
+    write_three(regs, [cred.gid, cred.egid, cred.sgid])
+}
+
+/// `setfsuid(2)`: returns the id from before, whether or not it changed it.
+pub fn sys_setfsuid(regs: &PtRegs) -> Result<usize> {
+    let uid = regs.arg0() as u32;
+    let old = current_cred()?;
+    let known = [old.uid, old.euid, old.suid, old.fsuid].contains(&uid);
+    if uid != KEEP && uid != old.fsuid && (known || old.capable(cred::CAP_SETUID)) {
+        let mut new = copy_of(&old);
+        new.fsuid = uid;
+        if new.securebits & SECURE_NO_SETUID_FIXUP == 0 {
+            let files = CapSet::FS.0;
+            if old.fsuid == 0 {
+                new.cap_effective = CapSet(new.cap_effective.0 & !files);
+            } else if uid == 0 {
+                new.cap_effective = CapSet(new.cap_effective.0 | (new.cap_permitted.0 & files));
+            }
+        }
+        cred::commit(Arc::new(new, GFP_KERNEL)?)?;
+    }
+    Ok(old.fsuid as usize)
+}
+
+/// `setfsgid(2)`: returns the id from before, whether or not it changed it.
+pub fn sys_setfsgid(regs: &PtRegs) -> Result<usize> {
+    let gid = regs.arg0() as u32;
+    let old = current_cred()?;
+    let known = [old.gid, old.egid, old.sgid, old.fsgid].contains(&gid);
+    if gid != KEEP && gid != old.fsgid && (known || old.capable(cred::CAP_SETGID)) {
+        let mut new = copy_of(&old);
+        new.fsgid = gid;
+        cred::commit(Arc::new(new, GFP_KERNEL)?)?;
+    }
+    Ok(old.fsgid as usize)
+}
+
+/// Most supplementary groups (`NGROUPS_MAX`).
+const NGROUPS_MAX: usize = 65536;
+
+/// `getgroups(2)`.
+pub fn sys_getgroups(regs: &PtRegs) -> Result<usize> {
+    let (size, address) = (regs.arg0() as i32, regs.arg1());
+    let size = usize::try_from(size).map_err(|_| EINVAL)?;
+    let cred = current_cred()?;
+    let groups: &[u32] = cred.groups.as_ref().map_or(&[], |g| g.gids());
+    if size == 0 {
+        return Ok(groups.len());
+    }
+    if groups.len() > size {
+        return Err(EINVAL);
+    }
+    crate::user::copy_to_user(address, zerocopy::IntoBytes::as_bytes(groups))?;
+    Ok(groups.len())
+}
+
+/// `setgroups(2)`.
+pub fn sys_setgroups(regs: &PtRegs) -> Result<usize> {
+    let old = current_cred()?;
+    if !old.capable(cred::CAP_SETGID) {
+        return Err(EPERM);
+    }
+    let count = usize::try_from(regs.arg0() as i32).map_err(|_| EINVAL)?;
+    if count > NGROUPS_MAX {
+        return Err(EINVAL);
+    }
+    let mut list = KVec::with_capacity(count, GFP_KERNEL)?;
+    for i in 0..count {
+        let address = regs.arg1().checked_add(i * 4).ok_or(EFAULT)?;
+        list.push(read_user::<u32>(address)?, GFP_KERNEL)?;
+    }
+    let mut new = copy_of(&old);
+    new.groups = if count == 0 { None } else { Some(GroupInfo::new(list)?) };
+    cred::commit(Arc::new(new, GFP_KERNEL)?)?;
+    Ok(0)
+}
+
+const CAPABILITY_VERSION_1: u32 = 0x1998_0330;
+const CAPABILITY_VERSION_2: u32 = 0x2007_1026;
+const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+
+/// Reads the header of `capget`/`capset`: number of 32-bit words a set has, and the process. Writes the preferred version back
+/// for unknown ones.
+fn capability_header(address: usize) -> Result<(usize, i32)> {
+    let [version, pid]: [u32; 2] = read_user(address)?;
+    let words = match version {
+        CAPABILITY_VERSION_1 => 1,
+        CAPABILITY_VERSION_2 | CAPABILITY_VERSION_3 => 2,
+        _ => {
+            write_user(address, &CAPABILITY_VERSION_3)?;
+            return Err(EINVAL);
+        }
+    };
+    Ok((words, pid as i32))
+}
+
+/// `capget(2)`.
+pub fn sys_capget(regs: &PtRegs) -> Result<usize> {
+    let (words, pid) = match capability_header(regs.arg0()) {
+        // A null data pointer only asks for the version.
+        Err(EINVAL) if regs.arg1() == 0 => return Ok(0),
+        other => other?,
+    };
+    let cred = match u32::try_from(pid).map_err(|_| EINVAL)? {
+        0 => current_cred()?,
+        pid => cred::task_cred(&*pid::find_thread(pid).ok_or(ESRCH)?).ok_or(ESRCH)?,
+    };
+    if regs.arg1() == 0 {
+        return Ok(0);
+    }
+    for word in 0..words {
+        let part = |set: CapSet| (set.0 >> (32 * word)) as u32;
+        let triple = [part(cred.cap_effective), part(cred.cap_permitted), part(cred.cap_inheritable)];
+        write_user(regs.arg1().checked_add(word * 12).ok_or(EFAULT)?, &triple)?;
+    }
+    Ok(0)
+}
+
+/// `capset(2)`.
+pub fn sys_capset(regs: &PtRegs) -> Result<usize> {
+    let (words, pid) = capability_header(regs.arg0())?;
+    if pid != 0 && pid.unsigned_abs() != task::current().tid() {
+        return Err(EPERM);
+    }
+    let (mut effective, mut permitted, mut inheritable) = (0u64, 0u64, 0u64);
+    for word in 0..words {
+        let [e, p, i]: [u32; 3] = read_user(regs.arg1().checked_add(word * 12).ok_or(EFAULT)?)?;
+        effective |= u64::from(e) << (32 * word);
+        permitted |= u64::from(p) << (32 * word);
+        inheritable |= u64::from(i) << (32 * word);
+    }
+    let all = CapSet::FULL.0;
+    let (effective, permitted, inheritable) = (effective & all, permitted & all, inheritable & all);
+    let old = current_cred()?;
+    let inherit_limit = match old.capable(cred::CAP_SETPCAP) {
+        true => u64::MAX,
+        false => old.cap_inheritable.0 | old.cap_permitted.0,
+    };
+    let fits = inheritable & !inherit_limit == 0
+        && inheritable & !(old.cap_inheritable.0 | old.cap_bset.0) == 0
+        && permitted & !old.cap_permitted.0 == 0
+        && effective & !permitted == 0;
+    if !fits {
+        return Err(EPERM);
+    }
+    let mut new = copy_of(&old);
+    new.cap_effective = CapSet(effective);
+    new.cap_permitted = CapSet(permitted);
+    new.cap_inheritable = CapSet(inheritable);
+    new.cap_ambient = CapSet(old.cap_ambient.0 & permitted & inheritable);
+    cred::commit(Arc::new(new, GFP_KERNEL)?)?;
+    Ok(0)
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Processor time and resource use, as `times(2)`, `getrusage(2)` and `/proc` show them.
+
+use crate::thread::{Process, Usage, current_process, thread_of};
+use crate::user::{copy_to_user, write_user_opt};
+use errno::Result;
+use errno::code::{EINVAL, ESRCH};
+use task::{Task, current};
+use x86_cpu::regs::PtRegs;
+
+/// Clock ticks a second of the ABI (`USER_HZ`).
+pub const USER_HZ: u64 = 100;
+const NSEC_PER_TICK: u64 = 1_000_000_000 / USER_HZ;
+
+/// Nanoseconds as clock ticks.
+pub fn to_ticks(ns: u64) -> u64 {
+    ns / NSEC_PER_TICK
+}
+
+/// What one task has used.
+#[derive(Clone, Copy, Default)]
+pub struct TaskUsage {
+    /// User time, ns.
+    pub utime: u64,
+    /// System time, ns.
+    pub stime: u64,
+    /// Voluntary switches.
+    pub nvcsw: u64,
+    /// Involuntary switches.
+    pub nivcsw: u64,
+    /// Minor faults.
+    pub minflt: u64,
+    /// Major faults.
+    pub majflt: u64,
+}
+
+/// What `task` has used so far.
+pub fn of_task(task: &Task) -> TaskUsage {
+    let (utime, stime) = sched::cputime(task);
+    let (nvcsw, nivcsw) = sched::switches(task);
+    let (minflt, majflt) = thread_of(task).map_or((0, 0), |t| t.faults());
+    TaskUsage { utime, stime, nvcsw, nivcsw, minflt, majflt }
+}
+
+/// A process's use: ended threads, and the live ones.
+pub fn of_process(process: &Process) -> Usage {
+    let mut sum = process.usage();
+    for task in process.threads().unwrap_or_default().iter() {
+        // A thread inside exit has been added to its process already, or is about to be.
+        if thread_of(task).is_some_and(|t| t.is_exiting()) {
+            continue;
+        }
+        let used = of_task(task);
+        sum.utime = sum.utime.saturating_add(used.utime);
+        sum.stime = sum.stime.saturating_add(used.stime);
+        sum.nvcsw = sum.nvcsw.saturating_add(used.nvcsw);
+        sum.nivcsw = sum.nivcsw.saturating_add(used.nivcsw);
+        sum.minflt = sum.minflt.saturating_add(used.minflt);
+        sum.majflt = sum.majflt.saturating_add(used.majflt);
+    }
+    sum
+}
+
+/// `struct rusage`, as 64-bit words.
+pub(crate) type Rusage = [u64; 18];
+
+fn rusage(times: [u64; 2], maxrss: u64, faults: [u64; 2], switches: [u64; 2]) -> Rusage {
+    let [utime, stime] = times;
+    let [minflt, majflt] = faults;
+    let [nvcsw, nivcsw] = switches;
+    let seconds = |ns: u64| ns / 1_000_000_000;
+    let micros = |ns: u64| ns % 1_000_000_000 / 1000;
+    [
+        seconds(utime), micros(utime), seconds(stime), micros(stime), maxrss, 0, 0, 0, minflt, majflt, 0, 0, 0, 0, 0, 0,
+        nvcsw, nivcsw,
+    ]
+}
+
+/// What `wait4` reports of a child: its own use and its children's.
+pub(crate) fn rusage_of_child(u: &Usage) -> Rusage {
+    let add = u64::saturating_add;
+    rusage(
+        [add(u.utime, u.cutime), add(u.stime, u.cstime)],
+        u.maxrss.max(u.cmaxrss),
+        [add(u.minflt, u.cminflt), add(u.majflt, u.cmajflt)],
+        [add(u.nvcsw, u.cnvcsw), add(u.nivcsw, u.cnivcsw)],
+    )
+}
+
+pub(crate) fn write_rusage(address: usize, rusage: &Rusage) -> Result {
+    copy_to_user(address, zerocopy::IntoBytes::as_bytes(rusage))
+}
+
+/// `getrusage(2)`.
+pub fn sys_getrusage(regs: &PtRegs) -> Result<usize> {
+    let process = current_process().ok_or(ESRCH)?;
+    let maxrss = || mm::current_mm().map_or(0, |mm| mm.max_rss_kib());
+    let filled = match regs.arg0() as i32 {
+        uapi::RUSAGE_SELF => {
+            let u = of_process(&process);
+            rusage([u.utime, u.stime], u.maxrss.max(maxrss()), [u.minflt, u.majflt], [u.nvcsw, u.nivcsw])
+        }
+        uapi::RUSAGE_CHILDREN => {
+            let u = process.usage();
+            rusage([u.cutime, u.cstime], u.cmaxrss, [u.cminflt, u.cmajflt], [u.cnvcsw, u.cnivcsw])
+        }
+        1 => {
+            let u = of_task(&current());
+            rusage([u.utime, u.stime], maxrss(), [u.minflt, u.majflt], [u.nvcsw, u.nivcsw])
+        }
+        _ => return Err(EINVAL),
+    };
+    write_rusage(regs.arg1(), &filled)?;
+    Ok(0)
+}
+
+/// `times(2)`.
+pub fn sys_times(regs: &PtRegs) -> Result<usize> {
+    let usage = of_process(&*current_process().ok_or(ESRCH)?);
+    let ticks = [usage.utime, usage.stime, usage.cutime, usage.cstime].map(to_ticks);
+    write_user_opt(regs.arg0(), &ticks)?;
+    Ok(to_ticks(ktime::boottime_ns()) as usize)
+}

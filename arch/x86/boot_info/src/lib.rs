@@ -12,6 +12,7 @@ pub mod bytes;
 pub mod efi_map;
 pub mod memmap;
 pub mod pvh;
+pub mod rsdp;
 pub mod zero_page;
 
 pub use bytes::ByteBuf;
@@ -253,6 +254,7 @@ impl BootInfo {
     /// The loader's name by its registered ID (Documentation of the boot protocol, `type_of_loader`).
     pub const fn loader_name(&self) -> &'static str {
         match self.loader_type >> 4 {
+            _ if self.loader_type == 0x21 => "EFI stub",
             0x0 => "LILO",
             0x1 => "Loadlin",
             0x2 => "bootsect-loader",

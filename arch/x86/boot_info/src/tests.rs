@@ -105,6 +105,33 @@ fn pvh_with_two_modules() {
     assert!(!pvh::parse(&mut BootInfo::new(), 0x1001, &mem));
 }
 
+#[test]
+fn rsdp_in_the_bios_and_in_efi_tables() {
+    let mut mem = Flat { base: 0, bytes: std::vec![0; 0x10_0000] };
+    let mut table = *b"RSD PTR \0QEMU  \0....";
+    let sum = table.iter().fold(0u8, |sum, b| sum.wrapping_add(*b));
+    put(&mut mem.bytes, 0xf_59c0, &table);
+    let mut info = BootInfo::new();
+    rsdp::find(&mut info, &mem);
+    assert_eq!(info.rsdp, None);
+    table[8] = 0u8.wrapping_sub(sum);
+    put(&mut mem.bytes, 0xf_59c0, &table);
+    rsdp::find(&mut info, &mem);
+    assert_eq!(info.rsdp, Some(0xf_59c0));
+    put(&mut mem.bytes, 0x1068, &2u64.to_le_bytes());
+    put(&mut mem.bytes, 0x1070, &0x2000u64.to_le_bytes());
+    put(
+        &mut mem.bytes,
+        0x2018,
+        &[0x71, 0xe8, 0x68, 0x88, 0xf1, 0xe4, 0xd3, 0x11, 0xbc, 0x22, 0, 0x80, 0xc7, 0x3c, 0x88, 0x81],
+    );
+    put(&mut mem.bytes, 0x2028, &0x1234_5000u64.to_le_bytes());
+    let efi = EfiInfo { system_table: 0x1000, memmap: 0, memmap_size: 0, desc_size: 0, desc_version: 0, is_64: true };
+    let mut info = BootInfo { efi: Some(efi), ..BootInfo::new() };
+    rsdp::find(&mut info, &mem);
+    assert_eq!(info.rsdp, Some(0x1234_5000));
+}
+
 fn any_kind() -> impl Strategy<Value = MemKind> {
     prop_oneof![
         3 => Just(MemKind::Ram),

@@ -73,14 +73,18 @@ impl PhysRead for EarlyPhys {
             Some(end) if end <= self.limit => {}
             _ => return false,
         }
-        for (at, byte) in (addr..).zip(buf) {
-            let first = at == addr || at.is_multiple_of(SIZE_2M as u64);
-            if at >= EARLY_DIRECT_MAP && first && !self.map(at) {
+        let last = addr + (buf.len() as u64).saturating_sub(1);
+        let mut page = addr & !(SIZE_2M as u64 - 1);
+        while page <= last {
+            if page >= EARLY_DIRECT_MAP && !self.map(page) {
                 return false;
             }
-            // SAFETY: The page is mapped (below 4 GB always). Loaders' memory is plain bytes; volatile, since it is not Rust's.
-            *byte = unsafe { ((PAGE_OFFSET + at as usize) as *const u8).read_volatile() };
+            page += SIZE_2M as u64;
         }
+        let from = (PAGE_OFFSET + addr as usize) as *const u8;
+        // SAFETY: The range is mapped (below 4 GB always), and nobody writes to what the loader left. It does not overlap
+        // `buf`, which is on the stack or in the image.
+        unsafe { core::ptr::copy_nonoverlapping(from, buf.as_mut_ptr(), buf.len()) };
         true
     }
 }

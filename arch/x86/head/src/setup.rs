@@ -5,7 +5,7 @@
 use crate::early_map::{self, PAGE_2M, SIZE_2M, Table, early_kernel_pd, early_pml4, index};
 use crate::phys::EarlyPhys;
 use crate::{LINK_TEXT, early_serial, early_trap, entry, kaslr, sections};
-use boot_info::{BootInfo, PhysRead, pvh, zero_page};
+use boot_info::{BootInfo, PhysRead, pvh, rsdp, zero_page};
 use core::cell::UnsafeCell;
 use x86_cpu::{cpuid::cpuid, cr, msr};
 
@@ -42,6 +42,7 @@ unsafe extern "C" fn head_main(boot_ptr: u64, proto: u32, tsc: u64) -> u64 {
     if !read_boot_info(info, boot_ptr, proto, &mem) {
         early_serial::fatal("no valid boot information from the loader");
     }
+    rsdp::find(info, &mem);
     let slide = kaslr::slide(info, size);
     info.kernel.phys_base = text;
     info.kernel.size = size as u64;

@@ -103,6 +103,14 @@ impl Frame {
         self.flags.load(Ordering::Relaxed)
     }
 
+    /// Sets flags, atomically; nothing is written if they are set.
+    #[inline(always)]
+    pub fn set_flag(&self, flags: crate::PageFlags) {
+        if self.flags.load(Ordering::Relaxed) & flags.0 != flags.0 {
+            self.flags.fetch_or(flags.0, Ordering::Relaxed);
+        }
+    }
+
     /// The owner's word, for page-table locks.
     #[inline(always)]
     pub fn private(&self) -> &AtomicU64 {

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a last-level page-table entry of a user address says. Pure bit work; no locks.
+
+use mm_alloc::kpt::bits;
+use mm_alloc::{Page, PhysAddr};
+
+/// Software bit of an entry that is not present for the hardware: it still holds its page (`PROT_NONE`).
+pub(crate) const PROT_NONE: u64 = 1 << 8;
+
+/// What a user program may do with a page right now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UserProt(pub(crate) u64);
+
+impl UserProt {
+    /// No access; the page stays.
+    pub const NONE: Self = Self(PROT_NONE | bits::NX);
+
+    /// Readable, and more as told (x86 has no unreadable writable or executable pages without protection keys).
+    #[inline(always)]
+    pub const fn new(write: bool, exec: bool) -> Self {
+        let mut value = bits::PRESENT | bits::USER | bits::ACCESSED;
+        if write {
+            value |= bits::WRITE | bits::DIRTY;
+        }
+        if !exec {
+            value |= bits::NX;
+        }
+        Self(value)
+    }
+
+    /// The same without write access.
+    #[inline(always)]
+    pub const fn read_only(self) -> Self {
+        Self(self.0 & !(bits::WRITE | bits::DIRTY))
+    }
+
+    /// Whether writes are allowed.
+    #[inline(always)]
+    pub const fn writable(self) -> bool {
+        self.0 & bits::WRITE != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn bits(self) -> u64 {
+        if x86_cpu::cpuid::features().nx { self.0 } else { self.0 & !bits::NX }
+    }
+}
+
+/// A copy of an entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Entry(pub(crate) u64);
+
+impl Entry {
+    /// Nothing is mapped.
+    #[inline(always)]
+    pub const fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The program can at least read.
+    #[inline(always)]
+    pub const fn is_present(self) -> bool {
+        self.0 & bits::PRESENT != 0
+    }
+
+    /// The program can write.
+    #[inline(always)]
+    pub const fn is_writable(self) -> bool {
+        self.0 & (bits::WRITE | bits::PRESENT) == bits::WRITE | bits::PRESENT
+    }
+
+    /// Was written through this entry.
+    #[inline(always)]
+    pub const fn is_dirty(self) -> bool {
+        self.0 & bits::DIRTY != 0
+    }
+
+    /// Was used through this entry since the bit was cleared.
+    #[inline(always)]
+    pub const fn is_accessed(self) -> bool {
+        self.0 & bits::ACCESSED != 0
+    }
+
+    /// Not a counted page: the zero page or a device.
+    #[inline(always)]
+    pub const fn is_special(self) -> bool {
+        self.0 & bits::SPECIAL != 0
+    }
+
+    /// The physical address.
+    #[inline(always)]
+    pub const fn phys(self) -> PhysAddr {
+        self.0 & bits::ADDR
+    }
+
+    /// Whether this maps `page`.
+    #[inline(always)]
+    pub fn maps(self, page: &Page) -> bool {
+        self.0 != 0 && self.phys() == page.phys()
+    }
+}

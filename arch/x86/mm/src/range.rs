@@ -1,0 +1,489 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Operations on ranges of user addresses: unmap, protect, move, look at; and the end of an address space.
+//!
+//! Pages and tables that are unmapped are gathered and freed after every CPU forgot them.
+
+use crate::entry::{Entry, PROT_NONE, UserProt};
+use crate::table::{Counts, Kind, PageTable, Table, TableLock, entry_at, index, table_at};
+use crate::{quicklist, tlb};
+use core::sync::atomic::{AtomicU64, Ordering, fence};
+use errno::Result;
+use mm_alloc::kpt::bits;
+use mm_alloc::layout::{PAGE_SIZE, PMD_SIZE, TASK_SIZE};
+use mm_alloc::page::put_frame;
+use mm_alloc::{Frame, PageFlags};
+
+/// Pages gathered for one flush.
+const BATCH: usize = 64;
+
+/// Unmapped pages and tables on their way to being freed.
+struct Gather<'a> {
+    table: &'a PageTable,
+    start: usize,
+    end: usize,
+    pages: [Option<&'static Frame>; BATCH],
+    count: usize,
+    /// Unlinked table pages, cleared; chained by index, freed after the flush.
+    tables: [Option<&'static Frame>; 16],
+    table_count: usize,
+    counts: Counts,
+}
+
+impl<'a> Gather<'a> {
+    fn new(table: &'a PageTable) -> Self {
+        Self {
+            table,
+            start: usize::MAX,
+            end: 0,
+            pages: [None; BATCH],
+            count: 0,
+            tables: [None; 16],
+            table_count: 0,
+            counts: [0; 3],
+        }
+    }
+
+    #[inline(always)]
+    fn touched(&mut self, addr: usize) {
+        self.start = self.start.min(addr);
+        self.end = self.end.max(addr + PAGE_SIZE);
+    }
+
+    #[inline(always)]
+    fn is_full(&self) -> bool {
+        self.count == BATCH
+    }
+
+    /// Flushes, then frees what was gathered.
+    fn finish(&mut self) {
+        if self.end > self.start || self.table_count > 0 {
+            let (start, end) = if self.end > self.start { (self.start, self.end) } else { (0, 0) };
+            tlb::flush_range(self.table, start, end, self.table_count > 0);
+        }
+        for frame in self.pages.iter_mut().take(self.count).filter_map(Option::take) {
+            // SAFETY: The reference was the entry's, which is gone, and no CPU uses the translation any more.
+            unsafe { put_frame(frame) };
+        }
+        for frame in self.tables.iter_mut().take(self.table_count).filter_map(Option::take) {
+            // SAFETY: The table was unlinked, it is clear, and no CPU walks through it any more.
+            unsafe { quicklist::put(frame) };
+        }
+        (self.start, self.end, self.count, self.table_count) = (usize::MAX, 0, 0, 0);
+    }
+}
+
+impl Drop for Gather<'_> {
+    fn drop(&mut self) {
+        self.finish();
+        self.table.count_all(&self.counts);
+    }
+}
+
+/// Page-aligned and inside the user half.
+fn clamp(start: usize, end: usize) -> (usize, usize) {
+    let end = end.min(TASK_SIZE) & !(PAGE_SIZE - 1);
+    ((start & !(PAGE_SIZE - 1)).min(end), end)
+}
+
+#[inline(always)]
+fn next_boundary(addr: usize, end: usize) -> usize {
+    (addr & !(PMD_SIZE - 1)).saturating_add(PMD_SIZE).min(end)
+}
+
+impl PageTable {
+    /// Calls `f` for each last-level table in `[start, end)` with the part of the range that it covers. Skips holes quickly.
+    #[inline]
+    pub(crate) fn for_each_table(&self, start: usize, end: usize, mut f: impl FnMut(&'static Frame, usize, usize)) {
+        let mut at = start;
+        while at < end {
+            let stop = next_boundary(at, end);
+            match self.walk_or_skip(at) {
+                Ok(frame) => {
+                    f(frame, at, stop);
+                    at = stop;
+                }
+                Err(skip) => at = skip.min(end),
+            }
+        }
+    }
+
+    /// The last-level table for `addr`, or where the hole that it is in ends.
+    #[inline]
+    fn walk_or_skip(&self, addr: usize) -> core::result::Result<&'static Frame, usize> {
+        let mut table: &'static Table = self.root();
+        for level in [3u32, 2, 1] {
+            let entry = table[index(addr, level)].load(Ordering::Acquire);
+            if entry & bits::PRESENT == 0 {
+                let size = 1usize << (12 + 9 * level);
+                return Err((addr & !(size - 1)).saturating_add(size));
+            }
+            if level == 1 {
+                // SAFETY: A present upper entry of ours leads to a table of ours, which is a frame of memory.
+                return Ok(unsafe { Frame::of_phys(entry & bits::ADDR) });
+            }
+            // SAFETY: As above.
+            table = unsafe { table_at(entry & bits::ADDR) };
+        }
+        Err(usize::MAX)
+    }
+
+    /// Unmaps `[start, end)`. Tables that cover nothing but unmapped addresses of `[floor, ceiling)` (where the neighbours'
+    /// mappings end and begin) are freed. The caller holds `mm`'s lock exclusively.
+    pub fn unmap(&self, start: usize, end: usize, floor: usize, ceiling: usize) {
+        let (start, end) = clamp(start, end);
+        let mut gather = Gather::new(self);
+        self.zap(start, end, &mut gather, false);
+        self.free_tables(start, end, floor, ceiling, &mut gather);
+    }
+
+    /// Unmaps pages but keeps the tables: `MADV_DONTNEED`. The caller holds `mm`'s lock, shared is enough.
+    pub fn zap_range(&self, start: usize, end: usize) {
+        let (start, end) = clamp(start, end);
+        let mut gather = Gather::new(self);
+        self.zap(start, end, &mut gather, false);
+    }
+
+    /// As [`PageTable::zap_range`] for callers without `mm`'s lock (truncation of a file). With `keep_private`, private copies
+    /// stay. The pages that go were marked `TRUNCATED` before, so that no fault brings them back.
+    pub fn zap_shared(&self, start: usize, end: usize, keep_private: bool) {
+        let (start, end) = clamp(start, end);
+        // The marks must be visible before we look whether tables are there: see `map`.
+        fence(Ordering::SeqCst);
+        let mut gather = Gather::new(self);
+        let mut at = start;
+        while at < end {
+            // In parts, so that the lock is not held for long; flushing is done outside of it.
+            let stop = (at & !(PMD_SIZE - 1)).saturating_add(PMD_SIZE).min(end);
+            let mut from = at;
+            while from < stop {
+                let structure = self.structure.lock();
+                from = match self.walk_or_skip(from) {
+                    Ok(frame) => self.zap_table(frame, from, stop, &mut gather, keep_private),
+                    Err(skip) => skip.max(stop),
+                };
+                drop(structure);
+                if gather.is_full() {
+                    gather.finish();
+                }
+            }
+            at = from.max(stop);
+        }
+    }
+
+    fn zap(&self, start: usize, end: usize, gather: &mut Gather<'_>, keep_private: bool) {
+        self.for_each_table(start, end, |frame, mut at, stop| {
+            while at < stop {
+                at = self.zap_table(frame, at, stop, gather, keep_private);
+                if gather.is_full() {
+                    gather.finish();
+                }
+            }
+        });
+    }
+
+    /// Unmaps within one table until `stop` or a full batch; returns where it stopped.
+    #[inline]
+    fn zap_table(&self, table: &'static Frame, start: usize, stop: usize, gather: &mut Gather<'_>, keep: bool) -> usize {
+        // SAFETY: A last-level table of ours.
+        let entries = unsafe { table_at(table.phys()) };
+        let lock = TableLock::take(table);
+        let mut at = start;
+        for entry in entries.iter().skip(index(start, 0)).take((stop - start) / PAGE_SIZE) {
+            if gather.is_full() {
+                break;
+            }
+            let addr = at;
+            at += PAGE_SIZE;
+            if entry.load(Ordering::Relaxed) == 0 {
+                continue;
+            }
+            if keep && is_private_copy(entry) {
+                continue;
+            }
+            // The hardware may set bits until the entry is gone.
+            let old = entry.swap(0, Ordering::AcqRel);
+            gather.touched(addr);
+            if old & bits::SPECIAL != 0 {
+                continue;
+            }
+            // SAFETY: An entry that is not special holds a reference to a frame, which is ours now.
+            let frame = unsafe { Frame::of_phys(old & bits::ADDR) };
+            let kind = Kind::of(frame);
+            note_dirty(frame, kind, old);
+            gather.counts[kind as usize] -= 1;
+            gather.pages[gather.count] = Some(frame);
+            gather.count += 1;
+        }
+        drop(lock);
+        at
+    }
+
+    /// Frees tables whose whole span lies in `[floor, ceiling)` and that `[start, end)` touches.
+    fn free_tables(&self, start: usize, end: usize, floor: usize, ceiling: usize, gather: &mut Gather<'_>) {
+        for level in [1u32, 2, 3] {
+            let span = 1usize << (12 + 9 * level);
+            let mut at = start & !(span - 1);
+            while at < end {
+                let next = at.saturating_add(span);
+                if at >= floor && next <= ceiling {
+                    self.free_table(at, level, gather);
+                }
+                at = self.skip_hole(at, level, next);
+            }
+        }
+    }
+
+    /// Where the next entry of `level` can be: past the hole above, if there is one.
+    fn skip_hole(&self, at: usize, level: u32, next: usize) -> usize {
+        let mut table: &'static Table = self.root();
+        for upper in (level + 1..=3).rev() {
+            let entry = table[index(at, upper)].load(Ordering::Acquire);
+            if entry & bits::PRESENT == 0 {
+                let size = 1usize << (12 + 9 * upper);
+                return (at & !(size - 1)).saturating_add(size);
+            }
+            // SAFETY: A present upper entry of ours leads to a table of ours.
+            table = unsafe { table_at(entry & bits::ADDR) };
+        }
+        next
+    }
+
+    /// Unlinks the table under the entry of `level` for `at`.
+    fn free_table(&self, at: usize, level: u32, gather: &mut Gather<'_>) {
+        let structure = self.structure.lock();
+        let mut table: &'static Table = self.root();
+        for upper in (level + 1..=3).rev() {
+            let entry = table[index(at, upper)].load(Ordering::Acquire);
+            if entry & bits::PRESENT == 0 {
+                return;
+            }
+            // SAFETY: A present upper entry of ours leads to a table of ours.
+            table = unsafe { table_at(entry & bits::ADDR) };
+        }
+        let old = table[index(at, level)].swap(0, Ordering::AcqRel);
+        drop(structure);
+        if old & bits::PRESENT == 0 {
+            return;
+        }
+        self.tables.fetch_sub(1, Ordering::Relaxed);
+        // SAFETY: Tables are frames of memory.
+        let frame = unsafe { Frame::of_phys(old & bits::ADDR) };
+        if gather.table_count == gather.tables.len() {
+            gather.finish();
+        }
+        gather.tables[gather.table_count] = Some(frame);
+        gather.table_count += 1;
+    }
+
+    /// Changes what the program may do with the pages in `[start, end)`. Private pages that may be shared stay read-only, so that
+    /// a write copies them; so do, with `track_dirty`, clean pages of files.
+    pub fn protect(&self, start: usize, end: usize, prot: UserProt, keep_read_only: bool) {
+        let (start, end) = clamp(start, end);
+        let mut flush = (usize::MAX, 0usize);
+        self.for_each_table(start, end, |table, at, stop| {
+            // SAFETY: A last-level table of ours.
+            let entries = unsafe { table_at(table.phys()) };
+            let _lock = TableLock::take(table);
+            let part = entries.iter().skip(index(at, 0)).take((stop - at) / PAGE_SIZE);
+            for (i, entry) in part.enumerate() {
+                let old = entry.load(Ordering::Relaxed);
+                if old == 0 {
+                    continue;
+                }
+                let mut new = old & (bits::ADDR | bits::SPECIAL | bits::PCD | bits::PWT) | prot.bits();
+                let was_writable = old & (bits::PRESENT | bits::WRITE) == bits::PRESENT | bits::WRITE;
+                if keep_read_only && !was_writable || old & bits::SPECIAL != 0 && !was_writable {
+                    new &= !(bits::WRITE | bits::DIRTY);
+                }
+                new |= old & bits::DIRTY & if new & bits::PRESENT != 0 { u64::MAX } else { 0 };
+                if old & bits::DIRTY != 0 && old & bits::SPECIAL == 0 && new & bits::DIRTY == 0 {
+                    // SAFETY: An entry that is not special holds a reference to a frame.
+                    let frame = unsafe { Frame::of_phys(old & bits::ADDR) };
+                    note_dirty(frame, Kind::of(frame), old);
+                }
+                if new != old {
+                    entry.store(new, Ordering::Release);
+                    let addr = at + i * PAGE_SIZE;
+                    if old & bits::PRESENT != 0 {
+                        flush = (flush.0.min(addr), flush.1.max(addr + PAGE_SIZE));
+                    }
+                }
+            }
+        });
+        if flush.0 < flush.1 {
+            tlb::flush_range(self, flush.0, flush.1, false);
+        }
+    }
+
+    /// Moves what is mapped in `[old, old + len)` to `new`, where nothing is mapped and which does not overlap. On ENOMEM the
+    /// pages before the failure are at their new place; the caller moves them back.
+    pub fn move_range(&self, old: usize, new: usize, len: usize) -> Result {
+        let mut done = 0;
+        let mut result = Ok(());
+        while done < len {
+            let (from, to) = (old + done, new + done);
+            let step = (next_boundary(from, old + len) - from).min(next_boundary(to, new + len) - to);
+            if let Some(source) = self.walk(from) {
+                match self.make(to) {
+                    Ok(target) => move_entries(source, from, target, to, step / PAGE_SIZE),
+                    Err(error) => {
+                        result = Err(error);
+                        break;
+                    }
+                }
+            }
+            done += step;
+        }
+        if done > 0 {
+            tlb::flush_range(self, old, old + done, false);
+        }
+        result
+    }
+
+    /// Calls `f` with address and entry for each page mapped in `[start, end)`.
+    pub fn for_each_entry(&self, start: usize, end: usize, mut f: impl FnMut(usize, Entry, Option<&'static Frame>)) {
+        let (start, end) = clamp(start, end);
+        self.for_each_table(start, end, |table, at, stop| {
+            // SAFETY: A last-level table of ours.
+            let entries = unsafe { table_at(table.phys()) };
+            let _lock = TableLock::take(table);
+            let part = entries.iter().skip(index(at, 0)).take((stop - at) / PAGE_SIZE);
+            for (i, entry) in part.enumerate() {
+                let value = entry.load(Ordering::Relaxed);
+                if value != 0 {
+                    // SAFETY: An entry that is not special holds a reference to a frame.
+                    let frame = (value & bits::SPECIAL == 0).then(|| unsafe { Frame::of_phys(value & bits::ADDR) });
+                    f(at + i * PAGE_SIZE, Entry(value), frame);
+                }
+            }
+        });
+    }
+
+    /// Takes write access from shared pages of a file, so that the next write is noticed; returns nothing, but dirty pages are
+    /// marked in their flags (`msync`, write-back).
+    pub fn clean(&self, start: usize, end: usize) {
+        let (start, end) = clamp(start, end);
+        let mut cleaned = false;
+        let structure = self.structure.lock();
+        self.for_each_table(start, end, |table, at, stop| {
+            // SAFETY: A last-level table of ours.
+            let entries = unsafe { table_at(table.phys()) };
+            let _lock = TableLock::take(table);
+            for entry in entries.iter().skip(index(at, 0)).take((stop - at) / PAGE_SIZE) {
+                let old = entry.load(Ordering::Relaxed);
+                if old & bits::SPECIAL != 0 || old & (bits::WRITE | bits::DIRTY) == 0 {
+                    continue;
+                }
+                // SAFETY: An entry that is not special holds a reference to a frame.
+                let frame = unsafe { Frame::of_phys(old & bits::ADDR) };
+                if Kind::of(frame) != Kind::Anon {
+                    let old = entry.fetch_and(!(bits::WRITE | bits::DIRTY), Ordering::AcqRel);
+                    note_dirty(frame, Kind::of(frame), old);
+                    cleaned = true;
+                }
+            }
+        });
+        drop(structure);
+        if cleaned {
+            tlb::flush_range(self, start, end, false);
+        }
+    }
+
+    /// Frees everything; nobody uses the address space any more and no CPU has it loaded.
+    fn teardown(&mut self) {
+        let mut counts: Counts = [0; 3];
+        let root = self.root();
+        for entry in root.iter().take(256) {
+            free_level(entry, 2, &mut counts);
+        }
+        self.count_all(&counts);
+    }
+}
+
+/// Empties the table under `entry` and below, and frees it. `level` is the table's own (0 = last).
+fn free_level(entry: &AtomicU64, level: u32, counts: &mut Counts) {
+    let value = entry.load(Ordering::Relaxed);
+    if value & bits::PRESENT == 0 {
+        return;
+    }
+    entry.store(0, Ordering::Relaxed);
+    // SAFETY: A present upper entry leads to a table of this address space, which nobody uses any more.
+    let (table, frame) = unsafe { (table_at(value & bits::ADDR), Frame::of_phys(value & bits::ADDR)) };
+    if level > 0 {
+        for entry in table {
+            free_level(entry, level - 1, counts);
+        }
+    } else {
+        free_entries(table, counts);
+    }
+    // SAFETY: The table is empty now and was unlinked above.
+    unsafe { quicklist::put(frame) };
+}
+
+#[inline]
+fn free_entries(table: &Table, counts: &mut Counts) {
+    for entry in table {
+        let value = entry.load(Ordering::Relaxed);
+        if value == 0 {
+            continue;
+        }
+        entry.store(0, Ordering::Relaxed);
+        if value & bits::SPECIAL != 0 {
+            continue;
+        }
+        // SAFETY: An entry that is not special holds a reference to a frame, which is given up with it; no CPU has it cached
+        // for this context, which is never used again.
+        unsafe {
+            let frame = Frame::of_phys(value & bits::ADDR);
+            let kind = Kind::of(frame);
+            note_dirty(frame, kind, value);
+            counts[kind as usize] -= 1;
+            put_frame(frame);
+        }
+    }
+}
+
+fn is_private_copy(entry: &AtomicU64) -> bool {
+    let value = entry.load(Ordering::Relaxed);
+    // SAFETY: Called under the table's lock for an entry that is not 0: unless special it holds a reference to a frame.
+    value & bits::SPECIAL == 0 && Kind::of(unsafe { Frame::of_phys(value & bits::ADDR) }) == Kind::Anon
+}
+
+/// The hardware's dirty bit becomes the page's when an entry goes away.
+#[inline(always)]
+fn note_dirty(frame: &'static Frame, kind: Kind, value: u64) {
+    if kind == Kind::File && value & bits::DIRTY != 0 {
+        frame.set_flag(PageFlags::DIRTY);
+    }
+}
+
+fn move_entries(source: &'static Frame, from: usize, target: &'static Frame, to: usize, count: usize) {
+    for i in 0..count {
+        let (from, to) = (from + i * PAGE_SIZE, to + i * PAGE_SIZE);
+        let value = {
+            let _lock = TableLock::take(source);
+            entry_at(source, from).swap(0, Ordering::AcqRel)
+        };
+        if value != 0 {
+            let _lock = TableLock::take(target);
+            entry_at(target, to).store(value, Ordering::Release);
+        }
+    }
+}
+
+const _: () = assert!(PROT_NONE != bits::PRESENT);
+
+impl Drop for PageTable {
+    fn drop(&mut self) {
+        tlb::leave_everywhere(self);
+        self.teardown();
+        let root = self.root();
+        for entry in root.iter().skip(256) {
+            if entry.load(Ordering::Relaxed) != 0 {
+                entry.store(0, Ordering::Relaxed);
+            }
+        }
+        // SAFETY: The table is empty, and no CPU has it loaded.
+        unsafe { quicklist::put(self.pgd) };
+    }
+}

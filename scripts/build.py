@@ -41,12 +41,16 @@ def rustflags(config):
     flags = [
         "-Crelocation-model=pie",  # a static PIE: x86_head applies the relocations, KASLR moves it
         "-Ccode-model=small",
+        # All of it is in one image: call and reach everything directly, without the GOT (which x86_head's first
+        # instructions could not use, since it is not relocated yet).
+        "-Zplt=yes",
+        "-Zdirect-access-external-data=yes",
+        "-Zrelax-elf-relocations=yes",
         "-Cforce-frame-pointers=yes",  # traces walk them
         "-Cforce-unwind-tables=no",
         "-Csymbol-mangling-version=v0",
         "-Cdebuginfo=" + ("2" if config.get("CONFIG_DEBUG_INFO") == "y" else "1"),
         "-Zdwarf-version=4",
-        "-Zno-jump-tables" if config.get("CONFIG_RETPOLINE") == "y" else "",
         f"--remap-path-prefix={SRCTREE}=.",
         f"--remap-path-prefix={cargo_home}=cargo",
         "-Cdebug-assertions=" + ("y" if config.get("CONFIG_RUST_DEBUG_ASSERTIONS") == "y" else "n"),
@@ -73,6 +77,7 @@ def host_environment(target=None):
     """What cargo needs to compile for the build machine."""
     env = toolchain.environment()
     env["CARGO_TARGET_DIR"] = target or os.path.join(BUILD, "host")
+    env["RUSTDOC"] = os.path.join(os.path.dirname(env["RUSTC"]), "rustdoc")
     env.pop("CARGO_ENCODED_RUSTFLAGS", None)
     return env
 

@@ -34,7 +34,7 @@ CHECK = {
     "/usr/lib/grub/i386-pc/boot.img": "grub-pc-bin",
     "xorriso": "xorriso",
     "mcopy": "mtools",
-    "mkfs.vfat": "dosfstools",
+    "/sbin/mkfs.vfat": "dosfstools",
 }
 GOALS = {"build": [BUILD], "run": [BUILD, RUN], "check": [BUILD, RUN, CHECK]}
 

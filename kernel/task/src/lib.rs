@@ -15,6 +15,7 @@ pub mod current;
 pub mod hooks;
 pub mod kthread;
 pub mod local;
+pub mod restart;
 pub mod stack;
 pub mod state;
 pub mod switch;

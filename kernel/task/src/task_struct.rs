@@ -35,6 +35,7 @@ pub struct Task {
     pub(crate) stack: KernelStack,
     pub(crate) entry: UnsafeCell<Option<KBox<dyn FnMut() + Send>>>,
     comm: SpinLock<[u8; COMM_LEN]>,
+    pub(crate) restart: SpinLock<Option<crate::restart::Restart>>,
 }
 
 // SAFETY: The cells follow the type invariants; everything else is atomic, locked or constant.
@@ -57,6 +58,7 @@ impl Task {
             stack,
             entry: UnsafeCell::new(entry),
             comm: SpinLock::new(comm_bytes(name)),
+            restart: SpinLock::new(None),
         };
         Ok(Arc::new(task, GFP_KERNEL)?)
     }

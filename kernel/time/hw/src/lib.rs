@@ -84,6 +84,48 @@ pub trait TimeKeeping: Sync {
 /// Set by `kernel/time`.
 pub static TIMEKEEPING: Hook<dyn TimeKeeping> = Hook::new();
 
+/// What user space needs to tell the time by itself. With `delta = (cycles - cycle_last) & mask` (0 if negative):
+/// `mono_ns = base_ns + ((delta as u128 * mult + frac) >> 32)`; `CLOCK_REALTIME` is that plus `real_offset_ns`,
+/// `CLOCK_TAI` plus `tai_offset_ns` more, `CLOCK_BOOTTIME` equals monotonic. `CLOCK_MONOTONIC_RAW` is the same formula with
+/// the `raw_` fields. The coarse clocks are the fine ones rounded down to [`COARSE_NS`].
+#[derive(Clone, Copy, Debug)]
+pub struct VdsoTime {
+    /// How to read the counter; [`VdsoMode::None`]: make the system call.
+    pub mode: VdsoMode,
+    /// Counter value at the base.
+    pub cycle_last: u64,
+    /// Counter width.
+    pub mask: u64,
+    /// Nanoseconds for a cycle, 32 bits after the point.
+    pub mult: u64,
+    /// Monotonic time at the base.
+    pub base_ns: u64,
+    /// Fraction of a nanosecond at the base, 32 bits.
+    pub frac: u64,
+    /// As `mult`, not steered.
+    pub raw_mult: u64,
+    /// As `base_ns`, not steered.
+    pub raw_base_ns: u64,
+    /// As `frac`, not steered.
+    pub raw_frac: u64,
+    /// Real time minus monotonic time.
+    pub real_offset_ns: i64,
+    /// TAI minus real time.
+    pub tai_offset_ns: i64,
+}
+
+/// Resolution of the coarse clocks: one tick of Linux's at `HZ=250`.
+pub const COARSE_NS: u64 = 4_000_000;
+
+/// Receives the time for the vDSO's data page.
+pub trait VdsoUpdate: Sync {
+    /// The conversion changed. Interrupts off, calls serialised, any CPU. The data page has its own sequence counter.
+    fn update(&self, time: &VdsoTime);
+}
+
+/// The vDSO (`arch/x86/kernel`), if there is one.
+pub static VDSO: Hook<dyn VdsoUpdate> = Hook::new();
+
 /// `(mult, shift)` such that `ns = cycles * mult >> shift`, exact enough that `max_seconds` worth of cycles do not overflow
 /// 64 bits. Source: the arithmetic described in Linux's `Documentation/timers/timekeeping.rst`.
 pub const fn mult_shift(from_hz: u64, to_hz: u64, max_seconds: u64) -> (u32, u32) {

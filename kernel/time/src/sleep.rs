@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Sleeping until a time: the `SleepTimer` behind every wait with a deadline, and plain sleeps.
+
+use crate::hrtimer::{Clock, HrTimer, Restart};
+use crate::timekeeper;
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KBox};
+use task::{State, TaskLocal, current};
+
+/// Each task's own timers for its sleeps, made at the first one: one that follows real time, one that does not.
+struct Sleeper {
+    monotonic: Arc<HrTimer>,
+    realtime: Arc<HrTimer>,
+}
+
+static SLEEPER: TaskLocal<Sleeper> = TaskLocal::new();
+
+pub(crate) struct Sleep;
+
+impl task::hooks::SleepTimer for Sleep {
+    fn schedule_until(&self, deadline_ns: u64) -> bool {
+        schedule_until(Clock::Monotonic, deadline_ns)
+    }
+}
+
+fn wake_timer(clock: Clock) -> errno::Result<Arc<HrTimer>> {
+    // The task owns the timer, so the timer must not keep the task.
+    let sleeper = Arc::downgrade(&current().to_arc());
+    HrTimer::new(clock, move |_: &Arc<HrTimer>| {
+        if let Some(task) = sleeper.upgrade() {
+            task.wake(State::NORMAL);
+        }
+        Restart::No
+    })
+}
+
+/// `schedule()` with a wake-up when `clock` reaches `deadline`. The caller has set its state. True when the deadline passed.
+pub fn schedule_until(clock: Clock, deadline: u64) -> bool {
+    let task = current();
+    if deadline == u64::MAX {
+        task::schedule();
+        return false;
+    }
+    if clock.now_ns() >= deadline {
+        task.set_state(State::RUNNING);
+        return true;
+    }
+    if SLEEPER.get(&task).is_none() {
+        // Allocating may sleep, and a wake-up that comes meanwhile finds nobody asleep: the caller looks at its condition again.
+        task.set_state(State::RUNNING);
+        let made = wake_timer(Clock::Monotonic)
+            .and_then(|monotonic| Ok(Sleeper { monotonic, realtime: wake_timer(Clock::Realtime)? }))
+            .and_then(|sleeper| Ok(KBox::new(sleeper, GFP_KERNEL)?));
+        match made {
+            // Only this task sets its own slot, so it cannot be taken.
+            Ok(sleeper) => drop(SLEEPER.set(&task, sleeper)),
+            // No memory for a timer: give the CPU away once and look again.
+            Err(_) => {
+                task::schedule();
+                return clock.now_ns() >= deadline;
+            }
+        }
+        return false;
+    }
+    let Some(sleeper) = SLEEPER.get(&task) else { return false };
+    let timer = match clock {
+        Clock::Monotonic => &sleeper.monotonic,
+        Clock::Realtime | Clock::Tai => &sleeper.realtime,
+    };
+    timer.start(deadline);
+    task::schedule();
+    // Not queued any more: it fired.
+    !timer.cancel()
+}
+
+/// Sleeps until monotonic time `deadline`, whatever signals come. May sleep.
+pub fn sleep_until(deadline_ns: u64) {
+    task::might_sleep();
+    while timekeeper::now_ns() < deadline_ns {
+        task::set_current_state(State::UNINTERRUPTIBLE);
+        schedule_until(Clock::Monotonic, deadline_ns);
+    }
+    task::set_current_state(State::RUNNING);
+}
+
+/// Sleeps for `ns`, whatever signals come (`msleep`, `fsleep`). May sleep.
+pub fn sleep_ns(ns: u64) {
+    sleep_until(timekeeper::now_ns().saturating_add(ns));
+}
+
+/// Spins for `ns` (`udelay`). Any context; for hardware that needs microseconds.
+pub fn delay_ns(ns: u64) {
+    let start = timekeeper::sched_clock();
+    while timekeeper::sched_clock().wrapping_sub(start) < ns {
+        x86_cpu::asm::cpu_relax();
+    }
+}

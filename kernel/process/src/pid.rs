@@ -53,11 +53,6 @@ impl PidNr {
         }
     }
 
-    /// Number 0: the kernel's own group and session, which no process is named after.
-    pub(crate) fn zero() -> Result<Arc<Self>> {
-        Ok(Arc::new(Self(0), GFP_KERNEL)?)
-    }
-
     /// The number.
     #[inline]
     pub fn get(&self) -> u32 {
@@ -67,9 +62,7 @@ impl PidNr {
 
 impl Drop for PidNr {
     fn drop(&mut self) {
-        if self.0 != 0 {
-            NUMBERS.lock().pool.free(self.0);
-        }
+        NUMBERS.lock().pool.free(self.0);
     }
 }
 

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The trusted part of the kernel that is about the PC as a machine: descriptor tables, entry code, exceptions and oopses,
+//! interrupt controllers, SMP start-up and IPIs, clock hardware, static ACPI tables, reset.
+//!
+//! Boot order, called by `init` on the boot CPU with interrupts off unless said otherwise:
+//! 1. [`early_init`] first of all: CPU features, descriptor tables, exceptions, a rough clock. Nothing allocates.
+//! 2. [`smp::boot::reserve_early`] right after `memblock::init`; [`smp::boot::reserve_tables`] after the final page tables.
+//! 3. [`init_irq`] when the heap works: ACPI tables, APICs, CPU numbers and per-CPU areas, guarded exception stacks.
+//! 4. [`init_clocks`] when `kernel/time` has set `clock_hw::TIMEKEEPING`.
+//! 5. [`smp::boot::bring_up`] in process context, when the scheduler has set [`smp::boot::SECONDARY_START`].
+//!
+//! Callers above: `kernel/irq` ([`irq::chip`], `irq::IRQ_DISPATCH`), `kernel/time` (through `clock_hw`), `kernel/syscalls`
+//! ([`register_syscalls`]), `kernel/process` ([`start_thread`], [`reboot`]), `mm` ([`smp::call`]), drivers (`acpi`).
+//!
+//! Locks, all innermost and taken with interrupts off: `irq::vectors::ALLOC`, `apic::io::IOAPICS` (the first may be taken before
+//! or after, never inside, the second), `clocks::watchdog::LAST`.
+
+#![no_std]
+
+extern crate alloc;
+
+pub mod acpi;
+pub mod apic;
+pub mod clocks;
+mod cpu_setup;
+pub mod entry;
+mod extable;
+pub mod gdt;
+pub mod idt;
+pub mod irq;
+mod ist;
+pub mod panic;
+pub mod reboot;
+pub mod smp;
+pub mod traps;
+
+use boot_info::BootInfo;
+use locking::SetOnce;
+
+pub use entry::exit::start_thread;
+pub use entry::syscall::{SyscallFn, register_syscalls};
+
+/// CPU, descriptor tables, exceptions. The first thing the boot CPU does in Rust code of the kernel proper.
+pub fn early_init(info: &'static BootInfo) {
+    x86_cpu::cpuid::init();
+    cpu_setup::init();
+    ist::install_boot();
+    gdt::load();
+    idt::init();
+    idt::load();
+    // Set once, here.
+    let _ = BOOT_INFO.set(info);
+    static RESCHED: &dyn x86_cpu::preempt::SendResched = &smp::ReschedIpi;
+    x86_cpu::preempt::SEND_RESCHED.set(&RESCHED);
+    static PRINTER: &dyn task::hooks::DebugReport = &traps::stacktrace::StackPrinter;
+    task::hooks::DEBUG_REPORT.set(&PRINTER);
+    clocks::early_init(info);
+}
+
+static BOOT_INFO: SetOnce<&'static BootInfo> = SetOnce::new();
+
+/// ACPI tables, interrupt controllers, CPU numbers, per-CPU areas, stacks with guard pages. Needs the heap and mappings.
+pub fn init_irq(info: &BootInfo) -> errno::Result {
+    acpi::init(info);
+    let madt = acpi::madt::Madt::read();
+    apic::init(&madt)?;
+    smp::boot::prepare(info, &madt);
+    let _irq = x86_cpu::irqflags::IrqGuard::new();
+    ist::install_guarded(0)
+}
+
+/// Clock sources and the boot CPU's event device.
+pub fn init_clocks(info: &BootInfo) {
+    let _irq = x86_cpu::irqflags::IrqGuard::new();
+    let fadt = acpi::fadt::Fadt::read();
+    clocks::init(info, fadt.as_ref());
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The ends of the machine: restart, power off, halt. Called in process context by `reboot(2)`'s implementation after it has
+//! synced and told the drivers; [`emergency_restart`] also by panic, in any context.
+
+use crate::acpi::fadt::Fadt;
+use crate::clocks::delay::{mdelay, udelay};
+use core::arch::asm;
+use hook::Hook;
+use klog::pr_emerg;
+use x86_cpu::asm::halt_forever;
+use x86_cpu::io::{inb, outb};
+use x86_cpu::irqflags::local_irq_disable;
+
+/// Who can switch the machine off (`drivers/acpi`: it knows `_S5`).
+pub trait PowerOff: Sync {
+    /// What may sleep or allocate: runs before the other CPUs stop. False if power-off is not possible.
+    fn prepare(&self) -> bool;
+    /// Switches off. Interrupts off, one CPU. Returns only if it failed.
+    fn power_off(&self);
+}
+
+/// The one who can.
+pub static POWER_OFF: Hook<dyn PowerOff> = Hook::new();
+
+/// Restarts the machine.
+pub fn machine_restart() -> ! {
+    pr_emerg!("reboot: Restarting system");
+    shutdown();
+    emergency_restart()
+}
+
+/// Switches the machine off; halts it if that is not possible.
+pub fn machine_power_off() -> ! {
+    pr_emerg!("reboot: Power down");
+    let ready = POWER_OFF.get().filter(|power| power.prepare());
+    shutdown();
+    if let Some(power) = ready {
+        power.power_off();
+        mdelay(1000);
+    }
+    pr_emerg!("reboot: power off is not available, System halted");
+    halt_forever()
+}
+
+/// Stops the machine with its power on.
+pub fn machine_halt() -> ! {
+    pr_emerg!("reboot: System halted");
+    shutdown();
+    halt_forever()
+}
+
+/// Leaves this CPU alone, interrupts off, interrupt sources silent.
+fn shutdown() {
+    local_irq_disable();
+    crate::smp::stop_other_cpus();
+    crate::apic::io::shutdown();
+    crate::apic::local::shutdown_cpu();
+}
+
+/// Resets by whatever works: ACPI's register, the keyboard controller, the chip set's port, a triple fault.
+pub fn emergency_restart() -> ! {
+    local_irq_disable();
+    let fadt = Fadt::read();
+    if let Some((register, value)) = fadt.and_then(|fadt| fadt.reset)
+        && register.write8(value).is_ok()
+    {
+        mdelay(50);
+    }
+    if fadt.is_none_or(|fadt| fadt.has_i8042) {
+        for _ in 0..10 {
+            keyboard_reset();
+            udelay(50);
+        }
+    }
+    // SAFETY: The reset control register of PC chip sets; anything else there ignores it. 2: type of reset, 6: do it, hard.
+    unsafe {
+        let keep = inb(0xcf9) & !6;
+        outb(0xcf9, keep | 2);
+        udelay(50);
+        outb(0xcf9, keep | 6);
+    }
+    mdelay(50);
+    triple_fault()
+}
+
+/// Pulses the CPU's reset line through the keyboard controller, if its input buffer ever empties.
+fn keyboard_reset() {
+    for _ in 0..0x1_0000 {
+        // SAFETY: The keyboard controller's status; reading has no effect.
+        if unsafe { inb(0x64) } & 2 == 0 {
+            break;
+        }
+    }
+    // SAFETY: Its command to pulse output line 0, which is the reset line; nothing else is there.
+    unsafe { outb(0x64, 0xfe) };
+}
+
+/// An exception without a table to handle it resets the CPU.
+fn triple_fault() -> ! {
+    let pointer = crate::gdt::TablePointer { limit: 0, base: 0 };
+    // SAFETY: This is meant to be the last instruction.
+    unsafe { asm!("lidt [{}]", "int3", in(reg) &pointer) };
+    halt_forever()
+}

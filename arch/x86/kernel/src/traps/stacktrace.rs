@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Back traces by frame pointers (the kernel is built with them), with names and lines from `kallsyms`. Reads only memory
+//! that it knows to be one of this CPU's stacks, so a wild frame pointer ends the trace and nothing else. Any context.
+
+use crate::ist;
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+use klog::pr_emerg;
+
+/// Bytes of a kernel stack (task, interrupt).
+pub(crate) const STACK_SIZE: usize = 16384;
+/// Longest trace that is printed.
+const MAX_FRAMES: usize = 48;
+
+/// The stack that `sp` points into, as far as it may be read; `None` if it is none of ours.
+fn stack_of(sp: usize) -> Option<Range<usize>> {
+    let irq_top = ist::IRQ_STACK_TOP.this_racy().load(Ordering::Relaxed);
+    let task_top = task::try_current().map_or(0, |task| task.stack_top());
+    let own = [task_top, irq_top].into_iter().filter(|&top| top != 0).map(|top| top.wrapping_sub(STACK_SIZE)..top);
+    let tables = x86_cpu::tss::TSS.this_racy().ist.iter().map(|slot| {
+        let top = slot.load(Ordering::Relaxed) as usize;
+        top.saturating_sub(ist::IST_SIZE - ist::TOP_RESERVED)..top
+    });
+    let boot = core::iter::once(x86_head::sections::boot_stack());
+    own.chain(tables).chain(boot).find(|range| range.contains(&sp))
+}
+
+/// Reads a word of a stack of ours.
+fn read(address: usize) -> Option<usize> {
+    let stack = stack_of(address)?;
+    if address % 8 != 0 || address.checked_add(8)? > stack.end {
+        return None;
+    }
+    // SAFETY: Aligned and inside a live stack of this CPU.
+    Some(unsafe { (address as *const usize).read_volatile() })
+}
+
+/// Walks frames from `rbp` up, calling `f` with each return address.
+pub fn walk(mut rbp: usize, mut f: impl FnMut(usize)) {
+    let text = x86_head::sections::text();
+    for _ in 0..MAX_FRAMES {
+        let (Some(next), Some(ret)) = (read(rbp), read(rbp.wrapping_add(8))) else { return };
+        if !text.contains(&ret) {
+            return;
+        }
+        f(ret);
+        // Frames go up, except from the interrupt stack to the interrupted one.
+        if next == rbp {
+            return;
+        }
+        rbp = next;
+    }
+}
+
+/// Prints a trace that starts at instruction `rip` (if given) with these stack and frame pointers.
+pub(crate) fn show(rsp: usize, rbp: usize, rip: Option<usize>) {
+    pr_emerg!("Call Trace:");
+    pr_emerg!(" <TASK>");
+    if let Some(rip) = rip {
+        show_address(rip, 0);
+    }
+    let mut frames = 0;
+    walk(rbp, |address| {
+        frames += 1;
+        show_address(address, 1);
+    });
+    if frames == 0 {
+        show_candidates(rsp);
+    }
+    pr_emerg!(" </TASK>");
+}
+
+/// Without usable frame pointers: every word on the stack that points into code, marked as a guess.
+fn show_candidates(rsp: usize) {
+    let text = x86_head::sections::text();
+    let mut shown = 0;
+    let mut at = rsp & !7;
+    while let Some(word) = read(at) {
+        if text.contains(&word) {
+            match kallsyms::lookup(word - 1) {
+                Some(symbol) => pr_emerg!(" ? {symbol}"),
+                None => pr_emerg!(" ? {word:#018x}"),
+            }
+            shown += 1;
+            if shown == MAX_FRAMES {
+                return;
+            }
+        }
+        at += 8;
+    }
+}
+
+/// `back`: bytes to go back, 1 for a return address so that the call is named and not what follows it.
+fn show_address(address: usize, back: usize) {
+    match kallsyms::lookup(address.wrapping_sub(back)) {
+        Some(symbol) => pr_emerg!(" {symbol}"),
+        None => pr_emerg!(" {address:#018x}"),
+    }
+}
+
+/// Prints the trace of the caller.
+#[inline(never)]
+pub fn dump_stack() {
+    let (rsp, rbp): (usize, usize);
+    // SAFETY: Reads two registers.
+    unsafe {
+        core::arch::asm!("mov {}, rsp", "mov {}, rbp", out(reg) rsp, out(reg) rbp, options(nomem, nostack, preserves_flags));
+    }
+    crate::traps::oops::show_heading();
+    show(rsp, rbp, None);
+}
+
+/// [`dump_stack`] for the debug checks of `task`.
+pub(crate) struct StackPrinter;
+
+impl task::hooks::DebugReport for StackPrinter {
+    fn dump_stack(&self) {
+        dump_stack();
+    }
+}

@@ -33,8 +33,8 @@ macro_rules! ex_table {
 
 /// Whether `[addr, addr + len)` lies in user space.
 #[inline(always)]
-pub fn access_ok(addr: UserPtr, len: usize) -> bool {
-    match addr.0.checked_add(len) {
+pub fn access_ok(addr: impl Into<UserPtr>, len: usize) -> bool {
+    match addr.into().0.checked_add(len) {
         Some(end) => end <= TASK_SIZE,
         None => false,
     }
@@ -80,7 +80,8 @@ unsafe fn raw_copy(to: *mut u8, from: *const u8, len: usize) -> usize {
 
 /// Copies from user memory; returns how many bytes were not copied (the tail of `to` is then as before).
 #[inline]
-pub fn copy_from_user_partial(to: &mut [u8], from: UserPtr) -> usize {
+pub fn copy_from_user_partial(to: &mut [u8], from: impl Into<UserPtr>) -> usize {
+    let from = from.into();
     if !access_ok(from, to.len()) {
         return to.len();
     }
@@ -90,7 +91,8 @@ pub fn copy_from_user_partial(to: &mut [u8], from: UserPtr) -> usize {
 
 /// Copies to user memory; returns how many bytes were not copied.
 #[inline]
-pub fn copy_to_user_partial(to: UserPtr, from: &[u8]) -> usize {
+pub fn copy_to_user_partial(to: impl Into<UserPtr>, from: &[u8]) -> usize {
+    let to = to.into();
     if !access_ok(to, from.len()) {
         return from.len();
     }
@@ -100,19 +102,20 @@ pub fn copy_to_user_partial(to: UserPtr, from: &[u8]) -> usize {
 
 /// Copies all of `to.len()` bytes from user memory, or EFAULT. May sleep.
 #[inline]
-pub fn copy_from_user(to: &mut [u8], from: UserPtr) -> Result {
+pub fn copy_from_user(to: &mut [u8], from: impl Into<UserPtr>) -> Result {
     if copy_from_user_partial(to, from) == 0 { Ok(()) } else { Err(EFAULT) }
 }
 
 /// Copies all of `from` to user memory, or EFAULT (part may have been written). May sleep.
 #[inline]
-pub fn copy_to_user(to: UserPtr, from: &[u8]) -> Result {
+pub fn copy_to_user(to: impl Into<UserPtr>, from: &[u8]) -> Result {
     if copy_to_user_partial(to, from) == 0 { Ok(()) } else { Err(EFAULT) }
 }
 
 /// Copies from a page to user memory; returns how many bytes were copied.
 #[inline]
-pub fn copy_page_to_user(to: UserPtr, page: &Page, offset: usize, len: usize) -> usize {
+pub fn copy_page_to_user(to: impl Into<UserPtr>, page: &Page, offset: usize, len: usize) -> usize {
+    let to = to.into();
     if offset > PAGE_SIZE || len > PAGE_SIZE - offset || !access_ok(to, len) {
         return 0;
     }
@@ -122,7 +125,8 @@ pub fn copy_page_to_user(to: UserPtr, page: &Page, offset: usize, len: usize) ->
 
 /// Copies from user memory into a page; returns how many bytes were copied.
 #[inline]
-pub fn copy_page_from_user(page: &Page, offset: usize, from: UserPtr, len: usize) -> usize {
+pub fn copy_page_from_user(page: &Page, offset: usize, from: impl Into<UserPtr>, len: usize) -> usize {
+    let from = from.into();
     if offset > PAGE_SIZE || len > PAGE_SIZE - offset || !access_ok(from, len) {
         return 0;
     }
@@ -198,7 +202,8 @@ impl<T: FromBytes + IntoBytes + Immutable> UserValue for T {}
 
 /// Reads one value, or EFAULT. May sleep.
 #[inline(always)]
-pub fn get_user<T: FromBytes>(from: UserPtr) -> Result<T> {
+pub fn get_user<T: FromBytes>(from: impl Into<UserPtr>) -> Result<T> {
+    let from = from.into();
     let size = size_of::<T>();
     if !access_ok(from, size) {
         return Err(EFAULT);
@@ -225,7 +230,8 @@ pub fn get_user<T: FromBytes>(from: UserPtr) -> Result<T> {
 
 /// Writes one value, or EFAULT. May sleep.
 #[inline(always)]
-pub fn put_user<T: IntoBytes + Immutable>(to: UserPtr, value: T) -> Result {
+pub fn put_user<T: IntoBytes + Immutable>(to: impl Into<UserPtr>, value: T) -> Result {
+    let to = to.into();
     let size = size_of::<T>();
     if !access_ok(to, size) {
         return Err(EFAULT);
@@ -245,7 +251,8 @@ pub fn put_user<T: IntoBytes + Immutable>(to: UserPtr, value: T) -> Result {
 }
 
 /// Clears user memory; returns how many bytes were not cleared. May sleep.
-pub fn clear_user(to: UserPtr, len: usize) -> usize {
+pub fn clear_user(to: impl Into<UserPtr>, len: usize) -> usize {
+    let to = to.into();
     if !access_ok(to, len) {
         return len;
     }
@@ -282,7 +289,8 @@ pub fn clear_user(to: UserPtr, len: usize) -> usize {
 
 /// Copies a string up to its NUL, which is copied too if it fits. Returns the length without the NUL; `to.len()` if there was
 /// no NUL in that many bytes. EFAULT if memory ends first. May sleep.
-pub fn strncpy_from_user(to: &mut [u8], from: UserPtr) -> Result<usize> {
+pub fn strncpy_from_user(to: &mut [u8], from: impl Into<UserPtr>) -> Result<usize> {
+    let from = from.into();
     let mut done = 0;
     while done < to.len() {
         let at = from.wrapping_byte_add(done);
@@ -312,7 +320,8 @@ pub fn strncpy_from_user(to: &mut [u8], from: UserPtr) -> Result<usize> {
 }
 
 /// Length of a string without its NUL, looking at `max` bytes at most (`max` if there is no NUL). EFAULT. May sleep.
-pub fn strnlen_user(from: UserPtr, max: usize) -> Result<usize> {
+pub fn strnlen_user(from: impl Into<UserPtr>, max: usize) -> Result<usize> {
+    let from = from.into();
     let mut done = 0;
     while done < max {
         let at = from.wrapping_byte_add(done);
@@ -335,7 +344,8 @@ pub fn strnlen_user(from: UserPtr, max: usize) -> Result<usize> {
 
 /// Compare-and-exchange of an aligned 32-bit word in user memory (futexes). `Ok(found)`: exchanged if `found == old`.
 /// EFAULT, EINVAL if not aligned. May sleep (with interrupts and preemption on).
-pub fn cmpxchg_user_u32(at: UserPtr, old: u32, new: u32) -> Result<u32> {
+pub fn cmpxchg_user_u32(at: impl Into<UserPtr>, old: u32, new: u32) -> Result<u32> {
+    let at = at.into();
     if at.0 % 4 != 0 {
         return Err(EINVAL);
     }
@@ -366,7 +376,8 @@ pub fn cmpxchg_user_u32(at: UserPtr, old: u32, new: u32) -> Result<u32> {
 }
 
 /// Replaces an aligned 32-bit user word by `update(word)` atomically; returns the old one. EFAULT, EINVAL. May sleep.
-pub fn update_user_u32(at: UserPtr, mut update: impl FnMut(u32) -> u32) -> Result<u32> {
+pub fn update_user_u32(at: impl Into<UserPtr>, mut update: impl FnMut(u32) -> u32) -> Result<u32> {
+    let at = at.into();
     let mut old = get_user::<u32>(at)?;
     loop {
         let found = cmpxchg_user_u32(at, old, update(old))?;

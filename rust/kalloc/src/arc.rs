@@ -448,6 +448,15 @@ impl<T: ?Sized> fmt::Debug for WeakArc<T> {
     }
 }
 
+impl<'a, T: ?Sized> ArcBorrow<'a, T> {
+    /// The value, for as long as the borrow itself (dereferencing only lasts as long as the variable).
+    #[inline(always)]
+    pub fn into_ref(self) -> &'a T {
+        // SAFETY: The borrow keeps a reference alive for `'a`, so the object is valid for that long.
+        unsafe { &(*self.ptr.as_ptr()).data }
+    }
+}
+
 impl<T: ?Sized> Clone for ArcBorrow<'_, T> {
     fn clone(&self) -> Self {
         *self

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Looking a name up in the file system when it is not cached. Locks: the directory's `lock`, exclusively, so that two tasks
+//! do not make two dentries of one name.
+
+use crate::dcache;
+use crate::dentry::Dentry;
+use crate::inode::iop;
+use crate::name::{Key, NAME_MAX};
+use errno::{Result, code::*};
+use kalloc::Arc;
+
+/// The dentry of `key` in `dir`, negative or positive; `None` if there is none and it is not to be cached. May sleep.
+pub(crate) fn lookup_slow(dir: &Arc<Dentry>, key: &Key<'_>) -> Result<Option<Arc<Dentry>>> {
+    let inode = dir.positive()?;
+    let _lock = inode.lock.write();
+    lookup_locked(dir, key)
+}
+
+/// As [`lookup_slow`], with the directory's `lock` held exclusively by the caller.
+pub(crate) fn lookup_locked(dir: &Arc<Dentry>, key: &Key<'_>) -> Result<Option<Arc<Dentry>>> {
+    let inode = dir.positive()?;
+    if !inode.is_dir() {
+        return Err(ENOTDIR);
+    }
+    if key.bytes.len() > NAME_MAX {
+        return Err(ENAMETOOLONG);
+    }
+    let cached = {
+        let section = rcu::read_lock();
+        dcache::lookup(&section, dir, key).map(Arc::from)
+    };
+    if let Some(dentry) = cached {
+        if stands(&dentry) {
+            return Ok(Some(dentry));
+        }
+        dcache::invalidate(&dentry);
+    }
+    if inode.nlink() == 0 {
+        return Err(ENOENT);
+    }
+    if inode.iflags() & iop::COMPLETE != 0 {
+        return Ok(None);
+    }
+    match inode.ops().lookup(inode, key.bytes)? {
+        Some(found) => dcache::add(dir, key, Some(found)).map(Some),
+        None if inode.iflags() & iop::NO_NEGATIVE != 0 => Ok(None),
+        None => dcache::add(dir, key, None).map(Some),
+    }
+}
+
+fn stands(dentry: &Dentry) -> bool {
+    match dentry.inode() {
+        Some(inode) => inode.iflags() & iop::REVALIDATE == 0 || inode.ops().revalidate(inode),
+        None => true,
+    }
+}
+
+/// Drops a cached dentry that no longer stands.
+pub(crate) fn stale(dir: &Arc<Dentry>, dentry: &Arc<Dentry>) -> Result {
+    let inode = dir.positive()?;
+    let _lock = inode.lock.write();
+    if !dentry.is_unhashed() {
+        dcache::invalidate(dentry);
+    }
+    Ok(())
+}

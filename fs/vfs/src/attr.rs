@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Changes of attributes on their way from a system call to the file system (`struct iattr`). No locks.
+//! Changing attributes: what may change, by whom, and what changes along with it. Locks: the inode's `lock`, exclusively.
+//! Source: `chmod(2)`, `chown(2)`, `utimensat(2)`, `truncate(2)`.
 
-use crate::types::Timespec;
+use crate::inode::{Inode, iop};
+use crate::types::{Timespec, current_time};
+use cred::{CAP_CHOWN, CAP_FOWNER, CAP_FSETID, Cred};
+use errno::{Result, code::*};
+use kalloc::Arc;
 
-/// What is to change; `None` leaves a field as it is.
+/// What is to change; `None` leaves a field as it is (`struct iattr`).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SetAttr {
     /// Permissions (without the type).
@@ -20,8 +25,120 @@ pub struct SetAttr {
     pub mtime: Option<Timespec>,
     /// Times above are the caller's choice (not "now"): only the owner may.
     pub times_set: bool,
-    /// The change goes through an open file (`ftruncate`).
-    pub from_file: bool,
     /// The moment of the change: the new `ctime`.
     pub ctime: Timespec,
+}
+
+const SUID: u32 = uapi::S_ISUID;
+const SGID: u32 = uapi::S_ISGID;
+const XGRP: u32 = uapi::S_IXGRP;
+
+/// The mode without what makes a program run as somebody else, if the current task must not keep it (`file_remove_privs`).
+fn without_privileges(mode: u32) -> u32 {
+    let mut mode = mode & !SUID;
+    if mode & XGRP != 0 {
+        mode &= !SGID;
+    }
+    mode
+}
+
+/// Checks `attr` for the current task, completes it and applies it. The caller has checked that the mount is writable. May
+/// sleep.
+pub fn notify_change(inode: &Inode, mut attr: SetAttr) -> Result {
+    let _lock = inode.lock.write();
+    attr.ctime = current_time();
+    check(inode, &mut attr)?;
+    inode.ops().setattr(inode, &attr)
+}
+
+fn check(inode: &Inode, attr: &mut SetAttr) -> Result {
+    let flags = inode.iflags();
+    let changes = attr.mode.is_some() || attr.uid.is_some() || attr.gid.is_some() || attr.times_set;
+    if changes && flags & (iop::IMMUTABLE | iop::APPEND) != 0 {
+        return Err(EPERM);
+    }
+    let cred = cred::current_cred()?;
+    let owner = cred.fsuid == inode.uid();
+    if let Some(uid) = attr.uid {
+        if !(owner && uid == inode.uid()) && !cred.capable(CAP_CHOWN) {
+            return Err(EPERM);
+        }
+    }
+    if let Some(gid) = attr.gid {
+        let own_group = owner && (cred.in_group(gid) || gid == inode.gid());
+        if !own_group && !cred.capable(CAP_CHOWN) {
+            return Err(EPERM);
+        }
+    }
+    if attr.mode.is_some() || attr.times_set {
+        if !owner && !cred.capable(CAP_FOWNER) {
+            return Err(EPERM);
+        }
+    }
+    if let Some(mode) = attr.mode {
+        attr.mode = Some(checked_mode(inode, &cred, mode, attr.gid));
+    }
+    Ok(())
+}
+
+/// A set-group-id bit for a group that the caller is not in is dropped.
+fn checked_mode(inode: &Inode, cred: &Cred, mode: u32, gid: Option<u32>) -> u32 {
+    let gid = gid.unwrap_or(inode.gid());
+    if mode & SGID != 0 && !cred.in_group(gid) && !cred.capable(CAP_FSETID) { mode & !SGID } else { mode }
+}
+
+/// `chown`. `None` leaves an id. Set-id bits of files (not directories) go.
+pub fn chown(inode: &Inode, uid: Option<u32>, gid: Option<u32>) -> Result {
+    let mut attr = SetAttr { uid, gid, ..SetAttr::default() };
+    let mode = inode.mode();
+    if inode.is_dir() {
+        return notify_change(inode, attr);
+    }
+    let new = without_privileges(mode);
+    if new == mode {
+        return notify_change(inode, attr);
+    }
+    // The change of mode comes with the change of owner: no right of its own is needed for it.
+    let _lock = inode.lock.write();
+    attr.ctime = current_time();
+    check(inode, &mut attr)?;
+    attr.mode = Some(new & 0o7777);
+    inode.ops().setattr(inode, &attr)
+}
+
+/// The contents of `inode` change: set-id bits go, unless the task may keep them. `lock` is held exclusively.
+#[inline]
+pub fn remove_privileges(inode: &Inode) {
+    let mode = inode.mode();
+    if mode & (SUID | SGID) == 0 || !inode.is_reg() {
+        return;
+    }
+    let new = without_privileges(mode);
+    if new != mode && !cred::capable(CAP_FSETID) {
+        inode.set_mode(new);
+        inode.touch_ctime();
+    }
+}
+
+/// Sets the size of a regular file (`do_truncate`). The caller has write access. `touch`: the times move even if the size stays.
+/// `EFBIG` (with `SIGXFSZ`) over the limits. May sleep.
+pub fn truncate(inode: &Arc<Inode>, size: u64, touch: bool) -> Result {
+    if size > inode.size() {
+        let limit = rlimit::current(uapi::RLIMIT_FSIZE);
+        if size > limit {
+            crate::hooks::send_current(uapi::SIGXFSZ);
+            return Err(EFBIG);
+        }
+        if size > inode.sb().max_bytes {
+            return Err(EFBIG);
+        }
+    }
+    let _lock = inode.lock.write();
+    if inode.iflags() & iop::IMMUTABLE != 0 {
+        return Err(EPERM);
+    }
+    let now = current_time();
+    remove_privileges(inode);
+    let mtime = (touch || size != inode.size()).then_some(now);
+    inode.ops().setattr(inode, &SetAttr { size: Some(size), mtime, ctime: now, ..SetAttr::default() })
 }

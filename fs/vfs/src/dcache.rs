@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use errno::Result;
 use kalloc::{Arc, ArcBorrow, KVec};
 use locking::{SeqCount, SpinLock};
-use rcu::{ReadGuard, RcuList};
+use rcu::{RcuList, ReadGuard};
 
 const BUCKETS: usize = 1 << 14;
 static TABLE: [RcuList<Dentry>; BUCKETS] = [const { RcuList::new() }; BUCKETS];
@@ -52,7 +52,12 @@ fn scan<'g>(section: &'g ReadGuard, parent: &Dentry, key: &Key<'_>, hash: u32) -
 }
 
 #[cold]
-fn lookup_again<'g>(section: &'g ReadGuard, parent: &Dentry, key: &Key<'_>, hash: u32) -> Option<ArcBorrow<'g, Dentry>> {
+fn lookup_again<'g>(
+    section: &'g ReadGuard,
+    parent: &Dentry,
+    key: &Key<'_>,
+    hash: u32,
+) -> Option<ArcBorrow<'g, Dentry>> {
     loop {
         let seq = RENAME_SEQ.read_begin();
         let found = scan(section, parent, key, hash);
@@ -97,6 +102,39 @@ pub(crate) fn unhash(dentry: &Dentry) {
     drop(child);
 }
 
+/// A name about to be made: what may fail has been done. The directory's `lock` is held from `new` to `commit`.
+pub(crate) struct Pending<'a> {
+    parent: &'a Arc<Dentry>,
+    dentry: Arc<Dentry>,
+    cached: bool,
+}
+
+impl<'a> Pending<'a> {
+    /// `key` is to be made in `parent`; `negative` is its dentry, if it is cached. May sleep.
+    pub(crate) fn new(parent: &'a Arc<Dentry>, key: &Key<'_>, negative: Option<Arc<Dentry>>) -> Result<Self> {
+        if let Some(dentry) = negative {
+            return Ok(Self { parent, dentry, cached: true });
+        }
+        parent.reserve_children(1)?;
+        Ok(Self { parent, dentry: Dentry::new_child(parent, key, None)?, cached: false })
+    }
+
+    /// The name stands for `inode` now.
+    pub(crate) fn commit(self, inode: Arc<Inode>) -> Arc<Dentry> {
+        // It was negative, and the directory's lock keeps it so.
+        self.dentry.instantiate(inode);
+        if !self.cached {
+            // There is room, and a new dentry is in no list: neither fails.
+            let _ = self.parent.add_child(&self.dentry);
+            let _ = bucket(self.dentry.hash()).lock().push(self.dentry.clone());
+            if !is_complete(self.parent) {
+                CACHED.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        self.dentry
+    }
+}
+
 /// A rename prepared outside of locks: what may fail has been done.
 pub(crate) struct Move<'a> {
     dentry: &'a Arc<Dentry>,
@@ -106,25 +144,23 @@ pub(crate) struct Move<'a> {
 }
 
 impl<'a> Move<'a> {
-    /// `dentry` is to become `key` in `parent`. May sleep.
+    /// `dentry` is to become `key` in `parent`, whose `lock` is held. May sleep.
     pub(crate) fn prepare(dentry: &'a Arc<Dentry>, parent: &'a Arc<Dentry>, key: &'a Key<'a>) -> Result<Self> {
+        // Two may come to the same directory (an exchange).
+        parent.reserve_children(2)?;
         Ok(Self { dentry, parent, key, long: long_name(key)? })
     }
 }
 
-/// Carries renames out, as one step for readers. The directories' locks are held. May sleep; on failure (`ENOMEM`) nothing has
-/// changed.
-pub(crate) fn apply_moves<'a, const N: usize>(moves: [Move<'a>; N]) -> Result {
-    for step in &moves {
-        step.parent.reserve_children(N)?;
-    }
+/// Carries renames out, as one step for readers. The directories' locks are held.
+pub(crate) fn apply_moves<const N: usize>(moves: [Move<'_>; N]) {
     for step in &moves {
         if let Some(old) = step.dentry.parent_arc() {
             // Out of the old list before the new cookie overwrites the old one; readdir is kept out by the directory's lock.
             drop(old.remove_child(step.dentry));
         }
         // There is room, so this does not fail.
-        step.parent.add_child(step.dentry)?;
+        let _ = step.parent.add_child(step.dentry);
     }
     let _renames = RENAME_LOCK.lock();
     RENAME_SEQ.write_begin();
@@ -136,7 +172,6 @@ pub(crate) fn apply_moves<'a, const N: usize>(moves: [Move<'a>; N]) -> Result {
         let _ = bucket(step.dentry.hash()).lock().push(step.dentry.clone());
     }
     RENAME_SEQ.write_end();
-    Ok(())
 }
 
 /// Whether `dentry` is `ancestor` or below it. The shape of the tree is held still by the caller (`rename_lock`), or the answer

@@ -15,7 +15,7 @@ use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, ArcBorrow, KVVec, KVec};
 use locking::{SeqCount, SetOnce, SpinLock};
-use rcu::{RcuArc, ReadGuard, RcuLink};
+use rcu::{RcuArc, RcuLink, ReadGuard};
 
 /// Flags of a dentry.
 pub(crate) mod dflag {

@@ -6,7 +6,6 @@
 //! overlap; inside it the inode's `lock`.
 
 use crate::inode::{Inode, iop};
-use crate::iov::IovIter;
 use crate::path::Path;
 use crate::readdir::DirContext;
 use core::any::Any;
@@ -16,6 +15,7 @@ use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use sync::{Mutex, PollMask, PollTable};
+use x86_mm::uaccess::IovIter;
 
 /// Flags of an open file: `O_*`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -29,15 +29,6 @@ pub trait FifoOpen: Sync {
 /// FIFOs.
 pub static FIFO: Hook<dyn FifoOpen> = Hook::new();
 
-/// The wall clock for timestamps (`kernel/time`).
-pub trait Clock: Sync {
-    /// Nanoseconds since 1970, as of the last tick or better.
-    fn real_ns(&self) -> u64;
-}
-
-/// The clock.
-pub static CLOCK: Hook<dyn Clock> = Hook::new();
-
 /// Sends a signal to the current thread, if processes are there.
 pub fn send_current(signal: u32) {
     if let Some(process) = PROCESS.get() {

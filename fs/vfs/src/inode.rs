@@ -41,6 +41,8 @@ pub mod iop {
     pub const DNAME: u32 = 1 << 8;
     /// A magic link: resolving it jumps (procfs).
     pub const MAGIC_LINK: u32 = 1 << 9;
+    /// Has no name yet but may get one (`O_TMPFILE`).
+    pub const LINKABLE: u32 = 1 << 10;
 }
 
 /// Where a symbolic link leads.

@@ -12,6 +12,7 @@
 #![feature(arbitrary_self_types)]
 
 pub mod attr;
+pub mod chrdev;
 pub mod dcache;
 pub mod dentry;
 pub mod fdtable;
@@ -20,9 +21,9 @@ pub mod flock;
 pub mod fs_struct;
 pub mod hooks;
 pub mod inode;
-pub mod iov;
 pub mod mount;
 pub mod name;
+pub mod namei;
 pub mod path;
 pub mod perm;
 pub mod readdir;
@@ -33,12 +34,12 @@ pub mod types;
 pub mod user;
 
 pub use attr::SetAttr;
+pub use chrdev::{CharDevice, register_chrdev};
 pub use dentry::Dentry;
 pub use fdtable::{FdGuard, FilesStruct, fdget, fdget_raw, get_unused_fd};
 pub use file::{File, FileOps, OpenFlags, Prepared, fmode};
 pub use fs_struct::{FsPaths, FsStruct};
 pub use inode::{Inode, InodeInit, InodeOps, Link, Rename, iop};
-pub use iov::{IovIter, UserVec};
 pub use mount::Mount;
 pub use path::Path;
 pub use readdir::{DcacheDir, DirContext, DirSink};
@@ -48,3 +49,4 @@ pub use super_block::{
 };
 pub use sync::{PollMask, PollTable};
 pub use types::{Dev, FileType, Kstat, Timespec, current_time};
+pub use x86_mm::uaccess::{IovIter, UserPtr};

@@ -12,7 +12,7 @@ use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, ArcBorrow, KString, KVec};
 use locking::SeqCount;
-use rcu::{RcuArc, ReadGuard, RcuLink, RcuList};
+use rcu::{RcuArc, RcuLink, RcuList, ReadGuard};
 use sync::Mutex;
 
 /// Flags of a mount: those `MS_*` bits that belong to it and not to the super block.

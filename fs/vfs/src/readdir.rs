@@ -80,7 +80,7 @@ impl FileOps for DcacheDir {
         fmode::SEEK | fmode::POS
     }
 
-    fn read(&self, _: &File, _: &mut crate::iov::IovIter<'_>, _: &mut i64) -> Result<usize> {
+    fn read(&self, _: &File, _: &mut x86_mm::uaccess::IovIter<'_>, _: &mut i64) -> Result<usize> {
         Err(EISDIR)
     }
 

@@ -140,6 +140,8 @@ pub struct Walker<'a> {
     root: Option<Path>,
     flags: u32,
     links: u32,
+    /// The last link followed was a magic one: the anchor is where it led.
+    jumped: bool,
 }
 
 /// Walks `name` to its end and calls `finish` there, inside the section. The common way to look something up.
@@ -163,7 +165,7 @@ impl<'a> Walker<'a> {
     #[inline(always)]
     pub fn new(start: Start<'a>, name: &'a PathName, flags: u32) -> Result<Self> {
         let mut walker =
-            Self { text: Text::Given(name), at: 0, anchor: Anchor::Cwd, root: None, flags, links: 0 };
+            Self { text: Text::Given(name), at: 0, anchor: Anchor::Cwd, root: None, flags, links: 0, jumped: false };
         if let Start::At(path) = start {
             walker.anchor = Anchor::Given(path);
         }
@@ -183,7 +185,15 @@ impl<'a> Walker<'a> {
 
     /// A walk whose root is `root` in place of the task's.
     pub fn in_root(root: &Path, name: &'a PathName, flags: u32) -> Self {
-        Self { text: Text::Given(name), at: 0, anchor: Anchor::Root, root: Some(root.clone()), flags, links: 0 }
+        Self {
+            text: Text::Given(name),
+            at: 0,
+            anchor: Anchor::Root,
+            root: Some(root.clone()),
+            flags,
+            links: 0,
+            jumped: false,
+        }
     }
 
     #[cold]
@@ -253,6 +263,15 @@ impl<'a> Walker<'a> {
         let (key, _) = self.last();
         let rest = self.at + key.bytes.len();
         self.follow(dir, link, rest)
+    }
+
+    /// After [`Self::follow_last`]: where a magic link led, if nothing of the path is left.
+    pub fn jumped(&self) -> Option<Path> {
+        let left = self.text.bytes().get(self.at).is_some_and(|&byte| byte != 0);
+        match &self.anchor {
+            Anchor::Here(path) if self.jumped && !left => Some(path.clone()),
+            _ => None,
+        }
     }
 
     /// Flags.
@@ -462,6 +481,7 @@ impl<'a> Walker<'a> {
             Anchor::Here(dir)
         };
         self.text = Text::Made(target);
+        self.jumped = false;
         self.at = 0;
         Ok(())
     }
@@ -494,6 +514,7 @@ impl<'a> Walker<'a> {
             }
         }
         self.anchor = Anchor::Here(path);
+        self.jumped = true;
         self.at = rest;
         Ok(())
     }

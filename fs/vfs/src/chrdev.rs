@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Which driver is behind a device number. Drivers register ranges of minors; opening a device node asks here.
+//!
+//! Locks: a spin lock around the short sorted list; opening copies the entry out of it. Source: `/proc/devices`, `makedev(3)`.
+
+use crate::file::{FileOps, OpenFlags};
+use crate::inode::Inode;
+use crate::types::Dev;
+use errno::{Result, code::*};
+use hook::Hook;
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KBox, KVec};
+use locking::SpinLock;
+
+/// A character driver.
+pub trait CharDevice: Sync {
+    /// Opens device `inode.rdev`: the operations of the new file. May sleep.
+    fn open(&self, inode: &Arc<Inode>, flags: OpenFlags) -> Result<KBox<dyn FileOps>>;
+}
+
+/// The block layer, when there is one.
+pub trait BlockOpen: Sync {
+    /// Opens block device `inode.rdev`.
+    fn open(&self, inode: &Arc<Inode>, flags: OpenFlags) -> Result<KBox<dyn FileOps>>;
+}
+
+/// Opens block devices.
+pub static BLOCK: Hook<dyn BlockOpen> = Hook::new();
+
+#[derive(Clone, Copy)]
+struct Range {
+    first: Dev,
+    last: Dev,
+    name: &'static str,
+    device: &'static dyn CharDevice,
+}
+
+static RANGES: SpinLock<KVec<Range>> = SpinLock::new(KVec::new());
+
+/// Gives `count` minors of `major` from `first` on to `device`. `EBUSY` if any of them is taken. May sleep.
+pub fn register_chrdev(
+    major: u32,
+    first: u32,
+    count: u32,
+    name: &'static str,
+    device: &'static dyn CharDevice,
+) -> Result {
+    let last = first.checked_add(count.checked_sub(1).ok_or(EINVAL)?).ok_or(EINVAL)?;
+    if major > 0xfff || last > 0xf_ffff {
+        return Err(EINVAL);
+    }
+    let range = Range { first: Dev::new(major, first), last: Dev::new(major, last), name, device };
+    loop {
+        let needed = RANGES.lock().len() + 1;
+        let mut room = KVec::with_capacity(needed, GFP_KERNEL)?;
+        let mut ranges = RANGES.lock();
+        if ranges.iter().any(|other| other.first <= range.last && range.first <= other.last) {
+            return Err(EBUSY);
+        }
+        if room.capacity() <= ranges.len() {
+            continue;
+        }
+        let at = ranges.partition_point(|other| other.first < range.first);
+        room.extend(ranges.iter().take(at).copied(), GFP_KERNEL)?;
+        room.push(range, GFP_KERNEL)?;
+        room.extend(ranges.iter().skip(at).copied(), GFP_KERNEL)?;
+        core::mem::swap(&mut *ranges, &mut room);
+        drop(ranges);
+        return Ok(());
+    }
+}
+
+/// Takes back the range that starts at `first`.
+pub fn unregister_chrdev(major: u32, first: u32) {
+    RANGES.lock().retain(|range| range.first != Dev::new(major, first));
+}
+
+/// Calls `f` for each major and name, in order (`/proc/devices`). `f` must not sleep.
+pub fn for_each_chrdev(mut f: impl FnMut(u32, &'static str)) {
+    let ranges = RANGES.lock();
+    let mut previous = None;
+    for range in ranges.iter() {
+        let this = (range.first.major(), range.name);
+        if previous != Some(this) {
+            f(this.0, this.1);
+        }
+        previous = Some(this);
+    }
+}
+
+pub(crate) fn open_chr(inode: &Arc<Inode>, flags: OpenFlags) -> Result<KBox<dyn FileOps>> {
+    let device = {
+        let ranges = RANGES.lock();
+        let at = ranges.partition_point(|range| range.last < inode.rdev);
+        ranges.get(at).filter(|range| range.first <= inode.rdev).map(|range| range.device)
+    };
+    device.ok_or(ENXIO)?.open(inode, flags)
+}
+
+pub(crate) fn open_blk(inode: &Arc<Inode>, flags: OpenFlags) -> Result<KBox<dyn FileOps>> {
+    BLOCK.get().ok_or(ENXIO)?.open(inode, flags)
+}

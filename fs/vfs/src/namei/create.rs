@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Making entries: files, directories, devices, links. Locks: the directory's `lock`, exclusively.
+//! Source: `mkdir(2)`, `mknod(2)`, `symlink(2)`, `link(2)`.
+
+use super::pathname::{PATH_MAX, PathName};
+use super::slow::lookup_locked;
+use super::walk::{Start, Walker};
+use crate::dcache::Pending;
+use crate::fs_struct::borrow_fs;
+use crate::inode::{Inode, iop};
+use crate::path::Path;
+use crate::perm::{MAY_EXEC, MAY_WRITE, inode_permission};
+use crate::types::{Dev, FileType};
+use errno::{Result, code::*};
+use kalloc::Arc;
+
+/// Whether the current task may add an entry to `dir`.
+pub(crate) fn may_create(dir: &Inode) -> Result {
+    if dir.nlink() == 0 {
+        return Err(ENOENT);
+    }
+    inode_permission(dir, MAY_WRITE | MAY_EXEC)
+}
+
+/// The bits that the current task's new files do not get.
+pub fn current_umask() -> u32 {
+    let section = rcu::read_lock();
+    borrow_fs(&section).map_or(0, |fs| fs.umask())
+}
+
+/// Walks to where `name` is to be made, checks that it may be, and lets `make` do it.
+fn create_entry(
+    start: Start<'_>,
+    name: &PathName,
+    is_dir: bool,
+    make: impl FnOnce(&Path, &Arc<Inode>, &[u8]) -> Result<Arc<Inode>>,
+) -> Result {
+    let mut walker = Walker::new(start, name, 0)?;
+    let Some(dir) = walker.parent()? else { return Err(EEXIST) };
+    let (key, slash) = walker.last();
+    if key.dots() != 0 {
+        return Err(EEXIST);
+    }
+    let inode = dir.inode()?;
+    let _lock = inode.lock.write();
+    let cached = lookup_locked(&dir.dentry, &key)?;
+    if cached.as_ref().is_some_and(|dentry| dentry.inode().is_some()) {
+        return Err(EEXIST);
+    }
+    if slash && !is_dir {
+        return Err(ENOENT);
+    }
+    dir.mnt.want_write()?;
+    may_create(inode)?;
+    let pending = Pending::new(&dir.dentry, &key, cached)?;
+    pending.commit(make(&dir, inode, key.bytes)?);
+    Ok(())
+}
+
+/// `mkdir`. `mode`: permissions before the umask.
+pub fn mkdir(start: Start<'_>, name: &PathName, mode: u32) -> Result {
+    let mode = uapi::S_IFDIR | mode & (0o777 | uapi::S_ISVTX) & !current_umask();
+    create_entry(start, name, true, |_, dir, name| dir.ops().mkdir(dir, name, mode))
+}
+
+/// `mknod`. `mode` with type (0 is a regular file) and permissions before the umask.
+pub fn mknod(start: Start<'_>, name: &PathName, mode: u32, dev: Dev) -> Result {
+    let kind = mode & uapi::S_IFMT;
+    let permissions = mode & 0o7777 & !current_umask();
+    match kind {
+        0 | uapi::S_IFREG | uapi::S_IFCHR | uapi::S_IFBLK | uapi::S_IFIFO | uapi::S_IFSOCK => {}
+        uapi::S_IFDIR => return Err(EPERM),
+        _ => return Err(EINVAL),
+    }
+    create_entry(start, name, false, |_, dir, name| match kind {
+        0 | uapi::S_IFREG => dir.ops().create(dir, name, uapi::S_IFREG | permissions),
+        uapi::S_IFCHR | uapi::S_IFBLK => {
+            // The one device that everybody may make stands for a removed name (overlayfs whiteout).
+            let whiteout = kind == uapi::S_IFCHR && dev == Dev::default();
+            if !whiteout && !cred::capable(cred::CAP_MKNOD) {
+                return Err(EPERM);
+            }
+            dir.ops().mknod(dir, name, kind | permissions, dev)
+        }
+        _ => dir.ops().mknod(dir, name, kind | permissions, Dev::default()),
+    })
+}
+
+/// Makes the socket `name` (`bind`) and returns where it is.
+pub fn mksock(start: Start<'_>, name: &PathName, mode: u32) -> Result<Path> {
+    let mode = uapi::S_IFSOCK | mode & 0o777 & !current_umask();
+    let mut place = None;
+    create_entry(start, name, false, |path, dir, name| {
+        place = Some(path.clone());
+        dir.ops().mknod(dir, name, mode, Dev::default())
+    })?;
+    let dir = place.ok_or(ENOENT)?;
+    let mut walker = Walker::new(start, name, 0)?;
+    walker.parent()?;
+    let (key, _) = walker.last();
+    let dentry = crate::dcache::lookup_cached(&dir.dentry, key.bytes).ok_or(ENOENT)?;
+    Ok(Path { mnt: dir.mnt, dentry })
+}
+
+/// `symlink`.
+pub fn symlink(target: &PathName, start: Start<'_>, name: &PathName) -> Result {
+    let target = target.as_bytes();
+    if target.is_empty() {
+        return Err(ENOENT);
+    }
+    if target.len() >= PATH_MAX {
+        return Err(ENAMETOOLONG);
+    }
+    create_entry(start, name, false, |_, dir, name| dir.ops().symlink(dir, name, target))
+}
+
+/// `link`: another name for what is at `old`.
+pub fn link(old: &Path, start: Start<'_>, name: &PathName) -> Result {
+    let inode = old.inode()?;
+    create_entry(start, name, false, |path, dir, name| {
+        if !Arc::ptr_eq(&path.mnt, &old.mnt) {
+            return Err(EXDEV);
+        }
+        if inode.iflags() & (iop::APPEND | iop::IMMUTABLE) != 0 || inode.file_type() == FileType::Dir {
+            return Err(EPERM);
+        }
+        // The inode's own lock: against the last name going at the same time.
+        let _inode_lock = inode.lock.write();
+        if inode.nlink() == 0 && inode.iflags() & iop::LINKABLE == 0 {
+            return Err(ENOENT);
+        }
+        dir.ops().link(dir, name, inode)?;
+        inode.change_iflags(0, iop::LINKABLE);
+        Ok(inode.clone())
+    })
+}

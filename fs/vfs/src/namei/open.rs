@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Opening files. Source: `open(2)`, `openat2(2)`. Locks: the directory's `lock` while a file is made.
+
+use super::create::{current_umask, may_create};
+use super::pathname::PathName;
+use super::slow::lookup_locked;
+use super::walk::{Start, Walker, lflag};
+use crate::attr::truncate;
+use crate::chrdev;
+use crate::dcache::{self, Pending};
+use crate::dentry::Dentry;
+use crate::file::{File, FileOps, O_TMPFILE, OpenFlags, Prepared};
+use crate::hooks::open_fifo;
+use crate::inode::{Inode, iop};
+use crate::mount::follow_down;
+use crate::path::Path;
+use crate::perm::{MAY_READ, MAY_WRITE, inode_permission, owner_or_capable};
+use crate::types::FileType;
+use errno::{Result, code::*};
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KBox};
+
+/// How to open.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OpenHow {
+    /// `O_*`.
+    pub flags: OpenFlags,
+    /// Permissions of a new file, before the umask.
+    pub mode: u32,
+    /// More flags of the walk (from `RESOLVE_*`).
+    pub walk: u32,
+}
+
+impl OpenHow {
+    /// From the flags and mode of `open(2)`. `EINVAL` for what does not go together.
+    pub fn new(flags: u32, mode: u32) -> Result<Self> {
+        let mut flags = OpenFlags(flags);
+        if flags.any(uapi::O_PATH) {
+            flags.0 &= uapi::O_DIRECTORY | uapi::O_NOFOLLOW | uapi::O_PATH | uapi::O_CLOEXEC;
+        }
+        if flags.any(uapi::__O_TMPFILE) {
+            if !flags.has(O_TMPFILE) || flags.any(uapi::O_CREAT) || !flags.writes() {
+                return Err(EINVAL);
+            }
+        } else if flags.has(uapi::O_CREAT | uapi::O_DIRECTORY) {
+            return Err(EINVAL);
+        }
+        let makes = flags.any(uapi::O_CREAT | uapi::__O_TMPFILE);
+        let mut walk = 0;
+        if !flags.any(uapi::O_NOFOLLOW) && !flags.has(uapi::O_CREAT | uapi::O_EXCL) {
+            walk |= lflag::FOLLOW;
+        }
+        if flags.any(uapi::O_DIRECTORY) {
+            walk |= lflag::DIRECTORY;
+        }
+        Ok(Self { flags, mode: if makes { mode & 0o7777 } else { 0 }, walk })
+    }
+}
+
+/// Opens `name`. May sleep.
+pub fn open_path(start: Start<'_>, name: &PathName, how: &OpenHow) -> Result<Arc<File>> {
+    let mut walker = Walker::new(start, name, how.walk)?;
+    if how.flags.any(uapi::O_CREAT) {
+        return create_open(&mut walker, how);
+    }
+    let path = walker.run(|place| Ok(place.to_path()))?;
+    if how.flags.any(uapi::__O_TMPFILE) {
+        return open_tmpfile(&path, how);
+    }
+    open_at(path, how.flags)
+}
+
+/// Opens what is at `path`, with permission checks. May sleep.
+pub fn open_at(path: Path, flags: OpenFlags) -> Result<Arc<File>> {
+    if flags.any(uapi::O_PATH) {
+        return File::new(path, flags, KBox::new(PathOnly, GFP_KERNEL)?, Prepared::nothing());
+    }
+    let inode = path.inode()?.clone();
+    may_open(&path, &inode, flags)?;
+    let prepared = Prepared::open(&inode, flags.writes())?;
+    if flags.any(uapi::O_TRUNC) && inode.is_reg() {
+        path.mnt.want_write()?;
+        if flags.writes() {
+            truncate(&inode, 0, true)?;
+        } else {
+            // Truncating counts as writing for its length.
+            inode.get_write_access()?;
+            let result = truncate(&inode, 0, true);
+            inode.put_write_access();
+            result?;
+        }
+    }
+    open_prepared(path, &inode, flags, prepared)
+}
+
+/// Makes the file for an inode that may be opened.
+fn open_prepared(path: Path, inode: &Arc<Inode>, flags: OpenFlags, prepared: Prepared) -> Result<Arc<File>> {
+    let ops = match inode.file_type() {
+        FileType::Char => chrdev::open_chr(inode, flags)?,
+        FileType::Block => chrdev::open_blk(inode, flags)?,
+        FileType::Fifo if inode.iflags() & iop::ANON == 0 => open_fifo(inode, flags)?,
+        FileType::Sock => return Err(ENXIO),
+        _ => inode.ops().open(inode, flags)?,
+    };
+    let file = File::new(path, flags, ops, prepared)?;
+    if flags.any(uapi::O_DIRECT) {
+        file.ops().check_flags(&file, uapi::O_DIRECT)?;
+    }
+    Ok(file)
+}
+
+/// Whether the current task may open `inode` in this way.
+#[inline]
+fn may_open(path: &Path, inode: &Inode, flags: OpenFlags) -> Result {
+    let mut mask = 0;
+    if flags.reads() || flags.0 & uapi::O_ACCMODE == uapi::O_ACCMODE {
+        mask |= MAY_READ;
+    }
+    if flags.writes() || flags.any(uapi::O_TRUNC) || flags.0 & uapi::O_ACCMODE == uapi::O_ACCMODE {
+        mask |= MAY_WRITE;
+    }
+    match inode.file_type() {
+        FileType::Link => return Err(ELOOP),
+        FileType::Dir if mask & MAY_WRITE != 0 => return Err(EISDIR),
+        FileType::Char | FileType::Block if path.mnt.flags() & uapi::MS_NODEV != 0 => return Err(EACCES),
+        FileType::Reg | FileType::Dir if mask & MAY_WRITE != 0 && path.mnt.is_rdonly() => return Err(EROFS),
+        _ => {}
+    }
+    if flags.any(uapi::O_DIRECTORY) && !inode.is_dir() {
+        return Err(ENOTDIR);
+    }
+    inode_permission(inode, mask)?;
+    if inode.iflags() & iop::APPEND != 0 && (flags.writes() && !flags.any(uapi::O_APPEND) || flags.any(uapi::O_TRUNC)) {
+        return Err(EPERM);
+    }
+    if flags.any(uapi::O_NOATIME) && !owner_or_capable(inode)? {
+        return Err(EPERM);
+    }
+    Ok(())
+}
+
+/// What the last component of an `O_CREAT` open turned out to be.
+enum Last {
+    /// It is there.
+    Found(Arc<Dentry>),
+    /// It was made just now: no permission is asked.
+    Made(Arc<Dentry>),
+}
+
+fn create_open(walker: &mut Walker<'_>, how: &OpenHow) -> Result<Arc<File>> {
+    loop {
+        let Some(dir) = walker.parent()? else { return Err(EISDIR) };
+        let (key, slash) = walker.last();
+        if key.dots() != 0 || slash {
+            return Err(EISDIR);
+        }
+        let cached = dcache::lookup_cached(&dir.dentry, key.bytes)
+            .filter(|dentry| dentry.inode().is_some_and(|inode| inode.iflags() & iop::REVALIDATE == 0));
+        let last = match cached {
+            Some(dentry) => Last::Found(dentry),
+            None => find_or_create(&dir, walker, how)?,
+        };
+        let dentry = match last {
+            Last::Made(dentry) => {
+                let path = Path { mnt: dir.mnt, dentry };
+                let inode = path.inode()?.clone();
+                let prepared = Prepared::open(&inode, how.flags.writes())?;
+                return open_prepared(path, &inode, how.flags, prepared);
+            }
+            Last::Found(dentry) => dentry,
+        };
+        if how.flags.any(uapi::O_EXCL) {
+            return Err(EEXIST);
+        }
+        let mut path = Path { mnt: dir.mnt.clone(), dentry };
+        if walker.flags() & lflag::NO_XDEV != 0 && crate::mount::is_mountpoint(&path.dentry) {
+            return Err(EXDEV);
+        }
+        follow_down(&mut path);
+        let inode = path.inode()?;
+        if inode.is_symlink() {
+            if how.walk & lflag::FOLLOW == 0 {
+                return Err(ELOOP);
+            }
+            walker.follow_last(dir, path)?;
+            if let Some(path) = walker.jumped() {
+                return open_existing(path, how);
+            }
+            continue;
+        }
+        return open_existing(path, how);
+    }
+}
+
+fn open_existing(path: Path, how: &OpenHow) -> Result<Arc<File>> {
+    if path.inode()?.is_dir() {
+        return Err(EISDIR);
+    }
+    open_at(path, how.flags)
+}
+
+fn find_or_create(dir: &Path, walker: &Walker<'_>, how: &OpenHow) -> Result<Last> {
+    let (key, _) = walker.last();
+    let inode = dir.inode()?;
+    let _lock = inode.lock.write();
+    let cached = lookup_locked(&dir.dentry, &key)?;
+    if let Some(dentry) = cached.as_ref().filter(|dentry| dentry.inode().is_some()) {
+        return Ok(Last::Found(dentry.clone()));
+    }
+    dir.mnt.want_write()?;
+    may_create(inode)?;
+    let mode = uapi::S_IFREG | how.mode & !current_umask();
+    let pending = Pending::new(&dir.dentry, &key, cached)?;
+    let made = inode.ops().create(inode, key.bytes, mode)?;
+    Ok(Last::Made(pending.commit(made)))
+}
+
+fn open_tmpfile(dir: &Path, how: &OpenHow) -> Result<Arc<File>> {
+    let inode = dir.inode()?;
+    if !inode.is_dir() {
+        return Err(ENOTDIR);
+    }
+    dir.mnt.want_write()?;
+    may_create(inode)?;
+    let mode = uapi::S_IFREG | how.mode & !current_umask();
+    let made = inode.ops().tmpfile(inode, mode)?;
+    if !how.flags.any(uapi::O_EXCL) {
+        made.change_iflags(iop::LINKABLE, 0);
+    }
+    let prepared = Prepared::open(&made, true)?;
+    let dentry = Dentry::new_anon(made.clone(), b"")?;
+    let path = Path { mnt: dir.mnt.clone(), dentry };
+    open_prepared(path, &made, how.flags, prepared)
+}
+
+/// Operations of an `O_PATH` file: none.
+struct PathOnly;
+impl FileOps for PathOnly {}

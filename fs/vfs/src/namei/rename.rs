@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Renaming. Locks, in order: the file system's `rename_lock` (if two directories are involved), the directory that is an
+//! ancestor of the other, the other one, the directory that is replaced. Source: `rename(2)`.
+
+use super::create::may_create;
+use super::pathname::PathName;
+use super::remove::may_delete;
+use super::slow::lookup_locked;
+use super::walk::{Start, Walker};
+use crate::dcache::{self, Move};
+use crate::dentry::Dentry;
+use crate::inode::{Inode, Rename};
+use crate::mount::is_mountpoint;
+use crate::name::Key;
+use crate::path::Path;
+use crate::perm::{MAY_WRITE, inode_permission};
+use errno::{Result, code::*};
+use kalloc::Arc;
+use sync::{MutexGuard, RwWriteGuard};
+
+use uapi::{RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT};
+
+/// Both directories, locked.
+struct Locked<'a> {
+    _first: RwWriteGuard<'a, ()>,
+    _second: Option<RwWriteGuard<'a, ()>>,
+    _shape: Option<MutexGuard<'a, ()>>,
+}
+
+fn lock_both<'a>(old: &'a Path, new: &'a Path) -> Result<Locked<'a>> {
+    let (a, b) = (old.inode()?, new.inode()?);
+    if Arc::ptr_eq(a, b) {
+        return Ok(Locked { _first: a.lock.write(), _second: None, _shape: None });
+    }
+    let shape = a.sb().rename_lock.lock();
+    // The ancestor first, as every walk down does; two that are not related cannot be locked by others in the wrong order while
+    // `rename_lock` is held.
+    let (first, second) = if dcache::is_subdir(&old.dentry, &new.dentry) { (b, a) } else { (a, b) };
+    Ok(Locked { _first: first.lock.write(), _second: Some(second.lock.write()), _shape: Some(shape) })
+}
+
+struct Plan<'a> {
+    old_dir: &'a Path,
+    old_key: &'a Key<'a>,
+    old_slash: bool,
+    new_dir: &'a Path,
+    new_key: &'a Key<'a>,
+    new_slash: bool,
+    flags: u32,
+}
+
+/// `renameat2`.
+pub fn rename(from: Start<'_>, old: &PathName, to: Start<'_>, new: &PathName, flags: u32) -> Result {
+    if flags & !(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT) != 0
+        || flags & RENAME_EXCHANGE != 0 && flags & (RENAME_NOREPLACE | RENAME_WHITEOUT) != 0
+    {
+        return Err(EINVAL);
+    }
+    let mut old_walk = Walker::new(from, old, 0)?;
+    let old_dir = old_walk.parent()?;
+    let mut new_walk = Walker::new(to, new, 0)?;
+    let new_dir = new_walk.parent()?;
+    let Some(old_dir) = old_dir else { return Err(EBUSY) };
+    let taken = if flags & RENAME_NOREPLACE != 0 { EEXIST } else { EBUSY };
+    let Some(new_dir) = new_dir else { return Err(taken) };
+    if !Arc::ptr_eq(&old_dir.mnt, &new_dir.mnt) {
+        return Err(EXDEV);
+    }
+    let (old_key, old_slash) = old_walk.last();
+    let (new_key, new_slash) = new_walk.last();
+    if old_key.dots() != 0 {
+        return Err(EBUSY);
+    }
+    if new_key.dots() != 0 {
+        return Err(taken);
+    }
+    old_dir.mnt.want_write()?;
+    let plan = Plan {
+        old_dir: &old_dir,
+        old_key: &old_key,
+        old_slash,
+        new_dir: &new_dir,
+        new_key: &new_key,
+        new_slash,
+        flags,
+    };
+    let replaced = {
+        let _locks = lock_both(&old_dir, &new_dir)?;
+        plan.run()?
+    };
+    if let Some(inode) = replaced {
+        // Outside of the locks: giving back the data may take long.
+        inode.put_user(false);
+    }
+    Ok(())
+}
+
+impl Plan<'_> {
+    /// With the directories locked. Returns what lost a name.
+    fn run(&self) -> Result<Option<Arc<Inode>>> {
+        let dentry = lookup_locked(&self.old_dir.dentry, self.old_key)?.ok_or(ENOENT)?;
+        let inode = dentry.positive()?;
+        let found = lookup_locked(&self.new_dir.dentry, self.new_key)?;
+        let target = found.as_ref().filter(|found| found.inode().is_some());
+        self.check(&dentry, inode, target)?;
+        let (old_dir, new_dir) = (self.old_dir.inode()?, self.new_dir.inode()?);
+        let victim = match target {
+            Some(target) => Some(target.positive()?),
+            None => None,
+        };
+        if victim.is_some_and(|victim| Arc::ptr_eq(victim, inode)) {
+            return Ok(None);
+        }
+        self.permissions(inode, old_dir, new_dir, victim)?;
+        if is_mountpoint(&dentry) || target.is_some_and(|target| is_mountpoint(target)) {
+            return Err(EBUSY);
+        }
+        let exchange = self.flags & RENAME_EXCHANGE != 0;
+        // What may fail, before the file system changes anything.
+        let forth = Move::prepare(&dentry, &self.new_dir.dentry, self.new_key)?;
+        let back = match target {
+            Some(target) if exchange => Some(Move::prepare(target, &self.old_dir.dentry, self.old_key)?),
+            _ => None,
+        };
+        let victim_lock = victim.filter(|victim| victim.is_dir() && !exchange).map(|victim| victim.lock.write());
+        old_dir.ops().rename(&Rename {
+            old_dir,
+            old_name: self.old_key.bytes,
+            inode,
+            new_dir,
+            new_name: self.new_key.bytes,
+            target: victim,
+            flags: self.flags,
+        })?;
+        match back {
+            Some(back) => {
+                dcache::apply_moves([forth, back]);
+                Ok(None)
+            }
+            None => {
+                if let Some(found) = &found {
+                    dcache::invalidate(found);
+                }
+                dcache::apply_moves([forth]);
+                drop(victim_lock);
+                Ok(victim.cloned())
+            }
+        }
+    }
+
+    fn check(&self, dentry: &Arc<Dentry>, inode: &Inode, target: Option<&Arc<Dentry>>) -> Result {
+        let exchange = self.flags & RENAME_EXCHANGE != 0;
+        if self.flags & RENAME_NOREPLACE != 0 && target.is_some() {
+            return Err(EEXIST);
+        }
+        if exchange {
+            let target = target.ok_or(ENOENT)?.positive()?;
+            if !target.is_dir() && self.new_slash {
+                return Err(ENOTDIR);
+            }
+        }
+        if !inode.is_dir() && (self.old_slash || !exchange && self.new_slash) {
+            return Err(ENOTDIR);
+        }
+        if dcache::is_subdir(&self.new_dir.dentry, dentry) {
+            return Err(EINVAL);
+        }
+        if let Some(target) = target {
+            if dcache::is_subdir(&self.old_dir.dentry, target) {
+                return Err(if exchange { EINVAL } else { ENOTEMPTY });
+            }
+        }
+        Ok(())
+    }
+
+    fn permissions(
+        &self,
+        inode: &Arc<Inode>,
+        old_dir: &Arc<Inode>,
+        new_dir: &Arc<Inode>,
+        victim: Option<&Arc<Inode>>,
+    ) -> Result {
+        let exchange = self.flags & RENAME_EXCHANGE != 0;
+        may_delete(old_dir, inode, inode.is_dir())?;
+        match victim {
+            None => may_create(new_dir)?,
+            Some(victim) => may_delete(new_dir, victim, if exchange { victim.is_dir() } else { inode.is_dir() })?,
+        }
+        // A directory that changes its parent is written to (`..`).
+        if !Arc::ptr_eq(old_dir, new_dir) {
+            if inode.is_dir() {
+                inode_permission(inode, MAY_WRITE)?;
+            }
+            if let Some(victim) = victim.filter(|victim| exchange && victim.is_dir()) {
+                inode_permission(victim, MAY_WRITE)?;
+            }
+        }
+        Ok(())
+    }
+}

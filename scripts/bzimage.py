@@ -6,6 +6,7 @@ import re
 import sys
 
 import build
+import kconfig
 
 MAKER = os.path.join(build.SRCTREE, "arch/x86/boot/mkbzimage.py")
 VMLINUX = os.path.join(build.OBJTREE, "vmlinux")
@@ -28,13 +29,14 @@ def main():
     stub = os.path.join(STUB, build.TARGET, "release/libbzimage_stub.a")
     boot = os.path.dirname(MAKER)
     parts = [MAKER, os.path.join(boot, "header.S"), os.path.join(boot, "stub/stub.lds")]
-    mark = build.stamp(VMLINUX, stub, *parts)
+    how = "lz4" if kconfig.auto_conf().get("CONFIG_KERNEL_LZ4") == "y" else "none"
+    mark = build.stamp(VMLINUX, stub, *parts, text=how)
     mark_file = os.path.join(build.BUILD, "bzImage.stamp")
     if os.path.exists(OUTPUT) and build.read(mark_file) == mark:
         return
     os.makedirs(os.path.dirname(OUTPUT), exist_ok=True)
     build.run("BZIMAGE", os.path.relpath(OUTPUT, build.OBJTREE), sys.executable, MAKER, "--vmlinux", VMLINUX, "--out", OUTPUT,
-              "--stub", stub, "--version", release())
+              "--stub", stub, "--version", release(), "--compress", how)
     with open(mark_file, "w") as f:
         f.write(mark)
 

@@ -18,6 +18,7 @@ BUILD = {
     "cc": "gcc",
     "/usr/include/x86_64-linux-gnu/sys/cdefs.h": "libc6-dev",
     "ld": "binutils",
+    "lz4": "lz4",
     "bindgen": "bindgen",
     "/usr/include/linux/version.h": "linux-libc-dev",
     "/usr/lib/python3/dist-packages/kconfiglib.py": "python3-kconfiglib",

@@ -46,6 +46,11 @@ impl<const N: usize> ByteBuf<N> {
         bytes.iter().all(|b| self.push(*b))
     }
 
+    /// Appends what fits of `bytes` into the first `limit` bytes; returns whether all did.
+    pub fn extend_below(&mut self, bytes: &[u8], limit: usize) -> bool {
+        bytes.iter().all(|b| self.len < limit && self.push(*b))
+    }
+
     /// Empties and wipes.
     pub fn clear(&mut self) {
         self.data.fill(0);

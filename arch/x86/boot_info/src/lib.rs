@@ -287,6 +287,18 @@ impl BootInfo {
         split.filter(|word| !word.is_empty()).take_while(|word| *word != b"--")
     }
 
+    /// Puts the kernel's built-in command line before the loader's, or in its place. What does not fit is cut from the end.
+    pub fn add_builtin_cmdline(&mut self, builtin: &[u8], in_place: bool) {
+        let given = core::mem::take(&mut self.cmdline);
+        let mut fits = self.cmdline.extend_below(builtin, COMMAND_LINE_SIZE - 1);
+        if !in_place && !given.is_empty() {
+            let rest = if builtin.is_empty() { &[][..] } else { b" " };
+            fits &= self.cmdline.extend_below(rest, COMMAND_LINE_SIZE - 1);
+            fits &= self.cmdline.extend_below(given.as_slice(), COMMAND_LINE_SIZE - 1);
+        }
+        self.cmdline_truncated |= !fits;
+    }
+
     /// Reads the NUL-terminated command line at physical `addr` (0: none was given).
     pub(crate) fn read_cmdline(&mut self, mem: &dyn PhysRead, addr: u64) {
         self.cmdline.clear();

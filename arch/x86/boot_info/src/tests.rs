@@ -79,6 +79,21 @@ fn unreadable_and_long_command_lines() {
 }
 
 #[test]
+fn builtin_command_line() {
+    let mem = Flat { base: 0x1000, bytes: b"quiet\0".to_vec() };
+    let mut info = BootInfo::new();
+    info.read_cmdline(&mem, 0x1000);
+    info.add_builtin_cmdline(b"console=ttyS0", false);
+    assert_eq!(info.cmdline.as_slice(), b"console=ttyS0 quiet");
+    info.add_builtin_cmdline(b"debug", true);
+    assert_eq!(info.cmdline.as_slice(), b"debug");
+    assert!(!info.cmdline_truncated);
+    info.add_builtin_cmdline(&[b'x'; COMMAND_LINE_SIZE], false);
+    assert!(info.cmdline_truncated);
+    assert_eq!(info.cmdline.len(), COMMAND_LINE_SIZE - 1);
+}
+
+#[test]
 fn pvh_with_two_modules() {
     let mut mem = Flat { base: 0x1000, bytes: std::vec![0; 0x1000] };
     put(&mut mem.bytes, 0, &pvh::MAGIC.to_le_bytes());

@@ -119,13 +119,22 @@ impl fmt::Write for EarlySerial {
     }
 }
 
-/// Says why the kernel cannot start, on the early port or the first serial line, and stops this CPU.
+/// Says why the kernel cannot start, on the first serial line, and stops this CPU.
 pub(crate) fn fatal(why: &str) -> ! {
-    if port().is_none() {
+    message(&["Rideau cannot start: ", why, "\n"]);
+    x86_cpu::asm::halt_forever()
+}
+
+/// Says on the first serial line what would otherwise not be seen, as the console may be what got lost.
+pub(crate) fn warn(why: &str) {
+    message(&["Rideau: ", why, "\n"]);
+}
+
+fn message(parts: &[&str]) {
+    let before = PORT.load(Ordering::Relaxed);
+    if before == 0 {
         init(STANDARD[0], 0);
     }
-    write(b"Rideau cannot start: ");
-    write(why.as_bytes());
-    write(b"\n");
-    x86_cpu::asm::halt_forever()
+    parts.iter().for_each(|part| write(part.as_bytes()));
+    PORT.store(before, Ordering::Relaxed);
 }

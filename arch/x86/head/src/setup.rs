@@ -42,6 +42,11 @@ unsafe extern "C" fn head_main(boot_ptr: u64, proto: u32, tsc: u64) -> u64 {
     if !read_boot_info(info, boot_ptr, proto, &mem) {
         early_serial::fatal("no valid boot information from the loader");
     }
+    if info.cmdline_unreadable {
+        early_serial::warn("the loader's command line cannot be read and is not used");
+    }
+    #[cfg(CONFIG_CMDLINE_BOOL)]
+    info.add_builtin_cmdline(env!("CONFIG_CMDLINE").as_bytes(), cfg!(CONFIG_CMDLINE_OVERRIDE));
     rsdp::find(info, &mem);
     let slide = kaslr::slide(info, size);
     info.kernel.phys_base = text;

@@ -22,12 +22,12 @@ script = +@$(PYTHON3) $(srctree)/scripts/$(1)
 config-targets := defconfig tinyconfig menuconfig oldconfig olddefconfig savedefconfig
 
 .PHONY: all vmlinux bzImage modules initramfs run check check-full kunit test bench clippy rustfmt rustfmtcheck rustdoc \
-	rust-analyzer crate-graph clean mrproper help deps-build deps-run deps-check syncconfig $(config-targets)
+	rust-analyzer crate-graph clean mrproper help deps-build deps-run deps-check deps-clippy syncconfig $(config-targets)
 
 all: vmlinux bzImage modules
 
 # Everything that compiles first makes sure of the tools, then of the configuration.
-deps-build deps-run deps-check:
+deps-build deps-run deps-check deps-clippy:
 	$(call script,deps.py $(patsubst deps-%,%,$@))
 
 syncconfig: deps-build
@@ -70,7 +70,7 @@ check-full: deps-check
 bench: deps-run bzImage initramfs
 	$(call script,bench.py)
 
-clippy: syncconfig
+clippy: deps-clippy syncconfig
 	$(call script,build.py clippy)
 
 rustfmt rustfmtcheck:

@@ -77,7 +77,6 @@ def host_environment(target=None):
     """What cargo needs to compile for the build machine."""
     env = toolchain.environment()
     env["CARGO_TARGET_DIR"] = target or os.path.join(BUILD, "host")
-    env["RUSTDOC"] = os.path.join(os.path.dirname(env["RUSTC"]), "rustdoc")
     env.pop("CARGO_ENCODED_RUSTFLAGS", None)
     return env
 
@@ -247,13 +246,12 @@ def main():
     if goal == "check":
         good = cargo(env, "check", "--release", *BUILD_STD, *selected(kernel), *arguments, what="CHECK")
     elif goal == "clippy":
-        # clippy must be the compiler's own; where the kernel's toolchain has none, the one in PATH brings its own.
-        driver = toolchain.tool("cargo-clippy", "rust-web-clippy")
-        line = [driver, "clippy", "--release", *BUILD_STD, *selected(kernel), *arguments]
-        env["PATH"] = os.path.dirname(driver) + ":" + env["PATH"]
-        if os.path.dirname(driver) != os.path.dirname(toolchain.find()[0]):
-            env.pop("RUSTC", None)
+        driver = os.path.join(os.path.dirname(env["RUSTC"]), "cargo-clippy")
+        if not os.path.exists(driver):
+            sys.exit("*** clippy is missing: apt-get install rust-web-clippy (rustup: component add clippy)")
         env["CARGO_TARGET_DIR"] = os.path.join(BUILD, "clippy")
+        env["PATH"] = os.path.dirname(env["RUSTC"]) + ":" + env["PATH"]
+        line = [driver, "clippy", "-q", "--release", *BUILD_STD, *selected(kernel), *arguments]
         good = subprocess.run(line, cwd=SRCTREE, env=env).returncode == 0
     elif goal == "doc":
         env["CARGO_ENCODED_RUSTDOCFLAGS"] = env["CARGO_ENCODED_RUSTFLAGS"]

@@ -37,7 +37,7 @@ CHECK = {
     "mcopy": "mtools",
     "/sbin/mkfs.vfat": "dosfstools",
 }
-GOALS = {"build": [BUILD], "run": [BUILD, RUN], "check": [BUILD, RUN, CHECK]}
+GOALS = {"clippy": [BUILD], "build": [BUILD], "run": [BUILD, RUN], "check": [BUILD, RUN, CHECK]}
 
 
 def there(what):
@@ -58,9 +58,14 @@ def static_busybox():
 def missing(goal):
     """Packages that `goal` lacks, in order."""
     packages = [package for needs in GOALS[goal] for what, package in needs.items() if not there(what)]
+    problem = toolchain.problem()
+    # Clippy must be the compiler's own: with a rustup toolchain it is a component, which the user adds.
+    if goal == "clippy" and (problem is not None or toolchain.find()[0] == "/usr/bin/rustc") \
+            and not there("/usr/bin/cargo-clippy"):
+        packages.append("rust-web-clippy")
     if goal == "check" and not any(there(t) for t in ("rustfmt", "/root/.cargo/bin/rustfmt")):
         packages.append("rustfmt-web")
-    if toolchain.problem() is not None:
+    if problem is not None:
         packages += RUST
     return list(dict.fromkeys(packages))
 

@@ -77,6 +77,9 @@ def environment():
     rustc, _ = find()
     # The unstable features that the kernel uses are those of Rust-for-Linux; see Documentation/architecture.md.
     env = dict(os.environ, RUSTC=rustc, RUSTC_BOOTSTRAP="1")
+    beside = os.path.join(os.path.dirname(rustc), "rustdoc")
+    if os.path.exists(beside):
+        env["RUSTDOC"] = beside
     env.pop("RUSTFLAGS", None)
     return env
 

@@ -1,25 +1,46 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The kernel image: the order in which everything starts. `x86_head` calls `start` on the boot stack of CPU 0
-//! with interrupts off. Nothing calls this crate; it depends on all that `.config` asks for.
+//! The kernel image: the order in which everything starts. `x86_head` calls `start` on the boot stack of CPU 0 with interrupts
+//! off. Nothing calls this crate; it depends on all that `.config` asks for.
+//!
+//! | step | file | what comes alive |
+//! |---|---|---|
+//! | 1 | here, [`start`] | log, CPU tables and exceptions, memory, interrupt controllers, clocks, scheduler |
+//! | 2 | `late` | in process 1: other CPUs, work queues, file systems, devices, `/init` |
 
 #![no_std]
 #![forbid(unsafe_code)]
 
-use core::fmt::Write;
+mod early_console;
+mod params;
+
+use klog::pr_notice;
 use x86_head::BootInfo;
-use x86_head::early_serial::{self, EarlySerial};
 
 x86_head::kernel_entry!(start);
 
-/// From the head to the first task.
+/// From the head to the first task; then this context is CPU 0's idle task.
 fn start(info: &'static BootInfo) -> ! {
-    early_serial::init(0x3f8, 115_200);
-    let _ = writeln!(EarlySerial, "Linux version {} (rideau) {}", uapi::UTS_RELEASE, info.protocol.name());
+    printk::init();
+    x86::early_init(info);
+    let line = params::line(info);
+    params::early(line);
+    early_console::init(info, line);
+    pr_notice!("Linux version {} (rideau) {} by {}", uapi::UTS_RELEASE, "x", info.protocol.name());
+    pr_notice!("Command line: {}", params::Shown(line.as_bytes()));
+    if let Err(error) = bring_up(info) {
+        panic!("start-up failed: {error}");
+    }
     x86_cpu::asm::halt_forever()
 }
 
-#[panic_handler]
-fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    let _ = writeln!(EarlySerial, "Kernel panic - not syncing: {info}");
-    x86_cpu::asm::halt_forever()
+/// Everything that must be there before the first task runs; interrupts off.
+fn bring_up(info: &'static BootInfo) -> errno::Result {
+    mm_alloc::memblock::init(info);
+    x86::smp::boot::reserve_early();
+    x86_mm::init(info, x86::smp::boot::reserve_tables)?;
+    x86::init_irq(info)?;
+    ktime::init();
+    x86::init_clocks(info);
+    random::init(info.seed.as_slice());
+    Ok(())
 }

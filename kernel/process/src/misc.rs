@@ -37,6 +37,8 @@ static DOMAINNAME: SpinLock<Name> = SpinLock::new(name(b"(none)"));
 
 /// The release string: level of the UAPI headers, then `-rideau`.
 pub const RELEASE: &str = uapi::UTS_RELEASE;
+/// `AT_PLATFORM`, NUL-terminated.
+pub(crate) const PLATFORM: &[u8] = b"x86_64\0";
 /// What `uname -v` shows.
 pub const VERSION: &str = "#1 SMP PREEMPT Rideau";
 

@@ -53,6 +53,11 @@ impl PidNr {
         }
     }
 
+    /// Number 0: the kernel's own group and session, which no process is named after.
+    pub(crate) fn zero() -> Result<Arc<Self>> {
+        Ok(Arc::new(Self(0), GFP_KERNEL)?)
+    }
+
     /// The number.
     #[inline]
     pub fn get(&self) -> u32 {
@@ -62,7 +67,9 @@ impl PidNr {
 
 impl Drop for PidNr {
     fn drop(&mut self) {
-        NUMBERS.lock().pool.free(self.0);
+        if self.0 != 0 {
+            NUMBERS.lock().pool.free(self.0);
+        }
     }
 }
 

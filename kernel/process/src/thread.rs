@@ -58,6 +58,8 @@ pub struct Thread {
     pub(crate) no_new_privs: AtomicBool,
     /// This thread is inside exit.
     pub(crate) exiting: AtomicBool,
+    /// Minor and major faults.
+    pub(crate) fault_counts: [AtomicU64; 2],
     /// Monotonic nanoseconds at creation.
     pub(crate) start_time: u64,
 }
@@ -209,6 +211,7 @@ impl Thread {
             kill: AtomicBool::new(false),
             no_new_privs: AtomicBool::new(false),
             exiting: AtomicBool::new(false),
+            fault_counts: [const { AtomicU64::new(0) }; 2],
             start_time: now,
         };
         THREAD.set(task, KBox::new(thread, GFP_KERNEL)?).map_err(|_| EBUSY)
@@ -229,6 +232,20 @@ impl Thread {
     #[inline(always)]
     pub fn blocked(&self) -> SigSet {
         SigSet(self.blocked.load(Ordering::Relaxed))
+    }
+
+    /// Minor and major faults so far.
+    pub fn faults(&self) -> (u64, u64) {
+        let [minor, major] = &self.fault_counts;
+        (minor.load(Ordering::Relaxed), major.load(Ordering::Relaxed))
+    }
+
+    /// Counts one of this thread's own faults.
+    pub(crate) fn count_fault(&self, major: bool) {
+        let [minor, major_count] = &self.fault_counts;
+        let counter = if major { major_count } else { minor };
+        // Only the thread itself writes, so a plain load and store do.
+        counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
     /// Whether the thread is inside exit.

@@ -4,7 +4,20 @@
 use errno::Result;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-pub(crate) use x86_mm::uaccess::{copy_from_user, copy_to_user};
+use x86_mm::uaccess;
+
+/// Copies from user memory at `address`.
+#[inline]
+pub(crate) fn copy_from_user(to: &mut [u8], address: usize) -> Result {
+    uaccess::copy_from_user(to, address.into())
+}
+
+/// Copies to user memory at `address`.
+#[inline]
+pub(crate) fn copy_to_user(address: usize, from: &[u8]) -> Result {
+    uaccess::copy_to_user(address.into(), from)
+}
+
 
 /// Reads a value.
 #[inline]

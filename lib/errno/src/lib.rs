@@ -148,6 +148,8 @@ pub mod code {
         EPROTO = 71, "Protocol error.";
         EBADMSG = 74, "Not a data message.";
         EOVERFLOW = 75, "Value too large for defined data type.";
+        ELIBACC = 79, "Can not access a needed shared library.";
+        ELIBBAD = 80, "Accessing a corrupted shared library.";
         EILSEQ = 84, "Illegal byte sequence.";
         EUSERS = 87, "Too many users.";
         ENOTSOCK = 88, "Socket operation on non-socket.";

@@ -5,7 +5,7 @@ use crate::{extable, quicklist, table, tlb};
 use boot_info::BootInfo;
 use core::sync::atomic::Ordering;
 use errno::Result;
-use mm_alloc::{kpt, memblock};
+use mm_alloc::kpt;
 use x86_cpu::{cpu_id, cpuid, cr, msr};
 
 /// PAT with Linux's meaning of the PWT and PCD bits: WB, WC, UC-, UC, WB, WP, UC-, WT.
@@ -13,12 +13,13 @@ const PAT: u64 = 0x0407_0506_0007_0106;
 const EFER_NXE: u64 = 1 << 11;
 
 /// Brings memory management up on the boot CPU, from the loader's map to a working heap: final kernel tables (no mapping both
-/// writable and executable), page allocator, zero page. Called once, after `x86_cpu::cpuid::init`, interrupts off.
-pub fn init(info: &BootInfo) -> Result {
+/// writable and executable), page allocator, zero page. Called once, after `x86_cpu::cpuid::init` and `memblock::init` (between
+/// which and this others may set early memory aside), interrupts off. `early` runs last before the page allocator takes over.
+pub fn init(info: &BootInfo, early: impl FnOnce()) -> Result {
     // While text is still writable.
     extable::patch_smap_sites();
-    memblock::init(info);
     kpt::init(info)?;
+    early();
     mm_alloc::init()?;
     table::make_zero_page()?;
     kpt::KERNEL_TLB.set(&(&tlb::KernelRange as &dyn kpt::KernelTlb));

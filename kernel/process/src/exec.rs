@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `execve(2)`: from a path to a new program in place of the old one. Arguments are collected (`args`), the file is looked at
+//! (scripts here, ELF in `elf`), and past the point of no return the old memory, threads and handlers go.
+
+mod args;
+mod creds;
+mod elf;
+
+use crate::signal::{SigActions, SigInfo, send};
+use crate::signal::syscalls::this;
+use crate::thread::{Process, Thread};
+use crate::{exit, fork};
+use args::Args;
+use core::sync::atomic::Ordering;
+use errno::Result;
+use errno::code::{EINVAL, ELOOP, ENOEXEC};
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KVec};
+use task::current;
+use vfs::File;
+use x86_cpu::regs::PtRegs;
+
+/// Bytes of the file that decide its format (`BINPRM_BUF_SIZE`).
+const HEAD: usize = 256;
+/// Scripts that may name scripts.
+const MAX_SCRIPTS: usize = 5;
+
+/// What is known of the program to run.
+pub(super) struct Program {
+    /// The file that is mapped (the script's interpreter, for scripts).
+    file: Arc<File>,
+    /// The path given by the caller (`AT_EXECFN`).
+    name: KVec<u8>,
+    args: Args,
+    creds: creds::NewCreds,
+}
+
+/// `execve(2)`.
+pub fn sys_execve(regs: &PtRegs) -> Result<usize> {
+    execve_user(uapi::AT_FDCWD, regs.arg0(), regs.arg1(), regs.arg2(), 0)
+}
+
+/// `execveat(2)`.
+pub fn sys_execveat(regs: &PtRegs) -> Result<usize> {
+    let flags = regs.arg4() as u32;
+    if flags & !(uapi::AT_EMPTY_PATH | uapi::AT_SYMLINK_NOFOLLOW) != 0 {
+        return Err(EINVAL);
+    }
+    execve_user(regs.arg0() as i32, regs.arg1(), regs.arg2(), regs.arg3(), flags)
+}
+
+fn execve_user(dirfd: i32, path: usize, argv: usize, envp: usize, flags: u32) -> Result<usize> {
+    let name = vfs::get_name(path, flags & uapi::AT_EMPTY_PATH != 0)?;
+    let file = vfs::open_exec_at(dirfd, name.bytes(), flags)?;
+    let args = Args::from_user(argv, envp)?;
+    let shown = args::display_name(dirfd, name.bytes())?;
+    do_execve(file, shown, args)
+}
+
+/// Runs the program at `path` in the current task with these words; for `/init`. On success the caller returns to user mode.
+pub fn kernel_execve(path: &[u8], argv: &[&[u8]], envp: &[&[u8]]) -> Result {
+    let file = vfs::open_exec_at(uapi::AT_FDCWD, path, 0)?;
+    let args = Args::from_kernel(argv, envp)?;
+    let name = KVec::from_slice(path, GFP_KERNEL)?;
+    do_execve(file, name, args).map(|_| ())
+}
+
+fn do_execve(file: Arc<File>, name: KVec<u8>, args: Args) -> Result<usize> {
+    let creds = creds::NewCreds::for_file(&file)?;
+    let mut program = Program { file, name, args, creds };
+    for _ in 0..=MAX_SCRIPTS {
+        let mut head = [0u8; HEAD];
+        let len = vfs::kernel_read(&program.file, 0, &mut head)?;
+        let head = head.get(..len).unwrap_or(&[]);
+        if head.starts_with(b"#!") {
+            enter_script(&mut program, head)?;
+            continue;
+        }
+        if !head.starts_with(b"\x7fELF") {
+            return Err(ENOEXEC);
+        }
+        return run_elf(program, head);
+    }
+    Err(ELOOP)
+}
+
+/// `#! interpreter [argument]`: the interpreter takes the script's place, with the script's path as an argument.
+fn enter_script(program: &mut Program, head: &[u8]) -> Result {
+    let (interpreter, argument) = args::parse_shebang(head)?;
+    let script = program.name.try_clone(GFP_KERNEL)?;
+    program.args.replace_first(&script)?;
+    if let Some(argument) = argument {
+        program.args.prepend(argument)?;
+    }
+    program.args.prepend(interpreter)?;
+    program.name = KVec::from_slice(interpreter, GFP_KERNEL)?;
+    program.file = vfs::open_exec_at(uapi::AT_FDCWD, interpreter, 0)?;
+    // A set-id script has no effect: the interpreter's own bits count.
+    program.creds = creds::NewCreds::for_file(&program.file)?;
+    Ok(())
+}
+
+fn run_elf(program: Program, head: &[u8]) -> Result<usize> {
+    let image = elf::Loaded::read(&program.file, head)?;
+    let interpreter = image.interpreter(&program.file)?;
+    this(|_, thread| {
+        let process = thread.process();
+        fork::kill_other_threads(process)?;
+        let new_mm = mm::Mm::new()?;
+        let name = program.args_name()?;
+        // The point of no return: from here on a failure ends the process.
+        begin_new_program(thread, process, new_mm, &name, &program)?;
+        if let Err(error) = elf::map_and_start(&program, &image, interpreter.as_ref()) {
+            klog::pr_debug!("exec: pid {}: {:?} past the point of no return", process.pid(), error);
+            send::force(&current(), SigInfo::kernel(crate::signal::SIGKILL));
+            exit::do_group_exit(crate::signal::SIGKILL as i32);
+        }
+        Ok(0)
+    })
+}
+
+impl Program {
+    /// The task's new name: the last component of the path.
+    fn args_name(&self) -> Result<KVec<u8>> {
+        let base = self.name.rsplit(|&b| b == b'/').next().unwrap_or(&[]);
+        Ok(KVec::from_slice(base, GFP_KERNEL)?)
+    }
+}
+
+/// Drops what the old program was and becomes an empty process with the new credentials.
+fn begin_new_program(
+    thread: &Thread,
+    process: &Arc<Process>,
+    new_mm: Arc<mm::Mm>,
+    name: &[u8],
+    program: &Program,
+) -> Result {
+    let task = current();
+    // Dispositions shared with another process become private first: this can still fail.
+    let private = Arc::new(process.actions.lock_irqsave().duplicate(), GFP_KERNEL)?;
+    private.reset_for_exec();
+    if task.is_kthread() {
+        task::switch::install_fpu(x86_fpu::FpuState::new()?);
+    }
+    let (files, fs) = (vfs::unshare_files()?, vfs::unshare_fs()?);
+    exit::leave_memory(thread);
+    mm::exec_mmap(new_mm);
+    files.install();
+    fs.install();
+    install_actions(process, private);
+    take_leaders_number(thread, process);
+    task.set_comm(name);
+    vfs::close_on_exec();
+    crate::hooks::exec(&task);
+    for (word, value) in thread.altstack.iter().zip([0, 0, u64::from(uapi::SS_DISABLE)]) {
+        word.store(value, Ordering::Relaxed);
+    }
+    thread.parent_death_signal.store(0, Ordering::Relaxed);
+    process.did_exec.store(true, Ordering::Relaxed);
+    process.exit_signal.store(uapi::SIGCHLD as i32, Ordering::Relaxed);
+    process.dumpable.store(!program.creds.secure, Ordering::Relaxed);
+    program.creds.commit()
+}
+
+fn install_actions(process: &Process, actions: Arc<SigActions>) {
+    let old = core::mem::replace(&mut *process.actions.lock_irqsave(), actions);
+    drop(old);
+}
+
+/// `execve` by a thread that is not the leader: it becomes the leader, under the process's number.
+fn take_leaders_number(thread: &Thread, process: &Arc<Process>) {
+    let task = current();
+    if task.tid() == process.pid() {
+        return;
+    }
+    let _ = thread;
+    let own = task.tid();
+    drop(crate::pid::unpublish_thread(own));
+    drop(crate::pid::unpublish_thread(process.pid()));
+    task.set_tid(process.pid());
+    // There was an entry a moment ago, so the table needs no memory to hold it again.
+    let _ = crate::pid::publish_thread(process.pid(), task.to_arc());
+    let old = process.links.lock().leader.replace(task.to_arc());
+    drop(old);
+}

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Mapping an ELF program and its interpreter into the new address space, and the stack it starts on. Source: the System V ABI,
+//! x86-64 supplement, 3.4 ("Process Initialization"); `getauxval(3)`.
+
+use super::Program;
+use crate::misc::PLATFORM;
+use crate::user::copy_to_user;
+use elf_format::{FileHeader, Image, Kind, Plan};
+use errno::Result;
+use errno::code::{EIO, ELIBBAD, ENOEXEC, ENOMEM};
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KVec};
+use task::current;
+use vfs::File;
+use x86_cpu::cpuid::features;
+use x86_cpu::regs::{PtRegs, USER_CS, USER_DS};
+use zerocopy::IntoBytes;
+
+/// Where position-independent programs go: two thirds up the address space.
+const DYN_BASE: u64 = 0x5555_5555_4000;
+/// Random pages added to that (28 bits).
+const DYN_RANDOM: u64 = (1 << 28) - 1;
+const PAGE: u64 = 4096;
+const RFLAGS_IF: u64 = 1 << 9;
+/// `AT_HWCAP2`: the FSGSBASE instructions may be used in user mode.
+const HWCAP2_FSGSBASE: u64 = 1 << 1;
+
+/// A program's headers, read and checked.
+pub(super) struct Loaded {
+    header: FileHeader,
+    phdrs: KVec<u8>,
+}
+
+impl Loaded {
+    /// Reads the headers of `file`, whose first bytes are `head`. `ENOEXEC` if it is no program for this machine.
+    pub(super) fn read(file: &File, head: &[u8]) -> Result<Self> {
+        let header = FileHeader::parse(head)?;
+        let mut phdrs = KVec::from_elem(0u8, header.phdrs_len(), GFP_KERNEL)?;
+        let offset = i64::try_from(header.phoff()).map_err(|_| ENOEXEC)?;
+        if vfs::kernel_read(file, offset, &mut phdrs)? != phdrs.len() {
+            return Err(EIO);
+        }
+        Ok(Self { header, phdrs })
+    }
+
+    fn image(&self) -> Result<Image<'_>> {
+        Image::parse(self.header, &self.phdrs)
+    }
+
+    /// Opens and reads the interpreter that the program names, if it names one.
+    pub(super) fn interpreter(&self, file: &File) -> Result<Option<Interpreter>> {
+        let Some((offset, len)) = self.image()?.interp else { return Ok(None) };
+        let mut path = KVec::from_elem(0u8, len, GFP_KERNEL)?;
+        let offset = i64::try_from(offset).map_err(|_| ENOEXEC)?;
+        if vfs::kernel_read(file, offset, &mut path)? != len {
+            return Err(EIO);
+        }
+        let path = Image::check_interp(&path)?;
+        let file = vfs::open_exec_at(uapi::AT_FDCWD, path, 0)?;
+        let mut head = [0u8; 64];
+        if vfs::kernel_read(&file, 0, &mut head)? != head.len() {
+            return Err(EIO);
+        }
+        let loaded = Loaded::read(&file, &head).map_err(|_| ELIBBAD)?;
+        Ok(Some(Interpreter { file, loaded }))
+    }
+}
+
+/// The dynamic linker.
+pub(super) struct Interpreter {
+    file: Arc<File>,
+    loaded: Loaded,
+}
+
+/// Where things ended up.
+struct Placed {
+    entry: u64,
+    base: u64,
+    phdr: u64,
+    phnum: u64,
+    start: u64,
+}
+
+/// Maps everything into the current (new, empty) address space and sets the registers to start there.
+pub(super) fn map_and_start(program: &Program, loaded: &Loaded, interpreter: Option<&Interpreter>) -> Result {
+    let mm = mm::current_mm().ok_or(ENOMEM)?;
+    let image = loaded.image()?;
+    let plan = image.plan(mm::TASK_SIZE as u64)?;
+    let exec_stack = image.exec_stack.unwrap_or(false);
+    let randomize = crate::thread::with_thread(|t| {
+        t.process().personality.load(core::sync::atomic::Ordering::Relaxed) & uapi::ADDR_NO_RANDOMIZE == 0
+    })
+    .unwrap_or(true);
+    let stack_top = mm.setup_layout(randomize, exec_stack)?;
+    let bias = match (plan.kind, interpreter) {
+        (Kind::Dyn, Some(_)) => {
+            let random = if randomize { (random::u64() & DYN_RANDOM) * PAGE } else { 0 };
+            plan.bias(DYN_BASE.wrapping_add(random), mm::TASK_SIZE as u64)?
+        }
+        (Kind::Dyn, None) => {
+            let base = mm.find_gap(plan.total_size() as usize)? as u64;
+            plan.bias(base, mm::TASK_SIZE as u64)?
+        }
+        (Kind::Exec, _) => 0,
+    };
+    map_segments(&mm, &program.file, &plan, bias)?;
+    mm.set_brk_start(plan.brk.wrapping_add(bias) as usize, randomize)?;
+    mm.set_code_data(plan.code.start.wrapping_add(bias), plan.code.end.wrapping_add(bias), plan.data.start.wrapping_add(bias), plan.data.end.wrapping_add(bias));
+    mm.set_exe_file(program.file.clone());
+    let entry = plan.entry.wrapping_add(bias);
+    let mut placed = Placed {
+        entry,
+        base: 0,
+        phdr: plan.phdr_addr.map_or(0, |a| a.wrapping_add(bias)),
+        phnum: u64::from(plan.phnum),
+        start: entry,
+    };
+    if let Some(interpreter) = interpreter {
+        (placed.base, placed.start) = map_interpreter(&mm, interpreter)?;
+    }
+    let vdso = mm.map_vdso()?;
+    let sp = build_stack(program, &placed, stack_top as u64, vdso.unwrap_or(0) as u64, &mm)?;
+    start(placed.start, sp);
+    Ok(())
+}
+
+fn map_interpreter(mm: &mm::Mm, interpreter: &Interpreter) -> Result<(u64, u64)> {
+    let image = interpreter.loaded.image().map_err(|_| ELIBBAD)?;
+    let plan = image.plan(mm::TASK_SIZE as u64)?;
+    let bias = match plan.kind {
+        Kind::Dyn => {
+            let base = mm.find_gap(plan.total_size() as usize)? as u64;
+            plan.bias(base, mm::TASK_SIZE as u64)?
+        }
+        Kind::Exec => 0,
+    };
+    map_segments(mm, &interpreter.file, &plan, bias)?;
+    Ok((bias, plan.entry.wrapping_add(bias)))
+}
+
+/// Maps the file parts, clears the tails of their last pages, and maps what lies beyond the file as zeroes.
+fn map_segments(mm: &mm::Mm, file: &Arc<File>, plan: &Plan, bias: u64) -> Result {
+    for segment in plan.segments.iter() {
+        let at = |address: u64| address.wrapping_add(bias) as usize;
+        let prot = mm::Prot::new(segment.read, segment.write, segment.exec);
+        if segment.file_end > segment.start {
+            let len = (segment.file_end - segment.start) as usize;
+            mm.map_program(at(segment.start), len, prot, vfs::vm_file(file), segment.offset)?;
+        }
+        let zero_from = segment.file_end.max(segment.start);
+        if segment.end > zero_from {
+            mm.map_anonymous(at(zero_from), (segment.end - zero_from) as usize, prot)?;
+        }
+        if !segment.clear.is_empty() {
+            let range = segment.clear.range();
+            // A read-only segment cannot be cleared; Linux lets that pass too.
+            let cleared = mm::uaccess::clear_user(at(range.start), (range.end - range.start) as usize);
+            if segment.write {
+                cleared?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes strings, vectors and the auxiliary vector; returns the stack pointer.
+fn build_stack(program: &Program, placed: &Placed, top: u64, vdso: u64, mm: &mm::Mm) -> Result<u64> {
+    let args = &program.args;
+    // From the top: a null word, the path, environment, arguments.
+    let name_at = top - 8 - (program.name.len() as u64 + 1);
+    let env_at = name_at.checked_sub(args.envp.len() as u64).ok_or(ENOMEM)?;
+    let arg_at = env_at.checked_sub(args.argv.len() as u64).ok_or(ENOMEM)?;
+    let mut strings = KVec::with_capacity((top - arg_at) as usize, GFP_KERNEL)?;
+    strings.extend_from_slice(&args.argv, GFP_KERNEL)?;
+    strings.extend_from_slice(&args.envp, GFP_KERNEL)?;
+    strings.extend_from_slice(&program.name, GFP_KERNEL)?;
+    strings.extend_from_slice(&[0; 9], GFP_KERNEL)?;
+    copy_to_user(arg_at as usize, &strings)?;
+    mm.set_arguments(arg_at as usize, env_at as usize, env_at as usize, name_at as usize);
+    // Below: the platform's name and random bytes, then the aligned vectors.
+    let platform_at = (arg_at - PLATFORM.len() as u64) & !15;
+    copy_to_user(platform_at as usize, PLATFORM)?;
+    let mut seed = [0u8; 16];
+    random::fill(&mut seed);
+    let seed_at = platform_at - 16;
+    copy_to_user(seed_at as usize, &seed)?;
+    let auxv = auxiliary(program, placed, vdso, seed_at, platform_at, name_at);
+    let words = 1 + args.argc + 1 + args.envc + 1 + auxv.len();
+    let sp = (seed_at - words as u64 * 8) & !15;
+    let mut block: KVec<u64> = KVec::with_capacity(words, GFP_KERNEL)?;
+    block.push(args.argc as u64, GFP_KERNEL)?;
+    push_pointers(&mut block, &args.argv, arg_at)?;
+    push_pointers(&mut block, &args.envp, env_at)?;
+    block.extend_from_slice(&auxv, GFP_KERNEL)?;
+    copy_to_user(sp as usize, block.as_bytes())?;
+    Ok(sp)
+}
+
+/// Pointers to the NUL-terminated strings at `base`, and a null.
+fn push_pointers(block: &mut KVec<u64>, strings: &[u8], base: u64) -> Result {
+    let mut start = true;
+    for (offset, &byte) in strings.iter().enumerate() {
+        if start {
+            block.push(base + offset as u64, GFP_KERNEL)?;
+        }
+        start = byte == 0;
+    }
+    block.push(0, GFP_KERNEL)?;
+    Ok(())
+}
+
+const AUX_WORDS: usize = 42;
+
+fn auxiliary(program: &Program, placed: &Placed, vdso: u64, seed: u64, platform: u64, name: u64) -> [u64; AUX_WORDS] {
+    let cred = program.creds.cred();
+    let hwcap2 = if features().fsgsbase { HWCAP2_FSGSBASE } else { 0 };
+    // Smallest stack for a signal frame: the frame, its alignment, the vector state.
+    let min_signal_stack = x86_fpu::sigframe_size() as u64 + 440 + 128 + 64 + 16;
+    let pairs: [(u32, u64); AUX_WORDS / 2] = [
+        (if vdso != 0 { uapi::AT_SYSINFO_EHDR } else { uapi::AT_IGNORE }, vdso),
+        (uapi::AT_HWCAP, u64::from(features().hwcap)),
+        (uapi::AT_PAGESZ, PAGE),
+        (uapi::AT_CLKTCK, crate::times::USER_HZ),
+        (uapi::AT_PHDR, placed.phdr),
+        (uapi::AT_PHENT, 56),
+        (uapi::AT_PHNUM, placed.phnum),
+        (uapi::AT_BASE, placed.base),
+        (uapi::AT_FLAGS, 0),
+        (uapi::AT_ENTRY, placed.entry),
+        (uapi::AT_UID, u64::from(cred.uid)),
+        (uapi::AT_EUID, u64::from(cred.euid)),
+        (uapi::AT_GID, u64::from(cred.gid)),
+        (uapi::AT_EGID, u64::from(cred.egid)),
+        (uapi::AT_SECURE, u64::from(program.creds.secure)),
+        (uapi::AT_RANDOM, seed),
+        (uapi::AT_HWCAP2, hwcap2),
+        (uapi::AT_EXECFN, name),
+        (uapi::AT_PLATFORM, platform),
+        (uapi::AT_MINSIGSTKSZ, min_signal_stack),
+        (uapi::AT_NULL, 0),
+    ];
+    let mut words = [0; AUX_WORDS];
+    let flat = pairs.iter().flat_map(|&(kind, value)| [u64::from(kind), value]);
+    for (to, from) in words.iter_mut().zip(flat) {
+        *to = from;
+    }
+    words
+}
+
+/// Registers of a new program: all zero but the instruction and stack pointers.
+fn start(entry: u64, sp: u64) {
+    let task = current();
+    task.with_user_regs(|regs| {
+        *regs = PtRegs {
+            orig_rax: u64::MAX,
+            rip: entry,
+            rsp: sp,
+            cs: USER_CS,
+            ss: USER_DS,
+            rflags: RFLAGS_IF,
+            ..PtRegs::default()
+        };
+    });
+    // Neither can fail: 0 is canonical.
+    task::switch::set_fs_base(0);
+    task::switch::set_gs_base(0);
+    task::switch::with_fpu(|fpu| fpu.reset());
+}

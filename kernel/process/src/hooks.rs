@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What this crate asks of others that it does not depend on: the machine (restart, power), and crates that keep something for
+//! each task (timers, futexes).
+
+use errno::Result;
+use hook::Hook;
+use locking::SpinLock;
+use task::Task;
+
+/// The machine's power.
+pub trait Machine: Sync {
+    /// Restarts. Returns only if the machine cannot.
+    fn restart(&self);
+    /// Turns the power off. Returns only if the machine cannot.
+    fn power_off(&self);
+    /// Stops all CPUs.
+    fn halt(&self);
+}
+
+/// The machine (`arch/x86/kernel`, through `init`).
+pub static MACHINE: Hook<dyn Machine> = Hook::new();
+
+pub(crate) fn restart() {
+    if let Some(machine) = MACHINE.get() {
+        machine.restart();
+    }
+}
+
+pub(crate) fn power_off() {
+    if let Some(machine) = MACHINE.get() {
+        machine.power_off();
+    }
+}
+
+pub(crate) fn halt() {
+    if let Some(machine) = MACHINE.get() {
+        machine.halt();
+    }
+}
+
+/// Something that follows the life of tasks.
+pub trait TaskEvents: Sync {
+    /// `task` was made by the current task, as another thread of the same process (`thread`) or a process of its own. It does
+    /// not run yet.
+    fn fork(&self, task: &Task, thread: bool) -> Result {
+        let _ = (task, thread);
+        Ok(())
+    }
+    /// The current task `task` runs a new program.
+    fn exec(&self, task: &Task) {
+        let _ = task;
+    }
+    /// The current task `task` ends; `last` of its process.
+    fn exit(&self, task: &Task, last: bool) {
+        let _ = (task, last);
+    }
+}
+
+const MAX_FOLLOWERS: usize = 8;
+static FOLLOWERS: SpinLock<[Option<&'static dyn TaskEvents>; MAX_FOLLOWERS]> = SpinLock::new([None; MAX_FOLLOWERS]);
+
+/// Registers a follower, at boot. False when there is no room.
+pub fn follow(follower: &'static dyn TaskEvents) -> bool {
+    let mut followers = FOLLOWERS.lock();
+    match followers.iter_mut().find(|f| f.is_none()) {
+        Some(slot) => {
+            *slot = Some(follower);
+            true
+        }
+        None => false,
+    }
+}
+
+fn followers() -> [Option<&'static dyn TaskEvents>; MAX_FOLLOWERS] {
+    *FOLLOWERS.lock()
+}
+
+pub(crate) fn fork(task: &Task, thread: bool) -> Result {
+    followers().into_iter().flatten().try_for_each(|f| f.fork(task, thread))
+}
+
+pub(crate) fn exec(task: &Task) {
+    followers().into_iter().flatten().for_each(|f| f.exec(task));
+}
+
+pub(crate) fn exit(task: &Task, last: bool) {
+    followers().into_iter().flatten().for_each(|f| f.exit(task, last));
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Processes and threads: creation, execution, ends, waiting, signals, ids, credentials and limits as system calls.
+//!
+//! Called by the system-call table, by the terminal (signals, sessions), by `/proc`, and through `task::hooks` by entry code.
+//! It depends on nearly every core crate and nothing core depends on it: those below reach it by their own hooks.
+//!
+//! | file | what |
+//! |---|---|
+//! | `thread` | `Thread` and `Process`, and the order of this crate's locks |
+//! | `pid`, `group` | numbers, process groups, sessions |
+//! | `fork`, `exec`, `exit`, `wait` | the life of a process |
+//! | `signal/` | signals |
+//! | `ids`, `setid`, `misc`, `times` | the remaining system calls |
+//! | `fault` | page faults and traps of user mode |
+//! | `life` | kernel threads, the first process, hooks that others call |
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod exec;
+pub mod exit;
+mod fault;
+pub mod fork;
+pub mod group;
+pub mod hooks;
+pub mod ids;
+mod life;
+pub mod misc;
+pub mod pid;
+pub mod setid;
+pub mod signal;
+pub mod thread;
+pub mod times;
+mod user;
+pub mod wait;
+
+pub use group::{ControllingTerminal, ProcessGroup, Session};
+pub use life::{init, start_init};
+pub use thread::{Process, Thread, current_process, process_of, thread_of};

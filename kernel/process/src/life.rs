@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Kernel threads as processes, the first process, and the hooks of `task` that this crate fills.
+//!
+//! Process 1 is a kernel thread that becomes `/init`; process 2 is the parent of all other kernel threads.
+
+use crate::fault::Faults;
+use crate::group::{ProcessGroup, Session};
+use crate::pid::{self, PidNr};
+use crate::signal::action::{SIG_IGN, SigAction};
+use crate::signal::{SigActions, SigSet, deliver};
+use crate::thread::{Process, Thread, process_of, thread_of};
+use crate::{exit, fork};
+use core::sync::atomic::Ordering;
+use errno::Result;
+use errno::code::EINVAL;
+use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
+use kalloc::Arc;
+use locking::SetOnce;
+use rlimit::{Limit, Rlimits};
+use task::hooks::{FaultHandler, Lifecycle, Signals, TrapHandler, UserExit};
+use task::state::TaskFlags;
+use task::{Task, current};
+use x86_cpu::regs::PtRegs;
+
+/// Number of the parent of kernel threads.
+const KTHREADD: u32 = 2;
+
+struct Hooks;
+
+impl UserExit for Hooks {
+    fn exit_to_user(&self, regs: &mut PtRegs, flags: u32, syscall: bool) {
+        let task = current();
+        if flags & TaskFlags::NEED_RESCHED != 0 {
+            task::schedule();
+        }
+        if flags & TaskFlags::NOTIFY_RESUME != 0 {
+            task.clear_flags(TaskFlags::NOTIFY_RESUME);
+            if let Some(thread) = thread_of(&task) {
+                fork::first_return(thread, task.tid());
+            }
+        }
+        if flags & (TaskFlags::SIGPENDING | TaskFlags::RESTORE_SIGMASK) != 0 {
+            deliver::do_signal(regs, syscall);
+        }
+    }
+}
+
+impl Signals for Hooks {
+    fn fatal_pending(&self, task: &Task) -> bool {
+        let Some(thread) = thread_of(task) else { return false };
+        let kill = SigSet::of(crate::signal::SIGKILL).0;
+        thread.pending_set.load(Ordering::SeqCst) & kill != 0 || thread.kill.load(Ordering::SeqCst)
+    }
+}
+
+impl Lifecycle for Hooks {
+    fn kthread_created(&self, task: &Arc<Task>) -> Result {
+        let nr = PidNr::alloc()?;
+        let pid = nr.get();
+        let (parent, group) = kthread_family(pid)?;
+        let actions = Arc::new(SigActions::new(), GFP_KERNEL)?;
+        if pid == KTHREADD {
+            // Nobody waits for kernel threads.
+            actions.set(uapi::SIGCHLD, SigAction { handler: SIG_IGN, ..SigAction::default() });
+        }
+        let process = Process::new(pid, parent.clone(), group.clone(), actions, uapi::SIGCHLD as i32)?;
+        // Kernel threads take no signals.
+        let blocked = if pid == 1 { SigSet::EMPTY } else { SigSet(u64::MAX) };
+        Thread::attach(task, process.clone(), nr, blocked, ktime::now_ns())?;
+        cred::attach(task, cred::init_cred()?)?;
+        rlimit::attach(task, initial_limits()?)?;
+        process.signals.lock_irqsave().threads.push(task.clone(), GFP_ATOMIC)?;
+        process.live_threads.store(1, Ordering::Relaxed);
+        process.links.lock().leader = Some(task.clone());
+        group.add(&process)?;
+        if let Some(parent) = parent {
+            parent.links.lock().children.push(process, GFP_ATOMIC)?;
+        }
+        pid::publish_thread(pid, task.clone())
+    }
+
+    fn exit(&self, code: i32) -> ! {
+        exit::do_exit(code)
+    }
+}
+
+static KERNEL_GROUP: SetOnce<Arc<ProcessGroup>> = SetOnce::new();
+
+/// The family a kernel thread is born into: process 2's, group and session 0.
+fn kthread_family(pid: u32) -> Result<(Option<Arc<Process>>, Arc<ProcessGroup>)> {
+    let parent = match pid {
+        1 | KTHREADD => None,
+        _ => pid::find_thread(KTHREADD).and_then(|t| process_of(&t)),
+    };
+    if let Some(group) = KERNEL_GROUP.get() {
+        return Ok((parent, group.clone()));
+    }
+    let zero = PidNr::zero()?;
+    let group = ProcessGroup::new(zero.clone(), Session::new(zero)?)?;
+    // Boot is one thread: nobody else sets it.
+    let _ = KERNEL_GROUP.set(group.clone());
+    Ok((parent, group))
+}
+
+static INITIAL_LIMITS: SetOnce<Arc<Rlimits>> = SetOnce::new();
+
+/// The first process's limits; how many tasks and queued signals fit is a matter of memory (Linux: an eighth of it in stacks).
+fn initial_limits() -> Result<Arc<Rlimits>> {
+    if let Some(limits) = INITIAL_LIMITS.get() {
+        return Ok(limits.clone());
+    }
+    let limits = Rlimits::initial();
+    let stack_bytes = 16384 * 8;
+    let tasks = (mm::meminfo().total / stack_bytes).clamp(20, u64::from(pid::PID_MAX)) / 2;
+    for resource in [uapi::RLIMIT_NPROC, uapi::RLIMIT_SIGPENDING] {
+        limits.set(resource, Limit { cur: tasks, max: tasks });
+    }
+    let limits = Arc::new(limits, GFP_KERNEL)?;
+    let _ = INITIAL_LIMITS.set(limits.clone());
+    Ok(limits)
+}
+
+struct VfsHooks;
+
+impl vfs::ProcessHooks for VfsHooks {
+    fn send_current(&self, signal: u32) {
+        // A standard signal from the kernel cannot fail for want of room.
+        let _ = crate::signal::send_to_thread(&current(), crate::signal::SigInfo::kernel(signal));
+    }
+
+    fn current_pid(&self) -> u32 {
+        thread_of(&current()).map_or(0, |t| t.process().pid())
+    }
+
+    fn send_owner(&self, owner: i32, signal: u32) {
+        let info = crate::signal::SigInfo::kernel(signal);
+        let id = owner.unsigned_abs();
+        if owner < 0 {
+            crate::signal::send::signal_group(id, signal);
+        } else if let Some(process) = pid::find_thread(id).and_then(|t| process_of(&t)) {
+            // As above.
+            let _ = crate::signal::send_to_process(&process, info);
+        }
+    }
+}
+
+/// Fills the hooks. Called once at boot, before the first kernel thread.
+pub fn init() {
+    static USER_EXIT: &'static dyn UserExit = &Hooks;
+    static SIGNALS: &'static dyn Signals = &Hooks;
+    static LIFECYCLE: &'static dyn Lifecycle = &Hooks;
+    static FAULT: &'static dyn FaultHandler = &Faults;
+    static TRAP: &'static dyn TrapHandler = &Faults;
+    static VFS: &'static dyn vfs::ProcessHooks = &VfsHooks;
+    task::hooks::USER_EXIT.set(&USER_EXIT);
+    task::hooks::SIGNALS.set(&SIGNALS);
+    task::hooks::LIFECYCLE.set(&LIFECYCLE);
+    task::hooks::FAULT.set(&FAULT);
+    task::hooks::TRAP.set(&TRAP);
+    vfs::PROCESS_HOOKS.set(&VFS);
+}
+
+/// Makes process 1, which runs `f` (and in the end becomes `/init`), and process 2. Neither runs before the boot CPU's first
+/// `schedule`. Must come before any other kernel thread.
+pub fn start_init(f: impl FnOnce() + Send + 'static) -> Result {
+    let init = task::kthread_create(b"swapper/0", f)?;
+    let kthreadd = task::kthread_create(b"kthreadd", || {
+        loop {
+            current().set_state(task::State::UNINTERRUPTIBLE);
+            task::schedule();
+        }
+    })?;
+    if init.tid() != 1 || kthreadd.tid() != KTHREADD {
+        return Err(EINVAL);
+    }
+    task::kthread::wake_up_new(init);
+    task::kthread::wake_up_new(kthreadd);
+    Ok(())
+}

@@ -3,7 +3,7 @@
 """Joins header.S, the stub's static library and vmlinux to a bzImage.
 
 The kernel goes in as one flat image of its loadable segments, plain or LZ4. Needs gcc (for as), ld, objcopy and nm;
-lz4 for --compress lz4. Called by scripts/bzimage.py.
+lz4 for --compress lz4. Called by build.py.
 """
 
 import argparse

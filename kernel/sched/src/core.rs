@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `schedule()`: the choice of the next task and the switch to it.
+
+use crate::entity::{ENTITY, Entity};
+use crate::rq::{self, RunQueue, bit};
+use crate::{balance, tick};
+use core::sync::atomic::Ordering::Relaxed;
+use kalloc::Arc;
+use locking::SpinGuard;
+use task::{State, Task, TaskFlags, current};
+use x86_cpu::irqflags::{IrqGuard, irqs_disabled};
+use x86_cpu::preempt::{clear_need_resched, need_resched, preempt_count, preempt_count_add, preempt_count_sub};
+
+/// The current task gives the CPU away (sleeps, if its state says so).
+pub(crate) fn schedule() {
+    loop {
+        preempt_count_add(1);
+        {
+            let _irq = IrqGuard::new();
+            schedule_once(false);
+        }
+        preempt_count_sub(1);
+        if !need_resched() {
+            return;
+        }
+    }
+}
+
+/// The current task is preempted: it stays runnable whatever its state says. Preemption is enabled.
+pub(crate) fn preempt_schedule() {
+    if preempt_count() != 0 || irqs_disabled() {
+        return;
+    }
+    loop {
+        preempt_count_add(1);
+        {
+            let _irq = IrqGuard::new();
+            schedule_once(true);
+        }
+        preempt_count_sub(1);
+        if !need_resched() {
+            return;
+        }
+    }
+}
+
+/// One decision. Interrupts and preemption are off.
+#[inline]
+pub(crate) fn schedule_once(preempted: bool) {
+    let prev = current();
+    let Some(entity) = ENTITY.get(&prev) else { return };
+    #[cfg(CONFIG_DEBUG_ATOMIC_SLEEP)]
+    check_atomic(&prev);
+    rcu::note_context_switch();
+    let mut rq = rq::lock_this();
+    clear_need_resched();
+    if prev.test_flags(TaskFlags::NEED_RESCHED) {
+        prev.clear_flags(TaskFlags::NEED_RESCHED);
+    }
+    rq.update_curr();
+    rq.write_back(entity);
+    let state = prev.state();
+    let was_idle = rq.curr.class == crate::entity::IDLE_RANK;
+    if !preempted && state != State::RUNNING && !was_idle && !stays_for_signal(&prev, state) {
+        sleep(&mut rq, entity, state);
+        entity.voluntary.store(entity.voluntary.load(Relaxed) + 1, Relaxed);
+    } else if !was_idle {
+        if rq.curr_goes_on() {
+            rq.curr.ran = 0;
+            return;
+        }
+        rq.requeue(&prev, entity);
+        entity.involuntary.store(entity.involuntary.load(Relaxed) + 1, Relaxed);
+    }
+    let Some((rq, next, idle)) = pick_next(rq) else { return };
+    switch(rq, &prev, next, idle, was_idle);
+}
+
+/// Whether a signal keeps a task that is about to sleep awake.
+#[inline]
+fn stays_for_signal(task: &Task, state: State) -> bool {
+    if !task.signal_pending() || !state.intersects(State(State::INTERRUPTIBLE.0 | State::WAKEKILL.0)) {
+        return false;
+    }
+    let stays = state.intersects(State::INTERRUPTIBLE)
+        || task::hooks::SIGNALS.get().is_some_and(|signals| signals.fatal_pending(task));
+    if stays {
+        task.set_state(State::RUNNING);
+    }
+    stays
+}
+
+#[inline]
+fn sleep(rq: &mut RunQueue, entity: &Entity, state: State) {
+    rq.dequeue_curr(entity);
+    if state.intersects(State::UNINTERRUPTIBLE) {
+        entity.counted.store(1, Relaxed);
+        let n = &rq::PUBLIC.this_racy().uninterruptible;
+        n.store(n.load(Relaxed) + 1, Relaxed);
+    }
+}
+
+type Picked = (SpinGuard<'static, RunQueue>, Arc<Task>, bool);
+
+/// The task to run next: the first in line, one pulled from a busy CPU, or idle.
+#[inline]
+fn pick_next(mut rq: SpinGuard<'static, RunQueue>) -> Option<Picked> {
+    if let Some(next) = rq.pick() {
+        return Some((rq, next, false));
+    }
+    if rq::OVERLOADED.load(Relaxed) & !bit(rq.cpu) != 0 {
+        // Without our lock: tasks may arrive here meanwhile, also by themselves.
+        drop(rq);
+        balance::pull_for_idle();
+        rq = rq::lock_this();
+        if let Some(next) = rq.pick() {
+            return Some((rq, next, false));
+        }
+    }
+    let idle = rq.idle.clone()?;
+    Some((rq, idle, true))
+}
+
+#[inline]
+fn switch(mut rq: SpinGuard<'static, RunQueue>, prev: &Task, next: Arc<Task>, idle: bool, was_idle: bool) {
+    let Some(entity) = ENTITY.get(&next) else { return };
+    rq.set_curr(&next, entity, idle);
+    let public = rq::PUBLIC.this_racy();
+    if core::ptr::eq(prev, &*next) {
+        return;
+    }
+    public.switches.store(public.switches.load(Relaxed) + 1, Relaxed);
+    drop(rq);
+    if was_idle {
+        tick::leave_idle();
+    }
+    task::switch::switch_to(next);
+}
+
+/// `sched_yield(2)`: others of the same urgency first.
+pub fn sched_yield() {
+    {
+        let _irq = IrqGuard::new();
+        rq::lock_this().curr.yielded = true;
+    }
+    schedule();
+    let _irq = IrqGuard::new();
+    rq::lock_this().curr.yielded = false;
+}
+
+#[cfg(CONFIG_DEBUG_ATOMIC_SLEEP)]
+fn check_atomic(task: &Task) {
+    if preempt_count() != 1 && task.tid() != 0 {
+        klog::pr_err!("BUG: scheduling while atomic: tid {}, preempt_count {:#x}", task.tid(), preempt_count());
+        if let Some(reporter) = task::hooks::DEBUG_REPORT.get() {
+            reporter.dump_stack();
+        }
+    }
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The scheduler: per-CPU run queues with a real-time class (FIFO and RR) and a fair one, preemption, wake-ups, balancing,
+//! idling, and the figures that `/proc` shows. It implements `task::hooks::Scheduler`; everybody reaches it through `task` and
+//! the sleeping locks, `process` and the system call table also directly.
+//!
+//! | file | what |
+//! |---|---|
+//! | `core` | `schedule()`: choose and switch |
+//! | `wake` | wake-ups and where the woken run |
+//! | `rq` | the run queue of one CPU, the fair class's arithmetic |
+//! | `entity` | a task's scheduling data |
+//! | `balance` | pulling, affinity, the migration threads |
+//! | `tick`, `load`, `stats` | slices, load average, accounting |
+//! | `idle` | the idle task |
+//! | `params` | policy, priority, nice |
+//!
+//! Locks: a CPU's run queue, interrupts off, innermost of all but a timer queue and a task's node; never two run queues.
+//!
+//! Start-up: [`init`] on the boot CPU once memory works (the caller becomes its idle task), [`prepare_cpu`] for each further
+//! CPU before it starts, [`secondary_start`] there, [`start_threads`] when threads can run, [`idle`] as the last act of each.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod balance;
+mod core;
+pub mod entity;
+mod idle;
+pub mod load;
+pub mod params;
+mod rq;
+pub mod stats;
+mod tick;
+mod wake;
+pub mod weight;
+
+pub use crate::core::sched_yield;
+pub use balance::{allowed_cpus, bind, online_count, online_cpus};
+pub use entity::policy;
+pub use params::{Params, params_of, proc_priority, rr_interval_ns, set_nice, set_params};
+pub use stats::{CpuTimes, TaskTimes, context_switches, cpu_times, nr_running, runtime_ns, task_times};
+
+use ::core::sync::atomic::Ordering::SeqCst;
+use entity::Entity;
+use errno::Result;
+use kalloc::Arc;
+use task::{State, Task, hooks};
+use x86_cpu::irqflags::IrqGuard;
+use x86_cpu::percpu::{CpuId, cpu_id};
+use x86_cpu::preempt::{PREEMPT, Preempt};
+
+struct Sched;
+
+impl hooks::Scheduler for Sched {
+    fn schedule(&self) {
+        core::schedule();
+    }
+    fn try_to_wake_up(&self, task: &Task, mask: State) -> bool {
+        wake::try_to_wake_up(task, mask)
+    }
+    fn wake_up_new(&self, task: Arc<Task>) {
+        wake::wake_up_new(task);
+    }
+    fn fork(&self, task: &Task, parent: &Task) -> Result {
+        entity::fork(task, parent)
+    }
+}
+
+impl Preempt for Sched {
+    fn preempt_schedule(&self) {
+        core::preempt_schedule();
+    }
+    fn resched_ipi(&self) {
+        rq::resched_interrupt();
+    }
+}
+
+impl rcu::Host for Sched {
+    fn resched_cpu(&self, cpu: CpuId) {
+        let _irq = IrqGuard::new();
+        rq::resched(cpu);
+    }
+    fn now_ns(&self) -> u64 {
+        ktime::now_ns()
+    }
+}
+
+/// Makes the caller the boot CPU's idle task and registers the scheduler. Once, on the boot CPU, when the heap works; no other
+/// CPU runs yet. Interrupts may be off.
+pub fn init() -> Result {
+    static SCHED: &dyn hooks::Scheduler = &Sched;
+    static PREEMPTION: &dyn Preempt = &Sched;
+    static RCU: &dyn rcu::Host = &Sched;
+    prepare_cpu(cpu_id())?;
+    adopt()?;
+    hooks::SCHEDULER.set(&SCHED);
+    PREEMPT.set(&PREEMPTION);
+    rcu::host(&RCU);
+    Ok(())
+}
+
+/// Allocates what CPU `cpu` needs, after its per-CPU area is there and before it starts. Task context.
+pub fn prepare_cpu(cpu: CpuId) -> Result {
+    tick::prepare(cpu)
+}
+
+/// A further CPU joins: the caller becomes its idle task. Interrupts off; per-CPU data and timers are set up. Then [`idle`].
+pub fn secondary_start() -> Result {
+    adopt()
+}
+
+fn adopt() -> Result {
+    let cpu = cpu_id();
+    let mut name = *b"swapper/\0\0\0";
+    let digits = if cpu >= 10 { [b'0' + (cpu / 10) as u8, b'0' + (cpu % 10) as u8] } else { [b'0' + cpu as u8, 0] };
+    for (to, from) in name.iter_mut().skip(8).zip(digits) {
+        *to = from;
+    }
+    let task = Task::adopt_idle(&name)?;
+    let entity = Entity::new()?;
+    entity.allowed.store(rq::bit(cpu), ::core::sync::atomic::Ordering::Relaxed);
+    entity.bound.store(1, ::core::sync::atomic::Ordering::Relaxed);
+    entity::attach(&task, entity)?;
+    let _irq = IrqGuard::new();
+    rcu::cpu_starting();
+    let mut rq = rq::lock_this();
+    rq.cpu = cpu;
+    if let Some(entity) = entity::ENTITY.get(&task) {
+        rq.set_curr(&task, entity, true);
+        rq.update_curr();
+        rq.write_back(entity);
+    }
+    rq.idle = Some(task);
+    drop(rq);
+    rq::ONLINE.fetch_or(rq::bit(cpu), SeqCst);
+    Ok(())
+}
+
+/// Starts the threads that the scheduler and RCU need, for all CPUs that are online. Task context, once, when kernel threads
+/// can be made.
+pub fn start_threads() -> Result {
+    for cpu in wake::cpus(online_cpus()) {
+        balance::start_stopper(cpu)?;
+    }
+    rcu::start_reclaim()
+}
+
+/// The calling context is done starting up: it idles from now on.
+pub fn idle() -> ! {
+    idle::run()
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A task's policy, priority and nice value: reading and changing them. Permission is the callers' matter.
+
+use crate::entity::{ENTITY, Entity, ON, is_rt, policy};
+use crate::rq::{self, Place};
+use core::sync::atomic::Ordering::Relaxed;
+use errno::Result;
+use errno::code::EINVAL;
+use task::Task;
+use x86_cpu::irqflags::IrqGuard;
+use x86_cpu::preempt_disable;
+
+/// What `sched_getattr(2)` tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Params {
+    /// `SCHED_*`.
+    pub policy: u8,
+    /// 1 to 99 for real-time policies, else 0.
+    pub rt_priority: u8,
+    /// -20 to 19.
+    pub nice: i32,
+    /// `SCHED_RESET_ON_FORK`.
+    pub reset_on_fork: bool,
+}
+
+/// The parameters of a task.
+pub fn params_of(task: &Task) -> Params {
+    ENTITY.get(task).map_or(Params { policy: policy::NORMAL, rt_priority: 0, nice: 0, reset_on_fork: false }, |e| {
+        Params {
+            policy: e.policy.load(Relaxed),
+            rt_priority: e.rt_priority.load(Relaxed),
+            nice: e.nice.load(Relaxed),
+            reset_on_fork: e.reset_on_fork.load(Relaxed) != 0,
+        }
+    })
+}
+
+/// Sets a task's parameters; `EINVAL` for combinations that sched(7) forbids. Any context but hard interrupts.
+pub fn set_params(task: &Task, new: Params) -> Result {
+    let valid = match new.policy {
+        policy::FIFO | policy::RR => (1..=99).contains(&new.rt_priority),
+        policy::NORMAL | policy::BATCH | policy::IDLE => new.rt_priority == 0 && (-20..=19).contains(&new.nice),
+        _ => false,
+    };
+    if !valid {
+        return Err(EINVAL);
+    }
+    if let Some(entity) = ENTITY.get(task) {
+        entity.reset_on_fork.store(u8::from(new.reset_on_fork), Relaxed);
+    }
+    set_params_of(task, new.policy, new.rt_priority, new.nice);
+    Ok(())
+}
+
+/// Sets the nice value, clamped (`setpriority(2)`).
+pub fn set_nice(task: &Task, nice: i32) {
+    let old = params_of(task);
+    set_params_of(task, old.policy, old.rt_priority, nice.clamp(-20, 19));
+}
+
+pub(crate) fn set_params_of(task: &Task, policy: u8, rt_priority: u8, nice: i32) {
+    let Some(entity) = ENTITY.get(task) else { return };
+    let _preempt = preempt_disable();
+    let _irq = IrqGuard::new();
+    let Some(mut rq) = rq::lock_of(task) else { return };
+    let was_rt = entity.is_rt();
+    if rq.is_curr(task) {
+        rq.recount_curr(task, entity, true);
+        entity.set_params(policy, rt_priority, nice);
+        rq.recount_curr(task, entity, false);
+        rq::resched(rq.cpu);
+    } else if entity.on_rq.load(Relaxed) == ON {
+        let Some(in_tree) = rq.dequeue_queued(entity) else { return };
+        entity.set_params(policy, rt_priority, nice);
+        let place = if was_rt && !is_rt(policy) { Place::Wakeup } else { Place::Changed };
+        rq.enqueue(&in_tree, entity, place);
+        rq.check_preempt(entity);
+        rq::resched(rq.cpu);
+    } else {
+        entity.set_params(policy, rt_priority, nice);
+    }
+}
+
+/// The `priority` field of `/proc/PID/stat`: 20 + nice, or -1 - priority for real-time tasks.
+pub fn proc_priority(task: &Task) -> i32 {
+    let p = params_of(task);
+    if is_rt(p.policy) { -1 - i32::from(p.rt_priority) } else { 20 + p.nice }
+}
+
+/// The slice that `sched_rr_get_interval(2)` tells, in nanoseconds.
+pub fn rr_interval_ns(task: &Task) -> u64 {
+    let Some(entity) = ENTITY.get(task) else { return 0 };
+    match entity.policy.load(Relaxed) {
+        policy::FIFO => 0,
+        policy::RR => crate::entity::RR_SLICE_NS,
+        _ => slice_of(entity, task),
+    }
+}
+
+fn slice_of(_entity: &Entity, task: &Task) -> u64 {
+    let _irq = IrqGuard::new();
+    rq::lock_of(task).map_or(rq::LATENCY_NS, |rq| rq.slice().max(rq::MIN_SLICE_NS))
+}

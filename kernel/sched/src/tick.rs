@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The tick of a busy CPU: ends slices, samples user and system time, balances now and then, keeps the load average. A timer
+//! like others: it starts when a CPU leaves idle, and does not restart when it finds the CPU idle. An idle CPU has none.
+
+use crate::entity::{ENTITY, FAIR, IDLE_RANK, RR_SLICE_NS, policy};
+use crate::{balance, load, rq, stats};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use kalloc::Arc;
+use ktime::{Clock, HrTimer, Restart};
+use locking::SetOnce;
+use task::current;
+use x86_cpu::percpu::CpuId;
+use x86_cpu::preempt::irq_from_user;
+
+/// Period of the tick (Linux's with `HZ=250`).
+pub(crate) const TICK_NS: u64 = 4_000_000;
+/// A busy CPU looks for work elsewhere every so many ticks.
+const BALANCE_TICKS: u32 = 8;
+
+struct Tick {
+    timer: SetOnce<Arc<HrTimer>>,
+    active: AtomicBool,
+    count: AtomicU32,
+}
+
+x86_cpu::percpu! {
+    static TICK: Tick =
+        Tick { timer: SetOnce::new(), active: AtomicBool::new(false), count: AtomicU32::new(0) };
+}
+
+/// Makes `cpu`'s tick timer. Task context, before that CPU starts.
+pub(crate) fn prepare(cpu: CpuId) -> errno::Result {
+    let timer = HrTimer::new(Clock::Monotonic, |timer: &Arc<HrTimer>| tick(timer))?;
+    if let Some(tick) = TICK.on(cpu) {
+        // Made once a CPU.
+        let _ = tick.timer.set(timer);
+    }
+    Ok(())
+}
+
+/// This CPU goes from idle to a task. Interrupts are off, no lock held.
+#[inline]
+pub(crate) fn leave_idle() {
+    let tick = TICK.this_racy();
+    if !tick.active.load(Relaxed)
+        && let Some(timer) = tick.timer.get()
+    {
+        tick.active.store(true, Relaxed);
+        timer.start_after(TICK_NS);
+    }
+}
+
+fn tick(timer: &Arc<HrTimer>) -> Restart {
+    let state = TICK.this_racy();
+    let idle = charge();
+    load::tick();
+    if idle {
+        state.active.store(false, Relaxed);
+        return Restart::No;
+    }
+    let count = state.count.load(Relaxed).wrapping_add(1);
+    state.count.store(count, Relaxed);
+    if count % BALANCE_TICKS == 0 {
+        balance::pull_when_busy();
+    }
+    timer.forward_now(TICK_NS);
+    Restart::Yes
+}
+
+/// Charges the running task and ends its slice if it is used up. Whether the CPU idles.
+fn charge() -> bool {
+    let task = current();
+    let Some(entity) = ENTITY.get(&task) else { return true };
+    let mut rq = rq::lock_this();
+    rq.update_curr();
+    if rq.curr.class == IDLE_RANK {
+        return true;
+    }
+    rq.write_back(entity);
+    stats::sample(entity, &task, irq_from_user());
+    let over = match rq.curr.class {
+        FAIR => rq.nr_running > 1 && rq.curr.ran >= rq.slice(),
+        rank if rq.curr.policy == policy::RR => {
+            let left = entity.rr_left.load(Relaxed).saturating_sub(TICK_NS);
+            entity.rr_left.store(if left == 0 { RR_SLICE_NS } else { left }, Relaxed);
+            let over = left == 0 && rq.first() == Some(rank);
+            rq.curr.yielded |= over;
+            over
+        }
+        _ => false,
+    };
+    if over {
+        rq::resched_this();
+    }
+    false
+}

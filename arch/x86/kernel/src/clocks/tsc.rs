@@ -81,10 +81,8 @@ pub(super) fn refine(reference: Option<&dyn ClockSource>) {
     if EXACT.load(Ordering::Relaxed) {
         return;
     }
-    let measured = match reference {
-        Some(source) => Some(measure(source)).filter(|&hz| hz != 0),
-        None => pit::measure_tsc(),
-    };
+    let reference = reference.or_else(|| pit::counter().map(|counter| counter as &dyn ClockSource));
+    let measured = reference.map(measure).filter(|&hz| hz != 0);
     match measured {
         Some(hz) => {
             set_hz(hz);

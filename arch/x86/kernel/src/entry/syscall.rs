@@ -166,7 +166,7 @@ entry_SYSCALL_64:
     .type entry_SYSCALL_compat, @function
 entry_SYSCALL_compat:
     mov eax, {enosys}
-    sysret
+    .byte 0x0f, 0x07 /* sysret to 32-bit code */
     .size entry_SYSCALL_compat, . - entry_SYSCALL_compat
     "#,
     tss = sym x86_cpu::tss::TSS,

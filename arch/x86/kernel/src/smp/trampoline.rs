@@ -101,6 +101,9 @@ x86_trampoline_start:
     cld
     movw %cs, %ax
     movw %ax, %ds
+    /* The SIPI set CS to our address / 16. */
+    movzwl %ax, %ebp
+    shll $4, %ebp
     lgdtl 0xf00 + 80
     movl $0x11, %eax
     movl %eax, %cr0
@@ -112,10 +115,6 @@ x86_trampoline_protected:
     movw %ax, %ds
     movw %ax, %es
     movw %ax, %ss
-    /* Where are we? The SIPI set CS to page << 8; the far pointer just used has our address. */
-    call 1f
-1:  popl %ebp
-    andl $0xfffff000, %ebp
     movl 0xf00 + 48(%ebp), %eax
     movl %eax, %cr4
     movl 0xf00 + 0(%ebp), %eax

@@ -22,6 +22,7 @@ pub enum Mark {
 const MARKS: usize = 3;
 
 /// The slots of one kind. A leaf's are values, an inner node's are nodes.
+#[allow(clippy::large_enum_variant, reason = "always behind a node's box, and about as large for pointers")]
 enum Slots<T> {
     Inner([Option<KBox<Node<T>>>; SLOTS]),
     Leaf([Option<T>; SLOTS]),

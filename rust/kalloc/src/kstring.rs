@@ -21,7 +21,6 @@ impl KString {
     }
 
     /// A copy of `text`.
-    #[expect(clippy::should_implement_trait, reason = "allocates, so it takes flags and can fail")]
     pub fn from_str(text: &str, flags: Flags) -> Result<Self, AllocError> {
         Self::from_bytes(text.as_bytes(), flags)
     }

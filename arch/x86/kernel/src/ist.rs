@@ -9,7 +9,7 @@
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use errno::Result;
-use task::stack::KernelStack;
+use mm_alloc::KernelStack;
 use x86_cpu::{CpuId, percpu, tss};
 
 /// Bytes of one of the boot CPU's stacks of the interrupt stack table.

@@ -24,7 +24,6 @@ pub mod apic;
 pub mod clocks;
 mod cpu_setup;
 pub mod entry;
-mod extable;
 pub mod gdt;
 pub mod idt;
 pub mod irq;
@@ -52,6 +51,8 @@ pub fn early_init(info: &'static BootInfo) {
     let _ = BOOT_INFO.set(info);
     static RESCHED: &dyn x86_cpu::preempt::SendResched = &smp::ReschedIpi;
     x86_cpu::preempt::SEND_RESCHED.set(&RESCHED);
+    static TLB: &dyn x86_mm::TlbIpi = &smp::TlbShootdown;
+    x86_mm::TLB_IPI.set(&TLB);
     static PRINTER: &dyn task::hooks::DebugReport = &traps::stacktrace::StackPrinter;
     task::hooks::DEBUG_REPORT.set(&PRINTER);
     clocks::early_init(info);

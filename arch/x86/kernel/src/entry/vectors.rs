@@ -18,14 +18,12 @@ x86_cpu::percpu! {
     pub(crate) static IRQ_DEPTH: AtomicI32 = AtomicI32::new(-1);
 }
 
-/// CPU properties for assembly: non-zero where the CPUs have them.
+/// For assembly: non-zero where the CPUs have FSGSBASE.
 static HAS_FSGSBASE: AtomicU8 = AtomicU8::new(0);
-static HAS_SMAP: AtomicU8 = AtomicU8::new(0);
 
 /// Tells the entry code what the CPU can do; after CR4 is set, before the IDT is loaded.
 pub(crate) fn init() {
     HAS_FSGSBASE.store(u8::from(features().fsgsbase), Ordering::Relaxed);
-    HAS_SMAP.store(u8::from(features().smap), Ordering::Relaxed);
 }
 
 unsafe extern "C" {
@@ -85,12 +83,15 @@ global_asm!(
     add rsp, 8
     .endm
 
-    /* User code or an interrupted user access may have left AC set: close the window. */
+    /* User code or an interrupted user access may have left AC set: close the window. Becomes CLAC where there is SMAP
+       (see x86_mm's extable). */
     .macro CLOSE_USER_ACCESS
-    test byte ptr [rip + {smap}], 1
-    jz 9f
-    clac
-9:
+770:
+    .byte 0x0f, 0x1f, 0x00
+    .pushsection __smap_sites, "a"
+    .balign 4
+    .long 770b - ., 0
+    .popsection
     .endm
 
     .balign 16
@@ -286,7 +287,6 @@ x86_irq_stubs:
     rsp0 = const TSS_RSP0,
     current = sym task::current::CURRENT,
     flags = const task::Task::FLAGS_OFFSET,
-    smap = sym HAS_SMAP,
     fsgsbase = sym HAS_FSGSBASE,
     irq_depth = sym IRQ_DEPTH,
     irq_stack = sym crate::ist::IRQ_STACK_TOP,

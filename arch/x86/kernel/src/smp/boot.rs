@@ -15,8 +15,7 @@ use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use errno::{Result, code::ENOMEM};
 use hook::Hook;
 use klog::{pr_err, pr_info};
-use mm_alloc::{PAGE_SIZE, kpt, memblock, phys_to_virt};
-use task::stack::KernelStack;
+use mm_alloc::{KernelStack, PAGE_SIZE, kpt, memblock, phys_to_virt};
 use x86_cpu::{CpuId, MAX_CPUS, cr, msr, percpu};
 
 /// What a new CPU does after its hardware is set up.
@@ -168,6 +167,7 @@ fn wake(apic_id: u32, page: u8) {
 /// The new CPU's first Rust code: on its own stack, GS base set, kernel page tables loaded, interrupts off.
 pub(super) extern "C" fn secondary_main(cpu: u64) -> ! {
     cpu_setup::init();
+    x86_mm::init_cpu();
     gdt::load();
     idt::load();
     local::init_cpu();

@@ -86,6 +86,18 @@ impl x86_cpu::preempt::SendResched for ReschedIpi {
     }
 }
 
+/// Runs TLB flushes on other CPUs for `x86_mm`.
+pub(crate) struct TlbShootdown;
+
+impl x86_mm::TlbIpi for TlbShootdown {
+    fn flush_cpus(&self, mask: u64, request: &x86_mm::FlushRequest) {
+        call::on_cpus(mask, &|| {
+            crate::irq::count_tlb_flush();
+            request.run();
+        });
+    }
+}
+
 /// Stops the others for good and waits until they have stopped or a second is over; CPUs that do not answer get an NMI (their
 /// NMI handler halts while a panic is in progress). For panic and reboot. The caller stays on this CPU.
 pub fn stop_other_cpus() {

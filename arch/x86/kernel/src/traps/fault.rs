@@ -48,7 +48,7 @@ pub(super) fn kernel_page_fault(regs: &mut PtRegs, error_code: u64) {
 
 /// Where the faulting instruction's fixup is, if it is in the exception table.
 fn fixup_of(regs: &PtRegs) -> Option<usize> {
-    crate::extable::search(regs.rip as usize)
+    x86_mm::extable::search_extable(regs.rip as usize)
 }
 
 /// Continues at the fixup of the faulting instruction. False if it has none.

@@ -59,3 +59,48 @@ fn length(nibble: usize, input: &mut &[u8]) -> Option<usize> {
     }
     Some(total)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::decompress_block;
+    use std::vec::Vec;
+
+    fn unpack(block: &[u8], room: usize) -> Option<Vec<u8>> {
+        let mut out = std::vec![0; room];
+        let made = decompress_block(block, &mut out)?;
+        out.truncate(made);
+        Some(out)
+    }
+
+    #[test]
+    fn literals_matches_and_long_lengths() {
+        assert_eq!(unpack(b"\x50hello", 5).as_deref(), Some(&b"hello"[..]));
+        // "ab", then 8 bytes from 2 back, then "!".
+        assert_eq!(unpack(b"\x24ab\x02\x00\x10!", 11).as_deref(), Some(&b"ababababab!"[..]));
+        // 1 literal, a match of 4 + 15 + 255 + 6 bytes from 1 back, no more.
+        let run = unpack(b"\x1fx\x01\x00\xff\x06\x00", 400).unwrap_or_default();
+        assert_eq!(run, std::vec![b'x'; 281]);
+    }
+
+    #[test]
+    fn broken_blocks_are_refused() {
+        for block in [&b""[..], b"\x50hell", b"\x14a\x00\x00\x00", b"\x14a\x02\x00\x00", b"\xf0\xff", b"\x14a\x01"] {
+            assert_eq!(unpack(block, 100), None, "{block:x?}");
+        }
+        assert_eq!(unpack(b"\x50hello", 4), None);
+    }
+
+    #[test]
+    fn random_bytes_do_not_panic() {
+        let mut state = 1u64;
+        for len in 0..2000 {
+            let block: Vec<u8> = (0..len % 97)
+                .map(|_| {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    (state >> 56) as u8
+                })
+                .collect();
+            let _ = unpack(&block, 300);
+        }
+    }
+}

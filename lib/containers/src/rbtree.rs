@@ -6,6 +6,10 @@
 
 #![expect(unsafe_code, reason = "nodes have parent links, which ownership cannot express")]
 
+mod iter;
+
+pub use iter::{CursorMut, Iter, IterMut};
+
 use core::cmp::Ordering;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
@@ -181,12 +185,14 @@ impl<K, V> RBTree<K, V> {
 
     /// All entries in order.
     pub fn iter(&self) -> Iter<'_, K, V> {
-        Iter { next: self.first, _tree: PhantomData }
+        // SAFETY: The node is null or in this tree, which is borrowed for as long.
+        unsafe { Iter::new(self.first) }
     }
 
     /// All entries in order, with values that can be changed.
     pub fn iter_mut(&mut self) -> IterMut<'_, K, V> {
-        IterMut { next: self.first, _tree: PhantomData }
+        // SAFETY: The node is null or in this tree, which is borrowed for as long.
+        unsafe { IterMut::new(self.first) }
     }
 
     /// All keys in order.
@@ -570,18 +576,21 @@ impl<K: Ord, V> RBTree<K, V> {
 
     /// The entries from `key` on, in order.
     pub fn iter_from(&self, key: &K) -> Iter<'_, K, V> {
-        Iter { next: self.partition(|k| k < key), _tree: PhantomData }
+        // SAFETY: The node is null or in this tree, which is borrowed for as long.
+        unsafe { Iter::new(self.partition(|k| k < key)) }
     }
 
     /// The entries from `key` on, in order, with values that can be changed.
     pub fn iter_mut_from(&mut self, key: &K) -> IterMut<'_, K, V> {
-        IterMut { next: self.partition(|k| k < key), _tree: PhantomData }
+        // SAFETY: The node is null or in this tree, which is borrowed for as long.
+        unsafe { IterMut::new(self.partition(|k| k < key)) }
     }
 
     /// A cursor at the first entry whose key is at least `key`.
     pub fn cursor_lower_bound(&mut self, key: &K) -> Option<CursorMut<'_, K, V>> {
         let at = self.partition(|k| k < key);
-        (!at.is_null()).then_some(CursorMut { tree: self, at })
+        // SAFETY: The node is null or in the tree.
+        unsafe { CursorMut::new(self, at) }
     }
 }
 
@@ -589,7 +598,8 @@ impl<K, V> RBTree<K, V> {
     /// A cursor at the first entry.
     pub fn cursor_front_mut(&mut self) -> Option<CursorMut<'_, K, V>> {
         let at = self.first;
-        (!at.is_null()).then_some(CursorMut { tree: self, at })
+        // SAFETY: The node is null or in the tree.
+        unsafe { CursorMut::new(self, at) }
     }
 }
 
@@ -605,110 +615,5 @@ impl<K, V> Drop for RBTree<K, V> {
     }
 }
 
-/// Entries in order.
-pub struct Iter<'a, K, V> {
-    next: Link<K, V>,
-    _tree: PhantomData<&'a RBTree<K, V>>,
-}
-
-impl<'a, K, V> Iterator for Iter<'a, K, V> {
-    type Item = (&'a K, &'a V);
-    fn next(&mut self) -> Option<Self::Item> {
-        let node = self.next;
-        if node.is_null() {
-            return None;
-        }
-        // SAFETY: The tree is borrowed, so the node stays in it.
-        unsafe {
-            self.next = step(node, RIGHT);
-            Some((&(*node).key, &(*node).value))
-        }
-    }
-}
-
-/// Entries in order, with values that can be changed.
-pub struct IterMut<'a, K, V> {
-    next: Link<K, V>,
-    _tree: PhantomData<&'a mut RBTree<K, V>>,
-}
-
-impl<'a, K, V> Iterator for IterMut<'a, K, V> {
-    type Item = (&'a K, &'a mut V);
-    fn next(&mut self) -> Option<Self::Item> {
-        let node = self.next;
-        if node.is_null() {
-            return None;
-        }
-        // SAFETY: The tree is borrowed mutably; each node is given once, and only its links are read afterwards.
-        unsafe {
-            self.next = step(node, RIGHT);
-            Some((&(*node).key, &mut (*node).value))
-        }
-    }
-}
-
-/// A place in a tree, at an entry.
-///
-/// # Invariants
-/// `at` is in the tree.
-pub struct CursorMut<'a, K, V> {
-    tree: &'a mut RBTree<K, V>,
-    at: Link<K, V>,
-}
-
-impl<'a, K, V> CursorMut<'a, K, V> {
-    /// The entry.
-    pub fn current(&self) -> (&K, &V) {
-        // SAFETY: By the type invariant.
-        unsafe { (&(*self.at).key, &(*self.at).value) }
-    }
-
-    /// The entry's value.
-    pub fn current_mut(&mut self) -> (&K, &mut V) {
-        // SAFETY: By the type invariant; the tree is borrowed mutably.
-        unsafe { (&(*self.at).key, &mut (*self.at).value) }
-    }
-
-    /// Moves to the next entry; `None` at the end.
-    pub fn move_next(self) -> Option<Self> {
-        self.go(RIGHT)
-    }
-
-    /// Moves to the previous entry; `None` at the start.
-    pub fn move_prev(self) -> Option<Self> {
-        self.go(LEFT)
-    }
-
-    fn go(self, dir: usize) -> Option<Self> {
-        // SAFETY: By the type invariant.
-        let at = unsafe { step(self.at, dir) };
-        (!at.is_null()).then_some(Self { tree: self.tree, at })
-    }
-
-    /// The next entry, without moving.
-    pub fn peek_next(&self) -> Option<(&K, &V)> {
-        // SAFETY: By the type invariant.
-        unsafe { self.tree.pair(step(self.at, RIGHT)) }
-    }
-
-    /// The previous entry, without moving.
-    pub fn peek_prev(&self) -> Option<(&K, &V)> {
-        // SAFETY: By the type invariant.
-        unsafe { self.tree.pair(step(self.at, LEFT)) }
-    }
-
-    /// Takes the entry out; the cursor moves to the next, or else to the previous.
-    pub fn remove_current(self) -> (Option<Self>, RBTreeNode<K, V>) {
-        // SAFETY: By the type invariant; the neighbour is another node, which stays in the tree.
-        unsafe {
-            let next = step(self.at, RIGHT);
-            let at = if next.is_null() { step(self.at, LEFT) } else { next };
-            let node = self.tree.unlink(self.at);
-            ((!at.is_null()).then_some(Self { tree: self.tree, at }), node)
-        }
-    }
-}
-
 #[cfg(test)]
-#[path = "rbtree_tests.rs"]
 mod tests;

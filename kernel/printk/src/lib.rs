@@ -17,9 +17,14 @@ pub mod syslog;
 pub use console::{Console, enter_panic, flush, in_panic, register};
 
 use core::fmt::{Arguments, Write};
+use core::sync::atomic::{AtomicBool, Ordering};
 use hook::Hook;
+use kalloc::Arc;
+use kalloc::flags::GFP_KERNEL;
 use klog::{Level, LogSink};
+use locking::SetOnce;
 use ring::{Meta, Ring, TEXT_MAX};
+use sync::WaitQueue;
 
 pub(crate) static RING: Ring = Ring::new();
 
@@ -32,14 +37,33 @@ pub trait LogClock: Sync {
 /// The clock; timekeeping registers it. Before that stamps are zero.
 pub static CLOCK: Hook<dyn LogClock> = Hook::new();
 
-/// Called after each record, in any context, so that readers that sleep can be woken from a safe one.
-pub trait LogNotify: Sync {
-    /// A record is there. Must not print, wait or take a lock that a printing context may hold.
-    fn notify(&self);
+/// Readers that sleep until a record comes (`/dev/kmsg`, `syslog(2)`), and that it came. A record may be written with any lock
+/// held, so the wake-up waits for the end of the next interrupt, which a busy CPU takes within a tick.
+static READERS: SetOnce<Arc<WaitQueue>> = SetOnce::new();
+static NEWS: AtomicBool = AtomicBool::new(false);
+
+/// The queue on which readers of the log wait (and poll).
+pub fn readers() -> Option<&'static Arc<WaitQueue>> {
+    READERS.get()
 }
 
-/// Who wakes the readers of the log.
-pub static NOTIFY: Hook<dyn LogNotify> = Hook::new();
+/// Makes the readers' queue. Once, when the heap works.
+pub fn init_readers() -> errno::Result {
+    // A second call changes nothing.
+    let _ = READERS.set(Arc::new(WaitQueue::new(), GFP_KERNEL)?);
+    Ok(())
+}
+
+/// Wakes the readers if there is news. Called at the end of an interrupt.
+#[inline]
+pub fn wake_readers() {
+    if NEWS.load(Ordering::Relaxed) {
+        NEWS.store(false, Ordering::SeqCst);
+        if let Some(readers) = READERS.get() {
+            readers.wake_up_all();
+        }
+    }
+}
 
 fn now_ns() -> u64 {
     CLOCK.get().map_or(0, |clock| clock.now_ns())
@@ -47,9 +71,7 @@ fn now_ns() -> u64 {
 
 fn after_append() {
     console::flush();
-    if let Some(notify) = NOTIFY.get() {
-        notify.notify();
-    }
+    NEWS.store(true, Ordering::SeqCst);
 }
 
 struct Sink;

@@ -12,6 +12,7 @@ sys.path.insert(0, os.path.join(HERE, "../../../scripts"))
 import build  # noqa: E402
 import kconfig  # noqa: E402
 
+COMPRESSION = {"CONFIG_KERNEL_UNCOMPRESSED": "none", "CONFIG_KERNEL_LZ4": "lz4"}
 VERSION_H = "/usr/include/linux/version.h"
 
 
@@ -29,7 +30,7 @@ def main():
     if not build.cargo(env, "build", "--release", "-p", "bzimage_stub", *build.BUILD_STD):
         sys.exit(1)
     library = os.path.join(build.CARGO_TARGET, build.TARGET, "release/libbzimage_stub.a")
-    how = "lz4" if config.get("CONFIG_KERNEL_LZ4") == "y" else "none"
+    how = next(how for option, how in COMPRESSION.items() if config.get(option) == "y")
     line = [sys.executable, os.path.join(HERE, "mkbzimage.py"), "--vmlinux", vmlinux, "--stub", library, "--out", output,
             "--version", version(), "--compress", how]
     if build.VERBOSE:

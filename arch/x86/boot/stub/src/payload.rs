@@ -39,7 +39,7 @@ pub(crate) fn image_size() -> usize {
 
 fn params() -> &'static Params {
     // SAFETY: A constant of the stub, written before it was loaded.
-    unsafe { &*(&raw const stub_params) }
+    unsafe { &stub_params }
 }
 
 /// Puts the kernel at `dest` and returns the address of its 64-bit entry.

@@ -29,6 +29,7 @@ pub mod idt;
 pub mod irq;
 mod ist;
 pub mod panic;
+pub mod pci_config;
 pub mod reboot;
 pub mod smp;
 pub mod traps;

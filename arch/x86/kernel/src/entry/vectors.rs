@@ -101,7 +101,7 @@ x86_exception_stubs:
     .rept 32
     .balign 16
     .if !((0x60227d00 >> vector) & 1)
-    push -1
+    push 0
     .endif
     push rdi
     mov edi, vector

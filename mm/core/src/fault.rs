@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Page faults: what a program's access needs is brought in, or the program gets a signal.
+//!
+//! Short path: find the mapping under the shared lock, make or find the page, put it into the entry if that is still empty. Two
+//! threads may do that at once; the second finds the entry filled and drops its page.
+
+use crate::flags::VmFlags;
+use crate::layout::STACK_GUARD_GAP;
+use crate::mapping::Mapping;
+use crate::mm_struct::{Mm, current_mm};
+use crate::vma::{Backing, Vma};
+use core::sync::atomic::Ordering;
+use errno::{Error, Result, code::*};
+use kalloc::flags::{GFP_HIGHUSER, GFP_KERNEL};
+use mm_alloc::layout::{PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PMD_SIZE, TASK_SIZE};
+use mm_alloc::stat::{self, Item};
+use mm_alloc::{Page, PageFlags};
+use range_map::Slot;
+use x86_mm::WriteFault;
+use x86_mm::table::zero_page;
+
+/// Error code of the exception: the entry was present.
+const PRESENT: u64 = 1;
+/// A write.
+const WRITE: u64 = 2;
+/// An instruction fetch.
+const FETCH: u64 = 16;
+
+/// Pages around a file's page that are mapped with it if they are cached (`fault_around_bytes`).
+const AROUND: usize = 16;
+
+/// Why a fault cannot be resolved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FaultSignal {
+    /// Nothing is mapped there (`SEGV_MAPERR`).
+    MapError,
+    /// The mapping does not allow that (`SEGV_ACCERR`).
+    AccessError,
+    /// Beyond the end of the file, or it cannot be read (`BUS_ADRERR`).
+    BusError,
+    /// No memory.
+    OutOfMemory,
+}
+
+impl From<Error> for FaultSignal {
+    fn from(error: Error) -> Self {
+        if error == ENOMEM { Self::OutOfMemory } else { Self::BusError }
+    }
+}
+
+type Fault<T = bool> = core::result::Result<T, FaultSignal>;
+
+/// A fault of user mode at `address`, with the exception's error code and the program's stack pointer. `Ok(true)`: input was
+/// waited for. May sleep.
+pub fn handle_user_fault(address: usize, error_code: u64, _stack: usize) -> Fault {
+    stat::add(Item::PgFault, 1);
+    let Some(mm) = current_mm() else { return Err(FaultSignal::MapError) };
+    mm.handle(address, error_code & WRITE != 0, error_code & FETCH != 0, error_code & PRESENT != 0)
+}
+
+/// A fault of the kernel on a user address, in code that may fault. False: the access fails. May sleep; where the caller must
+/// not (preemption or interrupts off) it fails.
+pub fn handle_kernel_fault(address: usize, error_code: u64) -> bool {
+    if x86_cpu::preempt::in_atomic() || error_code & FETCH != 0 {
+        return false;
+    }
+    handle_user_fault(address, error_code, 0).is_ok()
+}
+
+impl Mm {
+    /// Resolves an access of the program's own rights.
+    fn handle(&self, address: usize, write: bool, fetch: bool, present: bool) -> Fault {
+        if address >= TASK_SIZE {
+            return Err(FaultSignal::MapError);
+        }
+        let addr = address & PAGE_MASK;
+        let mut expanded = false;
+        loop {
+            let inner = self.inner.read();
+            let Some(slot) = inner.areas.find(addr) else { return Err(FaultSignal::MapError) };
+            if slot.start <= addr {
+                let needed = if write {
+                    VmFlags::WRITE
+                } else if fetch {
+                    VmFlags::EXEC
+                } else {
+                    VmFlags::ACCESS
+                };
+                if !slot.value.flags.any(needed) {
+                    return Err(FaultSignal::AccessError);
+                }
+                return self.resolve(slot, addr, write, present);
+            }
+            if expanded || !slot.value.flags.any(VmFlags::GROWSDOWN) {
+                return Err(FaultSignal::MapError);
+            }
+            drop(inner);
+            self.grow_stack(addr)?;
+            expanded = true;
+        }
+    }
+
+    /// Makes the access possible within one mapping whose rights allow it.
+    #[inline]
+    fn resolve(&self, slot: &Slot<kalloc::KBox<Vma>>, addr: usize, write: bool, present: bool) -> Fault {
+        let vma = &*slot.value;
+        if present && write {
+            return self.write_present(slot, addr);
+        }
+        match &vma.backing {
+            Backing::Anon => self.anon_fault(vma, addr, write),
+            Backing::File(file) => match file.mapping() {
+                Some(mapping) => self.file_fault(slot, mapping, addr, write),
+                None => {
+                    let page = file.fault(vma.pgoff_at(slot.start, addr), write).map_err(bus_or_memory)?;
+                    self.put_page(vma, addr, page, write)
+                }
+            },
+            Backing::Special(special) => {
+                let page = special.page(vma.pgoff_at(slot.start, addr)).ok_or(FaultSignal::BusError)?;
+                self.put_page(vma, addr, page.clone(), write)
+            }
+        }
+    }
+
+    #[inline]
+    fn anon_fault(&self, vma: &Vma, addr: usize, write: bool) -> Fault {
+        if !write {
+            self.table.map_static(addr, zero_page(), vma.flags.prot().read_only())?;
+            return Ok(false);
+        }
+        let page = Page::alloc_zeroed(GFP_HIGHUSER)?;
+        vma.note_anon();
+        if !self.table.map_anon(addr, page, vma.flags.prot())? {
+            // Another thread was first, or the zero page is there after all.
+            return self.write_private(vma, addr);
+        }
+        Ok(false)
+    }
+
+    /// A write to an entry that is present but read-only.
+    fn write_present(&self, slot: &Slot<kalloc::KBox<Vma>>, addr: usize) -> Fault {
+        let vma = &*slot.value;
+        if !vma.flags.any(VmFlags::SHARED) {
+            return self.write_private(vma, addr);
+        }
+        let Some(page) = self.table.page(addr, false) else { return Ok(false) };
+        if let Some(mapping) = vma.mapping() {
+            mapping.ops().make_writable(vma.pgoff_at(slot.start, addr)).map_err(bus_or_memory)?;
+            page.set(PageFlags::DIRTY);
+        }
+        // If the entry changed meanwhile the program faults again.
+        self.table.make_writable(addr, &page, vma.flags.prot());
+        Ok(false)
+    }
+
+    /// A write to private memory where something is mapped: copy it unless it is ours alone.
+    fn write_private(&self, vma: &Vma, addr: usize) -> Fault {
+        let prot = vma.flags.prot();
+        let (new, old) = match self.table.write_private(addr, prot) {
+            WriteFault::Empty | WriteFault::Done => return Ok(false),
+            WriteFault::Special => return Err(FaultSignal::AccessError),
+            WriteFault::Zero(old) => (Page::alloc_zeroed(GFP_HIGHUSER)?, old),
+            WriteFault::Copy(from, old) => {
+                let new = Page::alloc(GFP_HIGHUSER)?;
+                new.copy_from(&from);
+                stat::add(Item::CowBreak, 1);
+                (new, old)
+            }
+        };
+        vma.note_anon();
+        // If the entry changed meanwhile the program faults again.
+        self.table.replace(addr, old, new, prot);
+        Ok(false)
+    }
+
+    fn file_fault(&self, slot: &Slot<kalloc::KBox<Vma>>, mapping: &Mapping, addr: usize, write: bool) -> Fault {
+        let vma = &*slot.value;
+        let index = vma.pgoff_at(slot.start, addr);
+        if index >= mapping.size().div_ceil(PAGE_SIZE as u64) {
+            return Err(FaultSignal::BusError);
+        }
+        let (page, major) = match mapping.get(index) {
+            Some(page) => (page, false),
+            None => (mapping.get_or_read(index).map_err(bus_or_memory)?, !mapping.is_memory()),
+        };
+        if major {
+            stat::add(Item::PgMajFault, 1);
+        }
+        let shared = vma.flags.any(VmFlags::SHARED);
+        if write && !shared {
+            let copy = Page::alloc(GFP_HIGHUSER)?;
+            copy.copy_from(&page);
+            vma.note_anon();
+            if !self.table.map_anon(addr, copy, vma.flags.prot())? {
+                return self.write_private(vma, addr);
+            }
+            return Ok(major);
+        }
+        if write {
+            mapping.ops().make_writable(index).map_err(bus_or_memory)?;
+            page.set(PageFlags::DIRTY);
+        }
+        // Memory-only files need not notice the first write.
+        let prot = match shared && (write || mapping.is_memory()) {
+            true => vma.flags.prot(),
+            false => vma.flags.prot().read_only(),
+        };
+        self.table.map(addr, page, prot, |page| !page.has(PageFlags::TRUNCATED))?;
+        if !write && !vma.flags.any(VmFlags::RAND_READ) {
+            self.map_around(slot, mapping, addr, prot)?;
+        }
+        Ok(major)
+    }
+
+    /// Maps cached neighbours of a file's page: the program will want them, and each saves it a fault.
+    fn map_around(&self, slot: &Slot<kalloc::KBox<Vma>>, mapping: &Mapping, addr: usize, prot: x86_mm::UserProt) -> Fault<()> {
+        let window = AROUND * PAGE_SIZE;
+        let low = (addr & !(window - 1)).max(slot.start).max(addr & !(PMD_SIZE - 1));
+        let file_end = mapping.size().div_ceil(PAGE_SIZE as u64);
+        let first = slot.value.pgoff_at(slot.start, low);
+        let left = usize::try_from(file_end.saturating_sub(first)).unwrap_or(AROUND).min(AROUND);
+        let pages = (((low & !(window - 1)) + window).min(slot.end) - low >> PAGE_SHIFT).min(left);
+        if pages < 2 {
+            return Ok(());
+        }
+        let mapped = mapping.with_pages(|cache| {
+            self.table.map_around(low, pages, prot, |i| {
+                cache.load(first + i as u64).filter(|page| page.has(PageFlags::UPTODATE)).cloned()
+            })
+        })?;
+        stat::add(Item::FaultAround, mapped as i64);
+        Ok(())
+    }
+
+    /// Brings a page in although the mapping's rights do not allow the access (a debugger's). The caller holds the lock.
+    pub(crate) fn force_in(&self, slot: &Slot<kalloc::KBox<Vma>>, addr: usize, write: bool) -> Result {
+        for _ in 0..8 {
+            let entry = self.table.query(addr);
+            let held = self.table.page(addr, false);
+            let ours = held.as_ref().is_some_and(|page| page.has(PageFlags::ANON));
+            if held.is_some() && (!write || ours && !entry.is_special()) {
+                return Ok(());
+            }
+            let step = match (&held, write) {
+                // The program's next write would copy: here the copy is mapped with the rights that the mapping has.
+                (Some(_), true) => self.write_private(&slot.value, addr),
+                _ => self.resolve(slot, addr, false, false),
+            };
+            step.map_err(|signal| if signal == FaultSignal::OutOfMemory { ENOMEM } else { EFAULT })?;
+        }
+        Err(EFAULT)
+    }
+
+    /// Maps a page that a device or the kernel gave; private writes get a copy.
+    fn put_page(&self, vma: &Vma, addr: usize, page: Page, write: bool) -> Fault {
+        if write && !vma.flags.any(VmFlags::SHARED) {
+            let copy = Page::alloc(GFP_KERNEL)?;
+            copy.copy_from(&page);
+            vma.note_anon();
+            self.table.map_anon(addr, copy, vma.flags.prot())?;
+            return Ok(false);
+        }
+        let prot = if vma.flags.any(VmFlags::SHARED) { vma.flags.prot() } else { vma.flags.prot().read_only() };
+        self.table.map(addr, page, prot, |_| true)?;
+        Ok(false)
+    }
+
+    /// Extends a stack down to `addr`.
+    #[cold]
+    fn grow_stack(&self, addr: usize) -> Fault<()> {
+        let mut inner = self.inner.write();
+        let index = inner.areas.index(addr);
+        let Some(slot) = inner.areas.get(index) else { return Err(FaultSignal::MapError) };
+        if slot.start <= addr {
+            return Ok(());
+        }
+        let (start, end, flags, pgoff) = (slot.start, slot.end, slot.value.flags, slot.value.pgoff);
+        let below = inner.areas.before(index).map(|slot| (slot.end, slot.value.flags));
+        // The gap: but another stack may end right below, and what cannot be accessed is a guard of its own.
+        let clear = match below {
+            Some((below, flags)) if !flags.any(VmFlags::GROWSDOWN) && flags.any(VmFlags::ACCESS) => {
+                addr.checked_sub(below).is_some_and(|room| room >= STACK_GUARD_GAP)
+            }
+            _ => true,
+        };
+        let limit = rlimit::current(uapi::RLIMIT_STACK);
+        let grow = start - addr;
+        if !clear
+            || addr < crate::layout::MMAP_MIN_ADDR
+            || (end - addr) as u64 > limit
+            || crate::mmap::check_room(&inner, flags, grow >> PAGE_SHIFT).is_err()
+        {
+            return Err(FaultSignal::MapError);
+        }
+        if flags.any(VmFlags::ACCOUNT) {
+            crate::account::charge(grow).map_err(|_| FaultSignal::MapError)?;
+        }
+        inner.areas.set_bounds(index, addr, end);
+        if let Some(vma) = inner.areas.value_mut(index) {
+            vma.pgoff = pgoff.wrapping_sub((grow >> PAGE_SHIFT) as u64);
+        }
+        inner.count(flags, grow, true);
+        Ok(())
+    }
+
+    /// Brings one page in, as the program's own access would. EFAULT, ENOMEM. May sleep.
+    pub(crate) fn fault_in(&self, addr: usize, write: bool) -> Result {
+        for _ in 0..8 {
+            let entry = self.table.query(addr);
+            if entry.is_present() && (!write || entry.is_writable()) {
+                return Ok(());
+            }
+            match self.handle(addr, write, false, entry.is_present()) {
+                Ok(_) => {}
+                Err(FaultSignal::OutOfMemory) => return Err(ENOMEM),
+                Err(_) => return Err(EFAULT),
+            }
+        }
+        // Somebody takes the page away each time (truncation, another thread's unmapping).
+        if self.dying.load(Ordering::Relaxed) { Err(ENOMEM) } else { Err(EFAULT) }
+    }
+}
+
+fn bus_or_memory(error: Error) -> FaultSignal {
+    error.into()
+}

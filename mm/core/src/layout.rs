@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Where things go in a new address space, and by how much each place is random (as Linux's `arch/x86/mm/mmap.c` and
+//! `fs/binfmt_elf.c`; `personality(2)`'s ADDR_NO_RANDOMIZE turns it off). No locks.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+use hook::Hook;
+use mm_alloc::layout::{PAGE_SIZE, TASK_SIZE, page_align};
+
+/// Random numbers for addresses; `drivers/char/random` registers it.
+pub trait AddressRandom: Sync {
+    /// A number that programs cannot guess.
+    fn next(&self) -> u64;
+}
+
+/// The registered source.
+pub static RANDOM: Hook<dyn AddressRandom> = Hook::new();
+
+/// Lowest address that programs without CAP_SYS_RAWIO may map (`vm.mmap_min_addr`).
+pub(crate) const MMAP_MIN_ADDR: usize = 65536;
+/// Pages kept free below a stack (`stack_guard_gap`).
+pub(crate) const STACK_GUARD_GAP: usize = 256 * PAGE_SIZE;
+const MIN_GAP: usize = 128 << 20;
+const MAX_GAP: usize = TASK_SIZE / 6 * 5;
+/// Random bits of the places of maps and of position-independent programs.
+const MMAP_BITS: u32 = 28;
+/// Random pages of the stack's top: up to 16 GB.
+const STACK_PAGES: u64 = 0x3f_ffff;
+
+/// A random number: the registered source's, else what the CPU has.
+pub(crate) fn random() -> u64 {
+    if let Some(source) = RANDOM.get() {
+        return source.next();
+    }
+    static STATE: AtomicU64 = AtomicU64::new(0x9e37_79b9_7f4a_7c15);
+    let seed = x86_cpu::asm::rdrand().unwrap_or(0) ^ x86_cpu::tsc::rdtsc();
+    let mut x = STATE.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed) ^ seed;
+    x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ x >> 31
+}
+
+/// The places of a new address space.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Places {
+    /// Maps go below this.
+    pub(crate) mmap_base: usize,
+    /// One past the stack.
+    pub(crate) stack_top: usize,
+    /// Where a position-independent program with an interpreter goes.
+    pub(crate) pie_base: usize,
+}
+
+impl Places {
+    /// Chooses. `stack_limit` is the soft RLIMIT_STACK.
+    pub(crate) fn choose(randomize: bool, stack_limit: u64) -> Self {
+        let page = |bits: u32| ((random() & ((1 << bits) - 1)) as usize) * PAGE_SIZE;
+        let (map_random, pie_random, stack_random) = match randomize {
+            true => (page(MMAP_BITS), page(MMAP_BITS), (random() & STACK_PAGES) as usize * PAGE_SIZE),
+            false => (0, 0, 0),
+        };
+        // Room for the stack's own randomness and its guard.
+        let pad = if randomize { STACK_PAGES as usize * PAGE_SIZE } else { 0 } + STACK_GUARD_GAP;
+        let wanted = usize::try_from(stack_limit).unwrap_or(usize::MAX).saturating_add(pad);
+        let gap = wanted.clamp(MIN_GAP, MAX_GAP);
+        Self {
+            mmap_base: page_align(TASK_SIZE - gap - map_random),
+            stack_top: TASK_SIZE - stack_random,
+            pie_base: page_align(TASK_SIZE / 3 * 2 + pie_random),
+        }
+    }
+}
+
+/// A random heap start above `end` of the program's data.
+pub(crate) fn brk_start(end: usize, randomize: bool) -> usize {
+    let random = if randomize { random() as usize % 0x200_0000 } else { 0 };
+    page_align(end.saturating_add(random))
+}

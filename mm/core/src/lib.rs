@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Address spaces: what a program's addresses mean, and how a fault makes it true. Files' cached pages are here too ([`Mapping`]).
+//!
+//! Called by the fault entry (through `kernel/process`), by `fork`, `execve` and `exit`, by file systems, by `/proc`, and by the
+//! system calls in [`syscalls`]. Files come in as [`VmFile`]; this crate knows no VFS.
+//!
+//! Locks, outermost first: a file's own locks (a write may fault) -> [`Mm`]'s semaphore -> `Mapping::fill` (reading a page in)
+//! -> `Mapping::pages` (spin) -> page-table locks. `Mapping::users` (spin) is taken alone.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod account;
+mod brk;
+pub mod exec;
+mod fault;
+mod file;
+mod flags;
+mod fork;
+mod futex_key;
+mod layout;
+mod lock;
+mod madvise;
+mod mapping;
+mod mm_struct;
+mod mmap;
+mod mprotect;
+mod mremap;
+mod proc;
+mod remote;
+mod shmem;
+pub mod syscalls;
+mod unmap;
+mod vma;
+
+pub use account::{committed, commit_limit};
+pub use exec::{ExecLayout, SpecialMapping};
+pub use fault::{FaultSignal, handle_kernel_fault, handle_user_fault};
+pub use file::{FILE_TABLE, FileTable, VmFile};
+pub use flags::{Prot, VmFlags};
+pub use futex_key::FutexKey;
+pub use mapping::{Mapping, MappingOps};
+pub use mm_alloc::stat::{MemInfo, meminfo};
+pub use mm_struct::{Mm, MmStat, attach, current_mm, exit_mm, mm_of, replace_mm, with_current_mm};
+pub use proc::{SmapsInfo, VmaInfo};
+pub use shmem::anon_shared;

@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `madvise`, `mlock` and its kin, `mincore`, `msync`. Source: the manual pages. There is no swap, so a page that was brought in
+//! stays: locking is bringing in, plus the limits and the figures.
+
+use crate::flags::VmFlags;
+use crate::mm_struct::Mm;
+use crate::vma::{Backing, Vma};
+use errno::{Result, code::*};
+use kalloc::Arc;
+use kalloc::flags::GFP_KERNEL;
+use mm_alloc::layout::{PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, TASK_SIZE, page_align};
+
+/// Rounds a range to pages as `madvise`, `mincore` and `mlock` do.
+fn span(start: usize, len: usize) -> Result<(usize, usize)> {
+    let len = page_align(len);
+    let end = start.checked_add(len).ok_or(EINVAL)?;
+    Ok((start, end))
+}
+
+impl Mm {
+    /// `madvise(2)`. May sleep.
+    pub fn madvise(&self, start: usize, len: usize, advice: u32) -> Result {
+        if !known(advice) || start & !PAGE_MASK != 0 || len != 0 && page_align(len) == 0 {
+            return Err(EINVAL);
+        }
+        let (start, end) = span(start, len)?;
+        if start == end {
+            return Ok(());
+        }
+        match advice {
+            uapi::MADV_POPULATE_READ | uapi::MADV_POPULATE_WRITE => {
+                return self.populate_advice(start, end, advice == uapi::MADV_POPULATE_WRITE);
+            }
+            uapi::MADV_REMOVE => return self.remove_advice(start, end),
+            uapi::MADV_WILLNEED => return self.will_need(start, end),
+            uapi::MADV_DONTNEED | uapi::MADV_DONTNEED_LOCKED | uapi::MADV_FREE => {
+                return self.dont_need(start, end, advice);
+            }
+            uapi::MADV_COLD | uapi::MADV_PAGEOUT => return self.check_reclaimable(start, end),
+            _ => {}
+        }
+        let mut inner = self.inner.write();
+        self.change_flags(&mut inner, start, end, |vma| advised_flags(vma, advice))
+    }
+
+    /// Drops private pages; those of files come back from the file.
+    fn dont_need(&self, start: usize, end: usize, advice: u32) -> Result {
+        let inner = self.inner.read();
+        self.note_rss();
+        let mut at = start;
+        let mut holes = false;
+        for slot in inner.areas.overlapping(start, end) {
+            holes |= slot.start > at;
+            let flags = slot.value.flags;
+            let locked = flags.any(VmFlags::LOCKED) && advice != uapi::MADV_DONTNEED_LOCKED;
+            if locked || flags.any(VmFlags::PFNMAP) {
+                return Err(EINVAL);
+            }
+            if advice == uapi::MADV_FREE && !matches!(slot.value.backing, Backing::Anon) {
+                return Err(EINVAL);
+            }
+            self.table.zap_range(slot.start.max(start), slot.end.min(end));
+            at = slot.end;
+        }
+        if holes || at < end { Err(ENOMEM) } else { Ok(()) }
+    }
+
+    /// There is nowhere to write anonymous pages to and clean file pages are reclaimed on demand: only the checks remain.
+    fn check_reclaimable(&self, start: usize, end: usize) -> Result {
+        let inner = self.inner.read();
+        let bad = VmFlags(VmFlags::LOCKED.0 | VmFlags::PFNMAP.0);
+        if inner.areas.overlapping(start, end).any(|slot| slot.value.flags.any(bad)) {
+            return Err(EINVAL);
+        }
+        if inner.areas.is_covered(start, end) { Ok(()) } else { Err(ENOMEM) }
+    }
+
+    /// Reads files' pages in ahead of their use.
+    fn will_need(&self, start: usize, end: usize) -> Result {
+        const MOST: usize = 512;
+        let mut budget = MOST;
+        let mut at = start;
+        loop {
+            let (mapping, first, last, next) = {
+                let inner = self.inner.read();
+                let Some(slot) = inner.areas.find(at).filter(|slot| slot.start < end) else { break };
+                let (from, to) = (slot.start.max(at), slot.end.min(end));
+                let first = slot.value.pgoff_at(slot.start, from);
+                let pages = ((to - from) >> PAGE_SHIFT) as u64;
+                (slot.value.mapping().cloned(), first, first.saturating_add(pages), to)
+            };
+            if let Some(mapping) = mapping.filter(|m| !m.is_memory()) {
+                let last = last.min(mapping.size().div_ceil(PAGE_SIZE as u64));
+                for index in first..last {
+                    if budget == 0 {
+                        break;
+                    }
+                    budget -= 1;
+                    // Advice: an error shows when the page is used.
+                    let _ = mapping.get_or_read(index);
+                }
+            }
+            at = next;
+        }
+        if self.inner.read().areas.is_covered(start, end) { Ok(()) } else { Err(ENOMEM) }
+    }
+
+    /// Makes a hole in a shared file.
+    fn remove_advice(&self, start: usize, end: usize) -> Result {
+        let mut at = start;
+        while at < end {
+            let (mapping, from, to, next) = {
+                let inner = self.inner.read();
+                let slot = inner.areas.containing(at).ok_or(ENOMEM)?;
+                let flags = slot.value.flags;
+                if flags.any(VmFlags::LOCKED) {
+                    return Err(EINVAL);
+                }
+                let mapping = slot.value.mapping().cloned().ok_or(EINVAL)?;
+                if !flags.has(VmFlags(VmFlags::SHARED.0 | VmFlags::WRITE.0)) {
+                    return Err(EACCES);
+                }
+                let to = slot.end.min(end);
+                let first = slot.value.pgoff_at(slot.start, at) << PAGE_SHIFT;
+                (mapping, first, first.saturating_add((to - at) as u64), to)
+            };
+            if !mapping.is_memory() {
+                return Err(EOPNOTSUPP);
+            }
+            mapping.punch(from, to);
+            at = next;
+        }
+        Ok(())
+    }
+
+    fn populate_advice(&self, start: usize, end: usize, write: bool) -> Result {
+        if !self.inner.read().areas.is_covered(start, end) {
+            return Err(ENOMEM);
+        }
+        self.populate(start, end, write)
+    }
+
+    /// `mlock(2)` and `mlock2(2)`. ENOMEM, EPERM, EINVAL. May sleep.
+    pub fn mlock(&self, start: usize, len: usize, on_fault: bool) -> Result {
+        check_may_lock()?;
+        let len = page_align(len.checked_add(start & !PAGE_MASK).ok_or(EINVAL)?);
+        let start = start & PAGE_MASK;
+        let end = start.checked_add(len).ok_or(EINVAL)?;
+        if end == start {
+            return Ok(());
+        }
+        {
+            let mut inner = self.inner.write();
+            let already: usize = inner
+                .areas
+                .overlapping(start, end)
+                .filter(|slot| slot.value.flags.any(VmFlags::LOCKED))
+                .map(|slot| slot.end.min(end) - slot.start.max(start))
+                .sum();
+            let wanted = inner.locked.saturating_mul(PAGE_SIZE).saturating_add(len).saturating_sub(already);
+            if wanted as u64 > rlimit::current(uapi::RLIMIT_MEMLOCK) && !cred::capable(cred::CAP_IPC_LOCK) {
+                return Err(ENOMEM);
+            }
+            let lock = if on_fault { LOCK_ON_FAULT } else { VmFlags::LOCKED };
+            self.change_flags(&mut inner, start, end, |vma| Ok(lockable(vma.flags, lock)))?;
+        }
+        if on_fault { Ok(()) } else { self.populate(start, end, false).map_err(|_| ENOMEM) }
+    }
+
+    /// `munlock(2)`.
+    pub fn munlock(&self, start: usize, len: usize) -> Result {
+        let len = page_align(len.checked_add(start & !PAGE_MASK).ok_or(EINVAL)?);
+        let start = start & PAGE_MASK;
+        let end = start.checked_add(len).ok_or(EINVAL)?;
+        let mut inner = self.inner.write();
+        self.change_flags(&mut inner, start, end, |vma| Ok(vma.flags.without(LOCK_ON_FAULT)))
+    }
+
+    /// `mlockall(2)`; 0 is `munlockall(2)`.
+    pub fn mlockall(&self, flags: u32) -> Result {
+        let known = uapi::MCL_CURRENT | uapi::MCL_FUTURE | uapi::MCL_ONFAULT;
+        if flags & !known != 0 || flags == uapi::MCL_ONFAULT {
+            return Err(EINVAL);
+        }
+        let lock = if flags & uapi::MCL_ONFAULT != 0 { LOCK_ON_FAULT } else { VmFlags::LOCKED };
+        let mut inner = self.inner.write();
+        if flags != 0 {
+            check_may_lock()?;
+            let limit = rlimit::current(uapi::RLIMIT_MEMLOCK);
+            let total = (inner.total as u64).saturating_mul(PAGE_SIZE as u64);
+            if flags & uapi::MCL_CURRENT != 0 && total > limit && !cred::capable(cred::CAP_IPC_LOCK) {
+                return Err(ENOMEM);
+            }
+        }
+        inner.default_flags = if flags & uapi::MCL_FUTURE != 0 { lock } else { VmFlags::NONE };
+        if flags == 0 || flags & uapi::MCL_CURRENT != 0 {
+            let new = |vma: &Vma| match flags {
+                0 => Ok(vma.flags.without(LOCK_ON_FAULT)),
+                _ => Ok(lockable(vma.flags, lock)),
+            };
+            // There are holes between the mappings; they are no error here.
+            match self.change_flags(&mut inner, 0, TASK_SIZE, new) {
+                Err(ENOMEM) | Ok(()) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        drop(inner);
+        if flags & uapi::MCL_CURRENT != 0 && flags & uapi::MCL_ONFAULT == 0 {
+            // As Linux: what cannot be brought in is no error.
+            let _ = self.populate(0, TASK_SIZE, false);
+        }
+        Ok(())
+    }
+
+    /// For each page of `[start, start + pages * 4096)`: whether it is in memory (`mincore(2)`). ENOMEM for holes.
+    pub fn mincore(&self, start: usize, out: &mut [u8]) -> Result {
+        let end = start + out.len() * PAGE_SIZE;
+        let inner = self.inner.read();
+        if !inner.areas.is_covered(start, end) {
+            return Err(ENOMEM);
+        }
+        out.fill(0);
+        self.table.for_each_entry(start, end, |addr, entry, _| {
+            if entry.is_present()
+                && let Some(byte) = out.get_mut((addr - start) / PAGE_SIZE)
+            {
+                *byte = 1;
+            }
+        });
+        for slot in inner.areas.overlapping(start, end) {
+            let Some(mapping) = slot.value.mapping() else { continue };
+            for addr in (slot.start.max(start)..slot.end.min(end)).step_by(PAGE_SIZE) {
+                if let Some(byte) = out.get_mut((addr - start) / PAGE_SIZE)
+                    && *byte == 0
+                    && mapping.get(slot.value.pgoff_at(slot.start, addr)).is_some()
+                {
+                    *byte = 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `msync(2)`. May sleep.
+    pub fn msync(&self, start: usize, len: usize, flags: u32) -> Result {
+        let known = uapi::MS_ASYNC | uapi::MS_INVALIDATE | uapi::MS_SYNC;
+        let both = uapi::MS_ASYNC | uapi::MS_SYNC;
+        if flags & !known != 0 || start & !PAGE_MASK != 0 || flags & both == both {
+            return Err(EINVAL);
+        }
+        let len = page_align(len);
+        let end = start.checked_add(len).ok_or(ENOMEM)?;
+        let mut at = start;
+        let mut holes = false;
+        while at < end {
+            let (file, first, bytes, next) = {
+                let inner = self.inner.read();
+                let Some(slot) = inner.areas.find(at).filter(|slot| slot.start < end) else {
+                    holes = true;
+                    break;
+                };
+                holes |= slot.start > at;
+                if flags & uapi::MS_INVALIDATE != 0 && slot.value.flags.any(VmFlags::LOCKED) {
+                    return Err(EBUSY);
+                }
+                let (from, to) = (slot.start.max(at), slot.end.min(end));
+                let file = match &slot.value.backing {
+                    Backing::File(file) if slot.value.flags.any(VmFlags::SHARED) => Some(Arc::clone(file)),
+                    _ => None,
+                };
+                (file, slot.value.pgoff_at(slot.start, from) << PAGE_SHIFT, (to - from) as u64, to)
+            };
+            if let Some(file) = file.filter(|_| flags & uapi::MS_SYNC != 0) {
+                file.sync_range(first, first.saturating_add(bytes))?;
+            }
+            at = next;
+        }
+        if holes { Err(ENOMEM) } else { Ok(()) }
+    }
+
+    /// Brings the pages of `[start, end)` in, holes left out. `write`: ready to be written. EFAULT, ENOMEM. May sleep.
+    pub(crate) fn populate(&self, start: usize, end: usize, write: bool) -> Result {
+        let mut at = start;
+        while at < end {
+            let (from, to, write) = {
+                let inner = self.inner.read();
+                let Some(slot) = inner.areas.find(at).filter(|slot| slot.start < end) else { break };
+                let flags = slot.value.flags;
+                // Private memory that is locked is to be the program's own already.
+                let write = write || flags.has(VmFlags(VmFlags::LOCKED.0 | VmFlags::WRITE.0)) && !flags.any(VmFlags::SHARED);
+                match flags.any(VmFlags::ACCESS) && !flags.any(VmFlags::PFNMAP) {
+                    true => (slot.start.max(at), slot.end.min(end), write && flags.any(VmFlags::WRITE)),
+                    false => (slot.end, slot.end, false),
+                }
+            };
+            for addr in (from..to).step_by(PAGE_SIZE) {
+                self.fault_in(addr, write)?;
+            }
+            at = to.max(from);
+        }
+        Ok(())
+    }
+}
+
+const LOCK_ON_FAULT: VmFlags = VmFlags(VmFlags::LOCKED.0 | VmFlags::LOCKONFAULT.0);
+
+/// Special mappings are never locked.
+fn lockable(flags: VmFlags, lock: VmFlags) -> VmFlags {
+    match flags.any(VmFlags(VmFlags::PFNMAP.0 | VmFlags::IO.0 | VmFlags::DONTEXPAND.0)) {
+        true => flags,
+        false => flags.without(LOCK_ON_FAULT).with(lock),
+    }
+}
+
+fn check_may_lock() -> Result {
+    if rlimit::current(uapi::RLIMIT_MEMLOCK) != 0 || cred::capable(cred::CAP_IPC_LOCK) { Ok(()) } else { Err(EPERM) }
+}
+
+/// Advice that is understood. What needs huge pages, merging or poison is not built in.
+fn known(advice: u32) -> bool {
+    matches!(
+        advice,
+        uapi::MADV_NORMAL
+            | uapi::MADV_RANDOM
+            | uapi::MADV_SEQUENTIAL
+            | uapi::MADV_WILLNEED
+            | uapi::MADV_DONTNEED
+            | uapi::MADV_FREE
+            | uapi::MADV_REMOVE
+            | uapi::MADV_DONTFORK
+            | uapi::MADV_DOFORK
+            | uapi::MADV_DONTDUMP
+            | uapi::MADV_DODUMP
+            | uapi::MADV_WIPEONFORK
+            | uapi::MADV_KEEPONFORK
+            | uapi::MADV_COLD
+            | uapi::MADV_PAGEOUT
+            | uapi::MADV_POPULATE_READ
+            | uapi::MADV_POPULATE_WRITE
+            | uapi::MADV_DONTNEED_LOCKED
+    )
+}
+
+fn advised_flags(vma: &Vma, advice: u32) -> Result<VmFlags> {
+    let flags = vma.flags;
+    let reading = VmFlags(VmFlags::RAND_READ.0 | VmFlags::SEQ_READ.0);
+    Ok(match advice {
+        uapi::MADV_NORMAL => flags.without(reading),
+        uapi::MADV_SEQUENTIAL => flags.without(reading).with(VmFlags::SEQ_READ),
+        uapi::MADV_RANDOM => flags.without(reading).with(VmFlags::RAND_READ),
+        uapi::MADV_DONTFORK => flags.with(VmFlags::DONTCOPY),
+        uapi::MADV_DOFORK if flags.any(VmFlags::IO) => return Err(EINVAL),
+        uapi::MADV_DOFORK => flags.without(VmFlags::DONTCOPY),
+        uapi::MADV_WIPEONFORK if !matches!(vma.backing, Backing::Anon) || flags.any(VmFlags::SHARED) => {
+            return Err(EINVAL);
+        }
+        uapi::MADV_WIPEONFORK => flags.with(VmFlags::WIPEONFORK),
+        uapi::MADV_KEEPONFORK if flags.any(VmFlags::PFNMAP) => return Err(EINVAL),
+        uapi::MADV_KEEPONFORK => flags.without(VmFlags::WIPEONFORK),
+        uapi::MADV_DONTDUMP => flags.with(VmFlags::DONTDUMP),
+        uapi::MADV_DODUMP if flags.any(VmFlags(VmFlags::IO.0 | VmFlags::DONTEXPAND.0 | VmFlags::PFNMAP.0)) => {
+            return Err(EINVAL);
+        }
+        uapi::MADV_DODUMP => flags.without(VmFlags::DONTDUMP),
+        _ => return Err(EINVAL),
+    })
+}
+
+/// `mincore(2)` into user memory. EINVAL, ENOMEM, EFAULT.
+pub(crate) fn mincore_user(mm: &Mm, start: usize, len: usize, vec: usize) -> Result<usize> {
+    if start & !PAGE_MASK != 0 {
+        return Err(EINVAL);
+    }
+    if len > TASK_SIZE || start > TASK_SIZE - len {
+        return Err(ENOMEM);
+    }
+    let mut left = len.div_ceil(PAGE_SIZE);
+    if !x86_mm::access_ok(vec, left) {
+        return Err(EFAULT);
+    }
+    let mut bytes = kalloc::KBox::new([0u8; PAGE_SIZE], GFP_KERNEL)?;
+    let (mut at, mut to) = (start, vec);
+    while left > 0 {
+        let part = left.min(PAGE_SIZE);
+        let Some(out) = bytes.get_mut(..part) else { return Err(EFAULT) };
+        mm.mincore(at, out)?;
+        x86_mm::copy_to_user(to, out)?;
+        (at, to, left) = (at + part * PAGE_SIZE, to + part, left - part);
+    }
+    Ok(0)
+}
+

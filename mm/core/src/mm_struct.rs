@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `Mm`: one address space, and which task has which. Threads share one; the last reference frees it.
+//!
+//! Lock: `inner` (sleeping): shared for faults and look-ups, exclusive for changes of the map.
+
+use crate::account;
+use crate::file::VmFile;
+use crate::flags::VmFlags;
+use crate::layout::Places;
+use crate::lock::RwSemaphore;
+use crate::vma::Areas;
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use errno::Result;
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KBox};
+use locking::SpinLock;
+use mm_alloc::layout::PAGE_SIZE;
+use task::{Task, TaskLocal, current, try_current};
+use x86_mm::{Kind, PageTable};
+
+/// An address space.
+pub struct Mm {
+    /// Identity, for futex keys; never 0, never used twice.
+    id: u64,
+    pub(crate) table: Arc<PageTable>,
+    pub(crate) inner: RwSemaphore<Inner>,
+    exe: SpinLock<Option<Arc<dyn VmFile>>>,
+    /// Most pages that were resident.
+    peak_rss: AtomicUsize,
+    /// `PR_SET_DUMPABLE` and what `execve` decided: 0, 1 or 2.
+    pub dumpable: AtomicU64,
+    /// Being torn down for lack of memory: faults fail.
+    pub(crate) dying: AtomicBool,
+}
+
+/// What the lock guards.
+pub(crate) struct Inner {
+    pub(crate) areas: Areas,
+    pub(crate) places: Places,
+    pub(crate) randomize: bool,
+    pub(crate) marks: Marks,
+    /// Pages by kind of mapping.
+    pub(crate) total: usize,
+    pub(crate) peak: usize,
+    pub(crate) locked: usize,
+    pub(crate) data: usize,
+    pub(crate) exec: usize,
+    pub(crate) stack: usize,
+    /// Added to every new mapping (`mlockall(MCL_FUTURE)`).
+    pub(crate) default_flags: VmFlags,
+}
+
+/// Addresses that `execve` notes, for `brk`, `/proc/PID/stat` and `prctl(PR_SET_MM)`.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs, reason = "named as in Linux's mm_struct")]
+pub struct Marks {
+    pub start_code: usize,
+    pub end_code: usize,
+    pub start_data: usize,
+    pub end_data: usize,
+    pub start_brk: usize,
+    pub brk: usize,
+    pub start_stack: usize,
+    pub arg_start: usize,
+    pub arg_end: usize,
+    pub env_start: usize,
+    pub env_end: usize,
+    pub vdso: usize,
+}
+
+/// Figures for `/proc/PID/status` and `statm`, in pages.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs, reason = "named as in /proc/PID/status")]
+pub struct MmStat {
+    pub peak: usize,
+    pub size: usize,
+    pub locked: usize,
+    pub peak_rss: usize,
+    pub rss_anon: usize,
+    pub rss_file: usize,
+    pub rss_shmem: usize,
+    pub data: usize,
+    pub stack: usize,
+    pub exec: usize,
+    pub table_bytes: usize,
+    pub marks: Marks,
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+struct MmSlot(SpinLock<Option<Arc<Mm>>>);
+
+/// Each task's address space; `None` inside for a task that gave its own up.
+static MM: TaskLocal<MmSlot> = TaskLocal::new();
+
+impl Mm {
+    /// An empty address space. ENOMEM.
+    pub(crate) fn new(places: Places, randomize: bool) -> Result<Arc<Self>> {
+        let inner = Inner {
+            areas: Areas::new(),
+            places,
+            randomize,
+            marks: Marks::default(),
+            total: 0,
+            peak: 0,
+            locked: 0,
+            data: 0,
+            exec: 0,
+            stack: 0,
+            default_flags: VmFlags::NONE,
+        };
+        let mm = Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            table: PageTable::new()?,
+            inner: RwSemaphore::new(inner),
+            exe: SpinLock::new(None),
+            peak_rss: AtomicUsize::new(0),
+            dumpable: AtomicU64::new(1),
+            dying: AtomicBool::new(false),
+        };
+        Ok(Arc::new(mm, GFP_KERNEL)?)
+    }
+
+    /// Identity.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The hardware's part, for a task's context.
+    #[inline(always)]
+    pub fn page_table(&self) -> &Arc<PageTable> {
+        &self.table
+    }
+
+    /// The program's file (`/proc/PID/exe`).
+    pub fn exe_file(&self) -> Option<Arc<dyn VmFile>> {
+        self.exe.lock().clone()
+    }
+
+    /// Sets the program's file.
+    pub fn set_exe_file(&self, file: Option<Arc<dyn VmFile>>) {
+        let old = core::mem::replace(&mut *self.exe.lock(), file);
+        drop(old);
+    }
+
+    /// Pages resident now.
+    pub fn rss(&self) -> usize {
+        self.table.rss(Kind::Anon) + self.table.rss(Kind::File) + self.table.rss(Kind::Shmem)
+    }
+
+    /// Remembers the resident set if it is a peak; called before it shrinks.
+    pub(crate) fn note_rss(&self) {
+        let now = self.rss();
+        if now > self.peak_rss.load(Ordering::Relaxed) {
+            self.peak_rss.fetch_max(now, Ordering::Relaxed);
+        }
+    }
+
+    /// The highest resident set so far, in KiB (`ru_maxrss`).
+    pub fn max_rss_kib(&self) -> u64 {
+        self.note_rss();
+        (self.peak_rss.load(Ordering::Relaxed) * (PAGE_SIZE / 1024)) as u64
+    }
+
+    /// Starts the count of the highest resident set anew (`/proc/PID/clear_refs` 5).
+    pub fn reset_max_rss(&self) {
+        self.peak_rss.store(self.rss(), Ordering::Relaxed);
+    }
+
+    /// The figures. May sleep.
+    pub fn stat(&self) -> MmStat {
+        self.note_rss();
+        let inner = self.inner.read();
+        MmStat {
+            peak: inner.peak.max(inner.total),
+            size: inner.total,
+            locked: inner.locked,
+            peak_rss: self.peak_rss.load(Ordering::Relaxed),
+            rss_anon: self.table.rss(Kind::Anon),
+            rss_file: self.table.rss(Kind::File),
+            rss_shmem: self.table.rss(Kind::Shmem),
+            data: inner.data,
+            stack: inner.stack,
+            exec: inner.exec,
+            table_bytes: self.table.table_bytes(),
+            marks: inner.marks,
+        }
+    }
+
+    /// The noted addresses. May sleep.
+    pub fn marks(&self) -> Marks {
+        self.inner.read().marks
+    }
+
+    /// Changes the noted addresses (`execve`, `prctl(PR_SET_MM)`). May sleep.
+    pub fn update_marks(&self, change: impl FnOnce(&mut Marks)) {
+        change(&mut self.inner.write().marks);
+    }
+}
+
+impl Inner {
+    /// Counts a mapping of `bytes` with `flags` in (or out).
+    pub(crate) fn count(&mut self, flags: VmFlags, bytes: usize, enter: bool) {
+        let pages = bytes / PAGE_SIZE;
+        let apply = |value: &mut usize| {
+            *value = if enter { value.saturating_add(pages) } else { value.saturating_sub(pages) };
+        };
+        apply(&mut self.total);
+        self.peak = self.peak.max(self.total);
+        if flags.any(VmFlags::LOCKED) {
+            apply(&mut self.locked);
+        }
+        if flags.any(VmFlags::GROWSDOWN) {
+            apply(&mut self.stack);
+        } else if flags.is_data() {
+            apply(&mut self.data);
+        } else if flags.any(VmFlags::EXEC) && !flags.any(VmFlags::WRITE) {
+            apply(&mut self.exec);
+        }
+    }
+}
+
+impl Drop for Mm {
+    fn drop(&mut self) {
+        let inner = self.inner.get_mut();
+        let promised: usize =
+            inner.areas.iter().filter(|s| s.value.flags.any(VmFlags::ACCOUNT)).map(|s| s.len()).sum();
+        account::uncharge(promised);
+    }
+}
+
+/// Gives a new task its address space, before it runs. Sharing is giving a clone. ENOMEM.
+pub fn attach(task: &Task, mm: Arc<Mm>) -> Result {
+    let slot = KBox::new(MmSlot(SpinLock::new(Some(mm))), GFP_KERNEL)?;
+    // A task gets its slot once, when it is made; a value handed back is only dropped.
+    let _ = MM.set(task, slot);
+    Ok(())
+}
+
+/// A task's address space; `None` for kernel threads and tasks that have left theirs.
+pub fn mm_of(task: &Task) -> Option<Arc<Mm>> {
+    MM.get(task)?.0.lock().clone()
+}
+
+/// The current task's address space.
+#[inline]
+pub fn current_mm() -> Option<Arc<Mm>> {
+    let task = try_current()?;
+    MM.get(&task)?.0.lock().clone()
+}
+
+/// Runs `f` on the current task's address space; ESRCH if it has none.
+#[inline]
+pub fn with_current_mm<R>(f: impl FnOnce(&Arc<Mm>) -> Result<R>) -> Result<R> {
+    let mm = current_mm().ok_or(errno::code::ESRCH)?;
+    f(&mm)
+}
+
+/// Makes `mm` the current task's address space and loads it (`execve`). The old one is given back, to be dropped where the
+/// caller may sleep. ENOMEM.
+pub fn replace_mm(mm: Arc<Mm>) -> Result<Option<Arc<Mm>>> {
+    let task = current();
+    if MM.get(&task).is_none() {
+        attach(&task, mm.clone())?;
+        drop(task::switch::replace_page_table(Some(mm.table.clone())));
+        return Ok(None);
+    }
+    let table = mm.table.clone();
+    let old = match MM.get(&task) {
+        Some(slot) => core::mem::replace(&mut *slot.0.lock(), Some(mm)),
+        None => None,
+    };
+    if let Some(old) = &old {
+        old.note_rss();
+    }
+    drop(task::switch::replace_page_table(Some(table)));
+    Ok(old)
+}
+
+/// The current task gives up its address space (exit). May sleep: the last user frees it.
+pub fn exit_mm() {
+    let task = current();
+    let Some(slot) = MM.get(&task) else { return };
+    let old = slot.0.lock().take();
+    let table = task::switch::replace_page_table(None);
+    drop(table);
+    drop(old);
+}

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `mmap`: checks, a place, a new range or a longer neighbour. Source: `mmap(2)`.
+
+use crate::account;
+use crate::file::{MmapRequest, VmFile};
+use crate::flags::{Prot, VmFlags};
+use crate::layout::{MMAP_MIN_ADDR, STACK_GUARD_GAP};
+use crate::mm_struct::{Inner, Mm};
+use crate::shmem::anon_shared;
+use crate::unmap::Removed;
+use crate::vma::{Backing, Vma, merge_with_previous};
+use errno::{Result, code::*};
+use kalloc::Arc;
+use mm_alloc::layout::{PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, TASK_SIZE, page_align};
+
+/// Most mappings of an address space (`vm.max_map_count`).
+pub(crate) const MAX_MAP_COUNT: usize = 65530;
+
+/// Flags that `MAP_SHARED` and `MAP_PRIVATE` have always taken, whatever they mean (`LEGACY_MAP_MASK`).
+const LEGACY: u32 = uapi::MAP_SHARED
+    | uapi::MAP_PRIVATE
+    | uapi::MAP_FIXED
+    | uapi::MAP_ANONYMOUS
+    | uapi::MAP_DENYWRITE
+    | uapi::MAP_EXECUTABLE
+    | uapi::MAP_UNINITIALIZED
+    | uapi::MAP_GROWSDOWN
+    | uapi::MAP_LOCKED
+    | uapi::MAP_NORESERVE
+    | uapi::MAP_POPULATE
+    | uapi::MAP_NONBLOCK
+    | uapi::MAP_STACK
+    | uapi::MAP_HUGETLB
+    | uapi::MAP_32BIT
+    | (uapi::MAP_HUGE_MASK << uapi::MAP_HUGE_SHIFT);
+
+/// What `mmap` is asked for.
+pub(crate) struct MapArgs {
+    pub(crate) addr: usize,
+    pub(crate) len: usize,
+    pub(crate) prot: Prot,
+    pub(crate) flags: u32,
+    pub(crate) file: Option<Arc<dyn VmFile>>,
+    pub(crate) pgoff: u64,
+}
+
+/// What was decided about a new mapping.
+struct Plan {
+    flags: VmFlags,
+    pgoff: u64,
+    backing: Backing,
+}
+
+impl Mm {
+    /// `mmap(2)` but for finding the file. May sleep. Errors as there.
+    pub(crate) fn mmap(&self, args: MapArgs) -> Result<usize> {
+        let len = page_align(args.len);
+        if args.len == 0 {
+            return Err(EINVAL);
+        }
+        if len == 0 || len > TASK_SIZE {
+            return Err(ENOMEM);
+        }
+        let pages = (len >> PAGE_SHIFT) as u64;
+        if args.pgoff.checked_add(pages).is_none() {
+            return Err(EOVERFLOW);
+        }
+        let plan = plan(&args, len)?;
+        let mut removed = Removed::new();
+        let mut inner = self.inner.write();
+        let addr = place(&mut inner, &args, len)?;
+        let flags = plan.flags.with(inner.default_flags);
+        check_limits(&inner, flags, len)?;
+        if args.flags & uapi::MAP_FIXED != 0 {
+            self.unmap_locked(&mut inner, addr, addr + len, &mut removed)?;
+        }
+        if inner.areas.len() >= MAX_MAP_COUNT {
+            return Err(ENOMEM);
+        }
+        let charged = flags.any(VmFlags::ACCOUNT);
+        if charged {
+            account::charge(len)?;
+        }
+        if let Err(error) = self.enter(&mut inner, addr, len, flags, plan) {
+            if charged {
+                account::uncharge(len);
+            }
+            return Err(error);
+        }
+        inner.count(flags, len, true);
+        drop(inner);
+        drop(removed);
+        let populate = args.flags & (uapi::MAP_POPULATE | uapi::MAP_NONBLOCK) == uapi::MAP_POPULATE;
+        if populate || flags.any(VmFlags::LOCKED) && !flags.any(VmFlags::LOCKONFAULT) {
+            // As Linux: what cannot be brought in now faults later.
+            let _ = self.populate(addr, addr + len, flags.any(VmFlags::WRITE) && !flags.any(VmFlags::SHARED));
+        }
+        Ok(addr)
+    }
+
+    /// Puts a mapping into the free range, joined with its neighbours where they are alike.
+    fn enter(&self, inner: &mut Inner, addr: usize, len: usize, flags: VmFlags, plan: Plan) -> Result {
+        let Plan { pgoff, backing, .. } = plan;
+        let pgoff = if matches!(backing, Backing::Anon) { (addr >> PAGE_SHIFT) as u64 } else { pgoff };
+        let index = inner.areas.index(addr);
+        if let Some(previous) = inner.areas.before(index)
+            && previous.end == addr
+            && previous.value.continues_with(previous.len(), flags, pgoff, &backing)
+        {
+            let (start, before) = (previous.start, index - 1);
+            inner.areas.set_bounds(before, start, addr + len);
+            if let Some(slot) = inner.areas.get(before)
+                && let Some(link) = &slot.value.link
+            {
+                link.update(start, addr + len, slot.value.pgoff);
+            }
+            merge_with_previous(&mut inner.areas, index);
+            return Ok(());
+        }
+        let vma = Vma::new(flags, pgoff, backing, &self.table, addr, addr + len)?;
+        let index = inner.areas.insert(addr, addr + len, vma).map_err(|_| ENOMEM)?;
+        merge_with_previous(&mut inner.areas, index + 1);
+        Ok(())
+    }
+}
+
+/// Checks flags against the file; what the mapping will be.
+fn plan(args: &MapArgs, len: usize) -> Result<Plan> {
+    let mut flags = VmFlags(args.prot.to_flags().0 | VmFlags::MAYREAD.0 | VmFlags::MAYWRITE.0 | VmFlags::MAYEXEC.0);
+    if args.flags & uapi::MAP_HUGETLB != 0 {
+        return Err(EINVAL);
+    }
+    if args.flags & uapi::MAP_GROWSDOWN != 0 {
+        flags = flags.with(VmFlags::GROWSDOWN);
+    }
+    if args.flags & uapi::MAP_LOCKED != 0 {
+        flags = flags.with(VmFlags::LOCKED);
+    }
+    let shared = match args.flags & uapi::MAP_TYPE {
+        uapi::MAP_PRIVATE => false,
+        uapi::MAP_SHARED => true,
+        uapi::MAP_SHARED_VALIDATE if args.file.is_some() => {
+            if args.flags & !LEGACY & !uapi::MAP_SHARED_VALIDATE & !uapi::MAP_FIXED_NOREPLACE != 0 {
+                return Err(EOPNOTSUPP);
+            }
+            true
+        }
+        _ => return Err(EINVAL),
+    };
+    if args.flags & uapi::MAP_NORESERVE != 0 {
+        flags = flags.with(VmFlags::NORESERVE);
+    }
+    let mut backing = Backing::Anon;
+    let mut pgoff = args.pgoff;
+    match &args.file {
+        Some(file) => {
+            flags = file_flags(&**file, flags, shared)?;
+            let request = MmapRequest { pgoff, len, shared, write: flags.any(VmFlags::WRITE) };
+            file.mmap(&request)?;
+            backing = Backing::File(file.clone());
+        }
+        None if shared => {
+            if flags.any(VmFlags::GROWSDOWN) {
+                return Err(EINVAL);
+            }
+            flags = flags.with(VmFlags(VmFlags::SHARED.0 | VmFlags::MAYSHARE.0));
+            pgoff = 0;
+            backing = Backing::File(anon_shared(len as u64)?);
+        }
+        None => {}
+    }
+    // Shared memory is promised too: nothing else holds it.
+    let shared_memory = args.file.is_none() && shared && !flags.any(VmFlags::NORESERVE);
+    if flags.is_accountable() || shared_memory {
+        flags = flags.with(VmFlags::ACCOUNT);
+    }
+    Ok(Plan { flags, pgoff, backing })
+}
+
+/// What the file's own mode allows.
+fn file_flags(file: &dyn VmFile, mut flags: VmFlags, shared: bool) -> Result<VmFlags> {
+    if shared {
+        if flags.any(VmFlags::WRITE) && !file.writable() {
+            return Err(EACCES);
+        }
+        flags = flags.with(VmFlags(VmFlags::SHARED.0 | VmFlags::MAYSHARE.0));
+        if !file.writable() {
+            // Shown as private, as Linux does: it can never be written through.
+            flags = flags.without(VmFlags(VmFlags::MAYWRITE.0 | VmFlags::SHARED.0));
+        }
+    }
+    if !file.readable() {
+        return Err(EACCES);
+    }
+    if !file.may_exec() {
+        if flags.any(VmFlags::EXEC) {
+            return Err(EPERM);
+        }
+        flags = flags.without(VmFlags::MAYEXEC);
+    }
+    if flags.any(VmFlags::GROWSDOWN) {
+        return Err(EINVAL);
+    }
+    Ok(flags)
+}
+
+/// Where the mapping goes.
+fn place(inner: &mut Inner, args: &MapArgs, len: usize) -> Result<usize> {
+    let fixed = args.flags & (uapi::MAP_FIXED | uapi::MAP_FIXED_NOREPLACE) != 0;
+    if fixed {
+        if args.addr > TASK_SIZE - len {
+            return Err(ENOMEM);
+        }
+        if args.addr & !PAGE_MASK != 0 {
+            return Err(EINVAL);
+        }
+        if args.addr < MMAP_MIN_ADDR && !cred::capable(cred::CAP_SYS_RAWIO) {
+            return Err(EPERM);
+        }
+        if args.flags & uapi::MAP_FIXED_NOREPLACE != 0 && !inner.areas.is_free(args.addr, args.addr + len) {
+            return Err(EEXIST);
+        }
+        return Ok(args.addr);
+    }
+    if args.flags & uapi::MAP_32BIT != 0 {
+        // As Linux: the second gigabyte, from below.
+        return inner.areas.hole_above(len, 0x4000_0000, 0x8000_0000).ok_or(ENOMEM);
+    }
+    pick(inner, args.addr, len)
+}
+
+/// A free place for `len` bytes, at `hint` if that is free.
+pub(crate) fn pick(inner: &mut Inner, hint: usize, len: usize) -> Result<usize> {
+    if hint != 0 {
+        // A hint below the minimum is rounded up to it.
+        let addr = page_align(hint).max(MMAP_MIN_ADDR);
+        if addr <= TASK_SIZE - len && fits(inner, addr, addr + len) {
+            return Ok(addr);
+        }
+    }
+    let mut high = inner.places.mmap_base;
+    while let Some(addr) = inner.areas.hole_below(len, MMAP_MIN_ADDR, high) {
+        if fits(inner, addr, addr + len) {
+            return Ok(addr);
+        }
+        // In the gap below a stack: further down.
+        high = match inner.areas.find(addr + len) {
+            Some(stack) => stack.start.saturating_sub(STACK_GUARD_GAP).min(high),
+            None => break,
+        };
+    }
+    // Linux then goes bottom up, through what is above the base too.
+    let addr = inner.areas.hole_above(len, TASK_SIZE / 3 & PAGE_MASK, TASK_SIZE).ok_or(ENOMEM)?;
+    if fits(inner, addr, addr + len) { Ok(addr) } else { Err(ENOMEM) }
+}
+
+/// Whether `[start, end)` is free and keeps clear of the gap below a stack.
+fn fits(inner: &Inner, start: usize, end: usize) -> bool {
+    match inner.areas.find(start) {
+        Some(next) if next.value.flags.any(VmFlags::GROWSDOWN) => next.start.saturating_sub(STACK_GUARD_GAP) >= end,
+        Some(next) => next.start >= end,
+        None => true,
+    }
+}
+
+/// Resource limits and locking rights.
+fn check_limits(inner: &Inner, flags: VmFlags, len: usize) -> Result {
+    let pages = len / PAGE_SIZE;
+    check_room(inner, flags, pages)?;
+    if flags.any(VmFlags::LOCKED) {
+        let limit = rlimit::current(uapi::RLIMIT_MEMLOCK);
+        let privileged = cred::capable(cred::CAP_IPC_LOCK);
+        if limit == 0 && !privileged {
+            return Err(EPERM);
+        }
+        let wanted = (inner.locked.saturating_add(pages) as u64).saturating_mul(PAGE_SIZE as u64);
+        if wanted > limit && !privileged {
+            return Err(EAGAIN);
+        }
+    }
+    Ok(())
+}
+
+/// RLIMIT_AS and RLIMIT_DATA for `pages` more. ENOMEM.
+pub(crate) fn check_room(inner: &Inner, flags: VmFlags, pages: usize) -> Result {
+    let over = |now: usize, resource: u32| {
+        let limit = rlimit::current(resource);
+        limit != rlimit::INFINITY && (now.saturating_add(pages) as u64).saturating_mul(PAGE_SIZE as u64) > limit
+    };
+    if over(inner.total, uapi::RLIMIT_AS) || flags.is_data() && over(inner.data, uapi::RLIMIT_DATA) {
+        return Err(ENOMEM);
+    }
+    Ok(())
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `mprotect`, and the walk over ranges whose flags change that `mlock` and `madvise` share. Source: `mprotect(2)`.
+
+use crate::account;
+use crate::flags::{Prot, VmFlags};
+use crate::mm_struct::{Inner, Mm};
+use crate::mmap::check_room;
+use crate::vma::{merge_with_previous, split_at};
+use errno::{Result, code::*};
+use mm_alloc::layout::{PAGE_MASK, PAGE_SIZE, TASK_SIZE, page_align};
+
+const KNOWN: u32 =
+    uapi::PROT_READ | uapi::PROT_WRITE | uapi::PROT_EXEC | uapi::PROT_SEM | uapi::PROT_GROWSDOWN | uapi::PROT_GROWSUP;
+
+impl Mm {
+    /// `mprotect(2)`. EINVAL, ENOMEM, EACCES. May sleep.
+    pub fn mprotect(&self, start: usize, len: usize, prot: u32) -> Result {
+        let grows = prot & (uapi::PROT_GROWSDOWN | uapi::PROT_GROWSUP);
+        if grows == uapi::PROT_GROWSDOWN | uapi::PROT_GROWSUP || start & !PAGE_MASK != 0 {
+            return Err(EINVAL);
+        }
+        if len == 0 {
+            return Ok(());
+        }
+        let len = page_align(len);
+        let end = start.checked_add(len).filter(|end| *end > start).ok_or(ENOMEM)?;
+        if prot & !KNOWN != 0 {
+            return Err(EINVAL);
+        }
+        let mut inner = self.inner.write();
+        let first = inner.areas.find(start).ok_or(ENOMEM)?;
+        let mut start = start;
+        if grows & uapi::PROT_GROWSDOWN != 0 {
+            if first.start >= end {
+                return Err(ENOMEM);
+            }
+            start = first.start;
+            if !first.value.flags.any(VmFlags::GROWSDOWN) {
+                return Err(EINVAL);
+            }
+        } else if first.start > start {
+            return Err(ENOMEM);
+        } else if grows & uapi::PROT_GROWSUP != 0 {
+            return Err(EINVAL);
+        }
+        let rights = Prot(prot).to_flags();
+        let mut at = start;
+        while at < end {
+            let index = inner.areas.index(at);
+            let Some(slot) = inner.areas.get(index) else { return Err(ENOMEM) };
+            if slot.start > at {
+                return Err(ENOMEM);
+            }
+            let stop = slot.end.min(end);
+            let old = slot.value.flags;
+            let new = VmFlags(old.0 & !VmFlags::ACCESS.0 | rights.0);
+            // The rights that it may get are four bits above.
+            if rights.0 & !(old.0 >> 4) & VmFlags::ACCESS.0 != 0 {
+                return Err(EACCES);
+            }
+            self.protect_part(&mut inner, at, stop, old, new)?;
+            at = stop;
+        }
+        let last = inner.areas.index(end);
+        merge_with_previous(&mut inner.areas, last);
+        Ok(())
+    }
+
+    /// Gives `[start, end)`, within one mapping, other rights.
+    fn protect_part(&self, inner: &mut Inner, start: usize, end: usize, old: VmFlags, mut new: VmFlags) -> Result {
+        if old == new {
+            return Ok(());
+        }
+        let mut charged = 0;
+        let was_private_writable = old.any(VmFlags(VmFlags::ACCOUNT.0 | VmFlags::SHARED.0 | VmFlags::NORESERVE.0));
+        if new.any(VmFlags::WRITE) && !old.is_data() && new.is_data() {
+            check_room(inner, new, 0).and_then(|()| check_data(inner, (end - start) / PAGE_SIZE))?;
+        }
+        if new.any(VmFlags::WRITE) && !was_private_writable {
+            charged = end - start;
+            account::charge(charged)?;
+            new = new.with(VmFlags::ACCOUNT);
+        }
+        let changed = self.set_flags(inner, start, end, new);
+        if changed.is_err() {
+            account::uncharge(charged);
+        }
+        changed?;
+        // Pages that were read-only stay so in private memory: a write copies. In shared memory of a real file a write is to
+        // be noticed; memory-only files need not.
+        let index = inner.areas.index(start);
+        let keep = match inner.areas.get(index) {
+            Some(slot) => new.is_cow() || slot.value.mapping().is_none_or(|m| !m.is_memory()),
+            None => true,
+        };
+        self.table.protect(start, end, new.prot(), keep);
+        Ok(())
+    }
+
+    /// Gives `[start, end)`, within one mapping, other flags: splits it off and joins it with the one before. The figures follow.
+    pub(crate) fn set_flags(&self, inner: &mut Inner, start: usize, end: usize, flags: VmFlags) -> Result {
+        split_at(&mut inner.areas, &self.table, start)?;
+        split_at(&mut inner.areas, &self.table, end)?;
+        let index = inner.areas.index(start);
+        let Some(vma) = inner.areas.value_mut(index) else { return Err(ENOMEM) };
+        let old = core::mem::replace(&mut vma.flags, flags);
+        inner.count(old, end - start, false);
+        inner.count(flags, end - start, true);
+        merge_with_previous(&mut inner.areas, index);
+        Ok(())
+    }
+
+    /// Calls `change` with the flags of each mapping in `[start, end)` and gives it those that come back. ENOMEM if there are
+    /// holes (after all that is there was done), or what `change` says (at once).
+    pub(crate) fn change_flags(
+        &self,
+        inner: &mut Inner,
+        start: usize,
+        end: usize,
+        mut change: impl FnMut(&crate::vma::Vma) -> Result<VmFlags>,
+    ) -> Result {
+        let mut at = start;
+        let mut holes = false;
+        while at < end {
+            let index = inner.areas.index(at);
+            let Some(slot) = inner.areas.get(index).filter(|slot| slot.start < end) else {
+                holes = true;
+                break;
+            };
+            holes |= slot.start > at;
+            let (from, to) = (slot.start.max(at), slot.end.min(end));
+            let (old, new) = (slot.value.flags, change(&slot.value)?);
+            if old != new {
+                self.set_flags(inner, from, to, new)?;
+            }
+            at = to;
+        }
+        let last = inner.areas.index(end.min(TASK_SIZE));
+        merge_with_previous(&mut inner.areas, last);
+        if holes { Err(ENOMEM) } else { Ok(()) }
+    }
+}
+
+fn check_data(inner: &Inner, pages: usize) -> Result {
+    let limit = rlimit::current(uapi::RLIMIT_DATA);
+    let wanted = (inner.data.saturating_add(pages) as u64).saturating_mul(PAGE_SIZE as u64);
+    if limit != rlimit::INFINITY && wanted > limit { Err(ENOMEM) } else { Ok(()) }
+}

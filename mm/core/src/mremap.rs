@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `mremap`: shrink, grow, move. Source: `mremap(2)`.
+
+use crate::account;
+use crate::flags::VmFlags;
+use crate::mm_struct::{Inner, Mm};
+use crate::mmap::{MAX_MAP_COUNT, check_room, pick};
+use crate::unmap::Removed;
+use crate::vma::{Backing, merge_with_previous, split_at};
+use errno::{Result, code::*};
+use mm_alloc::layout::{PAGE_MASK, PAGE_SIZE, TASK_SIZE, page_align};
+
+/// The arguments, checked and rounded.
+struct Args {
+    old: usize,
+    old_len: usize,
+    new_len: usize,
+    flags: u32,
+    new: usize,
+}
+
+impl Mm {
+    /// `mremap(2)`; returns the new address. EINVAL, EFAULT, ENOMEM, EAGAIN. May sleep.
+    pub fn mremap(&self, old: usize, old_len: usize, new_len: usize, flags: u32, new: usize) -> Result<usize> {
+        let known = uapi::MREMAP_MAYMOVE | uapi::MREMAP_FIXED | uapi::MREMAP_DONTUNMAP;
+        let moves = uapi::MREMAP_FIXED | uapi::MREMAP_DONTUNMAP;
+        if flags & !known != 0 || flags & moves != 0 && flags & uapi::MREMAP_MAYMOVE == 0 {
+            return Err(EINVAL);
+        }
+        if flags & uapi::MREMAP_DONTUNMAP != 0 && old_len != new_len || old & !PAGE_MASK != 0 {
+            return Err(EINVAL);
+        }
+        let args = Args { old, old_len: page_align(old_len), new_len: page_align(new_len), flags, new };
+        if args.new_len == 0 || args.old_len > TASK_SIZE || args.old > TASK_SIZE - args.old_len {
+            return Err(EINVAL);
+        }
+        let mut removed = Removed::new();
+        let mut inner = self.inner.write();
+        let result = self.mremap_locked(&mut inner, &args, &mut removed);
+        let locked = inner.areas.containing(old).is_some_and(|s| s.value.flags.any(VmFlags::LOCKED));
+        drop(inner);
+        drop(removed);
+        if let Ok(addr) = result
+            && locked
+            && args.new_len > args.old_len
+        {
+            // As `mmap`: what cannot be brought in now faults later.
+            let _ = self.populate(addr + args.old_len, addr + args.new_len, false);
+        }
+        result
+    }
+
+    fn mremap_locked(&self, inner: &mut Inner, args: &Args, removed: &mut Removed) -> Result<usize> {
+        let index = inner.areas.index(args.old);
+        let slot = inner.areas.get(index).filter(|slot| slot.start <= args.old).ok_or(EFAULT)?;
+        if args.flags & (uapi::MREMAP_FIXED | uapi::MREMAP_DONTUNMAP) != 0 {
+            return self.move_to_chosen(inner, args, removed);
+        }
+        if args.new_len <= args.old_len {
+            let (from, to) = (args.old + args.new_len, args.old + args.old_len);
+            if from < to {
+                self.unmap_locked(inner, from, to, removed)?;
+            }
+            return Ok(args.old);
+        }
+        check_growth(inner, args, slot.end)?;
+        let slot = inner.areas.get(index).ok_or(EFAULT)?;
+        let (start, end, flags) = (slot.start, slot.end, slot.value.flags);
+        let new_end = args.old.checked_add(args.new_len).filter(|e| *e <= TASK_SIZE);
+        // In place, if the range ends here and there is room behind it.
+        if let Some(new_end) = new_end
+            && end == args.old + args.old_len
+            && inner.areas.is_free(end, new_end)
+        {
+            let grown = new_end - end;
+            if flags.any(VmFlags::ACCOUNT) {
+                account::charge(grown)?;
+            }
+            inner.areas.set_bounds(index, start, new_end);
+            if let Some(slot) = inner.areas.get(index)
+                && let Some(link) = &slot.value.link
+            {
+                link.update(start, new_end, slot.value.pgoff);
+            }
+            inner.count(flags, grown, true);
+            merge_with_previous(&mut inner.areas, index + 1);
+            return Ok(args.old);
+        }
+        if args.flags & uapi::MREMAP_MAYMOVE == 0 {
+            return Err(ENOMEM);
+        }
+        let new = pick(inner, 0, args.new_len)?;
+        self.move_area(inner, args, new, removed)
+    }
+
+    /// With MREMAP_FIXED to the given address, with MREMAP_DONTUNMAP alone to a free one.
+    fn move_to_chosen(&self, inner: &mut Inner, args: &Args, removed: &mut Removed) -> Result<usize> {
+        let fixed = args.flags & uapi::MREMAP_FIXED != 0;
+        if fixed {
+            if args.new & !PAGE_MASK != 0 || args.new_len > TASK_SIZE || args.new > TASK_SIZE - args.new_len {
+                return Err(EINVAL);
+            }
+            if args.new < args.old + args.old_len && args.old < args.new + args.new_len {
+                return Err(EINVAL);
+            }
+            if args.new < crate::layout::MMAP_MIN_ADDR && !cred::capable(cred::CAP_SYS_RAWIO) {
+                return Err(EPERM);
+            }
+        }
+        if inner.areas.len() + 4 >= MAX_MAP_COUNT {
+            return Err(ENOMEM);
+        }
+        let end = inner.areas.containing(args.old).map(|slot| slot.end).ok_or(EFAULT)?;
+        if args.new_len > args.old_len {
+            check_growth(inner, args, end)?;
+        } else if args.old + args.new_len.min(args.old_len) > end {
+            return Err(EFAULT);
+        }
+        if args.flags & uapi::MREMAP_DONTUNMAP != 0 {
+            let slot = inner.areas.containing(args.old).ok_or(EFAULT)?;
+            if slot.value.flags.any(VmFlags(VmFlags::DONTEXPAND.0 | VmFlags::PFNMAP.0)) {
+                return Err(EINVAL);
+            }
+        }
+        if fixed {
+            self.unmap_locked(inner, args.new, args.new + args.new_len, removed)?;
+        }
+        let mut args = Args { ..*args };
+        if args.old_len > args.new_len {
+            self.unmap_locked(inner, args.old + args.new_len, args.old + args.old_len, removed)?;
+            args.old_len = args.new_len;
+        }
+        let new = if fixed { args.new } else { pick(inner, args.new, args.new_len)? };
+        self.move_area(inner, &args, new, removed)
+    }
+
+    /// Moves `[old, old + old_len)` to the free range at `new`, `new_len` long.
+    fn move_area(&self, inner: &mut Inner, args: &Args, new: usize, removed: &mut Removed) -> Result<usize> {
+        if inner.areas.len() + 3 >= MAX_MAP_COUNT {
+            return Err(ENOMEM);
+        }
+        let old_end = args.old + args.old_len;
+        split_at(&mut inner.areas, &self.table, args.old)?;
+        split_at(&mut inner.areas, &self.table, old_end)?;
+        let slot = inner.areas.containing(args.old).ok_or(EFAULT)?;
+        let flags = slot.value.flags;
+        // With an old length of 0 a shared mapping is shown a second time.
+        let copy_only = args.old_len == 0;
+        if copy_only && !flags.any(VmFlags::SHARED) {
+            return Err(EINVAL);
+        }
+        let vma = slot.value.copy_for(slot.start, args.old, args.old + args.new_len, &self.table)?;
+        if let Some(link) = &vma.link {
+            link.update(new, new + args.new_len, vma.pgoff);
+        }
+        let accounted = flags.any(VmFlags::ACCOUNT);
+        if accounted {
+            account::charge(args.new_len)?;
+        }
+        let undo = |mm: &Self| {
+            if accounted {
+                account::uncharge(args.new_len);
+            }
+            // Pages that were moved go back to where they were, for which there are tables.
+            let _ = mm.table.move_range(new, args.old, args.old_len);
+        };
+        if let Err(error) = self.table.move_range(args.old, new, args.old_len) {
+            undo(self);
+            return Err(error);
+        }
+        if inner.areas.insert(new, new + args.new_len, vma).is_err() {
+            undo(self);
+            return Err(ENOMEM);
+        }
+        inner.count(flags, args.new_len, true);
+        if args.flags & uapi::MREMAP_DONTUNMAP != 0 {
+            let index = inner.areas.index(args.old);
+            if let Some(vma) = inner.areas.value_mut(index) {
+                vma.flags = vma.flags.without(VmFlags(VmFlags::LOCKED.0 | VmFlags::LOCKONFAULT.0));
+            }
+        } else if !copy_only {
+            self.unmap_locked(inner, args.old, old_end, removed)?;
+        }
+        Ok(new)
+    }
+}
+
+/// Whether the mapping may grow.
+fn check_growth(inner: &Inner, args: &Args, end: usize) -> Result {
+    let slot = inner.areas.containing(args.old).ok_or(EFAULT)?;
+    let flags = slot.value.flags;
+    if args.old_len > end - args.old {
+        return Err(EFAULT);
+    }
+    if flags.any(VmFlags(VmFlags::DONTEXPAND.0 | VmFlags::PFNMAP.0)) {
+        return Err(EFAULT);
+    }
+    if matches!(slot.value.backing, Backing::Special(_)) {
+        return Err(EFAULT);
+    }
+    let grown = (args.new_len - args.old_len) / PAGE_SIZE;
+    if flags.any(VmFlags::LOCKED) {
+        let limit = rlimit::current(uapi::RLIMIT_MEMLOCK);
+        let wanted = (inner.locked.saturating_add(grown) as u64).saturating_mul(PAGE_SIZE as u64);
+        if wanted > limit && !cred::capable(cred::CAP_IPC_LOCK) {
+            return Err(EAGAIN);
+        }
+    }
+    check_room(inner, flags, grown)
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `Vma`: what one range of addresses is. The range itself is the key in the address space's `RangeMap`.
+
+use crate::exec::SpecialMapping;
+use crate::file::VmFile;
+use crate::flags::VmFlags;
+use crate::mapping::{MapLink, Mapping};
+use core::sync::atomic::{AtomicBool, Ordering};
+use errno::Result;
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KBox};
+use mm_alloc::layout::PAGE_SHIFT;
+use range_map::RangeMap;
+use x86_mm::PageTable;
+
+/// What is behind the pages.
+#[derive(Clone)]
+pub(crate) enum Backing {
+    /// Zeros.
+    Anon,
+    /// A file, or shared memory.
+    File(Arc<dyn VmFile>),
+    /// Pages of the kernel's (vDSO).
+    Special(Arc<SpecialMapping>),
+}
+
+/// What a range of addresses is.
+pub(crate) struct Vma {
+    pub(crate) flags: VmFlags,
+    /// Page of the file at the start; for anonymous memory the start's own page number when it was made.
+    pub(crate) pgoff: u64,
+    pub(crate) backing: Backing,
+    /// In the mapping's list of users.
+    pub(crate) link: Option<MapLink>,
+    /// Private pages may be in there: fork must copy entries.
+    pub(crate) has_anon: AtomicBool,
+}
+
+pub(crate) type Areas = RangeMap<KBox<Vma>>;
+
+impl Vma {
+    /// A VMA for `[start, end)`, entered in its file's list.
+    pub(crate) fn new(
+        flags: VmFlags,
+        pgoff: u64,
+        backing: Backing,
+        table: &Arc<PageTable>,
+        start: usize,
+        end: usize,
+    ) -> Result<KBox<Self>> {
+        let link = match &backing {
+            Backing::File(file) => match file.mapping() {
+                Some(mapping) => Some(MapLink::new(mapping, table, start, end, pgoff)?),
+                None => None,
+            },
+            _ => None,
+        };
+        Ok(KBox::new(Self { flags, pgoff, backing, link, has_anon: AtomicBool::new(false) }, GFP_KERNEL)?)
+    }
+
+    /// A copy for `[start, end)`, of which this one is for `[own_start, ..)`, in the address space of `table`.
+    pub(crate) fn copy_for(&self, own_start: usize, start: usize, end: usize, table: &Arc<PageTable>) -> Result<KBox<Self>> {
+        let pgoff = self.pgoff_at(own_start, start);
+        let copy = Self::new(self.flags, pgoff, self.backing.clone(), table, start, end)?;
+        copy.has_anon.store(self.has_anon.load(Ordering::Relaxed), Ordering::Relaxed);
+        Ok(copy)
+    }
+
+    /// The page offset at `addr`, if this VMA starts at `start`.
+    #[inline(always)]
+    pub(crate) fn pgoff_at(&self, start: usize, addr: usize) -> u64 {
+        self.pgoff.wrapping_add((addr.wrapping_sub(start) as isize >> PAGE_SHIFT) as u64)
+    }
+
+    /// The file's cached pages.
+    #[inline(always)]
+    pub(crate) fn mapping(&self) -> Option<&Arc<Mapping>> {
+        match &self.backing {
+            Backing::File(file) => file.mapping(),
+            _ => None,
+        }
+    }
+
+    /// Notes that a private page is being mapped.
+    #[inline(always)]
+    pub(crate) fn note_anon(&self) {
+        if !self.has_anon.load(Ordering::Relaxed) {
+            self.has_anon.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a mapping with these properties that begins with page `pgoff` continues this one, which ends where that begins.
+    pub(crate) fn continues_with(&self, own_len: usize, flags: VmFlags, pgoff: u64, backing: &Backing) -> bool {
+        if self.flags != flags || flags.any(VmFlags(VmFlags::PFNMAP.0 | VmFlags::DONTEXPAND.0 | VmFlags::IO.0)) {
+            return false;
+        }
+        match (&self.backing, backing) {
+            // Private memory has no offset that could be seen: `pgoff` only keeps neighbours apart after a move.
+            (Backing::Anon, Backing::Anon) => true,
+            (Backing::File(a), Backing::File(b)) => {
+                Arc::ptr_eq(a, b) && self.pgoff.wrapping_add((own_len >> PAGE_SHIFT) as u64) == pgoff
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Splits the range around `at` so that one begins there, if `at` is inside one. ENOMEM (also above the limit of mappings).
+pub(crate) fn split_at(areas: &mut Areas, table: &Arc<PageTable>, at: usize) -> Result {
+    let index = areas.index(at);
+    let Some(slot) = areas.get(index) else { return Ok(()) };
+    if slot.start >= at {
+        return Ok(());
+    }
+    if areas.len() >= crate::mmap::MAX_MAP_COUNT {
+        return Err(errno::code::ENOMEM);
+    }
+    let (start, end, pgoff) = (slot.start, slot.end, slot.value.pgoff);
+    let upper = slot.value.copy_for(start, at, end, table)?;
+    areas.split(index, at, upper).map_err(|_| errno::code::ENOMEM)?;
+    if let Some(link) = areas.get(index).and_then(|slot| slot.value.link.as_ref()) {
+        link.update(start, at, pgoff);
+    }
+    Ok(())
+}
+
+/// Joins the range at `index` with the one before it, if they are alike and touch. Returns whether it did.
+pub(crate) fn merge_with_previous(areas: &mut Areas, index: usize) -> bool {
+    let (Some(previous), Some(slot)) = (areas.before(index), areas.get(index)) else { return false };
+    let alike = previous.end == slot.start
+        && previous.value.continues_with(previous.len(), slot.value.flags, slot.value.pgoff, &slot.value.backing);
+    if !alike {
+        return false;
+    }
+    let (start, end) = (previous.start, slot.end);
+    let anon = slot.value.has_anon.load(Ordering::Relaxed);
+    let removed = areas.remove(index);
+    let before = index.saturating_sub(1);
+    areas.set_bounds(before, start, end);
+    if let Some(slot) = areas.get(before) {
+        if anon {
+            slot.value.note_anon();
+        }
+        if let Some(link) = &slot.value.link {
+            link.update(start, end, slot.value.pgoff);
+        }
+    }
+    drop(removed);
+    true
+}

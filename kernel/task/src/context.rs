@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the switch saves and loads besides the stack: FS/GS bases, floating-point state, the address space, preemption depth.
 
-use crate::stack::x86_mm::PageTable;
+use x86_mm::PageTable;
 use errno::Result;
 use kalloc::Arc;
 use x86_fpu::FpuState;

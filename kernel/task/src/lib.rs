@@ -16,7 +16,6 @@ pub mod hooks;
 pub mod kthread;
 pub mod local;
 pub mod restart;
-pub mod stack;
 pub mod state;
 pub mod switch;
 mod task_struct;

@@ -6,7 +6,6 @@
 //! putting a task whose `on_cpu` is set on another CPU's queue, so nobody ever waits here.
 
 use crate::current::{current, replace_current, try_current};
-use crate::stack::x86_mm;
 use crate::state::{State, TaskFlags};
 use crate::task_struct::Task;
 use core::sync::atomic::{AtomicPtr, Ordering};

@@ -3,7 +3,7 @@
 
 use crate::context::Context;
 use crate::local::{SLOTS, Slots, drop_slots};
-use crate::stack::KernelStack;
+use mm_alloc::KernelStack;
 use crate::state::{State, TaskFlags};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};

@@ -150,7 +150,9 @@ impl Mm {
         let mut flags = VmFlags(VmFlags::READ.0 | VmFlags::MAYREAD.0);
         flags = match exec {
             true => flags.with(VmFlags(VmFlags::EXEC.0 | VmFlags::MAYWRITE.0 | VmFlags::MAYEXEC.0)),
-            false => flags.with(VmFlags(VmFlags::IO.0 | VmFlags::DONTEXPAND.0 | VmFlags::DONTDUMP.0 | VmFlags::PFNMAP.0)),
+            false => {
+                flags.with(VmFlags(VmFlags::IO.0 | VmFlags::DONTEXPAND.0 | VmFlags::DONTDUMP.0 | VmFlags::PFNMAP.0))
+            }
         };
         let vma = Vma::new(flags, 0, Backing::Special(special.clone()), &self.table, addr, addr + len)?;
         inner.areas.insert(addr, addr + len, vma).map_err(|_| ENOMEM)?;

@@ -214,7 +214,13 @@ impl Mm {
     }
 
     /// Maps cached neighbours of a file's page: the program will want them, and each saves it a fault.
-    fn map_around(&self, slot: &Slot<kalloc::KBox<Vma>>, mapping: &Mapping, addr: usize, prot: x86_mm::UserProt) -> Fault<()> {
+    fn map_around(
+        &self,
+        slot: &Slot<kalloc::KBox<Vma>>,
+        mapping: &Mapping,
+        addr: usize,
+        prot: x86_mm::UserProt,
+    ) -> Fault<()> {
         let window = AROUND * PAGE_SIZE;
         let low = (addr & !(window - 1)).max(slot.start).max(addr & !(PMD_SIZE - 1));
         let file_end = mapping.size().div_ceil(PAGE_SIZE as u64);

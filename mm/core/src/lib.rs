@@ -10,7 +10,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-mod account;
+pub mod account;
 mod brk;
 pub mod exec;
 mod fault;
@@ -18,7 +18,7 @@ mod file;
 mod flags;
 mod fork;
 mod futex_key;
-mod layout;
+pub mod layout;
 mod lock;
 mod madvise;
 mod mapping;
@@ -33,7 +33,7 @@ pub mod syscalls;
 mod unmap;
 mod vma;
 
-pub use account::{committed, commit_limit};
+pub use account::{commit_limit, committed};
 pub use exec::{ExecLayout, SpecialMapping};
 pub use fault::{FaultSignal, handle_kernel_fault, handle_user_fault};
 pub use file::{FILE_TABLE, FileTable, VmFile};

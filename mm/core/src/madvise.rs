@@ -287,7 +287,8 @@ impl Mm {
                 let Some(slot) = inner.areas.find(at).filter(|slot| slot.start < end) else { break };
                 let flags = slot.value.flags;
                 // Private memory that is locked is to be the program's own already.
-                let write = write || flags.has(VmFlags(VmFlags::LOCKED.0 | VmFlags::WRITE.0)) && !flags.any(VmFlags::SHARED);
+                let write =
+                    write || flags.has(VmFlags(VmFlags::LOCKED.0 | VmFlags::WRITE.0)) && !flags.any(VmFlags::SHARED);
                 match flags.any(VmFlags::ACCESS) && !flags.any(VmFlags::PFNMAP) {
                     true => (slot.start.max(at), slot.end.min(end), write && flags.any(VmFlags::WRITE)),
                     false => (slot.end, slot.end, false),
@@ -389,4 +390,3 @@ pub(crate) fn mincore_user(mm: &Mm, start: usize, len: usize, vec: usize) -> Res
     }
     Ok(0)
 }
-

@@ -5,9 +5,9 @@
 //! so that a fault, which maps under the entry's lock and looks at the mark there, cannot bring it back.
 //! Locks: `fill` (sleeping) around reading a page in, `pages` (spin), `users` (spin). Never `pages` and `users` at once.
 
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use containers::XArray;
-use errno::{Result, code::*};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use errno::Result;
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
 use kalloc::{Arc, KBox, KVec};
 use locking::SpinLock;

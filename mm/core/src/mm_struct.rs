@@ -223,8 +223,7 @@ impl Inner {
 impl Drop for Mm {
     fn drop(&mut self) {
         let inner = self.inner.get_mut();
-        let promised: usize =
-            inner.areas.iter().filter(|s| s.value.flags.any(VmFlags::ACCOUNT)).map(|s| s.len()).sum();
+        let promised: usize = inner.areas.iter().filter(|s| s.value.flags.any(VmFlags::ACCOUNT)).map(|s| s.len()).sum();
         account::uncharge(promised);
     }
 }

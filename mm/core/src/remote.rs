@@ -16,10 +16,11 @@ impl Mm {
             let offset = at & !PAGE_MASK;
             let part = (out.len() - done).min(PAGE_SIZE - offset);
             let Ok(page) = self.remote_page(at, false, force) else { break };
-            match out.get_mut(done..done + part) {
-                Some(bytes) if page.read(offset, bytes).is_ok() => done += part,
-                _ => break,
+            let copied = out.get_mut(done..done + part).is_some_and(|bytes| page.read(offset, bytes).is_ok());
+            if !copied {
+                break;
             }
+            done += part;
         }
         done
     }

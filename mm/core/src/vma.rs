@@ -59,7 +59,13 @@ impl Vma {
     }
 
     /// A copy for `[start, end)`, of which this one is for `[own_start, ..)`, in the address space of `table`.
-    pub(crate) fn copy_for(&self, own_start: usize, start: usize, end: usize, table: &Arc<PageTable>) -> Result<KBox<Self>> {
+    pub(crate) fn copy_for(
+        &self,
+        own_start: usize,
+        start: usize,
+        end: usize,
+        table: &Arc<PageTable>,
+    ) -> Result<KBox<Self>> {
         let pgoff = self.pgoff_at(own_start, start);
         let copy = Self::new(self.flags, pgoff, self.backing.clone(), table, start, end)?;
         copy.has_anon.store(self.has_anon.load(Ordering::Relaxed), Ordering::Relaxed);

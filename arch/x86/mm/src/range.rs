@@ -183,7 +183,14 @@ impl PageTable {
 
     /// Unmaps within one table until `stop` or a full batch; returns where it stopped.
     #[inline]
-    fn zap_table(&self, table: &'static Frame, start: usize, stop: usize, gather: &mut Gather<'_>, keep: bool) -> usize {
+    fn zap_table(
+        &self,
+        table: &'static Frame,
+        start: usize,
+        stop: usize,
+        gather: &mut Gather<'_>,
+        keep: bool,
+    ) -> usize {
         // SAFETY: A last-level table of ours.
         let entries = unsafe { table_at(table.phys()) };
         let lock = TableLock::take(table);

@@ -260,7 +260,13 @@ impl PageTable {
     /// Maps `page` at `addr` if nothing is mapped there and `still_valid` says so (asked under the entry's lock: a page that
     /// leaves the cache is unmapped under it too). False if not: the page's reference is dropped.
     #[inline]
-    pub fn map(&self, addr: usize, page: Page, prot: UserProt, still_valid: impl FnOnce(&Page) -> bool) -> Result<bool> {
+    pub fn map(
+        &self,
+        addr: usize,
+        page: Page,
+        prot: UserProt,
+        still_valid: impl FnOnce(&Page) -> bool,
+    ) -> Result<bool> {
         check(addr)?;
         let table = self.make(addr)?;
         let lock = TableLock::take(table);

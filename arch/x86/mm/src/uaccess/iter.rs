@@ -3,7 +3,8 @@
 //! It moves on as bytes are copied; a copy that stops short says how far it came.
 
 use super::{
-    UserPtr, access_ok, clear_user, copy_from_user_partial, copy_page_from_user, copy_page_to_user, copy_to_user_partial,
+    UserPtr, access_ok, clear_user, copy_from_user_partial, copy_page_from_user, copy_page_to_user,
+    copy_to_user_partial,
 };
 use errno::{Result, code::*};
 use kalloc::KVec;
@@ -26,7 +27,11 @@ pub struct IoVec {
 enum Kind<'a> {
     User(UserPtr),
     /// The current segment's rest is first.
-    Segments { segments: KVec<IoVec>, at: usize, offset: usize },
+    Segments {
+        segments: KVec<IoVec>,
+        at: usize,
+        offset: usize,
+    },
     KernelIn(&'a [u8]),
     KernelOut(&'a mut [u8]),
 }

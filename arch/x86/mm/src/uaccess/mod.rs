@@ -10,8 +10,8 @@ mod iter;
 mod slice;
 
 pub use copy::{
-    UserValue, access_ok, clear_user, copy_from_user, copy_from_user_partial, copy_page_from_user, copy_page_to_user,
-    copy_to_user, copy_to_user_partial, cmpxchg_user_u32, get_user, put_user, strncpy_from_user, strnlen_user,
+    UserValue, access_ok, clear_user, cmpxchg_user_u32, copy_from_user, copy_from_user_partial, copy_page_from_user,
+    copy_page_to_user, copy_to_user, copy_to_user_partial, get_user, put_user, strncpy_from_user, strnlen_user,
     update_user_u32,
 };
 pub use iter::{IoVec, IovIter, MAX_RW_COUNT};

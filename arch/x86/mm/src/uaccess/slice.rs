@@ -37,10 +37,7 @@ impl UserSlice {
 
     /// For both: the two ends move on their own.
     pub const fn reader_writer(self) -> (UserSliceReader, UserSliceWriter) {
-        (
-            UserSliceReader { ptr: self.ptr, length: self.length },
-            UserSliceWriter { ptr: self.ptr, length: self.length },
-        )
+        (UserSliceReader { ptr: self.ptr, length: self.length }, UserSliceWriter { ptr: self.ptr, length: self.length })
     }
 }
 

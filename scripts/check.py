@@ -65,6 +65,7 @@ def steps(full):
     yield Step("rustfmt", script("rustfmt.py", "rustfmtcheck"), 60)
     yield Step("options have help", script("kconfig.py", "check"), 30)
     yield Step("host tests", script("build.py", "test", "-q"), 900)
+    yield Step("host tests of unsafe code, checked", script("build.py", "sanitize"), 900)
     for objtree, fragments in ((DEBUG, ["kunit.config", "debug.config"]), (RELEASE, [])):
         kind = os.path.basename(objtree)
         yield Step(f"build: {kind}", [sys.executable, __file__, "--build", objtree, *fragments], 900)

@@ -3,7 +3,7 @@
 """`make kunit [FILTER=suite.test]`: builds a kernel with its tests, boots it in QEMU, reads the KTAP.
 
 The kernel has the configuration at hand plus kernel/configs/kunit.config and debug.config, below build/kunit.
-Environment: KUNIT_SMP (CPUs, default 2), KUNIT_TIMEOUT (seconds, default 240), KUNIT_RAW=1 (print what the guest prints).
+Environment: KUNIT_SMP (CPUs, default 2), KUNIT_TIMEOUT (seconds, default 240), KUNIT_QUIET (seconds without a line, default 60), KUNIT_RAW=1 (print what the guest prints).
 Exit status 0 if every test passed, and at least one ran.
 """
 
@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 
 import kconfig
 
@@ -45,10 +46,18 @@ def boot(objtree, append, smp, seconds):
     line = [qemu, "-M", "q35", "-accel", "tcg", "-cpu", "max", "-m", "512", "-smp", str(smp), "-display", "none",
             "-nodefaults", "-no-reboot", "-serial", "stdio", "-kernel", os.path.join(objtree, "vmlinux"), "-append", append]
     process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace")
-    timer = threading.Timer(seconds, process.kill)
-    timer.start()
+    end = time.monotonic() + seconds
+    quiet = float(os.environ.get("KUNIT_QUIET", "60"))
+    timer = None
     try:
-        for text in process.stdout:
+        while True:
+            # A guest that says nothing for a minute, or goes on for too long, is ended.
+            timer = threading.Timer(max(0.0, min(quiet, end - time.monotonic())), process.kill)
+            timer.start()
+            text = process.stdout.readline()
+            timer.cancel()
+            if not text:
+                return
             yield text.rstrip("\r\n")
     finally:
         timer.cancel()

@@ -68,6 +68,8 @@ pub mod fmode {
     pub(crate) const WRITER: u32 = 1 << 5;
     /// Counted in the inode's users.
     pub(crate) const USER: u32 = 1 << 6;
+    /// Keeps writers out (a program that runs).
+    pub(crate) const DENY_WRITE: u32 = 1 << 7;
 }
 
 /// What is behind an open file. `self` is the part of its own that `InodeOps::open` (or a system call) made. All may sleep but
@@ -137,6 +139,16 @@ pub trait FileOps: Any + Send + Sync {
         if flags & uapi::O_DIRECT != 0 { Err(EINVAL) } else { Ok(()) }
     }
 
+    /// `fcntl` commands of the file's own (pipe size, seals).
+    fn fcntl(&self, file: &File, cmd: u32, arg: usize) -> Result<usize> {
+        Err(EINVAL)
+    }
+
+    /// `SIGIO` is switched on or off for this file. An error: files of this kind send none.
+    fn fasync(&self, file: &File, on: bool) -> Result {
+        Err(ENOTTY)
+    }
+
     /// Lines of its own for `/proc/*/fdinfo`.
     fn show_fdinfo(&self, file: &File, out: &mut dyn core::fmt::Write) -> core::fmt::Result {
         Ok(())
@@ -197,6 +209,11 @@ impl File {
     /// Changes flags within `mask`.
     pub fn change_flags(&self, flags: u32, mask: u32) {
         let _ = self.flags.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |old| Some(old & !mask | flags & mask));
+    }
+
+    /// Whether it has no place in any file system (pipes, sockets, anonymous files).
+    pub fn is_anon(&self) -> bool {
+        self.inode.iflags() & iop::ANON != 0
     }
 
     /// Whether it must not wait.
@@ -274,6 +291,9 @@ impl Drop for File {
         if self.mode & fmode::WRITER != 0 {
             self.inode.put_write_access();
         }
+        if self.mode & fmode::DENY_WRITE != 0 {
+            self.inode.allow_write_access();
+        }
         if self.mode & fmode::USER != 0 {
             self.inode.put_user(true);
         }
@@ -306,6 +326,15 @@ impl Prepared {
         Ok(prepared)
     }
 
+    /// Counts a user and keeps writers out. `ETXTBSY`, `ESTALE`.
+    pub(crate) fn exec(inode: &Arc<Inode>) -> Result<Self> {
+        let mut prepared = Self::open(inode, false)?;
+        inode.deny_write_access()?;
+        prepared.inode = Some(inode.clone());
+        prepared.mode |= fmode::DENY_WRITE;
+        Ok(prepared)
+    }
+
     fn into_mode(mut self) -> u32 {
         self.inode = None;
         self.mode
@@ -317,6 +346,9 @@ impl Drop for Prepared {
         let Some(inode) = self.inode.take() else { return };
         if self.mode & fmode::WRITER != 0 {
             inode.put_write_access();
+        }
+        if self.mode & fmode::DENY_WRITE != 0 {
+            inode.allow_write_access();
         }
         inode.put_user(true);
     }

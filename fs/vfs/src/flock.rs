@@ -1,11 +1,237 @@
 // SPDX-License-Identifier: GPL-2.0
-//! placeholder replaced below
+//! Locks on files: `flock(2)` (of an open file), POSIX record locks (of a process's table) and open-file-description locks.
+//! All advisory.
+//!
+//! Locks: one spin lock an inode (`LockState`), and `WAITING` for the graph of who waits for whom (taken alone).
+//! Source: `flock(2)`, `fcntl(2)`.
+
 use crate::file::File;
-pub(crate) struct LockState;
-impl LockState {
-    pub(crate) fn new() -> Self {
-        Self
+use crate::inode::Inode;
+use errno::{Result, code::*};
+use kalloc::KVec;
+use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
+use locking::SpinLock;
+use sync::WaitQueue;
+
+/// What a lock allows others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    /// Others may share it.
+    Shared,
+    /// Nobody else.
+    Exclusive,
+}
+
+/// A locked stretch of a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Range {
+    /// Who holds it: the address of a file (flock, OFD) or of a descriptor table (POSIX).
+    pub(crate) owner: usize,
+    /// As `F_GETLK` shows it; -1 for OFD locks.
+    pub(crate) pid: i32,
+    pub(crate) kind: Kind,
+    pub(crate) start: i64,
+    /// Last byte, `i64::MAX` for "to the end whatever it is".
+    pub(crate) end: i64,
+    /// A `flock`, which conflicts only with others of its kind.
+    pub(crate) flock: bool,
+}
+
+impl Range {
+    fn conflicts(&self, other: &Range) -> bool {
+        self.flock == other.flock
+            && self.owner != other.owner
+            && self.start <= other.end
+            && other.start <= self.end
+            && (self.kind == Kind::Exclusive || other.kind == Kind::Exclusive)
+    }
+
+    fn same_holder(&self, other: &Range) -> bool {
+        self.flock == other.flock && self.owner == other.owner
     }
 }
-pub(crate) fn release_file(_file: &File) {}
-pub(crate) fn release_owner(_file: &File, _owner: usize) {}
+
+/// The locks on one file.
+pub(crate) struct LockState {
+    ranges: SpinLock<KVec<Range>>,
+    waiters: WaitQueue,
+}
+
+impl LockState {
+    pub(crate) fn new() -> Self {
+        Self { ranges: SpinLock::new(KVec::new()), waiters: WaitQueue::new() }
+    }
+
+    /// Any lock that keeps `wanted` from being set.
+    pub(crate) fn conflict(&self, wanted: &Range) -> Option<Range> {
+        self.ranges.lock().iter().find(|held| held.conflicts(wanted)).copied()
+    }
+
+    /// Sets `wanted` if nothing conflicts; gives the conflict back else. `ENOLCK` without memory.
+    fn try_set(&self, wanted: &Range) -> Result<Option<Range>> {
+        let mut ranges = self.ranges.lock();
+        if let Some(held) = ranges.iter().find(|held| held.conflicts(wanted)) {
+            return Ok(Some(*held));
+        }
+        // At most two pieces of a split lock and the new one; room first, so that nothing is lost on failure.
+        ranges.reserve(2, GFP_ATOMIC).map_err(|_| ENOLCK)?;
+        cut(&mut ranges, wanted);
+        merge(&mut ranges, *wanted);
+        drop(ranges);
+        // A lock may have become weaker.
+        self.waiters.wake_up_all();
+        Ok(None)
+    }
+
+    /// Takes away what `owner` holds within the range.
+    pub(crate) fn unset(&self, range: &Range) -> Result {
+        let mut ranges = self.ranges.lock();
+        if !ranges.iter().any(|held| held.same_holder(range)) {
+            return Ok(());
+        }
+        ranges.reserve(1, GFP_ATOMIC).map_err(|_| ENOLCK)?;
+        cut(&mut ranges, range);
+        drop(ranges);
+        self.waiters.wake_up_all();
+        Ok(())
+    }
+
+    /// Sets `wanted`, waiting for what conflicts if `wait`. `EAGAIN`, `EDEADLK`, `ERESTARTSYS`. May sleep.
+    pub(crate) fn set(&self, wanted: &Range, wait: bool) -> Result {
+        loop {
+            let Some(held) = self.try_set(wanted)? else { return Ok(()) };
+            if !wait {
+                return Err(EAGAIN);
+            }
+            let _edge = if wanted.flock { None } else { Some(Edge::add(wanted.owner, held.owner)?) };
+            self.waiters.wait_interruptible(|| {
+                let now = self.conflict(wanted);
+                now.is_none_or(|now| now.owner != held.owner)
+            })?;
+        }
+    }
+}
+
+/// Removes the holder's locks within `range`, cutting those that reach over its ends. There is room for one piece more.
+fn cut(ranges: &mut KVec<Range>, range: &Range) {
+    let mut extra = None;
+    ranges.retain(|held| {
+        if !held.same_holder(range) || held.start > range.end || held.end < range.start {
+            return true;
+        }
+        let before = held.start < range.start;
+        let after = held.end > range.end;
+        let whole = *held;
+        if before {
+            held.end = range.start - 1;
+            if after {
+                extra = Some(Range { start: range.end + 1, ..whole });
+            }
+            return true;
+        }
+        if after {
+            held.start = range.end + 1;
+        }
+        after
+    });
+    if let Some(extra) = extra {
+        // The caller made room.
+        let _ = ranges.push_within_capacity(extra);
+    }
+}
+
+/// Adds `range`, joined with the holder's neighbours of the same kind. There is room for it.
+fn merge(ranges: &mut KVec<Range>, mut range: Range) {
+    ranges.retain(|held| {
+        let touches = held.same_holder(&range)
+            && held.kind == range.kind
+            && held.start <= range.end.saturating_add(1)
+            && range.start <= held.end.saturating_add(1);
+        if touches {
+            range.start = range.start.min(held.start);
+            range.end = range.end.max(held.end);
+        }
+        !touches
+    });
+    // The caller made room.
+    let _ = ranges.push_within_capacity(range);
+}
+
+/// Who waits for whom.
+static WAITING: SpinLock<KVec<(usize, usize)>> = SpinLock::new(KVec::new());
+
+/// One wait in the graph; taken back when it ends.
+struct Edge {
+    waiter: usize,
+    holder: usize,
+}
+
+impl Edge {
+    /// `EDEADLK` if the holder waits, directly or not, for the waiter.
+    fn add(waiter: usize, holder: usize) -> Result<Self> {
+        let mut waiting = WAITING.lock();
+        let mut at = holder;
+        for _ in 0..waiting.len() + 1 {
+            if at == waiter {
+                return Err(EDEADLK);
+            }
+            match waiting.iter().find(|edge| edge.0 == at) {
+                Some(edge) => at = edge.1,
+                None => break,
+            }
+        }
+        waiting.push((waiter, holder), GFP_ATOMIC).map_err(|_| ENOLCK)?;
+        Ok(Self { waiter, holder })
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        let mut waiting = WAITING.lock();
+        if let Some(index) = waiting.iter().position(|edge| *edge == (self.waiter, self.holder)) {
+            waiting.swap_remove(index);
+        }
+    }
+}
+
+fn all_of(owner: usize, flock: bool) -> Range {
+    Range { owner, pid: 0, kind: Kind::Exclusive, start: 0, end: i64::MAX, flock }
+}
+
+/// The last reference to `file` is gone: its own locks go.
+#[inline]
+pub(crate) fn release_file(file: &File) {
+    if let Some(state) = file.inode().locks() {
+        let owner = core::ptr::from_ref(file).addr();
+        for flock in [true, false] {
+            // Taking away whole locks needs no room.
+            let _ = state.unset(&all_of(owner, flock));
+        }
+    }
+}
+
+/// A descriptor of `file` was closed: POSIX locks of the table go, whichever descriptor they were made through.
+#[inline]
+pub(crate) fn release_owner(file: &File, owner: usize) {
+    if let Some(state) = file.inode().locks() {
+        // As above.
+        let _ = state.unset(&all_of(owner, false));
+    }
+}
+
+/// Calls `f` for each lock on `inode` (`/proc/locks`).
+pub fn for_each_lock(inode: &Inode, mut f: impl FnMut(i32, bool, bool, i64, i64)) -> Result {
+    let Some(state) = inode.locks() else { return Ok(()) };
+    let copy = loop {
+        let mut copy = KVec::with_capacity(state.ranges.lock().len(), GFP_KERNEL)?;
+        let ranges = state.ranges.lock();
+        if copy.capacity() >= ranges.len() {
+            copy.extend_from_slice(&ranges, GFP_ATOMIC)?;
+            break copy;
+        }
+    };
+    for range in &copy {
+        f(range.pid, range.flock, range.kind == Kind::Exclusive, range.start, range.end);
+    }
+    Ok(())
+}

@@ -22,6 +22,7 @@ pub mod fs_struct;
 pub mod hooks;
 pub mod inode;
 pub mod mount;
+pub mod mounting;
 pub mod name;
 pub mod namei;
 pub mod path;
@@ -29,6 +30,8 @@ pub mod perm;
 pub mod readdir;
 pub mod seek;
 pub mod super_block;
+pub mod syscall;
+pub mod tasks;
 pub mod times;
 pub mod types;
 pub mod user;
@@ -39,6 +42,7 @@ pub use dentry::Dentry;
 pub use fdtable::{FdGuard, FilesStruct, fdget, fdget_raw, get_unused_fd};
 pub use file::{File, FileOps, OpenFlags, Prepared, fmode};
 pub use fs_struct::{FsPaths, FsStruct};
+pub use hooks::{PROCESS as PROCESS_HOOKS, ProcessHooks};
 pub use inode::{Inode, InodeInit, InodeOps, Link, Rename, iop};
 pub use mount::Mount;
 pub use path::Path;
@@ -48,5 +52,9 @@ pub use super_block::{
     register_filesystem,
 };
 pub use sync::{PollMask, PollTable};
+pub use tasks::{
+    close_on_exec, copy_files, copy_fs, exit_files, exit_fs, get_name, kernel_open, kernel_read, kernel_write, nr_open,
+    open_exec_at, string_chunk, unshare_files, unshare_fs,
+};
 pub use types::{Dev, FileType, Kstat, Timespec, current_time};
 pub use x86_mm::uaccess::{IovIter, UserPtr};

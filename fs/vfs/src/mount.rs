@@ -231,6 +231,14 @@ pub fn for_each_mount(mut f: impl FnMut(&Arc<Mount>) -> Result) -> Result {
     namespace.mounts.iter().try_for_each(&mut f)
 }
 
+/// The root of the name space, with what is mounted on it. `None` before it is mounted. May sleep.
+pub fn namespace_root() -> Option<Path> {
+    let mnt = NAMESPACE.lock().mounts.first()?.clone();
+    let mut path = Path { dentry: mnt.root.clone(), mnt };
+    follow_down(&mut path);
+    Some(path)
+}
+
 /// Changes so far, for those who wait for one.
 pub fn change_count() -> u64 {
     CHANGES.load(Ordering::Acquire)

@@ -150,6 +150,26 @@ pub fn commit(cred: Arc<Cred>) -> Result {
     Ok(())
 }
 
+/// The credentials that [`override_with`] set aside; they come back when this drops.
+#[must_use]
+pub struct Override {
+    old: Arc<Cred>,
+}
+
+/// The current task acts with `cred` until the result is dropped.
+pub fn override_with(cred: Arc<Cred>) -> Result<Override> {
+    let old = current_cred()?;
+    commit(cred)?;
+    Ok(Override { old })
+}
+
+impl Drop for Override {
+    fn drop(&mut self) {
+        // It succeeded when they were set aside, so the task has a place for them.
+        let _ = commit(self.old.clone());
+    }
+}
+
 /// Whether the current task has `cap` in its effective set.
 #[inline]
 pub fn capable(cap: Cap) -> bool {

@@ -82,6 +82,11 @@ impl PathName {
         self.padded().get(..self.len).unwrap_or(b"")
     }
 
+    /// As [`Self::as_bytes`].
+    pub fn bytes(&self) -> &[u8] {
+        self.as_bytes()
+    }
+
     /// The text with zeroes behind it.
     #[inline(always)]
     pub(crate) fn padded(&self) -> &[u8] {

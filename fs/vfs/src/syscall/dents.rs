@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Reading directories. Source: `getdents(2)`. Locks: the directory's `lock`, shared; the file's position.
+
+use crate::fdtable::fdget;
+use crate::file::fmode;
+use crate::readdir::{DirContext, DirSink};
+use crate::types::FileType;
+use crate::user;
+use errno::{Error, Result, code::*};
+use kalloc::KVec;
+use kalloc::flags::GFP_KERNEL;
+use x86_cpu::regs::PtRegs;
+
+/// Most bytes that are gathered before they go to the program.
+const CHUNK: usize = 32768;
+
+/// Collects entries in the program's format.
+struct Collect {
+    out: KVec<u8>,
+    room: usize,
+    /// `d_type` before the name (64-bit form), else behind it.
+    new_form: bool,
+    error: Option<Error>,
+}
+
+impl Collect {
+    fn push(&mut self, name: &[u8], ino: u64, kind: FileType, next: i64) -> Result<bool> {
+        // Header, name and NUL (and in the old form the type), rounded up to eight.
+        let header = if self.new_form { 19 } else { 18 };
+        let tail = if self.new_form { 1 } else { 2 };
+        let len = (header + name.len() + tail + 7) & !7;
+        if len > self.room {
+            if self.out.is_empty() {
+                self.error = Some(EINVAL);
+            }
+            return Ok(false);
+        }
+        self.out.reserve(len, GFP_KERNEL)?;
+        let start = self.out.len();
+        self.out.extend_from_slice(&ino.to_le_bytes(), GFP_KERNEL)?;
+        self.out.extend_from_slice(&next.to_le_bytes(), GFP_KERNEL)?;
+        self.out.extend_from_slice(&(len as u16).to_le_bytes(), GFP_KERNEL)?;
+        if self.new_form {
+            self.out.push(kind.dirent(), GFP_KERNEL)?;
+        }
+        self.out.extend_from_slice(name, GFP_KERNEL)?;
+        self.out.resize(start + len, 0, GFP_KERNEL)?;
+        if !self.new_form {
+            if let Some(last) = self.out.last_mut() {
+                *last = kind.dirent();
+            }
+        }
+        self.room -= len;
+        Ok(true)
+    }
+}
+
+impl DirSink for Collect {
+    fn entry(&mut self, name: &[u8], ino: u64, kind: FileType, next: i64) -> bool {
+        match self.push(name, ino, kind, next) {
+            Ok(fits) => fits,
+            Err(error) => {
+                self.error = Some(error);
+                false
+            }
+        }
+    }
+}
+
+fn getdents(fd: usize, to: usize, count: u32, new_form: bool) -> Result<usize> {
+    let file = fdget(fd)?;
+    if file.mode() & fmode::READ == 0 {
+        return Err(EBADF);
+    }
+    let inode = file.inode();
+    if !inode.is_dir() {
+        return Err(ENOTDIR);
+    }
+    let room = (count as usize).min(CHUNK);
+    let mut sink = Collect { out: KVec::with_capacity(room.min(1024), GFP_KERNEL)?, room, new_form, error: None };
+    let mut pos = file.pos.lock();
+    let result = {
+        let _lock = inode.lock.read();
+        if inode.nlink() == 0 {
+            return Err(ENOENT);
+        }
+        let mut context = DirContext::new(*pos, &mut sink);
+        let result = file.ops().iterate(&file, &mut context);
+        (result, context.pos)
+    };
+    file.accessed();
+    let (result, next) = result;
+    if sink.out.is_empty() {
+        result?;
+        return match sink.error {
+            Some(error) => Err(error),
+            None => {
+                *pos = next;
+                Ok(0)
+            }
+        };
+    }
+    user::copy_out(to, &sink.out)?;
+    *pos = next;
+    Ok(sink.out.len())
+}
+
+/// `getdents64(fd, buf, count)`.
+pub fn sys_getdents64(regs: &PtRegs) -> Result<usize> {
+    getdents(regs.arg0(), regs.arg1(), regs.arg2() as u32, true)
+}
+
+/// `getdents(fd, buf, count)`.
+pub fn sys_getdents(regs: &PtRegs) -> Result<usize> {
+    getdents(regs.arg0(), regs.arg1(), regs.arg2() as u32, false)
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `ioctl(2)`: the requests that are the same for all files; the rest goes to the file.
+
+use crate::fdtable::{current_files, fdget};
+use crate::file::File;
+use crate::user;
+use errno::{Result, code::*};
+use x86_cpu::regs::PtRegs;
+
+/// `ioctl(fd, cmd, arg)`.
+pub fn sys_ioctl(regs: &PtRegs) -> Result<usize> {
+    let (fd, cmd, arg) = (regs.arg0(), regs.arg1() as u32, regs.arg2());
+    let file = fdget(fd)?;
+    match cmd {
+        uapi::FIOCLEX => current_files()?.set_cloexec(fd as u32, true).map(|()| 0),
+        uapi::FIONCLEX => current_files()?.set_cloexec(fd as u32, false).map(|()| 0),
+        uapi::FIONBIO => {
+            let on: i32 = user::get(arg)?;
+            file.change_flags(if on != 0 { uapi::O_NONBLOCK } else { 0 }, uapi::O_NONBLOCK);
+            Ok(0)
+        }
+        uapi::FIOASYNC => {
+            let on: i32 = user::get(arg)?;
+            file.ops().fasync(&file, on != 0)?;
+            file.change_flags(if on != 0 { uapi::FASYNC } else { 0 }, uapi::FASYNC);
+            Ok(0)
+        }
+        uapi::FIOQSIZE => {
+            let inode = file.inode();
+            if !inode.is_dir() && !inode.is_reg() && !inode.is_symlink() {
+                return Err(ENOTTY);
+            }
+            user::put(arg, &inode.size())?;
+            Ok(0)
+        }
+        uapi::FIGETBSZ => {
+            user::put(arg, &file.inode().sb().block_size)?;
+            Ok(0)
+        }
+        uapi::FIONREAD if file.inode().is_reg() && !file.is_anon() => regular_available(&file, arg),
+        _ => file.ops().ioctl(&file, cmd, arg),
+    }
+}
+
+fn regular_available(file: &File, arg: usize) -> Result<usize> {
+    let left = file.inode().size().cast_signed().saturating_sub(file.position());
+    user::put(arg, &(left as i32))?;
+    Ok(0)
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `flock(2)` and the lock commands of `fcntl(2)`.
+
+use crate::fdtable::fdget;
+use crate::file::{File, fmode};
+use crate::flock::{Kind, Range};
+use crate::user;
+use errno::{Result, code::*};
+use kalloc::Arc;
+use x86_cpu::regs::PtRegs;
+
+/// `flock(fd, operation)`.
+pub fn sys_flock(regs: &PtRegs) -> Result<usize> {
+    let file = fdget(regs.arg0())?;
+    let operation = regs.arg1() as u32;
+    let owner = Arc::as_ptr(&file).addr();
+    let mut range = Range {
+        owner,
+        pid: crate::hooks::current_pid() as i32,
+        kind: Kind::Shared,
+        start: 0,
+        end: i64::MAX,
+        flock: true,
+    };
+    match operation & !uapi::LOCK_NB {
+        uapi::LOCK_SH => {}
+        uapi::LOCK_EX => range.kind = Kind::Exclusive,
+        uapi::LOCK_UN => {
+            if let Some(state) = file.inode().locks() {
+                state.unset(&range)?;
+            }
+            return Ok(0);
+        }
+        _ => return Err(EINVAL),
+    }
+    if file.mode() & (fmode::READ | fmode::WRITE) == 0 {
+        return Err(EBADF);
+    }
+    let state = file.inode().locks_or_new()?;
+    let wait = operation & uapi::LOCK_NB == 0;
+    // A conversion is not atomic: the old lock goes first, so that two who share it can both ask for more.
+    match state.set(&range, false) {
+        Err(EAGAIN) => {
+            state.unset(&range)?;
+            state.set(&range, wait).map(|()| 0)
+        }
+        other => other.map(|()| 0),
+    }
+}
+
+/// The range a `struct flock` means.
+fn range_of(file: &File, lock: &uapi::flock) -> Result<(i64, i64)> {
+    let base = match lock.l_whence as u32 {
+        uapi::SEEK_SET => 0,
+        uapi::SEEK_CUR => file.position(),
+        uapi::SEEK_END => file.inode().size().cast_signed(),
+        _ => return Err(EINVAL),
+    };
+    let start = base.checked_add(lock.l_start).ok_or(EOVERFLOW)?;
+    if start < 0 {
+        return Err(EINVAL);
+    }
+    match lock.l_len {
+        0 => Ok((start, i64::MAX)),
+        1.. => Ok((start, start.checked_add(lock.l_len - 1).ok_or(EOVERFLOW)?)),
+        _ => {
+            let first = start.checked_add(lock.l_len).ok_or(EINVAL)?;
+            if first < 0 { Err(EINVAL) } else { Ok((first, start - 1)) }
+        }
+    }
+}
+
+/// `F_GETLK`, `F_SETLK`, `F_SETLKW` and their OFD forms.
+pub(crate) fn record_lock(file: &Arc<File>, cmd: u32, arg: usize, owner: usize, ofd: bool) -> Result<usize> {
+    let mut lock: uapi::flock = user::get(arg)?;
+    if ofd && lock.l_pid != 0 {
+        return Err(EINVAL);
+    }
+    let (start, end) = range_of(file, &lock)?;
+    let pid = if ofd { -1 } else { crate::hooks::current_pid() as i32 };
+    let mut range = Range { owner, pid, kind: Kind::Shared, start, end, flock: false };
+    let kind = lock.l_type as u32;
+    match kind {
+        uapi::F_RDLCK => {}
+        uapi::F_WRLCK => range.kind = Kind::Exclusive,
+        uapi::F_UNLCK => {}
+        _ => return Err(EINVAL),
+    }
+    if cmd == uapi::F_GETLK || cmd == uapi::F_OFD_GETLK {
+        if kind == uapi::F_UNLCK {
+            return Err(EINVAL);
+        }
+        match file.inode().locks().and_then(|state| state.conflict(&range)) {
+            None => lock.l_type = uapi::F_UNLCK as i16,
+            Some(held) => {
+                lock.l_type = (if held.kind == Kind::Exclusive { uapi::F_WRLCK } else { uapi::F_RDLCK }) as i16;
+                lock.l_whence = uapi::SEEK_SET as i16;
+                lock.l_start = held.start;
+                lock.l_len = if held.end == i64::MAX { 0 } else { held.end - held.start + 1 };
+                lock.l_pid = held.pid;
+            }
+        }
+        user::put(arg, &lock)?;
+        return Ok(0);
+    }
+    match kind {
+        uapi::F_UNLCK => {
+            if let Some(state) = file.inode().locks() {
+                state.unset(&range)?;
+            }
+            return Ok(0);
+        }
+        uapi::F_RDLCK if file.mode() & fmode::READ == 0 => return Err(EBADF),
+        uapi::F_WRLCK if file.mode() & fmode::WRITE == 0 => return Err(EBADF),
+        _ => {}
+    }
+    let wait = cmd == uapi::F_SETLKW || cmd == uapi::F_OFD_SETLKW;
+    file.inode().locks_or_new()?.set(&range, wait).map(|()| 0)
+}

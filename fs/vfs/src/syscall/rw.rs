@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Reading, writing and seeking. Source: `read(2)`, `pread(2)`, `readv(2)`, `lseek(2)`.
+
+use crate::fdtable::fdget;
+use crate::file::{File, fmode};
+use crate::user::ptr;
+use errno::{Result, code::*};
+use x86_cpu::regs::PtRegs;
+use x86_mm::uaccess::IovIter;
+
+/// Reads at `pos`, whatever the file's own position is. May sleep.
+#[inline]
+pub fn vfs_read(file: &File, to: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
+    if file.mode() & fmode::READ == 0 {
+        return Err(EBADF);
+    }
+    file.ops().read(file, to, pos)
+}
+
+/// Writes at `pos`, whatever the file's own position is. May sleep.
+#[inline]
+pub fn vfs_write(file: &File, from: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
+    if file.mode() & fmode::WRITE == 0 {
+        return Err(EBADF);
+    }
+    file.ops().write(file, from, pos)
+}
+
+/// Reads at the file's position and moves it.
+#[inline]
+pub fn read_file(file: &File, to: &mut IovIter<'_>) -> Result<usize> {
+    if file.mode() & fmode::SEEK == 0 {
+        return vfs_read(file, to, &mut 0);
+    }
+    vfs_read(file, to, &mut file.pos.lock())
+}
+
+/// Writes at the file's position and moves it.
+#[inline]
+pub fn write_file(file: &File, from: &mut IovIter<'_>) -> Result<usize> {
+    if file.mode() & fmode::SEEK == 0 {
+        return vfs_write(file, from, &mut 0);
+    }
+    vfs_write(file, from, &mut file.pos.lock())
+}
+
+/// `read(fd, buf, count)`.
+pub fn sys_read(regs: &PtRegs) -> Result<usize> {
+    let file = fdget(regs.arg0())?;
+    read_file(&file, &mut IovIter::user(ptr(regs.arg1()), regs.arg2())?)
+}
+
+/// `write(fd, buf, count)`.
+pub fn sys_write(regs: &PtRegs) -> Result<usize> {
+    let file = fdget(regs.arg0())?;
+    write_file(&file, &mut IovIter::user(ptr(regs.arg1()), regs.arg2())?)
+}
+
+/// A position given by the program, for a file that has positions.
+fn given_position(file: &File, pos: usize) -> Result<i64> {
+    let pos = pos.cast_signed() as i64;
+    if pos < 0 {
+        return Err(EINVAL);
+    }
+    if file.mode() & fmode::SEEK == 0 { Err(ESPIPE) } else { Ok(pos) }
+}
+
+/// `pread64(fd, buf, count, pos)`.
+pub fn sys_pread64(regs: &PtRegs) -> Result<usize> {
+    if regs.arg3().cast_signed() < 0 {
+        return Err(EINVAL);
+    }
+    let file = fdget(regs.arg0())?;
+    let mut pos = given_position(&file, regs.arg3())?;
+    vfs_read(&file, &mut IovIter::user(ptr(regs.arg1()), regs.arg2())?, &mut pos)
+}
+
+/// `pwrite64(fd, buf, count, pos)`.
+pub fn sys_pwrite64(regs: &PtRegs) -> Result<usize> {
+    if regs.arg3().cast_signed() < 0 {
+        return Err(EINVAL);
+    }
+    let file = fdget(regs.arg0())?;
+    let mut pos = given_position(&file, regs.arg3())?;
+    vfs_write(&file, &mut IovIter::user(ptr(regs.arg1()), regs.arg2())?, &mut pos)
+}
+
+/// `readv(fd, iov, count)`.
+pub fn sys_readv(regs: &PtRegs) -> Result<usize> {
+    let file = fdget(regs.arg0())?;
+    read_file(&file, &mut IovIter::from_iovec(ptr(regs.arg1()), regs.arg2())?)
+}
+
+/// `writev(fd, iov, count)`.
+pub fn sys_writev(regs: &PtRegs) -> Result<usize> {
+    let file = fdget(regs.arg0())?;
+    write_file(&file, &mut IovIter::from_iovec(ptr(regs.arg1()), regs.arg2())?)
+}
+
+/// `preadv(fd, iov, count, pos)`.
+pub fn sys_preadv(regs: &PtRegs) -> Result<usize> {
+    if regs.arg3().cast_signed() < 0 {
+        return Err(EINVAL);
+    }
+    let file = fdget(regs.arg0())?;
+    let mut pos = given_position(&file, regs.arg3())?;
+    vfs_read(&file, &mut IovIter::from_iovec(ptr(regs.arg1()), regs.arg2())?, &mut pos)
+}
+
+/// `pwritev(fd, iov, count, pos)`.
+pub fn sys_pwritev(regs: &PtRegs) -> Result<usize> {
+    if regs.arg3().cast_signed() < 0 {
+        return Err(EINVAL);
+    }
+    let file = fdget(regs.arg0())?;
+    let mut pos = given_position(&file, regs.arg3())?;
+    vfs_write(&file, &mut IovIter::from_iovec(ptr(regs.arg1()), regs.arg2())?, &mut pos)
+}
+
+/// The flags of `preadv2` and `pwritev2`. What needs support of the file itself is refused, as by a file without it.
+fn check_rwf(flags: usize, known: u32) -> Result {
+    if flags & !(known as usize) != 0 { Err(EOPNOTSUPP) } else { Ok(()) }
+}
+
+/// `preadv2(fd, iov, count, pos, _, flags)`: position -1 is the file's own.
+pub fn sys_preadv2(regs: &PtRegs) -> Result<usize> {
+    check_rwf(regs.arg5(), uapi::RWF_HIPRI)?;
+    if regs.arg3().cast_signed() == -1 { sys_readv(regs) } else { sys_preadv(regs) }
+}
+
+/// `pwritev2(fd, iov, count, pos, _, flags)`: position -1 is the file's own.
+pub fn sys_pwritev2(regs: &PtRegs) -> Result<usize> {
+    check_rwf(regs.arg5(), uapi::RWF_HIPRI | uapi::RWF_DSYNC | uapi::RWF_SYNC)?;
+    let n = if regs.arg3().cast_signed() == -1 { sys_writev(regs)? } else { sys_pwritev(regs)? };
+    if regs.arg5() as u32 & (uapi::RWF_DSYNC | uapi::RWF_SYNC) != 0 {
+        let file = fdget(regs.arg0())?;
+        file.ops().fsync(&file, regs.arg5() as u32 & uapi::RWF_SYNC == 0)?;
+    }
+    Ok(n)
+}
+
+/// `lseek(fd, offset, whence)`.
+pub fn sys_lseek(regs: &PtRegs) -> Result<usize> {
+    let file = fdget(regs.arg0())?;
+    let whence = regs.arg2() as u32;
+    if whence > uapi::SEEK_MAX {
+        return Err(EINVAL);
+    }
+    if file.mode() & fmode::SEEK == 0 {
+        return Err(ESPIPE);
+    }
+    let mut pos = file.pos.lock();
+    let new = file.ops().llseek(&file, &mut pos, regs.arg1().cast_signed() as i64, whence)?;
+    Ok(new.cast_unsigned() as usize)
+}

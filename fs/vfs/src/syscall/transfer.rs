@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Moving bytes from file to file inside the kernel. Source: `sendfile(2)`, `copy_file_range(2)`.
+
+use super::rw::{vfs_read, vfs_write};
+use crate::fdtable::fdget;
+use crate::file::{File, fmode};
+use crate::user;
+use errno::{Result, code::*};
+use kalloc::Arc;
+use kalloc::KVec;
+use kalloc::flags::GFP_KERNEL;
+use x86_cpu::regs::PtRegs;
+use x86_mm::uaccess::{IovIter, MAX_RW_COUNT};
+
+/// Bytes moved at a time.
+const CHUNK: usize = 65536;
+
+/// Moves up to `count` bytes from `input` at `from` to `output` at `to`; both positions move by what arrived. What was read
+/// but could not be written is read again by the next call.
+fn pump(input: &File, from: &mut i64, output: &File, to: &mut i64, count: usize) -> Result<usize> {
+    let mut buffer = KVec::from_elem(0u8, count.min(CHUNK), GFP_KERNEL)?;
+    let mut done = 0;
+    while done < count {
+        let want = buffer.len().min(count - done);
+        let room = buffer.get_mut(..want).ok_or(EINVAL)?;
+        let mut at = *from;
+        let got = match vfs_read(input, &mut IovIter::kernel_dest(room), &mut at) {
+            Ok(0) => break,
+            Ok(got) => got,
+            Err(error) if done == 0 => return Err(error),
+            Err(_) => break,
+        };
+        let bytes = buffer.get(..got).ok_or(EINVAL)?;
+        let put = match vfs_write(output, &mut IovIter::kernel_source(bytes), to) {
+            Ok(put) => put,
+            Err(error) if done == 0 => return Err(error),
+            Err(_) => break,
+        };
+        *from = from.saturating_add(put as i64);
+        done += put;
+        if put < got || task::current().signal_pending() {
+            break;
+        }
+    }
+    Ok(done)
+}
+
+/// Calls `f` with the file's own position, locked if it has one.
+fn with_position<R>(file: &File, f: impl FnOnce(&mut i64) -> R) -> R {
+    if file.mode() & fmode::SEEK == 0 { f(&mut 0) } else { f(&mut file.pos.lock()) }
+}
+
+/// `sendfile(out, in, offset, count)`.
+pub fn sys_sendfile(regs: &PtRegs) -> Result<usize> {
+    let (output, input) = (fdget(regs.arg0())?, fdget(regs.arg1())?);
+    let count = regs.arg3().min(MAX_RW_COUNT);
+    if input.mode() & fmode::READ == 0 || output.mode() & fmode::WRITE == 0 {
+        return Err(EBADF);
+    }
+    // The input must be able to give the same bytes again.
+    if input.mode() & fmode::SEEK == 0 || output.flags().any(uapi::O_APPEND) {
+        return Err(EINVAL);
+    }
+    if regs.arg2() != 0 {
+        let mut from: i64 = user::get(regs.arg2())?;
+        if from < 0 {
+            return Err(EINVAL);
+        }
+        let n = with_position(&output, |to| pump(&input, &mut from, &output, to, count))?;
+        user::put(regs.arg2(), &from)?;
+        return Ok(n);
+    }
+    if Arc::ptr_eq(&input, &output) {
+        let mut from = input.position();
+        let mut to = from;
+        return pump(&input, &mut from, &output, &mut to, count);
+    }
+    // Both positions are locked, in the order of their addresses, so that two such calls cannot wait for each other.
+    if output.mode() & fmode::SEEK == 0 {
+        return pump(&input, &mut input.pos.lock(), &output, &mut 0, count);
+    }
+    let (mut from, mut to);
+    if Arc::as_ptr(&input).addr() < Arc::as_ptr(&output).addr() {
+        from = input.pos.lock();
+        to = output.pos.lock();
+    } else {
+        to = output.pos.lock();
+        from = input.pos.lock();
+    }
+    pump(&input, &mut from, &output, &mut to, count)
+}
+
+/// `copy_file_range(in, off_in, out, off_out, len, flags)`.
+pub fn sys_copy_file_range(regs: &PtRegs) -> Result<usize> {
+    let (input, output) = (fdget(regs.arg0())?, fdget(regs.arg2())?);
+    let count = regs.arg4().min(MAX_RW_COUNT);
+    let given = |address: usize, file: &File| if address == 0 { Ok(file.position()) } else { user::get(address) };
+    if regs.arg5() != 0 {
+        return Err(EINVAL);
+    }
+    for file in [&input, &output] {
+        if file.inode().is_dir() {
+            return Err(EISDIR);
+        }
+        if !file.inode().is_reg() || file.is_anon() {
+            return Err(EINVAL);
+        }
+    }
+    if input.mode() & fmode::READ == 0 || output.mode() & fmode::WRITE == 0 || output.flags().any(uapi::O_APPEND) {
+        return Err(EBADF);
+    }
+    let mut from: i64 = given(regs.arg1(), &input)?;
+    let mut to: i64 = given(regs.arg3(), &output)?;
+    if from < 0 || to < 0 {
+        return Err(EINVAL);
+    }
+    let len = count as i64;
+    if from.checked_add(len).is_none() || to.checked_add(len).is_none() {
+        return Err(EOVERFLOW);
+    }
+    let left = input.inode().size().cast_signed().saturating_sub(from).max(0);
+    let count = len.min(left);
+    if Arc::ptr_eq(input.inode(), output.inode()) && from < to + count && to < from + count {
+        return Err(EINVAL);
+    }
+    let n = pump(&input, &mut from, &output, &mut to, count as usize)?;
+    for (address, file, pos) in [(regs.arg1(), &input, from), (regs.arg3(), &output, to)] {
+        if address == 0 {
+            *file.pos.lock() = pos;
+        } else {
+            user::put(address, &pos)?;
+        }
+    }
+    Ok(n)
+}

@@ -9,7 +9,7 @@ mod elf;
 use crate::signal::{SigActions, SigInfo, send};
 use crate::signal::syscalls::this;
 use crate::thread::{Process, Thread};
-use crate::{exit, fork};
+use crate::{exit, files, fork};
 use args::Args;
 use core::sync::atomic::Ordering;
 use errno::Result;
@@ -18,6 +18,7 @@ use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
 use task::current;
 use vfs::File;
+use vfs::namei::PathName;
 use x86_cpu::regs::PtRegs;
 
 /// Bytes of the file that decide its format (`BINPRM_BUF_SIZE`).
@@ -50,16 +51,16 @@ pub fn sys_execveat(regs: &PtRegs) -> Result<usize> {
 }
 
 fn execve_user(dirfd: i32, path: usize, argv: usize, envp: usize, flags: u32) -> Result<usize> {
-    let name = vfs::get_name(path, flags & uapi::AT_EMPTY_PATH != 0)?;
-    let file = vfs::open_exec_at(dirfd, name.bytes(), flags)?;
+    let name = PathName::from_user(path, flags & uapi::AT_EMPTY_PATH != 0)?;
+    let file = files::open_exec(dirfd, &name, flags)?;
     let args = Args::from_user(argv, envp)?;
-    let shown = args::display_name(dirfd, name.bytes())?;
+    let shown = args::display_name(dirfd, name.as_bytes())?;
     do_execve(file, shown, args)
 }
 
 /// Runs the program at `path` in the current task with these words; for `/init`. On success the caller returns to user mode.
 pub fn kernel_execve(path: &[u8], argv: &[&[u8]], envp: &[&[u8]]) -> Result {
-    let file = vfs::open_exec_at(uapi::AT_FDCWD, path, 0)?;
+    let file = files::open_exec(uapi::AT_FDCWD, &PathName::from_bytes(path)?, 0)?;
     let args = Args::from_kernel(argv, envp)?;
     let name = KVec::from_slice(path, GFP_KERNEL)?;
     do_execve(file, name, args).map(|_| ())
@@ -70,7 +71,7 @@ fn do_execve(file: Arc<File>, name: KVec<u8>, args: Args) -> Result<usize> {
     let mut program = Program { file, name, args, creds };
     for _ in 0..=MAX_SCRIPTS {
         let mut head = [0u8; HEAD];
-        let len = vfs::kernel_read(&program.file, 0, &mut head)?;
+        let len = files::kernel_read(&program.file, 0, &mut head)?;
         let head = head.get(..len).unwrap_or(&[]);
         if head.starts_with(b"#!") {
             enter_script(&mut program, head)?;
@@ -94,7 +95,7 @@ fn enter_script(program: &mut Program, head: &[u8]) -> Result {
     }
     program.args.prepend(interpreter)?;
     program.name = KVec::from_slice(interpreter, GFP_KERNEL)?;
-    program.file = vfs::open_exec_at(uapi::AT_FDCWD, interpreter, 0)?;
+    program.file = files::open_exec(uapi::AT_FDCWD, &PathName::from_bytes(interpreter)?, 0)?;
     // A set-id script has no effect: the interpreter's own bits count.
     program.creds = creds::NewCreds::for_file(&program.file)?;
     Ok(())
@@ -106,7 +107,7 @@ fn run_elf(program: Program, head: &[u8]) -> Result<usize> {
     this(|_, thread| {
         let process = thread.process();
         fork::kill_other_threads(process)?;
-        let new_mm = mm::Mm::new()?;
+        let new_mm = mm::Mm::new_exec(&mm::ExecLayout { randomize: randomize(thread), stack_limit: rlimit::current(uapi::RLIMIT_STACK) })?;
         let name = program.args_name()?;
         // The point of no return: from here on a failure ends the process.
         begin_new_program(thread, process, new_mm, &name, &program)?;
@@ -117,6 +118,11 @@ fn run_elf(program: Program, head: &[u8]) -> Result<usize> {
         }
         Ok(0)
     })
+}
+
+/// Whether addresses are random for this process (`personality(2)`).
+fn randomize(thread: &Thread) -> bool {
+    thread.process().personality.load(Ordering::Relaxed) & uapi::ADDR_NO_RANDOMIZE == 0
 }
 
 impl Program {
@@ -142,15 +148,14 @@ fn begin_new_program(
     if task.is_kthread() {
         task::switch::install_fpu(x86_fpu::FpuState::new()?);
     }
-    let (files, fs) = (vfs::unshare_files()?, vfs::unshare_fs()?);
-    exit::leave_memory(thread);
-    mm::exec_mmap(new_mm);
-    files.install();
-    fs.install();
+    let private_files = files::unshare()?;
+    exit::leave_memory_for_exec(thread);
+    drop(mm::replace_mm(new_mm)?);
+    exit::release_vfork(thread);
+    private_files.install();
     install_actions(process, private);
     take_leaders_number(thread, process);
     task.set_comm(name);
-    vfs::close_on_exec();
     crate::hooks::exec(&task);
     for (word, value) in thread.altstack.iter().zip([0, 0, u64::from(uapi::SS_DISABLE)]) {
         word.store(value, Ordering::Relaxed);

@@ -63,8 +63,7 @@ fn exit_thread(task: &Task, thread: &Thread, status: i32) {
     leave_memory(thread);
     account(task, thread, &process);
     crate::hooks::exit(task, last);
-    vfs::exit_files(task);
-    vfs::exit_fs(task);
+    crate::files::exit();
     if last {
         leave_terminal(&process);
     }
@@ -73,7 +72,14 @@ fn exit_thread(task: &Task, thread: &Thread, status: i32) {
 }
 
 /// Futexes that the thread held, the word that `pthread_join` waits for, a parent inside `vfork`, the address space.
-pub(crate) fn leave_memory(thread: &Thread) {
+fn leave_memory(thread: &Thread) {
+    leave_memory_for_exec(thread);
+    mm::exit_mm();
+    release_vfork(thread);
+}
+
+/// What the old address space still is good for before it goes.
+pub(crate) fn leave_memory_for_exec(thread: &Thread) {
     futex::exit_robust_list();
     let clear = thread.clear_child_tid.swap(0, Ordering::Relaxed);
     if clear != 0 && mm::current_mm().is_some() {
@@ -83,7 +89,10 @@ pub(crate) fn leave_memory(thread: &Thread) {
         }
     }
     note_maxrss(thread.process());
-    mm::exit_mm();
+}
+
+/// Lets a parent inside `vfork` go on: its memory is its own again.
+pub(crate) fn release_vfork(thread: &Thread) {
     let done = thread.vfork_done.lock().take();
     if let Some(done) = done {
         done.complete();

@@ -3,6 +3,7 @@
 //! say.
 
 use crate::group::ProcessGroup;
+use crate::files;
 use crate::pid::{self, PidNr};
 use crate::signal::SigActions;
 use crate::signal::syscalls::this;
@@ -197,8 +198,8 @@ fn build_task(args: &CloneArgs, flags: u64, vfork_done: Option<Arc<Completion>>)
     SCHEDULER.get().ok_or(EAGAIN)?.fork(&child, &parent_task)?;
     mm::attach(&child, child_mm)?;
     cred::attach(&child, cred::current_cred()?)?;
-    vfs::copy_files(&child, flags & FILES != 0)?;
-    vfs::copy_fs(&child, flags & FS != 0)?;
+    files::copy_files(&child, flags & FILES != 0)?;
+    files::copy_fs(&child, flags & FS != 0)?;
     crate::hooks::fork(&child, flags & THREAD != 0)?;
     let limits = rlimit::of(&parent_task).ok_or(EINVAL)?;
     let limits = match flags & THREAD {

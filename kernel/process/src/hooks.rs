@@ -86,3 +86,16 @@ pub(crate) fn exec(task: &Task) {
 pub(crate) fn exit(task: &Task, last: bool) {
     followers().into_iter().flatten().for_each(|f| f.exit(task, last));
 }
+
+/// The vDSO image of this machine.
+pub trait Vdso: Sync {
+    /// Maps it into a new address space; its address, 0 if there is none.
+    fn map(&self, mm: &mm::Mm) -> Result<usize>;
+}
+
+/// The vDSO (`arch/x86/vdso`, through `init`).
+pub static VDSO: Hook<dyn Vdso> = Hook::new();
+
+pub(crate) fn map_vdso(mm: &mm::Mm) -> Result<usize> {
+    VDSO.get().map_or(Ok(0), |vdso| vdso.map(mm))
+}

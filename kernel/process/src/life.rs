@@ -122,7 +122,7 @@ fn initial_limits() -> Result<Arc<Rlimits>> {
 
 struct VfsHooks;
 
-impl vfs::ProcessHooks for VfsHooks {
+impl vfs::hooks::ProcessHooks for VfsHooks {
     fn send_current(&self, signal: u32) {
         // A standard signal from the kernel cannot fail for want of room.
         let _ = crate::signal::send_to_thread(&current(), crate::signal::SigInfo::kernel(signal));
@@ -151,13 +151,13 @@ pub fn init() {
     static LIFECYCLE: &'static dyn Lifecycle = &Hooks;
     static FAULT: &'static dyn FaultHandler = &Faults;
     static TRAP: &'static dyn TrapHandler = &Faults;
-    static VFS: &'static dyn vfs::ProcessHooks = &VfsHooks;
+    static VFS: &'static dyn vfs::hooks::ProcessHooks = &VfsHooks;
     task::hooks::USER_EXIT.set(&USER_EXIT);
     task::hooks::SIGNALS.set(&SIGNALS);
     task::hooks::LIFECYCLE.set(&LIFECYCLE);
     task::hooks::FAULT.set(&FAULT);
     task::hooks::TRAP.set(&TRAP);
-    vfs::PROCESS_HOOKS.set(&VFS);
+    vfs::hooks::PROCESS.set(&VFS);
 }
 
 /// Makes process 1, which runs `f` (and in the end becomes `/init`), and process 2. Neither runs before the boot CPU's first

@@ -99,12 +99,15 @@ fn set_limit(limits: &Rlimits, resource: u32, new: Limit) -> Result {
     if new.max > old.max && !cred::capable(cred::CAP_SYS_RESOURCE) {
         return Err(EPERM);
     }
-    if resource == uapi::RLIMIT_NOFILE && new.max > vfs::nr_open() {
+    if resource == uapi::RLIMIT_NOFILE && new.max > NR_OPEN {
         return Err(EPERM);
     }
     limits.set(resource, new);
     Ok(())
 }
+
+/// `/proc/sys/fs/nr_open`: the highest limit for descriptors.
+const NR_OPEN: u64 = 1 << 20;
 
 fn check_resource(raw: usize) -> Result<u32> {
     u32::try_from(raw).ok().filter(|&r| (r as usize) < rlimit::COUNT).ok_or(EINVAL)
@@ -267,7 +270,7 @@ pub fn sys_getcpu(regs: &PtRegs) -> Result<usize> {
 /// `sysinfo(2)`.
 pub fn sys_sysinfo(regs: &PtRegs) -> Result<usize> {
     let memory = mm::meminfo();
-    let loads = sched::loadavg();
+    let loads = sched::load::averages();
     let mut words = [0u64; 14];
     let processes = pid::all_processes()?.len() as u64;
     let uptime = ktime::boottime_ns() / 1_000_000_000;

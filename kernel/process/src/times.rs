@@ -36,10 +36,16 @@ pub struct TaskUsage {
 
 /// What `task` has used so far.
 pub fn of_task(task: &Task) -> TaskUsage {
-    let (utime, stime) = sched::cputime(task);
-    let (nvcsw, nivcsw) = sched::switches(task);
+    let times = sched::task_times(task);
     let (minflt, majflt) = thread_of(task).map_or((0, 0), |t| t.faults());
-    TaskUsage { utime, stime, nvcsw, nivcsw, minflt, majflt }
+    TaskUsage {
+        utime: times.user,
+        stime: times.system,
+        nvcsw: times.voluntary_switches,
+        nivcsw: times.involuntary_switches,
+        minflt,
+        majflt,
+    }
 }
 
 /// A process's use: ended threads, and the live ones.

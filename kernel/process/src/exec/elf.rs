@@ -3,23 +3,22 @@
 //! x86-64 supplement, 3.4 ("Process Initialization"); `getauxval(3)`.
 
 use super::Program;
+use crate::files;
 use crate::misc::PLATFORM;
 use crate::user::copy_to_user;
 use elf_format::{FileHeader, Image, Kind, Plan};
 use errno::Result;
-use errno::code::{EIO, ELIBBAD, ENOEXEC, ENOMEM};
+use errno::code::{EFAULT, EIO, ELIBBAD, ENOEXEC, ENOMEM};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
 use task::current;
 use vfs::File;
+use vfs::namei::PathName;
 use x86_cpu::cpuid::features;
 use x86_cpu::regs::{PtRegs, USER_CS, USER_DS};
+use x86_mm::uaccess::clear_user;
 use zerocopy::IntoBytes;
 
-/// Where position-independent programs go: two thirds up the address space.
-const DYN_BASE: u64 = 0x5555_5555_4000;
-/// Random pages added to that (28 bits).
-const DYN_RANDOM: u64 = (1 << 28) - 1;
 const PAGE: u64 = 4096;
 const RFLAGS_IF: u64 = 1 << 9;
 /// `AT_HWCAP2`: the FSGSBASE instructions may be used in user mode.
@@ -37,7 +36,7 @@ impl Loaded {
         let header = FileHeader::parse(head)?;
         let mut phdrs = KVec::from_elem(0u8, header.phdrs_len(), GFP_KERNEL)?;
         let offset = i64::try_from(header.phoff()).map_err(|_| ENOEXEC)?;
-        if vfs::kernel_read(file, offset, &mut phdrs)? != phdrs.len() {
+        if files::kernel_read(file, offset, &mut phdrs)? != phdrs.len() {
             return Err(EIO);
         }
         Ok(Self { header, phdrs })
@@ -52,13 +51,13 @@ impl Loaded {
         let Some((offset, len)) = self.image()?.interp else { return Ok(None) };
         let mut path = KVec::from_elem(0u8, len, GFP_KERNEL)?;
         let offset = i64::try_from(offset).map_err(|_| ENOEXEC)?;
-        if vfs::kernel_read(file, offset, &mut path)? != len {
+        if files::kernel_read(file, offset, &mut path)? != len {
             return Err(EIO);
         }
         let path = Image::check_interp(&path)?;
-        let file = vfs::open_exec_at(uapi::AT_FDCWD, path, 0)?;
+        let file = files::open_exec(uapi::AT_FDCWD, &PathName::from_bytes(path)?, 0)?;
         let mut head = [0u8; 64];
-        if vfs::kernel_read(&file, 0, &mut head)? != head.len() {
+        if files::kernel_read(&file, 0, &mut head)? != head.len() {
             return Err(EIO);
         }
         let loaded = Loaded::read(&file, &head).map_err(|_| ELIBBAD)?;
@@ -86,27 +85,23 @@ pub(super) fn map_and_start(program: &Program, loaded: &Loaded, interpreter: Opt
     let mm = mm::current_mm().ok_or(ENOMEM)?;
     let image = loaded.image()?;
     let plan = image.plan(mm::TASK_SIZE as u64)?;
-    let exec_stack = image.exec_stack.unwrap_or(false);
-    let randomize = crate::thread::with_thread(|t| {
-        t.process().personality.load(core::sync::atomic::Ordering::Relaxed) & uapi::ADDR_NO_RANDOMIZE == 0
-    })
-    .unwrap_or(true);
-    let stack_top = mm.setup_layout(randomize, exec_stack)?;
+    let stack_top = mm.map_stack(image.exec_stack.unwrap_or(false))?;
     let bias = match (plan.kind, interpreter) {
-        (Kind::Dyn, Some(_)) => {
-            let random = if randomize { (random::u64() & DYN_RANDOM) * PAGE } else { 0 };
-            plan.bias(DYN_BASE.wrapping_add(random), mm::TASK_SIZE as u64)?
-        }
+        (Kind::Dyn, Some(_)) => plan.bias(mm.pie_base() as u64, mm::TASK_SIZE as u64)?,
         (Kind::Dyn, None) => {
-            let base = mm.find_gap(plan.total_size() as usize)? as u64;
+            let base = mm.find_room(plan.total_size() as usize)? as u64;
             plan.bias(base, mm::TASK_SIZE as u64)?
         }
         (Kind::Exec, _) => 0,
     };
     map_segments(&mm, &program.file, &plan, bias)?;
-    mm.set_brk_start(plan.brk.wrapping_add(bias) as usize, randomize)?;
-    mm.set_code_data(plan.code.start.wrapping_add(bias), plan.code.end.wrapping_add(bias), plan.data.start.wrapping_add(bias), plan.data.end.wrapping_add(bias));
-    mm.set_exe_file(program.file.clone());
+    let at = |address: u64| address.wrapping_add(bias) as usize;
+    mm.set_heap(at(plan.brk));
+    mm.update_marks(|marks| {
+        (marks.start_code, marks.end_code) = (at(plan.code.start), at(plan.code.end));
+        (marks.start_data, marks.end_data) = (at(plan.data.start), at(plan.data.end));
+    });
+    mm.set_exe_file(Some(vfs::vm_file(&program.file)?));
     let entry = plan.entry.wrapping_add(bias);
     let mut placed = Placed {
         entry,
@@ -118,8 +113,8 @@ pub(super) fn map_and_start(program: &Program, loaded: &Loaded, interpreter: Opt
     if let Some(interpreter) = interpreter {
         (placed.base, placed.start) = map_interpreter(&mm, interpreter)?;
     }
-    let vdso = mm.map_vdso()?;
-    let sp = build_stack(program, &placed, stack_top as u64, vdso.unwrap_or(0) as u64, &mm)?;
+    let vdso = crate::hooks::map_vdso(&mm)?;
+    let sp = build_stack(program, &placed, stack_top as u64, vdso as u64, &mm)?;
     start(placed.start, sp);
     Ok(())
 }
@@ -129,7 +124,7 @@ fn map_interpreter(mm: &mm::Mm, interpreter: &Interpreter) -> Result<(u64, u64)>
     let plan = image.plan(mm::TASK_SIZE as u64)?;
     let bias = match plan.kind {
         Kind::Dyn => {
-            let base = mm.find_gap(plan.total_size() as usize)? as u64;
+            let base = mm.find_room(plan.total_size() as usize)? as u64;
             plan.bias(base, mm::TASK_SIZE as u64)?
         }
         Kind::Exec => 0,
@@ -140,23 +135,30 @@ fn map_interpreter(mm: &mm::Mm, interpreter: &Interpreter) -> Result<(u64, u64)>
 
 /// Maps the file parts, clears the tails of their last pages, and maps what lies beyond the file as zeroes.
 fn map_segments(mm: &mm::Mm, file: &Arc<File>, plan: &Plan, bias: u64) -> Result {
+    let source = vfs::vm_file(file)?;
     for segment in plan.segments.iter() {
         let at = |address: u64| address.wrapping_add(bias) as usize;
-        let prot = mm::Prot::new(segment.read, segment.write, segment.exec);
+        let mut prot = 0;
+        for (wanted, bit) in
+            [(segment.read, uapi::PROT_READ), (segment.write, uapi::PROT_WRITE), (segment.exec, uapi::PROT_EXEC)]
+        {
+            prot |= if wanted { bit } else { 0 };
+        }
+        let prot = mm::Prot(prot);
         if segment.file_end > segment.start {
             let len = (segment.file_end - segment.start) as usize;
-            mm.map_program(at(segment.start), len, prot, vfs::vm_file(file), segment.offset)?;
+            mm.map_segment(&source, at(segment.start), len, prot, segment.offset, true)?;
         }
         let zero_from = segment.file_end.max(segment.start);
         if segment.end > zero_from {
-            mm.map_anonymous(at(zero_from), (segment.end - zero_from) as usize, prot)?;
+            mm.map_zero(at(zero_from), (segment.end - zero_from) as usize, prot)?;
         }
-        if !segment.clear.is_empty() {
+        if !segment.clear.is_empty() && segment.write {
             let range = segment.clear.range();
-            // A read-only segment cannot be cleared; Linux lets that pass too.
-            let cleared = mm::uaccess::clear_user(at(range.start), (range.end - range.start) as usize);
-            if segment.write {
-                cleared?;
+            let len = (range.end - range.start) as usize;
+            // What could not be cleared is an error; a read-only segment has nothing to clear that anybody may rely on.
+            if clear_user(at(range.start).into(), len) != 0 {
+                return Err(EFAULT);
             }
         }
     }
@@ -176,7 +178,11 @@ fn build_stack(program: &Program, placed: &Placed, top: u64, vdso: u64, mm: &mm:
     strings.extend_from_slice(&program.name, GFP_KERNEL)?;
     strings.extend_from_slice(&[0; 9], GFP_KERNEL)?;
     copy_to_user(arg_at as usize, &strings)?;
-    mm.set_arguments(arg_at as usize, env_at as usize, env_at as usize, name_at as usize);
+    mm.update_marks(|marks| {
+        (marks.arg_start, marks.arg_end) = (arg_at as usize, env_at as usize);
+        (marks.env_start, marks.env_end) = (env_at as usize, name_at as usize);
+        (marks.start_stack, marks.vdso) = (arg_at as usize, vdso as usize);
+    });
     // Below: the platform's name and random bytes, then the aligned vectors.
     let platform_at = (arg_at - PLATFORM.len() as u64) & !15;
     copy_to_user(platform_at as usize, PLATFORM)?;

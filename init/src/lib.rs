@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod early_console;
+mod late;
 mod params;
 
 use klog::pr_notice;
@@ -25,12 +26,12 @@ fn start(info: &'static BootInfo) -> ! {
     let line = params::line(info);
     params::early(line);
     early_console::init(info, line);
-    pr_notice!("Linux version {} (rideau) {} by {}", uapi::UTS_RELEASE, "x", info.protocol.name());
+    pr_notice!("Linux version {} (rideau) by {}", uapi::UTS_RELEASE, info.protocol.name());
     pr_notice!("Command line: {}", params::Shown(line.as_bytes()));
     if let Err(error) = bring_up(info) {
         panic!("start-up failed: {error}");
     }
-    x86_cpu::asm::halt_forever()
+    sched::idle()
 }
 
 /// Everything that must be there before the first task runs; interrupts off.
@@ -39,8 +40,14 @@ fn bring_up(info: &'static BootInfo) -> errno::Result {
     x86::smp::boot::reserve_early();
     x86_mm::init(info, x86::smp::boot::reserve_tables)?;
     x86::init_irq(info)?;
-    ktime::init();
-    x86::init_clocks(info);
     random::init(info.seed.as_slice());
-    Ok(())
+    containers::hash::set_seed(random::u64());
+    ktime::init();
+    sched::init()?;
+    x86::init_clocks(info);
+    if let Ok(now) = x86::clocks::read_wall_ns() {
+        ktime::set_boot_realtime(now.unsigned_abs());
+    }
+    irq::init();
+    late::start(info)
 }

@@ -38,8 +38,11 @@ pub fn kthread_run(name: &[u8], f: impl FnOnce() + Send + 'static) -> Result<Arc
     Ok(task)
 }
 
-/// Starts a new task.
+/// Starts a new task. From here on it keeps itself alive until it has ended: a sleeping task may be known to nobody but a
+/// timer or an interrupt.
 pub fn wake_up_new(task: Arc<Task>) {
+    // Given back by the switch away from the ended task.
+    core::mem::forget(task.clone());
     if let Some(scheduler) = SCHEDULER.get() {
         scheduler.wake_up_new(task);
     }

@@ -85,7 +85,12 @@ fn finish_switch() {
     }
     // SAFETY: `switch_to` stored the previous current task, whose reference (made raw when it became current) is ours now.
     let prev = unsafe { Arc::from_raw(prev.cast_const()) };
+    let dead = prev.state() == State::DEAD;
     prev.on_cpu.store(false, Ordering::Release);
+    if dead {
+        // SAFETY: The reference that `wake_up_new` left to the task itself: it has ended, and ends once.
+        drop(unsafe { Arc::from_raw(Arc::as_ptr(&prev)) });
+    }
     drop(prev);
 }
 

@@ -15,8 +15,8 @@ use locking::SpinLock;
 /// Bytes of a task's name, NUL included (`TASK_COMM_LEN`).
 pub const COMM_LEN: usize = 16;
 
-/// A thread of execution, always inside an [`Arc`]. References: one while it is some CPU's current task, one for each run
-/// queue or wait that holds it, and those of upper crates (the pid table).
+/// A thread of execution, always inside an [`Arc`]. References: its own from its start to its end, one while it is some CPU's current
+/// task, one for each run queue or wait that holds it, and those of upper crates (the pid table).
 ///
 /// # Invariants
 /// - `context` is used only by the CPU that runs the task or switches to or from it (`on_cpu` hands it over).

@@ -29,6 +29,7 @@ pub mod path;
 pub mod perm;
 pub mod readdir;
 pub mod seek;
+pub mod seq_file;
 pub mod super_block;
 pub mod syscall;
 pub mod tasks;
@@ -47,6 +48,7 @@ pub use inode::{Inode, InodeInit, InodeOps, Link, Rename, iop};
 pub use mount::Mount;
 pub use path::Path;
 pub use readdir::{DcacheDir, DirContext, DirSink};
+pub use seq_file::{SeqBuf, SeqFile, SeqShow, Single};
 pub use super_block::{
     FileSystemType, FsContext, Kstatfs, SimpleSuper, SuperBlock, SuperInit, SuperOps, get_filesystem,
     register_filesystem,

@@ -175,7 +175,12 @@ const WRITE_MAX: usize = PAGE;
 impl<T: SeqShow> SeqFile<T> {
     /// A reader at the start. May sleep.
     pub fn new(source: T) -> Self {
-        let reader = Reader { buf: SeqBuf::new(usize::MAX), given: 0, next: Some(0), pos: 0 };
+        Self::with_limit(source, usize::MAX)
+    }
+
+    /// As [`Self::new`], for a text that is cut off after `limit` bytes.
+    pub fn with_limit(source: T, limit: usize) -> Self {
+        let reader = Reader { buf: SeqBuf::new(limit), given: 0, next: Some(0), pos: 0 };
         Self { source, reader: Mutex::new(reader) }
     }
 

@@ -49,5 +49,10 @@ fn bring_up(info: &'static BootInfo) -> errno::Result {
         ktime::set_boot_realtime(now.unsigned_abs());
     }
     irq::init();
+    acpi_core::init();
+    match x86_vdso::init() {
+        Ok(()) => ktime::timekeeper::publish_vdso(),
+        Err(error) => klog::pr_warn!("vdso: {error}, programs make system calls instead"),
+    }
     late::start(info)
 }

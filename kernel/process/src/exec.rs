@@ -9,7 +9,7 @@ mod elf;
 use crate::signal::{SigActions, SigInfo, send};
 use crate::signal::syscalls::this;
 use crate::thread::{Process, Thread};
-use crate::{exit, files, fork};
+use crate::{exit, fork};
 use args::Args;
 use core::sync::atomic::Ordering;
 use errno::Result;
@@ -52,7 +52,7 @@ pub fn sys_execveat(regs: &PtRegs) -> Result<usize> {
 
 fn execve_user(dirfd: i32, path: usize, argv: usize, envp: usize, flags: u32) -> Result<usize> {
     let name = PathName::from_user(path, flags & uapi::AT_EMPTY_PATH != 0)?;
-    let file = files::open_exec(dirfd, &name, flags)?;
+    let file = vfs::tasks::open_exec_at(dirfd, name.as_bytes(), flags)?;
     let args = Args::from_user(argv, envp)?;
     let shown = args::display_name(dirfd, name.as_bytes())?;
     do_execve(file, shown, args)
@@ -60,7 +60,7 @@ fn execve_user(dirfd: i32, path: usize, argv: usize, envp: usize, flags: u32) ->
 
 /// Runs the program at `path` in the current task with these words; for `/init`. On success the caller returns to user mode.
 pub fn kernel_execve(path: &[u8], argv: &[&[u8]], envp: &[&[u8]]) -> Result {
-    let file = files::open_exec(uapi::AT_FDCWD, &PathName::from_bytes(path)?, 0)?;
+    let file = vfs::tasks::open_exec_at(uapi::AT_FDCWD, path, 0)?;
     let args = Args::from_kernel(argv, envp)?;
     let name = KVec::from_slice(path, GFP_KERNEL)?;
     do_execve(file, name, args).map(|_| ())
@@ -71,7 +71,7 @@ fn do_execve(file: Arc<File>, name: KVec<u8>, args: Args) -> Result<usize> {
     let mut program = Program { file, name, args, creds };
     for _ in 0..=MAX_SCRIPTS {
         let mut head = [0u8; HEAD];
-        let len = files::kernel_read(&program.file, 0, &mut head)?;
+        let len = vfs::tasks::kernel_read(&program.file, 0, &mut head)?;
         let head = head.get(..len).unwrap_or(&[]);
         if head.starts_with(b"#!") {
             enter_script(&mut program, head)?;
@@ -95,7 +95,7 @@ fn enter_script(program: &mut Program, head: &[u8]) -> Result {
     }
     program.args.prepend(interpreter)?;
     program.name = KVec::from_slice(interpreter, GFP_KERNEL)?;
-    program.file = files::open_exec(uapi::AT_FDCWD, &PathName::from_bytes(interpreter)?, 0)?;
+    program.file = vfs::tasks::open_exec_at(uapi::AT_FDCWD, interpreter, 0)?;
     // A set-id script has no effect: the interpreter's own bits count.
     program.creds = creds::NewCreds::for_file(&program.file)?;
     Ok(())
@@ -148,11 +148,13 @@ fn begin_new_program(
     if task.is_kthread() {
         task::switch::install_fpu(x86_fpu::FpuState::new()?);
     }
-    let private_files = files::unshare()?;
+    let (private_files, private_fs) = (vfs::tasks::unshare_files()?, vfs::tasks::unshare_fs()?);
     exit::leave_memory_for_exec(thread);
     drop(mm::replace_mm(new_mm)?);
     exit::release_vfork(thread);
     private_files.install();
+    private_fs.install();
+    vfs::tasks::close_on_exec();
     install_actions(process, private);
     take_leaders_number(thread, process);
     task.set_comm(name);

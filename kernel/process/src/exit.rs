@@ -63,7 +63,8 @@ fn exit_thread(task: &Task, thread: &Thread, status: i32) {
     leave_memory(thread);
     account(task, thread, &process);
     crate::hooks::exit(task, last);
-    crate::files::exit();
+    vfs::tasks::exit_files(task);
+    vfs::tasks::exit_fs(task);
     if last {
         leave_terminal(&process);
     }
@@ -80,13 +81,11 @@ fn leave_memory(thread: &Thread) {
 
 /// What the old address space still is good for before it goes.
 pub(crate) fn leave_memory_for_exec(thread: &Thread) {
-    futex::exit_robust_list();
     let clear = thread.clear_child_tid.swap(0, Ordering::Relaxed);
-    if clear != 0 && mm::current_mm().is_some() {
+    if mm::current_mm().is_some() {
         // As Linux: a bad address is the program's own loss.
-        if crate::user::write_user(clear, &0u32).is_ok() {
-            futex::wake_address(clear, 1);
-        }
+        let written = clear != 0 && crate::user::write_user(clear, &0u32).is_ok();
+        crate::hooks::leave_memory(&current(), if written { clear } else { 0 });
     }
     note_maxrss(thread.process());
 }

@@ -3,9 +3,7 @@
 //! say.
 
 use crate::group::ProcessGroup;
-use crate::files;
 use crate::pid::{self, PidNr};
-use crate::signal::SigActions;
 use crate::signal::syscalls::this;
 use crate::thread::{Process, TREE, Thread, process_of, thread_of};
 use crate::user::{copy_from_user, write_user};
@@ -198,8 +196,8 @@ fn build_task(args: &CloneArgs, flags: u64, vfork_done: Option<Arc<Completion>>)
     SCHEDULER.get().ok_or(EAGAIN)?.fork(&child, &parent_task)?;
     mm::attach(&child, child_mm)?;
     cred::attach(&child, cred::current_cred()?)?;
-    files::copy_files(&child, flags & FILES != 0)?;
-    files::copy_fs(&child, flags & FS != 0)?;
+    vfs::tasks::copy_files(&child, flags & FILES != 0)?;
+    vfs::tasks::copy_fs(&child, flags & FS != 0)?;
     crate::hooks::fork(&child, flags & THREAD != 0)?;
     let limits = rlimit::of(&parent_task).ok_or(EINVAL)?;
     let limits = match flags & THREAD {

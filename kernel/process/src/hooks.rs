@@ -46,6 +46,11 @@ pub trait TaskEvents: Sync {
         let _ = (task, thread);
         Ok(())
     }
+    /// The current task `task` is about to give up its address space (exec or exit). `cleared` is the address of the word that
+    /// was set to 0 for `set_tid_address(2)`, whose waiters are to be woken; 0 if there is none.
+    fn leave_memory(&self, task: &Task, cleared: usize) {
+        let _ = (task, cleared);
+    }
     /// The current task `task` runs a new program.
     fn exec(&self, task: &Task) {
         let _ = task;
@@ -77,6 +82,10 @@ fn followers() -> [Option<&'static dyn TaskEvents>; MAX_FOLLOWERS] {
 
 pub(crate) fn fork(task: &Task, thread: bool) -> Result {
     followers().into_iter().flatten().try_for_each(|f| f.fork(task, thread))
+}
+
+pub(crate) fn leave_memory(task: &Task, cleared: usize) {
+    followers().into_iter().flatten().for_each(|f| f.leave_memory(task, cleared));
 }
 
 pub(crate) fn exec(task: &Task) {

@@ -20,7 +20,6 @@
 pub mod exec;
 pub mod exit;
 mod fault;
-mod files;
 pub mod fork;
 pub mod group;
 pub mod hooks;

@@ -48,23 +48,24 @@ fn fix_capabilities(old: &Cred, new: &mut Cred) {
     }
 }
 
-macro_rules! getter {
-    ($($(#[$doc:meta])* $name:ident => $field:ident;)*) => {
-        $($(#[$doc])* pub fn $name(_: &PtRegs) -> Result<usize> {
-            Ok(current_cred()?.$field as usize)
-        })*
-    };
+/// `getuid(2)`.
+pub fn sys_getuid(_: &PtRegs) -> Result<usize> {
+    Ok(current_cred()?.uid as usize)
 }
 
-getter! {
-    /// `getuid(2)`.
-    sys_getuid => uid;
-    /// `geteuid(2)`.
-    sys_geteuid => euid;
-    /// `getgid(2)`.
-    sys_getgid => gid;
-    /// `getegid(2)`.
-    sys_getegid => egid;
+/// `geteuid(2)`.
+pub fn sys_geteuid(_: &PtRegs) -> Result<usize> {
+    Ok(current_cred()?.euid as usize)
+}
+
+/// `getgid(2)`.
+pub fn sys_getgid(_: &PtRegs) -> Result<usize> {
+    Ok(current_cred()?.gid as usize)
+}
+
+/// `getegid(2)`.
+pub fn sys_getegid(_: &PtRegs) -> Result<usize> {
+    Ok(current_cred()?.egid as usize)
 }
 
 fn copy_of(cred: &Cred) -> Cred {

@@ -101,8 +101,9 @@ pub(crate) fn write_rusage(address: usize, rusage: &Rusage) -> Result {
 pub fn sys_getrusage(regs: &PtRegs) -> Result<usize> {
     let process = current_process().ok_or(ESRCH)?;
     let maxrss = || mm::current_mm().map_or(0, |mm| mm.max_rss_kib());
+    // RUSAGE_SELF is 0, RUSAGE_THREAD 1.
     let filled = match regs.arg0() as i32 {
-        uapi::RUSAGE_SELF => {
+        0 => {
             let u = of_process(&process);
             rusage([u.utime, u.stime], u.maxrss.max(maxrss()), [u.minflt, u.majflt], [u.nvcsw, u.nivcsw])
         }

@@ -4,18 +4,18 @@
 use errno::Result;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use x86_mm::uaccess;
+use x86_mm::uaccess::{self, UserPtr};
 
 /// Copies from user memory at `address`.
 #[inline]
 pub(crate) fn copy_from_user(to: &mut [u8], address: usize) -> Result {
-    uaccess::copy_from_user(to, address.into())
+    uaccess::copy_from_user(to, UserPtr::from(address))
 }
 
 /// Copies to user memory at `address`.
 #[inline]
 pub(crate) fn copy_to_user(address: usize, from: &[u8]) -> Result {
-    uaccess::copy_to_user(address.into(), from)
+    uaccess::copy_to_user(UserPtr::from(address), from)
 }
 
 

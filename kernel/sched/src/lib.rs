@@ -145,6 +145,16 @@ pub fn start_threads() -> Result {
     rcu::start_reclaim()
 }
 
+/// Makes a task that runs in user mode notice its work flags: interrupts the CPU it runs on. Any context.
+pub fn kick(task: &Task) {
+    if task.on_cpu() && task.cpu() != cpu_id() {
+        let _irq = IrqGuard::new();
+        if let Some(sender) = x86_cpu::preempt::SEND_RESCHED.get() {
+            sender.send(task.cpu());
+        }
+    }
+}
+
 /// The calling context is done starting up: it idles from now on.
 pub fn idle() -> ! {
     idle::run()

@@ -79,7 +79,8 @@ impl FpuState {
         }
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// The saved image, in the processor's own format.
+    pub fn bytes(&self) -> &[u8] {
         // SAFETY: By the type invariant; writers have `&mut self`.
         unsafe { core::slice::from_raw_parts(self.area.as_ptr(), self.size) }
     }

@@ -7,7 +7,7 @@ use errno::Result;
 use errno::code::{E2BIG, EFAULT, ENOEXEC};
 use kalloc::KVec;
 use kalloc::flags::GFP_KERNEL;
-use x86_mm::uaccess::strncpy_from_user;
+use x86_mm::uaccess::{UserPtr, strncpy_from_user};
 
 /// Longest single string, NUL included (`MAX_ARG_STRLEN`).
 const MAX_STRING: usize = 32 * 4096;
@@ -114,7 +114,7 @@ fn append_string(mut address: usize, to: &mut KVec<u8>) -> Result {
     let mut chunk = [0u8; 256];
     loop {
         // Returns the length without NUL, or the whole buffer when there was none in it.
-        let got = strncpy_from_user(&mut chunk, address.into())?;
+        let got = strncpy_from_user(&mut chunk, UserPtr::from(address))?;
         let part = chunk.get(..got).ok_or(EFAULT)?;
         to.extend_from_slice(part, GFP_KERNEL)?;
         if got < chunk.len() {

@@ -25,7 +25,7 @@ impl NewCreds {
         let mut new: Cred = (*old).clone();
         let inode = file.inode();
         let mode = inode.mode();
-        if !file.path().is_nosuid() && !no_new_privs() {
+        if vfs::tasks::may_suid(file) && !no_new_privs() {
             if mode & uapi::S_ISUID != 0 {
                 new.euid = inode.uid();
             }

@@ -3,7 +3,6 @@
 //! x86-64 supplement, 3.4 ("Process Initialization"); `getauxval(3)`.
 
 use super::Program;
-use crate::files;
 use crate::misc::PLATFORM;
 use crate::user::copy_to_user;
 use elf_format::{FileHeader, Image, Kind, Plan};
@@ -13,10 +12,10 @@ use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
 use task::current;
 use vfs::File;
-use vfs::namei::PathName;
+use x86_mm::TASK_SIZE;
 use x86_cpu::cpuid::features;
 use x86_cpu::regs::{PtRegs, USER_CS, USER_DS};
-use x86_mm::uaccess::clear_user;
+use x86_mm::uaccess::{UserPtr, clear_user};
 use zerocopy::IntoBytes;
 
 const PAGE: u64 = 4096;
@@ -36,7 +35,7 @@ impl Loaded {
         let header = FileHeader::parse(head)?;
         let mut phdrs = KVec::from_elem(0u8, header.phdrs_len(), GFP_KERNEL)?;
         let offset = i64::try_from(header.phoff()).map_err(|_| ENOEXEC)?;
-        if files::kernel_read(file, offset, &mut phdrs)? != phdrs.len() {
+        if vfs::tasks::kernel_read(file, offset, &mut phdrs)? != phdrs.len() {
             return Err(EIO);
         }
         Ok(Self { header, phdrs })
@@ -51,13 +50,13 @@ impl Loaded {
         let Some((offset, len)) = self.image()?.interp else { return Ok(None) };
         let mut path = KVec::from_elem(0u8, len, GFP_KERNEL)?;
         let offset = i64::try_from(offset).map_err(|_| ENOEXEC)?;
-        if files::kernel_read(file, offset, &mut path)? != len {
+        if vfs::tasks::kernel_read(file, offset, &mut path)? != len {
             return Err(EIO);
         }
         let path = Image::check_interp(&path)?;
-        let file = files::open_exec(uapi::AT_FDCWD, &PathName::from_bytes(path)?, 0)?;
+        let file = vfs::tasks::open_exec_at(uapi::AT_FDCWD, path, 0)?;
         let mut head = [0u8; 64];
-        if files::kernel_read(&file, 0, &mut head)? != head.len() {
+        if vfs::tasks::kernel_read(&file, 0, &mut head)? != head.len() {
             return Err(EIO);
         }
         let loaded = Loaded::read(&file, &head).map_err(|_| ELIBBAD)?;
@@ -84,13 +83,13 @@ struct Placed {
 pub(super) fn map_and_start(program: &Program, loaded: &Loaded, interpreter: Option<&Interpreter>) -> Result {
     let mm = mm::current_mm().ok_or(ENOMEM)?;
     let image = loaded.image()?;
-    let plan = image.plan(mm::TASK_SIZE as u64)?;
+    let plan = image.plan(TASK_SIZE as u64)?;
     let stack_top = mm.map_stack(image.exec_stack.unwrap_or(false))?;
     let bias = match (plan.kind, interpreter) {
-        (Kind::Dyn, Some(_)) => plan.bias(mm.pie_base() as u64, mm::TASK_SIZE as u64)?,
+        (Kind::Dyn, Some(_)) => plan.bias(mm.pie_base() as u64, TASK_SIZE as u64)?,
         (Kind::Dyn, None) => {
             let base = mm.find_room(plan.total_size() as usize)? as u64;
-            plan.bias(base, mm::TASK_SIZE as u64)?
+            plan.bias(base, TASK_SIZE as u64)?
         }
         (Kind::Exec, _) => 0,
     };
@@ -101,7 +100,7 @@ pub(super) fn map_and_start(program: &Program, loaded: &Loaded, interpreter: Opt
         (marks.start_code, marks.end_code) = (at(plan.code.start), at(plan.code.end));
         (marks.start_data, marks.end_data) = (at(plan.data.start), at(plan.data.end));
     });
-    mm.set_exe_file(Some(vfs::vm_file(&program.file)?));
+    mm.set_exe_file(Some(program.file.clone() as Arc<dyn mm::VmFile>));
     let entry = plan.entry.wrapping_add(bias);
     let mut placed = Placed {
         entry,
@@ -121,11 +120,11 @@ pub(super) fn map_and_start(program: &Program, loaded: &Loaded, interpreter: Opt
 
 fn map_interpreter(mm: &mm::Mm, interpreter: &Interpreter) -> Result<(u64, u64)> {
     let image = interpreter.loaded.image().map_err(|_| ELIBBAD)?;
-    let plan = image.plan(mm::TASK_SIZE as u64)?;
+    let plan = image.plan(TASK_SIZE as u64)?;
     let bias = match plan.kind {
         Kind::Dyn => {
             let base = mm.find_room(plan.total_size() as usize)? as u64;
-            plan.bias(base, mm::TASK_SIZE as u64)?
+            plan.bias(base, TASK_SIZE as u64)?
         }
         Kind::Exec => 0,
     };
@@ -135,7 +134,7 @@ fn map_interpreter(mm: &mm::Mm, interpreter: &Interpreter) -> Result<(u64, u64)>
 
 /// Maps the file parts, clears the tails of their last pages, and maps what lies beyond the file as zeroes.
 fn map_segments(mm: &mm::Mm, file: &Arc<File>, plan: &Plan, bias: u64) -> Result {
-    let source = vfs::vm_file(file)?;
+    let source: Arc<dyn mm::VmFile> = file.clone();
     for segment in plan.segments.iter() {
         let at = |address: u64| address.wrapping_add(bias) as usize;
         let mut prot = 0;
@@ -157,7 +156,7 @@ fn map_segments(mm: &mm::Mm, file: &Arc<File>, plan: &Plan, bias: u64) -> Result
             let range = segment.clear.range();
             let len = (range.end - range.start) as usize;
             // What could not be cleared is an error; a read-only segment has nothing to clear that anybody may rely on.
-            if clear_user(at(range.start).into(), len) != 0 {
+            if clear_user(UserPtr::from(at(range.start)), len) != 0 {
                 return Err(EFAULT);
             }
         }

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0
+//! System calls: the table that entry code dispatches by. The calls themselves live in the crates whose business they are, as
+//! `fn sys_name(&PtRegs) -> Result<usize>`. Called once, by `init`. No locks.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod table;
+
+use x86::SyscallFn;
+use x86_cpu::regs::PtRegs;
+
+/// A system call as entry code calls it: the result, or a negative errno.
+macro_rules! entry {
+    ($function:path) => {{
+        extern "C" fn call(regs: &PtRegs) -> isize {
+            match $function(regs) {
+                Ok(value) => value as isize,
+                Err(error) => error.to_ret(),
+            }
+        }
+        call as SyscallFn
+    }};
+}
+pub(crate) use entry;
+
+/// A number that nobody answers.
+fn ni_syscall(_: &PtRegs) -> errno::Result<usize> {
+    Err(errno::code::ENOSYS)
+}
+
+/// Hands the table to entry code. Before the first user program.
+pub fn init() {
+    let mut table = [entry!(ni_syscall); table::LEN];
+    for &(number, function) in table::CALLS {
+        if let Some(slot) = table.get_mut(number as usize) {
+            *slot = function;
+        }
+    }
+    x86::register_syscalls(&table);
+}

@@ -48,7 +48,8 @@ impl AttrFile {
             notice.queue()?;
         }
         let text = SeqFile::with_limit(Source(node.clone()), attribute.limit());
-        let seen = AtomicU64::new(notice.count());
+        // Until the first read there is something unread.
+        let seen = AtomicU64::new(u64::MAX);
         Ok(KBox::new(Self { text, seen, notifies }, GFP_KERNEL)?)
     }
 

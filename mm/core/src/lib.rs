@@ -18,6 +18,8 @@ mod file;
 mod flags;
 mod fork;
 mod futex_key;
+#[cfg(CONFIG_KUNIT)]
+mod kunit;
 pub mod layout;
 mod lock;
 mod madvise;

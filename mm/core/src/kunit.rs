@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Tests in the kernel: address spaces that nobody runs in, used through the access from elsewhere, which faults as a program would.
+
+#[macros::kunit_tests(mm)]
+mod tests {
+    use crate::exec::ExecLayout;
+    use crate::file::VmFile;
+    use crate::flags::Prot;
+    use crate::mm_struct::Mm;
+    use crate::mmap::MapArgs;
+    use crate::shmem::anon_shared;
+    use errno::{Result, code::*};
+    use kalloc::Arc;
+    use mm_alloc::layout::PAGE_SIZE;
+    use x86_mm::Kind;
+
+    const PRIVATE: u32 = uapi::MAP_PRIVATE | uapi::MAP_ANONYMOUS;
+    const SHARED: u32 = uapi::MAP_SHARED | uapi::MAP_ANONYMOUS;
+    const MIB: usize = 1 << 20;
+
+    fn space() -> Result<Arc<Mm>> {
+        Mm::new_exec(&ExecLayout { randomize: true, stack_limit: 8 << 20 })
+    }
+
+    fn map(mm: &Mm, len: usize, prot: Prot, flags: u32) -> Result<usize> {
+        mm.mmap(MapArgs { addr: 0, len, prot, flags, file: None, pgoff: 0 })
+    }
+
+    fn map_file(mm: &Mm, file: &Arc<dyn VmFile>, len: usize, flags: u32) -> Result<usize> {
+        mm.mmap(MapArgs { addr: 0, len, prot: Prot::RW, flags, file: Some(file.clone()), pgoff: 0 })
+    }
+
+    fn byte(mm: &Mm, addr: usize) -> Option<u8> {
+        let mut one = [0u8];
+        (mm.read(addr, &mut one, false) == 1).then_some(one[0])
+    }
+
+    fn set(mm: &Mm, addr: usize, value: u8) -> bool {
+        mm.write(addr, &[value], false) == 1
+    }
+
+    #[test]
+    fn zero_page_then_own_page() -> Result {
+        let mm = space()?;
+        let at = map(&mm, MIB, Prot::RW, PRIVATE)?;
+        assert_eq!(byte(&mm, at + 5), Some(0));
+        assert_eq!(mm.rss(), 0);
+        assert!(set(&mm, at + 5, 7));
+        assert_eq!(byte(&mm, at + 5), Some(7));
+        assert_eq!(mm.table.rss(Kind::Anon), 1);
+        mm.munmap(at, MIB)?;
+        assert_eq!(byte(&mm, at + 5), None);
+        assert_eq!(mm.rss(), 0);
+        assert_eq!(mm.table.table_bytes(), PAGE_SIZE);
+        Ok(())
+    }
+
+    #[test]
+    fn fork_copies_on_write() -> Result {
+        let parent = space()?;
+        let at = map(&parent, 4 * MIB, Prot::RW, PRIVATE)?;
+        for page in 0..600 {
+            assert!(set(&parent, at + page * PAGE_SIZE, page as u8));
+        }
+        let child = parent.fork()?;
+        assert_eq!(child.rss(), 600);
+        assert!(set(&child, at, 99));
+        assert!(set(&parent, at + PAGE_SIZE, 98));
+        assert_eq!((byte(&parent, at), byte(&child, at)), (Some(0), Some(99)));
+        assert_eq!((byte(&parent, at + PAGE_SIZE), byte(&child, at + PAGE_SIZE)), (Some(98), Some(1)));
+        drop(child);
+        for page in 2..600 {
+            assert_eq!(byte(&parent, at + page * PAGE_SIZE), Some(page as u8));
+            assert!(set(&parent, at + page * PAGE_SIZE, 1));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn shared_memory_is_shared() -> Result {
+        let parent = space()?;
+        let at = map(&parent, MIB, Prot::RW, SHARED)?;
+        assert!(set(&parent, at, 1));
+        let child = parent.fork()?;
+        assert_eq!(byte(&child, at), Some(1));
+        assert!(set(&child, at + 9, 2));
+        assert_eq!(byte(&parent, at + 9), Some(2));
+        assert_eq!(parent.futex_key(at + 8, true)?, child.futex_key(at + 8, true)?);
+        assert_ne!(parent.futex_key(at + 8, false)?, child.futex_key(at + 8, false)?);
+        Ok(())
+    }
+
+    #[test]
+    fn truncation_takes_pages_away() -> Result {
+        let mm = space()?;
+        let file = anon_shared(MIB as u64)?;
+        let shared = map_file(&mm, &file, MIB, uapi::MAP_SHARED)?;
+        let private = map_file(&mm, &file, MIB, uapi::MAP_PRIVATE)?;
+        assert!(set(&mm, shared + 3 * PAGE_SIZE, 5));
+        assert_eq!(byte(&mm, private + 3 * PAGE_SIZE), Some(5));
+        assert!(set(&mm, private + 3 * PAGE_SIZE, 6));
+        assert_eq!(byte(&mm, shared + 3 * PAGE_SIZE), Some(5));
+        assert!(set(&mm, shared + 100, 8));
+        let mapping = file.mapping().ok_or(ENODEV)?;
+        mapping.truncate(50);
+        assert_eq!(mapping.page_count(), 1);
+        assert_eq!(byte(&mm, shared + 100), Some(0));
+        assert_eq!(byte(&mm, shared + 3 * PAGE_SIZE), None);
+        assert_eq!(byte(&mm, private + 3 * PAGE_SIZE), None);
+        mapping.set_size(MIB as u64);
+        assert_eq!(byte(&mm, shared + 3 * PAGE_SIZE), Some(0));
+        Ok(())
+    }
+
+    #[test]
+    fn protection_changes() -> Result {
+        let mm = space()?;
+        let at = map(&mm, MIB, Prot::RW, PRIVATE)?;
+        assert!(set(&mm, at + PAGE_SIZE, 3));
+        mm.mprotect(at + PAGE_SIZE, PAGE_SIZE, uapi::PROT_NONE)?;
+        assert_eq!(byte(&mm, at + PAGE_SIZE), None);
+        assert!(set(&mm, at, 4));
+        mm.mprotect(at, MIB, uapi::PROT_READ)?;
+        assert!(!set(&mm, at, 5));
+        assert_eq!(byte(&mm, at + PAGE_SIZE), Some(3));
+        // A debugger may write all the same, to a copy.
+        assert_eq!(mm.write(at, &[9], true), 1);
+        assert_eq!(byte(&mm, at), Some(9));
+        mm.mprotect(at, MIB, uapi::PROT_READ | uapi::PROT_WRITE)?;
+        assert!(set(&mm, at + PAGE_SIZE, 6));
+        assert_eq!(mm.inner.read().areas.len(), 1);
+        assert_eq!(mm.mprotect(at, 2 * MIB, uapi::PROT_READ), Err(ENOMEM));
+        Ok(())
+    }
+
+    #[test]
+    fn remap_moves_and_grows() -> Result {
+        let mm = space()?;
+        let at = map(&mm, 4 * PAGE_SIZE, Prot::RW, PRIVATE)?;
+        for page in 0..4 {
+            assert!(set(&mm, at + page * PAGE_SIZE, page as u8 + 1));
+        }
+        let to = mm.mremap(at, 4 * PAGE_SIZE, MIB, uapi::MREMAP_MAYMOVE, 0)?;
+        for page in 0..4 {
+            assert_eq!(byte(&mm, to + page * PAGE_SIZE), Some(page as u8 + 1));
+        }
+        assert!(set(&mm, to + MIB - 1, 7));
+        assert_eq!(mm.mremap(to, MIB, PAGE_SIZE, 0, 0)?, to);
+        assert_eq!(byte(&mm, to + PAGE_SIZE), None);
+        assert_eq!(mm.rss(), 1);
+        assert_eq!(mm.mremap(to, PAGE_SIZE, PAGE_SIZE, uapi::MREMAP_FIXED, at), Err(EINVAL));
+        Ok(())
+    }
+
+    #[test]
+    fn heap_and_stack_grow() -> Result {
+        let mm = space()?;
+        mm.set_heap(0x40_0000);
+        let start = mm.brk(0);
+        assert_eq!(mm.brk(start + 3 * PAGE_SIZE), start + 3 * PAGE_SIZE);
+        assert!(set(&mm, start + 2 * PAGE_SIZE, 1));
+        assert_eq!(mm.brk(start + PAGE_SIZE), start + PAGE_SIZE);
+        assert_eq!(byte(&mm, start + 2 * PAGE_SIZE), None);
+        let top = mm.map_stack(false)?;
+        assert!(set(&mm, top - 1, 1));
+        assert!(set(&mm, top - MIB, 2));
+        assert_eq!(byte(&mm, top - MIB), Some(2));
+        Ok(())
+    }
+
+    #[test]
+    fn splits_and_holes() -> Result {
+        let mm = space()?;
+        let at = map(&mm, 16 * PAGE_SIZE, Prot::RW, PRIVATE)?;
+        for page in 0..16 {
+            assert!(set(&mm, at + page * PAGE_SIZE, page as u8 + 1));
+        }
+        mm.munmap(at + 4 * PAGE_SIZE, 2 * PAGE_SIZE)?;
+        assert_eq!(mm.inner.read().areas.len(), 2);
+        assert_eq!(mm.rss(), 14);
+        assert_eq!(byte(&mm, at + 3 * PAGE_SIZE), Some(4));
+        assert_eq!(byte(&mm, at + 4 * PAGE_SIZE), None);
+        assert_eq!(byte(&mm, at + 6 * PAGE_SIZE), Some(7));
+        let again = map(&mm, 2 * PAGE_SIZE, Prot::RW, PRIVATE)?;
+        assert_eq!(again, at + 4 * PAGE_SIZE);
+        assert_eq!(mm.inner.read().areas.len(), 1);
+        assert_eq!(byte(&mm, again), Some(0));
+        mm.madvise(at, PAGE_SIZE, uapi::MADV_DONTNEED)?;
+        assert_eq!(byte(&mm, at), Some(0));
+        Ok(())
+    }
+
+    #[test]
+    fn nothing_leaks() -> Result {
+        let round = || -> Result {
+            let mm = space()?;
+            let at = map(&mm, 64 * MIB, Prot::RW, PRIVATE)?;
+            for page in 0..64 {
+                assert!(set(&mm, at + page * MIB, 1));
+            }
+            let child = mm.fork()?;
+            assert!(set(&child, at, 2));
+            Ok(())
+        };
+        round()?;
+        let before = crate::meminfo().free;
+        for _ in 0..20 {
+            round()?;
+        }
+        let after = crate::meminfo().free;
+        // Lists of other CPUs may have moved a little.
+        assert!(before.abs_diff(after) < 200);
+        Ok(())
+    }
+}

@@ -9,6 +9,10 @@
 #![no_std]
 
 pub mod arcslot;
+#[cfg(any(CONFIG_LOCKDEP, test))]
+mod lock_order;
+#[cfg(CONFIG_LOCKDEP)]
+pub mod lockdep;
 pub mod once;
 pub mod raw;
 pub mod rwspin;

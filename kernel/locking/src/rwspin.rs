@@ -16,6 +16,8 @@ const WAITING: u32 = 1 << 30;
 /// `state` has `WRITER` set, or counts the readers; `value` is written only by the holder of `WRITER`.
 pub struct RwSpinLock<T: ?Sized> {
     state: AtomicU32,
+    #[cfg(CONFIG_LOCKDEP)]
+    class: crate::lockdep::Class,
     value: UnsafeCell<T>,
 }
 
@@ -25,17 +27,38 @@ unsafe impl<T: ?Sized + Send + Sync> Sync for RwSpinLock<T> {}
 unsafe impl<T: ?Sized + Send> Send for RwSpinLock<T> {}
 
 impl<T> RwSpinLock<T> {
-    /// An unlocked lock.
+    /// An unlocked lock. The caller's place is the lock's class for the lock-order checker.
+    #[track_caller]
     pub const fn new(value: T) -> Self {
-        Self { state: AtomicU32::new(0), value: UnsafeCell::new(value) }
+        Self {
+            state: AtomicU32::new(0),
+            #[cfg(CONFIG_LOCKDEP)]
+            class: crate::lockdep::Class::here(),
+            value: UnsafeCell::new(value),
+        }
     }
 }
 
 impl<T: ?Sized> RwSpinLock<T> {
+    /// Tells the lock-order checker that the lock is about to be taken; nothing in other builds.
+    #[inline(always)]
+    fn note_acquire(&self) {
+        #[cfg(CONFIG_LOCKDEP)]
+        crate::lockdep::spin_acquire(self.class, (&raw const self.state).addr(), false);
+    }
+
+    /// The other end of [`Self::note_acquire`].
+    #[inline(always)]
+    fn note_release(&self) {
+        #[cfg(CONFIG_LOCKDEP)]
+        crate::lockdep::spin_release((&raw const self.state).addr());
+    }
+
     /// Takes the lock for reading.
     #[inline]
     pub fn read(&self) -> RwSpinReadGuard<'_, T> {
         let preempt = preempt_disable();
+        self.note_acquire();
         loop {
             let s = self.state.load(Ordering::Relaxed);
             if s & (WRITER | WAITING) == 0
@@ -51,6 +74,7 @@ impl<T: ?Sized> RwSpinLock<T> {
     #[inline]
     pub fn write(&self) -> RwSpinWriteGuard<'_, T> {
         let preempt = preempt_disable();
+        self.note_acquire();
         loop {
             let s = self.state.load(Ordering::Relaxed);
             if s & !WAITING == 0 {
@@ -104,12 +128,14 @@ impl<T: ?Sized> DerefMut for RwSpinWriteGuard<'_, T> {
 
 impl<T: ?Sized> Drop for RwSpinReadGuard<'_, T> {
     fn drop(&mut self) {
+        self.lock.note_release();
         self.lock.state.fetch_sub(1, Ordering::Release);
     }
 }
 
 impl<T: ?Sized> Drop for RwSpinWriteGuard<'_, T> {
     fn drop(&mut self) {
+        self.lock.note_release();
         self.lock.state.fetch_and(!WRITER, Ordering::Release);
     }
 }

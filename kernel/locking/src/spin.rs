@@ -14,6 +14,8 @@ use x86_cpu::preempt::{PreemptGuard, preempt_disable};
 /// `value` is accessed only by the holder of `raw`.
 pub struct SpinLock<T: ?Sized> {
     raw: RawSpinLock,
+    #[cfg(CONFIG_LOCKDEP)]
+    class: crate::lockdep::Class,
     value: UnsafeCell<T>,
 }
 
@@ -23,9 +25,15 @@ unsafe impl<T: ?Sized + Send> Sync for SpinLock<T> {}
 unsafe impl<T: ?Sized + Send> Send for SpinLock<T> {}
 
 impl<T> SpinLock<T> {
-    /// An unlocked lock around `value`.
+    /// An unlocked lock around `value`. The caller's place is the lock's class for the lock-order checker.
+    #[track_caller]
     pub const fn new(value: T) -> Self {
-        Self { raw: RawSpinLock::new(), value: UnsafeCell::new(value) }
+        Self {
+            raw: RawSpinLock::new(),
+            #[cfg(CONFIG_LOCKDEP)]
+            class: crate::lockdep::Class::here(),
+            value: UnsafeCell::new(value),
+        }
     }
 
     /// Takes the value out; no lock is needed, the caller owns it.
@@ -35,10 +43,36 @@ impl<T> SpinLock<T> {
 }
 
 impl<T: ?Sized> SpinLock<T> {
+    /// Tells the lock-order checker that the lock is about to be taken; nothing in other builds.
+    #[inline(always)]
+    fn note_acquire(&self, _trying: bool) {
+        #[cfg(CONFIG_LOCKDEP)]
+        crate::lockdep::spin_acquire(self.class, (&raw const self.raw).addr(), _trying);
+    }
+
+    /// The other end of [`Self::note_acquire`].
+    #[inline(always)]
+    fn note_release(&self) {
+        #[cfg(CONFIG_LOCKDEP)]
+        crate::lockdep::spin_release((&raw const self.raw).addr());
+    }
+
+    /// Takes the raw lock if it is free.
+    #[inline(always)]
+    fn raw_try_lock(&self) -> bool {
+        self.note_acquire(true);
+        let taken = self.raw.try_lock();
+        if !taken {
+            self.note_release();
+        }
+        taken
+    }
+
     /// Takes the lock with preemption off. Not for locks that interrupt handlers take.
     #[inline(always)]
     pub fn lock(&self) -> SpinGuard<'_, T> {
         let preempt = preempt_disable();
+        self.note_acquire(false);
         self.raw.lock();
         SpinGuard { lock: self, _preempt: preempt, not_send: PhantomData }
     }
@@ -47,7 +81,7 @@ impl<T: ?Sized> SpinLock<T> {
     #[inline(always)]
     pub fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
         let preempt = preempt_disable();
-        self.raw.try_lock().then_some(SpinGuard { lock: self, _preempt: preempt, not_send: PhantomData })
+        self.raw_try_lock().then_some(SpinGuard { lock: self, _preempt: preempt, not_send: PhantomData })
     }
 
     /// Takes the lock with interrupts off, restoring the earlier state when the guard drops.
@@ -55,6 +89,7 @@ impl<T: ?Sized> SpinLock<T> {
     pub fn lock_irqsave(&self) -> SpinIrqGuard<'_, T> {
         let irq = IrqGuard::new();
         let preempt = preempt_disable();
+        self.note_acquire(false);
         self.raw.lock();
         SpinIrqGuard { lock: self, _preempt: preempt, _irq: irq, not_send: PhantomData }
     }
@@ -64,7 +99,7 @@ impl<T: ?Sized> SpinLock<T> {
     pub fn try_lock_irqsave(&self) -> Option<SpinIrqGuard<'_, T>> {
         let irq = IrqGuard::new();
         let preempt = preempt_disable();
-        self.raw.try_lock().then_some(SpinIrqGuard { lock: self, _preempt: preempt, _irq: irq, not_send: PhantomData })
+        self.raw_try_lock().then_some(SpinIrqGuard { lock: self, _preempt: preempt, _irq: irq, not_send: PhantomData })
     }
 
     /// The value, through exclusive access to the lock itself.
@@ -111,6 +146,7 @@ macro_rules! guard {
         impl<T: ?Sized> Drop for $name<'_, T> {
             #[inline(always)]
             fn drop(&mut self) {
+                self.lock.note_release();
                 // SAFETY: The guard was made by taking the lock and gives it back once. Fields drop afterwards, in the order
                 // declared.
 
@@ -131,6 +167,7 @@ guard! {
 }
 
 impl<T: Default> Default for SpinLock<T> {
+    #[track_caller]
     fn default() -> Self {
         Self::new(T::default())
     }

@@ -36,6 +36,9 @@ pub struct Task {
     pub(crate) entry: UnsafeCell<Option<KBox<dyn FnMut() + Send>>>,
     comm: SpinLock<[u8; COMM_LEN]>,
     pub(crate) restart: SpinLock<Option<crate::restart::Restart>>,
+    /// The sleeping locks that the task holds, for the lock-order checker.
+    #[cfg(CONFIG_LOCKDEP)]
+    pub lockdep: locking::lockdep::Held,
 }
 
 // SAFETY: The cells follow the type invariants; everything else is atomic, locked or constant.
@@ -59,6 +62,8 @@ impl Task {
             entry: UnsafeCell::new(entry),
             comm: SpinLock::new(comm_bytes(name)),
             restart: SpinLock::new(None),
+            #[cfg(CONFIG_LOCKDEP)]
+            lockdep: locking::lockdep::Held::new(),
         };
         Ok(Arc::new(task, GFP_KERNEL)?)
     }

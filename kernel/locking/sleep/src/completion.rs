@@ -15,6 +15,7 @@ pub struct Completion {
 
 impl Completion {
     /// Not done yet.
+    #[track_caller]
     pub const fn new() -> Self {
         Self { done: AtomicU32::new(0), waiters: WaitQueue::new() }
     }

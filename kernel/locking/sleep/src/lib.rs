@@ -8,6 +8,7 @@
 #![no_std]
 
 pub mod completion;
+mod lockdep;
 pub mod mutex;
 pub mod poll;
 pub mod rwsem;

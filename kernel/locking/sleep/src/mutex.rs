@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `Mutex<T>`: a sleeping lock. Free to take and give back with one atomic operation each when nobody waits.
 
+use crate::lockdep::Notes;
 use crate::wait::WaitQueue;
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
@@ -21,6 +22,7 @@ const CONTENDED: u32 = 2;
 pub struct Mutex<T: ?Sized> {
     state: AtomicU32,
     waiters: WaitQueue,
+    notes: Notes,
     value: UnsafeCell<T>,
 }
 
@@ -30,9 +32,15 @@ unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
 
 impl<T> Mutex<T> {
-    /// A free mutex.
+    /// A free mutex. The caller's place is its class for the lock-order checker.
+    #[track_caller]
     pub const fn new(value: T) -> Self {
-        Self { state: AtomicU32::new(FREE), waiters: WaitQueue::new(), value: UnsafeCell::new(value) }
+        Self {
+            state: AtomicU32::new(FREE),
+            waiters: WaitQueue::new(),
+            notes: Notes::here(),
+            value: UnsafeCell::new(value),
+        }
     }
 
     /// Takes the value out.
@@ -47,6 +55,7 @@ impl<T: ?Sized> Mutex<T> {
     #[track_caller]
     pub fn lock(&self) -> MutexGuard<'_, T> {
         task::might_sleep();
+        self.notes.acquire();
         if self.state.compare_exchange(FREE, LOCKED, Ordering::Acquire, Ordering::Relaxed).is_err() {
             // Without signals or a deadline the wait ends only with the lock taken.
             let _ = self.lock_slow(State::UNINTERRUPTIBLE);
@@ -58,8 +67,9 @@ impl<T: ?Sized> Mutex<T> {
     #[track_caller]
     pub fn lock_interruptible(&self) -> Result<MutexGuard<'_, T>> {
         task::might_sleep();
+        self.notes.acquire();
         if self.state.compare_exchange(FREE, LOCKED, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            self.lock_slow(State::INTERRUPTIBLE)?;
+            self.lock_slow(State::INTERRUPTIBLE).inspect_err(|_| self.notes.release())?;
         }
         Ok(MutexGuard { mutex: self, not_send: PhantomData })
     }
@@ -68,6 +78,9 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         let taken = self.state.compare_exchange(FREE, LOCKED, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        if taken {
+            self.notes.acquired();
+        }
         taken.then_some(MutexGuard { mutex: self, not_send: PhantomData })
     }
 
@@ -116,6 +129,7 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
+        self.mutex.notes.release();
         if self.mutex.state.swap(FREE, Ordering::Release) == CONTENDED {
             self.mutex.waiters.wake_up();
         }
@@ -123,6 +137,7 @@ impl<T: ?Sized> Drop for MutexGuard<'_, T> {
 }
 
 impl<T: Default> Default for Mutex<T> {
+    #[track_caller]
     fn default() -> Self {
         Self::new(T::default())
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `RwSemaphore<T>`: many readers or one writer, sleeping. A waiting writer keeps new readers out.
 
+use crate::lockdep::Notes;
 use crate::wait::WaitQueue;
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
@@ -23,6 +24,7 @@ pub struct RwSemaphore<T: ?Sized> {
     /// Writers that wait; readers hold back while it is not zero.
     writers_waiting: AtomicU32,
     waiters: WaitQueue,
+    notes: Notes,
     value: UnsafeCell<T>,
 }
 
@@ -32,12 +34,14 @@ unsafe impl<T: ?Sized + Send + Sync> Sync for RwSemaphore<T> {}
 unsafe impl<T: ?Sized + Send> Send for RwSemaphore<T> {}
 
 impl<T> RwSemaphore<T> {
-    /// A free semaphore.
+    /// A free semaphore. The caller's place is its class for the lock-order checker.
+    #[track_caller]
     pub const fn new(value: T) -> Self {
         Self {
             state: AtomicU32::new(0),
             writers_waiting: AtomicU32::new(0),
             waiters: WaitQueue::new(),
+            notes: Notes::here(),
             value: UnsafeCell::new(value),
         }
     }
@@ -49,6 +53,7 @@ impl<T: ?Sized> RwSemaphore<T> {
     #[track_caller]
     pub fn read(&self) -> RwReadGuard<'_, T> {
         task::might_sleep();
+        self.notes.acquire();
         if !self.try_read_fast() {
             // Without signals or a deadline the wait ends only with the lock taken.
             let _ = self.waiters.wait(State::UNINTERRUPTIBLE, false, None, &mut || self.try_read_slow());
@@ -59,7 +64,11 @@ impl<T: ?Sized> RwSemaphore<T> {
     /// Takes it for reading if that needs no waiting.
     #[inline]
     pub fn try_read(&self) -> Option<RwReadGuard<'_, T>> {
-        self.try_read_fast().then_some(RwReadGuard { lock: self, not_send: PhantomData })
+        let taken = self.try_read_fast();
+        if taken {
+            self.notes.acquired();
+        }
+        taken.then_some(RwReadGuard { lock: self, not_send: PhantomData })
     }
 
     /// Takes it for writing; sleeps while anybody has it.
@@ -67,6 +76,7 @@ impl<T: ?Sized> RwSemaphore<T> {
     #[track_caller]
     pub fn write(&self) -> RwWriteGuard<'_, T> {
         task::might_sleep();
+        self.notes.acquire();
         if self.state.compare_exchange(0, WRITER, Ordering::Acquire, Ordering::Relaxed).is_err() {
             // As in `read`.
             let _ = self.write_slow(State::UNINTERRUPTIBLE);
@@ -78,6 +88,9 @@ impl<T: ?Sized> RwSemaphore<T> {
     #[inline]
     pub fn try_write(&self) -> Option<RwWriteGuard<'_, T>> {
         let taken = self.state.compare_exchange(0, WRITER, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        if taken {
+            self.notes.acquired();
+        }
         taken.then_some(RwWriteGuard { lock: self, not_send: PhantomData })
     }
 
@@ -85,8 +98,9 @@ impl<T: ?Sized> RwSemaphore<T> {
     #[track_caller]
     pub fn write_killable(&self) -> Result<RwWriteGuard<'_, T>> {
         task::might_sleep();
+        self.notes.acquire();
         if self.state.compare_exchange(0, WRITER, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            self.write_slow(State::KILLABLE)?;
+            self.write_slow(State::KILLABLE).inspect_err(|_| self.notes.release())?;
         }
         Ok(RwWriteGuard { lock: self, not_send: PhantomData })
     }
@@ -216,6 +230,7 @@ impl<T: ?Sized> DerefMut for RwWriteGuard<'_, T> {
 impl<T: ?Sized> Drop for RwReadGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
+        self.lock.notes.release();
         self.lock.put_reader();
     }
 }
@@ -223,6 +238,7 @@ impl<T: ?Sized> Drop for RwReadGuard<'_, T> {
 impl<T: ?Sized> Drop for RwWriteGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
+        self.lock.notes.release();
         if self.lock.state.fetch_and(!WRITER, Ordering::Release) & WAITERS != 0 {
             self.lock.wake_waiters();
         }

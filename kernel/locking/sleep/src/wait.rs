@@ -119,6 +119,7 @@ pub struct WaitQueue {
 
 impl WaitQueue {
     /// An empty queue.
+    #[track_caller]
     pub const fn new() -> Self {
         Self { list: SpinLock::new(List { head: core::ptr::null(), tail: core::ptr::null() }) }
     }

@@ -1,5 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
-//! pipe: being written by the lead (pipes and FIFOs; poll, select). Epoll and eventfd are helper vfs's.
+//! Pipes and FIFOs: a ring of page buffers between writers and readers. Source: `pipe(7)`, `pipe(2)`, `fifo(7)`.
+//!
+//! | file | what |
+//! |---|---|
+//! | `ring` | the buffers and what reading and writing do with them |
+//! | `ends` | the open files at either end: waiting, polling, requests |
+//! | `fifo` | FIFOs: named pipes, found by their inode |
+//! | `create` | `pipe(2)`: the file system without names behind it |
+//!
+//! Locks: a pipe's `ring` mutex (held while copying, which may fault), then its wait queues. `FIFOS` is taken alone.
 
 #![no_std]
 #![forbid(unsafe_code)]
+
+mod create;
+mod ends;
+mod fifo;
+mod ring;
+
+pub use create::{sys_pipe, sys_pipe2};
+
+/// Makes the pipe file system and connects FIFOs. Once, at boot, in task context.
+pub fn init() -> errno::Result {
+    create::init()?;
+    fifo::init();
+    Ok(())
+}

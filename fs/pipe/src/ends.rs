@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0
+//! An open end of a pipe: reading, writing, waiting, polling.
+
+use crate::ring::Pipe;
+use core::sync::atomic::Ordering;
+use errno::Result;
+use errno::code::{EAGAIN, EINVAL, ENOTTY, EPIPE};
+use kalloc::Arc;
+use mm_alloc::PAGE_SIZE;
+use sync::{PollMask, PollTable};
+use vfs::{File, FileOps, fmode};
+use x86_mm::uaccess::{IovIter, UserPtr, put_user};
+
+/// The operations of one open file.
+pub(crate) struct PipeEnd {
+    pub(crate) pipe: Arc<Pipe>,
+    /// Key of the FIFO, if it has a name.
+    pub(crate) fifo: Option<usize>,
+}
+
+/// Bytes that `read` or `write` on a FIFO or pipe move at once without mixing with others' (`PIPE_BUF`).
+const PIPE_BUF: usize = PAGE_SIZE;
+
+impl PipeEnd {
+    fn write_some(&self, file: &File, from: &mut IovIter<'_>, done: &mut usize) -> Result<bool> {
+        let packet = file.flags().any(uapi::O_DIRECT);
+        let mut ring = self.pipe.ring.lock();
+        if self.pipe.readers.load(Ordering::SeqCst) == 0 {
+            drop(ring);
+            vfs::hooks::send_current(uapi::SIGPIPE);
+            return Err(EPIPE);
+        }
+        let was_empty = !self.pipe.has_data();
+        let before = *done;
+        let mut result = Ok(());
+        if *done == 0 && !packet {
+            match ring.merge(from) {
+                Ok(n) => *done += n,
+                Err(error) => result = Err(error),
+            }
+        }
+        while result.is_ok() && !from.is_empty() && !ring.is_full() {
+            match ring.append(from, packet) {
+                Ok(n) => *done += n,
+                Err(error) => result = Err(error),
+            }
+        }
+        self.pipe.publish(&ring);
+        drop(ring);
+        if was_empty && *done > before {
+            self.pipe.read_wait.wake_up_poll(PollMask::IN | PollMask::RDNORM);
+        }
+        result?;
+        Ok(from.is_empty())
+    }
+}
+
+impl FileOps for PipeEnd {
+    fn read(&self, file: &File, to: &mut IovIter<'_>, _pos: &mut i64) -> Result<usize> {
+        if to.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            let (result, was_full, more) = {
+                let mut ring = self.pipe.ring.lock();
+                let was_full = ring.is_full();
+                let result = ring.take(to);
+                self.pipe.publish(&ring);
+                (result, was_full && !ring.is_full(), self.pipe.has_data())
+            };
+            if was_full {
+                self.pipe.write_wait.wake_up_poll(PollMask::OUT | PollMask::WRNORM);
+            }
+            match result {
+                Ok(0) => {}
+                Ok(n) => {
+                    if more {
+                        // Another reader may have been passed over by the one wake-up that a write gives.
+                        self.pipe.read_wait.wake_up_poll(PollMask::IN | PollMask::RDNORM);
+                    }
+                    file.accessed();
+                    return Ok(n);
+                }
+                Err(error) => return Err(error),
+            }
+            if self.pipe.writers.load(Ordering::SeqCst) == 0 {
+                // Data may have come in before the last writer left.
+                if self.pipe.has_data() {
+                    continue;
+                }
+                return Ok(0);
+            }
+            if file.nonblock() {
+                return Err(EAGAIN);
+            }
+            self.pipe.read_wait.wait_interruptible_exclusive(|| self.pipe.readable())?;
+        }
+    }
+
+    fn write(&self, file: &File, from: &mut IovIter<'_>, _pos: &mut i64) -> Result<usize> {
+        let total = from.count();
+        if total == 0 {
+            return Ok(0);
+        }
+        let mut done = 0;
+        loop {
+            let step = self.write_some(file, from, &mut done);
+            match step {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break,
+            }
+            if file.nonblock() {
+                if done == 0 {
+                    return Err(EAGAIN);
+                }
+                break;
+            }
+            let waited = self.pipe.write_wait.wait_interruptible_exclusive(|| self.pipe.writable());
+            if let Err(error) = waited {
+                if done == 0 {
+                    return Err(error);
+                }
+                break;
+            }
+        }
+        debug_assert!(total > PIPE_BUF || done == total || done == 0 || file.flags().any(uapi::O_NONBLOCK));
+        if !self.pipe.is_full() {
+            // One wake-up is for one writer: pass it on.
+            self.pipe.write_wait.wake_up_poll(PollMask::OUT | PollMask::WRNORM);
+        }
+        file.inode().touch_mtime();
+        Ok(done)
+    }
+
+    fn poll(&self, file: &File, table: &mut PollTable) -> PollMask {
+        let mut ready = PollMask::NONE;
+        if file.mode() & fmode::READ != 0 {
+            table.add(&self.pipe.read_wait);
+            if self.pipe.has_data() {
+                ready |= PollMask::IN | PollMask::RDNORM;
+            }
+            // A FIFO that never had a writer is not hung up.
+            let had_writer = self.pipe.writer_opens.load(Ordering::SeqCst) != 0;
+            if self.pipe.writers.load(Ordering::SeqCst) == 0 && had_writer {
+                ready |= PollMask::HUP;
+            }
+        }
+        if file.mode() & fmode::WRITE != 0 {
+            table.add(&self.pipe.write_wait);
+            if !self.pipe.is_full() {
+                ready |= PollMask::OUT | PollMask::WRNORM;
+            }
+            if self.pipe.readers.load(Ordering::SeqCst) == 0 {
+                ready |= PollMask::ERR;
+            }
+        }
+        ready
+    }
+
+    fn ioctl(&self, _file: &File, cmd: u32, arg: usize) -> Result<usize> {
+        if cmd != uapi::FIONREAD {
+            return Err(ENOTTY);
+        }
+        let bytes = self.pipe.ring.lock().bytes();
+        put_user(UserPtr::from(arg), i32::try_from(bytes).unwrap_or(i32::MAX))?;
+        Ok(0)
+    }
+
+    fn fcntl(&self, _file: &File, cmd: u32, arg: usize) -> Result<usize> {
+        match cmd {
+            uapi::F_GETPIPE_SZ => Ok(self.pipe.size()),
+            uapi::F_SETPIPE_SZ => self.pipe.resize(arg as u32 as usize),
+            _ => Err(EINVAL),
+        }
+    }
+
+    fn check_flags(&self, _file: &File, _flags: u32) -> Result {
+        Ok(())
+    }
+
+    fn release(&self, file: &File) {
+        if file.mode() & fmode::READ != 0 {
+            self.pipe.readers.fetch_sub(1, Ordering::SeqCst);
+        }
+        if file.mode() & fmode::WRITE != 0 {
+            self.pipe.writers.fetch_sub(1, Ordering::SeqCst);
+        }
+        self.pipe.read_wait.wake_up_all();
+        self.pipe.write_wait.wake_up_all();
+        if let Some(key) = self.fifo {
+            crate::fifo::put(key);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0
+//! FIFOs: a pipe found by the inode that names it. Opening one end waits for the other. Source: `fifo(7)`.
+
+use crate::ends::PipeEnd;
+use crate::ring::Pipe;
+use containers::HashMap;
+use core::sync::atomic::{AtomicU32, Ordering};
+use errno::Result;
+use errno::code::{EINVAL, ENXIO};
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KBox};
+use locking::LazyLock;
+use sync::{Mutex, WaitQueue};
+use vfs::hooks::FifoOpen;
+use vfs::{FileOps, Inode, OpenFlags};
+
+/// An open FIFO. The inode is kept, so that its address (the key) stays its own.
+struct Fifo {
+    pipe: Arc<Pipe>,
+    users: u32,
+    _inode: Arc<Inode>,
+}
+
+static FIFOS: LazyLock<Mutex<HashMap<usize, Fifo>>> = LazyLock::new(|| Mutex::new(HashMap::new()));
+
+fn get(inode: &Arc<Inode>) -> Result<(Arc<Pipe>, usize)> {
+    let key = Arc::as_ptr(inode).addr();
+    let mut fifos = FIFOS.lock();
+    if let Some(fifo) = fifos.get_mut(&key) {
+        fifo.users += 1;
+        return Ok((fifo.pipe.clone(), key));
+    }
+    let pipe = Pipe::new()?;
+    fifos.insert(key, Fifo { pipe: pipe.clone(), users: 1, _inode: inode.clone() })?;
+    Ok((pipe, key))
+}
+
+/// One user less; the last one takes the pipe and what was in it away.
+pub(crate) fn put(key: usize) {
+    let mut fifos = FIFOS.lock();
+    let last = match fifos.get_mut(&key) {
+        Some(fifo) => {
+            fifo.users = fifo.users.saturating_sub(1);
+            fifo.users == 0
+        }
+        None => false,
+    };
+    let gone = if last { fifos.remove(&key) } else { None };
+    drop(fifos);
+    drop(gone);
+}
+
+struct Opener;
+
+impl FifoOpen for Opener {
+    fn open(&self, inode: &Arc<Inode>, flags: OpenFlags) -> Result<KBox<dyn FileOps>> {
+        let (pipe, key) = get(inode)?;
+        let end = KBox::new(PipeEnd { pipe: pipe.clone(), fifo: Some(key) }, GFP_KERNEL)
+            .map_err(errno::Error::from)
+            .and_then(|end| open_end(&pipe, flags).map(|()| end));
+        match end {
+            Ok(end) => Ok(end),
+            Err(error) => {
+                put(key);
+                Err(error)
+            }
+        }
+    }
+}
+
+fn enter(users: &AtomicU32, opens: &AtomicU32, other: &WaitQueue) {
+    opens.fetch_add(1, Ordering::SeqCst);
+    users.fetch_add(1, Ordering::SeqCst);
+    other.wake_up_all();
+}
+
+/// Counts the new end in and waits for the other, as the flags say.
+fn open_end(pipe: &Pipe, flags: OpenFlags) -> Result {
+    let nonblock = flags.any(uapi::O_NONBLOCK);
+    match (flags.reads(), flags.writes()) {
+        (true, true) => {
+            enter(&pipe.readers, &pipe.reader_opens, &pipe.write_wait);
+            enter(&pipe.writers, &pipe.writer_opens, &pipe.read_wait);
+            Ok(())
+        }
+        (true, false) => {
+            enter(&pipe.readers, &pipe.reader_opens, &pipe.write_wait);
+            if nonblock || pipe.writers.load(Ordering::SeqCst) != 0 {
+                return Ok(());
+            }
+            let seen = pipe.writer_opens.load(Ordering::SeqCst);
+            let arrived =
+                || pipe.writers.load(Ordering::SeqCst) != 0 || pipe.writer_opens.load(Ordering::SeqCst) != seen;
+            pipe.read_wait.wait_interruptible(arrived).inspect_err(|_| leave(&pipe.readers, &pipe.write_wait))
+        }
+        (false, true) => {
+            if nonblock && pipe.readers.load(Ordering::SeqCst) == 0 {
+                return Err(ENXIO);
+            }
+            enter(&pipe.writers, &pipe.writer_opens, &pipe.read_wait);
+            if pipe.readers.load(Ordering::SeqCst) != 0 {
+                return Ok(());
+            }
+            let seen = pipe.reader_opens.load(Ordering::SeqCst);
+            let arrived =
+                || pipe.readers.load(Ordering::SeqCst) != 0 || pipe.reader_opens.load(Ordering::SeqCst) != seen;
+            pipe.write_wait.wait_interruptible(arrived).inspect_err(|_| leave(&pipe.writers, &pipe.read_wait))
+        }
+        (false, false) => Err(EINVAL),
+    }
+}
+
+fn leave(users: &AtomicU32, other: &WaitQueue) {
+    users.fetch_sub(1, Ordering::SeqCst);
+    other.wake_up_all();
+}
+
+pub(crate) fn init() {
+    static OPENER: &dyn FifoOpen = &Opener;
+    vfs::hooks::FIFO.set(&OPENER);
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The buffers of a pipe. Each slot holds part of a page; small writes share the last page. One page is kept for the next write.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+use errno::Result;
+use errno::code::{EBUSY, EFAULT, EINVAL, EPERM};
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KVec};
+use mm_alloc::{PAGE_SIZE, Page};
+use sync::{Mutex, WaitQueue};
+use x86_mm::uaccess::IovIter;
+
+/// Slots of a new pipe (`PIPE_DEF_BUFFERS`).
+const DEFAULT_SLOTS: usize = 16;
+/// Largest size an unprivileged process may set (`/proc/sys/fs/pipe-max-size`).
+pub(crate) const MAX_SIZE: usize = 1 << 20;
+
+struct Buffer {
+    page: Page,
+    offset: usize,
+    len: usize,
+    /// A packet of its own (`O_DIRECT`): a read takes it alone, and loses what it has no room for.
+    packet: bool,
+}
+
+/// Buffers, oldest at `head`.
+pub(crate) struct Ring {
+    slots: KVec<Option<Buffer>>,
+    head: usize,
+    count: usize,
+    spare: Option<Page>,
+}
+
+/// What both ends share.
+pub(crate) struct Pipe {
+    pub(crate) ring: Mutex<Ring>,
+    /// Copies of the ring's state for waiters, who must not take the mutex.
+    used: AtomicU32,
+    slots: AtomicU32,
+    pub(crate) readers: AtomicU32,
+    pub(crate) writers: AtomicU32,
+    /// Opens so far of either kind: FIFO opens wait for a change.
+    pub(crate) reader_opens: AtomicU32,
+    pub(crate) writer_opens: AtomicU32,
+    pub(crate) read_wait: Arc<WaitQueue>,
+    pub(crate) write_wait: Arc<WaitQueue>,
+}
+
+impl Pipe {
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        let slots = DEFAULT_SLOTS;
+        let pipe = Self {
+            ring: Mutex::new(Ring { slots: empty_slots(slots)?, head: 0, count: 0, spare: None }),
+            used: AtomicU32::new(0),
+            slots: AtomicU32::new(slots as u32),
+            readers: AtomicU32::new(0),
+            writers: AtomicU32::new(0),
+            reader_opens: AtomicU32::new(0),
+            writer_opens: AtomicU32::new(0),
+            read_wait: Arc::new(WaitQueue::new(), GFP_KERNEL)?,
+            write_wait: Arc::new(WaitQueue::new(), GFP_KERNEL)?,
+        };
+        Ok(Arc::new(pipe, GFP_KERNEL)?)
+    }
+
+    /// Whether there is something to read.
+    pub(crate) fn has_data(&self) -> bool {
+        self.used.load(Ordering::SeqCst) != 0
+    }
+
+    /// Whether no slot is free.
+    pub(crate) fn is_full(&self) -> bool {
+        self.used.load(Ordering::SeqCst) >= self.slots.load(Ordering::SeqCst)
+    }
+
+    /// Whether a reader need not wait.
+    pub(crate) fn readable(&self) -> bool {
+        self.has_data() || self.writers.load(Ordering::SeqCst) == 0
+    }
+
+    /// Whether a writer need not wait.
+    pub(crate) fn writable(&self) -> bool {
+        !self.is_full() || self.readers.load(Ordering::SeqCst) == 0
+    }
+
+    /// Publishes the ring's state after a change, under its lock.
+    pub(crate) fn publish(&self, ring: &Ring) {
+        self.used.store(ring.count as u32, Ordering::SeqCst);
+        self.slots.store(ring.slots.len() as u32, Ordering::SeqCst);
+    }
+
+    /// Capacity in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.slots.load(Ordering::Relaxed) as usize * PAGE_SIZE
+    }
+
+    /// `F_SETPIPE_SZ`: rounds up to a power of two of pages; returns the new size.
+    pub(crate) fn resize(&self, size: usize) -> Result<usize> {
+        let pages = size.div_ceil(PAGE_SIZE).max(1).checked_next_power_of_two().ok_or(EINVAL)?;
+        if pages * PAGE_SIZE > MAX_SIZE && pages > self.slots.load(Ordering::Relaxed) as usize {
+            let privileged = cred::capable(cred::CAP_SYS_RESOURCE);
+            if !privileged || pages > (1 << 31) / PAGE_SIZE {
+                return Err(if privileged { EINVAL } else { EPERM });
+            }
+        }
+        let mut ring = self.ring.lock();
+        if pages < ring.count {
+            return Err(EBUSY);
+        }
+        let mut slots = empty_slots(pages)?;
+        for index in 0..ring.count {
+            let moved = ring.slot(index).and_then(Option::take);
+            if let Some(slot) = slots.get_mut(index) {
+                *slot = moved;
+            }
+        }
+        ring.slots = slots;
+        ring.head = 0;
+        self.publish(&ring);
+        drop(ring);
+        self.write_wait.wake_up_all();
+        Ok(pages * PAGE_SIZE)
+    }
+}
+
+fn empty_slots(n: usize) -> Result<KVec<Option<Buffer>>> {
+    let mut slots = KVec::with_capacity(n, GFP_KERNEL)?;
+    for _ in 0..n {
+        slots.push(None, GFP_KERNEL)?;
+    }
+    Ok(slots)
+}
+
+impl Ring {
+    /// The `index`th slot from the oldest.
+    fn slot(&mut self, index: usize) -> Option<&mut Option<Buffer>> {
+        let len = self.slots.len();
+        let at = self.head.wrapping_add(index) & len.wrapping_sub(1);
+        self.slots.get_mut(at)
+    }
+
+    fn front(&mut self) -> Option<&mut Buffer> {
+        if self.count == 0 {
+            return None;
+        }
+        self.slot(0)?.as_mut()
+    }
+
+    fn pop(&mut self) {
+        if self.count == 0 {
+            return;
+        }
+        let buffer = self.slot(0).and_then(Option::take);
+        self.head = self.head.wrapping_add(1) & self.slots.len().wrapping_sub(1);
+        self.count -= 1;
+        if self.spare.is_none() {
+            self.spare = buffer.map(|b| b.page);
+        }
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.count >= self.slots.len()
+    }
+
+    /// Bytes waiting to be read (`FIONREAD`).
+    pub(crate) fn bytes(&mut self) -> usize {
+        (0..self.count).filter_map(|i| self.slot(i)?.as_ref().map(|b| b.len)).sum()
+    }
+
+    /// Moves bytes to `to` until it is full, nothing is left, or a packet ends. `EFAULT` only if nothing was moved.
+    pub(crate) fn take(&mut self, to: &mut IovIter<'_>) -> Result<usize> {
+        let mut done = 0;
+        while !to.is_empty() {
+            let Some(buffer) = self.front() else { break };
+            let want = buffer.len.min(to.count());
+            let n = to.copy_page_to_iter(&buffer.page, buffer.offset, want);
+            done += n;
+            if n < want {
+                buffer.offset += n;
+                buffer.len -= n;
+                return if done == 0 { Err(EFAULT) } else { Ok(done) };
+            }
+            let packet = buffer.packet;
+            buffer.offset += n;
+            buffer.len -= n;
+            if buffer.len == 0 || packet {
+                self.pop();
+            }
+            if packet {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Appends to the last page what fits there as a whole (an atomic small write). Returns the bytes.
+    pub(crate) fn merge(&mut self, from: &mut IovIter<'_>) -> Result<usize> {
+        let part = from.count() & (PAGE_SIZE - 1);
+        if self.count == 0 || part == 0 {
+            return Ok(0);
+        }
+        let Some(Some(last)) = self.slot(self.count - 1) else { return Ok(0) };
+        let end = last.offset + last.len;
+        if last.packet || end + part > PAGE_SIZE {
+            return Ok(0);
+        }
+        let n = from.copy_page_from_iter(&last.page, end, part);
+        if n < part {
+            return Err(EFAULT);
+        }
+        last.len += n;
+        Ok(n)
+    }
+
+    /// Fills one more slot, which must be free. Returns the bytes; `EFAULT`, `ENOMEM`.
+    pub(crate) fn append(&mut self, from: &mut IovIter<'_>, packet: bool) -> Result<usize> {
+        let page = match self.spare.take() {
+            Some(page) => page,
+            None => Page::alloc(GFP_KERNEL)?,
+        };
+        let want = from.count().min(PAGE_SIZE);
+        let n = from.copy_page_from_iter(&page, 0, want);
+        if n == 0 {
+            self.spare = Some(page);
+            return Err(EFAULT);
+        }
+        let at = self.count;
+        if let Some(slot) = self.slot(at) {
+            *slot = Some(Buffer { page, offset: 0, len: n, packet });
+            self.count += 1;
+        }
+        Ok(n)
+    }
+}

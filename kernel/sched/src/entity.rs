@@ -76,6 +76,9 @@ pub struct Entity {
     pub(crate) involuntary: AtomicU64,
     /// The queue node, while the task is not in the tree.
     pub(crate) node: SpinLock<Option<Node>>,
+    /// The task itself, from its first wake-up until it is dead: a task that sleeps is on no queue, and whoever wakes it may
+    /// know it only by a plain reference from its own stack.
+    pub(crate) keep: SpinLock<Option<Arc<Task>>>,
 }
 
 /// Every task's entity.
@@ -109,6 +112,7 @@ impl Entity {
             voluntary: AtomicU64::new(0),
             involuntary: AtomicU64::new(0),
             node: SpinLock::new(Some(RBTreeNode::new((0, 0), None, GFP_KERNEL)?)),
+            keep: SpinLock::new(None),
         })
     }
 

@@ -30,6 +30,8 @@ pub mod load;
 pub mod params;
 mod rq;
 pub mod stats;
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+mod tests;
 mod tick;
 mod wake;
 pub mod weight;
@@ -40,7 +42,7 @@ pub use entity::policy;
 pub use params::{Params, params_of, proc_priority, rr_interval_ns, set_nice, set_params};
 pub use stats::{CpuTimes, TaskTimes, context_switches, cpu_times, nr_running, runtime_ns, task_times};
 
-use ::core::sync::atomic::Ordering::SeqCst;
+use ::core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use entity::Entity;
 use errno::Result;
 use kalloc::Arc;
@@ -101,8 +103,13 @@ pub fn init() -> Result {
 
 /// Allocates what CPU `cpu` needs, after its per-CPU area is there and before it starts. Task context.
 pub fn prepare_cpu(cpu: CpuId) -> Result {
-    tick::prepare(cpu)
+    tick::prepare(cpu)?;
+    PREPARED.fetch_or(rq::bit(cpu), SeqCst);
+    Ok(())
 }
+
+/// CPUs that are expected to join.
+static PREPARED: AtomicU64 = AtomicU64::new(0);
 
 /// A further CPU joins: the caller becomes its idle task. Interrupts off; per-CPU data and timers are set up. Then [`idle`].
 pub fn secondary_start() -> Result {
@@ -139,6 +146,11 @@ fn adopt() -> Result {
 /// Starts the threads that the scheduler and RCU need, for all CPUs that are online. Task context, once, when kernel threads
 /// can be made.
 pub fn start_threads() -> Result {
+    // A CPU that has just been brought up needs a moment to join; one that failed to start never will.
+    let patience = ktime::now_ns() + ktime::NSEC_PER_SEC;
+    while online_cpus() != PREPARED.load(SeqCst) && ktime::now_ns() < patience {
+        ktime::sleep_ns(100_000);
+    }
     for cpu in wake::cpus(online_cpus()) {
         balance::start_stopper(cpu)?;
     }

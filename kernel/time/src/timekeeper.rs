@@ -224,12 +224,15 @@ pub fn publish_vdso() {
 // The scheduler's clock: the TSC by itself, good in any context, NMI included, never steered.
 static SCHED_MULT: AtomicU64 = AtomicU64::new(0);
 static SCHED_BASE: AtomicU64 = AtomicU64::new(0);
+/// What other sources had counted when the TSC took over.
+static SCHED_OFFSET: AtomicU64 = AtomicU64::new(0);
 
 /// Uses the TSC at `hz` for [`sched_clock`]; called as soon as its frequency is known.
 pub fn set_sched_clock(hz: u64) {
     if hz == 0 || SCHED_MULT.load(Relaxed) != 0 {
         return;
     }
+    SCHED_OFFSET.store(slow_sched_clock(), Relaxed);
     SCHED_BASE.store(x86_cpu::tsc::rdtsc(), Relaxed);
     SCHED_MULT.store((((u128::from(NSEC_PER_SEC)) << 32) / u128::from(hz)) as u64, Relaxed);
 }
@@ -242,7 +245,7 @@ pub fn sched_clock() -> u64 {
         return slow_sched_clock();
     }
     let cycles = x86_cpu::tsc::rdtsc().saturating_sub(SCHED_BASE.load(Relaxed));
-    ((u128::from(cycles) * u128::from(mult)) >> 32) as u64
+    (((u128::from(cycles) * u128::from(mult)) >> 32) as u64).wrapping_add(SCHED_OFFSET.load(Relaxed))
 }
 
 #[cold]

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `TtyFile`: an open terminal. Called by the VFS. A file from before a hang-up is dead: it reads nothing and writes `EIO`.
+
+use crate::{Tty, ioctl, read, special, write};
+use core::sync::atomic::Ordering;
+use errno::{Result, code::*};
+use kalloc::Arc;
+use sync::{PollMask, PollTable};
+use uapi::TIOCSPGRP;
+use vfs::{File, FileOps, IovIter};
+
+/// An open terminal.
+pub struct TtyFile {
+    tty: Arc<Tty>,
+    generation: u32,
+    console: bool,
+}
+
+impl TtyFile {
+    pub(crate) fn new(tty: Arc<Tty>, generation: u32, console: bool) -> Self {
+        Self { tty, generation, console }
+    }
+
+    /// The terminal.
+    pub fn tty(&self) -> &Arc<Tty> {
+        &self.tty
+    }
+
+    /// Whether it was opened as `/dev/console`.
+    pub(crate) fn is_console(&self) -> bool {
+        self.console
+    }
+
+    /// Whether the terminal was hung up since this was opened.
+    #[inline]
+    pub(crate) fn is_hung_up(&self) -> bool {
+        self.generation != self.tty.generation.load(Ordering::Relaxed) && !self.console
+    }
+}
+
+impl Drop for TtyFile {
+    fn drop(&mut self) {
+        self.tty.close(self.generation, self.console);
+    }
+}
+
+impl FileOps for TtyFile {
+    fn read(&self, file: &File, to: &mut IovIter<'_>, _pos: &mut i64) -> Result<usize> {
+        if self.is_hung_up() {
+            return Ok(0);
+        }
+        read::read(self, file.nonblock(), to)
+    }
+
+    fn write(&self, file: &File, from: &mut IovIter<'_>, _pos: &mut i64) -> Result<usize> {
+        if self.is_hung_up() {
+            return Err(EIO);
+        }
+        if self.console
+            && let Some(other) = special::redirected()
+        {
+            return write::write(&other, &|| false, file.nonblock(), true, from);
+        }
+        write::write(&self.tty, &|| self.is_hung_up(), file.nonblock(), self.console, from)
+    }
+
+    fn poll(&self, _file: &File, table: &mut PollTable) -> PollMask {
+        let tty = &*self.tty;
+        table.add(&tty.read_wait);
+        table.add(&tty.write_wait);
+        let input = PollMask::IN | PollMask::RDNORM;
+        let output = PollMask::OUT | PollMask::WRNORM;
+        if self.is_hung_up() {
+            return input | output | PollMask::ERR | PollMask::HUP;
+        }
+        let mut mask = PollMask::NONE;
+        let ld = tty.ld.lock();
+        if ld.poll_readable() {
+            mask |= input;
+        }
+        if tty.ops.other_closed() {
+            mask |= PollMask::HUP;
+        }
+        if tty.ops.chars_in_buffer() < crate::terminal::WAKEUP_CHARS && tty.ops.write_room() > 0 {
+            mask |= output;
+        }
+        mask
+    }
+
+    fn ioctl(&self, file: &File, cmd: u32, arg: usize) -> Result<usize> {
+        if self.is_hung_up() {
+            return Err(if cmd == TIOCSPGRP { ENOTTY } else { EIO });
+        }
+        match ioctl::ioctl(self, file, cmd, arg) {
+            // The request may have waited while somebody hung up.
+            Err(ENOTTY) if self.is_hung_up() => Err(EIO),
+            result => result,
+        }
+    }
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Hanging up: every file of a terminal dies (but those of `/dev/console`), its session loses it and is told. Source:
+//! `vhangup(2)`, POSIX 11.1.10.
+
+use crate::{Tty, job};
+use core::sync::atomic::Ordering;
+use errno::{Result, code::*};
+use process::current_process;
+use uapi::SIGHUP;
+use x86_cpu::regs::PtRegs;
+
+impl Tty {
+    /// Hangs up; with `exit_session` because the session's leader exits, so that the job in front is told too. May sleep.
+    pub fn hangup(&self, exit_session: bool) {
+        let (old, front) = {
+            let _job = job::JOB.lock();
+            let front = self.group_id.load(Ordering::Relaxed);
+            let old = self.set_job(None, None);
+            if let Some(session) = &old.0 {
+                drop(session.set_terminal(None));
+            }
+            (old, front)
+        };
+        if let Some(session) = &old.0 {
+            job::signal_leader(session);
+            if exit_session {
+                job::signal_group(front, SIGHUP);
+            }
+        }
+        drop(old);
+        {
+            let mut open = self.open.lock();
+            self.generation.fetch_add(1, Ordering::SeqCst);
+            let was_open = open.files != 0;
+            open.files = open.consoles;
+            if was_open {
+                let _ld = self.ld.lock();
+                self.ops.flush_output(self);
+            }
+            if was_open && open.files == 0 {
+                self.switch_off();
+            } else {
+                self.flush_input();
+            }
+        }
+        self.read_wait.wake_up_all();
+        self.write_wait.wake_up_all();
+    }
+}
+
+/// `vhangup(2)`: hangs up the caller's terminal.
+pub fn sys_vhangup(_: &PtRegs) -> Result<usize> {
+    if !cred::capable(cred::CAP_SYS_TTY_CONFIG) {
+        return Err(EPERM);
+    }
+    let _process = current_process().ok_or(EPERM)?;
+    if let Some(tty) = job::current_terminal() {
+        tty.hangup(false);
+    }
+    Ok(0)
+}

@@ -5,7 +5,10 @@
 //! Locks: the list of drivers (spin, short); a driver's `lines` (sleeping), inside which a line is made.
 
 use crate::{How, Tty, TtyOps};
-use errno::{Result, code::*};
+use errno::{
+    Result,
+    code::{ENODEV, ENXIO},
+};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVec};
 use locking::SpinLock;

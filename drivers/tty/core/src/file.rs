@@ -3,7 +3,10 @@
 
 use crate::{Tty, ioctl, read, special, write};
 use core::sync::atomic::Ordering;
-use errno::{Result, code::*};
+use errno::{
+    Result,
+    code::{EIO, ENOTTY},
+};
 use kalloc::Arc;
 use sync::{PollMask, PollTable};
 use uapi::TIOCSPGRP;

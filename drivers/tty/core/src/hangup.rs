@@ -4,7 +4,7 @@
 
 use crate::{Tty, job};
 use core::sync::atomic::Ordering;
-use errno::{Result, code::*};
+use errno::{Result, code::EPERM};
 use process::current_process;
 use uapi::SIGHUP;
 use x86_cpu::regs::PtRegs;

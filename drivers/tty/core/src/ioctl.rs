@@ -4,7 +4,10 @@
 use crate::file::TtyFile;
 use crate::{Tty, job, mode, special};
 use core::sync::atomic::Ordering;
-use errno::{Result, code::*};
+use errno::{
+    Result,
+    code::{EINTR, EINVAL, ENOTTY, EPERM},
+};
 use kalloc::Arc;
 use uapi::*;
 use vfs::{File, fmode, user};

@@ -8,7 +8,10 @@
 use crate::Tty;
 use core::any::Any;
 use core::sync::atomic::Ordering;
-use errno::{Result, code::*};
+use errno::{
+    Result,
+    code::{EINVAL, EIO, ENOTTY, EPERM, ERESTARTSYS, ESRCH},
+};
 use kalloc::Arc;
 use process::signal::SigInfo;
 use process::{ControllingTerminal, Process, ProcessGroup, Session, current_process, pid};

@@ -22,6 +22,7 @@
 //! take `ld`: a driver brings input from a thread. Signals are sent without a lock held.
 
 #![no_std]
+#![feature(arbitrary_self_types)]
 #![forbid(unsafe_code)]
 
 mod driver;

@@ -2,7 +2,10 @@
 //! Requests about settings: `TCGETS` and its kin, flow, flush. Source: `ioctl_tty(2)`, `termios(3)`.
 
 use crate::{Tty, job, speed};
-use errno::{Result, code::*};
+use errno::{
+    Result,
+    code::{EINVAL, EPERM},
+};
 use kalloc::Arc;
 use uapi::*;
 use vfs::user;
@@ -261,9 +264,7 @@ pub(crate) fn ioctl(tty: &Arc<Tty>, cmd: u32, arg: usize) -> Option<Result<usize
             put_termios(arg, &locked)
         }
         TIOCSLCKTRMIOS => set_locked(tty, arg),
-        TIOCGSOFTCAR => {
-            user::put(arg, &i32::from(tty.termios().c_cflag & CLOCAL != 0)).map(|()| 0)
-        }
+        TIOCGSOFTCAR => user::put(arg, &i32::from(tty.termios().c_cflag & CLOCAL != 0)).map(|()| 0),
         TIOCSSOFTCAR => set_soft_carrier(tty, arg),
         TCXONC => flow(tty, arg),
         TCFLSH => flush(tty, arg),

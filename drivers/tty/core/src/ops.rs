@@ -3,7 +3,7 @@
 
 use crate::Tty;
 use core::any::Any;
-use errno::{Result, code::*};
+use errno::{Result, code::ENOTTY};
 use kalloc::Arc;
 use uapi::{ktermios, winsize};
 use vfs::File;

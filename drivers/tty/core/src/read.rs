@@ -5,7 +5,10 @@
 
 use crate::file::TtyFile;
 use crate::job;
-use errno::{Result, code::*};
+use errno::{
+    Result,
+    code::{EAGAIN, EFAULT, EIO},
+};
 use n_tty::ReadMode;
 use vfs::IovIter;
 

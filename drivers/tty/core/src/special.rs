@@ -4,7 +4,10 @@
 use crate::driver::{self, Driver, DriverOps, Kind};
 use crate::{How, Tty, TtyFile, TtyOps, job};
 use core::sync::atomic::Ordering;
-use errno::{Result, code::*};
+use errno::{
+    Result,
+    code::{EBADF, EBUSY, ENODEV, ENXIO, EPERM},
+};
 use kalloc::{Arc, KBox};
 use locking::SpinLock;
 use uapi::ktermios;

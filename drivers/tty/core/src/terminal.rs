@@ -5,7 +5,10 @@
 use crate::file::TtyFile;
 use crate::{Driver, TtyOps, job};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use errno::{Result, code::*};
+use errno::{
+    Result,
+    code::{EAGAIN, EBUSY, EIO},
+};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, WeakArc};
 use locking::SpinLock;

@@ -3,7 +3,10 @@
 
 use crate::terminal::WRITE_CHUNK;
 use crate::{Tty, job};
-use errno::{Result, code::*};
+use errno::{
+    Result,
+    code::{EAGAIN, EFAULT, EIO, ERESTARTSYS},
+};
 use vfs::IovIter;
 
 /// Writes to `tty`. `hung_up` says whether the caller's file is dead; `console`: without regard to job control. May sleep.

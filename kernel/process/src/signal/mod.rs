@@ -115,3 +115,15 @@ impl SigSet {
 pub const fn valid(signal: u32) -> bool {
     signal >= 1 && signal <= NSIG
 }
+
+/// Whether the current thread would not notice `signal`: it is blocked or ignored (the terminal asks before it stops a job).
+pub fn is_ignored_by_current(signal: u32) -> bool {
+    crate::thread::with_thread(|thread| {
+        if thread.blocked().has(signal) {
+            return true;
+        }
+        let actions = thread.process().actions.lock_irqsave();
+        actions.get(signal).handler == action::SIG_IGN
+    })
+    .unwrap_or(true)
+}

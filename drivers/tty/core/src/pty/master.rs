@@ -5,7 +5,10 @@
 use super::Pair;
 use crate::{Tty, ioctl, job, mode};
 use core::sync::atomic::Ordering;
-use errno::{Result, code::*};
+use errno::{
+    Result,
+    code::{EAGAIN, EFAULT, EINVAL, EIO, ENOTTY, EPERM},
+};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use sync::{Mutex, PollMask, PollTable};

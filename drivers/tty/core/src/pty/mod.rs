@@ -14,7 +14,7 @@ use crate::driver::{self, Driver, DriverOps, Kind};
 use crate::{Tty, TtyOps};
 use containers::ByteRing;
 use core::sync::atomic::{AtomicBool, Ordering};
-use errno::{Result, code::*};
+use errno::{Result, code::EIO};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use locking::SpinLock;

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `PciDevice`: one function, as enumeration found it.
+
+use crate::bar::{Bar, BarKind};
+use crate::capability::{CapId, capabilities};
+use crate::regs::*;
+use errno::{Result, code::EINVAL, code::ENODEV};
+use mm_alloc::MmioRegion;
+use sync::Mutex;
+use x86::pci_config::{self, PciAddress};
+
+/// A function on a PCI bus.
+pub struct PciDevice {
+    /// Where it is.
+    pub address: PciAddress,
+    /// Vendor id.
+    pub vendor: u16,
+    /// Device id.
+    pub device: u16,
+    /// Subsystem vendor and device id (0 for bridges).
+    pub subsystem: (u16, u16),
+    /// Class, subclass, programming interface: 24 bits.
+    pub class: u32,
+    /// Revision.
+    pub revision: u8,
+    /// Header type without the multi-function bit.
+    pub header: u8,
+    /// Address ranges by register.
+    pub bars: [Option<Bar>; 6],
+    /// Interrupt pin: 1 to 4 for INTA to INTD, 0 for none.
+    pub pin: u8,
+    config: Mutex<()>,
+}
+
+impl PciDevice {
+    /// Reads the function at `address`, which answers.
+    pub(crate) fn read(address: PciAddress) -> Self {
+        let class = pci_config::read32(address, PCI_CLASS_REVISION);
+        let header = pci_config::read8(address, PCI_HEADER_TYPE) & 0x7f;
+        let (slots, subsystem) = match header {
+            0 => {
+                let id = |at| pci_config::read16(address, at);
+                (6, (id(PCI_SUBSYSTEM_VENDOR_ID), id(PCI_SUBSYSTEM_VENDOR_ID + 2)))
+            }
+            PCI_HEADER_TYPE_BRIDGE => (2, (0, 0)),
+            _ => (0, (0, 0)),
+        };
+        Self {
+            address,
+            vendor: pci_config::read16(address, PCI_VENDOR_ID),
+            device: pci_config::read16(address, PCI_DEVICE_ID),
+            subsystem,
+            class: class >> 8,
+            revision: class as u8,
+            header,
+            bars: crate::bar::read_all(address, slots),
+            pin: pci_config::read8(address, PCI_INTERRUPT_PIN),
+            config: Mutex::new(()),
+        }
+    }
+
+    /// Maps the registers behind base address register `bar`. EINVAL if there is no memory there, ENOMEM.
+    pub fn map_bar(&self, bar: usize) -> Result<MmioRegion> {
+        let bar = self.bars.get(bar).copied().flatten().ok_or(EINVAL)?;
+        if bar.kind == BarKind::Io || bar.start == 0 {
+            return Err(EINVAL);
+        }
+        MmioRegion::map(bar.start, usize::try_from(bar.size).map_err(|_| EINVAL)?)
+    }
+
+    /// Lets the device answer to accesses of its ranges. May sleep.
+    pub fn enable(&self) {
+        let has = |io: bool| self.bars.iter().flatten().any(|bar| (bar.kind == BarKind::Io) == io);
+        let io = if has(true) { PCI_COMMAND_IO } else { 0 };
+        let memory = if has(false) { PCI_COMMAND_MEMORY } else { 0 };
+        self.change_command(0, io | memory);
+    }
+
+    /// Lets the device start transfers. May sleep.
+    pub fn set_master(&self) {
+        self.change_command(0, PCI_COMMAND_MASTER);
+    }
+
+    /// Stops the device from answering and from starting transfers. May sleep.
+    pub fn disable(&self) {
+        self.change_command(PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 0);
+    }
+
+    pub(crate) fn change_command(&self, clear: u16, set: u16) {
+        let _config = self.config.lock();
+        let old = pci_config::read16(self.address, PCI_COMMAND);
+        let new = old & !clear | set;
+        if new != old {
+            pci_config::write16(self.address, PCI_COMMAND, new);
+        }
+    }
+
+    /// Offset of a capability.
+    pub fn find_capability(&self, id: CapId) -> Option<u16> {
+        capabilities(self.address).find(|&(found, _)| found == id).map(|(_, offset)| offset)
+    }
+
+    /// The line of the old interrupt controller that firmware routed the pin to. ENODEV without one.
+    pub fn isa_irq(&self) -> Result<u8> {
+        let line = pci_config::read8(self.address, PCI_INTERRUPT_LINE);
+        if self.pin == 0 || line == 0 || line > 15 { Err(ENODEV) } else { Ok(line) }
+    }
+
+    /// Whether this is a bridge to another bus.
+    pub fn is_bridge(&self) -> bool {
+        self.header == PCI_HEADER_TYPE_BRIDGE
+    }
+}

@@ -119,6 +119,7 @@ impl WakeCallback for PollWakeup {
 /// Collects registrations of one `poll` pass; dropping it takes them all back.
 pub struct PollTable {
     mode: Mode,
+    registering: bool,
     registrations: KVec<Registration>,
     error: Option<Error>,
 }
@@ -126,23 +127,27 @@ pub struct PollTable {
 impl PollTable {
     /// Registers nothing: for asking what is ready now.
     pub fn query() -> Self {
-        Self { mode: Mode::Query, registrations: KVec::new(), error: None }
+        Self { mode: Mode::Query, registering: false, registrations: KVec::new(), error: None }
     }
 
     /// Wakes the current task at any event.
     pub fn for_task() -> Result<Self> {
         let wakeup = PollWakeup { task: current().to_arc(), triggered: AtomicBool::new(false), key: u32::MAX };
         let wakeup = Arc::new(wakeup, GFP_KERNEL)?;
-        Ok(Self { mode: Mode::Task(wakeup), registrations: KVec::new(), error: None })
+        Ok(Self { mode: Mode::Task(wakeup), registering: true, registrations: KVec::new(), error: None })
     }
 
     /// Calls `callback` back until the table is dropped.
     pub fn for_callback(callback: Arc<dyn WakeCallback>, exclusive: bool) -> Self {
-        Self { mode: Mode::Callback { callback, exclusive }, registrations: KVec::new(), error: None }
+        Self { mode: Mode::Callback { callback, exclusive }, registering: true, registrations: KVec::new(), error: None }
     }
 
     /// Registers with `queue`. Called by `poll` methods; an allocation failure is kept for [`Self::error`].
+    #[inline]
     pub fn add(&mut self, queue: &Arc<WaitQueue>) {
+        if !self.registering {
+            return;
+        }
         if let Err(error) = self.try_add(queue) {
             self.error = Some(error);
         }
@@ -163,14 +168,12 @@ impl PollTable {
 
     /// Whether later `add`s would register anything (a `poll` method may skip work if not).
     pub fn is_waiting(&self) -> bool {
-        !matches!(self.mode, Mode::Query)
+        self.registering
     }
 
-    /// From now on registers nothing: something is ready, nobody will wait.
-    pub fn stop_registering(&mut self) {
-        if matches!(self.mode, Mode::Callback { .. }) {
-            self.mode = Mode::Query;
-        }
+    /// From now on registers nothing: something is ready, or everything is registered.
+    pub fn stop(&mut self) {
+        self.registering = false;
     }
 
     /// The first failure of an `add`.

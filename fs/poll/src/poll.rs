@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `poll(2)` and `ppoll(2)`.
+
+use crate::limits::{INTERRUPTED, Limit, interrupted, with_mask};
+use errno::Result;
+use errno::code::{EFAULT, EINVAL, ERESTART_RESTARTBLOCK, ERESTARTNOHAND};
+use kalloc::KVec;
+use kalloc::flags::GFP_KERNEL;
+use sync::{PollMask, PollTable};
+use x86_cpu::regs::PtRegs;
+use x86_mm::uaccess::{UserPtr, copy_from_user, put_user};
+
+/// Bytes of `struct pollfd`: descriptor, wanted events, returned events.
+const ENTRY: usize = 8;
+/// Descriptors that need no allocation.
+const ON_STACK: usize = 64;
+
+/// `struct pollfd`, as one word: fd (32), events (16), revents (16).
+#[derive(Clone, Copy, Default)]
+struct PollFd(u64);
+
+impl PollFd {
+    fn fd(self) -> i32 {
+        self.0 as u32 as i32
+    }
+    fn wanted(self) -> PollMask {
+        PollMask((self.0 >> 32) as u32 & 0xffff)
+    }
+    fn set_ready(&mut self, ready: PollMask) {
+        self.0 = self.0 & 0xffff_ffff_ffff | u64::from(ready.0 as u16) << 48;
+    }
+    fn ready(self) -> u16 {
+        (self.0 >> 48) as u16
+    }
+}
+
+/// What one descriptor has to say; registers with its queues as `table` does.
+fn poll_one(entry: PollFd, table: &mut PollTable) -> PollMask {
+    let Ok(fd) = usize::try_from(entry.fd()) else { return PollMask::NONE };
+    match vfs::fdget(fd) {
+        Ok(file) => file.poll(table) & (entry.wanted() | PollMask::ERR | PollMask::HUP),
+        Err(_) => PollMask::NVAL,
+    }
+}
+
+/// Waits until something is ready; returns the number of ready descriptors.
+fn wait(entries: &mut [PollFd], limit: Limit) -> Result<usize> {
+    let mut table = if limit == Limit::Now { PollTable::query() } else { PollTable::for_task()? };
+    let mut expired = limit == Limit::Now;
+    loop {
+        let mut count = 0;
+        for entry in entries.iter_mut() {
+            let ready = poll_one(*entry, &mut table);
+            entry.set_ready(ready);
+            if ready != PollMask::NONE {
+                count += 1;
+                table.stop();
+            }
+        }
+        // Once registered is enough.
+        table.stop();
+        if let Some(error) = table.error() {
+            return Err(error);
+        }
+        if count != 0 {
+            return Ok(count);
+        }
+        if expired {
+            return Ok(0);
+        }
+        if interrupted() {
+            return Err(INTERRUPTED);
+        }
+        expired = table.wait(limit.deadline());
+    }
+}
+
+fn do_poll(address: usize, n: usize, limit: Limit) -> Result<usize> {
+    if n as u64 > rlimit::current(uapi::RLIMIT_NOFILE) {
+        return Err(EINVAL);
+    }
+    if n <= ON_STACK {
+        let mut small = [PollFd::default(); ON_STACK];
+        return poll_array(address, small.get_mut(..n).ok_or(EINVAL)?, limit);
+    }
+    let mut large = KVec::from_elem(PollFd::default(), n, GFP_KERNEL)?;
+    poll_array(address, &mut large, limit)
+}
+
+fn poll_array(address: usize, entries: &mut [PollFd], limit: Limit) -> Result<usize> {
+    let mut at = address;
+    let mut bytes = [0u8; ENTRY * 16];
+    for chunk in entries.chunks_mut(16) {
+        let len = chunk.len() * ENTRY;
+        let part = bytes.get_mut(..len).ok_or(EINVAL)?;
+        copy_from_user(part, UserPtr::from(at))?;
+        for (entry, word) in chunk.iter_mut().zip(part.as_chunks::<ENTRY>().0) {
+            *entry = PollFd(u64::from_le_bytes(*word));
+        }
+        at = at.checked_add(len).ok_or(EFAULT)?;
+    }
+    let count = wait(entries, limit)?;
+    for (index, entry) in entries.iter().enumerate() {
+        // `revents` is the last two bytes of the entry.
+        let slot = address.wrapping_add(index * ENTRY + 6);
+        put_user(UserPtr::from(slot), entry.ready())?;
+    }
+    Ok(count)
+}
+
+/// `poll(2)`.
+pub fn sys_poll(regs: &PtRegs) -> Result<usize> {
+    let (address, n, timeout) = (regs.arg0(), regs.arg1() as u32 as usize, regs.arg2() as i32);
+    let limit = match u64::try_from(timeout) {
+        Err(_) => Limit::Never,
+        Ok(ms) => Limit::after_ns(ms.saturating_mul(1_000_000)),
+    };
+    restartable(address, n, limit)
+}
+
+/// A wait that `restart_syscall` takes up again with the same deadline when a signal without handler interrupted it.
+fn restartable(address: usize, n: usize, limit: Limit) -> Result<usize> {
+    let result = do_poll(address, n, limit);
+    if result != Err(ERESTARTNOHAND) {
+        return result;
+    }
+    let until = match limit {
+        Limit::Until(at) => at,
+        Limit::Now | Limit::Never => u64::MAX,
+    };
+    task::restart::set(resume, [address as u64, n as u64, until, 0, 0, 0]);
+    Err(ERESTART_RESTARTBLOCK)
+}
+
+fn resume(args: &[u64; 6]) -> Result<usize> {
+    let [address, n, until, ..] = *args;
+    let limit = if until == u64::MAX { Limit::Never } else { Limit::Until(until) };
+    restartable(address as usize, n as usize, limit)
+}
+
+/// `ppoll(2)`.
+pub fn sys_ppoll(regs: &PtRegs) -> Result<usize> {
+    let (address, n, timeout) = (regs.arg0(), regs.arg1() as u32 as usize, regs.arg2());
+    let limit = Limit::from_user(timeout, 1)?;
+    let result = with_mask(regs.arg3(), regs.arg4(), || do_poll(address, n, limit));
+    limit.write_back(timeout, 1);
+    result
+}

@@ -149,6 +149,21 @@ pub trait FileOps: Any + Send + Sync {
         Err(ENOTTY)
     }
 
+    /// The cached pages, for files that can be mapped through them.
+    fn mapping<'a>(&'a self, file: &'a File) -> Option<&'a Arc<mm::Mapping>> {
+        None
+    }
+
+    /// Accepts or refuses a memory map.
+    fn mmap(&self, file: &File, request: &mm::MmapRequest) -> Result {
+        if self.mapping(file).is_some() { Ok(()) } else { Err(ENODEV) }
+    }
+
+    /// Page `pgoff` of a file that is mapped without cached pages (a device's buffer). `EFAULT` becomes `SIGBUS`.
+    fn fault(&self, file: &File, pgoff: u64, write: bool) -> Result<mm_alloc::Page> {
+        Err(EFAULT)
+    }
+
     /// Lines of its own for `/proc/*/fdinfo`.
     fn show_fdinfo(&self, file: &File, out: &mut dyn core::fmt::Write) -> core::fmt::Result {
         Ok(())

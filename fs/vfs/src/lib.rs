@@ -11,12 +11,14 @@
 #![forbid(unsafe_code)]
 #![feature(arbitrary_self_types)]
 
+pub mod anon;
 pub mod attr;
 pub mod chrdev;
 pub mod dcache;
 pub mod dentry;
 pub mod fdtable;
 pub mod file;
+pub mod filemap;
 pub mod flock;
 pub mod fs_struct;
 pub mod hooks;
@@ -37,11 +39,13 @@ pub mod times;
 pub mod types;
 pub mod user;
 
+pub use anon::{AnonKind, PseudoFs};
 pub use attr::SetAttr;
 pub use chrdev::{CharDevice, register_chrdev};
 pub use dentry::Dentry;
 pub use fdtable::{FdGuard, FilesStruct, fdget, fdget_raw, get_unused_fd};
 pub use file::{File, FileOps, OpenFlags, Prepared, fmode};
+pub use filemap::vm_file;
 pub use fs_struct::{FsPaths, FsStruct};
 pub use hooks::{PROCESS as PROCESS_HOOKS, ProcessHooks};
 pub use inode::{Inode, InodeInit, InodeOps, Link, Rename, iop};
@@ -60,3 +64,9 @@ pub use tasks::{
 };
 pub use types::{Dev, FileType, Kstat, Timespec, current_time};
 pub use x86_mm::uaccess::{IovIter, UserPtr};
+
+/// Sets up what needs no file system: hooks of lower crates and the kernel's own mounts. Once, at boot, in a task.
+pub fn init() -> errno::Result {
+    filemap::init();
+    anon::init()
+}

@@ -36,7 +36,8 @@ impl Path {
     pub fn text(&self, root: &Path, limit: usize) -> Result<(KVec<u8>, bool)> {
         // Components from last to first, each with its bytes reversed; turned round at the end.
         let mut out = KVec::with_capacity(256.min(limit), GFP_KERNEL)?;
-        let deleted = self.dentry.is_unhashed();
+        let nameless = self.dentry.is_root() && !Arc::ptr_eq(&self.dentry, &self.mnt.root);
+        let deleted = nameless || self.dentry.is_unhashed();
         loop {
             out.clear();
             match self.text_reversed(root, &mut out) {
@@ -79,7 +80,11 @@ impl Path {
                 dentry = mountpoint;
                 continue;
             }
-            let Some(parent) = dentry.parent(&section) else { return Ok(false) };
+            let Some(parent) = dentry.parent(&section) else {
+                // In no directory (memfd, O_TMPFILE): its own name is all there is.
+                push_reversed(&dentry, &section, out)?;
+                return Ok(true);
+            };
             push_reversed(&dentry, &section, out)?;
             dentry = parent;
         }

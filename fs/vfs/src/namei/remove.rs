@@ -7,6 +7,8 @@ use super::walk::{Start, Walker};
 use crate::dcache;
 use crate::inode::{Inode, iop};
 use crate::mount::is_mountpoint;
+use crate::name::Key;
+use crate::path::Path;
 use crate::perm::{MAY_EXEC, MAY_WRITE, inode_permission, sticky_denies};
 use errno::{Result, code::*};
 use kalloc::Arc;
@@ -83,6 +85,27 @@ pub fn rmdir(start: Start<'_>, name: &PathName) -> Result {
         let victim_lock = victim.lock.write();
         inode.ops().rmdir(inode, key.bytes, victim)?;
         // Negative names cached in it go with it.
+        dcache::invalidate(&dentry);
+        drop(victim_lock);
+        victim.clone()
+    };
+    gone.put_user(false);
+    Ok(())
+}
+
+/// Removes `name` from `dir` by the kernel's own right (a device went away). `ENOENT`, `ENOTEMPTY`. May sleep.
+pub fn kernel_remove(dir: &Path, name: &[u8]) -> Result {
+    let inode = dir.inode()?;
+    let gone: Arc<Inode> = {
+        let _lock = inode.lock.write();
+        let dentry = lookup_locked(&dir.dentry, &Key::new(name))?.ok_or(ENOENT)?;
+        let victim = dentry.positive()?;
+        let victim_lock = victim.lock.write();
+        if victim.is_dir() {
+            inode.ops().rmdir(inode, name, victim)?;
+        } else {
+            inode.ops().unlink(inode, name, victim)?;
+        }
         dcache::invalidate(&dentry);
         drop(victim_lock);
         victim.clone()

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The file system types and their super blocks.
+
+use crate::inode::{Owner, new_inode};
+use crate::limits::{Count, Limits};
+use crate::options::{Options, show};
+use core::fmt::Write;
+use errno::{Result, code::*};
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KBox};
+use mm_alloc::layout::PAGE_SIZE;
+use vfs::{
+    Dentry, Dev, FileSystemType, FsContext, Kstatfs, Path, SuperBlock, SuperInit, SuperOps, register_filesystem,
+};
+
+struct TmpfsSuper {
+    limits: Arc<Limits>,
+    /// Shows and changes limits (tmpfs and devtmpfs; not ramfs).
+    limited: bool,
+}
+
+impl SuperOps for TmpfsSuper {
+    fn statfs(&self, _sb: &SuperBlock, out: &mut Kstatfs) -> Result {
+        let (pages, inodes) = (&self.limits.pages, &self.limits.inodes);
+        if pages.max() != 0 {
+            out.blocks = pages.max();
+            out.bfree = pages.max().saturating_sub(pages.used());
+            out.bavail = out.bfree;
+        }
+        if inodes.max() != 0 {
+            out.files = inodes.max();
+            out.ffree = inodes.max().saturating_sub(inodes.used());
+        }
+        Ok(())
+    }
+
+    fn show_options(&self, sb: &SuperBlock, out: &mut dyn Write) -> core::fmt::Result {
+        let Some(root) = sb.root() else { return Ok(()) };
+        let Some(inode) = root.inode() else { return Ok(()) };
+        if !self.limited {
+            return Ok(());
+        }
+        let root = (inode.mode() & 0o7777, inode.uid(), inode.gid());
+        show(self.limits.pages.max(), self.limits.inodes.max(), root, out)
+    }
+
+    fn remount(&self, _sb: &SuperBlock, flags: u32, options: &[u8]) -> Result {
+        if !self.limited {
+            return Ok(());
+        }
+        let context = FsContext { source: b"", flags, options };
+        let new = Options::tmpfs().parse(&context)?;
+        if new.given.size {
+            self.limits.pages.check_limit(new.pages)?;
+        }
+        if new.given.inodes {
+            self.limits.inodes.check_limit(new.inodes)?;
+            self.limits.inodes.set_limit(new.inodes);
+        }
+        if new.given.size {
+            self.limits.pages.set_limit(new.pages);
+        }
+        Ok(())
+    }
+}
+
+/// A file system in memory, of type `fs_type`. `ENOMEM`. May sleep.
+pub fn new_super(
+    fs_type: &'static dyn FileSystemType,
+    flags: u32,
+    options: &Options,
+    magic: u32,
+) -> Result<Arc<SuperBlock>> {
+    let limits = Limits { pages: Count::new(options.pages), inodes: Count::new(options.inodes) };
+    let limits = Arc::new(limits, GFP_KERNEL)?;
+    let limited = magic == uapi::TMPFS_MAGIC;
+    let ops = KBox::new(TmpfsSuper { limits: limits.clone(), limited }, GFP_KERNEL)?;
+    let init = SuperInit { magic: magic.into(), block_size: PAGE_SIZE as u32, max_bytes: i64::MAX as u64, flags };
+    let sb = SuperBlock::new(fs_type, init, ops)?;
+    let owner = Owner { mode: uapi::S_IFDIR | options.mode, uid: options.uid, gid: options.gid };
+    let root = new_inode(&sb, &limits, owner, Dev::default(), b"")?;
+    sb.set_root(Dentry::new_root(root)?);
+    Ok(sb)
+}
+
+struct Tmpfs;
+impl FileSystemType for Tmpfs {
+    fn name(&self) -> &'static str {
+        "tmpfs"
+    }
+
+    fn get_tree(&'static self, context: &FsContext<'_>) -> Result<Arc<SuperBlock>> {
+        let mut options = Options::tmpfs();
+        let cred = cred::current_cred()?;
+        (options.uid, options.gid) = (cred.fsuid, cred.fsgid);
+        new_super(self, context.flags, &options.parse(context)?, uapi::TMPFS_MAGIC)
+    }
+}
+
+struct Ramfs;
+impl FileSystemType for Ramfs {
+    fn name(&self) -> &'static str {
+        "ramfs"
+    }
+
+    fn get_tree(&'static self, context: &FsContext<'_>) -> Result<Arc<SuperBlock>> {
+        let options = Options::unlimited().parse_ramfs(context)?;
+        new_super(self, context.flags, &options, uapi::RAMFS_MAGIC)
+    }
+}
+
+/// The first file system, into which the initramfs is unpacked.
+struct Rootfs;
+impl FileSystemType for Rootfs {
+    fn name(&self) -> &'static str {
+        "rootfs"
+    }
+
+    fn user_mountable(&self) -> bool {
+        false
+    }
+
+    fn get_tree(&'static self, context: &FsContext<'_>) -> Result<Arc<SuperBlock>> {
+        new_super(self, context.flags, &Options::unlimited(), uapi::RAMFS_MAGIC)
+    }
+}
+
+static TMPFS: Tmpfs = Tmpfs;
+static RAMFS: Ramfs = Ramfs;
+static ROOTFS: Rootfs = Rootfs;
+
+/// Makes the types known. Once, at boot.
+pub fn init() -> Result {
+    register_filesystem(&TMPFS)?;
+    register_filesystem(&RAMFS)?;
+    crate::memfd::init(&TMPFS)
+}
+
+/// Mounts an empty root file system and gives the current task its root and working directory there. Once, at boot.
+pub fn mount_rootfs() -> Result<Path> {
+    let context = FsContext { source: b"rootfs", flags: 0, options: b"" };
+    let sb = ROOTFS.get_tree(&context).map_err(|_| ENOMEM)?;
+    let path = vfs::mounting::mount_root(&sb, b"rootfs")?;
+    vfs::tasks::init_task(path.clone())?;
+    Ok(path)
+}

@@ -116,11 +116,8 @@ fn check_seals(file: &File, seals: u32, pos: i64, count: usize) -> Result {
 }
 
 fn add_seals(file: &File, add: u32) -> Result<usize> {
-    const KNOWN: u32 = uapi::F_SEAL_SEAL
-        | uapi::F_SEAL_SHRINK
-        | uapi::F_SEAL_GROW
-        | uapi::F_SEAL_WRITE
-        | uapi::F_SEAL_FUTURE_WRITE;
+    const KNOWN: u32 =
+        uapi::F_SEAL_SEAL | uapi::F_SEAL_SHRINK | uapi::F_SEAL_GROW | uapi::F_SEAL_WRITE | uapi::F_SEAL_FUTURE_WRITE;
     if file.mode() & fmode::WRITE == 0 {
         return Err(EPERM);
     }

@@ -13,7 +13,8 @@ use mm_alloc::layout::PAGE_SIZE;
 use uapi::{RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT};
 use vfs::inode::owner_for_new;
 use vfs::{
-    DcacheDir, Dev, FileOps, FileType, Inode, InodeInit, InodeOps, Kstat, Link, OpenFlags, Rename, SetAttr, SuperBlock, iop,
+    DcacheDir, Dev, FileOps, FileType, Inode, InodeInit, InodeOps, Kstat, Link, OpenFlags, Rename, SetAttr, SuperBlock,
+    iop,
 };
 
 /// What an entry adds to its directory's size (`BOGO_DIRENT_SIZE`).
@@ -21,7 +22,10 @@ const ENTRY_SIZE: u64 = 20;
 
 pub(crate) enum Kind {
     Dir,
-    Reg { mapping: Arc<Mapping>, seals: AtomicU32 },
+    Reg {
+        mapping: Arc<Mapping>,
+        seals: AtomicU32,
+    },
     Link(KVec<u8>),
     /// Devices, FIFOs, sockets.
     Special,
@@ -71,8 +75,7 @@ pub(crate) fn new_inode(
         FileType::Link => node.kind = Kind::Link(KVec::from_slice(target, GFP_KERNEL)?),
         _ => {}
     }
-    let init =
-        InodeInit { sb, ino: sb.next_ino(), mode: owner.mode, uid: owner.uid, gid: owner.gid, rdev, iflags };
+    let init = InodeInit { sb, ino: sb.next_ino(), mode: owner.mode, uid: owner.uid, gid: owner.gid, rdev, iflags };
     let inode = Inode::new(init, KBox::new(node, GFP_KERNEL)?)?;
     inode.set_size(target.len() as u64);
     if inode.is_dir() {
@@ -264,11 +267,8 @@ fn exchange(rename: &Rename<'_>, across: bool) {
     let Some(target) = rename.target else { return };
     if across && rename.inode.is_dir() != target.is_dir() {
         // A directory's `..` counts in its parent.
-        let (loses, gains) = if rename.inode.is_dir() {
-            (rename.old_dir, rename.new_dir)
-        } else {
-            (rename.new_dir, rename.old_dir)
-        };
+        let (loses, gains) =
+            if rename.inode.is_dir() { (rename.old_dir, rename.new_dir) } else { (rename.new_dir, rename.old_dir) };
         loses.drop_nlink();
         gains.inc_nlink();
     }

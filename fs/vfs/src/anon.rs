@@ -36,8 +36,7 @@ impl FileSystemType for PseudoFs {
     }
 
     fn get_tree(&'static self, _: &FsContext<'_>) -> Result<Arc<SuperBlock>> {
-        let init =
-            SuperInit { magic: self.magic.into(), block_size: 4096, max_bytes: i64::MAX as u64, flags: 0 };
+        let init = SuperInit { magic: self.magic.into(), block_size: 4096, max_bytes: i64::MAX as u64, flags: 0 };
         let sb = SuperBlock::new(self, init, KBox::new(SimpleSuper, GFP_KERNEL)?)?;
         let root = InodeInit {
             sb: &sb,

@@ -38,7 +38,7 @@ mod vma;
 pub use account::{commit_limit, committed};
 pub use exec::{ExecLayout, SpecialMapping};
 pub use fault::{FaultSignal, handle_kernel_fault, handle_user_fault};
-pub use file::{FILE_TABLE, FileTable, VmFile};
+pub use file::{FILE_TABLE, FileTable, MmapRequest, VmFile};
 pub use flags::{Prot, VmFlags};
 pub use futex_key::FutexKey;
 pub use mapping::{Mapping, MappingOps};

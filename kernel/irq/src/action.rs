@@ -83,7 +83,7 @@ impl Action {
 
     fn run_thread(&self, irq: u32) {
         loop {
-            self.wait.wait_until(|| self.pending.swap(false, SeqCst) || self.silenced.load(SeqCst));
+            self.wait.wait_idle(|| self.pending.swap(false, SeqCst) || self.silenced.load(SeqCst));
             if self.silenced.load(SeqCst) {
                 break;
             }

@@ -188,9 +188,9 @@ pub fn start_reclaim() -> errno::Result {
 }
 
 fn reclaim_once() {
-    WORK.wait_until(|| PENDING.load(Ordering::SeqCst));
+    WORK.wait_idle(|| PENDING.load(Ordering::SeqCst));
     if let Some(now) = now_ns() {
-        WORK.wait_until_deadline(now.saturating_add(GATHER_NS), || HURRY.load(Ordering::SeqCst));
+        WORK.wait_idle_exclusive(Some(now.saturating_add(GATHER_NS)), || HURRY.load(Ordering::SeqCst));
     }
     HURRY.store(false, Ordering::SeqCst);
     PENDING.store(false, Ordering::SeqCst);

@@ -86,7 +86,7 @@ pub(crate) fn start_stopper(cpu: CpuId) -> errno::Result {
     let thread = task::kthread_create(name, move || {
         loop {
             let Some(stopper) = STOPPER.on(cpu) else { return };
-            stopper.wait.wait_until(|| stopper.wanted.swap(false, SeqCst));
+            stopper.wait.wait_idle(|| stopper.wanted.swap(false, SeqCst));
             send_away(cpu);
         }
     })?;

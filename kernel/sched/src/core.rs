@@ -96,7 +96,7 @@ fn sleep(rq: &mut RunQueue, entity: &Entity, state: State) {
     if state == State::DEAD {
         // Not the last reference: the task is still the current one.
         drop(entity.keep.lock().take());
-    } else if state.intersects(State::UNINTERRUPTIBLE) {
+    } else if state.intersects(State::UNINTERRUPTIBLE) && !state.intersects(State::NOLOAD) {
         entity.counted.store(1, Relaxed);
         let n = &rq::PUBLIC.this_racy().uninterruptible;
         n.store(n.load(Relaxed) + 1, Relaxed);

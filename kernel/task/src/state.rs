@@ -20,6 +20,10 @@ impl State {
     pub const DEAD: Self = Self(0x80);
     /// With `UNINTERRUPTIBLE`: fatal signals wake it.
     pub const WAKEKILL: Self = Self(0x100);
+    /// With `UNINTERRUPTIBLE`: does not count in the load average.
+    pub const NOLOAD: Self = Self(0x400);
+    /// A kernel thread that waits for something to do.
+    pub const IDLE: Self = Self(0x402);
     /// Not yet started.
     pub const NEW: Self = Self(0x800);
     /// Sleeps, only fatal signals wake it.

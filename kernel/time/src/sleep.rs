@@ -63,11 +63,12 @@ pub fn schedule_until(clock: Clock, deadline: u64) -> bool {
         return false;
     }
     let Some(sleeper) = SLEEPER.get(&task) else { return false };
-    let timer = match clock {
-        Clock::Monotonic => &sleeper.monotonic,
-        Clock::Realtime | Clock::Tai => &sleeper.realtime,
+    let (timer, at) = match clock {
+        Clock::Monotonic => (&sleeper.monotonic, deadline),
+        Clock::Realtime => (&sleeper.realtime, deadline),
+        Clock::Tai => (&sleeper.realtime, deadline.saturating_add_signed(-timekeeper::tai_offset_ns())),
     };
-    timer.start(deadline);
+    timer.start(at);
     task::schedule();
     // Not queued any more: it fired.
     !timer.cancel()

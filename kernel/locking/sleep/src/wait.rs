@@ -213,6 +213,21 @@ impl WaitQueue {
         let _ = self.wait(State::UNINTERRUPTIBLE, false, None, &mut condition);
     }
 
+    /// As [`Self::wait_until`] for a kernel thread that has nothing to do: does not count in the load average.
+    pub fn wait_idle(&self, mut condition: impl FnMut() -> bool) {
+        task::might_sleep();
+        if !condition() {
+            // As in `wait_until`.
+            let _ = self.wait(State::IDLE, false, None, &mut condition);
+        }
+    }
+
+    /// As [`Self::wait_idle`], counted by a wake-up of one, with an optional deadline; false if it passed first.
+    pub fn wait_idle_exclusive(&self, deadline_ns: Option<u64>, mut condition: impl FnMut() -> bool) -> bool {
+        task::might_sleep();
+        condition() || self.wait(State::IDLE, true, deadline_ns, &mut condition).unwrap_or(false)
+    }
+
     /// Sleeps until `condition` holds or a signal comes (`ERESTARTSYS`). May sleep.
     #[inline]
     pub fn wait_interruptible(&self, mut condition: impl FnMut() -> bool) -> Result {

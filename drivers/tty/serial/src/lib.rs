@@ -8,18 +8,26 @@
 //! |---|---|
 //! | `uart` | the chip's registers |
 //! | `port` | the ports |
+//! | `interrupt` | bytes in and out |
+//! | `line` | the terminal layer's side |
 //! | `console` | kernel log |
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 mod console;
+mod interrupt;
+mod line;
 mod port;
 mod uart;
 
 pub use uart::Kind;
 
 use klog::pr_info;
+use tty::{Driver, Kind as TtyKind};
+
+static DRIVER: Driver =
+    Driver::new("serial", "ttyS", (uapi::TTY_MAJOR, 64, port::PORTS.len() as u32), TtyKind::Serial, &line::Lines);
 
 /// Finds the ports and offers them to the log as consoles `ttyS0` to `ttyS3`. Needs nothing but printk; called once, early,
 /// by the boot CPU.
@@ -31,7 +39,7 @@ pub fn console_init() {
     }
 }
 
-/// Announces the ports.
+/// Registers `/dev/ttyS0` to `/dev/ttyS3`. Called once, after `irq::init` and `tty::init`. May sleep.
 pub fn init() -> errno::Result {
     for port in &port::PORTS {
         if let Some(uart) = port.probe() {
@@ -40,5 +48,5 @@ pub fn init() -> errno::Result {
             pr_info!("serial8250: ttyS{index} at I/O {base:#x} (irq = {irq}, base_baud = 115200) is a {name}");
         }
     }
-    Ok(())
+    tty::register_driver(&DRIVER)
 }

@@ -39,6 +39,8 @@ fn process_one(_info: &'static BootInfo) -> Result {
     x86::smp::boot::bring_up();
     sched::start_threads()?;
     rcu::synchronize();
+    #[cfg(feature = "CONFIG_PCI")]
+    pci::init()?;
     for i in 0..3 {
         ktime::sleep::sleep_ns(100_000_000);
         klog::pr_info!("tick {i}");

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Access to PCI configuration space: by memory (ECAM, table MCFG) where firmware has it, else by the ports 0xcf8 and 0xcfc.
+//! Access to PCI configuration space: by the ports 0xcf8 and 0xcfc where they reach (segment 0, the first 256 bytes), by memory
+//! (ECAM, table MCFG) for the rest, or for all where there are no such ports. A bus of ECAM is a megabyte, of which little is ever
+//! looked at: it is mapped at its first use.
 //! Callers: `drivers/pci`, which decides what is written (it alone may move BARs), and AML through `drivers/acpi`.
 //!
-//! Lock: `PORTS`, interrupts off, for the two-step port access. ECAM needs none.
+//! Locks: `PORTS`, for the two-step port access, and `BUSES`, the mapped buses; both with interrupts off, innermost.
 //! Source: PCI Local Bus 3.0, 3.2.2.3; PCI Express Base 7.2.2.
 
 use crate::acpi::tables::{Ecam, ecams};
+use core::sync::atomic::{AtomicBool, Ordering};
 use locking::{SetOnce, SpinLock};
 use mm_alloc::MmioRegion;
 use x86_cpu::io::{inl, outl};
@@ -34,47 +37,57 @@ impl core::fmt::Display for PciAddress {
     }
 }
 
-struct Window {
-    ecam: Ecam,
-    region: MmioRegion,
+static ECAMS: SetOnce<[Option<Ecam>; MAX_ECAMS]> = SetOnce::new();
+static PORTS: SpinLock<()> = SpinLock::new(());
+static HAS_PORTS: AtomicBool = AtomicBool::new(false);
+
+/// A bus of ECAM that is mapped, for ever.
+struct Bus {
+    segment: u16,
+    bus: u8,
+    /// Address of its first byte.
+    virt: usize,
 }
 
-static WINDOWS: SetOnce<[Option<Window>; MAX_ECAMS]> = SetOnce::new();
-static PORTS: SpinLock<()> = SpinLock::new(());
+/// Buses that stay mapped.
+const MAX_BUSES: usize = 64;
+static BUSES: SpinLock<[Option<Bus>; MAX_BUSES]> = SpinLock::new([const { None }; MAX_BUSES]);
+/// Bytes of a bus.
+const BUS_SIZE: usize = 1 << 20;
 
-/// Maps the ECAM ranges. Process context or boot, once, before the first access by bus enumeration.
+/// Finds out what ways there are. At boot, once, before the first access by bus enumeration.
 pub fn init() {
-    let mut windows = [const { None }; MAX_ECAMS];
-    for (slot, ecam) in windows.iter_mut().zip(ecams()) {
-        let buses = usize::from(ecam.last_bus - ecam.first_bus) + 1;
-        let start = ecam.base.saturating_add(u64::from(ecam.first_bus) << 20);
-        match MmioRegion::map(start, buses << 20) {
-            Ok(region) => {
-                klog::pr_info!(
-                    "PCI: ECAM {start:#x} for domain {:04x} bus {:02x}-{:02x}",
-                    ecam.segment,
-                    ecam.first_bus,
-                    ecam.last_bus
-                );
-                *slot = Some(Window { ecam, region });
-            }
-            Err(error) => klog::pr_warn!("PCI: ECAM at {start:#x}: {error}"),
-        }
+    let mut list = [None; MAX_ECAMS];
+    for (slot, ecam) in list.iter_mut().zip(ecams()) {
+        klog::pr_info!(
+            "PCI: ECAM {:#x} for domain {:04x} bus {:02x}-{:02x}",
+            ecam.base,
+            ecam.segment,
+            ecam.first_bus,
+            ecam.last_bus
+        );
+        *slot = Some(ecam);
     }
     // A second call changes nothing.
-    let _ = WINDOWS.set(windows);
+    let _ = ECAMS.set(list);
+    HAS_PORTS.store(ports_answer(), Ordering::Relaxed);
 }
 
 /// Segments and bus ranges that there are: those of ECAM, or segment 0 by ports if a host bridge answers there.
 pub fn roots() -> impl Iterator<Item = (u16, u8, u8)> {
-    let windows = WINDOWS.get().into_iter().flatten().flatten();
-    let by_ports = windows.clone().next().is_none() && ports_answer();
-    windows.map(|w| (w.ecam.segment, w.ecam.first_bus, w.ecam.last_bus)).chain(by_ports.then_some((0, 0, 0xff)))
+    let listed = ECAMS.get().into_iter().flatten().flatten();
+    let by_ports = listed.clone().next().is_none() && HAS_PORTS.load(Ordering::Relaxed);
+    listed.map(|ecam| (ecam.segment, ecam.first_bus, ecam.last_bus)).chain(by_ports.then_some((0, 0, 0xff)))
 }
 
-/// Bytes of configuration space of a function on `segment` (4096 with ECAM, else 256).
+/// Bytes of configuration space of a function (4096 with ECAM, else 256).
 pub fn space_size(at: PciAddress) -> u16 {
-    if window_of(at).is_some() { 4096 } else { 256 }
+    if ecam_of(at).is_some() { 4096 } else { 256 }
+}
+
+fn ecam_of(at: PciAddress) -> Option<Ecam> {
+    let covers = |ecam: &&Ecam| ecam.segment == at.segment && (ecam.first_bus..=ecam.last_bus).contains(&at.bus);
+    ECAMS.get()?.iter().flatten().find(covers).copied()
 }
 
 fn ports_answer() -> bool {
@@ -89,15 +102,26 @@ fn ports_answer() -> bool {
     }
 }
 
-fn window_of(at: PciAddress) -> Option<(&'static MmioRegion, usize)> {
-    let window = WINDOWS
-        .get()?
-        .iter()
-        .flatten()
-        .find(|w| w.ecam.segment == at.segment && (w.ecam.first_bus..=w.ecam.last_bus).contains(&at.bus))?;
-    let bus = usize::from(at.bus - window.ecam.first_bus);
-    let device = usize::from(at.device & 31);
-    Some((&window.region, bus << 20 | device << 15 | usize::from(at.function & 7) << 12))
+/// Whether an access goes by ports.
+fn by_ports(at: PciAddress, offset: u16) -> bool {
+    at.segment == 0 && offset < 256 && HAS_PORTS.load(Ordering::Relaxed)
+}
+
+/// The address of `offset` of a function in its mapped ECAM; `None` if it has none, or no memory for the mapping.
+fn ecam_address(at: PciAddress, offset: u16) -> Option<usize> {
+    let ecam = ecam_of(at)?;
+    let within = usize::from(at.device & 31) << 15 | usize::from(at.function & 7) << 12 | usize::from(offset & 0xfff);
+    let mut buses = BUSES.lock_irqsave();
+    if let Some(bus) = buses.iter().flatten().find(|bus| bus.segment == at.segment && bus.bus == at.bus) {
+        return Some(bus.virt + within);
+    }
+    let free = buses.iter_mut().find(|slot| slot.is_none())?;
+    let region = MmioRegion::map(ecam.base.checked_add(u64::from(at.bus) << 20)?, BUS_SIZE).ok()?;
+    let virt = region.virt();
+    // Stays mapped.
+    core::mem::forget(region);
+    *free = Some(Bus { segment: at.segment, bus: at.bus, virt });
+    Some(virt + within)
 }
 
 fn port_address(at: PciAddress, offset: u16) -> Option<u32> {
@@ -110,8 +134,10 @@ fn port_address(at: PciAddress, offset: u16) -> Option<u32> {
 
 /// Reads the 32-bit word at `offset` (rounded down to a multiple of 4); all ones where nothing answers. Any context.
 pub fn read32(at: PciAddress, offset: u16) -> u32 {
-    if let Some((region, base)) = window_of(at) {
-        return region.read32(base + usize::from(offset & 0xffc));
+    if !by_ports(at, offset) {
+        // SAFETY: `ecam_address` gives an aligned address inside a mapping that is never removed; reads of configuration space
+        // go to the device.
+        return ecam_address(at, offset & 0xffc).map_or(u32::MAX, |p| unsafe { (p as *const u32).read_volatile() });
     }
     let Some(address) = port_address(at, offset) else { return u32::MAX };
     let _guard = PORTS.lock_irqsave();
@@ -134,8 +160,12 @@ pub fn read8(at: PciAddress, offset: u16) -> u8 {
 
 /// Writes the 32-bit word at `offset` (rounded down to a multiple of 4).
 pub fn write32(at: PciAddress, offset: u16, value: u32) {
-    if let Some((region, base)) = window_of(at) {
-        return region.write32(base + usize::from(offset & 0xffc), value);
+    if !by_ports(at, offset) {
+        if let Some(address) = ecam_address(at, offset & 0xffc) {
+            // SAFETY: As in `read32`; what is written is the PCI core's responsibility (see the header).
+            unsafe { (address as *mut u32).write_volatile(value) };
+        }
+        return;
     }
     let Some(address) = port_address(at, offset) else { return };
     let _guard = PORTS.lock_irqsave();
@@ -149,8 +179,12 @@ pub fn write32(at: PciAddress, offset: u16, value: u32) {
 
 /// Writes 16 bits at `offset` (even), without touching the word's other half.
 pub fn write16(at: PciAddress, offset: u16, value: u16) {
-    if let Some((region, base)) = window_of(at) {
-        return region.write16(base + usize::from(offset & 0xffe), value);
+    if !by_ports(at, offset) {
+        if let Some(address) = ecam_address(at, offset & 0xffe) {
+            // SAFETY: As in `read32`; what is written is the PCI core's responsibility (see the header).
+            unsafe { (address as *mut u16).write_volatile(value) };
+        }
+        return;
     }
     let Some(address) = port_address(at, offset) else { return };
     let _guard = PORTS.lock_irqsave();
@@ -163,8 +197,12 @@ pub fn write16(at: PciAddress, offset: u16, value: u16) {
 
 /// Writes a byte at `offset`.
 pub fn write8(at: PciAddress, offset: u16, value: u8) {
-    if let Some((region, base)) = window_of(at) {
-        return region.write8(base + usize::from(offset & 0xfff), value);
+    if !by_ports(at, offset) {
+        if let Some(address) = ecam_address(at, offset & 0xfff) {
+            // SAFETY: As in `read32`; what is written is the PCI core's responsibility (see the header).
+            unsafe { (address as *mut u8).write_volatile(value) };
+        }
+        return;
     }
     let Some(address) = port_address(at, offset) else { return };
     let _guard = PORTS.lock_irqsave();

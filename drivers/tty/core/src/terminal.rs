@@ -11,6 +11,7 @@ use errno::{
 };
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, WeakArc};
+use klog::pr_err;
 use locking::SpinLock;
 use n_tty::{Effects, Flag, N_TTY_BUF_SIZE, NTty};
 use process::{ProcessGroup, Session};
@@ -374,9 +375,14 @@ impl Tty {
         if self.termios().c_cflag & CLOCAL != 0 {
             return;
         }
-        match raised {
-            true => self.write_wait.wake_up_all(),
-            false => self.hangup(false),
+        if raised {
+            return self.write_wait.wake_up_all();
+        }
+        // Hanging up waits for the driver's thread, which may be the caller: another one does it.
+        if let Some(this) = self.to_arc()
+            && let Err(error) = workqueue::spawn(move || this.hangup(false))
+        {
+            pr_err!("{}{}: not hung up: {error}", self.driver.name, self.index);
         }
     }
 }

@@ -130,13 +130,6 @@ impl Uart {
         self.write(UART_FCR, (UART_FCR_ENABLE_FIFO | UART_FCR_TRIGGER_8) as u8);
     }
 
-    /// Empties the transmitter's FIFO.
-    pub(crate) fn clear_transmitter(&self) {
-        if self.kind == Kind::I16550A {
-            self.write(UART_FCR, (UART_FCR_ENABLE_FIFO | UART_FCR_CLEAR_XMIT | UART_FCR_TRIGGER_8) as u8);
-        }
-    }
-
     /// Sets speed and format. `lcr` without the divisor latch bit.
     pub(crate) fn set_line(&self, divisor: u16, lcr: u8) {
         self.write(UART_LCR, lcr | UART_LCR_DLAB as u8);

@@ -125,6 +125,16 @@ pub fn bind(task: &Task, cpu: CpuId) {
     }
 }
 
+/// `sched_setaffinity(2)`: `EINVAL` without an online CPU in the mask, or for a kernel thread that is tied to its CPU.
+pub fn set_affinity(task: &Task, mask: u64) -> errno::Result {
+    let bound = ENTITY.get(task).is_none_or(|entity| entity.bound.load(Relaxed) != 0);
+    if bound || mask & ONLINE.load(Relaxed) == 0 {
+        return Err(errno::code::EINVAL);
+    }
+    set_allowed(task, mask);
+    Ok(())
+}
+
 /// Sets the CPUs on which `task` may run, and moves it if need be. The caller has checked that some of them are online.
 pub(crate) fn set_allowed(task: &Task, mask: u64) {
     let Some(entity) = ENTITY.get(task) else { return };

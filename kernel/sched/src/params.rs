@@ -35,16 +35,19 @@ pub fn params_of(task: &Task) -> Params {
     })
 }
 
-/// Sets a task's parameters; `EINVAL` for combinations that sched(7) forbids. Any context but hard interrupts.
-pub fn set_params(task: &Task, new: Params) -> Result {
+/// `EINVAL` for combinations that sched(7) forbids.
+pub fn check_params(new: &Params) -> Result {
     let valid = match new.policy {
         policy::FIFO | policy::RR => (1..=99).contains(&new.rt_priority),
         policy::NORMAL | policy::BATCH | policy::IDLE => new.rt_priority == 0 && (-20..=19).contains(&new.nice),
         _ => false,
     };
-    if !valid {
-        return Err(EINVAL);
-    }
+    if valid { Ok(()) } else { Err(EINVAL) }
+}
+
+/// Sets a task's parameters; see [`check_params`]. Any context but hard interrupts.
+pub fn set_params(task: &Task, new: Params) -> Result {
+    check_params(&new)?;
     if let Some(entity) = ENTITY.get(task) {
         entity.reset_on_fork.store(u8::from(new.reset_on_fork), Relaxed);
     }

@@ -112,12 +112,12 @@ fn reselect(choice: &Override) {
 
 static WRAP_TIMER: SetOnce<Arc<HrTimer>> = SetOnce::new();
 
-/// Starts looking at the clock often enough that a narrow counter cannot wrap unseen. A 64-bit counter needs no looking, and an
-/// idle system stays idle. Task context, after the sources are registered.
+/// Starts looking at the clock often enough that a narrow counter cannot wrap unseen and one that must prove itself does. A
+/// 64-bit counter that is known to be right needs no looking, and an idle system stays idle. Task context, after the sources are registered.
 pub fn watch_wrap() -> errno::Result {
     let timer = HrTimer::new(Clock::Monotonic, |timer: &Arc<HrTimer>| {
         timekeeper::accumulate();
-        match wrap_interval() {
+        match watch_interval() {
             Some(interval) => {
                 timer.forward_now(interval);
                 Restart::Yes
@@ -125,12 +125,22 @@ pub fn watch_wrap() -> errno::Result {
             None => Restart::No,
         }
     })?;
-    if let Some(interval) = wrap_interval() {
+    if let Some(interval) = watch_interval() {
         timer.start(timekeeper::now_ns().saturating_add(interval));
     }
     // Called once; a second timer would only be dropped.
     let _ = WRAP_TIMER.set(timer);
     Ok(())
+}
+
+/// When to look next, if at all; a source that is watched is compared meanwhile.
+fn watch_interval() -> Option<u64> {
+    let verify = current().is_some_and(|source| source.verify()).then_some(timekeeper::NSEC_PER_SEC);
+    // The comparison may have changed the current source.
+    match (wrap_interval(), verify) {
+        (Some(wrap), Some(verify)) => Some(wrap.min(verify)),
+        (wrap, verify) => wrap.or(verify),
+    }
 }
 
 /// A third of the time in which the current source wraps, if that is within a day.

@@ -39,8 +39,10 @@ pub trait ClockSource: Sync {
     fn is_tsc(&self) -> bool {
         self.vdso_mode() == VdsoMode::Tsc
     }
-    /// Must be watched against another source before it is trusted for good (`CLOCK_SOURCE_MUST_VERIFY`).
-    fn must_verify(&self) -> bool {
+    /// Compares itself with another counter and reports to [`TimeKeeping::mark_unstable`] if it proves wrong. Whether there is a
+    /// reason to call again in about a second (`CLOCK_SOURCE_MUST_VERIFY`): not for a source that is known to be right, or
+    /// that there is nothing to compare with. Any context but NMI; one caller at a time.
+    fn verify(&self) -> bool {
         false
     }
 }

@@ -20,8 +20,6 @@ use crate::acpi::fadt::Fadt;
 use boot_info::BootInfo;
 use clock_hw::{ClockSource, TIMEKEEPING};
 
-pub use watchdog::check as watchdog_check;
-
 /// Calibrates the TSC against whatever needs no mapping: CPUID, KVM, the PIT. Boot CPU, interrupts off.
 pub(crate) fn early_init(info: &BootInfo) {
     tsc::early_init(info);

@@ -63,7 +63,8 @@ pub(super) fn early_init(info: &BootInfo) {
     match info.option_value(b"tsc") {
         Some(b"unstable") => UNSTABLE.store(true, Ordering::Relaxed),
         Some(b"reliable" | b"nowatchdog") => RELIABLE.store(true, Ordering::Relaxed),
-        _ => {}
+        // Constant and never stopping: what Linux takes without a watchdog too.
+        _ => RELIABLE.store(features().invariant_tsc, Ordering::Relaxed),
     }
     let exact = match features().tsc_khz {
         0 => kvmclock::tsc_khz(),
@@ -174,7 +175,7 @@ impl ClockSource for Tsc {
     fn vdso_mode(&self) -> VdsoMode {
         VdsoMode::Tsc
     }
-    fn must_verify(&self) -> bool {
-        !is_reliable()
+    fn verify(&self) -> bool {
+        super::watchdog::check()
     }
 }

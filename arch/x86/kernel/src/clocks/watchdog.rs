@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Watches the TSC: `kernel/time` calls [`check`] now and then (Linux: twice a second while in use), and the TSC is marked
-//! unstable when it drifts from the reference by more than the threshold. One caller at a time.
+//! Watches the TSC: `kernel/time` calls [`check`] (through the clock source's `verify`) once a second while the TSC is in use, and
+//! the TSC is marked unstable when it drifts from the reference by more than the threshold. One caller at a time.
 
 use super::tsc;
 use clock_hw::ClockSource;
@@ -24,7 +24,7 @@ pub(super) fn init(reference: Option<&'static dyn ClockSource>) {
 /// Compares the progress of the TSC since the last call with the reference's. Calls must be closer together than the reference
 /// wraps (the PM timer: 4.6 s); one that comes later, or was delayed between its two readings, only starts anew. Returns whether
 /// there is a reason to call again. Any context but NMI.
-pub fn check() -> bool {
+pub(super) fn check() -> bool {
     let Some(reference) = REFERENCE.get() else { return false };
     if tsc::is_unstable() || tsc::is_reliable() || tsc::khz() == 0 {
         return false;

@@ -38,6 +38,7 @@ fn process_one(_info: &'static BootInfo) -> Result {
     }
     x86::smp::boot::bring_up();
     sched::start_threads()?;
+    ktime::source::watch_wrap()?;
     rcu::synchronize();
     #[cfg(feature = "CONFIG_PCI")]
     pci::init()?;

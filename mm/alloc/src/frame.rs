@@ -30,8 +30,8 @@ pub struct Frame {
     pub(crate) index: AtomicU64,
     /// Owner's word: a slab's free list, a page table's lock.
     pub(crate) private: AtomicU64,
-    /// Page-table entries that map this page.
-    pub(crate) mapcount: AtomicI32,
+    /// Of a page table: its entries that are not 0.
+    pub(crate) entries: AtomicI32,
 }
 
 const _: () = assert!(size_of::<Frame>() == 64);
@@ -109,6 +109,12 @@ impl Frame {
         if self.flags.load(Ordering::Relaxed) & flags.0 != flags.0 {
             self.flags.fetch_or(flags.0, Ordering::Relaxed);
         }
+    }
+
+    /// Of a page table: the count of its entries that are not 0.
+    #[inline(always)]
+    pub fn entries(&self) -> &AtomicI32 {
+        &self.entries
     }
 
     /// The owner's word, for page-table locks.

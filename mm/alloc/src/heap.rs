@@ -64,8 +64,23 @@ unsafe fn free_large(ptr: *mut u8, size: usize, align: usize) {
 /// `size` is not 0 and `align` is a power of two.
 #[unsafe(no_mangle)]
 pub unsafe fn __kalloc_alloc(size: usize, align: usize, flags: u32) -> *mut u8 {
-    let flags = Flags::from_raw(flags);
-    if flags.contains(__KIND_VMALLOC) || flags.contains(__KIND_KVMALLOC) && size > PAGE_SIZE * 8 {
+    // The short way: what nearly every caller wants.
+    if size <= slab::SMALL_MAX && align <= 8 && flags & (__GFP_ZERO.as_raw()) == 0 {
+        let class = slab::small_class(size);
+        return match slab::pop(class) {
+            Some(object) => object,
+            None => slab::alloc_slow(class, Flags::from_raw(flags)),
+        };
+    }
+    alloc_any(size, align, Flags::from_raw(flags))
+}
+
+#[inline(never)]
+fn alloc_any(size: usize, align: usize, flags: Flags) -> *mut u8 {
+    // Small objects of the vmalloc kind come from the slabs too.
+    if flags.contains(__KIND_VMALLOC) && size > slab::SMALL_MAX
+        || flags.contains(__KIND_KVMALLOC) && size > PAGE_SIZE * 8
+    {
         return vmalloc::alloc_bytes(size, align, flags);
     }
     let ptr = match slab::class_of(size, align) {
@@ -88,6 +103,21 @@ pub unsafe fn __kalloc_alloc(size: usize, align: usize, flags: u32) -> *mut u8 {
 /// `ptr` came from `__kalloc_alloc` with this size, alignment and kind, and is not used afterwards.
 #[unsafe(no_mangle)]
 pub unsafe fn __kalloc_free(ptr: *mut u8, size: usize, align: usize, kind: u32) {
+    // SAFETY: As the caller promises; size and alignment lead to the same place as in the allocation. Small objects are never
+    // mapped ones, whatever their kind: see `alloc_any`.
+    unsafe {
+        if size <= slab::SMALL_MAX && align <= 8 {
+            slab::free(ptr, slab::small_class(size));
+        } else {
+            free_any(ptr, size, align, kind);
+        }
+    }
+}
+
+/// # Safety
+/// As [`__kalloc_free`].
+#[inline(never)]
+unsafe fn free_any(ptr: *mut u8, size: usize, align: usize, kind: u32) {
     if kind != 0 && (VMALLOC_START..VMALLOC_END).contains(&ptr.addr()) {
         // SAFETY: An address in this area came from vmalloc.
         unsafe { vmalloc::free_bytes(ptr, size) };

@@ -8,7 +8,7 @@ use crate::frame::Frame;
 use crate::layout::{PAGE_OFFSET, PAGE_SIZE};
 use crate::page::PageFlags;
 use crate::stat;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 use kalloc::Flags;
 use locking::SpinLock;
 use x86_cpu::irqflags::IrqGuard;
@@ -42,9 +42,8 @@ static SMALL: [u8; 33] = {
 #[inline(always)]
 pub(crate) fn class_of(size: usize, align: usize) -> Option<usize> {
     let size = if align > 8 { natural(size, align) } else { size };
-    if size <= 256 {
-        // In bounds: (256 + 7) / 8 = 32.
-        return SMALL.get(size.div_ceil(8)).map(|c| *c as usize);
+    if size <= SMALL_MAX {
+        return Some(small_class(size));
     }
     (size <= MAX_SIZE).then(|| size.next_power_of_two().ilog2() as usize - 1)
 }
@@ -61,12 +60,33 @@ fn natural(size: usize, align: usize) -> usize {
 
 struct CpuList {
     head: AtomicUsize,
-    count: AtomicUsize,
+    /// How many more objects the list may take: below 0 it is flushed.
+    room: AtomicIsize,
+}
+
+impl CpuList {
+    /// Objects in the list of `class`.
+    fn count(&self, class: usize) -> usize {
+        let limit = LIMITS.get(class).map_or(0, |l| *l as isize);
+        usize::try_from(limit - self.room.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn add_room(&self, n: isize) {
+        self.room.store(self.room.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
 }
 
 x86_cpu::percpu! {
-    static LISTS: [CpuList; CLASSES] =
-        [const { CpuList { head: AtomicUsize::new(0), count: AtomicUsize::new(0) } }; CLASSES];
+    static LISTS: [CpuList; CLASSES] = {
+        let mut lists = [const { CpuList { head: AtomicUsize::new(0), room: AtomicIsize::new(0) } }; CLASSES];
+        let mut i = 0;
+        while i < CLASSES {
+            lists[i].room = AtomicIsize::new(LIMITS[i] as isize);
+            i += 1;
+        }
+        lists
+    };
 }
 
 /// Slabs of a class that have free objects: a doubly linked list of their first frames.
@@ -79,33 +99,50 @@ struct Partial {
 static PARTIAL: [SpinLock<Partial>; CLASSES] =
     [const { SpinLock::new(Partial { head: 0, slabs: 0, objects_out: 0 }) }; CLASSES];
 
-/// Allocates an object of `class`; contents undefined.
+/// The class of a small object without special alignment: `size` is at most [`SMALL_MAX`].
 #[inline(always)]
-pub(crate) fn alloc(class: usize, flags: Flags) -> *mut u8 {
+pub(crate) fn small_class(size: usize) -> usize {
+    SMALL.get(size.div_ceil(8)).map_or(0, |c| *c as usize)
+}
+
+/// Largest size of [`small_class`].
+pub(crate) const SMALL_MAX: usize = 256;
+
+/// Takes an object of this CPU's list; `None` if it is empty.
+#[inline(always)]
+pub(crate) fn pop(class: usize) -> Option<*mut u8> {
     let irq = IrqGuard::new();
-    // SAFETY: `class` comes from `class_of`, always below CLASSES.
+    // SAFETY: `class` comes from `class_of` or `small_class`, always below CLASSES.
     let list = unsafe { LISTS.this_racy().get_unchecked(class) };
     let head = list.head.load(Ordering::Relaxed);
     if head == 0 {
-        return alloc_slow(class, flags, irq);
+        return None;
     }
     let object = core::ptr::with_exposed_provenance_mut::<u8>(head);
     // SAFETY: A free object's first word links to the next free object.
     list.head.store(unsafe { object.cast::<usize>().read() }, Ordering::Relaxed);
-    list.count.store(list.count.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
+    list.add_room(1);
     drop(irq);
     #[cfg(CONFIG_DEBUG_HEAP)]
     // SAFETY: A free object of this class is ours.
     unsafe {
         crate::heap::debug::check_object(object, SIZES[class])
     };
-    object
+    Some(object)
+}
+
+/// Allocates an object of `class`; contents undefined.
+#[inline(always)]
+pub(crate) fn alloc(class: usize, flags: Flags) -> *mut u8 {
+    match pop(class) {
+        Some(object) => object,
+        None => alloc_slow(class, flags),
+    }
 }
 
 #[cold]
 #[inline(never)]
-fn alloc_slow(class: usize, flags: Flags, irq: IrqGuard) -> *mut u8 {
-    drop(irq);
+pub(crate) fn alloc_slow(class: usize, flags: Flags) -> *mut u8 {
     let Some(limit) = LIMITS.get(class) else { return core::ptr::null_mut() };
     loop {
         if let Some(object) = refill(class, limit.div_ceil(2)) {
@@ -123,7 +160,7 @@ fn refill(class: usize, want: usize) -> Option<*mut u8> {
     let lock = PARTIAL.get(class)?;
     let mut partial = lock.lock_irqsave();
     let list = LISTS.this_racy().get(class)?;
-    let (mut head, mut count) = (list.head.load(Ordering::Relaxed), list.count.load(Ordering::Relaxed));
+    let mut head = list.head.load(Ordering::Relaxed);
     let mut taken = 0;
     while taken < want {
         // SAFETY: The list of partial slabs holds addresses of frames.
@@ -150,9 +187,8 @@ fn refill(class: usize, want: usize) -> Option<*mut u8> {
     if taken != 0 {
         // SAFETY: `head` is the object taken last.
         head = unsafe { object.cast::<usize>().read() };
-        count += taken - 1;
         list.head.store(head, Ordering::Relaxed);
-        list.count.store(count, Ordering::Relaxed);
+        list.add_room(1 - taken as isize);
         #[cfg(CONFIG_DEBUG_HEAP)]
         // SAFETY: A free object of this class is ours.
         unsafe {
@@ -238,13 +274,21 @@ pub(crate) unsafe fn free(object: *mut u8, class: usize) {
     // SAFETY: The object is ours again; its first word becomes the link.
     unsafe { object.cast::<usize>().write(list.head.load(Ordering::Relaxed)) };
     list.head.store(object.expose_provenance(), Ordering::Relaxed);
-    let count = list.count.load(Ordering::Relaxed).wrapping_add(1);
-    list.count.store(count, Ordering::Relaxed);
-    // SAFETY: As above.
-    if count > unsafe { *LIMITS.get_unchecked(class) } {
-        flush(class, list, count / 2);
-    }
+    list.add_room(-1);
+    let full = list.room.load(Ordering::Relaxed) < 0;
     drop(irq);
+    if full {
+        flush_half(class);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn flush_half(class: usize) {
+    let _irq = IrqGuard::new();
+    if let Some(list) = LISTS.this_racy().get(class) {
+        flush(class, list, list.count(class) / 2);
+    }
 }
 
 /// Gives `count` objects of this CPU's list back to their slabs. Interrupts are off.
@@ -264,7 +308,7 @@ fn flush(class: usize, list: &CpuList, count: usize) {
         // slab's, which was allocated in the direct map.
         let slab = unsafe {
             list.head.store(object.read(), Ordering::Relaxed);
-            list.count.store(list.count.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
+            list.add_room(1);
             Frame::of_phys(((head - PAGE_OFFSET) & !(slab_bytes - 1)) as u64)
         };
         let free = slab.private.load(Ordering::Relaxed);
@@ -291,7 +335,7 @@ fn flush(class: usize, list: &CpuList, count: usize) {
 pub fn drain_local() {
     let _irq = IrqGuard::new();
     for (class, list) in LISTS.this_racy().iter().enumerate() {
-        let count = list.count.load(Ordering::Relaxed);
+        let count = list.count(class);
         if count != 0 {
             flush(class, list, count);
         }
@@ -321,10 +365,8 @@ pub fn class_stats() -> impl Iterator<Item = ClassStat> {
             let partial = PARTIAL.get(class)?.lock_irqsave();
             (partial.slabs, partial.objects_out)
         };
-        let cached: usize = (0..x86_cpu::MAX_CPUS as u32)
-            .filter_map(|cpu| LISTS.on(cpu)?.get(class))
-            .map(|l| l.count.load(Ordering::Relaxed))
-            .sum();
+        let cached: usize =
+            (0..x86_cpu::MAX_CPUS as u32).filter_map(|cpu| LISTS.on(cpu)?.get(class)).map(|l| l.count(class)).sum();
         let per_slab = (PAGE_SIZE << order) / size;
         Some(ClassStat {
             size,

@@ -225,6 +225,16 @@ impl Drop for Mm {
         let inner = self.inner.get_mut();
         let promised: usize = inner.areas.iter().filter(|s| s.value.flags.any(VmFlags::ACCOUNT)).map(|s| s.len()).sum();
         account::uncharge(promised);
+        // Files' lists of users let go of the page table, so that it is ours alone.
+        for index in 0..inner.areas.len() {
+            if let Some(vma) = inner.areas.value_mut(index) {
+                vma.link = None;
+            }
+        }
+        // Else somebody is just truncating a file that was mapped, and the last reference does it all.
+        if let Some(table) = Arc::get_mut(&mut self.table) {
+            table.teardown(inner.areas.iter().map(|slot| (slot.start, slot.end)));
+        }
     }
 }
 

@@ -2,13 +2,13 @@
 //! Copying a range of one address space into another: pages are shared, and private ones lose write access in both, so that
 //! the first write copies. One pass over the entries; the child's tables are private until it runs and need no lock.
 
-use crate::table::{Counts, Kind, PageTable, Table, TableLock, index, table_at};
+use crate::table::{Counts, Kind, PageTable, TableLock, part, scan};
 use crate::tlb;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 use errno::Result;
 use mm_alloc::Frame;
 use mm_alloc::kpt::bits;
-use mm_alloc::layout::{PAGE_SIZE, TASK_SIZE};
+use mm_alloc::layout::TASK_SIZE;
 use mm_alloc::page::get_frame;
 
 impl PageTable {
@@ -23,19 +23,29 @@ impl PageTable {
             if result.is_err() {
                 return;
             }
-            // SAFETY: A last-level table of ours.
-            let from = unsafe { table_at(source.phys()) };
-            if from.iter().skip(index(at, 0)).take((stop - at) / PAGE_SIZE).all(|e| e.load(Ordering::Relaxed) == 0) {
-                return;
-            }
-            match child.make(at) {
-                Ok(target) => {
-                    let _lock = TableLock::take(source);
-                    // SAFETY: A last-level table of the child.
-                    let to = unsafe { table_at(target.phys()) };
-                    copy_entries(from, to, index(at, 0), (stop - at) / PAGE_SIZE, cow, &mut counts);
+            let from = part(source, at, stop);
+            let mut to: &'static [AtomicU64] = &[];
+            let mut made: Option<&'static Frame> = None;
+            let mut copied = 0;
+            let _lock = TableLock::take(source);
+            scan(from, |i, from, value| {
+                if to.is_empty() && result.is_ok() {
+                    // The child's table is made when there is something to put in. Its allocation must not sleep.
+                    match child.make(at) {
+                        Ok(target) => {
+                            made = Some(target);
+                            to = part(target, at, stop);
+                        }
+                        Err(error) => result = Err(error),
+                    }
                 }
-                Err(error) => result = Err(error),
+                if let Some(to) = to.get(i) {
+                    copied += 1;
+                    copy_entry(from, to, value, cow, &mut counts);
+                }
+            });
+            if let Some(target) = made {
+                target.entries().fetch_add(copied, Ordering::Relaxed);
             }
         });
         child.count_all(&counts);
@@ -48,24 +58,19 @@ impl PageTable {
     }
 }
 
-#[inline]
-fn copy_entries(from: &'static Table, to: &'static Table, first: usize, count: usize, cow: bool, counts: &mut Counts) {
-    for (from, to) in from.iter().zip(to).skip(first).take(count) {
-        let mut value = from.load(Ordering::Relaxed);
-        if value == 0 {
-            continue;
+/// Shares one page with the child.
+#[inline(always)]
+fn copy_entry(from: &AtomicU64, to: &AtomicU64, mut value: u64, cow: bool, counts: &mut Counts) {
+    if value & bits::SPECIAL == 0 {
+        // SAFETY: An entry that is not special holds a reference to a frame, and the table's lock keeps it.
+        let frame = unsafe { Frame::of_phys(value & bits::ADDR) };
+        // SAFETY: As above: the parent's entry is a reference.
+        unsafe { get_frame(frame) };
+        counts[Kind::of(frame) as usize] += 1;
+        if cow && value & bits::WRITE != 0 {
+            from.fetch_and(!bits::WRITE, Ordering::Relaxed);
+            value &= !bits::WRITE;
         }
-        if value & bits::SPECIAL == 0 {
-            // SAFETY: An entry that is not special holds a reference to a frame, and the table's lock keeps it.
-            let frame = unsafe { Frame::of_phys(value & bits::ADDR) };
-            // SAFETY: As above: the parent's entry is a reference.
-            unsafe { get_frame(frame) };
-            counts[Kind::of(frame) as usize] += 1;
-            if cow && value & bits::WRITE != 0 {
-                from.fetch_and(!bits::WRITE, Ordering::Relaxed);
-                value &= !bits::WRITE;
-            }
-        }
-        to.store(value, Ordering::Relaxed);
     }
+    to.store(value, Ordering::Relaxed);
 }

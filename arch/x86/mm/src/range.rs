@@ -4,8 +4,9 @@
 //! Pages and tables that are unmapped are gathered and freed after every CPU forgot them.
 
 use crate::entry::{Entry, PROT_NONE, UserProt};
-use crate::table::{Counts, Kind, PageTable, Table, TableLock, entry_at, index, table_at};
+use crate::table::{Counts, Kind, PageTable, Table, TableLock, entry_at, index, part, scan, table_at};
 use crate::{quicklist, tlb};
+use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 use errno::Result;
 use mm_alloc::kpt::bits;
@@ -15,16 +16,19 @@ use mm_alloc::{Frame, PageFlags};
 
 /// Pages gathered for one flush.
 const BATCH: usize = 64;
+/// Tables gathered for one flush.
+const TABLES: usize = 16;
 
 /// Unmapped pages and tables on their way to being freed.
 struct Gather<'a> {
     table: &'a PageTable,
     start: usize,
     end: usize,
-    pages: [Option<&'static Frame>; BATCH],
+    /// The first `count` are set. (Not `Option`s: clearing them would cost more than a small unmap.)
+    pages: [MaybeUninit<&'static Frame>; BATCH],
     count: usize,
-    /// Unlinked table pages, cleared; chained by index, freed after the flush.
-    tables: [Option<&'static Frame>; 16],
+    /// Unlinked table pages, cleared, freed after the flush; the first `table_count` are set.
+    tables: [MaybeUninit<&'static Frame>; TABLES],
     table_count: usize,
     counts: Counts,
 }
@@ -35,9 +39,9 @@ impl<'a> Gather<'a> {
             table,
             start: usize::MAX,
             end: 0,
-            pages: [None; BATCH],
+            pages: [const { MaybeUninit::uninit() }; BATCH],
             count: 0,
-            tables: [None; 16],
+            tables: [const { MaybeUninit::uninit() }; TABLES],
             table_count: 0,
             counts: [0; 3],
         }
@@ -60,13 +64,14 @@ impl<'a> Gather<'a> {
             let (start, end) = if self.end > self.start { (self.start, self.end) } else { (0, 0) };
             tlb::flush_range(self.table, start, end, self.table_count > 0);
         }
-        for frame in self.pages.iter_mut().take(self.count).filter_map(Option::take) {
-            // SAFETY: The reference was the entry's, which is gone, and no CPU uses the translation any more.
-            unsafe { put_frame(frame) };
+        for frame in self.pages.iter().take(self.count) {
+            // SAFETY: The first `count` are set. The reference was the entry's, which is gone, and no CPU uses the translation
+            // any more.
+            unsafe { put_frame(frame.assume_init()) };
         }
-        for frame in self.tables.iter_mut().take(self.table_count).filter_map(Option::take) {
-            // SAFETY: The table was unlinked, it is clear, and no CPU walks through it any more.
-            unsafe { quicklist::put(frame) };
+        for frame in self.tables.iter().take(self.table_count) {
+            // SAFETY: The first `table_count` are set. The table was unlinked, it is clear, and no CPU walks through it any more.
+            unsafe { quicklist::put(frame.assume_init()) };
         }
         (self.start, self.end, self.count, self.table_count) = (usize::MAX, 0, 0, 0);
     }
@@ -191,11 +196,11 @@ impl PageTable {
         gather: &mut Gather<'_>,
         keep: bool,
     ) -> usize {
-        // SAFETY: A last-level table of ours.
-        let entries = unsafe { table_at(table.phys()) };
+        let entries = part(table, start, stop);
         let lock = TableLock::take(table);
         let mut at = start;
-        for entry in entries.iter().skip(index(start, 0)).take((stop - start) / PAGE_SIZE) {
+        let mut cleared = 0;
+        for entry in entries {
             if gather.is_full() {
                 break;
             }
@@ -210,6 +215,7 @@ impl PageTable {
             // The hardware may set bits until the entry is gone.
             let old = entry.swap(0, Ordering::AcqRel);
             gather.touched(addr);
+            cleared += 1;
             if old & bits::SPECIAL != 0 {
                 continue;
             }
@@ -218,9 +224,10 @@ impl PageTable {
             let kind = Kind::of(frame);
             note_dirty(frame, kind, old);
             gather.counts[kind as usize] -= 1;
-            gather.pages[gather.count] = Some(frame);
+            gather.pages[gather.count].write(frame);
             gather.count += 1;
         }
+        table.entries().fetch_sub(cleared, Ordering::Relaxed);
         drop(lock);
         at
     }
@@ -255,31 +262,46 @@ impl PageTable {
         next
     }
 
-    /// Unlinks the table under the entry of `level` for `at`.
+    /// Unlinks the table under the entry of `level` for `at`, if it is empty.
     fn free_table(&self, at: usize, level: u32, gather: &mut Gather<'_>) {
         let structure = self.structure.lock();
-        let mut table: &'static Table = self.root();
-        for upper in (level + 1..=3).rev() {
-            let entry = table[index(at, upper)].load(Ordering::Acquire);
-            if entry & bits::PRESENT == 0 {
-                return;
-            }
-            // SAFETY: A present upper entry of ours leads to a table of ours.
-            table = unsafe { table_at(entry & bits::ADDR) };
-        }
-        let old = table[index(at, level)].swap(0, Ordering::AcqRel);
+        let unlinked = self.unlink(at, level);
         drop(structure);
-        if old & bits::PRESENT == 0 {
-            return;
-        }
-        self.tables.fetch_sub(1, Ordering::Relaxed);
-        // SAFETY: Tables are frames of memory.
-        let frame = unsafe { Frame::of_phys(old & bits::ADDR) };
-        if gather.table_count == gather.tables.len() {
+        let Some(frame) = unlinked else { return };
+        if gather.table_count == TABLES {
             gather.finish();
         }
-        gather.tables[gather.table_count] = Some(frame);
+        gather.tables[gather.table_count].write(frame);
         gather.table_count += 1;
+    }
+
+    /// Takes the table under the entry of `level` for `at` out of its parent, if it is there and empty.
+    fn unlink(&self, at: usize, level: u32) -> Option<&'static Frame> {
+        let mut parent = self.pgd;
+        for upper in (level + 1..=3).rev() {
+            // SAFETY: A table of ours.
+            let value = unsafe { table_at(parent.phys()) }[index(at, upper)].load(Ordering::Acquire);
+            if value & bits::PRESENT == 0 {
+                return None;
+            }
+            // SAFETY: A present upper entry of ours leads to a table of ours, which is a frame of memory.
+            parent = unsafe { Frame::of_phys(value & bits::ADDR) };
+        }
+        // SAFETY: A table of ours.
+        let entry = &unsafe { table_at(parent.phys()) }[index(at, level)];
+        let value = entry.load(Ordering::Acquire);
+        if value & bits::PRESENT == 0 {
+            return None;
+        }
+        // SAFETY: As above.
+        let frame = unsafe { Frame::of_phys(value & bits::ADDR) };
+        if frame.entries().load(Ordering::Acquire) != 0 {
+            return None;
+        }
+        entry.store(0, Ordering::Release);
+        parent.entries().fetch_sub(1, Ordering::Relaxed);
+        self.tables.fetch_sub(1, Ordering::Relaxed);
+        Some(frame)
     }
 
     /// Changes what the program may do with the pages in `[start, end)`. Private pages that may be shared stay read-only, so that
@@ -396,8 +418,38 @@ impl PageTable {
         }
     }
 
-    /// Frees everything; nobody uses the address space any more and no CPU has it loaded.
-    fn teardown(&mut self) {
+    /// Frees what is mapped in `ranges` (ascending; all that is mapped as a rule) with its tables. Nobody else has this table, and
+    /// no task runs in it; CPUs that have it loaded lazily let go first. Cheaper than leaving all to the drop.
+    pub fn teardown(&mut self, ranges: impl Iterator<Item = (usize, usize)> + Clone) {
+        tlb::leave_everywhere(self);
+        let mut counts: Counts = [0; 3];
+        for (start, end) in ranges.clone() {
+            let (start, end) = clamp(start, end);
+            self.for_each_table(start, end, |table, at, stop| {
+                table.entries().fetch_sub(free_entries(part(table, at, stop), &mut counts), Ordering::Relaxed);
+            });
+        }
+        self.count_all(&counts);
+        for level in [1u32, 2, 3] {
+            let span = 1usize << (12 + 9 * level);
+            let mut done = 0;
+            for (start, end) in ranges.clone() {
+                let (start, end) = clamp(start, end);
+                let mut at = (start & !(span - 1)).max(done);
+                while at < end {
+                    if let Some(frame) = self.unlink(at, level) {
+                        // SAFETY: Unlinked and empty, and no CPU has the address space loaded.
+                        unsafe { quicklist::put(frame) };
+                    }
+                    at = self.skip_hole(at, level, at.saturating_add(span));
+                }
+                done = done.max(at);
+            }
+        }
+    }
+
+    /// Frees whatever is left.
+    fn free_all(&mut self) {
         let mut counts: Counts = [0; 3];
         let root = self.root();
         for entry in root.iter().take(256) {
@@ -421,22 +473,21 @@ fn free_level(entry: &AtomicU64, level: u32, counts: &mut Counts) {
             free_level(entry, level - 1, counts);
         }
     } else {
-        free_entries(table, counts);
+        let _ = free_entries(table, counts);
     }
     // SAFETY: The table is empty now and was unlinked above.
     unsafe { quicklist::put(frame) };
 }
 
-#[inline]
-fn free_entries(table: &Table, counts: &mut Counts) {
-    for entry in table {
-        let value = entry.load(Ordering::Relaxed);
-        if value == 0 {
-            continue;
-        }
+/// Clears entries that no CPU uses any more and frees their pages; returns how many there were.
+#[inline(always)]
+fn free_entries(entries: &'static [AtomicU64], counts: &mut Counts) -> i32 {
+    let mut cleared = 0;
+    scan(entries, |_, entry, value| {
         entry.store(0, Ordering::Relaxed);
+        cleared += 1;
         if value & bits::SPECIAL != 0 {
-            continue;
+            return;
         }
         // SAFETY: An entry that is not special holds a reference to a frame, which is given up with it; no CPU has it cached
         // for this context, which is never used again.
@@ -447,7 +498,8 @@ fn free_entries(table: &Table, counts: &mut Counts) {
             counts[kind as usize] -= 1;
             put_frame(frame);
         }
-    }
+    });
+    cleared
 }
 
 fn is_private_copy(entry: &AtomicU64) -> bool {
@@ -472,6 +524,8 @@ fn move_entries(source: &'static Frame, from: usize, target: &'static Frame, to:
             entry_at(source, from).swap(0, Ordering::AcqRel)
         };
         if value != 0 {
+            source.entries().fetch_sub(1, Ordering::Relaxed);
+            target.entries().fetch_add(1, Ordering::Relaxed);
             let _lock = TableLock::take(target);
             entry_at(target, to).store(value, Ordering::Release);
         }
@@ -483,14 +537,11 @@ const _: () = assert!(PROT_NONE != bits::PRESENT);
 impl Drop for PageTable {
     fn drop(&mut self) {
         tlb::leave_everywhere(self);
-        self.teardown();
-        let root = self.root();
-        for entry in root.iter().skip(256) {
-            if entry.load(Ordering::Relaxed) != 0 {
-                entry.store(0, Ordering::Relaxed);
-            }
+        // Nothing, if `teardown` was told of all that was mapped.
+        if *self.tables.get_mut() != 0 {
+            self.free_all();
         }
-        // SAFETY: The table is empty, and no CPU has it loaded.
-        unsafe { quicklist::put(self.pgd) };
+        // SAFETY: The user half is empty, and no CPU has the table loaded.
+        unsafe { quicklist::put_root(self.pgd) };
     }
 }

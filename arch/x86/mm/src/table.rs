@@ -15,7 +15,7 @@ use locking::SpinLock;
 use mm_alloc::kpt::bits;
 use mm_alloc::layout::{PAGE_SIZE, TASK_SIZE};
 use mm_alloc::page::{get_frame, put_frame};
-use mm_alloc::{Frame, Page, PageFlags, PhysAddr, kpt, phys_to_virt};
+use mm_alloc::{Frame, Page, PageFlags, PhysAddr, phys_to_virt};
 use x86_cpu::asm::cpu_relax;
 use x86_cpu::preempt::{PreemptGuard, preempt_disable};
 
@@ -56,7 +56,8 @@ pub(crate) type Counts = [i64; 3];
 ///
 /// # Invariants
 /// `pgd` is a top-level table whose upper half is the kernel's and whose lower half leads to tables owned by this value alone.
-/// Each last-level entry that is not `SPECIAL` owns one reference to its page.
+/// Each last-level entry that is not `SPECIAL` owns one reference to its page. A table's record counts its entries that are not
+/// 0; only a table with none is freed.
 pub struct PageTable {
     pub(crate) pgd: &'static Frame,
     /// CPUs that have it loaded, lazily too.
@@ -122,6 +123,39 @@ pub(crate) fn slot(table: &'static Table, addr: usize, level: u32) -> &'static A
     &table[index(addr, level)]
 }
 
+/// The entries of a last-level table for `[start, stop)`, which it covers.
+#[inline(always)]
+pub(crate) fn part(table: &'static Frame, start: usize, stop: usize) -> &'static [AtomicU64] {
+    // SAFETY: Callers got `table` from `walk` or `make`.
+    let entries = unsafe { table_at(table.phys()) };
+    let first = index(start, 0);
+    entries.get(first..first + (stop - start) / PAGE_SIZE).unwrap_or(&[])
+}
+
+/// Calls `f` with index, entry and value of each entry that is not 0. Looks at eight at a time: tables are mostly empty.
+#[inline(always)]
+pub(crate) fn scan(entries: &'static [AtomicU64], mut f: impl FnMut(usize, &'static AtomicU64, u64)) {
+    let (chunks, rest) = entries.as_chunks::<8>();
+    for (i, chunk) in chunks.iter().enumerate() {
+        if chunk.iter().fold(0, |any, entry| any | entry.load(Ordering::Relaxed)) == 0 {
+            continue;
+        }
+        for (j, entry) in chunk.iter().enumerate() {
+            let value = entry.load(Ordering::Relaxed);
+            if value != 0 {
+                f(i * 8 + j, entry, value);
+            }
+        }
+    }
+    let done = chunks.len() * 8;
+    for (j, entry) in rest.iter().enumerate() {
+        let value = entry.load(Ordering::Relaxed);
+        if value != 0 {
+            f(done + j, entry, value);
+        }
+    }
+}
+
 /// A page-aligned user address, else EFAULT.
 #[inline(always)]
 pub(crate) fn check(addr: usize) -> Result {
@@ -145,9 +179,7 @@ pub enum WriteFault {
 impl PageTable {
     /// An empty address space. ENOMEM.
     pub fn new() -> Result<Arc<Self>> {
-        let pgd = quicklist::get()?;
-        // SAFETY: The page is fresh and ours.
-        unsafe { kpt::copy_kernel_half(pgd.phys()) };
+        let pgd = quicklist::get_root()?;
         let table = Self {
             pgd,
             cpus: AtomicU64::new(0),
@@ -229,6 +261,7 @@ impl PageTable {
                 let new = quicklist::get()?;
                 match entry.compare_exchange(0, new.phys() | bits::TABLE, Ordering::AcqRel, Ordering::Acquire) {
                     Ok(_) => {
+                        frame.entries().fetch_add(1, Ordering::Relaxed);
                         self.tables.fetch_add(1, Ordering::Relaxed);
                         value = new.phys();
                     }
@@ -276,6 +309,7 @@ impl PageTable {
         if !still_valid(&page) || entry.compare_exchange(0, value, Ordering::AcqRel, Ordering::Relaxed).is_err() {
             return Ok(false);
         }
+        table.entries().fetch_add(1, Ordering::Relaxed);
         let kind = Kind::of(page.frame());
         drop(lock);
         core::mem::forget(page);
@@ -288,11 +322,12 @@ impl PageTable {
     pub fn map_anon(&self, addr: usize, page: Page, prot: UserProt) -> Result<bool> {
         check(addr)?;
         page.set(PageFlags::ANON);
-        let entry = entry_at(self.make(addr)?, addr);
+        let table = self.make(addr)?;
         let value = page.phys() | prot.bits();
-        if entry.compare_exchange(0, value, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+        if entry_at(table, addr).compare_exchange(0, value, Ordering::AcqRel, Ordering::Relaxed).is_err() {
             return Ok(false);
         }
+        table.entries().fetch_add(1, Ordering::Relaxed);
         core::mem::forget(page);
         self.count(Kind::Anon, 1);
         Ok(true)
@@ -324,6 +359,7 @@ impl PageTable {
                 core::mem::forget(page);
             }
         }
+        table.entries().fetch_add(counts.iter().sum::<i64>() as i32, Ordering::Relaxed);
         drop(lock);
         self.count_all(&counts);
         Ok(counts.iter().sum::<i64>().unsigned_abs() as usize)
@@ -346,9 +382,13 @@ impl PageTable {
 
     fn map_special(&self, addr: usize, phys: PhysAddr, value: u64) -> Result<bool> {
         check(addr)?;
-        let entry = entry_at(self.make(addr)?, addr);
+        let table = self.make(addr)?;
         let value = phys | value | bits::SPECIAL;
-        Ok(entry.compare_exchange(0, value, Ordering::AcqRel, Ordering::Relaxed).is_ok())
+        let done = entry_at(table, addr).compare_exchange(0, value, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        if done {
+            table.entries().fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(done)
     }
 
     /// What a write to `addr`, in memory that is private to the process, needs. A page that only this entry refers to becomes

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+//! devtmpfs: the file system in which the kernel makes a node for every device that drivers register. There is one instance;
+//! every mount shows it, and programs may add to it and change it like any tmpfs.
+//!
+//! Drivers call `create_node` and `remove_node`; the boot code calls `init` before any of them, after `tmpfs::init`.
+//! Locks: those of the VFS (directories on the way to a node, one at a time).
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+use errno::{Result, code::*};
+use kalloc::Arc;
+use locking::SetOnce;
+use uapi::{S_IFBLK, S_IFCHR, S_IFDIR};
+use vfs::namei::create::kernel_mknod;
+use vfs::namei::remove::kernel_remove;
+use vfs::{Dev, FileSystemType, FsContext, Path, SuperBlock, register_filesystem};
+
+struct Devtmpfs;
+
+static TYPE: Devtmpfs = Devtmpfs;
+static INSTANCE: SetOnce<Path> = SetOnce::new();
+
+impl FileSystemType for Devtmpfs {
+    fn name(&self) -> &'static str {
+        "devtmpfs"
+    }
+
+    fn keeps_super(&self) -> bool {
+        true
+    }
+
+    fn get_tree(&'static self, context: &FsContext<'_>) -> Result<Arc<SuperBlock>> {
+        let sb = &INSTANCE.get().ok_or(ENODEV)?.mnt.sb;
+        // Every mount shows the one instance: options apply to it.
+        sb.ops().remount(sb, context.flags, context.options)?;
+        Ok(sb.clone())
+    }
+}
+
+/// Makes the instance and the type. Once, at boot, before drivers. May sleep.
+pub fn init() -> Result {
+    let options = tmpfs::Options { mode: 0o755, ..tmpfs::Options::tmpfs() };
+    let sb = tmpfs::new_super(&TYPE, 0, &options, uapi::TMPFS_MAGIC)?;
+    let place = vfs::mounting::kern_mount(&sb, b"devtmpfs")?;
+    INSTANCE.set(place).map_err(|_| EBUSY)?;
+    register_filesystem(&TYPE)
+}
+
+/// What kind of device a node is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Character device.
+    Char,
+    /// Block device.
+    Block,
+}
+
+/// Makes node `name` (perhaps with directories, `input/event0`) for device `dev`. `mode`: permissions. `EEXIST`. May sleep.
+pub fn create_node(name: &str, kind: Kind, dev: Dev, mode: u32) -> Result {
+    let (dir, last) = directory_of(name, true)?;
+    let kind = if kind == Kind::Char { S_IFCHR } else { S_IFBLK };
+    kernel_mknod(&dir, last, kind | mode & 0o777, dev).map(|_| ())
+}
+
+/// Removes node `name`, and directories that are empty then. May sleep.
+pub fn remove_node(name: &str) -> Result {
+    let (dir, last) = directory_of(name, false)?;
+    kernel_remove(&dir, last)?;
+    let mut rest = name;
+    while let Some((above, _)) = rest.rsplit_once('/') {
+        let (dir, last) = directory_of(above, false)?;
+        match kernel_remove(&dir, last) {
+            Ok(()) => rest = above,
+            // Others are still in it.
+            Err(ENOTEMPTY) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The directory that node `name` is in, and its last component; directories on the way are made if `make`.
+fn directory_of(name: &str, make: bool) -> Result<(Path, &[u8])> {
+    let mut at = INSTANCE.get().ok_or(ENODEV)?.clone();
+    let (above, last) = match name.rsplit_once('/') {
+        Some((above, last)) => (above, last),
+        None => ("", name),
+    };
+    for component in above.split('/').filter(|component| !component.is_empty()) {
+        let component = component.as_bytes();
+        let found = match vfs::dcache::lookup_cached(&at.dentry, component) {
+            Some(found) => found,
+            None if make => {
+                match kernel_mknod(&at, component, S_IFDIR | 0o755, Dev::default()) {
+                    Ok(_) | Err(EEXIST) => {}
+                    Err(error) => return Err(error),
+                }
+                vfs::dcache::lookup_cached(&at.dentry, component).ok_or(ENOENT)?
+            }
+            None => return Err(ENOENT),
+        };
+        at = Path { mnt: at.mnt.clone(), dentry: found };
+    }
+    Ok((at, last.as_bytes()))
+}

@@ -107,7 +107,8 @@ fn add_entropy(arg: usize) -> Result<usize> {
 pub fn sys_getrandom(regs: &PtRegs) -> Result<usize> {
     let flags = regs.arg2() as u32;
     let known = uapi::GRND_NONBLOCK | uapi::GRND_RANDOM | uapi::GRND_INSECURE;
-    if flags & !known != 0 || flags & (uapi::GRND_RANDOM | uapi::GRND_INSECURE) == uapi::GRND_RANDOM | uapi::GRND_INSECURE
+    if flags & !known != 0
+        || flags & (uapi::GRND_RANDOM | uapi::GRND_INSECURE) == uapi::GRND_RANDOM | uapi::GRND_INSECURE
     {
         return Err(EINVAL);
     }

@@ -14,12 +14,14 @@ const KNOWN: &[&str] = &[
     "kaslr",
     "maxcpus",
     "mem",
-    "noapic",
     "nokaslr",
-    "nolapic",
     "nosmp",
     "noxsave",
     "nox2apic",
+    "nolapic_timer",
+    "lapic",
+    "hpet",
+    "oops",
     "clocksource",
     "panic",
     "reboot",
@@ -37,12 +39,10 @@ const KNOWN: &[&str] = &[
     "kunit_shutdown",
     "random.trust_cpu",
     "no-kvmclock",
-    "noclflush",
     "nopcid",
     "nosmap",
     "nosmep",
     "noxsaveopt",
-    "noxsaves",
     "nofsgsbase",
 ];
 
@@ -69,6 +69,9 @@ pub(crate) fn take(param: &Param<'_>) -> bool {
         && let Ok(seconds) = value.parse()
     {
         x86::panic::PANIC_TIMEOUT.store(seconds, core::sync::atomic::Ordering::Relaxed);
+    }
+    if name == "oops" && value == "panic" {
+        x86::traps::oops::PANIC_ON_OOPS.store(true, core::sync::atomic::Ordering::Relaxed);
     }
     KNOWN.iter().any(|known| param.is(known))
 }

@@ -159,6 +159,15 @@ pub fn init() {
     unsafe { *FEATURES.0.get() = read };
 }
 
+/// Takes features away (command line). Boot CPU, right after [`init`].
+///
+/// # Safety
+/// Nothing reads [`features`] concurrently, and no decision was made yet from what is taken away.
+pub unsafe fn restrict(change: impl FnOnce(&mut Features)) {
+    // SAFETY: Alone, by the contract.
+    change(unsafe { &mut *FEATURES.0.get() });
+}
+
 fn bit(word: u32, bit: u32) -> bool {
     word & (1 << bit) != 0
 }

@@ -3,6 +3,7 @@
 //! Called by each CPU for itself at its start, interrupts off. Source: Intel SDM volume 3, 2.5 and 11.12 (PAT).
 
 use crate::entry::{syscall, vectors};
+use boot_info::BootInfo;
 use x86_cpu::{cpu_id, cpuid, cr, msr};
 
 /// EFER: SYSCALL enable.
@@ -13,6 +14,23 @@ const EFER_NXE: u64 = 1 << 11;
 const PAT_LAYOUT: u64 = 0x0407_0506_0007_0106;
 /// Leaf 1 edx: PAT.
 const CPUID_PAT: u32 = 1 << 16;
+
+/// Takes the features away that the command line refuses. Boot CPU, before anything looks at them.
+pub(crate) fn options(info: &BootInfo) {
+    let refused = |name: &str| info.has_option(name.as_bytes());
+    // SAFETY: One CPU, first thing at boot.
+    unsafe {
+        cpuid::restrict(|f| {
+            f.smap &= !refused("nosmap");
+            f.smep &= !refused("nosmep");
+            f.pcid &= !refused("nopcid");
+            f.fsgsbase &= !refused("nofsgsbase");
+            f.xsave &= !refused("noxsave");
+            f.xsaveopt &= !refused("noxsaveopt") && f.xsave;
+            f.x2apic &= !refused("nox2apic");
+        });
+    }
+}
 
 /// Sets this CPU up.
 pub(crate) fn init() {

@@ -43,6 +43,7 @@ pub use entry::syscall::{SyscallFn, register_syscalls};
 /// CPU, descriptor tables, exceptions. The first thing the boot CPU does in Rust code of the kernel proper.
 pub fn early_init(info: &'static BootInfo) {
     x86_cpu::cpuid::init();
+    cpu_setup::options(info);
     cpu_setup::init();
     ist::install_boot();
     gdt::load();
@@ -56,6 +57,7 @@ pub fn early_init(info: &'static BootInfo) {
     x86_mm::TLB_IPI.set(&TLB);
     static PRINTER: &dyn task::hooks::DebugReport = &traps::stacktrace::StackPrinter;
     task::hooks::DEBUG_REPORT.set(&PRINTER);
+    reboot::options(info);
     clocks::early_init(info);
 }
 

@@ -4,7 +4,9 @@
 
 use crate::acpi::fadt::Fadt;
 use crate::clocks::delay::{mdelay, udelay};
+use boot_info::BootInfo;
 use core::arch::asm;
+use core::sync::atomic::{AtomicU8, Ordering};
 use hook::Hook;
 use klog::pr_emerg;
 use x86_cpu::asm::halt_forever;
@@ -57,9 +59,25 @@ fn shutdown() {
     crate::apic::local::shutdown_cpu();
 }
 
+/// The first way to try, as `reboot=` names it by its first letter; 0: the usual order.
+static FIRST_WAY: AtomicU8 = AtomicU8::new(0);
+
+/// `reboot=`: `a`cpi, `k`bd, `p`ci or `t`riple come first if named. Other words of Linux's option are not known.
+pub(crate) fn options(info: &BootInfo) {
+    if let Some(way @ (b'a' | b'k' | b'p' | b't')) = info.option_value(b"reboot").and_then(|value| value.first()) {
+        FIRST_WAY.store(*way, Ordering::Relaxed);
+    }
+}
+
 /// Resets by whatever works: ACPI's register, the keyboard controller, the chip set's port, a triple fault.
 pub fn emergency_restart() -> ! {
     local_irq_disable();
+    match FIRST_WAY.load(Ordering::Relaxed) {
+        b'k' => keyboard_resets(),
+        b'p' => chip_set_reset(),
+        b't' => triple_fault(),
+        _ => {}
+    }
     let fadt = Fadt::read();
     if let Some((register, value)) = fadt.and_then(|fadt| fadt.reset)
         && register.write8(value).is_ok()
@@ -67,11 +85,20 @@ pub fn emergency_restart() -> ! {
         mdelay(50);
     }
     if fadt.is_none_or(|fadt| fadt.has_i8042) {
-        for _ in 0..10 {
-            keyboard_reset();
-            udelay(50);
-        }
+        keyboard_resets();
     }
+    chip_set_reset();
+    triple_fault()
+}
+
+fn keyboard_resets() {
+    for _ in 0..10 {
+        keyboard_reset();
+        udelay(50);
+    }
+}
+
+fn chip_set_reset() {
     // SAFETY: The reset control register of PC chip sets; anything else there ignores it. 2: type of reset, 6: do it, hard.
     unsafe {
         let keep = inb(0xcf9) & !6;
@@ -80,7 +107,6 @@ pub fn emergency_restart() -> ! {
         outb(0xcf9, keep | 6);
     }
     mdelay(50);
-    triple_fault()
 }
 
 /// Pulses the CPU's reset line through the keyboard controller, if its input buffer ever empties.

@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The second half of start-up, in task context.
+//! The second half of start-up, in process 1: the other CPUs, threads that serve others, file systems, devices, and last the first
+//! program.
 
+use cmdline::InitArgs;
 use errno::Result;
-use klog::pr_err;
+use errno::code::{EACCES, ENOENT};
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{KString, KVec};
+use klog::{pr_err, pr_info, pr_warn};
+use process::hooks::Machine;
 use x86::smp::boot::SecondaryStart;
 use x86_cpu::CpuId;
 use x86_head::BootInfo;
@@ -20,31 +26,118 @@ impl SecondaryStart for Secondary {
     }
 }
 
-/// Makes the first task.
+struct Pc;
+
+impl Machine for Pc {
+    fn restart(&self) {
+        x86::reboot::machine_restart()
+    }
+    fn power_off(&self) {
+        x86::reboot::machine_power_off()
+    }
+    fn halt(&self) {
+        x86::reboot::machine_halt()
+    }
+}
+
+/// Makes process 1. Interrupts are off; it runs when this context becomes the idle task.
 pub(crate) fn start(info: &'static BootInfo) -> Result {
     static SECONDARY: &dyn SecondaryStart = &Secondary;
+    static MACHINE: &dyn Machine = &Pc;
     x86::smp::boot::SECONDARY_START.set(&SECONDARY);
-    task::kthread_run(b"init", move || {
+    process::hooks::MACHINE.set(&MACHINE);
+    process::init();
+    syscalls::init();
+    process::start_init(move || {
         if let Err(error) = process_one(info) {
             panic!("start-up failed: {error}");
         }
-    })?;
-    Ok(())
+    })
 }
 
-fn process_one(_info: &'static BootInfo) -> Result {
+fn process_one(info: &'static BootInfo) -> Result {
     for cpu in x86::smp::cpus_in(x86::smp::possible() & !x86::smp::online()) {
         sched::prepare_cpu(cpu)?;
     }
     x86::smp::boot::bring_up();
     sched::start_threads()?;
     ktime::source::watch_wrap()?;
-    rcu::synchronize();
+    file_systems()?;
+    devices()?;
+    mm_alloc::initrd::consume(info, initramfs::unpack);
+    first_program(info)
+}
+
+fn file_systems() -> Result {
+    tmpfs::init()?;
+    tmpfs::mount_rootfs()?;
+    pipe::init()?;
+    Ok(())
+}
+
+fn devices() -> Result {
     #[cfg(feature = "CONFIG_PCI")]
     pci::init()?;
-    for i in 0..3 {
-        ktime::sleep::sleep_ns(100_000_000);
-        klog::pr_info!("tick {i}");
+    tty::init()?;
+    serial8250::init()?;
+    Ok(())
+}
+
+/// Opens `/dev/console` as descriptors 0, 1 and 2 of process 1.
+fn open_console() -> Result {
+    let console = vfs::tasks::kernel_open(b"/dev/console", uapi::O_RDWR, 0)?;
+    for _ in 0..3 {
+        vfs::get_unused_fd(false)?.install(console.clone());
     }
+    Ok(())
+}
+
+/// The programs tried in turn when the command line names none.
+const FALLBACKS: [&str; 4] = ["/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
+
+/// Becomes the first program: `rdinit=` (default `/init`), else `init=`, else what Linux tries.
+fn first_program(info: &'static BootInfo) -> Result {
+    let line = crate::params::line(info);
+    let args = InitArgs::collect(line, crate::params::take)?;
+    if let Err(error) = open_console() {
+        pr_warn!("Warning: unable to open an initial console ({error}).");
+    }
+    let first = line.value("rdinit").unwrap_or(b"/init");
+    match run(first, &args) {
+        Ok(()) => return Ok(()),
+        Err(ENOENT) if !line.has("rdinit") => {}
+        Err(error) => pr_err!("Failed to execute {} (error {})", crate::params::Shown(first), error.to_errno()),
+    }
+    if let Some(wanted) = line.value("init") {
+        let error = match run(wanted, &args) {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        panic!("Requested init {} failed (error {}).", crate::params::Shown(wanted), error.to_errno());
+    }
+    for path in FALLBACKS {
+        match run(path.as_bytes(), &args) {
+            Ok(()) => return Ok(()),
+            Err(ENOENT) => {}
+            Err(error @ EACCES) | Err(error) => {
+                pr_err!("Starting init: {path} exists but couldn't execute it (error {})", error.to_errno());
+            }
+        }
+    }
+    panic!("No working init found.  Try passing init= option to kernel.")
+}
+
+fn run(path: &[u8], init: &InitArgs) -> Result {
+    let mut argv: KVec<&[u8]> = KVec::with_capacity(init.args.len() + 1, GFP_KERNEL)?;
+    argv.push(path, GFP_KERNEL)?;
+    for word in init.args.iter().map(KString::as_bytes) {
+        argv.push(word, GFP_KERNEL)?;
+    }
+    let mut envp: KVec<&[u8]> = KVec::with_capacity(init.env.len(), GFP_KERNEL)?;
+    for word in init.env.iter().map(KString::as_bytes) {
+        envp.push(word, GFP_KERNEL)?;
+    }
+    process::exec::kernel_execve(path, &argv, &envp)?;
+    pr_info!("Run {} as init process", crate::params::Shown(path));
     Ok(())
 }

@@ -26,6 +26,7 @@ fn start(info: &'static BootInfo) -> ! {
     let line = params::line(info);
     params::early(line);
     early_console::init(info, line);
+    serial8250::console_init();
     pr_notice!("Linux version {} (rideau) by {}", uapi::UTS_RELEASE, info.protocol.name());
     pr_notice!("Command line: {}", params::Shown(line.as_bytes()));
     if let Err(error) = bring_up(info) {

@@ -17,6 +17,7 @@ pub mod buddy;
 pub mod dma;
 pub mod frame;
 pub mod heap;
+pub mod initrd;
 pub mod kpt;
 pub mod layout;
 pub mod mem;

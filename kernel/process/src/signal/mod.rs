@@ -15,7 +15,7 @@
 
 pub mod action;
 pub(crate) mod deliver;
-pub(crate) mod frame;
+pub mod frame;
 pub mod info;
 mod pending;
 pub mod send;

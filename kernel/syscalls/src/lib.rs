@@ -13,7 +13,7 @@ use x86_cpu::regs::PtRegs;
 /// A system call as entry code calls it: the result, or a negative errno.
 macro_rules! entry {
     ($function:path) => {{
-        extern "C" fn call(regs: &PtRegs) -> isize {
+        extern "C" fn call(regs: &x86_cpu::regs::PtRegs) -> isize {
             match $function(regs) {
                 Ok(value) => value as isize,
                 Err(error) => error.to_ret(),

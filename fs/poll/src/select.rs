@@ -41,7 +41,10 @@ impl Sets<'_> {
         let bytes = n.div_ceil(64) * 8;
         let start = set * self.words;
         let words = self.bits.get_mut(start..start + self.words).ok_or(EINVAL)?;
-        copy_from_user(zerocopy::IntoBytes::as_mut_bytes(words).get_mut(..bytes).ok_or(EINVAL)?, UserPtr::from(address))?;
+        copy_from_user(
+            zerocopy::IntoBytes::as_mut_bytes(words).get_mut(..bytes).ok_or(EINVAL)?,
+            UserPtr::from(address),
+        )?;
         // Bits at and beyond `n` do not count.
         if let (Some(last), 1..) = (words.get_mut(n / 64), n % 64) {
             *last &= (1 << (n % 64)) - 1;
@@ -144,8 +147,7 @@ pub fn sys_pselect6(regs: &PtRegs) -> Result<usize> {
         address => get_user(UserPtr::from(address))?,
     };
     let limit = Limit::from_user(timeout, 1)?;
-    let result =
-        with_mask(mask, size, || do_select(regs.arg0(), [regs.arg1(), regs.arg2(), regs.arg3()], limit));
+    let result = with_mask(mask, size, || do_select(regs.arg0(), [regs.arg1(), regs.arg2(), regs.arg3()], limit));
     limit.write_back(timeout, 1);
     result
 }

@@ -6,8 +6,8 @@ mod args;
 mod creds;
 mod elf;
 
-use crate::signal::{SigActions, SigInfo, send};
 use crate::signal::syscalls::this;
+use crate::signal::{SigActions, SigInfo, send};
 use crate::thread::{Process, Thread};
 use crate::{exit, fork};
 use args::Args;
@@ -107,7 +107,10 @@ fn run_elf(program: Program, head: &[u8]) -> Result<usize> {
     this(|_, thread| {
         let process = thread.process();
         fork::kill_other_threads(process)?;
-        let new_mm = mm::Mm::new_exec(&mm::ExecLayout { randomize: randomize(thread), stack_limit: rlimit::current(uapi::RLIMIT_STACK) })?;
+        let new_mm = mm::Mm::new_exec(&mm::ExecLayout {
+            randomize: randomize(thread),
+            stack_limit: rlimit::current(uapi::RLIMIT_STACK),
+        })?;
         let name = program.args_name()?;
         // The point of no return: from here on a failure ends the process.
         begin_new_program(thread, process, new_mm, &name, &program)?;

@@ -105,7 +105,8 @@ pub fn sys_clone3(regs: &PtRegs) -> Result<usize> {
             return Err(E2BIG);
         }
     }
-    let [flags, _pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, _cgroup] = words;
+    let [flags, _pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, _cgroup] =
+        words;
     if flags & !CLONE3_FLAGS != 0 || flags & u64::from(uapi::CLONE_DETACHED) != 0 || exit_signal > 64 {
         return Err(EINVAL);
     }

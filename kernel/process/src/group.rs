@@ -34,8 +34,7 @@ pub struct Session {
 impl Session {
     /// A new session named after the process that starts it.
     pub(crate) fn new(nr: Arc<PidNr>) -> Result<Arc<Self>> {
-        let session =
-            Arc::new(Self { nr, groups: AtomicUsize::new(0), terminal: SpinLock::new(None) }, GFP_KERNEL)?;
+        let session = Arc::new(Self { nr, groups: AtomicUsize::new(0), terminal: SpinLock::new(None) }, GFP_KERNEL)?;
         pid::publish_session(session.clone())?;
         Ok(session)
     }
@@ -68,8 +67,7 @@ impl ProcessGroup {
     /// A new, empty group in `session`.
     pub(crate) fn new(nr: Arc<PidNr>, session: Arc<Session>) -> Result<Arc<Self>> {
         session.groups.fetch_add(1, Ordering::Relaxed);
-        let group =
-            Self { nr, session, members: SpinLock::new(KVec::new()), dead: AtomicBool::new(false) };
+        let group = Self { nr, session, members: SpinLock::new(KVec::new()), dead: AtomicBool::new(false) };
         let group = Arc::new(group, GFP_KERNEL)?;
         pid::publish_group(group.clone())?;
         Ok(group)
@@ -121,9 +119,7 @@ impl ProcessGroup {
                 return false;
             }
             let Some(parent) = member.parent() else { return false };
-            parent.pid() != 1
-                && parent.group().id() != self.id()
-                && parent.group().session().id() == self.session.id()
+            parent.pid() != 1 && parent.group().id() != self.id() && parent.group().session().id() == self.session.id()
         })
     }
 

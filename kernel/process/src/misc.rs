@@ -277,8 +277,7 @@ pub fn sys_sysinfo(regs: &PtRegs) -> Result<usize> {
     // struct sysinfo: uptime, loads[3], totalram, freeram, sharedram, bufferram, totalswap, freeswap, procs + pad, totalhigh,
     // freehigh, mem_unit. Loads have 16 fraction bits here, 11 inside.
     let [l1, l5, l15] = loads.map(|l| l << 5);
-    let values =
-        [uptime, l1, l5, l15, memory.total, memory.free, memory.shmem, 0, 0, 0, processes & 0xffff, 0, 0, 1];
+    let values = [uptime, l1, l5, l15, memory.total, memory.free, memory.shmem, 0, 0, 0, processes & 0xffff, 0, 0, 1];
     words.copy_from_slice(&values);
     copy_to_user(regs.arg0(), zerocopy::IntoBytes::as_bytes(&words))?;
     Ok(0)

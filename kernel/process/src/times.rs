@@ -77,8 +77,24 @@ fn rusage(times: [u64; 2], maxrss: u64, faults: [u64; 2], switches: [u64; 2]) ->
     let seconds = |ns: u64| ns / 1_000_000_000;
     let micros = |ns: u64| ns % 1_000_000_000 / 1000;
     [
-        seconds(utime), micros(utime), seconds(stime), micros(stime), maxrss, 0, 0, 0, minflt, majflt, 0, 0, 0, 0, 0, 0,
-        nvcsw, nivcsw,
+        seconds(utime),
+        micros(utime),
+        seconds(stime),
+        micros(stime),
+        maxrss,
+        0,
+        0,
+        0,
+        minflt,
+        majflt,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        nvcsw,
+        nivcsw,
     ]
 }
 

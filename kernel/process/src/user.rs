@@ -18,7 +18,6 @@ pub(crate) fn copy_to_user(address: usize, from: &[u8]) -> Result {
     uaccess::copy_to_user(UserPtr::from(address), from)
 }
 
-
 /// Reads a value.
 #[inline]
 pub(crate) fn read_user<T: FromBytes + IntoBytes>(address: usize) -> Result<T> {

@@ -12,9 +12,9 @@ use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
 use task::current;
 use vfs::File;
-use x86_mm::TASK_SIZE;
 use x86_cpu::cpuid::features;
 use x86_cpu::regs::{PtRegs, USER_CS, USER_DS};
+use x86_mm::TASK_SIZE;
 use x86_mm::uaccess::{UserPtr, clear_user};
 use zerocopy::IntoBytes;
 

@@ -5,11 +5,11 @@
 
 use super::{SigAction, SigInfo, SigSet};
 use crate::thread::{Thread, with_thread};
+use crate::user::{copy_from_user, copy_to_user};
 use core::sync::atomic::Ordering;
 use errno::Result;
 use errno::code::{EFAULT, EINVAL};
 use x86_cpu::regs::{PtRegs, USER_CS, USER_DS};
-use crate::user::{copy_from_user, copy_to_user};
 use zerocopy::IntoBytes;
 
 const WORDS: usize = 55;
@@ -83,11 +83,45 @@ fn build(
     let [cr2, error, trap] = [0, 1, 2].map(|i: usize| thread.fault.get(i).map_or(0, |w| w.load(Ordering::Relaxed)));
     let mut words = [0; WORDS];
     let context = [
-        action.restorer, UC_FLAGS, 0, altstack[0], altstack[2] & 0xffff_ffff, altstack[1],
-        regs.r8, regs.r9, regs.r10, regs.r11, regs.r12, regs.r13, regs.r14, regs.r15,
-        regs.rdi, regs.rsi, regs.rbp, regs.rbx, regs.rdx, regs.rax, regs.rcx, regs.rsp, regs.rip,
-        regs.rflags, (regs.cs & 0xffff) | (regs.ss & 0xffff) << 48, error, trap, old_mask.0, cr2, fpstate,
-        0, 0, 0, 0, 0, 0, 0, 0, old_mask.0,
+        action.restorer,
+        UC_FLAGS,
+        0,
+        altstack[0],
+        altstack[2] & 0xffff_ffff,
+        altstack[1],
+        regs.r8,
+        regs.r9,
+        regs.r10,
+        regs.r11,
+        regs.r12,
+        regs.r13,
+        regs.r14,
+        regs.r15,
+        regs.rdi,
+        regs.rsi,
+        regs.rbp,
+        regs.rbx,
+        regs.rdx,
+        regs.rax,
+        regs.rcx,
+        regs.rsp,
+        regs.rip,
+        regs.rflags,
+        (regs.cs & 0xffff) | (regs.ss & 0xffff) << 48,
+        error,
+        trap,
+        old_mask.0,
+        cr2,
+        fpstate,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        old_mask.0,
     ];
     let bytes = info.to_bytes();
     let siginfo = bytes.chunks_exact(8).map(|c| c.iter().rev().fold(0u64, |word, &b| word << 8 | u64::from(b)));
@@ -139,8 +173,45 @@ fn restore(thread: &Thread, regs: &mut PtRegs) -> Result<u64> {
     let frame = regs.rsp.wrapping_sub(8);
     copy_from_user(words.as_mut_bytes(), frame as usize)?;
     let [
-        _, _, _, ss_sp, ss_flags, ss_size, r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp,
-        rip, rflags, _, _, _, _, _, fpstate, _, _, _, _, _, _, _, _, mask,
+        _,
+        _,
+        _,
+        ss_sp,
+        ss_flags,
+        ss_size,
+        r8,
+        r9,
+        r10,
+        r11,
+        r12,
+        r13,
+        r14,
+        r15,
+        rdi,
+        rsi,
+        rbp,
+        rbx,
+        rdx,
+        rax,
+        rcx,
+        rsp,
+        rip,
+        rflags,
+        _,
+        _,
+        _,
+        _,
+        _,
+        fpstate,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        mask,
     ] = words;
     super::deliver::set_blocked(thread, SigSet(mask));
     read_fpu(fpstate)?;

@@ -109,7 +109,9 @@ pub(crate) fn flush_all(process: &Process, signals: &mut ProcessSignals, set: Si
 fn ignored(process: &Process, signals: &ProcessSignals, target: Option<(&Task, &Thread)>, signal: u32) -> bool {
     // A blocked signal stays pending: its disposition may change before it is unblocked. So does one that is waited for.
     let thread = target.map(|(_, t)| t).or_else(|| signals.threads.first().and_then(|t| thread_of(t)));
-    if thread.is_some_and(|t| t.blocked().has(signal) || t.waiting_for.load(Ordering::Relaxed) & SigSet::of(signal).0 != 0) {
+    if thread
+        .is_some_and(|t| t.blocked().has(signal) || t.waiting_for.load(Ordering::Relaxed) & SigSet::of(signal).0 != 0)
+    {
         return false;
     }
     let actions = process.actions.lock_irqsave();

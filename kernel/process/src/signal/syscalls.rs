@@ -62,12 +62,8 @@ pub fn sys_rt_sigaction(regs: &PtRegs) -> Result<usize> {
     }
     let before = this(|_, thread| Ok(swap_action(thread, signal, action)))?;
     if old != 0 {
-        let user = UserAction {
-            handler: before.handler,
-            flags: before.flags,
-            restorer: before.restorer,
-            mask: before.mask,
-        };
+        let user =
+            UserAction { handler: before.handler, flags: before.flags, restorer: before.restorer, mask: before.mask };
         write_user(old, &user)?;
     }
     Ok(0)
@@ -83,8 +79,7 @@ fn swap_action(thread: &Thread, signal: u32, action: Option<SigAction>) -> SigAc
     let Some(action) = action else { return actions.get(signal) };
     let before = actions.set(signal, action);
     drop(actions);
-    let now_ignored =
-        action.handler == SIG_IGN || (action.handler == SIG_DFL && SigSet::IGNORED.has(signal));
+    let now_ignored = action.handler == SIG_IGN || (action.handler == SIG_DFL && SigSet::IGNORED.has(signal));
     if now_ignored {
         // What is pending is thrown away, blocked or not (POSIX).
         let mut signals = process.signals.lock_irqsave();
@@ -349,7 +344,8 @@ pub fn sys_sigaltstack(regs: &PtRegs) -> Result<usize> {
     let (new, old) = (regs.arg0(), regs.arg1());
     let sp = regs.rsp;
     this(|_, thread| {
-        let [base, size, flags] = [0, 1, 2].map(|i: usize| thread.altstack.get(i).map_or(0, |w| w.load(Ordering::Relaxed)));
+        let [base, size, flags] =
+            [0, 1, 2].map(|i: usize| thread.altstack.get(i).map_or(0, |w| w.load(Ordering::Relaxed)));
         if new != 0 {
             let [base, flags, size] = read_user::<[u64; 3]>(new)?;
             set_altstack(thread, sp, [base, size, flags & 0xffff_ffff])?;
@@ -363,7 +359,8 @@ pub fn sys_sigaltstack(regs: &PtRegs) -> Result<usize> {
 
 /// Sets base, size and flags of the alternate stack; `sp` is the user stack pointer now.
 pub(crate) fn set_altstack(thread: &Thread, sp: u64, [base, size, flags]: [u64; 3]) -> Result<(), Error> {
-    let [old_base, old_size, _] = [0, 1, 2].map(|i: usize| thread.altstack.get(i).map_or(0, |w| w.load(Ordering::Relaxed)));
+    let [old_base, old_size, _] =
+        [0, 1, 2].map(|i: usize| thread.altstack.get(i).map_or(0, |w| w.load(Ordering::Relaxed)));
     let autodisarm = u64::from(uapi::SS_AUTODISARM);
     if sp.wrapping_sub(old_base) < old_size && old_size != 0 {
         return Err(EPERM);

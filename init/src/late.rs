@@ -64,7 +64,10 @@ fn process_one(info: &'static BootInfo) -> Result {
     ktime::source::watch_wrap()?;
     file_systems()?;
     devices()?;
-    mm_alloc::initrd::consume(info, initramfs::unpack);
+    mm_alloc::initrd::consume(info, |archive| {
+        // What went wrong has been said; the boot goes on with what is there.
+        let _ = initramfs::unpack(archive);
+    });
     first_program(info)
 }
 
@@ -72,12 +75,15 @@ fn file_systems() -> Result {
     tmpfs::init()?;
     tmpfs::mount_rootfs()?;
     pipe::init()?;
+    devtmpfs::init()?;
+    devpts::init()?;
     Ok(())
 }
 
 fn devices() -> Result {
     #[cfg(feature = "CONFIG_PCI")]
     pci::init()?;
+    mem::init()?;
     tty::init()?;
     serial8250::init()?;
     Ok(())

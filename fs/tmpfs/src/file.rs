@@ -75,6 +75,10 @@ impl FileOps for RegFile {
         }
     }
 
+    fn can_poll(&self) -> bool {
+        false
+    }
+
     fn fsync(&self, _: &File, _: bool) -> Result {
         // Memory is where the file lives.
         Ok(())

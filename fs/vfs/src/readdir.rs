@@ -101,6 +101,10 @@ impl FileOps for DcacheDir {
         Ok(new)
     }
 
+    fn can_poll(&self) -> bool {
+        false
+    }
+
     fn fsync(&self, _: &File, _: bool) -> Result {
         Ok(())
     }

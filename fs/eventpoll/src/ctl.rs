@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Adding, changing and removing items.
 
-use crate::epoll::{Entry, EventPoll, of};
+use crate::epoll::{Entry, of};
 use crate::item::{Item, PRIVATE};
 use core::sync::atomic::Ordering;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
 use sync::{Mutex, PollTable, WakeCallback};
-use uapi::{EPOLLERR, EPOLLET, EPOLLEXCLUSIVE, EPOLLHUP, EPOLLIN, EPOLLONESHOT, EPOLLOUT, EPOLLWAKEUP};
+use uapi::{EPOLLERR, EPOLLET, EPOLLEXCLUSIVE, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLWAKEUP};
 use vfs::File;
 
 /// How deep epolls may lie in each other (`EP_MAX_NESTS`).
@@ -57,7 +57,7 @@ pub(crate) fn add(epfile: &Arc<File>, file: &Arc<File>, fd: u32, wanted: Wanted)
     }
     // Files that were closed leave their items behind; when the table would grow they are looked for.
     if items.len().is_power_of_two() && items.len() >= 16 {
-        EventPoll::prune(&mut items);
+        ep.prune(&mut items);
     }
     ep.reserve(items.len() + 1)?;
     let events = wanted.events | EPOLLERR | EPOLLHUP;
@@ -101,9 +101,11 @@ pub(crate) fn modify(epfile: &Arc<File>, file: &Arc<File>, fd: u32, wanted: Want
 /// `EPOLL_CTL_DEL`. May sleep.
 pub(crate) fn remove(epfile: &Arc<File>, file: &Arc<File>, fd: u32) -> Result {
     let ep = of(epfile)?;
-    let entry = ep.items.lock().remove(&key(file, fd)).ok_or(ENOENT)?;
-    // Still queued, perhaps: without wanted events it has nothing to say.
-    entry.item.events.store(entry.item.events.load(Ordering::Relaxed) & (EPOLLET | EPOLLONESHOT), Ordering::SeqCst);
+    let mut items = ep.items.lock();
+    let Entry { item, _table: registrations } = items.remove(&key(file, fd)).ok_or(ENOENT)?;
+    // After this no wake-up queues it.
+    drop(registrations);
+    ep.forget(&item);
     Ok(())
 }
 

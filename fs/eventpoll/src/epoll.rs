@@ -85,9 +85,17 @@ impl EventPoll {
         if sent == 0 { result.map(|()| 0) } else { Ok(sent) }
     }
 
-    /// Drops items whose file is gone.
-    pub(crate) fn prune(items: &mut Items) {
+    /// Drops items whose file is gone: they were closed without being removed.
+    pub(crate) fn prune(&self, items: &mut Items) {
         items.retain(|_, entry| entry.item.file.strong_count() != 0);
+        let _scan = self.scan.lock();
+        self.shared.retain(|item| item.file.strong_count() != 0);
+    }
+
+    /// Takes a removed item off the list, so that only items of the table are on it.
+    pub(crate) fn forget(&self, gone: &Arc<Item>) {
+        let _scan = self.scan.lock();
+        self.shared.retain(|item| !core::ptr::eq(item, &**gone));
     }
 }
 

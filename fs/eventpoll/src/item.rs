@@ -92,6 +92,11 @@ impl Shared {
         Ok(out)
     }
 
+    /// Forgets queued items that `keep` does not want. The caller holds the epoll's `scan`, so that none is on its way back.
+    pub(crate) fn retain(&self, keep: impl Fn(&Item) -> bool) {
+        self.ready.lock_irqsave().retain(|item| keep(item));
+    }
+
     /// Forgets all queued items.
     pub(crate) fn clear(&self) {
         let gone = core::mem::take(&mut *self.ready.lock_irqsave());

@@ -86,6 +86,7 @@ fn devices() -> Result {
     mem::init()?;
     tty::init()?;
     serial8250::init()?;
+    crate::nodes::terminals()?;
     Ok(())
 }
 

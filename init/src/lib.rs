@@ -12,6 +12,7 @@
 
 mod early_console;
 mod late;
+mod nodes;
 mod params;
 
 use klog::pr_notice;

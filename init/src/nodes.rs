@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Nodes in devtmpfs for terminals: the terminal layer does not know devtmpfs, and says which lines it has.
+
+use devtmpfs::Kind;
+use errno::Result;
+use kalloc::KString;
+use kalloc::flags::GFP_KERNEL;
+use klog::pr_err;
+
+/// Permissions of Linux's nodes: terminals of their own for everybody, lines for their owner.
+fn mode(kind: tty::Kind) -> u32 {
+    match kind {
+        tty::Kind::SystemTty => 0o666,
+        tty::Kind::Console => 0o620,
+        _ => 0o600,
+    }
+}
+
+/// Makes a node for every line of every terminal driver that is there.
+pub(crate) fn terminals() -> Result {
+    tty::for_each_device(|driver, index| {
+        let single = driver.count == 1;
+        let name = match single {
+            true => KString::from_str(driver.name, GFP_KERNEL),
+            false => KString::from_fmt(format_args!("{}{}", driver.name, index), GFP_KERNEL),
+        };
+        let made = name
+            .map_err(errno::Error::from)
+            .and_then(|name| devtmpfs::create_node(name.to_str().unwrap_or(""), Kind::Char, driver.dev(index), mode(driver.kind)));
+        if let Err(error) = made {
+            pr_err!("devtmpfs: no node for {}{index}: {error}", driver.name);
+        }
+    });
+    for (name, minor) in [("tty", 0), ("console", 1), ("ptmx", 2)] {
+        let node_mode = if minor == 1 { 0o600 } else { 0o666 };
+        match devtmpfs::create_node(name, Kind::Char, vfs::Dev::new(uapi::TTYAUX_MAJOR, minor), node_mode) {
+            Ok(()) | Err(errno::code::EEXIST) => {}
+            Err(error) => pr_err!("devtmpfs: no node for {name}: {error}"),
+        }
+    }
+    Ok(())
+}

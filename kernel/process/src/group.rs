@@ -8,6 +8,7 @@ use crate::pid::{self, PidNr};
 use crate::thread::Process;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use errno::Result;
+use errno::code::ESRCH;
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
 use kalloc::{Arc, KVec, WeakArc};
 use locking::SpinLock;
@@ -83,9 +84,13 @@ impl ProcessGroup {
         &self.session
     }
 
-    /// Adds a member. `ENOMEM`.
+    /// Adds a member. `ENOMEM`; `ESRCH` if the last member has just left and the group is gone.
     pub(crate) fn add(&self, process: &Arc<Process>) -> Result {
-        self.members.lock().push(Arc::downgrade(process), GFP_ATOMIC)?;
+        let mut members = self.members.lock();
+        if self.dead.load(Ordering::Relaxed) {
+            return Err(ESRCH);
+        }
+        members.push(Arc::downgrade(process), GFP_ATOMIC)?;
         Ok(())
     }
 
@@ -93,9 +98,9 @@ impl ProcessGroup {
     pub(crate) fn remove(&self, process: &Arc<Process>) {
         let mut members = self.members.lock();
         members.retain(|m| !m.is(process));
-        let empty = members.is_empty();
+        let gone = members.is_empty() && !self.dead.swap(true, Ordering::Relaxed);
         drop(members);
-        if empty && !self.dead.swap(true, Ordering::Relaxed) {
+        if gone {
             pid::forget_group(self.id());
         }
     }

@@ -9,6 +9,7 @@ use core::sync::atomic::Ordering;
 use errno::Result;
 use errno::code::{EACCES, EINVAL, EPERM, ESRCH};
 use kalloc::Arc;
+use sync::Mutex;
 use task::current;
 use x86_cpu::regs::PtRegs;
 
@@ -58,6 +59,9 @@ pub fn sys_getsid(regs: &PtRegs) -> Result<usize> {
     Ok(by_pid(regs.arg0())?.session().id() as usize)
 }
 
+/// Held while a group is looked up or made: parent and child often ask for the same new group at the same time. Outermost.
+static CHANGE: Mutex<()> = Mutex::new(());
+
 /// `setpgid(2)`.
 pub fn sys_setpgid(regs: &PtRegs) -> Result<usize> {
     let me = current_process().ok_or(ESRCH)?;
@@ -81,6 +85,7 @@ pub fn sys_setpgid(regs: &PtRegs) -> Result<usize> {
     if target.is_session_leader() {
         return Err(EPERM);
     }
+    let _change = CHANGE.lock();
     let group = if id == target.pid() {
         match pid::find_group(id) {
             Some(group) => group,
@@ -113,6 +118,7 @@ pub(crate) fn move_to_group(process: &Arc<Process>, group: Arc<ProcessGroup>) ->
 /// `setsid(2)`.
 pub fn sys_setsid(_: &PtRegs) -> Result<usize> {
     let me = current_process().ok_or(ESRCH)?;
+    let _change = CHANGE.lock();
     if pid::find_group(me.pid()).is_some() {
         return Err(EPERM);
     }

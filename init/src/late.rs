@@ -72,6 +72,7 @@ fn process_one(info: &'static BootInfo) -> Result {
 }
 
 fn file_systems() -> Result {
+    vfs::init()?;
     tmpfs::init()?;
     tmpfs::mount_rootfs()?;
     pipe::init()?;

@@ -6,7 +6,7 @@ use crate::entry;
 use x86::SyscallFn;
 
 /// One more than the highest number in use.
-pub(crate) const LEN: usize = 440;
+pub(crate) const LEN: usize = 512;
 
 /// Numbers and functions.
 pub(crate) static CALLS: &[(u32, SyscallFn)] = &[
@@ -223,4 +223,12 @@ pub(crate) static CALLS: &[(u32, SyscallFn)] = &[
     (uapi::__NR_close_range, entry!(vfs::syscall::fd::sys_close_range)),
     (uapi::__NR_openat2, entry!(vfs::syscall::open::sys_openat2)),
     (uapi::__NR_faccessat2, entry!(vfs::syscall::stat::sys_faccessat2)),
+    (uapi::__NR_epoll_create, entry!(eventpoll::sys_epoll_create)),
+    (uapi::__NR_epoll_create1, entry!(eventpoll::sys_epoll_create1)),
+    (uapi::__NR_epoll_ctl, entry!(eventpoll::sys_epoll_ctl)),
+    (uapi::__NR_epoll_wait, entry!(eventpoll::sys_epoll_wait)),
+    (uapi::__NR_epoll_pwait, entry!(eventpoll::sys_epoll_pwait)),
+    (uapi::__NR_epoll_pwait2, entry!(eventpoll::sys_epoll_pwait2)),
+    (uapi::__NR_eventfd, entry!(eventpoll::sys_eventfd)),
+    (uapi::__NR_eventfd2, entry!(eventpoll::sys_eventfd2)),
 ];

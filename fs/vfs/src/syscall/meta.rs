@@ -58,11 +58,6 @@ pub fn sys_fchmodat(regs: &PtRegs) -> Result<usize> {
     chmod(&place(regs.arg0(), regs.arg1(), 0)?, regs.arg2())
 }
 
-/// `fchmodat2(dirfd, name, mode, flags)`.
-pub fn sys_fchmodat2(regs: &PtRegs) -> Result<usize> {
-    chmod(&place(regs.arg0(), regs.arg1(), regs.arg3() as u32)?, regs.arg2())
-}
-
 fn do_chown(path: &Path, uid: usize, gid: usize) -> Result<usize> {
     path.mnt.want_write()?;
     let id = |id: usize| (id as u32 != u32::MAX).then_some(id as u32);

@@ -47,6 +47,8 @@ pub(crate) fn start(info: &'static BootInfo) -> Result {
     x86::smp::boot::SECONDARY_START.set(&SECONDARY);
     process::hooks::MACHINE.set(&MACHINE);
     process::init();
+    futex::init();
+    posix_time::init();
     syscalls::init();
     process::start_init(move || {
         if let Err(error) = process_one(info) {
@@ -61,6 +63,7 @@ fn process_one(info: &'static BootInfo) -> Result {
     }
     x86::smp::boot::bring_up();
     sched::start_threads()?;
+    workqueue::start()?;
     ktime::source::watch_wrap()?;
     file_systems()?;
     devices()?;
@@ -68,6 +71,8 @@ fn process_one(info: &'static BootInfo) -> Result {
         // What went wrong has been said; the boot goes on with what is there.
         let _ = initramfs::unpack(archive);
     });
+    #[cfg(CONFIG_KUNIT = "y")]
+    crate::tests::run(info);
     first_program(info)
 }
 

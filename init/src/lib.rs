@@ -14,6 +14,8 @@ mod early_console;
 mod late;
 mod nodes;
 mod params;
+#[cfg(CONFIG_KUNIT = "y")]
+mod tests;
 
 use klog::pr_notice;
 use x86_head::BootInfo;
@@ -51,6 +53,7 @@ fn bring_up(info: &'static BootInfo) -> errno::Result {
         ktime::set_boot_realtime(now.unsigned_abs());
     }
     irq::init();
+    printk::init_readers()?;
     acpi_core::init();
     match x86_vdso::init() {
         Ok(()) => ktime::timekeeper::publish_vdso(),

@@ -24,9 +24,9 @@ pub(crate) fn terminals() -> Result {
             true => KString::from_str(driver.name, GFP_KERNEL),
             false => KString::from_fmt(format_args!("{}{}", driver.name, index), GFP_KERNEL),
         };
-        let made = name
-            .map_err(errno::Error::from)
-            .and_then(|name| devtmpfs::create_node(name.to_str().unwrap_or(""), Kind::Char, driver.dev(index), mode(driver.kind)));
+        let made = name.map_err(errno::Error::from).and_then(|name| {
+            devtmpfs::create_node(name.to_str().unwrap_or(""), Kind::Char, driver.dev(index), mode(driver.kind))
+        });
         if let Err(error) = made {
             pr_err!("devtmpfs: no node for {}{index}: {error}", driver.name);
         }

@@ -62,9 +62,10 @@ fn process_one(info: &'static BootInfo) -> Result {
         sched::prepare_cpu(cpu)?;
     }
     x86::smp::boot::bring_up();
-    sched::start_threads()?;
-    workqueue::start()?;
-    ktime::source::watch_wrap()?;
+    step("scheduler threads", sched::start_threads())?;
+    step("work queues", workqueue::start())?;
+    step("clock watch", ktime::source::watch_wrap())?;
+    step("vDSO", crate::vdso::init())?;
     file_systems()?;
     devices()?;
     mm_alloc::initrd::consume(info, |archive| {
@@ -76,24 +77,29 @@ fn process_one(info: &'static BootInfo) -> Result {
     first_program(info)
 }
 
+/// Says which step of start-up failed; the caller ends the boot.
+fn step<T>(name: &str, result: Result<T>) -> Result<T> {
+    result.inspect_err(|error| pr_err!("init: {name}: {error}"))
+}
+
 fn file_systems() -> Result {
-    vfs::init()?;
-    tmpfs::init()?;
-    tmpfs::mount_rootfs()?;
-    pipe::init()?;
-    devtmpfs::init()?;
-    devpts::init()?;
-    Ok(())
+    step("vfs", vfs::init())?;
+    step("tmpfs", tmpfs::init())?;
+    step("rootfs", tmpfs::mount_rootfs())?;
+    step("pipefs", pipe::init())?;
+    step("devtmpfs", devtmpfs::init())?;
+    step("devpts", devpts::init())?;
+    step("sysfs", sysfs::init())
 }
 
 fn devices() -> Result {
+    acpi_core::init();
     #[cfg(feature = "CONFIG_PCI")]
-    pci::init()?;
-    mem::init()?;
-    tty::init()?;
-    serial8250::init()?;
-    crate::nodes::terminals()?;
-    Ok(())
+    step("pci", pci::init())?;
+    step("memory devices", mem::init())?;
+    step("tty", tty::init())?;
+    step("serial8250", serial8250::init())?;
+    crate::nodes::terminals()
 }
 
 /// Opens `/dev/console` as descriptors 0, 1 and 2 of process 1.

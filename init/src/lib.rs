@@ -16,6 +16,7 @@ mod nodes;
 mod params;
 #[cfg(CONFIG_KUNIT = "y")]
 mod tests;
+mod vdso;
 
 use klog::pr_notice;
 use x86_head::BootInfo;

@@ -308,15 +308,12 @@ pub fn sys_reboot(regs: &PtRegs) -> Result<usize> {
     }
     match regs.arg2() as u32 {
         uapi::LINUX_REBOOT_CMD_RESTART | uapi::LINUX_REBOOT_CMD_RESTART2 => {
-            klog::pr_emerg!("reboot: Restarting system");
             crate::hooks::restart()
         }
         uapi::LINUX_REBOOT_CMD_POWER_OFF => {
-            klog::pr_emerg!("reboot: Power down");
             crate::hooks::power_off()
         }
         uapi::LINUX_REBOOT_CMD_HALT => {
-            klog::pr_emerg!("reboot: System halted");
             crate::hooks::halt()
         }
         uapi::LINUX_REBOOT_CMD_CAD_ON => CTRL_ALT_DEL.store(1, Ordering::Relaxed),

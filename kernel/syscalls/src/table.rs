@@ -6,7 +6,7 @@ use crate::entry;
 use x86::SyscallFn;
 
 /// One more than the highest number in use.
-pub(crate) const LEN: usize = 512;
+pub(crate) const LEN: usize = 442;
 
 /// Numbers and functions.
 pub(crate) static CALLS: &[(u32, SyscallFn)] = &[
@@ -162,10 +162,11 @@ pub(crate) static CALLS: &[(u32, SyscallFn)] = &[
     (uapi::__NR_fremovexattr, entry!(vfs::syscall::xattr::sys_fremovexattr)),
     (uapi::__NR_tkill, entry!(process::signal::syscalls::sys_tkill)),
     (uapi::__NR_time, entry!(posix_time::clock::sys_time)),
+    (uapi::__NR_futex, entry!(futex::sys_futex)),
     (uapi::__NR_sched_setaffinity, entry!(sched_syscalls::sys_sched_setaffinity)),
     (uapi::__NR_sched_getaffinity, entry!(sched_syscalls::sys_sched_getaffinity)),
+    (uapi::__NR_epoll_create, entry!(eventpoll::sys_epoll_create)),
     (uapi::__NR_getdents64, entry!(vfs::syscall::dents::sys_getdents64)),
-    (uapi::__NR_futex, entry!(futex::sys_futex)),
     (uapi::__NR_set_tid_address, entry!(process::ids::sys_set_tid_address)),
     (uapi::__NR_restart_syscall, entry!(task::restart::sys_restart_syscall)),
     (uapi::__NR_fadvise64, entry!(vfs::syscall::sync::sys_fadvise64)),
@@ -179,6 +180,8 @@ pub(crate) static CALLS: &[(u32, SyscallFn)] = &[
     (uapi::__NR_clock_getres, entry!(posix_time::clock::sys_clock_getres)),
     (uapi::__NR_clock_nanosleep, entry!(posix_time::nanosleep::sys_clock_nanosleep)),
     (uapi::__NR_exit_group, entry!(process::exit::sys_exit_group)),
+    (uapi::__NR_epoll_wait, entry!(eventpoll::sys_epoll_wait)),
+    (uapi::__NR_epoll_ctl, entry!(eventpoll::sys_epoll_ctl)),
     (uapi::__NR_tgkill, entry!(process::signal::syscalls::sys_tgkill)),
     (uapi::__NR_utimes, entry!(vfs::syscall::meta::sys_utimes)),
     (uapi::__NR_waitid, entry!(process::wait::sys_waitid)),
@@ -197,11 +200,15 @@ pub(crate) static CALLS: &[(u32, SyscallFn)] = &[
     (uapi::__NR_faccessat, entry!(vfs::syscall::stat::sys_faccessat)),
     (uapi::__NR_pselect6, entry!(poll::sys_pselect6)),
     (uapi::__NR_ppoll, entry!(poll::sys_ppoll)),
-    (uapi::__NR_sync_file_range, entry!(vfs::syscall::sync::sys_sync_file_range)),
     (uapi::__NR_set_robust_list, entry!(futex::sys_set_robust_list)),
     (uapi::__NR_get_robust_list, entry!(futex::sys_get_robust_list)),
+    (uapi::__NR_sync_file_range, entry!(vfs::syscall::sync::sys_sync_file_range)),
     (uapi::__NR_utimensat, entry!(vfs::syscall::meta::sys_utimensat)),
+    (uapi::__NR_epoll_pwait, entry!(eventpoll::sys_epoll_pwait)),
+    (uapi::__NR_eventfd, entry!(eventpoll::sys_eventfd)),
     (uapi::__NR_fallocate, entry!(vfs::syscall::meta::sys_fallocate)),
+    (uapi::__NR_eventfd2, entry!(eventpoll::sys_eventfd2)),
+    (uapi::__NR_epoll_create1, entry!(eventpoll::sys_epoll_create1)),
     (uapi::__NR_dup3, entry!(vfs::syscall::fd::sys_dup3)),
     (uapi::__NR_pipe2, entry!(pipe::sys_pipe2)),
     (uapi::__NR_preadv, entry!(vfs::syscall::rw::sys_preadv)),
@@ -226,12 +233,5 @@ pub(crate) static CALLS: &[(u32, SyscallFn)] = &[
     (uapi::__NR_close_range, entry!(vfs::syscall::fd::sys_close_range)),
     (uapi::__NR_openat2, entry!(vfs::syscall::open::sys_openat2)),
     (uapi::__NR_faccessat2, entry!(vfs::syscall::stat::sys_faccessat2)),
-    (uapi::__NR_epoll_create, entry!(eventpoll::sys_epoll_create)),
-    (uapi::__NR_epoll_create1, entry!(eventpoll::sys_epoll_create1)),
-    (uapi::__NR_epoll_ctl, entry!(eventpoll::sys_epoll_ctl)),
-    (uapi::__NR_epoll_wait, entry!(eventpoll::sys_epoll_wait)),
-    (uapi::__NR_epoll_pwait, entry!(eventpoll::sys_epoll_pwait)),
     (uapi::__NR_epoll_pwait2, entry!(eventpoll::sys_epoll_pwait2)),
-    (uapi::__NR_eventfd, entry!(eventpoll::sys_eventfd)),
-    (uapi::__NR_eventfd2, entry!(eventpoll::sys_eventfd2)),
 ];

@@ -307,15 +307,9 @@ pub fn sys_reboot(regs: &PtRegs) -> Result<usize> {
         return Err(EINVAL);
     }
     match regs.arg2() as u32 {
-        uapi::LINUX_REBOOT_CMD_RESTART | uapi::LINUX_REBOOT_CMD_RESTART2 => {
-            crate::hooks::restart()
-        }
-        uapi::LINUX_REBOOT_CMD_POWER_OFF => {
-            crate::hooks::power_off()
-        }
-        uapi::LINUX_REBOOT_CMD_HALT => {
-            crate::hooks::halt()
-        }
+        uapi::LINUX_REBOOT_CMD_RESTART | uapi::LINUX_REBOOT_CMD_RESTART2 => crate::hooks::restart(),
+        uapi::LINUX_REBOOT_CMD_POWER_OFF => crate::hooks::power_off(),
+        uapi::LINUX_REBOOT_CMD_HALT => crate::hooks::halt(),
         uapi::LINUX_REBOOT_CMD_CAD_ON => CTRL_ALT_DEL.store(1, Ordering::Relaxed),
         uapi::LINUX_REBOOT_CMD_CAD_OFF => CTRL_ALT_DEL.store(0, Ordering::Relaxed),
         _ => return Err(EINVAL),

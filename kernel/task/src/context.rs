@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the switch saves and loads besides the stack: FS/GS bases, floating-point state, the address space, preemption depth.
 
-use x86_mm::PageTable;
 use errno::Result;
 use kalloc::Arc;
 use x86_fpu::FpuState;
+use x86_mm::PageTable;
 
 /// Saved machine state of a task that does not run.
 pub(crate) struct Context {

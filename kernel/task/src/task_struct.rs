@@ -3,7 +3,6 @@
 
 use crate::context::Context;
 use crate::local::{SLOTS, Slots, drop_slots};
-use mm_alloc::KernelStack;
 use crate::state::{State, TaskFlags};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
@@ -11,6 +10,7 @@ use errno::Result;
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use locking::SpinLock;
+use mm_alloc::KernelStack;
 
 /// Bytes of a task's name, NUL included (`TASK_COMM_LEN`).
 pub const COMM_LEN: usize = 16;

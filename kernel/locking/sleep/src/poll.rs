@@ -139,7 +139,12 @@ impl PollTable {
 
     /// Calls `callback` back until the table is dropped.
     pub fn for_callback(callback: Arc<dyn WakeCallback>, exclusive: bool) -> Self {
-        Self { mode: Mode::Callback { callback, exclusive }, registering: true, registrations: KVec::new(), error: None }
+        Self {
+            mode: Mode::Callback { callback, exclusive },
+            registering: true,
+            registrations: KVec::new(),
+            error: None,
+        }
     }
 
     /// Registers with `queue`. Called by `poll` methods; an allocation failure is kept for [`Self::error`].

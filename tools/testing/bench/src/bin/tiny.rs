@@ -5,14 +5,7 @@
 
 use core::arch::global_asm;
 
-global_asm!(
-    ".globl _start",
-    "_start:",
-    "mov eax, 60",
-    "xor edi, edi",
-    "syscall",
-    "ud2",
-);
+global_asm!(".globl _start", "_start:", "mov eax, 60", "xor edi, edi", "syscall", "ud2",);
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

@@ -61,7 +61,13 @@ const STACK: usize = 65536;
 /// # Safety
 /// `top` is the upper end, 16-aligned, of a stack that stays until the child is gone.
 #[unsafe(naked)]
-unsafe extern "C" fn spawn(flags: usize, top: usize, tid: usize, entry: extern "C" fn(usize), argument: usize) -> isize {
+unsafe extern "C" fn spawn(
+    flags: usize,
+    top: usize,
+    tid: usize,
+    entry: extern "C" fn(usize),
+    argument: usize,
+) -> isize {
     naked_asm!(
         "mov r9, rcx",
         "mov r11, r8",
@@ -121,8 +127,13 @@ fn futex(word: &AtomicI32, op: i32, value: i32) -> isize {
 fn thread() -> Figure {
     let top = sys::map(STACK)? as usize + STACK;
     let tid = AtomicI32::new(0);
-    let flags = libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_SIGHAND | libc::CLONE_THREAD
-        | libc::CLONE_SYSVSEM | libc::CLONE_CHILD_CLEARTID;
+    let flags = libc::CLONE_VM
+        | libc::CLONE_FS
+        | libc::CLONE_FILES
+        | libc::CLONE_SIGHAND
+        | libc::CLONE_THREAD
+        | libc::CLONE_SYSVSEM
+        | libc::CLONE_CHILD_CLEARTID;
     let once = || {
         tid.store(1, Ordering::SeqCst);
         // SAFETY: the stack is reused or unmapped only after the kernel cleared `tid` at the thread's end.

@@ -99,6 +99,8 @@ static NEXT_MUTEX: AtomicU32 = AtomicU32::new(0);
 
 impl Handler for Osl {
     /// Tables are read by `x86::acpi` and handed over as bytes, so the interpreter maps nothing in the ways it is used here.
+    /// # Safety
+    /// The region is mapped whole and lives as long as the mapping that is returned.
     unsafe fn map_physical_region<T>(&self, physical_address: usize, size: usize) -> PhysicalMapping<Self, T> {
         let mapped = MmioRegion::map_table(physical_address as u64, size.max(size_of::<T>()));
         let start = mapped.as_ref().ok().and_then(|region| NonNull::new(region.virt() as *mut T));

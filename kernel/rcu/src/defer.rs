@@ -132,6 +132,8 @@ pub trait Deferrable {
 
 impl<T: Send + Sync + 'static> Deferrable for Arc<T> {
     fn defer(self) {
+        /// # Safety
+        /// `data` is from `Arc::<T>::into_raw` and is passed once.
         unsafe fn drop_arc<T>(data: *mut ()) {
             // SAFETY: `data` came from `Arc::<T>::into_raw` below, once.
             drop(unsafe { Arc::<T>::from_raw(data.cast_const().cast()) });
@@ -144,6 +146,8 @@ impl<T: Send + Sync + 'static> Deferrable for Arc<T> {
 
 impl<T: Send + 'static> Deferrable for KBox<T> {
     fn defer(self) {
+        /// # Safety
+        /// `data` is from `KBox::<T>::into_raw` and is passed once.
         unsafe fn drop_box<T>(data: *mut ()) {
             // SAFETY: `data` came from `KBox::<T>::into_raw` below, once.
             drop(unsafe { KBox::<T>::from_raw(data.cast()) });
@@ -154,6 +158,8 @@ impl<T: Send + 'static> Deferrable for KBox<T> {
 
 /// Calls `f` after a grace period, from a kernel thread (it may sleep). Any context but NMI (`call_rcu`).
 pub fn call<F: FnOnce() + Send + 'static>(f: KBox<F>) {
+    /// # Safety
+    /// `data` is from `KBox::<F>::into_raw` and is passed once.
     unsafe fn run<F: FnOnce()>(data: *mut ()) {
         // SAFETY: `data` came from `KBox::<F>::into_raw` below, once.
         let f = unsafe { KBox::<F>::from_raw(data.cast()) };

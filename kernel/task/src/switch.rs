@@ -300,6 +300,9 @@ unsafe extern "C" {
 }
 
 /// Where a new task starts: `rsp` points at its register frame.
+///
+/// # Safety
+/// Only `switch_stack` may come here, on a stack that `prepare_stack` built.
 #[unsafe(naked)]
 unsafe extern "C" fn task_start() {
     core::arch::naked_asm!(

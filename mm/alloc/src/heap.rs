@@ -136,17 +136,25 @@ struct Heap;
 
 // SAFETY: `__kalloc_alloc` gives memory of the layout's size and alignment that is valid until `__kalloc_free`.
 unsafe impl GlobalAlloc for Heap {
+    /// # Safety
+    /// As `GlobalAlloc` says.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // The callers do not say whether they may sleep.
         // SAFETY: `GlobalAlloc`'s contract: the size is not 0; a `Layout`'s alignment is a power of two.
         unsafe { __kalloc_alloc(layout.size(), layout.align(), (GFP_ATOMIC | __KIND_KVMALLOC).as_raw()) }
     }
 
+    /// # Safety
+
+    /// As `GlobalAlloc` says.
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
         // SAFETY: `GlobalAlloc`'s contract.
         unsafe { __kalloc_free(ptr, layout.size(), layout.align(), __KIND_KVMALLOC.as_raw()) }
     }
 
+    /// # Safety
+
+    /// As `GlobalAlloc` says.
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: As in `alloc`.
         unsafe { __kalloc_alloc(layout.size(), layout.align(), (GFP_ATOMIC | __KIND_KVMALLOC | __GFP_ZERO).as_raw()) }

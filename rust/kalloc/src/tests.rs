@@ -57,6 +57,7 @@ fn boxes() {
     assert_eq!((v.1, count.get()), (8, 1));
     drop(v);
     let raw = KBox::into_raw(KBox::new(Live::new(&count, 9), GFP_KERNEL).unwrap());
+    // SAFETY: From `into_raw` above, taken back once.
     drop(unsafe { KBox::from_raw(raw) });
     assert_eq!(count.get(), 0);
     let big = KBox::<[u64; 4096]>::new_array(5, GFP_KERNEL).unwrap();
@@ -71,6 +72,7 @@ fn boxes() {
 #[test]
 fn zeroed() {
     let b = KBox::<[u8; 100]>::new_uninit(GFP_KERNEL | __GFP_ZERO).unwrap();
+    // SAFETY: Zeroes are a valid array of bytes.
     let b = unsafe { b.assume_init() };
     assert_eq!(*b, [0; 100]);
 }
@@ -86,7 +88,9 @@ fn arcs() {
     let w = Arc::downgrade(&a);
     assert_eq!((Arc::weak_count(&a), w.is(&a)), (1, true));
     let raw = Arc::into_raw(b);
+    // SAFETY: From `into_raw` above, and not taken back before the next line.
     assert_eq!(unsafe { Arc::borrow_raw(raw) }.speak(), 3);
+    // SAFETY: From `into_raw` above, taken back once.
     drop(unsafe { Arc::from_raw(raw) });
     drop(c);
     assert_eq!(w.upgrade().unwrap().speak(), 3);
@@ -104,6 +108,7 @@ fn raw_of_aligned_value() {
     struct Line(u8);
     let raw = Arc::into_raw(Arc::new(Line(4), GFP_KERNEL).unwrap());
     assert_eq!(raw as usize % 64, 0);
+    // SAFETY: From `into_raw` above, taken back once.
     let a = unsafe { Arc::from_raw(raw) };
     assert_eq!((a.0, Arc::strong_count(&a)), (4, 1));
 }

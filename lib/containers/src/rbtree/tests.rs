@@ -14,6 +14,7 @@ fn check<K: Ord, V>(node: Link<K, V>, parent: Link<K, V>) -> usize {
     if node.is_null() {
         return 1;
     }
+    // SAFETY: `node` is a node of a borrowed tree: alive, and nobody changes it.
     unsafe {
         assert_eq!((*node).parent, parent);
         let [left, right] = (*node).child;
@@ -32,6 +33,7 @@ fn check<K: Ord, V>(node: Link<K, V>, parent: Link<K, V>) -> usize {
 fn check_tree<K: Ord, V>(tree: &RBTree<K, V>) {
     check(tree.root, ptr::null_mut());
     if !tree.root.is_null() {
+        // SAFETY: The tree is borrowed, so its nodes are alive and nobody changes them.
         unsafe {
             assert!(!(*tree.root).red);
             assert_eq!(tree.first, outermost(tree.root, LEFT));

@@ -49,6 +49,7 @@ pub(crate) fn start(info: &'static BootInfo) -> Result {
     process::init();
     futex::init();
     posix_time::init();
+    timerfd::init();
     syscalls::init();
     process::start_init(move || {
         if let Err(error) = process_one(info) {

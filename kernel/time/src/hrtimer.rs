@@ -310,6 +310,15 @@ pub fn resched_ipi() {
     }
 }
 
+/// Who wants to know that real time was set (timerfd's `TFD_TIMER_CANCEL_ON_SET`).
+pub trait ClockSet: Sync {
+    /// It was. Task context.
+    fn clock_set(&self);
+}
+
+/// The one that wants to know.
+pub static CLOCK_SET: hook::Hook<dyn ClockSet> = hook::Hook::new();
+
 /// Real time was set: sorts every queue anew. Any context but NMI and timer callbacks.
 pub(crate) fn clock_was_set() {
     for cpu in 0..x86_cpu::MAX_CPUS as CpuId {
@@ -337,6 +346,9 @@ pub(crate) fn clock_was_set() {
         {
             sender.send(cpu);
         }
+    }
+    if let Some(hook) = CLOCK_SET.get() {
+        hook.clock_set();
     }
 }
 

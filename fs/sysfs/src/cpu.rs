@@ -9,7 +9,13 @@ use x86::smp;
 use x86_cpu::MAX_CPUS;
 
 /// Writes a set of CPUs as Linux writes lists (`0-3,5`), and a newline.
-pub fn show_list(mask: smp::CpuMask, out: &mut SeqBuf) -> Result {
+fn show_list(mask: smp::CpuMask, out: &mut SeqBuf) -> Result {
+    put_list(mask, out)?;
+    out.byte(b'\n')
+}
+
+/// Writes a set of CPUs as Linux writes lists (`0-3,5`).
+pub fn put_list(mask: smp::CpuMask, out: &mut SeqBuf) -> Result {
     let mut rest = mask;
     let mut first = true;
     while rest != 0 {
@@ -27,7 +33,7 @@ pub fn show_list(mask: smp::CpuMask, out: &mut SeqBuf) -> Result {
         }
         rest = if end + 1 >= smp::CpuMask::BITS { 0 } else { rest >> (end + 1) << (end + 1) };
     }
-    out.byte(b'\n')
+    Ok(())
 }
 
 /// Makes the directory.

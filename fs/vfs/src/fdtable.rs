@@ -178,6 +178,11 @@ impl FilesStruct {
         core::ptr::from_ref(self).addr()
     }
 
+    /// Descriptors there is room for now (`FDSize` in `/proc/PID/status`).
+    pub fn capacity(&self) -> usize {
+        self.alloc.lock().open.len() * 64
+    }
+
     /// Whether `fd` closes at exec. `EBADF` if it is not open.
     pub fn cloexec(&self, fd: u32) -> Result<bool> {
         let map = self.alloc.lock();

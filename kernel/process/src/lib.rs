@@ -11,6 +11,7 @@
 //! | `fork`, `exec`, `exit`, `wait` | the life of a process |
 //! | `signal/` | signals |
 //! | `ids`, `setid`, `misc`, `times` | the remaining system calls |
+//! | `show` | what `/proc` shows of this crate's private fields |
 //! | `fault` | page faults and traps of user mode |
 //! | `life` | kernel threads, the first process, hooks that others call |
 
@@ -28,6 +29,7 @@ mod life;
 pub mod misc;
 pub mod pid;
 pub mod setid;
+pub mod show;
 pub mod signal;
 pub mod thread;
 pub mod times;

@@ -77,6 +77,29 @@ fn set_name(regs: &PtRegs, name: &SpinLock<Name>) -> Result<usize> {
     Ok(0)
 }
 
+fn store_name(text: &[u8], name: &SpinLock<Name>) -> Result {
+    if !cred::capable(cred::CAP_SYS_ADMIN) {
+        return Err(EPERM);
+    }
+    let mut bytes = [0; FIELD];
+    // As Linux's sysctl: what is too long is cut.
+    for (to, from) in bytes.iter_mut().take(FIELD - 1).zip(text) {
+        *to = *from;
+    }
+    name.lock().bytes = bytes;
+    Ok(())
+}
+
+/// Sets the host name (a write to `/proc/sys/kernel/hostname`). `EPERM`.
+pub fn set_hostname(text: &[u8]) -> Result {
+    store_name(text, &NODENAME)
+}
+
+/// Sets the domain name (a write to `/proc/sys/kernel/domainname`). `EPERM`.
+pub fn set_domainname(text: &[u8]) -> Result {
+    store_name(text, &DOMAINNAME)
+}
+
 /// `sethostname(2)`.
 pub fn sys_sethostname(regs: &PtRegs) -> Result<usize> {
     set_name(regs, &NODENAME)

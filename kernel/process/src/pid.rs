@@ -6,6 +6,7 @@
 
 use crate::group::{ProcessGroup, Session};
 use containers::{HashMap, IdPool, XArray};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use errno::Result;
 use errno::code::EAGAIN;
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
@@ -17,6 +18,11 @@ use task::Task;
 const RESERVED: u32 = 300;
 /// Numbers are below this (`/proc/sys/kernel/pid_max`).
 pub const PID_MAX: u32 = 32768;
+
+/// Threads in the table.
+static THREADS: AtomicU32 = AtomicU32::new(0);
+/// Numbers ever handed out.
+static FORKS: AtomicU64 = AtomicU64::new(0);
 
 struct Numbers {
     pool: IdPool,
@@ -45,7 +51,10 @@ impl PidNr {
             numbers.wrapped = true;
         }
         match Arc::new(Self(number), GFP_ATOMIC) {
-            Ok(nr) => Ok(nr),
+            Ok(nr) => {
+                FORKS.fetch_add(1, Ordering::Relaxed);
+                Ok(nr)
+            }
             Err(error) => {
                 numbers.pool.free(number);
                 Err(error.into())
@@ -90,13 +99,30 @@ static TABLE: LazyLock<RwSpinLock<Table>> = LazyLock::new(|| {
 
 /// Makes a thread findable. Room must be found: `ENOMEM` otherwise.
 pub(crate) fn publish_thread(tid: u32, task: Arc<Task>) -> Result {
-    TABLE.write().threads.store(u64::from(tid), task, GFP_ATOMIC)?;
+    let old = TABLE.write().threads.store(u64::from(tid), task, GFP_ATOMIC)?;
+    if old.is_none() {
+        THREADS.fetch_add(1, Ordering::Relaxed);
+    }
     Ok(())
 }
 
 /// Takes a thread out of the table.
 pub(crate) fn unpublish_thread(tid: u32) -> Option<Arc<Task>> {
-    TABLE.write().threads.erase(u64::from(tid))
+    let old = TABLE.write().threads.erase(u64::from(tid));
+    if old.is_some() {
+        THREADS.fetch_sub(1, Ordering::Relaxed);
+    }
+    old
+}
+
+/// Threads there are, zombies included (`/proc/loadavg`).
+pub fn thread_count() -> u32 {
+    THREADS.load(Ordering::Relaxed)
+}
+
+/// Threads made since boot (`/proc/stat`, `processes`).
+pub fn forks() -> u64 {
+    FORKS.load(Ordering::Relaxed)
 }
 
 /// The thread with this number.

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `/proc`: processes as directories, and texts about the system. The fixed part is a `kernfs` tree that other crates may add
+//! to ([`root`]); directories of processes are made as they are looked at. Source: `proc(5)`.
+//!
+//! | file | what |
+//! |---|---|
+//! | `root` | the mounted file system and its root directory |
+//! | `text/` | texts about the system (`stat`, `meminfo`, `cpuinfo`, ...) |
+//! | `sysctl` | `/proc/sys` |
+//! | `kmsg` | `/proc/kmsg` |
+//! | `pid/` | `/proc/PID` and `/proc/PID/task/TID` |
+//!
+//! Columns of fixed formats that this kernel has nothing for show what Linux shows without the feature: in `stat`, `iowait`,
+//! `irq`, `softirq`, `steal`, `guest` and `guest_nice` (no block I/O, no interrupt or virtual time accounting) and
+//! `procs_blocked` (nothing waits for block I/O); in `/proc/PID/stat` those named in `pid::stat`; in `/proc/PID/statm` `lib` and
+//! `dt` (always 0 since Linux 2.6); `Buffers` and the swap lines of `meminfo` (no block devices).
+//!
+//! Locks: those of `kernfs`; everything else takes the locks of what it shows, one at a time.
+
+#![no_std]
+#![forbid(unsafe_code)]
+#![feature(arbitrary_self_types)]
+
+mod kmsg;
+mod pid;
+mod root;
+mod sysctl;
+mod text;
+
+pub use kernfs::{Attribute, Node, Text, TextRw};
+pub use root::init;
+
+use errno::{Result, code::ENODEV};
+use kalloc::Arc;
+use kernfs::Ino;
+use locking::SetOnce;
+
+/// Numbers of the fixed part; processes' inodes have lower ones.
+static NUMBERS: Ino = Ino::new(0xf000_0000);
+static TREE: SetOnce<Arc<Node>> = SetOnce::new();
+
+/// The root of the fixed part, for crates that add to it; `ENODEV` before [`init`].
+pub fn root() -> Result<&'static Arc<Node>> {
+    TREE.get().ok_or(ENODEV)
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `/proc/PID` and `/proc/PID/task/TID`: directories that are made as they are looked at. A cached name is asked whether its
+//! thread still lives; inodes hold threads weakly. Locks: none of its own.
+//!
+//! | file | what |
+//! |---|---|
+//! | `dir` | directories: lookup, listing, owners |
+//! | `access` | who may look inside a process |
+//! | `stat`, `status` | `stat`, `statm`, `status` |
+//! | `memory` | `maps`, `smaps`, `mem`, `cmdline`, `environ` |
+//! | `files` | `fd`, `fdinfo`, `cwd`, `root`, `exe` |
+//! | `mounts` | `mounts`, `mountinfo` |
+//! | `small` | `comm`, `limits`, `personality` |
+
+mod access;
+mod dir;
+mod files;
+mod memory;
+mod mounts;
+mod small;
+mod stat;
+mod status;
+
+pub(crate) use dir::process_inode;
+
+use access::may_access;
+use errno::{Result, code::*};
+use kalloc::{Arc, KBox, WeakArc};
+use mm::Mm;
+use process::Thread;
+use task::Task;
+use vfs::{FileOps, Path, SeqBuf, SeqFile, SeqShow};
+
+/// The thread (and, with `whole`, the process) that a directory is about.
+#[derive(Clone)]
+pub(crate) struct Subject {
+    task: WeakArc<Task>,
+    tid: u32,
+    whole: bool,
+}
+
+impl Subject {
+    fn new(task: &Arc<Task>, tid: u32, whole: bool) -> Self {
+        Self { task: Arc::downgrade(task), tid, whole }
+    }
+
+    /// The one behind `/proc/TID`. As in Linux any thread's number leads somewhere, though only processes are listed.
+    pub(crate) fn process(tid: u32) -> Option<Self> {
+        process::pid::find_thread(tid).map(|task| Self::new(&task, tid, true))
+    }
+
+    /// The thread; `ESRCH` if it is gone.
+    fn task(&self) -> Result<Arc<Task>> {
+        self.task.upgrade().ok_or(ESRCH)
+    }
+
+    /// The thread, if it still has its number.
+    fn living(&self) -> Option<Arc<Task>> {
+        process::pid::find_thread(self.tid).filter(|task| self.task.is(task))
+    }
+}
+
+/// The number in a name; `None` for what is no number, or not as the kernel writes it.
+pub(crate) fn parse(name: &[u8]) -> Option<u32> {
+    if name.len() > 1 && name.first() == Some(&b'0') || name.is_empty() || name.len() > 10 {
+        return None;
+    }
+    name.iter().try_fold(0u32, |value, &byte| {
+        let digit = byte.is_ascii_digit().then(|| u32::from(byte - b'0'))?;
+        value.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+/// The first process with a number of at least `from`.
+pub(crate) fn next_process(from: u32) -> Option<u32> {
+    let mut from = from.max(1);
+    loop {
+        let (tid, task) = process::pid::next_thread(from)?;
+        if process::thread_of(&task).is_some_and(|thread| thread.process().pid() == tid) {
+            return Some(tid);
+        }
+        from = tid.checked_add(1)?;
+    }
+}
+
+/// What a text is made from.
+pub(crate) struct View {
+    task: Arc<Task>,
+    whole: bool,
+    /// The address space that was there when the file was opened, for texts that may only be opened by who may look inside.
+    mm: Option<Arc<Mm>>,
+}
+
+impl View {
+    fn thread(&self) -> Result<&Thread> {
+        process::thread_of(&self.task).ok_or(ESRCH)
+    }
+}
+
+type Show = fn(&View, &mut SeqBuf) -> Result;
+type ShowLine = fn(&View, u64, &mut SeqBuf) -> Result<Option<u64>>;
+
+/// What is behind an entry of a process's directory.
+enum What {
+    /// A text of one record.
+    Text(Show),
+    /// A text of the pinned address space, which only who may look inside may open.
+    Inside(ShowLine),
+    /// A text of many records.
+    Lines(ShowLine),
+    /// A text that may be written.
+    Writable(Show, fn(&View, &[u8]) -> Result<usize>),
+    /// A link straight to a place.
+    Link(fn(&Task) -> Result<Path>),
+    /// The address space itself.
+    Memory,
+    /// `fd` and `fdinfo`.
+    Fds,
+    FdInfos,
+    /// `task`.
+    Tasks,
+}
+
+/// An entry of a process's directory: name, permissions, what it is.
+struct Entry(&'static str, u32, What);
+
+impl Entry {
+    fn mode(&self) -> u32 {
+        let kind = match self.2 {
+            What::Link(_) => uapi::S_IFLNK,
+            What::Fds | What::FdInfos | What::Tasks => uapi::S_IFDIR,
+            _ => uapi::S_IFREG,
+        };
+        kind | self.1
+    }
+}
+
+use What::*;
+
+/// What a process has that a thread has not.
+static PROCESS_ENTRIES: [Entry; 1] = [Entry("task", 0o555, Tasks)];
+
+/// What both have.
+static ENTRIES: [Entry; 18] = [
+    Entry("fd", 0o500, Fds),
+    Entry("fdinfo", 0o555, FdInfos),
+    Entry("environ", 0o400, Inside(memory::environ)),
+    Entry("status", 0o444, Text(status::status)),
+    Entry("personality", 0o400, Text(small::personality)),
+    Entry("limits", 0o444, Text(small::limits)),
+    Entry("comm", 0o644, Writable(small::comm, small::set_comm)),
+    Entry("cmdline", 0o444, Text(memory::cmdline)),
+    Entry("stat", 0o444, Text(stat::stat)),
+    Entry("statm", 0o444, Text(stat::statm)),
+    Entry("maps", 0o444, Inside(memory::maps)),
+    Entry("smaps", 0o444, Inside(memory::smaps)),
+    Entry("mem", 0o600, Memory),
+    Entry("cwd", 0o777, Link(files::cwd)),
+    Entry("root", 0o777, Link(files::root)),
+    Entry("exe", 0o777, Link(files::exe)),
+    Entry("mounts", 0o444, Lines(mounts::mounts)),
+    Entry("mountinfo", 0o444, Lines(mounts::mountinfo)),
+];
+
+/// The entries of a directory, with their places.
+fn entries(whole: bool) -> impl Iterator<Item = &'static Entry> {
+    let own: &[Entry] = if whole { &PROCESS_ENTRIES } else { &[] };
+    own.iter().chain(ENTRIES.iter())
+}
+
+/// An open text about a thread.
+struct Source {
+    subject: Subject,
+    entry: &'static Entry,
+    mm: Option<Arc<Mm>>,
+}
+
+impl Source {
+    fn view(&self) -> Result<View> {
+        Ok(View { task: self.subject.task()?, whole: self.subject.whole, mm: self.mm.clone() })
+    }
+}
+
+impl SeqShow for Source {
+    fn show(&self, at: u64, out: &mut SeqBuf) -> Result<Option<u64>> {
+        match &self.entry.2 {
+            Text(show) | Writable(show, _) => {
+                // The one record of a thread that is gone is an error, not an empty text.
+                self.subject.living().ok_or(ESRCH)?;
+                show(&self.view()?, out).map(|()| None)
+            }
+            // What is pinned can be read after the end, too; it is then empty.
+            Inside(show) if self.mm.is_some() => show(&self.view()?, at, out),
+            Lines(show) => show(&self.view()?, at, out),
+            _ => Ok(None),
+        }
+    }
+
+    fn write(&self, data: &[u8]) -> Result<usize> {
+        match &self.entry.2 {
+            Writable(_, write) => write(&self.view()?, data),
+            _ => Err(EINVAL),
+        }
+    }
+}
+
+/// Opens the file behind an entry. `EACCES` for who may not look inside.
+fn open(subject: &Subject, entry: &'static Entry) -> Result<KBox<dyn FileOps>> {
+    let task = subject.living().ok_or(ESRCH)?;
+    let mm = match entry.2 {
+        Inside(_) => {
+            if !may_access(&task) {
+                return Err(EACCES);
+            }
+            mm::mm_of(&task)
+        }
+        Memory => {
+            if !may_access(&task) {
+                return Err(EACCES);
+            }
+            return memory::open_mem(mm::mm_of(&task));
+        }
+        Link(_) | Fds | FdInfos | Tasks => return Err(ELOOP),
+        _ => None,
+    };
+    SeqFile::boxed(Source { subject: subject.clone(), entry, mm })
+}
+
+#[macros::kunit_tests(proc_pid)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_as_names() {
+        assert_eq!(parse(b"1"), Some(1));
+        assert_eq!(parse(b"4194304"), Some(4_194_304));
+        assert_eq!(parse(b"0"), Some(0));
+        assert_eq!(parse(b"01"), None);
+        assert_eq!(parse(b""), None);
+        assert_eq!(parse(b"1a"), None);
+        assert_eq!(parse(b"99999999999"), None);
+        assert_eq!(parse(b"9999999999"), None);
+    }
+}

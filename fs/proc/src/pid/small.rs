@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `comm`, `limits` and `personality`. Locks: none of its own.
+
+use super::View;
+use super::access::may_access;
+use errno::{Result, code::*};
+use kalloc::Arc;
+use rlimit::INFINITY;
+use task::COMM_LEN;
+use vfs::{SeqBuf, seq_print};
+
+/// The name of a task without its padding.
+pub(super) fn name_of(comm: &[u8; COMM_LEN]) -> &[u8] {
+    comm.split(|&byte| byte == 0).next().unwrap_or(b"")
+}
+
+/// `comm`.
+pub(super) fn comm(view: &View, out: &mut SeqBuf) -> Result {
+    out.escaped(name_of(&view.task.comm()), b"\n\\")?;
+    out.byte(b'\n')
+}
+
+/// A write to `comm`: threads of the same process may rename each other. `EINVAL` for others.
+pub(super) fn set_comm(view: &View, data: &[u8]) -> Result<usize> {
+    let own = process::current_process().ok_or(ESRCH)?;
+    let other = view.thread()?.process();
+    if !Arc::ptr_eq(&own, other) {
+        return Err(EINVAL);
+    }
+    view.task.set_comm(data.get(..COMM_LEN - 1).unwrap_or(data));
+    Ok(data.len())
+}
+
+/// `personality`.
+pub(super) fn personality(view: &View, out: &mut SeqBuf) -> Result {
+    if !may_access(&view.task) {
+        return Err(EPERM);
+    }
+    seq_print!(out, "{:08x}\n", view.thread()?.process().personality())
+}
+
+/// Names and units of the limits, by number.
+const LIMITS: [(&str, &str); 16] = [
+    ("Max cpu time", "seconds"),
+    ("Max file size", "bytes"),
+    ("Max data size", "bytes"),
+    ("Max stack size", "bytes"),
+    ("Max core file size", "bytes"),
+    ("Max resident set", "bytes"),
+    ("Max processes", "processes"),
+    ("Max open files", "files"),
+    ("Max locked memory", "bytes"),
+    ("Max address space", "bytes"),
+    ("Max file locks", "locks"),
+    ("Max pending signals", "signals"),
+    ("Max msgqueue size", "bytes"),
+    ("Max nice priority", ""),
+    ("Max realtime priority", ""),
+    ("Max realtime timeout", "us"),
+];
+
+/// A limit, padded.
+fn value(out: &mut SeqBuf, limit: u64) -> Result {
+    match limit {
+        INFINITY => seq_print!(out, "{:<20} ", "unlimited"),
+        limit => seq_print!(out, "{limit:<20} "),
+    }
+}
+
+fn limit_line(out: &mut SeqBuf, name: &str, unit: &str, limit: rlimit::Limit) -> Result {
+    seq_print!(out, "{name:<25} ")?;
+    value(out, limit.cur)?;
+    value(out, limit.max)?;
+    if unit.is_empty() { out.byte(b'\n') } else { seq_print!(out, "{unit:<10}\n") }
+}
+
+/// `limits`.
+pub(super) fn limits(view: &View, out: &mut SeqBuf) -> Result {
+    let Some(table) = rlimit::of(&view.task) else { return Ok(()) };
+    seq_print!(out, "{:<25} {:<20} {:<20} {:<10}\n", "Limit", "Soft Limit", "Hard Limit", "Units")?;
+    for ((name, unit), resource) in LIMITS.iter().zip(0..) {
+        limit_line(out, name, unit, table.get(resource))?;
+    }
+    Ok(())
+}
+
+#[macros::kunit_tests(proc_pid_small)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limit_lines() {
+        let mut out = SeqBuf::new(200);
+        let limit = rlimit::Limit { cur: 1024, max: INFINITY };
+        assert!(limit_line(&mut out, "Max open files", "files", limit).is_ok());
+        let wanted: &[u8] = b"Max open files            1024                 unlimited            files     \n";
+        assert_eq!(out.text(), wanted);
+    }
+
+    #[test]
+    fn names_end_at_nul() {
+        assert_eq!(name_of(b"init\0\0\0\0\0\0\0\0\0\0\0\0"), b"init");
+    }
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The mounted file system and its root directory: the fixed part first, then `self`, `thread-self` and the processes. Locks:
+//! see the crate's text.
+
+use crate::pid::{self, Subject};
+use crate::{NUMBERS, TREE, kmsg, sysctl, text};
+use errno::{Result, code::*};
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KBox, KVec};
+use kernfs::Node;
+use vfs::inode::iop;
+use vfs::super_block::SuperInit;
+use vfs::{
+    Dentry, Dev, DirContext, File, FileOps, FileSystemType, FileType, FsContext, Inode, InodeInit, InodeOps, Kstat,
+    Link, OpenFlags, SetAttr, SimpleSuper, SuperBlock, fmode, register_filesystem, seq_print,
+};
+use x86_mm::uaccess::IovIter;
+
+/// Directory positions from here on are processes'; what is below belongs to the fixed part.
+const FIRST_PROCESS: i64 = 1 << 20;
+/// Position of process `n` is this plus `n`.
+const PID_BASE: i64 = FIRST_PROCESS + 2;
+const ROOT_INO: u64 = 1;
+
+struct ProcFs;
+static PROC: ProcFs = ProcFs;
+
+impl FileSystemType for ProcFs {
+    fn name(&self) -> &'static str {
+        "proc"
+    }
+
+    fn get_tree(&'static self, context: &FsContext<'_>) -> Result<Arc<SuperBlock>> {
+        for (key, value) in context.iter_options() {
+            // Everybody sees every process; hiding them is refused and not ignored.
+            match (key, value) {
+                (b"hidepid", Some(b"0" | b"off")) => {}
+                _ => return Err(EINVAL),
+            }
+        }
+        let init = SuperInit {
+            magic: uapi::PROC_SUPER_MAGIC.into(),
+            block_size: 1024,
+            max_bytes: i64::MAX.cast_unsigned(),
+            flags: context.flags,
+        };
+        let sb = SuperBlock::new(&PROC, init, KBox::new(SimpleSuper, GFP_KERNEL)?)?;
+        // Number 1 is the root's.
+        while sb.next_ino() < ROOT_INO {}
+        let init = InodeInit {
+            sb: &sb,
+            ino: ROOT_INO,
+            mode: uapi::S_IFDIR | 0o555,
+            uid: 0,
+            gid: 0,
+            rdev: Dev::default(),
+            iflags: iop::NOATIME | iop::NO_NEGATIVE,
+        };
+        let inode = Inode::new(init, KBox::new(Root, GFP_KERNEL)?)?;
+        sb.set_root(Dentry::new_root(inode)?);
+        Ok(sb)
+    }
+}
+
+/// Makes the fixed part and registers the file system. Once, in task context; `command_line` is what the boot loader gave.
+pub fn init(command_line: &'static [u8]) -> Result {
+    let tree = Node::new_root(&NUMBERS)?;
+    text::add(&tree, command_line)?;
+    kmsg::add(&tree)?;
+    sysctl::add(&tree)?;
+    tree.symlink(b"mounts", "self/mounts")?;
+    TREE.set(tree).map_err(|_| EBUSY)?;
+    register_filesystem(&PROC)
+}
+
+/// The root directory.
+struct Root;
+
+impl InodeOps for Root {
+    fn lookup(&self, dir: &Arc<Inode>, name: &[u8]) -> Result<Option<Arc<Inode>>> {
+        if let Some(inode) = kernfs::lookup(dir.sb(), crate::root()?, name)? {
+            return Ok(Some(inode));
+        }
+        match name {
+            b"self" => SelfLink::inode(dir.sb(), false).map(Some),
+            b"thread-self" => SelfLink::inode(dir.sb(), true).map(Some),
+            _ => match pid::parse(name).and_then(Subject::process) {
+                Some(subject) => pid::process_inode(dir.sb(), subject).map(Some),
+                None => Ok(None),
+            },
+        }
+    }
+
+    fn setattr(&self, _: &Inode, _: &SetAttr) -> Result {
+        Err(EPERM)
+    }
+
+    fn getattr(&self, inode: &Inode, stat: &mut Kstat) {
+        inode.fill_stat(stat);
+        // As Linux counts: what is fixed, and one a process.
+        stat.nlink = process::pid::thread_count().saturating_add(2);
+    }
+
+    fn open(&self, _: &Arc<Inode>, _: OpenFlags) -> Result<KBox<dyn FileOps>> {
+        Ok(KBox::new(RootDir, GFP_KERNEL)?)
+    }
+}
+
+/// The open root directory.
+struct RootDir;
+
+impl FileOps for RootDir {
+    fn mode(&self) -> u32 {
+        fmode::SEEK | fmode::POS
+    }
+
+    fn read(&self, _: &File, _: &mut IovIter<'_>, _: &mut i64) -> Result<usize> {
+        Err(EISDIR)
+    }
+
+    fn can_poll(&self) -> bool {
+        false
+    }
+
+    fn iterate(&self, file: &File, context: &mut DirContext<'_>) -> Result {
+        if context.pos < FIRST_PROCESS {
+            if !context.emit_dots(file) || !kernfs::iterate(crate::root()?, context) {
+                return Ok(());
+            }
+            context.pos = FIRST_PROCESS;
+        }
+        for (position, name) in [(FIRST_PROCESS, b"self".as_slice()), (FIRST_PROCESS + 1, b"thread-self")] {
+            if context.pos == position && !context.emit(name, ROOT_INO, FileType::Link, position + 1) {
+                return Ok(());
+            }
+        }
+        while let Ok(from) = u32::try_from(context.pos - PID_BASE) {
+            let Some(tid) = pid::next_process(from) else { break };
+            let position = PID_BASE + i64::from(tid);
+            let mut name = vfs::SeqBuf::new(16);
+            name.dec(tid.into())?;
+            // The number an inode would get is not known before it is made; it only must not be 0.
+            if !context.emit(name.text(), position.cast_unsigned(), FileType::Dir, position + 1) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `self` and `thread-self`.
+struct SelfLink {
+    thread: bool,
+}
+
+impl SelfLink {
+    fn inode(sb: &Arc<SuperBlock>, thread: bool) -> Result<Arc<Inode>> {
+        let init = InodeInit {
+            sb,
+            ino: sb.next_ino(),
+            mode: uapi::S_IFLNK | 0o777,
+            uid: 0,
+            gid: 0,
+            rdev: Dev::default(),
+            iflags: iop::NOATIME,
+        };
+        Inode::new(init, KBox::new(Self { thread }, GFP_KERNEL)?)
+    }
+}
+
+impl InodeOps for SelfLink {
+    fn get_link<'a>(&'a self, _: &'a Inode) -> Result<Link<'a>> {
+        let task = task::current();
+        let process = process::process_of(&task).ok_or(ENOENT)?;
+        let mut text = vfs::SeqBuf::new(64);
+        text.dec(process.pid().into())?;
+        if self.thread {
+            seq_print!(text, "/task/{}", task.tid())?;
+        }
+        Ok(Link::Owned(KVec::from_slice(text.text(), GFP_KERNEL)?))
+    }
+
+    fn setattr(&self, _: &Inode, _: &SetAttr) -> Result {
+        Err(EPERM)
+    }
+}

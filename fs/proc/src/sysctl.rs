@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `/proc/sys`: settings. Only those that do something are here. Other crates add theirs through [`crate::root`] at `sys`.
+//! Source: `proc(5)`, Linux's `Documentation/admin-guide/sysctl/`.
+
+use crate::text::file;
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use errno::{Result, code::*};
+use kalloc::{Arc, KString, flags::GFP_KERNEL};
+use kernfs::{Node, TextRw};
+use locking::SetOnce;
+use vfs::{SeqBuf, seq_print};
+
+/// A number as programs write it: decimal, octal with `0`, hexadecimal with `0x`; white space around it.
+pub(crate) fn parse_number(data: &[u8]) -> Result<i64> {
+    let text = core::str::from_utf8(data.trim_ascii()).map_err(|_| EINVAL)?;
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let value = if let Some(hex) = digits.strip_prefix("0x") {
+        i64::from_str_radix(hex, 16)
+    } else if digits.len() > 1 && digits.starts_with('0') {
+        i64::from_str_radix(digits, 8)
+    } else {
+        digits.parse()
+    };
+    let value = value.map_err(|_| EINVAL)?;
+    Ok(if negative { -value } else { value })
+}
+
+/// A constant number.
+fn number(dir: &Arc<Node>, name: &str, value: u64) -> Result {
+    file(dir, name, 0o444, move |out| seq_print!(out, "{value}\n"))
+}
+
+/// A setting in a byte, with the least and the largest value.
+fn setting_u8(dir: &Arc<Node>, name: &str, value: &'static AtomicU8, max: u8) -> Result {
+    let show = move |out: &mut SeqBuf| seq_print!(out, "{}\n", value.load(Ordering::Relaxed));
+    let store = move |data: &[u8]| {
+        let new = u8::try_from(parse_number(data)?).ok().filter(|&new| new <= max).ok_or(EINVAL)?;
+        value.store(new, Ordering::Relaxed);
+        Ok(data.len())
+    };
+    dir.attr(name.as_bytes(), 0o644, TextRw(show, store))?;
+    Ok(())
+}
+
+/// A setting in a word, of at most `max`.
+fn setting_u32(dir: &Arc<Node>, name: &str, value: &'static AtomicU32, max: u32) -> Result {
+    let show = move |out: &mut SeqBuf| seq_print!(out, "{}\n", value.load(Ordering::Relaxed));
+    let store = move |data: &[u8]| {
+        let new = u32::try_from(parse_number(data)?).ok().filter(|&new| new <= max).ok_or(EINVAL)?;
+        value.store(new, Ordering::Relaxed);
+        Ok(data.len())
+    };
+    dir.attr(name.as_bytes(), 0o644, TextRw(show, store))?;
+    Ok(())
+}
+
+/// Makes the tree.
+pub(crate) fn add(tree: &Arc<Node>) -> Result {
+    let sys = tree.mkdir_mode(b"sys", 0o555)?;
+    let kernel = sys.mkdir_mode(b"kernel", 0o555)?;
+    names(&kernel)?;
+    number(&kernel, "pid_max", process::pid::PID_MAX.into())?;
+    number(&kernel, "ngroups_max", cred::NGROUPS_MAX as u64)?;
+    number(&kernel, "cap_last_cap", cred::CAP_LAST_CAP.number().into())?;
+    kernel.attr(b"printk", 0o644, TextRw(show_printk, store_printk))?;
+    random_dir(&kernel)?;
+    let fs = sys.mkdir_mode(b"fs", 0o555)?;
+    number(&fs, "nr_open", vfs::tasks::nr_open())?;
+    let vm = sys.mkdir_mode(b"vm", 0o555)?;
+    setting_u8(&vm, "overcommit_memory", &mm::account::OVERCOMMIT, 2)?;
+    setting_u32(&vm, "overcommit_ratio", &mm::account::OVERCOMMIT_RATIO, u32::MAX)
+}
+
+fn line(out: &mut SeqBuf, text: &[u8]) -> Result {
+    out.put(text.split(|&byte| byte == 0).next().unwrap_or(b""))?;
+    out.byte(b'\n')
+}
+
+fn names(kernel: &Arc<Node>) -> Result {
+    file(kernel, "ostype", 0o444, |out| line(out, b"Linux"))?;
+    file(kernel, "osrelease", 0o444, |out| line(out, uapi::UTS_RELEASE.as_bytes()))?;
+    file(kernel, "version", 0o444, |out| line(out, process::misc::VERSION.as_bytes()))?;
+    let show = |out: &mut SeqBuf| line(out, &process::misc::hostname());
+    let store = |data: &[u8]| process::misc::set_hostname(first_line(data)).map(|()| data.len());
+    kernel.attr(b"hostname", 0o644, TextRw(show, store))?;
+    let show = |out: &mut SeqBuf| line(out, &process::misc::domainname());
+    let store = |data: &[u8]| process::misc::set_domainname(first_line(data)).map(|()| data.len());
+    kernel.attr(b"domainname", 0o644, TextRw(show, store))?;
+    Ok(())
+}
+
+fn first_line(data: &[u8]) -> &[u8] {
+    data.split(|&byte| byte == b'\n' || byte == 0).next().unwrap_or(b"")
+}
+
+fn show_printk(out: &mut SeqBuf) -> Result {
+    let [a, b, c, d] = printk::level::levels();
+    seq_print!(out, "{a}\t{b}\t{c}\t{d}\n")
+}
+
+fn store_printk(data: &[u8]) -> Result<usize> {
+    let mut values = [None; 4];
+    let words = data.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    for (slot, word) in values.iter_mut().zip(words) {
+        *slot = Some(u8::try_from(parse_number(word)?).map_err(|_| EINVAL)?);
+    }
+    printk::level::set_levels(values);
+    Ok(data.len())
+}
+
+/// Random bytes in the form of a UUID of version 4.
+fn uuid() -> Result<KString> {
+    let mut b = [0u8; 16];
+    random::fill(&mut b);
+    let [a0, a1, a2, a3, b0, b1, c0, c1, d0, d1, rest @ ..] = b;
+    let (c0, d0) = (c0 & 0x0f | 0x40, d0 & 0x3f | 0x80);
+    let mut text = SeqBuf::new(40);
+    seq_print!(text, "{a0:02x}{a1:02x}{a2:02x}{a3:02x}-{b0:02x}{b1:02x}-{c0:02x}{c1:02x}-{d0:02x}{d1:02x}-")?;
+    for byte in rest {
+        seq_print!(text, "{byte:02x}")?;
+    }
+    Ok(KString::from_bytes(text.text(), GFP_KERNEL)?)
+}
+
+static BOOT_ID: SetOnce<KString> = SetOnce::new();
+
+fn random_dir(kernel: &Arc<Node>) -> Result {
+    let dir = kernel.mkdir_mode(b"random", 0o555)?;
+    number(&dir, "poolsize", 256)?;
+    // As Linux since 5.18: full once initialised.
+    file(&dir, "entropy_avail", 0o444, |out| out.put(if random::is_ready() { b"256\n" } else { b"0\n" }))?;
+    file(&dir, "uuid", 0o444, |out| line(out, uuid()?.as_bytes()))?;
+    file(&dir, "boot_id", 0o444, |out| {
+        if BOOT_ID.get().is_none() {
+            // A lost race leaves the winner's.
+            let _ = BOOT_ID.set(uuid()?);
+        }
+        line(out, BOOT_ID.get().ok_or(ENOMEM)?.as_bytes())
+    })
+}
+
+#[macros::kunit_tests(proc_sysctl)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers() {
+        assert_eq!(parse_number(b"12\n"), Ok(12));
+        assert_eq!(parse_number(b" -3 "), Ok(-3));
+        assert_eq!(parse_number(b"0x10"), Ok(16));
+        assert_eq!(parse_number(b"010"), Ok(8));
+        assert_eq!(parse_number(b"0"), Ok(0));
+        assert_eq!(parse_number(b""), Err(EINVAL));
+        assert_eq!(parse_number(b"1x"), Err(EINVAL));
+    }
+
+    #[test]
+    fn uuids_have_their_form() {
+        let Ok(text) = uuid() else { return };
+        assert_eq!(text.as_bytes().len(), 36);
+        assert_eq!(text.as_bytes()[14], b'4');
+        assert_eq!(text.as_bytes()[8], b'-');
+    }
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `/proc/meminfo`, `vmstat`, `buddyinfo` and `slabinfo`. Locks: those of the allocators' own figures.
+
+use errno::Result;
+use mm_alloc::layout::{PAGE_SIZE, VMALLOC_END, VMALLOC_START};
+use mm_alloc::stat::{ITEMS, Item, get, meminfo as figures};
+use mm_alloc::{buddy, slab};
+use vfs::{SeqBuf, seq_print};
+
+const KIB_A_PAGE: u64 = PAGE_SIZE as u64 / 1024;
+
+/// A line of `/proc/meminfo`: the label, padded, and KiB.
+fn line(out: &mut SeqBuf, label: &str, kib: u64) -> Result {
+    seq_print!(out, "{label:<16}{kib:>8} kB\n")
+}
+
+/// `/proc/meminfo`.
+pub(super) fn meminfo(out: &mut SeqBuf) -> Result {
+    let info = figures();
+    let pages = [
+        ("MemTotal:", info.total),
+        ("MemFree:", info.free),
+        ("MemAvailable:", info.available),
+        ("Buffers:", 0),
+        ("Cached:", info.cached),
+        ("SwapCached:", 0),
+        ("Mlocked:", get(Item::Mlock)),
+        ("SwapTotal:", 0),
+        ("SwapFree:", 0),
+        ("Dirty:", info.dirty),
+        ("AnonPages:", info.anon),
+        ("Mapped:", info.mapped),
+        ("Shmem:", info.shmem),
+        ("Slab:", info.slab),
+        ("SUnreclaim:", info.slab),
+    ];
+    for (label, pages) in pages {
+        line(out, label, pages.saturating_mul(KIB_A_PAGE))?;
+    }
+    line(out, "KernelStack:", info.kernel_stack_kb)?;
+    line(out, "PageTables:", info.page_tables.saturating_mul(KIB_A_PAGE))?;
+    line(out, "CommitLimit:", mm::commit_limit().saturating_mul(KIB_A_PAGE))?;
+    line(out, "Committed_AS:", mm::committed().saturating_mul(KIB_A_PAGE))?;
+    line(out, "VmallocTotal:", (VMALLOC_END - VMALLOC_START) as u64 / 1024)?;
+    line(out, "VmallocUsed:", info.vmalloc.saturating_mul(KIB_A_PAGE))
+}
+
+/// `/proc/vmstat`.
+pub(super) fn vmstat(out: &mut SeqBuf) -> Result {
+    seq_print!(out, "nr_free_pages {}\n", figures().free)?;
+    for (item, name) in ITEMS {
+        seq_print!(out, "{name} {}\n", get(*item))?;
+    }
+    Ok(())
+}
+
+/// `/proc/buddyinfo`.
+pub(super) fn buddyinfo(out: &mut SeqBuf) -> Result {
+    for zone in buddy::zone_stats() {
+        seq_print!(out, "Node 0, zone {:>8} ", zone.id.name())?;
+        for blocks in zone.blocks {
+            seq_print!(out, "{blocks:>6} ")?;
+        }
+        out.byte(b'\n')?;
+    }
+    Ok(())
+}
+
+/// `/proc/slabinfo`, with the columns of version 2.1. Classes have no tunables and no shared caches, which Linux shows as zeros.
+pub(super) fn slabinfo(out: &mut SeqBuf) -> Result {
+    out.put(
+        b"slabinfo - version: 2.1\n# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : \
+          tunables <limit> <batchcount> <sharedfactor> : slabdata <active_slabs> <num_slabs> <sharedavail>\n",
+    )?;
+    for class in slab::class_stats() {
+        let per_slab = class.pages_per_slab * PAGE_SIZE / class.size.max(1);
+        let mut name = SeqBuf::new(32);
+        seq_print!(name, "kmalloc-{}", class.size)?;
+        let name = core::str::from_utf8(name.text()).unwrap_or("");
+        let (used, total, slabs, pages) = (class.used, class.total, class.slabs, class.pages_per_slab);
+        seq_print!(
+            out,
+            "{name:<17} {used:>6} {total:>6} {:>6} {per_slab:>4} {pages:>4} : tunables {:>4} {:>4} {:>4} : \
+             slabdata {slabs:>6} {slabs:>6} {:>6}\n",
+            class.size,
+            0,
+            0,
+            0,
+            0
+        )?;
+    }
+    Ok(())
+}
+
+#[macros::kunit_tests(proc_memory)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn meminfo_lines() {
+        let mut out = SeqBuf::new(200);
+        assert!(line(&mut out, "MemTotal:", 1234).is_ok());
+        assert!(line(&mut out, "VmallocTotal:", 34_359_738_367).is_ok());
+        assert_eq!(out.text(), b"MemTotal:           1234 kB\nVmallocTotal:   34359738367 kB\n");
+    }
+}

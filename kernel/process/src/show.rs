@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What `/proc` shows of a thread that lies in this crate's private fields. Locks: those of the fields, one at a time.
+
+use crate::signal::SigSet;
+use crate::thread::{Process, Thread};
+use core::sync::atomic::Ordering::Relaxed;
+
+/// Signals of a thread and of its process.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SignalView {
+    /// Pending for the thread.
+    pub pending: SigSet,
+    /// Pending for the process.
+    pub shared: SigSet,
+    /// Blocked by the thread.
+    pub blocked: SigSet,
+    /// Ignored by the process.
+    pub ignored: SigSet,
+    /// Caught by the process.
+    pub caught: SigSet,
+    /// Queued for the thread and the process together.
+    pub queued: usize,
+}
+
+impl Thread {
+    /// The thread's signals at this moment.
+    pub fn signal_view(&self) -> SignalView {
+        let process = self.process();
+        let actions = process.actions.lock_irqsave().clone();
+        let (ignored, caught) = actions.summary();
+        let queued = self.pending.lock_irqsave().len() + process.signals.lock_irqsave().shared.len();
+        SignalView {
+            pending: SigSet(self.pending_set.load(Relaxed)),
+            shared: SigSet(process.shared_set.load(Relaxed)),
+            blocked: self.blocked(),
+            ignored,
+            caught,
+            queued,
+        }
+    }
+
+    /// `prctl(PR_GET_NO_NEW_PRIVS)`.
+    pub fn no_new_privs(&self) -> bool {
+        self.no_new_privs.load(Relaxed)
+    }
+
+    /// The status it will end or has ended with, in `wait(2)`'s encoding.
+    pub fn exit_code(&self) -> i32 {
+        self.exit_code.load(Relaxed)
+    }
+}
+
+impl Process {
+    /// `prctl(PR_GET_DUMPABLE)`: whether others of the same user may look inside.
+    pub fn is_dumpable(&self) -> bool {
+        self.dumpable.load(Relaxed)
+    }
+
+    /// `personality(2)`.
+    pub fn personality(&self) -> u32 {
+        self.personality.load(Relaxed)
+    }
+
+    /// The signal that its parent gets when it ends.
+    pub fn exit_signal(&self) -> i32 {
+        self.exit_signal.load(Relaxed)
+    }
+
+    /// Whether it has called `execve` since its fork.
+    pub fn did_exec(&self) -> bool {
+        self.did_exec.load(Relaxed)
+    }
+}

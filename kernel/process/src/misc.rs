@@ -239,6 +239,9 @@ pub fn sys_prctl(regs: &PtRegs) -> Result<usize> {
         uapi::PR_GET_NO_NEW_PRIVS if arg == 0 && regs.arg2() == 0 && regs.arg3() == 0 && regs.arg4() == 0 => {
             return this(|_, thread| Ok(usize::from(thread.no_new_privs.load(Ordering::Relaxed))));
         }
+        // Not positive: back to what the task started with.
+        uapi::PR_SET_TIMERSLACK => sched::set_timer_slack_ns(&task, u64::try_from(arg as i64).unwrap_or(0)),
+        uapi::PR_GET_TIMERSLACK => return Ok(sched::timer_slack_ns(&task) as usize),
         uapi::PR_GET_KEEPCAPS => return Ok(usize::from(cred::current_cred()?.securebits & (1 << 4) != 0)),
         uapi::PR_SET_KEEPCAPS if arg <= 1 => {
             let mut new = (*cred::current_cred()?).clone();

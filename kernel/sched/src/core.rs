@@ -69,8 +69,11 @@ pub(crate) fn schedule_once(preempted: bool) {
             rq.curr.ran = 0;
             return;
         }
+        // First the choice: one that yields may well be the first in line itself.
+        let Some(next) = rq.pick() else { return };
         rq.requeue(&prev, entity);
         entity.involuntary.store(entity.involuntary.load(Relaxed) + 1, Relaxed);
+        return switch(rq, &prev, next, false, false);
     }
     let Some((rq, next, idle)) = pick_next(rq) else { return };
     switch(rq, &prev, next, idle, was_idle);

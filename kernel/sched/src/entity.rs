@@ -74,6 +74,9 @@ pub struct Entity {
     /// Switches because it slept, and because it was preempted.
     pub(crate) voluntary: AtomicU64,
     pub(crate) involuntary: AtomicU64,
+    /// How late timers of this task may be, in nanoseconds (`PR_SET_TIMERSLACK`), and what a reset goes back to.
+    pub(crate) slack: AtomicU64,
+    pub(crate) default_slack: AtomicU64,
     /// The queue node, while the task is not in the tree.
     pub(crate) node: SpinLock<Option<Node>>,
     /// The task itself, from its first wake-up until it is dead: a task that sleeps is on no queue, and whoever wakes it may
@@ -86,6 +89,9 @@ pub static ENTITY: TaskLocal<Entity> = TaskLocal::new();
 
 /// Length of a round-robin slice (`sched_rr_timeslice_ms`).
 pub const RR_SLICE_NS: u64 = 100_000_000;
+
+/// Timer slack of the first task.
+const SLACK_NS: u64 = 50_000;
 
 impl Entity {
     /// Default scheduling: `SCHED_OTHER`, nice 0, every CPU.
@@ -111,6 +117,8 @@ impl Entity {
             reported_system: AtomicU64::new(0),
             voluntary: AtomicU64::new(0),
             involuntary: AtomicU64::new(0),
+            slack: AtomicU64::new(SLACK_NS),
+            default_slack: AtomicU64::new(SLACK_NS),
             node: SpinLock::new(Some(RBTreeNode::new((0, 0), None, GFP_KERNEL)?)),
             keep: SpinLock::new(None),
         })
@@ -130,6 +138,9 @@ impl Entity {
             nice = nice.max(0);
         }
         child.set_params(policy, priority, nice);
+        let slack = parent.slack.load(Relaxed);
+        child.slack.store(slack, Relaxed);
+        child.default_slack.store(slack, Relaxed);
         child.vruntime.store(parent.vruntime.load(Relaxed), Relaxed);
         Ok(child)
     }

@@ -104,3 +104,16 @@ fn slice_of(_entity: &Entity, task: &Task) -> u64 {
     let _irq = IrqGuard::new();
     rq::lock_of(task).map_or(rq::LATENCY_NS, |rq| rq.slice().max(rq::MIN_SLICE_NS))
 }
+
+/// How late the task's timers may be, in nanoseconds. Ours are as exact as the hardware, which is within any slack.
+pub fn timer_slack_ns(task: &Task) -> u64 {
+    ENTITY.get(task).map_or(0, |entity| entity.slack.load(Relaxed))
+}
+
+/// Sets the slack; 0 goes back to what the task started with.
+pub fn set_timer_slack_ns(task: &Task, ns: u64) {
+    if let Some(entity) = ENTITY.get(task) {
+        let ns = if ns == 0 { entity.default_slack.load(Relaxed) } else { ns };
+        entity.slack.store(ns, Relaxed);
+    }
+}

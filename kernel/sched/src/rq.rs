@@ -266,23 +266,17 @@ impl RunQueue {
     pub(crate) fn curr_goes_on(&self) -> bool {
         let Some(first) = self.first() else { return true };
         match self.curr.class {
-            FAIR => !self.curr.yielded && (FAIR | self.curr.vruntime) <= first,
+            // One that yields lets others go first, unless they have had much more than it has.
+            FAIR if self.curr.yielded => (FAIR | self.curr.vruntime) + WAKEUP_NS < first,
+            FAIR => (FAIR | self.curr.vruntime) <= first,
             IDLE_RANK => false,
             rank => rank < first || (rank == first && !self.curr.yielded),
         }
     }
 
-    /// The running task stays runnable but somebody else is next: into the tree.
+    /// The running task stays runnable but somebody else, picked already, is next: into the tree.
     #[inline]
     pub(crate) fn requeue(&mut self, task: &Task, entity: &Entity) {
-        if self.curr.yielded
-            && self.curr.class == FAIR
-            && let Some(first) = self.first()
-        {
-            // Behind the first; how much it has used up stays true.
-            let behind = self.curr.vruntime.max((first & !FAIR).saturating_add(1));
-            entity.vruntime.store(behind, Relaxed);
-        }
         self.insert(task, entity, !self.curr.yielded);
     }
 

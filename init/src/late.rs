@@ -88,6 +88,8 @@ fn file_systems() -> Result {
     step("tmpfs", tmpfs::init())?;
     step("rootfs", tmpfs::mount_rootfs())?;
     step("pipefs", pipe::init())?;
+    step("sockets", socket::init())?;
+    step("unix sockets", unix::init())?;
     step("devtmpfs", devtmpfs::init())?;
     step("devpts", devpts::init())?;
     step("sysfs", sysfs::init())

@@ -461,7 +461,7 @@ impl Inode {
         } else {
             self.users.load(Ordering::Acquire)
         };
-        if left == 0 && self.nlink() == 0 && self.iflags() & iop::ANON == 0 {
+        if left == 0 && self.nlink() == 0 && self.is_reg() && self.iflags() & iop::ANON == 0 {
             self.try_evict();
         }
     }

@@ -418,6 +418,15 @@ impl<T: ?Sized> WeakArc<T> {
         core::ptr::addr_eq(self.ptr.as_ptr(), arc.ptr.as_ptr())
     }
 
+    /// The address of the value, which may be gone: for comparing only.
+    pub fn as_ptr(&self) -> *const T
+    where
+        T: Sized,
+    {
+        // SAFETY: Our weak count keeps the memory; no reference is made.
+        unsafe { &raw const (*self.ptr.as_ptr()).data }
+    }
+
     /// How many strong references there are, at some moment during the call.
     pub fn strong_count(&self) -> usize {
         // SAFETY: Our weak count keeps the memory.

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Options that every socket has (`SOL_SOCKET`). Source: `socket(7)`. No locks: atomics.
+
+use crate::family::Socket;
+use crate::message::Ucred;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use cred::{CAP_NET_ADMIN, capable};
+use errno::{Result, code::*};
+use kalloc::KVec;
+use kalloc::flags::GFP_KERNEL;
+use uapi::{
+    SO_ACCEPTCONN, SO_BROADCAST, SO_DOMAIN, SO_DONTROUTE, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_OOBINLINE, SO_PASSCRED,
+    SO_PEERCRED, SO_PEERNAME, SO_PRIORITY, SO_PROTOCOL, SO_RCVBUF, SO_RCVBUFFORCE, SO_RCVLOWAT, SO_RCVTIMEO_NEW,
+    SO_RCVTIMEO_OLD, SO_REUSEADDR, SO_REUSEPORT, SO_SNDBUF, SO_SNDBUFFORCE, SO_SNDLOWAT, SO_SNDTIMEO_NEW,
+    SO_SNDTIMEO_OLD, SO_TYPE,
+};
+
+/// Default size of both buffers (`net.core.wmem_default`).
+pub const BUFFER: u32 = 212_992;
+const BUFFER_MIN: u32 = 2304;
+
+/// Flags that are one bit each.
+pub mod flag {
+    /// `SO_REUSEADDR`.
+    pub const REUSEADDR: u32 = 1 << 0;
+    /// `SO_KEEPALIVE`.
+    pub const KEEPALIVE: u32 = 1 << 1;
+    /// `SO_BROADCAST`.
+    pub const BROADCAST: u32 = 1 << 2;
+    /// `SO_OOBINLINE`.
+    pub const OOBINLINE: u32 = 1 << 3;
+    /// `SO_DONTROUTE`.
+    pub const DONTROUTE: u32 = 1 << 4;
+    /// `SO_PASSCRED`.
+    pub const PASSCRED: u32 = 1 << 5;
+    /// `SO_TIMESTAMP`.
+    pub const TIMESTAMP: u32 = 1 << 6;
+    /// `SO_REUSEPORT`.
+    pub const REUSEPORT: u32 = 1 << 7;
+}
+
+/// The options of one socket.
+pub struct Options {
+    flags: AtomicU32,
+    /// Bytes that may wait to be received.
+    pub rcvbuf: AtomicU32,
+    /// Bytes that may be under way.
+    pub sndbuf: AtomicU32,
+    priority: AtomicU32,
+    /// Nanoseconds a receive may wait; 0 is for ever.
+    pub rcvtimeo: AtomicU64,
+    /// Nanoseconds a send may wait; 0 is for ever.
+    pub sndtimeo: AtomicU64,
+    /// `SO_LINGER`: on (bit 32) and seconds.
+    linger: AtomicU64,
+    lowat: AtomicU32,
+}
+
+impl Options {
+    /// The defaults.
+    pub const fn new() -> Self {
+        Self {
+            flags: AtomicU32::new(0),
+            rcvbuf: AtomicU32::new(BUFFER),
+            sndbuf: AtomicU32::new(BUFFER),
+            priority: AtomicU32::new(0),
+            rcvtimeo: AtomicU64::new(0),
+            sndtimeo: AtomicU64::new(0),
+            linger: AtomicU64::new(0),
+            lowat: AtomicU32::new(1),
+        }
+    }
+
+    /// Whether a [`flag`] is set.
+    #[inline]
+    pub fn has(&self, flag: u32) -> bool {
+        self.flags.load(Ordering::Relaxed) & flag != 0
+    }
+
+    fn set(&self, flag: u32, on: bool) {
+        if on {
+            self.flags.fetch_or(flag, Ordering::Relaxed);
+        } else {
+            self.flags.fetch_and(!flag, Ordering::Relaxed);
+        }
+    }
+
+    /// Until when a wait may last that begins now; `None` for ever.
+    pub fn deadline(limit: &AtomicU64) -> Option<u64> {
+        match limit.load(Ordering::Relaxed) {
+            0 => None,
+            ns => Some(ktime::now_ns().saturating_add(ns)),
+        }
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn flag_of(name: u32) -> Option<u32> {
+    Some(match name {
+        SO_REUSEADDR => flag::REUSEADDR,
+        SO_REUSEPORT => flag::REUSEPORT,
+        SO_KEEPALIVE => flag::KEEPALIVE,
+        SO_BROADCAST => flag::BROADCAST,
+        SO_OOBINLINE => flag::OOBINLINE,
+        SO_DONTROUTE => flag::DONTROUTE,
+        SO_PASSCRED => flag::PASSCRED,
+        _ => return None,
+    })
+}
+
+fn int(value: &[u8]) -> Result<i32> {
+    value.first_chunk::<4>().map(|bytes| i32::from_ne_bytes(*bytes)).ok_or(EINVAL)
+}
+
+fn timeout(value: &[u8]) -> Result<u64> {
+    let (sec, usec) = match value.first_chunk::<16>() {
+        Some(bytes) => bytes.split_at(8),
+        None => return Err(EINVAL),
+    };
+    let sec = i64::from_ne_bytes(sec.try_into().map_err(|_| EINVAL)?);
+    let usec = i64::from_ne_bytes(usec.try_into().map_err(|_| EINVAL)?);
+    if !(0..1_000_000).contains(&usec) {
+        return Err(EDOM);
+    }
+    let sec = u64::try_from(sec).unwrap_or(0);
+    Ok(sec.saturating_mul(1_000_000_000).saturating_add(usec.unsigned_abs() * 1000))
+}
+
+/// Sets a `SOL_SOCKET` option.
+pub(crate) fn set(socket: &dyn Socket, name: u32, value: &[u8]) -> Result {
+    let options = socket.options();
+    if let Some(flag) = flag_of(name) {
+        options.set(flag, int(value)? != 0);
+        return Ok(());
+    }
+    match name {
+        SO_SNDBUF | SO_SNDBUFFORCE | SO_RCVBUF | SO_RCVBUFFORCE => {
+            let forced = name == SO_SNDBUFFORCE || name == SO_RCVBUFFORCE;
+            if forced && !capable(CAP_NET_ADMIN) {
+                return Err(EPERM);
+            }
+            let size = int(value)?.cast_unsigned();
+            let size = if forced { size.min(i32::MAX as u32 / 2) } else { size.min(BUFFER) };
+            // The double is kept, for the kernel's own needs; so says socket(7).
+            let size = (size * 2).max(BUFFER_MIN);
+            let slot = if name == SO_SNDBUF || name == SO_SNDBUFFORCE { &options.sndbuf } else { &options.rcvbuf };
+            slot.store(size, Ordering::Relaxed);
+        }
+        SO_PRIORITY => {
+            let priority = int(value)?;
+            if !(0..=6).contains(&priority) && !capable(CAP_NET_ADMIN) {
+                return Err(EPERM);
+            }
+            options.priority.store(priority.cast_unsigned(), Ordering::Relaxed);
+        }
+        SO_RCVTIMEO_OLD | SO_RCVTIMEO_NEW => options.rcvtimeo.store(timeout(value)?, Ordering::Relaxed),
+        SO_SNDTIMEO_OLD | SO_SNDTIMEO_NEW => options.sndtimeo.store(timeout(value)?, Ordering::Relaxed),
+        SO_LINGER => {
+            let on = int(value)? != 0;
+            let seconds = int(value.get(4..).unwrap_or(&[]))?;
+            options.linger.store(u64::from(on) << 32 | u64::from(seconds.cast_unsigned()), Ordering::Relaxed);
+        }
+        SO_RCVLOWAT => options.lowat.store(int(value)?.cast_unsigned().max(1), Ordering::Relaxed),
+        _ => return Err(ENOPROTOOPT),
+    }
+    Ok(())
+}
+
+/// Appends a `SOL_SOCKET` option's value.
+pub(crate) fn get(socket: &dyn Socket, name: u32, out: &mut KVec<u8>) -> Result {
+    let options = socket.options();
+    let load = |slot: &AtomicU32| slot.load(Ordering::Relaxed).cast_signed();
+    if let Some(flag) = flag_of(name) {
+        return push_int(out, i32::from(options.has(flag)));
+    }
+    match name {
+        SO_TYPE => push_int(out, socket.kind().cast_signed()),
+        SO_DOMAIN => push_int(out, socket.family().into()),
+        SO_PROTOCOL => push_int(out, socket.protocol().cast_signed()),
+        SO_ERROR => push_int(out, socket.take_error()),
+        SO_ACCEPTCONN => push_int(out, socket.is_listening().into()),
+        SO_SNDBUF => push_int(out, load(&options.sndbuf)),
+        SO_RCVBUF => push_int(out, load(&options.rcvbuf)),
+        SO_PRIORITY => push_int(out, load(&options.priority)),
+        SO_RCVLOWAT => push_int(out, load(&options.lowat)),
+        SO_SNDLOWAT => push_int(out, 1),
+        SO_LINGER => {
+            let linger = options.linger.load(Ordering::Relaxed);
+            push_int(out, (linger >> 32) as i32)?;
+            push_int(out, linger as i32)
+        }
+        SO_RCVTIMEO_OLD | SO_RCVTIMEO_NEW => push_time(out, options.rcvtimeo.load(Ordering::Relaxed)),
+        SO_SNDTIMEO_OLD | SO_SNDTIMEO_NEW => push_time(out, options.sndtimeo.load(Ordering::Relaxed)),
+        SO_PEERCRED => {
+            let Ucred { pid, uid, gid } = socket.peer_credentials();
+            push_int(out, pid)?;
+            push_int(out, uid.cast_signed())?;
+            push_int(out, gid.cast_signed())
+        }
+        SO_PEERNAME => Ok(out.extend_from_slice(socket.peer_name()?.as_bytes(), GFP_KERNEL)?),
+        _ => Err(ENOPROTOOPT),
+    }
+}
+
+fn push_int(out: &mut KVec<u8>, value: i32) -> Result {
+    Ok(out.extend_from_slice(&value.to_ne_bytes(), GFP_KERNEL)?)
+}
+
+fn push_time(out: &mut KVec<u8>, ns: u64) -> Result {
+    out.extend_from_slice(&(ns / 1_000_000_000).to_ne_bytes(), GFP_KERNEL)?;
+    Ok(out.extend_from_slice(&(ns % 1_000_000_000 / 1000).to_ne_bytes(), GFP_KERNEL)?)
+}

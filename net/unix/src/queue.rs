@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Messages that wait to be received: first in, first out. No locks of its own.
+
+use errno::Result;
+use kalloc::KVec;
+use kalloc::flags::GFP_ATOMIC;
+use socket::{Control, SockAddr, Ucred};
+
+/// A message in a socket's queue.
+pub(crate) struct Message {
+    pub(crate) data: KVec<u8>,
+    /// Bytes of `data` that were received already (streams).
+    pub(crate) taken: usize,
+    pub(crate) control: Control,
+    /// Who sent it, said or not.
+    pub(crate) sender: Ucred,
+    /// The sender's address.
+    pub(crate) from: SockAddr,
+}
+
+impl Message {
+    /// Bytes not received yet.
+    pub(crate) fn left(&self) -> &[u8] {
+        self.data.get(self.taken..).unwrap_or(&[])
+    }
+}
+
+/// The queue.
+pub(crate) struct Queue {
+    slots: KVec<Option<Message>>,
+    /// Slots before this one are empty.
+    head: usize,
+    /// Bytes in all messages.
+    pub(crate) bytes: usize,
+}
+
+impl Queue {
+    pub(crate) const fn new() -> Self {
+        Self { slots: KVec::new(), head: 0, bytes: 0 }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head >= self.slots.len()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len() - self.head
+    }
+
+    /// Adds a message at the end. Gives it back without memory.
+    pub(crate) fn push(&mut self, message: Message) -> Result<(), Message> {
+        if self.slots.reserve(1, GFP_ATOMIC).is_err() {
+            return Err(message);
+        }
+        self.bytes += message.left().len();
+        // There is room.
+        let _ = self.slots.push_within_capacity(Some(message));
+        Ok(())
+    }
+
+    /// The first message.
+    pub(crate) fn front(&self) -> Option<&Message> {
+        self.slots.get(self.head)?.as_ref()
+    }
+
+    /// Takes the first message.
+    pub(crate) fn pop(&mut self) -> Option<Message> {
+        let message = self.slots.get_mut(self.head)?.take()?;
+        self.head += 1;
+        self.bytes = self.bytes.saturating_sub(message.left().len());
+        if self.head == self.slots.len() {
+            self.slots.clear();
+            self.head = 0;
+        } else if self.head >= 32 && self.head * 2 >= self.slots.len() {
+            drop(self.slots.drain(..self.head));
+            self.head = 0;
+        }
+        Some(message)
+    }
+
+    /// Puts back what `pop` gave, or what is left of it. Gives it back without memory.
+    pub(crate) fn unpop(&mut self, message: Message) -> Result<(), Message> {
+        if self.head == 0 {
+            if self.slots.reserve(1, GFP_ATOMIC).is_err() {
+                return Err(message);
+            }
+            self.bytes += message.left().len();
+            // There is room.
+            drop(self.slots.insert(0, Some(message), GFP_ATOMIC));
+            return Ok(());
+        }
+        self.head -= 1;
+        self.bytes += message.left().len();
+        if let Some(slot) = self.slots.get_mut(self.head) {
+            *slot = Some(message);
+        }
+        Ok(())
+    }
+
+    /// Takes everything.
+    pub(crate) fn take(&mut self) -> Self {
+        core::mem::replace(self, Self::new())
+    }
+}

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The socket itself.
+
+use crate::name::{self, Bound};
+use crate::queue::Queue;
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use errno::{Result, code::*};
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KVec, WeakArc};
+use locking::SpinLock;
+use socket::{Options, Recv, Send, SockAddr, Socket, Ucred};
+use sync::wait::WaitQueue;
+use sync::{Mutex, PollMask, PollTable};
+use uapi::{SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_DGRAM, SOCK_STREAM};
+
+/// The family's number.
+pub(crate) const AF_UNIX: u16 = uapi::AF_UNIX as u16;
+
+/// What a socket is connected to.
+pub(crate) enum Link {
+    /// Nothing.
+    None,
+    /// It listens; connections that wait to be accepted, at most `backlog` and one.
+    Listening { waiting: KVec<Arc<UnixSocket>>, backlog: usize },
+    /// Its peer. A datagram socket's peer need not know of it.
+    Peer(Arc<UnixSocket>),
+}
+
+pub(crate) struct State {
+    pub(crate) link: Link,
+    pub(crate) bound: Option<Bound>,
+    /// Who is on the other side, as of the connection (or who listens here).
+    pub(crate) peer_cred: Ucred,
+    /// The peer was there once (a stream's name and errors after the peer closed).
+    pub(crate) was_connected: bool,
+}
+
+/// A unix socket. Always in an `Arc`.
+pub(crate) struct UnixSocket {
+    me: WeakArc<UnixSocket>,
+    kind: u32,
+    pub(crate) options: Options,
+    pub(crate) state: SpinLock<State>,
+    pub(crate) queue: SpinLock<Queue>,
+    /// One receiver at a time.
+    pub(crate) reading: Mutex<()>,
+    /// Directions that are shut down: 1 receiving, 2 sending.
+    shut: AtomicU32,
+    pub(crate) closed: AtomicBool,
+    error: AtomicI32,
+    /// Who waits for something to receive or to accept, and who polls this socket.
+    pub(crate) readers: Arc<WaitQueue>,
+    /// Who waits for room in this socket's queue.
+    pub(crate) space: Arc<WaitQueue>,
+}
+
+/// Receiving is shut down.
+pub(crate) const RCV_SHUT: u32 = 1;
+/// Sending is shut down.
+pub(crate) const SEND_SHUT: u32 = 2;
+
+impl UnixSocket {
+    pub(crate) fn new(kind: u32) -> Result<Arc<Self>> {
+        let (readers, space) = (Arc::new(WaitQueue::new(), GFP_KERNEL)?, Arc::new(WaitQueue::new(), GFP_KERNEL)?);
+        let state = State { link: Link::None, bound: None, peer_cred: Ucred::NOBODY, was_connected: false };
+        let socket = Arc::new_cyclic(
+            |me| Self {
+                me: me.clone(),
+                kind,
+                options: Options::new(),
+                state: SpinLock::new(state),
+                queue: SpinLock::new(Queue::new()),
+                reading: Mutex::new(()),
+                shut: AtomicU32::new(0),
+                closed: AtomicBool::new(false),
+                error: AtomicI32::new(0),
+                readers,
+                space,
+            },
+            GFP_KERNEL,
+        )?;
+        Ok(socket)
+    }
+
+    pub(crate) fn me(&self) -> Result<Arc<Self>> {
+        self.me.upgrade().ok_or(EBADF)
+    }
+
+    pub(crate) fn type_number(&self) -> u32 {
+        self.kind
+    }
+
+    pub(crate) fn is_stream(&self) -> bool {
+        self.kind == SOCK_STREAM
+    }
+
+    pub(crate) fn is_dgram(&self) -> bool {
+        self.kind == SOCK_DGRAM
+    }
+
+    /// The peer, if it is connected.
+    #[inline]
+    pub(crate) fn peer(&self) -> Option<Arc<UnixSocket>> {
+        match &self.state.lock().link {
+            Link::Peer(peer) => Some(peer.clone()),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn shut(&self, bits: u32) -> bool {
+        self.shut.load(Ordering::Acquire) & bits != 0
+    }
+
+    /// Its address, or the bare family.
+    pub(crate) fn address(&self) -> SockAddr {
+        let state = self.state.lock();
+        state.bound.as_ref().map_or(SockAddr::new(&AF_UNIX.to_ne_bytes()), |bound| bound.address)
+    }
+
+    /// Its address as the source of a message: none if it has no name.
+    pub(crate) fn source(&self) -> SockAddr {
+        self.state.lock().bound.as_ref().map_or(SockAddr::NONE, |bound| bound.address)
+    }
+
+    /// Room for senders: whether one more message may come.
+    #[inline]
+    pub(crate) fn has_room(&self, limit: usize) -> bool {
+        let queue = self.queue.lock();
+        // Datagram queues are limited by messages (`net.unix.max_dgram_qlen`), streams by bytes.
+        if self.is_dgram() { queue.len() <= 10 } else { queue.bytes < limit }
+    }
+
+    pub(crate) fn limit(&self) -> usize {
+        self.options.sndbuf.load(Ordering::Relaxed) as usize
+    }
+
+    fn close_directions(&self, bits: u32) {
+        self.shut.fetch_or(bits, Ordering::AcqRel);
+        self.readers.wake_up_all();
+        self.space.wake_up_all();
+    }
+
+    /// The other side is gone or has shut down directions of its own.
+    fn peer_closed(&self, bits: u32, error: i32) {
+        if error != 0 {
+            self.error.store(error, Ordering::Release);
+        }
+        self.close_directions(bits);
+    }
+
+    /// Closes everything: called once, when the file goes, or for a connection that was never accepted.
+    fn shut_up(&self) {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        name::unbind(self);
+        let (link, bound) = {
+            let mut state = self.state.lock();
+            (core::mem::replace(&mut state.link, Link::None), state.bound.take())
+        };
+        let unread = self.queue.lock().take();
+        self.close_directions(RCV_SHUT | SEND_SHUT);
+        match link {
+            Link::Peer(peer) if !self.is_dgram() => {
+                // What was not read is lost: the peer learns of it.
+                let error = if unread.is_empty() { 0 } else { -ECONNRESET.to_errno() };
+                peer.peer_closed(RCV_SHUT | SEND_SHUT, error);
+            }
+            Link::Listening { waiting, .. } => {
+                for connection in &waiting {
+                    // Not accepted: the client is reset.
+                    if let Some(client) = connection.peer() {
+                        client.peer_closed(RCV_SHUT | SEND_SHUT, -ECONNRESET.to_errno());
+                    }
+                    connection.shut_up();
+                }
+            }
+            Link::Peer(_) | Link::None => {}
+        }
+        // Outside of the locks: files in messages may be closed by this.
+        drop((unread, bound));
+    }
+}
+
+impl Socket for UnixSocket {
+    fn family(&self) -> u16 {
+        AF_UNIX
+    }
+
+    fn kind(&self) -> u32 {
+        self.kind
+    }
+
+    fn options(&self) -> &Options {
+        &self.options
+    }
+
+    fn bind(&self, address: &SockAddr) -> Result {
+        if self.state.lock().bound.is_some() {
+            return Err(EINVAL);
+        }
+        let bound = name::bind(&self.me()?, address)?;
+        let old = self.state.lock().bound.replace(bound);
+        drop(old);
+        Ok(())
+    }
+
+    fn connect(&self, address: &SockAddr, nonblock: bool) -> Result {
+        if self.is_dgram() { self.connect_dgram(address) } else { self.connect_stream(address, nonblock) }
+    }
+
+    fn listen(&self, backlog: i32) -> Result {
+        self.start_listening(backlog)
+    }
+
+    fn accept(&self, nonblock: bool) -> Result<Arc<dyn Socket>> {
+        let socket: Arc<dyn Socket> = self.next_connection(nonblock)?;
+        Ok(socket)
+    }
+
+    fn is_listening(&self) -> bool {
+        matches!(self.state.lock().link, Link::Listening { .. })
+    }
+
+    fn name(&self) -> Result<SockAddr> {
+        Ok(self.address())
+    }
+
+    fn peer_name(&self) -> Result<SockAddr> {
+        Ok(self.peer().ok_or(ENOTCONN)?.address())
+    }
+
+    fn peer_credentials(&self) -> Ucred {
+        self.state.lock().peer_cred
+    }
+
+    fn send(&self, message: &mut Send<'_, '_>) -> Result<usize> {
+        self.send_message(message)
+    }
+
+    fn receive(&self, message: &mut Recv<'_, '_>) -> Result<usize> {
+        self.receive_message(message)
+    }
+
+    fn shutdown(&self, how: u32) -> Result {
+        let peer = self.peer();
+        if peer.is_none() && !self.is_dgram() {
+            return Err(ENOTCONN);
+        }
+        let bits = match how {
+            SHUT_RD => RCV_SHUT,
+            SHUT_WR => SEND_SHUT,
+            SHUT_RDWR => RCV_SHUT | SEND_SHUT,
+            _ => return Err(EINVAL),
+        };
+        self.close_directions(bits);
+        if let Some(peer) = peer.filter(|_| !self.is_dgram()) {
+            // What one side no longer sends the other cannot receive, and the other way round.
+            peer.peer_closed((bits & RCV_SHUT) << 1 | (bits & SEND_SHUT) >> 1, 0);
+        }
+        Ok(())
+    }
+
+    fn poll(&self, table: &mut PollTable) -> PollMask {
+        table.add(&self.readers);
+        let mut mask = PollMask::NONE;
+        let (listening, pending, connected, peer) = {
+            let state = self.state.lock();
+            match &state.link {
+                Link::Listening { waiting, .. } => (true, !waiting.is_empty(), true, None),
+                Link::Peer(peer) => (false, false, true, Some(peer.clone())),
+                Link::None => (false, false, self.is_dgram() || state.was_connected, None),
+            }
+        };
+        if self.error.load(Ordering::Acquire) != 0 {
+            mask |= PollMask::ERR;
+        }
+        let shut = self.shut.load(Ordering::Acquire);
+        if shut == RCV_SHUT | SEND_SHUT || !connected {
+            mask |= PollMask::HUP;
+        }
+        if shut & RCV_SHUT != 0 {
+            mask |= PollMask::RDHUP | PollMask::IN | PollMask::RDNORM;
+        }
+        if pending || !self.queue.lock().is_empty() {
+            mask |= PollMask::IN | PollMask::RDNORM;
+        }
+        let writable = match &peer {
+            Some(peer) => {
+                table.add(&peer.space);
+                // A stream polls writable while a good part of the room is free.
+                peer.has_room(if self.is_dgram() { self.limit() } else { self.limit() / 2 }) || peer.shut(RCV_SHUT)
+            }
+            None => !listening,
+        };
+        if writable {
+            mask |= PollMask::OUT | PollMask::WRNORM | PollMask::WRBAND;
+        }
+        mask
+    }
+
+    fn ioctl(&self, cmd: u32, arg: usize) -> Result<usize> {
+        let value = match cmd {
+            uapi::FIONREAD if self.is_listening() => return Err(EINVAL),
+            uapi::FIONREAD => {
+                let queue = self.queue.lock();
+                if self.is_dgram() { queue.front().map_or(0, |message| message.left().len()) } else { queue.bytes }
+            }
+            uapi::TIOCOUTQ => self.peer().map_or(0, |peer| if self.is_dgram() { 0 } else { peer.queue.lock().bytes }),
+            _ => return Err(ENOTTY),
+        };
+        vfs::user::put(arg, &(value as i32))?;
+        Ok(0)
+    }
+
+    fn take_error(&self) -> i32 {
+        self.error.swap(0, Ordering::AcqRel)
+    }
+
+    fn release(&self) {
+        self.shut_up();
+    }
+}
+
+impl UnixSocket {
+    /// The pending error as a result.
+    pub(crate) fn check_error(&self) -> Result {
+        match self.take_error() {
+            0 => Ok(()),
+            number => Err(errno::Error::from_errno(number)),
+        }
+    }
+}

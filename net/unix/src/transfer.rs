@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Sending and receiving.
+
+use crate::name;
+use crate::queue::Message;
+use crate::sock::{RCV_SHUT, SEND_SHUT, UnixSocket};
+use errno::{Result, code::*};
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KVec};
+use socket::options::flag;
+use socket::{Control, Options, Recv, Send, Ucred};
+use sync::PollMask;
+use uapi::{MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_EOR, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL};
+
+/// Bytes of a stream that travel in one message.
+const CHUNK: usize = 32768;
+
+/// Takes up to `max` bytes from the sender.
+fn gather(message: &mut Send<'_, '_>, max: usize) -> Result<KVec<u8>> {
+    let len = message.data.count().min(max);
+    let mut data = KVec::from_elem(0u8, len, GFP_KERNEL)?;
+    message.data.copy_from_iter_full(&mut data)?;
+    Ok(data)
+}
+
+impl UnixSocket {
+    pub(crate) fn send_message(&self, message: &mut Send<'_, '_>) -> Result<usize> {
+        if message.flags & MSG_OOB != 0 {
+            return Err(EOPNOTSUPP);
+        }
+        let result = if self.is_dgram() { self.send_dgram(message) } else { self.send_connected(message) };
+        if result == Err(EPIPE) && message.flags & MSG_NOSIGNAL == 0 && !self.is_dgram() {
+            vfs::hooks::send_current(uapi::SIGPIPE);
+        }
+        result
+    }
+
+    fn wrap(&self, data: KVec<u8>, control: Control) -> Result<Message> {
+        let sender = match control.credentials {
+            Some(said) => said,
+            None => Ucred::real()?,
+        };
+        Ok(Message { data, taken: 0, control, sender, from: self.source() })
+    }
+
+    /// Puts `message` into `peer`'s queue, waiting for room.
+    fn deliver(&self, peer: &Arc<UnixSocket>, mut message: Message, flags: u32, deadline: Option<u64>) -> Result {
+        let gone = if self.is_dgram() { ECONNREFUSED } else { EPIPE };
+        loop {
+            self.check_error()?;
+            if self.shut(SEND_SHUT) {
+                return Err(EPIPE);
+            }
+            if peer.closed.load(core::sync::atomic::Ordering::Acquire) {
+                return Err(gone);
+            }
+            if peer.shut(RCV_SHUT) {
+                return Err(EPIPE);
+            }
+            if peer.has_room(self.limit()) {
+                let pushed = peer.queue.lock().push(message);
+                match pushed {
+                    Ok(()) => break,
+                    Err(back) => {
+                        message = back;
+                        drop(message);
+                        return Err(ENOBUFS);
+                    }
+                }
+            }
+            if flags & MSG_DONTWAIT != 0 {
+                return Err(EAGAIN);
+            }
+            let ready = || peer.has_room(self.limit()) || peer.shut(RCV_SHUT) || self.shut(SEND_SHUT);
+            if !peer.space.wait_interruptible_deadline(deadline, ready)? {
+                return Err(EAGAIN);
+            }
+        }
+        if peer.closed.load(core::sync::atomic::Ordering::Acquire) {
+            // It closed while the message was put there: nobody will take it.
+            let stale = peer.queue.lock().take();
+            drop(stale);
+            return Err(gone);
+        }
+        peer.readers.wake_up_poll(PollMask::IN | PollMask::RDNORM);
+        Ok(())
+    }
+
+    fn send_connected(&self, message: &mut Send<'_, '_>) -> Result<usize> {
+        if message.to.is_some_and(|to| !to.is_empty()) {
+            return Err(if self.peer().is_some() { EISCONN } else { EOPNOTSUPP });
+        }
+        let peer = match self.peer() {
+            Some(peer) => peer,
+            None if self.shut(SEND_SHUT) => return Err(EPIPE),
+            None => return Err(ENOTCONN),
+        };
+        if self.shut(SEND_SHUT) {
+            return Err(EPIPE);
+        }
+        let deadline = Options::deadline(&self.options.sndtimeo);
+        let mut control = core::mem::take(&mut message.control);
+        if !self.is_stream() {
+            if message.data.count() > self.limit() {
+                return Err(EMSGSIZE);
+            }
+            let data = gather(message, usize::MAX)?;
+            let len = data.len();
+            self.deliver(&peer, self.wrap(data, control)?, message.flags, deadline)?;
+            return Ok(len);
+        }
+        let mut done = 0;
+        while message.data.count() != 0 {
+            let sent = gather(message, CHUNK).and_then(|data| {
+                let len = data.len();
+                let part = self.wrap(data, core::mem::take(&mut control))?;
+                self.deliver(&peer, part, message.flags, deadline).map(|()| len)
+            });
+            match sent {
+                Ok(len) => done += len,
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(done)
+    }
+
+    fn send_dgram(&self, message: &mut Send<'_, '_>) -> Result<usize> {
+        let peer = match message.to.filter(|to| !to.is_empty()) {
+            Some(to) => {
+                let peer = name::find(to, self.type_number())?;
+                if let Some(theirs) = peer.peer() {
+                    if !core::ptr::eq(&*theirs, self) {
+                        return Err(EPERM);
+                    }
+                }
+                peer
+            }
+            None => self.peer().ok_or(ENOTCONN)?,
+        };
+        if message.data.count() > self.limit().saturating_sub(32) {
+            return Err(EMSGSIZE);
+        }
+        let deadline = Options::deadline(&self.options.sndtimeo);
+        let control = core::mem::take(&mut message.control);
+        let data = gather(message, usize::MAX)?;
+        let len = data.len();
+        let result = self.deliver(&peer, self.wrap(data, control)?, message.flags, deadline);
+        if result == Err(ECONNREFUSED) {
+            // A peer that is gone is forgotten.
+            let mut state = self.state.lock();
+            let old = match &state.link {
+                crate::sock::Link::Peer(old) if Arc::ptr_eq(old, &peer) => {
+                    Some(core::mem::replace(&mut state.link, crate::sock::Link::None))
+                }
+                _ => None,
+            };
+            drop(state);
+            drop(old);
+        }
+        result.map(|()| len)
+    }
+
+    /// Waits for a message, with `reading` held.
+    fn wait_for_message(&self, flags: u32, deadline: Option<u64>) -> Result<bool> {
+        loop {
+            if !self.queue.lock().is_empty() {
+                return Ok(true);
+            }
+            self.check_error()?;
+            if self.shut(RCV_SHUT) {
+                return Ok(false);
+            }
+            if !self.is_dgram() && self.peer().is_none() {
+                return Err(if self.is_stream() { EINVAL } else { ENOTCONN });
+            }
+            if flags & MSG_DONTWAIT != 0 {
+                return Err(EAGAIN);
+            }
+            let ready = || !self.queue.lock().is_empty() || self.shut(RCV_SHUT);
+            if !self.readers.wait_interruptible_deadline(deadline, ready)? {
+                return Err(EAGAIN);
+            }
+        }
+    }
+
+    /// Hands the control part of a message to the receiver. When the message stays, so do its files.
+    fn give_control(&self, from: &mut Message, to: &mut Recv<'_, '_>, stays: bool) -> Result {
+        if self.options.has(flag::PASSCRED) {
+            to.control.credentials = Some(from.sender);
+        }
+        if stays {
+            for file in &from.control.files {
+                to.control.files.push(file.clone(), GFP_KERNEL)?;
+            }
+        } else {
+            to.control.files = core::mem::take(&mut from.control.files);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn receive_message(&self, message: &mut Recv<'_, '_>) -> Result<usize> {
+        if message.flags & MSG_OOB != 0 {
+            return Err(EOPNOTSUPP);
+        }
+        debug_assert!(MSG_CMSG_CLOEXEC != MSG_PEEK);
+        let deadline = Options::deadline(&self.options.rcvtimeo);
+        if self.is_stream() { self.receive_stream(message, deadline) } else { self.receive_packet(message, deadline) }
+    }
+
+    fn receive_packet(&self, message: &mut Recv<'_, '_>, deadline: Option<u64>) -> Result<usize> {
+        let _reading = self.reading.lock_interruptible()?;
+        if !self.wait_for_message(message.flags, deadline)? {
+            return Ok(0);
+        }
+        let Some(mut packet) = self.queue.lock().pop() else { return Err(EAGAIN) };
+        let len = packet.data.len();
+        let want = len.min(message.data.count());
+        let copied = message.data.copy_to_iter(packet.data.get(..want).unwrap_or(&[]));
+        let peek = message.flags & MSG_PEEK != 0;
+        message.from = packet.from;
+        let control = self.give_control(&mut packet, message, peek);
+        if peek {
+            // It was just taken out, so there is room for it.
+            let back = self.queue.lock().unpop(packet);
+            drop(back);
+        } else {
+            drop(packet);
+            self.space.wake_up_poll(PollMask::OUT | PollMask::WRNORM);
+        }
+        control?;
+        if copied < want {
+            return Err(EFAULT);
+        }
+        if len > want {
+            message.out_flags |= MSG_TRUNC;
+        }
+        if !self.is_dgram() {
+            message.out_flags |= MSG_EOR;
+        }
+        Ok(if message.flags & MSG_TRUNC != 0 { len } else { want })
+    }
+
+    fn receive_stream(&self, message: &mut Recv<'_, '_>, deadline: Option<u64>) -> Result<usize> {
+        let _reading = self.reading.lock_interruptible()?;
+        let peek = message.flags & MSG_PEEK != 0;
+        let mut done = 0;
+        let mut first: Option<Ucred> = None;
+        while message.data.count() != 0 {
+            let enough = done != 0 && (message.flags & MSG_WAITALL == 0 || peek);
+            let flags = if enough { message.flags | MSG_DONTWAIT } else { message.flags };
+            match self.wait_for_message(flags, deadline) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(_) if done != 0 => break,
+                Err(error) => return Err(error),
+            }
+            let Some(mut part) = self.queue.lock().pop() else { break };
+            // Bytes of different senders are not mixed when the receiver wants to know who sent them; and files mark a border.
+            let other = first.is_some_and(|first| self.options.has(flag::PASSCRED) && first != part.sender);
+            if other || done != 0 && !part.control.files.is_empty() {
+                self.put_back(part);
+                break;
+            }
+            first = Some(part.sender);
+            message.from = part.from;
+            let had_files = !part.control.files.is_empty();
+            let control = self.give_control(&mut part, message, peek);
+            let want = part.left().len().min(message.data.count());
+            let copied = message.data.copy_to_iter(part.left().get(..want).unwrap_or(&[]));
+            done += copied;
+            if peek {
+                self.put_back(part);
+                control?;
+                // A second part is not looked at: the first one is in its way again.
+                break;
+            }
+            part.taken += copied;
+            if part.left().is_empty() {
+                drop(part);
+                self.space.wake_up_poll(PollMask::OUT | PollMask::WRNORM);
+            } else {
+                self.put_back(part);
+            }
+            control?;
+            if copied < want {
+                return if done == 0 { Err(EFAULT) } else { Ok(done) };
+            }
+            if had_files {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    fn put_back(&self, part: Message) {
+        // It was just taken out, so there is room for it.
+        let back = self.queue.lock().unpop(part);
+        drop(back);
+    }
+}

@@ -47,7 +47,7 @@ impl PipeEnd {
         }
         self.pipe.publish(&ring);
         drop(ring);
-        if was_empty && *done > before {
+        if *done > before && (was_empty || self.pipe.polled.load(Ordering::SeqCst)) {
             self.pipe.read_wait.wake_up_poll(PollMask::IN | PollMask::RDNORM);
         }
         result?;
@@ -103,6 +103,7 @@ impl FileOps for PipeEnd {
             return Ok(0);
         }
         let mut done = 0;
+        let mut has_waited = false;
         loop {
             let step = self.write_some(file, from, &mut done);
             match step {
@@ -117,6 +118,7 @@ impl FileOps for PipeEnd {
                 }
                 break;
             }
+            has_waited = true;
             let waited = self.pipe.write_wait.wait_interruptible_exclusive(|| self.pipe.writable());
             if let Err(error) = waited {
                 if done == 0 {
@@ -126,7 +128,7 @@ impl FileOps for PipeEnd {
             }
         }
         debug_assert!(total > PIPE_BUF || done == total || done == 0 || file.flags().any(uapi::O_NONBLOCK));
-        if !self.pipe.is_full() {
+        if has_waited && !self.pipe.is_full() {
             // One wake-up is for one writer: pass it on.
             self.pipe.write_wait.wake_up_poll(PollMask::OUT | PollMask::WRNORM);
         }
@@ -136,6 +138,9 @@ impl FileOps for PipeEnd {
 
     fn poll(&self, file: &File, table: &mut PollTable) -> PollMask {
         let mut ready = PollMask::NONE;
+        if table.is_waiting() && !self.pipe.polled.load(Ordering::Relaxed) {
+            self.pipe.polled.store(true, Ordering::SeqCst);
+        }
         if file.mode() & fmode::READ != 0 {
             table.add(&self.pipe.read_wait);
             if self.pipe.has_data() {

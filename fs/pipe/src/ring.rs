@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The buffers of a pipe. Each slot holds part of a page; small writes share the last page. One page is kept for the next write.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use errno::Result;
 use errno::code::{EBUSY, EFAULT, EINVAL, EPERM};
 use kalloc::flags::GFP_KERNEL;
@@ -44,6 +44,8 @@ pub(crate) struct Pipe {
     pub(crate) writer_opens: AtomicU32,
     pub(crate) read_wait: Arc<WaitQueue>,
     pub(crate) write_wait: Arc<WaitQueue>,
+    /// Somebody polls (perhaps edge-triggered epoll, which wants to hear of every write).
+    pub(crate) polled: AtomicBool,
 }
 
 impl Pipe {
@@ -59,6 +61,7 @@ impl Pipe {
             writer_opens: AtomicU32::new(0),
             read_wait: Arc::new(WaitQueue::new(), GFP_KERNEL)?,
             write_wait: Arc::new(WaitQueue::new(), GFP_KERNEL)?,
+            polled: AtomicBool::new(false),
         };
         Ok(Arc::new(pipe, GFP_KERNEL)?)
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Extended attributes, kept in memory: `trusted.*`, `security.*` and `user.*`. Locks: a spin lock an inode.
+//! Extended attributes, kept in memory: `trusted.*` and `security.*`. Locks: a spin lock an inode.
 
 use errno::{Result, code::*};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
@@ -15,7 +15,7 @@ struct Attribute {
 pub(crate) struct Xattrs(SpinLock<KVec<KBox<Attribute>>>);
 
 fn known(name: &[u8]) -> bool {
-    name.starts_with(b"trusted.") || name.starts_with(b"security.") || name.starts_with(b"user.")
+    name.starts_with(b"trusted.") || name.starts_with(b"security.")
 }
 
 impl Xattrs {

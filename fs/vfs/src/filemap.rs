@@ -81,14 +81,14 @@ fn write_limit(inode: &Inode, pos: u64, count: usize) -> Result<usize> {
 pub fn generic_write(file: &File, mapping: &Mapping, from: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
     let inode = file.inode();
     let _lock = inode.lock.write();
+    if from.count() == 0 {
+        return Ok(0);
+    }
     if file.flags().any(uapi::O_APPEND) {
         *pos = inode.size().cast_signed();
     }
     if *pos < 0 {
         return Err(EINVAL);
-    }
-    if from.count() == 0 {
-        return Ok(0);
     }
     let mut at = pos.cast_unsigned();
     from.truncate(write_limit(inode, at, from.count())?);

@@ -4,7 +4,7 @@
 //! Locks: `TABLE` (spin), taken alone.
 
 use crate::sock::{AF_UNIX, UnixSocket};
-use errno::{Result, code::*};
+use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_ATOMIC;
 use kalloc::{Arc, KVec, WeakArc};
 use locking::SpinLock;
@@ -23,8 +23,8 @@ pub(crate) enum Wanted<'a> {
     Any,
     /// A path in the file system.
     Path(&'a [u8]),
-    /// An abstract name, with its NUL.
-    Abstract(&'a [u8]),
+    /// An abstract name: the whole address counts.
+    Abstract,
 }
 
 /// Reads an address. `EINVAL`.
@@ -36,7 +36,7 @@ pub(crate) fn parse(address: &SockAddr) -> Result<Wanted<'_>> {
     let name = bytes.get(2..).unwrap_or(&[]);
     match name.first() {
         None => Ok(Wanted::Any),
-        Some(0) => Ok(Wanted::Abstract(name)),
+        Some(0) => Ok(Wanted::Abstract),
         Some(_) => {
             let len = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
             Ok(Wanted::Path(name.get(..len).unwrap_or(name)))
@@ -49,14 +49,8 @@ pub(crate) fn parse(address: &SockAddr) -> Result<Wanted<'_>> {
 pub(crate) struct Bound {
     /// The address as it was given.
     pub(crate) address: SockAddr,
-    key: Key,
-}
-
-#[derive(Clone)]
-enum Key {
-    /// The place of a path; kept so that the inode's address stays its own.
-    Path(Path),
-    Abstract,
+    /// The place of a path; kept so that the inode's address, by which it is found, stays its own.
+    _place: Option<Path>,
 }
 
 struct Entry {
@@ -90,9 +84,9 @@ pub(crate) fn bind(socket: &Arc<UnixSocket>, address: &SockAddr) -> Result<Bound
     let kind = socket.type_number();
     match parse(address)? {
         Wanted::Any => autobind(socket),
-        Wanted::Abstract(_) => {
+        Wanted::Abstract => {
             enter(Entry { inode: 0, address: *address, kind, socket: Arc::downgrade(socket) })?;
-            Ok(Bound { address: *address, key: Key::Abstract })
+            Ok(Bound { address: *address, _place: None })
         }
         Wanted::Path(text) => {
             let name = PathName::from_bytes(text)?;
@@ -109,9 +103,16 @@ pub(crate) fn bind(socket: &Arc<UnixSocket>, address: &SockAddr) -> Result<Bound
             }
             let address = SockAddr::new(full.get(..len).unwrap_or(&full));
             enter(Entry { inode, address, kind, socket: Arc::downgrade(socket) })?;
-            Ok(Bound { address, key: Key::Path(path) })
+            Ok(Bound { address, _place: Some(path) })
         }
     }
+}
+
+/// Why a socket that has a name cannot get another: a path is tried first, so one that is taken is told.
+pub(crate) fn error_of_second_bind(address: &SockAddr) -> Error {
+    let Ok(Wanted::Path(text)) = parse(address) else { return EINVAL };
+    let taken = PathName::from_bytes(text).and_then(|name| lookup_path(Start::Cwd, &name, 0));
+    if taken.is_ok() { EADDRINUSE } else { EINVAL }
 }
 
 /// A free abstract name of five hexadecimal digits.
@@ -130,7 +131,7 @@ pub(crate) fn autobind(socket: &Arc<UnixSocket>) -> Result<Bound> {
         let address = SockAddr::new(&bytes);
         let entry = Entry { inode: 0, address, kind: socket.type_number(), socket: Arc::downgrade(socket) };
         match enter(entry) {
-            Ok(()) => return Ok(Bound { address, key: Key::Abstract }),
+            Ok(()) => return Ok(Bound { address, _place: None }),
             Err(EADDRINUSE) => {}
             Err(error) => return Err(error),
         }
@@ -154,22 +155,12 @@ impl Entry {
     }
 }
 
-impl Bound {
-    /// Whether it is a path.
-    pub(crate) fn path(&self) -> Option<&Path> {
-        match &self.key {
-            Key::Path(path) => Some(path),
-            Key::Abstract => None,
-        }
-    }
-}
-
 /// Who is bound to `address`, for a socket of type `kind`. `ECONNREFUSED`, `EPROTOTYPE`, `EACCES` and those of a walk. May
 /// sleep.
 pub(crate) fn find(address: &SockAddr, kind: u32) -> Result<Arc<UnixSocket>> {
     match parse(address)? {
         Wanted::Any => Err(EINVAL),
-        Wanted::Abstract(_) => {
+        Wanted::Abstract => {
             let table = TABLE.lock();
             let entry = table.iter().find(|entry| same_abstract(entry, address.as_bytes(), kind));
             entry.and_then(|entry| entry.socket.upgrade()).ok_or(ECONNREFUSED)

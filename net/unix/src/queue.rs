@@ -86,7 +86,7 @@ impl Queue {
             }
             self.bytes += message.left().len();
             // There is room.
-            drop(self.slots.insert(0, Some(message), GFP_ATOMIC));
+            let _ = self.slots.insert(0, Some(message), GFP_ATOMIC);
             return Ok(());
         }
         self.head -= 1;

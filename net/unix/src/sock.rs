@@ -198,7 +198,7 @@ impl Socket for UnixSocket {
 
     fn bind(&self, address: &SockAddr) -> Result {
         if self.state.lock().bound.is_some() {
-            return Err(EINVAL);
+            return Err(name::error_of_second_bind(address));
         }
         let bound = name::bind(&self.me()?, address)?;
         let old = self.state.lock().bound.replace(bound);

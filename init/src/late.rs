@@ -67,7 +67,7 @@ fn process_one(info: &'static BootInfo) -> Result {
     step("work queues", workqueue::start())?;
     step("clock watch", ktime::source::watch_wrap())?;
     step("vDSO", crate::vdso::init())?;
-    file_systems()?;
+    file_systems(info)?;
     devices()?;
     mm_alloc::initrd::consume(info, |archive| {
         // What went wrong has been said; the boot goes on with what is there.
@@ -83,7 +83,7 @@ fn step<T>(name: &str, result: Result<T>) -> Result<T> {
     result.inspect_err(|error| pr_err!("init: {name}: {error}"))
 }
 
-fn file_systems() -> Result {
+fn file_systems(info: &'static BootInfo) -> Result {
     step("vfs", vfs::init())?;
     step("tmpfs", tmpfs::init())?;
     step("rootfs", tmpfs::mount_rootfs())?;
@@ -92,7 +92,8 @@ fn file_systems() -> Result {
     step("unix sockets", unix::init())?;
     step("devtmpfs", devtmpfs::init())?;
     step("devpts", devpts::init())?;
-    step("sysfs", sysfs::init())
+    step("sysfs", sysfs::init())?;
+    step("proc", proc::init(info.cmdline.as_slice()))
 }
 
 fn devices() -> Result {

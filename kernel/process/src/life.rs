@@ -110,8 +110,8 @@ fn initial_limits() -> Result<Arc<Rlimits>> {
         return Ok(limits.clone());
     }
     let limits = Rlimits::initial();
-    let stack_bytes = 16384 * 8;
-    let tasks = (mm::meminfo().total / stack_bytes).clamp(20, u64::from(pid::PID_MAX)) / 2;
+    let stack_pages = 4 * 8;
+    let tasks = (mm::meminfo().total / stack_pages).clamp(20, u64::from(pid::PID_MAX)) / 2;
     for resource in [uapi::RLIMIT_NPROC, uapi::RLIMIT_SIGPENDING] {
         limits.set(resource, Limit { cur: tasks, max: tasks });
     }
@@ -166,7 +166,7 @@ pub fn start_init(f: impl FnOnce() + Send + 'static) -> Result {
     let init = task::kthread_create(b"swapper/0", f)?;
     let kthreadd = task::kthread_create(b"kthreadd", || {
         loop {
-            current().set_state(task::State::UNINTERRUPTIBLE);
+            current().set_state(task::State::INTERRUPTIBLE);
             task::schedule();
         }
     })?;

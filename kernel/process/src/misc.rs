@@ -297,6 +297,7 @@ pub fn sys_getcpu(regs: &PtRegs) -> Result<usize> {
 pub fn sys_sysinfo(regs: &PtRegs) -> Result<usize> {
     let memory = mm::meminfo();
     let loads = sched::load::averages();
+    let bytes = |pages: u64| pages.saturating_mul(mm_alloc::PAGE_SIZE as u64);
     let mut words = [0u64; 14];
     let processes = pid::all_processes()?.len() as u64;
     let uptime = ktime::boottime_ns() / 1_000_000_000;

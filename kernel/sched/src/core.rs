@@ -96,10 +96,7 @@ fn stays_for_signal(task: &Task, state: State) -> bool {
 #[inline]
 fn sleep(rq: &mut RunQueue, entity: &Entity, state: State) {
     rq.dequeue_curr(entity);
-    if state == State::DEAD {
-        // Not the last reference: the task is still the current one.
-        drop(entity.keep.lock().take());
-    } else if state.intersects(State::UNINTERRUPTIBLE) && !state.intersects(State::NOLOAD) {
+    if state.intersects(State::UNINTERRUPTIBLE) && !state.intersects(State::NOLOAD) {
         entity.counted.store(1, Relaxed);
         let n = &rq::PUBLIC.this_racy().uninterruptible;
         n.store(n.load(Relaxed) + 1, Relaxed);

@@ -79,9 +79,6 @@ pub struct Entity {
     pub(crate) default_slack: AtomicU64,
     /// The queue node, while the task is not in the tree.
     pub(crate) node: SpinLock<Option<Node>>,
-    /// The task itself, from its first wake-up until it is dead: a task that sleeps is on no queue, and whoever wakes it may
-    /// know it only by a plain reference from its own stack.
-    pub(crate) keep: SpinLock<Option<Arc<Task>>>,
 }
 
 /// Every task's entity.
@@ -120,7 +117,6 @@ impl Entity {
             slack: AtomicU64::new(SLACK_NS),
             default_slack: AtomicU64::new(SLACK_NS),
             node: SpinLock::new(Some(RBTreeNode::new((0, 0), None, GFP_KERNEL)?)),
-            keep: SpinLock::new(None),
         })
     }
 

@@ -174,7 +174,6 @@ pub(crate) fn wake_up_new(task: Arc<Task>) {
         }
     };
     // Nobody else can find the task before it runs, except through the pid table, by its state.
-    *entity.keep.lock() = Some(task.clone());
     task.set_cpu(cpu);
     if let Some(mut rq) = rq::lock_of(&task) {
         task.set_state(State::RUNNING);

@@ -296,15 +296,15 @@ pub fn sys_getcpu(regs: &PtRegs) -> Result<usize> {
 /// `sysinfo(2)`.
 pub fn sys_sysinfo(regs: &PtRegs) -> Result<usize> {
     let memory = mm::meminfo();
-    let loads = sched::load::averages();
     let bytes = |pages: u64| pages.saturating_mul(mm_alloc::PAGE_SIZE as u64);
-    let mut words = [0u64; 14];
+    let (total, free, shared) = (bytes(memory.total), bytes(memory.free), bytes(memory.shmem));
     let processes = pid::all_processes()?.len() as u64;
     let uptime = ktime::boottime_ns() / 1_000_000_000;
     // struct sysinfo: uptime, loads[3], totalram, freeram, sharedram, bufferram, totalswap, freeswap, procs + pad, totalhigh,
     // freehigh, mem_unit. Loads have 16 fraction bits here, 11 inside.
-    let [l1, l5, l15] = loads.map(|l| l << 5);
-    let values = [uptime, l1, l5, l15, memory.total, memory.free, memory.shmem, 0, 0, 0, processes & 0xffff, 0, 0, 1];
+    let [l1, l5, l15] = sched::load::averages().map(|l| l << 5);
+    let mut words = [0u64; 14];
+    let values = [uptime, l1, l5, l15, total, free, shared, 0, 0, 0, processes & 0xffff, 0, 0, 1];
     words.copy_from_slice(&values);
     copy_to_user(regs.arg0(), zerocopy::IntoBytes::as_bytes(&words))?;
     Ok(0)

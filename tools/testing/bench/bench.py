@@ -147,7 +147,8 @@ def measure(name, kernel, initrd, append, machine, words, limit):
         try:
             g.expect("@BENCH BEGIN@", limit)
             while True:
-                found = g.expect(r"^(?:(@BENCH END@)|([a-z]\w*) (?:(skip) )?(-?[\d.]+))\s*$", limit)
+                # To the newline: `$` would also match behind the first digits of a line that is still coming in.
+                found = g.expect(r"^(?:(@BENCH END@)|([a-z]\w*) (?:(skip) )?(-?[\d.]+))\r*\n", limit)
                 if found.group(1):
                     break
                 row = found.group(2)
@@ -244,7 +245,7 @@ def main():
     initrd, linux = make_image(), a.linux or debian.kernel()
     if ours is None or is_elf(ours):
         linux = vmlinux_of(linux)
-    key = fingerprint(initrd, linux, words=(a.machine, a.rows, a.skip, 1))
+    key = fingerprint(initrd, linux, words=(a.machine, a.rows, a.skip, 2))
     kind = ("pvh" if is_elf(linux) else "bzimage") + ("-some" if words else "")
     results = {}
     for name, more in (("linux", ""), ("tuned", TUNED)):

@@ -43,7 +43,7 @@ impl Mm {
             if flags.any(VmFlags::ACCOUNT) {
                 account::charge(slot.len())?;
             }
-            if to.areas.insert(slot.start, slot.end, copy).is_err() {
+            if to.areas.push(slot.start, slot.end, copy).is_err() {
                 account::uncharge(if flags.any(VmFlags::ACCOUNT) { slot.len() } else { 0 });
                 return Err(ENOMEM);
             }

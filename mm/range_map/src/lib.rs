@@ -13,6 +13,7 @@ extern crate std;
 #[cfg(test)]
 mod tests;
 
+use core::sync::atomic::{AtomicUsize, Ordering};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{AllocError, KVec};
 
@@ -56,12 +57,14 @@ pub struct RangeMap<V> {
     hint: usize,
     hint_top: usize,
     hole_above: usize,
+    /// Index that the last look-up found: a guess, never trusted.
+    near: AtomicUsize,
 }
 
 impl<V> RangeMap<V> {
     /// An empty map.
     pub const fn new() -> Self {
-        Self { slots: KVec::new(), hint: usize::MAX, hint_top: 0, hole_above: 0 }
+        Self { slots: KVec::new(), hint: usize::MAX, hint_top: 0, hole_above: 0, near: AtomicUsize::new(0) }
     }
 
     /// Number of ranges.
@@ -83,16 +86,22 @@ impl<V> RangeMap<V> {
     /// Index of the first range that ends above `addr` (it contains `addr` or comes after it); `len()` if there is none.
     #[inline(always)]
     pub fn index(&self, addr: usize) -> usize {
-        let slots: &[Slot<V>] = &self.slots;
-        let (mut low, mut high) = (0, slots.len());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            match slots.get(middle) {
-                Some(slot) if slot.end <= addr => low = middle + 1,
-                _ => high = middle,
-            }
+        // Most look-ups are near the last one.
+        let near = self.near.load(Ordering::Relaxed);
+        if let Some(slot) = self.slots.get(near)
+            && addr < slot.end
+            && (slot.start <= addr || near.checked_sub(1).and_then(|i| self.slots.get(i)).is_none_or(|s| s.end <= addr))
+        {
+            return near;
         }
-        low
+        self.search(addr)
+    }
+
+    #[inline(never)]
+    fn search(&self, addr: usize) -> usize {
+        let index = self.slots.partition_point(|slot| slot.end <= addr);
+        self.near.store(index, Ordering::Relaxed);
+        index
     }
 
     /// The first range that ends above `addr`.
@@ -163,6 +172,15 @@ impl<V> RangeMap<V> {
         // There is room now, so this cannot fail; if it did the value would be lost, not corrupted.
         let _ = self.slots.insert(at, Slot { start, end, value }, GFP_KERNEL);
         Ok(at)
+    }
+
+    /// Adds a range above all others, for which `reserve` made room. Gives the value back if it is not above, or there is no room.
+    #[inline]
+    pub fn push(&mut self, start: usize, end: usize, value: V) -> Result<(), V> {
+        if start >= end || self.slots.last().is_some_and(|last| last.end > start) {
+            return Err(value);
+        }
+        self.slots.push_within_capacity(Slot { start, end, value }).map_err(|slot| slot.value)
     }
 
     /// Removes a range.

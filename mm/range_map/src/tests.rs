@@ -10,6 +10,7 @@ const PLACES: usize = 64;
 #[derive(Clone, Debug)]
 enum Op {
     Insert(usize, usize),
+    Push(usize, usize),
     Remove(usize),
     Split(usize),
     Shrink(usize, usize, usize),
@@ -21,6 +22,7 @@ fn op() -> impl Strategy<Value = Op> {
     let place = 0..PLACES;
     prop_oneof![
         (place.clone(), 1usize..12).prop_map(|(a, n)| Op::Insert(a, n)),
+        (place.clone(), 1usize..12).prop_map(|(a, n)| Op::Push(a, n)),
         place.clone().prop_map(Op::Remove),
         place.clone().prop_map(Op::Split),
         (place.clone(), 0usize..4, 0usize..4).prop_map(|(a, b, c)| Op::Shrink(a, b, c)),
@@ -45,6 +47,16 @@ proptest! {
                     let end = (at + len).min(PLACES);
                     let ok = free(&model, at, end - at);
                     prop_assert_eq!(map.insert(at, end, next).is_ok(), ok);
+                    if ok {
+                        model[at..end].fill(next);
+                    }
+                    next += 1;
+                }
+                Op::Push(at, len) => {
+                    let end = (at + len).min(PLACES);
+                    let ok = model[at..].iter().all(|v| *v == 0);
+                    map.reserve(1).unwrap();
+                    prop_assert_eq!(map.push(at, end, next).is_ok(), ok);
                     if ok {
                         model[at..end].fill(next);
                     }

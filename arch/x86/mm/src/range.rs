@@ -137,8 +137,9 @@ impl PageTable {
     pub fn unmap(&self, start: usize, end: usize, floor: usize, ceiling: usize) {
         let (start, end) = clamp(start, end);
         let mut gather = Gather::new(self);
-        self.zap(start, end, &mut gather, false);
-        self.free_tables(start, end, floor, ceiling, &mut gather);
+        if self.zap(start, end, &mut gather, false) {
+            self.free_tables(start, end, floor, ceiling, &mut gather);
+        }
     }
 
     /// Unmaps pages but keeps the tables: `MADV_DONTNEED`. The caller holds `mm`'s lock, shared is enough.
@@ -175,8 +176,11 @@ impl PageTable {
         }
     }
 
-    fn zap(&self, start: usize, end: usize, gather: &mut Gather<'_>, keep_private: bool) {
+    /// Unmaps; returns whether there were any tables.
+    fn zap(&self, start: usize, end: usize, gather: &mut Gather<'_>, keep_private: bool) -> bool {
+        let mut any = false;
         self.for_each_table(start, end, |frame, mut at, stop| {
+            any = true;
             while at < stop {
                 at = self.zap_table(frame, at, stop, gather, keep_private);
                 if gather.is_full() {
@@ -184,6 +188,7 @@ impl PageTable {
                 }
             }
         });
+        any
     }
 
     /// Unmaps within one table until `stop` or a full batch; returns where it stopped.
@@ -196,28 +201,20 @@ impl PageTable {
         gather: &mut Gather<'_>,
         keep: bool,
     ) -> usize {
-        let entries = part(table, start, stop);
+        // No more entries than the batch has room for.
+        let stop = stop.min(start + (BATCH - gather.count) * PAGE_SIZE);
         let lock = TableLock::take(table);
-        let mut at = start;
         let mut cleared = 0;
-        for entry in entries {
-            if gather.is_full() {
-                break;
-            }
-            let addr = at;
-            at += PAGE_SIZE;
-            if entry.load(Ordering::Relaxed) == 0 {
-                continue;
-            }
+        scan(part(table, start, stop), |i, entry, _| {
             if keep && is_private_copy(entry) {
-                continue;
+                return;
             }
             // The hardware may set bits until the entry is gone.
             let old = entry.swap(0, Ordering::AcqRel);
-            gather.touched(addr);
+            gather.touched(start + i * PAGE_SIZE);
             cleared += 1;
             if old & bits::SPECIAL != 0 {
-                continue;
+                return;
             }
             // SAFETY: An entry that is not special holds a reference to a frame, which is ours now.
             let frame = unsafe { Frame::of_phys(old & bits::ADDR) };
@@ -226,10 +223,12 @@ impl PageTable {
             gather.counts[kind as usize] -= 1;
             gather.pages[gather.count].write(frame);
             gather.count += 1;
+        });
+        if cleared != 0 {
+            table.entries().fetch_sub(cleared, Ordering::Relaxed);
         }
-        table.entries().fetch_sub(cleared, Ordering::Relaxed);
         drop(lock);
-        at
+        stop
     }
 
     /// Frees tables whose whole span lies in `[floor, ceiling)` and that `[start, end)` touches.
@@ -241,6 +240,9 @@ impl PageTable {
                 let next = at.saturating_add(span);
                 if at >= floor && next <= ceiling {
                     self.free_table(at, level, gather);
+                }
+                if next >= end {
+                    break;
                 }
                 at = self.skip_hole(at, level, next);
             }
@@ -423,6 +425,9 @@ impl PageTable {
     pub fn teardown(&mut self, ranges: impl Iterator<Item = (usize, usize)> + Clone) {
         tlb::leave_everywhere(self);
         let mut counts: Counts = [0; 3];
+        if *self.tables.get_mut() == 0 {
+            return;
+        }
         for (start, end) in ranges.clone() {
             let (start, end) = clamp(start, end);
             self.for_each_table(start, end, |table, at, stop| {
@@ -433,6 +438,9 @@ impl PageTable {
         for level in [1u32, 2, 3] {
             let span = 1usize << (12 + 9 * level);
             let mut done = 0;
+            if *self.tables.get_mut() == 0 {
+                break;
+            }
             for (start, end) in ranges.clone() {
                 let (start, end) = clamp(start, end);
                 let mut at = (start & !(span - 1)).max(done);

@@ -30,8 +30,10 @@ const MAX_SCRIPTS: usize = 5;
 pub(super) struct Program {
     /// The file that is mapped (the script's interpreter, for scripts).
     file: Arc<File>,
-    /// The path given by the caller (`AT_EXECFN`).
+    /// The path given by the caller (`AT_EXECFN`, and the task's name).
     name: KVec<u8>,
+    /// The path of the file that is looked at: `name`, or the interpreter that a script named.
+    interpreter: KVec<u8>,
     args: Args,
     creds: creds::NewCreds,
 }
@@ -68,7 +70,8 @@ pub fn kernel_execve(path: &[u8], argv: &[&[u8]], envp: &[&[u8]]) -> Result {
 
 fn do_execve(file: Arc<File>, name: KVec<u8>, args: Args) -> Result<usize> {
     let creds = creds::NewCreds::for_file(&file)?;
-    let mut program = Program { file, name, args, creds };
+    let interpreter = name.try_clone(GFP_KERNEL)?;
+    let mut program = Program { file, name, interpreter, args, creds };
     for _ in 0..=MAX_SCRIPTS {
         let mut head = [0u8; HEAD];
         let len = vfs::tasks::kernel_read(&program.file, 0, &mut head)?;
@@ -88,13 +91,12 @@ fn do_execve(file: Arc<File>, name: KVec<u8>, args: Args) -> Result<usize> {
 /// `#! interpreter [argument]`: the interpreter takes the script's place, with the script's path as an argument.
 fn enter_script(program: &mut Program, head: &[u8]) -> Result {
     let (interpreter, argument) = args::parse_shebang(head)?;
-    let script = program.name.try_clone(GFP_KERNEL)?;
-    program.args.replace_first(&script)?;
+    program.args.replace_first(&program.interpreter)?;
     if let Some(argument) = argument {
         program.args.prepend(argument)?;
     }
     program.args.prepend(interpreter)?;
-    program.name = KVec::from_slice(interpreter, GFP_KERNEL)?;
+    program.interpreter = KVec::from_slice(interpreter, GFP_KERNEL)?;
     program.file = vfs::tasks::open_exec_at(uapi::AT_FDCWD, interpreter, 0)?;
     // A set-id script has no effect: the interpreter's own bits count.
     program.creds = creds::NewCreds::for_file(&program.file)?;

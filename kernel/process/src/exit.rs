@@ -312,6 +312,9 @@ pub(crate) fn release(process: &Arc<Process>) {
     };
     drop(pid::unpublish_thread(process.pid()));
     drop(leader);
+    if process.shown.load(Ordering::Relaxed) {
+        crate::hooks::released(process.pid());
+    }
 }
 
 /// Adds a waited-for child's use to its parent.

@@ -108,3 +108,19 @@ pub static VDSO: Hook<dyn Vdso> = Hook::new();
 pub(crate) fn map_vdso(mm: &mm::Mm) -> Result<usize> {
     VDSO.get().map_or(Ok(0), |vdso| vdso.map(mm))
 }
+
+/// Whoever keeps names of processes (`/proc`).
+pub trait Released: Sync {
+    /// Process `pid`, of which it said that it was shown, is gone. Must not sleep.
+    fn released(&self, pid: u32);
+}
+
+/// The keeper of names.
+pub static RELEASED: Hook<dyn Released> = Hook::new();
+
+#[cold]
+pub(crate) fn released(pid: u32) {
+    if let Some(keeper) = RELEASED.get() {
+        keeper.released(pid);
+    }
+}

@@ -66,6 +66,11 @@ impl Process {
         self.exit_signal.load(Relaxed)
     }
 
+    /// `/proc` made names of it: [`crate::hooks::Released`] is to be told of its end.
+    pub fn set_shown(&self) {
+        self.shown.store(true, Relaxed);
+    }
+
     /// Whether it has called `execve` since its fork.
     pub fn did_exec(&self) -> bool {
         self.did_exec.load(Relaxed)

@@ -88,6 +88,8 @@ pub struct Process {
     pub(crate) continued: AtomicBool,
     /// Has called execve since its fork (`setpgid` looks).
     pub(crate) did_exec: AtomicBool,
+    /// `/proc` keeps names of it, to be dropped when it is released.
+    pub(crate) shown: AtomicBool,
     /// Threads that have not ended.
     pub(crate) live_threads: AtomicU32,
     /// `personality(2)`.
@@ -288,6 +290,7 @@ impl Process {
             usage: SpinLock::new(Usage::default()),
             continued: AtomicBool::new(false),
             did_exec: AtomicBool::new(false),
+            shown: AtomicBool::new(false),
             live_threads: AtomicU32::new(0),
             personality: AtomicU32::new(0),
             dumpable: AtomicBool::new(true),

@@ -6,8 +6,10 @@ use crate::pid::{self, Subject};
 use crate::{NUMBERS, TREE, kmsg, sysctl, text};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, KBox, KVec};
+use kalloc::{Arc, KBox, KVec, WeakArc};
 use kernfs::Node;
+use process::hooks::Released;
+use sync::Mutex;
 use vfs::inode::iop;
 use vfs::super_block::SuperInit;
 use vfs::{
@@ -58,7 +60,38 @@ impl FileSystemType for ProcFs {
         };
         let inode = Inode::new(init, KBox::new(Root, GFP_KERNEL)?)?;
         sb.set_root(Dentry::new_root(inode)?);
+        remember(&sb)?;
         Ok(sb)
+    }
+}
+
+/// The mounted file systems of this type, whose cached names of a process go with it.
+static MOUNTED: Mutex<KVec<WeakArc<SuperBlock>>> = Mutex::new(KVec::new());
+
+fn remember(sb: &Arc<SuperBlock>) -> Result {
+    let mut mounted = MOUNTED.lock();
+    mounted.retain(|other| other.strong_count() != 0);
+    Ok(mounted.push(Arc::downgrade(sb), GFP_KERNEL)?)
+}
+
+struct Names;
+
+impl Released for Names {
+    fn released(&self, pid: u32) {
+        // What cannot be locked now is left to the cache's own trimming.
+        let Some(mounted) = MOUNTED.try_lock() else { return };
+        let mut name = vfs::SeqBuf::new(16);
+        if name.dec(pid.into()).is_err() {
+            return;
+        }
+        for root in mounted.iter().filter_map(WeakArc::upgrade).filter_map(|sb| sb.root()) {
+            let Some(cached) = vfs::dcache::lookup_cached(&root, name.text()) else { continue };
+            if let Some(inode) = root.inode()
+                && let Some(_lock) = inode.lock.try_write()
+            {
+                vfs::dcache::invalidate(&cached);
+            }
+        }
     }
 }
 
@@ -70,6 +103,8 @@ pub fn init(command_line: &'static [u8]) -> Result {
     sysctl::add(&tree)?;
     tree.symlink(b"mounts", "self/mounts")?;
     TREE.set(tree).map_err(|_| EBUSY)?;
+    static NAMES: &dyn Released = &Names;
+    process::hooks::RELEASED.set(&NAMES);
     register_filesystem(&PROC)
 }
 

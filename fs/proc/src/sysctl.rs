@@ -9,6 +9,8 @@ use kalloc::{Arc, KString, flags::GFP_KERNEL};
 use kernfs::{Node, TextRw};
 use locking::SetOnce;
 use vfs::{SeqBuf, seq_print};
+use x86::panic::PANIC_TIMEOUT;
+use x86::traps::oops::PANIC_ON_OOPS;
 
 /// A number as programs write it: decimal, octal with `0`, hexadecimal with `0x`; white space around it.
 pub(crate) fn parse_number(data: &[u8]) -> Result<i64> {
@@ -66,12 +68,30 @@ pub(crate) fn add(tree: &Arc<Node>) -> Result {
     number(&kernel, "ngroups_max", cred::NGROUPS_MAX as u64)?;
     number(&kernel, "cap_last_cap", cred::CAP_LAST_CAP.number().into())?;
     kernel.attr(b"printk", 0o644, TextRw(show_printk, store_printk))?;
+    panic_files(&kernel)?;
     random_dir(&kernel)?;
     let fs = sys.mkdir_mode(b"fs", 0o555)?;
     number(&fs, "nr_open", vfs::tasks::nr_open())?;
     let vm = sys.mkdir_mode(b"vm", 0o555)?;
     setting_u8(&vm, "overcommit_memory", &mm::account::OVERCOMMIT, 2)?;
     setting_u32(&vm, "overcommit_ratio", &mm::account::OVERCOMMIT_RATIO, u32::MAX)
+}
+
+fn panic_files(kernel: &Arc<Node>) -> Result {
+    let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", PANIC_TIMEOUT.load(Ordering::Relaxed));
+    let store = |data: &[u8]| {
+        let seconds = i32::try_from(parse_number(data)?).map_err(|_| EINVAL)?;
+        PANIC_TIMEOUT.store(seconds, Ordering::Relaxed);
+        Ok(data.len())
+    };
+    kernel.attr(b"panic", 0o644, TextRw(show, store))?;
+    let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", u8::from(PANIC_ON_OOPS.load(Ordering::Relaxed)));
+    let store = |data: &[u8]| {
+        PANIC_ON_OOPS.store(parse_number(data)? != 0, Ordering::Relaxed);
+        Ok(data.len())
+    };
+    kernel.attr(b"panic_on_oops", 0o644, TextRw(show, store))?;
+    Ok(())
 }
 
 fn line(out: &mut SeqBuf, text: &[u8]) -> Result {

@@ -34,6 +34,10 @@ pub(super) struct PidInode {
 
 /// The directory of a process.
 pub(crate) fn process_inode(sb: &Arc<SuperBlock>, subject: Subject) -> Result<Arc<Inode>> {
+    let task = subject.living().ok_or(ENOENT)?;
+    if let Some(process) = process::process_of(&task) {
+        process.set_shown();
+    }
     PidInode { subject, kind: Kind::Home }.into_inode(sb)
 }
 

@@ -42,8 +42,7 @@ pub(super) fn show(out: &mut SeqBuf) -> Result {
         seq_print!(out, "   {text}\n")?;
     }
     let errors = total_of(Counter::Error);
-    seq_print!(out, "ERR: {errors:>10}\n")?;
-    seq_print!(out, "MIS: {:>10}\n", irq::spurious())
+    seq_print!(out, "ERR: {errors:>10}\n")
 }
 
 fn device_line(out: &mut SeqBuf, irq: u32, online: smp::CpuMask) -> Result {

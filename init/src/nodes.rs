@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Nodes in devtmpfs for terminals: the terminal layer does not know devtmpfs, and says which lines it has.
 
-use devtmpfs::Kind;
+use devtmpfs::{Device, Kind};
 use errno::Result;
 use kalloc::KString;
 use kalloc::flags::GFP_KERNEL;
@@ -25,7 +25,14 @@ pub(crate) fn terminals() -> Result {
             false => KString::from_fmt(format_args!("{}{}", driver.name, index), GFP_KERNEL),
         };
         let made = name.map_err(errno::Error::from).and_then(|name| {
-            devtmpfs::create_node(name.to_str().unwrap_or(""), Kind::Char, driver.dev(index), mode(driver.kind))
+            devtmpfs::create_device(&Device {
+                class: "tty",
+                name: name.to_str().unwrap_or(""),
+                kind: Kind::Char,
+                dev: driver.dev(index),
+                mode: mode(driver.kind),
+                parent: (driver.kind == tty::Kind::Serial).then_some("devices/platform/serial8250"),
+            })
         });
         if let Err(error) = made {
             pr_err!("devtmpfs: no node for {}{index}: {error}", driver.name);
@@ -33,7 +40,9 @@ pub(crate) fn terminals() -> Result {
     });
     for (name, minor) in [("tty", 0), ("console", 1), ("ptmx", 2)] {
         let node_mode = if minor == 1 { 0o600 } else { 0o666 };
-        match devtmpfs::create_node(name, Kind::Char, vfs::Dev::new(uapi::TTYAUX_MAJOR, minor), node_mode) {
+        let dev = vfs::Dev::new(uapi::TTYAUX_MAJOR, minor);
+        let device = Device { class: "tty", name, kind: Kind::Char, dev, mode: node_mode, parent: None };
+        match devtmpfs::create_device(&device) {
             Ok(()) | Err(errno::code::EEXIST) => {}
             Err(error) => pr_err!("devtmpfs: no node for {name}: {error}"),
         }

@@ -2,14 +2,15 @@
 //! devtmpfs: the file system in which the kernel makes a node for every device that drivers register. There is one instance;
 //! every mount shows it, and programs may add to it and change it like any tmpfs.
 //!
-//! Drivers call `create_node` and `remove_node`; the boot code calls `init` before any of them, after `tmpfs::init`.
+//! Drivers call `create_device`, or `create_node` and `remove_node`; the boot code calls `init` before any of them, after `tmpfs::init`.
 //! Locks: those of the VFS (directories on the way to a node, one at a time).
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 use errno::{Result, code::*};
-use kalloc::Arc;
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KString};
 use locking::SetOnce;
 use uapi::{S_IFBLK, S_IFCHR, S_IFDIR};
 use vfs::namei::create::kernel_mknod;
@@ -61,6 +62,39 @@ pub fn create_node(name: &str, kind: Kind, dev: Dev, mode: u32) -> Result {
     let (dir, last) = directory_of(name, true)?;
     let kind = if kind == Kind::Char { S_IFCHR } else { S_IFBLK };
     kernel_mknod(&dir, last, kind | mode & 0o777, dev).map(|_| ())
+}
+
+/// A device of a driver, as `sysfs` and devtmpfs show it.
+#[derive(Clone, Copy, Debug)]
+pub struct Device<'a> {
+    /// Its class (`tty`, `mem`).
+    pub class: &'a str,
+    /// Its name in both (a `/` in it is `!` in sysfs).
+    pub name: &'a str,
+    /// What the node is for.
+    pub kind: Kind,
+    /// Its number.
+    pub dev: Dev,
+    /// Permissions of the node.
+    pub mode: u32,
+    /// Where in `/sys` the device is that it belongs to (`devices/platform/serial8250`); `None` for virtual ones.
+    pub parent: Option<&'a str>,
+}
+
+/// Shows `device` in `/sys` and makes its node (`device_create`). `EEXIST`. May sleep.
+pub fn create_device(device: &Device<'_>) -> Result {
+    let parent = device.parent.map(|path| sysfs::root()?.path_or_new(path)).transpose()?;
+    let mut name = KString::from_str(device.name, GFP_KERNEL)?.into_vec();
+    for byte in name.iter_mut().filter(|byte| **byte == b'/') {
+        *byte = b'!';
+    }
+    sysfs::device::add(&sysfs::device::Device {
+        class: device.class,
+        name: core::str::from_utf8(&name).map_err(|_| EINVAL)?,
+        dev: Some((device.dev, device.kind == Kind::Block)),
+        parent: parent.as_ref(),
+    })?;
+    create_node(device.name, device.kind, device.dev, device.mode)
 }
 
 /// Removes node `name`, and directories that are empty then. May sleep.

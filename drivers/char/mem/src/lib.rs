@@ -16,7 +16,7 @@ mod syslog;
 pub use rand::sys_getrandom;
 pub use syslog::sys_syslog;
 
-use devtmpfs::{Kind, create_node};
+use devtmpfs::{Device, Kind, create_device};
 use errno::{Result, code::ENXIO};
 use kalloc::{Arc, KBox};
 use vfs::{CharDevice, Dev, FileOps, Inode, OpenFlags, register_chrdev};
@@ -54,7 +54,8 @@ pub fn init() -> Result {
     static DEVICES: MemDevices = MemDevices;
     register_chrdev(MAJOR, 0, 256, "mem", &DEVICES)?;
     for (minor, name, mode) in NODES {
-        create_node(name, Kind::Char, Dev::new(MAJOR, minor), mode)?;
+        let dev = Dev::new(MAJOR, minor);
+        create_device(&Device { class: "mem", name, kind: Kind::Char, dev, mode, parent: None })?;
     }
     Ok(())
 }

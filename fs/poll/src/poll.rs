@@ -7,6 +7,7 @@ use errno::code::{EFAULT, EINVAL, ERESTART_RESTARTBLOCK, ERESTARTNOHAND};
 use kalloc::KVec;
 use kalloc::flags::GFP_KERNEL;
 use sync::{PollMask, PollTable};
+use vfs::FilesStruct;
 use x86_cpu::regs::PtRegs;
 use x86_mm::uaccess::{UserPtr, copy_from_user, put_user};
 
@@ -35,9 +36,9 @@ impl PollFd {
 }
 
 /// What one descriptor has to say; registers with its queues as `table` does.
-fn poll_one(entry: PollFd, table: &mut PollTable) -> PollMask {
-    let Ok(fd) = usize::try_from(entry.fd()) else { return PollMask::NONE };
-    match vfs::fdget(fd) {
+fn poll_one(files: &FilesStruct, entry: PollFd, table: &mut PollTable) -> PollMask {
+    let Ok(fd) = u32::try_from(entry.fd()) else { return PollMask::NONE };
+    match files.get(fd) {
         Ok(file) => file.poll(table) & (entry.wanted() | PollMask::ERR | PollMask::HUP),
         Err(_) => PollMask::NVAL,
     }
@@ -49,14 +50,17 @@ fn wait(entries: &mut [PollFd], limit: Limit) -> Result<usize> {
     let mut expired = limit == Limit::Now;
     loop {
         let mut count = 0;
+        // Not kept while the task sleeps: another thread may replace the table meanwhile.
+        let files = vfs::fdtable::current_files()?;
         for entry in entries.iter_mut() {
-            let ready = poll_one(*entry, &mut table);
+            let ready = poll_one(&files, *entry, &mut table);
             entry.set_ready(ready);
             if ready != PollMask::NONE {
                 count += 1;
                 table.stop();
             }
         }
+        drop(files);
         // Once registered is enough.
         table.stop();
         if let Some(error) = table.error() {

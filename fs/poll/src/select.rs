@@ -3,7 +3,7 @@
 
 use crate::limits::{INTERRUPTED, Limit, interrupted, with_mask};
 use errno::Result;
-use errno::code::{EBADF, EINVAL};
+use errno::code::EINVAL;
 use kalloc::KVec;
 use kalloc::flags::GFP_KERNEL;
 use sync::{PollMask, PollTable};
@@ -65,13 +65,14 @@ impl Sets<'_> {
     /// One pass over all wanted descriptors; returns the number of bits set. `EBADF`.
     fn pass(&mut self, table: &mut PollTable) -> Result<usize> {
         let mut count = 0;
+        let files = vfs::fdtable::current_files()?;
         for at in 0..self.words {
             let wanted = [0, 1, 2].map(|set| self.word(set, at));
             let mut left = wanted.iter().fold(0, |all, w| all | w);
             while left != 0 {
                 let bit = left.trailing_zeros() as usize;
                 left &= left - 1;
-                let ready = vfs::fdget(at * 64 + bit).map_err(|_| EBADF)?.poll(table);
+                let ready = files.get((at * 64 + bit) as u32)?.poll(table);
                 for (set, mask) in [READ, WRITE, EXCEPT].into_iter().enumerate() {
                     let asked = wanted.get(set).is_some_and(|w| w >> bit & 1 != 0);
                     if asked && ready.intersects(mask) {

@@ -259,12 +259,31 @@ impl Dentry {
         found
     }
 
-    /// The first positive child with a cookie of at least `from`, and its cookie.
-    pub(crate) fn next_child(&self, from: u64) -> Option<(u64, Arc<Dentry>)> {
+    /// Positive children with cookies of at least `from`, in order, into `out`; how many. One lock for all of them.
+    pub(crate) fn next_children(&self, from: u64, out: &mut [Option<(u64, Arc<Dentry>)>]) -> usize {
         let children = self.children.lock();
         let start = children.slots.partition_point(|slot| slot.0 < from);
-        children.slots.get(start..)?.iter().find_map(|(cookie, child)| {
+        let rest = children.slots.get(start..).unwrap_or(&[]);
+        let positive = rest.iter().filter_map(|(cookie, child)| {
             child.as_ref().filter(|child| child.inode().is_some()).map(|child| (*cookie, child.clone()))
+        });
+        let mut count = 0;
+        for (slot, found) in out.iter_mut().zip(positive) {
+            *slot = Some(found);
+            count += 1;
+        }
+        count
+    }
+
+    /// Copies the name into `out`; its length.
+    pub(crate) fn copy_name(&self, out: &mut [u8; NAME_MAX]) -> usize {
+        self.with_name(|name| match out.get_mut(..name.len()) {
+            Some(to) => {
+                to.copy_from_slice(name);
+                name.len()
+            }
+            // Names are never longer.
+            None => 0,
         })
     }
 

@@ -74,6 +74,13 @@ impl FilesStruct {
         self.slot(fd).and_then(ArcSlot::get).ok_or(EBADF)
     }
 
+    /// The file behind `fd`; `EBADF` if there is none or it is `O_PATH`. For calls that look at many descriptors.
+    #[inline]
+    pub fn get(&self, fd: u32) -> Result<Arc<File>> {
+        let file = self.get_raw(fd)?;
+        if file.mode() & crate::file::fmode::PATH != 0 { Err(EBADF) } else { Ok(file) }
+    }
+
     /// Makes sure there are slots and bits for `fd`. May sleep.
     fn grow(&self, fd: u32) -> Result {
         let (chunk, _) = locate(fd);
@@ -409,8 +416,8 @@ pub fn fdget(fd: usize) -> Result<Arc<File>> {
 pub fn fdget_raw(fd: usize) -> Result<Arc<File>> {
     let current = task::current();
     let section = rcu::read_lock();
-    let files = FILES.get(&current).and_then(|slot| slot.0.borrow(&section)).ok_or(EBADF)?;
-    files.get_raw(fd as u32)
+    let files = FILES.get(&current).and_then(|slot| slot.0.load(&section)).ok_or(EBADF)?;
+    files.slot(fd as u32).and_then(|slot| slot.get_pinned(section.pinned())).ok_or(EBADF)
 }
 
 /// Takes the lowest free number of the current task, within `RLIMIT_NOFILE`. May sleep.

@@ -4,7 +4,7 @@
 
 use crate::dentry::Dentry;
 use crate::file::{File, FileOps, fmode};
-use crate::inode::Inode;
+use crate::name::NAME_MAX;
 use crate::types::FileType;
 use errno::{Result, code::*};
 use kalloc::Arc;
@@ -52,24 +52,32 @@ impl<'a> DirContext<'a> {
     }
 }
 
+/// Entries taken from the cache at a time.
+const BATCH: usize = 16;
+
 /// Reads a directory that is complete in the dentry cache (`dcache_readdir`): positions are the entries' cookies.
 pub fn dcache_readdir(file: &File, context: &mut DirContext<'_>) -> Result {
     if !context.emit_dots(file) {
         return Ok(());
     }
     let dir = &file.path().dentry;
-    while let Some((cookie, child)) = dir.next_child(context.pos.cast_unsigned()) {
-        if !emit_child(context, &child, cookie)? {
-            break;
+    let mut batch: [Option<(u64, Arc<Dentry>)>; BATCH] = [const { None }; BATCH];
+    let mut name = [0; NAME_MAX];
+    loop {
+        let count = dir.next_children(context.pos.cast_unsigned(), &mut batch);
+        for slot in batch.iter_mut().take(count) {
+            let Some((cookie, child)) = slot.take() else { continue };
+            let inode = child.positive()?;
+            let len = child.copy_name(&mut name);
+            let bytes = name.get(..len).unwrap_or(&[]);
+            if !context.emit(bytes, inode.ino, inode.file_type(), cookie.cast_signed().saturating_add(1)) {
+                return Ok(());
+            }
+        }
+        if count < BATCH {
+            return Ok(());
         }
     }
-    Ok(())
-}
-
-fn emit_child(context: &mut DirContext<'_>, child: &Arc<Dentry>, cookie: u64) -> Result<bool> {
-    let inode: &Arc<Inode> = child.positive()?;
-    let name = child.name()?;
-    Ok(context.emit(&name, inode.ino, inode.file_type(), cookie.cast_signed().saturating_add(1)))
 }
 
 /// Operations of a directory that is complete in the dentry cache.

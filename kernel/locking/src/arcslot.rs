@@ -9,7 +9,7 @@ use core::marker::PhantomData;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use kalloc::Arc;
 use x86_cpu::asm::cpu_relax;
-use x86_cpu::preempt::preempt_disable;
+use x86_cpu::preempt::{PreemptGuard, preempt_disable};
 
 const LOCKED: usize = 1;
 
@@ -52,22 +52,27 @@ impl<T> ArcSlot<T> {
     /// A copy of what is there. An empty slot is found without writing to memory.
     #[inline(always)]
     pub fn get(&self) -> Option<Arc<T>> {
+        self.get_pinned(&preempt_disable())
+    }
+
+    /// As [`Self::get`], for a caller that has preemption off already.
+    #[inline(always)]
+    pub fn get_pinned(&self, _pinned: &PreemptGuard) -> Option<Arc<T>> {
         let mut word = self.word.load(Ordering::Relaxed) & !LOCKED;
         if word == 0 {
             return None;
         }
-        let _preempt = preempt_disable();
         if self.word.compare_exchange(word, word | LOCKED, Ordering::Acquire, Ordering::Relaxed).is_err() {
             word = self.lock_slow();
+            if word == 0 {
+                self.word.store(word, Ordering::Release);
+                return None;
+            }
         }
-        let copy = if word == 0 {
-            None
-        } else {
-            // SAFETY: By the type invariant the word is a reference the slot owns, and it stays while the lock bit is held.
-            Some(Arc::from(unsafe { Arc::borrow_raw(core::ptr::with_exposed_provenance(word)) }))
-        };
+        // SAFETY: By the type invariant the word is a reference the slot owns, and it stays while the lock bit is held.
+        let copy = Arc::from(unsafe { Arc::borrow_raw(core::ptr::with_exposed_provenance(word)) });
         self.word.store(word, Ordering::Release);
-        copy
+        Some(copy)
     }
 
     /// Puts `value` there and gives back what was there.
@@ -100,6 +105,8 @@ impl<T> ArcSlot<T> {
     }
 
     /// Sets the lock bit and returns the word without it.
+    #[cold]
+    #[inline(never)]
     fn lock_slow(&self) -> usize {
         loop {
             let word = self.word.load(Ordering::Relaxed) & !LOCKED;

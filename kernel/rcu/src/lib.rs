@@ -41,6 +41,12 @@ pub fn read_lock() -> ReadGuard {
 }
 
 impl ReadGuard {
+    /// The section as what it is: a stretch with preemption off.
+    #[inline(always)]
+    pub fn pinned(&self) -> &PreemptGuard {
+        &self._preempt
+    }
+
     /// The read section that a caller with preemption off is in anyway (a spin lock's holder, an interrupt handler).
     #[inline(always)]
     pub fn nested() -> Self {

@@ -20,28 +20,35 @@ pub struct PathName {
 }
 
 impl PathName {
-    const fn blank() -> Self {
+    /// No name yet.
+    #[inline(always)]
+    pub(crate) const fn blank() -> Self {
         Self { short: [0; SHORT + PADDING], long: KVec::new(), len: 0 }
     }
 
     /// Copies the string at `address` of the program. `ENOENT` if it is empty and must not be, `ENAMETOOLONG`, `EFAULT`. May
     /// sleep.
-    #[inline]
+    #[inline(always)]
     pub fn from_user(address: usize, may_be_empty: bool) -> Result<Self> {
         let mut name = Self::blank();
-        let Some(room) = name.short.get_mut(..SHORT) else { return Err(EFAULT) };
-        let len = user::string_in(address, room)?;
-        name.len = len;
-        if len == SHORT {
-            name.read_long(address)?;
-        } else if let Some(rest) = name.short.get_mut(len..) {
-            // A copy by words may have left bytes behind the NUL.
-            rest.fill(0);
-        }
-        if name.len == 0 && !may_be_empty {
-            return Err(ENOENT);
-        }
+        name.read(address, may_be_empty)?;
         Ok(name)
+    }
+
+    /// Copies the string at `address` of the program into a name that is blank: see [`Self::from_user`].
+    #[inline]
+    pub(crate) fn read(&mut self, address: usize, may_be_empty: bool) -> Result {
+        let Some(room) = self.short.get_mut(..SHORT) else { return Err(EFAULT) };
+        let len = user::string_in(address, room)?;
+        self.len = len;
+        if len == SHORT {
+            return self.read_long(address);
+        }
+        // A copy by words leaves up to seven bytes behind the NUL.
+        if let Some(rest) = self.short.get_mut(len..).and_then(<[u8]>::first_chunk_mut::<8>) {
+            *rest = [0; 8];
+        }
+        if len == 0 && !may_be_empty { Err(ENOENT) } else { Ok(()) }
     }
 
     #[cold]

@@ -3,6 +3,7 @@
 
 use crate::fdtable::fdget;
 use crate::file::fmode;
+use crate::name::NAME_MAX;
 use crate::readdir::{DirContext, DirSink};
 use crate::types::FileType;
 use crate::user;
@@ -14,56 +15,58 @@ use x86_cpu::regs::PtRegs;
 /// Most bytes that are gathered before they go to the program.
 const CHUNK: usize = 32768;
 
+/// Longest entry: header, name, NUL and type, rounded up to eight.
+const ENTRY_MAX: usize = (19 + NAME_MAX + 2 + 7) & !7;
+
 /// Collects entries in the program's format.
 struct Collect {
     out: KVec<u8>,
-    room: usize,
+    /// The entry being made.
+    entry: [u8; ENTRY_MAX],
     /// `d_type` before the name (64-bit form), else behind it.
     new_form: bool,
     error: Option<Error>,
 }
 
 impl Collect {
-    fn push(&mut self, name: &[u8], ino: u64, kind: FileType, next: i64) -> Result<bool> {
+    /// Writes one entry; `None` if it does not fit.
+    #[inline]
+    fn put(&mut self, name: &[u8], ino: u64, kind: FileType, next: i64) -> Option<()> {
         // Header, name and NUL (and in the old form the type), rounded up to eight.
         let header = if self.new_form { 19 } else { 18 };
         let tail = if self.new_form { 1 } else { 2 };
         let len = (header + name.len() + tail + 7) & !7;
-        if len > self.room {
-            if self.out.is_empty() {
-                self.error = Some(EINVAL);
-            }
-            return Ok(false);
+        if len > self.out.capacity() - self.out.len() {
+            return None;
         }
-        self.out.reserve(len, GFP_KERNEL)?;
-        let start = self.out.len();
-        self.out.extend_from_slice(&ino.to_le_bytes(), GFP_KERNEL)?;
-        self.out.extend_from_slice(&next.to_le_bytes(), GFP_KERNEL)?;
-        self.out.extend_from_slice(&(len as u16).to_le_bytes(), GFP_KERNEL)?;
+        let entry = self.entry.get_mut(..len)?;
+        let (head, rest) = entry.split_at_mut_checked(header)?;
+        head.first_chunk_mut::<8>()?.copy_from_slice(&ino.to_le_bytes());
+        head.get_mut(8..)?.first_chunk_mut::<8>()?.copy_from_slice(&next.to_le_bytes());
+        head.get_mut(16..)?.first_chunk_mut::<2>()?.copy_from_slice(&(len as u16).to_le_bytes());
+        let (to, padding) = rest.split_at_mut_checked(name.len())?;
+        to.copy_from_slice(name);
+        // At most nine bytes: a loop is shorter than a call.
+        for byte in padding.iter_mut() {
+            *byte = 0;
+        }
         if self.new_form {
-            self.out.push(kind.dirent(), GFP_KERNEL)?;
+            *head.last_mut()? = kind.dirent();
+        } else {
+            *padding.last_mut()? = kind.dirent();
         }
-        self.out.extend_from_slice(name, GFP_KERNEL)?;
-        self.out.resize(start + len, 0, GFP_KERNEL)?;
-        if !self.new_form {
-            if let Some(last) = self.out.last_mut() {
-                *last = kind.dirent();
-            }
-        }
-        self.room -= len;
-        Ok(true)
+        // The capacity was checked.
+        self.out.extend_from_slice(self.entry.get(..len)?, GFP_KERNEL).ok()
     }
 }
 
 impl DirSink for Collect {
     fn entry(&mut self, name: &[u8], ino: u64, kind: FileType, next: i64) -> bool {
-        match self.push(name, ino, kind, next) {
-            Ok(fits) => fits,
-            Err(error) => {
-                self.error = Some(error);
-                false
-            }
+        let fits = self.put(name, ino, kind, next).is_some();
+        if !fits && self.out.is_empty() {
+            self.error = Some(EINVAL);
         }
+        fits
     }
 }
 
@@ -77,7 +80,8 @@ fn getdents(fd: usize, to: usize, count: u32, new_form: bool) -> Result<usize> {
         return Err(ENOTDIR);
     }
     let room = (count as usize).min(CHUNK);
-    let mut sink = Collect { out: KVec::with_capacity(room.min(1024), GFP_KERNEL)?, room, new_form, error: None };
+    let mut sink =
+        Collect { out: KVec::with_capacity(room, GFP_KERNEL)?, entry: [0; ENTRY_MAX], new_form, error: None };
     let mut pos = file.pos.lock();
     let result = {
         let _lock = inode.lock.read();

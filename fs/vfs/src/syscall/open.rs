@@ -28,8 +28,9 @@ const VALID_FLAGS: u32 = uapi::O_ACCMODE
     | uapi::O_PATH
     | uapi::__O_TMPFILE;
 
-fn do_open(dirfd: usize, name: usize, how: &OpenHow) -> Result<usize> {
-    let name = PathName::from_user(name, false)?;
+fn do_open(dirfd: usize, address: usize, how: &OpenHow) -> Result<usize> {
+    let mut name = PathName::blank();
+    name.read(address, false)?;
     let fd = get_unused_fd(how.flags.any(uapi::O_CLOEXEC))?;
     let dir = DirFd::new(dirfd, &name)?;
     let file = open_path(dir.start(), &name, how)?;

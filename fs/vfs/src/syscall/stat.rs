@@ -25,8 +25,9 @@ fn fill(mnt: &Mount, inode: &Arc<Inode>, stat: &mut Kstat) {
 }
 
 #[inline(always)]
-fn stat_name(dirfd: usize, name: usize, flags: u32) -> Result<Kstat> {
-    let name = PathName::from_user(name, flags & AT_EMPTY_PATH != 0)?;
+fn stat_name(dirfd: usize, address: usize, flags: u32, stat: &mut Kstat) -> Result {
+    let mut name = PathName::blank();
+    name.read(address, flags & AT_EMPTY_PATH != 0)?;
     let mut walk = 0;
     if flags & AT_SYMLINK_NOFOLLOW == 0 {
         walk |= lflag::FOLLOW;
@@ -35,19 +36,17 @@ fn stat_name(dirfd: usize, name: usize, flags: u32) -> Result<Kstat> {
         walk |= lflag::EMPTY;
     }
     let dir = DirFd::new(dirfd, &name)?;
-    let mut stat = Kstat::default();
     lookup(dir.start(), &name, walk, |place| {
-        fill(&place.mnt, place.inode, &mut stat);
+        fill(&place.mnt, place.inode, stat);
         Ok(())
-    })?;
-    Ok(stat)
+    })
 }
 
-fn stat_fd(fd: usize) -> Result<Kstat> {
+#[inline(always)]
+fn stat_fd(fd: usize, stat: &mut Kstat) -> Result {
     let file = fdget_raw(fd)?;
-    let mut stat = Kstat::default();
-    fill(&file.path().mnt, file.inode(), &mut stat);
-    Ok(stat)
+    fill(&file.path().mnt, file.inode(), stat);
+    Ok(())
 }
 
 #[inline]
@@ -77,17 +76,23 @@ fn put_stat(to: usize, stat: &Kstat) -> Result<usize> {
 
 /// `stat(name, buf)`.
 pub fn sys_newstat(regs: &PtRegs) -> Result<usize> {
-    put_stat(regs.arg1(), &stat_name(uapi::AT_FDCWD as usize, regs.arg0(), 0)?)
+    let mut stat = Kstat::default();
+    stat_name(uapi::AT_FDCWD as usize, regs.arg0(), 0, &mut stat)?;
+    put_stat(regs.arg1(), &stat)
 }
 
 /// `lstat(name, buf)`.
 pub fn sys_newlstat(regs: &PtRegs) -> Result<usize> {
-    put_stat(regs.arg1(), &stat_name(uapi::AT_FDCWD as usize, regs.arg0(), AT_SYMLINK_NOFOLLOW)?)
+    let mut stat = Kstat::default();
+    stat_name(uapi::AT_FDCWD as usize, regs.arg0(), AT_SYMLINK_NOFOLLOW, &mut stat)?;
+    put_stat(regs.arg1(), &stat)
 }
 
 /// `fstat(fd, buf)`.
 pub fn sys_newfstat(regs: &PtRegs) -> Result<usize> {
-    put_stat(regs.arg1(), &stat_fd(regs.arg0())?)
+    let mut stat = Kstat::default();
+    stat_fd(regs.arg0(), &mut stat)?;
+    put_stat(regs.arg1(), &stat)
 }
 
 /// `newfstatat(dirfd, name, buf, flags)`.
@@ -96,7 +101,9 @@ pub fn sys_newfstatat(regs: &PtRegs) -> Result<usize> {
     if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT) != 0 {
         return Err(EINVAL);
     }
-    put_stat(regs.arg2(), &stat_name(regs.arg0(), regs.arg1(), flags)?)
+    let mut stat = Kstat::default();
+    stat_name(regs.arg0(), regs.arg1(), flags, &mut stat)?;
+    put_stat(regs.arg2(), &stat)
 }
 
 fn statx_time(time: Timespec) -> uapi::statx_timestamp {
@@ -117,7 +124,8 @@ pub fn sys_statx(regs: &PtRegs) -> Result<usize> {
     if flags & !known != 0 {
         return Err(EINVAL);
     }
-    let stat = stat_name(regs.arg0(), regs.arg1(), flags)?;
+    let mut stat = Kstat::default();
+    stat_name(regs.arg0(), regs.arg1(), flags, &mut stat)?;
     let out = uapi::statx {
         stx_mask: stat.result_mask | uapi::STATX_MNT_ID,
         stx_blksize: stat.blksize,

@@ -294,8 +294,8 @@ pub fn strncpy_from_user(to: &mut [u8], from: impl Into<UserPtr>) -> Result<usiz
     let mut done = 0;
     while done < to.len() {
         let at = from.wrapping_byte_add(done);
-        // Up to the next page boundary at most: what follows may not be mapped. Words of eight while they have no zero byte.
-        if at.0 % 8 == 0
+        // Words of eight while they have no zero byte, but none that reaches into the next page: that may not be mapped.
+        if at.0 % PAGE_SIZE <= PAGE_SIZE - 8
             && let Some(room) = to.get_mut(done..).and_then(|t| t.first_chunk_mut::<8>())
         {
             let word = get_user::<u64>(at)?;

@@ -84,11 +84,12 @@ fn open_end(pipe: &Pipe, flags: OpenFlags) -> Result {
             Ok(())
         }
         (true, false) => {
+            // Before we are seen: a writer may come, write and go before we look again.
+            let seen = pipe.writer_opens.load(Ordering::SeqCst);
             enter(&pipe.readers, &pipe.reader_opens, &pipe.write_wait);
             if nonblock || pipe.writers.load(Ordering::SeqCst) != 0 {
                 return Ok(());
             }
-            let seen = pipe.writer_opens.load(Ordering::SeqCst);
             let arrived =
                 || pipe.writers.load(Ordering::SeqCst) != 0 || pipe.writer_opens.load(Ordering::SeqCst) != seen;
             pipe.read_wait.wait_interruptible(arrived).inspect_err(|_| leave(&pipe.readers, &pipe.write_wait))
@@ -97,11 +98,12 @@ fn open_end(pipe: &Pipe, flags: OpenFlags) -> Result {
             if nonblock && pipe.readers.load(Ordering::SeqCst) == 0 {
                 return Err(ENXIO);
             }
+            // As above.
+            let seen = pipe.reader_opens.load(Ordering::SeqCst);
             enter(&pipe.writers, &pipe.writer_opens, &pipe.read_wait);
             if pipe.readers.load(Ordering::SeqCst) != 0 {
                 return Ok(());
             }
-            let seen = pipe.reader_opens.load(Ordering::SeqCst);
             let arrived =
                 || pipe.readers.load(Ordering::SeqCst) != 0 || pipe.reader_opens.load(Ordering::SeqCst) != seen;
             pipe.write_wait.wait_interruptible(arrived).inspect_err(|_| leave(&pipe.writers, &pipe.read_wait))

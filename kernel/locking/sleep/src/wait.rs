@@ -124,8 +124,19 @@ impl WaitQueue {
         Self { list: SpinLock::new(List { head: core::ptr::null(), tail: core::ptr::null() }) }
     }
 
-    pub(crate) fn link(&self, cell: Pin<&EntryCell>, at_tail: bool) {
+    /// Links the entry if it is not, and gives the task its state under the same lock: a waker that finds the entry finds the
+    /// state too. (Set later, a waker in between would see a running task and pass over it.)
+    fn prepare(&self, cell: Pin<&EntryCell>, at_tail: bool, task: &Task, state: State) {
         let mut list = self.list.lock_irqsave();
+        Self::link_locked(&mut list, cell, at_tail);
+        task.set_state(state);
+    }
+
+    pub(crate) fn link(&self, cell: Pin<&EntryCell>, at_tail: bool) {
+        Self::link_locked(&mut self.list.lock_irqsave(), cell, at_tail);
+    }
+
+    fn link_locked(list: &mut List, cell: Pin<&EntryCell>, at_tail: bool) {
         let cell: *const EntryCell = Pin::get_ref(cell);
         // SAFETY: The lock is held. Pinned, and whoever pinned it unlinks it before it goes away (`Waiter`, `PollTable`).
         unsafe {
@@ -182,13 +193,16 @@ impl WaitQueue {
             let (woken, exclusive) = match &entry.wakee {
                 Wakee::Task { task, exclusive } => {
                     let (task, exclusive) = (*task, *exclusive);
-                    // SAFETY: The sleeper's frame holds the entry, so the task is alive; it cannot leave `Waiter::finish`
-                    // before it has taken this lock or seen the entry unlinked, and unlinking comes before the wake-up takes
-                    // effect only together with a reference: the task is on its run queue or running.
+                    // SAFETY: The sleeper's frame holds the entry, so the task is alive; it cannot leave that frame before it
+                    // has unlinked the entry under this lock, or seen it unlinked.
                     let task = unsafe { task.as_ref() }.to_arc();
-                    // SAFETY: The lock is held; the entry is linked here.
-                    unsafe { list.remove(cursor) };
-                    (task.wake(mask), exclusive)
+                    let woken = task.wake(mask);
+                    // One that was not asleep, or not in such a sleep, stays: it may yet sleep on this queue.
+                    if woken {
+                        // SAFETY: The lock is held; the entry is linked here, and its owner cannot unlink it meanwhile.
+                        unsafe { list.remove(cursor) };
+                    }
+                    (woken, exclusive)
                 }
                 Wakee::Callback { callback, exclusive } => (callback.wake(events), *exclusive),
             };
@@ -291,8 +305,7 @@ impl WaitQueue {
         let waiter = Waiter { queue: self, cell: cell.as_ref() };
         let mut expired = false;
         loop {
-            self.link(waiter.cell, exclusive);
-            task.set_state(state);
+            self.prepare(waiter.cell, exclusive, &task, state);
             if condition() {
                 return Ok(true);
             }

@@ -13,6 +13,8 @@ export srctree := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST))))
 export objtree := $(abspath $(or $(O),$(KBUILD_OUTPUT),$(srctree)))
 export KBUILD_OUTPUT := $(objtree)
 export V PYTHON3
+# What scripts/deps.py could not install beside other packages.
+export PATH := $(objtree)/build/tools/bin:$(PATH)
 ifneq ($(wildcard $(objtree)),$(objtree))
 $(shell mkdir -p $(objtree))
 endif

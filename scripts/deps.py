@@ -3,15 +3,22 @@
 """Installs what `make` needs and the machine lacks: `deps.py build|run|check`.
 
 Only missing things are installed; nothing that is there is upgraded, replaced or removed. Without root it prints the
-line to type and stops. A tool counts as there wherever it came from.
+line to type and stops. A tool counts as there wherever it came from. What apt could only install by removing something
+(QEMU beside tools of a newer QEMU, static busybox beside the other one) is unpacked below build/tools, where make's
+PATH finds it.
 """
 
+import glob
 import os
+import re
 import shutil
 import subprocess
 import sys
 
+import kconfig
 import toolchain
+
+TOOLS = os.path.join(os.path.abspath(kconfig.OBJTREE), "build/tools")
 
 # What must be there -> the package that has it. A path with a slash is a file; a bare word is a program in PATH.
 BUILD = {
@@ -20,13 +27,15 @@ BUILD = {
     "ld": "binutils",
     "lz4": "lz4",
     "bindgen": "bindgen",
+    # What bindgen loads, and the compiler's own headers (stddef.h); any version of them serves.
+    "/usr/lib/llvm-*/lib/libclang*.so*": "libclang1-14",
+    "/usr/lib/llvm-*/lib/clang/*/include/stddef.h": "libclang-common-14-dev",
     "/usr/include/linux/version.h": "linux-libc-dev",
     "/usr/lib/python3/dist-packages/kconfiglib.py": "python3-kconfiglib",
 }
 RUST = ["rustc-web", "cargo-web", "rust-web-src"]
 RUN = {
     "qemu-system-x86_64": "qemu-system-x86",
-    "/bin/busybox": "busybox-static",
     "zstd": "zstd",
 }
 CHECK = {
@@ -41,23 +50,25 @@ GOALS = {"clippy": [BUILD], "build": [BUILD], "run": [BUILD, RUN], "check": [BUI
 
 
 def there(what):
-    """Whether a file or program is there."""
-    return os.path.exists(what) if "/" in what else shutil.which(what) is not None
+    """Whether a file (a pattern) or program is there."""
+    return bool(glob.glob(what)) if "/" in what else shutil.which(what) is not None
 
 
 def static_busybox():
-    """Debian has two packages with /bin/busybox; only the static one serves."""
-    done = subprocess.run(["file", "-b", "/bin/busybox"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) \
-        if shutil.which("file") else None
-    if done is not None:
-        return "statically linked" in done.stdout
-    return subprocess.run(["dpkg-query", "-W", "busybox-static"], stdout=subprocess.DEVNULL,
-                          stderr=subprocess.DEVNULL).returncode == 0
+    """Debian has two packages with /bin/busybox; only the static one serves. Its path, or None."""
+    for path in (os.environ.get("BUSYBOX"), shutil.which("busybox"), "/bin/busybox"):
+        if path and os.path.exists(path):
+            text = subprocess.run(["readelf", "-lW", path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            if text.returncode == 0 and "INTERP" not in text.stdout:
+                return path
+    return None
 
 
 def missing(goal):
     """Packages that `goal` lacks, in order."""
     packages = [package for needs in GOALS[goal] for what, package in needs.items() if not there(what)]
+    if goal in ("run", "check") and not static_busybox():
+        packages.append("busybox-static")
     problem = toolchain.problem()
     # Clippy must be the compiler's own: with a rustup toolchain it is a component, which the user adds.
     if goal == "clippy" and (problem is not None or toolchain.find()[0] == "/usr/bin/rustc") \
@@ -79,14 +90,53 @@ def install(packages):
     if not shutil.which("apt-get"):
         sys.exit(f"*** Some tools are missing, and there is no apt-get. In Debian they are in: {' '.join(packages)}")
     print(f"  APT     {' '.join(packages)}", flush=True)
-    env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
-    quiet = {"stdout": subprocess.DEVNULL, "env": env}
-    command = ["apt-get", "-q", "install", *options, *packages]
-    if subprocess.run(command, stderr=subprocess.DEVNULL, **quiet).returncode == 0:
+    if apt("install", *options, *packages):
         return
-    subprocess.run(["apt-get", "-q", "update"], **quiet)
-    if subprocess.run(command, **quiet).returncode != 0:
-        sys.exit(f"*** apt-get could not install them. Try by hand:\n    {line}")
+    apt("update")
+    if apt("install", *options, *packages):
+        return
+    for package in packages:
+        if not apt("install", *options, package) and not unpack(package, options):
+            sys.exit(f"*** apt-get could not install {package}. Try by hand:\n    {line}")
+
+
+def apt(*words, **more):
+    """Runs apt-get; whether it succeeded."""
+    env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+    return subprocess.run(["apt-get", "-q", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env,
+                          **more).returncode == 0
+
+
+def unpack(package, options):
+    """Puts `package` below build/tools, with those that it needs and that conflict too; the others are installed."""
+    plan = subprocess.run(["apt-get", "-s", "install", "--no-install-recommends", package], stdout=subprocess.PIPE, text=True)
+    needed = re.findall(r"^Inst (\S+)", plan.stdout, re.M)
+    apart = [name for name in needed if not apt("install", *options, name)]
+    debs = os.path.join(TOOLS, "debs")
+    os.makedirs(debs, exist_ok=True)
+    print(f"  UNPACK  {' '.join(apart)}", flush=True)
+    if not apart or not apt("-o", "APT::Sandbox::User=root", "download", *apart, cwd=debs):
+        return False
+    for name in apart:
+        deb = sorted(glob.glob(os.path.join(debs, name + "_*.deb")))[-1]
+        if subprocess.run(["dpkg-deb", "-x", deb, TOOLS]).returncode != 0:
+            return False
+    if package.startswith("qemu-system"):
+        wrap_qemu()
+    return True
+
+
+def wrap_qemu():
+    """QEMU away from its place must be told where its modules and firmware are."""
+    os.makedirs(os.path.join(TOOLS, "bin"), exist_ok=True)
+    for program in glob.glob(os.path.join(TOOLS, "usr/bin/qemu-system-*")):
+        wrapper = os.path.join(TOOLS, "bin", os.path.basename(program))
+        firmware = [d for base in (os.path.join(TOOLS, "usr"), "/usr") for d in
+                    (f"{base}/share/qemu", f"{base}/share/seabios", f"{base}/lib/ipxe/qemu") if os.path.isdir(d)]
+        with open(wrapper, "w") as f:
+            f.write(f"#!/bin/sh\nexport QEMU_MODULE_DIR='{TOOLS}/usr/lib/x86_64-linux-gnu/qemu'\n"
+                    f"exec '{program}' {' '.join(f'-L {d!r}' for d in firmware)} \"$@\"\n")
+        os.chmod(wrapper, 0o755)
 
 
 def main():

@@ -8,10 +8,11 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "scripts")]
 
+import deps  # noqa: E402
 import gen_initramfs  # noqa: E402
 import kconfig  # noqa: E402
 
-BUSYBOX = os.environ.get("BUSYBOX") or "/bin/busybox"
+BUSYBOX = deps.static_busybox() or "/bin/busybox"
 
 
 def sources():

@@ -24,6 +24,7 @@ fn tables_with_code() -> impl Iterator<Item = Table> {
     tables().filter(|table| matches!(&table.signature(), b"DSDT" | b"SSDT"))
 }
 
+#[allow(clippy::arc_with_non_send_sync, reason = "the interpreter wants an Arc and stays in this function")]
 fn by_interpreter(dsdt: &Table) -> Option<(u8, u8)> {
     let registers = Arc::new(registers()?);
     let interpreter = Interpreter::new(Osl, dsdt.bytes.u8(8)?, registers, None);

@@ -32,6 +32,8 @@ pub mod panic;
 pub mod pci_config;
 pub mod reboot;
 pub mod smp;
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+mod tests;
 pub mod traps;
 
 use boot_info::BootInfo;

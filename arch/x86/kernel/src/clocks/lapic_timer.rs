@@ -82,16 +82,35 @@ pub(super) fn start_cpu() {
     }
 }
 
-/// Count-downs a second, by 5 ms of the TSC. Zero when it stands still.
+/// Starts the count-down, so that the measuring of the TSC gives its frequency too ([`counted`]).
+pub(super) fn start_count() {
+    if local::is_enabled() {
+        local::write(TIMER_DIVIDE, DIVIDE_1);
+        local::write(LVT_TIMER, LVT_MASKED | u32::from(LOCAL_TIMER_VECTOR));
+        local::write(TIMER_INITIAL, u32::MAX);
+    }
+}
+
+/// The count-down's value, which falls; 0 without a local APIC.
+pub(super) fn counted() -> u32 {
+    if local::is_enabled() { local::read(TIMER_CURRENT) } else { 0 }
+}
+
+/// Takes the frequency that was measured beside the TSC's.
+pub(super) fn set_measured(hz: u64) {
+    FREQUENCY.store(hz, Ordering::Relaxed);
+}
+
+/// Count-downs a second, as measured already or by 5 ms of the TSC. Zero when it stands still.
 fn calibrate() -> u64 {
+    local::write(TIMER_INITIAL, 0);
+    let measured = FREQUENCY.load(Ordering::Relaxed);
     let hz = tsc::hz();
-    if hz == 0 {
-        return 0;
+    if measured != 0 || hz == 0 {
+        return measured;
     }
     let _irq = IrqGuard::new();
-    local::write(TIMER_DIVIDE, DIVIDE_1);
-    local::write(LVT_TIMER, LVT_MASKED | u32::from(LOCAL_TIMER_VECTOR));
-    local::write(TIMER_INITIAL, u32::MAX);
+    start_count();
     let (start, first) = (rdtsc_ordered(), local::read(TIMER_CURRENT));
     let window = hz / 200;
     while rdtsc().wrapping_sub(start) < window {

@@ -6,7 +6,7 @@
 //! or `tsc=nowatchdog` skip the watching, `tsc=unstable` refuses it.
 //! Source: Intel SDM volume 3, 18.17 and 19.7.3.
 
-use super::{kvmclock, pit};
+use super::{kvmclock, lapic_timer, pit};
 use boot_info::BootInfo;
 use clock_hw::{ClockSource, VdsoMode};
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
@@ -96,11 +96,13 @@ pub(super) fn refine(reference: Option<&dyn ClockSource>) {
     }
 }
 
-/// Counts the TSC while `source` runs for about 10 ms.
+/// Counts the TSC, and the local APIC timer beside it, while `source` runs for about 10 ms.
 fn measure(source: &dyn ClockSource) -> u64 {
     let _irq = IrqGuard::new();
     let window = source.frequency_hz() / 100;
+    lapic_timer::start_count();
     let (tsc_start, start) = read_pair(source);
+    let apic_start = lapic_timer::counted();
     loop {
         let now = source.read().wrapping_sub(start) & source.mask();
         if now >= window {
@@ -111,8 +113,11 @@ fn measure(source: &dyn ClockSource) -> u64 {
             return 0;
         }
     }
+    let apic_end = lapic_timer::counted();
     let (tsc_end, end) = read_pair(source);
     let elapsed = end.wrapping_sub(start) & source.mask();
+    let apic = u64::from(apic_start.wrapping_sub(apic_end)) * source.frequency_hz() / elapsed.max(1);
+    lapic_timer::set_measured(apic);
     let cycles = u128::from(tsc_end.wrapping_sub(tsc_start)) * u128::from(source.frequency_hz());
     u64::try_from(cycles / u128::from(elapsed.max(1))).unwrap_or(0)
 }

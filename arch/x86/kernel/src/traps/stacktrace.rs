@@ -28,7 +28,7 @@ fn stack_of(sp: usize) -> Option<Range<usize>> {
 /// Reads a word of a stack of ours.
 fn read(address: usize) -> Option<usize> {
     let stack = stack_of(address)?;
-    if address % 8 != 0 || address.checked_add(8)? > stack.end {
+    if !address.is_multiple_of(8) || address.checked_add(8)? > stack.end {
         return None;
     }
     // SAFETY: Aligned and inside a live stack of this CPU.

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Tests in the kernel: calls across CPUs, faults and oopses, frames before user mode, floating-point signal frames.
+
+use macros::kunit_tests;
+
+#[kunit_tests(x86_smp)]
+mod smp {
+    use crate::smp::{cpus_in, mask_of, num_online, on_cpu, on_cpus, on_each_cpu, on_other_cpus, online};
+    use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
+
+    #[test]
+    fn each_cpu_runs_the_function_once() {
+        for _ in 0..100 {
+            let (seen, calls) = (AtomicU64::new(0), AtomicU32::new(0));
+            on_each_cpu(&|| {
+                seen.fetch_or(mask_of(x86_cpu::cpu_id()), SeqCst);
+                calls.fetch_add(1, SeqCst);
+            });
+            assert_eq!(seen.load(SeqCst), online());
+            assert_eq!(calls.load(SeqCst), num_online());
+        }
+    }
+
+    #[test]
+    fn others_leaves_the_caller_out() {
+        let calls = AtomicU32::new(0);
+        on_other_cpus(&|| {
+            calls.fetch_add(1, SeqCst);
+        });
+        assert_eq!(calls.load(SeqCst), num_online() - 1);
+    }
+
+    #[test]
+    fn a_cpu_that_does_not_run_is_refused() {
+        assert!(!on_cpu(63, &|| {}));
+        on_cpus(0, &|| {});
+    }
+
+    #[test]
+    fn cpus_may_call_each_other_at_once() {
+        // Every CPU has an interrupt handler calling it while all of them run one.
+        let rounds = AtomicU32::new(0);
+        for cpu in cpus_in(online()) {
+            for _ in 0..50 {
+                assert!(on_cpu(cpu, &|| {
+                    rounds.fetch_add(1, SeqCst);
+                }));
+            }
+        }
+        assert_eq!(rounds.load(SeqCst), 50 * num_online());
+    }
+}
+
+#[kunit_tests(x86_traps)]
+mod traps {
+    use crate::entry::exit::sanitise_user_frame;
+    use crate::traps::oops;
+    use kalloc::Arc;
+    use kalloc::flags::GFP_KERNEL;
+    use sync::Completion;
+    use x86_cpu::regs::{PtRegs, USER_CS, USER_DS};
+
+    #[test]
+    fn frames_are_made_harmless() {
+        let mut regs = PtRegs {
+            cs: 0x10,
+            ss: 0x18,
+            // IOPL 3, NT, VM, interrupts off, and what user code may have.
+            rflags: 0x3000 | 0x4000 | 0x20000 | 0x10000 | 0x8d5,
+            rip: 0x1234_5678_9abc_def0,
+            ..PtRegs::default()
+        };
+        sanitise_user_frame(&mut regs);
+        assert_eq!((regs.cs, regs.ss), (USER_CS, USER_DS));
+        assert_eq!(regs.rflags, 0x10000 | 0x8d5 | 0x202);
+        assert_eq!(((regs.rip as i64) << 16 >> 16) as u64, regs.rip);
+    }
+
+    #[test]
+    fn a_breakpoint_in_the_kernel_returns() {
+        // SAFETY: The handler prints a line and goes on.
+        unsafe { core::arch::asm!("int3") };
+    }
+
+    #[test]
+    fn an_oops_ends_its_thread_only() {
+        struct Fallen(Arc<Completion>);
+        let done = Arc::new(Completion::new(), GFP_KERNEL).unwrap();
+        let fallen = Fallen(done.clone());
+        let before = oops::count();
+        let task = task::kthread_run(b"oops", move || {
+            let Fallen(done) = &fallen;
+            done.complete_all();
+            // SAFETY: Not safe at all: address 8 is never mapped, and the fault is the test.
+            unsafe { core::ptr::without_provenance_mut::<u32>(8).write_volatile(1) };
+        })
+        .unwrap();
+        done.wait();
+        for _ in 0..1000 {
+            if task.state() == task::State::DEAD {
+                break;
+            }
+            crate::clocks::delay::mdelay(1);
+        }
+        assert_eq!(oops::count(), before + 1);
+        assert_eq!(task.state(), task::State::DEAD);
+    }
+}
+
+#[kunit_tests(x86_fpu)]
+mod fpu {
+    use x86_fpu::{FP_XSTATE_MAGIC1, FpuState, sigframe_size};
+
+    fn frame() -> ([u8; 4096], usize) {
+        let mut bytes = [0u8; 4096];
+        let mut state = FpuState::new().unwrap();
+        let len = state.write_sigframe(|image, magic| {
+            bytes[..image.len()].copy_from_slice(image);
+            bytes[image.len()..image.len() + magic.len()].copy_from_slice(magic);
+            image.len() + magic.len()
+        });
+        (bytes, len)
+    }
+
+    fn read(bytes: &[u8]) -> errno::Result {
+        let mut state = FpuState::new().unwrap();
+        state.read_sigframe(|at, to| {
+            to.copy_from_slice(bytes.get(at..at + to.len()).ok_or(errno::code::EFAULT)?);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn a_frame_comes_back() {
+        let (bytes, len) = frame();
+        assert_eq!(len, sigframe_size());
+        assert!(read(&bytes[..len]).is_ok());
+        if x86_fpu::xfeatures() != 0 {
+            assert_eq!(bytes[464..468], FP_XSTATE_MAGIC1.to_le_bytes());
+        }
+    }
+
+    #[test]
+    fn a_bad_frame_is_refused() {
+        let (mut bytes, len) = frame();
+        assert!(read(&bytes[..100]).is_err());
+        // MXCSR with reserved bits.
+        bytes[24..28].fill(0xff);
+        assert!(read(&bytes[..len]).is_err());
+    }
+
+    #[test]
+    fn a_wild_header_is_harmless() {
+        let (mut bytes, len) = frame();
+        if len > 576 {
+            bytes[512..576].fill(0xff);
+            let mut state = FpuState::new().unwrap();
+            let result = state.read_sigframe(|at, to| {
+                to.copy_from_slice(&bytes[at..at + to.len()]);
+                Ok(())
+            });
+            assert!(result.is_ok());
+            let _preempt = x86_cpu::preempt_disable();
+            // Would fault if a reserved bit had come through.
+            state.restore();
+            FpuState::new().unwrap().restore();
+        }
+    }
+}

@@ -190,9 +190,14 @@ mod in_kernel {
             })
         };
         let (Ok(a), Ok(b), Ok(c)) = (make(1), make(2), make(3)) else { return assert!(false) };
-        c.start_after(3 * MS);
-        a.start_after(MS);
-        b.start_after(2 * MS);
+        {
+            // Absolute, and with interrupts off: however slow the machine is, none fires before all are queued.
+            let _irq = x86_cpu::irqflags::IrqGuard::new();
+            let now = now_ns();
+            c.start(now + 3 * MS);
+            a.start(now + MS);
+            b.start(now + 2 * MS);
+        }
         s.done.wait();
         s.done.wait();
         s.done.wait();

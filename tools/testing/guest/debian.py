@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 
-from .programs import build_dir
+from .programs import SRCTREE, build_dir  # noqa: F401
 
 KERNEL_META = "linux-image-cloud-amd64"
 
@@ -15,9 +15,9 @@ def _apt(*argv, cwd=None):
     return subprocess.run(argv, cwd=cwd, check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
 
 
-def unpack(package):
-    """The directory that holds `package`'s files, downloaded at the first call."""
-    cache = build_dir("packages")
+def unpack(package, cache=None):
+    """The directory that holds `package`'s files, downloaded at the first call (into `cache`, if it is given)."""
+    cache = cache or build_dir("packages")
     into = os.path.join(cache, package)
     if os.path.isdir(into):
         return into
@@ -64,9 +64,10 @@ def _static(path):
     return "INTERP" not in text
 
 
-def libraries(program):
+def libraries(program, env=None):
     """The shared libraries that `program` (a dynamic ELF for this machine) needs: (name in the guest, host path)."""
-    text = subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True, check=True).stdout
+    text = subprocess.run(["ldd", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True,
+                          env=env).stdout
     out = []
     for line in text.splitlines():
         found = re.match(r"\s*(?:\S+ => )?(/\S+) \(0x", line)

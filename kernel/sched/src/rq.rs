@@ -289,11 +289,16 @@ impl RunQueue {
             let v = match place {
                 Place::Wakeup => v.max(least.saturating_sub(LATENCY_NS / 2)),
                 Place::New => v.max(least.saturating_add(self.slice_of(entity))),
-                Place::MovedAwake => least.wrapping_add(v).max(least.saturating_sub(LATENCY_NS)),
-                Place::Moved => least.wrapping_add(v).max(least.saturating_sub(LATENCY_NS / 2)),
+                // The distance from the old queue's least is signed: after a long sleep it may be more than this queue's
+                // whole time line.
+                Place::MovedAwake => least.saturating_add_signed(v as i64).max(least.saturating_sub(LATENCY_NS)),
+                Place::Moved => least.saturating_add_signed(v as i64).max(least.saturating_sub(LATENCY_NS / 2)),
                 Place::Changed => v,
             };
             entity.vruntime.store(v, Relaxed);
+        } else if matches!(place, Place::Moved | Place::MovedAwake) {
+            // A distance means nothing here; should the task become a fair one, it starts at this queue's least.
+            entity.vruntime.store(0, Relaxed);
         }
         entity.on_rq.store(ON, Relaxed);
         self.count(true, entity);
@@ -316,7 +321,9 @@ impl RunQueue {
 
     /// Makes a task's virtual time independent of this queue (see [`Place::Moved`]).
     pub(crate) fn make_relative(&self, entity: &Entity) {
-        entity.vruntime.store(entity.vruntime.load(Relaxed).wrapping_sub(self.min_vruntime), Relaxed);
+        let distance = entity.vruntime.load(Relaxed).wrapping_sub(self.min_vruntime);
+        // A real-time task has no place in the order of fair ones.
+        entity.vruntime.store(if entity.is_rt() { 0 } else { distance }, Relaxed);
     }
 
     /// The running task's parameters are about to change (`leave`) or have changed.

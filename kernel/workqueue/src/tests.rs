@@ -6,7 +6,7 @@ use macros::kunit_tests;
 #[kunit_tests(workqueue)]
 mod in_kernel {
     use crate::{DelayedWork, Work, spawn};
-    use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
+    use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
     use kalloc::Arc;
     use kalloc::flags::GFP_KERNEL;
 
@@ -28,34 +28,45 @@ mod in_kernel {
 
     #[test]
     fn sleeping_items_hold_up_nobody() {
-        let Ok(count) = Arc::new(AtomicU32::new(0), GFP_KERNEL) else { return assert!(false) };
-        let start = ktime::now_ns();
-        for _ in 0..8 {
-            let c = count.clone();
+        const ITEMS: u32 = 8;
+        const PATIENCE_NS: u64 = 20_000_000_000;
+        let Ok(arrived) = Arc::new(AtomicU32::new(0), GFP_KERNEL) else { return assert!(false) };
+        let Ok(met) = Arc::new(AtomicU32::new(0), GFP_KERNEL) else { return assert!(false) };
+        let deadline = ktime::now_ns() + PATIENCE_NS;
+        for _ in 0..ITEMS {
+            let (arrived, met) = (arrived.clone(), met.clone());
+            // Each sleeps until all are at work: one after the other they would never meet.
             let spawned = spawn(move || {
-                ktime::sleep_ns(50_000_000);
-                c.fetch_add(1, SeqCst);
+                arrived.fetch_add(1, SeqCst);
+                while arrived.load(SeqCst) < ITEMS && ktime::now_ns() < deadline {
+                    ktime::sleep_ns(1_000_000);
+                }
+                met.fetch_add(u32::from(arrived.load(SeqCst) == ITEMS), SeqCst);
             });
             assert!(spawned.is_ok());
         }
-        while count.load(SeqCst) < 8 {
+        while met.load(SeqCst) < ITEMS && ktime::now_ns() < deadline {
             ktime::sleep_ns(1_000_000);
         }
-        assert!(ktime::now_ns() - start < 350_000_000);
+        assert_eq!(met.load(SeqCst), ITEMS);
     }
 
     #[test]
     fn delayed() {
+        const DELAY_NS: u64 = 5_000_000;
         let Ok(count) = Arc::new(AtomicU32::new(0), GFP_KERNEL) else { return assert!(false) };
-        let c = count.clone();
+        let Ok(ran_at) = Arc::new(AtomicU64::new(0), GFP_KERNEL) else { return assert!(false) };
+        let (c, at) = (count.clone(), ran_at.clone());
         let work = DelayedWork::new(move || {
+            at.store(ktime::now_ns(), SeqCst);
             c.fetch_add(1, SeqCst);
         });
         let Ok(work) = work else { return assert!(false) };
-        work.queue_after(5_000_000);
-        assert_eq!(count.load(SeqCst), 0);
+        let start = ktime::now_ns();
+        work.queue_after(DELAY_NS);
         work.flush();
         assert_eq!(count.load(SeqCst), 1);
+        assert!(ran_at.load(SeqCst) >= start + DELAY_NS);
         work.queue_after(1_000_000_000);
         work.cancel_sync();
         assert_eq!(count.load(SeqCst), 1);

@@ -103,7 +103,9 @@ fn devices() -> Result {
     step("memory devices", mem::init())?;
     step("tty", tty::init())?;
     step("serial8250", serial8250::init())?;
-    crate::nodes::terminals()
+    step("vt", vt::init())?;
+    crate::nodes::terminals()?;
+    crate::nodes::consoles()
 }
 
 /// Opens `/dev/console` as descriptors 0, 1 and 2 of process 1.

@@ -29,10 +29,13 @@ fn start(info: &'static BootInfo) -> ! {
     x86::early_init(info);
     let line = params::line(info);
     params::early(line);
-    early_console::init(info, line);
-    serial8250::console_init();
+    // A console shows the log from its start when it comes.
     pr_notice!("Linux version {} (rideau) by {}", uapi::UTS_RELEASE, info.protocol.name());
     pr_notice!("Command line: {}", params::Shown(line.as_bytes()));
+    early_console::init(info, line);
+    vt::console_init(info);
+    serial8250::console_init();
+    vt::console_init_late(info);
     if let Err(error) = bring_up(info) {
         panic!("start-up failed: {error}");
     }
@@ -54,6 +57,10 @@ fn bring_up(info: &'static BootInfo) -> errno::Result {
         ktime::set_boot_realtime(now.unsigned_abs());
     }
     irq::init();
+    // Without it the log still goes to other consoles.
+    if let Err(error) = vt::init_screen(info) {
+        klog::pr_err!("vt: no screen: {error}");
+    }
     printk::init_readers()?;
     acpi_core::init();
     match x86_vdso::init() {

@@ -7,11 +7,10 @@ use kalloc::KString;
 use kalloc::flags::GFP_KERNEL;
 use klog::pr_err;
 
-/// Permissions of Linux's nodes: terminals of their own for everybody, lines for their owner.
+/// Permissions of Linux's nodes: the caller's own terminal for everybody, others for their owner.
 fn mode(kind: tty::Kind) -> u32 {
     match kind {
         tty::Kind::SystemTty => 0o666,
-        tty::Kind::Console => 0o620,
         _ => 0o600,
     }
 }
@@ -48,4 +47,18 @@ pub(crate) fn terminals() -> Result {
         }
     }
     Ok(())
+}
+
+/// `/sys/class/tty/console/active` (the consoles of the log, the one behind `/dev/console` last) and what `tty0` has.
+pub(crate) fn consoles() -> Result {
+    let dir = sysfs::root()?.path_or_new("devices/virtual/tty/console")?;
+    sysfs::attr(&dir, "active", |out| {
+        let Some(last) = printk::console::preferred() else { return Ok(()) };
+        let is_last = |console: &&dyn printk::Console| (console.name(), console.index()) == (last.name(), last.index());
+        for console in printk::console::consoles().filter(|console| !console.is_boot() && !is_last(console)) {
+            vfs::seq_print!(out, "{}{} ", console.name(), console.index())?;
+        }
+        vfs::seq_print!(out, "{}{}\n", last.name(), last.index())
+    })?;
+    vt::init_sysfs()
 }

@@ -22,6 +22,18 @@ pub trait Console: Sync {
     fn is_boot(&self) -> bool {
         false
     }
+    /// Device number of its terminal, as `/proc/consoles` shows it.
+    fn device(&self) -> Option<(u32, u32)> {
+        None
+    }
+    /// It can show itself again after it was blanked (a screen).
+    fn can_unblank(&self) -> bool {
+        false
+    }
+    /// It prints on a CPU that is not yet up, too (`CON_ANYTIME`).
+    fn any_time(&self) -> bool {
+        false
+    }
     /// Applies the options after the comma in `console=name,options`. May refuse the console.
     fn setup(&self, options: &str) -> errno::Result {
         let _ = options;
@@ -95,6 +107,24 @@ pub fn choose(spec: &str) {
         *slot = choice;
         choices.count = count + 1;
     }
+}
+
+/// The index in the last `console=` word for driver `name`, if there is any.
+pub fn chosen_index(name: &str) -> Option<u32> {
+    let choices = CHOICES.lock_irqsave();
+    let used = choices.list.get(..choices.count).unwrap_or_default();
+    used.iter().rev().map(Choice::parts).find(|parts| parts.0 == name).map(|parts| parts.1)
+}
+
+/// Shows the log from its start again on the console of this driver and index: its screen is only there now. Any context but
+/// NMI.
+pub fn replay(name: &str, index: u32) {
+    for slot in SLOTS.iter().filter(|s| s.enabled.load(Ordering::Acquire)) {
+        if slot.console.get().is_some_and(|c| c.name() == name && c.index() == index) {
+            slot.next.store(RING.first_seq(), Ordering::SeqCst);
+        }
+    }
+    flush();
 }
 
 /// How `console=` speaks of this console: not at all, as one of several, or as the last.

@@ -164,9 +164,9 @@ fn find(mut wanted: impl FnMut(&'static Driver) -> bool) -> Option<&'static Driv
     DRIVERS.lock().iter().copied().find(|d| wanted(d))
 }
 
-/// The driver whose nodes have this name.
+/// The driver whose nodes have this name (`/dev/tty` is none of a driver's).
 pub(crate) fn by_name(name: &str) -> Option<&'static Driver> {
-    find(|d| d.name == name)
+    find(|d| d.name == name && !matches!(d.kind, Kind::SystemTty | Kind::SystemConsole))
 }
 
 /// Calls `f` for each driver, in order of registration (`/proc/tty/drivers`). `f` must not sleep.

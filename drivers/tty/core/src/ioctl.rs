@@ -79,7 +79,13 @@ pub(crate) fn common(tty: &Arc<Tty>, cmd: u32, arg: usize, master: bool) -> Opti
     })
 }
 
-/// Tells the job in front when the size really changes.
+impl Tty {
+    /// Sets the window's size and tells the job in front when it really changes. The driver's errors. May sleep.
+    pub fn resize(self: &Arc<Self>, size: winsize) -> Result {
+        set_winsize(self, size).map(|_| ())
+    }
+}
+
 fn set_winsize(tty: &Arc<Tty>, size: winsize) -> Result<usize> {
     tty.ops.resize(tty, &size)?;
     let changed = core::mem::replace(&mut tty.ctrl.lock().winsize, size) != size;

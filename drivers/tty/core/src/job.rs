@@ -67,6 +67,11 @@ impl Tty {
         (core::mem::replace(&mut ctrl.session, session), core::mem::replace(&mut ctrl.group, group))
     }
 
+    /// Whether this is the terminal of the caller's session.
+    pub fn is_callers(&self) -> bool {
+        is_mine(self)
+    }
+
     fn set_group(&self, group: Arc<ProcessGroup>) {
         let old = {
             let mut ctrl = self.ctrl.lock();

@@ -350,8 +350,8 @@ impl Tty {
         self.write_wakeup();
     }
 
-    /// Stops or starts output on request of a program.
-    pub(crate) fn set_flow(&self, stop: bool) {
+    /// Stops or starts output on request of a program, or by Scroll Lock.
+    pub fn set_flow(&self, stop: bool) {
         {
             let mut ld = self.ld.lock();
             ld.set_stopped(stop);

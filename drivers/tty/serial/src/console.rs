@@ -28,6 +28,14 @@ impl Console for SerialConsole {
         self.port.index
     }
 
+    fn device(&self) -> Option<(u32, u32)> {
+        Some((TTY_MAJOR, self.port.index.saturating_add(64)))
+    }
+
+    fn any_time(&self) -> bool {
+        true
+    }
+
     fn setup(&self, options: &str) -> Result {
         let uart = self.port.uart().ok_or(ENODEV)?;
         let wanted = cmdline::parse_serial_options(options.as_bytes());

@@ -67,11 +67,17 @@ fn consoles(out: &mut SeqBuf) -> Result {
         let flag = |on: bool, letter: char| if on { letter } else { ' ' };
         seq_print!(
             out,
-            "{:<21}-W- (E{}{}p  )\n",
+            "{:<21}-W{} (E{}{}p {})",
             core::str::from_utf8(name.text()).unwrap_or(""),
+            if console.can_unblank() { 'U' } else { '-' },
             flag(is_preferred, 'C'),
             flag(console.is_boot(), 'B'),
+            flag(console.any_time(), 'a'),
         )?;
+        if let Some((major, minor)) = console.device() {
+            seq_print!(out, " {major:>4}:{minor}")?;
+        }
+        out.byte(b'\n')?;
     }
     Ok(())
 }

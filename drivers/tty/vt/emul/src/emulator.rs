@@ -28,6 +28,8 @@ pub struct Events {
     pub switch_to: Option<u16>,
     /// Unblank the screen.
     pub unblank: bool,
+    /// A report waits to be read (`read_reply`).
+    pub reply: bool,
 }
 
 /// Modes that the keyboard's and the driver's side look at.
@@ -81,6 +83,17 @@ pub(crate) struct Cursor {
     pub(crate) sets: [Charset; 2],
     /// Which of the sets is in use.
     pub(crate) set: usize,
+}
+
+/// The memory of a screen of another size.
+pub struct Resized(Screen);
+
+impl Resized {
+    /// For so many columns and rows, at least 1 by 1 and at most 32767 by 32767.
+    pub fn new(cols: usize, rows: usize) -> Result<Self, AllocError> {
+        let blank = Cell { ch: ' ', attr: Defaults::default().color };
+        Ok(Self(Screen::new(cols.clamp(1, 0x7fff), rows.clamp(1, 0x7fff), blank)?))
+    }
 }
 
 /// A terminal.
@@ -177,21 +190,27 @@ impl Emulator {
 
     /// Changes the size: what fits stays, the rows at the cursor preferred. On failure nothing changes.
     pub fn resize(&mut self, cols: usize, rows: usize) -> Result<(), AllocError> {
-        let (cols, rows) = (cols.clamp(1, 0x7fff), rows.clamp(1, 0x7fff));
-        let mut new = Screen::new(cols, rows, self.blank())?;
+        self.resize_into(Resized::new(cols, rows)?);
+        Ok(())
+    }
+
+    /// Like [`Self::resize`], with memory that was got before; returns what is not needed any more.
+    pub fn resize_into(&mut self, Resized(mut new): Resized) -> Resized {
+        let (cols, rows, blank) = (new.cols(), new.rows(), self.blank());
         let skip = (self.at.y + 1).saturating_sub(rows);
-        for row in 0..rows.min(self.screen.rows()) {
+        for row in 0..rows {
+            new.fill(row, 0..cols, blank);
             for (col, cell) in self.screen.row(row + skip).iter().take(cols).enumerate() {
                 new.put(row, col, *cell);
             }
         }
-        self.screen = new;
+        let old = core::mem::replace(&mut self.screen, new);
         (self.top, self.bottom) = (0, rows);
         let (x, y) = (self.at.x, self.at.y.saturating_sub(skip));
         self.goto(x, y);
         self.saved.x = self.saved.x.min(cols - 1);
         self.saved.y = self.saved.y.min(rows - 1);
-        Ok(())
+        Resized(old)
     }
 
     /// Columns and rows.
@@ -234,6 +253,11 @@ impl Emulator {
     /// Calls `show(row, column, cells)` for all that changed since the last time.
     pub fn take_changes(&mut self, show: impl FnMut(usize, usize, &[Cell])) {
         self.screen.take_changes(show);
+    }
+
+    /// The first column and the cells of what changed in a row since the last time.
+    pub fn take_row(&mut self, row: usize) -> Option<(usize, &[Cell])> {
+        self.screen.take_row(row)
     }
 
     /// Says that everything must be shown again.

@@ -447,6 +447,7 @@ impl Emulator {
     fn report(&mut self, text: &[u8]) {
         if self.reply.room() >= text.len() {
             self.reply.write(text);
+            self.events.reply = true;
         }
     }
 }

@@ -52,6 +52,11 @@ impl Bytes {
         this
     }
 
+    /// One byte.
+    pub fn single(byte: u8) -> Self {
+        Self::new(&[&[byte]])
+    }
+
     /// The bytes.
     pub fn as_slice(&self) -> &[u8] {
         self.buf.get(..usize::from(self.len)).unwrap_or(&[])

@@ -32,7 +32,7 @@ mod width;
 
 pub use attr::{Attr, DEFAULT_PALETTE, Rgb};
 pub use charset::to_cp437;
-pub use emulator::{Emulator, Events, Modes};
+pub use emulator::{Emulator, Events, Modes, Resized};
 pub use screen::Cell;
 
 #[cfg(test)]

@@ -151,13 +151,18 @@ impl Screen {
         self.touch_all();
     }
 
+    /// The first column and the cells of what changed in a row, which is not changed any more then.
+    pub(crate) fn take_row(&mut self, row: usize) -> Option<(usize, &[Cell])> {
+        let c = core::mem::replace(self.changed.get_mut(row)?, UNCHANGED);
+        let cells = self.row(row).get(usize::from(c.start)..usize::from(c.end))?;
+        Some((usize::from(c.start), cells))
+    }
+
     /// Calls `show` with each row that changed, the columns and their cells; afterwards nothing is changed.
     pub(crate) fn take_changes(&mut self, mut show: impl FnMut(usize, usize, &[Cell])) {
         for row in 0..self.rows() {
-            let Some(slot) = self.changed.get_mut(row) else { continue };
-            let c = core::mem::replace(slot, UNCHANGED);
-            if let Some(cells) = self.row(row).get(usize::from(c.start)..usize::from(c.end)) {
-                show(row, usize::from(c.start), cells);
+            if let Some((col, cells)) = self.take_row(row) {
+                show(row, col, cells);
             }
         }
     }

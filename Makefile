@@ -23,7 +23,7 @@ endif
 script = +@$(PYTHON3) $(srctree)/scripts/$(1)
 config-targets := defconfig tinyconfig menuconfig oldconfig olddefconfig savedefconfig
 
-.PHONY: all vmlinux bzImage modules initramfs run check check-full kunit test bench clippy rustfmt rustfmtcheck rustdoc \
+.PHONY: all vmlinux bzImage modules modules_install initramfs run check check-full kunit test bench clippy rustfmt rustfmtcheck rustdoc \
 	rust-analyzer crate-graph clean mrproper help deps-build deps-run deps-check deps-clippy syncconfig $(config-targets)
 
 all: vmlinux bzImage modules
@@ -48,8 +48,18 @@ vmlinux: syncconfig
 bzImage: vmlinux
 	$(call script,bzimage.py)
 
-# No module is built apart from the image yet.
-modules: syncconfig
+# With M=directory: the modules of that directory, against the kernel that is built.
+ifdef M
+export M
+modules:
+	$(call script,modules.py build)
+else
+modules: vmlinux
+	$(call script,modules.py build)
+endif
+
+modules_install:
+	$(call script,modules.py install)
 
 initramfs: deps-run syncconfig
 	+@$(PYTHON3) $(srctree)/usr/build.py
@@ -104,7 +114,8 @@ help:
 	@echo '  all             vmlinux, bzImage and modules (the default)'
 	@echo '  vmlinux         the kernel as an ELF file with a PVH entry; symbols in vmlinux.debug'
 	@echo '  bzImage         the kernel for boot loaders and UEFI: arch/x86/boot/bzImage'
-	@echo '  modules         loadable modules (none yet)'
+	@echo '  modules         loadable modules (M=dir: those of a directory outside the tree)'
+	@echo '  modules_install copies them to $$INSTALL_MOD_PATH/lib/modules and runs depmod'
 	@echo '  initramfs       usr/initramfs.cpio.gz, made of Debian'"'"'s static busybox'
 	@echo 'Running:'
 	@echo '  run             boot it in QEMU to a shell (RUN_KVM=1, RUN_ARGS="-smp 4"); Ctrl-A X ends QEMU'

@@ -9,12 +9,15 @@ Results below objtree: vmlinux (stripped), vmlinux.debug (with symbols, for gdb)
 Environment: srctree, objtree, V (1: show commands), RUSTC, CARGO, LD, OBJCOPY, IMAGE (the crate to link: init).
 """
 
+import glob
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 
+import exports
 import kconfig
 import toolchain
 
@@ -27,6 +30,8 @@ LDS = os.path.join(SRCTREE, "arch/x86/kernel/vmlinux.lds")
 LD = os.environ.get("LD") or "ld"
 OBJCOPY = os.environ.get("OBJCOPY") or "objcopy"
 TARGET = toolchain.TARGET
+# Options that only choose crates (features of the image): no code asks for them, so switching one compiles nothing anew.
+CHOICES = ("--cfg=CONFIG_MODULES", "--cfg=CONFIG_SAMPLE")
 BUILD_STD = ["-Zbuild-std=core,alloc", "-Zbuild-std-features=compiler-builtins-mem", "--target", TARGET]
 
 
@@ -58,7 +63,7 @@ def rustflags(config):
     ]
     with open(os.path.join(OBJTREE, "include/generated/rustc_cfg")) as f:
         flags += f.read().splitlines()
-    return [flag for flag in flags if flag]
+    return [flag for flag in flags if flag and not flag.startswith(CHOICES)]
 
 
 def kernel_environment(config):
@@ -81,8 +86,10 @@ def host_environment(target=None):
     return env
 
 
-def cargo(env, command, *arguments, what="RUSTC"):
-    """Runs cargo; prints a short line for each crate that was compiled, and what the compiler says. Returns success."""
+def cargo(env, command, *arguments, what="RUSTC", artifacts=None):
+    """Runs cargo; prints a short line for each crate that was compiled, and what the compiler says. Returns success.
+
+    `artifacts` collects {"crates": {name: rlib}, "host": {name: library}}."""
     _, program = toolchain.find()
     line = [program, command, *arguments, "--message-format=json-diagnostic-rendered-ansi" if sys.stderr.isatty()
             else "--message-format=json"]
@@ -100,10 +107,51 @@ def cargo(env, command, *arguments, what="RUSTC"):
             continue
         if message.get("reason") == "compiler-message":
             print(message["message"]["rendered"], end="", file=sys.stderr, flush=True)
-        elif message.get("reason") == "compiler-artifact" and not message["fresh"] \
-                and "custom-build" not in message["target"]["kind"]:
-            say("HOSTRS" if host_artifact(message) else what, crate_name(message))
+        elif message.get("reason") == "compiler-artifact" and "custom-build" not in message["target"]["kind"]:
+            if artifacts is not None:
+                remember(message, artifacts)
+            if not message["fresh"]:
+                say("HOSTRS" if host_artifact(message) else what, crate_name(message))
     return process.wait() == 0
+
+
+def remember(message, artifacts):
+    """Notes the file of a compiled crate."""
+    files = [name for name in message["filenames"] if name.endswith((".rlib", ".so"))]
+    if files:
+        kind = "host" if host_artifact(message) else "crates"
+        artifacts.setdefault(kind, {})[message["target"]["name"].replace("-", "_")] = files[0]
+
+
+def uts_release():
+    """`uname -r`, from the bindings that crate uapi made."""
+    found = glob.glob(os.path.join(CARGO_TARGET, TARGET, "release/build/uapi-*/out/*.rs"))
+    for name in sorted(found, key=os.path.getmtime, reverse=True):
+        match = re.search(r'UTS_RELEASE: &str = "([^"]+)"', read(name) or "")
+        if match:
+            return match.group(1)
+    return ""
+
+
+def export_table(config, artifacts):
+    """Makes build/exports.o and Module.symvers, if the kernel takes modules. Returns the objects to link."""
+    if config.get("CONFIG_MODULES") != "y":
+        return []
+    crates = dict(artifacts, release=uts_release())
+    kconfig.write_if_changed(os.path.join(BUILD, "crates.json"), json.dumps(crates, indent=1, sort_keys=True) + "\n")
+    source, target = os.path.join(BUILD, "exports.S"), os.path.join(BUILD, "exports.o")
+    mark = stamp(*sorted(crates["crates"].values()), exports.__file__)
+    symvers = os.path.join(OBJTREE, "Module.symvers")
+    if read(os.path.join(BUILD, "exports.stamp")) != mark or not os.path.exists(target) or not os.path.exists(symvers):
+        _, program = toolchain.find()
+        names = exports.closure(program, toolchain.environment(), SRCTREE, "kernel")
+        table = exports.collect(crates["crates"], names)
+        changed = kconfig.write_if_changed(source, exports.assembly(table))
+        kconfig.write_if_changed(symvers, exports.symvers(table))
+        if changed or not os.path.exists(target):
+            run("AS", "build/exports.o", os.environ.get("AS") or "as", "-o", target, source)
+        kconfig.write_if_changed(os.path.join(BUILD, "exports.stamp"), mark)
+    return [target]
 
 
 def host_artifact(message):
@@ -168,12 +216,15 @@ def vmlinux(arguments):
     config = kconfig.auto_conf()
     wanted = features(config)
     chosen = ["--features", ",".join(wanted)] if wanted else []
-    if not cargo(kernel_environment(config), "build", "--release", "-p", IMAGE, *BUILD_STD, *chosen, *arguments):
+    artifacts = {}
+    if not cargo(kernel_environment(config), "build", "--release", "-p", IMAGE, *BUILD_STD, *chosen, *arguments,
+                 artifacts=artifacts):
         sys.exit(1)
+    extra = export_table(config, artifacts) if IMAGE == "init" else []
     archive = os.path.join(CARGO_TARGET, TARGET, "release", f"lib{IMAGE}.a")
     image, debug = os.path.join(OBJTREE, "vmlinux"), os.path.join(OBJTREE, "vmlinux.debug")
     named = config.get("CONFIG_KALLSYMS") == "y"
-    mark = stamp(archive, LDS, __file__, text=f"{LD} {named}")
+    mark = stamp(archive, LDS, __file__, *extra, text=f"{LD} {named}")
     mark_file = os.path.join(BUILD, "vmlinux.stamp")
     if os.path.exists(image) and os.path.exists(debug) and read(mark_file) == mark:
         return
@@ -181,16 +232,16 @@ def vmlinux(arguments):
         if not cargo(host_environment(), "build", "--release", "-p", "gen_kallsyms", what="HOSTRS"):
             sys.exit(1)
         first, table, part = (os.path.join(BUILD, name) for name in ("vmlinux.tmp", "kallsyms.bin", "kallsyms.o"))
-        link(first, archive)
+        link(first, archive, *extra)
         made = symbols(first, table)
         run("OBJCOPY", "build/kallsyms.o", OBJCOPY, "-I", "binary", "-O", "elf64-x86-64", "-B", "i386:x86-64",
             "--rename-section", ".data=.kallsyms,alloc,load,readonly,data,contents", "--strip-all", table, part)
-        link(debug, archive, part)
+        link(debug, archive, part, *extra)
         if symbols(debug, os.path.join(BUILD, "kallsyms.check")) != made:
             sys.exit("*** the second link moved code: .kallsyms must come after .text in vmlinux.lds")
         os.remove(first)
     else:
-        link(debug, archive)
+        link(debug, archive, *extra)
     run("OBJCOPY", "vmlinux", OBJCOPY, "--strip-all", f"--add-gnu-debuglink={debug}", debug, image)
     with open(mark_file, "w") as f:
         f.write(mark)

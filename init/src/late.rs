@@ -69,6 +69,8 @@ fn process_one(info: &'static BootInfo) -> Result {
     step("vDSO", crate::vdso::init())?;
     file_systems(info)?;
     devices()?;
+    #[cfg(feature = "CONFIG_MODULES")]
+    crate::modules::start(info)?;
     mm_alloc::initrd::consume(info, |archive| {
         // What went wrong has been said; the boot goes on with what is there.
         let _ = initramfs::unpack(archive);

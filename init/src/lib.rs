@@ -12,6 +12,8 @@
 
 mod early_console;
 mod late;
+#[cfg(feature = "CONFIG_MODULES")]
+mod modules;
 mod nodes;
 mod params;
 #[cfg(CONFIG_KUNIT = "y")]

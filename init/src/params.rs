@@ -14,6 +14,7 @@ const KNOWN: &[&str] = &[
     "kaslr",
     "maxcpus",
     "mem",
+    "module_blacklist",
     "nokaslr",
     "nosmp",
     "noxsave",
@@ -72,6 +73,10 @@ pub(crate) fn take(param: &Param<'_>) -> bool {
     }
     if name == "oops" && value == "panic" {
         x86::traps::oops::PANIC_ON_OOPS.store(true, core::sync::atomic::Ordering::Relaxed);
+    }
+    #[cfg(feature = "CONFIG_MODULES")]
+    if crate::modules::is_parameter(param.name) {
+        return true;
     }
     KNOWN.iter().any(|known| param.is(known))
 }

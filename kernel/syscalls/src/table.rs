@@ -255,4 +255,10 @@ pub(crate) static CALLS: &[(u32, SyscallFn)] = &[
     (uapi::__NR_shutdown, entry!(socket::syscalls::sys_shutdown)),
     (uapi::__NR_setsockopt, entry!(socket::syscalls::sys_setsockopt)),
     (uapi::__NR_getsockopt, entry!(socket::syscalls::sys_getsockopt)),
+    #[cfg(feature = "CONFIG_MODULES")]
+    (uapi::__NR_init_module, entry!(module::sys_init_module)),
+    #[cfg(feature = "CONFIG_MODULES")]
+    (uapi::__NR_finit_module, entry!(module::sys_finit_module)),
+    #[cfg(feature = "CONFIG_MODULES")]
+    (uapi::__NR_delete_module, entry!(module::sys_delete_module)),
 ];

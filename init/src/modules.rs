@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The module loader, and the modules that are part of the image: each gets its parameters from the command line
+//! (`name.parameter=value`) and is started, in the order of the link.
+
+// Part of the image for the sake of loadable modules, or because the configuration says `y`: nothing calls them by name.
+use kernel as _;
+#[cfg(feature = "CONFIG_SAMPLE_RUST_MINIMAL")]
+use rust_minimal as _;
+
+use errno::Result;
+use kernel::built_in::BuiltIn;
+use klog::{pr_err, pr_warn};
+use x86_head::BootInfo;
+
+/// Starts the loader, then the modules.
+pub(crate) fn start(info: &'static BootInfo) -> Result {
+    module::init()?;
+    if let Some(names) = crate::params::line(info).value("module_blacklist") {
+        module::set_blacklist(names)?;
+    }
+    for entry in kernel::built_in::all() {
+        parameters(info, entry);
+        match (entry.init)() {
+            0.. => {}
+            error => pr_warn!("initcall {} returned with error code {error}", entry.name),
+        }
+    }
+    Ok(())
+}
+
+/// Whether the command line's word `name` is for a module (`module.parameter`).
+pub(crate) fn is_parameter(name: &[u8]) -> bool {
+    name.contains(&b'.')
+}
+
+fn parameters(info: &'static BootInfo, entry: &BuiltIn) {
+    for word in crate::params::line(info).params() {
+        let Some(name) = word.name.strip_prefix(entry.name.as_bytes()).and_then(|rest| rest.strip_prefix(b".")) else {
+            continue;
+        };
+        let Some(param) = entry.params.iter().find(|param| cmdline::parameq(param.name.as_bytes(), name)) else {
+            continue;
+        };
+        if let Err(error) = param.value.set(word.value) {
+            pr_err!(
+                "{}: `{}' invalid for parameter `{}' ({error})",
+                entry.name,
+                crate::params::Shown(word.text()),
+                param.name
+            );
+        }
+    }
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Loadable modules: `init_module(2)`, `finit_module(2)`, `delete_module(2)`, `/proc/modules`, `/sys/module`.
+//!
+//! | file | what |
+//! |---|---|
+//! | `syscalls` | the calls: permission, the file's bytes, decompression |
+//! | `load` | from bytes to a running module |
+//! | `unload` | back |
+//! | `registry` | which modules there are, and their states |
+//! | `symbols` | who defines a symbol, and its version |
+//! | `args` | parameters of a module from a text |
+//! | `show` | `/proc/modules`, `/sys/module`, `/proc/sys/kernel` |
+//! | `taint` | what makes a report of this kernel less than trustworthy |
+//!
+//! `init` calls [`init`]; the `kernel` crate's `ThisModule` uses the reference counts of `module_core`. Reading and relocating
+//! is `module_image` (pure), memory is `module_core`. Lock: `registry::MODULES` (sleeping), never held while code of a module runs.
+//! Documentation: `Documentation/kbuild/modules.md`.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod args;
+mod load;
+mod registry;
+mod show;
+mod symbols;
+mod syscalls;
+pub mod taint;
+mod unload;
+
+pub use registry::{Module, State};
+pub use show::set_blacklist;
+pub use syscalls::{sys_delete_module, sys_finit_module, sys_init_module};
+
+use errno::Result;
+
+/// Makes the files. Once, at boot, after `proc` and `sysfs`.
+pub fn init() -> Result {
+    show::init()
+}
+
+/// Bytes as the log shows them.
+pub(crate) struct Shown<'a>(pub(crate) &'a [u8]);
+
+impl core::fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.utf8_chunks().try_for_each(|chunk| f.write_str(chunk.valid()))
+    }
+}

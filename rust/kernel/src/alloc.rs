@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Memory: `kernel::alloc`, over the crate `kalloc`.
+
+pub use kalloc::{AllocError, Allocator, Flags, flags};
+
+/// Sources of memory.
+pub mod allocator {
+    pub use kalloc::{KVmalloc, Kmalloc, Vmalloc};
+}
+
+/// Boxes.
+pub mod kbox {
+    pub use kalloc::{Box, KBox, KVBox, VBox};
+}
+
+/// Vectors.
+pub mod kvec {
+    pub use kalloc::{Drain, IntoIter, KVVec, KVec, VVec, Vec};
+}
+
+pub use kbox::{Box, KBox, KVBox, VBox};
+pub use kvec::{IntoIter, KVVec, KVec, VVec, Vec};

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Modules: the traits that a module implements, its handle, and what `module!` expands to.
+
+use crate::error::Result;
+use core::cell::UnsafeCell;
+use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicBool, Ordering};
+use module_core::Header;
+use pinned_init::PinInit;
+
+/// A module whose value is made by a function.
+pub trait Module: Sized + Sync + Send {
+    /// Makes the module's value: called when it is loaded (or, built in, at boot). An error ends the loading.
+    fn init(module: &'static ThisModule) -> Result<Self>;
+}
+
+/// A module whose value is built where it stays.
+pub trait InPlaceModule: Sync + Send {
+    /// The initializer of the module's value.
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, crate::error::Error>;
+}
+
+impl<T: Module> InPlaceModule for T {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, crate::error::Error> {
+        let make = move |slot: *mut Self| {
+            let value = <Self as Module>::init(module)?;
+            // SAFETY: `slot` is valid for a write of `Self`.
+            unsafe { slot.write(value) };
+            Ok(())
+        };
+        // SAFETY: On success `slot` was written; on an error nothing of it needs to be dropped.
+        unsafe { pinned_init::pin_init_from_closure(make) }
+    }
+}
+
+/// What `module!` says of the type of a module.
+pub trait ModuleMetadata {
+    /// The module's name.
+    const NAME: &'static core::ffi::CStr;
+}
+
+/// A handle to the module itself: `THIS_MODULE`.
+#[derive(Debug)]
+pub struct ThisModule(Option<&'static Header>);
+
+impl ThisModule {
+    /// The handle of a loaded module (`Some`), or of one that is part of the image.
+    pub const fn new(header: Option<&'static Header>) -> Self {
+        Self(header)
+    }
+
+    /// What the loader keeps count in; `None` for a module that is part of the image.
+    pub fn header(&self) -> Option<&'static Header> {
+        self.0
+    }
+}
+
+/// The one value of a module.
+///
+/// # Invariants
+/// `value` is initialised exactly while `live` is set.
+#[derive(Debug)]
+pub struct Instance<T> {
+    live: AtomicBool,
+    value: UnsafeCell<MaybeUninit<T>>,
+}
+
+// SAFETY: The loader calls `start` and `stop` one after the other, never at once; nobody else reaches the value.
+unsafe impl<T: Send> Sync for Instance<T> {}
+
+impl<T: InPlaceModule> Instance<T> {
+    /// No value yet.
+    #[expect(clippy::new_without_default, reason = "used in statics alone")]
+    pub const fn new() -> Self {
+        Self { live: AtomicBool::new(false), value: UnsafeCell::new(MaybeUninit::uninit()) }
+    }
+
+    /// Makes the value: 0, or a negative errno. Once, by the loader.
+    pub fn start(&'static self, module: &'static ThisModule) -> i32 {
+        let slot = self.value.get().cast::<T>();
+        // SAFETY: The slot is the static's own memory, which never moves (it is pinned), and not initialised yet: the loader
+        // starts a module once. On an error nothing is left in it.
+        match unsafe { T::init(module).__pinned_init(slot) } {
+            Ok(()) => {
+                self.live.store(true, Ordering::Release);
+                0
+            }
+            Err(error) => error.to_errno(),
+        }
+    }
+
+    /// Drops the value. Once, by the loader, after `start` succeeded.
+    pub fn stop(&'static self) {
+        if self.live.swap(false, Ordering::AcqRel) {
+            // SAFETY: By the invariant it is initialised, and it is dropped once: the flag is clear now.
+            unsafe { (*self.value.get()).assume_init_drop() };
+        }
+    }
+}
+
+/// The bytes of a string, as an array: what a section of strings is made of.
+pub const fn bytes_of<const N: usize>(parts: &[&str]) -> [u8; N] {
+    let mut bytes = [0; N];
+    let (mut at, mut part) = (0, 0);
+    while part < parts.len() {
+        let text = parts[part].as_bytes();
+        let mut i = 0;
+        while i < text.len() {
+            bytes[at] = text[i];
+            at += 1;
+            i += 1;
+        }
+        part += 1;
+    }
+    bytes
+}
+
+/// What `module!` expands to.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __module {
+    (
+        type: $type:ty,
+        name: $name:literal,
+        name_c: $name_c:literal,
+        info: [$({ $file:literal, $built_in:literal }),*],
+        params: [$({ $pname:ident, $ptype:ty, $pdefault:expr, $pperm:expr, $pstr:literal }),*],
+    ) => {
+        /// What the module's records in the log begin with.
+        #[allow(dead_code, reason = "a module may print nothing")]
+        pub(crate) const __LOG_PREFIX: &[u8] = ::core::concat!($name, "\0").as_bytes();
+
+        /// The module itself.
+        #[cfg(MODULE)]
+        pub(crate) static THIS_MODULE: $crate::ThisModule = $crate::ThisModule::new(::core::option::Option::Some(&__THIS_HEADER));
+        /// The module itself.
+        #[cfg(not(MODULE))]
+        pub(crate) static THIS_MODULE: $crate::ThisModule = $crate::ThisModule::new(::core::option::Option::None);
+
+        impl $crate::ModuleMetadata for $type {
+            const NAME: &'static ::core::ffi::CStr = $name_c;
+        }
+
+        /// The module's parameters, as `module!` declares them.
+        #[allow(dead_code, non_upper_case_globals, reason = "parameters have the names that users write")]
+        pub(crate) mod module_parameters {
+            #[allow(unused_imports, reason = "types of parameters")]
+            use super::*;
+            $(
+                #[doc = $pstr]
+                pub(crate) static $pname: $crate::module_param::ModuleParamAccess<$ptype> =
+                    $crate::module_param::ModuleParamAccess::new($pdefault);
+            )*
+        }
+
+        static __INSTANCE: $crate::__private::Instance<$type> = $crate::__private::Instance::new();
+
+        extern "C" fn __module_init() -> i32 {
+            __INSTANCE.start(&THIS_MODULE)
+        }
+
+        #[cfg(MODULE)]
+        extern "C" fn __module_exit() {
+            __INSTANCE.stop();
+        }
+
+        #[cfg(MODULE)]
+        #[used]
+        #[unsafe(link_section = ".gnu.linkonce.this_module")]
+        static __THIS_HEADER: $crate::__private::Header =
+            $crate::__private::Header::new(__module_init, ::core::option::Option::Some(__module_exit));
+
+        $(
+            #[cfg(MODULE)]
+            const _: () = {
+                #[used]
+                #[unsafe(link_section = "__param")]
+                static PARAM: $crate::__private::Param =
+                    $crate::__private::Param::new($pstr, &module_parameters::$pname, $pperm);
+            };
+        )*
+
+        #[cfg(not(MODULE))]
+        const _: () = {
+            static PARAMS: &[$crate::__private::Param] = &[
+                $($crate::__private::Param::new($pstr, &module_parameters::$pname, $pperm)),*
+            ];
+            static BUILT_IN: $crate::built_in::BuiltIn =
+                $crate::built_in::BuiltIn { name: $name, init: __module_init, params: PARAMS };
+            #[used]
+            #[unsafe(link_section = ".initcall6.init")]
+            static ENTRY: &$crate::built_in::BuiltIn = &BUILT_IN;
+        };
+
+        $(
+            const _: () = {
+                #[cfg(MODULE)]
+                const TEXT: &str = $file;
+                #[cfg(not(MODULE))]
+                const TEXT: &str = $built_in;
+                #[used]
+                #[unsafe(link_section = ".modinfo")]
+                static INFO: [u8; TEXT.len()] = $crate::__private::bytes_of(&[TEXT]);
+            };
+        )*
+        #[cfg(MODULE)]
+        const _: () = {
+            const PARTS: &[&str] = &["vermagic=", $crate::__private::VERMAGIC, ::core::concat!("\0name=", $name, "\0")];
+            #[used]
+            #[unsafe(link_section = ".modinfo")]
+            static INFO: [u8; PARTS[0].len() + PARTS[1].len() + PARTS[2].len()] = $crate::__private::bytes_of(PARTS);
+        };
+    };
+}

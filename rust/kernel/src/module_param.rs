@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Parameters of modules: `kernel::module_param`. Numbers are read as the kernel reads them: decimal, `0x`, `0o`/leading `0`,
+//! `0b`. A value that is not given is the default; one that is given stays.
+
+use crate::error::{Result, code::*};
+use core::fmt;
+use locking::SetOnce;
+use module_core::ParamValue;
+
+/// A type that a parameter can have.
+pub trait ModuleParam: Sized + Copy + Send + Sync + 'static {
+    /// Reads a value. `EINVAL`; `ERANGE` if it does not fit.
+    fn try_from_param_arg(arg: &[u8]) -> Result<Self>;
+
+    /// Writes a value as sysfs shows it.
+    fn show(&self, out: &mut dyn fmt::Write) -> fmt::Result;
+
+    /// The value of a name alone, if that is allowed.
+    fn without_text() -> Option<Self> {
+        None
+    }
+}
+
+/// Splits a number into sign, base and digits.
+fn digits(text: &[u8]) -> (bool, u32, &[u8]) {
+    let (negative, rest) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        _ => (false, text),
+    };
+    match rest {
+        [b'0', b'x' | b'X', rest @ ..] => (negative, 16, rest),
+        [b'0', b'o' | b'O', rest @ ..] => (negative, 8, rest),
+        [b'0', b'b' | b'B', rest @ ..] => (negative, 2, rest),
+        [b'0', rest @ ..] if !rest.is_empty() => (negative, 8, rest),
+        _ => (negative, 10, rest),
+    }
+}
+
+/// A number with its sign. `EINVAL` if it is none, `ERANGE` if no type has it.
+fn number(text: &[u8]) -> Result<i128> {
+    let (negative, base, digits) = digits(text.trim_ascii());
+    if digits.is_empty() {
+        return Err(EINVAL);
+    }
+    let mut value = 0i128;
+    for &byte in digits {
+        let digit = char::from(byte).to_digit(base).ok_or(EINVAL)?;
+        value = value.checked_mul(base.into()).and_then(|v| v.checked_add(digit.into())).ok_or(ERANGE)?;
+    }
+    Ok(if negative { value.wrapping_neg() } else { value })
+}
+
+macro_rules! integers {
+    ($($ty:ty),*) => {
+        $(
+            impl ModuleParam for $ty {
+                fn try_from_param_arg(arg: &[u8]) -> Result<Self> {
+                    number(arg)?.try_into().map_err(|_| ERANGE)
+                }
+
+                fn show(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+                    write!(out, "{self}")
+                }
+            }
+        )*
+    };
+}
+
+integers!(i8, u8, i16, u16, i32, u32, i64, u64, isize, usize);
+
+impl ModuleParam for bool {
+    fn try_from_param_arg(arg: &[u8]) -> Result<Self> {
+        match arg {
+            [b'y' | b'Y' | b't' | b'T' | b'1', ..] | [b'o' | b'O', b'n' | b'N', ..] => Ok(true),
+            [b'n' | b'N' | b'f' | b'F' | b'0', ..] | [b'o' | b'O', b'f' | b'F', ..] => Ok(false),
+            _ => Err(EINVAL),
+        }
+    }
+
+    fn show(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        out.write_char(if *self { 'Y' } else { 'N' })
+    }
+
+    fn without_text() -> Option<Self> {
+        Some(true)
+    }
+}
+
+/// A parameter: its default, and what was given.
+pub struct ModuleParamAccess<T> {
+    given: SetOnce<T>,
+    default: T,
+}
+
+impl<T: ModuleParam> ModuleParamAccess<T> {
+    #[doc(hidden)]
+    pub const fn new(default: T) -> Self {
+        Self { given: SetOnce::new(), default }
+    }
+
+    /// The value: what was given when the module was loaded, else the default.
+    pub fn value(&self) -> &T {
+        self.given.get().unwrap_or(&self.default)
+    }
+}
+
+impl<T: ModuleParam> ParamValue for ModuleParamAccess<T> {
+    fn set(&self, text: Option<&[u8]>) -> Result {
+        let value = match text {
+            Some(text) => T::try_from_param_arg(text)?,
+            None => T::without_text().ok_or(EINVAL)?,
+        };
+        // As in Linux's Rust API a value is set once: `value` gives a reference for ever.
+        self.given.set(value).map_err(|_| EEXIST)
+    }
+
+    fn show(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        self.value().show(out)
+    }
+
+    fn takes_no_text(&self) -> bool {
+        T::without_text().is_some()
+    }
+}

@@ -50,6 +50,7 @@ pub(crate) fn start(info: &'static BootInfo) -> Result {
     futex::init();
     posix_time::init();
     timerfd::init();
+    inotify::limits::init();
     syscalls::init();
     process::start_init(move || {
         if let Err(error) = process_one(info) {

@@ -181,6 +181,10 @@ impl FileOps for PipeEnd {
         }
     }
 
+    fn can_splice(&self, _file: &File, _write: bool) -> bool {
+        true
+    }
+
     fn check_flags(&self, _file: &File, _flags: u32) -> Result {
         Ok(())
     }

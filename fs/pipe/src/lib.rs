@@ -6,9 +6,11 @@
 //! | `ring` | the buffers and what reading and writing do with them |
 //! | `ends` | the open files at either end: waiting, polling, requests |
 //! | `fifo` | FIFOs: named pipes, found by their inode |
+//! | `splice` | `splice(2)`, `tee(2)`, `vmsplice(2)` |
 //! | `create` | `pipe(2)`: the file system without names behind it |
 //!
-//! Locks: a pipe's `ring` mutex (held while copying, which may fault), then its wait queues. `FIFOS` is taken alone.
+//! Locks: a pipe's `ring` mutex (held while copying, which may fault), then its wait queues; of two rings (`splice`, `tee`) the one
+//! at the lower address first. `splice` holds a ring while the file at the other end is read or written. `FIFOS` is taken alone.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -17,8 +19,10 @@ mod create;
 mod ends;
 mod fifo;
 mod ring;
+mod splice;
 
 pub use create::{sys_pipe, sys_pipe2};
+pub use splice::{sys_splice, sys_tee, sys_vmsplice};
 
 /// Makes the pipe file system and connects FIFOs. Once, at boot, in task context.
 pub fn init() -> errno::Result {

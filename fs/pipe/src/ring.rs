@@ -21,6 +21,8 @@ struct Buffer {
     len: usize,
     /// A packet of its own (`O_DIRECT`): a read takes it alone, and loses what it has no room for.
     packet: bool,
+    /// The page's rest belongs to this buffer: a small write may go there.
+    merge: bool,
 }
 
 /// Buffers, oldest at `head`.
@@ -157,8 +159,87 @@ impl Ring {
         self.head = self.head.wrapping_add(1) & self.slots.len().wrapping_sub(1);
         self.count -= 1;
         if self.spare.is_none() {
-            self.spare = buffer.map(|b| b.page);
+            // A page that another pipe has too (`tee`) is not written again.
+            self.spare = buffer.map(|b| b.page).filter(|page| page.ref_count() == 1);
         }
+    }
+
+    /// Reads up to `to.len()` bytes from the front without taking them: one buffer's at most (writers see packets apart).
+    pub(crate) fn peek(&mut self, to: &mut [u8]) -> Result<usize> {
+        let Some(buffer) = self.front() else { return Ok(0) };
+        let n = buffer.len.min(to.len());
+        buffer.page.read(buffer.offset, to.get_mut(..n).ok_or(EINVAL)?)?;
+        Ok(n)
+    }
+
+    /// Takes `n` bytes, which [`Self::peek`] gave, from the front.
+    pub(crate) fn consume(&mut self, n: usize) {
+        let Some(buffer) = self.front() else { return };
+        buffer.offset += n.min(buffer.len);
+        buffer.len -= n.min(buffer.len);
+        if buffer.len == 0 {
+            self.pop();
+        }
+    }
+
+    /// Moves up to `max` bytes from the front of `from` to the end of this ring, a buffer at a time, sharing the page where
+    /// a buffer is split. Returns the bytes.
+    pub(crate) fn move_from(&mut self, from: &mut Self, max: usize) -> usize {
+        let mut done = 0;
+        while done < max && !self.is_full() {
+            let Some(buffer) = from.front() else { break };
+            let n = buffer.len.min(max - done);
+            let split = n < buffer.len;
+            let part = Buffer {
+                page: buffer.page.clone(),
+                offset: buffer.offset,
+                len: n,
+                packet: buffer.packet,
+                merge: buffer.merge && !split,
+            };
+            if split {
+                buffer.offset += n;
+                buffer.len -= n;
+            } else if let Some(slot) = from.slot(0) {
+                *slot = None;
+                from.head = from.head.wrapping_add(1) & from.slots.len().wrapping_sub(1);
+                from.count -= 1;
+            }
+            done += n;
+            self.push(part);
+        }
+        done
+    }
+
+    /// Puts the first `max` bytes of `from` at the end of this ring too, sharing the pages. Returns the bytes.
+    pub(crate) fn copy_from(&mut self, from: &mut Self, max: usize) -> usize {
+        let mut done = 0;
+        for index in 0..from.count {
+            if done == max || self.is_full() {
+                break;
+            }
+            let Some(Some(buffer)) = from.slot(index) else { break };
+            let n = buffer.len.min(max - done);
+            // From now on neither may write into the page.
+            buffer.merge = false;
+            let (page, offset, packet) = (buffer.page.clone(), buffer.offset, buffer.packet);
+            self.push(Buffer { page, offset, len: n, packet, merge: false });
+            done += n;
+        }
+        done
+    }
+
+    /// Puts a buffer at the end; a slot is free.
+    fn push(&mut self, buffer: Buffer) {
+        if let Some(slot) = self.slot(self.count) {
+            *slot = Some(buffer);
+            self.count += 1;
+        }
+    }
+
+    /// Slots that are free.
+    pub(crate) fn room(&self) -> usize {
+        self.slots.len() - self.count
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -204,7 +285,7 @@ impl Ring {
         }
         let Some(Some(last)) = self.slot(self.count - 1) else { return Ok(0) };
         let end = last.offset + last.len;
-        if last.packet || end + part > PAGE_SIZE {
+        if last.packet || !last.merge || end + part > PAGE_SIZE {
             return Ok(0);
         }
         let n = from.copy_page_from_iter(&last.page, end, part);
@@ -227,11 +308,7 @@ impl Ring {
             self.spare = Some(page);
             return Err(EFAULT);
         }
-        let at = self.count;
-        if let Some(slot) = self.slot(at) {
-            *slot = Some(Buffer { page, offset: 0, len: n, packet });
-            self.count += 1;
-        }
+        self.push(Buffer { page, offset: 0, len: n, packet, merge: true });
         Ok(n)
     }
 }

@@ -105,6 +105,7 @@ pub fn init(command_line: &'static [u8]) -> Result {
     TREE.set(tree).map_err(|_| EBUSY)?;
     static NAMES: &dyn Released = &Names;
     process::hooks::RELEASED.set(&NAMES);
+    pid::init();
     register_filesystem(&PROC)
 }
 

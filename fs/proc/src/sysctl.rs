@@ -72,6 +72,10 @@ pub(crate) fn add(tree: &Arc<Node>) -> Result {
     random_dir(&kernel)?;
     let fs = sys.mkdir_mode(b"fs", 0o555)?;
     number(&fs, "nr_open", vfs::tasks::nr_open())?;
+    let watches = fs.mkdir_mode(b"inotify", 0o555)?;
+    setting_u32(&watches, "max_queued_events", &inotify::limits::MAX_QUEUED_EVENTS, i32::MAX as u32)?;
+    setting_u32(&watches, "max_user_instances", &inotify::limits::MAX_USER_INSTANCES, i32::MAX as u32)?;
+    setting_u32(&watches, "max_user_watches", &inotify::limits::MAX_USER_WATCHES, i32::MAX as u32)?;
     let vm = sys.mkdir_mode(b"vm", 0o555)?;
     setting_u8(&vm, "overcommit_memory", &mm::account::OVERCOMMIT, 2)?;
     setting_u32(&vm, "overcommit_ratio", &mm::account::OVERCOMMIT_RATIO, u32::MAX)

@@ -116,6 +116,15 @@ pub trait FileOps: Any + Send + Sync {
         Err(ENOTTY)
     }
 
+    /// Whether `splice(2)` can move bytes out of files of this kind or, with `write`, into them.
+    fn can_splice(&self, file: &File, write: bool) -> bool {
+        match file.inode().file_type() {
+            crate::types::FileType::Sock => true,
+            // Event descriptors and the like have no type of their own.
+            kind => kind == crate::types::FileType::Reg && !file.is_anon(),
+        }
+    }
+
     /// Called by each `close` of a descriptor; its error is `close`'s.
     fn flush(&self, file: &File) -> Result {
         Ok(())
@@ -281,6 +290,11 @@ impl File {
         *self.pos.lock()
     }
 
+    /// Calls `f` with the position, locked. For files that have one. May sleep.
+    pub fn with_position<R>(&self, f: impl FnOnce(&mut i64) -> R) -> R {
+        f(&mut self.pos.lock())
+    }
+
     /// What is ready.
     #[inline]
     pub fn poll(&self, table: &mut PollTable) -> PollMask {
@@ -300,6 +314,7 @@ impl File {
 impl Drop for File {
     fn drop(&mut self) {
         if self.mode & fmode::PATH == 0 {
+            crate::notify::closed(self);
             crate::flock::release_file(self);
             self.ops.release(self);
         }

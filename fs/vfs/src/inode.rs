@@ -216,6 +216,8 @@ pub struct Inode {
     /// See the module's text.
     pub lock: RwSemaphore<()>,
     locks: SetOnce<KBox<LockState>>,
+    /// Who wants to hear of what happens to it.
+    pub(crate) marks: SetOnce<KBox<crate::notify::Marks>>,
     ops: KBox<dyn InodeOps>,
 }
 
@@ -245,6 +247,7 @@ impl Inode {
             version: AtomicU64::new(0),
             lock: RwSemaphore::new(()),
             locks: SetOnce::new(),
+            marks: SetOnce::new(),
             ops,
         };
         Ok(Arc::new(inode, GFP_KERNEL)?)
@@ -461,9 +464,17 @@ impl Inode {
         } else {
             self.users.load(Ordering::Acquire)
         };
-        if left == 0 && self.nlink() == 0 && self.is_reg() && self.iflags() & iop::ANON == 0 {
-            self.try_evict();
+        if left == 0 && self.nlink() == 0 && self.iflags() & iop::ANON == 0 {
+            crate::notify::inode_gone(self);
+            if self.is_reg() {
+                self.try_evict();
+            }
         }
+    }
+
+    /// Whether it has neither a name nor an open file.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.nlink() == 0 && self.users.load(Ordering::Acquire) & !EVICTED == 0
     }
 
     #[cold]

@@ -27,6 +27,7 @@ pub mod mount;
 pub mod mounting;
 pub mod name;
 pub mod namei;
+pub mod notify;
 pub mod path;
 pub mod perm;
 pub mod readdir;

@@ -5,13 +5,14 @@
 //! changes the shape of the tree.
 
 use crate::dentry::Dentry;
+use crate::inode::Inode;
 use crate::types::Dev;
 use core::any::Any;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, KBox, KVec};
+use kalloc::{Arc, KBox, KVec, WeakArc};
 use locking::SpinLock;
 use sync::Mutex;
 
@@ -84,6 +85,8 @@ pub struct SuperBlock {
     /// Mounts of it.
     mounts: AtomicU32,
     root: SpinLock<Option<Arc<Dentry>>>,
+    /// Inodes that were ever watched.
+    pub(crate) marked: Mutex<KVec<WeakArc<Inode>>>,
     /// Serialises renames between directories.
     pub(crate) rename_lock: Mutex<()>,
     ops: KBox<dyn SuperOps>,
@@ -124,6 +127,7 @@ impl SuperBlock {
             next_ino: AtomicU64::new(1),
             mounts: AtomicU32::new(0),
             root: SpinLock::new(None),
+            marked: Mutex::new(KVec::new()),
             rename_lock: Mutex::new(()),
             ops,
         };
@@ -184,6 +188,7 @@ impl SuperBlock {
     }
 
     fn shutdown(&self) {
+        crate::notify::unmounted(self);
         let root = self.root.lock().take();
         // What cannot be written back is lost with the file system; there is nobody left to tell.
         let _ = self.ops.sync(self, true);

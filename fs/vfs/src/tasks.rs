@@ -197,6 +197,7 @@ impl File {
         let prepared = crate::file::Prepared::exec(inode)?;
         let file = File::new(path, OpenFlags(uapi::O_LARGEFILE), ops, prepared)?;
         debug_assert!(file.mode() & fmode::READ != 0);
+        crate::notify::file_event(&file, uapi::IN_OPEN);
         Ok(file)
     }
 }

@@ -4,13 +4,14 @@
 
 use crate::group::ProcessGroup;
 use crate::pid::{self, PidNr};
+use crate::pidfd::NewPidFd;
 use crate::signal::syscalls::this;
 use crate::thread::{Process, TREE, Thread, process_of, thread_of};
-use crate::user::{copy_from_user, write_user};
+use crate::user::{copy_from_user, read_user, write_user};
 use containers::HashMap;
 use core::sync::atomic::Ordering;
 use errno::Result;
-use errno::code::{E2BIG, EAGAIN, EINVAL, ERESTARTNOINTR};
+use errno::code::{E2BIG, EAGAIN, EINVAL, EPERM, ERESTARTNOINTR};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
 use kalloc::{Arc, KVec};
 use locking::{LazyLock, SpinLock};
@@ -30,6 +31,10 @@ struct CloneArgs {
     exit_signal: u32,
     stack: usize,
     tls: u64,
+    /// Where the descriptor's number goes (`CLONE_PIDFD`).
+    pidfd: usize,
+    /// The number the child is to have (`set_tid`), 0 for any.
+    set_tid: u32,
 }
 
 /// The low byte of `clone(2)`'s flags: the exit signal.
@@ -45,6 +50,8 @@ const THREAD: u64 = uapi::CLONE_THREAD as u64;
 const SETTLS: u64 = uapi::CLONE_SETTLS as u64;
 const PARENT_SETTID: u64 = uapi::CLONE_PARENT_SETTID as u64;
 const CHILD_CLEARTID: u64 = uapi::CLONE_CHILD_CLEARTID as u64;
+const PIDFD: u64 = uapi::CLONE_PIDFD as u64;
+const DETACHED: u64 = uapi::CLONE_DETACHED as u64;
 const CHILD_SETTID: u64 = uapi::CLONE_CHILD_SETTID as u64;
 /// `CLONE_CLEAR_SIGHAND` (clone3 only).
 const CLEAR_SIGHAND: u64 = 0x1_0000_0000;
@@ -56,7 +63,6 @@ const REFUSED: u64 = uapi::CLONE_NEWNS as u64
     | uapi::CLONE_NEWUSER as u64
     | uapi::CLONE_NEWPID as u64
     | uapi::CLONE_NEWNET as u64
-    | uapi::CLONE_PIDFD as u64
     | 0x2_0000_0000;
 /// All flags `clone3` knows.
 const CLONE3_FLAGS: u64 = 0x3_ffff_ffff & !CSIGNAL;
@@ -81,6 +87,8 @@ pub fn sys_clone(regs: &PtRegs) -> Result<usize> {
         parent_tid: regs.arg2(),
         child_tid: regs.arg3(),
         tls: regs.arg4() as u64,
+        pidfd: regs.arg2(),
+        set_tid: 0,
     })
 }
 
@@ -105,9 +113,9 @@ pub fn sys_clone3(regs: &PtRegs) -> Result<usize> {
             return Err(E2BIG);
         }
     }
-    let [flags, _pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, _cgroup] =
+    let [flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, _cgroup] =
         words;
-    if flags & !CLONE3_FLAGS != 0 || flags & u64::from(uapi::CLONE_DETACHED) != 0 || exit_signal > 64 {
+    if flags & !CLONE3_FLAGS != 0 || flags & DETACHED != 0 || exit_signal > 64 {
         return Err(EINVAL);
     }
     if flags & (SIGHAND | CLEAR_SIGHAND) == SIGHAND | CLEAR_SIGHAND {
@@ -116,10 +124,7 @@ pub fn sys_clone3(regs: &PtRegs) -> Result<usize> {
     if (flags & (THREAD | PARENT) != 0 && exit_signal != 0) || (stack == 0) != (stack_size == 0) {
         return Err(EINVAL);
     }
-    if set_tid != 0 || set_tid_size != 0 {
-        // Choosing numbers belongs to checkpoint/restore, with pid namespaces.
-        return Err(EINVAL);
-    }
+    let set_tid = chosen_tid(set_tid as usize, set_tid_size)?;
     let top = stack.checked_add(stack_size).ok_or(EINVAL)?;
     kernel_clone(CloneArgs {
         flags,
@@ -128,7 +133,29 @@ pub fn sys_clone3(regs: &PtRegs) -> Result<usize> {
         exit_signal: exit_signal as u32,
         stack: top as usize,
         tls,
+        pidfd: pidfd as usize,
+        set_tid,
     })
+}
+
+/// The number that `set_tid` asks for; 0 if none. There is one name space of numbers, so there is one number at most.
+fn chosen_tid(address: usize, count: u64) -> Result<u32> {
+    const MAX_PID_NS_LEVEL: u64 = 32;
+    if count > MAX_PID_NS_LEVEL || (address == 0) != (count == 0) {
+        return Err(EINVAL);
+    }
+    if count == 0 {
+        return Ok(0);
+    }
+    let tid: i32 = read_user(address)?;
+    if count > 1 {
+        return Err(EINVAL);
+    }
+    let tid = u32::try_from(tid).ok().filter(|tid| (1..pid::PID_MAX).contains(tid)).ok_or(EINVAL)?;
+    if !cred::capable(cred::CAP_CHECKPOINT_RESTORE) && !cred::capable(cred::CAP_SYS_ADMIN) {
+        return Err(EPERM);
+    }
+    Ok(tid)
 }
 
 fn check_flags(flags: u64) -> Result {
@@ -141,17 +168,31 @@ fn check_flags(flags: u64) -> Result {
     if flags & SIGHAND != 0 && flags & VM == 0 {
         return Err(EINVAL);
     }
+    if flags & PIDFD != 0 && flags & (DETACHED | THREAD) != 0 {
+        return Err(EINVAL);
+    }
     Ok(())
 }
 
 fn kernel_clone(args: CloneArgs) -> Result<usize> {
+    if args.flags & PIDFD != 0 && args.flags & PARENT_SETTID != 0 && args.pidfd == args.parent_tid {
+        // Both numbers to one place.
+        return Err(EINVAL);
+    }
     check_flags(args.flags)?;
+    let pidfd = match args.flags & PIDFD {
+        0 => None,
+        _ => Some(NewPidFd::prepare(args.pidfd)?),
+    };
     let done = match args.flags & VFORK {
         0 => None,
         _ => Some(Arc::new(Completion::new(), GFP_KERNEL)?),
     };
     let child = copy_process(&args, done.clone())?;
     let tid = child.tid();
+    if let Some((pidfd, process)) = pidfd.zip(process_of(&child)) {
+        pidfd.install(&process);
+    }
     if args.flags & PARENT_SETTID != 0 {
         // As Linux: a bad address does not undo the clone.
         let _ = write_user(args.parent_tid, &tid);
@@ -213,7 +254,10 @@ fn build_task(args: &CloneArgs, flags: u64, vfork_done: Option<Arc<Completion>>)
 /// Makes the child a thread of this process, or a process of its own, and lets others find it.
 fn attach_thread(args: &CloneArgs, child: &Arc<Task>, vfork_done: Option<Arc<Completion>>) -> Result {
     let flags = args.flags;
-    let nr = PidNr::alloc()?;
+    let nr = match args.set_tid {
+        0 => PidNr::alloc()?,
+        tid => PidNr::take(tid)?,
+    };
     let now = ktime::now_ns();
     this(|_, thread| {
         let me = thread.process();

@@ -9,6 +9,7 @@
 //! | `thread` | `Thread` and `Process`, and the order of this crate's locks |
 //! | `pid`, `group` | numbers, process groups, sessions |
 //! | `fork`, `exec`, `exit`, `wait` | the life of a process |
+//! | `pidfd`, `access` | processes as files; who may look inside one |
 //! | `signal/` | signals |
 //! | `ids`, `setid`, `misc`, `times` | the remaining system calls |
 //! | `show` | what `/proc` shows of this crate's private fields |
@@ -18,6 +19,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod exec;
 pub mod exit;
 mod fault;
@@ -28,6 +30,7 @@ pub mod ids;
 mod life;
 pub mod misc;
 pub mod pid;
+pub mod pidfd;
 pub mod setid;
 pub mod show;
 pub mod signal;

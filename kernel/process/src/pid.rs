@@ -8,7 +8,7 @@ use crate::group::{ProcessGroup, Session};
 use containers::{HashMap, IdPool, XArray};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use errno::Result;
-use errno::code::EAGAIN;
+use errno::code::{EAGAIN, EEXIST};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
 use kalloc::{Arc, KVec};
 use locking::{LazyLock, RwSpinLock, SpinLock};
@@ -50,6 +50,25 @@ impl PidNr {
         if number < before {
             numbers.wrapped = true;
         }
+        match Arc::new(Self(number), GFP_ATOMIC) {
+            Ok(nr) => {
+                FORKS.fetch_add(1, Ordering::Relaxed);
+                Ok(nr)
+            }
+            Err(error) => {
+                numbers.pool.free(number);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Takes this very number. `EEXIST` if it is in use.
+    pub(crate) fn take(number: u32) -> Result<Arc<Self>> {
+        let mut numbers = NUMBERS.lock();
+        if numbers.pool.is_used(number) {
+            return Err(EEXIST);
+        }
+        numbers.pool.take(number, GFP_ATOMIC)?;
         match Arc::new(Self(number), GFP_ATOMIC) {
             Ok(nr) => {
                 FORKS.fetch_add(1, Ordering::Relaxed);

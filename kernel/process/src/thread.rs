@@ -98,8 +98,10 @@ pub struct Process {
     pub(crate) dumpable: AtomicBool,
     /// `prctl(PR_SET_CHILD_SUBREAPER)`.
     pub(crate) subreaper: AtomicBool,
-    /// Readers of a pidfd wait here; made at first use.
+    /// Those who poll a pidfd wait here; made with the first one.
     pub(crate) pidfd_wait: SetOnce<Arc<WaitQueue>>,
+    /// Those who read its signals from a signalfd wait here; made at first use.
+    pub(crate) signalfd_wait: SetOnce<Arc<WaitQueue>>,
 }
 
 /// Family and job control.
@@ -296,6 +298,7 @@ impl Process {
             dumpable: AtomicBool::new(true),
             subreaper: AtomicBool::new(false),
             pidfd_wait: SetOnce::new(),
+            signalfd_wait: SetOnce::new(),
         };
         Ok(Arc::new(process, GFP_KERNEL)?)
     }

@@ -7,16 +7,17 @@ use crate::times;
 use crate::user::{copy_to_user, write_user_opt};
 use core::sync::atomic::Ordering;
 use errno::Result;
-use errno::code::{ECHILD, EINVAL, ESRCH};
+use errno::code::{EAGAIN, ECHILD, EINVAL, ESRCH};
 use kalloc::Arc;
 use x86_cpu::regs::PtRegs;
 
 /// Which children.
-#[derive(Clone, Copy)]
 enum Target {
     Any,
     Pid(u32),
     Group(u32),
+    /// This very one (a pidfd).
+    Process(Arc<Process>),
 }
 
 /// What happened to one.
@@ -71,7 +72,14 @@ pub fn sys_waitid(regs: &PtRegs) -> Result<usize> {
     if options & !WAITID_OPTIONS != 0 || options & (uapi::WEXITED | uapi::WUNTRACED | uapi::WCONTINUED) == 0 {
         return Err(EINVAL);
     }
+    let (mut waited, mut nonblock) = (options, false);
     let target = match kind {
+        uapi::P_PIDFD => {
+            let file = vfs::fdget(u32::try_from(id).map_err(|_| EINVAL)? as usize)?;
+            nonblock = file.nonblock() && options & uapi::WNOHANG == 0;
+            waited |= if nonblock { uapi::WNOHANG } else { 0 };
+            Target::Process(crate::pidfd::process_of_file(&file)?)
+        }
         uapi::P_ALL => Target::Any,
         uapi::P_PID => Target::Pid(u32::try_from(id).ok().filter(|&p| p > 0).ok_or(EINVAL)?),
         uapi::P_PGID => match u32::try_from(id).map_err(|_| EINVAL)? {
@@ -80,7 +88,10 @@ pub fn sys_waitid(regs: &PtRegs) -> Result<usize> {
         },
         _ => return Err(EINVAL),
     };
-    let event = do_wait(target, options)?;
+    let event = do_wait(target, waited)?;
+    if event.is_none() && nonblock {
+        return Err(EAGAIN);
+    }
     if let Some(event) = &event {
         write_rusage(rusage, &event.usage)?;
     }
@@ -106,18 +117,19 @@ fn do_wait(target: Target, options: u32) -> Result<Option<Event>> {
     let me = current_process().ok_or(ECHILD)?;
     let mut result = Ok(None);
     let waited = me.child_exit.wait_interruptible(|| {
-        result = scan(&me, target, options);
+        result = scan(&me, &target, options);
         options & uapi::WNOHANG != 0 || !matches!(result, Ok(None))
     });
     waited?;
     result
 }
 
-fn eligible(child: &Process, target: Target, options: u32) -> bool {
+fn eligible(child: &Process, target: &Target, options: u32) -> bool {
     let matches = match target {
         Target::Any => true,
-        Target::Pid(pid) => child.pid() == pid,
-        Target::Group(id) => child.group().id() == id,
+        Target::Pid(pid) => child.pid() == *pid,
+        Target::Group(id) => child.group().id() == *id,
+        Target::Process(process) => core::ptr::eq(child, &**process),
     };
     if !matches {
         return false;
@@ -127,7 +139,7 @@ fn eligible(child: &Process, target: Target, options: u32) -> bool {
 }
 
 /// Looks at every child once. `ECHILD` if none could ever match.
-fn scan(me: &Arc<Process>, target: Target, options: u32) -> Result<Option<Event>> {
+fn scan(me: &Arc<Process>, target: &Target, options: u32) -> Result<Option<Event>> {
     let tree = TREE.lock();
     let mut any = false;
     let mut found: Option<(Arc<Process>, Event)> = None;

@@ -56,6 +56,10 @@ fn stay(pos: &mut i64) -> Result<i64> {
 }
 
 impl FileOps for Null {
+    fn can_splice(&self, _: &File, write: bool) -> bool {
+        write
+    }
+
     fn mode(&self) -> u32 {
         fmode::SEEK
     }

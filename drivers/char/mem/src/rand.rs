@@ -47,6 +47,10 @@ fn give(to: &mut IovIter<'_>) -> Result<usize> {
 }
 
 impl FileOps for Random {
+    fn can_splice(&self, _: &File, _: bool) -> bool {
+        true
+    }
+
     fn read(&self, _: &File, to: &mut IovIter<'_>, _: &mut i64) -> Result<usize> {
         give(to)
     }

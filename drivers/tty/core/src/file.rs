@@ -48,6 +48,10 @@ impl Drop for TtyFile {
 }
 
 impl FileOps for TtyFile {
+    fn can_splice(&self, _: &File, _: bool) -> bool {
+        true
+    }
+
     fn read(&self, file: &File, to: &mut IovIter<'_>, _pos: &mut i64) -> Result<usize> {
         if self.is_hung_up() {
             return Ok(0);

@@ -41,6 +41,12 @@ pub(crate) fn process_inode(sb: &Arc<SuperBlock>, subject: Subject) -> Result<Ar
     PidInode { subject, kind: Kind::Home }.into_inode(sb)
 }
 
+/// The process that `inode` is the directory of (`/proc/PID`, not a thread's).
+pub(super) fn subject_of(inode: &Inode) -> Option<&Subject> {
+    let own = inode.private::<PidInode>()?;
+    (matches!(own.kind, Kind::Home) && own.subject.whole).then_some(&own.subject)
+}
+
 /// Whom the files of `task` belong to: its effective user, or root while nobody else may look inside (`task_dump_owner`).
 fn owner(task: &Task, mode: u32) -> (u32, u32) {
     let dumpable = process::process_of(task).is_some_and(|process| process.is_dumpable()) && !task.is_kthread();

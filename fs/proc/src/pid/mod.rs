@@ -21,6 +21,7 @@ mod small;
 mod stat;
 mod status;
 
+pub(crate) use access::init;
 pub(crate) use dir::process_inode;
 
 use access::may_access;

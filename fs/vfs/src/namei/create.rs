@@ -9,6 +9,7 @@ use crate::dcache::Pending;
 use crate::fs_struct::borrow_fs;
 use crate::inode::{Inode, iop};
 use crate::name::Key;
+use crate::notify;
 use crate::path::Path;
 use crate::perm::{MAY_EXEC, MAY_WRITE, inode_permission};
 use crate::types::{Dev, FileType};
@@ -54,7 +55,9 @@ fn create_entry(
     dir.mnt.want_write()?;
     may_create(inode)?;
     let pending = Pending::new(&dir.dentry, &key, cached)?;
-    pending.commit(make(&dir, inode, key.bytes)?);
+    let made = make(&dir, inode, key.bytes)?;
+    pending.commit(made.clone());
+    notify::created(inode, &made, key.bytes);
     Ok(())
 }
 
@@ -132,6 +135,7 @@ pub fn link(old: &Path, start: Start<'_>, name: &PathName) -> Result {
         }
         dir.ops().link(dir, name, inode)?;
         inode.change_iflags(0, iop::LINKABLE);
+        notify::link_count(inode);
         Ok(inode.clone())
     })
 }
@@ -153,5 +157,6 @@ pub fn kernel_mknod(dir: &Path, name: &[u8], mode: u32, dev: Dev) -> Result<Arc<
         inode.ops().mknod(inode, name, mode, dev)?
     };
     pending.commit(made.clone());
+    notify::created(inode, &made, name);
     Ok(made)
 }

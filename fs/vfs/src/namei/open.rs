@@ -13,6 +13,7 @@ use crate::file::{File, FileOps, O_TMPFILE, OpenFlags, Prepared};
 use crate::hooks::open_fifo;
 use crate::inode::{Inode, iop};
 use crate::mount::follow_down;
+use crate::notify;
 use crate::path::Path;
 use crate::perm::{MAY_READ, MAY_WRITE, inode_permission, owner_or_capable};
 use crate::types::FileType;
@@ -89,6 +90,7 @@ pub fn open_at(path: Path, flags: OpenFlags) -> Result<Arc<File>> {
             inode.put_write_access();
             result?;
         }
+        notify::path_event(&path, uapi::IN_MODIFY);
     }
     open_prepared(path, &inode, flags, prepared)
 }
@@ -106,6 +108,7 @@ fn open_prepared(path: Path, inode: &Arc<Inode>, flags: OpenFlags, prepared: Pre
     if flags.any(uapi::O_DIRECT) {
         file.ops().check_flags(&file, uapi::O_DIRECT)?;
     }
+    notify::file_event(&file, uapi::IN_OPEN);
     Ok(file)
 }
 
@@ -212,7 +215,9 @@ fn find_or_create(dir: &Path, walker: &Walker<'_>, how: &OpenHow) -> Result<Last
     let mode = uapi::S_IFREG | how.mode & !current_umask();
     let pending = Pending::new(&dir.dentry, &key, cached)?;
     let made = inode.ops().create(inode, key.bytes, mode)?;
-    Ok(Last::Made(pending.commit(made)))
+    let dentry = pending.commit(made.clone());
+    notify::created(inode, &made, key.bytes);
+    Ok(Last::Made(dentry))
 }
 
 fn open_tmpfile(dir: &Path, how: &OpenHow) -> Result<Arc<File>> {

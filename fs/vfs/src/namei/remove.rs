@@ -8,6 +8,7 @@ use crate::dcache;
 use crate::inode::{Inode, iop};
 use crate::mount::is_mountpoint;
 use crate::name::Key;
+use crate::notify;
 use crate::path::Path;
 use crate::perm::{MAY_EXEC, MAY_WRITE, inode_permission, sticky_denies};
 use errno::{Result, code::*};
@@ -55,6 +56,9 @@ pub fn unlink(start: Start<'_>, name: &PathName) -> Result {
         inode.ops().unlink(inode, key.bytes, victim)?;
         dcache::unhash(&dentry);
         drop(victim_lock);
+        notify::link_count(victim);
+        notify::name_gone(victim);
+        notify::deleted(inode, victim, key.bytes);
         victim.clone()
     };
     // Outside of the locks: giving back the data may take long.
@@ -87,6 +91,8 @@ pub fn rmdir(start: Start<'_>, name: &PathName) -> Result {
         // Negative names cached in it go with it.
         dcache::invalidate(&dentry);
         drop(victim_lock);
+        notify::name_gone(victim);
+        notify::deleted(inode, victim, key.bytes);
         victim.clone()
     };
     gone.put_user(false);
@@ -108,6 +114,8 @@ pub fn kernel_remove(dir: &Path, name: &[u8]) -> Result {
         }
         dcache::invalidate(&dentry);
         drop(victim_lock);
+        notify::name_gone(victim);
+        notify::deleted(inode, victim, name);
         victim.clone()
     };
     gone.put_user(false);

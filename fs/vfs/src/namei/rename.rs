@@ -12,6 +12,7 @@ use crate::dentry::Dentry;
 use crate::inode::{Inode, Rename};
 use crate::mount::is_mountpoint;
 use crate::name::Key;
+use crate::notify;
 use crate::path::Path;
 use crate::perm::{MAY_WRITE, inode_permission};
 use errno::{Result, code::*};
@@ -135,6 +136,11 @@ impl Plan<'_> {
         match back {
             Some(back) => {
                 dcache::apply_moves([forth, back]);
+                let (from, to) = ((&**old_dir, self.old_key.bytes), (&**new_dir, self.new_key.bytes));
+                notify::moved(from, to, inode, None);
+                if let Some(victim) = victim {
+                    notify::moved(to, from, victim, None);
+                }
                 Ok(None)
             }
             None => {
@@ -143,6 +149,8 @@ impl Plan<'_> {
                 }
                 dcache::apply_moves([forth]);
                 drop(victim_lock);
+                let (from, to) = ((&**old_dir, self.old_key.bytes), (&**new_dir, self.new_key.bytes));
+                notify::moved(from, to, inode, victim.map(|victim| &**victim));
                 Ok(victim.cloned())
             }
         }

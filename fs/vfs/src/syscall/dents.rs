@@ -93,6 +93,7 @@ fn getdents(fd: usize, to: usize, count: u32, new_form: bool) -> Result<usize> {
         (result, context.pos)
     };
     file.accessed();
+    crate::notify::file_event(&file, uapi::IN_ACCESS);
     let (result, next) = result;
     if sink.out.is_empty() {
         result?;

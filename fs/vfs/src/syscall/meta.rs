@@ -10,6 +10,7 @@ use crate::fs_struct::current_fs;
 use crate::inode::iop;
 use crate::namei::pathname::PATH_MAX;
 use crate::namei::{PathName, Start, lflag, walk::lookup_path};
+use crate::notify;
 use crate::path::Path;
 use crate::perm::{MAY_EXEC, MAY_WRITE, inode_permission};
 use crate::types::{FileType, Timespec, current_time};
@@ -40,7 +41,9 @@ fn chmod(path: &Path, mode: usize) -> Result<usize> {
     if inode.is_symlink() {
         return Err(EOPNOTSUPP);
     }
-    notify_change(inode, SetAttr { mode: Some(mode as u32 & 0o7777), ..SetAttr::default() }).map(|()| 0)
+    notify_change(inode, SetAttr { mode: Some(mode as u32 & 0o7777), ..SetAttr::default() })?;
+    notify::path_event(path, uapi::IN_ATTRIB);
+    Ok(0)
 }
 
 /// `chmod(name, mode)`.
@@ -61,7 +64,12 @@ pub fn sys_fchmodat(regs: &PtRegs) -> Result<usize> {
 fn do_chown(path: &Path, uid: usize, gid: usize) -> Result<usize> {
     path.mnt.want_write()?;
     let id = |id: usize| (id as u32 != u32::MAX).then_some(id as u32);
-    chown(path.inode()?, id(uid), id(gid)).map(|()| 0)
+    chown(path.inode()?, id(uid), id(gid))?;
+    // As Linux: a change of nothing changes no attribute.
+    if id(uid).is_some() || id(gid).is_some() {
+        notify::path_event(path, uapi::IN_ATTRIB);
+    }
+    Ok(0)
 }
 
 /// `chown(name, uid, gid)`.
@@ -117,7 +125,14 @@ fn set_times(path: &Path, times: Option<[uapi::timespec; 2]>) -> Result<usize> {
         }
     }
     attr.times_set = !as_now;
-    notify_change(inode, attr).map(|()| 0)
+    notify_change(inode, attr)?;
+    let event = match (attr.atime, attr.mtime) {
+        (Some(_), None) => uapi::IN_ACCESS,
+        (None, Some(_)) => uapi::IN_MODIFY,
+        _ => uapi::IN_ATTRIB,
+    };
+    notify::path_event(path, event);
+    Ok(0)
 }
 
 /// `utimensat(dirfd, name, times, flags)`.
@@ -198,7 +213,9 @@ pub fn sys_truncate(regs: &PtRegs) -> Result<usize> {
     inode.get_write_access()?;
     let result = truncate(inode, len.cast_unsigned(), false);
     inode.put_write_access();
-    result.map(|()| 0)
+    result?;
+    notify::path_event(&path, uapi::IN_MODIFY);
+    Ok(0)
 }
 
 /// `ftruncate(fd, length)`.
@@ -215,7 +232,9 @@ pub fn sys_ftruncate(regs: &PtRegs) -> Result<usize> {
     if inode.iflags() & iop::APPEND != 0 {
         return Err(EPERM);
     }
-    truncate(inode, len.cast_unsigned(), true).map(|()| 0)
+    truncate(inode, len.cast_unsigned(), true)?;
+    notify::file_event(&file, uapi::IN_MODIFY);
+    Ok(0)
 }
 
 /// `fallocate(fd, mode, offset, len)`.
@@ -257,7 +276,9 @@ pub fn sys_fallocate(regs: &PtRegs) -> Result<usize> {
     if end.cast_unsigned() > inode.sb().max_bytes {
         return Err(EFBIG);
     }
-    file.ops().fallocate(&file, mode, offset.cast_unsigned(), len.cast_unsigned()).map(|()| 0)
+    file.ops().fallocate(&file, mode, offset.cast_unsigned(), len.cast_unsigned())?;
+    notify::file_event(&file, uapi::IN_MODIFY);
+    Ok(0)
 }
 
 fn enter(path: Path) -> Result<usize> {

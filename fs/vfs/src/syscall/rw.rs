@@ -3,6 +3,7 @@
 
 use crate::fdtable::fdget;
 use crate::file::{File, fmode};
+use crate::notify;
 use crate::user::ptr;
 use errno::{Result, code::*};
 use x86_cpu::regs::PtRegs;
@@ -14,7 +15,11 @@ pub fn vfs_read(file: &File, to: &mut IovIter<'_>, pos: &mut i64) -> Result<usiz
     if file.mode() & fmode::READ == 0 {
         return Err(EBADF);
     }
-    file.ops().read(file, to, pos)
+    let done = file.ops().read(file, to, pos)?;
+    if done > 0 {
+        notify::file_event(file, uapi::IN_ACCESS);
+    }
+    Ok(done)
 }
 
 /// Writes at `pos`, whatever the file's own position is. May sleep.
@@ -23,7 +28,11 @@ pub fn vfs_write(file: &File, from: &mut IovIter<'_>, pos: &mut i64) -> Result<u
     if file.mode() & fmode::WRITE == 0 {
         return Err(EBADF);
     }
-    file.ops().write(file, from, pos)
+    let done = file.ops().write(file, from, pos)?;
+    if done > 0 {
+        notify::file_event(file, uapi::IN_MODIFY);
+    }
+    Ok(done)
 }
 
 /// Reads at the file's position and moves it.

@@ -83,7 +83,9 @@ fn set(path: &Path, regs: &PtRegs) -> Result<usize> {
     let inode = path.inode()?;
     let _lock = inode.lock.write();
     allowed(inode, &name, MAY_WRITE)?;
-    inode.ops().setxattr(inode, &name, Some(&value), flags).map(|()| 0)
+    inode.ops().setxattr(inode, &name, Some(&value), flags)?;
+    crate::notify::path_event(path, uapi::IN_ATTRIB);
+    Ok(0)
 }
 
 fn list(path: &Path, to: usize, size: usize) -> Result<usize> {
@@ -101,7 +103,9 @@ fn remove(path: &Path, name: usize) -> Result<usize> {
     let inode = path.inode()?;
     let _lock = inode.lock.write();
     allowed(inode, &name, MAY_WRITE)?;
-    inode.ops().setxattr(inode, &name, None, uapi::XATTR_REPLACE).map(|()| 0)
+    inode.ops().setxattr(inode, &name, None, uapi::XATTR_REPLACE)?;
+    crate::notify::path_event(path, uapi::IN_ATTRIB);
+    Ok(0)
 }
 
 /// `getxattr(path, name, value, size)`.

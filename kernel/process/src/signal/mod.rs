@@ -11,6 +11,7 @@
 //! | `deliver` | from a queue to a handler, a stop or an end, on the way back to user mode |
 //! | `frame` | the frame a handler runs on, and the way back from it |
 //! | `stop` | job-control stops |
+//! | `signalfd` | signals read from a file |
 //! | `syscalls` | `rt_sig*`, `kill` and their kin |
 
 pub mod action;
@@ -19,6 +20,7 @@ pub mod frame;
 pub mod info;
 mod pending;
 pub mod send;
+pub mod signalfd;
 mod stop;
 pub mod syscalls;
 

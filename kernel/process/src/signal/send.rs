@@ -72,7 +72,7 @@ fn send(process: &Process, target: Option<(&Task, &Thread)>, info: SigInfo, forc
 
 /// Readers of a signalfd look again.
 fn signalfd_wake(process: &Process) {
-    if let Some(queue) = process.pidfd_wait.get() {
+    if let Some(queue) = process.signalfd_wait.get() {
         queue.wake_up_all();
     }
 }

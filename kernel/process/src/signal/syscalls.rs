@@ -34,7 +34,7 @@ pub(crate) fn this<R>(f: impl FnOnce(&Task, &Thread) -> Result<R>) -> Result<R> 
     f(&task, thread)
 }
 
-fn signal_arg(raw: usize) -> Result<u32> {
+pub(crate) fn signal_arg(raw: usize) -> Result<u32> {
     let signal = raw as i32;
     u32::try_from(signal).map_err(|_| EINVAL)
 }
@@ -233,7 +233,7 @@ fn wait_for(task: &Task, thread: &Thread, wanted: SigSet, deadline: Option<u64>)
 }
 
 /// The identity that a signal from the current process carries.
-fn sender(signal: u32, code: i32) -> SigInfo {
+pub(crate) fn sender(signal: u32, code: i32) -> SigInfo {
     let pid = current_process().map_or(0, |p| p.pid());
     let uid = cred::current_cred().map_or(0, |c| c.uid);
     SigInfo::user(signal, code, pid, uid)

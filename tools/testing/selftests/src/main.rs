@@ -11,13 +11,16 @@
 mod creds;
 mod files;
 mod futex;
+mod inotify;
 mod ipc;
 mod jobs;
 mod mm;
+mod pidfd;
 mod poll;
 mod process;
 mod procfs;
 mod signal;
+mod splice;
 mod threads;
 mod time;
 mod tty;
@@ -36,12 +39,15 @@ fn all() -> Vec<Test> {
     [
         process::TESTS,
         signal::TESTS,
+        pidfd::TESTS,
         threads::TESTS,
         futex::TESTS,
         jobs::TESTS,
         creds::TESTS,
         poll::TESTS,
         ipc::TESTS,
+        splice::TESTS,
+        inotify::TESTS,
         mm::TESTS,
         files::TESTS,
         tty::TESTS,

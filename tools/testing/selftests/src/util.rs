@@ -289,3 +289,8 @@ pub fn state(pid: i32) -> char {
     let stat = text(&format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(") ").next().and_then(|s| s.chars().next()).unwrap_or('?')
 }
+
+/// Goes to the test's own directory, for tests that use names relative to it.
+pub fn home() -> Outcome {
+    std::env::set_current_dir(dir()?).map_err(|e| e.to_string())
+}

@@ -37,13 +37,18 @@ fn number(dir: &Arc<Node>, name: &str, value: u64) -> Result {
 
 /// A setting in a byte, with the least and the largest value.
 fn setting_u8(dir: &Arc<Node>, name: &str, value: &'static AtomicU8, max: u8) -> Result {
+    setting_mode(dir, name, 0o644, value, max)
+}
+
+/// As [`setting_u8`], with the file's permissions.
+fn setting_mode(dir: &Arc<Node>, name: &str, mode: u32, value: &'static AtomicU8, max: u8) -> Result {
     let show = move |out: &mut SeqBuf| seq_print!(out, "{}\n", value.load(Ordering::Relaxed));
     let store = move |data: &[u8]| {
         let new = u8::try_from(parse_number(data)?).ok().filter(|&new| new <= max).ok_or(EINVAL)?;
         value.store(new, Ordering::Relaxed);
         Ok(data.len())
     };
-    dir.attr(name.as_bytes(), 0o644, TextRw(show, store))?;
+    dir.attr(name.as_bytes(), mode, TextRw(show, store))?;
     Ok(())
 }
 
@@ -72,6 +77,15 @@ pub(crate) fn add(tree: &Arc<Node>) -> Result {
     random_dir(&kernel)?;
     let fs = sys.mkdir_mode(b"fs", 0o555)?;
     number(&fs, "nr_open", vfs::tasks::nr_open())?;
+    use vfs::protect::{FIFOS, HARDLINKS, REGULAR, SYMLINKS};
+    for (name, value, max) in [
+        ("protected_symlinks", &SYMLINKS, 1),
+        ("protected_hardlinks", &HARDLINKS, 1),
+        ("protected_fifos", &FIFOS, 2),
+        ("protected_regular", &REGULAR, 2),
+    ] {
+        setting_mode(&fs, name, 0o600, value, max)?;
+    }
     let watches = fs.mkdir_mode(b"inotify", 0o555)?;
     setting_u32(&watches, "max_queued_events", &inotify::limits::MAX_QUEUED_EVENTS, i32::MAX as u32)?;
     setting_u32(&watches, "max_user_instances", &inotify::limits::MAX_USER_INSTANCES, i32::MAX as u32)?;

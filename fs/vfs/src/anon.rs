@@ -69,11 +69,17 @@ impl PseudoFs {
     /// A new inode with a dentry of its own. `ops.dname` tells its name.
     pub fn new_inode(&self, mode: u32, ops: KBox<dyn InodeOps>) -> Result<Path> {
         let place = self.place.get().ok_or(ENODEV)?;
+        self.new_inode_numbered(mode, place.mnt.sb.next_ino(), ops)
+    }
+
+    /// As [`Self::new_inode`], with a number of the caller's choice.
+    pub fn new_inode_numbered(&self, mode: u32, ino: u64, ops: KBox<dyn InodeOps>) -> Result<Path> {
+        let place = self.place.get().ok_or(ENODEV)?;
         let cred = cred::current_cred()?;
         let sb = &place.mnt.sb;
         let init = InodeInit {
             sb,
-            ino: sb.next_ino(),
+            ino,
             mode,
             uid: cred.fsuid,
             gid: cred.fsgid,
@@ -124,5 +130,6 @@ impl AnonKind {
 
 /// Registers and mounts `anon_inodefs`. Once, at boot.
 pub fn init() -> Result {
-    ANON_FS.init()
+    ANON_FS.init()?;
+    crate::mnt_ns::init()
 }

@@ -3,6 +3,7 @@
 //!
 //! Locks: a spin lock among writers. Readers borrow under RCU: a walk from the working directory counts nothing.
 
+use crate::mnt_ns::MntNs;
 use crate::path::Path;
 use core::sync::atomic::{AtomicU32, Ordering};
 use errno::{Result, code::*};
@@ -25,6 +26,8 @@ pub struct FsStruct {
     paths: RcuArc<FsPaths>,
     umask: AtomicU32,
     writers: SpinLock<()>,
+    /// The mount name space that the task (and all who share this) is in. `None` before the root is mounted.
+    ns: SpinLock<Option<Arc<MntNs>>>,
 }
 
 /// A task's place for its `FsStruct`.
@@ -33,10 +36,11 @@ pub struct FsSlot(RcuArc<FsStruct>);
 static FS: TaskLocal<FsSlot> = TaskLocal::new();
 
 impl FsStruct {
-    /// Both at `root`.
+    /// Both at `root`, in the first name space.
     pub fn new(root: Path) -> Result<Arc<Self>> {
+        let ns = SpinLock::new(crate::mnt_ns::first());
         let paths = Arc::new(FsPaths { pwd: root.clone(), root }, GFP_KERNEL)?;
-        let fs = Self { paths: RcuArc::new(Some(paths)), umask: AtomicU32::new(0o022), writers: SpinLock::new(()) };
+        let fs = Self { paths: RcuArc::new(Some(paths)), umask: AtomicU32::new(0o022), writers: SpinLock::new(()), ns };
         Ok(Arc::new(fs, GFP_KERNEL)?)
     }
 
@@ -47,6 +51,7 @@ impl FsStruct {
             paths: RcuArc::new(self.paths.get()),
             umask: AtomicU32::new(self.umask()),
             writers: SpinLock::new(()),
+            ns: SpinLock::new(self.ns()),
         };
         Ok(Arc::new(fs, GFP_KERNEL)?)
     }
@@ -60,6 +65,17 @@ impl FsStruct {
     /// Root and working directory, counted.
     pub fn paths(&self) -> Result<Arc<FsPaths>> {
         self.paths.get().ok_or(ENOENT)
+    }
+
+    /// The mount name space.
+    pub fn ns(&self) -> Option<Arc<MntNs>> {
+        self.ns.lock().clone()
+    }
+
+    /// Changes the mount name space. May sleep: the last one to leave a name space takes it apart.
+    pub(crate) fn set_ns(&self, ns: Arc<MntNs>) {
+        let old = self.ns.lock().replace(ns);
+        drop(old);
     }
 
     /// The bits that new files do not get.

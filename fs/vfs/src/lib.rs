@@ -3,7 +3,7 @@
 //! `FileSystemType`, `SuperOps`, `InodeOps` and `FileOps`; `kernel/syscalls` lists the calls; `kernel/process` copies
 //! `FilesStruct` and `FsStruct`.
 //!
-//! Locks, outermost first: `super_block` rename lock, mount name space, inode `lock` (parents before children), file position,
+//! Locks, outermost first: `super_block` rename lock, `MOUNTS`, inode `lock` (parents before children), file position,
 //! then the spin locks of dentries, buckets and tables. Path walks take none of them while names are cached: they run under RCU.
 //! Source: `path_resolution(7)`, section 2 of the manual.
 
@@ -23,6 +23,7 @@ pub mod flock;
 pub mod fs_struct;
 pub mod hooks;
 pub mod inode;
+pub mod mnt_ns;
 pub mod mount;
 pub mod mounting;
 pub mod name;
@@ -30,6 +31,8 @@ pub mod namei;
 pub mod notify;
 pub mod path;
 pub mod perm;
+pub mod propagation;
+pub mod protect;
 pub mod readdir;
 pub mod seek;
 pub mod seq_file;

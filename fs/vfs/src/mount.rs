@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Mounts: where file systems are attached to the tree. One name space so far; propagation is private.
+//! Mounts: where file systems are attached to the tree.
 //!
-//! Locks: `NAMESPACE` (sleeping) serialises every change; readers use the mount hash under RCU. Inside `NAMESPACE` the lock of
-//! a mountpoint's directory inode may be taken, never the other way round. Source: `mount(2)`, `mount_namespaces(7)`.
+//! Locks: `MOUNTS` (sleeping) serialises every change in every name space; readers use the mount hash under RCU. Inside `MOUNTS`
+//! the lock of a mountpoint's directory inode may be taken, never the other way round. Source: `mount(2)`,
+//! `mount_namespaces(7)`.
 
 use crate::dentry::{Dentry, dflag};
 use crate::path::Path;
 use crate::super_block::SuperBlock;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, ArcBorrow, KString, KVec};
@@ -39,6 +40,14 @@ pub struct Mount {
     flags: AtomicU32,
     parent: RcuArc<Mount>,
     mountpoint: RcuArc<Dentry>,
+    /// Number of the name space it is in; 0 for none. Changes under `MOUNTS`.
+    ns: AtomicU64,
+    /// Peer group (0: private), the group it receives from (0: none), whether it may not be bound. Change under `MOUNTS`.
+    group: AtomicU32,
+    master: AtomicU32,
+    unbindable: AtomicBool,
+    /// `umount2(MNT_EXPIRE)` has seen it unused, and nobody walked into it since.
+    expiring: AtomicBool,
 }
 
 rcu::rcu_listed!(Mount, link);
@@ -49,15 +58,15 @@ static TABLE: [RcuList<Mount>; BUCKETS] = [const { RcuList::new() }; BUCKETS];
 static MOUNT_SEQ: SeqCount = SeqCount::new();
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-/// The name space: every mount that is attached, parents before children.
-pub struct Namespace {
+/// Every mount that is attached in any name space, parents before children.
+pub struct Mounts {
     /// The mounts.
-    pub(crate) mounts: KVec<Arc<Mount>>,
+    pub(crate) list: KVec<Arc<Mount>>,
 }
 
-/// The one name space. Its first mount is the root.
-pub(crate) static NAMESPACE: Mutex<Namespace> = Mutex::new(Namespace { mounts: KVec::new() });
-/// Counts changes of the name space (`poll` on `/proc/mounts`).
+/// All mounts.
+pub(crate) static MOUNTS: Mutex<Mounts> = Mutex::new(Mounts { list: KVec::new() });
+/// Counts changes (`poll` on `/proc/mounts`).
 static CHANGES: AtomicU64 = AtomicU64::new(0);
 
 impl Mount {
@@ -72,6 +81,11 @@ impl Mount {
             flags: AtomicU32::new(flags & MOUNT_FLAGS),
             parent: RcuArc::null(),
             mountpoint: RcuArc::null(),
+            ns: AtomicU64::new(0),
+            group: AtomicU32::new(0),
+            master: AtomicU32::new(0),
+            unbindable: AtomicBool::new(false),
+            expiring: AtomicBool::new(false),
         };
         let mount = Arc::new(mount, GFP_KERNEL)?;
         sb.get_mount();
@@ -86,6 +100,52 @@ impl Mount {
 
     pub(crate) fn set_flags(&self, flags: u32) {
         self.flags.store(flags & MOUNT_FLAGS, Ordering::Relaxed);
+    }
+
+    /// Number of the name space it is in; 0 for none.
+    pub fn ns(&self) -> u64 {
+        self.ns.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_ns(&self, ns: u64) {
+        self.ns.store(ns, Ordering::Relaxed);
+    }
+
+    /// Peer group; 0 if it is not shared.
+    pub fn group(&self) -> u32 {
+        self.group.load(Ordering::Relaxed)
+    }
+
+    /// The group that it receives changes from; 0 if it is no slave.
+    pub fn master(&self) -> u32 {
+        self.master.load(Ordering::Relaxed)
+    }
+
+    /// Whether it may not be bound elsewhere.
+    pub fn is_unbindable(&self) -> bool {
+        self.unbindable.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_group(&self, group: u32) {
+        self.group.store(group, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_master(&self, master: u32) {
+        self.master.store(master, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_unbindable(&self, on: bool) {
+        self.unbindable.store(on, Ordering::Relaxed);
+    }
+
+    /// Somebody walked into it, or (`on`) it was seen unused. Returns what was set before.
+    #[inline(always)]
+    pub(crate) fn set_expiring(&self, on: bool) -> bool {
+        // A load first: nearly always nothing is to be done.
+        if !on && !self.expiring.load(Ordering::Relaxed) {
+            return false;
+        }
+        self.expiring.swap(on, Ordering::Relaxed)
     }
 
     /// Whether nothing may be changed through this mount.
@@ -162,14 +222,15 @@ pub fn follow_down(path: &mut Path) {
     }
 }
 
-impl Namespace {
+impl Mounts {
     fn changed(&self) {
         CHANGES.fetch_add(1, Ordering::Release);
     }
 
-    /// Attaches `mount` at `at` (nothing for the root of the name space). The caller holds `NAMESPACE`.
-    pub(crate) fn attach(&mut self, mount: &Arc<Mount>, at: Option<&Path>) -> Result {
-        self.mounts.push(mount.clone(), GFP_KERNEL)?;
+    /// Attaches `mount` in name space `ns` at `at` (nothing for the root of the name space). The caller holds `MOUNTS`.
+    pub(crate) fn attach(&mut self, mount: &Arc<Mount>, ns: u64, at: Option<&Path>) -> Result {
+        self.list.push(mount.clone(), GFP_KERNEL)?;
+        mount.set_ns(ns);
         if let Some(at) = at {
             self.hook_in(mount, at);
         }
@@ -205,7 +266,7 @@ impl Namespace {
             MOUNT_SEQ.write_end();
         }
         if let Some(mountpoint) = mountpoint {
-            let still = self.mounts.iter().any(|other| core::ptr::eq(other.mountpoint.as_ptr(), &*mountpoint));
+            let still = self.list.iter().any(|other| core::ptr::eq(other.mountpoint.as_ptr(), &*mountpoint));
             if !still {
                 mountpoint.clear_flags(dflag::MOUNTED);
             }
@@ -216,27 +277,47 @@ impl Namespace {
     /// Takes `mount` out of the name space.
     pub(crate) fn detach(&mut self, mount: &Arc<Mount>) {
         self.unhook(mount);
-        self.mounts.retain(|other| !Arc::ptr_eq(other, mount));
+        self.make_private(mount);
+        mount.set_ns(0);
+        self.list.retain(|other| !Arc::ptr_eq(other, mount));
+    }
+
+    /// What is mounted on `dentry` in `mount`.
+    pub(crate) fn child_at(&self, mount: &Mount, dentry: &Dentry) -> Option<Arc<Mount>> {
+        let section = rcu::read_lock();
+        lookup(&section, mount, dentry).map(Arc::from)
+    }
+
+    /// `top` and everything mounted below it, parents before children.
+    pub(crate) fn tree_of(&self, top: &Arc<Mount>) -> Result<KVec<Arc<Mount>>> {
+        let mut tree = KVec::new();
+        tree.push(top.clone(), GFP_KERNEL)?;
+        let mut index = 0;
+        while let Some(parent) = tree.get(index).cloned() {
+            for child in self.children(&parent) {
+                tree.push(child.clone(), GFP_KERNEL)?;
+            }
+            index += 1;
+        }
+        Ok(tree)
     }
 
     /// Mounts that are attached somewhere on `mount`.
     pub(crate) fn children<'a>(&'a self, mount: &'a Mount) -> impl Iterator<Item = &'a Arc<Mount>> {
-        self.mounts.iter().filter(move |other| core::ptr::eq(other.parent.as_ptr(), mount))
+        self.list.iter().filter(move |other| core::ptr::eq(other.parent.as_ptr(), mount))
     }
 }
 
-/// Calls `f` for each mount of the name space, parents first (`/proc/mounts`). `f` may sleep.
+/// Calls `f` for each mount of every name space, parents first. `f` may sleep.
 pub fn for_each_mount(mut f: impl FnMut(&Arc<Mount>) -> Result) -> Result {
-    let namespace = NAMESPACE.lock();
-    namespace.mounts.iter().try_for_each(&mut f)
+    let mounts = MOUNTS.lock();
+    mounts.list.iter().try_for_each(&mut f)
 }
 
-/// The root of the name space, with what is mounted on it. `None` before it is mounted. May sleep.
-pub fn namespace_root() -> Option<Path> {
-    let mnt = NAMESPACE.lock().mounts.first()?.clone();
-    let mut path = Path { dentry: mnt.root.clone(), mnt };
-    follow_down(&mut path);
-    Some(path)
+/// Calls `f` for each mount of name space `ns`, parents first (`/proc/PID/mounts`). `f` may sleep.
+pub fn for_each_mount_in(ns: u64, mut f: impl FnMut(&Arc<Mount>) -> Result) -> Result {
+    let mounts = MOUNTS.lock();
+    mounts.list.iter().filter(|mount| mount.ns() == ns).try_for_each(&mut f)
 }
 
 /// Changes so far, for those who wait for one.

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Changing the tree of mounts. Locks: `NAMESPACE`, for the length of a change. Source: `mount(2)`, `umount(2)`,
+//! Changing the tree of mounts. Locks: `MOUNTS`, for the length of a change. Source: `mount(2)`, `umount(2)`,
 //! `pivot_root(2)`.
 
 use crate::dcache::is_subdir;
 use crate::fs_struct::{FsStruct, current_fs};
-use crate::mount::{MOUNT_FLAGS, Mount, NAMESPACE, Namespace, follow_down};
+use crate::mnt_ns::check_mnt;
+use crate::mount::{MOUNT_FLAGS, MOUNTS, Mount, Mounts, follow_down};
 use crate::path::Path;
+use crate::propagation::TreeCopy;
 use crate::super_block::{FsContext, SB_FLAGS, SuperBlock, get_filesystem};
 use errno::{Result, code::*};
 use hook::Hook;
@@ -36,6 +38,9 @@ fn mount_flags(flags: u32) -> u32 {
     mount
 }
 
+/// Flags that say when access times move.
+const ATIME: u32 = uapi::MS_NOATIME | uapi::MS_NODIRATIME | uapi::MS_RELATIME;
+
 /// `mount(2)` after its arguments were fetched and the right to mount was checked. May sleep.
 pub fn do_mount(source: &[u8], target: Path, fs_type: &[u8], flags: u32, data: &[u8]) -> Result {
     if flags & MS_REMOUNT != 0 {
@@ -45,7 +50,7 @@ pub fn do_mount(source: &[u8], target: Path, fs_type: &[u8], flags: u32, data: &
         return bind(source, target, flags & MS_REC != 0);
     }
     if flags & MS_PROPAGATION != 0 {
-        return propagation(&target, flags);
+        return change_propagation(&target, flags);
     }
     if flags & MS_MOVE != 0 {
         return move_mount(source, target);
@@ -83,15 +88,48 @@ fn mount_new(source: &[u8], target: Path, fs_type: &[u8], flags: u32, data: &[u8
     graft(&mount, target)
 }
 
-/// Attaches `mount` at `target`, or on top of what is mounted there.
+/// Attaches new `mount` at `target`, or on top of what is mounted there.
 fn graft(mount: &Arc<Mount>, mut target: Path) -> Result {
-    let mut namespace = NAMESPACE.lock();
+    let mut mounts = MOUNTS.lock();
     follow_down(&mut target);
+    check_mnt(&target.mnt)?;
     check_target(mount, &target)?;
     if is_mount_root(&target) && Arc::ptr_eq(&target.mnt.sb, &mount.sb) && Arc::ptr_eq(&target.dentry, &mount.root) {
         return Err(EBUSY);
     }
-    namespace.attach(mount, Some(&target))
+    attach_tree(&mut mounts, core::slice::from_ref(mount), &target, |mounts, ns| {
+        mounts.attach(mount, ns, Some(&target))
+    })
+}
+
+/// Attaches `tree` at `target` by `attach` (which is told the name space), and its copies where `target`'s changes go.
+fn attach_tree(
+    mounts: &mut Mounts,
+    tree: &[Arc<Mount>],
+    target: &Path,
+    attach: impl FnOnce(&mut Mounts, u64) -> Result,
+) -> Result {
+    // What may fail comes before anything can be seen, but for the list's own room.
+    let copies = mounts.propagate(tree, target)?;
+    attach(mounts, target.mnt.ns())?;
+    for copy in copies.iter() {
+        attach_copy(mounts, tree, copy)?;
+    }
+    Ok(())
+}
+
+fn attach_copy(mounts: &mut Mounts, tree: &[Arc<Mount>], copy: &TreeCopy) -> Result {
+    let (ns, top) = (copy.at.mnt.ns(), copy.tree.first().ok_or(EINVAL)?);
+    // What is mounted there already comes to lie on top of the copy.
+    let covered = mounts.child_at(&copy.at.mnt, &copy.at.dentry);
+    if let Some(covered) = &covered {
+        mounts.unhook(covered);
+    }
+    mounts.attach(top, ns, Some(&copy.at))?;
+    if let Some(covered) = &covered {
+        mounts.hook_in(covered, &Path { mnt: top.clone(), dentry: top.root.clone() });
+    }
+    mounts.attach_parts(tree, &copy.tree, ns)
 }
 
 fn check_target(mount: &Mount, target: &Path) -> Result {
@@ -108,137 +146,183 @@ fn remount(target: &Path, flags: u32, data: &[u8]) -> Result {
     if !is_mount_root(target) {
         return Err(EINVAL);
     }
-    let _namespace = NAMESPACE.lock();
-    let mount = mount_flags(flags);
+    let _mounts = MOUNTS.lock();
+    check_mnt(&target.mnt)?;
+    let mut mount = mount_flags(flags);
+    if flags & (ATIME | uapi::MS_STRICTATIME) == 0 {
+        // Not said: as it was.
+        mount = mount & !ATIME | target.mnt.flags() & ATIME;
+    }
     if flags & MS_BIND == 0 {
         let sb = &target.mnt.sb;
         sb.ops().remount(sb, flags & SB_FLAGS, data)?;
-        sb.set_flags(sb.flags() & !uapi::MS_RDONLY & !uapi::MS_SYNCHRONOUS | flags & SB_FLAGS);
-        // Read-only is the file system's here, not the mount's.
-        target.mnt.set_flags(mount & !uapi::MS_RDONLY | target.mnt.flags() & uapi::MS_RDONLY & flags);
-        return Ok(());
+        sb.set_flags(sb.flags() & !REMOUNT_FLAGS | flags & REMOUNT_FLAGS);
     }
     target.mnt.set_flags(mount);
     Ok(())
 }
 
-fn propagation(target: &Path, flags: u32) -> Result {
+/// Flags of a super block that a remount sets (`MS_RMT_MASK`).
+const REMOUNT_FLAGS: u32 =
+    uapi::MS_RDONLY | uapi::MS_SYNCHRONOUS | uapi::MS_MANDLOCK | uapi::MS_I_VERSION | uapi::MS_LAZYTIME;
+
+fn change_propagation(target: &Path, flags: u32) -> Result {
     if !is_mount_root(target) {
         return Err(EINVAL);
     }
-    // Every mount is private, so this is the one change that is possible.
-    match flags & MS_PROPAGATION {
-        uapi::MS_PRIVATE => Ok(()),
-        _ => Err(EINVAL),
+    let kind = flags & !(MS_REC | uapi::MS_SILENT);
+    let mounts = MOUNTS.lock();
+    check_mnt(&target.mnt)?;
+    let tree = if flags & MS_REC != 0 { mounts.tree_of(&target.mnt)? } else { one(&target.mnt)? };
+    for mount in tree.iter() {
+        match kind {
+            uapi::MS_SHARED => mounts.make_shared(mount),
+            uapi::MS_SLAVE => mounts.make_slave(mount),
+            uapi::MS_PRIVATE => mounts.make_private(mount),
+            uapi::MS_UNBINDABLE => mounts.make_unbindable(mount),
+            _ => return Err(EINVAL),
+        }
     }
+    Ok(())
+}
+
+fn one(mount: &Arc<Mount>) -> Result<KVec<Arc<Mount>>> {
+    let mut tree = KVec::new();
+    tree.push(mount.clone(), GFP_KERNEL)?;
+    Ok(tree)
 }
 
 fn bind(source: &[u8], target: Path, recursive: bool) -> Result {
     let from = look_up(source)?;
-    let copy = Mount::new(&from.mnt.sb, from.dentry.clone(), &from.mnt.source, from.mnt.flags())?;
-    // The tree to copy is collected before anything is attached, so that it does not find itself.
-    let mut copies: KVec<(Arc<Mount>, Arc<Mount>)> = KVec::new();
-    copies.push((from.mnt.clone(), copy.clone()), GFP_KERNEL)?;
-    let mut namespace = NAMESPACE.lock();
-    if recursive {
-        collect(&namespace, &from, &mut copies)?;
-    }
+    let mut mounts = MOUNTS.lock();
     let mut at = target;
     follow_down(&mut at);
-    check_target(&copy, &at)?;
-    namespace.attach(&copy, Some(&at))?;
-    for index in 1..copies.len() {
-        let Some((original, copy)) = copies.get(index) else { break };
-        let Some(place) = original.mountpoint_path() else { continue };
-        let Some((_, parent)) = copies.iter().find(|pair| Arc::ptr_eq(&pair.0, &place.mnt)) else { continue };
-        let place = Path { mnt: parent.clone(), dentry: place.dentry };
-        namespace.attach(copy, Some(&place))?;
+    check_mnt(&at.mnt)?;
+    check_mnt(&from.mnt)?;
+    if from.mnt.is_unbindable() {
+        return Err(EINVAL);
+    }
+    // The tree to copy is collected before anything is attached, so that it does not find itself.
+    let originals = if recursive { bindable_tree(&mounts, &from)? } else { one(&from.mnt)? };
+    let mut copies = mounts.copy_tree(&originals)?;
+    let top = Mount::new(&from.mnt.sb, from.dentry.clone(), from.mnt.source.as_bytes(), from.mnt.flags())?;
+    top.set_group(from.mnt.group());
+    top.set_master(from.mnt.master());
+    *copies.first_mut().ok_or(EINVAL)? = top.clone();
+    check_target(&top, &at)?;
+    let target_ns = at.mnt.ns();
+    let elsewhere = mounts.propagate(&copies, &at)?;
+    mounts.attach(&top, target_ns, Some(&at))?;
+    mounts.attach_parts(&originals, &copies, target_ns)?;
+    for copy in elsewhere.iter() {
+        attach_copy(&mut mounts, &copies, copy)?;
     }
     Ok(())
 }
 
-/// Copies of all mounts below `from`, parents before children, each with its original.
-fn collect(namespace: &Namespace, from: &Path, copies: &mut KVec<(Arc<Mount>, Arc<Mount>)>) -> Result {
+/// What a recursive bind of `from` copies: all mounts below it, parents before children, without unbindable ones and what is
+/// below those. The first is the mount that `from` is in.
+fn bindable_tree(mounts: &Mounts, from: &Path) -> Result<KVec<Arc<Mount>>> {
+    let mut tree = one(&from.mnt)?;
     let mut index = 0;
-    while let Some((parent, _)) = copies.get(index).cloned() {
-        for child in namespace.children(&parent) {
+    while let Some(parent) = tree.get(index).cloned() {
+        for child in mounts.children(&parent) {
             let Some(place) = child.mountpoint_path() else { continue };
-            if index == 0 && !is_subdir(&place.dentry, &from.dentry) {
+            if child.is_unbindable() || index == 0 && !is_subdir(&place.dentry, &from.dentry) {
                 continue;
             }
-            let copy = Mount::new(&child.sb, child.root.clone(), &child.source, child.flags())?;
-            copies.push((child.clone(), copy), GFP_KERNEL)?;
+            tree.push(child.clone(), GFP_KERNEL)?;
         }
         index += 1;
     }
-    Ok(())
+    Ok(tree)
 }
 
 fn move_mount(source: &[u8], target: Path) -> Result {
     let from = look_up(source)?;
-    if !is_mount_root(&from) || from.mnt.parent_arc().is_none() {
-        return Err(EINVAL);
-    }
-    let mut namespace = NAMESPACE.lock();
+    let mut mounts = MOUNTS.lock();
     let mut at = target;
     follow_down(&mut at);
+    check_mnt(&at.mnt)?;
+    check_mnt(&from.mnt)?;
+    let Some(parent) = from.mnt.parent_arc().filter(|_| is_mount_root(&from)) else { return Err(EINVAL) };
     check_target(&from.mnt, &at)?;
-    // Not below itself.
-    let mut above = Some(at.mnt.clone());
-    while let Some(mount) = above {
-        if Arc::ptr_eq(&mount, &from.mnt) {
-            return Err(ELOOP);
-        }
-        above = mount.parent_arc();
+    // What moves away from a shared mount would have to move away from its peers.
+    if parent.group() != 0 {
+        return Err(EINVAL);
     }
-    namespace.unhook(&from.mnt);
-    namespace.hook_in(&from.mnt, &at);
-    Ok(())
+    let tree = mounts.tree_of(&from.mnt)?;
+    if at.mnt.group() != 0 && tree.iter().any(|mount| mount.is_unbindable()) {
+        return Err(EINVAL);
+    }
+    // Not below itself.
+    if tree.iter().any(|mount| Arc::ptr_eq(mount, &at.mnt)) {
+        return Err(ELOOP);
+    }
+    attach_tree(&mut mounts, &tree, &at, |mounts, _| {
+        mounts.unhook(&from.mnt);
+        mounts.hook_in(&from.mnt, &at);
+        Ok(())
+    })
 }
 
-/// References that an unused mount has besides those of the tree: the name space's, the bucket's and the caller's.
+/// References that an unused mount has besides those of the tree: the list's, the bucket's and the caller's.
 const UNUSED: usize = 3;
 
-/// Detaches the mount that `path` is the root of. With `lazy` users keep what they have. `EBUSY`, `EINVAL`. May sleep.
-pub fn umount(path: Path, lazy: bool) -> Result {
+/// How to unmount.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Unmount {
+    /// Only if nobody uses it.
+    Idle,
+    /// Users keep what they have (`MNT_DETACH`).
+    Lazy,
+    /// Only if nobody uses it and nobody walked into it since the last call of this kind (`MNT_EXPIRE`).
+    Expired,
+}
+
+/// Detaches the mount that `path` is the root of. `EBUSY`, `EINVAL`, `EAGAIN`. May sleep.
+pub fn umount(path: Path, how: Unmount) -> Result {
     if !is_mount_root(&path) {
         return Err(EINVAL);
     }
+    check_mnt(&path.mnt)?;
     let Path { mnt, dentry } = path;
     drop(dentry);
-    if mnt.parent_arc().is_none() {
+    let root = current_fs()?.paths()?.root.mnt.clone();
+    if mnt.parent_arc().is_none() || how == Unmount::Expired && Arc::ptr_eq(&root, &mnt) {
         return Err(EINVAL);
     }
-    if !lazy && !idle(&mnt) {
+    drop(root);
+    if how != Unmount::Lazy && !idle(&mnt) {
         return Err(EBUSY);
     }
-    let mut namespace = NAMESPACE.lock();
+    if how == Unmount::Expired && !mnt.set_expiring(true) {
+        return Err(EAGAIN);
+    }
+    let mut mounts = MOUNTS.lock();
     if mnt.parent_arc().is_none() {
         return Err(EINVAL);
     }
-    if lazy {
-        // Deepest first, so that each has no children when it goes.
-        let mut tree = KVec::new();
-        tree.push(mnt.clone(), GFP_KERNEL)?;
-        let mut index = 0;
-        while let Some(parent) = tree.get(index).cloned() {
-            for child in namespace.children(&parent) {
-                tree.push(child.clone(), GFP_KERNEL)?;
+    if how != Unmount::Lazy && mounts.children(&mnt).next().is_some() {
+        return Err(EBUSY);
+    }
+    let tree = mounts.tree_of(&mnt)?;
+    // Deepest first, so that each has no children when it goes.
+    for mount in tree.iter().rev() {
+        // A copy with something of its own mounted on it stays.
+        for copy in mounts.copies_of(mount)?.iter() {
+            if mounts.children(copy).next().is_none() {
+                mounts.detach(copy);
             }
-            index += 1;
         }
-        for mount in tree.iter().rev() {
-            namespace.detach(mount);
-        }
-        return Ok(());
+        mounts.detach(mount);
     }
-    if namespace.children(&mnt).next().is_some() {
-        return Err(EBUSY);
+    drop(mounts);
+    drop(tree);
+    if how != Unmount::Lazy {
+        // What the tree still refers to it by goes now, so that the file system is shut down when this returns.
+        rcu::barrier();
     }
-    namespace.detach(&mnt);
-    drop(namespace);
-    // What the tree still refers to it by goes now, so that the file system is shut down when this returns.
-    rcu::barrier();
     Ok(())
 }
 
@@ -255,7 +339,16 @@ fn idle(mnt: &Arc<Mount>) -> bool {
 pub fn pivot_root(new: &Path, put: &Path) -> Result {
     let paths = current_fs()?.paths()?;
     let root = paths.root.clone();
-    let mut namespace = NAMESPACE.lock();
+    let mut namespace = MOUNTS.lock();
+    check_mnt(&new.mnt)?;
+    check_mnt(&root.mnt)?;
+    if new.dentry.is_unhashed() {
+        return Err(ENOENT);
+    }
+    let shared = |mount: Option<Arc<Mount>>| mount.is_some_and(|mount| mount.group() != 0);
+    if shared(Some(put.mnt.clone())) || shared(new.mnt.parent_arc()) || shared(root.mnt.parent_arc()) {
+        return Err(EINVAL);
+    }
     if Arc::ptr_eq(&new.mnt, &root.mnt) || Arc::ptr_eq(&put.mnt, &root.mnt) && Arc::ptr_eq(&new.mnt, &root.mnt) {
         return Err(EBUSY);
     }
@@ -304,7 +397,8 @@ fn is_below(path: &Path, top: &Path) -> bool {
 pub fn mount_root(sb: &Arc<SuperBlock>, source: &[u8]) -> Result<Path> {
     let root = sb.root().ok_or(EINVAL)?;
     let mount = Mount::new(sb, root.clone(), source, 0)?;
-    NAMESPACE.lock().attach(&mount, None)?;
+    let ns = crate::mnt_ns::make_first(&mount)?;
+    MOUNTS.lock().attach(&mount, ns, None)?;
     Ok(Path { mnt: mount, dentry: root })
 }
 

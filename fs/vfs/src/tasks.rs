@@ -107,16 +107,26 @@ pub fn copy_files(child: &Task, share: bool) -> Result {
 
 /// Gives a new task its root and working directory: the current task's own (`CLONE_FS`) or a copy. A task without them gets
 /// the root of the name space; before that is mounted it gets none.
-pub fn copy_fs(child: &Task, share: bool) -> Result {
+/// With `new_ns` its places lie in a name space of its own.
+pub fn copy_fs(child: &Task, share: bool, new_ns: bool) -> Result {
     let fs = match task::try_current().and_then(|parent| task_fs(&parent)) {
         Some(fs) if share => fs,
         Some(fs) => fs.duplicate()?,
-        None => match crate::mount::namespace_root() {
-            Some(root) => FsStruct::new(root)?,
+        None => match crate::mnt_ns::first() {
+            Some(ns) => FsStruct::new(ns.root())?,
             None => return Ok(()),
         },
     };
+    if new_ns {
+        crate::mnt_ns::unshare(&fs)?;
+    }
     attach_fs(child, fs)
+}
+
+/// Whether other tasks use the current task's `fs` too. (A reference that only waits for a grace period counts.)
+pub(crate) fn shares_fs(fs: &Arc<FsStruct>) -> bool {
+    // This reference and the task's own are two; more are other tasks'.
+    Arc::strong_count(fs) > 2
 }
 
 /// Gives the current task (which has none) a root and a working directory at `root`, and an empty table of files.
@@ -165,8 +175,14 @@ pub struct UnsharedFs(Option<Arc<FsStruct>>);
 /// Prepares the current task's own places, if it shares them. `ENOMEM`.
 pub fn unshare_fs() -> Result<UnsharedFs> {
     let fs = current_fs()?;
-    // This reference and the task's own are two; more are other tasks'. (One that only waits for a grace period costs a copy.)
-    Ok(UnsharedFs(if Arc::strong_count(&fs) > 2 { Some(fs.duplicate()?) } else { None }))
+    Ok(UnsharedFs(if shares_fs(&fs) { Some(fs.duplicate()?) } else { None }))
+}
+
+/// As [`unshare_fs`], in a mount name space of its own.
+pub fn unshare_ns() -> Result<UnsharedFs> {
+    let fs = current_fs()?.duplicate()?;
+    crate::mnt_ns::unshare(&fs)?;
+    Ok(UnsharedFs(Some(fs)))
 }
 
 impl UnsharedFs {

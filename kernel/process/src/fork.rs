@@ -50,14 +50,14 @@ const THREAD: u64 = uapi::CLONE_THREAD as u64;
 const SETTLS: u64 = uapi::CLONE_SETTLS as u64;
 const PARENT_SETTID: u64 = uapi::CLONE_PARENT_SETTID as u64;
 const CHILD_CLEARTID: u64 = uapi::CLONE_CHILD_CLEARTID as u64;
+const NEWNS: u64 = uapi::CLONE_NEWNS as u64;
 const PIDFD: u64 = uapi::CLONE_PIDFD as u64;
 const DETACHED: u64 = uapi::CLONE_DETACHED as u64;
 const CHILD_SETTID: u64 = uapi::CLONE_CHILD_SETTID as u64;
 /// `CLONE_CLEAR_SIGHAND` (clone3 only).
 const CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 /// Namespaces and the rest that is not there: refused, as by a Linux that has them configured out.
-const REFUSED: u64 = uapi::CLONE_NEWNS as u64
-    | uapi::CLONE_NEWCGROUP as u64
+const REFUSED: u64 = uapi::CLONE_NEWCGROUP as u64
     | uapi::CLONE_NEWUTS as u64
     | uapi::CLONE_NEWIPC as u64
     | uapi::CLONE_NEWUSER as u64
@@ -168,6 +168,15 @@ fn check_flags(flags: u64) -> Result {
     if flags & SIGHAND != 0 && flags & VM == 0 {
         return Err(EINVAL);
     }
+    if flags & NEWNS != 0 {
+        // A name space of mounts that others do not share comes with places that others do not share.
+        if flags & FS != 0 {
+            return Err(EINVAL);
+        }
+        if !cred::capable(cred::CAP_SYS_ADMIN) {
+            return Err(EPERM);
+        }
+    }
     if flags & PIDFD != 0 && flags & (DETACHED | THREAD) != 0 {
         return Err(EINVAL);
     }
@@ -239,7 +248,7 @@ fn build_task(args: &CloneArgs, flags: u64, vfork_done: Option<Arc<Completion>>)
     mm::attach(&child, child_mm)?;
     cred::attach(&child, cred::current_cred()?)?;
     vfs::tasks::copy_files(&child, flags & FILES != 0)?;
-    vfs::tasks::copy_fs(&child, flags & FS != 0)?;
+    vfs::tasks::copy_fs(&child, flags & FS != 0, flags & NEWNS != 0)?;
     crate::hooks::fork(&child, flags & THREAD != 0)?;
     let limits = rlimit::of(&parent_task).ok_or(EINVAL)?;
     let limits = match flags & THREAD {
@@ -298,7 +307,9 @@ fn new_process(thread: &Thread, args: &CloneArgs, nr: &Arc<PidNr>) -> Result<Arc
         0 => (Some(me.clone()), args.exit_signal as i32),
         _ => (me.parent(), me.exit_signal.load(Ordering::Relaxed)),
     };
-    Process::new(nr.get(), parent, me.group(), actions, exit_signal)
+    let process = Process::new(nr.get(), parent, me.group(), actions, exit_signal)?;
+    *process.auxv.lock() = me.auxv();
+    Ok(process)
 }
 
 /// Enters the child into the lists of its process, parent and group, all or nothing.

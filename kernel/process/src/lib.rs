@@ -10,6 +10,7 @@
 //! | `pid`, `group` | numbers, process groups, sessions |
 //! | `fork`, `exec`, `exit`, `wait` | the life of a process |
 //! | `pidfd`, `access` | processes as files; who may look inside one |
+//! | `unshare` | leaving what is shared |
 //! | `signal/` | signals |
 //! | `ids`, `setid`, `misc`, `times` | the remaining system calls |
 //! | `show` | what `/proc` shows of this crate's private fields |
@@ -36,6 +37,7 @@ pub mod show;
 pub mod signal;
 pub mod thread;
 pub mod times;
+pub mod unshare;
 mod user;
 pub mod wait;
 

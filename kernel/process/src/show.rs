@@ -4,6 +4,7 @@
 use crate::signal::SigSet;
 use crate::thread::{Process, Thread};
 use core::sync::atomic::Ordering::Relaxed;
+use kalloc::{Arc, KVec};
 
 /// Signals of a thread and of its process.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,6 +55,11 @@ impl Process {
     /// `prctl(PR_GET_DUMPABLE)`: whether others of the same user may look inside.
     pub fn is_dumpable(&self) -> bool {
         self.dumpable.load(Relaxed)
+    }
+
+    /// The auxiliary vector that its program was started with.
+    pub fn auxv(&self) -> Option<Arc<KVec<u64>>> {
+        self.auxv.lock().clone()
     }
 
     /// `personality(2)`.

@@ -92,6 +92,8 @@ pub struct Process {
     pub(crate) shown: AtomicBool,
     /// Threads that have not ended.
     pub(crate) live_threads: AtomicU32,
+    /// The auxiliary vector of its program.
+    pub(crate) auxv: SpinLock<Option<Arc<KVec<u64>>>>,
     /// `personality(2)`.
     pub(crate) personality: AtomicU32,
     /// `prctl(PR_SET_DUMPABLE)`; execve of a set-id program clears it.
@@ -294,6 +296,7 @@ impl Process {
             did_exec: AtomicBool::new(false),
             shown: AtomicBool::new(false),
             live_threads: AtomicU32::new(0),
+            auxv: SpinLock::new(None),
             personality: AtomicU32::new(0),
             dumpable: AtomicBool::new(true),
             subreaper: AtomicBool::new(false),

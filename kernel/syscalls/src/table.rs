@@ -203,6 +203,8 @@ pub(crate) static CALLS: &[(u32, SyscallFn)] = &[
     (uapi::__NR_faccessat, entry!(vfs::syscall::stat::sys_faccessat)),
     (uapi::__NR_pselect6, entry!(poll::sys_pselect6)),
     (uapi::__NR_ppoll, entry!(poll::sys_ppoll)),
+    (uapi::__NR_unshare, entry!(process::unshare::sys_unshare)),
+    (uapi::__NR_setns, entry!(process::unshare::sys_setns)),
     (uapi::__NR_set_robust_list, entry!(futex::sys_set_robust_list)),
     (uapi::__NR_get_robust_list, entry!(futex::sys_get_robust_list)),
     (uapi::__NR_splice, entry!(pipe::sys_splice)),

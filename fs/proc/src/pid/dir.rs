@@ -24,6 +24,8 @@ pub(super) enum Kind {
     Fd(u32),
     /// `/proc/PID/fdinfo/N`.
     FdInfo(u32),
+    /// `/proc/PID/ns/mnt`.
+    MountNs,
 }
 
 /// An inode's own part.
@@ -66,9 +68,10 @@ impl PidInode {
             Kind::Entry(entry) => entry.mode(),
             Kind::Fd(fd) => files::link_mode(&task, *fd)?,
             Kind::FdInfo(_) => uapi::S_IFREG | 0o444,
+            Kind::MountNs => uapi::S_IFLNK | 0o777,
         };
         match &self.kind {
-            Kind::Fd(_) => iflags |= iop::MAGIC_LINK,
+            Kind::Fd(_) | Kind::MountNs => iflags |= iop::MAGIC_LINK,
             Kind::Entry(Entry(_, _, What::Link(_))) => iflags |= iop::MAGIC_LINK,
             Kind::Entry(Entry(_, _, What::Fds | What::FdInfos)) => iflags |= iop::PERMISSION | iop::NO_NEGATIVE,
             Kind::Home | Kind::Entry(Entry(_, _, What::Tasks)) => iflags |= iop::NO_NEGATIVE,
@@ -101,6 +104,7 @@ impl InodeOps for PidInode {
             Kind::Entry(Entry(_, _, What::FdInfos)) => {
                 parse(name).filter(|&fd| files::is_open(&task, fd)).map(|fd| self.child(Kind::FdInfo(fd)))
             }
+            Kind::Entry(Entry(_, _, What::Namespaces)) => (name == b"mnt").then(|| self.child(Kind::MountNs)),
             Kind::Entry(Entry(_, _, What::Tasks)) => parse(name)
                 .and_then(|tid| thread_in(&task, tid))
                 .map(|thread| Self { subject: Subject::new(&thread, thread.tid(), false), kind: Kind::Home }),
@@ -121,6 +125,7 @@ impl InodeOps for PidInode {
         match &self.kind {
             Kind::Fd(fd) => files::file_of(&task, *fd).map(|file| Link::Jump(file.path().clone())),
             Kind::Entry(Entry(_, _, What::Link(place))) => place(&task).map(Link::Jump),
+            Kind::MountNs => super::mounts::namespace(&task).map(Link::Jump),
             _ => Err(EINVAL),
         }
     }
@@ -174,12 +179,12 @@ impl InodeOps for PidInode {
 
     fn open(&self, _: &Arc<Inode>, _: OpenFlags) -> Result<KBox<dyn FileOps>> {
         match &self.kind {
-            Kind::Home | Kind::Entry(Entry(_, _, What::Fds | What::FdInfos | What::Tasks)) => {
+            Kind::Home | Kind::Entry(Entry(_, _, What::Fds | What::FdInfos | What::Tasks | What::Namespaces)) => {
                 Ok(KBox::new(PidDir, GFP_KERNEL)?)
             }
             Kind::Entry(entry) => open(&self.subject, entry),
             Kind::FdInfo(fd) => files::open_info(&self.subject, *fd),
-            Kind::Fd(_) => Err(ELOOP),
+            Kind::Fd(_) | Kind::MountNs => Err(ELOOP),
         }
     }
 }
@@ -269,6 +274,11 @@ impl FileOps for PidDir {
             Kind::Home => Self::home(inode, context),
             Kind::Entry(Entry(_, _, What::Fds)) => Self::descriptors(&task, FileType::Link, context)?,
             Kind::Entry(Entry(_, _, What::FdInfos)) => Self::descriptors(&task, FileType::Reg, context)?,
+            Kind::Entry(Entry(_, _, What::Namespaces)) => {
+                if context.pos == FIRST {
+                    context.emit(b"mnt", 1 << 34, FileType::Link, FIRST + 1);
+                }
+            }
             Kind::Entry(Entry(_, _, What::Tasks)) => {
                 let from = u32::try_from(context.pos - FIRST).unwrap_or(u32::MAX);
                 for &tid in thread_numbers(&task)?.iter().filter(|tid| **tid >= from) {

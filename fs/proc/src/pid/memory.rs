@@ -58,6 +58,16 @@ pub(super) fn environ(view: &View, _: u64, out: &mut SeqBuf) -> Result<Option<u6
     Ok(None)
 }
 
+/// `auxv`: what the program was told at its start, up to and with `AT_NULL`.
+pub(super) fn auxv(view: &View, _: u64, out: &mut SeqBuf) -> Result<Option<u64>> {
+    if let Some(words) = view.thread()?.process().auxv() {
+        for word in words.iter() {
+            out.put(&word.to_le_bytes())?;
+        }
+    }
+    Ok(None)
+}
+
 /// Column of the name in `maps`.
 const NAME_COLUMN: usize = 73;
 

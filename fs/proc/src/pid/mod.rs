@@ -9,7 +9,7 @@
 //! | `stat`, `status` | `stat`, `statm`, `status` |
 //! | `memory` | `maps`, `smaps`, `mem`, `cmdline`, `environ` |
 //! | `files` | `fd`, `fdinfo`, `cwd`, `root`, `exe` |
-//! | `mounts` | `mounts`, `mountinfo` |
+//! | `mounts` | `mounts`, `mountinfo`, `ns/mnt` |
 //! | `small` | `comm`, `limits`, `personality` |
 
 mod access;
@@ -120,6 +120,8 @@ enum What {
     FdInfos,
     /// `task`.
     Tasks,
+    /// `ns`.
+    Namespaces,
 }
 
 /// An entry of a process's directory: name, permissions, what it is.
@@ -129,7 +131,7 @@ impl Entry {
     fn mode(&self) -> u32 {
         let kind = match self.2 {
             What::Link(_) => uapi::S_IFLNK,
-            What::Fds | What::FdInfos | What::Tasks => uapi::S_IFDIR,
+            What::Fds | What::FdInfos | What::Tasks | What::Namespaces => uapi::S_IFDIR,
             _ => uapi::S_IFREG,
         };
         kind | self.1
@@ -142,10 +144,12 @@ use What::*;
 static PROCESS_ENTRIES: [Entry; 1] = [Entry("task", 0o555, Tasks)];
 
 /// What both have.
-static ENTRIES: [Entry; 18] = [
+static ENTRIES: [Entry; 20] = [
     Entry("fd", 0o500, Fds),
     Entry("fdinfo", 0o555, FdInfos),
+    Entry("ns", 0o511, Namespaces),
     Entry("environ", 0o400, Inside(memory::environ)),
+    Entry("auxv", 0o400, Inside(memory::auxv)),
     Entry("status", 0o444, Text(status::status)),
     Entry("personality", 0o400, Text(small::personality)),
     Entry("limits", 0o444, Text(small::limits)),
@@ -221,7 +225,7 @@ fn open(subject: &Subject, entry: &'static Entry) -> Result<KBox<dyn FileOps>> {
             }
             return memory::open_mem(mm::mm_of(&task));
         }
-        Link(_) | Fds | FdInfos | Tasks => return Err(ELOOP),
+        Link(_) | Fds | FdInfos | Tasks | Namespaces => return Err(ELOOP),
         _ => None,
     };
     SeqFile::boxed(Source { subject: subject.clone(), entry, mm })

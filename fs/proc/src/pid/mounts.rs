@@ -6,7 +6,8 @@ use super::View;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
-use vfs::mount::for_each_mount;
+use vfs::mount::for_each_mount_in;
+use vfs::propagation::Shown;
 use vfs::{Dentry, Mount, Path, SeqBuf, seq_print};
 
 /// What ends a field, and the backslash.
@@ -45,6 +46,12 @@ fn rw(read_only: bool) -> &'static [u8] {
 /// Longest path shown.
 const PATH_MAX: usize = 4096;
 
+/// The mount name space of `task`, as a file.
+pub(super) fn namespace(task: &task::Task) -> Result<Path> {
+    let ns = vfs::fs_struct::task_fs(task).and_then(|fs| fs.ns()).ok_or(ENOENT)?;
+    vfs::mnt_ns::ns_path(ns)
+}
+
 /// Where `mount` is for a process whose root is `root`; `None` if that is outside.
 fn place(mount: &Arc<Mount>, root: &Path) -> Result<Option<KVec<u8>>> {
     let here = Path { mnt: mount.clone(), dentry: mount.root.clone() };
@@ -65,7 +72,7 @@ fn one(view: &View, at: u64, mut line: impl FnMut(&Arc<Mount>, &[u8]) -> Result)
     let mut found: Option<(usize, Arc<Mount>)> = None;
     let mut index = 0;
     // The list's order is Linux's: parents first. Mounts are counted, which a change between two reads may shift by one.
-    for_each_mount(|mount| {
+    for_each_mount_in(fs.ns().ok_or(EINVAL)?.id, |mount| {
         if index as u64 >= at && found.is_none() {
             found = Some((index, mount.clone()));
         }
@@ -113,9 +120,20 @@ fn inside(dentry: &Arc<Dentry>) -> Result<KVec<u8>> {
     Ok(text)
 }
 
+/// The optional fields of `mountinfo`.
+fn propagation(shown: &Shown, out: &mut SeqBuf) -> Result {
+    for (name, group) in [("shared", shown.shared), ("master", shown.master), ("propagate_from", shown.from)] {
+        if group != 0 {
+            seq_print!(out, " {name}:{group}")?;
+        }
+    }
+    if shown.unbindable { out.put(b" unbindable") } else { Ok(()) }
+}
+
 /// `mountinfo`.
 pub(super) fn mountinfo(view: &View, at: u64, out: &mut SeqBuf) -> Result<Option<u64>> {
     one(view, at, |mount, place| {
+        let shown = vfs::propagation::show(mount);
         let parent = mount.parent_arc().map_or(mount.id, |parent| parent.id);
         let dev = mount.sb.dev;
         seq_print!(out, "{} {parent} {}:{} ", mount.id, dev.major(), dev.minor())?;
@@ -125,6 +143,7 @@ pub(super) fn mountinfo(view: &View, at: u64, out: &mut SeqBuf) -> Result<Option
         out.byte(b' ')?;
         out.put(rw(mount.flags() & uapi::MS_RDONLY != 0))?;
         options(mount.flags(), &MOUNT_OPTIONS, out)?;
+        propagation(&shown, out)?;
         seq_print!(out, " - {} ", mount.sb.fs_type.name())?;
         out.escaped(source(mount), SPECIAL)?;
         out.byte(b' ')?;

@@ -128,6 +128,7 @@ pub fn link(old: &Path, start: Start<'_>, name: &PathName) -> Result {
         if inode.iflags() & (iop::APPEND | iop::IMMUTABLE) != 0 || inode.file_type() == FileType::Dir {
             return Err(EPERM);
         }
+        crate::protect::may_link(inode)?;
         // The inode's own lock: against the last name going at the same time.
         let _inode_lock = inode.lock.write();
         if inode.nlink() == 0 && inode.iflags() & iop::LINKABLE == 0 {

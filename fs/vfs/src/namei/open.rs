@@ -191,6 +191,7 @@ fn create_open(walker: &mut Walker<'_>, how: &OpenHow) -> Result<Arc<File>> {
             }
             continue;
         }
+        crate::protect::may_open_existing(dir.inode()?, inode)?;
         return open_existing(path, how);
     }
 }

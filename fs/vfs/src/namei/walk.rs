@@ -39,6 +39,8 @@ pub mod lflag {
     pub const CACHED: u32 = 1 << 8;
     /// What is mounted on the end is not entered (`umount` of a mountpoint's own dentry, `rename`).
     pub const NO_MOUNT_END: u32 = 1 << 9;
+    /// Walking into a mount does not count as using it (`umount2(MNT_EXPIRE)`).
+    pub const KEEP_EXPIRY: u32 = 1 << 10;
 }
 
 /// Most symbolic links in one walk.
@@ -401,6 +403,9 @@ impl<'a> Walker<'a> {
             if self.flags & lflag::NO_XDEV != 0 {
                 return Err(EXDEV);
             }
+            if self.flags & lflag::KEEP_EXPIRY == 0 {
+                found.into_ref().set_expiring(false);
+            }
             place = Place::new(found, found.into_ref().root.as_arc_borrow())?;
         }
         Ok(place)
@@ -463,6 +468,9 @@ impl<'a> Walker<'a> {
             return Err(ELOOP);
         }
         let inode = link.inode()?;
+        if crate::protect::symlinks() && self.ends_at(rest) {
+            crate::protect::may_follow(dir.inode()?, inode)?;
+        }
         crate::times::touch_atime(&link.mnt, inode);
         if inode.iflags() & iop::MAGIC_LINK != 0 && self.flags & lflag::NO_MAGICLINKS != 0 {
             return Err(ELOOP);
@@ -484,6 +492,12 @@ impl<'a> Walker<'a> {
         self.jumped = false;
         self.at = 0;
         Ok(())
+    }
+
+    /// Whether nothing but slashes is left of the path at `rest`.
+    fn ends_at(&self, rest: usize) -> bool {
+        let text = self.text.bytes();
+        text.get(skip_slashes(text, rest)).is_none_or(|&byte| byte == 0)
     }
 
     /// The link's text and what follows it.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Mounting. Source: `mount(2)`, `umount(2)`, `pivot_root(2)`. The work is in `crate::mounting`.
 
-use crate::mounting;
+use crate::mounting::{self, Unmount};
 use crate::namei::{PathName, Start, lflag, walk::lookup_path};
 use crate::user;
 use cred::CAP_SYS_ADMIN;
@@ -74,15 +74,19 @@ pub fn sys_umount2(regs: &PtRegs) -> Result<usize> {
     }
     let name = PathName::from_user(regs.arg0(), false)?;
     let walk = if flags & UMOUNT_NOFOLLOW == 0 { lflag::FOLLOW } else { 0 };
-    let path = lookup_path(Start::Cwd, &name, walk)?;
+    let expire = if flags & MNT_EXPIRE != 0 { lflag::KEEP_EXPIRY } else { 0 };
+    let path = lookup_path(Start::Cwd, &name, walk | expire)?;
     if !cred::capable(CAP_SYS_ADMIN) {
         return Err(EPERM);
     }
-    if flags & MNT_EXPIRE != 0 {
-        // A mount expires at the second call; a first one marks it.
-        return Err(if flags & (MNT_FORCE | MNT_DETACH) != 0 { EINVAL } else { EAGAIN });
-    }
-    mounting::umount(path, flags & MNT_DETACH != 0).map(|()| 0)
+    let how = match flags & (MNT_EXPIRE | MNT_DETACH | MNT_FORCE) {
+        MNT_EXPIRE => Unmount::Expired,
+        both if both & MNT_EXPIRE != 0 => return Err(EINVAL),
+        // No file system here has requests under way that could be broken off.
+        other if other & MNT_DETACH != 0 => Unmount::Lazy,
+        _ => Unmount::Idle,
+    };
+    mounting::umount(path, how).map(|()| 0)
 }
 
 /// `pivot_root(new_root, put_old)`.

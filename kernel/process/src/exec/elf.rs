@@ -198,6 +198,11 @@ fn build_stack(program: &Program, placed: &Placed, top: u64, vdso: u64, mm: &mm:
     push_pointers(&mut block, &args.envp, env_at)?;
     block.extend_from_slice(&auxv, GFP_KERNEL)?;
     copy_to_user(sp as usize, block.as_bytes())?;
+    if let Some(process) = crate::thread::current_process() {
+        let kept = kalloc::Arc::new(KVec::from_slice(&auxv, GFP_KERNEL)?, GFP_KERNEL)?;
+        let old = process.auxv.lock().replace(kept);
+        drop(old);
+    }
     Ok(sp)
 }
 

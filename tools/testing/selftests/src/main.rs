@@ -14,7 +14,9 @@ mod futex;
 mod inotify;
 mod ipc;
 mod jobs;
+mod links;
 mod mm;
+mod mounts;
 mod pidfd;
 mod poll;
 mod process;
@@ -50,6 +52,8 @@ fn all() -> Vec<Test> {
         inotify::TESTS,
         mm::TESTS,
         files::TESTS,
+        links::TESTS,
+        mounts::TESTS,
         tty::TESTS,
         procfs::TESTS,
         time::TESTS,

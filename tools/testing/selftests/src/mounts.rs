@@ -1,0 +1,596 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Mounts: binding, moving, propagation, name spaces, unmounting. Each test works in a mount name space of its own, below a
+//! tmpfs that it mounts on its directory.
+
+use crate::util::{Outcome, child, exit_of, home, text};
+use crate::{Test, c, ck, eq, fails};
+use libc::{
+    MNT_DETACH, MNT_EXPIRE, MS_BIND, MS_MOVE, MS_PRIVATE, MS_RDONLY, MS_REC, MS_REMOUNT, MS_SHARED, MS_SLAVE,
+    MS_UNBINDABLE,
+};
+use std::ffi::CString;
+
+pub const TESTS: &[Test] = &[
+    ("mounts.bind", bind),
+    ("mounts.bind_file", bind_file),
+    ("mounts.rbind", rbind),
+    ("mounts.bind_readonly", bind_readonly),
+    ("mounts.remount", remount),
+    ("mounts.move", move_mount),
+    ("mounts.shared_peers", shared),
+    ("mounts.slave", slave),
+    ("mounts.slave_shared", slave_shared),
+    ("mounts.unbindable", unbindable),
+    ("mounts.private_again", private_again),
+    ("mounts.umount_propagates", umount_propagates),
+    ("mounts.umount_busy", busy),
+    ("mounts.umount_detach", detach),
+    ("mounts.umount_expire", expire),
+    ("mounts.umount_nofollow", nofollow),
+    ("mounts.errors", errors),
+    ("mounts.namespace_private", ns_private),
+    ("mounts.namespace_shared", ns_shared),
+    ("mounts.namespace_clone", ns_clone),
+    ("mounts.namespace_goes", ns_goes),
+    ("mounts.setns", setns),
+    ("mounts.unshare_errors", unshare_errors),
+    ("mounts.pivot_root", pivot),
+];
+
+fn cs(name: &str) -> CString {
+    CString::new(name).unwrap_or_default()
+}
+
+fn mount(source: &str, target: &str, kind: &str, flags: u64) -> i64 {
+    let (source, target, kind) = (cs(source), cs(target), cs(kind));
+    // SAFETY: live strings, no data.
+    unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, core::ptr::null()).into() }
+}
+
+fn umount(target: &str, flags: i32) -> i64 {
+    let target = cs(target);
+    // SAFETY: a live string.
+    unsafe { libc::umount2(target.as_ptr(), flags).into() }
+}
+
+fn dir(name: &str) -> Outcome {
+    std::fs::create_dir(name).map_err(|e| format!("{name}: {e}"))
+}
+
+fn touch(name: &str) -> Outcome {
+    std::fs::write(name, b"x").map_err(|e| format!("{name}: {e}"))
+}
+
+fn exists(name: &str) -> bool {
+    std::fs::symlink_metadata(name).is_ok()
+}
+
+/// A private tmpfs on the test's directory, which is then the working directory; in a name space of its own.
+fn start() -> Outcome {
+    home()?;
+    c!(libc::unshare(libc::CLONE_NEWNS));
+    c!(mount("none", "/", "", MS_REC | MS_PRIVATE));
+    let here = std::env::current_dir().map_err(|e| e.to_string())?;
+    let here = here.to_string_lossy().into_owned();
+    c!(mount("none", &here, "tmpfs", 0));
+    std::env::set_current_dir(&here).map_err(|e| e.to_string())
+}
+
+/// Fields of `mountinfo` of the topmost mount at `name` below the working directory: mount options, optional fields, root.
+fn info(name: &str) -> Result<(String, String, String), String> {
+    let here = std::env::current_dir().map_err(|e| e.to_string())?;
+    let place = match name {
+        "." => here.to_string_lossy().into_owned(),
+        name => format!("{}/{name}", here.to_string_lossy()),
+    };
+    let all = text("/proc/self/mountinfo")?;
+    for line in all.lines().rev() {
+        let words: Vec<&str> = line.split(' ').collect();
+        if words.get(4) == Some(&place.as_str()) {
+            let dash = words.iter().position(|w| *w == "-").ok_or("no dash")?;
+            return Ok((words[5].into(), words[6..dash].join(" "), words[3].into()));
+        }
+    }
+    Err(format!("{place} is not in\n{all}"))
+}
+
+fn count(name: &str) -> Result<usize, String> {
+    let here = std::env::current_dir().map_err(|e| e.to_string())?;
+    let place = format!(" {}/{name} ", here.to_string_lossy());
+    Ok(text("/proc/self/mountinfo")?.lines().filter(|line| line.contains(&place)).count())
+}
+
+fn bind() -> Outcome {
+    start()?;
+    dir("a")?;
+    dir("b")?;
+    dir("a/sub")?;
+    touch("a/sub/f")?;
+    c!(mount("a/sub", "b", "", MS_BIND));
+    ck!(exists("b/f"));
+    touch("b/g")?;
+    ck!(exists("a/sub/g"));
+    eq!(info("b")?.2, "/a/sub");
+    c!(umount("b", 0));
+    ck!(!exists("b/f"));
+    Ok(())
+}
+
+fn bind_file() -> Outcome {
+    start()?;
+    touch("a")?;
+    std::fs::write("b", b"other").map_err(|e| e.to_string())?;
+    dir("d")?;
+    c!(mount("a", "b", "", MS_BIND));
+    eq!(text("b")?, "x");
+    fails!(libc::unlink(c"b".as_ptr()), libc::EBUSY);
+    fails!(mount("a", "d", "", MS_BIND), libc::ENOTDIR);
+    fails!(mount("d", "a", "", MS_BIND), libc::ENOTDIR);
+    c!(umount("b", 0));
+    eq!(text("b")?, "other");
+    Ok(())
+}
+
+fn rbind() -> Outcome {
+    start()?;
+    for name in ["a", "a/m", "b", "c"] {
+        dir(name)?;
+    }
+    c!(mount("none", "a/m", "tmpfs", 0));
+    touch("a/m/f")?;
+    c!(mount("a", "b", "", MS_BIND));
+    ck!(!exists("b/m/f"));
+    c!(mount("a", "c", "", MS_BIND | MS_REC));
+    ck!(exists("c/m/f"));
+    eq!(count("c/m")?, 1);
+    fails!(umount("c", 0), libc::EBUSY);
+    c!(umount("c/m", 0));
+    c!(umount("c", 0));
+    // Onto itself and below: it does not find itself.
+    c!(mount("a", "a/m", "", MS_BIND | MS_REC));
+    ck!(exists("a/m/m/f"));
+    Ok(())
+}
+
+fn bind_readonly() -> Outcome {
+    start()?;
+    dir("a")?;
+    dir("b")?;
+    c!(mount("a", "b", "", MS_BIND));
+    c!(mount("", "b", "", MS_BIND | MS_REMOUNT | MS_RDONLY));
+    fails!(libc::mkdir(c"b/x".as_ptr(), 0o700), libc::EROFS);
+    dir("a/x")?;
+    ck!(info("b")?.0.starts_with("ro,"), "{:?}", info("b")?);
+    ck!(info(".")?.0.starts_with("rw,"));
+    c!(mount("", "b", "", MS_BIND | MS_REMOUNT));
+    dir("b/y")?;
+    Ok(())
+}
+
+fn remount() -> Outcome {
+    start()?;
+    dir("m")?;
+    c!(mount("none", "m", "tmpfs", libc::MS_NOSUID | libc::MS_NOATIME));
+    eq!(info("m")?.0, "rw,nosuid,noatime");
+    c!(mount("none", "m", "", MS_REMOUNT | libc::MS_NODEV));
+    eq!(info("m")?.0, "rw,nodev,noatime");
+    c!(mount("none", "m", "", MS_REMOUNT | libc::MS_RELATIME));
+    eq!(info("m")?.0, "rw,relatime");
+    c!(mount("none", "m", "", MS_REMOUNT | MS_RDONLY));
+    eq!(info("m")?.0, "ro,relatime");
+    fails!(libc::mkdir(c"m/x".as_ptr(), 0o700), libc::EROFS);
+    c!(mount("none", "m", "", MS_REMOUNT));
+    dir("m/x")?;
+    fails!(mount("none", "m/x", "", MS_REMOUNT), libc::EINVAL);
+    Ok(())
+}
+
+fn move_mount() -> Outcome {
+    start()?;
+    for name in ["a", "b"] {
+        dir(name)?;
+    }
+    c!(mount("none", "a", "tmpfs", 0));
+    touch("a/f")?;
+    dir("a/d")?;
+    fails!(mount("a", "a/d", "", MS_MOVE), libc::ELOOP);
+    fails!(mount("a/d", "b", "", MS_MOVE), libc::EINVAL);
+    c!(mount("a", "b", "", MS_MOVE));
+    ck!(exists("b/f") && !exists("a/f"));
+    c!(mount("", ".", "", MS_SHARED));
+    fails!(mount("b", "a", "", MS_MOVE), libc::EINVAL);
+    Ok(())
+}
+
+fn shared() -> Outcome {
+    start()?;
+    for name in ["a", "b"] {
+        dir(name)?;
+    }
+    c!(mount("none", "a", "tmpfs", 0));
+    eq!(info("a")?.1, "");
+    c!(mount("", "a", "", MS_SHARED));
+    let group = info("a")?.1;
+    ck!(group.starts_with("shared:"), "{group}");
+    dir("a/m")?;
+    c!(mount("a", "b", "", MS_BIND));
+    eq!(info("b")?.1, group);
+    // Either way.
+    c!(mount("none", "a/m", "tmpfs", 0));
+    touch("a/m/f")?;
+    ck!(exists("b/m/f"));
+    let inner = info("a/m")?.1;
+    ck!(inner.starts_with("shared:") && inner != group, "{inner}");
+    eq!(info("b/m")?.1, inner);
+    c!(umount("b/m", 0));
+    ck!(!exists("a/m/f"));
+    eq!(count("a/m")?, 0);
+    // A peer that shows a part gets only what lies in it.
+    dir("a/part")?;
+    dir("c")?;
+    c!(mount("a/part", "c", "", MS_BIND));
+    dir("a/part/x")?;
+    c!(mount("none", "a/part/x", "tmpfs", 0));
+    eq!((count("c/x")?, count("b/part/x")?), (1, 1));
+    c!(mount("none", "a/m", "tmpfs", 0));
+    eq!(count("b/m")?, 1);
+    Ok(())
+}
+
+fn slave() -> Outcome {
+    start()?;
+    for name in ["a", "b"] {
+        dir(name)?;
+    }
+    c!(mount("none", "a", "tmpfs", 0));
+    c!(mount("", "a", "", MS_SHARED));
+    dir("a/m")?;
+    dir("a/n")?;
+    c!(mount("a", "b", "", MS_BIND));
+    c!(mount("", "b", "", MS_SLAVE));
+    eq!(info("b")?.1, info("a")?.1.replace("shared", "master"));
+    c!(mount("none", "a/m", "tmpfs", 0));
+    eq!(count("b/m")?, 1);
+    eq!(info("b/m")?.1, info("a/m")?.1.replace("shared", "master"));
+    c!(mount("none", "b/n", "tmpfs", 0));
+    eq!((count("a/n")?, info("b/n")?.1.as_str()), (0, ""));
+    c!(umount("a/m", 0));
+    eq!(count("b/m")?, 0);
+    Ok(())
+}
+
+fn slave_shared() -> Outcome {
+    start()?;
+    for name in ["a", "b", "c"] {
+        dir(name)?;
+    }
+    c!(mount("none", "a", "tmpfs", 0));
+    c!(mount("", "a", "", MS_SHARED));
+    dir("a/m")?;
+    c!(mount("a", "b", "", MS_BIND));
+    c!(mount("", "b", "", MS_SLAVE));
+    c!(mount("", "b", "", MS_SHARED));
+    c!(mount("b", "c", "", MS_BIND));
+    let fields = info("b")?.1;
+    ck!(fields.starts_with("shared:") && fields.contains(" master:"), "{fields}");
+    eq!(info("c")?.1, fields);
+    c!(mount("none", "a/m", "tmpfs", 0));
+    eq!((count("b/m")?, count("c/m")?), (1, 1));
+    let inner = info("b/m")?.1;
+    ck!(inner.starts_with("shared:") && inner.contains(" master:"), "{inner}");
+    eq!(info("c/m")?.1, inner);
+    c!(umount("a/m", 0));
+    eq!((count("b/m")?, count("c/m")?), (0, 0));
+    Ok(())
+}
+
+fn unbindable() -> Outcome {
+    start()?;
+    for name in ["a", "a/u", "b", "c"] {
+        dir(name)?;
+    }
+    c!(mount("none", "a/u", "tmpfs", 0));
+    c!(mount("", "a/u", "", MS_UNBINDABLE));
+    eq!(info("a/u")?.1, "unbindable");
+    fails!(mount("a/u", "b", "", MS_BIND), libc::EINVAL);
+    c!(mount("a", "c", "", MS_BIND | MS_REC));
+    eq!(count("c/u")?, 0);
+    c!(mount("", "a/u", "", MS_PRIVATE));
+    c!(mount("a/u", "b", "", MS_BIND));
+    Ok(())
+}
+
+fn private_again() -> Outcome {
+    start()?;
+    for name in ["a", "b"] {
+        dir(name)?;
+    }
+    c!(mount("none", "a", "tmpfs", 0));
+    c!(mount("", "a", "", MS_SHARED));
+    dir("a/m")?;
+    c!(mount("a", "b", "", MS_BIND));
+    c!(mount("", "b", "", MS_PRIVATE));
+    eq!(info("b")?.1, "");
+    c!(mount("none", "a/m", "tmpfs", 0));
+    eq!(count("b/m")?, 0);
+    fails!(mount("", "b", "", MS_PRIVATE | MS_SHARED), libc::EINVAL);
+    fails!(mount("", "b/m", "", MS_PRIVATE), libc::EINVAL);
+    // A slave whose master's last mount goes is private.
+    c!(mount("a", "b", "", MS_BIND));
+    c!(mount("", "b", "", MS_SLAVE));
+    c!(umount("a", MNT_DETACH));
+    eq!(info("b")?.1, "");
+    Ok(())
+}
+
+fn umount_propagates() -> Outcome {
+    start()?;
+    for name in ["a", "b"] {
+        dir(name)?;
+    }
+    c!(mount("none", "a", "tmpfs", 0));
+    c!(mount("", "a", "", MS_SHARED));
+    c!(mount("a", "b", "", MS_BIND));
+    dir("a/m")?;
+    c!(mount("none", "a/m", "tmpfs", 0));
+    dir("a/m/n")?;
+    c!(mount("none", "a/m/n", "tmpfs", 0));
+    eq!((count("b/m")?, count("b/m/n")?), (1, 1));
+    c!(umount("b/m", MNT_DETACH));
+    eq!((count("a/m")?, count("a/m/n")?), (0, 0));
+    Ok(())
+}
+
+fn busy() -> Outcome {
+    start()?;
+    dir("m")?;
+    c!(mount("none", "m", "tmpfs", 0));
+    touch("m/f")?;
+    let fd = c!(libc::open(c"m/f".as_ptr(), libc::O_RDONLY));
+    fails!(umount("m", 0), libc::EBUSY);
+    c!(libc::close(fd));
+    dir("m/d")?;
+    c!(mount("none", "m/d", "tmpfs", 0));
+    fails!(umount("m", 0), libc::EBUSY);
+    c!(umount("m/d", 0));
+    let pid = child(|| {
+        // SAFETY: plain calls.
+        unsafe {
+            libc::chdir(c"m".as_ptr());
+            i32::from(libc::umount(c"../m".as_ptr()) == 0 || *libc::__errno_location() != libc::EBUSY)
+        }
+    })?;
+    eq!(exit_of(pid)?, 0);
+    c!(umount("m", 0));
+    Ok(())
+}
+
+fn detach() -> Outcome {
+    start()?;
+    dir("m")?;
+    c!(mount("none", "m", "tmpfs", 0));
+    dir("m/d")?;
+    touch("m/f")?;
+    c!(mount("none", "m/d", "tmpfs", 0));
+    let fd = c!(libc::open(c"m".as_ptr(), libc::O_RDONLY));
+    c!(umount("m", MNT_DETACH));
+    ck!(!exists("m/f"));
+    // Who has it open goes on.
+    let f = c!(libc::openat(fd, c"f".as_ptr(), libc::O_RDWR));
+    c!(libc::write(f, c"y".as_ptr().cast(), 1));
+    eq!((count("m")?, count("m/d")?), (0, 0));
+    Ok(())
+}
+
+fn expire() -> Outcome {
+    start()?;
+    dir("m")?;
+    c!(mount("none", "m", "tmpfs", 0));
+    touch("m/f")?;
+    fails!(umount("m", MNT_EXPIRE | MNT_DETACH), libc::EINVAL);
+    fails!(umount("m", MNT_EXPIRE), libc::EAGAIN);
+    ck!(exists("m/f"));
+    let fd = c!(libc::open(c"m/f".as_ptr(), libc::O_RDONLY));
+    fails!(umount("m", MNT_EXPIRE), libc::EBUSY);
+    c!(libc::close(fd));
+    fails!(umount("m", MNT_EXPIRE), libc::EAGAIN);
+    c!(umount("m", MNT_EXPIRE));
+    eq!(count("m")?, 0);
+    Ok(())
+}
+
+fn nofollow() -> Outcome {
+    start()?;
+    dir("m")?;
+    c!(mount("none", "m", "tmpfs", 0));
+    c!(libc::symlink(c"m".as_ptr(), c"l".as_ptr()));
+    fails!(umount("l", libc::UMOUNT_NOFOLLOW), libc::EINVAL);
+    fails!(umount("l", 0x10), libc::EINVAL);
+    c!(umount("l", 0));
+    Ok(())
+}
+
+fn errors() -> Outcome {
+    start()?;
+    dir("d")?;
+    touch("f")?;
+    fails!(umount("d", 0), libc::EINVAL);
+    fails!(umount("none", 0), libc::ENOENT);
+    fails!(mount("none", "d", "nosuchfs", 0), libc::ENODEV);
+    fails!(mount("none", "f", "tmpfs", 0), libc::ENOTDIR);
+    fails!(mount("nowhere", "d", "", MS_BIND), libc::ENOENT);
+    fails!(mount("none", "none", "tmpfs", 0), libc::ENOENT);
+    fails!(mount("", "d", "", MS_SHARED), libc::EINVAL);
+    let pid = child(|| {
+        // SAFETY: plain calls.
+        unsafe {
+            libc::setresuid(1, 1, 1);
+        }
+        let denied = |ret: i64| ret == -1 && crate::util::errno() == libc::EPERM;
+        i32::from(!(denied(mount("none", "d", "tmpfs", 0)) && denied(umount("d", 0))))
+    })?;
+    eq!(exit_of(pid)?, 0);
+    Ok(())
+}
+
+fn ns_private() -> Outcome {
+    start()?;
+    dir("m")?;
+    let pid = child(|| {
+        let body = || -> Outcome {
+            c!(libc::unshare(libc::CLONE_NEWNS));
+            c!(mount("none", "m", "tmpfs", 0));
+            touch("m/f")?;
+            ck!(exists("m/f"));
+            Ok(())
+        };
+        i32::from(body().is_err())
+    })?;
+    eq!(exit_of(pid)?, 0);
+    ck!(!exists("m/f"));
+    eq!(count("m")?, 0);
+    Ok(())
+}
+
+fn ns_shared() -> Outcome {
+    start()?;
+    c!(mount("", ".", "", MS_SHARED));
+    dir("m")?;
+    let (reader, writer) = crate::util::pipe()?;
+    let pid = child(|| {
+        let body = || -> Outcome {
+            c!(libc::unshare(libc::CLONE_NEWNS));
+            eq!(info(".")?.1.starts_with("shared:"), true);
+            c!(mount("none", "m", "tmpfs", 0));
+            touch("m/f")?;
+            c!(libc::write(writer, c"x".as_ptr().cast(), 1));
+            Ok(())
+        };
+        i32::from(body().is_err())
+    })?;
+    let mut byte = 0u8;
+    eq!(c!(libc::read(reader, (&raw mut byte).cast(), 1)), 1);
+    ck!(exists("m/f"));
+    eq!(exit_of(pid)?, 0);
+    // The other name space is gone, but not what it gave us.
+    ck!(exists("m/f"));
+    c!(umount("m", 0));
+    Ok(())
+}
+
+fn ns_clone() -> Outcome {
+    start()?;
+    dir("m")?;
+    let flags = (libc::CLONE_NEWNS | libc::SIGCHLD) as usize;
+    let pid = c!(libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0)) as i32;
+    if pid == 0 {
+        let ok = mount("none", "m", "tmpfs", 0) == 0 && exists("m");
+        // SAFETY: ends this process.
+        unsafe { libc::_exit(i32::from(!ok)) };
+    }
+    eq!(exit_of(pid)?, 0);
+    eq!(count("m")?, 0);
+    let both = flags | libc::CLONE_FS as usize;
+    fails!(libc::syscall(libc::SYS_clone, both, 0, 0, 0, 0), libc::EINVAL);
+    Ok(())
+}
+
+fn ns_goes() -> Outcome {
+    start()?;
+    dir("m")?;
+    c!(mount("none", "m", "tmpfs", 0));
+    let pid = child(|| {
+        // SAFETY: takes a number.
+        i32::from(unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0)
+    })?;
+    eq!(exit_of(pid)?, 0);
+    // The copy in the name space that is gone does not keep it busy.
+    let mut result = -1;
+    for _ in 0..50 {
+        result = umount("m", 0);
+        if result == 0 {
+            break;
+        }
+        crate::util::sleep_ms(20);
+    }
+    eq!(result, 0);
+    Ok(())
+}
+
+fn link_of(pid: &str) -> Result<String, String> {
+    let path = std::fs::read_link(format!("/proc/{pid}/ns/mnt")).map_err(|e| e.to_string())?;
+    Ok(path.to_string_lossy().into_owned())
+}
+
+fn setns() -> Outcome {
+    start()?;
+    dir("m")?;
+    let own = link_of("self")?;
+    ck!(own.starts_with("mnt:[") && own.ends_with(']'), "{own}");
+    let outside = c!(libc::open(c"/proc/self/ns/mnt".as_ptr(), libc::O_RDONLY));
+    let here = c!(libc::open(c".".as_ptr(), libc::O_PATH));
+    c!(libc::unshare(libc::CLONE_NEWNS));
+    ck!(link_of("self")? != own);
+    c!(mount("none", "m", "tmpfs", 0));
+    fails!(libc::setns(here, 0), libc::EBADF);
+    fails!(libc::setns(outside, libc::CLONE_NEWUTS), libc::EINVAL);
+    let (reader, _writer) = crate::util::pipe()?;
+    fails!(libc::setns(reader, 0), libc::EINVAL);
+    c!(libc::setns(outside, libc::CLONE_NEWNS));
+    eq!(link_of("self")?, own);
+    let cwd = std::env::current_dir().map_err(|e| e.to_string())?;
+    eq!(cwd.to_string_lossy(), "/");
+    ck!(!text("/proc/self/mountinfo")?.contains("/m tmpfs "));
+    Ok(())
+}
+
+fn unshare_errors() -> Outcome {
+    start()?;
+    fails!(libc::unshare(1), libc::EINVAL);
+    c!(libc::unshare(0));
+    c!(libc::unshare(libc::CLONE_FS | libc::CLONE_FILES));
+    let pid = child(|| {
+        // SAFETY: plain calls.
+        unsafe {
+            libc::setresuid(1, 1, 1);
+            i32::from(libc::unshare(libc::CLONE_NEWNS) == 0 || *libc::__errno_location() != libc::EPERM)
+        }
+    })?;
+    eq!(exit_of(pid)?, 0);
+    Ok(())
+}
+
+fn pivot() -> Outcome {
+    start()?;
+    dir("new")?;
+    let pid = child(|| {
+        let body = || -> Outcome {
+            fails!(libc::syscall(libc::SYS_pivot_root, c"new".as_ptr(), c"new".as_ptr()), libc::EINVAL);
+            c!(mount("none", "new", "tmpfs", 0));
+            touch("new/f")?;
+            dir("new/old")?;
+            // The first root cannot be moved away, so a root of one's own comes first.
+            c!(libc::chdir(c"new".as_ptr()));
+            c!(libc::chroot(c".".as_ptr()));
+            dir("/next")?;
+            c!(mount("none", "/next", "tmpfs", 0));
+            dir("/next/put")?;
+            touch("/next/g")?;
+            c!(libc::syscall(libc::SYS_pivot_root, c"/next".as_ptr(), c"/next/put".as_ptr()));
+            ck!(exists("/g") && exists("/put/f"));
+            c!(libc::chdir(c"/".as_ptr()));
+            c!(libc::umount2(c"/put".as_ptr(), MNT_DETACH));
+            ck!(!exists("/put/f"));
+            Ok(())
+        };
+        match body() {
+            Ok(()) => 0,
+            Err(why) => {
+                println!("# {why}");
+                1
+            }
+        }
+    })?;
+    eq!(exit_of(pid)?, 0);
+    Ok(())
+}

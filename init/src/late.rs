@@ -54,7 +54,7 @@ pub(crate) fn start(info: &'static BootInfo) -> Result {
     syscalls::init();
     process::start_init(move || {
         if let Err(error) = process_one(info) {
-            panic!("start-up failed: {error}");
+            x86::panic::panic(format_args!("start-up failed: {error}"));
         }
     })
 }
@@ -141,7 +141,11 @@ fn first_program(info: &'static BootInfo) -> Result {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
-        panic!("Requested init {} failed (error {}).", crate::params::Shown(wanted), error.to_errno());
+        x86::panic::panic(format_args!(
+            "Requested init {} failed (error {}).",
+            crate::params::Shown(wanted),
+            error.to_errno()
+        ));
     }
     for path in FALLBACKS {
         match run(path.as_bytes(), &args) {
@@ -152,7 +156,7 @@ fn first_program(info: &'static BootInfo) -> Result {
             }
         }
     }
-    panic!("No working init found.  Try passing init= option to kernel.")
+    x86::panic::panic(format_args!("No working init found.  Try passing init= option to kernel."))
 }
 
 fn run(path: &[u8], init: &InitArgs) -> Result {

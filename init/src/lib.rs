@@ -39,7 +39,7 @@ fn start(info: &'static BootInfo) -> ! {
     serial8250::console_init();
     vt::console_init_late(info);
     if let Err(error) = bring_up(info) {
-        panic!("start-up failed: {error}");
+        x86::panic::panic(format_args!("start-up failed: {error}"));
     }
     sched::idle()
 }

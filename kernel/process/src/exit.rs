@@ -58,7 +58,7 @@ fn exit_thread(task: &Task, thread: &Thread, status: i32) {
     let last = process.live_threads.fetch_sub(1, Ordering::AcqRel) == 1;
     if last && process.pid() == 1 {
         let shown = process.signals.lock_irqsave().group_exit.unwrap_or(status);
-        panic!("Attempted to kill init! exitcode=0x{shown:08x}");
+        x86::panic::panic(format_args!("Attempted to kill init! exitcode=0x{shown:08x}"));
     }
     leave_memory(thread);
     account(task, thread, &process);

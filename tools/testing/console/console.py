@@ -16,7 +16,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.dirname(HERE), HERE]
-from guest import Guest, GuestError, Report, image, programs  # noqa: E402
+from guest import Guest, GuestError, Report, debian, image, programs  # noqa: E402
 from screen import ALPHABET, Picture  # noqa: E402
 
 OVMF = ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd")
@@ -313,6 +313,9 @@ def run_way(args, way, report, work):
         guest.expect("@READY@", args.limit)
         c = Console(guest, work)
         for test in TESTS:
+            # Linux gives VGA another mode for a smaller terminal, whose pictures have another size.
+            if args.linux and test in (size_change, panic):
+                continue
             if args.only and test.__name__ not in args.only and test is not start:
                 continue
             try:
@@ -354,7 +357,10 @@ def main():
     parser.add_argument("--way", action="append", choices=("bios", "efi", "pvh"))
     parser.add_argument("--picture", help="write the last picture to this file (.png)")
     parser.add_argument("--limit", type=int, default=300, help="seconds for a machine")
+    parser.add_argument("--linux", action="store_true", help="try the tests on Debian's kernel, by BIOS")
     args = parser.parse_args()
+    if args.linux:
+        args.bzimage, args.way = debian.kernel(), ["bios"]
     report = Report()
     work = args.work = tempfile.mkdtemp(prefix="console-")
     try:

@@ -125,6 +125,10 @@ impl TtyOps for Line {
         }
     }
 
+    fn resets_termios(&self) -> bool {
+        true
+    }
+
     fn ioctl(&self, tty: &Arc<Tty>, file: &File, cmd: u32, arg: usize) -> Option<Result<usize>> {
         ioctl::ioctl(self.index, tty, file, cmd, arg)
     }

@@ -240,7 +240,7 @@ def log(t):
     out = t.run("dmesg | head -n 1; dmesg | wc -l")
     lines = out.split("\n")
     need("Linux version" in lines[0] and int(lines[1]) > 10, "the log", out)
-    same(t.run("echo '<4>typed here' > /dev/kmsg; dmesg | tail -n 1 | cut -d ']' -f 2"), [" typed here"])
+    same(t.run("echo '<7>typed here' > /dev/kmsg; dmesg | tail -n 1 | cut -d ']' -f 2"), [" typed here"])
 
 
 def mounts(t):

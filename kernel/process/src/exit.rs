@@ -152,11 +152,9 @@ fn exit_notify(task: &Task, thread: &Thread, process: &Arc<Process>, status: i32
 
 /// The last thread is gone: children find a new parent, the own parent is told.
 fn end_process(process: &Arc<Process>, status: i32) {
-    let code = {
-        let signals = process.signals.lock_irqsave();
-        let leader_code = process.leader().and_then(|l| thread_of(&l).map(|t| t.exit_code.load(Ordering::Relaxed)));
-        signals.group_exit.or(leader_code).unwrap_or(status)
-    };
+    // `links`, in which the leader stands, comes before `signals`.
+    let leader_code = process.leader().and_then(|l| thread_of(&l).map(|t| t.exit_code.load(Ordering::Relaxed)));
+    let code = process.signals.lock_irqsave().group_exit.or(leader_code).unwrap_or(status);
     process.exit_status.store(code, Ordering::Relaxed);
     let orphans = reparent_children(process);
     signal_orphaned_groups(process, &orphans);

@@ -67,6 +67,8 @@ fn process_one(info: &'static BootInfo) -> Result {
     step("scheduler threads", sched::start_threads())?;
     step("work queues", workqueue::start())?;
     step("clock watch", ktime::source::watch_wrap())?;
+    mm::account::init();
+    step("OOM killer", oom::init())?;
     step("vDSO", crate::vdso::init())?;
     file_systems(info)?;
     devices()?;

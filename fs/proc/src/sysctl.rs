@@ -3,7 +3,7 @@
 //! Source: `proc(5)`, Linux's `Documentation/admin-guide/sysctl/`.
 
 use crate::text::file;
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use errno::{Result, code::*};
 use kalloc::{Arc, KString, flags::GFP_KERNEL};
 use kernfs::{Node, TextRw};
@@ -64,6 +64,17 @@ fn setting_u32(dir: &Arc<Node>, name: &str, value: &'static AtomicU32, max: u32)
     Ok(())
 }
 
+/// A setting in a long word.
+fn setting_u64(dir: &Arc<Node>, name: &str, value: &'static AtomicU64) -> Result {
+    let show = move |out: &mut SeqBuf| seq_print!(out, "{}\n", value.load(Ordering::Relaxed));
+    let store = move |data: &[u8]| {
+        value.store(u64::try_from(parse_number(data)?).map_err(|_| EINVAL)?, Ordering::Relaxed);
+        Ok(data.len())
+    };
+    dir.attr(name.as_bytes(), 0o644, TextRw(show, store))?;
+    Ok(())
+}
+
 /// Makes the tree.
 pub(crate) fn add(tree: &Arc<Node>) -> Result {
     let sys = tree.mkdir_mode(b"sys", 0o555)?;
@@ -90,9 +101,44 @@ pub(crate) fn add(tree: &Arc<Node>) -> Result {
     setting_u32(&watches, "max_queued_events", &inotify::limits::MAX_QUEUED_EVENTS, i32::MAX as u32)?;
     setting_u32(&watches, "max_user_instances", &inotify::limits::MAX_USER_INSTANCES, i32::MAX as u32)?;
     setting_u32(&watches, "max_user_watches", &inotify::limits::MAX_USER_WATCHES, i32::MAX as u32)?;
+    vm_files(&sys)
+}
+
+/// `/proc/sys/vm`. Setting the overcommit ratio clears the limit in KiB and the other way round.
+fn vm_files(sys: &Arc<Node>) -> Result {
+    use mm::account;
     let vm = sys.mkdir_mode(b"vm", 0o555)?;
-    setting_u8(&vm, "overcommit_memory", &mm::account::OVERCOMMIT, 2)?;
-    setting_u32(&vm, "overcommit_ratio", &mm::account::OVERCOMMIT_RATIO, u32::MAX)
+    setting_u8(&vm, "overcommit_memory", &account::OVERCOMMIT, 2)?;
+    let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", account::OVERCOMMIT_RATIO.load(Ordering::Relaxed));
+    let store = |data: &[u8]| {
+        let new = u32::try_from(parse_number(data)?).map_err(|_| EINVAL)?;
+        account::OVERCOMMIT_RATIO.store(new, Ordering::Relaxed);
+        account::OVERCOMMIT_KBYTES.store(0, Ordering::Relaxed);
+        Ok(data.len())
+    };
+    vm.attr(b"overcommit_ratio", 0o644, TextRw(show, store))?;
+    let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", account::OVERCOMMIT_KBYTES.load(Ordering::Relaxed));
+    let store = |data: &[u8]| {
+        let new = u64::try_from(parse_number(data)?).map_err(|_| EINVAL)?;
+        account::OVERCOMMIT_KBYTES.store(new, Ordering::Relaxed);
+        if new != 0 {
+            account::OVERCOMMIT_RATIO.store(0, Ordering::Relaxed);
+        }
+        Ok(data.len())
+    };
+    vm.attr(b"overcommit_kbytes", 0o644, TextRw(show, store))?;
+    setting_u64(&vm, "user_reserve_kbytes", &account::USER_RESERVE_KBYTES)?;
+    setting_u64(&vm, "admin_reserve_kbytes", &account::ADMIN_RESERVE_KBYTES)?;
+    let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", mm_alloc::buddy::min_free_kbytes());
+    let store = |data: &[u8]| {
+        mm_alloc::buddy::set_min_free_kbytes(usize::try_from(parse_number(data)?).map_err(|_| EINVAL)?);
+        Ok(data.len())
+    };
+    vm.attr(b"min_free_kbytes", 0o644, TextRw(show, store))?;
+    setting_u32(&vm, "max_map_count", &mm::MAX_MAP_COUNT, i32::MAX.cast_unsigned())?;
+    setting_u8(&vm, "panic_on_oom", &oom::PANIC_ON_OOM, 2)?;
+    setting_u8(&vm, "oom_kill_allocating_task", &oom::KILL_ALLOCATING_TASK, u8::MAX)?;
+    setting_u8(&vm, "oom_dump_tasks", &oom::DUMP_TASKS, u8::MAX)
 }
 
 fn panic_files(kernel: &Arc<Node>) -> Result {

@@ -25,6 +25,13 @@ impl FaultHandler for Faults {
                     thread.count_fault(major);
                 }
             }
+            // A process that ends takes its signal on the way out; another tries again when there is memory.
+            Err(FaultSignal::OutOfMemory) if crate::fatal_pending(&current()) => {}
+            Err(FaultSignal::OutOfMemory) if crate::hooks::PAGE_FAULT_OOM.get().is_some() => {
+                if let Some(killer) = crate::hooks::PAGE_FAULT_OOM.get() {
+                    killer.out_of_memory();
+                }
+            }
             Err(signal) => {
                 let (signo, code) = match signal {
                     FaultSignal::MapError => (uapi::SIGSEGV, uapi::SEGV_MAPERR),

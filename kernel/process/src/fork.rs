@@ -309,6 +309,7 @@ fn new_process(thread: &Thread, args: &CloneArgs, nr: &Arc<PidNr>) -> Result<Arc
     };
     let process = Process::new(nr.get(), parent, me.group(), actions, exit_signal)?;
     *process.auxv.lock() = me.auxv();
+    process.inherit_oom(me);
     Ok(process)
 }
 

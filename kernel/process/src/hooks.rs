@@ -109,6 +109,15 @@ pub(crate) fn map_vdso(mm: &mm::Mm) -> Result<usize> {
     VDSO.get().map_or(Ok(0), |vdso| vdso.map(mm))
 }
 
+/// Who frees memory for a page fault that found none (`mm/oom`).
+pub trait PageFaultOom: Sync {
+    /// Makes room; the program faults again. May sleep.
+    fn out_of_memory(&self);
+}
+
+/// The registered one.
+pub static PAGE_FAULT_OOM: Hook<dyn PageFaultOom> = Hook::new();
+
 /// Whoever keeps names of processes (`/proc`).
 pub trait Released: Sync {
     /// Process `pid`, of which it said that it was shown, is gone. Must not sleep.

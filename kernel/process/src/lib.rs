@@ -14,6 +14,7 @@
 //! | `signal/` | signals |
 //! | `ids`, `setid`, `misc`, `times` | the remaining system calls |
 //! | `show` | what `/proc` shows of this crate's private fields |
+//! | `oom` | what the OOM killer keeps of a process |
 //! | `fault` | page faults and traps of user mode |
 //! | `life` | kernel threads, the first process, hooks that others call |
 
@@ -30,6 +31,7 @@ pub mod hooks;
 pub mod ids;
 mod life;
 pub mod misc;
+pub mod oom;
 pub mod pid;
 pub mod pidfd;
 pub mod setid;
@@ -42,5 +44,5 @@ mod user;
 pub mod wait;
 
 pub use group::{ControllingTerminal, ProcessGroup, Session};
-pub use life::{init, start_init};
+pub use life::{fatal_pending, init, start_init};
 pub use thread::{Process, Thread, current_process, process_of, thread_of};

@@ -45,11 +45,16 @@ impl UserExit for Hooks {
     }
 }
 
+/// Whether a signal is pending that will end the task, whatever it does.
+pub fn fatal_pending(task: &Task) -> bool {
+    let Some(thread) = thread_of(task) else { return false };
+    let kill = SigSet::of(crate::signal::SIGKILL).0;
+    thread.pending_set.load(Ordering::SeqCst) & kill != 0 || thread.kill.load(Ordering::SeqCst)
+}
+
 impl Signals for Hooks {
     fn fatal_pending(&self, task: &Task) -> bool {
-        let Some(thread) = thread_of(task) else { return false };
-        let kill = SigSet::of(crate::signal::SIGKILL).0;
-        thread.pending_set.load(Ordering::SeqCst) & kill != 0 || thread.kill.load(Ordering::SeqCst)
+        fatal_pending(task)
     }
 }
 

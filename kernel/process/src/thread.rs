@@ -100,6 +100,11 @@ pub struct Process {
     pub(crate) dumpable: AtomicBool,
     /// `prctl(PR_SET_CHILD_SUBREAPER)`.
     pub(crate) subreaper: AtomicBool,
+    /// `/proc/PID/oom_score_adj`, and the least that it may be set to without privilege.
+    pub(crate) oom_score_adj: AtomicI32,
+    pub(crate) oom_score_adj_min: AtomicI32,
+    /// The OOM killer chose it.
+    pub(crate) oom_victim: AtomicBool,
     /// Those who poll a pidfd wait here; made with the first one.
     pub(crate) pidfd_wait: SetOnce<Arc<WaitQueue>>,
     /// Those who read its signals from a signalfd wait here; made at first use.
@@ -300,6 +305,9 @@ impl Process {
             personality: AtomicU32::new(0),
             dumpable: AtomicBool::new(true),
             subreaper: AtomicBool::new(false),
+            oom_score_adj: AtomicI32::new(0),
+            oom_score_adj_min: AtomicI32::new(0),
+            oom_victim: AtomicBool::new(false),
             pidfd_wait: SetOnce::new(),
             signalfd_wait: SetOnce::new(),
         };

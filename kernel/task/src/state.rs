@@ -53,6 +53,8 @@ impl TaskFlags {
     pub const RESTORE_SIGMASK: u32 = 1 << 4;
     /// System calls are traced (ptrace, seccomp, audit): the entry's slow path.
     pub const SYSCALL_TRACE: u32 = 1 << 5;
+    /// The task is inside reclaim or the OOM killer: its own allocations take the reserves and go no deeper (`PF_MEMALLOC`).
+    pub const MEMALLOC: u32 = 1 << 6;
 }
 
 #[cfg(CONFIG_DEBUG_ATOMIC_SLEEP)]

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `Frame`: 64 bytes about each physical page frame, in one virtually contiguous array (as Linux's vmemmap), so that frame
 //! number and record convert by arithmetic alone. Only sections (128 MB) that hold memory have records: one 2 MB page each.
+//! Sections that are all free memory get theirs when it is first wanted (`deferred`), so that much memory costs nothing at boot.
 //! All fields are atomics; who may write which is said at each field. No locks here.
 
-use crate::kpt;
 use crate::layout::{PAGE_SHIFT, PMD_SIZE, PhysAddr, VMEMMAP_START, phys_to_virt};
-use crate::memblock;
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// Frames that one 2 MB page of records describes.
@@ -46,10 +45,10 @@ impl Frame {
     /// The record of the frame at `phys`, if that is memory this kernel manages.
     pub fn lookup(phys: PhysAddr) -> Option<&'static Frame> {
         let pfn = (phys >> PAGE_SHIFT) as usize;
-        if !memblock::section_present(pfn / SECTION_FRAMES) {
+        if !crate::deferred::section_ready(pfn / SECTION_FRAMES) {
             return None;
         }
-        // SAFETY: The section has memory, so `map_memmap` mapped and zeroed its records for ever.
+        // SAFETY: The section's records were mapped and zeroed, for ever.
         Some(unsafe { &*Self::ptr_of(pfn) })
     }
 
@@ -137,18 +136,4 @@ impl Frame {
         // SAFETY: Frames are never unmapped.
         unsafe { core::ptr::with_exposed_provenance::<Frame>(addr).as_ref() }
     }
-}
-
-/// Maps and clears the records of every section that has memory.
-pub(crate) fn map_memmap() -> errno::Result {
-    for section in 0..memblock::MAX_SECTIONS {
-        if !memblock::section_present(section) {
-            continue;
-        }
-        let phys = memblock::alloc(PMD_SIZE, PMD_SIZE).ok_or(errno::code::ENOMEM)?;
-        // SAFETY: Just allocated from memblock and mapped by the direct map.
-        unsafe { core::ptr::write_bytes(phys_to_virt(phys), 0, PMD_SIZE) };
-        kpt::map_early(VMEMMAP_START + section * PMD_SIZE, phys, PMD_SIZE, kpt::Prot::RW)?;
-    }
-    Ok(())
 }

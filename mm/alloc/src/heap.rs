@@ -4,7 +4,7 @@
 
 use crate::frame::Frame;
 use crate::layout::{PAGE_SIZE, VMALLOC_END, VMALLOC_START};
-use crate::{buddy, page, pcp, slab, stat, vmalloc};
+use crate::{buddy, page, pcp, reclaim, slab, stat, vmalloc};
 use core::alloc::{GlobalAlloc, Layout};
 use kalloc::Flags;
 use kalloc::flags::{__GFP_ZERO, __KIND_KVMALLOC, __KIND_VMALLOC, GFP_ATOMIC};
@@ -14,25 +14,15 @@ fn order_for(size: usize) -> usize {
     size.div_ceil(PAGE_SIZE).next_power_of_two().ilog2() as usize
 }
 
-/// Pages for the heap; asks the reclaimer once if the caller may sleep.
+/// Pages for the heap; what can be reclaimed is, if the caller may sleep.
 pub(crate) fn pages_or_reclaim(order: usize, flags: Flags) -> Option<&'static Frame> {
     if order == 0 {
         return pcp::alloc_page(flags);
     }
-    if let Some(frame) = buddy::alloc_pages(order, flags) {
-        return Some(frame);
+    match buddy::alloc_pages(order, flags) {
+        Some(frame) => Some(frame),
+        None => reclaim::allocate(order, flags, |flags| buddy::alloc_pages(order, flags)),
     }
-    pcp::drain_local();
-    if flags.may_sleep()
-        && let Some(reclaim) = pcp::RECLAIM.get()
-    {
-        reclaim.reclaim(1 << order);
-    }
-    let frame = buddy::alloc_pages(order, flags);
-    if frame.is_none() {
-        buddy::FAILURES.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
-    }
-    frame
 }
 
 fn alloc_large(size: usize, align: usize, flags: Flags) -> *mut u8 {

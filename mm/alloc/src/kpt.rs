@@ -233,9 +233,16 @@ fn map_direct(pgd: PhysAddr, start: PhysAddr, end: PhysAddr, hidden: &[(usize, u
     Ok(())
 }
 
-/// Maps a range at boot (large pages, no lock). The range is not mapped yet.
-pub(crate) fn map_early(virt: usize, phys: PhysAddr, len: usize, prot: Prot) -> Result {
-    map_range(kernel_pgd(), virt, phys, len, prot, true)
+/// Makes the tables above the PMD entry for `virt`, so that [`map_huge`] needs none.
+pub(crate) fn prepare_huge(virt: usize) -> Result {
+    let pud = entry_of(descend(entry_of(table_at(kernel_pgd()), virt, 3))?, virt, 2);
+    descend(pud).map(|_| ())
+}
+
+/// Maps 2 MB at `virt` with one entry that was not present, whose table [`prepare_huge`] made.
+pub(crate) fn map_huge(virt: usize, phys: PhysAddr, prot: Prot) -> Result {
+    let _guard = LOCK.lock_irqsave();
+    map_range(kernel_pgd(), virt, phys, PMD_SIZE, prot, true)
 }
 
 /// Maps `len` bytes (whole pages) of physical memory at `virt` in the vmalloc area or the modules' range.

@@ -5,7 +5,7 @@
 //! buddy, slab). From then on: [`page::Page`] for frames, the heap through `kalloc` and `alloc`, [`vmalloc`] for large
 //! virtually contiguous memory, [`stack::KernelStack`], [`mmio::MmioRegion`], [`dma::DmaBuffer`].
 //!
-//! Locks, outermost first: `vmalloc::AREAS` -> `kpt::LOCK` -> slab class lock -> zone lock. All but the first are taken with interrupts off.
+//! Locks, outermost first: `deferred::POPULATE` -> `vmalloc::AREAS` -> `kpt::LOCK` -> slab class lock -> zone lock. All but the first are taken with interrupts off.
 //! Per-CPU page lists and object lists are touched by their own CPU only, with interrupts off, and need no lock.
 //! Any function here may be called in any context unless its text says otherwise; nothing here sleeps.
 
@@ -14,6 +14,7 @@
 extern crate alloc;
 
 pub mod buddy;
+pub mod deferred;
 pub mod dma;
 pub mod frame;
 pub mod heap;
@@ -25,6 +26,7 @@ pub mod memblock;
 pub mod mmio;
 pub mod page;
 pub mod pcp;
+pub mod reclaim;
 pub mod slab;
 pub mod stack;
 pub mod stat;
@@ -39,8 +41,9 @@ pub use stack::KernelStack;
 /// Hands all free memory to the page allocator. After [`memblock::init`] and [`kpt::init`]; from here on the heap works and
 /// `memblock` allocates no more. Boot CPU only, once.
 pub fn init() -> errno::Result {
-    frame::map_memmap()?;
+    deferred::map_memmap()?;
     memblock::release_to_buddy();
+    buddy::init_watermarks();
     stat::print_summary();
     Ok(())
 }

@@ -126,6 +126,13 @@ pub fn section_present(n: usize) -> bool {
     SECTIONS.get(n / 64).is_some_and(|word| word.load(Ordering::Relaxed) & (1 << (n % 64)) != 0)
 }
 
+/// Whether all of `[start, end)` is memory, and nothing of it is taken.
+pub(crate) fn is_all_free(start: PhysAddr, end: PhysAddr) -> bool {
+    let mb = MEMBLOCK.lock();
+    mb.memory.as_slice().iter().any(|r| r.start <= start && r.end >= end)
+        && !mb.reserved.as_slice().iter().any(|r| r.start < end && r.end > start)
+}
+
 /// Keeps `[start, start + len)` from being handed out.
 pub fn reserve(start: PhysAddr, len: u64) -> bool {
     MEMBLOCK.lock().reserved.add(start, start.saturating_add(len))
@@ -236,13 +243,27 @@ pub(crate) fn release_to_buddy() {
         let mut at = m.start;
         for r in mb.reserved.as_slice().iter().filter(|r| r.end > m.start && r.start < m.end) {
             if r.start > at {
-                crate::buddy::add_range(at, r.start);
+                release(at, r.start);
             }
             at = at.max(r.end);
         }
         if at < m.end {
-            crate::buddy::add_range(at, m.end);
+            release(at, m.end);
         }
+    }
+}
+
+/// Gives free memory to the buddy allocator, but for sections that have no records yet: those are only counted.
+fn release(mut at: PhysAddr, end: PhysAddr) {
+    while at < end {
+        let section = (at >> PAGE_SHIFT) as usize / SECTION_FRAMES;
+        let stop = (((section + 1) * SECTION_FRAMES) as u64) << PAGE_SHIFT;
+        let stop = stop.min(end);
+        match crate::deferred::is_deferred(section) {
+            true => crate::buddy::add_deferred(at, stop),
+            false => crate::buddy::add_range(at, stop),
+        }
+        at = stop;
     }
 }
 

@@ -4,15 +4,16 @@
 
 use crate::buddy;
 use crate::frame::Frame;
-use crate::stat;
+use crate::{reclaim, stat};
 use core::sync::atomic::{AtomicUsize, Ordering};
-use hook::Hook;
 use kalloc::Flags;
-use kalloc::flags::__GFP_DMA32;
+use kalloc::flags::{__GFP_DMA, __GFP_DMA32};
 use x86_cpu::irqflags::IrqGuard;
 
-const BATCH: usize = 32;
-const HIGH: usize = 160;
+/// Pages moved between a list and the buddy allocator at once.
+pub const BATCH: usize = 32;
+/// Pages a list may have.
+pub const HIGH: usize = 160;
 
 struct PageList {
     head: AtomicUsize,
@@ -23,29 +24,26 @@ x86_cpu::percpu! {
     static PAGES: PageList = PageList { head: AtomicUsize::new(0), count: AtomicUsize::new(0) };
 }
 
-/// Who can give memory back when there is none: caches register through `mm`.
-pub trait Reclaim: Sync {
-    /// Frees about `pages` pages if it can; returns how many. Called in a context that may sleep.
-    fn reclaim(&self, pages: usize) -> usize;
-}
-
-/// The registered reclaimer.
-pub static RECLAIM: Hook<dyn Reclaim> = Hook::new();
-
 /// One page with one reference, contents undefined.
 #[inline]
 pub(crate) fn alloc_page(flags: Flags) -> Option<&'static Frame> {
-    if flags.contains(__GFP_DMA32) {
+    if !(flags & (__GFP_DMA32 | __GFP_DMA)).is_empty() {
         return buddy::alloc_pages(0, flags);
     }
+    match pop() {
+        Some(frame) => Some(frame),
+        None => alloc_slow(flags),
+    }
+}
+
+/// Takes a page of this CPU's list.
+#[inline(always)]
+fn pop() -> Option<&'static Frame> {
     let irq = IrqGuard::new();
     let list = PAGES.this_racy();
     let head = list.head.load(Ordering::Relaxed);
     // SAFETY: List links hold addresses of frames.
-    let Some(frame) = (unsafe { Frame::from_addr(head) }) else {
-        drop(irq);
-        return alloc_slow(flags);
-    };
+    let frame = unsafe { Frame::from_addr(head) }?;
     list.head.store(frame.next.load(Ordering::Relaxed), Ordering::Relaxed);
     list.count.store(list.count.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
     stat::add(stat::Item::PgAlloc, 1);
@@ -60,26 +58,27 @@ pub(crate) fn alloc_page(flags: Flags) -> Option<&'static Frame> {
 #[cold]
 #[inline(never)]
 fn alloc_slow(flags: Flags) -> Option<&'static Frame> {
-    for attempt in 0..3 {
-        let (head, got) = buddy::take_batch(BATCH, flags);
-        if got > 0 {
-            let irq = IrqGuard::new();
-            // SAFETY: The batch is a chain of `got` frames that only we have.
-            unsafe { splice(head, got) };
-            drop(irq);
-            // An interrupt may have taken them all; then the buddy allocator is asked again.
-            return alloc_page(flags);
-        }
-        let reclaimed = match RECLAIM.get() {
-            Some(reclaim) if flags.may_sleep() && attempt < 2 => reclaim.reclaim(BATCH),
-            _ => 0,
-        };
-        if reclaimed == 0 {
-            break;
-        }
+    match refill(flags) {
+        Some(frame) => Some(frame),
+        None => reclaim::allocate(0, flags, refill),
     }
-    buddy::FAILURES.fetch_add(1, Ordering::Relaxed);
-    None
+}
+
+/// Fills this CPU's list from the buddy allocator and takes a page.
+fn refill(flags: Flags) -> Option<&'static Frame> {
+    loop {
+        let (head, got) = buddy::take_batch(BATCH, flags);
+        if got == 0 {
+            return None;
+        }
+        let _irq = IrqGuard::new();
+        // SAFETY: The batch is a chain of `got` frames that only we have.
+        unsafe { splice(head, got) };
+        if let Some(frame) = pop() {
+            return Some(frame);
+        }
+        // An interrupt took them all: the buddy allocator is asked again.
+    }
 }
 
 /// Puts a chain at the head of this CPU's list. Interrupts are off.
@@ -151,6 +150,11 @@ fn trim(list: &PageList, keep: usize) {
 pub fn drain_local() {
     let _irq = IrqGuard::new();
     trim(PAGES.this_racy(), 0);
+}
+
+/// Pages in the list of one CPU.
+pub fn cached_on(cpu: x86_cpu::CpuId) -> usize {
+    PAGES.on(cpu).map_or(0, |list| list.count.load(Ordering::Relaxed))
 }
 
 /// Pages in the lists of all CPUs.

@@ -62,6 +62,12 @@ items! {
     TlbLocalOne = "nr_tlb_local_flush_one",
     /// Exec mappings and other pages brought in by one fault for a file map.
     FaultAround = "pgfaultaround",
+    /// Processes ended for want of memory since boot.
+    OomKill = "oom_kill",
+    /// Times an allocation had to reclaim memory itself since boot.
+    AllocStall = "allocstall_normal",
+    /// Objects that shrinkers were asked to look at since boot.
+    SlabsScanned = "slabs_scanned",
 }
 
 const COUNT: usize = ITEMS.len();

@@ -2,16 +2,36 @@
 //! How much memory has been promised (`Committed_AS`), and when a promise is refused. Source:
 //! Linux's `Documentation/mm/overcommit-accounting.rst`. No locks.
 
-use core::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use errno::{Result, code::*};
 use mm_alloc::buddy;
-use mm_alloc::layout::PAGE_SIZE;
+use mm_alloc::layout::{PAGE_SHIFT, PAGE_SIZE};
 
 static COMMITTED: AtomicI64 = AtomicI64::new(0);
 /// `vm.overcommit_memory`: 0 refuses obvious excess, 1 never refuses, 2 keeps to the limit.
 pub static OVERCOMMIT: AtomicU8 = AtomicU8::new(0);
 /// `vm.overcommit_ratio`, percent.
 pub static OVERCOMMIT_RATIO: AtomicU32 = AtomicU32::new(50);
+/// `vm.overcommit_kbytes`: the limit in KiB, if it is not 0.
+pub static OVERCOMMIT_KBYTES: AtomicU64 = AtomicU64::new(0);
+/// `vm.user_reserve_kbytes`: what mode 2 keeps from one process, so that its user can still end it.
+pub static USER_RESERVE_KBYTES: AtomicU64 = AtomicU64::new(1 << 17);
+/// `vm.admin_reserve_kbytes`: what mode 2 keeps for the administrator.
+pub static ADMIN_RESERVE_KBYTES: AtomicU64 = AtomicU64::new(1 << 13);
+
+const NEVER: u8 = 2;
+
+/// Sets the reserves by the memory there is. At boot.
+pub fn init() {
+    let free_kib = (buddy::free_pages_total() as u64) << (PAGE_SHIFT - 10);
+    USER_RESERVE_KBYTES.store((free_kib / 32).min(1 << 17), Ordering::Relaxed);
+    ADMIN_RESERVE_KBYTES.store((free_kib / 32).min(1 << 13), Ordering::Relaxed);
+}
+
+/// Whether no more than the limit is promised (mode 2).
+pub(crate) fn is_strict() -> bool {
+    OVERCOMMIT.load(Ordering::Relaxed) == NEVER
+}
 
 /// Pages promised now.
 pub fn committed() -> u64 {
@@ -20,7 +40,24 @@ pub fn committed() -> u64 {
 
 /// Pages that mode 2 may promise.
 pub fn commit_limit() -> u64 {
-    buddy::managed_pages() as u64 * u64::from(OVERCOMMIT_RATIO.load(Ordering::Relaxed)) / 100
+    match OVERCOMMIT_KBYTES.load(Ordering::Relaxed) {
+        0 => (buddy::managed_pages() as u64).saturating_mul(OVERCOMMIT_RATIO.load(Ordering::Relaxed).into()) / 100,
+        kbytes => kbytes >> (PAGE_SHIFT - 10),
+    }
+}
+
+/// The limit for the current process.
+fn strict_limit() -> i64 {
+    let pages = |kbytes: &AtomicU64| kbytes.load(Ordering::Relaxed) >> (PAGE_SHIFT - 10);
+    let mut allowed = commit_limit();
+    if !cred::capable(cred::CAP_SYS_ADMIN) {
+        allowed = allowed.saturating_sub(pages(&ADMIN_RESERVE_KBYTES));
+    }
+    let own = task::try_current().and_then(|task| crate::with_mm_of(&task, |mm| mm.total_pages()));
+    if let Some(own) = own {
+        allowed = allowed.saturating_sub(pages(&USER_RESERVE_KBYTES).min(own as u64 / 32));
+    }
+    i64::try_from(allowed).unwrap_or(i64::MAX)
 }
 
 /// Promises `bytes` more. ENOMEM.
@@ -29,7 +66,7 @@ pub(crate) fn charge(bytes: usize) -> Result {
     let now = COMMITTED.fetch_add(pages, Ordering::Relaxed).saturating_add(pages);
     let refused = match OVERCOMMIT.load(Ordering::Relaxed) {
         1 => false,
-        2 => now > commit_limit() as i64,
+        NEVER => now > strict_limit(),
         _ => pages > buddy::managed_pages() as i64,
     };
     if refused {

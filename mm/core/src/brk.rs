@@ -5,7 +5,7 @@ use crate::account;
 use crate::flags::VmFlags;
 use crate::layout::STACK_GUARD_GAP;
 use crate::mm_struct::Mm;
-use crate::mmap::{MAX_MAP_COUNT, check_room};
+use crate::mmap::{max_map_count, check_room};
 use crate::unmap::Removed;
 use crate::vma::{Backing, Vma};
 use mm_alloc::layout::{PAGE_SHIFT, PAGE_SIZE, TASK_SIZE, page_align};
@@ -49,7 +49,7 @@ impl Mm {
                 None => true,
             };
             if !clear
-                || inner.areas.len() >= MAX_MAP_COUNT
+                || inner.areas.len() >= max_map_count()
                 || check_room(&inner, flags, (new - old) / PAGE_SIZE).is_err()
                 || account::charge(new - old).is_err()
             {
@@ -71,7 +71,7 @@ impl Mm {
                 account::uncharge(new - old);
                 return brk;
             }
-            inner.count(flags, new - old, true);
+            self.count(&mut inner, flags, new - old, true);
         }
         inner.marks.brk = wanted;
         let locked = inner.default_flags.any(VmFlags::LOCKED) && new > old;

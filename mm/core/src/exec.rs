@@ -138,7 +138,7 @@ impl Mm {
             crate::account::uncharge(INITIAL_STACK);
         }
         made?;
-        inner.count(flags, INITIAL_STACK, true);
+        self.count(&mut inner, flags, INITIAL_STACK, true);
         Ok(top)
     }
 
@@ -156,7 +156,7 @@ impl Mm {
         };
         let vma = Vma::new(flags, 0, Backing::Special(special.clone()), &self.table, addr, addr + len)?;
         inner.areas.insert(addr, addr + len, vma).map_err(|_| ENOMEM)?;
-        inner.count(flags, len, true);
+        self.count(&mut inner, flags, len, true);
         Ok(addr)
     }
 }

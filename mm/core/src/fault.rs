@@ -127,7 +127,7 @@ impl Mm {
     fn anon_fault(&self, vma: &Vma, addr: usize, write: bool) -> Fault {
         if !write {
             self.table.map_static(addr, zero_page(), vma.flags.prot().read_only())?;
-            return Ok(false);
+            return self.check_stable();
         }
         let page = Page::alloc_zeroed(GFP_HIGHUSER)?;
         vma.note_anon();
@@ -135,7 +135,14 @@ impl Mm {
             // Another thread was first, or the zero page is there after all.
             return self.write_private(vma, addr);
         }
-        Ok(false)
+        self.check_stable()
+    }
+
+    /// What was in memory that is being reaped is lost: the program must not see zeros instead. Asked after the page is mapped, so
+    /// that whoever reaped a page here is seen.
+    #[inline(always)]
+    fn check_stable(&self) -> Fault {
+        if self.dying.load(Ordering::Acquire) { Err(FaultSignal::BusError) } else { Ok(false) }
     }
 
     /// A write to an entry that is present but read-only.
@@ -195,7 +202,7 @@ impl Mm {
             if !self.table.map_anon(addr, copy, vma.flags.prot())? {
                 return self.write_private(vma, addr);
             }
-            return Ok(major);
+            return self.check_stable().map(|_| major);
         }
         if write {
             mapping.ops().make_writable(index).map_err(bus_or_memory)?;
@@ -306,7 +313,7 @@ impl Mm {
         if let Some(vma) = inner.areas.value_mut(index) {
             vma.pgoff = pgoff.wrapping_sub((grow >> PAGE_SHIFT) as u64);
         }
-        inner.count(flags, grow, true);
+        self.count(&mut inner, flags, grow, true);
         Ok(())
     }
 

@@ -30,6 +30,8 @@ impl VmFlags {
     pub const NORESERVE: Self = Self(1 << 21);
     pub const WIPEONFORK: Self = Self(1 << 25);
     pub const DONTDUMP: Self = Self(1 << 26);
+    pub const HUGEPAGE: Self = Self(1 << 29);
+    pub const NOHUGEPAGE: Self = Self(1 << 30);
     /// The three rights.
     pub const ACCESS: Self = Self(7);
     pub const NONE: Self = Self(0);

@@ -47,7 +47,7 @@ impl Mm {
                 account::uncharge(if flags.any(VmFlags::ACCOUNT) { slot.len() } else { 0 });
                 return Err(ENOMEM);
             }
-            to.count(flags, slot.len(), true);
+            child.count(&mut to, flags, slot.len(), true);
             if has_anon {
                 *copied = true;
                 self.table.fork_range(&child.table, slot.start, slot.end, vma.flags.is_cow())?;

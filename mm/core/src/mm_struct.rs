@@ -29,8 +29,12 @@ pub struct Mm {
     peak_rss: AtomicUsize,
     /// `PR_SET_DUMPABLE` and what `execve` decided: 0, 1 or 2.
     pub dumpable: AtomicU64,
-    /// Being torn down for lack of memory: faults fail.
+    /// Copy of `Inner::total`.
+    total: AtomicUsize,
+    /// Being torn down for lack of memory: faults fail (`MMF_UNSTABLE`).
     pub(crate) dying: AtomicBool,
+    /// There is nothing more to be had from it (`MMF_OOM_SKIP`).
+    pub(crate) reaped: AtomicBool,
 }
 
 /// What the lock guards.
@@ -116,7 +120,9 @@ impl Mm {
             exe: SpinLock::new(None),
             peak_rss: AtomicUsize::new(0),
             dumpable: AtomicU64::new(1),
+            total: AtomicUsize::new(0),
             dying: AtomicBool::new(false),
+            reaped: AtomicBool::new(false),
         };
         Ok(Arc::new(mm, GFP_KERNEL)?)
     }
@@ -198,25 +204,31 @@ impl Mm {
     }
 }
 
-impl Inner {
+impl Mm {
     /// Counts a mapping of `bytes` with `flags` in (or out).
-    pub(crate) fn count(&mut self, flags: VmFlags, bytes: usize, enter: bool) {
+    pub(crate) fn count(&self, inner: &mut Inner, flags: VmFlags, bytes: usize, enter: bool) {
         let pages = bytes / PAGE_SIZE;
         let apply = |value: &mut usize| {
             *value = if enter { value.saturating_add(pages) } else { value.saturating_sub(pages) };
         };
-        apply(&mut self.total);
-        self.peak = self.peak.max(self.total);
+        apply(&mut inner.total);
+        self.total.store(inner.total, Ordering::Relaxed);
+        inner.peak = inner.peak.max(inner.total);
         if flags.any(VmFlags::LOCKED) {
-            apply(&mut self.locked);
+            apply(&mut inner.locked);
         }
         if flags.any(VmFlags::GROWSDOWN) {
-            apply(&mut self.stack);
+            apply(&mut inner.stack);
         } else if flags.is_data() {
-            apply(&mut self.data);
+            apply(&mut inner.data);
         } else if flags.any(VmFlags::EXEC) && !flags.any(VmFlags::WRITE) {
-            apply(&mut self.exec);
+            apply(&mut inner.exec);
         }
+    }
+
+    /// Pages of all mappings, as of this moment. Takes no lock.
+    pub fn total_pages(&self) -> usize {
+        self.total.load(Ordering::Relaxed)
     }
 }
 
@@ -249,6 +261,11 @@ pub fn attach(task: &Task, mm: Arc<Mm>) -> Result {
 /// A task's address space; `None` for kernel threads and tasks that have left theirs.
 pub fn mm_of(task: &Task) -> Option<Arc<Mm>> {
     MM.get(task)?.0.lock().clone()
+}
+
+/// Runs `f` on a task's address space, without a reference that would have to be given up. `f` must not sleep.
+pub fn with_mm_of<R>(task: &Task, f: impl FnOnce(&Arc<Mm>) -> R) -> Option<R> {
+    MM.get(task)?.0.lock().as_ref().map(f)
 }
 
 /// The current task's address space.

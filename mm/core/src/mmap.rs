@@ -9,12 +9,18 @@ use crate::mm_struct::{Inner, Mm};
 use crate::shmem::anon_shared;
 use crate::unmap::Removed;
 use crate::vma::{Backing, Vma, merge_with_previous};
+use core::sync::atomic::{AtomicU32, Ordering};
 use errno::{Result, code::*};
 use kalloc::Arc;
 use mm_alloc::layout::{PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, TASK_SIZE, page_align};
 
 /// Most mappings of an address space (`vm.max_map_count`).
-pub(crate) const MAX_MAP_COUNT: usize = 65530;
+pub static MAX_MAP_COUNT: AtomicU32 = AtomicU32::new(65530);
+
+/// Most mappings now.
+pub(crate) fn max_map_count() -> usize {
+    MAX_MAP_COUNT.load(Ordering::Relaxed) as usize
+}
 
 /// Flags that `MAP_SHARED` and `MAP_PRIVATE` have always taken, whatever they mean (`LEGACY_MAP_MASK`).
 const LEGACY: u32 = uapi::MAP_SHARED
@@ -74,7 +80,7 @@ impl Mm {
         if args.flags & uapi::MAP_FIXED != 0 {
             self.unmap_locked(&mut inner, addr, addr + len, &mut removed)?;
         }
-        if inner.areas.len() >= MAX_MAP_COUNT {
+        if inner.areas.len() >= max_map_count() {
             return Err(ENOMEM);
         }
         let charged = flags.any(VmFlags::ACCOUNT);
@@ -87,7 +93,7 @@ impl Mm {
             }
             return Err(error);
         }
-        inner.count(flags, len, true);
+        self.count(&mut inner, flags, len, true);
         drop(inner);
         drop(removed);
         let populate = args.flags & (uapi::MAP_POPULATE | uapi::MAP_NONBLOCK) == uapi::MAP_POPULATE;
@@ -147,7 +153,8 @@ fn plan(args: &MapArgs, len: usize) -> Result<Plan> {
         }
         _ => return Err(EINVAL),
     };
-    if args.flags & uapi::MAP_NORESERVE != 0 {
+    // Where every promise is kept, none is left out.
+    if args.flags & uapi::MAP_NORESERVE != 0 && !account::is_strict() {
         flags = flags.with(VmFlags::NORESERVE);
     }
     let mut backing = Backing::Anon;

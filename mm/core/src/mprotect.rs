@@ -104,8 +104,8 @@ impl Mm {
         let index = inner.areas.index(start);
         let Some(vma) = inner.areas.value_mut(index) else { return Err(ENOMEM) };
         let old = core::mem::replace(&mut vma.flags, flags);
-        inner.count(old, end - start, false);
-        inner.count(flags, end - start, true);
+        self.count(inner, old, end - start, false);
+        self.count(inner, flags, end - start, true);
         merge_with_previous(&mut inner.areas, index);
         Ok(())
     }

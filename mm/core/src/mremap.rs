@@ -4,7 +4,7 @@
 use crate::account;
 use crate::flags::VmFlags;
 use crate::mm_struct::{Inner, Mm};
-use crate::mmap::{MAX_MAP_COUNT, check_room, pick};
+use crate::mmap::{max_map_count, check_room, pick};
 use crate::unmap::Removed;
 use crate::vma::{Backing, merge_with_previous, split_at};
 use errno::{Result, code::*};
@@ -82,7 +82,7 @@ impl Mm {
             {
                 link.update(start, new_end, slot.value.pgoff);
             }
-            inner.count(flags, grown, true);
+            self.count(inner, flags, grown, true);
             merge_with_previous(&mut inner.areas, index + 1);
             return Ok(args.old);
         }
@@ -107,7 +107,7 @@ impl Mm {
                 return Err(EPERM);
             }
         }
-        if inner.areas.len() + 4 >= MAX_MAP_COUNT {
+        if inner.areas.len() + 4 >= max_map_count() {
             return Err(ENOMEM);
         }
         let end = inner.areas.containing(args.old).map(|slot| slot.end).ok_or(EFAULT)?;
@@ -136,7 +136,7 @@ impl Mm {
 
     /// Moves `[old, old + old_len)` to the free range at `new`, `new_len` long.
     fn move_area(&self, inner: &mut Inner, args: &Args, new: usize, removed: &mut Removed) -> Result<usize> {
-        if inner.areas.len() + 3 >= MAX_MAP_COUNT {
+        if inner.areas.len() + 3 >= max_map_count() {
             return Err(ENOMEM);
         }
         let old_end = args.old + args.old_len;
@@ -172,7 +172,7 @@ impl Mm {
             undo(self);
             return Err(ENOMEM);
         }
-        inner.count(flags, args.new_len, true);
+        self.count(inner, flags, args.new_len, true);
         if args.flags & uapi::MREMAP_DONTUNMAP != 0 {
             let index = inner.areas.index(args.old);
             if let Some(vma) = inner.areas.value_mut(index) {

@@ -7,6 +7,7 @@ use crate::mm_struct::Mm;
 use crate::vma::Backing;
 use kalloc::Arc;
 use mm_alloc::layout::{PAGE_SHIFT, PAGE_SIZE};
+use mm_alloc::{Frame, PageFlags};
 use x86_mm::Kind;
 
 /// One line of `/proc/PID/maps`.
@@ -25,18 +26,84 @@ pub struct VmaInfo {
     pub name: Option<&'static str>,
 }
 
-/// The figures of one mapping in `/proc/PID/smaps`, in bytes.
+/// The figures of mappings in `/proc/PID/smaps`, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(missing_docs, reason = "named as in /proc/PID/smaps")]
 pub struct SmapsInfo {
-    pub rss: usize,
-    pub pss: usize,
-    pub shared_clean: usize,
-    pub shared_dirty: usize,
-    pub private_clean: usize,
-    pub private_dirty: usize,
-    pub referenced: usize,
-    pub anonymous: usize,
+    pub rss: u64,
+    /// The three parts of `Pss`, in 4096ths of a byte.
+    pss_anon: u64,
+    pss_file: u64,
+    pss_shmem: u64,
+    pss_dirty: u64,
+    pss_locked: u64,
+    pub shared_clean: u64,
+    pub shared_dirty: u64,
+    pub private_clean: u64,
+    pub private_dirty: u64,
+    pub referenced: u64,
+    pub anonymous: u64,
+}
+
+/// As Linux's `PSS_SHIFT`: sums of shares lose no more than this part of a byte each.
+const PSS_SHIFT: u32 = 12;
+
+#[allow(missing_docs, reason = "named as in /proc/PID/smaps")]
+impl SmapsInfo {
+    pub fn pss(&self) -> u64 {
+        (self.pss_anon + self.pss_file + self.pss_shmem) >> PSS_SHIFT
+    }
+    pub fn pss_anon(&self) -> u64 {
+        self.pss_anon >> PSS_SHIFT
+    }
+    pub fn pss_file(&self) -> u64 {
+        self.pss_file >> PSS_SHIFT
+    }
+    pub fn pss_shmem(&self) -> u64 {
+        self.pss_shmem >> PSS_SHIFT
+    }
+    pub fn pss_dirty(&self) -> u64 {
+        self.pss_dirty >> PSS_SHIFT
+    }
+    pub fn locked(&self) -> u64 {
+        self.pss_locked >> PSS_SHIFT
+    }
+
+    /// Counts one page. `users`: mappings of it.
+    fn add(&mut self, kind: Kind, users: u64, dirty: bool, referenced: bool, locked: bool) {
+        let bytes = PAGE_SIZE as u64;
+        let share = (bytes << PSS_SHIFT) / users.max(1);
+        self.rss += bytes;
+        match kind {
+            Kind::Anon => self.pss_anon += share,
+            Kind::File => self.pss_file += share,
+            Kind::Shmem => self.pss_shmem += share,
+        }
+        let sum = match (users > 1, dirty) {
+            (true, true) => &mut self.shared_dirty,
+            (true, false) => &mut self.shared_clean,
+            (false, true) => &mut self.private_dirty,
+            (false, false) => &mut self.private_clean,
+        };
+        *sum += bytes;
+        self.pss_dirty += if dirty { share } else { 0 };
+        self.pss_locked += if locked { share } else { 0 };
+        self.referenced += if referenced { bytes } else { 0 };
+        self.anonymous += if kind == Kind::Anon { bytes } else { 0 };
+    }
+}
+
+/// Bits of an entry of `/proc/PID/pagemap`. Source: Linux's `Documentation/admin-guide/mm/pagemap.rst`.
+mod pagemap {
+    pub(super) const PRESENT: u64 = 1 << 63;
+    pub(super) const FILE: u64 = 1 << 61;
+    pub(super) const EXCLUSIVE: u64 = 1 << 56;
+    pub(super) const PFN: u64 = (1 << 55) - 1;
+}
+
+/// Mappings of a page: its references but for the cache's own.
+fn users_of(frame: &Frame, kind: Kind) -> u64 {
+    u64::from(frame.ref_count().saturating_sub(u32::from(kind != Kind::Anon)).max(1))
 }
 
 impl Mm {
@@ -59,32 +126,59 @@ impl Mm {
         Some(VmaInfo { start: slot.start, end: slot.end, flags: vma.flags, offset, file, name })
     }
 
-    /// Counts the pages of `[start, end)` for `smaps`. May sleep.
-    pub fn smaps(&self, start: usize, end: usize) -> SmapsInfo {
-        let _inner = self.inner.read();
-        let mut info = SmapsInfo::default();
-        self.table.for_each_entry(start, end, |_, entry, frame| {
-            let Some(frame) = frame else { return };
-            let anon = Kind::of(frame) == Kind::Anon;
-            // The cache's own reference is not a user.
-            let users = frame.ref_count().saturating_sub(u32::from(!anon)).max(1) as usize;
-            info.rss += PAGE_SIZE;
-            info.pss += PAGE_SIZE / users;
-            let dirty = entry.is_dirty() || anon;
-            let sum = match (users > 1, dirty) {
-                (true, true) => &mut info.shared_dirty,
-                (true, false) => &mut info.shared_clean,
-                (false, true) => &mut info.private_dirty,
-                (false, false) => &mut info.private_clean,
-            };
-            *sum += PAGE_SIZE;
-            if entry.is_accessed() {
-                info.referenced += PAGE_SIZE;
+    /// The first address of the first mapping and the end of the last. May sleep.
+    pub fn bounds(&self) -> Option<(usize, usize)> {
+        let inner = self.inner.read();
+        let areas = &inner.areas;
+        Some((areas.get(0)?.start, areas.before(areas.len())?.end))
+    }
+
+    /// Adds the pages of `[start, end)` to figures for `smaps`. May sleep.
+    pub fn smaps(&self, start: usize, end: usize, info: &mut SmapsInfo) {
+        let inner = self.inner.read();
+        for slot in inner.areas.overlapping(start, end) {
+            let locked = slot.value.flags.any(VmFlags::LOCKED);
+            self.table.for_each_entry(slot.start.max(start), slot.end.min(end), |_, entry, frame| {
+                let Some(frame) = frame else { return };
+                let kind = Kind::of(frame);
+                // Memory without a file behind it is never clean.
+                let dirty = entry.is_dirty() || kind == Kind::Anon || frame.flag_bits() & PageFlags::DIRTY.0 != 0;
+                info.add(kind, users_of(frame, kind), dirty, entry.is_accessed(), locked);
+            });
+        }
+    }
+
+    /// Entries of `pagemap` for the pages from `start`. With `show_pfn` frame numbers too. May sleep.
+    pub fn pagemap(&self, start: usize, out: &mut [u64], show_pfn: bool) {
+        out.fill(0);
+        let Some(end) = out.len().checked_mul(PAGE_SIZE).and_then(|len| start.checked_add(len)) else { return };
+        let inner = self.inner.read();
+        for slot in inner.areas.overlapping(start, end) {
+            self.table.for_each_entry(slot.start.max(start), slot.end.min(end), |addr, entry, frame| {
+                let mut value = pagemap::PRESENT;
+                if show_pfn {
+                    value |= entry.phys() >> PAGE_SHIFT & pagemap::PFN;
+                }
+                if let Some(frame) = frame {
+                    let kind = Kind::of(frame);
+                    value |= if kind == Kind::Anon { 0 } else { pagemap::FILE };
+                    value |= if users_of(frame, kind) == 1 { pagemap::EXCLUSIVE } else { 0 };
+                }
+                if let Some(slot) = out.get_mut((addr - start) / PAGE_SIZE) {
+                    *slot = value;
+                }
+            });
+        }
+    }
+
+    /// Forgets that pages were used (`/proc/PID/clear_refs`): of private memory, of files, or both. May sleep.
+    pub fn clear_refs(&self, anon: bool, file: bool) {
+        let inner = self.inner.read();
+        for slot in inner.areas.iter() {
+            let has_file = matches!(slot.value.backing, Backing::File(_));
+            if if has_file { file } else { anon } {
+                self.table.clear_accessed(slot.start, slot.end);
             }
-            if anon {
-                info.anonymous += PAGE_SIZE;
-            }
-        });
-        info
+        }
     }
 }

@@ -70,7 +70,7 @@ impl Mm {
             if slot.value.flags.any(VmFlags::ACCOUNT) {
                 account::uncharge(slot.len());
             }
-            inner.count(slot.value.flags, slot.len(), false);
+            self.count(inner, slot.value.flags, slot.len(), false);
             removed.push(slot);
         }
         let floor = inner.areas.before(index).map_or(0, |slot| slot.end);

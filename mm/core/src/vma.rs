@@ -118,7 +118,7 @@ pub(crate) fn split_at(areas: &mut Areas, table: &Arc<PageTable>, at: usize) -> 
     if slot.start >= at {
         return Ok(());
     }
-    if areas.len() >= crate::mmap::MAX_MAP_COUNT {
+    if areas.len() >= crate::mmap::max_map_count() {
         return Err(errno::code::ENOMEM);
     }
     let (start, end, pgoff) = (slot.start, slot.end, slot.value.pgoff);

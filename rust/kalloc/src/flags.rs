@@ -26,6 +26,12 @@ impl Flags {
         self.0 & flags.0 == flags.0
     }
 
+    /// Whether no flag is set.
+    #[inline(always)]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     /// The union, in constants.
     pub const fn union(self, other: Flags) -> Self {
         Self(self.0 | other.0)
@@ -82,6 +88,12 @@ pub const __GFP_NOWARN: Flags = Flags(1 << 7);
 pub const __GFP_HIGHMEM: Flags = Flags(1 << 8);
 /// Memory below 4 GiB.
 pub const __GFP_DMA32: Flags = Flags(1 << 9);
+/// Memory below 16 MiB.
+pub const __GFP_DMA: Flags = Flags(1 << 12);
+/// The last reserves may be used: the caller frees more than it takes.
+pub const __GFP_MEMALLOC: Flags = Flags(1 << 10);
+/// Fail rather than end a process for it.
+pub const __GFP_NORETRY: Flags = Flags(1 << 11);
 /// Internal: the memory may be mapped from separate pages (`Vmalloc`).
 pub const __KIND_VMALLOC: Flags = Flags(1 << 30);
 /// Internal: contiguous if that is easy, else mapped (`KVmalloc`).

@@ -390,6 +390,24 @@ impl PageTable {
         });
     }
 
+    /// Clears the accessed bits in `[start, end)`, and makes every CPU notice. The caller holds `mm`'s lock, shared is enough.
+    pub fn clear_accessed(&self, start: usize, end: usize) {
+        let (start, end) = clamp(start, end);
+        let mut cleared = false;
+        self.for_each_table(start, end, |table, at, stop| {
+            let _lock = TableLock::take(table);
+            scan(part(table, at, stop), |_, entry, value| {
+                if value & bits::SPECIAL == 0 && value & bits::ACCESSED != 0 {
+                    entry.fetch_and(!bits::ACCESSED, Ordering::AcqRel);
+                    cleared = true;
+                }
+            });
+        });
+        if cleared {
+            tlb::flush_range(self, start, end, false);
+        }
+    }
+
     /// Takes write access from shared pages of a file, so that the next write is noticed; returns nothing, but dirty pages are
     /// marked in their flags (`msync`, write-back).
     pub fn clean(&self, start: usize, end: usize) {

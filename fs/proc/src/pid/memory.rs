@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `cmdline`, `environ`, `maps`, `smaps` and `mem`. Locks: those of the address space, inside its functions.
+//! `cmdline`, `environ`, `maps`, `smaps`, `smaps_rollup`, `pagemap`, `clear_refs` and `mem`. Locks: those of the address space, inside its functions.
 
 use super::View;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVVec};
-use mm::{Mm, VmFlags, VmaInfo};
+use mm::{Mm, SmapsInfo, VmFlags, VmaInfo};
 use mm_alloc::layout::PAGE_SIZE;
 use vfs::{File, FileOps, SeqBuf, fmode, seq_print};
 use x86_mm::uaccess::IovIter;
@@ -117,8 +117,8 @@ pub(super) fn maps(view: &View, at: u64, out: &mut SeqBuf) -> Result<Option<u64>
     Ok(Some(next))
 }
 
-/// Names of the flags in `VmFlags`.
-const FLAG_NAMES: [(VmFlags, &str); 16] = [
+/// Names of the flags in `VmFlags`, in the order of their bits.
+const FLAG_NAMES: [(VmFlags, &str); 23] = [
     (VmFlags::READ, "rd"),
     (VmFlags::WRITE, "wr"),
     (VmFlags::EXEC, "ex"),
@@ -128,45 +128,173 @@ const FLAG_NAMES: [(VmFlags, &str); 16] = [
     (VmFlags::MAYEXEC, "me"),
     (VmFlags::MAYSHARE, "ms"),
     (VmFlags::GROWSDOWN, "gd"),
+    (VmFlags::PFNMAP, "pf"),
     (VmFlags::LOCKED, "lo"),
     (VmFlags::IO, "io"),
     (VmFlags::SEQ_READ, "sr"),
     (VmFlags::RAND_READ, "rr"),
     (VmFlags::DONTCOPY, "dc"),
+    (VmFlags::DONTEXPAND, "de"),
+    (VmFlags::LOCKONFAULT, "lf"),
     (VmFlags::ACCOUNT, "ac"),
     (VmFlags::NORESERVE, "nr"),
+    (VmFlags::WIPEONFORK, "wf"),
+    (VmFlags::DONTDUMP, "dd"),
+    (VmFlags::HUGEPAGE, "hg"),
+    (VmFlags::NOHUGEPAGE, "nh"),
 ];
 
-/// `smaps`.
-pub(super) fn smaps(view: &View, at: u64, out: &mut SeqBuf) -> Result<Option<u64>> {
-    let Some((area, next)) = area_at(view, at) else { return Ok(None) };
-    let Some(mm) = &view.mm else { return Ok(None) };
-    map_line(&area, out)?;
-    let info = mm.smaps(area.start, area.end);
-    let locked = if area.flags.any(VmFlags::LOCKED) { info.pss } else { 0 };
+fn kib_line(out: &mut SeqBuf, label: &str, bytes: u64) -> Result {
+    seq_print!(out, "{label:<16}{:>8} kB\n", bytes / 1024)
+}
+
+/// The figures, for one mapping or, with `rollup`, for all.
+fn figures(info: &SmapsInfo, rollup: bool, out: &mut SeqBuf) -> Result {
+    kib_line(out, "Rss:", info.rss)?;
+    kib_line(out, "Pss:", info.pss())?;
+    kib_line(out, "Pss_Dirty:", info.pss_dirty())?;
+    if rollup {
+        kib_line(out, "Pss_Anon:", info.pss_anon())?;
+        kib_line(out, "Pss_File:", info.pss_file())?;
+        kib_line(out, "Pss_Shmem:", info.pss_shmem())?;
+    }
     let lines = [
-        ("Size:", area.end - area.start),
-        ("KernelPageSize:", PAGE_SIZE),
-        ("MMUPageSize:", PAGE_SIZE),
-        ("Rss:", info.rss),
-        ("Pss:", info.pss),
         ("Shared_Clean:", info.shared_clean),
         ("Shared_Dirty:", info.shared_dirty),
         ("Private_Clean:", info.private_clean),
         ("Private_Dirty:", info.private_dirty),
         ("Referenced:", info.referenced),
         ("Anonymous:", info.anonymous),
-        ("Locked:", locked),
+        // Pages given up by MADV_FREE are freed at once, and what follows is not built in.
+        ("LazyFree:", 0),
+        ("AnonHugePages:", 0),
+        ("ShmemPmdMapped:", 0),
+        ("FilePmdMapped:", 0),
+        ("Shared_Hugetlb:", 0),
+        ("Private_Hugetlb:", 0),
+        ("Swap:", 0),
+        ("SwapPss:", 0),
+        ("Locked:", info.locked()),
     ];
-    for (label, bytes) in lines {
-        seq_print!(out, "{label:<16}{:>8} kB\n", bytes / 1024)?;
-    }
-    out.put(b"VmFlags: ")?;
+    lines.iter().try_for_each(|(label, bytes)| kib_line(out, label, *bytes))
+}
+
+/// `smaps`.
+pub(super) fn smaps(view: &View, at: u64, out: &mut SeqBuf) -> Result<Option<u64>> {
+    let Some((area, next)) = area_at(view, at) else { return Ok(None) };
+    let Some(mm) = &view.mm else { return Ok(None) };
+    map_line(&area, out)?;
+    let mut info = SmapsInfo::default();
+    mm.smaps(area.start, area.end, &mut info);
+    kib_line(out, "Size:", (area.end - area.start) as u64)?;
+    kib_line(out, "KernelPageSize:", PAGE_SIZE as u64)?;
+    kib_line(out, "MMUPageSize:", PAGE_SIZE as u64)?;
+    figures(&info, false, out)?;
+    out.put(b"THPeligible:    0\nVmFlags: ")?;
     for (_, name) in FLAG_NAMES.iter().filter(|(flag, _)| area.flags.any(*flag)) {
         seq_print!(out, "{name} ")?;
     }
     out.byte(b'\n')?;
     Ok(Some(next))
+}
+
+/// `smaps_rollup`.
+pub(super) fn smaps_rollup(view: &View, _: u64, out: &mut SeqBuf) -> Result<Option<u64>> {
+    let Some(mm) = &view.mm else { return Ok(None) };
+    let (start, end) = mm.bounds().unwrap_or((0, 0));
+    let line = out.len();
+    seq_print!(out, "{start:08x}-{end:08x} ---p 00000000 00:00 0 ")?;
+    while out.len() - line < NAME_COLUMN {
+        out.byte(b' ')?;
+    }
+    out.put(b"[rollup]\n")?;
+    let mut info = SmapsInfo::default();
+    mm.smaps(start, end, &mut info);
+    figures(&info, true, out)?;
+    Ok(None)
+}
+
+/// A write to `clear_refs`: 1 all pages, 2 private memory, 3 files; 4 would be soft-dirty bits, which are not built in; 5 the peak of
+/// the resident set.
+pub(super) fn clear_refs(view: &View, data: &[u8]) -> Result<usize> {
+    let kind = crate::sysctl::parse_number(data)?;
+    if !(1..=5).contains(&kind) {
+        return Err(EINVAL);
+    }
+    if !super::access::may_access(&view.task) {
+        return Err(EACCES);
+    }
+    if let Some(mm) = mm::mm_of(&view.task) {
+        match kind {
+            1..=3 => mm.clear_refs(kind != 3, kind != 2),
+            5 => mm.reset_max_rss(),
+            _ => {}
+        }
+    }
+    Ok(data.len())
+}
+
+/// `pagemap`: a word a page. It stays the address space that was there at the opening.
+struct PageMap {
+    mm: Option<Arc<Mm>>,
+    show_pfn: bool,
+}
+
+/// Opens `pagemap`; the caller has checked who asks.
+pub(super) fn open_pagemap(mm: Option<Arc<Mm>>) -> Result<KBox<dyn FileOps>> {
+    let show_pfn = cred::capable(cred::CAP_SYS_ADMIN);
+    Ok(KBox::new(PageMap { mm, show_pfn }, GFP_KERNEL)?)
+}
+
+/// Words of one step.
+const PAGEMAP_PART: usize = 512;
+
+impl FileOps for PageMap {
+    fn mode(&self) -> u32 {
+        fmode::SEEK | fmode::POS
+    }
+
+    fn can_poll(&self) -> bool {
+        false
+    }
+
+    fn read(&self, _: &File, to: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
+        let Some(mm) = &self.mm else { return Ok(0) };
+        if *pos % 8 != 0 || to.count() % 8 != 0 {
+            return Err(EINVAL);
+        }
+        let mut words = KVVec::from_elem(0u64, PAGEMAP_PART, GFP_KERNEL)?;
+        let mut done = 0;
+        while !to.is_empty() {
+            let first = usize::try_from(*pos / 8).map_err(|_| EINVAL)?;
+            let left = (mm_alloc::layout::TASK_SIZE / PAGE_SIZE).saturating_sub(first);
+            let count = (to.count() / 8).min(PAGEMAP_PART).min(left);
+            let part = words.get_mut(..count).unwrap_or(&mut []);
+            if part.is_empty() {
+                break;
+            }
+            mm.pagemap(first * PAGE_SIZE, part, self.show_pfn);
+            for word in part {
+                let copied = to.copy_to_iter(&word.to_ne_bytes());
+                if copied < 8 {
+                    return if done == 0 { Err(EFAULT) } else { Ok(done) };
+                }
+                done += copied;
+                *pos += copied as i64;
+            }
+        }
+        Ok(done)
+    }
+
+    fn llseek(&self, _: &File, pos: &mut i64, offset: i64, whence: u32) -> Result<i64> {
+        let new = match whence {
+            uapi::SEEK_SET => offset,
+            uapi::SEEK_CUR => pos.checked_add(offset).ok_or(EINVAL)?,
+            _ => return Err(EINVAL),
+        };
+        *pos = new;
+        Ok(new)
+    }
 }
 
 /// `mem`: the address space by address. It stays the one that was there at the opening.

@@ -10,6 +10,7 @@
 //! | `memory` | `maps`, `smaps`, `mem`, `cmdline`, `environ` |
 //! | `files` | `fd`, `fdinfo`, `cwd`, `root`, `exe` |
 //! | `mounts` | `mounts`, `mountinfo`, `ns/mnt` |
+//! | `oom` | `oom_score`, `oom_score_adj`, `oom_adj` |
 //! | `small` | `comm`, `limits`, `personality` |
 
 mod access;
@@ -17,6 +18,7 @@ mod dir;
 mod files;
 mod memory;
 mod mounts;
+mod oom;
 mod small;
 mod stat;
 mod status;
@@ -113,8 +115,8 @@ enum What {
     Writable(Show, fn(&View, &[u8]) -> Result<usize>),
     /// A link straight to a place.
     Link(fn(&Task) -> Result<Path>),
-    /// The address space itself.
-    Memory,
+    /// A file of its own kind over the pinned address space, which only who may look inside may open.
+    Opened(fn(Option<Arc<Mm>>) -> Result<KBox<dyn FileOps>>),
     /// `fd` and `fdinfo`.
     Fds,
     FdInfos,
@@ -144,7 +146,7 @@ use What::*;
 static PROCESS_ENTRIES: [Entry; 1] = [Entry("task", 0o555, Tasks)];
 
 /// What both have.
-static ENTRIES: [Entry; 20] = [
+static ENTRIES: [Entry; 26] = [
     Entry("fd", 0o500, Fds),
     Entry("fdinfo", 0o555, FdInfos),
     Entry("ns", 0o511, Namespaces),
@@ -159,13 +161,24 @@ static ENTRIES: [Entry; 20] = [
     Entry("statm", 0o444, Text(stat::statm)),
     Entry("maps", 0o444, Inside(memory::maps)),
     Entry("smaps", 0o444, Inside(memory::smaps)),
-    Entry("mem", 0o600, Memory),
+    Entry("smaps_rollup", 0o444, Inside(memory::smaps_rollup)),
+    Entry("pagemap", 0o400, Opened(memory::open_pagemap)),
+    Entry("clear_refs", 0o200, Writable(nothing, memory::clear_refs)),
+    Entry("mem", 0o600, Opened(memory::open_mem)),
     Entry("cwd", 0o777, Link(files::cwd)),
     Entry("root", 0o777, Link(files::root)),
     Entry("exe", 0o777, Link(files::exe)),
+    Entry("oom_score", 0o444, Text(oom::score)),
+    Entry("oom_adj", 0o644, Writable(oom::adj, oom::set_adj)),
+    Entry("oom_score_adj", 0o644, Writable(oom::score_adj, oom::set_score_adj)),
     Entry("mounts", 0o444, Lines(mounts::mounts)),
     Entry("mountinfo", 0o444, Lines(mounts::mountinfo)),
 ];
+
+/// What is shown of a file that is only written.
+fn nothing(_: &View, _: &mut SeqBuf) -> Result {
+    Err(EINVAL)
+}
 
 /// The entries of a directory, with their places.
 fn entries(whole: bool) -> impl Iterator<Item = &'static Entry> {
@@ -219,11 +232,11 @@ fn open(subject: &Subject, entry: &'static Entry) -> Result<KBox<dyn FileOps>> {
             }
             mm::mm_of(&task)
         }
-        Memory => {
+        Opened(open) => {
             if !may_access(&task) {
                 return Err(EACCES);
             }
-            return memory::open_mem(mm::mm_of(&task));
+            return open(mm::mm_of(&task));
         }
         Link(_) | Fds | FdInfos | Tasks | Namespaces => return Err(ELOOP),
         _ => None,

@@ -4,7 +4,8 @@
 use errno::Result;
 use mm_alloc::layout::{PAGE_SIZE, VMALLOC_END, VMALLOC_START};
 use mm_alloc::stat::{ITEMS, Item, get, meminfo as figures};
-use mm_alloc::{buddy, slab};
+use mm_alloc::buddy::ZoneId;
+use mm_alloc::{buddy, pcp, slab};
 use vfs::{SeqBuf, seq_print};
 
 const KIB_A_PAGE: u64 = PAGE_SIZE as u64 / 1024;
@@ -62,6 +63,72 @@ pub(super) fn buddyinfo(out: &mut SeqBuf) -> Result {
             seq_print!(out, "{blocks:>6} ")?;
         }
         out.byte(b'\n')?;
+    }
+    Ok(())
+}
+
+/// `/proc/zoneinfo`. The lists of pages that CPUs keep serve all zones; they are shown in the one that is tried first.
+pub(super) fn zoneinfo(out: &mut SeqBuf) -> Result {
+    let highest = buddy::zone_stats().last().map(|zone| zone.id);
+    for zone in buddy::zone_stats() {
+        let spanned = zone.span.1.saturating_sub(zone.span.0);
+        seq_print!(out, "Node 0, zone {:>8}\n", zone.id.name())?;
+        seq_print!(
+            out,
+            "  pages free     {}\n        min      {}\n        low      {}\n        high     {}\n        spanned  {spanned}\n        \
+             present  {}\n        managed  {}\n",
+            zone.free,
+            zone.min,
+            zone.low,
+            zone.high,
+            zone.managed,
+            zone.managed
+        )?;
+        let protection = |highest| buddy::protection(zone.id, highest);
+        seq_print!(
+            out,
+            "        protection: ({}, {}, {})\n      nr_free_pages {}\n",
+            protection(ZoneId::Dma),
+            protection(ZoneId::Dma32),
+            protection(ZoneId::Normal),
+            zone.free
+        )?;
+        if Some(zone.id) == highest {
+            out.put(b"  pagesets\n")?;
+            for cpu in x86::smp::cpus_in(x86::smp::online()) {
+                seq_print!(
+                    out,
+                    "    cpu: {cpu}\n              count: {}\n              high:  {}\n              batch: {}\n",
+                    pcp::cached_on(cpu),
+                    pcp::HIGH,
+                    pcp::BATCH
+                )?;
+            }
+        }
+        seq_print!(out, "  start_pfn:           {}\n", zone.span.0)?;
+    }
+    Ok(())
+}
+
+/// `/proc/pagetypeinfo`: blocks are not grouped by mobility, so there is one type.
+pub(super) fn pagetypeinfo(out: &mut SeqBuf) -> Result {
+    out.put(b"Page block order: 9\nPages per block:  512\n\n")?;
+    out.put(b"Free pages count per migrate type at order ")?;
+    for order in 0..=buddy::MAX_ORDER {
+        seq_print!(out, "{order:>6} ")?;
+    }
+    out.byte(b'\n')?;
+    for zone in buddy::zone_stats() {
+        seq_print!(out, "Node {:>4}, zone {:>8}, type {:>12} ", 0, zone.id.name(), "Unmovable")?;
+        for blocks in zone.blocks {
+            seq_print!(out, "{blocks:>6} ")?;
+        }
+        out.byte(b'\n')?;
+    }
+    seq_print!(out, "\nNumber of blocks type {:>12} \n", "Unmovable")?;
+    for zone in buddy::zone_stats() {
+        let blocks = zone.span.1.div_ceil(512).saturating_sub(zone.span.0 / 512);
+        seq_print!(out, "Node 0, zone {:>8} {blocks:>12} \n", zone.id.name())?;
     }
     Ok(())
 }

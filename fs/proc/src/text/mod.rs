@@ -40,6 +40,8 @@ pub(crate) fn add(tree: &Arc<Node>, command_line: &'static [u8]) -> Result {
     file(tree, "meminfo", 0o444, memory::meminfo)?;
     file(tree, "vmstat", 0o444, memory::vmstat)?;
     file(tree, "buddyinfo", 0o444, memory::buddyinfo)?;
+    file(tree, "zoneinfo", 0o444, memory::zoneinfo)?;
+    file(tree, "pagetypeinfo", 0o400, memory::pagetypeinfo)?;
     file(tree, "slabinfo", 0o400, memory::slabinfo)?;
     file(tree, "stat", 0o444, stat::stat)?;
     file(tree, "uptime", 0o444, stat::uptime)?;

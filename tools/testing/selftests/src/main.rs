@@ -27,6 +27,7 @@ mod threads;
 mod time;
 mod tty;
 mod util;
+mod vmem;
 
 use std::io::{Read, Write};
 use std::os::fd::FromRawFd;
@@ -51,6 +52,7 @@ fn all() -> Vec<Test> {
         splice::TESTS,
         inotify::TESTS,
         mm::TESTS,
+        vmem::TESTS,
         files::TESTS,
         links::TESTS,
         mounts::TESTS,

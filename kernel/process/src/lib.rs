@@ -14,6 +14,7 @@
 //! | `signal/` | signals |
 //! | `ids`, `setid`, `misc`, `times` | the remaining system calls |
 //! | `show` | what `/proc` shows of this crate's private fields |
+//! | `access`, `vm` | who may look inside a process, and `process_vm_readv` |
 //! | `oom` | what the OOM killer keeps of a process |
 //! | `fault` | page faults and traps of user mode |
 //! | `life` | kernel threads, the first process, hooks that others call |
@@ -41,6 +42,7 @@ pub mod thread;
 pub mod times;
 pub mod unshare;
 mod user;
+pub mod vm;
 pub mod wait;
 
 pub use group::{ControllingTerminal, ProcessGroup, Session};

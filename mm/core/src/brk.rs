@@ -5,7 +5,7 @@ use crate::account;
 use crate::flags::VmFlags;
 use crate::layout::STACK_GUARD_GAP;
 use crate::mm_struct::Mm;
-use crate::mmap::{max_map_count, check_room};
+use crate::mmap::{check_room, max_map_count};
 use crate::unmap::Removed;
 use crate::vma::{Backing, Vma};
 use mm_alloc::layout::{PAGE_SHIFT, PAGE_SIZE, TASK_SIZE, page_align};

@@ -133,11 +133,27 @@ impl Mm {
         Ok(())
     }
 
+    /// Brings pages in as the program's own accesses would. EINVAL where it has not the right, ENOMEM at a hole; what comes before
+    /// is there then.
     fn populate_advice(&self, start: usize, end: usize, write: bool) -> Result {
-        if !self.inner.read().areas.is_covered(start, end) {
-            return Err(ENOMEM);
+        let needed = if write { VmFlags::WRITE } else { VmFlags::READ };
+        let mut at = start;
+        while at < end {
+            let stop = {
+                let inner = self.inner.read();
+                let slot = inner.areas.containing(at).ok_or(ENOMEM)?;
+                let flags = slot.value.flags;
+                if !flags.any(needed) || flags.any(VmFlags(VmFlags::PFNMAP.0 | VmFlags::IO.0)) {
+                    return Err(EINVAL);
+                }
+                slot.end.min(end)
+            };
+            for addr in (at..stop).step_by(PAGE_SIZE) {
+                self.fault_in(addr, write)?;
+            }
+            at = stop;
         }
-        self.populate(start, end, write)
+        Ok(())
     }
 
     /// `mlock(2)` and `mlock2(2)`. ENOMEM, EPERM, EINVAL. May sleep.

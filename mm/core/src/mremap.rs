@@ -4,10 +4,11 @@
 use crate::account;
 use crate::flags::VmFlags;
 use crate::mm_struct::{Inner, Mm};
-use crate::mmap::{max_map_count, check_room, pick};
+use crate::mmap::{MapArgs, check_room, max_map_count, pick};
 use crate::unmap::Removed;
 use crate::vma::{Backing, merge_with_previous, split_at};
 use errno::{Result, code::*};
+use kalloc::Arc;
 use mm_alloc::layout::{PAGE_MASK, PAGE_SIZE, TASK_SIZE, page_align};
 
 /// The arguments, checked and rounded.
@@ -182,6 +183,37 @@ impl Mm {
             self.unmap_locked(inner, args.old, old_end, removed)?;
         }
         Ok(new)
+    }
+}
+
+impl Mm {
+    /// `remap_file_pages(2)` on `[start, start + size)`, page aligned: shows the file from page `pgoff` on there. EINVAL unless it is
+    /// all one file's, shared. May sleep.
+    pub(crate) fn remap_file_pages(&self, start: usize, size: usize, pgoff: u64, flags: u32) -> Result {
+        let end = start.checked_add(size).filter(|end| *end > start).ok_or(EINVAL)?;
+        pgoff.checked_add((size / PAGE_SIZE) as u64).ok_or(EINVAL)?;
+        let (file, rights) = {
+            let inner = self.inner.read();
+            let first = inner.areas.containing(start).ok_or(EINVAL)?;
+            let Backing::File(file) = &first.value.backing else { return Err(EINVAL) };
+            let rights = first.value.flags;
+            let alike = |slot: &range_map::Slot<kalloc::KBox<crate::vma::Vma>>| {
+                let same = matches!(&slot.value.backing, Backing::File(other) if Arc::ptr_eq(file, other));
+                same && slot.value.flags == rights
+            };
+            if !rights.any(VmFlags::SHARED)
+                || !inner.areas.is_covered(start, end)
+                || !inner.areas.overlapping(start, end).all(alike)
+            {
+                return Err(EINVAL);
+            }
+            (file.clone(), rights)
+        };
+        let prot = crate::flags::Prot(rights.0 & VmFlags::ACCESS.0);
+        let locked = if rights.any(VmFlags::LOCKED) { uapi::MAP_LOCKED } else { 0 };
+        let flags = flags & uapi::MAP_NONBLOCK | uapi::MAP_SHARED | uapi::MAP_FIXED | uapi::MAP_POPULATE | locked;
+        let args = MapArgs { addr: start, len: size, prot, flags, file: Some(file), pgoff };
+        self.mmap(args).map(drop)
     }
 }
 

@@ -40,6 +40,33 @@ pub fn sys_mprotect(regs: &PtRegs) -> Result<usize> {
     done(|mm| mm.mprotect(regs.arg0(), regs.arg1(), regs.arg2() as u32))
 }
 
+/// `pkey_mprotect(2)`. There are no keys, as on a CPU without them.
+pub fn sys_pkey_mprotect(regs: &PtRegs) -> Result<usize> {
+    if regs.arg3() as i32 != -1 && regs.arg1() != 0 {
+        return Err(EINVAL);
+    }
+    done(|mm| mm.mprotect(regs.arg0(), regs.arg1(), regs.arg2() as u32))
+}
+
+/// `pkey_alloc(2)`: there are no keys, as on a CPU without them.
+pub fn sys_pkey_alloc(_regs: &PtRegs) -> Result<usize> {
+    Err(EINVAL)
+}
+
+/// `pkey_free(2)`: none was ever handed out.
+pub fn sys_pkey_free(_regs: &PtRegs) -> Result<usize> {
+    Err(EINVAL)
+}
+
+/// `remap_file_pages(2)`: as Linux does it now, with a mapping of its own for the pages.
+pub fn sys_remap_file_pages(regs: &PtRegs) -> Result<usize> {
+    let (start, size, prot) = (regs.arg0() & PAGE_MASK, regs.arg1() & PAGE_MASK, regs.arg2());
+    if prot != 0 {
+        return Err(EINVAL);
+    }
+    done(|mm| mm.remap_file_pages(start, size, regs.arg3() as u64, regs.arg4() as u32))
+}
+
 /// `mremap(2)`.
 pub fn sys_mremap(regs: &PtRegs) -> Result<usize> {
     let flags = u32::try_from(regs.arg3()).map_err(|_| EINVAL)?;

@@ -111,7 +111,12 @@ fn step(order: usize, flags: Flags) -> Step {
         && let Some(process) = process::process_of(&me)
         && badness(&process, &me, mm::meminfo().total).is_some()
     {
-        kill(&Victim { process, leader: me.to_arc(), points: 0 }, "Out of memory (oom_kill_allocating_task)", order, flags);
+        kill(
+            &Victim { process, leader: me.to_arc(), points: 0 },
+            "Out of memory (oom_kill_allocating_task)",
+            order,
+            flags,
+        );
         return Step::Done;
     }
     match select() {
@@ -210,8 +215,12 @@ fn end_sharers(victim: &Victim, mm: &Arc<Mm>) -> bool {
         if process.pid() == 1 {
             may_reap = false;
             mm.set_reaped();
-            pr_err!("oom killer {} ({}) has mm pinned by 1 ({})", victim.process.pid(), report::Name::of(&victim.leader),
-                report::Name::of(&leader));
+            pr_err!(
+                "oom killer {} ({}) has mm pinned by 1 ({})",
+                victim.process.pid(),
+                report::Name::of(&victim.leader),
+                report::Name::of(&leader)
+            );
             continue;
         }
         if !leader.is_kthread() {

@@ -2,9 +2,9 @@
 //! `/proc/meminfo`, `vmstat`, `buddyinfo` and `slabinfo`. Locks: those of the allocators' own figures.
 
 use errno::Result;
+use mm_alloc::buddy::ZoneId;
 use mm_alloc::layout::{PAGE_SIZE, VMALLOC_END, VMALLOC_START};
 use mm_alloc::stat::{ITEMS, Item, get, meminfo as figures};
-use mm_alloc::buddy::ZoneId;
 use mm_alloc::{buddy, pcp, slab};
 use vfs::{SeqBuf, seq_print};
 

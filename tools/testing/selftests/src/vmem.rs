@@ -53,6 +53,12 @@ fn peek(at: usize) -> u8 {
     unsafe { (at as *const u8).read_volatile() }
 }
 
+/// Huge pages would bring in more than is touched; a kernel without them refuses, which is as good.
+fn small(at: usize, len: usize) {
+    // SAFETY: a mapping of the test's own.
+    unsafe { libc::madvise(at as *mut _, len, libc::MADV_NOHUGEPAGE) };
+}
+
 /// The lines of the mapping that begins at `at` in /proc/self/smaps.
 fn smaps_of(at: usize) -> Result<Vec<String>, String> {
     let text = text("/proc/self/smaps")?;
@@ -73,9 +79,28 @@ fn smaps_lines() -> Outcome {
     let lines = smaps_of(at)?;
     let names: Vec<&str> = lines[1..].iter().map(|l| l.split(':').next().unwrap_or("")).collect();
     let wanted = [
-        "Size", "KernelPageSize", "MMUPageSize", "Rss", "Pss", "Pss_Dirty", "Shared_Clean", "Shared_Dirty", "Private_Clean",
-        "Private_Dirty", "Referenced", "Anonymous", "LazyFree", "AnonHugePages", "ShmemPmdMapped", "FilePmdMapped",
-        "Shared_Hugetlb", "Private_Hugetlb", "Swap", "SwapPss", "Locked", "THPeligible",
+        "Size",
+        "KernelPageSize",
+        "MMUPageSize",
+        "Rss",
+        "Pss",
+        "Pss_Dirty",
+        "Shared_Clean",
+        "Shared_Dirty",
+        "Private_Clean",
+        "Private_Dirty",
+        "Referenced",
+        "Anonymous",
+        "LazyFree",
+        "AnonHugePages",
+        "ShmemPmdMapped",
+        "FilePmdMapped",
+        "Shared_Hugetlb",
+        "Private_Hugetlb",
+        "Swap",
+        "SwapPss",
+        "Locked",
+        "THPeligible",
     ];
     let shown: Vec<&str> = names.iter().copied().filter(|n| *n != "ProtectionKey" && *n != "VmFlags").collect();
     eq!(shown, wanted);
@@ -86,8 +111,7 @@ fn smaps_lines() -> Outcome {
 
 fn smaps_counts() -> Outcome {
     let at = map(16 * PAGE)?;
-    // Huge pages would bring in more than is touched.
-    c!(libc::madvise(at as *mut _, 16 * PAGE, libc::MADV_NOHUGEPAGE));
+    small(at, 16 * PAGE);
     for i in 0..4 {
         poke(at + i * PAGE, 1);
     }
@@ -142,7 +166,7 @@ fn words(at: usize, pages: usize) -> Result<Vec<u64>, String> {
 
 fn pagemap() -> Outcome {
     let at = map(4 * PAGE)?;
-    c!(libc::madvise(at as *mut _, 4 * PAGE, libc::MADV_NOHUGEPAGE));
+    small(at, 4 * PAGE);
     poke(at + PAGE, 1);
     let shown = words(at, 4)?;
     eq!(shown[0] & PRESENT, 0);
@@ -162,7 +186,7 @@ fn pagemap() -> Outcome {
 
 fn clear_refs() -> Outcome {
     let at = map(4 * PAGE)?;
-    c!(libc::madvise(at as *mut _, 4 * PAGE, libc::MADV_NOHUGEPAGE));
+    small(at, 4 * PAGE);
     for i in 0..4 {
         poke(at + i * PAGE, 1);
     }
@@ -185,7 +209,7 @@ fn status_of(name: &str) -> Result<u64, String> {
 fn status() -> Outcome {
     let before = (status_of("VmSize:")?, status_of("VmData:")?, status_of("RssAnon:")?);
     let at = map(256 * PAGE)?;
-    c!(libc::madvise(at as *mut _, 256 * PAGE, libc::MADV_NOHUGEPAGE));
+    small(at, 256 * PAGE);
     for i in 0..256 {
         poke(at + i * PAGE, 1);
     }
@@ -204,12 +228,14 @@ fn status() -> Outcome {
 
 fn zones() -> Outcome {
     let info = text("/proc/zoneinfo")?;
-    let found: Vec<&str> = info.lines().filter(|l| l.starts_with("Node 0, zone")).filter_map(|l| l.split_whitespace().last()).collect();
+    let found: Vec<&str> =
+        info.lines().filter(|l| l.starts_with("Node 0, zone")).filter_map(|l| l.split_whitespace().last()).collect();
     eq!(found[..2], ["DMA", "DMA32"]);
     ck!(info.contains("  pages free     ") && info.contains("        managed  ") && info.contains("    cpu: 0\n"));
     let buddy = text("/proc/buddyinfo")?;
     ck!(buddy.lines().all(|l| l.starts_with("Node 0, zone ") && l.split_whitespace().count() == 15), "{buddy}");
-    ck!(text("/proc/pagetypeinfo")?.starts_with("Page block order: 9\nPages per block:  512\n\nFree pages count per migrate type at order "));
+    ck!(text("/proc/pagetypeinfo")?
+        .starts_with("Page block order: 9\nPages per block:  512\n\nFree pages count per migrate type at order "));
     Ok(())
 }
 
@@ -291,7 +317,10 @@ fn overcommit() -> Outcome {
     set_file(MODE, "2")?;
     let outcome = (|| {
         fails!(libc::mmap(core::ptr::null_mut(), 300 << 20, RW, ANON, -1, 0) as i64, libc::ENOMEM);
-        fails!(libc::mmap(core::ptr::null_mut(), 300 << 20, RW, ANON | libc::MAP_NORESERVE, -1, 0) as i64, libc::ENOMEM);
+        fails!(
+            libc::mmap(core::ptr::null_mut(), 300 << 20, RW, ANON | libc::MAP_NORESERVE, -1, 0) as i64,
+            libc::ENOMEM
+        );
         // What cannot be written is not promised; making it writable is.
         let at = map_with(300 << 20, libc::PROT_READ, ANON)?;
         fails!(libc::mprotect(at as *mut _, 300 << 20, RW), libc::ENOMEM);
@@ -315,7 +344,7 @@ fn resident(at: usize, pages: usize) -> Result<usize, String> {
 
 fn populate() -> Outcome {
     let at = map(8 * PAGE)?;
-    c!(libc::madvise(at as *mut _, 8 * PAGE, libc::MADV_NOHUGEPAGE));
+    small(at, 8 * PAGE);
     c!(libc::madvise(at as *mut _, 4 * PAGE, POPULATE_READ));
     eq!(resident(at, 8)?, 4);
     c!(libc::madvise(at as *mut _, 6 * PAGE, POPULATE_WRITE));
@@ -395,7 +424,7 @@ fn mlock_limits() -> Outcome {
 
 fn mlock_onfault() -> Outcome {
     let at = map(8 * PAGE)?;
-    c!(libc::madvise(at as *mut _, 8 * PAGE, libc::MADV_NOHUGEPAGE));
+    small(at, 8 * PAGE);
     c!(libc::syscall(libc::SYS_mlock2, at, 8 * PAGE, 1));
     eq!(resident(at, 8)?, 0);
     poke(at, 1);

@@ -14,7 +14,7 @@
 //! | `signal/` | signals |
 //! | `ids`, `setid`, `misc`, `times` | the remaining system calls |
 //! | `show` | what `/proc` shows of this crate's private fields |
-//! | `access`, `vm` | who may look inside a process, and `process_vm_readv` |
+//! | `vm` | `process_vm_readv` and its twin |
 //! | `oom` | what the OOM killer keeps of a process |
 //! | `fault` | page faults and traps of user mode |
 //! | `life` | kernel threads, the first process, hooks that others call |

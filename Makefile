@@ -23,7 +23,7 @@ endif
 script = +@$(PYTHON3) $(srctree)/scripts/$(1)
 config-targets := defconfig tinyconfig menuconfig oldconfig olddefconfig savedefconfig
 
-.PHONY: all vmlinux bzImage modules modules_install initramfs run check check-full kunit test bench clippy rustfmt rustfmtcheck rustdoc \
+.PHONY: all vmlinux bzImage modules modules_install initramfs run check check-full kunit test bench bench-docs clippy rustfmt rustfmtcheck rustdoc \
 	rust-analyzer crate-graph clean mrproper help deps-build deps-run deps-check deps-clippy syncconfig $(config-targets)
 
 all: vmlinux bzImage modules
@@ -82,6 +82,9 @@ check-full: deps-check
 bench: deps-run bzImage initramfs
 	$(call script,bench.py)
 
+bench-docs: deps-run bzImage initramfs
+	$(call script,bench.py --write $(srctree)/Documentation/bench.md $(srctree)/README.md)
+
 clippy: deps-clippy syncconfig
 	$(call script,build.py clippy)
 
@@ -120,6 +123,7 @@ help:
 	@echo 'Running:'
 	@echo '  run             boot it in QEMU to a shell (RUN_KVM=1, RUN_ARGS="-smp 4"); Ctrl-A X ends QEMU'
 	@echo '  bench           instructions per operation, beside Debian'"'"'s kernel'
+	@echo '  bench-docs      the same, and puts the table into README.md and Documentation/bench.md'
 	@echo 'Testing:'
 	@echo '  check           everything below and the guest tests; the last line has the counts'
 	@echo '  check-full      check, and the long tests'

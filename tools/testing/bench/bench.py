@@ -16,6 +16,7 @@ Linux's figures are kept under the build directory and measured again when the p
 import argparse
 import hashlib
 import json
+import math
 import os
 import struct
 import subprocess
@@ -205,6 +206,28 @@ def table(results):
     return "\n".join(lines)
 
 
+BEGIN, END = "<!-- bench: begin (written by `make bench-docs`) -->", "<!-- bench: end -->"
+
+
+def insert(path, text):
+    """Replaces what stands between the marks in the Markdown file `path` by `text`."""
+    with open(path) as f:
+        whole = f.read()
+    head, found, rest = whole.partition(BEGIN)
+    _, closed, tail = rest.partition(END)
+    if not found or not closed:
+        raise SystemExit(f"bench: {path} has no place for the table: {BEGIN} ... {END}")
+    with open(path, "w") as f:
+        f.write(f"{head}{BEGIN}\n{text}\n{END}{tail}")
+
+
+def mean(results):
+    """The geometric mean of the rows' ratios to tuned Linux, the boot not among them."""
+    tuned, ours = results["tuned"], results["rideau"]
+    logs = [math.log(ours[k] / v) for k, v in tuned.items() if k not in ("!", "boot") and v and ours.get(k)]
+    return math.exp(sum(logs) / len(logs)) if logs else None
+
+
 def verdict(results, most, boot_most):
     """Counts rows at or under the ratio wanted; prints those above."""
     tuned, ours = results["tuned"], results["rideau"]
@@ -236,6 +259,7 @@ def main():
     p.add_argument("--rows", help="only these rows (comma-separated)")
     p.add_argument("--skip", help="not these rows")
     p.add_argument("--limit", type=int, default=600, help="seconds for one boot")
+    p.add_argument("--write", nargs="+", default=[], metavar="FILE", help="put the table into these Markdown files")
     p.add_argument("--check", action="store_true", help="exit with 1 if a row is above 1.0 (boot: 0.25) of tuned")
     a = p.parse_args()
     ours = None if a.no_kernel else a.kernel or programs.default_kernel()
@@ -254,7 +278,11 @@ def main():
     if ours:
         results["rideau"] = measure("rideau", ours, initrd, f"{APPEND} {a.append}".strip(), a.machine, words, a.limit)
     text = table(results)
+    if ours and mean(results):
+        text += f"\n\nGeometric mean of the ratios, the boot not among them: {mean(results):.2f}."
     print(text)
+    for path in a.write if "!" not in results.get("rideau", {}) else []:
+        insert(path, text)
     with open(os.path.join(BUILD, "table.md"), "w") as f:
         f.write(text + "\n")
     with open(os.path.join(BUILD, "results.json"), "w") as f:

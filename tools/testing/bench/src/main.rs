@@ -8,6 +8,7 @@
 //! The value is the smallest of a few batches: a timer interrupt that falls into one batch does not count.
 
 mod rows;
+mod scale;
 mod sys;
 
 use std::io::Write;
@@ -30,11 +31,11 @@ pub fn measure(iters: u32, mut op: impl FnMut()) -> f64 {
     }
     let mut best = u64::MAX;
     for _ in 0..BATCHES {
-        let start = sys::now();
+        let start = sys::start();
         for _ in 0..iters {
             op();
         }
-        best = best.min(sys::now() - start);
+        best = best.min(sys::stop(start));
     }
     best as f64 / f64::from(iters)
 }
@@ -68,7 +69,11 @@ fn main() {
     if let Some(entry) = std::env::args().next().and_then(|a| u64::from_str_radix(&a, 16).ok()) {
         let _ = writeln!(out, "boot {entry}");
     }
-    for row in rows::all() {
+    let throughput = words.iter().any(|w| w.starts_with("scale="));
+    if throughput {
+        scale::run(&mut out, |name| listed(&words, "scale=", name) == Some(true));
+    }
+    for row in rows::all().filter(|_| !throughput) {
         if listed(&words, "rows=", row.name) == Some(false) || listed(&words, "skip=", row.name) == Some(true) {
             continue;
         }
@@ -82,6 +87,9 @@ fn main() {
     let _ = writeln!(out, "@BENCH END@");
     let _ = out.flush();
     if init {
+        // The kernel's last words would come between ours.
+        // SAFETY: a plain call.
+        unsafe { libc::tcdrain(1) };
         // Without hardware to turn off this returns; then pid 1 has to stay.
         // SAFETY: plain calls.
         unsafe {

@@ -113,8 +113,8 @@ fn nanosleep() -> Figure {
     check(sys!(libc::SYS_prctl, libc::PR_SET_TIMERSLACK, 1, 0, 0, 0))?;
     let ts = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
     smallest(20, || {
-        let start = sys::now();
+        let start = sys::start();
         check(sys!(libc::SYS_nanosleep, &raw const ts, 0))?;
-        Ok((sys::now() - start).saturating_sub(1_000_000))
+        Ok(sys::stop(start).saturating_sub(1_000_000))
     })
 }

@@ -14,7 +14,8 @@ pub const ROWS: &[Row] = &[
     Row { name: "create_unlink", run: create_unlink },
     Row { name: "mkdir_rmdir", run: mkdir_rmdir },
     Row { name: "rename", run: rename },
-    Row { name: "getdents_64", run: getdents },
+    Row { name: "readdir_64", run: readdir_64 },
+    Row { name: "readdir_1000", run: readdir_1000 },
     Row { name: "pread_4k", run: pread_4k },
     Row { name: "pwrite_4k", run: pwrite_4k },
     Row { name: "read_64k", run: read_64k },
@@ -150,15 +151,23 @@ fn rename() -> Figure {
     Ok(figure)
 }
 
-/// Reads a directory of 64 entries from its start to its end.
-fn getdents() -> Figure {
+fn readdir_64() -> Figure {
+    readdir(64)
+}
+
+fn readdir_1000() -> Figure {
+    readdir(1000)
+}
+
+/// Reads a directory of so many entries from its start to its end.
+fn readdir(entries: usize) -> Figure {
     let dir = "/tmp/bench.ls";
     std::fs::create_dir_all(dir).map_err(|e| -(e.raw_os_error().unwrap_or(5) as isize))?;
-    for i in 0..64 {
+    for i in 0..entries {
         let _ = std::fs::write(format!("{dir}/entry{i}"), b"");
     }
     let fd = sys::open(c"/tmp/bench.ls", libc::O_RDONLY | libc::O_DIRECTORY)?;
-    let mut buf = vec![0u8; 16384];
+    let mut buf = vec![0u8; 32768];
     let at = buf.as_mut_ptr();
     let len = buf.len();
     check(sys!(libc::SYS_getdents64, fd, at, len))?;

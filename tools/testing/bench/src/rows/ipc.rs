@@ -6,7 +6,8 @@ use crate::{Figure, Row, measure, sys, sys::check};
 pub const ROWS: &[Row] = &[
     Row { name: "pipe_self", run: pipe_self },
     Row { name: "pipe_pingpong", run: pipe_pingpong },
-    Row { name: "context_switch", run: context_switch },
+    Row { name: "context_switch_2", run: context_switch_2 },
+    Row { name: "context_switch_16", run: context_switch_16 },
     Row { name: "yield_switch", run: yield_switch },
     Row { name: "pipe_64k", run: pipe_64k },
     Row { name: "eventfd", run: eventfd },
@@ -55,9 +56,51 @@ fn pipe_pingpong() -> Figure {
     pingpong((back.0, there.1), (there.0, back.1), || ())
 }
 
-/// One switch between processes: half a ping-pong less what the pipe costs by itself.
-fn context_switch() -> Figure {
-    Ok((pipe_pingpong()? - 2.0 * pipe_self()?) / 2.0)
+/// A byte round a ring of `members` processes joined by pipes: one hop, less what the pipe costs by itself.
+fn context_switch(members: usize) -> Figure {
+    let alone = pipe_self()?;
+    let ring: Vec<_> = (0..members).map(|_| sys::pipe()).collect::<Result<_, _>>()?;
+    let mut children = Vec::new();
+    for i in 1..members {
+        let (from, to) = (ring[i].0, ring[(i + 1) % members].1);
+        children.push(check(sys::fork(|| {
+            // Of the write ends the child keeps its own only, so that the ring ends link by link.
+            for (at, (_, w)) in ring.iter().enumerate() {
+                if at != (i + 1) % members {
+                    sys::close(*w);
+                }
+            }
+            while sys::read1(from) == 1 {
+                sys::write1(to);
+            }
+        }))?);
+    }
+    let (from, to) = (ring[0].0, ring[1].1);
+    for (at, (_, w)) in ring.iter().enumerate() {
+        if at != 1 {
+            sys::close(*w);
+        }
+    }
+    let figure = measure(100, || {
+        sys::write1(to);
+        sys::read1(from);
+    });
+    sys::close(to);
+    for child in children {
+        sys::wait(child);
+    }
+    for (r, _) in ring {
+        sys::close(r);
+    }
+    Ok(figure / members as f64 - alone)
+}
+
+fn context_switch_2() -> Figure {
+    context_switch(2)
+}
+
+fn context_switch_16() -> Figure {
+    context_switch(16)
 }
 
 /// Two processes that only yield: one call with its switch.

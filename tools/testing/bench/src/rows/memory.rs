@@ -88,9 +88,9 @@ const PAGES: usize = 1024;
 fn fault(map: fn(usize) -> Result<*mut u8, isize>, pages: usize, touch: fn(*mut u8, usize)) -> Figure {
     smallest(5, || {
         let at = map(pages * PAGE)?;
-        let start = sys::now();
+        let start = sys::start();
         touch(at, pages);
-        let took = sys::now() - start;
+        let took = sys::stop(start);
         sys::unmap(at, pages * PAGE);
         Ok(took)
     })
@@ -128,9 +128,9 @@ fn file_touch(prot: i32, touch: impl Fn(*mut u8)) -> Figure {
     let fd = cached()?;
     let figure = smallest(5, || {
         let at = check(sys!(libc::SYS_mmap, 0, PAGES * PAGE, prot, libc::MAP_PRIVATE, fd, 0))? as *mut u8;
-        let start = sys::now();
+        let start = sys::start();
         touch(at);
-        let took = sys::now() - start;
+        let took = sys::stop(start);
         sys::unmap(at, PAGES * PAGE);
         Ok(took)
     });
@@ -158,9 +158,9 @@ fn munmap_page() -> Figure {
     smallest(5, || {
         let at = sys::map(PAGES * PAGE)?;
         touch_write(at, PAGES);
-        let start = sys::now();
+        let start = sys::start();
         sys::unmap(at, PAGES * PAGE);
-        Ok(sys::now() - start)
+        Ok(sys::stop(start))
     })
     .map(|all| all / PAGES as f64)
 }

@@ -4,7 +4,7 @@
 
 use cmdline::InitArgs;
 use errno::Result;
-use errno::code::{EACCES, ENOENT};
+use errno::code::{ENOENT, ENXIO};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{KString, KVec};
 use klog::{pr_err, pr_info, pr_warn};
@@ -133,9 +133,11 @@ fn first_program(info: &'static BootInfo) -> Result {
         pr_warn!("Warning: unable to open an initial console ({error}).");
     }
     let first = line.value("rdinit").unwrap_or(b"/init");
+    if vfs::kernel_open(first, uapi::O_PATH, 0).is_err() {
+        no_root(line.value("root"));
+    }
     match run(first, &args) {
         Ok(()) => return Ok(()),
-        Err(ENOENT) if !line.has("rdinit") => {}
         Err(error) => pr_err!("Failed to execute {} (error {})", crate::params::Shown(first), error.to_errno()),
     }
     if let Some(wanted) = line.value("init") {
@@ -153,12 +155,20 @@ fn first_program(info: &'static BootInfo) -> Result {
         match run(path.as_bytes(), &args) {
             Ok(()) => return Ok(()),
             Err(ENOENT) => {}
-            Err(error @ EACCES) | Err(error) => {
+            Err(error) => {
                 pr_err!("Starting init: {path} exists but couldn't execute it (error {})", error.to_errno());
             }
         }
     }
     x86::panic::panic(format_args!("No working init found.  Try passing init= option to kernel."))
+}
+
+/// The initramfs has no first program, so the root file system is to be mounted, and no block device is there for it.
+fn no_root(name: Option<&[u8]>) -> ! {
+    let name = crate::params::Shown(name.unwrap_or(b"(null)"));
+    pr_err!("VFS: Cannot open root device \"{name}\" or unknown-block(0,0): error {}", ENXIO.to_errno());
+    pr_err!("Please append a correct \"root=\" boot option; here are the available partitions:");
+    x86::panic::panic(format_args!("VFS: Unable to mount root fs on unknown-block(0,0)"))
 }
 
 fn run(path: &[u8], init: &InitArgs) -> Result {

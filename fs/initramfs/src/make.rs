@@ -5,8 +5,12 @@ use cpio::{Header, Sink};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
+use locking::SetOnce;
 use vfs::namei::{PathName, Start, create, remove, walk::lookup_path};
 use vfs::{Dev, File, Inode, SetAttr, Timespec};
+
+/// The file in which the archive ended too early.
+static UNFINISHED: SetOnce<Arc<File>> = SetOnce::new();
 
 /// See the module's text.
 pub(crate) struct Maker {
@@ -54,8 +58,13 @@ impl Maker {
         Self { file: None, at: 0, dirs: KVec::new() }
     }
 
-    /// Gives directories their times.
+    /// Gives directories their times. A file that the archive broke off in stays open for writing, so that nobody can execute
+    /// a part of a program (`ETXTBSY`, as in Linux).
     pub(crate) fn finish(self) {
+        if let Some(file) = self.file {
+            // There is one archive, so nobody has set it.
+            let _ = UNFINISHED.set(file);
+        }
         for (inode, time) in &self.dirs {
             inode.atime.set(*time);
             inode.mtime.set(*time);

@@ -5,12 +5,12 @@ use crate::ends::PipeEnd;
 use crate::ring::Pipe;
 use core::sync::atomic::Ordering;
 use errno::Result;
-use errno::code::{EINVAL, ENODEV};
+use errno::code::{EINVAL, ENODEV, ENXIO};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use locking::SetOnce;
 use vfs::super_block::{FileSystemType, FsContext, SimpleSuper, SuperBlock, SuperInit};
-use vfs::{Dentry, Dev, File, Inode, InodeInit, InodeOps, Mount, OpenFlags, Path, Prepared, iop};
+use vfs::{Dentry, Dev, File, FileOps, Inode, InodeInit, InodeOps, Mount, OpenFlags, Path, Prepared, iop};
 use x86_cpu::regs::PtRegs;
 use x86_mm::uaccess::{UserPtr, put_user};
 
@@ -29,9 +29,17 @@ impl FileSystemType for PipeFs {
     }
 }
 
-struct PipeInode;
+/// A pipe's inode knows its pipe (the root of the file system has none), so that `/proc/PID/fd/N` can be opened.
+struct PipeInode(Option<Arc<Pipe>>);
 
 impl InodeOps for PipeInode {
+    fn open(&self, _: &Arc<Inode>, flags: OpenFlags) -> Result<KBox<dyn FileOps>> {
+        let pipe = self.0.clone().ok_or(ENXIO)?;
+        let end = KBox::new(PipeEnd { pipe: pipe.clone(), fifo: None }, GFP_KERNEL)?;
+        crate::fifo::join(&pipe, flags)?;
+        Ok(end)
+    }
+
     fn dname(&self, inode: &Inode, out: &mut dyn core::fmt::Write) -> core::fmt::Result {
         write!(out, "pipe:[{}]", inode.ino)
     }
@@ -46,7 +54,7 @@ pub(crate) fn init() -> Result {
     vfs::super_block::register_filesystem(&PIPEFS)?;
     let init = SuperInit { magic: MAGIC, block_size: 4096, max_bytes: i64::MAX as u64, flags: 0 };
     let sb = SuperBlock::new(&PIPEFS, init, KBox::new(SimpleSuper, GFP_KERNEL)?)?;
-    let root = Dentry::new_anon(inode(&sb, uapi::S_IFDIR | 0o600, 0, 0)?, b"pipe:")?;
+    let root = Dentry::new_anon(inode(&sb, None, uapi::S_IFDIR | 0o600, 0, 0)?, b"pipe:")?;
     sb.set_root(root.clone());
     let mount = Mount::new(&sb, root, b"pipefs", 0)?;
     // Boot is one thread: nobody else sets it.
@@ -54,10 +62,10 @@ pub(crate) fn init() -> Result {
     Ok(())
 }
 
-fn inode(sb: &Arc<SuperBlock>, mode: u32, uid: u32, gid: u32) -> Result<Arc<Inode>> {
+fn inode(sb: &Arc<SuperBlock>, pipe: Option<Arc<Pipe>>, mode: u32, uid: u32, gid: u32) -> Result<Arc<Inode>> {
     let ino = sb.next_ino();
     let init = InodeInit { sb, ino, mode, uid, gid, rdev: Dev(0), iflags: iop::ANON | iop::DNAME };
-    Inode::new(init, KBox::new(PipeInode, GFP_KERNEL)?)
+    Inode::new(init, KBox::new(PipeInode(pipe), GFP_KERNEL)?)
 }
 
 /// Flags that `pipe2` takes.
@@ -67,10 +75,10 @@ const FLAGS: u32 = uapi::O_CLOEXEC | uapi::O_NONBLOCK | uapi::O_DIRECT;
 fn create(flags: u32) -> Result<(Arc<File>, Arc<File>)> {
     let mount = MOUNT.get().ok_or(ENODEV)?;
     let cred = cred::current_cred()?;
-    let inode = inode(&mount.sb, uapi::S_IFIFO | 0o600, cred.fsuid, cred.fsgid)?;
+    let pipe = Pipe::new()?;
+    let inode = inode(&mount.sb, Some(pipe.clone()), uapi::S_IFIFO | 0o600, cred.fsuid, cred.fsgid)?;
     let dentry = Dentry::new_anon(inode, b"")?;
     let path = Path { mnt: mount.clone(), dentry };
-    let pipe = Pipe::new()?;
     pipe.readers.store(1, Ordering::SeqCst);
     pipe.writers.store(1, Ordering::SeqCst);
     pipe.reader_opens.store(1, Ordering::SeqCst);

@@ -74,6 +74,20 @@ fn enter(users: &AtomicU32, opens: &AtomicU32, other: &WaitQueue) {
     other.wake_up_all();
 }
 
+/// One more end of a pipe that is open already: it waits for nobody.
+pub(crate) fn join(pipe: &Pipe, flags: OpenFlags) -> Result {
+    if !flags.reads() && !flags.writes() {
+        return Err(EINVAL);
+    }
+    if flags.reads() {
+        enter(&pipe.readers, &pipe.reader_opens, &pipe.write_wait);
+    }
+    if flags.writes() {
+        enter(&pipe.writers, &pipe.writer_opens, &pipe.read_wait);
+    }
+    Ok(())
+}
+
 /// Counts the new end in and waits for the other, as the flags say.
 fn open_end(pipe: &Pipe, flags: OpenFlags) -> Result {
     let nonblock = flags.any(uapi::O_NONBLOCK);

@@ -229,6 +229,10 @@ impl InodeOps for Node {
 
     fn getattr(&self, inode: &Inode, stat: &mut Kstat) {
         inode.fill_stat(stat);
+        if let Kind::Dir = self.kind {
+            // `.` and `..`.
+            stat.size = stat.size.saturating_add(2 * ENTRY_SIZE);
+        }
         if let Some(mapping) = self.mapping() {
             stat.blocks = mapping.page_count() as u64 * (PAGE_SIZE as u64 / 512);
         }

@@ -331,8 +331,14 @@ fn idle(mnt: &Arc<Mount>) -> bool {
     if Arc::strong_count(mnt) <= UNUSED {
         return true;
     }
-    rcu::barrier();
-    Arc::strong_count(mnt) <= UNUSED
+    // An ended task's `FsStruct` goes after one grace period, and then its paths, which hold the mount, after another.
+    for _ in 0..2 {
+        rcu::barrier();
+        if Arc::strong_count(mnt) <= UNUSED {
+            return true;
+        }
+    }
+    false
 }
 
 /// Makes `new` the root of the name space and puts the old root at `put`. May sleep.

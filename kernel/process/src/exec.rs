@@ -118,8 +118,9 @@ fn run_elf(program: Program, head: &[u8]) -> Result<usize> {
         begin_new_program(thread, process, new_mm, &name, &program)?;
         if let Err(error) = elf::map_and_start(&program, &image, interpreter.as_ref()) {
             klog::pr_debug!("exec: pid {}: {:?} past the point of no return", process.pid(), error);
-            send::force(&current(), SigInfo::kernel(crate::signal::SIGKILL));
-            exit::do_group_exit(crate::signal::SIGKILL as i32);
+            // Taken on the way to user mode: what this call holds is given up first.
+            send::force(&current(), SigInfo::kernel(uapi::SIGSEGV));
+            return Err(error);
         }
         Ok(0)
     })
@@ -167,7 +168,11 @@ fn begin_new_program(
     for (word, value) in thread.altstack.iter().zip([0, 0, u64::from(uapi::SS_DISABLE)]) {
         word.store(value, Ordering::Relaxed);
     }
-    thread.parent_death_signal.store(0, Ordering::Relaxed);
+    if program.creds.secure {
+        // Neither a signal of the parent's choice nor a memory layout it knows.
+        thread.parent_death_signal.store(0, Ordering::Relaxed);
+        process.personality.fetch_and(!uapi::ADDR_NO_RANDOMIZE, Ordering::Relaxed);
+    }
     process.did_exec.store(true, Ordering::Relaxed);
     process.exit_signal.store(uapi::SIGCHLD as i32, Ordering::Relaxed);
     process.dumpable.store(!program.creds.secure, Ordering::Relaxed);

@@ -285,7 +285,12 @@ fn after_reparent(child: &Arc<Process>, reaper: Option<&Arc<Process>>) {
 fn signal_orphaned_groups(process: &Arc<Process>, children: &KVec<Arc<Process>>) {
     let mut candidates: KVec<Arc<group::ProcessGroup>> = KVec::new();
     let own = process.group();
-    for group in core::iter::once(own.clone()).chain(children.iter().map(|c| c.group())) {
+    // Only a tie between two groups of one session can be what kept a group from being orphaned.
+    let tied =
+        |a: &group::ProcessGroup, b: &group::ProcessGroup| !core::ptr::eq(a, b) && a.session().id() == b.session().id();
+    let with_parent = process.parent().is_some_and(|parent| tied(&own, &parent.group()));
+    let groups = with_parent.then(|| own.clone()).into_iter();
+    for group in groups.chain(children.iter().map(|c| c.group()).filter(|group| tied(group, &own))) {
         if !candidates.iter().any(|g| Arc::ptr_eq(g, &group)) && candidates.push(group, GFP_ATOMIC).is_err() {
             break;
         }

@@ -2,6 +2,7 @@
 //! `fork(2)`, `vfork(2)`, `clone(2)`, `clone3(2)`: a new thread or process as a copy of the current one, sharing what the flags
 //! say.
 
+use crate::cpu_limit;
 use crate::group::ProcessGroup;
 use crate::pid::{self, PidNr};
 use crate::pidfd::NewPidFd;
@@ -273,6 +274,8 @@ fn attach_thread(args: &CloneArgs, child: &Arc<Task>, vfork_done: Option<Arc<Com
         let process = if flags & THREAD != 0 { me.clone() } else { new_process(thread, args, &nr)? };
         Thread::attach(child, process.clone(), nr.clone(), thread.blocked(), now)?;
         let new = thread_of(child).ok_or(EINVAL)?;
+        new.set_io_priority(thread.io_priority());
+        new.no_new_privs.store(thread.no_new_privs.load(Ordering::Relaxed), Ordering::Relaxed);
         if flags & CHILD_SETTID != 0 {
             new.set_child_tid.store(args.child_tid, Ordering::Relaxed);
             child.set_flags(TaskFlags::NOTIFY_RESUME);
@@ -310,6 +313,11 @@ fn new_process(thread: &Thread, args: &CloneArgs, nr: &Arc<PidNr>) -> Result<Arc
     let process = Process::new(nr.get(), parent, me.group(), actions, exit_signal)?;
     *process.auxv.lock() = me.auxv();
     process.inherit_oom(me);
+    process.personality.store(me.personality.load(Ordering::Relaxed), Ordering::Relaxed);
+    process.dumpable.store(me.dumpable.load(Ordering::Relaxed), Ordering::Relaxed);
+    if let Some(limits) = rlimit::of(&current()) {
+        cpu_limit::limited(&process, limits.get(uapi::RLIMIT_CPU))?;
+    }
     Ok(process)
 }
 

@@ -12,6 +12,7 @@
 //! | `pidfd`, `access` | processes as files; who may look inside one |
 //! | `unshare` | leaving what is shared |
 //! | `signal/` | signals |
+//! | `cpu_limit` | `RLIMIT_CPU` |
 //! | `ids`, `setid`, `misc`, `times` | the remaining system calls |
 //! | `show` | what `/proc` shows of this crate's private fields |
 //! | `vm` | `process_vm_readv` and its twin |
@@ -23,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod cpu_limit;
 pub mod exec;
 pub mod exit;
 mod fault;

@@ -8,7 +8,8 @@ use crate::user::{copy_from_user, copy_to_user, read_user, write_user, write_use
 use core::sync::atomic::{AtomicU32, Ordering};
 use errno::Result;
 use errno::code::{EFAULT, EINVAL, ENODEV, EPERM, ESRCH};
-use kalloc::Arc;
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KString};
 use locking::SpinLock;
 use rlimit::{Limit, Rlimits};
 use task::{Task, current};
@@ -55,7 +56,10 @@ pub fn domainname() -> [u8; FIELD] {
 /// `uname(2)`.
 pub fn sys_newuname(regs: &PtRegs) -> Result<usize> {
     let (node, domain) = (hostname(), domainname());
-    let fields: [&[u8]; 6] = [b"Linux", &node, RELEASE.as_bytes(), VERSION.as_bytes(), b"x86_64", &domain];
+    let personality = this(|_, thread| Ok(thread.process().personality.load(Ordering::Relaxed)))?;
+    let machine: &[u8] = if personality & PER_MASK == PER_LINUX32 { b"i686" } else { b"x86_64" };
+    let release = shown_release(personality)?;
+    let fields: [&[u8]; 6] = [b"Linux", &node, release.as_bytes(), VERSION.as_bytes(), machine, &domain];
     let mut buffer = [0u8; FIELD * 6];
     for (chunk, field) in buffer.chunks_exact_mut(FIELD).zip(fields) {
         for (to, from) in chunk.iter_mut().take(FIELD - 1).zip(field) {
@@ -64,6 +68,22 @@ pub fn sys_newuname(regs: &PtRegs) -> Result<usize> {
     }
     copy_to_user(regs.arg0(), &buffer)?;
     Ok(0)
+}
+
+/// The release, as programs that know only numbers from 2.6 see it with `UNAME26`: 6.1 is 2.6.61 there.
+fn shown_release(personality: u32) -> Result<KString> {
+    if personality & uapi::UNAME26 == 0 {
+        return Ok(KString::from_str(RELEASE, GFP_KERNEL)?);
+    }
+    // What follows the second dot of the release (or what is no number or dot) stays as it is.
+    let mut dots = 0;
+    let rest = RELEASE.find(|c: char| {
+        dots += u32::from(c == '.');
+        !(c.is_ascii_digit() || c == '.') || dots >= 3
+    });
+    let minor = RELEASE.split(|c: char| !c.is_ascii_digit()).nth(1).and_then(|n| n.parse::<u32>().ok()).unwrap_or(0);
+    let rest = rest.and_then(|at| RELEASE.get(at..)).unwrap_or("");
+    Ok(KString::from_fmt(format_args!("2.6.{}{rest}", minor.saturating_add(60)), GFP_KERNEL)?)
 }
 
 fn set_name(regs: &PtRegs, name: &SpinLock<Name>) -> Result<usize> {
@@ -114,7 +134,7 @@ fn limits_of(task: &Task) -> Result<Arc<Rlimits>> {
     rlimit::of(task).cloned().ok_or(ESRCH)
 }
 
-fn set_limit(limits: &Rlimits, resource: u32, new: Limit) -> Result {
+fn set_limit(task: &Task, limits: &Rlimits, resource: u32, new: Limit) -> Result {
     let old = limits.get(resource);
     if new.cur > new.max {
         return Err(EINVAL);
@@ -126,6 +146,11 @@ fn set_limit(limits: &Rlimits, resource: u32, new: Limit) -> Result {
         return Err(EPERM);
     }
     limits.set(resource, new);
+    if resource == uapi::RLIMIT_CPU
+        && let Some(process) = process_of(task)
+    {
+        crate::cpu_limit::limited(&process, new)?;
+    }
     Ok(())
 }
 
@@ -147,25 +172,27 @@ pub fn sys_getrlimit(regs: &PtRegs) -> Result<usize> {
 pub fn sys_setrlimit(regs: &PtRegs) -> Result<usize> {
     let resource = check_resource(regs.arg0())?;
     let [cur, max]: [u64; 2] = read_user(regs.arg1())?;
-    set_limit(&*limits_of(&current())?, resource, Limit { cur, max })?;
+    let task = current();
+    set_limit(&task, &*limits_of(&task)?, resource, Limit { cur, max })?;
     Ok(0)
 }
 
 /// `prlimit64(2)`.
 pub fn sys_prlimit64(regs: &PtRegs) -> Result<usize> {
     let resource = check_resource(regs.arg1())?;
-    let limits = match u32::try_from(regs.arg0() as i32).map_err(|_| ESRCH)? {
-        0 => limits_of(&current())?,
+    let task = match u32::try_from(regs.arg0() as i32).map_err(|_| ESRCH)? {
+        0 => current().to_arc(),
         pid => {
             let task = pid::find_thread(pid).ok_or(ESRCH)?;
             check_prlimit(&task)?;
-            limits_of(&task)?
+            task
         }
     };
+    let limits = limits_of(&task)?;
     let old = limits.get(resource);
     if regs.arg2() != 0 {
         let [cur, max]: [u64; 2] = read_user(regs.arg2())?;
-        set_limit(&limits, resource, Limit { cur, max })?;
+        set_limit(&task, &limits, resource, Limit { cur, max })?;
     }
     write_user_opt(regs.arg3(), &[old.cur, old.max])?;
     Ok(0)
@@ -242,11 +269,18 @@ pub fn sys_prctl(regs: &PtRegs) -> Result<usize> {
         // Not positive: back to what the task started with.
         uapi::PR_SET_TIMERSLACK => sched::set_timer_slack_ns(&task, u64::try_from(arg as i64).unwrap_or(0)),
         uapi::PR_GET_TIMERSLACK => return Ok(sched::timer_slack_ns(&task) as usize),
+        uapi::PR_CAP_AMBIENT => return crate::setid::prctl_ambient(regs),
+        uapi::PR_GET_SECUREBITS => return Ok(cred::current_cred()?.securebits as usize),
+        uapi::PR_SET_SECUREBITS => return crate::setid::set_securebits(arg),
         uapi::PR_GET_KEEPCAPS => return Ok(usize::from(cred::current_cred()?.securebits & (1 << 4) != 0)),
         uapi::PR_SET_KEEPCAPS if arg <= 1 => {
             let mut new = (*cred::current_cred()?).clone();
+            if new.securebits & 1 << 5 != 0 {
+                // `SECBIT_KEEP_CAPS_LOCKED`.
+                return Err(EPERM);
+            }
             new.securebits = if arg == 1 { new.securebits | 1 << 4 } else { new.securebits & !(1 << 4) };
-            cred::commit(Arc::new(new, kalloc::flags::GFP_KERNEL)?)?;
+            cred::commit(Arc::new(new, GFP_KERNEL)?)?;
         }
         uapi::PR_CAPBSET_READ => {
             let cap = u32::try_from(arg).ok().and_then(cred::Cap::from_number).ok_or(EINVAL)?;
@@ -259,25 +293,29 @@ pub fn sys_prctl(regs: &PtRegs) -> Result<usize> {
             }
             let mut new = (*cred::current_cred()?).clone();
             new.cap_bset = new.cap_bset.without(cap);
-            cred::commit(Arc::new(new, kalloc::flags::GFP_KERNEL)?)?;
+            cred::commit(Arc::new(new, GFP_KERNEL)?)?;
         }
         _ => return Err(EINVAL),
     }
     Ok(0)
 }
 
-/// Bits of `personality(2)` that change nothing here yet are refused; what is stored is true.
-const PERSONALITIES: u32 = uapi::ADDR_NO_RANDOMIZE;
+/// Bits of `personality(2)` whose effect is not there are refused; what is stored is true. (The others that Linux takes change
+/// nothing for 64-bit programs there either.)
+const REFUSED: u32 = uapi::READ_IMPLIES_EXEC | uapi::MMAP_PAGE_ZERO | uapi::ADDR_COMPAT_LAYOUT | uapi::STICKY_TIMEOUTS;
+/// The execution domain in a personality, and that of 32-bit programs.
+const PER_MASK: u32 = 0xff;
+const PER_LINUX32: u32 = 8;
 /// "Only ask".
 const ASK: u32 = u32::MAX;
 
-/// `personality(2)`: `PER_LINUX`, with `ADDR_NO_RANDOMIZE`.
+/// `personality(2)`: `PER_LINUX` and `PER_LINUX32` (what `uname` shows), `ADDR_NO_RANDOMIZE`, `UNAME26`.
 pub fn sys_personality(regs: &PtRegs) -> Result<usize> {
     let wanted = regs.arg0() as u32;
     this(|_, thread| {
         let old = thread.process().personality.load(Ordering::Relaxed);
         if wanted != ASK {
-            if wanted & !PERSONALITIES != 0 {
+            if wanted & REFUSED != 0 {
                 return Err(EINVAL);
             }
             thread.process().personality.store(wanted, Ordering::Relaxed);

@@ -358,3 +358,58 @@ pub fn sys_capset(regs: &PtRegs) -> Result<usize> {
     cred::commit(Arc::new(new, GFP_KERNEL)?)?;
     Ok(0)
 }
+
+/// Lowest bits of the pairs of `securebits(7)`: the settings; the bit above each locks it.
+const SECURE_ALL_BITS: u32 = 0x55;
+const SECURE_ALL_LOCKS: u32 = SECURE_ALL_BITS << 1;
+const SECURE_NO_CAP_AMBIENT_RAISE: u32 = 1 << 6;
+
+/// `prctl(PR_SET_SECUREBITS)`.
+pub(crate) fn set_securebits(wanted: usize) -> Result<usize> {
+    let old = current_cred()?;
+    let bits = u32::try_from(wanted).map_err(|_| EPERM)?;
+    let locked = (old.securebits & SECURE_ALL_LOCKS) >> 1;
+    let refused = locked & (old.securebits ^ bits) != 0
+        || old.securebits & SECURE_ALL_LOCKS & !bits != 0
+        || bits & !(SECURE_ALL_LOCKS | SECURE_ALL_BITS) != 0
+        || !old.capable(cred::CAP_SETPCAP);
+    if refused {
+        return Err(EPERM);
+    }
+    let mut new = copy_of(&old);
+    new.securebits = bits;
+    cred::commit(Arc::new(new, GFP_KERNEL)?)?;
+    Ok(0)
+}
+
+/// `prctl(PR_CAP_AMBIENT)`: capabilities that a program without file capabilities keeps.
+pub(crate) fn prctl_ambient(regs: &PtRegs) -> Result<usize> {
+    let (what, number) = (regs.arg1() as u32, regs.arg2());
+    let old = current_cred()?;
+    if regs.arg3() != 0 || regs.arg4() != 0 {
+        return Err(EINVAL);
+    }
+    let mut new = copy_of(&old);
+    if what == uapi::PR_CAP_AMBIENT_CLEAR_ALL {
+        if number != 0 {
+            return Err(EINVAL);
+        }
+        new.cap_ambient = CapSet::EMPTY;
+    } else {
+        let cap = u32::try_from(number).ok().and_then(cred::Cap::from_number).ok_or(EINVAL)?;
+        match what {
+            uapi::PR_CAP_AMBIENT_IS_SET => return Ok(usize::from(old.cap_ambient.has(cap))),
+            uapi::PR_CAP_AMBIENT_RAISE => {
+                let held = old.cap_permitted.has(cap) && old.cap_inheritable.has(cap);
+                if !held || old.securebits & SECURE_NO_CAP_AMBIENT_RAISE != 0 {
+                    return Err(EPERM);
+                }
+                new.cap_ambient = old.cap_ambient.with(cap);
+            }
+            uapi::PR_CAP_AMBIENT_LOWER => new.cap_ambient = old.cap_ambient.without(cap),
+            _ => return Err(EINVAL),
+        }
+    }
+    cred::commit(Arc::new(new, GFP_KERNEL)?)?;
+    Ok(0)
+}

@@ -56,6 +56,8 @@ pub struct Thread {
     pub(crate) kill: AtomicBool,
     /// `prctl(PR_SET_NO_NEW_PRIVS)`.
     pub(crate) no_new_privs: AtomicBool,
+    /// `ioprio_set(2)`: class and level, 0 for none of its own.
+    pub(crate) io_priority: AtomicU32,
     /// This thread is inside exit.
     pub(crate) exiting: AtomicBool,
     /// Minor and major faults.
@@ -109,6 +111,8 @@ pub struct Process {
     pub(crate) pidfd_wait: SetOnce<Arc<WaitQueue>>,
     /// Those who read its signals from a signalfd wait here; made at first use.
     pub(crate) signalfd_wait: SetOnce<Arc<WaitQueue>>,
+    /// Looks at its CPU time; made when it first has a limit.
+    pub(crate) cpu_watch: SetOnce<Arc<dyn crate::cpu_limit::CpuWatch>>,
 }
 
 /// Family and job control.
@@ -221,6 +225,7 @@ impl Thread {
             vfork_done: SpinLock::new(None),
             kill: AtomicBool::new(false),
             no_new_privs: AtomicBool::new(false),
+            io_priority: AtomicU32::new(0),
             exiting: AtomicBool::new(false),
             fault_counts: [const { AtomicU64::new(0) }; 2],
             start_time: now,
@@ -257,6 +262,16 @@ impl Thread {
         let counter = if major { major_count } else { minor };
         // Only the thread itself writes, so a plain load and store do.
         counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// The I/O priority that was set for it (`IOPRIO_PRIO_VALUE`), 0 if none.
+    pub fn io_priority(&self) -> u32 {
+        self.io_priority.load(Ordering::Relaxed)
+    }
+
+    /// Sets the I/O priority; the caller has checked it.
+    pub fn set_io_priority(&self, priority: u32) {
+        self.io_priority.store(priority, Ordering::Relaxed);
     }
 
     /// Whether the thread is inside exit.
@@ -310,6 +325,7 @@ impl Process {
             oom_victim: AtomicBool::new(false),
             pidfd_wait: SetOnce::new(),
             signalfd_wait: SetOnce::new(),
+            cpu_watch: SetOnce::new(),
         };
         Ok(Arc::new(process, GFP_KERNEL)?)
     }

@@ -188,6 +188,8 @@ pub(crate) static CALLS: &[(u32, SyscallFn)] = &[
     (uapi::__NR_inotify_init, entry!(inotify::sys_inotify_init)),
     (uapi::__NR_inotify_add_watch, entry!(inotify::sys_inotify_add_watch)),
     (uapi::__NR_inotify_rm_watch, entry!(inotify::sys_inotify_rm_watch)),
+    (uapi::__NR_ioprio_set, entry!(sched_syscalls::sys_ioprio_set)),
+    (uapi::__NR_ioprio_get, entry!(sched_syscalls::sys_ioprio_get)),
     (uapi::__NR_openat, entry!(vfs::syscall::open::sys_openat)),
     (uapi::__NR_mkdirat, entry!(vfs::syscall::names::sys_mkdirat)),
     (uapi::__NR_mknodat, entry!(vfs::syscall::names::sys_mknodat)),

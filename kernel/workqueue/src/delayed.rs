@@ -3,8 +3,10 @@
 
 use crate::Work;
 use errno::Result;
-use kalloc::Arc;
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, WeakArc};
 use ktime::{Clock, HrTimer, Restart};
+use locking::SetOnce;
 
 /// A [`Work`] with a timer.
 pub struct DelayedWork {
@@ -22,6 +24,22 @@ impl DelayedWork {
             Restart::No
         })?;
         Ok(Self { work, timer })
+    }
+
+    /// An item that runs `function`, and again after as many nanoseconds as that returns. May sleep.
+    pub fn new_again(function: impl Fn() -> Option<u64> + Send + Sync + 'static) -> Result<Self> {
+        let again: Arc<SetOnce<WeakArc<HrTimer>>> = Arc::new(SetOnce::new(), GFP_KERNEL)?;
+        let timer = again.clone();
+        let this = Self::new(move || {
+            if let Some(ns) = function()
+                && let Some(timer) = timer.get().and_then(WeakArc::upgrade)
+            {
+                timer.start_after(ns.max(1));
+            }
+        })?;
+        // Fresh, so nobody has set it.
+        let _ = again.set(Arc::downgrade(&this.timer));
+        Ok(this)
     }
 
     /// (Re)starts the timer: the item is queued `delay_ns` from now. Any context but NMI.

@@ -12,11 +12,15 @@ pub fn unpack(buffer: &[u8], limit: u64, sink: &mut dyn Sink) -> Result<(), Erro
     while let Some(rest) = buffer.get(at..)
         && !rest.is_empty()
     {
+        let zeros = rest.iter().take_while(|&&byte| byte == 0).count();
         let used = parser.push(rest, sink)?;
         at = at.saturating_add(used);
         let rest = buffer.get(at..).unwrap_or(&[]);
-        let Some(first) = rest.first() else { break };
-        if *first == b'0' {
+        if rest.is_empty() {
+            break;
+        }
+        // What follows a plain archive is aligned, as its files are.
+        if used > zeros && at & 3 != 0 {
             return Err(Error::BrokenPadding);
         }
         let used = compressed(rest, limit, sink)?;

@@ -197,9 +197,8 @@ pub(crate) mod debug {
     pub(crate) fn check_page(frame: &Frame) {
         // SAFETY: The page is free and ours.
         let bytes = unsafe { core::slice::from_raw_parts(frame.virt(), PAGE_SIZE) };
-        // Pages that were never freed hold anything.
-        if bytes.first() == Some(&PAGE_FREE)
-            && bytes.get(1) == Some(&PAGE_FREE)
+        // Pages that were never freed hold anything: only one that is poisoned at an end was.
+        if (bytes.starts_with(&[PAGE_FREE; 16]) || bytes.ends_with(&[PAGE_FREE; 16]))
             && let Some(at) = bytes.iter().position(|b| *b != PAGE_FREE)
         {
             klog::pr_err!("BUG page {:#x} written after free, at offset {at}", frame.phys());

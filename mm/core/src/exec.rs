@@ -71,8 +71,8 @@ impl Mm {
         self.inner.read().places.pie_base
     }
 
-    /// Maps a file's pages privately at exactly `addr` (`fixed`; EEXIST if something is there) or near it. All but `prot` in
-    /// whole pages: `offset` and `addr` are page aligned, `len` is rounded up. Returns the address.
+    /// Maps a file's pages privately at exactly `addr`: a program's `first` segment where nothing is (EEXIST), others over what is
+    /// there. All but `prot` in whole pages: `offset` and `addr` are page aligned, `len` is rounded up. Returns the address.
     pub fn map_segment(
         &self,
         file: &Arc<dyn VmFile>,
@@ -80,9 +80,9 @@ impl Mm {
         len: usize,
         prot: Prot,
         offset: u64,
-        fixed: bool,
+        first: bool,
     ) -> Result<usize> {
-        let fixed = if fixed { uapi::MAP_FIXED_NOREPLACE } else { 0 };
+        let fixed = if first { uapi::MAP_FIXED_NOREPLACE } else { uapi::MAP_FIXED };
         let flags = uapi::MAP_PRIVATE | fixed;
         self.mmap(MapArgs { addr, len, prot, flags, file: Some(file.clone()), pgoff: offset / PAGE_SIZE as u64 })
     }

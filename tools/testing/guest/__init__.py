@@ -6,6 +6,6 @@ Scripts beside this package put `tools/testing` on sys.path and import from here
 
 from .qemu import Guest, GuestError, GuestExit, GuestTimeout
 from .report import Report
-from . import debian, image, programs
+from . import debian, groups, image, programs
 
-__all__ = ["Guest", "GuestError", "GuestExit", "GuestTimeout", "Report", "debian", "image", "programs"]
+__all__ = ["Guest", "GuestError", "GuestExit", "GuestTimeout", "Report", "debian", "groups", "image", "programs"]

@@ -49,9 +49,15 @@ pub(super) fn cmdline(view: &View, out: &mut SeqBuf) -> Result {
     Ok(())
 }
 
+/// The pinned address space, as long as it is the task's: what a task has left by `execve` or its end shows nothing.
+fn in_use(view: &View) -> Option<&Arc<Mm>> {
+    let mm = view.mm.as_ref()?;
+    mm::mm_of(&view.task).filter(|now| Arc::ptr_eq(now, mm)).map(|_| mm)
+}
+
 /// `environ`, of the pinned address space.
 pub(super) fn environ(view: &View, _: u64, out: &mut SeqBuf) -> Result<Option<u64>> {
-    if let Some(mm) = &view.mm {
+    if let Some(mm) = in_use(view) {
         let marks = mm.marks();
         copy(mm, marks.env_start, marks.env_end, out)?;
     }
@@ -105,7 +111,7 @@ fn map_line(area: &VmaInfo, out: &mut SeqBuf) -> Result {
 
 /// The mapping at or after the cursor, and the cursor behind it.
 fn area_at(view: &View, at: u64) -> Option<(VmaInfo, u64)> {
-    let area = view.mm.as_ref()?.vma_after(usize::try_from(at).ok()?)?;
+    let area = in_use(view)?.vma_after(usize::try_from(at).ok()?)?;
     let next = area.end as u64;
     Some((area, next))
 }

@@ -32,7 +32,10 @@ pub(super) fn meminfo(out: &mut SeqBuf) -> Result {
         ("AnonPages:", info.anon),
         ("Mapped:", info.mapped),
         ("Shmem:", info.shmem),
+        // No slab gives memory back when it is short: none counts as reclaimable.
+        ("KReclaimable:", 0),
         ("Slab:", info.slab),
+        ("SReclaimable:", 0),
         ("SUnreclaim:", info.slab),
     ];
     for (label, pages) in pages {

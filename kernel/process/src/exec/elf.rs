@@ -7,7 +7,7 @@ use crate::misc::PLATFORM;
 use crate::user::copy_to_user;
 use elf_format::{FileHeader, Image, Kind, Plan};
 use errno::Result;
-use errno::code::{EFAULT, EIO, ELIBBAD, ENOEXEC, ENOMEM};
+use errno::code::{EFAULT, EINVAL, EIO, ELIBBAD, ENOEXEC, ENOMEM};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
 use task::current;
@@ -35,10 +35,11 @@ impl Loaded {
         let header = FileHeader::parse(head)?;
         let mut phdrs = KVec::from_elem(0u8, header.phdrs_len(), GFP_KERNEL)?;
         let offset = i64::try_from(header.phoff()).map_err(|_| ENOEXEC)?;
-        if vfs::tasks::kernel_read(file, offset, &mut phdrs)? != phdrs.len() {
-            return Err(EIO);
+        // A table that cannot be read is none.
+        match vfs::tasks::kernel_read(file, offset, &mut phdrs) {
+            Ok(len) if len == phdrs.len() => Ok(Self { header, phdrs }),
+            _ => Err(ENOEXEC),
         }
-        Ok(Self { header, phdrs })
     }
 
     fn image(&self) -> Result<Image<'_>> {
@@ -49,7 +50,7 @@ impl Loaded {
     pub(super) fn interpreter(&self, file: &File) -> Result<Option<Interpreter>> {
         let Some((offset, len)) = self.image()?.interp else { return Ok(None) };
         let mut path = KVec::from_elem(0u8, len, GFP_KERNEL)?;
-        let offset = i64::try_from(offset).map_err(|_| ENOEXEC)?;
+        let offset = i64::try_from(offset).map_err(|_| EINVAL)?;
         if vfs::tasks::kernel_read(file, offset, &mut path)? != len {
             return Err(EIO);
         }
@@ -112,6 +113,9 @@ pub(super) fn map_and_start(program: &Program, loaded: &Loaded, interpreter: Opt
     if let Some(interpreter) = interpreter {
         (placed.base, placed.start) = map_interpreter(&mm, interpreter)?;
     }
+    if placed.start >= TASK_SIZE as u64 {
+        return Err(EINVAL);
+    }
     let vdso = crate::hooks::map_vdso(&mm)?;
     let sp = build_stack(program, &placed, stack_top as u64, vdso as u64, &mm)?;
     start(placed.start, sp);
@@ -135,7 +139,7 @@ fn map_interpreter(mm: &mm::Mm, interpreter: &Interpreter) -> Result<(u64, u64)>
 /// Maps the file parts, clears the tails of their last pages, and maps what lies beyond the file as zeroes.
 fn map_segments(mm: &mm::Mm, file: &Arc<File>, plan: &Plan, bias: u64) -> Result {
     let source: Arc<dyn mm::VmFile> = file.clone();
-    for segment in plan.segments.iter() {
+    for (index, segment) in plan.segments.iter().enumerate() {
         let at = |address: u64| address.wrapping_add(bias) as usize;
         let mut prot = 0;
         for (wanted, bit) in
@@ -146,17 +150,18 @@ fn map_segments(mm: &mm::Mm, file: &Arc<File>, plan: &Plan, bias: u64) -> Result
         let prot = mm::Prot(prot);
         if segment.file_end > segment.start {
             let len = (segment.file_end - segment.start) as usize;
-            mm.map_segment(&source, at(segment.start), len, prot, segment.offset, true)?;
+            mm.map_segment(&source, at(segment.start), len, prot, segment.offset, index == 0)?;
         }
         let zero_from = segment.file_end.max(segment.start);
         if segment.end > zero_from {
             mm.map_zero(at(zero_from), (segment.end - zero_from) as usize, prot)?;
         }
-        if !segment.clear.is_empty() && segment.write {
+        if !segment.clear.is_empty() {
             let range = segment.clear.range();
             let len = (range.end - range.start) as usize;
-            // What could not be cleared is an error; a read-only segment has nothing to clear that anybody may rely on.
-            if clear_user(UserPtr::from(at(range.start)), len) != 0 {
+            let cleared = clear_user(UserPtr::from(at(range.start)), len) == 0;
+            // As in Linux only the program's last zeros count, and a page that the file has lost shows when it is used.
+            if !cleared && !segment.write && range.start == plan.data.end {
                 return Err(EFAULT);
             }
         }

@@ -149,14 +149,30 @@ fn get_signal(thread: &Thread) -> Option<(SigInfo, SigAction)> {
             // A signal that came in between set the flag again, and the exit loop comes back.
             return None;
         };
-        if let Some(found) = act(&process, info) {
-            return Some(found);
+        match act(&process, info) {
+            Acted::Handler(found) => return Some(found),
+            Acted::Done => {}
+            Acted::Fatal(signal) => {
+                // The exit does not come back: what is held here is given up first.
+                drop(process);
+                crate::exit::do_group_exit(signal as i32);
+            }
         }
     }
 }
 
-/// The disposition of one dequeued signal: a handler to run, or the default action, done here.
-fn act(process: &Arc<Process>, info: SigInfo) -> Option<(SigInfo, SigAction)> {
+/// What became of a dequeued signal.
+enum Acted {
+    /// A handler is to run.
+    Handler((SigInfo, SigAction)),
+    /// Nothing is left to do.
+    Done,
+    /// The process ends by it.
+    Fatal(u32),
+}
+
+/// The disposition of one dequeued signal; default actions but the last are done here.
+fn act(process: &Arc<Process>, info: SigInfo) -> Acted {
     let signal = info.signo;
     let action = {
         let actions = process.actions.lock_irqsave();
@@ -167,21 +183,21 @@ fn act(process: &Arc<Process>, info: SigInfo) -> Option<(SigInfo, SigAction)> {
         action
     };
     if action.handler == SIG_IGN {
-        return None;
+        return Acted::Done;
     }
     if action.handler != SIG_DFL {
-        return Some((info, action));
+        return Acted::Handler((info, action));
     }
     if SigSet::IGNORED.has(signal) || (process.pid() == 1 && info.from_user()) {
-        return None;
+        return Acted::Done;
     }
     if SigSet::STOPS.has(signal) {
         if signal == super::SIGSTOP || !process.group().is_orphaned(None) {
             stop::do_signal_stop(process, signal);
         }
-        return None;
+        return Acted::Done;
     }
-    crate::exit::do_group_exit(signal as i32)
+    Acted::Fatal(signal)
 }
 
 /// Takes one pending signal that `blocked` lets through: the thread's own before the process's, synchronous ones first.

@@ -18,7 +18,7 @@ pub(crate) fn may_nice(nice: i32) -> bool {
 }
 
 /// Calls `f` for every task that the call names; `ESRCH` if there is none.
-fn for_each(which: i32, who: usize, f: &mut dyn FnMut(&Task)) -> Result {
+pub(crate) fn for_each(which: i32, who: usize, f: &mut dyn FnMut(&Task)) -> Result {
     let mut found = false;
     let mut visit = |task: &Task| {
         found = true;

@@ -142,10 +142,10 @@ fn may_set() -> Result {
 /// Real time cannot be set so early that boot lies before 1970, nor so late that 30 years do not fit behind it.
 fn set_real(ns: u64) -> Result {
     const MAX: u64 = i64::MAX as u64 - 30 * 365 * 86_400 * NSEC_PER_SEC;
+    may_set()?;
     if ns < ktime::now_ns() || ns > MAX {
         return Err(EINVAL);
     }
-    may_set()?;
     timekeeper::set_real_ns(ns);
     Ok(())
 }

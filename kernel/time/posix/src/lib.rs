@@ -10,6 +10,7 @@
 
 pub mod adjtimex;
 pub mod clock;
+mod cpu_limit;
 pub mod itimer;
 pub mod nanosleep;
 mod owner;
@@ -19,4 +20,5 @@ mod user;
 /// Follows processes, so that their timers end with them. Once, at boot.
 pub fn init() {
     owner::init();
+    cpu_limit::init();
 }

@@ -6,6 +6,8 @@
 use kernel as _;
 #[cfg(feature = "CONFIG_SAMPLE_RUST_MINIMAL")]
 use rust_minimal as _;
+#[cfg(feature = "CONFIG_SAMPLE_RUST_PRINT")]
+use rust_print as _;
 
 use errno::Result;
 use kernel::built_in::BuiltIn;

@@ -37,6 +37,17 @@ impl<const WORDS: usize> Order<WORDS> {
         }
     }
 
+    /// Drops all pairs of a class.
+    pub(crate) fn clear(&self, class: usize) {
+        for word in self.row(class).into_iter().flatten() {
+            word.store(0, Ordering::Relaxed);
+        }
+        let (word, bit) = place(class);
+        for word in self.rows.iter().flatten().filter_map(|row| row.get(word)) {
+            word.fetch_and(!bit, Ordering::Relaxed);
+        }
+    }
+
     /// Whether a chain of recorded pairs, of any length, zero included, leads from `from` to `to`.
     pub(crate) fn reaches(&self, from: usize, to: usize) -> bool {
         let (mut seen, mut done) = ([0u64; WORDS], [0u64; WORDS]);
@@ -78,6 +89,8 @@ mod tests {
         }
         assert!(ORDER.has(70, 3) && !ORDER.has(3, 70));
         assert!(ORDER.reaches(1, 127) && !ORDER.reaches(127, 1) && !ORDER.reaches(3, 1));
+        ORDER.clear(70);
+        assert!(!ORDER.has(1, 70) && !ORDER.has(70, 3) && ORDER.has(3, 127) && !ORDER.reaches(1, 3));
     }
 
     #[test]

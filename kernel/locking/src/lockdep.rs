@@ -58,25 +58,61 @@ impl Class {
             ^ place.column().wrapping_mul(0x85eb_ca6b)
             ^ place.file().len() as u32;
         let start = hash as usize;
+        // Who forgets a place waits until nobody looks at it with preemption off.
+        let _here = x86_cpu::preempt::preempt_disable();
+        // The first slot that a module left (see `forget`): it is used if the place is not known.
+        let mut left: Option<usize> = None;
         for step in 0..CLASSES {
             let index = start.wrapping_add(step) % CLASSES;
-            let slot = PLACES.get(index)?;
-            let mut known = slot.load(Ordering::Acquire);
+            let mut known = PLACES.get(index)?.load(Ordering::Acquire);
+            if core::ptr::eq(known, FORGOTTEN) {
+                left = left.or(Some(index));
+                continue;
+            }
             if known.is_null() {
-                let new = core::ptr::from_ref(place).cast_mut();
-                match slot.compare_exchange(known, new, Ordering::AcqRel, Ordering::Acquire) {
-                    Ok(_) => return Some(index),
+                let free = left.take().unwrap_or(index);
+                match claim(free, place) {
+                    Ok(()) => return Some(free),
+                    Err(_) if free != index => continue,
                     Err(other) => known = other,
                 }
             }
-            // SAFETY: A slot that is not null came from a `&'static Location`.
+            // SAFETY: A slot that is not null came from a `&'static Location`, and no module is unloaded while its locks are used.
             let known = unsafe { &*known };
             // The compiler may have made the same place more than once.
             if core::ptr::eq(known, place) || *known == *place {
                 return Some(index);
             }
         }
-        None
+        let free = left?;
+        claim(free, place).ok().map(|()| free)
+    }
+}
+
+/// What stands in the slots of places that are gone.
+static FORGOTTEN: &Location<'static> = Location::caller();
+
+/// Gives slot `index`, which is free, to `place`; what it holds if somebody else was faster.
+fn claim(index: usize, place: &'static Location<'static>) -> Result<(), *mut Location<'static>> {
+    let slot = PLACES.get(index).ok_or(core::ptr::null_mut())?;
+    let now = slot.load(Ordering::Acquire);
+    if !now.is_null() && !core::ptr::eq(now, FORGOTTEN) {
+        return Err(now);
+    }
+    slot.compare_exchange(now, core::ptr::from_ref(place).cast_mut(), Ordering::AcqRel, Ordering::Acquire).map(|_| ())
+}
+
+/// Forgets the classes of places in `range`: a module that is being unloaded, none of whose locks are held or used any more.
+pub fn forget(range: &core::ops::Range<usize>) {
+    for (index, slot) in PLACES.iter().enumerate() {
+        let place = slot.load(Ordering::Acquire);
+        if range.contains(&place.addr()) {
+            ORDER.clear(index);
+            if let Some(usage) = USAGE.get(index) {
+                usage.store(0, Ordering::Relaxed);
+            }
+            slot.store(core::ptr::from_ref(FORGOTTEN).cast_mut(), Ordering::Release);
+        }
     }
 }
 

@@ -7,13 +7,14 @@
 //! | `load` | from bytes to a running module |
 //! | `unload` | back |
 //! | `registry` | which modules there are, and their states |
-//! | `symbols` | who defines a symbol, and its version |
+//! | `symbols` | who defines a symbol, its version; names for traces |
 //! | `args` | parameters of a module from a text |
 //! | `show` | `/proc/modules`, `/sys/module`, `/proc/sys/kernel` |
 //! | `taint` | what makes a report of this kernel less than trustworthy |
 //!
 //! `init` calls [`init`]; the `kernel` crate's `ThisModule` uses the reference counts of `module_core`. Reading and relocating
-//! is `module_image` (pure), memory is `module_core`. Lock: `registry::MODULES` (sleeping), never held while code of a module runs.
+//! is `module_image` (pure), memory is `module_core`. Locks: `registry::MODULES` (sleeping), never held while code of a module
+//! runs; `symbols::TEXTS` (spinning, interrupts off) for traces and faults, taken inside of it or alone.
 //! Documentation: `Documentation/kbuild/modules.md`.
 
 #![no_std]
@@ -34,8 +35,9 @@ pub use syscalls::{sys_delete_module, sys_finit_module, sys_init_module};
 
 use errno::Result;
 
-/// Makes the files. Once, at boot, after `proc` and `sysfs`.
+/// Makes the files, and lets traces and faults find modules. Once, at boot, after `proc` and `sysfs`.
 pub fn init() -> Result {
+    symbols::init();
     show::init()
 }
 

@@ -2,7 +2,7 @@
 //! From a file's bytes to a running module.
 
 use crate::registry::{self, Body, Module, OwnSymbol, State};
-use crate::symbols::Finder;
+use crate::symbols::{self, Finder};
 use crate::taint::{self, Taint};
 use crate::{Shown, args, show};
 use core::sync::atomic::Ordering;
@@ -178,12 +178,18 @@ fn body(elf: &Elf<'_>, layout: &Layout, core: Area) -> Result<Body> {
     };
     let (header, _) = find(b".gnu.linkonce.this_module").ok_or(ENOEXEC)?;
     let mut symbols: KVec<OwnSymbol> = KVec::new();
+    let mut functions: KVec<(u32, u32, KString)> = KVec::new();
     for (offset, symbol) in elf.core_symbols(layout) {
         if symbol.exported && symbol.name.starts_with(b"_R") {
             symbols.push(OwnSymbol { hash: fnv1a(symbol.name), address: base.wrapping_add(offset) }, GFP_KERNEL)?;
         }
+        if symbol.function {
+            let name = KString::from_bytes(symbol.name, GFP_KERNEL)?;
+            functions.push((offset as u32, symbol.size as u32, name), GFP_KERNEL)?;
+        }
     }
     symbols.sort_unstable_by_key(|own| own.hash);
+    functions.sort_unstable_by_key(|function| function.0);
     let mut sections = KVec::new();
     for (name, index) in elf.loaded_sections(layout) {
         if let Some((Region::Core, offset)) = layout.place_of(index) {
@@ -197,6 +203,8 @@ fn body(elf: &Elf<'_>, layout: &Layout, core: Area) -> Result<Body> {
         symbols,
         version: version.and_then(|text| u32::from_str_radix(text, 16).ok()).unwrap_or(0),
         sections,
+        functions,
+        extable: find(b"__ex_table").unwrap_or((base, 0)),
         core,
     })
 }
@@ -220,13 +228,6 @@ fn start(elf: &Elf<'_>, layout: &Layout, module: &Arc<Module>, text: &[u8], forc
         pr_err!("{}: no symbol versions in the module", module.name());
         return Err(ENOEXEC);
     }
-    if elf.section_named(b"__ex_table").is_some_and(|(_, section)| section.size != 0) {
-        // Faults are not looked up in modules yet.
-        return Err(refuse(
-            name,
-            Bad { error: ENOEXEC, reason: "access to user memory in the module's own code", number: 0 },
-        ));
-    }
     let gpl = check_taints(elf, module, forced || force.versions);
     let (core, init) = place(elf, layout, module, gpl, checked)?;
     module.set_body(body(elf, layout, core)?)?;
@@ -239,6 +240,7 @@ fn start(elf: &Elf<'_>, layout: &Layout, module: &Arc<Module>, text: &[u8], forc
     let (at, len) = body.params;
     let params = body.core.params(at, len).inspect_err(|_| pr_err!("{}: bad __param", module.name()))?;
     args::parse(name, text, params)?;
+    symbols::add_text(module)?;
     let result = show::add(module).and_then(|()| {
         let value = body.core.call_init(header.init(), init.as_ref())?;
         match value {
@@ -264,7 +266,12 @@ fn start(elf: &Elf<'_>, layout: &Layout, module: &Arc<Module>, text: &[u8], forc
 pub(crate) fn stop(module: &Arc<Module>) {
     module.set_state(State::Going);
     show::remove(module);
+    #[cfg(CONFIG_LOCKDEP)]
+    if let Some(body) = module.body() {
+        locking::lockdep::forget(&(body.core.start()..body.core.start().wrapping_add(body.core.len())));
+    }
     // Values that wait to be dropped may be dropped by the module's code, and readers may still run it.
     rcu::barrier();
     rcu::synchronize();
+    symbols::remove_text(module);
 }

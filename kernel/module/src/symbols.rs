@@ -1,13 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Symbols: who defines what a module wants, and whether it is of the version that the module was built against.
+//! Symbols: who defines what a module wants, and whether it is of the version that the module was built against; and for
+//! traces and faults, what an address in a module's code is.
 //!
 //! A version is a digest of the metadata of the crate that defines the symbol (`scripts/exports.py`): the compiler reads nothing
-//! else of it when it compiles the module, so a module with equal versions was compiled against this very image. No locks.
+//! else of it when it compiles the module, so a module with equal versions was compiled against this very image.
+//!
+//! Lock: `TEXTS` (interrupts off), the modules that code runs of; in a trace it is only tried.
 
 use crate::registry::{Module, State};
+use core::fmt::Arguments;
 use errno::{Result, code::*};
+use kalloc::flags::GFP_ATOMIC;
 use kalloc::{Arc, KVec};
+use locking::SpinLock;
 use module_image::{Elf, fnv1a};
+
+/// Modules whose code may run.
+static TEXTS: SpinLock<KVec<Arc<Module>>> = SpinLock::new(KVec::new());
+
+/// Code of the module may run from now on.
+pub(crate) fn add_text(module: &Arc<Module>) -> Result {
+    Ok(TEXTS.lock_irqsave().push(module.clone(), GFP_ATOMIC)?)
+}
+
+/// No code of the module runs any more.
+pub(crate) fn remove_text(module: &Arc<Module>) {
+    let mut texts = TEXTS.lock_irqsave();
+    let taken = texts.iter().position(|other| Arc::ptr_eq(other, module)).and_then(|at| texts.remove(at));
+    drop(texts);
+    // Not the last reference: the caller has one.
+    drop(taken);
+}
 
 /// Looks symbols up for one module that is being loaded, and notes whose they are.
 pub(crate) struct Finder<'a> {
@@ -104,4 +127,60 @@ impl<'a> Finder<'a> {
             header.put();
         }
     }
+}
+
+struct Texts;
+
+impl kallsyms::Modules for Texts {
+    fn contains(&self, address: usize) -> bool {
+        TEXTS
+            .try_lock_irqsave()
+            .is_some_and(|texts| texts.iter().filter_map(|module| module.body()).any(|body| body.core.is_code(address)))
+    }
+
+    fn show(&self, address: usize, print: &mut dyn FnMut(Arguments<'_>)) -> bool {
+        let Some(texts) = TEXTS.try_lock_irqsave() else { return false };
+        let Some(module) = texts.iter().find(|module| module.body().is_some_and(|body| body.core.is_code(address)))
+        else {
+            return false;
+        };
+        let Some(body) = module.body() else { return false };
+        let offset = address.wrapping_sub(body.core.start());
+        let at = body.functions.partition_point(|(start, _, _)| *start as usize <= offset);
+        let found = at.checked_sub(1).and_then(|at| body.functions.get(at));
+        match found.filter(|(start, size, _)| offset.wrapping_sub(*start as usize) < *size as usize) {
+            Some((start, size, name)) => {
+                let into = offset.wrapping_sub(*start as usize);
+                print(format_args!("{name}+{into:#x}/{size:#x} [{}]", module.name()));
+            }
+            None => print(format_args!("{address:#018x} [{}]", module.name())),
+        }
+        true
+    }
+}
+
+impl x86_mm::extable::ModuleTables for Texts {
+    fn search(&self, ip: usize) -> Option<usize> {
+        // A fault on user memory never happens under this lock: whoever holds it is another CPU, and soon done.
+        let texts = TEXTS.lock_irqsave();
+        let module = texts.iter().find(|module| module.body().is_some_and(|body| body.core.is_code(ip)))?;
+        let body = module.body()?;
+        let (start, len) = body.extable;
+        let bytes = body.core.bytes(start, len).ok()?;
+        bytes.as_chunks::<8>().0.iter().enumerate().find_map(|(index, entry)| {
+            let [a, b, c, d, e, f, g, h] = *entry;
+            let at = start.wrapping_add(index.wrapping_mul(8));
+            let insn = at.wrapping_add_signed(i32::from_le_bytes([a, b, c, d]) as isize);
+            let fixup = at.wrapping_add(4).wrapping_add_signed(i32::from_le_bytes([e, f, g, h]) as isize);
+            (insn == ip).then_some(fixup)
+        })
+    }
+}
+
+/// Tells traces and faults about modules. Once, at boot.
+pub(crate) fn init() {
+    static MODULES: &dyn kallsyms::Modules = &Texts;
+    static TABLES: &dyn x86_mm::extable::ModuleTables = &Texts;
+    kallsyms::MODULES.set(&MODULES);
+    x86_mm::extable::MODULES.set(&TABLES);
 }

@@ -15,6 +15,18 @@ mod table;
 pub use reader::Reader;
 pub use table::{Functions, Symbol, Table};
 
+/// What the module loader knows of code outside the image. Any context.
+pub trait Modules: Sync {
+    /// Whether `address` is in a module's code.
+    fn contains(&self, address: usize) -> bool;
+
+    /// Calls `print` with the name of `address`, if that is in a module's code: `name+0x12/0x340 [module]`.
+    fn show(&self, address: usize, print: &mut dyn FnMut(core::fmt::Arguments<'_>)) -> bool;
+}
+
+/// The module loader, when there is one.
+pub static MODULES: hook::Hook<dyn Modules> = hook::Hook::new();
+
 /// First bytes of a table.
 pub const MAGIC: [u8; 8] = *b"RDKSYM01";
 /// Rows of the line table that share an entry of the index: the longest decoding of one look-up.

@@ -15,12 +15,17 @@ pub mod alloc;
 #[doc(hidden)]
 pub mod built_in;
 pub mod error;
+pub mod ffi;
 pub mod fmt;
 pub mod init;
 mod module;
 pub mod module_param;
 pub mod prelude;
 pub mod print;
+pub mod std_vendor;
+pub mod sync;
+pub mod tracepoint;
+pub mod types;
 
 pub use module::{InPlaceModule, Module, ModuleMetadata, ThisModule};
 

@@ -6,8 +6,12 @@ pub use core::pin::Pin;
 
 pub use crate::alloc::flags::*;
 pub use crate::alloc::{Box, KBox, KVBox, KVVec, KVec, VBox, VVec, Vec};
+pub use crate::dbg;
 pub use crate::error::code::*;
 pub use crate::error::{Error, Result};
+pub use crate::ffi::{
+    CStr, c_char, c_int, c_long, c_longlong, c_schar, c_short, c_uchar, c_uint, c_ulong, c_ulonglong, c_ushort, c_void,
+};
 pub use crate::fmt;
 pub use crate::init::InPlaceInit;
 pub use crate::{Module, ThisModule};

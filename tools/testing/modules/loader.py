@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The module loader: a module is loaded, looked at and unloaded; bad files are refused with Linux's errors and a line in the log.
 
-The module is samples/rust/rust_minimal, built as m (samples.config). Run after `make samples.config all`.
+The modules are samples/rust/rust_minimal and rust_print, built as m (samples.config). Run after `make samples.config all`.
 """
 
 import argparse
@@ -114,6 +114,18 @@ def reload(guest, number):
         raise GuestError(f"memory before {before}, after {after}")
 
 
+def printing(guest, _):
+    """A module without parameters; shared values and trait objects cross from the module into the kernel and back."""
+    guest.check("dmesg -c >/dev/null; insmod /rust_print.ko; rmmod rust_print")
+    text = guest.check("dmesg -r -c")
+    for line in ("<0>", "rust_print: Emergency message (level 0) with args", "rust_print: Info message (level 6) with args",
+                 "rust_print: A line that", 'rust_print: "hello, world"',
+                 "rust_print: Arc<dyn Display> says 42", "rust_print: Arc<dyn Display> says hello, world",
+                 "rust_print: Rust printing macros sample (exit)"):
+        if line not in text:
+            raise GuestError(f"no line '{line}' in the log:\n{text}")
+
+
 def permission(guest, _):
     """Users may not; nobody may after modules_disabled, which cannot be taken back."""
     status, text = guest.run("su nobody -s /bin/sh -c 'insmod /rust_minimal.ko' 2>&1")
@@ -131,8 +143,10 @@ def main():
     top = os.environ.get("KBUILD_OUTPUT") or programs.SRCTREE
     parser.add_argument("--vmlinux", default=os.path.join(top, "vmlinux"))
     parser.add_argument("--module", default=os.path.join(top, SAMPLE))
+    parser.add_argument("--print-module", default=os.path.join(top, SAMPLE.replace("minimal", "print")))
     parser.add_argument("--cpus", type=int, default=2)
     parser.add_argument("--reloads", type=int, default=1500, help="one page lost each time must show beside 4 MB")
+    parser.add_argument("--log", help="a file that gets the console")
     args = parser.parse_args()
     report = Report()
     with tempfile.TemporaryDirectory(prefix="modules-") as work:
@@ -143,6 +157,7 @@ def main():
             good = f.read()
         initrd, cpio = os.path.join(work, "initrd"), image.base()
         cpio.file("rust_minimal.ko", src=stripped, mode=0o644)
+        cpio.file("rust_print.ko", src=args.print_module, mode=0o644)
         cpio.dir("bad")
         bad = list(bad_files(good))
         for name, data, _ in bad:
@@ -151,9 +166,9 @@ def main():
                 f.write(data)
             cpio.file(f"bad/{name}.ko", src=path, mode=0o644)
         cpio.write(initrd)
-        with Guest(args.vmlinux, initrd, APPEND, cpus=args.cpus, limit=900) as guest:
+        with Guest(args.vmlinux, initrd, APPEND, cpus=args.cpus, limit=900, log=args.log) as guest:
             guest.expect("@READY@", 60)
-            for test, value in ((load_and_unload, None), (parameters, None), (refused, bad), (truncated, None),
+            for test, value in ((load_and_unload, None), (parameters, None), (printing, None), (refused, bad), (truncated, None),
                                 (reload, args.reloads), (permission, None)):
                 try:
                     test(guest, value)

@@ -4,6 +4,16 @@
 //! three-byte no-operations that are patched once at boot where the CPU has SMAP.
 
 use core::arch::asm;
+use hook::Hook;
+
+/// Tables of code outside the image.
+pub trait ModuleTables: Sync {
+    /// Where to continue after a fault of the instruction at `ip`, if that is a module's and may fault.
+    fn search(&self, ip: usize) -> Option<usize>;
+}
+
+/// The module loader, when there is one.
+pub static MODULES: Hook<dyn ModuleTables> = Hook::new();
 
 unsafe extern "C" {
     static __start___ex_table: [i32; 2];
@@ -20,12 +30,13 @@ fn entries(start: *const [i32; 2], end: *const [i32; 2]) -> &'static [[i32; 2]] 
 
 /// Where to continue after a fault of the instruction at `ip`, if that may fault. Any context.
 pub fn search_extable(ip: usize) -> Option<usize> {
-    entries(&raw const __start___ex_table, &raw const __stop___ex_table).iter().find_map(|entry| {
+    let own = entries(&raw const __start___ex_table, &raw const __stop___ex_table).iter().find_map(|entry| {
         let [insn, fixup] = entry;
         let at = core::ptr::from_ref(insn).addr().wrapping_add_signed(*insn as isize);
         let to = core::ptr::from_ref(fixup).addr().wrapping_add_signed(*fixup as isize);
         (at == ip).then_some(to)
-    })
+    });
+    own.or_else(|| MODULES.get()?.search(ip))
 }
 
 /// Writes `stac` and `clac` where they belong. Boot CPU, before the kernel's text becomes read-only.

@@ -119,6 +119,9 @@ impl Area {
 
     /// Constant bytes at `address`.
     pub fn bytes(&self, address: usize, len: usize) -> Result<&[u8]> {
+        if len == 0 {
+            return Ok(&[]);
+        }
         self.object::<u8>(address, len, &self.constants()).ok_or(ENOEXEC)?;
         // SAFETY: Inside of pages that are mapped read-only at this address as long as `self` is there, and that nobody writes.
         Ok(unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance(address), len) })
@@ -135,6 +138,9 @@ impl Area {
 
     /// The module's parameters: `len` bytes at `address`, in its constants.
     pub fn params(&self, address: usize, len: usize) -> Result<&[Param]> {
+        if len == 0 {
+            return Ok(&[]);
+        }
         let count = len / size_of::<Param>();
         if !len.is_multiple_of(size_of::<Param>()) {
             return Err(ENOEXEC);

@@ -5,7 +5,7 @@ use crate::elf::{Elf, SHN_ABS, SHN_COMMON, SHN_UNDEF, SHT_NOBITS, SHT_RELA, Sect
 use crate::layout::{Layout, Region};
 use crate::{Bad, Result};
 use kalloc::flags::GFP_KERNEL;
-use kalloc::{KVec, VVec};
+use kalloc::{KVVec, KVec};
 
 /// Finds a symbol that the module does not define: its address.
 pub type Resolve<'r> = &'r mut dyn FnMut(&[u8]) -> Result<usize>;
@@ -14,9 +14,9 @@ pub type Resolve<'r> = &'r mut dyn FnMut(&[u8]) -> Result<usize>;
 #[derive(Debug)]
 pub struct Linked {
     /// Of [`Region::Core`].
-    pub core: VVec<u8>,
+    pub core: KVVec<u8>,
     /// Of [`Region::Init`].
-    pub init: VVec<u8>,
+    pub init: KVVec<u8>,
 }
 
 impl Linked {
@@ -73,8 +73,8 @@ impl Elf<'_> {
     pub fn link(&self, layout: &Layout, core: usize, init: usize, resolve: Resolve<'_>) -> Result<Linked> {
         let bases = Bases { core, init };
         let mut linked = Linked {
-            core: VVec::from_elem(0, layout.size(Region::Core), GFP_KERNEL)?,
-            init: VVec::from_elem(0, layout.size(Region::Init), GFP_KERNEL)?,
+            core: KVVec::from_elem(0, layout.size(Region::Core), GFP_KERNEL)?,
+            init: KVVec::from_elem(0, layout.size(Region::Init), GFP_KERNEL)?,
         };
         for (index, section) in self.sections.iter().enumerate() {
             if let Some(to) = layout.bytes_of(&mut linked, index, section)

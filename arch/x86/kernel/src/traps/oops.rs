@@ -134,9 +134,11 @@ impl Write for Line {
 pub fn show_regs(regs: &PtRegs) {
     show_heading();
     let rip = regs.rip as usize;
-    match kallsyms::lookup(rip) {
-        Some(symbol) => pr_emerg!("RIP: {:04x}:{symbol}", regs.cs),
-        None => pr_emerg!("RIP: {:04x}:{rip:#018x}", regs.cs),
+    let modules = || kallsyms::MODULES.get();
+    if let Some(symbol) = kallsyms::lookup(rip) {
+        pr_emerg!("RIP: {:04x}:{symbol}", regs.cs);
+    } else if !modules().is_some_and(|all| all.show(rip, &mut |name| pr_emerg!("RIP: {:04x}:{name}", regs.cs))) {
+        pr_emerg!("RIP: {:04x}:{rip:#018x}", regs.cs);
     }
     show_code(rip);
     pr_emerg!("RSP: {:04x}:{:016x} EFLAGS: {:08x}", regs.ss, regs.rsp, regs.rflags);

@@ -35,12 +35,16 @@ fn read(address: usize) -> Option<usize> {
     Some(unsafe { (address as *const usize).read_volatile() })
 }
 
+/// Whether `address` is in the kernel's code or a module's.
+fn is_code(address: usize) -> bool {
+    x86_head::sections::text().contains(&address) || kallsyms::MODULES.get().is_some_and(|all| all.contains(address))
+}
+
 /// Walks frames from `rbp` up, calling `f` with each return address.
 pub fn walk(mut rbp: usize, mut f: impl FnMut(usize)) {
-    let text = x86_head::sections::text();
     for _ in 0..MAX_FRAMES {
         let (Some(next), Some(ret)) = (read(rbp), read(rbp.wrapping_add(8))) else { return };
-        if !text.contains(&ret) {
+        if !is_code(ret) {
             return;
         }
         f(ret);
@@ -72,15 +76,11 @@ pub(crate) fn show(rsp: usize, rbp: usize, rip: Option<usize>) {
 
 /// Without usable frame pointers: every word on the stack that points into code, marked as a guess.
 fn show_candidates(rsp: usize) {
-    let text = x86_head::sections::text();
     let mut shown = 0;
     let mut at = rsp & !7;
     while let Some(word) = read(at) {
-        if text.contains(&word) {
-            match kallsyms::lookup(word - 1) {
-                Some(symbol) => pr_emerg!(" ? {symbol}"),
-                None => pr_emerg!(" ? {word:#018x}"),
-            }
+        if is_code(word) {
+            show_named(word, 1, " ?");
             shown += 1;
             if shown == MAX_FRAMES {
                 return;
@@ -90,11 +90,17 @@ fn show_candidates(rsp: usize) {
     }
 }
 
-/// `back`: bytes to go back, 1 for a return address so that the call is named and not what follows it.
 fn show_address(address: usize, back: usize) {
-    match kallsyms::lookup(address.wrapping_sub(back)) {
-        Some(symbol) => pr_emerg!(" {symbol}"),
-        None => pr_emerg!(" {address:#018x}"),
+    show_named(address, back, "");
+}
+
+/// `back`: bytes to go back, 1 for a return address so that the call is named and not what follows it.
+fn show_named(address: usize, back: usize, mark: &str) {
+    let place = address.wrapping_sub(back);
+    if let Some(symbol) = kallsyms::lookup(place) {
+        pr_emerg!("{mark} {symbol}");
+    } else if !kallsyms::MODULES.get().is_some_and(|all| all.show(place, &mut |name| pr_emerg!("{mark} {name}"))) {
+        pr_emerg!("{mark} {address:#018x}");
     }
 }
 

@@ -66,7 +66,7 @@ def steps(full):
     yield Step("options have help", script("kconfig.py", "check"), 30)
     yield Step("host tests", script("build.py", "test", "-q"), 900)
     yield Step("host tests of unsafe code, checked", script("build.py", "sanitize"), 900)
-    for objtree, fragments in ((DEBUG, ["kunit.config", "debug.config"]), (RELEASE, [])):
+    for objtree, fragments in ((DEBUG, ["kunit.config", "debug.config", "samples.config"]), (RELEASE, [])):
         kind = os.path.basename(objtree)
         yield Step(f"build: {kind}", [sys.executable, __file__, "--build", objtree, *fragments], 900)
     for smp in ("1", "2", "4"):

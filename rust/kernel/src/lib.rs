@@ -2,8 +2,8 @@
 //! The kernel's API for modules: levels 1 and 2 under the names of Rust-for-Linux, so that a module written for Linux compiles
 //! here. Modules (level 4) use this crate and pure ones only.
 //!
-//! A file here is a path of Rust-for-Linux; what is in it is the re-export of a crate of this tree, or a thin form over one. What
-//! is there is listed in `Documentation/rust/compatibility.md`. Locks: those of what is re-exported.
+//! A file here is a path of Rust-for-Linux; what is in it is the re-export of a crate of this tree, or a thin form over one.
+//! Locks: those of what is re-exported.
 
 #![no_std]
 #![feature(arbitrary_self_types)]

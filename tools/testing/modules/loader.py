@@ -109,8 +109,8 @@ def reload(guest, number):
     after = memory(guest, number)
     if int(done) != number:
         raise GuestError(f"only {done} of {number}")
-    # Up to 4 MB of unmapped pages wait to be given back (mm/alloc's vmalloc), and some are kept by each CPU.
-    if before["MemFree"] - after["MemFree"] > 4096 + 512 or after["Slab"] - before["Slab"] > 64:
+    # Each CPU keeps some free pages for itself; one page lost each time would be four times as much.
+    if before["MemFree"] - after["MemFree"] > number or after["Slab"] - before["Slab"] > 64:
         raise GuestError(f"memory before {before}, after {after}")
 
 
@@ -145,7 +145,7 @@ def main():
     parser.add_argument("--module", default=os.path.join(top, SAMPLE))
     parser.add_argument("--print-module", default=os.path.join(top, SAMPLE.replace("minimal", "print")))
     parser.add_argument("--cpus", type=int, default=2)
-    parser.add_argument("--reloads", type=int, default=1500, help="one page lost each time must show beside 4 MB")
+    parser.add_argument("--reloads", type=int, default=300)
     parser.add_argument("--log", help="a file that gets the console")
     args = parser.parse_args()
     report = Report()

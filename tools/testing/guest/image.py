@@ -42,8 +42,8 @@ def busybox_applets(busybox):
     return subprocess.run([busybox, "--list"], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
 
 
-def base(init=AGENT, applets=True):
-    """A `Cpio` with busybox, its links in /bin, the usual directories, /dev/console and `init` as /init."""
+def base(init=AGENT, applets=True, without=()):
+    """A `Cpio` with busybox, its links in /bin (not those of `without`), the usual directories, /dev/console and `init` as /init."""
     cpio = Cpio()
     for name in ("bin", "sbin", "dev", "etc", "proc", "sys", "root", "run", "usr", "usr/bin", "usr/sbin", "usr/local",
                  "usr/local/bin", "var", "mnt"):
@@ -56,7 +56,8 @@ def base(init=AGENT, applets=True):
     path = debian.busybox()
     cpio.file("bin/busybox", src=path, mode=0o755)
     for name in busybox_applets(path) if applets else ["sh"]:
-        cpio.slink("bin/" + name, "busybox")
+        if name not in without:
+            cpio.slink("bin/" + name, "busybox")
     if init is not None:
         cpio.file("init", init, mode=0o755)
     return cpio

@@ -16,6 +16,7 @@ output of what differs is shown; all of it lies in build/testing/kselftest/logs.
 
 import argparse
 import os
+import signal
 import sys
 import time
 
@@ -148,6 +149,8 @@ def main():
     parser.add_argument("--times", type=int, default=2, help="with --linux: how often each program is run")
     parser.add_argument("-v", "--verbose", action="store_true")
     args = parser.parse_args()
+    # So that the guest is ended when this is told to end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     installed = source.build()
     todo = programs.listed(installed, args.only, args.short)
     if args.list:
@@ -158,6 +161,10 @@ def main():
         renew(args, todo)
     elif not args.build:
         kernel = args.kernel or guest_programs.default_kernel()
+        if not args.only:
+            # A program of which nothing passes on Linux proves nothing here.
+            passing = {"/".join(n.split("/")[:2]) for n, verdict in read_results().items() if verdict == tap.PASS}
+            todo = [pair for pair in todo if "/".join(pair) in passing]
         compare(*run_all(kernel, todo, args, os.path.join(source.top(), "kselftest", "logs")), args)
 
 

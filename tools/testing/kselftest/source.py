@@ -20,7 +20,7 @@ TARGETS = ("clone3 core exec futex kcmp membarrier mincore mount openat2 pidfd p
 PARTS = "Makefile Kbuild Kconfig scripts include arch/x86 tools usr lib/vdso lib/test_hmm_uapi.h mm/gup_test.h".split()
 LIBRARIES = "libcap-dev libcap2 libcap-ng-dev libcap-ng0 libpopt-dev libpopt0 libnuma-dev libnuma1".split()
 # `make install` calls rsync only to copy files and directories.
-RSYNC = '#!/bin/sh\nwhile case $1 in -*) true;; *) false;; esac; do shift; done\nexec cp -rL "$@"\n'
+RSYNC = '#!/bin/sh\nwhile case $1 in -*) true;; *) false;; esac; do shift; done\nexec cp -a "$@"\n'
 
 
 def top():
@@ -75,7 +75,7 @@ def build():
     """The directory with the installed tests of `TARGETS`, built at the first call."""
     work = os.path.join(top(), "kselftest", version())
     installed, done = os.path.join(work, "install"), os.path.join(work, "built")
-    wanted = " ".join(TARGETS)
+    wanted = " ".join(["2:", *TARGETS])         # the number: of the way they are built
     if os.path.exists(done) and open(done).read() == wanted:
         return installed
     shutil.rmtree(work, ignore_errors=True)
@@ -96,7 +96,7 @@ def build():
         raise SystemExit(f"*** make headers failed: see {log}")
     # -k: a collection with a program that does not build here is installed without it.
     tests = os.path.join(tree, "tools/testing/selftests")
-    _run(log, ["make", "-k", "-j2", "-C", tests, f"O={out}", f"KSFT_INSTALL_PATH={installed}", f"TARGETS={wanted}",
+    _run(log, ["make", "-k", "-j2", "-C", tests, f"O={out}", f"KSFT_INSTALL_PATH={installed}", f"TARGETS={' '.join(TARGETS)}",
                "CAN_BUILD_I386=0", "install"], env=env)
     missing = [t for t in TARGETS if not os.path.isdir(os.path.join(installed, t))]
     if missing:

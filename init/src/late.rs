@@ -47,6 +47,9 @@ pub(crate) fn start(info: &'static BootInfo) -> Result {
     x86::smp::boot::SECONDARY_START.set(&SECONDARY);
     process::hooks::MACHINE.set(&MACHINE);
     process::init();
+    if info.option_value(b"vsyscall") == Some(b"xonly") {
+        process::vsyscall::enable();
+    }
     futex::init();
     posix_time::init();
     timerfd::init();

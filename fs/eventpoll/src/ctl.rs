@@ -40,6 +40,22 @@ fn key(file: &Arc<File>, fd: u32) -> (usize, u32) {
     (Arc::as_ptr(file).addr(), fd)
 }
 
+/// The address of the file that was added to an epoll under `fd`, to compare; of several the one number `nth`, by address.
+/// `EINVAL` if `epfile` is no epoll, `ENOENT`. May sleep.
+pub fn target(epfile: &File, fd: u32, nth: u32) -> Result<usize> {
+    let items = of(epfile)?.items.lock();
+    let mut from = 0;
+    for left in (0..=nth).rev() {
+        let live = items.iter().filter(|((_, n), entry)| *n == fd && entry.item.file.strong_count() != 0);
+        let next = live.map(|((file, _), _)| *file).filter(|&file| file >= from).min().ok_or(ENOENT)?;
+        if left == 0 {
+            return Ok(next);
+        }
+        from = next.saturating_add(1);
+    }
+    Err(ENOENT)
+}
+
 /// `EPOLL_CTL_ADD`. May sleep.
 pub(crate) fn add(epfile: &Arc<File>, file: &Arc<File>, fd: u32, wanted: Wanted) -> Result {
     let ep = of(epfile)?;

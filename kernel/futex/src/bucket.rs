@@ -6,9 +6,11 @@
 //! itself, then (locked) reads the word; the waker's program changed the word, then the waker reads the count. Both have a
 //! full barrier in between, so one of them sees the other.
 
+use crate::pi::Target;
 use containers::{RBTree, RBTreeNode};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst, fence};
 use errno::Result;
+use errno::code::EINVAL;
 use kalloc::Arc;
 use kalloc::flags::GFP_KERNEL;
 use locking::{SpinGuard, SpinLock};
@@ -23,6 +25,8 @@ pub(crate) struct Entry {
     bits: u32,
     task: Arc<Task>,
     waiter: Arc<Waiter>,
+    /// It waits to be moved to a futex with priority inheritance (`FUTEX_WAIT_REQUEUE_PI`), and nothing else may move it.
+    pi: Option<Arc<Target>>,
 }
 
 type Node = RBTreeNode<u64, Option<Entry>>;
@@ -109,9 +113,16 @@ pub(crate) fn retreat(index: usize) {
 
 impl Queue {
     /// Puts the current task's (announced) waiter in.
-    pub(crate) fn insert(&mut self, waiter: &Arc<Waiter>, task: Arc<Task>, key: FutexKey, bits: u32) {
+    pub(crate) fn insert(
+        &mut self,
+        waiter: &Arc<Waiter>,
+        task: Arc<Task>,
+        key: FutexKey,
+        bits: u32,
+        pi: Option<Arc<Target>>,
+    ) {
         if let Some(mut node) = waiter.node.lock().take() {
-            *node.key_value_mut().1 = Some(Entry { key, bits, task, waiter: waiter.clone() });
+            *node.key_value_mut().1 = Some(Entry { key, bits, task, waiter: waiter.clone(), pi });
             self.link(node, waiter);
         }
     }
@@ -132,8 +143,18 @@ impl Queue {
             .map(|(order, _)| *order)
     }
 
+    /// The first waiter of `key`: its order number, and where it wants to be moved.
+    pub(crate) fn first_target(&self, key: &FutexKey) -> Option<(u64, Option<Arc<Target>>)> {
+        let order = self.next(0, key, MATCH)?;
+        Some((order, self.target(order)))
+    }
+
+    fn target(&self, order: u64) -> Option<Arc<Target>> {
+        self.waiters.get(&order).and_then(|entry| entry.as_ref()).and_then(|entry| entry.pi.clone())
+    }
+
     /// Takes a waiter off and marks it as woken; its task is still to be woken.
-    fn take(&mut self, order: u64) -> Option<Arc<Task>> {
+    pub(crate) fn take(&mut self, order: u64) -> Option<Arc<Task>> {
         let mut node = self.waiters.remove_node(&order)?;
         let Entry { task, waiter, .. } = node.key_value_mut().1.take()?;
         *waiter.node.lock() = Some(node);
@@ -142,29 +163,32 @@ impl Queue {
         Some(task)
     }
 
-    /// Wakes up to `count` waiters.
-    pub(crate) fn wake(&mut self, key: &FutexKey, count: usize, bits: u32) -> usize {
+    /// Wakes up to `count` waiters. `EINVAL` at one that waits for priority inheritance.
+    pub(crate) fn wake(&mut self, key: &FutexKey, count: usize, bits: u32) -> Result<usize> {
         let (mut woken, mut from) = (0, 0);
         while woken < count
             && let Some(order) = self.next(from, key, bits)
         {
             from = order;
+            if self.target(order).is_some() {
+                return Err(EINVAL);
+            }
             if let Some(task) = self.take(order) {
                 task.wake(State::NORMAL);
                 woken += 1;
             }
         }
-        woken
+        Ok(woken)
     }
 
-    /// Moves up to `count` waiters of `from` over to `to`, which is in `other` (or here, if `None`).
+    /// Moves up to `count` waiters of `from` over to `to`, which is in `other` (or here, if `None`). `EINVAL` as for `wake`.
     pub(crate) fn requeue(
         &mut self,
         from: &FutexKey,
         to: FutexKey,
         mut other: Option<&mut Queue>,
         count: usize,
-    ) -> usize {
+    ) -> Result<usize> {
         let (mut moved, mut at) = (0, 0);
         // Waiters that went to this same bucket come later and are not met again.
         let end = ORDER.load(Relaxed);
@@ -173,6 +197,9 @@ impl Queue {
             && order < end
         {
             at = order;
+            if self.target(order).is_some() {
+                return Err(EINVAL);
+            }
             let Some(mut node) = self.waiters.remove_node(&order) else { continue };
             let Some(entry) = node.key_value_mut().1.as_mut() else { continue };
             entry.key = to;
@@ -187,7 +214,7 @@ impl Queue {
             }
             moved += 1;
         }
-        moved
+        Ok(moved)
     }
 }
 
@@ -195,11 +222,11 @@ const MATCH: u32 = crate::MATCH_ANY;
 
 /// Wakes up to `count` waiters of `key` whose bits meet `bits`.
 #[inline]
-pub(crate) fn wake(key: &FutexKey, count: usize, bits: u32) -> usize {
+pub(crate) fn wake(key: &FutexKey, count: usize, bits: u32) -> Result<usize> {
     let index = index_of(key);
     fence(SeqCst);
     if bucket(index).count.load(Relaxed) == 0 {
-        return 0;
+        return Ok(0);
     }
     lock(index).wake(key, count, bits)
 }

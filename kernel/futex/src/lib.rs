@@ -1,23 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Futexes: tasks wait on a word of user memory until others wake them (futex(2)); and robust lists, by which the kernel lets
 //! go of what a thread held when it died (set_robust_list(2)). Called by the system call table, and by `process` when a
-//! thread gives up its memory. Priority-inheritance operations and `futex_waitv(2)` answer
-//! `ENOSYS`.
+//! thread gives up its memory.
 //!
-//! Locks: hash buckets (`bucket`), two of them in the order of their numbers; under one, user memory is touched without faulting
-//! in, and run queues are locked by wake-ups.
+//! Locks: hash buckets (`bucket`), two of them in the order of their numbers, then the owners of futexes with priority
+//! inheritance (`pi`); under both, user memory is touched without faulting in, and run queues are locked by wake-ups.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 mod bucket;
+mod pi;
 mod requeue;
+mod requeue_pi;
 mod robust;
 mod syscall;
 mod wait;
+mod waitv;
 
 pub use robust::{sys_get_robust_list, sys_set_robust_list};
 pub use syscall::sys_futex;
+pub use waitv::sys_futex_waitv;
 
 use errno::Result;
 use mm::FutexKey;
@@ -35,7 +38,7 @@ pub(crate) fn wake(addr: usize, shared: bool, count: usize, bits: u32) -> Result
     if bits == 0 {
         return Err(errno::code::EINVAL);
     }
-    Ok(bucket::wake(&key_of(addr, shared)?, count, bits))
+    bucket::wake(&key_of(addr, shared)?, count, bits)
 }
 
 /// Prepares the hash table and follows the threads' ends. Once, at boot, before user programs run.

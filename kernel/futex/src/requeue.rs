@@ -32,12 +32,12 @@ pub(crate) fn requeue(
                 }
             }
         }
-        let woken = first.wake(&from_key, wake, MATCH_ANY);
+        let woken = first.wake(&from_key, wake, MATCH_ANY)?;
         let moved = if from_key == to_key {
             // Moving onto itself changes nothing but the count.
             0
         } else {
-            first.requeue(&from_key, to_key, second.as_deref_mut(), move_)
+            first.requeue(&from_key, to_key, second.as_deref_mut(), move_)?
         };
         return Ok(woken + moved);
     }
@@ -102,11 +102,11 @@ pub(crate) fn wake_op(first: usize, second: usize, shared: bool, wake1: usize, w
         let (mut queue1, mut queue2) = lock_two(index_of(&key1), index_of(&key2));
         match update_user_u32(second, |old| op.apply(old)) {
             Ok(old) => {
-                let mut woken = queue1.wake(&key1, wake1, MATCH_ANY);
+                let mut woken = queue1.wake(&key1, wake1, MATCH_ANY)?;
                 if op.holds(old) {
                     woken += match &mut queue2 {
-                        Some(queue) => queue.wake(&key2, wake2, MATCH_ANY),
-                        None => queue1.wake(&key2, wake2, MATCH_ANY),
+                        Some(queue) => queue.wake(&key2, wake2, MATCH_ANY)?,
+                        None => queue1.wake(&key2, wake2, MATCH_ANY)?,
                     };
                 }
                 return Ok(woken);

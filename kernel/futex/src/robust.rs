@@ -128,6 +128,7 @@ impl TaskEvents for Follower {
     fn leave_memory(&self, task: &Task, cleared: usize) {
         // A broken list is the program's own loss, as is a word that cannot be found.
         let _ = release_all(task);
+        crate::pi::exit(task);
         if cleared != 0 {
             let _ = wake(cleared, true, 1, crate::MATCH_ANY);
         }

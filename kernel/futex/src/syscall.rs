@@ -3,7 +3,7 @@
 
 use crate::requeue::{requeue, wake_op};
 use crate::wait::{Deadline, wait};
-use crate::{MATCH_ANY, wake};
+use crate::{MATCH_ANY, pi, requeue_pi, wake};
 use errno::Result;
 use errno::code::{EINVAL, ENOSYS};
 use ktime::{Clock, NSEC_PER_SEC};
@@ -15,8 +15,14 @@ const FUTEX_WAKE: u32 = 1;
 const FUTEX_REQUEUE: u32 = 3;
 const FUTEX_CMP_REQUEUE: u32 = 4;
 const FUTEX_WAKE_OP: u32 = 5;
+const FUTEX_LOCK_PI: u32 = 6;
+const FUTEX_UNLOCK_PI: u32 = 7;
+const FUTEX_TRYLOCK_PI: u32 = 8;
 const FUTEX_WAIT_BITSET: u32 = 9;
 const FUTEX_WAKE_BITSET: u32 = 10;
+const FUTEX_WAIT_REQUEUE_PI: u32 = 11;
+const FUTEX_CMP_REQUEUE_PI: u32 = 12;
+const FUTEX_LOCK_PI2: u32 = 13;
 const FUTEX_PRIVATE_FLAG: u32 = 128;
 const FUTEX_CLOCK_REALTIME: u32 = 256;
 
@@ -27,6 +33,15 @@ pub(crate) fn read_limit(at: usize) -> Result<u64> {
         return Err(EINVAL);
     }
     Ok((sec as u64).saturating_mul(NSEC_PER_SEC).saturating_add(nsec as u64).min(i64::MAX as u64))
+}
+
+/// A moment to give up on one of two clocks, if there is one.
+fn absolute(at: usize, realtime: bool) -> Result<Option<Deadline>> {
+    let clock = if realtime { Clock::Realtime } else { Clock::Monotonic };
+    match at {
+        0 => Ok(None),
+        at => Ok(Some(Deadline { clock, ns: read_limit(at)? })),
+    }
 }
 
 /// A count that the ABI passes as `int`; negative ones are refused where Linux refuses them.
@@ -46,7 +61,7 @@ pub fn sys_futex(regs: &PtRegs) -> Result<usize> {
     let shared = op & FUTEX_PRIVATE_FLAG == 0;
     let realtime = op & FUTEX_CLOCK_REALTIME != 0;
     let command = op & !(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME);
-    if realtime && command != FUTEX_WAIT_BITSET {
+    if realtime && !matches!(command, FUTEX_WAIT_BITSET | FUTEX_WAIT_REQUEUE_PI | FUTEX_LOCK_PI2) {
         return Err(ENOSYS);
     }
     match command {
@@ -60,14 +75,13 @@ pub fn sys_futex(regs: &PtRegs) -> Result<usize> {
             };
             wait(addr, shared, val as u32, MATCH_ANY, deadline)
         }
-        FUTEX_WAIT_BITSET => {
-            let clock = if realtime { Clock::Realtime } else { Clock::Monotonic };
-            let deadline = match limit {
-                0 => None,
-                at => Some(Deadline { clock, ns: read_limit(at)? }),
-            };
-            wait(addr, shared, val as u32, val3, deadline)
-        }
+        FUTEX_WAIT_BITSET => wait(addr, shared, val as u32, val3, absolute(limit, realtime)?),
+        FUTEX_LOCK_PI => pi::lock(addr, shared, absolute(limit, true)?),
+        FUTEX_LOCK_PI2 => pi::lock(addr, shared, absolute(limit, realtime)?),
+        FUTEX_TRYLOCK_PI => pi::try_lock(addr, shared),
+        FUTEX_UNLOCK_PI => pi::unlock(addr, shared),
+        FUTEX_WAIT_REQUEUE_PI => requeue_pi::wait(addr, shared, val as u32, absolute(limit, realtime)?, addr2),
+        FUTEX_CMP_REQUEUE_PI => requeue_pi::requeue(addr, addr2, shared, count(val)?, count(limit)?, val3),
         // The fourth argument is a second count here.
         FUTEX_REQUEUE => requeue(addr, addr2, shared, count(val)?, count(limit)?, None),
         FUTEX_CMP_REQUEUE => requeue(addr, addr2, shared, count(val)?, count(limit)?, Some(val3)),

@@ -3,6 +3,7 @@
 
 use crate::bucket::{self, Waiter, announce, index_of, lock, retreat};
 use crate::key_of;
+use crate::pi::Target;
 use errno::Result;
 use errno::code::{EAGAIN, EINVAL, ENOMEM, ERESTART_RESTARTBLOCK, ERESTARTSYS, ETIMEDOUT};
 use kalloc::flags::GFP_KERNEL;
@@ -22,7 +23,7 @@ pub(crate) struct Deadline {
 }
 
 /// The current task's waiter. May sleep the first time.
-fn waiter() -> Result<Arc<Waiter>> {
+pub(crate) fn waiter() -> Result<Arc<Waiter>> {
     let task = current();
     if let Some(waiter) = WAITER.get(&task) {
         return Ok(waiter.clone());
@@ -34,7 +35,14 @@ fn waiter() -> Result<Arc<Waiter>> {
 
 /// Puts the waiter on its bucket if the word at `addr` holds `expected`: `EAGAIN` if not. The task's state is set before, so a
 /// wake-up from here on is not lost.
-fn enqueue(waiter: &Arc<Waiter>, addr: usize, key: FutexKey, expected: u32, bits: u32) -> Result {
+pub(crate) fn enqueue(
+    waiter: &Arc<Waiter>,
+    addr: usize,
+    key: FutexKey,
+    expected: u32,
+    bits: u32,
+    pi: Option<&Arc<Target>>,
+) -> Result {
     let index = index_of(&key);
     loop {
         announce(index);
@@ -43,7 +51,7 @@ fn enqueue(waiter: &Arc<Waiter>, addr: usize, key: FutexKey, expected: u32, bits
         match get_user::<u32>(addr) {
             Ok(value) if value == expected => {
                 current().set_state(State::INTERRUPTIBLE);
-                queue.insert(waiter, current().to_arc(), key, bits);
+                queue.insert(waiter, current().to_arc(), key, bits, pi.cloned());
                 return Ok(());
             }
             Ok(_) => {
@@ -93,7 +101,7 @@ pub(crate) fn wait(addr: usize, shared: bool, expected: u32, bits: u32, deadline
         return Err(EINVAL);
     }
     let waiter = waiter()?;
-    enqueue(&waiter, addr, key_of(addr, shared)?, expected, bits)?;
+    enqueue(&waiter, addr, key_of(addr, shared)?, expected, bits, None)?;
     match sleep(&waiter, deadline) {
         Ok(()) => Ok(0),
         Err(ERESTARTSYS) if deadline.is_some() => {

@@ -173,6 +173,7 @@ fn begin_new_program(
         thread.parent_death_signal.store(0, Ordering::Relaxed);
         process.personality.fetch_and(!uapi::ADDR_NO_RANDOMIZE, Ordering::Relaxed);
     }
+    crate::rseq::forget(thread);
     process.did_exec.store(true, Ordering::Relaxed);
     process.exit_signal.store(uapi::SIGCHLD as i32, Ordering::Relaxed);
     process.dumpable.store(!program.creds.secure, Ordering::Relaxed);

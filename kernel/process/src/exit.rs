@@ -75,6 +75,7 @@ fn exit_thread(task: &Task, thread: &Thread, status: i32) {
 /// Futexes that the thread held, the word that `pthread_join` waits for, a parent inside `vfork`, the address space.
 fn leave_memory(thread: &Thread) {
     leave_memory_for_exec(thread);
+    thread.left_memory.store(true, Ordering::SeqCst);
     mm::exit_mm();
     release_vfork(thread);
 }

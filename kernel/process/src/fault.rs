@@ -12,7 +12,6 @@ use x86_cpu::regs::PtRegs;
 
 /// Page-fault vector, for signal frames.
 const TRAP_PF: u64 = 14;
-const FLAG_TF: u64 = 1 << 8;
 
 pub(crate) struct Faults;
 
@@ -32,6 +31,7 @@ impl FaultHandler for Faults {
                     killer.out_of_memory();
                 }
             }
+            Err(_) if crate::vsyscall::emulate(address, error_code, regs) => {}
             Err(signal) => {
                 let (signo, code) = match signal {
                     FaultSignal::MapError => (uapi::SIGSEGV, uapi::SEGV_MAPERR),
@@ -62,13 +62,14 @@ fn raise(info: SigInfo, trap: u64, error_code: u64, cr2: u64) {
 
 impl TrapHandler for Faults {
     fn user_trap(&self, vector: u8, error_code: u64, regs: &mut PtRegs) {
+        if vector == 13 && crate::ioport::skip_interrupt_flag(regs) {
+            return;
+        }
         let ip = regs.rip;
         let info = match vector {
             0 => SigInfo::fault(uapi::SIGFPE, uapi::FPE_INTDIV as i32, ip),
-            1 => {
-                regs.rflags &= !FLAG_TF;
-                SigInfo::fault(uapi::SIGTRAP, uapi::TRAP_TRACE as i32, ip)
-            }
+            // TF stays as the program set it; the handler starts without it.
+            1 => SigInfo::fault(uapi::SIGTRAP, uapi::TRAP_TRACE as i32, ip),
             3 => SigInfo::kernel(uapi::SIGTRAP),
             6 => SigInfo::fault(uapi::SIGILL, uapi::ILL_ILLOPN as i32, ip),
             10 => SigInfo::kernel(uapi::SIGSEGV),

@@ -237,7 +237,13 @@ fn copy_process(args: &CloneArgs, vfork_done: Option<Arc<Completion>>) -> Result
 fn build_task(args: &CloneArgs, flags: u64, vfork_done: Option<Arc<Completion>>) -> Result<Arc<Task>> {
     let parent_task = current();
     let parent_mm = mm::current_mm().ok_or(EINVAL)?;
-    let child_mm = if flags & VM != 0 { parent_mm } else { parent_mm.fork()? };
+    let child_mm = if flags & VM != 0 {
+        parent_mm
+    } else {
+        let copy = parent_mm.fork()?;
+        copy.membarrier.store(parent_mm.membarrier.load(Ordering::Relaxed), Ordering::Relaxed);
+        copy
+    };
     let mut regs = parent_task.with_user_regs(|regs| *regs);
     regs.rax = 0;
     if args.stack != 0 {
@@ -289,6 +295,10 @@ fn attach_thread(args: &CloneArgs, child: &Arc<Task>, vfork_done: Option<Arc<Com
                 to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
             }
         }
+        if flags & VM == 0 {
+            crate::rseq::inherit(child, new, thread);
+        }
+        crate::ioport::inherit(new, thread);
         *new.vfork_done.lock() = vfork_done;
         link(me, &process, child, nr.get(), flags)
     })

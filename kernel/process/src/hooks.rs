@@ -118,6 +118,15 @@ pub trait PageFaultOom: Sync {
 /// The registered one.
 pub static PAGE_FAULT_OOM: Hook<dyn PageFaultOom> = Hook::new();
 
+/// The calls of the vsyscall page.
+pub trait Vsyscall: Sync {
+    /// Does call `number` (0 gettimeofday, 1 time, 2 getcpu) with the arguments in `regs`. `EFAULT` for a bad pointer.
+    fn call(&self, number: usize, regs: &x86_cpu::regs::PtRegs) -> Result<usize>;
+}
+
+/// The calls (`kernel/syscalls`).
+pub static VSYSCALL: Hook<dyn Vsyscall> = Hook::new();
+
 /// Whoever keeps names of processes (`/proc`).
 pub trait Released: Sync {
     /// Process `pid`, of which it said that it was shown, is gone. Must not sleep.

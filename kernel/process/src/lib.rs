@@ -14,6 +14,7 @@
 //! | `signal/` | signals |
 //! | `cpu_limit` | `RLIMIT_CPU` |
 //! | `ids`, `setid`, `misc`, `times` | the remaining system calls |
+//! | `rseq` | restartable sequences |
 //! | `show` | what `/proc` shows of this crate's private fields |
 //! | `vm` | `process_vm_readv` and its twin |
 //! | `oom` | what the OOM killer keeps of a process |
@@ -32,11 +33,14 @@ pub mod fork;
 pub mod group;
 pub mod hooks;
 pub mod ids;
+pub mod ioport;
 mod life;
 pub mod misc;
 pub mod oom;
 pub mod pid;
 pub mod pidfd;
+mod prctl;
+pub mod rseq;
 pub mod setid;
 pub mod show;
 pub mod signal;
@@ -45,6 +49,7 @@ pub mod times;
 pub mod unshare;
 mod user;
 pub mod vm;
+pub mod vsyscall;
 pub mod wait;
 
 pub use group::{ControllingTerminal, ProcessGroup, Session};

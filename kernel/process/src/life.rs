@@ -39,6 +39,11 @@ impl UserExit for Hooks {
                 fork::first_return(thread, task.tid());
             }
         }
+        if flags & TaskFlags::RSEQ != 0
+            && let Some(thread) = thread_of(&task)
+        {
+            crate::rseq::resume(thread, regs);
+        }
         if flags & (TaskFlags::SIGPENDING | TaskFlags::RESTORE_SIGMASK) != 0 {
             deliver::do_signal(regs, syscall);
         }

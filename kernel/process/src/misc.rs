@@ -295,7 +295,7 @@ pub fn sys_prctl(regs: &PtRegs) -> Result<usize> {
             new.cap_bset = new.cap_bset.without(cap);
             cred::commit(Arc::new(new, GFP_KERNEL)?)?;
         }
-        _ => return Err(EINVAL),
+        _ => return crate::prctl::more(option, regs),
     }
     Ok(0)
 }

@@ -17,6 +17,7 @@ use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVec};
 use locking::{SetOnce, SpinLock};
 use sync::{Completion, WaitQueue};
+use task::IoPorts;
 use task::{Task, TaskLocal, current};
 
 static THREAD: TaskLocal<Thread> = TaskLocal::new();
@@ -46,6 +47,13 @@ pub struct Thread {
     pub(crate) clear_child_tid: AtomicUsize,
     /// `CLONE_CHILD_SETTID`: written by the child at its first return to user mode.
     pub(crate) set_child_tid: AtomicUsize,
+    /// `iopl(2)`: 3 lets the program use every I/O port.
+    pub(crate) iopl: AtomicU32,
+    /// The ports of `ioperm(2)`, kept while `iopl` hides them.
+    pub(crate) ioperm: SpinLock<Option<Arc<IoPorts>>>,
+    /// The area of restartable sequences (0: none) and its signature.
+    pub(crate) rseq: AtomicUsize,
+    pub(crate) rseq_sig: AtomicU32,
     /// The status `wait` will show, in `wait(2)`'s encoding.
     pub(crate) exit_code: AtomicI32,
     /// `prctl(PR_SET_PDEATHSIG)`.
@@ -60,6 +68,8 @@ pub struct Thread {
     pub(crate) io_priority: AtomicU32,
     /// This thread is inside exit.
     pub(crate) exiting: AtomicBool,
+    /// It has let go of its futexes and will not touch its memory again.
+    pub(crate) left_memory: AtomicBool,
     /// Minor and major faults.
     pub(crate) fault_counts: [AtomicU64; 2],
     /// Monotonic nanoseconds at creation.
@@ -220,6 +230,10 @@ impl Thread {
             fault: [const { AtomicU64::new(0) }; 3],
             clear_child_tid: AtomicUsize::new(0),
             set_child_tid: AtomicUsize::new(0),
+            iopl: AtomicU32::new(0),
+            ioperm: SpinLock::new(None),
+            rseq: AtomicUsize::new(0),
+            rseq_sig: AtomicU32::new(0),
             exit_code: AtomicI32::new(0),
             parent_death_signal: AtomicU32::new(0),
             vfork_done: SpinLock::new(None),
@@ -227,6 +241,7 @@ impl Thread {
             no_new_privs: AtomicBool::new(false),
             io_priority: AtomicU32::new(0),
             exiting: AtomicBool::new(false),
+            left_memory: AtomicBool::new(false),
             fault_counts: [const { AtomicU64::new(0) }; 2],
             start_time: now,
         };
@@ -277,6 +292,11 @@ impl Thread {
     /// Whether the thread is inside exit.
     pub fn is_exiting(&self) -> bool {
         self.exiting.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has let go of its futexes for the last time.
+    pub fn has_left_memory(&self) -> bool {
+        self.left_memory.load(Ordering::SeqCst)
     }
 
     /// Monotonic nanoseconds at creation.

@@ -52,6 +52,8 @@ pub struct Entity {
     /// May not be moved by programs (`PF_NO_SETAFFINITY`).
     pub(crate) bound: AtomicU8,
     pub(crate) rt_priority: AtomicU8,
+    /// Real-time priority lent by those who wait for a lock that the task holds; 0: none.
+    pub(crate) boost: AtomicU8,
     pub(crate) nice: AtomicI32,
     pub(crate) weight: AtomicU32,
     pub(crate) inverse: AtomicU32,
@@ -100,6 +102,7 @@ impl Entity {
             counted: AtomicU8::new(0),
             bound: AtomicU8::new(0),
             rt_priority: AtomicU8::new(0),
+            boost: AtomicU8::new(0),
             nice: AtomicI32::new(0),
             weight: AtomicU32::new(weight::NICE_0_WEIGHT),
             inverse: AtomicU32::new(weight::inverse(weight::NICE_0_WEIGHT)),
@@ -150,20 +153,21 @@ impl Entity {
         self.inverse.store(weight::inverse(weight), Relaxed);
     }
 
-    /// Real-time class.
+    /// Real-time class, by itself or by what it was lent.
     #[inline(always)]
     pub(crate) fn is_rt(&self) -> bool {
-        is_rt(self.policy.load(Relaxed))
+        is_rt(self.policy.load(Relaxed)) || self.boost.load(Relaxed) != 0
+    }
+
+    /// The real-time priority it runs with: its own or the one lent, 0 in the fair class.
+    pub(crate) fn urgency(&self) -> u8 {
+        self.rt_priority.load(Relaxed).max(self.boost.load(Relaxed))
     }
 
     /// First half of the queue key: lower runs first.
     #[inline(always)]
     pub(crate) fn rank(&self) -> u64 {
-        if self.is_rt() {
-            u64::from(99u8.saturating_sub(self.rt_priority.load(Relaxed)))
-        } else {
-            FAIR | self.vruntime.load(Relaxed)
-        }
+        if self.is_rt() { u64::from(99u8.saturating_sub(self.urgency())) } else { FAIR | self.vruntime.load(Relaxed) }
     }
 
     pub(crate) fn queued_key(&self) -> Key {

@@ -40,8 +40,8 @@ pub use crate::core::sched_yield;
 pub use balance::{allowed_cpus, bind, online_count, online_cpus, set_affinity};
 pub use entity::policy;
 pub use params::{
-    Params, check_params, params_of, proc_priority, rr_interval_ns, set_nice, set_params, set_timer_slack_ns,
-    timer_slack_ns,
+    Params, check_params, params_of, proc_priority, rr_interval_ns, set_boost, set_nice, set_params,
+    set_timer_slack_ns, timer_slack_ns, urgency,
 };
 pub use stats::{CpuTimes, TaskTimes, context_switches, cpu_times, nr_running, runtime_ns, task_times};
 

@@ -62,6 +62,24 @@ pub fn set_nice(task: &Task, nice: i32) {
 }
 
 pub(crate) fn set_params_of(task: &Task, policy: u8, rt_priority: u8, nice: i32) {
+    change(task, |entity| entity.set_params(policy, rt_priority, nice));
+}
+
+/// The real-time priority a task runs with, its own or lent; 0 in the fair class.
+pub fn urgency(task: &Task) -> u8 {
+    ENTITY.get(task).map_or(0, Entity::urgency)
+}
+
+/// Lends a task a real-time priority (0: takes it back): it holds what a task of that priority waits for. Any context but hard
+/// interrupts.
+pub fn set_boost(task: &Task, priority: u8) {
+    if ENTITY.get(task).is_some_and(|entity| entity.boost.load(Relaxed) != priority) {
+        change(task, |entity| entity.boost.store(priority, Relaxed));
+    }
+}
+
+/// Changes what decides a task's place in the queue.
+fn change(task: &Task, set: impl FnOnce(&Entity)) {
     let Some(entity) = ENTITY.get(task) else { return };
     let _preempt = preempt_disable();
     let _irq = IrqGuard::new();
@@ -69,18 +87,18 @@ pub(crate) fn set_params_of(task: &Task, policy: u8, rt_priority: u8, nice: i32)
     let was_rt = entity.is_rt();
     if rq.is_curr(task) {
         rq.recount_curr(task, entity, true);
-        entity.set_params(policy, rt_priority, nice);
+        set(entity);
         rq.recount_curr(task, entity, false);
         rq::resched(rq.cpu);
     } else if entity.on_rq.load(Relaxed) == ON {
         let Some(in_tree) = rq.dequeue_queued(entity) else { return };
-        entity.set_params(policy, rt_priority, nice);
-        let place = if was_rt && !is_rt(policy) { Place::Wakeup } else { Place::Changed };
+        set(entity);
+        let place = if was_rt && !entity.is_rt() { Place::Wakeup } else { Place::Changed };
         rq.enqueue(&in_tree, entity, place);
         rq.check_preempt(entity);
         rq::resched(rq.cpu);
     } else {
-        entity.set_params(policy, rt_priority, nice);
+        set(entity);
     }
 }
 

@@ -177,6 +177,46 @@ mod in_kernel {
     }
 
     #[test]
+    fn lent_priority_counts() {
+        let Some(s) = shared() else { return assert!(false) };
+        let cpu = x86_cpu::cpu_id();
+        // A fair thread with a lent priority spins; the real-time one of a lower priority has to wait for it.
+        let t = s.clone();
+        let Ok(spinner) = task::kthread_create(b"lent", move || {
+            t.done.complete();
+            let end = now_ns() + 50 * MS;
+            while now_ns() < end {
+                core::hint::spin_loop();
+            }
+            t.count.store(u64::from(t.turn.load(SeqCst)) + 1, SeqCst);
+            t.done.complete();
+        }) else {
+            return assert!(false);
+        };
+        crate::bind(&spinner, cpu);
+        crate::set_boost(&spinner, 20);
+        assert_eq!(crate::urgency(&spinner), 20);
+        task::kthread::wake_up_new(spinner.clone());
+        s.done.wait();
+        let t = s.clone();
+        let Ok(urgent) = task::kthread_create(b"urgent", move || {
+            t.turn.store(1, SeqCst);
+            t.done.complete();
+        }) else {
+            return assert!(false);
+        };
+        crate::bind(&urgent, cpu);
+        let fifo = crate::Params { policy: crate::policy::FIFO, rt_priority: 10, nice: 0, reset_on_fork: false };
+        assert!(crate::set_params(&urgent, fifo).is_ok());
+        task::kthread::wake_up_new(urgent);
+        s.done.wait();
+        s.done.wait();
+        assert_eq!(s.count.load(SeqCst), 1);
+        crate::set_boost(&spinner, 0);
+        assert_eq!(crate::urgency(&spinner), 0);
+    }
+
+    #[test]
     fn timers_fire_in_order_and_cancel() {
         let Some(s) = shared() else { return assert!(false) };
         let make = |value: u32| {

@@ -24,6 +24,19 @@ macro_rules! entry {
 }
 pub(crate) use entry;
 
+/// The calls of the vsyscall page.
+struct Vsyscalls;
+
+impl process::hooks::Vsyscall for Vsyscalls {
+    fn call(&self, number: usize, regs: &PtRegs) -> errno::Result<usize> {
+        match number {
+            0 => posix_time::clock::sys_gettimeofday(regs),
+            1 => posix_time::clock::sys_time(regs),
+            _ => process::misc::sys_getcpu(regs),
+        }
+    }
+}
+
 /// A number that nobody answers.
 fn ni_syscall(_: &PtRegs) -> errno::Result<usize> {
     Err(errno::code::ENOSYS)
@@ -37,5 +50,7 @@ pub fn init() {
             *slot = function;
         }
     }
+    static VSYSCALLS: &'static dyn process::hooks::Vsyscall = &Vsyscalls;
+    process::hooks::VSYSCALL.set(&VSYSCALLS);
     x86::register_syscalls(&table);
 }

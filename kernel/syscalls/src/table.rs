@@ -6,7 +6,7 @@ use crate::entry;
 use x86::SyscallFn;
 
 /// One more than the highest number in use.
-pub(crate) const LEN: usize = 442;
+pub(crate) const LEN: usize = 450;
 
 /// Numbers and functions.
 pub(crate) static CALLS: &[(u32, SyscallFn)] = &[
@@ -147,6 +147,8 @@ pub(crate) static CALLS: &[(u32, SyscallFn)] = &[
     (uapi::__NR_reboot, entry!(process::misc::sys_reboot)),
     (uapi::__NR_sethostname, entry!(process::misc::sys_sethostname)),
     (uapi::__NR_setdomainname, entry!(process::misc::sys_setdomainname)),
+    (uapi::__NR_iopl, entry!(process::ioport::sys_iopl)),
+    (uapi::__NR_ioperm, entry!(process::ioport::sys_ioperm)),
     (uapi::__NR_gettid, entry!(process::ids::sys_gettid)),
     (uapi::__NR_setxattr, entry!(vfs::syscall::xattr::sys_setxattr)),
     (uapi::__NR_lsetxattr, entry!(vfs::syscall::xattr::sys_lsetxattr)),
@@ -236,6 +238,7 @@ pub(crate) static CALLS: &[(u32, SyscallFn)] = &[
     (uapi::__NR_getcpu, entry!(process::misc::sys_getcpu)),
     (uapi::__NR_sched_setattr, entry!(sched_syscalls::sys_sched_setattr)),
     (uapi::__NR_sched_getattr, entry!(sched_syscalls::sys_sched_getattr)),
+    (uapi::__NR_kcmp, entry!(kcmp::sys_kcmp)),
     (uapi::__NR_renameat2, entry!(vfs::syscall::names::sys_renameat2)),
     (uapi::__NR_getrandom, entry!(mem::sys_getrandom)),
     (uapi::__NR_memfd_create, entry!(tmpfs::sys_memfd_create)),
@@ -246,6 +249,7 @@ pub(crate) static CALLS: &[(u32, SyscallFn)] = &[
     (uapi::__NR_pkey_alloc, entry!(mm::syscalls::sys_pkey_alloc)),
     (uapi::__NR_pkey_free, entry!(mm::syscalls::sys_pkey_free)),
     (uapi::__NR_remap_file_pages, entry!(mm::syscalls::sys_remap_file_pages)),
+    (uapi::__NR_membarrier, entry!(membarrier::sys_membarrier)),
     (uapi::__NR_mlock2, entry!(mm::syscalls::sys_mlock2)),
     (uapi::__NR_copy_file_range, entry!(vfs::syscall::transfer::sys_copy_file_range)),
     (uapi::__NR_preadv2, entry!(vfs::syscall::rw::sys_preadv2)),
@@ -253,12 +257,14 @@ pub(crate) static CALLS: &[(u32, SyscallFn)] = &[
     (uapi::__NR_statx, entry!(vfs::syscall::stat::sys_statx)),
     (uapi::__NR_pidfd_send_signal, entry!(process::pidfd::sys_pidfd_send_signal)),
     (uapi::__NR_pidfd_open, entry!(process::pidfd::sys_pidfd_open)),
+    (uapi::__NR_rseq, entry!(process::rseq::sys_rseq)),
     (uapi::__NR_clone3, entry!(process::fork::sys_clone3)),
     (uapi::__NR_close_range, entry!(vfs::syscall::fd::sys_close_range)),
     (uapi::__NR_openat2, entry!(vfs::syscall::open::sys_openat2)),
     (uapi::__NR_pidfd_getfd, entry!(process::pidfd::sys_pidfd_getfd)),
     (uapi::__NR_faccessat2, entry!(vfs::syscall::stat::sys_faccessat2)),
     (uapi::__NR_epoll_pwait2, entry!(eventpoll::sys_epoll_pwait2)),
+    (uapi::__NR_futex_waitv, entry!(futex::sys_futex_waitv)),
     (uapi::__NR_socket, entry!(socket::syscalls::sys_socket)),
     (uapi::__NR_socketpair, entry!(socket::syscalls::sys_socketpair)),
     (uapi::__NR_bind, entry!(socket::syscalls::sys_bind)),

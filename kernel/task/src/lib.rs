@@ -13,6 +13,7 @@
 pub mod context;
 pub mod current;
 pub mod hooks;
+mod io_ports;
 pub mod kthread;
 pub mod local;
 pub mod restart;
@@ -21,6 +22,7 @@ pub mod switch;
 mod task_struct;
 
 pub use current::{CurrentTask, current, try_current};
+pub use io_ports::IoPorts;
 pub use kthread::{kthread_create, kthread_run};
 pub use local::TaskLocal;
 pub use state::{State, TaskFlags};

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use kalloc::KBox;
 
 /// Slots in a task. Slot 0 is never filled: it is what an unused `TaskLocal` points at.
-pub(crate) const SLOTS: usize = 16;
+pub(crate) const SLOTS: usize = 32;
 
 static NEXT_SLOT: AtomicUsize = AtomicUsize::new(1);
 /// How to drop what is in each slot; null for slots not handed out.

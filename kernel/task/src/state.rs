@@ -55,6 +55,8 @@ impl TaskFlags {
     pub const SYSCALL_TRACE: u32 = 1 << 5;
     /// The task is inside reclaim or the OOM killer: its own allocations take the reserves and go no deeper (`PF_MEMALLOC`).
     pub const MEMALLOC: u32 = 1 << 6;
+    /// The task was switched out, or a barrier asks for it, and its restartable sequence is to be looked at.
+    pub const RSEQ: u32 = 1 << 7;
 }
 
 #[cfg(CONFIG_DEBUG_ATOMIC_SLEEP)]

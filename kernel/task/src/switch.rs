@@ -6,6 +6,7 @@
 //! putting a task whose `on_cpu` is set on another CPU's queue, so nobody ever waits here.
 
 use crate::current::{current, replace_current, try_current};
+use crate::io_ports::IoPorts;
 use crate::state::{State, TaskFlags};
 use crate::task_struct::Task;
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -50,6 +51,10 @@ pub fn switch_to(next: Arc<Task>) {
     }
     next.on_cpu.store(true, Ordering::Relaxed);
     next.set_cpu(x86_cpu::cpu_id());
+    let marks = prev.on_switch();
+    if marks != 0 {
+        prev.set_flags(marks);
+    }
     let prev_context = prev.context.get();
     // SAFETY: This CPU runs `prev` and has just claimed `next` by `on_cpu`, so both contexts are this CPU's (type invariant).
     let (from, to) = unsafe { (&mut *prev_context, &mut *next.context.get()) };
@@ -63,6 +68,12 @@ pub fn switch_to(next: Arc<Task>) {
     }
     if to.fpu.is_some() {
         load_segment_bases(to.fs_base, to.gs_base);
+    }
+    if from.io_ports.is_some() || to.io_ports.is_some() {
+        IoPorts::load(to.io_ports.as_deref());
+    }
+    if from.no_tsc != to.no_tsc {
+        load_tsc_rule(to.no_tsc);
     }
     x86_mm::switch_to(to.page_table.as_ref());
     from.preempt = preempt_count();
@@ -208,6 +219,44 @@ pub fn replace_page_table(table: Option<Arc<x86_mm::PageTable>>) -> Option<Arc<x
     old
 }
 
+/// The I/O ports that the current task may use.
+pub fn io_ports() -> Option<Arc<IoPorts>> {
+    let _irq = x86_cpu::irqflags::IrqGuard::new();
+    // SAFETY: The current task's own context, interrupts off.
+    unsafe { (*current().context.get()).io_ports.clone() }
+}
+
+/// Changes which I/O ports the current task may use. The old set is returned so that it is dropped outside.
+pub fn set_io_ports(ports: Option<Arc<IoPorts>>) -> Option<Arc<IoPorts>> {
+    let _irq = x86_cpu::irqflags::IrqGuard::new();
+    // SAFETY: As above.
+    let context = unsafe { &mut *current().context.get() };
+    IoPorts::load(ports.as_deref());
+    core::mem::replace(&mut context.io_ports, ports)
+}
+
+/// Makes RDTSC fault in user mode on this CPU, or not. Interrupts are off.
+fn load_tsc_rule(no_tsc: bool) {
+    let cr4 = cr::read_cr4();
+    // SAFETY: Only whether user mode may read the time-stamp counter changes.
+    unsafe { cr::write_cr4(if no_tsc { cr4 | cr::CR4_TSD } else { cr4 & !cr::CR4_TSD }) };
+}
+
+/// Whether RDTSC faults in the current task's user mode.
+pub fn no_tsc() -> bool {
+    let _irq = x86_cpu::irqflags::IrqGuard::new();
+    // SAFETY: The current task's own context, interrupts off.
+    unsafe { (*current().context.get()).no_tsc }
+}
+
+/// Changes whether RDTSC faults in the current task's user mode. Children and new programs keep it.
+pub fn set_no_tsc(no_tsc: bool) {
+    let _irq = x86_cpu::irqflags::IrqGuard::new();
+    // SAFETY: As above.
+    unsafe { (*current().context.get()).no_tsc = no_tsc };
+    load_tsc_rule(no_tsc);
+}
+
 /// Gives the current task floating-point state: a kernel thread becomes a user program (`/init`).
 pub fn install_fpu(state: x86_fpu::FpuState) {
     let _preempt = x86_cpu::preempt_disable();
@@ -238,6 +287,8 @@ impl Task {
         context.fs_base = fs_base.filter(|&b| canonical(b)).unwrap_or(current_fs);
         context.gs_base = gs_base;
         context.fpu = Some(fpu);
+        context.io_ports = io_ports();
+        context.no_tsc = no_tsc();
         task.set_flags(TaskFlags::NEED_FPU_LOAD);
         prepare_stack(&task, regs);
         Ok(task)

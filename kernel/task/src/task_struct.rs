@@ -25,6 +25,8 @@ pub const COMM_LEN: usize = 16;
 pub struct Task {
     /// Work flags (`TIF_*`); first, so that entry code finds it at a known offset.
     pub(crate) flags: AtomicU32,
+    /// Flags that are set whenever the task is switched out.
+    pub(crate) on_switch: AtomicU32,
     pub(crate) state: AtomicU32,
     pub(crate) on_cpu: AtomicBool,
     pub(crate) cpu: AtomicU32,
@@ -51,6 +53,7 @@ impl Task {
         let stack = KernelStack::new()?;
         let task = Self {
             flags: AtomicU32::new(0),
+            on_switch: AtomicU32::new(0),
             state: AtomicU32::new(State::NEW.0),
             on_cpu: AtomicBool::new(false),
             cpu: AtomicU32::new(x86_cpu::cpu_id()),
@@ -104,6 +107,16 @@ impl Task {
     /// Renames the task; longer names are cut to 15 bytes.
     pub fn set_comm(&self, name: &[u8]) {
         *self.comm.lock() = comm_bytes(name);
+    }
+
+    /// Sets the work flags that the task finds set after each switch away from it.
+    pub fn set_on_switch(&self, flags: u32) {
+        self.on_switch.store(flags, Ordering::Relaxed);
+    }
+
+    /// The flags of [`set_on_switch`](Self::set_on_switch).
+    pub fn on_switch(&self) -> u32 {
+        self.on_switch.load(Ordering::Relaxed)
     }
 
     /// The state at this moment.

@@ -9,7 +9,7 @@ use crate::flags::VmFlags;
 use crate::layout::Places;
 use crate::lock::RwSemaphore;
 use crate::vma::Areas;
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use errno::Result;
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
@@ -32,6 +32,9 @@ pub struct Mm {
     /// Copy of `Inner::total`.
     total: AtomicUsize,
     /// Being torn down for lack of memory: faults fail (`MMF_UNSTABLE`).
+    /// What `membarrier(2)` was asked to register.
+    pub membarrier: AtomicU32,
+    /// Being torn down for lack of memory: faults fail.
     pub(crate) dying: AtomicBool,
     /// There is nothing more to be had from it (`MMF_OOM_SKIP`).
     pub(crate) reaped: AtomicBool,
@@ -121,6 +124,7 @@ impl Mm {
             peak_rss: AtomicUsize::new(0),
             dumpable: AtomicU64::new(1),
             total: AtomicUsize::new(0),
+            membarrier: AtomicU32::new(0),
             dying: AtomicBool::new(false),
             reaped: AtomicBool::new(false),
         };

@@ -19,6 +19,8 @@ pub const CR0_AM: u64 = 1 << 18;
 pub const CR0_PG: u64 = 1 << 31;
 /// CR4: physical address extension.
 pub const CR4_PAE: u64 = 1 << 5;
+/// RDTSC is for ring 0.
+pub const CR4_TSD: u64 = 1 << 2;
 /// CR4: global pages.
 pub const CR4_PGE: u64 = 1 << 7;
 /// CR4: FXSAVE and SSE.

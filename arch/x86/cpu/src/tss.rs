@@ -17,15 +17,25 @@ pub struct Tss {
     /// Interrupt stack table, entries 1 to 7.
     pub ist: [AtomicU64; 7],
     reserved2: AtomicU64,
-    reserved3: AtomicU32,
-    /// Offset of the I/O permission bitmap (in the high half): beyond the limit, so no ports.
+    /// Offset of the I/O permission bitmap (in the high half): the one that follows, or beyond the limit, so no ports.
     iomap: AtomicU32,
+    /// One bit a port, clear if the program may use it, and a last word of ones that the hardware wants.
+    io_bitmap: [AtomicU32; IO_WORDS + 1],
 }
+
+/// Words of an I/O permission bitmap.
+pub const IO_WORDS: usize = 65536 / 32;
+/// Where the bitmap lies in the hardware structure.
+const IO_BITMAP_OFFSET: u32 = 104;
+/// An offset beyond the limit.
+const NO_IO_BITMAP: u32 = 0x8000;
 
 /// Offset of the hardware structure in [`Tss`].
 pub const HARDWARE_OFFSET: usize = 4;
-/// Size of the hardware structure.
-pub const HARDWARE_SIZE: usize = 104;
+/// Size of the hardware structure, bitmap included.
+pub const HARDWARE_SIZE: usize = IO_BITMAP_OFFSET as usize + (IO_WORDS + 1) * 4;
+
+const _: () = assert!(core::mem::offset_of!(Tss, io_bitmap) == HARDWARE_OFFSET + IO_BITMAP_OFFSET as usize);
 
 impl Tss {
     const fn new() -> Self {
@@ -36,8 +46,8 @@ impl Tss {
             reserved1: AtomicU64::new(0),
             ist: [const { AtomicU64::new(0) }; 7],
             reserved2: AtomicU64::new(0),
-            reserved3: AtomicU32::new(0),
-            iomap: AtomicU32::new((HARDWARE_SIZE as u32) << 16),
+            iomap: AtomicU32::new(NO_IO_BITMAP << 16),
+            io_bitmap: [const { AtomicU32::new(u32::MAX) }; IO_WORDS + 1],
         }
     }
 }
@@ -52,4 +62,26 @@ crate::percpu! {
 #[inline(always)]
 pub fn set_kernel_stack(top: usize) {
     TSS.this_racy().rsp[0].store(top as u64, Ordering::Relaxed);
+}
+
+crate::percpu! {
+    /// Number of the bitmap that was copied last, 0: none.
+    static IO_LOADED: AtomicU64 = AtomicU64::new(0);
+}
+
+/// Takes all I/O ports from user mode on this CPU. Interrupts are off.
+pub fn forbid_io() {
+    TSS.this_racy().iomap.store(NO_IO_BITMAP << 16, Ordering::Relaxed);
+}
+
+/// Gives user mode on this CPU the ports whose bits are clear in `words`. `number` names this content, never another, and is not
+/// 0. Interrupts are off.
+pub fn allow_io(number: u64, words: &[u32]) {
+    let tss = TSS.this_racy();
+    if IO_LOADED.this_racy().swap(number, Ordering::Relaxed) != number {
+        for (to, from) in tss.io_bitmap.iter().take(IO_WORDS).zip(words) {
+            to.store(*from, Ordering::Relaxed);
+        }
+    }
+    tss.iomap.store(IO_BITMAP_OFFSET << 16, Ordering::Relaxed);
 }

@@ -72,7 +72,7 @@ mod traps {
         };
         sanitise_user_frame(&mut regs);
         assert_eq!((regs.cs, regs.ss), (USER_CS, USER_DS));
-        assert_eq!(regs.rflags, 0x10000 | 0x8d5 | 0x202);
+        assert_eq!(regs.rflags, 0x10000 | 0x4000 | 0x8d5 | 0x202);
         assert_eq!(((regs.rip as i64) << 16 >> 16) as u64, regs.rip);
     }
 

@@ -177,6 +177,11 @@ pub enum WriteFault {
 }
 
 impl PageTable {
+    /// The CPUs that have it loaded, lazily or not, one bit each. One that is not among them loads CR3 before it uses it.
+    pub fn loaded_on(&self) -> u64 {
+        self.cpus.load(Ordering::SeqCst)
+    }
+
     /// An empty address space. ENOMEM.
     pub fn new() -> Result<Arc<Self>> {
         let pgd = quicklist::get_root()?;

@@ -116,9 +116,15 @@ fn area_at(view: &View, at: u64) -> Option<(VmaInfo, u64)> {
     Some((area, next))
 }
 
+/// The vsyscall page, in every address space though in none's list: its address and its end.
+const VSYSCALL: (usize, usize) = (0xffff_ffff_ff60_0000, 0xffff_ffff_ff60_1000);
+
 /// `maps`.
 pub(super) fn maps(view: &View, at: u64, out: &mut SeqBuf) -> Result<Option<u64>> {
-    let Some((area, next)) = area_at(view, at) else { return Ok(None) };
+    let (start, end) = VSYSCALL;
+    let gate = VmaInfo { start, end, flags: VmFlags::EXEC, offset: 0, file: None, name: Some("[vsyscall]") };
+    let gate = (process::vsyscall::is_enabled() && view.mm.is_some() && at < end as u64).then_some((gate, end as u64));
+    let Some((area, next)) = area_at(view, at).or(gate) else { return Ok(None) };
     map_line(&area, out)?;
     Ok(Some(next))
 }

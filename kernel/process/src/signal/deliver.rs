@@ -80,6 +80,7 @@ fn deliver_to_handler(thread: &Thread, regs: &mut PtRegs, info: &SigInfo, action
     let task = current();
     let restore = task.test_flags(TaskFlags::RESTORE_SIGMASK);
     let old = if restore { SigSet(thread.saved_mask.load(Ordering::Relaxed)) } else { thread.blocked() };
+    crate::rseq::resume(thread, regs);
     if frame::setup(thread, regs, info, action, old).is_err() {
         let mut fatal = SigInfo::kernel(uapi::SIGSEGV);
         if info.signo == uapi::SIGSEGV {

@@ -118,6 +118,12 @@ pub const fn valid(signal: u32) -> bool {
     signal >= 1 && signal <= NSIG
 }
 
+/// The address of a task's table of handlers, to compare (`kcmp`); `None` for an idle task.
+pub fn actions_address(task: &task::Task) -> Option<usize> {
+    let thread = crate::thread::thread_of(task)?;
+    Some(kalloc::Arc::as_ptr(&*thread.process().actions.lock_irqsave()).addr())
+}
+
 /// Whether the current thread would not notice `signal`: it is blocked or ignored (the terminal asks before it stops a job).
 pub fn is_ignored_by_current(signal: u32) -> bool {
     crate::thread::with_thread(|thread| {

@@ -29,6 +29,8 @@ const STA_NANO: i64 = 0x2000;
 const STA_RONLY: i64 = 0xff00;
 /// Largest frequency offset: 500 ppm, 16 bits after the point.
 const MAX_FREQ: i64 = 500 << 16;
+/// Linux's factor from the ABI's frequency to nanoseconds a second with 32 bits after the point.
+const PPM_SCALE: i64 = 1000 << 16;
 /// Microseconds of a tick of the ABI's 100 Hz.
 const TICK_USEC: i64 = 10_000;
 const NTP_PHASE_LIMIT: i64 = 16_000_000;
@@ -92,6 +94,10 @@ fn apply(modes: u32, tx: &Timex) -> Result {
         return Err(EOPNOTSUPP);
     }
     if modes & ADJ_TICK != 0 && !(TICK_USEC * 9 / 10..=TICK_USEC * 11 / 10).contains(&tx[11]) {
+        return Err(EINVAL);
+    }
+    // Linux refuses what its own fixed-point arithmetic could not hold, and clamps the rest.
+    if modes & ADJ_FREQUENCY != 0 && !(i64::MIN / PPM_SCALE..=i64::MAX / PPM_SCALE).contains(&tx[2]) {
         return Err(EINVAL);
     }
     if modes & ADJ_SETOFFSET != 0 {

@@ -22,13 +22,17 @@ pub(crate) enum ClockId {
     MonotonicCoarse,
     Boottime,
     Tai,
+    /// Real time and boot time whose timers would wake a suspended machine. None suspends here, so they are as the plain ones,
+    /// but for who may have timers on them.
+    RealtimeAlarm,
+    BoottimeAlarm,
     /// CPU time of a process (the task is any of its threads).
     Process(Arc<Task>),
     /// CPU time of a thread.
     Thread(Arc<Task>),
 }
 
-/// The clock behind a number; `EINVAL` for numbers that mean nothing here (alarm clocks need an RTC that wakes).
+/// The clock behind a number; `EINVAL` for numbers that mean nothing.
 pub(crate) fn clock(id: i32) -> Result<ClockId> {
     Ok(match id {
         0 => ClockId::Realtime,
@@ -39,6 +43,8 @@ pub(crate) fn clock(id: i32) -> Result<ClockId> {
         5 => ClockId::RealtimeCoarse,
         6 => ClockId::MonotonicCoarse,
         7 => ClockId::Boottime,
+        8 => ClockId::RealtimeAlarm,
+        9 => ClockId::BoottimeAlarm,
         11 => ClockId::Tai,
         n if n < 0 => return cpu_clock(n),
         _ => return Err(EINVAL),
@@ -84,12 +90,12 @@ pub(crate) fn process_cpu_ns(process: &process::Process) -> u64 {
 impl ClockId {
     pub(crate) fn now_ns(&self) -> u64 {
         match self {
-            Self::Realtime => ktime::real_ns(),
+            Self::Realtime | Self::RealtimeAlarm => ktime::real_ns(),
             Self::Monotonic => ktime::now_ns(),
             Self::MonotonicRaw => ktime::raw_ns(),
             Self::RealtimeCoarse => ktime::real_coarse_ns(),
             Self::MonotonicCoarse => timekeeper::coarse(ktime::now_ns()),
-            Self::Boottime => ktime::boottime_ns(),
+            Self::Boottime | Self::BoottimeAlarm => ktime::boottime_ns(),
             Self::Tai => ktime::tai_ns(),
             Self::Process(task) => process::process_of(task).map_or(0, |p| process_cpu_ns(&p)),
             Self::Thread(task) => sched::runtime_ns(task),
@@ -103,11 +109,19 @@ impl ClockId {
         }
     }
 
+    /// `EPERM` if the caller may not have timers that wake the machine, and this is a clock of such.
+    pub(crate) fn check_alarm(&self) -> Result {
+        match self {
+            Self::RealtimeAlarm | Self::BoottimeAlarm if !cred::capable(cred::CAP_WAKE_ALARM) => Err(EPERM),
+            _ => Ok(()),
+        }
+    }
+
     /// The clock for timers and sleeps; `None` where there are none (`EOPNOTSUPP`).
     pub(crate) fn timer_clock(&self) -> Option<ktime::Clock> {
         match self {
-            Self::Realtime => Some(ktime::Clock::Realtime),
-            Self::Monotonic | Self::Boottime => Some(ktime::Clock::Monotonic),
+            Self::Realtime | Self::RealtimeAlarm => Some(ktime::Clock::Realtime),
+            Self::Monotonic | Self::Boottime | Self::BoottimeAlarm => Some(ktime::Clock::Monotonic),
             Self::Tai => Some(ktime::Clock::Tai),
             _ => None,
         }

@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `setitimer(2)`, `getitimer(2)`, `alarm(2)`. The real timer is a high-resolution timer. The two that run with the process's CPU
-//! time are looked at by delayed work: at the earliest moment at which the process can have used up what is left.
+//! time are `cpu_timer`'s.
 
-use crate::clock::process_cpu_ns;
+use crate::cpu_timer::{CpuTimer, Source};
 use crate::owner;
 use crate::user::{from_timeval, timeval};
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use errno::Result;
 use errno::code::EINVAL;
+use kalloc::Arc;
 use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, WeakArc};
 use ktime::{Clock, HrTimer, NSEC_PER_SEC, Restart};
 use process::Process;
 use process::signal::{SigInfo, send::send_to_process};
-use workqueue::DelayedWork;
 use x86_cpu::regs::PtRegs;
 use x86_mm::uaccess::{get_user, put_user};
 
@@ -31,75 +30,14 @@ pub(crate) struct Itimers {
     cpu: [Arc<CpuTimer>; 2],
 }
 
-/// A timer on CPU time.
-struct CpuTimer {
-    process: WeakArc<Process>,
-    /// Only user time counts (`ITIMER_VIRTUAL`).
-    user_only: bool,
-    signal: u32,
-    /// CPU time at which it expires; 0: off.
-    expires: AtomicU64,
-    interval: AtomicU64,
-    work: locking::SetOnce<DelayedWork>,
-}
-
-impl CpuTimer {
-    fn new(process: &Arc<Process>, user_only: bool, signal: u32) -> Result<Arc<Self>> {
-        let timer = Self {
-            process: Arc::downgrade(process),
-            user_only,
-            signal,
-            expires: AtomicU64::new(0),
-            interval: AtomicU64::new(0),
-            work: locking::SetOnce::new(),
-        };
-        let timer = Arc::new(timer, GFP_KERNEL)?;
-        let weak = Arc::downgrade(&timer);
-        let work = DelayedWork::new(move || {
-            if let Some(timer) = weak.upgrade() {
-                timer.look();
-            }
-        })?;
-        // Fresh, so nobody has set it.
-        drop(timer.work.set(work));
-        Ok(timer)
-    }
-
-    fn used(&self, process: &Process) -> u64 {
-        if self.user_only { process::times::of_process(process).utime } else { process_cpu_ns(process) }
-    }
-
-    fn set(&self, expires: u64) {
-        self.expires.store(expires, SeqCst);
-        if let Some(work) = self.work.get() {
-            if expires == 0 {
-                work.cancel();
-            } else {
-                work.queue_after(1);
-            }
+/// A signal that nobody wants or that is pending already is no error.
+fn cpu_timer(process: &Arc<Process>, source: Source, signal: u32) -> Result<Arc<CpuTimer>> {
+    let process = Arc::downgrade(process);
+    CpuTimer::new(source, move |_| {
+        if let Some(process) = process.upgrade() {
+            let _ = send_to_process(&process, SigInfo::kernel(signal));
         }
-    }
-
-    /// Sends the signal if it is time, and looks again when it can be.
-    fn look(&self) {
-        let (Some(process), Some(work)) = (self.process.upgrade(), self.work.get()) else { return };
-        let mut expires = self.expires.load(SeqCst);
-        if expires == 0 || process.is_zombie() {
-            return;
-        }
-        let used = self.used(&process);
-        if used >= expires {
-            // A signal that nobody wants or that is pending already is no error here.
-            let _ = send_to_process(&process, SigInfo::kernel(self.signal));
-            let interval = self.interval.load(Relaxed);
-            expires = if interval == 0 { 0 } else { used.saturating_add(interval) };
-            self.expires.store(expires, SeqCst);
-        }
-        if expires != 0 {
-            let threads = u64::from(process.thread_count().max(1));
-            work.queue_after(((expires - used) / threads).max(1_000_000));
-        }
-    }
+    })
 }
 
 impl Itimers {
@@ -118,13 +56,16 @@ impl Itimers {
                 }
             }
         })?;
-        let cpu = [CpuTimer::new(process, true, SIGVTALRM)?, CpuTimer::new(process, false, SIGPROF)?];
+        let cpu = [
+            cpu_timer(process, Source::User(Arc::downgrade(process)), SIGVTALRM)?,
+            cpu_timer(process, Source::Process(Arc::downgrade(process)), SIGPROF)?,
+        ];
         Ok(Self { real, real_interval, cpu })
     }
 
     pub(crate) fn stop(&mut self) {
         self.real.cancel();
-        self.cpu.iter().for_each(|timer| timer.set(0));
+        self.cpu.iter().for_each(|timer| timer.stop());
     }
 
     fn cpu_timer(&self, which: usize) -> Result<&CpuTimer> {
@@ -137,22 +78,18 @@ impl Itimers {
     }
 
     /// Interval and time left.
-    fn get(&self, which: usize, process: &Process) -> Result<(u64, u64)> {
+    fn get(&self, which: usize) -> Result<(u64, u64)> {
         // A timer that is about to expire has not yet: a microsecond is left.
         let left = |ns: u64| ns.max(1000);
         if which == REAL {
             let value = if self.real.is_active() { left(self.real.remaining()) } else { 0 };
             return Ok((self.real_interval.load(Relaxed), value));
         }
-        let timer = self.cpu_timer(which)?;
-        let value = match timer.expires.load(SeqCst) {
-            0 => 0,
-            at => left(at.saturating_sub(timer.used(process))),
-        };
-        Ok((timer.interval.load(Relaxed), value))
+        let (interval, value) = self.cpu_timer(which)?.state();
+        Ok((interval, value.map_or(0, left)))
     }
 
-    fn set(&mut self, which: usize, process: &Process, interval: u64, value: u64) -> Result {
+    fn set(&mut self, which: usize, interval: u64, value: u64) -> Result {
         if which == REAL {
             self.real.cancel();
             self.real_interval.store(interval, Relaxed);
@@ -162,8 +99,7 @@ impl Itimers {
             return Ok(());
         }
         let timer = self.cpu_timer(which)?;
-        timer.interval.store(interval, Relaxed);
-        timer.set(if value == 0 { 0 } else { timer.used(process).saturating_add(value) });
+        timer.start(if value == 0 { 0 } else { timer.now().saturating_add(value).max(1) }, interval);
         Ok(())
     }
 }
@@ -173,7 +109,7 @@ fn get(which: usize) -> Result<(u64, u64)> {
         return Err(EINVAL);
     }
     match owner::existing() {
-        Some(timers) => timers.itimers.lock().get(which, &timers.process),
+        Some(timers) => timers.itimers.lock().get(which),
         None => Ok((0, 0)),
     }
 }
@@ -187,8 +123,8 @@ fn set(which: usize, interval: u64, value: u64) -> Result<(u64, u64)> {
     }
     let timers = owner::timers()?;
     let mut itimers = timers.itimers.lock();
-    let old = itimers.get(which, &timers.process)?;
-    itimers.set(which, &timers.process, interval, value)?;
+    let old = itimers.get(which)?;
+    itimers.set(which, interval, value)?;
     Ok(old)
 }
 

@@ -11,6 +11,7 @@
 pub mod adjtimex;
 pub mod clock;
 mod cpu_limit;
+mod cpu_timer;
 pub mod itimer;
 pub mod nanosleep;
 mod owner;

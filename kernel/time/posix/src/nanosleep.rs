@@ -3,9 +3,11 @@
 //! itself.
 
 use crate::clock::{ClockId, clock};
+use crate::cpu_timer::{CpuTimer, Source};
 use crate::user::{get_timespec, put_timespec};
 use errno::Result;
 use errno::code::{EINVAL, EOPNOTSUPP, ERESTART_RESTARTBLOCK, ERESTARTNOHAND};
+use kalloc::Arc;
 use ktime::{Clock, sleep::schedule_until};
 use task::{State, current, restart};
 use x86_cpu::regs::PtRegs;
@@ -50,6 +52,49 @@ fn go_on(args: &[u64; 6]) -> Result<usize> {
     sleep_relative(deadline, remaining_at)
 }
 
+/// Sleeps until the CPU time behind `id` (numbered `number`) reaches `deadline`; a relative sleep says what is left and goes on.
+fn sleep_cpu(id: &ClockId, number: i32, deadline: u64, relative: Option<usize>) -> Result<usize> {
+    let source = match id {
+        ClockId::Process(task) => Source::Process(Arc::downgrade(&process::process_of(task).ok_or(EINVAL)?)),
+        ClockId::Thread(task) => Source::Thread(Arc::downgrade(task)),
+        _ => return Err(EOPNOTSUPP),
+    };
+    let sleeper = current().to_arc();
+    let timer = CpuTimer::new(source, move |_| {
+        sleeper.wake(State::NORMAL);
+    })?;
+    timer.start(deadline.max(1), 0);
+    let task = current();
+    let woken = loop {
+        task.set_state(State::INTERRUPTIBLE);
+        // It fired, or whose time it was is gone.
+        if timer.state().1.is_none() || id.now_ns() >= deadline {
+            break true;
+        }
+        if task.signal_pending() {
+            break false;
+        }
+        task::schedule();
+    };
+    task.set_state(State::RUNNING);
+    timer.stop();
+    let left = deadline.saturating_sub(id.now_ns());
+    if woken || left == 0 {
+        return Ok(0);
+    }
+    let Some(remaining_at) = relative else { return Err(ERESTARTNOHAND) };
+    if remaining_at != 0 {
+        put_timespec(remaining_at, left)?;
+    }
+    restart::set(go_on_cpu, [deadline, remaining_at as u64, number as u64, 0, 0, 0]);
+    Err(ERESTART_RESTARTBLOCK)
+}
+
+fn go_on_cpu(args: &[u64; 6]) -> Result<usize> {
+    let [deadline, remaining_at, number, ..] = *args;
+    sleep_cpu(&clock(number as i32)?, number as i32, deadline, Some(remaining_at as usize))
+}
+
 /// `nanosleep(2)`.
 pub fn sys_nanosleep(regs: &PtRegs) -> Result<usize> {
     let ns = get_timespec(regs.arg0())?;
@@ -63,7 +108,14 @@ pub fn sys_clock_nanosleep(regs: &PtRegs) -> Result<usize> {
     if matches!(&id, ClockId::Thread(task) if core::ptr::eq(&**task, &*current())) {
         return Err(EINVAL);
     }
+    if let ClockId::Process(_) | ClockId::Thread(_) = &id {
+        let ns = get_timespec(request)?;
+        let relative = flags & TIMER_ABSTIME == 0;
+        let deadline = if relative { id.now_ns().saturating_add(ns) } else { ns };
+        return sleep_cpu(&id, regs.arg0() as i32, deadline, relative.then_some(remaining));
+    }
     let clock = id.timer_clock().ok_or(EOPNOTSUPP)?;
+    id.check_alarm()?;
     let ns = get_timespec(request)?;
     if flags & TIMER_ABSTIME == 0 {
         // Setting real time does not change how long a relative sleep takes.

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `timer_create(2)` and its kin, for clocks that run (real, monotonic, boot time, TAI). Timers on CPU-time clocks answer
-//! `EOPNOTSUPP`.
+//! `timer_create(2)` and its kin, for clocks that run (real, monotonic, boot time, TAI) and for CPU time (`cpu_timer`).
 //!
 //! Expirations while the signal is still pending are counted as overruns; the count is taken when a new expiration finds the
 //! signal delivered.
 
-use crate::clock::clock;
+use crate::clock::{ClockId, clock};
+use crate::cpu_timer::{CpuTimer, Source};
 use crate::owner;
 use crate::user::{get_itimerspec, put_itimerspec};
 use containers::Idr;
@@ -41,8 +41,56 @@ struct Notify {
 }
 
 struct PosixTimer {
-    hrtimer: Arc<HrTimer>,
+    engine: Engine,
     shared: Arc<Shared>,
+}
+
+/// What makes it expire.
+enum Engine {
+    Clock(Arc<HrTimer>),
+    Cpu(Arc<CpuTimer>),
+}
+
+impl Engine {
+    fn new(clock: &ClockId, shared: &Arc<Shared>) -> Result<Self> {
+        let shared = shared.clone();
+        let source = match clock {
+            ClockId::Process(task) => Source::Process(Arc::downgrade(&process::process_of(task).ok_or(EINVAL)?)),
+            ClockId::Thread(task) => Source::Thread(Arc::downgrade(task)),
+            other => {
+                let clock = other.timer_clock().ok_or(EOPNOTSUPP)?;
+                return Ok(Self::Clock(HrTimer::new(clock, move |timer: &Arc<HrTimer>| shared.expire(timer))?));
+            }
+        };
+        Ok(Self::Cpu(CpuTimer::new(source, move |periods| shared.fire(periods))?))
+    }
+
+    fn cancel(&self) {
+        match self {
+            Self::Clock(timer) => {
+                timer.cancel();
+            }
+            Self::Cpu(timer) => timer.stop(),
+        }
+    }
+
+    fn start(&self, value: u64, absolute: bool, interval: u64) {
+        match (self, absolute) {
+            (Self::Clock(timer), true) => timer.start(value),
+            (Self::Clock(timer), false) => timer.start_after(value),
+            (Self::Cpu(timer), true) => timer.start(value, interval),
+            (Self::Cpu(timer), false) => timer.start(timer.now().saturating_add(value), interval),
+        }
+    }
+
+    /// Time left, 0 if it is off: what is about to expire has a nanosecond left.
+    fn left(&self) -> u64 {
+        match self {
+            Self::Clock(timer) if timer.is_active() => timer.remaining().max(1),
+            Self::Clock(_) => 0,
+            Self::Cpu(timer) => timer.state().1.map_or(0, |left| left.max(1)),
+        }
+    }
 }
 
 struct Shared {
@@ -70,7 +118,7 @@ impl PosixTimers {
     pub(crate) fn clear(&mut self) {
         while let Some((id, _)) = self.timers.next(0) {
             if let Some(timer) = self.timers.remove(id) {
-                timer.hrtimer.cancel();
+                timer.engine.cancel();
             }
         }
     }
@@ -80,6 +128,11 @@ impl Shared {
     fn expire(&self, timer: &HrTimer) -> Restart {
         let interval = self.interval.load(Relaxed);
         let periods = if interval == 0 { 1 } else { timer.forward_now(interval) };
+        self.fire(periods);
+        if interval == 0 { Restart::No } else { Restart::Yes }
+    }
+
+    fn fire(&self, periods: u64) {
         let extra = i32::try_from(periods.saturating_sub(1)).unwrap_or(i32::MAX);
         if self.missed.load(Relaxed) {
             self.overrun.store(self.overrun.load(Relaxed).saturating_add(extra).saturating_add(1), Relaxed);
@@ -87,7 +140,6 @@ impl Shared {
             self.overrun.store(extra, Relaxed);
         }
         self.send();
-        if interval == 0 { Restart::No } else { Restart::Yes }
     }
 
     fn send(&self) {
@@ -135,7 +187,8 @@ fn read_event(at: usize, process: &Arc<Process>) -> Result<Notify> {
 
 /// `timer_create(2)`.
 pub fn sys_timer_create(regs: &PtRegs) -> Result<usize> {
-    let clock = clock(regs.arg0() as i32)?.timer_clock().ok_or(EOPNOTSUPP)?;
+    let clock = clock(regs.arg0() as i32)?;
+    clock.check_alarm()?;
     let timers = owner::timers()?;
     let notify = read_event(regs.arg1(), &timers.process)?;
     let mut set = timers.posix.lock();
@@ -148,9 +201,7 @@ pub fn sys_timer_create(regs: &PtRegs) -> Result<usize> {
         notify,
     };
     let shared = Arc::new(shared, GFP_KERNEL)?;
-    let callback = shared.clone();
-    let hrtimer = HrTimer::new(clock, move |timer: &Arc<HrTimer>| callback.expire(timer))?;
-    let timer = PosixTimer { hrtimer, shared: shared.clone() };
+    let timer = PosixTimer { engine: Engine::new(&clock, &shared)?, shared: shared.clone() };
     let id = table.alloc_cyclic(timer, next, 0, TIMERS_MAX, GFP_KERNEL).map_err(|_| EAGAIN)?;
     shared.id.store(id as i32, Relaxed);
     if let Err(error) = put_user(regs.arg2(), id as i32) {
@@ -169,8 +220,7 @@ fn with_timer<R>(id: usize, f: impl FnOnce(&PosixTimer) -> Result<R>) -> Result<
 
 /// Interval and time left of a timer.
 fn state(timer: &PosixTimer) -> (u64, u64) {
-    let left = if timer.hrtimer.is_active() { timer.hrtimer.remaining().max(1) } else { 0 };
-    (timer.shared.interval.load(Relaxed), left)
+    (timer.shared.interval.load(Relaxed), timer.engine.left())
 }
 
 /// `timer_settime(2)`.
@@ -179,14 +229,12 @@ pub fn sys_timer_settime(regs: &PtRegs) -> Result<usize> {
     let absolute = regs.arg1() & TIMER_ABSTIME != 0;
     let old = with_timer(regs.arg0(), |timer| {
         let old = state(timer);
-        timer.hrtimer.cancel();
+        timer.engine.cancel();
         timer.shared.interval.store(interval, Relaxed);
         timer.shared.overrun.store(0, Relaxed);
         timer.shared.missed.store(false, Relaxed);
-        match (value, absolute) {
-            (0, _) => {}
-            (at, true) => timer.hrtimer.start(at),
-            (after, false) => timer.hrtimer.start_after(after),
+        if value != 0 {
+            timer.engine.start(value, absolute, interval);
         }
         Ok(old)
     })?;
@@ -213,6 +261,6 @@ pub fn sys_timer_delete(regs: &PtRegs) -> Result<usize> {
     let id = u32::try_from(regs.arg0() as i32).map_err(|_| EINVAL)?;
     let timers = owner::existing().ok_or(EINVAL)?;
     let timer = timers.posix.lock().timers.remove(id).ok_or(EINVAL)?;
-    timer.hrtimer.cancel();
+    timer.engine.cancel();
     Ok(0)
 }

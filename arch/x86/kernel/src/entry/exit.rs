@@ -2,13 +2,15 @@
 //! The last steps before user mode: pending work of the task (signals, rescheduling, FPU registers), and making sure that the
 //! frame that is about to be loaded cannot hurt the kernel, whoever wrote it.
 
+use crate::traps::VEC_GENERAL_PROTECTION;
 use task::TaskFlags;
-use task::hooks::USER_EXIT;
+use task::hooks::{TRAP, USER_EXIT};
 use x86_cpu::irqflags::{RFLAGS_IF, local_irq_disable, local_irq_enable};
 use x86_cpu::regs::{PtRegs, USER_CS, USER_DS};
 
-/// RFLAGS bits that user mode may have: arithmetic, TF, DF, RF, AC, ID. Not NT: IRET would fault on it.
-const USER_FLAGS: u64 = 0x250dd5;
+/// RFLAGS bits that user mode may have: arithmetic, TF, DF, NT, RF, AC, ID. NT is loaded by IRET and cleared by every entry, so
+/// that no IRET of ours finds it set.
+const USER_FLAGS: u64 = 0x254dd5;
 /// Bit 1 of RFLAGS is always one.
 const RFLAGS_FIXED: u64 = 1 << 1;
 /// Flags that are work for the exit handler: tracing of system calls by itself is not, the FPU is loaded here.
@@ -20,13 +22,17 @@ pub(crate) extern "C" fn exit_to_user_work(regs: &mut PtRegs, syscall: bool) {
     let task = task::current();
     loop {
         let flags = task.flags() & WORK;
-        if flags == 0 {
+        if flags == 0 && canonical(regs.rip) {
             break;
         }
         local_irq_enable();
-        match USER_EXIT.get() {
-            Some(handler) => handler.exit_to_user(regs, flags, syscall),
-            None => task.clear_flags(flags),
+        if flags == 0 {
+            refuse_address(regs);
+        } else {
+            match USER_EXIT.get() {
+                Some(handler) => handler.exit_to_user(regs, flags, syscall),
+                None => task.clear_flags(flags),
+            }
         }
         local_irq_disable();
     }
@@ -35,14 +41,36 @@ pub(crate) extern "C" fn exit_to_user_work(regs: &mut PtRegs, syscall: bool) {
     sanitise_user_frame(regs);
 }
 
-/// Makes a frame harmless: user selectors, flags that user mode may have, interrupts on, a canonical address (a bad one becomes
-/// one that faults in user mode, and not IRET in ring 0).
-pub(crate) extern "C" fn sanitise_user_frame(regs: &mut PtRegs) {
+fn canonical(address: u64) -> bool {
+    ((address << 16) as i64 >> 16) as u64 == address
+}
+
+/// IRET would fault on the way to `regs.rip`, in ring 0: the program gets the signal of that fault instead.
+#[cold]
+fn refuse_address(regs: &mut PtRegs) {
+    match TRAP.get() {
+        Some(handler) => handler.user_trap(VEC_GENERAL_PROTECTION, 0, regs),
+        None => regs.rip |= 0xffff_8000_0000_0000,
+    }
+}
+
+/// Makes a frame harmless: user selectors, flags that user mode may have, interrupts on, a canonical address (its callers have
+/// refused any other; one that comes here all the same becomes one that faults in user mode, and not IRET in ring 0).
+pub(crate) fn sanitise_user_frame(regs: &mut PtRegs) {
     regs.cs = USER_CS;
     regs.ss = USER_DS;
     regs.rflags = regs.rflags & USER_FLAGS | RFLAGS_IF | RFLAGS_FIXED;
-    if (((regs.rip << 16) as i64) >> 16) as u64 != regs.rip {
+    if !canonical(regs.rip) {
         regs.rip |= 0xffff_8000_0000_0000;
+    }
+}
+
+/// Before an IRET from a system call whose frame SYSRET cannot load. Interrupts off.
+pub(crate) extern "C" fn prepare_iret(regs: &mut PtRegs) {
+    if canonical(regs.rip) {
+        sanitise_user_frame(regs);
+    } else {
+        exit_to_user_work(regs, false);
     }
 }
 

@@ -188,7 +188,7 @@ entry_SYSCALL_compat:
     rsp_left = const RSP - super::ORIG_RAX,
     sysret_refuses = const SYSRET_REFUSES,
     exit_work = sym super::exit::exit_to_user_work,
-    sanitise = sym super::exit::sanitise_user_frame,
+    sanitise = sym super::exit::prepare_iret,
 );
 
 const _: () = assert!(FRAME == 168);

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `prctl(2)`, second part: the time-stamp counter, and what checkpoint programs ask. Source: prctl(2).
+
+use crate::signal::syscalls::this;
+use crate::user::write_user;
+use core::sync::atomic::Ordering;
+use errno::Result;
+use errno::code::EINVAL;
+use x86_cpu::regs::PtRegs;
+
+/// The options that `misc::sys_prctl` leaves.
+pub(crate) fn more(option: u32, regs: &PtRegs) -> Result<usize> {
+    let arg = regs.arg1();
+    match option {
+        uapi::PR_GET_TSC => {
+            let state = if task::switch::no_tsc() { uapi::PR_TSC_SIGSEGV } else { uapi::PR_TSC_ENABLE };
+            write_user(arg, &state)?;
+        }
+        uapi::PR_SET_TSC => match arg as u32 {
+            uapi::PR_TSC_ENABLE => task::switch::set_no_tsc(false),
+            uapi::PR_TSC_SIGSEGV => task::switch::set_no_tsc(true),
+            _ => return Err(EINVAL),
+        },
+        uapi::PR_GET_TIMING => return Ok(uapi::PR_TIMING_STATISTICAL as usize),
+        uapi::PR_SET_TIMING if arg == uapi::PR_TIMING_STATISTICAL as usize => {}
+        uapi::PR_GET_TID_ADDRESS => {
+            let address = this(|_, thread| Ok(thread.clear_child_tid.load(Ordering::Relaxed)))?;
+            write_user(arg, &address)?;
+        }
+        _ => return Err(EINVAL),
+    }
+    Ok(0)
+}

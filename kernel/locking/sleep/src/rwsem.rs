@@ -122,6 +122,9 @@ impl<T: ?Sized> RwSemaphore<T> {
                 // Make sure that the holder will wake us.
                 let with = state | WAITERS;
                 match self.state.compare_exchange(state, with, Ordering::SeqCst, Ordering::Relaxed) {
+                    // Free, but a writer was seen waiting: it may have come and gone between the two looks, and then nobody
+                    // will see the flag.
+                    Ok(_) if state & !WAITERS == 0 && self.writers_waiting.load(Ordering::SeqCst) == 0 => state = with,
                     Ok(_) => return false,
                     Err(now) => state = now,
                 }

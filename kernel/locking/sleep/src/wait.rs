@@ -309,11 +309,15 @@ impl WaitQueue {
             if condition() {
                 return Ok(true);
             }
-            if expired {
-                return Ok(false);
-            }
-            if interrupted(&task, state) {
-                return Err(ERESTARTSYS);
+            if expired || interrupted(&task, state) {
+                // A wake-up of one may have chosen this waiter meanwhile; nobody else hears of it. So off the queue first, where
+                // no wake-up finds it any more, and then a last look.
+                self.unlink(waiter.cell);
+                return match (condition(), expired) {
+                    (true, _) => Ok(true),
+                    (false, true) => Ok(false),
+                    (false, false) => Err(ERESTARTSYS),
+                };
             }
             match deadline_ns {
                 None => task::schedule(),

@@ -68,18 +68,19 @@ impl EventPoll {
             match send(item, to, sent) {
                 Ok(true) => sent += 1,
                 Ok(false) => {}
-                Err(error) => {
-                    result = Err(error);
-                    break;
-                }
+                Err(error) => result = Err(error),
             }
+            // Also after an error: the item was queued again.
             seen += 1;
+            if result.is_err() {
+                break;
+            }
         }
         drop(list.drain(..seen));
-        let more = !list.is_empty();
         self.shared.put_back(&mut list);
         drop(list);
-        if more {
+        // What was left, and level-triggered items, are for the next one who waits.
+        if self.shared.is_ready() {
             self.shared.waiters.wake_up();
         }
         if sent == 0 { result.map(|()| 0) } else { Ok(sent) }

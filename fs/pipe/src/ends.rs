@@ -53,6 +53,18 @@ impl PipeEnd {
         result?;
         Ok(from.is_empty())
     }
+
+    /// Writes until all is written, or no more can be; `done` counts the bytes.
+    fn write_all(&self, file: &File, from: &mut IovIter<'_>, done: &mut usize, has_waited: &mut bool) -> Result {
+        while !self.write_some(file, from, done)? {
+            if file.nonblock() {
+                return Err(EAGAIN);
+            }
+            *has_waited = true;
+            self.pipe.write_wait.wait_interruptible_exclusive(|| self.pipe.writable())?;
+        }
+        Ok(())
+    }
 }
 
 impl FileOps for PipeEnd {
@@ -81,7 +93,11 @@ impl FileOps for PipeEnd {
                     file.accessed();
                     return Ok(n);
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    // The one wake-up that a write gives may have been ours.
+                    self.pipe.read_wait.wake_up_poll(PollMask::IN | PollMask::RDNORM);
+                    return Err(error);
+                }
             }
             if self.pipe.writers.load(Ordering::SeqCst) == 0 {
                 // Data may have come in before the last writer left.
@@ -104,33 +120,14 @@ impl FileOps for PipeEnd {
         }
         let mut done = 0;
         let mut has_waited = false;
-        loop {
-            let step = self.write_some(file, from, &mut done);
-            match step {
-                Ok(true) => break,
-                Ok(false) => {}
-                Err(error) if done == 0 => return Err(error),
-                Err(_) => break,
-            }
-            if file.nonblock() {
-                if done == 0 {
-                    return Err(EAGAIN);
-                }
-                break;
-            }
-            has_waited = true;
-            let waited = self.pipe.write_wait.wait_interruptible_exclusive(|| self.pipe.writable());
-            if let Err(error) = waited {
-                if done == 0 {
-                    return Err(error);
-                }
-                break;
-            }
-        }
+        let result = self.write_all(file, from, &mut done, &mut has_waited);
         debug_assert!(total > PIPE_BUF || done == total || done == 0 || file.flags().any(uapi::O_NONBLOCK));
         if has_waited && !self.pipe.is_full() {
             // One wake-up is for one writer: pass it on.
             self.pipe.write_wait.wake_up_poll(PollMask::OUT | PollMask::WRNORM);
+        }
+        if done == 0 {
+            result?;
         }
         file.inode().touch_mtime();
         Ok(done)

@@ -296,7 +296,7 @@ impl Ring {
         Ok(n)
     }
 
-    /// Fills one more slot, which must be free. Returns the bytes; `EFAULT`, `ENOMEM`.
+    /// Fills one more slot, which must be free, wholly or not at all. Returns the bytes; `EFAULT`, `ENOMEM`.
     pub(crate) fn append(&mut self, from: &mut IovIter<'_>, packet: bool) -> Result<usize> {
         let page = match self.spare.take() {
             Some(page) => page,
@@ -304,7 +304,7 @@ impl Ring {
         };
         let want = from.count().min(PAGE_SIZE);
         let n = from.copy_page_from_iter(&page, 0, want);
-        if n == 0 {
+        if n < want {
             self.spare = Some(page);
             return Err(EFAULT);
         }

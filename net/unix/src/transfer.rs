@@ -9,7 +9,7 @@ use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
 use socket::options::flag;
 use socket::{Control, Options, Recv, Send, Ucred};
-use sync::PollMask;
+use sync::{MutexGuard, PollMask};
 use uapi::{MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_EOR, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL};
 
 /// Bytes of a stream that travel in one message.
@@ -161,15 +161,26 @@ impl UnixSocket {
         result.map(|()| len)
     }
 
-    /// Waits for a message, with `reading` held.
-    fn wait_for_message(&self, flags: u32, deadline: Option<u64>) -> Result<bool> {
+    /// Waits for a message; gives `reading` (which the caller may hold already), or `None` at the end. It is not held while
+    /// waiting: others may want to look without waiting.
+    fn wait_for_message<'a>(
+        &'a self,
+        mut reading: Option<MutexGuard<'a, ()>>,
+        flags: u32,
+        deadline: Option<u64>,
+    ) -> Result<Option<MutexGuard<'a, ()>>> {
         loop {
+            let guard = match reading.take() {
+                Some(guard) => guard,
+                None => self.reading.lock_interruptible()?,
+            };
             if !self.queue.lock().is_empty() {
-                return Ok(true);
+                return Ok(Some(guard));
             }
+            drop(guard);
             self.check_error()?;
             if self.shut(RCV_SHUT) {
-                return Ok(false);
+                return Ok(None);
             }
             if !self.is_dgram() && self.peer().is_none() {
                 return Err(if self.is_stream() { EINVAL } else { ENOTCONN });
@@ -209,10 +220,7 @@ impl UnixSocket {
     }
 
     fn receive_packet(&self, message: &mut Recv<'_, '_>, deadline: Option<u64>) -> Result<usize> {
-        let _reading = self.reading.lock_interruptible()?;
-        if !self.wait_for_message(message.flags, deadline)? {
-            return Ok(0);
-        }
+        let Some(_reading) = self.wait_for_message(None, message.flags, deadline)? else { return Ok(0) };
         let Some(mut packet) = self.queue.lock().pop() else { return Err(EAGAIN) };
         let len = packet.data.len();
         let want = len.min(message.data.count());
@@ -242,16 +250,16 @@ impl UnixSocket {
     }
 
     fn receive_stream(&self, message: &mut Recv<'_, '_>, deadline: Option<u64>) -> Result<usize> {
-        let _reading = self.reading.lock_interruptible()?;
+        let mut reading = None;
         let peek = message.flags & MSG_PEEK != 0;
         let mut done = 0;
         let mut first: Option<Ucred> = None;
         while message.data.count() != 0 {
             let enough = done != 0 && (message.flags & MSG_WAITALL == 0 || peek);
             let flags = if enough { message.flags | MSG_DONTWAIT } else { message.flags };
-            match self.wait_for_message(flags, deadline) {
-                Ok(true) => {}
-                Ok(false) => break,
+            match self.wait_for_message(reading.take(), flags, deadline) {
+                Ok(Some(guard)) => reading = Some(guard),
+                Ok(None) => break,
                 Err(_) if done != 0 => break,
                 Err(error) => return Err(error),
             }

@@ -152,8 +152,12 @@ impl<'a> Move<'a> {
     }
 }
 
-/// Carries renames out, as one step for readers. The directories' locks are held.
-pub(crate) fn apply_moves<const N: usize>(moves: [Move<'_>; N]) {
+/// Carries renames out, as one step for readers: no look-up finds `replaced` gone and its successor not there yet. The
+/// directories' locks are held.
+pub(crate) fn apply_moves<const N: usize>(moves: [Move<'_>; N], replaced: Option<&Arc<Dentry>>) {
+    if let Some(replaced) = replaced {
+        drop_tree(replaced);
+    }
     for step in &moves {
         if let Some(old) = step.dentry.parent_arc() {
             // Out of the old list before the new cookie overwrites the old one; readdir is kept out by the directory's lock.
@@ -164,6 +168,9 @@ pub(crate) fn apply_moves<const N: usize>(moves: [Move<'_>; N]) {
     }
     let _renames = RENAME_LOCK.lock();
     RENAME_SEQ.write_begin();
+    if let Some(replaced) = replaced {
+        unhash(replaced);
+    }
     for step in moves {
         // The bucket's own reference must not be the last: the caller holds one.
         bucket(step.dentry.hash()).lock().remove(step.dentry);

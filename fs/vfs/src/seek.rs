@@ -14,8 +14,8 @@ pub fn generic(file: &File, pos: &mut i64, offset: i64, whence: u32) -> Result<i
 pub fn with_size(pos: &mut i64, offset: i64, whence: u32, size: i64, max: i64) -> Result<i64> {
     let new = match whence {
         uapi::SEEK_SET => offset,
-        uapi::SEEK_CUR => pos.checked_add(offset).ok_or(EOVERFLOW)?,
-        uapi::SEEK_END => size.checked_add(offset).ok_or(EOVERFLOW)?,
+        uapi::SEEK_CUR => pos.checked_add(offset).ok_or(EINVAL)?,
+        uapi::SEEK_END => size.checked_add(offset).ok_or(EINVAL)?,
         uapi::SEEK_DATA if (0..size).contains(&offset) => offset,
         uapi::SEEK_HOLE if (0..size).contains(&offset) => size,
         uapi::SEEK_DATA | uapi::SEEK_HOLE => return Err(ENXIO),

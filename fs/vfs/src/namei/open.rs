@@ -60,6 +60,18 @@ impl OpenHow {
 
 /// Opens `name`. May sleep.
 pub fn open_path(start: Start<'_>, name: &PathName, how: &OpenHow) -> Result<Arc<File>> {
+    /// So often what the name led to may be gone before it is open: each time somebody else made headway.
+    const TRIES: usize = 64;
+    for _ in 1..TRIES {
+        match open_once(start, name, how) {
+            Err(ESTALE) => {}
+            result => return result,
+        }
+    }
+    open_once(start, name, how)
+}
+
+fn open_once(start: Start<'_>, name: &PathName, how: &OpenHow) -> Result<Arc<File>> {
     let mut walker = Walker::new(start, name, how.walk)?;
     if how.flags.any(uapi::O_CREAT) {
         return create_open(&mut walker, how);

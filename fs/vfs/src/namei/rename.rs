@@ -135,7 +135,7 @@ impl Plan<'_> {
         })?;
         match back {
             Some(back) => {
-                dcache::apply_moves([forth, back]);
+                dcache::apply_moves([forth, back], None);
                 let (from, to) = ((&**old_dir, self.old_key.bytes), (&**new_dir, self.new_key.bytes));
                 notify::moved(from, to, inode, None);
                 if let Some(victim) = victim {
@@ -144,10 +144,7 @@ impl Plan<'_> {
                 Ok(None)
             }
             None => {
-                if let Some(found) = &found {
-                    dcache::invalidate(found);
-                }
-                dcache::apply_moves([forth]);
+                dcache::apply_moves([forth], found.as_ref());
                 drop(victim_lock);
                 let (from, to) = ((&**old_dir, self.old_key.bytes), (&**new_dir, self.new_key.bytes));
                 notify::moved(from, to, inode, victim.map(|victim| &**victim));

@@ -9,12 +9,19 @@ use errno::{Result, code::*};
 use x86_cpu::regs::PtRegs;
 use x86_mm::uaccess::IovIter;
 
+/// `EINVAL` if what is to be moved would end where no position is.
+#[inline(always)]
+fn check_end(pos: i64, count: usize) -> Result {
+    if pos.checked_add_unsigned(count as u64).is_none() { Err(EINVAL) } else { Ok(()) }
+}
+
 /// Reads at `pos`, whatever the file's own position is. May sleep.
 #[inline]
 pub fn vfs_read(file: &File, to: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
     if file.mode() & fmode::READ == 0 {
         return Err(EBADF);
     }
+    check_end(*pos, to.count())?;
     let done = file.ops().read(file, to, pos)?;
     if done > 0 {
         notify::file_event(file, uapi::IN_ACCESS);
@@ -28,6 +35,7 @@ pub fn vfs_write(file: &File, from: &mut IovIter<'_>, pos: &mut i64) -> Result<u
     if file.mode() & fmode::WRITE == 0 {
         return Err(EBADF);
     }
+    check_end(*pos, from.count())?;
     let done = file.ops().write(file, from, pos)?;
     if done > 0 {
         notify::file_event(file, uapi::IN_MODIFY);

@@ -226,6 +226,8 @@ fn reparent_children(process: &Arc<Process>) -> KVec<Arc<Process>> {
         let children = core::mem::take(&mut process.links.lock().children);
         for child in children.iter() {
             child.set_parent(reaper.clone());
+            // Whatever signal it was to end with: nobody else asked for it.
+            child.exit_signal.store(uapi::SIGCHLD as i32, Ordering::Relaxed);
             let _ = moved.push(child.clone(), GFP_ATOMIC);
         }
         if let Some(reaper) = &reaper {
@@ -277,7 +279,6 @@ fn after_reparent(child: &Arc<Process>, reaper: Option<&Arc<Process>>) {
             release(child);
         }
     } else {
-        child.exit_signal.store(uapi::SIGCHLD as i32, Ordering::Relaxed);
         tell_parent(reaper, child, child.exit_status.load(Ordering::Relaxed));
     }
 }

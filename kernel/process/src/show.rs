@@ -29,7 +29,9 @@ impl Thread {
         let process = self.process();
         let actions = process.actions.lock_irqsave().clone();
         let (ignored, caught) = actions.summary();
-        let queued = self.pending.lock_irqsave().len() + process.signals.lock_irqsave().shared.len();
+        // One lock at a time.
+        let own = self.pending.lock_irqsave().len();
+        let queued = own + process.signals.lock_irqsave().shared.len();
         SignalView {
             pending: SigSet(self.pending_set.load(Relaxed)),
             shared: SigSet(process.shared_set.load(Relaxed)),

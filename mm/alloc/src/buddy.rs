@@ -271,6 +271,11 @@ fn take_block(id: ZoneId, order: usize, flags: Flags) -> Option<&'static Frame> 
     let frame = lists.take(order)?;
     zone.free.fetch_sub(1 << order, Ordering::Relaxed);
     drop(lists);
+    #[cfg(CONFIG_DEBUG_PAGEALLOC)]
+    for pfn in frame.pfn()..frame.pfn() + (1 << order) {
+        // SAFETY: A frame of the block.
+        crate::heap::debug::check_page(unsafe { &*Frame::ptr_of(pfn) });
+    }
     frame.flags.store(if order == 0 { 0 } else { PageFlags::HEAD.0 }, Ordering::Relaxed);
     frame.order.store(order as u32, Ordering::Relaxed);
     frame.refs.store(1, Ordering::Relaxed);

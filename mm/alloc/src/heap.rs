@@ -160,9 +160,12 @@ static HEAP: Heap = Heap;
 pub(crate) mod debug {
     use crate::frame::Frame;
     use crate::layout::PAGE_SIZE;
+    use core::sync::atomic::Ordering;
 
     const FREE: u8 = 0x6b;
     const PAGE_FREE: u8 = 0xaa;
+    /// In `Frame::private` of a free page that was filled. Nobody else stores such a number there.
+    const POISONED: u64 = 0x706f_6973_6f6e_6564;
 
     /// Fills a freed object but for its link.
     ///
@@ -191,16 +194,18 @@ pub(crate) mod debug {
     pub(crate) fn poison_page(frame: &Frame) {
         // SAFETY: The page is free and ours.
         unsafe { crate::mem::fill_shared(frame.virt(), PAGE_FREE, PAGE_SIZE) };
+        frame.private.store(POISONED, Ordering::Relaxed);
     }
 
     #[allow(dead_code, reason = "one of two options may be on alone")]
     pub(crate) fn check_page(frame: &Frame) {
+        // Memory that was never freed, or as part of a block, holds anything.
+        if frame.private.swap(0, Ordering::Relaxed) != POISONED {
+            return;
+        }
         // SAFETY: The page is free and ours.
         let bytes = unsafe { core::slice::from_raw_parts(frame.virt(), PAGE_SIZE) };
-        // Pages that were never freed hold anything: only one that is poisoned at an end was.
-        if (bytes.starts_with(&[PAGE_FREE; 16]) || bytes.ends_with(&[PAGE_FREE; 16]))
-            && let Some(at) = bytes.iter().position(|b| *b != PAGE_FREE)
-        {
+        if let Some(at) = bytes.iter().position(|b| *b != PAGE_FREE) {
             klog::pr_err!("BUG page {:#x} written after free, at offset {at}", frame.phys());
         }
     }

@@ -80,7 +80,7 @@ impl Mm {
         const MOST: usize = 512;
         let mut budget = MOST;
         let mut at = start;
-        loop {
+        while at < end {
             let (mapping, first, last, next) = {
                 let inner = self.inner.read();
                 let Some(slot) = inner.areas.find(at).filter(|slot| slot.start < end) else { break };

@@ -29,6 +29,14 @@ impl Removed {
         Ok(())
     }
 
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.more.len()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Slot<KBox<Vma>>> {
+        self.first.iter().chain(self.more.iter())
+    }
+
     fn push(&mut self, slot: Slot<KBox<Vma>>) {
         if self.first.is_none() {
             self.first = Some(slot);
@@ -65,13 +73,13 @@ impl Mm {
         let count = inner.areas.overlapping(start, end).count();
         removed.reserve(count)?;
         self.note_rss();
-        for _ in 0..count {
-            let Some(slot) = inner.areas.remove(index) else { break };
+        let before = removed.len();
+        inner.areas.remove_many(index, count, |slot| removed.push(slot));
+        for slot in removed.iter().skip(before) {
             if slot.value.flags.any(VmFlags::ACCOUNT) {
                 account::uncharge(slot.len());
             }
             self.count(inner, slot.value.flags, slot.len(), false);
-            removed.push(slot);
         }
         let floor = inner.areas.before(index).map_or(0, |slot| slot.end);
         let ceiling = inner.areas.get(index).map_or(1 << 47, |slot| slot.start);

@@ -190,6 +190,16 @@ impl<V> RangeMap<V> {
         Some(slot)
     }
 
+    /// Removes `count` ranges from `index` on, handing each to `f`.
+    pub fn remove_many(&mut self, index: usize, count: usize, mut f: impl FnMut(Slot<V>)) {
+        let mut opened = 0;
+        for slot in self.slots.drain(index..index.saturating_add(count)) {
+            opened = slot.end;
+            f(slot);
+        }
+        self.opened(opened);
+    }
+
     /// Changes a range's bounds; refused (`false`) if it would be empty or meet a neighbour.
     pub fn set_bounds(&mut self, index: usize, start: usize, end: usize) -> bool {
         let low = self.before(index).map_or(0, |slot| slot.end);

@@ -12,6 +12,7 @@ enum Op {
     Insert(usize, usize),
     Push(usize, usize),
     Remove(usize),
+    RemoveMany(usize, usize),
     Split(usize),
     Shrink(usize, usize, usize),
     HoleBelow(usize, usize, usize),
@@ -24,6 +25,7 @@ fn op() -> impl Strategy<Value = Op> {
         (place.clone(), 1usize..12).prop_map(|(a, n)| Op::Insert(a, n)),
         (place.clone(), 1usize..12).prop_map(|(a, n)| Op::Push(a, n)),
         place.clone().prop_map(Op::Remove),
+        (place.clone(), 0usize..5).prop_map(|(a, n)| Op::RemoveMany(a, n)),
         place.clone().prop_map(Op::Split),
         (place.clone(), 0usize..4, 0usize..4).prop_map(|(a, b, c)| Op::Shrink(a, b, c)),
         (1usize..10, 0usize..20, 40usize..=PLACES).prop_map(|(n, l, h)| Op::HoleBelow(n, l, h)),
@@ -68,6 +70,15 @@ proptest! {
                         let slot = map.remove(index).unwrap();
                         model[slot.start..slot.end].fill(0);
                     }
+                }
+                Op::RemoveMany(at, count) => {
+                    let (index, before) = (map.index(at), map.len());
+                    let mut seen = 0;
+                    map.remove_many(index, count, |slot| {
+                        seen += 1;
+                        model[slot.start..slot.end].fill(0);
+                    });
+                    prop_assert_eq!(seen, count.min(before - index));
                 }
                 Op::Split(at) => {
                     let index = map.index(at);

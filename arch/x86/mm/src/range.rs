@@ -61,7 +61,8 @@ impl<'a> Gather<'a> {
     /// Flushes, then frees what was gathered.
     fn finish(&mut self) {
         if self.end > self.start || self.table_count > 0 {
-            let (start, end) = if self.end > self.start { (self.start, self.end) } else { (0, 0) };
+            // Without a page to forget, tables are still to be forgotten: everything.
+            let (start, end) = if self.end > self.start { (self.start, self.end) } else { (0, TASK_SIZE) };
             tlb::flush_range(self.table, start, end, self.table_count > 0);
         }
         for frame in self.pages.iter().take(self.count) {

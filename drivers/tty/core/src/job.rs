@@ -83,7 +83,9 @@ impl Tty {
 
     /// Whether this terminal controls the session of `process`.
     fn controls(&self, process: &Process) -> bool {
-        self.session_id.load(Ordering::Relaxed) == process.session().id()
+        // 0 is nobody's terminal, though the first process's session has that number.
+        let session = self.session_id.load(Ordering::Relaxed);
+        session != 0 && session == process.session().id()
     }
 }
 
@@ -242,7 +244,8 @@ pub(crate) fn set_foreground(tty: &Tty, arg: usize) -> Result<usize> {
     if !tty.controls(&process) {
         return Err(ENOTTY);
     }
-    let group = pid::find_group(id).ok_or(ESRCH)?;
+    // A process that leads no group is of another session, as far as this call goes.
+    let group = pid::find_group(id).ok_or_else(|| if pid::find_thread(id).is_some() { EPERM } else { ESRCH })?;
     if group.session().id() != process.session().id() {
         return Err(EPERM);
     }

@@ -14,6 +14,7 @@ mod futex;
 mod inotify;
 mod ipc;
 mod jobs;
+mod limits;
 mod links;
 mod mm;
 mod mounts;
@@ -37,6 +38,8 @@ use util::{Outcome, SKIP};
 pub type Test = (&'static str, fn() -> Outcome);
 
 const LIMIT: u32 = 20;
+/// For those that take much of everything.
+const LONG_LIMIT: u32 = 60;
 
 fn all() -> Vec<Test> {
     [
@@ -59,12 +62,14 @@ fn all() -> Vec<Test> {
         tty::TESTS,
         procfs::TESTS,
         time::TESTS,
+        limits::TESTS,
     ]
     .concat()
 }
 
 /// Runs one test in a child process; what went wrong, if anything.
-fn run(body: fn() -> Outcome) -> Outcome {
+fn run(name: &str, body: fn() -> Outcome) -> Outcome {
+    let limit = if name.starts_with("limits.") { LONG_LIMIT } else { LIMIT };
     let (reader, writer) = util::pipe()?;
     // SAFETY: the program has one thread here.
     let pid = unsafe { libc::fork() };
@@ -76,7 +81,7 @@ fn run(body: fn() -> Outcome) -> Outcome {
         unsafe {
             libc::close(reader);
             libc::setpgid(0, 0);
-            libc::alarm(LIMIT);
+            libc::alarm(limit);
             let outcome = util::dir().and_then(|_| body());
             if let Err(text) = &outcome {
                 let mut out = std::fs::File::from_raw_fd(writer);
@@ -91,7 +96,7 @@ fn run(body: fn() -> Outcome) -> Outcome {
     unsafe {
         libc::close(writer);
         // A test's strays may hold the pipe: the status comes first, and then they are ended.
-        let mut left = 2 * LIMIT * 100;
+        let mut left = 2 * limit * 100;
         while libc::waitpid(pid, &mut status, libc::WNOHANG) == 0 && left > 0 {
             libc::usleep(10_000);
             left -= 1;
@@ -162,7 +167,7 @@ fn main() {
     for (at, (name, body)) in chosen.iter().enumerate() {
         println!("# run {name}");
         let _ = std::io::stdout().flush();
-        match run(*body) {
+        match run(name, *body) {
             Ok(()) => println!("ok {} {name}", at + 1),
             Err(why) if why.starts_with(SKIP) => println!("ok {} {name} # SKIP {}", at + 1, &why[SKIP.len()..]),
             Err(why) => {

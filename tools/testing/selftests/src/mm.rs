@@ -711,27 +711,28 @@ fn unmap_race() -> Outcome {
     // One thread maps and unmaps; the other makes system calls into the memory: EFAULT or success, no more.
     let at = map(PAGE, RW)?;
     let stop = std::sync::Arc::new(core::sync::atomic::AtomicBool::new(false));
-    let theirs = stop.clone();
+    let good = std::sync::Arc::new(core::sync::atomic::AtomicUsize::new(0));
+    let (theirs, counter) = (stop.clone(), good.clone());
     let other = std::thread::spawn(move || {
-        let mut good = 0;
         let zero = open("/dev/zero", libc::O_RDONLY).unwrap_or(-1);
         while !theirs.load(core::sync::atomic::Ordering::SeqCst) {
             // SAFETY: the kernel checks the address.
             let n = unsafe { libc::read(zero, at as *mut libc::c_void, PAGE) };
             if n < 0 && errno() != libc::EFAULT {
-                return -1;
+                return false;
             }
-            good += 1;
+            counter.fetch_add(1, core::sync::atomic::Ordering::SeqCst);
         }
-        good
+        true
     });
+    crate::util::until("the other thread runs", || good.load(core::sync::atomic::Ordering::SeqCst) > 0)?;
     for _ in 0..300 {
         c!(unmap(at, PAGE));
         c!(raw_map(at, PAGE, RW, ANON | libc::MAP_FIXED_NOREPLACE, -1, 0));
         poke(at, 1);
     }
     stop.store(true, core::sync::atomic::Ordering::SeqCst);
-    ck!(other.join().map_err(|_| "panic")? > 0);
+    ck!(other.join().map_err(|_| "panic")?);
     Ok(())
 }
 

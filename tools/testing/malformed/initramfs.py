@@ -91,8 +91,9 @@ def damaged_archives(alive):
         ("gzip cut in its header", zipped[:7], FAILED, NO_ROOT),
         ("gzip flipped", flipped(zipped, len(zipped) // 2), FAILED, NO_INIT + "|Attempted to kill init"),
         ("gzip with a wrong sum", flipped(zipped, len(zipped) - 6), None, "tail whole"),
-        ("zstd cut", zstd[:len(zstd) // 2], FAILED, NO_INIT),
-        ("zstd flipped", flipped(zstd, len(zstd) // 2), FAILED, NO_INIT + "|Attempted to kill init"),
+        # How much of a damaged block comes out is the decoder's affair.
+        ("zstd cut", zstd[:len(zstd) // 2], FAILED, NO_INIT + "|" + NO_ROOT),
+        ("zstd flipped", flipped(zstd, len(zstd) // 2), FAILED, NO_INIT + "|Attempted to kill init|" + NO_ROOT),
         ("rubbish", b"this is no archive at all" * 100, FAILED + "invalid magic at start of compressed archive", NO_ROOT),
         ("rubbish between two", whole + b"rubbish." + whole, FAILED + "invalid magic at start of compressed archive", "tail whole"),
         ("zeros between two", short + bytes(508) + whole, None, "tail whole"),

@@ -259,6 +259,10 @@ fn main() {
     }
     println!("@END free {before} {}@", free_memory());
     let _ = std::io::stdout().flush();
-    // SAFETY: `reboot` takes no memory.
-    unsafe { libc::reboot(libc::RB_POWER_OFF) };
+    // What was written is to be out before the kernel speaks again.
+    // SAFETY: neither takes memory.
+    unsafe {
+        libc::tcdrain(1);
+        libc::reboot(libc::RB_POWER_OFF);
+    }
 }

@@ -133,19 +133,22 @@ def uts_release():
     return ""
 
 
-def export_table(config, artifacts):
+def export_table(config, artifacts, archive):
     """Makes build/exports.o and Module.symvers, if the kernel takes modules. Returns the objects to link."""
     if config.get("CONFIG_MODULES") != "y":
         return []
     crates = dict(artifacts, release=uts_release())
     kconfig.write_if_changed(os.path.join(BUILD, "crates.json"), json.dumps(crates, indent=1, sort_keys=True) + "\n")
     source, target = os.path.join(BUILD, "exports.S"), os.path.join(BUILD, "exports.o")
-    mark = stamp(*sorted(crates["crates"].values()), exports.__file__)
+    mark = stamp(*sorted(crates["crates"].values()), exports.__file__, __file__)
     symvers = os.path.join(OBJTREE, "Module.symvers")
     if read(os.path.join(BUILD, "exports.stamp")) != mark or not os.path.exists(target) or not os.path.exists(symvers):
         _, program = toolchain.find()
         names = exports.closure(program, toolchain.environment(), SRCTREE, "kernel")
         table = exports.collect(crates["crates"], names)
+        # A crate that is compiled but that nothing of the image calls (kunit without tests) is not in the archive.
+        there = {name for name, _ in exports.symbols(archive)}
+        table = {name: of_crate for name, of_crate in table.items() if name in there}
         changed = kconfig.write_if_changed(source, exports.assembly(table))
         kconfig.write_if_changed(symvers, exports.symvers(table))
         if changed or not os.path.exists(target):
@@ -220,8 +223,8 @@ def vmlinux(arguments):
     if not cargo(kernel_environment(config), "build", "--release", "-p", IMAGE, *BUILD_STD, *chosen, *arguments,
                  artifacts=artifacts):
         sys.exit(1)
-    extra = export_table(config, artifacts) if IMAGE == "init" else []
     archive = os.path.join(CARGO_TARGET, TARGET, "release", f"lib{IMAGE}.a")
+    extra = export_table(config, artifacts, archive) if IMAGE == "init" else []
     image, debug = os.path.join(OBJTREE, "vmlinux"), os.path.join(OBJTREE, "vmlinux.debug")
     named = config.get("CONFIG_KALLSYMS") == "y"
     mark = stamp(archive, LDS, __file__, *extra, text=f"{LD} {named}")

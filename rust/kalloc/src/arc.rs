@@ -36,10 +36,21 @@ fn saturate(count: &AtomicU32) {
     count.store(SATURATED, Ordering::Relaxed);
 }
 
+/// In the debug configuration: a count that no object reaches is the link of a freed one.
+#[inline(always)]
+fn check(count: u32) {
+    #[cfg(CONFIG_DEBUG_HEAP)]
+    assert!(count < 0x10_0000 || count.cast_signed() < 0, "reference count {count:#x}: the object was freed");
+    #[cfg(not(CONFIG_DEBUG_HEAP))]
+    let _ = count;
+}
+
 /// Adds a reference.
 #[inline(always)]
 fn get(count: &AtomicU32) {
-    if count.fetch_add(1, Ordering::Relaxed).cast_signed() < 0 {
+    let old = count.fetch_add(1, Ordering::Relaxed);
+    check(old);
+    if old.cast_signed() < 0 {
         saturate(count);
     }
 }
@@ -48,6 +59,7 @@ fn get(count: &AtomicU32) {
 #[inline(always)]
 fn put(count: &AtomicU32) -> bool {
     let old = count.fetch_sub(1, Ordering::Release);
+    check(old);
     if old == 1 {
         fence(Ordering::Acquire);
         return true;

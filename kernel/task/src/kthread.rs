@@ -57,7 +57,11 @@ pub fn exit(code: i32) -> ! {
 }
 
 /// The very last act of a task that has given up everything: leaves the CPU for good.
+///
+/// Interrupts stay off from here on: a dead task that was preempted before its last switch would be switched away from twice, and
+/// `finish_switch` would give up its reference to itself twice.
 pub fn exit_switch() -> ! {
+    x86_cpu::irqflags::local_irq_disable();
     loop {
         current().set_state(State::DEAD);
         crate::schedule();

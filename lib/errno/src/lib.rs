@@ -180,6 +180,7 @@ pub mod code {
         EALREADY = 114, "Operation already in progress.";
         EINPROGRESS = 115, "Operation now in progress.";
         ESTALE = 116, "Stale file handle.";
+        EUCLEAN = 117, "Structure needs cleaning.";
         EDQUOT = 122, "Quota exceeded.";
         EMEDIUMTYPE = 124, "Wrong medium type.";
         ECANCELED = 125, "Operation canceled.";

@@ -2,6 +2,8 @@
 //! The second half of start-up, in process 1: the other CPUs, threads that serve others, file systems, devices, and last the first
 //! program.
 
+#[cfg(feature = "CONFIG_BLOCK")]
+use block as _;
 use cmdline::InitArgs;
 use errno::Result;
 use errno::code::{ENOENT, ENXIO};

@@ -3,36 +3,7 @@
 
 use core::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
-/// A device number in the kernel's form: 12 bits major, 20 bits minor.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, PartialOrd, Ord)]
-pub struct Dev(pub u32);
-
-impl Dev {
-    /// A number from its parts; bits that do not fit are cut off.
-    pub const fn new(major: u32, minor: u32) -> Self {
-        Self((major & 0xfff) << 20 | minor & 0xf_ffff)
-    }
-
-    /// The driver's part.
-    pub const fn major(self) -> u32 {
-        self.0 >> 20
-    }
-
-    /// The device's part.
-    pub const fn minor(self) -> u32 {
-        self.0 & 0xf_ffff
-    }
-
-    /// As `stat(2)` shows it (`new_encode_dev`).
-    pub const fn encode(self) -> u64 {
-        (self.minor() & 0xff | self.major() << 8 | (self.minor() & !0xff) << 12) as u64
-    }
-
-    /// From `mknod(2)`'s argument (`new_decode_dev`).
-    pub const fn decode(dev: u32) -> Self {
-        Self::new((dev & 0xf_ff00) >> 8, dev & 0xff | dev >> 12 & 0xf_ff00)
-    }
-}
+pub use kdev::Dev;
 
 /// A point in time: seconds since 1970 (UTC) and nanoseconds below 10^9.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, PartialOrd, Ord)]

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `BlockDevice`: what a `dev_t` names: a whole disk (partition number 0) or a partition of it.
+//!
+//! A device is in the registry while its disk is live; who holds one longer gets `EIO` for what it sends.
+
+use crate::disk::Gendisk;
+use crate::open::Claims;
+use crate::stats::{DiskStats, StatTotals};
+use crate::types::SECTOR_SHIFT;
+use core::any::Any;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
+use errno::{Result, code::*};
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KString};
+use kdev::Dev;
+use locking::SetOnce;
+use sync::Mutex;
+
+/// The pages of a device that somebody (the page cache) keeps.
+pub trait BdevCache: Any + Send + Sync {
+    /// Writes dirty pages out and waits. May sleep. The first error of the pages.
+    fn write_back(&self) -> Result;
+    /// Forgets clean pages that nobody uses. May sleep.
+    fn invalidate(&self);
+    /// The device is gone: forgets everything. May sleep.
+    fn kill(&self);
+}
+
+/// What a partition table says of a partition beyond its place.
+#[derive(Default)]
+pub struct PartitionInfo {
+    /// As udev shows it (`ID_PART_ENTRY_UUID`); empty if the table has none.
+    pub uuid: KString,
+    /// Its name; empty if the table has none.
+    pub name: KString,
+}
+
+/// A disk or a partition.
+pub struct BlockDevice {
+    dev: Dev,
+    partno: u32,
+    disk: Arc<Gendisk>,
+    start: AtomicU64,
+    nr_sectors: AtomicU64,
+    read_only: AtomicBool,
+    stats: DiskStats,
+    info: PartitionInfo,
+    pub(crate) claims: Mutex<Claims>,
+    cache: SetOnce<Arc<dyn BdevCache>>,
+}
+
+impl BlockDevice {
+    pub(crate) fn new(
+        disk: &Arc<Gendisk>,
+        dev: Dev,
+        partno: u32,
+        start: u64,
+        sectors: u64,
+        info: PartitionInfo,
+    ) -> Result<Arc<Self>> {
+        let bdev = Self {
+            dev,
+            partno,
+            disk: disk.clone(),
+            start: AtomicU64::new(start),
+            nr_sectors: AtomicU64::new(sectors),
+            read_only: AtomicBool::new(false),
+            stats: DiskStats::new()?,
+            info,
+            claims: Mutex::new(Claims::default()),
+            cache: SetOnce::new(),
+        };
+        Ok(Arc::new(bdev, GFP_KERNEL)?)
+    }
+
+    /// Its number.
+    #[inline]
+    pub fn dev(&self) -> Dev {
+        self.dev
+    }
+
+    /// Number of the partition; 0 is the whole disk.
+    #[inline]
+    pub fn partno(&self) -> u32 {
+        self.partno
+    }
+
+    /// Whether it is a partition.
+    #[inline]
+    pub fn is_partition(&self) -> bool {
+        self.partno != 0
+    }
+
+    /// The disk.
+    #[inline]
+    pub fn disk(&self) -> &Arc<Gendisk> {
+        &self.disk
+    }
+
+    /// First sector on the disk.
+    #[inline]
+    pub fn start_sector(&self) -> u64 {
+        self.start.load(Relaxed)
+    }
+
+    /// Size in sectors. It can change while the device is open.
+    #[inline]
+    pub fn nr_sectors(&self) -> u64 {
+        self.nr_sectors.load(Acquire)
+    }
+
+    /// Size in bytes.
+    #[inline]
+    pub fn size(&self) -> u64 {
+        self.nr_sectors() << SECTOR_SHIFT
+    }
+
+    pub(crate) fn set_range(&self, start: u64, sectors: u64) {
+        self.start.store(start, Relaxed);
+        self.nr_sectors.store(sectors, Release);
+    }
+
+    /// Bytes of the smallest unit the device addresses.
+    pub fn logical_block_size(&self) -> u32 {
+        self.disk.limits().logical_block_size
+    }
+
+    /// Bytes of the smallest unit the device writes without reading first.
+    pub fn physical_block_size(&self) -> u32 {
+        self.disk.limits().physical_block_size
+    }
+
+    /// Whether it must not be written: this device is, or its disk.
+    #[inline]
+    pub fn is_read_only(&self) -> bool {
+        self.read_only.load(Relaxed) || self.disk.is_read_only()
+    }
+
+    /// `BLKROSET`: of this device alone.
+    pub fn set_read_only(&self, read_only: bool) -> Result {
+        if self.is_partition() && !read_only && self.disk.is_read_only() {
+            return Err(EACCES);
+        }
+        self.read_only.store(read_only, Relaxed);
+        Ok(())
+    }
+
+    /// Counters: a partition's own, or the disk's.
+    pub fn stats(&self) -> &DiskStats {
+        if self.is_partition() { &self.stats } else { self.disk.stats() }
+    }
+
+    /// The counters, added up.
+    pub fn totals(&self) -> StatTotals {
+        self.stats().totals(ktime::now_ns())
+    }
+
+    /// What the partition table says of it.
+    pub fn info(&self) -> &PartitionInfo {
+        &self.info
+    }
+
+    /// Its name: `vda`, `vda1`, `nvme0n1p1`. ENOMEM.
+    pub fn name(&self) -> Result<KString> {
+        let disk = self.disk.name();
+        Ok(match (self.partno, disk.as_bytes().last()) {
+            (0, _) => disk.try_clone(GFP_KERNEL)?,
+            (n, Some(b'0'..=b'9')) => KString::from_fmt(format_args!("{disk}p{n}"), GFP_KERNEL)?,
+            (n, _) => KString::from_fmt(format_args!("{disk}{n}"), GFP_KERNEL)?,
+        })
+    }
+
+    /// The page cache's part, once it set one.
+    pub fn cache(&self) -> Option<&Arc<dyn BdevCache>> {
+        self.cache.get()
+    }
+
+    /// Sets the page cache's part, once; later callers get theirs back and use the first.
+    pub fn set_cache(&self, cache: Arc<dyn BdevCache>) -> Result<(), Arc<dyn BdevCache>> {
+        self.cache.set(cache)
+    }
+
+    /// Writes cached dirty pages out (`sync_blockdev`). May sleep.
+    pub fn sync(&self) -> Result {
+        self.cache.get().map_or(Ok(()), |cache| cache.write_back())
+    }
+}

@@ -1,0 +1,521 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `Gendisk`: a disk, the driver behind it and its partitions; and the registry that finds them by number and by name.
+//!
+//! Life: [`Gendisk::new`], limits and capacity, [`Gendisk::add`] (now it is found), [`Gendisk::remove`] (not found any more; what is
+//! sent gets `EIO`). The last reference frees it.
+
+use crate::bdev::{BlockDevice, PartitionInfo};
+use crate::bio::Bio;
+use crate::limits::QueueLimits;
+use crate::stats::DiskStats;
+use containers::{IdPool, RBTree, RBTreeNode};
+use core::any::Any;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
+use errno::{Result, code::*};
+use hook::Hook;
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KBox, KString, KVec};
+use kdev::Dev;
+use locking::SpinLock;
+use rcu::RcuArc;
+use sync::Mutex;
+
+/// Major of partitions (and disks) for which a driver has no minors of its own.
+pub const BLOCK_EXT_MAJOR: u32 = 259;
+
+/// What the disk's heads and cylinders would be (`HDIO_GETGEO`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// Heads.
+    pub heads: u8,
+    /// Sectors of a track.
+    pub sectors: u8,
+    /// Cylinders.
+    pub cylinders: u16,
+}
+
+/// A driver's side of a disk. May sleep but for `submit_bio`.
+#[allow(unused_variables, reason = "defaults ignore their arguments")]
+pub trait BlockOps: Any + Send + Sync {
+    /// Takes a bio and ends it, now or later ([`Bio::end`]). It is within the disk and the limits; `sector` counts from the disk's
+    /// start. Sleeping is allowed unless the bio has `NOWAIT`, and the submitter is allowed to.
+    fn submit_bio(&self, disk: &Arc<Gendisk>, bio: KBox<Bio>);
+
+    /// The disk is opened (each time). An error refuses it.
+    fn open(&self, disk: &Arc<Gendisk>, write: bool) -> Result {
+        Ok(())
+    }
+
+    /// An opener is gone.
+    fn release(&self, disk: &Arc<Gendisk>) {}
+
+    /// A request that the block layer does not know. `arg` is the program's.
+    fn ioctl(&self, bdev: &Arc<BlockDevice>, write: bool, cmd: u32, arg: usize) -> Result<usize> {
+        Err(ENOTTY)
+    }
+
+    /// The disk's geometry; ENOTTY.
+    fn getgeo(&self, disk: &Gendisk) -> Result<Geometry> {
+        Err(ENOTTY)
+    }
+
+    /// The text of the attribute `serial`; `None`: no such attribute.
+    fn serial(&self, disk: &Gendisk) -> Option<Result<KString>> {
+        None
+    }
+}
+
+/// Who is told of disks: nodes, sysfs, partition tables. May sleep.
+pub trait BlockEvents: Sync {
+    /// The disk is in the registry.
+    fn disk_added(&self, disk: &Arc<Gendisk>) -> Result;
+    /// The disk leaves.
+    fn disk_removed(&self, disk: &Arc<Gendisk>);
+    /// A partition came.
+    fn partition_added(&self, bdev: &Arc<BlockDevice>) -> Result;
+    /// A partition goes.
+    fn partition_removed(&self, bdev: &Arc<BlockDevice>);
+    /// The disk's size changed.
+    fn disk_resized(&self, disk: &Arc<Gendisk>);
+    /// The partition table is to be read (again).
+    fn scan(&self, disk: &Arc<Gendisk>) -> Result;
+}
+
+static EVENTS: Hook<dyn BlockEvents> = Hook::new();
+
+/// Sets who is told; once, at boot, before the first disk.
+pub fn set_events(events: &'static &'static dyn BlockEvents) {
+    EVENTS.set(events);
+}
+
+/// What a new disk is.
+pub struct GendiskParams<'a> {
+    /// Name of the disk (`vda`).
+    pub name: &'a str,
+    /// Major number; 0: numbers of [`BLOCK_EXT_MAJOR`].
+    pub major: u32,
+    /// First minor.
+    pub first_minor: u32,
+    /// How many minors there are for the disk and its partitions; further partitions get numbers of [`BLOCK_EXT_MAJOR`].
+    pub minors: u32,
+    /// Where in `/sys` the device is that it belongs to (`devices/pci0000:00/...`); `None` for a virtual one.
+    pub parent: Option<&'a str>,
+    /// Its medium can be taken out.
+    pub removable: bool,
+    /// It has no partitions (`GENHD_FL_NO_PART`).
+    pub no_part: bool,
+}
+
+struct Parts(KVec<Arc<BlockDevice>>);
+
+/// A disk.
+pub struct Gendisk {
+    name: KString,
+    major: u32,
+    first_minor: u32,
+    minors: u32,
+    parent: Option<KString>,
+    removable: bool,
+    no_part: AtomicBool,
+    ops: KBox<dyn BlockOps>,
+    limits: RcuArc<QueueLimits>,
+    capacity: AtomicU64,
+    read_only: AtomicBool,
+    live: AtomicBool,
+    stats: DiskStats,
+    /// The whole disk, then its partitions by number, while it is live.
+    parts: RcuArc<Parts>,
+    /// Serialises changes of `parts`, `limits` and the scan; holds the number of openers of the disk and its partitions.
+    pub(crate) open: Mutex<u32>,
+    diskseq: u64,
+    /// Read-ahead in KB (`queue/read_ahead_kb`).
+    read_ahead_kb: AtomicU32,
+}
+
+static DISKS: Mutex<KVec<Arc<Gendisk>>> = Mutex::new(KVec::new());
+static BDEVS: SpinLock<RBTree<u32, Arc<BlockDevice>>> = SpinLock::new(RBTree::new());
+static MAJORS: SpinLock<KVec<(u32, &'static str)>> = SpinLock::new(KVec::new());
+static DISKSEQ: AtomicU64 = AtomicU64::new(0);
+static EXT_MINORS: Mutex<IdPool> = Mutex::new(IdPool::new());
+
+impl Gendisk {
+    /// A disk that is not found yet. ENOMEM. May sleep.
+    pub fn new(params: &GendiskParams<'_>, limits: QueueLimits, ops: KBox<dyn BlockOps>) -> Result<Arc<Self>> {
+        let limits = Arc::new(limits.checked(), GFP_KERNEL)?;
+        let disk = Self {
+            name: KString::from_str(params.name, GFP_KERNEL)?,
+            major: params.major,
+            first_minor: params.first_minor,
+            minors: params.minors,
+            parent: params.parent.map(|path| KString::from_str(path, GFP_KERNEL)).transpose()?,
+            removable: params.removable,
+            no_part: AtomicBool::new(params.no_part),
+            ops,
+            read_ahead_kb: AtomicU32::new(limits.read_ahead_kb.max(limits.io_opt / 512)),
+            limits: RcuArc::new(Some(limits)),
+            capacity: AtomicU64::new(0),
+            read_only: AtomicBool::new(false),
+            live: AtomicBool::new(false),
+            stats: DiskStats::new()?,
+            parts: RcuArc::null(),
+            open: Mutex::new(0),
+            diskseq: DISKSEQ.fetch_add(1, Relaxed) + 1,
+        };
+        Ok(Arc::new(disk, GFP_KERNEL)?)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &KString {
+        &self.name
+    }
+
+    /// Its driver's side.
+    #[inline]
+    pub fn ops(&self) -> &dyn BlockOps {
+        &*self.ops
+    }
+
+    /// Its driver's side, if that is a `T`.
+    pub fn driver<T: BlockOps>(&self) -> Option<&T> {
+        (&*self.ops as &dyn Any).downcast_ref()
+    }
+
+    /// Where in `/sys` its device is.
+    pub fn parent(&self) -> Option<&KString> {
+        self.parent.as_ref()
+    }
+
+    /// Whether its medium can be taken out.
+    pub fn is_removable(&self) -> bool {
+        self.removable
+    }
+
+    /// Whether partition tables on it are ignored.
+    pub fn has_no_partitions(&self) -> bool {
+        self.no_part.load(Relaxed)
+    }
+
+    /// Sets whether partition tables on it are ignored (`LO_FLAGS_PARTSCAN`).
+    pub fn set_no_partitions(&self, no_part: bool) {
+        self.no_part.store(no_part, Relaxed);
+    }
+
+    /// How many numbers the driver has for it.
+    pub fn minors(&self) -> u32 {
+        self.minors
+    }
+
+    /// Number of its first device.
+    pub fn first_minor(&self) -> u32 {
+        self.first_minor
+    }
+
+    /// Counts disks since boot: never the same for two.
+    pub fn diskseq(&self) -> u64 {
+        self.diskseq
+    }
+
+    /// The limits now.
+    #[inline]
+    pub fn limits(&self) -> QueueLimits {
+        let section = rcu::read_lock();
+        self.limits.load(&section).copied().unwrap_or_default()
+    }
+
+    /// Changes the limits. ENOMEM. May sleep. Requests on their way were made for the old ones.
+    pub fn update_limits(&self, change: impl FnOnce(&mut QueueLimits)) -> Result {
+        let mut limits = self.limits();
+        change(&mut limits);
+        self.limits.replace(Some(Arc::new(limits.checked(), GFP_KERNEL)?));
+        Ok(())
+    }
+
+    /// Read-ahead in KB.
+    pub fn read_ahead_kb(&self) -> u32 {
+        self.read_ahead_kb.load(Relaxed)
+    }
+
+    /// Sets the read-ahead.
+    pub fn set_read_ahead_kb(&self, kb: u32) {
+        self.read_ahead_kb.store(kb, Relaxed);
+    }
+
+    /// Counters of the whole disk.
+    #[inline]
+    pub fn stats(&self) -> &DiskStats {
+        &self.stats
+    }
+
+    /// Sectors.
+    pub fn capacity(&self) -> u64 {
+        self.capacity.load(Acquire)
+    }
+
+    /// Sets the size in sectors; tells when that is news about a live disk. May sleep.
+    pub fn set_capacity(self: &Arc<Self>, sectors: u64) {
+        let old = self.capacity.swap(sectors, AcqRel);
+        if let Some(whole) = self.part(0) {
+            whole.set_range(0, sectors);
+            if old != sectors {
+                klog::pr_info!("{}: detected capacity change from {old} to {sectors}", self.name);
+                if let Some(events) = EVENTS.get() {
+                    events.disk_resized(self);
+                }
+            }
+        }
+    }
+
+    /// Whether the medium must not be written.
+    #[inline]
+    pub fn is_read_only(&self) -> bool {
+        self.read_only.load(Relaxed)
+    }
+
+    /// The medium must not be written (`set_disk_ro`).
+    pub fn set_read_only(&self, read_only: bool) {
+        self.read_only.store(read_only, Relaxed);
+    }
+
+    /// Whether it is in the registry and takes requests.
+    #[inline]
+    pub fn is_live(&self) -> bool {
+        self.live.load(Acquire)
+    }
+
+    /// How many have it or a partition open.
+    pub fn openers(&self) -> u32 {
+        *self.open.lock()
+    }
+
+    /// Partition `number`, or the whole disk (0).
+    pub fn part(&self, number: u32) -> Option<Arc<BlockDevice>> {
+        let section = rcu::read_lock();
+        let parts = self.parts.load(&section)?;
+        parts.0.iter().find(|part| part.partno() == number).cloned()
+    }
+
+    /// The whole disk and its partitions. ENOMEM.
+    pub fn parts(&self) -> Result<KVec<Arc<BlockDevice>>> {
+        match self.parts.get() {
+            Some(parts) => Ok(parts.0.try_clone(GFP_KERNEL)?),
+            None => Ok(KVec::new()),
+        }
+    }
+
+    /// Puts it into the registry, makes its nodes and looks for partitions. EBUSY if its number is taken. May sleep.
+    pub fn add(self: &Arc<Self>) -> Result {
+        let dev = if self.major == 0 { ext_dev()? } else { Dev::new(self.major, self.first_minor) };
+        let whole = BlockDevice::new(self, dev, 0, 0, self.capacity(), PartitionInfo::default())?;
+        register(&whole)?;
+        let mut list = KVec::new();
+        list.push(whole, GFP_KERNEL)?;
+        self.parts.replace(Some(Arc::new(Parts(list), GFP_KERNEL)?));
+        self.live.store(true, Release);
+        let added = DISKS.lock().push(self.clone(), GFP_KERNEL).map_err(Into::into).and_then(|()| match EVENTS.get() {
+            Some(events) => events.disk_added(self),
+            None => Ok(()),
+        });
+        if let Err(error) = added {
+            self.remove();
+            return Err(error);
+        }
+        // A disk without a readable table is a disk.
+        let _ = self.scan_partitions();
+        Ok(())
+    }
+
+    /// Takes it and its partitions out of the registry: they are not found any more, and what is sent ends with EIO. May sleep.
+    pub fn remove(self: &Arc<Self>) {
+        if !self.live.swap(false, AcqRel) {
+            return;
+        }
+        let _open = self.open.lock();
+        if let Some(parts) = self.parts.get() {
+            for part in parts.0.iter().rev() {
+                if let Some(cache) = part.cache() {
+                    cache.kill();
+                }
+                if let Some(events) = EVENTS.get().filter(|_| part.is_partition()) {
+                    events.partition_removed(part);
+                }
+                unregister(part);
+            }
+        }
+        if let Some(events) = EVENTS.get() {
+            events.disk_removed(self);
+        }
+        DISKS.lock().retain(|disk| !Arc::ptr_eq(disk, self));
+        self.parts.replace(None);
+    }
+
+    /// Reads the partition table (again). EBUSY while a partition is open; EINVAL if it has none by nature. May sleep.
+    pub fn scan_partitions(self: &Arc<Self>) -> Result {
+        let _open = self.open.lock();
+        if !self.is_live() {
+            return Err(ENXIO);
+        }
+        if let Some(parts) = self.parts.get() {
+            for part in parts.0.iter().filter(|part| part.is_partition()) {
+                if part.claims.lock().openers != 0 {
+                    return Err(EBUSY);
+                }
+            }
+            for part in parts.0.iter().filter(|part| part.is_partition()) {
+                self.drop_partition(part)?;
+            }
+        }
+        match EVENTS.get() {
+            Some(events) if self.capacity() != 0 && !self.has_no_partitions() => events.scan(self),
+            _ => Ok(()),
+        }
+    }
+
+    /// Adds a partition; for who reads the table (the disk's `open` is held), and `BLKPG`. EBUSY if the number is taken, EINVAL if it
+    /// is 0 or the range is empty.
+    pub fn add_partition(
+        self: &Arc<Self>,
+        number: u32,
+        start: u64,
+        sectors: u64,
+        info: PartitionInfo,
+    ) -> Result<Arc<BlockDevice>> {
+        if number == 0 || sectors == 0 || start.checked_add(sectors).is_none() {
+            return Err(EINVAL);
+        }
+        let parts = self.parts.get().ok_or(ENXIO)?;
+        if parts.0.iter().any(|part| part.partno() == number) {
+            return Err(EBUSY);
+        }
+        let dev = if number < self.minors { Dev::new(self.major, self.first_minor + number) } else { ext_dev()? };
+        let part = BlockDevice::new(self, dev, number, start, sectors, info)?;
+        let mut list = parts.0.try_clone(GFP_KERNEL)?;
+        let at = list.iter().take_while(|other| other.partno() < number).count();
+        list.insert(at, part.clone(), GFP_KERNEL)?;
+        let list = Arc::new(Parts(list), GFP_KERNEL)?;
+        register(&part)?;
+        self.parts.replace(Some(list));
+        if let Some(events) = EVENTS.get()
+            && let Err(error) = events.partition_added(&part)
+        {
+            self.drop_partition(&part)?;
+            return Err(error);
+        }
+        Ok(part)
+    }
+
+    fn drop_partition(self: &Arc<Self>, part: &Arc<BlockDevice>) -> Result {
+        let parts = self.parts.get().ok_or(ENXIO)?;
+        let mut list = KVec::with_capacity(parts.0.len(), GFP_KERNEL)?;
+        for other in parts.0.iter().filter(|other| !Arc::ptr_eq(other, part)) {
+            list.push(other.clone(), GFP_KERNEL)?;
+        }
+        self.parts.replace(Some(Arc::new(Parts(list), GFP_KERNEL)?));
+        if let Some(cache) = part.cache() {
+            cache.kill();
+        }
+        if let Some(events) = EVENTS.get() {
+            events.partition_removed(part);
+        }
+        unregister(part);
+        Ok(())
+    }
+
+    /// `BLKPG_DEL_PARTITION`. ENXIO without that partition, EBUSY while it is open. The disk's `open` lock is taken. May sleep.
+    pub fn delete_partition(self: &Arc<Self>, number: u32) -> Result {
+        let _open = self.open.lock();
+        let part = self.part(number).filter(|part| part.is_partition()).ok_or(ENXIO)?;
+        if part.claims.lock().openers != 0 {
+            return Err(EBUSY);
+        }
+        part.sync()?;
+        self.drop_partition(&part)
+    }
+}
+
+/// The next free number of [`BLOCK_EXT_MAJOR`].
+fn ext_dev() -> Result<Dev> {
+    let minor = EXT_MINORS.lock().alloc(0, 1 << 20, GFP_KERNEL)?;
+    Ok(Dev::new(BLOCK_EXT_MAJOR, minor))
+}
+
+fn register(bdev: &Arc<BlockDevice>) -> Result {
+    let node = RBTreeNode::new(bdev.dev().0, bdev.clone(), GFP_KERNEL)?;
+    let mut bdevs = BDEVS.lock();
+    if bdevs.get(&bdev.dev().0).is_some() {
+        return Err(EBUSY);
+    }
+    let replaced = bdevs.insert(node);
+    drop(bdevs);
+    drop(replaced);
+    Ok(())
+}
+
+fn unregister(bdev: &Arc<BlockDevice>) {
+    let gone = BDEVS.lock().remove_node(&bdev.dev().0);
+    drop(gone);
+    if bdev.dev().major() == BLOCK_EXT_MAJOR {
+        EXT_MINORS.lock().free(bdev.dev().minor());
+    }
+}
+
+/// The device with number `dev`. Does not open it.
+pub fn lookup(dev: Dev) -> Option<Arc<BlockDevice>> {
+    BDEVS.lock().get(&dev.0).cloned()
+}
+
+/// The device with this name (`vda1`), as `root=/dev/vda1` has it without `/dev/`. May sleep.
+pub fn lookup_name(name: &[u8]) -> Option<Arc<BlockDevice>> {
+    let disks = disks().ok()?;
+    for disk in disks.iter() {
+        for part in disk.parts().ok()?.iter() {
+            if part.name().ok()?.as_bytes() == name {
+                return Some(part.clone());
+            }
+        }
+    }
+    None
+}
+
+/// All disks, in the order in which they came. ENOMEM. May sleep.
+pub fn disks() -> Result<KVec<Arc<Gendisk>>> {
+    Ok(DISKS.lock().try_clone(GFP_KERNEL)?)
+}
+
+/// Takes major number `major` (0: any free one) for a driver; returns it. EBUSY, EINVAL. May sleep.
+pub fn register_blkdev(major: u32, name: &'static str) -> Result<u32> {
+    if major > 511 {
+        return Err(EINVAL);
+    }
+    loop {
+        let needed = MAJORS.lock().len() + 1;
+        let mut room: KVec<(u32, &'static str)> = KVec::with_capacity(needed, GFP_KERNEL)?;
+        let mut majors = MAJORS.lock();
+        if room.capacity() <= majors.len() {
+            continue;
+        }
+        let taken = |wanted: u32| majors.iter().any(|&(other, _)| other == wanted);
+        let major = match major {
+            0 => (1..=254).rev().find(|&wanted| !taken(wanted)).ok_or(EBUSY)?,
+            wanted if taken(wanted) => return Err(EBUSY),
+            wanted => wanted,
+        };
+        let at = majors.partition_point(|&(other, _)| other < major);
+        room.extend_from_slice(&majors, GFP_KERNEL)?;
+        room.insert(at, (major, name), GFP_KERNEL)?;
+        core::mem::swap(&mut *majors, &mut room);
+        drop(majors);
+        return Ok(major);
+    }
+}
+
+/// Gives a major number back.
+pub fn unregister_blkdev(major: u32) {
+    MAJORS.lock().retain(|entry| entry.0 != major);
+}
+
+/// Calls `f` for each major number and its driver's name, in order (`/proc/devices`). `f` must not sleep.
+pub fn for_each_major(mut f: impl FnMut(u32, &'static str)) {
+    for &(major, name) in MAJORS.lock().iter() {
+        f(major, name);
+    }
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The block layer's core: disks and partitions, and the requests that file systems and the page cache send them.
+//!
+//! | file | what |
+//! |---|---|
+//! | `types` | operations, flags |
+//! | `bio` | [`Bio`]: one transfer between pages and a device |
+//! | `submit` | [`submit_bio`], [`submit_bio_wait`]: checks, partition offset, splitting, hand-over to the driver |
+//! | `issue` | flush, discard, zeroes, and reading or writing a few bytes, with a wait |
+//! | `limits` | what a device can do at once |
+//! | `bdev` | [`BlockDevice`]: a disk or a partition, as `dev_t` names it |
+//! | `disk` | [`Gendisk`]: a disk, its driver, its partitions; the registry |
+//! | `open` | opening, exclusive claims |
+//! | `stats` | counters of `/proc/diskstats` |
+//!
+//! Above: the page cache, file systems, block device files. Below: drivers, through [`BlockOps`].
+//!
+//! Locks, outermost first: a disk's `open` mutex, the registry's `DISKS` mutex, then the spin locks `MAJORS`, `BDEVS`. None is held
+//! while a driver is called but `open`. Submitting takes no lock: the partition table and the limits are read under RCU.
+
+#![no_std]
+#![forbid(unsafe_code)]
+#![feature(arbitrary_self_types)]
+
+mod bdev;
+mod bio;
+mod disk;
+mod issue;
+mod limits;
+mod open;
+mod stats;
+mod submit;
+mod types;
+
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+mod tests;
+
+pub use bdev::{BdevCache, BlockDevice, PartitionInfo};
+pub use bio::{Bio, BioEnd, BioVec, EndIo};
+pub use disk::{
+    BLOCK_EXT_MAJOR, BlockEvents, BlockOps, Gendisk, GendiskParams, Geometry, disks, for_each_major, lookup,
+    lookup_name, register_blkdev, set_events, unregister_blkdev,
+};
+pub use issue::{issue_discard, issue_flush, issue_zeroout, read_bytes, read_pages, write_bytes, write_pages};
+pub use kdev::Dev;
+pub use limits::{BLK_DEF_MAX_SECTORS, QueueLimits};
+pub use open::{BdevHandle, Holder, open_by_dev};
+pub use stats::{DiskStats, StatTotals};
+pub use submit::{submit_bio, submit_bio_wait};
+pub use types::{Op, OpFlags, SECTOR_SHIFT, SECTOR_SIZE};

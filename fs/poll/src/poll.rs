@@ -3,43 +3,32 @@
 
 use crate::limits::{INTERRUPTED, Limit, interrupted, with_mask};
 use errno::Result;
-use errno::code::{EFAULT, EINVAL, ERESTART_RESTARTBLOCK, ERESTARTNOHAND};
+use errno::code::{EINVAL, ERESTART_RESTARTBLOCK, ERESTARTNOHAND};
 use kalloc::KVec;
 use kalloc::flags::GFP_KERNEL;
 use sync::{PollMask, PollTable};
 use vfs::FilesStruct;
 use x86_cpu::regs::PtRegs;
 use x86_mm::uaccess::{UserPtr, copy_from_user, put_user};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// Bytes of `struct pollfd`: descriptor, wanted events, returned events.
-const ENTRY: usize = 8;
 /// Descriptors that need no allocation.
 const ON_STACK: usize = 64;
 
-/// `struct pollfd`, as one word: fd (32), events (16), revents (16).
-#[derive(Clone, Copy, Default)]
-struct PollFd(u64);
-
-impl PollFd {
-    fn fd(self) -> i32 {
-        self.0 as u32 as i32
-    }
-    fn wanted(self) -> PollMask {
-        PollMask((self.0 >> 32) as u32 & 0xffff)
-    }
-    fn set_ready(&mut self, ready: PollMask) {
-        self.0 = self.0 & 0xffff_ffff_ffff | u64::from(ready.0 as u16) << 48;
-    }
-    fn ready(self) -> u16 {
-        (self.0 >> 48) as u16
-    }
+/// `struct pollfd`.
+#[repr(C)]
+#[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable)]
+struct PollFd {
+    fd: i32,
+    events: u16,
+    revents: u16,
 }
 
 /// What one descriptor has to say; registers with its queues as `table` does.
 fn poll_one(files: &FilesStruct, entry: PollFd, table: &mut PollTable) -> PollMask {
-    let Ok(fd) = u32::try_from(entry.fd()) else { return PollMask::NONE };
+    let Ok(fd) = u32::try_from(entry.fd) else { return PollMask::NONE };
     match files.get(fd) {
-        Ok(file) => file.poll(table) & (entry.wanted() | PollMask::ERR | PollMask::HUP),
+        Ok(file) => file.poll(table) & (PollMask(u32::from(entry.events)) | PollMask::ERR | PollMask::HUP),
         Err(_) => PollMask::NVAL,
     }
 }
@@ -54,7 +43,7 @@ fn wait(entries: &mut [PollFd], limit: Limit) -> Result<usize> {
         let files = vfs::fdtable::current_files()?;
         for entry in entries.iter_mut() {
             let ready = poll_one(&files, *entry, &mut table);
-            entry.set_ready(ready);
+            entry.revents = ready.0 as u16;
             if ready != PollMask::NONE {
                 count += 1;
                 table.stop();
@@ -92,22 +81,13 @@ fn do_poll(address: usize, n: usize, limit: Limit) -> Result<usize> {
 }
 
 fn poll_array(address: usize, entries: &mut [PollFd], limit: Limit) -> Result<usize> {
-    let mut at = address;
-    let mut bytes = [0u8; ENTRY * 16];
-    for chunk in entries.chunks_mut(16) {
-        let len = chunk.len() * ENTRY;
-        let part = bytes.get_mut(..len).ok_or(EINVAL)?;
-        copy_from_user(part, UserPtr::from(at))?;
-        for (entry, word) in chunk.iter_mut().zip(part.as_chunks::<ENTRY>().0) {
-            *entry = PollFd(u64::from_le_bytes(*word));
-        }
-        at = at.checked_add(len).ok_or(EFAULT)?;
-    }
+    copy_from_user(entries.as_mut_bytes(), UserPtr::from(address))?;
     let count = wait(entries, limit)?;
-    for (index, entry) in entries.iter().enumerate() {
-        // `revents` is the last two bytes of the entry.
-        let slot = address.wrapping_add(index * ENTRY + 6);
-        put_user(UserPtr::from(slot), entry.ready())?;
+    // `revents` is the last two bytes of the entry; the rest is the program's, also while it waited here.
+    let mut slot = UserPtr::from(address).wrapping_byte_add(6);
+    for entry in entries.iter() {
+        put_user(slot, entry.revents)?;
+        slot = slot.wrapping_byte_add(size_of::<PollFd>());
     }
     Ok(count)
 }

@@ -275,16 +275,27 @@ impl Dentry {
         count
     }
 
-    /// Copies the name into `out`; its length.
+    /// Copies the name into `out`; its length. Bytes behind it may change too.
     pub(crate) fn copy_name(&self, out: &mut [u8; NAME_MAX]) -> usize {
-        self.with_name(|name| match out.get_mut(..name.len()) {
-            Some(to) => {
-                to.copy_from_slice(name);
-                name.len()
+        let section = rcu::read_lock();
+        loop {
+            let seq = self.seq.read_begin();
+            let len = self.len.load(Ordering::Relaxed) as usize;
+            if len <= INLINE_NAME {
+                // The whole place at once: its size is known, a name's is not.
+                if let Some(to) = out.first_chunk_mut::<INLINE_NAME>() {
+                    *to = self.words.bytes();
+                }
+            } else {
+                let long = self.long.borrow(&section);
+                for (to, from) in out.iter_mut().zip(long.as_ref().map_or(b"".as_slice(), |long| long.0.as_slice())) {
+                    *to = *from;
+                }
             }
-            // Names are never longer.
-            None => 0,
-        })
+            if !self.seq.read_retry(seq) {
+                return len;
+            }
+        }
     }
 
     /// Any child, negative ones too.

@@ -43,6 +43,9 @@ static FILES: TaskLocal<FilesSlot> = TaskLocal::new();
 /// Chunk and index of a descriptor.
 #[inline(always)]
 fn locate(fd: u32) -> (usize, usize) {
+    if fd < FIRST {
+        return (0, fd as usize);
+    }
     let n = fd.wrapping_add(FIRST);
     let chunk = (n | FIRST).ilog2() - FIRST.ilog2();
     (chunk as usize, (n - (FIRST << chunk)) as usize)

@@ -208,6 +208,35 @@ pub fn with_fpu<R>(f: impl FnOnce(&mut x86_fpu::FpuState) -> R) -> Option<R> {
     Some(f(fpu))
 }
 
+/// Runs `f` with the current task's floating-point registers in this CPU and preemption off: for a signal frame written from
+/// the registers themselves. `None` for a kernel thread. `f` must not sleep, and leaves the registers as they are.
+#[inline]
+pub fn with_fpu_loaded<R>(f: impl FnOnce() -> R) -> Option<R> {
+    let _preempt = x86_cpu::preempt_disable();
+    let task = current();
+    // SAFETY: As in `with_fpu`.
+    let fpu = unsafe { (*task.context.get()).fpu.as_ref() }?;
+    if task.test_flags(TaskFlags::NEED_FPU_LOAD) {
+        fpu.restore();
+        task.clear_flags(TaskFlags::NEED_FPU_LOAD);
+    }
+    Some(f())
+}
+
+/// Runs `f`, which gives this CPU's floating-point registers new values: from now on the registers are the current task's, and
+/// what was saved is out of date. If `f` fails the registers are undefined: the caller goes on with [`with_fpu`] and replaces
+/// the state there. `f` must not sleep.
+#[inline]
+pub fn replace_fpu<E>(f: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+    let _preempt = x86_cpu::preempt_disable();
+    f()?;
+    let task = current();
+    if task.test_flags(TaskFlags::NEED_FPU_LOAD) {
+        task.clear_flags(TaskFlags::NEED_FPU_LOAD);
+    }
+    Ok(())
+}
+
 /// Makes `table` the current task's address space and loads it (`execve`), or takes it away (`None`: exit). The old one is
 /// returned so that the caller can drop it where it may sleep.
 pub fn replace_page_table(table: Option<Arc<x86_mm::PageTable>>) -> Option<Arc<x86_mm::PageTable>> {

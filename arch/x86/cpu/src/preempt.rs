@@ -156,13 +156,15 @@ pub fn preempt_disable() -> PreemptGuard {
 impl Drop for PreemptGuard {
     #[inline(always)]
     fn drop(&mut self) {
-        let zero: u8;
         // SAFETY: As in `preempt_disable`; this undoes its increment.
         unsafe {
-            asm!("dec dword ptr gs:[rip + {}]", "setz {}", sym PREEMPT_COUNT, out(reg_byte) zero, options(nostack));
-        }
-        if zero != 0 {
-            preempt_schedule();
+            asm!(
+                "dec dword ptr gs:[rip + {}]",
+                "jz {}",
+                sym PREEMPT_COUNT,
+                label { preempt_schedule() },
+                options(nostack),
+            );
         }
     }
 }

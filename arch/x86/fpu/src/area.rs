@@ -3,7 +3,7 @@
 
 use crate::insn::{self, FCW_DEFAULT, MXCSR_DEFAULT};
 use crate::{FXSAVE_SIZE, XFEATURES_LEGACY, area_size, xfeatures};
-use alloc::alloc::{Layout, alloc_zeroed, dealloc};
+use alloc::alloc::{Layout, alloc, alloc_zeroed, dealloc};
 use core::ptr::NonNull;
 use errno::{Error, code::ENOMEM};
 
@@ -36,15 +36,18 @@ impl FpuState {
         // SAFETY: The size is not zero.
         let area = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(ENOMEM)?;
         let mut state = Self { area, size };
-        state.reset();
+        state.put_initial_controls();
         Ok(state)
     }
 
     /// A copy of the saved image (fork: the parent saves its registers first).
     pub fn try_clone(&self) -> Result<Self, Error> {
-        let mut new = Self::new()?;
-        new.copy_from(self);
-        Ok(new)
+        let layout = Layout::from_size_align(self.size, 64).map_err(|_| ENOMEM)?;
+        // SAFETY: The size is not zero.
+        let area = NonNull::new(unsafe { alloc(layout) }).ok_or(ENOMEM)?;
+        // SAFETY: Both areas have `size` bytes, and the new one is nobody else's.
+        unsafe { area.copy_from_nonoverlapping(self.area, self.size) };
+        Ok(Self { area, size: self.size })
     }
 
     /// Saves this CPU's registers into the area. Preemption is off, and the registers are this thread's.
@@ -64,8 +67,12 @@ impl FpuState {
     /// Back to the initial values (exec, or a signal frame that cannot be read). The registers themselves must be loaded
     /// again before the thread returns to user mode.
     pub fn reset(&mut self) {
+        self.bytes_mut().fill(0);
+        self.put_initial_controls();
+    }
+
+    fn put_initial_controls(&mut self) {
         let bytes = self.bytes_mut();
-        bytes.fill(0);
         put(bytes, 0, &FCW_DEFAULT.to_le_bytes());
         put(bytes, MXCSR_AT, &MXCSR_DEFAULT.to_le_bytes());
     }

@@ -10,6 +10,18 @@ pub(crate) const MXCSR_DEFAULT: u32 = 0x1f80;
 /// x87 control word after FNINIT.
 pub(crate) const FCW_DEFAULT: u16 = 0x37f;
 
+/// An image of initial values: x87 control word and MXCSR, and a header that names no component.
+#[repr(C, align(64))]
+pub(crate) struct InitialImage([u8; crate::XSAVE_MIN]);
+
+pub(crate) static INITIAL: InitialImage = {
+    let mut image = [0; crate::XSAVE_MIN];
+    [image[0], image[1]] = FCW_DEFAULT.to_le_bytes();
+    let mxcsr = MXCSR_DEFAULT.to_le_bytes();
+    [image[24], image[25], image[26], image[27]] = mxcsr;
+    InitialImage(image)
+};
+
 #[repr(C, align(64))]
 struct LegacyImage([u8; crate::FXSAVE_SIZE]);
 

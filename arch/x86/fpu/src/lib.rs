@@ -15,7 +15,7 @@ mod insn;
 mod sigframe;
 
 pub use area::FpuState;
-pub use sigframe::{FP_XSTATE_MAGIC1, FP_XSTATE_MAGIC2};
+pub use sigframe::{FP_XSTATE_MAGIC1, FP_XSTATE_MAGIC2, load_from_user, save_to_user};
 
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use x86_cpu::{cpuid, cr};
@@ -76,6 +76,13 @@ pub fn sigframe_size() -> usize {
 #[inline(always)]
 pub fn xfeatures() -> u64 {
     XFEATURES.load(Ordering::Relaxed)
+}
+
+/// Gives this CPU's registers their initial values. Preemption is off; the registers are the calling thread's.
+#[inline]
+pub fn load_initial() {
+    // SAFETY: The image is valid, and large enough: with an empty `XSTATE_BV` XRSTOR reads nothing behind the header.
+    unsafe { insn::restore((&raw const insn::INITIAL).cast()) };
 }
 
 #[inline(always)]

@@ -3,9 +3,11 @@
 //! software (464..512), followed by a closing magic word. Source: `asm/sigcontext.h` of the UAPI headers.
 
 use crate::area::{FpuState, MXCSR_AT, XSTATE_BV_AT, put, read_u64};
-use crate::{FXSAVE_SIZE, MXCSR_MASK, XSAVE_MIN, area_size, sigframe_size, xfeatures};
+use crate::{FXSAVE_SIZE, MXCSR_MASK, XFEATURES_LEGACY, XSAVE_MIN, area_size, xfeatures};
 use core::sync::atomic::Ordering;
-use errno::{Error, Result, code::EINVAL};
+use errno::code::{EFAULT, EINVAL};
+use errno::{Error, Result};
+use x86_mm::uaccess;
 
 /// First magic, in `_fpx_sw_bytes`: extended state follows.
 pub const FP_XSTATE_MAGIC1: u32 = 0x4650_5853;
@@ -13,6 +15,53 @@ pub const FP_XSTATE_MAGIC1: u32 = 0x4650_5853;
 pub const FP_XSTATE_MAGIC2: u32 = 0x4650_5845;
 /// Offset of `_fpx_sw_bytes`.
 const SW_BYTES_AT: usize = 464;
+
+/// `struct _fpx_sw_bytes` of this machine's frames.
+fn software_bytes() -> [u8; 48] {
+    let word = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+    let size = area_size() as u32;
+    let words = [word(FP_XSTATE_MAGIC1, size + 4), xfeatures(), u64::from(size), 0, 0, 0];
+    let mut bytes = [0u8; 48];
+    for (to, from) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+        *to = from.to_le_bytes();
+    }
+    bytes
+}
+
+/// Writes this CPU's registers to `at` in user space as a signal frame's part, without a copy in between, as Linux does.
+/// Preemption is off, and the registers are the calling thread's. EFAULT where that cannot be done (a page is missing, or the
+/// CPU has no XSAVE); [`FpuState::write_sigframe`] is the other way.
+pub fn save_to_user(at: usize) -> Result {
+    let (mask, size) = (xfeatures(), area_size());
+    if mask == 0 {
+        return Err(EFAULT);
+    }
+    // XSAVE writes only its own words of the header.
+    if uaccess::clear_user(at.wrapping_add(XSTATE_BV_AT), 64) != 0 {
+        return Err(EFAULT);
+    }
+    // SAFETY: `init_cpu` enabled these components, and asked the CPU for their size.
+    unsafe { uaccess::xsave_to_user(at, size, mask)? };
+    uaccess::put_user(at.wrapping_add(SW_BYTES_AT), software_bytes())?;
+    let present: u64 = uaccess::get_user(at.wrapping_add(XSTATE_BV_AT))?;
+    uaccess::put_user(at.wrapping_add(XSTATE_BV_AT), present | XFEATURES_LEGACY)?;
+    uaccess::put_user(at.wrapping_add(size), FP_XSTATE_MAGIC2)
+}
+
+/// Loads this CPU's registers from a signal frame that this kernel wrote. Preemption is off. An error where the frame is of
+/// another form or memory is missing: the registers are then undefined, and [`FpuState::read_sigframe`] is the other way.
+pub fn load_from_user(at: usize) -> Result {
+    let (mask, size) = (xfeatures(), area_size());
+    if mask == 0 {
+        return Err(EINVAL);
+    }
+    let software: [u8; 48] = uaccess::get_user(at.wrapping_add(SW_BYTES_AT))?;
+    if software != software_bytes() || uaccess::get_user::<u32>(at.wrapping_add(size))? != FP_XSTATE_MAGIC2 {
+        return Err(EINVAL);
+    }
+    // SAFETY: As in `save_to_user`; the registers are the caller's to change.
+    unsafe { uaccess::xrstor_from_user(at, size, mask) }
+}
 
 impl FpuState {
     /// Makes the saved image into what a signal frame holds and passes it to `write`: the image (to go to a 64-byte aligned
@@ -23,13 +72,7 @@ impl FpuState {
             put(self.bytes_mut(), SW_BYTES_AT, &[0; 48]);
             return write(self.bytes(), &[]);
         }
-        let size = area_size();
-        let mut software = [0u8; 48];
-        put(&mut software, 0, &FP_XSTATE_MAGIC1.to_le_bytes());
-        put(&mut software, 4, &u32::try_from(sigframe_size()).unwrap_or(0).to_le_bytes());
-        put(&mut software, 8, &xfeatures().to_le_bytes());
-        put(&mut software, 16, &u32::try_from(size).unwrap_or(0).to_le_bytes());
-        put(self.bytes_mut(), SW_BYTES_AT, &software);
+        put(self.bytes_mut(), SW_BYTES_AT, &software_bytes());
         write(self.bytes(), &FP_XSTATE_MAGIC2.to_le_bytes())
     }
 
@@ -93,7 +136,7 @@ impl FpuState {
         }
         let present = match wanted {
             Some(features) => present & features,
-            None => crate::XFEATURES_LEGACY,
+            None => XFEATURES_LEGACY,
         };
         put(bytes, XSTATE_BV_AT, &[0; 64]);
         put(bytes, XSTATE_BV_AT, &present.to_le_bytes());

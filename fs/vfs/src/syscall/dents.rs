@@ -3,7 +3,6 @@
 
 use crate::fdtable::fdget;
 use crate::file::fmode;
-use crate::name::NAME_MAX;
 use crate::readdir::{DirContext, DirSink};
 use crate::types::FileType;
 use crate::user;
@@ -11,52 +10,57 @@ use errno::{Error, Result, code::*};
 use kalloc::KVec;
 use kalloc::flags::GFP_KERNEL;
 use x86_cpu::regs::PtRegs;
+use zerocopy::IntoBytes;
 
 /// Most bytes that are gathered before they go to the program.
 const CHUNK: usize = 32768;
 
-/// Longest entry: header, name, NUL and type, rounded up to eight.
-const ENTRY_MAX: usize = (19 + NAME_MAX + 2 + 7) & !7;
-
-/// Collects entries in the program's format.
+/// Collects entries in the program's format, as words of eight bytes: each entry is a whole number of them.
 struct Collect {
-    out: KVec<u8>,
-    /// The entry being made.
-    entry: [u8; ENTRY_MAX],
-    /// `d_type` before the name (64-bit form), else behind it.
+    out: KVec<u64>,
+    /// Words there is room for.
+    room: usize,
+    /// `d_type` before the name (64-bit form), else in the entry's last byte.
     new_form: bool,
     error: Option<Error>,
 }
 
+/// Up to eight bytes as a zero-padded word, with few loads: two that may overlap.
+#[inline(always)]
+fn word(bytes: &[u8]) -> u64 {
+    if let Some(all) = bytes.first_chunk::<8>() {
+        return u64::from_le_bytes(*all);
+    }
+    if let (Some(low), Some(high)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        let shift = 8 * (bytes.len() - 4);
+        return u64::from(u32::from_le_bytes(*low)) | u64::from(u32::from_le_bytes(*high)) << shift;
+    }
+    bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+}
+
 impl Collect {
-    /// Writes one entry; `None` if it does not fit.
+    /// Writes one entry; `None` if it does not fit. Words: inode, next position, then length (16 bits), in the new form the type
+    /// (8 bits), the name and zeroes; at least one byte behind the name, two in the old form, whose last is the type.
     #[inline]
     fn put(&mut self, name: &[u8], ino: u64, kind: FileType, next: i64) -> Option<()> {
-        // Header, name and NUL (and in the old form the type), rounded up to eight.
-        let header = if self.new_form { 19 } else { 18 };
-        let tail = if self.new_form { 1 } else { 2 };
-        let len = (header + name.len() + tail + 7) & !7;
-        if len > self.out.capacity() - self.out.len() {
+        let kind = u64::from(kind.dirent());
+        let (shift, tail) = if self.new_form { (24, 1) } else { (16, 2) };
+        let words = (shift / 8 + name.len() + tail).div_ceil(8);
+        if 2 + words > self.room - self.out.len() {
             return None;
         }
-        let entry = self.entry.get_mut(..len)?;
-        let (head, rest) = entry.split_at_mut_checked(header)?;
-        head.first_chunk_mut::<8>()?.copy_from_slice(&ino.to_le_bytes());
-        head.get_mut(8..)?.first_chunk_mut::<8>()?.copy_from_slice(&next.to_le_bytes());
-        head.get_mut(16..)?.first_chunk_mut::<2>()?.copy_from_slice(&(len as u16).to_le_bytes());
-        let (to, padding) = rest.split_at_mut_checked(name.len())?;
-        to.copy_from_slice(name);
-        // At most nine bytes: a loop is shorter than a call.
-        for byte in padding.iter_mut() {
-            *byte = 0;
+        self.out.push_within_capacity(ino).ok()?;
+        self.out.push_within_capacity(next.cast_unsigned()).ok()?;
+        let mut carry = ((2 + words) * 8) as u64 | if self.new_form { kind << 16 } else { 0 };
+        let mut rest = name;
+        for _ in 1..words {
+            let part = word(rest);
+            self.out.push_within_capacity(carry | part << shift).ok()?;
+            carry = part >> (64 - shift);
+            rest = rest.get(8..).unwrap_or(&[]);
         }
-        if self.new_form {
-            *head.last_mut()? = kind.dirent();
-        } else {
-            *padding.last_mut()? = kind.dirent();
-        }
-        // The capacity was checked.
-        self.out.extend_from_slice(self.entry.get(..len)?, GFP_KERNEL).ok()
+        let last = carry | word(rest) << shift | if self.new_form { 0 } else { kind << 56 };
+        self.out.push_within_capacity(last).ok()
     }
 }
 
@@ -79,9 +83,8 @@ fn getdents(fd: usize, to: usize, count: u32, new_form: bool) -> Result<usize> {
     if !inode.is_dir() {
         return Err(ENOTDIR);
     }
-    let room = (count as usize).min(CHUNK);
-    let mut sink =
-        Collect { out: KVec::with_capacity(room, GFP_KERNEL)?, entry: [0; ENTRY_MAX], new_form, error: None };
+    let room = (count as usize).min(CHUNK) / 8;
+    let mut sink = Collect { out: KVec::with_capacity(room, GFP_KERNEL)?, room, new_form, error: None };
     let mut pos = file.pos.lock();
     let result = {
         let _lock = inode.lock.read();
@@ -105,9 +108,9 @@ fn getdents(fd: usize, to: usize, count: u32, new_form: bool) -> Result<usize> {
             }
         };
     }
-    user::copy_out(to, &sink.out)?;
+    user::copy_out(to, sink.out.as_bytes())?;
     *pos = next;
-    Ok(sink.out.len())
+    Ok(sink.out.len() * 8)
 }
 
 /// `getdents64(fd, buf, count)`.

@@ -67,8 +67,10 @@ pub(super) fn setup(
     regs.cs = USER_CS;
     regs.ss = USER_DS;
     // A handler starts with fresh vector registers.
-    task::switch::with_fpu(|fpu| fpu.reset());
-    Ok(())
+    task::switch::replace_fpu(|| {
+        x86_fpu::load_initial();
+        Ok(())
+    })
 }
 
 fn build(
@@ -81,8 +83,8 @@ fn build(
     altstack: [u64; 3],
 ) -> [u64; WORDS] {
     let [cr2, error, trap] = [0, 1, 2].map(|i: usize| thread.fault.get(i).map_or(0, |w| w.load(Ordering::Relaxed)));
-    let mut words = [0; WORDS];
-    let context = [
+    let [i0, i1, i2, i3, i4, i5] = info.to_words();
+    [
         action.restorer,
         UC_FLAGS,
         0,
@@ -122,18 +124,32 @@ fn build(
         0,
         0,
         old_mask.0,
-    ];
-    let bytes = info.to_bytes();
-    let siginfo = bytes.chunks_exact(8).map(|c| c.iter().rev().fold(0u64, |word, &b| word << 8 | u64::from(b)));
-    for (to, from) in words.iter_mut().zip(context.into_iter().chain(siginfo)) {
-        *to = from;
-    }
-    words
+        i0,
+        i1,
+        i2,
+        i3,
+        i4,
+        i5,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+    ]
 }
 
-/// Writes the vector state to `address`. The registers are saved and copied with preemption off, where a page that is not
-/// there cannot be brought in: then the area is touched first and the copy tried again.
+/// Writes the vector state to `address`: from the registers themselves if that goes. Else the registers are saved and copied
+/// with preemption off, where a page that is not there cannot be brought in: then the area is touched first.
 fn write_fpu(address: u64) -> Result {
+    let direct = || task::switch::with_fpu_loaded(|| x86_fpu::save_to_user(address as usize)).unwrap_or(Ok(()));
+    if direct().is_ok() {
+        return Ok(());
+    }
     let copy = || {
         let written = task::switch::with_fpu(|fpu| {
             fpu.write_sigframe(|image, magic| {
@@ -143,9 +159,6 @@ fn write_fpu(address: u64) -> Result {
         });
         written.unwrap_or(Ok(()))
     };
-    if copy().is_ok() {
-        return Ok(());
-    }
     let size = x86_fpu::sigframe_size() as u64;
     let mut page = address;
     while page < address + size {
@@ -236,6 +249,9 @@ fn read_fpu(address: u64) -> Result {
     }
     if address & 15 != 0 {
         return Err(EINVAL);
+    }
+    if task::switch::replace_fpu(|| x86_fpu::load_from_user(address as usize)).is_ok() {
+        return Ok(());
     }
     // Bring the pages in: the copy below runs with preemption off.
     let mut page = address;

@@ -73,15 +73,18 @@ impl SigInfo {
         &self.words
     }
 
+    /// The ABI's words, as far as the kernel keeps them; the rest are zero.
+    #[inline]
+    pub const fn to_words(self) -> [u64; KEPT / 8] {
+        let [a, b, c, d] = self.words;
+        [pair(self.signo, self.errno as u32), pair(self.code as u32, 0), a, b, c, d]
+    }
+
     /// The ABI's bytes.
     pub fn to_bytes(self) -> [u8; SIGINFO_SIZE] {
         let mut bytes = [0; SIGINFO_SIZE];
-        let header = [self.signo, self.errno as u32, self.code as u32, 0].map(u32::to_le_bytes);
-        for (to, from) in bytes.iter_mut().zip(header.iter().flatten()) {
-            *to = *from;
-        }
-        for (to, from) in bytes.iter_mut().skip(16).zip(self.words.map(u64::to_le_bytes).iter().flatten()) {
-            *to = *from;
+        for (to, from) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(self.to_words()) {
+            *to = from.to_le_bytes();
         }
         bytes
     }

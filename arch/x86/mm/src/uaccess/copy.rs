@@ -31,6 +31,8 @@ macro_rules! ex_table {
     };
 }
 
+pub(super) use {ex_table, user_close, user_open};
+
 /// Whether `[addr, addr + len)` lies in user space.
 #[inline(always)]
 pub fn access_ok(addr: impl Into<UserPtr>, len: usize) -> bool {
@@ -167,26 +169,25 @@ macro_rules! single {
         /// `addr` passed `access_ok` for the type's size.
         #[inline(always)]
         unsafe fn $put(addr: usize, value: $ty) -> Result {
-            let failed: u32;
             // SAFETY: As the caller promises; a fault goes to the fixup.
             unsafe {
                 asm!(
                     user_open!(),
                     concat!("2: mov ", $mem, " ptr [{addr}], ", $reg),
-                    "3:",
                     user_close!(),
                     ".pushsection .text.unlikely.uaccess, \"ax\"",
-                    "4: mov {failed:e}, 1",
-                    "jmp 3b",
+                    "4:",
+                    user_close!(),
+                    "jmp {failed}",
                     ".popsection",
                     ex_table!("2b", "4b"),
                     value = in($class) value,
                     addr = in(reg) addr,
-                    failed = inout(reg) 0u32 => failed,
+                    failed = label { return Err(EFAULT) },
                     options(nostack),
                 );
             }
-            if failed == 0 { Ok(()) } else { Err(EFAULT) }
+            Ok(())
         }
     };
 }

@@ -8,6 +8,7 @@
 mod copy;
 mod iter;
 mod slice;
+mod xstate;
 
 pub use copy::{
     UserValue, access_ok, clear_user, cmpxchg_user_u32, copy_from_user, copy_from_user_partial, copy_page_from_user,
@@ -16,6 +17,7 @@ pub use copy::{
 };
 pub use iter::{IoVec, IovIter, MAX_RW_COUNT};
 pub use slice::{UserSlice, UserSliceReader, UserSliceWriter};
+pub use xstate::{xrstor_from_user, xsave_to_user};
 
 /// An address in user space, unchecked: only the functions here turn it into an access.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]

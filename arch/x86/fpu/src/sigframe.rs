@@ -120,7 +120,7 @@ impl FpuState {
         Ok(whole.then(|| read_u64(software, 8) & xfeatures()))
     }
 
-    /// Makes what user space wrote harmless for XRSTOR: only known components, a clean header, a legal MXCSR.
+    /// Checks what user space wrote for XRSTOR: only known components, a clean header, a legal MXCSR.
     fn sanitize(&mut self, wanted: Option<u64>) -> Result {
         let mask = MXCSR_MASK.load(Ordering::Relaxed);
         let mxcsr = read_u64(self.bytes(), MXCSR_AT) as u32;
@@ -133,6 +133,11 @@ impl FpuState {
         }
         if legacy {
             return Ok(());
+        }
+        // The header behind the first word, and components that are not there: XRSTOR would refuse them, as Linux does.
+        let reserved = bytes.get(XSTATE_BV_AT + 8..XSAVE_MIN).ok_or(EINVAL)?;
+        if wanted.is_some() && (present & !xfeatures() != 0 || reserved.iter().any(|&byte| byte != 0)) {
+            return Err(EINVAL);
         }
         let present = match wanted {
             Some(features) => present & features,

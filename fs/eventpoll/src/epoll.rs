@@ -76,8 +76,12 @@ impl EventPoll {
                 break;
             }
         }
-        drop(list.drain(..seen));
-        self.shared.put_back(&mut list);
+        if seen == list.len() {
+            list.clear();
+        } else {
+            drop(list.drain(..seen));
+            self.shared.put_back(&mut list);
+        }
         drop(list);
         // What was left, and level-triggered items, are for the next one who waits.
         if self.shared.is_ready() {

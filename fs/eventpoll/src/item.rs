@@ -20,6 +20,8 @@ pub(crate) const PRIVATE: u32 = EPOLLWAKEUP | EPOLLONESHOT | EPOLLET | EPOLLEXCL
 /// What an epoll and its items share.
 pub(crate) struct Shared {
     ready: SpinLock<KVec<Arc<Item>>>,
+    /// Whether `ready` holds something; changed with its lock held, read without it.
+    nonempty: AtomicBool,
     /// Tasks in `epoll_wait`.
     pub(crate) waiters: WaitQueue,
     /// Those who poll the epoll file itself.
@@ -42,16 +44,26 @@ impl Shared {
     pub(crate) fn new() -> Result<Arc<Self>> {
         let shared = Self {
             ready: SpinLock::new(KVec::new()),
+            nonempty: AtomicBool::new(false),
             waiters: WaitQueue::new(),
             pollers: Arc::new(WaitQueue::new(), GFP_KERNEL)?,
         };
         Ok(Arc::new(shared, GFP_KERNEL)?)
     }
 
-    /// Whether something may be ready.
+    /// Whether something may be ready. A waiter is on its queue before it asks, and who queues an item wakes afterwards.
     #[inline]
     pub(crate) fn is_ready(&self) -> bool {
-        !self.ready.lock_irqsave().is_empty()
+        self.nonempty.load(Ordering::Acquire)
+    }
+
+    /// Runs `change` on the list with its lock held.
+    #[inline(always)]
+    fn with_ready<R>(&self, change: impl FnOnce(&mut KVec<Arc<Item>>) -> R) -> R {
+        let mut ready = self.ready.lock_irqsave();
+        let result = change(&mut ready);
+        self.nonempty.store(!ready.is_empty(), Ordering::Release);
+        result
     }
 
     /// Makes room for `n` items. May sleep.
@@ -72,14 +84,15 @@ impl Shared {
 
     /// Takes all queued items; `into` (empty, with room for every item) takes their place.
     pub(crate) fn take(&self, into: &mut KVec<Arc<Item>>) {
-        core::mem::swap(&mut *self.ready.lock_irqsave(), into);
+        self.with_ready(|ready| core::mem::swap(ready, into));
     }
 
     /// Puts `rest` back in front of what was queued since. `rest` is empty afterwards.
     pub(crate) fn put_back(&self, rest: &mut KVec<Arc<Item>>) {
-        let mut ready = self.ready.lock_irqsave();
-        move_items(&mut ready, rest);
-        core::mem::swap(&mut *ready, rest);
+        self.with_ready(|ready| {
+            move_items(ready, rest);
+            core::mem::swap(ready, rest);
+        });
     }
 
     /// Up to `max` queued items, for looking at.
@@ -94,12 +107,12 @@ impl Shared {
 
     /// Forgets queued items that `keep` does not want. The caller holds the epoll's `scan`, so that none is on its way back.
     pub(crate) fn retain(&self, keep: impl Fn(&Item) -> bool) {
-        self.ready.lock_irqsave().retain(|item| keep(item));
+        self.with_ready(|ready| ready.retain(|item| keep(item)));
     }
 
     /// Forgets all queued items.
     pub(crate) fn clear(&self) {
-        let gone = core::mem::take(&mut *self.ready.lock_irqsave());
+        let gone = self.with_ready(core::mem::take);
         drop(gone);
     }
 
@@ -143,7 +156,7 @@ impl Item {
         }
         if let Some(me) = self.me.upgrade() {
             // See the module's text.
-            let _ = self.shared.ready.lock_irqsave().push_within_capacity(me);
+            let _ = self.shared.with_ready(|ready| ready.push_within_capacity(me));
         }
     }
 

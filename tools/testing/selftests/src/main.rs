@@ -183,6 +183,8 @@ fn main() {
     if init {
         // SAFETY: plain calls.
         unsafe {
+            // The kernel's last words go to the console at once, past what the terminal has not sent.
+            libc::tcdrain(1);
             libc::reboot(libc::RB_POWER_OFF);
             libc::reboot(libc::RB_AUTOBOOT);
         }

@@ -288,9 +288,21 @@ fn take_block(id: ZoneId, order: usize, flags: Flags) -> Option<&'static Frame> 
 /// # Safety
 /// The block was allocated with this order, and nobody uses it any more.
 pub unsafe fn free_pages(frame: &'static Frame, order: usize) {
-    frame.refs.store(0, Ordering::Relaxed);
     stat::add(stat::Item::PgFree, 1 << order);
-    give_back(frame, order);
+    if frame.refs.fetch_sub(1, Ordering::AcqRel) == 1 {
+        give_back(frame, order);
+    } else {
+        free_rest(frame, order);
+    }
+}
+
+/// Frees a block but for its first page, which somebody has a speculative reference to (`PageSlot::get`) and frees himself.
+#[cold]
+fn free_rest(frame: &'static Frame, order: usize) {
+    for part in 0..order {
+        // SAFETY: The second half of the first 2^(part + 1) frames of the block, which is ours.
+        give_back(unsafe { &*Frame::ptr_of(frame.pfn() + (1 << part)) }, part);
+    }
 }
 
 fn give_back(frame: &'static Frame, order: usize) {

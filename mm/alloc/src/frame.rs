@@ -15,9 +15,9 @@ pub const SECTION_FRAMES: usize = PMD_SIZE / size_of::<Frame>();
 pub struct Frame {
     /// `PageFlags` bits. Written by the owner of the only reference plainly, by others with atomic operations.
     pub(crate) flags: AtomicU64,
-    /// References; 0 while free.
+    /// References; 0 while free. Of any frame that is in use a reader of the page cache may have one for a moment (`PageSlot`).
     pub(crate) refs: AtomicU32,
-    /// Order of the block that begins here (free or allocated), or objects in use of a slab.
+    /// Order of the block that begins here (free or allocated).
     pub(crate) order: AtomicU32,
     /// Next in the list that this frame is on (free list, per-CPU list, partial slabs): address of a `Frame` or 0.
     pub(crate) next: AtomicUsize,
@@ -29,7 +29,7 @@ pub struct Frame {
     pub(crate) index: AtomicU64,
     /// Owner's word: a slab's free list, a page table's lock.
     pub(crate) private: AtomicU64,
-    /// Of a page table: its entries that are not 0.
+    /// Of a page table: its entries that are not 0. Of a slab: objects that are out.
     pub(crate) entries: AtomicI32,
 }
 

@@ -28,6 +28,7 @@ pub mod page;
 pub mod pcp;
 pub mod reclaim;
 pub mod slab;
+pub mod slot;
 pub mod stack;
 pub mod stat;
 pub mod vmalloc;
@@ -36,6 +37,7 @@ pub use frame::Frame;
 pub use layout::{PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PhysAddr, phys_to_virt, virt_to_phys};
 pub use mmio::MmioRegion;
 pub use page::{Page, PageFlags};
+pub use slot::PageSlot;
 pub use stack::KernelStack;
 
 /// Hands all free memory to the page allocator. After [`memblock::init`] and [`kpt::init`]; from here on the heap works and

@@ -34,6 +34,18 @@ impl PageFlags {
     pub const PRIVATE: Self = Self(1 << 8);
     /// Counted in a per-state statistic that the free undoes: page table.
     pub const TABLE: Self = Self(1 << 9);
+    /// Contents are on their way to the file.
+    pub const WRITEBACK: Self = Self(1 << 10);
+    /// Reading on ahead starts when this page is reached.
+    pub const READAHEAD: Self = Self(1 << 11);
+    /// On the list of pages that were used more than once.
+    pub const ACTIVE: Self = Self(1 << 12);
+    /// On one of the lists of pages that can be reclaimed.
+    pub const LRU: Self = Self(1 << 13);
+    /// Somebody waits for `LOCKED` or `WRITEBACK` to go.
+    pub const WAITERS: Self = Self(1 << 14);
+    /// To be reclaimed as soon as it is written back.
+    pub const RECLAIM: Self = Self(1 << 15);
     /// Internal: begins a free block of the buddy allocator.
     pub(crate) const BUDDY: Self = Self(1 << 32);
     /// Internal: belongs to the slab allocator.
@@ -241,6 +253,35 @@ impl Page {
             return false;
         }
         self.frame.flags.fetch_and(!flags.0, Ordering::AcqRel) & flags.0 != 0
+    }
+
+    /// Sets `flags` if none of them is set; false if one is. What the setter does next happens after it (a lock is taken).
+    #[inline(always)]
+    pub fn try_set(&self, flags: PageFlags) -> bool {
+        self.frame.flags.fetch_or(flags.0, Ordering::Acquire) & flags.0 == 0
+    }
+
+    /// Clears `flags` and returns all that were set before (a lock is given up).
+    #[inline(always)]
+    pub fn clear_all(&self, flags: PageFlags) -> PageFlags {
+        PageFlags(self.frame.flags.fetch_and(!flags.0, Ordering::AcqRel))
+    }
+
+    /// The owner's word; its meaning is the owner's.
+    #[inline(always)]
+    pub fn private(&self) -> &AtomicU64 {
+        &self.frame.private
+    }
+
+    /// Takes the reference count from exactly `expected` to 0, so that nobody can get the page any more; false if there are
+    /// other references. With success the page belongs to the caller alone, who drops it or calls [`Page::unfreeze`].
+    pub fn freeze(&self, expected: u32) -> bool {
+        self.frame.refs.compare_exchange(expected, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Ends [`Page::freeze`]: there are `refs` references from now on, those that the caller knows of.
+    pub fn unfreeze(&self, refs: u32) {
+        self.frame.refs.store(refs, Ordering::Release);
     }
 
     /// Says whose page this is (0: nobody's), and its index there. For the page cache, under its lock.

@@ -175,7 +175,7 @@ fn refill(class: usize, want: usize) -> Option<*mut u8> {
             }
             head = object.expose_provenance();
             taken += 1;
-            slab.refs.fetch_add(1, Ordering::Relaxed);
+            slab.entries.fetch_add(1, Ordering::Relaxed);
         }
         slab.private.store(free as u64, Ordering::Relaxed);
         if free == 0 {
@@ -225,7 +225,7 @@ impl Partial {
     }
 }
 
-/// Makes a new slab. A slab's `refs` count is 1 plus its objects that are out.
+/// Makes a new slab. A slab's `entries` are its objects that are out.
 fn grow(class: usize, flags: Flags) -> bool {
     let (Some(size), Some(order), Some(lock)) = (SIZES.get(class), ORDERS.get(class), PARTIAL.get(class)) else {
         return false;
@@ -250,6 +250,7 @@ fn grow(class: usize, flags: Flags) -> bool {
     frame.flags.store(PageFlags::SLAB.0 | PageFlags::HEAD.0, Ordering::Relaxed);
     frame.owner.store(class, Ordering::Relaxed);
     frame.private.store(free as u64, Ordering::Relaxed);
+    frame.entries.store(0, Ordering::Relaxed);
     stat::add(stat::Item::Slab, 1 << order);
     let mut partial = lock.lock_irqsave();
     partial.slabs += 1;
@@ -319,7 +320,7 @@ fn flush(class: usize, list: &CpuList, count: usize) {
             partial.link(slab);
         }
         partial.objects_out = partial.objects_out.saturating_sub(1);
-        let out = slab.refs.fetch_sub(1, Ordering::Relaxed) - 2;
+        let out = slab.entries.fetch_sub(1, Ordering::Relaxed) - 1;
         if out == 0 && partial.slabs > 1 {
             partial.unlink(slab);
             partial.slabs -= 1;

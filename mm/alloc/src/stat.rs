@@ -40,6 +40,12 @@ items! {
     Shmem = "nr_shmem",
     /// Pages that are dirty now.
     Dirty = "nr_dirty",
+    /// Pages under write-back now.
+    Writeback = "nr_writeback",
+    /// Pages that became dirty since boot.
+    Dirtied = "nr_dirtied",
+    /// Pages whose write-back began since boot.
+    Written = "nr_written",
     /// Pages used by page tables now.
     PageTables = "nr_page_table_pages",
     /// KiB used by kernel stacks now.
@@ -119,6 +125,8 @@ pub struct MemInfo {
     pub mapped: u64,
     /// Dirty pages.
     pub dirty: u64,
+    /// Pages under write-back.
+    pub writeback: u64,
     /// vmalloc.
     pub vmalloc: u64,
 }
@@ -139,6 +147,7 @@ pub fn meminfo() -> MemInfo {
         anon: get(Item::Anon),
         mapped: get(Item::FileMapped),
         dirty: get(Item::Dirty),
+        writeback: get(Item::Writeback),
         vmalloc: get(Item::Vmalloc),
     }
 }

@@ -153,11 +153,39 @@ impl Mm {
         }
         let Some(page) = self.table.page(addr, false) else { return Ok(false) };
         if let Some(mapping) = vma.mapping() {
-            mapping.ops().make_writable(vma.pgoff_at(slot.start, addr)).map_err(bus_or_memory)?;
+            if !mapping.is_memory() {
+                let index = vma.pgoff_at(slot.start, addr);
+                return self.share_writable(mapping, index, &page, |page| {
+                    self.table.make_writable(addr, page, vma.flags.prot());
+                    Ok(())
+                });
+            }
             page.set(PageFlags::DIRTY);
         }
         // If the entry changed meanwhile the program faults again.
         self.table.make_writable(addr, &page, vma.flags.prot());
+        Ok(false)
+    }
+
+    /// A program is to write to `page` of a file on a device through shared memory: space is reserved, `map` makes the entry
+    /// writable, and the page is dirty, all before write-back can look at it again.
+    fn share_writable(&self, mapping: &Mapping, index: u64, page: &Page, map: impl FnOnce(&Page) -> Result) -> Fault {
+        let _stays = mapping.invalidate_shared();
+        if index >= mapping.size().div_ceil(PAGE_SIZE as u64) {
+            return Err(FaultSignal::BusError);
+        }
+        if page.has(PageFlags::TRUNCATED) {
+            // The program faults again and gets the page that is there now.
+            return Ok(false);
+        }
+        mapping.ops().make_writable(index).map_err(bus_or_memory)?;
+        crate::page_lock::lock_page(page);
+        let mapped = map(page);
+        if mapped.is_ok() {
+            mapping.set_dirty(index, page);
+        }
+        crate::page_lock::unlock_page(page);
+        mapped?;
         Ok(false)
     }
 
@@ -189,7 +217,8 @@ impl Mm {
         }
         let (page, major) = match mapping.get(index) {
             Some(page) => (page, false),
-            None => (mapping.get_or_read(index).map_err(bus_or_memory)?, !mapping.is_memory()),
+            None if mapping.is_memory() => (mapping.get_or_read(index).map_err(bus_or_memory)?, false),
+            None => (self.read_around(vma, mapping, index)?, true),
         };
         if major {
             stat::add(Item::PgMajFault, 1);
@@ -204,8 +233,13 @@ impl Mm {
             }
             return self.check_stable().map(|_| major);
         }
+        if write && !mapping.is_memory() {
+            return self.share_writable(mapping, index, &page, |page| {
+                self.table.map(addr, page.clone(), vma.flags.prot(), |page| !page.has(PageFlags::TRUNCATED))?;
+                Ok(())
+            });
+        }
         if write {
-            mapping.ops().make_writable(index).map_err(bus_or_memory)?;
             page.set(PageFlags::DIRTY);
         }
         // Memory-only files need not notice the first write.
@@ -218,6 +252,24 @@ impl Mm {
             self.map_around(slot, mapping, addr, prot)?;
         }
         Ok(major)
+    }
+
+    /// A file's page that is not cached, with what the way of access suggests around it.
+    #[cold]
+    fn read_around(&self, vma: &Vma, mapping: &Mapping, index: u64) -> Fault<Page> {
+        if let Backing::File(file) = &vma.backing
+            && let Some(state) = file.readahead()
+        {
+            let way = if vma.flags.any(VmFlags::RAND_READ) {
+                crate::readahead::Way::Random
+            } else if vma.flags.any(VmFlags::SEQ_READ) {
+                crate::readahead::Way::Sequential
+            } else {
+                crate::readahead::Way::Around
+            };
+            mapping.readahead_for_fault(state, index, way);
+        }
+        mapping.get_or_read(index).map_err(bus_or_memory)
     }
 
     /// Maps cached neighbours of a file's page: the program will want them, and each saves it a fault.
@@ -237,10 +289,10 @@ impl Mm {
         if pages < 2 {
             return Ok(());
         }
-        let mapped = mapping.with_pages(|cache| {
-            self.table.map_around(low, pages, prot, |i| {
-                cache.load(first + i as u64).filter(|page| page.has(PageFlags::UPTODATE)).cloned()
-            })
+        let mapped = self.table.map_around(low, pages, prot, |i| {
+            let page = mapping.find(first + i as u64)?;
+            // Asked under the entries' lock, as where a single page is mapped.
+            (page.has(PageFlags::UPTODATE) && !page.has(PageFlags::TRUNCATED)).then_some(page)
         })?;
         stat::add(Item::FaultAround, mapped as i64);
         Ok(())

@@ -43,6 +43,10 @@ pub trait VmFile: Send + Sync {
     fn fault(&self, _pgoff: u64, _write: bool) -> Result<Page> {
         Err(EFAULT)
     }
+    /// How the file was read so far, for reading ahead.
+    fn readahead(&self) -> Option<&crate::readahead::Readahead> {
+        None
+    }
     /// Device number (as `makedev` packs it in `stat`) and inode number, for `/proc/PID/maps`.
     fn id(&self) -> (u64, u64);
     /// The path, for `/proc/PID/maps`; with "` (deleted)`" where it has no name any more.

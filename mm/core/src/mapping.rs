@@ -3,38 +3,98 @@
 //!
 //! A page in the cache has the mapping as its owner; one that leaves is marked `TRUNCATED` first and then unmapped everywhere,
 //! so that a fault, which maps under the entry's lock and looks at the mark there, cannot bring it back.
-//! Locks: `fill` (sleeping) around reading a page in, `pages` (spin), `users` (spin). Never `pages` and `users` at once.
+//! Files that live in memory (tmpfs) have pages that are always up to date; their pages are never locked. Pages of other files are
+//! read, written and taken out under the page's lock.
+//! Locks: `invalidate` (sleeping; shared around reading in and around making writable, exclusively around taking out), the pages'
+//! locks, the tree's lock, `users` (spin). Never the tree's lock and `users` at once. A look-up takes none.
 
-use containers::XArray;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use errno::Result;
+use crate::bdi::BackingDev;
+use crate::dirty::{MAX_RUN, WriteControl};
+use crate::errseq::ErrSeq;
+use crate::io::{ReadRun, WriteRun};
+use crate::page_lock::{lock_page, unlock_page, wait_writeback};
+use crate::page_tree::PageTree;
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use errno::{Error, Result, code::*};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
 use kalloc::{Arc, KBox, KVec};
-use locking::SpinLock;
+use locking::{SetOnce, SpinLock};
 use mm_alloc::layout::{PAGE_SHIFT, PAGE_SIZE};
 use mm_alloc::stat::{self, Item};
 use mm_alloc::{Page, PageFlags};
-use sync::Mutex;
+use sync::{RwReadGuard, RwSemaphore, RwWriteGuard};
 use x86_mm::PageTable;
 
-/// Where a mapping's pages come from.
+/// Where a mapping's pages come from, and where they go.
+#[allow(unused_variables, reason = "defaults ignore their arguments")]
 pub trait MappingOps: Send + Sync {
     /// Fills `page` with the file's page `index`. The page is new; nobody else sees it yet. May sleep. EIO and so on.
-    fn read_page(&self, index: u64, page: &Page) -> Result;
+    fn read_page(&self, index: u64, page: &Page) -> Result {
+        Err(EIO)
+    }
+    /// Starts reading the pages of `run`; returns without waiting if it can. Called with the mapping's `invalidate` lock held
+    /// shared: nothing is truncated meanwhile. The default reads page by page with [`MappingOps::read_page`]. Errors are told
+    /// through the run. May sleep.
+    fn read_pages(&self, mapping: &Mapping, run: ReadRun) {
+        let mut run = run;
+        while !run.pages().is_empty() {
+            let Ok(front) = run.split_front(1) else { return };
+            let read = front.pages().first().map_or(Ok(()), |page| self.read_page(front.first(), page));
+            if read.is_ok() {
+                // Dropping it is success; without memory for it the page is read again.
+                drop(front.start());
+            }
+        }
+    }
+    /// Starts writing what `wbc` asks for; returns without waiting for the I/O. The default takes run after run
+    /// ([`Mapping::next_dirty_run`]) and gives each to [`MappingOps::write_run`]. A file system that must start a transaction
+    /// before it takes page locks does so here, around each `next_dirty_run`. May sleep.
+    fn write_pages(&self, mapping: &Arc<Mapping>, wbc: &mut WriteControl) -> Result {
+        let mut result = Ok(());
+        while let Some(run) = mapping.next_dirty_run(wbc, MAX_RUN)? {
+            if let Err(error) = self.write_run(run) {
+                mapping.write_error(error);
+                result = result.and(Err(error));
+            }
+        }
+        result
+    }
+    /// Starts writing a run: allocates space, calls [`WriteRun::start`], submits. May sleep.
+    fn write_run(&self, run: WriteRun) -> Result {
+        Err(EIO)
+    }
     /// Pages live in memory only (tmpfs): they are never written back, and a fresh one is zero.
     fn is_memory(&self) -> bool {
         false
     }
+    /// Blocks are smaller than a page: dirty sectors are told apart ([`crate::dirty_sectors`]).
+    fn has_small_blocks(&self) -> bool {
+        false
+    }
     /// A page is about to be added: count it against the file system's limit. ENOSPC.
-    fn charge(&self, _pages: u64) -> Result {
+    fn charge(&self, pages: u64) -> Result {
         Ok(())
     }
     /// Pages went.
-    fn uncharge(&self, _pages: u64) {}
-    /// A page is about to be written through a shared mapping: reserve space for it. May sleep. ENOSPC becomes SIGBUS.
-    fn make_writable(&self, _index: u64) -> Result {
+    fn uncharge(&self, pages: u64) {}
+    /// A page is about to be written through a shared mapping: reserve space for it (`page_mkwrite`). Called with the `invalidate`
+    /// lock held shared, without the page's lock. May sleep. ENOSPC becomes SIGBUS.
+    fn make_writable(&self, index: u64) -> Result {
         Ok(())
     }
+    /// Memory is short and clean page `index`, locked and without other users, is to go: give up what is kept for it. `false`
+    /// refuses. Must not wait for I/O.
+    fn release_page(&self, index: u64, page: &Page) -> bool {
+        true
+    }
+}
+
+/// Who is told what happens to a mapping's dirty pages (the VFS, for the inode).
+pub trait MappingHost: Send + Sync {
+    /// A page is dirty, and none was before. Must not sleep.
+    fn dirtied(&self);
+    /// A page could not be written. Any context.
+    fn write_error(&self, error: Error);
 }
 
 /// One mapping of a range of the file in some address space.
@@ -57,12 +117,16 @@ pub struct Mapping {
     id: usize,
     /// Bytes of the file.
     size: AtomicU64,
-    pages: SpinLock<XArray<Page>>,
+    pub(crate) pages: PageTree,
     count: AtomicUsize,
-    fill: Mutex<()>,
+    invalidate: RwSemaphore<()>,
     users: SpinLock<Users>,
     ops: KBox<dyn MappingOps>,
     memory: bool,
+    small_blocks: AtomicBool,
+    bdi: SetOnce<Arc<BackingDev>>,
+    host: SetOnce<KBox<dyn MappingHost>>,
+    errors: ErrSeq,
 }
 
 static NEXT_ID: AtomicUsize = AtomicUsize::new(1);
@@ -70,18 +134,30 @@ static NEXT_ID: AtomicUsize = AtomicUsize::new(1);
 impl Mapping {
     /// The cache of a file of `size` bytes. ENOMEM.
     pub fn new(ops: KBox<dyn MappingOps>, size: u64) -> Result<Arc<Self>> {
-        let memory = ops.is_memory();
+        let (memory, small) = (ops.is_memory(), ops.has_small_blocks());
         let mapping = Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             size: AtomicU64::new(size),
-            pages: SpinLock::new(XArray::new()),
+            pages: PageTree::new(),
             count: AtomicUsize::new(0),
-            fill: Mutex::new(()),
+            invalidate: RwSemaphore::new(()),
             users: SpinLock::new(Users { slots: KVec::new(), free: KVec::new() }),
             ops,
             memory,
+            small_blocks: AtomicBool::new(small),
+            bdi: SetOnce::new(),
+            host: SetOnce::new(),
+            errors: ErrSeq::new(),
         };
         Ok(Arc::new(mapping, GFP_KERNEL)?)
+    }
+
+    /// The cache of a file on a device.
+    pub fn new_on(ops: KBox<dyn MappingOps>, size: u64, bdi: &Arc<BackingDev>) -> Result<Arc<Self>> {
+        let mapping = Self::new(ops, size)?;
+        // The mapping is new, so the cell is empty.
+        drop(mapping.bdi.set(bdi.clone()));
+        Ok(mapping)
     }
 
     /// Identity, for futex keys.
@@ -112,15 +188,67 @@ impl Mapping {
         self.memory
     }
 
+    /// Whether dirty sectors are told apart.
+    #[inline(always)]
+    pub fn has_small_blocks(&self) -> bool {
+        self.small_blocks.load(Ordering::Relaxed)
+    }
+
     /// The operations.
     pub fn ops(&self) -> &dyn MappingOps {
         &*self.ops
     }
 
-    /// The page `index`, if it is cached. Any task context; does not sleep.
+    /// The device, for files that are on one.
+    #[inline]
+    pub fn bdi(&self) -> Option<&Arc<BackingDev>> {
+        self.bdi.get()
+    }
+
+    /// Says who is told of dirty pages. Once, before the first.
+    pub fn set_host(&self, host: KBox<dyn MappingHost>) {
+        // Only the file's inode sets it, when both are made.
+        drop(self.host.set(host));
+    }
+
+    pub(crate) fn host(&self) -> Option<&dyn MappingHost> {
+        self.host.get().map(|host| &**host)
+    }
+
+    /// Errors of writing back, for `fsync` of each open file.
+    pub fn errors(&self) -> &ErrSeq {
+        &self.errors
+    }
+
+    /// Writing back failed: the error is remembered. Any context.
+    pub fn write_error(&self, error: Error) {
+        self.errors.set(error);
+        if let Some(host) = self.host() {
+            host.write_error(error);
+        }
+    }
+
+    /// Keeps pages from being taken out (truncation, holes) while something depends on where the file's blocks are. May sleep.
+    pub fn invalidate_shared(&self) -> RwReadGuard<'_, ()> {
+        self.invalidate.read()
+    }
+
+    /// Keeps pages from being read in, and from being made writable by programs: for whoever moves or frees the file's blocks. The
+    /// inode's lock is held. May sleep.
+    pub fn invalidate_lock(&self) -> RwWriteGuard<'_, ()> {
+        self.invalidate.write()
+    }
+
+    /// The page `index`, if it is cached and up to date. Any task context; does not sleep; no lock.
     #[inline]
     pub fn get(&self, index: u64) -> Option<Page> {
-        self.pages.lock().load(index).cloned()
+        self.pages.get(index).filter(|page| page.has(PageFlags::UPTODATE))
+    }
+
+    /// The page `index`, if it is cached, whatever its state (it may be on its way in). No lock.
+    #[inline]
+    pub fn find(&self, index: u64) -> Option<Page> {
+        self.pages.get(index)
     }
 
     /// The page `index`, read in if need be. Not limited by the size: the caller checks. May sleep.
@@ -138,65 +266,65 @@ impl Mapping {
         if self.memory {
             return self.add_new(index, Page::alloc_zeroed(GFP_KERNEL)?);
         }
-        let _fill = self.fill.lock();
-        if let Some(page) = self.get(index) {
-            return Ok(page);
-        }
-        let page = Page::alloc(GFP_KERNEL)?;
-        self.ops.read_page(index, &page)?;
-        self.add_new(index, page)
+        self.read_one(index)
     }
 
     /// The page `index` for overwriting it completely: a new page is not read in and its contents are undefined. May sleep.
     pub fn get_for_overwrite(&self, index: u64) -> Result<Page> {
-        if let Some(page) = self.get(index) {
-            return Ok(page);
+        match self.get(index) {
+            Some(page) => Ok(page),
+            None => self.add_new(index, Page::alloc(GFP_KERNEL)?),
         }
-        let _fill = if self.memory { None } else { Some(self.fill.lock()) };
-        self.add_new(index, Page::alloc(GFP_KERNEL)?)
     }
 
-    /// Puts a page that is already filled into the cache; gives the page that is there if another was first.
+    /// Puts a page that is already filled into the cache; gives the page that is there if another was first. May sleep.
     pub fn add_new(&self, index: u64, page: Page) -> Result<Page> {
-        self.ops.charge(1)?;
-        page.set_owner(self.id, index);
         page.set(if self.memory { MEMORY_FLAGS } else { PageFlags::UPTODATE });
-        let mut pages = self.pages.lock();
-        if let Some(there) = pages.load(index).cloned() {
-            drop(pages);
-            self.ops.uncharge(1);
-            return Ok(there);
+        loop {
+            let there = match self.add(index, &page)? {
+                None => return Ok(page),
+                Some(there) => there,
+            };
+            if there.has(PageFlags::UPTODATE) {
+                return Ok(there);
+            }
+            // It is on its way in, or could not be read.
+            match self.read_one(index) {
+                Ok(read) => return Ok(read),
+                Err(error) if there.has(PageFlags::TRUNCATED) => drop(error),
+                Err(error) => return Err(error),
+            }
         }
-        if let Err(error) = pages.store(index, page.clone(), GFP_ATOMIC) {
-            drop(pages);
-            self.ops.uncharge(1);
-            return Err(error.into());
+    }
+
+    /// Puts `page` into the cache in the state it is in; gives the page that is there if there is one.
+    pub(crate) fn add(&self, index: u64, page: &Page) -> Result<Option<Page>> {
+        self.ops.charge(1)?;
+        page.private().store(0, Ordering::Relaxed);
+        page.set_owner(self.id, index);
+        match self.pages.insert(index, page, GFP_KERNEL) {
+            Ok(None) => {}
+            other => {
+                self.ops.uncharge(1);
+                return other;
+            }
         }
-        drop(pages);
         self.count.fetch_add(1, Ordering::Relaxed);
         stat::add(Item::FilePages, 1);
         if self.memory {
             stat::add(Item::Shmem, 1);
         }
-        Ok(page)
+        Ok(None)
     }
 
-    /// Runs `f` with the cache's lock held: `f` must be short and must not allocate with sleeping.
-    pub(crate) fn with_pages<R>(&self, f: impl FnOnce(&XArray<Page>) -> R) -> R {
-        f(&self.pages.lock())
-    }
-
-    /// Calls `f` for the cached pages from `first`, in order, until it says `false`. The cache's lock is held: `f` must be short.
+    /// Calls `f` for the cached pages from `first`, in order, until it says `false`. `f` must not sleep.
     pub fn for_each_from(&self, first: u64, mut f: impl FnMut(u64, &Page) -> bool) {
-        for (index, page) in self.pages.lock().iter_from(first) {
-            if !f(index, page) {
-                return;
-            }
-        }
+        self.pages.each(first, u64::MAX, None, |index, page| f(index, &page));
     }
 
     /// Makes the file `size` bytes long, dropping pages beyond and clearing the rest of the last one. The file system's lock on
-    /// the inode is held. May sleep.
+    /// the inode is held, for a file on a device also [`Mapping::invalidate_lock`] until its blocks are freed. Waits for
+    /// write-back of what goes. May sleep.
     pub fn truncate(&self, size: u64) {
         let old = self.size.swap(size, Ordering::AcqRel);
         if size >= old {
@@ -206,42 +334,67 @@ impl Mapping {
         self.remove(size.div_ceil(PAGE_SIZE as u64), u64::MAX);
     }
 
-    /// Drops the pages `[first, last]` from the cache and from every address space. Contents are lost. May sleep.
+    /// Drops the pages `[first, last]` from the cache and from every address space. Contents are lost; write-back that is going on
+    /// is waited for. Locks as for [`Mapping::truncate`]. May sleep.
     pub fn remove(&self, first: u64, last: u64) {
         if first > last {
             return;
         }
+        let mut from = first;
         loop {
-            // In batches: the pages must live until they are unmapped, and the lock is not held for long.
-            let mut gone: KVec<Page> = KVec::new();
-            let room = gone.reserve(64, GFP_KERNEL).is_ok();
-            let limit = if room { 64 } else { 1 };
-            let mut single = None;
-            let mut taken = 0usize;
-            {
-                let mut pages = self.pages.lock();
-                while taken < limit {
-                    let Some(index) = pages.find(first).map(|(index, _)| index).filter(|index| *index <= last) else {
-                        break;
-                    };
-                    let Some(page) = pages.erase(index) else { break };
-                    page.set(PageFlags::TRUNCATED);
-                    taken += 1;
-                    match room {
-                        true => drop(gone.push(page, GFP_ATOMIC)),
-                        false => single = Some(page),
-                    }
+            // In batches: the pages must live until they are unmapped.
+            let mut gone = [const { None }; 32];
+            let mut count = 0;
+            self.pages.each(from, last, None, |index, page| {
+                if let Some(slot) = gone.get_mut(count) {
+                    *slot = Some((index, page));
+                    count += 1;
                 }
-            }
-            if taken == 0 {
+                count < 32
+            });
+            if count == 0 {
                 break;
+            }
+            let mut taken = 0;
+            for (index, page) in gone.iter().flatten() {
+                taken += usize::from(self.take_out(*index, page));
+                from = *index;
             }
             self.forgot(taken);
             self.unmap(first, last, false);
-            drop((gone, single));
+            drop(gone);
+            // The last one again: another may have been put there.
         }
         // Pages beyond the end may be mapped privately only.
         self.unmap(first, last, false);
+    }
+
+    /// Takes one page out of the tree, unless it is gone already.
+    fn take_out(&self, index: u64, page: &Page) -> bool {
+        if self.memory {
+            let mut tree = self.pages.lock();
+            let ours = tree.holds(index, page);
+            if ours {
+                page.set(PageFlags::TRUNCATED);
+                // `page` is another reference.
+                drop(tree.erase(index));
+            }
+            return ours;
+        }
+        lock_page(page);
+        wait_writeback(page);
+        let mut tree = self.pages.lock();
+        let ours = tree.holds(index, page);
+        if ours {
+            page.set(PageFlags::TRUNCATED);
+            drop(tree.erase(index));
+        }
+        drop(tree);
+        if ours {
+            self.cancel_dirty(page);
+        }
+        unlock_page(page);
+        ours
     }
 
     /// Clears `[at, at + len)` of a page that is cached (`len` may reach the page's end at most).
@@ -402,9 +555,14 @@ impl Drop for MapLink {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        let pages = *self.count.get_mut();
-        for (_, page) in self.pages.get_mut().iter() {
+        // Page by page: what the nodes still held would only be freed after a grace period.
+        let mut pages = 0;
+        while let Some((index, page)) = self.pages.next(0, u64::MAX, None) {
+            page.set(PageFlags::TRUNCATED);
+            drop(self.pages.lock().erase(index));
+            self.cancel_dirty(&page);
             page.set_owner(0, 0);
+            pages += 1;
         }
         self.forgot(pages);
     }

@@ -14,6 +14,7 @@ use cred::Cred;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
+use mm::Readahead;
 use sync::{Mutex, PollMask, PollTable};
 use x86_mm::uaccess::IovIter;
 
@@ -133,8 +134,23 @@ pub trait FileOps: Any + Send + Sync {
     /// The last reference is gone.
     fn release(&self, file: &File) {}
 
-    /// Writes the file back.
+    /// Writes the file back and waits. Errors that the mapping remembers are reported by the caller. The default is right for
+    /// files of a device whose file system has no journal.
     fn fsync(&self, file: &File, datasync: bool) -> Result {
+        let inode = file.inode();
+        match inode.sb().device() {
+            Some(device) if inode.mapping().is_some() => {
+                inode.write_and_wait(0, u64::MAX, datasync)?;
+                device.flush()
+            }
+            _ => Err(EINVAL),
+        }
+    }
+
+    /// Reads (`write` false) or writes past the page cache (`O_DIRECT`): cached pages of the range are written back (and for a
+    /// write dropped) before, by the caller. Offset and length are multiples of the device's logical block size, or `EINVAL`.
+    /// May do less than asked.
+    fn direct_io(&self, file: &File, iter: &mut IovIter<'_>, pos: u64, write: bool) -> Result<usize> {
         Err(EINVAL)
     }
 
@@ -189,6 +205,11 @@ pub struct File {
     path: Path,
     ops: KBox<dyn FileOps>,
     pub(crate) pos: Mutex<i64>,
+    /// How it was read so far.
+    pub(crate) ra: Readahead,
+    /// Up to where errors of writing its inode, and its file system, back were reported to it.
+    wb_error: AtomicU32,
+    sb_error: AtomicU32,
     /// Who opened it.
     cred: Arc<Cred>,
 }
@@ -204,6 +225,10 @@ impl File {
         } else {
             mode |= if flags.reads() { fmode::READ } else { 0 } | if flags.writes() { fmode::WRITE } else { 0 };
         }
+        let (wb_error, sb_error) = match inode.mapping() {
+            Some(mapping) => (mapping.errors().sample(), inode.sb().errors().sample()),
+            None => (0, 0),
+        };
         let file = Self {
             mode,
             flags: AtomicU32::new(flags.0 & !(uapi::O_CREAT | uapi::O_EXCL | uapi::O_NOCTTY | uapi::O_TRUNC)),
@@ -212,6 +237,9 @@ impl File {
             path,
             ops,
             pos: Mutex::new(0),
+            ra: Readahead::new(),
+            wb_error: AtomicU32::new(wb_error),
+            sb_error: AtomicU32::new(sb_error),
             cred,
         };
         // On failure the value is dropped, which undoes what was counted.
@@ -293,6 +321,30 @@ impl File {
     /// Calls `f` with the position, locked. For files that have one. May sleep.
     pub fn with_position<R>(&self, f: impl FnOnce(&mut i64) -> R) -> R {
         f(&mut self.pos.lock())
+    }
+
+    /// How it was read so far, for reading ahead.
+    #[inline(always)]
+    pub fn readahead(&self) -> &Readahead {
+        &self.ra
+    }
+
+    /// The error of writing back that this open file was not told of yet; telling it counts.
+    pub fn take_write_error(&self) -> Result {
+        let mapping = self.ops.mapping(self).or_else(|| self.inode.mapping());
+        mapping.map_or(Ok(()), |mapping| mapping.errors().check_and_advance(&self.wb_error))
+    }
+
+    /// The same for its whole file system (`syncfs`).
+    pub fn take_fs_error(&self) -> Result {
+        self.inode.sb().errors().check_and_advance(&self.sb_error)
+    }
+
+    /// Writes it back and reports errors that happened meanwhile or earlier (`vfs_fsync`). May sleep.
+    pub fn fsync(&self, datasync: bool) -> Result {
+        let written = self.ops.fsync(self, datasync);
+        let earlier = self.take_write_error();
+        written.and(earlier)
     }
 
     /// What is ready.

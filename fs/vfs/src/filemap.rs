@@ -3,6 +3,7 @@
 //! memory maps see them. Locks: the inode's `lock`, exclusively, around a write; none around a read.
 
 use crate::attr::remove_privileges;
+use crate::disk_inode::idirty;
 use crate::file::{File, fmode};
 use crate::hooks::send_current;
 use crate::inode::Inode;
@@ -11,8 +12,8 @@ use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
 use mm::{Mapping, MmapRequest, VmFile};
-use mm_alloc::Page;
 use mm_alloc::layout::{PAGE_SHIFT, PAGE_SIZE};
+use mm_alloc::{Page, PageFlags};
 use x86_mm::uaccess::IovIter;
 
 /// Reads from the cache. Holes of memory-only files give zeros without taking memory. May sleep.
@@ -23,21 +24,16 @@ pub fn generic_read(file: &File, mapping: &Mapping, to: &mut IovIter<'_>, pos: &
     let mut at = pos.cast_unsigned();
     let mut done = 0;
     while to.count() != 0 {
-        let size = file.inode().size();
+        let size = mapping.size();
         if at >= size {
             break;
         }
         let offset = at as usize % PAGE_SIZE;
         let want = (PAGE_SIZE - offset).min(to.count()).min(usize::try_from(size - at).unwrap_or(usize::MAX));
-        let index = at >> PAGE_SHIFT;
-        let page = match mapping.get(index) {
-            Some(page) => Some(page),
-            None if mapping.is_memory() => None,
-            None => match mapping.get_or_read(index) {
-                Ok(page) => Some(page),
-                Err(error) if done == 0 => return Err(error),
-                Err(_) => break,
-            },
+        let page = match page_for(file, mapping, at, to.count()) {
+            Ok(page) => page,
+            Err(error) if done == 0 => return Err(error),
+            Err(_) => break,
         };
         let n = match &page {
             Some(page) => to.copy_page_to_iter(page, offset, want),
@@ -54,9 +50,44 @@ pub fn generic_read(file: &File, mapping: &Mapping, to: &mut IovIter<'_>, pos: &
     }
     *pos = at.cast_signed();
     if done != 0 {
+        if !mapping.is_memory() {
+            file.ra.set_prev(at - 1);
+        }
         file.accessed();
     }
     Ok(done)
+}
+
+/// The page with byte `at`; `None` for a hole of a memory-only file.
+#[inline(always)]
+fn page_for(file: &File, mapping: &Mapping, at: u64, count: usize) -> Result<Option<Page>> {
+    let index = at >> PAGE_SHIFT;
+    match mapping.find(index) {
+        Some(page) if page.is_ready() => Ok(Some(page)),
+        None if mapping.is_memory() => Ok(None),
+        page => read_page(file, mapping, index, pages_of(at, count), page).map(Some),
+    }
+}
+
+/// Pages that `count` bytes from `at` on touch.
+fn pages_of(at: u64, count: usize) -> u64 {
+    let last = at.saturating_add((count as u64).saturating_sub(1)) >> PAGE_SHIFT;
+    last - (at >> PAGE_SHIFT) + 1
+}
+
+/// A page that is missing, on its way, or marked: reads ahead and waits for it.
+#[cold]
+#[inline(never)]
+fn read_page(file: &File, mapping: &Mapping, index: u64, wanted: u64, page: Option<Page>) -> Result<Page> {
+    match page {
+        Some(page) => {
+            if page.has(PageFlags::READAHEAD) {
+                mapping.readahead_marked(&file.ra, &page, index, wanted);
+            }
+        }
+        None => mapping.readahead_missing(&file.ra, index, wanted),
+    }
+    mapping.get_or_read(index)
 }
 
 /// How much of a write at `pos` the limits allow: `EFBIG` (with `SIGXFSZ`) if nothing.
@@ -80,7 +111,7 @@ fn write_limit(inode: &Inode, pos: u64, count: usize) -> Result<usize> {
 /// Writes to the cache, extending the file. Takes the inode's `lock`. May sleep. `ENOSPC`, `EFBIG`, `EFAULT`.
 pub fn generic_write(file: &File, mapping: &Mapping, from: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
     let inode = file.inode();
-    let _lock = inode.lock.write();
+    let lock = inode.lock.write();
     if from.count() == 0 {
         return Ok(0);
     }
@@ -95,6 +126,11 @@ pub fn generic_write(file: &File, mapping: &Mapping, from: &mut IovIter<'_>, pos
     remove_privileges(inode);
     inode.touch_mtime();
     let mut done = 0;
+    let old_size = inode.size();
+    if !mapping.is_memory() && at > old_size {
+        // What a program left behind the end in mapped memory is no part of the file.
+        mapping.clear_partial(old_size, PAGE_SIZE);
+    }
     while from.count() != 0 {
         match write_page(mapping, from, at) {
             Ok(0) if done == 0 => return Err(EFAULT),
@@ -103,8 +139,7 @@ pub fn generic_write(file: &File, mapping: &Mapping, from: &mut IovIter<'_>, pos
                 at += n as u64;
                 done += n;
                 if at > inode.size() {
-                    mapping.set_size(at);
-                    inode.set_size(at);
+                    extend(inode, mapping, at);
                 }
             }
             Err(error) if done == 0 => return Err(error),
@@ -112,20 +147,54 @@ pub fn generic_write(file: &File, mapping: &Mapping, from: &mut IovIter<'_>, pos
         }
     }
     *pos = at.cast_signed();
+    drop(lock);
+    finish_write(file, mapping, at - done as u64, done)?;
     Ok(done)
 }
 
-/// Writes what fits into the page at `at`; returns how much (0: the program's memory faulted).
+/// The file is longer now.
+fn extend(inode: &Inode, mapping: &Mapping, size: u64) {
+    mapping.set_size(size);
+    inode.set_size(size);
+    inode.mark_dirty(idirty::DATASYNC);
+}
+
+/// After a write of `done` bytes at `start`, without locks: waits if too much is dirty, and writes through for `O_SYNC`.
+fn finish_write(file: &File, mapping: &Mapping, start: u64, done: usize) -> Result {
+    if mapping.is_memory() || done == 0 {
+        return Ok(());
+    }
+    mm::throttle::balance_dirty(mapping, pages_of(start, done) as u32);
+    let sync = file.inode().sb().flags() & uapi::MS_SYNCHRONOUS != 0;
+    if sync || file.flags().any(uapi::O_DSYNC) {
+        // `O_SYNC` holds `O_DSYNC` and a bit of its own.
+        file.fsync(!sync && !file.flags().has(uapi::O_SYNC))?;
+    }
+    Ok(())
+}
+
+/// Writes what fits into the page at `at`; returns how much (0: the program's memory faulted). The inode's lock is held.
 fn write_page(mapping: &Mapping, from: &mut IovIter<'_>, at: u64) -> Result<usize> {
     let offset = at as usize % PAGE_SIZE;
     let index = at >> PAGE_SHIFT;
     let want = (PAGE_SIZE - offset).min(from.count());
+    if !mapping.is_memory() {
+        mapping.ops().prepare_write(at, want)?;
+    }
     if let Some(page) = mapping.get(index) {
-        return Ok(from.copy_page_from_iter(&page, offset, want));
+        let n = from.copy_page_from_iter(&page, offset, want);
+        written(mapping, index, &page, offset, n);
+        return Ok(n);
     }
     if want < PAGE_SIZE {
-        let page = mapping.get_or_read(index)?;
-        return Ok(from.copy_page_from_iter(&page, offset, want));
+        // Behind the end of the file there is nothing to read.
+        let page = match !mapping.is_memory() && at - offset as u64 >= mapping.size() {
+            true => mapping.add_new(index, Page::alloc_zeroed(GFP_KERNEL)?)?,
+            false => mapping.get_or_read(index)?,
+        };
+        let n = from.copy_page_from_iter(&page, offset, want);
+        written(mapping, index, &page, offset, n);
+        return Ok(n);
     }
     // A whole new page is filled before anybody can see it.
     let page = Page::alloc(GFP_KERNEL)?;
@@ -133,12 +202,29 @@ fn write_page(mapping: &Mapping, from: &mut IovIter<'_>, at: u64) -> Result<usiz
     if n == 0 {
         return Ok(0);
     }
+    if n < PAGE_SIZE && !mapping.is_memory() {
+        // Its rest is the file's: read it, and take the bytes once more.
+        from.revert(n);
+        let page = mapping.get_or_read(index)?;
+        let n = from.copy_page_from_iter(&page, 0, n);
+        written(mapping, index, &page, 0, n);
+        return Ok(n);
+    }
     page.fill(n, PAGE_SIZE - n, 0)?;
     let there = mapping.add_new(index, page.clone())?;
     if !there.same(&page) {
         there.copy_range(0, &page, 0, n)?;
     }
+    written(mapping, index, &there, 0, n);
     Ok(n)
+}
+
+/// `n` bytes of `page` from `offset` on are new.
+#[inline(always)]
+fn written(mapping: &Mapping, index: u64, page: &Page, offset: usize, n: usize) {
+    if n != 0 && !mapping.is_memory() {
+        mapping.set_dirty_range(index, page, offset, offset + n);
+    }
 }
 
 impl VmFile for File {
@@ -185,7 +271,11 @@ impl VmFile for File {
     }
 
     fn sync_range(&self, _start: u64, _end: u64) -> Result {
-        self.ops().fsync(self, true)
+        self.fsync(true)
+    }
+
+    fn readahead(&self) -> Option<&mm::Readahead> {
+        Some(&self.ra)
     }
 
     fn as_any(&self) -> &dyn core::any::Any {

@@ -29,6 +29,22 @@ pub trait FifoOpen: Sync {
 /// FIFOs.
 pub static FIFO: Hook<dyn FifoOpen> = Hook::new();
 
+/// Block devices with dirty pages of their own (`fs/buffer`).
+pub trait SyncDevices: Sync {
+    /// Writes all of them and waits. May sleep.
+    fn sync_all(&self);
+}
+
+/// Block devices.
+pub static DEVICES: Hook<dyn SyncDevices> = Hook::new();
+
+/// Writes the dirty pages of all block devices and waits. May sleep.
+pub(crate) fn sync_devices() {
+    if let Some(devices) = DEVICES.get() {
+        devices.sync_all();
+    }
+}
+
 /// Sends a signal to the current thread, if processes are there.
 pub fn send_current(signal: u32) {
     if let Some(process) = PROCESS.get() {

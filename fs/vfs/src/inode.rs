@@ -6,17 +6,19 @@
 //! readers take nothing.
 
 use crate::attr::SetAttr;
+use crate::disk_inode::{DiskInode, idirty};
 use crate::file::{FileOps, OpenFlags};
 use crate::flock::LockState;
 use crate::path::Path;
 use crate::super_block::SuperBlock;
-use crate::types::{AtomicTime, Dev, FileType, Kstat, Timespec, current_time};
+use crate::types::{AtomicTime, Dev, FileType, Kstat, current_time};
 use core::any::Any;
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVec};
 use locking::SetOnce;
+use rcu::RcuLink;
 use sync::RwSemaphore;
 
 /// What the walk must know of an inode's operations without calling them.
@@ -163,8 +165,14 @@ pub trait InodeOps: Any + Send + Sync {
         Ok(())
     }
 
-    /// The last name is gone and nobody has the file open: give back its data. Called at most once.
+    /// The last name is gone and nobody has the file open: give back its data (`Mapping::truncate(0)`, then its blocks, then its
+    /// number). Called at most once; nobody writes the inode meanwhile or later. On file systems without a device for regular
+    /// files only. May sleep.
     fn evict(&self, inode: &Inode) {}
+
+    /// A clean inode that nobody uses leaves the inode cache, or its file system is unmounted: give up what is kept for it beyond
+    /// the inode (preallocated space). May sleep, but must not wait for the file system's own locks that an allocation may hold.
+    fn forget(&self, inode: &Inode) {}
 }
 
 /// What [`InodeOps::rename`] is told. Both directories are locked, and the inodes that move or go.
@@ -187,6 +195,8 @@ pub struct Rename<'a> {
 
 /// A file. Always in an `Arc`.
 pub struct Inode {
+    /// In a bucket of the inode cache.
+    link: RcuLink<Inode>,
     /// Number, unique in its file system.
     pub ino: u64,
     /// The device it is, for `S_IFCHR` and `S_IFBLK`.
@@ -210,7 +220,7 @@ pub struct Inode {
     /// Last change of the inode.
     pub ctime: AtomicTime,
     /// Creation.
-    pub btime: Timespec,
+    pub btime: AtomicTime,
     /// Counts changes of a directory's entries and the like.
     pub version: AtomicU64,
     /// See the module's text.
@@ -218,8 +228,12 @@ pub struct Inode {
     locks: SetOnce<KBox<LockState>>,
     /// Who wants to hear of what happens to it.
     pub(crate) marks: SetOnce<KBox<crate::notify::Marks>>,
+    /// Of a file system on a device.
+    disk: SetOnce<KBox<DiskInode>>,
     ops: KBox<dyn InodeOps>,
 }
+
+rcu::rcu_listed!(Inode, link);
 
 const EVICTED: u32 = 1 << 31;
 
@@ -228,6 +242,7 @@ impl Inode {
     pub fn new(init: InodeInit<'_>, ops: KBox<dyn InodeOps>) -> Result<Arc<Self>> {
         let now = current_time();
         let inode = Self {
+            link: RcuLink::new(),
             ino: init.ino,
             rdev: init.rdev,
             sb: init.sb.clone(),
@@ -243,14 +258,32 @@ impl Inode {
             atime: AtomicTime::new(now),
             mtime: AtomicTime::new(now),
             ctime: AtomicTime::new(now),
-            btime: now,
+            btime: AtomicTime::new(now),
             version: AtomicU64::new(0),
             lock: RwSemaphore::new(()),
             locks: SetOnce::new(),
             marks: SetOnce::new(),
+            disk: SetOnce::new(),
             ops,
         };
-        Ok(Arc::new(inode, GFP_KERNEL)?)
+        let inode = Arc::new(inode, GFP_KERNEL)?;
+        if crate::disk_inode::wanted(&inode.sb) {
+            // The cell is new and empty.
+            drop(inode.disk.set(DiskInode::new(&Arc::downgrade(&inode))?));
+        }
+        Ok(inode)
+    }
+
+    /// Its part for a file system on a device.
+    #[inline(always)]
+    pub(crate) fn disk(&self) -> Option<&DiskInode> {
+        self.disk.get().map(|disk| &**disk)
+    }
+
+    /// Whether its data was given back: it has no name and no file any more.
+    #[inline]
+    pub fn is_evicted(&self) -> bool {
+        self.users.load(Ordering::Acquire) & EVICTED != 0
     }
 
     /// The file system it belongs to.
@@ -381,14 +414,20 @@ impl Inode {
     /// Contents changed now.
     pub fn touch_mtime(&self) {
         let now = current_time();
+        // Where it must be written, only a change of the (coarse) time counts.
+        let moved = self.disk.get().is_some() && (self.mtime.get() != now || self.ctime.get() != now);
         self.mtime.set(now);
         self.ctime.set(now);
         self.version.fetch_add(1, Ordering::Relaxed);
+        if moved {
+            self.mark_dirty(idirty::SYNC);
+        }
     }
 
     /// The inode changed now.
     pub fn touch_ctime(&self) {
         self.ctime.set(current_time());
+        self.mark_dirty(idirty::SYNC);
     }
 
     /// The generic part of `getattr`.
@@ -408,7 +447,7 @@ impl Inode {
         stat.atime = self.atime.get();
         stat.mtime = self.mtime.get();
         stat.ctime = self.ctime.get();
-        stat.btime = self.btime;
+        stat.btime = self.btime.get();
     }
 
     /// Applies what `attr` names, but for the size.
@@ -429,6 +468,7 @@ impl Inode {
             self.mtime.set(time);
         }
         self.ctime.set(attr.ctime);
+        self.mark_dirty(idirty::SYNC);
     }
 
     /// Locks on the file, if it ever had any.
@@ -466,7 +506,7 @@ impl Inode {
         };
         if left == 0 && self.nlink() == 0 && self.iflags() & iop::ANON == 0 {
             crate::notify::inode_gone(self);
-            if self.is_reg() {
+            if self.is_reg() || self.disk().is_some() {
                 self.try_evict();
             }
         }
@@ -480,6 +520,11 @@ impl Inode {
     #[cold]
     fn try_evict(&self) {
         if self.users.compare_exchange(0, EVICTED, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            // From here on the background leaves it alone.
+            self.wait_not_writing();
+            if let Some(cache) = self.sb.icache() {
+                cache.remove(self);
+            }
             self.ops.evict(self);
         }
     }

@@ -16,12 +16,14 @@ pub mod attr;
 pub mod chrdev;
 pub mod dcache;
 pub mod dentry;
+pub mod disk_inode;
 pub mod fdtable;
 pub mod file;
 pub mod filemap;
 pub mod flock;
 pub mod fs_struct;
 pub mod hooks;
+pub mod icache;
 pub mod inode;
 pub mod mnt_ns;
 pub mod mount;
@@ -42,11 +44,13 @@ pub mod tasks;
 pub mod times;
 pub mod types;
 pub mod user;
+pub mod writeback;
 
 pub use anon::{AnonKind, PseudoFs};
 pub use attr::SetAttr;
 pub use chrdev::{CharDevice, register_chrdev};
 pub use dentry::Dentry;
+pub use disk_inode::idirty;
 pub use fdtable::{FdGuard, FilesStruct, fdget, fdget_raw, get_unused_fd};
 pub use file::{File, FileOps, OpenFlags, Prepared, fmode};
 pub use filemap::vm_file;
@@ -58,7 +62,7 @@ pub use path::Path;
 pub use readdir::{DcacheDir, DirContext, DirSink};
 pub use seq_file::{SeqBuf, SeqFile, SeqShow, Single};
 pub use super_block::{
-    FileSystemType, FsContext, Kstatfs, SimpleSuper, SuperBlock, SuperInit, SuperOps, get_filesystem,
+    FileSystemType, FsContext, Kstatfs, SimpleSuper, SuperBlock, SuperDevice, SuperInit, SuperOps, get_filesystem,
     register_filesystem,
 };
 pub use sync::{PollMask, PollTable};

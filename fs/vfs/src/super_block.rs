@@ -5,8 +5,10 @@
 //! changes the shape of the tree.
 
 use crate::dentry::Dentry;
+use crate::icache::InodeCache;
 use crate::inode::Inode;
 use crate::types::Dev;
+use crate::writeback::Writer;
 use core::any::Any;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -14,6 +16,7 @@ use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVec, WeakArc};
 use locking::SpinLock;
+use mm::{BackingDev, ErrSeq};
 use sync::Mutex;
 
 /// What `statfs(2)` shows.
@@ -37,6 +40,24 @@ pub struct Kstatfs {
     pub namelen: u64,
 }
 
+/// The device behind a file system. Implemented above the block layer.
+pub trait SuperDevice: Any + Send + Sync {
+    /// Its number: the file system's.
+    fn dev(&self) -> Dev;
+    /// Its name (`vda1`).
+    fn name(&self) -> &str;
+    /// What the page cache knows of it.
+    fn bdi(&self) -> &Arc<BackingDev>;
+    /// Writes the device's own cached pages and its volatile cache out, and waits. May sleep.
+    fn sync(&self) -> Result;
+    /// Writes the device's volatile cache out and waits. May sleep.
+    fn flush(&self) -> Result;
+    /// The file system is shut down: gives up the exclusive use of the device. May sleep.
+    fn release(&self);
+    /// For who made it, to find its own.
+    fn as_any(&self) -> &dyn Any;
+}
+
 /// What a file system implements for itself as a whole.
 #[allow(unused_variables, reason = "defaults ignore their arguments")]
 pub trait SuperOps: Any + Send + Sync {
@@ -45,9 +66,29 @@ pub trait SuperOps: Any + Send + Sync {
         Ok(())
     }
 
-    /// Writes everything back. May sleep.
+    /// Writes what the file system itself keeps (a journal's transaction, the super block); inodes and their pages are written
+    /// before. With `wait` until it is there. May sleep.
     fn sync(&self, sb: &SuperBlock, wait: bool) -> Result {
         Ok(())
+    }
+
+    /// Writes the attributes of `inode` to the device (into a buffer or a transaction; with `wait` until they are there). Called
+    /// for inodes that were marked dirty. May sleep.
+    fn write_inode(&self, inode: &Inode, wait: bool) -> Result {
+        Ok(())
+    }
+
+    /// The attributes of `inode` changed ([`crate::idirty`]): a file system with a journal records them now. May sleep.
+    fn dirty_inode(&self, inode: &Inode, why: u32) {}
+
+    /// Brings the file system into a consistent state on the device and keeps it there until `unfreeze` (`FIFREEZE`). May sleep.
+    fn freeze(&self, sb: &SuperBlock) -> Result {
+        Err(EOPNOTSUPP)
+    }
+
+    /// Ends `freeze`.
+    fn unfreeze(&self, sb: &SuperBlock) -> Result {
+        Err(EOPNOTSUPP)
     }
 
     /// Options as `/proc/mounts` shows them, each with its comma in front.
@@ -89,7 +130,17 @@ pub struct SuperBlock {
     pub(crate) marked: Mutex<KVec<WeakArc<Inode>>>,
     /// Serialises renames between directories.
     pub(crate) rename_lock: Mutex<()>,
+    device: Option<OnDevice>,
+    /// Errors of writing back, for `syncfs`.
+    errors: ErrSeq,
     ops: KBox<dyn SuperOps>,
+}
+
+/// What only a file system on a device has.
+struct OnDevice {
+    device: Arc<dyn SuperDevice>,
+    writer: Arc<Writer>,
+    inodes: InodeCache,
 }
 
 /// What [`SuperBlock::new`] needs.
@@ -117,8 +168,35 @@ pub const SB_FLAGS: u32 = uapi::MS_RDONLY
 impl SuperBlock {
     /// A file system without a device of its own: it gets an anonymous device number.
     pub fn new(fs_type: &'static dyn FileSystemType, init: SuperInit, ops: KBox<dyn SuperOps>) -> Result<Arc<Self>> {
+        Self::build(fs_type, init, ops, anon_dev()?, None)
+    }
+
+    /// A file system on `device`: it has an inode cache, and its dirty inodes are written back in the background.
+    pub fn new_on(
+        fs_type: &'static dyn FileSystemType,
+        init: SuperInit,
+        ops: KBox<dyn SuperOps>,
+        device: Arc<dyn SuperDevice>,
+    ) -> Result<Arc<Self>> {
+        let writer = crate::writeback::writer_of(device.bdi(), device.name())?;
+        let dev = device.dev();
+        let on = OnDevice { device, writer, inodes: InodeCache::new()? };
+        let sb = Self::build(fs_type, init, ops, dev, Some(on))?;
+        let mut supers = ON_DEVICES.lock();
+        supers.retain(|other| other.strong_count() != 0);
+        supers.push(Arc::downgrade(&sb), GFP_KERNEL)?;
+        Ok(sb)
+    }
+
+    fn build(
+        fs_type: &'static dyn FileSystemType,
+        init: SuperInit,
+        ops: KBox<dyn SuperOps>,
+        dev: Dev,
+        device: Option<OnDevice>,
+    ) -> Result<Arc<Self>> {
         let sb = Self {
-            dev: anon_dev()?,
+            dev,
             block_size: init.block_size,
             magic: init.magic,
             max_bytes: init.max_bytes,
@@ -129,6 +207,8 @@ impl SuperBlock {
             root: SpinLock::new(None),
             marked: Mutex::new(KVec::new()),
             rename_lock: Mutex::new(()),
+            device,
+            errors: ErrSeq::new(),
             ops,
         };
         Ok(Arc::new(sb, GFP_KERNEL)?)
@@ -171,6 +251,57 @@ impl SuperBlock {
         self.flags() & uapi::MS_RDONLY != 0
     }
 
+    /// The device it is on.
+    #[inline]
+    pub fn device(&self) -> Option<&Arc<dyn SuperDevice>> {
+        self.device.as_ref().map(|on| &on.device)
+    }
+
+    /// Who writes its dirty inodes.
+    pub(crate) fn writer(&self) -> Option<&Arc<Writer>> {
+        self.device.as_ref().map(|on| &on.writer)
+    }
+
+    pub(crate) fn icache(&self) -> Option<&InodeCache> {
+        self.device.as_ref().map(|on| &on.inodes)
+    }
+
+    /// Errors of writing back, for `syncfs`.
+    pub fn errors(&self) -> &ErrSeq {
+        &self.errors
+    }
+
+    /// Sets `MS_RDONLY` (a file system that found an error and was told `errors=remount-ro`).
+    pub fn set_rdonly(&self) {
+        self.flags.fetch_or(uapi::MS_RDONLY, Ordering::Relaxed);
+    }
+
+    /// Writes all inodes and their pages, then what the file system keeps, then the device's pages, and waits. The first error. May
+    /// sleep.
+    pub fn sync_all(&self) -> Result {
+        let mut result = Ok(());
+        if let Some(on) = &self.device {
+            result = on.writer.sync(on.device.bdi(), core::ptr::from_ref(self).addr());
+        }
+        result = result.and(self.ops.sync(self, true));
+        if let Some(on) = &self.device {
+            result = result.and(on.device.sync());
+        }
+        result
+    }
+
+    /// Starts writing without waiting (the first half of `sync(2)`).
+    pub(crate) fn sync_start(&self) {
+        if let Some(on) = &self.device {
+            on.writer.start_all();
+        }
+    }
+
+    /// Whether somebody has it mounted.
+    pub fn is_mounted(&self) -> bool {
+        self.mounts.load(Ordering::Acquire) != 0
+    }
+
     /// A number for a new inode.
     pub fn next_ino(&self) -> u64 {
         self.next_ino.fetch_add(1, Ordering::Relaxed)
@@ -191,17 +322,59 @@ impl SuperBlock {
         crate::notify::unmounted(self);
         let root = self.root.lock().take();
         // What cannot be written back is lost with the file system; there is nobody left to tell.
-        let _ = self.ops.sync(self, true);
+        let _ = self.sync_all();
         if let Some(root) = root {
             crate::dcache::drop_tree(&root);
         }
+        if let Some(on) = &self.device {
+            on.inodes.clear();
+            on.writer.forget(core::ptr::from_ref(self).addr());
+        }
         self.ops.put_super(self);
+        if let Some(on) = &self.device {
+            // The super block itself was perhaps written just now.
+            let _ = on.device.sync();
+            on.device.release();
+        }
     }
 }
 
 impl Drop for SuperBlock {
     fn drop(&mut self) {
-        free_anon_dev(self.dev);
+        if self.device.is_none() {
+            free_anon_dev(self.dev);
+        }
+    }
+}
+
+/// File systems on devices.
+static ON_DEVICES: Mutex<KVec<WeakArc<SuperBlock>>> = Mutex::new(KVec::new());
+
+/// The mounted file system of type `fs_type` on device `dev`.
+pub fn on_device(fs_type: &'static dyn FileSystemType, dev: Dev) -> Option<Arc<SuperBlock>> {
+    let supers = ON_DEVICES.lock();
+    supers
+        .iter()
+        .filter_map(WeakArc::upgrade)
+        .find(|sb| sb.dev == dev && core::ptr::addr_eq(sb.fs_type, fs_type) && sb.root().is_some())
+}
+
+/// Calls `f` for each file system on a device. `f` may sleep.
+pub fn for_each_on_device(mut f: impl FnMut(&Arc<SuperBlock>)) {
+    let mut index = 0;
+    loop {
+        // One at a time: `f` must not run with the list locked.
+        let found = {
+            let supers = ON_DEVICES.lock();
+            match supers.get(index) {
+                Some(weak) => weak.upgrade(),
+                None => return,
+            }
+        };
+        if let Some(sb) = found {
+            f(&sb);
+        }
+        index += 1;
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! When reading moves a file's access time. Source: `mount(8)` (`relatime`, `noatime`, `nodiratime`).
 
+use crate::disk_inode::idirty;
 use crate::inode::{Inode, iop};
 use crate::mount::Mount;
 use crate::types::current_time;
@@ -25,5 +26,9 @@ pub fn touch_atime(mnt: &Mount, inode: &Inode) {
             return;
         }
     }
-    inode.atime.set(current_time());
+    let now = current_time();
+    if atime != now {
+        inode.atime.set(now);
+        inode.mark_dirty(if inode.sb().flags() & uapi::MS_LAZYTIME != 0 { idirty::TIME } else { idirty::SYNC });
+    }
 }

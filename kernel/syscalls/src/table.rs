@@ -171,6 +171,7 @@ pub(crate) static CALLS: &[(u32, SyscallFn)] = &[
     (uapi::__NR_getdents64, entry!(vfs::syscall::dents::sys_getdents64)),
     (uapi::__NR_set_tid_address, entry!(process::ids::sys_set_tid_address)),
     (uapi::__NR_restart_syscall, entry!(task::restart::sys_restart_syscall)),
+    (uapi::__NR_readahead, entry!(vfs::syscall::sync::sys_readahead)),
     (uapi::__NR_fadvise64, entry!(vfs::syscall::sync::sys_fadvise64)),
     (uapi::__NR_timer_create, entry!(posix_time::posix_timer::sys_timer_create)),
     (uapi::__NR_timer_settime, entry!(posix_time::posix_timer::sys_timer_settime)),

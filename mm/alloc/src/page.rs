@@ -237,6 +237,13 @@ impl Page {
         self.frame.flags.load(Ordering::Acquire) & flags.0 == flags.0
     }
 
+    /// Whether the contents are the file's and nothing else is to be done about the page.
+    #[inline(always)]
+    pub fn is_ready(&self) -> bool {
+        self.frame.flags.load(Ordering::Acquire) & (PageFlags::UPTODATE.0 | PageFlags::READAHEAD.0)
+            == PageFlags::UPTODATE.0
+    }
+
     /// Sets `flags`; returns whether all were set before.
     #[inline(always)]
     pub fn set(&self, flags: PageFlags) -> bool {

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `BackingDev`: what the page cache knows of the device behind a file system (Linux's `backing_dev_info`): how far to read ahead,
-//! how much is dirty and under write-back, and whom to wake for writing. No locks.
+//! how much is dirty and under write-back, and whom to wake for writing. Locks: `draining` (sleeping) among those who wait.
 
+use core::any::Any;
 use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use errno::Result;
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use locking::SetOnce;
+use sync::{Mutex, WaitQueue};
 
 /// Pages read ahead by default: 128 KB.
 pub const DEFAULT_RA_PAGES: u32 = 32;
@@ -26,6 +28,8 @@ pub enum WakeReason {
 pub trait Flusher: Send + Sync {
     /// Wakes it. Any context.
     fn wake(&self, reason: WakeReason);
+    /// For who made it, to find its own.
+    fn as_any(&self) -> &dyn Any;
 }
 
 /// A device behind file systems.
@@ -36,6 +40,12 @@ pub struct BackingDev {
     writeback: AtomicI64,
     dirtied: AtomicU64,
     written: AtomicU64,
+    /// Which of `started` counts what begins now.
+    epoch: AtomicU32,
+    /// Pages under write-back that began in each epoch.
+    started: [AtomicI64; 2],
+    drained: WaitQueue,
+    draining: Mutex<()>,
     flusher: SetOnce<KBox<dyn Flusher>>,
 }
 
@@ -49,6 +59,10 @@ impl BackingDev {
             writeback: AtomicI64::new(0),
             dirtied: AtomicU64::new(0),
             written: AtomicU64::new(0),
+            epoch: AtomicU32::new(0),
+            started: [const { AtomicI64::new(0) }; 2],
+            drained: WaitQueue::new(),
+            draining: Mutex::new(()),
             flusher: SetOnce::new(),
         };
         Ok(Arc::new(bdi, GFP_KERNEL)?)
@@ -97,11 +111,40 @@ impl BackingDev {
         }
     }
 
-    pub(crate) fn count_writeback(&self, pages: i64) {
+    /// Write-back of `pages` pages begins; what is returned goes to [`Self::end`].
+    pub(crate) fn begin(&self, pages: i64) -> u32 {
+        let epoch = self.epoch.load(Ordering::Acquire) & 1;
         self.writeback.fetch_add(pages, Ordering::Relaxed);
-        if pages > 0 {
-            self.written.fetch_add(pages.cast_unsigned(), Ordering::Relaxed);
+        self.written.fetch_add(pages.max(0).cast_unsigned(), Ordering::Relaxed);
+        if let Some(started) = self.started.get(epoch as usize) {
+            started.fetch_add(pages, Ordering::AcqRel);
         }
+        epoch
+    }
+
+    /// Write-back of `pages` pages is done. Any context.
+    pub(crate) fn end(&self, pages: i64, epoch: u32) {
+        self.writeback.fetch_sub(pages, Ordering::Relaxed);
+        if let Some(started) = self.started.get(epoch as usize)
+            && started.fetch_sub(pages, Ordering::AcqRel) == pages
+            && self.drained.is_active()
+        {
+            self.drained.wake_up_all();
+        }
+    }
+
+    /// Waits until all write-back that began before this call is done. What begins meanwhile is not waited for. May sleep.
+    pub fn wait_started(&self) {
+        let _one = self.draining.lock();
+        let old = self.epoch.fetch_add(1, Ordering::AcqRel) & 1;
+        if let Some(started) = self.started.get(old as usize) {
+            self.drained.wait_until(|| started.load(Ordering::Acquire) <= 0);
+        }
+    }
+
+    /// Who writes, if somebody does.
+    pub fn flusher(&self) -> Option<&dyn Flusher> {
+        self.flusher.get().map(|flusher| &**flusher)
     }
 
     /// Says who writes. Once.

@@ -38,6 +38,11 @@ impl WriteControl {
         Self { sync: true, first, last, budget: i64::MAX, next: first, tagged: false, done: false }
     }
 
+    /// All of `[first, last]` that can be had without waiting.
+    pub fn start(first: u64, last: u64) -> Self {
+        Self { sync: false, ..Self::sync(first, last) }
+    }
+
     /// About `budget` pages in the background.
     pub fn background(budget: i64) -> Self {
         Self { sync: false, first: 0, last: u64::MAX, budget, next: 0, tagged: false, done: false }
@@ -125,9 +130,9 @@ impl Mapping {
         self.pages.marked(Mark::Writeback)
     }
 
-    /// See [`WriteRun::start`]: the pages' locks are held, and given up here.
-    pub(crate) fn begin_writeback(&self, first: u64, pages: &[Page]) {
-        let Some(last) = first.checked_add((pages.len() as u64).saturating_sub(1)) else { return };
+    /// See [`WriteRun::start`]: the pages' locks are held, and given up here. What it returns goes to [`Self::end_writeback`].
+    pub(crate) fn begin_writeback(&self, first: u64, pages: &[Page]) -> u32 {
+        let Some(last) = first.checked_add((pages.len() as u64).saturating_sub(1)) else { return 0 };
         if self.is_mapped() {
             self.write_protect(first, last);
         }
@@ -150,17 +155,18 @@ impl Mapping {
         stat::add(Item::Dirty, -cleaned);
         stat::add(Item::Writeback, count);
         stat::add(Item::Written, count);
-        if let Some(bdi) = self.bdi() {
+        let epoch = self.bdi().map_or(0, |bdi| {
             bdi.count_dirty(-cleaned);
-            bdi.count_writeback(count);
-        }
+            bdi.begin(count)
+        });
         for page in pages {
             unlock_page(page);
         }
+        epoch
     }
 
     /// The pages are written, or could not be. Any context.
-    pub(crate) fn end_writeback(&self, first: u64, pages: &[Page], result: Result) {
+    pub(crate) fn end_writeback(&self, first: u64, pages: &[Page], result: Result, epoch: u32) {
         if let Err(error) = result {
             self.write_error(error);
         }
@@ -177,7 +183,7 @@ impl Mapping {
         let count = pages.len() as i64;
         stat::add(Item::Writeback, -count);
         if let Some(bdi) = self.bdi() {
-            bdi.count_writeback(-count);
+            bdi.end(count, epoch);
         }
         crate::throttle::written(count);
     }

@@ -215,11 +215,12 @@ impl WriteRun {
             first: self.first,
             pages: KVec::new(),
             error: FirstError::new(),
+            epoch: 0,
             finish: SpinLock::new(None),
         };
         let mut io = kalloc::UniqueArc::new(io, GFP_KERNEL)?;
         let mut run = self;
-        run.mapping.begin_writeback(run.first, &run.pages);
+        io.epoch = run.mapping.begin_writeback(run.first, &run.pages);
         core::mem::swap(&mut io.pages, &mut run.pages);
         Ok(io.into())
     }
@@ -244,6 +245,7 @@ pub struct WriteIo {
     first: u64,
     pages: KVec<Page>,
     error: FirstError,
+    epoch: u32,
     finish: SpinLock<Option<(Finish, Arc<Ending>, Arc<Work>)>>,
 }
 
@@ -275,17 +277,17 @@ impl WriteIo {
 
 impl Drop for WriteIo {
     fn drop(&mut self) {
-        let result = self.error.get();
+        let (result, epoch) = (self.error.get(), self.epoch);
         let (mapping, first, pages) = (self.mapping.clone(), self.first, core::mem::take(&mut self.pages));
         match self.finish.get_mut().take() {
             None => {
-                mapping.end_writeback(first, &pages, result);
+                mapping.end_writeback(first, &pages, result, epoch);
                 drop(pages);
                 // Its last reference must not go in an interrupt.
                 rcu::defer_drop(mapping);
             }
             Some((finish, ending, work)) => {
-                *ending.parts.lock_irqsave() = Some(Parts { mapping, first, pages, result, finish });
+                *ending.parts.lock_irqsave() = Some(Parts { mapping, first, pages, result, epoch, finish });
                 work.queue();
             }
         }
@@ -298,6 +300,7 @@ struct Parts {
     first: u64,
     pages: KVec<Page>,
     result: Result,
+    epoch: u32,
     finish: Finish,
 }
 
@@ -309,8 +312,8 @@ struct Ending {
 impl Ending {
     fn run(&self) {
         let parts = self.parts.lock_irqsave().take();
-        let Some(Parts { mapping, first, pages, result, mut finish }) = parts else { return };
+        let Some(Parts { mapping, first, pages, result, epoch, mut finish }) = parts else { return };
         let done = (*finish)(result);
-        mapping.end_writeback(first, &pages, result.and(done));
+        mapping.end_writeback(first, &pages, result.and(done), epoch);
     }
 }

@@ -77,6 +77,11 @@ pub trait MappingOps: Send + Sync {
     }
     /// Pages went.
     fn uncharge(&self, pages: u64) {}
+    /// Bytes `[pos, pos + len)`, within one page, are about to be written: reserve space for them (delayed allocation). The inode's
+    /// lock is held exclusively. May sleep. ENOSPC, EDQUOT.
+    fn prepare_write(&self, pos: u64, len: usize) -> Result {
+        Ok(())
+    }
     /// A page is about to be written through a shared mapping: reserve space for it (`page_mkwrite`). Called with the `invalidate`
     /// lock held shared, without the page's lock. May sleep. ENOSPC becomes SIGBUS.
     fn make_writable(&self, index: u64) -> Result {
@@ -395,6 +400,74 @@ impl Mapping {
         }
         unlock_page(page);
         ours
+    }
+
+    /// Drops the clean pages of `[first, last]` that nobody uses (`POSIX_FADV_DONTNEED`, `drop_caches`); how many. May sleep, but
+    /// waits for nobody.
+    pub fn drop_clean(&self, first: u64, last: u64) -> usize {
+        let (mut from, mut dropped) = (first, 0);
+        while !self.memory {
+            let mut batch = [const { None }; 32];
+            let mut count = 0;
+            self.pages.each(from, last, None, |index, page| {
+                if let Some(slot) = batch.get_mut(count) {
+                    *slot = Some((index, page));
+                    count += 1;
+                }
+                count < 32
+            });
+            let mut next = None;
+            for (index, page) in batch.iter().flatten() {
+                dropped += usize::from(self.drop_page(*index, page));
+                next = index.checked_add(1);
+            }
+            match next.filter(|_| count == 32) {
+                Some(next) => from = next,
+                None => break,
+            }
+        }
+        dropped
+    }
+
+    /// Drops one page if it is clean and nobody but the cache and the caller has it.
+    pub(crate) fn drop_page(&self, index: u64, page: &Page) -> bool {
+        if page.has(PageFlags::DIRTY) || page.has(PageFlags::WRITEBACK) || !crate::page_lock::try_lock_page(page) {
+            return false;
+        }
+        let dropped = self.drop_locked(index, page);
+        unlock_page(page);
+        if dropped {
+            self.forgot(1);
+        }
+        dropped
+    }
+
+    fn drop_locked(&self, index: u64, page: &Page) -> bool {
+        /// The cache's reference and the caller's.
+        const UNUSED: u32 = 2;
+        let busy = |page: &Page| {
+            page.has(PageFlags::DIRTY) || page.has(PageFlags::WRITEBACK) || page.has(PageFlags::TRUNCATED)
+        };
+        if busy(page) || page.ref_count() != UNUSED + u32::from(page.has(PageFlags::LRU)) {
+            return false;
+        }
+        if !self.ops.release_page(index, page) {
+            return false;
+        }
+        let mut tree = self.pages.lock();
+        let refs = UNUSED + u32::from(page.has(PageFlags::LRU));
+        // Frozen: nobody can find it any more. Dirty after all: somebody had it until just now.
+        if !tree.holds(index, page) || !page.freeze(refs) {
+            return false;
+        }
+        if busy(page) {
+            page.unfreeze(refs);
+            return false;
+        }
+        page.set(PageFlags::TRUNCATED);
+        tree.erase_frozen(index);
+        page.unfreeze(refs - 1);
+        true
     }
 
     /// Clears `[at, at + len)` of a page that is cached (`len` may reach the page's end at most).

@@ -151,7 +151,7 @@ pub fn sys_pwritev2(regs: &PtRegs) -> Result<usize> {
     let n = if regs.arg3().cast_signed() == -1 { sys_writev(regs)? } else { sys_pwritev(regs)? };
     if regs.arg5() as u32 & (uapi::RWF_DSYNC | uapi::RWF_SYNC) != 0 {
         let file = fdget(regs.arg0())?;
-        file.ops().fsync(&file, regs.arg5() as u32 & uapi::RWF_SYNC == 0)?;
+        file.fsync(regs.arg5() as u32 & uapi::RWF_SYNC == 0)?;
     }
     Ok(n)
 }

@@ -45,6 +45,7 @@ CHECK = {
     "xorriso": "xorriso",
     "mcopy": "mtools",
     "/sbin/mkfs.vfat": "dosfstools",
+    "/sbin/mke2fs": "e2fsprogs",
 }
 GOALS = {"clippy": [BUILD], "build": [BUILD], "run": [BUILD, RUN], "check": [BUILD, RUN, CHECK]}
 

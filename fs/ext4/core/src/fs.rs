@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A mounted file system: mounting, the superblock, counters, errors.
+
+use crate::counter::Counter;
+use crate::geometry::Geometry;
+use crate::group::Groups;
+use crate::inode::Inode;
+use crate::tx::Tx;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use errno::{Error, Result, code::*};
+use ext4_format::feature::{compat, incompat};
+use ext4_format::{GroupDesc, SuperBlock, group};
+use ext4_store::{Buffer, MutexLike, OnceLike, Report, Store};
+use kalloc::flags::GFP_NOFS;
+use kalloc::{KVVec, KVec, flags::GFP_KERNEL};
+
+/// How to mount.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Nothing is written.
+    pub read_only: bool,
+    /// Clusters kept back so that conversions of extents cannot fail; `None` as Linux: 2 %, at most 4096.
+    pub reserved_clusters: Option<u64>,
+    /// `stripe=`: allocations are aligned to so many blocks.
+    pub stripe: u32,
+}
+
+/// Where the superblock is, and the list of orphans that begins in it.
+pub(crate) struct SuperState<S: Store> {
+    pub(crate) buf: S::Buf,
+    pub(crate) offset: usize,
+    pub(crate) sb: SuperBlock,
+    /// Orphans in the order of the list on the disk, the newest last.
+    pub(crate) orphans: KVec<u32>,
+}
+
+/// Numbers for `statfs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatFs {
+    /// Blocks that files may use.
+    pub blocks: u64,
+    /// Free blocks.
+    pub free: u64,
+    /// Free blocks that are not reserved.
+    pub available: u64,
+    /// Inodes.
+    pub inodes: u64,
+    /// Free inodes.
+    pub free_inodes: u64,
+}
+
+/// A mounted file system.
+pub struct Fs<S: Store> {
+    /// Buffers, journal, clock.
+    pub store: S,
+    /// Its shape.
+    pub geo: Geometry,
+    pub(crate) groups: Groups<S>,
+    blocks: AtomicU64,
+    groups_count: AtomicU32,
+    reserved_blocks: AtomicU64,
+    overhead: AtomicU64,
+    pub(crate) super_state: S::Mutex<SuperState<S>>,
+    pub(crate) free_clusters: Counter,
+    pub(crate) dirty_clusters: Counter,
+    pub(crate) free_inodes: Counter,
+    pub(crate) dirs: Counter,
+    /// Clusters that only a last resort may take.
+    pub(crate) last_clusters: u64,
+    pub(crate) stripe: u32,
+    /// Blocks of the journal's inode: no file has them.
+    pub(crate) protected: S::Once<KVec<(u64, u64)>>,
+    pub(crate) locality: KVec<S::Mutex<u32>>,
+    pub(crate) orphan_file: S::Once<crate::orphan::OrphanFile<S>>,
+    pub(crate) quota: S::Once<crate::quota::Quotas<S>>,
+    read_only: AtomicBool,
+    next_generation: AtomicU32,
+}
+
+impl<S: Store> Fs<S> {
+    /// Mounts: checks superblock and group descriptors as Linux does. The store must have the block size that the superblock
+    /// names (`Geometry::new` tells it). The journal was replayed before; orphans are the caller's next step
+    /// ([`Self::recover_orphans`]). Errors: `EINVAL` for what is not supported, `EUCLEAN`, `EBADMSG`, `EIO`.
+    pub fn mount(store: S, options: Options) -> Result<Self> {
+        let bytes = store.block_size();
+        let (block, offset) = if bytes > 1024 { (0, 1024) } else { (1, 0) };
+        let buf = store.bread(block)?;
+        let sb = buf.read().get(offset..).and_then(SuperBlock::parse).ok_or(EINVAL)?;
+        let geo = Geometry::new(&sb, options.read_only)?;
+        if geo.block_size != bytes {
+            return Err(EINVAL);
+        }
+        let blocks = sb.blocks_count();
+        if blocks > store.device_blocks() {
+            return Err(EINVAL);
+        }
+        let groups_count = (blocks - geo.first_data_block).div_ceil(geo.blocks_per_group.into()) as u32;
+        let cpus = store.cpus();
+        let mut locality = KVec::with_capacity(cpus, GFP_KERNEL)?;
+        for _ in 0..cpus.max(1) {
+            locality.push(S::Mutex::new(u32::MAX), GFP_KERNEL)?;
+        }
+        let clusters = blocks >> geo.cluster_bits;
+        let fs = Self {
+            groups: Groups::new(),
+            blocks: AtomicU64::new(blocks),
+            groups_count: AtomicU32::new(groups_count),
+            reserved_blocks: AtomicU64::new(sb.r_blocks_count().min(blocks)),
+            overhead: AtomicU64::new(0),
+            super_state: S::Mutex::new(SuperState { buf, offset, sb, orphans: KVec::new() }),
+            free_clusters: Counter::new(0, cpus)?,
+            dirty_clusters: Counter::new(0, cpus)?,
+            free_inodes: Counter::new(0, cpus)?,
+            dirs: Counter::new(0, cpus)?,
+            last_clusters: if geo.extents() {
+                options.reserved_clusters.unwrap_or((clusters / 50).min(4096))
+            } else {
+                0
+            },
+            stripe: options.stripe,
+            protected: S::Once::new(),
+            locality,
+            orphan_file: S::Once::new(),
+            quota: S::Once::new(),
+            read_only: AtomicBool::new(options.read_only),
+            next_generation: AtomicU32::new(store.random()),
+            store,
+            geo,
+        };
+        fs.load_groups()?;
+        fs.load_protected()?;
+        fs.load_orphan_file()?;
+        Ok(fs)
+    }
+
+    /// Reads and checks all group descriptors, and fills the table.
+    fn load_groups(&self) -> Result {
+        let (geo, count) = (&self.geo, self.groups_count());
+        let mut descs: KVVec<GroupDesc> = KVVec::with_capacity(count as usize, GFP_KERNEL)?;
+        let (mut free, mut free_inodes, mut dirs) = (0u64, 0u64, 0u64);
+        for number in 0..count {
+            let (buf, offset) = self.desc_place(number)?;
+            let data = buf.read();
+            let record = data.get(offset..offset + geo.desc_size).ok_or(EUCLEAN)?;
+            let desc = GroupDesc::decode(record);
+            if group::checksum(record, number, geo.desc_csum) != desc.checksum && geo.desc_csum != group::DescCsum::None
+            {
+                drop(data);
+                return Err(self.bad_csum("group_desc", 0, buf.block()));
+            }
+            drop(data);
+            if !self.good_desc(number, &desc) {
+                return Err(self.corrupt("group_desc", 0, buf.block()));
+            }
+            free += u64::from(desc.free_blocks_count);
+            free_inodes += u64::from(desc.free_inodes_count);
+            dirs += u64::from(desc.used_dirs_count);
+            descs.push(desc, GFP_KERNEL)?;
+        }
+        let mut owned: KVVec<KVec<(u32, u32)>> = KVVec::with_capacity(count as usize, GFP_KERNEL)?;
+        for _ in 0..count {
+            owned.push(KVec::new(), GFP_KERNEL)?;
+        }
+        let mut overhead = geo.first_data_block;
+        for (number, desc) in descs.iter().enumerate() {
+            let base = geo.base_meta_blocks(number as u32, count);
+            overhead += u64::from(base) + 2 + u64::from(geo.itable_blocks);
+            let start = geo.group_start(number as u32);
+            let runs =
+                [(start, base), (desc.block_bitmap, 1), (desc.inode_bitmap, 1), (desc.inode_table, geo.itable_blocks)];
+            for (block, len) in runs {
+                self.note_meta(&mut owned, block, len)?;
+            }
+        }
+        for (number, (desc, mut meta)) in descs.iter().zip(owned).enumerate() {
+            meta.sort_unstable();
+            join(&mut meta);
+            self.groups.add(number as u32, *desc, meta)?;
+        }
+        self.overhead.store(overhead, Ordering::Relaxed);
+        self.free_clusters.add(0, free as i64);
+        self.free_inodes.add(0, free_inodes as i64);
+        self.dirs.add(0, dirs as i64);
+        Ok(())
+    }
+
+    /// Whether a descriptor's numbers can be.
+    pub(crate) fn good_desc(&self, number: u32, desc: &GroupDesc) -> bool {
+        let geo = &self.geo;
+        let (first, end) = if geo.has_incompat(incompat::FLEX_BG) {
+            (geo.first_data_block, self.blocks_count())
+        } else {
+            let start = geo.group_start(number);
+            (start, (start + u64::from(geo.blocks_per_group)).min(self.blocks_count()))
+        };
+        let within =
+            |block: u64, len: u32| block >= first && block.checked_add(len.into()).is_some_and(|last| last <= end);
+        let sb_end = 1 + u64::from(geo.block_size == 1024);
+        let clear = |block: u64| block >= sb_end;
+        within(desc.block_bitmap, 1)
+            && within(desc.inode_bitmap, 1)
+            && within(desc.inode_table, geo.itable_blocks)
+            && clear(desc.block_bitmap)
+            && clear(desc.inode_bitmap)
+            && clear(desc.inode_table)
+            && desc.free_blocks_count <= geo.clusters_per_group
+            && desc.free_inodes_count <= geo.inodes_per_group
+            && desc.itable_unused <= geo.inodes_per_group
+            && desc.used_dirs_count <= geo.inodes_per_group
+    }
+
+    /// Notes a run of metadata with the groups it lies in.
+    fn note_meta(&self, owned: &mut KVVec<KVec<(u32, u32)>>, block: u64, len: u32) -> Result {
+        let (mut at, end) = (block, block.saturating_add(len.into()));
+        while at < end {
+            let (number, cluster) = self.geo.locate(at);
+            let stop = end.min(self.geo.group_start(number) + u64::from(self.geo.blocks_per_group));
+            let last = self.geo.locate(stop.saturating_sub(1)).1;
+            if let Some(list) = owned.get_mut(number as usize) {
+                list.push((cluster, last.saturating_sub(cluster) + 1), GFP_KERNEL)?;
+            }
+            at = stop;
+        }
+        Ok(())
+    }
+
+    /// Notes the journal's blocks, so that no damaged file is taken to own them.
+    fn load_protected(&self) -> Result {
+        let journal = {
+            let state = self.super_state.lock();
+            if state.sb.has_journal() { state.sb.journal_inum.get() } else { 0 }
+        };
+        let mut zones = KVec::new();
+        if journal != 0 {
+            let inode = self.inode(journal)?;
+            let blocks = (inode.raw.size >> self.geo.block_bits).min(u64::from(u32::MAX)) as u32;
+            let mut at = 0;
+            while at < blocks && zones.len() < 65536 {
+                let found = self.map(&inode, at, blocks - at)?;
+                if let Some(block) = found.block() {
+                    zones.push((block, found.len.into()), GFP_NOFS)?;
+                }
+                at = at.saturating_add(found.len.max(1));
+            }
+        }
+        let _ = self.protected.set(zones);
+        Ok(())
+    }
+
+    /// Groups of the file system.
+    pub fn groups_count(&self) -> u32 {
+        self.groups_count.load(Ordering::Acquire)
+    }
+    /// Blocks of the file system.
+    pub fn blocks_count(&self) -> u64 {
+        self.blocks.load(Ordering::Acquire)
+    }
+    /// Inodes of the file system.
+    pub fn inodes_count(&self) -> u32 {
+        self.groups_count().saturating_mul(self.geo.inodes_per_group)
+    }
+    pub(crate) fn set_size(&self, blocks: u64, groups: u32) {
+        self.blocks.store(blocks, Ordering::Release);
+        self.groups_count.store(groups, Ordering::Release);
+    }
+    pub(crate) fn add_reserved_blocks(&self, blocks: u64, overhead: u64) {
+        self.reserved_blocks.fetch_add(blocks, Ordering::Relaxed);
+        self.overhead.fetch_add(overhead, Ordering::Relaxed);
+    }
+    /// Blocks that only root may take.
+    pub fn reserved_blocks(&self) -> u64 {
+        self.reserved_blocks.load(Ordering::Relaxed)
+    }
+    /// Whether nothing may be written.
+    pub fn read_only(&self) -> bool {
+        self.read_only.load(Ordering::Relaxed)
+    }
+    /// Remounted read-only, or for writing; the caller has checked that it may be.
+    pub fn set_read_only(&self, read_only: bool) {
+        self.read_only.store(read_only, Ordering::Relaxed);
+    }
+    pub(crate) fn generation(&self) -> u32 {
+        self.next_generation.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Numbers for `statfs`, with the overhead taken off the size (`minixdf` not given).
+    pub fn statfs(&self) -> StatFs {
+        let clusters = |counter: &Counter| (counter.sum().max(0) as u64) << self.geo.cluster_bits;
+        let free = clusters(&self.free_clusters).saturating_sub(clusters(&self.dirty_clusters));
+        let kept = self.reserved_blocks() + (self.last_clusters << self.geo.cluster_bits);
+        StatFs {
+            blocks: self.blocks_count().saturating_sub(self.overhead.load(Ordering::Relaxed)),
+            free,
+            available: free.saturating_sub(kept),
+            inodes: self.inodes_count().into(),
+            free_inodes: self.free_inodes.sum().max(0) as u64,
+        }
+    }
+
+    /// A structure that cannot be: `EUCLEAN` through the store's error handling.
+    pub(crate) fn corrupt(&self, what: &'static str, ino: u32, block: u64) -> Error {
+        self.store.error(&Report { what, ino, block, error: EUCLEAN })
+    }
+
+    /// A wrong checksum: `EBADMSG`.
+    pub(crate) fn bad_csum(&self, what: &'static str, ino: u32, block: u64) -> Error {
+        self.store.error(&Report { what, ino, block, error: EBADMSG })
+    }
+
+    /// A copy of the superblock as it is now.
+    pub fn superblock(&self) -> SuperBlock {
+        self.super_state.lock().sb.clone()
+    }
+
+    /// Changes the superblock within an operation, with its checksum.
+    pub fn update_super<R>(&self, tx: &mut Tx<S>, f: impl FnOnce(&mut SuperBlock) -> R) -> Result<R> {
+        let mut state = self.super_state.lock();
+        let result = f(&mut state.sb);
+        self.write_super(tx, &mut state)?;
+        Ok(result)
+    }
+
+    pub(crate) fn write_super(&self, tx: &mut Tx<S>, state: &mut SuperState<S>) -> Result {
+        state.sb.update_checksum();
+        let (buf, offset) = (state.buf.clone(), state.offset);
+        let sb = &state.sb;
+        self.modify(tx, &buf, |data| ext4_format::le::put(data, offset, zerocopy::IntoBytes::as_bytes(sb)))
+    }
+
+    /// Brings the superblock's counts of free blocks and inodes up to date: at sync, and at unmounting.
+    pub fn sync_super(&self, tx: &mut Tx<S>) -> Result {
+        let free = (self.free_clusters.sum().max(0) as u64) << self.geo.cluster_bits;
+        let inodes = self.free_inodes.sum().max(0) as u32;
+        let now = self.store.now();
+        self.update_super(tx, |sb| {
+            sb.set_free_blocks_count(free);
+            sb.free_inodes_count.set(inodes);
+            sb.wtime.set(now.sec as u32);
+            sb.wtime_hi = (now.sec >> 32) as u8;
+        })
+    }
+
+    /// Whether new directories may be indexed.
+    pub(crate) fn dir_index(&self) -> bool {
+        self.geo.has_compat(compat::DIR_INDEX)
+    }
+
+    /// The root directory.
+    pub fn root(&self) -> Result<Inode> {
+        self.inode(ext4_format::inode::ino::ROOT)
+    }
+}
+
+/// Joins runs that touch or overlap, in a sorted list.
+fn join(runs: &mut KVec<(u32, u32)>) {
+    let mut last: Option<(u32, u32)> = None;
+    let mut kept = 0;
+    for index in 0..runs.len() {
+        let Some(&(start, len)) = runs.get(index) else { break };
+        match last {
+            Some((at, n)) if start <= at.saturating_add(n) => {
+                let joined = (at, n.max(start.saturating_add(len) - at));
+                last = Some(joined);
+                if let Some(place) = runs.get_mut(kept - 1) {
+                    *place = joined;
+                }
+            }
+            _ => {
+                last = Some((start, len));
+                if let Some(place) = runs.get_mut(kept) {
+                    *place = (start, len);
+                }
+                kept += 1;
+            }
+        }
+    }
+    runs.truncate(kept);
+}

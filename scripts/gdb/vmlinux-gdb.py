@@ -56,7 +56,8 @@ def pointer(value):
 
 def symbol(name):
     """A static of the kernel."""
-    found = gdb.lookup_global_symbol(name) or gdb.lookup_static_symbol(name)
+    # A static made by a closure is a name space too.
+    found = next((f for f in (gdb.lookup_global_symbol(name), gdb.lookup_static_symbol(name)) if f and f.is_variable), None)
     if found is None:
         raise gdb.GdbError(f"no {name}: load vmlinux.debug of a kernel with CONFIG_DEBUG_INFO=y")
     return found.value()

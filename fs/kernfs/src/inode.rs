@@ -58,7 +58,11 @@ impl InodeOps for NodeInode {
         if !self.node.is_active() {
             return Ok(None);
         }
-        lookup(dir.sb(), &self.node, name)
+        match lookup(dir.sb(), &self.node, name)? {
+            // In procfs a name that is not there cannot be made either: `ENOENT`, where sysfs says `EACCES` or `EPERM`.
+            None if dir.sb().magic == u64::from(uapi::PROC_SUPER_MAGIC) => Err(ENOENT),
+            found => Ok(found),
+        }
     }
 
     fn get_link<'a>(&'a self, _: &'a Inode) -> Result<Link<'a>> {

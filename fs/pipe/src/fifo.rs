@@ -98,10 +98,11 @@ fn open_end(pipe: &Pipe, flags: OpenFlags) -> Result {
             Ok(())
         }
         (true, false) => {
-            // Before we are seen: a writer may come, write and go before we look again.
+            // Both before we are seen: a writer may come, or one that waits for us go on, and be done before we look again.
             let seen = pipe.writer_opens.load(Ordering::SeqCst);
+            let partner = pipe.writers.load(Ordering::SeqCst) != 0;
             enter(&pipe.readers, &pipe.reader_opens, &pipe.write_wait);
-            if nonblock || pipe.writers.load(Ordering::SeqCst) != 0 {
+            if nonblock || partner {
                 return Ok(());
             }
             let arrived =
@@ -114,8 +115,9 @@ fn open_end(pipe: &Pipe, flags: OpenFlags) -> Result {
             }
             // As above.
             let seen = pipe.reader_opens.load(Ordering::SeqCst);
+            let partner = pipe.readers.load(Ordering::SeqCst) != 0;
             enter(&pipe.writers, &pipe.writer_opens, &pipe.read_wait);
-            if pipe.readers.load(Ordering::SeqCst) != 0 {
+            if partner {
                 return Ok(());
             }
             let arrived =

@@ -122,7 +122,8 @@ impl InodeOps for Root {
             b"thread-self" => SelfLink::inode(dir.sb(), true).map(Some),
             _ => match pid::parse(name).and_then(Subject::process) {
                 Some(subject) => pid::process_inode(dir.sb(), subject).map(Some),
-                None => Ok(None),
+                // A name that is not there cannot be made either (`ENOENT`, not `EACCES`): nothing to remember, as in Linux.
+                None => Err(ENOENT),
             },
         }
     }

@@ -121,7 +121,8 @@ impl FileSystemType for Rootfs {
     }
 
     fn get_tree(&'static self, context: &FsContext<'_>) -> Result<Arc<SuperBlock>> {
-        new_super(self, context.flags, &Options::unlimited(), uapi::RAMFS_MAGIC)
+        // As with Linux where the kernel has tmpfs: its limits and its root's mode.
+        new_super(self, context.flags, &Options::tmpfs(), uapi::TMPFS_MAGIC)
     }
 }
 

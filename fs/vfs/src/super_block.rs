@@ -24,7 +24,7 @@ use sync::Mutex;
 pub struct Kstatfs {
     /// Magic number of the type.
     pub f_type: u64,
-    /// Unit of the counts.
+    /// Unit of the counts: a page, unless the file system says otherwise.
     pub bsize: u64,
     /// Units in all.
     pub blocks: u64,

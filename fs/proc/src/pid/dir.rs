@@ -93,7 +93,7 @@ impl PidInode {
 
 impl InodeOps for PidInode {
     fn lookup(&self, dir: &Arc<Inode>, name: &[u8]) -> Result<Option<Arc<Inode>>> {
-        let Some(task) = self.subject.living() else { return Ok(None) };
+        let Some(task) = self.subject.living() else { return Err(ENOENT) };
         let found = match &self.kind {
             Kind::Home => entries(self.subject.whole)
                 .find(|entry| entry.0.as_bytes() == name)
@@ -112,7 +112,7 @@ impl InodeOps for PidInode {
         };
         match found.map(|found| found.into_inode(dir.sb())) {
             // It went between the look and the making.
-            Some(Err(ENOENT | EBADF)) | None => Ok(None),
+            Some(Err(ENOENT | EBADF)) | None => Err(ENOENT),
             Some(inode) => inode.map(Some),
         }
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `ioctl(2)`: the requests that are the same for all files; the rest goes to the file.
 
+use super::remap;
 use crate::fdtable::{current_files, fdget};
 use crate::file::File;
 use crate::user;
@@ -37,6 +38,9 @@ pub fn sys_ioctl(regs: &PtRegs) -> Result<usize> {
             user::put(arg, &file.inode().sb().block_size)?;
             Ok(0)
         }
+        remap::FICLONE => remap::clone(&file, arg as u32 as usize),
+        remap::FICLONERANGE => remap::clone_range(&file, arg),
+        remap::FIDEDUPERANGE => remap::dedupe_range(&file, arg),
         uapi::FIONREAD if file.inode().is_reg() && !file.is_anon() => regular_available(&file, arg),
         _ => file.ops().ioctl(&file, cmd, arg),
     }

@@ -11,6 +11,7 @@ pub mod meta;
 pub mod mount;
 pub mod names;
 pub mod open;
+mod remap;
 pub mod rw;
 pub mod stat;
 pub mod sync;

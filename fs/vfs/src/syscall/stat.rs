@@ -14,6 +14,7 @@ use crate::user;
 use cred::CapSet;
 use errno::{Result, code::*};
 use kalloc::{Arc, KVec, flags::GFP_KERNEL};
+use mm_alloc::layout::PAGE_SIZE;
 use uapi::{AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_SYMLINK_NOFOLLOW};
 use x86_cpu::regs::PtRegs;
 
@@ -155,7 +156,7 @@ pub fn sys_statx(regs: &PtRegs) -> Result<usize> {
 
 fn put_statfs(path: &Path, to: usize) -> Result<usize> {
     let sb = &path.mnt.sb;
-    let mut stat = Kstatfs { f_type: sb.magic, bsize: sb.block_size.into(), namelen: 255, ..Kstatfs::default() };
+    let mut stat = Kstatfs { f_type: sb.magic, bsize: PAGE_SIZE as u64, namelen: 255, ..Kstatfs::default() };
     sb.ops().statfs(sb, &mut stat)?;
     let mut flags = path.mnt.flags();
     if sb.is_rdonly() {

@@ -2,6 +2,7 @@
 //! Moving bytes from file to file inside the kernel. Source: `sendfile(2)`, `copy_file_range(2)`.
 
 use super::rw::{vfs_read, vfs_write};
+use super::remap;
 use crate::fdtable::fdget;
 use crate::file::{File, fmode};
 use crate::user;
@@ -98,17 +99,7 @@ pub fn sys_copy_file_range(regs: &PtRegs) -> Result<usize> {
     if regs.arg5() != 0 {
         return Err(EINVAL);
     }
-    for file in [&input, &output] {
-        if file.inode().is_dir() {
-            return Err(EISDIR);
-        }
-        if !file.inode().is_reg() || file.is_anon() {
-            return Err(EINVAL);
-        }
-    }
-    if input.mode() & fmode::READ == 0 || output.mode() & fmode::WRITE == 0 || output.flags().any(uapi::O_APPEND) {
-        return Err(EBADF);
-    }
+    remap::check_pair(&input, &output)?;
     let mut from: i64 = given(regs.arg1(), &input)?;
     let mut to: i64 = given(regs.arg3(), &output)?;
     if from < 0 || to < 0 {

@@ -302,16 +302,22 @@ fn ctrl_c() -> Outcome {
 
 fn ctrl_z() -> Outcome {
     let (r, w) = pipe()?;
+    let (ahead, go_ahead) = pipe()?;
     on_tty(
         |tty| {
             let job = child(|| {
                 // SAFETY: numbers.
                 unsafe { libc::setpgid(0, 0) };
+                // Only the group in the foreground may read.
+                if turn(ahead).is_err() {
+                    return 2;
+                }
                 let got = read(tty, 10).unwrap_or_default();
                 i32::from(got != b"line\n")
             })?;
             c!(libc::setpgid(job, job));
             c!(libc::tcsetpgrp(tty, job));
+            write(go_ahead, b"g")?;
             write(w, b"g")?;
             let mut status = 0;
             c!(libc::waitpid(job, &mut status, libc::WUNTRACED));

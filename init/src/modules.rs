@@ -3,6 +3,8 @@
 //! (`name.parameter=value`) and is started, in the order of the link.
 
 // Part of the image for the sake of loadable modules, or because the configuration says `y`: nothing calls them by name.
+#[cfg(feature = "CONFIG_EXT4_FS")]
+use ext4 as _;
 use kernel as _;
 #[cfg(feature = "CONFIG_SAMPLE_RUST_MINIMAL")]
 use rust_minimal as _;

@@ -16,6 +16,8 @@ pub mod alloc;
 pub mod built_in;
 pub mod error;
 pub mod ffi;
+#[cfg(feature = "CONFIG_BLOCK")]
+pub mod filesystem;
 pub mod fmt;
 pub mod init;
 mod module;

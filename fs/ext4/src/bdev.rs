@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The device of a mounted file system, as the VFS wants it. No locks but the claim's.
+
+use crate::device::Blocks;
+use core::any::Any;
+use errno::Result;
+use errno::code::{EACCES, EINVAL, ENOTBLK, EROFS};
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KString};
+use kernel::filesystem::block::{self, BdevHandle, BlockDevice, Holder};
+use kernel::filesystem::mm::{BackingDev, DEFAULT_RA_PAGES};
+use kernel::filesystem::sync::Mutex;
+use kernel::filesystem::vfs::namei::{PathName, Start, lflag, walk::lookup_path};
+use kernel::filesystem::vfs::{Dev, FileType, SuperDevice};
+
+/// A device that is mounted.
+pub(crate) struct Device {
+    bdev: Arc<BlockDevice>,
+    name: KString,
+    bdi: Arc<BackingDev>,
+    /// Open, and claimed for this file system.
+    handle: Mutex<Option<BdevHandle>>,
+    blocks: Mutex<Option<Blocks>>,
+}
+
+/// The number of the device that a path leads to. `ENOTBLK` if it leads elsewhere.
+pub(crate) fn number_of(path: &[u8]) -> Result<Dev> {
+    if path.is_empty() {
+        return Err(EINVAL);
+    }
+    let found = lookup_path(Start::Cwd, &PathName::from_bytes(path)?, lflag::FOLLOW)?;
+    let inode = found.inode()?;
+    if inode.file_type() != FileType::Block {
+        return Err(ENOTBLK);
+    }
+    if found.mnt.flags() & uapi::MS_NODEV != 0 {
+        return Err(EACCES);
+    }
+    Ok(inode.rdev)
+}
+
+impl Device {
+    /// Opens and claims a device. `EBUSY` if somebody else has it; `EROFS` if it cannot be written but should be.
+    pub(crate) fn open(dev: Dev, write: bool) -> Result<Arc<Self>> {
+        // Any value that others do not have will do: that of this device's own object.
+        let bdev = block::lookup(dev).ok_or(errno::code::ENXIO)?;
+        let holder = Holder(Arc::as_ptr(&bdev).addr() | 1);
+        let handle = block::open_by_dev(dev, write, Some(holder)).map_err(|error| match error {
+            EACCES if write => EROFS,
+            error => error,
+        })?;
+        let device = Self {
+            name: bdev.name()?,
+            bdi: BackingDev::new(DEFAULT_RA_PAGES, 256)?,
+            bdev,
+            handle: Mutex::new(Some(handle)),
+            blocks: Mutex::new(None),
+        };
+        // What others wrote through the device's own cache must be seen here.
+        device.bdev.sync()?;
+        Ok(Arc::new(device, GFP_KERNEL)?)
+    }
+
+    /// The device below.
+    pub(crate) fn bdev(&self) -> &Arc<BlockDevice> {
+        &self.bdev
+    }
+
+    /// Through what its cache is flushed.
+    pub(crate) fn set_blocks(&self, blocks: &Blocks) {
+        *self.blocks.lock() = Some(blocks.clone());
+    }
+}
+
+impl SuperDevice for Device {
+    fn dev(&self) -> Dev {
+        self.bdev.dev()
+    }
+
+    fn name(&self) -> &str {
+        core::str::from_utf8(&self.name).unwrap_or("?")
+    }
+
+    fn bdi(&self) -> &Arc<BackingDev> {
+        &self.bdi
+    }
+
+    fn sync(&self) -> Result {
+        self.bdev.sync()?;
+        self.flush()
+    }
+
+    fn flush(&self) -> Result {
+        let blocks = self.blocks.lock().clone();
+        blocks.map_or(Ok(()), |blocks| blocks.flush_cache())
+    }
+
+    fn release(&self) {
+        if let Some(cache) = self.bdev.cache() {
+            cache.invalidate();
+        }
+        drop(self.handle.lock().take());
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

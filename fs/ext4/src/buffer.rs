@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The cache of metadata blocks: each block of the device that was read as metadata, by number.
+//!
+//! Locks: a shard's lock (short) to find a block; a block's `data` (sleeping, shared for reading). A block's state is one atomic
+//! word: `DIRTY` is set by the journal or, without one, by the writer, and taken away by whoever writes the block home (which
+//! sets `WRITING` in the same step) or by the journal's claim.
+
+use crate::device::{Batch, Blocks};
+use containers::HashMap;
+use core::ops::{Deref, DerefMut};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use errno::Result;
+use errno::code::EIO;
+use jbd2::{BlockDevice as _, Claim, Mark};
+use kalloc::flags::GFP_NOFS;
+use kalloc::{Arc, KVec};
+use kernel::filesystem::block::{Bio, Op, OpFlags};
+use kernel::filesystem::mm_alloc::{PAGE_SIZE, Page};
+use kernel::filesystem::sync::{Mutex, RwReadGuard, RwSemaphore, RwWriteGuard, WaitQueue};
+
+const UPTODATE: u32 = 1;
+const DIRTY: u32 = 2;
+const WRITING: u32 = 4;
+const FAILED: u32 = 8;
+const VERIFIED: u32 = 16;
+/// In the list of dirty blocks of a file system without a journal.
+const LISTED: u32 = 32;
+
+/// Who waits for a write of a block.
+static WRITTEN: WaitQueue = WaitQueue::new();
+
+struct Block {
+    number: u64,
+    mark: Mark,
+    state: AtomicU32,
+    data: RwSemaphore<KVec<u8>>,
+}
+
+/// A metadata block.
+#[derive(Clone)]
+pub(crate) struct Buf(Arc<Block>);
+
+/// Read access to a block's bytes.
+pub(crate) struct ReadData<'a>(RwReadGuard<'a, KVec<u8>>);
+/// Write access to a block's bytes.
+pub(crate) struct WriteData<'a>(RwWriteGuard<'a, KVec<u8>>);
+
+impl Deref for ReadData<'_> {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Deref for WriteData<'_> {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl DerefMut for WriteData<'_> {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
+
+impl Buf {
+    fn has(&self, bits: u32) -> bool {
+        self.0.state.load(Ordering::Acquire) & bits != 0
+    }
+
+    fn set(&self, bits: u32) -> u32 {
+        self.0.state.fetch_or(bits, Ordering::AcqRel)
+    }
+
+    fn clear(&self, bits: u32) -> u32 {
+        self.0.state.fetch_and(!bits, Ordering::AcqRel)
+    }
+
+    /// Begins to write it home, if it is dirty and nobody does.
+    fn begin_write(&self) -> bool {
+        let step = |old: u32| (old & DIRTY != 0 && old & WRITING == 0).then_some(old & !DIRTY | WRITING);
+        self.0.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).is_ok()
+    }
+
+    fn end_write(&self, result: Result) {
+        if result.is_err() {
+            self.set(FAILED);
+        }
+        self.clear(WRITING);
+        WRITTEN.wake_up_all();
+    }
+
+    fn is_unused(&self) -> bool {
+        // The cache's reference and this one.
+        Arc::strong_count(&self.0) <= 2 && !self.has(DIRTY | WRITING | LISTED)
+    }
+}
+
+impl ext4_store::Buffer for Buf {
+    type Read<'a> = ReadData<'a>;
+    type Write<'a> = WriteData<'a>;
+
+    #[inline]
+    fn block(&self) -> u64 {
+        self.0.number
+    }
+    #[inline]
+    fn read(&self) -> ReadData<'_> {
+        ReadData(self.0.data.read())
+    }
+    #[inline]
+    fn write(&self) -> WriteData<'_> {
+        WriteData(self.0.data.write())
+    }
+    #[inline]
+    fn is_verified(&self) -> bool {
+        self.has(VERIFIED)
+    }
+    fn set_verified(&self) {
+        self.set(VERIFIED);
+    }
+}
+
+impl jbd2::Buffer for Buf {
+    fn block(&self) -> u64 {
+        self.0.number
+    }
+    fn mark(&self) -> &Mark {
+        &self.0.mark
+    }
+    fn copy_to(&self, out: &mut [u8]) {
+        let data = self.0.data.read();
+        if out.len() == data.len() {
+            out.copy_from_slice(&data);
+        }
+    }
+    fn claim(&self) -> Claim {
+        let step = |old: u32| (old & WRITING == 0).then_some(old & !DIRTY);
+        match self.0.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, step) {
+            Ok(old) => Claim::Claimed(old & DIRTY != 0),
+            Err(_) => Claim::Busy,
+        }
+    }
+    fn wait_written(&self) {
+        WRITTEN.wait_until(|| !self.has(WRITING));
+    }
+    fn mark_dirty(&self) {
+        self.set(DIRTY);
+    }
+    fn is_busy(&self) -> bool {
+        self.has(DIRTY | WRITING)
+    }
+    fn has_failed(&self) -> bool {
+        self.has(FAILED)
+    }
+    fn forget(&self) {
+        self.clear(DIRTY | FAILED | VERIFIED);
+    }
+}
+
+const SHARDS: usize = 64;
+
+/// The metadata blocks of a device.
+pub(crate) struct Cache {
+    pub(crate) device: Blocks,
+    shards: KVec<Mutex<HashMap<u64, Buf>>>,
+    count: AtomicUsize,
+    /// Most blocks to keep that nobody uses.
+    limit: usize,
+    /// Dirty blocks of a file system without a journal.
+    dirty: Mutex<KVec<Buf>>,
+}
+
+impl Cache {
+    pub(crate) fn new(device: Blocks, limit: usize) -> Result<Arc<Self>> {
+        let mut shards = KVec::with_capacity(SHARDS, GFP_NOFS)?;
+        for _ in 0..SHARDS {
+            shards.push(Mutex::new(HashMap::new()), GFP_NOFS)?;
+        }
+        let cache = Self { device, shards, count: AtomicUsize::new(0), limit, dirty: Mutex::new(KVec::new()) };
+        Ok(Arc::new(cache, GFP_NOFS)?)
+    }
+
+    fn shard(&self, block: u64) -> Result<&Mutex<HashMap<u64, Buf>>> {
+        // Neighbours lie in the same shard: they are used together.
+        let index = (block >> 4).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58;
+        self.shards.get(index as usize).ok_or(EIO)
+    }
+
+    /// The block if it is in memory.
+    pub(crate) fn find(&self, block: u64) -> Option<Buf> {
+        self.shard(block).ok()?.lock().get(&block).cloned()
+    }
+
+    fn get(&self, block: u64) -> Result<Buf> {
+        let mut shard = self.shard(block)?.lock();
+        if let Some(buf) = shard.get(&block) {
+            return Ok(buf.clone());
+        }
+        if self.count.load(Ordering::Relaxed) > self.limit {
+            let before = shard.len();
+            shard.retain(|_, buf| Arc::strong_count(&buf.0) > 1 || buf.has(DIRTY | WRITING | LISTED));
+            self.count.fetch_sub(before - shard.len(), Ordering::Relaxed);
+        }
+        let data = KVec::from_elem(0, self.device.block_size, GFP_NOFS)?;
+        let block = Block { number: block, mark: Mark::new(), state: AtomicU32::new(0), data: RwSemaphore::new(data) };
+        let buf = Buf(Arc::new(block, GFP_NOFS)?);
+        shard.insert(buf.0.number, buf.clone())?;
+        self.count.fetch_add(1, Ordering::Relaxed);
+        Ok(buf)
+    }
+
+    /// The block, read if it is not in memory.
+    pub(crate) fn read(&self, block: u64) -> Result<Buf> {
+        let buf = self.get(block)?;
+        if !buf.has(UPTODATE) {
+            let mut data = buf.0.data.write();
+            if !buf.has(UPTODATE) {
+                self.device.read(block, &mut data)?;
+                buf.clear(VERIFIED);
+                buf.set(UPTODATE);
+            }
+        }
+        Ok(buf)
+    }
+
+    /// The block without reading it; zeros if it was not in memory.
+    pub(crate) fn get_new(&self, block: u64) -> Result<Buf> {
+        if block >= self.device.count() {
+            return Err(EIO);
+        }
+        let buf = self.get(block)?;
+        buf.set(UPTODATE);
+        Ok(buf)
+    }
+
+    /// Writes those of the buffers that are dirty, and waits.
+    pub(crate) fn write_back(&self, buffers: &[Buf]) -> Result {
+        let batch = Batch::new()?;
+        let mut started = KVec::with_capacity(buffers.len(), GFP_NOFS)?;
+        let mut result = Ok(());
+        for buf in buffers {
+            if !buf.begin_write() {
+                continue;
+            }
+            let submitted = self.submit(&batch, buf);
+            if submitted.is_err() {
+                buf.set(DIRTY);
+                buf.end_write(Ok(()));
+                result = submitted;
+                break;
+            }
+            // The capacity is there.
+            let _ = started.push_within_capacity(buf.clone());
+        }
+        let done = batch.wait();
+        for buf in &started {
+            buf.end_write(done);
+        }
+        for buf in buffers {
+            jbd2::Buffer::wait_written(buf);
+        }
+        result.and(done)
+    }
+
+    fn submit(&self, batch: &Arc<Batch>, buf: &Buf) -> Result {
+        let data = buf.0.data.read();
+        let mut bio = Bio::new(&self.device.bdev, Op::Write, OpFlags::META, data.len().div_ceil(PAGE_SIZE), GFP_NOFS)?;
+        bio.set_sector(self.device.sector(buf.0.number));
+        for piece in data.chunks(PAGE_SIZE) {
+            let page = Page::alloc(GFP_NOFS)?;
+            page.write(0, piece)?;
+            bio.add_page(page, 0, piece.len() as u32)?;
+        }
+        batch.submit(bio);
+        Ok(())
+    }
+
+    /// Without a journal: the block was changed.
+    pub(crate) fn dirtied(&self, buf: &Buf) -> Result {
+        if buf.set(DIRTY | LISTED) & LISTED == 0 {
+            self.dirty.lock().push(buf.clone(), GFP_NOFS)?;
+        }
+        Ok(())
+    }
+
+    /// Without a journal: writes all blocks that were changed.
+    pub(crate) fn sync(&self) -> Result {
+        let list = core::mem::take(&mut *self.dirty.lock());
+        for buf in &list {
+            buf.clear(LISTED);
+        }
+        let mut result = Ok(());
+        for chunk in list.chunks(64) {
+            result = result.and(self.write_back(chunk));
+        }
+        result
+    }
+
+    /// Drops every block that nobody uses: what the device has was changed from elsewhere.
+    pub(crate) fn drop_unused(&self) {
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            let before = shard.len();
+            shard.retain(|_, buf| !(Arc::strong_count(&buf.0) == 1 && buf.clone().is_unused()));
+            self.count.fetch_sub(before - shard.len(), Ordering::Relaxed);
+        }
+    }
+}

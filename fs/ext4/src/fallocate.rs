@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `fallocate(2)`, and `SEEK_DATA`, `SEEK_HOLE`.
+
+use crate::mounted::{Mounted, parts};
+use crate::node::{Node, to_core};
+use errno::Result;
+use errno::code::{EFBIG, EINTR, EINVAL, ENXIO, EOPNOTSUPP};
+use kalloc::Arc;
+use kernel::filesystem::mm::Mapping;
+use kernel::filesystem::mm_alloc::PAGE_SIZE;
+use kernel::filesystem::task;
+use kernel::filesystem::vfs::{File, Inode, current_time};
+use uapi::{FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE};
+
+/// `fallocate(2)`: the default mode, with `KEEP_SIZE`, and `PUNCH_HOLE`. Others: `EOPNOTSUPP`.
+pub(crate) fn fallocate(file: &File, mode: u32, offset: u64, len: u64) -> Result {
+    let inode = file.inode();
+    let (node, mount) = parts(inode)?;
+    let end = offset.checked_add(len).ok_or(EFBIG)?;
+    if mode & !(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE) != 0 {
+        return Err(EOPNOTSUPP);
+    }
+    if !node.shared.tree.read().inode.uses_extents() && mode & FALLOC_FL_PUNCH_HOLE == 0 {
+        return Err(EOPNOTSUPP);
+    }
+    let _lock = inode.lock.write();
+    if node.shared.tree.read().inode.is_inline() {
+        mount.leave_inline(&node.shared)?;
+    }
+    let mapping = inode.mapping().ok_or(EINVAL)?;
+    if mode & FALLOC_FL_PUNCH_HOLE != 0 {
+        punch(inode, node, mount, mapping, offset, end)?;
+    } else {
+        preallocate(inode, node, mount, offset, end)?;
+        if mode & FALLOC_FL_KEEP_SIZE == 0 && end > inode.size() {
+            crate::truncate::set_size(inode, end)?;
+        }
+    }
+    let now = current_time();
+    inode.mtime.set(now);
+    inode.ctime.set(now);
+    crate::inode_ops::write_attributes(inode, false)
+}
+
+fn preallocate(inode: &Inode, node: &Node, mount: &Mounted, offset: u64, end: u64) -> Result {
+    let bits = mount.core.geo.block_bits;
+    let mut at = u32::try_from(offset >> bits).map_err(|_| EFBIG)?;
+    let last = u32::try_from(end.div_ceil(1 << bits)).map_err(|_| EFBIG)?;
+    while at < last {
+        // Blocks that have reserved space get their place with their data.
+        let (delayed, same) = node.shared.tree.read().delayed.look(at, last - at);
+        if delayed {
+            at += same;
+            continue;
+        }
+        let credits = mount.core.credits_for_map(&node.shared.tree.read().inode) + 4;
+        at = mount.run(credits, |tx| {
+            let mut tree = node.shared.tree.write();
+            to_core(inode, &mut tree.inode);
+            let next = mount.core.preallocate(tx, &mut tree.inode, at, at + same)?;
+            node.shared.note(mount.tid(tx), true);
+            node.shared.count(&tree);
+            Ok(next)
+        })?;
+        if task::current().signal_pending() {
+            return Err(EINTR);
+        }
+    }
+    Ok(())
+}
+
+/// Makes a hole. The inode's lock is held.
+fn punch(inode: &Inode, node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, offset: u64, end: u64) -> Result {
+    let end = end.min(inode.size().next_multiple_of(PAGE_SIZE as u64));
+    if offset >= end {
+        return Ok(());
+    }
+    let bits = mount.core.geo.block_bits;
+    clear(node, mount, mapping, offset, end.min(offset.next_multiple_of(PAGE_SIZE as u64)))?;
+    if end > offset.next_multiple_of(PAGE_SIZE as u64) {
+        clear(node, mount, mapping, end - end % PAGE_SIZE as u64, end)?;
+    }
+    // What is cached and not written would be written to blocks that are free by then.
+    mapping.write_and_wait(offset, end)?;
+    let _guard = mapping.invalidate_lock();
+    mapping.punch(offset, end);
+    let from = u32::try_from(offset.div_ceil(1 << bits)).map_err(|_| EFBIG)?;
+    let to = u32::try_from(end >> bits).map_err(|_| EFBIG)?;
+    if from >= to {
+        return Ok(());
+    }
+    node.shared.unreserve(&mut node.shared.tree.write(), from, to)?;
+    loop {
+        let credits = mount.core.credits_for_truncate(&node.shared.tree.read().inode);
+        let done = mount.core.run(credits, true, |tx| {
+            let mut tree = node.shared.tree.write();
+            let done = mount.core.remove_range(tx, &mut tree.inode, from, to.into())?;
+            node.shared.note(mount.tid(tx), true);
+            node.shared.count(&tree);
+            Ok(done)
+        })?;
+        if done {
+            return Ok(());
+        }
+    }
+}
+
+/// Clears `from..to`, within one page, where the file has data.
+fn clear(node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, from: u64, to: u64) -> Result {
+    if from >= to {
+        return Ok(());
+    }
+    let block = u32::try_from(from >> mount.core.geo.block_bits).map_err(|_| EFBIG)?;
+    let has_data = {
+        let tree = node.shared.tree.read();
+        tree.delayed.look(block, 1).0 || mount.core.map(&tree.inode, block, 1)?.block().is_some()
+    };
+    if has_data {
+        let index = from / PAGE_SIZE as u64;
+        let offset = (from % PAGE_SIZE as u64) as usize;
+        let page = mapping.get_or_read(index)?;
+        mapping.clear_partial(from, (to - from) as usize);
+        mapping.set_dirty_range(index, &page, offset, offset + (to - from) as usize);
+    }
+    Ok(())
+}
+
+/// The next data (or hole) at or after `offset`. Blocks with reserved space hold data.
+pub(crate) fn seek(inode: &Inode, offset: i64, hole: bool) -> Result<i64> {
+    let (node, mount) = parts(inode)?;
+    let size = inode.size();
+    let pos = u64::try_from(offset).ok().filter(|pos| *pos < size).ok_or(ENXIO)?;
+    let mapping = inode.mapping().ok_or(EINVAL)?;
+    // Unwritten blocks hold data while it is only in memory: have it written, then the tree knows all.
+    if mapping.is_dirty() {
+        mapping.write_and_wait(0, u64::MAX)?;
+    }
+    let tree = node.shared.tree.read();
+    let found = mount.core.seek(&tree.inode, pos, hole, |_| None)?;
+    Ok(found.min(size).cast_signed())
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Open regular files: through the page cache, `fsync`, `fallocate`, holes.
+
+use crate::inode_ops::write_attributes;
+use crate::mounted::parts;
+use core::sync::atomic::Ordering;
+use errno::Result;
+use errno::code::EINVAL;
+use kalloc::Arc;
+use kernel::filesystem::mm::Mapping;
+use kernel::filesystem::vfs::filemap::{generic_read, generic_write};
+use kernel::filesystem::vfs::{File, FileOps, Inode, IovIter, fmode, idirty, seek};
+
+/// An open regular file. It has no state of its own.
+pub(crate) struct RegFile;
+
+#[inline(always)]
+fn mapping(file: &File) -> Result<&Arc<Mapping>> {
+    file.inode().mapping().ok_or(EINVAL)
+}
+
+impl FileOps for RegFile {
+    fn mode(&self) -> u32 {
+        fmode::SEEK | fmode::POS
+    }
+
+    fn read(&self, file: &File, to: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
+        generic_read(file, mapping(file)?, to, pos)
+    }
+
+    fn write(&self, file: &File, from: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
+        let (_, mount) = parts(file.inode())?;
+        if mount.base.health.is_dead() {
+            return Err(errno::code::EIO);
+        }
+        generic_write(file, mapping(file)?, from, pos)
+    }
+
+    fn llseek(&self, file: &File, pos: &mut i64, offset: i64, whence: u32) -> Result<i64> {
+        match whence {
+            uapi::SEEK_DATA | uapi::SEEK_HOLE => {
+                let found = crate::fallocate::seek(file.inode(), offset, whence == uapi::SEEK_HOLE)?;
+                *pos = found;
+                Ok(found)
+            }
+            _ => seek::generic(file, pos, offset, whence),
+        }
+    }
+
+    fn can_poll(&self) -> bool {
+        false
+    }
+
+    fn fsync(&self, file: &File, datasync: bool) -> Result {
+        let inode = file.inode();
+        mapping(file)?.write_and_wait(0, u64::MAX)?;
+        sync_inode(inode, datasync)
+    }
+
+    fn fallocate(&self, file: &File, mode: u32, offset: u64, len: u64) -> Result {
+        crate::fallocate::fallocate(file, mode, offset, len)
+    }
+
+    fn mapping<'a>(&'a self, file: &'a File) -> Option<&'a Arc<Mapping>> {
+        mapping(file).ok()
+    }
+
+    fn ioctl(&self, file: &File, cmd: u32, arg: usize) -> Result<usize> {
+        crate::ioctl::ioctl(file, cmd, arg)
+    }
+
+    fn release(&self, file: &File) {
+        if file.mode() & fmode::WRITE != 0
+            && let Ok((node, mount)) = parts(file.inode())
+        {
+            let mut tree = node.shared.tree.write();
+            if tree.delayed.is_empty() {
+                mount.core.discard_preallocations(&mut tree.inode);
+            }
+        }
+    }
+}
+
+/// Has what is known of an inode on the disk: its attributes, and the transaction that changed it last.
+pub(crate) fn sync_inode(inode: &Inode, datasync: bool) -> Result {
+    let (node, mount) = parts(inode)?;
+    if mount.core.read_only() {
+        return Ok(());
+    }
+    let wanted = if datasync { idirty::DATASYNC } else { idirty::INODE | idirty::TIME };
+    if inode.dirty_flags() & wanted != 0 {
+        inode.clear_dirty(idirty::INODE | idirty::TIME);
+        write_attributes(inode, true)?;
+    }
+    let Some(journal) = mount.journal() else {
+        mount.base.cache.sync()?;
+        return mount.base.cache.device.flush_cache();
+    };
+    let tid = if datasync { &node.shared.datasync_tid } else { &node.shared.sync_tid };
+    let tid = tid.load(Ordering::Acquire);
+    // A commit that is over, or under way, flushed the device's cache too early for data written just now.
+    let flush = tid == 0 || !journal.will_flush(tid);
+    if tid != 0 {
+        journal.wait_commit(tid)?;
+    }
+    if flush { mount.base.cache.device.flush_cache() } else { Ok(()) }
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0
+//! ext4 (and ext3, ext2) under the VFS: `ext4_core` decides what is on the disk, `jbd2` keeps it whole; here they meet the page
+//! cache, the block layer and the system calls.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mount`, `super_block`, `options`, `mounted` | mounting, and a mounted file system |
+//! | `node`, `inode_ops`, `dir`, `truncate`, `fallocate`, `xattr`, `ioctl`, `file` | inodes, and what is done to them |
+//! | `pages`, `bios`, `ranges` | pages of files, delayed allocation |
+//! | `buffer`, `device`, `bdev`, `store`, `journal`, `locks` | what the core and the journal stand on |
+//! | `health` | errors and `errors=` |
+//!
+//! Locks, outermost first: the VFS's locks of inodes, `invalidate` of a mapping, a handle (transaction), page locks, a node's
+//! `tree`, the core's locks, those of `buffer` and of the journal.
+
+#![no_std]
+#![forbid(unsafe_code)]
+#![feature(arbitrary_self_types)]
+
+mod bdev;
+mod bios;
+mod buffer;
+mod device;
+mod dir;
+mod fallocate;
+mod file;
+mod health;
+mod inode_ops;
+mod ioctl;
+mod journal;
+mod locks;
+mod mount;
+mod mounted;
+mod node;
+mod options;
+mod pages;
+mod ranges;
+mod store;
+mod super_block;
+mod truncate;
+mod xattr;
+
+use kernel::filesystem::vfs::register_filesystem;
+use kernel::prelude::*;
+
+module! {
+    type: Ext4,
+    name: "ext4",
+    authors: ["The Rideau developers"],
+    description: "Fourth Extended Filesystem",
+    license: "GPL",
+}
+
+struct Ext4;
+
+impl kernel::Module for Ext4 {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        for fs_type in [&mount::EXT3, &mount::EXT2, &mount::EXT4] {
+            register_filesystem(fs_type)?;
+        }
+        Ok(Self)
+    }
+}

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Mounting: the superblock, the journal's recovery, orphans; the types `ext4`, `ext3`, `ext2`.
+
+use crate::bdev::{Device, number_of};
+use crate::buffer::Cache;
+use crate::device::Blocks;
+use crate::health::Health;
+use crate::journal::{Journal, Sys};
+use crate::mounted::Mounted;
+use crate::node::new_vfs_inode;
+use crate::options::Options;
+use crate::store::{Base, KernelStore};
+use crate::super_block::{Ext4Super, apply};
+use core::sync::atomic::AtomicBool;
+use errno::Result;
+use errno::code::{EBUSY, EINVAL, EIO, EROFS, EUCLEAN};
+use ext4_core::{Fs, Inode as CoreInode};
+use ext4_format::SuperBlock as DiskSuper;
+use ext4_format::feature::{incompat, ro_compat};
+use jbd2::format::{INCOMPAT_64BIT, INCOMPAT_ASYNC_COMMIT, INCOMPAT_CSUM_V2, INCOMPAT_CSUM_V3};
+use jbd2::{Config, Geometry, Run};
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KBox, KString, KVec};
+use kernel::filesystem::locking::SetOnce;
+use kernel::filesystem::vfs::super_block::on_device;
+use kernel::filesystem::vfs::{Dentry, FileSystemType, FsContext, SuperBlock, SuperDevice, SuperInit};
+use kernel::filesystem::{block, mm, task};
+use kernel::prelude::*;
+
+/// `s_magic`.
+const MAGIC: u16 = 0xef53;
+const ROOT_INO: u32 = ext4_format::inode::ino::ROOT;
+const JOURNAL_INO: u32 = ext4_format::inode::ino::JOURNAL;
+
+/// A type of file system that this driver mounts.
+pub(crate) struct Type {
+    name: &'static str,
+    /// Features that images of this type may have.
+    accepts: fn(&DiskSuper) -> bool,
+}
+
+fn any(_: &DiskSuper) -> bool {
+    true
+}
+
+/// ext3: a journal, and nothing of ext4's.
+fn is_ext3(sb: &DiskSuper) -> bool {
+    sb.has_journal() && has_old_features(sb)
+}
+
+/// ext2: nothing of ext4's, and no journal.
+fn is_ext2(sb: &DiskSuper) -> bool {
+    !sb.has_journal() && has_old_features(sb)
+}
+
+fn has_old_features(sb: &DiskSuper) -> bool {
+    let known = incompat::FILETYPE | incompat::RECOVER | incompat::META_BG;
+    let ro_known = ro_compat::SPARSE_SUPER | ro_compat::LARGE_FILE;
+    sb.feature_incompat.get() & !known == 0 && sb.feature_ro_compat.get() & !ro_known == 0
+}
+
+/// `ext4`.
+pub(crate) static EXT4: Type = Type { name: "ext4", accepts: any };
+/// `ext3`.
+pub(crate) static EXT3: Type = Type { name: "ext3", accepts: is_ext3 };
+/// `ext2`.
+pub(crate) static EXT2: Type = Type { name: "ext2", accepts: is_ext2 };
+
+impl FileSystemType for Type {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn requires_dev(&self) -> bool {
+        true
+    }
+
+    fn get_tree(&'static self, context: &FsContext<'_>) -> Result<Arc<SuperBlock>> {
+        let dev = number_of(context.source)?;
+        let rdonly = context.flags & uapi::MS_RDONLY != 0;
+        if let Some(sb) = on_device(self, dev) {
+            return if sb.is_rdonly() == rdonly { Ok(sb) } else { Err(EBUSY) };
+        }
+        let device = Device::open(dev, !rdonly)?;
+        let mounted = self.mount(context, &device);
+        if mounted.is_err() {
+            device.release();
+        }
+        mounted
+    }
+}
+
+impl Type {
+    fn mount(&'static self, context: &FsContext<'_>, device: &Arc<Device>) -> Result<Arc<SuperBlock>> {
+        let rdonly = context.flags & uapi::MS_RDONLY != 0;
+        let silent = context.flags & uapi::MS_SILENT != 0;
+        let disk = read_super(device, silent)?;
+        let name = SuperDevice::name(&**device);
+        if !(self.accepts)(&disk) {
+            if !silent {
+                pr_info!("{}: couldn't mount because of unsupported optional features\n", self.name);
+            }
+            return Err(EINVAL);
+        }
+        let options = Options::of_disk(&disk).parse(context)?;
+        let block_size = 1024usize << disk.log_block_size.get();
+        let blocks = Blocks::new(device.bdev(), block_size)?;
+        blocks.set_barrier(options.barrier);
+        device.set_blocks(&blocks);
+        let memory = mm::meminfo().total as usize * 4096;
+        let cache = Cache::new(blocks.clone(), (memory / 16 / block_size).max(256))?;
+        let health = Health::new(KString::from_fmt(format_args!("{name}"), GFP_KERNEL)?, options.errors);
+        let base = Base { cache: cache.clone(), health, journal: SetOnce::new(), journaling: AtomicBool::new(false) };
+        let base = Arc::new(base, GFP_KERNEL)?;
+        let journal = if disk.has_journal() && !options.noload {
+            Some(open_journal(&base, &disk, &options, device, blocks)?)
+        } else {
+            if disk.has_incompat(incompat::RECOVER) && !rdonly {
+                pr_err!("EXT4-fs ({name}): required journal recovery suppressed and not mounted read-only\n");
+                return Err(EINVAL);
+            }
+            None
+        };
+        let core_options = ext4_core::Options { read_only: rdonly, stripe: options.stripe, ..Default::default() };
+        let core = Fs::mount(KernelStore(base.clone()), core_options)?;
+        let mount = Mounted::new(core, base, options, device.clone());
+        let mount = Arc::new(mount, GFP_KERNEL)?;
+        let made = self.build(context, device, &mount, journal, rdonly);
+        if made.is_err()
+            && let Some(journal) = mount.journal()
+        {
+            let _ = journal.close();
+        }
+        made
+    }
+
+    /// Makes the super block, and finishes what the last mount left.
+    fn build(
+        &'static self,
+        context: &FsContext<'_>,
+        device: &Arc<Device>,
+        mount: &Arc<Mounted>,
+        journal: Option<Arc<Journal>>,
+        rdonly: bool,
+    ) -> Result<Arc<SuperBlock>> {
+        let geo = &mount.core.geo;
+        let init = SuperInit {
+            magic: MAGIC.into(),
+            block_size: geo.block_size as u32,
+            max_bytes: geo.max_size(geo.extents()),
+            flags: context.flags,
+        };
+        let ops = KBox::new(Ext4Super(mount.clone()), GFP_KERNEL)?;
+        let sb = SuperBlock::new_on(self, init, ops, device.clone())?;
+        // New cells, set here alone.
+        let _ = mount.sb.set(Arc::downgrade(&sb));
+        let _ = mount.base.health.sb.set(Arc::downgrade(&sb));
+        if let Some(journal) = journal {
+            start_journal(mount, &journal)?;
+        }
+        apply(mount, &mount.options());
+        let root = mount.core.root()?;
+        if !root.is_dir() || root.raw.size == 0 {
+            pr_err!("EXT4-fs ({}): corrupt root inode, run e2fsck\n", mount.base.health.name);
+            return Err(EUCLEAN);
+        }
+        if !rdonly {
+            Ext4Super::mark_in_use(mount)?;
+            let count = mount.core.recover_orphans(finish_orphan)?;
+            if count != 0 {
+                pr_info!("EXT4-fs ({}): {count} orphan inodes deleted or truncated\n", mount.base.health.name);
+            }
+        }
+        let root = sb.iget(ROOT_INO.into(), || new_vfs_inode(&sb, mount, root))?;
+        sb.set_root(Dentry::new_root(root)?);
+        let mode = match mount.journal() {
+            Some(_) => mount.options().data.name(),
+            None => "without journal",
+        };
+        let access = if rdonly { "ro" } else { "r/w" };
+        let data = if mount.journal().is_some() { " data mode" } else { "" };
+        pr_info!(
+            "EXT4-fs ({}): mounted filesystem {} {access} with {mode}{data}. Quota mode: none.\n",
+            mount.base.health.name,
+            Uuid(&mount.core.superblock().uuid),
+        );
+        Ok(sb)
+    }
+}
+
+/// A UUID as it is written.
+struct Uuid<'a>(&'a [u8; 16]);
+
+impl core::fmt::Display for Uuid<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        for (index, byte) in self.0.iter().enumerate() {
+            if matches!(index, 4 | 6 | 8 | 10) {
+                f.write_str("-")?;
+            }
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads the superblock, and looks whether it is one.
+fn read_super(device: &Device, silent: bool) -> Result<DiskSuper> {
+    let name = SuperDevice::name(device);
+    let mut bytes = KVec::from_elem(0u8, ext4_format::superblock::SIZE, GFP_KERNEL)?;
+    block::read_bytes(device.bdev(), ext4_format::superblock::OFFSET, &mut bytes).inspect_err(|_| {
+        pr_err!("EXT4-fs ({name}): unable to read superblock\n");
+    })?;
+    let disk = DiskSuper::parse(&bytes).ok_or(EINVAL)?;
+    if disk.magic.get() != MAGIC {
+        if !silent {
+            pr_err!("VFS: Can't find ext4 filesystem on dev {name}.\n");
+        }
+        return Err(EINVAL);
+    }
+    let bits = disk.log_block_size.get();
+    if bits > 2 {
+        pr_err!("EXT4-fs ({name}): bad block size {}\n", 1024u64.checked_shl(bits).unwrap_or(0));
+        return Err(EINVAL);
+    }
+    Ok(disk)
+}
+
+/// Where the log lies: the runs of the journal's inode.
+fn log_runs(core: &Fs<KernelStore>) -> Result<Geometry> {
+    let inode = core.inode(JOURNAL_INO)?;
+    if !inode.is_regular() || inode.raw.links_count == 0 {
+        return Err(EINVAL);
+    }
+    let blocks = u32::try_from(inode.raw.size >> core.geo.block_bits).map_err(|_| EINVAL)?;
+    let mut runs: KVec<Run> = KVec::new();
+    let mut at = 0;
+    while at < blocks {
+        let found = core.map(&inode, at, blocks - at)?;
+        let physical = found.block().ok_or(EUCLEAN)?;
+        let len = found.len.clamp(1, blocks - at);
+        runs.push(Run { logical: at, physical, len }, GFP_KERNEL)?;
+        at += len;
+    }
+    Geometry::new(runs.iter().copied())
+}
+
+/// Opens the journal, recovering what is in it.
+fn open_journal(
+    base: &Arc<Base>,
+    disk: &DiskSuper,
+    options: &Options,
+    device: &Device,
+    blocks: Blocks,
+) -> Result<Arc<Journal>> {
+    let name = SuperDevice::name(device);
+    if disk.journal_inum.get() == 0 {
+        pr_err!("EXT4-fs ({name}): external journals are not supported\n");
+        return Err(EINVAL);
+    }
+    let recover = disk.has_incompat(incompat::RECOVER);
+    if recover && device.bdev().is_read_only() {
+        pr_err!("EXT4-fs ({name}): write access unavailable, cannot proceed (try mounting with noload)\n");
+        return Err(EROFS);
+    }
+    let geometry = {
+        let only = ext4_core::Options { read_only: true, ..Default::default() };
+        log_runs(&Fs::mount(KernelStore(base.clone()), only)?).inspect_err(|_| {
+            pr_err!("EXT4-fs ({name}): no journal found\n");
+        })?
+    };
+    // What was looked at so far may be older than what the log has.
+    base.cache.drop_unused();
+    let block_size = blocks.block_size;
+    let sums = disk.has_metadata_csum();
+    let mut config = Config {
+        commit_interval_ns: u64::from(options.commit) * 1_000_000_000,
+        barrier: options.barrier,
+        set_incompat: if sums { INCOMPAT_CSUM_V3 } else { 0 },
+        clear_incompat: if sums { INCOMPAT_CSUM_V2 } else { 0 },
+        ..Config::default()
+    };
+    if disk.has_incompat(incompat::BIT64) {
+        config.set_incompat |= INCOMPAT_64BIT;
+    }
+    if options.async_commit {
+        config.set_incompat |= INCOMPAT_ASYNC_COMMIT;
+    }
+    let sys = Sys::new(blocks, base.cache.clone(), false);
+    let opened = Journal::open(sys, geometry, block_size, config);
+    let (journal, done) = opened.inspect_err(|error| pr_err!("EXT4-fs ({name}): error loading journal: {error}\n"))?;
+    if done.needed {
+        pr_info!("EXT4-fs ({name}): recovery complete\n");
+    }
+    base.cache.drop_unused();
+    Ok(journal)
+}
+
+/// Puts the journal into use, with its thread.
+fn start_journal(mount: &Arc<Mounted>, journal: &Arc<Journal>) -> Result {
+    let listener: Arc<dyn crate::journal::Listener> = mount.clone();
+    // New cells, set here alone.
+    let _ = journal.system().listener.set(listener);
+    let _ = mount.base.health.journal.set(journal.clone());
+    let _ = mount.base.journal.set(journal.clone());
+    let name = KString::from_fmt(format_args!("jbd2/{}-{JOURNAL_INO}", mount.base.health.name), GFP_KERNEL)?;
+    journal.begin_thread();
+    let of_thread = journal.clone();
+    if let Err(error) = task::kthread_run(name.as_bytes(), move || of_thread.run_thread()) {
+        journal.no_thread();
+        return Err(error);
+    }
+    mount.base.journaling.store(true, core::sync::atomic::Ordering::Release);
+    if let Some(error) = journal.recorded_error() {
+        pr_warn!("EXT4-fs ({}): Filesystem error recorded from previous mount: {error}\n", mount.base.health.name);
+        pr_warn!("EXT4-fs ({}): Marking fs in need of filesystem check.\n", mount.base.health.name);
+        if !mount.core.read_only() {
+            mount.core.run(4, true, |tx| mount.core.update_super(tx, |sb| sb.state.set(sb.state.get() | 2)))?;
+            journal.commit_all()?;
+            journal.clear_error()?;
+        }
+    }
+    Ok(())
+}
+
+/// Frees an inode that lost its last name, or cuts one that was being truncated, before the last mount ended.
+fn finish_orphan(core: &Fs<KernelStore>, mut inode: CoreInode) -> Result {
+    // Each step makes progress; no inode has more blocks than this many steps free.
+    for _ in 0..u32::MAX {
+        let credits = core.credits_for_truncate(&inode);
+        let done = core.run(credits, true, |tx| {
+            if inode.raw.links_count == 0 { core.evict(tx, &mut inode) } else { core.truncate(tx, &mut inode) }
+        })?;
+        if done {
+            return Ok(());
+        }
+    }
+    Err(EIO)
+}

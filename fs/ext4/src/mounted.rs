@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `Mounted`: what a mounted file system consists of, and what its parts ask of each other.
+
+use crate::health::Policy;
+use crate::journal::{Journal, Listener};
+use crate::node::{Node, Shared};
+use crate::options::Options;
+use crate::store::{Base, KernelStore};
+use errno::{Error, Result};
+use ext4_core::{Create, Fs, Tx};
+use ext4_store::Store;
+use jbd2::{OrderedRange, Tid};
+use kalloc::{Arc, WeakArc};
+use kernel::filesystem::cred;
+use kernel::filesystem::locking::{SetOnce, SpinLock};
+use kernel::filesystem::mm::BackingDev;
+use kernel::filesystem::mm_alloc::PAGE_SIZE;
+use kernel::filesystem::vfs::{Inode, SuperBlock, SuperDevice};
+
+/// A mounted file system.
+pub(crate) struct Mounted {
+    pub(crate) core: Fs<KernelStore>,
+    pub(crate) base: Arc<Base>,
+    options: SpinLock<Options>,
+    device: Arc<dyn SuperDevice>,
+    pub(crate) sb: SetOnce<WeakArc<SuperBlock>>,
+}
+
+impl Mounted {
+    pub(crate) fn new(core: Fs<KernelStore>, base: Arc<Base>, options: Options, device: Arc<dyn SuperDevice>) -> Self {
+        Self { core, base, options: SpinLock::new(options), device, sb: SetOnce::new() }
+    }
+
+    /// The options in force.
+    pub(crate) fn options(&self) -> Options {
+        *self.options.lock()
+    }
+
+    pub(crate) fn set_options(&self, options: Options) {
+        *self.options.lock() = options;
+        self.base.health.set_policy(options.errors);
+    }
+
+    /// The device, as the page cache knows it.
+    pub(crate) fn bdi(&self) -> &Arc<BackingDev> {
+        self.device.bdi()
+    }
+
+    /// Whether the device cannot be written.
+    pub(crate) fn bdev_read_only(&self) -> bool {
+        self.base.cache.device.bdev.is_read_only()
+    }
+
+    /// The journal.
+    pub(crate) fn journal(&self) -> Option<&Arc<Journal>> {
+        self.base.journal.get()
+    }
+
+    /// Whether the current task may use blocks that are kept for root.
+    pub(crate) fn is_privileged(&self) -> bool {
+        let options = self.options();
+        let Ok(cred) = cred::current_cred() else { return false };
+        cred.fsuid == options.resuid
+            || (options.resgid != 0 && cred.in_group(options.resgid))
+            || cred.capable(cred::CAP_SYS_RESOURCE)
+    }
+
+    /// Runs an operation on behalf of the current task. With blocks kept back until a commit, ENOSPC is only believed after it.
+    pub(crate) fn run<R>(&self, credits: u32, mut f: impl FnMut(&mut Tx<KernelStore>) -> Result<R>) -> Result<R> {
+        let privileged = self.is_privileged();
+        let result = self.core.run(credits, privileged, &mut f);
+        match (result, self.journal()) {
+            (Err(error), Some(journal)) if error == errno::code::ENOSPC && self.core.has_pending() => {
+                journal.commit_all()?;
+                self.core.run(credits, privileged, &mut f)
+            }
+            (result, _) => result,
+        }
+    }
+
+    /// The transaction of an operation under way.
+    pub(crate) fn tid(&self, tx: &Tx<KernelStore>) -> Tid {
+        self.core.store.tid(&tx.handle)
+    }
+
+    /// A file whose data is inside its inode gets a block for it: the data must be where pages can be written back to.
+    pub(crate) fn leave_inline(&self, shared: &Shared) -> Result {
+        let credits = self.core.credits_for_map(&shared.tree.read().inode) + 8;
+        self.run(credits, |tx| {
+            let mut tree = shared.tree.write();
+            if !tree.inode.is_inline() {
+                return Ok(());
+            }
+            let data = self.core.inline_evict(tx, &mut tree.inode)?;
+            if data.is_empty() {
+                return self.core.write_inode(tx, &tree.inode);
+            }
+            let made = self.core.map_create(tx, &mut tree.inode, 0, 1, Create::default())?;
+            let block = made.block().ok_or(errno::code::EIO)?;
+            let mut bytes = kalloc::KVec::from_elem(0u8, self.core.geo.block_size, kalloc::flags::GFP_NOFS)?;
+            for (to, from) in bytes.iter_mut().zip(data.iter()) {
+                *to = *from;
+            }
+            jbd2::BlockDevice::write(&self.base.cache.device, block, &bytes, jbd2::WriteFlags::default())?;
+            shared.note(self.tid(tx), true);
+            shared.count(&tree);
+            self.core.write_inode(tx, &tree.inode)
+        })
+    }
+
+    /// Notes errors that were found in the superblock, and brings its counts up to date.
+    pub(crate) fn sync_super(&self) -> Result {
+        let record = core::mem::take(&mut *self.base.health.record.lock());
+        self.core.run(8, true, |tx| {
+            if record.count != 0 {
+                self.core.update_super(tx, |sb| crate::super_block::note_errors(sb, &record))?;
+            }
+            self.core.sync_super(tx)
+        })
+    }
+}
+
+impl Listener for Mounted {
+    fn committed(&self, tid: Tid) {
+        let discard = self.options().discard;
+        self.core.committed(tid, |block, count| {
+            if discard {
+                let device = &self.base.cache.device;
+                let sectors = device.sector(count.into());
+                // What the device cannot forget it keeps.
+                let _ = kernel::filesystem::block::issue_discard(&device.bdev, device.sector(block), sectors);
+            }
+        });
+    }
+
+    fn aborted(&self, error: Error) {
+        kernel::pr_crit!("EXT4-fs ({}): Detected aborted journal ({error})\n", self.base.health.name);
+        self.base.health.kill();
+        if self.base.health.policy() != Policy::Continue
+            && let Some(sb) = self.sb.get().and_then(WeakArc::upgrade)
+        {
+            kernel::pr_crit!("EXT4-fs ({}): Remounting filesystem read-only\n", self.base.health.name);
+            sb.set_rdonly();
+        }
+    }
+
+    fn wait_data(&self, range: &OrderedRange) -> Result {
+        let inode = self.sb.get().and_then(WeakArc::upgrade).and_then(|sb| sb.find_inode(range.ino));
+        if let Some(mapping) = inode.as_ref().and_then(|inode| inode.mapping()) {
+            let page = PAGE_SIZE as u64;
+            mapping.wait_writeback_range(range.from / page, range.to.saturating_sub(1) / page);
+        }
+        Ok(())
+    }
+}
+
+/// The node and the mounted file system of an inode.
+pub(crate) fn parts(inode: &Inode) -> Result<(&Node, &Mounted)> {
+    let node = Node::of(inode)?;
+    Ok((node, node.mount()))
+}

@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Pages of regular files: reading them in, giving dirty ones a place (delayed allocation) and writing them.
+//!
+//! A page is dirty only if each of its blocks that holds something has a place or reserved space. Write-back opens a handle,
+//! takes the lock of a run of pages, allocates, and has the pages under write-back before the handle is stopped: the commit of
+//! that transaction waits for them, so that no crash shows what the blocks held before.
+
+use crate::bios::{Bios, ReadEnd, WriteEnd};
+use crate::node::{Shared, Tree};
+use crate::options::DataMode;
+use errno::Result;
+use errno::code::EIO;
+use ext4_core::{Create, State, Tx};
+use ext4_store::Store;
+use kalloc::flags::GFP_NOFS;
+use kalloc::{Arc, KVec};
+use kernel::filesystem::block::{Op, OpFlags};
+use kernel::filesystem::mm::{Mapping, MappingOps, ReadIo, ReadRun, WriteControl, WriteRun};
+use kernel::filesystem::mm_alloc::{PAGE_SIZE, Page};
+
+use crate::store::KernelStore;
+
+/// The pages of a regular file.
+pub(crate) struct Pages(pub(crate) Arc<Shared>);
+
+/// A run of blocks of a file with its place on the disk.
+#[derive(Clone, Copy)]
+struct Extent {
+    lblk: u32,
+    block: u64,
+    len: u32,
+}
+
+/// Pages that are given a place in one transaction.
+const RUN: usize = 512;
+
+impl Shared {
+    fn block_bits(&self) -> u32 {
+        self.mount.core.geo.block_bits
+    }
+
+    /// Blocks in a page.
+    fn per_page(&self) -> u32 {
+        (PAGE_SIZE >> self.block_bits()) as u32
+    }
+
+    /// The first block of page `index`.
+    fn first_block(&self, index: u64) -> Result<u32> {
+        index.checked_mul(self.per_page().into()).and_then(|block| u32::try_from(block).ok()).ok_or(EIO)
+    }
+
+    /// Reserves space for those of the blocks `from..to` that have neither a place nor a reservation. ENOSPC, EDQUOT.
+    pub(crate) fn reserve(&self, from: u32, to: u32) -> Result {
+        let core = &self.mount.core;
+        let privileged = self.mount.is_privileged();
+        let mut tree = self.tree.write();
+        let mut at = from;
+        while at < to {
+            let (delayed, len) = tree.delayed.look(at, to - at);
+            if delayed {
+                at += len;
+                continue;
+            }
+            let found = core.map(&tree.inode, at, len)?;
+            let len = found.len.clamp(1, len);
+            if found.state == State::Hole {
+                let Tree { inode, delayed } = &mut *tree;
+                core.reserve(inode, len.into(), privileged)?;
+                if let Err(error) = delayed.insert(at, at + len) {
+                    core.unreserve(inode, len.into());
+                    return Err(error);
+                }
+            }
+            at += len;
+        }
+        self.count(&tree);
+        Ok(())
+    }
+
+    /// Gives back reservations of blocks `from..to`, which are truncated.
+    pub(crate) fn unreserve(&self, tree: &mut Tree, from: u32, to: u32) -> Result {
+        let gone = tree.delayed.remove(from, to)?;
+        if gone != 0 {
+            self.mount.core.unreserve(&mut tree.inode, gone.into());
+        }
+        self.count(tree);
+        Ok(())
+    }
+
+    /// Reads a run: holes become zeros, the rest is submitted.
+    fn read(&self, io: &Arc<ReadIo>, first: u64) -> Result {
+        let core = &self.mount.core;
+        let tree = self.tree.read();
+        if tree.inode.is_inline() {
+            return self.read_inline(&tree, io, first);
+        }
+        let (bits, per_page) = (self.block_bits(), self.per_page());
+        let end = ReadEnd::new(io.clone())?;
+        let mut bios = Bios::new(&self.mount.base.cache.device, Op::Read, OpFlags::NONE, end);
+        let start = u64::from(per_page) * first;
+        let count = io.pages().len() as u64 * u64::from(per_page);
+        let mut at = 0;
+        while at < count {
+            let lblk = u32::try_from(start + at).ok().filter(|lblk| *lblk != u32::MAX);
+            let left = u32::try_from(count - at).unwrap_or(u32::MAX);
+            let (block, len) = match lblk {
+                Some(lblk) => {
+                    let found = core.map(&tree.inode, lblk, left.min(u32::MAX - lblk))?;
+                    (found.block(), found.len.clamp(1, left))
+                }
+                None => (None, left),
+            };
+            for step in 0..u64::from(len) {
+                let page = io.pages().get(((at + step) / u64::from(per_page)) as usize).ok_or(EIO)?;
+                let offset = (((at + step) % u64::from(per_page)) as usize) << bits;
+                match block {
+                    Some(block) => bios.push(block + step, page, offset, 1 << bits)?,
+                    None => page.fill(offset, 1 << bits, 0)?,
+                }
+            }
+            at += u64::from(len);
+        }
+        bios.submit();
+        Ok(())
+    }
+
+    fn read_inline(&self, tree: &Tree, io: &Arc<ReadIo>, first: u64) -> Result {
+        for page in io.pages() {
+            page.zero();
+        }
+        if let (0, Some(page)) = (first, io.pages().first()) {
+            let data = self.mount.core.inline_read(&tree.inode)?;
+            page.write(0, data.get(..data.len().min(PAGE_SIZE)).unwrap_or(&[]))?;
+        }
+        Ok(())
+    }
+
+    /// Gives the blocks of a run a place. Returns where they are, and how many pages that covers (the transaction may have no
+    /// room for more).
+    fn place(&self, tx: &mut Tx<KernelStore>, run: &WriteRun, size: u64) -> Result<(KVec<Extent>, usize)> {
+        let core = &self.mount.core;
+        let per_page = self.per_page();
+        let first = self.first_block(run.first())?;
+        // Data behind the end has reserved space too: a write that makes the file longer is about to say so.
+        let end = first.saturating_add(run.pages().len() as u32 * per_page);
+        let past = u32::try_from(size.div_ceil(1 << self.block_bits())).unwrap_or(u32::MAX);
+        let mut tree = self.tree.write();
+        let mut extents: KVec<Extent> = KVec::new();
+        let mut at = first;
+        let mut changed = false;
+        while at < end {
+            let found = core.map(&tree.inode, at, end - at)?;
+            let len = found.len.clamp(1, end - at);
+            let (delayed, same) = tree.delayed.look(at, len);
+            let wanted = match found.state {
+                State::Written(block) => {
+                    extents.push(Extent { lblk: at, block, len }, GFP_NOFS)?;
+                    at += len;
+                    continue;
+                }
+                // In pages of several blocks a hole that nobody wrote to stays one.
+                State::Hole if !delayed && (per_page > 1 || at >= past) => {
+                    at += same;
+                    continue;
+                }
+                State::Hole => same,
+                State::Unwritten(_) => len,
+            };
+            if !self.has_credits(tx, &tree)? {
+                break;
+            }
+            let how = Create { reserved: delayed, convert: true, ..Create::default() };
+            let Tree { inode, delayed: waiting } = &mut *tree;
+            let made = core.map_create(tx, inode, at, wanted, how)?;
+            let block = made.block().ok_or(EIO)?;
+            let len = made.len.clamp(1, wanted);
+            waiting.remove(at, at + len)?;
+            extents.push(Extent { lblk: at, block, len }, GFP_NOFS)?;
+            at += len;
+            changed = true;
+        }
+        // Whole pages only: the rest of a page that is not complete comes again.
+        let pages = if at >= end { run.pages().len() } else { ((at - first) / per_page) as usize };
+        let reached = (u64::from(at) << self.block_bits()).min(size);
+        if reached > tree.inode.raw.size {
+            tree.inode.raw.size = reached;
+            changed = true;
+        }
+        if changed {
+            core.write_inode(tx, &tree.inode)?;
+            self.note(core.store.tid(&tx.handle), true);
+            if self.mount.options().data == DataMode::Ordered {
+                let from = u64::from(first) << self.block_bits();
+                core.store.order_data(&mut tx.handle, tree.inode.ino, from, reached)?;
+            }
+        }
+        self.count(&tree);
+        Ok((extents, pages))
+    }
+
+    fn has_credits(&self, tx: &mut Tx<KernelStore>, tree: &Tree) -> Result<bool> {
+        let core = &self.mount.core;
+        let needed = core.credits_for_map(&tree.inode) + 2;
+        if core.store.credits(&tx.handle) >= needed {
+            return Ok(true);
+        }
+        core.store.extend(&mut tx.handle, needed, needed)
+    }
+
+    /// Writes a run within an open handle. Returns the page at which to go on, if the transaction had no room for all.
+    fn write(&self, tx: &mut Tx<KernelStore>, mut run: WriteRun, size: u64) -> Result<Option<u64>> {
+        let (extents, pages) = self.place(tx, &run, size)?;
+        let rest = (pages < run.pages().len()).then_some(run.first() + pages as u64);
+        if pages == 0 {
+            return Ok(rest);
+        }
+        run.keep_front(pages);
+        let (bits, per_page) = (self.block_bits(), self.per_page());
+        let first = self.first_block(run.first())?;
+        let io = run.start()?;
+        let submit = || {
+            let end = WriteEnd::new(io.clone())?;
+            let mut bios = Bios::new(&self.mount.base.cache.device, Op::Write, OpFlags::NONE, end);
+            for extent in &extents {
+                for step in 0..extent.len {
+                    let at = extent.lblk + step - first;
+                    let Some(page) = io.pages().get((at / per_page) as usize) else { break };
+                    bios.push(extent.block + u64::from(step), page, ((at % per_page) as usize) << bits, 1 << bits)?;
+                }
+            }
+            bios.submit();
+            Ok(())
+        };
+        submit().map(|()| rest).inspect_err(|error| io.fail(*error))
+    }
+
+    /// Writes dirty pages of a file whose data is inside the inode.
+    fn write_inline(&self, mapping: &Arc<Mapping>, wbc: &mut WriteControl) -> Result {
+        let core = &self.mount.core;
+        let mut tx = core.begin(16, true)?;
+        let result = self.write_inline_in(&mut tx, mapping, wbc);
+        result.and(core.end(tx))
+    }
+
+    fn write_inline_in(&self, tx: &mut Tx<KernelStore>, mapping: &Arc<Mapping>, wbc: &mut WriteControl) -> Result {
+        let Some(run) = mapping.next_dirty_run(wbc, 1)? else { return Ok(()) };
+        let size = mapping.size().min(PAGE_SIZE as u64) as usize;
+        let mut data = KVec::from_elem(0u8, size, GFP_NOFS)?;
+        let page = run.pages().first().ok_or(EIO)?;
+        page.read(0, &mut data)?;
+        let mut tree = self.tree.write();
+        if !self.mount.core.inline_write(tx, &mut tree.inode, 0, &data)? {
+            return Err(EIO);
+        }
+        self.note(self.mount.core.store.tid(&tx.handle), true);
+        drop(tree);
+        // Dropping it is success: the data is in the transaction.
+        run.start().map(drop)
+    }
+}
+
+impl MappingOps for Pages {
+    fn read_pages(&self, _mapping: &Mapping, run: ReadRun) {
+        let first = run.first();
+        let Ok(io) = run.start() else { return };
+        if let Err(error) = self.0.read(&io, first) {
+            io.fail(error);
+        }
+    }
+
+    fn write_pages(&self, mapping: &Arc<Mapping>, wbc: &mut WriteControl) -> Result {
+        let shared = &*self.0;
+        if !mapping.is_dirty() {
+            return Ok(());
+        }
+        if shared.tree.read().inode.is_inline() {
+            return shared.write_inline(mapping, wbc);
+        }
+        let core = &shared.mount.core;
+        let mut result = Ok(());
+        loop {
+            let credits = core.credits_for_map(&shared.tree.read().inode) * (shared.per_page() + 1) + 4;
+            // Space was reserved when the pages became dirty.
+            let mut tx = core.begin(credits, true)?;
+            let step = match mapping.next_dirty_run(wbc, RUN) {
+                Ok(Some(run)) => Some(shared.write(&mut tx, run, mapping.size())),
+                Ok(None) => None,
+                Err(error) => Some(Err(error)),
+            };
+            let ended = core.end(tx);
+            match step {
+                None => return result.and(ended),
+                Some(Err(error)) => {
+                    mapping.write_error(error);
+                    return result.and(Err(error));
+                }
+                Some(Ok(rest)) => {
+                    if let Some(rest) = rest.filter(|_| wbc.sync) {
+                        *wbc = WriteControl::sync(rest, wbc.last);
+                    }
+                    result = result.and(ended);
+                }
+            }
+        }
+    }
+
+    fn prepare_write(&self, pos: u64, len: usize) -> Result {
+        let shared = &*self.0;
+        if shared.tree.read().inode.is_inline() {
+            shared.mount.leave_inline(shared)?;
+        }
+        let end = pos.checked_add(len as u64).ok_or(EIO)?;
+        let block = |at: u64| u32::try_from(at).map_err(|_| errno::code::EFBIG);
+        shared.reserve(block(pos >> shared.block_bits())?, block(end.div_ceil(1 << shared.block_bits()))?)
+    }
+
+    fn make_writable(&self, index: u64) -> Result {
+        let shared = &*self.0;
+        if shared.tree.read().inode.is_inline() {
+            shared.mount.leave_inline(shared)?;
+        }
+        let first = shared.first_block(index)?;
+        shared.reserve(first, first.saturating_add(shared.per_page()))
+    }
+
+    fn read_page(&self, _index: u64, _page: &Page) -> Result {
+        // Only `read_pages` is used.
+        Err(EIO)
+    }
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Mounted file systems as the VFS sees them: statfs, sync, remount, unmount.
+
+use crate::health::{Noted, Policy, Record};
+use crate::mounted::Mounted;
+use crate::options::Options;
+use core::fmt::Write;
+use core::sync::atomic::Ordering;
+use errno::Result;
+use errno::code::{EINVAL, EROFS};
+use ext4_format::SuperBlock as DiskSuper;
+use ext4_format::feature::incompat;
+use kalloc::Arc;
+use kernel::filesystem::vfs::{FsContext, Inode, Kstatfs, SuperBlock, SuperOps};
+use kernel::prelude::*;
+
+/// `s_state`.
+const VALID_FS: u16 = 1;
+const ERROR_FS: u16 = 2;
+
+/// The file system's part of a super block.
+pub(crate) struct Ext4Super(pub(crate) Arc<Mounted>);
+
+/// Puts errors into the superblock.
+pub(crate) fn note_errors(sb: &mut DiskSuper, record: &Record) {
+    sb.state.set(sb.state.get() | ERROR_FS);
+    let code = |noted: &Noted| match noted.report.error {
+        errno::code::EBADMSG => 14,
+        errno::code::EUCLEAN => 13,
+        errno::code::ENOMEM => 3,
+        errno::code::EROFS => 10,
+        _ => 2,
+    };
+    let name = |noted: &Noted| {
+        let mut text = [0u8; 32];
+        for (to, from) in text.iter_mut().zip(noted.report.what.bytes().take(31)) {
+            *to = from;
+        }
+        text
+    };
+    if let Some(first) = record.first.as_ref().filter(|_| sb.error_count.get() == 0) {
+        sb.first_error_time.set(first.time as u32);
+        sb.first_error_time_hi = (first.time >> 32) as u8;
+        sb.first_error_ino.set(first.report.ino);
+        sb.first_error_block.set(first.report.block);
+        sb.first_error_func = name(first);
+        sb.first_error_errcode = code(first);
+    }
+    if let Some(last) = &record.last {
+        sb.last_error_time.set(last.time as u32);
+        sb.last_error_time_hi = (last.time >> 32) as u8;
+        sb.last_error_ino.set(last.report.ino);
+        sb.last_error_block.set(last.report.block);
+        sb.last_error_func = name(last);
+        sb.last_error_errcode = code(last);
+    }
+    sb.error_count.set(sb.error_count.get().saturating_add(record.count));
+}
+
+impl Ext4Super {
+    /// Marks the file system as in use: it must be recovered (or checked) after a crash from now on.
+    pub(crate) fn mark_in_use(mount: &Mounted) -> Result {
+        let journal = mount.journal().is_some();
+        let now = ext4_store::Store::now(&mount.core.store).sec;
+        let was = mount.base.journaling.swap(false, Ordering::AcqRel);
+        let done = mount.core.run(4, true, |tx| {
+            mount.core.update_super(tx, |sb| {
+                if journal {
+                    sb.feature_incompat.set(sb.feature_incompat.get() | incompat::RECOVER);
+                } else {
+                    sb.state.set(sb.state.get() & !VALID_FS);
+                }
+                sb.mnt_count.set(sb.mnt_count.get().saturating_add(1));
+                sb.mtime.set(now as u32);
+                sb.mtime_hi = (now >> 32) as u8;
+            })
+        });
+        mount.base.journaling.store(was, Ordering::Release);
+        done?;
+        mount.base.cache.sync()?;
+        mount.base.cache.device.flush_cache()
+    }
+
+    /// Brings everything home and marks the file system as clean. After that nothing may be changed.
+    fn settle(&self) -> Result {
+        let mount = &*self.0;
+        if mount.core.read_only() {
+            return Ok(());
+        }
+        mount.core.discard_all();
+        let mut result = mount.sync_super();
+        if let Some(journal) = mount.journal() {
+            result = result.and(journal.flush());
+        }
+        if mount.base.health.is_dead() {
+            return result.and(Err(errno::code::EIO));
+        }
+        result?;
+        // Past the journal, which is empty.
+        let was = mount.base.journaling.swap(false, Ordering::AcqRel);
+        let done = mount.core.run(4, true, |tx| {
+            mount.core.update_super(tx, |sb| {
+                sb.feature_incompat.set(sb.feature_incompat.get() & !incompat::RECOVER);
+                if sb.state.get() & ERROR_FS == 0 {
+                    sb.state.set(sb.state.get() | VALID_FS);
+                }
+            })
+        });
+        mount.base.journaling.store(was, Ordering::Release);
+        done?;
+        mount.base.cache.sync()?;
+        mount.base.cache.device.flush_cache()
+    }
+}
+
+impl SuperOps for Ext4Super {
+    fn statfs(&self, _sb: &SuperBlock, out: &mut Kstatfs) -> Result {
+        let numbers = self.0.core.statfs();
+        out.blocks = if self.0.options().minixdf { self.0.core.blocks_count() } else { numbers.blocks };
+        out.bfree = numbers.free;
+        out.bavail = numbers.available;
+        out.files = numbers.inodes;
+        out.ffree = numbers.free_inodes;
+        Ok(())
+    }
+
+    fn sync(&self, _sb: &SuperBlock, wait: bool) -> Result {
+        let mount = &*self.0;
+        if mount.core.read_only() {
+            return Ok(());
+        }
+        let Some(journal) = mount.journal() else {
+            mount.sync_super()?;
+            return mount.base.cache.sync();
+        };
+        if wait {
+            if mount.base.health.record.lock().count != 0 {
+                mount.sync_super()?;
+            }
+            journal.commit_all()
+        } else {
+            journal.start_commit_running();
+            Ok(())
+        }
+    }
+
+    fn write_inode(&self, inode: &Inode, wait: bool) -> Result {
+        crate::inode_ops::write_attributes(inode, wait)
+    }
+
+    fn freeze(&self, _sb: &SuperBlock) -> Result {
+        if let Some(journal) = self.0.journal() {
+            journal.lock_updates();
+            if let Err(error) = journal.flush() {
+                journal.unlock_updates();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn unfreeze(&self, _sb: &SuperBlock) -> Result {
+        if let Some(journal) = self.0.journal() {
+            journal.unlock_updates();
+        }
+        Ok(())
+    }
+
+    fn show_options(&self, _sb: &SuperBlock, out: &mut dyn Write) -> core::fmt::Result {
+        self.0.options().show(self.0.journal().is_some(), out)
+    }
+
+    fn remount(&self, sb: &SuperBlock, flags: u32, options: &[u8]) -> Result {
+        let mount = &*self.0;
+        let old = mount.options();
+        let new = old.parse(&FsContext { source: b"", flags, options })?;
+        if new.noload != old.noload || new.async_commit != old.async_commit || new.data != old.data {
+            return Err(EINVAL);
+        }
+        let rdonly = flags & uapi::MS_RDONLY != 0;
+        if rdonly && !mount.core.read_only() {
+            sb.sync_all()?;
+            self.settle()?;
+            mount.core.set_read_only(true);
+        } else if !rdonly && mount.core.read_only() {
+            if mount.base.health.is_dead() || new.noload || mount.bdev_read_only() {
+                return Err(EROFS);
+            }
+            mount.core.set_read_only(false);
+            Self::mark_in_use(mount)?;
+        }
+        mount.set_options(new);
+        apply(mount, &new);
+        pr_info!(
+            "EXT4-fs ({}): re-mounted {}. Quota mode: none.\n",
+            mount.base.health.name,
+            if rdonly { "ro" } else { "r/w" }
+        );
+        Ok(())
+    }
+
+    fn put_super(&self, _sb: &SuperBlock) {
+        let mount = &*self.0;
+        if let Err(error) = self.settle() {
+            pr_err!("EXT4-fs ({}): Couldn't clean up the journal: {error}\n", mount.base.health.name);
+        }
+        mount.core.set_read_only(true);
+        if let Some(journal) = mount.journal() {
+            // Flushed already: this ends the thread.
+            let _ = journal.close();
+        }
+        pr_info!("EXT4-fs ({}): unmounting filesystem.\n", mount.base.health.name);
+    }
+}
+
+/// Gives the journal and the device what the options say of them.
+pub(crate) fn apply(mount: &Mounted, options: &Options) {
+    mount.base.cache.device.set_barrier(options.barrier);
+    if let Some(journal) = mount.journal() {
+        journal.set_config(jbd2::Config {
+            commit_interval_ns: u64::from(options.commit) * 1_000_000_000,
+            min_batch_ns: u64::from(options.min_batch) * 1000,
+            max_batch_ns: u64::from(options.max_batch) * 1000,
+            barrier: options.barrier,
+            ..journal.config()
+        });
+    }
+    debug_assert!(options.errors == mount.base.health.policy() || options.errors != Policy::Panic);
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Changing a file's length, holes, and freeing files that are gone.
+
+use crate::mounted::{Mounted, parts};
+use crate::node::{Node, to_core};
+use errno::Result;
+use errno::code::EINVAL;
+use ext4_core::State;
+use kalloc::Arc;
+use kernel::filesystem::mm::Mapping;
+use kernel::filesystem::mm_alloc::PAGE_SIZE;
+use kernel::filesystem::vfs::Inode;
+
+/// Makes a regular file `size` bytes long. The inode's lock is held.
+pub(crate) fn set_size(inode: &Inode, size: u64) -> Result {
+    let (node, mount) = parts(inode)?;
+    let mapping = inode.mapping().ok_or(EINVAL)?;
+    if size > inode.size() {
+        grow(inode, node, mount, mapping, size)
+    } else {
+        shrink(inode, node, mount, mapping, size)
+    }
+}
+
+fn grow(inode: &Inode, node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, size: u64) -> Result {
+    clear_rest(node, mount, mapping, inode.size())?;
+    mapping.set_size(size);
+    inode.set_size(size);
+    mount.run(8, |tx| {
+        let mut tree = node.shared.tree.write();
+        to_core(inode, &mut tree.inode);
+        if tree.inode.is_inline() {
+            // Zeros are added; if they do not fit, the file gets blocks.
+            if mount.core.inline_truncate(tx, &mut tree.inode, size)? {
+                node.shared.note(mount.tid(tx), true);
+                return Ok(());
+            }
+        }
+        tree.inode.raw.size = size;
+        mount.core.write_inode(tx, &tree.inode)?;
+        node.shared.note(mount.tid(tx), true);
+        Ok(())
+    })
+}
+
+/// Bytes from `at` to the end of its page become zeros, if the page has data there.
+fn clear_rest(node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, at: u64) -> Result {
+    let offset = (at % PAGE_SIZE as u64) as usize;
+    if offset == 0 {
+        return Ok(());
+    }
+    let block = u32::try_from(at >> mount.core.geo.block_bits).map_err(|_| EINVAL)?;
+    let (delayed, written) = {
+        let tree = node.shared.tree.read();
+        let found = mount.core.map(&tree.inode, block, 1)?;
+        (tree.delayed.look(block, 1).0, matches!(found.state, State::Written(_)))
+    };
+    if !delayed && !written {
+        mapping.clear_partial(at, PAGE_SIZE - offset);
+        return Ok(());
+    }
+    let index = at / PAGE_SIZE as u64;
+    let page = mapping.get_or_read(index)?;
+    mapping.clear_partial(at, PAGE_SIZE - offset);
+    mapping.set_dirty_range(index, &page, offset, PAGE_SIZE);
+    Ok(())
+}
+
+fn shrink(inode: &Inode, node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, size: u64) -> Result {
+    clear_rest(node, mount, mapping, size)?;
+    let _guard = mapping.invalidate_lock();
+    inode.set_size(size);
+    mapping.truncate(size);
+    {
+        let mut tree = node.shared.tree.write();
+        let from = u32::try_from(mount.core.blocks_of(size)).unwrap_or(u32::MAX);
+        node.shared.unreserve(&mut tree, from, u32::MAX)?;
+    }
+    let mut first = true;
+    loop {
+        let credits = mount.core.credits_for_truncate(&node.shared.tree.read().inode);
+        let done = mount.core.run(credits, true, |tx| {
+            let mut tree = node.shared.tree.write();
+            to_core(inode, &mut tree.inode);
+            node.shared.note(mount.tid(tx), true);
+            if tree.inode.is_inline() {
+                return mount.core.inline_truncate(tx, &mut tree.inode, size);
+            }
+            if first {
+                tree.inode.raw.size = size;
+                mount.core.orphan_add(tx, &mut tree.inode)?;
+                mount.core.write_inode(tx, &tree.inode)?;
+            }
+            let done = mount.core.truncate(tx, &mut tree.inode)?;
+            node.shared.count(&tree);
+            Ok(done)
+        })?;
+        if done {
+            return Ok(());
+        }
+        first = false;
+    }
+}
+
+/// Frees an inode that has neither a name nor an open file.
+pub(crate) fn evict(inode: &Inode, node: &Node) -> Result {
+    let mount = node.mount();
+    if let Some(mapping) = inode.mapping() {
+        let _guard = mapping.invalidate_lock();
+        mapping.truncate(0);
+        let mut tree = node.shared.tree.write();
+        node.shared.unreserve(&mut tree, 0, u32::MAX)?;
+    }
+    if mount.core.read_only() {
+        return Ok(());
+    }
+    loop {
+        let credits = mount.core.credits_for_truncate(&node.shared.tree.read().inode);
+        let done = mount.core.run(credits, true, |tx| {
+            let mut tree = node.shared.tree.write();
+            mount.core.evict(tx, &mut tree.inode)
+        })?;
+        if done {
+            return Ok(());
+        }
+    }
+}

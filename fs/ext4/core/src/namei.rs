@@ -344,7 +344,10 @@ impl<S: Store> Fs<S> {
         }
         self.discard_preallocations(inode);
         if inode.raw.blocks != 0 {
-            inode.raw.size = 0;
+            // The size of a link tells where its target is.
+            if !inode.is_symlink() {
+                inode.raw.size = 0;
+            }
             if !self.remove_range(tx, inode, 0, u64::from(u32::MAX))? {
                 return Ok(false);
             }

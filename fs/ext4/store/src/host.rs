@@ -165,12 +165,12 @@ impl HostStore {
         self.inner.disk.read().unwrap().clone()
     }
 
-    /// Writes all buffers to the image and drops them from the cache.
+    /// Writes all buffers to the image.
     pub fn flush(&self) {
-        let mut cache = self.inner.cache.lock().unwrap();
+        let cache = self.inner.cache.lock().unwrap();
         let mut disk = self.inner.disk.write().unwrap();
-        for (block, buf) in cache.drain() {
-            let at = block as usize * self.block_size;
+        for (block, buf) in cache.iter() {
+            let at = *block as usize * self.block_size;
             disk[at..at + self.block_size].copy_from_slice(&buf.read());
         }
     }

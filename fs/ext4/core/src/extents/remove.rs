@@ -58,7 +58,7 @@ impl<S: Store> Fs<S> {
     }
 
     /// The block with which the path's leaf begins, by its parents; None for the first leaf.
-    fn leaf_start(&self, inode: &Inode, path: &Path<S>) -> Result<Option<u32>> {
+    pub(crate) fn leaf_start(&self, inode: &Inode, path: &Path<S>) -> Result<Option<u32>> {
         for number in (0..path.depth).rev() {
             let level = path.level(number)?;
             let pos = level.chosen();

@@ -81,6 +81,16 @@ impl<S: Store> Fs<S> {
                 return Err(EFBIG);
             }
         }
+        if path.leaf()?.pos.is_none() {
+            // All of this leaf lies behind: what is left is before what its parents say it begins with.
+            return match self.leaf_start(inode, &path)? {
+                Some(start) if start > shift.from && start <= last => {
+                    shift.at = Some(start - 1);
+                    Ok(false)
+                }
+                _ => self.split_for_insert(tx, inode, shift),
+            };
+        }
         let (count, buf) = (usize::from(path.leaf()?.header.entries), path.leaf()?.buf.clone());
         let bounds = with_node::<S, _>(inode, buf.as_ref(), |node| {
             let first = (0..count).find(|&i| Extent::decode(node, i).block >= shift.from);

@@ -224,8 +224,15 @@ impl<S: Store> Fs<S> {
                 block.push(item, GFP_NOFS)?;
             }
         }
-        if old_block.is_some() || block.iter().any(|item| item.is(index, name)) {
-            self.set_block_items(tx, inode, block)?;
+        let made = block.iter().find(|item| item.is(index, name)).map(|item| item.inum);
+        if old_block.is_some() || made.is_some() {
+            if let Err(error) = self.set_block_items(tx, inode, block) {
+                if let Some(number) = made.filter(|&number| number != 0) {
+                    self.drop_value(tx, inode, number)?;
+                    self.write_inode(tx, inode)?;
+                }
+                return Err(error);
+            }
         }
         self.set_body_items(inode, &body)?;
         for old in [old_body, old_block].into_iter().flatten() {

@@ -63,7 +63,7 @@ impl<S: Store> Fs<S> {
     }
 
     /// Moves an item's value to a new inode.
-    pub(crate) fn value_to_inode(&self, tx: &mut Tx<S>, inode: &Inode, item: &mut Item) -> Result {
+    pub(crate) fn value_to_inode(&self, tx: &mut Tx<S>, inode: &mut Inode, item: &mut Item) -> Result {
         let value = core::mem::take(&mut item.value);
         let mut holder = self.new_inode_near(tx, inode, mode::IFREG | 0o600, (inode.raw.uid, inode.raw.gid))?;
         holder.raw.flags |= flag::EA_INODE;
@@ -78,8 +78,16 @@ impl<S: Store> Fs<S> {
             return Err(error);
         }
         item.inum = holder.ino;
+        self.charge_value(tx, inode, item.size, 1)?;
         item.hash = entry_hash_inode(&item.name, hash, false);
         Ok(())
+    }
+
+    /// Counts a value's clusters among the blocks of the inode that has the attribute (the holder's own count is beside that).
+    fn charge_value(&self, tx: &mut Tx<S>, inode: &mut Inode, size: usize, sign: i64) -> Result {
+        let clusters = size.div_ceil(self.geo.block_size << self.geo.cluster_bits) as i64;
+        self.quota_charge(tx, inode, sign * clusters)?;
+        self.add_blocks(inode, sign * (clusters << self.geo.cluster_bits))
     }
 
     fn write_value(&self, tx: &mut Tx<S>, holder: &mut Inode, value: &[u8]) -> Result {
@@ -95,8 +103,9 @@ impl<S: Store> Fs<S> {
     }
 
     /// One reference to a value's inode less; with the last one it is freed.
-    pub(crate) fn drop_value(&self, tx: &mut Tx<S>, inode: &Inode, number: u32) -> Result {
+    pub(crate) fn drop_value(&self, tx: &mut Tx<S>, inode: &mut Inode, number: u32) -> Result {
         let mut holder = self.value_inode(inode, number)?;
+        self.charge_value(tx, inode, holder.raw.size.min(LARGEST as u64) as usize, -1)?;
         let left = references(&holder).saturating_sub(1);
         set_references(&mut holder, left);
         if left > 0 {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! For tests: images made by e2fsprogs, and a file system in memory over one.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, missing_docs)]
+
+pub mod vfs;
 
 use ext4_core::format::SuperBlock;
 use ext4_core::store::host::HostStore;

@@ -95,6 +95,8 @@ fn step<T>(name: &str, result: Result<T>) -> Result<T> {
 
 fn file_systems(info: &'static BootInfo) -> Result {
     step("vfs", vfs::init())?;
+    #[cfg(feature = "CONFIG_BLOCK")]
+    buffer::init();
     step("tmpfs", tmpfs::init())?;
     step("rootfs", tmpfs::mount_rootfs())?;
     step("pipefs", pipe::init())?;

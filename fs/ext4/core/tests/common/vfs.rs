@@ -22,7 +22,7 @@ impl Vfs {
     }
 
     pub fn take(&mut self, ino: u32) -> Inode {
-        self.cache.remove(&ino).unwrap_or_else(|| self.fs.inode(ino).unwrap())
+        self.cache.remove(&ino).unwrap_or_else(|| self.fs.inode(ino).expect("an inode that was there"))
     }
 
     pub fn put(&mut self, inode: Inode) {

@@ -163,7 +163,7 @@ impl<S: Store> Fs<S> {
         }
         let mut overhead = geo.first_data_block;
         for (number, desc) in descs.iter().enumerate() {
-            let base = geo.base_meta_blocks(number as u32, count);
+            let base = geo.base_meta_blocks(number as u32);
             overhead += u64::from(base) + 2 + u64::from(geo.itable_blocks);
             let start = geo.group_start(number as u32);
             let runs =
@@ -210,7 +210,7 @@ impl<S: Store> Fs<S> {
     }
 
     /// Notes a run of metadata with the groups it lies in.
-    fn note_meta(&self, owned: &mut KVVec<KVec<(u32, u32)>>, block: u64, len: u32) -> Result {
+    pub(crate) fn note_meta(&self, owned: &mut KVVec<KVec<(u32, u32)>>, block: u64, len: u32) -> Result {
         let (mut at, end) = (block, block.saturating_add(len.into()));
         while at < end {
             let (number, cluster) = self.geo.locate(at);

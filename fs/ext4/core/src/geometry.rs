@@ -56,7 +56,8 @@ pub struct Geometry {
     incompat: u32,
     ro_compat: u32,
     first_meta_bg: u32,
-    reserved_gdt_blocks: u32,
+    /// Blocks for descriptors after a superblock: in use, and kept so that they can grow.
+    gdt_span: u32,
     sparse2: Option<[u32; 2]>,
     /// User and group that may use reserved blocks.
     pub reserved_for: (u32, u32),
@@ -177,7 +178,8 @@ impl Geometry {
             incompat,
             ro_compat,
             first_meta_bg: sb.first_meta_bg.get(),
-            reserved_gdt_blocks: sb.reserved_gdt_blocks.get().into(),
+            gdt_span: if incompat & incompat::META_BG != 0 { sb.first_meta_bg.get() } else { gdt_blocks as u32 }
+                .saturating_add(sb.reserved_gdt_blocks.get().into()),
             sparse2: (compat & compat::SPARSE_SUPER2 != 0).then(|| sb.backup_bgs.map(|group| group.get())),
             reserved_for: (sb.def_resuid.get().into(), sb.def_resgid.get().into()),
         })
@@ -293,8 +295,8 @@ impl Geometry {
         self.group_start(group) + skip
     }
 
-    /// Blocks at a group's start for superblock and descriptors, with `groups` groups in all.
-    pub fn base_meta_blocks(&self, group: u32, groups: u32) -> u32 {
+    /// Blocks at a group's start for superblock and descriptors.
+    pub fn base_meta_blocks(&self, group: u32) -> u32 {
         let mut blocks = u32::from(self.has_super(group));
         if self.is_meta(group) {
             let first = group / self.desc_per_block * self.desc_per_block;
@@ -303,14 +305,14 @@ impl Geometry {
                 blocks += 1;
             }
         } else if blocks != 0 {
-            blocks += self.plain_gdt_blocks(groups) + self.reserved_gdt_blocks;
+            blocks = blocks.saturating_add(self.gdt_span);
         }
         blocks
     }
 
-    /// Blocks kept after the descriptors so that they can grow.
-    pub fn reserved_gdt(&self) -> u32 {
-        self.reserved_gdt_blocks
+    /// Blocks of descriptors that there is room for after each superblock.
+    pub fn gdt_span(&self) -> u32 {
+        self.gdt_span
     }
 
     /// The group of an inode, and its place there. The number must not be zero.

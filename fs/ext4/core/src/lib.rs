@@ -42,6 +42,7 @@ mod map;
 mod namei;
 mod orphan;
 mod quota;
+mod resize;
 mod tx;
 mod xattr;
 

@@ -80,7 +80,8 @@ fn damage(bytes: &mut [u8], places: &[u64], bs: u64, random: &mut Random) {
             0 => bytes[at] ^= 1 << random.below(8),
             1 => bytes[at] = random.next() as u8,
             2 => bytes[at..at + 4].copy_from_slice(&(random.next() as u32).to_le_bytes()),
-            3 => bytes[at..at + 4].copy_from_slice(&[[0xff; 4], [0; 4], [0xff, 0xff, 0xff, 0x7f]][random.below(3) as usize]),
+            3 => bytes[at..at + 4]
+                .copy_from_slice(&[[0xff; 4], [0; 4], [0xff, 0xff, 0xff, 0x7f]][random.below(3) as usize]),
             4 => {
                 let small = random.below(40) as u16;
                 bytes[at & !1..(at & !1) + 2].copy_from_slice(&small.to_le_bytes());
@@ -106,16 +107,19 @@ fn repair_super(bytes: &mut [u8]) {
 /// Whether it could be mounted, and damage was seen.
 fn exercise(bytes: Vec<u8>, random: &mut Random) -> Option<bool> {
     let fs = mount_bytes(bytes, false).ok()?;
-    let _ = fs.recover_orphans(|fs, mut inode| {
-        for _ in 0..1000 {
-            let links = inode.raw.links_count;
-            let credits = fs.credits_for_truncate(&inode);
-            if fs.run(credits, true, |tx| if links == 0 { fs.evict(tx, &mut inode) } else { fs.truncate(tx, &mut inode) })? {
-                break;
+    let _ =
+        fs.recover_orphans(|fs, mut inode| {
+            for _ in 0..1000 {
+                let links = inode.raw.links_count;
+                let credits = fs.credits_for_truncate(&inode);
+                if fs.run(credits, true, |tx| {
+                    if links == 0 { fs.evict(tx, &mut inode) } else { fs.truncate(tx, &mut inode) }
+                })? {
+                    break;
+                }
             }
-        }
-        Ok(())
-    });
+            Ok(())
+        });
     let mut vfs = Vfs::new(fs);
     for ino in (2..=vfs.fs.inodes_count().min(300)).filter(|&ino| ino == 2 || ino > 10) {
         let Ok(inode) = vfs.fs.inode(ino) else { continue };

@@ -182,6 +182,17 @@ impl HostStore {
         self.inner.disk.read().unwrap()[at..at + self.block_size].to_vec()
     }
 
+    /// A block, from the cache if it is there.
+    pub fn read_data_or_cached(&self, block: u64) -> Vec<u8> {
+        match self.inner.cache.lock().unwrap().get(&block) {
+            Some(buf) => buf.read().to_vec(),
+            None => {
+                let at = block as usize * self.block_size;
+                self.inner.disk.read().unwrap()[at..at + self.block_size].to_vec()
+            }
+        }
+    }
+
     /// Writes file data.
     pub fn write_data(&self, block: u64, offset: usize, bytes: &[u8]) {
         self.inner.cache.lock().unwrap().remove(&block);
@@ -254,6 +265,12 @@ impl Store for HostStore {
         Ok(buf)
     }
     fn readahead(&self, _block: u64, _count: u32) {}
+    fn zeroout(&self, block: u64, count: u32) -> Result {
+        for at in block..block + u64::from(count) {
+            self.write_data(at, 0, &vec![0; self.block_size]);
+        }
+        Ok(())
+    }
 
     fn start(&self, credits: u32, _revokes: u32) -> Result<HostHandle> {
         self.inner.handles.fetch_add(1, Ordering::Relaxed);

@@ -130,6 +130,10 @@ pub trait Store: Locks + Send + Sync + Sized + 'static {
     /// The block without reading it, zeroed if it was not in memory: for a block that was just allocated, whose old content
     /// does not matter. An alias in the device's cache or in a file's cache is dropped.
     fn getblk(&self, block: u64) -> Result<Self::Buf>;
+    /// Zeros blocks on the device, past the journal, and waits for it. `EOPNOTSUPP` if the store cannot.
+    fn zeroout(&self, _block: u64, _count: u32) -> Result {
+        Err(errno::code::EOPNOTSUPP)
+    }
     /// Starts reading `count` blocks that will be wanted soon.
     fn readahead(&self, block: u64, count: u32);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Moving bytes from file to file inside the kernel. Source: `sendfile(2)`, `copy_file_range(2)`.
 
-use super::rw::{vfs_read, vfs_write};
 use super::remap;
+use super::rw::{vfs_read, vfs_write};
 use crate::fdtable::fdget;
 use crate::file::{File, fmode};
 use crate::user;

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What only size brings out: deep indices and trees, more subdirectories than links, blocks exchanged, orphans found again.
+
+mod common;
+
+use common::vfs::Vfs;
+use common::*;
+use ext4_core::format::inode::mode;
+use ext4_core::{Create, State};
+
+const FILE: u16 = mode::IFREG | 0o644;
+const DIR: u16 = mode::IFDIR | 0o755;
+
+fn check(vfs: &mut Vfs, image: &std::path::Path) {
+    assert_eq!(vfs.fs.store.reports(), Vec::<String>::new());
+    std::fs::write(image, vfs.image()).unwrap();
+    if let Some(text) = fsck(image) {
+        panic!("{text}");
+    }
+}
+
+#[test]
+fn an_index_of_three_levels() {
+    let scratch = Scratch::new();
+    let image = scratch.file("image");
+    mkfs(&image, "-t ext4 -b 1024 -O ^has_journal,large_dir -N 40000", "48M", None);
+    let mut vfs = Vfs::new(mount(&image, false));
+    let dir = vfs.create(2, b"dir", DIR).unwrap();
+    let file = vfs.create(2, b"file", FILE).unwrap();
+    // Long names fill an index fast: three to a leaf.
+    let name = |i: u32| format!("{i:0>248}").into_bytes();
+    let count = 30_000;
+    for i in 0..count {
+        if i % 60_000 == 59_999 {
+            continue;
+        }
+        vfs.link(dir, &name(i), file).unwrap();
+    }
+    let inode = vfs.take(dir);
+    let levels = vfs.fs.store.read_data_or_cached(vfs.fs.map(&inode, 0, 1).unwrap().block().unwrap())[30];
+    assert_eq!(levels, 2, "levels below the root");
+    let names = list(&vfs.fs, &inode).unwrap();
+    assert_eq!(names.len(), count as usize + 2);
+    assert_eq!(vfs.fs.lookup(&inode, &name(777)).unwrap().map(|found| found.0), Some(file));
+    vfs.put(inode);
+    check(&mut vfs, &image);
+    for i in (0..count).step_by(2) {
+        vfs.unlink(dir, &name(i), file).unwrap();
+    }
+    check(&mut vfs, &image);
+    let inode = vfs.take(dir);
+    assert_eq!(list(&vfs.fs, &inode).unwrap().len(), count as usize / 2 + 2);
+}
+
+#[test]
+fn a_full_index_is_no_space() {
+    let scratch = Scratch::new();
+    let image = scratch.file("image");
+    mkfs(&image, "-t ext4 -b 1024 -O ^has_journal -N 5000", "64M", None);
+    let mut vfs = Vfs::new(mount(&image, false));
+    let dir = vfs.create(2, b"dir", DIR).unwrap();
+    let file = vfs.create(2, b"file", FILE).unwrap();
+    let mut made = 0u32;
+    let error = loop {
+        match vfs.link(dir, format!("{made:0>250}").as_bytes(), file) {
+            Ok(()) => made += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error, errno::code::ENOSPC);
+    assert!(made > 15_000, "{made}");
+    check(&mut vfs, &image);
+}
+
+#[test]
+fn more_subdirectories_than_links() {
+    let scratch = Scratch::new();
+    let image = scratch.file("image");
+    mkfs(&image, "-t ext4 -b 1024 -O ^has_journal,inline_data -I 256 -N 66000", "64M", None);
+    let mut vfs = Vfs::new(mount(&image, false));
+    let dir = vfs.create(2, b"dir", DIR).unwrap();
+    for i in 0..65_100 {
+        let ino = vfs.create(dir, format!("{i}").as_bytes(), DIR).unwrap();
+        vfs.cache.remove(&ino);
+    }
+    assert_eq!(vfs.take(dir).raw.links_count, 1);
+    check(&mut vfs, &image);
+}
+
+#[test]
+fn a_deep_extent_tree() {
+    let scratch = Scratch::new();
+    let image = scratch.file("image");
+    mkfs(&image, "-t ext4 -b 1024 -O ^has_journal", "64M", None);
+    let mut vfs = Vfs::new(mount(&image, false));
+    let ino = vfs.create(2, b"holes", FILE).unwrap();
+    let count = 24_000u32;
+    let mut random = Random(3);
+    let mut order: Vec<u32> = (0..count).collect();
+    for i in (1..order.len()).rev() {
+        order.swap(i, random.below(i as u64 + 1) as usize);
+    }
+    for &i in &order {
+        vfs.write(ino, u64::from(i) * 2048, &i.to_le_bytes(), 0).unwrap();
+    }
+    assert!(vfs.take(ino).raw.block[6] >= 2, "depth");
+    check(&mut vfs, &image);
+    for &i in &order[..count as usize / 2] {
+        vfs.punch(ino, u64::from(i) * 2048, u64::from(i) * 2048 + 1024).unwrap();
+    }
+    check(&mut vfs, &image);
+    let inode = vfs.take(ino);
+    for &i in &order[count as usize / 2..] {
+        let State::Written(block) = vfs.fs.map(&inode, i * 2, 1).unwrap().state else { panic!("block {i}") };
+        assert_eq!(vfs.fs.store.read_data(block)[..4], i.to_le_bytes());
+    }
+    let mut runs = 0;
+    vfs.fs
+        .runs(&inode, 0, u64::from(u32::MAX), |_, _| {
+            runs += 1;
+            Ok(true)
+        })
+        .unwrap();
+    assert_eq!(runs, count / 2);
+    vfs.put(inode);
+    let free = vfs.fs.statfs().free;
+    vfs.truncate(ino, 0).unwrap();
+    assert!(vfs.fs.statfs().free > free + u64::from(count / 2));
+    check(&mut vfs, &image);
+}
+
+#[test]
+fn block_maps_of_three_levels() {
+    let scratch = Scratch::new();
+    let image = scratch.file("image");
+    mkfs(&image, "-t ext2 -b 1024", "16M", None);
+    let mut vfs = Vfs::new(mount(&image, false));
+    let ino = vfs.create(2, b"sparse", FILE).unwrap();
+    let places = [0u64, 11, 12, 267, 268, 65_803, 65_804, 100_000, 5_000_000];
+    for place in places {
+        vfs.write(ino, place * 1024, &place.to_le_bytes(), 0).unwrap();
+    }
+    check(&mut vfs, &image);
+    vfs.punch(ino, 200 * 1024, 4_000_000 * 1024).unwrap();
+    check(&mut vfs, &image);
+    let inode = vfs.take(ino);
+    for place in places {
+        let found = vfs.fs.map(&inode, place as u32, 1).unwrap().block();
+        assert_eq!(found.is_some(), !(200..4_000_000).contains(&place), "{place}");
+    }
+    vfs.put(inode);
+    vfs.unlink(2, b"sparse", ino).unwrap();
+    check(&mut vfs, &image);
+}
+
+#[test]
+fn blocks_exchanged() {
+    let scratch = Scratch::new();
+    let image = scratch.file("image");
+    mkfs(&image, "-t ext4 -b 1024 -O ^has_journal", "16M", None);
+    let mut vfs = Vfs::new(mount(&image, false));
+    let (a, b) = (vfs.create(2, b"a", FILE).unwrap(), vfs.create(2, b"b", FILE).unwrap());
+    let one: Vec<u8> = (0..200_000u32).map(|i| (i % 251) as u8).collect();
+    let two: Vec<u8> = (0..200_000u32).map(|i| (i % 241) as u8).collect();
+    for at in (0..200_000).step_by(20_000) {
+        vfs.write(a, at as u64, &one[at..at + 20_000], 0).unwrap();
+        vfs.write(b, at as u64, &two[at..at + 20_000], 0).unwrap();
+    }
+    let (mut first, mut second) = (vfs.take(a), vfs.take(b));
+    let (mut at, end) = (10, 150);
+    while at < end {
+        let credits = 4 * vfs.fs.credits_for_map(&first);
+        let (moved, len) = vfs
+            .fs
+            .run(credits, true, |tx| vfs.fs.exchange_blocks(tx, &mut first, at, &mut second, at, end - at))
+            .unwrap();
+        assert_eq!(moved, len);
+        at += len;
+    }
+    let (found_one, found_two) = (read_file(&vfs.fs, &first).unwrap(), read_file(&vfs.fs, &second).unwrap());
+    let range = 10 * 1024..150 * 1024;
+    assert!(found_one[range.clone()] == two[range.clone()] && found_two[range.clone()] == one[range.clone()]);
+    assert!(found_one[..range.start] == one[..range.start] && found_one[range.end..] == one[range.end..]);
+    vfs.put(first);
+    vfs.put(second);
+    check(&mut vfs, &image);
+}
+
+#[test]
+fn orphans_are_found_again() {
+    let scratch = Scratch::new();
+    for words in ["-t ext4 -b 1024 -O ^has_journal", "-t ext4 -b 1024 -O orphan_file -J size=4"] {
+        let image = scratch.file("image");
+        mkfs(&image, words, "16M", None);
+        let mut vfs = Vfs::new(mount(&image, false));
+        let mut cut = 0;
+        for i in 0..40u64 {
+            let ino = vfs.create(2, format!("{i}").as_bytes(), FILE).unwrap();
+            vfs.write(ino, 0, &vec![5; 30_000], 0).unwrap();
+            let (mut inode, mut root) = (vfs.take(ino), vfs.take(2));
+            vfs.fs
+                .run(60, true, |tx| {
+                    if i % 3 == 0 {
+                        cut += 1;
+                        inode.raw.size = 3000;
+                        vfs.fs.orphan_add(tx, &mut inode)?;
+                        return vfs.fs.write_inode(tx, &inode);
+                    }
+                    vfs.fs.unlink(tx, &mut root, format!("{i}").as_bytes(), &mut inode)
+                })
+                .unwrap();
+            vfs.put(root);
+        }
+        // The machine stops here.
+        let bytes = vfs.image();
+        let fs = mount_bytes(bytes, false).unwrap();
+        let found = fs
+            .recover_orphans(|fs, mut inode| {
+                let credits = fs.credits_for_truncate(&inode);
+                loop {
+                    let links = inode.raw.links_count;
+                    if fs.run(credits, true, |tx| {
+                        if links == 0 { fs.evict(tx, &mut inode) } else { fs.truncate(tx, &mut inode) }
+                    })? {
+                        return Ok(());
+                    }
+                }
+            })
+            .unwrap();
+        assert_eq!(found, 40, "{words}");
+        let mut vfs = Vfs::new(fs);
+        check(&mut vfs, &image);
+        assert_eq!(cut, 14);
+    }
+}
+
+#[test]
+fn delayed_allocation_keeps_its_promise() {
+    let scratch = Scratch::new();
+    let image = scratch.file("image");
+    mkfs(&image, "-t ext4 -b 1024 -O ^has_journal", "8M", None);
+    let mut vfs = Vfs::new(mount(&image, false));
+    let ino = vfs.create(2, b"file", FILE).unwrap();
+    let mut inode = vfs.take(ino);
+    let fs = &vfs.fs;
+    let mut promised = 0u32;
+    while fs.reserve(&mut inode, 1, false).is_ok() {
+        promised += 1;
+    }
+    assert!(u64::from(promised) > 4000 && fs.statfs().available == 0, "{promised}");
+    // Nobody else gets what was promised.
+    let mut other = vfs.fs.inode(2).unwrap();
+    let how = Create { exact: true, ..Create::default() };
+    assert!(fs.run(60, false, |tx| fs.map_create(tx, &mut other, 5000, 1, how)).is_err());
+    let mut at = 0;
+    while at < promised {
+        let how = Create { reserved: true, ..Create::default() };
+        let found = fs.run(80, false, |tx| fs.map_create(tx, &mut inode, at, promised - at, how)).unwrap();
+        at += found.len;
+    }
+    assert_eq!((inode.reserved, fs.delayed_clusters()), (0, 0));
+    inode.raw.size = u64::from(promised) * 1024;
+    fs.run(4, true, |tx| fs.write_inode(tx, &inode)).unwrap();
+    vfs.put(inode);
+    check(&mut vfs, &image);
+}
+
+#[test]
+fn growing_while_mounted() {
+    let scratch = Scratch::new();
+    let kinds = [
+        "-t ext4 -b 1024 -O ^has_journal",
+        "-t ext4 -b 1024 -O ^has_journal,^metadata_csum,^64bit,^flex_bg",
+        "-t ext4 -b 1024 -O ^has_journal,meta_bg,^resize_inode",
+        "-t ext2 -b 1024",
+        "-t ext4 -b 4096 -O ^has_journal -g 8192",
+    ];
+    for words in kinds {
+        let image = scratch.file("image");
+        mkfs(&image, words, "12M", None);
+        let mut vfs = Vfs::new(mount(&image, false));
+        println!("{words}");
+        for megabytes in [13u64, 20, 60, 140] {
+            vfs.fs.store.grow((megabytes << 20) as usize);
+            let blocks = (megabytes << 20) / vfs.fs.geo.block_size as u64;
+            let target = vfs.fs.grow_begin(blocks).unwrap();
+            for _ in 0..1000 {
+                if vfs.fs.run(vfs.fs.credits_for_grow(), true, |tx| vfs.fs.grow_step(tx, target)).unwrap() {
+                    break;
+                }
+            }
+            assert_eq!(vfs.fs.blocks_count(), target);
+            for number in 1..vfs.fs.groups_count() {
+                vfs.fs.run(100, true, |tx| vfs.fs.write_backup(tx, number)).unwrap();
+            }
+            let ino = vfs.create(2, format!("at{megabytes}").as_bytes(), FILE).unwrap();
+            vfs.write(ino, 0, &vec![1; 3_000_000], 0).unwrap();
+            check(&mut vfs, &image);
+            let again = mount(&image, true);
+            // What is kept for splits is computed at mount.
+            let (mut ours, theirs) = (vfs.fs.statfs(), again.statfs());
+            ours.available = theirs.available;
+            assert_eq!(ours, theirs, "{words}");
+        }
+        assert_eq!(vfs.fs.grow_begin(5), Err(errno::code::EINVAL));
+    }
+}

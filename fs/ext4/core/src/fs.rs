@@ -130,6 +130,11 @@ impl<S: Store> Fs<S> {
         fs.load_groups()?;
         fs.load_protected()?;
         fs.load_orphan_file()?;
+        match fs.load_quotas() {
+            // Without writing there is nothing to count.
+            Err(_) if options.read_only => {}
+            other => other?,
+        }
         Ok(fs)
     }
 

@@ -56,5 +56,6 @@ pub use inode::Inode;
 pub use map::{Create, Mapping, State};
 pub use namei::NewFile;
 pub use orphan::Noted;
+pub use quota::{Quota, QuotaKind};
 pub use tx::Tx;
 pub use xattr::SetMode;

@@ -39,6 +39,7 @@ pub enum Noted {
 
 /// The orphan file.
 pub(crate) struct OrphanFile<S: Store> {
+    number: u32,
     seed: u32,
     /// Its blocks: the lock guards the slots.
     blocks: KVec<S::Mutex<S::Buf>>,
@@ -80,8 +81,13 @@ impl<S: Store> Fs<S> {
             }
             blocks.push(S::Mutex::new(buf), GFP_KERNEL)?;
         }
-        let _ = self.orphan_file.set(OrphanFile { seed: inode.seed, blocks });
+        let _ = self.orphan_file.set(OrphanFile { number, seed: inode.seed, blocks });
         Ok(())
+    }
+
+    /// The inode of the orphan file, or 0.
+    pub(crate) fn orphan_file_number(&self) -> u32 {
+        self.orphan_file.get().map_or(0, |file| file.number)
     }
 
     fn orphan_checksum(&self, data: &[u8], seed: u32, block: u64) -> u32 {
@@ -235,8 +241,9 @@ impl<S: Store> Fs<S> {
         Ok(found)
     }
 
-    /// Whether the file of orphans is in use, so that the superblock says it may hold some.
-    pub(crate) fn orphan_feature(&self, sb: &mut ext4_format::SuperBlock, present: bool) {
+    /// For a file system with a file of orphans: the superblock says whether it may hold some (while it is mounted for
+    /// writing it may).
+    pub fn orphan_feature(&self, sb: &mut ext4_format::SuperBlock, present: bool) {
         if self.orphan_file.get().is_some() {
             let now = sb.feature_ro_compat.get();
             let bit = ro_compat::ORPHAN_PRESENT;

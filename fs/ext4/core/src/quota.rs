@@ -1,30 +1,563 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Quota: what users, groups and projects have, kept in the hidden quota files. (Accounting follows; file systems with the
-//! feature are not mounted for writing yet.)
+//! Quota: what users, groups and projects have, in the hidden files of the feature `quota` (format "vfsv1": a tree of blocks of
+//! 1 KiB over the bits of the id, then blocks of entries). A change of usage is part of the operation that causes it.
+//!
+//! Locks: an id's shard, then the quota file's (only to add an id), then those of groups.
 
 use crate::fs::Fs;
 use crate::inode::Inode;
+use crate::map::Create;
 use crate::tx::Tx;
-use errno::Result;
-use ext4_store::Store;
+use containers::hash::HashMap;
+use core::sync::atomic::{AtomicBool, Ordering};
+use errno::{Result, code::*};
+use ext4_format::feature::ro_compat;
+use ext4_format::inode::flag;
+use ext4_format::le;
+use ext4_store::{Buffer, MutexLike, OnceLike, Store};
+use kalloc::{KVec, flags::GFP_KERNEL};
+
+const MAGIC: [u32; 3] = [0xd9c0_1f11, 0xd9c0_1927, 0xd9c0_3f14];
+const VERSION: u32 = 1;
+/// Bytes of a block of the quota file.
+const BLOCK: u64 = 1024;
+/// Block of the tree's root.
+const ROOT: u32 = 1;
+/// Levels of the tree: eight bits of the id each.
+const LEVELS: u32 = 4;
+/// Bytes before the entries of a block of entries.
+const HEAD: usize = 16;
+/// Bytes of an entry.
+const ENTRY: usize = 72;
+const PER_BLOCK: usize = (BLOCK as usize - HEAD) / ENTRY;
+const SHARDS: usize = 16;
+
+/// Offsets in the file's head.
+mod info {
+    pub(super) const BGRACE: usize = 8;
+    pub(super) const IGRACE: usize = 12;
+    pub(super) const BLOCKS: usize = 20;
+    pub(super) const FREE_BLOCK: usize = 24;
+    pub(super) const FREE_ENTRY: usize = 28;
+}
+
+/// Whose quota.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum QuotaKind {
+    /// `USRQUOTA`.
+    User = 0,
+    /// `GRPQUOTA`.
+    Group = 1,
+    /// `PRJQUOTA`.
+    Project = 2,
+}
+
+/// Usage and limits of an id. Space in bytes, its limits in KiB; times in seconds since 1970.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Quota {
+    pub inode_hard: u64,
+    pub inode_soft: u64,
+    pub inodes: u64,
+    pub block_hard: u64,
+    pub block_soft: u64,
+    pub space: u64,
+    pub block_time: u64,
+    pub inode_time: u64,
+}
+
+impl Quota {
+    fn decode(entry: &[u8]) -> Self {
+        let at = |n: usize| le::u64_at(entry, 8 + n * 8);
+        let inode_time = at(7);
+        let mut quota = Self {
+            inode_hard: at(0),
+            inode_soft: at(1),
+            inodes: at(2),
+            block_hard: at(3),
+            block_soft: at(4),
+            space: at(5),
+            block_time: at(6),
+            inode_time,
+        };
+        // An entry of zeros would count as free: it is stored with this time.
+        if quota == (Self { inode_time: 1, ..Self::default() }) {
+            quota.inode_time = 0;
+        }
+        quota
+    }
+
+    fn encode(&self, id: u32, entry: &mut [u8]) {
+        le::put_u32(entry, 0, id);
+        le::put_u32(entry, 4, 0);
+        let time = if *self == Self::default() { 1 } else { self.inode_time };
+        let values = [
+            self.inode_hard,
+            self.inode_soft,
+            self.inodes,
+            self.block_hard,
+            self.block_soft,
+            self.space,
+            self.block_time,
+            time,
+        ];
+        for (n, value) in values.iter().enumerate() {
+            le::put_u64(entry, 8 + n * 8, *value);
+        }
+    }
+}
+
+/// An id's entry.
+struct Known<S: Store> {
+    buf: S::Buf,
+    offset: usize,
+    /// Bytes promised to delayed allocation.
+    reserved: u64,
+}
+
+/// The quotas of a kind.
+struct Kind<S: Store> {
+    number: u32,
+    file: S::Mutex<Inode>,
+    shards: KVec<S::Mutex<HashMap<u32, Known<S>>>>,
+    enforced: AtomicBool,
+}
 
 /// Quotas of a mount.
 pub(crate) struct Quotas<S: Store> {
-    _store: core::marker::PhantomData<fn() -> S>,
+    kinds: [Option<Kind<S>>; 3],
+}
+
+/// A change of usage.
+#[derive(Clone, Copy, Default)]
+struct Change {
+    space: i64,
+    inodes: i64,
+    /// Of what is promised.
+    reserved: i64,
+}
+
+impl Change {
+    fn reverse(self) -> Self {
+        Self { space: -self.space, inodes: -self.inodes, reserved: -self.reserved }
+    }
 }
 
 impl<S: Store> Fs<S> {
-    pub(crate) fn quota_reserve(&self, _inode: &Inode, _clusters: u64) -> Result {
+    /// Opens the quota files, at mounting.
+    pub(crate) fn load_quotas(&self) -> Result {
+        let sb = self.superblock();
+        if !sb.has_ro_compat(ro_compat::QUOTA) {
+            return Ok(());
+        }
+        let numbers = [sb.usr_quota_inum.get(), sb.grp_quota_inum.get(), sb.prj_quota_inum.get()];
+        let mut quotas = Quotas { kinds: [None, None, None] };
+        for (kind, number) in numbers.into_iter().enumerate() {
+            if number == 0 {
+                continue;
+            }
+            let file = self.inode(number)?;
+            let (head, offset) = self.quota_block(&file, 0)?;
+            let good = {
+                let data = head.read();
+                Some(&le::u32_at(&data, offset)) == MAGIC.get(kind) && le::u32_at(&data, offset + 4) == VERSION
+            };
+            if !good {
+                return Err(self.corrupt("quota_file", number, 0));
+            }
+            let mut shards = KVec::with_capacity(SHARDS, GFP_KERNEL)?;
+            for _ in 0..SHARDS {
+                shards.push(S::Mutex::new(HashMap::new()), GFP_KERNEL)?;
+            }
+            let opened = Kind { number, file: S::Mutex::new(file), shards, enforced: AtomicBool::new(false) };
+            if let Some(place) = quotas.kinds.get_mut(kind) {
+                *place = Some(opened);
+            }
+        }
+        let _ = self.quota.set(quotas);
         Ok(())
     }
-    pub(crate) fn quota_unreserve(&self, _inode: &Inode, _clusters: u64) {}
-    pub(crate) fn quota_claim(&self, _tx: &mut Tx<S>, _inode: &Inode, _clusters: u64) -> Result {
+
+    fn quota_kind(&self, kind: QuotaKind) -> Option<&Kind<S>> {
+        self.quota.get()?.kinds.get(kind as usize)?.as_ref()
+    }
+
+    /// Whether limits of a kind are enforced (`Q_QUOTAON`, `Q_QUOTAOFF`); usage is counted in any case. `ESRCH` without a file.
+    pub fn quota_enforce(&self, kind: QuotaKind, on: bool) -> Result {
+        self.quota_kind(kind).ok_or(ESRCH)?.enforced.store(on, Ordering::Relaxed);
         Ok(())
     }
-    pub(crate) fn quota_charge(&self, _tx: &mut Tx<S>, _inode: &Inode, _clusters: i64) -> Result {
+
+    /// Buffer, and offset in it, of a block of a quota file.
+    fn quota_block(&self, file: &Inode, block: u32) -> Result<(S::Buf, usize)> {
+        let at = u64::from(block) * BLOCK;
+        let found = self.map(file, (at >> self.geo.block_bits) as u32, 1)?;
+        let place = found.block().ok_or_else(|| self.corrupt("quota_hole", file.ino, 0))?;
+        Ok((self.store.bread(place)?, (at % self.geo.block_size as u64) as usize))
+    }
+
+    /// The entry of an id in the file.
+    fn quota_find(&self, file: &Inode, id: u32) -> Result<Option<(S::Buf, usize)>> {
+        let mut block = ROOT;
+        for level in 0..LEVELS {
+            let (buf, offset) = self.quota_block(file, block)?;
+            let slot = (id >> (8 * (LEVELS - 1 - level)) & 0xff) as usize;
+            block = le::u32_at(&buf.read(), offset + slot * 4);
+            if block == 0 {
+                return Ok(None);
+            }
+            self.check_quota_block(file, block)?;
+        }
+        let (buf, offset) = self.quota_block(file, block)?;
+        let data = buf.read();
+        let at = |index: usize| offset + HEAD + index * ENTRY;
+        let used = |index: usize| {
+            data.get(at(index)..at(index) + ENTRY).is_some_and(|entry| entry.iter().any(|&byte| byte != 0))
+        };
+        let found = (0..PER_BLOCK).find(|&index| used(index) && le::u32_at(&data, at(index)) == id).map(at);
+        drop(data);
+        Ok(found.map(|at| (buf, at)))
+    }
+
+    fn check_quota_block(&self, file: &Inode, block: u32) -> Result {
+        if block <= ROOT || u64::from(block) * BLOCK >= file.raw.size {
+            return Err(self.corrupt("quota_tree", file.ino, block.into()));
+        }
         Ok(())
     }
-    pub(crate) fn quota_inode(&self, _tx: &mut Tx<S>, _inode: &Inode, _inodes: i64) -> Result {
+
+    /// Changes a number in the head of a quota file.
+    fn quota_info(&self, tx: &mut Tx<S>, file: &Inode, at: usize, value: u32) -> Result {
+        let (buf, offset) = self.quota_block(file, 0)?;
+        self.modify(tx, &buf, |data| le::put_u32(data, offset + at, value))
+    }
+
+    /// A fresh block of a quota file.
+    fn quota_new_block(&self, tx: &mut Tx<S>, file: &mut Inode) -> Result<u32> {
+        let (head, offset) = self.quota_block(file, 0)?;
+        let (blocks, free) = {
+            let data = head.read();
+            (le::u32_at(&data, offset + info::BLOCKS), le::u32_at(&data, offset + info::FREE_BLOCK))
+        };
+        if free != 0 {
+            self.check_quota_block(file, free)?;
+            let (buf, at) = self.quota_block(file, free)?;
+            let next = le::u32_at(&buf.read(), at);
+            self.quota_info(tx, file, info::FREE_BLOCK, next)?;
+            self.modify(tx, &buf, |data| data.get_mut(at..at + BLOCK as usize).map(|bytes| bytes.fill(0)))?;
+            return Ok(free);
+        }
+        let end = (u64::from(blocks) + 1) * BLOCK;
+        let lblk = ((end - 1) >> self.geo.block_bits) as u32;
+        if self.map(file, lblk, 1)?.block().is_none() {
+            let found =
+                self.map_create(tx, file, lblk, 1, Create { exact: true, convert: true, ..Create::default() })?;
+            self.create_block(tx, found.block().ok_or(EIO)?, |_| {})?;
+        }
+        file.raw.size = file.raw.size.max(end);
+        self.write_inode(tx, file)?;
+        self.quota_info(tx, file, info::BLOCKS, blocks + 1)?;
+        let (buf, at) = self.quota_block(file, blocks)?;
+        self.modify(tx, &buf, |data| data.get_mut(at..at + BLOCK as usize).map(|bytes| bytes.fill(0)))?;
+        Ok(blocks)
+    }
+
+    /// Adds an entry for an id to the file.
+    fn quota_insert(&self, tx: &mut Tx<S>, file: &mut Inode, id: u32) -> Result<(S::Buf, usize)> {
+        let mut block = ROOT;
+        for level in 0..LEVELS - 1 {
+            block = self.quota_child(tx, file, block, id, level)?;
+        }
+        let (head, offset) = self.quota_block(file, 0)?;
+        let mut target = le::u32_at(&head.read(), offset + info::FREE_ENTRY);
+        if target == 0 {
+            target = self.quota_new_block(tx, file)?;
+            self.quota_info(tx, file, info::FREE_ENTRY, target)?;
+        } else {
+            self.check_quota_block(file, target)?;
+        }
+        let (buf, offset) = self.quota_block(file, target)?;
+        let at = |index: usize| offset + HEAD + index * ENTRY;
+        let (index, entries, next) = {
+            let data = buf.read();
+            let unused = |index: &usize| {
+                data.get(at(*index)..at(*index) + ENTRY).is_some_and(|entry| entry.iter().all(|&byte| byte == 0))
+            };
+            ((0..PER_BLOCK).find(unused), le::u16_at(&data, offset + 8), le::u32_at(&data, offset))
+        };
+        let index = index.ok_or_else(|| self.corrupt("quota_entries", file.ino, target.into()))?;
+        let full = usize::from(entries) + 1 >= PER_BLOCK;
+        self.modify(tx, &buf, |data| {
+            if let Some(entry) = data.get_mut(at(index)..at(index) + ENTRY) {
+                Quota::default().encode(id, entry);
+            }
+            le::put_u16(data, offset + 8, entries + 1);
+            if full {
+                le::put_u64(data, offset, 0);
+            }
+        })?;
+        if full {
+            self.quota_info(tx, file, info::FREE_ENTRY, next)?;
+            if next != 0 {
+                self.check_quota_block(file, next)?;
+                let (after, at) = self.quota_block(file, next)?;
+                self.modify(tx, &after, |data| le::put_u32(data, at + 4, 0))?;
+            }
+        }
+        let (leaf, offset) = self.quota_block(file, block)?;
+        self.modify(tx, &leaf, |data| le::put_u32(data, offset + (id & 0xff) as usize * 4, target))?;
+        Ok((buf, at(index)))
+    }
+
+    /// The block of the tree below `block`; made if it is not there.
+    fn quota_child(&self, tx: &mut Tx<S>, file: &mut Inode, block: u32, id: u32, level: u32) -> Result<u32> {
+        let slot = (id >> (8 * (LEVELS - 1 - level)) & 0xff) as usize * 4;
+        let (buf, offset) = self.quota_block(file, block)?;
+        let child = le::u32_at(&buf.read(), offset + slot);
+        if child != 0 {
+            self.check_quota_block(file, child)?;
+            return Ok(child);
+        }
+        let child = self.quota_new_block(tx, file)?;
+        self.modify(tx, &buf, |data| le::put_u32(data, offset + slot, child))?;
+        Ok(child)
+    }
+
+    /// Runs `f` on an id's entry, which is made if it is not there and `tx` is given.
+    fn with_quota<R>(
+        &self,
+        tx: Option<&mut Tx<S>>,
+        kind: &Kind<S>,
+        id: u32,
+        f: impl FnOnce(Option<&mut Tx<S>>, &mut Known<S>) -> Result<R>,
+    ) -> Result<R> {
+        let mut shard = kind.shards.get(id as usize % SHARDS).ok_or(EINVAL)?.lock();
+        let mut tx = tx;
+        if !shard.contains_key(&id) {
+            let mut file = kind.file.lock();
+            let found = match self.quota_find(&file, id)? {
+                Some(found) => found,
+                None => {
+                    let tx = tx.as_deref_mut().ok_or(ENOENT)?;
+                    // Usually there is room in the transaction; whoever would be sure calls `quota_attach` before.
+                    if !self.has_credits(tx, self.credits_for_quota())? {
+                        return Err(EDQUOT);
+                    }
+                    self.quota_insert(tx, &mut file, id)?
+                }
+            };
+            shard.insert(id, Known { buf: found.0, offset: found.1, reserved: 0 })?;
+        }
+        f(tx, shard.get_mut(&id).ok_or(EINVAL)?)
+    }
+
+    /// Credits that the first use of an id may need.
+    fn credits_for_quota(&self) -> u32 {
+        if self.quota.get().is_some() { 60 } else { 0 }
+    }
+
+    /// Makes the entries for these ids, in operations of its own: before an inode is made or given to them.
+    pub fn quota_attach(&self, uid: u32, gid: u32, projid: u32) -> Result {
+        let Some(quotas) = self.quota.get() else { return Ok(()) };
+        for (kind, id) in quotas.kinds.iter().zip([uid, gid, projid]) {
+            let Some(kind) = kind else { continue };
+            let known = kind.shards.get(id as usize % SHARDS).is_some_and(|shard| shard.lock().contains_key(&id));
+            if !known {
+                self.run(self.credits_for_quota() + 4, true, |tx| self.with_quota(Some(tx), kind, id, |_, _| Ok(())))?;
+            }
+        }
         Ok(())
     }
+
+    /// Changes the usage of one id.
+    fn quota_change(&self, tx: Option<&mut Tx<S>>, kind: &Kind<S>, id: u32, change: Change) -> Result {
+        let now = self.store.now().sec.max(0) as u64;
+        let head = {
+            let file = kind.file.lock();
+            let (buf, offset) = self.quota_block(&file, 0)?;
+            let data = buf.read();
+            (le::u32_at(&data, offset + info::BGRACE), le::u32_at(&data, offset + info::IGRACE))
+        };
+        self.with_quota(tx, kind, id, |tx, known| {
+            let mut quota = {
+                let data = known.buf.read();
+                Quota::decode(data.get(known.offset..known.offset + ENTRY).unwrap_or(&[]))
+            };
+            let privileged = tx.as_ref().is_some_and(|tx| tx.privileged);
+            let check = kind.enforced.load(Ordering::Relaxed) && !privileged;
+            let held = quota.space.saturating_add(known.reserved);
+            let grows = change.space.saturating_add(change.reserved);
+            let space = add(held, grows);
+            let inodes = add(quota.inodes, change.inodes);
+            let blocks = |bytes: u64| bytes.div_ceil(BLOCK);
+            quota.block_time = limit(
+                blocks(space),
+                grows,
+                (quota.block_soft, quota.block_hard),
+                quota.block_time,
+                (now, head.0),
+                check,
+            )?;
+            quota.inode_time = limit(
+                inodes,
+                change.inodes,
+                (quota.inode_soft, quota.inode_hard),
+                quota.inode_time,
+                (now, head.1),
+                check,
+            )?;
+            known.reserved = add(known.reserved, change.reserved);
+            quota.space = add(quota.space, change.space);
+            quota.inodes = inodes;
+            let Some(tx) = tx else { return Ok(()) };
+            self.modify(tx, &known.buf, |data| {
+                if let Some(entry) = data.get_mut(known.offset..known.offset + ENTRY) {
+                    quota.encode(id, entry);
+                }
+            })
+        })
+    }
+
+    /// Whether an inode's usage is counted.
+    fn is_counted(&self, inode: &Inode) -> bool {
+        let Some(quotas) = self.quota.get() else { return false };
+        let own = quotas.kinds.iter().flatten().any(|kind| kind.number == inode.ino);
+        !own && !self.is_hidden(inode.ino) && !inode.has_flag(flag::EA_INODE) && inode.ino != self.orphan_file_number()
+    }
+
+    /// Changes the usage of an inode's owners: all of them, or none.
+    fn quota_all(&self, mut tx: Option<&mut Tx<S>>, inode: &Inode, change: Change) -> Result {
+        if !self.is_counted(inode) {
+            return Ok(());
+        }
+        let Some(quotas) = self.quota.get() else { return Ok(()) };
+        let ids = [inode.raw.uid, inode.raw.gid, inode.raw.projid];
+        for (index, (kind, id)) in quotas.kinds.iter().zip(ids).enumerate() {
+            let Some(kind) = kind else { continue };
+            if let Err(error) = self.quota_change(tx.as_deref_mut(), kind, id, change) {
+                for (kind, id) in quotas.kinds.iter().zip(ids).take(index) {
+                    if let Some(kind) = kind {
+                        self.quota_change(tx.as_deref_mut(), kind, id, change.reverse())?;
+                    }
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn cluster_bytes(&self, clusters: i64) -> i64 {
+        clusters << (self.geo.block_bits + self.geo.cluster_bits)
+    }
+
+    pub(crate) fn quota_reserve(&self, inode: &Inode, clusters: u64) -> Result {
+        let reserved = self.cluster_bytes(clusters as i64);
+        match self.quota_all(None, inode, Change { reserved, ..Change::default() }) {
+            // No entry yet: it comes with the allocation.
+            Err(error) if error == ENOENT => Ok(()),
+            other => other,
+        }
+    }
+
+    pub(crate) fn quota_unreserve(&self, inode: &Inode, clusters: u64) {
+        let reserved = -self.cluster_bytes(clusters as i64);
+        // Less of a promise cannot be refused; an entry that cannot be read has none.
+        let _ = self.quota_all(None, inode, Change { reserved, ..Change::default() });
+    }
+
+    pub(crate) fn quota_claim(&self, tx: &mut Tx<S>, inode: &Inode, clusters: u64) -> Result {
+        let space = self.cluster_bytes(clusters as i64);
+        // What was promised is given, whatever the limits are now.
+        let before = core::mem::replace(&mut tx.privileged, true);
+        let result = self.quota_all(Some(tx), inode, Change { space, reserved: -space, inodes: 0 });
+        tx.privileged = before;
+        result
+    }
+
+    pub(crate) fn quota_charge(&self, tx: &mut Tx<S>, inode: &Inode, clusters: i64) -> Result {
+        if clusters == 0 {
+            return Ok(());
+        }
+        self.quota_all(Some(tx), inode, Change { space: self.cluster_bytes(clusters), ..Change::default() })
+    }
+
+    pub(crate) fn quota_inode(&self, tx: &mut Tx<S>, inode: &Inode, inodes: i64) -> Result {
+        self.quota_all(Some(tx), inode, Change { inodes, ..Change::default() })
+    }
+
+    /// Gives an inode to others (`chown`, `chgrp`, a project): its usage goes along. `EDQUOT` if they may not have it.
+    pub fn set_owner(&self, tx: &mut Tx<S>, inode: &mut Inode, uid: u32, gid: u32, projid: u32) -> Result {
+        let space = (inode.sectors(self.geo.block_bits) << 9) as i64;
+        let change = Change { space, inodes: 1, reserved: self.cluster_bytes(inode.reserved as i64) };
+        let old = (inode.raw.uid, inode.raw.gid, inode.raw.projid);
+        if self.is_counted(inode) {
+            self.quota_all(Some(tx), inode, change.reverse())?;
+        }
+        (inode.raw.uid, inode.raw.gid, inode.raw.projid) = (uid, gid, projid);
+        if let Err(error) = self.quota_all(Some(tx), inode, change) {
+            (inode.raw.uid, inode.raw.gid, inode.raw.projid) = old;
+            let before = core::mem::replace(&mut tx.privileged, true);
+            self.quota_all(Some(tx), inode, change)?;
+            tx.privileged = before;
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Usage and limits of an id. `ESRCH` without quotas of that kind.
+    pub fn quota_get(&self, kind: QuotaKind, id: u32) -> Result<Quota> {
+        let kind = self.quota_kind(kind).ok_or(ESRCH)?;
+        let found = self.with_quota(None, kind, id, |_, known| {
+            let data = known.buf.read();
+            Ok(Quota::decode(data.get(known.offset..known.offset + ENTRY).unwrap_or(&[])))
+        });
+        match found {
+            Err(error) if error == ENOENT => Ok(Quota::default()),
+            other => other,
+        }
+    }
+
+    /// Sets limits (and, where they are given, times) of an id; usage stays.
+    pub fn quota_set(&self, kind: QuotaKind, id: u32, new: &Quota) -> Result {
+        let kind = self.quota_kind(kind).ok_or(ESRCH)?;
+        self.run(self.credits_for_quota() + 4, true, |tx| {
+            self.with_quota(Some(tx), kind, id, |tx, known| {
+                let Some(tx) = tx else { return Err(EINVAL) };
+                self.modify(tx, &known.buf, |data| {
+                    if let Some(entry) = data.get_mut(known.offset..known.offset + ENTRY) {
+                        let old = Quota::decode(entry);
+                        Quota { inodes: old.inodes, space: old.space, ..*new }.encode(id, entry);
+                    }
+                })
+            })
+        })
+    }
+}
+
+fn add(value: u64, change: i64) -> u64 {
+    value.saturating_add_signed(change)
+}
+
+/// Checks a new usage against limits (0: none); gives the time when being over the soft limit ends being allowed.
+fn limit(
+    usage: u64,
+    change: i64,
+    (soft, hard): (u64, u64),
+    time: u64,
+    (now, grace): (u64, u32),
+    check: bool,
+) -> Result<u64> {
+    if soft == 0 || usage <= soft {
+        if check && change > 0 && hard != 0 && usage > hard {
+            return Err(EDQUOT);
+        }
+        return Ok(0);
+    }
+    if check && change > 0 {
+        let late = time != 0 && now >= time;
+        if late || (hard != 0 && usage > hard) {
+            return Err(EDQUOT);
+        }
+    }
+    Ok(if time != 0 { time } else { now.saturating_add(grace.into()) })
 }

@@ -305,3 +305,66 @@ fn growing_while_mounted() {
         assert_eq!(vfs.fs.grow_begin(5), Err(errno::code::EINVAL));
     }
 }
+
+/// Usage as debugfs lists it: `id blocks inodes`.
+fn usage(image: &std::path::Path, kind: &str) -> Vec<(u32, u64, u64)> {
+    let (_, text) = run("debugfs", &["-R", &format!("list_quota {kind}"), image.to_str().unwrap()]);
+    let numbers = |line: &str| line.split_whitespace().filter_map(|word| word.parse().ok()).collect::<Vec<u64>>();
+    let mut found: Vec<_> =
+        text.lines().map(numbers).filter(|n| n.len() == 7).map(|n| (n[0] as u32, n[1], n[4])).collect();
+    found.sort_unstable();
+    found
+}
+
+#[test]
+fn quotas_are_counted_and_kept() {
+    use ext4_core::{Quota, QuotaKind};
+    let scratch = Scratch::new();
+    let image = scratch.file("image");
+    mkfs(&image, "-t ext4 -b 1024 -O quota,project,^has_journal", "16M", None);
+    let mut vfs = Vfs::new(mount(&image, false));
+    let ids: Vec<u32> = (1..=40).map(|i| i * 0x0101_0307).collect();
+    let mut files = Vec::new();
+    for (number, &id) in ids.iter().enumerate() {
+        vfs.fs.quota_attach(id, id + 1, id + 2).unwrap();
+        let ino = vfs.create(2, format!("{number}").as_bytes(), FILE).unwrap();
+        vfs.write(ino, 0, &vec![1; 1000 * number], 0).unwrap();
+        let mut inode = vfs.take(ino);
+        vfs.fs
+            .run(80, true, |tx| {
+                vfs.fs.set_owner(tx, &mut inode, id, id + 1, id + 2)?;
+                vfs.fs.write_inode(tx, &inode)
+            })
+            .unwrap();
+        assert_eq!(vfs.fs.quota_get(QuotaKind::User, id).unwrap().space, inode.raw.blocks * 512, "{number}");
+        vfs.put(inode);
+        files.push(ino);
+    }
+    check(&mut vfs, &image);
+    let users = usage(&image, "user");
+    assert_eq!(users.iter().filter(|user| user.2 > 0).count(), 41, "{users:?}");
+    assert!(users.contains(&(ids[30], 30 * 1024, 1)), "{users:?}");
+    assert_eq!(usage(&image, "project").iter().filter(|project| project.2 > 0).count(), 41);
+    // A hard limit of 40 KiB holds for who is not privileged; what was written before stays.
+    let new = Quota { block_hard: 40, ..Quota::default() };
+    vfs.fs.quota_set(QuotaKind::User, ids[30], &new).unwrap();
+    vfs.fs.quota_enforce(QuotaKind::User, true).unwrap();
+    let mut inode = vfs.take(files[30]);
+    let mut at = 30;
+    let error = loop {
+        match vfs.fs.run(90, false, |tx| vfs.fs.map_create(tx, &mut inode, at, 1, Create::default())) {
+            Ok(found) => at = found.lblk + found.len,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((error, at), (errno::code::EDQUOT, 40));
+    assert_eq!(vfs.fs.reserve(&mut inode, 1, false), Err(errno::code::EDQUOT));
+    inode.raw.size = 40 * 1024;
+    vfs.fs.run(4, true, |tx| vfs.fs.write_inode(tx, &inode)).unwrap();
+    vfs.put(inode);
+    for (number, ino) in files.into_iter().enumerate() {
+        vfs.unlink(2, format!("{number}").as_bytes(), ino).unwrap();
+    }
+    check(&mut vfs, &image);
+    assert_eq!(usage(&image, "user").iter().filter(|user| user.2 > 0).count(), 1);
+}

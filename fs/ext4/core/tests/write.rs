@@ -19,6 +19,7 @@ const TABLE: &[&str] = &[
     "-t ext4 -b 1024 -O large_dir,ea_inode,orphan_file",
     "-t ext4 -b 1024 -O meta_bg,^resize_inode -g 2048",
     "-t ext4 -b 2048 -I 128 -O ^extra_isize,^64bit,^dir_index",
+    "-t ext4 -b 1024 -O quota,project,^has_journal",
     "-t ext2 -b 1024",
     "-t ext3 -b 1024",
 ];

@@ -87,6 +87,7 @@ impl<S: Store> Fs<S> {
     fn charge_value(&self, tx: &mut Tx<S>, inode: &mut Inode, size: usize, sign: i64) -> Result {
         let clusters = size.div_ceil(self.geo.block_size << self.geo.cluster_bits) as i64;
         self.quota_charge(tx, inode, sign * clusters)?;
+        self.quota_inode(tx, inode, sign)?;
         self.add_blocks(inode, sign * (clusters << self.geo.cluster_bits))
     }
 

@@ -39,6 +39,7 @@ mod indirect;
 mod inline;
 mod inode;
 mod map;
+pub mod mmp;
 mod namei;
 mod orphan;
 mod quota;

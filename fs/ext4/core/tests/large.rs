@@ -368,3 +368,56 @@ fn quotas_are_counted_and_kept() {
     check(&mut vfs, &image);
     assert_eq!(usage(&image, "user").iter().filter(|user| user.2 > 0).count(), 1);
 }
+
+#[test]
+fn four_at_once() {
+    let scratch = Scratch::new();
+    for words in [
+        "-t ext4 -b 1024 -O ^has_journal",
+        "-t ext4 -b 1024 -O quota,^has_journal",
+        "-t ext4 -b 1024 -O orphan_file -J size=4",
+    ] {
+        let image = scratch.file("image");
+        mkfs(&image, words, "24M", None);
+        let mut vfs = Vfs::new(mount(&image, false));
+        let dirs: Vec<u32> = (0..4).map(|i| vfs.create(2, format!("dir{i}").as_bytes(), DIR).unwrap()).collect();
+        vfs.cache.clear();
+        std::thread::scope(|scope| {
+            for &dir in &dirs {
+                let mut vfs = vfs.share();
+                scope.spawn(move || {
+                    let mut random = Random(u64::from(dir) * 31 + 7);
+                    let mut files: Vec<(Vec<u8>, u32)> = Vec::new();
+                    for step in 0..1500u32 {
+                        match random.below(4) {
+                            0 | 1 => {
+                                let name = format!("file{step}").into_bytes();
+                                let Ok(ino) = vfs.create(dir, &name, FILE) else { continue };
+                                let length = [100, 3000, 90_000][random.below(3) as usize];
+                                let _ = vfs.write(ino, random.below(5000), &vec![dir as u8; length], random.below(3));
+                                files.push((name, ino));
+                            }
+                            2 if !files.is_empty() => {
+                                let (name, ino) = files.swap_remove(random.below(files.len() as u64) as usize);
+                                vfs.unlink(dir, &name, ino).unwrap();
+                            }
+                            _ if !files.is_empty() => {
+                                let (_, ino) = files[random.below(files.len() as u64) as usize];
+                                vfs.truncate(ino, random.below(60_000)).unwrap();
+                            }
+                            _ => {}
+                        }
+                    }
+                    for (_, ino) in files {
+                        let inode = vfs.take(ino);
+                        let data = read_file(&vfs.fs, &inode).unwrap();
+                        assert!(data.iter().all(|&byte| byte == 0 || byte == dir as u8), "another's data in {ino}");
+                        let mut inode = inode;
+                        vfs.fs.discard_preallocations(&mut inode);
+                    }
+                });
+            }
+        });
+        check(&mut vfs, &image);
+    }
+}

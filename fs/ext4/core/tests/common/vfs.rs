@@ -6,9 +6,10 @@ use super::*;
 use errno::{Result, code::*};
 use ext4_core::{Create, NewFile, SetMode, Tx};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 pub struct Vfs {
-    pub fs: Fs<HostStore>,
+    pub fs: Arc<Fs<HostStore>>,
     pub cache: HashMap<u32, Inode>,
 }
 
@@ -18,7 +19,12 @@ fn new_file(mode: u16) -> NewFile {
 
 impl Vfs {
     pub fn new(fs: Fs<HostStore>) -> Self {
-        Self { fs, cache: HashMap::new() }
+        Self { fs: Arc::new(fs), cache: HashMap::new() }
+    }
+
+    /// Another user of the same file system, for another thread; two of them never use the same inode.
+    pub fn share(&self) -> Self {
+        Self { fs: self.fs.clone(), cache: HashMap::new() }
     }
 
     pub fn take(&mut self, ino: u32) -> Inode {

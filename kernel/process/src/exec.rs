@@ -8,8 +8,8 @@ mod elf;
 
 use crate::signal::syscalls::this;
 use crate::signal::{SigActions, SigInfo, send};
-use crate::thread::{Process, Thread};
-use crate::{exit, fork};
+use crate::thread::{Process, TREE, Thread};
+use crate::{exit, fork, ptrace};
 use args::Args;
 use core::sync::atomic::Ordering;
 use errno::Result;
@@ -109,6 +109,7 @@ fn run_elf(program: Program, head: &[u8]) -> Result<usize> {
     this(|_, thread| {
         let process = thread.process();
         fork::kill_other_threads(process)?;
+        let old_tid = current().tid();
         let new_mm = mm::Mm::new_exec(&mm::ExecLayout {
             randomize: randomize(thread),
             stack_limit: rlimit::current(uapi::RLIMIT_STACK),
@@ -122,6 +123,7 @@ fn run_elf(program: Program, head: &[u8]) -> Result<usize> {
             send::force(&current(), SigInfo::kernel(uapi::SIGSEGV));
             return Err(error);
         }
+        ptrace::stop::event(uapi::PTRACE_EVENT_EXEC, u64::from(old_tid));
         Ok(0)
     })
 }
@@ -199,5 +201,18 @@ fn take_leaders_number(thread: &Thread, process: &Arc<Process>) {
     // There was an entry a moment ago, so the table needs no memory to hold it again.
     let _ = crate::pid::publish_thread(process.pid(), task.to_arc());
     let old = process.links.lock().leader.replace(task.to_arc());
-    drop(old);
+    if let Some(old) = old
+        && let Some(its) = crate::thread::thread_of(&old)
+    {
+        // Nobody waits for the old leader any more; who traces it looks again.
+        let cut = {
+            let _tree = TREE.lock();
+            ptrace::attach::unlink(&old, its)
+        };
+        if let Some((tracer, _)) = &cut
+            && let Some(tracer) = crate::thread::process_of(tracer)
+        {
+            tracer.child_exit.wake_up_all();
+        }
+    }
 }

@@ -5,8 +5,9 @@
 use crate::signal::action::SIG_IGN;
 use crate::signal::send::begin_group_exit;
 use crate::signal::{SigInfo, send_to_process};
+use crate::signal::{SigSet, stop};
 use crate::thread::{Process, TREE, Thread, Usage, thread_of};
-use crate::{fork, group, pid, times};
+use crate::{fork, group, pid, ptrace, times};
 use core::sync::atomic::Ordering;
 use errno::Result;
 use kalloc::flags::GFP_ATOMIC;
@@ -42,6 +43,12 @@ pub fn do_group_exit(status: i32) -> ! {
     do_exit(status)
 }
 
+/// The status of an end by a signal; its core file is written first if it has one.
+pub(crate) fn fatal_status(process: &Arc<Process>, info: &SigInfo) -> i32 {
+    let _ = process;
+    info.signo as i32
+}
+
 /// Ends the current thread; the last one of a process ends the process.
 pub fn do_exit(status: i32) -> ! {
     let task = current();
@@ -53,7 +60,23 @@ pub fn do_exit(status: i32) -> ! {
 
 fn exit_thread(task: &Task, thread: &Thread, status: i32) {
     let process = thread.process().clone();
-    thread.exiting.store(true, Ordering::SeqCst);
+    if thread.is_traced() {
+        // What kills it has been heard: it may stop once more.
+        thread.pending.lock_irqsave().flush(SigSet::of(crate::signal::SIGKILL));
+        thread.pending_set.fetch_and(!SigSet::of(crate::signal::SIGKILL).0, Ordering::SeqCst);
+        let killed = thread.kill.swap(false, Ordering::SeqCst);
+        ptrace::stop::event(uapi::PTRACE_EVENT_EXIT, status as u32 as u64);
+        thread.kill.store(killed, Ordering::SeqCst);
+    }
+    let stopped = {
+        let mut signals = process.signals.lock_irqsave();
+        thread.exiting.store(true, Ordering::SeqCst);
+        stop::leave(thread, &mut signals)
+    };
+    if stopped {
+        let _tree = TREE.lock();
+        stop::notify_cldstop(task, false, uapi::CLD_STOPPED);
+    }
     thread.exit_code.store(status, Ordering::Relaxed);
     let last = process.live_threads.fetch_sub(1, Ordering::AcqRel) == 1;
     if last && process.pid() == 1 {
@@ -69,6 +92,7 @@ fn exit_thread(task: &Task, thread: &Thread, status: i32) {
         leave_terminal(&process);
     }
     fork::uncharge_user(task);
+    ptrace::attach::tracer_exits(task, &process);
     exit_notify(task, thread, &process, status);
 }
 
@@ -130,28 +154,107 @@ fn leave_terminal(process: &Process) {
 
 fn exit_notify(task: &Task, thread: &Thread, process: &Arc<Process>, status: i32) {
     let is_leader = task.tid() == process.pid();
-    let (empty, exec_waiter) = {
+    let (last, own, exec_waiter) = {
+        let tree = TREE.lock();
         let mut signals = process.signals.lock_irqsave();
-        signals.threads.retain(|t| !core::ptr::eq(&**t, task));
-        // A stop under way no longer waits for this thread.
-        if signals.stop.signal != 0 && !signals.stop.stopped {
-            signals.stop.pending_threads = signals.stop.pending_threads.saturating_sub(1);
+        let at = signals.threads.iter().position(|t| core::ptr::eq(&**t, task));
+        let own = at.and_then(|at| signals.threads.remove(at));
+        if !is_leader && thread.is_traced() {
+            // Its tracer waits for it by itself.
+            thread.zombie.store(true, Ordering::SeqCst);
+            signals.zombie_threads = signals.zombie_threads.saturating_add(1);
         }
-        (signals.threads.is_empty(), signals.exec_waiter.clone())
+        let waiter = signals.exec_waiter.clone();
+        let last = signals.threads.is_empty();
+        drop(signals);
+        drop(tree);
+        (last, own, waiter)
     };
+    drop(own);
     if let Some(waiter) = exec_waiter {
         waiter.wake(task::State::KILLABLE);
     }
-    if !is_leader {
-        drop(pid::unpublish_thread(task.tid()));
-    }
-    if empty {
+    if last {
         end_process(process, status);
     }
-    let _ = thread;
+    if thread.zombie.load(Ordering::SeqCst) {
+        tell_tracer(task, thread, status);
+    } else if !is_leader {
+        drop(pid::unpublish_thread(task.tid()));
+    }
+    if last {
+        announce_if_alone(process);
+    }
 }
 
-/// The last thread is gone: children find a new parent, the own parent is told.
+/// A traced thread that is not the leader has ended: its tracer hears of it, and it is gone at once if that ignores its children.
+fn tell_tracer(task: &Task, thread: &Thread, status: i32) {
+    let tracer = {
+        let _tree = TREE.lock();
+        thread.tracer().and_then(|t| crate::thread::process_of(&t))
+    };
+    let ignored = tracer.as_ref().is_none_or(|tracer| ignores_signal(tracer));
+    if let Some(tracer) = &tracer {
+        send_death(tracer, task.tid(), thread.process(), uapi::SIGCHLD, status);
+    }
+    if ignored {
+        release_thread(task, thread);
+    }
+}
+
+/// A zombie thread is waited for: out of the tables. The last one lets the process be a zombie.
+pub(crate) fn release_thread(task: &Task, thread: &Thread) {
+    let cut = {
+        let _tree = TREE.lock();
+        if !thread.zombie.swap(false, Ordering::SeqCst) {
+            return;
+        }
+        ptrace::attach::unlink(task, thread)
+    };
+    drop(cut);
+    drop(pid::unpublish_thread(task.tid()));
+    {
+        let mut signals = thread.process().signals.lock_irqsave();
+        signals.zombie_threads = signals.zombie_threads.saturating_sub(1);
+    }
+    announce_if_alone(thread.process());
+}
+
+/// The tracer of `task` has left it (its end, or it has waited for it on behalf of nobody): what it kept from others goes on.
+pub(crate) fn tracer_left(task: &Task, thread: &Thread, reparented: bool) {
+    if thread.zombie.load(Ordering::SeqCst) {
+        release_thread(task, thread);
+        return;
+    }
+    let process = thread.process();
+    if !process.is_zombie() || task.tid() != process.pid() {
+        return;
+    }
+    if reparented {
+        tell_real_parent(process);
+    }
+}
+
+/// A zombie that its tracer has seen now is its parent's.
+pub(crate) fn tell_real_parent(process: &Arc<Process>) {
+    let (parent, reap) = {
+        let _tree = TREE.lock();
+        let parent = process.parent();
+        let ignored = parent.as_ref().is_none_or(|parent| ignores_children(parent, process));
+        if ignored && let Some(parent) = &parent {
+            parent.links.lock().children.retain(|c| !Arc::ptr_eq(c, process));
+        }
+        (parent, ignored)
+    };
+    if let Some(parent) = parent {
+        tell_parent(&parent, process, process.exit_status.load(Ordering::Relaxed));
+    }
+    if reap {
+        release(process);
+    }
+}
+
+/// The last thread is gone: children find a new parent.
 fn end_process(process: &Arc<Process>, status: i32) {
     // `links`, in which the leader stands, comes before `signals`.
     let leader_code = process.leader().and_then(|l| thread_of(&l).map(|t| t.exit_code.load(Ordering::Relaxed)));
@@ -159,25 +262,62 @@ fn end_process(process: &Arc<Process>, status: i32) {
     process.exit_status.store(code, Ordering::Relaxed);
     let orphans = reparent_children(process);
     signal_orphaned_groups(process, &orphans);
-    let (parent, reap) = {
+}
+
+/// If no thread is left, and none that a tracer has to wait for: the process is a zombie, and its parent or tracer is told.
+fn announce_if_alone(process: &Arc<Process>) {
+    let code = process.exit_status.load(Ordering::Relaxed);
+    let leader = process.leader();
+    let leader_thread = leader.as_ref().and_then(|l| thread_of(l));
+    let (told, signal, reap) = {
         let _tree = TREE.lock();
+        {
+            let signals = process.signals.lock_irqsave();
+            if !signals.threads.is_empty() || signals.zombie_threads != 0 || process.zombie.swap(true, Ordering::AcqRel)
+            {
+                return;
+            }
+        }
         let parent = process.parent();
-        let ignored = parent.as_ref().is_none_or(|parent| ignores_children(parent, process));
-        process.zombie.store(true, Ordering::Release);
-        if ignored && let Some(parent) = &parent {
+        let tracer = leader_thread.and_then(|t| t.tracer()).and_then(|t| crate::thread::process_of(&t));
+        let foreign = tracer.filter(|tracer| parent.as_ref().is_none_or(|parent| !Arc::ptr_eq(parent, tracer)));
+        match foreign {
+            Some(tracer) => {
+                let reap = ignores_signal(&tracer);
+                (Some(tracer), uapi::SIGCHLD as i32, reap)
+            }
+            None => {
+                let ignored = parent.as_ref().is_none_or(|parent| ignores_children(parent, process));
+                (parent, process.exit_signal.load(Ordering::Relaxed), ignored)
+            }
+        }
+    };
+    if reap {
+        let _tree = TREE.lock();
+        if let Some(parent) = process.parent() {
             parent.links.lock().children.retain(|c| !Arc::ptr_eq(c, process));
         }
-        (parent, ignored)
-    };
+    }
     if let Some(queue) = process.pidfd_wait.get() {
         queue.wake_up_all();
     }
-    if let Some(parent) = parent {
-        tell_parent(&parent, process, code);
+    if let Some(told) = told {
+        if let Ok(signo) = u32::try_from(signal)
+            && crate::signal::valid(signo)
+        {
+            send_death(&told, process.pid(), process, signo, code);
+        }
+        told.child_exit.wake_up_all();
     }
     if reap {
         release(process);
     }
+}
+
+/// Whether a process has said that it will not wait for children.
+fn ignores_signal(parent: &Process) -> bool {
+    let action = parent.actions.lock_irqsave().get(uapi::SIGCHLD);
+    action.handler == SIG_IGN || action.flags & u64::from(uapi::SA_NOCLDWAIT) != 0
 }
 
 /// Whether the parent has said (by ignoring `SIGCHLD`, or `SA_NOCLDWAIT`) that it will not wait.
@@ -185,8 +325,7 @@ fn ignores_children(parent: &Process, child: &Process) -> bool {
     if child.exit_signal.load(Ordering::Relaxed) != uapi::SIGCHLD as i32 {
         return false;
     }
-    let action = parent.actions.lock_irqsave().get(uapi::SIGCHLD);
-    action.handler == SIG_IGN || action.flags & u64::from(uapi::SA_NOCLDWAIT) != 0
+    ignores_signal(parent)
 }
 
 fn tell_parent(parent: &Arc<Process>, process: &Process, code: i32) {
@@ -194,18 +333,24 @@ fn tell_parent(parent: &Arc<Process>, process: &Process, code: i32) {
     if let Ok(signo) = u32::try_from(signal)
         && crate::signal::valid(signo)
     {
-        let (si_code, value) = match code & 0x7f {
-            0 => (uapi::CLD_EXITED, code >> 8 & 0xff),
-            by if code & 0x80 != 0 => (uapi::CLD_DUMPED, by),
-            by => (uapi::CLD_KILLED, by),
-        };
-        let uid = process.leader().and_then(|l| cred::task_cred(&l)).map_or(0, |c| c.uid);
-        let usage = process.usage();
-        let (utime, stime) = (times::to_ticks(usage.utime), times::to_ticks(usage.stime));
-        let info = SigInfo::child(signo, si_code as i32, process.pid(), uid, value, utime, stime);
-        // The exit signal is a standard one in all but odd programs, and a lost real-time one is Linux's answer too.
-        let _ = send_to_process(parent, info);
+        send_death(parent, process.pid(), process, signo, code);
     }
+    parent.child_exit.wake_up_all();
+}
+
+/// The signal of an end with `code`, to whoever waits for it, and a wake-up of `wait`.
+fn send_death(parent: &Process, pid: u32, process: &Process, signo: u32, code: i32) {
+    let (si_code, value) = match code & 0x7f {
+        0 => (uapi::CLD_EXITED, code >> 8 & 0xff),
+        by if code & 0x80 != 0 => (uapi::CLD_DUMPED, by),
+        by => (uapi::CLD_KILLED, by),
+    };
+    let uid = process.leader().and_then(|l| cred::task_cred(&l)).map_or(0, |c| c.uid);
+    let usage = process.usage();
+    let (utime, stime) = (times::to_ticks(usage.utime), times::to_ticks(usage.stime));
+    let info = SigInfo::child(signo, si_code as i32, pid, uid, value, utime, stime);
+    // The exit signal is a standard one in all but odd programs, and a lost real-time one is Linux's answer too.
+    let _ = send_to_process(parent, info);
     parent.child_exit.wake_up_all();
 }
 
@@ -264,7 +409,8 @@ fn after_reparent(child: &Arc<Process>, reaper: Option<&Arc<Process>>) {
         }
     }
     let Some(reaper) = reaper else { return };
-    if !child.is_zombie() {
+    let traced = child.leader().is_some_and(|l| thread_of(&l).is_some_and(|t| t.is_traced()));
+    if !child.is_zombie() || traced {
         return;
     }
     if ignores_children(reaper, child) {
@@ -315,6 +461,16 @@ pub(crate) fn release(process: &Arc<Process>) {
         links.parent = None;
         links.leader.take()
     };
+    if let Some(leader) = &leader
+        && let Some(thread) = thread_of(leader)
+        && thread.is_traced()
+    {
+        let cut = {
+            let _tree = TREE.lock();
+            ptrace::attach::unlink(leader, thread)
+        };
+        drop(cut);
+    }
     drop(pid::unpublish_thread(process.pid()));
     drop(leader);
     if process.shown.load(Ordering::Relaxed) {

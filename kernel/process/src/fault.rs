@@ -69,7 +69,10 @@ impl TrapHandler for Faults {
         let info = match vector {
             0 => SigInfo::fault(uapi::SIGFPE, uapi::FPE_INTDIV as i32, ip),
             // TF stays as the program set it; the handler starts without it.
-            1 => SigInfo::fault(uapi::SIGTRAP, uapi::TRAP_TRACE as i32, ip),
+            1 => match crate::ptrace::step::trap_code(error_code, regs) {
+                Some(code) => SigInfo::fault(uapi::SIGTRAP, code as i32, ip),
+                None => return,
+            },
             3 => SigInfo::kernel(uapi::SIGTRAP),
             6 => SigInfo::fault(uapi::SIGILL, uapi::ILL_ILLOPN as i32, ip),
             10 => SigInfo::kernel(uapi::SIGSEGV),

@@ -6,7 +6,9 @@ use crate::cpu_limit;
 use crate::group::ProcessGroup;
 use crate::pid::{self, PidNr};
 use crate::pidfd::NewPidFd;
+use crate::ptrace;
 use crate::signal::syscalls::this;
+use crate::signal::{deliver, stop};
 use crate::thread::{Process, TREE, Thread, process_of, thread_of};
 use crate::user::{copy_from_user, read_user, write_user};
 use containers::HashMap;
@@ -48,6 +50,8 @@ const SIGHAND: u64 = uapi::CLONE_SIGHAND as u64;
 const VFORK: u64 = uapi::CLONE_VFORK as u64;
 const PARENT: u64 = uapi::CLONE_PARENT as u64;
 const THREAD: u64 = uapi::CLONE_THREAD as u64;
+const PTRACE: u64 = uapi::CLONE_PTRACE as u64;
+const UNTRACED: u64 = uapi::CLONE_UNTRACED as u64;
 const SETTLS: u64 = uapi::CLONE_SETTLS as u64;
 const PARENT_SETTID: u64 = uapi::CLONE_PARENT_SETTID as u64;
 const CHILD_CLEARTID: u64 = uapi::CLONE_CHILD_CLEARTID as u64;
@@ -198,7 +202,8 @@ fn kernel_clone(args: CloneArgs) -> Result<usize> {
         0 => None,
         _ => Some(Arc::new(Completion::new(), GFP_KERNEL)?),
     };
-    let child = copy_process(&args, done.clone())?;
+    let event = traced_event(&args);
+    let child = copy_process(&args, done.clone(), event.is_some())?;
     let tid = child.tid();
     if let Some((pidfd, process)) = pidfd.zip(process_of(&child)) {
         pidfd.install(&process);
@@ -208,33 +213,52 @@ fn kernel_clone(args: CloneArgs) -> Result<usize> {
         let _ = write_user(args.parent_tid, &tid);
     }
     task::kthread::wake_up_new(child);
+    if let Some(event) = event {
+        ptrace::stop::event(event, u64::from(tid));
+    }
     if let Some(done) = done {
         // A fatal signal ends the wait, and this process with it.
-        let _ = done.wait_killable();
+        if done.wait_killable().is_ok() {
+            ptrace::stop::event(uapi::PTRACE_EVENT_VFORK_DONE, u64::from(tid));
+        }
     }
     Ok(tid as usize)
 }
 
-fn copy_process(args: &CloneArgs, vfork_done: Option<Arc<Completion>>) -> Result<Arc<Task>> {
+/// The event by which the tracer of the current thread, if it wants to, hears of a new one.
+fn traced_event(args: &CloneArgs) -> Option<u32> {
+    if args.flags & UNTRACED != 0 {
+        return None;
+    }
+    let event = if args.flags & VFORK != 0 {
+        uapi::PTRACE_EVENT_VFORK
+    } else if args.exit_signal != uapi::SIGCHLD {
+        uapi::PTRACE_EVENT_CLONE
+    } else {
+        uapi::PTRACE_EVENT_FORK
+    };
+    this(|_, thread| Ok(ptrace::wants_event(thread, event))).unwrap_or(false).then_some(event)
+}
+
+fn copy_process(args: &CloneArgs, vfork_done: Option<Arc<Completion>>, followed: bool) -> Result<Arc<Task>> {
     let parent_task = current();
     let flags = args.flags;
     this(|task, thread| {
-        if thread.process().is_exiting() || thread.process().signals.lock_irqsave().stop.signal != 0 {
+        if task.signal_pending() {
             // Signals first: the call starts again after them.
-            task.set_flags(TaskFlags::SIGPENDING);
-            return Err(ERESTARTNOINTR);
+            deliver::recalc(task, thread);
         }
-        Ok(())
+        if task.signal_pending() { Err(ERESTARTNOINTR) } else { Ok(()) }
     })?;
     charge_user(&parent_task)?;
-    let made = build_task(args, flags, vfork_done);
+    let made = build_task(args, flags, vfork_done, followed);
     if made.is_err() {
         uncharge_user(&parent_task);
     }
     made
 }
 
-fn build_task(args: &CloneArgs, flags: u64, vfork_done: Option<Arc<Completion>>) -> Result<Arc<Task>> {
+fn build_task(args: &CloneArgs, flags: u64, vfork_done: Option<Arc<Completion>>, followed: bool) -> Result<Arc<Task>> {
     let parent_task = current();
     let parent_mm = mm::current_mm().ok_or(EINVAL)?;
     let child_mm = if flags & VM != 0 {
@@ -263,12 +287,12 @@ fn build_task(args: &CloneArgs, flags: u64, vfork_done: Option<Arc<Completion>>)
         _ => limits.clone(),
     };
     rlimit::attach(&child, limits)?;
-    attach_thread(args, &child, vfork_done)?;
+    attach_thread(args, &child, vfork_done, followed)?;
     Ok(child)
 }
 
 /// Makes the child a thread of this process, or a process of its own, and lets others find it.
-fn attach_thread(args: &CloneArgs, child: &Arc<Task>, vfork_done: Option<Arc<Completion>>) -> Result {
+fn attach_thread(args: &CloneArgs, child: &Arc<Task>, vfork_done: Option<Arc<Completion>>, followed: bool) -> Result {
     let flags = args.flags;
     let nr = match args.set_tid {
         0 => PidNr::alloc()?,
@@ -300,7 +324,7 @@ fn attach_thread(args: &CloneArgs, child: &Arc<Task>, vfork_done: Option<Arc<Com
         }
         crate::ioport::inherit(new, thread);
         *new.vfork_done.lock() = vfork_done;
-        link(me, &process, child, nr.get(), flags)
+        link(thread, &process, child, nr.get(), flags, followed || flags & PTRACE != 0)
     })
 }
 
@@ -322,6 +346,7 @@ fn new_process(thread: &Thread, args: &CloneArgs, nr: &Arc<PidNr>) -> Result<Arc
     };
     let process = Process::new(nr.get(), parent, me.group(), actions, exit_signal)?;
     *process.auxv.lock() = me.auxv();
+    process.forker.store(current().tid(), Ordering::Relaxed);
     process.inherit_oom(me);
     process.personality.store(me.personality.load(Ordering::Relaxed), Ordering::Relaxed);
     process.dumpable.store(me.dumpable.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -332,7 +357,8 @@ fn new_process(thread: &Thread, args: &CloneArgs, nr: &Arc<PidNr>) -> Result<Arc
 }
 
 /// Enters the child into the lists of its process, parent and group, all or nothing.
-fn link(me: &Arc<Process>, process: &Arc<Process>, child: &Arc<Task>, tid: u32, flags: u64) -> Result {
+fn link(thread: &Thread, process: &Arc<Process>, child: &Arc<Task>, tid: u32, flags: u64, traced: bool) -> Result {
+    let me = thread.process();
     let threaded = flags & THREAD != 0;
     let tree = TREE.lock();
     {
@@ -342,12 +368,20 @@ fn link(me: &Arc<Process>, process: &Arc<Process>, child: &Arc<Task>, tid: u32, 
         }
         signals.threads.push(child.clone(), GFP_ATOMIC)?;
         process.live_threads.fetch_add(1, Ordering::Relaxed);
+        if threaded {
+            stop::join(child, &mut signals.stop, thread);
+        }
     }
     let undo_thread = || {
         process.signals.lock_irqsave().threads.retain(|t| !Arc::ptr_eq(t, child));
         process.live_threads.fetch_sub(1, Ordering::Relaxed);
     };
     if let Err(error) = pid::publish_thread(tid, child.clone()) {
+        undo_thread();
+        return Err(error);
+    }
+    if traced && let Err(error) = ptrace::attach::inherit(child, thread) {
+        drop(pid::unpublish_thread(tid));
         undo_thread();
         return Err(error);
     }
@@ -361,6 +395,9 @@ fn link(me: &Arc<Process>, process: &Arc<Process>, child: &Arc<Task>, tid: u32, 
         None => Ok(()),
     });
     if let Err(error) = linked {
+        if let Some(child_thread) = thread_of(child) {
+            drop(ptrace::attach::unlink(child, child_thread));
+        }
         group.remove(process);
         drop(pid::unpublish_thread(tid));
         undo_thread();

@@ -14,6 +14,7 @@
 //! | `signal/` | signals |
 //! | `cpu_limit` | `RLIMIT_CPU` |
 //! | `ids`, `setid`, `misc`, `times` | the remaining system calls |
+//! | `ptrace/` | tracing |
 //! | `rseq` | restartable sequences |
 //! | `show` | what `/proc` shows of this crate's private fields |
 //! | `vm` | `process_vm_readv` and its twin |
@@ -40,6 +41,7 @@ pub mod oom;
 pub mod pid;
 pub mod pidfd;
 mod prctl;
+pub mod ptrace;
 pub mod rseq;
 pub mod setid;
 pub mod show;

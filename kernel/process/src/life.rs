@@ -45,8 +45,16 @@ impl UserExit for Hooks {
             crate::rseq::resume(thread, regs);
         }
         if flags & (TaskFlags::SIGPENDING | TaskFlags::RESTORE_SIGMASK) != 0 {
-            deliver::do_signal(regs, syscall);
+            deliver::do_signal(syscall);
         }
+    }
+
+    fn syscall_enter(&self) -> Option<u32> {
+        crate::ptrace::stop::syscall_enter()
+    }
+
+    fn syscall_exit(&self) {
+        crate::ptrace::stop::syscall_exit();
     }
 }
 

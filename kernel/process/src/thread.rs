@@ -5,7 +5,7 @@
 //! threads alive; a parent keeps its children (zombies too) alive until it has waited for them.
 //!
 //! Locks, outermost first: `TREE` (parent, children: fork, exit, wait, setsid), a process's `links`, a process's `signals`
-//! (interrupts off; senders in interrupt handlers take it), a thread's `pending`, a process's `actions`.
+//! (interrupts off; senders in interrupt handlers take it), a thread's `pending`, a process's `actions`, a thread's `trace`.
 
 use crate::group::{ProcessGroup, Session};
 use crate::pid::PidNr;
@@ -68,6 +68,14 @@ pub struct Thread {
     pub(crate) io_priority: AtomicU32,
     /// This thread is inside exit.
     pub(crate) exiting: AtomicBool,
+    /// `ptrace(2)`: flags and options (`ptrace::PT_*`), 0 while not traced. Changes under `TREE` and the process's `signals`.
+    pub(crate) ptrace: AtomicU32,
+    /// Stops and traps to be made and under way (`signal::stop`). Changes under the process's `signals`.
+    pub(crate) jobctl: AtomicU32,
+    /// The tracer and what it sees of the last trap.
+    pub(crate) trace: SpinLock<Trace>,
+    /// Ended, traced and not the leader: its tracer has still to wait for it.
+    pub(crate) zombie: AtomicBool,
     /// It has let go of its futexes and will not touch its memory again.
     pub(crate) left_memory: AtomicBool,
     /// Minor and major faults.
@@ -96,8 +104,10 @@ pub struct Process {
     pub(crate) zombie: AtomicBool,
     /// Statistics of threads that have ended and of children waited for.
     pub(crate) usage: SpinLock<Usage>,
-    /// `SIGCONT` ended a stop and the parent has not been told yet.
-    pub(crate) continued: AtomicBool,
+    /// Threads that its threads trace. Changes under `TREE`.
+    pub(crate) ptraced: SpinLock<KVec<Arc<Task>>>,
+    /// The number of the thread that made it.
+    pub(crate) forker: AtomicU32,
     /// Has called execve since its fork (`setpgid` looks).
     pub(crate) did_exec: AtomicBool,
     /// `/proc` keeps names of it, to be dropped when it is released.
@@ -137,8 +147,12 @@ pub(crate) struct Links {
 pub(crate) struct ProcessSignals {
     pub(crate) shared: Pending,
     pub(crate) threads: KVec<Arc<Task>>,
+    /// Threads that have ended and wait for their tracer.
+    pub(crate) zombie_threads: u32,
     /// The whole group is on its way out with this status.
     pub(crate) group_exit: Option<i32>,
+    /// It writes a core file on its way out, which `SIGKILL` ends.
+    pub(crate) core_dump: bool,
     /// A thread that execs waits for the others to go.
     pub(crate) exec_waiter: Option<Arc<Task>>,
     pub(crate) stop: Stop,
@@ -147,14 +161,31 @@ pub(crate) struct ProcessSignals {
 /// Job-control state.
 #[derive(Default)]
 pub(crate) struct Stop {
-    /// The signal of a group stop that threads still have to take part in.
-    pub(crate) signal: u32,
-    /// Threads that have not stopped yet.
-    pub(crate) pending_threads: u32,
-    /// All threads are stopped; `wait` may report it (the signal, once) until continued.
+    /// Threads that have still to take part in a group stop.
+    pub(crate) count: u32,
+    /// The signal of the group stop; 0 once `wait` has reported it.
+    pub(crate) code: u32,
+    /// All threads have stopped.
     pub(crate) stopped: bool,
-    pub(crate) report_stop: bool,
-    pub(crate) report_continue: bool,
+    /// Continued, and `wait` has not reported it.
+    pub(crate) continued: bool,
+    /// `CLD_CONTINUED` or `CLD_STOPPED` that the parent has still to be told of, else 0.
+    pub(crate) report: u32,
+}
+
+/// What a tracer sees of a thread.
+#[derive(Default)]
+pub(crate) struct Trace {
+    /// The tracing thread. Changes under `TREE`.
+    pub(crate) tracer: Option<Arc<Task>>,
+    /// The trap's or signal's cause, while in a trap.
+    pub(crate) info: Option<crate::signal::SigInfo>,
+    /// `PTRACE_GETEVENTMSG`.
+    pub(crate) message: u64,
+    /// The trap's code, for `wait`, 0 once it has reported it; then what the tracer let it go on with.
+    pub(crate) code: i32,
+    /// `PTRACE_SYSEMU`: system calls are only shown.
+    pub(crate) sysemu: bool,
 }
 
 /// Resource use, in nanoseconds and counts.
@@ -241,6 +272,10 @@ impl Thread {
             no_new_privs: AtomicBool::new(false),
             io_priority: AtomicU32::new(0),
             exiting: AtomicBool::new(false),
+            ptrace: AtomicU32::new(0),
+            jobctl: AtomicU32::new(0),
+            trace: SpinLock::new(Trace::default()),
+            zombie: AtomicBool::new(false),
             left_memory: AtomicBool::new(false),
             fault_counts: [const { AtomicU64::new(0) }; 2],
             start_time: now,
@@ -299,6 +334,17 @@ impl Thread {
         self.left_memory.load(Ordering::SeqCst)
     }
 
+    /// Whether somebody traces it.
+    #[inline]
+    pub fn is_traced(&self) -> bool {
+        self.ptrace.load(Ordering::Relaxed) != 0
+    }
+
+    /// The tracing thread.
+    pub fn tracer(&self) -> Option<Arc<Task>> {
+        self.trace.lock_irqsave().tracer.clone()
+    }
+
     /// Monotonic nanoseconds at creation.
     pub fn start_time(&self) -> u64 {
         self.start_time
@@ -321,7 +367,9 @@ impl Process {
             signals: SpinLock::new(ProcessSignals {
                 shared: Pending::new(),
                 threads: KVec::new(),
+                zombie_threads: 0,
                 group_exit: None,
+                core_dump: false,
                 exec_waiter: None,
                 stop: Stop::default(),
             }),
@@ -332,7 +380,8 @@ impl Process {
             exit_status: AtomicI32::new(0),
             zombie: AtomicBool::new(false),
             usage: SpinLock::new(Usage::default()),
-            continued: AtomicBool::new(false),
+            ptraced: SpinLock::new(KVec::new()),
+            forker: AtomicU32::new(0),
             did_exec: AtomicBool::new(false),
             shown: AtomicBool::new(false),
             live_threads: AtomicU32::new(0),

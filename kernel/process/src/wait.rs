@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Waiting for children: `wait4(2)` and `waitid(2)`.
 
-use crate::exit::{collect_usage, release};
-use crate::thread::{Process, TREE, Usage, current_process};
-use crate::times;
+use crate::exit::{self, collect_usage, release};
+use crate::signal::stop;
+use crate::thread::{Process, TREE, Usage, current_process, process_of, thread_of};
 use crate::user::{copy_to_user, write_user_opt};
+use crate::{ptrace, times};
 use core::sync::atomic::Ordering;
 use errno::Result;
 use errno::code::{EAGAIN, ECHILD, EINVAL, ESRCH};
 use kalloc::Arc;
+use task::{Task, current};
 use x86_cpu::regs::PtRegs;
 
 /// Which children.
@@ -36,6 +38,8 @@ impl Event {
     fn value(&self) -> i32 {
         match self.code {
             uapi::CLD_EXITED | uapi::CLD_STOPPED => self.status >> 8 & 0xff,
+            // With the event above the signal.
+            uapi::CLD_TRAPPED => self.status >> 8,
             uapi::CLD_CONTINUED => uapi::SIGCONT as i32,
             _ => self.status & 0x7f,
         }
@@ -138,67 +142,202 @@ fn eligible(child: &Process, target: &Target, options: u32) -> bool {
     options & uapi::__WALL != 0 || clone_child == (options & uapi::__WCLONE != 0)
 }
 
-/// Looks at every child once. `ECHILD` if none could ever match.
+/// What has happened to a child or tracee, and what is to be done about it.
+enum Found {
+    /// A child; its end takes it off the list.
+    Child(Arc<Process>, Event),
+    /// A tracee that is a process; its end is its parent's to see next.
+    Tracee(Arc<Task>, Event),
+    /// A tracee's thread, whose end nobody else waits for.
+    Thread(Arc<Task>, Event),
+}
+
+/// Looks at every child and every tracee once. `ECHILD` if none could ever match.
 fn scan(me: &Arc<Process>, target: &Target, options: u32) -> Result<Option<Event>> {
     let tree = TREE.lock();
     let mut any = false;
-    let mut found: Option<(Arc<Process>, Event)> = None;
-    let mut links = me.links.lock();
+    let found = match find_child(me, target, options, &mut any) {
+        Some(found) => Some(found),
+        None => find_tracee(me, target, options, &mut any),
+    };
+    let Some(found) = found else {
+        return if any { Ok(None) } else { Err(ECHILD) };
+    };
+    let keep = options & uapi::WNOWAIT != 0;
+    match found {
+        Found::Child(child, event) => {
+            let reap = child.is_zombie() && !keep;
+            if reap {
+                me.links.lock().children.retain(|c| !Arc::ptr_eq(c, &child));
+            }
+            drop(tree);
+            if reap {
+                collect_usage(me, &event.usage);
+                release(&child);
+            }
+            Ok(Some(event))
+        }
+        Found::Tracee(task, event) => {
+            let dead = process_of(&task).filter(|process| process.is_zombie() && !keep);
+            let cut = match (&dead, thread_of(&task)) {
+                (Some(_), Some(thread)) => ptrace::attach::unlink(&task, thread),
+                _ => None,
+            };
+            drop(tree);
+            drop(cut);
+            if let Some(process) = dead {
+                exit::tell_real_parent(&process);
+            }
+            Ok(Some(event))
+        }
+        Found::Thread(task, event) => {
+            drop(tree);
+            if let Some(thread) = thread_of(&task)
+                && !keep
+                && event.code != uapi::CLD_TRAPPED
+                && event.code != uapi::CLD_CONTINUED
+            {
+                exit::release_thread(&task, thread);
+            }
+            Ok(Some(event))
+        }
+    }
+}
+
+/// Under `TREE`.
+fn find_child(me: &Arc<Process>, target: &Target, options: u32, any: &mut bool) -> Option<Found> {
+    let links = me.links.lock();
     for child in links.children.iter() {
         if !eligible(child, target, options) {
             continue;
         }
-        any = true;
-        if let Some(event) = event_of(child, options) {
-            found = Some((child.clone(), event));
-            break;
+        *any = true;
+        let leader = child.leader();
+        let traced = leader.as_ref().filter(|l| thread_of(l).is_some_and(|t| t.is_traced()));
+        let event = match traced {
+            None => event_of(child, options),
+            // Its stops and its end are first its tracer's; whose tracee is its own child sees them at once.
+            Some(leader) if ptrace::is_reparented(leader) => group_event(child, options),
+            Some(leader) => traced_event(leader, options),
+        };
+        if let Some(event) = event {
+            return Some(Found::Child(child.clone(), event));
         }
     }
-    let Some((child, event)) = found else {
-        return if any { Ok(None) } else { Err(ECHILD) };
-    };
-    let reap = child.is_zombie() && options & uapi::WNOWAIT == 0;
-    if reap {
-        links.children.retain(|c| !Arc::ptr_eq(c, &child));
-    }
-    drop(links);
-    drop(tree);
-    if reap {
-        collect_usage(me, &event.usage);
-        release(&child);
-    }
-    Ok(Some(event))
+    None
 }
 
-fn event_of(child: &Process, options: u32) -> Option<Event> {
-    let event = |code: u32, status: i32| {
-        let uid = child.leader().and_then(|l| cred::task_cred(&l)).map_or(0, |c| c.uid);
-        Event { pid: child.pid(), uid, code, status, usage: child.usage() }
+/// Under `TREE`.
+fn find_tracee(me: &Arc<Process>, target: &Target, options: u32, any: &mut bool) -> Option<Found> {
+    let own = current();
+    let list = me.ptraced.lock();
+    for task in list.iter() {
+        let (Some(thread), Some(process)) = (thread_of(task), process_of(task)) else { continue };
+        let leads = task.tid() == process.pid();
+        let matches = match target {
+            Target::Any => true,
+            Target::Pid(pid) => task.tid() == *pid,
+            Target::Group(id) => process.group().id() == *id,
+            Target::Process(wanted) => leads && Arc::ptr_eq(wanted, &process),
+        };
+        let by_other = || thread.tracer().is_none_or(|tracer| !core::ptr::eq(&*tracer, &*own));
+        if !matches || options & uapi::__WNOTHREAD != 0 && by_other() {
+            continue;
+        }
+        *any = true;
+        let Some(event) = traced_event(task, options) else { continue };
+        if !leads {
+            return Some(Found::Thread(task.clone(), event));
+        }
+        if process.is_zombie() && !ptrace::is_reparented(task) {
+            return Some(Found::Child(process, event));
+        }
+        return Some(Found::Tracee(task.clone(), event));
+    }
+    None
+}
+
+fn event(process: &Process, pid: u32, code: u32, status: i32) -> Event {
+    let uid = process.leader().and_then(|l| cred::task_cred(&l)).map_or(0, |c| c.uid);
+    Event { pid, uid, code, status, usage: process.usage() }
+}
+
+/// `CLD_*` of an end with `status`.
+fn death_code(status: i32) -> u32 {
+    match status & 0x7f {
+        0 => uapi::CLD_EXITED,
+        _ if status & 0x80 != 0 => uapi::CLD_DUMPED,
+        _ => uapi::CLD_KILLED,
+    }
+}
+
+/// What its tracer sees of a thread.
+fn traced_event(task: &Task, options: u32) -> Option<Event> {
+    let (thread, process) = (thread_of(task)?, process_of(task)?);
+    let leads = task.tid() == process.pid();
+    if thread.zombie.load(Ordering::SeqCst) || leads && process.is_zombie() {
+        if options & uapi::WEXITED == 0 {
+            return None;
+        }
+        let status = match leads {
+            true => process.exit_status.load(Ordering::Relaxed),
+            false => process.signals.lock_irqsave().group_exit.unwrap_or(thread.exit_code()),
+        };
+        return Some(event(&process, task.tid(), death_code(status), status));
+    }
+    let code = {
+        let _signals = process.signals.lock_irqsave();
+        let state = thread.jobctl.load(Ordering::Relaxed) & (stop::TRACED | stop::LISTENING);
+        let mut trace = thread.trace.lock_irqsave();
+        let code = if state == stop::TRACED { trace.code } else { 0 };
+        if code != 0 && options & uapi::WNOWAIT == 0 {
+            trace.code = 0;
+        }
+        code
     };
+    if code != 0 {
+        return Some(event(&process, task.tid(), uapi::CLD_TRAPPED, code << 8 | 0x7f));
+    }
+    continued_event(&process, options, task.tid())
+}
+
+/// What its parent sees of a child.
+fn event_of(child: &Process, options: u32) -> Option<Event> {
     if child.is_zombie() {
         if options & uapi::WEXITED == 0 {
             return None;
         }
         let status = child.exit_status.load(Ordering::Relaxed);
-        let code = match status & 0x7f {
-            0 => uapi::CLD_EXITED,
-            _ if status & 0x80 != 0 => uapi::CLD_DUMPED,
-            _ => uapi::CLD_KILLED,
-        };
-        return Some(event(code, status));
+        return Some(event(child, child.pid(), death_code(status), status));
     }
-    let keep = options & uapi::WNOWAIT != 0;
+    group_event(child, options)
+}
+
+/// Stops and continuations of a whole process.
+fn group_event(child: &Process, options: u32) -> Option<Event> {
+    if options & uapi::WUNTRACED != 0 {
+        let mut signals = child.signals.lock_irqsave();
+        let code = signals.stop.code;
+        if signals.stop.stopped && code != 0 {
+            if options & uapi::WNOWAIT == 0 {
+                signals.stop.code = 0;
+            }
+            drop(signals);
+            return Some(event(child, child.pid(), uapi::CLD_STOPPED, ((code as i32) << 8) | 0x7f));
+        }
+    }
+    continued_event(child, options, child.pid())
+}
+
+fn continued_event(child: &Process, options: u32, pid: u32) -> Option<Event> {
+    if options & uapi::WCONTINUED == 0 {
+        return None;
+    }
     let mut signals = child.signals.lock_irqsave();
-    if options & uapi::WUNTRACED != 0 && signals.stop.stopped && signals.stop.report_stop {
-        signals.stop.report_stop = keep;
-        let status = ((signals.stop.signal as i32) << 8) | 0x7f;
-        drop(signals);
-        return Some(event(uapi::CLD_STOPPED, status));
+    if !signals.stop.continued {
+        return None;
     }
-    if options & uapi::WCONTINUED != 0 && signals.stop.report_continue {
-        signals.stop.report_continue = keep;
-        drop(signals);
-        return Some(event(uapi::CLD_CONTINUED, 0xffff));
-    }
-    None
+    signals.stop.continued = options & uapi::WNOWAIT != 0;
+    drop(signals);
+    Some(event(child, pid, uapi::CLD_CONTINUED, 0xffff))
 }

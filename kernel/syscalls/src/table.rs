@@ -55,6 +55,7 @@ pub(crate) static CALLS: &[(u32, SyscallFn)] = &[
     (uapi::__NR_exit, entry!(process::exit::sys_exit)),
     (uapi::__NR_wait4, entry!(process::wait::sys_wait4)),
     (uapi::__NR_kill, entry!(process::signal::syscalls::sys_kill)),
+    (uapi::__NR_ptrace, entry!(process::ptrace::sys_ptrace)),
     (uapi::__NR_uname, entry!(process::misc::sys_newuname)),
     (uapi::__NR_fcntl, entry!(vfs::syscall::fcntl::sys_fcntl)),
     (uapi::__NR_flock, entry!(vfs::syscall::lock::sys_flock)),

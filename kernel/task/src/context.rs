@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the switch saves and loads besides the stack: FS/GS bases, floating-point state, the address space, preemption depth.
 
+use crate::debug_regs::DebugRegs;
 use crate::io_ports::IoPorts;
 use errno::Result;
 use kalloc::Arc;
@@ -23,11 +24,29 @@ pub(crate) struct Context {
     pub(crate) io_ports: Option<Arc<IoPorts>>,
     /// RDTSC faults in user mode (`PR_SET_TSC`).
     pub(crate) no_tsc: bool,
+    /// Hardware breakpoints.
+    pub(crate) debug: DebugRegs,
+    /// What the switch has to load besides what every task has: the bits below.
+    pub(crate) special: u32,
     /// Floating-point and vector state; `None` for kernel threads.
     pub(crate) fpu: Option<FpuState>,
 }
 
 impl Context {
+    /// `special`: `io_ports` is there.
+    pub(crate) const IO_PORTS: u32 = 1 << 0;
+    /// `special`: `no_tsc` is set.
+    pub(crate) const NO_TSC: u32 = 1 << 1;
+    /// `special`: breakpoints are on.
+    pub(crate) const DEBUG: u32 = 1 << 2;
+    /// `special`: system calls take the traced entry.
+    pub(crate) const TRACED: u32 = 1 << 3;
+
+    /// Sets or clears a bit of `special`.
+    pub(crate) fn mark(&mut self, bit: u32, on: bool) {
+        self.special = if on { self.special | bit } else { self.special & !bit };
+    }
+
     pub(crate) fn new() -> Result<Self> {
         Ok(Self {
             sp: 0,
@@ -37,6 +56,8 @@ impl Context {
             page_table: None,
             io_ports: None,
             no_tsc: false,
+            debug: DebugRegs::default(),
+            special: 0,
             fpu: None,
         })
     }

@@ -27,6 +27,11 @@ pub trait UserExit: Sync {
     /// Called with interrupts on while any work flag is set. Delivers signals, reschedules, runs callbacks; clears what it
     /// handled. `syscall`: the return is from a system call (restart rules apply).
     fn exit_to_user(&self, regs: &mut PtRegs, flags: u32, syscall: bool);
+    /// Before a system call of a task with `SYSCALL_TRACE`, interrupts on: the number to call, `None` for none (`rax` is the
+    /// result as it is). May sleep.
+    fn syscall_enter(&self) -> Option<u32>;
+    /// After a system call of a task with `SYSCALL_TRACE` or `SINGLESTEP`, interrupts on. May sleep.
+    fn syscall_exit(&self);
 }
 
 /// The handler of work flags (`kernel/process`).
@@ -46,7 +51,8 @@ pub static FAULT: Hook<dyn FaultHandler> = Hook::new();
 
 /// Exceptions from user mode other than page faults.
 pub trait TrapHandler: Sync {
-    /// Vector `vector` (0 = #DE, 1 = #DB, 3 = #BP, 6 = #UD, 13 = #GP, ...) with its error code; turns into a signal.
+    /// Vector `vector` (0 = #DE, 1 = #DB, 3 = #BP, 6 = #UD, 13 = #GP, ...) with its error code (#DB: what DR6 said, bits set that
+    /// happened); turns into a signal.
     fn user_trap(&self, vector: u8, error_code: u64, regs: &mut PtRegs);
 }
 

@@ -12,7 +12,9 @@
 
 pub mod context;
 pub mod current;
+pub mod debug_regs;
 pub mod hooks;
+pub mod inspect;
 mod io_ports;
 pub mod kthread;
 pub mod local;
@@ -22,6 +24,8 @@ pub mod switch;
 mod task_struct;
 
 pub use current::{CurrentTask, current, try_current};
+pub use debug_regs::DebugRegs;
+pub use inspect::Inspected;
 pub use io_ports::IoPorts;
 pub use kthread::{kthread_create, kthread_run};
 pub use local::TaskLocal;

@@ -57,6 +57,10 @@ impl TaskFlags {
     pub const MEMALLOC: u32 = 1 << 6;
     /// The task was switched out, or a barrier asks for it, and its restartable sequence is to be looked at.
     pub const RSEQ: u32 = 1 << 7;
+    /// A tracer steps the task: a system call ends with a trap.
+    pub const SINGLESTEP: u32 = 1 << 8;
+    /// The trap flag in its registers is the tracer's, not the program's.
+    pub const FORCED_TF: u32 = 1 << 9;
 }
 
 #[cfg(CONFIG_DEBUG_ATOMIC_SLEEP)]

@@ -5,11 +5,12 @@
 //! new stack. Whoever would run `prev` elsewhere must see it clear (acquire) first. The scheduler keeps its part by never
 //! putting a task whose `on_cpu` is set on another CPU's queue, so nobody ever waits here.
 
+use crate::context::Context;
 use crate::current::{current, replace_current, try_current};
 use crate::io_ports::IoPorts;
 use crate::state::{State, TaskFlags};
 use crate::task_struct::Task;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use kalloc::Arc;
 use x86_cpu::asm::cpu_relax;
 use x86_cpu::cpuid::features;
@@ -45,11 +46,10 @@ pub fn switch_to(next: Arc<Task>) {
     if core::ptr::eq(&*prev, &*next) {
         return;
     }
-    // The scheduler's rule (see the header) makes this pass at once.
-    while next.on_cpu.load(Ordering::Acquire) {
+    // The scheduler's rule (see the header) makes this pass at once, unless a tracer looks at the task's registers.
+    while next.on_cpu.swap(true, Ordering::Acquire) {
         cpu_relax();
     }
-    next.on_cpu.store(true, Ordering::Relaxed);
     next.set_cpu(x86_cpu::cpu_id());
     let marks = prev.on_switch();
     if marks != 0 {
@@ -69,11 +69,8 @@ pub fn switch_to(next: Arc<Task>) {
     if to.fpu.is_some() {
         load_segment_bases(to.fs_base, to.gs_base);
     }
-    if from.io_ports.is_some() || to.io_ports.is_some() {
-        IoPorts::load(to.io_ports.as_deref());
-    }
-    if from.no_tsc != to.no_tsc {
-        load_tsc_rule(to.no_tsc);
+    if from.special | to.special != 0 {
+        switch_special(&prev, from, to);
     }
     x86_mm::switch_to(to.page_table.as_ref());
     from.preempt = preempt_count();
@@ -103,6 +100,49 @@ fn finish_switch() {
         drop(unsafe { Arc::from_raw(Arc::as_ptr(&prev)) });
     }
     drop(prev);
+}
+
+/// Loads what few tasks have.
+#[cold]
+fn switch_special(prev: &Task, from: &mut Context, to: &Context) {
+    let changed = from.special ^ to.special;
+    if (from.special | to.special) & Context::IO_PORTS != 0 {
+        IoPorts::load(to.io_ports.as_deref());
+    }
+    if changed & Context::NO_TSC != 0 {
+        load_tsc_rule(to.no_tsc);
+    }
+    if (from.special | to.special) & Context::DEBUG != 0 {
+        to.debug.load();
+    }
+    if changed & Context::TRACED != 0 {
+        load_syscall_entry(to.special & Context::TRACED != 0);
+    }
+    // A tracer that has gone only cleared the flag.
+    from.mark(Context::TRACED, prev.test_flags(TaskFlags::SYSCALL_TRACE));
+}
+
+/// Addresses of the two entries of system calls: the straight one, and the one that looks whether the call is traced.
+static SYSCALL_ENTRIES: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+
+/// Tells where the entries are. At boot.
+///
+/// # Safety
+/// Both are entry code for the SYSCALL instruction.
+pub unsafe fn set_syscall_entries(plain: u64, traced: u64) {
+    let [first, second] = &SYSCALL_ENTRIES;
+    first.store(plain, Ordering::Relaxed);
+    second.store(traced, Ordering::Relaxed);
+}
+
+/// Chooses the entry of this CPU. Interrupts are off.
+fn load_syscall_entry(traced: bool) {
+    let [plain, slow] = &SYSCALL_ENTRIES;
+    let entry = if traced { slow } else { plain }.load(Ordering::Relaxed);
+    if entry != 0 {
+        // SAFETY: Both are entry code for SYSCALL (contract of `set_syscall_entries`).
+        unsafe { msr::wrmsr(msr::LSTAR, entry) };
+    }
 }
 
 fn save_segment_bases(fs_base: &mut u64, gs_base: &mut u64) {
@@ -138,7 +178,7 @@ unsafe fn write_user_gs_base(base: u64) {
     }
 }
 
-fn canonical(address: u64) -> bool {
+pub(crate) fn canonical(address: u64) -> bool {
     ((address << 16) as i64 >> 16) as u64 == address
 }
 
@@ -261,6 +301,7 @@ pub fn set_io_ports(ports: Option<Arc<IoPorts>>) -> Option<Arc<IoPorts>> {
     // SAFETY: As above.
     let context = unsafe { &mut *current().context.get() };
     IoPorts::load(ports.as_deref());
+    context.mark(Context::IO_PORTS, ports.is_some());
     core::mem::replace(&mut context.io_ports, ports)
 }
 
@@ -282,8 +323,30 @@ pub fn no_tsc() -> bool {
 pub fn set_no_tsc(no_tsc: bool) {
     let _irq = x86_cpu::irqflags::IrqGuard::new();
     // SAFETY: As above.
-    unsafe { (*current().context.get()).no_tsc = no_tsc };
+    let context = unsafe { &mut *current().context.get() };
+    context.no_tsc = no_tsc;
+    context.mark(Context::NO_TSC, no_tsc);
     load_tsc_rule(no_tsc);
+}
+
+/// The current task's hardware breakpoints.
+pub fn debug_regs() -> crate::DebugRegs {
+    let _irq = x86_cpu::irqflags::IrqGuard::new();
+    // SAFETY: The current task's own context, interrupts off.
+    unsafe { (*current().context.get()).debug }
+}
+
+/// Changes the current task's hardware breakpoints.
+pub fn set_debug_regs(debug: crate::DebugRegs) {
+    let _irq = x86_cpu::irqflags::IrqGuard::new();
+    // SAFETY: As above.
+    let context = unsafe { &mut *current().context.get() };
+    let loaded = context.debug.active() || debug.active();
+    context.debug = debug;
+    context.mark(Context::DEBUG, debug.active());
+    if loaded {
+        debug.load();
+    }
 }
 
 /// Gives the current task floating-point state: a kernel thread becomes a user program (`/init`).
@@ -318,6 +381,8 @@ impl Task {
         context.fpu = Some(fpu);
         context.io_ports = io_ports();
         context.no_tsc = no_tsc();
+        context.mark(Context::IO_PORTS, context.io_ports.is_some());
+        context.mark(Context::NO_TSC, context.no_tsc);
         task.set_flags(TaskFlags::NEED_FPU_LOAD);
         prepare_stack(&task, regs);
         Ok(task)

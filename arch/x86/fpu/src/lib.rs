@@ -13,6 +13,7 @@ extern crate alloc;
 mod area;
 mod insn;
 mod sigframe;
+mod user;
 
 pub use area::FpuState;
 pub use sigframe::{FP_XSTATE_MAGIC1, FP_XSTATE_MAGIC2, load_from_user, save_to_user};
@@ -25,7 +26,7 @@ const XFEATURES_WANTED: u64 = 0b1110_0111;
 /// x87 and SSE: always there, and what FXSAVE knows.
 const XFEATURES_LEGACY: u64 = 0b11;
 /// Bytes of the FXSAVE image.
-const FXSAVE_SIZE: usize = 512;
+pub const FXSAVE_SIZE: usize = 512;
 /// FXSAVE image plus XSAVE header.
 const XSAVE_MIN: usize = FXSAVE_SIZE + 64;
 
@@ -83,6 +84,11 @@ pub fn xfeatures() -> u64 {
 pub fn load_initial() {
     // SAFETY: The image is valid, and large enough: with an empty `XSTATE_BV` XRSTOR reads nothing behind the header.
     unsafe { insn::restore((&raw const insn::INITIAL).cast()) };
+}
+
+/// Bytes of a saved state.
+pub fn xstate_size() -> usize {
+    area_size()
 }
 
 #[inline(always)]

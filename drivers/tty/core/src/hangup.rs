@@ -21,13 +21,6 @@ impl Tty {
             }
             (old, front)
         };
-        if let Some(session) = &old.0 {
-            job::signal_leader(session);
-            if exit_session {
-                job::signal_group(front, SIGHUP);
-            }
-        }
-        drop(old);
         {
             let mut open = self.open.lock();
             self.generation.fetch_add(1, Ordering::SeqCst);
@@ -43,6 +36,14 @@ impl Tty {
                 self.flush_input();
             }
         }
+        // Who hears of it finds the terminal dead.
+        if let Some(session) = &old.0 {
+            job::signal_leader(session);
+            if exit_session {
+                job::signal_group(front, SIGHUP);
+            }
+        }
+        drop(old);
         self.read_wait.wake_up_all();
         self.write_wait.wake_up_all();
     }

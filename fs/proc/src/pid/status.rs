@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `/proc/PID/status`. Locks: those of what is shown, one at a time. `Ngid` is 0 and `NS*` are the numbers themselves: there is
-//! one name space and no NUMA grouping; `TracerPid` is 0: there is no `ptrace` yet; `Seccomp` is absent without seccomp.
+//! one name space and no NUMA grouping; `Seccomp` is absent without seccomp.
 
 use super::View;
 use super::small::name_of;
@@ -55,7 +55,11 @@ fn identity(view: &View, process: &Process, out: &mut SeqBuf) -> Result {
     let (letter, word) = state_of(task, process);
     let (tgid, tid, ppid) = (process.pid(), task.tid(), process.parent_pid());
     let letter = char::from(letter);
-    seq_print!(out, "State:\t{letter} ({word})\nTgid:\t{tgid}\nNgid:\t0\nPid:\t{tid}\nPPid:\t{ppid}\nTracerPid:\t0\n")?;
+    let tracer = process::ptrace::tracer_pid(task);
+    seq_print!(
+        out,
+        "State:\t{letter} ({word})\nTgid:\t{tgid}\nNgid:\t0\nPid:\t{tid}\nPPid:\t{ppid}\nTracerPid:\t{tracer}\n"
+    )?;
     let cred = cred::task_cred(task).ok_or(ESRCH)?;
     seq_print!(out, "Uid:\t{}\t{}\t{}\t{}\n", cred.uid, cred.euid, cred.suid, cred.fsuid)?;
     seq_print!(out, "Gid:\t{}\t{}\t{}\t{}\n", cred.gid, cred.egid, cred.sgid, cred.fsgid)?;

@@ -25,7 +25,7 @@ impl NewCreds {
         let mut new: Cred = (*old).clone();
         let inode = file.inode();
         let mode = inode.mode();
-        if vfs::tasks::may_suid(file) && !no_new_privs() {
+        if vfs::tasks::may_suid(file) && !no_new_privs() && !traced_by_unprivileged() {
             if mode & uapi::S_ISUID != 0 {
                 new.euid = inode.uid();
             }
@@ -56,6 +56,14 @@ impl NewCreds {
 
 fn no_new_privs() -> bool {
     crate::thread::with_thread(|t| t.no_new_privs.load(core::sync::atomic::Ordering::Relaxed)).unwrap_or(false)
+}
+
+/// Whether a tracer watches that could not have these rights itself: the program gains none.
+fn traced_by_unprivileged() -> bool {
+    crate::thread::with_thread(|t| {
+        t.tracer().and_then(|tracer| cred::task_cred(&tracer)).is_some_and(|cred| !cred.capable(cred::CAP_SYS_PTRACE))
+    })
+    .unwrap_or(false)
 }
 
 /// Without file capabilities: root gets all that the bounding set allows, others keep the ambient set.

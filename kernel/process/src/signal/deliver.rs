@@ -32,9 +32,9 @@ fn has_pending(thread: &Thread) -> bool {
     }
     let signals = process.signals.lock_irqsave();
     signals.group_exit.is_some()
-        || signals.stop.signal != 0
+        || signals.stop.report != 0
         || thread.kill.load(Ordering::SeqCst)
-        || process.continued.load(Ordering::Relaxed)
+        || thread.jobctl.load(Ordering::Relaxed) & stop::PENDING_MASK != 0
 }
 
 /// Changes the current thread's mask (never `SIGKILL` and `SIGSTOP`) and looks whether that uncovers a signal.
@@ -50,24 +50,35 @@ pub(crate) fn set_blocked(thread: &Thread, mask: SigSet) {
     }
 }
 
-/// The exit work for signals; interrupts on.
-pub(crate) fn do_signal(regs: &mut PtRegs, syscall: bool) {
+/// The exit work for signals; interrupts on. The registers are looked at anew after each stop: a tracer may have changed them.
+pub(crate) fn do_signal(syscall: bool) {
     with_thread(|thread| {
-        let restart = syscall && (regs.orig_rax as i64) >= 0;
+        let task = current();
         while let Some((info, action)) = get_signal(thread) {
-            let error = if restart { restart_code(regs) } else { None };
-            if let Some(error) = error {
-                interrupted_by_handler(regs, error, &action);
-            }
-            regs.orig_rax = u64::MAX;
-            if deliver_to_handler(thread, regs, &info, &action) {
+            let stepping = task.test_flags(TaskFlags::SINGLESTEP);
+            let delivered = task.with_user_regs(|regs| {
+                if stepping {
+                    // What the handler's frame keeps are the program's flags.
+                    crate::ptrace::step::stop_stepping(&task, regs);
+                }
+                if let Some(error) = restart_code(regs, syscall) {
+                    interrupted_by_handler(regs, error, &action);
+                }
+                regs.orig_rax = u64::MAX;
+                deliver_to_handler(thread, regs, &info, &action)
+            });
+            if delivered {
+                if stepping {
+                    crate::ptrace::stop::notify(uapi::SIGTRAP as i32, 0);
+                }
                 return;
             }
         }
-        if restart && let Some(error) = restart_code(regs) {
-            restart_without_handler(regs, error);
-        }
-        let task = current();
+        task.with_user_regs(|regs| {
+            if let Some(error) = restart_code(regs, syscall) {
+                restart_without_handler(regs, error);
+            }
+        });
         if task.test_flags(TaskFlags::RESTORE_SIGMASK) {
             task.clear_flags(TaskFlags::RESTORE_SIGMASK);
             set_blocked(thread, SigSet(thread.saved_mask.load(Ordering::Relaxed)));
@@ -100,7 +111,10 @@ fn deliver_to_handler(thread: &Thread, regs: &mut PtRegs, info: &SigInfo, action
     true
 }
 
-fn restart_code(regs: &PtRegs) -> Option<Error> {
+fn restart_code(regs: &PtRegs, syscall: bool) -> Option<Error> {
+    if !syscall || (regs.orig_rax as i64) < 0 {
+        return None;
+    }
     let value = regs.rax as i64;
     let restartable = [ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK];
     restartable.into_iter().find(|e| i64::from(e.to_errno()) == value)
@@ -132,34 +146,75 @@ fn restart_without_handler(regs: &mut PtRegs, error: Error) {
 fn get_signal(thread: &Thread) -> Option<(SigInfo, SigAction)> {
     let process: Arc<Process> = thread.process().clone();
     loop {
-        stop::report_continued();
-        if stop::participate(&process) {
-            continue;
+        match stops(thread, &process) {
+            Stops::None => {}
+            Stops::Again => continue,
+            Stops::Exit(status) => {
+                drop(process);
+                crate::exit::do_exit(status);
+            }
         }
-        let group_exit = process.signals.lock_irqsave().group_exit;
-        if let Some(status) = group_exit {
-            drop(process);
-            crate::exit::do_exit(status);
-        }
-        if thread.kill.load(Ordering::SeqCst) {
-            drop(process);
-            crate::exit::do_exit(0);
-        }
-        let Some(info) = dequeue(thread, &process, thread.blocked()) else {
+        let Some((info, shared)) = dequeue_from(thread, &process, thread.blocked()) else {
             recalc(&current(), thread);
             // A signal that came in between set the flag again, and the exit loop comes back.
             return None;
         };
-        match act(&process, info) {
+        let info = match thread.is_traced() && info.signo != super::SIGKILL {
+            false => info,
+            true => match crate::ptrace::stop::signal(thread, &process, info, shared) {
+                Some(info) => info,
+                None => continue,
+            },
+        };
+        match act(thread, &process, info) {
             Acted::Handler(found) => return Some(found),
             Acted::Done => {}
-            Acted::Fatal(signal) => {
+            Acted::Fatal(info) => {
                 // The exit does not come back: what is held here is given up first.
+                let status = crate::exit::fatal_status(&process, &info);
                 drop(process);
-                crate::exit::do_group_exit(signal as i32);
+                crate::exit::do_group_exit(status);
             }
         }
     }
+}
+
+/// What to do before a signal is taken.
+enum Stops {
+    None,
+    Again,
+    Exit(i32),
+}
+
+/// Ends, stops and traps.
+fn stops(thread: &Thread, process: &Process) -> Stops {
+    let signals = process.signals.lock_irqsave();
+    if signals.stop.report != 0 {
+        stop::report(thread, signals);
+        return Stops::Again;
+    }
+    if let Some(status) = signals.group_exit {
+        return Stops::Exit(status);
+    }
+    if thread.kill.load(Ordering::SeqCst) {
+        return Stops::Exit(0);
+    }
+    let jobctl = thread.jobctl.load(Ordering::Relaxed);
+    if jobctl & stop::PENDING_MASK == 0 {
+        return Stops::None;
+    }
+    let signals = match jobctl & stop::STOP_PENDING {
+        0 => signals,
+        _ => match stop::do_signal_stop(thread, signals, 0) {
+            Ok(()) => return Stops::Again,
+            Err(signals) => signals,
+        },
+    };
+    if thread.jobctl.load(Ordering::Relaxed) & stop::TRAP_MASK != 0 {
+        crate::ptrace::stop::jobctl_trap(thread, signals);
+        return Stops::Again;
+    }
+    Stops::None
 }
 
 /// What became of a dequeued signal.
@@ -169,11 +224,11 @@ enum Acted {
     /// Nothing is left to do.
     Done,
     /// The process ends by it.
-    Fatal(u32),
+    Fatal(SigInfo),
 }
 
 /// The disposition of one dequeued signal; default actions but the last are done here.
-fn act(process: &Arc<Process>, info: SigInfo) -> Acted {
+fn act(thread: &Thread, process: &Arc<Process>, info: SigInfo) -> Acted {
     let signal = info.signo;
     let action = {
         let actions = process.actions.lock_irqsave();
@@ -189,20 +244,26 @@ fn act(process: &Arc<Process>, info: SigInfo) -> Acted {
     if action.handler != SIG_DFL {
         return Acted::Handler((info, action));
     }
-    if SigSet::IGNORED.has(signal) || (process.pid() == 1 && info.from_user()) {
+    if SigSet::IGNORED.has(signal) || (process.pid() == 1 && info.from_user() && !thread.is_traced()) {
         return Acted::Done;
     }
     if SigSet::STOPS.has(signal) {
         if signal == super::SIGSTOP || !process.group().is_orphaned(None) {
-            stop::do_signal_stop(process, signal);
+            // If it did not stop, `SIGCONT` came in between, or a trap is pending now.
+            let _ = stop::do_signal_stop(thread, process.signals.lock_irqsave(), signal);
         }
         return Acted::Done;
     }
-    Acted::Fatal(signal)
+    Acted::Fatal(info)
 }
 
 /// Takes one pending signal that `blocked` lets through: the thread's own before the process's, synchronous ones first.
 pub(crate) fn dequeue(thread: &Thread, process: &Process, blocked: SigSet) -> Option<SigInfo> {
+    dequeue_from(thread, process, blocked).map(|(info, _)| info)
+}
+
+/// As [`dequeue`]; and whether the signal was the process's.
+fn dequeue_from(thread: &Thread, process: &Process, blocked: SigSet) -> Option<(SigInfo, bool)> {
     let open = |set: &core::sync::atomic::AtomicU64| SigSet(set.load(Ordering::SeqCst)).without(blocked);
     if open(&thread.pending_set).is_empty() && open(&process.shared_set).is_empty() {
         return None;
@@ -211,14 +272,17 @@ pub(crate) fn dequeue(thread: &Thread, process: &Process, blocked: SigSet) -> Op
     let mut own = thread.pending.lock_irqsave();
     let deliverable = own.set().without(blocked);
     let urgent = deliverable.and(SigSet::SYNCHRONOUS);
-    let info = if let Some(signal) = urgent.first().or(deliverable.first()) {
-        own.take(signal)
+    let (info, shared) = if let Some(signal) = urgent.first().or(deliverable.first()) {
+        (own.take(signal), false)
     } else {
         let signal = signals.shared.set().without(blocked).first()?;
-        signals.shared.take(signal)
+        (signals.shared.take(signal), true)
     };
+    if SigSet::STOPS.has(info.signo) {
+        thread.jobctl.fetch_or(stop::STOP_DEQUEUED, Ordering::Relaxed);
+    }
     let kill = if signals.group_exit.is_some() { SigSet::of(super::SIGKILL) } else { SigSet::EMPTY };
     thread.pending_set.store(own.set().or(kill).0, Ordering::SeqCst);
     process.shared_set.store(signals.shared.set().0, Ordering::SeqCst);
-    Some(info)
+    Some((info, shared))
 }

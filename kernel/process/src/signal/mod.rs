@@ -21,7 +21,7 @@ pub mod info;
 mod pending;
 pub mod send;
 pub mod signalfd;
-mod stop;
+pub(crate) mod stop;
 pub mod syscalls;
 
 pub use action::{SigAction, SigActions};

@@ -48,6 +48,16 @@ impl Pending {
         Ok(true)
     }
 
+    /// Makes signals pending without a cause.
+    pub(crate) fn mark(&mut self, set: SigSet) {
+        self.set = self.set.or(set);
+    }
+
+    /// The cause at a position of the queue.
+    pub(crate) fn nth(&self, position: usize) -> Option<SigInfo> {
+        self.queue.get(position).copied()
+    }
+
     /// Takes the oldest entry of `signal`, which must be in the set.
     pub(crate) fn take(&mut self, signal: u32) -> SigInfo {
         let position = self.queue.iter().position(|info| info.signo == signal);

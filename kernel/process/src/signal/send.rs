@@ -45,6 +45,10 @@ pub fn force(target: &Task, info: SigInfo) {
 
 fn send(process: &Process, target: Option<(&Task, &Thread)>, info: SigInfo, forced: bool) -> Result {
     let mut signals = process.signals.lock_irqsave();
+    if signals.group_exit.is_some() && !(signals.core_dump && info.signo == SIGKILL) {
+        // It is dying: nothing is added.
+        return Ok(());
+    }
     prepare(process, &mut signals, info.signo);
     if !forced && ignored(process, &signals, target, info.signo) {
         return Ok(());
@@ -90,7 +94,7 @@ fn prepare(process: &Process, signals: &mut ProcessSignals, signal: u32) {
         flush_all(process, signals, SigSet::of(uapi::SIGCONT));
     } else if signal == uapi::SIGCONT {
         flush_all(process, signals, SigSet::STOPS);
-        super::stop::continue_group(process, signals);
+        super::stop::continue_group(signals);
     }
 }
 
@@ -112,6 +116,10 @@ fn ignored(process: &Process, signals: &ProcessSignals, target: Option<(&Task, &
     if thread
         .is_some_and(|t| t.blocked().has(signal) || t.waiting_for.load(Ordering::Relaxed) & SigSet::of(signal).0 != 0)
     {
+        return false;
+    }
+    if signal != SIGKILL && thread.is_some_and(|t| t.is_traced()) {
+        // Its tracer may want to know.
         return false;
     }
     let actions = process.actions.lock_irqsave();
@@ -147,7 +155,8 @@ fn complete(process: &Process, signals: &mut ProcessSignals, target: Option<(&Ta
         wake_waiters(signals, signal);
     }
     let Some(task) = chosen else { return };
-    if is_fatal(process, signal) && signals.group_exit.is_none() {
+    let traced = signal != SIGKILL && thread_of(&task).is_some_and(|t| t.is_traced());
+    if !traced && is_fatal(process, signal) && signals.group_exit.is_none() {
         begin_group_exit(signals, signal as i32);
         return;
     }
@@ -181,6 +190,7 @@ pub(crate) fn begin_group_exit(signals: &mut ProcessSignals, status: i32) {
     signals.stop = crate::thread::Stop::default();
     for task in signals.threads.iter() {
         if let Some(thread) = thread_of(task) {
+            super::stop::clear_pending(thread, super::stop::PENDING_MASK);
             thread.pending_set.fetch_or(SigSet::of(SIGKILL).0, Ordering::SeqCst);
             signal_wake(task, true);
         }
@@ -194,10 +204,32 @@ pub(crate) fn signal_wake(task: &Task, kill: bool) {
     let mut mask = State::INTERRUPTIBLE.0;
     if kill {
         mask |= State::WAKEKILL.0 | State::STOPPED.0 | State::TRACED.0;
+        if let Some(thread) = thread_of(task) {
+            thread.jobctl.fetch_and(!(super::stop::STOPPED | super::stop::TRACED), Ordering::Relaxed);
+        }
     }
     if !task.wake(State(mask)) {
         sched::kick(task);
     }
+}
+
+/// As [`signal_wake`] without `kill`, but `resume` also ends a trap. Under the process's `signals`.
+pub(crate) fn signal_wake_tracing(task: &Task, thread: &Thread, resume: bool) {
+    task.set_flags(TaskFlags::SIGPENDING);
+    let mut mask = State::INTERRUPTIBLE.0;
+    if resume {
+        thread.jobctl.fetch_and(!super::stop::TRACED, Ordering::Relaxed);
+        mask |= State::TRACED.0;
+    }
+    if !task.wake(State(mask)) {
+        sched::kick(task);
+    }
+}
+
+/// Queues a signal again that a tracer put into a thread's way while the thread blocks it.
+pub(crate) fn requeue(process: &Process, target: Option<(&Task, &Thread)>, info: SigInfo) {
+    // A queue that is full loses it, as on Linux.
+    let _ = send(process, target, info, false);
 }
 
 /// Whether `sender` may send `signal` to `target` (`kill(2)`, "permission").

@@ -26,6 +26,7 @@ mod signal;
 mod splice;
 mod threads;
 mod time;
+mod trace;
 mod tty;
 mod util;
 mod vmem;
@@ -59,6 +60,7 @@ fn all() -> Vec<Test> {
         files::TESTS,
         links::TESTS,
         mounts::TESTS,
+        trace::TESTS,
         tty::TESTS,
         procfs::TESTS,
         time::TESTS,

@@ -14,12 +14,21 @@ const USER_FLAGS: u64 = 0x254dd5;
 /// Bit 1 of RFLAGS is always one.
 const RFLAGS_FIXED: u64 = 1 << 1;
 /// Flags that are work for the exit handler: tracing of system calls by itself is not, the FPU is loaded here.
-const WORK: u32 = !(TaskFlags::SYSCALL_TRACE | TaskFlags::NEED_FPU_LOAD);
+const WORK: u32 = !(TaskFlags::NEED_FPU_LOAD | TRACE | TaskFlags::FORCED_TF);
+/// Flags that are work once, at the end of a system call.
+const TRACE: u32 = TaskFlags::SYSCALL_TRACE | TaskFlags::SINGLESTEP;
 
 /// Does the work that the current task's flags ask for until none is left. Interrupts off at entry and at return.
 /// `syscall`: the way out of a system call (restart rules apply).
 pub(crate) extern "C" fn exit_to_user_work(regs: &mut PtRegs, syscall: bool) {
     let task = task::current();
+    if syscall && task.test_flags(TRACE) {
+        local_irq_enable();
+        if let Some(handler) = USER_EXIT.get() {
+            handler.syscall_exit();
+        }
+        local_irq_disable();
+    }
     loop {
         let flags = task.flags() & WORK;
         if flags == 0 && canonical(regs.rip) {
@@ -77,6 +86,14 @@ pub(crate) extern "C" fn prepare_iret(regs: &mut PtRegs) {
 /// Sets up `regs` as a new program starts: at `ip`, with stack pointer `sp`, everything else clear (`execve`). The frame is
 /// the current task's user frame, so that returning to user mode starts the program.
 pub fn start_thread(regs: &mut PtRegs, ip: u64, sp: u64) {
-    *regs =
-        PtRegs { rip: ip, rsp: sp, cs: USER_CS, ss: USER_DS, rflags: RFLAGS_IF | RFLAGS_FIXED, ..PtRegs::default() };
+    *regs = PtRegs {
+        rip: ip,
+        rsp: sp,
+        cs: USER_CS,
+        ss: USER_DS,
+        rflags: RFLAGS_IF | RFLAGS_FIXED,
+        // What a tracer sees at the end of the call.
+        orig_rax: regs.orig_rax,
+        ..PtRegs::default()
+    };
 }

@@ -11,6 +11,8 @@ use super::{FRAME, R11, RAX, RCX, RFLAGS, RIP, RSP, TSS_RSP0, TSS_SCRATCH};
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use errno::code::ENOSYS;
+use task::TaskFlags;
+use task::hooks::USER_EXIT;
 use x86_cpu::msr;
 use x86_cpu::regs::{KERNEL_CS, PtRegs, USER_CS, USER_DS};
 
@@ -27,6 +29,27 @@ const SYSCALL_CLEARS: u64 = 0x257fd5;
 const SYSRET_REFUSES: u32 = !0x240ed7;
 
 static TABLE: [AtomicUsize; TABLE_SIZE] = [const { AtomicUsize::new(0) }; TABLE_SIZE];
+
+/// A call of a task whose calls may be traced, with the frame that entry code has built. Interrupts on.
+extern "C" fn traced_call(frame: *mut PtRegs) {
+    // SAFETY: The frame lies on this stack, above; each reference is gone before the tracer or the call (which go by the task's
+    // stack) may change it.
+    let mut number = unsafe { (*frame).orig_rax } as u32;
+    if let Some(handler) = USER_EXIT.get()
+        && task::current().test_flags(TaskFlags::SYSCALL_TRACE)
+    {
+        match handler.syscall_enter() {
+            Some(chosen) => number = chosen,
+            None => return,
+        }
+    }
+    let Some(slot) = TABLE.get(number as usize) else { return };
+    let raw = slot.load(Ordering::Relaxed) as *const ();
+    // SAFETY: Every slot holds a `SyscallFn` (`register_syscalls`, `init_cpu`), as entry code also relies on.
+    let call = unsafe { core::mem::transmute::<*const (), SyscallFn>(raw) };
+    // SAFETY: As above; entry code's own calls pass the same pointer.
+    unsafe { (*frame).rax = call(&*frame) as u64 };
+}
 
 extern "C" fn ni_syscall(_regs: &PtRegs) -> isize {
     ENOSYS.to_ret()
@@ -51,9 +74,15 @@ pub(crate) fn init_cpu() {
     }
     unsafe extern "C" {
         fn entry_SYSCALL_64();
+        fn entry_SYSCALL_64_traced();
         fn entry_SYSCALL_compat();
     }
     // SYSRET loads CS from the base + 16 and SS from the base + 8.
+    // SAFETY: Both are entry code for SYSCALL, below.
+    unsafe {
+        let traced = entry_SYSCALL_64_traced as *const () as u64;
+        task::switch::set_syscall_entries(entry_SYSCALL_64 as *const () as u64, traced);
+    }
     let star = (USER_DS - 8) << 48 | KERNEL_CS << 32;
     // SAFETY: Standard MSRs of every x86-64 CPU; the entry points are ours and the selectors are in our GDT.
     unsafe {
@@ -70,10 +99,7 @@ pub(crate) fn init_cpu() {
 global_asm!(
     r#"
     .section .entry.text, "ax", @progbits
-    .balign 64
-    .globl entry_SYSCALL_64
-    .type entry_SYSCALL_64, @function
-entry_SYSCALL_64:
+    .macro BUILD_FRAME
     swapgs
     mov gs:[rip + {tss} + {scratch}], rsp
     mov rsp, gs:[rip + {tss} + {rsp0}]
@@ -99,6 +125,25 @@ entry_SYSCALL_64:
     push r14
     push r15
     sti
+    .endm
+
+    /* The entry of a task whose system calls are traced (`task::switch` chooses it): the call is made by Rust code. */
+    .balign 64
+    .globl entry_SYSCALL_64_traced
+    .type entry_SYSCALL_64_traced, @function
+entry_SYSCALL_64_traced:
+    BUILD_FRAME
+    mov rdi, rsp
+    sub rsp, 8
+    call {traced_call}
+    jmp .Lsyscall_done
+    .size entry_SYSCALL_64_traced, . - entry_SYSCALL_64_traced
+
+    .balign 64
+    .globl entry_SYSCALL_64
+    .type entry_SYSCALL_64, @function
+entry_SYSCALL_64:
+    BUILD_FRAME
     /* The number is an int: its upper half does not count. */
     mov eax, eax
     mov rdi, rsp
@@ -188,6 +233,7 @@ entry_SYSCALL_compat:
     rsp_left = const RSP - super::ORIG_RAX,
     sysret_refuses = const SYSRET_REFUSES,
     exit_work = sym super::exit::exit_to_user_work,
+    traced_call = sym traced_call,
     sanitise = sym super::exit::prepare_iret,
 );
 

@@ -69,6 +69,8 @@ pub(crate) extern "C" fn exception_user(regs: &mut PtRegs, vector: u8, error_cod
     if vector == VEC_PAGE_FAULT {
         return fault::user_page_fault(regs, error_code);
     }
+    // Before anything else can trap; #DB has no error code of its own.
+    let error_code = if vector == VEC_DEBUG { task::debug_regs::take_status() } else { error_code };
     local_irq_enable();
     match TRAP.get() {
         Some(handler) => handler.user_trap(vector, error_code, regs),
@@ -112,8 +114,7 @@ fn kernel_debug(regs: &mut PtRegs) {
     const RFLAGS_TF: u64 = 1 << 8;
     const RFLAGS_RF: u64 = 1 << 16;
     regs.rflags = regs.rflags & !RFLAGS_TF | RFLAGS_RF;
-    // SAFETY: DR6 is sticky status for handlers; clearing it to its reset value has no other effect.
-    unsafe { core::arch::asm!("mov dr6, {}", in(reg) 0xffff_0ff0u64, options(nomem, nostack, preserves_flags)) };
+    let _ = task::debug_regs::take_status();
 }
 
 /// The interrupted kernel code had interrupts and preemption on, and a reschedule is due. Interrupts off at entry and return.

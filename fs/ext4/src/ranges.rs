@@ -93,7 +93,7 @@ impl Ranges {
 }
 
 #[cfg(CONFIG_KUNIT = "y")]
-#[kernel::macros::kunit_tests(ext4_ranges)]
+#[macros::kunit_tests(ext4_ranges)]
 mod tests {
     use super::*;
 

@@ -403,6 +403,22 @@ impl Gendisk {
         Ok(part)
     }
 
+    /// `BLKPG_ADD_PARTITION`: as [`Self::add_partition`]; the `open` lock is taken, and EBUSY if it overlaps another partition, EINVAL if
+    /// it leaves the disk. May sleep.
+    pub fn new_partition(self: &Arc<Self>, number: u32, start: u64, sectors: u64, info: PartitionInfo) -> Result {
+        let _open = self.open.lock();
+        let end = start.checked_add(sectors).filter(|&end| end <= self.capacity()).ok_or(EINVAL)?;
+        let overlaps = |part: &Arc<BlockDevice>| {
+            part.is_partition()
+                && part.start_sector() < end
+                && start < part.start_sector().saturating_add(part.nr_sectors())
+        };
+        if self.parts.get().ok_or(ENXIO)?.0.iter().any(overlaps) {
+            return Err(EBUSY);
+        }
+        self.add_partition(number, start, sectors, info).map(drop)
+    }
+
     fn drop_partition(self: &Arc<Self>, part: &Arc<BlockDevice>) -> Result {
         let parts = self.parts.get().ok_or(ENXIO)?;
         let mut list = KVec::with_capacity(parts.0.len(), GFP_KERNEL)?;
@@ -474,6 +490,23 @@ pub fn lookup_name(name: &[u8]) -> Option<Arc<BlockDevice>> {
         }
     }
     None
+}
+
+/// The name of disk `index` of a kind: `vda` to `vdz`, `vdaa`... ENOMEM.
+pub fn disk_name(prefix: &str, index: u32) -> Result<KString> {
+    let mut letters = [0u8; 8];
+    let (mut first, mut rest) = (letters.len(), u64::from(index) + 1);
+    while rest != 0 && first != 0 {
+        rest -= 1;
+        first -= 1;
+        if let Some(letter) = letters.get_mut(first) {
+            *letter = b'a' + (rest % 26) as u8;
+        }
+        rest /= 26;
+    }
+    let mut name = KString::from_str(prefix, GFP_KERNEL)?;
+    name.push_bytes(letters.get(first..).unwrap_or_default(), GFP_KERNEL)?;
+    Ok(name)
 }
 
 /// All disks, in the order in which they came. ENOMEM. May sleep.

@@ -136,14 +136,23 @@ fn write_zeros(bdev: &Arc<BlockDevice>, batch: &Arc<Batch>, zero: &Page, mut sec
 /// Pages of one bio that is made here.
 const BIO_PAGES: usize = 256;
 
-fn transfer(bdev: &Arc<BlockDevice>, op: Op, flags: OpFlags, mut sector: u64, pages: &[Page]) -> Result {
+fn transfer(
+    bdev: &Arc<BlockDevice>,
+    op: Op,
+    flags: OpFlags,
+    mut sector: u64,
+    pages: &[Page],
+    mut bytes: usize,
+) -> Result {
     let batch = Batch::new()?;
     let mut submit = || {
         for chunk in pages.chunks(BIO_PAGES) {
             let mut bio = Bio::new(bdev, op, flags, chunk.len(), GFP_NOIO)?;
             bio.set_sector(sector);
             for page in chunk {
-                bio.add_page(page.clone(), 0, PAGE_SIZE as u32)?;
+                let len = bytes.min(PAGE_SIZE);
+                bio.add_page(page.clone(), 0, len as u32)?;
+                bytes -= len;
             }
             sector = sector.saturating_add(bio.sectors());
             batch.submit(bio);
@@ -156,12 +165,28 @@ fn transfer(bdev: &Arc<BlockDevice>, op: Op, flags: OpFlags, mut sector: u64, pa
 
 /// Reads whole pages from `sector` on.
 pub fn read_pages(bdev: &Arc<BlockDevice>, sector: u64, pages: &[Page]) -> Result {
-    transfer(bdev, Op::Read, OpFlags::SYNC, sector, pages)
+    transfer(bdev, Op::Read, OpFlags::SYNC, sector, pages, pages.len() * PAGE_SIZE)
 }
 
 /// Writes whole pages from `sector` on.
 pub fn write_pages(bdev: &Arc<BlockDevice>, sector: u64, pages: &[Page], flags: OpFlags) -> Result {
-    transfer(bdev, Op::Write, flags | OpFlags::SYNC, sector, pages)
+    transfer(bdev, Op::Write, flags | OpFlags::SYNC, sector, pages, pages.len() * PAGE_SIZE)
+}
+
+/// Moves `bytes` (whole blocks) between pages, all full but perhaps the last, and the device from `sector` on. EINVAL if the pages are
+/// too few or too many.
+pub fn transfer_bytes(
+    bdev: &Arc<BlockDevice>,
+    write: bool,
+    flags: OpFlags,
+    sector: u64,
+    pages: &[Page],
+    bytes: usize,
+) -> Result {
+    if bytes.div_ceil(PAGE_SIZE) != pages.len() {
+        return Err(EINVAL);
+    }
+    transfer(bdev, if write { Op::Write } else { Op::Read }, flags | OpFlags::SYNC, sector, pages, bytes)
 }
 
 /// One page, `count` sectors of it.

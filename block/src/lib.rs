@@ -11,6 +11,7 @@
 //! | `bdev` | [`BlockDevice`]: a disk or a partition, as `dev_t` names it |
 //! | `disk` | [`Gendisk`]: a disk, its driver, its partitions; the registry |
 //! | `open` | opening, exclusive claims |
+//! | `mq` | requests for drivers with hardware queues |
 //! | `stats` | counters of `/proc/diskstats` |
 //!
 //! Above: the page cache, file systems, block device files. Below: drivers, through [`BlockOps`].
@@ -27,6 +28,7 @@ mod bio;
 mod disk;
 mod issue;
 mod limits;
+pub mod mq;
 mod open;
 mod stats;
 mod submit;
@@ -38,10 +40,12 @@ mod tests;
 pub use bdev::{BdevCache, BlockDevice, PartitionInfo};
 pub use bio::{Bio, BioEnd, BioVec, EndIo};
 pub use disk::{
-    BLOCK_EXT_MAJOR, BlockEvents, BlockOps, Gendisk, GendiskParams, Geometry, disks, for_each_major, lookup,
+    BLOCK_EXT_MAJOR, BlockEvents, BlockOps, Gendisk, GendiskParams, Geometry, disk_name, disks, for_each_major, lookup,
     lookup_name, register_blkdev, set_events, unregister_blkdev,
 };
-pub use issue::{issue_discard, issue_flush, issue_zeroout, read_bytes, read_pages, write_bytes, write_pages};
+pub use issue::{
+    issue_discard, issue_flush, issue_zeroout, read_bytes, read_pages, transfer_bytes, write_bytes, write_pages,
+};
 pub use kdev::Dev;
 pub use limits::{BLK_DEF_MAX_SECTORS, QueueLimits};
 pub use open::{BdevHandle, Holder, open_by_dev};

@@ -205,6 +205,13 @@ mod in_kernel {
     }
 
     #[test]
+    fn names() {
+        for (index, name) in [(0, "vda"), (25, "vdz"), (26, "vdaa"), (701, "vdzz"), (702, "vdaaa")] {
+            assert_eq!(disk_name("vd", index).map(|made| made.as_bytes() == name.as_bytes()), Ok(true));
+        }
+    }
+
+    #[test]
     fn majors() {
         let Ok(major) = register_blkdev(0, "kunit") else { return assert!(false) };
         assert!(major > 200);

@@ -2,8 +2,6 @@
 //! The second half of start-up, in process 1: the other CPUs, threads that serve others, file systems, devices, and last the first
 //! program.
 
-#[cfg(feature = "CONFIG_BLOCK")]
-use block as _;
 use cmdline::InitArgs;
 use errno::Result;
 use errno::code::{ENOENT, ENXIO};
@@ -76,8 +74,7 @@ fn process_one(info: &'static BootInfo) -> Result {
     step("OOM killer", oom::init())?;
     step("vDSO", crate::vdso::init())?;
     file_systems(info)?;
-    devices()?;
-    #[cfg(feature = "CONFIG_MODULES")]
+    devices(info)?;
     crate::modules::start(info)?;
     mm_alloc::initrd::consume(info, |archive| {
         // What went wrong has been said; the boot goes on with what is there.
@@ -108,10 +105,19 @@ fn file_systems(info: &'static BootInfo) -> Result {
     step("proc", proc::init(info.cmdline.as_slice()))
 }
 
-fn devices() -> Result {
+fn devices(info: &'static BootInfo) -> Result {
     acpi_core::init();
     #[cfg(feature = "CONFIG_PCI")]
     step("pci", pci::init())?;
+    #[cfg(feature = "CONFIG_BLOCK")]
+    {
+        step("block devices", genhd::init())?;
+        block_fops::init();
+    }
+    #[cfg(feature = "CONFIG_VIRTIO_PCI")]
+    virtio_pci::init();
+    #[cfg(feature = "CONFIG_VIRTIO_MMIO")]
+    virtio_mmio::init(crate::params::line(info).get_all("virtio_mmio.device"));
     step("memory devices", mem::init())?;
     step("tty", tty::init())?;
     step("serial8250", serial8250::init())?;

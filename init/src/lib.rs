@@ -12,7 +12,6 @@
 
 mod early_console;
 mod late;
-#[cfg(feature = "CONFIG_MODULES")]
 mod modules;
 mod nodes;
 mod params;

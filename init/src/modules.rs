@@ -10,6 +10,8 @@ use kernel as _;
 use rust_minimal as _;
 #[cfg(feature = "CONFIG_SAMPLE_RUST_PRINT")]
 use rust_print as _;
+#[cfg(feature = "CONFIG_VIRTIO_BLK")]
+use virtio_blk as _;
 
 use errno::Result;
 use kernel::built_in::BuiltIn;
@@ -18,9 +20,12 @@ use x86_head::BootInfo;
 
 /// Starts the loader, then the modules.
 pub(crate) fn start(info: &'static BootInfo) -> Result {
-    module::init()?;
-    if let Some(names) = crate::params::line(info).value("module_blacklist") {
-        module::set_blacklist(names)?;
+    #[cfg(feature = "CONFIG_MODULES")]
+    {
+        module::init()?;
+        if let Some(names) = crate::params::line(info).value("module_blacklist") {
+            module::set_blacklist(names)?;
+        }
     }
     for entry in kernel::built_in::all() {
         parameters(info, entry);

@@ -74,7 +74,6 @@ pub(crate) fn take(param: &Param<'_>) -> bool {
     if name == "oops" && value == "panic" {
         x86::traps::oops::PANIC_ON_OOPS.store(true, core::sync::atomic::Ordering::Relaxed);
     }
-    #[cfg(feature = "CONFIG_MODULES")]
     if crate::modules::is_parameter(param.name) {
         return true;
     }

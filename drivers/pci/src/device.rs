@@ -5,9 +5,12 @@ use crate::bar::{Bar, BarKind};
 use crate::capability::{CapId, capabilities};
 use crate::regs::*;
 use errno::{Result, code::EINVAL, code::ENODEV};
+use kalloc::KString;
+use kalloc::flags::GFP_KERNEL;
 use mm_alloc::MmioRegion;
 use sync::Mutex;
 use x86::pci_config::{self, PciAddress};
+use x86_cpu::io::PortRange;
 
 /// A function on a PCI bus.
 pub struct PciDevice {
@@ -66,6 +69,29 @@ impl PciDevice {
             return Err(EINVAL);
         }
         MmioRegion::map(bar.start, usize::try_from(bar.size).map_err(|_| EINVAL)?)
+    }
+
+    /// The ports behind base address register `bar`. EINVAL if there are none.
+    pub fn port_bar(&self, bar: usize) -> Result<PortRange> {
+        let bar = self.bars.get(bar).copied().flatten().filter(|bar| bar.kind == BarKind::Io).ok_or(EINVAL)?;
+        let (start, size) = (u16::try_from(bar.start)?, u16::try_from(bar.size.min(0xffff))?);
+        PortRange::claim_bar(start, size).ok_or(EINVAL)
+    }
+
+    /// Maps `len` bytes from `offset` on behind base address register `bar`. EINVAL if they are not there, ENOMEM.
+    pub fn map_bar_range(&self, bar: usize, offset: u64, len: usize) -> Result<MmioRegion> {
+        let bar = self.bars.get(bar).copied().flatten().ok_or(EINVAL)?;
+        let inside = offset.checked_add(len as u64).is_some_and(|end| end <= bar.size);
+        if bar.kind == BarKind::Io || bar.start == 0 || !inside {
+            return Err(EINVAL);
+        }
+        MmioRegion::map(bar.start.checked_add(offset).ok_or(EINVAL)?, len)
+    }
+
+    /// Where in `/sys` it is: `devices/pci0000:00/0000:00:04.0`. ENOMEM.
+    pub fn sysfs_path(&self) -> Result<KString> {
+        let PciAddress { segment, bus, .. } = self.address;
+        Ok(KString::from_fmt(format_args!("devices/pci{segment:04x}:{bus:02x}/{}", self.address), GFP_KERNEL)?)
     }
 
     /// Lets the device answer to accesses of its ranges. May sleep.

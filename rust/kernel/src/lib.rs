@@ -12,9 +12,12 @@
 extern crate self as kernel;
 
 pub mod alloc;
+#[cfg(feature = "CONFIG_BLOCK")]
+pub mod block;
 #[doc(hidden)]
 pub mod built_in;
 pub mod error;
+pub mod ext;
 pub mod ffi;
 #[cfg(feature = "CONFIG_BLOCK")]
 pub mod filesystem;
@@ -28,6 +31,8 @@ pub mod std_vendor;
 pub mod sync;
 pub mod tracepoint;
 pub mod types;
+#[cfg(feature = "CONFIG_VIRTIO")]
+pub mod virtio;
 
 pub use module::{InPlaceModule, Module, ModuleMetadata, ThisModule};
 

@@ -64,6 +64,46 @@ impl PortRange {
         (harmless && len > 0).then_some(Self { base, len })
     }
 
+    /// Claims ports that a PCI function's base address register names. `None` below 0x1000, where the machine's own devices are.
+    /// As with a function's registers in memory, what the device is told to transfer is its driver's responsibility.
+    pub fn claim_bar(base: u16, len: u16) -> Option<Self> {
+        (base >= 0x1000 && len > 0 && base.checked_add(len - 1).is_some()).then_some(Self { base, len })
+    }
+
+    /// Reads 16 bits at `offset`; all ones when out of range.
+    pub fn read16(&self, offset: u16) -> u16 {
+        if offset.checked_add(2).is_none_or(|end| end > self.len) {
+            return u16::MAX;
+        }
+        // SAFETY: As in `read8`.
+        unsafe { inw(self.base + offset) }
+    }
+
+    /// Writes 16 bits at `offset`; ignored when out of range.
+    pub fn write16(&self, offset: u16, value: u16) {
+        if offset.checked_add(2).is_some_and(|end| end <= self.len) {
+            // SAFETY: As in `write8`.
+            unsafe { outw(self.base + offset, value) };
+        }
+    }
+
+    /// Reads 32 bits at `offset`; all ones when out of range.
+    pub fn read32(&self, offset: u16) -> u32 {
+        if offset.checked_add(4).is_none_or(|end| end > self.len) {
+            return u32::MAX;
+        }
+        // SAFETY: As in `read8`.
+        unsafe { inl(self.base + offset) }
+    }
+
+    /// Writes 32 bits at `offset`; ignored when out of range.
+    pub fn write32(&self, offset: u16, value: u32) {
+        if offset.checked_add(4).is_some_and(|end| end <= self.len) {
+            // SAFETY: As in `write8`.
+            unsafe { outl(self.base + offset, value) };
+        }
+    }
+
     /// Reads a byte at `offset`; `0xff` (what an absent device reads as) when out of range.
     pub fn read8(&self, offset: u16) -> u8 {
         if offset >= self.len {

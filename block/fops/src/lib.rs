@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Block devices as files: opening a node, reading and writing past any cache, `ioctl`. A read or write moves whole blocks between the
+//! device and pages here; the user's bytes are copied. Parts of blocks at the ends of a write are read first.
+//!
+//! Locks: none of its own; two writers of parts of one block are not kept from each other, as on a disk without a cache.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod ioctl;
+mod rw;
+
+use block::{BdevHandle, BlockDevice, Holder, open_by_dev};
+use errno::{Result, code::*};
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KBox};
+use vfs::chrdev::BlockOpen;
+use vfs::file::fmode;
+use vfs::{File, FileOps, Inode, OpenFlags};
+use x86_mm::uaccess::IovIter;
+
+struct Opener;
+
+impl BlockOpen for Opener {
+    fn open(&self, inode: &Arc<Inode>, flags: OpenFlags) -> Result<KBox<dyn FileOps>> {
+        // The file that claims it is the holder; any number that nobody else has will do.
+        let holder = flags.any(uapi::O_EXCL).then(|| Holder(next_holder()));
+        let handle = open_by_dev(inode.rdev, flags.writes(), holder)?;
+        Ok(KBox::new(BlockFile { handle }, GFP_KERNEL)?)
+    }
+}
+
+/// Odd numbers are files', even ones addresses of file systems.
+fn next_holder() -> usize {
+    use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    static NEXT: AtomicUsize = AtomicUsize::new(1);
+    NEXT.fetch_add(2, Relaxed)
+}
+
+/// Lets programs open block devices. Once, at boot.
+pub fn init() {
+    static OPENER: &dyn BlockOpen = &Opener;
+    vfs::chrdev::BLOCK.set(&OPENER);
+}
+
+/// An open block device.
+struct BlockFile {
+    handle: BdevHandle,
+}
+
+impl BlockFile {
+    fn bdev(&self) -> &Arc<BlockDevice> {
+        self.handle.bdev()
+    }
+}
+
+impl FileOps for BlockFile {
+    fn mode(&self) -> u32 {
+        fmode::SEEK | fmode::POS
+    }
+
+    fn read(&self, _: &File, to: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
+        let done = rw::read(self.bdev(), to, u64::try_from(*pos)?)?;
+        *pos += done as i64;
+        Ok(done)
+    }
+
+    fn write(&self, file: &File, from: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
+        if self.bdev().is_read_only() {
+            return Err(EPERM);
+        }
+        let done = rw::write(self.bdev(), from, u64::try_from(*pos)?)?;
+        *pos += done as i64;
+        if file.flags().any(uapi::O_DSYNC) {
+            block::issue_flush(self.bdev())?;
+        }
+        Ok(done)
+    }
+
+    fn llseek(&self, _: &File, pos: &mut i64, offset: i64, whence: u32) -> Result<i64> {
+        let size = self.bdev().size().cast_signed();
+        vfs::seek::with_size(pos, offset, whence, size, size)
+    }
+
+    fn ioctl(&self, _: &File, cmd: u32, arg: usize) -> Result<usize> {
+        ioctl::ioctl(self.bdev(), self.handle.writes(), cmd, arg)
+    }
+
+    fn fsync(&self, _: &File, _: bool) -> Result {
+        block::issue_flush(self.bdev())
+    }
+
+    fn fallocate(&self, _: &File, mode: u32, offset: u64, len: u64) -> Result {
+        let unit = u64::from(self.bdev().logical_block_size());
+        let end = offset.checked_add(len).ok_or(EINVAL)?.min(self.bdev().size());
+        if offset >= self.bdev().size() || !offset.is_multiple_of(unit) || !end.is_multiple_of(unit) {
+            return Err(EINVAL);
+        }
+        let (sector, sectors) = (offset >> 9, (end - offset) >> 9);
+        const KEEP: u32 = uapi::FALLOC_FL_KEEP_SIZE;
+        match mode {
+            m if m == uapi::FALLOC_FL_ZERO_RANGE || m == uapi::FALLOC_FL_ZERO_RANGE | KEEP => {
+                block::issue_zeroout(self.bdev(), sector, sectors, true, false)
+            }
+            m if m == uapi::FALLOC_FL_PUNCH_HOLE | KEEP => {
+                block::issue_zeroout(self.bdev(), sector, sectors, false, true)
+            }
+            _ => Err(EOPNOTSUPP),
+        }
+    }
+
+    fn check_flags(&self, _: &File, _: u32) -> Result {
+        // Every transfer is direct.
+        Ok(())
+    }
+}

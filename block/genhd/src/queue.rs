@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `/sys/block/*/queue`: limits and features. Source: Linux's `Documentation/ABI/stable/sysfs-block`.
+
+use block::{Gendisk, QueueLimits};
+use errno::{Result, code::*};
+use kalloc::Arc;
+use sysfs::{Node, attr, attr_rw};
+use vfs::seq_print;
+
+/// A number that can only be read.
+fn show(dir: &Arc<Node>, disk: &Arc<Gendisk>, name: &str, value: fn(&QueueLimits) -> u64) -> Result {
+    let disk = disk.clone();
+    attr(dir, name, move |out| seq_print!(out, "{}\n", value(&disk.limits()))).map(drop)
+}
+
+/// A number as a program writes it.
+fn number(data: &[u8]) -> Result<u64> {
+    let text = core::str::from_utf8(data.trim_ascii())?;
+    text.parse().map_err(|_| EINVAL)
+}
+
+fn flag(set: bool) -> u64 {
+    u64::from(set)
+}
+
+/// Makes the directory.
+pub(crate) fn add(dir: &Arc<Node>, disk: &Arc<Gendisk>) -> Result {
+    let dir = &dir.dir_or_new(b"queue")?;
+    let names: &[(&str, fn(&QueueLimits) -> u64)] = &[
+        ("logical_block_size", |l| l.logical_block_size.into()),
+        ("hw_sector_size", |l| l.logical_block_size.into()),
+        ("physical_block_size", |l| l.physical_block_size.into()),
+        ("minimum_io_size", |l| l.io_min.into()),
+        ("optimal_io_size", |l| l.io_opt.into()),
+        ("max_hw_sectors_kb", |l| (l.max_hw_sectors / 2).into()),
+        ("max_segments", |l| l.max_segments.into()),
+        ("max_segment_size", |l| l.max_segment_size.into()),
+        ("max_discard_segments", |l| l.max_discard_segments.into()),
+        ("discard_granularity", |l| l.discard_granularity.into()),
+        ("discard_max_hw_bytes", |l| u64::from(l.max_hw_discard_sectors) << 9),
+        ("discard_zeroes_data", |_| 0),
+        ("write_same_max_bytes", |_| 0),
+        ("write_zeroes_max_bytes", |l| u64::from(l.max_write_zeroes_sectors) << 9),
+        ("dma_alignment", |l| l.dma_alignment.into()),
+        ("fua", |l| flag(l.write_cache && l.fua)),
+        ("stable_writes", |l| flag(l.stable_writes)),
+    ];
+    for &(name, value) in names {
+        show(dir, disk, name, value)?;
+    }
+    writable(dir, disk)
+}
+
+fn writable(dir: &Arc<Node>, disk: &Arc<Gendisk>) -> Result {
+    let (d, s) = (disk.clone(), disk.clone());
+    attr_rw(
+        dir,
+        "read_ahead_kb",
+        move |out| seq_print!(out, "{}\n", d.read_ahead_kb()),
+        move |data| {
+            s.set_read_ahead_kb(u32::try_from(number(data)?)?);
+            Ok(data.len())
+        },
+    )?;
+    let (d, s) = (disk.clone(), disk.clone());
+    attr_rw(
+        dir,
+        "max_sectors_kb",
+        move |out| seq_print!(out, "{}\n", d.limits().max_sectors / 2),
+        move |data| {
+            let kb = number(data)?;
+            let most = u64::from(s.limits().max_hw_sectors / 2);
+            if kb > most || kb < 4 {
+                return Err(EINVAL);
+            }
+            s.update_limits(|limits| limits.max_sectors = (kb * 2) as u32)?;
+            Ok(data.len())
+        },
+    )?;
+    let (d, s) = (disk.clone(), disk.clone());
+    attr_rw(
+        dir,
+        "discard_max_bytes",
+        move |out| seq_print!(out, "{}\n", u64::from(d.limits().max_discard_sectors) << 9),
+        move |data| {
+            let sectors = number(data)? >> 9;
+            let hardware = s.limits().max_hw_discard_sectors;
+            let new = u32::try_from(sectors).unwrap_or(u32::MAX).min(hardware);
+            s.update_limits(|limits| limits.max_discard_sectors = new)?;
+            Ok(data.len())
+        },
+    )?;
+    let (d, s) = (disk.clone(), disk.clone());
+    attr_rw(
+        dir,
+        "write_cache",
+        move |out| out.put(if d.limits().write_cache { b"write back\n" } else { b"write through\n" }),
+        move |data| {
+            let cache = match data.trim_ascii() {
+                b"write back" => true,
+                b"write through" | b"none" => false,
+                _ => return Err(EINVAL),
+            };
+            s.update_limits(|limits| limits.write_cache = cache)?;
+            Ok(data.len())
+        },
+    )?;
+    let (d, s) = (disk.clone(), disk.clone());
+    attr_rw(
+        dir,
+        "rotational",
+        move |out| seq_print!(out, "{}\n", u8::from(d.limits().rotational)),
+        move |data| {
+            let on = number(data)? != 0;
+            s.update_limits(|limits| limits.rotational = on)?;
+            Ok(data.len())
+        },
+    )?;
+    Ok(())
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a bus has to do for its devices.
+
+use crate::device::Handler;
+use errno::Result;
+use kalloc::Arc;
+use mm_alloc::PhysAddr;
+
+/// Bits of a device's status.
+pub mod status {
+    /// The device was seen.
+    pub const ACKNOWLEDGE: u8 = 1;
+    /// There is a driver.
+    pub const DRIVER: u8 = 2;
+    /// The driver works.
+    pub const DRIVER_OK: u8 = 4;
+    /// Features are agreed on.
+    pub const FEATURES_OK: u8 = 8;
+    /// The device wants a reset.
+    pub const NEEDS_RESET: u8 = 0x40;
+    /// The driver gave up.
+    pub const FAILED: u8 = 0x80;
+}
+
+/// Where a ring is.
+#[derive(Clone, Copy, Debug)]
+pub struct QueueAddresses {
+    /// Descriptors.
+    pub desc: PhysAddr,
+    /// What the driver made available.
+    pub avail: PhysAddr,
+    /// What the device used.
+    pub used: PhysAddr,
+}
+
+/// A device's registers. All may sleep but `notify`, `read_config` and `status`.
+pub trait Transport: Send + Sync {
+    /// What kind of device it is (2: disk).
+    fn device_type(&self) -> u32;
+    /// Its vendor.
+    fn vendor(&self) -> u32;
+    /// Where in `/sys` the bus's device is (`devices/pci0000:00/0000:00:04.0`).
+    fn parent(&self) -> &str;
+    /// Name of the bus's device (`0000:00:04.0`).
+    fn bus_name(&self) -> &str;
+    /// Whether it speaks version 1.0 or later.
+    fn is_modern(&self) -> bool;
+    /// Features it offers.
+    fn features(&self) -> u64;
+    /// Features the driver takes.
+    fn set_features(&self, features: u64);
+    /// Its status.
+    fn status(&self) -> u8;
+    /// Sets its status (not to 0: that is [`Self::reset`]).
+    fn set_status(&self, status: u8);
+    /// Stops it: it reads and writes no memory when this returns.
+    fn reset(&self);
+    /// Reads configuration, in accesses as wide as the field where that is 1, 2 or 4 bytes.
+    fn read_config(&self, offset: usize, to: &mut [u8]);
+    /// Writes configuration.
+    fn write_config(&self, offset: usize, from: &[u8]);
+    /// Changes when configuration does.
+    fn generation(&self) -> u32;
+    /// Most entries of queue `index`; 0: no such queue.
+    fn max_queue_size(&self, index: u16) -> u16;
+    /// Whether the size of a queue can be chosen (else it is [`Self::max_queue_size`]).
+    fn can_choose_size(&self) -> bool;
+    /// Lets interrupts come to `handler`; `cpus`: of queue `n`, the CPU that should get its interrupts. `name`: what they are called
+    /// after. Once; until [`Self::disconnect`].
+    fn connect(&self, name: &str, cpus: &[u32], handler: Arc<dyn Handler>) -> Result;
+    /// No interrupts any more; none runs when this returns.
+    fn disconnect(&self);
+    /// Switches a queue on.
+    fn activate_queue(&self, index: u16, size: u16, at: &QueueAddresses) -> Result;
+    /// Tells the device that something is available in a queue. Any context.
+    fn notify(&self, index: u16);
+}

@@ -25,7 +25,9 @@ OBJTREE, SRCTREE, BUILD = build.OBJTREE, build.SRCTREE, build.BUILD
 AS = os.environ.get("AS") or "as"
 LDS = os.path.join(SRCTREE, "scripts/module.lds")
 # What Rust-for-Linux allows to code that is no abstraction.
-FEATURES = "arbitrary_self_types"
+FEATURES = "arbitrary_self_types,asm_goto"
+# Crates that code outside of the tree can name, as in Rust-for-Linux; `pinned_init` is what macros of `pin_init` expand to.
+EXTERN = ["kernel", "pin_init", "pinned_init", "zerocopy", "zerocopy_derive"]
 
 
 def release():
@@ -118,7 +120,7 @@ def external(directory):
                 root = os.path.join(directory, rust[0].removesuffix(".o") + ".rs")
             if not os.path.exists(root):
                 sys.exit(f"*** {name}.o: there is no {root}")
-            modules.append(Module(os.path.basename(name), root, os.path.join(directory, os.path.dirname(name)), False, ["kernel"]))
+            modules.append(Module(os.path.basename(name), root, os.path.join(directory, os.path.dirname(name)), False, EXTERN))
     return modules
 
 
@@ -184,11 +186,16 @@ def modpost(module, known):
     if missing:
         sys.exit(1)
     depends = sorted({known[name][1] for name in wanted} - {"vmlinux"})
-    info = ["depends=" + ",".join(depends)] + (["intree=Y"] if module.in_tree else [])
+    # As in Linux a module is called as its file is, whatever its source calls it.
+    info = ["name=" + module.name.replace("-", "_"), "depends=" + ",".join(depends)] + (["intree=Y"] if module.in_tree else [])
     info += [f"symversion={own_version(module):08x}"]
     lines = ['.section .modinfo, "a", @progbits'] + [f'.asciz "{text}"' for text in info]
     lines += ['.section __version_ext_crcs, "a", @progbits', ".balign 4"] + [f".long {known[name][0]:#x}" for name in wanted]
     lines += ['.section __version_ext_names, "a", @progbits'] + [f'.asciz "{name}"' for name in wanted]
+    # Where depmod looks for what a module has for others.
+    own = sorted(own_symbols(module))
+    if own:
+        lines += ['.section __ksymtab_strings, "", @progbits'] + [f'.asciz "{name}"' for name in own]
     lines += ['.section .note.GNU-stack, "", @progbits']
     with open(module.base + ".mod.S", "w") as f:
         f.write("\n".join(lines) + "\n")

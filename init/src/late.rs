@@ -102,7 +102,10 @@ fn file_systems(info: &'static BootInfo) -> Result {
     step("devtmpfs", devtmpfs::init())?;
     step("devpts", devpts::init())?;
     step("sysfs", sysfs::init())?;
-    step("proc", proc::init(info.cmdline.as_slice()))
+    step("proc", proc::init(info.cmdline.as_slice()))?;
+    step("debugfs", debugfs::init())?;
+    step("configfs", configfs::init())?;
+    step("device model", device::faux::init())
 }
 
 fn devices(info: &'static BootInfo) -> Result {
@@ -119,6 +122,7 @@ fn devices(info: &'static BootInfo) -> Result {
     #[cfg(feature = "CONFIG_VIRTIO_MMIO")]
     virtio_mmio::init(crate::params::line(info).get_all("virtio_mmio.device"));
     step("memory devices", mem::init())?;
+    step("misc devices", misc::init())?;
     step("tty", tty::init())?;
     step("serial8250", serial8250::init())?;
     step("vt", vt::init())?;

@@ -6,10 +6,16 @@
 #[cfg(feature = "CONFIG_EXT4_FS")]
 use ext4 as _;
 use kernel as _;
+#[cfg(feature = "CONFIG_SAMPLE_RUST_MAILBOX")]
+use rust_mailbox as _;
 #[cfg(feature = "CONFIG_SAMPLE_RUST_MINIMAL")]
 use rust_minimal as _;
 #[cfg(feature = "CONFIG_SAMPLE_RUST_PRINT")]
 use rust_print as _;
+#[cfg(feature = "CONFIG_SAMPLE_RUST_SHARED")]
+use rust_shared as _;
+#[cfg(feature = "CONFIG_SAMPLE_RUST_SHARED_USER")]
+use rust_shared_user as _;
 #[cfg(feature = "CONFIG_VIRTIO_BLK")]
 use virtio_blk as _;
 

@@ -14,7 +14,9 @@ mod attribute;
 mod file;
 mod inode;
 mod node;
+mod revocable;
 
 pub use attribute::{Attribute, Flag, Text, TextRw};
 pub use inode::{NodeInode, inode_for, iterate, lookup};
 pub use node::{Ino, Node};
+pub use revocable::Revocable;

@@ -88,12 +88,19 @@ pub fn for_each_chrdev(mut f: impl FnMut(u32, &'static str)) {
     }
 }
 
+/// Who has the device.
+fn find(dev: Dev) -> Option<&'static dyn CharDevice> {
+    let ranges = RANGES.lock();
+    let at = ranges.partition_point(|range| range.last < dev);
+    ranges.get(at).filter(|range| range.first <= dev).map(|range| range.device)
+}
+
 pub(crate) fn open_chr(inode: &Arc<Inode>, flags: OpenFlags) -> Result<KBox<dyn FileOps>> {
-    let device = {
-        let ranges = RANGES.lock();
-        let at = ranges.partition_point(|range| range.last < inode.rdev);
-        ranges.get(at).filter(|range| range.first <= inode.rdev).map(|range| range.device)
-    };
+    let dev = inode.rdev;
+    let device = find(dev).or_else(|| {
+        crate::hooks::request_module(format_args!("char-major-{}-{}", dev.major(), dev.minor()));
+        find(dev)
+    });
     device.ok_or(ENXIO)?.open(inode, flags)
 }
 

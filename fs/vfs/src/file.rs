@@ -71,15 +71,23 @@ pub mod fmode {
     pub(crate) const USER: u32 = 1 << 6;
     /// Keeps writers out (a program that runs).
     pub(crate) const DENY_WRITE: u32 = 1 << 7;
+    /// `FileOps::opened` is to be called.
+    pub const OPENED: u32 = 1 << 8;
 }
 
 /// What is behind an open file. `self` is the part of its own that `InodeOps::open` (or a system call) made. All may sleep but
 /// `poll`. Defaults answer as Linux does where the operation is missing.
 #[allow(unused_variables, reason = "defaults ignore their arguments")]
 pub trait FileOps: Any + Send + Sync {
-    /// Bits of [`fmode`] (`SEEK`, `POS`) that files of this kind have.
+    /// Bits of [`fmode`] (`SEEK`, `POS`, `OPENED`) that files of this kind have.
     fn mode(&self) -> u32 {
         0
+    }
+
+    /// The open file is made (called with [`fmode::OPENED`] alone): the rest of opening that needs it. An error is `open`'s; the
+    /// file is released then.
+    fn opened(&self, file: &File) -> Result {
+        Ok(())
     }
 
     /// Reads at `pos` and advances it. Files without `SEEK` ignore `pos`.

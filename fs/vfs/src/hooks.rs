@@ -45,6 +45,25 @@ pub(crate) fn sync_devices() {
     }
 }
 
+/// Who loads modules, when there are some to load.
+pub trait RequestModule: Sync {
+    /// Has the module `name` (which may be an alias) loaded, and waits for that. May sleep.
+    fn request_module(&self, name: &[u8]) -> Result;
+}
+
+/// Loads modules.
+pub static REQUEST_MODULE: Hook<dyn RequestModule> = Hook::new();
+
+/// Asks for a module that has what is missing; that it came is for the caller to see. May sleep.
+pub fn request_module(args: core::fmt::Arguments<'_>) {
+    if let Some(loader) = REQUEST_MODULE.get()
+        && let Ok(name) = kalloc::KString::from_fmt(args, kalloc::flags::GFP_KERNEL)
+    {
+        // Without it the caller says what is missing.
+        let _ = loader.request_module(name.as_bytes());
+    }
+}
+
 /// Sends a signal to the current thread, if processes are there.
 pub fn send_current(signal: u32) {
     if let Some(process) = PROCESS.get() {

@@ -73,6 +73,9 @@ fn is_mount_root(path: &Path) -> bool {
 
 /// A super block of type `fs_type`.
 fn new_super(source: &[u8], fs_type: &[u8], flags: u32, data: &[u8]) -> Result<Arc<SuperBlock>> {
+    if get_filesystem(fs_type).is_none() && fs_type.iter().all(u8::is_ascii_graphic) {
+        crate::hooks::request_module(format_args!("fs-{}", fs_type.escape_ascii()));
+    }
     let kind = get_filesystem(fs_type).filter(|kind| kind.user_mountable()).ok_or(ENODEV)?;
     kind.get_tree(&FsContext { source, flags: flags & SB_FLAGS, options: data })
 }

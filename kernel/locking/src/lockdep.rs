@@ -51,6 +51,11 @@ impl Class {
         Self(Location::caller())
     }
 
+    /// The class of locks made at `place`: for code that makes them on behalf of others.
+    pub const fn at(place: &'static Location<'static>) -> Self {
+        Self(place)
+    }
+
     /// Its index, given at the first use; `None` when there are too many.
     fn index(self) -> Option<usize> {
         let place = self.0;

@@ -36,6 +36,16 @@ impl<T> SpinLock<T> {
         }
     }
 
+    /// As [`Self::new`], with another place as the lock's class.
+    pub const fn new_at(value: T, _place: &'static core::panic::Location<'static>) -> Self {
+        Self {
+            raw: RawSpinLock::new(),
+            #[cfg(CONFIG_LOCKDEP)]
+            class: crate::lockdep::Class::at(_place),
+            value: UnsafeCell::new(value),
+        }
+    }
+
     /// Takes the value out; no lock is needed, the caller owns it.
     pub fn into_inner(self) -> T {
         self.value.into_inner()

@@ -6,6 +6,7 @@
 //! | `syscalls` | the calls: permission, the file's bytes, decompression |
 //! | `load` | from bytes to a running module |
 //! | `unload` | back |
+//! | `request` | modules that the kernel asks for: `/proc/sys/kernel/modprobe` |
 //! | `registry` | which modules there are, and their states |
 //! | `symbols` | who defines a symbol, its version; names for traces |
 //! | `args` | parameters of a module from a text |
@@ -23,6 +24,7 @@
 mod args;
 mod load;
 mod registry;
+mod request;
 mod show;
 mod symbols;
 mod syscalls;
@@ -30,6 +32,7 @@ pub mod taint;
 mod unload;
 
 pub use registry::{Module, State};
+pub use request::request_module;
 pub use show::set_blacklist;
 pub use syscalls::{sys_delete_module, sys_finit_module, sys_init_module};
 

@@ -271,5 +271,5 @@ pub(crate) fn init() -> Result {
     kernel.attr(b"modules_disabled", 0o644, TextRw(show, store_disabled))?;
     let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", taint::get());
     kernel.attr(b"tainted", 0o644, TextRw(show, store_tainted))?;
-    Ok(())
+    crate::request::init(&kernel)
 }

@@ -2,13 +2,15 @@
 //! The kernel log: `pr_*!` of every level ends here. Records go into a lock-free ring (`ring`), from there to the consoles
 //! (`console`) and to programs (`syslog`: `/dev/kmsg`, `syslog(2)`). `init` is the first thing the kernel does.
 //!
-//! Any context may print, NMI and panic included; nothing here waits. Locks: the console flag, only tried; `console::REGISTER`
-//! and then `console::CHOICES`, at registration and in look-ups.
+//! Any context may print, NMI and panic included; nothing here waits. Locks: the console flag, only tried; `cont::OPEN`, tried but by
+//! modules' messages; `console::REGISTER` and then `console::CHOICES`, at registration and in look-ups.
 
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
 pub mod console;
+#[cfg(not(test))]
+pub mod cont;
 pub mod level;
 pub mod record;
 pub mod ring;
@@ -85,6 +87,8 @@ impl LogSink for Sink {
         let len = w.len();
         let text = text.get(..len).unwrap_or_default();
         let text = text.strip_suffix(b"\n").unwrap_or(text);
+        #[cfg(not(test))]
+        cont::end();
         RING.append(Meta { ts_ns: now_ns(), level: level as u8, facility: 0, cont, len: text.len() as u16 }, text);
         after_append();
     }

@@ -48,6 +48,7 @@ pub mod show;
 pub mod signal;
 pub mod thread;
 pub mod times;
+pub mod umh;
 pub mod unshare;
 mod user;
 pub mod vm;

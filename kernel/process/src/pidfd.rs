@@ -40,7 +40,7 @@ struct PidFd {
 
 impl Process {
     /// Where those wait who poll a pidfd of it. May sleep.
-    fn pidfd_queue(&self) -> Result<Arc<WaitQueue>> {
+    pub(crate) fn pidfd_queue(&self) -> Result<Arc<WaitQueue>> {
         if self.pidfd_wait.get().is_none() {
             // Another task may have been first: then its queue is used.
             drop(self.pidfd_wait.set(Arc::new(WaitQueue::new(), GFP_KERNEL)?));

@@ -17,6 +17,7 @@ use core::ops::{Deref, DerefMut};
 use core::pin::Pin;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, Ordering, fence};
+use pinned_init::{InPlaceWrite, Init, PinInit};
 
 /// Where an overflown count is put: far from both ends, so that races cannot bring it back.
 const SATURATED: u32 = 0xC000_0000;
@@ -515,10 +516,20 @@ impl<T> UniqueArc<T> {
 
 impl<T> UniqueArc<MaybeUninit<T>> {
     /// Writes the value.
-    pub fn write(mut this: Self, value: T) -> UniqueArc<T> {
-        (*this).write(value);
+    pub fn write(mut self, value: T) -> UniqueArc<T> {
+        (*self).write(value);
         // SAFETY: Just written.
-        unsafe { this.assume_init() }
+        unsafe { self.assume_init() }
+    }
+
+    /// Builds the value in place.
+    pub fn init_with<E>(self, init: impl Init<T, E>) -> Result<UniqueArc<T>, E> {
+        self.write_init(init)
+    }
+
+    /// Builds the value in place and pins it.
+    pub fn pin_init_with<E>(self, init: impl PinInit<T, E>) -> Result<Pin<UniqueArc<T>>, E> {
+        self.write_pin_init(init)
     }
 
     /// The value is there now.
@@ -530,7 +541,63 @@ impl<T> UniqueArc<MaybeUninit<T>> {
     }
 }
 
+impl<T> InPlaceWrite<T> for UniqueArc<MaybeUninit<T>> {
+    type Initialized = UniqueArc<T>;
+
+    fn write_init<E>(mut self, init: impl Init<T, E>) -> Result<Self::Initialized, E> {
+        // SAFETY: The slot is memory for a `T`; on an error only the memory is freed.
+        unsafe {
+            init.__init(self.as_mut_ptr())?;
+            Ok(self.assume_init())
+        }
+    }
+
+    fn write_pin_init<E>(mut self, init: impl PinInit<T, E>) -> Result<Pin<Self::Initialized>, E> {
+        // SAFETY: As in `write_init`, and the value is pinned at once.
+        unsafe {
+            init.__pinned_init(self.as_mut_ptr())?;
+            Ok(Pin::new_unchecked(self.assume_init()))
+        }
+    }
+}
+
+impl<T: ?Sized> From<UniqueArc<T>> for Pin<UniqueArc<T>> {
+    fn from(unique: UniqueArc<T>) -> Self {
+        // SAFETY: The value of a `UniqueArc` does not move and is dropped in place.
+        unsafe { Pin::new_unchecked(unique) }
+    }
+}
+
+impl<T: ?Sized> core::borrow::Borrow<T> for UniqueArc<T> {
+    fn borrow(&self) -> &T {
+        self
+    }
+}
+
+impl<T: ?Sized> core::borrow::BorrowMut<T> for UniqueArc<T> {
+    fn borrow_mut(&mut self) -> &mut T {
+        self
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for UniqueArc<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: ?Sized + fmt::Display> fmt::Display for UniqueArc<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
 impl<T: ?Sized> UniqueArc<T> {
+    /// The address of the value.
+    pub fn as_ptr(this: &Self) -> *const T {
+        &raw const **this
+    }
+
     /// A weak reference, which can be upgraded once this has become an `Arc`.
     pub fn downgrade(this: &Self) -> WeakArc<T> {
         // SAFETY: Valid by the type invariant; with strong 0 nobody can have locked the weak count.

@@ -10,6 +10,7 @@ use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ops::{Deref, DerefMut};
 use core::pin::Pin;
 use core::ptr::NonNull;
+use pinned_init::{InPlaceWrite, Init, PinInit, Zeroable, ZeroableOption};
 
 /// An owned value in memory of the allocator `A`.
 ///
@@ -75,7 +76,7 @@ impl<T, A: Allocator> Box<T, A> {
     #[inline(always)]
     pub fn new_with(make: impl FnOnce() -> T, flags: Flags) -> Result<Self, AllocError> {
         let mut b = Self::new_uninit(flags)?;
-        b.write(make());
+        (*b).write(make());
         // SAFETY: Just written.
         Ok(unsafe { b.assume_init() })
     }
@@ -91,6 +92,40 @@ impl<T, A: Allocator> Box<T, A> {
     pub fn new_uninit(flags: Flags) -> Result<Box<MaybeUninit<T>, A>, AllocError> {
         let ptr = A::alloc(Layout::new::<T>(), flags)?;
         Ok(Box(ptr.cast(), PhantomData))
+    }
+
+    /// Boxes a value whose bytes are all zero.
+    pub fn zeroed(flags: Flags) -> Result<Self, AllocError>
+    where
+        T: Zeroable,
+    {
+        let b = Self::new_uninit(flags | crate::flags::__GFP_ZERO)?;
+        // SAFETY: The memory is zeroed, which is a valid value of a `Zeroable` type.
+        Ok(unsafe { b.assume_init() })
+    }
+
+    /// Boxes and pins a slice of `len` values, each built where it stays.
+    pub fn pin_slice<Func, Item, E>(mut init: Func, len: usize, flags: Flags) -> Result<Pin<Box<[T], A>>, E>
+    where
+        Func: FnMut(usize) -> Item,
+        Item: PinInit<T, E>,
+        E: From<AllocError>,
+    {
+        let mut values = crate::Vec::<T, A>::with_capacity(len, flags)?;
+        for i in 0..len {
+            let slot = values.spare_capacity_mut().as_mut_ptr().cast::<T>();
+            // SAFETY: There is room for `len` values and `i` are there, so the slot is memory for one more. It does not move
+            // any more: the vector is full exactly at the end.
+            unsafe {
+                init(i).__pinned_init(slot)?;
+                values.set_len(i + 1);
+            }
+        }
+        let (first, len, cap) = values.into_raw_parts();
+        let slice = core::ptr::slice_from_raw_parts_mut(first, len);
+        debug_assert!(len == cap || size_of::<T>() == 0);
+        // SAFETY: The memory was allocated by `A` for exactly these values, which are initialized.
+        Ok(Box::into_pin(unsafe { Box::from_raw(slice) }))
     }
 
     /// Moves the value out and frees the memory.
@@ -131,10 +166,10 @@ impl<T, A: Allocator> Box<MaybeUninit<T>, A> {
 
     /// Writes the value.
     #[inline]
-    pub fn write(mut b: Self, value: T) -> Box<T, A> {
-        (*b).write(value);
+    pub fn write(mut self, value: T) -> Box<T, A> {
+        (*self).write(value);
         // SAFETY: Just written.
-        unsafe { b.assume_init() }
+        unsafe { self.assume_init() }
     }
 }
 
@@ -204,6 +239,35 @@ impl<T: ?Sized, A: Allocator> AsMut<T> for Box<T, A> {
 impl<T: ?Sized, A: Allocator> core::borrow::Borrow<T> for Box<T, A> {
     fn borrow(&self) -> &T {
         self
+    }
+}
+
+impl<T: ?Sized, A: Allocator> core::borrow::BorrowMut<T> for Box<T, A> {
+    fn borrow_mut(&mut self) -> &mut T {
+        self
+    }
+}
+
+// SAFETY: A box is a pointer that is never null, so `None` is all zeroes.
+unsafe impl<T, A: Allocator> ZeroableOption for Box<T, A> {}
+
+impl<T, A: Allocator> InPlaceWrite<T> for Box<MaybeUninit<T>, A> {
+    type Initialized = Box<T, A>;
+
+    fn write_init<E>(mut self, init: impl Init<T, E>) -> Result<Self::Initialized, E> {
+        // SAFETY: The slot is memory for a `T`; on an error only the memory is freed.
+        unsafe {
+            init.__init(self.as_mut_ptr())?;
+            Ok(self.assume_init())
+        }
+    }
+
+    fn write_pin_init<E>(mut self, init: impl PinInit<T, E>) -> Result<Pin<Self::Initialized>, E> {
+        // SAFETY: As in `write_init`, and the value is pinned at once.
+        unsafe {
+            init.__pinned_init(self.as_mut_ptr())?;
+            Ok(Box::into_pin(self.assume_init()))
+        }
     }
 }
 

@@ -340,6 +340,61 @@ impl<T, A: Allocator> Vec<T, A> {
         self.truncate(kept);
     }
 
+    /// `n` elements whose bytes are all zero.
+    pub fn zeroed(n: usize, flags: Flags) -> Result<Self, AllocError>
+    where
+        T: pinned_init::Zeroable,
+    {
+        let mut v = Self::with_capacity(n, flags | crate::flags::__GFP_ZERO)?;
+        // SAFETY: There is room for `n` elements, and zeroes are a valid value of a `Zeroable` type.
+        unsafe { v.set_len(n) };
+        Ok(v)
+    }
+
+    /// Takes all elements out, one after the other; what is not taken is dropped.
+    pub fn drain_all(&mut self) -> Drain<'_, T, A> {
+        self.drain(..)
+    }
+
+    /// Inserts `value` before `index` if there is room and `index` is not past the end; else gives it back.
+    pub fn insert_within_capacity(&mut self, index: usize, value: T) -> Result<(), T> {
+        if index > self.len || self.len == self.capacity() {
+            return Err(value);
+        }
+        // SAFETY: There is room for one more; the elements from `index` on move up by one, into it.
+        unsafe {
+            let at = self.ptr.as_ptr().add(index);
+            at.copy_to(at.add(1), self.len - index);
+            at.write(value);
+        }
+        self.len += 1;
+        Ok(())
+    }
+
+    /// As [`Self::shrink_to_fit`], but room for `min_capacity` elements stays.
+    pub fn shrink_to(&mut self, min_capacity: usize, flags: Flags) -> Result<(), AllocError> {
+        let target = self.len.max(min_capacity);
+        if size_of::<T>() == 0 || target >= self.cap {
+            return Ok(());
+        }
+        let mut smaller = Self::with_capacity(target, flags)?;
+        // SAFETY: `smaller` has room for `len` elements, which move there once: ours are forgotten with the length.
+        unsafe {
+            self.ptr.as_ptr().copy_to_nonoverlapping(smaller.ptr.as_ptr(), self.len);
+            smaller.len = core::mem::take(&mut self.len);
+        }
+        *self = smaller;
+        Ok(())
+    }
+
+    /// Adds `additional` to the length.
+    ///
+    /// # Safety
+    /// As many elements after the last are initialized, within the capacity.
+    pub const unsafe fn inc_len(&mut self, additional: usize) {
+        self.len += additional;
+    }
+
     /// Removes a range and gives its elements. A range outside the vector is cut to it.
     pub fn drain(&mut self, range: impl RangeBounds<usize>) -> Drain<'_, T, A> {
         let len = self.len;
@@ -440,6 +495,21 @@ impl<T, A: Allocator> core::borrow::Borrow<[T]> for Vec<T, A> {
     }
 }
 
+impl<T, A: Allocator> core::borrow::BorrowMut<[T]> for Vec<T, A> {
+    fn borrow_mut(&mut self) -> &mut [T] {
+        self
+    }
+}
+
+impl<T, A: Allocator, const N: usize> From<Box<[T; N], A>> for Vec<T, A> {
+    fn from(b: Box<[T; N], A>) -> Self {
+        let first = Box::into_raw(b).cast::<T>();
+        let cap = if size_of::<T>() == 0 { usize::MAX } else { N };
+        // SAFETY: The box owned `N` values in memory that `A` allocated for them.
+        unsafe { Self::from_raw_parts(first, N, cap) }
+    }
+}
+
 impl<T: fmt::Debug, A: Allocator> fmt::Debug for Vec<T, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_slice().fmt(f)
@@ -500,6 +570,26 @@ pub struct IntoIter<T, A: Allocator> {
     vec: Vec<T, A>,
     next: usize,
     end: usize,
+}
+
+impl<T, A: Allocator> IntoIter<T, A> {
+    /// A vector of what is left, in the same memory. `flags` are for giving spare memory back, which may be left undone.
+    pub fn collect(self, flags: Flags) -> Vec<T, A> {
+        let this = ManuallyDrop::new(self);
+        let left = this.end - this.next;
+        // SAFETY: By the type invariant `next..end` are initialized and owned; they move to the front, and the memory with
+        // them to the new vector. `this` is not used or dropped again.
+        let mut v = unsafe {
+            let mut vec = core::ptr::read(&this.vec);
+            let first = vec.ptr.as_ptr();
+            first.add(this.next).copy_to(first, left);
+            vec.len = left;
+            vec
+        };
+        // More memory than needed is no error.
+        let _ = v.shrink_to_fit(flags);
+        v
+    }
 }
 
 impl<T, A: Allocator> Iterator for IntoIter<T, A> {

@@ -3,7 +3,29 @@
 
 pub use errno::{Error, Result, code};
 
+/// What methods of a `#[vtable]` trait say that must not be called because an implementation lacks them.
+pub const VTABLE_DEFAULT_ERROR: &str = "This function must not be called, see the #[vtable] documentation.";
+
 /// Turns a C-style return value into a `Result`.
-pub fn to_result(err: i32) -> Result {
+pub fn to_result(err: crate::ffi::c_int) -> Result {
     if err < 0 { Err(Error::from_errno(err)) } else { Ok(()) }
+}
+
+/// Turns a pointer that may stand for an error (`IS_ERR`) into a `Result`.
+pub fn from_err_ptr<T>(ptr: *mut T) -> Result<*mut T> {
+    let value = ptr.addr().cast_signed();
+    if (-(errno::MAX_ERRNO as isize)..0).contains(&value) {
+        // The value is a small negative number.
+        return Err(Error::from_errno(value as i32));
+    }
+    Ok(ptr)
+}
+
+/// Turns a `Result` into a C-style return value.
+pub fn from_result<T: From<i16>>(f: impl FnOnce() -> Result<T>) -> T {
+    match f() {
+        Ok(value) => value,
+        // An errno is 4095 at most.
+        Err(error) => T::from(error.to_errno() as i16),
+    }
 }

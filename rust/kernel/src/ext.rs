@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What drivers of this tree use and Rust-for-Linux has no name for: locks whose guards keep interrupts off, values set once, work
-//! items, growing strings.
+//! What drivers of this tree use and Rust-for-Linux has no name for: locks whose guards keep interrupts off, values set once, completions
+//! that one waiter takes, work items, growing strings.
 
+pub use ::sync::Completion;
 pub use kalloc::KString;
 pub use locking::{SetOnce, SpinLock};
 pub use workqueue::{DelayedWork, Work, spawn};

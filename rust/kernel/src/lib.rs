@@ -12,33 +12,64 @@
 extern crate self as kernel;
 
 pub mod alloc;
+pub mod bindings;
+pub mod bitmap;
+pub mod bits;
 #[cfg(feature = "CONFIG_BLOCK")]
 pub mod block;
+pub mod build_assert;
 #[doc(hidden)]
 pub mod built_in;
+pub mod configfs;
+pub mod cred;
+pub mod debugfs;
+pub mod device;
 pub mod error;
 pub mod ext;
+pub mod faux;
 pub mod ffi;
 #[cfg(feature = "CONFIG_BLOCK")]
 pub mod filesystem;
 pub mod fmt;
+pub mod fs;
+pub mod id_pool;
 pub mod init;
-mod module;
+pub mod ioctl;
+pub mod iov;
+pub mod macros;
+pub mod miscdevice;
+pub mod module;
 pub mod module_param;
+pub mod page;
 pub mod prelude;
 pub mod print;
+pub mod ptr;
+pub mod rbtree;
+pub mod revocable;
+pub mod seq_file;
+pub mod sizes;
 pub mod std_vendor;
+pub mod str;
 pub mod sync;
+pub mod task;
+pub mod time;
 pub mod tracepoint;
+pub mod transmute;
 pub mod types;
+pub mod uaccess;
 #[cfg(feature = "CONFIG_VIRTIO")]
 pub mod virtio;
+pub mod workqueue;
 
 pub use module::{InPlaceModule, Module, ModuleMetadata, ThisModule};
+
+/// What records of this crate itself begin with.
+pub(crate) const __LOG_PREFIX: &[u8] = b"rust_kernel\0";
 
 #[doc(hidden)]
 pub mod __private {
     //! What the macros expand to.
     pub use crate::module::{Instance, bytes_of};
     pub use module_core::{Header, Param, VERMAGIC};
+    pub use pin_init;
 }

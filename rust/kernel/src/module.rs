@@ -37,6 +37,14 @@ impl<T: Module> InPlaceModule for T {
 pub trait ModuleMetadata {
     /// The module's name.
     const NAME: &'static core::ffi::CStr;
+
+    /// The module's handle.
+    fn this_module() -> &'static ThisModule;
+}
+
+/// The handle of the module `M`.
+pub fn this_module<M: ModuleMetadata>() -> &'static ThisModule {
+    M::this_module()
 }
 
 /// A handle to the module itself: `THIS_MODULE`.
@@ -137,8 +145,16 @@ macro_rules! __module {
         #[cfg(not(MODULE))]
         pub(crate) static THIS_MODULE: $crate::ThisModule = $crate::ThisModule::new(::core::option::Option::None);
 
+        /// The type of the module.
+        #[allow(dead_code, reason = "a module may have no operations that others call")]
+        type LocalModule = $type;
+
         impl $crate::ModuleMetadata for $type {
             const NAME: &'static ::core::ffi::CStr = $name_c;
+
+            fn this_module() -> &'static $crate::ThisModule {
+                &THIS_MODULE
+            }
         }
 
         /// The module's parameters, as `module!` declares them.
@@ -205,7 +221,7 @@ macro_rules! __module {
         )*
         #[cfg(MODULE)]
         const _: () = {
-            const PARTS: &[&str] = &["vermagic=", $crate::__private::VERMAGIC, ::core::concat!("\0name=", $name, "\0")];
+            const PARTS: &[&str] = &["vermagic=", $crate::__private::VERMAGIC, "\0"];
             #[used]
             #[unsafe(link_section = ".modinfo")]
             static INFO: [u8; PARTS[0].len() + PARTS[1].len() + PARTS[2].len()] = $crate::__private::bytes_of(PARTS);

@@ -3,9 +3,9 @@
 
 use kernel::block::mq::{Refused, Request};
 use kernel::block::{Op, OpFlags};
-use kernel::ext::SpinLock;
+use kernel::ext::{Completion, SpinLock};
 use kernel::prelude::*;
-use kernel::sync::{Arc, Completion};
+use kernel::sync::Arc;
 use kernel::virtio::{DmaBuffer, Sg, VirtQueue, VirtioDevice};
 
 /// Types of requests.

@@ -9,7 +9,7 @@ use crate::attr::truncate;
 use crate::chrdev;
 use crate::dcache::{self, Pending};
 use crate::dentry::Dentry;
-use crate::file::{File, FileOps, O_TMPFILE, OpenFlags, Prepared};
+use crate::file::{File, FileOps, O_TMPFILE, OpenFlags, Prepared, fmode};
 use crate::hooks::open_fifo;
 use crate::inode::{Inode, iop};
 use crate::mount::follow_down;
@@ -117,6 +117,9 @@ fn open_prepared(path: Path, inode: &Arc<Inode>, flags: OpenFlags, prepared: Pre
         _ => inode.ops().open(inode, flags)?,
     };
     let file = File::new(path, flags, ops, prepared)?;
+    if file.mode() & fmode::OPENED != 0 {
+        file.ops().opened(&file)?;
+    }
     if flags.any(uapi::O_DIRECT) {
         file.ops().check_flags(&file, uapi::O_DIRECT)?;
     }

@@ -17,6 +17,14 @@ impl Notes {
         }
     }
 
+    /// The class of `place`.
+    pub(crate) const fn at(_place: &'static core::panic::Location<'static>) -> Self {
+        Self {
+            #[cfg(CONFIG_LOCKDEP)]
+            class: locking::lockdep::Class::at(_place),
+        }
+    }
+
     /// The lock is about to be waited for.
     #[inline(always)]
     pub(crate) fn acquire(&self) {

@@ -43,6 +43,16 @@ impl<T> Mutex<T> {
         }
     }
 
+    /// As [`Self::new`], with another place as its class.
+    pub const fn new_at(value: T, place: &'static core::panic::Location<'static>) -> Self {
+        Self {
+            state: AtomicU32::new(FREE),
+            waiters: WaitQueue::new(),
+            notes: Notes::at(place),
+            value: UnsafeCell::new(value),
+        }
+    }
+
     /// Takes the value out.
     pub fn into_inner(self) -> T {
         self.value.into_inner()

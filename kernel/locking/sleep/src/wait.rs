@@ -293,6 +293,23 @@ impl WaitQueue {
         self.wait(State::INTERRUPTIBLE, false, deadline_ns, &mut condition)
     }
 
+    /// Sleeps until it is woken once (a wake-up of one counts this waiter): `release` runs when the task is on the queue already,
+    /// so no wake-up that follows it is lost. `interruptible`: a signal ends the sleep too; so does the deadline. What ended it
+    /// is not told: the caller looks. May sleep; `release` must not.
+    pub fn wait_released(&self, interruptible: bool, deadline_ns: Option<u64>, release: impl FnOnce()) {
+        task::might_sleep();
+        let state = if interruptible { State::INTERRUPTIBLE } else { State::UNINTERRUPTIBLE };
+        let mut release = Some(release);
+        // The first look releases and sleeps; any later one comes after a wake-up. An error says the same.
+        let _ = self.wait(state, true, deadline_ns, &mut || match release.take() {
+            Some(release) => {
+                release();
+                false
+            }
+            None => true,
+        });
+    }
+
     pub(crate) fn wait(
         &self,
         state: State,

@@ -75,3 +75,29 @@ impl Header {
         self.refs.compare_exchange(BASE, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 }
+
+/// A reference that keeps a module loaded while code of it may be called. Keep it outside of what the module itself drops: its
+/// own drop must not be the module's code.
+///
+/// # Invariants
+/// One reference of the header is held for it.
+#[derive(Debug)]
+pub struct ModuleRef(Option<&'static Header>);
+
+impl ModuleRef {
+    /// A reference to the module of `header`; what is part of the image (`None`) needs none. `None`: it is going.
+    pub fn get(header: Option<&'static Header>) -> Option<Self> {
+        match header {
+            Some(header) if !header.try_get() => None,
+            header => Some(Self(header)),
+        }
+    }
+}
+
+impl Drop for ModuleRef {
+    fn drop(&mut self) {
+        if let Some(header) = self.0 {
+            header.put();
+        }
+    }
+}

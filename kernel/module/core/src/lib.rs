@@ -17,7 +17,7 @@ mod param;
 
 pub use area::Area;
 pub use exports::exports;
-pub use header::{ExitFn, Header, InitFn};
+pub use header::{ExitFn, Header, InitFn, ModuleRef};
 pub use param::{Param, ParamValue};
 
 /// What every module of this build has in `vermagic` of its `.modinfo`: the release, and the traits of the build that change how

@@ -174,6 +174,12 @@ impl<'a> IovIter<'a> {
         }
     }
 
+    /// Where the program's next bytes are, and how many lie there together; `None` for the kernel's own memory. For those who
+    /// access them in another way; [`Self::advance`] follows.
+    pub fn next_part(&self) -> Option<(UserPtr, usize)> {
+        self.user_part(self.count)
+    }
+
     /// Moves `len` bytes at most part by part; `copy` says how many of a part it moved. Returns the sum.
     #[inline]
     fn each_part(&mut self, len: usize, mut copy: impl FnMut(UserPtr, usize, usize) -> usize) -> usize {

@@ -29,6 +29,12 @@ fn expand_trait(item: &mut syn::ItemTrait) {
         /// A marker to prevent implementors from forgetting to use the `#[vtable]` attribute.
         const USE_VTABLE_ATTR: ();
     }];
+    if !item.items.iter().any(|member| matches!(member, TraitItem::Type(t) if t.ident == "OwnerModule")) {
+        added.push(parse_quote! {
+            /// The module that an implementation is in: whoever keeps a pointer to it keeps the module. `#[vtable]` sets it.
+            type OwnerModule: ::kernel::ModuleMetadata;
+        });
+    }
     for member in &item.items {
         let TraitItem::Fn(method) = member else { continue };
         let name = has_ident(&method.sig.ident);
@@ -45,10 +51,14 @@ fn expand_impl(item: &mut syn::ItemImpl) {
         match member {
             ImplItem::Fn(method) => names.push(has_ident(&method.sig.ident)),
             ImplItem::Const(constant) => known.push(constant.ident.to_string()),
+            ImplItem::Type(type_) => known.push(type_.ident.to_string()),
             _ => {}
         }
     }
     item.items.push(parse_quote! { const USE_VTABLE_ATTR: () = (); });
+    if !known.iter().any(|name| name == "OwnerModule") {
+        item.items.push(parse_quote! { type OwnerModule = crate::LocalModule; });
+    }
     for name in names {
         if !known.iter().any(|k| name == k) {
             item.items.push(parse_quote! { const #name: bool = true; });

@@ -1,8 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Small types that abstractions share: `kernel::types`.
 
+mod foreign;
+mod opaque;
+
+pub use crate::sync::aref::{ARef, AlwaysRefCounted};
+pub use foreign::ForeignOwnable;
+pub use opaque::Opaque;
+
+use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
+
+/// A field of this type makes a type stay in its thread.
+pub type NotThreadSafe = PhantomData<*mut ()>;
+/// The value of [`NotThreadSafe`].
+#[allow(non_upper_case_globals, reason = "named as the type it is the only value of")]
+pub const NotThreadSafe: NotThreadSafe = PhantomData;
 
 /// Runs a function when it is dropped, unless [`ScopeGuard::dismiss`] was called.
 ///

@@ -6,17 +6,24 @@
 
 extern crate self as kernel;
 
-use macros::{module, vtable};
+use module_macro::{concat_idents, module, paste, vtable};
 
 #[macro_export]
 macro_rules! __module {
-    (type: $type:ty, name: $name:literal, info: [$({ $file:literal, $built_in:literal }),*], params: {$($p:tt)*},) => {
+    (
+        type: $type:ty, name: $name:literal, name_c: $c:literal,
+        info: [$({ $file:literal, $built_in:literal }),*], params: [$($p:tt)*],
+    ) => {
         pub const NAME: &str = $name;
         pub const FILE_INFO: &[&str] = &[$($file),*];
         pub const BUILT_IN_INFO: &[&str] = &[$($built_in),*];
         pub type Module = $type;
     };
 }
+
+pub trait ModuleMetadata {}
+impl ModuleMetadata for Minimal {}
+pub type LocalModule = Minimal;
 
 #[derive(Default)]
 pub struct Minimal;
@@ -62,4 +69,13 @@ fn module_hands_over_its_declaration() {
     assert_eq!(NAME, "rust_minimal");
     assert_eq!(FILE_INFO, ["author=A\0", "author=B\0", "description=Minimal sample\0", "license=GPL\0"]);
     assert_eq!(BUILT_IN_INFO[3], "rust_minimal.license=GPL\0");
+}
+
+#[test]
+fn identifiers_are_pasted() {
+    let one_two = 12;
+    assert_eq!(concat_idents!(one, _two), 12);
+    paste! {
+        assert_eq!([<one _ TWO:lower>], 12);
+    }
 }

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `Bus`: devices and drivers of one kind, and who is bound to whom.
+
+use crate::dev::Device;
+use crate::driver::Driver;
+use errno::{Result, code::*};
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KVec};
+use klog::{pr_err, pr_info};
+use locking::SetOnce;
+use sync::Mutex;
+use sysfs::Node;
+use vfs::SeqBuf;
+
+/// What buses do differently. Defaults are those of a bus without identification.
+#[allow(unused_variables, reason = "defaults ignore their arguments")]
+pub trait BusOps: Sync {
+    /// More variables for a device's `uevent`.
+    fn uevent(&self, device: &Device, out: &mut SeqBuf) -> Result {
+        Ok(())
+    }
+
+    /// Whether devices have a file `modalias`.
+    fn has_modalias(&self) -> bool {
+        false
+    }
+
+    /// The text of a device's `modalias`, without newline.
+    fn modalias(&self, device: &Device, out: &mut SeqBuf) -> Result {
+        Err(ENODEV)
+    }
+}
+
+struct Nodes {
+    bus: Arc<Node>,
+    devices: Arc<Node>,
+    drivers: Arc<Node>,
+}
+
+struct Lists {
+    devices: KVec<Arc<Device>>,
+    drivers: KVec<Arc<Driver>>,
+}
+
+/// A bus. A static of the crate that implements it.
+pub struct Bus {
+    name: &'static str,
+    ops: &'static dyn BusOps,
+    nodes: SetOnce<Nodes>,
+    lists: Mutex<Lists>,
+}
+
+impl Bus {
+    /// A bus, not registered yet.
+    #[track_caller]
+    pub const fn new(name: &'static str, ops: &'static dyn BusOps) -> Self {
+        Self {
+            name,
+            ops,
+            nodes: SetOnce::new(),
+            lists: Mutex::new(Lists { devices: KVec::new(), drivers: KVec::new() }),
+        }
+    }
+
+    /// Shows the bus. Once. May sleep.
+    pub fn register(&self) -> Result {
+        let bus = sysfs::root()?.path_or_new("bus")?.mkdir(self.name.as_bytes())?;
+        let devices = bus.mkdir(b"devices")?;
+        let drivers = bus.mkdir(b"drivers")?;
+        self.nodes.set(Nodes { bus, devices, drivers }).map_err(|_| EBUSY)
+    }
+
+    fn nodes(&self) -> Result<&Nodes> {
+        self.nodes.get().ok_or(ENODEV)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(crate) fn node(&self) -> Result<&Arc<Node>> {
+        Ok(&self.nodes()?.bus)
+    }
+
+    pub(crate) fn drivers_node(&self) -> Result<&Arc<Node>> {
+        Ok(&self.nodes()?.drivers)
+    }
+
+    pub(crate) fn link(&self, name: &[u8], node: &Arc<Node>) -> Result {
+        self.nodes()?.devices.link(name, node).map(|_| ())
+    }
+
+    pub(crate) fn unlink(&self, name: &[u8]) {
+        if let Some(link) = self.nodes.get().and_then(|nodes| nodes.devices.child(name)) {
+            link.remove();
+        }
+    }
+
+    pub(crate) fn has_modalias(&self) -> bool {
+        self.ops.has_modalias()
+    }
+
+    pub(crate) fn modalias(&self, device: &Device, out: &mut SeqBuf) -> Result {
+        self.ops.modalias(device, out)
+    }
+
+    pub(crate) fn uevent(&self, device: &Device, out: &mut SeqBuf) -> Result {
+        self.ops.uevent(device, out)
+    }
+
+    pub(crate) fn add_device(&self, device: &Arc<Device>) -> Result {
+        Ok(self.lists.lock().devices.push(device.clone(), GFP_KERNEL)?)
+    }
+
+    pub(crate) fn remove_device(&self, device: &Arc<Device>) {
+        self.lists.lock().devices.retain(|other| !Arc::ptr_eq(other, device));
+    }
+
+    pub(crate) fn add_driver(&self, driver: &Arc<Driver>) -> Result {
+        Ok(self.lists.lock().drivers.push(driver.clone(), GFP_KERNEL)?)
+    }
+
+    pub(crate) fn remove_driver(&self, driver: &Arc<Driver>) {
+        self.lists.lock().drivers.retain(|other| !Arc::ptr_eq(other, driver));
+    }
+
+    /// The device of that name.
+    pub fn find_device(&self, name: &[u8]) -> Option<Arc<Device>> {
+        self.lists.lock().devices.iter().find(|device| device.name() == name).cloned()
+    }
+
+    /// The devices there are. May sleep.
+    pub fn devices(&self) -> Result<KVec<Arc<Device>>> {
+        let lists = self.lists.lock();
+        let mut all = KVec::with_capacity(lists.devices.len(), GFP_KERNEL)?;
+        all.extend(lists.devices.iter().cloned(), GFP_KERNEL)?;
+        Ok(all)
+    }
+
+    /// Binds `device` to the first driver that matches and takes it.
+    pub(crate) fn attach(&self, device: &Arc<Device>) {
+        let mut at = 0;
+        loop {
+            let driver = self.lists.lock().drivers.get(at).cloned();
+            let Some(driver) = driver else { return };
+            at += 1;
+            if device.driver().is_none() && driver.matches(device) && self.bind(device, &driver).is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// Binds `driver` to every device that it matches and that has none.
+    pub(crate) fn attach_all(&self, driver: &Arc<Driver>) {
+        let Ok(devices) = self.devices() else { return };
+        for device in &devices {
+            if device.driver().is_none() && driver.matches(device) {
+                // What went wrong is in the log; the device stays without a driver.
+                let _ = self.bind(device, driver);
+            }
+        }
+    }
+
+    /// Binds the two.
+    pub(crate) fn bind(&self, device: &Arc<Device>, driver: &Arc<Driver>) -> Result {
+        let registered = device.binding.lock();
+        if !*registered || device.driver().is_some() {
+            return Err(EBUSY);
+        }
+        device.set_driver(Some(driver.clone()));
+        if let Err(error) = driver.probe(device) {
+            match error {
+                // Not for this driver after all.
+                ENODEV | ENXIO => {}
+                EPROBE_DEFER => pr_info!("{}probe deferred", device.prefix()),
+                error => pr_err!(
+                    "{}probe with driver {} failed with error {}",
+                    device.prefix(),
+                    driver.name().escape_ascii(),
+                    error.to_errno()
+                ),
+            }
+            device.set_driver(None);
+            return Err(error);
+        }
+        if let (Some(node), Some(home)) = (device.node(), driver.node()) {
+            // For people alone: the binding holds without the links.
+            let _ = node.link(b"driver", home);
+            let _ = home.link(node.name(), node);
+        }
+        Ok(())
+    }
+
+    /// Unbinds `device` from its driver.
+    pub fn detach(&self, device: &Arc<Device>) {
+        let _registered = device.binding.lock();
+        let Some(driver) = device.driver() else { return };
+        if let (Some(node), Some(home)) = (device.node(), driver.node()) {
+            for link in [node.child(b"driver"), home.child(node.name())].into_iter().flatten() {
+                link.remove();
+            }
+        }
+        driver.remove(device);
+        device.set_driver(None);
+    }
+
+    pub(crate) fn detach_all(&self, driver: &Arc<Driver>) {
+        loop {
+            let bound = self
+                .lists
+                .lock()
+                .devices
+                .iter()
+                .find(|device| device.driver().is_some_and(|bound| Arc::ptr_eq(&bound, driver)))
+                .cloned();
+            match bound {
+                Some(device) => self.detach(&device),
+                None => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `Device`: a thing on a bus or in a class, with its directory in sysfs. Always in an `Arc`.
+
+use crate::bus::Bus;
+use crate::driver::Driver;
+use core::any::Any;
+use core::fmt::{self, Arguments};
+use core::sync::atomic::{AtomicUsize, Ordering};
+use errno::{Result, code::*};
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KBox, KString};
+use klog::Level;
+use locking::{SetOnce, SpinLock};
+use sync::Mutex;
+use sysfs::Node;
+use vfs::{SeqBuf, seq_print};
+
+/// What a bus knows of a device (identification, resources).
+pub type Info = KBox<dyn Any + Send + Sync>;
+
+/// The number of a device that programs can open, and what its node is like.
+#[derive(Clone, Copy, Debug)]
+pub struct Number {
+    /// The number.
+    pub dev: vfs::Dev,
+    /// Permissions of the node in devtmpfs.
+    pub mode: u32,
+}
+
+/// A device.
+pub struct Device {
+    name: KString,
+    parent: Option<Arc<Device>>,
+    bus: Option<&'static Bus>,
+    class: Option<&'static str>,
+    number: Option<Number>,
+    info: Option<Info>,
+    driver: SpinLock<Option<Arc<Driver>>>,
+    node: SetOnce<Arc<Node>>,
+    /// A word of the driver's own; 0 without one.
+    data: AtomicUsize,
+    /// Held while a driver is bound or unbound. True: the device is registered.
+    pub(crate) binding: Mutex<bool>,
+}
+
+/// What a name in sysfs is made of: a `/` becomes `!`.
+fn sysfs_name(name: &[u8]) -> Result<KString> {
+    let mut bytes = KString::from_bytes(name, GFP_KERNEL)?.into_vec();
+    for byte in bytes.iter_mut().filter(|byte| **byte == b'/') {
+        *byte = b'!';
+    }
+    Ok(bytes.into())
+}
+
+impl Device {
+    /// A device on `bus`, not registered yet. May sleep.
+    pub fn new(bus: &'static Bus, name: &[u8], parent: Option<Arc<Device>>, info: Option<Info>) -> Result<Arc<Self>> {
+        Self::build(Some(bus), None, name, parent, None, info)
+    }
+
+    fn build(
+        bus: Option<&'static Bus>,
+        class: Option<&'static str>,
+        name: &[u8],
+        parent: Option<Arc<Device>>,
+        number: Option<Number>,
+        info: Option<Info>,
+    ) -> Result<Arc<Self>> {
+        if name.is_empty() {
+            return Err(EINVAL);
+        }
+        let device = Self {
+            name: KString::from_bytes(name, GFP_KERNEL)?,
+            parent,
+            bus,
+            class,
+            number,
+            info,
+            driver: SpinLock::new(None),
+            node: SetOnce::new(),
+            data: AtomicUsize::new(0),
+            binding: Mutex::new(false),
+        };
+        Ok(Arc::new(device, GFP_KERNEL)?)
+    }
+
+    /// A device of a class (`device_create`), shown and with its node in devtmpfs. `EEXIST`. May sleep.
+    pub fn create_class_device(class: &'static str, name: &[u8], number: Number) -> Result<Arc<Self>> {
+        let device = Self::build(None, Some(class), name, None, Some(number), None)?;
+        let text = device.name.to_str().ok_or(EINVAL)?;
+        devtmpfs::create_device(&devtmpfs::Device {
+            class,
+            name: text,
+            kind: devtmpfs::Kind::Char,
+            dev: number.dev,
+            mode: number.mode,
+            parent: None,
+        })?;
+        *device.binding.lock() = true;
+        Ok(device)
+    }
+
+    /// Takes a device of a class away: its node and its directory. May sleep.
+    pub fn destroy_class_device(&self) {
+        let (Some(class), Some(number)) = (self.class, self.number) else { return };
+        if !core::mem::replace(&mut *self.binding.lock(), false) {
+            return;
+        }
+        let Some(name) = self.name.to_str() else { return };
+        // A program may have removed or replaced the node, which is its right.
+        let _ = devtmpfs::remove_node(name);
+        if let Ok(shown) = sysfs_name(self.name.as_bytes()) {
+            let name = shown.to_str().unwrap_or(name);
+            let shown = sysfs::device::Device { class, name, dev: Some((number.dev, false)), parent: None };
+            // What is gone already is fine.
+            let _ = sysfs::device::remove(&shown);
+        }
+    }
+
+    /// Shows the device under its parent (or `devices/NAME` without one) and binds a driver that matches. May sleep.
+    pub fn register(self: &Arc<Self>) -> Result {
+        let bus = self.bus.ok_or(EINVAL)?;
+        let above = match self.parent.as_ref().and_then(|parent| parent.node.get()) {
+            Some(node) => node.clone(),
+            None => sysfs::root()?.path_or_new("devices")?,
+        };
+        let shown = sysfs_name(self.name.as_bytes())?;
+        let node = above.mkdir(shown.as_bytes())?;
+        let added = self.fill(&node, bus, shown.as_bytes());
+        if let Err(error) = added.and_then(|()| self.node.set(node.clone()).map_err(|_| EBUSY)) {
+            bus.unlink(shown.as_bytes());
+            node.remove();
+            return Err(error);
+        }
+        *self.binding.lock() = true;
+        bus.add_device(self)?;
+        bus.attach(self);
+        Ok(())
+    }
+
+    /// The links and attributes that every device has.
+    fn fill(self: &Arc<Self>, node: &Arc<Node>, bus: &'static Bus, shown: &[u8]) -> Result {
+        node.link(b"subsystem", bus.node()?)?;
+        bus.link(shown, node)?;
+        // A weak reference: the device owns the node.
+        let weak = Arc::downgrade(self);
+        let show = move |out: &mut SeqBuf| weak.upgrade().ok_or(ENODEV)?.uevent(out);
+        sysfs::attr_rw(node, "uevent", show, |data| match data.trim_ascii().split(|b| *b == b' ').next() {
+            Some(b"add" | b"remove" | b"change" | b"move" | b"online" | b"offline" | b"bind" | b"unbind") => {
+                Ok(data.len())
+            }
+            _ => Err(EINVAL),
+        })?;
+        if bus.has_modalias() {
+            let weak = Arc::downgrade(self);
+            sysfs::attr(node, "modalias", move |out| {
+                let device = weak.upgrade().ok_or(ENODEV)?;
+                device.bus.ok_or(ENODEV)?.modalias(&device, out)?;
+                out.byte(b'\n')
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What the file `uevent` says.
+    fn uevent(&self, out: &mut SeqBuf) -> Result {
+        if let Some(driver) = self.driver() {
+            out.put(b"DRIVER=")?;
+            out.put(driver.name())?;
+            out.byte(b'\n')?;
+        }
+        match self.bus {
+            Some(bus) => bus.uevent(self, out),
+            None => Ok(()),
+        }
+    }
+
+    /// Unbinds the device and takes it out of the tree. May sleep.
+    pub fn unregister(self: &Arc<Self>) {
+        let Some(bus) = self.bus else { return };
+        bus.remove_device(self);
+        bus.detach(self);
+        *self.binding.lock() = false;
+        if let Some(node) = self.node.get() {
+            bus.unlink(node.name());
+            node.remove();
+        }
+    }
+
+    /// Its name (`dev_name`).
+    pub fn name(&self) -> &[u8] {
+        self.name.as_bytes()
+    }
+
+    /// The device it belongs to.
+    pub fn parent(&self) -> Option<&Arc<Device>> {
+        self.parent.as_ref()
+    }
+
+    /// The bus it is on.
+    pub fn bus(&self) -> Option<&'static Bus> {
+        self.bus
+    }
+
+    /// Its directory in sysfs, once it is registered.
+    pub fn node(&self) -> Option<&Arc<Node>> {
+        self.node.get()
+    }
+
+    /// The driver that is bound to it.
+    pub fn driver(&self) -> Option<Arc<Driver>> {
+        self.driver.lock().clone()
+    }
+
+    pub(crate) fn set_driver(&self, driver: Option<Arc<Driver>>) {
+        let old = core::mem::replace(&mut *self.driver.lock(), driver);
+        drop(old);
+    }
+
+    /// What the bus knows of it, if that is a `T`.
+    pub fn info<T: 'static>(&self) -> Option<&T> {
+        let info: &(dyn Any + Send + Sync) = &**self.info.as_ref()?;
+        info.downcast_ref()
+    }
+
+    /// The driver's own word (`dev_get_drvdata`); 0 without one.
+    pub fn data(&self) -> usize {
+        self.data.load(Ordering::Acquire)
+    }
+
+    /// Sets the driver's own word; the value is what was there.
+    pub fn set_data(&self, data: usize) -> usize {
+        self.data.swap(data, Ordering::AcqRel)
+    }
+
+    /// Prints a record that begins with the driver and the device (`dev_printk`).
+    pub fn print(&self, level: Level, args: Arguments<'_>) {
+        klog::emit(level, false, format_args!("{}{args}", self.prefix()));
+    }
+
+    /// What a record about the device begins with: `DRIVER NAME: `.
+    pub fn prefix(&self) -> impl fmt::Display + '_ {
+        fmt::from_fn(move |f| {
+            let driver = self.driver();
+            let name = match (&driver, self.bus, self.class) {
+                (Some(driver), ..) => driver.name(),
+                (None, Some(bus), _) => bus.name().as_bytes(),
+                (None, None, class) => class.unwrap_or_default().as_bytes(),
+            };
+            write!(f, "{} {}: ", name.escape_ascii(), self.name.as_bytes().escape_ascii())
+        })
+    }
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Device({})", self.name)
+    }
+}
+
+/// Writes `KEY=value` and a newline.
+#[allow(dead_code, reason = "for buses")]
+pub(crate) fn variable(out: &mut SeqBuf, key: &str, value: Arguments<'_>) -> Result {
+    seq_print!(out, "{key}={value}\n")
+}

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Functions that Linux's modules call by their C names: `kernel::bindings`. Few do, and only these are here.
+
+/// A random number below `ceil`, each as likely as the others; 0 if `ceil` is 0 or 1.
+///
+/// # Safety
+/// None is needed: it is `unsafe` as all of C is.
+pub unsafe fn __get_random_u32_below(ceil: u32) -> u32 {
+    if ceil <= 1 {
+        return 0;
+    }
+    // Numbers above the last whole multiple of `ceil` would make the lower ones likelier.
+    let limit = u32::MAX - u32::MAX % ceil;
+    loop {
+        // The upper half of 64 random bits.
+        let value = (random::u64() >> 32) as u32;
+        if value < limit {
+            return value % ceil;
+        }
+    }
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Devices: `kernel::device`, over `drivers/base/core`. What may be done with a device is its type's second part: [`Normal`] for a
+//! mere reference, [`Bound`] while a driver is bound to it, [`Core`] in the calls of the bus's core.
+
+mod context;
+mod print;
+
+pub use context::{Bound, BoundInternal, Core, CoreInternal, DeviceContext, InternalBoundContext, Normal};
+
+use crate::str::CString;
+use crate::sync::aref::AlwaysRefCounted;
+use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
+use core::ptr::NonNull;
+use kalloc::Arc;
+
+/// A device.
+///
+/// # Invariants
+/// The value inside lives in an `Arc`.
+#[repr(transparent)]
+pub struct Device<Ctx: DeviceContext = Normal>(::device::Device, PhantomData<Ctx>);
+
+// SAFETY: References are counted atomically, and the value may be used and dropped anywhere.
+unsafe impl<Ctx: DeviceContext> Send for Device<Ctx> {}
+// SAFETY: All of its methods may be called by several threads at once.
+unsafe impl<Ctx: DeviceContext> Sync for Device<Ctx> {}
+
+impl<Ctx: DeviceContext> Device<Ctx> {
+    /// The device of the level below, in a context.
+    ///
+    /// # Safety
+    /// What the context promises is true for `'a`.
+    pub(crate) unsafe fn from_core<'a>(device: &'a Arc<::device::Device>) -> &'a Self {
+        // SAFETY: `Device` is its `device::Device`, which lives in an `Arc`.
+        unsafe { &*Arc::as_ptr(device).cast() }
+    }
+
+    /// The device of the level below.
+    pub(crate) fn core(&self) -> &::device::Device {
+        &self.0
+    }
+
+    /// A reference to it of the level below.
+    pub(crate) fn to_core(&self) -> Arc<::device::Device> {
+        // SAFETY: By the type invariant the value lives in an `Arc`; that of the caller is only looked at.
+        Arc::clone(&ManuallyDrop::new(unsafe { Arc::from_raw(&raw const self.0) }))
+    }
+
+    /// The device it belongs to.
+    pub fn parent(&self) -> Option<&Device> {
+        // SAFETY: `Normal` promises nothing.
+        self.0.parent().map(|parent| unsafe { Device::from_core(parent) })
+    }
+
+    /// Its name, copied. `ENOMEM`.
+    pub fn name(&self) -> errno::Result<CString> {
+        CString::try_from_fmt(format_args!("{}", self.0.name().escape_ascii()))
+    }
+}
+
+impl<Ctx: DeviceContext> AsRef<Device<Ctx>> for Device<Ctx> {
+    fn as_ref(&self) -> &Device<Ctx> {
+        self
+    }
+}
+
+// SAFETY: By the type invariant the value lives in an `Arc`, whose count these change.
+unsafe impl AlwaysRefCounted for Device {
+    fn inc_ref(&self) {
+        core::mem::forget(self.to_core());
+    }
+
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        // SAFETY: The caller gives up a reference that was counted.
+        drop(unsafe { Arc::from_raw(obj.as_ptr().cast::<::device::Device>()) });
+    }
+}
+
+// SAFETY: The context is a marker alone.
+crate::impl_device_context_deref!(unsafe { Device });
+crate::impl_device_context_into_aref!(Device);

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Sizes by name: `kernel::sizes`.
+
+macro_rules! sizes {
+    ($($name:ident = $value:expr;)*) => { $(
+        #[doc = concat!("`", stringify!($value), "` bytes.")]
+        pub const $name: usize = $value;
+    )* };
+}
+sizes! {
+    SZ_1 = 1; SZ_2 = 2; SZ_4 = 4; SZ_8 = 8; SZ_16 = 16; SZ_32 = 32; SZ_64 = 64; SZ_128 = 128; SZ_256 = 256; SZ_512 = 512;
+    SZ_1K = 1 << 10; SZ_2K = 2 << 10; SZ_4K = 4 << 10; SZ_8K = 8 << 10; SZ_16K = 16 << 10; SZ_32K = 32 << 10;
+    SZ_64K = 64 << 10; SZ_128K = 128 << 10; SZ_256K = 256 << 10; SZ_512K = 512 << 10;
+    SZ_1M = 1 << 20; SZ_2M = 2 << 20; SZ_4M = 4 << 20; SZ_8M = 8 << 20; SZ_16M = 16 << 20; SZ_32M = 32 << 20;
+    SZ_64M = 64 << 20; SZ_128M = 128 << 20; SZ_256M = 256 << 20; SZ_512M = 512 << 20;
+    SZ_1G = 1 << 30; SZ_2G = 2 << 30; SZ_4G = 4 << 30; SZ_8G = 8 << 30; SZ_16G = 16 << 30; SZ_32G = 32 << 30; SZ_64T = 64 << 40;
+}
+
+/// Sizes as constants of an integer type.
+pub trait SizeConstants {
+    /// A kibibyte.
+    const SZ_1K: Self;
+    /// Four kibibytes.
+    const SZ_4K: Self;
+    /// 64 kibibytes.
+    const SZ_64K: Self;
+    /// A mebibyte.
+    const SZ_1M: Self;
+    /// Two mebibytes.
+    const SZ_2M: Self;
+    /// A gibibyte.
+    const SZ_1G: Self;
+}
+
+macro_rules! constants {
+    ($($ty:ty)*) => { $(
+        impl SizeConstants for $ty {
+            const SZ_1K: Self = 1 << 10;
+            const SZ_4K: Self = 4 << 10;
+            const SZ_64K: Self = 64 << 10;
+            const SZ_1M: Self = 1 << 20;
+            const SZ_2M: Self = 2 << 20;
+            const SZ_1G: Self = 1 << 30;
+        }
+    )* };
+}
+constants!(u32 u64 usize);

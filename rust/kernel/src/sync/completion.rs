@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `Completion`: `kernel::sync::completion`, over `kernel/locking/sleep`.
+
+use pin_init::{PinInit, pin_data, pin_init};
+
+/// Something that is done once, and that others wait for.
+#[pin_data]
+pub struct Completion {
+    #[pin]
+    inner: ::sync::Completion,
+}
+
+impl Completion {
+    /// Not done yet.
+    pub fn new() -> impl PinInit<Self> {
+        pin_init!(Self { inner: ::sync::Completion::new() })
+    }
+
+    /// Lets all go on that wait, now or later. Any context.
+    pub fn complete_all(&self) {
+        self.inner.complete_all();
+    }
+
+    /// Waits until it is done; signals do not end that. May sleep.
+    pub fn wait_for_completion(&self) {
+        self.inner.wait();
+    }
+}

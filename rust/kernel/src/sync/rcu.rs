@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0
+//! RCU's read side: `kernel::sync::rcu`, over `kernel/rcu`.
+
+/// A read-side section: what RCU protects stays while this lives. Does not sleep.
+pub struct Guard(::rcu::ReadGuard);
+
+impl Guard {
+    /// Begins a section.
+    #[inline]
+    pub fn new() -> Self {
+        Self(::rcu::read_lock())
+    }
+
+    /// Ends the section.
+    #[inline]
+    pub fn unlock(self) {}
+
+    /// The guard of the level below.
+    pub fn inner(&self) -> &::rcu::ReadGuard {
+        &self.0
+    }
+}
+
+impl Default for Guard {
+    #[inline]
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Begins a section.
+#[inline]
+pub fn read_lock() -> Guard {
+    Guard::new()
+}
+
+/// Waits until every section that began before has ended. May sleep.
+pub fn synchronize_rcu() {
+    ::rcu::synchronize();
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Tasks: `kernel::task`, over `kernel/task`.
+
+use crate::ffi::{c_int, c_long, c_uint};
+use crate::sync::aref::AlwaysRefCounted;
+use crate::types::NotThreadSafe;
+use core::ops::Deref;
+use core::ptr::NonNull;
+use kalloc::Arc;
+
+/// No limit.
+pub const MAX_SCHEDULE_TIMEOUT: c_long = c_long::MAX;
+/// A sleep that a signal ends.
+pub const TASK_INTERRUPTIBLE: c_int = 1;
+/// A sleep that nothing but its reason ends.
+pub const TASK_UNINTERRUPTIBLE: c_int = 2;
+/// Both.
+pub const TASK_NORMAL: c_uint = 3;
+
+/// The current task.
+#[macro_export]
+macro_rules! current {
+    () => {
+        // SAFETY: The reference does not outlive the statement or variable it is bound to in this very task.
+        unsafe { &*$crate::task::Task::current() }
+    };
+}
+
+/// A task.
+///
+/// # Invariants
+/// The value inside lives in an `Arc`.
+#[repr(transparent)]
+pub struct Task(::task::Task);
+
+/// The task that runs this code.
+#[repr(transparent)]
+pub struct CurrentTask(Task, NotThreadSafe);
+
+/// A process's number.
+pub type Pid = i32;
+
+/// A user.
+#[derive(Copy, Clone, Debug)]
+pub struct Kuid {
+    kuid: u32,
+}
+
+impl Deref for CurrentTask {
+    type Target = Task;
+
+    fn deref(&self) -> &Task {
+        &self.0
+    }
+}
+
+struct Borrowed(*const CurrentTask);
+
+impl Deref for Borrowed {
+    type Target = CurrentTask;
+
+    fn deref(&self) -> &CurrentTask {
+        // SAFETY: A task lives as long as it runs, and this value does not leave it (contract of `Task::current`).
+        unsafe { &*self.0 }
+    }
+}
+
+impl Task {
+    /// The task that runs this code. Use `current!`.
+    ///
+    /// # Safety
+    /// What it gives does not leave this task.
+    pub unsafe fn current() -> impl Deref<Target = CurrentTask> {
+        Borrowed(core::ptr::from_ref::<::task::Task>(&::task::current()).cast())
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> Pid {
+        self.0.tid().cast_signed()
+    }
+
+    /// The number of its process.
+    pub fn tgid(&self) -> Pid {
+        ::process::process_of(&self.0).map_or(0, |process| process.pid().cast_signed())
+    }
+
+    /// Its user.
+    pub fn uid(&self) -> Kuid {
+        Kuid { kuid: ::cred::task_cred(&self.0).map_or(u32::MAX, |cred| cred.uid) }
+    }
+
+    /// Whether a signal waits for it.
+    pub fn signal_pending(&self) -> bool {
+        self.0.signal_pending()
+    }
+
+    /// Wakes it, if it sleeps.
+    pub fn wake_up(&self) {
+        self.0.wake(::task::State::NORMAL);
+    }
+}
+
+// SAFETY: By the type invariant the value lives in an `Arc`, whose count these change.
+unsafe impl AlwaysRefCounted for Task {
+    fn inc_ref(&self) {
+        core::mem::forget(self.0.to_arc());
+    }
+
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        // SAFETY: The caller gives up a reference that was counted.
+        drop(unsafe { Arc::from_raw(obj.as_ptr().cast::<::task::Task>()) });
+    }
+}
+
+impl PartialEq for Task {
+    fn eq(&self, other: &Self) -> bool {
+        core::ptr::eq(self, other)
+    }
+}
+
+impl Eq for Task {}
+
+impl Kuid {
+    /// The current task's effective user.
+    pub fn current_euid() -> Self {
+        Self { kuid: ::cred::current_cred().map_or(u32::MAX, |cred| cred.euid) }
+    }
+
+    /// The user of that number.
+    pub fn from_raw(kuid: u32) -> Self {
+        Self { kuid }
+    }
+
+    /// Its number.
+    pub fn into_raw(self) -> u32 {
+        self.kuid
+    }
+
+    /// Its number as the current task's name space has it; there is one name space.
+    pub fn into_uid_in_current_ns(self) -> u32 {
+        self.kuid
+    }
+}
+
+impl PartialEq for Kuid {
+    fn eq(&self, other: &Self) -> bool {
+        self.kuid == other.kuid
+    }
+}
+
+impl Eq for Kuid {}
+
+/// Says that the caller may sleep here; the debug configuration complains where that is not allowed.
+#[track_caller]
+pub fn might_sleep() {
+    ::task::might_sleep();
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Points in time and spans of it: `kernel::time`, over `kernel/time`.
+
+pub mod delay;
+mod delta;
+
+pub use delta::Delta;
+
+use core::marker::PhantomData;
+use core::ops;
+
+/// Nanoseconds of a microsecond.
+pub const NSEC_PER_USEC: i64 = 1_000;
+/// Nanoseconds of a millisecond.
+pub const NSEC_PER_MSEC: i64 = 1_000_000;
+/// Nanoseconds of a second.
+pub const NSEC_PER_SEC: i64 = 1_000_000_000;
+
+/// Ticks a second: of units alone, as there is no tick.
+pub const HZ: u64 = 250;
+const NSEC_PER_JIFFY: u64 = NSEC_PER_SEC as u64 / HZ;
+
+/// A number of ticks.
+pub type Jiffies = crate::ffi::c_ulong;
+/// A number of milliseconds.
+pub type Msecs = crate::ffi::c_uint;
+
+/// Milliseconds as ticks, rounded up.
+pub fn msecs_to_jiffies(msecs: Msecs) -> Jiffies {
+    u64::from(msecs).saturating_mul(HZ).div_ceil(1000) as Jiffies
+}
+
+/// Ticks as nanoseconds.
+pub(crate) fn jiffies_to_nsecs(jiffies: Jiffies) -> u64 {
+    (jiffies as u64).saturating_mul(NSEC_PER_JIFFY)
+}
+
+/// Nanoseconds as ticks, rounded up.
+pub(crate) fn nsecs_to_jiffies_ceil(nsecs: u64) -> Jiffies {
+    nsecs.div_ceil(NSEC_PER_JIFFY) as Jiffies
+}
+
+/// A clock.
+///
+/// # Safety
+/// `ktime_get` gives times that are not negative.
+pub unsafe trait ClockSource {
+    /// The clock of the level below.
+    const CLOCK: ktime::Clock;
+
+    /// Its time now, in nanoseconds.
+    fn ktime_get() -> i64;
+}
+
+macro_rules! clocks {
+    ($($(#[$doc:meta])* $name:ident $clock:ident $get:ident;)*) => { $(
+        $(#[$doc])*
+        pub struct $name;
+
+        // SAFETY: No clock comes near to the end of what an `i64` has within three hundred years.
+        unsafe impl ClockSource for $name {
+            const CLOCK: ktime::Clock = ktime::Clock::$clock;
+
+            fn ktime_get() -> i64 {
+                ktime::$get().cast_signed()
+            }
+        }
+    )* };
+}
+clocks! {
+    /// Time since boot; never set.
+    Monotonic Monotonic now_ns;
+    /// The time of day; may be set.
+    RealTime Realtime real_ns;
+    /// Time since boot, sleeps included; never set.
+    BootTime Monotonic boottime_ns;
+    /// Atomic time.
+    Tai Tai tai_ns;
+}
+
+/// A point in time on the clock `C`.
+#[repr(transparent)]
+pub struct Instant<C: ClockSource> {
+    inner: i64,
+    _c: PhantomData<C>,
+}
+
+impl<C: ClockSource> Clone for Instant<C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<C: ClockSource> Copy for Instant<C> {}
+
+impl<C: ClockSource> PartialEq for Instant<C> {
+    fn eq(&self, other: &Self) -> bool {
+        self.inner == other.inner
+    }
+}
+
+impl<C: ClockSource> Eq for Instant<C> {}
+
+impl<C: ClockSource> PartialOrd for Instant<C> {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<C: ClockSource> Ord for Instant<C> {
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+        self.inner.cmp(&other.inner)
+    }
+}
+
+impl<C: ClockSource> Instant<C> {
+    /// The time now.
+    #[inline]
+    pub fn now() -> Self {
+        Self { inner: C::ktime_get(), _c: PhantomData }
+    }
+
+    /// How long ago it was.
+    pub fn elapsed(&self) -> Delta {
+        Self::now() - *self
+    }
+}
+
+impl<C: ClockSource> ops::Sub for Instant<C> {
+    type Output = Delta;
+
+    fn sub(self, other: Self) -> Delta {
+        // Neither is negative, so the difference is in range.
+        Delta::from_nanos(self.inner.wrapping_sub(other.inner))
+    }
+}
+
+impl<C: ClockSource> ops::Add<Delta> for Instant<C> {
+    type Output = Self;
+
+    fn add(self, delta: Delta) -> Self {
+        Self { inner: self.inner.saturating_add(delta.as_nanos()), _c: PhantomData }
+    }
+}
+
+impl<C: ClockSource> ops::Sub<Delta> for Instant<C> {
+    type Output = Self;
+
+    fn sub(self, delta: Delta) -> Self {
+        Self { inner: self.inner.saturating_sub(delta.as_nanos()), _c: PhantomData }
+    }
+}

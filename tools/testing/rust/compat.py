@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Linux's own Rust modules, unmodified, on this kernel: compiled with `make M=`, loaded in a guest, and what they say compared.
+
+The sources come from Debian's newest linux-source package (linux.py). `--write` makes Documentation/rust/compatibility.md;
+`--examples` also compiles the documentation examples of Rust-for-Linux's `kernel` crate one by one (examples.py).
+A module up to `DONE` that fails is a failure of the test; beyond it the table shows how far it is.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(HERE))
+sys.path.insert(0, HERE)
+import examples  # noqa: E402
+import linux  # noqa: E402
+from guest import Guest, GuestError, Report, image, programs  # noqa: E402
+from rungs import DMESG, RUNGS  # noqa: E402
+
+APPEND = "console=ttyS0 quiet panic=-1"
+# The modules of these rungs must compile, load and say what they say on Linux.
+DONE = 8
+PAGE = os.path.join(programs.SRCTREE, "Documentation/rust/compatibility.md")
+
+
+class Result:
+    """What became of a module."""
+
+    def __init__(self, rung):
+        self.rung, self.compiles, self.errors, self.loads, self.same, self.why = rung, False, 0, None, None, ""
+        self.missing, self.ko = set(), None
+
+
+def build(rung, tree, work, objtree):
+    """Compiles a module as its author would outside of the tree."""
+    result = Result(rung)
+    directory = os.path.join(work, rung.name)
+    os.makedirs(directory)
+    for name in rung.files:
+        shutil.copy(os.path.join(tree, name), directory)
+    root = os.path.basename(rung.files[0]).removesuffix(".rs")
+    with open(os.path.join(directory, "Makefile"), "w") as f:
+        f.write(f"obj-m := {rung.name}.o\n" + (f"{rung.name}-y := {root}.o\n" if root != rung.name else ""))
+    env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "M", "O", "KBUILD_OUTPUT")}
+    done = subprocess.run(["make", "-C", programs.SRCTREE, f"O={objtree}", f"M={directory}", "modules"], env=env, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    result.ko = os.path.join(directory, rung.name + ".ko")
+    result.compiles = done.returncode == 0 and os.path.exists(result.ko)
+    if not result.compiles:
+        result.errors = len(re.findall(r"^error(?:\[E\d+\])?: ", done.stdout, re.M))
+        result.missing = missing(done.stdout)
+        result.why = "\n".join(line for line in done.stdout.splitlines() if line.startswith("error"))[:1500]
+        if os.environ.get("V"):
+            print(done.stdout)
+    return result
+
+
+def missing(text):
+    """Names that the compiler did not find in this kernel's crate."""
+    found = set()
+    for pattern in (r"unresolved imports? (.+)", r"cannot find (?:type|trait|function|macro|module or crate|value|attribute)[^`]*`([^`]+)`",
+                    r"no (?:method|associated function or constant|associated item|function or associated item) named `([^`]+)`"):
+        for match in re.finditer(pattern, text):
+            found |= set(re.findall(r"`([^`]+)`", match.group(1))) or {match.group(1)}
+    return found
+
+
+def c_program(source, work):
+    """The program in a module's comment, compiled; None if there is none."""
+    with open(source) as f:
+        text = f.read()
+    block = re.search(r"//! ```c\n(.*?)//! ```", text, re.S)
+    if not block:
+        return None
+    lines = [line.removeprefix("//!").removeprefix(" ") for line in block.group(1).splitlines()]
+    path = os.path.join(work, "program.c")
+    with open(path, "w") as f:
+        f.write("\n".join(lines) + "\n")
+    subprocess.run(["cc", "-static", "-o", path[:-2], path], check=True)
+    return path[:-2]
+
+
+def run(guest, result):
+    """Loads a module and goes through its transcript."""
+    rung = result.rung
+    status, text = guest.run(f"dmesg -c >/dev/null; insmod /{rung.name}.ko 2>&1")
+    log = guest.check("dmesg -r -c | sed 's/^<[0-9]*>//; s/^\\[[^]]*\\] //'")
+    result.loads = (status == 0) != bool(rung.fails)
+    if not result.loads or rung.fails and rung.fails not in text:
+        raise GuestError(f"insmod: status {status}, {text.strip()}\n{log}")
+    for command, patterns in rung.steps:
+        if command is DMESG:
+            shown, log = log or guest.check("dmesg -r -c | sed 's/^<[0-9]*>//; s/^\\[[^]]*\\] //'"), ""
+        else:
+            shown = guest.run(command)[1]
+        at = 0
+        shown = shown.replace("\r", "")
+        for pattern in patterns:
+            found = re.compile(pattern, re.M).search(shown, at)
+            if not found:
+                raise GuestError(f"no '{pattern}' (in this order) after {command if command is not DMESG else 'dmesg'}:\n{shown}")
+            at = found.end()
+    if not rung.fails:
+        guest.check(f"rmmod {rung.name}")
+    if rung.name in guest.check("cat /proc/modules"):
+        raise GuestError("it is still loaded")
+    if re.search(r"BUG|WARNING|Oops|possible recursive|circular", guest.check("dmesg")):
+        raise GuestError("the kernel complains:\n" + guest.check("dmesg"))
+
+
+def word(value):
+    return {True: "yes", False: "no", None: "-"}[value]
+
+
+def page(tree, results, shares):
+    """The table."""
+    version = os.path.basename(tree).removeprefix("linux-")
+    lines = ["<!-- SPDX-License-Identifier: GPL-2.0 -->", "<!-- Made by tools/testing/rust/compat.py; do not edit. -->",
+             "# Linux's Rust modules on Rideau", "",
+             f"The modules of Linux {version}, unmodified, compiled with `make M=` against the `kernel` crate, loaded in a guest (debug",
+             "kernel), and what they say and do compared with Linux. Beyond what is done, the number of names that are missing.", "",
+             "| rung | module | lines | compiles | loads | transcript | |", "|---|---|---|---|---|---|---|"]
+    for r in results:
+        size = sum(len(open(os.path.join(tree, name)).readlines()) for name in r.rung.files)
+        note = r.rung.note if r.compiles else f"{len(r.missing)} names missing, {r.errors} errors"
+        lines.append(f"| {r.rung.number} | {r.rung.name} | {size} | {word(r.compiles)} | {word(r.loads)} | {word(r.same)} | {note} |")
+    if shares:
+        good, every = sum(g for g, _ in shares.values()), sum(n for _, n in shares.values())
+        lines += ["", "## Documentation examples", "",
+                  f"The examples in the documentation of Rust-for-Linux's `kernel` crate that compile against ours: {good} of {every} "
+                  f"({100 * good // max(every, 1)} %).", "", "| module | compile | of |", "|---|---|---|"]
+        lines += [f"| {name} | {g} | {n} |" for name, (g, n) in sorted(shares.items())]
+    os.makedirs(os.path.dirname(PAGE), exist_ok=True)
+    with open(PAGE, "w") as f:
+        f.write("\n".join(lines) + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    top = os.environ.get("KBUILD_OUTPUT") or programs.SRCTREE
+    parser.add_argument("--cpus", type=int, default=2)
+    parser.add_argument("--only", help="the module of that name alone")
+    parser.add_argument("--examples", action="store_true", help="the documentation's examples too")
+    parser.add_argument("--write", action="store_true", help="write the page")
+    parser.add_argument("--log", help="a file that gets the console")
+    args = parser.parse_args()
+    report, tree = Report(), linux.tree()
+    with tempfile.TemporaryDirectory(prefix="compat-") as work:
+        results = [build(rung, tree, work, os.path.abspath(top)) for rung in RUNGS if args.only in (None, rung.name)]
+        for r in results:
+            if r.compiles or r.rung.number <= DONE or args.only:
+                report.add(f"{r.rung.name}: compiles", r.compiles, r.why)
+            else:
+                print(f"        {r.rung.name}: {r.errors} errors, {len(r.missing)} names missing: {', '.join(sorted(r.missing))[:300]}")
+        loadable = [r for r in results if r.compiles and r.rung.load]
+        cpio = image.base()
+        for r in loadable:
+            subprocess.run(["strip", "--strip-debug", r.ko], check=True)
+            cpio.file(f"{r.rung.name}.ko", src=r.ko, mode=0o644)
+            program = c_program(os.path.join(tree, r.rung.files[0]), work) if r.rung.program else None
+            if program:
+                cpio.file(r.rung.program, src=program, mode=0o755)
+        initrd = os.path.join(work, "initrd")
+        cpio.write(initrd)
+        if loadable:
+            with Guest(os.path.join(top, "vmlinux"), initrd, APPEND, cpus=args.cpus, limit=600, log=args.log) as guest:
+                guest.expect("@READY@", 60)
+                guest.run("mount -t sysfs none /sys 2>/dev/null; mount -t proc none /proc 2>/dev/null; true")
+                for r in loadable:
+                    try:
+                        run(guest, r)
+                        r.same = True
+                        report.ok(f"{r.rung.name}: loads, transcript")
+                    except GuestError as error:
+                        r.same = False
+                        report.fail(f"{r.rung.name}: loads, transcript", error)
+        shares = examples.compile_all(tree, work, os.path.abspath(top)) if args.examples else None
+    if args.write:
+        page(tree, results, shares)
+    report.finish()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Which of Linux's Rust modules are tried, and what each must do in a guest. A step is a command and what it must print; `DMESG`
+as the command means the log since the step before."""
+
+DMESG = object()
+
+
+class Rung:
+    """One module: its files in Linux's tree, and its transcript. Without steps it is compiled only."""
+
+    def __init__(self, number, name, files, steps=(), load=True, fails=None, program=None, note=""):
+        self.number, self.name, self.files = number, name, files
+        self.steps, self.load, self.fails, self.program, self.note = list(steps), load, fails, program, note
+
+
+def sample(number, name, steps=(), **more):
+    """A module of samples/rust."""
+    return Rung(number, name, [f"samples/rust/{name}.rs"], steps, **more)
+
+
+PRINT = [(DMESG, [
+    r"rust_print: Rust printing macros sample \(init\)", r"rust_print: Emergency message \(level 0\) without args",
+    r"rust_print: Info message \(level 6\) without args", r"rust_print: A line that is continued without args$",
+    r"rust_print: Emergency message \(level 0\) with args", r"rust_print: A line that is continued with args$",
+    r"rust_print: 1$", r'rust_print: "hello, world"', r'rust_print: \[.*rust_print_main.rs:\d+:\d+\] c = "hello, world"',
+    r"rust_print: Arc<dyn Display> says 42", r"rust_print: Arc<dyn Display> says hello, world", r'rust_print: "hello, world"',
+])]
+
+MISC = [
+    (DMESG, [r"rust_misc_device: Initialising Rust Misc Device Sample"]),
+    ("cat /proc/misc", [r"^\s*\d+ rust-misc-device$"]),
+    ("stat -c '%a %F' /dev/rust-misc-device", [r"^600 character special file$"]),
+    ("cat /sys/class/misc/rust-misc-device/dev", [r"^10:\d+$"]),
+    ("/misc_program 2>&1; echo status $?", [r"Success", r"status 0"]),
+    (DMESG, [r"misc rust-misc-device: Opening Rust Misc Device Sample", r"misc rust-misc-device: IOCTLing",
+             r"misc rust-misc-device: -> Hello from the Rust Misc Device", r"-> Copying data to userspace \(value: \d+\)",
+             r"-> Copying data from userspace \(value: \d+\)", r"Exiting the Rust Misc Device Sample"]),
+    ("exec 9<>/dev/rust-misc-device; rmmod rust_misc_device 2>&1; cat /proc/modules; exec 9>&-", [r"rust_misc_device \d+ 1 "]),
+]
+
+CONFIGFS = [
+    (DMESG, [r"rust_configfs: Rust configfs sample \(init\)"]),
+    ("mount -t configfs none /sys/kernel/config && cd /sys/kernel/config/rust_configfs && ls -1", [r"^bar$", r"^message$"]),
+    ("cat message", [r"^Hello World$"]),
+    ("echo xyz >bar; cat bar", [r"^xyz$"]),
+    ("mkdir d && ls d && cat d/baz", [r"^baz$", r"^Hello Baz$"]),
+    ("mkdir d/e && cat d/e/gc; mkdir d/e/f 2>&1", [r"^Hello GC$", r"mkdir: .*not permitted"]),
+    ("rmdir d 2>&1; rmdir d/e && rmdir d && ls -1; cd /; umount /sys/kernel/config", [r"not empty", r"^bar$"]),
+    (DMESG, [r"rust_configfs: Show message", r"rust_configfs: Store bar", r"rust_configfs: Show bar",
+             r"rust_configfs: Show baz", r"rust_configfs: Show grand child"]),
+]
+
+DEBUGFS = [
+    ("mount -t debugfs none /sys/kernel/debug && cd /sys/kernel/debug/rust_scoped_debugfs && ls -1 && ls -1 control",
+     [r"^control$", r"^dynamic$", r"^create$", r"^remove$"]),
+    ("echo one 1 2 3 >control/create; ls -1 dynamic dynamic/one", [r"^one$", r"^0$", r"^1$", r"^2$", r"^blob$"]),
+    ("cat dynamic/one/0 dynamic/one/2; echo 7 >dynamic/one/1; cat dynamic/one/1", [r"^1$", r"^3$", r"^7$"]),
+    ("od -An -tx1 -N4 dynamic/one/blob; wc -c <dynamic/one/blob", [r"42 42 42 42", r"^4096$"]),
+    ("printf abc | dd of=dynamic/one/blob conv=notrunc 2>/dev/null; head -c 4 dynamic/one/blob; echo", [r"^abcB$"]),
+    ("echo one >control/remove; ls -1 dynamic; echo end; cd /; umount /sys/kernel/debug", [r"^end$"]),
+]
+
+RUNGS = [
+    sample(1, "rust_minimal", [(DMESG, [
+        r"rust_minimal: Rust minimal sample \(init\)", r"rust_minimal: Am I built-in\? false", r"rust_minimal: test_parameter: 1"])],
+        note="exit: `My numbers are [72, 108, 200]`"),
+    Rung(2, "drm_panic_qr", ["drivers/gpu/drm/drm_panic_qr.rs"], load=False, note="compiled only"),
+    Rung(2, "kasan_test_rust", ["mm/kasan/kasan_test_rust.rs"], load=False, note="compiled only"),
+    sample(3, "rust_driver_faux", [
+        (DMESG, [r"rust_faux_driver: Initialising Rust Faux Device Sample",
+                 r"faux_driver rust-faux-sample-device: Hello from faux device!"]),
+        ("ls -d /sys/devices/faux/rust-faux-sample-device/driver", [r"driver"])]),
+    Rung(4, "rust_print", ["samples/rust/rust_print_main.rs"], PRINT),
+    Rung(5, "find_bit_benchmark_rust", ["lib/find_bit_benchmark_rust.rs"], [
+        (DMESG, [r"find_bit_benchmark_rust: Benchmark$", r"Start testing find_bit\(\) Rust with random-filled bitmap",
+                 r"next_bit:\s+\d+ ns,\s+1[56]\d{4} iterations", r"next_zero_bit:\s+\d+ ns,\s+1[56]\d{4} iterations",
+                 r"Start testing find_bit\(\) Rust with sparse bitmap", r"next_bit:\s+\d+ ns,\s+\d{3} iterations"])],
+        fails="nvalid", note="its `init` ends with EINVAL by design"),
+    sample(6, "rust_misc_device", MISC, program="misc_program"),
+    sample(7, "rust_configfs", CONFIGFS),
+    sample(8, "rust_debugfs_scoped", DEBUGFS),
+    Rung(9, "rnull_mod", ["drivers/block/rnull/rnull.rs", "drivers/block/rnull/configfs.rs"], load=False),
+    sample(10, "rust_driver_platform", load=False),
+    sample(10, "rust_debugfs", load=False),
+    sample(10, "rust_soc", load=False),
+    sample(11, "rust_driver_pci", load=False),
+    sample(11, "rust_dma", load=False),
+    sample(11, "rust_driver_auxiliary", load=False),
+    sample(12, "rust_i2c_client", load=False),
+    sample(12, "rust_driver_i2c", load=False),
+    sample(12, "rust_driver_usb", load=False),
+    sample(12, "rust_driver_serdev", load=False),
+    Rung(12, "ax88796b_rust", ["drivers/net/phy/ax88796b_rust.rs"], load=False),
+    Rung(12, "qt2025", ["drivers/net/phy/qt2025.rs"], load=False),
+    Rung(12, "rcpufreq_dt", ["drivers/cpufreq/rcpufreq_dt.rs"], load=False),
+    Rung(12, "pwm_th1520", ["drivers/pwm/pwm_th1520.rs"], load=False),
+]

@@ -87,14 +87,16 @@ impl Mm {
         self.mmap(MapArgs { addr, len, prot, flags, file: Some(file.clone()), pgoff: offset / PAGE_SIZE as u64 })
     }
 
-    /// Maps zeros at exactly `[addr, addr + len)` over whatever is there.
-    pub fn map_zero(&self, addr: usize, len: usize, prot: Prot) -> Result {
+    /// Maps zeros at exactly `[addr, addr + len)` over whatever is there: memory like the heap's, whatever the segment's flags
+    /// say, as Linux's `vm_brk_flags` makes it, and `ENOMEM` if so much cannot be promised.
+    pub fn map_zero(&self, addr: usize, len: usize, exec: bool) -> Result {
         if len == 0 {
             return Ok(());
         }
         let start = addr & PAGE_MASK;
         let len = page_align(addr.checked_add(len).ok_or(ENOMEM)?) - start;
         let flags = uapi::MAP_PRIVATE | uapi::MAP_FIXED | uapi::MAP_ANONYMOUS;
+        let prot = Prot(uapi::PROT_READ | uapi::PROT_WRITE | if exec { uapi::PROT_EXEC } else { 0 });
         self.mmap(MapArgs { addr: start, len, prot, flags, file: None, pgoff: 0 }).map(|_| ())
     }
 

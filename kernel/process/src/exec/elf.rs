@@ -154,7 +154,7 @@ fn map_segments(mm: &mm::Mm, file: &Arc<File>, plan: &Plan, bias: u64) -> Result
         }
         let zero_from = segment.file_end.max(segment.start);
         if segment.end > zero_from {
-            mm.map_zero(at(zero_from), (segment.end - zero_from) as usize, prot)?;
+            mm.map_zero(at(zero_from), (segment.end - zero_from) as usize, segment.exec)?;
         }
         if !segment.clear.is_empty() {
             let range = segment.clear.range();

@@ -159,14 +159,14 @@ impl<S: Store> Fs<S> {
             let (number, start, len) = self.find(request.goal, want, want)?;
             return self.commit(tx, number, start, len, len);
         }
-        if let Some(found) = self.from_kept(tx, inode, request.lblk, want)? {
+        if let Some(found) = self.take_kept(tx, inode, request.lblk, want)? {
             return Ok(found);
         }
         let size = inode.raw.size.div_ceil(self.geo.block_size as u64);
         let end =
             (u64::from(request.lblk) + (u64::from(want) << self.geo.cluster_bits)).max(size) >> self.geo.cluster_bits;
         if end <= SMALL_FILE && want < LOCALITY {
-            return self.from_locality(tx, request.goal, want);
+            return self.take_local(tx, request.goal, want);
         }
         let ahead = (end.next_power_of_two() - end).clamp(u64::from(want).min(AHEAD), AHEAD) as u32;
         let all = want.saturating_add(ahead).min(self.geo.clusters_per_group);
@@ -211,7 +211,7 @@ impl<S: Store> Fs<S> {
     }
 
     /// Takes from what is kept for the inode, if it covers the block.
-    fn from_kept(&self, tx: &mut Tx<S>, inode: &Inode, lblk: u32, want: u32) -> Result<Option<(u64, u32)>> {
+    fn take_kept(&self, tx: &mut Tx<S>, inode: &Inode, lblk: u32, want: u32) -> Result<Option<(u64, u32)>> {
         let bits = self.geo.cluster_bits;
         for &number in inode.kept_in.iter().filter(|&&number| number != NOWHERE) {
             let group = self.group(number)?;
@@ -249,7 +249,7 @@ impl<S: Store> Fs<S> {
     }
 
     /// Takes from what this processor keeps for small files.
-    fn from_locality(&self, tx: &mut Tx<S>, goal: u64, want: u32) -> Result<(u64, u32)> {
+    fn take_local(&self, tx: &mut Tx<S>, goal: u64, want: u32) -> Result<(u64, u32)> {
         let cpu = self.store.cpu().min(self.locality.len().saturating_sub(1));
         let slot = self.locality.get(cpu).ok_or(EINVAL)?;
         let mut number = slot.lock();

@@ -11,7 +11,7 @@ pub(crate) fn fill(map: &mut [u8], start: u32, len: u32, value: bool) {
     let end = (u64::from(start) + u64::from(len)).min(map.len() as u64 * 8) as u32;
     let mut at = start;
     while at < end {
-        if at % 8 == 0 && end - at >= 8 {
+        if at.is_multiple_of(8) && end - at >= 8 {
             let (from, to) = (at as usize / 8, end as usize / 8);
             if let Some(bytes) = map.get_mut(from..to) {
                 bytes.fill(if value { 0xff } else { 0 });

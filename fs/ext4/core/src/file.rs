@@ -21,10 +21,10 @@ impl<S: Store> Fs<S> {
     pub fn truncate(&self, tx: &mut Tx<S>, inode: &mut Inode) -> Result<bool> {
         self.discard_preallocations(inode);
         let from = self.blocks_of(inode.raw.size);
-        if let Ok(from) = u32::try_from(from) {
-            if !self.remove_range(tx, inode, from, u64::from(u32::MAX))? {
-                return Ok(false);
-            }
+        if let Ok(from) = u32::try_from(from)
+            && !self.remove_range(tx, inode, from, u64::from(u32::MAX))?
+        {
+            return Ok(false);
         }
         if inode.raw.links_count > 0 {
             self.orphan_remove(tx, inode)?;

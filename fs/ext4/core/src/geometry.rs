@@ -105,7 +105,8 @@ impl Geometry {
         if desc_size < least || !desc_size.is_power_of_two() || desc_size > block_size {
             return Err(EINVAL);
         }
-        let (bpg, cpg, ipg) = (sb.blocks_per_group.get(), sb.clusters_per_group.get(), sb.inodes_per_group.get());
+        let (bpg, ipg) = (sb.blocks_per_group.get(), sb.inodes_per_group.get());
+        let cpg = if cluster_bits == 0 { bpg } else { sb.clusters_per_group.get() };
         let inodes_per_block = (block_size / inode_size) as u32;
         if cpg == 0 || cpg > bits_per_block || u64::from(cpg) << cluster_bits != u64::from(bpg) || bpg % 8 != 0 {
             return Err(EINVAL);
@@ -187,13 +188,7 @@ impl Geometry {
 
     fn cluster_bits(sb: &SuperBlock, bigalloc: bool) -> Result<u32> {
         if !bigalloc {
-            return if sb.log_cluster_size.get() == sb.log_block_size.get() || sb.rev_level.get() == 0 {
-                Ok(0)
-            } else if sb.clusters_per_group.get() == sb.blocks_per_group.get() {
-                Ok(0)
-            } else {
-                Err(EINVAL)
-            };
+            return if sb.log_cluster_size.get() == sb.log_block_size.get() { Ok(0) } else { Err(EINVAL) };
         }
         match sb.log_cluster_size.get().checked_sub(sb.log_block_size.get()) {
             Some(bits) if sb.log_cluster_size.get() <= 20 => Ok(bits),

@@ -9,7 +9,7 @@ use errno::{Result, code::*};
 use ext4_format::GroupDesc;
 use ext4_format::crc::crc32c;
 use ext4_format::group::{self, BLOCK_UNINIT, INODE_UNINIT};
-use ext4_store::{Buffer, MutexLike, OnceLike, Store};
+use ext4_store::{Buffer, Locks, MutexLike, OnceLike, Store};
 use kalloc::{KVVec, KVec, flags::GFP_NOFS};
 
 /// Groups of the first chunk of the table; each further chunk is twice as large as the one before.
@@ -118,9 +118,11 @@ impl<S: Store> Group<S> {
     }
 }
 
+type Chunk<S> = KVVec<<S as Locks>::Once<Group<S>>>;
+
 /// All groups.
 pub(crate) struct Groups<S: Store> {
-    chunks: [S::Once<KVVec<S::Once<Group<S>>>>; CHUNKS],
+    chunks: [S::Once<Chunk<S>>; CHUNKS],
 }
 
 impl<S: Store> Groups<S> {

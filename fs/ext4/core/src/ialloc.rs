@@ -34,13 +34,13 @@ impl<S: Store> Fs<S> {
             }
         }
         // The first group was passed over if it had no free block: better there than nowhere.
-        if let Ok(group) = self.group(first) {
-            if !group.is(INODES_CORRUPT) && group.free_inodes.load(Ordering::Relaxed) > 0 {
-                if let Some(index) = self.take_inode(tx, first, group, is_dir)? {
-                    let ino = first.saturating_mul(self.geo.inodes_per_group).saturating_add(index).saturating_add(1);
-                    return self.init_inode(tx, dir, ino, mode, owner);
-                }
-            }
+        if let Ok(group) = self.group(first)
+            && !group.is(INODES_CORRUPT)
+            && group.free_inodes.load(Ordering::Relaxed) > 0
+            && let Some(index) = self.take_inode(tx, first, group, is_dir)?
+        {
+            let ino = first.saturating_mul(self.geo.inodes_per_group).saturating_add(index).saturating_add(1);
+            return self.init_inode(tx, dir, ino, mode, owner);
         }
         Err(ENOSPC)
     }

@@ -246,10 +246,11 @@ impl<S: Store> Fs<S> {
         self.check_name(new_name)?;
         let file_type = ft::of_mode(inode.raw.mode);
         let moves_dir = inode.is_dir() && to.is_some();
-        if let Some(over) = &over {
-            if over.is_dir() && !self.is_empty_dir(over)? {
-                return Err(ENOTEMPTY);
-            }
+        if let Some(over) = &over
+            && over.is_dir()
+            && !self.is_empty_dir(over)?
+        {
+            return Err(ENOTEMPTY);
         }
         {
             let target: &mut Inode = match &mut to {
@@ -273,14 +274,12 @@ impl<S: Store> Fs<S> {
         self.remove_entry(tx, from, name)?;
         self.touch(inode, false);
         self.write_inode(tx, inode)?;
-        if moves_dir {
-            if let Some(to) = &mut to {
-                self.set_entry(tx, inode, b"..", to.ino, ft::DIR)?;
-                self.drop_dir_link(from);
-                self.write_inode(tx, from)?;
-                self.add_dir_link(to);
-                self.write_inode(tx, to)?;
-            }
+        if moves_dir && let Some(to) = &mut to {
+            self.set_entry(tx, inode, b"..", to.ino, ft::DIR)?;
+            self.drop_dir_link(from);
+            self.write_inode(tx, from)?;
+            self.add_dir_link(to);
+            self.write_inode(tx, to)?;
         }
         if let Some(over) = over {
             let target: &mut Inode = match &mut to {
@@ -297,6 +296,7 @@ impl<S: Store> Fs<S> {
     }
 
     /// Exchanges two names (`RENAME_EXCHANGE`); `to` is None if both are in `from`.
+    #[allow(clippy::too_many_arguments)]
     pub fn exchange(
         &self,
         tx: &mut Tx<S>,

@@ -100,11 +100,11 @@ impl<S: Store> Fs<S> {
         if inode.orphan != Noted::No {
             return Ok(());
         }
-        if let Some(file) = self.orphan_file.get() {
-            if let Some((block, slot)) = self.orphan_to_file(tx, file, inode.ino)? {
-                inode.orphan = Noted::File(block, slot);
-                return self.write_inode(tx, inode);
-            }
+        if let Some(file) = self.orphan_file.get()
+            && let Some((block, slot)) = self.orphan_to_file(tx, file, inode.ino)?
+        {
+            inode.orphan = Noted::File(block, slot);
+            return self.write_inode(tx, inode);
         }
         let mut state = self.super_state.lock();
         let head = state.sb.last_orphan.get();

@@ -95,7 +95,7 @@ impl<S: Store> Fs<S> {
         let start = geo.group_start(number);
         let base = geo.base_meta_blocks(number);
         let index = number / geo.desc_per_block;
-        let new_block = number % geo.desc_per_block == 0;
+        let new_block = number.is_multiple_of(geo.desc_per_block);
         if !geo.is_meta(number) && index >= geo.gdt_span() {
             return Err(ENOSPC);
         }

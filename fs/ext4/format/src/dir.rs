@@ -92,7 +92,7 @@ impl Entry {
         let name_len = usize::from(u16_at(head, 6) & 0xff);
         let file_type = if filetype { (u16_at(head, 6) >> 8) as u8 } else { 0 };
         let good = rec_len >= record_len(1)
-            && rec_len % 4 == 0
+            && rec_len.is_multiple_of(4)
             && rec_len >= record_len(name_len)
             && name_len <= NAME_LEN
             && offset.checked_add(rec_len)? <= region.len();

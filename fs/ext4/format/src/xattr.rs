@@ -55,15 +55,19 @@ pub mod index {
             (SYSTEM, false),
             (HURD, false),
         ] {
-            if let Some(rest) = prefix(index).and_then(|p| name.strip_prefix(p.as_bytes())) {
-                if whole == rest.is_empty() {
-                    return Some((index, rest));
-                }
+            if let Some(rest) = prefix(index).and_then(|p| name.strip_prefix(p.as_bytes()))
+                && whole == rest.is_empty()
+            {
+                return Some((index, rest));
             }
         }
         None
     }
 }
+
+/// An entry, or what it points to, is not wholly within its region.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DoesNotFit;
 
 /// An entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,17 +100,17 @@ pub const fn value_len(size: usize) -> usize {
 
 impl Entry {
     /// The entry at `at`; None at the end of the list (four zero bytes), `Err` if it does not fit the region.
-    pub fn decode(region: &[u8], at: usize) -> Result<Option<Self>, ()> {
-        let Some(end) = at.checked_add(4) else { return Err(()) };
+    pub fn decode(region: &[u8], at: usize) -> Result<Option<Self>, DoesNotFit> {
+        let Some(end) = at.checked_add(4) else { return Err(DoesNotFit) };
         if end > region.len() {
-            return Err(());
+            return Err(DoesNotFit);
         }
         if u32_at(region, at) == 0 {
             return Ok(None);
         }
         let name_len = usize::from(u16_at(region, at) & 0xff);
         if at.checked_add(entry_len(name_len)).is_none_or(|next| next.saturating_add(4) > region.len()) {
-            return Err(());
+            return Err(DoesNotFit);
         }
         Ok(Some(Self {
             at,

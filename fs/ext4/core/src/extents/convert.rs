@@ -44,9 +44,7 @@ impl<S: Store> Fs<S> {
         let path = self.find_path(inode, lblk)?;
         let Some(mut pos) = path.leaf()?.pos else { return Ok(()) };
         let buf = path.leaf()?.buf.clone();
-        if pos > 0 {
-            pos -= 1;
-        }
+        pos = pos.saturating_sub(1);
         for _ in 0..2 {
             // Read anew: the first merge changes the node.
             let path = self.find_path(inode, lblk)?;

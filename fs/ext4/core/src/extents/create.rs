@@ -89,20 +89,17 @@ impl<S: Store> Fs<S> {
         }
         let end_of_cluster = (u64::from(lblk) | u64::from(self.geo.cluster_blocks() - 1)) + 1;
         let most = (end_of_cluster - u64::from(lblk)).min(len.into()) as u32;
-        if let Some(extent) = before {
-            if (extent.end() - 1) >> bits == u64::from(lblk >> bits) {
-                return Ok(Some((extent.start + u64::from(lblk - extent.block), most)));
-            }
+        if let Some(extent) = before
+            && (extent.end() - 1) >> bits == u64::from(lblk >> bits)
+        {
+            return Ok(Some((extent.start + u64::from(lblk - extent.block), most)));
         }
-        if let Some(next) = next {
-            if next >> bits == lblk >> bits {
-                let (_, at, _) = self.find_extent(inode, next)?;
-                if let Some(extent) = at {
-                    return Ok(Some((
-                        extent.start.saturating_sub(u64::from(extent.block - lblk)),
-                        most.min(next - lblk),
-                    )));
-                }
+        if let Some(next) = next
+            && next >> bits == lblk >> bits
+        {
+            let (_, at, _) = self.find_extent(inode, next)?;
+            if let Some(extent) = at {
+                return Ok(Some((extent.start.saturating_sub(u64::from(extent.block - lblk)), most.min(next - lblk))));
             }
         }
         Ok(None)

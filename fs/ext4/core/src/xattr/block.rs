@@ -25,7 +25,7 @@ impl<S: Store> Fs<S> {
         }
         let buf = self.xattr_block(inode)?;
         let parsed = parse(&buf.read(), BLOCK_HEADER, 0, true);
-        parsed.map_err(|()| self.corrupt("xattr_block_entries", inode.ino, buf.block()))
+        parsed.map_err(|_| self.corrupt("xattr_block_entries", inode.ino, buf.block()))
     }
 
     fn xattr_block(&self, inode: &Inode) -> Result<S::Buf> {

@@ -12,7 +12,7 @@ use crate::inode::Inode;
 use crate::tx::Tx;
 use errno::{Result, code::*};
 use ext4_format::le;
-use ext4_format::xattr::{self, ENTRY, Entry, MAGIC, entry_len, index, value_len};
+use ext4_format::xattr::{self, DoesNotFit, ENTRY, Entry, MAGIC, entry_len, index, value_len};
 use ext4_store::{Buffer, Store};
 use kalloc::{KVec, flags::GFP_NOFS};
 
@@ -52,7 +52,7 @@ pub enum SetMode {
 }
 
 /// Reads the list in `region`, whose entries begin at `first` and whose value offsets count from `base`.
-fn parse(region: &[u8], first: usize, base: usize, with_block_hash: bool) -> Result<KVec<Item>, ()> {
+fn parse(region: &[u8], first: usize, base: usize, with_block_hash: bool) -> Result<KVec<Item>, DoesNotFit> {
     let mut items = KVec::new();
     let mut at = first;
     // First the end of the entries, so that no value may lie among them.
@@ -63,18 +63,18 @@ fn parse(region: &[u8], first: usize, base: usize, with_block_hash: bool) -> Res
     while let Some(entry) = Entry::decode(region, at)? {
         let mut value = KVec::new();
         if entry.value_inum == 0 && entry.value_size > 0 {
-            let from = base.checked_add(entry.value_offs).ok_or(())?;
-            let to = from.checked_add(entry.value_size).ok_or(())?;
+            let from = base.checked_add(entry.value_offs).ok_or(DoesNotFit)?;
+            let to = from.checked_add(entry.value_size).ok_or(DoesNotFit)?;
             if from < end + 4 || entry.value_size > region.len() {
-                return Err(());
+                return Err(DoesNotFit);
             }
-            value.extend_from_slice(region.get(from..to).ok_or(())?, GFP_NOFS).map_err(|_| ())?;
+            value.extend_from_slice(region.get(from..to).ok_or(DoesNotFit)?, GFP_NOFS).map_err(|_| DoesNotFit)?;
         }
         let mut name = KVec::new();
-        name.extend_from_slice(entry.name(region), GFP_NOFS).map_err(|_| ())?;
+        name.extend_from_slice(entry.name(region), GFP_NOFS).map_err(|_| DoesNotFit)?;
         let hash = if with_block_hash || entry.value_inum != 0 { entry.hash } else { 0 };
         let item = Item { index: entry.index, name, value, inum: entry.value_inum, size: entry.value_size, hash };
-        items.push(item, GFP_NOFS).map_err(|_| ())?;
+        items.push(item, GFP_NOFS).map_err(|_| DoesNotFit)?;
         at = entry.next();
     }
     Ok(items)
@@ -118,7 +118,7 @@ impl<S: Store> Fs<S> {
         if le::u32_at(&inode.tail, 0) != MAGIC || inode.tail.len() < 8 {
             return Ok(KVec::new());
         }
-        parse(&inode.tail, 4, 4, false).map_err(|()| self.corrupt("xattr_in_inode", inode.ino, 0))
+        parse(&inode.tail, 4, 4, false).map_err(|DoesNotFit| self.corrupt("xattr_in_inode", inode.ino, 0))
     }
 
     /// Puts attributes into the inode itself; `ENOSPC` if they do not fit. The caller writes the inode.
@@ -225,14 +225,14 @@ impl<S: Store> Fs<S> {
             }
         }
         let made = block.iter().find(|item| item.is(index, name)).map(|item| item.inum);
-        if old_block.is_some() || made.is_some() {
-            if let Err(error) = self.set_block_items(tx, inode, block) {
-                if let Some(number) = made.filter(|&number| number != 0) {
-                    self.drop_value(tx, inode, number)?;
-                    self.write_inode(tx, inode)?;
-                }
-                return Err(error);
+        if (old_block.is_some() || made.is_some())
+            && let Err(error) = self.set_block_items(tx, inode, block)
+        {
+            if let Some(number) = made.filter(|&number| number != 0) {
+                self.drop_value(tx, inode, number)?;
+                self.write_inode(tx, inode)?;
             }
+            return Err(error);
         }
         self.set_body_items(inode, &body)?;
         for old in [old_body, old_block].into_iter().flatten() {
@@ -252,15 +252,15 @@ impl<S: Store> Fs<S> {
                 self.drop_value(tx, inode, item.inum)?;
             }
         }
-        if inode.raw.file_acl != 0 {
-            if let Ok(items) = self.block_items(inode) {
-                for item in items {
-                    if item.inum != 0 && self.block_refcount(inode)? == 1 {
-                        self.drop_value(tx, inode, item.inum)?;
-                    }
+        if inode.raw.file_acl != 0
+            && let Ok(items) = self.block_items(inode)
+        {
+            for item in items {
+                if item.inum != 0 && self.block_refcount(inode)? == 1 {
+                    self.drop_value(tx, inode, item.inum)?;
                 }
-                self.set_block_items(tx, inode, KVec::new())?;
             }
+            self.set_block_items(tx, inode, KVec::new())?;
         }
         Ok(())
     }

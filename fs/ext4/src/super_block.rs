@@ -70,6 +70,7 @@ impl Ext4Super {
                 } else {
                     sb.state.set(sb.state.get() & !VALID_FS);
                 }
+                mount.core.orphan_feature(sb, true);
                 sb.mnt_count.set(sb.mnt_count.get().saturating_add(1));
                 sb.mtime.set(now as u32);
                 sb.mtime_hi = (now >> 32) as u8;
@@ -104,6 +105,7 @@ impl Ext4Super {
                 if sb.state.get() & ERROR_FS == 0 {
                     sb.state.set(sb.state.get() | VALID_FS);
                 }
+                mount.core.orphan_feature(sb, false);
             })
         });
         mount.base.journaling.store(was, Ordering::Release);

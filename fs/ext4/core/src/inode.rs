@@ -259,6 +259,12 @@ impl<S: Store> Fs<S> {
         let buf = self.store.bread(block)?;
         let size = self.geo.inode_size;
         let csum = self.geo.csum;
+        if self.has_quotas() {
+            let old = buf.read().get(offset..offset + size).map(RawInode::decode);
+            if let Some(old) = old {
+                self.quota_follow(tx, &old, inode)?;
+            }
+        }
         self.modify(tx, &buf, |data| {
             let Some(record) = data.get_mut(offset..offset + size) else { return };
             let link = ext4_format::le::u32_at(record, inode::DTIME);

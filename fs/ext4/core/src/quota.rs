@@ -11,6 +11,7 @@ use crate::tx::Tx;
 use containers::hash::HashMap;
 use core::sync::atomic::{AtomicBool, Ordering};
 use errno::{Result, code::*};
+use ext4_format::RawInode;
 use ext4_format::feature::ro_compat;
 use ext4_format::inode::flag;
 use ext4_format::le;
@@ -485,23 +486,57 @@ impl<S: Store> Fs<S> {
         self.quota_all(Some(tx), inode, Change { inodes, ..Change::default() })
     }
 
-    /// Gives an inode to others (`chown`, `chgrp`, a project): its usage goes along. `EDQUOT` if they may not have it.
+    pub(crate) fn has_quotas(&self) -> bool {
+        self.quota.get().is_some()
+    }
+
+    /// An inode is about to be written: if it has another owner than its record says, what the record counts goes along.
+    /// `EDQUOT` if the new owner may not have it.
+    pub(crate) fn quota_follow(&self, tx: &mut Tx<S>, old: &RawInode, inode: &Inode) -> Result {
+        let raw = &inode.raw;
+        // A record of another generation is what is left of a file before.
+        let same = old.generation == raw.generation && old.mode != 0;
+        let owners = |raw: &RawInode| [raw.uid, raw.gid, raw.projid];
+        if !same || owners(old) == owners(raw) || !self.is_counted(inode) {
+            return Ok(());
+        }
+        let bits = self.geo.block_bits;
+        let blocks = if old.flags & flag::HUGE_FILE != 0 { old.blocks << bits } else { old.blocks << 9 };
+        let change = Change { space: blocks as i64, inodes: 1, reserved: self.cluster_bytes(inode.reserved as i64) };
+        // Beside what the caller asked for: a change of owner is rare.
+        if !self.has_credits(tx, 12)? {
+            return Err(ENOSPC);
+        }
+        let Some(quotas) = self.quota.get() else { return Ok(()) };
+        let pairs = || quotas.kinds.iter().zip(owners(old)).zip(owners(raw)).filter(|((_, old), new)| old != new);
+        let mut done = 0;
+        let mut result = Ok(());
+        for ((kind, _), new) in pairs() {
+            let Some(kind) = kind else { continue };
+            result = self.quota_change(Some(tx), kind, new, change);
+            if result.is_err() {
+                break;
+            }
+            done += 1;
+        }
+        let failed = result.is_err();
+        for ((kind, old), new) in pairs().filter(|((kind, _), _)| kind.is_some()).take(done) {
+            let Some(kind) = kind else { continue };
+            self.quota_change(Some(tx), kind, if failed { new } else { old }, change.reverse())?;
+        }
+        result
+    }
+
+    /// Gives an inode to others (`chown`, `chgrp`, a project): its usage goes along. `EDQUOT` if they may not have it: then
+    /// nothing is changed.
     pub fn set_owner(&self, tx: &mut Tx<S>, inode: &mut Inode, uid: u32, gid: u32, projid: u32) -> Result {
-        let space = (inode.sectors(self.geo.block_bits) << 9) as i64;
-        let change = Change { space, inodes: 1, reserved: self.cluster_bytes(inode.reserved as i64) };
         let old = (inode.raw.uid, inode.raw.gid, inode.raw.projid);
-        if self.is_counted(inode) {
-            self.quota_all(Some(tx), inode, change.reverse())?;
-        }
         (inode.raw.uid, inode.raw.gid, inode.raw.projid) = (uid, gid, projid);
-        if let Err(error) = self.quota_all(Some(tx), inode, change) {
+        let result = self.write_inode(tx, inode);
+        if result.is_err() {
             (inode.raw.uid, inode.raw.gid, inode.raw.projid) = old;
-            let before = core::mem::replace(&mut tx.privileged, true);
-            self.quota_all(Some(tx), inode, change)?;
-            tx.privileged = before;
-            return Err(error);
         }
-        Ok(())
+        result
     }
 
     /// Usage and limits of an id. `ESRCH` without quotas of that kind.

@@ -155,6 +155,11 @@ impl BlockDevice {
         self.stats().totals(ktime::now_ns())
     }
 
+    /// How many have it open.
+    pub fn openers(&self) -> u32 {
+        self.claims.lock().openers
+    }
+
     /// What the partition table says of it.
     pub fn info(&self) -> &PartitionInfo {
         &self.info

@@ -204,6 +204,84 @@ mod in_kernel {
         assert!(open_by_dev(whole.dev(), false, None).is_err());
     }
 
+    /// Takes every second request, and ends it in a worker.
+    struct Slow {
+        calls: AtomicU64,
+        held: Arc<locking::SpinLock<KVec<KBox<mq::Request>>>>,
+        work: Arc<workqueue::Work>,
+    }
+
+    impl mq::MqOps for Slow {
+        fn queue_rq(&self, _: &mq::HwQueue, request: KBox<mq::Request>, _: bool) -> Result<(), mq::Refused> {
+            let mut held = self.held.lock_irqsave();
+            if self.calls.fetch_add(1, SeqCst) % 2 == 1 && held.len() != 0 {
+                return Err(mq::Refused::Busy(request));
+            }
+            if request.sector() == 64 && request.op() == Op::Read {
+                return Err(mq::Refused::Failed(request, EIO));
+            }
+            if let Err(request) = held.push_within_capacity(request) {
+                return Err(mq::Refused::Busy(request));
+            }
+            drop(held);
+            self.work.queue();
+            Ok(())
+        }
+    }
+
+    fn slow_disk() -> Result<(Arc<Gendisk>, Arc<mq::Queue>)> {
+        let held = Arc::new(locking::SpinLock::new(KVec::with_capacity(8, GFP_KERNEL)?), GFP_KERNEL)?;
+        let its = held.clone();
+        let work = workqueue::Work::new(move || {
+            loop {
+                let request: Option<KBox<mq::Request>> = its.lock_irqsave().pop();
+                let Some(request) = request else { return };
+                request.complete(Ok(()));
+            }
+        })?;
+        let slow = Slow { calls: AtomicU64::new(0), held, work };
+        let queue = mq::Queue::new(mq::MqParams { hw_queues: 2, depth: 4 }, KBox::new(slow, GFP_KERNEL)?)?;
+        let params = GendiskParams {
+            name: "kunitmq",
+            major: 0,
+            first_minor: 0,
+            minors: 0,
+            parent: None,
+            removable: false,
+            no_part: true,
+        };
+        let limits = QueueLimits { max_segments: 1, write_cache: true, ..QueueLimits::default() };
+        let disk = Gendisk::new(&params, limits, KBox::new(mq::MqDisk(queue.clone()), GFP_KERNEL)?)?;
+        disk.set_capacity(SECTORS);
+        disk.add()?;
+        Ok((disk, queue))
+    }
+
+    #[test]
+    fn requests_end_though_the_driver_is_busy() {
+        let Ok((disk, queue)) = slow_disk() else { return assert!(false) };
+        let Some(whole) = disk.part(0) else { return assert!(false) };
+        for _ in 0..20 {
+            let Ok(pages) = pattern(32, 1) else { return assert!(false) };
+            // Many more requests than tags, each with a flush before and after it.
+            assert_eq!(write_pages(&whole, 0, &pages, OpFlags::PREFLUSH | OpFlags::FUA), Ok(()));
+            assert_eq!(issue_flush(&whole), Ok(()));
+            assert_eq!(read_pages(&whole, 0, &pages), Err(EIO));
+        }
+        let totals = whole.totals();
+        assert_eq!(totals.ios, [640, 640, 0, 20]);
+        assert_eq!(totals.sectors, [5120, 5120, 0, 0]);
+        assert_eq!(totals.in_flight, [0, 0]);
+        disk.remove();
+        queue.kill();
+        // The last one to end gives its tag back just after it woke us.
+        let deadline = ktime::now_ns() + 20_000_000_000;
+        while queue.in_flight() != 0 && ktime::now_ns() < deadline {
+            ktime::sleep_ns(1_000_000);
+        }
+        assert_eq!(queue.in_flight(), 0);
+    }
+
     #[test]
     fn names() {
         for (index, name) in [(0, "vda"), (25, "vdz"), (26, "vdaa"), (701, "vdzz"), (702, "vdaaa")] {

@@ -120,7 +120,7 @@ fn devices(info: &'static BootInfo) -> Result {
     #[cfg(feature = "CONFIG_VIRTIO_PCI")]
     virtio_pci::init();
     #[cfg(feature = "CONFIG_VIRTIO_MMIO")]
-    virtio_mmio::init(crate::params::line(info).get_all("virtio_mmio.device"));
+    virtio_memory(info);
     step("memory devices", mem::init())?;
     step("misc devices", misc::init())?;
     step("tty", tty::init())?;
@@ -128,6 +128,20 @@ fn devices(info: &'static BootInfo) -> Result {
     step("vt", vt::init())?;
     crate::nodes::terminals()?;
     crate::nodes::consoles()
+}
+
+/// Virtio devices in memory: the command line's, then ACPI's.
+#[cfg(feature = "CONFIG_VIRTIO_MMIO")]
+fn virtio_memory(info: &'static BootInfo) {
+    use x86::irq::chip::{Polarity, Trigger};
+    let line = crate::params::line(info);
+    virtio_mmio::init(line.get_all("virtio_mmio.device"));
+    let first = line.get_all("virtio_mmio.device").count();
+    for (index, device) in acpi_core::devices_with_hid("LNRO0005").iter().enumerate() {
+        let trigger = if device.level { Trigger::Level } else { Trigger::Edge };
+        let polarity = if device.low { Polarity::Low } else { Polarity::High };
+        virtio_mmio::add(first + index, device.base, device.len, device.gsi, trigger, polarity);
+    }
 }
 
 /// Opens `/dev/console` as descriptors 0, 1 and 2 of process 1.

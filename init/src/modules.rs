@@ -3,9 +3,15 @@
 //! (`name.parameter=value`) and is started, in the order of the link.
 
 // Part of the image for the sake of loadable modules, or because the configuration says `y`: nothing calls them by name.
+#[cfg(feature = "CONFIG_BLK_DEV_RAM")]
+use brd as _;
 #[cfg(feature = "CONFIG_EXT4_FS")]
 use ext4 as _;
 use kernel as _;
+#[cfg(feature = "CONFIG_BLK_DEV_LOOP")]
+use loop_dev as _;
+#[cfg(feature = "CONFIG_BLK_DEV_NULL_BLK")]
+use null_blk as _;
 #[cfg(feature = "CONFIG_SAMPLE_RUST_MAILBOX")]
 use rust_mailbox as _;
 #[cfg(feature = "CONFIG_SAMPLE_RUST_MINIMAL")]

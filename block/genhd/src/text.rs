@@ -1,13 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `/proc/partitions` and `/proc/diskstats`. Source: Linux's `Documentation/admin-guide/iostats.rst`.
 
-use block::{BlockDevice, disks};
-use errno::Result;
-use proc::Text;
+use block::{BlockDevice, disks, for_each_major};
+use errno::{Result, code::ENOMEM};
+use kalloc::KVec;
+use kalloc::flags::GFP_KERNEL;
+use proc::{BlockMajors, Text};
 use vfs::{SeqBuf, seq_print};
+
+struct Majors;
+
+impl BlockMajors for Majors {
+    fn list(&self, f: &mut dyn FnMut(u32, &str) -> Result) -> Result {
+        // The list is walked under a spin lock: room first.
+        let mut list: KVec<(u32, &str)> = KVec::with_capacity(512, GFP_KERNEL)?;
+        let mut complete = true;
+        for_each_major(|major, name| complete &= list.push_within_capacity((major, name)).is_ok());
+        if !complete {
+            return Err(ENOMEM);
+        }
+        list.iter().try_for_each(|&(major, name)| f(major, name))
+    }
+}
 
 /// Makes the files.
 pub(crate) fn add() -> Result {
+    static MAJORS: &dyn BlockMajors = &Majors;
+    proc::BLOCK_MAJORS.set(&MAJORS);
     let root = proc::root()?;
     if let Some(old) = root.child(b"partitions") {
         old.remove();

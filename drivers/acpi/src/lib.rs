@@ -2,16 +2,19 @@
 //! ACPI's interpreted part: AML, through the `acpi` crate, on top of the static tables of `arch/x86/kernel`. It is used for what
 //! the static tables do not say: the sleep type of soft-off (`\_S5`).
 //!
-//! The interpreter runs in process context when the machine is to be switched off, not at boot: loading the DSDT takes longer
-//! than all of the rest of ACPI. A DSDT that the interpreter cannot load is searched for a plain `\_S5` package instead.
+//! The interpreter runs in process context when the machine is to be switched off, and at boot only if the DSDT has devices that
+//! nothing else names (`devices`): loading it takes longer than all of the rest of ACPI. A DSDT that the interpreter cannot load is searched for a plain `\_S5` package instead.
 //! No locks of its own; one caller at a time (`reboot(2)` sees to that).
 
 #![no_std]
 
 extern crate alloc;
 
+mod devices;
 mod handler;
 mod s5;
+
+pub use devices::{PlatformDevice, devices_with_hid};
 
 use core::sync::atomic::{AtomicU32, Ordering};
 use x86::acpi::fadt::Fadt;

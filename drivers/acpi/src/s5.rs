@@ -16,7 +16,7 @@ pub(crate) fn sleep_types() -> Option<(u8, u8)> {
     by_interpreter(&dsdt).or_else(|| tables_with_code().find_map(|table| by_search(body(&table))))
 }
 
-fn body(table: &Table) -> &'static [u8] {
+pub(crate) fn body(table: &Table) -> &'static [u8] {
     table.bytes.as_slice().get(HEADER..).unwrap_or(&[])
 }
 

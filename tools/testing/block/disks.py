@@ -26,7 +26,8 @@ MB = 1 << 20
 ROWS = [
     ("pc-1", "pc", 1, "virtio-blk-pci,drive=DRIVE"),
     ("q35-4", "q35", 4, "virtio-blk-pci,drive=DRIVE"),
-    ("microvm-2", "microvm,acpi=off", 2, "virtio-blk-device,drive=DRIVE"),
+    ("microvm-2", "microvm", 2, "virtio-blk-device,drive=DRIVE"),
+    ("cmdline", "microvm,acpi=off", 2, "virtio-blk-device,drive=DRIVE"),
     ("legacy", "pc", 2, "virtio-blk-pci,drive=DRIVE,disable-modern=on"),
     ("intx", "q35", 2, "virtio-blk-pci,drive=DRIVE,vectors=0"),
     ("shared", "q35", 2, "virtio-blk-pci,drive=DRIVE,vectors=2"),

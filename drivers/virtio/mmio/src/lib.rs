@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! virtio in memory: devices that the command line names (`virtio_mmio.device=SIZE@ADDRESS:IRQ[:ID]`), as QEMU's microvm and small
+//! virtio in memory: devices that ACPI names (`LNRO0005`), or the command line (`virtio_mmio.device=SIZE@ADDRESS:IRQ[:ID]`), as QEMU's microvm and small
 //! monitors give them. Versions 1 (legacy) and 2.
 //!
 //! Locks: a mutex around registers that are selected first. Source: Virtual I/O Device Version 1.2, 4.2.
@@ -50,6 +50,8 @@ struct Mmio {
     regs: Arc<MmioRegion>,
     version: u32,
     irq: u32,
+    trigger: Trigger,
+    polarity: Polarity,
     parent: KString,
     name: KString,
     state: Mutex<Option<IrqRequest>>,
@@ -61,6 +63,17 @@ struct Named {
     size: u64,
     base: u64,
     irq: u32,
+    trigger: Trigger,
+    polarity: Polarity,
+}
+
+/// Registers the device with `len` bytes of registers at `base` and interrupt `gsi`, as firmware's tables name it. At boot. May sleep.
+pub fn add(index: usize, base: u64, len: u64, gsi: u32, trigger: Trigger, polarity: Polarity) {
+    let named = Named { size: len.min(1 << 20), base, irq: gsi, trigger, polarity };
+    match probe(index, named) {
+        Ok(()) | Err(ENODEV) => {}
+        Err(error) => pr_err!("virtio-mmio.{index}: {error}"),
+    }
 }
 
 /// Registers the devices that command line values name. Once, at boot. May sleep.
@@ -90,6 +103,8 @@ fn parse(value: &[u8]) -> Option<Named> {
         size: number(size)?.checked_mul(scale)?,
         base: number(rest.next()?)?,
         irq: u32::try_from(number(rest.next()?)?).ok()?,
+        trigger: Trigger::Edge,
+        polarity: Polarity::High,
     };
     (named.size >= 0x108 && named.size <= 1 << 20).then_some(named)
 }
@@ -120,6 +135,8 @@ fn probe(index: usize, named: Named) -> Result {
         regs: Arc::new(regs, GFP_KERNEL)?,
         version,
         irq: named.irq,
+        trigger: named.trigger,
+        polarity: named.polarity,
         parent: KString::from_fmt(format_args!("devices/virtio-mmio-cmdline/{name}"), GFP_KERNEL)?,
         name,
         state: Mutex::new(None),
@@ -241,7 +258,7 @@ impl Transport for Mmio {
             }
             if reason != 0 { IrqReturn::Handled } else { IrqReturn::None }
         };
-        let flags = IrqFlags { shared: true, oneshot: false, trigger: Some((Trigger::Edge, Polarity::High)) };
+        let flags = IrqFlags { shared: true, oneshot: false, trigger: Some((self.trigger, self.polarity)) };
         let request = request_irq(self.irq, name.as_bytes(), flags, KBox::new(call, GFP_KERNEL)?)?;
         *self.state.lock() = Some(request);
         Ok(())

@@ -8,6 +8,8 @@ mod memory;
 mod stat;
 mod system;
 
+pub use system::{BLOCK_MAJORS, BlockMajors};
+
 use errno::Result;
 use kalloc::Arc;
 use kernfs::{Node, Text};

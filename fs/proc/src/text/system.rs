@@ -3,6 +3,7 @@
 
 use super::file;
 use errno::{Result, code::*};
+use hook::Hook;
 use kalloc::{Arc, KVec, flags::GFP_KERNEL};
 use kernfs::Node;
 use process::misc::VERSION;
@@ -53,8 +54,21 @@ fn devices(out: &mut SeqBuf) -> Result {
     for (major, name) in &list {
         seq_print!(out, "{major:>3} {name}\n")?;
     }
-    out.put(b"\nBlock devices:\n")
+    out.put(b"\nBlock devices:\n")?;
+    match BLOCK_MAJORS.get() {
+        Some(majors) => majors.list(&mut |major, name| seq_print!(out, "{major:>3} {name}\n")),
+        None => Ok(()),
+    }
 }
+
+/// The block layer, when there is one.
+pub trait BlockMajors: Sync {
+    /// Calls `f` for each major number and its driver's name, in order.
+    fn list(&self, f: &mut dyn FnMut(u32, &str) -> Result) -> Result;
+}
+
+/// Lists block drivers.
+pub static BLOCK_MAJORS: Hook<dyn BlockMajors> = Hook::new();
 
 /// `/proc/consoles`: name, whether it can be written to and read, flags (enabled, preferred, boot).
 fn consoles(out: &mut SeqBuf) -> Result {

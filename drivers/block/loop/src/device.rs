@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A loop device: the file behind it, its status, and what programs ask of it.
+
+use crate::info::{AUTOCLEAR, CLEARABLE, CONFIGURABLE, DIRECT_IO, Info, PARTSCAN, READ_ONLY, SETTABLE};
+use crate::{LOOP_MAJOR, module_parameters};
+use core::sync::atomic::{AtomicBool, Ordering::*};
+use kernel::block::mq::{HwQueue, MqDisk, MqOps, MqParams, Queue, Refused, Request};
+use kernel::block::{BlockDevice, Gendisk, GendiskParams, QueueLimits};
+use kernel::ext::{KString, Mutex, SetOnce, SpinLock, Work, spawn};
+use kernel::filesystem::cred::{CAP_SYS_ADMIN, capable};
+use kernel::filesystem::vfs::{File, FileType, fdget};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+const LOOP_SET_FD: u32 = 0x4c00;
+const LOOP_CLR_FD: u32 = 0x4c01;
+const LOOP_SET_STATUS: u32 = 0x4c02;
+const LOOP_GET_STATUS: u32 = 0x4c03;
+const LOOP_SET_STATUS64: u32 = 0x4c04;
+const LOOP_GET_STATUS64: u32 = 0x4c05;
+const LOOP_CHANGE_FD: u32 = 0x4c06;
+const LOOP_SET_CAPACITY: u32 = 0x4c07;
+const LOOP_SET_DIRECT_IO: u32 = 0x4c08;
+const LOOP_SET_BLOCK_SIZE: u32 = 0x4c09;
+const LOOP_CONFIGURE: u32 = 0x4c0a;
+
+const O_DIRECT: u32 = 0o40000;
+
+/// A file that is attached.
+struct Bound {
+    file: Arc<File>,
+    offset: u64,
+    sizelimit: u64,
+    flags: u32,
+    name: [u8; 64],
+}
+
+/// Requests that wait, oldest first; room for all there are.
+struct Waiting {
+    list: KVec<KBox<Request>>,
+}
+
+/// A device.
+pub(crate) struct Device {
+    number: u32,
+    state: Mutex<Option<Bound>>,
+    bound: AtomicBool,
+    waiting: SpinLock<Waiting>,
+    work: SetOnce<Arc<Work>>,
+    disk: SetOnce<Arc<Gendisk>>,
+}
+
+/// The driver's side.
+struct Driver(Arc<Device>);
+
+impl MqOps for Driver {
+    fn queue_rq(&self, _: &HwQueue, request: KBox<Request>, _: bool) -> Result<(), Refused> {
+        if !self.0.is_bound() {
+            return Err(Refused::Failed(request, EIO));
+        }
+        let pushed = self.0.waiting.lock_irqsave().list.push_within_capacity(request);
+        if let Err(request) = pushed {
+            return Err(Refused::Busy(request));
+        }
+        if let Some(work) = self.0.work.get() {
+            work.queue();
+        }
+        Ok(())
+    }
+
+    fn release(&self, disk: &Arc<Gendisk>) {
+        let auto = self.0.state.lock().as_ref().is_some_and(|bound| bound.flags & AUTOCLEAR != 0);
+        // The caller's own opening is counted off already.
+        if auto && disk.part(0).is_none_or(|whole| whole.openers() == 0) {
+            self.0.detach(disk);
+            // The disk's lock is held here; its partitions go when it is not.
+            let disk = disk.clone();
+            let _ = spawn(move || drop_partitions(&disk));
+        }
+    }
+
+    fn ioctl(&self, bdev: &Arc<BlockDevice>, write: bool, cmd: u32, arg: usize) -> Result<usize> {
+        self.0.ioctl(bdev.disk(), write, cmd, arg).map(|()| 0)
+    }
+}
+
+impl Device {
+    /// Device `number`, without a file; its disk is not added yet.
+    pub(crate) fn new(number: u32) -> Result<Arc<Self>> {
+        let depth = (*module_parameters::hw_queue_depth.value()).clamp(1, 1024);
+        let device = Self {
+            number,
+            state: Mutex::new(None),
+            bound: AtomicBool::new(false),
+            waiting: SpinLock::new(Waiting { list: KVec::with_capacity(depth as usize, GFP_KERNEL)? }),
+            work: SetOnce::new(),
+            disk: SetOnce::new(),
+        };
+        let device = Arc::new(device, GFP_KERNEL)?;
+        let weak = Arc::downgrade(&device);
+        let work = Work::new(move || {
+            if let Some(device) = weak.upgrade() {
+                device.serve();
+            }
+        })?;
+        let _ = device.work.set(work);
+        let name = KString::from_fmt(format_args!("loop{number}"), GFP_KERNEL)?;
+        let max_part = *module_parameters::max_part.value();
+        let params = GendiskParams {
+            name: name.to_str().ok_or(EINVAL)?,
+            major: LOOP_MAJOR,
+            first_minor: number,
+            minors: 1,
+            parent: None,
+            removable: false,
+            no_part: max_part == 0,
+        };
+        let limits =
+            QueueLimits { max_hw_sectors: 2560, max_sectors: 2560, rotational: false, ..QueueLimits::default() };
+        let queue = Queue::new(MqParams { hw_queues: 1, depth }, KBox::new(Driver(device.clone()), GFP_KERNEL)?)?;
+        let disk = Gendisk::new(&params, limits, KBox::new(MqDisk(queue), GFP_KERNEL)?)?;
+        let _ = device.disk.set(disk);
+        Ok(device)
+    }
+
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
+    pub(crate) fn disk(&self) -> Result<&Arc<Gendisk>> {
+        self.disk.get().ok_or(ENXIO)
+    }
+
+    /// Whether it has a file.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.bound.load(Acquire)
+    }
+
+    /// The next request to be served.
+    pub(crate) fn next_request(&self) -> Option<KBox<Request>> {
+        self.waiting.lock_irqsave().list.remove(0)
+    }
+
+    /// The file, and where in it the device begins. EIO without one.
+    pub(crate) fn backing(&self) -> Result<(Arc<File>, u64)> {
+        self.state.lock().as_ref().map(|bound| (bound.file.clone(), bound.offset)).ok_or(EIO)
+    }
+
+    fn ioctl(&self, disk: &Arc<Gendisk>, write: bool, cmd: u32, arg: usize) -> Result {
+        let guarded = [LOOP_SET_STATUS, LOOP_SET_STATUS64, LOOP_SET_CAPACITY, LOOP_SET_DIRECT_IO, LOOP_SET_BLOCK_SIZE];
+        if guarded.contains(&cmd) && !write && !capable(CAP_SYS_ADMIN) {
+            return Err(EPERM);
+        }
+        match cmd {
+            LOOP_SET_FD => self.attach(disk, write, u32::try_from(arg).map_err(|_| EBADF)?, None),
+            LOOP_CONFIGURE => {
+                let (fd, block, info) = Info::get_config(arg)?;
+                self.attach(disk, write, fd, Some((block, info)))
+            }
+            LOOP_CLR_FD => self.clear(disk),
+            LOOP_SET_STATUS64 => self.set_status(disk, Info::get64(arg)?),
+            LOOP_SET_STATUS => self.set_status(disk, Info::get32(arg)?),
+            LOOP_GET_STATUS64 => self.status()?.put64(arg),
+            LOOP_GET_STATUS => self.status()?.put32(arg),
+            LOOP_SET_CAPACITY => {
+                let mut state = self.state.lock();
+                let size = size_of_device(state.as_mut().ok_or(ENXIO)?)?;
+                drop(state);
+                disk.set_capacity(size);
+                Ok(())
+            }
+            LOOP_SET_DIRECT_IO => self.set_direct(arg != 0),
+            LOOP_SET_BLOCK_SIZE => self.set_block_size(disk, arg),
+            LOOP_CHANGE_FD => self.change(write, arg),
+            _ => Err(EINVAL),
+        }
+    }
+
+    /// Attaches file `fd`. EBUSY if there is one, EINVAL if it is no file or disk, EBADF.
+    fn attach(&self, disk: &Arc<Gendisk>, write: bool, fd: u32, config: Option<(u32, Info)>) -> Result {
+        let file = fdget(fd as usize)?;
+        backs(&file)?;
+        let (block, info) = match config {
+            Some((_, info)) if info.flags & !CONFIGURABLE != 0 || info.encrypt != 0 => {
+                return Err(EINVAL);
+            }
+            Some((block, info)) => (block, Some(info)),
+            None => (0, None),
+        };
+        if block != 0 && (!block.is_power_of_two() || !(512..=4096).contains(&block)) {
+            return Err(EINVAL);
+        }
+        let mut flags = info.as_ref().map_or(0, |info| info.flags);
+        if !write || !file.flags().writes() {
+            flags |= READ_ONLY;
+        }
+        if flags & DIRECT_IO != 0 && file.ops().check_flags(&file, O_DIRECT).is_err() {
+            flags &= !DIRECT_IO;
+        }
+        let mut bound = Bound {
+            file,
+            offset: info.as_ref().map_or(0, |info| info.offset),
+            sizelimit: info.as_ref().map_or(0, |info| info.sizelimit),
+            flags,
+            name: info.as_ref().map_or([0; 64], |info| info.name),
+        };
+        if i64::try_from(bound.offset).is_err() || i64::try_from(bound.sizelimit).is_err() {
+            return Err(EOVERFLOW);
+        }
+        let size = size_of_device(&mut bound)?;
+        let mut state = self.state.lock();
+        if state.is_some() {
+            return Err(EBUSY);
+        }
+        *state = Some(bound);
+        drop(state);
+        let block = if block == 0 { 512 } else { block };
+        disk.update_limits(|limits| {
+            limits.logical_block_size = block;
+            limits.physical_block_size = block;
+            limits.io_min = block;
+            limits.write_cache = true;
+            limits.max_hw_discard_sectors = u32::MAX >> 9;
+            limits.max_discard_sectors = u32::MAX >> 9;
+            limits.max_write_zeroes_sectors = u32::MAX >> 9;
+            limits.discard_granularity = 4096;
+        })?;
+        disk.set_read_only(flags & READ_ONLY != 0);
+        self.bound.store(true, Release);
+        disk.set_capacity(size);
+        self.scan(disk, flags);
+        Ok(())
+    }
+
+    fn scan(&self, disk: &Arc<Gendisk>, flags: u32) {
+        if flags & PARTSCAN != 0 {
+            disk.set_no_partitions(false);
+            // A file without a table is a disk without partitions.
+            let _ = disk.scan_partitions();
+        }
+    }
+
+    /// `LOOP_CLR_FD`: at once if the caller alone has it open, else when the last one closes it.
+    fn clear(&self, disk: &Arc<Gendisk>) -> Result {
+        if !self.is_bound() {
+            return Err(ENXIO);
+        }
+        if disk.openers() > 1 {
+            if let Some(bound) = self.state.lock().as_mut() {
+                bound.flags |= AUTOCLEAR;
+            }
+            return Ok(());
+        }
+        self.detach(disk);
+        drop_partitions(disk);
+        Ok(())
+    }
+
+    fn detach(&self, disk: &Arc<Gendisk>) {
+        self.bound.store(false, Release);
+        if let Some(work) = self.work.get() {
+            work.flush();
+        }
+        let old = self.state.lock().take();
+        disk.set_capacity(0);
+        disk.set_read_only(false);
+        drop(old);
+    }
+
+    fn status(&self) -> Result<Info> {
+        let state = self.state.lock();
+        let bound = state.as_ref().ok_or(ENXIO)?;
+        let inode = bound.file.inode();
+        let rdevice = if inode.file_type() == FileType::Block { inode.rdev.encode() } else { 0 };
+        Ok(Info {
+            device: inode.sb().dev.encode(),
+            inode: inode.ino,
+            rdevice,
+            offset: bound.offset,
+            sizelimit: bound.sizelimit,
+            number: self.number,
+            encrypt: 0,
+            flags: bound.flags,
+            name: bound.name,
+            crypt_name: [0; 64],
+        })
+    }
+
+    fn set_status(&self, disk: &Arc<Gendisk>, info: Info) -> Result {
+        if i64::try_from(info.offset).is_err() || i64::try_from(info.sizelimit).is_err() {
+            return Err(EOVERFLOW);
+        }
+        // No ciphers.
+        if info.encrypt != 0 {
+            return Err(EINVAL);
+        }
+        let mut state = self.state.lock();
+        let bound = state.as_mut().ok_or(ENXIO)?;
+        let before = bound.flags;
+        (bound.offset, bound.sizelimit, bound.name) = (info.offset, info.sizelimit, info.name);
+        bound.flags = before & !CLEARABLE | info.flags & SETTABLE;
+        let (size, flags) = (size_of_device(bound)?, bound.flags);
+        drop(state);
+        disk.set_capacity(size);
+        if flags & PARTSCAN != 0 && before & PARTSCAN == 0 {
+            self.scan(disk, flags);
+        }
+        Ok(())
+    }
+
+    fn set_direct(&self, on: bool) -> Result {
+        let mut state = self.state.lock();
+        let bound = state.as_mut().ok_or(ENXIO)?;
+        if on {
+            bound.file.ops().check_flags(&bound.file, O_DIRECT).map_err(|_| EINVAL)?;
+            bound.flags |= DIRECT_IO;
+        } else {
+            bound.flags &= !DIRECT_IO;
+        }
+        Ok(())
+    }
+
+    fn set_block_size(&self, disk: &Arc<Gendisk>, arg: usize) -> Result {
+        if !self.is_bound() {
+            return Err(ENXIO);
+        }
+        let size = u32::try_from(arg)
+            .ok()
+            .filter(|size| size.is_power_of_two() && (512..=4096).contains(size))
+            .ok_or(EINVAL)?;
+        disk.update_limits(|limits| {
+            limits.logical_block_size = size;
+            limits.physical_block_size = size;
+            limits.io_min = size;
+        })
+    }
+
+    /// `LOOP_CHANGE_FD`: another file of the same size, for a device that cannot be written.
+    fn change(&self, _: bool, arg: usize) -> Result {
+        let file = fdget(arg)?;
+        backs(&file)?;
+        let mut state = self.state.lock();
+        let bound = state.as_mut().ok_or(ENXIO)?;
+        if bound.flags & READ_ONLY == 0 || file_size(&file)? != file_size(&bound.file)? {
+            return Err(EINVAL);
+        }
+        bound.file = file;
+        Ok(())
+    }
+}
+
+/// After the file is gone: no partitions, and none are looked for.
+fn drop_partitions(disk: &Arc<Gendisk>) {
+    // Those that somebody has open stay, and give EIO.
+    let _ = disk.scan_partitions();
+    if *module_parameters::max_part.value() == 0 {
+        disk.set_no_partitions(true);
+    }
+}
+
+/// Files and disks can be behind a device. EINVAL for others.
+fn backs(file: &File) -> Result {
+    match file.inode().file_type() {
+        FileType::Reg | FileType::Block => Ok(()),
+        _ => Err(EINVAL),
+    }
+}
+
+/// Bytes of a file or disk.
+fn file_size(file: &File) -> Result<u64> {
+    if file.inode().file_type() == FileType::Block {
+        return kernel::block::lookup(file.inode().rdev).map(|bdev| bdev.size()).ok_or(ENXIO);
+    }
+    Ok(file.inode().size())
+}
+
+/// Sectors of the device.
+fn size_of_device(bound: &mut Bound) -> Result<u64> {
+    let size = file_size(&bound.file)?.saturating_sub(bound.offset);
+    Ok(if bound.sizelimit == 0 { size } else { size.min(bound.sizelimit) } >> 9)
+}

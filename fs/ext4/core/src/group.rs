@@ -159,6 +159,15 @@ impl<S: Store> Groups<S> {
     }
 }
 
+/// The checksum of a bitmap of `bytes` bytes in which a run of bits was flipped. None for long runs: then it is computed anew.
+fn flipped(crc: u32, start: u32, len: u32, bytes: usize) -> Option<u32> {
+    let mut delta = [0u8; 32];
+    let (from, end) = (start as usize / 8, (start as usize + len as usize).div_ceil(8));
+    let changed = delta.get_mut(..end.checked_sub(from)?)?;
+    bitmap::fill(changed, start % 8, len, true);
+    ext4_format::crc::crc32c_changed(crc, changed, bytes.checked_sub(end)?)
+}
+
 impl<S: Store> Fs<S> {
     /// Group `number`; `EUCLEAN` if there is none.
     pub(crate) fn group(&self, number: u32) -> Result<&Group<S>> {
@@ -296,7 +305,8 @@ impl<S: Store> Fs<S> {
         self.store.get_write_access(&mut tx.handle, &buf)?;
         let good = {
             let mut data = buf.write();
-            if state.desc.flags & BLOCK_UNINIT != 0 {
+            let fresh = state.desc.flags & BLOCK_UNINIT != 0;
+            if fresh {
                 self.init_block_bitmap(number, group, &mut data);
                 state.desc.flags &= !BLOCK_UNINIT;
                 buf.set_verified();
@@ -307,7 +317,13 @@ impl<S: Store> Fs<S> {
                 bitmap::fill(&mut data, start, len, used);
             }
             if self.geo.csum {
-                state.desc.block_bitmap_csum = self.block_bitmap_csum(&data);
+                let bytes = self.geo.clusters_per_group as usize / 8;
+                let quick =
+                    if good && !fresh { flipped(state.desc.block_bitmap_csum, start, len, bytes) } else { None };
+                state.desc.block_bitmap_csum = match quick {
+                    Some(crc) => crc & group::bitmap_csum_mask(self.geo.desc_size),
+                    None => self.block_bitmap_csum(&data),
+                };
             }
             good
         };
@@ -360,7 +376,8 @@ impl<S: Store> Fs<S> {
         self.store.get_write_access(&mut tx.handle, buf)?;
         let good = {
             let mut data = buf.write();
-            if state.desc.flags & INODE_UNINIT != 0 {
+            let fresh = state.desc.flags & INODE_UNINIT != 0;
+            if fresh {
                 data.fill(0);
                 bitmap::fill(&mut data, self.geo.inodes_per_group, u32::MAX, true);
                 state.desc.flags &= !INODE_UNINIT;
@@ -369,7 +386,12 @@ impl<S: Store> Fs<S> {
             let good = bitmap::test(&data, bit) != used;
             bitmap::fill(&mut data, bit, 1, used);
             if self.geo.csum {
-                state.desc.inode_bitmap_csum = self.inode_bitmap_csum(&data);
+                let bytes = self.geo.inodes_per_group as usize / 8;
+                let quick = if good && !fresh { flipped(state.desc.inode_bitmap_csum, bit, 1, bytes) } else { None };
+                state.desc.inode_bitmap_csum = match quick {
+                    Some(crc) => crc & group::bitmap_csum_mask(self.geo.desc_size),
+                    None => self.inode_bitmap_csum(&data),
+                };
             }
             good
         };

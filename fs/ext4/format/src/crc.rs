@@ -68,6 +68,49 @@ pub fn crc32c(mut crc: u32, bytes: &[u8]) -> u32 {
     crc
 }
 
+const POLY: u32 = 0x82f6_3b78;
+
+/// The product of two polynomials, modulo that of CRC-32C; the highest bit is the coefficient of x^0.
+const fn multiply(a: u32, mut b: u32) -> u32 {
+    let (mut product, mut bit) = (0, 1u32 << 31);
+    while bit != 0 {
+        if a & bit != 0 {
+            product ^= b;
+        }
+        b = if b & 1 != 0 { (b >> 1) ^ POLY } else { b >> 1 };
+        bit >>= 1;
+    }
+    product
+}
+
+/// x^(8 n step) for n from 0.
+const fn powers<const N: usize>(step: usize) -> [u32; N] {
+    let x8 = 1u32 << 23;
+    let (mut base, mut n) = (1u32 << 31, 0);
+    while n < step {
+        base = multiply(base, x8);
+        n += 1;
+    }
+    let mut table = [1u32 << 31; N];
+    let mut n = 1;
+    while n < N {
+        table[n] = multiply(table[n - 1], base);
+        n += 1;
+    }
+    table
+}
+
+static POWERS_LOW: [u32; 64] = powers(1);
+static POWERS_HIGH: [u32; 1025] = powers(64);
+
+/// The CRC-32C of data in which some bytes were changed: `delta` is old xor new bytes, and `after` more bytes follow them. None
+/// for more than 64 KiB. Costs as much as the changed bytes, not as all of them.
+pub fn crc32c_changed(crc: u32, delta: &[u8], after: usize) -> Option<u32> {
+    let high = POWERS_HIGH.get(after / 64)?;
+    let low = POWERS_LOW.get(after % 64)?;
+    Some(crc ^ multiply(*high, multiply(*low, crc32c(0, delta))))
+}
+
 /// CRC-16 (polynomial 0x8005, reflected) of `bytes`, continued from `crc`.
 pub fn crc16(mut crc: u16, bytes: &[u8]) -> u16 {
     for &b in bytes {
@@ -84,6 +127,22 @@ pub fn inode_seed(seed: u32, ino: u32, generation: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn changes_without_the_rest() {
+        for len in [1usize, 7, 64, 65, 1000, 4096, 65536] {
+            let mut data: std::vec::Vec<u8> = (0..len).map(|i| (i * 31 % 253) as u8).collect();
+            for from in [0, len / 3, len - 1] {
+                let to = (from + 40).min(len);
+                let old = crc32c(77, &data);
+                let delta: std::vec::Vec<u8> = (from..to).map(|i| (i * 7 + 1) as u8).collect();
+                for (byte, change) in data[from..to].iter_mut().zip(&delta) {
+                    *byte ^= change;
+                }
+                assert_eq!(crc32c_changed(old, &delta, len - to), Some(crc32c(77, &data)), "{len} {from}");
+            }
+        }
+    }
 
     #[test]
     fn known_values() {

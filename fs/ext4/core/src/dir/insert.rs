@@ -88,9 +88,10 @@ impl<S: Store> Fs<S> {
         let place = self.find_room(dir, buf.read().get(..end).unwrap_or(&[]), 0, new.len())?;
         let Some(entry) = place else { return Ok(false) };
         let size = self.geo.block_size;
+        let used = if entry.inode == 0 { 0 } else { record_len(entry.name_len) };
+        let to = entry.offset + used + new.len();
         self.modify(tx, buf, |data| {
-            put_entry(data, entry, new, size);
-            self.finish_leaf(dir, data);
+            self.edit_leaf_bytes(dir, data, entry.offset, to, |data| put_entry(data, entry, new, size))
         })?;
         Ok(true)
     }

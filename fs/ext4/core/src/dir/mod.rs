@@ -111,6 +111,41 @@ impl<S: Store> Fs<S> {
         }
     }
 
+    /// Changes bytes `from..to` of a leaf, with its checksum, which costs as much as what changes. The old checksum is right:
+    /// the block was verified when it was read.
+    pub(crate) fn edit_leaf_bytes(
+        &self,
+        dir: &Inode,
+        data: &mut [u8],
+        from: usize,
+        to: usize,
+        f: impl FnOnce(&mut [u8]),
+    ) {
+        let end = data.len().saturating_sub(TAIL);
+        let mut delta = [0u8; 600];
+        let before = data.get(from..to).filter(|_| self.geo.csum && to <= end);
+        let kept = match (before, delta.get_mut(..to.saturating_sub(from))) {
+            (Some(old), Some(place)) => {
+                place.copy_from_slice(old);
+                true
+            }
+            _ => false,
+        };
+        f(data);
+        if !kept {
+            return self.finish_leaf(dir, data);
+        }
+        for (old, new) in delta.iter_mut().zip(data.get(from..to).unwrap_or(&[])) {
+            *old ^= new;
+        }
+        let at = data.len().saturating_sub(4);
+        let changed = delta.get(..to - from).unwrap_or(&[]);
+        match ext4_format::crc::crc32c_changed(le::u32_at(data, at), changed, end - to) {
+            Some(crc) => le::put_u32(data, at, crc),
+            None => self.finish_leaf(dir, data),
+        }
+    }
+
     /// The entry with this name in a region. `EUCLEAN` if the entries are damaged.
     pub(crate) fn find_entry(&self, dir: &Inode, region: &[u8], start: usize, name: &[u8]) -> Result<Option<Entry>> {
         for entry in Entries::new(region, start, self.geo.block_size, self.geo.filetype()) {
@@ -219,9 +254,10 @@ impl<S: Store> Fs<S> {
                 entries.map_while(|entry| entry.ok()).take_while(|before| before.offset < entry.offset).last()
             };
             let size = self.geo.block_size;
+            let from = before.map_or(entry.offset, |before| before.offset);
+            let to = entry.offset + dir::record_len(entry.name_len);
             self.modify(tx, &buf, |data| {
-                delete(data, entry, before, size);
-                self.finish_leaf(dir, data);
+                self.edit_leaf_bytes(dir, data, from, to, |data| delete(data, entry, before, size))
             })?;
             dir.dir_hint = 0;
         }
@@ -236,13 +272,16 @@ pub(crate) fn delete(region: &mut [u8], entry: Entry, before: Option<Entry>, blo
     match before {
         Some(before) => {
             Entry::set_len(region, before.offset, end - before.offset, block_size);
-            if let Some(old) = region.get_mut(entry.offset..end) {
+            // The name goes; what is behind it was empty.
+            if let Some(old) = region.get_mut(entry.offset..(entry.offset + dir::record_len(entry.name_len)).min(end)) {
                 old.fill(0);
             }
         }
         None => {
             le::put_u32(region, entry.offset, 0);
-            if let Some(old) = region.get_mut(entry.offset + dir::HEAD..end) {
+            if let Some(old) =
+                region.get_mut(entry.offset + dir::HEAD..(entry.offset + dir::record_len(entry.name_len)).min(end))
+            {
                 old.fill(0);
             }
         }

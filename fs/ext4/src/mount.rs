@@ -205,7 +205,8 @@ impl core::fmt::Display for Uuid<'_> {
 }
 
 /// Reads the superblock, and looks whether it is one.
-fn read_super(device: &Device, silent: bool) -> Result<DiskSuper> {
+#[inline(never)]
+fn read_super(device: &Device, silent: bool) -> Result<KBox<DiskSuper>> {
     let name = SuperDevice::name(device);
     let mut bytes = KVec::from_elem(0u8, ext4_format::superblock::SIZE, GFP_KERNEL)?;
     block::read_bytes(device.bdev(), ext4_format::superblock::OFFSET, &mut bytes).inspect_err(|_| {
@@ -223,7 +224,7 @@ fn read_super(device: &Device, silent: bool) -> Result<DiskSuper> {
         pr_err!("EXT4-fs ({name}): bad block size {}\n", 1024u64.checked_shl(bits).unwrap_or(0));
         return Err(EINVAL);
     }
-    Ok(disk)
+    Ok(KBox::new(disk, GFP_KERNEL)?)
 }
 
 /// Where the log lies: the runs of the journal's inode.

@@ -91,6 +91,8 @@ impl FileSystemType for Type {
 }
 
 impl Type {
+    // Apart from its caller and from the steps below: each has large values on the stack.
+    #[inline(never)]
     fn mount(&'static self, context: &FsContext<'_>, device: &Arc<Device>) -> Result<Arc<SuperBlock>> {
         let rdonly = context.flags & uapi::MS_RDONLY != 0;
         let silent = context.flags & uapi::MS_SILENT != 0;
@@ -122,9 +124,7 @@ impl Type {
             None
         };
         let core_options = ext4_core::Options { read_only: rdonly, stripe: options.stripe, ..Default::default() };
-        let core = Fs::mount(KernelStore(base.clone()), core_options)?;
-        let mount = Mounted::new(core, base, options, device.clone());
-        let mount = Arc::new(mount, GFP_KERNEL)?;
+        let mount = mount_core(&base, core_options, options, device)?;
         let made = self.build(context, device, &mount, journal, rdonly);
         if made.is_err()
             && let Some(journal) = mount.journal()
@@ -135,6 +135,7 @@ impl Type {
     }
 
     /// Makes the super block, and finishes what the last mount left.
+    #[inline(never)]
     fn build(
         &'static self,
         context: &FsContext<'_>,
@@ -204,7 +205,8 @@ impl core::fmt::Display for Uuid<'_> {
 }
 
 /// Reads the superblock, and looks whether it is one.
-fn read_super(device: &Device, silent: bool) -> Result<DiskSuper> {
+#[inline(never)]
+fn read_super(device: &Device, silent: bool) -> Result<KBox<DiskSuper>> {
     let name = SuperDevice::name(device);
     let mut bytes = KVec::from_elem(0u8, ext4_format::superblock::SIZE, GFP_KERNEL)?;
     block::read_bytes(device.bdev(), ext4_format::superblock::OFFSET, &mut bytes).inspect_err(|_| {
@@ -222,7 +224,7 @@ fn read_super(device: &Device, silent: bool) -> Result<DiskSuper> {
         pr_err!("EXT4-fs ({name}): bad block size {}\n", 1024u64.checked_shl(bits).unwrap_or(0));
         return Err(EINVAL);
     }
-    Ok(disk)
+    Ok(KBox::new(disk, GFP_KERNEL)?)
 }
 
 /// Where the log lies: the runs of the journal's inode.
@@ -244,7 +246,27 @@ fn log_runs(core: &Fs<KernelStore>) -> Result<Geometry> {
     Geometry::new(runs.iter().copied())
 }
 
+/// Where the log lies on the device.
+#[inline(never)]
+fn log_geometry(base: &Arc<Base>) -> Result<Geometry> {
+    let only = ext4_core::Options { read_only: true, ..Default::default() };
+    log_runs(&Fs::mount(KernelStore(base.clone()), only)?)
+}
+
+/// The file system itself, in memory of its own.
+#[inline(never)]
+fn mount_core(
+    base: &Arc<Base>,
+    core_options: ext4_core::Options,
+    options: Options,
+    device: &Arc<Device>,
+) -> Result<Arc<Mounted>> {
+    let core = Fs::mount(KernelStore(base.clone()), core_options)?;
+    Ok(Arc::new(Mounted::new(core, base.clone(), options, device.clone()), GFP_KERNEL)?)
+}
+
 /// Opens the journal, recovering what is in it.
+#[inline(never)]
 fn open_journal(
     base: &Arc<Base>,
     disk: &DiskSuper,
@@ -262,12 +284,9 @@ fn open_journal(
         pr_err!("EXT4-fs ({name}): write access unavailable, cannot proceed (try mounting with noload)\n");
         return Err(EROFS);
     }
-    let geometry = {
-        let only = ext4_core::Options { read_only: true, ..Default::default() };
-        log_runs(&Fs::mount(KernelStore(base.clone()), only)?).inspect_err(|_| {
-            pr_err!("EXT4-fs ({name}): no journal found\n");
-        })?
-    };
+    let geometry = log_geometry(base).inspect_err(|_| {
+        pr_err!("EXT4-fs ({name}): no journal found\n");
+    })?;
     // What was looked at so far may be older than what the log has.
     base.cache.drop_unused();
     let block_size = blocks.block_size;

@@ -218,6 +218,7 @@ impl<S: System> Journal<S> {
     }
 
     /// As `open`, with one who can replay fast commits.
+    #[inline(never)]
     pub fn open_with(
         sys: S,
         geometry: Geometry,

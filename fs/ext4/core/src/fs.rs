@@ -12,7 +12,7 @@ use ext4_format::feature::{compat, incompat};
 use ext4_format::{GroupDesc, SuperBlock, group};
 use ext4_store::{Buffer, MutexLike, OnceLike, Report, Store};
 use kalloc::flags::GFP_NOFS;
-use kalloc::{KVVec, KVec, flags::GFP_KERNEL};
+use kalloc::{KBox, KVVec, KVec, flags::GFP_KERNEL};
 
 /// How to mount.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,7 +29,7 @@ pub struct Options {
 pub(crate) struct SuperState<S: Store> {
     pub(crate) buf: S::Buf,
     pub(crate) offset: usize,
-    pub(crate) sb: SuperBlock,
+    pub(crate) sb: KBox<SuperBlock>,
     /// Orphans in the order of the list on the disk, the newest last.
     pub(crate) orphans: KVec<u32>,
 }
@@ -78,14 +78,22 @@ pub struct Fs<S: Store> {
 }
 
 impl<S: Store> Fs<S> {
+    /// The superblock, in memory of its own (it is large for a stack), and where it lies.
+    #[inline(never)]
+    fn read_super(store: &S) -> Result<(S::Buf, usize, KBox<SuperBlock>)> {
+        let (block, offset) = if store.block_size() > 1024 { (0, 1024) } else { (1, 0) };
+        let buf = store.bread(block)?;
+        let sb = buf.read().get(offset..).and_then(SuperBlock::parse).ok_or(EINVAL)?;
+        Ok((buf, offset, KBox::new(sb, GFP_KERNEL)?))
+    }
+
     /// Mounts: checks superblock and group descriptors as Linux does. The store must have the block size that the superblock
     /// names (`Geometry::new` tells it). The journal was replayed before; orphans are the caller's next step
     /// ([`Self::recover_orphans`]). Errors: `EINVAL` for what is not supported, `EUCLEAN`, `EBADMSG`, `EIO`.
+    #[inline(never)]
     pub fn mount(store: S, options: Options) -> Result<Self> {
         let bytes = store.block_size();
-        let (block, offset) = if bytes > 1024 { (0, 1024) } else { (1, 0) };
-        let buf = store.bread(block)?;
-        let sb = buf.read().get(offset..).and_then(SuperBlock::parse).ok_or(EINVAL)?;
+        let (buf, offset, sb) = Self::read_super(&store)?;
         let geo = Geometry::new(&sb, options.read_only)?;
         if geo.block_size != bytes {
             return Err(EINVAL);
@@ -314,13 +322,13 @@ impl<S: Store> Fs<S> {
 
     /// A copy of the superblock as it is now.
     pub fn superblock(&self) -> SuperBlock {
-        self.super_state.lock().sb.clone()
+        SuperBlock::clone(&self.super_state.lock().sb)
     }
 
     /// Changes the superblock within an operation, with its checksum.
     pub fn update_super<R>(&self, tx: &mut Tx<S>, f: impl FnOnce(&mut SuperBlock) -> R) -> Result<R> {
         let mut state = self.super_state.lock();
-        let result = f(&mut state.sb);
+        let result = f(&mut *state.sb);
         self.write_super(tx, &mut state)?;
         Ok(result)
     }
@@ -328,7 +336,7 @@ impl<S: Store> Fs<S> {
     pub(crate) fn write_super(&self, tx: &mut Tx<S>, state: &mut SuperState<S>) -> Result {
         state.sb.update_checksum();
         let (buf, offset) = (state.buf.clone(), state.offset);
-        let sb = &state.sb;
+        let sb = &*state.sb;
         self.modify(tx, &buf, |data| ext4_format::le::put(data, offset, zerocopy::IntoBytes::as_bytes(sb)))
     }
 

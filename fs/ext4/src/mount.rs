@@ -17,7 +17,7 @@ use errno::code::{EBUSY, EINVAL, EIO, EROFS, EUCLEAN};
 use ext4_core::{Fs, Inode as CoreInode};
 use ext4_format::SuperBlock as DiskSuper;
 use ext4_format::feature::{incompat, ro_compat};
-use jbd2::format::{INCOMPAT_64BIT, INCOMPAT_ASYNC_COMMIT, INCOMPAT_CSUM_V2, INCOMPAT_CSUM_V3};
+use jbd2::format::{COMPAT_CHECKSUM, INCOMPAT_64BIT, INCOMPAT_ASYNC_COMMIT, INCOMPAT_CSUM_V2, INCOMPAT_CSUM_V3};
 use jbd2::{Config, Geometry, Run};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec};
@@ -91,7 +91,7 @@ impl FileSystemType for Type {
 }
 
 impl Type {
-    // Apart from its caller and from the steps below: each has large values on the stack.
+    // Stages of their own, each off the stack before the next: the core and the superblock are large values.
     #[inline(never)]
     fn mount(&'static self, context: &FsContext<'_>, device: &Arc<Device>) -> Result<Arc<SuperBlock>> {
         let rdonly = context.flags & uapi::MS_RDONLY != 0;
@@ -124,7 +124,8 @@ impl Type {
             None
         };
         let core_options = ext4_core::Options { read_only: rdonly, stripe: options.stripe, ..Default::default() };
-        let mount = mount_core(&base, core_options, options, device)?;
+        let mount = Mounted::new(core_of(&base, core_options)?, base, options, device.clone());
+        let mount = Arc::new(mount, GFP_KERNEL)?;
         let made = self.build(context, device, &mount, journal, rdonly);
         if made.is_err()
             && let Some(journal) = mount.journal()
@@ -204,6 +205,12 @@ impl core::fmt::Display for Uuid<'_> {
     }
 }
 
+/// The core over what is on the disk now.
+#[inline(never)]
+fn core_of(base: &Arc<Base>, options: ext4_core::Options) -> Result<KBox<Fs<KernelStore>>> {
+    Fs::mount_boxed(KernelStore(base.clone()), options)
+}
+
 /// Reads the superblock, and looks whether it is one.
 #[inline(never)]
 fn read_super(device: &Device, silent: bool) -> Result<KBox<DiskSuper>> {
@@ -212,7 +219,7 @@ fn read_super(device: &Device, silent: bool) -> Result<KBox<DiskSuper>> {
     block::read_bytes(device.bdev(), ext4_format::superblock::OFFSET, &mut bytes).inspect_err(|_| {
         pr_err!("EXT4-fs ({name}): unable to read superblock\n");
     })?;
-    let disk = DiskSuper::parse(&bytes).ok_or(EINVAL)?;
+    let disk = KBox::new(DiskSuper::parse(&bytes).ok_or(EINVAL)?, GFP_KERNEL)?;
     if disk.magic.get() != MAGIC {
         if !silent {
             pr_err!("VFS: Can't find ext4 filesystem on dev {name}.\n");
@@ -228,6 +235,7 @@ fn read_super(device: &Device, silent: bool) -> Result<KBox<DiskSuper>> {
 }
 
 /// Where the log lies: the runs of the journal's inode.
+#[inline(never)]
 fn log_runs(core: &Fs<KernelStore>) -> Result<Geometry> {
     let inode = core.inode(JOURNAL_INO)?;
     if !inode.is_regular() || inode.raw.links_count == 0 {
@@ -284,9 +292,12 @@ fn open_journal(
         pr_err!("EXT4-fs ({name}): write access unavailable, cannot proceed (try mounting with noload)\n");
         return Err(EROFS);
     }
-    let geometry = log_geometry(base).inspect_err(|_| {
-        pr_err!("EXT4-fs ({name}): no journal found\n");
-    })?;
+    let geometry = {
+        let only = ext4_core::Options { read_only: true, ..Default::default() };
+        log_runs(&*core_of(base, only)?).inspect_err(|_| {
+            pr_err!("EXT4-fs ({name}): no journal found\n");
+        })?
+    };
     // What was looked at so far may be older than what the log has.
     base.cache.drop_unused();
     let block_size = blocks.block_size;
@@ -300,6 +311,9 @@ fn open_journal(
     };
     if disk.has_incompat(incompat::BIT64) {
         config.set_incompat |= INCOMPAT_64BIT;
+    }
+    if options.journal_checksum && !sums {
+        config.set_compat |= COMPAT_CHECKSUM;
     }
     if options.async_commit {
         config.set_incompat |= INCOMPAT_ASYNC_COMMIT;
@@ -315,10 +329,10 @@ fn open_journal(
 }
 
 /// Puts the journal into use, with its thread.
+#[inline(never)]
 fn start_journal(mount: &Arc<Mounted>, journal: &Arc<Journal>) -> Result {
-    let listener: Arc<dyn crate::journal::Listener> = mount.clone();
-    // New cells, set here alone.
-    let _ = journal.system().listener.set(listener);
+    // New cells, set here alone. The journal does not keep the file system alive, which keeps it.
+    let _ = journal.system().listener.set(Arc::downgrade(mount));
     let _ = mount.base.health.journal.set(journal.clone());
     let _ = mount.base.journal.set(journal.clone());
     let name = KString::from_fmt(format_args!("jbd2/{}-{JOURNAL_INO}", mount.base.health.name), GFP_KERNEL)?;

@@ -192,6 +192,7 @@ impl<S: System> Journal<S> {
 
     /// Recovers the log without opening it (a read-only look would not: the caller decides). The superblock on the disk then
     /// says that the log is empty. An error recorded there is kept. `EUCLEAN` if the log ends at a damaged transaction.
+    #[inline(never)]
     pub fn recover(
         sys: &S,
         geometry: &Geometry,
@@ -424,6 +425,7 @@ impl<S: System> Journal<S> {
 }
 
 /// Writes the superblock, durably, with its checksum.
+#[inline(never)]
 fn write_superblock<S: System>(sys: &S, geometry: &Geometry, sb: &mut Superblock, barrier: bool) -> Result {
     let block = geometry.map(0)?;
     sb.seal();

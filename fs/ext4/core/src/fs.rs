@@ -92,8 +92,37 @@ impl<S: Store> Fs<S> {
     /// ([`Self::recover_orphans`]). Errors: `EINVAL` for what is not supported, `EUCLEAN`, `EBADMSG`, `EIO`.
     #[inline(never)]
     pub fn mount(store: S, options: Options) -> Result<Self> {
+        Self::mount_boxed(store, options).map(KBox::into_inner)
+    }
+
+    /// As [`Self::mount`], for callers with a small stack: the value never lies on it as a whole.
+    pub fn mount_boxed(store: S, options: Options) -> Result<KBox<Self>> {
+        let fs = Self::assemble(store, options)?;
+        fs.load_groups()?;
+        fs.load_protected()?;
+        fs.load_orphan_file()?;
+        match fs.load_quotas() {
+            // Without writing there is nothing to count.
+            Err(_) if options.read_only => {}
+            other => other?,
+        }
+        Ok(fs)
+    }
+
+    /// The superblock, wherever the block size puts it.
+    #[inline(never)]
+    fn first_super(buf: &S::Buf, offset: usize) -> Result<KBox<SuperBlock>> {
+        let sb = buf.read().get(offset..).and_then(SuperBlock::parse).ok_or(EINVAL)?;
+        Ok(KBox::new(sb, GFP_KERNEL)?)
+    }
+
+    /// The value with nothing loaded yet.
+    #[inline(never)]
+    fn assemble(store: S, options: Options) -> Result<KBox<Self>> {
         let bytes = store.block_size();
-        let (buf, offset, sb) = Self::read_super(&store)?;
+        let (block, offset) = if bytes > 1024 { (0, 1024) } else { (1, 0) };
+        let buf = store.bread(block)?;
+        let sb = Self::first_super(&buf, offset)?;
         let geo = Geometry::new(&sb, options.read_only)?;
         if geo.block_size != bytes {
             return Err(EINVAL);
@@ -135,15 +164,7 @@ impl<S: Store> Fs<S> {
             store,
             geo,
         };
-        fs.load_groups()?;
-        fs.load_protected()?;
-        fs.load_orphan_file()?;
-        match fs.load_quotas() {
-            // Without writing there is nothing to count.
-            Err(_) if options.read_only => {}
-            other => other?,
-        }
-        Ok(fs)
+        Ok(KBox::new(fs, GFP_KERNEL)?)
     }
 
     /// Reads and checks all group descriptors, and fills the table.

@@ -52,6 +52,8 @@ pub mod std_vendor;
 pub mod str;
 pub mod sync;
 pub mod task;
+#[cfg(CONFIG_KUNIT = "y")]
+mod tests;
 pub mod time;
 pub mod tracepoint;
 pub mod transmute;
@@ -70,6 +72,7 @@ pub(crate) const __LOG_PREFIX: &[u8] = b"rust_kernel\0";
 pub mod __private {
     //! What the macros expand to.
     pub use crate::module::{Instance, bytes_of};
+    pub use kalloc::kvec;
     pub use module_core::{Header, Param, VERMAGIC};
     pub use pin_init;
 }

@@ -231,7 +231,7 @@ fn read_super(device: &Device, silent: bool) -> Result<KBox<DiskSuper>> {
         pr_err!("EXT4-fs ({name}): bad block size {}\n", 1024u64.checked_shl(bits).unwrap_or(0));
         return Err(EINVAL);
     }
-    Ok(KBox::new(disk, GFP_KERNEL)?)
+    Ok(disk)
 }
 
 /// Where the log lies: the runs of the journal's inode.
@@ -252,25 +252,6 @@ fn log_runs(core: &Fs<KernelStore>) -> Result<Geometry> {
         at += len;
     }
     Geometry::new(runs.iter().copied())
-}
-
-/// Where the log lies on the device.
-#[inline(never)]
-fn log_geometry(base: &Arc<Base>) -> Result<Geometry> {
-    let only = ext4_core::Options { read_only: true, ..Default::default() };
-    log_runs(&Fs::mount(KernelStore(base.clone()), only)?)
-}
-
-/// The file system itself, in memory of its own.
-#[inline(never)]
-fn mount_core(
-    base: &Arc<Base>,
-    core_options: ext4_core::Options,
-    options: Options,
-    device: &Arc<Device>,
-) -> Result<Arc<Mounted>> {
-    let core = Fs::mount(KernelStore(base.clone()), core_options)?;
-    Ok(Arc::new(Mounted::new(core, base.clone(), options, device.clone()), GFP_KERNEL)?)
 }
 
 /// Opens the journal, recovering what is in it.

@@ -78,15 +78,6 @@ pub struct Fs<S: Store> {
 }
 
 impl<S: Store> Fs<S> {
-    /// The superblock, in memory of its own (it is large for a stack), and where it lies.
-    #[inline(never)]
-    fn read_super(store: &S) -> Result<(S::Buf, usize, KBox<SuperBlock>)> {
-        let (block, offset) = if store.block_size() > 1024 { (0, 1024) } else { (1, 0) };
-        let buf = store.bread(block)?;
-        let sb = buf.read().get(offset..).and_then(SuperBlock::parse).ok_or(EINVAL)?;
-        Ok((buf, offset, KBox::new(sb, GFP_KERNEL)?))
-    }
-
     /// Mounts: checks superblock and group descriptors as Linux does. The store must have the block size that the superblock
     /// names (`Geometry::new` tells it). The journal was replayed before; orphans are the caller's next step
     /// ([`Self::recover_orphans`]). Errors: `EINVAL` for what is not supported, `EUCLEAN`, `EBADMSG`, `EIO`.

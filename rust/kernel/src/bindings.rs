@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Functions that Linux's modules call by their C names: `kernel::bindings`. Few do, and only these are here.
 
+/// Most bytes that `kmalloc` gives in one piece.
+pub const KMALLOC_MAX_SIZE: usize = crate::page::PAGE_SIZE << mm_alloc::buddy::MAX_ORDER;
+
 /// A random number below `ceil`, each as likely as the others; 0 if `ceil` is 0 or 1.
 ///
 /// # Safety

@@ -70,6 +70,7 @@ pub(crate) const __LOG_PREFIX: &[u8] = b"rust_kernel\0";
 pub mod __private {
     //! What the macros expand to.
     pub use crate::module::{Instance, bytes_of};
+    pub use kalloc::kvec;
     pub use module_core::{Header, Param, VERMAGIC};
     pub use pin_init;
 }

@@ -13,13 +13,13 @@ pub use crate::ffi::{
     CStr, c_char, c_int, c_long, c_longlong, c_schar, c_short, c_uchar, c_uint, c_ulong, c_ulonglong, c_ushort, c_void,
 };
 pub use crate::init::InPlaceInit;
+pub use crate::kvec;
 pub use crate::str::CStrExt as _;
 pub use crate::uaccess::UserPtr;
 pub use crate::{Module, ThisModule};
 pub use crate::{current, dbg, try_init, try_pin_init};
 pub use crate::{dev_alert, dev_crit, dev_dbg, dev_emerg, dev_err, dev_info, dev_notice, dev_warn};
 pub use crate::{pr_alert, pr_cont, pr_crit, pr_debug, pr_emerg, pr_err, pr_info, pr_notice, pr_warn};
-pub use kalloc::kvec;
 pub use macros::kunit_tests;
 pub use module_macro::{export, fmt, module, vtable};
 pub use pin_init::{InPlaceWrite, Init, PinInit, PinnedDrop, Zeroable, init, pin_data, pin_init, pinned_drop};

@@ -16,32 +16,40 @@ sizes! {
     SZ_1G = 1 << 30; SZ_2G = 2 << 30; SZ_4G = 4 << 30; SZ_8G = 8 << 30; SZ_16G = 16 << 30; SZ_32G = 32 << 30; SZ_64T = 64 << 40;
 }
 
-/// Sizes as constants of an integer type.
-pub trait SizeConstants {
-    /// A kibibyte.
-    const SZ_1K: Self;
-    /// Four kibibytes.
-    const SZ_4K: Self;
-    /// 64 kibibytes.
-    const SZ_64K: Self;
-    /// A mebibyte.
-    const SZ_1M: Self;
-    /// Two mebibytes.
-    const SZ_2M: Self;
-    /// A gibibyte.
-    const SZ_1G: Self;
-}
-
 macro_rules! constants {
-    ($($ty:ty)*) => { $(
-        impl SizeConstants for $ty {
-            const SZ_1K: Self = 1 << 10;
-            const SZ_4K: Self = 4 << 10;
-            const SZ_64K: Self = 64 << 10;
-            const SZ_1M: Self = 1 << 20;
-            const SZ_2M: Self = 2 << 20;
-            const SZ_1G: Self = 1 << 30;
-        }
-    )* };
+    ($($name:ident = $shift:literal,)*) => {
+        /// Sizes as constants of an integer type.
+        pub trait SizeConstants { $(
+            #[doc = concat!("2 to the power of ", stringify!($shift), ".")]
+            const $name: Self;
+        )* }
+
+        impl SizeConstants for u32 { $(const $name: Self = 1 << $shift;)* }
+        impl SizeConstants for u64 { $(const $name: Self = 1 << $shift;)* }
+        impl SizeConstants for usize { $(const $name: Self = 1 << $shift;)* }
+    };
 }
-constants!(u32 u64 usize);
+constants! {
+    SZ_1K = 10,
+    SZ_2K = 11,
+    SZ_4K = 12,
+    SZ_8K = 13,
+    SZ_16K = 14,
+    SZ_32K = 15,
+    SZ_64K = 16,
+    SZ_128K = 17,
+    SZ_256K = 18,
+    SZ_512K = 19,
+    SZ_1M = 20,
+    SZ_2M = 21,
+    SZ_4M = 22,
+    SZ_8M = 23,
+    SZ_16M = 24,
+    SZ_32M = 25,
+    SZ_64M = 26,
+    SZ_128M = 27,
+    SZ_256M = 28,
+    SZ_512M = 29,
+    SZ_1G = 30,
+    SZ_2G = 31,
+}

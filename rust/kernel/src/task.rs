@@ -21,8 +21,7 @@ pub const TASK_NORMAL: c_uint = 3;
 #[macro_export]
 macro_rules! current {
     () => {
-        // SAFETY: The reference does not outlive the statement or variable it is bound to in this very task.
-        unsafe { &*$crate::task::Task::current() }
+        &*$crate::task::__current()
     };
 }
 
@@ -60,9 +59,15 @@ impl Deref for Borrowed {
     type Target = CurrentTask;
 
     fn deref(&self) -> &CurrentTask {
-        // SAFETY: A task lives as long as it runs, and this value does not leave it (contract of `Task::current`).
+        // SAFETY: A task lives as long as it runs, and this value, which has a raw pointer, does not leave its thread.
         unsafe { &*self.0 }
     }
+}
+
+/// What `current!` expands to. The value cannot leave its thread.
+#[doc(hidden)]
+pub fn __current() -> impl Deref<Target = CurrentTask> {
+    Borrowed(core::ptr::from_ref::<::task::Task>(&::task::current()).cast())
 }
 
 impl Task {
@@ -71,7 +76,7 @@ impl Task {
     /// # Safety
     /// What it gives does not leave this task.
     pub unsafe fn current() -> impl Deref<Target = CurrentTask> {
-        Borrowed(core::ptr::from_ref::<::task::Task>(&::task::current()).cast())
+        __current()
     }
 
     /// Its number.

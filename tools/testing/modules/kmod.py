@@ -144,6 +144,12 @@ def flipped(guest, number):
         raise GuestError(guest.check("dmesg | tail -40"))
 
 
+def timer(guest, _):
+    """A timer's callback runs five times, ten milliseconds apart."""
+    guest.check("dmesg -c >/dev/null; modprobe rust_timer; modprobe -r rust_timer")
+    need(guest.check("dmesg -c"), r"rust_timer: 5 ticks in (4[0-9]|[5-9][0-9]|[1-9][0-9][0-9]) ms")
+
+
 def mailbox(guest, _):
     """The sample device: messages, waiting, poll, ioctl, debugfs; in use it cannot be unloaded."""
     guest.check("modprobe rust_mailbox; mount -t debugfs none /sys/kernel/debug 2>/dev/null; true")
@@ -228,7 +234,7 @@ def main():
             guest.expect("@READY@", 60)
             # busybox's shell has applets of these names, which it takes whatever PATH says.
             guest.check("; ".join(f'{tool}() {{ /kmod/{tool} "$@"; }}' for tool in TOOLS))
-            for test, value in ((dependencies, None), (configuration, None), (information, release), (mailbox, None), (requests, None),
+            for test, value in ((dependencies, None), (configuration, None), (information, release), (timer, None), (mailbox, None), (requests, None),
                                 (races, args.seconds), (flipped, args.flips)):
                 try:
                     test(guest, value)

@@ -3,6 +3,7 @@
 
 pub mod delay;
 mod delta;
+pub mod hrtimer;
 
 pub use delta::Delta;
 
@@ -123,6 +124,18 @@ impl<C: ClockSource> Instant<C> {
     /// How long ago it was.
     pub fn elapsed(&self) -> Delta {
         Self::now() - *self
+    }
+}
+
+impl<C: ClockSource> Instant<C> {
+    /// The point so many nanoseconds after the clock's start.
+    pub(crate) const fn from_nanos(inner: i64) -> Self {
+        Self { inner, _c: PhantomData }
+    }
+
+    /// Nanoseconds since the clock's start.
+    pub(crate) const fn to_nanos(self) -> i64 {
+        self.inner
     }
 }
 

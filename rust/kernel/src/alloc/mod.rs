@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Memory: `kernel::alloc`, over the crate `kalloc`.
 
+pub mod layout;
+
 pub use kalloc::{AllocError, Allocator, Flags, flags};
 
 /// Sources of memory.
@@ -20,3 +22,11 @@ pub mod kvec {
 
 pub use kbox::{Box, KBox, KVBox, VBox};
 pub use kvec::{IntoIter, KVVec, KVec, VVec, Vec};
+
+/// A vector of the given elements, as in Rust-for-Linux: `kvec![]` is an empty one; `kvec![1, 2]` and `kvec![0; n]` allocate with
+/// `GFP_KERNEL` and are a `Result`.
+#[macro_export]
+macro_rules! kvec {
+    () => { $crate::alloc::KVec::new() };
+    ($($elements:tt)+) => { $crate::__private::kvec!($($elements)+) };
+}

@@ -52,6 +52,8 @@ pub mod std_vendor;
 pub mod str;
 pub mod sync;
 pub mod task;
+#[cfg(CONFIG_KUNIT = "y")]
+mod tests;
 pub mod time;
 pub mod tracepoint;
 pub mod transmute;

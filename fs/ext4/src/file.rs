@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering;
 use errno::Result;
 use errno::code::EINVAL;
 use kalloc::Arc;
-use kernel::filesystem::mm::Mapping;
+use kernel::filesystem::mm::{Mapping, WriteControl};
 use kernel::filesystem::vfs::filemap::{generic_read, generic_write};
 use kernel::filesystem::vfs::{File, FileOps, Inode, IovIter, fmode, idirty, seek};
 
@@ -73,6 +73,9 @@ impl FileOps for RegFile {
         if file.mode() & fmode::WRITE != 0
             && let Ok((node, mount)) = parts(file.inode())
         {
+            if node.shared.flush_on_close.swap(false, Ordering::AcqRel) {
+                start_writing(file.inode());
+            }
             let mut tree = node.shared.tree.write();
             if tree.delayed.is_empty() {
                 mount.core.discard_preallocations(&mut tree.inode);
@@ -104,4 +107,12 @@ pub(crate) fn sync_inode(inode: &Inode, datasync: bool) -> Result {
         journal.wait_commit(tid)?;
     }
     if flush { mount.base.cache.device.flush_cache() } else { Ok(()) }
+}
+
+/// Begins to write what is dirty, so that names and sizes do not reach the disk long before the data. Errors are found by
+/// `fsync`.
+pub(crate) fn start_writing(inode: &Inode) {
+    if let Some(mapping) = inode.mapping() {
+        let _ = mapping.write_pages(&mut WriteControl::background(i64::MAX));
+    }
 }

@@ -127,7 +127,12 @@ impl InodeOps for Node {
         if rename.flags & !(RENAME_NOREPLACE | RENAME_EXCHANGE) != 0 {
             return Err(EINVAL);
         }
-        rename_inodes(self.mount(), rename)
+        rename_inodes(self.mount(), rename)?;
+        // A file that replaces another is expected to be there whole after a crash.
+        if rename.target.is_some() && self.mount().options().auto_da_alloc {
+            file::start_writing(rename.inode);
+        }
+        Ok(())
     }
 
     fn get_link<'a>(&'a self, inode: &'a Inode) -> Result<Link<'a>> {

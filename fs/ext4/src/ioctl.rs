@@ -13,6 +13,7 @@ use kernel::filesystem::vfs::{File, Inode, current_time, iop, perm};
 const FS_IOC_GETFLAGS: u32 = 0x8008_6601;
 const FS_IOC_SETFLAGS: u32 = 0x4008_6602;
 const FS_IOC_GETVERSION: u32 = 0x8008_7601;
+const FS_IOC_FIEMAP: u32 = 0xc020_660b;
 const EXT4_IOC_GETVERSION: u32 = 0x8008_6603;
 
 /// A request. `ENOTTY` for what is not known.
@@ -31,6 +32,7 @@ pub(crate) fn ioctl(file: &File, cmd: u32, arg: usize) -> Result<usize> {
             put_user(arg, generation)?;
             Ok(0)
         }
+        FS_IOC_FIEMAP => crate::fiemap::fiemap(file, arg),
         _ => Err(ENOTTY),
     }
 }

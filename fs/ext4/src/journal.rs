@@ -4,9 +4,10 @@
 use crate::buffer::{Buf, Cache};
 use crate::device::{Blocks, LogBlocks};
 use crate::locks::KMonitor;
+use crate::mounted::Mounted;
 use errno::{Error, Result};
 use jbd2::{BlockDevice, OrderedRange, System, Tid, WriteFlags};
-use kalloc::Arc;
+use kalloc::{Arc, WeakArc};
 use kernel::filesystem::locking::SetOnce;
 use kernel::filesystem::{ktime, sync, task};
 
@@ -28,13 +29,17 @@ pub(crate) struct Sys {
     log: Blocks,
     cache: Arc<Cache>,
     external: bool,
-    pub(crate) listener: SetOnce<Arc<dyn Listener>>,
+    pub(crate) listener: SetOnce<WeakArc<Mounted>>,
 }
 
 impl Sys {
     /// A log on `log` (another device than the file system's if `external`).
     pub(crate) fn new(log: Blocks, cache: Arc<Cache>, external: bool) -> Self {
         Self { log, cache, external, listener: SetOnce::new() }
+    }
+
+    fn listener(&self) -> Option<Arc<Mounted>> {
+        self.listener.get()?.upgrade()
     }
 }
 
@@ -73,18 +78,18 @@ impl System for Sys {
     }
 
     fn wait_ordered(&self, ranges: &[OrderedRange]) -> Result {
-        let Some(listener) = self.listener.get() else { return Ok(()) };
+        let Some(listener) = self.listener() else { return Ok(()) };
         ranges.iter().fold(Ok(()), |result, range| result.and(listener.wait_data(range)))
     }
 
     fn committed(&self, tid: Tid) {
-        if let Some(listener) = self.listener.get() {
+        if let Some(listener) = self.listener() {
             listener.committed(tid);
         }
     }
 
     fn aborted(&self, error: Error) {
-        if let Some(listener) = self.listener.get() {
+        if let Some(listener) = self.listener() {
             listener.aborted(error);
         }
     }

@@ -23,6 +23,7 @@ mod buffer;
 mod device;
 mod dir;
 mod fallocate;
+mod fiemap;
 mod file;
 mod health;
 mod inode_ops;

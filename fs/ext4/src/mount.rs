@@ -17,7 +17,7 @@ use errno::code::{EBUSY, EINVAL, EIO, EROFS, EUCLEAN};
 use ext4_core::{Fs, Inode as CoreInode};
 use ext4_format::SuperBlock as DiskSuper;
 use ext4_format::feature::{incompat, ro_compat};
-use jbd2::format::{INCOMPAT_64BIT, INCOMPAT_ASYNC_COMMIT, INCOMPAT_CSUM_V2, INCOMPAT_CSUM_V3};
+use jbd2::format::{COMPAT_CHECKSUM, INCOMPAT_64BIT, INCOMPAT_ASYNC_COMMIT, INCOMPAT_CSUM_V2, INCOMPAT_CSUM_V3};
 use jbd2::{Config, Geometry, Run};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec};
@@ -91,6 +91,8 @@ impl FileSystemType for Type {
 }
 
 impl Type {
+    // Stages of their own, each off the stack before the next: the core and the superblock are large values.
+    #[inline(never)]
     fn mount(&'static self, context: &FsContext<'_>, device: &Arc<Device>) -> Result<Arc<SuperBlock>> {
         let rdonly = context.flags & uapi::MS_RDONLY != 0;
         let silent = context.flags & uapi::MS_SILENT != 0;
@@ -122,8 +124,7 @@ impl Type {
             None
         };
         let core_options = ext4_core::Options { read_only: rdonly, stripe: options.stripe, ..Default::default() };
-        let core = Fs::mount(KernelStore(base.clone()), core_options)?;
-        let mount = Mounted::new(core, base, options, device.clone());
+        let mount = Mounted::new(core_of(&base, core_options)?, base, options, device.clone());
         let mount = Arc::new(mount, GFP_KERNEL)?;
         let made = self.build(context, device, &mount, journal, rdonly);
         if made.is_err()
@@ -135,6 +136,7 @@ impl Type {
     }
 
     /// Makes the super block, and finishes what the last mount left.
+    #[inline(never)]
     fn build(
         &'static self,
         context: &FsContext<'_>,
@@ -203,14 +205,21 @@ impl core::fmt::Display for Uuid<'_> {
     }
 }
 
+/// The core over what is on the disk now.
+#[inline(never)]
+fn core_of(base: &Arc<Base>, options: ext4_core::Options) -> Result<KBox<Fs<KernelStore>>> {
+    Fs::mount_boxed(KernelStore(base.clone()), options)
+}
+
 /// Reads the superblock, and looks whether it is one.
-fn read_super(device: &Device, silent: bool) -> Result<DiskSuper> {
+#[inline(never)]
+fn read_super(device: &Device, silent: bool) -> Result<KBox<DiskSuper>> {
     let name = SuperDevice::name(device);
     let mut bytes = KVec::from_elem(0u8, ext4_format::superblock::SIZE, GFP_KERNEL)?;
     block::read_bytes(device.bdev(), ext4_format::superblock::OFFSET, &mut bytes).inspect_err(|_| {
         pr_err!("EXT4-fs ({name}): unable to read superblock\n");
     })?;
-    let disk = DiskSuper::parse(&bytes).ok_or(EINVAL)?;
+    let disk = KBox::new(DiskSuper::parse(&bytes).ok_or(EINVAL)?, GFP_KERNEL)?;
     if disk.magic.get() != MAGIC {
         if !silent {
             pr_err!("VFS: Can't find ext4 filesystem on dev {name}.\n");
@@ -226,6 +235,7 @@ fn read_super(device: &Device, silent: bool) -> Result<DiskSuper> {
 }
 
 /// Where the log lies: the runs of the journal's inode.
+#[inline(never)]
 fn log_runs(core: &Fs<KernelStore>) -> Result<Geometry> {
     let inode = core.inode(JOURNAL_INO)?;
     if !inode.is_regular() || inode.raw.links_count == 0 {
@@ -245,6 +255,7 @@ fn log_runs(core: &Fs<KernelStore>) -> Result<Geometry> {
 }
 
 /// Opens the journal, recovering what is in it.
+#[inline(never)]
 fn open_journal(
     base: &Arc<Base>,
     disk: &DiskSuper,
@@ -264,7 +275,7 @@ fn open_journal(
     }
     let geometry = {
         let only = ext4_core::Options { read_only: true, ..Default::default() };
-        log_runs(&Fs::mount(KernelStore(base.clone()), only)?).inspect_err(|_| {
+        log_runs(&*core_of(base, only)?).inspect_err(|_| {
             pr_err!("EXT4-fs ({name}): no journal found\n");
         })?
     };
@@ -282,6 +293,9 @@ fn open_journal(
     if disk.has_incompat(incompat::BIT64) {
         config.set_incompat |= INCOMPAT_64BIT;
     }
+    if options.journal_checksum && !sums {
+        config.set_compat |= COMPAT_CHECKSUM;
+    }
     if options.async_commit {
         config.set_incompat |= INCOMPAT_ASYNC_COMMIT;
     }
@@ -296,10 +310,10 @@ fn open_journal(
 }
 
 /// Puts the journal into use, with its thread.
+#[inline(never)]
 fn start_journal(mount: &Arc<Mounted>, journal: &Arc<Journal>) -> Result {
-    let listener: Arc<dyn crate::journal::Listener> = mount.clone();
-    // New cells, set here alone.
-    let _ = journal.system().listener.set(listener);
+    // New cells, set here alone. The journal does not keep the file system alive, which keeps it.
+    let _ = journal.system().listener.set(Arc::downgrade(mount));
     let _ = mount.base.health.journal.set(journal.clone());
     let _ = mount.base.journal.set(journal.clone());
     let name = KString::from_fmt(format_args!("jbd2/{}-{JOURNAL_INO}", mount.base.health.name), GFP_KERNEL)?;

@@ -10,7 +10,7 @@ use errno::{Error, Result};
 use ext4_core::{Create, Fs, Tx};
 use ext4_store::Store;
 use jbd2::{OrderedRange, Tid};
-use kalloc::{Arc, WeakArc};
+use kalloc::{Arc, KBox, WeakArc};
 use kernel::filesystem::cred;
 use kernel::filesystem::locking::{SetOnce, SpinLock};
 use kernel::filesystem::mm::BackingDev;
@@ -19,7 +19,7 @@ use kernel::filesystem::vfs::{Inode, SuperBlock, SuperDevice};
 
 /// A mounted file system.
 pub(crate) struct Mounted {
-    pub(crate) core: Fs<KernelStore>,
+    pub(crate) core: KBox<Fs<KernelStore>>,
     pub(crate) base: Arc<Base>,
     options: SpinLock<Options>,
     device: Arc<dyn SuperDevice>,
@@ -27,7 +27,12 @@ pub(crate) struct Mounted {
 }
 
 impl Mounted {
-    pub(crate) fn new(core: Fs<KernelStore>, base: Arc<Base>, options: Options, device: Arc<dyn SuperDevice>) -> Self {
+    pub(crate) fn new(
+        core: KBox<Fs<KernelStore>>,
+        base: Arc<Base>,
+        options: Options,
+        device: Arc<dyn SuperDevice>,
+    ) -> Self {
         Self { core, base, options: SpinLock::new(options), device, sb: SetOnce::new() }
     }
 

@@ -7,7 +7,7 @@
 use crate::mounted::Mounted;
 use crate::pages::Pages;
 use crate::ranges::Ranges;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use errno::Result;
 use errno::code::{EINVAL, EIO};
 use ext4_core::Inode as CoreInode;
@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) datasync_tid: AtomicU32,
     /// Units of 512 bytes, with what is reserved.
     pub(crate) sectors: core::sync::atomic::AtomicU64,
+    /// Was cut to nothing: what replaces the content is written when the file is closed (`auto_da_alloc`).
+    pub(crate) flush_on_close: AtomicBool,
 }
 
 /// The file system's part of an inode.
@@ -109,6 +111,7 @@ pub(crate) fn new_vfs_inode(sb: &Arc<SuperBlock>, mount: &Arc<Mounted>, core: Co
         sync_tid: AtomicU32::new(0),
         datasync_tid: AtomicU32::new(0),
         sectors: 0.into(),
+        flush_on_close: AtomicBool::new(false),
     };
     let shared = Arc::new(shared, GFP_NOFS)?;
     shared.count(&shared.tree.read());

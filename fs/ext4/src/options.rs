@@ -43,13 +43,12 @@ pub(crate) struct Options {
     pub(crate) delalloc: bool,
     pub(crate) auto_da_alloc: bool,
     pub(crate) user_xattr: bool,
-    pub(crate) acl: bool,
     pub(crate) grpid: bool,
     pub(crate) minixdf: bool,
     pub(crate) resuid: u32,
     pub(crate) resgid: u32,
     pub(crate) stripe: u32,
-    pub(crate) max_dir_size_kb: u32,
+    pub(crate) journal_checksum: bool,
     pub(crate) async_commit: bool,
     /// Errors policy of the superblock, which is not shown.
     default_errors: Policy,
@@ -92,13 +91,12 @@ impl Options {
             delalloc: opts & default_opt::NODELALLOC == 0,
             auto_da_alloc: true,
             user_xattr: true,
-            acl: true,
             grpid: opts & default_opt::BSDGROUPS != 0,
             minixdf: false,
             resuid: sb.def_resuid.get().into(),
             resgid: sb.def_resgid.get().into(),
             stripe: 0,
-            max_dir_size_kb: 0,
+            journal_checksum: false,
             async_commit: false,
         }
     }
@@ -136,8 +134,8 @@ impl Options {
             (b"noauto_da_alloc", None) => self.auto_da_alloc = false,
             (b"user_xattr", None) => self.user_xattr = true,
             (b"nouser_xattr", None) => self.user_xattr = false,
-            (b"acl", None) => self.acl = true,
-            (b"noacl", None) => self.acl = false,
+            // There are no ACLs here.
+            (b"noacl", None) => {}
             (b"grpid" | b"bsdgroups", None) => self.grpid = true,
             (b"nogrpid" | b"sysvgroups", None) => self.grpid = false,
             (b"minixdf", None) => self.minixdf = true,
@@ -145,10 +143,11 @@ impl Options {
             (b"resuid", value) => self.resuid = number(value)?,
             (b"resgid", value) => self.resgid = number(value)?,
             (b"stripe", value) => self.stripe = number(value)?,
-            (b"max_dir_size_kb", value) => self.max_dir_size_kb = number(value)?,
-            (b"journal_async_commit", None) => self.async_commit = true,
+            (b"journal_async_commit", None) => (self.async_commit, self.journal_checksum) = (true, true),
+            (b"journal_checksum", None) => self.journal_checksum = true,
+            (b"nojournal_checksum", None) => self.journal_checksum = false,
             // What Linux takes without effect, or what is the case here anyway.
-            (b"oldalloc" | b"orlov" | b"nobh" | b"bh" | b"i_version" | b"journal_checksum", None) => {}
+            (b"oldalloc" | b"orlov" | b"nobh" | b"bh" | b"i_version", None) => {}
             (b"block_validity" | b"dioread_lock" | b"noinit_itable", None) => {}
             _ => return Err(EINVAL),
         }
@@ -166,14 +165,13 @@ impl Options {
         if !self.user_xattr {
             out.write_str(",nouser_xattr")?;
         }
-        if !self.acl {
-            out.write_str(",noacl")?;
-        }
         if !self.barrier {
             out.write_str(",nobarrier")?;
         }
         if self.async_commit {
             out.write_str(",journal_async_commit")?;
+        } else if self.journal_checksum {
+            out.write_str(",journal_checksum")?;
         }
         if !self.delalloc {
             out.write_str(",nodelalloc")?;
@@ -193,7 +191,7 @@ impl Options {
         if self.resgid != 0 {
             write!(out, ",resgid={}", self.resgid)?;
         }
-        if self.errors != self.default_errors || self.errors != Policy::Continue {
+        if self.errors != self.default_errors {
             write!(out, ",errors={}", self.errors.name())?;
         }
         if self.commit != DEFAULT_COMMIT {
@@ -207,9 +205,6 @@ impl Options {
         }
         if self.stripe != 0 {
             write!(out, ",stripe={}", self.stripe)?;
-        }
-        if self.max_dir_size_kb != 0 {
-            write!(out, ",max_dir_size_kb={}", self.max_dir_size_kb)?;
         }
         if has_journal && self.data != DataMode::Ordered {
             write!(out, ",data={}", self.data.name())?;

@@ -68,6 +68,9 @@ fn clear_rest(node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, at: u64) -> 
 
 fn shrink(inode: &Inode, node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, size: u64) -> Result {
     clear_rest(node, mount, mapping, size)?;
+    if size == 0 && mount.options().auto_da_alloc {
+        node.shared.flush_on_close.store(true, core::sync::atomic::Ordering::Release);
+    }
     let _guard = mapping.invalidate_lock();
     inode.set_size(size);
     mapping.truncate(size);

@@ -192,6 +192,7 @@ impl<S: System> Journal<S> {
 
     /// Recovers the log without opening it (a read-only look would not: the caller decides). The superblock on the disk then
     /// says that the log is empty. An error recorded there is kept. `EUCLEAN` if the log ends at a damaged transaction.
+    #[inline(never)]
     pub fn recover(
         sys: &S,
         geometry: &Geometry,
@@ -218,6 +219,7 @@ impl<S: System> Journal<S> {
     }
 
     /// As `open`, with one who can replay fast commits.
+    #[inline(never)]
     pub fn open_with(
         sys: S,
         geometry: Geometry,
@@ -423,6 +425,7 @@ impl<S: System> Journal<S> {
 }
 
 /// Writes the superblock, durably, with its checksum.
+#[inline(never)]
 fn write_superblock<S: System>(sys: &S, geometry: &Geometry, sb: &mut Superblock, barrier: bool) -> Result {
     let block = geometry.map(0)?;
     sb.seal();

@@ -12,7 +12,7 @@ use ext4_format::feature::{compat, incompat};
 use ext4_format::{GroupDesc, SuperBlock, group};
 use ext4_store::{Buffer, MutexLike, OnceLike, Report, Store};
 use kalloc::flags::GFP_NOFS;
-use kalloc::{KVVec, KVec, flags::GFP_KERNEL};
+use kalloc::{KBox, KVVec, KVec, flags::GFP_KERNEL};
 
 /// How to mount.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,7 +29,7 @@ pub struct Options {
 pub(crate) struct SuperState<S: Store> {
     pub(crate) buf: S::Buf,
     pub(crate) offset: usize,
-    pub(crate) sb: SuperBlock,
+    pub(crate) sb: KBox<SuperBlock>,
     /// Orphans in the order of the list on the disk, the newest last.
     pub(crate) orphans: KVec<u32>,
 }
@@ -82,10 +82,37 @@ impl<S: Store> Fs<S> {
     /// names (`Geometry::new` tells it). The journal was replayed before; orphans are the caller's next step
     /// ([`Self::recover_orphans`]). Errors: `EINVAL` for what is not supported, `EUCLEAN`, `EBADMSG`, `EIO`.
     pub fn mount(store: S, options: Options) -> Result<Self> {
+        Self::mount_boxed(store, options).map(KBox::into_inner)
+    }
+
+    /// As [`Self::mount`], for callers with a small stack: the value never lies on it as a whole.
+    pub fn mount_boxed(store: S, options: Options) -> Result<KBox<Self>> {
+        let fs = Self::assemble(store, options)?;
+        fs.load_groups()?;
+        fs.load_protected()?;
+        fs.load_orphan_file()?;
+        match fs.load_quotas() {
+            // Without writing there is nothing to count.
+            Err(_) if options.read_only => {}
+            other => other?,
+        }
+        Ok(fs)
+    }
+
+    /// The superblock, wherever the block size puts it.
+    #[inline(never)]
+    fn first_super(buf: &S::Buf, offset: usize) -> Result<KBox<SuperBlock>> {
+        let sb = buf.read().get(offset..).and_then(SuperBlock::parse).ok_or(EINVAL)?;
+        Ok(KBox::new(sb, GFP_KERNEL)?)
+    }
+
+    /// The value with nothing loaded yet.
+    #[inline(never)]
+    fn assemble(store: S, options: Options) -> Result<KBox<Self>> {
         let bytes = store.block_size();
         let (block, offset) = if bytes > 1024 { (0, 1024) } else { (1, 0) };
         let buf = store.bread(block)?;
-        let sb = buf.read().get(offset..).and_then(SuperBlock::parse).ok_or(EINVAL)?;
+        let sb = Self::first_super(&buf, offset)?;
         let geo = Geometry::new(&sb, options.read_only)?;
         if geo.block_size != bytes {
             return Err(EINVAL);
@@ -127,15 +154,7 @@ impl<S: Store> Fs<S> {
             store,
             geo,
         };
-        fs.load_groups()?;
-        fs.load_protected()?;
-        fs.load_orphan_file()?;
-        match fs.load_quotas() {
-            // Without writing there is nothing to count.
-            Err(_) if options.read_only => {}
-            other => other?,
-        }
-        Ok(fs)
+        Ok(KBox::new(fs, GFP_KERNEL)?)
     }
 
     /// Reads and checks all group descriptors, and fills the table.
@@ -328,7 +347,7 @@ impl<S: Store> Fs<S> {
     pub(crate) fn write_super(&self, tx: &mut Tx<S>, state: &mut SuperState<S>) -> Result {
         state.sb.update_checksum();
         let (buf, offset) = (state.buf.clone(), state.offset);
-        let sb = &state.sb;
+        let sb = &*state.sb;
         self.modify(tx, &buf, |data| ext4_format::le::put(data, offset, zerocopy::IntoBytes::as_bytes(sb)))
     }
 

@@ -73,6 +73,11 @@ pub fn fill(data: &mut [u8], value: u64) {
 
 /// What the disk holds after a cut behind the first `events` events: all before the last flush, any of the rest.
 pub fn cut(start: &[u8], events: &[Event], rng: &mut Rng) -> Vec<u8> {
+    cut_sized(start, events, rng, BLOCK)
+}
+
+/// As `cut`, for blocks of another size.
+pub fn cut_sized(start: &[u8], events: &[Event], rng: &mut Rng, size: usize) -> Vec<u8> {
     let mut data = start.to_vec();
     let last_flush = events.iter().rposition(|event| matches!(event, Event::Flush)).unwrap_or(0);
     let keep = rng.below(4);
@@ -82,8 +87,8 @@ pub fn cut(start: &[u8], events: &[Event], rng: &mut Rng) -> Vec<u8> {
             Event::Fua(block, bytes) => (block, bytes),
             _ => continue,
         };
-        let at = *block as usize * BLOCK;
-        data[at..at + BLOCK].copy_from_slice(bytes);
+        let at = *block as usize * size;
+        data[at..at + size].copy_from_slice(bytes);
     }
     data
 }

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Images for the tests of ext4: made by mke2fs on the host, checked by e2fsck, and read back by debugfs."""
+
+import hashlib
+import os
+import random
+import subprocess
+
+SBIN = "/usr/sbin"
+
+
+def tool(name, *arguments, codes=(0,), stdin=None):
+    """Runs a program of e2fsprogs; returns what it prints. RuntimeError for another exit status than those of `codes`."""
+    done = subprocess.run([os.path.join(SBIN, name), *map(str, arguments)], input=stdin, text=True, errors="replace",
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode not in codes:
+        raise RuntimeError(f"{name} {' '.join(map(str, arguments))}: status {done.returncode}: {done.stdout[-1500:]}")
+    return done.stdout
+
+
+def make(path, size, options, source=None):
+    """An image of `size` bytes, filled from the directory `source`."""
+    with open(path, "wb") as f:
+        f.truncate(size)
+    fill = ["-d", source] if source else []
+    tool("mke2fs", "-q", "-F", *options, *fill, path)
+
+
+def check(path):
+    """`e2fsck -fn` finds nothing. RuntimeError with what it found."""
+    tool("e2fsck", "-fn", path)
+
+
+def recover(path):
+    """e2fsck replays the journal, and finds nothing else to do. RuntimeError if it does."""
+    tool("e2fsck", "-E", "journal_only", "-y", path, codes=(0, 1))
+    check(path)
+
+
+def tree(top):
+    """The regular files below `top` as `md5sum` lists them, sorted."""
+    lines = []
+    for here, _, names in os.walk(top):
+        for name in names:
+            path = os.path.join(here, name)
+            if os.path.isfile(path) and not os.path.islink(path):
+                with open(path, "rb") as f:
+                    lines.append(f"{hashlib.md5(f.read()).hexdigest()}  ./{os.path.relpath(path, top)}")
+    return sorted(line for line in lines if "./lost+found" not in line)
+
+
+def dumped(path, work):
+    """The files of an image, read by debugfs, as `tree` lists them."""
+    top = os.path.join(work, "dump")
+    subprocess.run(["rm", "-rf", top], check=True)
+    os.makedirs(top)
+    tool("debugfs", "-R", f"rdump / {top}", path)
+    return tree(top)
+
+
+def populate(top, seed=1, files=60):
+    """A tree with files of all kinds of sizes, deep directories and long names."""
+    rng = random.Random(seed)
+    os.makedirs(top, exist_ok=True)
+    dirs = [top]
+    for index in range(12):
+        path = os.path.join(rng.choice(dirs), f"dir{index}" + "x" * rng.choice((0, 3, 200)))
+        os.makedirs(path)
+        dirs.append(path)
+    for index in range(files):
+        size = rng.choice((0, 1, 59, 60, 61, 150, 1000, 1024, 4095, 4096, 4097, 20000, 70000, 300000))
+        with open(os.path.join(rng.choice(dirs), f"file{index}" + "y" * rng.choice((0, 10, 240))), "wb") as f:
+            f.write(rng.randbytes(size))
+    with open(os.path.join(top, "sparse"), "wb") as f:
+        for at in (0, 100_000, 3_000_000):
+            f.seek(at)
+            f.write(rng.randbytes(5000))
+    os.symlink("dir0/short", os.path.join(top, "link"))
+    os.symlink("/very/long/" + "z" * 300, os.path.join(top, "longlink"))
+    many = os.path.join(top, "many")
+    os.makedirs(many)
+    for index in range(700):
+        with open(os.path.join(many, f"a name that is not short, number {index}"), "w") as f:
+            f.write(str(index))

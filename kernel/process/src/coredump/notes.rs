@@ -75,8 +75,8 @@ impl<const N: usize> Record<N> {
 /// All notes.
 pub(super) fn all(task: &Task, process: &Arc<Process>, info: &SigInfo, areas: &[Area]) -> Result<KVec<u8>> {
     let mut out = Buffer(KVec::new());
-    let words =
-        task::current().with_user_regs(|r| regs::words(r, task::switch::segment_bases(), task.test_flags(TaskFlags::FORCED_TF)));
+    let words = task::current()
+        .with_user_regs(|r| regs::words(r, task::switch::segment_bases(), task.test_flags(TaskFlags::FORCED_TF)));
     out.note(b"CORE", uapi::NT_PRSTATUS, &status(task, process, info, &words)?.0)?;
     out.note(b"CORE", uapi::NT_PRPSINFO, &identity(task, process)?.0)?;
     out.note(b"CORE", uapi::NT_SIGINFO, &info.to_bytes())?;

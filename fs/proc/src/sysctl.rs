@@ -85,9 +85,11 @@ pub(crate) fn add(tree: &Arc<Node>) -> Result {
     number(&kernel, "cap_last_cap", cred::CAP_LAST_CAP.number().into())?;
     kernel.attr(b"printk", 0o644, TextRw(show_printk, store_printk))?;
     panic_files(&kernel)?;
+    core_files(&kernel)?;
     random_dir(&kernel)?;
     let fs = sys.mkdir_mode(b"fs", 0o555)?;
     number(&fs, "nr_open", vfs::tasks::nr_open())?;
+    setting_u8(&fs, "suid_dumpable", &process::coredump::SUID_DUMPABLE, 2)?;
     use vfs::protect::{FIFOS, HARDLINKS, REGULAR, SYMLINKS};
     for (name, value, max) in [
         ("protected_symlinks", &SYMLINKS, 1),
@@ -205,6 +207,20 @@ fn panic_files(kernel: &Arc<Node>) -> Result {
         Ok(data.len())
     };
     kernel.attr(b"panic_on_oops", 0o644, TextRw(show, store))?;
+    Ok(())
+}
+
+fn core_files(kernel: &Arc<Node>) -> Result {
+    use process::coredump::pattern;
+    let show = |out: &mut SeqBuf| line(out, &pattern::pattern()?);
+    let store = |data: &[u8]| pattern::set_pattern(first_line(data)).map(|()| data.len());
+    kernel.attr(b"core_pattern", 0o644, TextRw(show, store))?;
+    let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", u8::from(pattern::USES_PID.load(Ordering::Relaxed)));
+    let store = |data: &[u8]| {
+        pattern::USES_PID.store(parse_number(data)? != 0, Ordering::Relaxed);
+        Ok(data.len())
+    };
+    kernel.attr(b"core_uses_pid", 0o644, TextRw(show, store))?;
     Ok(())
 }
 

@@ -6,6 +6,7 @@ mod args;
 mod creds;
 mod elf;
 
+use crate::coredump::SUID_DUMPABLE;
 use crate::signal::syscalls::this;
 use crate::signal::{SigActions, SigInfo, send};
 use crate::thread::{Process, TREE, Thread};
@@ -178,7 +179,8 @@ fn begin_new_program(
     crate::rseq::forget(thread);
     process.did_exec.store(true, Ordering::Relaxed);
     process.exit_signal.store(uapi::SIGCHLD as i32, Ordering::Relaxed);
-    process.dumpable.store(!program.creds.secure, Ordering::Relaxed);
+    let dumpable = if program.creds.secure { SUID_DUMPABLE.load(Ordering::Relaxed) } else { 1 };
+    process.dumpable.store(dumpable, Ordering::Relaxed);
     program.creds.commit()
 }
 

@@ -31,6 +31,11 @@ pub fn do_group_exit(status: i32) -> ! {
         Some(thread) => {
             let mut signals = thread.process().signals.lock_irqsave();
             match signals.group_exit {
+                // Its own core file is written.
+                Some(earlier) if earlier == status & 0x7f && status & 0x80 != 0 => {
+                    signals.group_exit = Some(status);
+                    status
+                }
                 Some(earlier) => earlier,
                 None => {
                     begin_group_exit(&mut signals, status);
@@ -45,8 +50,8 @@ pub fn do_group_exit(status: i32) -> ! {
 
 /// The status of an end by a signal; its core file is written first if it has one.
 pub(crate) fn fatal_status(process: &Arc<Process>, info: &SigInfo) -> i32 {
-    let _ = process;
-    info.signo as i32
+    let core = SigSet::CORE.has(info.signo) && crate::coredump::dump(process, info);
+    info.signo as i32 | if core { 0x80 } else { 0 }
 }
 
 /// Ends the current thread; the last one of a process ends the process.
@@ -68,10 +73,18 @@ fn exit_thread(task: &Task, thread: &Thread, status: i32) {
         ptrace::stop::event(uapi::PTRACE_EVENT_EXIT, status as u32 as u64);
         thread.kill.store(killed, Ordering::SeqCst);
     }
-    let stopped = {
+    let stopped = loop {
         let mut signals = process.signals.lock_irqsave();
-        thread.exiting.store(true, Ordering::SeqCst);
-        stop::leave(thread, &mut signals)
+        match signals.core.clone() {
+            Some(core) if core.counts_on(task) => {
+                drop(signals);
+                core.rest();
+            }
+            _ => {
+                thread.exiting.store(true, Ordering::SeqCst);
+                break stop::leave(thread, &mut signals);
+            }
+        }
     };
     if stopped {
         let _tree = TREE.lock();

@@ -15,6 +15,7 @@
 //! | `cpu_limit` | `RLIMIT_CPU` |
 //! | `ids`, `setid`, `misc`, `times` | the remaining system calls |
 //! | `ptrace/` | tracing |
+//! | `coredump/` | core files |
 //! | `rseq` | restartable sequences |
 //! | `show` | what `/proc` shows of this crate's private fields |
 //! | `vm` | `process_vm_readv` and its twin |
@@ -26,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod coredump;
 pub mod cpu_limit;
 pub mod exec;
 pub mod exit;

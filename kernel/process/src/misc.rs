@@ -255,7 +255,7 @@ pub fn sys_prctl(regs: &PtRegs) -> Result<usize> {
             write_user(arg, &value)?;
         }
         uapi::PR_SET_DUMPABLE if arg <= 1 => {
-            current_process().ok_or(ESRCH)?.dumpable.store(arg != 0, Ordering::Relaxed);
+            current_process().ok_or(ESRCH)?.dumpable.store(u8::from(arg != 0), Ordering::Relaxed);
         }
         uapi::PR_GET_DUMPABLE => {
             return Ok(usize::from(current_process().ok_or(ESRCH)?.dumpable.load(Ordering::Relaxed)));

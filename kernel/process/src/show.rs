@@ -56,7 +56,17 @@ impl Thread {
 impl Process {
     /// `prctl(PR_GET_DUMPABLE)`: whether others of the same user may look inside.
     pub fn is_dumpable(&self) -> bool {
-        self.dumpable.load(Relaxed)
+        self.dumpable.load(Relaxed) == 1
+    }
+
+    /// `/proc/PID/coredump_filter`.
+    pub fn coredump_filter(&self) -> u32 {
+        self.coredump_filter.load(Relaxed)
+    }
+
+    /// Changes it; bits that mean nothing are dropped.
+    pub fn set_coredump_filter(&self, filter: u32) {
+        self.coredump_filter.store(filter & crate::coredump::FILTER_MASK, Relaxed);
     }
 
     /// The auxiliary vector that its program was started with.

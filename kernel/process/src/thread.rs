@@ -10,7 +10,7 @@
 use crate::group::{ProcessGroup, Session};
 use crate::pid::PidNr;
 use crate::signal::{Pending, SigActions, SigSet};
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use errno::Result;
 use errno::code::EBUSY;
 use kalloc::flags::GFP_KERNEL;
@@ -118,8 +118,10 @@ pub struct Process {
     pub(crate) auxv: SpinLock<Option<Arc<KVec<u64>>>>,
     /// `personality(2)`.
     pub(crate) personality: AtomicU32,
-    /// `prctl(PR_SET_DUMPABLE)`; execve of a set-id program clears it.
-    pub(crate) dumpable: AtomicBool,
+    /// `prctl(PR_GET_DUMPABLE)`: 0 not, 1 as usual, 2 by root alone; a change of identity makes it `fs.suid_dumpable`.
+    pub(crate) dumpable: AtomicU8,
+    /// `/proc/PID/coredump_filter`.
+    pub(crate) coredump_filter: AtomicU32,
     /// `prctl(PR_SET_CHILD_SUBREAPER)`.
     pub(crate) subreaper: AtomicBool,
     /// `/proc/PID/oom_score_adj`, and the least that it may be set to without privilege.
@@ -151,8 +153,8 @@ pub(crate) struct ProcessSignals {
     pub(crate) zombie_threads: u32,
     /// The whole group is on its way out with this status.
     pub(crate) group_exit: Option<i32>,
-    /// It writes a core file on its way out, which `SIGKILL` ends.
-    pub(crate) core_dump: bool,
+    /// The core file that it writes on its way out, which `SIGKILL` ends.
+    pub(crate) core: Option<Arc<crate::coredump::Core>>,
     /// A thread that execs waits for the others to go.
     pub(crate) exec_waiter: Option<Arc<Task>>,
     pub(crate) stop: Stop,
@@ -369,7 +371,7 @@ impl Process {
                 threads: KVec::new(),
                 zombie_threads: 0,
                 group_exit: None,
-                core_dump: false,
+                core: None,
                 exec_waiter: None,
                 stop: Stop::default(),
             }),
@@ -387,7 +389,8 @@ impl Process {
             live_threads: AtomicU32::new(0),
             auxv: SpinLock::new(None),
             personality: AtomicU32::new(0),
-            dumpable: AtomicBool::new(true),
+            dumpable: AtomicU8::new(1),
+            coredump_filter: AtomicU32::new(crate::coredump::DEFAULT_FILTER),
             subreaper: AtomicBool::new(false),
             oom_score_adj: AtomicI32::new(0),
             oom_score_adj_min: AtomicI32::new(0),

@@ -170,6 +170,7 @@ static ENTRIES: [Entry; 26] = [
     Entry("exe", 0o777, Link(files::exe)),
     Entry("oom_score", 0o444, Text(oom::score)),
     Entry("oom_adj", 0o644, Writable(oom::adj, oom::set_adj)),
+    Entry("coredump_filter", 0o644, Writable(oom::coredump_filter, oom::set_coredump_filter)),
     Entry("oom_score_adj", 0o644, Writable(oom::score_adj, oom::set_score_adj)),
     Entry("mounts", 0o444, Lines(mounts::mounts)),
     Entry("mountinfo", 0o444, Lines(mounts::mountinfo)),

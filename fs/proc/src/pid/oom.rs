@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `oom_score`, `oom_score_adj` and the older `oom_adj`. Source: `proc(5)`. Locks: none of its own.
+//! `oom_score`, `oom_score_adj` and the older `oom_adj`; `coredump_filter`. Source: `proc(5)`. Locks: none of its own.
 
 use super::View;
 use crate::sysctl::parse_number;
 use errno::Result;
-use errno::code::EINVAL;
+use errno::code::{EINVAL, ESRCH};
 use process::oom::SCORE_ADJ_MAX;
 use vfs::{SeqBuf, seq_print};
 
@@ -24,6 +24,22 @@ pub(super) fn score_adj(view: &View, out: &mut SeqBuf) -> Result {
 
 fn number(data: &[u8]) -> Result<i32> {
     i32::try_from(parse_number(data)?).map_err(|_| EINVAL)
+}
+
+/// `coredump_filter`: nothing for a process without memory.
+pub(super) fn coredump_filter(view: &View, out: &mut SeqBuf) -> Result {
+    if mm::mm_of(&view.task).is_none() {
+        return Ok(());
+    }
+    seq_print!(out, "{:08x}\n", view.thread()?.process().coredump_filter())
+}
+
+/// A write to `coredump_filter`.
+pub(super) fn set_coredump_filter(view: &View, data: &[u8]) -> Result<usize> {
+    let filter = u32::try_from(parse_number(data)?).map_err(|_| EINVAL)?;
+    mm::mm_of(&view.task).ok_or(ESRCH)?;
+    view.thread()?.process().set_coredump_filter(filter);
+    Ok(data.len())
 }
 
 /// A write to `oom_score_adj`.

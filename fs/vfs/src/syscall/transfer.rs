@@ -100,6 +100,9 @@ pub fn sys_copy_file_range(regs: &PtRegs) -> Result<usize> {
         return Err(EINVAL);
     }
     remap::check_pair(&input, &output)?;
+    if !Arc::ptr_eq(input.inode().sb(), output.inode().sb()) {
+        return Err(EXDEV);
+    }
     let mut from: i64 = given(regs.arg1(), &input)?;
     let mut to: i64 = given(regs.arg3(), &output)?;
     if from < 0 || to < 0 {

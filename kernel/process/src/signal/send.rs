@@ -45,7 +45,7 @@ pub fn force(target: &Task, info: SigInfo) {
 
 fn send(process: &Process, target: Option<(&Task, &Thread)>, info: SigInfo, forced: bool) -> Result {
     let mut signals = process.signals.lock_irqsave();
-    if signals.group_exit.is_some() && !(signals.core_dump && info.signo == SIGKILL) {
+    if signals.group_exit.is_some() && !(signals.core.is_some() && info.signo == SIGKILL) {
         // It is dying: nothing is added.
         return Ok(());
     }

@@ -3,7 +3,7 @@
 echo hello > f
 strace -o out -e trace=openat,read,close,dup2 cat f; grep -A3 '"f"' out; tail -n 1 out
 strace -o out -e trace=execve,getppid victim add; sed 's/0x[0-9a-f]*/PTR/g; s/\/\* .* vars \*\//VARS/' out
-strace -f -o out -e trace=fork,vfork,clone,wait4,exit_group victim fork; sed 's/^[0-9]* *//; s/child_tidptr=0x[0-9a-f]*/child_tidptr=PTR/; s/si_utime=.*/TIMES/; s/[0-9]\{2,\}/N/g' out
+strace -f -o out -e trace=fork,vfork,clone,wait4,exit_group victim fork; sed 's/^[0-9]* *//; s/child_tidptr=0x[0-9a-f]*/child_tidptr=PTR/; s/si_utime=.*/TIMES/; s/[0-9]\{2,\}/N/g' out | grep -v wait4 | sort
 strace -f -o out -e trace=exit,exit_group,futex victim threads; tail -n 1 out | sed 's/^[0-9]* *//'
 strace -o out -e trace=rt_sigaction,tgkill,rt_sigreturn victim signal; grep -A1 -- '--- SIGUSR1' out | sed 's/si_pid=[0-9]*/si_pid=N/'
 bash -c "strace -o out victim crash; exit \$?" 2> /dev/null; echo $?; tail -n 2 out

@@ -146,7 +146,7 @@ use What::*;
 static PROCESS_ENTRIES: [Entry; 1] = [Entry("task", 0o555, Tasks)];
 
 /// What both have.
-static ENTRIES: [Entry; 26] = [
+static ENTRIES: [Entry; 27] = [
     Entry("fd", 0o500, Fds),
     Entry("fdinfo", 0o555, FdInfos),
     Entry("ns", 0o511, Namespaces),

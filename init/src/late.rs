@@ -72,6 +72,7 @@ fn process_one(info: &'static BootInfo) -> Result {
     step("clock watch", ktime::source::watch_wrap())?;
     mm::account::init();
     step("OOM killer", oom::init())?;
+    step("kswapd", mm::reclaim::start())?;
     step("vDSO", crate::vdso::init())?;
     file_systems(info)?;
     devices(info)?;
@@ -164,12 +165,13 @@ fn first_program(info: &'static BootInfo) -> Result {
         pr_warn!("Warning: unable to open an initial console ({error}).");
     }
     let first = line.value("rdinit").unwrap_or(b"/init");
-    if vfs::kernel_open(first, uapi::O_PATH, 0).is_err() {
-        no_root(line.value("root"));
-    }
-    match run(first, &args) {
-        Ok(()) => return Ok(()),
-        Err(error) => pr_err!("Failed to execute {} (error {})", crate::params::Shown(first), error.to_errno()),
+    if vfs::kernel_open(first, uapi::O_PATH, 0).is_ok() {
+        match run(first, &args) {
+            Ok(()) => return Ok(()),
+            Err(error) => pr_err!("Failed to execute {} (error {})", crate::params::Shown(first), error.to_errno()),
+        }
+    } else {
+        mount_root(line);
     }
     if let Some(wanted) = line.value("init") {
         let error = match run(wanted, &args) {
@@ -194,10 +196,22 @@ fn first_program(info: &'static BootInfo) -> Result {
     x86::panic::panic(format_args!("No working init found.  Try passing init= option to kernel."))
 }
 
-/// The initramfs has no first program, so the root file system is to be mounted, and no block device is there for it.
-fn no_root(name: Option<&[u8]>) -> ! {
+/// The initramfs has no first program, so the root file system is to be mounted from a device.
+fn mount_root(line: cmdline::CommandLine<'_>) {
+    #[cfg(feature = "CONFIG_BLOCK")]
+    let mounted = crate::root::mount(line);
+    #[cfg(not(feature = "CONFIG_BLOCK"))]
+    let mounted = Ok(false);
+    match mounted {
+        Ok(true) => {}
+        Ok(false) => no_root(line.value("root"), ENXIO),
+        Err(error) => no_root(line.value("root"), error),
+    }
+}
+
+fn no_root(name: Option<&[u8]>, error: errno::Error) -> ! {
     let name = crate::params::Shown(name.unwrap_or(b"(null)"));
-    pr_err!("VFS: Cannot open root device \"{name}\" or unknown-block(0,0): error {}", ENXIO.to_errno());
+    pr_err!("VFS: Cannot open root device \"{name}\" or unknown-block(0,0): error {}", error.to_errno());
     pr_err!("Please append a correct \"root=\" boot option; here are the available partitions:");
     x86::panic::panic(format_args!("VFS: Unable to mount root fs on unknown-block(0,0)"))
 }

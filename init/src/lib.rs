@@ -15,6 +15,8 @@ mod late;
 mod modules;
 mod nodes;
 mod params;
+#[cfg(feature = "CONFIG_BLOCK")]
+mod root;
 #[cfg(CONFIG_KUNIT = "y")]
 mod tests;
 mod vdso;

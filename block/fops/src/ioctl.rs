@@ -113,6 +113,8 @@ fn range(bdev: &Arc<BlockDevice>, write: bool, cmd: u32, arg: usize) -> Result {
     if !start.is_multiple_of(512) || !len.is_multiple_of(512) || end > bdev.size() {
         return Err(EINVAL);
     }
+    // What is cached there is old afterwards.
+    buffer::io::before_direct(&*buffer::DeviceCache::of(bdev)?, start, end, true)?;
     if cmd == BLKDISCARD {
         return block::issue_discard(bdev, start >> 9, len >> 9);
     }

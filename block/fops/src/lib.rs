@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Block devices as files: opening a node, reading and writing past any cache, `ioctl`. A read or write moves whole blocks between the
-//! device and pages here; the user's bytes are copied. Parts of blocks at the ends of a write are read first.
+//! Block devices as files: opening a node, reading and writing through the device's cached pages or, with `O_DIRECT`, past them,
+//! `ioctl`. A direct read or write moves whole blocks between the device and pages here; the user's bytes are copied.
 //!
-//! Locks: none of its own; two writers of parts of one block are not kept from each other, as on a disk without a cache.
+//! Locks: none of its own.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -11,6 +11,7 @@ mod ioctl;
 mod rw;
 
 use block::{BdevHandle, BlockDevice, Holder, open_by_dev};
+use buffer::DeviceCache;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
@@ -26,7 +27,9 @@ impl BlockOpen for Opener {
         // The file that claims it is the holder; any number that nobody else has will do.
         let holder = flags.any(uapi::O_EXCL).then(|| Holder(next_holder()));
         let handle = open_by_dev(inode.rdev, flags.writes(), holder)?;
-        Ok(KBox::new(BlockFile { handle }, GFP_KERNEL)?)
+        let cache = DeviceCache::of(handle.bdev())?;
+        cache.refresh();
+        Ok(KBox::new(BlockFile { handle, cache }, GFP_KERNEL)?)
     }
 }
 
@@ -46,11 +49,19 @@ pub fn init() {
 /// An open block device.
 struct BlockFile {
     handle: BdevHandle,
+    cache: Arc<DeviceCache>,
 }
 
 impl BlockFile {
     fn bdev(&self) -> &Arc<BlockDevice> {
         self.handle.bdev()
+    }
+
+    /// The end of `count` bytes from `pos` on that go past the cache. EINVAL if they are not whole blocks.
+    fn direct_end(&self, pos: u64, count: usize) -> Result<u64> {
+        let unit = u64::from(self.bdev().logical_block_size());
+        let end = pos.checked_add(count as u64).ok_or(EINVAL)?;
+        if pos.is_multiple_of(unit) && end.is_multiple_of(unit) { Ok(end) } else { Err(EINVAL) }
     }
 }
 
@@ -59,7 +70,12 @@ impl FileOps for BlockFile {
         fmode::SEEK | fmode::POS
     }
 
-    fn read(&self, _: &File, to: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
+    fn read(&self, file: &File, to: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
+        if !file.flags().any(uapi::O_DIRECT) {
+            return buffer::io::read(file, &self.cache, to, pos);
+        }
+        let start = u64::try_from(*pos)?;
+        buffer::io::before_direct(&self.cache, start, self.direct_end(start, to.count())?, false)?;
         let done = rw::read(self.bdev(), to, u64::try_from(*pos)?)?;
         *pos += done as i64;
         Ok(done)
@@ -69,7 +85,14 @@ impl FileOps for BlockFile {
         if self.bdev().is_read_only() {
             return Err(EPERM);
         }
-        let done = rw::write(self.bdev(), from, u64::try_from(*pos)?)?;
+        if !file.flags().any(uapi::O_DIRECT) {
+            return buffer::io::write(file, &self.cache, from, pos);
+        }
+        let start = u64::try_from(*pos)?;
+        let end = self.direct_end(start, from.count())?;
+        buffer::io::before_direct(&self.cache, start, end, true)?;
+        let done = rw::write(self.bdev(), from, start)?;
+        buffer::io::after_direct(&self.cache, start, end)?;
         *pos += done as i64;
         if file.flags().any(uapi::O_DSYNC) {
             block::issue_flush(self.bdev())?;
@@ -87,7 +110,11 @@ impl FileOps for BlockFile {
     }
 
     fn fsync(&self, _: &File, _: bool) -> Result {
-        block::issue_flush(self.bdev())
+        self.cache.sync_and_flush()
+    }
+
+    fn mapping<'a>(&'a self, _: &'a File) -> Option<&'a Arc<mm::Mapping>> {
+        Some(self.cache.mapping())
     }
 
     fn fallocate(&self, _: &File, mode: u32, offset: u64, len: u64) -> Result {
@@ -97,6 +124,7 @@ impl FileOps for BlockFile {
             return Err(EINVAL);
         }
         let (sector, sectors) = (offset >> 9, (end - offset) >> 9);
+        buffer::io::before_direct(&self.cache, offset, end, true)?;
         const KEEP: u32 = uapi::FALLOC_FL_KEEP_SIZE;
         match mode {
             m if m == uapi::FALLOC_FL_ZERO_RANGE || m == uapi::FALLOC_FL_ZERO_RANGE | KEEP => {
@@ -110,7 +138,7 @@ impl FileOps for BlockFile {
     }
 
     fn check_flags(&self, _: &File, _: u32) -> Result {
-        // Every transfer is direct.
+        // Any transfer can be direct.
         Ok(())
     }
 }

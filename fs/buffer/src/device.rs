@@ -117,6 +117,9 @@ impl DeviceCache {
         }
         let limits = bdev.disk().limits();
         let bdi = BackingDev::new(bdev.disk().read_ahead_kb() / 4, limits.max_sectors >> 3)?;
+        let device = Arc::downgrade(bdev);
+        let window = move || device.upgrade().map_or(0, |bdev| bdev.disk().read_ahead_kb() / 4);
+        bdi.set_ra_source(KBox::new(window, GFP_KERNEL)?);
         let name = bdev.name()?;
         let writer = writer_of(&bdi, name.to_str().unwrap_or("block"))?;
         let back = Arc::new(SetOnce::new(), GFP_KERNEL)?;
@@ -183,11 +186,10 @@ impl DeviceCache {
         self.mapping.size()
     }
 
-    /// Takes over size and read-ahead of the device as they are now.
+    /// Takes over the size of the device as it is now.
     pub fn refresh(&self) {
         if let Some(bdev) = self.bdev.upgrade() {
             self.mapping.set_size(bdev.size());
-            self.bdi.set_ra_pages(bdev.disk().read_ahead_kb() / 4);
             self.bdi.set_io_pages(bdev.disk().limits().max_sectors >> 3);
         }
     }
@@ -205,7 +207,6 @@ impl DeviceCache {
     /// Reads pages; those in which buffers lie get the buffers' bytes.
     fn read_run(&self, run: ReadRun) {
         let Ok(bdev) = self.bdev() else { return };
-        self.bdi.set_ra_pages(bdev.disk().read_ahead_kb() / 4);
         let mut run = run;
         while !run.pages().is_empty() {
             let plain = self.plain_pages(&run);

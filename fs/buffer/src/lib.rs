@@ -8,6 +8,7 @@
 //! | `table` | finding, reading and forgetting buffers |
 //! | `write` | writing dirty buffers |
 //! | `bios` | bios for runs of pages |
+//! | `io` | reading and writing a device through its pages |
 //! | `mount` | a device for a super block |
 //!
 //! A buffer's bytes live in memory of their own. They and the device's pages are kept the same: a page is filled from the buffers
@@ -23,6 +24,7 @@
 pub mod bios;
 mod buffer;
 mod device;
+pub mod io;
 #[cfg(CONFIG_KUNIT = "y")]
 mod kunit;
 mod mount;
@@ -39,6 +41,12 @@ impl vfs::hooks::SyncDevices for Devices {
     fn sync_all(&self) {
         // Errors are remembered for those who have a file open.
         device::for_each(|cache| drop(cache.sync_and_flush()));
+    }
+
+    fn shrink(&self, count: usize) -> usize {
+        let mut dropped = 0;
+        device::for_each(|cache| dropped += cache.shrink(count));
+        dropped
     }
 }
 

@@ -9,7 +9,8 @@ use errno::code::{EACCES, EINVAL, ENOTBLK, EROFS};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KString};
 use kernel::filesystem::block::{self, BdevHandle, BlockDevice, Holder};
-use kernel::filesystem::mm::{BackingDev, DEFAULT_RA_PAGES};
+use kernel::filesystem::buffer::DeviceCache;
+use kernel::filesystem::mm::BackingDev;
 use kernel::filesystem::sync::Mutex;
 use kernel::filesystem::vfs::namei::{PathName, Start, lflag, walk::lookup_path};
 use kernel::filesystem::vfs::{Dev, FileType, SuperDevice};
@@ -53,7 +54,7 @@ impl Device {
         })?;
         let device = Self {
             name: bdev.name()?,
-            bdi: BackingDev::new(DEFAULT_RA_PAGES, 256)?,
+            bdi: DeviceCache::of(&bdev)?.bdi().clone(),
             bdev,
             handle: Mutex::new(Some(handle)),
             blocks: Mutex::new(None),

@@ -104,6 +104,55 @@ pub(crate) fn add(tree: &Arc<Node>) -> Result {
     vm_files(&sys)
 }
 
+/// Two settings of which the one that is set last counts: percent, and bytes.
+fn ratio_or_bytes(
+    vm: &Arc<Node>,
+    names: (&'static str, &'static str),
+    ratio: &'static AtomicU32,
+    bytes: &'static AtomicU64,
+    least: u64,
+) -> Result {
+    let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", ratio.load(Ordering::Relaxed));
+    let store = move |data: &[u8]| {
+        let new = u32::try_from(parse_number(data)?).ok().filter(|&new| new <= 100).ok_or(EINVAL)?;
+        ratio.store(new, Ordering::Relaxed);
+        bytes.store(0, Ordering::Relaxed);
+        Ok(data.len())
+    };
+    vm.attr(names.0.as_bytes(), 0o644, TextRw(show, store))?;
+    let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", bytes.load(Ordering::Relaxed));
+    let store = move |data: &[u8]| {
+        let new = u64::try_from(parse_number(data)?).ok().filter(|&new| new >= least).ok_or(EINVAL)?;
+        bytes.store(new, Ordering::Relaxed);
+        ratio.store(0, Ordering::Relaxed);
+        Ok(data.len())
+    };
+    vm.attr(names.1.as_bytes(), 0o644, TextRw(show, store))?;
+    Ok(())
+}
+
+/// Settings of write-back, and `drop_caches`.
+fn writeback_files(vm: &Arc<Node>) -> Result {
+    use mm::throttle::*;
+    const PAGE: u64 = mm_alloc::PAGE_SIZE as u64;
+    ratio_or_bytes(vm, ("dirty_ratio", "dirty_bytes"), &DIRTY_RATIO, &DIRTY_BYTES, 2 * PAGE)?;
+    let background = ("dirty_background_ratio", "dirty_background_bytes");
+    ratio_or_bytes(vm, background, &BACKGROUND_RATIO, &BACKGROUND_BYTES, 1)?;
+    setting_u32(vm, "dirty_writeback_centisecs", &WRITEBACK_CENTISECS, i32::MAX as u32)?;
+    setting_u32(vm, "dirty_expire_centisecs", &EXPIRE_CENTISECS, i32::MAX as u32)?;
+    setting_u32(vm, "dirtytime_expire_seconds", &DIRTYTIME_EXPIRE, i32::MAX as u32)?;
+    static DROPPED: AtomicU32 = AtomicU32::new(0);
+    let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", DROPPED.load(Ordering::Relaxed));
+    let store = |data: &[u8]| {
+        let what = u32::try_from(parse_number(data)?).ok().filter(|what| (1..=4).contains(what)).ok_or(EINVAL)?;
+        DROPPED.store(what, Ordering::Relaxed);
+        mm::reclaim::drop_caches(what);
+        Ok(data.len())
+    };
+    vm.attr(b"drop_caches", 0o200, TextRw(show, store))?;
+    Ok(())
+}
+
 /// `/proc/sys/vm`. Setting the overcommit ratio clears the limit in KiB and the other way round.
 fn vm_files(sys: &Arc<Node>) -> Result {
     use mm::account;
@@ -127,6 +176,7 @@ fn vm_files(sys: &Arc<Node>) -> Result {
         Ok(data.len())
     };
     vm.attr(b"overcommit_kbytes", 0o644, TextRw(show, store))?;
+    writeback_files(&vm)?;
     setting_u64(&vm, "user_reserve_kbytes", &account::USER_RESERVE_KBYTES)?;
     setting_u64(&vm, "admin_reserve_kbytes", &account::ADMIN_RESERVE_KBYTES)?;
     let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", mm_alloc::buddy::min_free_kbytes());

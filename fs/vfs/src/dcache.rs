@@ -22,8 +22,8 @@ static RENAME_SEQ: SeqCount = SeqCount::new();
 
 /// Cached dentries that could be dropped and looked up again.
 static CACHED: AtomicUsize = AtomicUsize::new(0);
-/// Above this many the cache is trimmed.
-const CACHED_MAX: usize = 16384;
+/// Above this many the cache is trimmed, whether memory is short or not.
+static CACHED_MAX: AtomicUsize = AtomicUsize::new(16384);
 static CLOCK_HAND: AtomicUsize = AtomicUsize::new(0);
 
 #[inline(always)]
@@ -81,7 +81,7 @@ pub(crate) fn add(parent: &Arc<Dentry>, key: &Key<'_>, inode: Option<Arc<Inode>>
     parent.add_child(&dentry)?;
     // A new dentry is in no list, so this succeeds.
     let _ = bucket(dentry.hash()).lock().push(dentry.clone());
-    if !is_complete(parent) && CACHED.fetch_add(1, Ordering::Relaxed) > CACHED_MAX {
+    if !is_complete(parent) && CACHED.fetch_add(1, Ordering::Relaxed) > CACHED_MAX.load(Ordering::Relaxed) {
         trim();
     }
     Ok(dentry)
@@ -226,7 +226,32 @@ pub fn invalidate(dentry: &Arc<Dentry>) {
 /// tried: we may hold another) keeps a second dentry of the same name from being made in between.
 #[cold]
 fn trim() {
-    for _ in 0..256 {
+    trim_buckets(256);
+}
+
+/// The cache may grow as memory allows (one dentry for 4 KB); it is made smaller when memory is short. Once, at boot.
+pub(crate) fn set_limit() {
+    CACHED_MAX.store((mm::meminfo().total as usize).max(16384), Ordering::Relaxed);
+}
+
+/// Drops dentries that nobody uses, looking at `buckets` of the table; how many went. May sleep.
+pub fn shrink(buckets: usize) -> usize {
+    let before = CACHED.load(Ordering::Relaxed);
+    trim_buckets(buckets.min(BUCKETS));
+    before.saturating_sub(CACHED.load(Ordering::Relaxed))
+}
+
+/// Drops all dentries that nobody uses. May sleep.
+pub fn shrink_all() {
+    // Parents can go only after their children.
+    while shrink(BUCKETS) != 0 {
+        // The last references go after a grace period.
+        rcu::barrier();
+    }
+}
+
+fn trim_buckets(buckets: usize) {
+    for _ in 0..buckets {
         let list = bucket(CLOCK_HAND.fetch_add(1, Ordering::Relaxed) as u32);
         let victims: KVec<Arc<Dentry>> = {
             let section = rcu::read_lock();

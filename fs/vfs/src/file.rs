@@ -233,10 +233,6 @@ impl File {
         } else {
             mode |= if flags.reads() { fmode::READ } else { 0 } | if flags.writes() { fmode::WRITE } else { 0 };
         }
-        let (wb_error, sb_error) = match inode.mapping() {
-            Some(mapping) => (mapping.errors().sample(), inode.sb().errors().sample()),
-            None => (0, 0),
-        };
         let file = Self {
             mode,
             flags: AtomicU32::new(flags.0 & !(uapi::O_CREAT | uapi::O_EXCL | uapi::O_NOCTTY | uapi::O_TRUNC)),
@@ -246,12 +242,23 @@ impl File {
             ops,
             pos: Mutex::new(0),
             ra: Readahead::new(),
-            wb_error: AtomicU32::new(wb_error),
-            sb_error: AtomicU32::new(sb_error),
+            wb_error: AtomicU32::new(0),
+            sb_error: AtomicU32::new(0),
             cred,
         };
+        if file.inode.sb().device().is_some() || file.inode.file_type() == crate::types::FileType::Block {
+            file.sample_errors();
+        }
         // On failure the value is dropped, which undoes what was counted.
         Ok(Arc::new(file, GFP_KERNEL)?)
+    }
+
+    /// From here on errors of writing back are this file's to report.
+    fn sample_errors(&self) {
+        if let Some(mapping) = self.ops.mapping(self) {
+            self.wb_error.store(mapping.errors().sample(), Ordering::Relaxed);
+        }
+        self.sb_error.store(self.inode.sb().errors().sample(), Ordering::Relaxed);
     }
 
     /// What it can do (bits of [`fmode`]).

@@ -36,7 +36,13 @@ pub fn generic_read(file: &File, mapping: &Mapping, to: &mut IovIter<'_>, pos: &
             Err(_) => break,
         };
         let n = match &page {
-            Some(page) => to.copy_page_to_iter(page, offset, want),
+            Some(page) => {
+                // Several reads of one page in a row are one use.
+                if !mapping.is_memory() && (offset == 0 || done != 0 || !file.ra.was_last(at >> PAGE_SHIFT)) {
+                    page.mark_accessed();
+                }
+                to.copy_page_to_iter(page, offset, want)
+            }
             None => to.zero(want),
         };
         at += n as u64;
@@ -173,8 +179,9 @@ fn finish_write(file: &File, mapping: &Mapping, start: u64, done: usize) -> Resu
     Ok(())
 }
 
-/// Writes what fits into the page at `at`; returns how much (0: the program's memory faulted). The inode's lock is held.
-fn write_page(mapping: &Mapping, from: &mut IovIter<'_>, at: u64) -> Result<usize> {
+/// Writes what fits into the page at `at`; returns how much (0: the program's memory faulted). Whoever could truncate the file is kept
+/// out by the caller. For files whose writes differ from [`generic_write`] (block devices). May sleep.
+pub fn write_page(mapping: &Mapping, from: &mut IovIter<'_>, at: u64) -> Result<usize> {
     let offset = at as usize % PAGE_SIZE;
     let index = at >> PAGE_SHIFT;
     let want = (PAGE_SIZE - offset).min(from.count());

@@ -33,6 +33,8 @@ pub static FIFO: Hook<dyn FifoOpen> = Hook::new();
 pub trait SyncDevices: Sync {
     /// Writes all of them and waits. May sleep.
     fn sync_all(&self);
+    /// Drops what is cached of metadata and not used, looking at about `count` places of each device; how many. May sleep.
+    fn shrink(&self, count: usize) -> usize;
 }
 
 /// Block devices.

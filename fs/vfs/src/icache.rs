@@ -7,7 +7,7 @@
 
 use crate::dentry::Dentry;
 use crate::inode::Inode;
-use crate::super_block::SuperBlock;
+use crate::super_block::{SuperBlock, for_each_on_device};
 use core::sync::atomic::{AtomicUsize, Ordering::*};
 use errno::{Result, code::*};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
@@ -186,6 +186,33 @@ impl SuperBlock {
 /// Inodes cached now, of all file systems on devices.
 pub fn cached() -> usize {
     CACHED.load(Relaxed)
+}
+
+struct Caches;
+
+impl mm::reclaim::Shrinker for Caches {
+    fn shrink(&self, count: usize) -> usize {
+        let mut dropped = crate::dcache::shrink(count);
+        for_each_on_device(|sb| dropped += sb.shrink_inodes(count));
+        dropped + crate::hooks::DEVICES.get().map_or(0, |devices| devices.shrink(count))
+    }
+
+    fn shrink_all(&self) {
+        crate::dcache::shrink_all();
+        for_each_on_device(|sb| {
+            sb.shrink_all_inodes();
+        });
+        if let Some(devices) = crate::hooks::DEVICES.get() {
+            devices.shrink(usize::MAX);
+        }
+    }
+}
+
+/// Tells reclaim of the caches here. Once, at boot.
+pub(crate) fn init() {
+    static CACHES: &dyn mm::reclaim::Shrinker = &Caches;
+    mm::reclaim::SHRINKER.set(&CACHES);
+    crate::dcache::set_limit();
 }
 
 /// A root dentry for a file system whose root inode is `ino`, made by `read`.

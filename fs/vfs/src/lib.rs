@@ -76,5 +76,6 @@ pub use x86_mm::uaccess::{IovIter, UserPtr};
 /// Sets up what needs no file system: hooks of lower crates and the kernel's own mounts. Once, at boot, in a task.
 pub fn init() -> errno::Result {
     filemap::init();
+    icache::init();
     anon::init()
 }

@@ -6,7 +6,10 @@ use crate::entry;
 use x86::SyscallFn;
 
 /// One more than the highest number in use.
-pub(crate) const LEN: usize = 450;
+pub(crate) const LEN: usize = 452;
+
+/// `cachestat` (Linux 6.5): newer than the headers.
+const NR_CACHESTAT: u32 = 451;
 
 /// Numbers and functions.
 pub(crate) static CALLS: &[(u32, SyscallFn)] = &[
@@ -172,6 +175,7 @@ pub(crate) static CALLS: &[(u32, SyscallFn)] = &[
     (uapi::__NR_getdents64, entry!(vfs::syscall::dents::sys_getdents64)),
     (uapi::__NR_set_tid_address, entry!(process::ids::sys_set_tid_address)),
     (uapi::__NR_restart_syscall, entry!(task::restart::sys_restart_syscall)),
+    (NR_CACHESTAT, entry!(vfs::syscall::cachestat::sys_cachestat)),
     (uapi::__NR_readahead, entry!(vfs::syscall::sync::sys_readahead)),
     (uapi::__NR_fadvise64, entry!(vfs::syscall::sync::sys_fadvise64)),
     (uapi::__NR_timer_create, entry!(posix_time::posix_timer::sys_timer_create)),

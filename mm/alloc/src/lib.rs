@@ -21,6 +21,7 @@ pub mod heap;
 pub mod initrd;
 pub mod kpt;
 pub mod layout;
+pub mod lru;
 pub mod mem;
 pub mod memblock;
 pub mod mmio;

@@ -38,7 +38,7 @@ impl PageFlags {
     pub const WRITEBACK: Self = Self(1 << 10);
     /// Reading on ahead starts when this page is reached.
     pub const READAHEAD: Self = Self(1 << 11);
-    /// On the list of pages that were used more than once.
+    /// Used more than once.
     pub const ACTIVE: Self = Self(1 << 12);
     /// On one of the lists of pages that can be reclaimed.
     pub const LRU: Self = Self(1 << 13);
@@ -46,6 +46,8 @@ impl PageFlags {
     pub const WAITERS: Self = Self(1 << 14);
     /// To be reclaimed as soon as it is written back.
     pub const RECLAIM: Self = Self(1 << 15);
+    /// On the list of active pages, with [`PageFlags::LRU`].
+    pub const ON_ACTIVE: Self = Self(1 << 16);
     /// Internal: begins a free block of the buddy allocator.
     pub(crate) const BUDDY: Self = Self(1 << 32);
     /// Internal: belongs to the slab allocator.
@@ -242,6 +244,16 @@ impl Page {
     pub fn is_ready(&self) -> bool {
         self.frame.flags.load(Ordering::Acquire) & (PageFlags::UPTODATE.0 | PageFlags::READAHEAD.0)
             == PageFlags::UPTODATE.0
+    }
+
+    /// The page was used: the first time it is `REFERENCED`, the second time `ACTIVE`.
+    #[inline(always)]
+    pub fn mark_accessed(&self) {
+        let flags = self.frame.flags.load(Ordering::Relaxed);
+        if flags & PageFlags::ACTIVE.0 == 0 {
+            let flag = if flags & PageFlags::REFERENCED.0 == 0 { PageFlags::REFERENCED } else { PageFlags::ACTIVE };
+            self.frame.flags.fetch_or(flag.0, Ordering::Relaxed);
+        }
     }
 
     /// Sets `flags`; returns whether all were set before.

@@ -72,6 +72,18 @@ items! {
     OomKill = "oom_kill",
     /// Times an allocation had to reclaim memory itself since boot.
     AllocStall = "allocstall_normal",
+    /// File pages that background reclaim looked at since boot.
+    ScanKswapd = "pgscan_kswapd",
+    /// File pages that allocations looked at since boot.
+    ScanDirect = "pgscan_direct",
+    /// File pages that background reclaim took since boot.
+    StealKswapd = "pgsteal_kswapd",
+    /// File pages that allocations took since boot.
+    StealDirect = "pgsteal_direct",
+    /// Pages that became active since boot.
+    PgActivate = "pgactivate",
+    /// Pages that became inactive since boot.
+    PgDeactivate = "pgdeactivate",
     /// Objects that shrinkers were asked to look at since boot.
     SlabsScanned = "slabs_scanned",
 }

@@ -35,6 +35,8 @@ pub trait Flusher: Send + Sync {
 /// A device behind file systems.
 pub struct BackingDev {
     ra_pages: AtomicU32,
+    /// Who knows how far to read ahead, if that is somebody else.
+    ra_source: SetOnce<KBox<dyn Fn() -> u32 + Send + Sync>>,
     io_pages: AtomicU32,
     dirty: AtomicI64,
     writeback: AtomicI64,
@@ -54,6 +56,7 @@ impl BackingDev {
     pub fn new(ra_pages: u32, io_pages: u32) -> Result<Arc<Self>> {
         let bdi = Self {
             ra_pages: AtomicU32::new(ra_pages),
+            ra_source: SetOnce::new(),
             io_pages: AtomicU32::new(io_pages),
             dirty: AtomicI64::new(0),
             writeback: AtomicI64::new(0),
@@ -71,7 +74,16 @@ impl BackingDev {
     /// Pages read ahead.
     #[inline]
     pub fn ra_pages(&self) -> u32 {
-        self.ra_pages.load(Ordering::Relaxed)
+        match self.ra_source.get() {
+            Some(source) => source(),
+            None => self.ra_pages.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Says who knows the pages read ahead (the disk, whose setting it is). Once. Called where a page is missing or marked.
+    pub fn set_ra_source(&self, source: KBox<dyn Fn() -> u32 + Send + Sync>) {
+        // A second one would say the same: the first stays.
+        drop(self.ra_source.set(source));
     }
 
     /// Sets the pages read ahead (`read_ahead_kb`, `BLKRASET`).

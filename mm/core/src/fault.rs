@@ -216,7 +216,17 @@ impl Mm {
             return Err(FaultSignal::BusError);
         }
         let (page, major) = match mapping.get(index) {
-            Some(page) => (page, false),
+            Some(page) => {
+                if !mapping.is_memory() {
+                    page.mark_accessed();
+                    if let Backing::File(file) = &vma.backing
+                        && let Some(state) = file.readahead()
+                    {
+                        mapping.fault_hit(state, &page, index);
+                    }
+                }
+                (page, false)
+            }
             None if mapping.is_memory() => (mapping.get_or_read(index).map_err(bus_or_memory)?, false),
             None => (self.read_around(vma, mapping, index)?, true),
         };

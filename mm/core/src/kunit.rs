@@ -213,3 +213,59 @@ mod tests {
         Ok(())
     }
 }
+
+#[macros::kunit_tests(readahead)]
+mod windows {
+    use crate::readahead::{Plan, Query, Window, plan};
+
+    const MAX: u64 = 32;
+
+    fn ask(state: Window, index: u64, wanted: u64, prev: u64, hit: bool) -> Plan {
+        plan(state, Query { index, wanted, max: MAX, prev, hit }, |at| Some(at + 3), |_| 0)
+    }
+
+    fn window(start: u64, size: u64, ahead: u64) -> Window {
+        Window { start, size, ahead }
+    }
+
+    #[test]
+    fn a_stream_ramps_up() {
+        let first = window(0, 4, 3);
+        assert_eq!(ask(Window::default(), 0, 1, u64::MAX, false), Plan::Window(first));
+        // The mark is at page 1.
+        let second = window(4, 8, 8);
+        assert_eq!(ask(first, 1, 1, 0, true), Plan::Window(second));
+        let third = window(12, 16, 16);
+        assert_eq!(ask(second, 4, 1, 3, true), Plan::Window(third));
+        let fourth = window(28, 32, 32);
+        assert_eq!(ask(third, 12, 1, 11, true), Plan::Window(fourth));
+        assert_eq!(ask(fourth, 28, 1, 27, true), Plan::Window(window(60, 32, 32)));
+        // The mark was missed: the window's end does as well, and the next mark comes soon.
+        assert_eq!(ask(fourth, 60, 1, 59, false), Plan::Window(window(60, 32, 16)));
+    }
+
+    #[test]
+    fn random_reads_are_exact() {
+        let state = window(100, 8, 8);
+        assert_eq!(ask(state, 5000, 2, 7, false), Plan::Exactly);
+        // A large one is a stream of its own.
+        assert_eq!(ask(state, 5000, 40, 7, false), Plan::Window(window(5000, 32, 16)));
+        // Right after what was read last it goes on, though the state knows nothing of it.
+        assert_eq!(ask(Window::default(), 51, 1, 50, false), Plan::Window(window(51, 4, 3)));
+        assert_eq!(ask(Window::default(), 50, 1, 50, false), Plan::Window(window(50, 4, 3)));
+    }
+
+    #[test]
+    fn another_streams_mark_is_served() {
+        assert_eq!(ask(window(100, 8, 8), 500, 1, 99, true), Plan::Window(window(503, 8, 8)));
+        let full =
+            plan(Window::default(), Query { index: 9, wanted: 1, max: MAX, prev: 3, hit: true }, |_| None, |_| 0);
+        assert_eq!(full, Plan::Nothing);
+    }
+
+    #[test]
+    fn what_is_cached_before_tells_of_a_stream() {
+        let query = Query { index: 40, wanted: 1, max: MAX, prev: u64::MAX, hit: false };
+        assert_eq!(plan(Window::default(), query, |_| None, |_| 12), Plan::Window(window(40, 13, 1)));
+    }
+}

@@ -39,6 +39,7 @@ mod page_tree;
 mod proc;
 mod read_in;
 pub mod readahead;
+pub mod reclaim;
 mod remote;
 mod shmem;
 pub mod syscalls;

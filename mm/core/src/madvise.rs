@@ -75,30 +75,19 @@ impl Mm {
         if inner.areas.is_covered(start, end) { Ok(()) } else { Err(ENOMEM) }
     }
 
-    /// Reads files' pages in ahead of their use.
+    /// Starts reading files' pages ahead of their use; waits for none of it.
     fn will_need(&self, start: usize, end: usize) -> Result {
-        const MOST: usize = 512;
-        let mut budget = MOST;
         let mut at = start;
         while at < end {
-            let (mapping, first, last, next) = {
+            let (mapping, first, pages, next) = {
                 let inner = self.inner.read();
                 let Some(slot) = inner.areas.find(at).filter(|slot| slot.start < end) else { break };
                 let (from, to) = (slot.start.max(at), slot.end.min(end));
                 let first = slot.value.pgoff_at(slot.start, from);
-                let pages = ((to - from) >> PAGE_SHIFT) as u64;
-                (slot.value.mapping().cloned(), first, first.saturating_add(pages), to)
+                (slot.value.mapping().cloned(), first, ((to - from) >> PAGE_SHIFT) as u64, to)
             };
-            if let Some(mapping) = mapping.filter(|m| !m.is_memory()) {
-                let last = last.min(mapping.size().div_ceil(PAGE_SIZE as u64));
-                for index in first..last {
-                    if budget == 0 {
-                        break;
-                    }
-                    budget -= 1;
-                    // Advice: an error shows when the page is used.
-                    let _ = mapping.get_or_read(index);
-                }
+            if let Some(mapping) = mapping {
+                mapping.read_forced(first, pages);
             }
             at = next;
         }

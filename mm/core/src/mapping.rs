@@ -162,6 +162,7 @@ impl Mapping {
         let mapping = Self::new(ops, size)?;
         // The mapping is new, so the cell is empty.
         drop(mapping.bdi.set(bdi.clone()));
+        crate::reclaim::register(&mapping)?;
         Ok(mapping)
     }
 
@@ -318,6 +319,9 @@ impl Mapping {
         stat::add(Item::FilePages, 1);
         if self.memory {
             stat::add(Item::Shmem, 1);
+        } else {
+            mm_alloc::lru::add(core::slice::from_ref(page));
+            crate::reclaim::check_free();
         }
         Ok(None)
     }
@@ -397,6 +401,7 @@ impl Mapping {
         drop(tree);
         if ours {
             self.cancel_dirty(page);
+            mm_alloc::lru::remove(page);
         }
         unlock_page(page);
         ours
@@ -437,6 +442,7 @@ impl Mapping {
         let dropped = self.drop_locked(index, page);
         unlock_page(page);
         if dropped {
+            mm_alloc::lru::remove(page);
             self.forgot(1);
         }
         dropped
@@ -628,12 +634,18 @@ impl Drop for MapLink {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        if !self.memory {
+            crate::reclaim::unregister(self.id);
+        }
         // Page by page: what the nodes still held would only be freed after a grace period.
         let mut pages = 0;
         while let Some((index, page)) = self.pages.next(0, u64::MAX, None) {
             page.set(PageFlags::TRUNCATED);
             drop(self.pages.lock().erase(index));
             self.cancel_dirty(&page);
+            if !self.memory {
+                mm_alloc::lru::remove(&page);
+            }
             page.set_owner(0, 0);
             pages += 1;
         }

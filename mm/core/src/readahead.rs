@@ -178,6 +178,13 @@ impl Readahead {
         self.prev.store(pos, Relaxed);
     }
 
+    /// Whether page `index` was the last that was read.
+    #[inline(always)]
+    pub fn was_last(&self, index: u64) -> bool {
+        let prev = self.prev.load(Relaxed);
+        prev != u64::MAX && prev >> PAGE_SHIFT == index
+    }
+
     /// Sets the largest window in pages (`posix_fadvise`); negative: the device's; 0: none.
     pub fn set_pages(&self, pages: i32) {
         self.pages.store(pages, Relaxed);

@@ -100,6 +100,11 @@ fn dies() -> bool {
     task.signal_pending() && task::hooks::SIGNALS.get().is_some_and(|signals| signals.fatal_pending(&task))
 }
 
+/// Waits until `done`, looked at whenever pages were written, or until the deadline.
+pub(crate) fn wait_written(deadline_ns: u64, done: impl FnMut() -> bool) {
+    WAITERS.wait_until_deadline(deadline_ns, done);
+}
+
 /// Pages were written. Any context.
 pub(crate) fn written(_pages: i64) {
     if WAITERS.is_active() {

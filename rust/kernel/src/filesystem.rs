@@ -3,6 +3,7 @@
 //! when it has, this becomes it.
 
 pub use block;
+pub use buffer;
 pub use cred;
 pub use ktime;
 pub use locking;

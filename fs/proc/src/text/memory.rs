@@ -4,6 +4,7 @@
 use errno::Result;
 use mm_alloc::buddy::ZoneId;
 use mm_alloc::layout::{PAGE_SIZE, VMALLOC_END, VMALLOC_START};
+use mm_alloc::lru::{self, Which};
 use mm_alloc::stat::{ITEMS, Item, get, meminfo as figures};
 use mm_alloc::{buddy, pcp, slab};
 use vfs::{SeqBuf, seq_print};
@@ -25,10 +26,13 @@ pub(super) fn meminfo(out: &mut SeqBuf) -> Result {
         ("Buffers:", 0),
         ("Cached:", info.cached),
         ("SwapCached:", 0),
+        ("Active(file):", lru::len(Which::Active) as u64),
+        ("Inactive(file):", lru::len(Which::Inactive) as u64),
         ("Mlocked:", get(Item::Mlock)),
         ("SwapTotal:", 0),
         ("SwapFree:", 0),
         ("Dirty:", info.dirty),
+        ("Writeback:", info.writeback),
         ("AnonPages:", info.anon),
         ("Mapped:", info.mapped),
         ("Shmem:", info.shmem),
@@ -52,10 +56,14 @@ pub(super) fn meminfo(out: &mut SeqBuf) -> Result {
 /// `/proc/vmstat`.
 pub(super) fn vmstat(out: &mut SeqBuf) -> Result {
     seq_print!(out, "nr_free_pages {}\n", figures().free)?;
+    seq_print!(out, "nr_inactive_file {}\n", lru::len(Which::Inactive))?;
+    seq_print!(out, "nr_active_file {}\n", lru::len(Which::Active))?;
     for (item, name) in ITEMS {
         seq_print!(out, "{name} {}\n", get(*item))?;
     }
-    Ok(())
+    let limits = mm::throttle::thresholds();
+    seq_print!(out, "nr_dirty_threshold {}\n", limits.limit)?;
+    seq_print!(out, "nr_dirty_background_threshold {}\n", limits.background)
 }
 
 /// `/proc/buddyinfo`.

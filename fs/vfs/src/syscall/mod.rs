@@ -2,6 +2,7 @@
 //! The system calls on files, as `kernel/syscalls` lists them: each takes the program's registers, checks and converts the
 //! arguments, and calls the part of the VFS that does it. Locks: those of what they call.
 
+pub mod cachestat;
 pub mod dents;
 pub mod fcntl;
 pub mod fd;

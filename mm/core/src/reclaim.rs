@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Taking cached pages of files back when memory is short: oldest first, those that were used once before those that were used
+//! more. `kswapd` keeps some memory free in the background; an allocation that finds none does the same work itself.
+//!
+//! Nothing here waits for a lock: who wants memory may hold any. Locks: `REGISTRY` (spin) alone.
+
+use crate::bdi::WakeReason;
+use crate::mapping::Mapping;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
+use errno::Result;
+use hook::Hook;
+use kalloc::flags::{__GFP_NOWARN, GFP_ATOMIC};
+use kalloc::{Arc, KVec, WeakArc};
+use locking::SpinLock;
+use mm_alloc::lru::{self, Which};
+use mm_alloc::stat::{self, Item};
+use mm_alloc::{Page, PageFlags, buddy};
+use sync::WaitQueue;
+
+const SHARDS: usize = 16;
+type Shard = SpinLock<containers::XArray<WeakArc<Mapping>>>;
+/// Mappings of files on devices, by number.
+static REGISTRY: [Shard; SHARDS] = [const { SpinLock::new(containers::XArray::new()) }; SHARDS];
+
+fn shard(id: usize) -> &'static Shard {
+    // In bounds: the rest of a division by the length.
+    &REGISTRY[id % SHARDS]
+}
+
+/// A mapping's pages can be reclaimed from now on. ENOMEM.
+pub(crate) fn register(mapping: &Arc<Mapping>) -> Result {
+    let (id, weak) = (mapping.id(), Arc::downgrade(mapping));
+    shard(id).lock().store((id / SHARDS) as u64, weak, GFP_ATOMIC)?;
+    Ok(())
+}
+
+pub(crate) fn unregister(id: usize) {
+    let gone = shard(id).lock().erase((id / SHARDS) as u64);
+    drop(gone);
+}
+
+fn find(id: usize) -> Option<Arc<Mapping>> {
+    shard(id).lock().load((id / SHARDS) as u64).and_then(WeakArc::upgrade)
+}
+
+/// What else can be made smaller (dentries, inodes, buffers); in the background and for `drop_caches` only.
+pub trait Shrinker: Sync {
+    /// Drops about `count` objects of what is not used; how many. May sleep.
+    fn shrink(&self, count: usize) -> usize;
+    /// Drops all that is not used. May sleep.
+    fn shrink_all(&self);
+}
+
+/// The file systems' caches.
+pub static SHRINKER: Hook<dyn Shrinker> = Hook::new();
+
+/// Pages looked at in one go.
+const BATCH: usize = 32;
+
+/// Who reclaims, for the figures.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Kswapd,
+    Direct,
+}
+
+/// What became of a batch.
+#[derive(Default)]
+struct Outcome {
+    taken: usize,
+    /// Pages that could go once they are written.
+    unwritten: usize,
+}
+
+/// Takes about `wanted` pages of files; how many. Waits for no lock. For allocations that may sleep.
+pub fn shrink(wanted: usize) -> usize {
+    shrink_by(wanted, Who::Direct)
+}
+
+fn shrink_by(wanted: usize, who: Who) -> usize {
+    let mut taken = 0;
+    let mut unwritten = 0;
+    // Once over the lists is enough: who finds nothing then asks for other measures.
+    let mut left = lru::len(Which::Inactive) + lru::len(Which::Active);
+    while taken < wanted && left != 0 {
+        age(BATCH);
+        let Some(outcome) = shrink_batch(who) else { break };
+        taken += outcome.taken;
+        unwritten += outcome.unwritten;
+        left = left.saturating_sub(BATCH);
+    }
+    if taken == 0 && unwritten != 0 {
+        // All that could go is dirty: its device is asked to hurry, and given a moment.
+        let before = stat::get(Item::Written);
+        let deadline = ktime::now_ns().saturating_add(50_000_000);
+        crate::throttle::wait_written(deadline, || stat::get(Item::Written) != before);
+        return 1;
+    }
+    taken
+}
+
+/// Keeps the inactive list at least as long as the active one.
+fn age(count: usize) {
+    if lru::len(Which::Inactive) >= lru::len(Which::Active) {
+        return;
+    }
+    let Ok(mut batch) = KVec::with_capacity(count, GFP_ATOMIC | __GFP_NOWARN) else { return };
+    lru::isolate(Which::Active, count, &mut batch);
+    stat::add(Item::PgDeactivate, batch.len() as i64);
+    for page in batch {
+        page.clear(PageFlags(PageFlags::REFERENCED.0 | PageFlags::ACTIVE.0));
+        lru::put_back(page, Which::Inactive);
+    }
+}
+
+/// Looks at the oldest inactive pages. `None`: there are none, or no memory to look.
+fn shrink_batch(who: Who) -> Option<Outcome> {
+    let mut batch: KVec<Page> = KVec::with_capacity(BATCH, GFP_ATOMIC | __GFP_NOWARN).ok()?;
+    lru::isolate(Which::Inactive, BATCH, &mut batch);
+    if batch.is_empty() {
+        return None;
+    }
+    let (scan, steal) = match who {
+        Who::Kswapd => (Item::ScanKswapd, Item::StealKswapd),
+        Who::Direct => (Item::ScanDirect, Item::StealDirect),
+    };
+    stat::add(scan, batch.len() as i64);
+    let mut outcome = Outcome::default();
+    for page in batch {
+        match look_at(&page) {
+            Fate::Taken => outcome.taken += 1,
+            Fate::Keep(which) => {
+                if which == Which::Active {
+                    stat::add(Item::PgActivate, 1);
+                }
+                lru::put_back(page, which);
+            }
+            Fate::Unwritten => {
+                outcome.unwritten += 1;
+                lru::put_back(page, Which::Inactive);
+            }
+        }
+    }
+    stat::add(steal, outcome.taken as i64);
+    Some(outcome)
+}
+
+enum Fate {
+    Taken,
+    Keep(Which),
+    Unwritten,
+}
+
+fn look_at(page: &Page) -> Fate {
+    if page.has(PageFlags::ACTIVE) {
+        return Fate::Keep(Which::Active);
+    }
+    let Some(mapping) = find(page.owner()) else { return Fate::Keep(Which::Inactive) };
+    // Should this be the last reference to the mapping, its pages go with it here: that waits for nobody.
+    look_in(&mapping, page)
+}
+
+fn look_in(mapping: &Arc<Mapping>, page: &Page) -> Fate {
+    let index = page.index();
+    if page.has(PageFlags::WRITEBACK) {
+        return Fate::Unwritten;
+    }
+    if page.has(PageFlags::DIRTY) {
+        if let Some(bdi) = mapping.bdi() {
+            bdi.wake(WakeReason::Now);
+        }
+        return Fate::Unwritten;
+    }
+    // The cache's and the looker's; more are programs that have it mapped, or somebody who reads it just now.
+    if page.ref_count() > 2 {
+        mapping.unmap(index, index, true);
+        if page.ref_count() > 2 {
+            return Fate::Keep(Which::Inactive);
+        }
+        // A program that still uses it comes back for it, which marks it as used.
+        if page.has(PageFlags::REFERENCED) {
+            page.clear(PageFlags::REFERENCED);
+            return Fate::Keep(Which::Inactive);
+        }
+    }
+    if mapping.drop_page(index, page) { Fate::Taken } else { Fate::Keep(Which::Inactive) }
+}
+
+/// Calls `f` for each mapping of a file on a device. `f` may sleep.
+fn for_each_mapping(mut f: impl FnMut(&Arc<Mapping>)) {
+    for shard in &REGISTRY {
+        let mut from = 0;
+        loop {
+            let found = {
+                let list = shard.lock();
+                list.find(from).map(|(at, weak)| (at, weak.upgrade()))
+            };
+            let Some((at, mapping)) = found else { break };
+            if let Some(mapping) = mapping {
+                f(&mapping);
+            }
+            from = at + 1;
+        }
+    }
+}
+
+/// `vm.drop_caches`: 1 drops clean pages, 2 dentries and inodes, 3 both. May sleep.
+pub fn drop_caches(what: u32) {
+    if what & 2 != 0
+        && let Some(shrinker) = SHRINKER.get()
+    {
+        shrinker.shrink_all();
+    }
+    if what & 1 != 0 {
+        for_each_mapping(|mapping| {
+            mapping.drop_clean(0, u64::MAX);
+        });
+    }
+}
+
+static WAIT: WaitQueue = WaitQueue::new();
+static WANTED: AtomicBool = AtomicBool::new(false);
+static SINCE: AtomicU32 = AtomicU32::new(0);
+/// Pages below which `kswapd` works, and up to which; taken from the allocator's marks.
+static LOW: AtomicU64 = AtomicU64::new(0);
+static HIGH: AtomicU64 = AtomicU64::new(0);
+
+/// A page came into the cache: from time to time, looks whether memory gets short.
+#[inline]
+pub(crate) fn check_free() {
+    if SINCE.fetch_add(1, Relaxed) & 31 == 31 && (buddy::free_pages_total() as u64) < LOW.load(Relaxed) {
+        wake_kswapd();
+    }
+}
+
+/// Memory is short: wakes the thread. Task context.
+pub fn wake_kswapd() {
+    if !WANTED.swap(true, AcqRel) {
+        WAIT.wake_up();
+    }
+}
+
+/// Starts `kswapd0`. Once, in process 1. May sleep.
+pub fn start() -> Result {
+    let (low, high) = buddy::zone_stats().fold((0, 0), |(low, high), zone| (low + zone.low, high + zone.high));
+    LOW.store(low as u64 + 64, Relaxed);
+    HIGH.store(high as u64 + 256, Relaxed);
+    task::kthread_run(b"kswapd0", || {
+        loop {
+            WAIT.wait_idle(|| WANTED.load(Acquire));
+            WANTED.store(false, Release);
+            balance();
+        }
+    })?;
+    Ok(())
+}
+
+/// Reclaims until enough is free, or nothing can be had.
+fn balance() {
+    let mut futile = 0;
+    while (buddy::free_pages_total() as u64) < HIGH.load(Relaxed) && futile < 4 {
+        let pages = shrink_by(BATCH * 4, Who::Kswapd);
+        let objects = SHRINKER.get().map_or(0, |shrinker| shrinker.shrink(BATCH * 2));
+        stat::add(Item::SlabsScanned, objects as i64);
+        futile = if pages + objects <= 1 { futile + 1 } else { 0 };
+    }
+}

@@ -77,6 +77,7 @@ fn process_one(info: &'static BootInfo) -> Result {
     file_systems(info)?;
     devices(info)?;
     crate::modules::start(info)?;
+    let _ = initramfs::unpack(DEFAULT_INITRAMFS);
     mm_alloc::initrd::consume(info, |archive| {
         // What went wrong has been said; the boot goes on with what is there.
         let _ = initramfs::unpack(archive);
@@ -144,6 +145,20 @@ fn virtio_memory(info: &'static BootInfo) {
         virtio_mmio::add(first + index, device.base, device.len, device.gsi, trigger, polarity);
     }
 }
+
+/// The archive that every kernel has, whatever the boot loader brings (Linux's `usr/default_cpio_list`): `/dev` with the console,
+/// and `/root`. In the newc format: a header of numbers in hexadecimal, then the name, padded to four bytes.
+const DEFAULT_INITRAMFS: &[u8] = concat!(
+    "07070100000000000041ed0000000000000000000000020000000000000000000000000000000000000000000000000000000400000000",
+    "dev\0\0\0",
+    "07070100000000000021800000000000000000000000010000000000000000000000000000000000000005000000010000000c00000000",
+    "dev/console\0\0\0",
+    "07070100000000000041c00000000000000000000000020000000000000000000000000000000000000000000000000000000500000000",
+    "root\0\0",
+    "07070100000000000000000000000000000000000000010000000000000000000000000000000000000000000000000000000b00000000",
+    "TRAILER!!!\0\0\0\0",
+)
+.as_bytes();
 
 /// Opens `/dev/console` as descriptors 0, 1 and 2 of process 1.
 fn open_console() -> Result {

@@ -100,13 +100,21 @@ pub(super) fn all(task: &Task, process: &Arc<Process>, info: &SigInfo, areas: &[
 
 /// Another thread, which rests.
 fn thread(out: &mut Buffer, other: &Task, process: &Arc<Process>, info: &SigInfo) -> Result {
-    let seen = other.inspect(State::UNINTERRUPTIBLE, |rest| {
-        let bases = rest.segment_bases();
-        let words = regs::words(rest.regs(), bases, other.test_flags(TaskFlags::FORCED_TF));
-        let sets =
-            rest.fpu().map(|fpu| (regs::fpu_set(fpu, uapi::NT_PRFPREG), regs::fpu_set(fpu, uapi::NT_X86_XSTATE)));
-        (words, sets)
-    });
+    let look = || {
+        other.inspect(State::UNINTERRUPTIBLE, |rest| {
+            let bases = rest.segment_bases();
+            let words = regs::words(rest.regs(), bases, other.test_flags(TaskFlags::FORCED_TF));
+            let sets =
+                rest.fpu().map(|fpu| (regs::fpu_set(fpu, uapi::NT_PRFPREG), regs::fpu_set(fpu, uapi::NT_X86_XSTATE)));
+            (words, sets)
+        })
+    };
+    let mut seen = look();
+    // It has said that it rests, and may have lost the CPU just before it sleeps (Linux: `wait_task_inactive`).
+    while seen.is_none() && !own(other)?.is_exiting() && !super::interrupted(process) {
+        ktime::sleep_ns(1_000_000);
+        seen = look();
+    }
     // One that has ended before is no part of it.
     let Some((words, sets)) = seen else { return Ok(()) };
     out.note(b"CORE", uapi::NT_PRSTATUS, &status(other, process, info, &words)?.0)?;

@@ -22,7 +22,8 @@ PACKAGES = ["libc6", "bash", "libtinfo6", "coreutils", "libacl1", "libattr1", "l
 def victim():
     """The program that is debugged, with debug information, at fixed addresses."""
     out = os.path.join(programs.build_dir("debugging"), "victim")
-    subprocess.run(["gcc", "-g", "-O0", "-static", "-no-pie", "-pthread", "-o", out, os.path.join(HERE, "victim.c")], check=True)
+    subprocess.run(["gcc", "-g", "-O0", "-static", "-no-pie", "-pthread", f"-ffile-prefix-map={HERE}/=",
+                    "-o", out, "victim.c"], cwd=HERE, check=True)
     return out
 
 

@@ -86,9 +86,10 @@ impl<S: Store> Fs<S> {
         Self::mount_boxed(store, options).map(KBox::into_inner)
     }
 
-    /// As [`Self::mount`], for callers with a small stack: the value never lies on it as a whole.
+    /// As [`Self::mount`], for callers with a small stack: each step has its large values off it before the next begins.
     pub fn mount_boxed(store: S, options: Options) -> Result<KBox<Self>> {
-        let fs = Self::assemble(store, options)?;
+        let (buf, offset, sb) = Self::first_super(&store)?;
+        let fs = Self::assemble(store, options, buf, offset, sb)?;
         fs.load_groups()?;
         fs.load_protected()?;
         fs.load_orphan_file()?;
@@ -102,20 +103,18 @@ impl<S: Store> Fs<S> {
 
     /// The superblock, wherever the block size puts it.
     #[inline(never)]
-    fn first_super(buf: &S::Buf, offset: usize) -> Result<KBox<SuperBlock>> {
+    fn first_super(store: &S) -> Result<(S::Buf, usize, KBox<SuperBlock>)> {
+        let (block, offset) = if store.block_size() > 1024 { (0, 1024) } else { (1, 0) };
+        let buf = store.bread(block)?;
         let sb = buf.read().get(offset..).and_then(SuperBlock::parse).ok_or(EINVAL)?;
-        Ok(KBox::new(sb, GFP_KERNEL)?)
+        Ok((buf, offset, KBox::new(sb, GFP_KERNEL)?))
     }
 
     /// The value with nothing loaded yet.
     #[inline(never)]
-    fn assemble(store: S, options: Options) -> Result<KBox<Self>> {
-        let bytes = store.block_size();
-        let (block, offset) = if bytes > 1024 { (0, 1024) } else { (1, 0) };
-        let buf = store.bread(block)?;
-        let sb = Self::first_super(&buf, offset)?;
+    fn assemble(store: S, options: Options, buf: S::Buf, offset: usize, sb: KBox<SuperBlock>) -> Result<KBox<Self>> {
         let geo = Geometry::new(&sb, options.read_only)?;
-        if geo.block_size != bytes {
+        if geo.block_size != store.block_size() {
             return Err(EINVAL);
         }
         let blocks = sb.blocks_count();
@@ -159,6 +158,7 @@ impl<S: Store> Fs<S> {
     }
 
     /// Reads and checks all group descriptors, and fills the table.
+    #[inline(never)]
     fn load_groups(&self) -> Result {
         let (geo, count) = (&self.geo, self.groups_count());
         let mut descs: KVVec<GroupDesc> = KVVec::with_capacity(count as usize, GFP_KERNEL)?;
@@ -250,6 +250,7 @@ impl<S: Store> Fs<S> {
     }
 
     /// Notes the journal's blocks, so that no damaged file is taken to own them.
+    #[inline(never)]
     fn load_protected(&self) -> Result {
         let journal = {
             let state = self.super_state.lock();

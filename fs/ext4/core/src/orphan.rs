@@ -50,6 +50,7 @@ impl<S: Store> Fs<S> {
         (self.geo.block_size - TAIL) / 4
     }
 
+    #[inline(never)]
     pub(crate) fn load_orphan_file(&self) -> Result {
         let number = {
             let state = self.super_state.lock();

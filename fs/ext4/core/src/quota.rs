@@ -146,6 +146,7 @@ impl Change {
 
 impl<S: Store> Fs<S> {
     /// Opens the quota files, at mounting.
+    #[inline(never)]
     pub(crate) fn load_quotas(&self) -> Result {
         let sb = self.superblock();
         if !sb.has_ro_compat(ro_compat::QUOTA) {

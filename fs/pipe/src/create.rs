@@ -5,7 +5,7 @@ use crate::ends::PipeEnd;
 use crate::ring::Pipe;
 use core::sync::atomic::Ordering;
 use errno::Result;
-use errno::code::{EINVAL, ENODEV, ENXIO};
+use errno::code::{EINVAL, ENODEV, ENOPKG, ENXIO};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use locking::SetOnce;
@@ -92,8 +92,12 @@ fn create(flags: u32) -> Result<(Arc<File>, Arc<File>)> {
 }
 
 fn do_pipe(address: usize, flags: u32) -> Result<usize> {
-    if flags & !FLAGS != 0 {
+    if flags & !(FLAGS | uapi::O_EXCL) != 0 {
         return Err(EINVAL);
+    }
+    // O_NOTIFICATION_PIPE, as where watch queues are configured out.
+    if flags & uapi::O_EXCL != 0 {
+        return Err(ENOPKG);
     }
     let (reader, writer) = create(flags)?;
     let cloexec = flags & uapi::O_CLOEXEC != 0;

@@ -76,7 +76,7 @@ impl FileOps for PipeEnd {
             let (result, was_full, more) = {
                 let mut ring = self.pipe.ring.lock();
                 let was_full = ring.is_full();
-                let result = ring.take(to);
+                let result = ring.take(to, true);
                 self.pipe.publish(&ring);
                 (result, was_full && !ring.is_full(), self.pipe.has_data())
             };

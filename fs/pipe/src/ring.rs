@@ -251,8 +251,9 @@ impl Ring {
         (0..self.count).filter_map(|i| self.slot(i)?.as_ref().map(|b| b.len)).sum()
     }
 
-    /// Moves bytes to `to` until it is full, nothing is left, or a packet ends. `EFAULT` only if nothing was moved.
-    pub(crate) fn take(&mut self, to: &mut IovIter<'_>) -> Result<usize> {
+    /// Moves bytes to `to` until it is full or nothing is left; with `packets` also until a packet ends, whose rest is lost.
+    /// `EFAULT` only if nothing was moved.
+    pub(crate) fn take(&mut self, to: &mut IovIter<'_>, packets: bool) -> Result<usize> {
         let mut done = 0;
         while !to.is_empty() {
             let Some(buffer) = self.front() else { break };
@@ -264,7 +265,7 @@ impl Ring {
                 buffer.len -= n;
                 return if done == 0 { Err(EFAULT) } else { Ok(done) };
             }
-            let packet = buffer.packet;
+            let packet = packets && buffer.packet;
             buffer.offset += n;
             buffer.len -= n;
             if buffer.len == 0 || packet {

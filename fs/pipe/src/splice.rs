@@ -316,7 +316,7 @@ fn to_memory(pipe: &Pipe, iter: &mut IovIter<'_>, nonblock: bool) -> Result<usiz
     let mut done = 0;
     while done == 0 && pipe.wait_for_data(nonblock)? {
         let mut ring = pipe.ring.lock();
-        done = ring.take(iter)?;
+        done = ring.take(iter, false)?;
         pipe.publish(&ring);
     }
     if done > 0 {

@@ -104,6 +104,7 @@ impl FileOps for RegFile {
         match cmd {
             uapi::F_GET_SEALS => Ok(node(file)?.seals() as usize),
             uapi::F_ADD_SEALS => add_seals(file, arg as u32),
+            uapi::F_GETPIPE_SZ | uapi::F_SETPIPE_SZ => Err(EBADF),
             _ => Err(EINVAL),
         }
     }

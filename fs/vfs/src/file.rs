@@ -174,7 +174,8 @@ pub trait FileOps: Any + Send + Sync {
 
     /// `fcntl` commands of the file's own (pipe size, seals).
     fn fcntl(&self, file: &File, cmd: u32, arg: usize) -> Result<usize> {
-        Err(EINVAL)
+        // Not a pipe.
+        Err(if matches!(cmd, uapi::F_GETPIPE_SZ | uapi::F_SETPIPE_SZ) { EBADF } else { EINVAL })
     }
 
     /// `SIGIO` is switched on or off for this file. An error: files of this kind send none.

@@ -92,21 +92,23 @@ pub fn sys_waitid(regs: &PtRegs) -> Result<usize> {
         },
         _ => return Err(EINVAL),
     };
-    let event = do_wait(target, waited)?;
-    if event.is_none() && nonblock {
-        return Err(EAGAIN);
-    }
-    if let Some(event) = &event {
+    let result = match do_wait(target, waited) {
+        Ok(None) if nonblock => Err(EAGAIN),
+        other => other,
+    };
+    let event = result.as_ref().ok().and_then(Option::as_ref);
+    if let Some(event) = event {
         write_rusage(rusage, &event.usage)?;
     }
+    // Linux clears the information even where there is nothing to say.
     if info != 0 {
         let mut words = [0u32; 7];
-        if let Some(e) = &event {
+        if let Some(e) = event {
             words = [uapi::SIGCHLD, 0, e.code, 0, e.pid, e.uid, e.value() as u32];
         }
         copy_to_user(info, zerocopy::IntoBytes::as_bytes(&words))?;
     }
-    Ok(0)
+    result.map(|_| 0)
 }
 
 fn write_rusage(address: usize, usage: &Usage) -> Result {
@@ -211,9 +213,10 @@ fn find_child(me: &Arc<Process>, target: &Target, options: u32, any: &mut bool) 
         if !eligible(child, target, options) {
             continue;
         }
-        *any = true;
         let leader = child.leader();
         let traced = leader.as_ref().filter(|l| thread_of(l).is_some_and(|t| t.is_traced()));
+        // What has ended will never stop or go on.
+        *any |= traced.is_some() || !child.is_zombie() || options & uapi::WEXITED != 0;
         let event = match traced {
             None => event_of(child, options),
             // Its stops and its end are first its tracer's; whose tracee is its own child sees them at once.

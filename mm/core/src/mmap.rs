@@ -61,7 +61,7 @@ impl Mm {
     /// `mmap(2)` but for finding the file. May sleep. Errors as there.
     pub(crate) fn mmap(&self, args: MapArgs) -> Result<usize> {
         let len = page_align(args.len);
-        if args.len == 0 {
+        if args.flags & uapi::MAP_HUGETLB != 0 || args.len == 0 {
             return Err(EINVAL);
         }
         if len == 0 || len > TASK_SIZE {
@@ -71,6 +71,7 @@ impl Mm {
         if args.pgoff.checked_add(pages).is_none() {
             return Err(EOVERFLOW);
         }
+        self.check_place(&args, len)?;
         let plan = plan(&args, len)?;
         let mut removed = Removed::new();
         let mut inner = self.inner.write();
@@ -104,6 +105,21 @@ impl Mm {
         Ok(addr)
     }
 
+    /// What is wrong with the place or with locking counts before what is wrong with the file. It is looked at again when
+    /// the place is taken.
+    fn check_place(&self, args: &MapArgs, len: usize) -> Result {
+        let fixed = args.flags & (uapi::MAP_FIXED | uapi::MAP_FIXED_NOREPLACE) != 0;
+        if !fixed && args.flags & uapi::MAP_LOCKED == 0 {
+            return Ok(());
+        }
+        let inner = self.inner.read();
+        if fixed {
+            fixed_place(&inner, args, len)?;
+        }
+        let locked = if args.flags & uapi::MAP_LOCKED != 0 { VmFlags::LOCKED } else { VmFlags(0) };
+        check_locked(&inner, locked.with(inner.default_flags), len)
+    }
+
     /// Puts a mapping into the free range, joined with its neighbours where they are alike.
     fn enter(&self, inner: &mut Inner, addr: usize, len: usize, flags: VmFlags, plan: Plan) -> Result {
         let Plan { pgoff, backing, .. } = plan;
@@ -133,9 +149,6 @@ impl Mm {
 /// Checks flags against the file; what the mapping will be.
 fn plan(args: &MapArgs, len: usize) -> Result<Plan> {
     let mut flags = VmFlags(args.prot.to_flags().0 | VmFlags::MAYREAD.0 | VmFlags::MAYWRITE.0 | VmFlags::MAYEXEC.0);
-    if args.flags & uapi::MAP_HUGETLB != 0 {
-        return Err(EINVAL);
-    }
     if args.flags & uapi::MAP_GROWSDOWN != 0 {
         flags = flags.with(VmFlags::GROWSDOWN);
     }
@@ -146,7 +159,7 @@ fn plan(args: &MapArgs, len: usize) -> Result<Plan> {
         uapi::MAP_PRIVATE => false,
         uapi::MAP_SHARED => true,
         uapi::MAP_SHARED_VALIDATE if args.file.is_some() => {
-            if args.flags & !LEGACY & !uapi::MAP_SHARED_VALIDATE & !uapi::MAP_FIXED_NOREPLACE != 0 {
+            if args.flags & !LEGACY & !uapi::MAP_SHARED_VALIDATE != 0 {
                 return Err(EOPNOTSUPP);
             }
             true
@@ -211,23 +224,27 @@ fn file_flags(file: &dyn VmFile, mut flags: VmFlags, shared: bool) -> Result<VmF
     Ok(flags)
 }
 
+/// Where a mapping goes whose place is given.
+fn fixed_place(inner: &Inner, args: &MapArgs, len: usize) -> Result<usize> {
+    if args.addr > TASK_SIZE - len {
+        return Err(ENOMEM);
+    }
+    if args.addr & !PAGE_MASK != 0 {
+        return Err(EINVAL);
+    }
+    if args.addr < MMAP_MIN_ADDR && !cred::capable(cred::CAP_SYS_RAWIO) {
+        return Err(EPERM);
+    }
+    if args.flags & uapi::MAP_FIXED_NOREPLACE != 0 && !inner.areas.is_free(args.addr, args.addr + len) {
+        return Err(EEXIST);
+    }
+    Ok(args.addr)
+}
+
 /// Where the mapping goes.
 fn place(inner: &mut Inner, args: &MapArgs, len: usize) -> Result<usize> {
-    let fixed = args.flags & (uapi::MAP_FIXED | uapi::MAP_FIXED_NOREPLACE) != 0;
-    if fixed {
-        if args.addr > TASK_SIZE - len {
-            return Err(ENOMEM);
-        }
-        if args.addr & !PAGE_MASK != 0 {
-            return Err(EINVAL);
-        }
-        if args.addr < MMAP_MIN_ADDR && !cred::capable(cred::CAP_SYS_RAWIO) {
-            return Err(EPERM);
-        }
-        if args.flags & uapi::MAP_FIXED_NOREPLACE != 0 && !inner.areas.is_free(args.addr, args.addr + len) {
-            return Err(EEXIST);
-        }
-        return Ok(args.addr);
+    if args.flags & (uapi::MAP_FIXED | uapi::MAP_FIXED_NOREPLACE) != 0 {
+        return fixed_place(inner, args, len);
     }
     if args.flags & uapi::MAP_32BIT != 0 {
         // As Linux: the second gigabyte, from below.
@@ -272,8 +289,13 @@ fn fits(inner: &Inner, start: usize, end: usize) -> bool {
 
 /// Resource limits and locking rights.
 fn check_limits(inner: &Inner, flags: VmFlags, len: usize) -> Result {
+    check_locked(inner, flags, len)?;
+    check_room(inner, flags, len / PAGE_SIZE)
+}
+
+/// RLIMIT_MEMLOCK, if the mapping is to be locked.
+fn check_locked(inner: &Inner, flags: VmFlags, len: usize) -> Result {
     let pages = len / PAGE_SIZE;
-    check_room(inner, flags, pages)?;
     if flags.any(VmFlags::LOCKED) {
         let limit = rlimit::current(uapi::RLIMIT_MEMLOCK);
         let privileged = cred::capable(cred::CAP_IPC_LOCK);

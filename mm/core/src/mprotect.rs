@@ -43,12 +43,20 @@ impl Mm {
         } else if grows & uapi::PROT_GROWSUP != 0 {
             return Err(EINVAL);
         }
-        let rights = Prot(prot).to_flags();
         let mut at = start;
-        while at < end {
-            let index = inner.areas.index(at);
+        let result = self.protect_range(&mut inner, &mut at, end, Prot(prot).to_flags());
+        // What was done before an error stays done, and joined with what follows.
+        let last = inner.areas.index(at);
+        merge_with_previous(&mut inner.areas, last);
+        result
+    }
+
+    /// Gives `[*at, end)` the rights `rights`, mapping by mapping; `at` follows.
+    fn protect_range(&self, inner: &mut Inner, at: &mut usize, end: usize, rights: VmFlags) -> Result {
+        while *at < end {
+            let index = inner.areas.index(*at);
             let Some(slot) = inner.areas.get(index) else { return Err(ENOMEM) };
-            if slot.start > at {
+            if slot.start > *at {
                 return Err(ENOMEM);
             }
             let stop = slot.end.min(end);
@@ -58,11 +66,9 @@ impl Mm {
             if rights.0 & !(old.0 >> 4) & VmFlags::ACCESS.0 != 0 {
                 return Err(EACCES);
             }
-            self.protect_part(&mut inner, at, stop, old, new)?;
-            at = stop;
+            self.protect_part(inner, *at, stop, old, new)?;
+            *at = stop;
         }
-        let last = inner.areas.index(end);
-        merge_with_previous(&mut inner.areas, last);
         Ok(())
     }
 

@@ -67,15 +67,20 @@ pub fn mkdir(start: Start<'_>, name: &PathName, mode: u32) -> Result {
     create_entry(start, name, true, |_, dir, name| dir.ops().mkdir(dir, name, mode))
 }
 
+/// Whether `mknod` makes what the type in `mode` says, whatever the name. `EPERM`, `EINVAL`.
+pub fn may_mknod(mode: u32) -> Result {
+    match mode & uapi::S_IFMT {
+        0 | uapi::S_IFREG | uapi::S_IFCHR | uapi::S_IFBLK | uapi::S_IFIFO | uapi::S_IFSOCK => Ok(()),
+        uapi::S_IFDIR => Err(EPERM),
+        _ => Err(EINVAL),
+    }
+}
+
 /// `mknod`. `mode` with type (0 is a regular file) and permissions before the umask.
 pub fn mknod(start: Start<'_>, name: &PathName, mode: u32, dev: Dev) -> Result {
     let kind = mode & uapi::S_IFMT;
     let permissions = mode & 0o7777 & !current_umask();
-    match kind {
-        0 | uapi::S_IFREG | uapi::S_IFCHR | uapi::S_IFBLK | uapi::S_IFIFO | uapi::S_IFSOCK => {}
-        uapi::S_IFDIR => return Err(EPERM),
-        _ => return Err(EINVAL),
-    }
+    may_mknod(mode)?;
     create_entry(start, name, false, |_, dir, name| match kind {
         0 | uapi::S_IFREG => dir.ops().create(dir, name, uapi::S_IFREG | permissions),
         uapi::S_IFCHR | uapi::S_IFBLK => {

@@ -50,15 +50,34 @@ struct Plan<'a> {
     flags: u32,
 }
 
-/// `renameat2`.
-pub fn rename(from: Start<'_>, old: &PathName, to: Start<'_>, new: &PathName, flags: u32) -> Result {
+/// `EINVAL` if the flags of `renameat2` make no sense.
+pub fn check_flags(flags: u32) -> Result {
     if flags & !(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT) != 0
         || flags & RENAME_EXCHANGE != 0 && flags & (RENAME_NOREPLACE | RENAME_WHITEOUT) != 0
     {
         return Err(EINVAL);
     }
-    let mut old_walk = Walker::new(from, old, 0)?;
-    let old_dir = old_walk.parent()?;
+    Ok(())
+}
+
+/// Where the old name is: the walk to its directory has been made.
+pub struct Source<'a> {
+    walk: Walker<'a>,
+    dir: Option<Path>,
+}
+
+impl<'a> Source<'a> {
+    /// Walks to the directory of `old`. May sleep. Errors of the walk.
+    pub fn new(from: Start<'a>, old: &'a PathName) -> Result<Self> {
+        let mut walk = Walker::new(from, old, 0)?;
+        let dir = walk.parent()?;
+        Ok(Self { walk, dir })
+    }
+}
+
+/// `renameat2`, whose flags have been checked.
+pub fn rename(source: Source<'_>, to: Start<'_>, new: &PathName, flags: u32) -> Result {
+    let Source { walk: old_walk, dir: old_dir } = source;
     let mut new_walk = Walker::new(to, new, 0)?;
     let new_dir = new_walk.parent()?;
     let Some(old_dir) = old_dir else { return Err(EBUSY) };

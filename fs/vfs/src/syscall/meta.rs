@@ -92,17 +92,17 @@ pub fn sys_fchownat(regs: &PtRegs) -> Result<usize> {
     do_chown(&place(regs.arg0(), regs.arg1(), regs.arg4() as u32)?, regs.arg2(), regs.arg3())
 }
 
+/// `UTIME_NOW`.
+const NOW: i64 = 0x3fff_ffff;
+/// `UTIME_OMIT`.
+const OMIT: i64 = 0x3fff_fffe;
+
 /// Sets access and modification time; `None` twice is "now".
 fn set_times(path: &Path, times: Option<[uapi::timespec; 2]>) -> Result<usize> {
-    const NOW: i64 = 0x3fff_ffff;
-    const OMIT: i64 = 0x3fff_fffe;
     let now = current_time();
     let mut attr = SetAttr { atime: Some(now), mtime: Some(now), ..SetAttr::default() };
     let mut as_now = times.is_none();
     if let Some([atime, mtime]) = times {
-        if atime.tv_nsec == OMIT && mtime.tv_nsec == OMIT {
-            return Ok(0);
-        }
         as_now = atime.tv_nsec == NOW && mtime.tv_nsec == NOW;
         for (slot, time) in [(&mut attr.atime, atime), (&mut attr.mtime, mtime)] {
             *slot = match time.tv_nsec {
@@ -142,6 +142,10 @@ pub fn sys_utimensat(regs: &PtRegs) -> Result<usize> {
         return Err(EINVAL);
     }
     let times = if regs.arg2() == 0 { None } else { Some(user::get::<[uapi::timespec; 2]>(regs.arg2())?) };
+    // Nothing to do: not even the name is looked at.
+    if times.is_some_and(|times| times.iter().all(|time| time.tv_nsec == OMIT)) {
+        return Ok(0);
+    }
     if regs.arg1() == 0 && regs.arg0() as i32 != uapi::AT_FDCWD {
         if flags != 0 {
             return Err(EINVAL);

@@ -38,6 +38,11 @@ impl DirFd {
         Ok(Self(Some(fdget_raw(dirfd)?)))
     }
 
+    /// The directory `dirfd`, whatever the name is. `EBADF`.
+    pub(crate) fn always(dirfd: usize) -> Result<Self> {
+        if dirfd as i32 == uapi::AT_FDCWD { Ok(Self(None)) } else { Ok(Self(Some(fdget_raw(dirfd)?))) }
+    }
+
     /// Where the walk starts.
     #[inline(always)]
     pub(crate) fn start(&self) -> Start<'_> {

@@ -28,6 +28,7 @@ pub fn sys_mkdirat(regs: &PtRegs) -> Result<usize> {
 }
 
 fn mknod(dirfd: usize, name: usize, mode: usize, dev: usize) -> Result<usize> {
+    create::may_mknod(mode as u32)?;
     let name = PathName::from_user(name, false)?;
     let dir = DirFd::new(dirfd, &name)?;
     create::mknod(dir.start(), &name, mode as u32 & 0xffff, Dev::decode(dev as u32)).map(|()| 0)
@@ -75,11 +76,14 @@ pub fn sys_unlinkat(regs: &PtRegs) -> Result<usize> {
 }
 
 fn do_rename(from: usize, old: usize, to: usize, new: usize, flags: u32) -> Result<usize> {
+    rename::check_flags(flags)?;
+    // What is wrong with the old name counts before what is wrong with the new one.
     let old = PathName::from_user(old, false)?;
-    let new = PathName::from_user(new, false)?;
     let from = DirFd::new(from, &old)?;
+    let source = rename::Source::new(from.start(), &old)?;
+    let new = PathName::from_user(new, false)?;
     let to = DirFd::new(to, &new)?;
-    rename::rename(from.start(), &old, to.start(), &new, flags).map(|()| 0)
+    rename::rename(source, to.start(), &new, flags).map(|()| 0)
 }
 
 /// `rename(old, new)`.

@@ -32,7 +32,8 @@ fn do_open(dirfd: usize, address: usize, how: &OpenHow) -> Result<usize> {
     let mut name = PathName::blank();
     name.read(address, false)?;
     let fd = get_unused_fd(how.flags.any(uapi::O_CLOEXEC))?;
-    let dir = DirFd::new(dirfd, &name)?;
+    // Where the root is the directory itself, absolute names start there too.
+    let dir = if how.walk & lflag::IN_ROOT != 0 { DirFd::always(dirfd)? } else { DirFd::new(dirfd, &name)? };
     let file = open_path(dir.start(), &name, how)?;
     Ok(fd.install(file) as usize)
 }

@@ -6,6 +6,7 @@ use crate::file::{File, fmode};
 use crate::notify;
 use crate::user::ptr;
 use errno::{Result, code::*};
+use kalloc::Arc;
 use x86_cpu::regs::PtRegs;
 use x86_mm::uaccess::IovIter;
 
@@ -139,18 +140,52 @@ fn check_rwf(flags: usize, known: u32) -> Result {
     if flags & !(known as usize) != 0 { Err(EOPNOTSUPP) } else { Ok(()) }
 }
 
+/// What `preadv2` and `pwritev2` work on. The flags are looked at last, and only if there is something to move.
+struct Positioned {
+    file: Arc<File>,
+    /// `None`: the file's own position.
+    pos: Option<i64>,
+    iter: IovIter<'static>,
+}
+
+impl Positioned {
+    fn new(regs: &PtRegs, mode: u32) -> Result<Self> {
+        let pos = regs.arg3().cast_signed();
+        if pos < -1 {
+            return Err(EINVAL);
+        }
+        let file = fdget(regs.arg0())?;
+        let pos = if pos == -1 { None } else { Some(given_position(&file, regs.arg3())?) };
+        let iter = IovIter::from_iovec(ptr(regs.arg1()), regs.arg2())?;
+        if file.mode() & mode == 0 { Err(EBADF) } else { Ok(Self { file, pos, iter }) }
+    }
+}
+
 /// `preadv2(fd, iov, count, pos, _, flags)`: position -1 is the file's own.
 pub fn sys_preadv2(regs: &PtRegs) -> Result<usize> {
-    check_rwf(regs.arg5(), uapi::RWF_HIPRI)?;
-    if regs.arg3().cast_signed() == -1 { sys_readv(regs) } else { sys_preadv(regs) }
+    let Positioned { file, pos, mut iter } = Positioned::new(regs, fmode::READ)?;
+    if iter.is_empty() {
+        return Ok(0);
+    }
+    check_rwf(regs.arg5(), uapi::RWF_HIPRI | uapi::RWF_DSYNC | uapi::RWF_SYNC)?;
+    match pos {
+        Some(mut pos) => vfs_read(&file, &mut iter, &mut pos),
+        None => read_file(&file, &mut iter),
+    }
 }
 
 /// `pwritev2(fd, iov, count, pos, _, flags)`: position -1 is the file's own.
 pub fn sys_pwritev2(regs: &PtRegs) -> Result<usize> {
+    let Positioned { file, pos, mut iter } = Positioned::new(regs, fmode::WRITE)?;
+    if iter.is_empty() {
+        return Ok(0);
+    }
     check_rwf(regs.arg5(), uapi::RWF_HIPRI | uapi::RWF_DSYNC | uapi::RWF_SYNC)?;
-    let n = if regs.arg3().cast_signed() == -1 { sys_writev(regs)? } else { sys_pwritev(regs)? };
+    let n = match pos {
+        Some(mut pos) => vfs_write(&file, &mut iter, &mut pos)?,
+        None => write_file(&file, &mut iter)?,
+    };
     if regs.arg5() as u32 & (uapi::RWF_DSYNC | uapi::RWF_SYNC) != 0 {
-        let file = fdget(regs.arg0())?;
         file.fsync(regs.arg5() as u32 & uapi::RWF_SYNC == 0)?;
     }
     Ok(n)

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Random sequences of calls, the same on every kernel. As pid 1 it reads `/list` (`FAMILY FROM COUNT hash|show` a line), runs each
+//! sequence in a process and a file system of its own, and prints a hash of what the calls gave, or all of it. The host
+//! compares two kernels (abi_diff.py).
+
+mod engine;
+mod files;
+mod memory;
+mod paths;
+mod pipes;
+mod poll;
+mod rng;
+mod signals;
+
+use engine::{Out, Seq, WORK};
+use std::time::{Duration, Instant};
+
+/// A family's name and its sequence.
+type Family = (&'static str, fn(&mut Seq));
+
+const FAMILIES: &[Family] = &[
+    ("paths", paths::run),
+    ("files", files::run),
+    ("pipes", pipes::run),
+    ("poll", poll::run),
+    ("signals", signals::run),
+    ("memory", memory::run),
+];
+
+/// A sequence that takes longer hangs.
+const HANG: Duration = Duration::from_secs(20);
+
+fn mounts() {
+    for (kind, at) in [
+        (c"proc", c"/proc"),
+        (c"sysfs", c"/sys"),
+        (c"devtmpfs", c"/dev"),
+        (c"tmpfs", c"/tmp"),
+        (c"devpts", c"/dev/pts"),
+    ] {
+        // SAFETY: strings end with NUL.
+        unsafe {
+            libc::mkdir(at.as_ptr(), 0o755);
+            libc::mount(kind.as_ptr(), at.as_ptr(), kind.as_ptr(), 0, core::ptr::null());
+        }
+    }
+    // SAFETY: as above.
+    unsafe { libc::mkdir(WORK.as_ptr(), 0o755) };
+}
+
+/// Ends every other process.
+fn end_all() {
+    loop {
+        // SAFETY: nobody wants the statuses.
+        unsafe {
+            libc::kill(-1, libc::SIGKILL);
+            if libc::waitpid(-1, core::ptr::null_mut(), libc::__WALL) < 0 {
+                return;
+            }
+        }
+    }
+}
+
+/// Waits for the sequence's process; its wait status, or nothing if it hangs.
+fn wait(pid: i32) -> Option<i32> {
+    let start = Instant::now();
+    let mut status = 0;
+    loop {
+        // SAFETY: a live variable. An ended child wakes this one early: SIGCHLD has a handler.
+        unsafe {
+            match libc::waitpid(pid, &mut status, libc::WNOHANG | libc::WUNTRACED) {
+                0 => {}
+                _ => return Some(status),
+            }
+            if start.elapsed() > HANG {
+                return None;
+            }
+            let mut set: libc::sigset_t = core::mem::zeroed();
+            libc::sigaddset(&mut set, libc::SIGCHLD);
+            let tenth = libc::timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+            libc::sigtimedwait(&set, core::ptr::null_mut(), &tenth);
+        }
+    }
+}
+
+/// One sequence; what it gave is in `out`.
+fn sequence(out: &'static Out, family: Family, seed: u64) {
+    out.clear();
+    // SAFETY: strings end with NUL; one thread.
+    let pid = unsafe {
+        libc::mount(c"w".as_ptr(), WORK.as_ptr(), c"tmpfs".as_ptr(), 0, c"size=8m,nr_inodes=200".as_ptr().cast());
+        libc::fork()
+    };
+    if pid == 0 {
+        engine::enter();
+        let mut seq = Seq::new(out, family.0, seed);
+        (family.1)(&mut seq);
+        // SAFETY: ends this process.
+        unsafe { libc::_exit(0) };
+    }
+    match wait(pid) {
+        Some(0) => {}
+        Some(status) => out.add(&format!("\nended with {status:#x}")),
+        None => out.add("\nHANG"),
+    }
+    end_all();
+    // SAFETY: NUL-terminated.
+    unsafe { libc::umount2(WORK.as_ptr(), libc::MNT_DETACH) };
+}
+
+fn hash(text: &[u8]) -> u32 {
+    let all = text.iter().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3));
+    (all >> 32) as u32 ^ all as u32
+}
+
+fn list() -> Vec<(Family, u64, u64, bool)> {
+    let text = std::fs::read_to_string("/list").unwrap_or_default();
+    let mut out = Vec::new();
+    for line in text.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [name, from, count, mode] = words[..] else { continue };
+        let Some(family) = FAMILIES.iter().find(|f| f.0 == name) else {
+            println!("no family {name}");
+            continue;
+        };
+        out.push((*family, from.parse().unwrap_or(0), count.parse().unwrap_or(0), mode == "show"));
+    }
+    out
+}
+
+fn work(out: &'static Out) {
+    for (family, from, count, show) in list() {
+        let (mut line, start) = (String::new(), Instant::now());
+        for seed in from..from + count {
+            sequence(out, family, seed);
+            let text = out.text();
+            if show {
+                println!("S {} {seed}\n{}\nE", family.0, String::from_utf8_lossy(text));
+                continue;
+            }
+            if line.is_empty() {
+                line = format!("H {} {seed}", family.0);
+            }
+            line += &format!(" {:08x}", hash(text));
+            if (seed + 1 - from) % 16 == 0 || seed + 1 == from + count {
+                println!("{line}");
+                line.clear();
+            }
+        }
+        println!("T {} {} ms", family.0, start.elapsed().as_millis());
+    }
+}
+
+fn main() {
+    if std::env::args().any(|a| a == "--list") {
+        FAMILIES.iter().for_each(|f| println!("{}", f.0));
+        return;
+    }
+    // SAFETY: takes nothing.
+    if unsafe { libc::getpid() } != 1 {
+        return;
+    }
+    mounts();
+    // SAFETY: numbers, and a live set.
+    unsafe {
+        libc::umask(0o22);
+        let mut set: libc::sigset_t = core::mem::zeroed();
+        libc::sigaddset(&mut set, libc::SIGCHLD);
+        libc::sigprocmask(libc::SIG_BLOCK, &set, core::ptr::null_mut());
+    }
+    work(engine::shared());
+    println!("@END@");
+    // SAFETY: numbers. The console is slow.
+    unsafe {
+        libc::tcdrain(1);
+        libc::reboot(libc::RB_POWER_OFF);
+    }
+    loop {
+        std::thread::park();
+    }
+}

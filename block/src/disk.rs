@@ -7,6 +7,7 @@
 use crate::bdev::{BlockDevice, PartitionInfo};
 use crate::bio::Bio;
 use crate::limits::QueueLimits;
+use crate::mq::Queue;
 use crate::stats::DiskStats;
 use containers::{IdPool, RBTree, RBTreeNode};
 use core::any::Any;
@@ -34,13 +35,9 @@ pub struct Geometry {
     pub cylinders: u16,
 }
 
-/// A driver's side of a disk. May sleep but for `submit_bio`.
+/// What a driver may do for its disk beside transfers. May sleep.
 #[allow(unused_variables, reason = "defaults ignore their arguments")]
-pub trait BlockOps: Any + Send + Sync {
-    /// Takes a bio and ends it, now or later ([`Bio::end`]). It is within the disk and the limits; `sector` counts from the disk's
-    /// start. Sleeping is allowed unless the bio has `NOWAIT`, and the submitter is allowed to.
-    fn submit_bio(&self, disk: &Arc<Gendisk>, bio: KBox<Bio>);
-
+pub trait DiskOps: Any + Send + Sync {
     /// The disk is opened (each time). An error refuses it.
     fn open(&self, disk: &Arc<Gendisk>, write: bool) -> Result {
         Ok(())
@@ -61,6 +58,18 @@ pub trait BlockOps: Any + Send + Sync {
 
     /// The text of the attribute `serial`; `None`: no such attribute.
     fn serial(&self, disk: &Gendisk) -> Option<Result<KString>> {
+        None
+    }
+}
+
+/// A driver that takes bios.
+pub trait BlockOps: DiskOps {
+    /// Takes a bio and ends it, now or later ([`Bio::end`]). It is within the disk and the limits; `sector` counts from the disk's
+    /// start. Sleeping is allowed unless the bio has `NOWAIT`, and the submitter is allowed to.
+    fn submit_bio(&self, disk: &Arc<Gendisk>, bio: KBox<Bio>);
+
+    /// The queue of its requests, if it has any.
+    fn queue(&self) -> Option<&Arc<Queue>> {
         None
     }
 }

@@ -35,12 +35,14 @@ mod submit;
 mod types;
 
 #[cfg(any(test, CONFIG_KUNIT = "y"))]
+pub mod testing;
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
 mod tests;
 
 pub use bdev::{BdevCache, BlockDevice, PartitionInfo};
 pub use bio::{Bio, BioEnd, BioVec, EndIo};
 pub use disk::{
-    BLOCK_EXT_MAJOR, BlockEvents, BlockOps, Gendisk, GendiskParams, Geometry, disk_name, disks, for_each_major, lookup,
+    BLOCK_EXT_MAJOR, BlockEvents, BlockOps, DiskOps, Gendisk, GendiskParams, Geometry, disk_name, disks, for_each_major, lookup,
     lookup_name, register_blkdev, set_events, unregister_blkdev,
 };
 pub use issue::{

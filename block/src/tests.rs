@@ -5,6 +5,7 @@ use macros::kunit_tests;
 
 #[kunit_tests(block)]
 mod in_kernel {
+    use crate::testing::{RamDisk, params};
     use crate::*;
     use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
     use errno::{Result, code::*};
@@ -12,70 +13,11 @@ mod in_kernel {
     use kalloc::{Arc, KBox, KVec};
     use mm_alloc::{PAGE_SIZE, Page};
 
-    /// A disk of pages; counts what it is asked.
-    struct Ram {
-        pages: KVec<Page>,
-        requests: AtomicU64,
-        flushes: AtomicU64,
-        /// The sector that cannot be read.
-        bad: u64,
-    }
-
-    impl Ram {
-        fn copy(&self, bio: &Bio) -> Result {
-            let mut at = bio.sector() as usize * 512;
-            for piece in bio.segments() {
-                for n in 0..piece.len as usize / 512 {
-                    let (index, inside) = ((at + n * 512) / PAGE_SIZE, (at + n * 512) % PAGE_SIZE);
-                    if bio.op() == Op::Read && (at / 512 + n) as u64 == self.bad {
-                        return Err(ENODATA);
-                    }
-                    let page = self.pages.get(index).ok_or(EIO)?;
-                    let offset = piece.offset as usize + n * 512;
-                    match bio.op() {
-                        Op::Read => piece.page.copy_range(offset, page, inside, 512)?,
-                        _ => page.copy_range(inside, &piece.page, offset, 512)?,
-                    }
-                }
-                at += piece.len as usize;
-            }
-            Ok(())
-        }
-    }
-
-    impl BlockOps for Ram {
-        fn submit_bio(&self, _: &Arc<Gendisk>, bio: KBox<Bio>) {
-            self.requests.fetch_add(1, SeqCst);
-            if bio.flags().any(OpFlags::PREFLUSH) {
-                self.flushes.fetch_add(1, SeqCst);
-            }
-            let status = self.copy(&bio);
-            bio.end(status);
-        }
-    }
-
     const PAGES: usize = 64;
     const SECTORS: u64 = (PAGES * PAGE_SIZE / 512) as u64;
 
     fn disk(limits: QueueLimits) -> Result<Arc<Gendisk>> {
-        let mut pages = KVec::new();
-        for _ in 0..PAGES {
-            pages.push(Page::alloc_zeroed(GFP_KERNEL)?, GFP_KERNEL)?;
-        }
-        let ram = Ram { pages, requests: AtomicU64::new(0), flushes: AtomicU64::new(0), bad: 300 };
-        let params = GendiskParams {
-            name: "kunitblk",
-            major: 0,
-            first_minor: 0,
-            minors: 0,
-            parent: None,
-            removable: false,
-            no_part: true,
-        };
-        let disk = Gendisk::new(&params, limits, KBox::new(ram, GFP_KERNEL)?)?;
-        disk.set_capacity(SECTORS);
-        disk.add()?;
-        Ok(disk)
+        RamDisk::disk("kunitblk", PAGES, limits, 300, ENODATA)
     }
 
     fn with_disk(limits: QueueLimits, test: impl FnOnce(&Arc<Gendisk>, &Arc<BlockDevice>) -> Result) -> Result {
@@ -83,6 +25,7 @@ mod in_kernel {
         let whole = disk.part(0).ok_or(ENXIO)?;
         let result = test(&disk, &whole);
         disk.remove();
+        assert!(lookup_name(b"kunitblk").is_none());
         result
     }
 
@@ -98,8 +41,8 @@ mod in_kernel {
     }
 
     #[test]
-    fn reads_what_was_written() {
-        let result = with_disk(QueueLimits::default(), |disk, whole| {
+    fn reads_what_was_written() -> Result {
+        with_disk(QueueLimits::default(), |disk, whole| {
             write_pages(whole, 8, &pattern(20, 7)?, OpFlags::NONE)?;
             let back = pattern(20, 0)?;
             read_pages(whole, 8, &back)?;
@@ -111,21 +54,19 @@ mod in_kernel {
             read_bytes(whole, 8 * 512 + PAGE_SIZE as u64 - 8, &mut bytes)?;
             assert_eq!(bytes.get(..8), Some(&21u64.to_le_bytes()[..]));
             assert_eq!(bytes.get(8..), Some(&8u64.to_le_bytes()[..]));
-            assert!(disk.driver::<Ram>().is_some());
+            assert!(disk.driver::<RamDisk>().is_some());
             Ok(())
-        });
-        assert_eq!(result, Ok(()));
-        assert!(lookup_name(b"kunitblk").is_none());
+        })
     }
 
     #[test]
-    fn large_bios_are_cut() {
+    fn large_bios_are_cut() -> Result {
         let limits = QueueLimits { max_hw_sectors: 24, max_sectors: 24, max_segments: 2, ..QueueLimits::default() };
-        let result = with_disk(limits, |disk, whole| {
-            let Some(ram) = disk.driver::<Ram>() else { return Err(EINVAL) };
+        with_disk(limits, |disk, whole| {
+            let Some(ram) = disk.driver::<RamDisk>() else { return Err(EINVAL) };
             write_pages(whole, 0, &pattern(9, 100)?, OpFlags::PREFLUSH)?;
             // Two pieces a request, nine pages.
-            assert_eq!(ram.requests.load(SeqCst), 5);
+            assert_eq!(ram.writes.load(SeqCst), 5);
             // No cache, no flush.
             assert_eq!(ram.flushes.load(SeqCst), 0);
             let back = pattern(9, 0)?;
@@ -139,14 +80,12 @@ mod in_kernel {
             issue_flush(whole)?;
             assert_eq!(ram.flushes.load(SeqCst), 2);
             Ok(())
-        });
-        assert_eq!(result, Ok(()));
-        assert!(lookup_name(b"kunitblk").is_none());
+        })
     }
 
     #[test]
-    fn errors_come_back() {
-        let result = with_disk(QueueLimits::default(), |_, whole| {
+    fn errors_come_back() -> Result {
+        with_disk(QueueLimits::default(), |_, whole| {
             let pages = pattern(2, 0)?;
             assert_eq!(read_pages(whole, 296, &pages), Err(ENODATA));
             assert_eq!(read_pages(whole, SECTORS - 8, &pages), Err(EIO));
@@ -159,14 +98,12 @@ mod in_kernel {
             read_pages(whole, 0, &back)?;
             assert_eq!(back.first().map(|page| page.read_u64(0)), Some(0));
             Ok(())
-        });
-        assert_eq!(result, Ok(()));
-        assert!(lookup_name(b"kunitblk").is_none());
+        })
     }
 
     #[test]
-    fn partitions_and_claims() {
-        let result = with_disk(QueueLimits::default(), |disk, whole| {
+    fn partitions_and_claims() -> Result {
+        with_disk(QueueLimits::default(), |disk, whole| {
             let part = disk.add_partition(2, 64, 32, PartitionInfo::default())?;
             assert_eq!(part.name()?.as_bytes(), b"kunitblk2");
             assert!(lookup(part.dev()).is_some_and(|found| Arc::ptr_eq(&found, &part)));
@@ -188,9 +125,7 @@ mod in_kernel {
             disk.delete_partition(2)?;
             assert!(lookup(part.dev()).is_none());
             Ok(())
-        });
-        assert_eq!(result, Ok(()));
-        assert!(lookup_name(b"kunitblk").is_none());
+        })
     }
 
     #[test]
@@ -210,6 +145,8 @@ mod in_kernel {
         held: Arc<locking::SpinLock<KVec<KBox<mq::Request>>>>,
         work: Arc<workqueue::Work>,
     }
+
+    impl DiskOps for Slow {}
 
     impl mq::MqOps for Slow {
         fn queue_rq(&self, _: &mq::HwQueue, request: KBox<mq::Request>, _: bool) -> Result<(), mq::Refused> {
@@ -240,18 +177,10 @@ mod in_kernel {
             }
         })?;
         let slow = Slow { calls: AtomicU64::new(0), held, work };
-        let queue = mq::Queue::new(mq::MqParams { hw_queues: 2, depth: 4 }, KBox::new(slow, GFP_KERNEL)?)?;
-        let params = GendiskParams {
-            name: "kunitmq",
-            major: 0,
-            first_minor: 0,
-            minors: 0,
-            parent: None,
-            removable: false,
-            no_part: true,
-        };
+        let queue =
+            mq::Queue::new(mq::MqParams { hw_queues: 2, depth: 4 }, KBox::new(slow, GFP_KERNEL)?)?;
         let limits = QueueLimits { max_segments: 1, write_cache: true, ..QueueLimits::default() };
-        let disk = Gendisk::new(&params, limits, KBox::new(mq::MqDisk(queue.clone()), GFP_KERNEL)?)?;
+        let disk = Gendisk::new(&params("kunitmq"), limits, KBox::new(mq::MqDisk(queue.clone()), GFP_KERNEL)?)?;
         disk.set_capacity(SECTORS);
         disk.add()?;
         Ok((disk, queue))

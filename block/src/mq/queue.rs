@@ -6,7 +6,7 @@ use super::request::Request;
 use super::tags::Tags;
 use crate::bdev::BlockDevice;
 use crate::bio::Bio;
-use crate::disk::{BlockOps, Gendisk, Geometry};
+use crate::disk::{BlockOps, DiskOps, Gendisk, Geometry};
 use crate::types::OpFlags;
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
@@ -24,38 +24,15 @@ pub enum Refused {
     Failed(KBox<Request>, Error),
 }
 
-/// A driver with hardware queues. All but `queue_rq` and `commit_rqs` may sleep.
+/// A driver with hardware queues.
 #[allow(unused_variables, reason = "defaults ignore their arguments")]
-pub trait MqOps: Any + Send + Sync {
+pub trait MqOps: DiskOps {
     /// Starts a request; the driver keeps it until it calls [`Request::complete`], perhaps at once. `last`: no other follows at once,
     /// tell the hardware now. Any context: must not sleep.
     fn queue_rq(&self, hw: &HwQueue, request: KBox<Request>, last: bool) -> Result<(), Refused>;
 
     /// Tells the hardware of requests that were queued without `last`.
     fn commit_rqs(&self, hw: &HwQueue) {}
-
-    /// See [`BlockOps::open`].
-    fn open(&self, disk: &Arc<Gendisk>, write: bool) -> Result {
-        Ok(())
-    }
-
-    /// See [`BlockOps::release`].
-    fn release(&self, disk: &Arc<Gendisk>) {}
-
-    /// See [`BlockOps::ioctl`].
-    fn ioctl(&self, bdev: &Arc<BlockDevice>, write: bool, cmd: u32, arg: usize) -> Result<usize> {
-        Err(ENOTTY)
-    }
-
-    /// See [`BlockOps::getgeo`].
-    fn getgeo(&self, disk: &Gendisk) -> Result<Geometry> {
-        Err(ENOTTY)
-    }
-
-    /// See [`BlockOps::serial`].
-    fn serial(&self, disk: &Gendisk) -> Option<Result<KString>> {
-        None
-    }
 }
 
 /// Requests that wait, oldest first; room for all there are.
@@ -347,6 +324,12 @@ impl BlockOps for MqDisk {
         self.0.submit(disk, bio);
     }
 
+    fn queue(&self) -> Option<&Arc<Queue>> {
+        Some(&self.0)
+    }
+}
+
+impl DiskOps for MqDisk {
     fn open(&self, disk: &Arc<Gendisk>, write: bool) -> Result {
         self.0.ops.open(disk, write)
     }

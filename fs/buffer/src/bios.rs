@@ -13,20 +13,44 @@ use mm_alloc::layout::PAGE_SIZE;
 /// Most pages of one bio (`BIO_MAX_VECS`).
 const MOST_PAGES: usize = 256;
 
-/// Ends reads.
-pub struct ReadEnd(pub Arc<ReadIo>);
-/// Ends writes.
-pub struct WriteEnd(pub Arc<WriteIo>);
+/// The I/O of a run of pages, which ends when its last reference goes.
+pub trait RunIo: Send + Sync + 'static {
+    /// What it does.
+    const OP: Op;
+    /// Its pages.
+    fn pages(&self) -> &[Page];
+    /// Something of it failed.
+    fn fail(&self, error: Error);
+}
 
-impl EndIo for ReadEnd {
-    fn end_io(&self, bio: KBox<Bio>) {
-        if let Err(error) = bio.status() {
-            self.0.fail(error);
-        }
+impl RunIo for ReadIo {
+    const OP: Op = Op::Read;
+
+    fn pages(&self) -> &[Page] {
+        self.pages()
+    }
+
+    fn fail(&self, error: Error) {
+        self.fail(error);
     }
 }
 
-impl EndIo for WriteEnd {
+impl RunIo for WriteIo {
+    const OP: Op = Op::Write;
+
+    fn pages(&self) -> &[Page] {
+        self.pages()
+    }
+
+    fn fail(&self, error: Error) {
+        self.fail(error);
+    }
+}
+
+/// Hears of a run's bios.
+struct RunEnd<I>(Arc<I>);
+
+impl<I: RunIo> EndIo for RunEnd<I> {
     fn end_io(&self, bio: KBox<Bio>) {
         if let Err(error) = bio.status() {
             self.0.fail(error);
@@ -47,7 +71,7 @@ pub struct Piece {
 
 /// Sends `pieces`, which lie on consecutive sectors from byte `pos` of the device on; `end` hears of each bio. ENOMEM: the rest was
 /// not sent.
-pub fn submit(
+pub(crate) fn submit(
     bdev: &Arc<BlockDevice>,
     op: Op,
     flags: OpFlags,
@@ -73,55 +97,32 @@ pub fn submit(
     }
 }
 
-fn whole(pages: &[Page]) -> impl Iterator<Item = Piece> + Clone + '_ {
-    pages.iter().map(|page| Piece { page: page.clone(), offset: 0, len: PAGE_SIZE })
-}
-
-/// Reads the pages `[skip, skip + count)` of `io` from byte `pos` of the device on. Several calls may share one `io`, whose pages are
-/// up to date when all are done.
-pub fn read_into(
+/// Transfers the pages `[skip, skip + count)` of `io` at byte `pos` of the device. Several calls may share one `io`, which ends when
+/// all are done. An error is also the run's.
+pub fn transfer<I: RunIo>(
     bdev: &Arc<BlockDevice>,
-    io: &Arc<ReadIo>,
-    skip: usize,
-    count: usize,
-    pos: u64,
-    flags: OpFlags,
-) -> Result {
-    let end: Arc<dyn EndIo> = Arc::new(ReadEnd(io.clone()), GFP_NOFS).map_err(|error| failed(io, error.into()))?;
-    let pages = io.pages().get(skip..skip.saturating_add(count)).unwrap_or(&[]);
-    submit(bdev, Op::Read, flags, pos, whole(pages), &end).map_err(|error| failed(io, error))
-}
-
-fn failed(io: &ReadIo, error: Error) -> Error {
-    io.fail(error);
-    error
-}
-
-/// Writes the pages `[skip, skip + count)` of `io` to byte `pos` of the device on.
-pub fn write_from(
-    bdev: &Arc<BlockDevice>,
-    io: &Arc<WriteIo>,
+    io: &Arc<I>,
     skip: usize,
     count: usize,
     pos: u64,
     flags: OpFlags,
 ) -> Result {
     let pages = io.pages().get(skip..skip.saturating_add(count)).unwrap_or(&[]);
-    write_pieces(bdev, io, pos, whole(pages), flags)
+    let whole = pages.iter().map(|page| Piece { page: page.clone(), offset: 0, len: PAGE_SIZE });
+    transfer_pieces(bdev, io, pos, whole, flags)
 }
 
-/// Writes pieces of the pages of `io`.
-pub fn write_pieces(
+/// Transfers pieces of the pages of `io`.
+pub fn transfer_pieces<I: RunIo>(
     bdev: &Arc<BlockDevice>,
-    io: &Arc<WriteIo>,
+    io: &Arc<I>,
     pos: u64,
     pieces: impl Iterator<Item = Piece> + Clone,
     flags: OpFlags,
 ) -> Result {
-    let end: Arc<dyn EndIo> = Arc::new(WriteEnd(io.clone()), GFP_NOFS)?;
-    let sent = submit(bdev, Op::Write, flags, pos, pieces, &end);
-    if let Err(error) = sent {
-        io.fail(error);
-    }
-    sent
+    let sent = Arc::new(RunEnd(io.clone()), GFP_NOFS).map_err(Error::from).and_then(|end| {
+        let end: Arc<dyn EndIo> = end;
+        submit(bdev, I::OP, flags, pos, pieces, &end)
+    });
+    sent.inspect_err(|&error| io.fail(error))
 }

@@ -230,7 +230,7 @@ impl DeviceCache {
         let pages = io.pages().len();
         let whole = (bdev.size().saturating_sub(pos) >> PAGE_SHIFT).min(pages as u64) as usize;
         if whole != 0 {
-            bios::read_into(bdev, io, 0, whole, pos, flags)?;
+            bios::transfer(bdev, io, 0, whole, pos, flags)?;
         }
         // The device may end within a page.
         for (i, page) in io.pages().iter().enumerate().skip(whole) {
@@ -300,7 +300,7 @@ impl DeviceCache {
             let len = usize::try_from(size.saturating_sub(at)).unwrap_or(PAGE_SIZE).min(PAGE_SIZE);
             bios::Piece { page: page.clone(), offset: 0, len }
         });
-        bios::write_pieces(&bdev, &io, first, pieces.filter(|piece| piece.len != 0), OpFlags::NONE)
+        bios::transfer_pieces(&bdev, &io, first, pieces.filter(|piece| piece.len != 0), OpFlags::NONE)
     }
 
     /// Writes all dirty pages and buffers and waits; the device's own cache is not flushed. May sleep.

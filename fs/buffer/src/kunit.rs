@@ -7,93 +7,28 @@ use macros::kunit_tests;
 mod in_kernel {
     use crate::bios;
     use crate::{Claim, DeviceCache};
+    use block::testing::RamDisk;
     use block::*;
-    use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+    use core::sync::atomic::Ordering::SeqCst;
     use errno::{Result, code::*};
     use kalloc::flags::GFP_KERNEL;
-    use kalloc::{Arc, KBox, KVec};
+    use kalloc::{Arc, KBox};
     use mm::{Mapping, MappingOps, ReadRun, Readahead, WriteControl, WriteRun};
-    use mm_alloc::{PAGE_SIZE, Page};
+    use mm_alloc::PAGE_SIZE;
 
     const PAGES: usize = 512;
 
-    /// A disk of pages.
-    struct Ram {
-        pages: KVec<Page>,
-        reads: AtomicU64,
-        writes: AtomicU64,
-        fail_writes: AtomicBool,
-        /// The page that cannot be read.
-        bad: AtomicU64,
-    }
-
-    impl Ram {
-        fn copy(&self, bio: &Bio) -> Result {
-            if bio.op() == Op::Write && self.fail_writes.load(SeqCst) {
-                return Err(EIO);
-            }
-            let mut at = bio.sector() as usize * 512;
-            for piece in bio.segments() {
-                for n in (0..piece.len as usize).step_by(512) {
-                    let (index, inside) = ((at + n) / PAGE_SIZE, (at + n) % PAGE_SIZE);
-                    let page = self.pages.get(index).ok_or(EIO)?;
-                    let offset = piece.offset as usize + n;
-                    if bio.op() == Op::Read && index as u64 == self.bad.load(SeqCst) {
-                        return Err(EIO);
-                    }
-                    match bio.op() {
-                        Op::Read => piece.page.copy_range(offset, page, inside, 512)?,
-                        _ => page.copy_range(inside, &piece.page, offset, 512)?,
-                    }
-                }
-                at += piece.len as usize;
-            }
-            Ok(())
-        }
-    }
-
-    impl BlockOps for Ram {
-        fn submit_bio(&self, _: &Arc<Gendisk>, bio: KBox<Bio>) {
-            match bio.op() {
-                Op::Read => self.reads.fetch_add(1, SeqCst),
-                _ => self.writes.fetch_add(1, SeqCst),
-            };
-            let status = self.copy(&bio);
-            bio.end(status);
-        }
-    }
-
-    fn with_disk(test: impl FnOnce(&Ram, &Arc<BlockDevice>, &Arc<DeviceCache>) -> Result) -> Result {
-        let mut pages = KVec::new();
-        for n in 0..PAGES {
-            let page = Page::alloc_zeroed(GFP_KERNEL)?;
-            page.write(0, &(n as u64).to_le_bytes())?;
-            pages.push(page, GFP_KERNEL)?;
-        }
-        let ram = Ram {
-            pages,
-            reads: AtomicU64::new(0),
-            writes: AtomicU64::new(0),
-            fail_writes: AtomicBool::new(false),
-            bad: AtomicU64::new(u64::MAX),
-        };
-        let params = GendiskParams {
-            name: "kunitbuf",
-            major: 0,
-            first_minor: 0,
-            minors: 0,
-            parent: None,
-            removable: false,
-            no_part: true,
-        };
+    fn with_disk(test: impl FnOnce(&RamDisk, &Arc<BlockDevice>, &Arc<DeviceCache>) -> Result) -> Result {
         let limits = QueueLimits { max_hw_sectors: 2560, max_sectors: 2560, ..QueueLimits::default() };
-        let disk = Gendisk::new(&params, limits, KBox::new(ram, GFP_KERNEL)?)?;
-        disk.set_capacity((PAGES * PAGE_SIZE / 512) as u64);
-        disk.add()?;
+        let disk = RamDisk::disk("kunitbuf", PAGES, limits, u64::MAX, EIO)?;
+        let ram = disk.driver::<RamDisk>().ok_or(ENXIO)?;
+        for (n, page) in ram.pages.iter().enumerate() {
+            page.write(0, &(n as u64).to_le_bytes())?;
+        }
         let whole = disk.part(0).ok_or(ENXIO)?;
         let cache = DeviceCache::of(&whole)?;
         cache.refresh();
-        let result = test(disk.driver::<Ram>().ok_or(ENXIO)?, &whole, &cache);
+        let result = test(ram, &whole, &cache);
         disk.remove();
         result
     }
@@ -188,14 +123,14 @@ mod in_kernel {
                 let Ok(front) = run.split_front(count.min(run.pages().len())) else { return };
                 let (pos, pages) = (front.pos(), front.pages().len());
                 let Ok(io) = front.start() else { return };
-                let _ = bios::read_into(&self.0, &io, 0, pages, pos, OpFlags::NONE);
+                let _ = bios::transfer(&self.0, &io, 0, pages, pos, OpFlags::NONE);
             }
         }
 
         fn write_run(&self, run: WriteRun) -> Result {
             let (pos, pages) = (run.pos(), run.pages().len());
             let io = run.start()?;
-            bios::write_from(&self.0, &io, 0, pages, pos, OpFlags::NONE)
+            bios::transfer(&self.0, &io, 0, pages, pos, OpFlags::NONE)
         }
     }
 

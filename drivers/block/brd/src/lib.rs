@@ -8,7 +8,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use kernel::block::{
-    Bio, BlockOps, Gendisk, GendiskParams, Op, OpFlags, QueueLimits, register_blkdev, unregister_blkdev,
+    Bio, BlockOps, DiskOps, Gendisk, GendiskParams, Op, OpFlags, QueueLimits, register_blkdev, unregister_blkdev,
 };
 use kernel::ext::{KString, Page, SpinLock, XArray};
 use kernel::prelude::*;
@@ -88,6 +88,8 @@ impl Ram {
         Ok(())
     }
 }
+
+impl DiskOps for Ram {}
 
 impl BlockOps for Ram {
     fn submit_bio(&self, _: &Arc<Gendisk>, bio: KBox<Bio>) {

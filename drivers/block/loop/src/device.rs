@@ -5,7 +5,7 @@ use crate::info::{AUTOCLEAR, CLEARABLE, CONFIGURABLE, DIRECT_IO, Info, PARTSCAN,
 use crate::{LOOP_MAJOR, module_parameters};
 use core::sync::atomic::{AtomicBool, Ordering::*};
 use kernel::block::mq::{HwQueue, MqDisk, MqOps, MqParams, Queue, Refused, Request};
-use kernel::block::{BlockDevice, Gendisk, GendiskParams, QueueLimits};
+use kernel::block::{BlockDevice, DiskOps, Gendisk, GendiskParams, QueueLimits};
 use kernel::ext::{KString, Mutex, SetOnce, SpinLock, Work, spawn};
 use kernel::filesystem::cred::{CAP_SYS_ADMIN, capable};
 use kernel::filesystem::vfs::{File, FileType, fdget};
@@ -67,7 +67,9 @@ impl MqOps for Driver {
         }
         Ok(())
     }
+}
 
+impl DiskOps for Driver {
     fn release(&self, disk: &Arc<Gendisk>) {
         let auto = self.0.state.lock().as_ref().is_some_and(|bound| bound.flags & AUTOCLEAR != 0);
         // The caller's own opening is counted off already.
@@ -117,7 +119,10 @@ impl Device {
         };
         let limits =
             QueueLimits { max_hw_sectors: 2560, max_sectors: 2560, rotational: false, ..QueueLimits::default() };
-        let queue = Queue::new(MqParams { hw_queues: 1, depth }, KBox::new(Driver(device.clone()), GFP_KERNEL)?)?;
+        let queue = Queue::new(
+            MqParams { hw_queues: 1, depth },
+            KBox::new(Driver(device.clone()), GFP_KERNEL)?,
+        )?;
         let disk = Gendisk::new(&params, limits, KBox::new(MqDisk(queue), GFP_KERNEL)?)?;
         let _ = device.disk.set(disk);
         Ok(device)

@@ -10,7 +10,7 @@
 
 use kernel::block::mq::{HwQueue, MqDisk, MqOps, MqParams, Queue, Refused, Request};
 use kernel::block::{
-    Bio, BioVec, BlockOps, Gendisk, GendiskParams, Op, QueueLimits, register_blkdev, unregister_blkdev,
+    Bio, BioVec, BlockOps, DiskOps, Gendisk, GendiskParams, Op, QueueLimits, register_blkdev, unregister_blkdev,
 };
 use kernel::ext::{Clock, HrTimer, KString, Page, Restart, SpinLock, XArray};
 use kernel::prelude::*;
@@ -181,6 +181,8 @@ impl Null {
     }
 }
 
+impl DiskOps for Null {}
+
 impl MqOps for Null {
     fn queue_rq(&self, hw: &HwQueue, request: KBox<Request>, _: bool) -> Result<(), Refused> {
         let result = self.work(&request);
@@ -197,6 +199,8 @@ impl MqOps for Null {
 
 /// The same without requests (`queue_mode=0`).
 struct NullBio(Null);
+
+impl DiskOps for NullBio {}
 
 impl BlockOps for NullBio {
     fn submit_bio(&self, _: &Arc<Gendisk>, bio: KBox<Bio>) {

@@ -5,7 +5,7 @@ use crate::module_parameters;
 use crate::ring::Ring;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use kernel::block::mq::{HwQueue, MqDisk, MqOps, MqParams, Queue, Refused, Request};
-use kernel::block::{Gendisk, GendiskParams, Geometry, QueueLimits, disk_name};
+use kernel::block::{DiskOps, Gendisk, GendiskParams, Geometry, QueueLimits, disk_name};
 use kernel::ext::{KString, SetOnce, Work, num_online_cpus};
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -94,7 +94,9 @@ impl MqOps for Blk {
             ring.commit(&self.device);
         }
     }
+}
 
+impl DiskOps for Blk {
     fn getgeo(&self, disk: &Gendisk) -> Result<Geometry> {
         if self.device.has(feature::GEOMETRY) {
             return Ok(Geometry {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A ring of a disk: a request becomes a chain of a header that the device reads, the data, and a byte that the device writes.
 
+use core::ops::DerefMut;
 use kernel::block::mq::{Refused, Request};
 use kernel::block::{Op, OpFlags};
 use kernel::ext::{Completion, SpinLock};
@@ -97,17 +98,22 @@ impl Ring {
     pub(crate) fn submit(&self, device: &VirtioDevice, request: KBox<Request>, last: bool) -> Result<(), Refused> {
         let mut inner = self.inner.lock_irqsave();
         let result = inner.add(request, self.max_piece);
-        let kick = (last || result.is_err()) && inner.queue.prepare_kick();
-        drop(inner);
-        if kick {
-            device.transport().notify(self.index);
+        if last || result.is_err() {
+            self.kick(device, inner);
         }
         result
     }
 
     /// Tells the device of what was put in without `last`.
     pub(crate) fn commit(&self, device: &VirtioDevice) {
-        if self.inner.lock_irqsave().queue.prepare_kick() {
+        self.kick(device, self.inner.lock_irqsave());
+    }
+
+    /// Tells the device, if it wants to know; not under the lock, which would be held for the exit to the host.
+    fn kick(&self, device: &VirtioDevice, mut inner: impl DerefMut<Target = Inner>) {
+        let kick = inner.queue.prepare_kick();
+        drop(inner);
+        if kick {
             device.transport().notify(self.index);
         }
     }
@@ -130,11 +136,7 @@ impl Ring {
             drop(token);
             return Err(if error == ENOSPC { EBUSY } else { error });
         }
-        let kick = inner.queue.prepare_kick();
-        drop(inner);
-        if kick {
-            device.transport().notify(self.index);
-        }
+        self.kick(device, inner);
         Ok(query)
     }
 

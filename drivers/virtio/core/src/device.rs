@@ -3,7 +3,7 @@
 
 use crate::features::{self, TRANSPORT_MASK};
 use crate::ring::VirtQueue;
-use crate::transport::{Transport, status};
+use crate::transport::{Identity, Transport, status};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
@@ -76,7 +76,7 @@ impl VirtioDevice {
 
     /// Where in `/sys` it is. ENOMEM.
     pub fn sysfs_path(&self) -> Result<KString> {
-        Ok(KString::from_fmt(format_args!("{}/{}", self.transport.parent(), self.name), GFP_KERNEL)?)
+        Ok(KString::from_fmt(format_args!("{}/{}", self.transport.identity().parent, self.name), GFP_KERNEL)?)
     }
 
     /// Whether feature bits `feature` were agreed on.
@@ -237,7 +237,7 @@ impl VirtioDevice {
         let bus = sysfs::root()?.path_or_new("bus/virtio")?;
         node.link(b"subsystem", &bus)?;
         bus.dir_or_new(b"devices")?.link(self.name.as_bytes(), &node)?;
-        let (kind, vendor) = (self.transport.device_type(), self.transport.vendor());
+        let &Identity { device_type: kind, vendor, .. } = self.transport.identity();
         sysfs::attr(&node, "device", move |out| vfs::seq_print!(out, "0x{kind:04x}\n"))?;
         sysfs::attr(&node, "vendor", move |out| vfs::seq_print!(out, "0x{vendor:04x}\n"))?;
         sysfs::attr(&node, "modalias", move |out| vfs::seq_print!(out, "virtio:d{kind:08X}v{vendor:08X}\n"))?;
@@ -276,7 +276,7 @@ pub fn register_device(transport: KBox<dyn Transport>) -> Result<Arc<VirtioDevic
         pr_warn!("{}: not shown in /sys: {error}", device.name);
     }
     bus.devices.push(device.clone(), GFP_KERNEL)?;
-    let kind = device.transport.device_type();
+    let kind = device.transport.identity().device_type;
     let driver = bus.drivers.iter().find(|driver| driver.device_types().contains(&kind)).copied();
     if let Some(driver) = driver {
         // It was said; the device stays without a driver.
@@ -294,7 +294,7 @@ pub fn register_driver(driver: &'static dyn VirtioDriver) -> Result {
     bus.drivers.push(driver, GFP_KERNEL)?;
     for device in bus.devices.iter() {
         let free = device.bound.lock().is_none();
-        if free && driver.device_types().contains(&device.transport.device_type()) {
+        if free && driver.device_types().contains(&device.transport.identity().device_type) {
             // It was said; the next device may work.
             let _ = device.probe(driver);
         }

@@ -21,7 +21,7 @@ mod transport;
 
 pub use device::{Handler, VirtioDevice, VirtioDriver, register_device, register_driver, unregister_driver};
 pub use ring::{Sg, VirtQueue};
-pub use transport::{QueueAddresses, Transport, status};
+pub use transport::{Identity, QueueAddresses, Transport, status, valid_queue_size};
 
 /// Feature bits that are the ring's or the transport's.
 pub mod features {

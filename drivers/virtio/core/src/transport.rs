@@ -3,7 +3,7 @@
 
 use crate::device::Handler;
 use errno::Result;
-use kalloc::Arc;
+use kalloc::{Arc, KString};
 use mm_alloc::PhysAddr;
 
 /// Bits of a device's status.
@@ -33,16 +33,28 @@ pub struct QueueAddresses {
     pub used: PhysAddr,
 }
 
+/// Who a device is, and where: what its bus finds out before it registers it.
+pub struct Identity {
+    /// What kind of device it is (2: disk).
+    pub device_type: u32,
+    /// Its vendor.
+    pub vendor: u32,
+    /// Where in `/sys` the bus's device is (`devices/pci0000:00/0000:00:04.0`).
+    pub parent: KString,
+    /// Name of the bus's device (`0000:00:04.0`).
+    pub bus_name: KString,
+}
+
+/// `size` if a ring may have so many entries (a power of two, at most 32768), else 0: no such queue.
+#[inline]
+pub fn valid_queue_size(size: u16) -> u16 {
+    if size.is_power_of_two() && size <= 32768 { size } else { 0 }
+}
+
 /// A device's registers. All may sleep but `notify`, `read_config` and `status`.
 pub trait Transport: Send + Sync {
-    /// What kind of device it is (2: disk).
-    fn device_type(&self) -> u32;
-    /// Its vendor.
-    fn vendor(&self) -> u32;
-    /// Where in `/sys` the bus's device is (`devices/pci0000:00/0000:00:04.0`).
-    fn parent(&self) -> &str;
-    /// Name of the bus's device (`0000:00:04.0`).
-    fn bus_name(&self) -> &str;
+    /// Who it is.
+    fn identity(&self) -> &Identity;
     /// Whether it speaks version 1.0 or later.
     fn is_modern(&self) -> bool;
     /// Features it offers.

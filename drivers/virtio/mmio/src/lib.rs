@@ -14,7 +14,7 @@ use kalloc::{Arc, KBox, KString};
 use klog::{pr_err, pr_info};
 use mm_alloc::{MmioRegion, PAGE_SIZE};
 use sync::Mutex;
-use virtio::{Handler, QueueAddresses, Transport};
+use virtio::{Handler, Identity, QueueAddresses, Transport};
 
 /// Offsets of the registers.
 mod reg {
@@ -52,8 +52,7 @@ struct Mmio {
     irq: u32,
     trigger: Trigger,
     polarity: Polarity,
-    parent: KString,
-    name: KString,
+    identity: Identity,
     state: Mutex<Option<IrqRequest>>,
 }
 
@@ -131,14 +130,19 @@ fn probe(index: usize, named: Named) -> Result {
     }
     pr_info!("virtio-mmio.{index}: {:#x}, irq {}, version {version}", named.base, named.irq);
     let name = KString::from_fmt(format_args!("virtio-mmio.{index}"), GFP_KERNEL)?;
+    let identity = Identity {
+        device_type: regs.read32(reg::DEVICE_ID),
+        vendor: regs.read32(reg::VENDOR_ID),
+        parent: KString::from_fmt(format_args!("devices/virtio-mmio-cmdline/{name}"), GFP_KERNEL)?,
+        bus_name: name,
+    };
     let device = Mmio {
         regs: Arc::new(regs, GFP_KERNEL)?,
         version,
         irq: named.irq,
         trigger: named.trigger,
         polarity: named.polarity,
-        parent: KString::from_fmt(format_args!("devices/virtio-mmio-cmdline/{name}"), GFP_KERNEL)?,
-        name,
+        identity,
         state: Mutex::new(None),
     };
     virtio::register_device(KBox::new(device, GFP_KERNEL)?).map(drop)
@@ -152,20 +156,8 @@ impl Mmio {
 }
 
 impl Transport for Mmio {
-    fn device_type(&self) -> u32 {
-        self.regs.read32(reg::DEVICE_ID)
-    }
-
-    fn vendor(&self) -> u32 {
-        self.regs.read32(reg::VENDOR_ID)
-    }
-
-    fn parent(&self) -> &str {
-        self.parent.to_str().unwrap_or("")
-    }
-
-    fn bus_name(&self) -> &str {
-        self.name.to_str().unwrap_or("")
+    fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     fn is_modern(&self) -> bool {

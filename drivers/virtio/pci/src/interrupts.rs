@@ -11,6 +11,12 @@ use virtio::Handler;
 /// What a register of vectors holds for none.
 pub(crate) const NO_VECTOR: u16 = 0xffff;
 
+/// Writes a register of vectors. EBUSY if the device does not take it: it has no resources for the vector.
+pub(crate) fn set_vector(vector: u16, write: impl Fn(u16), read: impl Fn() -> u16) -> Result {
+    write(vector);
+    if vector == NO_VECTOR || read() == vector { Ok(()) } else { Err(EBUSY) }
+}
+
 /// A connection to a handler.
 pub(crate) struct Interrupts {
     // Dropped first: no handler runs when the messages go.

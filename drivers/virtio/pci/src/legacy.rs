@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Before version 1.0: registers are ports of the first range. With messages on, two more registers push the configuration back.
 
-use crate::interrupts::{Interrupts, NO_VECTOR};
+use crate::interrupts::{Interrupts, set_vector};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use errno::{Result, code::*};
+use kalloc::Arc;
 use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, KString};
 use pci::PciDevice;
-use virtio::{Handler, QueueAddresses, Transport};
+use virtio::{Handler, Identity, QueueAddresses, Transport, valid_queue_size};
 use x86_cpu::io::PortRange;
 
 /// Offsets of the registers.
@@ -26,8 +26,7 @@ mod reg {
 
 pub(crate) struct Legacy {
     device: Arc<PciDevice>,
-    parent: KString,
-    name: KString,
+    identity: Identity,
     ports: Arc<PortRange>,
     messages: AtomicBool,
     state: sync::Mutex<Option<Interrupts>>,
@@ -39,13 +38,17 @@ impl Legacy {
             return Err(ENODEV);
         }
         Ok(Self {
-            parent: device.sysfs_path()?,
-            name: KString::from_fmt(format_args!("{}", device.address), GFP_KERNEL)?,
+            identity: crate::identity(device)?,
             ports: Arc::new(device.port_bar(0)?, GFP_KERNEL)?,
             device: device.clone(),
             messages: AtomicBool::new(false),
             state: sync::Mutex::new(None),
         })
+    }
+
+    /// The registers of vectors are there with messages only.
+    fn set_vector(&self, register: u16, vector: u16) -> Result {
+        set_vector(vector, |vector| self.ports.write16(register, vector), || self.ports.read16(register))
     }
 
     fn config(&self, offset: usize) -> u16 {
@@ -55,20 +58,8 @@ impl Legacy {
 }
 
 impl Transport for Legacy {
-    fn device_type(&self) -> u32 {
-        crate::device_type(&self.device)
-    }
-
-    fn vendor(&self) -> u32 {
-        self.device.subsystem.0.into()
-    }
-
-    fn parent(&self) -> &str {
-        self.parent.to_str().unwrap_or("")
-    }
-
-    fn bus_name(&self) -> &str {
-        self.name.to_str().unwrap_or("")
+    fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     fn is_modern(&self) -> bool {
@@ -116,8 +107,7 @@ impl Transport for Legacy {
     fn max_queue_size(&self, index: u16) -> u16 {
         let _state = self.state.lock();
         self.ports.write16(reg::QUEUE_SELECT, index);
-        let size = self.ports.read16(reg::QUEUE_SIZE);
-        if size.is_power_of_two() && size <= 32768 { size } else { 0 }
+        valid_queue_size(self.ports.read16(reg::QUEUE_SIZE))
     }
 
     fn can_choose_size(&self) -> bool {
@@ -129,10 +119,7 @@ impl Transport for Legacy {
         let made = Interrupts::new(&self.device, name, cpus, &handler, move || ports.read8(reg::ISR))?;
         self.messages.store(made.has_messages(), Relaxed);
         if made.has_messages() {
-            self.ports.write16(reg::CONFIG_VECTOR, made.config_vector());
-            if self.ports.read16(reg::CONFIG_VECTOR) != made.config_vector() {
-                return Err(EBUSY);
-            }
+            self.set_vector(reg::CONFIG_VECTOR, made.config_vector())?;
         }
         *self.state.lock() = Some(made);
         Ok(())
@@ -150,16 +137,12 @@ impl Transport for Legacy {
         if self.ports.read32(reg::QUEUE_PFN) != 0 {
             return Err(EBUSY);
         }
-        let vector = state.as_ref().map_or(NO_VECTOR, |interrupts| interrupts.queue_vector(index));
         // The frame's number has 32 bits.
         self.ports.write32(reg::QUEUE_PFN, u32::try_from(at.desc >> 12)?);
-        if vector != NO_VECTOR {
-            self.ports.write16(reg::QUEUE_VECTOR, vector);
-            if self.ports.read16(reg::QUEUE_VECTOR) != vector {
-                return Err(EBUSY);
-            }
+        match state.as_ref().filter(|interrupts| interrupts.has_messages()) {
+            Some(made) => self.set_vector(reg::QUEUE_VECTOR, made.queue_vector(index)),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn notify(&self, index: u16) {

@@ -14,10 +14,10 @@ mod modern;
 
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, KBox};
+use kalloc::{Arc, KBox, KString};
 use klog::pr_err;
 use pci::PciDevice;
-use virtio::Transport;
+use virtio::{Identity, Transport};
 
 const VENDOR: u16 = 0x1af4;
 /// First id of transitional devices.
@@ -48,6 +48,15 @@ fn probe(device: &Arc<PciDevice>) -> Result {
         Err(error) => return Err(error),
     };
     virtio::register_device(transport).map(drop)
+}
+
+fn identity(device: &PciDevice) -> Result<Identity> {
+    Ok(Identity {
+        device_type: device_type(device),
+        vendor: device.subsystem.0.into(),
+        parent: device.sysfs_path()?,
+        bus_name: KString::from_fmt(format_args!("{}", device.address), GFP_KERNEL)?,
+    })
 }
 
 /// The kind of device: above its id, or its subsystem's id.

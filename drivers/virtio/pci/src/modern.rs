@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Version 1.0 and later: registers in memory, in places that vendor capabilities name.
 
-use crate::interrupts::{Interrupts, NO_VECTOR};
+use crate::interrupts::{Interrupts, NO_VECTOR, set_vector};
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, KString, KVec};
+use kalloc::{Arc, KVec};
 use mm_alloc::MmioRegion;
 use pci::{CapId, PciDevice, capabilities};
 use sync::Mutex;
-use virtio::{Handler, QueueAddresses, Transport};
+use virtio::{Handler, Identity, QueueAddresses, Transport, valid_queue_size};
 use x86::pci_config::{PciAddress, read8, read32};
 
 /// Kinds of capabilities.
@@ -44,8 +44,7 @@ const MAX_QUEUES: u16 = 1024;
 
 pub(crate) struct Modern {
     device: Arc<PciDevice>,
-    parent: KString,
-    name: KString,
+    identity: Identity,
     common: MmioRegion,
     notify: MmioRegion,
     multiplier: u32,
@@ -97,8 +96,7 @@ impl Modern {
             places.push(AtomicU32::new(0), GFP_KERNEL)?;
         }
         Ok(Self {
-            parent: device.sysfs_path()?,
-            name: KString::from_fmt(format_args!("{}", device.address), GFP_KERNEL)?,
+            identity: crate::identity(device)?,
             device: device.clone(),
             common,
             notify,
@@ -110,6 +108,10 @@ impl Modern {
         })
     }
 
+    fn set_vector(&self, register: usize, vector: u16) -> Result {
+        set_vector(vector, |vector| self.common.write16(register, vector), || self.common.read16(register))
+    }
+
     fn select(&self, index: u16) -> bool {
         self.common.write16(reg::QUEUE_SELECT, index);
         usize::from(index) < self.places.len()
@@ -117,20 +119,8 @@ impl Modern {
 }
 
 impl Transport for Modern {
-    fn device_type(&self) -> u32 {
-        crate::device_type(&self.device)
-    }
-
-    fn vendor(&self) -> u32 {
-        self.device.subsystem.0.into()
-    }
-
-    fn parent(&self) -> &str {
-        self.parent.to_str().unwrap_or("")
-    }
-
-    fn bus_name(&self) -> &str {
-        self.name.to_str().unwrap_or("")
+    fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     fn is_modern(&self) -> bool {
@@ -171,7 +161,7 @@ impl Transport for Modern {
             }
             ktime::sleep_ns(1_000_000);
         }
-        klog::pr_err!("virtio-pci {}: the device does not reset", self.name);
+        klog::pr_err!("virtio-pci {}: the device does not reset", self.identity.bus_name);
     }
 
     fn read_config(&self, offset: usize, to: &mut [u8]) {
@@ -205,8 +195,7 @@ impl Transport for Modern {
 
     fn max_queue_size(&self, index: u16) -> u16 {
         let _state = self.state.lock();
-        let size = if self.select(index) { self.common.read16(reg::QUEUE_SIZE) } else { 0 };
-        if size.is_power_of_two() && size <= 32768 { size } else { 0 }
+        if self.select(index) { valid_queue_size(self.common.read16(reg::QUEUE_SIZE)) } else { 0 }
     }
 
     fn can_choose_size(&self) -> bool {
@@ -216,11 +205,7 @@ impl Transport for Modern {
     fn connect(&self, name: &str, cpus: &[u32], handler: Arc<dyn Handler>) -> Result {
         let isr = self.isr.clone();
         let made = Interrupts::new(&self.device, name, cpus, &handler, move || isr.read8(0))?;
-        let vector = made.config_vector();
-        self.common.write16(reg::CONFIG_MSIX_VECTOR, vector);
-        if vector != NO_VECTOR && self.common.read16(reg::CONFIG_MSIX_VECTOR) != vector {
-            return Err(EBUSY);
-        }
+        self.set_vector(reg::CONFIG_MSIX_VECTOR, made.config_vector())?;
         *self.state.lock() = Some(made);
         Ok(())
     }
@@ -253,10 +238,7 @@ impl Transport for Modern {
             self.common.write32(register + 4, (address >> 32) as u32);
         }
         let vector = state.as_ref().map_or(NO_VECTOR, |interrupts| interrupts.queue_vector(index));
-        self.common.write16(reg::QUEUE_MSIX_VECTOR, vector);
-        if vector != NO_VECTOR && self.common.read16(reg::QUEUE_MSIX_VECTOR) != vector {
-            return Err(EBUSY);
-        }
+        self.set_vector(reg::QUEUE_MSIX_VECTOR, vector)?;
         self.common.write16(reg::QUEUE_ENABLE, 1);
         Ok(())
     }

@@ -48,6 +48,8 @@ pub struct Bio {
     segments: KVec<BioVec>,
     status: Result,
     end: BioEnd,
+    /// The priority it goes with, as `ioprio_set(2)` has it; 0: the submitter's own.
+    priority: u16,
     /// For the submitter: the block layer does not look at it.
     pub private: u64,
     /// The partition's offset has been added.
@@ -67,6 +69,7 @@ impl Bio {
             segments,
             status: Ok(()),
             end: BioEnd::Nobody,
+            priority: 0,
             private: 0,
             remapped: false,
         };
@@ -137,6 +140,11 @@ impl Bio {
         &self.segments
     }
 
+    /// Makes room for `more` pieces. ENOMEM.
+    pub fn reserve(&mut self, more: usize, flags: Flags) -> Result {
+        Ok(self.segments.reserve(more, flags)?)
+    }
+
     /// Appends a piece of a page; joined with the last one if it goes on in the same page. EINVAL if it leaves the page or is empty
     /// or the operation takes none; ENOSPC if the room given to `new` is used up (submit and make another).
     pub fn add_page(&mut self, page: Page, offset: u32, len: u32) -> Result {
@@ -163,6 +171,17 @@ impl Bio {
         }
         self.len = sectors.checked_mul(1 << SECTOR_SHIFT).ok_or(EINVAL)?;
         Ok(())
+    }
+
+    /// Its priority (`ioprio_set(2)`).
+    #[inline]
+    pub fn priority(&self) -> u16 {
+        self.priority
+    }
+
+    /// Sets its priority.
+    pub fn set_priority(&mut self, priority: u16) {
+        self.priority = priority;
     }
 
     /// Says who gets the bio back.
@@ -203,6 +222,7 @@ impl Bio {
         let mut part = Self::new(&self.bdev, self.op, self.flags, pieces, flags)?;
         part.sector = self.sector.saturating_add(skip >> SECTOR_SHIFT);
         part.remapped = self.remapped;
+        part.priority = self.priority;
         if !self.op.has_data() {
             part.len = len;
             return Ok(part);

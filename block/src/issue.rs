@@ -11,6 +11,7 @@ use kalloc::flags::GFP_NOIO;
 use kalloc::{Arc, KBox};
 use mm_alloc::{PAGE_SIZE, Page};
 use sync::Completion;
+use task_io::Plug;
 
 /// Many bios, one wait.
 struct Batch {
@@ -116,6 +117,7 @@ pub fn issue_zeroout(bdev: &Arc<BlockDevice>, sector: u64, sectors: u64, keep: b
 const ZERO_BIO: u64 = 256 * (PAGE_SIZE >> SECTOR_SHIFT) as u64;
 
 fn write_zeros(bdev: &Arc<BlockDevice>, batch: &Arc<Batch>, zero: &Page, mut sector: u64, mut sectors: u64) -> Result {
+    let _plug = Plug::start();
     while sectors != 0 {
         let count = sectors.min(ZERO_BIO);
         let mut bytes = (count << SECTOR_SHIFT) as usize;
@@ -146,6 +148,7 @@ fn transfer(
 ) -> Result {
     let batch = Batch::new()?;
     let mut submit = || {
+        let _plug = Plug::start();
         for chunk in pages.chunks(BIO_PAGES) {
             let mut bio = Bio::new(bdev, op, flags, chunk.len(), GFP_NOIO)?;
             bio.set_sector(sector);

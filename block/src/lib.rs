@@ -11,6 +11,7 @@
 //! | `bdev` | [`BlockDevice`]: a disk or a partition, as `dev_t` names it |
 //! | `disk` | [`Gendisk`]: a disk, its driver, its partitions; the registry |
 //! | `open` | opening, exclusive claims |
+//! | `plug` | what a task keeps back while it sends several |
 //! | `mq` | requests for drivers with hardware queues |
 //! | `stats` | counters of `/proc/diskstats` |
 //!
@@ -30,6 +31,7 @@ mod issue;
 mod limits;
 pub mod mq;
 mod open;
+mod plug;
 mod stats;
 mod submit;
 mod types;
@@ -42,8 +44,8 @@ mod tests;
 pub use bdev::{BdevCache, BlockDevice, PartitionInfo};
 pub use bio::{Bio, BioEnd, BioVec, EndIo};
 pub use disk::{
-    BLOCK_EXT_MAJOR, BlockEvents, BlockOps, DiskOps, Gendisk, GendiskParams, Geometry, disk_name, disks, for_each_major, lookup,
-    lookup_name, register_blkdev, set_events, unregister_blkdev,
+    BLOCK_EXT_MAJOR, BlockEvents, BlockOps, DiskOps, Gendisk, GendiskParams, Geometry, disk_name, disks,
+    for_each_major, lookup, lookup_name, register_blkdev, set_events, unregister_blkdev,
 };
 pub use issue::{
     issue_discard, issue_flush, issue_zeroout, read_bytes, read_pages, transfer_bytes, write_bytes, write_pages,
@@ -51,6 +53,8 @@ pub use issue::{
 pub use kdev::Dev;
 pub use limits::{BLK_DEF_MAX_SECTORS, QueueLimits};
 pub use open::{BdevHandle, Holder, open_by_dev};
+pub use plug::init;
 pub use stats::{DiskStats, StatTotals};
 pub use submit::{submit_bio, submit_bio_wait};
+pub use task_io::Plug;
 pub use types::{Op, OpFlags, SECTOR_SHIFT, SECTOR_SIZE};

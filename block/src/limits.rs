@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `QueueLimits`: how much a device takes at once, its block sizes and features. Drivers fill it in; file systems read it. No locks.
 
+use crate::bio::BioVec;
+
 /// Limits of a device. `Default` is what a driver that says nothing gets (Linux's `blk_set_default_limits`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueLimits {
@@ -24,6 +26,8 @@ pub struct QueueLimits {
     pub max_segment_size: u32,
     /// Pieces may not cross multiples of this plus one (0: they may).
     pub seg_boundary_mask: u64,
+    /// Pieces but the first begin, and but the last end, at multiples of this plus one (0: anywhere).
+    pub virt_boundary_mask: u64,
     /// Bytes between a piece's start and a multiple of this plus one must be 0.
     pub dma_alignment: u32,
     /// Sectors of one discard; 0: no discard.
@@ -70,6 +74,7 @@ impl Default for QueueLimits {
             max_segments: 128,
             max_segment_size: 65536,
             seg_boundary_mask: 0xffff_ffff,
+            virt_boundary_mask: 0,
             dma_alignment: 511,
             max_discard_sectors: 0,
             max_hw_discard_sectors: 0,
@@ -105,6 +110,13 @@ impl QueueLimits {
         self.max_discard_sectors = self.max_discard_sectors.min(self.max_hw_discard_sectors);
         self.max_discard_segments = self.max_discard_segments.max(1);
         self
+    }
+
+    /// Whether a piece may be followed by another one in one request.
+    #[inline]
+    pub fn joins(&self, last: &BioVec, next: &BioVec) -> bool {
+        let mask = self.virt_boundary_mask;
+        mask == 0 || (u64::from(last.offset) + u64::from(last.len) | u64::from(next.offset)) & mask == 0
     }
 
     /// Sectors that one request of `op` may have; 0: the device cannot do it.

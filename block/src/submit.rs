@@ -2,7 +2,7 @@
 //! The way of a bio from its maker to the driver: is it within the device, can the device do it, where is it on the disk, does it
 //! have to be cut. Takes no lock.
 
-use crate::bio::{Bio, BioEnd, EndIo};
+use crate::bio::{Bio, BioEnd, BioVec, EndIo};
 use crate::disk::Gendisk;
 use crate::limits::QueueLimits;
 use crate::types::{Op, OpFlags, SECTOR_SHIFT};
@@ -11,6 +11,7 @@ use kalloc::flags::{GFP_NOIO, GFP_NOWAIT};
 use kalloc::{Arc, Flags, KBox};
 use locking::SpinLock;
 use sync::Completion;
+use task_io::Plug;
 
 /// Gives a bio to its device. Its receiver ([`Bio::set_end`]) hears of the end, perhaps before this returns; every error is told that
 /// way: EIO beyond the device's end or when the device is gone, EOPNOTSUPP for what it cannot do, EAGAIN with `NOWAIT`, and the
@@ -58,8 +59,21 @@ fn prepare(bio: &mut KBox<Bio>, disk: &Gendisk) -> Result<bool> {
         let sector = bio.sector().checked_add(start).ok_or(EIO)?;
         bio.set_sector(sector);
         bio.remapped = true;
+        account(bio);
     }
     Ok(true)
+}
+
+/// Whose I/O it is: the submitter's priority, and what its process reads.
+fn account(bio: &mut Bio) {
+    task_io::count_in_task(|io| {
+        if bio.priority() == 0 {
+            bio.set_priority(io.priority());
+        }
+        if bio.op() == Op::Read {
+            io.read_bytes.add(bio.len());
+        }
+    });
 }
 
 #[inline]
@@ -101,19 +115,22 @@ fn fits(bio: &Bio, limits: &QueueLimits, skip: u64) -> Option<u64> {
     if !bio.op().has_data() {
         return (left > most).then(|| (most - most % unit).max(unit));
     }
-    if left <= most && bio.segments().len() <= limits.max_segments as usize {
+    if left <= most && bio.segments().len() <= limits.max_segments as usize && limits.virt_boundary_mask == 0 {
         return None;
     }
     let (mut at, mut bytes, mut pieces) = (0u64, 0u64, 0u32);
+    let mut before: Option<&BioVec> = None;
     for segment in bio.segments() {
         let first = at.max(skip);
         at += u64::from(segment.len);
         if at <= skip {
             continue;
         }
-        if pieces == limits.max_segments || bytes >= most {
+        let gap = before.is_some_and(|before| !limits.joins(before, segment));
+        if pieces == limits.max_segments || bytes >= most || gap {
             break;
         }
+        before = Some(segment);
         bytes += at - first;
         pieces += 1;
     }
@@ -165,6 +182,7 @@ fn split(disk: &Arc<Gendisk>, bio: KBox<Bio>, limits: &QueueLimits) {
         Ok(parent) => parent,
         Err(error) => return bio.end(Err(error.into())),
     };
+    let _plug = Plug::start();
     let mut skip = 0;
     let mut failed = Ok(());
     while skip < bio.len() {

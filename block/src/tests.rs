@@ -178,7 +178,7 @@ mod in_kernel {
         })?;
         let slow = Slow { calls: AtomicU64::new(0), held, work };
         let queue =
-            mq::Queue::new(mq::MqParams { hw_queues: 2, depth: 4 }, KBox::new(slow, GFP_KERNEL)?)?;
+            mq::Queue::new(mq::MqParams { hw_queues: 2, depth: 4, no_sched: false }, KBox::new(slow, GFP_KERNEL)?)?;
         let limits = QueueLimits { max_segments: 1, write_cache: true, ..QueueLimits::default() };
         let disk = Gendisk::new(&params("kunitmq"), limits, KBox::new(mq::MqDisk(queue.clone()), GFP_KERNEL)?)?;
         disk.set_capacity(SECTORS);

@@ -116,6 +116,7 @@ fn devices(info: &'static BootInfo) -> Result {
     step("pci", pci::init())?;
     #[cfg(feature = "CONFIG_BLOCK")]
     {
+        block::init();
         step("block devices", genhd::init())?;
         block_fops::init();
     }

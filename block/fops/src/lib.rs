@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Block devices as files: opening a node, reading and writing through the device's cached pages or, with `O_DIRECT`, past them,
-//! `ioctl`. A direct read or write moves whole blocks between the device and pages here; the user's bytes are copied.
+//! `ioctl`. A direct read or write (`direct`) moves whole blocks between the device and the program's pages, or, if those are not
+//! aligned, pages here whose bytes are copied (`rw`).
 //!
 //! Locks: none of its own.
 
 #![no_std]
 #![forbid(unsafe_code)]
+#![feature(arbitrary_self_types)]
 
+mod direct;
 mod ioctl;
 mod rw;
 
@@ -17,6 +20,7 @@ use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use vfs::chrdev::BlockOpen;
 use vfs::file::fmode;
+use vfs::kiocb::IoDone;
 use vfs::{File, FileOps, Inode, OpenFlags};
 use x86_mm::uaccess::IovIter;
 
@@ -57,6 +61,30 @@ impl BlockFile {
         self.handle.bdev()
     }
 
+    /// A transfer past the cache, which makes way for it; cut at the device's end. `None`: there is nothing to do. EINVAL, EPERM, ENOSPC.
+    fn transfer<'a, 'b>(
+        &'a self,
+        iter: &'a mut IovIter<'b>,
+        pos: u64,
+        write: bool,
+        sync: bool,
+    ) -> Result<Option<direct::Transfer<'a, 'b>>> {
+        if write && self.bdev().is_read_only() {
+            return Err(EPERM);
+        }
+        self.direct_end(pos, iter.count())?;
+        let left = self.bdev().size().saturating_sub(pos);
+        if left == 0 && write && !iter.is_empty() {
+            return Err(ENOSPC);
+        }
+        iter.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        if iter.is_empty() {
+            return Ok(None);
+        }
+        buffer::io::before_direct(&self.cache, pos, pos + iter.count() as u64, write)?;
+        Ok(Some(direct::Transfer { file: self, iter, pos, write, sync }))
+    }
+
     /// The end of `count` bytes from `pos` on that go past the cache. EINVAL if they are not whole blocks.
     fn direct_end(&self, pos: u64, count: usize) -> Result<u64> {
         let unit = u64::from(self.bdev().logical_block_size());
@@ -75,8 +103,11 @@ impl FileOps for BlockFile {
             return buffer::io::read(file, &self.cache, to, pos);
         }
         let start = u64::try_from(*pos)?;
-        buffer::io::before_direct(&self.cache, start, self.direct_end(start, to.count())?, false)?;
-        let done = rw::read(self.bdev(), to, u64::try_from(*pos)?)?;
+        let done = match self.transfer(to, start, false, false)? {
+            Some(transfer) if direct::is_aligned(self.bdev(), transfer.iter) => transfer.wait()?,
+            Some(transfer) => rw::read(self.bdev(), transfer.iter, start)?,
+            None => 0,
+        };
         *pos += done as i64;
         Ok(done)
     }
@@ -89,15 +120,30 @@ impl FileOps for BlockFile {
             return buffer::io::write(file, &self.cache, from, pos);
         }
         let start = u64::try_from(*pos)?;
-        let end = self.direct_end(start, from.count())?;
-        buffer::io::before_direct(&self.cache, start, end, true)?;
-        let done = rw::write(self.bdev(), from, start)?;
+        let sync = file.flags().any(uapi::O_DSYNC);
+        let Some(transfer) = self.transfer(from, start, true, sync)? else { return Ok(0) };
+        let end = start + transfer.iter.count() as u64;
+        let aligned = direct::is_aligned(self.bdev(), transfer.iter);
+        let done = if aligned { transfer.wait()? } else { rw::write(self.bdev(), transfer.iter, start)? };
         buffer::io::after_direct(&self.cache, start, end)?;
         *pos += done as i64;
-        if file.flags().any(uapi::O_DSYNC) {
+        if sync && !aligned {
             block::issue_flush(self.bdev())?;
         }
         Ok(done)
+    }
+
+    fn can_submit(&self, file: &File, iter: &IovIter<'_>) -> bool {
+        file.flags().any(uapi::O_DIRECT) && direct::is_aligned(self.bdev(), iter)
+    }
+
+    fn submit_direct(&self, file: &File, iter: &mut IovIter<'_>, pos: u64, write: bool, done: KBox<dyn IoDone>) {
+        let sync = write && file.flags().any(uapi::O_DSYNC);
+        match self.transfer(iter, pos, write, sync) {
+            Ok(Some(transfer)) => transfer.submit(done),
+            Ok(None) => done.done(Ok(0)),
+            Err(error) => done.done(Err(error)),
+        }
     }
 
     fn llseek(&self, _: &File, pos: &mut i64, offset: i64, whence: u32) -> Result<i64> {

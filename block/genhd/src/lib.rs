@@ -10,6 +10,7 @@
 
 mod attributes;
 mod queue;
+mod requests;
 mod scan;
 mod text;
 

@@ -14,7 +14,7 @@ fn show(dir: &Arc<Node>, disk: &Arc<Gendisk>, name: &str, value: fn(&QueueLimits
 }
 
 /// A number as a program writes it.
-fn number(data: &[u8]) -> Result<u64> {
+pub(crate) fn number(data: &[u8]) -> Result<u64> {
     let text = core::str::from_utf8(data.trim_ascii())?;
     text.parse().map_err(|_| EINVAL)
 }
@@ -41,6 +41,7 @@ pub(crate) fn add(dir: &Arc<Node>, disk: &Arc<Gendisk>) -> Result {
         ("discard_zeroes_data", |_| 0),
         ("write_same_max_bytes", |_| 0),
         ("write_zeroes_max_bytes", |l| u64::from(l.max_write_zeroes_sectors) << 9),
+        ("virt_boundary_mask", |l| l.virt_boundary_mask),
         ("dma_alignment", |l| l.dma_alignment.into()),
         ("fua", |l| flag(l.write_cache && l.fua)),
         ("stable_writes", |l| flag(l.stable_writes)),
@@ -51,44 +52,59 @@ pub(crate) fn add(dir: &Arc<Node>, disk: &Arc<Gendisk>) -> Result {
     writable(dir, disk)
 }
 
+/// A number that can also be written.
+fn setting(
+    dir: &Arc<Node>,
+    disk: &Arc<Gendisk>,
+    name: &str,
+    get: fn(&Gendisk) -> u64,
+    set: fn(&Gendisk, u64) -> Result,
+) -> Result {
+    let (d, s) = (disk.clone(), disk.clone());
+    attr_rw(
+        dir,
+        name,
+        move |out| seq_print!(out, "{}\n", get(&d)),
+        move |data| set(&s, number(data)?).map(|()| data.len()),
+    )
+    .map(drop)
+}
+
+fn set_max_sectors_kb(disk: &Gendisk, kb: u64) -> Result {
+    let most = u64::from(disk.limits().max_hw_sectors / 2);
+    if kb > most || kb < 4 {
+        return Err(EINVAL);
+    }
+    // At most half of a u32.
+    disk.update_limits(|limits| limits.max_sectors = (kb * 2) as u32)
+}
+
+fn set_discard_max(disk: &Gendisk, bytes: u64) -> Result {
+    let hardware = disk.limits().max_hw_discard_sectors;
+    let new = u32::try_from(bytes >> 9).unwrap_or(u32::MAX).min(hardware);
+    disk.update_limits(|limits| limits.max_discard_sectors = new)
+}
+
 fn writable(dir: &Arc<Node>, disk: &Arc<Gendisk>) -> Result {
-    let (d, s) = (disk.clone(), disk.clone());
-    attr_rw(
+    setting(
         dir,
+        disk,
         "read_ahead_kb",
-        move |out| seq_print!(out, "{}\n", d.read_ahead_kb()),
-        move |data| {
-            s.set_read_ahead_kb(u32::try_from(number(data)?)?);
-            Ok(data.len())
+        |disk| disk.read_ahead_kb().into(),
+        |disk, kb| {
+            disk.set_read_ahead_kb(u32::try_from(kb)?);
+            Ok(())
         },
     )?;
-    let (d, s) = (disk.clone(), disk.clone());
-    attr_rw(
+    setting(dir, disk, "max_sectors_kb", |disk| (disk.limits().max_sectors / 2).into(), set_max_sectors_kb)?;
+    let discard = |disk: &Gendisk| u64::from(disk.limits().max_discard_sectors) << 9;
+    setting(dir, disk, "discard_max_bytes", discard, set_discard_max)?;
+    setting(
         dir,
-        "max_sectors_kb",
-        move |out| seq_print!(out, "{}\n", d.limits().max_sectors / 2),
-        move |data| {
-            let kb = number(data)?;
-            let most = u64::from(s.limits().max_hw_sectors / 2);
-            if kb > most || kb < 4 {
-                return Err(EINVAL);
-            }
-            s.update_limits(|limits| limits.max_sectors = (kb * 2) as u32)?;
-            Ok(data.len())
-        },
-    )?;
-    let (d, s) = (disk.clone(), disk.clone());
-    attr_rw(
-        dir,
-        "discard_max_bytes",
-        move |out| seq_print!(out, "{}\n", u64::from(d.limits().max_discard_sectors) << 9),
-        move |data| {
-            let sectors = number(data)? >> 9;
-            let hardware = s.limits().max_hw_discard_sectors;
-            let new = u32::try_from(sectors).unwrap_or(u32::MAX).min(hardware);
-            s.update_limits(|limits| limits.max_discard_sectors = new)?;
-            Ok(data.len())
-        },
+        disk,
+        "rotational",
+        |disk| flag(disk.limits().rotational),
+        |disk, on| disk.update_limits(|limits| limits.rotational = on != 0),
     )?;
     let (d, s) = (disk.clone(), disk.clone());
     attr_rw(
@@ -105,16 +121,5 @@ fn writable(dir: &Arc<Node>, disk: &Arc<Gendisk>) -> Result {
             Ok(data.len())
         },
     )?;
-    let (d, s) = (disk.clone(), disk.clone());
-    attr_rw(
-        dir,
-        "rotational",
-        move |out| seq_print!(out, "{}\n", u8::from(d.limits().rotational)),
-        move |data| {
-            let on = number(data)? != 0;
-            s.update_limits(|limits| limits.rotational = on)?;
-            Ok(data.len())
-        },
-    )?;
-    Ok(())
+    if disk.ops().queue().is_some() { crate::requests::add(dir, disk) } else { Ok(()) }
 }

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Hardware queues and the way of a request to the driver. What a driver refuses for now waits in its hardware queue's list, and is
-//! tried again when a request of that queue ends, or when the driver says so ([`Queue::run`]).
+//! tried again when a request of that queue ends, or when the driver says so ([`Queue::run`]); behind it comes what the scheduler has.
 
+use super::control::Settings;
+use super::merge::is_mergeable;
 use super::request::Request;
+use super::sched::Sched;
 use super::tags::Tags;
+use super::timeout::{Deadlines, Expired, TimeoutAction};
+use super::waiting::Waiting;
 use crate::bdev::BlockDevice;
 use crate::bio::Bio;
 use crate::disk::{BlockOps, DiskOps, Gendisk, Geometry};
+use crate::plug;
 use crate::types::OpFlags;
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
@@ -14,6 +20,8 @@ use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec};
 use locking::SpinLock;
+use rcu::RcuArc;
+use sync::Mutex;
 use x86_cpu::cpu_id;
 
 /// A driver did not take a request.
@@ -33,56 +41,16 @@ pub trait MqOps: DiskOps {
 
     /// Tells the hardware of requests that were queued without `last`.
     fn commit_rqs(&self, hw: &HwQueue) {}
-}
 
-/// Requests that wait, oldest first; room for all there are.
-struct Waiting {
-    ring: KVec<Option<KBox<Request>>>,
-    first: usize,
-    len: usize,
-}
-
-impl Waiting {
-    fn new(room: u32) -> Result<Self> {
-        let mut ring = KVec::with_capacity(room as usize, GFP_KERNEL)?;
-        for _ in 0..room {
-            ring.push(None, GFP_KERNEL)?;
-        }
-        Ok(Self { ring, first: 0, len: 0 })
+    /// Whether requests that take longer than `io_timeout` are told to [`Self::timeout`]. A driver without it waits for ever.
+    fn has_timeout(&self) -> bool {
+        false
     }
 
-    fn place(&mut self, at: usize) -> Option<&mut Option<KBox<Request>>> {
-        let room = self.ring.len().max(1);
-        self.ring.get_mut(at % room)
-    }
-
-    fn push_back(&mut self, request: KBox<Request>) {
-        let at = self.first + self.len;
-        if let Some(place) = self.place(at) {
-            *place = Some(request);
-            self.len += 1;
-        }
-    }
-
-    fn push_front(&mut self, request: KBox<Request>) {
-        let room = self.ring.len();
-        self.first = (self.first + room.saturating_sub(1)) % room.max(1);
-        let at = self.first;
-        if let Some(place) = self.place(at) {
-            *place = Some(request);
-            self.len += 1;
-        }
-    }
-
-    fn pop(&mut self) -> Option<KBox<Request>> {
-        if self.len == 0 {
-            return None;
-        }
-        let at = self.first;
-        let request = self.place(at)?.take();
-        self.first = (at + 1) % self.ring.len().max(1);
-        self.len -= 1;
-        request
+    /// A request has been with the driver for longer than `io_timeout`. It may end meanwhile: [`HwQueue::is_expired`] says whether it
+    /// is still the same one. May sleep.
+    fn timeout(&self, hw: &HwQueue, expired: Expired) -> TimeoutAction {
+        TimeoutAction::ResetTimer
     }
 }
 
@@ -90,6 +58,7 @@ impl Waiting {
 pub struct HwQueue {
     index: u32,
     tags: Tags,
+    pub(super) deadlines: Deadlines,
     waiting: SpinLock<Waiting>,
     /// Something may be in `waiting`.
     has_waiting: AtomicBool,
@@ -98,6 +67,17 @@ pub struct HwQueue {
 }
 
 impl HwQueue {
+    fn new(index: u32, depth: u32) -> Result<Self> {
+        Ok(Self {
+            index,
+            tags: Tags::new(depth)?,
+            deadlines: Deadlines::new(depth)?,
+            waiting: SpinLock::new(Waiting::new(depth)?),
+            has_waiting: AtomicBool::new(false),
+            running: AtomicU32::new(0),
+        })
+    }
+
     /// Its number, from 0 on.
     #[inline]
     pub fn index(&self) -> u32 {
@@ -107,6 +87,15 @@ impl HwQueue {
     /// How many requests it can have.
     pub fn depth(&self) -> u32 {
         self.tags.depth()
+    }
+
+    /// How many of them may be used, without a scheduler.
+    pub(super) fn limit(&self) -> u32 {
+        self.tags.limit()
+    }
+
+    pub(super) fn set_limit(&self, limit: u32) {
+        self.tags.set_limit(limit);
     }
 
     /// Puts a request into the list.
@@ -133,13 +122,21 @@ pub struct MqParams {
     pub hw_queues: u32,
     /// Requests of each.
     pub depth: u32,
+    /// No scheduler unless an administrator wants one (`BLK_MQ_F_NO_SCHED_BY_DEFAULT`).
+    pub no_sched: bool,
 }
 
 /// The hardware queues of a disk and their driver.
 pub struct Queue {
     hw: KVec<HwQueue>,
-    ops: KBox<dyn MqOps>,
+    pub(super) ops: KBox<dyn MqOps>,
     dead: AtomicBool,
+    /// The scheduler, and one that is being replaced and still has requests.
+    pub(super) sched: RcuArc<Sched>,
+    pub(super) old_sched: RcuArc<Sched>,
+    /// Serialises changes of the scheduler.
+    pub(super) changing: Mutex<()>,
+    pub(super) settings: Settings,
 }
 
 impl Queue {
@@ -148,18 +145,28 @@ impl Queue {
         if params.hw_queues == 0 || params.depth == 0 || params.depth > 10240 {
             return Err(EINVAL);
         }
-        let mut hw = KVec::new();
+        let mut hw = KVec::with_capacity(params.hw_queues as usize, GFP_KERNEL)?;
         for index in 0..params.hw_queues {
-            let queue = HwQueue {
-                index,
-                tags: Tags::new(params.depth)?,
-                waiting: SpinLock::new(Waiting::new(params.depth)?),
-                has_waiting: AtomicBool::new(false),
-                running: AtomicU32::new(0),
-            };
-            hw.push(queue, GFP_KERNEL)?;
+            hw.push(HwQueue::new(index, params.depth)?, GFP_KERNEL)?;
         }
-        Ok(Arc::new(Self { hw, ops, dead: AtomicBool::new(false) }, GFP_KERNEL)?)
+        let queue = Self {
+            hw,
+            ops,
+            dead: AtomicBool::new(false),
+            sched: RcuArc::null(),
+            old_sched: RcuArc::null(),
+            changing: Mutex::new(()),
+            settings: Settings::new(),
+        };
+        let queue = Arc::new(queue, GFP_KERNEL)?;
+        if queue.ops.has_timeout() {
+            queue.watch()?;
+        }
+        if params.hw_queues == 1 && !params.no_sched {
+            // One queue for all CPUs: somebody should put their requests in order.
+            queue.set_scheduler("mq-deadline")?;
+        }
+        Ok(queue)
     }
 
     /// Hardware queue `index`.
@@ -187,12 +194,19 @@ impl Queue {
 
     /// Requests on their way.
     pub fn in_flight(&self) -> u32 {
-        self.hw.iter().map(|hw| hw.tags.in_use()).sum()
+        let kept = [&self.sched, &self.old_sched].into_iter().filter_map(RcuArc::get).map(|sched| sched.in_use());
+        self.hw.iter().map(|hw| hw.tags.in_use()).chain(kept).sum()
     }
 
     /// The driver is gone: new bios end with EIO, and so do requests that wait; those that the driver has are its to end. Any context.
     pub fn kill(self: &Arc<Self>) {
         self.dead.store(true, SeqCst);
+        for sched in [&self.sched, &self.old_sched].into_iter().filter_map(RcuArc::get) {
+            sched.wake_all();
+            while let Some(request) = sched.next() {
+                request.complete(Err(EIO));
+            }
+        }
         for hw in self.hw.iter() {
             hw.tags.wake_all();
             loop {
@@ -205,47 +219,124 @@ impl Queue {
         }
     }
 
-    fn is_dead(&self) -> bool {
+    pub(super) fn is_dead(&self) -> bool {
         self.dead.load(Acquire)
     }
 
+    /// Takes a bio: joins it with a request that waits, or makes it one of its own.
     fn submit(self: &Arc<Self>, disk: &Gendisk, bio: KBox<Bio>) {
-        let index = self.map_cpu(cpu_id());
-        let Some(hw) = self.hw(index) else { return bio.end(Err(EIO)) };
         if self.is_dead() {
             return bio.end(Err(EIO));
         }
-        let request = match hw.tags.try_get() {
-            Some(request) => Some(request),
-            None if bio.flags().has(OpFlags::NOWAIT) => return bio.end(Err(EAGAIN)),
-            None => hw.tags.get(|| self.is_dead()),
-        };
-        let Some(mut request) = request else { return bio.end(Err(EIO)) };
         let limits = disk.limits();
-        request.begin(self, index, bio, limits.write_cache, limits.fua);
-        self.issue(hw, request);
+        let merges = if is_mergeable(&bio) { 2u32.saturating_sub(self.settings.nomerges()) } else { 0 };
+        let mut bio = bio;
+        if merges != 0 {
+            bio = match plug::merge(self, bio, &limits) {
+                Ok(()) => return,
+                Err(bio) => bio,
+            };
+        }
+        // A flush is about what was done before: it is not put in order with others.
+        let ordered = !self.sched.is_null() && !bio.is_empty() && !bio.flags().any(OpFlags::PREFLUSH | OpFlags::FUA);
+        let sched = if ordered { self.sched.get() } else { None };
+        if merges == 2
+            && let Some(sched) = &sched
+        {
+            bio = match sched.merge(bio, &limits) {
+                Ok(()) => return,
+                Err(bio) => bio,
+            };
+        }
+        let index = self.map_cpu(cpu_id());
+        match self.request_for(&bio, index, sched) {
+            Ok(mut request) => {
+                request.begin(self, index, bio, limits.write_cache, limits.fua, self.settings.iostats());
+                if let Err(request) = plug::add(request) {
+                    self.insert(request, true);
+                }
+            }
+            Err(error) => bio.end(Err(error)),
+        }
+    }
+
+    /// A free request: the scheduler's, or the hardware queue's. EIO when the driver is gone, EAGAIN instead of waiting.
+    fn request_for(&self, bio: &Bio, index: u32, mut sched: Option<Arc<Sched>>) -> Result<KBox<Request>> {
+        let wait = !bio.flags().has(OpFlags::NOWAIT);
+        while let Some(its) = sched {
+            let sync_read = !bio.op().is_write() && !bio.flags().any(OpFlags::RAHEAD | OpFlags::BACKGROUND);
+            if let Some(mut request) = its.get(sync_read, wait, || self.is_dead()) {
+                request.set_sched(its);
+                return Ok(request);
+            }
+            if self.is_dead() {
+                return Err(EIO);
+            }
+            if !its.is_closed() {
+                return Err(EAGAIN);
+            }
+            sched = self.sched.get();
+        }
+        let hw = self.hw(index).ok_or(EIO)?;
+        let request = match hw.tags.try_get() {
+            None if !wait => return Err(EAGAIN),
+            None => hw.tags.get(u32::MAX, || self.is_dead()),
+            request => request,
+        };
+        request.ok_or(EIO)
+    }
+
+    /// A request is ready: to the scheduler, or to the driver. `last`: no other follows at once. Any context: does not sleep.
+    pub(crate) fn insert(self: &Arc<Self>, request: KBox<Request>, last: bool) {
+        let Some(hw) = self.hw(request.hw_queue()) else { return };
+        let Some(sched) = request.sched().cloned() else { return self.issue(hw, request, last) };
+        // It has room for as many as it has tags.
+        if let Err(request) = sched.insert(request) {
+            request.complete(Err(EIO));
+        }
+        if last {
+            self.run_hw(hw);
+        }
+        if self.is_dead() {
+            self.kill();
+        }
+    }
+
+    /// Gives a request to the driver.
+    fn start(self: &Arc<Self>, hw: &HwQueue, request: KBox<Request>, last: bool) -> Result<(), Refused> {
+        let tag = request.tag();
+        self.settings.started(hw, tag);
+        let result = self.ops.queue_rq(hw, request, last);
+        if result.is_err() {
+            hw.deadlines.clear(tag);
+        }
+        result
     }
 
     /// Gives a request to the driver, or lets it wait behind those that wait already.
-    fn issue(self: &Arc<Self>, hw: &HwQueue, request: KBox<Request>) {
+    fn issue(self: &Arc<Self>, hw: &HwQueue, request: KBox<Request>, last: bool) {
         if hw.has_waiting.load(Acquire) {
             hw.wait(request, false);
             return self.run_hw(hw);
         }
-        match self.ops.queue_rq(hw, request, true) {
+        match self.start(hw, request, last) {
             Ok(()) => {}
             Err(Refused::Busy(request)) => {
                 hw.wait(request, false);
                 // The last of the others may have ended before it was in the list.
                 self.run_hw(hw);
             }
-            Err(Refused::Failed(request, error)) => request.complete(Err(error)),
+            Err(Refused::Failed(request, error)) => {
+                self.ops.commit_rqs(hw);
+                request.complete(Err(error));
+            }
         }
     }
 
     /// A request goes on with its next step. Any context.
     pub(super) fn requeue(self: &Arc<Self>, index: u32, request: KBox<Request>) {
         let Some(hw) = self.hw(index) else { return };
+        hw.deadlines.clear(request.tag());
         hw.wait(request, true);
         self.run_hw(hw);
     }
@@ -253,15 +344,25 @@ impl Queue {
     /// A request is over. Any context.
     pub(super) fn freed(self: &Arc<Self>, index: u32, request: KBox<Request>) {
         let Some(hw) = self.hw(index) else { return };
+        hw.deadlines.clear(request.tag());
         hw.tags.put(request);
-        if hw.has_waiting.load(SeqCst) {
+        if hw.has_waiting.load(SeqCst) || self.sched_has_work() {
             self.run_hw(hw);
         }
     }
 
+    fn sched_has_work(&self) -> bool {
+        if self.sched.is_null() && self.old_sched.is_null() {
+            return false;
+        }
+        let section = rcu::read_lock();
+        [&self.sched, &self.old_sched].iter().any(|sched| sched.load(&section).is_some_and(Sched::has_work))
+    }
+
     /// The driver can take requests again. Any context.
     pub fn run(self: &Arc<Self>) {
-        for hw in self.hw.iter().filter(|hw| hw.has_waiting.load(SeqCst)) {
+        let work = self.sched_has_work();
+        for hw in self.hw.iter().filter(|hw| work || hw.has_waiting.load(SeqCst)) {
             self.run_hw(hw);
         }
     }
@@ -280,7 +381,9 @@ impl Queue {
             if hw.running.compare_exchange(state, 1, SeqCst, SeqCst).is_err() {
                 continue;
             }
-            self.dispatch(hw);
+            if self.dispatch_waiting(hw) {
+                self.dispatch_sched(hw);
+            }
             if hw.running.compare_exchange(1, 0, SeqCst, SeqCst).is_ok() {
                 return;
             }
@@ -288,30 +391,75 @@ impl Queue {
         }
     }
 
-    fn dispatch(self: &Arc<Self>, hw: &HwQueue) {
+    /// Gives the driver what waits; whether it took all.
+    fn dispatch_waiting(self: &Arc<Self>, hw: &HwQueue) -> bool {
+        if !hw.has_waiting.load(SeqCst) {
+            return true;
+        }
         loop {
             let (request, more) = {
                 let mut waiting = hw.waiting.lock_irqsave();
                 let Some(request) = waiting.pop() else {
                     // Only here: a request that ends before must find it set, and leave word.
                     hw.has_waiting.store(false, SeqCst);
-                    return;
+                    return true;
                 };
-                (request, waiting.len != 0)
+                (request, !waiting.is_empty())
             };
-            if self.is_dead() {
-                request.complete(Err(EIO));
+            if !self.dispatch_one(hw, request, !more) {
+                return false;
+            }
+        }
+    }
+
+    /// Gives the driver one of those that waited; false if it is full.
+    fn dispatch_one(self: &Arc<Self>, hw: &HwQueue, request: KBox<Request>, last: bool) -> bool {
+        if self.is_dead() {
+            request.complete(Err(EIO));
+            return true;
+        }
+        match self.start(hw, request, last) {
+            Ok(()) => true,
+            Err(Refused::Busy(request)) => {
+                hw.wait(request, true);
+                self.ops.commit_rqs(hw);
+                false
+            }
+            Err(Refused::Failed(request, error)) => {
+                request.complete(Err(error));
+                true
+            }
+        }
+    }
+
+    /// Gives the driver what the scheduler has, as long as there are tags.
+    fn dispatch_sched(self: &Arc<Self>, hw: &HwQueue) {
+        let mut untold = false;
+        for sched in [&self.old_sched, &self.sched] {
+            if sched.is_null() {
                 continue;
             }
-            match self.ops.queue_rq(hw, request, !more) {
-                Ok(()) => {}
-                Err(Refused::Busy(request)) => {
-                    hw.waiting.lock_irqsave().push_front(request);
-                    self.ops.commit_rqs(hw);
+            let Some(sched) = sched.get() else { continue };
+            while sched.has_work() {
+                // Without a tag: who gives one back comes here again.
+                let Some(mut request) = hw.tags.try_get() else { break };
+                let Some(mut kept) = sched.next() else {
+                    hw.tags.put(request);
+                    break;
+                };
+                kept.take_sched();
+                kept.set_hw_queue(hw.index);
+                kept.move_to(&mut request);
+                sched.put(kept);
+                let last = !sched.has_work();
+                untold = !last;
+                if !self.dispatch_one(hw, request, last) {
                     return;
                 }
-                Err(Refused::Failed(request, error)) => request.complete(Err(error)),
             }
+        }
+        if untold {
+            self.ops.commit_rqs(hw);
         }
     }
 }

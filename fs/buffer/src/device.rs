@@ -358,7 +358,10 @@ impl DirtyItem for DeviceCache {
         let _writing = self.writing.lock();
         let buffers = self.write_dirty(sync);
         let mut wbc = if sync { WriteControl::sync(0, u64::MAX) } else { WriteControl::background(budget) };
-        let pages = self.mapping.write_pages(&mut wbc);
+        let pages = {
+            let _plug = block::Plug::start();
+            self.mapping.write_pages(&mut wbc)
+        };
         if sync {
             self.mapping.wait_writeback_range(0, u64::MAX);
         }

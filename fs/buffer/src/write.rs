@@ -115,12 +115,14 @@ impl DeviceCache {
         let waiter = Waiter { left: AtomicUsize::new(1), error: AtomicI32::new(0), done: Completion::new() };
         let waiter = Arc::new(waiter, GFP_NOFS)?;
         let mut result = Ok(());
+        let plug = block::Plug::start();
         let mut rest: &[Arc<Buffer>] = &batch;
         while !rest.is_empty() {
             let (run, others) = rest.split_at(run_length(rest));
             rest = others;
             result = result.and(self.write_group(run, flags, &waiter));
         }
+        drop(plug);
         waiter.put();
         if wait {
             waiter.done.wait();

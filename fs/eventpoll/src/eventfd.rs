@@ -108,6 +108,20 @@ impl FileOps for EventFd {
     }
 }
 
+/// Adds 1 to the counter of the event descriptor `file` and wakes who waits for it; a full counter stays. EINVAL if it is none. Any
+/// context but NMI.
+pub fn eventfd_signal(file: &File) -> Result {
+    let event = file.private::<EventFd>().ok_or(EINVAL)?;
+    let _ = event.add(1);
+    event.waiters.wake_up_poll(PollMask::IN);
+    Ok(())
+}
+
+/// Whether `file` is an event descriptor.
+pub fn is_eventfd(file: &File) -> bool {
+    file.private::<EventFd>().is_some()
+}
+
 fn create(initial: u32, flags: u32) -> Result<usize> {
     if flags & !(EFD_SEMAPHORE | uapi::O_CLOEXEC | uapi::O_NONBLOCK) != 0 {
         return Err(EINVAL);

@@ -22,7 +22,7 @@ mod item;
 mod syscalls;
 
 pub use ctl::target;
-pub use eventfd::{sys_eventfd, sys_eventfd2};
+pub use eventfd::{eventfd_signal, is_eventfd, sys_eventfd, sys_eventfd2};
 pub use syscalls::{
     sys_epoll_create, sys_epoll_create1, sys_epoll_ctl, sys_epoll_pwait, sys_epoll_pwait2, sys_epoll_wait,
 };

@@ -6,7 +6,7 @@ use crate::text::file;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use errno::{Result, code::*};
 use kalloc::{Arc, KString, flags::GFP_KERNEL};
-use kernfs::{Node, TextRw};
+use kernfs::{Node, Text, TextRw};
 use locking::SetOnce;
 use vfs::{SeqBuf, seq_print};
 use x86::panic::PANIC_TIMEOUT;
@@ -88,6 +88,8 @@ pub(crate) fn add(tree: &Arc<Node>) -> Result {
     core_files(&kernel)?;
     random_dir(&kernel)?;
     let fs = sys.mkdir_mode(b"fs", 0o555)?;
+    fs.attr(b"aio-nr", 0o444, Text(|out: &mut SeqBuf| seq_print!(out, "{}\n", aio::aio_nr())))?;
+    setting_u64(&fs, "aio-max-nr", aio::aio_max_nr())?;
     number(&fs, "nr_open", vfs::tasks::nr_open())?;
     setting_u8(&fs, "suid_dumpable", &process::coredump::SUID_DUMPABLE, 2)?;
     use vfs::protect::{FIFOS, HARDLINKS, REGULAR, SYMLINKS};

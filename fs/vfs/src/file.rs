@@ -6,6 +6,7 @@
 //! overlap; inside it the inode's `lock`.
 
 use crate::inode::{Inode, iop};
+use crate::kiocb::IoDone;
 use crate::path::Path;
 use crate::readdir::DirContext;
 use core::any::Any;
@@ -160,6 +161,18 @@ pub trait FileOps: Any + Send + Sync {
     /// May do less than asked.
     fn direct_io(&self, file: &File, iter: &mut IovIter<'_>, pos: u64, write: bool) -> Result<usize> {
         Err(EINVAL)
+    }
+
+    /// Whether [`Self::submit_direct`] can be used: the file is open with `O_DIRECT`, files of its kind can do it, and the memory is
+    /// aligned as it must be.
+    fn can_submit(&self, file: &File, iter: &IovIter<'_>) -> bool {
+        false
+    }
+
+    /// Begins to read (`write` false) or write past the page cache and returns; `done` hears of the end or of an error, perhaps before.
+    /// The caller keeps the file until then.
+    fn submit_direct(&self, file: &File, iter: &mut IovIter<'_>, pos: u64, write: bool, done: KBox<dyn IoDone>) {
+        done.done(Err(EOPNOTSUPP));
     }
 
     /// Reserves or frees space.

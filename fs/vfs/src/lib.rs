@@ -25,6 +25,7 @@ pub mod fs_struct;
 pub mod hooks;
 pub mod icache;
 pub mod inode;
+pub mod kiocb;
 pub mod mnt_ns;
 pub mod mount;
 pub mod mounting;

@@ -212,6 +212,7 @@ impl Writer {
 
     /// Writes items that were queued before `before`; with `background` only while too much is dirty.
     fn write_older(&self, before: u64, background: bool) {
+        let _plug = task_io::Plug::start();
         let most = self.pending();
         // What is queued again meanwhile has its turn next time.
         for _ in 0..most.saturating_mul(2) {

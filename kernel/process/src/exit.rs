@@ -153,6 +153,7 @@ fn account(task: &Task, _thread: &Thread, process: &Process) {
     usage.nivcsw = usage.nivcsw.saturating_add(spent.nivcsw);
     usage.minflt = usage.minflt.saturating_add(spent.minflt);
     usage.majflt = usage.majflt.saturating_add(spent.majflt);
+    usage.io.add(&spent.io);
 }
 
 /// A session leader's terminal hangs up.
@@ -501,4 +502,6 @@ pub(crate) fn collect_usage(parent: &Process, child: &Usage) {
     usage.cnivcsw = usage.cnivcsw.saturating_add(child.nivcsw).saturating_add(child.cnivcsw);
     usage.cminflt = usage.cminflt.saturating_add(child.minflt).saturating_add(child.cminflt);
     usage.cmajflt = usage.cmajflt.saturating_add(child.majflt).saturating_add(child.cmajflt);
+    usage.cread_bytes = usage.cread_bytes.saturating_add(child.io.read_bytes).saturating_add(child.cread_bytes);
+    usage.cwrite_bytes = usage.cwrite_bytes.saturating_add(child.io.write_bytes).saturating_add(child.cwrite_bytes);
 }

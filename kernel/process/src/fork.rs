@@ -305,6 +305,9 @@ fn attach_thread(args: &CloneArgs, child: &Arc<Task>, vfork_done: Option<Arc<Com
         Thread::attach(child, process.clone(), nr.clone(), thread.blocked(), now)?;
         let new = thread_of(child).ok_or(EINVAL)?;
         new.set_io_priority(thread.io_priority());
+        if thread.io_priority() != 0 {
+            task_io::set_priority(child, thread.io_priority() as u16);
+        }
         new.no_new_privs.store(thread.no_new_privs.load(Ordering::Relaxed), Ordering::Relaxed);
         if flags & CHILD_SETTID != 0 {
             new.set_child_tid.store(args.child_tid, Ordering::Relaxed);

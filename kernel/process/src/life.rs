@@ -33,6 +33,12 @@ impl UserExit for Hooks {
         if flags & TaskFlags::NEED_RESCHED != 0 {
             task::schedule();
         }
+        if flags & TaskFlags::TASK_WORK != 0 {
+            task.clear_flags(TaskFlags::TASK_WORK);
+            if let Some(work) = task::hooks::TASK_WORK.get() {
+                work.run();
+            }
+        }
         if flags & TaskFlags::NOTIFY_RESUME != 0 {
             task.clear_flags(TaskFlags::NOTIFY_RESUME);
             if let Some(thread) = thread_of(&task) {

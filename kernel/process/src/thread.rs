@@ -19,6 +19,7 @@ use locking::{SetOnce, SpinLock};
 use sync::{Completion, WaitQueue};
 use task::IoPorts;
 use task::{Task, TaskLocal, current};
+use task_io::IoUse;
 
 static THREAD: TaskLocal<Thread> = TaskLocal::new();
 
@@ -217,6 +218,12 @@ pub struct Usage {
     pub minflt: u64,
     /// Major faults of ended threads.
     pub majflt: u64,
+    /// What ended threads read and wrote.
+    pub io: IoUse,
+    /// Bytes that children read from devices.
+    pub cread_bytes: u64,
+    /// Bytes that children wrote to devices.
+    pub cwrite_bytes: u64,
     /// Children's minor faults.
     pub cminflt: u64,
     /// Children's major faults.

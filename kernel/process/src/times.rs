@@ -6,6 +6,7 @@ use crate::user::{copy_to_user, write_user_opt};
 use errno::Result;
 use errno::code::{EINVAL, ESRCH};
 use task::{Task, current};
+use task_io::IoUse;
 use x86_cpu::regs::PtRegs;
 
 /// Clock ticks a second of the ABI (`USER_HZ`).
@@ -32,6 +33,8 @@ pub struct TaskUsage {
     pub minflt: u64,
     /// Major faults.
     pub majflt: u64,
+    /// What it read and wrote.
+    pub io: IoUse,
 }
 
 /// What `task` has used so far.
@@ -45,6 +48,7 @@ pub fn of_task(task: &Task) -> TaskUsage {
         nivcsw: times.involuntary_switches,
         minflt,
         majflt,
+        io: task_io::use_of(task),
     }
 }
 
@@ -63,6 +67,7 @@ pub fn of_process(process: &Process) -> Usage {
         sum.nivcsw = sum.nivcsw.saturating_add(used.nivcsw);
         sum.minflt = sum.minflt.saturating_add(used.minflt);
         sum.majflt = sum.majflt.saturating_add(used.majflt);
+        sum.io.add(&used.io);
     }
     sum
 }
@@ -70,7 +75,9 @@ pub fn of_process(process: &Process) -> Usage {
 /// `struct rusage`, as 64-bit words.
 pub(crate) type Rusage = [u64; 18];
 
-fn rusage(times: [u64; 2], maxrss: u64, faults: [u64; 2], switches: [u64; 2]) -> Rusage {
+/// `io`: bytes read from and written to devices, told in sectors.
+fn rusage(times: [u64; 2], maxrss: u64, faults: [u64; 2], io: [u64; 2], switches: [u64; 2]) -> Rusage {
+    let [inblock, oublock] = io.map(|bytes| bytes >> 9);
     let [utime, stime] = times;
     let [minflt, majflt] = faults;
     let [nvcsw, nivcsw] = switches;
@@ -88,8 +95,8 @@ fn rusage(times: [u64; 2], maxrss: u64, faults: [u64; 2], switches: [u64; 2]) ->
         minflt,
         majflt,
         0,
-        0,
-        0,
+        inblock,
+        oublock,
         0,
         0,
         0,
@@ -105,6 +112,7 @@ pub(crate) fn rusage_of_child(u: &Usage) -> Rusage {
         [add(u.utime, u.cutime), add(u.stime, u.cstime)],
         u.maxrss.max(u.cmaxrss),
         [add(u.minflt, u.cminflt), add(u.majflt, u.cmajflt)],
+        [add(u.io.read_bytes, u.cread_bytes), add(u.io.write_bytes, u.cwrite_bytes)],
         [add(u.nvcsw, u.cnvcsw), add(u.nivcsw, u.cnivcsw)],
     )
 }
@@ -121,15 +129,18 @@ pub fn sys_getrusage(regs: &PtRegs) -> Result<usize> {
     let filled = match regs.arg0() as i32 {
         0 => {
             let u = of_process(&process);
-            rusage([u.utime, u.stime], u.maxrss.max(maxrss()), [u.minflt, u.majflt], [u.nvcsw, u.nivcsw])
+            let io = [u.io.read_bytes, u.io.write_bytes];
+            rusage([u.utime, u.stime], u.maxrss.max(maxrss()), [u.minflt, u.majflt], io, [u.nvcsw, u.nivcsw])
         }
         uapi::RUSAGE_CHILDREN => {
             let u = process.usage();
-            rusage([u.cutime, u.cstime], u.cmaxrss, [u.cminflt, u.cmajflt], [u.cnvcsw, u.cnivcsw])
+            let io = [u.cread_bytes, u.cwrite_bytes];
+            rusage([u.cutime, u.cstime], u.cmaxrss, [u.cminflt, u.cmajflt], io, [u.cnvcsw, u.cnivcsw])
         }
         1 => {
             let u = of_task(&current());
-            rusage([u.utime, u.stime], maxrss(), [u.minflt, u.majflt], [u.nvcsw, u.nivcsw])
+            let io = [u.io.read_bytes, u.io.write_bytes];
+            rusage([u.utime, u.stime], maxrss(), [u.minflt, u.majflt], io, [u.nvcsw, u.nivcsw])
         }
         _ => return Err(EINVAL),
     };

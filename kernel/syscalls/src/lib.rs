@@ -52,5 +52,6 @@ pub fn init() {
     }
     static VSYSCALLS: &'static dyn process::hooks::Vsyscall = &Vsyscalls;
     process::hooks::VSYSCALL.set(&VSYSCALLS);
+    io_uring::init();
     x86::register_syscalls(&table);
 }

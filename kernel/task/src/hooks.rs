@@ -19,6 +19,25 @@ pub trait Scheduler: Sync {
     fn fork(&self, task: &Task, parent: &Task) -> errno::Result;
 }
 
+/// What a task does before it sleeps.
+pub trait BeforeSleep: Sync {
+    /// The current task, which has `TaskFlags::PLUGGED`, is about to sleep (its state may say so already), or its plug is pulled. Must
+    /// not sleep.
+    fn before_sleep(&self);
+}
+
+/// The block layer's plugs (`block`).
+pub static BEFORE_SLEEP: Hook<dyn BeforeSleep> = Hook::new();
+
+/// What others left for a task to do.
+pub trait TaskWork: Sync {
+    /// The current task, which had `TaskFlags::TASK_WORK`, is on its way to user mode. May sleep.
+    fn run(&self);
+}
+
+/// Requests of io_uring (`io_uring`).
+pub static TASK_WORK: Hook<dyn TaskWork> = Hook::new();
+
 /// The scheduler.
 pub static SCHEDULER: Hook<dyn Scheduler> = Hook::new();
 

@@ -61,6 +61,10 @@ impl TaskFlags {
     pub const SINGLESTEP: u32 = 1 << 8;
     /// The trap flag in its registers is the tracer's, not the program's.
     pub const FORCED_TF: u32 = 1 << 9;
+    /// The task keeps block requests back, which go before it sleeps. Never set in user mode.
+    pub const PLUGGED: u32 = 1 << 10;
+    /// Others left something for the task to do before it goes to user mode (`hooks::TASK_WORK`).
+    pub const TASK_WORK: u32 = 1 << 11;
 }
 
 #[cfg(CONFIG_DEBUG_ATOMIC_SLEEP)]

@@ -33,6 +33,13 @@ pub fn set_current_state(state: State) {
 #[inline]
 #[track_caller]
 pub fn schedule() {
+    let task = current();
+    if task.test_flags(TaskFlags::PLUGGED)
+        && task.state() != crate::State::RUNNING
+        && let Some(hook) = crate::hooks::BEFORE_SLEEP.get()
+    {
+        hook.before_sleep();
+    }
     if let Some(scheduler) = crate::hooks::SCHEDULER.get() {
         scheduler.schedule();
     }

@@ -102,6 +102,7 @@ impl Mapping {
         drop(tree);
         stat::add(Item::Dirty, 1);
         stat::add(Item::Dirtied, 1);
+        task_io::count_in_task(|io| io.write_bytes.add(PAGE_SIZE as u64));
         if let Some(bdi) = self.bdi() {
             bdi.count_dirty(1);
         }
@@ -114,6 +115,7 @@ impl Mapping {
     pub(crate) fn cancel_dirty(&self, page: &Page) {
         if !self.is_memory() && page.clear(PageFlags::DIRTY) {
             stat::add(Item::Dirty, -1);
+            task_io::count_in_task(|io| io.cancelled_write_bytes.add(PAGE_SIZE as u64));
             if let Some(bdi) = self.bdi() {
                 bdi.count_dirty(-1);
             }

@@ -36,6 +36,7 @@ mod mremap;
 mod oom;
 pub mod page_lock;
 mod page_tree;
+mod pin;
 mod proc;
 mod read_in;
 pub mod readahead;

@@ -267,6 +267,7 @@ impl Mapping {
 
     /// Starts reading what is missing of `[first, first + count)`, but nothing beyond the file's end.
     fn read_ahead_range(&self, first: u64, count: u64, mark: Option<u64>, ahead: bool) -> u64 {
+        let _plug = task_io::Plug::start();
         let end = self.size().div_ceil(PAGE_SIZE as u64);
         let count = count.min(end.saturating_sub(first));
         if count == 0 {

@@ -48,7 +48,7 @@ impl Mm {
     }
 
     /// The page behind `addr`, brought in. EFAULT, ENOMEM.
-    fn remote_page(&self, addr: usize, write: bool, force: bool) -> Result<mm_alloc::Page> {
+    pub(crate) fn remote_page(&self, addr: usize, write: bool, force: bool) -> Result<mm_alloc::Page> {
         if addr >= TASK_SIZE {
             return Err(EFAULT);
         }

@@ -120,7 +120,7 @@ impl Device {
         let limits =
             QueueLimits { max_hw_sectors: 2560, max_sectors: 2560, rotational: false, ..QueueLimits::default() };
         let queue = Queue::new(
-            MqParams { hw_queues: 1, depth },
+            MqParams { hw_queues: 1, depth, no_sched: true },
             KBox::new(Driver(device.clone()), GFP_KERNEL)?,
         )?;
         let disk = Gendisk::new(&params, limits, KBox::new(MqDisk(queue), GFP_KERNEL)?)?;

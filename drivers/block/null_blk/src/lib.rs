@@ -59,6 +59,10 @@ module! {
             default: 10_000,
             description: "Time in ns to complete a request in hardware. Default: 10,000ns",
         },
+        no_sched: bool {
+            default: false,
+            description: "No io scheduler",
+        },
         memory_backed: bool {
             default: false,
             description: "Create a memory-backed block device. Default: false",
@@ -269,7 +273,10 @@ fn make(major: u32, index: u32) -> Result<Arc<Gendisk>> {
     let ops: KBox<dyn BlockOps> = match *module_parameters::queue_mode.value() {
         0 => KBox::new(NullBio(null), GFP_KERNEL)?,
         _ => KBox::new(
-            MqDisk(Queue::new(MqParams { hw_queues: queues, depth }, KBox::new(null, GFP_KERNEL)?)?),
+            MqDisk(Queue::new(
+                MqParams { hw_queues: queues, depth, no_sched: *module_parameters::no_sched.value() },
+                KBox::new(null, GFP_KERNEL)?,
+            )?),
             GFP_KERNEL,
         )?,
     };

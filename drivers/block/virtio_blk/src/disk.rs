@@ -220,7 +220,7 @@ pub(crate) fn probe(device: &Arc<VirtioDevice>) -> Result<Arc<dyn Handler>> {
     limits.max_segments = wanted.min(u32::from(size).saturating_sub(2).max(1));
     limits.max_segment_size = max_piece;
 
-    let params = MqParams { hw_queues: u32::try_from(cpus.len())?, depth: depth.max(1) };
+    let params = MqParams { hw_queues: u32::try_from(cpus.len())?, depth: depth.max(1), no_sched: false };
     let first_minor = index.0 * MINORS;
     let name = disk_name("vd", index.0)?;
     let blk = Blk { device: device.clone(), rings, _index: index };

@@ -11,7 +11,7 @@
 //! | `files` | `fd`, `fdinfo`, `cwd`, `root`, `exe` |
 //! | `mounts` | `mounts`, `mountinfo`, `ns/mnt` |
 //! | `oom` | `oom_score`, `oom_score_adj`, `oom_adj` |
-//! | `small` | `comm`, `limits`, `personality` |
+//! | `small` | `comm`, `limits`, `personality`, `io` |
 
 mod access;
 mod dir;
@@ -146,7 +146,7 @@ use What::*;
 static PROCESS_ENTRIES: [Entry; 1] = [Entry("task", 0o555, Tasks)];
 
 /// What both have.
-static ENTRIES: [Entry; 27] = [
+static ENTRIES: [Entry; 28] = [
     Entry("fd", 0o500, Fds),
     Entry("fdinfo", 0o555, FdInfos),
     Entry("ns", 0o511, Namespaces),
@@ -172,6 +172,7 @@ static ENTRIES: [Entry; 27] = [
     Entry("oom_adj", 0o644, Writable(oom::adj, oom::set_adj)),
     Entry("coredump_filter", 0o644, Writable(oom::coredump_filter, oom::set_coredump_filter)),
     Entry("oom_score_adj", 0o644, Writable(oom::score_adj, oom::set_score_adj)),
+    Entry("io", 0o400, Text(small::io)),
     Entry("mounts", 0o444, Lines(mounts::mounts)),
     Entry("mountinfo", 0o444, Lines(mounts::mountinfo)),
 ];

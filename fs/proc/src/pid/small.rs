@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `comm`, `limits` and `personality`. Locks: none of its own.
+//! `comm`, `limits`, `personality` and `io`. Locks: none of its own.
 
 use super::View;
 use super::access::may_access;
@@ -37,6 +37,20 @@ pub(super) fn personality(view: &View, out: &mut SeqBuf) -> Result {
         return Err(EPERM);
     }
     seq_print!(out, "{:08x}\n", view.thread()?.process().personality())
+}
+
+/// `io`: of a thread, or of all threads of the process that ever were.
+pub(super) fn io(view: &View, out: &mut SeqBuf) -> Result {
+    if !may_access(&view.task) {
+        return Err(EACCES);
+    }
+    let io = match view.whole {
+        true => process::times::of_process(view.thread()?.process()).io,
+        false => task_io::use_of(&view.task),
+    };
+    seq_print!(out, "rchar: {}\nwchar: {}\nsyscr: {}\nsyscw: {}\n", io.rchar, io.wchar, io.syscr, io.syscw)?;
+    seq_print!(out, "read_bytes: {}\nwrite_bytes: {}\n", io.read_bytes, io.write_bytes)?;
+    seq_print!(out, "cancelled_write_bytes: {}\n", io.cancelled_write_bytes)
 }
 
 /// Names and units of the limits, by number.

@@ -23,11 +23,15 @@ pub fn vfs_read(file: &File, to: &mut IovIter<'_>, pos: &mut i64) -> Result<usiz
         return Err(EBADF);
     }
     check_end(*pos, to.count())?;
-    let done = file.ops().read(file, to, pos)?;
-    if done > 0 {
+    let result = file.ops().read(file, to, pos);
+    task_io::count(|io| {
+        io.syscr.add(1);
+        io.rchar.add(result.unwrap_or(0) as u64);
+    });
+    if result.is_ok_and(|done| done > 0) {
         notify::file_event(file, uapi::IN_ACCESS);
     }
-    Ok(done)
+    result
 }
 
 /// Writes at `pos`, whatever the file's own position is. May sleep.
@@ -37,11 +41,15 @@ pub fn vfs_write(file: &File, from: &mut IovIter<'_>, pos: &mut i64) -> Result<u
         return Err(EBADF);
     }
     check_end(*pos, from.count())?;
-    let done = file.ops().write(file, from, pos)?;
-    if done > 0 {
+    let result = file.ops().write(file, from, pos);
+    task_io::count(|io| {
+        io.syscw.add(1);
+        io.wchar.add(result.unwrap_or(0) as u64);
+    });
+    if result.is_ok_and(|done| done > 0) {
         notify::file_event(file, uapi::IN_MODIFY);
     }
-    Ok(done)
+    result
 }
 
 /// Reads at the file's position and moves it.

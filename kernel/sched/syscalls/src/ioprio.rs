@@ -58,6 +58,8 @@ fn set_one(task: &Task, priority: u32) -> Result {
         return Err(EPERM);
     }
     process::thread_of(task).ok_or(ESRCH)?.set_io_priority(priority);
+    // 16 bits: class and level were checked.
+    task_io::set_priority(task, priority as u16);
     Ok(())
 }
 

@@ -174,6 +174,26 @@ impl<'a> IovIter<'a> {
         }
     }
 
+    /// The bits of all addresses and lengths, or'ed: what the least aligned of the program's buffers is aligned to. `None` for the
+    /// kernel's own memory.
+    pub fn user_alignment(&self) -> Option<usize> {
+        match &self.kind {
+            Kind::User(base) => Some(base.addr() | self.count),
+            Kind::Segments { segments, at, offset } => {
+                let (mut bits, mut skip, mut left) = (0, *offset, self.count);
+                for segment in segments.iter().skip(*at) {
+                    let len = segment.len.saturating_sub(skip).min(left);
+                    if len != 0 {
+                        bits |= segment.base.addr().wrapping_add(skip) | len;
+                    }
+                    (skip, left) = (0, left - len);
+                }
+                Some(bits)
+            }
+            Kind::KernelIn(_) | Kind::KernelOut(_) => None,
+        }
+    }
+
     /// Where the program's next bytes are, and how many lie there together; `None` for the kernel's own memory. For those who
     /// access them in another way; [`Self::advance`] follows.
     pub fn next_part(&self) -> Option<(UserPtr, usize)> {

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What an administrator sets in `/sys/block/*/queue`: the scheduler and its tunables, how many requests, merging, statistics,
+//! time-outs. Source: Linux's `Documentation/ABI/stable/sysfs-block`.
+
+use super::queue::{HwQueue, Queue};
+use super::sched::Sched;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
+use errno::{Result, code::EINVAL};
+use kalloc::Arc;
+use locking::SetOnce;
+use mq_deadline::Tunables;
+use workqueue::DelayedWork;
+
+/// Fewest requests of a queue (`BLKDEV_MIN_RQ`).
+const MIN_REQUESTS: u32 = 4;
+/// What a scheduler's requests are counted from (`BLKDEV_DEFAULT_RQ`).
+const DEFAULT_REQUESTS: u32 = 128;
+/// Most requests of a scheduler (`MAX_SCHED_RQ`).
+const MAX_SCHED_REQUESTS: u32 = 16 * DEFAULT_REQUESTS;
+/// Time for a request: 30 seconds.
+const TIMEOUT_NS: u64 = 30_000_000_000;
+
+/// Settings of a queue.
+pub(super) struct Settings {
+    nomerges: AtomicU32,
+    iostats: AtomicBool,
+    timeout_ns: AtomicU64,
+    watch: SetOnce<DelayedWork>,
+    armed: AtomicBool,
+}
+
+impl Settings {
+    pub(super) fn new() -> Self {
+        Self {
+            nomerges: AtomicU32::new(0),
+            iostats: AtomicBool::new(true),
+            timeout_ns: AtomicU64::new(TIMEOUT_NS),
+            watch: SetOnce::new(),
+            armed: AtomicBool::new(false),
+        }
+    }
+
+    /// 0: bios are joined; 1: only with what the task has just sent; 2: not at all.
+    #[inline]
+    pub(super) fn nomerges(&self) -> u32 {
+        self.nomerges.load(Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn iostats(&self) -> bool {
+        self.iostats.load(Relaxed)
+    }
+
+    pub(super) fn timeout_ns(&self) -> u64 {
+        self.timeout_ns.load(Relaxed)
+    }
+
+    pub(super) fn set_watch(&self, work: DelayedWork) {
+        // Once, when the queue is made.
+        let _ = self.watch.set(work);
+    }
+
+    /// The driver gets the request with this tag.
+    #[inline]
+    pub(super) fn started(&self, hw: &HwQueue, tag: u32) {
+        if self.watch.get().is_none() {
+            return;
+        }
+        let timeout = self.timeout_ns();
+        hw.deadlines.set(tag, ktime::now_ns().saturating_add(timeout));
+        if !self.armed.load(SeqCst) {
+            self.arm(timeout);
+        }
+    }
+
+    /// Somebody is to look after `ns`, unless that is arranged already.
+    pub(super) fn arm(&self, ns: u64) {
+        if let Some(watch) = self.watch.get()
+            && !self.armed.swap(true, SeqCst)
+        {
+            watch.queue_after(ns);
+        }
+    }
+
+    pub(super) fn disarm(&self) {
+        self.armed.store(false, SeqCst);
+    }
+}
+
+impl Queue {
+    /// Which merges are left out (`nomerges`).
+    pub fn nomerges(&self) -> u32 {
+        self.settings.nomerges()
+    }
+
+    /// Sets it: 2 none, 1 few; others as 0.
+    pub fn set_nomerges(&self, level: u32) {
+        self.settings.nomerges.store(if level > 2 { 0 } else { level }, Relaxed);
+    }
+
+    /// Whether requests are counted (`iostats`).
+    pub fn iostats(&self) -> bool {
+        self.settings.iostats()
+    }
+
+    /// Sets it, for requests that are made from now on.
+    pub fn set_iostats(&self, on: bool) {
+        self.settings.iostats.store(on, Relaxed);
+    }
+
+    /// Milliseconds that a request may take (`io_timeout`).
+    pub fn timeout_ms(&self) -> u64 {
+        self.settings.timeout_ns() / 1_000_000
+    }
+
+    /// Sets it for requests that are started from now on. EINVAL for 0.
+    pub fn set_timeout_ms(&self, ms: u32) -> Result {
+        if ms == 0 {
+            return Err(EINVAL);
+        }
+        self.settings.timeout_ns.store(u64::from(ms) * 1_000_000, Relaxed);
+        if let Some(watch) = self.settings.watch.get() {
+            // One that is armed for a longer time would come too late.
+            self.settings.armed.store(true, SeqCst);
+            watch.queue_after(u64::from(ms) * 1_000_000);
+        }
+        Ok(())
+    }
+
+    /// Name of the scheduler.
+    pub fn scheduler(&self) -> &'static str {
+        if self.sched.is_null() { "none" } else { "mq-deadline" }
+    }
+
+    /// Tunables of the scheduler, if there is one.
+    pub fn tunables(&self) -> Option<Tunables> {
+        self.sched.get().map(|sched| sched.tunables())
+    }
+
+    /// Changes them. EINVAL without a scheduler.
+    pub fn set_tunables(&self, change: impl FnOnce(&mut Tunables)) -> Result {
+        let _changing = self.changing.lock();
+        let sched = self.sched.get().ok_or(EINVAL)?;
+        let mut tunables = sched.tunables();
+        change(&mut tunables);
+        sched.set_tunables(tunables);
+        Ok(())
+    }
+
+    /// How many requests writes may use, if there is a scheduler.
+    pub fn async_depth(&self) -> Option<u32> {
+        self.sched.get().map(|sched| sched.async_depth())
+    }
+
+    /// Sets it. EINVAL without a scheduler.
+    pub fn set_async_depth(&self, depth: u32) -> Result {
+        self.sched.get().ok_or(EINVAL)?.set_async_depth(depth);
+        Ok(())
+    }
+
+    /// Takes another scheduler: `none` or `mq-deadline`; waits until the old one has nothing left. EINVAL for an unknown one. May sleep.
+    pub fn set_scheduler(&self, name: &str) -> Result {
+        let _changing = self.changing.lock();
+        let new = match name {
+            _ if name == self.scheduler() => return Ok(()),
+            "none" => None,
+            "mq-deadline" => {
+                let depth = self.hw(0).map_or(1, HwQueue::depth);
+                Some(Sched::new(2 * depth.min(DEFAULT_REQUESTS), Tunables::default())?)
+            }
+            _ => return Err(EINVAL),
+        };
+        if new.is_some() {
+            self.hw_queues().iter().for_each(|hw| hw.set_limit(hw.depth()));
+        }
+        self.replace(new);
+        Ok(())
+    }
+
+    fn replace(&self, new: Option<Arc<Sched>>) {
+        let Some(old) = self.sched.get() else { return self.sched.replace(new) };
+        // Both are looked at until the old one is empty.
+        self.old_sched.replace(Some(old.clone()));
+        self.sched.replace(new);
+        old.drain();
+        self.old_sched.replace(None);
+    }
+
+    /// Requests that can wait or be sent at a time (`nr_requests`).
+    pub fn nr_requests(&self) -> u32 {
+        match self.sched.get() {
+            Some(sched) => sched.depth(),
+            None => self.hw(0).map_or(0, HwQueue::limit),
+        }
+    }
+
+    /// Sets it, at least to 4. EINVAL if it is more than the hardware has (or a scheduler may have). May sleep.
+    pub fn set_nr_requests(&self, count: u32) -> Result {
+        let count = count.max(MIN_REQUESTS);
+        let _changing = self.changing.lock();
+        let Some(sched) = self.sched.get() else {
+            if self.hw(0).is_none_or(|hw| count > hw.depth()) {
+                return Err(EINVAL);
+            }
+            self.hw_queues().iter().for_each(|hw| hw.set_limit(count));
+            return Ok(());
+        };
+        if count > MAX_SCHED_REQUESTS {
+            return Err(EINVAL);
+        }
+        if count != sched.depth() {
+            self.replace(Some(Sched::new(count, sched.tunables())?));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A disk's I/O scheduler: keeps requests, which have tags of the scheduler's own, until a hardware queue has room for one. The policy
+//! is `mq_deadline`'s; without a scheduler (`none`) requests go to the hardware as they come.
+//!
+//! Lock: `state` (interrupts off), none inside. A scheduler that is replaced is closed: no new requests come, and what it has is sent before its successor's.
+
+use super::merge::{Merged, try_merge};
+use super::request::Request;
+use super::tags::Tags;
+use crate::bio::Bio;
+use crate::limits::QueueLimits;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
+use errno::Result;
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KBox};
+use locking::SpinLock;
+use mq_deadline::{Class, Deadline, Tunables};
+
+/// A scheduler.
+pub(super) struct Sched {
+    tags: Tags,
+    /// Tags that writes, and reads that nobody waits for, may use.
+    async_depth: AtomicU32,
+    closed: AtomicBool,
+    state: SpinLock<Deadline<KBox<Request>>>,
+    /// What `state` holds, to look without the lock.
+    len: AtomicU32,
+}
+
+/// The class that an `ioprio` says.
+fn class(priority: u16) -> Class {
+    match priority >> 13 {
+        1 => Class::Rt,
+        3 => Class::Idle,
+        _ => Class::Be,
+    }
+}
+
+impl Sched {
+    /// One that holds `depth` requests. ENOMEM. May sleep.
+    pub(super) fn new(depth: u32, tunables: Tunables) -> Result<Arc<Self>> {
+        let sched = Self {
+            tags: Tags::new(depth)?,
+            async_depth: AtomicU32::new((depth * 3 / 4).max(1)),
+            closed: AtomicBool::new(false),
+            state: SpinLock::new(Deadline::new(depth, tunables)?),
+            len: AtomicU32::new(0),
+        };
+        Ok(Arc::new(sched, GFP_KERNEL)?)
+    }
+
+    pub(super) fn depth(&self) -> u32 {
+        self.tags.depth()
+    }
+
+    pub(super) fn async_depth(&self) -> u32 {
+        self.async_depth.load(Relaxed)
+    }
+
+    pub(super) fn set_async_depth(&self, depth: u32) {
+        self.async_depth.store(depth.clamp(1, self.depth()), Relaxed);
+        self.tags.wake_all();
+    }
+
+    pub(super) fn tunables(&self) -> Tunables {
+        self.state.lock_irqsave().tunables
+    }
+
+    pub(super) fn set_tunables(&self, tunables: Tunables) {
+        self.state.lock_irqsave().tunables = tunables;
+    }
+
+    /// Whether requests wait in it.
+    #[inline]
+    pub(super) fn has_work(&self) -> bool {
+        self.len.load(SeqCst) != 0
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Acquire)
+    }
+
+    /// Takes a request of its own; waits for one, unless `wait` is false. `None`: there is none, or it was closed or `dead`.
+    pub(super) fn get(&self, sync_read: bool, wait: bool, dead: impl Fn() -> bool) -> Option<KBox<Request>> {
+        let most = if sync_read { u32::MAX } else { self.async_depth() };
+        let request = self.tags.get(most, || !wait || self.is_closed() || dead())?;
+        if self.closed.load(SeqCst) {
+            // `drain` may have looked before this tag was taken.
+            self.tags.put(request);
+            return None;
+        }
+        Some(request)
+    }
+
+    /// A request of its own is free again. Any context.
+    pub(super) fn put(&self, request: KBox<Request>) {
+        self.tags.put(request);
+    }
+
+    /// Joins a bio with a request that waits; else gives it back.
+    pub(super) fn merge(&self, bio: KBox<Bio>, limits: &QueueLimits) -> Result<(), KBox<Bio>> {
+        if !self.has_work() {
+            return Err(bio);
+        }
+        let (class, write) = (class(bio.priority()), bio.op().is_write());
+        let mut state = self.state.lock_irqsave();
+        let back = state.ending_at(class, write, bio.sector());
+        let found = back.or_else(|| state.starting_at(class, write, bio.end_sector()));
+        let Some(index) = found else { return Err(bio) };
+        let Some(request) = state.item_mut(index) else { return Err(bio) };
+        if try_merge(request, bio, limits)? == Merged::Front {
+            state.moved(class, index);
+        }
+        Ok(())
+    }
+
+    /// Puts a request of its own in; given back if there is no room. Any context.
+    pub(super) fn insert(&self, request: KBox<Request>) -> Result<(), KBox<Request>> {
+        let now = request.start_ns();
+        let class = class(request.priority());
+        let mut state = self.state.lock_irqsave();
+        state.insert(request, class, now)?;
+        self.len.store(state.len() as u32, SeqCst);
+        Ok(())
+    }
+
+    /// Takes the one to be sent next. Any context.
+    pub(super) fn next(&self) -> Option<KBox<Request>> {
+        if !self.has_work() {
+            return None;
+        }
+        let now = ktime::now_ns();
+        let mut state = self.state.lock_irqsave();
+        let request = state.dispatch(now);
+        self.len.store(state.len() as u32, SeqCst);
+        request
+    }
+
+    /// Gives out no requests any more, and waits until those that are out have been sent. May sleep.
+    pub(super) fn drain(&self) {
+        self.closed.store(true, SeqCst);
+        self.tags.wake_all();
+        self.tags.wait_idle();
+    }
+
+    pub(super) fn wake_all(&self) {
+        self.tags.wake_all();
+    }
+
+    /// Requests of its own in use.
+    pub(super) fn in_use(&self) -> u32 {
+        self.tags.in_use()
+    }
+}

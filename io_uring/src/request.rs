@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+//! One request from its taking in to its result, and the chain of those that wait for it (`IOSQE_IO_LINK`).
+
+use crate::abi::{Sqe, op, sqe_flag, timeout};
+use crate::register::Buffer;
+use crate::ring::Ring;
+use core::sync::atomic::Ordering::AcqRel;
+use errno::{Result, code::*};
+use kalloc::{Arc, KBox, WeakArc};
+use ktime::hrtimer::HrTimer;
+use sync::PollTable;
+use task::Task;
+use vfs::File;
+use vfs::kiocb::IoDone;
+
+/// A request.
+pub(crate) struct Request {
+    pub(crate) ring: Arc<Ring>,
+    pub(crate) sqe: Sqe,
+    pub(crate) file: Option<Arc<File>>,
+    pub(crate) buffer: Option<Arc<Buffer>>,
+    /// Who sent it.
+    pub(crate) task: WeakArc<Task>,
+    /// The next of its chain.
+    pub(crate) link: Option<KBox<Request>>,
+    /// The next in a list of the ring's.
+    pub(crate) next: Option<KBox<Request>>,
+    /// What its transfer should move; less breaks the chain.
+    pub(crate) wanted: Option<usize>,
+    /// It was ready once: it is not put off again.
+    pub(crate) polled: bool,
+    /// No other request of the ring has this number.
+    pub(crate) id: u64,
+    /// A `LINK_TIMEOUT` is to be told when it ends.
+    pub(crate) timed: bool,
+    /// What it waited with; dropped by a task.
+    pub(crate) table: Option<PollTable>,
+    pub(crate) timer: Option<Arc<HrTimer>>,
+}
+
+impl Request {
+    pub(crate) fn new(ring: &Arc<Ring>, sqe: Sqe, task: &WeakArc<Task>) -> Self {
+        Self {
+            ring: ring.clone(),
+            sqe,
+            file: None,
+            buffer: None,
+            task: task.clone(),
+            link: None,
+            next: None,
+            wanted: None,
+            polled: false,
+            id: ring.pending.new_id(),
+            timed: false,
+            table: None,
+            timer: None,
+        }
+    }
+
+    /// It is over: posts the result; the next of the chain goes on, or the rest is given up. Any context.
+    pub(crate) fn end(mut self: KBox<Self>, result: Result<usize>) {
+        let ring = self.ring.clone();
+        let value = match result {
+            // A result has 32 bits; transfers are shorter.
+            Ok(done) => i32::try_from(done).unwrap_or(i32::MAX),
+            Err(error) => -error.to_errno().abs(),
+        };
+        let short = matches!((result, self.wanted), (Ok(done), Some(wanted)) if done < wanted);
+        // A time that is up is what a timeout is for.
+        let expected = self.sqe.opcode == op::TIMEOUT && self.sqe.op_flags & timeout::ETIME_SUCCESS != 0;
+        let failed = (result.is_err() || short) && !(expected && result == Err(ETIME));
+        if failed || !self.sqe.has(sqe_flag::CQE_SKIP) {
+            ring.post(self.sqe.user_data, value, 0);
+        }
+        ring.active.fetch_sub(1, AcqRel);
+        if self.timed {
+            ring.pending.target_ended(self.id);
+        }
+        if let Some(next) = self.link.take() {
+            if failed && !self.sqe.has(sqe_flag::HARDLINK) {
+                cancel_chain(next);
+            } else {
+                ring.go_on_later(next);
+            }
+        }
+        ring.drop_later(self);
+    }
+}
+
+/// Gives up a chain.
+pub(crate) fn cancel_chain(first: KBox<Request>) {
+    let mut list = Some(first);
+    while let Some(mut request) = list {
+        list = request.link.take();
+        request.end(Err(ECANCELED));
+    }
+}
+
+impl IoDone for Request {
+    fn done(self: KBox<Self>, result: Result<usize>) {
+        self.end(result);
+    }
+}

@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A ring: where requests are taken from, where results go, who waits for them, and what a task still has to do for it.
+
+use crate::abi::{CQ_EVENTFD_DISABLED, CQE, SQ_CQ_OVERFLOW, SQE, Sqe, offset};
+use crate::pending::Pending;
+use crate::region::Region;
+use crate::register::Buffer;
+use crate::request::Request;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
+use errno::{Result, code::*};
+use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
+use kalloc::{Arc, KBox, KVec, WeakArc};
+use locking::{SetOnce, SpinLock};
+use mm::MmapRequest;
+use mm_alloc::{PAGE_SIZE, Page};
+use sync::{Mutex, PollMask, PollTable, WaitQueue};
+use task::{Task, TaskFlags, TaskLocal, current};
+use vfs::{File, FileOps};
+use workqueue::DelayedWork;
+
+/// Offsets in the rings' memory. Heads and tails lie in lines of their own.
+pub(crate) mod at {
+    pub(crate) const SQ_HEAD: usize = 0;
+    pub(crate) const SQ_TAIL: usize = 64;
+    pub(crate) const CQ_HEAD: usize = 128;
+    pub(crate) const CQ_TAIL: usize = 192;
+    pub(crate) const SQ_MASK: usize = 256;
+    pub(crate) const CQ_MASK: usize = 260;
+    pub(crate) const SQ_ENTRIES: usize = 264;
+    pub(crate) const CQ_ENTRIES: usize = 268;
+    pub(crate) const SQ_DROPPED: usize = 272;
+    pub(crate) const SQ_FLAGS: usize = 276;
+    pub(crate) const CQ_FLAGS: usize = 280;
+    pub(crate) const CQ_OVERFLOW: usize = 284;
+    pub(crate) const CQES: usize = 320;
+}
+
+/// A result that found no room.
+type Cqe = [u64; 2];
+
+/// The kernel's side of the results.
+struct Cq {
+    tail: u32,
+    overflow: KVec<Cqe>,
+    /// Results so far, for timeouts that count them.
+    posted: u32,
+}
+
+/// A ring.
+pub(crate) struct Ring {
+    pub(crate) sq_entries: u32,
+    pub(crate) cq_entries: u32,
+    pub(crate) flags: u32,
+    pub(crate) rings: Region,
+    sqes: Region,
+    /// Where the next request is taken from.
+    sq_head: AtomicU32,
+    pub(crate) submit: Mutex<()>,
+    pub(crate) enabled: AtomicBool,
+    cq: SpinLock<Cq>,
+    pub(crate) waiters: Arc<WaitQueue>,
+    /// Chains that a task is to go on with, last first.
+    work: SpinLock<Option<KBox<Request>>>,
+    /// Requests that ended where their file could not be dropped.
+    spent: SpinLock<Option<KBox<Request>>>,
+    armed: AtomicBool,
+    later: SetOnce<DelayedWork>,
+    pub(crate) pending: Pending,
+    pub(crate) files: SpinLock<KVec<Option<Arc<File>>>>,
+    pub(crate) buffers: SpinLock<KVec<Arc<Buffer>>>,
+    pub(crate) event: SpinLock<Option<Arc<File>>>,
+    /// Requests without a result yet.
+    pub(crate) active: AtomicU32,
+    closed: AtomicBool,
+}
+
+impl Ring {
+    /// Rings for so many requests and results, both powers of two. ENOMEM.
+    pub(crate) fn new(sq_entries: u32, cq_entries: u32, flags: u32) -> Result<Arc<Self>> {
+        let array = at::CQES + cq_entries as usize * CQE;
+        let rings = Region::new(array + sq_entries as usize * 4)?;
+        for (offset, value) in [
+            (at::SQ_MASK, sq_entries - 1),
+            (at::CQ_MASK, cq_entries - 1),
+            (at::SQ_ENTRIES, sq_entries),
+            (at::CQ_ENTRIES, cq_entries),
+        ] {
+            rings.store(offset, value);
+        }
+        let ring = Self {
+            sq_entries,
+            cq_entries,
+            flags,
+            rings,
+            sqes: Region::new(sq_entries as usize * SQE)?,
+            sq_head: AtomicU32::new(0),
+            submit: Mutex::new(()),
+            enabled: AtomicBool::new(flags & crate::abi::setup::R_DISABLED == 0),
+            cq: SpinLock::new(Cq { tail: 0, overflow: KVec::new(), posted: 0 }),
+            waiters: Arc::new(WaitQueue::new(), GFP_KERNEL)?,
+            work: SpinLock::new(None),
+            spent: SpinLock::new(None),
+            armed: AtomicBool::new(false),
+            later: SetOnce::new(),
+            pending: Pending::new(),
+            files: SpinLock::new(KVec::new()),
+            buffers: SpinLock::new(KVec::new()),
+            event: SpinLock::new(None),
+            active: AtomicU32::new(0),
+            closed: AtomicBool::new(false),
+        };
+        let ring = Arc::new(ring, GFP_KERNEL)?;
+        let weak = Arc::downgrade(&ring);
+        let later = DelayedWork::new(move || {
+            if let Some(ring) = weak.upgrade() {
+                ring.armed.store(false, SeqCst);
+                ring.drop_spent();
+            }
+        })?;
+        // New, so it is empty.
+        drop(ring.later.set(later));
+        Ok(ring)
+    }
+
+    /// Where the submission array begins.
+    pub(crate) fn array(&self) -> usize {
+        at::CQES + self.cq_entries as usize * CQE
+    }
+
+    /// Takes the next request the program has put in. `Err`: its place in the array was nonsense, and is passed over.
+    pub(crate) fn next_sqe(&self) -> Option<Result<Sqe>> {
+        let head = self.sq_head.load(Relaxed);
+        if head == self.rings.load(at::SQ_TAIL) {
+            return None;
+        }
+        let slot = (head & (self.sq_entries - 1)) as usize;
+        let index = self.rings.load(self.array() + slot * 4);
+        self.sq_head.store(head.wrapping_add(1), Relaxed);
+        self.rings.store(at::SQ_HEAD, head.wrapping_add(1));
+        if index >= self.sq_entries {
+            self.rings.add(at::SQ_DROPPED, 1);
+            return Some(Err(EINVAL));
+        }
+        let start = index as usize * SQE;
+        Some(Ok(Sqe::new([0, 8, 16, 24, 32, 40, 48, 56].map(|offset| self.sqes.load_long(start + offset)))))
+    }
+
+    /// Posts a result. Any context.
+    pub(crate) fn post(&self, user_data: u64, result: i32, flags: u32) {
+        let cqe = [user_data, u64::from(result.cast_unsigned()) | u64::from(flags) << 32];
+        let posted = {
+            let mut cq = self.cq.lock_irqsave();
+            if !cq.overflow.is_empty() || !self.put(&mut cq, &cqe) {
+                if cq.overflow.push(cqe, GFP_ATOMIC).is_ok() {
+                    self.rings.change(at::SQ_FLAGS, SQ_CQ_OVERFLOW, 0);
+                } else {
+                    self.rings.add(at::CQ_OVERFLOW, 1);
+                }
+            }
+            cq.posted = cq.posted.wrapping_add(1);
+            cq.posted
+        };
+        if self.waiters.is_active() {
+            self.waiters.wake_up_poll(PollMask(PollMask::IN.0 | PollMask::RDNORM.0));
+        }
+        if self.rings.load(at::CQ_FLAGS) & CQ_EVENTFD_DISABLED == 0 {
+            let event = self.event.lock_irqsave();
+            if let Some(file) = &*event {
+                // It was one when it was registered.
+                let _ = eventpoll::eventfd_signal(file);
+            }
+        }
+        self.pending.counted(posted);
+    }
+
+    /// Puts a result into the ring, if there is room.
+    fn put(&self, cq: &mut Cq, cqe: &Cqe) -> bool {
+        if cq.tail.wrapping_sub(self.rings.load(at::CQ_HEAD)) >= self.cq_entries {
+            return false;
+        }
+        let start = at::CQES + (cq.tail & (self.cq_entries - 1)) as usize * CQE;
+        let [data, rest] = *cqe;
+        self.rings.store_long(start, data);
+        self.rings.store_long(start + 8, rest);
+        cq.tail = cq.tail.wrapping_add(1);
+        self.rings.store(at::CQ_TAIL, cq.tail);
+        true
+    }
+
+    /// Puts those that waited into the ring, as far as there is room now.
+    pub(crate) fn flush_overflow(&self) {
+        if self.rings.load(at::SQ_FLAGS) & SQ_CQ_OVERFLOW == 0 {
+            return;
+        }
+        let mut cq = self.cq.lock_irqsave();
+        let mut done = 0;
+        while let Some(cqe) = cq.overflow.get(done).copied() {
+            if !self.put(&mut cq, &cqe) {
+                break;
+            }
+            done += 1;
+        }
+        drop(cq.overflow.drain(..done));
+        if cq.overflow.is_empty() {
+            self.rings.change(at::SQ_FLAGS, 0, SQ_CQ_OVERFLOW);
+        }
+    }
+
+    /// Results that the program has not taken.
+    pub(crate) fn ready(&self) -> u32 {
+        let cq = self.cq.lock_irqsave();
+        cq.tail.wrapping_sub(self.rings.load(at::CQ_HEAD))
+    }
+
+    /// Results posted so far.
+    pub(crate) fn posted(&self) -> u32 {
+        self.cq.lock_irqsave().posted
+    }
+
+    /// Room for what ends without being able to sleep: a request is put here and dropped by a task. Any context.
+    pub(crate) fn drop_later(&self, mut request: KBox<Request>) {
+        {
+            let mut spent = self.spent.lock_irqsave();
+            request.next = spent.take();
+            *spent = Some(request);
+        }
+        if !self.armed.swap(true, SeqCst)
+            && let Some(later) = self.later.get()
+        {
+            later.queue_after(10_000_000);
+        }
+    }
+
+    /// Drops what ended. May sleep.
+    pub(crate) fn drop_spent(&self) {
+        loop {
+            let Some(mut request) = self.spent.lock_irqsave().take() else { return };
+            let next = request.next.take();
+            drop(request);
+            if let Some(next) = next {
+                let mut spent = self.spent.lock_irqsave();
+                // Others may have come meanwhile: behind them.
+                match spent.as_mut() {
+                    None => *spent = Some(next),
+                    Some(_) => {
+                        drop(spent);
+                        drop_chain(next);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The task of `request` is to go on with it, as soon as it can. Any context.
+    pub(crate) fn go_on_later(self: &Arc<Self>, mut request: KBox<Request>) {
+        let task = request.task.clone();
+        {
+            let mut work = self.work.lock_irqsave();
+            request.next = work.take();
+            *work = Some(request);
+        }
+        if let Some(task) = task.upgrade() {
+            task.set_flags(TaskFlags::TASK_WORK);
+            sched::kick(&task);
+        }
+        self.waiters.wake_up_all();
+    }
+
+    pub(crate) fn has_work(&self) -> bool {
+        self.work.lock_irqsave().is_some()
+    }
+
+    /// Goes on with what waits for a task. May sleep.
+    pub(crate) fn run_work(self: &Arc<Self>) {
+        let mut list = self.work.lock_irqsave().take();
+        // First in, first out.
+        let mut first: Option<KBox<Request>> = None;
+        while let Some(mut request) = list {
+            list = request.next.take();
+            request.next = first;
+            first = Some(request);
+        }
+        while let Some(mut request) = first {
+            first = request.next.take();
+            crate::ops::go_on(request);
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Acquire)
+    }
+
+    /// Nobody has it open any more: what waits is given up. May sleep.
+    fn close(self: &Arc<Self>) {
+        self.closed.store(true, Release);
+        self.pending.cancel_all(self);
+        let mut list = self.work.lock_irqsave().take();
+        while let Some(mut request) = list {
+            list = request.next.take();
+            request.end(Err(ECANCELED));
+        }
+        self.drop_spent();
+    }
+
+    /// The region and page that the program's offset names.
+    fn region(&self, pgoff: u64) -> Option<(&Region, u64)> {
+        let start = pgoff.checked_mul(PAGE_SIZE as u64)?;
+        let index = (start & !offset::MASK) / PAGE_SIZE as u64;
+        match start & offset::MASK {
+            offset::SQ_RING | offset::CQ_RING => Some((&self.rings, index)),
+            offset::SQES => Some((&self.sqes, index)),
+            _ => None,
+        }
+    }
+}
+
+/// Drops a list of requests one by one, not one within the other.
+fn drop_chain(first: KBox<Request>) {
+    let mut list = Some(first);
+    while let Some(mut request) = list {
+        list = request.next.take();
+    }
+}
+
+/// The open ring.
+pub(crate) struct RingFile(pub(crate) Arc<Ring>);
+
+impl FileOps for RingFile {
+    fn poll(&self, _: &File, table: &mut PollTable) -> PollMask {
+        table.add(&self.0.waiters);
+        let mut mask = PollMask::NONE;
+        let (head, tail) = (self.0.rings.load(at::SQ_HEAD), self.0.rings.load(at::SQ_TAIL));
+        if tail.wrapping_sub(head) < self.0.sq_entries {
+            mask |= PollMask(PollMask::OUT.0 | PollMask::WRNORM.0);
+        }
+        if self.0.ready() != 0 {
+            mask |= PollMask(PollMask::IN.0 | PollMask::RDNORM.0);
+        }
+        mask
+    }
+
+    fn mmap(&self, _: &File, request: &MmapRequest) -> Result {
+        let (region, first) = self.0.region(request.pgoff).ok_or(EINVAL)?;
+        let end = first.checked_mul(PAGE_SIZE as u64).and_then(|start| start.checked_add(request.len as u64));
+        if end.is_some_and(|end| end <= region.bytes() as u64) { Ok(()) } else { Err(EINVAL) }
+    }
+
+    fn fault(&self, _: &File, pgoff: u64, _: bool) -> Result<Page> {
+        let (region, index) = self.0.region(pgoff).ok_or(EFAULT)?;
+        region.page(index).cloned().ok_or(EFAULT)
+    }
+
+    fn release(&self, _: &File) {
+        self.0.close();
+    }
+}
+
+/// Rings that a task has sent requests to.
+#[derive(Default)]
+struct Mine(SpinLock<KVec<WeakArc<Ring>>>);
+
+static MINE: TaskLocal<Mine> = TaskLocal::new();
+
+/// The current task may have to go on with requests of `ring`. ENOMEM. May sleep.
+pub(crate) fn note_ring(ring: &Arc<Ring>) -> Result {
+    let task = current();
+    if MINE.get(&task).is_none() {
+        // Only this task sets its slot.
+        let _ = MINE.set(&task, KBox::new(Mine::default(), GFP_KERNEL)?);
+    }
+    let Some(mine) = MINE.get(&task) else { return Err(ENOMEM) };
+    if mine.0.lock().iter().any(|weak| weak.is(ring)) {
+        return Ok(());
+    }
+    let needed = mine.0.lock().len() + 1;
+    let mut list = KVec::with_capacity(needed, GFP_KERNEL)?;
+    let mut old = mine.0.lock();
+    for weak in old.iter().filter(|weak| weak.upgrade().is_some()) {
+        // The list is this task's alone: it has not grown.
+        let _ = list.push_within_capacity(weak.clone());
+    }
+    let _ = list.push_within_capacity(Arc::downgrade(ring));
+    core::mem::swap(&mut *old, &mut list);
+    drop(old);
+    Ok(())
+}
+
+struct Hook;
+
+impl task::hooks::TaskWork for Hook {
+    fn run(&self) {
+        let task = current();
+        let Some(mine) = MINE.get(&task) else { return };
+        let mut index = 0;
+        loop {
+            let ring = {
+                let list = mine.0.lock();
+                match list.get(index) {
+                    Some(weak) => weak.upgrade(),
+                    None => return,
+                }
+            };
+            if let Some(ring) = ring {
+                ring.run_work();
+            }
+            index += 1;
+        }
+    }
+}
+
+/// Lets tasks go on with their requests on the way to user mode. Once, at boot.
+pub fn init() {
+    static HOOK: &dyn task::hooks::TaskWork = &Hook;
+    task::hooks::TASK_WORK.set(&HOOK);
+}
+
+/// The current task, for a request.
+pub(crate) fn submitter() -> WeakArc<Task> {
+    Arc::downgrade(&current().to_arc())
+}

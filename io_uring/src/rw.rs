@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Reads, writes and `fsync`. A direct transfer goes on after the call; others are done here.
+
+use crate::abi::op;
+use crate::request::Request;
+use errno::{Result, code::*};
+use kalloc::KBox;
+use vfs::file::fmode;
+use vfs::syscall::rw::{read_file, vfs_read, vfs_write, write_file};
+use vfs::{File, IovIter};
+use x86_mm::uaccess::UserPtr;
+
+/// Flags of one transfer that there are.
+const RWF: u32 = uapi::RWF_HIPRI | uapi::RWF_DSYNC | uapi::RWF_SYNC;
+/// `fsync` without metadata.
+const DATASYNC: u32 = 1;
+
+/// The program's memory.
+fn memory(request: &mut Request) -> Result<IovIter<'static>> {
+    let sqe = request.sqe;
+    let at = UserPtr::from_addr(sqe.addr as usize);
+    match sqe.opcode {
+        op::READV | op::WRITEV => IovIter::from_iovec(at, sqe.len as usize),
+        op::READ_FIXED | op::WRITE_FIXED => {
+            let buffer = request.ring.buffers.lock_irqsave().get(usize::from(sqe.buf_index)).cloned().ok_or(EFAULT)?;
+            if !buffer.holds(sqe.addr, sqe.len) {
+                return Err(EFAULT);
+            }
+            // Its pages stay until the end, whoever takes it off the table.
+            request.buffer = Some(buffer);
+            IovIter::user(at, sqe.len as usize)
+        }
+        _ => IovIter::user(at, sqe.len as usize),
+    }
+}
+
+/// Reads or writes.
+pub(crate) fn transfer(mut request: KBox<Request>, write: bool) {
+    let Some(file) = request.file.clone() else { return request.end(Err(EBADF)) };
+    match prepare(&mut request, &file, write) {
+        Ok(iter) => run(request, &file, iter, write),
+        Err(error) => request.end(Err(error)),
+    }
+}
+
+fn prepare(request: &mut Request, file: &File, write: bool) -> Result<IovIter<'static>> {
+    let needed = if write { fmode::WRITE } else { fmode::READ };
+    if file.mode() & needed == 0 {
+        return Err(EBADF);
+    }
+    if request.sqe.op_flags & !RWF != 0 {
+        return Err(EOPNOTSUPP);
+    }
+    // As Linux: -1 is the file's own position, others have no sign.
+    if request.sqe.off.cast_signed() < -1 {
+        return Err(EINVAL);
+    }
+    memory(request)
+}
+
+fn run(mut request: KBox<Request>, file: &File, mut iter: IovIter<'static>, write: bool) {
+    let sqe = request.sqe;
+    request.wanted = Some(iter.count());
+    let durable = write && sqe.op_flags & (uapi::RWF_DSYNC | uapi::RWF_SYNC) != 0;
+    let own = sqe.off == u64::MAX || file.mode() & fmode::SEEK == 0;
+    if !own && !durable && !iter.is_empty() && file.ops().can_submit(file, &iter) {
+        let bytes = iter.count() as u64;
+        task_io::count(|io| {
+            let (calls, chars) = if write { (&io.syscw, &io.wchar) } else { (&io.syscr, &io.rchar) };
+            calls.add(1);
+            chars.add(bytes);
+        });
+        return file.ops().submit_direct(file, &mut iter, sqe.off, write, request);
+    }
+    let mut pos = sqe.off.cast_signed();
+    let mut result = match (own, write) {
+        (true, true) => write_file(file, &mut iter),
+        (true, false) => read_file(file, &mut iter),
+        (false, true) => vfs_write(file, &mut iter, &mut pos),
+        (false, false) => vfs_read(file, &mut iter, &mut pos),
+    };
+    if durable && result.is_ok() {
+        result = file.fsync(sqe.op_flags & uapi::RWF_SYNC == 0).and(result);
+    }
+    request.end(result);
+}
+
+/// `fsync`, in a worker.
+pub(crate) fn sync(request: KBox<Request>) {
+    let sqe = request.sqe;
+    if sqe.addr != 0 || sqe.buf_index != 0 || sqe.op_flags & !DATASYNC != 0 {
+        return request.end(Err(EINVAL));
+    }
+    let Some(file) = request.file.clone() else { return request.end(Err(EBADF)) };
+    let (user_data, ring) = (sqe.user_data, request.ring.clone());
+    let spawned = workqueue::spawn(move || {
+        let result = file.fsync(sqe.op_flags & DATASYNC != 0).map(|()| 0);
+        drop(file);
+        request.end(result);
+    });
+    if let Err(error) = spawned {
+        // The request went with the worker that was not made.
+        ring.post(user_data, -error.to_errno().abs(), 0);
+        ring.active.fetch_sub(1, core::sync::atomic::Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The calls. Source: `io_uring_setup(2)`, `io_uring_enter(2)`, `io_uring_register(2)`.
+
+use crate::abi::{MAX_CQ_ENTRIES, MAX_ENTRIES, Sqe, enter, feature, op, setup, sqe_flag};
+use crate::ops::go_on;
+use crate::register::{is_enabled, register};
+use crate::request::{Request, cancel_chain};
+use crate::ring::{Ring, RingFile, at, note_ring, submitter};
+use core::sync::atomic::Ordering::AcqRel;
+use errno::{Error, Result, code::*};
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KBox, WeakArc};
+use process::signal::syscalls::{restore_temporary_mask, set_temporary_mask};
+use task::Task;
+use task_io::Plug;
+use vfs::{AnonKind, File, OpenFlags};
+use x86_cpu::regs::PtRegs;
+use x86_mm::uaccess::{get_user, put_user};
+
+static KIND: AnonKind = AnonKind::new("[io_uring]");
+
+/// Words of `struct io_uring_params`: ten, then ten of the submission ring's offsets, then as many of the completion ring's.
+type Params = [u32; 30];
+
+/// How many of a ring's entries there are, from what was asked. EINVAL.
+fn entries(asked: u32, most: u32, clamp: bool) -> Result<u32> {
+    match asked {
+        0 => Err(EINVAL),
+        asked if asked > most && !clamp => Err(EINVAL),
+        asked => Ok(asked.min(most).next_power_of_two()),
+    }
+}
+
+/// `io_uring_setup(entries, params)`.
+pub fn sys_io_uring_setup(regs: &PtRegs) -> Result<usize> {
+    let params_at = regs.arg1();
+    let mut params = get_user::<Params>(params_at)?;
+    let [_, cq_asked, flags, _, _, _, _, reserved @ ..] = params;
+    if reserved.iter().take(3).any(|&word| word != 0) || flags & !setup::KNOWN != 0 {
+        return Err(EINVAL);
+    }
+    let clamp = flags & setup::CLAMP != 0;
+    let sq = entries(regs.arg0() as u32, MAX_ENTRIES, clamp)?;
+    let cq = match flags & setup::CQSIZE {
+        0 => sq * 2,
+        _ => entries(cq_asked, MAX_CQ_ENTRIES, clamp)?,
+    };
+    if cq < sq {
+        return Err(EINVAL);
+    }
+    let ring = Ring::new(sq, cq, flags)?;
+    let array = u32::try_from(ring.array())?;
+    let (sq_offsets, cq_offsets) = (
+        [at::SQ_HEAD, at::SQ_TAIL, at::SQ_MASK, at::SQ_ENTRIES, at::SQ_FLAGS, at::SQ_DROPPED],
+        [at::CQ_HEAD, at::CQ_TAIL, at::CQ_MASK, at::CQ_ENTRIES, at::CQ_OVERFLOW, at::CQES, at::CQ_FLAGS],
+    );
+    let words = sq_offsets.iter().map(|&offset| offset as u32).chain([array, 0, 0, 0]);
+    let words = words.chain(cq_offsets.iter().map(|&offset| offset as u32)).chain([0, 0, 0]);
+    for (place, word) in params.iter_mut().skip(10).zip(words) {
+        *place = word;
+    }
+    let [sq_entries, cq_entries, _, _, _, features, ..] = &mut params;
+    (*sq_entries, *cq_entries, *features) = (sq, cq, feature::ALL);
+    note_ring(&ring)?;
+    let fd = vfs::get_unused_fd(true)?;
+    let file = KIND.open(OpenFlags(uapi::O_RDWR), KBox::new(RingFile(ring), GFP_KERNEL)?)?;
+    put_user(params_at, params)?;
+    Ok(fd.install(file) as usize)
+}
+
+/// The ring behind a descriptor. EBADF, EOPNOTSUPP.
+fn ring_of(fd: usize) -> Result<(Arc<File>, Arc<Ring>)> {
+    let file = vfs::fdtable::fdget(fd)?;
+    let ring = file.private::<RingFile>().ok_or(EOPNOTSUPP)?.0.clone();
+    Ok((file, ring))
+}
+
+/// Takes requests in.
+struct Intake<'a> {
+    ring: &'a Arc<Ring>,
+    task: WeakArc<Task>,
+    /// The chain that is being put together: its first, and whether one of it was refused.
+    chain: Option<KBox<Request>>,
+    broken: bool,
+}
+
+impl Intake<'_> {
+    /// What is wrong with a request, whatever it does.
+    fn check(sqe: &Sqe) -> Result {
+        const KNOWN: u8 =
+            sqe_flag::FIXED_FILE | sqe_flag::LINK | sqe_flag::HARDLINK | sqe_flag::ASYNC | sqe_flag::CQE_SKIP;
+        // Personalities, buffer groups and draining are not there.
+        if sqe.flags & !KNOWN != 0 || !op::ALL.contains(&sqe.opcode) || sqe.personality != 0 {
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+
+    /// Takes one in and begins it, or its chain when that is complete. `Err`: it was refused; its result says so.
+    fn take(&mut self, sqe: Sqe) -> Result {
+        let request = KBox::new(Request::new(self.ring, sqe, &self.task), GFP_KERNEL)?;
+        self.ring.active.fetch_add(1, AcqRel);
+        let checked = Self::check(&sqe);
+        let (links, in_chain) = (sqe.links(), self.chain.is_some());
+        if let Err(error) = checked {
+            // A chain with a bad one is given up, the bad one with its own error.
+            if let Some(chain) = self.chain.take() {
+                cancel_chain(chain);
+            }
+            self.broken = links;
+            request.end(Err(error));
+            return checked;
+        }
+        if self.broken {
+            self.broken = links;
+            request.end(Err(ECANCELED));
+            return Ok(());
+        }
+        if !links && !in_chain {
+            go_on(request);
+            return Ok(());
+        }
+        append(&mut self.chain, request);
+        if !links {
+            self.finish();
+        }
+        Ok(())
+    }
+
+    /// Begins the chain that is open.
+    fn finish(&mut self) {
+        if let Some(chain) = self.chain.take() {
+            go_on(chain);
+        }
+    }
+}
+
+/// Puts `request` at the end of a chain.
+fn append(mut chain: &mut Option<KBox<Request>>, request: KBox<Request>) {
+    while let Some(link) = chain {
+        chain = &mut link.link;
+    }
+    *chain = Some(request);
+}
+
+/// Takes at most `count` requests in: how many.
+fn submit(ring: &Arc<Ring>, count: u32) -> Result<usize> {
+    note_ring(ring)?;
+    let _submit = ring.submit.lock();
+    let _plug = (count > 2).then(Plug::start);
+    let mut intake = Intake { ring, task: submitter(), chain: None, broken: false };
+    let mut done = 0;
+    let mut failed: Option<Error> = None;
+    while done < count.min(ring.sq_entries) as usize {
+        let Some(next) = ring.next_sqe() else { break };
+        match next.and_then(|sqe| intake.take(sqe)) {
+            Ok(()) => done += 1,
+            Err(ENOMEM) => {
+                failed = Some(EAGAIN);
+                break;
+            }
+            Err(_) => {
+                done += 1;
+                if ring.flags & setup::SUBMIT_ALL == 0 {
+                    break;
+                }
+            }
+        }
+    }
+    // A chain that goes on beyond what was submitted ends here.
+    intake.finish();
+    match failed {
+        Some(error) if done == 0 => Err(error),
+        _ => Ok(done),
+    }
+}
+
+/// Waits until there are `least` results, or the time is up (ETIME), or a signal comes (EINTR).
+fn wait(ring: &Arc<Ring>, least: u32, deadline: Option<u64>) -> Result {
+    let least = least.min(ring.cq_entries);
+    loop {
+        ring.run_work();
+        ring.flush_overflow();
+        ring.drop_spent();
+        if ring.ready() >= least {
+            return Ok(());
+        }
+        let there = ring.waiters.wait_interruptible_deadline(deadline, || ring.ready() >= least || ring.has_work());
+        match there {
+            Ok(true) => {}
+            Ok(false) => return Err(ETIME),
+            Err(_) if ring.ready() != 0 => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// What the last two arguments say: a mask, its size, and until when to wait.
+fn wait_arguments(flags: u32, arg: usize, size: usize) -> Result<(usize, usize, Option<u64>)> {
+    if flags & enter::EXT_ARG == 0 {
+        return Ok((arg, size, None));
+    }
+    if size != 24 {
+        return Err(EINVAL);
+    }
+    let [mask, mask_size, at] = get_user::<[u64; 3]>(arg)?;
+    if mask_size >> 32 != 0 {
+        return Err(EINVAL);
+    }
+    if at == 0 {
+        return Ok((mask as usize, mask_size as usize, None));
+    }
+    let [seconds, ns] = get_user::<[i64; 2]>(at as usize)?;
+    let span = seconds.max(0).cast_unsigned().saturating_mul(1_000_000_000).saturating_add(ns.max(0).cast_unsigned());
+    Ok((mask as usize, mask_size as usize, Some(ktime::now_ns().saturating_add(span))))
+}
+
+/// `io_uring_enter(fd, to_submit, min_complete, flags, arg, argsz)`.
+pub fn sys_io_uring_enter(regs: &PtRegs) -> Result<usize> {
+    let (count, least, flags) = (regs.arg1() as u32, regs.arg2() as u32, regs.arg3() as u32);
+    if flags & !enter::KNOWN != 0 {
+        return Err(EINVAL);
+    }
+    let (_file, ring) = ring_of(regs.arg0())?;
+    if !is_enabled(&ring) {
+        return Err(EBADFD);
+    }
+    ring.drop_spent();
+    let mut done = 0;
+    if count != 0 {
+        done = submit(&ring, count)?;
+        if done != count as usize {
+            return Ok(done);
+        }
+    }
+    if flags & enter::GETEVENTS == 0 {
+        ring.run_work();
+        return Ok(done);
+    }
+    let (mask, size, deadline) = wait_arguments(flags, regs.arg4(), regs.arg5())?;
+    if mask != 0 {
+        set_temporary_mask(mask, size)?;
+    }
+    let waited = wait(&ring, least, deadline);
+    if mask != 0 {
+        restore_temporary_mask(waited == Err(EINTR));
+    }
+    if done != 0 { Ok(done) } else { waited.map(|()| 0) }
+}
+
+/// `io_uring_register(fd, opcode, arg, nr_args)`.
+pub fn sys_io_uring_register(regs: &PtRegs) -> Result<usize> {
+    let (_file, ring) = ring_of(regs.arg0())?;
+    let _submit = ring.submit.lock();
+    register(&ring, regs.arg1() as u32, regs.arg2(), regs.arg3() as u32)
+}

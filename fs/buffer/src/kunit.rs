@@ -171,7 +171,7 @@ mod in_kernel {
     #[test]
     fn a_bad_page_hurts_itself_alone() -> Result {
         with_disk(|ram, bdev, cache| {
-            ram.bad.store(10, SeqCst);
+            ram.bad.store(10 * (PAGE_SIZE / 512) as u64, SeqCst);
             let file = file(bdev, cache)?;
             file.read_forced(8, 8);
             for index in 8..16 {

@@ -36,13 +36,12 @@ impl Firmware {
         unsafe { &*(*self.table).boot_services }
     }
 
-    /// `count` clear pages that end at or below `max`; never freed. `code`: may be executed.
-    pub(crate) fn pages(&self, count: usize, max: u64, code: bool) -> Option<&'static mut [u8]> {
+    /// `count` clear pages that end at or below `max`; never freed.
+    pub(crate) fn pages(&self, count: usize, max: u64) -> Option<&'static mut [u8]> {
         let mut address = max;
-        let kind = if code { efi::LOADER_CODE } else { efi::LOADER_DATA };
         let allocate = self.services().allocate_pages;
         // SAFETY: Live boot services.
-        let status = unsafe { allocate(efi::ALLOCATE_MAX_ADDRESS, kind, count, &mut address) };
+        let status = unsafe { allocate(efi::ALLOCATE_MAX_ADDRESS, efi::LOADER_DATA, count, &mut address) };
         if status != Status::SUCCESS {
             return None;
         }

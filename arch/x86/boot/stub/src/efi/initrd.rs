@@ -56,7 +56,7 @@ fn from_loader(firmware: &Firmware, limit: u64) -> Option<Result<&'static [u8], 
     if status != Status::BUFFER_TOO_SMALL || size == 0 {
         return None;
     }
-    let Some(memory) = firmware.pages(size.div_ceil(4096), limit, false) else {
+    let Some(memory) = firmware.pages(size.div_ceil(4096), limit) else {
         return Some(Err("no memory for the initrd"));
     };
     // SAFETY: The buffer has at least `size` bytes.
@@ -83,7 +83,7 @@ fn from_files(firmware: &Firmware, line: &[u8], limit: u64) -> Result<Option<&'s
     if total == 0 {
         return Ok(None);
     }
-    let memory = firmware.pages(total.div_ceil(4096), limit, false).ok_or("no memory for the initrd")?;
+    let memory = firmware.pages(total.div_ceil(4096), limit).ok_or("no memory for the initrd")?;
     let mut at = 0;
     for name in names() {
         let file = open(root, name)?;

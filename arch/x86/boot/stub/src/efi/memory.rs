@@ -27,7 +27,7 @@ struct Map<'a> {
 /// Gets the memory map into `params` and exits boot services. After `Ok` the firmware is gone.
 pub(crate) fn leave_firmware(firmware: &Firmware, params: &mut Page<'_>) -> Result<(), &'static str> {
     let mut map = buffer(firmware)?;
-    let more = firmware.pages((16 + MAX_REGIONS * E820_ENTRY).div_ceil(4096), BELOW_4G, false);
+    let more = firmware.pages((16 + MAX_REGIONS * E820_ENTRY).div_ceil(4096), BELOW_4G);
     let more = more.ok_or("no memory for the memory map")?;
     // SAFETY: The stub runs on one CPU and uses this static here only.
     let regions = unsafe { &mut *ptr::addr_of_mut!(REGIONS) };
@@ -59,7 +59,7 @@ fn buffer(firmware: &Firmware) -> Result<Map<'static>, &'static str> {
         return Err("the firmware gives no memory map");
     }
     let pages = (size + SLACK * desc_size).div_ceil(4096);
-    let buffer = firmware.pages(pages, BELOW_4G, false).ok_or("no memory for the memory map")?;
+    let buffer = firmware.pages(pages, BELOW_4G).ok_or("no memory for the memory map")?;
     Ok(Map { buffer, size: 0, key, desc_size, version })
 }
 

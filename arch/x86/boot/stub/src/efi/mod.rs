@@ -82,7 +82,9 @@ unsafe extern "C" fn efi_main(image: Handle, table: *mut SystemTable, given: usi
 }
 
 fn run(firmware: &mut Firmware, given: usize) -> Result<core::convert::Infallible, &'static str> {
-    let page = firmware.pages(1, BELOW_4G, false).ok_or("no memory for boot_params")?;
+    // The largest piece first, as long as there is a hole for it.
+    let entry = place_kernel(firmware)?;
+    let page = firmware.pages(1, BELOW_4G).ok_or("no memory for boot_params")?;
     let address = page.as_ptr().addr();
     let mut params = Page(page);
     if given == 0 {
@@ -91,12 +93,11 @@ fn run(firmware: &mut Firmware, given: usize) -> Result<core::convert::Infallibl
         // SAFETY: The handover protocol passes a boot_params of one page.
         params.0.copy_from_slice(unsafe { core::slice::from_raw_parts(given as *const u8, zero_page::SIZE) });
     }
-    let entry = place_kernel(firmware)?;
     screen::fill(firmware, &mut params);
     if let Some(rsdp) = firmware.table(ACPI_20_TABLE_GUID).or(firmware.table(ACPI_10_TABLE_GUID)) {
         params.put(offset::ACPI_RSDP_ADDR, &(rsdp as u64).to_le_bytes());
     }
-    if let Some(node) = firmware.pages(1, BELOW_4G, false) {
+    if let Some(node) = firmware.pages(1, BELOW_4G) {
         let data = node.get_mut(16..16 + SEED_SIZE).ok_or("no memory")?;
         if firmware.random(data) {
             params.push_setup_data(node, zero_page::SETUP_RNG_SEED, SEED_SIZE);
@@ -116,7 +117,7 @@ fn fresh(firmware: &mut Firmware, params: &mut Page<'_>) -> Result<(), &'static 
         core::slice::from_raw_parts(ours as *const u8, 0x26c - offset::SETUP_SECTS)
     });
     params.put(offset::TYPE_OF_LOADER, &[LOADER_EFI]);
-    let line = firmware.pages(1, BELOW_4G, false).ok_or("no memory for the command line")?;
+    let line = firmware.pages(1, BELOW_4G).ok_or("no memory for the command line")?;
     let line = line.get_mut(..COMMAND_LINE_SIZE).ok_or("no memory for the command line")?;
     let used = firmware.load_options(line);
     params.put_split(offset::CMD_LINE_PTR, offset::EXT_CMD_LINE_PTR, line.as_ptr().addr() as u64);
@@ -131,13 +132,10 @@ fn fresh(firmware: &mut Firmware, params: &mut Page<'_>) -> Result<(), &'static 
 /// Puts the kernel at its preferred address, or anywhere below 4 GB; returns its entry point.
 fn place_kernel(firmware: &mut Firmware) -> Result<usize, &'static str> {
     let size = payload::image_size();
-    let dest = match firmware.pages_at(PREFERRED, size) {
-        true => PREFERRED,
-        false => {
-            let room = firmware.pages((size + SIZE_2M as usize).div_ceil(4096), BELOW_4G, true);
-            (room.ok_or("no memory for the kernel")?.as_ptr().addr() as u64).next_multiple_of(SIZE_2M)
-        }
-    };
+    // Asked for by its address: of whatever room there is, the smallest will do, without a reserve for the alignment.
+    let aligned = (SIZE_2M..=BELOW_4G.saturating_sub(size as u64)).step_by(SIZE_2M as usize);
+    let dest = core::iter::once(PREFERRED).chain(aligned).find(|&at| firmware.pages_at(at, size));
+    let dest = dest.ok_or("no memory for the kernel")?;
     // SAFETY: The firmware gave us this memory.
     unsafe { payload::load(dest as usize) }
 }

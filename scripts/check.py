@@ -10,6 +10,7 @@ test. Whole output: build/check/logs. `--full` adds the long tests; further word
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -129,7 +130,16 @@ def build(objtree, fragments):
     kunit.make(objtree, "defconfig", quiet=True)
     for name in fragments:
         kunit.make(objtree, name, quiet=True)
+    share_host_programs(objtree)
     kunit.make(objtree, "all")
+
+
+def share_host_programs(objtree):
+    """Gives a new build the macros and build scripts of the other one: they are the same, and take a minute to compile."""
+    part = "build/cargo/release"
+    for other in {DEBUG, RELEASE} - {objtree}:
+        if os.path.isdir(os.path.join(other, part)) and not os.path.exists(os.path.join(objtree, part)):
+            shutil.copytree(os.path.join(other, part), os.path.join(objtree, part), symlinks=True)
 
 
 def main():

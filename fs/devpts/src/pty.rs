@@ -54,7 +54,7 @@ impl PtyHost for Host {
         let dentry = self.node.dentry.lock().clone().ok_or(EIO)?;
         let path = mounted(dentry)?;
         let flags = OpenFlags(flags);
-        let prepared = Prepared::open(path.inode()?, flags.writes())?;
+        let prepared = Prepared::open(&path, path.inode()?, flags.writes())?;
         let file = File::new(path, flags, slave.open(flags, How::Device)?, prepared)?;
         Ok(fd.install(file) as usize)
     }

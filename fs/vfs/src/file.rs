@@ -7,6 +7,7 @@
 
 use crate::inode::{Inode, iop};
 use crate::kiocb::IoDone;
+use crate::mount::Mount;
 use crate::path::Path;
 use crate::readdir::DirContext;
 use core::any::Any;
@@ -401,6 +402,7 @@ impl Drop for File {
         }
         if self.mode & fmode::WRITER != 0 {
             self.inode.put_write_access();
+            self.path.mnt.put_write();
         }
         if self.mode & fmode::DENY_WRITE != 0 {
             self.inode.allow_write_access();
@@ -414,32 +416,43 @@ impl Drop for File {
 /// What was counted on an inode for a file that is about to be opened; taken back if that fails.
 pub struct Prepared {
     inode: Option<Arc<Inode>>,
+    /// Where a writer is counted too.
+    mnt: Option<Arc<Mount>>,
     mode: u32,
 }
 
 impl Prepared {
     /// Nothing (pipes, sockets, anonymous files).
     pub fn nothing() -> Self {
-        Self { inode: None, mode: 0 }
+        Self { inode: None, mnt: None, mode: 0 }
     }
 
-    /// Counts a user and, if it writes a regular file, a writer. `ETXTBSY`, `ESTALE`.
-    pub fn open(inode: &Arc<Inode>, writes: bool) -> Result<Self> {
-        if inode.iflags() & iop::ANON != 0 {
-            return Ok(Self::nothing());
-        }
-        inode.get_user()?;
-        let mut prepared = Self { inode: Some(inode.clone()), mode: fmode::USER };
-        if writes && inode.is_reg() {
+    /// Counts a user and, if it writes a regular file, a writer of it and of the mount. `ETXTBSY`, `ESTALE`, `EROFS`.
+    pub fn open(path: &Path, inode: &Arc<Inode>, writes: bool) -> Result<Self> {
+        let mut prepared = Self::user(inode)?;
+        if writes && inode.is_reg() && prepared.inode.is_some() {
             inode.get_write_access()?;
+            if let Err(error) = path.mnt.get_write() {
+                inode.put_write_access();
+                return Err(error);
+            }
+            prepared.mnt = Some(path.mnt.clone());
             prepared.mode |= fmode::WRITER;
         }
         Ok(prepared)
     }
 
+    fn user(inode: &Arc<Inode>) -> Result<Self> {
+        if inode.iflags() & iop::ANON != 0 {
+            return Ok(Self::nothing());
+        }
+        inode.get_user()?;
+        Ok(Self { inode: Some(inode.clone()), mnt: None, mode: fmode::USER })
+    }
+
     /// Counts a user and keeps writers out. `ETXTBSY`, `ESTALE`.
     pub(crate) fn exec(inode: &Arc<Inode>) -> Result<Self> {
-        let mut prepared = Self::open(inode, false)?;
+        let mut prepared = Self::user(inode)?;
         inode.deny_write_access()?;
         prepared.inode = Some(inode.clone());
         prepared.mode |= fmode::DENY_WRITE;
@@ -447,7 +460,7 @@ impl Prepared {
     }
 
     fn into_mode(mut self) -> u32 {
-        self.inode = None;
+        (self.inode, self.mnt) = (None, None);
         self.mode
     }
 }
@@ -457,6 +470,9 @@ impl Drop for Prepared {
         let Some(inode) = self.inode.take() else { return };
         if self.mode & fmode::WRITER != 0 {
             inode.put_write_access();
+        }
+        if let Some(mnt) = self.mnt.take() {
+            mnt.put_write();
         }
         if self.mode & fmode::DENY_WRITE != 0 {
             inode.allow_write_access();

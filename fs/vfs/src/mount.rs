@@ -7,12 +7,12 @@
 
 use crate::dentry::{Dentry, dflag};
 use crate::path::Path;
-use crate::super_block::SuperBlock;
+use crate::super_block::{REMOUNTING, SuperBlock};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, ArcBorrow, KString, KVec};
-use locking::SeqCount;
+use locking::{SeqCount, SpinLock};
 use rcu::{RcuArc, RcuLink, RcuList, ReadGuard};
 use sync::Mutex;
 
@@ -48,6 +48,8 @@ pub struct Mount {
     unbindable: AtomicBool,
     /// `umount2(MNT_EXPIRE)` has seen it unused, and nobody walked into it since.
     expiring: AtomicBool,
+    /// Changes under way and files open for writing; see [`Mount::want_write`].
+    writers: AtomicU32,
 }
 
 rcu::rcu_listed!(Mount, link);
@@ -66,6 +68,8 @@ pub struct Mounts {
 
 /// All mounts.
 pub(crate) static MOUNTS: Mutex<Mounts> = Mutex::new(Mounts { list: KVec::new() });
+/// Held while a mount or super block becomes read-only and its writers are looked for. Innermost.
+static FREEZE: SpinLock<()> = SpinLock::new(());
 /// Counts changes (`poll` on `/proc/mounts`).
 static CHANGES: AtomicU64 = AtomicU64::new(0);
 
@@ -86,6 +90,7 @@ impl Mount {
             master: AtomicU32::new(0),
             unbindable: AtomicBool::new(false),
             expiring: AtomicBool::new(false),
+            writers: AtomicU32::new(0),
         };
         let mount = Arc::new(mount, GFP_KERNEL)?;
         sb.get_mount();
@@ -95,11 +100,11 @@ impl Mount {
     /// Flags (`MS_*` bits of [`MOUNT_FLAGS`]).
     #[inline(always)]
     pub fn flags(&self) -> u32 {
-        self.flags.load(Ordering::Relaxed)
+        self.flags.load(Ordering::SeqCst)
     }
 
     pub(crate) fn set_flags(&self, flags: u32) {
-        self.flags.store(flags & MOUNT_FLAGS, Ordering::Relaxed);
+        self.flags.store(flags & MOUNT_FLAGS, Ordering::SeqCst);
     }
 
     /// Number of the name space it is in; 0 for none.
@@ -151,13 +156,47 @@ impl Mount {
     /// Whether nothing may be changed through this mount.
     #[inline(always)]
     pub fn is_rdonly(&self) -> bool {
-        self.flags() & uapi::MS_RDONLY != 0 || self.sb.is_rdonly()
+        self.flags() & uapi::MS_RDONLY != 0 || self.sb.refuses_writers()
     }
 
-    /// `EROFS` if nothing may be changed through this mount.
+    /// `EROFS` if nothing may be changed through this mount; else it stays so until the guard is gone.
     #[inline]
-    pub fn want_write(&self) -> Result {
-        if self.is_rdonly() { Err(EROFS) } else { Ok(()) }
+    pub fn want_write(&self) -> Result<WriteAccess<'_>> {
+        self.get_write().map(|()| WriteAccess(self))
+    }
+
+    /// [`Self::want_write`] for what outlives the call: a file open for writing. Given back by [`Self::put_write`].
+    pub(crate) fn get_write(&self) -> Result {
+        loop {
+            self.writers.fetch_add(1, Ordering::SeqCst);
+            self.sb.writers.fetch_add(1, Ordering::SeqCst);
+            if !self.is_rdonly() {
+                return Ok(());
+            }
+            self.put_write();
+            // Who makes it read-only may yet take that back, having seen a writer.
+            let _settled = FREEZE.lock();
+            if self.is_rdonly() {
+                return Err(EROFS);
+            }
+        }
+    }
+
+    pub(crate) fn put_write(&self) {
+        self.sb.writers.fetch_sub(1, Ordering::Release);
+        self.writers.fetch_sub(1, Ordering::Release);
+    }
+
+    /// Sets the flags of a remount. `EBUSY` if that would make it read-only and something is written through it.
+    pub(crate) fn remount(&self, flags: u32) -> Result {
+        let old = self.flags();
+        let _settled = FREEZE.lock();
+        self.set_flags(flags);
+        if flags & !old & uapi::MS_RDONLY != 0 && self.writers.load(Ordering::SeqCst) != 0 {
+            self.set_flags(old);
+            return Err(EBUSY);
+        }
+        Ok(())
     }
 
     /// Where it is attached: the mount above and the dentry there.
@@ -179,6 +218,28 @@ impl Mount {
     fn bucket(&self) -> Option<&'static RcuList<Mount>> {
         let parent = self.parent.as_ptr();
         (!parent.is_null()).then(|| bucket(parent.addr(), self.mountpoint.as_ptr().addr()))
+    }
+}
+
+/// Refuses writers to `sb`, which still writes what it has, until its flags are set again. `EBUSY` if there are some.
+pub(crate) fn freeze_super(sb: &SuperBlock) -> Result {
+    let old = sb.flags();
+    let _settled = FREEZE.lock();
+    sb.set_flags(old | REMOUNTING);
+    if sb.writers.load(Ordering::SeqCst) != 0 {
+        sb.set_flags(old);
+        return Err(EBUSY);
+    }
+    Ok(())
+}
+
+/// Nobody makes the mount read-only as long as this is there. From [`Mount::want_write`].
+#[must_use]
+pub struct WriteAccess<'m>(&'m Mount);
+
+impl Drop for WriteAccess<'_> {
+    fn drop(&mut self) {
+        self.0.put_write();
     }
 }
 

@@ -5,7 +5,7 @@
 use crate::dcache::is_subdir;
 use crate::fs_struct::{FsStruct, current_fs};
 use crate::mnt_ns::check_mnt;
-use crate::mount::{MOUNT_FLAGS, MOUNTS, Mount, Mounts, follow_down};
+use crate::mount::{MOUNT_FLAGS, MOUNTS, Mount, Mounts, follow_down, freeze_super};
 use crate::path::Path;
 use crate::propagation::TreeCopy;
 use crate::super_block::{FsContext, SB_FLAGS, SuperBlock, get_filesystem};
@@ -158,11 +158,17 @@ fn remount(target: &Path, flags: u32, data: &[u8]) -> Result {
     }
     if flags & MS_BIND == 0 {
         let sb = &target.mnt.sb;
-        sb.ops().remount(sb, flags & SB_FLAGS, data)?;
-        sb.set_flags(sb.flags() & !REMOUNT_FLAGS | flags & REMOUNT_FLAGS);
+        let old = sb.flags();
+        if flags & !old & uapi::MS_RDONLY != 0 {
+            freeze_super(sb)?;
+        }
+        if let Err(error) = sb.ops().remount(sb, flags & SB_FLAGS, data) {
+            sb.set_flags(old);
+            return Err(error);
+        }
+        sb.set_flags(old & !REMOUNT_FLAGS | flags & REMOUNT_FLAGS);
     }
-    target.mnt.set_flags(mount);
-    Ok(())
+    target.mnt.remount(mount)
 }
 
 /// Flags of a super block that a remount sets (`MS_RMT_MASK`).

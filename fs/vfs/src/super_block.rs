@@ -125,6 +125,8 @@ pub struct SuperBlock {
     next_ino: AtomicU64,
     /// Mounts of it.
     mounts: AtomicU32,
+    /// Writers of all its mounts ([`crate::mount::Mount::want_write`]), those that are attached nowhere any more among them.
+    pub(crate) writers: AtomicU32,
     root: SpinLock<Option<Arc<Dentry>>>,
     /// Inodes that were ever watched.
     pub(crate) marked: Mutex<KVec<WeakArc<Inode>>>,
@@ -154,6 +156,9 @@ pub struct SuperInit {
     /// `MS_*` flags that belong to the super block.
     pub flags: u32,
 }
+
+/// A flag of our own beside [`SB_FLAGS`]: it is about to become read-only.
+pub(crate) const REMOUNTING: u32 = 1 << 30;
 
 /// `MS_*` flags that are the super block's, not the mount's.
 pub const SB_FLAGS: u32 = uapi::MS_RDONLY
@@ -204,6 +209,7 @@ impl SuperBlock {
             flags: AtomicU32::new(init.flags & SB_FLAGS),
             next_ino: AtomicU64::new(1),
             mounts: AtomicU32::new(0),
+            writers: AtomicU32::new(0),
             root: SpinLock::new(None),
             marked: Mutex::new(KVec::new()),
             rename_lock: Mutex::new(()),
@@ -237,12 +243,18 @@ impl SuperBlock {
     /// `MS_*` flags.
     #[inline(always)]
     pub fn flags(&self) -> u32 {
-        self.flags.load(Ordering::Relaxed)
+        self.flags.load(Ordering::SeqCst) & SB_FLAGS
     }
 
-    /// Replaces the flags.
+    /// Replaces the flags, [`REMOUNTING`] among them.
     pub(crate) fn set_flags(&self, flags: u32) {
-        self.flags.store(flags & SB_FLAGS, Ordering::Relaxed);
+        self.flags.store(flags & (SB_FLAGS | REMOUNTING), Ordering::SeqCst);
+    }
+
+    /// Whether nobody may begin to change something: it is read-only, or about to be.
+    #[inline(always)]
+    pub(crate) fn refuses_writers(&self) -> bool {
+        self.flags.load(Ordering::SeqCst) & (uapi::MS_RDONLY | REMOUNTING) != 0
     }
 
     /// Whether nothing may be changed.

@@ -12,7 +12,7 @@ const DAY: i64 = 24 * 60 * 60;
 #[inline]
 pub fn touch_atime(mnt: &Mount, inode: &Inode) {
     let flags = mnt.flags();
-    if inode.iflags() & iop::NOATIME != 0 || flags & uapi::MS_NOATIME != 0 || mnt.is_rdonly() {
+    if inode.iflags() & iop::NOATIME != 0 || flags & uapi::MS_NOATIME != 0 {
         return;
     }
     if flags & uapi::MS_NODIRATIME != 0 && inode.is_dir() {
@@ -27,7 +27,10 @@ pub fn touch_atime(mnt: &Mount, inode: &Inode) {
         }
     }
     let now = current_time();
-    if atime != now {
+    if atime == now {
+        return;
+    }
+    if let Ok(_write) = mnt.want_write() {
         inode.atime.set(now);
         inode.mark_dirty(if inode.sb().flags() & uapi::MS_LAZYTIME != 0 { idirty::TIME } else { idirty::SYNC });
     }

@@ -52,7 +52,7 @@ fn create_entry(
     if slash && !is_dir {
         return Err(ENOENT);
     }
-    dir.mnt.want_write()?;
+    let _write = dir.mnt.want_write()?;
     may_create(inode)?;
     let pending = Pending::new(&dir.dentry, &key, cached)?;
     let made = make(&dir, inode, key.bytes)?;

@@ -90,21 +90,29 @@ pub fn open_at(path: Path, flags: OpenFlags) -> Result<Arc<File>> {
     }
     let inode = path.inode()?.clone();
     may_open(&path, &inode, flags)?;
-    let prepared = Prepared::open(&inode, flags.writes())?;
+    let prepared = Prepared::open(&path, &inode, flags.writes())?;
+    let file = open_prepared(path, &inode, flags, prepared)?;
     if flags.any(uapi::O_TRUNC) && inode.is_reg() {
-        path.mnt.want_write()?;
-        if flags.writes() {
-            truncate(&inode, 0, true)?;
-        } else {
-            // Truncating counts as writing for its length.
-            inode.get_write_access()?;
-            let result = truncate(&inode, 0, true);
-            inode.put_write_access();
-            result?;
-        }
-        notify::path_event(&path, uapi::IN_MODIFY);
+        cut_off(&file, &inode)?;
     }
-    open_prepared(path, &inode, flags, prepared)
+    notify::file_event(&file, uapi::IN_OPEN);
+    Ok(file)
+}
+
+/// `O_TRUNC`, once it is sure that the file can be opened.
+fn cut_off(file: &File, inode: &Arc<Inode>) -> Result {
+    let _write = file.path().mnt.want_write()?;
+    if file.flags().writes() {
+        truncate(inode, 0, true)?;
+    } else {
+        // Truncating counts as writing for its length.
+        inode.get_write_access()?;
+        let result = truncate(inode, 0, true);
+        inode.put_write_access();
+        result?;
+    }
+    notify::path_event(file.path(), uapi::IN_MODIFY);
+    Ok(())
 }
 
 /// Makes the file for an inode that may be opened.
@@ -123,6 +131,12 @@ fn open_prepared(path: Path, inode: &Arc<Inode>, flags: OpenFlags, prepared: Pre
     if flags.any(uapi::O_DIRECT) {
         file.ops().check_flags(&file, uapi::O_DIRECT)?;
     }
+    Ok(file)
+}
+
+/// [`open_prepared`] for a new file.
+fn open_made(path: Path, inode: &Arc<Inode>, flags: OpenFlags, prepared: Prepared) -> Result<Arc<File>> {
+    let file = open_prepared(path, inode, flags, prepared)?;
     notify::file_event(&file, uapi::IN_OPEN);
     Ok(file)
 }
@@ -182,8 +196,8 @@ fn create_open(walker: &mut Walker<'_>, how: &OpenHow) -> Result<Arc<File>> {
             Last::Made(dentry) => {
                 let path = Path { mnt: dir.mnt, dentry };
                 let inode = path.inode()?.clone();
-                let prepared = Prepared::open(&inode, how.flags.writes())?;
-                return open_prepared(path, &inode, how.flags, prepared);
+                let prepared = Prepared::open(&path, &inode, how.flags.writes())?;
+                return open_made(path, &inode, how.flags, prepared);
             }
             Last::Found(dentry) => dentry,
         };
@@ -226,7 +240,7 @@ fn find_or_create(dir: &Path, walker: &Walker<'_>, how: &OpenHow) -> Result<Last
     if let Some(dentry) = cached.as_ref().filter(|dentry| dentry.inode().is_some()) {
         return Ok(Last::Found(dentry.clone()));
     }
-    dir.mnt.want_write()?;
+    let _write = dir.mnt.want_write()?;
     may_create(inode)?;
     let mode = uapi::S_IFREG | how.mode & !current_umask();
     let pending = Pending::new(&dir.dentry, &key, cached)?;
@@ -241,17 +255,17 @@ fn open_tmpfile(dir: &Path, how: &OpenHow) -> Result<Arc<File>> {
     if !inode.is_dir() {
         return Err(ENOTDIR);
     }
-    dir.mnt.want_write()?;
+    let _write = dir.mnt.want_write()?;
     may_create(inode)?;
     let mode = uapi::S_IFREG | how.mode & !current_umask();
     let made = inode.ops().tmpfile(inode, mode)?;
     if !how.flags.any(uapi::O_EXCL) {
         made.change_iflags(iop::LINKABLE, 0);
     }
-    let prepared = Prepared::open(&made, true)?;
     let dentry = Dentry::new_anon(made.clone(), b"")?;
     let path = Path { mnt: dir.mnt.clone(), dentry };
-    open_prepared(path, &made, how.flags, prepared)
+    let prepared = Prepared::open(&path, &made, true)?;
+    open_made(path, &made, how.flags, prepared)
 }
 
 /// Operations of an `O_PATH` file: none.

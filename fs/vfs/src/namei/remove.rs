@@ -39,7 +39,7 @@ pub fn unlink(start: Start<'_>, name: &PathName) -> Result {
     if key.dots() != 0 {
         return Err(EISDIR);
     }
-    dir.mnt.want_write()?;
+    let _write = dir.mnt.want_write()?;
     let inode = dir.inode()?;
     let gone: Arc<Inode> = {
         let _lock = inode.lock.write();
@@ -76,7 +76,7 @@ pub fn rmdir(start: Start<'_>, name: &PathName) -> Result {
         1 => return Err(EINVAL),
         _ => return Err(ENOTEMPTY),
     }
-    dir.mnt.want_write()?;
+    let _write = dir.mnt.want_write()?;
     let inode = dir.inode()?;
     let gone: Arc<Inode> = {
         let _lock = inode.lock.write();

@@ -94,7 +94,7 @@ pub fn rename(source: Source<'_>, to: Start<'_>, new: &PathName, flags: u32) -> 
     if new_key.dots() != 0 {
         return Err(taken);
     }
-    old_dir.mnt.want_write()?;
+    let _write = old_dir.mnt.want_write()?;
     let plan = Plan {
         old_dir: &old_dir,
         old_key: &old_key,

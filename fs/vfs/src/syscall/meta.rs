@@ -36,7 +36,7 @@ fn place(dirfd: usize, name: usize, flags: u32) -> Result<Path> {
 }
 
 fn chmod(path: &Path, mode: usize) -> Result<usize> {
-    path.mnt.want_write()?;
+    let _write = path.mnt.want_write()?;
     let inode = path.inode()?;
     if inode.is_symlink() {
         return Err(EOPNOTSUPP);
@@ -62,7 +62,7 @@ pub fn sys_fchmodat(regs: &PtRegs) -> Result<usize> {
 }
 
 fn do_chown(path: &Path, uid: usize, gid: usize) -> Result<usize> {
-    path.mnt.want_write()?;
+    let _write = path.mnt.want_write()?;
     let id = |id: usize| (id as u32 != u32::MAX).then_some(id as u32);
     chown(path.inode()?, id(uid), id(gid))?;
     // As Linux: a change of nothing changes no attribute.
@@ -113,7 +113,7 @@ fn set_times(path: &Path, times: Option<[uapi::timespec; 2]>) -> Result<usize> {
             };
         }
     }
-    path.mnt.want_write()?;
+    let _write = path.mnt.want_write()?;
     let inode = path.inode()?;
     if as_now {
         if inode.iflags() & iop::IMMUTABLE != 0 {
@@ -209,7 +209,7 @@ pub fn sys_truncate(regs: &PtRegs) -> Result<usize> {
         FileType::Dir => return Err(EISDIR),
         _ => return Err(EINVAL),
     }
-    path.mnt.want_write()?;
+    let _write = path.mnt.want_write()?;
     inode_permission(inode, MAY_WRITE)?;
     if inode.iflags() & iop::APPEND != 0 {
         return Err(EPERM);

@@ -79,7 +79,7 @@ fn set(path: &Path, regs: &PtRegs) -> Result<usize> {
     }
     let mut value = KVec::from_elem(0u8, regs.arg3(), GFP_KERNEL)?;
     user::copy_in(regs.arg2(), &mut value)?;
-    path.mnt.want_write()?;
+    let _write = path.mnt.want_write()?;
     let inode = path.inode()?;
     let _lock = inode.lock.write();
     allowed(inode, &name, MAY_WRITE)?;
@@ -99,7 +99,7 @@ fn list(path: &Path, to: usize, size: usize) -> Result<usize> {
 
 fn remove(path: &Path, name: usize) -> Result<usize> {
     let name = attribute(name)?;
-    path.mnt.want_write()?;
+    let _write = path.mnt.want_write()?;
     let inode = path.inode()?;
     let _lock = inode.lock.write();
     allowed(inode, &name, MAY_WRITE)?;

@@ -22,6 +22,7 @@ mod pidfd;
 mod poll;
 mod process;
 mod procfs;
+mod remount;
 mod signal;
 mod splice;
 mod threads;
@@ -60,6 +61,7 @@ fn all() -> Vec<Test> {
         files::TESTS,
         links::TESTS,
         mounts::TESTS,
+        remount::TESTS,
         trace::TESTS,
         tty::TESTS,
         procfs::TESTS,

@@ -17,7 +17,9 @@ import sys
 
 SRCTREE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OUTPUT = os.path.join(SRCTREE, "Documentation", "abi", "syscalls.md")
-ENTRY = re.compile(r"\(uapi::__NR_(\w+), entry!\(([\w:]+)\)\)")
+ENTRY = re.compile(r"\((?:uapi::__)?NR_(\w+), entry!\(([\w:]+)\)\)")
+# Calls that the headers do not know yet.
+NUMBER = re.compile(r"^const NR_(\w+): u32 = (\d+);", re.M)
 CONSTANT = re.compile(r"\b(?:uapi::)?([A-Z][A-Z0-9]*_[A-Z0-9_]+|O_\w+)\b")
 # Names of the ABI that are no flags of a call.
 NO_FLAG = re.compile(r"^(__NR_|IN_(ACCESS|MODIFY|OPEN|ATTRIB)$|GFP_|CAP_|RLIMIT_|PAGE_|SIG[A-Z]|S_I[RWXF]|.*_MAX$|.*_SIZE$|.*_LEN$|E[A-Z]+$|MAX_|NSEC_)")
@@ -121,9 +123,11 @@ def rows():
     table = read(os.path.join(SRCTREE, "kernel", "syscalls", "src", "table.rs"))
     numbers = {m.group(1): int(m.group(2)) for m in
                re.finditer(r"^#define __NR_(\w+) (\d+)$", read("/usr/include/x86_64-linux-gnu/asm/unistd_64.h"), re.M)}
+    numbers.update((name.lower(), int(number)) for name, number in NUMBER.findall(table))
     crates, cache, called = crate_dirs(), {}, tests()
     lines = []
-    for call, path in ENTRY.findall(table):
+    for name, path in ENTRY.findall(table):
+        call = name.lower()
         crate, function = path.split("::")[0], path.split("::")[-1]
         directory = next((d for c, d in crates.items() if c == crate), None)
         doc, flags = "", []

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! From an address in the kernel's code to its function and source line: what traces, oopses and `/proc/kallsyms` print.
+//! From an address in the kernel's code to its function and source line: what traces and oopses print.
 //!
 //! The table is made by `scripts/kallsyms` out of the linked image and linked in by a second pass (section `.kallsyms`,
 //! last of the read-only data, so that no code moves). Addresses in it are offsets from `_text`: KASLR changes nothing.

@@ -7,7 +7,7 @@
 
 use crate::frame::Frame;
 use crate::page::{Page, PageFlags};
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use kalloc::KVec;
 use locking::SpinLock;
 
@@ -26,10 +26,11 @@ pub enum Which {
 struct List {
     head: usize,
     tail: usize,
-    len: usize,
 }
 
-static LISTS: SpinLock<[List; 2]> = SpinLock::new([List { head: 0, tail: 0, len: 0 }; 2]);
+static LISTS: SpinLock<[List; 2]> = SpinLock::new([List { head: 0, tail: 0 }; 2]);
+/// Pages on the lists; changed under `LISTS`.
+static LEN: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 
 impl List {
     /// Puts a frame at the young end.
@@ -43,7 +44,6 @@ impl List {
             None => self.tail = at,
         }
         self.head = at;
-        self.len += 1;
     }
 
     /// Takes a frame out, which is in this list.
@@ -59,7 +59,6 @@ impl List {
             Some(after) => after.prev.store(prev, Relaxed),
             None => self.tail = prev,
         }
-        self.len -= 1;
     }
 }
 
@@ -74,6 +73,7 @@ pub fn add(pages: &[Page]) {
         if !page.set(PageFlags::LRU) {
             page.clear(PageFlags::ACTIVE);
             lists[index(false)].push(page.clone().into_frame());
+            LEN[index(false)].fetch_add(1, Relaxed);
         }
     }
 }
@@ -86,6 +86,7 @@ pub fn remove(page: &Page) {
     }
     let active = page.has(PageFlags::ON_ACTIVE);
     lists[index(active)].unlink(page.frame());
+    LEN[index(active)].fetch_sub(1, Relaxed);
     page.clear(PageFlags(PageFlags::LRU.0 | PageFlags::ON_ACTIVE.0));
     drop(lists);
     // SAFETY: The list's reference, which nobody else gives up: the flag was set under the lock. `page` is another.
@@ -104,6 +105,7 @@ pub fn isolate(which: Which, max: usize, out: &mut KVec<Page>) {
             return;
         }
         list.unlink(frame);
+        LEN[index(active)].fetch_sub(1, Relaxed);
         // SAFETY: The list's reference goes to the result.
         let page = unsafe { Page::from_frame(frame) };
         page.clear(PageFlags(PageFlags::LRU.0 | PageFlags::ON_ACTIVE.0));
@@ -125,9 +127,10 @@ pub fn put_back(page: Page, which: Which) {
         page.set(PageFlags::ON_ACTIVE);
     }
     lists[index(active)].push(page.into_frame());
+    LEN[index(active)].fetch_add(1, Relaxed);
 }
 
 /// Pages on a list.
 pub fn len(which: Which) -> usize {
-    LISTS.lock_irqsave()[index(which == Which::Active)].len
+    LEN[index(which == Which::Active)].load(Relaxed)
 }

@@ -364,13 +364,13 @@ impl Mapping {
             if count == 0 {
                 break;
             }
-            let mut taken = 0;
+            let (start, mut taken) = (from, 0);
             for (index, page) in gone.iter().flatten() {
                 taken += usize::from(self.take_out(*index, page));
                 from = *index;
             }
             self.forgot(taken);
-            self.unmap(first, last, false);
+            self.unmap(start, from, false);
             drop(gone);
             // The last one again: another may have been put there.
         }

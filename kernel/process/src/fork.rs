@@ -156,7 +156,7 @@ fn chosen_tid(address: usize, count: u64) -> Result<u32> {
     if count > 1 {
         return Err(EINVAL);
     }
-    let tid = u32::try_from(tid).ok().filter(|tid| (1..pid::PID_MAX).contains(tid)).ok_or(EINVAL)?;
+    let tid = u32::try_from(tid).ok().filter(|tid| (1..pid::pid_max()).contains(tid)).ok_or(EINVAL)?;
     if !cred::capable(cred::CAP_CHECKPOINT_RESTORE) && !cred::capable(cred::CAP_SYS_ADMIN) {
         return Err(EPERM);
     }
@@ -280,7 +280,7 @@ fn build_task(args: &CloneArgs, flags: u64, vfork_done: Option<Arc<Completion>>,
     cred::attach(&child, cred::current_cred()?)?;
     vfs::tasks::copy_files(&child, flags & FILES != 0)?;
     vfs::tasks::copy_fs(&child, flags & FS != 0, flags & NEWNS != 0)?;
-    crate::hooks::fork(&child, flags & THREAD != 0)?;
+    crate::hooks::fork(&child, flags)?;
     let limits = rlimit::of(&parent_task).ok_or(EINVAL)?;
     let limits = match flags & THREAD {
         0 => Arc::new(limits.duplicate(), GFP_KERNEL)?,

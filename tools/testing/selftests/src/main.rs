@@ -17,6 +17,7 @@ mod jobs;
 mod limits;
 mod links;
 mod mm;
+mod mountapi;
 mod mounts;
 mod pidfd;
 mod poll;
@@ -25,6 +26,9 @@ mod procfs;
 mod remount;
 mod signal;
 mod splice;
+mod sysvipc;
+mod sysvmsg;
+mod sysvsem;
 mod threads;
 mod time;
 mod trace;
@@ -55,6 +59,9 @@ fn all() -> Vec<Test> {
         poll::TESTS,
         ipc::TESTS,
         splice::TESTS,
+        sysvipc::TESTS,
+        sysvsem::TESTS,
+        sysvmsg::TESTS,
         inotify::TESTS,
         mm::TESTS,
         vmem::TESTS,
@@ -62,6 +69,7 @@ fn all() -> Vec<Test> {
         links::TESTS,
         mounts::TESTS,
         remount::TESTS,
+        mountapi::TESTS,
         trace::TESTS,
         tty::TESTS,
         procfs::TESTS,

@@ -22,6 +22,8 @@ use rust_print as _;
 use rust_shared as _;
 #[cfg(feature = "CONFIG_SAMPLE_RUST_SHARED_USER")]
 use rust_shared_user as _;
+#[cfg(feature = "CONFIG_SAMPLE_RUST_TESTDEV")]
+use rust_testdev as _;
 #[cfg(feature = "CONFIG_SAMPLE_RUST_TIMER")]
 use rust_timer as _;
 #[cfg(feature = "CONFIG_VIRTIO_BLK")]
@@ -39,6 +41,11 @@ pub(crate) fn start(info: &'static BootInfo) -> Result {
         module::init()?;
         if let Some(names) = crate::params::line(info).value("module_blacklist") {
             module::set_blacklist(names)?;
+        }
+        if let Some(word) = crate::params::line(info).params().find(|word| word.is("module.sig_enforce"))
+            && module::set_enforced(word.value).is_err()
+        {
+            pr_err!("`{}' invalid for parameter `module.sig_enforce'", crate::params::Shown(word.text()));
         }
     }
     for entry in kernel::built_in::all() {

@@ -86,9 +86,9 @@ def refused(guest, bad):
         raise GuestError("a bad module was loaded")
 
 
-def truncated(guest, _):
-    """Cut at every 64th byte: refused, nothing kept."""
-    out = guest.check("n=0; s=$(stat -c %s /rust_minimal.ko); i=0; while [ $i -lt $s ]; do head -c $i /rust_minimal.ko >/tmp/t.ko; "
+def truncated(guest, size):
+    """Cut at every 64th byte before its signature: refused, nothing kept."""
+    out = guest.check(f"n=0; s={size}; i=0; while [ $i -lt $s ]; do head -c $i /rust_minimal.ko >/tmp/t.ko; "
                       "insmod /tmp/t.ko 2>/dev/null && echo loaded $i; i=$((i+64)); n=$((n+1)); done; rm -f /tmp/t.ko; echo $n files", 300)
     if "loaded" in out or " files" not in out:
         raise GuestError(out)
@@ -155,6 +155,8 @@ def main():
         subprocess.run(["strip", "--strip-debug", stripped], check=True)
         with open(stripped, "rb") as f:
             good = f.read()
+        subprocess.run([sys.executable, os.path.join(programs.SRCTREE, "scripts/certs.py"), "sign-with",
+                        os.path.join(top, "certs/signing_key.pem"), stripped], check=True)
         initrd, cpio = os.path.join(work, "initrd"), image.base()
         cpio.file("rust_minimal.ko", src=stripped, mode=0o644)
         cpio.file("rust_print.ko", src=args.print_module, mode=0o644)
@@ -168,7 +170,7 @@ def main():
         cpio.write(initrd)
         with Guest(args.vmlinux, initrd, APPEND, cpus=args.cpus, limit=900, log=args.log) as guest:
             guest.expect("@READY@", 60)
-            for test, value in ((load_and_unload, None), (parameters, None), (printing, None), (refused, bad), (truncated, None),
+            for test, value in ((load_and_unload, None), (parameters, None), (printing, None), (refused, bad), (truncated, len(good)),
                                 (reload, args.reloads), (permission, None)):
                 try:
                     test(guest, value)

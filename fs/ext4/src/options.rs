@@ -43,11 +43,14 @@ pub(crate) struct Options {
     pub(crate) delalloc: bool,
     pub(crate) auto_da_alloc: bool,
     pub(crate) user_xattr: bool,
+    pub(crate) acl: bool,
     pub(crate) grpid: bool,
     pub(crate) minixdf: bool,
     pub(crate) resuid: u32,
     pub(crate) resgid: u32,
     pub(crate) stripe: u32,
+    /// Limits of users, groups and projects hold.
+    pub(crate) quotas: [bool; 3],
     pub(crate) journal_checksum: bool,
     pub(crate) async_commit: bool,
     /// Errors policy of the superblock, which is not shown.
@@ -91,11 +94,13 @@ impl Options {
             delalloc: opts & default_opt::NODELALLOC == 0,
             auto_da_alloc: true,
             user_xattr: true,
+            acl: true,
             grpid: opts & default_opt::BSDGROUPS != 0,
             minixdf: false,
             resuid: sb.def_resuid.get().into(),
             resgid: sb.def_resgid.get().into(),
             stripe: 0,
+            quotas: [false; 3],
             journal_checksum: false,
             async_commit: false,
         }
@@ -107,6 +112,12 @@ impl Options {
             self.option(key, value)?;
         }
         Ok(self)
+    }
+
+    fn quota(&mut self, kind: usize) {
+        if let Some(on) = self.quotas.get_mut(kind) {
+            *on = true;
+        }
     }
 
     fn option(&mut self, key: &[u8], value: Option<&[u8]>) -> Result {
@@ -134,10 +145,14 @@ impl Options {
             (b"noauto_da_alloc", None) => self.auto_da_alloc = false,
             (b"user_xattr", None) => self.user_xattr = true,
             (b"nouser_xattr", None) => self.user_xattr = false,
-            // There are no ACLs here.
-            (b"noacl", None) => {}
+            (b"acl", None) => self.acl = true,
+            (b"noacl", None) => self.acl = false,
             (b"grpid" | b"bsdgroups", None) => self.grpid = true,
             (b"nogrpid" | b"sysvgroups", None) => self.grpid = false,
+            (b"usrquota" | b"quota", None) => self.quota(0),
+            (b"grpquota", None) => self.quota(1),
+            (b"prjquota", None) => self.quota(2),
+            (b"noquota", None) => self.quotas = [false; 3],
             (b"minixdf", None) => self.minixdf = true,
             (b"bsddf", None) => self.minixdf = false,
             (b"resuid", value) => self.resuid = number(value)?,
@@ -156,6 +171,11 @@ impl Options {
 
     /// Shows what differs from the defaults, in Linux's order.
     pub(crate) fn show(&self, has_journal: bool, out: &mut dyn Write) -> core::fmt::Result {
+        for (on, name) in self.quotas.into_iter().zip(["usrquota", "grpquota", "prjquota"]) {
+            if on {
+                write!(out, ",{name}")?;
+            }
+        }
         if self.minixdf {
             out.write_str(",minixdf")?;
         }
@@ -164,6 +184,9 @@ impl Options {
         }
         if !self.user_xattr {
             out.write_str(",nouser_xattr")?;
+        }
+        if !self.acl {
+            out.write_str(",noacl")?;
         }
         if !self.barrier {
             out.write_str(",nobarrier")?;

@@ -58,6 +58,29 @@ pub trait SuperDevice: Any + Send + Sync {
     fn as_any(&self) -> &dyn Any;
 }
 
+/// Usage and limits of an id: space in bytes, its limits in KiB, times in seconds since 1970; 0 is no limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[allow(missing_docs)]
+pub struct QuotaLimits {
+    pub block_hard: u64,
+    pub block_soft: u64,
+    pub space: u64,
+    pub inode_hard: u64,
+    pub inode_soft: u64,
+    pub inodes: u64,
+    pub block_time: u64,
+    pub inode_time: u64,
+}
+
+/// Seconds that usage may be over a soft limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct QuotaInfo {
+    /// Of space.
+    pub block_grace: u64,
+    /// Of inodes.
+    pub inode_grace: u64,
+}
+
 /// What a file system implements for itself as a whole.
 #[allow(unused_variables, reason = "defaults ignore their arguments")]
 pub trait SuperOps: Any + Send + Sync {
@@ -89,6 +112,31 @@ pub trait SuperOps: Any + Send + Sync {
     /// Ends `freeze`.
     fn unfreeze(&self, sb: &SuperBlock) -> Result {
         Err(EOPNOTSUPP)
+    }
+
+    /// Turns limits of a kind (0 user, 1 group, 2 project) on or off. `ENOSYS` without quotas at all, `ESRCH` without those.
+    fn quota_enable(&self, kind: u32, on: bool) -> Result {
+        Err(ENOSYS)
+    }
+
+    /// Times that usage may be over a soft limit.
+    fn quota_info(&self, kind: u32) -> Result<QuotaInfo> {
+        Err(ENOSYS)
+    }
+
+    /// Sets those times.
+    fn quota_set_info(&self, kind: u32, info: QuotaInfo) -> Result {
+        Err(ENOSYS)
+    }
+
+    /// Usage and limits of an id.
+    fn quota_get(&self, kind: u32, id: u32) -> Result<QuotaLimits> {
+        Err(ENOSYS)
+    }
+
+    /// Sets limits and times of an id; usage stays.
+    fn quota_set(&self, kind: u32, id: u32, new: &QuotaLimits) -> Result {
+        Err(ENOSYS)
     }
 
     /// Options as `/proc/mounts` shows them, each with its comma in front.
@@ -135,6 +183,8 @@ pub struct SuperBlock {
     device: Option<OnDevice>,
     /// Errors of writing back, for `syncfs`.
     errors: ErrSeq,
+    /// Frozen (`FIFREEZE`); the lock is held while that changes.
+    frozen: Mutex<bool>,
     ops: KBox<dyn SuperOps>,
 }
 
@@ -215,6 +265,7 @@ impl SuperBlock {
             rename_lock: Mutex::new(()),
             device,
             errors: ErrSeq::new(),
+            frozen: Mutex::new(false),
             ops,
         };
         Ok(Arc::new(sb, GFP_KERNEL)?)
@@ -302,6 +353,21 @@ impl SuperBlock {
         result
     }
 
+    /// Freezes (`FIFREEZE`) or thaws it. `EBUSY` and `EINVAL` if it is so already. May sleep.
+    pub fn set_frozen(&self, frozen: bool) -> Result {
+        let mut now = self.frozen.lock();
+        if *now == frozen {
+            return Err(if frozen { errno::code::EBUSY } else { errno::code::EINVAL });
+        }
+        if frozen {
+            self.ops.freeze(self)?;
+        } else {
+            self.ops.unfreeze(self)?;
+        }
+        *now = frozen;
+        Ok(())
+    }
+
     /// Starts writing without waiting (the first half of `sync(2)`).
     pub(crate) fn sync_start(&self) {
         if let Some(on) = &self.device {
@@ -333,6 +399,8 @@ impl SuperBlock {
     fn shutdown(&self) {
         crate::notify::unmounted(self);
         let root = self.root.lock().take();
+        // Nobody could thaw it later.
+        let _ = self.set_frozen(false);
         // What cannot be written back is lost with the file system; there is nobody left to tell.
         let _ = self.sync_all();
         if let Some(root) = root {

@@ -4,6 +4,7 @@
 import hashlib
 import os
 import random
+import re
 import subprocess
 
 SBIN = "/usr/sbin"
@@ -55,10 +56,29 @@ def dumped(path, work):
     subprocess.run(["rm", "-rf", top], check=True)
     os.makedirs(top)
     tool("debugfs", "-R", f"rdump / {top}", path)
+    if "inline_data" in tool("dumpe2fs", "-h", path):
+        cut_inline(path, work, top)
     return tree(top)
 
 
-def populate(top, seed=1, files=60):
+def cut_inline(path, work, top):
+    """debugfs (1.47) dumps a file whose data is in its inode with all the room that the inode has for it: cuts it to its size."""
+    small = []
+    for here, _, names in os.walk(top):
+        files = (os.path.join(here, name) for name in names)
+        small += [file for file in files if not os.path.islink(file) and 0 < os.path.getsize(file) <= 4096]
+    commands = os.path.join(work, "commands")
+    with open(commands, "w") as f:
+        f.writelines(f'stat "/{os.path.relpath(file, top)}"\n' for file in small)
+    sizes = re.findall(r"^User: .*Size: (\d+)$", tool("debugfs", "-f", commands, path), re.M)
+    if len(sizes) != len(small):
+        raise RuntimeError(f"debugfs tells {len(sizes)} sizes of {len(small)} files")
+    for file, size in zip(small, sizes):
+        if int(size) < os.path.getsize(file):
+            os.truncate(file, int(size))
+
+
+def populate(top, seed=1, files=60, many=700, largest=300000):
     """A tree with files of all kinds of sizes, deep directories and long names."""
     rng = random.Random(seed)
     os.makedirs(top, exist_ok=True)
@@ -68,7 +88,7 @@ def populate(top, seed=1, files=60):
         os.makedirs(path)
         dirs.append(path)
     for index in range(files):
-        size = rng.choice((0, 1, 59, 60, 61, 150, 1000, 1024, 4095, 4096, 4097, 20000, 70000, 300000))
+        size = min(largest, rng.choice((0, 1, 59, 60, 61, 150, 1000, 1024, 4095, 4096, 4097, 20000, 70000, 300000)))
         with open(os.path.join(rng.choice(dirs), f"file{index}" + "y" * rng.choice((0, 10, 240))), "wb") as f:
             f.write(rng.randbytes(size))
     with open(os.path.join(top, "sparse"), "wb") as f:
@@ -77,8 +97,8 @@ def populate(top, seed=1, files=60):
             f.write(rng.randbytes(5000))
     os.symlink("dir0/short", os.path.join(top, "link"))
     os.symlink("/very/long/" + "z" * 300, os.path.join(top, "longlink"))
-    many = os.path.join(top, "many")
-    os.makedirs(many)
-    for index in range(700):
-        with open(os.path.join(many, f"a name that is not short, number {index}"), "w") as f:
+    place = os.path.join(top, "many")
+    os.makedirs(place)
+    for index in range(many):
+        with open(os.path.join(place, f"a name that is not short, number {index}"), "w") as f:
             f.write(str(index))

@@ -13,6 +13,7 @@ pub mod mount;
 pub mod mount_api;
 pub mod names;
 pub mod open;
+pub mod quota;
 mod remap;
 pub mod rw;
 pub mod stat;

@@ -285,7 +285,7 @@ pub fn open_or_make(
                 None => {
                     may_create(inode)?;
                     let pending = Pending::new(&dir.dentry, &key, cached)?;
-                    let made = make(inode, uapi::S_IFREG | mode & !current_umask())?;
+                    let made = make(inode, uapi::S_IFREG | masked(inode, mode))?;
                     let path = Path { mnt: dir.mnt.clone(), dentry: pending.commit(made.clone()) };
                     notify::created(inode, &made, key.bytes);
                     let prepared = Prepared::open(&path, &made, flags.writes())?;

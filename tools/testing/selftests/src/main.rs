@@ -28,6 +28,7 @@ mod threads;
 mod time;
 mod trace;
 mod tty;
+mod uring;
 mod util;
 mod vmem;
 
@@ -64,6 +65,7 @@ fn all() -> Vec<Test> {
         tty::TESTS,
         procfs::TESTS,
         time::TESTS,
+        uring::TESTS,
         limits::TESTS,
     ]
     .concat()

@@ -50,9 +50,7 @@ fn flush(task: &Task) {
     while let Some(request) = rest.next() {
         let Some(queue) = request.queue().cloned() else { continue };
         let hw = request.hw_queue();
-        let same = |next: &KBox<Request>| {
-            next.hw_queue() == hw && next.queue().is_some_and(|other| Arc::ptr_eq(other, &queue))
-        };
+        let same = |next: &KBox<Request>| next.hw_queue() == hw && next.is_on(&queue);
         let last = !rest.peek().is_some_and(same);
         queue.insert(request, last);
     }
@@ -72,7 +70,7 @@ pub(crate) fn merge(queue: &Arc<Queue>, bio: KBox<Bio>, limits: &QueueLimits) ->
     }
     let Some(cell) = KEPT.get(&task) else { return Err(bio) };
     let mut kept = cell.0.lock();
-    let its = |request: &&mut KBox<Request>| request.queue().is_some_and(|other| Arc::ptr_eq(other, queue));
+    let its = |request: &&mut KBox<Request>| request.is_on(queue);
     // The last one to this disk: a stream goes on where it was.
     match kept.iter_mut().rev().find(its) {
         Some(request) => try_merge(request, bio, limits).map(drop),

@@ -211,6 +211,100 @@ mod in_kernel {
         assert_eq!(queue.in_flight(), 0);
     }
 
+    /// Ends requests at once, and counts them.
+    struct Quick(Arc<AtomicU64>);
+
+    impl DiskOps for Quick {}
+
+    impl mq::MqOps for Quick {
+        fn queue_rq(&self, _: &mq::HwQueue, request: KBox<mq::Request>, _: bool) -> Result<(), mq::Refused> {
+            self.0.fetch_add(1, SeqCst);
+            request.complete(Ok(()));
+            Ok(())
+        }
+    }
+
+    /// Writes single pages in this order, each a bio, within one plug; how many requests came of it.
+    fn plugged(
+        queues: u32,
+        limits: QueueLimits,
+        order: &[u64],
+        set: impl FnOnce(&mq::Queue) -> Result,
+    ) -> Result<[u64; 2]> {
+        let sent = Arc::new(AtomicU64::new(0), GFP_KERNEL)?;
+        let params = mq::MqParams { hw_queues: queues, depth: 16, no_sched: false };
+        let queue = mq::Queue::new(params, KBox::new(Quick(sent.clone()), GFP_KERNEL)?)?;
+        set(&queue)?;
+        let disk =
+            Gendisk::new(&testing::params("kunitplug"), limits, KBox::new(mq::MqDisk(queue.clone()), GFP_KERNEL)?)?;
+        disk.set_capacity(SECTORS);
+        disk.add()?;
+        let whole = disk.part(0).ok_or(ENXIO)?;
+        let plug = Plug::start();
+        for index in order {
+            let mut bio = Bio::new(&whole, Op::Write, OpFlags::NONE, 1, GFP_KERNEL)?;
+            bio.set_sector(index * 8);
+            bio.add_page(Page::alloc(GFP_KERNEL)?, 0, PAGE_SIZE as u32)?;
+            submit_bio(bio);
+        }
+        assert_eq!(sent.load(SeqCst), 0, "kept back");
+        drop(plug);
+        let totals = whole.totals();
+        assert_eq!(totals.sectors, [0, 8 * order.len() as u64, 0, 0]);
+        assert_eq!(totals.ios.iter().sum::<u64>(), sent.load(SeqCst));
+        disk.remove();
+        queue.kill();
+        assert_eq!(queue.in_flight(), 0);
+        Ok([sent.load(SeqCst), totals.merges.iter().sum()])
+    }
+
+    #[test]
+    fn neighbours_are_joined() -> Result {
+        let nothing = |_: &mq::Queue| Ok(());
+        let limits = QueueLimits { max_hw_sectors: 2560, max_sectors: 2560, ..QueueLimits::default() };
+        let up = [0, 1, 2, 3, 4, 5, 6, 7];
+        for queues in [1, 2] {
+            assert_eq!(plugged(queues, limits, &up, nothing)?, [1, 7]);
+            // At the front, too.
+            assert_eq!(plugged(queues, limits, &[7, 6, 5, 4], nothing)?, [1, 3]);
+            assert_eq!(plugged(queues, limits, &[0, 2, 4, 6], nothing)?, [4, 0]);
+            let none = |queue: &mq::Queue| {
+                queue.set_nomerges(2);
+                Ok(())
+            };
+            assert_eq!(plugged(queues, limits, &up, none)?, [8, 0]);
+        }
+        // As large as the device takes.
+        let few = QueueLimits { max_segments: 3, ..limits };
+        assert_eq!(plugged(2, few, &up, nothing)?, [3, 5]);
+        let small = QueueLimits { max_hw_sectors: 16, max_sectors: 16, ..limits };
+        assert_eq!(plugged(2, small, &up, nothing)?, [4, 4]);
+        Ok(())
+    }
+
+    #[test]
+    fn schedulers_change() -> Result {
+        let sent = Arc::new(AtomicU64::new(0), GFP_KERNEL)?;
+        let params = mq::MqParams { hw_queues: 1, depth: 64, no_sched: false };
+        let queue = mq::Queue::new(params, KBox::new(Quick(sent), GFP_KERNEL)?)?;
+        assert_eq!((queue.scheduler(), queue.nr_requests()), ("mq-deadline", 128));
+        assert_eq!(queue.set_scheduler("bfq"), Err(EINVAL));
+        queue.set_nr_requests(2)?;
+        assert_eq!((queue.nr_requests(), queue.async_depth()), (4, Some(3)));
+        assert_eq!(queue.set_nr_requests(5000), Err(EINVAL));
+        queue.set_tunables(|tunables| tunables.fifo_batch = 3)?;
+        queue.set_nr_requests(256)?;
+        assert_eq!(queue.tunables().map(|tunables| tunables.fifo_batch), Some(3));
+        queue.set_scheduler("none")?;
+        assert_eq!((queue.scheduler(), queue.nr_requests(), queue.tunables()), ("none", 64, None));
+        assert_eq!(queue.set_nr_requests(65), Err(EINVAL));
+        queue.set_nr_requests(8)?;
+        assert_eq!(queue.nr_requests(), 8);
+        queue.set_scheduler("mq-deadline")?;
+        assert_eq!(queue.nr_requests(), 128);
+        Ok(())
+    }
+
     #[test]
     fn names() {
         for (index, name) in [(0, "vda"), (25, "vdz"), (26, "vdaa"), (701, "vdzz"), (702, "vdaaa")] {

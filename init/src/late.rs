@@ -130,6 +130,8 @@ fn devices(info: &'static BootInfo) -> Result {
         step("block devices", genhd::init())?;
         block_fops::init();
     }
+    #[cfg(feature = "CONFIG_BLK_DEV_NVME")]
+    nvme::init();
     #[cfg(feature = "CONFIG_VIRTIO_PCI")]
     virtio_pci::init();
     #[cfg(feature = "CONFIG_VIRTIO_MMIO")]

@@ -85,6 +85,11 @@ impl Request {
         self.body.home.as_ref().map(|home| &home.0)
     }
 
+    /// Whether it is one of `queue`'s.
+    pub fn is_on(&self, queue: &Arc<Queue>) -> bool {
+        self.queue().is_some_and(|its| Arc::ptr_eq(its, queue))
+    }
+
     pub(super) fn set_hw_queue(&mut self, hw: u32) {
         if let Some(home) = &mut self.body.home {
             home.1 = hw;

@@ -86,12 +86,12 @@ class Bench:
             f.write(data)
         return path
 
-    def boot(self, machine, cpus, drives, limit=240):
+    def boot(self, machine, cpus, drives, limit=240, memory=256):
         """A guest with `drives`: (what -drive names, device)."""
         extra = []
         for n, (drive, device) in enumerate(drives):
             extra += ["-drive", f"if=none,id=d{n},{drive}", "-device", device.replace("DRIVE", f"d{n}")]
-        guest = Guest(self.kernel, self.initrd, APPEND, machine=machine, cpus=cpus, limit=limit, extra=extra)
+        guest = Guest(self.kernel, self.initrd, APPEND, machine=machine, cpus=cpus, limit=limit, memory=memory, extra=extra)
         guest.expect("@READY@", 120)
         return guest
 

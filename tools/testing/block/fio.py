@@ -4,7 +4,7 @@
 scheduler and per-task counters are looked at from outside.
 
 fio's engines for clusters and fabrics are not used: the libraries they need are stand-ins without code. Run after `make vmlinux`;
-`--kernel` names another kernel, `--linux` runs Debian's.
+`--kernel` names another kernel.
 """
 
 import argparse
@@ -178,6 +178,17 @@ def counters(guest, where):
         raise GuestError(f"ru_inblock: {used}")
 
 
+def ext4(guest, _):
+    """The same on a file of ext4, buffered and, where ext4 takes it, direct."""
+    guest.check("mount -t ext4 /dev/vdb /mnt")
+    direct = guest.run("dd if=/dev/zero of=/mnt/d bs=4k count=1 oflag=direct 2>/dev/null")[0] == 0
+    for engine in ("psync", "libaio", "io_uring"):
+        for mode in ("0", "1") if direct else ("0",):
+            fio(guest, engine, f"/mnt/{engine}{mode}", ioengine=engine, rw="randwrite", verify="crc32c", verify_fatal="1", direct=mode, iodepth="16",
+                end_fsync="1", size="4m")
+    guest.check("umount /mnt")
+
+
 TESTS = {
     "psync": verified("psync"),
     "psync-direct": verified("psync", direct="1"),
@@ -191,6 +202,7 @@ TESTS = {
     "merges": merges,
     "scheduler": scheduler,
     "counters": counters,
+    "ext4": ext4,
 }
 
 
@@ -209,7 +221,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     top = os.environ.get("KBUILD_OUTPUT") or programs.SRCTREE
     parser.add_argument("--kernel", default=os.path.join(top, "vmlinux"))
-    parser.add_argument("--linux", action="store_true")
     parser.add_argument("--device", default="virtio-blk-pci,drive=d0,num-queues=2")
     parser.add_argument("--disk", default="vda")
     parser.add_argument("--cpus", type=int, default=2)
@@ -223,9 +234,13 @@ def main():
         cpio.write(initrd)
         with open(disk, "wb") as f:
             f.truncate(32 * MB)
-        kernel = debian.kernel() if args.linux else args.kernel
-        extra = ["-drive", f"if=none,id=d0,file={disk},format=raw,cache=writeback", "-device", args.device]
-        with Guest(kernel, initrd, APPEND, cpus=args.cpus, memory=512, limit=1200, extra=extra) as guest:
+        other = os.path.join(work, "ext4")
+        with open(other, "wb") as f:
+            f.truncate(64 * MB)
+        subprocess.run(["mke2fs", "-q", "-t", "ext4", other], check=True, env=dict(os.environ, PATH=os.environ["PATH"] + ":/sbin:/usr/sbin"))
+        extra = ["-drive", f"if=none,id=d0,file={disk},format=raw,cache=writeback", "-device", args.device,
+                 "-drive", f"if=none,id=d1,file={other},format=raw", "-device", "virtio-blk-pci,drive=d1"]
+        with Guest(args.kernel, initrd, APPEND, cpus=args.cpus, memory=512, limit=1200, extra=extra) as guest:
             guest.expect("@READY@", 120)
             for name in args.tests:
                 try:

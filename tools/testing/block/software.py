@@ -75,6 +75,16 @@ def null(guest, _):
         guest.check("rmmod null_blk; [ ! -e /dev/nullb0 ]")
 
 
+def timeouts(guest, _):
+    """A request that is lost ends in an error when its time is up, and the disk goes on; without mercy for those that wait for it."""
+    guest.check("insmod /null_blk.ko gb=1 lose_every=50; echo 700 >/sys/block/nullb0/queue/io_timeout")
+    status, text = guest.run("dd if=/dev/nullb0 of=/dev/null bs=4k count=60 iflag=direct 2>&1", 60)
+    if status == 0 or "timed out" not in text:
+        raise GuestError(f"{status}: {text}")
+    guest.check("dmesg | grep -q 'null_blk: rq on queue 0 tag'")
+    guest.check("dd if=/dev/nullb0 of=/dev/null bs=4k count=20 iflag=direct 2>/dev/null; rmmod null_blk")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     top = os.environ.get("KBUILD_OUTPUT") or programs.SRCTREE
@@ -90,7 +100,7 @@ def main():
                 f.write(data)
             cpio.file(name, src=path)
         tests = [loop, partitions]
-        for test, name in ((ram, "brd"), (null, "null_blk")):
+        for test, name in ((ram, "brd"), (null, "null_blk"), (timeouts, "null_blk")):
             module = os.path.join(top, f"drivers/block/{name}/{name}.ko")
             if os.path.exists(module):
                 cpio.file(f"{name}.ko", src=module)

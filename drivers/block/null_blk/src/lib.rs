@@ -8,7 +8,8 @@
 #![forbid(unsafe_code)]
 #![feature(arbitrary_self_types)]
 
-use kernel::block::mq::{HwQueue, MqDisk, MqOps, MqParams, Queue, Refused, Request};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use kernel::block::mq::{Expired, HwQueue, MqDisk, MqOps, MqParams, Queue, Refused, Request, TimeoutAction};
 use kernel::block::{
     Bio, BioVec, BlockOps, DiskOps, Gendisk, GendiskParams, Op, QueueLimits, register_blkdev, unregister_blkdev,
 };
@@ -58,6 +59,10 @@ module! {
         completion_nsec: u64 {
             default: 10_000,
             description: "Time in ns to complete a request in hardware. Default: 10,000ns",
+        },
+        lose_every: u32 {
+            default: 0,
+            description: "Every so-manieth request is lost until its time is up; 0: none. Default: 0",
         },
         no_sched: bool {
             default: false,
@@ -159,6 +164,11 @@ struct Null {
     delay_ns: u64,
     /// By hardware queue and tag; empty: requests end at once.
     slots: KVec<KVec<Slot>>,
+    /// Every so-manieth request is lost; 0: none.
+    lose_every: u64,
+    count: AtomicU64,
+    /// Those that are lost; room for all.
+    lost: SpinLock<KVec<KBox<Request>>>,
 }
 
 impl Null {
@@ -174,7 +184,11 @@ impl Null {
             }
         }
         let store = module_parameters::memory_backed.value().then(Store::default);
-        Ok(Self { store, delay_ns: *module_parameters::completion_nsec.value(), slots })
+        let lose_every = u64::from(*module_parameters::lose_every.value());
+        let room = if lose_every == 0 { 0 } else { queues as usize * depth as usize };
+        let lost = SpinLock::new(KVec::with_capacity(room, GFP_KERNEL)?);
+        let delay_ns = *module_parameters::completion_nsec.value();
+        Ok(Self { store, delay_ns, slots, lose_every, count: AtomicU64::new(0), lost })
     }
 
     fn work(&self, request: &Request) -> Result {
@@ -189,6 +203,9 @@ impl DiskOps for Null {}
 
 impl MqOps for Null {
     fn queue_rq(&self, hw: &HwQueue, request: KBox<Request>, _: bool) -> Result<(), Refused> {
+        if self.lose_every != 0 && (self.count.fetch_add(1, Relaxed) + 1).is_multiple_of(self.lose_every) {
+            return self.lost.lock_irqsave().push_within_capacity(request).map_err(Refused::Busy);
+        }
         let result = self.work(&request);
         match self.slots.get(hw.index() as usize).and_then(|slots| slots.get(request.tag() as usize)) {
             Some(slot) => {
@@ -198,6 +215,21 @@ impl MqOps for Null {
             None => request.complete(result),
         }
         Ok(())
+    }
+
+    fn has_timeout(&self) -> bool {
+        true
+    }
+
+    fn timeout(&self, hw: &HwQueue, expired: Expired) -> TimeoutAction {
+        let mut lost = self.lost.lock_irqsave();
+        let its = |request: &KBox<Request>| request.hw_queue() == hw.index() && request.tag() == expired.tag;
+        let found = lost.iter().position(its).filter(|_| hw.is_expired(&expired));
+        let Some(request) = found.and_then(|index| lost.swap_remove(index)) else { return TimeoutAction::ResetTimer };
+        drop(lost);
+        pr_info!("rq on queue {} tag {} timed out\n", hw.index(), expired.tag);
+        request.complete(Err(ETIMEDOUT));
+        TimeoutAction::Done
     }
 }
 

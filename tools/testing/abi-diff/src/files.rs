@@ -6,7 +6,7 @@ use crate::engine::{Seq, cstr, keep};
 const CWD: u64 = libc::AT_FDCWD as u64;
 
 fn fd(s: &mut Seq) -> u64 {
-    if s.one_in(40) { s.pick(&[u64::MAX, 50, 0]) } else { 3 + s.below(6) }
+    if s.one_in(40) { s.pick(&[u64::MAX, 50]) } else { 3 + s.below(6) }
 }
 
 fn place(s: &mut Seq) -> u64 {

@@ -5,12 +5,18 @@
 
 mod engine;
 mod files;
+mod ids;
+mod locks;
 mod memory;
 mod paths;
 mod pipes;
 mod poll;
+mod processes;
 mod rng;
 mod signals;
+mod time;
+mod unix;
+mod workers;
 
 use engine::{Out, Seq, WORK};
 use std::time::{Duration, Instant};
@@ -25,6 +31,11 @@ const FAMILIES: &[Family] = &[
     ("poll", poll::run),
     ("signals", signals::run),
     ("memory", memory::run),
+    ("locks", locks::run),
+    ("unix", unix::run),
+    ("time", time::run),
+    ("ids", ids::run),
+    ("processes", processes::run),
 ];
 
 /// A sequence that takes longer hangs.

@@ -201,7 +201,7 @@ fn maps(s: &mut Seq) {
 fn smaps(s: &mut Seq) {
     let text = std::fs::read_to_string("/proc/self/smaps").unwrap_or_default();
     s.said("smaps", 0);
-    let mut within = false;
+    let (mut within, mut clean) = (false, 0);
     for line in text.lines() {
         let first = line.split_whitespace().next().unwrap_or("");
         if let Some((from, _)) = first.split_once('-') {
@@ -210,21 +210,14 @@ fn smaps(s: &mut Seq) {
             if within {
                 s.data(&format!("{:x}", from - BASE));
             }
-        } else if within
-            && [
-                "Size:",
-                "Rss:",
-                "Pss:",
-                "Shared_Clean:",
-                "Shared_Dirty:",
-                "Private_Clean:",
-                "Private_Dirty:",
-                "Anonymous:",
-                "Locked:",
-            ]
-            .contains(&first)
-        {
+        } else if within && ["Size:", "Rss:", "Pss:", "Anonymous:", "Locked:"].contains(&first) {
             s.data(line.split_whitespace().nth(1).unwrap_or(""));
+        } else if within && (first.starts_with("Shared_C") || first.starts_with("Private_C")) {
+            // Whether memory without a device is dirty before it is written differs, and nothing hangs on it.
+            clean = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
+        } else if within && (first.starts_with("Shared_D") || first.starts_with("Private_D")) {
+            let dirty: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
+            s.data(&format!("{}", clean + dirty));
         } else if within && first == "VmFlags:" {
             // Soft-dirty bits are an option of the kernel, and mlock2's flag has a name only in later ones.
             let flags: Vec<&str> =

@@ -33,6 +33,7 @@ mod threads;
 mod time;
 mod trace;
 mod tty;
+mod uring;
 mod util;
 mod vmem;
 
@@ -74,6 +75,7 @@ fn all() -> Vec<Test> {
         tty::TESTS,
         procfs::TESTS,
         time::TESTS,
+        uring::TESTS,
         limits::TESTS,
     ]
     .concat()

@@ -23,13 +23,16 @@ mod poll;
 mod process;
 mod procfs;
 mod signal;
+mod sockets;
 mod splice;
 mod threads;
 mod time;
+mod timers;
 mod trace;
 mod tty;
 mod util;
 mod vmem;
+mod words;
 
 use std::io::{Read, Write};
 use std::os::fd::FromRawFd;
@@ -64,6 +67,9 @@ fn all() -> Vec<Test> {
         tty::TESTS,
         procfs::TESTS,
         time::TESTS,
+        timers::TESTS,
+        sockets::TESTS,
+        words::TESTS,
         limits::TESTS,
     ]
     .concat()

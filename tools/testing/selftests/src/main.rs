@@ -25,17 +25,20 @@ mod process;
 mod procfs;
 mod remount;
 mod signal;
+mod sockets;
 mod splice;
 mod sysvipc;
 mod sysvmsg;
 mod sysvsem;
 mod threads;
 mod time;
+mod timers;
 mod trace;
 mod tty;
 mod uring;
 mod util;
 mod vmem;
+mod words;
 
 use std::io::{Read, Write};
 use std::os::fd::FromRawFd;
@@ -76,6 +79,9 @@ fn all() -> Vec<Test> {
         procfs::TESTS,
         time::TESTS,
         uring::TESTS,
+        timers::TESTS,
+        sockets::TESTS,
+        words::TESTS,
         limits::TESTS,
     ]
     .concat()

@@ -116,7 +116,7 @@ impl QueueLimits {
     #[inline]
     pub fn joins(&self, last: &BioVec, next: &BioVec) -> bool {
         let mask = self.virt_boundary_mask;
-        mask == 0 || (u64::from(last.offset) + u64::from(last.len) | u64::from(next.offset)) & mask == 0
+        mask == 0 || ((u64::from(last.offset) + u64::from(last.len)) | u64::from(next.offset)) & mask == 0
     }
 
     /// Sectors that one request of `op` may have; 0: the device cannot do it.

@@ -14,7 +14,7 @@ fn show(dir: &Arc<Node>, disk: &Arc<Gendisk>, name: &str, value: fn(&QueueLimits
 }
 
 /// A number as a program writes it.
-pub(crate) fn number(data: &[u8]) -> Result<u64> {
+fn number(data: &[u8]) -> Result<u64> {
     let text = core::str::from_utf8(data.trim_ascii())?;
     text.parse().map_err(|_| EINVAL)
 }
@@ -52,20 +52,20 @@ pub(crate) fn add(dir: &Arc<Node>, disk: &Arc<Gendisk>) -> Result {
     writable(dir, disk)
 }
 
-/// A number that can also be written.
-fn setting(
+/// A number of `owner` that can also be written.
+pub(crate) fn setting<T: Send + Sync + 'static>(
     dir: &Arc<Node>,
-    disk: &Arc<Gendisk>,
+    owner: &Arc<T>,
     name: &str,
-    get: fn(&Gendisk) -> u64,
-    set: fn(&Gendisk, u64) -> Result,
+    get: fn(&T) -> u64,
+    set: fn(&T, u64) -> Result,
 ) -> Result {
-    let (d, s) = (disk.clone(), disk.clone());
+    let (shown, changed) = (owner.clone(), owner.clone());
     attr_rw(
         dir,
         name,
-        move |out| seq_print!(out, "{}\n", get(&d)),
-        move |data| set(&s, number(data)?).map(|()| data.len()),
+        move |out| seq_print!(out, "{}\n", get(&shown)),
+        move |data| set(&changed, number(data)?).map(|()| data.len()),
     )
     .map(drop)
 }

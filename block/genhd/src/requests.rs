@@ -2,31 +2,13 @@
 //! `/sys/block/*/queue`, of disks that have requests: how they are joined, counted, put in order (`scheduler`, `iosched`) and timed.
 //! Source: Linux's `Documentation/ABI/stable/sysfs-block`, `Documentation/block/deadline-iosched.rst`.
 
-use crate::queue::number;
+use crate::queue::setting;
 use block::Gendisk;
 use block::mq::{Queue, Tunables};
 use errno::{Result, code::*};
 use kalloc::Arc;
 use sysfs::{Node, attr, attr_rw};
 use vfs::{SeqBuf, seq_print};
-
-/// A number of the queue that can be written.
-fn setting(
-    dir: &Arc<Node>,
-    queue: &Arc<Queue>,
-    name: &str,
-    get: fn(&Queue) -> u64,
-    set: fn(&Queue, u64) -> Result,
-) -> Result {
-    let (q, s) = (queue.clone(), queue.clone());
-    attr_rw(
-        dir,
-        name,
-        move |out| seq_print!(out, "{}\n", get(&q)),
-        move |data| set(&s, number(data)?).map(|()| data.len()),
-    )
-    .map(drop)
-}
 
 fn small(value: u64) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)

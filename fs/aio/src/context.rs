@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A context: its ring, how many requests it has, who waits.
 
+use crate::poll::Polls;
 use crate::request::Request;
 use crate::ring::{EVENT, Event, Ring};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
@@ -50,6 +51,7 @@ pub(crate) struct Context {
     spent: SpinLock<KVec<KBox<Request>>>,
     armed: AtomicBool,
     later: SetOnce<DelayedWork>,
+    pub(crate) polls: Polls,
 }
 
 impl Context {
@@ -82,6 +84,7 @@ impl Context {
             spent: SpinLock::new(KVec::new()),
             armed: AtomicBool::new(false),
             later: SetOnce::new(),
+            polls: Polls::default(),
         };
         let context = Arc::new(context, GFP_KERNEL)?;
         let list = KVec::with_capacity(room, GFP_KERNEL)?;
@@ -186,6 +189,7 @@ impl Context {
             return Err(EINVAL);
         }
         self.waiters.wake_up_all();
+        self.polls.cancel_all();
         self.waiters.wait_until(|| self.active.load(Acquire) == 0);
         self.drop_spent();
         Ok(())
@@ -208,6 +212,11 @@ pub(crate) struct RingFile(Arc<Context>);
 impl FileOps for RingFile {
     fn mmap(&self, _: &File, request: &MmapRequest) -> Result {
         if request.shared { Ok(()) } else { Err(EINVAL) }
+    }
+
+    fn release(&self, _: &File) {
+        // The mapping is gone: nobody hears any more.
+        self.0.polls.cancel_all();
     }
 
     fn fault(&self, _: &File, pgoff: u64, _: bool) -> Result<Page> {

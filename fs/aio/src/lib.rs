@@ -7,6 +7,7 @@
 //! | `ring` | the shared ring |
 //! | `context` | a context: its requests, who waits for them |
 //! | `request` | one request from `io_submit` to its event |
+//! | `poll` | requests that wait for a file to be ready |
 //! | `syscalls` | the calls |
 //!
 //! Transfers past the page cache go on after `io_submit` where the file can do that ([`vfs::FileOps::submit_direct`]), `fsync` in a
@@ -20,6 +21,7 @@
 #![feature(arbitrary_self_types)]
 
 mod context;
+mod poll;
 mod request;
 mod ring;
 mod syscalls;

@@ -17,6 +17,7 @@ mod cmd {
     pub(super) const PWRITE: u16 = 1;
     pub(super) const FSYNC: u16 = 2;
     pub(super) const FDSYNC: u16 = 3;
+    pub(super) const POLL: u16 = 5;
     pub(super) const PREADV: u16 = 7;
     pub(super) const PWRITEV: u16 = 8;
 }
@@ -95,7 +96,20 @@ impl Request {
         }
     }
 
-    fn end(self: KBox<Self>, result: Result<usize>) {
+    pub(crate) fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// Where the program's `struct iocb` is.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    pub(crate) fn is_for(&self, at: usize) -> bool {
+        self.at == at
+    }
+
+    pub(crate) fn end(self: KBox<Self>, result: Result<usize>) {
         let value = match result {
             Ok(done) => done as i64,
             Err(error) => -i64::from(error.to_errno().abs()),
@@ -146,6 +160,7 @@ fn start(request: KBox<Request>, iocb: &Iocb) -> Result {
         cmd::PREAD | cmd::PREADV => transfer(request, iocb, false),
         cmd::PWRITE | cmd::PWRITEV => transfer(request, iocb, true),
         cmd::FSYNC | cmd::FDSYNC => sync(request, iocb),
+        cmd::POLL => poll(request, iocb),
         _ => Err(EINVAL),
     }
 }
@@ -184,6 +199,15 @@ fn transfer(request: KBox<Request>, iocb: &Iocb, write: bool) -> Result {
     }
     request.end(result);
     Ok(())
+}
+
+fn poll(request: KBox<Request>, iocb: &Iocb) -> Result {
+    if iocb.buf > 0xffff || iocb.offset != 0 || iocb.nbytes != 0 || iocb.rw_flags != 0 {
+        return Err(EINVAL);
+    }
+    let context = request.context.clone();
+    // Checked: 16 bits.
+    crate::poll::begin(&context, request, iocb.buf as u32)
 }
 
 /// Counts a transfer that goes on after the call.

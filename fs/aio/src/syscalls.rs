@@ -130,10 +130,14 @@ pub fn sys_io_pgetevents(regs: &PtRegs) -> Result<usize> {
     result
 }
 
-/// `io_cancel(ctx, iocb, result)`: no request of the kinds there are can be taken back once it was begun, so none is found (EINVAL).
+/// `io_cancel(ctx, iocb, result)`: a request that waits for a file is ended, and its event comes (EINPROGRESS); others cannot be taken
+/// back, and are not found (EINVAL).
 pub fn sys_io_cancel(regs: &PtRegs) -> Result<usize> {
-    // The request's key is looked at first.
-    get_user::<u32>(regs.arg1().wrapping_add(8))?;
-    find(regs.arg0())?;
-    Err(EINVAL)
+    let at = regs.arg1();
+    // `aio_key`, as `io_submit` wrote it.
+    if get_user::<u32>(at.wrapping_add(8))? != 0 {
+        return Err(EINVAL);
+    }
+    let context = find(regs.arg0())?;
+    if context.polls.cancel(at) { Err(EINPROGRESS) } else { Err(EINVAL) }
 }

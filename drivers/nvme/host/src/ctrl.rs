@@ -172,7 +172,7 @@ impl Ctrl {
             let mdts = u32::from(data.read8(77));
             let limit = if mdts == 0 { u32::MAX } else { (page >> 9).checked_shl(mdts).unwrap_or(u32::MAX) };
             Ok(Identity {
-                max_sectors: limit.min(MAX_SECTORS).max(8),
+                max_sectors: limit.clamp(8, MAX_SECTORS),
                 oncs: data.read16(520),
                 cache: data.read8(525) & 1 != 0,
             })

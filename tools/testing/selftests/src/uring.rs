@@ -28,6 +28,7 @@ pub const TESTS: &[Test] = &[
     ("aio.errors", aio_errors),
     ("aio.eventfd", aio_eventfd),
     ("aio.wait", aio_wait),
+    ("aio.poll", aio_poll),
 ];
 
 const NOP: u8 = 0;
@@ -623,6 +624,33 @@ fn aio_eventfd() -> Outcome {
     let other = Iocb { resfd: fd, ..write };
     let bad = [&raw const other as usize];
     fails!(syscall(libc::SYS_io_submit, context.0, 1, bad.as_ptr()), libc::EINVAL);
+    Ok(())
+}
+
+fn aio_poll() -> Outcome {
+    let context = Context::new(4)?;
+    let (r, w) = pipe()?;
+    let wait = Iocb { data: 9, opcode: 5, fd: r as u32, buf: libc::POLLIN as u64, ..Iocb::default() };
+    eq!(context.submit(&[&wait])?, 1);
+    eq!(context.events(0, 1)?.len(), 0);
+    write(w, b"x")?;
+    eq!(context.events(1, 1)?, [[9, (&raw const wait) as u64, libc::POLLIN as u64, 0]]);
+    // It is ready already.
+    eq!(context.submit(&[&wait])?, 1);
+    eq!(context.events(1, 1)?.len(), 1);
+    read(r, 1)?;
+    eq!(context.submit(&[&wait])?, 1);
+    let mut event = [0u64; 4];
+    fails!(syscall(libc::SYS_io_cancel, context.0, &raw const wait, event.as_mut_ptr()), libc::EINPROGRESS);
+    eq!(context.events(1, 1)?[0][0], 9);
+    fails!(syscall(libc::SYS_io_cancel, context.0, &raw const wait, event.as_mut_ptr()), libc::EINVAL);
+    // One that waits does not keep the context from going.
+    eq!(context.submit(&[&wait])?, 1);
+    c!(syscall(libc::SYS_io_destroy, context.0));
+    eq!(context.submit(&[]).is_err(), true);
+    // Nor the program from ending.
+    let other = Context::new(4)?;
+    eq!(other.submit(&[&wait])?, 1);
     Ok(())
 }
 

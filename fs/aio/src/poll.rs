@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `IOCB_CMD_POLL`: an event when a file is ready, once. A wake-up of the file does not always say what happened, and must not ask; so a
+//! worker looks.
+
+use crate::context::Context;
+use crate::request::Request;
+use core::sync::atomic::{AtomicBool, Ordering::*};
+use errno::{Result, code::*};
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KBox, KVec, WeakArc};
+use locking::SpinLock;
+use sync::poll::WakeCallback;
+use sync::{PollMask, PollTable};
+use vfs::File;
+use workqueue::Work;
+
+/// A request that waits for its file.
+struct Waiting {
+    request: KBox<Request>,
+    wake: Arc<Wake>,
+    /// Registered with the file's queues until it is dropped, by a task.
+    _table: PollTable,
+}
+
+/// The requests of a context that wait.
+#[derive(Default)]
+pub(crate) struct Polls(SpinLock<KVec<Waiting>>);
+
+struct Wake {
+    /// The bits that are waited for.
+    key: u32,
+    queued: AtomicBool,
+    work: Arc<Work>,
+}
+
+impl WakeCallback for Wake {
+    fn wake(&self, events: PollMask) -> bool {
+        if events.0 & self.key == 0 {
+            return false;
+        }
+        if !self.queued.swap(true, AcqRel) {
+            self.work.queue();
+        }
+        true
+    }
+}
+
+impl Polls {
+    /// Takes the request for the program's `struct iocb` at `at`.
+    fn take(&self, at: usize) -> Option<Waiting> {
+        let mut list = self.0.lock_irqsave();
+        let index = list.iter().position(|waiting| waiting.request.is_for(at))?;
+        list.swap_remove(index)
+    }
+
+    fn push(&self, waiting: Waiting) -> Result<(), Waiting> {
+        loop {
+            let needed = self.0.lock_irqsave().len() + 1;
+            let Ok(mut room) = KVec::with_capacity(needed.next_power_of_two(), GFP_KERNEL) else { return Err(waiting) };
+            let mut list = self.0.lock_irqsave();
+            if list.len() == list.capacity() {
+                if room.capacity() <= list.len() {
+                    continue;
+                }
+                for other in list.drain_all() {
+                    // The room was measured.
+                    let _ = room.push_within_capacity(other);
+                }
+                core::mem::swap(&mut *list, &mut room);
+            }
+            return list.push_within_capacity(waiting);
+        }
+    }
+
+    /// Ends all with nothing ready. May sleep.
+    pub(crate) fn cancel_all(&self) {
+        loop {
+            let waiting = self.0.lock_irqsave().pop();
+            let Some(waiting) = waiting else { return };
+            finish(waiting, 0);
+        }
+    }
+
+    /// `io_cancel`: ends the request at `at` with nothing ready; whether there was one. May sleep.
+    pub(crate) fn cancel(&self, at: usize) -> bool {
+        self.take(at).map(|waiting| finish(waiting, 0)).is_some()
+    }
+}
+
+/// Ends a request. The worker that looks for it finds nothing any more.
+fn finish(waiting: Waiting, events: u32) {
+    let Waiting { request, wake, _table } = waiting;
+    drop(_table);
+    drop(wake);
+    request.end(Ok(events as usize));
+}
+
+fn ready(file: &File, key: u32) -> u32 {
+    file.poll(&mut PollTable::query()).0 & key
+}
+
+/// Begins to wait. EINVAL for a file that never waits, ENOMEM.
+pub(crate) fn begin(context: &Arc<Context>, request: KBox<Request>, events: u32) -> Result {
+    let file = request.file().clone();
+    if !file.ops().can_poll() {
+        return Err(EINVAL);
+    }
+    let key = events | PollMask::ERR.0 | PollMask::HUP.0;
+    let at = request.at();
+    let weak: WeakArc<Context> = Arc::downgrade(context);
+    let work = Work::new(move || {
+        if let Some(context) = weak.upgrade() {
+            look(&context, at);
+        }
+    })?;
+    let wake = Arc::new(Wake { key, queued: AtomicBool::new(false), work }, GFP_KERNEL)?;
+    let mut table = PollTable::for_callback(wake.clone(), false);
+    let found = file.poll(&mut table).0 & key;
+    if let Some(error) = table.error() {
+        return Err(error);
+    }
+    let waiting = Waiting { request, wake: wake.clone(), _table: table };
+    if found != 0 {
+        finish(waiting, found);
+        return Ok(());
+    }
+    context.polls.push(waiting).map_err(|_| EAGAIN)?;
+    // What came before it was in the list found nothing there.
+    if wake.queued.load(Acquire) {
+        look(context, at);
+    }
+    Ok(())
+}
+
+/// Looks whether the request at `at` has what it waits for. May sleep.
+fn look(context: &Arc<Context>, at: usize) {
+    let found = {
+        let list = context.polls.0.lock_irqsave();
+        let waiting = list.iter().find(|waiting| waiting.request.is_for(at));
+        waiting.map(|waiting| (waiting.request.file().clone(), waiting.wake.clone()))
+    };
+    let Some((file, wake)) = found else { return };
+    // Before the look: what comes from here on has another one.
+    wake.queued.store(false, Release);
+    let events = ready(&file, wake.key);
+    if events != 0
+        && let Some(waiting) = context.polls.take(at)
+    {
+        finish(waiting, events);
+    }
+}

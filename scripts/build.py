@@ -17,6 +17,7 @@ import re
 import subprocess
 import sys
 
+import certs
 import exports
 import kconfig
 import toolchain
@@ -31,7 +32,7 @@ LD = os.environ.get("LD") or "ld"
 OBJCOPY = os.environ.get("OBJCOPY") or "objcopy"
 TARGET = toolchain.TARGET
 # Options that only choose crates (features of the image): no code asks for them, so switching one compiles nothing anew.
-CHOICES = ("--cfg=CONFIG_MODULES", "--cfg=CONFIG_SAMPLE", "--cfg=CONFIG_BLOCK", "--cfg=CONFIG_EXT4", "--cfg=CONFIG_BLK_", "--cfg=CONFIG_VIRTIO", "--cfg=CONFIG_NVME",
+CHOICES = ("--cfg=CONFIG_MODULES", "--cfg=CONFIG_MODULE_SIG", "--cfg=CONFIG_SYSTEM_TRUSTED_KEYS", "--cfg=CONFIG_SAMPLE", "--cfg=CONFIG_BLOCK", "--cfg=CONFIG_EXT4", "--cfg=CONFIG_BLK_", "--cfg=CONFIG_VIRTIO", "--cfg=CONFIG_NVME",
            "--cfg=CONFIG_SCSI", "--cfg=CONFIG_SATA")
 BUILD_STD = ["-Zbuild-std=core,alloc", "-Zbuild-std-features=compiler-builtins-mem", "--target", TARGET]
 
@@ -76,6 +77,7 @@ def kernel_environment(config):
     env["CARGO_PROFILE_RELEASE_LTO"] = next((v for k, v in lto.items() if config.get(k) == "y"), "false")
     # Numbers and strings of the configuration reach the code as env!("CONFIG_X").
     env.update({name: value for name, value in config.items() if value not in ("y", "m")})
+    env["SYSTEM_CERTIFICATES"] = certs.certificates(config)
     return env
 
 

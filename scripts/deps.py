@@ -26,6 +26,7 @@ BUILD = {
     "/usr/include/x86_64-linux-gnu/sys/cdefs.h": "libc6-dev",
     "ld": "binutils",
     "lz4": "lz4",
+    "openssl": "openssl",
     "bindgen": "bindgen",
     # What bindgen loads, and the compiler's own headers (stddef.h); any version of them serves.
     "/usr/lib/llvm-*/lib/libclang*.so*": "libclang1-14",

@@ -17,6 +17,7 @@ import subprocess
 import sys
 
 import build
+import certs
 import exports
 import kconfig
 import toolchain
@@ -213,6 +214,7 @@ def link(module):
     """The module's file."""
     run("LD [M]", module.base + ".ko", [build.LD, "-m", "elf_x86_64", "-r", "-z", "noexecstack", "--build-id=sha1", "-T", LDS,
                                        "-o", module.base + ".ko", module.base + ".o", module.base + ".mod.o"])
+    certs.sign_configured(kconfig.auto_conf(), module.base + ".ko")
 
 
 def own_symbols(module):
@@ -234,15 +236,16 @@ def make():
     known = exports.read_symvers(symvers)
     for extra in os.environ.get("KBUILD_EXTRA_SYMBOLS", "").split():
         known.update(exports.read_symvers(extra))
+    certificates = os.path.join(OBJTREE, "certs/certificates.der")
     built, own = {}, []
     for module in modules:
-        stamp = build.stamp(symvers, __file__, LDS, os.path.join(OBJTREE, "include/generated/rustc_cfg"),
+        stamp = build.stamp(symvers, __file__, LDS, certificates, os.path.join(OBJTREE, "include/generated/rustc_cfg"),
                             *sources(module), *[m.base + ".ko" for m in built.values()])
         if build.read(module.base + ".stamp") != stamp or not os.path.exists(module.base + ".ko"):
             compile(module, config, crates, built)
             modpost(module, known)
             link(module)
-            stamp = build.stamp(symvers, __file__, LDS, os.path.join(OBJTREE, "include/generated/rustc_cfg"),
+            stamp = build.stamp(symvers, __file__, LDS, certificates, os.path.join(OBJTREE, "include/generated/rustc_cfg"),
                                 *sources(module), *[m.base + ".ko" for m in built.values()])
             with open(module.base + ".stamp", "w") as f:
                 f.write(stamp)
@@ -288,6 +291,7 @@ def install():
         shutil.copy(os.path.join(source, name), target)
         if os.environ.get("INSTALL_MOD_STRIP"):
             subprocess.run(["strip", "--strip-debug", target], check=True)
+            certs.sign_configured(kconfig.auto_conf(), target)
     if not directory:
         with open(os.path.join(top, "modules.order"), "w") as f:
             f.writelines(f"kernel/{name}\n" for name in names)

@@ -104,16 +104,20 @@ fn file_systems(info: &'static BootInfo) -> Result {
     step("devtmpfs", devtmpfs::init())?;
     step("devpts", devpts::init())?;
     step("sysfs", sysfs::init())?;
+    step("netlink", netlink::init())?;
     step("proc", proc::init(info.cmdline.as_slice()))?;
     step("debugfs", debugfs::init())?;
     step("configfs", configfs::init())?;
-    step("device model", device::faux::init())
+    step("device model", device::faux::init())?;
+    step("platform bus", device::platform::init())?;
+    step("auxiliary bus", device::auxiliary::init())?;
+    step("soc bus", device::soc::init())
 }
 
 fn devices(info: &'static BootInfo) -> Result {
     acpi_core::init();
     #[cfg(feature = "CONFIG_PCI")]
-    step("pci", pci::init())?;
+    step("pci", pci::init().and_then(|()| pci::bus::init()))?;
     #[cfg(feature = "CONFIG_BLOCK")]
     {
         block::init();
@@ -128,6 +132,7 @@ fn devices(info: &'static BootInfo) -> Result {
     virtio_memory(info);
     step("memory devices", mem::init())?;
     step("misc devices", misc::init())?;
+    step("ACPI devices", crate::firmware::add_devices())?;
     step("tty", tty::init())?;
     step("serial8250", serial8250::init())?;
     step("vt", vt::init())?;

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod early_console;
+mod firmware;
 mod late;
 mod modules;
 mod nodes;

@@ -40,6 +40,11 @@ pub(crate) fn start(info: &'static BootInfo) -> Result {
         if let Some(names) = crate::params::line(info).value("module_blacklist") {
             module::set_blacklist(names)?;
         }
+        if let Some(word) = crate::params::line(info).params().find(|word| word.is("module.sig_enforce"))
+            && module::set_enforced(word.value).is_err()
+        {
+            pr_err!("`{}' invalid for parameter `module.sig_enforce'", crate::params::Shown(word.text()));
+        }
     }
     for entry in kernel::built_in::all() {
         parameters(info, entry);

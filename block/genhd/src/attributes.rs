@@ -30,7 +30,7 @@ pub(crate) fn add(dir: &Arc<Node>, bdev: &Arc<BlockDevice>) -> Result {
 
 fn common(dir: &Arc<Node>, bdev: &Arc<BlockDevice>) -> Result {
     let b = bdev.clone();
-    attr(dir, "uevent", move |out| uevent(&b, out))?;
+    sysfs::uevent::file(dir, "block", move |out| uevent(&b, out))?;
     let dev = bdev.dev();
     attr(dir, "dev", move |out| seq_print!(out, "{}:{}\n", dev.major(), dev.minor()))?;
     let b = bdev.clone();
@@ -52,7 +52,7 @@ fn common(dir: &Arc<Node>, bdev: &Arc<BlockDevice>) -> Result {
     Ok(())
 }
 
-fn uevent(bdev: &BlockDevice, out: &mut SeqBuf) -> Result {
+pub(crate) fn uevent(bdev: &BlockDevice, out: &mut SeqBuf) -> Result {
     let (dev, kind) = (bdev.dev(), if bdev.is_partition() { "partition" } else { "disk" });
     seq_print!(out, "MAJOR={}\nMINOR={}\nDEVNAME={}\nDEVTYPE={kind}\n", dev.major(), dev.minor(), bdev.name()?)?;
     seq_print!(out, "DISKSEQ={}\n", bdev.disk().diskseq())?;

@@ -21,6 +21,7 @@ use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KString, KVec};
 use klog::pr_warn;
 use sysfs::Node;
+use sysfs::uevent::Action;
 
 struct Events;
 
@@ -100,7 +101,9 @@ fn show(bdev: &Arc<BlockDevice>) -> Result {
     }
     attributes::add(&dir, bdev)?;
     let node = bdev.name()?;
-    devtmpfs::create_node(node.to_str().ok_or(EINVAL)?, Kind::Block, bdev.dev(), 0o600)
+    devtmpfs::create_node(node.to_str().ok_or(EINVAL)?, Kind::Block, bdev.dev(), 0o600)?;
+    sysfs::uevent::emit(Action::Add, &dir, "block", |out| attributes::uevent(bdev, out));
+    Ok(())
 }
 
 /// Takes all of it away.
@@ -121,7 +124,9 @@ fn try_hide(bdev: &Arc<BlockDevice>) -> Result {
             link.remove();
         }
     }
-    directory(bdev)?.remove();
+    let dir = directory(bdev)?;
+    sysfs::uevent::emit(Action::Remove, &dir, "block", |out| attributes::uevent(bdev, out));
+    dir.remove();
     let node = bdev.name()?;
     devtmpfs::remove_node(node.to_str().ok_or(EINVAL)?)
 }

@@ -12,6 +12,7 @@ extern crate alloc;
 
 mod devices;
 mod handler;
+pub mod namespace;
 mod s5;
 
 pub use devices::{PlatformDevice, devices_with_hid};

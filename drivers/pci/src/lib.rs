@@ -10,15 +10,16 @@
 #![forbid(unsafe_code)]
 
 mod bar;
+pub mod bus;
 mod capability;
 mod device;
 mod enumerate;
 mod msi;
 pub mod regs;
 
+pub use self::device::PciDevice;
 pub use bar::{Bar, BarKind};
 pub use capability::{CapId, capabilities, extended_capabilities};
-pub use device::PciDevice;
 pub use enumerate::{devices, init};
 pub use msi::{MsiVectors, enable_msi, enable_msix};
 pub use x86::pci_config::PciAddress;

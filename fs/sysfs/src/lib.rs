@@ -9,6 +9,7 @@
 
 pub mod cpu;
 pub mod device;
+pub mod uevent;
 
 pub use kernfs::{Attribute, Node};
 
@@ -34,8 +35,8 @@ pub const PAGE: usize = 4096;
 
 /// An attribute as sysfs has it: one text of at most a page. Readers may wait for [`Node::notify`] with `poll(2)`.
 pub struct Attr<S, W> {
-    show: S,
-    store: W,
+    pub(crate) show: S,
+    pub(crate) store: W,
 }
 
 impl<S, W> Attribute for Attr<S, W>
@@ -165,6 +166,7 @@ pub fn init() -> Result {
     cpu::add(&root)?;
     add_clock_sources(&root)?;
     ROOT.set(root).map_err(|_| EBUSY)?;
+    uevent::init()?;
     register_filesystem(&SYSFS)
 }
 

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `syscalls` | the calls: permission, the file's bytes, decompression |
 //! | `load` | from bytes to a running module |
+//! | `signing` | whether somebody known has signed them |
 //! | `unload` | back |
 //! | `request` | modules that the kernel asks for: `/proc/sys/kernel/modprobe` |
 //! | `registry` | which modules there are, and their states |
@@ -26,6 +27,7 @@ mod load;
 mod registry;
 mod request;
 mod show;
+mod signing;
 mod symbols;
 mod syscalls;
 pub mod taint;
@@ -34,6 +36,7 @@ mod unload;
 pub use registry::{Module, State};
 pub use request::request_module;
 pub use show::set_blacklist;
+pub use signing::set_enforced;
 pub use syscalls::{sys_delete_module, sys_finit_module, sys_init_module};
 
 use errno::Result;

@@ -4,12 +4,12 @@
 use crate::registry::{self, Body, Module, OwnSymbol, State};
 use crate::symbols::{self, Finder};
 use crate::taint::{self, Taint};
-use crate::{Shown, args, show};
+use crate::{Shown, args, show, signing};
 use core::sync::atomic::Ordering;
 use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KString, KVec};
-use klog::{pr_err, pr_warn};
+use klog::{pr_err, pr_notice, pr_warn};
 use module_core::{Area, VERMAGIC};
 use module_image::{Bad, Elf, Layout, Linked, Region, Segment, fnv1a};
 
@@ -20,6 +20,17 @@ pub(crate) struct Force {
     pub(crate) vermagic: bool,
     /// `MODULE_INIT_IGNORE_MODVERSIONS`.
     pub(crate) versions: bool,
+}
+
+/// What is known of a file.
+#[derive(Clone, Copy)]
+struct Trust {
+    /// Something about it is overlooked.
+    forced: bool,
+    /// Versions of symbols are compared.
+    checked: bool,
+    /// Its signature is good.
+    signed: bool,
 }
 
 /// Licences that are compatible with the GPL (`license_is_gpl_compatible`).
@@ -38,6 +49,7 @@ fn refuse(name: &[u8], bad: Bad) -> Error {
 
 /// Loads and starts the module in `file` with parameters `text`.
 pub(crate) fn load(file: &[u8], text: &[u8], force: Force) -> Result {
+    let (file, signed) = signing::check(file, force.vermagic || force.versions)?;
     let elf = Elf::parse(file).map_err(|bad| refuse(b"", bad))?;
     let name = name_of(&elf)?;
     if show::is_blacklisted(name) {
@@ -47,7 +59,8 @@ pub(crate) fn load(file: &[u8], text: &[u8], force: Force) -> Result {
     let forced = check_vermagic(&elf, name, force)?;
     let layout = elf.layout().map_err(|bad| refuse(name, bad))?;
     let module = registry::add(name)?;
-    let result = start(&elf, &layout, &module, text, forced, force);
+    let trust = Trust { forced: forced || force.versions, checked: !force.versions, signed };
+    let result = start(&elf, &layout, &module, text, trust);
     if result.is_err() {
         registry::remove(&module);
         module.put_uses();
@@ -85,13 +98,19 @@ fn check_vermagic(elf: &Elf<'_>, name: &[u8], force: Force) -> Result<bool> {
 }
 
 /// Notes what loading this module does to the trust in this kernel. Whether its licence is compatible with the GPL.
-fn check_taints(elf: &Elf<'_>, module: &Module, forced: bool) -> bool {
+fn check_taints(elf: &Elf<'_>, module: &Module, trust: Trust) -> bool {
     let set = |taint: Taint| {
         module.taints.fetch_or(taint.bit(), Ordering::Relaxed);
         taint::add(taint);
     };
     let name = module.name();
-    if forced {
+    if !trust.signed {
+        if taint::get() & taint::UNSIGNED_MODULE.bit() == 0 {
+            pr_notice!("{name}: module verification failed: signature and/or required key missing - tainting kernel");
+        }
+        set(taint::UNSIGNED_MODULE);
+    }
+    if trust.forced {
         pr_warn!("{name}: module verification skipped: loaded by force");
         set(taint::FORCED_MODULE);
     }
@@ -221,28 +240,33 @@ fn info(elf: &Elf<'_>) -> Result<KVec<(&'static str, KString)>> {
 }
 
 /// Everything after the name is known to be free.
-fn start(elf: &Elf<'_>, layout: &Layout, module: &Arc<Module>, text: &[u8], forced: bool, force: Force) -> Result {
+fn start(elf: &Elf<'_>, layout: &Layout, module: &Arc<Module>, text: &[u8], trust: Trust) -> Result {
     let name = module.name().as_bytes();
-    let checked = !force.versions;
-    if checked && elf.versions().is_none() {
+    if trust.checked && elf.versions().is_none() {
         pr_err!("{}: no symbol versions in the module", module.name());
         return Err(ENOEXEC);
     }
-    let gpl = check_taints(elf, module, forced || force.versions);
-    let (core, init) = place(elf, layout, module, gpl, checked)?;
+    let gpl = check_taints(elf, module, trust);
+    let (core, init) = place(elf, layout, module, gpl, trust.checked)?;
+    let bases = (core.start(), init.as_ref().map_or(0, Area::start));
     module.set_body(body(elf, layout, core)?)?;
     // Nothing there is set twice: the module is new.
     let _ = module.info.set(info(elf)?);
     module.init_size.store(init.as_ref().map_or(0, Area::len) as u64, Ordering::Relaxed);
     let body = module.body().ok_or(EINVAL)?;
-    let header =
-        module.header().ok_or_else(|| refuse(name, Bad { error: ENOEXEC, reason: "bad this_module", number: 0 }))?;
+    let refused = |reason| refuse(name, Bad { error: ENOEXEC, reason, number: 0 });
+    let header = module.header().ok_or_else(|| refused("bad this_module"))?;
+    let starts = |function: usize| elf.is_function(layout, bases, function);
+    let begin = header.init().filter(|&init| starts(init as usize)).ok_or_else(|| refused("init is no function"))?;
+    if header.exit().is_some_and(|exit| !starts(exit as usize)) {
+        return Err(refused("exit is no function"));
+    }
     let (at, len) = body.params;
     let params = body.core.params(at, len).inspect_err(|_| pr_err!("{}: bad __param", module.name()))?;
     args::parse(name, text, params)?;
     symbols::add_text(module)?;
     let result = show::add(module).and_then(|()| {
-        let value = body.core.call_init(header.init(), init.as_ref())?;
+        let value = body.core.call_init(begin, init.as_ref())?;
         match value {
             0 => Ok(()),
             ..0 => Err(Error::from_errno(value)),

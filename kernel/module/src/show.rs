@@ -3,7 +3,7 @@
 //! Source: `proc(5)`, Linux's `Documentation/ABI/stable/sysfs-module`.
 
 use crate::registry::{self, Module, State};
-use crate::taint;
+use crate::{signing, taint};
 use core::sync::atomic::{AtomicBool, Ordering};
 use cred::CAP_SYSLOG;
 use errno::{Result, code::*};
@@ -11,6 +11,7 @@ use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KString, WeakArc};
 use kernfs::{Attribute, Node, TextRw};
 use locking::SetOnce;
+use sysfs::uevent::{self, Action};
 use vfs::{SeqBuf, seq_print};
 
 /// `/proc/sys/kernel/modules_disabled`: once set, for ever.
@@ -108,7 +109,10 @@ pub(crate) fn add(module: &Arc<Module>) -> Result {
     let dir = all.mkdir(module.name().as_bytes())?;
     let result = fill(&dir, module);
     match result {
-        Ok(()) => module.node.set(dir).map_err(|_| EBUSY),
+        Ok(()) => {
+            uevent::emit(Action::Add, &dir, "module", |_| Ok(()));
+            module.node.set(dir).map_err(|_| EBUSY)
+        }
         Err(error) => {
             dir.remove();
             Err(error)
@@ -117,6 +121,7 @@ pub(crate) fn add(module: &Arc<Module>) -> Result {
 }
 
 fn fill(dir: &Arc<Node>, module: &Arc<Module>) -> Result {
+    uevent::file(dir, "module", |_| Ok(()))?;
     file(dir, "refcnt", module, |module, out| seq_print!(out, "{}\n", module.users()))?;
     file(dir, "initstate", module, |module, out| {
         out.put(match module.state() {
@@ -240,6 +245,7 @@ pub(crate) fn remove(module: &Arc<Module>) {
         }
     }
     if let Some(node) = module.node.get() {
+        uevent::emit(Action::Remove, node, "module", |_| Ok(()));
         node.remove();
     }
 }
@@ -271,5 +277,9 @@ pub(crate) fn init() -> Result {
     kernel.attr(b"modules_disabled", 0o644, TextRw(show, store_disabled))?;
     let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", taint::get());
     kernel.attr(b"tainted", 0o644, TextRw(show, store_tainted))?;
+    let own = sysfs::root()?.path_or_new("module/module/parameters")?;
+    let show = |out: &mut SeqBuf| out.put(if signing::is_enforced() { b"Y\n" } else { b"N\n" });
+    let store = |data: &[u8]| signing::set_enforced(Some(data.trim_ascii())).map(|()| data.len());
+    own.attr(b"sig_enforce", 0o644, TextRw(show, store))?;
     crate::request::init(&kernel)
 }

@@ -19,8 +19,11 @@ pub const FORCED_RMMOD: Taint = Taint(3, b'R');
 /// A module that was built out of the kernel's tree.
 pub const OOT_MODULE: Taint = Taint(12, b'O');
 
-/// Those that modules can bring.
-const OF_MODULES: [Taint; 3] = [PROPRIETARY_MODULE, OOT_MODULE, FORCED_MODULE];
+/// A module without a signature of a known key.
+pub const UNSIGNED_MODULE: Taint = Taint(13, b'E');
+
+/// Those that modules can bring, by their numbers.
+const OF_MODULES: [Taint; 4] = [PROPRIETARY_MODULE, FORCED_MODULE, OOT_MODULE, UNSIGNED_MODULE];
 
 impl Taint {
     /// As a set of one.

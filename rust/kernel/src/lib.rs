@@ -11,7 +11,9 @@
 // Macros name this crate as modules do.
 extern crate self as kernel;
 
+pub mod acpi;
 pub mod alloc;
+pub mod auxiliary;
 pub mod bindings;
 pub mod bitmap;
 pub mod bits;
@@ -24,6 +26,8 @@ pub mod configfs;
 pub mod cred;
 pub mod debugfs;
 pub mod device;
+pub mod device_id;
+pub mod driver;
 pub mod error;
 pub mod ext;
 pub mod faux;
@@ -34,13 +38,19 @@ pub mod fmt;
 pub mod fs;
 pub mod id_pool;
 pub mod init;
+pub mod io;
 pub mod ioctl;
 pub mod iov;
 pub mod macros;
 pub mod miscdevice;
 pub mod module;
 pub mod module_param;
+pub mod num;
+pub mod of;
 pub mod page;
+#[cfg(feature = "CONFIG_PCI")]
+pub mod pci;
+pub mod platform;
 pub mod prelude;
 pub mod print;
 pub mod ptr;
@@ -48,6 +58,7 @@ pub mod rbtree;
 pub mod revocable;
 pub mod seq_file;
 pub mod sizes;
+pub mod soc;
 pub mod std_vendor;
 pub mod str;
 pub mod sync;

@@ -155,6 +155,8 @@ def main():
         subprocess.run(["strip", "--strip-debug", stripped], check=True)
         with open(stripped, "rb") as f:
             good = f.read()
+        subprocess.run([sys.executable, os.path.join(programs.SRCTREE, "scripts/certs.py"), "sign-with",
+                        os.path.join(top, "certs/signing_key.pem"), stripped], check=True)
         initrd, cpio = os.path.join(work, "initrd"), image.base()
         cpio.file("rust_minimal.ko", src=stripped, mode=0o644)
         cpio.file("rust_print.ko", src=args.print_module, mode=0o644)

@@ -20,6 +20,7 @@ sys.path.insert(0, os.path.dirname(HERE))
 sys.path.insert(0, HERE)
 import examples  # noqa: E402
 import linux  # noqa: E402
+import ssdt  # noqa: E402
 from guest import Guest, GuestError, Report, image, programs  # noqa: E402
 from rungs import DMESG, RUNGS  # noqa: E402
 
@@ -162,6 +163,8 @@ def main():
         cpio = image.base()
         for r in loadable:
             subprocess.run(["strip", "--strip-debug", r.ko], check=True)
+            subprocess.run([sys.executable, os.path.join(programs.SRCTREE, "scripts/certs.py"), "sign-with",
+                            os.path.join(top, "certs/signing_key.pem"), r.ko], check=True)
             cpio.file(f"{r.rung.name}.ko", src=r.ko, mode=0o644)
             program = c_program(os.path.join(tree, r.rung.files[0]), work) if r.rung.program else None
             if program:
@@ -169,7 +172,11 @@ def main():
         initrd = os.path.join(work, "initrd")
         cpio.write(initrd)
         if loadable:
-            with Guest(os.path.join(top, "vmlinux"), initrd, APPEND, cpus=args.cpus, limit=600, log=args.log) as guest:
+            table = os.path.join(work, "ssdt.aml")
+            with open(table, "wb") as f:
+                f.write(ssdt.table())
+            extra = ["-device", "pci-testdev", "-acpitable", f"file={table}"]
+            with Guest(os.path.join(top, "vmlinux"), initrd, APPEND, cpus=args.cpus, limit=600, extra=extra, log=args.log) as guest:
                 guest.expect("@READY@", 60)
                 guest.run("mount -t sysfs none /sys 2>/dev/null; mount -t proc none /proc 2>/dev/null; true")
                 for r in loadable:

@@ -60,6 +60,46 @@ DEBUGFS = [
     ("echo one >control/remove; ls -1 dynamic; echo end; cd /; umount /sys/kernel/debug", [r"^end$"]),
 ]
 
+PLATFORM = [
+    (DMESG, [r"rust_driver_platform LNUXBEEF:00: Probed with info: '0'\."]),
+    ("readlink /sys/bus/platform/devices/LNUXBEEF:00/driver", [r"rust_driver_platform$"]),
+    ("cat /sys/bus/platform/devices/LNUXBEEF:00/modalias", [r"^acpi:LNUXBEEF:$"]),
+    ("cd /sys/bus/platform/drivers/rust_driver_platform; echo LNUXBEEF:00 >unbind; ls; echo LNUXBEEF:00 >bind; ls; cd /", [
+        r"^bind$", r"^uevent$|^unbind$", r"^LNUXBEEF:00$"]),
+    (DMESG, [r"rust_driver_platform LNUXBEEF:00: Probed with info: '0'\."]),
+]
+
+DEBUGFS_PLATFORM = [
+    ("mount -t debugfs none /sys/kernel/debug && cd /sys/kernel/debug/sample_debugfs && ls -1", [
+        r"^array_blob$", r"^compatible$", r"^counter$", r"^pair$", r"^vector_blob$"]),
+    ("cat compatible counter pair; echo 5 >counter; cat counter", [r"sample-debugfs", r"^91$", r"Inner \{ x: 10, y: 42 \}", r"^5$"]),
+    ("cat array_blob; echo; wc -c <vector_blob; cd /; umount /sys/kernel/debug", [r"^blob$", r"^4096$"]),
+]
+
+SOC = [
+    ("cd /sys/devices/soc0 && cat machine family revision serial_number soc_id; cd /", [
+        r"^My cool ACME15 dev board$", r"^ACME$", r"^1.2$", r"^12345$", r"^ACME15$"]),
+]
+
+PCI = [
+    (DMESG, [r"rust_driver_pci 0000:00:\w\w.\w: pci-testdev data-match count: 1$",
+             r"rust_driver_pci 0000:00:\w\w.\w: pci-testdev config space read8 rev ID: 0$",
+             r"pci-testdev config space read16 vendor ID: 1b36$", r"pci-testdev config space read32 BAR 0: \w+$"]),
+    ("cd /sys/bus/pci/drivers/rust_driver_pci; d=$(ls -d 0000*); echo $d >unbind; ls -d 0000* 2>&1; echo $d >bind; ls -d 0000*; cd /", [
+        r"No such file", r"^0000:00:\w\w.\w$"]),
+    (DMESG, [r"pci-testdev data-match count: 1$"]),
+]
+
+AUXILIARY = [
+    (DMESG, [r"auxiliary rust_driver_auxiliary.auxiliary.0: Probing auxiliary driver for auxiliary device with id=0$|"
+             r"rust_driver_auxiliary rust_driver_auxiliary.auxiliary.0: Probing auxiliary driver for auxiliary device with id=0$",
+             r"rust_driver_auxiliary 0000:00:\w\w.\w: Connect auxiliary 0 with parent: VendorID=\S+, DeviceID=0x5$",
+             r"rust_driver_auxiliary 0000:00:\w\w.\w: Connected to auxiliary device with index 0\.$",
+             r"Probing auxiliary driver for auxiliary device with id=1$",
+             r"rust_driver_auxiliary 0000:00:\w\w.\w: Connected to auxiliary device with index 1 \(via Mutex\)\.$"]),
+    ("ls -1 /sys/bus/auxiliary/devices", [r"^rust_driver_auxiliary.auxiliary.0$", r"^rust_driver_auxiliary.auxiliary.1$"]),
+]
+
 RUNGS = [
     sample(1, "rust_minimal", [(DMESG, [
         r"rust_minimal: Rust minimal sample \(init\)", r"rust_minimal: Am I built-in\? false", r"rust_minimal: test_parameter: 1"])],
@@ -80,12 +120,12 @@ RUNGS = [
     sample(7, "rust_configfs", CONFIGFS),
     sample(8, "rust_debugfs_scoped", DEBUGFS),
     Rung(9, "rnull_mod", ["drivers/block/rnull/rnull.rs", "drivers/block/rnull/configfs.rs"], load=False),
-    sample(10, "rust_driver_platform", load=False),
-    sample(10, "rust_debugfs", load=False),
-    sample(10, "rust_soc", load=False),
-    sample(11, "rust_driver_pci", load=False),
+    sample(10, "rust_driver_platform", PLATFORM),
+    sample(10, "rust_debugfs", DEBUGFS_PLATFORM),
+    sample(10, "rust_soc", SOC),
+    sample(11, "rust_driver_pci", PCI),
     sample(11, "rust_dma", load=False),
-    sample(11, "rust_driver_auxiliary", load=False),
+    sample(11, "rust_driver_auxiliary", AUXILIARY),
     sample(12, "rust_i2c_client", load=False),
     sample(12, "rust_driver_i2c", load=False),
     sample(12, "rust_driver_usb", load=False),

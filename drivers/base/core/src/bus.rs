@@ -3,6 +3,8 @@
 
 use crate::dev::Device;
 use crate::driver::Driver;
+use core::panic::Location;
+use core::sync::atomic::{AtomicBool, Ordering};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
@@ -10,6 +12,7 @@ use klog::{pr_err, pr_info};
 use locking::SetOnce;
 use sync::Mutex;
 use sysfs::Node;
+use sysfs::uevent::{self, Action};
 use vfs::SeqBuf;
 
 /// What buses do differently. Defaults are those of a bus without identification.
@@ -17,6 +20,16 @@ use vfs::SeqBuf;
 pub trait BusOps: Sync {
     /// More variables for a device's `uevent`.
     fn uevent(&self, device: &Device, out: &mut SeqBuf) -> Result {
+        Ok(())
+    }
+
+    /// Whether devices have a file `driver_override`, by which a program says which driver alone may take a device.
+    fn has_driver_override(&self) -> bool {
+        false
+    }
+
+    /// More files for a device's directory.
+    fn attributes(&self, device: &Arc<Device>, node: &Arc<Node>) -> Result {
         Ok(())
     }
 
@@ -48,6 +61,10 @@ pub struct Bus {
     ops: &'static dyn BusOps,
     nodes: SetOnce<Nodes>,
     lists: Mutex<Lists>,
+    /// New devices are offered to drivers, and new drivers get devices (`drivers_autoprobe`).
+    autoprobe: AtomicBool,
+    /// The class of its devices' locks: a device's driver may bind devices of another bus, not of the same.
+    place: &'static Location<'static>,
 }
 
 impl Bus {
@@ -59,15 +76,33 @@ impl Bus {
             ops,
             nodes: SetOnce::new(),
             lists: Mutex::new(Lists { devices: KVec::new(), drivers: KVec::new() }),
+            autoprobe: AtomicBool::new(true),
+            place: Location::caller(),
         }
     }
 
     /// Shows the bus. Once. May sleep.
-    pub fn register(&self) -> Result {
+    pub fn register(&'static self) -> Result {
         let bus = sysfs::root()?.path_or_new("bus")?.mkdir(self.name.as_bytes())?;
         let devices = bus.mkdir(b"devices")?;
         let drivers = bus.mkdir(b"drivers")?;
-        self.nodes.set(Nodes { bus, devices, drivers }).map_err(|_| EBUSY)
+        let show = |out: &mut SeqBuf| out.put(if self.autoprobe.load(Ordering::Relaxed) { b"1\n" } else { b"0\n" });
+        sysfs::attr_rw(&bus, "drivers_autoprobe", show, |data| {
+            self.autoprobe.store(data.first() != Some(&b'0'), Ordering::Relaxed);
+            Ok(data.len())
+        })?;
+        let probe = |data: &[u8]| {
+            let device = self.find_device(data.trim_ascii()).ok_or(ENODEV)?;
+            if device.driver().is_some() {
+                return Err(EBUSY);
+            }
+            self.attach(&device);
+            if device.driver().is_some() { Ok(data.len()) } else { Err(EINVAL) }
+        };
+        bus.attr(b"drivers_probe", 0o200, kernfs::TextRw(|_: &mut SeqBuf| Err(EIO), probe))?;
+        self.nodes.set(Nodes { bus: bus.clone(), devices, drivers }).map_err(|_| EBUSY)?;
+        uevent::emit(Action::Add, &bus, "bus", |_| Ok(()));
+        Ok(())
     }
 
     fn nodes(&self) -> Result<&Nodes> {
@@ -95,6 +130,18 @@ impl Bus {
         if let Some(link) = self.nodes.get().and_then(|nodes| nodes.devices.child(name)) {
             link.remove();
         }
+    }
+
+    pub(crate) fn place(&self) -> &'static Location<'static> {
+        self.place
+    }
+
+    pub(crate) fn autoprobes(&self) -> bool {
+        self.autoprobe.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn ops(&self) -> &'static dyn BusOps {
+        self.ops
     }
 
     pub(crate) fn has_modalias(&self) -> bool {
@@ -145,7 +192,7 @@ impl Bus {
             let driver = self.lists.lock().drivers.get(at).cloned();
             let Some(driver) = driver else { return };
             at += 1;
-            if device.driver().is_none() && driver.matches(device) && self.bind(device, &driver).is_ok() {
+            if device.driver().is_none() && driver.takes(device) && self.bind(device, &driver).is_ok() {
                 return;
             }
         }
@@ -155,7 +202,7 @@ impl Bus {
     pub(crate) fn attach_all(&self, driver: &Arc<Driver>) {
         let Ok(devices) = self.devices() else { return };
         for device in &devices {
-            if device.driver().is_none() && driver.matches(device) {
+            if device.driver().is_none() && driver.takes(device) {
                 // What went wrong is in the log; the device stays without a driver.
                 let _ = self.bind(device, driver);
             }
@@ -189,12 +236,14 @@ impl Bus {
             let _ = node.link(b"driver", home);
             let _ = home.link(node.name(), node);
         }
+        drop(registered);
+        device.announce(Action::Bind);
         Ok(())
     }
 
     /// Unbinds `device` from its driver.
     pub fn detach(&self, device: &Arc<Device>) {
-        let _registered = device.binding.lock();
+        let registered = device.binding.lock();
         let Some(driver) = device.driver() else { return };
         if let (Some(node), Some(home)) = (device.node(), driver.node()) {
             for link in [node.child(b"driver"), home.child(node.name())].into_iter().flatten() {
@@ -203,6 +252,8 @@ impl Bus {
         }
         driver.remove(device);
         device.set_driver(None);
+        drop(registered);
+        device.announce(Action::Unbind);
     }
 
     pub(crate) fn detach_all(&self, driver: &Arc<Driver>) {

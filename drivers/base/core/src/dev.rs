@@ -7,12 +7,13 @@ use core::any::Any;
 use core::fmt::{self, Arguments};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use errno::{Result, code::*};
-use kalloc::flags::GFP_KERNEL;
+use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
 use kalloc::{Arc, KBox, KString};
 use klog::Level;
 use locking::{SetOnce, SpinLock};
 use sync::Mutex;
 use sysfs::Node;
+use sysfs::uevent::{self, Action};
 use vfs::{SeqBuf, seq_print};
 
 /// What a bus knows of a device (identification, resources).
@@ -35,6 +36,9 @@ pub struct Device {
     class: Option<&'static str>,
     number: Option<Number>,
     info: Option<Info>,
+    /// Where its directory is, if not below its parent's.
+    home: Option<Arc<Node>>,
+    driver_override: SpinLock<Option<KString>>,
     driver: SpinLock<Option<Arc<Driver>>>,
     node: SetOnce<Arc<Node>>,
     /// A word of the driver's own; 0 without one.
@@ -55,7 +59,14 @@ fn sysfs_name(name: &[u8]) -> Result<KString> {
 impl Device {
     /// A device on `bus`, not registered yet. May sleep.
     pub fn new(bus: &'static Bus, name: &[u8], parent: Option<Arc<Device>>, info: Option<Info>) -> Result<Arc<Self>> {
-        Self::build(Some(bus), None, name, parent, None, info)
+        Ok(Arc::new(Self::build(Some(bus), None, name, parent, None, info)?, GFP_KERNEL)?)
+    }
+
+    /// A device on `bus` whose directory is in `home`, not registered yet. May sleep.
+    pub fn new_in(bus: &'static Bus, name: &[u8], home: Arc<Node>, info: Option<Info>) -> Result<Arc<Self>> {
+        let mut device = Self::build(Some(bus), None, name, None, None, info)?;
+        device.home = Some(home);
+        Ok(Arc::new(device, GFP_KERNEL)?)
     }
 
     fn build(
@@ -65,28 +76,32 @@ impl Device {
         parent: Option<Arc<Device>>,
         number: Option<Number>,
         info: Option<Info>,
-    ) -> Result<Arc<Self>> {
+    ) -> Result<Self> {
         if name.is_empty() {
             return Err(EINVAL);
         }
-        let device = Self {
+        Ok(Self {
             name: KString::from_bytes(name, GFP_KERNEL)?,
             parent,
             bus,
             class,
             number,
             info,
+            home: None,
+            driver_override: SpinLock::new(None),
             driver: SpinLock::new(None),
             node: SetOnce::new(),
             data: AtomicUsize::new(0),
-            binding: Mutex::new(false),
-        };
-        Ok(Arc::new(device, GFP_KERNEL)?)
+            binding: match bus {
+                Some(bus) => Mutex::new_at(false, bus.place()),
+                None => Mutex::new(false),
+            },
+        })
     }
 
     /// A device of a class (`device_create`), shown and with its node in devtmpfs. `EEXIST`. May sleep.
     pub fn create_class_device(class: &'static str, name: &[u8], number: Number) -> Result<Arc<Self>> {
-        let device = Self::build(None, Some(class), name, None, Some(number), None)?;
+        let device = Arc::new(Self::build(None, Some(class), name, None, Some(number), None)?, GFP_KERNEL)?;
         let text = device.name.to_str().ok_or(EINVAL)?;
         devtmpfs::create_device(&devtmpfs::Device {
             class,
@@ -120,7 +135,8 @@ impl Device {
     /// Shows the device under its parent (or `devices/NAME` without one) and binds a driver that matches. May sleep.
     pub fn register(self: &Arc<Self>) -> Result {
         let bus = self.bus.ok_or(EINVAL)?;
-        let above = match self.parent.as_ref().and_then(|parent| parent.node.get()) {
+        let parent = self.parent.as_ref().and_then(|parent| parent.node.get());
+        let above = match self.home.as_ref().or(parent) {
             Some(node) => node.clone(),
             None => sysfs::root()?.path_or_new("devices")?,
         };
@@ -134,7 +150,10 @@ impl Device {
         }
         *self.binding.lock() = true;
         bus.add_device(self)?;
-        bus.attach(self);
+        self.announce(Action::Add);
+        if bus.autoprobes() {
+            bus.attach(self);
+        }
         Ok(())
     }
 
@@ -144,13 +163,11 @@ impl Device {
         bus.link(shown, node)?;
         // A weak reference: the device owns the node.
         let weak = Arc::downgrade(self);
-        let show = move |out: &mut SeqBuf| weak.upgrade().ok_or(ENODEV)?.uevent(out);
-        sysfs::attr_rw(node, "uevent", show, |data| match data.trim_ascii().split(|b| *b == b' ').next() {
-            Some(b"add" | b"remove" | b"change" | b"move" | b"online" | b"offline" | b"bind" | b"unbind") => {
-                Ok(data.len())
-            }
-            _ => Err(EINVAL),
-        })?;
+        uevent::file(node, bus.name(), move |out| weak.upgrade().ok_or(ENODEV)?.uevent(out))?;
+        if bus.ops().has_driver_override() {
+            self.add_driver_override(node)?;
+        }
+        bus.ops().attributes(self, node)?;
         if bus.has_modalias() {
             let weak = Arc::downgrade(self);
             sysfs::attr(node, "modalias", move |out| {
@@ -160,6 +177,42 @@ impl Device {
             })?;
         }
         Ok(())
+    }
+
+    /// `driver_override`: empty or `(null)` for any driver.
+    fn add_driver_override(self: &Arc<Self>, node: &Arc<Node>) -> Result {
+        let weak = Arc::downgrade(self);
+        let show = move |out: &mut SeqBuf| {
+            let device = weak.upgrade().ok_or(ENODEV)?;
+            let name = device.driver_override.lock().as_ref().map(|name| name.try_clone(GFP_ATOMIC)).transpose()?;
+            out.put(name.as_ref().map_or(&b"(null)"[..], |name| name.as_bytes()))?;
+            out.byte(b'\n')
+        };
+        let weak = Arc::downgrade(self);
+        let store = move |data: &[u8]| {
+            let text = data.split(|&byte| byte == b'\n').next().unwrap_or_default();
+            if text.len() >= sysfs::PAGE - 1 {
+                return Err(EINVAL);
+            }
+            let name = if text.is_empty() { None } else { Some(KString::from_bytes(text, GFP_KERNEL)?) };
+            let device = weak.upgrade().ok_or(ENODEV)?;
+            let old = core::mem::replace(&mut *device.driver_override.lock(), name);
+            drop(old);
+            Ok(data.len())
+        };
+        sysfs::attr_rw(node, "driver_override", show, store).map(drop)
+    }
+
+    /// Whether a program chose this driver (`Some(true)`) or another one for it.
+    pub(crate) fn is_chosen(&self, driver: &[u8]) -> Option<bool> {
+        self.driver_override.lock().as_ref().map(|name| name.as_bytes() == driver)
+    }
+
+    /// Tells programs what happened to it. May sleep.
+    pub(crate) fn announce(&self, action: Action) {
+        if let (Some(node), Some(bus)) = (self.node(), self.bus) {
+            uevent::emit(action, node, bus.name(), |out| self.uevent(out));
+        }
     }
 
     /// What the file `uevent` says.
@@ -183,6 +236,7 @@ impl Device {
         *self.binding.lock() = false;
         if let Some(node) = self.node.get() {
             bus.unlink(node.name());
+            self.announce(Action::Remove);
             node.remove();
         }
     }

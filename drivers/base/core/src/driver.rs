@@ -6,10 +6,11 @@ use crate::dev::Device;
 use core::any::Any;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, KBox, KString};
+use kalloc::{Arc, KString};
+use kernfs::Revocable;
 use locking::SetOnce;
-use sync::RwSemaphore;
 use sysfs::Node;
+use sysfs::uevent::{self, Action};
 
 /// What a driver does. All may sleep.
 pub trait DriverOps: Any + Send + Sync {
@@ -21,27 +22,45 @@ pub trait DriverOps: Any + Send + Sync {
 
     /// Gives a device up.
     fn remove(&self, device: &Arc<Device>);
+
+    /// Whether programs may bind and unbind its devices (`suppress_bind_attrs` is the opposite).
+    fn has_bind_files(&self) -> bool {
+        true
+    }
+
+    /// Whether programs may add ids that it serves (`new_id`, `remove_id`).
+    fn has_dynamic_ids(&self) -> bool {
+        false
+    }
+
+    /// Adds an id that a program wrote, as the bus has them. `EINVAL`, `EEXIST`.
+    fn add_id(&self, text: &[u8]) -> Result {
+        let _ = text;
+        Err(EINVAL)
+    }
+
+    /// Removes an id that was added. `ENODEV`.
+    fn remove_id(&self, text: &[u8]) -> Result {
+        let _ = text;
+        Err(ENODEV)
+    }
 }
 
 /// A driver.
 pub struct Driver {
     name: KString,
     bus: &'static Bus,
-    /// `None` once it is unregistered: whoever runs an operation holds the lock shared.
-    ops: RwSemaphore<Option<KBox<dyn DriverOps>>>,
+    /// Taken back when it is unregistered, after who runs an operation is done. Nothing is locked meanwhile: a driver's probe may
+    /// register devices whose drivers are probed in turn.
+    ops: Revocable<dyn DriverOps>,
     node: SetOnce<Arc<Node>>,
 }
 
 impl Driver {
     /// Registers a driver and binds it to devices that it matches. `EEXIST` (a driver of this name), `EINVAL`. May sleep.
-    pub fn register(bus: &'static Bus, name: &[u8], ops: KBox<dyn DriverOps>) -> Result<Arc<Self>> {
+    pub fn register(bus: &'static Bus, name: &[u8], ops: Arc<dyn DriverOps>) -> Result<Arc<Self>> {
         let driver = Arc::new(
-            Self {
-                name: KString::from_bytes(name, GFP_KERNEL)?,
-                bus,
-                ops: RwSemaphore::new(Some(ops)),
-                node: SetOnce::new(),
-            },
+            Self { name: KString::from_bytes(name, GFP_KERNEL)?, bus, ops: Revocable::new(ops), node: SetOnce::new() },
             GFP_KERNEL,
         )?;
         let node = bus.drivers_node()?.mkdir(name)?;
@@ -55,17 +74,28 @@ impl Driver {
             node.remove();
             return Err(error);
         }
-        bus.attach_all(&driver);
+        uevent::emit(Action::Add, &node, "drivers", |_| Ok(()));
+        if bus.autoprobes() {
+            bus.attach_all(&driver);
+        }
         Ok(driver)
     }
 
     /// `bind` and `unbind`.
     fn fill(self: &Arc<Self>, node: &Arc<Node>) -> Result {
+        let (bind_files, dynamic) =
+            self.ops.with(|ops| (ops.has_bind_files(), ops.has_dynamic_ids())).unwrap_or((false, false));
+        if dynamic {
+            self.add_id_files(node)?;
+        }
+        if !bind_files {
+            return Ok(());
+        }
         let weak = Arc::downgrade(self);
         let bind = move |data: &[u8]| {
             let driver = weak.upgrade().ok_or(ENODEV)?;
             let device = driver.bus.find_device(data.trim_ascii()).ok_or(ENODEV)?;
-            if device.driver().is_some() || !driver.matches(&device) {
+            if device.driver().is_some() || !driver.takes(&device) {
                 return Err(ENODEV);
             }
             driver.bus.bind(&device, &driver)?;
@@ -86,15 +116,34 @@ impl Driver {
         Ok(())
     }
 
+    /// `new_id` and `remove_id`.
+    fn add_id_files(self: &Arc<Self>, node: &Arc<Node>) -> Result {
+        let weak = Arc::downgrade(self);
+        let add = move |data: &[u8]| {
+            let driver = weak.upgrade().ok_or(ENODEV)?;
+            driver.ops.with(|ops| ops.add_id(data)).ok_or(ENODEV)??;
+            driver.bus.attach_all(&driver);
+            Ok(data.len())
+        };
+        node.attr(b"new_id", 0o200, sysfs_store(add))?;
+        let weak = Arc::downgrade(self);
+        let remove = move |data: &[u8]| {
+            let driver = weak.upgrade().ok_or(ENODEV)?;
+            driver.ops.with(|ops| ops.remove_id(data)).ok_or(ENODEV)??;
+            Ok(data.len())
+        };
+        node.attr(b"remove_id", 0o200, sysfs_store(remove)).map(drop)
+    }
+
     /// Gives up its devices and takes it out of the tree; no code of it runs afterwards. May sleep.
     pub fn unregister(self: &Arc<Self>) {
         self.bus.remove_driver(self);
         self.bus.detach_all(self);
         if let Some(node) = self.node.get() {
+            uevent::emit(Action::Remove, node, "drivers", |_| Ok(()));
             node.remove();
         }
-        let ops = self.ops.write().take();
-        drop(ops);
+        self.ops.revoke();
     }
 
     /// Its name.
@@ -107,18 +156,22 @@ impl Driver {
         self.node.get()
     }
 
+    /// Whether it may take `device`: a program's choice comes before ids.
+    pub(crate) fn takes(&self, device: &Device) -> bool {
+        device.is_chosen(self.name()).unwrap_or_else(|| self.matches(device))
+    }
+
     pub(crate) fn matches(&self, device: &Device) -> bool {
-        self.ops.read().as_ref().is_some_and(|ops| ops.matches(device))
+        self.ops.with(|ops| ops.matches(device)).unwrap_or(false)
     }
 
     pub(crate) fn probe(&self, device: &Arc<Device>) -> Result {
-        self.ops.read().as_ref().ok_or(ENODEV)?.probe(device)
+        self.ops.with(|ops| ops.probe(device)).ok_or(ENODEV)?
     }
 
     pub(crate) fn remove(&self, device: &Arc<Device>) {
-        if let Some(ops) = self.ops.read().as_ref() {
-            ops.remove(device);
-        }
+        // Without operations it has no devices either.
+        let _ = self.ops.with(|ops| ops.remove(device));
     }
 }
 

@@ -6,8 +6,8 @@ use crate::bus::{Bus, BusOps};
 use crate::dev::Device;
 use crate::driver::{Driver, DriverOps};
 use errno::{Result, code::*};
+use kalloc::Arc;
 use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, KBox};
 use locking::SetOnce;
 
 struct Faux;
@@ -39,7 +39,7 @@ pub fn init() -> Result {
     root.register()?;
     ROOT.set(root).map_err(|_| EBUSY)?;
     // The bus holds it for ever.
-    Driver::register(&BUS, b"faux_driver", KBox::new(FauxDriver, GFP_KERNEL)?)?;
+    Driver::register(&BUS, b"faux_driver", Arc::new(FauxDriver, GFP_KERNEL)?)?;
     Ok(())
 }
 

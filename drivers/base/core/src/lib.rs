@@ -5,20 +5,25 @@
 //! What a module gives (the operations of a driver) is kept where it can be taken back: when `Driver::unregister` returns, no
 //! code of the module runs any more or will.
 //!
-//! Locks, outermost first: a device's `binding` (sleeping, around probe and remove), a driver's operations (read while they
-//! run), a bus's lists. None is held while another device's is taken.
+//! Locks, outermost first: a device's `binding` (sleeping, around probe and remove), those of devices on other buses that its
+//! driver makes, a bus's lists.
 
 #![no_std]
 #![forbid(unsafe_code)]
 #![feature(arbitrary_self_types)]
 
+pub mod auxiliary;
 mod bus;
 mod dev;
 mod driver;
 pub mod faux;
+mod fwnode;
+pub mod platform;
 mod show;
+pub mod soc;
 
 pub use bus::{Bus, BusOps};
 pub use dev::{Device, Info, Number};
 pub use driver::{Driver, DriverOps};
+pub use fwnode::{FwNode, Property, Value};
 pub use show::OwnedAttribute;

@@ -88,13 +88,16 @@ pub fn create_device(device: &Device<'_>) -> Result {
     for byte in name.iter_mut().filter(|byte| **byte == b'/') {
         *byte = b'!';
     }
-    sysfs::device::add(&sysfs::device::Device {
+    let shown = sysfs::device::Device {
         class: device.class,
         name: core::str::from_utf8(&name).map_err(|_| EINVAL)?,
         dev: Some((device.dev, device.kind == Kind::Block)),
         parent: parent.as_ref(),
-    })?;
-    create_node(device.name, device.kind, device.dev, device.mode)
+    };
+    sysfs::device::add(&shown)?;
+    create_node(device.name, device.kind, device.dev, device.mode)?;
+    sysfs::device::announce(&shown, sysfs::uevent::Action::Add);
+    Ok(())
 }
 
 /// Removes node `name`, and directories that are empty then. May sleep.

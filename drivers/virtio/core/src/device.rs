@@ -241,7 +241,9 @@ impl VirtioDevice {
         sysfs::attr(&node, "device", move |out| vfs::seq_print!(out, "0x{kind:04x}\n"))?;
         sysfs::attr(&node, "vendor", move |out| vfs::seq_print!(out, "0x{vendor:04x}\n"))?;
         sysfs::attr(&node, "modalias", move |out| vfs::seq_print!(out, "virtio:d{kind:08X}v{vendor:08X}\n"))?;
-        sysfs::attr(&node, "uevent", move |out| vfs::seq_print!(out, "MODALIAS=virtio:d{kind:08X}v{vendor:08X}\n"))?;
+        sysfs::uevent::file(&node, "virtio", move |out| {
+            vfs::seq_print!(out, "MODALIAS=virtio:d{kind:08X}v{vendor:08X}\n")
+        })?;
         let device = self.clone();
         sysfs::attr(&node, "status", move |out| vfs::seq_print!(out, "0x{:08x}\n", device.transport.status()))?;
         let device = self.clone();

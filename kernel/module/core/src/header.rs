@@ -22,7 +22,8 @@ const BASE: i32 = 1;
 #[derive(Debug)]
 pub struct Header {
     magic: u64,
-    init: InitFn,
+    /// Always there; `Option` because a file may have no relocation here.
+    init: Option<InitFn>,
     exit: Option<ExitFn>,
     /// Users and, while the module may be used, [`BASE`].
     refs: AtomicI32,
@@ -31,7 +32,7 @@ pub struct Header {
 impl Header {
     /// The header of a module that begins with `init` and ends with `exit`; one without `exit` stays for ever.
     pub const fn new(init: InitFn, exit: Option<ExitFn>) -> Self {
-        Self { magic: MAGIC, init, exit, refs: AtomicI32::new(BASE) }
+        Self { magic: MAGIC, init: Some(init), exit, refs: AtomicI32::new(BASE) }
     }
 
     pub(crate) fn is_sane(&self) -> bool {
@@ -39,7 +40,7 @@ impl Header {
     }
 
     /// Where the module begins.
-    pub fn init(&self) -> InitFn {
+    pub fn init(&self) -> Option<InitFn> {
         self.init
     }
 

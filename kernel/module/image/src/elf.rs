@@ -9,6 +9,7 @@ use zerocopy::{FromBytes, Immutable, KnownLayout};
 const ET_REL: u16 = 1;
 const EM_X86_64: u16 = 62;
 pub(crate) const SHT_SYMTAB: u32 = 2;
+const SHT_STRTAB: u32 = 3;
 pub(crate) const SHT_RELA: u32 = 4;
 pub(crate) const SHT_NOBITS: u32 = 8;
 pub(crate) const SHF_WRITE: u64 = 1;
@@ -23,7 +24,10 @@ pub(crate) const SHN_COMMON: u16 = 0xfff2;
 const SHN_LORESERVE: u16 = 0xff00;
 const STB_GLOBAL: u8 = 1;
 const STB_WEAK: u8 = 2;
+/// `st_type`: a function.
 const STT_FUNC: u8 = 2;
+/// `st_type`: the source's name; the last that a module has a use for.
+const STT_FILE: u8 = 4;
 
 /// `Elf64_Ehdr`.
 #[derive(Clone, Copy, FromBytes, Immutable, KnownLayout)]
@@ -110,9 +114,21 @@ pub struct Section<'a> {
     pub(crate) link: u32,
     /// `sh_info`.
     pub(crate) info: u32,
+    /// `sh_entsize`.
+    entsize: u64,
 }
 
 impl<'a> Section<'a> {
+    /// Whether it is a table of whole `T`s.
+    fn is_table_of<T>(&self) -> bool {
+        self.entsize == size_of::<T>() as u64 && self.data.len().is_multiple_of(size_of::<T>())
+    }
+
+    /// Whether code is in it.
+    pub(crate) fn is_code(&self) -> bool {
+        self.flags & SHF_EXECINSTR != 0
+    }
+
     /// The relocations in it, if it is a `SHT_RELA`.
     pub(crate) fn relas(&self) -> impl Iterator<Item = Rela> + use<'a> {
         self.data.chunks_exact(size_of::<RawRela>()).filter_map(|raw| {
@@ -157,6 +173,8 @@ pub struct Symbol<'a> {
 pub struct Elf<'a> {
     pub(crate) sections: KVec<Section<'a>>,
     symbols: &'a [u8],
+    /// The section that they are in.
+    symbol_section: usize,
     strings: &'a [u8],
     /// The length of the file.
     pub len: usize,
@@ -189,8 +207,11 @@ impl<'a> Elf<'a> {
             let shdr = Shdr::read_from_bytes(entry).map_err(|_| Bad::new("Invalid ELF section header", index))?;
             sections.push(Self::section(bytes, names, &shdr, index)?, GFP_KERNEL)?;
         }
-        let (symbols, strings) = Self::symbol_table(&sections)?;
-        Ok(Self { sections, symbols, strings, len: bytes.len() })
+        let (symbol_section, symbols, strings) = Self::symbol_table(&sections)?;
+        let elf = Self { sections, symbols, symbol_section, strings, len: bytes.len() };
+        elf.check_relocations()?;
+        elf.check_symbols()?;
+        Ok(elf)
     }
 
     fn header(bytes: &[u8]) -> Result<Ehdr> {
@@ -254,20 +275,78 @@ impl<'a> Elf<'a> {
             return Err(Bad::new("Invalid ELF section size in section", index));
         }
         let (size, kind, flags) = (word(shdr.size)?, shdr.kind, shdr.flags);
-        Ok(Section { name, kind, flags, data, size, align, link: shdr.link, info: shdr.info })
+        Ok(Section { name, kind, flags, data, size, align, link: shdr.link, info: shdr.info, entsize: shdr.entsize })
     }
 
-    /// The symbols and their strings.
-    fn symbol_table(sections: &[Section<'a>]) -> Result<(&'a [u8], &'a [u8])> {
-        let mut tables = sections.iter().filter(|s| s.kind == SHT_SYMTAB);
-        let (Some(table), None) = (tables.next(), tables.next()) else {
+    /// The symbols' section, the symbols and their strings.
+    fn symbol_table(sections: &[Section<'a>]) -> Result<(usize, &'a [u8], &'a [u8])> {
+        let mut tables = sections.iter().enumerate().filter(|(_, s)| s.kind == SHT_SYMTAB);
+        let (Some((index, table)), None) = (tables.next(), tables.next()) else {
             return Err(Bad::new("module has no symbols (stripped?)", 0));
         };
-        let strings = sections.get(table.link as usize).ok_or(Bad::new("Invalid ELF sh_link", table.link.into()))?;
+        if !table.is_table_of::<Sym>() {
+            return Err(Bad::new("Invalid ELF symbol table size", table.entsize));
+        }
+        let strings = sections.get(table.link as usize).filter(|strings| strings.kind == SHT_STRTAB);
+        let strings = strings.ok_or(Bad::new("Invalid ELF sh_link", table.link.into()))?;
         if strings.data.last() != Some(&0) {
             return Err(Bad::new("ELF Spec violation: symbol names aren't null terminated", 0));
         }
-        Ok((table.data, strings.data))
+        Ok((index, table.data, strings.data))
+    }
+
+    /// Whether tables of relocations are whole, and about this table of symbols.
+    fn check_relocations(&self) -> Result {
+        for (index, table) in (0u64..).zip(self.sections.iter()).filter(|(_, s)| s.kind == SHT_RELA) {
+            if !table.is_table_of::<RawRela>() {
+                return Err(Bad::new("Invalid ELF relocation table size in section", index));
+            }
+            if table.link as usize != self.symbol_section {
+                return Err(Bad::new("Invalid ELF sh_link in relocation section", index));
+            }
+            if self.sections.get(table.info as usize).is_none_or(|target| target.kind == 0) {
+                return Err(Bad::new("Invalid ELF relocation target", table.info.into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every symbol has a name, a kind and a binding that a module's can have, and lies inside of its section.
+    fn check_symbols(&self) -> Result {
+        for (index, raw) in (0u64..).zip(self.symbols.chunks_exact(size_of::<Sym>())) {
+            let bad = |reason| Err(Bad::new(reason, index));
+            let Ok(sym) = Sym::read_from_bytes(raw) else { return bad("Invalid ELF symbol") };
+            let (bind, kind) = (sym.info >> 4, sym.info & 15);
+            if index == 0 {
+                if raw.iter().any(|&byte| byte != 0) {
+                    return bad("ELF Spec violation: symbol 0 is not empty");
+                }
+                continue;
+            }
+            if string(self.strings, sym.name).is_none() {
+                return bad("Invalid ELF symbol name");
+            }
+            if bind > STB_WEAK || kind > STT_FILE || sym.other > 3 {
+                return bad("Invalid ELF symbol type");
+            }
+            if !Self::is_ordinary(sym.shndx) {
+                if !matches!(sym.shndx, SHN_UNDEF | SHN_ABS | SHN_COMMON) || sym.shndx == SHN_UNDEF && sym.value != 0 {
+                    return bad("Invalid ELF symbol section");
+                }
+                continue;
+            }
+            let Some(section) = self.sections.get(usize::from(sym.shndx)).filter(|section| section.kind != 0) else {
+                return bad("Invalid ELF symbol section");
+            };
+            // What is one past the end marks an end.
+            if sym.value.checked_add(sym.size).is_none_or(|end| end > section.size as u64) {
+                return bad("ELF symbol outside of its section");
+            }
+            if kind == STT_FUNC && !section.is_code() {
+                return bad("ELF function symbol in a section without code");
+            }
+        }
+        Ok(())
     }
 
     /// The section of that name, if it is loaded or only read.

@@ -7,6 +7,36 @@ use crate::{Bad, Result};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{KVVec, KVec};
 
+/// Where a reference to a symbol may lead.
+#[derive(Clone, Copy, Debug)]
+struct Target {
+    address: u64,
+    /// For a symbol of the module: its section, and whether code is there.
+    section: Option<(u64, u64, bool)>,
+}
+
+/// What compilers add to or take from an address at most: tables are addressed from before their start.
+const BIAS: u64 = 4096;
+/// The farthest that a reference may lead from a symbol of the kernel.
+const FAR: u64 = 1 << 20;
+
+impl Target {
+    /// Whether a relocation of `kind` with `addend` leads to where this symbol can be.
+    fn takes(&self, kind: u32, addend: i64) -> bool {
+        // A call's field is its last four bytes, and the distance counts from its end.
+        let call = kind == R_X86_64_PLT32;
+        let Some((start, end, code)) = self.section else {
+            // Weak, and not there: only the address 0 itself means something.
+            return if call { addend == -4 } else { addend.unsigned_abs() <= FAR };
+        };
+        let to = self.address.wrapping_add_signed(addend);
+        if call {
+            return code && (start..end).contains(&to.wrapping_add(4));
+        }
+        to.wrapping_add(BIAS).wrapping_sub(start) <= end.wrapping_sub(start).wrapping_add(2 * BIAS)
+    }
+}
+
 /// Finds a symbol that the module does not define: its address.
 pub type Resolve<'r> = &'r mut dyn FnMut(&[u8]) -> Result<usize>;
 
@@ -91,22 +121,27 @@ impl Elf<'_> {
         Ok(linked)
     }
 
-    /// The address of each symbol; `None` for those of sections that are not loaded.
-    fn symbol_values(&self, layout: &Layout, bases: Bases, resolve: Resolve<'_>) -> Result<KVec<Option<u64>>> {
+    /// Where each symbol is; `None` for those that nothing loaded can refer to: in sections that are not loaded, or absolute.
+    fn symbol_values(&self, layout: &Layout, bases: Bases, resolve: Resolve<'_>) -> Result<KVec<Option<Target>>> {
+        let outside = |address| Some(Target { address, section: None });
         let mut values = KVec::with_capacity(self.symbol_count(), GFP_KERNEL)?;
         for index in 0..self.symbol_count() {
             let symbol = self.symbol(index).ok_or(Bad::new("Invalid ELF symbol", index as u64))?;
             let value = match symbol.section {
                 // Number 0 stands for no symbol.
-                SHN_UNDEF if index == 0 => Some(0),
+                SHN_UNDEF if index == 0 => outside(0),
                 SHN_UNDEF => match resolve(symbol.name) {
-                    Ok(address) => Some(address as u64),
-                    Err(_) if symbol.weak => Some(0),
+                    Ok(address) => outside(address as u64),
+                    Err(_) if symbol.weak => outside(0),
                     Err(bad) => return Err(bad),
                 },
-                SHN_ABS => Some(symbol.value),
+                SHN_ABS => None,
                 SHN_COMMON => return Err(Bad::new("common symbol: please compile with -fno-common", index as u64)),
-                section => layout.address_of(section.into(), bases).map(|base| base.wrapping_add(symbol.value)),
+                number => layout.address_of(number.into(), bases).and_then(|base| {
+                    let section = self.sections.get(usize::from(number))?;
+                    let extent = (base, base.wrapping_add(section.size as u64), section.is_code());
+                    Some(Target { address: base.wrapping_add(symbol.value), section: Some(extent) })
+                }),
             };
             values.push(value, GFP_KERNEL)?;
         }
@@ -118,7 +153,7 @@ impl Elf<'_> {
         layout: &Layout,
         bases: Bases,
         relas: &Section<'_>,
-        symbols: &[Option<u64>],
+        symbols: &[Option<Target>],
         linked: &mut Linked,
     ) -> Result {
         let target = relas.info as usize;
@@ -141,7 +176,10 @@ impl Elf<'_> {
                     rela.kind.into(),
                 ));
             }
-            let value = value(rela.kind, symbol, rela.addend, base.wrapping_add(rela.offset))?;
+            if !symbol.takes(rela.kind, rela.addend) {
+                return Err(Bad::new("relocation leads outside of what its symbol is in, offset", rela.offset));
+            }
+            let value = value(rela.kind, symbol.address, rela.addend, base.wrapping_add(rela.offset))?;
             field.iter_mut().zip(value.to_le_bytes()).for_each(|(to, from)| *to = from);
         }
         Ok(())
@@ -154,6 +192,15 @@ impl Elf<'_> {
             let (region, offset) = layout.place_of(symbol.section.into())?;
             let at = offset.checked_add(usize::try_from(symbol.value).ok()?)?;
             (region == Region::Core).then_some((at, symbol))
+        })
+    }
+
+    /// Whether a function's symbol says that one begins at `address`, the regions being at `core` and `init`.
+    pub fn is_function(&self, layout: &Layout, (core, init): (usize, usize), address: usize) -> bool {
+        let bases = Bases { core, init };
+        (0..self.symbol_count()).filter_map(|index| self.symbol(index)).any(|symbol| {
+            let start = || layout.address_of(symbol.section.into(), bases)?.checked_add(symbol.value);
+            symbol.function && Self::is_ordinary(symbol.section) && start() == Some(address as u64)
         })
     }
 

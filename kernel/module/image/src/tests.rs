@@ -47,7 +47,7 @@ fn parts(relocations: &[(u64, u32, u32, i64)]) -> Vec<Part> {
             words(&[at, u64::from(symbol) << 32 | u64::from(kind), addend.cast_unsigned()])
         })
         .collect::<Vec<u8>>();
-    let symbols = [symbol(0, 0, 0, 0), symbol(1, 0x10, 0, 0), symbol(10, 0x11, 3, 8)].concat();
+    let symbols = [std::vec![0; 24], symbol(1, 0x10, 0, 0), symbol(10, 0x11, 3, 8)].concat();
     let mut parts = std::vec![
         part("", 0, 0, &[]),
         part(".text", 1, 6, &[0; 32]),
@@ -62,6 +62,7 @@ fn parts(relocations: &[(u64, u32, u32, i64)]) -> Vec<Part> {
         part(".strtab", 3, 0, NAMES),
     ];
     parts[2].info = 1;
+    parts[2].link = 9;
     parts[9].link = 10;
     parts
 }
@@ -93,7 +94,8 @@ fn file(mut parts: Vec<Part>) -> Vec<u8> {
         ]));
         headers.extend(part.link.to_le_bytes());
         headers.extend(part.info.to_le_bytes());
-        headers.extend(words(&[if part.kind == 0 { 0 } else { 8 }, 0]));
+        let entsize = if matches!(part.kind, 2 | 4) { 24 } else { 0 };
+        headers.extend(words(&[if part.kind == 0 { 0 } else { 8 }, entsize]));
         if part.kind != 8 {
             bytes.extend(&part.data);
         }
@@ -160,7 +162,10 @@ fn relocations_store_what_the_abi_says() {
 fn bad_relocations_are_refused() {
     let reason = |r: &[(u64, u32, u32, i64)]| link(r).map(|_| ()).unwrap_err();
     assert_eq!(reason(&[(0, 10, 2, 0)]).reason, "overflow in relocation type");
-    assert_eq!(reason(&[(0, 2, 1, 1 << 40)]).reason, "overflow in relocation type");
+    let far = "relocation leads outside of what its symbol is in, offset";
+    for bad in [(0, 2, 1, 1 << 40), (0, 4, 1, -8), (0, 4, 2, -4), (0, 11, 2, 1 << 16), (0, 1, 2, i64::MIN)] {
+        assert_eq!(reason(&[bad]).reason, far, "{bad:?}");
+    }
     assert_eq!(reason(&[(29, 2, 1, 0)]).reason, "Invalid relocation offset");
     assert_eq!(reason(&[(u64::MAX, 1, 1, 0)]).reason, "Invalid relocation offset");
     assert_eq!(reason(&[(0, 9, 1, 0)]).reason, "Unknown rela relocation");
@@ -187,6 +192,33 @@ fn wrong_files_are_refused() {
     for len in 0..good.len() {
         assert!(Elf::parse(&good[..len]).is_err(), "{len}");
     }
+}
+
+/// Symbols that no compiler makes.
+#[test]
+fn bad_symbols_and_tables_are_refused() {
+    let reason = |change: &dyn Fn(&mut Vec<Part>)| {
+        let mut parts = parts(&[(0, 1, 1, 0)]);
+        change(&mut parts);
+        Elf::parse(&file(parts)).map(|_| ()).map_err(|bad| bad.reason)
+    };
+    assert_eq!(reason(&|_| ()), Ok(()));
+    let own = |at: usize, value: u8| reason(&|parts: &mut Vec<Part>| parts[9].data[48 + at] = value);
+    assert_eq!(own(0, 77), Err("Invalid ELF symbol name"));
+    assert_eq!(own(4, 0x16), Err("Invalid ELF symbol type"));
+    assert_eq!(own(4, 0x31), Err("Invalid ELF symbol type"));
+    assert_eq!(own(4, 0x12), Err("ELF function symbol in a section without code"));
+    assert_eq!(own(5, 4), Err("Invalid ELF symbol type"));
+    assert_eq!(own(6, 99), Err("Invalid ELF symbol section"));
+    assert_eq!(own(7, 0xff), Err("Invalid ELF symbol section"));
+    assert_eq!(own(8, 13), Err("ELF symbol outside of its section"));
+    assert_eq!(own(15, 0x80), Err("ELF symbol outside of its section"));
+    assert_eq!(reason(&|parts| parts[9].data[3] = 1), Err("ELF Spec violation: symbol 0 is not empty"));
+    assert_eq!(reason(&|parts| parts[9].data.push(0)), Err("Invalid ELF symbol table size"));
+    assert_eq!(reason(&|parts| parts[9].link = 3), Err("Invalid ELF sh_link"));
+    assert_eq!(reason(&|parts| parts[2].data.truncate(23)), Err("Invalid ELF relocation table size in section"));
+    assert_eq!(reason(&|parts| parts[2].link = 3), Err("Invalid ELF sh_link in relocation section"));
+    assert_eq!(reason(&|parts| parts[2].info = 0), Err("Invalid ELF relocation target"));
 }
 
 #[test]

@@ -3,7 +3,9 @@
 //! mere reference, [`Bound`] while a driver is bound to it, [`Core`] in the calls of the bus's core.
 
 mod context;
+mod data;
 mod print;
+pub mod property;
 
 pub use context::{Bound, BoundInternal, Core, CoreInternal, DeviceContext, InternalBoundContext, Normal};
 
@@ -80,3 +82,41 @@ unsafe impl AlwaysRefCounted for Device {
 // SAFETY: The context is a marker alone.
 crate::impl_device_context_deref!(unsafe { Device });
 crate::impl_device_context_into_aref!(Device);
+
+/// What every bus's own device type has: it is the bus-less one inside. The type is a transparent wrapper of that.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! impl_bus_device {
+    ($device:ident) => {
+        impl<Ctx: $crate::device::DeviceContext> $device<Ctx> {
+            /// The bus's form of a device.
+            #[allow(dead_code, reason = "not every bus needs it")]
+            pub(crate) fn of(device: &$crate::device::Device<Ctx>) -> &Self {
+                // SAFETY: The type is a transparent wrapper, and promises nothing more.
+                unsafe { &*::core::ptr::from_ref(device).cast() }
+            }
+        }
+
+        impl<Ctx: $crate::device::DeviceContext> AsRef<$crate::device::Device<Ctx>> for $device<Ctx> {
+            fn as_ref(&self) -> &$crate::device::Device<Ctx> {
+                &self.0
+            }
+        }
+
+        // SAFETY: The value lives where the device does, in an `Arc`, whose count these change.
+        unsafe impl $crate::sync::aref::AlwaysRefCounted for $device {
+            fn inc_ref(&self) {
+                $crate::sync::aref::AlwaysRefCounted::inc_ref(&self.0);
+            }
+
+            unsafe fn dec_ref(obj: ::core::ptr::NonNull<Self>) {
+                // SAFETY: The caller's contract, for the value inside.
+                unsafe { <$crate::device::Device as $crate::sync::aref::AlwaysRefCounted>::dec_ref(obj.cast()) };
+            }
+        }
+
+        // SAFETY: The context is a marker alone.
+        $crate::impl_device_context_deref!(unsafe { $device });
+        $crate::impl_device_context_into_aref!($device);
+    };
+}

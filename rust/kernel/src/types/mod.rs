@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Small types that abstractions share: `kernel::types`.
 
+mod for_lt;
 mod foreign;
 mod opaque;
 
 pub use crate::sync::aref::{ARef, AlwaysRefCounted};
+pub use for_lt::{CovariantForLt, ForLt};
+#[doc(hidden)]
+pub use for_lt::{UnsafeForLtImpl, WithLt};
 pub use foreign::ForeignOwnable;
 pub use opaque::Opaque;
 

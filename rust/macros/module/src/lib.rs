@@ -6,6 +6,7 @@
 
 mod expand;
 mod export;
+mod for_lt;
 mod format;
 mod paste;
 mod vtable;
@@ -55,4 +56,18 @@ pub fn concat_idents(input: TokenStream) -> TokenStream {
 #[proc_macro]
 pub fn paste(input: TokenStream) -> TokenStream {
     paste::expand(input.into()).into()
+}
+
+/// A type that a lifetime is still to be put into: `ForLt!(Data<'_>)` or `ForLt!(for<'a> Data<'a>)`.
+#[proc_macro]
+#[allow(non_snake_case, reason = "the name is Rust-for-Linux's")]
+pub fn ForLt(input: TokenStream) -> TokenStream {
+    for_lt::expand(input.into(), false).into()
+}
+
+/// As `ForLt!`, for a type that may be used with a shorter lifetime; one that may not does not compile.
+#[proc_macro]
+#[allow(non_snake_case, reason = "the name is Rust-for-Linux's")]
+pub fn CovariantForLt(input: TokenStream) -> TokenStream {
+    for_lt::expand(input.into(), true).into()
 }

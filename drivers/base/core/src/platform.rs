@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The platform bus: devices that no bus can find, because firmware names them (`/sys/devices/platform`).
+
+use crate::bus::{Bus, BusOps};
+use crate::dev::Device;
+use crate::fwnode::FwNode;
+use errno::{Result, code::*};
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KBox, KString, KVec};
+use sysfs::Node;
+use vfs::{SeqBuf, seq_print};
+
+/// The bus.
+pub static BUS: Bus = Bus::new("platform", &Platform);
+
+/// A range of addresses that a device answers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// First address.
+    pub start: u64,
+    /// Bytes.
+    pub len: u64,
+}
+
+/// What is known of a device on this bus.
+#[derive(Debug)]
+pub struct Info {
+    /// Its ids in ACPI: `_HID`, then those of `_CID`.
+    pub acpi_ids: KVec<KString>,
+    /// What firmware says of it.
+    pub fwnode: Option<Arc<FwNode>>,
+    /// Its registers.
+    pub memory: KVec<Memory>,
+}
+
+struct Platform;
+
+impl Platform {
+    fn alias(device: &Device, out: &mut SeqBuf) -> Result {
+        let info = device.info::<Info>().ok_or(ENODEV)?;
+        if info.acpi_ids.is_empty() {
+            out.put(b"platform:")?;
+            return out.put(device.name());
+        }
+        out.put(b"acpi:")?;
+        for id in info.acpi_ids.iter() {
+            seq_print!(out, "{id}:")?;
+        }
+        Ok(())
+    }
+}
+
+impl BusOps for Platform {
+    fn uevent(&self, device: &Device, out: &mut SeqBuf) -> Result {
+        if device.info::<Info>().is_none() {
+            return Ok(());
+        }
+        out.put(b"MODALIAS=")?;
+        Self::alias(device, out)?;
+        out.byte(b'\n')
+    }
+
+    fn has_modalias(&self) -> bool {
+        true
+    }
+
+    fn modalias(&self, device: &Device, out: &mut SeqBuf) -> Result {
+        Self::alias(device, out)
+    }
+
+    fn has_driver_override(&self) -> bool {
+        true
+    }
+}
+
+/// Registers the bus. Once, at boot, after sysfs. May sleep.
+pub fn init() -> Result {
+    BUS.register()
+}
+
+fn home() -> Result<Arc<Node>> {
+    sysfs::root()?.path_or_new("devices/platform")
+}
+
+/// A device called `name`. `EEXIST`. May sleep.
+pub fn add(name: &[u8], info: Info) -> Result<Arc<Device>> {
+    let device = Device::new_in(&BUS, name, home()?, Some(KBox::new(info, GFP_KERNEL)?))?;
+    device.register()?;
+    Ok(device)
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Devices that firmware names, put on the platform bus.
+
+use acpi_core::namespace::{self, AcpiDevice, Value};
+use device::platform::{self, Info, Memory};
+use device::{FwNode, Property};
+use errno::Result;
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KString, KVec};
+
+fn text(text: &str) -> Result<KString> {
+    Ok(KString::from_str(text, GFP_KERNEL)?)
+}
+
+fn value(from: &Value) -> Result<device::Value> {
+    Ok(match from {
+        Value::Text(its) => device::Value::Text(text(its)?),
+        Value::Number(number) => device::Value::Number(*number),
+        Value::List(parts) => {
+            let mut list = KVec::new();
+            for part in parts {
+                // Parts are no lists themselves.
+                match part {
+                    Value::Text(its) => list.push(device::Value::Text(text(its)?), GFP_KERNEL)?,
+                    Value::Number(number) => list.push(device::Value::Number(*number), GFP_KERNEL)?,
+                    Value::List(_) => {}
+                }
+            }
+            device::Value::List(list)
+        }
+    })
+}
+
+fn info(of: &AcpiDevice) -> Result<Info> {
+    let mut properties = KVec::new();
+    for (name, its) in &of.properties {
+        properties.push(Property { name: text(name)?, value: value(its)? }, GFP_KERNEL)?;
+    }
+    let fwnode = FwNode { path: text(&of.path)?, properties, children: KVec::new() };
+    let (mut acpi_ids, mut memory) = (KVec::new(), KVec::new());
+    for id in &of.ids {
+        acpi_ids.push(text(id)?, GFP_KERNEL)?;
+    }
+    for &(start, len) in &of.memory {
+        memory.push(Memory { start, len }, GFP_KERNEL)?;
+    }
+    Ok(Info { acpi_ids, fwnode: Some(Arc::new(fwnode, GFP_KERNEL)?), memory })
+}
+
+/// Adds what ACPI has in additional tables: `ID:00`, `ID:01`... May sleep.
+pub(crate) fn add_devices() -> Result {
+    let devices = namespace::devices();
+    for (at, of) in devices.iter().enumerate() {
+        let Some(id) = of.ids.first() else { continue };
+        let before = devices.iter().take(at).filter(|other| other.ids.first() == Some(id)).count();
+        let name = KString::from_fmt(format_args!("{id}:{before:02x}"), GFP_KERNEL)?;
+        if let Err(error) = platform::add(name.as_bytes(), info(of)?) {
+            klog::pr_warn!("ACPI: {name}: {error}");
+        }
+    }
+    Ok(())
+}

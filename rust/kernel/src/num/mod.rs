@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Numbers: `kernel::num`.
+
+mod bounded;
+
+pub use bounded::{Bounded, Primitive};

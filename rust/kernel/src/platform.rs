@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Platform devices and their drivers: `kernel::platform`, over `drivers/base/core`.
+
+use crate::device::{self, CoreInternal, DeviceContext};
+use crate::driver;
+use crate::error::{Error, Result};
+use crate::{acpi, of};
+use core::marker::PhantomData;
+use core::pin::Pin;
+use pin_init::PinInit;
+
+/// The bus's part of the driver `T`.
+pub struct Adapter<T: Driver>(PhantomData<fn() -> T>);
+
+impl<T: Driver + 'static> driver::RegistrationOps for Adapter<T> {
+    fn bus() -> &'static ::device::Bus {
+        &::device::platform::BUS
+    }
+
+    fn matches(device: &::device::Device) -> bool {
+        driver::firmware_match(device, T::ACPI_ID_TABLE, T::OF_ID_TABLE).is_some()
+    }
+
+    fn probe(device: &device::Device<CoreInternal<'_>>) -> Result {
+        let pdev = Device::of(device);
+        let info = driver::firmware_match(device.core(), T::ACPI_ID_TABLE, T::OF_ID_TABLE);
+        device.set_drvdata::<T::Data<'_>>(T::probe(pdev, info))
+    }
+
+    fn remove(device: &device::Device<CoreInternal<'_>>) {
+        // SAFETY: `probe` of this adapter put it there, and nobody has taken it.
+        unsafe { device.remove_drvdata::<T::Data<'_>>(|data| T::unbind(Device::of(device), data)) };
+    }
+}
+
+impl<T: Driver> driver::Adapter for Adapter<T> {
+    type IdInfo = T::IdInfo;
+
+    fn acpi_id_table() -> Option<acpi::IdTable<Self::IdInfo>> {
+        T::ACPI_ID_TABLE
+    }
+
+    fn of_id_table() -> Option<of::IdTable<Self::IdInfo>> {
+        T::OF_ID_TABLE
+    }
+}
+
+/// Declares a module that is one platform driver.
+#[macro_export]
+macro_rules! module_platform_driver {
+    ($($f:tt)*) => {
+        $crate::module_driver!(<T>, $crate::platform::Adapter<T>, { $($f)* });
+    };
+}
+
+/// A driver of platform devices.
+pub trait Driver {
+    /// Its data for an id.
+    type IdInfo: 'static;
+    /// What it keeps of a device; dropped after `unbind`.
+    type Data<'bound>: Send + 'bound;
+
+    /// Device-tree ids that it serves.
+    const OF_ID_TABLE: Option<of::IdTable<Self::IdInfo>> = None;
+    /// ACPI ids that it serves.
+    const ACPI_ID_TABLE: Option<acpi::IdTable<Self::IdInfo>> = None;
+
+    /// Takes a device.
+    fn probe<'bound>(
+        dev: &'bound Device<device::Core<'_>>,
+        id_info: Option<&'bound Self::IdInfo>,
+    ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound;
+
+    /// Gives a device up.
+    fn unbind<'bound>(dev: &'bound Device<device::Core<'_>>, this: Pin<&Self::Data<'bound>>) {
+        let _ = (dev, this);
+    }
+}
+
+/// A platform device.
+#[repr(transparent)]
+pub struct Device<Ctx: DeviceContext = device::Normal>(device::Device<Ctx>);
+
+crate::impl_bus_device!(Device);

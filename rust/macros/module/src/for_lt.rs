@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `ForLt!` and `CovariantForLt!`: a type that a lifetime is still to be put into. `'_` in the type stands for it, or the name that
+//! `for<'a>` gives it.
+
+use proc_macro2::{Group, TokenStream, TokenTree};
+use quote::quote;
+
+/// Puts lifetime `to` in the place of `from` everywhere.
+fn replace(input: TokenStream, from: &str, to: &str) -> TokenStream {
+    let mut after_quote = false;
+    input
+        .into_iter()
+        .map(|token| {
+            let quoted = std::mem::replace(&mut after_quote, false);
+            match token {
+                TokenTree::Punct(punct) if punct.as_char() == '\'' => {
+                    after_quote = true;
+                    TokenTree::Punct(punct)
+                }
+                TokenTree::Ident(ident) if quoted && ident == from => {
+                    TokenTree::Ident(proc_macro2::Ident::new(to, ident.span()))
+                }
+                TokenTree::Group(group) => {
+                    let mut new = Group::new(group.delimiter(), replace(group.stream(), from, to));
+                    new.set_span(group.span());
+                    TokenTree::Group(new)
+                }
+                other => other,
+            }
+        })
+        .collect()
+}
+
+/// The type, and the name of its lifetime.
+fn split(input: TokenStream) -> (TokenStream, String) {
+    let tokens: Vec<TokenTree> = input.into_iter().collect();
+    if let [
+        TokenTree::Ident(word),
+        TokenTree::Punct(_),
+        TokenTree::Punct(_),
+        TokenTree::Ident(name),
+        TokenTree::Punct(_),
+        rest @ ..,
+    ] = &tokens[..]
+        && word == "for"
+    {
+        return (rest.iter().cloned().collect(), name.to_string());
+    }
+    (tokens.into_iter().collect(), "_".to_string())
+}
+
+/// Expands either; a covariant one proves it by a function that shortens the lifetime.
+pub(crate) fn expand(input: TokenStream, covariant: bool) -> TokenStream {
+    let (ty, name) = split(input);
+    let of = replace(ty.clone(), &name, "__lt");
+    let proof = if covariant {
+        let (long, short) = (replace(ty.clone(), &name, "__long"), replace(ty, &name, "__short"));
+        quote!({
+            #[allow(dead_code)]
+            fn shorten<'__short, '__long: '__short>(long: &'__short #long) -> &'__short #short {
+                long
+            }
+            1
+        })
+    } else {
+        quote!(0)
+    };
+    quote!(::kernel::types::UnsafeForLtImpl<dyn for<'__lt> ::kernel::types::WithLt<'__lt, Of = #of>, (), #proof>)
+}

@@ -57,7 +57,7 @@ def symbols(rlib):
 
 def closure(program, environment, srctree, root):
     """The library names of crate `root` and all it depends on."""
-    done = subprocess.run([program, "metadata", "--format-version", "1", "--filter-platform", "x86_64-unknown-none",
+    done = subprocess.run([program, "metadata", "--format-version", "1", "--filter-platform", "x86_64-unknown-none", "--all-features",
                            "--manifest-path", os.path.join(srctree, "Cargo.toml")], env=environment, stdout=subprocess.PIPE,
                           text=True, check=True)
     data = json.loads(done.stdout)

@@ -64,8 +64,8 @@ PLATFORM = [
     (DMESG, [r"rust_driver_platform LNUXBEEF:00: Probed with info: '0'\."]),
     ("readlink /sys/bus/platform/devices/LNUXBEEF:00/driver", [r"rust_driver_platform$"]),
     ("cat /sys/bus/platform/devices/LNUXBEEF:00/modalias", [r"^acpi:LNUXBEEF:$"]),
-    ("cd /sys/bus/platform/drivers/rust_driver_platform; echo LNUXBEEF:00 >unbind; ls; echo LNUXBEEF:00 >bind; ls; cd /", [
-        r"^bind$", r"^uevent$|^unbind$", r"^LNUXBEEF:00$"]),
+    ("cd /sys/bus/platform/drivers/rust_driver_platform; echo LNUXBEEF:00 >unbind; ls -1; echo LNUXBEEF:00 >bind; ls -1; cd /", [
+        r"^bind$", r"^unbind$", r"^LNUXBEEF:00$", r"^bind$"]),
     (DMESG, [r"rust_driver_platform LNUXBEEF:00: Probed with info: '0'\."]),
 ]
 

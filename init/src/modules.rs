@@ -22,6 +22,8 @@ use rust_print as _;
 use rust_shared as _;
 #[cfg(feature = "CONFIG_SAMPLE_RUST_SHARED_USER")]
 use rust_shared_user as _;
+#[cfg(feature = "CONFIG_SAMPLE_RUST_TESTDEV")]
+use rust_testdev as _;
 #[cfg(feature = "CONFIG_SAMPLE_RUST_TIMER")]
 use rust_timer as _;
 #[cfg(feature = "CONFIG_VIRTIO_BLK")]

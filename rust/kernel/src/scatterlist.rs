@@ -62,7 +62,7 @@ fn pieces(start: usize, len: usize) -> Result<KVec<SGEntry>> {
     Ok(entries)
 }
 
-impl<A: Allocator> SGTable<Owned<Vec<u8, A>>> {
+impl<A: Allocator + 'static> SGTable<Owned<Vec<u8, A>>> {
     /// The list of the pages of `pages`, mapped for `dev`. `EINVAL`, `ENOMEM`. May sleep.
     pub fn new(
         dev: &device::Device<Bound>,

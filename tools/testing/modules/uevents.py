@@ -86,10 +86,22 @@ def daemon(guest):
 
 
 def autoload(guest):
-    """A module whose alias a device has is loaded by udev's rules."""
-    guest.check("udevadm control --reload; udevadm info --export-db >/tmp/db; grep -c . /tmp/db")
-    if not re.search(r"MODALIAS=pci:v", guest.check("cat /tmp/db")):
-        raise GuestError("no aliases of PCI devices")
+    """A module whose alias a device has was loaded by udev's rules; the files by which devices are bound."""
+    need(guest.check("cat /proc/modules"), r"^rust_testdev ")
+    device = guest.check("basename $(ls -d /sys/bus/pci/drivers/rust_testdev/0000*)").strip()
+    need(guest.check("dmesg"), rf"rust_testdev {device}: test 0: 1 accesses")
+    need(guest.check(f"udevadm info /sys/bus/pci/devices/{device}"), r"^E: DRIVER=rust_testdev$", r"^E: MODALIAS=pci:v00001B36d00000005")
+    driver = "/sys/bus/pci/drivers/rust_testdev"
+    guest.check(f"echo {device} >{driver}/unbind && [ ! -e {driver}/{device} ]")
+    guest.check(f"echo nobody >/sys/bus/pci/devices/{device}/driver_override")
+    if "No such device" not in guest.run(f"sh -c 'echo {device} >{driver}/bind' 2>&1")[1]:
+        raise GuestError("driver_override does not keep the driver away")
+    guest.check(f"echo >/sys/bus/pci/devices/{device}/driver_override; cat /sys/bus/pci/devices/{device}/driver_override")
+    guest.check(f"echo {device} >/sys/bus/pci/drivers_probe && [ -e {driver}/{device} ]")
+    guest.check(f"echo '8086 ffff' >{driver}/new_id && echo '8086 ffff' >{driver}/remove_id")
+    guest.check("rmmod rust_testdev && [ ! -e /sys/bus/pci/drivers/rust_testdev ]")
+    guest.check("udevadm trigger --action=add --subsystem-match=pci && udevadm settle --timeout=60", 90)
+    need(guest.check("cat /proc/modules"), r"^rust_testdev ")
     if re.search(r"BUG|WARNING|Oops|possible recursive|circular", guest.check("dmesg")):
         raise GuestError("the kernel complains:\n" + guest.check("dmesg")[-2000:])
 
@@ -114,7 +126,8 @@ def main():
         udev(cpio)
         initrd = os.path.join(work, "initrd")
         cpio.write(initrd)
-        with Guest(args.vmlinux, initrd, APPEND, cpus=args.cpus, memory=512, limit=600, log=args.log) as guest:
+        with Guest(args.vmlinux, initrd, APPEND, cpus=args.cpus, memory=512, limit=600, log=args.log,
+                   extra=["-device", "pci-testdev"]) as guest:
             guest.expect("@READY@", 90)
             for test in (kernel_messages, daemon, autoload):
                 try:

@@ -26,7 +26,7 @@ from rungs import DMESG, RUNGS  # noqa: E402
 
 APPEND = "console=ttyS0 quiet panic=-1"
 # The modules of these rungs must compile, load and say what they say on Linux.
-DONE = 8
+DONE = 11
 PAGE = os.path.join(programs.SRCTREE, "Documentation/rust/compatibility.md")
 
 
@@ -155,7 +155,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="compat-") as work:
         results = [build(rung, tree, work, os.path.abspath(top)) for rung in RUNGS if args.only in (None, rung.name)]
         for r in results:
-            if r.compiles or r.rung.number <= DONE or args.only:
+            if r.compiles or r.rung.number <= DONE and not r.rung.later or args.only:
                 report.add(f"{r.rung.name}: compiles", r.compiles, r.why)
             else:
                 print(f"        {r.rung.name}: {r.errors} errors, {len(r.missing)} names missing: {', '.join(sorted(r.missing))[:300]}")

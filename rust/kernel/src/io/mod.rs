@@ -4,7 +4,7 @@
 
 pub mod register;
 
-pub use crate::register;
+pub use crate::{io_project, io_read, io_write, register};
 
 use crate::error::{Result, code::*};
 use register::{Location, Register};

@@ -42,6 +42,7 @@ pub mod init;
 pub mod io;
 pub mod ioctl;
 pub mod iov;
+pub mod irq;
 pub mod macros;
 pub mod miscdevice;
 pub mod module;

@@ -228,6 +228,7 @@ impl Bus {
                     error.to_errno()
                 ),
             }
+            device.drop_resources();
             device.set_driver(None);
             return Err(error);
         }
@@ -251,6 +252,7 @@ impl Bus {
             }
         }
         driver.remove(device);
+        device.drop_resources();
         device.set_driver(None);
         drop(registered);
         device.announce(Action::Unbind);

@@ -8,7 +8,7 @@ use core::fmt::{self, Arguments};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use errno::{Result, code::*};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
-use kalloc::{Arc, KBox, KString};
+use kalloc::{Arc, KBox, KString, KVec};
 use klog::Level;
 use locking::{SetOnce, SpinLock};
 use sync::Mutex;
@@ -18,6 +18,9 @@ use vfs::{SeqBuf, seq_print};
 
 /// What a bus knows of a device (identification, resources).
 pub type Info = KBox<dyn Any + Send + Sync>;
+
+/// What a driver keeps as long as it is bound.
+pub type Resource = KBox<dyn Any + Send + Sync>;
 
 /// The number of a device that programs can open, and what its node is like.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +46,8 @@ pub struct Device {
     node: SetOnce<Arc<Node>>,
     /// A word of the driver's own; 0 without one.
     data: AtomicUsize,
+    /// What goes when its driver was unbound, the last first (`devres`).
+    resources: Mutex<KVec<Resource>>,
     /// Held while a driver is bound or unbound. True: the device is registered.
     pub(crate) binding: Mutex<bool>,
 }
@@ -92,6 +97,7 @@ impl Device {
             driver: SpinLock::new(None),
             node: SetOnce::new(),
             data: AtomicUsize::new(0),
+            resources: Mutex::new(KVec::new()),
             binding: match bus {
                 Some(bus) => Mutex::new_at(false, bus.place()),
                 None => Mutex::new(false),
@@ -285,6 +291,22 @@ impl Device {
     /// Sets the driver's own word; the value is what was there.
     pub fn set_data(&self, data: usize) -> usize {
         self.data.swap(data, Ordering::AcqRel)
+    }
+
+    /// Keeps `resource` until the driver is unbound, or did not take the device after all. `ENOMEM`. May sleep.
+    pub fn add_resource(&self, resource: Resource) -> Result {
+        Ok(self.resources.lock().push(resource, GFP_KERNEL)?)
+    }
+
+    /// Drops what was kept (`devres_release_all`).
+    pub(crate) fn drop_resources(&self) {
+        loop {
+            let last = self.resources.lock().pop();
+            if last.is_none() {
+                return;
+            }
+            drop(last);
+        }
     }
 
     /// Prints a record that begins with the driver and the device (`dev_printk`).

@@ -23,7 +23,7 @@ mod show;
 pub mod soc;
 
 pub use bus::{Bus, BusOps};
-pub use dev::{Device, Info, Number};
+pub use dev::{Device, Info, Number, Resource};
 pub use driver::{Driver, DriverOps};
 pub use fwnode::{FwNode, Property, Value};
 pub use show::OwnedAttribute;

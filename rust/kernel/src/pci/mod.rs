@@ -3,9 +3,11 @@
 
 mod id;
 mod io;
+mod irq;
 
 pub use id::{Class, ClassMask, DeviceId, IdTable, Vendor};
 pub use io::{Bar, ConfigSpace};
+pub use irq::{IrqType, IrqTypes, IrqVector};
 
 use crate::device::{self, CoreInternal, DeviceContext};
 use crate::driver::{self, DynamicIds};

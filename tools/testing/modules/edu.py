@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""A PCI driver built out of the tree, against QEMU's edu device: memory, a message-signalled interrupt with a thread, bound and
+unbound many times without anything left (interrupts, memory, files).
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(HERE))
+from guest import Guest, GuestError, Report, image, programs  # noqa: E402
+
+APPEND = "console=ttyS0 quiet panic=-1"
+
+
+def build(work, top):
+    """`make M=`; the module."""
+    directory = os.path.join(work, "edu")
+    shutil.copytree(os.path.join(HERE, "edu"), directory)
+    env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "M", "O", "KBUILD_OUTPUT")}
+    done = subprocess.run(["make", "-C", programs.SRCTREE, f"O={top}", f"M={directory}", "modules"], env=env, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode:
+        raise SystemExit(done.stdout)
+    return os.path.join(directory, "edu.ko")
+
+
+def probe(guest, _):
+    """The driver finds the device, and the device interrupts."""
+    guest.check("dmesg -c >/dev/null; insmod /edu.ko")
+    text = guest.check("dmesg")
+    for line in (r"edu 0000:00:\w\w\.\w: alive: 0xedcba987", r"edu 0000:00:\w\w\.\w: interrupt: 0x55"):
+        if not re.search(line, text):
+            raise GuestError(f"no '{line}' in:\n{text}")
+    if not re.search(r"\bedu\b", guest.check("cat /proc/interrupts")):
+        raise GuestError("the interrupt is not in /proc/interrupts:\n" + guest.check("cat /proc/interrupts"))
+    guest.check("rmmod edu")
+    if "goodbye" not in guest.check("dmesg") or re.search(r"\bedu\b", guest.check("cat /proc/interrupts")):
+        raise GuestError("something is left of it")
+
+
+def again(guest, number):
+    """Bound and unbound many times."""
+    guest.check("insmod /edu.ko")
+    device = guest.check("cd /sys/bus/pci/drivers/edu; ls -d 0000*; cd /").strip()
+    loop = (f"i=0; while [ $i -lt {{}} ]; do echo {device} >/sys/bus/pci/drivers/edu/unbind && echo {device} "
+            ">/sys/bus/pci/drivers/edu/bind || break; i=$((i+1)); done; echo $i")
+    guest.check(loop.format(10), 60)
+    before = int(re.search(r"MemFree:\s+(\d+)", guest.check("sleep 1; cat /proc/meminfo")).group(1))
+    if guest.check(loop.format(number), 300).split()[-1] != str(number):
+        raise GuestError(guest.check("dmesg"))
+    after = int(re.search(r"MemFree:\s+(\d+)", guest.check("sleep 1; cat /proc/meminfo")).group(1))
+    if before - after > 512:
+        raise GuestError(f"memory is lost: {before} kB free before, {after} after")
+    guest.check("rmmod edu")
+    if re.search(r"BUG|WARNING|Oops|possible recursive|circular", guest.check("dmesg")):
+        raise GuestError("the kernel complains:\n" + guest.check("dmesg")[-2000:])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    top = os.environ.get("KBUILD_OUTPUT") or programs.SRCTREE
+    parser.add_argument("--vmlinux", default=os.path.join(top, "vmlinux"))
+    parser.add_argument("--cpus", type=int, default=2)
+    parser.add_argument("--times", type=int, default=200)
+    parser.add_argument("--log", help="a file that gets the console")
+    args = parser.parse_args()
+    report = Report()
+    with tempfile.TemporaryDirectory(prefix="edu-") as work:
+        cpio = image.base()
+        cpio.file("edu.ko", src=build(work, os.path.abspath(top)), mode=0o644)
+        initrd = os.path.join(work, "initrd")
+        cpio.write(initrd)
+        with Guest(args.vmlinux, initrd, APPEND, cpus=args.cpus, limit=500, extra=["-device", "edu"], log=args.log) as guest:
+            guest.expect("@READY@", 60)
+            for test, value in ((probe, None), (again, args.times)):
+                try:
+                    test(guest, value)
+                    report.ok(test.__name__)
+                except GuestError as error:
+                    report.fail(test.__name__, error)
+    report.finish()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `Bus`: devices and drivers of one kind, and who is bound to whom.
 
+use crate::defer;
 use crate::dev::Device;
 use crate::driver::Driver;
 use core::panic::Location;
@@ -216,6 +217,7 @@ impl Bus {
             return Err(EBUSY);
         }
         device.set_driver(Some(driver.clone()));
+        let before = defer::bound();
         if let Err(error) = driver.probe(device) {
             match error {
                 // Not for this driver after all.
@@ -230,6 +232,10 @@ impl Bus {
             }
             device.drop_resources();
             device.set_driver(None);
+            drop(registered);
+            if error == EPROBE_DEFER {
+                defer::defer(device, before)?;
+            }
             return Err(error);
         }
         if let (Some(node), Some(home)) = (device.node(), driver.node()) {
@@ -239,6 +245,7 @@ impl Bus {
         }
         drop(registered);
         device.announce(Action::Bind);
+        defer::succeeded();
         Ok(())
     }
 

@@ -238,6 +238,7 @@ impl Device {
     pub fn unregister(self: &Arc<Self>) {
         let Some(bus) = self.bus else { return };
         bus.remove_device(self);
+        crate::defer::forget(self);
         bus.detach(self);
         *self.binding.lock() = false;
         if let Some(node) = self.node.get() {

@@ -14,6 +14,7 @@
 
 pub mod auxiliary;
 mod bus;
+mod defer;
 mod dev;
 mod driver;
 pub mod faux;

@@ -2,6 +2,7 @@
 //! `adjtimex(2)` and `clock_adjtime(2)`: reading the state, steering the rate, stepping the clock. There is no phase-locked loop
 //! in here: `ADJ_OFFSET` (slewing) answers `EOPNOTSUPP`, daemons then steer by frequency and steps.
 
+use crate::clock::{ClockId, clock};
 use core::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use errno::Result;
 use errno::code::{EINVAL, EOPNOTSUPP, EPERM};
@@ -27,6 +28,8 @@ const STA_CLOCKERR: i64 = 0x1000;
 const STA_NANO: i64 = 0x2000;
 /// Bits that programs cannot set.
 const STA_RONLY: i64 = 0xff00;
+/// The bit that tells `adjtime`'s interface.
+const ADJ_ADJTIME: u32 = 0x8000;
 /// Largest frequency offset: 500 ppm, 16 bits after the point.
 const MAX_FREQ: i64 = 500 << 16;
 /// Linux's factor from the ABI's frequency to nanoseconds a second with 32 bits after the point.
@@ -54,8 +57,8 @@ pub fn sys_adjtimex(regs: &PtRegs) -> Result<usize> {
 
 /// `clock_adjtime(2)`: real time only.
 pub fn sys_clock_adjtime(regs: &PtRegs) -> Result<usize> {
-    match regs.arg0() as i32 {
-        0 => adjust(regs.arg1()),
+    match clock(regs.arg0() as i32)? {
+        ClockId::Realtime => adjust(regs.arg1()),
         _ => Err(EOPNOTSUPP),
     }
 }
@@ -63,6 +66,10 @@ pub fn sys_clock_adjtime(regs: &PtRegs) -> Result<usize> {
 fn adjust(at: usize) -> Result<usize> {
     let mut tx = get_user::<Timex>(at)?;
     let modes = tx[0] as u32;
+    // The old interface wants its offset.
+    if modes & ADJ_ADJTIME != 0 && modes & ADJ_OFFSET == 0 {
+        return Err(EINVAL);
+    }
     if modes != 0 && modes != ADJ_OFFSET_SS_READ && !cred::capable(cred::CAP_SYS_TIME) {
         return Err(EPERM);
     }

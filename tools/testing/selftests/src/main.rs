@@ -8,6 +8,7 @@
 //!
 //! Every test passes on Linux; that is checked (selftests.py --linux).
 
+mod alike;
 mod creds;
 mod files;
 mod futex;
@@ -66,6 +67,7 @@ fn all() -> Vec<Test> {
         procfs::TESTS,
         time::TESTS,
         uring::TESTS,
+        alike::TESTS,
         limits::TESTS,
     ]
     .concat()

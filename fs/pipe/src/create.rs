@@ -84,7 +84,9 @@ fn create(flags: u32) -> Result<(Arc<File>, Arc<File>)> {
     pipe.reader_opens.store(1, Ordering::SeqCst);
     pipe.writer_opens.store(1, Ordering::SeqCst);
     let end = |access: u32| -> Result<Arc<File>> {
-        let flags = access | flags & (uapi::O_NONBLOCK | uapi::O_DIRECT);
+        // Packets are the writer's matter.
+        let kept = if access == uapi::O_WRONLY { uapi::O_NONBLOCK | uapi::O_DIRECT } else { uapi::O_NONBLOCK };
+        let flags = access | flags & kept;
         let ops = KBox::new(PipeEnd { pipe: pipe.clone(), fifo: None }, GFP_KERNEL)?;
         File::new(path.clone(), OpenFlags(flags), ops, Prepared::nothing())
     };

@@ -324,7 +324,16 @@ impl Ring {
             self.spare = Some(page);
             return Err(EFAULT);
         }
-        self.push(Buffer { page, offset: 0, len: n, packet, merge: true });
+        self.push(Buffer { page, offset: 0, len: n, packet, merge: !packet });
         Ok(n)
+    }
+
+    /// No later write goes into the last page: it came whole from elsewhere.
+    pub(crate) fn seal_last(&mut self) {
+        if let Some(at) = self.count.checked_sub(1)
+            && let Some(Some(last)) = self.slot(at)
+        {
+            last.merge = false;
+        }
     }
 }

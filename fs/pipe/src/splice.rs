@@ -139,6 +139,7 @@ fn from_file(file: &File, pos: &mut i64, pipe: &Pipe, len: usize, nonblock: bool
                     Err(error) if done == 0 => return Err(error),
                     Err(_) => break,
                 }
+                ring.seal_last();
             }
             // Only a regular file gives more without waiting.
             if got < want || !file.inode().is_reg() {
@@ -304,6 +305,7 @@ fn from_memory(pipe: &Pipe, iter: &mut IovIter<'_>, nonblock: bool) -> Result<us
                 Err(error) if done == 0 => return Err(error),
                 Err(_) => break,
             }
+            ring.seal_last();
         }
         pipe.publish(&ring);
     }

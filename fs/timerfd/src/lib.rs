@@ -24,6 +24,8 @@ use x86_mm::uaccess::{get_user, put_user};
 const TFD_TIMER_ABSTIME: u32 = 1;
 const TFD_TIMER_CANCEL_ON_SET: u32 = 2;
 const CLOCK_REALTIME: u32 = 0;
+const CLOCK_REALTIME_ALARM: u32 = 8;
+const CLOCK_BOOTTIME_ALARM: u32 = 9;
 const CLOCK_MONOTONIC: u32 = 1;
 const CLOCK_BOOTTIME: u32 = 7;
 
@@ -153,7 +155,8 @@ impl TimerFd {
     fn set(&self, flags: u32, interval: u64, value: u64) -> Result<(u64, u64)> {
         let _one_at_a_time = self.setting.lock();
         let cancelable = TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET;
-        let cancel_on_set = flags & cancelable == cancelable && self.clock_id == CLOCK_REALTIME;
+        let cancel_on_set =
+            flags & cancelable == cancelable && matches!(self.clock_id, CLOCK_REALTIME | CLOCK_REALTIME_ALARM);
         if cancel_on_set {
             let mut list = CANCELABLE.lock();
             list.retain(|weak| weak.strong_count() > 0);
@@ -215,7 +218,7 @@ impl FileOps for TimerFd {
     }
 }
 
-/// `timerfd_create(2)`. Alarm clocks need an RTC that wakes the machine: `EINVAL`.
+/// `timerfd_create(2)`. The machine never sleeps, so alarm clocks are as the others, but for the right.
 pub fn sys_timerfd_create(regs: &PtRegs) -> Result<usize> {
     let (clock_id, flags) = (regs.arg0() as u32, regs.arg1() as u32);
     if flags & !(uapi::O_CLOEXEC | uapi::O_NONBLOCK) != 0 {
@@ -224,6 +227,9 @@ pub fn sys_timerfd_create(regs: &PtRegs) -> Result<usize> {
     let clock = match clock_id {
         CLOCK_REALTIME => Clock::Realtime,
         CLOCK_MONOTONIC | CLOCK_BOOTTIME => Clock::Monotonic,
+        CLOCK_REALTIME_ALARM | CLOCK_BOOTTIME_ALARM if !cred::capable(cred::CAP_WAKE_ALARM) => return Err(EPERM),
+        CLOCK_REALTIME_ALARM => Clock::Realtime,
+        CLOCK_BOOTTIME_ALARM => Clock::Monotonic,
         _ => return Err(EINVAL),
     };
     let fd = get_unused_fd(flags & uapi::O_CLOEXEC != 0)?;

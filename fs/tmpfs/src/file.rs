@@ -5,7 +5,8 @@ use crate::inode::{Kind, Node};
 use crate::limits::Limits;
 use core::sync::atomic::Ordering;
 use errno::{Result, code::*};
-use kalloc::Arc;
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KVec};
 use mm::{Mapping, MappingOps, MmapRequest};
 use mm_alloc::Page;
 use mm_alloc::layout::{PAGE_SHIFT, PAGE_SIZE};
@@ -194,20 +195,52 @@ fn fallocate(file: &File, mode: u32, offset: u64, len: u64) -> Result {
         inode.touch_mtime();
         return Ok(());
     }
-    let grows = mode & uapi::FALLOC_FL_KEEP_SIZE == 0 && end > inode.size();
-    if grows && seals & uapi::F_SEAL_GROW != 0 {
+    let beyond = end > inode.size();
+    if beyond && end > rlimit::current(uapi::RLIMIT_FSIZE) {
+        vfs::hooks::send_current(uapi::SIGXFSZ);
+        return Err(EFBIG);
+    }
+    if beyond && seals & uapi::F_SEAL_GROW != 0 {
         return Err(EPERM);
     }
-    for index in offset >> PAGE_SHIFT..end.div_ceil(PAGE_SIZE as u64) {
-        mapping.get_or_read(index)?;
-        if task::current().signal_pending() {
-            return Err(EINTR);
-        }
+    let (first, last) = (offset >> PAGE_SHIFT, end.div_ceil(PAGE_SIZE as u64));
+    let room = node.limits.pages.max();
+    if room != 0 && last - first > room {
+        return Err(ENOSPC);
     }
-    if grows {
+    populate(mapping, first, last)?;
+    if beyond && mode & uapi::FALLOC_FL_KEEP_SIZE == 0 {
         inode.set_size(end);
         mapping.set_size(end);
     }
     inode.touch_ctime();
     Ok(())
+}
+
+/// Puts pages where none are, all of `[first, last)` or, after an error, none.
+fn populate(mapping: &Mapping, first: u64, last: u64) -> Result {
+    // Stretches of pages that were not there before.
+    let mut added: KVec<(u64, u64)> = KVec::new();
+    let mut result = Ok(());
+    for index in first..last {
+        if mapping.get(index).is_some() {
+            continue;
+        }
+        result = match added.last_mut() {
+            Some(stretch) if stretch.1 == index => mapping.get_or_read(index).map(|_| stretch.1 = index + 1),
+            _ => mapping.get_or_read(index).and_then(|_| Ok(added.push((index, index + 1), GFP_KERNEL)?)),
+        };
+        if result.is_ok() && task::current().signal_pending() {
+            result = Err(EINTR);
+        }
+        if result.is_err() {
+            break;
+        }
+    }
+    if result.is_err() {
+        for &(from, to) in added.iter() {
+            mapping.remove(from, to - 1);
+        }
+    }
+    result
 }

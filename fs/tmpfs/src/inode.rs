@@ -34,7 +34,7 @@ pub(crate) enum Kind {
 /// The file system's part of an inode.
 pub(crate) struct Node {
     pub(crate) kind: Kind,
-    limits: Arc<Limits>,
+    pub(crate) limits: Arc<Limits>,
     xattrs: Xattrs,
 }
 
@@ -229,6 +229,13 @@ impl InodeOps for Node {
 
     fn getattr(&self, inode: &Inode, stat: &mut Kstat) {
         inode.fill_stat(stat);
+        stat.attributes_mask |= (uapi::STATX_ATTR_APPEND | uapi::STATX_ATTR_IMMUTABLE | uapi::STATX_ATTR_NODUMP) as u64;
+        for (flag, attribute) in [(iop::APPEND, uapi::STATX_ATTR_APPEND), (iop::IMMUTABLE, uapi::STATX_ATTR_IMMUTABLE)]
+        {
+            if inode.iflags() & flag != 0 {
+                stat.attributes |= attribute as u64;
+            }
+        }
         if let Kind::Dir = self.kind {
             // `.` and `..`.
             stat.size = stat.size.saturating_add(2 * ENTRY_SIZE);

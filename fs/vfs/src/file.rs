@@ -253,7 +253,9 @@ impl File {
         }
         let file = Self {
             mode,
-            flags: AtomicU32::new(flags.0 & !(uapi::O_CREAT | uapi::O_EXCL | uapi::O_NOCTTY | uapi::O_TRUNC)),
+            flags: AtomicU32::new(
+                flags.0 & !(uapi::O_CREAT | uapi::O_EXCL | uapi::O_NOCTTY | uapi::O_TRUNC | uapi::O_CLOEXEC),
+            ),
             owner: AtomicI32::new(0),
             inode,
             path,

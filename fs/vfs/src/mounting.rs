@@ -430,7 +430,8 @@ pub fn mount_root(sb: &Arc<SuperBlock>, source: &[u8]) -> Result<Path> {
 pub fn kern_mount(sb: &Arc<SuperBlock>, source: &[u8]) -> Result<Path> {
     let root = sb.root().ok_or(EINVAL)?;
     Ok(Path {
-        mnt: Mount::new(sb, root.clone(), source, uapi::MS_NOEXEC | uapi::MS_NODEV | uapi::MS_NOSUID)?,
+        // Programs in memory files may be executed.
+        mnt: Mount::new(sb, root.clone(), source, uapi::MS_NODEV | uapi::MS_NOSUID)?,
         dentry: root,
     })
 }

@@ -2,8 +2,10 @@
 //! Changing credentials: the `setuid(2)` family, groups, capabilities. Source: `credentials(7)`, `capabilities(7)`,
 //! `capget(2)`. Each call makes a new `Cred` and commits it.
 
+use crate::coredump::SUID_DUMPABLE;
 use crate::pid;
 use crate::user::{read_user, write_user};
+use core::sync::atomic::Ordering;
 use cred::{CapSet, Cred, GroupInfo, current_cred};
 use errno::Result;
 use errno::code::{EFAULT, EINVAL, EPERM, ESRCH};
@@ -14,13 +16,35 @@ use x86_cpu::regs::PtRegs;
 /// "Leave as it is".
 const KEEP: u32 = u32::MAX;
 
-fn commit(old: &Cred, mut new: Cred) -> Result<usize> {
-    new.fsuid = if new.euid != old.euid { new.euid } else { new.fsuid };
-    new.fsgid = if new.egid != old.egid { new.egid } else { new.fsgid };
+/// Commits new user ids; files are seen as the effective one, whatever `setfsuid` said before.
+fn commit_uid(old: &Cred, mut new: Cred) -> Result<usize> {
+    new.fsuid = new.euid;
     fix_capabilities(old, &mut new);
     crate::fork::move_user(old.uid, new.uid);
+    change(old, new).map(|()| 0)
+}
+
+/// Commits new group ids; see [`commit_uid`].
+fn commit_gid(old: &Cred, mut new: Cred) -> Result<usize> {
+    new.fsgid = new.egid;
+    change(old, new).map(|()| 0)
+}
+
+/// Gives the process another identity: what it has in memory is no longer anybody's to see, and its parent's end no matter.
+fn change(old: &Cred, new: Cred) -> Result {
+    let other = [old.euid, old.egid, old.fsuid, old.fsgid] != [new.euid, new.egid, new.fsuid, new.fsgid]
+        || !new.cap_permitted.is_subset(old.cap_permitted);
     cred::commit(Arc::new(new, GFP_KERNEL)?)?;
-    Ok(0)
+    if other {
+        let task = task::current();
+        if let Some(process) = crate::current_process() {
+            process.dumpable.store(SUID_DUMPABLE.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        if let Some(thread) = crate::thread_of(&task) {
+            thread.parent_death_signal.store(0, Ordering::Relaxed);
+        }
+    }
+    Ok(())
 }
 
 const SECURE_NO_SETUID_FIXUP: u32 = 1 << 2;
@@ -86,7 +110,7 @@ pub fn sys_setuid(regs: &PtRegs) -> Result<usize> {
         return Err(EPERM);
     }
     (new.euid, new.fsuid) = (uid, uid);
-    commit(&old, new)
+    commit_uid(&old, new)
 }
 
 /// `setgid(2)`.
@@ -103,7 +127,7 @@ pub fn sys_setgid(regs: &PtRegs) -> Result<usize> {
         return Err(EPERM);
     }
     (new.egid, new.fsgid) = (gid, gid);
-    commit(&old, new)
+    commit_gid(&old, new)
 }
 
 /// `setreuid(2)`.
@@ -128,7 +152,7 @@ pub fn sys_setreuid(regs: &PtRegs) -> Result<usize> {
         new.suid = new.euid;
     }
     new.fsuid = new.euid;
-    commit(&old, new)
+    commit_uid(&old, new)
 }
 
 /// `setregid(2)`.
@@ -153,7 +177,7 @@ pub fn sys_setregid(regs: &PtRegs) -> Result<usize> {
         new.sgid = new.egid;
     }
     new.fsgid = new.egid;
-    commit(&old, new)
+    commit_gid(&old, new)
 }
 
 /// `setresuid(2)`.
@@ -169,7 +193,7 @@ pub fn sys_setresuid(regs: &PtRegs) -> Result<usize> {
     let [ruid, euid, suid] = wanted;
     (new.uid, new.euid, new.suid) = (pick(ruid, old.uid), pick(euid, old.euid), pick(suid, old.suid));
     new.fsuid = new.euid;
-    commit(&old, new)
+    commit_uid(&old, new)
 }
 
 /// `setresgid(2)`.
@@ -185,7 +209,7 @@ pub fn sys_setresgid(regs: &PtRegs) -> Result<usize> {
     let [rgid, egid, sgid] = wanted;
     (new.gid, new.egid, new.sgid) = (pick(rgid, old.gid), pick(egid, old.egid), pick(sgid, old.sgid));
     new.fsgid = new.egid;
-    commit(&old, new)
+    commit_gid(&old, new)
 }
 
 fn write_three(regs: &PtRegs, values: [u32; 3]) -> Result<usize> {
@@ -224,7 +248,7 @@ pub fn sys_setfsuid(regs: &PtRegs) -> Result<usize> {
                 new.cap_effective = CapSet(new.cap_effective.0 | (new.cap_permitted.0 & files));
             }
         }
-        cred::commit(Arc::new(new, GFP_KERNEL)?)?;
+        change(&old, new)?;
     }
     Ok(old.fsuid as usize)
 }
@@ -237,7 +261,7 @@ pub fn sys_setfsgid(regs: &PtRegs) -> Result<usize> {
     if gid != KEEP && gid != old.fsgid && (known || old.capable(cred::CAP_SETGID)) {
         let mut new = copy_of(&old);
         new.fsgid = gid;
-        cred::commit(Arc::new(new, GFP_KERNEL)?)?;
+        change(&old, new)?;
     }
     Ok(old.fsgid as usize)
 }

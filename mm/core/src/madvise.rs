@@ -258,7 +258,8 @@ impl Mm {
         if flags & !known != 0 || start & !PAGE_MASK != 0 || flags & both == both {
             return Err(EINVAL);
         }
-        let len = page_align(len);
+        // As Linux: a length that goes round is none.
+        let len = len.wrapping_add(PAGE_SIZE - 1) & PAGE_MASK;
         let end = start.checked_add(len).ok_or(ENOMEM)?;
         let mut at = start;
         let mut holes = false;

@@ -56,6 +56,10 @@ impl Mm {
     fn mremap_locked(&self, inner: &mut Inner, args: &Args, removed: &mut Removed) -> Result<usize> {
         let index = inner.areas.index(args.old);
         let slot = inner.areas.get(index).filter(|slot| slot.start <= args.old).ok_or(EFAULT)?;
+        // Only a shared mapping can be shown a second time.
+        if args.old_len == 0 && !slot.value.flags.any(VmFlags::MAYSHARE) {
+            return Err(EINVAL);
+        }
         if args.flags & (uapi::MREMAP_FIXED | uapi::MREMAP_DONTUNMAP) != 0 {
             return self.move_to_chosen(inner, args, removed);
         }
@@ -149,9 +153,6 @@ impl Mm {
         let flags = slot.value.flags;
         // With an old length of 0 a shared mapping is shown a second time.
         let copy_only = args.old_len == 0;
-        if copy_only && !flags.any(VmFlags::SHARED) {
-            return Err(EINVAL);
-        }
         let vma = slot.value.copy_for(slot.start, args.old, args.old + args.new_len, &self.table)?;
         if let Some(link) = &vma.link {
             link.update(new, new + args.new_len, vma.pgoff);

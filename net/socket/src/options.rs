@@ -9,10 +9,10 @@ use errno::{Result, code::*};
 use kalloc::KVec;
 use kalloc::flags::GFP_KERNEL;
 use uapi::{
-    SO_ACCEPTCONN, SO_BROADCAST, SO_DOMAIN, SO_DONTROUTE, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_OOBINLINE, SO_PASSCRED,
-    SO_PEERCRED, SO_PEERNAME, SO_PRIORITY, SO_PROTOCOL, SO_RCVBUF, SO_RCVBUFFORCE, SO_RCVLOWAT, SO_RCVTIMEO_NEW,
-    SO_RCVTIMEO_OLD, SO_REUSEADDR, SO_REUSEPORT, SO_SNDBUF, SO_SNDBUFFORCE, SO_SNDLOWAT, SO_SNDTIMEO_NEW,
-    SO_SNDTIMEO_OLD, SO_TYPE,
+    SO_ACCEPTCONN, SO_BROADCAST, SO_DEBUG, SO_DOMAIN, SO_DONTROUTE, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_OOBINLINE,
+    SO_PASSCRED, SO_PEERCRED, SO_PEERNAME, SO_PRIORITY, SO_PROTOCOL, SO_RCVBUF, SO_RCVBUFFORCE, SO_RCVLOWAT,
+    SO_RCVTIMEO_NEW, SO_RCVTIMEO_OLD, SO_REUSEADDR, SO_REUSEPORT, SO_SNDBUF, SO_SNDBUFFORCE, SO_SNDLOWAT,
+    SO_SNDTIMEO_NEW, SO_SNDTIMEO_OLD, SO_TYPE,
 };
 
 /// Default size of both buffers (`net.core.wmem_default`).
@@ -37,6 +37,8 @@ pub mod flag {
     pub const TIMESTAMP: u32 = 1 << 6;
     /// `SO_REUSEPORT`.
     pub const REUSEPORT: u32 = 1 << 7;
+    /// `SO_DEBUG`.
+    pub const DEBUG: u32 = 1 << 8;
 }
 
 /// The options of one socket.
@@ -110,6 +112,7 @@ fn flag_of(name: u32) -> Option<u32> {
     Some(match name {
         SO_REUSEADDR => flag::REUSEADDR,
         SO_REUSEPORT => flag::REUSEPORT,
+        SO_DEBUG => flag::DEBUG,
         SO_KEEPALIVE => flag::KEEPALIVE,
         SO_BROADCAST => flag::BROADCAST,
         SO_OOBINLINE => flag::OOBINLINE,
@@ -140,8 +143,13 @@ fn timeout(value: &[u8]) -> Result<u64> {
 /// Sets a `SOL_SOCKET` option.
 pub(crate) fn set(socket: &dyn Socket, name: u32, value: &[u8]) -> Result {
     let options = socket.options();
+    // All of them are at least a number.
+    let number = int(value)?;
+    if name == SO_DEBUG && number != 0 && !capable(CAP_NET_ADMIN) {
+        return Err(EACCES);
+    }
     if let Some(flag) = flag_of(name) {
-        let on = int(value)? != 0;
+        let on = number != 0;
         if on && flag == flag::REUSEPORT && !matches!(u32::from(socket.family()), 2 | 10) {
             // Not of the Internet, which has ports.
             return Err(EOPNOTSUPP);

@@ -67,6 +67,7 @@ pub fn sys_listen(regs: &PtRegs) -> Result<usize> {
 }
 
 fn accept(fd: usize, addr: usize, len: usize, flags: u32) -> Result<usize> {
+    vfs::fdget(fd)?;
     if flags & !(O_CLOEXEC | O_NONBLOCK) != 0 {
         return Err(EINVAL);
     }

@@ -88,18 +88,19 @@ impl UnixSocket {
     /// Connects a stream or packet socket: the connection is complete at once, and waits to be accepted.
     pub(crate) fn connect_stream(&self, address: &SockAddr, nonblock: bool) -> Result {
         let me = self.me()?;
-        {
-            let state = self.state.lock();
-            match &state.link {
-                Link::Peer(_) => return Err(EISCONN),
-                Link::Listening { .. } => return Err(EINVAL),
-                Link::None if state.was_connected => return Err(EISCONN),
-                Link::None => {}
-            }
-        }
         let deadline = Options::deadline(&self.options.sndtimeo);
         loop {
+            // What is wrong with the other side counts before what is wrong with this one.
             let listener = name::find(address, self.type_number())?;
+            if listener.may_connect()? {
+                let state = self.state.lock();
+                match &state.link {
+                    Link::Peer(_) => return Err(EISCONN),
+                    Link::Listening { .. } => return Err(EINVAL),
+                    Link::None if state.was_connected => return Err(EISCONN),
+                    Link::None => {}
+                }
+            }
             // The other end, which `accept` will give out.
             let end = UnixSocket::new(self.type_number())?;
             match enqueue(&listener, &me, &end)? {
@@ -117,6 +118,14 @@ impl UnixSocket {
             if !listener.space.wait_interruptible_deadline(deadline, has_room)? {
                 return Err(EAGAIN);
             }
+        }
+    }
+
+    /// Whether a connection to this socket finds room in its queue. `ECONNREFUSED` if it does not listen.
+    fn may_connect(&self) -> Result<bool> {
+        match &self.state.lock().link {
+            Link::Listening { waiting, backlog } if !self.shut(RCV_SHUT) => Ok(waiting.len() <= *backlog),
+            _ => Err(ECONNREFUSED),
         }
     }
 

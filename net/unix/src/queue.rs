@@ -36,11 +36,29 @@ pub(crate) struct Queue {
     head: usize,
     /// Bytes in all messages.
     pub(crate) bytes: usize,
+    /// What all messages take of their sender's buffer.
+    pub(crate) charged: usize,
+}
+
+/// Bytes that Linux can put into a buffer of one page, and into one with pages beside it.
+const HEAD: usize = 4096 - SHARED_INFO;
+/// Most bytes of a stream that travel in one message: a head, and eight pages.
+pub(crate) const CHUNK: usize = HEAD + 32768;
+const SHARED_INFO: usize = 320;
+const BUFFER: usize = 256;
+
+/// What a message of `len` bytes takes of its sender's buffer: as much as in Linux (its `truesize`), so that as much fits and
+/// poll says the same.
+pub(crate) fn charge(len: usize) -> usize {
+    let pages = len.saturating_sub(HEAD).next_multiple_of(4096).min(len);
+    let head = (len - pages).next_multiple_of(64) + SHARED_INFO;
+    let bucket = if head <= 192 && head > 128 { 192 } else { head.next_power_of_two() };
+    bucket + BUFFER + pages.next_multiple_of(4096)
 }
 
 impl Queue {
     pub(crate) const fn new() -> Self {
-        Self { slots: KVec::new(), head: 0, bytes: 0 }
+        Self { slots: KVec::new(), head: 0, bytes: 0, charged: 0 }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -57,6 +75,7 @@ impl Queue {
             return Err(message);
         }
         self.bytes += message.left().len();
+        self.charged += charge(message.data.len());
         // There is room.
         let _ = self.slots.push_within_capacity(Some(message));
         Ok(())
@@ -71,6 +90,7 @@ impl Queue {
     pub(crate) fn pop(&mut self) -> Option<Message> {
         let message = self.check_out()?;
         self.bytes = self.bytes.saturating_sub(message.left().len());
+        self.charged = self.charged.saturating_sub(charge(message.data.len()));
         self.advance();
         Some(message)
     }
@@ -90,6 +110,7 @@ impl Queue {
             *slot = Some(message);
             return None;
         }
+        self.charged = self.charged.saturating_sub(charge(message.data.len()));
         self.advance();
         Some(message)
     }

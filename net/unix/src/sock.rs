@@ -128,7 +128,7 @@ impl UnixSocket {
     pub(crate) fn has_room(&self, limit: usize) -> bool {
         let queue = self.queue.lock();
         // Datagram queues are limited by messages (`net.unix.max_dgram_qlen`), streams by bytes.
-        if self.is_dgram() { queue.len() <= 10 } else { queue.bytes < limit }
+        if self.is_dgram() { queue.len() <= 10 } else { queue.charged < limit }
     }
 
     pub(crate) fn limit(&self) -> usize {
@@ -198,6 +198,10 @@ impl Socket for UnixSocket {
 
     fn bind(&self, address: &SockAddr) -> Result {
         if self.state.lock().bound.is_some() {
+            // A name of the kernel's choice is asked for, and it has one.
+            if address.as_bytes().len() == 2 {
+                return Ok(());
+            }
             return Err(name::error_of_second_bind(address));
         }
         let bound = name::bind(&self.me()?, address)?;
@@ -245,9 +249,6 @@ impl Socket for UnixSocket {
 
     fn shutdown(&self, how: u32) -> Result {
         let peer = self.peer();
-        if peer.is_none() && !self.is_dgram() {
-            return Err(ENOTCONN);
-        }
         let bits = match how {
             SHUT_RD => RCV_SHUT,
             SHUT_WR => SEND_SHUT,
@@ -289,8 +290,8 @@ impl Socket for UnixSocket {
         let writable = match &peer {
             Some(peer) => {
                 table.add(&peer.space);
-                // A stream polls writable while a good part of the room is free.
-                peer.has_room(if self.is_dgram() { self.limit() } else { self.limit() / 2 }) || peer.shut(RCV_SHUT)
+                // A stream polls writable while three quarters of the room are free.
+                peer.has_room(if self.is_dgram() { self.limit() } else { self.limit() / 4 + 1 }) || peer.shut(RCV_SHUT)
             }
             None => !listening,
         };

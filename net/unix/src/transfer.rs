@@ -2,7 +2,7 @@
 //! Sending and receiving.
 
 use crate::name;
-use crate::queue::Message;
+use crate::queue::{CHUNK, Message};
 use crate::sock::{RCV_SHUT, SEND_SHUT, UnixSocket};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
@@ -10,10 +10,7 @@ use kalloc::{Arc, KVVec};
 use socket::options::flag;
 use socket::{Control, Options, Recv, Send, Ucred};
 use sync::{MutexGuard, PollMask};
-use uapi::{MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_EOR, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL};
-
-/// Bytes of a stream that travel in one message.
-const CHUNK: usize = 32768;
+use uapi::{MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL};
 
 /// Takes up to `max` bytes from the sender. Large ones need not lie in contiguous memory.
 fn gather(message: &mut Send<'_, '_>, max: usize) -> Result<KVVec<u8>> {
@@ -86,7 +83,8 @@ impl UnixSocket {
     }
 
     fn send_connected(&self, message: &mut Send<'_, '_>) -> Result<usize> {
-        if message.to.is_some_and(|to| !to.is_empty()) {
+        // A packet socket does not look at the address.
+        if self.is_stream() && message.to.is_some_and(|to| !to.is_empty()) {
             return Err(if self.peer().is_some() { EISCONN } else { EOPNOTSUPP });
         }
         let peer = match self.peer() {
@@ -110,7 +108,8 @@ impl UnixSocket {
         }
         let mut done = 0;
         while message.data.count() != 0 {
-            let sent = gather(message, CHUNK).and_then(|data| {
+            let most = CHUNK.min((self.limit() / 2).saturating_sub(64).max(1));
+            let sent = gather(message, most).and_then(|data| {
                 let len = data.len();
                 let part = self.wrap(data, core::mem::take(&mut control))?;
                 self.deliver(&peer, part, message.flags, deadline).map(|()| len)
@@ -244,9 +243,6 @@ impl UnixSocket {
         if len > want {
             message.out_flags |= MSG_TRUNC;
         }
-        if !self.is_dgram() {
-            message.out_flags |= MSG_EOR;
-        }
         Ok(if message.flags & MSG_TRUNC != 0 { len } else { want })
     }
 
@@ -256,9 +252,10 @@ impl UnixSocket {
         let mut done = 0;
         let mut first: Option<Ucred> = None;
         let all = message.data.count();
-        // 1 at least: the first byte is waited for.
+        // 1 at least: the first byte is waited for, also without room for one.
         let target = if message.flags & MSG_WAITALL != 0 { all } else { all.min(self.options.lowat()) };
-        while message.data.count() != 0 {
+        let mut again = true;
+        while again {
             let enough = done != 0 && (done >= target || peek);
             let flags = if enough { message.flags | MSG_DONTWAIT } else { message.flags };
             match self.wait_for_message(reading.take(), flags, deadline) {
@@ -294,9 +291,7 @@ impl UnixSocket {
             if copied < want {
                 return if done == 0 { Err(EFAULT) } else { Ok(done) };
             }
-            if had_files {
-                break;
-            }
+            again = !had_files && message.data.count() != 0;
         }
         Ok(done)
     }

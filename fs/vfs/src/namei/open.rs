@@ -41,7 +41,8 @@ impl OpenHow {
             flags.0 &= uapi::O_DIRECTORY | uapi::O_NOFOLLOW | uapi::O_PATH | uapi::O_CLOEXEC;
         }
         if flags.any(uapi::__O_TMPFILE) {
-            if !flags.has(O_TMPFILE) || flags.any(uapi::O_CREAT) || !flags.writes() {
+            // Access mode 3 asks for both rights.
+            if !flags.has(O_TMPFILE) || flags.any(uapi::O_CREAT) || !flags.any(uapi::O_ACCMODE) {
                 return Err(EINVAL);
             }
         } else if flags.has(uapi::O_CREAT | uapi::O_DIRECTORY) {

@@ -2,7 +2,6 @@
 //! Reading directories. Source: `getdents(2)`. Locks: the directory's `lock`, shared; the file's position.
 
 use crate::fdtable::fdget;
-use crate::file::fmode;
 use crate::readdir::{DirContext, DirSink};
 use crate::types::FileType;
 use crate::user;
@@ -76,10 +75,8 @@ impl DirSink for Collect {
 
 fn getdents(fd: usize, to: usize, count: u32, new_form: bool) -> Result<usize> {
     let file = fdget(fd)?;
-    if file.mode() & fmode::READ == 0 {
-        return Err(EBADF);
-    }
     let inode = file.inode();
+    // A directory is always open for reading.
     if !inode.is_dir() {
         return Err(ENOTDIR);
     }

@@ -4,6 +4,7 @@
 use super::remap;
 use crate::fdtable::{current_files, fdget};
 use crate::file::File;
+use crate::types::Kstat;
 use crate::user;
 use errno::{Result, code::*};
 use x86_cpu::regs::PtRegs;
@@ -35,7 +36,9 @@ pub fn sys_ioctl(regs: &PtRegs) -> Result<usize> {
                 return Err(ENOTTY);
             }
             // What it takes, whatever its size is: Linux's `inode_get_bytes`.
-            user::put(arg, &inode.blocks().saturating_mul(512))?;
+            let mut stat = Kstat::default();
+            inode.ops().getattr(inode, &mut stat);
+            user::put(arg, &stat.blocks.saturating_mul(512))?;
             Ok(0)
         }
         uapi::FIGETBSZ => {

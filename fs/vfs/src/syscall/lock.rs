@@ -11,8 +11,15 @@ use x86_cpu::regs::PtRegs;
 
 /// `flock(fd, operation)`.
 pub fn sys_flock(regs: &PtRegs) -> Result<usize> {
-    let file = fdget(regs.arg0())?;
     let operation = regs.arg1() as u32;
+    // Mandatory locks are gone, and asking for one does nothing.
+    if operation & uapi::LOCK_MAND != 0 {
+        return Ok(0);
+    }
+    if !matches!(operation & !uapi::LOCK_NB, uapi::LOCK_SH | uapi::LOCK_EX | uapi::LOCK_UN) {
+        return Err(EINVAL);
+    }
+    let file = fdget(regs.arg0())?;
     let owner = Arc::as_ptr(&file).addr();
     let mut range = Range {
         owner,
@@ -73,6 +80,10 @@ fn range_of(file: &File, lock: &uapi::flock) -> Result<(i64, i64)> {
 /// `F_GETLK`, `F_SETLK`, `F_SETLKW` and their OFD forms.
 pub(crate) fn record_lock(file: &Arc<File>, cmd: u32, arg: usize, owner: usize, ofd: bool) -> Result<usize> {
     let mut lock: uapi::flock = user::get(arg)?;
+    let asks = cmd == uapi::F_GETLK || cmd == uapi::F_OFD_GETLK;
+    if asks && !matches!(lock.l_type as u32, uapi::F_RDLCK | uapi::F_WRLCK) {
+        return Err(EINVAL);
+    }
     if ofd && lock.l_pid != 0 {
         return Err(EINVAL);
     }
@@ -86,10 +97,7 @@ pub(crate) fn record_lock(file: &Arc<File>, cmd: u32, arg: usize, owner: usize, 
         uapi::F_UNLCK => {}
         _ => return Err(EINVAL),
     }
-    if cmd == uapi::F_GETLK || cmd == uapi::F_OFD_GETLK {
-        if kind == uapi::F_UNLCK {
-            return Err(EINVAL);
-        }
+    if asks {
         match file.inode().locks().and_then(|state| state.conflict(&range)) {
             None => lock.l_type = uapi::F_UNLCK as i16,
             Some(held) => {

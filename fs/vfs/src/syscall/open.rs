@@ -89,11 +89,11 @@ fn checked_how(how: &uapi::open_how) -> Result<OpenHow> {
     if flags & uapi::O_PATH != 0 && flags & !path_flags != 0 {
         return Err(EINVAL);
     }
+    let mut open = OpenHow::new(flags | uapi::O_LARGEFILE, how.mode as u32)?;
     let changes = flags & (uapi::O_TRUNC | uapi::O_CREAT | uapi::__O_TMPFILE) != 0;
     if resolve & uapi::RESOLVE_CACHED != 0 && changes {
         return Err(EAGAIN);
     }
-    let mut open = OpenHow::new(flags | uapi::O_LARGEFILE, how.mode as u32)?;
     for (bit, walk) in [
         (uapi::RESOLVE_NO_XDEV, lflag::NO_XDEV),
         (uapi::RESOLVE_NO_MAGICLINKS, lflag::NO_MAGICLINKS),

@@ -39,6 +39,9 @@ fn stat_name(dirfd: usize, address: usize, flags: u32, stat: &mut Kstat) -> Resu
     let dir = DirFd::new(dirfd, &name)?;
     lookup(dir.start(), &name, walk, |place| {
         fill(&place.mnt, place.inode, stat);
+        if core::ptr::eq(&*place.dentry, &*place.mnt.root) {
+            stat.attributes |= uapi::STATX_ATTR_MOUNT_ROOT as u64;
+        }
         Ok(())
     })
 }
@@ -111,6 +114,9 @@ fn statx_time(time: Timespec) -> uapi::statx_timestamp {
     uapi::statx_timestamp { tv_sec: time.sec, tv_nsec: time.nsec, __reserved: 0 }
 }
 
+/// Attributes that every file has or has not.
+const ATTRIBUTES: u64 = (uapi::STATX_ATTR_MOUNT_ROOT | uapi::STATX_ATTR_AUTOMOUNT | uapi::STATX_ATTR_DAX) as u64;
+
 /// `statx(dirfd, name, flags, mask, buf)`.
 pub fn sys_statx(regs: &PtRegs) -> Result<usize> {
     let (flags, mask) = (regs.arg2() as u32, regs.arg3() as u32);
@@ -138,7 +144,7 @@ pub fn sys_statx(regs: &PtRegs) -> Result<usize> {
         stx_ino: stat.ino,
         stx_size: stat.size,
         stx_blocks: stat.blocks,
-        stx_attributes_mask: stat.attributes_mask,
+        stx_attributes_mask: stat.attributes_mask | ATTRIBUTES,
         stx_atime: statx_time(stat.atime),
         stx_btime: statx_time(stat.btime),
         stx_ctime: statx_time(stat.ctime),

@@ -36,7 +36,7 @@ fn permitted(task: &Task, new: &Params) -> Result {
         if new.rt_priority > old.rt_priority && u64::from(new.rt_priority) > limit {
             return Err(EPERM);
         }
-    } else if new.nice < old.nice && !crate::priority::may_nice(new.nice) {
+    } else if new.policy != policy::IDLE && new.nice < old.nice && !crate::priority::may_nice(new.nice) {
         return Err(EPERM);
     }
     if old.policy == policy::IDLE && new.policy != policy::IDLE && !crate::priority::may_nice(old.nice) {

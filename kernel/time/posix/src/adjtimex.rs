@@ -6,6 +6,7 @@
 //! The largest error grows by itself, as it does on Linux: who does not say how good the clock is has an unsynchronised one after
 //! some hours.
 
+use crate::clock::{ClockId, clock};
 use core::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use errno::Result;
 use errno::code::{EINVAL, EOPNOTSUPP, EPERM};
@@ -34,6 +35,8 @@ const STA_CLOCKERR: i64 = 0x1000;
 const STA_NANO: i64 = 0x2000;
 /// Bits that programs cannot set.
 const STA_RONLY: i64 = 0xff00;
+/// The bit that tells `adjtime`'s interface.
+const ADJ_ADJTIME: u32 = 0x8000;
 /// Largest frequency offset: 500 ppm, 16 bits after the point.
 const MAX_FREQ: i64 = 500 << 16;
 /// Linux's factor from the ABI's frequency to nanoseconds a second with 32 bits after the point.
@@ -88,8 +91,8 @@ pub fn sys_adjtimex(regs: &PtRegs) -> Result<usize> {
 
 /// `clock_adjtime(2)`: real time only.
 pub fn sys_clock_adjtime(regs: &PtRegs) -> Result<usize> {
-    match regs.arg0() as i32 {
-        0 => adjust(regs.arg1()),
+    match clock(regs.arg0() as i32)? {
+        ClockId::Realtime => adjust(regs.arg1()),
         _ => Err(EOPNOTSUPP),
     }
 }
@@ -97,6 +100,10 @@ pub fn sys_clock_adjtime(regs: &PtRegs) -> Result<usize> {
 fn adjust(at: usize) -> Result<usize> {
     let mut tx = get_user::<Timex>(at)?;
     let modes = tx[0] as u32;
+    // The old interface wants its offset.
+    if modes & ADJ_ADJTIME != 0 && modes & ADJ_OFFSET == 0 {
+        return Err(EINVAL);
+    }
     if modes != 0 && modes != ADJ_OFFSET_SS_READ && !cred::capable(cred::CAP_SYS_TIME) {
         return Err(EPERM);
     }

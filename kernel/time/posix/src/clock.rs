@@ -166,7 +166,7 @@ pub fn sys_clock_settime(regs: &PtRegs) -> Result<usize> {
             set_real(from_timespec(sec, nsec)?)?;
             Ok(0)
         }
-        ClockId::Process(_) | ClockId::Thread(_) => Err(EPERM),
+        ClockId::Process(_) | ClockId::Thread(_) if (regs.arg0() as i32) < 0 => Err(EPERM),
         _ => Err(EINVAL),
     }
 }

@@ -105,6 +105,10 @@ pub fn sys_nanosleep(regs: &PtRegs) -> Result<usize> {
 pub fn sys_clock_nanosleep(regs: &PtRegs) -> Result<usize> {
     let id = clock(regs.arg0() as i32)?;
     let (flags, request, remaining) = (regs.arg1(), regs.arg2(), regs.arg3());
+    let alarm = matches!(id, ClockId::RealtimeAlarm | ClockId::BoottimeAlarm);
+    if matches!(id, ClockId::Thread(_)) && regs.arg0() as i32 >= 0 {
+        return Err(EOPNOTSUPP);
+    }
     if matches!(&id, ClockId::Thread(task) if core::ptr::eq(&**task, &*current())) {
         return Err(EINVAL);
     }
@@ -117,6 +121,9 @@ pub fn sys_clock_nanosleep(regs: &PtRegs) -> Result<usize> {
     let clock = id.timer_clock().ok_or(EOPNOTSUPP)?;
     id.check_alarm()?;
     let ns = get_timespec(request)?;
+    if alarm && flags & !TIMER_ABSTIME != 0 {
+        return Err(EINVAL);
+    }
     if flags & TIMER_ABSTIME == 0 {
         // Setting real time does not change how long a relative sleep takes.
         return sleep_relative(ktime::now_ns().saturating_add(ns), remaining as u64);

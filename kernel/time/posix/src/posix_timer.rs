@@ -29,6 +29,7 @@ use x86_mm::uaccess::{get_user, put_user};
 
 const SIGEV_SIGNAL: i32 = 0;
 const SIGEV_NONE: i32 = 1;
+const SIGEV_THREAD: i32 = 2;
 const SIGEV_THREAD_ID: i32 = 4;
 const SIGALRM: u32 = 14;
 const TIMER_ABSTIME: usize = 1;
@@ -341,7 +342,8 @@ fn read_event(at: usize, process: &Arc<Process>) -> Result<Notify> {
     notify.value = Some(value);
     match kind {
         SIGEV_NONE => notify.silent = true,
-        SIGEV_SIGNAL => {}
+        // The library makes the thread; the kernel sends the signal.
+        SIGEV_SIGNAL | SIGEV_THREAD => {}
         SIGEV_THREAD_ID => {
             let task = u32::try_from(tid).ok().and_then(process::pid::find_thread).ok_or(EINVAL)?;
             if !process::process_of(&task).is_some_and(|p| Arc::ptr_eq(&p, process)) {
@@ -360,6 +362,9 @@ fn read_event(at: usize, process: &Arc<Process>) -> Result<Notify> {
 /// `timer_create(2)`.
 pub fn sys_timer_create(regs: &PtRegs) -> Result<usize> {
     let clock = clock(regs.arg0() as i32)?;
+    if clock.timer_clock().is_none() && !matches!(clock, ClockId::Process(_) | ClockId::Thread(_)) {
+        return Err(EOPNOTSUPP);
+    }
     clock.check_alarm()?;
     let timers = owner::timers()?;
     let notify = read_event(regs.arg1(), &timers.process)?;

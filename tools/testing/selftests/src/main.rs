@@ -8,6 +8,7 @@
 //!
 //! Every test passes on Linux; that is checked (selftests.py --linux).
 
+mod alike;
 mod creds;
 mod files;
 mod futex;
@@ -82,6 +83,7 @@ fn all() -> Vec<Test> {
         timers::TESTS,
         sockets::TESTS,
         words::TESTS,
+        alike::TESTS,
         limits::TESTS,
     ]
     .concat()

@@ -5,22 +5,27 @@ use crate::mounted::{Mounted, parts};
 use crate::node::{Node, to_core};
 use errno::Result;
 use errno::code::{EFBIG, EINTR, EINVAL, ENXIO, EOPNOTSUPP};
+use ext4_core::State;
 use kalloc::Arc;
 use kernel::filesystem::mm::Mapping;
 use kernel::filesystem::mm_alloc::PAGE_SIZE;
 use kernel::filesystem::task;
 use kernel::filesystem::vfs::{File, Inode, current_time};
-use uapi::{FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE};
+use uapi::{
+    FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE,
+};
 
-/// `fallocate(2)`: the default mode, with `KEEP_SIZE`, and `PUNCH_HOLE`. Others: `EOPNOTSUPP`.
+/// `fallocate(2)` in all modes but `UNSHARE_RANGE` (`EOPNOTSUPP`): which go together the VFS has checked.
 pub(crate) fn fallocate(file: &File, mode: u32, offset: u64, len: u64) -> Result {
     let inode = file.inode();
     let (node, mount) = parts(inode)?;
     let end = offset.checked_add(len).ok_or(EFBIG)?;
-    if mode & !(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE) != 0 {
+    const SHIFT: u32 = FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE;
+    if mode & !(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE | SHIFT) != 0 {
         return Err(EOPNOTSUPP);
     }
-    if !node.shared.tree.read().inode.uses_extents() && mode & FALLOC_FL_PUNCH_HOLE == 0 {
+    mount.wait_thawed();
+    if !node.shared.tree.read().inode.uses_extents() && mode & (FALLOC_FL_PUNCH_HOLE | SHIFT) == 0 {
         return Err(EOPNOTSUPP);
     }
     let _lock = inode.lock.write();
@@ -30,7 +35,12 @@ pub(crate) fn fallocate(file: &File, mode: u32, offset: u64, len: u64) -> Result
     let mapping = inode.mapping().ok_or(EINVAL)?;
     if mode & FALLOC_FL_PUNCH_HOLE != 0 {
         punch(inode, node, mount, mapping, offset, end)?;
+    } else if mode & SHIFT != 0 {
+        shift(inode, node, mount, mapping, (offset, len), mode & FALLOC_FL_INSERT_RANGE != 0)?;
     } else {
+        if mode & FALLOC_FL_ZERO_RANGE != 0 {
+            zero(node, mount, mapping, offset, end)?;
+        }
         preallocate(inode, node, mount, offset, end)?;
         if mode & FALLOC_FL_KEEP_SIZE == 0 && end > inode.size() {
             crate::truncate::set_size(inode, end)?;
@@ -57,7 +67,9 @@ fn preallocate(inode: &Inode, node: &Node, mount: &Mounted, offset: u64, end: u6
         at = mount.run(credits, |tx| {
             let mut tree = node.shared.tree.write();
             to_core(inode, &mut tree.inode);
-            let next = mount.core.preallocate(tx, &mut tree.inode, at, at + same)?;
+            let next = node.shared.keep_reserved(&mut tree, (at, at + same), |tree| {
+                mount.core.preallocate(tx, &mut tree.inode, at, at + same)
+            })?;
             node.shared.note(mount.tid(tx), true);
             node.shared.count(&tree);
             Ok(next)
@@ -67,6 +79,101 @@ fn preallocate(inode: &Inode, node: &Node, mount: &Mounted, offset: u64, end: u6
         }
     }
     Ok(())
+}
+
+/// Makes a range read as zeros without giving up its blocks: whole ones become unwritten. The inode's lock is held.
+fn zero(node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, offset: u64, end: u64) -> Result {
+    let page = PAGE_SIZE as u64;
+    let bits = mount.core.geo.block_bits;
+    clear(node, mount, mapping, offset, end.min(offset.next_multiple_of(page)))?;
+    if end > offset.next_multiple_of(page) {
+        clear(node, mount, mapping, end - end % page, end)?;
+    }
+    mapping.write_and_wait(offset, end)?;
+    let _guard = mapping.invalidate_lock();
+    mapping.punch(offset, end);
+    let mut at = u32::try_from(offset.div_ceil(1 << bits)).map_err(|_| EFBIG)?;
+    let to = u32::try_from(end >> bits).map_err(|_| EFBIG)?;
+    while at < to {
+        let run = mount.core.map(&node.shared.tree.read().inode, at, to - at)?;
+        let len = run.len.clamp(1, to - at);
+        if matches!(run.state, State::Written(_)) {
+            let credits = mount.core.credits_for_map(&node.shared.tree.read().inode) * 2 + 4;
+            mount.run(credits, |tx| {
+                let mut tree = node.shared.tree.write();
+                mount.core.convert_unwritten(tx, &mut tree.inode, at, len)?;
+                node.shared.note(mount.tid(tx), true);
+                Ok(())
+            })?;
+        }
+        at += len;
+    }
+    Ok(())
+}
+
+/// Takes a range out of the file, or puts a hole in: what lies behind moves. The inode's lock is held.
+fn shift(
+    inode: &Inode,
+    node: &Node,
+    mount: &Mounted,
+    mapping: &Arc<Mapping>,
+    (offset, len): (u64, u64),
+    insert: bool,
+) -> Result {
+    let (core, size) = (&mount.core, inode.size());
+    let bits = core.geo.block_bits;
+    let cluster = (core.geo.block_size as u64) << core.geo.cluster_bits;
+    if !node.shared.tree.read().inode.uses_extents() {
+        return Err(EOPNOTSUPP);
+    }
+    if (offset | len) % cluster != 0 || offset >= size || (!insert && offset + len >= size) {
+        return Err(EINVAL);
+    }
+    let new_size = if insert { size.checked_add(len).ok_or(EFBIG)? } else { size - len };
+    if new_size > inode.sb().max_bytes {
+        return Err(EFBIG);
+    }
+    let (at, count) =
+        (u32::try_from(offset >> bits).map_err(|_| EFBIG)?, u32::try_from(len >> bits).map_err(|_| EFBIG)?);
+    mapping.write_and_wait(offset - offset % PAGE_SIZE as u64, u64::MAX)?;
+    let _guard = mapping.invalidate_lock();
+    mapping.remove(offset / PAGE_SIZE as u64, u64::MAX);
+    {
+        let mut tree = node.shared.tree.write();
+        core.discard_preallocations(&mut tree.inode);
+        node.shared.unreserve(&mut tree, at, u32::MAX)?;
+    }
+    if !insert {
+        remove(node, mount, at, at.checked_add(count).ok_or(EFBIG)?)?;
+    }
+    let set_size = |size: u64| {
+        mapping.set_size(size);
+        inode.set_size(size);
+        mount.run(8, |tx| {
+            let mut tree = node.shared.tree.write();
+            to_core(inode, &mut tree.inode);
+            tree.inode.raw.size = size;
+            node.shared.note(mount.tid(tx), true);
+            core.write_inode(tx, &tree.inode)
+        })
+    };
+    // A file whose end moves away is long enough at every moment.
+    if insert {
+        set_size(new_size)?;
+    }
+    let mut shift = core.shift_begin(&node.shared.tree.read().inode, at, count, insert)?;
+    loop {
+        let credits = core.credits_for_shift(&node.shared.tree.read().inode);
+        let done = mount.run(credits, |tx| {
+            let mut tree = node.shared.tree.write();
+            node.shared.note(mount.tid(tx), true);
+            core.shift_step(tx, &mut tree.inode, &mut shift)
+        })?;
+        if done {
+            break;
+        }
+    }
+    if insert { Ok(()) } else { set_size(new_size) }
 }
 
 /// Makes a hole. The inode's lock is held.
@@ -90,11 +197,18 @@ fn punch(inode: &Inode, node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, of
         return Ok(());
     }
     node.shared.unreserve(&mut node.shared.tree.write(), from, to)?;
+    remove(node, mount, from, to)
+}
+
+/// Frees blocks `from..to`.
+fn remove(node: &Node, mount: &Mounted, from: u32, to: u32) -> Result {
     loop {
         let credits = mount.core.credits_for_truncate(&node.shared.tree.read().inode);
         let done = mount.core.run(credits, true, |tx| {
             let mut tree = node.shared.tree.write();
-            let done = mount.core.remove_range(tx, &mut tree.inode, from, to.into())?;
+            let done = node.shared.keep_reserved(&mut tree, (from, to), |tree| {
+                mount.core.remove_range(tx, &mut tree.inode, from, to.into())
+            })?;
             node.shared.note(mount.tid(tx), true);
             node.shared.count(&tree);
             Ok(done)
@@ -119,7 +233,7 @@ fn clear(node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, from: u64, to: u6
         let index = from / PAGE_SIZE as u64;
         let offset = (from % PAGE_SIZE as u64) as usize;
         let page = mapping.get_or_read(index)?;
-        mapping.clear_partial(from, (to - from) as usize);
+        page.fill(offset, (to - from) as usize, 0)?;
         mapping.set_dirty_range(index, &page, offset, offset + (to - from) as usize);
     }
     Ok(())

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Open regular files: through the page cache, `fsync`, `fallocate`, holes.
 
+use crate::direct;
 use crate::inode_ops::write_attributes;
 use crate::mounted::parts;
 use core::sync::atomic::Ordering;
@@ -25,15 +26,27 @@ impl FileOps for RegFile {
     }
 
     fn read(&self, file: &File, to: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
+        if direct::wanted(file.flags()) {
+            return direct::read(file, mapping(file)?, to, pos);
+        }
         generic_read(file, mapping(file)?, to, pos)
     }
 
     fn write(&self, file: &File, from: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
-        let (_, mount) = parts(file.inode())?;
+        let (node, mount) = parts(file.inode())?;
         if mount.base.health.is_dead() {
             return Err(errno::code::EIO);
         }
-        generic_write(file, mapping(file)?, from, pos)
+        mount.wait_thawed();
+        let done = if direct::wanted(file.flags()) {
+            direct::write(file, mapping(file)?, from, pos)?
+        } else {
+            generic_write(file, mapping(file)?, from, pos)?
+        };
+        if node.shared.write_through.load(Ordering::Relaxed) && done != 0 {
+            file.fsync(false)?;
+        }
+        Ok(done)
     }
 
     fn llseek(&self, file: &File, pos: &mut i64, offset: i64, whence: u32) -> Result<i64> {
@@ -59,6 +72,11 @@ impl FileOps for RegFile {
 
     fn fallocate(&self, file: &File, mode: u32, offset: u64, len: u64) -> Result {
         crate::fallocate::fallocate(file, mode, offset, len)
+    }
+
+    fn check_flags(&self, _file: &File, _flags: u32) -> Result {
+        // All flags can be had, `O_DIRECT` too.
+        Ok(())
     }
 
     fn mapping<'a>(&'a self, file: &'a File) -> Option<&'a Arc<Mapping>> {

@@ -67,6 +67,7 @@ pub(crate) struct Health {
     policy: AtomicU8,
     /// Nothing may be changed any more: an error, or `EXT4_IOC_SHUTDOWN`.
     dead: AtomicBool,
+    shut_down: AtomicBool,
     pub(crate) record: SpinLock<Record>,
     /// All errors since the mount.
     pub(crate) errors: AtomicU32,
@@ -80,6 +81,7 @@ impl Health {
             name,
             policy: AtomicU8::new(policy as u8),
             dead: AtomicBool::new(false),
+            shut_down: AtomicBool::new(false),
             record: SpinLock::new(Record::default()),
             errors: AtomicU32::new(0),
             journal: SetOnce::new(),
@@ -102,6 +104,16 @@ impl Health {
     /// Nothing may be changed any more.
     pub(crate) fn kill(&self) {
         self.dead.store(true, Ordering::Release);
+    }
+
+    /// `EXT4_IOC_SHUTDOWN`: every operation fails with `EIO` from now on.
+    pub(crate) fn shut_down(&self) {
+        self.shut_down.store(true, Ordering::Release);
+        self.kill();
+    }
+
+    pub(crate) fn is_shut_down(&self) -> bool {
+        self.shut_down.load(Ordering::Acquire)
     }
 
     /// Something is wrong on the disk. Returns the error to pass on.

@@ -7,13 +7,14 @@
 use crate::mounted::{Mounted, parts};
 use crate::node::{Node, from_core, iget, new_vfs_inode, number, to_core};
 use crate::store::KernelStore;
-use crate::{dir, file, truncate, xattr};
+use crate::{acl, dir, file, truncate, xattr};
 use errno::Result;
 use errno::code::{EINVAL, EIO, ENXIO};
 use ext4_core::{Inode as CoreInode, NewFile, Tx};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVec};
 use kernel::filesystem::vfs::inode::owner_for_new;
+use kernel::filesystem::vfs::perm::{acl_permission, generic_permission};
 use kernel::filesystem::vfs::{Dev, FileOps, FileType, Inode, InodeOps, Kstat, Link, OpenFlags, Rename, SetAttr};
 use uapi::{RENAME_EXCHANGE, RENAME_NOREPLACE};
 
@@ -27,8 +28,13 @@ fn add(
     let (node, mount) = parts(dir)?;
     let (uid, gid, mode) = owner_for_new(dir, mode)?;
     let gid = if mount.options().grpid { dir.gid() } else { gid };
-    let new = NewFile { mode: mode as u16, uid, gid, rdev: (dev.major(), dev.minor()) };
-    let credits = mount.core.credits_for_create(&node.shared.tree.read().inode);
+    let (inherited, credits) = {
+        let tree = node.shared.tree.read();
+        let inherited = acl::Inherited::of(mount, &tree.inode, mode)?;
+        let credits = mount.core.credits_for_create(&tree.inode) + inherited.credits(mount);
+        (inherited, credits)
+    };
+    let new = NewFile { mode: inherited.mode as u16, uid, gid, rdev: (dev.major(), dev.minor()) };
     let (core, tid) = mount.run(credits, |tx| {
         let mut tree = node.shared.tree.write();
         to_core(dir, &mut tree.inode);
@@ -36,7 +42,10 @@ fn add(
         from_core(dir, &tree.inode);
         node.shared.note(mount.tid(tx), true);
         node.shared.count(&tree);
-        Ok((made?, mount.tid(tx)))
+        drop(tree);
+        let mut made = made?;
+        inherited.give(mount, tx, &mut made)?;
+        Ok((made, mount.tid(tx)))
     })?;
     let inode = new_vfs_inode(dir.sb(), node.mount(), core)?;
     Node::of(&inode)?.shared.note(tid, true);
@@ -154,7 +163,15 @@ impl InodeOps for Node {
             truncate::set_size(inode, size)?;
         }
         inode.apply(attr);
+        if attr.mode.is_some() {
+            acl::chmod(inode, self)?;
+        }
         write_attributes(inode, false)
+    }
+
+    fn permission(&self, inode: &Inode, mask: u32) -> Result {
+        let acl = self.acl.lock().clone();
+        acl.map_or_else(|| generic_permission(inode, mask), |acl| acl_permission(inode, mask, &acl))
     }
 
     fn getattr(&self, inode: &Inode, stat: &mut Kstat) {
@@ -175,7 +192,7 @@ impl InodeOps for Node {
     }
 
     fn setxattr(&self, inode: &Inode, name: &[u8], value: Option<&[u8]>, flags: u32) -> Result {
-        xattr::set(inode, &self.shared, name, value, flags)
+        xattr::set(inode, self, name, value, flags)
     }
 
     fn listxattr(&self, _inode: &Inode) -> Result<KVec<u8>> {

@@ -5,10 +5,11 @@
 //! | file | what |
 //! |---|---|
 //! | `mount`, `super_block`, `options`, `mounted` | mounting, and a mounted file system |
-//! | `node`, `inode_ops`, `dir`, `truncate`, `fallocate`, `xattr`, `ioctl`, `file` | inodes, and what is done to them |
-//! | `pages`, `bios`, `ranges` | pages of files, delayed allocation |
+//! | `node`, `inode_ops`, `dir`, `truncate`, `fallocate`, `xattr`, `acl`, `file`, `direct` | inodes, and what is done to them |
+//! | `ioctl`, `fileattr`, `fiemap`, `admin`, `move_extent` | requests of e2fsprogs |
+//! | `pages`, `bios`, `ranges`, `clusters` | pages of files, delayed allocation |
 //! | `buffer`, `device`, `bdev`, `store`, `journal`, `locks` | what the core and the journal stand on |
-//! | `health` | errors and `errors=` |
+//! | `health`, `show` | errors and `errors=`; `/sys` and `/proc` |
 //!
 //! Locks, outermost first: the VFS's locks of inodes, `invalidate` of a mapping, a handle (transaction), page locks, a node's
 //! `tree`, the core's locks, those of `buffer` and of the journal.
@@ -17,14 +18,19 @@
 #![forbid(unsafe_code)]
 #![feature(arbitrary_self_types)]
 
+mod acl;
+mod admin;
 mod bdev;
 mod bios;
 mod buffer;
+mod clusters;
 mod device;
 mod dir;
+mod direct;
 mod fallocate;
 mod fiemap;
 mod file;
+mod fileattr;
 mod health;
 mod inode_ops;
 mod ioctl;
@@ -32,10 +38,12 @@ mod journal;
 mod locks;
 mod mount;
 mod mounted;
+mod move_extent;
 mod node;
 mod options;
 mod pages;
 mod ranges;
+mod show;
 mod store;
 mod super_block;
 mod truncate;
@@ -56,6 +64,10 @@ struct Ext4;
 
 impl kernel::Module for Ext4 {
     fn init(_module: &'static ThisModule) -> Result<Self> {
+        // Without it file systems mount all the same.
+        if let Err(error) = show::init() {
+            pr_err!("EXT4-fs: /sys/fs/ext4: {error}\n");
+        }
         for fs_type in [&mount::EXT3, &mount::EXT2, &mount::EXT4] {
             register_filesystem(fs_type)?;
         }

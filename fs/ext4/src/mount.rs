@@ -9,6 +9,7 @@ use crate::journal::{Journal, Sys};
 use crate::mounted::Mounted;
 use crate::node::new_vfs_inode;
 use crate::options::Options;
+use crate::show;
 use crate::store::{Base, KernelStore};
 use crate::super_block::{Ext4Super, apply};
 use core::sync::atomic::AtomicBool;
@@ -24,7 +25,7 @@ use kalloc::{Arc, KBox, KString, KVec};
 use kernel::filesystem::locking::SetOnce;
 use kernel::filesystem::vfs::super_block::on_device;
 use kernel::filesystem::vfs::{Dentry, FileSystemType, FsContext, SuperBlock, SuperDevice, SuperInit};
-use kernel::filesystem::{block, mm, task};
+use kernel::filesystem::{block, mm, process, task};
 use kernel::prelude::*;
 
 /// `s_magic`.
@@ -150,7 +151,7 @@ impl Type {
             magic: MAGIC.into(),
             block_size: geo.block_size as u32,
             max_bytes: geo.max_size(geo.extents()),
-            flags: context.flags,
+            flags: context.flags & !uapi::MS_POSIXACL | if mount.options().acl { uapi::MS_POSIXACL } else { 0 },
         };
         let ops = KBox::new(Ext4Super(mount.clone()), GFP_KERNEL)?;
         let sb = SuperBlock::new_on(self, init, ops, device.clone())?;
@@ -175,6 +176,10 @@ impl Type {
         }
         let root = sb.iget(ROOT_INO.into(), || new_vfs_inode(&sb, mount, root))?;
         sb.set_root(Dentry::new_root(root)?);
+        match show::add(mount) {
+            Ok(shown) => *mount.shown.lock() = Some(shown),
+            Err(error) => pr_warn!("EXT4-fs ({}): no entries in /sys: {error}\n", mount.base.health.name),
+        }
         let mode = match mount.journal() {
             Some(_) => mount.options().data.name(),
             None => "without journal",
@@ -184,7 +189,7 @@ impl Type {
         pr_info!(
             "EXT4-fs ({}): mounted filesystem {} {access} with {mode}{data}. Quota mode: none.\n",
             mount.base.health.name,
-            Uuid(&mount.core.superblock().uuid),
+            Uuid(&mount.core.with_super(|sb| sb.uuid)),
         );
         Ok(sb)
     }
@@ -219,7 +224,7 @@ fn read_super(device: &Device, silent: bool) -> Result<KBox<DiskSuper>> {
     block::read_bytes(device.bdev(), ext4_format::superblock::OFFSET, &mut bytes).inspect_err(|_| {
         pr_err!("EXT4-fs ({name}): unable to read superblock\n");
     })?;
-    let disk = KBox::new(DiskSuper::parse(&bytes).ok_or(EINVAL)?, GFP_KERNEL)?;
+    let disk = DiskSuper::boxed(&bytes)?;
     if disk.magic.get() != MAGIC {
         if !silent {
             pr_err!("VFS: Can't find ext4 filesystem on dev {name}.\n");
@@ -319,9 +324,15 @@ fn start_journal(mount: &Arc<Mounted>, journal: &Arc<Journal>) -> Result {
     let name = KString::from_fmt(format_args!("jbd2/{}-{JOURNAL_INO}", mount.base.health.name), GFP_KERNEL)?;
     journal.begin_thread();
     let of_thread = journal.clone();
-    if let Err(error) = task::kthread_run(name.as_bytes(), move || of_thread.run_thread()) {
-        journal.no_thread();
-        return Err(error);
+    match task::kthread_run(name.as_bytes(), move || of_thread.run_thread()) {
+        Ok(thread) => {
+            let pid = process::process_of(&thread).map_or(0, |process| process.pid());
+            mount.journal_task.store(pid, core::sync::atomic::Ordering::Relaxed);
+        }
+        Err(error) => {
+            journal.no_thread();
+            return Err(error);
+        }
     }
     mount.base.journaling.store(true, core::sync::atomic::Ordering::Release);
     if let Some(error) = journal.recorded_error() {

@@ -5,7 +5,9 @@ use crate::health::Policy;
 use crate::journal::{Journal, Listener};
 use crate::node::{Node, Shared};
 use crate::options::Options;
+use crate::show::Shown;
 use crate::store::{Base, KernelStore};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use errno::{Error, Result};
 use ext4_core::{Create, Fs, Tx};
 use ext4_store::Store;
@@ -15,6 +17,7 @@ use kernel::filesystem::cred;
 use kernel::filesystem::locking::{SetOnce, SpinLock};
 use kernel::filesystem::mm::BackingDev;
 use kernel::filesystem::mm_alloc::PAGE_SIZE;
+use kernel::filesystem::sync::WaitQueue;
 use kernel::filesystem::vfs::{Inode, SuperBlock, SuperDevice};
 
 /// A mounted file system.
@@ -24,6 +27,18 @@ pub(crate) struct Mounted {
     options: SpinLock<Options>,
     device: Arc<dyn SuperDevice>,
     pub(crate) sb: SetOnce<WeakArc<SuperBlock>>,
+    /// Somebody makes it larger.
+    pub(crate) resizing: AtomicBool,
+    /// `FIFREEZE` came: writers wait.
+    frozen: AtomicBool,
+    thawed: WaitQueue,
+    /// The process id of the journal's thread, 0 without one.
+    pub(crate) journal_task: AtomicU32,
+    /// Sectors that were written to the device before, and KiB in the file system's life.
+    sectors_before: u64,
+    kbytes_before: u64,
+    /// What `/sys` and `/proc` have of it.
+    pub(crate) shown: SpinLock<Option<Shown>>,
 }
 
 impl Mounted {
@@ -33,7 +48,48 @@ impl Mounted {
         options: Options,
         device: Arc<dyn SuperDevice>,
     ) -> Self {
-        Self { core, base, options: SpinLock::new(options), device, sb: SetOnce::new() }
+        let sectors_before = written_sectors(&base);
+        let kbytes_before = core.with_super(|sb| sb.kbytes_written.get());
+        Self {
+            journal_task: AtomicU32::new(0),
+            sectors_before,
+            kbytes_before,
+            shown: SpinLock::new(None),
+            core,
+            base,
+            options: SpinLock::new(options),
+            device,
+            sb: SetOnce::new(),
+            resizing: AtomicBool::new(false),
+            frozen: AtomicBool::new(false),
+            thawed: WaitQueue::new(),
+        }
+    }
+
+    /// Waits while the file system is frozen: what needs no operation at once must not change pages either.
+    #[inline]
+    pub(crate) fn wait_thawed(&self) {
+        if self.frozen.load(Ordering::Acquire) {
+            self.thawed.wait_until(|| !self.frozen.load(Ordering::Acquire));
+        }
+    }
+
+    /// KiB written since it was mounted.
+    pub(crate) fn session_kbytes(&self) -> u64 {
+        written_sectors(&self.base).saturating_sub(self.sectors_before) / 2
+    }
+
+    /// KiB written since it was made.
+    pub(crate) fn lifetime_kbytes(&self) -> u64 {
+        self.kbytes_before.saturating_add(self.session_kbytes())
+    }
+
+    /// Lets writers in again, or keeps them out.
+    pub(crate) fn set_frozen(&self, frozen: bool) {
+        self.frozen.store(frozen, Ordering::Release);
+        if !frozen {
+            self.thawed.wake_up_all();
+        }
     }
 
     /// The options in force.
@@ -120,9 +176,16 @@ impl Mounted {
             if record.count != 0 {
                 self.core.update_super(tx, |sb| crate::super_block::note_errors(sb, &record))?;
             }
+            let kbytes = self.lifetime_kbytes();
+            self.core.update_super(tx, |sb| sb.kbytes_written.set(kbytes))?;
             self.core.sync_super(tx)
         })
     }
+}
+
+/// Sectors written to the device so far.
+fn written_sectors(base: &Base) -> u64 {
+    base.cache.device.bdev.totals().sectors.get(1).copied().unwrap_or(0)
 }
 
 impl Listener for Mounted {

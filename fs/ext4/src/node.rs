@@ -4,6 +4,7 @@
 //! Locks, outermost first: the VFS's lock of the inode, a handle, page locks, `tree`. `tree` guards the core's inode: shared for
 //! looking blocks up, exclusively for changes.
 
+use crate::acl::{self, Acl, Kind};
 use crate::mounted::Mounted;
 use crate::pages::Pages;
 use crate::ranges::Ranges;
@@ -14,7 +15,7 @@ use ext4_core::Inode as CoreInode;
 use ext4_format::inode::{DiskTime, flag};
 use kalloc::flags::GFP_NOFS;
 use kalloc::{Arc, KBox};
-use kernel::filesystem::locking::SetOnce;
+use kernel::filesystem::locking::{SetOnce, SpinLock};
 use kernel::filesystem::mm::Mapping;
 use kernel::filesystem::sync::RwSemaphore;
 use kernel::filesystem::vfs::{Dev, FileType, Inode, InodeInit, SuperBlock, Timespec, iop};
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) sectors: core::sync::atomic::AtomicU64,
     /// Was cut to nothing: what replaces the content is written when the file is closed (`auto_da_alloc`).
     pub(crate) flush_on_close: AtomicBool,
+    /// Every write is to reach the disk at once (`chattr +S`).
+    pub(crate) write_through: AtomicBool,
 }
 
 /// The file system's part of an inode.
@@ -44,6 +47,8 @@ pub(crate) struct Node {
     pub(crate) shared: Arc<Shared>,
     /// What a symbolic link says, once it was read.
     pub(crate) link: SetOnce<kalloc::KVec<u8>>,
+    /// The access ACL, if there is one.
+    pub(crate) acl: SpinLock<Option<Arc<Acl>>>,
 }
 
 fn timespec(time: DiskTime) -> Timespec {
@@ -104,6 +109,8 @@ pub(crate) fn new_vfs_inode(sb: &Arc<SuperBlock>, mount: &Arc<Mounted>, core: Co
     let init =
         InodeInit { sb, ino: core.ino.into(), mode, uid: raw.uid, gid: raw.gid, rdev, iflags: iflags(raw.flags) };
     let (size, links, generation) = (raw.size, u32::from(raw.links_count), raw.version);
+    let write_through = raw.flags & flag::SYNC != 0;
+    let access = acl::load(mount, &core, Kind::Access)?;
     let times = [raw.atime, raw.mtime, raw.ctime, raw.crtime].map(timespec);
     let shared = Shared {
         mount: mount.clone(),
@@ -112,11 +119,15 @@ pub(crate) fn new_vfs_inode(sb: &Arc<SuperBlock>, mount: &Arc<Mounted>, core: Co
         datasync_tid: AtomicU32::new(0),
         sectors: 0.into(),
         flush_on_close: AtomicBool::new(false),
+        write_through: AtomicBool::new(write_through),
     };
     let shared = Arc::new(shared, GFP_NOFS)?;
     shared.count(&shared.tree.read());
-    let node = KBox::new(Node { shared: shared.clone(), link: SetOnce::new() }, GFP_NOFS)?;
+    let node = KBox::new(Node { shared: shared.clone(), link: SetOnce::new(), acl: SpinLock::new(None) }, GFP_NOFS)?;
     let inode = Inode::new(init, node)?;
+    if access.is_some() {
+        acl::remember(&inode, Node::of(&inode)?, access)?;
+    }
     inode.set_nlink(links);
     inode.set_size(size);
     inode.version.store(generation, Ordering::Relaxed);

@@ -43,6 +43,7 @@ pub(crate) struct Options {
     pub(crate) delalloc: bool,
     pub(crate) auto_da_alloc: bool,
     pub(crate) user_xattr: bool,
+    pub(crate) acl: bool,
     pub(crate) grpid: bool,
     pub(crate) minixdf: bool,
     pub(crate) resuid: u32,
@@ -91,6 +92,7 @@ impl Options {
             delalloc: opts & default_opt::NODELALLOC == 0,
             auto_da_alloc: true,
             user_xattr: true,
+            acl: true,
             grpid: opts & default_opt::BSDGROUPS != 0,
             minixdf: false,
             resuid: sb.def_resuid.get().into(),
@@ -134,8 +136,8 @@ impl Options {
             (b"noauto_da_alloc", None) => self.auto_da_alloc = false,
             (b"user_xattr", None) => self.user_xattr = true,
             (b"nouser_xattr", None) => self.user_xattr = false,
-            // There are no ACLs here.
-            (b"noacl", None) => {}
+            (b"acl", None) => self.acl = true,
+            (b"noacl", None) => self.acl = false,
             (b"grpid" | b"bsdgroups", None) => self.grpid = true,
             (b"nogrpid" | b"sysvgroups", None) => self.grpid = false,
             (b"minixdf", None) => self.minixdf = true,
@@ -164,6 +166,9 @@ impl Options {
         }
         if !self.user_xattr {
             out.write_str(",nouser_xattr")?;
+        }
+        if !self.acl {
+            out.write_str(",noacl")?;
         }
         if !self.barrier {
             out.write_str(",nobarrier")?;

@@ -35,7 +35,7 @@ struct Extent {
 const RUN: usize = 512;
 
 impl Shared {
-    fn block_bits(&self) -> u32 {
+    pub(crate) fn block_bits(&self) -> u32 {
         self.mount.core.geo.block_bits
     }
 
@@ -47,44 +47,6 @@ impl Shared {
     /// The first block of page `index`.
     fn first_block(&self, index: u64) -> Result<u32> {
         index.checked_mul(self.per_page().into()).and_then(|block| u32::try_from(block).ok()).ok_or(EIO)
-    }
-
-    /// Reserves space for those of the blocks `from..to` that have neither a place nor a reservation. ENOSPC, EDQUOT.
-    pub(crate) fn reserve(&self, from: u32, to: u32) -> Result {
-        let core = &self.mount.core;
-        let privileged = self.mount.is_privileged();
-        let mut tree = self.tree.write();
-        let mut at = from;
-        while at < to {
-            let (delayed, len) = tree.delayed.look(at, to - at);
-            if delayed {
-                at += len;
-                continue;
-            }
-            let found = core.map(&tree.inode, at, len)?;
-            let len = found.len.clamp(1, len);
-            if found.state == State::Hole {
-                let Tree { inode, delayed } = &mut *tree;
-                core.reserve(inode, len.into(), privileged)?;
-                if let Err(error) = delayed.insert(at, at + len) {
-                    core.unreserve(inode, len.into());
-                    return Err(error);
-                }
-            }
-            at += len;
-        }
-        self.count(&tree);
-        Ok(())
-    }
-
-    /// Gives back reservations of blocks `from..to`, which are truncated.
-    pub(crate) fn unreserve(&self, tree: &mut Tree, from: u32, to: u32) -> Result {
-        let gone = tree.delayed.remove(from, to)?;
-        if gone != 0 {
-            self.mount.core.unreserve(&mut tree.inode, gone.into());
-        }
-        self.count(tree);
-        Ok(())
     }
 
     /// Reads a run: holes become zeros, the rest is submitted.
@@ -170,11 +132,16 @@ impl Shared {
                 break;
             }
             let how = Create { reserved: delayed, convert: true, ..Create::default() };
-            let Tree { inode, delayed: waiting } = &mut *tree;
-            let made = core.map_create(tx, inode, at, wanted, how)?;
+            let made = if delayed {
+                core.map_create(tx, &mut tree.inode, at, wanted, how)?
+            } else {
+                self.keep_reserved(&mut tree, (at, at + wanted), |tree| {
+                    core.map_create(tx, &mut tree.inode, at, wanted, how)
+                })?
+            };
             let block = made.block().ok_or(EIO)?;
             let len = made.len.clamp(1, wanted);
-            waiting.remove(at, at + len)?;
+            tree.delayed.remove(at, at + len)?;
             extents.push(Extent { lblk: at, block, len }, GFP_NOFS)?;
             at += len;
             changed = true;
@@ -208,7 +175,7 @@ impl Shared {
     }
 
     /// Writes a run within an open handle. Returns the page at which to go on, if the transaction had no room for all.
-    fn write(&self, tx: &mut Tx<KernelStore>, mut run: WriteRun, size: u64) -> Result<Option<u64>> {
+    pub(crate) fn write(&self, tx: &mut Tx<KernelStore>, mut run: WriteRun, size: u64) -> Result<Option<u64>> {
         let (extents, pages) = self.place(tx, &run, size)?;
         let rest = (pages < run.pages().len()).then_some(run.first() + pages as u64);
         if pages == 0 {

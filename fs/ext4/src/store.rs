@@ -41,7 +41,11 @@ impl Locks for KernelStore {
 
 impl KernelStore {
     fn check(&self) -> Result {
-        if self.0.health.is_dead() { Err(EROFS) } else { Ok(()) }
+        match &self.0.health {
+            health if health.is_shut_down() => Err(EIO),
+            health if health.is_dead() => Err(EROFS),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -150,21 +150,24 @@ impl SuperOps for Ext4Super {
         crate::inode_ops::write_attributes(inode, wait)
     }
 
-    fn freeze(&self, _sb: &SuperBlock) -> Result {
-        if let Some(journal) = self.0.journal() {
+    fn freeze(&self, sb: &SuperBlock) -> Result {
+        self.0.set_frozen(true);
+        let result = sb.sync_all().and_then(|()| {
+            let Some(journal) = self.0.journal() else { return Ok(()) };
             journal.lock_updates();
-            if let Err(error) = journal.flush() {
-                journal.unlock_updates();
-                return Err(error);
-            }
+            journal.flush().inspect_err(|_| journal.unlock_updates())
+        });
+        if result.is_err() {
+            self.0.set_frozen(false);
         }
-        Ok(())
+        result
     }
 
     fn unfreeze(&self, _sb: &SuperBlock) -> Result {
         if let Some(journal) = self.0.journal() {
             journal.unlock_updates();
         }
+        self.0.set_frozen(false);
         Ok(())
     }
 
@@ -176,7 +179,11 @@ impl SuperOps for Ext4Super {
         let mount = &*self.0;
         let old = mount.options();
         let new = old.parse(&FsContext { source: b"", flags, options })?;
-        if new.noload != old.noload || new.async_commit != old.async_commit || new.data != old.data {
+        if new.noload != old.noload
+            || new.async_commit != old.async_commit
+            || new.data != old.data
+            || new.acl != old.acl
+        {
             return Err(EINVAL);
         }
         let rdonly = flags & uapi::MS_RDONLY != 0;
@@ -203,6 +210,8 @@ impl SuperOps for Ext4Super {
 
     fn put_super(&self, _sb: &SuperBlock) {
         let mount = &*self.0;
+        let shown = mount.shown.lock().take();
+        drop(shown);
         if let Err(error) = self.settle() {
             pr_err!("EXT4-fs ({}): Couldn't clean up the journal: {error}\n", mount.base.health.name);
         }

@@ -44,7 +44,7 @@ fn grow(inode: &Inode, node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, siz
 }
 
 /// Bytes from `at` to the end of its page become zeros, if the page has data there.
-fn clear_rest(node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, at: u64) -> Result {
+pub(crate) fn clear_rest(node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, at: u64) -> Result {
     let offset = (at % PAGE_SIZE as u64) as usize;
     if offset == 0 {
         return Ok(());
@@ -94,7 +94,10 @@ fn shrink(inode: &Inode, node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, s
                 mount.core.orphan_add(tx, &mut tree.inode)?;
                 mount.core.write_inode(tx, &tree.inode)?;
             }
-            let done = mount.core.truncate(tx, &mut tree.inode)?;
+            let cluster = (size >> mount.core.geo.block_bits).min(u64::from(u32::MAX - 1)) as u32;
+            let done = node
+                .shared
+                .keep_reserved(&mut tree, (cluster, cluster + 1), |tree| mount.core.truncate(tx, &mut tree.inode))?;
             node.shared.count(&tree);
             Ok(done)
         })?;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Extended attributes: `user.*`, `trusted.*`, `security.*` and the two names of POSIX ACLs, as the core stores them.
 
+use crate::acl::{self, Kind};
 use crate::mounted::parts;
-use crate::node::{Shared, from_core, to_core};
+use crate::node::{Node, Shared, from_core, to_core};
 use errno::Result;
 use errno::code::{EINVAL, EOPNOTSUPP};
 use ext4_core::SetMode;
@@ -32,13 +33,20 @@ fn split<'a>(shared: &Shared, name: &'a [u8]) -> Result<(u8, &'a [u8])> {
 
 /// The value of an attribute.
 pub(crate) fn get(shared: &Shared, name: &[u8]) -> Result<KVec<u8>> {
+    if let Some(kind) = Kind::of(name) {
+        return acl::get(shared, kind);
+    }
     let (index, name) = split(shared, name)?;
     shared.mount.core.xattr_get(&shared.tree.read().inode, index, name)
 }
 
 /// Sets or removes an attribute.
-pub(crate) fn set(inode: &Inode, shared: &Shared, name: &[u8], value: Option<&[u8]>, flags: u32) -> Result {
+pub(crate) fn set(inode: &Inode, node: &Node, name: &[u8], value: Option<&[u8]>, flags: u32) -> Result {
+    if let Some(kind) = Kind::of(name) {
+        return acl::set(inode, node, kind, value);
+    }
     let (_, mount) = parts(inode)?;
+    let shared = &*node.shared;
     let (index, name) = split(shared, name)?;
     let mode = match flags {
         uapi::XATTR_CREATE => SetMode::Create,
@@ -60,10 +68,10 @@ pub(crate) fn set(inode: &Inode, shared: &Shared, name: &[u8], value: Option<&[u
 /// The names, each ended by a NUL.
 pub(crate) fn list(shared: &Shared) -> Result<KVec<u8>> {
     let trusted = cred::capable(cred::CAP_SYS_ADMIN);
-    let user = shared.mount.options().user_xattr;
+    let (user, acl) = (shared.mount.options().user_xattr, shared.mount.options().acl);
     let mut names = KVec::new();
     shared.mount.core.xattr_list(&shared.tree.read().inode, |index, name| {
-        if (index == 4 && !trusted) || (index == 1 && !user) {
+        if (index == 4 && !trusted) || (index == 1 && !user) || (matches!(index, 2 | 3) && !acl) {
             return Ok(());
         }
         let known = SPACES.iter().chain(&NAMES).find(|(number, _)| *number == index);

@@ -7,6 +7,8 @@ use crate::Tid;
 use crate::csum::{crc32c, crc32c_without};
 use errno::Result;
 use errno::code::{EBADMSG, EINVAL, EUCLEAN};
+use kalloc::KBox;
+use kalloc::flags::GFP_KERNEL;
 
 /// First word of every block of the journal's own.
 pub const MAGIC: u32 = 0xC03B_3998;
@@ -380,19 +382,18 @@ pub fn commit_matches(block: &[u8], crc32: u32) -> bool {
     (sum == crc32 && kind == [CRC32, 4]) || (sum == 0 && kind == [0, 0])
 }
 
-/// The journal's superblock: the bytes, so that fields nobody knows here survive.
-#[derive(Clone)]
-pub struct Superblock(pub [u8; SUPERBLOCK_SIZE]);
+/// The journal's superblock: the bytes, so that fields nobody knows here survive. In a box: it is large for a stack.
+pub struct Superblock(pub KBox<[u8; SUPERBLOCK_SIZE]>);
 
 macro_rules! fields {
     ($($get:ident $set:ident $at:literal $doc:literal;)*) => {$(
         #[doc = $doc]
         pub fn $get(&self) -> u32 {
-            get32(&self.0, $at).unwrap_or(0)
+            get32(&*self.0, $at).unwrap_or(0)
         }
         #[doc = concat!("Sets: ", $doc)]
         pub fn $set(&mut self, value: u32) {
-            put32(&mut self.0, $at, value);
+            put32(&mut *self.0, $at, value);
         }
     )*};
 }
@@ -415,17 +416,17 @@ impl Superblock {
         checksum set_checksum 0xfc "crc32c of the superblock.";
     }
 
-    /// The superblock of an empty log of `blocks` blocks.
-    pub fn new(block_size: u32, blocks: u32, uuid: [u8; 16]) -> Self {
-        let mut sb = Self([0; SUPERBLOCK_SIZE]);
-        Header { kind: SUPERBLOCK_V2, tid: 0 }.write(&mut sb.0);
+    /// The superblock of an empty log of `blocks` blocks. ENOMEM.
+    pub fn new(block_size: u32, blocks: u32, uuid: [u8; 16]) -> Result<Self> {
+        let mut sb = Self(KBox::zeroed(GFP_KERNEL)?);
+        Header { kind: SUPERBLOCK_V2, tid: 0 }.write(&mut *sb.0);
         sb.set_block_size(block_size);
         sb.set_max_len(blocks);
         sb.set_first(1);
         sb.set_sequence(1);
         sb.set_users(1);
         sb.set_uuid(uuid);
-        sb
+        Ok(sb)
     }
 
     /// Identity of the journal.
@@ -467,7 +468,7 @@ impl Superblock {
     /// Computes the checksum, where the format has one.
     pub fn seal(&mut self) {
         if self.features().checksums() {
-            let sum = crc32c_without(!0, &self.0, 0xfc);
+            let sum = crc32c_without(!0, &*self.0, 0xfc);
             self.set_checksum(sum);
         }
     }
@@ -475,7 +476,7 @@ impl Superblock {
     /// Checks what was read from the disk, in Linux's order. `EINVAL`: no journal, or one with features unknown here;
     /// `EBADMSG`: wrong checksum; `EUCLEAN`: impossible numbers.
     pub fn check(&self, block_size: usize, blocks: u64) -> Result {
-        let header = Header::parse(&self.0).ok_or(EINVAL)?;
+        let header = Header::parse(&*self.0).ok_or(EINVAL)?;
         if !matches!(header.kind, SUPERBLOCK_V1 | SUPERBLOCK_V2) || self.block_size() as usize != block_size {
             return Err(EINVAL);
         }
@@ -499,7 +500,7 @@ impl Superblock {
             if self.0.get(0x50) != Some(&CRC32C) {
                 return Err(EINVAL);
             }
-            if self.checksum() != crc32c_without(!0, &self.0, 0xfc) {
+            if self.checksum() != crc32c_without(!0, &*self.0, 0xfc) {
                 return Err(EBADMSG);
             }
         }

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use errno::code::{EINVAL, EIO, ENOSPC, EUCLEAN};
 use errno::{Error, Result};
 use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, KVVec, KVec};
+use kalloc::{Arc, KBox, KVVec, KVec};
 
 /// A run of the log's blocks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -182,10 +182,13 @@ const BATCH: usize = 128;
 
 impl<S: System> Journal<S> {
     /// Reads and checks the superblock of a log: `EINVAL`, `EBADMSG`, `EUCLEAN`, `EIO` as [`Superblock::check`].
+    #[inline(never)]
     pub fn read_superblock(sys: &S, geometry: &Geometry, block_size: usize) -> Result<Superblock> {
         let mut block = KVec::from_elem(0u8, block_size, GFP_KERNEL)?;
         sys.log().read(geometry.map(0)?, &mut block)?;
-        let sb = Superblock(*block.first_chunk().ok_or(EINVAL)?);
+        let mut bytes = KBox::<[u8; SUPERBLOCK_SIZE]>::zeroed(GFP_KERNEL)?;
+        bytes.copy_from_slice(block.get(..SUPERBLOCK_SIZE).ok_or(EINVAL)?);
+        let sb = Superblock(bytes);
         sb.check(block_size, geometry.blocks().into())?;
         Ok(sb)
     }
@@ -432,6 +435,6 @@ fn write_superblock<S: System>(sys: &S, geometry: &Geometry, sb: &mut Superblock
     let mut buf = sys.log_buf(1)?;
     let to = buf.block_mut(0);
     to.fill(0);
-    to.get_mut(..SUPERBLOCK_SIZE).ok_or(EINVAL)?.copy_from_slice(&sb.0);
+    to.get_mut(..SUPERBLOCK_SIZE).ok_or(EINVAL)?.copy_from_slice(&*sb.0);
     sys.write_log(block, &buf, 0, 1, WriteFlags { preflush: barrier, fua: barrier })
 }

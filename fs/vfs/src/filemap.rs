@@ -97,7 +97,7 @@ fn read_page(file: &File, mapping: &Mapping, index: u64, wanted: u64, page: Opti
 }
 
 /// How much of a write at `pos` the limits allow: `EFBIG` (with `SIGXFSZ`) if nothing.
-fn write_limit(inode: &Inode, pos: u64, count: usize) -> Result<usize> {
+pub fn write_limit(inode: &Inode, pos: u64, count: usize) -> Result<usize> {
     let limit = rlimit::current(uapi::RLIMIT_FSIZE);
     let mut count = count;
     if limit != rlimit::INFINITY {

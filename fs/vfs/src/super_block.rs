@@ -133,6 +133,8 @@ pub struct SuperBlock {
     device: Option<OnDevice>,
     /// Errors of writing back, for `syncfs`.
     errors: ErrSeq,
+    /// Frozen (`FIFREEZE`); the lock is held while that changes.
+    frozen: Mutex<bool>,
     ops: KBox<dyn SuperOps>,
 }
 
@@ -209,6 +211,7 @@ impl SuperBlock {
             rename_lock: Mutex::new(()),
             device,
             errors: ErrSeq::new(),
+            frozen: Mutex::new(false),
             ops,
         };
         Ok(Arc::new(sb, GFP_KERNEL)?)
@@ -290,6 +293,21 @@ impl SuperBlock {
         result
     }
 
+    /// Freezes (`FIFREEZE`) or thaws it. `EBUSY` and `EINVAL` if it is so already. May sleep.
+    pub fn set_frozen(&self, frozen: bool) -> Result {
+        let mut now = self.frozen.lock();
+        if *now == frozen {
+            return Err(if frozen { errno::code::EBUSY } else { errno::code::EINVAL });
+        }
+        if frozen {
+            self.ops.freeze(self)?;
+        } else {
+            self.ops.unfreeze(self)?;
+        }
+        *now = frozen;
+        Ok(())
+    }
+
     /// Starts writing without waiting (the first half of `sync(2)`).
     pub(crate) fn sync_start(&self) {
         if let Some(on) = &self.device {
@@ -321,6 +339,8 @@ impl SuperBlock {
     fn shutdown(&self) {
         crate::notify::unmounted(self);
         let root = self.root.lock().take();
+        // Nobody could thaw it later.
+        let _ = self.set_frozen(false);
         // What cannot be written back is lost with the file system; there is nobody left to tell.
         let _ = self.sync_all();
         if let Some(root) = root {

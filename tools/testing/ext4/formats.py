@@ -13,7 +13,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 sys.path.insert(0, HERE)
 import disks  # noqa: E402
-from guest import Guest, GuestError, Report, debian, image, programs  # noqa: E402
+import tools  # noqa: E402
+from guest import Guest, GuestError, Report, debian, programs  # noqa: E402
 
 APPEND = "console=ttyS0 loglevel=7 panic=-1"
 COMPLAINT = re.compile(r"^.*(Oops|BUG:|WARNING:|panicked|Kernel panic|lock order|sleeping function|EXT4-fs error).*$", re.M)
@@ -101,7 +102,7 @@ def main():
         disks.populate(source)
         expected = disks.tree(source)
         initrd = os.path.join(work, "initrd")
-        image.base().write(initrd)
+        tools.base(linux=args.linux).write(initrd)
         for name, kind, options in ROWS:
             if args.only and name not in args.only:
                 continue

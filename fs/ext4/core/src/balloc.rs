@@ -70,7 +70,7 @@ impl<S: Store> Fs<S> {
     fn may_take(&self, tx: &Tx<S>, clusters: u64) -> bool {
         let reserved =
             if tx.privileged || tx.last_resort { 0 } else { self.reserved_blocks() >> self.geo.cluster_bits };
-        let last = if tx.last_resort { 0 } else { self.last_clusters };
+        let last = if tx.last_resort { 0 } else { self.last_clusters() };
         self.is_free(clusters, reserved.saturating_add(last))
     }
 
@@ -88,16 +88,25 @@ impl<S: Store> Fs<S> {
     /// Reserves clusters for data that gets its place later. `ENOSPC`.
     pub fn reserve(&self, inode: &mut Inode, clusters: u64, privileged: bool) -> Result {
         let reserved = if privileged { 0 } else { self.reserved_blocks() >> self.geo.cluster_bits };
-        self.quota_reserve(inode, clusters)?;
+        self.quota_reserve(inode, clusters, privileged)?;
         // Promised first, so that two who ask at once cannot both be told yes for the same clusters.
         self.dirty_clusters.add(self.store.cpu(), clusters as i64);
-        if !self.is_free(0, reserved.saturating_add(self.last_clusters)) {
+        if !self.is_free(0, reserved.saturating_add(self.last_clusters())) {
             self.dirty_clusters.add(self.store.cpu(), -(clusters as i64));
             self.quota_unreserve(inode, clusters);
             return Err(ENOSPC);
         }
         inode.reserved += clusters;
         Ok(())
+    }
+
+    /// Reserves clusters that a waiting neighbour needs again, because the blocks that shared a cluster with it are freed in
+    /// this operation: there is room, and limits were asked when it began to wait.
+    pub fn reserve_again(&self, inode: &mut Inode, clusters: u64) {
+        // An entry that cannot be read counts nothing.
+        let _ = self.quota_reserve(inode, clusters, true);
+        self.dirty_clusters.add(self.store.cpu(), clusters as i64);
+        inode.reserved += clusters;
     }
 
     /// Gives a reservation back.

@@ -137,7 +137,7 @@ impl<S: Store> Fs<S> {
     }
 
     /// Exchanges blocks of two files (`EXT4_IOC_MOVE_EXT`): up to `len` from `a_at` of one and `b_at` of the other, as far as
-    /// both are one run of the same kind. Gives the number exchanged, 0 where either has a hole (the caller goes on after the
+    /// both are one run; of the other unwritten blocks do for written ones, and stay unwritten. Gives the number exchanged, 0 where either has a hole (the caller goes on after the
     /// run, whose length is given too). Both inodes are locked by the caller, who also sees to it that no page of either is
     /// dirty in the range, and afterwards writes the first file's pages to their new blocks.
     pub fn exchange_blocks(
@@ -158,7 +158,8 @@ impl<S: Store> Fs<S> {
         let (one, two) = (self.map(a, a_at, len)?, self.map(b, b_at, len)?);
         let len = one.len.min(two.len);
         let (one, two) = match (one.state, two.state) {
-            (State::Written(one), State::Written(two)) | (State::Unwritten(one), State::Unwritten(two)) => (one, two),
+            (State::Written(one), State::Written(two) | State::Unwritten(two))
+            | (State::Unwritten(one), State::Unwritten(two)) => (one, two),
             _ => return Ok((0, len)),
         };
         self.extent_room_for(tx, a, a_at)?;

@@ -66,7 +66,7 @@ pub struct Fs<S: Store> {
     pub(crate) free_inodes: Counter,
     pub(crate) dirs: Counter,
     /// Clusters that only a last resort may take.
-    pub(crate) last_clusters: u64,
+    pub(crate) last_clusters: AtomicU64,
     pub(crate) stripe: u32,
     /// Blocks of the journal's inode: no file has them.
     pub(crate) protected: S::Once<KVec<(u64, u64)>>,
@@ -106,8 +106,8 @@ impl<S: Store> Fs<S> {
     fn first_super(store: &S) -> Result<(S::Buf, usize, KBox<SuperBlock>)> {
         let (block, offset) = if store.block_size() > 1024 { (0, 1024) } else { (1, 0) };
         let buf = store.bread(block)?;
-        let sb = buf.read().get(offset..).and_then(SuperBlock::parse).ok_or(EINVAL)?;
-        Ok((buf, offset, KBox::new(sb, GFP_KERNEL)?))
+        let sb = SuperBlock::boxed(buf.read().get(offset..).ok_or(EINVAL)?)?;
+        Ok((buf, offset, sb))
     }
 
     /// The value with nothing loaded yet.
@@ -128,22 +128,26 @@ impl<S: Store> Fs<S> {
             locality.push(S::Mutex::new(u32::MAX), GFP_KERNEL)?;
         }
         let clusters = blocks >> geo.cluster_bits;
-        let fs = Self {
+        let free_clusters = Counter::new(0, cpus)?;
+        let dirty_clusters = Counter::new(0, cpus)?;
+        let free_inodes = Counter::new(0, cpus)?;
+        let dirs = Counter::new(0, cpus)?;
+        let make = move || Self {
             groups: Groups::new(),
             blocks: AtomicU64::new(blocks),
             groups_count: AtomicU32::new(groups_count),
             reserved_blocks: AtomicU64::new(sb.r_blocks_count().min(blocks)),
             overhead: AtomicU64::new(0),
             super_state: S::Mutex::new(SuperState { buf, offset, sb, orphans: KVec::new() }),
-            free_clusters: Counter::new(0, cpus)?,
-            dirty_clusters: Counter::new(0, cpus)?,
-            free_inodes: Counter::new(0, cpus)?,
-            dirs: Counter::new(0, cpus)?,
-            last_clusters: if geo.extents() {
+            free_clusters,
+            dirty_clusters,
+            free_inodes,
+            dirs,
+            last_clusters: AtomicU64::new(if geo.extents() {
                 options.reserved_clusters.unwrap_or((clusters / 50).min(4096))
             } else {
                 0
-            },
+            }),
             stripe: options.stripe,
             protected: S::Once::new(),
             locality,
@@ -154,7 +158,7 @@ impl<S: Store> Fs<S> {
             store,
             geo,
         };
-        Ok(KBox::new(fs, GFP_KERNEL)?)
+        Ok(KBox::new_with(make, GFP_KERNEL)?)
     }
 
     /// Reads and checks all group descriptors, and fills the table.
@@ -297,6 +301,18 @@ impl<S: Store> Fs<S> {
     pub fn reserved_blocks(&self) -> u64 {
         self.reserved_blocks.load(Ordering::Relaxed)
     }
+    /// Clusters kept so that splitting an extent cannot fail (`reserved_clusters`).
+    pub fn last_clusters(&self) -> u64 {
+        self.last_clusters.load(Ordering::Relaxed)
+    }
+    /// Sets that number: `EINVAL` for more than there are.
+    pub fn set_last_clusters(&self, clusters: u64) -> Result {
+        if clusters > self.blocks_count() >> self.geo.cluster_bits {
+            return Err(EINVAL);
+        }
+        self.last_clusters.store(clusters, Ordering::Relaxed);
+        Ok(())
+    }
     /// Whether nothing may be written.
     pub fn read_only(&self) -> bool {
         self.read_only.load(Ordering::Relaxed)
@@ -313,7 +329,7 @@ impl<S: Store> Fs<S> {
     pub fn statfs(&self) -> StatFs {
         let clusters = |counter: &Counter| (counter.sum().max(0) as u64) << self.geo.cluster_bits;
         let free = clusters(&self.free_clusters).saturating_sub(clusters(&self.dirty_clusters));
-        let kept = self.reserved_blocks() + (self.last_clusters << self.geo.cluster_bits);
+        let kept = self.reserved_blocks() + (self.last_clusters() << self.geo.cluster_bits);
         StatFs {
             blocks: self.blocks_count().saturating_sub(self.overhead.load(Ordering::Relaxed)),
             free,
@@ -333,7 +349,13 @@ impl<S: Store> Fs<S> {
         self.store.error(&Report { what, ino, block, error: EBADMSG })
     }
 
+    /// Looks at the superblock as it is now.
+    pub fn with_super<R>(&self, f: impl FnOnce(&SuperBlock) -> R) -> R {
+        f(&self.super_state.lock().sb)
+    }
+
     /// A copy of the superblock as it is now.
+    #[inline(never)]
     pub fn superblock(&self) -> SuperBlock {
         SuperBlock::clone(&self.super_state.lock().sb)
     }

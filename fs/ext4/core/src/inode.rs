@@ -71,6 +71,10 @@ impl Inode {
     pub fn uses_extents(&self) -> bool {
         self.has_flag(flag::EXTENTS)
     }
+    /// Whether it may have extended attributes: if not, nobody need look for one.
+    pub fn may_have_xattrs(&self) -> bool {
+        self.raw.file_acl != 0 || self.tail.iter().take(4).any(|byte| *byte != 0)
+    }
     /// Whether its data lies in the inode itself.
     pub fn is_inline(&self) -> bool {
         self.has_flag(flag::INLINE_DATA)

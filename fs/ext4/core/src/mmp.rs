@@ -53,7 +53,7 @@ impl<S: Store> Fs<S> {
         if !self.geo.has_incompat(incompat::MMP) {
             return Ok(None);
         }
-        let block = self.superblock().mmp_block.get();
+        let block = self.with_super(|sb| sb.mmp_block.get());
         if block <= self.geo.first_data_block || block >= self.blocks_count() {
             return Err(self.corrupt("mmp_block", 0, block));
         }
@@ -77,7 +77,7 @@ impl<S: Store> Fs<S> {
 
     /// Seconds between beats, from the superblock.
     pub fn mmp_interval(&self) -> u16 {
-        self.superblock().mmp_interval.get().max(MIN_INTERVAL)
+        self.with_super(|sb| sb.mmp_interval.get()).max(MIN_INTERVAL)
     }
 
     /// What is to be done before mounting for writing. `EBUSY` while e2fsck runs.

@@ -16,7 +16,7 @@ use ext4_format::feature::ro_compat;
 use ext4_format::inode::flag;
 use ext4_format::le;
 use ext4_store::{Buffer, MutexLike, OnceLike, Store};
-use kalloc::{KVec, flags::GFP_KERNEL};
+use kalloc::{KBox, KVec, flags::GFP_KERNEL};
 
 const MAGIC: [u32; 3] = [0xd9c0_1f11, 0xd9c0_1927, 0xd9c0_3f14];
 const VERSION: u32 = 1;
@@ -126,7 +126,7 @@ struct Kind<S: Store> {
 
 /// Quotas of a mount.
 pub(crate) struct Quotas<S: Store> {
-    kinds: [Option<Kind<S>>; 3],
+    kinds: [Option<KBox<Kind<S>>>; 3],
 }
 
 /// A change of usage.
@@ -136,11 +136,13 @@ struct Change {
     inodes: i64,
     /// Of what is promised.
     reserved: i64,
+    /// Whatever the limits say.
+    forced: bool,
 }
 
 impl Change {
     fn reverse(self) -> Self {
-        Self { space: -self.space, inodes: -self.inodes, reserved: -self.reserved }
+        Self { space: -self.space, inodes: -self.inodes, reserved: -self.reserved, forced: true }
     }
 }
 
@@ -148,40 +150,45 @@ impl<S: Store> Fs<S> {
     /// Opens the quota files, at mounting.
     #[inline(never)]
     pub(crate) fn load_quotas(&self) -> Result {
-        let sb = self.superblock();
-        if !sb.has_ro_compat(ro_compat::QUOTA) {
-            return Ok(());
-        }
-        let numbers = [sb.usr_quota_inum.get(), sb.grp_quota_inum.get(), sb.prj_quota_inum.get()];
+        let numbers = self.with_super(|sb| {
+            let numbers = [sb.usr_quota_inum.get(), sb.grp_quota_inum.get(), sb.prj_quota_inum.get()];
+            sb.has_ro_compat(ro_compat::QUOTA).then_some(numbers)
+        });
+        let Some(numbers) = numbers else { return Ok(()) };
         let mut quotas = Quotas { kinds: [None, None, None] };
         for (kind, number) in numbers.into_iter().enumerate() {
             if number == 0 {
                 continue;
             }
-            let file = self.inode(number)?;
-            let (head, offset) = self.quota_block(&file, 0)?;
-            let good = {
-                let data = head.read();
-                Some(&le::u32_at(&data, offset)) == MAGIC.get(kind) && le::u32_at(&data, offset + 4) == VERSION
-            };
-            if !good {
-                return Err(self.corrupt("quota_file", number, 0));
-            }
-            let mut shards = KVec::with_capacity(SHARDS, GFP_KERNEL)?;
-            for _ in 0..SHARDS {
-                shards.push(S::Mutex::new(HashMap::new()), GFP_KERNEL)?;
-            }
-            let opened = Kind { number, file: S::Mutex::new(file), shards, enforced: AtomicBool::new(false) };
             if let Some(place) = quotas.kinds.get_mut(kind) {
-                *place = Some(opened);
+                *place = Some(self.open_quota(kind, number)?);
             }
         }
         let _ = self.quota.set(quotas);
         Ok(())
     }
 
+    #[inline(never)]
+    fn open_quota(&self, kind: usize, number: u32) -> Result<KBox<Kind<S>>> {
+        let file = self.inode(number)?;
+        let (head, offset) = self.quota_block(&file, 0)?;
+        let good = {
+            let data = head.read();
+            Some(&le::u32_at(&data, offset)) == MAGIC.get(kind) && le::u32_at(&data, offset + 4) == VERSION
+        };
+        if !good {
+            return Err(self.corrupt("quota_file", number, 0));
+        }
+        let mut shards = KVec::with_capacity(SHARDS, GFP_KERNEL)?;
+        for _ in 0..SHARDS {
+            shards.push(S::Mutex::new(HashMap::new()), GFP_KERNEL)?;
+        }
+        let make = move || Kind { number, file: S::Mutex::new(file), shards, enforced: AtomicBool::new(false) };
+        Ok(KBox::new_with(make, GFP_KERNEL)?)
+    }
+
     fn quota_kind(&self, kind: QuotaKind) -> Option<&Kind<S>> {
-        self.quota.get()?.kinds.get(kind as usize)?.as_ref()
+        self.quota.get()?.kinds.get(kind as usize)?.as_deref()
     }
 
     /// Whether limits of a kind are enforced (`Q_QUOTAON`, `Q_QUOTAOFF`); usage is counted in any case. `ESRCH` without a file.
@@ -386,7 +393,7 @@ impl<S: Store> Fs<S> {
                 Quota::decode(data.get(known.offset..known.offset + ENTRY).unwrap_or(&[]))
             };
             let privileged = tx.as_ref().is_some_and(|tx| tx.privileged);
-            let check = kind.enforced.load(Ordering::Relaxed) && !privileged;
+            let check = kind.enforced.load(Ordering::Relaxed) && !privileged && !change.forced;
             let held = quota.space.saturating_add(known.reserved);
             let grows = change.space.saturating_add(change.reserved);
             let space = add(held, grows);
@@ -452,9 +459,10 @@ impl<S: Store> Fs<S> {
         clusters << (self.geo.block_bits + self.geo.cluster_bits)
     }
 
-    pub(crate) fn quota_reserve(&self, inode: &Inode, clusters: u64) -> Result {
+    /// Counts a promise; `forced` whatever the limits say.
+    pub(crate) fn quota_reserve(&self, inode: &Inode, clusters: u64, forced: bool) -> Result {
         let reserved = self.cluster_bytes(clusters as i64);
-        match self.quota_all(None, inode, Change { reserved, ..Change::default() }) {
+        match self.quota_all(None, inode, Change { reserved, forced, ..Change::default() }) {
             // No entry yet: it comes with the allocation.
             Err(error) if error == ENOENT => Ok(()),
             other => other,
@@ -471,7 +479,7 @@ impl<S: Store> Fs<S> {
         let space = self.cluster_bytes(clusters as i64);
         // What was promised is given, whatever the limits are now.
         let before = core::mem::replace(&mut tx.privileged, true);
-        let result = self.quota_all(Some(tx), inode, Change { space, reserved: -space, inodes: 0 });
+        let result = self.quota_all(Some(tx), inode, Change { space, reserved: -space, ..Change::default() });
         tx.privileged = before;
         result
     }
@@ -503,7 +511,12 @@ impl<S: Store> Fs<S> {
         }
         let bits = self.geo.block_bits;
         let blocks = if old.flags & flag::HUGE_FILE != 0 { old.blocks << bits } else { old.blocks << 9 };
-        let change = Change { space: blocks as i64, inodes: 1, reserved: self.cluster_bytes(inode.reserved as i64) };
+        let change = Change {
+            space: blocks as i64,
+            inodes: 1,
+            reserved: self.cluster_bytes(inode.reserved as i64),
+            forced: false,
+        };
         // Beside what the caller asked for: a change of owner is rare.
         if !self.has_credits(tx, 12)? {
             return Err(ENOSPC);

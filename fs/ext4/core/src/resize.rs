@@ -12,7 +12,7 @@ use core::sync::atomic::Ordering;
 use errno::{Result, code::*};
 use ext4_format::group::{self, DescCsum};
 use ext4_format::inode::ino;
-use ext4_format::{GroupDesc, le};
+use ext4_format::{GroupDesc, SuperBlock, le};
 use ext4_store::{Buffer, MutexLike, Store};
 use kalloc::{KVVec, KVec, flags::GFP_NOFS};
 
@@ -253,11 +253,11 @@ impl<S: Store> Fs<S> {
             return Ok(());
         }
         let start = geo.group_start(number);
-        let mut sb = self.superblock();
+        let mut sb = self.with_super(|sb| SuperBlock::boxed(zerocopy::IntoBytes::as_bytes(sb)))?;
         sb.block_group_nr.set(number.min(u32::from(u16::MAX)) as u16);
         sb.update_checksum();
         let buf = self.store.bread(start)?;
-        self.modify(tx, &buf, |data| le::put(data, 0, zerocopy::IntoBytes::as_bytes(&sb)))?;
+        self.modify(tx, &buf, |data| le::put(data, 0, zerocopy::IntoBytes::as_bytes(&*sb)))?;
         for index in 0..geo.plain_gdt_blocks(self.groups_count()) {
             if !self.has_credits(tx, 2)? {
                 return Ok(());

@@ -3,8 +3,12 @@
 
 use crate::crc::crc32c;
 use crate::feature::{compat, incompat, ro_compat};
+use errno::Result;
+use errno::code::EINVAL;
+use kalloc::KBox;
+use kalloc::flags::GFP_NOFS;
 use zerocopy::little_endian::{U16, U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// The superblock as it is on the disk; names are Linux's without `s_`.
 #[derive(Clone, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -126,6 +130,14 @@ impl SuperBlock {
     /// The superblock in the first 1024 bytes of `bytes`; None if there are fewer.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         Self::read_from_prefix(bytes).ok().map(|(sb, _)| sb)
+    }
+
+    /// As [`Self::parse`], where it stays: it is large for a stack. `EINVAL` if there are fewer bytes.
+    #[inline(never)]
+    pub fn boxed(bytes: &[u8]) -> Result<KBox<Self>> {
+        let mut sb = KBox::new_with(Self::new_zeroed, GFP_NOFS)?;
+        sb.as_mut_bytes().copy_from_slice(bytes.get(..SIZE).ok_or(EINVAL)?);
+        Ok(sb)
     }
 
     /// Whether all these bits of `s_feature_compat` are set.

@@ -47,7 +47,7 @@ pub fn geometry() -> Geometry {
 /// An image with an empty log of these features.
 pub fn image(compat: u32, incompat: u32) -> Vec<u8> {
     let mut data = vec![0; (BLOCKS as usize + LOG as usize) * BLOCK];
-    let mut sb = Superblock::new(BLOCK as u32, LOG, [7; 16]);
+    let mut sb = Superblock::new(BLOCK as u32, LOG, [7; 16]).unwrap();
     sb.set_compat(compat);
     sb.set_incompat(incompat);
     if sb.features().checksums() {
@@ -55,7 +55,7 @@ pub fn image(compat: u32, incompat: u32) -> Vec<u8> {
     }
     sb.seal();
     let at = (BLOCKS as usize + LOG as usize / 2) * BLOCK;
-    data[at..at + SUPERBLOCK_SIZE].copy_from_slice(&sb.0);
+    data[at..at + SUPERBLOCK_SIZE].copy_from_slice(&*sb.0);
     data
 }
 

@@ -30,6 +30,11 @@ pub fn current_umask() -> u32 {
     borrow_fs(&section).map_or(0, |fs| fs.umask())
 }
 
+/// `mode` for a new file in `dir`: without the umask's bits, but where the file system has ACLs, which decides that itself.
+pub(crate) fn masked(dir: &Inode, mode: u32) -> u32 {
+    if dir.sb().flags() & uapi::MS_POSIXACL != 0 { mode } else { mode & !current_umask() }
+}
+
 /// Walks to where `name` is to be made, checks that it may be, and lets `make` do it.
 fn create_entry(
     start: Start<'_>,
@@ -63,8 +68,8 @@ fn create_entry(
 
 /// `mkdir`. `mode`: permissions before the umask.
 pub fn mkdir(start: Start<'_>, name: &PathName, mode: u32) -> Result {
-    let mode = uapi::S_IFDIR | mode & (0o777 | uapi::S_ISVTX) & !current_umask();
-    create_entry(start, name, true, |_, dir, name| dir.ops().mkdir(dir, name, mode))
+    let mode = uapi::S_IFDIR | mode & (0o777 | uapi::S_ISVTX);
+    create_entry(start, name, true, |_, dir, name| dir.ops().mkdir(dir, name, masked(dir, mode)))
 }
 
 /// Whether `mknod` makes what the type in `mode` says, whatever the name. `EPERM`, `EINVAL`.
@@ -79,29 +84,29 @@ pub fn may_mknod(mode: u32) -> Result {
 /// `mknod`. `mode` with type (0 is a regular file) and permissions before the umask.
 pub fn mknod(start: Start<'_>, name: &PathName, mode: u32, dev: Dev) -> Result {
     let kind = mode & uapi::S_IFMT;
-    let permissions = mode & 0o7777 & !current_umask();
+    let permissions = mode & 0o7777;
     may_mknod(mode)?;
     create_entry(start, name, false, |_, dir, name| match kind {
-        0 | uapi::S_IFREG => dir.ops().create(dir, name, uapi::S_IFREG | permissions),
+        0 | uapi::S_IFREG => dir.ops().create(dir, name, masked(dir, uapi::S_IFREG | permissions)),
         uapi::S_IFCHR | uapi::S_IFBLK => {
             // The one device that everybody may make stands for a removed name (overlayfs whiteout).
             let whiteout = kind == uapi::S_IFCHR && dev == Dev::default();
             if !whiteout && !cred::capable(cred::CAP_MKNOD) {
                 return Err(EPERM);
             }
-            dir.ops().mknod(dir, name, kind | permissions, dev)
+            dir.ops().mknod(dir, name, masked(dir, kind | permissions), dev)
         }
-        _ => dir.ops().mknod(dir, name, kind | permissions, Dev::default()),
+        _ => dir.ops().mknod(dir, name, masked(dir, kind | permissions), Dev::default()),
     })
 }
 
 /// Makes the socket `name` (`bind`) and returns where it is.
 pub fn mksock(start: Start<'_>, name: &PathName, mode: u32) -> Result<Path> {
-    let mode = uapi::S_IFSOCK | mode & 0o777 & !current_umask();
+    let mode = uapi::S_IFSOCK | mode & 0o777;
     let mut place = None;
     create_entry(start, name, false, |path, dir, name| {
         place = Some(path.clone());
-        dir.ops().mknod(dir, name, mode, Dev::default())
+        dir.ops().mknod(dir, name, masked(dir, mode), Dev::default())
     })?;
     let dir = place.ok_or(ENOENT)?;
     let mut walker = Walker::new(start, name, 0)?;

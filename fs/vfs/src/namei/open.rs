@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Opening files. Source: `open(2)`, `openat2(2)`. Locks: the directory's `lock` while a file is made.
 
-use super::create::{current_umask, may_create};
+use super::create::{masked, may_create};
 use super::pathname::PathName;
 use super::slow::lookup_locked;
 use super::walk::{Start, Walker, lflag};
@@ -228,7 +228,7 @@ fn find_or_create(dir: &Path, walker: &Walker<'_>, how: &OpenHow) -> Result<Last
     }
     dir.mnt.want_write()?;
     may_create(inode)?;
-    let mode = uapi::S_IFREG | how.mode & !current_umask();
+    let mode = masked(inode, uapi::S_IFREG | how.mode);
     let pending = Pending::new(&dir.dentry, &key, cached)?;
     let made = inode.ops().create(inode, key.bytes, mode)?;
     let dentry = pending.commit(made.clone());
@@ -243,7 +243,7 @@ fn open_tmpfile(dir: &Path, how: &OpenHow) -> Result<Arc<File>> {
     }
     dir.mnt.want_write()?;
     may_create(inode)?;
-    let mode = uapi::S_IFREG | how.mode & !current_umask();
+    let mode = masked(inode, uapi::S_IFREG | how.mode);
     let made = inode.ops().tmpfile(inode, mode)?;
     if !how.flags.any(uapi::O_EXCL) {
         made.change_iflags(iop::LINKABLE, 0);

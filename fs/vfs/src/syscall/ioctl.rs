@@ -8,6 +8,9 @@ use crate::user;
 use errno::{Result, code::*};
 use x86_cpu::regs::PtRegs;
 
+const FIFREEZE: u32 = 0xc004_5877;
+const FITHAW: u32 = 0xc004_5878;
+
 /// `ioctl(fd, cmd, arg)`.
 pub fn sys_ioctl(regs: &PtRegs) -> Result<usize> {
     let (fd, cmd, arg) = (regs.arg0(), regs.arg1() as u32, regs.arg2());
@@ -38,6 +41,12 @@ pub fn sys_ioctl(regs: &PtRegs) -> Result<usize> {
         uapi::FIGETBSZ => {
             user::put(arg, &file.inode().sb().block_size)?;
             Ok(0)
+        }
+        FIFREEZE | FITHAW => {
+            if !cred::capable(cred::CAP_SYS_ADMIN) {
+                return Err(EPERM);
+            }
+            file.inode().sb().set_frozen(cmd == FIFREEZE).map(|()| 0)
         }
         remap::FICLONE => remap::clone(&file, arg as u32 as usize),
         remap::FICLONERANGE => remap::clone_range(&file, arg),

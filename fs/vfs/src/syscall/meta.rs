@@ -261,6 +261,13 @@ pub fn sys_fallocate(regs: &PtRegs) -> Result<usize> {
     {
         return Err(EOPNOTSUPP);
     }
+    let alone = |flag: u32, with: u32| mode & flag != 0 && mode & !(flag | with) != 0;
+    if alone(uapi::FALLOC_FL_COLLAPSE_RANGE, 0)
+        || alone(uapi::FALLOC_FL_INSERT_RANGE, 0)
+        || alone(uapi::FALLOC_FL_UNSHARE_RANGE, uapi::FALLOC_FL_KEEP_SIZE)
+    {
+        return Err(EINVAL);
+    }
     if file.mode() & fmode::WRITE == 0 {
         return Err(EBADF);
     }

@@ -30,6 +30,7 @@ impl<S: Store> Fs<S> {
         if !inode.uses_extents() {
             return Err(EOPNOTSUPP);
         }
+        inode.last_goal = None;
         let done = if shift.right { self.shift_right(tx, inode, shift)? } else { self.shift_left(tx, inode, shift)? };
         self.write_inode(tx, inode)?;
         Ok(done)

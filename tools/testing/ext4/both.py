@@ -1,0 +1,170 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Both directions with Debian's kernel: an image filled by one kernel is read by the other, which must see the same tree (names,
+modes, owners, times, links, content, extended attributes, ACLs, where the blocks are), and changed there; e2fsck finds nothing each
+time."""
+
+import argparse
+import os
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(HERE))
+sys.path.insert(0, HERE)
+import disks  # noqa: E402
+import tools  # noqa: E402
+from guest import Guest, GuestError, Report, debian, programs  # noqa: E402
+
+APPEND = "console=ttyS0 loglevel=4 panic=-1"
+PROGRAMS = ["setfacl", "setfattr", "getfattr", "filefrag", "chattr", "lsattr", "xfs_io", "stat"]
+
+ROWS = [
+    ("default", ["-t", "ext4"]),
+    ("1k", ["-t", "ext4", "-b", "1024", "-O", "ea_inode,large_dir", "-J", "size=8"]),
+    ("inline", ["-t", "ext4", "-O", "inline_data,orphan_file,metadata_csum_seed"]),
+    ("bigalloc", ["-t", "ext4", "-O", "bigalloc,quota"]),
+    ("ext3", ["-t", "ext3"]),
+]
+
+FILL = r"""
+set -e
+cd /mnt
+P=/usr/sbin
+mkdir tree deep many attrs
+cp -a /usr/sbin /lib /etc tree/
+d=deep; i=0; while [ $i -lt 30 ]; do d=$d/directory-with-a-name-$i; i=$((i+1)); done; mkdir -p $d; echo bottom >$d/file
+cd many; i=0; while [ $i -lt $FILES ]; do echo $i >"a file with a name that is not short, number $i"; i=$((i+1)); done; cd ..
+long=$(head -c 250 /dev/zero | tr '\0' n); echo long >$long; ln -s $long$long link-long; ln -s short link-short; ln $long hard
+mkfifo fifo; mknod char c 5 1; mknod block b 8 17
+dd if=/dev/urandom of=sparse bs=4096 count=1 2>/dev/null
+for at in 10 1000 100000 $LAST; do dd if=/dev/urandom of=sparse bs=4096 seek=$at count=1 conv=notrunc 2>/dev/null; done
+i=0; while [ $i -lt 25 ]; do
+  for f in frag1 frag2 frag3; do dd if=/dev/urandom of=$f bs=8192 seek=$i count=1 conv=notrunc,fsync 2>/dev/null; done; i=$((i+1))
+done
+rm frag2
+if [ $EXTENTS = 1 ]; then
+  $P/xfs_io -f -c 'falloc 0 500000' -c 'pwrite -S 7 40000 5000' unwritten >/dev/null
+  $P/xfs_io -c 'fpunch 20000 60000' frag1
+fi
+cd attrs
+i=0; while [ $i -lt 20 ]; do echo $i >f$i; $P/setfattr -n user.number -v $i f$i; i=$((i+1)); done
+$P/setfattr -n user.large -v $(head -c 900 /dev/zero | tr '\0' v) f1
+$P/setfattr -n trusted.t -v 0x010203 f2; $P/setfattr -n security.s -v text f3
+[ $EA = 0 ] || $P/setfattr -n user.huge -v $(head -c 9000 /dev/zero | tr '\0' h) f4
+$P/setfacl -m u:1000:rw,g:50:r,m::rw f5; mkdir acl; $P/setfacl -d -m u:7:rx acl; mkdir acl/sub; echo new >acl/sub/new
+chmod 4755 f6; chown 12:34 f7; chmod 1777 acl; touch -d '1969-12-31 12:00:00' f8; touch -d '2037-01-02 03:04:05' f9
+$P/chattr +dA f10
+cd ..
+sync
+echo unsynchronised >last
+"""
+
+CHANGE = r"""
+set -e
+cd /mnt
+rm -r tree/lib; cp -a /lib tree/again; mv many moved; rm moved/*7; echo more >>sparse; truncate -s 3000 frag1
+cat frag3 frag3 >frag4; mkdir made; mv hard made/; chmod 640 attrs/f1
+/usr/sbin/setfattr -x user.number attrs/f2; /usr/sbin/setfattr -n user.other -v changed attrs/f11
+/usr/sbin/setfacl -b attrs/f5; /usr/sbin/setfacl -m u:9:r attrs/f12
+for i in 1 2 3 4 5 6 7 8; do dd if=/dev/urandom of=frag3 bs=1000 count=2 seek=$((i*17)) conv=notrunc 2>/dev/null; done
+"""
+
+# One line for each thing that must be the same; reading does not change times (noatime).
+TREE = r"""
+cd /mnt
+list() { find . -path ./lost+found -prune -o "$@" -print0 | sort -z; }
+list | xargs -0 /usr/sbin/stat -c 'stat %N %f %u %g %s %h %b %t:%T %.9Y %.9Z %.9W'
+list -type f | xargs -0 md5sum
+/usr/sbin/getfattr -R -P -h -d -m - -e hex . 2>/dev/null
+/usr/sbin/lsattr -R . 2>/dev/null
+for f in sparse frag1 frag3 frag4 unwritten; do [ ! -e $f ] || /usr/sbin/filefrag -v $f; done
+"""
+
+
+def boot(args, linux, initrd, path, out, script):
+    """Mounts the image, runs the script, and gives the listing of the tree that it leaves."""
+    drives = []
+    for number, (file, cache) in enumerate(((path, "writeback"), (out, "writeback"))):
+        drives += ["-drive", f"file={file},format=raw,if=none,id=d{number},cache={cache}",
+                   "-device", f"virtio-blk-pci,drive=d{number}"]
+    kernel = debian.kernel() if linux else args.kernel
+    with Guest(kernel, initrd, APPEND, memory=768, cpus=args.cpus, limit=args.limit, extra=drives) as guest:
+        guest.expect("@READY@", args.limit)
+        guest.check(f"mount -t {args.kind} -o noatime /dev/vda /mnt", args.step)
+        if script:
+            guest.check(f"{args.env} sh /{script}", args.step)
+        # Through the disk: what is delayed has a place by then.
+        guest.check(f"umount /mnt && mount -t {args.kind} -o noatime /dev/vda /mnt", args.step)
+        guest.check("sh /tree.sh >/tmp/list 2>&1; echo @END@ >>/tmp/list; cat /tmp/list >/dev/vdb && sync", args.step)
+        guest.check("umount /mnt && sync", args.step)
+    with open(out, "rb") as f:
+        text = f.read()
+    end = text.find(b"@END@")
+    if end < 0:
+        raise GuestError("the listing has no end")
+    disks.check(path)
+    return text[:end].decode(errors="replace").splitlines()
+
+
+def compare(one, other, what):
+    """RuntimeError unless both listings are the same."""
+    if one != other:
+        differ = [line for line in one if line not in set(other)][:4] + [line for line in other if line not in set(one)][:4]
+        raise RuntimeError(f"{what}: {len(one)} and {len(other)} lines, for example " + " | ".join(differ))
+
+
+def row(args, name, first_linux, initrds, work):
+    """One image: filled by one kernel, read and changed by the other, read again by the first."""
+    options = dict(ROWS)[name]
+    path, out = os.path.join(work, "image"), os.path.join(work, "out")
+    args.kind = "ext3" if name == "ext3" else "ext4"
+    last = 7_000_000 if name in ("default", "inline", "bigalloc") else 400_000
+    args.env = f"FILES={args.files} LAST={last} EXTENTS={int(name != 'ext3')} EA={int('ea_inode' in ' '.join(options))}"
+    disks.make(path, 400 << 20, options)
+    with open(out, "wb") as f:
+        f.truncate(16 << 20)
+    who = {True: "Linux", False: "Rideau"}
+    filled = boot(args, first_linux, initrds[first_linux], path, out, "fill.sh")
+    seen = boot(args, not first_linux, initrds[not first_linux], path, out, None)
+    compare(filled, seen, f"filled by {who[first_linux]}, read by {who[not first_linux]}")
+    changed = boot(args, not first_linux, initrds[not first_linux], path, out, "change.sh")
+    again = boot(args, first_linux, initrds[first_linux], path, out, None)
+    compare(changed, again, f"changed by {who[not first_linux]}, read by {who[first_linux]}")
+    return len(filled)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kernel", help="the kernel (default: what make built)")
+    parser.add_argument("--limit", type=int, default=600, help="seconds for one machine")
+    parser.add_argument("--step", type=int, default=400, help="seconds for one command")
+    parser.add_argument("--cpus", type=int, default=2)
+    parser.add_argument("--files", type=int, default=1500, help="small files in one directory")
+    parser.add_argument("only", nargs="*", help="names of rows")
+    args = parser.parse_args()
+    args.kernel = args.kernel or programs.default_kernel()
+    report = Report()
+    with tempfile.TemporaryDirectory(prefix="both-") as work:
+        initrds = {}
+        for linux in (False, True):
+            cpio = tools.base(PROGRAMS, linux)
+            for name, text in (("fill.sh", FILL), ("change.sh", CHANGE), ("tree.sh", TREE)):
+                cpio.file(name, text)
+            initrds[linux] = os.path.join(work, f"initrd{int(linux)}")
+            cpio.write(initrds[linux])
+        for name, _ in ROWS:
+            if args.only and name not in args.only:
+                continue
+            for first_linux in (True, False):
+                title = f"{name}: filled by {'Linux' if first_linux else 'Rideau'}"
+                try:
+                    lines = row(args, name, first_linux, initrds, work)
+                    report.ok(f"{title}: {lines} lines the same")
+                except (GuestError, RuntimeError) as error:
+                    report.fail(title, error)
+    report.finish()
+
+
+if __name__ == "__main__":
+    main()

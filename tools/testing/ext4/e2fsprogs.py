@@ -1,0 +1,233 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Debian's e2fsprogs and their neighbours (acl, attr, util-linux) in the guest: making, growing, naming, defragmenting, trimming
+and freezing a mounted file system; flags, ACLs, attributes; all modes of fallocate; O_DIRECT. Each group is a result; at the end
+e2fsck on the host finds nothing. --linux: the same on Debian's kernel."""
+
+import argparse
+import os
+import re
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(HERE))
+sys.path.insert(0, HERE)
+import disks  # noqa: E402
+import tools  # noqa: E402
+from guest import Guest, GuestError, Report, debian, programs  # noqa: E402
+
+APPEND = "console=ttyS0 loglevel=7 panic=-1"
+COMPLAINT = re.compile(r"^.*(Oops|BUG:|WARNING:|panicked|Kernel panic|lock order|sleeping function|EXT4-fs error).*$", re.M)
+PROGRAMS = ["mke2fs", "e2fsck", "tune2fs", "resize2fs", "dumpe2fs", "debugfs", "e4defrag", "filefrag", "lsattr", "chattr",
+            "e2freefrag", "fstrim", "fsfreeze", "setfacl", "getfacl", "setfattr", "getfattr", "xfs_io", "setpriv"]
+USER = "setpriv --reuid 1000 --regid 1000 --clear-groups "
+
+
+class Failed(Exception):
+    """A command did not say what it should."""
+
+
+# busybox's shell would run its own applets of these names.
+WORD = re.compile(rf"(?<![\w./'-])({'|'.join(PROGRAMS)})(?=\s|$)")
+
+
+def full(command):
+    """`command` with the paths of Debian's programs."""
+    return WORD.sub(r"/usr/sbin/\1", command)
+
+
+class Run:
+    """Commands in the guest."""
+
+    def __init__(self, guest, args):
+        self.guest, self.step = guest, args.step
+
+    def __call__(self, command, says=None, limit=None):
+        """Runs `command`, which must succeed; `says`: a pattern of its output, whose match is returned."""
+        out = self.guest.check(full(command), limit or self.step)
+        if says is None:
+            return out
+        found = re.search(says, out, re.M)
+        if not found:
+            raise Failed(f"{command}: no {says!r} in {out!r}")
+        return found
+
+    def refused(self, command, why):
+        """Runs `command`, which must fail with the message `why`."""
+        status, out = self.guest.run(full(command) + " 2>&1", self.step)
+        if status == 0 or not re.search(why, out):
+            raise Failed(f"{command}: status {status}, {out!r}, expected {why!r}")
+
+
+def make(run):
+    run("mke2fs -q -t ext4 -b 1024 -J size=4 /dev/vda 96M")
+    run("mount -t ext4 /dev/vda /mnt")
+    run("dumpe2fs -h /dev/vda 2>/dev/null", r"^Filesystem state:\s+clean")
+    run("cat /sys/fs/ext4/vda/errors_count", r"^0$")
+    run("cat /sys/fs/ext4/vda/session_write_kbytes", r"^[1-9]\d*$")
+    run("cat /proc/fs/ext4/vda/options", r"^errors=continue$")
+    run("cat /proc/fs/jbd2/vda-8/info", r"^\d+ transactions \(\d+ requested\), each up to \d+ blocks$")
+
+
+def flags(run):
+    run("cd /mnt && echo x >file && mkdir dir && lsattr -d file dir", r"^-{14}e-{7} file$")
+    run("chattr +i file && lsattr file", r"^----i-{9}e-{7} file$")
+    run.refused("sh -c 'echo y >>file'", "Operation not permitted")
+    run.refused("rm -f file", "Operation not permitted")
+    run("chattr -i +a file && echo y >>file && lsattr file", r"^-{5}a-{8}e-{7} file$")
+    run.refused("sh -c 'echo y >file'", "Operation not permitted")
+    run("chattr -a +SdA file && lsattr file", r"^--S---dA-{6}e-{7} file$")
+    run("echo z >>file; chattr =e file; lsattr -v file", r"^\d+\s+-{14}e-{7} file$")
+    run("chattr -v 77 file 2>/dev/null; true")
+    run("xfs_io -r -c 'lsattr -D' dir; xfs_io -r -c 'lsattr' file", r"^-+ file")
+
+
+def acls(run):
+    run("cd /mnt && umask 022 && echo secret >acl && chmod 600 acl && setfacl -m u:1000:r acl && getfacl -n acl", r"^user:1000:r--$")
+    run("ls -l acl", r"^-rw-r-----\+?")
+    run(f"chmod 755 /mnt; {USER} cat acl", r"^secret$")
+    run(f"chmod g-r acl && getfacl -n acl", r"^user:1000:r--\s+#effective:---$")
+    run.refused(f"{USER} cat acl", "Permission denied")
+    run("setfacl -m g:1000:rw,m::rw acl && getfacl -n acl", r"^group:1000:rw-$")
+    run(f"setfacl -x u:1000 acl && {USER} sh -c 'echo more >>acl' && cat acl", r"^more$")
+    run("setfacl -b acl && getfacl -n acl | wc -l", r"^\s*7$")
+    run("mkdir -p adir && setfacl -d -m u:1000:rwx,o::- adir && mkdir adir/sub && umask 077 && touch adir/new && umask 022")
+    run("getfacl -n adir/sub", r"^default:user:1000:rwx$")
+    run("getfacl -n adir/new", r"^user:1000:rwx\s+#effective:rw-$")
+    run("ls -l adir/new", r"^-rw-rw----")
+    run("cd / && umount /mnt && mount -t ext4 /dev/vda /mnt && cd /mnt && getfacl -n adir/new", r"^mask::rw-$")
+    run("setfattr -n user.colour -v red acl && setfattr -n trusted.t -v 0x0102 acl && getfattr -d -m - acl", r'^user.colour="red"$')
+    run("getfattr -e hex -n trusted.t acl", r"^trusted.t=0x0102$")
+    run.refused("setfacl -d -m u:1:r acl", "Operation not permitted|Only directories|Permission denied")
+
+
+def fallocate(run):
+    run("cd /mnt && dd if=/dev/urandom of=fa bs=4096 count=40 2>/dev/null && cp fa fb && sync")
+    run("xfs_io -c 'fcollapse 8192 16384' fa && (head -c 8192 fb; tail -c +24577 fb) | cmp - fa")
+    run("xfs_io -c 'finsert 4096 8192' fa && (head -c 4096 fb; head -c 8192 /dev/zero; tail -c +4097 fb | head -c 4096; "
+        "tail -c +24577 fb) | cmp - fa")
+    run("cp fb fc && sync && xfs_io -c 'fzero 5000 20000' fc && (head -c 5000 fb; head -c 20000 /dev/zero; tail -c +25001 fb) | cmp - fc")
+    run("cp fb fd && xfs_io -c 'fpunch 3000 30000' fd && (head -c 3000 fb; head -c 30000 /dev/zero; tail -c +33001 fb) | cmp - fd")
+    run("cp fb fe && xfs_io -c 'falloc 0 300000' fe && head -c 163840 fe | cmp - fb && stat -c %s fe", r"^300000$")
+    run.refused("xfs_io -c 'fcollapse 100 1024' fe", "Invalid argument")
+    run("cd / && umount /mnt && mount -t ext4 /dev/vda /mnt && cd /mnt")
+    run("(head -c 3000 fb; head -c 30000 /dev/zero; tail -c +33001 fb) | cmp - fd")
+    run("(head -c 5000 fb; head -c 20000 /dev/zero; tail -c +25001 fb) | cmp - fc && rm fa fc fd fe")
+
+
+def direct(run):
+    run("cd /mnt && dd if=fb of=da bs=16384 oflag=direct 2>/dev/null && cmp da fb")
+    run("dd if=da of=/tmp/da bs=16384 iflag=direct 2>/dev/null && cmp /tmp/da fb")
+    run("dd if=/dev/zero of=da bs=8192 seek=3 count=2 conv=notrunc oflag=direct 2>/dev/null && "
+        "(head -c 24576 fb; head -c 16384 /dev/zero; tail -c +40961 fb) | cmp - da")
+    run("dd if=fb of=da bs=512 count=3 seek=1 conv=notrunc oflag=direct 2>/dev/null && tail -c +513 da | head -c 1536 >/tmp/a && head -c 1536 fb | cmp - /tmp/a")
+    run("dd if=fb of=db bs=4096 seek=100 oflag=direct 2>/dev/null && stat -c %s db && tail -c 163840 db | cmp - fb", r"^573440$")
+    run("cd / && umount /mnt && mount -t ext4 /dev/vda /mnt && cd /mnt && tail -c 163840 db | cmp - fb && rm da db")
+
+
+def defragment(run):
+    run("mkdir /mnt/fill && cd /mnt/fill && i=0; while dd if=/dev/zero of=$i bs=64k count=1 2>/dev/null; do i=$((i+1)); done; sync",
+        limit=240)
+    run("cd /mnt/fill && rm -f *[02468] && sync && dd if=/dev/urandom of=/mnt/frag bs=64k count=160 2>/dev/null && sync", limit=240)
+    run("rm -rf /mnt/fill && sync && md5sum /mnt/frag >/tmp/sum && e2freefrag /dev/vda", r"^Total blocks:")
+    before = int(run("filefrag /mnt/frag", r": (\d+) extents? found")[1])
+    if before < 10:
+        raise Failed(f"the file has only {before} extents to begin with")
+    run("ln -sf /proc/mounts /etc/mtab; e4defrag -c /mnt/frag", rf"^\s*Fragmentation score|now/best", limit=120)
+    run("e4defrag -v /mnt/frag", r"\[ OK \]", limit=240)
+    after = int(run("filefrag /mnt/frag", r": (\d+) extents? found")[1])
+    if after >= before:
+        raise Failed(f"e4defrag: {before} extents before, {after} after")
+    run("md5sum -c /tmp/sum && cd / && umount /mnt && mount -t ext4 /dev/vda /mnt && md5sum -c /tmp/sum")
+    return f"{before} extents before, {after} after"
+
+
+def grow(run):
+    run("resize2fs /dev/vda 200M 2>&1", r"is now 204800 \(1k\) blocks long", limit=180)
+    run("df -k /mnt | tail -1", r"^/dev/vda\s+1[89]\d{4}\s")
+    run("dd if=/dev/urandom of=/mnt/large bs=1M count=110 2>/dev/null && md5sum /mnt/large >/tmp/sum && cd / && umount /mnt", limit=240)
+    run("e2fsck -fn /dev/vda", limit=120)
+    run("mount -t ext4 /dev/vda /mnt && md5sum -c /tmp/sum && rm /mnt/large", limit=120)
+
+
+def names(run):
+    run("tune2fs -L newname /dev/vda && tune2fs -l /dev/vda", r"^Filesystem volume name:\s+newname$")
+    run("tune2fs -m 3 /dev/vda 2>&1; true")
+    run("fstrim -v /mnt", r"^/mnt: .*\(\d+ bytes\) trimmed$", limit=120)
+    run("fsfreeze -f /mnt && (echo late >/mnt/frozen &) ; sleep 1; test ! -s /mnt/frozen")
+    run("fsfreeze -u /mnt && sleep 1 && cat /mnt/frozen", r"^late$")
+    run.refused("fsfreeze -u /mnt", "Invalid argument")
+
+
+def options(run):
+    run("cd / && umount /mnt && mount -t ext4 -o data=writeback,commit=7,errors=remount-ro,nobarrier,discard "
+        "/dev/vda /mnt && grep ' /mnt ' /proc/mounts",
+        r"nobarrier,discard,errors=remount-ro,commit=7,data=writeback")
+    run("mount -o remount,ro /mnt && grep ' /mnt ' /proc/mounts", r" ro,")
+    run.refused("touch /mnt/x", "Read-only")
+    run("mount -o remount,rw,commit=30 /mnt && touch /mnt/x && grep ' /mnt ' /proc/mounts", r"commit=30")
+    run("umount /mnt")
+    run.refused("mount -t ext4 -o nosuchthing /dev/vda /mnt", "Invalid argument")
+    run("mount -t ext4 -o noload,ro /dev/vda /mnt && umount /mnt")
+
+
+def offline(run):
+    run("e2fsck -fy /dev/vda; tune2fs -O ^has_journal /dev/vda && mount -t ext4 /dev/vda /mnt && echo 1 >/mnt/nojournal && umount /mnt",
+        limit=120)
+    run("e2fsck -fn /dev/vda && tune2fs -j /dev/vda && mount -t ext4 /dev/vda /mnt && cat /mnt/nojournal && umount /mnt", limit=120)
+    run("e2fsck -fy /dev/vda && resize2fs -M /dev/vda 2>&1 && mount -t ext4 /dev/vda /mnt && cat /mnt/nojournal && umount /mnt", limit=240)
+    run("debugfs -R 'stat /nojournal' /dev/vda 2>/dev/null", r"Type: regular")
+
+
+GROUPS = [make, flags, acls, fallocate, direct, defragment, grow, names, options, offline]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kernel", help="the kernel (default: what make built)")
+    parser.add_argument("--linux", action="store_true", help="Debian's kernel instead")
+    parser.add_argument("--limit", type=int, default=900, help="seconds for the machine")
+    parser.add_argument("--step", type=int, default=60, help="seconds for one command")
+    parser.add_argument("--cpus", type=int, default=2)
+    parser.add_argument("--log", help="a file for the console's output")
+    parser.add_argument("only", nargs="*", help="names of groups (`make` is always run)")
+    args = parser.parse_args()
+    args.kernel = debian.kernel() if args.linux else args.kernel or programs.default_kernel()
+    report = Report()
+    with tempfile.TemporaryDirectory(prefix="ext4-") as work:
+        initrd = os.path.join(work, "initrd")
+        tools.base(PROGRAMS, args.linux).write(initrd)
+        path = os.path.join(work, "image")
+        with open(path, "wb") as f:
+            f.truncate(256 << 20)
+        drive = ("-drive", f"file={path},format=raw,if=none,id=d0,cache=writeback,discard=unmap",
+                 "-device", "virtio-blk-pci,drive=d0")
+        with Guest(args.kernel, initrd, APPEND, memory=512, cpus=args.cpus, limit=args.limit, extra=drive, log=args.log) as guest:
+            guest.expect("@READY@", args.limit)
+            run = Run(guest, args)
+            for group in GROUPS:
+                if args.only and group.__name__ not in args.only and group is not make:
+                    continue
+                try:
+                    more = group(run)
+                    found = COMPLAINT.search(guest.text)
+                    if found:
+                        raise Failed(f"the kernel says: {found.group(0)}")
+                    report.ok(f"{group.__name__}: {more}" if more else group.__name__)
+                except (GuestError, Failed) as error:
+                    report.fail(group.__name__, error)
+                    if not guest.alive() or COMPLAINT.search(guest.text):
+                        break
+            if guest.alive():
+                guest.run("cd /; umount /mnt; sync", args.step)
+        try:
+            disks.check(path)
+            report.ok("e2fsck on the host")
+        except RuntimeError as error:
+            report.fail("e2fsck on the host", error)
+    report.finish()
+
+
+if __name__ == "__main__":
+    main()

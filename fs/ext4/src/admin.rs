@@ -89,6 +89,7 @@ fn grow(mount: &Mounted, blocks: u64, last_group: bool) -> Result {
     pr_info!("EXT4-fs ({}): resizing filesystem from {before} to {target} blocks\n", mount.base.health.name);
     while !mount.run(core.credits_for_grow(), |tx| core.grow_step(tx, target))? {}
     write_backups(mount)?;
+    bring_home(mount)?;
     pr_info!("EXT4-fs ({}): resized filesystem to {target}\n", mount.base.health.name);
     Ok(())
 }
@@ -105,7 +106,16 @@ fn write_backups(mount: &Mounted) -> Result {
 fn change_super(file: &File, mount: &Mounted, mut change: impl FnMut(&mut DiskSuper)) -> Result {
     file.path().mnt.want_write()?;
     mount.run(4, |tx| mount.core.update_super(tx, &mut change))?;
-    write_backups(mount)
+    write_backups(mount)?;
+    bring_home(mount)
+}
+
+/// Has the superblock where programs that read the device see it.
+fn bring_home(mount: &Mounted) -> Result {
+    match mount.journal() {
+        Some(journal) => journal.flush(),
+        None => mount.base.cache.sync(),
+    }
 }
 
 /// `FS_IOC_GETFSLABEL`.

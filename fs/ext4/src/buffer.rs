@@ -258,6 +258,7 @@ impl Cache {
         let done = batch.wait();
         for buf in &started {
             buf.end_write(done);
+            self.device.forget_page(buf.0.number);
         }
         for buf in buffers {
             jbd2::Buffer::wait_written(buf);

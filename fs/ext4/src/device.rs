@@ -8,6 +8,8 @@ use jbd2::WriteFlags;
 use kalloc::flags::GFP_NOFS;
 use kalloc::{Arc, KBox, KVec};
 use kernel::filesystem::block::{self, Bio, BioEnd, BlockDevice, EndIo, Op, OpFlags, SECTOR_SHIFT};
+use kernel::filesystem::buffer::DeviceCache;
+use kernel::filesystem::mm::Mapping;
 use kernel::filesystem::mm_alloc::{PAGE_SIZE, Page};
 use kernel::filesystem::sync::Completion;
 
@@ -16,13 +18,15 @@ use kernel::filesystem::sync::Completion;
 pub(crate) struct Blocks {
     pub(crate) bdev: Arc<BlockDevice>,
     pub(crate) block_size: usize,
-    /// The first block, in units of `block_size` (a log behind another's superblock).
+    /// The device's own pages, which programs read.
+    pages: Arc<Mapping>,
     barrier: Arc<AtomicBool>,
 }
 
 impl Blocks {
     pub(crate) fn new(bdev: &Arc<BlockDevice>, block_size: usize) -> Result<Self> {
-        Ok(Self { bdev: bdev.clone(), block_size, barrier: Arc::new(AtomicBool::new(true), GFP_NOFS)? })
+        let pages = DeviceCache::of(bdev)?.mapping().clone();
+        Ok(Self { bdev: bdev.clone(), block_size, pages, barrier: Arc::new(AtomicBool::new(true), GFP_NOFS)? })
     }
 
     /// Whether the device's cache is flushed where order matters (mount option `barrier`).
@@ -33,6 +37,12 @@ impl Blocks {
     /// Blocks of the device.
     pub(crate) fn count(&self) -> u64 {
         self.bdev.size() / self.block_size as u64
+    }
+
+    /// A block was written past the device's own pages: what a program read before is old.
+    pub(crate) fn forget_page(&self, block: u64) {
+        let index = block.saturating_mul(self.block_size as u64) / PAGE_SIZE as u64;
+        self.pages.drop_clean(index, index);
     }
 
     fn offset(&self, block: u64) -> Result<u64> {

@@ -11,7 +11,7 @@ use crate::node::new_vfs_inode;
 use crate::options::Options;
 use crate::show;
 use crate::store::{Base, KernelStore};
-use crate::super_block::{Ext4Super, apply};
+use crate::super_block::{Ext4Super, apply, apply_quotas};
 use core::sync::atomic::AtomicBool;
 use errno::Result;
 use errno::code::{EBUSY, EINVAL, EIO, EROFS, EUCLEAN};
@@ -162,6 +162,7 @@ impl Type {
             start_journal(mount, &journal)?;
         }
         apply(mount, &mount.options());
+        apply_quotas(mount)?;
         let root = mount.core.root()?;
         if !root.is_dir() || root.raw.size == 0 {
             pr_err!("EXT4-fs ({}): corrupt root inode, run e2fsck\n", mount.base.health.name);

@@ -49,6 +49,8 @@ pub(crate) struct Options {
     pub(crate) resuid: u32,
     pub(crate) resgid: u32,
     pub(crate) stripe: u32,
+    /// Limits of users, groups and projects hold.
+    pub(crate) quotas: [bool; 3],
     pub(crate) journal_checksum: bool,
     pub(crate) async_commit: bool,
     /// Errors policy of the superblock, which is not shown.
@@ -98,6 +100,7 @@ impl Options {
             resuid: sb.def_resuid.get().into(),
             resgid: sb.def_resgid.get().into(),
             stripe: 0,
+            quotas: [false; 3],
             journal_checksum: false,
             async_commit: false,
         }
@@ -109,6 +112,12 @@ impl Options {
             self.option(key, value)?;
         }
         Ok(self)
+    }
+
+    fn quota(&mut self, kind: usize) {
+        if let Some(on) = self.quotas.get_mut(kind) {
+            *on = true;
+        }
     }
 
     fn option(&mut self, key: &[u8], value: Option<&[u8]>) -> Result {
@@ -140,6 +149,10 @@ impl Options {
             (b"noacl", None) => self.acl = false,
             (b"grpid" | b"bsdgroups", None) => self.grpid = true,
             (b"nogrpid" | b"sysvgroups", None) => self.grpid = false,
+            (b"usrquota" | b"quota", None) => self.quota(0),
+            (b"grpquota", None) => self.quota(1),
+            (b"prjquota", None) => self.quota(2),
+            (b"noquota", None) => self.quotas = [false; 3],
             (b"minixdf", None) => self.minixdf = true,
             (b"bsddf", None) => self.minixdf = false,
             (b"resuid", value) => self.resuid = number(value)?,
@@ -158,6 +171,11 @@ impl Options {
 
     /// Shows what differs from the defaults, in Linux's order.
     pub(crate) fn show(&self, has_journal: bool, out: &mut dyn Write) -> core::fmt::Result {
+        for (on, name) in self.quotas.into_iter().zip(["usrquota", "grpquota", "prjquota"]) {
+            if on {
+                write!(out, ",{name}")?;
+            }
+        }
         if self.minixdf {
             out.write_str(",minixdf")?;
         }

@@ -9,7 +9,7 @@ use crate::bios::{Bios, ReadEnd, WriteEnd};
 use crate::node::{Shared, Tree};
 use crate::options::DataMode;
 use errno::Result;
-use errno::code::EIO;
+use errno::code::{EIO, ENOSPC};
 use ext4_core::{Create, State, Tx};
 use ext4_store::Store;
 use kalloc::flags::GFP_NOFS;
@@ -245,23 +245,39 @@ impl MappingOps for Pages {
         }
         let core = &shared.mount.core;
         let mut result = Ok(());
+        let mut waited = false;
         loop {
             let credits = core.credits_for_map(&shared.tree.read().inode) * (shared.per_page() + 1) + 4;
             // Space was reserved when the pages became dirty.
             let mut tx = core.begin(credits, true)?;
+            let mut first = 0;
             let step = match mapping.next_dirty_run(wbc, RUN) {
-                Ok(Some(run)) => Some(shared.write(&mut tx, run, mapping.size())),
+                Ok(Some(run)) => {
+                    first = run.first();
+                    Some(shared.write(&mut tx, run, mapping.size()))
+                }
                 Ok(None) => None,
                 Err(error) => Some(Err(error)),
             };
             let ended = core.end(tx);
             match step {
                 None => return result.and(ended),
+                // What was freed is kept back until it is committed: only then there is no room.
+                Some(Err(error)) if error == ENOSPC && !waited && core.has_pending() => {
+                    waited = true;
+                    if let Some(journal) = shared.mount.journal() {
+                        journal.commit_all()?;
+                    }
+                    if wbc.sync {
+                        *wbc = WriteControl::sync(first, wbc.last);
+                    }
+                }
                 Some(Err(error)) => {
                     mapping.write_error(error);
                     return result.and(Err(error));
                 }
                 Some(Ok(rest)) => {
+                    waited = false;
                     if let Some(rest) = rest.filter(|_| wbc.sync) {
                         *wbc = WriteControl::sync(rest, wbc.last);
                     }

@@ -7,10 +7,12 @@ use crate::options::Options;
 use core::fmt::Write;
 use core::sync::atomic::Ordering;
 use errno::Result;
-use errno::code::{EINVAL, EROFS};
+use errno::code::{EINVAL, ERANGE, EROFS};
+use ext4_core::{Quota, QuotaKind};
 use ext4_format::SuperBlock as DiskSuper;
 use ext4_format::feature::incompat;
 use kalloc::Arc;
+use kernel::filesystem::vfs::super_block::{QuotaInfo, QuotaLimits};
 use kernel::filesystem::vfs::{FsContext, Inode, Kstatfs, SuperBlock, SuperOps};
 use kernel::prelude::*;
 
@@ -118,6 +120,7 @@ impl Ext4Super {
 impl SuperOps for Ext4Super {
     fn statfs(&self, _sb: &SuperBlock, out: &mut Kstatfs) -> Result {
         let numbers = self.0.core.statfs();
+        out.bsize = self.0.core.geo.block_size as u64;
         out.blocks = if self.0.options().minixdf { self.0.core.blocks_count() } else { numbers.blocks };
         out.bfree = numbers.free;
         out.bavail = numbers.available;
@@ -171,6 +174,48 @@ impl SuperOps for Ext4Super {
         Ok(())
     }
 
+    fn quota_enable(&self, kind: u32, on: bool) -> Result {
+        self.0.core.quota_enforce(quota_kind(kind)?, on)
+    }
+
+    fn quota_info(&self, kind: u32) -> Result<QuotaInfo> {
+        let (space, inodes) = self.0.core.quota_grace(quota_kind(kind)?)?;
+        Ok(QuotaInfo { block_grace: space.into(), inode_grace: inodes.into() })
+    }
+
+    fn quota_set_info(&self, kind: u32, info: QuotaInfo) -> Result {
+        let seconds = |time: u64| u32::try_from(time).map_err(|_| ERANGE);
+        self.0.core.quota_set_grace(quota_kind(kind)?, seconds(info.block_grace)?, seconds(info.inode_grace)?)
+    }
+
+    fn quota_get(&self, kind: u32, id: u32) -> Result<QuotaLimits> {
+        let found = self.0.core.quota_get(quota_kind(kind)?, id)?;
+        Ok(QuotaLimits {
+            block_hard: found.block_hard,
+            block_soft: found.block_soft,
+            space: found.space,
+            inode_hard: found.inode_hard,
+            inode_soft: found.inode_soft,
+            inodes: found.inodes,
+            block_time: found.block_time,
+            inode_time: found.inode_time,
+        })
+    }
+
+    fn quota_set(&self, kind: u32, id: u32, new: &QuotaLimits) -> Result {
+        let new = Quota {
+            block_hard: new.block_hard,
+            block_soft: new.block_soft,
+            space: new.space,
+            inode_hard: new.inode_hard,
+            inode_soft: new.inode_soft,
+            inodes: new.inodes,
+            block_time: new.block_time,
+            inode_time: new.inode_time,
+        };
+        self.0.core.quota_set(quota_kind(kind)?, id, &new)
+    }
+
     fn show_options(&self, _sb: &SuperBlock, out: &mut dyn Write) -> core::fmt::Result {
         self.0.options().show(self.0.journal().is_some(), out)
     }
@@ -183,6 +228,7 @@ impl SuperOps for Ext4Super {
             || new.async_commit != old.async_commit
             || new.data != old.data
             || new.acl != old.acl
+            || new.quotas != old.quotas
         {
             return Err(EINVAL);
         }
@@ -222,6 +268,26 @@ impl SuperOps for Ext4Super {
         }
         pr_info!("EXT4-fs ({}): unmounting filesystem.\n", mount.base.health.name);
     }
+}
+
+fn quota_kind(kind: u32) -> Result<QuotaKind> {
+    match kind {
+        0 => Ok(QuotaKind::User),
+        1 => Ok(QuotaKind::Group),
+        2 => Ok(QuotaKind::Project),
+        _ => Err(EINVAL),
+    }
+}
+
+/// Turns limits on, as the options say. EINVAL for a kind that the file system does not count.
+pub(crate) fn apply_quotas(mount: &Mounted) -> Result {
+    let wanted = mount.options().quotas;
+    for (kind, _) in
+        [QuotaKind::User, QuotaKind::Group, QuotaKind::Project].into_iter().zip(wanted).filter(|(_, on)| *on)
+    {
+        mount.core.quota_enforce(kind, true).map_err(|_| EINVAL)?;
+    }
+    Ok(())
 }
 
 /// Gives the journal and the device what the options say of them.

@@ -58,6 +58,29 @@ pub trait SuperDevice: Any + Send + Sync {
     fn as_any(&self) -> &dyn Any;
 }
 
+/// Usage and limits of an id: space in bytes, its limits in KiB, times in seconds since 1970; 0 is no limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[allow(missing_docs)]
+pub struct QuotaLimits {
+    pub block_hard: u64,
+    pub block_soft: u64,
+    pub space: u64,
+    pub inode_hard: u64,
+    pub inode_soft: u64,
+    pub inodes: u64,
+    pub block_time: u64,
+    pub inode_time: u64,
+}
+
+/// Seconds that usage may be over a soft limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct QuotaInfo {
+    /// Of space.
+    pub block_grace: u64,
+    /// Of inodes.
+    pub inode_grace: u64,
+}
+
 /// What a file system implements for itself as a whole.
 #[allow(unused_variables, reason = "defaults ignore their arguments")]
 pub trait SuperOps: Any + Send + Sync {
@@ -89,6 +112,31 @@ pub trait SuperOps: Any + Send + Sync {
     /// Ends `freeze`.
     fn unfreeze(&self, sb: &SuperBlock) -> Result {
         Err(EOPNOTSUPP)
+    }
+
+    /// Turns limits of a kind (0 user, 1 group, 2 project) on or off. `ENOSYS` without quotas at all, `ESRCH` without those.
+    fn quota_enable(&self, kind: u32, on: bool) -> Result {
+        Err(ENOSYS)
+    }
+
+    /// Times that usage may be over a soft limit.
+    fn quota_info(&self, kind: u32) -> Result<QuotaInfo> {
+        Err(ENOSYS)
+    }
+
+    /// Sets those times.
+    fn quota_set_info(&self, kind: u32, info: QuotaInfo) -> Result {
+        Err(ENOSYS)
+    }
+
+    /// Usage and limits of an id.
+    fn quota_get(&self, kind: u32, id: u32) -> Result<QuotaLimits> {
+        Err(ENOSYS)
+    }
+
+    /// Sets limits and times of an id; usage stays.
+    fn quota_set(&self, kind: u32, id: u32, new: &QuotaLimits) -> Result {
+        Err(ENOSYS)
     }
 
     /// Options as `/proc/mounts` shows them, each with its comma in front.

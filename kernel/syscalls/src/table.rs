@@ -153,6 +153,7 @@ pub(crate) static CALLS: &[(u32, SyscallFn)] = &[
     (uapi::__NR_setdomainname, entry!(process::misc::sys_setdomainname)),
     (uapi::__NR_iopl, entry!(process::ioport::sys_iopl)),
     (uapi::__NR_ioperm, entry!(process::ioport::sys_ioperm)),
+    (uapi::__NR_quotactl, entry!(vfs::syscall::quota::sys_quotactl)),
     (uapi::__NR_gettid, entry!(process::ids::sys_gettid)),
     (uapi::__NR_setxattr, entry!(vfs::syscall::xattr::sys_setxattr)),
     (uapi::__NR_lsetxattr, entry!(vfs::syscall::xattr::sys_lsetxattr)),

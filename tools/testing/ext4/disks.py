@@ -78,7 +78,7 @@ def cut_inline(path, work, top):
             os.truncate(file, int(size))
 
 
-def populate(top, seed=1, files=60):
+def populate(top, seed=1, files=60, many=700, largest=300000):
     """A tree with files of all kinds of sizes, deep directories and long names."""
     rng = random.Random(seed)
     os.makedirs(top, exist_ok=True)
@@ -88,7 +88,7 @@ def populate(top, seed=1, files=60):
         os.makedirs(path)
         dirs.append(path)
     for index in range(files):
-        size = rng.choice((0, 1, 59, 60, 61, 150, 1000, 1024, 4095, 4096, 4097, 20000, 70000, 300000))
+        size = min(largest, rng.choice((0, 1, 59, 60, 61, 150, 1000, 1024, 4095, 4096, 4097, 20000, 70000, 300000)))
         with open(os.path.join(rng.choice(dirs), f"file{index}" + "y" * rng.choice((0, 10, 240))), "wb") as f:
             f.write(rng.randbytes(size))
     with open(os.path.join(top, "sparse"), "wb") as f:
@@ -97,8 +97,8 @@ def populate(top, seed=1, files=60):
             f.write(rng.randbytes(5000))
     os.symlink("dir0/short", os.path.join(top, "link"))
     os.symlink("/very/long/" + "z" * 300, os.path.join(top, "longlink"))
-    many = os.path.join(top, "many")
-    os.makedirs(many)
-    for index in range(700):
-        with open(os.path.join(many, f"a name that is not short, number {index}"), "w") as f:
+    place = os.path.join(top, "many")
+    os.makedirs(place)
+    for index in range(many):
+        with open(os.path.join(place, f"a name that is not short, number {index}"), "w") as f:
             f.write(str(index))

@@ -566,6 +566,28 @@ impl<S: Store> Fs<S> {
         }
     }
 
+    /// Seconds that usage may be over a soft limit: of space, and of inodes. `ESRCH` without quotas of that kind.
+    pub fn quota_grace(&self, kind: QuotaKind) -> Result<(u32, u32)> {
+        let kind = self.quota_kind(kind).ok_or(ESRCH)?;
+        let file = kind.file.lock();
+        let (buf, offset) = self.quota_block(&file, 0)?;
+        let data = buf.read();
+        Ok((le::u32_at(&data, offset + info::BGRACE), le::u32_at(&data, offset + info::IGRACE)))
+    }
+
+    /// Sets those times.
+    pub fn quota_set_grace(&self, kind: QuotaKind, space: u32, inodes: u32) -> Result {
+        let kind = self.quota_kind(kind).ok_or(ESRCH)?;
+        self.run(4, true, |tx| {
+            let file = kind.file.lock();
+            let (buf, offset) = self.quota_block(&file, 0)?;
+            self.modify(tx, &buf, |data| {
+                le::put_u32(data, offset + info::BGRACE, space);
+                le::put_u32(data, offset + info::IGRACE, inodes);
+            })
+        })
+    }
+
     /// Sets limits (and, where they are given, times) of an id; usage stays.
     pub fn quota_set(&self, kind: QuotaKind, id: u32, new: &Quota) -> Result {
         let kind = self.quota_kind(kind).ok_or(ESRCH)?;

@@ -12,6 +12,7 @@ pub mod meta;
 pub mod mount;
 pub mod names;
 pub mod open;
+pub mod quota;
 mod remap;
 pub mod rw;
 pub mod stat;

@@ -64,7 +64,7 @@ impl<S: Store> Fs<S> {
     /// Puts a list into the inode's block: changed in place, or a new one if it was shared or there was none; freed if the
     /// list is empty. The list must fit. The caller writes the inode.
     pub(crate) fn set_block_items(&self, tx: &mut Tx<S>, inode: &mut Inode, mut items: KVec<Item>) -> Result {
-        items.sort_unstable_by(|a, b| (a.index, a.name.len(), &*a.name).cmp(&(b.index, b.name.len(), &*b.name)));
+        sort(&mut items);
         if inode.raw.file_acl != 0 {
             let buf = self.xattr_block(inode)?;
             let block = buf.block();
@@ -103,5 +103,21 @@ impl<S: Store> Fs<S> {
         }
         self.create_block(tx, block, |data| self.fill_block(data, items, block))?;
         Ok(block)
+    }
+}
+
+/// Sorts attributes as a block has them. There are few, and the library's sort takes 3 KB of stack for them.
+fn sort(items: &mut [Item]) {
+    let key = |item: &Item| (item.index, item.name.len());
+    let before = |a: &Item, b: &Item| key(a).cmp(&key(b)).then_with(|| (*a.name).cmp(&*b.name)).is_lt();
+    for end in 1..items.len() {
+        let mut at = end;
+        while let Some([left, right]) = at.checked_sub(1).and_then(|from| items.get_mut(from..=at)) {
+            if !before(right, left) {
+                break;
+            }
+            core::mem::swap(left, right);
+            at -= 1;
+        }
     }
 }

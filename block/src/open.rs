@@ -4,6 +4,7 @@
 
 use crate::bdev::BlockDevice;
 use crate::disk::lookup;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use errno::{Result, code::*};
 use kalloc::Arc;
 use kdev::Dev;
@@ -11,6 +12,15 @@ use kdev::Dev;
 /// Who claims a device: any two callers with the same value share it (a file system's super block's address). Never 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Holder(pub usize);
+
+impl Holder {
+    /// A holder that is nobody else's: for one open file, or one mount.
+    pub fn unique() -> Self {
+        // Odd, as no address of an object is.
+        static NEXT: AtomicUsize = AtomicUsize::new(1);
+        Self(NEXT.fetch_add(2, Ordering::Relaxed))
+    }
+}
 
 /// Openers and claims of a device.
 #[derive(Default)]

@@ -28,20 +28,13 @@ struct Opener;
 
 impl BlockOpen for Opener {
     fn open(&self, inode: &Arc<Inode>, flags: OpenFlags) -> Result<KBox<dyn FileOps>> {
-        // The file that claims it is the holder; any number that nobody else has will do.
-        let holder = flags.any(uapi::O_EXCL).then(|| Holder(next_holder()));
+        // The file that claims it is the holder.
+        let holder = flags.any(uapi::O_EXCL).then(Holder::unique);
         let handle = open_by_dev(inode.rdev, flags.writes(), holder)?;
         let cache = DeviceCache::of(handle.bdev())?;
         cache.refresh();
         Ok(KBox::new(BlockFile { handle, cache }, GFP_KERNEL)?)
     }
-}
-
-/// Odd numbers are files', even ones addresses of file systems.
-fn next_holder() -> usize {
-    use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-    static NEXT: AtomicUsize = AtomicUsize::new(1);
-    NEXT.fetch_add(2, Relaxed)
 }
 
 /// Lets programs open block devices. Once, at boot.

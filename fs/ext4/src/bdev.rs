@@ -3,7 +3,6 @@
 
 use crate::device::Blocks;
 use core::any::Any;
-use core::sync::atomic::{AtomicUsize, Ordering};
 use errno::Result;
 use errno::code::{EACCES, EINVAL, ENOTBLK, EROFS};
 use kalloc::flags::GFP_KERNEL;
@@ -44,10 +43,8 @@ pub(crate) fn number_of(path: &[u8]) -> Result<Dev> {
 impl Device {
     /// Opens and claims a device. `EBUSY` if somebody else has it; `EROFS` if it cannot be written but should be.
     pub(crate) fn open(dev: Dev, write: bool) -> Result<Arc<Self>> {
-        static NEXT: AtomicUsize = AtomicUsize::new(1);
         let bdev = block::lookup(dev).ok_or(errno::code::ENXIO)?;
-        // Odd, as no address of an object is; each mount has its own.
-        let holder = Holder(NEXT.fetch_add(2, Ordering::Relaxed));
+        let holder = Holder::unique();
         let handle = block::open_by_dev(dev, write, Some(holder)).map_err(|error| match error {
             EACCES if write => EROFS,
             error => error,

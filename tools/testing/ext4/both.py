@@ -75,8 +75,9 @@ TREE = r"""
 cd /mnt
 list() { find . -path ./lost+found -prune -o "$@" -print0 | sort -z; }
 list | xargs -0 /usr/sbin/stat -c 'stat %N %f %u %g %s %h %b %t:%T %.9Y %.9Z %.9W'
-list -type f | xargs -0 md5sum
-/usr/sbin/getfattr -R -P -h -d -m - -e hex . 2>/dev/null
+list -type f ! -name sparse | xargs -0 md5sum
+for at in 0 10 1000 100000 400000 7000000; do echo $at $(dd if=sparse bs=4096 skip=$at count=1 2>/dev/null | md5sum); done
+/usr/sbin/getfattr -R -P -h -d -m - -e hex . 2>/dev/null | awk '/^# file:/ {f = $0; next} NF {print f, $0}'
 /usr/sbin/lsattr -R . 2>/dev/null
 for f in sparse frag1 frag3 frag4 unwritten; do [ ! -e $f ] || /usr/sbin/filefrag -v $f; done
 """
@@ -89,7 +90,8 @@ def boot(args, linux, initrd, path, out, script):
         drives += ["-drive", f"file={file},format=raw,if=none,id=d{number},cache={cache}",
                    "-device", f"virtio-blk-pci,drive=d{number}"]
     kernel = debian.kernel() if linux else args.kernel
-    with Guest(kernel, initrd, APPEND, memory=768, cpus=args.cpus, limit=args.limit, extra=drives) as guest:
+    append = APPEND + (tools.LINUX if linux else "")
+    with Guest(kernel, initrd, append, memory=768, cpus=args.cpus, limit=args.limit, extra=drives) as guest:
         guest.expect("@READY@", args.limit)
         guest.check(f"mount -t {args.kind} -o noatime /dev/vda /mnt", args.step)
         if script:
@@ -104,7 +106,8 @@ def boot(args, linux, initrd, path, out, script):
     if end < 0:
         raise GuestError("the listing has no end")
     disks.check(path)
-    return text[:end].decode(errors="replace").splitlines()
+    # Directories are listed in any order.
+    return sorted(text[:end].decode(errors="replace").splitlines())
 
 
 def compare(one, other, what):

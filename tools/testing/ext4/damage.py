@@ -115,7 +115,7 @@ def main():
                        "-device", f"virtio-blk-pci,drive=d{number}"]
         done = 0
         try:
-            with Guest(args.kernel, initrd, APPEND, memory=256, cpus=args.cpus, limit=args.limit, extra=drives) as guest:
+            with Guest(args.kernel, initrd, APPEND + (tools.LINUX if args.linux else ""), memory=256, cpus=args.cpus, limit=args.limit, extra=drives) as guest:
                 guest.expect("@READY@", args.limit)
                 free = []
                 for number in range(args.images):

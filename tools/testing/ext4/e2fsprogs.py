@@ -203,7 +203,7 @@ def main():
             f.truncate(256 << 20)
         drive = ("-drive", f"file={path},format=raw,if=none,id=d0,cache=writeback,discard=unmap",
                  "-device", "virtio-blk-pci,drive=d0")
-        with Guest(args.kernel, initrd, APPEND, memory=512, cpus=args.cpus, limit=args.limit, extra=drive, log=args.log) as guest:
+        with Guest(args.kernel, initrd, APPEND + (tools.LINUX if args.linux else ""), memory=512, cpus=args.cpus, limit=args.limit, extra=drive, log=args.log) as guest:
             guest.expect("@READY@", args.limit)
             run = Run(guest, args)
             for group in GROUPS:

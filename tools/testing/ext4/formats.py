@@ -111,7 +111,7 @@ def main():
                 disks.make(path, 96 << 20, options, source)
                 drive = ("-drive", f"file={path},format=raw,if=none,id=d0,cache=writeback",
                          "-device", "virtio-blk-pci,drive=d0")
-                with Guest(args.kernel, initrd, APPEND, memory=512, cpus=args.cpus, limit=args.limit, extra=drive) as guest:
+                with Guest(args.kernel, initrd, APPEND + (tools.LINUX if args.linux else ""), memory=512, cpus=args.cpus, limit=args.limit, extra=drive) as guest:
                     guest.expect("@READY@", args.limit)
                     row(guest, args, 0, name, kind, path, expected, work)
                 report.ok(name)

@@ -33,7 +33,7 @@ OBJCOPY = os.environ.get("OBJCOPY") or "objcopy"
 TARGET = toolchain.TARGET
 # Options that only choose crates (features of the image): no code asks for them, so switching one compiles nothing anew.
 CHOICES = ("--cfg=CONFIG_MODULES", "--cfg=CONFIG_MODULE_SIG", "--cfg=CONFIG_SYSTEM_TRUSTED_KEYS", "--cfg=CONFIG_SAMPLE", "--cfg=CONFIG_BLOCK", "--cfg=CONFIG_EXT4", "--cfg=CONFIG_BLK_", "--cfg=CONFIG_VIRTIO", "--cfg=CONFIG_NVME",
-           "--cfg=CONFIG_SCSI", "--cfg=CONFIG_SATA")
+           "--cfg=CONFIG_SCSI", "--cfg=CONFIG_SATA", "--cfg=CONFIG_SYSVIPC", "--cfg=CONFIG_POSIX_MQUEUE")
 BUILD_STD = ["-Zbuild-std=core,alloc", "-Zbuild-std-features=compiler-builtins-mem", "--target", TARGET]
 
 

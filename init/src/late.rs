@@ -54,6 +54,8 @@ pub(crate) fn start(info: &'static BootInfo) -> Result {
     posix_time::init();
     timerfd::init();
     inotify::limits::init();
+    #[cfg(feature = "CONFIG_SYSVIPC")]
+    sysvipc::init();
     syscalls::init();
     process::start_init(move || {
         if let Err(error) = process_one(info) {
@@ -106,6 +108,8 @@ fn file_systems(info: &'static BootInfo) -> Result {
     step("sysfs", sysfs::init())?;
     step("netlink", netlink::init())?;
     step("proc", proc::init(info.cmdline.as_slice()))?;
+    #[cfg(feature = "CONFIG_SYSVIPC")]
+    step("System V IPC", sysvipc::init_files())?;
     step("debugfs", debugfs::init())?;
     step("configfs", configfs::init())?;
     step("device model", device::faux::init())?;

@@ -29,6 +29,7 @@ mod text;
 
 pub use kernfs::{Attribute, Node, Text, TextRw};
 pub use root::init;
+pub use sysctl::parse_number;
 pub use text::{BLOCK_MAJORS, BlockMajors};
 
 use errno::{Result, code::ENODEV};

@@ -12,8 +12,8 @@ use vfs::{SeqBuf, seq_print};
 use x86::panic::PANIC_TIMEOUT;
 use x86::traps::oops::PANIC_ON_OOPS;
 
-/// A number as programs write it: decimal, octal with `0`, hexadecimal with `0x`; white space around it.
-pub(crate) fn parse_number(data: &[u8]) -> Result<i64> {
+/// A number as programs write it: decimal, octal with `0`, hexadecimal with `0x`; white space around it. `EINVAL`.
+pub fn parse_number(data: &[u8]) -> Result<i64> {
     let text = core::str::from_utf8(data.trim_ascii()).map_err(|_| EINVAL)?;
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),

@@ -280,7 +280,7 @@ fn build_task(args: &CloneArgs, flags: u64, vfork_done: Option<Arc<Completion>>,
     cred::attach(&child, cred::current_cred()?)?;
     vfs::tasks::copy_files(&child, flags & FILES != 0)?;
     vfs::tasks::copy_fs(&child, flags & FS != 0, flags & NEWNS != 0)?;
-    crate::hooks::fork(&child, flags & THREAD != 0)?;
+    crate::hooks::fork(&child, flags)?;
     let limits = rlimit::of(&parent_task).ok_or(EINVAL)?;
     let limits = match flags & THREAD {
         0 => Arc::new(limits.duplicate(), GFP_KERNEL)?,

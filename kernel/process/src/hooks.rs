@@ -40,11 +40,15 @@ pub(crate) fn halt() {
 
 /// Something that follows the life of tasks.
 pub trait TaskEvents: Sync {
-    /// `task` was made by the current task, as another thread of the same process (`thread`) or a process of its own. It does
-    /// not run yet.
-    fn fork(&self, task: &Task, thread: bool) -> Result {
-        let _ = (task, thread);
+    /// `task` was made by the current task with `flags` (`CLONE_*`; with `CLONE_THREAD` it is another thread of the same process).
+    /// It does not run yet.
+    fn fork(&self, task: &Task, flags: u64) -> Result {
+        let _ = (task, flags);
         Ok(())
+    }
+    /// The current task `task` gave up sharing what `flags` say (`unshare(2)`).
+    fn unshare(&self, task: &Task, flags: u32) {
+        let _ = (task, flags);
     }
     /// The current task `task` is about to give up its address space (exec or exit). `cleared` is the address of the word that
     /// was set to 0 for `set_tid_address(2)`, whose waiters are to be woken; 0 if there is none.
@@ -80,8 +84,12 @@ fn followers() -> [Option<&'static dyn TaskEvents>; MAX_FOLLOWERS] {
     *FOLLOWERS.lock()
 }
 
-pub(crate) fn fork(task: &Task, thread: bool) -> Result {
-    followers().into_iter().flatten().try_for_each(|f| f.fork(task, thread))
+pub(crate) fn fork(task: &Task, flags: u64) -> Result {
+    followers().into_iter().flatten().try_for_each(|f| f.fork(task, flags))
+}
+
+pub(crate) fn unshare(task: &Task, flags: u32) {
+    followers().into_iter().flatten().for_each(|f| f.unshare(task, flags));
 }
 
 pub(crate) fn leave_memory(task: &Task, cleared: usize) {

@@ -41,6 +41,7 @@ pub fn sys_unshare(regs: &PtRegs) -> Result<usize> {
     if let Some(fs) = fs {
         fs.install();
     }
+    crate::hooks::unshare(&task::current(), flags);
     Ok(0)
 }
 

@@ -304,4 +304,28 @@ pub(crate) static CALLS: &[(u32, SyscallFn)] = &[
     (uapi::__NR_finit_module, entry!(module::sys_finit_module)),
     #[cfg(feature = "CONFIG_MODULES")]
     (uapi::__NR_delete_module, entry!(module::sys_delete_module)),
+    #[cfg(feature = "CONFIG_SYSVIPC")]
+    (uapi::__NR_shmget, entry!(sysvipc::shm::sys_shmget)),
+    #[cfg(feature = "CONFIG_SYSVIPC")]
+    (uapi::__NR_shmat, entry!(sysvipc::shm::sys_shmat)),
+    #[cfg(feature = "CONFIG_SYSVIPC")]
+    (uapi::__NR_shmdt, entry!(sysvipc::shm::sys_shmdt)),
+    #[cfg(feature = "CONFIG_SYSVIPC")]
+    (uapi::__NR_shmctl, entry!(sysvipc::shm::sys_shmctl)),
+    #[cfg(feature = "CONFIG_SYSVIPC")]
+    (uapi::__NR_semget, entry!(sysvipc::sem::sys_semget)),
+    #[cfg(feature = "CONFIG_SYSVIPC")]
+    (uapi::__NR_semop, entry!(sysvipc::sem::sys_semop)),
+    #[cfg(feature = "CONFIG_SYSVIPC")]
+    (uapi::__NR_semtimedop, entry!(sysvipc::sem::sys_semtimedop)),
+    #[cfg(feature = "CONFIG_SYSVIPC")]
+    (uapi::__NR_semctl, entry!(sysvipc::sys_semctl)),
+    #[cfg(feature = "CONFIG_SYSVIPC")]
+    (uapi::__NR_msgget, entry!(sysvipc::msg::sys_msgget)),
+    #[cfg(feature = "CONFIG_SYSVIPC")]
+    (uapi::__NR_msgsnd, entry!(sysvipc::msg::sys_msgsnd)),
+    #[cfg(feature = "CONFIG_SYSVIPC")]
+    (uapi::__NR_msgrcv, entry!(sysvipc::msg::sys_msgrcv)),
+    #[cfg(feature = "CONFIG_SYSVIPC")]
+    (uapi::__NR_msgctl, entry!(sysvipc::sys_msgctl)),
 ];

@@ -61,7 +61,7 @@ fn strict_limit() -> i64 {
 }
 
 /// Promises `bytes` more. ENOMEM.
-pub(crate) fn charge(bytes: usize) -> Result {
+pub fn charge(bytes: usize) -> Result {
     let pages = (bytes / PAGE_SIZE) as i64;
     let now = COMMITTED.fetch_add(pages, Ordering::Relaxed).saturating_add(pages);
     let refused = match OVERCOMMIT.load(Ordering::Relaxed) {
@@ -77,6 +77,6 @@ pub(crate) fn charge(bytes: usize) -> Result {
 }
 
 /// Takes a promise back.
-pub(crate) fn uncharge(bytes: usize) {
+pub fn uncharge(bytes: usize) {
     COMMITTED.fetch_sub((bytes / PAGE_SIZE) as i64, Ordering::Relaxed);
 }

@@ -55,6 +55,14 @@ pub trait VmFile: Send + Sync {
     fn sync_range(&self, _start: u64, _end: u64) -> Result {
         Ok(())
     }
+    /// Whether the file counts the mappings of it ([`Self::mapped`], [`Self::unmapped`]). Such mappings never join.
+    fn counts_mappings(&self) -> bool {
+        false
+    }
+    /// One more mapping: by `mmap`, by a fork, or a part of one that was split. Must not sleep.
+    fn mapped(&self) {}
+    /// One mapping less. Must not sleep.
+    fn unmapped(&self) {}
     /// For the VFS to get its file back.
     fn as_any(&self) -> &dyn core::any::Any;
 }

@@ -55,7 +55,11 @@ impl Vma {
             },
             _ => None,
         };
-        Ok(KBox::new(Self { flags, pgoff, backing, link, has_anon: AtomicBool::new(false) }, GFP_KERNEL)?)
+        let vma = KBox::new(Self { flags, pgoff, backing, link, has_anon: AtomicBool::new(false) }, GFP_KERNEL)?;
+        if let Backing::File(file) = &vma.backing {
+            file.mapped();
+        }
+        Ok(vma)
     }
 
     /// A copy for `[start, end)`, of which this one is for `[own_start, ..)`, in the address space of `table`.
@@ -104,9 +108,18 @@ impl Vma {
             // Private memory has no offset that could be seen: `pgoff` only keeps neighbours apart after a move.
             (Backing::Anon, Backing::Anon) => true,
             (Backing::File(a), Backing::File(b)) => {
-                Arc::ptr_eq(a, b) && self.pgoff.wrapping_add((own_len >> PAGE_SHIFT) as u64) == pgoff
+                let follows = self.pgoff.wrapping_add((own_len >> PAGE_SHIFT) as u64) == pgoff;
+                follows && Arc::ptr_eq(a, b) && !a.counts_mappings()
             }
             _ => false,
+        }
+    }
+}
+
+impl Drop for Vma {
+    fn drop(&mut self) {
+        if let Backing::File(file) = &self.backing {
+            file.unmapped();
         }
     }
 }

@@ -44,8 +44,8 @@ pub(crate) fn timers() -> Result<Arc<Timers>> {
 struct Follower;
 
 impl TaskEvents for Follower {
-    fn fork(&self, task: &Task, thread: bool) -> Result {
-        if thread {
+    fn fork(&self, task: &Task, flags: u64) -> Result {
+        if flags & u64::from(uapi::CLONE_THREAD) != 0 {
             let shared = timers()?;
             drop(TIMERS.set(task, KBox::new(shared, GFP_KERNEL)?));
         }

@@ -24,6 +24,9 @@ mod process;
 mod procfs;
 mod signal;
 mod splice;
+mod sysvipc;
+mod sysvmsg;
+mod sysvsem;
 mod threads;
 mod time;
 mod trace;
@@ -55,6 +58,9 @@ fn all() -> Vec<Test> {
         poll::TESTS,
         ipc::TESTS,
         splice::TESTS,
+        sysvipc::TESTS,
+        sysvsem::TESTS,
+        sysvmsg::TESTS,
         inotify::TESTS,
         mm::TESTS,
         vmem::TESTS,

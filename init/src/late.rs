@@ -110,6 +110,8 @@ fn file_systems(info: &'static BootInfo) -> Result {
     step("proc", proc::init(info.cmdline.as_slice()))?;
     #[cfg(feature = "CONFIG_SYSVIPC")]
     step("System V IPC", sysvipc::init_files())?;
+    #[cfg(feature = "CONFIG_POSIX_MQUEUE")]
+    step("message queues", mqueue::init())?;
     step("debugfs", debugfs::init())?;
     step("configfs", configfs::init())?;
     step("device model", device::faux::init())?;

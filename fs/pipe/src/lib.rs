@@ -22,6 +22,7 @@ mod ring;
 mod splice;
 
 pub use create::{sys_pipe, sys_pipe2};
+pub use ring::{max_size, set_max_size};
 pub use splice::{sys_splice, sys_tee, sys_vmsplice};
 
 /// Makes the pipe file system and connects FIFOs. Once, at boot, in task context.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The buffers of a pipe. Each slot holds part of a page; small writes share the last page. One page is kept for the next write.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use errno::Result;
 use errno::code::{EBUSY, EFAULT, EINVAL, EPERM};
 use kalloc::flags::GFP_KERNEL;
@@ -13,7 +13,21 @@ use x86_mm::uaccess::IovIter;
 /// Slots of a new pipe (`PIPE_DEF_BUFFERS`).
 const DEFAULT_SLOTS: usize = 16;
 /// Largest size an unprivileged process may set (`/proc/sys/fs/pipe-max-size`).
-pub(crate) const MAX_SIZE: usize = 1 << 20;
+static MAX_SIZE: AtomicUsize = AtomicUsize::new(1 << 20);
+/// Largest size of all.
+const LIMIT: usize = 1 << 31;
+
+/// Most bytes that an unprivileged process may set.
+pub fn max_size() -> usize {
+    MAX_SIZE.load(Ordering::Relaxed)
+}
+
+/// Sets [`max_size`], rounded up to a power of two of pages. `EINVAL`.
+pub fn set_max_size(size: usize) -> Result {
+    let size = size.max(PAGE_SIZE).checked_next_power_of_two().filter(|size| *size <= LIMIT).ok_or(EINVAL)?;
+    MAX_SIZE.store(size, Ordering::Relaxed);
+    Ok(())
+}
 
 struct Buffer {
     page: Page,
@@ -102,9 +116,9 @@ impl Pipe {
     /// `F_SETPIPE_SZ`: rounds up to a power of two of pages; returns the new size.
     pub(crate) fn resize(&self, size: usize) -> Result<usize> {
         let pages = size.div_ceil(PAGE_SIZE).max(1).checked_next_power_of_two().ok_or(EINVAL)?;
-        if pages * PAGE_SIZE > MAX_SIZE && pages > self.slots.load(Ordering::Relaxed) as usize {
+        if pages.saturating_mul(PAGE_SIZE) > max_size() && pages > self.slots.load(Ordering::Relaxed) as usize {
             let privileged = cred::capable(cred::CAP_SYS_RESOURCE);
-            if !privileged || pages > (1 << 31) / PAGE_SIZE {
+            if !privileged || pages > LIMIT / PAGE_SIZE {
                 return Err(if privileged { EINVAL } else { EPERM });
             }
         }

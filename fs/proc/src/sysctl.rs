@@ -80,7 +80,12 @@ pub(crate) fn add(tree: &Arc<Node>) -> Result {
     let sys = tree.mkdir_mode(b"sys", 0o555)?;
     let kernel = sys.mkdir_mode(b"kernel", 0o555)?;
     names(&kernel)?;
-    number(&kernel, "pid_max", process::pid::PID_MAX.into())?;
+    let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", process::pid::pid_max());
+    let store = |data: &[u8]| {
+        process::pid::set_pid_max(u32::try_from(parse_number(data)?).map_err(|_| EINVAL)?)?;
+        Ok(data.len())
+    };
+    kernel.attr(b"pid_max", 0o644, TextRw(show, store))?;
     number(&kernel, "ngroups_max", cred::NGROUPS_MAX as u64)?;
     number(&kernel, "cap_last_cap", cred::CAP_LAST_CAP.number().into())?;
     kernel.attr(b"printk", 0o644, TextRw(show_printk, store_printk))?;
@@ -91,6 +96,7 @@ pub(crate) fn add(tree: &Arc<Node>) -> Result {
     fs.attr(b"aio-nr", 0o444, Text(|out: &mut SeqBuf| seq_print!(out, "{}\n", aio::aio_nr())))?;
     setting_u64(&fs, "aio-max-nr", aio::aio_max_nr())?;
     number(&fs, "nr_open", vfs::tasks::nr_open())?;
+    file_limits(&fs)?;
     setting_u8(&fs, "suid_dumpable", &process::coredump::SUID_DUMPABLE, 2)?;
     use vfs::protect::{FIFOS, HARDLINKS, REGULAR, SYMLINKS};
     for (name, value, max) in [
@@ -106,6 +112,26 @@ pub(crate) fn add(tree: &Arc<Node>) -> Result {
     setting_u32(&watches, "max_user_instances", &inotify::limits::MAX_USER_INSTANCES, i32::MAX as u32)?;
     setting_u32(&watches, "max_user_watches", &inotify::limits::MAX_USER_WATCHES, i32::MAX as u32)?;
     vm_files(&sys)
+}
+
+/// How many files may be open, and how large a pipe may be.
+fn file_limits(fs: &Arc<Node>) -> Result {
+    use vfs::file_count;
+    let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", file_count::max());
+    let store = |data: &[u8]| {
+        file_count::set_max(u64::try_from(parse_number(data)?).map_err(|_| EINVAL)?);
+        Ok(data.len())
+    };
+    fs.attr(b"file-max", 0o644, TextRw(show, store))?;
+    // The second number has been 0 since Linux 2.6: no file is kept unused.
+    file(fs, "file-nr", 0o444, |out| seq_print!(out, "{}\t0\t{}\n", file_count::open_files(), file_count::max()))?;
+    let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", pipe::max_size());
+    let store = |data: &[u8]| {
+        pipe::set_max_size(usize::try_from(parse_number(data)?).map_err(|_| EINVAL)?)?;
+        Ok(data.len())
+    };
+    fs.attr(b"pipe-max-size", 0o644, TextRw(show, store))?;
+    Ok(())
 }
 
 /// Two settings of which the one that is set last counts: percent, and bytes.

@@ -5,6 +5,7 @@
 //! sleep. Locks: `pos` (sleeping) around reads and writes of files that have a position, so that threads sharing it do not
 //! overlap; inside it the inode's `lock`.
 
+use crate::file_count::Counted;
 use crate::inode::{Inode, iop};
 use crate::kiocb::IoDone;
 use crate::path::Path;
@@ -234,11 +235,13 @@ pub struct File {
     sb_error: AtomicU32,
     /// Who opened it.
     cred: Arc<Cred>,
+    _counted: Counted,
 }
 
 impl File {
     /// Opens `path` with operations that are already made. Takes over what `prepared` counts. May sleep.
     pub fn new(path: Path, flags: OpenFlags, ops: KBox<dyn FileOps>, prepared: Prepared) -> Result<Arc<Self>> {
+        let counted = Counted::new()?;
         let inode = path.inode()?.clone();
         let cred = cred::current_cred()?;
         let mut mode = prepared.into_mode() | ops.mode();
@@ -259,6 +262,7 @@ impl File {
             wb_error: AtomicU32::new(0),
             sb_error: AtomicU32::new(0),
             cred,
+            _counted: counted,
         };
         if file.inode.sb().device().is_some() || file.inode.file_type() == crate::types::FileType::Block {
             file.sample_errors();

@@ -19,8 +19,10 @@ pub mod dentry;
 pub mod disk_inode;
 pub mod fdtable;
 pub mod file;
+pub mod file_count;
 pub mod filemap;
 pub mod flock;
+mod fs_context;
 pub mod fs_struct;
 pub mod hooks;
 pub mod icache;
@@ -28,6 +30,7 @@ pub mod inode;
 pub mod kiocb;
 pub mod mnt_ns;
 pub mod mount;
+mod mount_tree;
 pub mod mounting;
 pub mod name;
 pub mod namei;
@@ -76,6 +79,7 @@ pub use x86_mm::uaccess::{IovIter, UserPtr};
 
 /// Sets up what needs no file system: hooks of lower crates and the kernel's own mounts. Once, at boot, in a task.
 pub fn init() -> errno::Result {
+    file_count::init();
     filemap::init();
     icache::init();
     anon::init()

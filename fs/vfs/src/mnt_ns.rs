@@ -35,9 +35,14 @@ pub(crate) fn init() -> Result {
     NSFS.init()
 }
 
+/// A number for a new name space.
+pub(crate) fn new_number() -> u64 {
+    NEXT_ID.fetch_add(1, Ordering::Relaxed)
+}
+
 /// The first name space, whose root is `root`. Once, at boot.
 pub(crate) fn make_first(root: &Arc<Mount>) -> Result<u64> {
-    let ns = Arc::new(MntNs { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), root: root.clone() }, GFP_KERNEL)?;
+    let ns = Arc::new(MntNs { id: new_number(), root: root.clone() }, GFP_KERNEL)?;
     let id = ns.id;
     INIT.set(ns).map_err(|_| EBUSY)?;
     Ok(id)
@@ -68,7 +73,7 @@ impl MntNs {
 
     /// A copy, for `fs`: the same mounts again, peers of the old ones; root and working directory lie in the copies. May sleep.
     fn duplicate(&self, fs: &FsStruct) -> Result<Arc<Self>> {
-        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let id = new_number();
         let paths = fs.paths()?;
         let mut mounts = MOUNTS.lock();
         let originals = mounts.tree_of(&self.root)?;

@@ -8,7 +8,7 @@ use crate::mnt_ns::check_mnt;
 use crate::mount::{MOUNT_FLAGS, MOUNTS, Mount, Mounts, follow_down};
 use crate::path::Path;
 use crate::propagation::TreeCopy;
-use crate::super_block::{FsContext, SB_FLAGS, SuperBlock, get_filesystem};
+use crate::super_block::{FileSystemType, FsContext, SB_FLAGS, SuperBlock, get_filesystem};
 use errno::{Result, code::*};
 use hook::Hook;
 use kalloc::flags::GFP_KERNEL;
@@ -67,17 +67,21 @@ fn look_up(name: &[u8]) -> Result<Path> {
     lookup_path(Start::Cwd, &PathName::from_bytes(name)?, lflag::FOLLOW)
 }
 
-fn is_mount_root(path: &Path) -> bool {
+pub(crate) fn is_mount_root(path: &Path) -> bool {
     Arc::ptr_eq(&path.dentry, &path.mnt.root)
+}
+
+/// The type `fs_type`, from a module if need be. `ENODEV` if there is none that programs may mount.
+pub(crate) fn find_type(fs_type: &[u8]) -> Result<&'static dyn FileSystemType> {
+    if get_filesystem(fs_type).is_none() && fs_type.iter().all(u8::is_ascii_graphic) {
+        crate::hooks::request_module(format_args!("fs-{}", fs_type.escape_ascii()));
+    }
+    get_filesystem(fs_type).filter(|kind| kind.user_mountable()).ok_or(ENODEV)
 }
 
 /// A super block of type `fs_type`.
 fn new_super(source: &[u8], fs_type: &[u8], flags: u32, data: &[u8]) -> Result<Arc<SuperBlock>> {
-    if get_filesystem(fs_type).is_none() && fs_type.iter().all(u8::is_ascii_graphic) {
-        crate::hooks::request_module(format_args!("fs-{}", fs_type.escape_ascii()));
-    }
-    let kind = get_filesystem(fs_type).filter(|kind| kind.user_mountable()).ok_or(ENODEV)?;
-    kind.get_tree(&FsContext { source, flags: flags & SB_FLAGS, options: data })
+    find_type(fs_type)?.get_tree(&FsContext { source, flags: flags & SB_FLAGS, options: data })
 }
 
 fn mount_new(source: &[u8], target: Path, fs_type: &[u8], flags: u32, data: &[u8]) -> Result {
@@ -106,7 +110,7 @@ fn graft(mount: &Arc<Mount>, mut target: Path) -> Result {
 }
 
 /// Attaches `tree` at `target` by `attach` (which is told the name space), and its copies where `target`'s changes go.
-fn attach_tree(
+pub(crate) fn attach_tree(
     mounts: &mut Mounts,
     tree: &[Arc<Mount>],
     target: &Path,
@@ -135,7 +139,7 @@ fn attach_copy(mounts: &mut Mounts, tree: &[Arc<Mount>], copy: &TreeCopy) -> Res
     mounts.attach_parts(tree, &copy.tree, ns)
 }
 
-fn check_target(mount: &Mount, target: &Path) -> Result {
+pub(crate) fn check_target(mount: &Mount, target: &Path) -> Result {
     if target.dentry.is_unhashed() {
         return Err(ENOENT);
     }
@@ -157,11 +161,16 @@ fn remount(target: &Path, flags: u32, data: &[u8]) -> Result {
         mount = mount & !ATIME | target.mnt.flags() & ATIME;
     }
     if flags & MS_BIND == 0 {
-        let sb = &target.mnt.sb;
-        sb.ops().remount(sb, flags & SB_FLAGS, data)?;
-        sb.set_flags(sb.flags() & !REMOUNT_FLAGS | flags & REMOUNT_FLAGS);
+        reconfigure(&target.mnt.sb, flags, data)?;
     }
     target.mnt.set_flags(mount);
+    Ok(())
+}
+
+/// Gives a mounted file system other flags and options. May sleep.
+pub(crate) fn reconfigure(sb: &SuperBlock, flags: u32, data: &[u8]) -> Result {
+    sb.ops().remount(sb, flags & SB_FLAGS, data)?;
+    sb.set_flags(sb.flags() & !REMOUNT_FLAGS | flags & REMOUNT_FLAGS);
     Ok(())
 }
 
@@ -189,7 +198,7 @@ fn change_propagation(target: &Path, flags: u32) -> Result {
     Ok(())
 }
 
-fn one(mount: &Arc<Mount>) -> Result<KVec<Arc<Mount>>> {
+pub(crate) fn one(mount: &Arc<Mount>) -> Result<KVec<Arc<Mount>>> {
     let mut tree = KVec::new();
     tree.push(mount.clone(), GFP_KERNEL)?;
     Ok(tree)
@@ -225,7 +234,7 @@ fn bind(source: &[u8], target: Path, recursive: bool) -> Result {
 
 /// What a recursive bind of `from` copies: all mounts below it, parents before children, without unbindable ones and what is
 /// below those. The first is the mount that `from` is in.
-fn bindable_tree(mounts: &Mounts, from: &Path) -> Result<KVec<Arc<Mount>>> {
+pub(crate) fn bindable_tree(mounts: &Mounts, from: &Path) -> Result<KVec<Arc<Mount>>> {
     let mut tree = one(&from.mnt)?;
     let mut index = 0;
     while let Some(parent) = tree.get(index).cloned() {

@@ -5,7 +5,8 @@ use crate::fdtable::{FilesStruct, attach_files, current_files, set_current_files
 use crate::file::{File, OpenFlags, fmode};
 use crate::fs_struct::{FsStruct, attach_fs, current_fs, set_current_fs, task_fs};
 use crate::inode::Inode;
-use crate::namei::{OpenHow, PathName, Start, lflag, open::open_at, walk::lookup_path};
+use crate::namei::open::{open_at, settle};
+use crate::namei::{OpenHow, PathName, Start, lflag, walk::lookup_path};
 use crate::path::Path;
 use crate::perm::{MAY_EXEC, inode_permission};
 use crate::syscall::DirFd;
@@ -40,7 +41,17 @@ pub fn open_exec_at(dirfd: i32, path: &[u8], flags: u32) -> Result<Arc<File>> {
         walk |= lflag::EMPTY;
     }
     let dir = DirFd::new(dirfd as usize, &name)?;
-    let path = lookup_path(dir.start(), &name, walk)?;
+    loop {
+        match open_exec_once(dir.start(), &name, walk) {
+            // The name was taken from it meanwhile: it leads elsewhere now, or nowhere.
+            Err(ESTALE) => {}
+            result => return result,
+        }
+    }
+}
+
+fn open_exec_once(start: Start<'_>, name: &PathName, walk: u32) -> Result<Arc<File>> {
+    let path = lookup_path(start, name, walk)?;
     let inode = path.inode()?.clone();
     if inode.is_symlink() {
         return Err(ELOOP);
@@ -49,7 +60,8 @@ pub fn open_exec_at(dirfd: i32, path: &[u8], flags: u32) -> Result<Arc<File>> {
         return Err(EACCES);
     }
     inode_permission(&inode, MAY_EXEC)?;
-    File::for_exec(path, &inode)
+    let place = path.clone();
+    File::for_exec(path, &inode).inspect_err(|&error| settle(&place, error))
 }
 
 /// Whether set-id bits of programs on this mount count.

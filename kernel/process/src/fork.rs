@@ -156,7 +156,7 @@ fn chosen_tid(address: usize, count: u64) -> Result<u32> {
     if count > 1 {
         return Err(EINVAL);
     }
-    let tid = u32::try_from(tid).ok().filter(|tid| (1..pid::PID_MAX).contains(tid)).ok_or(EINVAL)?;
+    let tid = u32::try_from(tid).ok().filter(|tid| (1..pid::pid_max()).contains(tid)).ok_or(EINVAL)?;
     if !cred::capable(cred::CAP_CHECKPOINT_RESTORE) && !cred::capable(cred::CAP_SYS_ADMIN) {
         return Err(EPERM);
     }

@@ -38,6 +38,7 @@ pub mod hooks;
 pub mod ids;
 pub mod ioport;
 mod life;
+pub mod madvise;
 pub mod misc;
 pub mod oom;
 pub mod pid;

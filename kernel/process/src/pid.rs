@@ -8,7 +8,7 @@ use crate::group::{ProcessGroup, Session};
 use containers::{HashMap, IdPool, XArray};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use errno::Result;
-use errno::code::{EAGAIN, EEXIST};
+use errno::code::{EAGAIN, EEXIST, EINVAL};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
 use kalloc::{Arc, KVec};
 use locking::{LazyLock, RwSpinLock, SpinLock};
@@ -16,8 +16,27 @@ use task::Task;
 
 /// First number after a wrap (`RESERVED_PIDS`).
 const RESERVED: u32 = 300;
-/// Numbers are below this (`/proc/sys/kernel/pid_max`).
+/// Numbers are below this at first (`/proc/sys/kernel/pid_max`).
 pub const PID_MAX: u32 = 32768;
+/// The largest and the least that it can be set to.
+const PID_MAX_MOST: u32 = 1 << 22;
+const PID_MAX_LEAST: u32 = RESERVED + 1;
+
+static PID_LIMIT: AtomicU32 = AtomicU32::new(PID_MAX);
+
+/// New numbers are below this.
+pub fn pid_max() -> u32 {
+    PID_LIMIT.load(Ordering::Relaxed)
+}
+
+/// Sets [`pid_max`]. `EINVAL`.
+pub fn set_pid_max(limit: u32) -> Result {
+    if !(PID_MAX_LEAST..=PID_MAX_MOST).contains(&limit) {
+        return Err(EINVAL);
+    }
+    PID_LIMIT.store(limit, Ordering::Relaxed);
+    Ok(())
+}
 
 /// Threads in the table.
 static THREADS: AtomicU32 = AtomicU32::new(0);
@@ -46,7 +65,7 @@ impl PidNr {
         let numbers = &mut *numbers;
         let min = if numbers.wrapped { RESERVED } else { 1 };
         let before = numbers.cursor;
-        let number = numbers.pool.alloc_cyclic(&mut numbers.cursor, min, PID_MAX, GFP_ATOMIC).map_err(|_| EAGAIN)?;
+        let number = numbers.pool.alloc_cyclic(&mut numbers.cursor, min, pid_max(), GFP_ATOMIC).map_err(|_| EAGAIN)?;
         if number < before {
             numbers.wrapped = true;
         }

@@ -148,6 +148,13 @@ pub(crate) static CALLS: &[(u32, SyscallFn)] = &[
     (uapi::__NR_settimeofday, entry!(posix_time::clock::sys_settimeofday)),
     (uapi::__NR_mount, entry!(vfs::syscall::mount::sys_mount)),
     (uapi::__NR_umount2, entry!(vfs::syscall::mount::sys_umount2)),
+    (uapi::__NR_open_tree, entry!(vfs::syscall::mount_api::sys_open_tree)),
+    (uapi::__NR_move_mount, entry!(vfs::syscall::mount_api::sys_move_mount)),
+    (uapi::__NR_fsopen, entry!(vfs::syscall::mount_api::sys_fsopen)),
+    (uapi::__NR_fsconfig, entry!(vfs::syscall::mount_api::sys_fsconfig)),
+    (uapi::__NR_fsmount, entry!(vfs::syscall::mount_api::sys_fsmount)),
+    (uapi::__NR_fspick, entry!(vfs::syscall::mount_api::sys_fspick)),
+    (uapi::__NR_mount_setattr, entry!(vfs::syscall::mount_api::sys_mount_setattr)),
     (uapi::__NR_reboot, entry!(process::misc::sys_reboot)),
     (uapi::__NR_sethostname, entry!(process::misc::sys_sethostname)),
     (uapi::__NR_setdomainname, entry!(process::misc::sys_setdomainname)),
@@ -260,6 +267,7 @@ pub(crate) static CALLS: &[(u32, SyscallFn)] = &[
     (uapi::__NR_execveat, entry!(process::exec::sys_execveat)),
     (uapi::__NR_process_vm_readv, entry!(process::vm::sys_process_vm_readv)),
     (uapi::__NR_process_vm_writev, entry!(process::vm::sys_process_vm_writev)),
+    (uapi::__NR_process_madvise, entry!(process::madvise::sys_process_madvise)),
     (uapi::__NR_pkey_mprotect, entry!(mm::syscalls::sys_pkey_mprotect)),
     (uapi::__NR_pkey_alloc, entry!(mm::syscalls::sys_pkey_alloc)),
     (uapi::__NR_pkey_free, entry!(mm::syscalls::sys_pkey_free)),
@@ -328,4 +336,16 @@ pub(crate) static CALLS: &[(u32, SyscallFn)] = &[
     (uapi::__NR_msgrcv, entry!(sysvipc::msg::sys_msgrcv)),
     #[cfg(feature = "CONFIG_SYSVIPC")]
     (uapi::__NR_msgctl, entry!(sysvipc::sys_msgctl)),
+    #[cfg(feature = "CONFIG_POSIX_MQUEUE")]
+    (uapi::__NR_mq_open, entry!(mqueue::syscalls::sys_mq_open)),
+    #[cfg(feature = "CONFIG_POSIX_MQUEUE")]
+    (uapi::__NR_mq_unlink, entry!(mqueue::syscalls::sys_mq_unlink)),
+    #[cfg(feature = "CONFIG_POSIX_MQUEUE")]
+    (uapi::__NR_mq_timedsend, entry!(mqueue::syscalls::sys_mq_timedsend)),
+    #[cfg(feature = "CONFIG_POSIX_MQUEUE")]
+    (uapi::__NR_mq_timedreceive, entry!(mqueue::syscalls::sys_mq_timedreceive)),
+    #[cfg(feature = "CONFIG_POSIX_MQUEUE")]
+    (uapi::__NR_mq_notify, entry!(mqueue::sys_mq_notify)),
+    #[cfg(feature = "CONFIG_POSIX_MQUEUE")]
+    (uapi::__NR_mq_getsetattr, entry!(mqueue::syscalls::sys_mq_getsetattr)),
 ];

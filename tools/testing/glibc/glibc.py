@@ -18,12 +18,13 @@ from gen_initramfs import Cpio  # noqa: E402  (guest.image put usr/ on the path)
 PACKAGES = ["libc6", "libc-bin", "bash", "libtinfo6", "coreutils", "libacl1", "libattr1", "libgmp10", "libselinux1",
             "libpcre2-8-0", "findutils", "grep", "sed", "mawk", "diffutils", "tar", "gzip", "bsdutils", "libsystemd0",
             "perl-base", "libcrypt1", "python3.11-minimal", "libpython3.11-minimal", "zlib1g", "libexpat1",
-            "libssl3", "dash"]
+            "libssl3", "dash", "util-linux", "util-linux-extra", "mount", "libblkid1", "libmount1", "libsmartcols1",
+            "libuuid1", "libudev1", "libcap-ng0"]
 # What no program here reads, or no script runs: the image is to be small.
 LEFT_OUT = ("usr/share/", "usr/lib/x86_64-linux-gnu/gconv/", "usr/lib/x86_64-linux-gnu/engines-3/", "etc/", "var/",
             "usr/lib/x86_64-linux-gnu/ossl-modules/", "lib/systemd/", "usr/lib/python3.11/__pycache__/",
             "usr/lib/python3.11/encodings/", "usr/lib/x86_64-linux-gnu/audit/", "usr/lib/x86_64-linux-gnu/libcrypto.so.3",
-            "usr/lib/x86_64-linux-gnu/libssl.so.3")
+            "usr/lib/x86_64-linux-gnu/libssl.so.3", "sbin/", "usr/sbin/")
 # The codecs that Python starts with.
 ENCODINGS = ("__init__", "aliases", "utf_8", "ascii", "latin_1")
 

@@ -74,6 +74,7 @@ impl PidInode {
             Kind::Fd(_) | Kind::MountNs => iflags |= iop::MAGIC_LINK,
             Kind::Entry(Entry(_, _, What::Link(_))) => iflags |= iop::MAGIC_LINK,
             Kind::Entry(Entry(_, _, What::Fds | What::FdInfos)) => iflags |= iop::PERMISSION | iop::NO_NEGATIVE,
+            Kind::Home if self.subject.whole => iflags |= iop::PERMISSION | iop::NO_NEGATIVE,
             Kind::Home | Kind::Entry(Entry(_, _, What::Tasks)) => iflags |= iop::NO_NEGATIVE,
             _ => {}
         }
@@ -131,13 +132,16 @@ impl InodeOps for PidInode {
     }
 
     fn permission(&self, inode: &Inode, mask: u32) -> Result {
-        // Only directories of descriptors come here: a process may always look at its own.
+        if matches!(self.kind, Kind::Home) && self.subject.living().is_none() {
+            return Err(ESRCH);
+        }
+        // Directories of descriptors: a process may always look at its own.
         let result = vfs::perm::generic_permission(inode, mask);
         let own = || {
             let (Some(own), Some(other)) = (process::current_process(), self.subject.living()) else { return false };
             process::process_of(&other).is_some_and(|other| Arc::ptr_eq(&own, &other))
         };
-        if result.is_err() && own() { Ok(()) } else { result }
+        if result.is_err() && !matches!(self.kind, Kind::Home) && own() { Ok(()) } else { result }
     }
 
     fn revalidate(&self, inode: &Inode) -> bool {

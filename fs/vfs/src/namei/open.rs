@@ -13,11 +13,12 @@ use crate::file::{File, FileOps, O_TMPFILE, OpenFlags, Prepared, fmode};
 use crate::hooks::open_fifo;
 use crate::inode::{Inode, iop};
 use crate::mount::follow_down;
+use crate::name::Key;
 use crate::notify;
 use crate::path::Path;
-use crate::perm::{MAY_READ, MAY_WRITE, inode_permission, owner_or_capable};
+use crate::perm::{MAY_EXEC, MAY_READ, MAY_WRITE, inode_permission, owner_or_capable};
 use crate::types::FileType;
-use errno::{Result, code::*};
+use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 
@@ -90,7 +91,7 @@ pub fn open_at(path: Path, flags: OpenFlags) -> Result<Arc<File>> {
     }
     let inode = path.inode()?.clone();
     may_open(&path, &inode, flags)?;
-    let prepared = Prepared::open(&inode, flags.writes())?;
+    let prepared = Prepared::open(&inode, flags.writes()).inspect_err(|&error| settle(&path, error))?;
     if flags.any(uapi::O_TRUNC) && inode.is_reg() {
         path.mnt.want_write()?;
         if flags.writes() {
@@ -105,6 +106,17 @@ pub fn open_at(path: Path, flags: OpenFlags) -> Result<Arc<File>> {
         notify::path_event(&path, uapi::IN_MODIFY);
     }
     open_prepared(path, &inode, flags, prepared)
+}
+
+/// After `ESTALE`: whoever takes the name from the inode holds its directory's lock until the name leads elsewhere. Waits for him,
+/// so that the next try finds what is there then. (Only trying again would not do: he may wait for this CPU.)
+pub(crate) fn settle(path: &Path, error: Error) {
+    if error == ESTALE
+        && let Some(parent) = path.dentry.parent_arc()
+        && let Some(dir) = parent.inode()
+    {
+        drop(dir.lock.read());
+    }
 }
 
 /// Makes the file for an inode that may be opened.
@@ -234,6 +246,44 @@ fn find_or_create(dir: &Path, walker: &Walker<'_>, how: &OpenHow) -> Result<Last
     let dentry = pending.commit(made.clone());
     notify::created(inode, &made, key.bytes);
     Ok(Last::Made(dentry))
+}
+
+/// Opens entry `name` of `dir` (a single name), or, with `O_CREAT`, the inode that `make` gives for it, which is told the mode.
+/// `ENOENT`, `EEXIST`, and those of `open(2)`. May sleep.
+pub fn open_or_make(
+    dir: &Path,
+    name: &[u8],
+    flags: OpenFlags,
+    mode: u32,
+    make: impl Fn(&Arc<Inode>, u32) -> Result<Arc<Inode>>,
+) -> Result<Arc<File>> {
+    let key = Key::new(name);
+    let inode = dir.inode()?;
+    loop {
+        let found = {
+            let _lock = inode.lock.write();
+            inode_permission(inode, MAY_EXEC)?;
+            let cached = lookup_locked(&dir.dentry, &key)?;
+            match cached.clone().filter(|dentry| dentry.inode().is_some()) {
+                Some(_) if flags.has(uapi::O_CREAT | uapi::O_EXCL) => return Err(EEXIST),
+                Some(dentry) => dentry,
+                None if !flags.any(uapi::O_CREAT) => return Err(ENOENT),
+                None => {
+                    may_create(inode)?;
+                    let pending = Pending::new(&dir.dentry, &key, cached)?;
+                    let made = make(inode, uapi::S_IFREG | mode & !current_umask())?;
+                    let path = Path { mnt: dir.mnt.clone(), dentry: pending.commit(made.clone()) };
+                    notify::created(inode, &made, key.bytes);
+                    let prepared = Prepared::open(&made, flags.writes())?;
+                    return open_prepared(path, &made, flags, prepared);
+                }
+            }
+        };
+        match open_at(Path { mnt: dir.mnt.clone(), dentry: found }, flags) {
+            Err(ESTALE) => {}
+            result => return result,
+        }
+    }
 }
 
 fn open_tmpfile(dir: &Path, how: &OpenHow) -> Result<Arc<File>> {

@@ -10,6 +10,7 @@ pub mod ioctl;
 pub mod lock;
 pub mod meta;
 pub mod mount;
+pub mod mount_api;
 pub mod names;
 pub mod open;
 mod remap;

@@ -12,18 +12,18 @@ use x86_cpu::regs::PtRegs;
 
 const PAGE: usize = mm_alloc::layout::PAGE_SIZE;
 
-/// A string argument of `mount` of at most a page; none is empty.
-fn string(address: usize) -> Result<KVec<u8>> {
+/// A string argument of fewer than `most` bytes; `None` for a null pointer. `EINVAL` if it is longer.
+pub(super) fn string(address: usize, most: usize) -> Result<Option<KVec<u8>>> {
     if address == 0 {
-        return Ok(KVec::new());
+        return Ok(None);
     }
-    let mut text = KVec::from_elem(0u8, PAGE, GFP_KERNEL)?;
+    let mut text = KVec::from_elem(0u8, most, GFP_KERNEL)?;
     let len = user::string_in(address, &mut text)?;
-    if len == PAGE {
+    if len == most {
         return Err(EINVAL);
     }
     text.truncate(len);
-    Ok(text)
+    Ok(Some(text))
 }
 
 /// The options: a page of which the program may have mapped less.
@@ -47,8 +47,8 @@ fn options(address: usize) -> Result<KVec<u8>> {
 /// `mount(source, target, type, flags, data)`.
 pub fn sys_mount(regs: &PtRegs) -> Result<usize> {
     const MAGIC: u32 = 0xc0ed_0000;
-    let fs_type = string(regs.arg2())?;
-    let source = string(regs.arg0())?;
+    let fs_type = string(regs.arg2(), PAGE)?.unwrap_or_default();
+    let source = string(regs.arg0(), PAGE)?.unwrap_or_default();
     let data = options(regs.arg4())?;
     let mut flags = regs.arg3() as u32;
     if flags & 0xffff_0000 == MAGIC {

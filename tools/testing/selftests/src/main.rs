@@ -17,6 +17,7 @@ mod jobs;
 mod limits;
 mod links;
 mod mm;
+mod mountapi;
 mod mounts;
 mod pidfd;
 mod poll;
@@ -67,6 +68,7 @@ fn all() -> Vec<Test> {
         files::TESTS,
         links::TESTS,
         mounts::TESTS,
+        mountapi::TESTS,
         trace::TESTS,
         tty::TESTS,
         procfs::TESTS,

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `process_madvise(2)`: advice about another process's memory. Locks: those of the address space.
+
+use crate::access::may_access_fscreds;
+use crate::pidfd::process_of_file;
+use errno::Result;
+use errno::code::{EACCES, EINVAL, EPERM, ESRCH};
+use x86_cpu::regs::PtRegs;
+use x86_mm::uaccess::{IovIter, UserPtr};
+
+/// `process_madvise(pidfd, pieces, count, advice, flags)`: the bytes that were advised on, if any were before an error.
+pub fn sys_process_madvise(regs: &PtRegs) -> Result<usize> {
+    let advice = regs.arg3() as u32;
+    if regs.arg4() as u32 != 0 {
+        return Err(EINVAL);
+    }
+    let mut pieces = IovIter::from_iovec(UserPtr::from(regs.arg1()), regs.arg2())?;
+    let process = process_of_file(&*vfs::fdget(regs.arg0())?)?;
+    let task = process.leader().ok_or(ESRCH)?;
+    if !matches!(advice, uapi::MADV_COLD | uapi::MADV_PAGEOUT | uapi::MADV_WILLNEED) {
+        return Err(EINVAL);
+    }
+    let mm = mm::mm_of(&task).ok_or(ESRCH)?;
+    if !may_access_fscreds(&task) {
+        return Err(EACCES);
+    }
+    if !cred::capable(cred::CAP_SYS_NICE) {
+        return Err(EPERM);
+    }
+    let mut done = 0usize;
+    while let Some((start, len)) = pieces.next_part().filter(|(_, len)| *len != 0) {
+        if let Err(error) = mm.madvise(start.addr(), len, advice) {
+            return if done == 0 { Err(error) } else { Ok(done) };
+        }
+        done = done.saturating_add(len);
+        pieces.advance(len);
+    }
+    Ok(done)
+}

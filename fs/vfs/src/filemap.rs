@@ -243,6 +243,12 @@ impl VmFile for File {
         self.mode() & fmode::WRITE != 0
     }
 
+    fn may_tell_cached(&self) -> bool {
+        let inode = self.inode();
+        let owner = crate::perm::owner_or_capable(inode).unwrap_or(false);
+        owner || crate::perm::inode_permission(inode, crate::perm::MAY_WRITE).is_ok()
+    }
+
     fn may_exec(&self) -> bool {
         self.path().mnt.flags() & uapi::MS_NOEXEC == 0
     }

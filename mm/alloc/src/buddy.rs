@@ -50,6 +50,16 @@ impl ZoneId {
         }
     }
 
+    /// What counts allocations of the zone.
+    #[inline(always)]
+    pub(crate) fn pgalloc(frame: &Frame) -> stat::Item {
+        match Self::of(frame) {
+            Self::Normal => stat::Item::PgAllocNormal,
+            Self::Dma32 => stat::Item::PgAllocDma32,
+            Self::Dma => stat::Item::PgAllocDma,
+        }
+    }
+
     #[inline(always)]
     fn zone(self) -> &'static Zone {
         match self {
@@ -279,7 +289,7 @@ fn take_block(id: ZoneId, order: usize, flags: Flags) -> Option<&'static Frame> 
     frame.flags.store(if order == 0 { 0 } else { PageFlags::HEAD.0 }, Ordering::Relaxed);
     frame.order.store(order as u32, Ordering::Relaxed);
     frame.refs.store(1, Ordering::Relaxed);
-    stat::add(stat::Item::PgAlloc, 1 << order);
+    stat::add(ZoneId::pgalloc(frame), 1 << order);
     Some(frame)
 }
 

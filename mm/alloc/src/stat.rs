@@ -16,14 +16,18 @@ macro_rules! items {
             $($(#[$doc])* $name,)*
         }
 
-        /// The names in `/proc/vmstat`, in the order of [`Item`].
+        /// The names in `/proc/vmstat`, in the order of [`Item`]; empty for what is not shown there.
         pub const ITEMS: &[(Item, &str)] = &[$((Item::$name, $text),)*];
     };
 }
 
 items! {
-    /// Pages allocated since boot.
-    PgAlloc = "pgalloc_normal",
+    /// Pages of each zone allocated since boot.
+    PgAllocDma = "pgalloc_dma",
+    /// See above.
+    PgAllocDma32 = "pgalloc_dma32",
+    /// See above.
+    PgAllocNormal = "pgalloc_normal",
     /// Pages freed since boot.
     PgFree = "pgfree",
     /// Faults since boot.
@@ -53,13 +57,13 @@ items! {
     /// Slab pages now.
     Slab = "nr_slab_unreclaimable",
     /// Pages of large heap objects now.
-    Large = "nr_kmalloc_large",
+    Large = "",
     /// Pages mapped by vmalloc now.
-    Vmalloc = "nr_vmalloc",
+    Vmalloc = "",
     /// Locked pages now.
     Mlock = "nr_mlock",
     /// Pages that were copied on write since boot.
-    CowBreak = "pgcow",
+    CowBreak = "",
     /// TLB flushes asked of other CPUs since boot.
     TlbRemote = "nr_tlb_remote_flush",
     /// TLB flushes of everything on this CPU since boot.
@@ -67,10 +71,10 @@ items! {
     /// Single-page TLB flushes on this CPU since boot.
     TlbLocalOne = "nr_tlb_local_flush_one",
     /// Exec mappings and other pages brought in by one fault for a file map.
-    FaultAround = "pgfaultaround",
+    FaultAround = "",
     /// Processes ended for want of memory since boot.
     OomKill = "oom_kill",
-    /// Times an allocation had to reclaim memory itself since boot.
+    /// Times an allocation had to reclaim memory itself since boot; all may use every zone, and the name is of the highest.
     AllocStall = "allocstall_normal",
     /// File pages that background reclaim looked at since boot.
     ScanKswapd = "pgscan_kswapd",

@@ -8,6 +8,31 @@ use mm_alloc::buddy;
 use mm_alloc::layout::{PAGE_SHIFT, PAGE_SIZE};
 
 static COMMITTED: AtomicI64 = AtomicI64::new(0);
+
+x86_cpu::percpu! {
+    /// What this CPU's changes of [`COMMITTED`] come to that are not in there yet.
+    static LOCAL: AtomicI64 = AtomicI64::new(0);
+}
+
+/// Pages that a CPU keeps for itself before it tells the others.
+const BATCH: i64 = 256;
+
+/// Changes the number of promised pages.
+fn add(pages: i64) {
+    // Atomic, since the caller may be moved to another CPU; but nearly always on a line of this CPU's own.
+    let local = LOCAL.this_racy();
+    let now = local.fetch_add(pages, Ordering::Relaxed).saturating_add(pages);
+    if !(-BATCH..=BATCH).contains(&now) {
+        COMMITTED.fetch_add(local.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+    }
+}
+
+/// The number of promised pages, exact but for what changes meanwhile.
+fn sum() -> i64 {
+    let local = |cpu| LOCAL.on(cpu).map_or(0, |local| local.load(Ordering::Relaxed));
+    let locals: i64 = (0..x86_cpu::MAX_CPUS as x86_cpu::percpu::CpuId).map(local).sum();
+    COMMITTED.load(Ordering::Relaxed).saturating_add(locals)
+}
 /// `vm.overcommit_memory`: 0 refuses obvious excess, 1 never refuses, 2 keeps to the limit.
 pub static OVERCOMMIT: AtomicU8 = AtomicU8::new(0);
 /// `vm.overcommit_ratio`, percent.
@@ -35,7 +60,7 @@ pub(crate) fn is_strict() -> bool {
 
 /// Pages promised now.
 pub fn committed() -> u64 {
-    COMMITTED.load(Ordering::Relaxed).max(0).cast_unsigned()
+    sum().max(0).cast_unsigned()
 }
 
 /// Pages that mode 2 may promise.
@@ -63,10 +88,10 @@ fn strict_limit() -> i64 {
 /// Promises `bytes` more. ENOMEM.
 pub(crate) fn charge(bytes: usize) -> Result {
     let pages = (bytes / PAGE_SIZE) as i64;
-    let now = COMMITTED.fetch_add(pages, Ordering::Relaxed).saturating_add(pages);
+    add(pages);
     let refused = match OVERCOMMIT.load(Ordering::Relaxed) {
         1 => false,
-        NEVER => now > strict_limit(),
+        NEVER => sum() > strict_limit(),
         _ => pages > buddy::managed_pages() as i64,
     };
     if refused {
@@ -78,5 +103,5 @@ pub(crate) fn charge(bytes: usize) -> Result {
 
 /// Takes a promise back.
 pub(crate) fn uncharge(bytes: usize) {
-    COMMITTED.fetch_sub((bytes / PAGE_SIZE) as i64, Ordering::Relaxed);
+    add(-((bytes / PAGE_SIZE) as i64));
 }

@@ -43,6 +43,10 @@ pub trait VmFile: Send + Sync {
     fn fault(&self, _pgoff: u64, _write: bool) -> Result<Page> {
         Err(EFAULT)
     }
+    /// Whether the caller may know which of the file's pages are cached (`mincore(2)`): it may write the file, or owns it.
+    fn may_tell_cached(&self) -> bool {
+        self.writable()
+    }
     /// How the file was read so far, for reading ahead.
     fn readahead(&self) -> Option<&crate::readahead::Readahead> {
         None

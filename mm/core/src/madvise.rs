@@ -234,10 +234,15 @@ impl Mm {
         });
         for slot in inner.areas.overlapping(start, end) {
             let Some(mapping) = slot.value.mapping() else { continue };
+            // What others read is nobody's business: pages of files that the caller could not change look as if they were there.
+            let may_know = match &slot.value.backing {
+                Backing::File(file) => file.may_tell_cached(),
+                _ => true,
+            };
             for addr in (slot.start.max(start)..slot.end.min(end)).step_by(PAGE_SIZE) {
                 if let Some(byte) = out.get_mut((addr - start) / PAGE_SIZE)
                     && *byte == 0
-                    && mapping.get(slot.value.pgoff_at(slot.start, addr)).is_some()
+                    && (!may_know || mapping.get(slot.value.pgoff_at(slot.start, addr)).is_some())
                 {
                     *byte = 1;
                 }

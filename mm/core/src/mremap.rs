@@ -38,7 +38,9 @@ impl Mm {
         let mut removed = Removed::new();
         let mut inner = self.inner.write();
         let result = self.mremap_locked(&mut inner, &args, &mut removed);
-        let locked = inner.areas.containing(old).is_some_and(|s| s.value.flags.any(VmFlags::LOCKED));
+        // Where it is now: it may have moved.
+        let locked = |addr| inner.areas.containing(addr).is_some_and(|s| s.value.flags.any(VmFlags::LOCKED));
+        let locked = result.is_ok_and(locked);
         drop(inner);
         drop(removed);
         if let Ok(addr) = result

@@ -220,15 +220,23 @@ pub fn drop_caches(what: u32) {
 
 static WAIT: WaitQueue = WaitQueue::new();
 static WANTED: AtomicBool = AtomicBool::new(false);
-static SINCE: AtomicU32 = AtomicU32::new(0);
 /// Pages below which `kswapd` works, and up to which; taken from the allocator's marks.
 static LOW: AtomicU64 = AtomicU64::new(0);
 static HIGH: AtomicU64 = AtomicU64::new(0);
 
+x86_cpu::percpu! {
+    /// Pages that came into the cache on this CPU since it looked.
+    static SINCE: AtomicU32 = AtomicU32::new(0);
+}
+
 /// A page came into the cache: from time to time, looks whether memory gets short.
 #[inline]
 pub(crate) fn check_free() {
-    if SINCE.fetch_add(1, Relaxed) & 31 == 31 && (buddy::free_pages_total() as u64) < LOW.load(Relaxed) {
+    // A count that is lost to an interrupt or to a move only puts the look off.
+    let since = SINCE.this_racy();
+    let count = since.load(Relaxed).wrapping_add(1);
+    since.store(count, Relaxed);
+    if count & 31 == 0 && (buddy::free_pages_total() as u64) < LOW.load(Relaxed) {
         wake_kswapd();
     }
 }

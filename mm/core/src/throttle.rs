@@ -25,7 +25,7 @@ pub static DIRTYTIME_EXPIRE: AtomicU32 = AtomicU32::new(43200);
 
 /// Those who wait until less is dirty.
 static WAITERS: WaitQueue = WaitQueue::new();
-/// Pages dirtied since somebody last looked.
+/// Pages dirtied on a CPU from one look to the next.
 const LOOK_EVERY: u32 = 32;
 /// Longest wait before the figures are looked at again.
 const PAUSE_NS: u64 = 100_000_000;
@@ -58,14 +58,24 @@ fn outstanding() -> u64 {
     stat::get(Item::Dirty) + stat::get(Item::Writeback)
 }
 
+x86_cpu::percpu! {
+    /// Pages dirtied on this CPU since somebody there looked.
+    static SINCE: AtomicU32 = AtomicU32::new(0);
+}
+
 /// The caller has dirtied `pages` pages of `mapping`: waits if too much is dirty. Without locks that write-back needs. May sleep.
 #[inline]
 pub fn balance_dirty(mapping: &Mapping, pages: u32) {
-    static SINCE: AtomicU32 = AtomicU32::new(0);
-    if mapping.is_memory() || SINCE.fetch_add(pages, Relaxed).wrapping_add(pages) < LOOK_EVERY {
+    if mapping.is_memory() {
         return;
     }
-    SINCE.store(0, Relaxed);
+    // A count that is lost to a move only puts the look off.
+    let since = SINCE.this_racy();
+    let count = since.load(Relaxed).saturating_add(pages);
+    if count < LOOK_EVERY {
+        return since.store(count, Relaxed);
+    }
+    since.store(0, Relaxed);
     balance(mapping);
 }
 

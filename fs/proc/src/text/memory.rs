@@ -58,7 +58,7 @@ pub(super) fn vmstat(out: &mut SeqBuf) -> Result {
     seq_print!(out, "nr_free_pages {}\n", figures().free)?;
     seq_print!(out, "nr_inactive_file {}\n", lru::len(Which::Inactive))?;
     seq_print!(out, "nr_active_file {}\n", lru::len(Which::Active))?;
-    for (item, name) in ITEMS {
+    for (item, name) in ITEMS.iter().filter(|(_, name)| !name.is_empty()) {
         seq_print!(out, "{name} {}\n", get(*item))?;
     }
     let limits = mm::throttle::thresholds();

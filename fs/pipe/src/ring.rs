@@ -88,10 +88,9 @@ impl Pipe {
         !self.is_full() || self.readers.load(Ordering::SeqCst) == 0
     }
 
-    /// Publishes the ring's state after a change, under its lock.
+    /// Publishes how many slots are used after a change, under the ring's lock. In order with the look for waiters that follows.
     pub(crate) fn publish(&self, ring: &Ring) {
         self.used.store(ring.count as u32, Ordering::SeqCst);
-        self.slots.store(ring.slots.len() as u32, Ordering::SeqCst);
     }
 
     /// Capacity in bytes.
@@ -121,6 +120,8 @@ impl Pipe {
         }
         ring.slots = slots;
         ring.head = 0;
+        // Only here does their number change.
+        self.slots.store(pages as u32, Ordering::SeqCst);
         self.publish(&ring);
         drop(ring);
         self.write_wait.wake_up_all();

@@ -10,7 +10,7 @@ use core::sync::atomic::Ordering;
 use errno::Result;
 use errno::code::{EAGAIN, EBADF, EINVAL, EPIPE, ESPIPE};
 use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, KVec};
+use kalloc::{Arc, KVVec, KVec};
 use mm_alloc::PAGE_SIZE;
 use sync::PollMask;
 use vfs::syscall::rw::{vfs_read, vfs_write};
@@ -122,7 +122,7 @@ fn from_file(file: &File, pos: &mut i64, pipe: &Pipe, len: usize, nonblock: bool
         if room == 0 {
             continue;
         }
-        let mut buffer = KVec::from_elem(0u8, len.min(room).min(CHUNK), GFP_KERNEL)?;
+        let mut buffer = KVVec::from_elem(0u8, len.min(room).min(CHUNK), GFP_KERNEL)?;
         let mut done = 0;
         while done < len.min(room) {
             let want = buffer.len().min(len.min(room) - done);

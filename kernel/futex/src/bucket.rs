@@ -58,6 +58,8 @@ impl Waiter {
 /// A bucket's waiters in the order of their arrival.
 pub(crate) struct Queue {
     index: usize,
+    /// Number of the next waiter; in a bucket they come in this order.
+    order: u64,
     waiters: RBTree<u64, Option<Entry>>,
 }
 
@@ -67,11 +69,9 @@ struct Bucket {
     queue: SpinLock<Queue>,
 }
 
-static TABLE: [Bucket; BUCKETS] =
-    [const { Bucket { count: AtomicU32::new(0), queue: SpinLock::new(Queue { index: 0, waiters: RBTree::new() }) } };
-        BUCKETS];
-
-static ORDER: AtomicU64 = AtomicU64::new(1);
+static TABLE: [Bucket; BUCKETS] = [const {
+    Bucket { count: AtomicU32::new(0), queue: SpinLock::new(Queue { index: 0, order: 1, waiters: RBTree::new() }) }
+}; BUCKETS];
 
 /// The bucket of a key.
 #[inline]
@@ -128,7 +128,8 @@ impl Queue {
     }
 
     fn link(&mut self, mut node: Node, waiter: &Waiter) {
-        let order = ORDER.fetch_add(1, Relaxed);
+        let order = self.order;
+        self.order = order.wrapping_add(1);
         *node.key_value_mut().0 = order;
         waiter.order.store(order, Relaxed);
         waiter.place.store(self.index as u32 + 1, SeqCst);
@@ -191,7 +192,7 @@ impl Queue {
     ) -> Result<usize> {
         let (mut moved, mut at) = (0, 0);
         // Waiters that went to this same bucket come later and are not met again.
-        let end = ORDER.load(Relaxed);
+        let end = self.order;
         while moved < count
             && let Some(order) = self.next(at, from, MATCH)
             && order < end

@@ -77,6 +77,12 @@ impl Options {
         self.flags.load(Ordering::Relaxed) & flag != 0
     }
 
+    /// `SO_RCVLOWAT`: bytes that a receive on a stream waits for, at least 1.
+    #[inline]
+    pub fn lowat(&self) -> usize {
+        self.lowat.load(Ordering::Relaxed) as usize
+    }
+
     fn set(&self, flag: u32, on: bool) {
         if on {
             self.flags.fetch_or(flag, Ordering::Relaxed);
@@ -135,7 +141,12 @@ fn timeout(value: &[u8]) -> Result<u64> {
 pub(crate) fn set(socket: &dyn Socket, name: u32, value: &[u8]) -> Result {
     let options = socket.options();
     if let Some(flag) = flag_of(name) {
-        options.set(flag, int(value)? != 0);
+        let on = int(value)? != 0;
+        if on && flag == flag::REUSEPORT && !matches!(u32::from(socket.family()), 2 | 10) {
+            // Not of the Internet, which has ports.
+            return Err(EOPNOTSUPP);
+        }
+        options.set(flag, on);
         return Ok(());
     }
     match name {
@@ -144,8 +155,12 @@ pub(crate) fn set(socket: &dyn Socket, name: u32, value: &[u8]) -> Result {
             if forced && !capable(CAP_NET_ADMIN) {
                 return Err(EPERM);
             }
-            let size = int(value)?.cast_unsigned();
-            let size = if forced { size.min(i32::MAX as u32 / 2) } else { size.min(BUFFER) };
+            let size = int(value)?;
+            let size = match forced {
+                // As Linux: less than nothing is nothing when it is forced, and very much when it is not.
+                true => size.max(0).cast_unsigned().min(i32::MAX as u32 / 2),
+                false => size.cast_unsigned().min(BUFFER),
+            };
             // The double is kept, for the kernel's own needs; so says socket(7).
             let size = (size * 2).max(BUFFER_MIN);
             let slot = if name == SO_SNDBUF || name == SO_SNDBUFFORCE { &options.sndbuf } else { &options.rcvbuf };
@@ -165,7 +180,13 @@ pub(crate) fn set(socket: &dyn Socket, name: u32, value: &[u8]) -> Result {
             let seconds = int(value.get(4..).unwrap_or(&[]))?;
             options.linger.store(u64::from(on) << 32 | u64::from(seconds.cast_unsigned()), Ordering::Relaxed);
         }
-        SO_RCVLOWAT => options.lowat.store(int(value)?.cast_unsigned().max(1), Ordering::Relaxed),
+        SO_RCVLOWAT => {
+            let bytes = match int(value)? {
+                less if less < 0 => i32::MAX,
+                bytes => bytes.max(1),
+            };
+            options.lowat.store(bytes.cast_unsigned(), Ordering::Relaxed);
+        }
         _ => return Err(ENOPROTOOPT),
     }
     Ok(())

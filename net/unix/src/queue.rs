@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Messages that wait to be received: first in, first out. No locks of its own.
+//!
+//! A receiver that copies (and may sleep) checks the first message out: its bytes leave the queue, its place does not, so that
+//! whoever looks meanwhile still finds the queue full. One receiver at a time.
 
 use errno::Result;
-use kalloc::KVec;
 use kalloc::flags::GFP_ATOMIC;
+use kalloc::{KVVec, KVec};
 use socket::{Control, SockAddr, Ucred};
 
 /// A message in a socket's queue.
 pub(crate) struct Message {
-    pub(crate) data: KVec<u8>,
+    pub(crate) data: KVVec<u8>,
     /// Bytes of `data` that were received already (streams).
     pub(crate) taken: usize,
     pub(crate) control: Control,
@@ -27,6 +30,7 @@ impl Message {
 
 /// The queue.
 pub(crate) struct Queue {
+    /// From `head` on all are full, but for the first while it is checked out.
     slots: KVec<Option<Message>>,
     /// Slots before this one are empty.
     head: usize,
@@ -65,9 +69,34 @@ impl Queue {
 
     /// Takes the first message.
     pub(crate) fn pop(&mut self) -> Option<Message> {
-        let message = self.slots.get_mut(self.head)?.take()?;
-        self.head += 1;
+        let message = self.check_out()?;
         self.bytes = self.bytes.saturating_sub(message.left().len());
+        self.advance();
+        Some(message)
+    }
+
+    /// Takes the first message but leaves its place and its bytes counted, until [`Self::check_in`].
+    pub(crate) fn check_out(&mut self) -> Option<Message> {
+        self.slots.get_mut(self.head)?.take()
+    }
+
+    /// Puts back what `check_out` gave, less `taken` bytes of it. Gives it back if it is used up (`keep`: even then it stays), or
+    /// if its place is gone: the socket was closed.
+    pub(crate) fn check_in(&mut self, mut message: Message, taken: usize, keep: bool) -> Option<Message> {
+        let Some(slot) = self.slots.get_mut(self.head).filter(|slot| slot.is_none()) else { return Some(message) };
+        message.taken = message.taken.saturating_add(taken);
+        self.bytes = self.bytes.saturating_sub(taken);
+        if keep || !message.left().is_empty() {
+            *slot = Some(message);
+            return None;
+        }
+        self.advance();
+        Some(message)
+    }
+
+    /// The first place is empty: the next one's turn.
+    fn advance(&mut self) {
+        self.head += 1;
         if self.head == self.slots.len() {
             self.slots.clear();
             self.head = 0;
@@ -75,26 +104,6 @@ impl Queue {
             drop(self.slots.drain(..self.head));
             self.head = 0;
         }
-        Some(message)
-    }
-
-    /// Puts back what `pop` gave, or what is left of it. Gives it back without memory.
-    pub(crate) fn unpop(&mut self, message: Message) -> Result<(), Message> {
-        if self.head == 0 {
-            if self.slots.reserve(1, GFP_ATOMIC).is_err() {
-                return Err(message);
-            }
-            self.bytes += message.left().len();
-            // There is room.
-            let _ = self.slots.insert(0, Some(message), GFP_ATOMIC);
-            return Ok(());
-        }
-        self.head -= 1;
-        self.bytes += message.left().len();
-        if let Some(slot) = self.slots.get_mut(self.head) {
-            *slot = Some(message);
-        }
-        Ok(())
     }
 
     /// Takes everything.

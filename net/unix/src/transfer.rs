@@ -6,7 +6,7 @@ use crate::queue::Message;
 use crate::sock::{RCV_SHUT, SEND_SHUT, UnixSocket};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, KVec};
+use kalloc::{Arc, KVVec};
 use socket::options::flag;
 use socket::{Control, Options, Recv, Send, Ucred};
 use sync::{MutexGuard, PollMask};
@@ -15,12 +15,11 @@ use uapi::{MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_EOR, MSG_NOSIGNAL, MSG_OOB, MSG_P
 /// Bytes of a stream that travel in one message.
 const CHUNK: usize = 32768;
 
-/// Takes up to `max` bytes from the sender.
-fn gather(message: &mut Send<'_, '_>, max: usize) -> Result<KVec<u8>> {
+/// Takes up to `max` bytes from the sender. Large ones need not lie in contiguous memory.
+fn gather(message: &mut Send<'_, '_>, max: usize) -> Result<KVVec<u8>> {
     let len = message.data.count().min(max);
-    let mut data = KVec::from_elem(0u8, len, GFP_KERNEL)?;
-    message.data.copy_from_iter_full(&mut data)?;
-    Ok(data)
+    let mut data = KVVec::new();
+    if message.data.append_to(&mut data, len, GFP_KERNEL)? == len { Ok(data) } else { Err(EFAULT) }
 }
 
 impl UnixSocket {
@@ -35,7 +34,7 @@ impl UnixSocket {
         result
     }
 
-    fn wrap(&self, data: KVec<u8>, control: Control) -> Result<Message> {
+    fn wrap(&self, data: KVVec<u8>, control: Control) -> Result<Message> {
         let sender = match control.credentials {
             Some(said) => said,
             None => Ucred::real()?,
@@ -221,17 +220,19 @@ impl UnixSocket {
 
     fn receive_packet(&self, message: &mut Recv<'_, '_>, deadline: Option<u64>) -> Result<usize> {
         let Some(_reading) = self.wait_for_message(None, message.flags, deadline)? else { return Ok(0) };
-        let Some(mut packet) = self.queue.lock().pop() else { return Err(EAGAIN) };
+        let peek = message.flags & MSG_PEEK != 0;
+        let packet = {
+            let mut queue = self.queue.lock();
+            if peek { queue.check_out() } else { queue.pop() }
+        };
+        let Some(mut packet) = packet else { return Err(EAGAIN) };
         let len = packet.data.len();
         let want = len.min(message.data.count());
         let copied = message.data.copy_to_iter(packet.data.get(..want).unwrap_or(&[]));
-        let peek = message.flags & MSG_PEEK != 0;
         message.from = packet.from;
         let control = self.give_control(&mut packet, message, peek);
         if peek {
-            // It was just taken out, so there is room for it.
-            let back = self.queue.lock().unpop(packet);
-            drop(back);
+            self.check_in(packet, 0, true);
         } else {
             drop(packet);
             self.space.wake_up_poll(PollMask::OUT | PollMask::WRNORM);
@@ -254,8 +255,11 @@ impl UnixSocket {
         let peek = message.flags & MSG_PEEK != 0;
         let mut done = 0;
         let mut first: Option<Ucred> = None;
+        let all = message.data.count();
+        // 1 at least: the first byte is waited for.
+        let target = if message.flags & MSG_WAITALL != 0 { all } else { all.min(self.options.lowat()) };
         while message.data.count() != 0 {
-            let enough = done != 0 && (message.flags & MSG_WAITALL == 0 || peek);
+            let enough = done != 0 && (done >= target || peek);
             let flags = if enough { message.flags | MSG_DONTWAIT } else { message.flags };
             match self.wait_for_message(reading.take(), flags, deadline) {
                 Ok(Some(guard)) => reading = Some(guard),
@@ -263,11 +267,11 @@ impl UnixSocket {
                 Err(_) if done != 0 => break,
                 Err(error) => return Err(error),
             }
-            let Some(mut part) = self.queue.lock().pop() else { break };
+            let Some(mut part) = self.queue.lock().check_out() else { break };
             // Bytes of different senders are not mixed when the receiver wants to know who sent them; and files mark a border.
             let other = first.is_some_and(|first| self.options.has(flag::PASSCRED) && first != part.sender);
             if other || done != 0 && !part.control.files.is_empty() {
-                self.put_back(part);
+                self.check_in(part, 0, true);
                 break;
             }
             first = Some(part.sender);
@@ -278,17 +282,13 @@ impl UnixSocket {
             let copied = message.data.copy_to_iter(part.left().get(..want).unwrap_or(&[]));
             done += copied;
             if peek {
-                self.put_back(part);
+                self.check_in(part, 0, true);
                 control?;
                 // A second part is not looked at: the first one is in its way again.
                 break;
             }
-            part.taken += copied;
-            if part.left().is_empty() {
-                drop(part);
+            if self.check_in(part, copied, false) {
                 self.space.wake_up_poll(PollMask::OUT | PollMask::WRNORM);
-            } else {
-                self.put_back(part);
             }
             control?;
             if copied < want {
@@ -301,9 +301,9 @@ impl UnixSocket {
         Ok(done)
     }
 
-    fn put_back(&self, part: Message) {
-        // It was just taken out, so there is room for it.
-        let back = self.queue.lock().unpop(part);
-        drop(back);
+    /// Gives the checked-out message back (`Queue::check_in`); whether it is gone from the queue.
+    fn check_in(&self, part: Message, taken: usize, keep: bool) -> bool {
+        let gone = self.queue.lock().check_in(part, taken, keep);
+        gone.is_some()
     }
 }

@@ -91,6 +91,16 @@ pub fn copy_from_user_partial(to: &mut [u8], from: impl Into<UserPtr>) -> usize 
     unsafe { raw_copy(to.as_mut_ptr(), from.0 as *const u8, to.len()) }
 }
 
+/// As [`copy_from_user_partial`], to memory that need not hold anything yet. What was copied is initialized.
+#[inline]
+pub(super) fn copy_from_user_uninit(to: &mut [MaybeUninit<u8>], from: UserPtr) -> usize {
+    if !access_ok(from, to.len()) {
+        return to.len();
+    }
+    // SAFETY: `to` is a slice of ours that is only written, `from` was checked.
+    unsafe { raw_copy(to.as_mut_ptr().cast(), from.0 as *const u8, to.len()) }
+}
+
 /// Copies to user memory; returns how many bytes were not copied.
 #[inline]
 pub fn copy_to_user_partial(to: impl Into<UserPtr>, from: &[u8]) -> usize {

@@ -3,12 +3,12 @@
 //! It moves on as bytes are copied; a copy that stops short says how far it came.
 
 use super::{
-    UserPtr, access_ok, clear_user, copy_from_user_partial, copy_page_from_user, copy_page_to_user,
-    copy_to_user_partial,
+    UserPtr, access_ok, clear_user, copy::copy_from_user_uninit, copy_from_user_partial, copy_page_from_user,
+    copy_page_to_user, copy_to_user_partial,
 };
 use errno::{Result, code::*};
-use kalloc::KVec;
 use kalloc::flags::GFP_KERNEL;
+use kalloc::{Allocator, Flags, KVec, Vec};
 use mm_alloc::Page;
 use mm_alloc::layout::PAGE_SIZE;
 
@@ -251,6 +251,29 @@ impl<'a> IovIter<'a> {
             Some(bytes) => len - copy_from_user_partial(bytes, at),
             None => 0,
         })
+    }
+
+    /// Takes `len` bytes from the writer to the end of a vector, whose memory is not cleared before; returns how many there were
+    /// (fewer when its buffer ended or faulted). ENOMEM if the vector cannot grow.
+    pub fn append_to<A: Allocator>(&mut self, to: &mut Vec<u8, A>, len: usize, flags: Flags) -> Result<usize> {
+        let len = len.min(self.count);
+        if let Kind::KernelIn(slice) = &self.kind {
+            let part = slice.get(..len.min(slice.len())).unwrap_or(&[]);
+            to.extend_from_slice(part, flags)?;
+            let n = part.len();
+            self.advance(n);
+            return Ok(n);
+        }
+        to.reserve(len, flags)?;
+        let before = to.len();
+        let room = to.spare_capacity_mut();
+        let n = self.each_part(len, |at, part, done| match room.get_mut(done..done + part) {
+            Some(room) => part - copy_from_user_uninit(room, at),
+            None => 0,
+        });
+        // SAFETY: There was room for `len` bytes, and `each_part` says how many of them, from the first on, were copied.
+        unsafe { to.set_len(before + n) };
+        Ok(n)
     }
 
     /// Takes exactly `to.len()` bytes. EFAULT if there are fewer.

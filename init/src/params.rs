@@ -71,6 +71,13 @@ pub(crate) fn take(param: &Param<'_>) -> bool {
     {
         x86::panic::PANIC_TIMEOUT.store(seconds, core::sync::atomic::Ordering::Relaxed);
     }
+    if name == "clocksource" {
+        // The one that is preferred once it registers.
+        ktime::source::prefer(value);
+    }
+    if name == "idle" && value == "poll" {
+        sched::idle_poll();
+    }
     if name == "oops" && value == "panic" {
         x86::traps::oops::PANIC_ON_OOPS.store(true, core::sync::atomic::Ordering::Relaxed);
     }

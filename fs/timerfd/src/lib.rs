@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `timerfd_create(2)`: a timer that is read like a file. Called by the system call table.
 //!
-//! Locks: a timer's `state` (interrupts off), taken by its callback too; inside it nothing. `CANCELABLE` is outside of it.
+//! A timer that has expired stands still until it is read (or asked for the time left); then it is moved on by whole intervals, each
+//! of which is an expiration. So a program cannot make more interrupts than it reads.
+//!
+//! Locks: a timer's `state` (interrupts off), taken by its callback too; inside it `HrTimer`'s. `CANCELABLE` is outside of it.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -12,7 +15,7 @@ use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVec, WeakArc};
 use ktime::hrtimer::{CLOCK_SET, ClockSet};
 use ktime::{Clock, HrTimer, NSEC_PER_SEC, Restart};
-use locking::SpinLock;
+use locking::{SpinIrqGuard, SpinLock};
 use sync::{Mutex, WaitQueue};
 use vfs::{AnonKind, File, FileOps, IovIter, OpenFlags, PollMask, PollTable, get_unused_fd};
 use x86_cpu::regs::PtRegs;
@@ -37,6 +40,8 @@ struct State {
     /// Expirations since the last read.
     ticks: u64,
     interval: u64,
+    /// It has expired and was not moved on since.
+    expired: bool,
     /// Real time was set while the timer asked to be told.
     canceled: bool,
     cancel_on_set: bool,
@@ -79,37 +84,70 @@ pub fn init() {
     CLOCK_SET.set(&ON_SET);
 }
 
-impl Shared {
-    /// What a read gets: expirations, or `ECANCELED`; `None` if there is nothing yet.
-    fn take(&self) -> Option<Result<u64>> {
-        let mut state = self.state.lock_irqsave();
-        if core::mem::take(&mut state.canceled) {
-            state.ticks = 0;
-            return Some(Err(ECANCELED));
-        }
-        match core::mem::take(&mut state.ticks) {
-            0 => None,
-            ticks => Some(Ok(ticks)),
+impl State {
+    /// Moves an expired timer on, to the next period that is still to come.
+    fn run_on(&mut self, timer: &Arc<HrTimer>) {
+        if core::mem::take(&mut self.expired) && self.interval != 0 {
+            let periods = timer.forward_now(self.interval);
+            // The first was counted when it expired.
+            self.ticks = self.ticks.saturating_add(periods.saturating_sub(1));
+            timer.start(timer.expires());
         }
     }
+}
 
-    fn expire(&self, timer: &HrTimer) -> Restart {
-        let restart = {
+impl Shared {
+    /// What a read gets: expirations, or `ECANCELED`; `None` if there is nothing yet.
+    fn take(&self, timer: &Arc<HrTimer>) -> Option<Result<u64>> {
+        let mut state = self.state.lock_irqsave();
+        if core::mem::take(&mut state.canceled) {
+            // As on Linux, a timer that has expired stays so until it is set again.
+            (state.ticks, state.expired) = (0, false);
+            return Some(Err(ECANCELED));
+        }
+        if state.ticks == 0 {
+            return None;
+        }
+        state.run_on(timer);
+        Some(Ok(core::mem::take(&mut state.ticks)))
+    }
+
+    fn expire(&self) -> Restart {
+        {
             let mut state = self.state.lock_irqsave();
-            let periods = if state.interval == 0 { 1 } else { timer.forward_now(state.interval) };
-            state.ticks = state.ticks.saturating_add(periods);
-            if state.interval == 0 { Restart::No } else { Restart::Yes }
-        };
+            state.expired = true;
+            state.ticks = state.ticks.saturating_add(1);
+        }
         self.waiters.wake_up_poll(PollMask::IN);
-        restart
+        Restart::No
     }
 }
 
 impl TimerFd {
     /// Interval, and time left.
+    fn left(&self, state: &State) -> (u64, u64) {
+        let left = if self.timer.is_queued() { self.timer.remaining().max(1) } else { 0 };
+        (state.interval, left)
+    }
+
+    /// As [`Self::left`], of a timer that is moved on if need be.
     fn state(&self) -> (u64, u64) {
-        let left = if self.timer.is_active() { self.timer.remaining().max(1) } else { 0 };
-        (self.shared.state.lock_irqsave().interval, left)
+        let mut state = self.shared.state.lock_irqsave();
+        state.run_on(&self.timer);
+        self.left(&state)
+    }
+
+    /// Stops it; nothing expires while the guard is held.
+    fn stopped(&self) -> SpinIrqGuard<'_, State> {
+        loop {
+            let state = self.shared.state.lock_irqsave();
+            if self.timer.try_cancel().is_some() {
+                return state;
+            }
+            // Its callback waits for the lock.
+            drop(state);
+            core::hint::spin_loop();
+        }
     }
 
     fn set(&self, flags: u32, interval: u64, value: u64) -> Result<(u64, u64)> {
@@ -122,11 +160,8 @@ impl TimerFd {
             list.push(Arc::downgrade(&self.shared), GFP_KERNEL)?;
         }
         let old = self.state();
-        self.timer.cancel();
-        {
-            let mut state = self.shared.state.lock_irqsave();
-            *state = State { interval, cancel_on_set, settime_flags: flags, ..State::default() };
-        }
+        let mut state = self.stopped();
+        *state = State { interval, cancel_on_set, settime_flags: flags, ..State::default() };
         match (value, flags & TFD_TIMER_ABSTIME != 0) {
             (0, _) => {}
             (at, true) => self.timer.start(at),
@@ -147,13 +182,13 @@ impl FileOps for TimerFd {
         if to.count() < 8 {
             return Err(EINVAL);
         }
-        let mut taken = self.shared.take();
+        let mut taken = self.shared.take(&self.timer);
         if taken.is_none() {
             if file.nonblock() {
                 return Err(EAGAIN);
             }
             self.shared.waiters.wait_interruptible(|| {
-                taken = self.shared.take();
+                taken = self.shared.take(&self.timer);
                 taken.is_some()
             })?;
         }
@@ -168,10 +203,9 @@ impl FileOps for TimerFd {
     }
 
     fn show_fdinfo(&self, _: &File, out: &mut dyn Write) -> core::fmt::Result {
-        let (interval, left) = self.state();
-        let (ticks, flags) = {
+        let ((interval, left), ticks, flags) = {
             let state = self.shared.state.lock_irqsave();
-            (state.ticks, state.settime_flags)
+            (self.left(&state), state.ticks, state.settime_flags)
         };
         writeln!(out, "clockid: {}", self.clock_id)?;
         writeln!(out, "ticks: {ticks}")?;
@@ -196,7 +230,7 @@ pub fn sys_timerfd_create(regs: &PtRegs) -> Result<usize> {
     let shared = Shared { state: SpinLock::new(State::default()), waiters: Arc::new(WaitQueue::new(), GFP_KERNEL)? };
     let shared = Arc::new(shared, GFP_KERNEL)?;
     let callback = shared.clone();
-    let timer = HrTimer::new(clock, move |timer: &Arc<HrTimer>| callback.expire(timer))?;
+    let timer = HrTimer::new(clock, move |_: &Arc<HrTimer>| callback.expire())?;
     let timer = TimerFd { clock_id, timer, shared, setting: Mutex::new(()) };
     let flags = OpenFlags(uapi::O_RDWR | flags & uapi::O_NONBLOCK);
     Ok(fd.install(KIND.open(flags, KBox::new(timer, GFP_KERNEL)?)?) as usize)

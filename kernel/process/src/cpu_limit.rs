@@ -2,13 +2,14 @@
 //! `RLIMIT_CPU`. A process with a limit has a watch, which looks when the process can have used the limit up (the clocks and
 //! timers for that are `kernel/time/posix`'s); a process without one costs nothing. Source: `getrlimit(2)`.
 
-use crate::signal::{SIGKILL, SigInfo, send_to_process};
+use crate::signal::{SIGKILL, SigInfo, send_to_process, send_to_thread};
 use crate::thread::Process;
 use errno::Result;
 use errno::code::ENOMEM;
 use hook::Hook;
 use kalloc::Arc;
 use rlimit::{INFINITY, Limit, Rlimits};
+use task::Task;
 
 /// Something that calls [`check`] in time.
 pub trait CpuWatch: Send + Sync {
@@ -26,6 +27,34 @@ pub trait CpuWatches: Sync {
 pub static WATCHES: Hook<dyn CpuWatches> = Hook::new();
 
 const NSEC_PER_SEC: u64 = 1_000_000_000;
+
+/// Keeps `RLIMIT_RTTIME`.
+struct RtTime;
+
+impl sched::RtWatch for RtTime {
+    fn ran(&self, task: &Task, ns: u64) {
+        let Some(limits) = rlimit::of(task) else { return };
+        let limit = limits.get(uapi::RLIMIT_RTTIME);
+        let used = ns / 1000;
+        if limit.cur == INFINITY || used < limit.cur.min(limit.max) {
+            return;
+        }
+        // Standard signals of the kernel cannot fail for want of room.
+        if limit.max != INFINITY && used >= limit.max {
+            let _ = send_to_thread(task, SigInfo::kernel(SIGKILL));
+        } else {
+            let _ = send_to_thread(task, SigInfo::kernel(uapi::SIGXCPU));
+            // Again a second later, which the limit shows, as in Linux.
+            limits.set(uapi::RLIMIT_RTTIME, Limit { cur: limit.cur.saturating_add(1_000_000), max: limit.max });
+        }
+    }
+}
+
+/// Watches the time of real-time threads. Once, at boot.
+pub(crate) fn init() {
+    static RT_TIME: &dyn sched::RtWatch = &RtTime;
+    sched::RT_WATCH.set(&RT_TIME);
+}
 
 /// `process` has the CPU limit `limit` from now on. `ENOMEM`. May sleep.
 pub(crate) fn limited(process: &Arc<Process>, limit: Limit) -> Result {
@@ -45,7 +74,7 @@ pub(crate) fn limited(process: &Arc<Process>, limit: Limit) -> Result {
 /// Acts on the limits of `process`, which has used `used` nanoseconds. Returns how much it has to use before the next look;
 /// `None` when no look is needed.
 pub fn check(process: &Process, used: u64) -> Option<u64> {
-    let limits: Arc<Rlimits> = process.threads().ok()?.first().and_then(|task| rlimit::of(task).cloned())?;
+    let limits: Arc<Rlimits> = process.any_thread().and_then(|task| rlimit::of(&task).cloned())?;
     let limit = limits.get(uapi::RLIMIT_CPU);
     if limit.cur == INFINITY {
         return None;

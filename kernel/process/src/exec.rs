@@ -168,6 +168,7 @@ fn begin_new_program(
     take_leaders_number(thread, process);
     task.set_comm(name);
     crate::hooks::exec(&task);
+    crate::signal::send::flush_timers(process);
     for (word, value) in thread.altstack.iter().zip([0, 0, u64::from(uapi::SS_DISABLE)]) {
         word.store(value, Ordering::Relaxed);
     }

@@ -97,7 +97,6 @@ fn exit_thread(task: &Task, thread: &Thread, status: i32) {
         x86::panic::panic(format_args!("Attempted to kill init! exitcode=0x{shown:08x}"));
     }
     leave_memory(thread);
-    account(task, thread, &process);
     crate::hooks::exit(task, last);
     vfs::tasks::exit_files(task);
     vfs::tasks::exit_fs(task);
@@ -138,15 +137,15 @@ pub(crate) fn release_vfork(thread: &Thread) {
 
 fn note_maxrss(process: &Process) {
     if let Some(mm) = mm::current_mm() {
-        let mut usage = process.usage.lock();
+        let mut usage = process.usage.lock_irqsave();
         usage.maxrss = usage.maxrss.max(mm.max_rss_kib());
     }
 }
 
-/// Adds what the thread used to its process.
-fn account(task: &Task, _thread: &Thread, process: &Process) {
+/// Adds what the thread used to its process. With `signals` held, at the moment the thread leaves the list.
+fn account(task: &Task, process: &Process) {
     let spent = times::of_task(task);
-    let mut usage = process.usage.lock();
+    let mut usage = process.usage.lock_irqsave();
     usage.utime = usage.utime.saturating_add(spent.utime);
     usage.stime = usage.stime.saturating_add(spent.stime);
     usage.nvcsw = usage.nvcsw.saturating_add(spent.nvcsw);
@@ -173,6 +172,7 @@ fn exit_notify(task: &Task, thread: &Thread, process: &Arc<Process>, status: i32
         let mut signals = process.signals.lock_irqsave();
         let at = signals.threads.iter().position(|t| core::ptr::eq(&**t, task));
         let own = at.and_then(|at| signals.threads.remove(at));
+        account(task, process);
         if !is_leader && thread.is_traced() {
             // Its tracer waits for it by itself.
             thread.zombie.store(true, Ordering::SeqCst);
@@ -414,10 +414,16 @@ fn find_reaper(process: &Arc<Process>) -> Option<Arc<Process>> {
 }
 
 fn after_reparent(child: &Arc<Process>, reaper: Option<&Arc<Process>>) {
-    for task in child.threads().unwrap_or_default().iter() {
-        let Some(thread) = thread_of(task) else { continue };
+    // How many threads want each signal.
+    let mut wanted = [0u32; crate::signal::NSIG as usize + 1];
+    for thread in child.signals.lock_irqsave().threads.iter().filter_map(|task| thread_of(task)) {
         let signal = thread.parent_death_signal.load(Ordering::Relaxed);
-        if signal != 0 {
+        if let Some(count) = wanted.get_mut(signal as usize).filter(|_| signal != 0) {
+            *count += 1;
+        }
+    }
+    for (signal, count) in (0..).zip(wanted) {
+        for _ in 0..count {
             // A lost real-time death signal is Linux's answer when the queue is full.
             let _ = send_to_process(child, SigInfo::user(signal, uapi::SI_USER as i32, 0, 0));
         }
@@ -494,7 +500,7 @@ pub(crate) fn release(process: &Arc<Process>) {
 
 /// Adds a waited-for child's use to its parent.
 pub(crate) fn collect_usage(parent: &Process, child: &Usage) {
-    let mut usage = parent.usage.lock();
+    let mut usage = parent.usage.lock_irqsave();
     usage.cutime = usage.cutime.saturating_add(child.utime).saturating_add(child.cutime);
     usage.cstime = usage.cstime.saturating_add(child.stime).saturating_add(child.cstime);
     usage.cmaxrss = usage.cmaxrss.max(child.maxrss).max(child.cmaxrss);

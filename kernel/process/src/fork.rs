@@ -455,6 +455,7 @@ pub(crate) fn move_user(from: u32, to: u32) {
     if from == to {
         return;
     }
+    crate::thread::with_thread(|thread| crate::signal::quota::move_user(thread, to));
     uncharge(from);
     let mut users = USER_TASKS.lock();
     let count = users.get(&to).copied().unwrap_or(0);

@@ -2,6 +2,7 @@
 //! What this crate asks of others that it does not depend on: the machine (restart, power), and crates that keep something for
 //! each task (timers, futexes).
 
+use crate::signal::SigInfo;
 use errno::Result;
 use hook::Hook;
 use locking::SpinLock;
@@ -117,6 +118,37 @@ pub trait PageFaultOom: Sync {
 
 /// The registered one.
 pub static PAGE_FAULT_OOM: Hook<dyn PageFaultOom> = Hook::new();
+
+/// Timers that wait until their signal is taken before they run on. All are called by a thread of the process, without locks,
+/// and may sleep.
+pub trait TimerSignals: Sync {
+    /// The signal of a POSIX timer was taken: its overruns are filled in.
+    fn taken(&self, info: &mut SigInfo);
+    /// A `SIGALRM` of the process was taken.
+    fn alarm(&self);
+    /// Pending signals with this number were thrown away.
+    fn flushed(&self, signal: u32);
+}
+
+/// The timers (`kernel/time/posix`).
+pub static TIMER_SIGNALS: Hook<dyn TimerSignals> = Hook::new();
+
+/// `info` was taken, from the process's queue if `shared`.
+#[inline]
+pub(crate) fn signal_taken(info: &mut SigInfo, shared: bool) {
+    let timer = info.timer_id().is_some();
+    let alarm = shared && info.signo == uapi::SIGALRM;
+    if (timer || alarm)
+        && let Some(timers) = TIMER_SIGNALS.get()
+    {
+        if timer {
+            timers.taken(info);
+        }
+        if alarm {
+            timers.alarm();
+        }
+    }
+}
 
 /// The calls of the vsyscall page.
 pub trait Vsyscall: Sync {

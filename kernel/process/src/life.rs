@@ -182,6 +182,7 @@ pub fn init() {
     task::hooks::FAULT.set(&FAULT);
     task::hooks::TRAP.set(&TRAP);
     vfs::hooks::PROCESS.set(&VFS);
+    crate::cpu_limit::init();
 }
 
 /// Makes process 1, which runs `f` (and in the end becomes `/init`), and process 2. Neither runs before the boot CPU's first

@@ -336,7 +336,8 @@ pub fn sys_sysinfo(regs: &PtRegs) -> Result<usize> {
     let memory = mm::meminfo();
     let bytes = |pages: u64| pages.saturating_mul(mm_alloc::PAGE_SIZE as u64);
     let (total, free, shared) = (bytes(memory.total), bytes(memory.free), bytes(memory.shmem));
-    let processes = pid::all_processes()?.len() as u64;
+    // Threads, whatever the name says.
+    let processes = u64::from(pid::thread_count());
     let uptime = ktime::boottime_ns() / 1_000_000_000;
     // struct sysinfo: uptime, loads[3], totalram, freeram, sharedram, bufferram, totalswap, freeswap, procs + pad, totalhigh,
     // freehigh, mem_unit. Loads have 16 fraction bits here, 11 inside.
@@ -363,6 +364,8 @@ pub fn ctrl_alt_del() {
     }
 }
 
+static SYSTEM_TRANSITION: sync::Mutex<()> = sync::Mutex::new(());
+
 /// `reboot(2)`.
 pub fn sys_reboot(regs: &PtRegs) -> Result<usize> {
     if !cred::capable(cred::CAP_SYS_BOOT) {
@@ -371,6 +374,8 @@ pub fn sys_reboot(regs: &PtRegs) -> Result<usize> {
     if regs.arg0() as u32 != REBOOT_MAGIC1 || !REBOOT_MAGIC2.contains(&(regs.arg1() as u32)) {
         return Err(EINVAL);
     }
+    // One at a time, as on Linux: the machine's hooks count on it.
+    let _transition = SYSTEM_TRANSITION.lock();
     match regs.arg2() as u32 {
         uapi::LINUX_REBOOT_CMD_RESTART | uapi::LINUX_REBOOT_CMD_RESTART2 => crate::hooks::restart(),
         uapi::LINUX_REBOOT_CMD_POWER_OFF => crate::hooks::power_off(),

@@ -19,8 +19,8 @@ pub struct SignalView {
     pub ignored: SigSet,
     /// Caught by the process.
     pub caught: SigSet,
-    /// Queued for the thread and the process together.
-    pub queued: usize,
+    /// Queued for all tasks of the thread's real user id.
+    pub queued: u64,
 }
 
 impl Thread {
@@ -29,9 +29,7 @@ impl Thread {
         let process = self.process();
         let actions = process.actions.lock_irqsave().clone();
         let (ignored, caught) = actions.summary();
-        // One lock at a time.
-        let own = self.pending.lock_irqsave().len();
-        let queued = own + process.signals.lock_irqsave().shared.len();
+        let queued = self.signal_user.lock_irqsave().as_ref().map_or(0, |count| count.load(Relaxed));
         SignalView {
             pending: SigSet(self.pending_set.load(Relaxed)),
             shared: SigSet(process.shared_set.load(Relaxed)),

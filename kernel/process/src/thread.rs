@@ -36,6 +36,8 @@ pub struct Thread {
     pub(crate) saved_mask: AtomicU64,
     /// Signals for this thread alone.
     pub(crate) pending: SpinLock<Pending>,
+    /// Counts the signals queued for its user.
+    pub(crate) signal_user: SpinLock<Option<crate::signal::quota::UserSignals>>,
     /// Copy of `pending`'s set, for cheap looks.
     pub(crate) pending_set: AtomicU64,
     /// Signals that a `sigtimedwait` in this thread waits for though they are blocked.
@@ -258,12 +260,14 @@ impl Thread {
     /// Gives `task` its thread data, with the mask `blocked`.
     pub(crate) fn attach(task: &Task, process: Arc<Process>, nr: Arc<PidNr>, blocked: SigSet, now: u64) -> Result {
         task.set_tid(nr.get());
+        let user = crate::signal::quota::of_user(cred::task_cred(task).map_or(0, |cred| cred.uid))?;
         let thread = Self {
             process,
             nr,
             blocked: AtomicU64::new(blocked.0),
             saved_mask: AtomicU64::new(0),
             pending: SpinLock::new(Pending::new()),
+            signal_user: SpinLock::new(Some(user)),
             pending_set: AtomicU64::new(0),
             waiting_for: AtomicU64::new(0),
             altstack: [AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(u64::from(uapi::SS_DISABLE))],
@@ -458,6 +462,19 @@ impl Process {
         Ok(signals.threads.try_clone(kalloc::flags::GFP_ATOMIC)?)
     }
 
+    /// Any of its threads that has not ended.
+    pub fn any_thread(&self) -> Option<Arc<Task>> {
+        self.signals.lock_irqsave().threads.first().cloned()
+    }
+
+    /// Goes through the threads that have not ended, and what the others have used, at one moment: no thread is in both or in
+    /// neither. `f` runs with interrupts off and the process's `signals` held; it may take run queue locks.
+    pub fn fold_threads<R>(&self, start: impl FnOnce(&Usage) -> R, mut f: impl FnMut(R, &Task) -> R) -> R {
+        let signals = self.signals.lock_irqsave();
+        let sum = start(&*self.usage.lock_irqsave());
+        signals.threads.iter().fold(sum, |sum, task| f(sum, task))
+    }
+
     /// Number of threads that have not ended.
     pub fn thread_count(&self) -> u32 {
         self.live_threads.load(Ordering::Relaxed)
@@ -480,6 +497,6 @@ impl Process {
 
     /// Resource use of ended threads and waited-for children.
     pub fn usage(&self) -> Usage {
-        *self.usage.lock()
+        *self.usage.lock_irqsave()
     }
 }

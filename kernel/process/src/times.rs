@@ -54,12 +54,7 @@ pub fn of_task(task: &Task) -> TaskUsage {
 
 /// A process's use: ended threads, and the live ones.
 pub fn of_process(process: &Process) -> Usage {
-    let mut sum = process.usage();
-    for task in process.threads().unwrap_or_default().iter() {
-        // A thread inside exit has been added to its process already, or is about to be.
-        if thread_of(task).is_some_and(|t| t.is_exiting()) {
-            continue;
-        }
+    process.fold_threads(Usage::clone, |mut sum, task| {
         let used = of_task(task);
         sum.utime = sum.utime.saturating_add(used.utime);
         sum.stime = sum.stime.saturating_add(used.stime);
@@ -68,8 +63,14 @@ pub fn of_process(process: &Process) -> Usage {
         sum.minflt = sum.minflt.saturating_add(used.minflt);
         sum.majflt = sum.majflt.saturating_add(used.majflt);
         sum.io.add(&used.io);
-    }
-    sum
+        sum
+    })
+}
+
+/// A process's time on CPUs in nanoseconds, exact: of ended threads, and the live ones.
+pub fn cpu_ns(process: &Process) -> u64 {
+    let start = |ended: &Usage| ended.utime.saturating_add(ended.stime);
+    process.fold_threads(start, |sum, task| sum.saturating_add(sched::runtime_ns(task)))
 }
 
 /// `struct rusage`, as 64-bit words.

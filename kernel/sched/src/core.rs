@@ -66,7 +66,7 @@ pub(crate) fn schedule_once(preempted: bool) {
         entity.voluntary.store(entity.voluntary.load(Relaxed) + 1, Relaxed);
     } else if !was_idle {
         if rq.curr_goes_on() {
-            rq.curr.ran = 0;
+            (rq.curr.ran, rq.curr.yielded) = (0, false);
             return;
         }
         // First the choice: one that yields may well be the first in line itself.
@@ -146,9 +146,8 @@ pub fn sched_yield() {
         let _irq = IrqGuard::new();
         rq::lock_this().curr.yielded = true;
     }
+    // The decision takes it back.
     schedule();
-    let _irq = IrqGuard::new();
-    rq::lock_this().curr.yielded = false;
 }
 
 #[cfg(CONFIG_DEBUG_ATOMIC_SLEEP)]

@@ -65,6 +65,8 @@ pub struct Entity {
     pub(crate) allowed: AtomicU64,
     /// The key while queued.
     pub(crate) key: (AtomicU64, AtomicU64),
+    /// Ticks under a real-time policy since the task slept last (`RLIMIT_RTTIME`).
+    pub(crate) rt_ticks: AtomicU32,
     /// CPU time used, in nanoseconds.
     pub(crate) runtime: AtomicU64,
     /// Samples of the tick: nanoseconds found in user mode, in the kernel.
@@ -110,6 +112,7 @@ impl Entity {
             rr_left: AtomicU64::new(RR_SLICE_NS),
             allowed: AtomicU64::new(u64::MAX),
             key: (AtomicU64::new(0), AtomicU64::new(0)),
+            rt_ticks: AtomicU32::new(0),
             runtime: AtomicU64::new(0),
             sampled_user: AtomicU64::new(0),
             sampled_system: AtomicU64::new(0),

@@ -26,6 +26,7 @@ pub mod balance;
 mod core;
 pub mod entity;
 mod idle;
+pub use idle::poll as idle_poll;
 pub mod load;
 pub mod params;
 mod rq;
@@ -44,6 +45,7 @@ pub use params::{
     set_timer_slack_ns, timer_slack_ns, urgency,
 };
 pub use stats::{CpuTimes, TaskTimes, context_switches, cpu_times, nr_running, runtime_ns, task_times};
+pub use tick::{RT_WATCH, RtWatch};
 
 use ::core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use entity::Entity;

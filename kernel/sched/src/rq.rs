@@ -283,6 +283,9 @@ impl RunQueue {
     /// A task becomes runnable here.
     #[inline]
     pub(crate) fn enqueue(&mut self, task: &Task, entity: &Entity, place: Place) {
+        if matches!(place, Place::Wakeup) {
+            entity.rt_ticks.store(0, Relaxed);
+        }
         if !entity.is_rt() {
             let v = entity.vruntime.load(Relaxed);
             let least = self.min_vruntime;

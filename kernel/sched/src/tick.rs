@@ -46,13 +46,30 @@ pub(crate) fn leave_idle() {
         && let Some(timer) = tick.timer.get()
     {
         tick.active.store(true, Relaxed);
-        timer.start_after(TICK_NS);
+        // At a multiple of the period, as Linux does: a task that always wakes at the same distance before a tick that started
+        // with it would never be seen.
+        let now = ktime::now_ns();
+        timer.start(now.saturating_sub(now % TICK_NS).saturating_add(TICK_NS));
     }
 }
 
+/// Who keeps `RLIMIT_RTTIME`.
+pub trait RtWatch: Sync {
+    /// `task`, which runs, has done so under a real-time policy for `ns` without sleeping. Hard interrupt context.
+    fn ran(&self, task: &task::Task, ns: u64);
+}
+
+/// The keeper (`kernel/process`).
+pub static RT_WATCH: hook::Hook<dyn RtWatch> = hook::Hook::new();
+
 fn tick(timer: &Arc<HrTimer>) -> Restart {
     let state = TICK.this_racy();
-    let idle = charge();
+    let (idle, rt_ticks) = charge();
+    if rt_ticks != 0
+        && let Some(watch) = RT_WATCH.get()
+    {
+        watch.ran(&current(), u64::from(rt_ticks) * TICK_NS);
+    }
     load::tick();
     if idle {
         state.active.store(false, Relaxed);
@@ -67,14 +84,14 @@ fn tick(timer: &Arc<HrTimer>) -> Restart {
     Restart::Yes
 }
 
-/// Charges the running task and ends its slice if it is used up. Whether the CPU idles.
-fn charge() -> bool {
+/// Charges the running task and ends its slice if it is used up. Whether the CPU idles, and the ticks under a real-time policy.
+fn charge() -> (bool, u32) {
     let task = current();
-    let Some(entity) = ENTITY.get(&task) else { return true };
+    let Some(entity) = ENTITY.get(&task) else { return (true, 0) };
     let mut rq = rq::lock_this();
     rq.update_curr();
     if rq.curr.class == IDLE_RANK {
-        return true;
+        return (true, 0);
     }
     rq.write_back(entity);
     stats::sample(entity, &task, irq_from_user());
@@ -92,5 +109,11 @@ fn charge() -> bool {
     if over {
         rq::resched_this();
     }
-    false
+    let mut rt_ticks = 0;
+    // The task's own policy, not one that was lent to it.
+    if matches!(rq.curr.policy, policy::FIFO | policy::RR) {
+        rt_ticks = entity.rt_ticks.load(Relaxed).saturating_add(1);
+        entity.rt_ticks.store(rt_ticks, Relaxed);
+    }
+    (false, rt_ticks)
 }

@@ -54,6 +54,7 @@ pub(crate) fn try_to_wake_up(task: &Task, mask: State) -> bool {
         rq.enqueue(task, entity, Place::Wakeup);
         rq.check_preempt(entity);
     } else {
+        entity.rt_ticks.store(0, Relaxed);
         rq.make_relative(entity);
         entity.on_rq.store(MOVING, Relaxed);
         task.set_cpu(target);

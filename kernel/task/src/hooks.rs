@@ -94,6 +94,8 @@ pub trait SleepTimer: Sync {
     /// `schedule()` with a wake-up at `deadline_ns` (monotonic clock). The caller has set its state. True when the deadline
     /// passed.
     fn schedule_until(&self, deadline_ns: u64) -> bool;
+    /// Sleeps for `ns`, whatever signals come. May sleep.
+    fn sleep(&self, ns: u64);
 }
 
 /// The timers (`kernel/time`).

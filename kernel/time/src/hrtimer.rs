@@ -220,6 +220,11 @@ impl HrTimer {
         self.state.load(Ordering::Relaxed) == QUEUED || self.running.load(Ordering::Relaxed)
     }
 
+    /// Whether the timer is queued.
+    pub fn is_queued(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == QUEUED
+    }
+
     /// The expiry, on the timer's clock.
     pub fn expires(&self) -> u64 {
         self.expires.load(Ordering::Relaxed)
@@ -235,10 +240,20 @@ impl HrTimer {
         self.expires().saturating_sub(self.clock.now_ns())
     }
 
-    /// Moves the expiry by whole intervals until it lies after now; returns how many. From the callback (which then returns
-    /// [`Restart::Yes`]), or while the timer is not queued.
+    /// Sets the expiry of a timer that is not queued, without queueing it: for [`Self::remaining`] and [`Self::forward`].
+    pub fn set_expires(&self, expires: u64) {
+        self.expires.store(expires, Ordering::Relaxed);
+    }
+
+    /// Moves the expiry by whole intervals until it lies after now; returns how many. As [`Self::forward`].
     pub fn forward_now(&self, interval: u64) -> u64 {
-        let (now, expires, interval) = (self.clock.now_ns(), self.expires(), interval.max(1));
+        self.forward(self.clock.now_ns(), interval)
+    }
+
+    /// Moves the expiry by whole intervals until it lies after `now`, a time on the timer's clock; returns how many. From the
+    /// callback (which then returns [`Restart::Yes`]), or while the timer is not queued.
+    pub fn forward(&self, now: u64, interval: u64) -> u64 {
+        let (expires, interval) = (self.expires(), interval.max(1));
         if now < expires {
             return 0;
         }
@@ -253,12 +268,19 @@ pub(crate) fn init_cpu() {
     BASE.this_racy().lock().cpu = cpu_id();
 }
 
-/// Runs what has expired on this CPU and programs the next. Hard interrupt context.
+/// Looks at the clock in one interrupt before it is given up.
+const ROUNDS: u32 = 3;
+/// The longest pause after an interrupt that was given up.
+const PAUSE_MAX_NS: u64 = 100_000_000;
+
+/// Runs what has expired on this CPU and programs the next. Hard interrupt context. Timers that expire faster than their
+/// callbacks run do not keep the CPU: after some rounds the device pauses for as long as they took.
 pub(crate) fn interrupt() {
     let this = BASE.this_racy();
     let mut base = this.lock();
     base.in_interrupt = true;
-    let mut now = timekeeper::now_ns();
+    let entered = timekeeper::now_ns();
+    let (mut now, mut rounds) = (entered, 1);
     let next = loop {
         let next = match base.queue.first() {
             None => break None,
@@ -269,6 +291,10 @@ pub(crate) fn interrupt() {
             if next > now {
                 break Some(next);
             }
+            if rounds >= ROUNDS {
+                break Some(now.saturating_add(now.saturating_sub(entered).min(PAUSE_MAX_NS)));
+            }
+            rounds += 1;
         }
         let Some(timer) = base.queue.pop_first_node().and_then(park) else { continue };
         timer.running.store(true, Ordering::Relaxed);

@@ -21,6 +21,10 @@ impl task::hooks::SleepTimer for Sleep {
     fn schedule_until(&self, deadline_ns: u64) -> bool {
         schedule_until(Clock::Monotonic, deadline_ns)
     }
+
+    fn sleep(&self, ns: u64) {
+        sleep_ns(ns);
+    }
 }
 
 fn wake_timer(clock: Clock) -> errno::Result<Arc<HrTimer>> {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The words of `execve`: argument and environment strings, kept NUL-terminated one after the other until the new stack takes
-//! them. Limits as in `execve(2)`, "Limits on size of arguments and environment".
+//! them; not in contiguous memory, since they may be megabytes. Limits as in `execve(2)`, "Limits on size of arguments and environment".
 
 use crate::user::read_user;
 use errno::Result;
 use errno::code::{E2BIG, EFAULT, ENOEXEC};
-use kalloc::KVec;
 use kalloc::flags::GFP_KERNEL;
+use kalloc::{KVVec, KVec};
 use x86_mm::uaccess::{UserPtr, strncpy_from_user};
 
 /// Longest single string, NUL included (`MAX_ARG_STRLEN`).
@@ -18,9 +18,9 @@ const MAX_TOTAL: u64 = 6 * 1024 * 1024;
 /// Argument and environment strings.
 pub(super) struct Args {
     /// Argument strings.
-    pub(super) argv: KVec<u8>,
+    pub(super) argv: KVVec<u8>,
     /// Environment strings.
-    pub(super) envp: KVec<u8>,
+    pub(super) envp: KVVec<u8>,
     /// Number of arguments.
     pub(super) argc: usize,
     /// Number of environment strings.
@@ -31,7 +31,7 @@ pub(super) struct Args {
 impl Args {
     fn empty() -> Self {
         let limit = (rlimit::current(uapi::RLIMIT_STACK) / 4).clamp(MIN_TOTAL, MAX_TOTAL);
-        Self { argv: KVec::new(), envp: KVec::new(), argc: 0, envc: 0, limit: usize::try_from(limit).unwrap_or(0) }
+        Self { argv: KVVec::new(), envp: KVVec::new(), argc: 0, envc: 0, limit: usize::try_from(limit).unwrap_or(0) }
     }
 
     /// From the caller's memory.
@@ -69,7 +69,7 @@ impl Args {
 
     /// Puts a word in front.
     pub(super) fn prepend(&mut self, word: &[u8]) -> Result {
-        let mut argv = KVec::with_capacity(self.argv.len().saturating_add(word.len()).saturating_add(1), GFP_KERNEL)?;
+        let mut argv = KVVec::with_capacity(self.argv.len().saturating_add(word.len()).saturating_add(1), GFP_KERNEL)?;
         argv.extend_from_slice(word, GFP_KERNEL)?;
         argv.push(0, GFP_KERNEL)?;
         argv.extend_from_slice(&self.argv, GFP_KERNEL)?;
@@ -81,7 +81,7 @@ impl Args {
     /// Replaces the first word (a script's name takes the place of `argv[0]`).
     pub(super) fn replace_first(&mut self, word: &[u8]) -> Result {
         let end = self.argv.iter().position(|&b| b == 0).map_or(self.argv.len(), |at| at.saturating_add(1));
-        let rest = KVec::from_slice(self.argv.get(end..).unwrap_or(&[]), GFP_KERNEL)?;
+        let rest = KVVec::from_slice(self.argv.get(end..).unwrap_or(&[]), GFP_KERNEL)?;
         self.argv = rest;
         self.argc = self.argc.saturating_sub(1);
         self.prepend(word)
@@ -89,7 +89,7 @@ impl Args {
 }
 
 /// Reads the strings that the null-terminated array at `array` points at; returns their number.
-fn collect(array: usize, to: &mut KVec<u8>, limit: usize) -> Result<usize> {
+fn collect(array: usize, to: &mut KVVec<u8>, limit: usize) -> Result<usize> {
     if array == 0 {
         return Ok(0);
     }
@@ -109,7 +109,7 @@ fn collect(array: usize, to: &mut KVec<u8>, limit: usize) -> Result<usize> {
 }
 
 /// Appends one string from user memory, NUL included.
-fn append_string(mut address: usize, to: &mut KVec<u8>) -> Result {
+fn append_string(mut address: usize, to: &mut KVVec<u8>) -> Result {
     let start = to.len();
     let mut chunk = [0u8; 256];
     loop {

@@ -9,7 +9,7 @@ use elf_format::{FileHeader, Image, Kind, Plan};
 use errno::Result;
 use errno::code::{EFAULT, EINVAL, EIO, ELIBBAD, ENOEXEC, ENOMEM};
 use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, KVec};
+use kalloc::{Arc, KVVec, KVec};
 use task::current;
 use vfs::File;
 use x86_cpu::cpuid::features;
@@ -176,12 +176,11 @@ fn build_stack(program: &Program, placed: &Placed, top: u64, vdso: u64, mm: &mm:
     let name_at = top - 8 - (program.name.len() as u64 + 1);
     let env_at = name_at.checked_sub(args.envp.len() as u64).ok_or(ENOMEM)?;
     let arg_at = env_at.checked_sub(args.argv.len() as u64).ok_or(ENOMEM)?;
-    let mut strings = KVec::with_capacity((top - arg_at) as usize, GFP_KERNEL)?;
-    strings.extend_from_slice(&args.argv, GFP_KERNEL)?;
-    strings.extend_from_slice(&args.envp, GFP_KERNEL)?;
-    strings.extend_from_slice(&program.name, GFP_KERNEL)?;
-    strings.extend_from_slice(&[0; 9], GFP_KERNEL)?;
-    copy_to_user(arg_at as usize, &strings)?;
+    copy_to_user(arg_at as usize, &args.argv)?;
+    copy_to_user(env_at as usize, &args.envp)?;
+    copy_to_user(name_at as usize, &program.name)?;
+    // Its end, and the null word.
+    copy_to_user((top - 9) as usize, &[0; 9])?;
     mm.update_marks(|marks| {
         (marks.arg_start, marks.arg_end) = (arg_at as usize, env_at as usize);
         (marks.env_start, marks.env_end) = (env_at as usize, name_at as usize);
@@ -197,7 +196,7 @@ fn build_stack(program: &Program, placed: &Placed, top: u64, vdso: u64, mm: &mm:
     let auxv = auxiliary(program, placed, vdso, seed_at, platform_at, name_at);
     let words = 1 + args.argc + 1 + args.envc + 1 + auxv.len();
     let sp = (seed_at - words as u64 * 8) & !15;
-    let mut block: KVec<u64> = KVec::with_capacity(words, GFP_KERNEL)?;
+    let mut block: KVVec<u64> = KVVec::with_capacity(words, GFP_KERNEL)?;
     block.push(args.argc as u64, GFP_KERNEL)?;
     push_pointers(&mut block, &args.argv, arg_at)?;
     push_pointers(&mut block, &args.envp, env_at)?;
@@ -212,7 +211,7 @@ fn build_stack(program: &Program, placed: &Placed, top: u64, vdso: u64, mm: &mm:
 }
 
 /// Pointers to the NUL-terminated strings at `base`, and a null.
-fn push_pointers(block: &mut KVec<u64>, strings: &[u8], base: u64) -> Result {
+fn push_pointers(block: &mut KVVec<u64>, strings: &[u8], base: u64) -> Result {
     let mut start = true;
     for (offset, &byte) in strings.iter().enumerate() {
         if start {

@@ -154,11 +154,12 @@ fn get_signal(thread: &Thread) -> Option<(SigInfo, SigAction)> {
                 crate::exit::do_exit(status);
             }
         }
-        let Some((info, shared)) = dequeue_from(thread, &process, thread.blocked()) else {
+        let Some((mut info, shared)) = dequeue_from(thread, &process, thread.blocked()) else {
             recalc(&current(), thread);
             // A signal that came in between set the flag again, and the exit loop comes back.
             return None;
         };
+        crate::hooks::signal_taken(&mut info, shared);
         let info = match thread.is_traced() && info.signo != super::SIGKILL {
             false => info,
             true => match crate::ptrace::stop::signal(thread, &process, info, shared) {
@@ -257,13 +258,9 @@ fn act(thread: &Thread, process: &Arc<Process>, info: SigInfo) -> Acted {
     Acted::Fatal(info)
 }
 
-/// Takes one pending signal that `blocked` lets through: the thread's own before the process's, synchronous ones first.
-pub(crate) fn dequeue(thread: &Thread, process: &Process, blocked: SigSet) -> Option<SigInfo> {
-    dequeue_from(thread, process, blocked).map(|(info, _)| info)
-}
-
-/// As [`dequeue`]; and whether the signal was the process's.
-fn dequeue_from(thread: &Thread, process: &Process, blocked: SigSet) -> Option<(SigInfo, bool)> {
+/// Takes one pending signal that `blocked` lets through: the thread's own before the process's, synchronous ones first. Also
+/// whether it was the process's: the caller tells [`crate::hooks::signal_taken`] as soon as it may sleep.
+pub(crate) fn dequeue_from(thread: &Thread, process: &Process, blocked: SigSet) -> Option<(SigInfo, bool)> {
     let open = |set: &core::sync::atomic::AtomicU64| SigSet(set.load(Ordering::SeqCst)).without(blocked);
     if open(&thread.pending_set).is_empty() && open(&process.shared_set).is_empty() {
         return None;

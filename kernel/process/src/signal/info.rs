@@ -10,6 +10,8 @@ pub struct SigInfo {
     pub errno: i32,
     /// `si_code`: `SI_*` or the signal's own codes.
     pub code: i32,
+    /// Which arming of a POSIX timer the kernel sends it for; 0: none. Never shown.
+    sequence: u32,
     words: [u64; 4],
 }
 
@@ -25,32 +27,47 @@ const fn pair(low: u32, high: u32) -> u64 {
 impl SigInfo {
     /// From the kernel, with no further data (`SI_KERNEL`).
     pub const fn kernel(signo: u32) -> Self {
-        Self { signo, errno: 0, code: uapi::SI_KERNEL as i32, words: [0; 4] }
+        Self { signo, errno: 0, code: uapi::SI_KERNEL as i32, sequence: 0, words: [0; 4] }
     }
 
     /// By `kill(2)` or `tgkill(2)` (`code` `SI_USER` or `SI_TKILL`).
     pub const fn user(signo: u32, code: i32, pid: u32, uid: u32) -> Self {
-        Self { signo, errno: 0, code, words: [pair(pid, uid), 0, 0, 0] }
+        Self { signo, errno: 0, code, sequence: 0, words: [pair(pid, uid), 0, 0, 0] }
     }
 
     /// A fault at `address`.
     pub const fn fault(signo: u32, code: i32, address: u64) -> Self {
-        Self { signo, errno: 0, code, words: [address, 0, 0, 0] }
+        Self { signo, errno: 0, code, sequence: 0, words: [address, 0, 0, 0] }
     }
 
     /// A child changed state; times in clock ticks.
     pub const fn child(signo: u32, code: i32, pid: u32, uid: u32, status: i32, utime: u64, stime: u64) -> Self {
-        Self { signo, errno: 0, code, words: [pair(pid, uid), status as u32 as u64, utime, stime] }
+        Self { signo, errno: 0, code, sequence: 0, words: [pair(pid, uid), status as u32 as u64, utime, stime] }
     }
 
-    /// A POSIX timer expired.
-    pub const fn timer(signo: u32, id: i32, overrun: i32, value: u64) -> Self {
-        Self { signo, errno: 0, code: uapi::SI_TIMER, words: [pair(id as u32, overrun as u32), value, 0, 0] }
+    /// A POSIX timer expired in its arming number `sequence`, which is not 0.
+    pub const fn timer(signo: u32, id: i32, value: u64, sequence: u32) -> Self {
+        Self { signo, errno: 0, code: uapi::SI_TIMER, sequence, words: [pair(id as u32, 0), value, 0, 0] }
+    }
+
+    /// Id and arming of the timer that the kernel sends this for.
+    pub const fn timer_id(&self) -> Option<(i32, u32)> {
+        if self.sequence == 0 { None } else { Some((self.words[0] as u32 as i32, self.sequence)) }
+    }
+
+    /// Whether both are of one timer of a process.
+    pub(crate) fn same_timer(&self, other: &Self) -> bool {
+        self.signo == other.signo && self.timer_id().zip(other.timer_id()).is_some_and(|((a, _), (b, _))| a == b)
+    }
+
+    /// Fills in how many expirations were not told (`si_overrun`).
+    pub fn set_overrun(&mut self, overrun: i32) {
+        self.words[0] = pair(self.words[0] as u32, overrun as u32);
     }
 
     /// With a value (`sigqueue(3)`).
     pub const fn queue(signo: u32, code: i32, pid: u32, uid: u32, value: u64) -> Self {
-        Self { signo, errno: 0, code, words: [pair(pid, uid), value, 0, 0] }
+        Self { signo, errno: 0, code, sequence: 0, words: [pair(pid, uid), value, 0, 0] }
     }
 
     /// Whether a user process sent it (as opposed to the kernel).
@@ -106,6 +123,7 @@ impl SigInfo {
             signo: first as u32,
             errno: (first >> 32) as i32,
             code: second as u32 as i32,
+            sequence: 0,
             words: [word(16), word(24), word(32), word(40)],
         })
     }

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `info` | `SigInfo`: who sent it and why, in the ABI's layout |
 //! | `pending` | queues of pending signals |
+//! | `quota` | how many may be queued |
 //! | `action` | dispositions |
 //! | `send` | from a sender to a queue and a wake-up |
 //! | `deliver` | from a queue to a handler, a stop or an end, on the way back to user mode |
@@ -19,6 +20,7 @@ pub(crate) mod deliver;
 pub mod frame;
 pub mod info;
 mod pending;
+pub mod quota;
 pub mod send;
 pub mod signalfd;
 pub(crate) mod stop;

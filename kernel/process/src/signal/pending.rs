@@ -2,6 +2,7 @@
 //! A queue of pending signals: a set, and the causes in the order of arrival. Standard signals queue once, real-time signals
 //! as often as they are sent (`signal(7)`).
 
+use super::quota::{Charge, UserSignals};
 use super::{SigInfo, SigSet};
 use errno::Result;
 use errno::code::EAGAIN;
@@ -14,7 +15,13 @@ const SIGRTMIN: u32 = 32;
 /// Pending signals of a thread or a process. Whoever holds its lock keeps the set's copy (`pending_set`, `shared_set`) true.
 pub(crate) struct Pending {
     set: SigSet,
-    queue: KVec<SigInfo>,
+    queue: KVec<Queued>,
+}
+
+/// A cause, and what counts it; a timer has been counted since it was made.
+struct Queued {
+    info: SigInfo,
+    _charge: Option<Charge>,
 }
 
 impl Pending {
@@ -27,25 +34,46 @@ impl Pending {
         self.set
     }
 
-    /// Number of queued causes.
-    pub(crate) fn len(&self) -> usize {
-        self.queue.len()
-    }
-
     /// Adds a signal; `false` if a standard signal was pending already. `EAGAIN` when a real-time signal that a user sent with
-    /// data cannot be queued; others stay pending without their cause.
-    pub(crate) fn push(&mut self, info: SigInfo, limit: usize) -> Result<bool> {
+    /// data, or a timer's, cannot be queued; others stay pending without their cause.
+    /// It counts for `user`, of whom `limit` may be queued.
+    pub(crate) fn push(&mut self, info: SigInfo, user: Option<UserSignals>, limit: u64) -> Result<bool> {
+        if info.timer_id().is_some() {
+            return self.push_timer(info);
+        }
         if info.signo < SIGRTMIN && self.set.has(info.signo) {
             return Ok(false);
         }
-        let fits = self.queue.len() < limit || info.signo < SIGRTMIN;
-        if !fits || self.queue.push(info, GFP_ATOMIC).is_err() {
+        // What the kernel and `kill` send by a standard signal is told even over the limit.
+        let limit = if info.signo < SIGRTMIN && info.code >= 0 { u64::MAX } else { limit };
+        let charge = user.and_then(|user| Charge::new(user, limit));
+        if charge.is_none() || self.queue.push(Queued { info, _charge: charge }, GFP_ATOMIC).is_err() {
             if info.signo >= SIGRTMIN && info.from_user() && info.code != uapi::SI_USER as i32 {
                 return Err(EAGAIN);
             }
         }
         self.set = self.set.or(SigSet::of(info.signo));
         Ok(true)
+    }
+
+    /// A timer has at most one entry, which is of its last arming; no other keeps it out.
+    fn push_timer(&mut self, info: SigInfo) -> Result<bool> {
+        if let Some(queued) = self.queue.iter_mut().find(|queued| queued.info.same_timer(&info)) {
+            queued.info = info;
+            return Ok(false);
+        }
+        self.queue.push(Queued { info, _charge: None }, GFP_ATOMIC).map_err(|_| EAGAIN)?;
+        self.set = self.set.or(SigSet::of(info.signo));
+        Ok(true)
+    }
+
+    /// Drops what timers sent.
+    pub(crate) fn flush_timers(&mut self) {
+        let all =
+            |queue: &KVec<Queued>| queue.iter().fold(SigSet::EMPTY, |set, one| set.or(SigSet::of(one.info.signo)));
+        let before = all(&self.queue);
+        self.queue.retain(|queued| queued.info.timer_id().is_none());
+        self.set = self.set.without(before.without(all(&self.queue)));
     }
 
     /// Makes signals pending without a cause.
@@ -55,18 +83,18 @@ impl Pending {
 
     /// The cause at a position of the queue.
     pub(crate) fn nth(&self, position: usize) -> Option<SigInfo> {
-        self.queue.get(position).copied()
+        self.queue.get(position).map(|queued| queued.info)
     }
 
     /// Takes the oldest entry of `signal`, which must be in the set.
     pub(crate) fn take(&mut self, signal: u32) -> SigInfo {
-        let position = self.queue.iter().position(|info| info.signo == signal);
+        let position = self.queue.iter().position(|queued| queued.info.signo == signal);
         let info = match position.and_then(|at| self.queue.remove(at)) {
-            Some(info) => info,
+            Some(queued) => queued.info,
             // Its cause could not be queued: as from `kill` by nobody.
             None => SigInfo::user(signal, uapi::SI_USER as i32, 0, 0),
         };
-        if signal < SIGRTMIN || !self.queue.iter().any(|other| other.signo == signal) {
+        if !self.queue.iter().any(|other| other.info.signo == signal) {
             self.set = self.set.without(SigSet::of(signal));
         }
         info
@@ -78,6 +106,6 @@ impl Pending {
             return;
         }
         self.set = self.set.without(set);
-        self.queue.retain(|info| !set.has(info.signo));
+        self.queue.retain(|queued| !set.has(queued.info.signo));
     }
 }

@@ -2,6 +2,7 @@
 //! Sending: from `kill`, a fault, a timer or the terminal to a pending queue and a wake-up. Any context; takes the target
 //! process's `signals` lock with interrupts off.
 
+use super::quota::UserSignals;
 use super::{SIGKILL, SIGSTOP, SigInfo, SigSet, valid};
 use crate::group::ProcessGroup;
 use crate::pid;
@@ -14,18 +15,34 @@ use kalloc::Arc;
 use task::state::TaskFlags;
 use task::{State, Task};
 
-/// Most causes queued for one receiver when no limit is set.
-const DEFAULT_QUEUE: usize = 4096;
-
 /// Sends to a process: any of its threads may take it. A signal nobody would notice is dropped. `EAGAIN`: see `Pending::push`.
 pub fn send_to_process(process: &Process, info: SigInfo) -> Result {
-    send(process, None, info, false)
+    send(process, None, info, false).map(|_| ())
+}
+
+/// What became of a timer's signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// It is pending, or was.
+    Pending,
+    /// It is ignored, and was dropped.
+    Ignored,
+}
+
+/// Sends a timer's signal to a process, or to one thread of it. Whoever takes it calls [`crate::hooks::TIMER_SIGNALS`]. `EAGAIN`
+/// when there is no memory to queue it, `ESRCH` when the thread is gone.
+pub fn send_timer(process: &Process, thread: Option<&Task>, info: SigInfo) -> Result<Sent> {
+    let target = match thread {
+        None => None,
+        Some(task) => Some((task, thread_of(task).filter(|thread| !thread.is_exiting()).ok_or(ESRCH)?)),
+    };
+    send(process, target, info, false)
 }
 
 /// Sends to one thread.
 pub fn send_to_thread(target: &Task, info: SigInfo) -> Result {
     let thread = thread_of(target).ok_or(ESRCH)?;
-    send(thread.process(), Some((target, thread)), info, false)
+    send(thread.process(), Some((target, thread)), info, false).map(|_| ())
 }
 
 /// A signal the thread cannot escape: a fault in its own code. If it is blocked or ignored it becomes default and kills.
@@ -43,26 +60,26 @@ pub fn force(target: &Task, info: SigInfo) {
     let _ = send(thread.process(), Some((target, thread)), info, true);
 }
 
-fn send(process: &Process, target: Option<(&Task, &Thread)>, info: SigInfo, forced: bool) -> Result {
+fn send(process: &Process, target: Option<(&Task, &Thread)>, info: SigInfo, forced: bool) -> Result<Sent> {
     let mut signals = process.signals.lock_irqsave();
     if signals.group_exit.is_some() && !(signals.core.is_some() && info.signo == SIGKILL) {
         // It is dying: nothing is added.
-        return Ok(());
+        return Ok(Sent::Pending);
     }
     prepare(process, &mut signals, info.signo);
     if !forced && ignored(process, &signals, target, info.signo) {
-        return Ok(());
+        return Ok(Sent::Ignored);
     }
-    let limit = queue_limit();
+    let (user, limit) = quota(&signals, target);
     let queued = match target {
         Some((_, thread)) => {
             let mut pending = thread.pending.lock_irqsave();
-            let queued = pending.push(info, limit)?;
+            let queued = pending.push(info, user, limit)?;
             thread.pending_set.store(pending.set().0, Ordering::SeqCst);
             queued
         }
         None => {
-            let queued = signals.shared.push(info, limit)?;
+            let queued = signals.shared.push(info, user, limit)?;
             process.shared_set.store(signals.shared.set().0, Ordering::SeqCst);
             queued
         }
@@ -71,7 +88,7 @@ fn send(process: &Process, target: Option<(&Task, &Thread)>, info: SigInfo, forc
         signalfd_wake(process);
         complete(process, &mut signals, target, info.signo);
     }
-    Ok(())
+    Ok(Sent::Pending)
 }
 
 /// Readers of a signalfd look again.
@@ -81,11 +98,12 @@ fn signalfd_wake(process: &Process) {
     }
 }
 
-fn queue_limit() -> usize {
-    match rlimit::current(uapi::RLIMIT_SIGPENDING) {
-        rlimit::INFINITY | 0 => DEFAULT_QUEUE,
-        n => usize::try_from(n).unwrap_or(DEFAULT_QUEUE),
-    }
+/// Whom a signal counts for, and how many may be queued for that user: the receiver's limit.
+fn quota(signals: &ProcessSignals, target: Option<(&Task, &Thread)>) -> (Option<UserSignals>, u64) {
+    let any = || signals.threads.first().and_then(|task| Some((&**task, thread_of(task)?)));
+    let Some((task, thread)) = target.or_else(any) else { return (None, 0) };
+    let limit = rlimit::of(task).map_or(rlimit::INFINITY, |limits| limits.get(uapi::RLIMIT_SIGPENDING).cur);
+    (thread.signal_user.lock_irqsave().clone(), limit)
 }
 
 /// Stop signals and `SIGCONT` cancel each other when sent, whatever their disposition.
@@ -95,6 +113,18 @@ fn prepare(process: &Process, signals: &mut ProcessSignals, signal: u32) {
     } else if signal == uapi::SIGCONT {
         flush_all(process, signals, SigSet::STOPS);
         super::stop::continue_group(signals);
+    }
+}
+
+/// A process that runs a new program loses what its timers sent: they are gone.
+pub(crate) fn flush_timers(process: &Process) {
+    let mut signals = process.signals.lock_irqsave();
+    signals.shared.flush_timers();
+    process.shared_set.store(signals.shared.set().0, Ordering::SeqCst);
+    for thread in signals.threads.iter().filter_map(|task| thread_of(task)) {
+        let mut pending = thread.pending.lock_irqsave();
+        pending.flush_timers();
+        thread.pending_set.store(pending.set().0, Ordering::SeqCst);
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Locks: none of its own; those of a process's signals.
 
-use super::deliver::{dequeue, recalc};
+use super::deliver::{dequeue_from, recalc};
 use super::syscalls::this;
 use super::{SigInfo, SigSet};
 use crate::thread::{Process, current_process, with_thread};
@@ -42,10 +42,10 @@ impl SignalFd {
         SigSet(self.mask.load(Ordering::Relaxed))
     }
 
-    /// Takes one signal of the current thread that the file's mask has.
-    fn take(&self) -> Option<SigInfo> {
+    /// Takes one signal of the current thread that the file's mask has, and whether it was the process's.
+    fn take(&self) -> Option<(SigInfo, bool)> {
         with_thread(|thread| {
-            let info = dequeue(thread, thread.process(), SigSet(!self.mask().0));
+            let info = dequeue_from(thread, thread.process(), SigSet(!self.mask().0));
             if info.is_some() {
                 recalc(&task::current(), thread);
             }
@@ -73,7 +73,8 @@ impl FileOps for SignalFd {
         }
         let mut done = 0;
         let rest = core::iter::from_fn(|| self.take());
-        for info in first.into_iter().chain(rest).take(room) {
+        for (mut info, shared) in first.into_iter().chain(rest).take(room) {
+            crate::hooks::signal_taken(&mut info, shared);
             let record = record(&info);
             if to.copy_to_iter(record.as_bytes()) < size_of_val(&record) {
                 return if done == 0 { Err(EFAULT) } else { Ok(done) };

@@ -2,7 +2,7 @@
 //! The signal system calls. Source: their man pages in section 2.
 
 use super::action::{SIG_DFL, SIG_IGN, SigAction};
-use super::deliver::{dequeue, recalc, set_blocked};
+use super::deliver::{dequeue_from, recalc, set_blocked};
 use super::send::{kill_group, kill_process, kill_thread};
 use super::{SIGKILL, SIGSTOP, SigInfo, SigSet, valid};
 use crate::pid;
@@ -84,6 +84,10 @@ fn swap_action(thread: &Thread, signal: u32, action: Option<SigAction>) -> SigAc
         // What is pending is thrown away, blocked or not (POSIX).
         let mut signals = process.signals.lock_irqsave();
         super::send::flush_all(process, &mut signals, SigSet::of(signal));
+        drop(signals);
+        if let Some(timers) = crate::hooks::TIMER_SIGNALS.get() {
+            timers.flushed(signal);
+        }
     }
     before
 }
@@ -210,8 +214,8 @@ fn wait_for(task: &Task, thread: &Thread, wanted: SigSet, deadline: Option<u64>)
     thread.waiting_for.store(wanted.0, Ordering::SeqCst);
     let result = loop {
         task.set_state(State::INTERRUPTIBLE);
-        if let Some(info) = dequeue(thread, process, SigSet(!wanted.0)) {
-            break Ok(info);
+        if let Some(taken) = dequeue_from(thread, process, SigSet(!wanted.0)) {
+            break Ok(taken);
         }
         recalc(task, thread);
         if task.signal_pending() {
@@ -229,7 +233,9 @@ fn wait_for(task: &Task, thread: &Thread, wanted: SigSet, deadline: Option<u64>)
     task.set_state(State::RUNNING);
     thread.waiting_for.store(0, Ordering::SeqCst);
     recalc(task, thread);
-    result
+    let (mut info, shared) = result?;
+    crate::hooks::signal_taken(&mut info, shared);
+    Ok(info)
 }
 
 /// The identity that a signal from the current process carries.

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `adjtimex(2)` and `clock_adjtime(2)`: reading the state, steering the rate, stepping the clock. There is no phase-locked loop
-//! in here: `ADJ_OFFSET` (slewing) answers `EOPNOTSUPP`, daemons then steer by frequency and steps.
+//! in here: `ADJ_OFFSET` (slewing) answers `EOPNOTSUPP`, daemons then steer by frequency and steps. Nor are leap seconds inserted:
+//! `STA_INS` and `STA_DEL` answer `EOPNOTSUPP`.
+//!
+//! The largest error grows by itself, as it does on Linux: who does not say how good the clock is has an unsynchronised one after
+//! some hours.
 
 use core::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use errno::Result;
 use errno::code::{EINVAL, EOPNOTSUPP, EPERM};
 use ktime::{NSEC_PER_SEC, timekeeper};
+use locking::{SpinGuard, SpinLock};
 use x86_cpu::regs::PtRegs;
 use x86_mm::uaccess::{get_user, put_user};
 
@@ -22,6 +27,8 @@ const ADJ_NANO: u32 = 0x2000;
 const ADJ_TICK: u32 = 0x4000;
 /// `ADJ_OFFSET_SS_READ`: read what an old-style `adjtime` has left.
 const ADJ_OFFSET_SS_READ: u32 = 0xa001;
+const STA_INS: i64 = 0x0010;
+const STA_DEL: i64 = 0x0020;
 const STA_UNSYNC: i64 = 0x0040;
 const STA_CLOCKERR: i64 = 0x1000;
 const STA_NANO: i64 = 0x2000;
@@ -34,6 +41,8 @@ const PPM_SCALE: i64 = 1000 << 16;
 /// Microseconds of a tick of the ABI's 100 Hz.
 const TICK_USEC: i64 = 10_000;
 const NTP_PHASE_LIMIT: i64 = 16_000_000;
+/// Microseconds by which the largest error grows in a second (500 ppm).
+const MAXERROR_GROWTH: i64 = 500;
 const TIME_OK: usize = 0;
 const TIME_ERROR: usize = 5;
 
@@ -43,6 +52,31 @@ static STATUS: AtomicI64 = AtomicI64::new(STA_UNSYNC);
 static MAXERROR: AtomicI64 = AtomicI64::new(NTP_PHASE_LIMIT);
 static ESTERROR: AtomicI64 = AtomicI64::new(NTP_PHASE_LIMIT);
 static TIMECONST: AtomicI64 = AtomicI64::new(2);
+
+/// The second (since boot) up to which [`MAXERROR`] has grown. Held while `MAXERROR` and `STATUS` change.
+static GROWN: SpinLock<u64> = SpinLock::new(0);
+
+/// Lets the largest error grow up to now.
+fn grow() -> SpinGuard<'static, u64> {
+    let mut grown = GROWN.lock();
+    let second = ktime::now_ns() / NSEC_PER_SEC;
+    let passed = i64::try_from(second.saturating_sub(*grown)).unwrap_or(i64::MAX);
+    *grown = second;
+    let error = MAXERROR.load(Relaxed).saturating_add(passed.saturating_mul(MAXERROR_GROWTH));
+    if error > NTP_PHASE_LIMIT {
+        STATUS.fetch_or(STA_UNSYNC, Relaxed);
+    }
+    MAXERROR.store(error.min(NTP_PHASE_LIMIT), Relaxed);
+    grown
+}
+
+/// The clock was set: nobody knows how good it is.
+pub(crate) fn clear() {
+    let _grown = grow();
+    STATUS.fetch_or(STA_UNSYNC, Relaxed);
+    MAXERROR.store(NTP_PHASE_LIMIT, Relaxed);
+    ESTERROR.store(NTP_PHASE_LIMIT, Relaxed);
+}
 
 /// `struct timex` as 64-bit words.
 type Timex = [i64; 26];
@@ -69,6 +103,7 @@ fn adjust(at: usize) -> Result<usize> {
     if modes != ADJ_OFFSET_SS_READ {
         apply(modes, &tx)?;
     }
+    drop(grow());
     let status = STATUS.load(Relaxed);
     let now = ktime::real_ns();
     let sub = now % NSEC_PER_SEC;
@@ -93,6 +128,9 @@ fn apply(modes: u32, tx: &Timex) -> Result {
     if modes & ADJ_OFFSET != 0 {
         return Err(EOPNOTSUPP);
     }
+    if modes & ADJ_STATUS != 0 && tx[5] & (STA_INS | STA_DEL) != 0 {
+        return Err(EOPNOTSUPP);
+    }
     if modes & ADJ_TICK != 0 && !(TICK_USEC * 9 / 10..=TICK_USEC * 11 / 10).contains(&tx[11]) {
         return Err(EINVAL);
     }
@@ -108,7 +146,9 @@ fn apply(modes: u32, tx: &Timex) -> Result {
             return Err(EINVAL);
         }
         timekeeper::shift_real_ns(delta);
+        clear();
     }
+    let grown = grow();
     if modes & ADJ_STATUS != 0 {
         let kept = STATUS.load(Relaxed) & STA_RONLY;
         STATUS.store(kept | tx[5] & 0xffff_ffff & !STA_RONLY, Relaxed);
@@ -126,6 +166,7 @@ fn apply(modes: u32, tx: &Timex) -> Result {
             slot.store(value.clamp(0, NTP_PHASE_LIMIT), Relaxed);
         }
     }
+    drop(grown);
     if modes & ADJ_TAI != 0 {
         timekeeper::set_tai_offset(i32::try_from(tx[6]).map_err(|_| EINVAL)?);
     }

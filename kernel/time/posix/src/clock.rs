@@ -77,14 +77,7 @@ fn cpu_clock(id: i32) -> Result<ClockId> {
 
 /// CPU time of a process, exact.
 pub(crate) fn process_cpu_ns(process: &process::Process) -> u64 {
-    let ended = process.usage();
-    let mut sum = ended.utime.saturating_add(ended.stime);
-    for task in process.threads().unwrap_or_default().iter() {
-        if !process::thread_of(task).is_some_and(|t| t.is_exiting()) {
-            sum = sum.saturating_add(sched::runtime_ns(task));
-        }
-    }
-    sum
+    process::times::cpu_ns(process)
 }
 
 impl ClockId {
@@ -161,6 +154,7 @@ fn set_real(ns: u64) -> Result {
         return Err(EINVAL);
     }
     timekeeper::set_real_ns(ns);
+    crate::adjtimex::clear();
     Ok(())
 }
 

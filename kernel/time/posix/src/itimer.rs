@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `setitimer(2)`, `getitimer(2)`, `alarm(2)`. The real timer is a high-resolution timer. The two that run with the process's CPU
 //! time are `cpu_timer`'s.
+//!
+//! The real timer stands still from its expiration until a `SIGALRM` is taken, and then is moved on to its next period: a program
+//! cannot make more interrupts than it takes signals. While `SIGALRM` is ignored it stays expired, as on Linux.
 
 use crate::cpu_timer::{CpuTimer, Source};
 use crate::owner;
 use crate::user::{from_timeval, timeval};
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use errno::Result;
 use errno::code::EINVAL;
 use kalloc::Arc;
-use kalloc::flags::GFP_KERNEL;
 use ktime::{Clock, HrTimer, NSEC_PER_SEC, Restart};
 use process::Process;
 use process::signal::{SigInfo, send::send_to_process};
@@ -26,7 +27,7 @@ const SIGPROF: u32 = 27;
 /// Interval timers of a process.
 pub(crate) struct Itimers {
     real: Arc<HrTimer>,
-    real_interval: Arc<AtomicU64>,
+    real_interval: u64,
     cpu: [Arc<CpuTimer>; 2],
 }
 
@@ -42,30 +43,32 @@ fn cpu_timer(process: &Arc<Process>, source: Source, signal: u32) -> Result<Arc<
 
 impl Itimers {
     pub(crate) fn new(process: &Arc<Process>) -> Result<Self> {
-        let real_interval = Arc::new(AtomicU64::new(0), GFP_KERNEL)?;
-        let (interval, target) = (real_interval.clone(), Arc::downgrade(process));
-        let real = HrTimer::new(Clock::Monotonic, move |timer: &Arc<HrTimer>| {
-            let Some(process) = target.upgrade() else { return Restart::No };
-            // As above.
-            let _ = send_to_process(&process, SigInfo::kernel(SIGALRM));
-            match interval.load(Relaxed) {
-                0 => Restart::No,
-                ns => {
-                    timer.forward_now(ns);
-                    Restart::Yes
-                }
+        let target = Arc::downgrade(process);
+        let real = HrTimer::new(Clock::Monotonic, move |_: &Arc<HrTimer>| {
+            if let Some(process) = target.upgrade() {
+                // As above.
+                let _ = send_to_process(&process, SigInfo::kernel(SIGALRM));
             }
+            Restart::No
         })?;
         let cpu = [
             cpu_timer(process, Source::User(Arc::downgrade(process)), SIGVTALRM)?,
             cpu_timer(process, Source::Process(Arc::downgrade(process)), SIGPROF)?,
         ];
-        Ok(Self { real, real_interval, cpu })
+        Ok(Self { real, real_interval: 0, cpu })
     }
 
     pub(crate) fn stop(&mut self) {
         self.real.cancel();
         self.cpu.iter().for_each(|timer| timer.stop());
+    }
+
+    /// A `SIGALRM` was taken.
+    pub(crate) fn alarm_taken(&mut self) {
+        if self.real_interval != 0 && !self.real.is_queued() {
+            self.real.forward_now(self.real_interval);
+            self.real.start(self.real.expires());
+        }
     }
 
     fn cpu_timer(&self, which: usize) -> Result<&CpuTimer> {
@@ -83,7 +86,7 @@ impl Itimers {
         let left = |ns: u64| ns.max(1000);
         if which == REAL {
             let value = if self.real.is_active() { left(self.real.remaining()) } else { 0 };
-            return Ok((self.real_interval.load(Relaxed), value));
+            return Ok((self.real_interval, value));
         }
         let (interval, value) = self.cpu_timer(which)?.state();
         Ok((interval, value.map_or(0, left)))
@@ -92,7 +95,8 @@ impl Itimers {
     fn set(&mut self, which: usize, interval: u64, value: u64) -> Result {
         if which == REAL {
             self.real.cancel();
-            self.real_interval.store(interval, Relaxed);
+            // Without a value it is off, and has no interval either.
+            self.real_interval = if value == 0 { 0 } else { interval };
             if value != 0 {
                 self.real.start_after(value);
             }

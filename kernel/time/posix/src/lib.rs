@@ -21,5 +21,6 @@ mod user;
 /// Follows processes, so that their timers end with them. Once, at boot.
 pub fn init() {
     owner::init();
+    posix_timer::init();
     cpu_limit::init();
 }

@@ -1,22 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `timer_create(2)` and its kin, for clocks that run (real, monotonic, boot time, TAI) and for CPU time (`cpu_timer`).
 //!
-//! Expirations while the signal is still pending are counted as overruns; the count is taken when a new expiration finds the
-//! signal delivered.
+//! A timer on a clock that has expired stands still until its signal is taken; then it is moved on by whole intervals to the first
+//! that is still to come, and those it passes are the overruns. So a program cannot make more interrupts than it takes signals.
+//! Where nobody takes the signal (it is ignored) the timer runs on, but not faster than the tick.
+//!
+//! Locks: `Shared::state` (interrupts off), which the callbacks take too; inside it those of signals and of `HrTimer`.
 
 use crate::clock::{ClockId, clock};
 use crate::cpu_timer::{CpuTimer, Source};
 use crate::owner;
 use crate::user::{get_itimerspec, put_itimerspec};
 use containers::Idr;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
 use errno::Result;
-use errno::code::{EAGAIN, EINVAL, EOPNOTSUPP};
+use errno::code::{EAGAIN, EINVAL, EOPNOTSUPP, ESRCH};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, WeakArc};
 use ktime::{HrTimer, Restart};
+use locking::{SpinIrqGuard, SpinLock};
 use process::Process;
-use process::signal::{SigInfo, send::send_to_process, send::send_to_thread};
+use process::signal::SigInfo;
+use process::signal::quota::{Charge, charge_timer};
+use process::signal::send::{Sent, send_timer};
 use task::Task;
 use x86_cpu::regs::PtRegs;
 use x86_mm::uaccess::{get_user, put_user};
@@ -27,6 +33,8 @@ const SIGEV_THREAD_ID: i32 = 4;
 const SIGALRM: u32 = 14;
 const TIMER_ABSTIME: usize = 1;
 const TIMERS_MAX: u32 = 1 << 20;
+/// A period of the tick.
+const TICK_NS: u64 = 4_000_000;
 
 /// Who is told, and how.
 struct Notify {
@@ -73,34 +81,46 @@ impl Engine {
             Self::Cpu(timer) => timer.stop(),
         }
     }
-
-    fn start(&self, value: u64, absolute: bool, interval: u64) {
-        match (self, absolute) {
-            (Self::Clock(timer), true) => timer.start(value),
-            (Self::Clock(timer), false) => timer.start_after(value),
-            (Self::Cpu(timer), true) => timer.start(value, interval),
-            (Self::Cpu(timer), false) => timer.start(timer.now().saturating_add(value), interval),
-        }
-    }
-
-    /// Time left, 0 if it is off: what is about to expire has a nanosecond left.
-    fn left(&self) -> u64 {
-        match self {
-            Self::Clock(timer) if timer.is_active() => timer.remaining().max(1),
-            Self::Clock(_) => 0,
-            Self::Cpu(timer) => timer.state().1.map_or(0, |left| left.max(1)),
-        }
-    }
 }
 
 struct Shared {
     id: AtomicI32,
-    interval: AtomicU64,
-    /// Expirations beyond the first at the last signal.
-    overrun: AtomicI32,
-    /// The signal could not be queued: try with the next expiration.
-    missed: AtomicBool,
+    state: SpinLock<State>,
     notify: Notify,
+    /// Its one signal, counted for `RLIMIT_SIGPENDING` all the time.
+    _charge: Charge,
+}
+
+/// Overruns before the first expiration of a signal, which is none.
+const NO_OVERRUN: i64 = -1;
+
+struct State {
+    interval: u64,
+    /// It was set and not stopped since.
+    armed: bool,
+    /// Expirations beyond the one that the next signal stands for.
+    overrun: i64,
+    /// Those of the signal taken last.
+    overrun_last: i64,
+    /// Its signal is on its way, and when it is taken the timer runs on.
+    requeue: bool,
+    /// Number of the arming; a signal of an older one changes nothing. Never 0.
+    sequence: u32,
+}
+
+impl State {
+    const fn new() -> Self {
+        Self { interval: 0, armed: false, overrun: NO_OVERRUN, overrun_last: 0, requeue: false, sequence: 1 }
+    }
+
+    fn next_arming(&mut self, requeue: bool) {
+        self.sequence = self.sequence.wrapping_add(1).max(1);
+        self.requeue = requeue;
+    }
+
+    fn add_overruns(&mut self, periods: u64) {
+        self.overrun = self.overrun.saturating_add_unsigned(periods);
+    }
 }
 
 /// POSIX timers of a process.
@@ -124,37 +144,189 @@ impl PosixTimers {
     }
 }
 
+/// What became of an expiration.
+enum Told {
+    /// Its signal is pending, or there is nobody left to tell.
+    Done,
+    Ignored,
+    /// No memory to queue it.
+    NoRoom,
+}
+
 impl Shared {
+    /// A clock's timer expired. Hard interrupt context.
     fn expire(&self, timer: &HrTimer) -> Restart {
-        let interval = self.interval.load(Relaxed);
-        let periods = if interval == 0 { 1 } else { timer.forward_now(interval) };
-        self.fire(periods);
-        if interval == 0 { Restart::No } else { Restart::Yes }
+        let mut state = self.state.lock_irqsave();
+        let interval = state.interval;
+        state.next_arming(interval != 0);
+        match (self.tell(&state), interval) {
+            (Told::Done, _) | (Told::Ignored, 0) => return Restart::No,
+            // Its only signal must not get lost.
+            (Told::NoRoom, 0) => timer.set_expires(timer.clock().now_ns().saturating_add(TICK_NS)),
+            (Told::Ignored | Told::NoRoom, _) => {
+                let pause = if interval < TICK_NS { TICK_NS } else { 0 };
+                let passed = timer.forward(timer.clock().now_ns().saturating_add(pause), interval);
+                state.add_overruns(passed);
+            }
+        }
+        state.next_arming(false);
+        Restart::Yes
     }
 
+    /// A timer on CPU time passed `periods` expirations, and runs on by itself. Task context.
     fn fire(&self, periods: u64) {
-        let extra = i32::try_from(periods.saturating_sub(1)).unwrap_or(i32::MAX);
-        if self.missed.load(Relaxed) {
-            self.overrun.store(self.overrun.load(Relaxed).saturating_add(extra).saturating_add(1), Relaxed);
-        } else {
-            self.overrun.store(extra, Relaxed);
+        let mut state = self.state.lock_irqsave();
+        state.add_overruns(periods);
+        let requeue = state.interval != 0;
+        state.next_arming(requeue);
+        if !matches!(self.tell(&state), Told::Done) {
+            state.next_arming(false);
         }
-        self.send();
     }
 
-    fn send(&self) {
+    fn tell(&self, state: &State) -> Told {
         if self.notify.silent {
-            return;
+            return Told::Done;
         }
+        let Some(process) = self.notify.process.upgrade() else { return Told::Done };
         let id = self.id.load(Relaxed);
         let value = self.notify.value.unwrap_or(id as u64);
-        let info = SigInfo::timer(self.notify.signal, id, self.overrun.load(Relaxed), value);
+        let info = SigInfo::timer(self.notify.signal, id, value, state.sequence);
         let sent = match &self.notify.thread {
-            Some(thread) => thread.upgrade().map(|t| send_to_thread(&t, info)),
-            None => self.notify.process.upgrade().map(|p| send_to_process(&p, info)),
+            Some(thread) => match thread.upgrade() {
+                Some(thread) => send_timer(&process, Some(&thread), info),
+                None => Err(ESRCH),
+            },
+            None => send_timer(&process, None, info),
         };
-        self.missed.store(matches!(sent, Some(Err(_))), Relaxed);
+        match sent {
+            Ok(Sent::Pending) | Err(ESRCH) => Told::Done,
+            Ok(Sent::Ignored) => Told::Ignored,
+            Err(_) => Told::NoRoom,
+        }
     }
+}
+
+impl PosixTimer {
+    /// The signal of arming `sequence` (`None`: whichever) is no longer pending: the timer runs on. The overruns if it was taken.
+    fn run_on(&self, sequence: Option<u32>) -> Option<i32> {
+        let mut state = self.shared.state.lock_irqsave();
+        if !state.requeue || sequence.is_some_and(|sequence| sequence != state.sequence) {
+            return None;
+        }
+        if let Engine::Clock(timer) = &self.engine {
+            let passed = timer.forward_now(state.interval);
+            state.add_overruns(passed);
+            timer.start(timer.expires());
+        }
+        state.next_arming(false);
+        sequence?;
+        state.overrun_last = core::mem::replace(&mut state.overrun, NO_OVERRUN);
+        Some(shown(state.overrun_last))
+    }
+
+    /// Interval and time left, as `timer_gettime` shows them: what is about to expire has a nanosecond left.
+    fn left(&self) -> (u64, u64) {
+        let timer = match &self.engine {
+            Engine::Cpu(timer) => {
+                let left = timer.state().1.map_or(0, |left| left.max(1));
+                return (self.shared.state.lock_irqsave().interval, left);
+            }
+            Engine::Clock(timer) => timer,
+        };
+        let mut state = self.shared.state.lock_irqsave();
+        let (interval, silent) = (state.interval, self.shared.notify.silent);
+        if !state.armed || (interval == 0 && !silent && !timer.is_active()) {
+            return (interval, 0);
+        }
+        if interval != 0 && (state.requeue || silent) {
+            let passed = timer.forward_now(interval);
+            state.add_overruns(passed);
+        }
+        // One that tells nobody and expires once is over when it is.
+        (interval, timer.remaining().max(u64::from(!silent || interval != 0)))
+    }
+
+    /// Stops it; nothing expires while the guard is held.
+    fn stopped(&self) -> SpinIrqGuard<'_, State> {
+        loop {
+            let state = self.shared.state.lock_irqsave();
+            match &self.engine {
+                Engine::Clock(timer) if timer.try_cancel().is_none() => {}
+                _ => return state,
+            }
+            // Its callback waits for the lock.
+            drop(state);
+            core::hint::spin_loop();
+        }
+    }
+
+    fn set(&self, interval: u64, value: u64, absolute: bool) {
+        if let Engine::Cpu(timer) = &self.engine {
+            timer.stop();
+        }
+        let (armed, silent) = (value != 0, self.shared.notify.silent);
+        let mut state = self.stopped();
+        state.interval = if armed { interval } else { 0 };
+        state.armed = armed;
+        (state.overrun, state.overrun_last) = (NO_OVERRUN, 0);
+        state.next_arming(false);
+        if let Engine::Clock(timer) = &self.engine
+            && armed
+        {
+            let at = if absolute { value } else { timer.clock().now_ns().saturating_add(value) };
+            // One that tells nobody is never queued: it only knows when it would expire.
+            if silent { timer.set_expires(at) } else { timer.start(at) }
+        }
+        drop(state);
+        if let Engine::Cpu(timer) = &self.engine
+            && armed
+        {
+            timer.start(if absolute { value } else { timer.now().saturating_add(value) }, interval);
+        }
+    }
+}
+
+/// An overrun count as programs see it.
+fn shown(overrun: i64) -> i32 {
+    i32::try_from(overrun).unwrap_or(i32::MAX)
+}
+
+/// What `process` tells when signals are taken.
+struct TimerSignals;
+
+impl process::hooks::TimerSignals for TimerSignals {
+    fn taken(&self, info: &mut SigInfo) {
+        let Some((id, sequence)) = info.timer_id() else { return };
+        let (Some(timers), Ok(id)) = (owner::existing(), u32::try_from(id)) else { return };
+        if let Some(overrun) = timers.posix.lock().timers.find(id).and_then(|timer| timer.run_on(Some(sequence))) {
+            info.set_overrun(overrun);
+        }
+    }
+
+    fn alarm(&self) {
+        if let Some(timers) = owner::existing() {
+            timers.itimers.lock().alarm_taken();
+        }
+    }
+
+    fn flushed(&self, signal: u32) {
+        let Some(timers) = owner::existing() else { return };
+        let set = timers.posix.lock();
+        let mut at = 0;
+        while let Some((id, timer)) = set.timers.next(at) {
+            if timer.shared.notify.signal == signal {
+                timer.run_on(None);
+            }
+            at = id.saturating_add(1);
+        }
+    }
+}
+
+/// Hears of signals that were taken. Once, at boot.
+pub(crate) fn init() {
+    static TIMER_SIGNALS: &dyn process::hooks::TimerSignals = &TimerSignals;
+    process::hooks::TIMER_SIGNALS.set(&TIMER_SIGNALS);
 }
 
 /// `struct sigevent`: value, signal and kind, thread id.
@@ -193,13 +365,7 @@ pub fn sys_timer_create(regs: &PtRegs) -> Result<usize> {
     let notify = read_event(regs.arg1(), &timers.process)?;
     let mut set = timers.posix.lock();
     let PosixTimers { timers: table, next } = &mut *set;
-    let shared = Shared {
-        id: AtomicI32::new(0),
-        interval: AtomicU64::new(0),
-        overrun: AtomicI32::new(0),
-        missed: AtomicBool::new(false),
-        notify,
-    };
+    let shared = Shared { id: AtomicI32::new(0), state: SpinLock::new(State::new()), notify, _charge: charge_timer()? };
     let shared = Arc::new(shared, GFP_KERNEL)?;
     let timer = PosixTimer { engine: Engine::new(&clock, &shared)?, shared: shared.clone() };
     let id = table.alloc_cyclic(timer, next, 0, TIMERS_MAX, GFP_KERNEL).map_err(|_| EAGAIN)?;
@@ -218,24 +384,13 @@ fn with_timer<R>(id: usize, f: impl FnOnce(&PosixTimer) -> Result<R>) -> Result<
     f(set.timers.find(id).ok_or(EINVAL)?)
 }
 
-/// Interval and time left of a timer.
-fn state(timer: &PosixTimer) -> (u64, u64) {
-    (timer.shared.interval.load(Relaxed), timer.engine.left())
-}
-
 /// `timer_settime(2)`.
 pub fn sys_timer_settime(regs: &PtRegs) -> Result<usize> {
     let (interval, value) = get_itimerspec(regs.arg2())?;
     let absolute = regs.arg1() & TIMER_ABSTIME != 0;
     let old = with_timer(regs.arg0(), |timer| {
-        let old = state(timer);
-        timer.engine.cancel();
-        timer.shared.interval.store(interval, Relaxed);
-        timer.shared.overrun.store(0, Relaxed);
-        timer.shared.missed.store(false, Relaxed);
-        if value != 0 {
-            timer.engine.start(value, absolute, interval);
-        }
+        let old = timer.left();
+        timer.set(interval, value, absolute);
         Ok(old)
     })?;
     if regs.arg3() != 0 {
@@ -246,14 +401,14 @@ pub fn sys_timer_settime(regs: &PtRegs) -> Result<usize> {
 
 /// `timer_gettime(2)`.
 pub fn sys_timer_gettime(regs: &PtRegs) -> Result<usize> {
-    let (interval, value) = with_timer(regs.arg0(), |timer| Ok(state(timer)))?;
+    let (interval, value) = with_timer(regs.arg0(), |timer| Ok(timer.left()))?;
     put_itimerspec(regs.arg1(), interval, value)?;
     Ok(0)
 }
 
 /// `timer_getoverrun(2)`.
 pub fn sys_timer_getoverrun(regs: &PtRegs) -> Result<usize> {
-    with_timer(regs.arg0(), |timer| Ok(timer.shared.overrun.load(Relaxed) as usize))
+    with_timer(regs.arg0(), |timer| Ok(shown(timer.shared.state.lock_irqsave().overrun_last) as usize))
 }
 
 /// `timer_delete(2)`.

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What AML may do to the machine: memory, ports and PCI configuration as firmware asks for. Process context, one thread.
+//! What AML may do to the machine: memory, ports and PCI configuration as firmware asks for. Process context, one thread
+//! (`lib`).
 
 use acpi::address::{AddressSpace, GenericAddress, MappedGas};
 use acpi::aml::AmlError;
 use acpi::registers::{FixedRegisters, Pm1ControlRegisterBlock, Pm1EventRegisterBlock};
 use acpi::{Handle, Handler, PciAddress, PhysicalMapping};
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use mm_alloc::MmioRegion;
 use x86::clocks::{delay, tsc};
 use x86::pci_config;
@@ -95,23 +96,42 @@ fn place(address: PciAddress) -> pci_config::PciAddress {
     }
 }
 
+/// Stands in for memory that cannot be mapped. Firmware may write it too.
+#[repr(C, align(4096))]
+struct Nothing([AtomicU64; 512]);
+
+static NOTHING: Nothing = Nothing([const { AtomicU64::new(u64::MAX) }; 512]);
+
+/// The longest busy wait that firmware may ask for; Linux refuses more.
+const STALL_MAX_US: u64 = 1000;
+/// The longest sleep, as on Linux.
+const SLEEP_MAX_MS: u64 = 2000;
+
 static NEXT_MUTEX: AtomicU32 = AtomicU32::new(0);
 
 impl Handler for Osl {
-    /// Tables are read by `x86::acpi` and handed over as bytes, so the interpreter maps nothing in the ways it is used here.
+    /// Tables are read by `x86::acpi` and handed over as bytes, so the interpreter maps little. What cannot be mapped reads as ones,
+    /// as a port that is not there does.
     /// # Safety
-    /// The region is mapped whole and lives as long as the mapping that is returned.
+    /// The region is mapped whole, or is [`NOTHING`] with its length, and lives as long as the mapping that is returned.
     unsafe fn map_physical_region<T>(&self, physical_address: usize, size: usize) -> PhysicalMapping<Self, T> {
         let mapped = MmioRegion::map_table(physical_address as u64, size.max(size_of::<T>()));
         let start = mapped.as_ref().ok().and_then(|region| NonNull::new(region.virt() as *mut T));
-        let Some(virtual_start) = start else { panic!("ACPI: {physical_address:#x} cannot be mapped") };
         // Stays mapped: firmware's tables are small and few.
         core::mem::forget(mapped);
+        let (virtual_start, length) = match start {
+            Some(start) => (start, size),
+            None => {
+                const { assert!(align_of::<T>() <= align_of::<Nothing>() && size_of::<T>() <= size_of::<Nothing>()) };
+                klog::pr_err!("ACPI: {physical_address:#x} cannot be mapped");
+                (NonNull::from(&NOTHING).cast(), size.min(size_of::<Nothing>()))
+            }
+        };
         PhysicalMapping {
             physical_start: physical_address,
             virtual_start,
-            region_length: size,
-            mapped_length: size,
+            region_length: length,
+            mapped_length: length,
             handler: Self,
         }
     }
@@ -143,11 +163,19 @@ impl Handler for Osl {
     }
 
     fn stall(&self, microseconds: u64) {
-        delay::ndelay(microseconds.saturating_mul(1000));
+        if microseconds > STALL_MAX_US {
+            klog::pr_err!("ACPI: firmware wants to stall for {microseconds} us: refused");
+        } else {
+            delay::ndelay(microseconds * 1000);
+        }
     }
 
     fn sleep(&self, milliseconds: u64) {
-        delay::ndelay(milliseconds.saturating_mul(1_000_000));
+        let ns = milliseconds.min(SLEEP_MAX_MS) * 1_000_000;
+        match task::hooks::SLEEP_TIMER.get() {
+            Some(timer) => timer.sleep(ns),
+            None => delay::ndelay(ns),
+        }
     }
 
     fn create_mutex(&self) -> Handle {

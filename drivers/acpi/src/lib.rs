@@ -4,7 +4,7 @@
 //!
 //! The interpreter runs in process context when the machine is to be switched off, and at boot only if the DSDT has devices that
 //! nothing else names (`devices`): loading it takes longer than all of the rest of ACPI. A DSDT that the interpreter cannot load is searched for a plain `\_S5` package instead.
-//! No locks of its own; one caller at a time (`reboot(2)` sees to that).
+//! No locks of its own; one caller at a time: process 1 at boot, then `reboot(2)`, which has a lock for that (`process::misc`).
 
 #![no_std]
 

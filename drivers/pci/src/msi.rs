@@ -115,7 +115,7 @@ fn map_table(device: &PciDevice, place: u32, entries: usize) -> Result<MmioRegio
     if offset.saturating_add(len as u64) > bar.size || bar.kind == crate::BarKind::Io {
         return Err(EINVAL);
     }
-    let table = MmioRegion::map(bar.start + offset, len)?;
+    let table = MmioRegion::map(bar.start.checked_add(offset).ok_or(EINVAL)?, len)?;
     for entry in 0..entries {
         table.write32(entry * MSIX_ENTRY + 12, MSIX_ENTRY_MASKED);
     }

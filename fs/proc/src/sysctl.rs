@@ -12,22 +12,28 @@ use vfs::{SeqBuf, seq_print};
 use x86::panic::PANIC_TIMEOUT;
 use x86::traps::oops::PANIC_ON_OOPS;
 
-/// A number as programs write it: decimal, octal with `0`, hexadecimal with `0x`; white space around it.
+/// A number as programs write it: decimal, octal with `0`, hexadecimal with `0x`; white space around it, one minus before it and
+/// else no sign.
 pub(crate) fn parse_number(data: &[u8]) -> Result<i64> {
     let text = core::str::from_utf8(data.trim_ascii()).map_err(|_| EINVAL)?;
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text),
     };
-    let value = if let Some(hex) = digits.strip_prefix("0x") {
-        i64::from_str_radix(hex, 16)
+    let (digits, radix) = if let Some(hex) = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
+        (hex, 16)
     } else if digits.len() > 1 && digits.starts_with('0') {
-        i64::from_str_radix(digits, 8)
+        (digits, 8)
     } else {
-        digits.parse()
+        (digits, 10)
     };
-    let value = value.map_err(|_| EINVAL)?;
-    Ok(if negative { -value } else { value })
+    // Rust's parser takes a sign of its own.
+    if !digits.starts_with(|first: char| first.is_digit(radix)) {
+        return Err(EINVAL);
+    }
+    let value = u64::from_str_radix(digits, radix).map_err(|_| EINVAL)?;
+    let value = if negative { 0i64.checked_sub_unsigned(value) } else { i64::try_from(value).ok() };
+    value.ok_or(EINVAL)
 }
 
 /// A constant number.
@@ -307,6 +313,12 @@ mod tests {
         assert_eq!(parse_number(b"0"), Ok(0));
         assert_eq!(parse_number(b""), Err(EINVAL));
         assert_eq!(parse_number(b"1x"), Err(EINVAL));
+        assert_eq!(parse_number(b"0X1f"), Ok(31));
+        assert_eq!(parse_number(b"-9223372036854775808"), Ok(i64::MIN));
+        assert_eq!(parse_number(b"-9223372036854775809"), Err(EINVAL));
+        for text in ["--9223372036854775808", "--3", "-+3", "+3", "0x-5", "0x+5", "0-7", "-", "0x"] {
+            assert_eq!(parse_number(text.as_bytes()), Err(EINVAL), "{text}");
+        }
     }
 
     #[test]

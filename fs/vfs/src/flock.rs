@@ -96,6 +96,18 @@ impl LockState {
         Ok(())
     }
 
+    /// Takes away all that `owner` holds, of one kind. Needs no memory: nothing is cut.
+    fn unset_all(&self, owner: usize, flock: bool) {
+        let mut ranges = self.ranges.lock();
+        let before = ranges.len();
+        ranges.retain(|held| held.owner != owner || held.flock != flock);
+        let gone = ranges.len() != before;
+        drop(ranges);
+        if gone {
+            self.waiters.wake_up_all();
+        }
+    }
+
     /// Sets `wanted`, waiting for what conflicts if `wait`. `EAGAIN`, `EDEADLK`, `ERESTARTSYS`. May sleep.
     pub(crate) fn set(&self, wanted: &Range, wait: bool) -> Result {
         loop {
@@ -194,18 +206,13 @@ impl Drop for Edge {
     }
 }
 
-fn all_of(owner: usize, flock: bool) -> Range {
-    Range { owner, pid: 0, kind: Kind::Exclusive, start: 0, end: i64::MAX, flock }
-}
-
 /// The last reference to `file` is gone: its own locks go.
 #[inline]
 pub(crate) fn release_file(file: &File) {
     if let Some(state) = file.inode().locks() {
         let owner = core::ptr::from_ref(file).addr();
         for flock in [true, false] {
-            // Taking away whole locks needs no room.
-            let _ = state.unset(&all_of(owner, flock));
+            state.unset_all(owner, flock);
         }
     }
 }
@@ -214,8 +221,7 @@ pub(crate) fn release_file(file: &File) {
 #[inline]
 pub(crate) fn release_owner(file: &File, owner: usize) {
     if let Some(state) = file.inode().locks() {
-        // As above.
-        let _ = state.unset(&all_of(owner, false));
+        state.unset_all(owner, false);
     }
 }
 

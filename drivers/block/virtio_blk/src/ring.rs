@@ -37,9 +37,9 @@ pub(crate) struct IdQuery {
 }
 
 impl IdQuery {
-    /// Waits for the answer; its bytes up to the first 0.
+    /// Waits for the answer; its bytes up to the first 0. ERESTARTSYS if the caller is killed: the device may never answer.
     pub(crate) fn wait(&self) -> Result<KVec<u8>> {
-        self.done.wait();
+        self.done.wait_killable()?;
         status(self.memory.read8(STATUS))?;
         let mut bytes = [0; ID_BYTES];
         self.memory.read_bytes(ID, &mut bytes)?;

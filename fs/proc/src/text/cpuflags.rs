@@ -66,18 +66,48 @@ static WORDS: [Word; 9] = [
     ]),
 ];
 
+/// Bits of a word that the kernel does not use, by its own choice or the command line's: programs must not see them, as on Linux.
+fn cleared(word: &Word) -> u32 {
+    let f = features();
+    let off = |bit: u32, used: bool| if used { 0 } else { 1u32 << bit };
+    match (word.0, word.1, word.2) {
+        (1, 0, Reg::C) => {
+            // What needs the state that XSAVE keeps goes with it: FMA, XSAVE, AVX, F16C.
+            let xsave = [12, 26, 27, 28, 29].into_iter().fold(0, |bits, bit| bits | off(bit, f.xsave));
+            xsave | off(17, f.pcid) | off(21, f.x2apic)
+        }
+        (7, 0, Reg::B) => {
+            // AVX2 and the AVX-512 family.
+            let vector = [5, 16, 17, 21, 26, 27, 28, 30, 31].into_iter().fold(0, |bits, bit| bits | off(bit, f.xsave));
+            // Bound registers are no longer supported by Linux either.
+            vector | off(0, f.fsgsbase) | off(7, f.smep) | off(10, f.invpcid) | off(14, false) | off(20, f.smap)
+        }
+        (7, 0, Reg::C) => {
+            let vector = [1, 6, 9, 10, 11, 12, 14].into_iter().fold(0, |bits, bit| bits | off(bit, f.xsave));
+            vector | off(2, f.umip)
+        }
+        (7, 0, Reg::D) => [2, 3, 8].into_iter().fold(0, |bits, bit| bits | off(bit, f.xsave)),
+        (0xd, 1, Reg::A) => {
+            let xsave = [1, 2, 3].into_iter().fold(0, |bits, bit| bits | off(bit, f.xsave));
+            xsave | off(0, f.xsaveopt)
+        }
+        _ => 0,
+    }
+}
+
 fn read(word: &Word) -> u32 {
     let last = if word.0 >= 0x8000_0000 { features().max_ext_leaf } else { features().max_leaf };
     if word.0 > last {
         return 0;
     }
     let leaf = cpuid(word.0, word.1);
-    match word.2 {
+    let bits = match word.2 {
         Reg::A => leaf.eax,
         Reg::B => leaf.ebx,
         Reg::C => leaf.ecx,
         Reg::D => leaf.edx,
-    }
+    };
+    bits & !cleared(word)
 }
 
 /// Writes the names of the bits that are set, each with a space in front.

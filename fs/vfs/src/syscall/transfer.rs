@@ -7,9 +7,8 @@ use crate::fdtable::fdget;
 use crate::file::{File, fmode};
 use crate::user;
 use errno::{Result, code::*};
-use kalloc::Arc;
-use kalloc::KVec;
 use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KVVec};
 use x86_cpu::regs::PtRegs;
 use x86_mm::uaccess::{IovIter, MAX_RW_COUNT};
 
@@ -19,7 +18,7 @@ const CHUNK: usize = 65536;
 /// Moves up to `count` bytes from `input` at `from` to `output` at `to`; both positions move by what arrived. What was read
 /// but could not be written is read again by the next call.
 fn pump(input: &File, from: &mut i64, output: &File, to: &mut i64, count: usize) -> Result<usize> {
-    let mut buffer = KVec::from_elem(0u8, count.min(CHUNK), GFP_KERNEL)?;
+    let mut buffer = KVVec::from_elem(0u8, count.min(CHUNK), GFP_KERNEL)?;
     let mut done = 0;
     while done < count {
         let want = buffer.len().min(count - done);

@@ -23,14 +23,17 @@ mod poll;
 mod process;
 mod procfs;
 mod signal;
+mod sockets;
 mod splice;
 mod threads;
 mod time;
+mod timers;
 mod trace;
 mod tty;
 mod uring;
 mod util;
 mod vmem;
+mod words;
 
 use std::io::{Read, Write};
 use std::os::fd::FromRawFd;
@@ -66,6 +69,9 @@ fn all() -> Vec<Test> {
         procfs::TESTS,
         time::TESTS,
         uring::TESTS,
+        timers::TESTS,
+        sockets::TESTS,
+        words::TESTS,
         limits::TESTS,
     ]
     .concat()

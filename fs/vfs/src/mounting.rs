@@ -180,13 +180,6 @@ pub(crate) fn reconfigure(sb: &SuperBlock, flags: u32, data: &[u8]) -> Result {
     Ok(())
 }
 
-/// Gives a mounted file system other flags and options. May sleep.
-pub(crate) fn reconfigure(sb: &SuperBlock, flags: u32, data: &[u8]) -> Result {
-    sb.ops().remount(sb, flags & SB_FLAGS, data)?;
-    sb.set_flags(sb.flags() & !REMOUNT_FLAGS | flags & REMOUNT_FLAGS);
-    Ok(())
-}
-
 /// Flags of a super block that a remount sets (`MS_RMT_MASK`).
 const REMOUNT_FLAGS: u32 =
     uapi::MS_RDONLY | uapi::MS_SYNCHRONOUS | uapi::MS_MANDLOCK | uapi::MS_I_VERSION | uapi::MS_LAZYTIME;

@@ -40,7 +40,9 @@ struct Devices;
 impl vfs::hooks::SyncDevices for Devices {
     fn sync_all(&self) {
         // Errors are remembered for those who have a file open.
-        device::for_each(|cache| drop(cache.sync_and_flush()));
+        device::for_each(|cache| {
+            let _ = cache.sync_and_flush();
+        });
     }
 
     fn shrink(&self, count: usize) -> usize {

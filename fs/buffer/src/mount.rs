@@ -91,7 +91,7 @@ impl SuperDevice for MountedDevice {
 }
 
 /// The device number that `source` names. ENOENT, ENOTBLK. May sleep.
-pub fn source_dev(source: &[u8]) -> Result<Dev> {
+fn source_dev(source: &[u8]) -> Result<Dev> {
     if source.is_empty() {
         return Err(EINVAL);
     }

@@ -67,7 +67,7 @@ pub(crate) fn resize(file: &File, mount: &Mounted, arg: usize, last_group: bool)
         return Err(EPERM);
     }
     let blocks = get_user::<u64>(arg)?;
-    file.path().mnt.want_write()?;
+    let _write = file.path().mnt.want_write()?;
     if mount.resizing.swap(true, Ordering::AcqRel) {
         return Err(EBUSY);
     }
@@ -104,7 +104,7 @@ fn write_backups(mount: &Mounted) -> Result {
 }
 
 fn change_super(file: &File, mount: &Mounted, mut change: impl FnMut(&mut DiskSuper)) -> Result {
-    file.path().mnt.want_write()?;
+    let _write = file.path().mnt.want_write()?;
     mount.run(4, |tx| mount.core.update_super(tx, &mut change))?;
     write_backups(mount)?;
     bring_home(mount)

@@ -61,7 +61,7 @@ pub(crate) fn set_fsxattr(file: &File, arg: usize) -> Result {
 
 /// Changes flags by `new`, and the project.
 fn change(file: &File, projid: Option<u32>, new: impl Fn(u32) -> Result<u32>) -> Result {
-    file.path().mnt.want_write()?;
+    let _write = file.path().mnt.want_write()?;
     let inode = file.inode();
     let (node, mount) = parts(inode)?;
     if !perm::owner_or_capable(inode)? {
@@ -122,7 +122,7 @@ pub(crate) fn set_version(file: &File, arg: usize) -> Result {
     if mount.core.geo.csum {
         return Err(ENOTTY);
     }
-    file.path().mnt.want_write()?;
+    let _write = file.path().mnt.want_write()?;
     let generation = get_user::<u32>(arg)?;
     let _lock = inode.lock.write();
     inode.ctime.set(current_time());

@@ -56,7 +56,7 @@ pub(crate) fn ioctl(file: &File, arg: usize) -> Result {
     if mount.core.geo.cluster_bits != 0 {
         return Err(EOPNOTSUPP);
     }
-    file.path().mnt.want_write()?;
+    let _write = file.path().mnt.want_write()?;
     if file.inode().sb().dev != donor.inode().sb().dev || file.inode().ino == donor.inode().ino {
         return Err(EINVAL);
     }

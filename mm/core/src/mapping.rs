@@ -297,7 +297,7 @@ impl Mapping {
             // It is on its way in, or could not be read.
             match self.read_one(index) {
                 Ok(read) => return Ok(read),
-                Err(error) if there.has(PageFlags::TRUNCATED) => drop(error),
+                Err(_) if there.has(PageFlags::TRUNCATED) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -21,7 +21,7 @@ const MARKS: usize = 3;
 /// A property of a page that can be searched for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(usize)]
-pub enum Mark {
+pub(crate) enum Mark {
     /// Newer than the file.
     Dirty,
     /// On its way to the file.

@@ -2,8 +2,8 @@
 //! The firmware's memory map as E820 entries, and the way out of boot services, which needs the map of the same moment.
 //! Called by `efi`.
 
-use super::Page;
 use super::firmware::{BELOW_4G, Firmware};
+use super::{Page, room};
 use boot_info::memmap::MAX_REGIONS;
 use boot_info::zero_page::{self, E820_ENTRY, E820_MAX, offset};
 use boot_info::{MemMap, efi_map};
@@ -24,8 +24,9 @@ struct Map<'a> {
     version: u32,
 }
 
-/// Gets the memory map into `params` and exits boot services. After `Ok` the firmware is gone.
-pub(crate) fn leave_firmware(firmware: &Firmware, params: &mut Page<'_>) -> Result<(), &'static str> {
+/// Gets the memory map into `params` and exits boot services. After `Ok` the firmware is gone, and so is what it kept: the result is
+/// a place for `size` bytes in that, if `size` is not 0.
+pub(crate) fn leave_firmware(firmware: &Firmware, params: &mut Page<'_>, size: usize) -> Result<u64, &'static str> {
     let mut map = buffer(firmware)?;
     let more = firmware.pages((16 + MAX_REGIONS * E820_ENTRY).div_ceil(4096), BELOW_4G);
     let more = more.ok_or("no memory for the memory map")?;
@@ -35,13 +36,17 @@ pub(crate) fn leave_firmware(firmware: &Firmware, params: &mut Page<'_>) -> Resu
         if !get(firmware, &mut map) {
             return Err("the firmware gives no memory map");
         }
+        let room = match size {
+            0 => 0,
+            size => room::find(descriptors(&map), size as u64).ok_or("no memory for the kernel")?,
+        };
         // SAFETY: Live boot services; after success nothing calls them.
         if unsafe { (firmware.services().exit_boot_services)(firmware.image, map.key) } == Status::SUCCESS {
             // From here on no call to the firmware.
             convert(&map, regions);
             describe(firmware, params, &map);
             write_e820(params, regions, more);
-            return Ok(());
+            return Ok(room);
         }
     }
     Err("the firmware does not let go")
@@ -71,11 +76,16 @@ fn get(firmware: &Firmware, map: &mut Map<'_>) -> bool {
     unsafe { ask(&mut map.size, descriptors, &mut map.key, &mut map.desc_size, &mut map.version) == Status::SUCCESS }
 }
 
+fn descriptors<'a>(map: &'a Map<'_>) -> impl Iterator<Item = MemoryDescriptor> + Clone + 'a {
+    (0..map.size).step_by(map.desc_size.max(1)).map(|at| {
+        // SAFETY: The firmware wrote descriptors of this size up to `size`.
+        unsafe { map.buffer.as_ptr().add(at).cast::<MemoryDescriptor>().read_unaligned() }
+    })
+}
+
 /// Descriptors to sorted regions.
 fn convert(map: &Map<'_>, regions: &mut MemMap) {
-    for at in (0..map.size).step_by(map.desc_size.max(1)) {
-        // SAFETY: The firmware wrote descriptors of this size up to `size`.
-        let desc: MemoryDescriptor = unsafe { map.buffer.as_ptr().add(at).cast::<MemoryDescriptor>().read_unaligned() };
+    for desc in descriptors(map) {
         if let Some(kind) = efi_map::kind(desc.r#type, desc.attribute) {
             regions.push(desc.physical_start, desc.number_of_pages.saturating_mul(4096), kind);
         }

@@ -6,12 +6,14 @@
 mod firmware;
 mod initrd;
 mod memory;
+mod room;
 mod screen;
 
 use crate::payload;
 use boot_info::COMMAND_LINE_SIZE;
 use boot_info::bytes::{u32_at, u64_at};
 use boot_info::zero_page::{self, offset};
+use core::arch::asm;
 use core::fmt::Write;
 use firmware::{BELOW_4G, Firmware};
 use r_efi::efi::{ACPI_10_TABLE_GUID, ACPI_20_TABLE_GUID, Handle, Status, SystemTable};
@@ -83,7 +85,7 @@ unsafe extern "C" fn efi_main(image: Handle, table: *mut SystemTable, given: usi
 
 fn run(firmware: &mut Firmware, given: usize) -> Result<core::convert::Infallible, &'static str> {
     // The largest piece first, as long as there is a hole for it.
-    let entry = place_kernel(firmware)?;
+    let early = place_kernel(firmware)?;
     let page = firmware.pages(1, BELOW_4G).ok_or("no memory for boot_params")?;
     let address = page.as_ptr().addr();
     let mut params = Page(page);
@@ -104,9 +106,26 @@ fn run(firmware: &mut Firmware, given: usize) -> Result<core::convert::Infallibl
         }
     }
     params.put32(offset::SCRATCH, zero_page::SCRATCH_EFI);
-    memory::leave_firmware(firmware, &mut params)?;
+    let late = if early.is_some() { 0 } else { payload::image_size() };
+    let room = memory::leave_firmware(firmware, &mut params, late)?;
+    let entry = match early {
+        Some(entry) => entry,
+        // SAFETY: The firmware is gone and nobody uses this memory.
+        None => unsafe { load_late(room) },
+    };
     // SAFETY: The firmware is gone, the kernel is in place, and this is what its 64-bit entry asks for.
     unsafe { enter_kernel(address, entry) }
+}
+
+/// Puts the kernel where the firmware was.
+///
+/// # Safety
+/// Boot services are gone, and `dest` is from [`room`].
+unsafe fn load_late(dest: u64) -> usize {
+    // SAFETY: No interrupt may look for the firmware's handlers, which the kernel overwrites.
+    unsafe { asm!("cli", options(nomem, nostack)) };
+    // SAFETY: By the contract.
+    unsafe { payload::load(dest as usize) }.unwrap_or_else(|why| crate::fatal(why))
 }
 
 /// `boot_params` for an EFI application: our own setup header, the load options as command line, the initrd.
@@ -129,13 +148,12 @@ fn fresh(firmware: &mut Firmware, params: &mut Page<'_>) -> Result<(), &'static 
     Ok(())
 }
 
-/// Puts the kernel at its preferred address, or anywhere below 4 GB; returns its entry point.
-fn place_kernel(firmware: &mut Firmware) -> Result<usize, &'static str> {
+/// Puts the kernel at its preferred address, or anywhere below 4 GB; returns its entry point, or `None` without room.
+fn place_kernel(firmware: &mut Firmware) -> Result<Option<usize>, &'static str> {
     let size = payload::image_size();
     // Asked for by its address: of whatever room there is, the smallest will do, without a reserve for the alignment.
     let aligned = (SIZE_2M..=BELOW_4G.saturating_sub(size as u64)).step_by(SIZE_2M as usize);
     let dest = core::iter::once(PREFERRED).chain(aligned).find(|&at| firmware.pages_at(at, size));
-    let dest = dest.ok_or("no memory for the kernel")?;
     // SAFETY: The firmware gave us this memory.
-    unsafe { payload::load(dest as usize) }
+    dest.map(|at| unsafe { payload::load(at as usize) }).transpose()
 }

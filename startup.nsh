@@ -1,0 +1,3 @@
+fs0:
+memmap
+reset -s

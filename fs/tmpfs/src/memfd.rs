@@ -46,7 +46,7 @@ pub fn unnamed(name: &[u8], size: u64, seals: u32, mode: u32) -> Result<Arc<File
     inode.set_nlink(0);
     let dentry = Dentry::new_anon(inode.clone(), name)?;
     let path = Path { mnt: internal.place.mnt.clone(), dentry };
-    let prepared = Prepared::open(&path, &inode, true)?;
+    let prepared = Prepared::user(&inode)?;
     let flags = OpenFlags(uapi::O_RDWR | uapi::O_LARGEFILE);
     let ops = inode.ops().open(&inode, flags)?;
     File::new(path, flags, ops, prepared)

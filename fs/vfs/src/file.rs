@@ -448,7 +448,9 @@ impl Prepared {
         Ok(prepared)
     }
 
-    fn user(inode: &Arc<Inode>) -> Result<Self> {
+    /// Counts a user alone. For files that are made and not opened (memory files): they can be executed although they can be written,
+    /// as Linux's.
+    pub fn user(inode: &Arc<Inode>) -> Result<Self> {
         if inode.iflags() & iop::ANON != 0 {
             return Ok(Self::nothing());
         }

@@ -110,6 +110,8 @@ pub fn purge(least: usize) {
     // Areas that died during the flush are still to be flushed: they were counted after the count was cleared.
     if areas.dead_pages == 0 {
         areas.list.retain(|a| !a.dead);
+        // What is free lowest is used first: page tables are there already.
+        areas.hint = areas.hint.min(start);
     }
     drop(areas);
     // SAFETY: The chain holds addresses of frames, whose only reference was the mapping's; no CPU has it any more.

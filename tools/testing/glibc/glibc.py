@@ -25,8 +25,9 @@ LEFT_OUT = ("usr/share/", "usr/lib/x86_64-linux-gnu/gconv/", "usr/lib/x86_64-lin
             "usr/lib/x86_64-linux-gnu/ossl-modules/", "lib/systemd/", "usr/lib/python3.11/__pycache__/",
             "usr/lib/python3.11/encodings/", "usr/lib/x86_64-linux-gnu/audit/", "usr/lib/x86_64-linux-gnu/libcrypto.so.3",
             "usr/lib/x86_64-linux-gnu/libssl.so.3", "sbin/", "usr/sbin/")
-# The codecs that Python starts with.
+# The codecs that Python starts with, and of what is left out, that is all that is used.
 ENCODINGS = ("__init__", "aliases", "utf_8", "ascii", "latin_1")
+KEPT = ("usr/sbin/chroot", *(f"encodings/{name}.py" for name in ENCODINGS))
 
 INIT = """#!/bin/bash
 export PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin HOME=/root TERM=linux LC_ALL=C TZ=UTC
@@ -54,7 +55,7 @@ def add_package(cpio, package):
         for name in sorted(files + [d for d in dirs if os.path.islink(os.path.join(place, d))]):
             full = os.path.join(place, name)
             to = os.path.relpath(full, top)
-            if to.startswith(LEFT_OUT) and not any(to.endswith(f"encodings/{e}.py") for e in ENCODINGS):
+            if to.startswith(LEFT_OUT) and not to.endswith(KEPT):
                 continue
             st = os.lstat(full)
             if stat.S_ISLNK(st.st_mode):

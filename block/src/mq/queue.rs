@@ -131,6 +131,8 @@ pub struct Queue {
     hw: KVec<HwQueue>,
     pub(super) ops: KBox<dyn MqOps>,
     dead: AtomicBool,
+    /// The driver refused a request that waits now: the next one to end runs all hardware queues.
+    starved: AtomicBool,
     /// The scheduler, and one that is being replaced and still has requests.
     pub(super) sched: RcuArc<Sched>,
     pub(super) old_sched: RcuArc<Sched>,
@@ -153,6 +155,7 @@ impl Queue {
             hw,
             ops,
             dead: AtomicBool::new(false),
+            starved: AtomicBool::new(false),
             sched: RcuArc::null(),
             old_sched: RcuArc::null(),
             changing: Mutex::new(()),
@@ -346,6 +349,9 @@ impl Queue {
         let Some(hw) = self.hw(index) else { return };
         hw.deadlines.clear(request.tag());
         hw.tags.put(request);
+        if self.starved.load(SeqCst) && self.starved.swap(false, SeqCst) {
+            return self.run();
+        }
         if hw.has_waiting.load(SeqCst) || self.sched_has_work() {
             self.run_hw(hw);
         }
@@ -418,11 +424,24 @@ impl Queue {
             request.complete(Err(EIO));
             return true;
         }
-        match self.start(hw, request, last) {
+        let result = match self.start(hw, request, last) {
+            Err(Refused::Busy(request)) => {
+                // What the driver is short of may come back with a request of another hardware queue: this one hears of it by
+                // `starved`. It may have come back just before.
+                self.starved.store(true, SeqCst);
+                self.start(hw, request, last)
+            }
+            result => result,
+        };
+        match result {
             Ok(()) => true,
             Err(Refused::Busy(request)) => {
                 hw.wait(request, true);
                 self.ops.commit_rqs(hw);
+                if !self.starved.load(SeqCst) {
+                    // It came back meanwhile, before this one was in the list: once more.
+                    hw.running.fetch_or(2, SeqCst);
+                }
                 false
             }
             Err(Refused::Failed(request, error)) => {

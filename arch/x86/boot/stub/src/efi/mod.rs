@@ -84,8 +84,6 @@ unsafe extern "C" fn efi_main(image: Handle, table: *mut SystemTable, given: usi
 }
 
 fn run(firmware: &mut Firmware, given: usize) -> Result<core::convert::Infallible, &'static str> {
-    // The largest piece first, as long as there is a hole for it.
-    let early = place_kernel(firmware)?;
     let page = firmware.pages(1, BELOW_4G).ok_or("no memory for boot_params")?;
     let address = page.as_ptr().addr();
     let mut params = Page(page);
@@ -106,6 +104,8 @@ fn run(firmware: &mut Firmware, given: usize) -> Result<core::convert::Infallibl
         }
     }
     params.put32(offset::SCRATCH, zero_page::SCRATCH_EFI);
+    // After all that needs the firmware's memory: the kernel alone has another place to go.
+    let early = place_kernel(firmware)?;
     let late = if early.is_some() { 0 } else { payload::image_size() };
     let room = memory::leave_firmware(firmware, &mut params, late)?;
     let entry = match early {
@@ -117,7 +117,7 @@ fn run(firmware: &mut Firmware, given: usize) -> Result<core::convert::Infallibl
     unsafe { enter_kernel(address, entry) }
 }
 
-/// Puts the kernel where the firmware was.
+/// Puts the kernel where the firmware was. Not the first choice: firmware may have mapped that memory read-only or not executable.
 ///
 /// # Safety
 /// Boot services are gone, and `dest` is from [`room`].

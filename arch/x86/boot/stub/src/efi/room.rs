@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Room for the kernel in what boot services give up: for machines so small that no hole is left beside the firmware. The place
-//! is chosen from the last memory map and written to when the firmware is gone. Called by `memory`.
+//! Room for the kernel in what boot services give up: for machines so small that no hole is left beside the firmware, its copies of
+//! the image and the initrd. The place is chosen from the last memory map and written to when the firmware is gone. Called by `memory`.
 
 use super::SIZE_2M;
 use super::firmware::BELOW_4G;

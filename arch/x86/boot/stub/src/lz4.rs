@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! LZ4's block format, unpacked into a slice without allocation. Source: lz4_Block_format.md. Used by `payload`.
 
-/// Literals up to this length are copied as one piece.
-const SHORT: usize = 16;
-/// Matches from this distance on are copied in pieces of this length.
-const WORD: usize = 8;
-
 /// Unpacks one block to the start of `out`; returns how many bytes it made, or `None` if the block is broken or `out` too
 /// small.
 pub(crate) fn decompress_block(block: &[u8], out: &mut [u8]) -> Option<usize> {
@@ -15,11 +10,7 @@ pub(crate) fn decompress_block(block: &[u8], out: &mut [u8]) -> Option<usize> {
         let token = byte(&mut input)?;
         let literals = length(usize::from(token >> 4), &mut input)?;
         let (text, rest) = input.split_at_checked(literals)?;
-        match (input.first_chunk::<SHORT>(), out.get_mut(done..).and_then(|room| room.first_chunk_mut::<SHORT>())) {
-            // The bytes too many are overwritten by what follows.
-            (Some(from), Some(to)) if literals <= SHORT => *to = *from,
-            _ => out.get_mut(done..done.checked_add(literals)?)?.copy_from_slice(text),
-        }
+        out.get_mut(done..done.checked_add(literals)?)?.copy_from_slice(text);
         done += literals;
         input = rest;
         // The last sequence has literals only.
@@ -30,21 +21,9 @@ pub(crate) fn decompress_block(block: &[u8], out: &mut [u8]) -> Option<usize> {
         let count = length(usize::from(token & 15), &mut input)?.checked_add(4)?;
         let from = done.checked_sub(distance).filter(|_| distance != 0)?;
         let end = done.checked_add(count)?;
-        match out.get_mut(from..end.checked_add(WORD)?) {
-            Some(window) if distance >= WORD => copy_words(window, distance, count)?,
-            _ => copy_match(out.get_mut(from..end)?, distance),
-        }
+        copy_match(out.get_mut(from..end)?, distance);
         done = end;
     }
-}
-
-/// Copies the first `count` bytes of `window` to `distance`, word by word, and up to a word more.
-fn copy_words(window: &mut [u8], distance: usize, count: usize) -> Option<()> {
-    for at in (0..count).step_by(WORD) {
-        let word: [u8; WORD] = *window.get(at..)?.first_chunk()?;
-        *window.get_mut(at + distance..)?.first_chunk_mut()? = word;
-    }
-    Some(())
 }
 
 /// Fills `window` beyond its first `distance` bytes by repeating them. Each round doubles what can be copied at once.
@@ -101,16 +80,6 @@ mod tests {
         // 1 literal, a match of 4 + 15 + 255 + 6 bytes from 1 back, no more.
         let run = unpack(b"\x1fx\x01\x00\xff\x06\x00", 400).unwrap_or_default();
         assert_eq!(run, std::vec![b'x'; 281]);
-    }
-
-    #[test]
-    fn words_and_the_end_of_the_room() {
-        // 9 literals, a match of 12 bytes from 9 back, 2 literals: in the middle of the room and at its end.
-        let (block, text) = (&b"\x98abcdefghi\x09\x00\x20yz"[..], &b"abcdefghiabcdefghiabcyz"[..]);
-        for room in [text.len(), text.len() + 1, 100] {
-            assert_eq!(unpack(block, room).as_deref(), Some(text));
-        }
-        assert_eq!(unpack(block, text.len() - 1), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use locking::SpinLock;
 use socket::options::flag;
 use socket::{Options, Recv, Send, SockAddr, Socket, Ucred};
 use sync::wait::WaitQueue;
-use sync::{Mutex, PollMask, PollTable};
+use sync::{PollMask, PollTable};
 use uapi::{MSG_DONTWAIT, MSG_OOB, MSG_PEEK, MSG_TRUNC, SOL_NETLINK};
 
 // Options of the level SOL_NETLINK (linux/netlink.h).
@@ -52,10 +52,9 @@ pub(crate) struct NetlinkSocket {
     port: AtomicU32,
     /// Bit `n`: it is in group `n + 1`.
     groups: AtomicU32,
-    /// Where it is connected to: address, groups.
+    /// Where it is connected to: address, the bit of a group.
     peer: SpinLock<(u32, u32)>,
     queue: SpinLock<Queue>,
-    reading: Mutex<()>,
     readers: Arc<WaitQueue>,
     error: AtomicI32,
     no_enobufs: AtomicBool,
@@ -94,7 +93,6 @@ impl NetlinkSocket {
             groups: AtomicU32::new(0),
             peer: SpinLock::new((0, 0)),
             queue: SpinLock::new(Queue { messages: KVec::new(), bytes: 0 }),
-            reading: Mutex::new(()),
             readers,
             error: AtomicI32::new(0),
             no_enobufs: AtomicBool::new(false),
@@ -189,6 +187,10 @@ impl Socket for NetlinkSocket {
 
     fn bind(&self, address: &SockAddr) -> Result {
         let (port, groups) = parse(address)?;
+        // An address once given stays, and 0 does not mean it.
+        if self.port() != 0 && port != self.port() {
+            return Err(EINVAL);
+        }
         table::bind(self, port)?;
         self.groups.store(groups, Ordering::Release);
         Ok(())
@@ -204,7 +206,8 @@ impl Socket for NetlinkSocket {
             return Err(EPERM);
         }
         table::bind(self, 0)?;
-        *self.peer.lock() = (port, groups);
+        // One group only, the lowest.
+        *self.peer.lock() = (port, groups & groups.wrapping_neg());
         Ok(())
     }
 
@@ -241,7 +244,7 @@ impl Socket for NetlinkSocket {
         let mut data = KVec::from_elem(0u8, len, GFP_KERNEL)?;
         message.data.copy_from_iter_full(&mut data)?;
         if groups != 0 {
-            // The lowest one only. Who had no room learns of it; the sender does not.
+            // The lowest one only; who had no room learns of it; the sender does not.
             let group = groups.trailing_zeros().saturating_add(1);
             let _ = table::broadcast(data, group, self.port(), sender, Some(self));
             return Ok(len);
@@ -259,11 +262,9 @@ impl Socket for NetlinkSocket {
         let deadline = Options::deadline(&self.options.rcvtimeo);
         let packet = loop {
             self.check_error()?;
-            let reading = self.reading.lock_interruptible()?;
             if let Some(packet) = self.next(message.flags & MSG_PEEK != 0) {
                 break packet;
             }
-            drop(reading);
             if message.flags & MSG_DONTWAIT != 0 {
                 return Err(EAGAIN);
             }

@@ -195,10 +195,13 @@ impl Bus {
         }
     }
 
-    /// Binds the two.
+    /// Binds the two. `EBUSY` if the device has a driver, `ENODEV` if one of them goes, or what the driver says.
     pub(crate) fn bind(&self, device: &Arc<Device>, driver: &Arc<Driver>) -> Result {
         let registered = device.binding.lock();
-        if !*registered || device.driver().is_some() {
+        if !*registered {
+            return Err(ENODEV);
+        }
+        if device.driver().is_some() {
             return Err(EBUSY);
         }
         device.set_driver(Some(driver.clone()));

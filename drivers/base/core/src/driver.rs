@@ -104,11 +104,14 @@ impl Driver {
         let bind = move |data: &[u8]| {
             let driver = weak.upgrade().ok_or(ENODEV)?;
             let device = driver.bus.find_device(data.trim_ascii()).ok_or(ENODEV)?;
-            if device.driver().is_some() || !driver.takes(&device) {
+            if !driver.takes(&device) {
                 return Err(ENODEV);
             }
-            driver.bus.bind(&device, &driver)?;
-            Ok(data.len())
+            match driver.bus.bind(&device, &driver) {
+                // No number that programs know.
+                Err(EPROBE_DEFER) => Err(EAGAIN),
+                result => result.map(|()| data.len()),
+            }
         };
         node.attr(b"bind", 0o200, sysfs_store(bind))?;
         let weak = Arc::downgrade(self);

@@ -130,15 +130,18 @@ def sign_configured(config, path):
 
 
 def main():
-    if sys.argv[1] == "sign-with":
-        for path in sys.argv[3:]:
-            sign(path, sys.argv[2])
-        return
-    config = kconfig.auto_conf()
-    if sys.argv[1] == "key":
-        certificates(config)
-    for path in sys.argv[2:]:
-        sign(path, key_file(config), hash_name(config))
+    match sys.argv[1:]:
+        case ["sign-with", key, *paths]:
+            for path in paths:
+                sign(path, key)
+        case ["key"]:
+            certificates(kconfig.auto_conf())
+        case ["sign", *paths]:
+            config = kconfig.auto_conf()
+            for path in paths:
+                sign(path, key_file(config), hash_name(config))
+        case _:
+            sys.exit(__doc__.splitlines()[0])
 
 
 if __name__ == "__main__":

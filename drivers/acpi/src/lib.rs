@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 //! ACPI's interpreted part: AML, through the `acpi` crate, on top of the static tables of `arch/x86/kernel`. It is used for what
-//! the static tables do not say: the sleep type of soft-off (`\_S5`).
+//! the static tables do not say: the sleep type of soft-off (`\_S5`), and devices.
 //!
 //! The interpreter runs in process context when the machine is to be switched off, and at boot only if the DSDT has devices that
-//! nothing else names (`devices`): loading it takes longer than all of the rest of ACPI. A DSDT that the interpreter cannot load is searched for a plain `\_S5` package instead.
+//! nothing else names (`devices`) or there are additional tables (`namespace`): loading it takes longer than all of the rest of
+//! ACPI. A DSDT that the interpreter cannot load is searched for a plain `\_S5` package instead.
 //! No locks of its own; one caller at a time: process 1 at boot, then `reboot(2)`, which has a lock for that (`process::misc`).
 
 #![no_std]
 
 extern crate alloc;
 
+mod aml;
 mod devices;
 mod handler;
 pub mod namespace;

@@ -1,17 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Devices that additional tables (SSDTs) bring, with what firmware says of them: ids, memory, properties (`_DSD`). The
-//! interpreter is loaded only if there is such a table. Source: ACPI specification 5.2.11.2, 6.1, 6.2.5.
+//! The devices that firmware describes, with what it says of them: ids, memory, properties (`_DSD`). The interpreter is loaded, and
+//! they are found, only if there is an additional table (SSDT). Source: ACPI specification 5.2.11.2, 6.1, 6.2.5.
 
-use crate::handler::{Osl, registers};
-use crate::s5::body;
-use acpi::aml::Interpreter;
-use acpi::aml::namespace::{AmlName, NamespaceLevelKind};
+use crate::aml::{Aml, FIXED_MEMORY, additional, fixed_memory, resources};
+use acpi::aml::namespace::AmlName;
 use acpi::aml::object::Object;
 use alloc::string::{String, ToString};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::str::FromStr;
-use x86::acpi::{find, tables};
 
 /// A value of a property.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,44 +37,13 @@ const PROPERTIES: [u8; 16] =
     [0x14, 0xd8, 0xff, 0xda, 0xba, 0x6e, 0x8c, 0x4d, 0x8a, 0x91, 0xbc, 0x9b, 0xbf, 0x4a, 0xa3, 0x01];
 
 /// The devices of all tables whose `_HID` is a text, if there is an SSDT. At boot.
-#[allow(clippy::arc_with_non_send_sync, reason = "the interpreter wants an Arc and stays in this function")]
 pub fn devices() -> Vec<AcpiDevice> {
-    let mut found = Vec::new();
-    let additional = || tables().filter(|table| table.signature() == *b"SSDT");
-    if additional().next().is_none() {
-        return found;
-    }
-    let (Some(dsdt), Some(registers)) = (find(b"DSDT"), registers()) else { return found };
-    let Some(revision) = dsdt.bytes.u8(8) else { return found };
-    let interpreter = Interpreter::new(Osl, revision, Arc::new(registers), None);
-    if let Err(error) = interpreter.load_table(body(&dsdt)) {
-        klog::pr_warn!("ACPI: the DSDT cannot be loaded: {error:?}");
-        return found;
-    }
-    for ssdt in additional() {
-        if let Err(error) = interpreter.load_table(body(&ssdt)) {
-            klog::pr_warn!("ACPI: SSDT at {:#x}: {error:?}", ssdt.phys);
-        }
-    }
-    let mut paths = Vec::new();
-    let walked = interpreter.namespace.lock().traverse(|path, level| {
-        if matches!(level.kind, NamespaceLevelKind::Device) {
-            paths.push(path.clone());
-        }
-        Ok(true)
-    });
-    if let Err(error) = walked {
-        klog::pr_warn!("ACPI: namespace: {error:?}");
-    }
-    found.extend(paths.iter().filter_map(|path| device(&interpreter, path)));
-    found
+    let Some(aml) = additional().next().and_then(|_| Aml::load()) else { return Vec::new() };
+    aml.devices().iter().filter_map(|path| device(&aml, path)).collect()
 }
 
-fn device(interpreter: &Interpreter<Osl>, path: &AmlName) -> Option<AcpiDevice> {
-    let evaluate = |name: &str| {
-        let name = AmlName::from_str(name).ok()?.resolve(path).ok()?;
-        interpreter.evaluate_if_present(name, Vec::new()).ok()?
-    };
+fn device(aml: &Aml, path: &AmlName) -> Option<AcpiDevice> {
+    let evaluate = |name: &str| aml.evaluate(path, name);
     let Object::String(hid) = &*evaluate("_HID")? else { return None };
     // Without `_STA` it is there and works.
     if evaluate("_STA").is_some_and(|state| matches!(&*state, Object::Integer(bits) if bits & 1 == 0)) {
@@ -143,26 +107,7 @@ fn value_of_part(object: &Object) -> Option<Value> {
 }
 
 /// The fixed ranges of memory in a list of resources.
-fn memory(mut bytes: &[u8]) -> Vec<(u64, u64)> {
-    const FIXED_MEMORY: u8 = 0x86;
-    let mut found = Vec::new();
-    loop {
-        match bytes {
-            [tag, ..] if tag & 0x80 == 0 => {
-                let next = bytes.get(1 + usize::from(tag & 7)..);
-                let (0..0x78, Some(next)) = (tag & 0x78, next) else { return found };
-                bytes = next;
-            }
-            [tag, low, high, rest @ ..] => {
-                let len = usize::from(u16::from_le_bytes([*low, *high]));
-                let Some((item, next)) = rest.split_at_checked(len) else { return found };
-                if let (FIXED_MEMORY, [_, b0, b1, b2, b3, l0, l1, l2, l3, ..]) = (*tag, item) {
-                    let word = |bytes| u64::from(u32::from_le_bytes(bytes));
-                    found.push((word([*b0, *b1, *b2, *b3]), word([*l0, *l1, *l2, *l3])));
-                }
-                bytes = next;
-            }
-            _ => return found,
-        }
-    }
+fn memory(bytes: &[u8]) -> Vec<(u64, u64)> {
+    let item = |(tag, item)| if tag == FIXED_MEMORY { fixed_memory(item) } else { None };
+    resources(bytes).filter_map(item).collect()
 }

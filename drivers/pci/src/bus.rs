@@ -46,14 +46,17 @@ impl Id {
             && (self.class ^ device.class) & self.class_mask == 0
     }
 
-    /// What a program writes to `new_id`: vendor, device, subvendor, subdevice, class, mask, data; hexadecimal. `EINVAL`.
+    /// What a program writes to `new_id` and `remove_id`: vendor, device, subvendor, subdevice, class, mask; hexadecimal. A seventh
+    /// number is the driver's data in Linux; drivers have none for such ids here, so it can only be 0. `EINVAL`.
     fn parse(text: &[u8]) -> Result<Self> {
         let mut values = [None; 7];
         let words = core::str::from_utf8(text)?.split_ascii_whitespace();
         for (slot, word) in values.iter_mut().zip(words) {
             *slot = Some(u32::from_str_radix(word.trim_start_matches("0x"), 16).map_err(|_| EINVAL)?);
         }
-        let [Some(vendor), Some(device), subvendor, subdevice, class, mask, _] = values else { return Err(EINVAL) };
+        let [Some(vendor), Some(device), subvendor, subdevice, class, mask, None | Some(0)] = values else {
+            return Err(EINVAL);
+        };
         let (subvendor, subdevice) = (subvendor.unwrap_or(ANY), subdevice.unwrap_or(ANY));
         Ok(Self { vendor, device, subvendor, subdevice, class: class.unwrap_or(0), class_mask: mask.unwrap_or(0) })
     }
@@ -85,14 +88,18 @@ impl DynamicIds {
         Ok(ids.push(id, GFP_KERNEL)?)
     }
 
-    /// `remove_id`. `EINVAL`, `ENODEV`.
+    /// `remove_id`: the first id that has what `text` says. `EINVAL`, `ENODEV`.
     pub fn remove(&self, text: &[u8]) -> Result {
         let id = Id::parse(text)?;
-        let same = |other: &Id| (other.vendor, other.device) == (id.vendor, id.device);
+        let has = |wanted: u32, value: u32| wanted == ANY || wanted == value;
         let mut ids = self.0.lock();
-        let before = ids.len();
-        ids.retain(|other| !same(other));
-        if ids.len() == before { Err(ENODEV) } else { Ok(()) }
+        let at = ids.iter().position(|other| {
+            (other.vendor, other.device) == (id.vendor, id.device)
+                && has(id.subvendor, other.subvendor)
+                && has(id.subdevice, other.subdevice)
+                && (other.class ^ id.class) & id.class_mask == 0
+        });
+        ids.remove(at.ok_or(ENODEV)?).map(drop).ok_or(ENODEV)
     }
 }
 
@@ -119,7 +126,7 @@ impl BusOps for Pci {
         let its = function(device).ok_or(ENODEV)?;
         seq_print!(out, "PCI_CLASS={:X}\nPCI_ID={:04X}:{:04X}\n", its.class, its.vendor, its.device)?;
         seq_print!(out, "PCI_SUBSYS_ID={:04X}:{:04X}\n", its.subsystem.0, its.subsystem.1)?;
-        seq_print!(out, "PCI_SLOT_NAME={}\nMODALIAS={}\n", its.address, Alias(its))
+        seq_print!(out, "PCI_SLOT_NAME={}\n", its.address)
     }
 
     fn has_modalias(&self) -> bool {
@@ -219,8 +226,13 @@ mod tests {
         assert_eq!(Id::parse(b"1b36 0005\n"), Ok(any(0x1b36, 5)));
         assert_eq!(Id::parse(b"1b36"), Err(EINVAL));
         assert_eq!(Id::parse(b"1b36 x"), Err(EINVAL));
+        assert_eq!(Id::parse(b"1 2 3 4 5 6 0").is_ok(), true);
+        assert_eq!(Id::parse(b"1 2 3 4 5 6 7"), Err(EINVAL));
         let ids = DynamicIds::new();
         assert_eq!((ids.add(b"1 2"), ids.add(b"1 2")), (Ok(()), Err(EEXIST)));
+        assert_eq!((ids.remove(b"1 2"), ids.remove(b"1 2")), (Ok(()), Err(ENODEV)));
+        assert_eq!((ids.add(b"1 2 3 4"), ids.add(b"1 2 3 5")), (Ok(()), Ok(())));
+        assert_eq!((ids.remove(b"1 2 3 6"), ids.remove(b"1 2 3 5")), (Err(ENODEV), Ok(())));
         assert_eq!((ids.remove(b"1 2"), ids.remove(b"1 2")), (Ok(()), Err(ENODEV)));
     }
 }

@@ -83,6 +83,15 @@ pub fn enable_msi(device: &Arc<PciDevice>, cpu: u32) -> Result<MsiVectors> {
     Ok(vectors)
 }
 
+/// How many messages the device's MSI-X table has. ENODEV if it has none or the machine cannot.
+pub fn msix_count(device: &PciDevice) -> Result<usize> {
+    if !x86::irq::chip::msi_supported() {
+        return Err(ENODEV);
+    }
+    let capability = device.find_capability(CapId::MSIX).ok_or(ENODEV)?;
+    Ok(usize::from(read16(device.address, capability + 2) & MSIX_SIZE) + 1)
+}
+
 /// Turns MSI-X on with a message for each CPU of `cpus`. ENODEV if the device has none or the machine cannot, EINVAL if its table
 /// is shorter than `cpus` or not in memory.
 pub fn enable_msix(device: &Arc<PciDevice>, cpus: &[u32]) -> Result<MsiVectors> {

@@ -7,8 +7,8 @@
 //! | `sock` | the socket: its queue, receiving |
 //! | `table` | which sockets there are, their addresses, and sending to them |
 //!
-//! Locks: `table::SOCKETS` (sleeping), then a socket's `reading` (sleeping; one receiver at a time), `queue` and `state`
-//! (spinning, innermost, never two). Source: `netlink(7)`, `libudev`'s monitors.
+//! Locks: `table::SOCKETS` (sleeping), then a socket's `queue` and `peer` (spinning, innermost, never two).
+//! Source: `netlink(7)`, `libudev`'s monitors.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -11,7 +11,7 @@ use locking::SpinLock;
 use socket::options::flag;
 use socket::{Options, Recv, Send, SockAddr, Socket, Ucred};
 use sync::wait::WaitQueue;
-use sync::{Mutex, PollMask, PollTable};
+use sync::{PollMask, PollTable};
 use uapi::{MSG_DONTWAIT, MSG_OOB, MSG_PEEK, MSG_TRUNC, SOL_NETLINK};
 
 // Options of the level SOL_NETLINK (linux/netlink.h).
@@ -38,9 +38,37 @@ impl Message {
     }
 }
 
+/// Messages in two parts, so that none moves for each that is taken: a reader may allow many.
 struct Queue {
-    messages: KVec<Message>,
+    /// The oldest, the first one last.
+    old: KVec<Message>,
+    /// What came since.
+    new: KVec<Message>,
     bytes: usize,
+}
+
+impl Queue {
+    const fn new() -> Self {
+        Self { old: KVec::new(), new: KVec::new(), bytes: 0 }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.old.is_empty() && self.new.is_empty()
+    }
+
+    fn first(&self) -> Option<&Message> {
+        self.old.last().or(self.new.first())
+    }
+
+    fn pop(&mut self) -> Option<Message> {
+        if self.old.is_empty() {
+            core::mem::swap(&mut self.old, &mut self.new);
+            self.old.reverse();
+        }
+        let first = self.old.pop()?;
+        self.bytes = self.bytes.saturating_sub(first.cost());
+        Some(first)
+    }
 }
 
 /// A netlink socket.
@@ -52,10 +80,9 @@ pub(crate) struct NetlinkSocket {
     port: AtomicU32,
     /// Bit `n`: it is in group `n + 1`.
     groups: AtomicU32,
-    /// Where it is connected to: address, groups.
+    /// Where it is connected to: address, the bit of a group.
     peer: SpinLock<(u32, u32)>,
     queue: SpinLock<Queue>,
-    reading: Mutex<()>,
     readers: Arc<WaitQueue>,
     error: AtomicI32,
     no_enobufs: AtomicBool,
@@ -93,8 +120,7 @@ impl NetlinkSocket {
             port: AtomicU32::new(0),
             groups: AtomicU32::new(0),
             peer: SpinLock::new((0, 0)),
-            queue: SpinLock::new(Queue { messages: KVec::new(), bytes: 0 }),
-            reading: Mutex::new(()),
+            queue: SpinLock::new(Queue::new()),
             readers,
             error: AtomicI32::new(0),
             no_enobufs: AtomicBool::new(false),
@@ -128,7 +154,7 @@ impl NetlinkSocket {
         let limit = self.options.rcvbuf.load(Ordering::Relaxed) as usize;
         let mut queue = self.queue.lock();
         let bytes = queue.bytes.saturating_add(cost);
-        let fits = bytes <= limit && queue.messages.push(message, GFP_ATOMIC).is_ok();
+        let fits = bytes <= limit && queue.new.push(message, GFP_ATOMIC).is_ok();
         if fits {
             queue.bytes = bytes;
         }
@@ -142,14 +168,14 @@ impl NetlinkSocket {
     }
 
     fn is_empty(&self) -> bool {
-        self.queue.lock().messages.is_empty()
+        self.queue.lock().is_empty()
     }
 
     /// The first message, which stays in the queue if `peek`.
     fn next(&self, peek: bool) -> Option<Message> {
         let mut queue = self.queue.lock();
         if peek {
-            let first = queue.messages.first()?;
+            let first = queue.first()?;
             return Some(Message {
                 data: first.data.clone(),
                 sender: first.sender,
@@ -157,9 +183,7 @@ impl NetlinkSocket {
                 group: first.group,
             });
         }
-        let first = queue.messages.remove(0)?;
-        queue.bytes = queue.bytes.saturating_sub(first.cost());
-        Some(first)
+        queue.pop()
     }
 
     fn check_error(&self) -> Result {
@@ -189,6 +213,10 @@ impl Socket for NetlinkSocket {
 
     fn bind(&self, address: &SockAddr) -> Result {
         let (port, groups) = parse(address)?;
+        // An address once given stays, and 0 does not mean it.
+        if self.port() != 0 && port != self.port() {
+            return Err(EINVAL);
+        }
         table::bind(self, port)?;
         self.groups.store(groups, Ordering::Release);
         Ok(())
@@ -204,7 +232,8 @@ impl Socket for NetlinkSocket {
             return Err(EPERM);
         }
         table::bind(self, 0)?;
-        *self.peer.lock() = (port, groups);
+        // One group only, the lowest.
+        *self.peer.lock() = (port, groups & groups.wrapping_neg());
         Ok(())
     }
 
@@ -241,7 +270,7 @@ impl Socket for NetlinkSocket {
         let mut data = KVec::from_elem(0u8, len, GFP_KERNEL)?;
         message.data.copy_from_iter_full(&mut data)?;
         if groups != 0 {
-            // The lowest one only. Who had no room learns of it; the sender does not.
+            // The lowest one only; who had no room learns of it; the sender does not.
             let group = groups.trailing_zeros().saturating_add(1);
             let _ = table::broadcast(data, group, self.port(), sender, Some(self));
             return Ok(len);
@@ -259,11 +288,9 @@ impl Socket for NetlinkSocket {
         let deadline = Options::deadline(&self.options.rcvtimeo);
         let packet = loop {
             self.check_error()?;
-            let reading = self.reading.lock_interruptible()?;
             if let Some(packet) = self.next(message.flags & MSG_PEEK != 0) {
                 break packet;
             }
-            drop(reading);
             if message.flags & MSG_DONTWAIT != 0 {
                 return Err(EAGAIN);
             }
@@ -366,7 +393,21 @@ mod tests {
         assert_eq!(count, socket::options::BUFFER as usize / (10_000 + OVERHEAD));
         assert_eq!(socket.take_error(), -ENOBUFS.to_errno());
         assert_eq!(socket.next(true).map(|message| message.group), Some(1));
-        assert_eq!(socket.next(false).is_some(), true);
-        assert_eq!(socket.queue.lock().messages.len(), count - 1);
+        let mut taken = 0;
+        while socket.next(false).is_some() {
+            taken += 1;
+        }
+        assert_eq!((taken, socket.is_empty(), socket.queue.lock().bytes), (count, true, 0));
+    }
+
+    #[test]
+    fn messages_come_in_order() {
+        let Ok(socket) = NetlinkSocket::new(uapi::SOCK_RAW, crate::KOBJECT_UEVENT) else { return };
+        let put = |group| message(group, 10).is_some_and(|message| socket.deliver(message));
+        let take = |peek| socket.next(peek).map(|message| message.group);
+        assert_eq!((put(1), put(2), put(3)), (true, true, true));
+        assert_eq!((take(true), take(false)), (Some(1), Some(1)));
+        assert_eq!((put(4), take(true), take(false)), (true, Some(2), Some(2)));
+        assert_eq!((take(false), take(true), take(false), take(false)), (Some(3), Some(4), Some(4), None));
     }
 }

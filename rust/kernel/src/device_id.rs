@@ -32,18 +32,21 @@ impl<T: RawDeviceId, U: 'static, const N: usize> IdTable<T, U> for IdArray<T, U,
     }
 }
 
+/// As long as the longest alias, a device tree's: 127 bytes and what is before them.
+const ALIAS_MAX: usize = 160;
+
 /// A line of `.modinfo` under construction: `alias=...` and a zero byte.
 #[doc(hidden)]
 #[derive(Clone, Copy)]
 pub struct Alias {
-    bytes: [u8; 128],
+    bytes: [u8; ALIAS_MAX],
     len: usize,
 }
 
 impl Alias {
     /// Only `alias=`.
     pub const fn new() -> Self {
-        Self { bytes: [0; 128], len: 0 }.text(b"alias=")
+        Self { bytes: [0; ALIAS_MAX], len: 0 }.text(b"alias=")
     }
 
     /// With more text.

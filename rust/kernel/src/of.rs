@@ -28,8 +28,7 @@ impl DeviceId {
 
     #[doc(hidden)]
     pub const fn alias(&self) -> Alias {
-        let fits = if self.0.count_bytes() < 100 { self.0.to_bytes() } else { b"*" };
-        Alias::new().text(b"of:N*T*C").text(fits)
+        Alias::new().text(b"of:N*T*C").text(self.0.to_bytes())
     }
 }
 

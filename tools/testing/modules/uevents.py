@@ -98,6 +98,10 @@ def autoload(guest):
         raise GuestError("driver_override does not keep the driver away")
     guest.check(f"echo >/sys/bus/pci/devices/{device}/driver_override; cat /sys/bus/pci/devices/{device}/driver_override")
     guest.check(f"echo {device} >/sys/bus/pci/drivers_probe && [ -e {driver}/{device} ]")
+    if "busy" not in guest.run(f"sh -c 'echo {device} >{driver}/bind' 2>&1")[1]:
+        raise GuestError("a device is bound twice")
+    # No error for one that is bound already, nor for one that nobody takes.
+    guest.check(f"echo {device} >/sys/bus/pci/drivers_probe && echo 0000:00:00.0 >/sys/bus/pci/drivers_probe")
     guest.check(f"echo '8086 ffff' >{driver}/new_id && echo '8086 ffff' >{driver}/remove_id")
     guest.check("rmmod rust_testdev && [ ! -e /sys/bus/pci/drivers/rust_testdev ]")
     guest.check("udevadm trigger --action=add --subsystem-match=pci && udevadm settle --timeout=60", 90)

@@ -26,26 +26,14 @@ pub struct Info {
 
 struct Auxiliary;
 
-impl Auxiliary {
-    fn alias(device: &Device, out: &mut SeqBuf) -> Result {
-        out.put(b"auxiliary:")?;
-        out.put(device.info::<Info>().ok_or(ENODEV)?.matches.as_bytes())
-    }
-}
-
 impl BusOps for Auxiliary {
-    fn uevent(&self, device: &Device, out: &mut SeqBuf) -> Result {
-        out.put(b"MODALIAS=")?;
-        Self::alias(device, out)?;
-        out.byte(b'\n')
-    }
-
     fn has_modalias(&self) -> bool {
         true
     }
 
     fn modalias(&self, device: &Device, out: &mut SeqBuf) -> Result {
-        Self::alias(device, out)
+        out.put(b"auxiliary:")?;
+        out.put(device.info::<Info>().ok_or(ENODEV)?.matches.as_bytes())
     }
 }
 

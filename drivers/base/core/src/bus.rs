@@ -19,7 +19,7 @@ use vfs::SeqBuf;
 /// What buses do differently. Defaults are those of a bus without identification.
 #[allow(unused_variables, reason = "defaults ignore their arguments")]
 pub trait BusOps: Sync {
-    /// More variables for a device's `uevent`.
+    /// More variables for a device's `uevent`; `MODALIAS` follows by itself.
     fn uevent(&self, device: &Device, out: &mut SeqBuf) -> Result {
         Ok(())
     }
@@ -92,13 +92,10 @@ impl Bus {
             self.autoprobe.store(data.first() != Some(&b'0'), Ordering::Relaxed);
             Ok(data.len())
         })?;
-        let probe = |data: &[u8]| {
-            let device = self.find_device(data.trim_ascii()).ok_or(ENODEV)?;
-            if device.driver().is_some() {
-                return Err(EBUSY);
-            }
-            self.attach(&device);
-            if device.driver().is_some() { Ok(data.len()) } else { Err(EINVAL) }
+        // As in Linux no error says that nobody takes the device.
+        let probe = |data: &[u8]| -> Result<usize> {
+            self.attach(&self.find_device(data.trim_ascii()).ok_or(ENODEV)?);
+            Ok(data.len())
         };
         bus.attr(b"drivers_probe", 0o200, kernfs::TextRw(|_: &mut SeqBuf| Err(EIO), probe))?;
         self.nodes.set(Nodes { bus: bus.clone(), devices, drivers }).map_err(|_| EBUSY)?;
@@ -143,18 +140,6 @@ impl Bus {
 
     pub(crate) fn ops(&self) -> &'static dyn BusOps {
         self.ops
-    }
-
-    pub(crate) fn has_modalias(&self) -> bool {
-        self.ops.has_modalias()
-    }
-
-    pub(crate) fn modalias(&self, device: &Device, out: &mut SeqBuf) -> Result {
-        self.ops.modalias(device, out)
-    }
-
-    pub(crate) fn uevent(&self, device: &Device, out: &mut SeqBuf) -> Result {
-        self.ops.uevent(device, out)
     }
 
     pub(crate) fn add_device(&self, device: &Arc<Device>) -> Result {
@@ -210,13 +195,21 @@ impl Bus {
         }
     }
 
-    /// Binds the two.
+    /// Binds the two. `EBUSY` if the device has a driver, `ENODEV` if one of them goes, or what the driver says.
     pub(crate) fn bind(&self, device: &Arc<Device>, driver: &Arc<Driver>) -> Result {
         let registered = device.binding.lock();
-        if !*registered || device.driver().is_some() {
+        if !*registered {
+            return Err(ENODEV);
+        }
+        if device.driver().is_some() {
             return Err(EBUSY);
         }
         device.set_driver(Some(driver.clone()));
+        // Its `unregister` looks for its devices after it said so: one of the two sees the other.
+        if driver.is_going() {
+            device.set_driver(None);
+            return Err(ENODEV);
+        }
         let before = defer::bound();
         if let Err(error) = driver.probe(device) {
             match error {
@@ -232,8 +225,8 @@ impl Bus {
             }
             device.drop_resources();
             device.set_driver(None);
-            drop(registered);
             if error == EPROBE_DEFER {
+                // Still locked: a device that goes is forgotten after this.
                 defer::defer(device, before)?;
             }
             return Err(error);

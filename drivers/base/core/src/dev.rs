@@ -14,7 +14,7 @@ use locking::{SetOnce, SpinLock};
 use sync::Mutex;
 use sysfs::Node;
 use sysfs::uevent::{self, Action};
-use vfs::{SeqBuf, seq_print};
+use vfs::SeqBuf;
 
 /// What a bus knows of a device (identification, resources).
 pub type Info = KBox<dyn Any + Send + Sync>;
@@ -149,13 +149,13 @@ impl Device {
         let shown = sysfs_name(self.name.as_bytes())?;
         let node = above.mkdir(shown.as_bytes())?;
         let added = self.fill(&node, bus, shown.as_bytes());
-        if let Err(error) = added.and_then(|()| self.node.set(node.clone()).map_err(|_| EBUSY)) {
+        let added = added.and_then(|()| self.node.set(node.clone()).map_err(|_| EBUSY));
+        if let Err(error) = added.and_then(|()| bus.add_device(self)) {
             bus.unlink(shown.as_bytes());
             node.remove();
             return Err(error);
         }
         *self.binding.lock() = true;
-        bus.add_device(self)?;
         self.announce(Action::Add);
         if bus.autoprobes() {
             bus.attach(self);
@@ -174,18 +174,18 @@ impl Device {
             self.add_driver_override(node)?;
         }
         bus.ops().attributes(self, node)?;
-        if bus.has_modalias() {
+        if bus.ops().has_modalias() {
             let weak = Arc::downgrade(self);
             sysfs::attr(node, "modalias", move |out| {
                 let device = weak.upgrade().ok_or(ENODEV)?;
-                device.bus.ok_or(ENODEV)?.modalias(&device, out)?;
+                bus.ops().modalias(&device, out)?;
                 out.byte(b'\n')
             })?;
         }
         Ok(())
     }
 
-    /// `driver_override`: empty or `(null)` for any driver.
+    /// `driver_override`: an empty text, shown as `(null)`, leaves the choice to ids.
     fn add_driver_override(self: &Arc<Self>, node: &Arc<Node>) -> Result {
         let weak = Arc::downgrade(self);
         let show = move |out: &mut SeqBuf| {
@@ -228,19 +228,24 @@ impl Device {
             out.put(driver.name())?;
             out.byte(b'\n')?;
         }
-        match self.bus {
-            Some(bus) => bus.uevent(self, out),
-            None => Ok(()),
+        let Some(ops) = self.bus.map(Bus::ops) else { return Ok(()) };
+        ops.uevent(self, out)?;
+        if ops.has_modalias() {
+            out.put(b"MODALIAS=")?;
+            ops.modalias(self, out)?;
+            out.byte(b'\n')?;
         }
+        Ok(())
     }
 
     /// Unbinds the device and takes it out of the tree. May sleep.
     pub fn unregister(self: &Arc<Self>) {
         let Some(bus) = self.bus else { return };
-        bus.remove_device(self);
-        crate::defer::forget(self);
-        bus.detach(self);
+        // From here on nobody binds it; until then a driver that goes must find it.
         *self.binding.lock() = false;
+        bus.detach(self);
+        crate::defer::forget(self);
+        bus.remove_device(self);
         if let Some(node) = self.node.get() {
             bus.unlink(node.name());
             self.announce(Action::Remove);
@@ -299,6 +304,11 @@ impl Device {
         Ok(self.resources.lock().push(resource, GFP_KERNEL)?)
     }
 
+    /// Whether a `T` is kept. May sleep.
+    pub fn has_resource<T: 'static>(&self) -> bool {
+        self.resources.lock().iter().any(|resource| (**resource).is::<T>())
+    }
+
     /// Drops what was kept (`devres_release_all`).
     pub(crate) fn drop_resources(&self) {
         loop {
@@ -333,10 +343,4 @@ impl fmt::Debug for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Device({})", self.name)
     }
-}
-
-/// Writes `KEY=value` and a newline.
-#[allow(dead_code, reason = "for buses")]
-pub(crate) fn variable(out: &mut SeqBuf, key: &str, value: Arguments<'_>) -> Result {
-    seq_print!(out, "{key}={value}\n")
 }

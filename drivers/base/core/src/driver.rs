@@ -4,6 +4,7 @@
 use crate::bus::Bus;
 use crate::dev::Device;
 use core::any::Any;
+use core::sync::atomic::{AtomicBool, Ordering};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KString};
@@ -53,6 +54,8 @@ pub struct Driver {
     /// Taken back when it is unregistered, after who runs an operation is done. Nothing is locked meanwhile: a driver's probe may
     /// register devices whose drivers are probed in turn.
     ops: Revocable<dyn DriverOps>,
+    /// It is being unregistered, and takes no more devices.
+    going: AtomicBool,
     node: SetOnce<Arc<Node>>,
 }
 
@@ -60,7 +63,13 @@ impl Driver {
     /// Registers a driver and binds it to devices that it matches. `EEXIST` (a driver of this name), `EINVAL`. May sleep.
     pub fn register(bus: &'static Bus, name: &[u8], ops: Arc<dyn DriverOps>) -> Result<Arc<Self>> {
         let driver = Arc::new(
-            Self { name: KString::from_bytes(name, GFP_KERNEL)?, bus, ops: Revocable::new(ops), node: SetOnce::new() },
+            Self {
+                name: KString::from_bytes(name, GFP_KERNEL)?,
+                bus,
+                ops: Revocable::new(ops),
+                going: AtomicBool::new(false),
+                node: SetOnce::new(),
+            },
             GFP_KERNEL,
         )?;
         let node = bus.drivers_node()?.mkdir(name)?;
@@ -95,11 +104,14 @@ impl Driver {
         let bind = move |data: &[u8]| {
             let driver = weak.upgrade().ok_or(ENODEV)?;
             let device = driver.bus.find_device(data.trim_ascii()).ok_or(ENODEV)?;
-            if device.driver().is_some() || !driver.takes(&device) {
+            if !driver.takes(&device) {
                 return Err(ENODEV);
             }
-            driver.bus.bind(&device, &driver)?;
-            Ok(data.len())
+            match driver.bus.bind(&device, &driver) {
+                // No number that programs know.
+                Err(EPROBE_DEFER) => Err(EAGAIN),
+                result => result.map(|()| data.len()),
+            }
         };
         node.attr(b"bind", 0o200, sysfs_store(bind))?;
         let weak = Arc::downgrade(self);
@@ -138,6 +150,7 @@ impl Driver {
     /// Gives up its devices and takes it out of the tree; no code of it runs afterwards. May sleep.
     pub fn unregister(self: &Arc<Self>) {
         self.bus.remove_driver(self);
+        self.going.store(true, Ordering::Release);
         self.bus.detach_all(self);
         if let Some(node) = self.node.get() {
             uevent::emit(Action::Remove, node, "drivers", |_| Ok(()));
@@ -154,6 +167,11 @@ impl Driver {
     /// Its directory in sysfs.
     pub fn node(&self) -> Option<&Arc<Node>> {
         self.node.get()
+    }
+
+    /// Whether it takes no more devices.
+    pub(crate) fn is_going(&self) -> bool {
+        self.going.load(Ordering::Acquire)
     }
 
     /// Whether it may take `device`: a program's choice comes before ids.

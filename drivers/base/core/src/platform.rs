@@ -35,37 +35,19 @@ pub struct Info {
 
 struct Platform;
 
-impl Platform {
-    fn alias(device: &Device, out: &mut SeqBuf) -> Result {
+impl BusOps for Platform {
+    fn has_modalias(&self) -> bool {
+        true
+    }
+
+    fn modalias(&self, device: &Device, out: &mut SeqBuf) -> Result {
         let info = device.info::<Info>().ok_or(ENODEV)?;
         if info.acpi_ids.is_empty() {
             out.put(b"platform:")?;
             return out.put(device.name());
         }
         out.put(b"acpi:")?;
-        for id in info.acpi_ids.iter() {
-            seq_print!(out, "{id}:")?;
-        }
-        Ok(())
-    }
-}
-
-impl BusOps for Platform {
-    fn uevent(&self, device: &Device, out: &mut SeqBuf) -> Result {
-        if device.info::<Info>().is_none() {
-            return Ok(());
-        }
-        out.put(b"MODALIAS=")?;
-        Self::alias(device, out)?;
-        out.byte(b'\n')
-    }
-
-    fn has_modalias(&self) -> bool {
-        true
-    }
-
-    fn modalias(&self, device: &Device, out: &mut SeqBuf) -> Result {
-        Self::alias(device, out)
+        info.acpi_ids.iter().try_for_each(|id| seq_print!(out, "{id}:"))
     }
 
     fn has_driver_override(&self) -> bool {

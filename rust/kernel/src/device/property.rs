@@ -63,9 +63,9 @@ impl FwNode {
         self.0.property(name.to_bytes()).is_some()
     }
 
-    /// Whether it has the property, and that is not zero.
+    /// Whether it has the property, whatever its value: so it is with ACPI's properties.
     pub fn property_read_bool(&self, name: &CStr) -> bool {
-        !matches!(self.0.property(name.to_bytes()), None | Some(Value::Number(0)))
+        self.property_present(name)
     }
 
     /// Where `match_str` is in a list of texts. `EINVAL` (no such property), `EPROTO` (no texts), `ENODATA`.

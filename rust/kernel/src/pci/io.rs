@@ -108,8 +108,8 @@ impl Region for ConfigSpace<'_> {
 }
 
 impl Device<Bound> {
-    /// Maps the memory behind base address register `bar`, which has at least `SIZE` bytes. `EINVAL`, `ENOMEM`, `EBUSY`. May
-    /// sleep. `name` says whose it is.
+    /// Maps the memory behind base address register `bar`, which has at least `SIZE` bytes. `EINVAL`, `ENOMEM`. May sleep.
+    /// `name` is whose it is in Linux's `/proc/iomem`, a file that is not there.
     pub fn iomap_region_sized<const SIZE: usize>(&self, bar: u32, name: &'static CStr) -> Result<Bar<'_, SIZE>> {
         let _ = name;
         let region = self.function()?.map_bar(bar as usize)?;

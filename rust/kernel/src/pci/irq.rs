@@ -72,19 +72,17 @@ fn enable(device: &Arc<PciDevice>, min: u32, max: u32, types: IrqTypes) -> Resul
     if min == 0 || max < min {
         return Err(EINVAL);
     }
-    if types.has(IrqType::MsiX) {
+    let table = ::pci::msix_count(device).ok().and_then(|count| u32::try_from(count).ok()).unwrap_or(0);
+    if types.has(IrqType::MsiX) && table >= min {
         let cpus = x86::smp::num_online().max(1);
         let mut targets = KVec::new();
-        for index in 0..max.min(2048) {
+        for index in 0..max.min(table) {
             targets.push(index.checked_rem(cpus).unwrap_or(0), GFP_KERNEL)?;
         }
-        loop {
-            match ::pci::enable_msix(device, &targets) {
-                // The table is shorter than that.
-                Err(EINVAL) if targets.len() > min as usize => targets.truncate(targets.len() / 2),
-                Err(EINVAL | ENODEV) => break,
-                result => return result,
-            }
+        match ::pci::enable_msix(device, &targets) {
+            // The table is not in memory.
+            Err(EINVAL | ENODEV) => {}
+            result => return result,
         }
     }
     if types.has(IrqType::Msi) && min == 1 {
@@ -95,7 +93,7 @@ fn enable(device: &Arc<PciDevice>, min: u32, max: u32, types: IrqTypes) -> Resul
 
 impl Device<Bound> {
     /// Turns `min_vecs` to `max_vecs` interrupts on, which stay on until the driver is unbound: the first and the last. Lines are not
-    /// among them: `ENOSPC` without messages, `EINVAL`, `ENOMEM`. May sleep.
+    /// among them: `ENOSPC` without messages, `EINVAL` (they are on already), `ENOMEM`. May sleep.
     pub fn alloc_irq_vectors(
         &self,
         min_vecs: u32,
@@ -103,6 +101,9 @@ impl Device<Bound> {
         irq_types: IrqTypes,
     ) -> Result<RangeInclusive<IrqVector<'_>>> {
         let function = self.as_ref().core().info::<Arc<PciDevice>>().ok_or(ENODEV)?;
+        if self.as_ref().core().has_resource::<MsiVectors>() {
+            return Err(EINVAL);
+        }
         let vectors = enable(function, min_vecs, max_vecs, irq_types)?;
         let last = u32::try_from(vectors.len())?.checked_sub(1).ok_or(ENOSPC)?;
         let (first_irq, last_irq) = (vectors.irq(0).ok_or(ENOSPC)?, vectors.irq(last as usize).ok_or(ENOSPC)?);

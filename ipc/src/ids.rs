@@ -105,7 +105,7 @@ impl Perm {
         let wanted = (wanted >> 6 | wanted >> 3 | wanted) & 7;
         let granted = if cred.euid == self.cuid || cred.euid == self.uid {
             self.mode >> 6
-        } else if cred.in_egroup(self.cgid) || cred.in_egroup(self.gid) {
+        } else if cred.in_group(self.cgid) || cred.in_group(self.gid) {
             self.mode >> 3
         } else {
             self.mode

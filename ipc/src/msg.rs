@@ -92,6 +92,11 @@ struct Receiver {
 }
 
 impl Receiver {
+    fn new(wanted: Wanted, most: usize) -> Result<Arc<Self>> {
+        let receiver = Self { wanted, most, pid: pid(), slot: SpinLock::new(None), queue: WaitQueue::new() };
+        Ok(Arc::new(receiver, GFP_KERNEL)?)
+    }
+
     fn give(&self, result: Result<Message>) {
         let old = self.slot.lock().replace(result);
         drop(old);
@@ -206,7 +211,6 @@ impl Queue {
 
     fn send(&self, message: Message, flags: u32) -> Result {
         let len = message.text.len();
-        let mut message = message;
         loop {
             self.header.check(WRITE)?;
             {
@@ -231,23 +235,15 @@ impl Queue {
             }
             let ready = || self.header.is_removed() || self.state.lock().has_room(len);
             self.senders.wait_interruptible(ready).map_err(|_| ERESTARTNOHAND)?;
-            message = Message { kind: message.kind, text: take(&mut message.text) };
         }
     }
 
     fn receive(&self, wanted: Wanted, most: usize, flags: u32) -> Result<Message> {
         let cut = flags & uapi::MSG_NOERROR != 0;
+        let mut waiter = None;
         loop {
             self.header.check(READ)?;
-            let receiver = Receiver {
-                wanted,
-                most: if cut { usize::MAX } else { most },
-                pid: pid(),
-                slot: SpinLock::new(None),
-                queue: WaitQueue::new(),
-            };
-            let receiver = Arc::new(receiver, GFP_KERNEL)?;
-            {
+            let receiver = {
                 let mut state = self.state.lock();
                 if self.header.is_removed() {
                     return Err(EIDRM);
@@ -271,8 +267,15 @@ impl Queue {
                 if flags & uapi::IPC_NOWAIT != 0 {
                     return Err(ENOMSG);
                 }
-                state.receivers.push(receiver.clone(), GFP_ATOMIC)?;
-            }
+                let Some(receiver) = waiter.take() else {
+                    // It has to wait: made without the lock, then looked again.
+                    drop(state);
+                    waiter = Some(Receiver::new(wanted, if cut { usize::MAX } else { most })?);
+                    continue;
+                };
+                state.receivers.push(Arc::clone(&receiver), GFP_ATOMIC)?;
+                receiver
+            };
             match self.wait(&receiver) {
                 Err(EAGAIN) => {}
                 result => return result,

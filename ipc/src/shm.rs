@@ -96,7 +96,7 @@ impl Segment {
         if pages.checked_mul(PAGE_SIZE).is_none() {
             return Err(ENOSPC);
         }
-        let pages = Pages::charge(pages as u64, flags & uapi::SHM_NORESERVE == 0)?;
+        let pages = Pages::charge(pages as u64, flags & uapi::SHM_NORESERVE == 0 || mm::account::is_strict())?;
         if flags & uapi::SHM_HUGETLB != 0 {
             // There is no pool of huge pages.
             return Err(EINVAL);

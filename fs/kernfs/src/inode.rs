@@ -30,6 +30,9 @@ pub fn inode_for(sb: &Arc<SuperBlock>, node: Arc<Node>) -> Result<Arc<Inode>> {
     if matches!(node.kind, Kind::Dir(_)) {
         iflags |= iop::NO_NEGATIVE;
     }
+    if node.has_fixed_modes() {
+        iflags |= iop::PERMISSION;
+    }
     let init = InodeInit { sb, ino: node.ino, mode: node.mode(), uid, gid, rdev: Dev::default(), iflags };
     let size = node.attribute().map_or(0, |attribute| attribute.size());
     let inode = Inode::new(init, KBox::new(NodeInode { node }, GFP_KERNEL)?)?;
@@ -80,7 +83,15 @@ impl InodeOps for NodeInode {
         self.node.is_active()
     }
 
+    fn permission(&self, inode: &Inode, mask: u32) -> Result {
+        // Of nodes with fixed modes.
+        vfs::perm::mode_permission(inode, mask)
+    }
+
     fn setattr(&self, inode: &Inode, attr: &SetAttr) -> Result {
+        if self.node.has_fixed_modes() && (attr.mode.is_some() || attr.uid.is_some() || attr.gid.is_some()) {
+            return Err(EPERM);
+        }
         // Truncating (`echo > file`) is taken and means nothing, as in Linux.
         inode.apply(attr);
         if let Some(mode) = attr.mode {

@@ -36,6 +36,7 @@ pub struct Node {
     uid: AtomicU32,
     gid: AtomicU32,
     active: AtomicBool,
+    fixed_modes: AtomicBool,
     born: Timespec,
     pub(crate) mtime: AtomicTime,
     pub(crate) ctime: AtomicTime,
@@ -121,6 +122,7 @@ impl Node {
         kind: Kind,
     ) -> Result<Arc<Self>> {
         let now = current_time();
+        let fixed_modes = parent.as_ref().and_then(WeakArc::upgrade).is_some_and(|parent| parent.has_fixed_modes());
         let node = Self {
             name: KString::from_bytes(name, GFP_KERNEL)?,
             parent,
@@ -130,6 +132,7 @@ impl Node {
             uid: AtomicU32::new(0),
             gid: AtomicU32::new(0),
             active: AtomicBool::new(true),
+            fixed_modes: AtomicBool::new(fixed_modes),
             born: now,
             mtime: AtomicTime::new(now),
             ctime: AtomicTime::new(now),
@@ -179,6 +182,17 @@ impl Node {
     /// Changes the permissions (`mode` without type).
     pub fn set_permissions(&self, mode: u32) {
         self.mode.store(self.mode() & uapi::S_IFMT | mode & 0o7777, Ordering::Relaxed);
+    }
+
+    /// From here on the modes of this node, and of all that is made below it, cannot be changed, and hold for everybody: no
+    /// capability helps (`/proc/sys`).
+    pub fn fix_modes(&self) {
+        self.fixed_modes.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`Self::fix_modes`] was called on it or above it.
+    pub fn has_fixed_modes(&self) -> bool {
+        self.fixed_modes.load(Ordering::Relaxed)
     }
 
     /// When it was made.

@@ -161,6 +161,11 @@ impl FileOps for PipeEnd {
         ready
     }
 
+    fn fasync(&self, _: &File, _: bool) -> Result {
+        // There is no SIGIO yet.
+        Err(EINVAL)
+    }
+
     fn ioctl(&self, _file: &File, cmd: u32, arg: usize) -> Result<usize> {
         if cmd != uapi::FIONREAD {
             return Err(ENOTTY);

@@ -84,6 +84,7 @@ fn setting_u64(dir: &Arc<Node>, name: &str, value: &'static AtomicU64) -> Result
 /// Makes the tree.
 pub(crate) fn add(tree: &Arc<Node>) -> Result {
     let sys = tree.mkdir_mode(b"sys", 0o555)?;
+    sys.fix_modes();
     let kernel = sys.mkdir_mode(b"kernel", 0o555)?;
     names(&kernel)?;
     let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", process::pid::pid_max());
@@ -103,6 +104,9 @@ pub(crate) fn add(tree: &Arc<Node>) -> Result {
     setting_u64(&fs, "aio-max-nr", aio::aio_max_nr())?;
     number(&fs, "nr_open", vfs::tasks::nr_open())?;
     file_limits(&fs)?;
+    // Programs for quotas look for this directory: without it they believe in an interface of Linux 2.4.
+    let syncs = |out: &mut SeqBuf| seq_print!(out, "{}\n", vfs::syscall::quota::SYNCS.load(Ordering::Relaxed));
+    fs.mkdir_mode(b"quota", 0o555)?.attr(b"syncs", 0o444, Text(syncs))?;
     setting_u8(&fs, "suid_dumpable", &process::coredump::SUID_DUMPABLE, 2)?;
     use vfs::protect::{FIFOS, HARDLINKS, REGULAR, SYMLINKS};
     for (name, value, max) in [

@@ -193,7 +193,8 @@ pub trait FileOps: Any + Send + Sync {
         Err(if matches!(cmd, uapi::F_GETPIPE_SZ | uapi::F_SETPIPE_SZ) { EBADF } else { EINVAL })
     }
 
-    /// `SIGIO` is switched on or off for this file. An error: files of this kind send none.
+    /// `SIGIO` is switched on or off for this file. `ENOTTY`: files of this kind send none, on Linux neither; `EINVAL`: they send
+    /// none here.
     fn fasync(&self, file: &File, on: bool) -> Result {
         Err(ENOTTY)
     }

@@ -162,7 +162,7 @@ impl ContextFile {
         let root = sb.root().ok_or(EINVAL)?;
         let source = state.source.as_deref().filter(|source| !source.is_empty()).unwrap_or(b"none");
         let mount = Mount::new(&sb, root.clone(), source, flags)?;
-        mount_tree::detached(&[mount.clone()], |_, _| Ok(()))?;
+        mount_tree::detached(&mount)?;
         state.phase = Phase::Reconfigure;
         state.options.clear();
         (state.flags, state.mask) = (sb.flags(), 0);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the VFS asks of crates above it. Each is registered once at boot.
 
-use crate::file::{File, FileOps, OpenFlags};
+use crate::file::{FileOps, OpenFlags};
 use crate::inode::Inode;
 use errno::{Result, code::*};
 use hook::Hook;
@@ -13,8 +13,6 @@ pub trait ProcessHooks: Sync {
     fn send_current(&self, signal: u32);
     /// The current process's id, as `F_GETLK` and `SCM_CREDENTIALS` show it.
     fn current_pid(&self) -> u32;
-    /// Sends `signal` to what `fcntl(F_SETOWN)` named: a process if positive, a process group if negative.
-    fn send_owner(&self, owner: i32, signal: u32);
 }
 
 /// The process layer.
@@ -80,14 +78,4 @@ pub fn current_pid() -> u32 {
 
 pub(crate) fn open_fifo(inode: &Arc<Inode>, flags: OpenFlags) -> Result<KBox<dyn FileOps>> {
     FIFO.get().ok_or(ENXIO)?.open(inode, flags)
-}
-
-/// A file whose owner asked for `SIGIO` has something to say.
-pub fn notify_owner(file: &File) {
-    let owner = file.owner();
-    if owner != 0 {
-        if let Some(process) = PROCESS.get() {
-            process.send_owner(owner, uapi::SIGIO);
-        }
-    }
 }

@@ -189,8 +189,8 @@ impl Mount {
 
     /// Sets the flags of a remount. `EBUSY` if that would make it read-only and something is written through it.
     pub(crate) fn remount(&self, flags: u32) -> Result {
-        let old = self.flags();
         let _settled = FREEZE.lock();
+        let old = self.flags();
         self.set_flags(flags);
         if flags & !old & uapi::MS_RDONLY != 0 && self.writers.load(Ordering::SeqCst) != 0 {
             self.set_flags(old);

@@ -6,7 +6,7 @@
 use crate::file::{File, FileOps, OpenFlags, Prepared};
 use crate::mnt_ns::{check_mnt, new_number};
 use crate::mount::{MOUNTS, Mount, Mounts, follow_down};
-use crate::mounting::{attach_tree, bindable_tree, check_target, is_mount_root, one};
+use crate::mounting::{attach_tree, check_target, copy_at, is_mount_root, one};
 use crate::path::Path;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
@@ -19,14 +19,17 @@ fn is_anonymous(mount: &Mount) -> bool {
     mount.ns() & ANONYMOUS != 0
 }
 
-/// Puts `tree` (the top first) into a name space of its own; `parts` attaches what is below the top. May sleep.
-pub(crate) fn detached(tree: &[Arc<Mount>], parts: impl FnOnce(&mut Mounts, u64) -> Result) -> Result {
-    let top = tree.first().ok_or(EINVAL)?;
+/// Puts `mount` into a name space of its own. May sleep.
+pub(crate) fn detached(mount: &Arc<Mount>) -> Result {
+    detached_tree(&mut MOUNTS.lock(), mount, |_, _| Ok(()))
+}
+
+/// Puts the tree of `top` into a name space of its own; `parts` attaches what is below the top.
+fn detached_tree(mounts: &mut Mounts, top: &Arc<Mount>, parts: impl FnOnce(&mut Mounts, u64) -> Result) -> Result {
     let ns = new_number() | ANONYMOUS;
-    let mut mounts = MOUNTS.lock();
-    let result = mounts.attach(top, ns, None).and_then(|()| parts(&mut mounts, ns));
+    let result = mounts.attach(top, ns, None).and_then(|()| parts(mounts, ns));
     if result.is_err() {
-        dissolve_locked(&mut mounts, top);
+        dissolve_locked(mounts, top);
     }
     result
 }
@@ -66,23 +69,14 @@ pub(crate) fn tree_file(path: Path) -> Result<Arc<File>> {
 /// `open_tree(OPEN_TREE_CLONE)`: a copy of the mount at `from` (with `recursive` of those below it too), attached nowhere. May
 /// sleep.
 pub(crate) fn copy_detached(from: &Path, recursive: bool) -> Result<Path> {
-    let mounts = MOUNTS.lock();
-    if from.mnt.is_unbindable() {
-        return Err(EINVAL);
-    }
-    check_mnt(&from.mnt)?;
-    let originals = if recursive { bindable_tree(&mounts, from)? } else { one(&from.mnt)? };
-    let mut copies = mounts.copy_tree(&originals)?;
-    let top = Mount::new(&from.mnt.sb, from.dentry.clone(), from.mnt.source.as_bytes(), from.mnt.flags())?;
-    top.set_group(from.mnt.group());
-    top.set_master(from.mnt.master());
-    *copies.first_mut().ok_or(EINVAL)? = top.clone();
-    drop(mounts);
-    detached(&copies, |mounts, ns| mounts.attach_parts(&originals, &copies, ns))?;
-    Ok(Path { mnt: top, dentry: from.dentry.clone() })
+    let mut mounts = MOUNTS.lock();
+    let (originals, copies) = copy_at(&mounts, from, recursive)?;
+    let top = copies.first().ok_or(EINVAL)?;
+    detached_tree(&mut mounts, top, |mounts, ns| mounts.attach_parts(&originals, &copies, ns))?;
+    Ok(Path { mnt: top.clone(), dentry: from.dentry.clone() })
 }
 
-/// `move_mount(2)`: attaches the mount at `from`, with all below it, at `target`. May sleep.
+/// `move_mount(2)`, `MS_MOVE`: attaches the mount at `from`, with all below it, at `target`. May sleep.
 pub(crate) fn move_tree(from: &Path, target: Path) -> Result {
     let mut mounts = MOUNTS.lock();
     let mut at = target;
@@ -151,10 +145,9 @@ pub(crate) fn set_attributes(path: &Path, recursive: bool, change: &Attributes) 
     if !is_mount_root(path) {
         return Err(EINVAL);
     }
-    if path.mnt.parent_arc().is_some() {
+    // A tree that is attached nowhere is its descriptor's; everything else must be in the caller's name space.
+    if path.mnt.parent_arc().is_some() || !is_anonymous(&path.mnt) {
         check_mnt(&path.mnt)?;
-    } else if !is_anonymous(&path.mnt) {
-        return Err(EINVAL);
     }
     let tree = if recursive { mounts.tree_of(&path.mnt)? } else { one(&path.mnt)? };
     change_flags(&tree, change)?;

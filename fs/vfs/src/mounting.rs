@@ -53,7 +53,7 @@ pub fn do_mount(source: &[u8], target: Path, fs_type: &[u8], flags: u32, data: &
         return change_propagation(&target, flags);
     }
     if flags & MS_MOVE != 0 {
-        return move_mount(source, target);
+        return crate::mount_tree::move_tree(&look_up(source)?, target);
     }
     mount_new(source, target, fs_type, flags, data)
 }
@@ -166,8 +166,10 @@ fn remount(target: &Path, flags: u32, data: &[u8]) -> Result {
     target.mnt.remount(mount)
 }
 
-/// Gives a mounted file system other flags and options. `EBUSY` if it would become read-only and is written to. May sleep.
+/// Gives a mounted file system other flags and options. `EBUSY` if it is frozen, or would become read-only and is
+/// written to. May sleep.
 pub(crate) fn reconfigure(sb: &SuperBlock, flags: u32, data: &[u8]) -> Result {
+    let _thawed = sb.keep_thawed()?;
     let old = sb.flags();
     if flags & !old & uapi::MS_RDONLY != 0 {
         freeze_super(sb)?;
@@ -204,7 +206,10 @@ fn change_propagation(target: &Path, flags: u32) -> Result {
     Ok(())
 }
 
-pub(crate) fn one(mount: &Arc<Mount>) -> Result<KVec<Arc<Mount>>> {
+/// Mounts, parents before children.
+type Tree = KVec<Arc<Mount>>;
+
+pub(crate) fn one(mount: &Arc<Mount>) -> Result<Tree> {
     let mut tree = KVec::new();
     tree.push(mount.clone(), GFP_KERNEL)?;
     Ok(tree)
@@ -216,21 +221,13 @@ fn bind(source: &[u8], target: Path, recursive: bool) -> Result {
     let mut at = target;
     follow_down(&mut at);
     check_mnt(&at.mnt)?;
-    check_mnt(&from.mnt)?;
-    if from.mnt.is_unbindable() {
-        return Err(EINVAL);
-    }
     // The tree to copy is collected before anything is attached, so that it does not find itself.
-    let originals = if recursive { bindable_tree(&mounts, &from)? } else { one(&from.mnt)? };
-    let mut copies = mounts.copy_tree(&originals)?;
-    let top = Mount::new(&from.mnt.sb, from.dentry.clone(), from.mnt.source.as_bytes(), from.mnt.flags())?;
-    top.set_group(from.mnt.group());
-    top.set_master(from.mnt.master());
-    *copies.first_mut().ok_or(EINVAL)? = top.clone();
-    check_target(&top, &at)?;
+    let (originals, copies) = copy_at(&mounts, &from, recursive)?;
+    let top = copies.first().ok_or(EINVAL)?;
+    check_target(top, &at)?;
     let target_ns = at.mnt.ns();
     let elsewhere = mounts.propagate(&copies, &at)?;
-    mounts.attach(&top, target_ns, Some(&at))?;
+    mounts.attach(top, target_ns, Some(&at))?;
     mounts.attach_parts(&originals, &copies, target_ns)?;
     for copy in elsewhere.iter() {
         attach_copy(&mut mounts, &copies, copy)?;
@@ -238,9 +235,25 @@ fn bind(source: &[u8], target: Path, recursive: bool) -> Result {
     Ok(())
 }
 
+/// Copies for a bind of `from`, with `recursive` of the mounts below it too, and what they are copies of. The first is the one that
+/// `from` is in, from there on.
+pub(crate) fn copy_at(mounts: &Mounts, from: &Path, recursive: bool) -> Result<(Tree, Tree)> {
+    check_mnt(&from.mnt)?;
+    if from.mnt.is_unbindable() {
+        return Err(EINVAL);
+    }
+    let originals = if recursive { bindable_tree(mounts, from)? } else { one(&from.mnt)? };
+    let mut copies = mounts.copy_tree(&originals)?;
+    let top = Mount::new(&from.mnt.sb, from.dentry.clone(), from.mnt.source.as_bytes(), from.mnt.flags())?;
+    top.set_group(from.mnt.group());
+    top.set_master(from.mnt.master());
+    *copies.first_mut().ok_or(EINVAL)? = top;
+    Ok((originals, copies))
+}
+
 /// What a recursive bind of `from` copies: all mounts below it, parents before children, without unbindable ones and what is
 /// below those. The first is the mount that `from` is in.
-pub(crate) fn bindable_tree(mounts: &Mounts, from: &Path) -> Result<KVec<Arc<Mount>>> {
+fn bindable_tree(mounts: &Mounts, from: &Path) -> Result<Tree> {
     let mut tree = one(&from.mnt)?;
     let mut index = 0;
     while let Some(parent) = tree.get(index).cloned() {
@@ -254,34 +267,6 @@ pub(crate) fn bindable_tree(mounts: &Mounts, from: &Path) -> Result<KVec<Arc<Mou
         index += 1;
     }
     Ok(tree)
-}
-
-fn move_mount(source: &[u8], target: Path) -> Result {
-    let from = look_up(source)?;
-    let mut mounts = MOUNTS.lock();
-    let mut at = target;
-    follow_down(&mut at);
-    check_mnt(&at.mnt)?;
-    check_mnt(&from.mnt)?;
-    let Some(parent) = from.mnt.parent_arc().filter(|_| is_mount_root(&from)) else { return Err(EINVAL) };
-    check_target(&from.mnt, &at)?;
-    // What moves away from a shared mount would have to move away from its peers.
-    if parent.group() != 0 {
-        return Err(EINVAL);
-    }
-    let tree = mounts.tree_of(&from.mnt)?;
-    if at.mnt.group() != 0 && tree.iter().any(|mount| mount.is_unbindable()) {
-        return Err(EINVAL);
-    }
-    // Not below itself.
-    if tree.iter().any(|mount| Arc::ptr_eq(mount, &at.mnt)) {
-        return Err(ELOOP);
-    }
-    attach_tree(&mut mounts, &tree, &at, |mounts, _| {
-        mounts.unhook(&from.mnt);
-        mounts.hook_in(&from.mnt, &at);
-        Ok(())
-    })
 }
 
 /// References that an unused mount has besides those of the tree: the list's, the bucket's and the caller's.

@@ -17,7 +17,7 @@ use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVec, WeakArc};
 use locking::SpinLock;
 use mm::{BackingDev, ErrSeq};
-use sync::Mutex;
+use sync::{Mutex, MutexGuard};
 
 /// What `statfs(2)` shows.
 #[derive(Clone, Copy, Debug, Default)]
@@ -183,7 +183,7 @@ pub struct SuperBlock {
     device: Option<OnDevice>,
     /// Errors of writing back, for `syncfs`.
     errors: ErrSeq,
-    /// Frozen (`FIFREEZE`); the lock is held while that changes.
+    /// Frozen (`FIFREEZE`); the lock is held while that, or flags and options, change.
     frozen: Mutex<bool>,
     ops: KBox<dyn SuperOps>,
 }
@@ -366,6 +366,12 @@ impl SuperBlock {
         }
         *now = frozen;
         Ok(())
+    }
+
+    /// Nobody freezes it, or gives it other flags, while the result is there. `EBUSY` if it is frozen. May sleep.
+    pub(crate) fn keep_thawed(&self) -> Result<MutexGuard<'_, bool>> {
+        let now = self.frozen.lock();
+        if *now { Err(errno::code::EBUSY) } else { Ok(now) }
     }
 
     /// Starts writing without waiting (the first half of `sync(2)`).

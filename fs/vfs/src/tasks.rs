@@ -5,7 +5,7 @@ use crate::fdtable::{FilesStruct, attach_files, current_files, set_current_files
 use crate::file::{File, OpenFlags, fmode};
 use crate::fs_struct::{FsStruct, attach_fs, current_fs, set_current_fs, task_fs};
 use crate::inode::Inode;
-use crate::namei::open::{open_at, settle};
+use crate::namei::open::{TRIES, open_at, settle};
 use crate::namei::{OpenHow, PathName, Start, lflag, walk::lookup_path};
 use crate::path::Path;
 use crate::perm::{MAY_EXEC, inode_permission};
@@ -41,13 +41,14 @@ pub fn open_exec_at(dirfd: i32, path: &[u8], flags: u32) -> Result<Arc<File>> {
         walk |= lflag::EMPTY;
     }
     let dir = DirFd::new(dirfd as usize, &name)?;
-    loop {
+    for _ in 1..TRIES {
         match open_exec_once(dir.start(), &name, walk) {
             // The name was taken from it meanwhile: it leads elsewhere now, or nowhere.
             Err(ESTALE) => {}
             result => return result,
         }
     }
+    open_exec_once(dir.start(), &name, walk)
 }
 
 fn open_exec_once(start: Start<'_>, name: &PathName, walk: u32) -> Result<Arc<File>> {

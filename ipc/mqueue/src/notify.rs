@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `mq_notify(2)`: one process is told, once, that a message came to the empty queue while nobody waited for one. Notification by
-//! a thread (`SIGEV_THREAD`) goes through a netlink socket, which is not there yet: it is refused as any other descriptor is.
+//! a thread (`SIGEV_THREAD`) goes through a netlink socket. Those here take no such messages: every descriptor is refused.
 
 use crate::file::queue_of;
 use errno::Result;

@@ -36,7 +36,8 @@ pub fn sys_mq_open(regs: &PtRegs) -> Result<usize> {
         address => Some(get_user::<Attr>(address)?),
     };
     let name = name_at(regs.arg0())?;
-    let fd = get_unused_fd(flags & uapi::O_CLOEXEC != 0)?;
+    // Queues are closed by exec, whatever the flags say.
+    let fd = get_unused_fd(true)?;
     let kept = uapi::O_ACCMODE | uapi::O_CREAT | uapi::O_EXCL | uapi::O_NONBLOCK | uapi::O_CLOEXEC;
     let file = open_or_make(fs::root()?, name.as_bytes(), OpenFlags(flags & kept), mode & 0o7777, |dir, mode| {
         let size = match wanted {
@@ -140,7 +141,9 @@ pub fn sys_mq_getsetattr(regs: &PtRegs) -> Result<usize> {
     let (messages, bytes, count) = (queue.size.messages, queue.size.bytes, queue.count());
     if let Some([flags, ..]) = new {
         file.change_flags(flags as u32, uapi::O_NONBLOCK);
-        file.inode().atime.set(vfs::current_time());
+        let now = vfs::current_time();
+        file.inode().atime.set(now);
+        file.inode().ctime.set(now);
     }
     if old != 0 {
         let attr: Attr = [flags, messages as i64, bytes as i64, count as i64, 0, 0, 0, 0];

@@ -306,7 +306,7 @@ fn attach_thread(args: &CloneArgs, child: &Arc<Task>, vfork_done: Option<Arc<Com
         let new = thread_of(child).ok_or(EINVAL)?;
         new.set_io_priority(thread.io_priority());
         if thread.io_priority() != 0 {
-            task_io::set_priority(child, thread.io_priority() as u16);
+            task_io::set_priority(child, thread.io_priority() as u16)?;
         }
         new.no_new_privs.store(thread.no_new_privs.load(Ordering::Relaxed), Ordering::Relaxed);
         if flags & CHILD_SETTID != 0 {

@@ -155,17 +155,6 @@ impl vfs::hooks::ProcessHooks for VfsHooks {
     fn current_pid(&self) -> u32 {
         thread_of(&current()).map_or(0, |t| t.process().pid())
     }
-
-    fn send_owner(&self, owner: i32, signal: u32) {
-        let info = crate::signal::SigInfo::kernel(signal);
-        let id = owner.unsigned_abs();
-        if owner < 0 {
-            crate::signal::send::signal_group(id, signal);
-        } else if let Some(process) = pid::find_thread(id).and_then(|t| process_of(&t)) {
-            // As above.
-            let _ = crate::signal::send_to_process(&process, info);
-        }
-    }
 }
 
 /// Fills the hooks. Called once at boot, before the first kernel thread.

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+use errno::{Result, code::ENOMEM};
 use kalloc::KBox;
 use kalloc::flags::GFP_NOWAIT;
 use task::{Task, TaskFlags, TaskLocal, current};
@@ -72,10 +73,10 @@ pub struct Plug {
 }
 
 impl Plug {
-    /// Begins to keep back. Does nothing without memory.
+    /// Begins to keep back. Does nothing without memory, or in an interrupt, which is no business of the task's.
     pub fn start() -> Self {
         let task = current();
-        let io = of(&task);
+        let io = if in_interrupt() { None } else { of(&task) };
         if let Some(io) = io {
             io.plugs.store(io.plugs.load(Relaxed).saturating_add(1), Relaxed);
         }
@@ -183,9 +184,8 @@ pub fn use_of(task: &Task) -> IoUse {
     })
 }
 
-/// Sets with which priority the I/O of `task` goes from now on. ENOMEM is not told: then it goes as before.
-pub fn set_priority(task: &Task, priority: u16) {
-    if let Some(io) = of(task) {
-        io.priority.store(priority, Relaxed);
-    }
+/// Sets with which priority the I/O of `task` goes from now on. ENOMEM.
+pub fn set_priority(task: &Task, priority: u16) -> Result {
+    of(task).ok_or(ENOMEM)?.priority.store(priority, Relaxed);
+    Ok(())
 }

@@ -54,7 +54,7 @@ pub fn init() {
 }
 
 /// Whether no more than the limit is promised (mode 2).
-pub(crate) fn is_strict() -> bool {
+pub fn is_strict() -> bool {
     OVERCOMMIT.load(Ordering::Relaxed) == NEVER
 }
 

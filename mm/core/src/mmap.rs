@@ -71,8 +71,13 @@ impl Mm {
         if args.pgoff.checked_add(pages).is_none() {
             return Err(EOVERFLOW);
         }
-        self.check_place(&args, len)?;
-        let plan = plan(&args, len)?;
+        let plan = match plan(&args, len) {
+            Ok(plan) => plan,
+            Err(error) => {
+                self.check_place(&args, len)?;
+                return Err(error);
+            }
+        };
         let mut removed = Removed::new();
         let mut inner = self.inner.write();
         let addr = place(&mut inner, &args, len)?;
@@ -105,8 +110,7 @@ impl Mm {
         Ok(addr)
     }
 
-    /// What is wrong with the place or with locking counts before what is wrong with the file. It is looked at again when
-    /// the place is taken.
+    /// What is wrong with the place or with locking counts before what is wrong with the file.
     fn check_place(&self, args: &MapArgs, len: usize) -> Result {
         let fixed = args.flags & (uapi::MAP_FIXED | uapi::MAP_FIXED_NOREPLACE) != 0;
         if !fixed && args.flags & uapi::MAP_LOCKED == 0 {

@@ -77,6 +77,11 @@ impl FileOps for SocketFile {
         self.socket.poll(table)
     }
 
+    fn fasync(&self, _: &File, _: bool) -> Result {
+        // There is no SIGIO yet.
+        Err(EINVAL)
+    }
+
     fn ioctl(&self, _: &File, cmd: u32, arg: usize) -> Result<usize> {
         self.socket.ioctl(cmd, arg)
     }

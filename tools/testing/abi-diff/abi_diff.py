@@ -36,7 +36,7 @@ DIFFERENCES = os.path.join(HERE, "differences")
 HASHES = re.compile(r"^H (\w+) (\d+)((?: [0-9a-f]{8})+)$", re.M)
 SHOWN = re.compile(r"^S (\w+) (\d+)\n(.*?)\nE$", re.M | re.S)
 COMPLAINT = re.compile(r"^.*(Oops|BUG:|WARNING:|panicked|Kernel panic|lock order|sleeping).*$", re.M)
-# Sequences shown after a run; more of the same kind tell nothing new.
+# Sequences of a family shown at once.
 SHOW = 60
 
 
@@ -141,12 +141,20 @@ def read_differences():
 
 
 def explain(which, linux_runs, a, report):
-    """Runs differing sequences again on both kernels and reports where they part."""
-    some, per = [], collections.Counter()
-    for family, seed in which:
-        per[family] += 1
-        if per[family] <= SHOW:
-            some.append((family, seed))
+    """Runs differing sequences again on both kernels and reports where they part: as many as it takes to find one that does not
+    differ by right."""
+    while which:
+        some, later, per = [], [], collections.Counter()
+        for family, seed in which:
+            per[family] += 1
+            (some if per[family] <= SHOW else later).append((family, seed))
+        if not explain_some(some, linux_runs, a, report):
+            return
+        which = later
+
+
+def explain_some(some, linux_runs, a, report):
+    """Whether all of them differ by right."""
     linux, here = linux_runs.show(some), show(a.kernel, some, a, "show-here")
     known, groups = read_differences(), collections.defaultdict(list)
     for key in some:
@@ -164,6 +172,7 @@ def explain(which, linux_runs, a, report):
             report.skip(title, lines.replace("\n", " | ") if a.verbose else "by right")
         else:
             report.fail(title, before + "\n" + lines)
+    return all(one[-1] and len(one) == 4 for found in groups.values() for one in found)
 
 
 def tail(line):

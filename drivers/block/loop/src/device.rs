@@ -24,8 +24,6 @@ const LOOP_SET_DIRECT_IO: u32 = 0x4c08;
 const LOOP_SET_BLOCK_SIZE: u32 = 0x4c09;
 const LOOP_CONFIGURE: u32 = 0x4c0a;
 
-const O_DIRECT: u32 = 0o40000;
-
 /// A file that is attached.
 struct Bound {
     file: Arc<File>,
@@ -199,9 +197,8 @@ impl Device {
         if !write || !file.flags().writes() {
             flags |= READ_ONLY;
         }
-        if flags & DIRECT_IO != 0 && file.ops().check_flags(&file, O_DIRECT).is_err() {
-            flags &= !DIRECT_IO;
-        }
+        // As Linux for a file that cannot: the status says that it is not.
+        flags &= !DIRECT_IO;
         let mut bound = Bound {
             file,
             offset: info.as_ref().map_or(0, |info| info.offset),
@@ -313,16 +310,12 @@ impl Device {
         Ok(())
     }
 
+    /// `LOOP_SET_DIRECT_IO`: bytes go through the file's cache, so it can only be off. EINVAL.
     fn set_direct(&self, on: bool) -> Result {
-        let mut state = self.state.lock();
-        let bound = state.as_mut().ok_or(ENXIO)?;
-        if on {
-            bound.file.ops().check_flags(&bound.file, O_DIRECT).map_err(|_| EINVAL)?;
-            bound.flags |= DIRECT_IO;
-        } else {
-            bound.flags &= !DIRECT_IO;
+        if !self.is_bound() {
+            return Err(ENXIO);
         }
-        Ok(())
+        if on { Err(EINVAL) } else { Ok(()) }
     }
 
     fn set_block_size(&self, disk: &Arc<Gendisk>, arg: usize) -> Result {

@@ -108,20 +108,25 @@ pub(crate) fn probe(device: &Arc<PciDevice>, index: usize) -> Result {
     })?;
     // New, so it is empty.
     drop(ctrl.broken.set(broken));
-    let identity = {
-        let admin = ctrl.admin.lock();
-        ctrl.enable(&admin)?;
-        let identity = ctrl.identify(&admin)?;
-        ctrl.make_queues(&admin, stride)?;
-        identity
-    };
-    ctrl.connect()?;
-    ctrl.create_queues(&ctrl.admin.lock())?;
-    pr_info!("nvme {}: {}/0/0 default/read/poll queues", ctrl.name, ctrl.queues().len());
-    ctrl.scan(identity, index)
+    // Before its memory goes, the controller must not write there any more.
+    ctrl.start(index, stride).inspect_err(|_| device.disable())
 }
 
 impl Ctrl {
+    fn start(self: &Arc<Self>, index: usize, stride: usize) -> Result {
+        let identity = {
+            let admin = self.admin.lock();
+            self.enable(&admin)?;
+            let identity = self.identify(&admin)?;
+            self.make_queues(&admin, stride)?;
+            identity
+        };
+        self.connect()?;
+        self.create_queues(&self.admin.lock())?;
+        pr_info!("nvme {}: {}/0/0 default/read/poll queues", self.name, self.queues().len());
+        self.scan(identity, index)
+    }
+
     fn queues(&self) -> &[IoQueue] {
         self.queues.get().map_or(&[], |queues| queues)
     }

@@ -5,7 +5,7 @@ use crate::{Tty, ioctl, read, special, write};
 use core::sync::atomic::Ordering;
 use errno::{
     Result,
-    code::{EIO, ENOTTY},
+    code::{EINVAL, EIO, ENOTTY},
 };
 use kalloc::Arc;
 use sync::{PollMask, PollTable};
@@ -92,6 +92,11 @@ impl FileOps for TtyFile {
             mask |= output;
         }
         mask
+    }
+
+    fn fasync(&self, _: &File, _: bool) -> Result {
+        // There is no SIGIO yet.
+        Err(EINVAL)
     }
 
     fn ioctl(&self, file: &File, cmd: u32, arg: usize) -> Result<usize> {

@@ -60,10 +60,11 @@ impl OpenHow {
     }
 }
 
+/// So often what a name led to may be gone before it is open: each time somebody else made headway.
+pub(crate) const TRIES: usize = 64;
+
 /// Opens `name`. May sleep.
 pub fn open_path(start: Start<'_>, name: &PathName, how: &OpenHow) -> Result<Arc<File>> {
-    /// So often what the name led to may be gone before it is open: each time somebody else made headway.
-    const TRIES: usize = 64;
     for _ in 1..TRIES {
         match open_once(start, name, how) {
             Err(ESTALE) => {}
@@ -88,7 +89,9 @@ fn open_once(start: Start<'_>, name: &PathName, how: &OpenHow) -> Result<Arc<Fil
 /// Opens what is at `path`, with permission checks. May sleep.
 pub fn open_at(path: Path, flags: OpenFlags) -> Result<Arc<File>> {
     if flags.any(uapi::O_PATH) {
-        return File::new(path, flags, KBox::new(PathOnly, GFP_KERNEL)?, Prepared::nothing());
+        // What it is stays, whatever becomes of its name; but what is gone already stays gone.
+        let prepared = Prepared::user(path.inode()?).unwrap_or_else(|_| Prepared::nothing());
+        return File::new(path, flags, KBox::new(PathOnly, GFP_KERNEL)?, prepared);
     }
     let inode = path.inode()?.clone();
     may_open(&path, &inode, flags)?;

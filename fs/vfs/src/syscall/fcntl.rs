@@ -83,9 +83,13 @@ fn set_flags(file: &File, flags: u32) -> Result<usize> {
         file.ops().check_flags(file, flags)?;
     }
     let mut mask = SETFL_MASK;
-    if (flags ^ old) & uapi::FASYNC != 0 && file.ops().fasync(file, flags & uapi::FASYNC != 0).is_err() {
-        // Files that never signal leave the flag as it is.
-        mask &= !uapi::FASYNC;
+    if (flags ^ old) & uapi::FASYNC != 0 {
+        match file.ops().fasync(file, flags & uapi::FASYNC != 0) {
+            Ok(()) => {}
+            // Files that never signal, on Linux neither, leave the flag as it is.
+            Err(ENOTTY) => mask &= !uapi::FASYNC,
+            Err(error) => return Err(error),
+        }
     }
     file.change_flags(flags, mask);
     Ok(0)

@@ -26,8 +26,10 @@ pub fn sys_ioctl(regs: &PtRegs) -> Result<usize> {
         }
         uapi::FIOASYNC => {
             let on: i32 = user::get(arg)?;
-            file.ops().fasync(&file, on != 0)?;
-            file.change_flags(if on != 0 { uapi::FASYNC } else { 0 }, uapi::FASYNC);
+            if file.flags().any(uapi::FASYNC) != (on != 0) {
+                file.ops().fasync(&file, on != 0)?;
+                file.change_flags(if on != 0 { uapi::FASYNC } else { 0 }, uapi::FASYNC);
+            }
             Ok(0)
         }
         uapi::FIOQSIZE => {

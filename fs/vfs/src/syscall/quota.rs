@@ -6,6 +6,7 @@ use crate::namei::{PathName, Start, lflag, walk::lookup_path};
 use crate::super_block::{QuotaInfo, SuperBlock, for_each_on_device};
 use crate::types::FileType;
 use crate::user;
+use core::sync::atomic::{AtomicU64, Ordering};
 use cred::CAP_SYS_ADMIN;
 use errno::{Result, code::*};
 use kalloc::Arc;
@@ -37,6 +38,19 @@ const QIF_ALL: u32 = 63;
 const IIF_BGRACE: u32 = 1;
 const IIF_IGRACE: u32 = 2;
 const IIF_FLAGS: u32 = 4;
+/// `DQF_SYS_FILE`: the file system keeps limits and usage in files that nobody sees.
+const DQF_SYS_FILE: u32 = 1 << 16;
+
+/// How often a file system with quotas was told to write them (`/proc/sys/fs/quota/syncs`).
+pub static SYNCS: AtomicU64 = AtomicU64::new(0);
+
+/// `Q_SYNC` of one file system.
+fn sync(sb: &Arc<SuperBlock>, kind: u32) -> Result {
+    if sb.ops().quota_info(kind).is_ok() {
+        SYNCS.fetch_add(1, Ordering::Relaxed);
+    }
+    sb.ops().sync(sb, true)
+}
 
 fn words<const N: usize>(address: usize) -> Result<[u64; N]> {
     let mut out = [0; N];
@@ -67,15 +81,18 @@ fn check(cmd: u32, kind: u32, id: u32) -> Result {
 }
 
 fn request(sb: &Arc<SuperBlock>, cmd: u32, kind: u32, id: u32, address: usize) -> Result<usize> {
-    check(cmd, kind, id)?;
     let ops = sb.ops();
+    if ops.quota_info(kind) == Err(ENOSYS) {
+        return Err(ENOSYS);
+    }
+    check(cmd, kind, id)?;
     if sb.is_rdonly() && !matches!(cmd, Q_GETFMT | Q_GETINFO | Q_GETQUOTA | Q_SYNC) {
         return Err(EROFS);
     }
     match cmd {
         Q_QUOTAON => ops.quota_enable(kind, true)?,
         Q_QUOTAOFF => ops.quota_enable(kind, false)?,
-        Q_SYNC => ops.sync(sb, true)?,
+        Q_SYNC => sync(sb, kind)?,
         Q_GETFMT => {
             ops.quota_info(kind)?;
             user::put_user(address, FORMAT)?;
@@ -83,7 +100,7 @@ fn request(sb: &Arc<SuperBlock>, cmd: u32, kind: u32, id: u32, address: usize) -
         Q_GETINFO => {
             let info = ops.quota_info(kind)?;
             put_words(address, &[info.block_grace, info.inode_grace])?;
-            user::put_user(address.wrapping_add(16), 0u32)?;
+            user::put_user(address.wrapping_add(16), DQF_SYS_FILE)?;
             user::put_user(address.wrapping_add(20), IIF_BGRACE | IIF_IGRACE | IIF_FLAGS)?;
         }
         Q_SETINFO => {
@@ -116,13 +133,17 @@ fn request(sb: &Arc<SuperBlock>, cmd: u32, kind: u32, id: u32, address: usize) -
             )?;
         }
         Q_SETQUOTA => {
-            let [block_hard, block_soft, _, inode_hard, inode_soft, _, block_time, inode_time, valid] = words(address)?;
+            let [block_hard, block_soft, space, inode_hard, inode_soft, inodes, block_time, inode_time, valid] =
+                words(address)?;
             let valid = valid as u32;
-            if valid & !QIF_ALL != 0 || valid & (QIF_SPACE | QIF_INODES) != 0 && valid & QIF_ALL != QIF_ALL {
-                // Usage is what the file system counts.
+            let mut quota = ops.quota_get(kind, id)?;
+            // Usage is what the file system counts: nobody can set it to something else.
+            if valid & !QIF_ALL != 0
+                || valid & QIF_SPACE != 0 && space != quota.space
+                || valid & QIF_INODES != 0 && inodes != quota.inodes
+            {
                 return Err(EINVAL);
             }
-            let mut quota = ops.quota_get(kind, id)?;
             if valid & QIF_BLIMITS != 0 {
                 (quota.block_hard, quota.block_soft) = (block_hard, block_soft);
             }
@@ -157,7 +178,7 @@ pub fn sys_quotactl(regs: &PtRegs) -> Result<usize> {
         for_each_on_device(|sb| {
             if sb.ops().quota_info(kind).is_ok() {
                 // As `sync`: what fails is found by who asks for it.
-                let _ = sb.ops().sync(sb, true);
+                let _ = sync(sb, kind);
             }
         });
         return Ok(0);

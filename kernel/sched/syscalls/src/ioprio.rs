@@ -57,9 +57,10 @@ fn set_one(task: &Task, priority: u32) -> Result {
     if its.uid != mine.euid && its.uid != mine.uid && !mine.capable(cred::CAP_SYS_NICE) {
         return Err(EPERM);
     }
-    process::thread_of(task).ok_or(ESRCH)?.set_io_priority(priority);
+    let thread = process::thread_of(task).ok_or(ESRCH)?;
     // 16 bits: class and level were checked.
-    task_io::set_priority(task, priority as u16);
+    task_io::set_priority(task, priority as u16)?;
+    thread.set_io_priority(priority);
     Ok(())
 }
 

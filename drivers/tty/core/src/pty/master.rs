@@ -181,6 +181,11 @@ impl FileOps for PtyMaster {
         mask
     }
 
+    fn fasync(&self, _: &File, _: bool) -> Result {
+        // There is no SIGIO yet.
+        Err(EINVAL)
+    }
+
     fn ioctl(&self, file: &File, cmd: u32, arg: usize) -> Result<usize> {
         if let Some(result) = self.own_ioctl(file, cmd, arg) {
             return result;

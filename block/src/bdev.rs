@@ -6,14 +6,15 @@
 use crate::disk::Gendisk;
 use crate::open::Claims;
 use crate::stats::{DiskStats, StatTotals};
-use crate::types::SECTOR_SHIFT;
+use crate::types::{SECTOR_SHIFT, SECTOR_SIZE};
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KString};
 use kdev::Dev;
 use locking::SetOnce;
+use mm_alloc::PAGE_SIZE;
 use sync::Mutex;
 
 /// The pages of a device that somebody (the page cache) keeps.
@@ -43,6 +44,8 @@ pub struct BlockDevice {
     start: AtomicU64,
     nr_sectors: AtomicU64,
     read_only: AtomicBool,
+    /// What `BLKBSZSET` says; 0: nothing since it was first opened.
+    block_size: AtomicU32,
     stats: DiskStats,
     info: PartitionInfo,
     pub(crate) claims: Mutex<Claims>,
@@ -65,6 +68,7 @@ impl BlockDevice {
             start: AtomicU64::new(start),
             nr_sectors: AtomicU64::new(sectors),
             read_only: AtomicBool::new(false),
+            block_size: AtomicU32::new(0),
             stats: DiskStats::new()?,
             info,
             claims: Mutex::new(Claims::default()),
@@ -128,6 +132,34 @@ impl BlockDevice {
     /// Bytes of the smallest unit the device writes without reading first.
     pub fn physical_block_size(&self) -> u32 {
         self.disk.limits().physical_block_size
+    }
+
+    /// Bytes of a block as programs agree on them (`BLKBSZGET`): at first the largest up to a page of which the device has a whole
+    /// number. Nothing here depends on it.
+    pub fn block_size(&self) -> u32 {
+        match self.block_size.load(Relaxed) {
+            0 => {
+                let least = self.logical_block_size();
+                let whole = 1u32.checked_shl(self.size().trailing_zeros()).unwrap_or(u32::MAX);
+                whole.min(PAGE_SIZE as u32).max(least)
+            }
+            size => size,
+        }
+    }
+
+    /// `BLKBSZSET`. EINVAL but for powers of two from the logical block's size to a page's.
+    pub fn set_block_size(&self, size: u32) -> Result {
+        let least = self.logical_block_size().max(SECTOR_SIZE);
+        if !size.is_power_of_two() || !(least..=PAGE_SIZE as u32).contains(&size) {
+            return Err(EINVAL);
+        }
+        self.block_size.store(size, Relaxed);
+        Ok(())
+    }
+
+    /// It is opened while nobody has it open.
+    pub(crate) fn first_open(&self) {
+        self.block_size.store(0, Relaxed);
     }
 
     /// Whether it must not be written: this device is, or its disk.

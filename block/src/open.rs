@@ -51,6 +51,11 @@ impl BdevHandle {
         self.write
     }
 
+    /// Whether the device is claimed for it.
+    pub fn is_exclusive(&self) -> bool {
+        self.holder.is_some()
+    }
+
     /// Opens the same device again, without a claim.
     pub fn reopen(&self) -> Result<Self> {
         open(&self.bdev, self.write, None)
@@ -82,7 +87,12 @@ fn open(bdev: &Arc<BlockDevice>, write: bool, holder: Option<Holder>) -> Result<
         return Err(error);
     }
     *openers += 1;
-    bdev.claims.lock().openers += 1;
+    let mut claims = bdev.claims.lock();
+    if claims.openers == 0 {
+        bdev.first_open();
+    }
+    claims.openers += 1;
+    drop(claims);
     Ok(BdevHandle { bdev: bdev.clone(), write, holder })
 }
 

@@ -83,7 +83,6 @@ pub(crate) mod sqe_flag {
     pub(crate) const FIXED_FILE: u8 = 1 << 0;
     pub(crate) const LINK: u8 = 1 << 2;
     pub(crate) const HARDLINK: u8 = 1 << 3;
-    pub(crate) const ASYNC: u8 = 1 << 4;
     pub(crate) const CQE_SKIP: u8 = 1 << 6;
 }
 
@@ -102,7 +101,6 @@ pub(crate) mod setup {
 pub(crate) mod feature {
     const SINGLE_MMAP: u32 = 1 << 0;
     const NODROP: u32 = 1 << 1;
-    const SUBMIT_STABLE: u32 = 1 << 2;
     const RW_CUR_POS: u32 = 1 << 3;
     const FAST_POLL: u32 = 1 << 5;
     const POLL_32BITS: u32 = 1 << 6;
@@ -110,7 +108,7 @@ pub(crate) mod feature {
     const CQE_SKIP: u32 = 1 << 11;
     const LINKED_FILE: u32 = 1 << 12;
     pub(crate) const ALL: u32 =
-        SINGLE_MMAP | NODROP | SUBMIT_STABLE | RW_CUR_POS | FAST_POLL | POLL_32BITS | EXT_ARG | CQE_SKIP | LINKED_FILE;
+        SINGLE_MMAP | NODROP | RW_CUR_POS | FAST_POLL | POLL_32BITS | EXT_ARG | CQE_SKIP | LINKED_FILE;
 }
 
 /// Flags of `io_uring_enter`.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What requests do. Many are system calls whose arguments come from another place: they are called with registers made up for them.
 
-use crate::abi::{op, sqe_flag};
-use crate::pending::{cancel, remove_poll, remove_timeout, wait_ready, wait_time};
+use crate::abi::{Sqe, op, sqe_flag};
+use crate::pending::{Armed, cancel, remove_poll, remove_timeout, wait_ready, wait_time};
 use crate::request::Request;
 use crate::rw;
 use errno::{Result, code::*};
@@ -31,13 +31,26 @@ pub(crate) fn go_on(mut request: KBox<Request>) {
     if request.ring.is_closed() {
         return request.end(Err(ECANCELED));
     }
+    let mut limited = None;
     if !request.polled
         && let Some(mut limit) = request.link.take_if(|link| link.sqe.opcode == op::LINK_TIMEOUT)
     {
         request.link = limit.link.take();
         request.timed = true;
-        wait_time(limit, Some(request.id));
+        limited = wait_time(limit, Some(request.id));
     }
+    begin(request);
+    // Not before: a limit finds only what waits already.
+    start(limited);
+}
+
+fn start(armed: Option<Armed>) {
+    if let Some((timer, when)) = armed {
+        timer.start(when);
+    }
+}
+
+fn begin(request: KBox<Request>) {
     match request.sqe.opcode {
         op::READ | op::READV | op::READ_FIXED => on_file(request, READ, |request| rw::transfer(request, false)),
         op::WRITE | op::WRITEV | op::WRITE_FIXED => on_file(request, WRITE, |request| rw::transfer(request, true)),
@@ -45,7 +58,7 @@ pub(crate) fn go_on(mut request: KBox<Request>) {
         op::POLL_ADD => on_file(request, PollMask::NONE, poll),
         op::ACCEPT | op::RECV | op::RECVMSG => on_file(request, READ, call),
         op::SEND | op::SENDMSG => on_file(request, WRITE, call),
-        op::TIMEOUT => wait_time(request, None),
+        op::TIMEOUT => start(wait_time(request, None)),
         // Alone it limits nothing.
         op::LINK_TIMEOUT => request.end(Err(EINVAL)),
         op::TIMEOUT_REMOVE => answer(request, remove_timeout),
@@ -61,6 +74,11 @@ fn answer(request: KBox<Request>, f: fn(&Request) -> Result<usize>) {
     request.end(result);
 }
 
+/// Whether a request says itself that it is not to wait.
+fn never_waits(sqe: &Sqe) -> bool {
+    matches!(sqe.opcode, op::SEND | op::SENDMSG | op::RECV | op::RECVMSG) && sqe.op_flags & uapi::MSG_DONTWAIT != 0
+}
+
 /// Does something with the request's file, once that is ready for it; a file that never waits is.
 fn on_file(mut request: KBox<Request>, ready: PollMask, f: impl FnOnce(KBox<Request>)) {
     if request.file.is_none() {
@@ -74,6 +92,7 @@ fn on_file(mut request: KBox<Request>, ready: PollMask, f: impl FnOnce(KBox<Requ
         ready != PollMask::NONE
             && file.ops().can_poll()
             && !file.nonblock()
+            && !never_waits(&request.sqe)
             && file.poll(&mut PollTable::query()).0 & mask == 0
     });
     if waits { wait_ready(request, ready) } else { f(request) }
@@ -105,8 +124,6 @@ fn call_of(request: &Request) -> Result<(Call, [u64; 6])> {
     let other = i64::from(s.len.cast_signed()).cast_unsigned();
     let two = |call: Call, a: u64, b: u64| (call, [a, b, 0, 0, 0, 0]);
     Ok(match s.opcode {
-        op::ACCEPT if s.ioprio != 0 => return Err(EINVAL),
-        op::SEND | op::RECV | op::SENDMSG | op::RECVMSG if s.ioprio != 0 => return Err(EINVAL),
         op::ACCEPT => (socket::syscalls::sys_accept4, [fd, s.addr, s.off, flags, 0, 0]),
         op::CONNECT => (socket::syscalls::sys_connect, [fd, s.addr, s.off, 0, 0, 0]),
         op::SEND => (socket::syscalls::sys_sendto, [fd, s.addr, len, flags, 0, 0]),

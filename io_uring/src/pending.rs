@@ -3,7 +3,7 @@
 
 use crate::abi::{cancel, op, timeout};
 use crate::request::Request;
-use crate::ring::Ring;
+use crate::ring::{Ring, RingFile};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
@@ -88,6 +88,16 @@ impl Pending {
         self.take(|waiting| waiting.request.id == id)
     }
 
+    /// The timer of the first time-out that `which` means, which waits for its time alone from here on.
+    fn uncount(&self, which: impl Fn(&Waiting) -> bool) -> Option<Arc<HrTimer>> {
+        let mut list = self.list.lock_irqsave();
+        let waiting = list.iter_mut().find(|waiting| which(waiting))?;
+        if matches!(core::mem::replace(&mut waiting.until, Until::Time(None)), Until::Time(Some(_))) {
+            self.counting.fetch_sub(1, AcqRel);
+        }
+        waiting.request.timer.clone()
+    }
+
     /// Changes a request that still waits; false if it does not.
     fn with(&self, id: u64, f: impl FnOnce(&mut Request)) -> bool {
         let mut list = self.list.lock_irqsave();
@@ -100,7 +110,7 @@ impl Pending {
         }
     }
 
-    /// So many results were posted: ends timeouts that counted them. Any context.
+    /// So many results were posted: ends timeouts that waited for as many. Any context.
     pub(crate) fn counted(&self, posted: u32) {
         while self.counting.load(Acquire) != 0 {
             let reached = |waiting: &Waiting| matches!(waiting.until, Until::Time(Some(target)) if posted.wrapping_sub(target).cast_signed() >= 0);
@@ -117,7 +127,7 @@ impl Pending {
     }
 
     /// Takes back what waits. May sleep.
-    pub(crate) fn cancel_all(&self, _ring: &Ring) {
+    pub(crate) fn cancel_all(&self) {
         while let Some(request) = self.take(|_| true) {
             request.end(Err(ECANCELED));
         }
@@ -155,6 +165,10 @@ fn fire(ring: &Arc<Ring>, id: u64) {
 pub(crate) fn wait_ready(mut request: KBox<Request>, events: PollMask) {
     let (ring, id) = (request.ring.clone(), request.id);
     let Some(file) = request.file.clone() else { return request.end(Err(EBADF)) };
+    if file.private::<RingFile>().is_some() {
+        // A request that waits keeps its file open, and a ring that is open keeps its requests.
+        return request.end(Err(EINVAL));
+    }
     request.polled = true;
     let key = events.0 | PollMask::ERR.0 | PollMask::HUP.0;
     let wake = Wake { ring: Arc::downgrade(&ring), id, key, fired: AtomicBool::new(false) };
@@ -164,6 +178,10 @@ pub(crate) fn wait_ready(mut request: KBox<Request>, events: PollMask) {
     };
     if let Err(request) = ring.pending.add(Until::Ready, request) {
         return request.end(Err(ENOMEM));
+    }
+    if ring.is_closed() {
+        // Perhaps just now: it has to go, too.
+        return ring.pending.cancel_all();
     }
     let mut table = PollTable::for_callback(wake, false);
     let ready = file.poll(&mut table);
@@ -191,21 +209,33 @@ fn time_of(at: u64, flags: u32) -> Result<(Clock, u64)> {
         timeout::REALTIME => Clock::Realtime,
         _ => return Err(EINVAL),
     };
+    Ok((clock, when_of(clock, span_of(at)?, flags)))
+}
+
+/// Nanoseconds of the program's `struct timespec`.
+fn span_of(at: u64) -> Result<u64> {
     let [seconds, ns] = get_user::<[i64; 2]>(at as usize)?;
     if seconds < 0 || ns < 0 {
         return Err(EINVAL);
     }
-    let span = seconds.cast_unsigned().saturating_mul(1_000_000_000).saturating_add(ns.cast_unsigned());
-    let when = if flags & timeout::ABS != 0 { span } else { clock.now_ns().saturating_add(span) };
-    Ok((clock, when))
+    Ok(seconds.cast_unsigned().saturating_mul(1_000_000_000).saturating_add(ns.cast_unsigned()))
 }
 
-/// Arms a time-out: `TIMEOUT`, or with `target` the limit of another request.
-pub(crate) fn wait_time(mut request: KBox<Request>, target: Option<u64>) {
+/// A time on `clock`: from now on, or with `ABS` as it is.
+fn when_of(clock: Clock, span: u64, flags: u32) -> u64 {
+    if flags & timeout::ABS != 0 { span } else { clock.now_ns().saturating_add(span) }
+}
+
+/// A timer that is to be started, and for when.
+pub(crate) type Armed = (Arc<HrTimer>, u64);
+
+/// Makes a time-out: `TIMEOUT`, or with `target` the limit of another request. The caller starts it; `None`: it is over already.
+pub(crate) fn wait_time(mut request: KBox<Request>, target: Option<u64>) -> Option<Armed> {
     const KNOWN: u32 = timeout::ABS | timeout::BOOTTIME | timeout::REALTIME | timeout::ETIME_SUCCESS;
     let sqe = request.sqe;
     if sqe.op_flags & !KNOWN != 0 || sqe.len != 1 || sqe.buf_index != 0 || target.is_some() && sqe.off != 0 {
-        return request.end(Err(EINVAL));
+        request.end(Err(EINVAL));
+        return None;
     }
     let (ring, id) = (request.ring.clone(), request.id);
     let weak = Arc::downgrade(&ring);
@@ -220,19 +250,28 @@ pub(crate) fn wait_time(mut request: KBox<Request>, target: Option<u64>) {
     });
     let (timer, when) = match made {
         Ok(made) => made,
-        Err(error) => return request.end(Err(error)),
+        Err(error) => {
+            request.end(Err(error));
+            return None;
+        }
     };
     request.timer = Some(timer.clone());
     let until = match target {
         Some(target) => Until::TimeFor(target),
         None if sqe.off == 0 => Until::Time(None),
-        // Results from now on, its own not counted.
+        // Results from now on.
         None => Until::Time(Some(ring.posted().wrapping_add(sqe.off as u32))),
     };
-    match ring.pending.add(until, request) {
-        Ok(()) => timer.start(when),
-        Err(request) => request.end(Err(ENOMEM)),
+    if let Err(request) = ring.pending.add(until, request) {
+        request.end(Err(ENOMEM));
+        return None;
     }
+    if ring.is_closed() {
+        // Perhaps just now: it has to go, too.
+        ring.pending.cancel_all();
+        return None;
+    }
+    Some((timer, when))
 }
 
 /// A time is up. Any context.
@@ -261,11 +300,12 @@ pub(crate) fn remove_timeout(request: &Request) -> Result<usize> {
     let (sqe, pending) = (request.sqe, &request.ring.pending);
     let its = |waiting: &Waiting| waiting.request.sqe.user_data == sqe.addr && matches!(waiting.until, Until::Time(_));
     if sqe.op_flags & timeout::UPDATE != 0 {
-        let (_, when) = time_of(sqe.off, sqe.op_flags & !timeout::UPDATE)?;
-        let list = pending.list.lock_irqsave();
-        let timer = list.iter().find(|waiting| its(waiting)).and_then(|waiting| waiting.request.timer.clone());
-        drop(list);
-        timer.ok_or(ENOENT)?.start(when);
+        if sqe.op_flags & !(timeout::UPDATE | timeout::ABS) != 0 {
+            return Err(EINVAL);
+        }
+        let span = span_of(sqe.off)?;
+        let timer = pending.uncount(its).ok_or(ENOENT)?;
+        timer.start(when_of(timer.clock(), span, sqe.op_flags));
         return Ok(0);
     }
     if sqe.op_flags != 0 {

@@ -2,8 +2,8 @@
 //! `io_uring_register(2)`: files, buffers and an event descriptor that requests name by number.
 
 use crate::abi::{op, setup};
-use crate::ring::Ring;
-use core::sync::atomic::Ordering::{AcqRel, Acquire};
+use crate::ring::{Ring, RingFile};
+use core::sync::atomic::Ordering::{Acquire, Release};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
@@ -67,12 +67,19 @@ impl Buffer {
 fn file_of(fd: i32) -> Result<Option<Arc<File>>> {
     match fd {
         -1 => Ok(None),
-        fd => vfs::fdtable::fdget(fd.cast_unsigned() as usize).map(Some),
+        fd => {
+            let file = vfs::fdtable::fdget(fd.cast_unsigned() as usize)?;
+            // A ring that holds itself open would never be closed.
+            if file.private::<RingFile>().is_some() { Err(EBADF) } else { Ok(Some(file)) }
+        }
     }
 }
 
 /// Does what was asked.
 pub(crate) fn register(ring: &Arc<Ring>, what: u32, arg: usize, count: u32) -> Result<usize> {
+    if !ring.is_issuer() {
+        return Err(EEXIST);
+    }
     match what {
         code::BUFFERS => buffers(ring, arg, count)?,
         code::FILES => files(ring, arg, count)?,
@@ -97,9 +104,11 @@ pub(crate) fn register(ring: &Arc<Ring>, what: u32, arg: usize, count: u32) -> R
         code::FILES_UPDATE => return update_files(ring, arg, count),
         code::PROBE => probe(arg, count)?,
         code::ENABLE_RINGS => {
-            if ring.flags & setup::R_DISABLED == 0 || ring.enabled.swap(true, AcqRel) {
+            if ring.flags & setup::R_DISABLED == 0 || is_enabled(ring) {
                 return Err(EBADFD);
             }
+            ring.set_issuer();
+            ring.enabled.store(true, Release);
         }
         _ => return Err(EINVAL),
     }

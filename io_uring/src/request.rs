@@ -9,9 +9,29 @@ use errno::{Result, code::*};
 use kalloc::{Arc, KBox, WeakArc};
 use ktime::hrtimer::HrTimer;
 use sync::PollTable;
-use task::Task;
+use task::{Task, current};
 use vfs::File;
 use vfs::kiocb::IoDone;
+
+/// Who sent a request.
+#[derive(Clone)]
+pub(crate) struct Sender {
+    pub(crate) task: WeakArc<Task>,
+    /// Its address space, which alone the request's memory belongs to.
+    pub(crate) space: u64,
+}
+
+impl Sender {
+    /// The current task. EFAULT without an address space.
+    pub(crate) fn current() -> Result<Self> {
+        Ok(Self { task: Arc::downgrade(&current().to_arc()), space: Self::space()? })
+    }
+
+    /// The current address space. EFAULT without one.
+    pub(crate) fn space() -> Result<u64> {
+        mm::current_mm().map(|mm| mm.id()).ok_or(EFAULT)
+    }
+}
 
 /// A request.
 pub(crate) struct Request {
@@ -19,8 +39,7 @@ pub(crate) struct Request {
     pub(crate) sqe: Sqe,
     pub(crate) file: Option<Arc<File>>,
     pub(crate) buffer: Option<Arc<Buffer>>,
-    /// Who sent it.
-    pub(crate) task: WeakArc<Task>,
+    pub(crate) sender: Sender,
     /// The next of its chain.
     pub(crate) link: Option<KBox<Request>>,
     /// The next in a list of the ring's.
@@ -39,13 +58,13 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    pub(crate) fn new(ring: &Arc<Ring>, sqe: Sqe, task: &WeakArc<Task>) -> Self {
+    pub(crate) fn new(ring: &Arc<Ring>, sqe: Sqe, sender: &Sender) -> Self {
         Self {
             ring: ring.clone(),
             sqe,
             file: None,
             buffer: None,
-            task: task.clone(),
+            sender: sender.clone(),
             link: None,
             next: None,
             wanted: None,
@@ -70,7 +89,7 @@ impl Request {
         let expected = self.sqe.opcode == op::TIMEOUT && self.sqe.op_flags & timeout::ETIME_SUCCESS != 0;
         let failed = (result.is_err() || short) && !(expected && result == Err(ETIME));
         if failed || !self.sqe.has(sqe_flag::CQE_SKIP) {
-            ring.post(self.sqe.user_data, value, 0);
+            ring.post(&self.sqe, value);
         }
         ring.active.fetch_sub(1, AcqRel);
         if self.timed {

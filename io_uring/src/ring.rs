@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A ring: where requests are taken from, where results go, who waits for them, and what a task still has to do for it.
 
-use crate::abi::{CQ_EVENTFD_DISABLED, CQE, SQ_CQ_OVERFLOW, SQE, Sqe, offset};
+use crate::abi::{CQ_EVENTFD_DISABLED, CQE, SQ_CQ_OVERFLOW, SQE, Sqe, offset, op, setup};
 use crate::pending::Pending;
 use crate::region::Region;
 use crate::register::Buffer;
-use crate::request::Request;
+use crate::request::{Request, Sender, cancel_chain};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 use errno::{Result, code::*};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
@@ -42,7 +42,7 @@ type Cqe = [u64; 2];
 struct Cq {
     tail: u32,
     overflow: KVec<Cqe>,
-    /// Results so far, for timeouts that count them.
+    /// Results so far but those of timeouts, which count them.
     posted: u32,
 }
 
@@ -57,6 +57,8 @@ pub(crate) struct Ring {
     sq_head: AtomicU32,
     pub(crate) submit: Mutex<()>,
     pub(crate) enabled: AtomicBool,
+    /// Who alone may use it (`SINGLE_ISSUER`).
+    issuer: SetOnce<WeakArc<Task>>,
     cq: SpinLock<Cq>,
     pub(crate) waiters: Arc<WaitQueue>,
     /// Chains that a task is to go on with, last first.
@@ -95,7 +97,8 @@ impl Ring {
             sqes: Region::new(sq_entries as usize * SQE)?,
             sq_head: AtomicU32::new(0),
             submit: Mutex::new(()),
-            enabled: AtomicBool::new(flags & crate::abi::setup::R_DISABLED == 0),
+            enabled: AtomicBool::new(flags & setup::R_DISABLED == 0),
+            issuer: SetOnce::new(),
             cq: SpinLock::new(Cq { tail: 0, overflow: KVec::new(), posted: 0 }),
             waiters: Arc::new(WaitQueue::new(), GFP_KERNEL)?,
             work: SpinLock::new(None),
@@ -127,8 +130,21 @@ impl Ring {
         at::CQES + self.cq_entries as usize * CQE
     }
 
-    /// Takes the next request the program has put in. `Err`: its place in the array was nonsense, and is passed over.
-    pub(crate) fn next_sqe(&self) -> Option<Result<Sqe>> {
+    /// The current task is the one that uses it, if it is to be one alone.
+    pub(crate) fn set_issuer(&self) {
+        if self.flags & setup::SINGLE_ISSUER != 0 {
+            // The first one stays.
+            let _ = self.issuer.set(Arc::downgrade(&current().to_arc()));
+        }
+    }
+
+    /// Whether the current task may use it.
+    pub(crate) fn is_issuer(&self) -> bool {
+        self.issuer.get().is_none_or(|task| task.is(&current().to_arc()))
+    }
+
+    /// Takes the next request the program has put in. One whose place in the array is nonsense is passed over, and ends the taking.
+    pub(crate) fn next_sqe(&self) -> Option<Sqe> {
         let head = self.sq_head.load(Relaxed);
         if head == self.rings.load(at::SQ_TAIL) {
             return None;
@@ -139,15 +155,17 @@ impl Ring {
         self.rings.store(at::SQ_HEAD, head.wrapping_add(1));
         if index >= self.sq_entries {
             self.rings.add(at::SQ_DROPPED, 1);
-            return Some(Err(EINVAL));
+            return None;
         }
         let start = index as usize * SQE;
-        Some(Ok(Sqe::new([0, 8, 16, 24, 32, 40, 48, 56].map(|offset| self.sqes.load_long(start + offset)))))
+        Some(Sqe::new([0, 8, 16, 24, 32, 40, 48, 56].map(|offset| self.sqes.load_long(start + offset))))
     }
 
-    /// Posts a result. Any context.
-    pub(crate) fn post(&self, user_data: u64, result: i32, flags: u32) {
-        let cqe = [user_data, u64::from(result.cast_unsigned()) | u64::from(flags) << 32];
+    /// Posts the result of a request. Any context.
+    pub(crate) fn post(&self, sqe: &Sqe, result: i32) {
+        let cqe = [sqe.user_data, result.cast_unsigned().into()];
+        // Timeouts count results, but not each other's: so ending them here ends no more of them.
+        let counts = sqe.opcode != op::TIMEOUT;
         let posted = {
             let mut cq = self.cq.lock_irqsave();
             if !cq.overflow.is_empty() || !self.put(&mut cq, &cqe) {
@@ -157,7 +175,7 @@ impl Ring {
                     self.rings.add(at::CQ_OVERFLOW, 1);
                 }
             }
-            cq.posted = cq.posted.wrapping_add(1);
+            cq.posted = cq.posted.wrapping_add(counts.into());
             cq.posted
         };
         if self.waiters.is_active() {
@@ -170,7 +188,9 @@ impl Ring {
                 let _ = eventpoll::eventfd_signal(file);
             }
         }
-        self.pending.counted(posted);
+        if counts {
+            self.pending.counted(posted);
+        }
     }
 
     /// Puts a result into the ring, if there is room.
@@ -212,18 +232,14 @@ impl Ring {
         cq.tail.wrapping_sub(self.rings.load(at::CQ_HEAD))
     }
 
-    /// Results posted so far.
+    /// Results posted so far, but those of timeouts.
     pub(crate) fn posted(&self) -> u32 {
         self.cq.lock_irqsave().posted
     }
 
     /// Room for what ends without being able to sleep: a request is put here and dropped by a task. Any context.
-    pub(crate) fn drop_later(&self, mut request: KBox<Request>) {
-        {
-            let mut spent = self.spent.lock_irqsave();
-            request.next = spent.take();
-            *spent = Some(request);
-        }
+    pub(crate) fn drop_later(&self, request: KBox<Request>) {
+        push(&mut self.spent.lock_irqsave(), request);
         if !self.armed.swap(true, SeqCst)
             && let Some(later) = self.later.get()
         {
@@ -233,52 +249,59 @@ impl Ring {
 
     /// Drops what ended. May sleep.
     pub(crate) fn drop_spent(&self) {
-        loop {
-            let Some(mut request) = self.spent.lock_irqsave().take() else { return };
-            let next = request.next.take();
-            drop(request);
-            if let Some(next) = next {
-                let mut spent = self.spent.lock_irqsave();
-                // Others may have come meanwhile: behind them.
-                match spent.as_mut() {
-                    None => *spent = Some(next),
-                    Some(_) => {
-                        drop(spent);
-                        drop_chain(next);
-                    }
-                }
-            }
+        let mut list = self.spent.lock_irqsave().take();
+        // One by one, not one within the other.
+        while let Some(mut request) = list {
+            list = request.next.take();
         }
     }
 
-    /// The task of `request` is to go on with it, as soon as it can. Any context.
-    pub(crate) fn go_on_later(self: &Arc<Self>, mut request: KBox<Request>) {
-        let task = request.task.clone();
+    /// The task of `request` is to go on with it, as soon as it can; it is given up if nobody has the ring open. Any context.
+    pub(crate) fn go_on_later(self: &Arc<Self>, request: KBox<Request>) {
+        let task = request.sender.task.clone();
         {
             let mut work = self.work.lock_irqsave();
-            request.next = work.take();
-            *work = Some(request);
+            // `close` looks at the list after it has said so.
+            if self.is_closed() {
+                drop(work);
+                return cancel_chain(request);
+            }
+            push(&mut work, request);
         }
         if let Some(task) = task.upgrade() {
             task.set_flags(TaskFlags::TASK_WORK);
-            sched::kick(&task);
+            if self.flags & setup::COOP_TASKRUN == 0 {
+                sched::kick(&task);
+            }
         }
         self.waiters.wake_up_all();
     }
 
-    pub(crate) fn has_work(&self) -> bool {
-        self.work.lock_irqsave().is_some()
+    /// Whether there is something to go on with in the address space `space`.
+    pub(crate) fn has_work(&self, space: u64) -> bool {
+        let work = self.work.lock_irqsave();
+        core::iter::successors(work.as_ref(), |request| request.next.as_ref())
+            .any(|request| request.sender.space == space)
     }
 
-    /// Goes on with what waits for a task. May sleep.
+    /// Goes on with what tasks of the current address space have sent: to others the memory of a request means something else. May
+    /// sleep.
     pub(crate) fn run_work(self: &Arc<Self>) {
-        let mut list = self.work.lock_irqsave().take();
+        let Ok(space) = Sender::space() else { return };
         // First in, first out.
         let mut first: Option<KBox<Request>> = None;
-        while let Some(mut request) = list {
-            list = request.next.take();
-            request.next = first;
-            first = Some(request);
+        {
+            let mut work = self.work.lock_irqsave();
+            let (mut list, mut others) = (work.take(), None);
+            while let Some(mut request) = list {
+                list = request.next.take();
+                push(if request.sender.space == space { &mut first } else { &mut others }, request);
+            }
+            // Last first again.
+            while let Some(mut request) = others {
+                others = request.next.take();
+                push(&mut work, request);
+            }
         }
         while let Some(mut request) = first {
             first = request.next.take();
@@ -293,7 +316,7 @@ impl Ring {
     /// Nobody has it open any more: what waits is given up. May sleep.
     fn close(self: &Arc<Self>) {
         self.closed.store(true, Release);
-        self.pending.cancel_all(self);
+        self.pending.cancel_all();
         let mut list = self.work.lock_irqsave().take();
         while let Some(mut request) = list {
             list = request.next.take();
@@ -314,12 +337,10 @@ impl Ring {
     }
 }
 
-/// Drops a list of requests one by one, not one within the other.
-fn drop_chain(first: KBox<Request>) {
-    let mut list = Some(first);
-    while let Some(mut request) = list {
-        list = request.next.take();
-    }
+/// Puts a request at the front of a list.
+fn push(list: &mut Option<KBox<Request>>, mut request: KBox<Request>) {
+    request.next = list.take();
+    *list = Some(request);
 }
 
 /// The open ring.
@@ -412,9 +433,4 @@ impl task::hooks::TaskWork for Hook {
 pub fn init() {
     static HOOK: &dyn task::hooks::TaskWork = &Hook;
     task::hooks::TASK_WORK.set(&HOOK);
-}
-
-/// The current task, for a request.
-pub(crate) fn submitter() -> WeakArc<Task> {
-    Arc::downgrade(&current().to_arc())
 }

@@ -11,7 +11,7 @@ use vfs::{File, IovIter};
 use x86_mm::uaccess::UserPtr;
 
 /// Flags of one transfer that there are.
-const RWF: u32 = uapi::RWF_HIPRI | uapi::RWF_DSYNC | uapi::RWF_SYNC;
+const RWF: u32 = uapi::RWF_DSYNC | uapi::RWF_SYNC;
 /// `fsync` without metadata.
 const DATASYNC: u32 = 1;
 
@@ -48,6 +48,10 @@ fn prepare(request: &mut Request, file: &File, write: bool) -> Result<IovIter<'s
     if file.mode() & needed == 0 {
         return Err(EBADF);
     }
+    // Polling is the ring's (`IOPOLL`), not a request's.
+    if request.sqe.op_flags & uapi::RWF_HIPRI != 0 {
+        return Err(EINVAL);
+    }
     if request.sqe.op_flags & !RWF != 0 {
         return Err(EOPNOTSUPP);
     }
@@ -64,12 +68,6 @@ fn run(mut request: KBox<Request>, file: &File, mut iter: IovIter<'static>, writ
     let durable = write && sqe.op_flags & (uapi::RWF_DSYNC | uapi::RWF_SYNC) != 0;
     let own = sqe.off == u64::MAX || file.mode() & fmode::SEEK == 0;
     if !own && !durable && !iter.is_empty() && file.ops().can_submit(file, &iter) {
-        let bytes = iter.count() as u64;
-        task_io::count(|io| {
-            let (calls, chars) = if write { (&io.syscw, &io.wchar) } else { (&io.syscr, &io.rchar) };
-            calls.add(1);
-            chars.add(bytes);
-        });
         return file.ops().submit_direct(file, &mut iter, sqe.off, write, request);
     }
     let mut pos = sqe.off.cast_signed();
@@ -88,11 +86,11 @@ fn run(mut request: KBox<Request>, file: &File, mut iter: IovIter<'static>, writ
 /// `fsync`, in a worker.
 pub(crate) fn sync(request: KBox<Request>) {
     let sqe = request.sqe;
-    if sqe.addr != 0 || sqe.buf_index != 0 || sqe.op_flags & !DATASYNC != 0 {
+    if sqe.addr != 0 || sqe.buf_index != 0 || sqe.last != 0 || sqe.op_flags & !DATASYNC != 0 {
         return request.end(Err(EINVAL));
     }
     let Some(file) = request.file.clone() else { return request.end(Err(EBADF)) };
-    let (user_data, ring) = (sqe.user_data, request.ring.clone());
+    let ring = request.ring.clone();
     let spawned = workqueue::spawn(move || {
         let result = file.fsync(sqe.op_flags & DATASYNC != 0).map(|()| 0);
         drop(file);
@@ -100,7 +98,7 @@ pub(crate) fn sync(request: KBox<Request>) {
     });
     if let Err(error) = spawned {
         // The request went with the worker that was not made.
-        ring.post(user_data, -error.to_errno().abs(), 0);
+        ring.post(&sqe, -error.to_errno().abs());
         ring.active.fetch_sub(1, core::sync::atomic::Ordering::AcqRel);
     }
 }

@@ -4,14 +4,13 @@
 use crate::abi::{MAX_CQ_ENTRIES, MAX_ENTRIES, Sqe, enter, feature, op, setup, sqe_flag};
 use crate::ops::go_on;
 use crate::register::{is_enabled, register};
-use crate::request::{Request, cancel_chain};
-use crate::ring::{Ring, RingFile, at, note_ring, submitter};
+use crate::request::{Request, Sender, cancel_chain};
+use crate::ring::{Ring, RingFile, at, note_ring};
 use core::sync::atomic::Ordering::AcqRel;
 use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, KBox, WeakArc};
+use kalloc::{Arc, KBox};
 use process::signal::syscalls::{restore_temporary_mask, set_temporary_mask};
-use task::Task;
 use task_io::Plug;
 use vfs::{AnonKind, File, OpenFlags};
 use x86_cpu::regs::PtRegs;
@@ -62,6 +61,9 @@ pub fn sys_io_uring_setup(regs: &PtRegs) -> Result<usize> {
     let [sq_entries, cq_entries, _, _, _, features, ..] = &mut params;
     (*sq_entries, *cq_entries, *features) = (sq, cq, feature::ALL);
     note_ring(&ring)?;
+    if is_enabled(&ring) {
+        ring.set_issuer();
+    }
     let fd = vfs::get_unused_fd(true)?;
     let file = KIND.open(OpenFlags(uapi::O_RDWR), KBox::new(RingFile(ring), GFP_KERNEL)?)?;
     put_user(params_at, params)?;
@@ -78,8 +80,8 @@ fn ring_of(fd: usize) -> Result<(Arc<File>, Arc<Ring>)> {
 /// Takes requests in.
 struct Intake<'a> {
     ring: &'a Arc<Ring>,
-    task: WeakArc<Task>,
-    /// The chain that is being put together: its first, and whether one of it was refused.
+    sender: Sender,
+    /// The chain that is being put together: its last, which has the one before as its `link`, and whether one of it was refused.
     chain: Option<KBox<Request>>,
     broken: bool,
 }
@@ -87,29 +89,30 @@ struct Intake<'a> {
 impl Intake<'_> {
     /// What is wrong with a request, whatever it does.
     fn check(sqe: &Sqe) -> Result {
-        const KNOWN: u8 =
-            sqe_flag::FIXED_FILE | sqe_flag::LINK | sqe_flag::HARDLINK | sqe_flag::ASYNC | sqe_flag::CQE_SKIP;
-        // Personalities, buffer groups and draining are not there.
-        if sqe.flags & !KNOWN != 0 || !op::ALL.contains(&sqe.opcode) || sqe.personality != 0 {
+        const KNOWN: u8 = sqe_flag::FIXED_FILE | sqe_flag::LINK | sqe_flag::HARDLINK | sqe_flag::CQE_SKIP;
+        // Workers, personalities, priorities, buffer groups and draining are not there.
+        let known = sqe.flags & !KNOWN == 0 && sqe.personality == 0 && sqe.ioprio == 0;
+        if !known || !op::ALL.contains(&sqe.opcode) {
             return Err(EINVAL);
         }
         Ok(())
     }
 
-    /// Takes one in and begins it, or its chain when that is complete. `Err`: it was refused; its result says so.
+    /// Takes one in and begins it, or its chain when that is complete. `Err`: it was refused, and its chain is complete; its result
+    /// says so.
     fn take(&mut self, sqe: Sqe) -> Result {
-        let request = KBox::new(Request::new(self.ring, sqe, &self.task), GFP_KERNEL)?;
+        let mut request = KBox::new(Request::new(self.ring, sqe, &self.sender), GFP_KERNEL)?;
         self.ring.active.fetch_add(1, AcqRel);
         let checked = Self::check(&sqe);
         let (links, in_chain) = (sqe.links(), self.chain.is_some());
         if let Err(error) = checked {
             // A chain with a bad one is given up, the bad one with its own error.
-            if let Some(chain) = self.chain.take() {
+            if let Some(chain) = self.whole() {
                 cancel_chain(chain);
             }
             self.broken = links;
             request.end(Err(error));
-            return checked;
+            return if links { Ok(()) } else { checked };
         }
         if self.broken {
             self.broken = links;
@@ -120,40 +123,48 @@ impl Intake<'_> {
             go_on(request);
             return Ok(());
         }
-        append(&mut self.chain, request);
+        request.link = self.chain.take();
+        self.chain = Some(request);
         if !links {
             self.finish();
         }
         Ok(())
     }
 
+    /// The chain that was put together, its first first.
+    fn whole(&mut self) -> Option<KBox<Request>> {
+        let mut last = self.chain.take();
+        let mut first = None;
+        while let Some(mut request) = last {
+            last = request.link.take();
+            request.link = first;
+            first = Some(request);
+        }
+        first
+    }
+
     /// Begins the chain that is open.
     fn finish(&mut self) {
-        if let Some(chain) = self.chain.take() {
+        if let Some(chain) = self.whole() {
             go_on(chain);
         }
     }
 }
 
-/// Puts `request` at the end of a chain.
-fn append(mut chain: &mut Option<KBox<Request>>, request: KBox<Request>) {
-    while let Some(link) = chain {
-        chain = &mut link.link;
-    }
-    *chain = Some(request);
-}
-
 /// Takes at most `count` requests in: how many.
 fn submit(ring: &Arc<Ring>, count: u32) -> Result<usize> {
+    if !ring.is_issuer() {
+        return Err(EEXIST);
+    }
     note_ring(ring)?;
     let _submit = ring.submit.lock();
     let _plug = (count > 2).then(Plug::start);
-    let mut intake = Intake { ring, task: submitter(), chain: None, broken: false };
+    let mut intake = Intake { ring, sender: Sender::current()?, chain: None, broken: false };
     let mut done = 0;
     let mut failed: Option<Error> = None;
     while done < count.min(ring.sq_entries) as usize {
-        let Some(next) = ring.next_sqe() else { break };
-        match next.and_then(|sqe| intake.take(sqe)) {
+        let Some(sqe) = ring.next_sqe() else { break };
+        match intake.take(sqe) {
             Ok(()) => done += 1,
             Err(ENOMEM) => {
                 failed = Some(EAGAIN);
@@ -177,7 +188,7 @@ fn submit(ring: &Arc<Ring>, count: u32) -> Result<usize> {
 
 /// Waits until there are `least` results, or the time is up (ETIME), or a signal comes (EINTR).
 fn wait(ring: &Arc<Ring>, least: u32, deadline: Option<u64>) -> Result {
-    let least = least.min(ring.cq_entries);
+    let (least, space) = (least.min(ring.cq_entries), Sender::space()?);
     loop {
         ring.run_work();
         ring.flush_overflow();
@@ -185,12 +196,13 @@ fn wait(ring: &Arc<Ring>, least: u32, deadline: Option<u64>) -> Result {
         if ring.ready() >= least {
             return Ok(());
         }
-        let there = ring.waiters.wait_interruptible_deadline(deadline, || ring.ready() >= least || ring.has_work());
+        let there =
+            ring.waiters.wait_interruptible_deadline(deadline, || ring.ready() >= least || ring.has_work(space));
         match there {
             Ok(true) => {}
             Ok(false) => return Err(ETIME),
             Err(_) if ring.ready() != 0 => return Ok(()),
-            Err(error) => return Err(error),
+            Err(_) => return Err(EINTR),
         }
     }
 }

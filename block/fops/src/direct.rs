@@ -9,7 +9,7 @@ use block::{Bio, BioEnd, BlockDevice, EndIo, Op, OpFlags, submit_bio};
 use buffer::DeviceCache;
 use core::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering::*};
 use errno::{Error, Result, code::*};
-use kalloc::flags::GFP_KERNEL;
+use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
 use kalloc::{Arc, KBox};
 use locking::SpinLock;
 use mm::Mm;
@@ -63,16 +63,16 @@ impl Dio {
                 // What was read in meanwhile is old; forgetting it sleeps.
                 Some((cache, start, end)) if cache.mapping().page_count() != 0 => {
                     let (cache, start, end, result) = (cache.clone(), *start, *end, self.result());
-                    let told = Arc::new(SpinLock::new(Some(done)), kalloc::flags::GFP_ATOMIC);
-                    let Ok(told) = told else { return };
-                    let its = told.clone();
+                    // Without memory for that, at least the program is told.
+                    let Ok(told) = Arc::new(SpinLock::new(None), GFP_ATOMIC) else { return done.done(result) };
+                    *told.lock_irqsave() = Some(done);
+                    let its: Arc<SpinLock<Option<KBox<dyn IoDone>>>> = told.clone();
                     let queued = workqueue::spawn(move || {
                         let _ = buffer::io::after_direct(&cache, start, end);
                         if let Some(done) = its.lock_irqsave().take() {
                             done.done(result);
                         }
                     });
-                    // Without memory for that, at least the program is told.
                     if queued.is_err()
                         && let Some(done) = told.lock_irqsave().take()
                     {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `BLK*` requests that every block device knows; what is not known goes to the driver. Source: `linux/fs.h` of the UAPI headers.
 
-use block::{BlockDevice, PartitionInfo};
+use block::{BdevHandle, BlockDevice, Holder, PartitionInfo, open_by_dev};
 use cred::{CAP_SYS_ADMIN, capable};
 use errno::{Result, code::*};
 use kalloc::Arc;
@@ -38,7 +38,8 @@ const BLKPG_DEL_PARTITION: i32 = 2;
 /// Read-ahead is told in sectors.
 const KB_SECTORS: u64 = 2;
 
-pub(crate) fn ioctl(bdev: &Arc<BlockDevice>, write: bool, cmd: u32, arg: usize) -> Result<usize> {
+pub(crate) fn ioctl(handle: &BdevHandle, cmd: u32, arg: usize) -> Result<usize> {
+    let (bdev, write) = (handle.bdev(), handle.writes());
     let disk = bdev.disk();
     let limits = disk.limits();
     match cmd {
@@ -53,8 +54,8 @@ pub(crate) fn ioctl(bdev: &Arc<BlockDevice>, write: bool, cmd: u32, arg: usize) 
         BLKROTATIONAL => put_user(arg, u16::from(limits.rotational))?,
         BLKDISCARDZEROES => put_user(arg, 0u32)?,
         BLKGETDISKSEQ => put_user(arg, disk.diskseq())?,
-        BLKBSZGET => put_user(arg, limits.logical_block_size)?,
-        BLKBSZSET => set_block_size(bdev, arg)?,
+        BLKBSZGET => put_user(arg, bdev.block_size())?,
+        BLKBSZSET => set_block_size(handle, arg)?,
         BLKROGET => put_user(arg, u32::from(bdev.is_read_only()))?,
         BLKROSET => {
             admin()?;
@@ -91,12 +92,18 @@ fn admin() -> Result {
     if capable(CAP_SYS_ADMIN) { Ok(()) } else { Err(EACCES) }
 }
 
-/// Only sizes that the device and pages allow; blocks of files here are the device's.
-fn set_block_size(bdev: &BlockDevice, arg: usize) -> Result {
+/// The caller has the device to itself, or could. EBUSY.
+fn set_block_size(handle: &BdevHandle, arg: usize) -> Result {
     admin()?;
-    let size = get_user::<u32>(arg)?;
-    let fits = size.is_power_of_two() && (512..=4096).contains(&size) && size >= bdev.logical_block_size();
-    if fits { Ok(()) } else { Err(EINVAL) }
+    if arg == 0 {
+        return Err(EINVAL);
+    }
+    let (bdev, size) = (handle.bdev(), get_user::<u32>(arg)?);
+    if handle.is_exclusive() {
+        return bdev.set_block_size(size);
+    }
+    let _claim = open_by_dev(bdev.dev(), handle.writes(), Some(Holder::unique())).map_err(|_| EBUSY)?;
+    bdev.set_block_size(size)
 }
 
 /// `BLKDISCARD`, `BLKZEROOUT`: start and length in bytes.

@@ -145,7 +145,7 @@ impl FileOps for BlockFile {
     }
 
     fn ioctl(&self, _: &File, cmd: u32, arg: usize) -> Result<usize> {
-        ioctl::ioctl(self.bdev(), self.handle.writes(), cmd, arg)
+        ioctl::ioctl(&self.handle, cmd, arg)
     }
 
     fn fsync(&self, _: &File, _: bool) -> Result {

@@ -38,7 +38,9 @@ pub(crate) fn add(dir: &Arc<Node>, disk: &Arc<Gendisk>) -> Result {
             Ok(())
         },
     )?;
-    setting(dir, queue, "io_timeout", Queue::timeout_ms, |q, ms| q.set_timeout_ms(u32::try_from(ms)?))?;
+    if queue.has_timeout() {
+        setting(dir, queue, "io_timeout", Queue::timeout_ms, |q, ms| q.set_timeout_ms(u32::try_from(ms)?))?;
+    }
     // Requests end on the CPU that the interrupt comes to: nothing to choose.
     attr(dir, "rq_affinity", |out| seq_print!(out, "0\n"))?;
     let (q, s, d) = (queue.clone(), queue.clone(), Arc::downgrade(dir));

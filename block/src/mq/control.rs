@@ -93,9 +93,9 @@ impl Queue {
         self.settings.nomerges()
     }
 
-    /// Sets it: 2 none, 1 few; others as 0.
+    /// Sets it: 2 none, 0 all; others as 1.
     pub fn set_nomerges(&self, level: u32) {
-        self.settings.nomerges.store(if level > 2 { 0 } else { level }, Relaxed);
+        self.settings.nomerges.store(if level > 2 { 1 } else { level }, Relaxed);
     }
 
     /// Whether requests are counted (`iostats`).
@@ -106,6 +106,11 @@ impl Queue {
     /// Sets it, for requests that are made from now on.
     pub fn set_iostats(&self, on: bool) {
         self.settings.iostats.store(on, Relaxed);
+    }
+
+    /// Whether the driver is told of requests that take too long.
+    pub fn has_timeout(&self) -> bool {
+        self.settings.watch.get().is_some()
     }
 
     /// Milliseconds that a request may take (`io_timeout`).

@@ -445,6 +445,8 @@ impl Queue {
                 false
             }
             Err(Refused::Failed(request, error)) => {
+                // Those before it may not have been told of.
+                self.ops.commit_rqs(hw);
                 request.complete(Err(error));
                 true
             }

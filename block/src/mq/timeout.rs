@@ -51,6 +51,14 @@ impl Deadlines {
         self.set(tag, 0);
     }
 
+    /// Gives a request that is still there another time.
+    fn replace(&self, tag: u32, old: u64, new: u64) {
+        if let Some(place) = self.0.get(tag as usize) {
+            // If it is over, it needs none.
+            let _ = place.compare_exchange(old, new, AcqRel, Relaxed);
+        }
+    }
+
     fn get(&self, tag: u32) -> u64 {
         self.0.get(tag as usize).map_or(0, |place| place.load(Acquire))
     }
@@ -91,10 +99,8 @@ impl Queue {
                     continue;
                 }
                 let again = now.saturating_add(self.settings.timeout_ns());
-                if self.ops.timeout(hw, Expired { tag, deadline }) == TimeoutAction::ResetTimer
-                    && hw.deadlines.get(tag) == deadline
-                {
-                    hw.deadlines.set(tag, again);
+                if self.ops.timeout(hw, Expired { tag, deadline }) == TimeoutAction::ResetTimer {
+                    hw.deadlines.replace(tag, deadline, again);
                 }
                 first = first.min(again);
             }

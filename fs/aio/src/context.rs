@@ -7,7 +7,7 @@ use crate::ring::{EVENT, Event, Ring};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, KBox, KVec};
+use kalloc::{Arc, KBox};
 use locking::{SetOnce, SpinLock};
 use mm::{MmapRequest, VmFile};
 use mm_alloc::Page;
@@ -47,8 +47,8 @@ pub(crate) struct Context {
     reaping: Mutex<()>,
     pub(crate) waiters: WaitQueue,
     dead: AtomicBool,
-    /// Requests that ended; room for all.
-    spent: SpinLock<KVec<KBox<Request>>>,
+    /// Requests that ended.
+    spent: SpinLock<Option<KBox<Request>>>,
     armed: AtomicBool,
     later: SetOnce<DelayedWork>,
     pub(crate) polls: Polls,
@@ -71,7 +71,6 @@ impl Context {
             (sum <= MAX_NR.load(Relaxed)).then_some(sum)
         });
         counted.map_err(|_| EAGAIN)?;
-        let room = ring.nr() as usize;
         let context = Self {
             mm,
             asked,
@@ -81,14 +80,12 @@ impl Context {
             reaping: Mutex::new(()),
             waiters: WaitQueue::new(),
             dead: AtomicBool::new(false),
-            spent: SpinLock::new(KVec::new()),
+            spent: SpinLock::new(None),
             armed: AtomicBool::new(false),
             later: SetOnce::new(),
             polls: Polls::default(),
         };
         let context = Arc::new(context, GFP_KERNEL)?;
-        let list = KVec::with_capacity(room, GFP_KERNEL)?;
-        *context.spent.lock_irqsave() = list;
         let weak = Arc::downgrade(&context);
         let later = DelayedWork::new(move || {
             if let Some(context) = weak.upgrade() {
@@ -127,7 +124,7 @@ impl Context {
     }
 
     /// A request is over: its event goes to the ring. Any context.
-    pub(crate) fn complete(&self, event: &Event, request: KBox<Request>) {
+    pub(crate) fn complete(&self, event: &Event, mut request: KBox<Request>) {
         {
             let mut tail = self.tail.lock_irqsave();
             self.ring.publish(*tail, event);
@@ -136,10 +133,10 @@ impl Context {
             self.active.fetch_sub(1, AcqRel);
         }
         request.signal();
-        let full = self.spent.lock_irqsave().push_within_capacity(request);
-        if let Err(request) = full {
-            // There is room for as many as there are places; but better to leak than to sleep here.
-            core::mem::forget(request);
+        {
+            let mut spent = self.spent.lock_irqsave();
+            request.next = spent.take();
+            *spent = Some(request);
         }
         if self.waiters.is_active() {
             self.waiters.wake_up_all();
@@ -153,9 +150,10 @@ impl Context {
 
     /// Drops requests that ended. May sleep.
     pub(crate) fn drop_spent(&self) {
-        loop {
-            let Some(request) = self.spent.lock_irqsave().pop() else { return };
-            drop(request);
+        let mut list = self.spent.lock_irqsave().take();
+        // One by one, not one within the other.
+        while let Some(mut request) = list {
+            list = request.next.take();
         }
     }
 
@@ -215,7 +213,9 @@ impl FileOps for RingFile {
     }
 
     fn release(&self, _: &File) {
-        // The mapping is gone: nobody hears any more.
+        // The mapping is gone: nobody hears any more, and nothing more is to wait.
+        self.0.dead.store(true, Release);
+        self.0.waiters.wake_up_all();
         self.0.polls.cancel_all();
     }
 

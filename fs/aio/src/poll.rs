@@ -4,7 +4,7 @@
 
 use crate::context::Context;
 use crate::request::Request;
-use core::sync::atomic::{AtomicBool, Ordering::*};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVec, WeakArc};
@@ -16,6 +16,8 @@ use workqueue::Work;
 
 /// A request that waits for its file.
 struct Waiting {
+    /// No other of the context has this number; the program may use one `struct iocb` for several.
+    id: u64,
     request: KBox<Request>,
     wake: Arc<Wake>,
     /// Registered with the file's queues until it is dropped, by a task.
@@ -24,7 +26,10 @@ struct Waiting {
 
 /// The requests of a context that wait.
 #[derive(Default)]
-pub(crate) struct Polls(SpinLock<KVec<Waiting>>);
+pub(crate) struct Polls {
+    list: SpinLock<KVec<Waiting>>,
+    ids: AtomicU64,
+}
 
 struct Wake {
     /// The bits that are waited for.
@@ -46,18 +51,18 @@ impl WakeCallback for Wake {
 }
 
 impl Polls {
-    /// Takes the request for the program's `struct iocb` at `at`.
-    fn take(&self, at: usize) -> Option<Waiting> {
-        let mut list = self.0.lock_irqsave();
-        let index = list.iter().position(|waiting| waiting.request.is_for(at))?;
+    /// Takes the first one that `which` means.
+    fn take(&self, which: impl Fn(&Waiting) -> bool) -> Option<Waiting> {
+        let mut list = self.list.lock_irqsave();
+        let index = list.iter().position(which)?;
         list.swap_remove(index)
     }
 
     fn push(&self, waiting: Waiting) -> Result<(), Waiting> {
         loop {
-            let needed = self.0.lock_irqsave().len() + 1;
+            let needed = self.list.lock_irqsave().len() + 1;
             let Ok(mut room) = KVec::with_capacity(needed.next_power_of_two(), GFP_KERNEL) else { return Err(waiting) };
-            let mut list = self.0.lock_irqsave();
+            let mut list = self.list.lock_irqsave();
             if list.len() == list.capacity() {
                 if room.capacity() <= list.len() {
                     continue;
@@ -75,21 +80,21 @@ impl Polls {
     /// Ends all with nothing ready. May sleep.
     pub(crate) fn cancel_all(&self) {
         loop {
-            let waiting = self.0.lock_irqsave().pop();
+            let waiting = self.list.lock_irqsave().pop();
             let Some(waiting) = waiting else { return };
             finish(waiting, 0);
         }
     }
 
-    /// `io_cancel`: ends the request at `at` with nothing ready; whether there was one. May sleep.
+    /// `io_cancel`: ends the request for the program's `struct iocb` at `at` with nothing ready; whether there was one. May sleep.
     pub(crate) fn cancel(&self, at: usize) -> bool {
-        self.take(at).map(|waiting| finish(waiting, 0)).is_some()
+        self.take(|waiting| waiting.request.is_for(at)).map(|waiting| finish(waiting, 0)).is_some()
     }
 }
 
 /// Ends a request. The worker that looks for it finds nothing any more.
 fn finish(waiting: Waiting, events: u32) {
-    let Waiting { request, wake, _table } = waiting;
+    let Waiting { id: _, request, wake, _table } = waiting;
     drop(_table);
     drop(wake);
     request.end(Ok(events as usize));
@@ -106,11 +111,11 @@ pub(crate) fn begin(context: &Arc<Context>, request: KBox<Request>, events: u32)
         return Err(EINVAL);
     }
     let key = events | PollMask::ERR.0 | PollMask::HUP.0;
-    let at = request.at();
+    let id = context.polls.ids.fetch_add(1, Relaxed);
     let weak: WeakArc<Context> = Arc::downgrade(context);
     let work = Work::new(move || {
         if let Some(context) = weak.upgrade() {
-            look(&context, at);
+            look(&context, id);
         }
     })?;
     let wake = Arc::new(Wake { key, queued: AtomicBool::new(false), work }, GFP_KERNEL)?;
@@ -119,24 +124,27 @@ pub(crate) fn begin(context: &Arc<Context>, request: KBox<Request>, events: u32)
     if let Some(error) = table.error() {
         return Err(error);
     }
-    let waiting = Waiting { request, wake: wake.clone(), _table: table };
+    let waiting = Waiting { id, request, wake: wake.clone(), _table: table };
     if found != 0 {
         finish(waiting, found);
         return Ok(());
     }
     context.polls.push(waiting).map_err(|_| EAGAIN)?;
-    // What came before it was in the list found nothing there.
-    if wake.queued.load(Acquire) {
-        look(context, at);
+    if context.is_dead() {
+        // Perhaps just now: who waits for the end of all does not wait for a file.
+        context.polls.cancel_all();
+    } else if wake.queued.load(Acquire) {
+        // What came before it was in the list found nothing there.
+        look(context, id);
     }
     Ok(())
 }
 
-/// Looks whether the request at `at` has what it waits for. May sleep.
-fn look(context: &Arc<Context>, at: usize) {
+/// Looks whether the request with number `id` has what it waits for. May sleep.
+fn look(context: &Arc<Context>, id: u64) {
     let found = {
-        let list = context.polls.0.lock_irqsave();
-        let waiting = list.iter().find(|waiting| waiting.request.is_for(at));
+        let list = context.polls.list.lock_irqsave();
+        let waiting = list.iter().find(|waiting| waiting.id == id);
         waiting.map(|waiting| (waiting.request.file().clone(), waiting.wake.clone()))
     };
     let Some((file, wake)) = found else { return };
@@ -144,7 +152,7 @@ fn look(context: &Arc<Context>, at: usize) {
     wake.queued.store(false, Release);
     let events = ready(&file, wake.key);
     if events != 0
-        && let Some(waiting) = context.polls.take(at)
+        && let Some(waiting) = context.polls.take(|waiting| waiting.id == id)
     {
         finish(waiting, events);
     }

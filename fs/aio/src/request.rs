@@ -85,6 +85,8 @@ pub(crate) struct Request {
     data: u64,
     /// The program's `struct iocb`.
     at: usize,
+    /// The next in a list of the context's.
+    pub(crate) next: Option<KBox<Request>>,
 }
 
 impl Request {
@@ -98,11 +100,6 @@ impl Request {
 
     pub(crate) fn file(&self) -> &Arc<File> {
         &self.file
-    }
-
-    /// Where the program's `struct iocb` is.
-    pub(crate) fn at(&self) -> usize {
-        self.at
     }
 
     pub(crate) fn is_for(&self, at: usize) -> bool {
@@ -151,7 +148,7 @@ fn make(context: &Arc<Context>, at: usize, iocb: &Iocb) -> Result<KBox<Request>>
     }
     // `aio_key`: what `io_cancel` wants to see.
     put_user(at.wrapping_add(8), 0u32)?;
-    let request = Request { file, event_fd, context: context.clone(), data: iocb.data, at };
+    let request = Request { file, event_fd, context: context.clone(), data: iocb.data, at, next: None };
     Ok(KBox::new(request, GFP_KERNEL)?)
 }
 
@@ -174,7 +171,8 @@ fn transfer(request: KBox<Request>, iocb: &Iocb, write: bool) -> Result {
     if iocb.rw_flags & !(uapi::RWF_HIPRI | uapi::RWF_DSYNC | uapi::RWF_SYNC) != 0 {
         return Err(EOPNOTSUPP);
     }
-    if iocb.flags & FLAG_IOPRIO != 0 && iocb.priority >> 13 > 3 {
+    if iocb.flags & FLAG_IOPRIO != 0 && iocb.priority != 0 {
+        // Transfers go with their task's.
         return Err(EINVAL);
     }
     let mut pos = if request.file.mode() & fmode::SEEK != 0 { iocb.offset } else { 0 };
@@ -185,7 +183,6 @@ fn transfer(request: KBox<Request>, iocb: &Iocb, write: bool) -> Result {
     let durable = write && iocb.rw_flags & (uapi::RWF_DSYNC | uapi::RWF_SYNC) != 0;
     let file = request.file.clone();
     if !durable && !iter.is_empty() && file.ops().can_submit(&file, &iter) {
-        count(write, iter.count());
         file.ops().submit_direct(&file, &mut iter, pos.cast_unsigned(), write, request);
         return Ok(());
     }
@@ -208,15 +205,6 @@ fn poll(request: KBox<Request>, iocb: &Iocb) -> Result {
     let context = request.context.clone();
     // Checked: 16 bits.
     crate::poll::begin(&context, request, iocb.buf as u32)
-}
-
-/// Counts a transfer that goes on after the call.
-fn count(write: bool, bytes: usize) {
-    task_io::count(|io| {
-        let (calls, chars) = if write { (&io.syscw, &io.wchar) } else { (&io.syscr, &io.rchar) };
-        calls.add(1);
-        chars.add(bytes as u64);
-    });
 }
 
 fn sync(request: KBox<Request>, iocb: &Iocb) -> Result {

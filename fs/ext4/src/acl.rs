@@ -7,10 +7,9 @@
 
 use crate::mounted::Mounted;
 use crate::node::{Node, Shared, to_core};
-use crate::store::KernelStore;
 use errno::Result;
 use errno::code::{EACCES, EINVAL, ENODATA, EOPNOTSUPP};
-use ext4_core::{Inode as CoreInode, SetMode, Tx};
+use ext4_core::{Inode as CoreInode, SetMode};
 use ext4_format::acl::{from_disk, to_disk};
 use kalloc::flags::GFP_NOFS;
 use kalloc::{Arc, KVec};
@@ -111,24 +110,30 @@ fn mode_of(acl: &[AclEntry]) -> (u32, bool) {
     (mode, only)
 }
 
+/// How far the bits of a mode are shifted that an entry stands for, if it does: those of the group are the mask's, with a mask.
+fn shift_of(entry: &AclEntry, has_mask: bool) -> Option<u32> {
+    match entry.tag {
+        acl_tag::USER_OBJ => Some(6),
+        acl_tag::OTHER => Some(0),
+        acl_tag::MASK => Some(3),
+        acl_tag::GROUP_OBJ if !has_mask => Some(3),
+        _ => None,
+    }
+}
+
+fn has_mask(acl: &[AclEntry]) -> bool {
+    acl.iter().any(|entry| entry.tag == acl_tag::MASK)
+}
+
 /// Takes from the ACL of a new file what its creator did not ask for (`posix_acl_create_masq`). Returns the new permissions, and
 /// whether they are all that the ACL says.
 fn mask_for_create(acl: &mut [AclEntry], mode: u32) -> (u32, bool) {
     let mut mode = mode;
     let mut only = true;
-    let has_mask = acl.iter().any(|entry| entry.tag == acl_tag::MASK);
+    let has_mask = has_mask(acl);
     for entry in acl {
-        let shift = match entry.tag {
-            acl_tag::USER_OBJ => 6,
-            acl_tag::OTHER => 0,
-            acl_tag::MASK => 3,
-            acl_tag::GROUP_OBJ if !has_mask => 3,
-            _ => {
-                only &= entry.tag == acl_tag::GROUP_OBJ;
-                continue;
-            }
-        };
-        only &= entry.tag != acl_tag::MASK;
+        only &= matches!(entry.tag, acl_tag::USER_OBJ | acl_tag::GROUP_OBJ | acl_tag::OTHER);
+        let Some(shift) = shift_of(entry, has_mask) else { continue };
         entry.perm &= (mode >> shift) as u16 & 7;
         mode = mode & !(7 << shift) | u32::from(entry.perm) << shift;
     }
@@ -137,15 +142,9 @@ fn mask_for_create(acl: &mut [AclEntry], mode: u32) -> (u32, bool) {
 
 /// Gives an ACL new permissions (`chmod`).
 fn set_mode(acl: &mut [AclEntry], mode: u32) {
-    let has_mask = acl.iter().any(|entry| entry.tag == acl_tag::MASK);
+    let has_mask = has_mask(acl);
     for entry in acl {
-        let shift = match entry.tag {
-            acl_tag::USER_OBJ => 6,
-            acl_tag::OTHER => 0,
-            acl_tag::MASK => 3,
-            acl_tag::GROUP_OBJ if !has_mask => 3,
-            _ => continue,
-        };
+        let Some(shift) = shift_of(entry, has_mask) else { continue };
         entry.perm = (mode >> shift) as u16 & 7;
     }
 }
@@ -285,19 +284,14 @@ impl Inherited {
         Ok(Self { mode, access, default })
     }
 
-    /// Credits for `give`.
+    /// Credits for these.
     pub(crate) fn credits(&self, mount: &Mounted) -> u32 {
         [&self.access, &self.default].into_iter().flatten().map(|acl| mount.core.credits_for_xattr(acl.len())).sum()
     }
 
-    /// Gives a new file its ACLs.
-    pub(crate) fn give(&self, mount: &Mounted, tx: &mut Tx<KernelStore>, inode: &mut CoreInode) -> Result {
-        for (kind, acl) in [(Kind::Access, &self.access), (Kind::Default, &self.default)] {
-            if let Some(acl) = acl {
-                mount.core.xattr_set(tx, inode, kind as u8, b"", Some(acl), SetMode::Any)?;
-            }
-        }
-        Ok(())
+    /// Its ACLs: access, default.
+    pub(crate) fn acls(&self) -> [Option<&[u8]>; 2] {
+        [self.access.as_deref(), self.default.as_deref()]
     }
 }
 

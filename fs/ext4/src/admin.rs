@@ -2,15 +2,16 @@
 //! Requests for the file system as a whole: discarding free space, growing, its name and number, checkpoint, shutdown.
 
 use crate::mounted::Mounted;
+use crate::super_block::ERROR_FS;
 use core::sync::atomic::Ordering;
 use errno::Result;
 use errno::code::{EBUSY, EINVAL, ENODEV, EOPNOTSUPP, EPERM, EROFS};
 use ext4_format::SuperBlock as DiskSuper;
 use ext4_format::feature::{incompat, ro_compat};
-use kernel::filesystem::block;
 use kernel::filesystem::cred::{CAP_SYS_ADMIN, CAP_SYS_RESOURCE, capable};
 use kernel::filesystem::uaccess::{copy_from_user, copy_to_user, get_user, put_user};
 use kernel::filesystem::vfs::{File, Inode, user};
+use kernel::filesystem::{block, process, task};
 use kernel::prelude::*;
 
 const LABEL: usize = 16;
@@ -53,8 +54,9 @@ pub(crate) fn trim(mount: &Mounted, arg: usize) -> Result {
             trimmed += mount.core.trim_group(number, (from, to), least.max(1) as u32, |block, count| {
                 block::issue_discard(&device.bdev, device.sector(block), device.sector(count.into()))
             })?;
-            if kernel::filesystem::task::current().signal_pending() {
-                return Err(errno::code::EINTR);
+            // Who is to end stops here, and is told how far it came.
+            if process::fatal_pending(&task::current()) {
+                break;
             }
         }
     }
@@ -66,7 +68,7 @@ pub(crate) fn resize(file: &File, mount: &Mounted, arg: usize, last_group: bool)
     if !capable(CAP_SYS_RESOURCE) {
         return Err(EPERM);
     }
-    let blocks = get_user::<u64>(arg)?;
+    let blocks = if last_group { get_user::<u32>(arg)?.into() } else { get_user::<u64>(arg)? };
     let _write = file.path().mnt.want_write()?;
     if mount.resizing.swap(true, Ordering::AcqRel) {
         return Err(EBUSY);
@@ -79,8 +81,24 @@ pub(crate) fn resize(file: &File, mount: &Mounted, arg: usize, last_group: bool)
 fn grow(mount: &Mounted, blocks: u64, last_group: bool) -> Result {
     let core = &mount.core;
     let before = core.blocks_count();
-    if last_group && blocks > core.geo.group_start(core.groups_count()) {
-        return Err(EINVAL);
+    if core.with_super(|sb| sb.state.get()) & ERROR_FS != 0 || mount.base.health.errors.load(Ordering::Relaxed) != 0 {
+        pr_warn!(
+            "EXT4-fs ({}): There are errors in the filesystem, so online resizing is not allowed\n",
+            mount.base.health.name
+        );
+        return Err(EPERM);
+    }
+    let mut blocks = blocks;
+    if last_group {
+        let end = core.geo.group_start(core.groups_count());
+        if blocks == 0 || blocks == before {
+            return Ok(());
+        }
+        if before == end {
+            // Another group is `EXT4_IOC_RESIZE_FS`'s to add.
+            return Err(EPERM);
+        }
+        blocks = blocks.min(end);
     }
     let target = core.grow_begin(blocks)?;
     if target == before {
@@ -180,10 +198,10 @@ pub(crate) fn checkpoint(mount: &Mounted, arg: usize) -> Result {
     const DRY_RUN: u32 = 4;
     let flags = get_user::<u32>(arg)?;
     admin()?;
-    let Some(journal) = mount.journal() else { return Err(ENODEV) };
     if flags & !(DISCARD | ZEROOUT | DRY_RUN) != 0 || flags & (DISCARD | ZEROOUT) == DISCARD | ZEROOUT {
         return Err(EINVAL);
     }
+    let Some(journal) = mount.journal() else { return Err(ENODEV) };
     if flags & (DISCARD | ZEROOUT) != 0 {
         return Err(EOPNOTSUPP);
     }
@@ -198,8 +216,8 @@ pub(crate) fn checkpoint(mount: &Mounted, arg: usize) -> Result {
 
 /// `EXT4_IOC_SHUTDOWN`: nothing is changed any more.
 pub(crate) fn shutdown(inode: &Inode, mount: &Mounted, arg: usize) -> Result {
+    // All is written; the log is (1); nothing is.
     const DEFAULT: u32 = 0;
-    const LOGFLUSH: u32 = 1;
     const NOLOGFLUSH: u32 = 2;
     admin()?;
     let how = get_user::<u32>(arg)?;
@@ -216,7 +234,6 @@ pub(crate) fn shutdown(inode: &Inode, mount: &Mounted, arg: usize) -> Result {
     if let Some(journal) = mount.journal().filter(|_| how != NOLOGFLUSH) {
         journal.commit_all()?;
     }
-    debug_assert!(how <= LOGFLUSH || how == NOLOGFLUSH);
     mount.base.health.shut_down();
     if let Some(journal) = mount.journal() {
         journal.abort(errno::code::EIO);

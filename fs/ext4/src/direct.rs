@@ -81,10 +81,10 @@ pub(crate) fn read(file: &File, mapping: &Arc<Mapping>, to: &mut IovIter<'_>, po
     let inode = file.inode();
     let (node, mount) = parts(inode)?;
     let start = u64::try_from(*pos).map_err(|_| EINVAL)?;
-    check_alignment(mount, to, start)?;
     if to.count() == 0 {
         return Ok(0);
     }
+    check_alignment(mount, to, start)?;
     let _lock = inode.lock.read();
     let (mut at, mut done) = (start, 0);
     while to.count() != 0 && at < inode.size() {
@@ -170,10 +170,10 @@ pub(crate) fn write(file: &File, mapping: &Arc<Mapping>, from: &mut IovIter<'_>,
     let size = mount.core.geo.block_size as u64;
     let append = file.flags().any(uapi::O_APPEND);
     let start = if append { inode.size() } else { u64::try_from(*pos).map_err(|_| EINVAL)? };
-    check_alignment(mount, from, start)?;
     if from.count() == 0 {
         return Ok(0);
     }
+    check_alignment(mount, from, start)?;
     let plain = {
         let tree = node.shared.tree.read();
         tree.inode.is_inline() || !tree.inode.uses_extents()
@@ -188,6 +188,10 @@ pub(crate) fn write(file: &File, mapping: &Arc<Mapping>, from: &mut IovIter<'_>,
         return through_cache(file, mapping, from, pos);
     }
     from.truncate(write_limit(inode, start, from.count())? & !(size as usize - 1));
+    if from.count() == 0 {
+        // A limit lets in less than a block.
+        return Err(EINVAL);
+    }
     remove_privileges(inode);
     inode.touch_mtime();
     if start > inode.size() {
@@ -257,6 +261,10 @@ fn write_chunk(inode: &Inode, mapping: &Arc<Mapping>, from: &mut IovIter<'_>, at
     mapping.remove(at / PAGE_SIZE as u64, (end - 1) / PAGE_SIZE as u64);
     let first = u32::try_from(at >> bits).map_err(|_| EFBIG)?;
     let count = (len >> bits) as u32;
+    // A program may have dirtied a page of its mapping since it was written: what the page had reserved goes with it.
+    let pages_end = u32::try_from(end.next_multiple_of(PAGE_SIZE as u64) >> bits).map_err(|_| EFBIG)?;
+    let pages_start = ((at - at % PAGE_SIZE as u64) >> bits) as u32;
+    node.shared.unreserve(&mut node.shared.tree.write(), pages_start, pages_end)?;
     let transfer = Transfer::new(mount, &pages, Op::Write)?;
     let placed = place_and_write(inode, node, mount, &transfer, first, count);
     transfer.wait().and(placed)?;

@@ -25,12 +25,12 @@ pub(crate) fn fallocate(file: &File, mode: u32, offset: u64, len: u64) -> Result
         return Err(EOPNOTSUPP);
     }
     mount.wait_thawed();
-    if !node.shared.tree.read().inode.uses_extents() && mode & (FALLOC_FL_PUNCH_HOLE | SHIFT) == 0 {
-        return Err(EOPNOTSUPP);
-    }
     let _lock = inode.lock.write();
     if node.shared.tree.read().inode.is_inline() {
         mount.leave_inline(&node.shared)?;
+    }
+    if !node.shared.tree.read().inode.uses_extents() && mode & (FALLOC_FL_PUNCH_HOLE | SHIFT) == 0 {
+        return Err(EOPNOTSUPP);
     }
     let mapping = inode.mapping().ok_or(EINVAL)?;
     if mode & FALLOC_FL_PUNCH_HOLE != 0 {
@@ -49,7 +49,9 @@ pub(crate) fn fallocate(file: &File, mode: u32, offset: u64, len: u64) -> Result
     let now = current_time();
     inode.mtime.set(now);
     inode.ctime.set(now);
-    crate::inode_ops::write_attributes(inode, false)
+    crate::inode_ops::write_attributes(inode, false)?;
+    let sync = file.flags().has(uapi::O_SYNC) || node.shared.is_synchronous(inode);
+    if sync { crate::file::sync_inode(inode, false) } else { Ok(()) }
 }
 
 fn preallocate(inode: &Inode, node: &Node, mount: &Mounted, offset: u64, end: u64) -> Result {

@@ -2,10 +2,10 @@
 //! Flags of files (`chattr`), project numbers and generations. Source: `ioctl_iflags(2)`, `linux/fs.h`.
 
 use crate::mounted::parts;
-use crate::node::{Node, iflags, to_core};
+use crate::node::{Node, iflags, to_core, writes_through};
 use core::sync::atomic::Ordering;
 use errno::Result;
-use errno::code::{EACCES, EINVAL, ENOTTY, EOPNOTSUPP, EPERM};
+use errno::code::{ENOTTY, EOPNOTSUPP, EPERM};
 use ext4_format::feature::ro_compat;
 use ext4_format::inode::flag;
 use kernel::filesystem::cred::{CAP_LINUX_IMMUTABLE, capable};
@@ -30,7 +30,7 @@ pub(crate) fn flags(node: &Node) -> u32 {
 /// `FS_IOC_SETFLAGS`.
 pub(crate) fn set_flags(file: &File, arg: usize) -> Result {
     let wanted = get_user::<u32>(arg)?;
-    change(file, None, |old| Ok(old & !flag::USER_VISIBLE | wanted & flag::USER_VISIBLE | wanted & !flag::USER_VISIBLE))
+    change(file, None, wanted, |old| old & !flag::USER_VISIBLE | wanted)
 }
 
 /// `FS_IOC_FSGETXATTR`.
@@ -54,23 +54,25 @@ pub(crate) fn set_fsxattr(file: &File, arg: usize) -> Result {
     if xflags & !known != 0 {
         return Err(EOPNOTSUPP);
     }
-    change(file, Some(projid), |old| {
-        Ok(XFLAGS.iter().fold(old, |all, (xflag, bit)| if xflags & xflag != 0 { all | bit } else { all & !bit }))
+    change(file, Some(projid), 0, |old| {
+        XFLAGS.iter().fold(old, |all, (xflag, bit)| if xflags & xflag != 0 { all | bit } else { all & !bit })
     })
 }
 
-/// Changes flags by `new`, and the project.
-fn change(file: &File, projid: Option<u32>, new: impl Fn(u32) -> Result<u32>) -> Result {
+/// Changes flags by `new`, and the project; `named` are the flags that the caller named. `EPERM` for others than the owner,
+/// `EOPNOTSUPP` for flags that are not known or not for that type of file.
+fn change(file: &File, projid: Option<u32>, named: u32, new: impl Fn(u32) -> u32) -> Result {
     let _write = file.path().mnt.want_write()?;
     let inode = file.inode();
     let (node, mount) = parts(inode)?;
     if !perm::owner_or_capable(inode)? {
-        return Err(EACCES);
+        return Err(EPERM);
     }
     let _lock = inode.lock.write();
     let old = node.shared.tree.read().inode.raw.flags;
-    let wanted = new(old)?;
-    if (wanted ^ old) & !flag::USER_VISIBLE != 0 {
+    let wanted = new(old);
+    let alien = if inode.is_dir() { 0 } else { flag::NOT_REGULAR & flag::USER_MODIFIABLE };
+    if named & !flag::USER_VISIBLE != 0 || wanted & alien != 0 {
         return Err(EOPNOTSUPP);
     }
     let changed = (old ^ wanted) & flag::USER_MODIFIABLE;
@@ -107,7 +109,7 @@ fn change(file: &File, projid: Option<u32>, new: impl Fn(u32) -> Result<u32>) ->
             None => mount.core.write_inode(tx, &tree.inode),
         }
     })?;
-    node.shared.write_through.store(new & flag::SYNC != 0, Ordering::Relaxed);
+    node.shared.write_through.store(writes_through(inode.is_dir(), new), Ordering::Relaxed);
     inode.change_iflags(iflags(new), (iop::IMMUTABLE | iop::APPEND | iop::NOATIME) & !iflags(new));
     Ok(())
 }
@@ -126,9 +128,6 @@ pub(crate) fn set_version(file: &File, arg: usize) -> Result {
     let generation = get_user::<u32>(arg)?;
     let _lock = inode.lock.write();
     inode.ctime.set(current_time());
-    if node.shared.tree.read().inode.ino == 0 {
-        return Err(EINVAL);
-    }
     mount.run(4, |tx| {
         let mut tree = node.shared.tree.write();
         to_core(inode, &mut tree.inode);

@@ -147,6 +147,11 @@ impl Health {
         }
     }
 
+    /// `errors=panic`: the machine stops.
+    pub(crate) fn panic(&self) -> ! {
+        kernel::filesystem::panic(format_args!("EXT4-fs (device {}): panic forced after error", self.name))
+    }
+
     /// Does what `errors=` says.
     pub(crate) fn obey(&self, error: Error) {
         let policy = self.policy();
@@ -157,7 +162,7 @@ impl Health {
             journal.abort(error);
         }
         if policy == Policy::Panic {
-            panic!("EXT4-fs (device {}): panic forced after error", self.name);
+            self.panic();
         }
         pr_crit!("EXT4-fs ({}): Remounting filesystem read-only\n", self.name);
         if let Some(sb) = self.sb.get().and_then(kalloc::WeakArc::upgrade) {

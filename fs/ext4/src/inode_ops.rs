@@ -11,6 +11,7 @@ use crate::{acl, dir, file, truncate, xattr};
 use errno::Result;
 use errno::code::{EINVAL, EIO, ENXIO};
 use ext4_core::{Inode as CoreInode, NewFile, Tx};
+use ext4_format::feature::incompat;
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVec};
 use kernel::filesystem::vfs::inode::owner_for_new;
@@ -23,7 +24,7 @@ fn add(
     dir: &Arc<Inode>,
     mode: u32,
     dev: Dev,
-    mut make: impl FnMut(&Mounted, &mut Tx<KernelStore>, &mut CoreInode, NewFile) -> Result<CoreInode>,
+    mut make: impl FnMut(&Mounted, &mut Tx<KernelStore>, &mut CoreInode, NewFile<'_>) -> Result<CoreInode>,
 ) -> Result<Arc<Inode>> {
     let (node, mount) = parts(dir)?;
     let (uid, gid, mode) = owner_for_new(dir, mode)?;
@@ -34,18 +35,18 @@ fn add(
         let credits = mount.core.credits_for_create(&tree.inode) + inherited.credits(mount);
         (inherited, credits)
     };
-    let new = NewFile { mode: inherited.mode as u16, uid, gid, rdev: (dev.major(), dev.minor()) };
+    let new =
+        NewFile { mode: inherited.mode as u16, uid, gid, rdev: (dev.major(), dev.minor()), acls: inherited.acls() };
+    let sync = node.shared.is_synchronous(dir);
     let (core, tid) = mount.run(credits, |tx| {
+        mount.sync_if(tx, sync);
         let mut tree = node.shared.tree.write();
         to_core(dir, &mut tree.inode);
         let made = make(mount, tx, &mut tree.inode, new);
         from_core(dir, &tree.inode);
         node.shared.note(mount.tid(tx), true);
         node.shared.count(&tree);
-        drop(tree);
-        let mut made = made?;
-        inherited.give(mount, tx, &mut made)?;
-        Ok((made, mount.tid(tx)))
+        Ok((made?, mount.tid(tx)))
     })?;
     let inode = new_vfs_inode(dir.sb(), node.mount(), core)?;
     Node::of(&inode)?.shared.note(tid, true);
@@ -62,7 +63,9 @@ fn with_child(
 ) -> Result {
     let (parent, mount) = parts(dir)?;
     let child = Node::of(inode)?;
+    let sync = parent.shared.is_synchronous(dir);
     mount.run(credits, |tx| {
+        mount.sync_if(tx, sync);
         let mut tree = parent.shared.tree.write();
         let mut own = child.shared.tree.write();
         to_core(dir, &mut tree.inode);
@@ -157,16 +160,16 @@ impl InodeOps for Node {
     }
 
     fn setattr(&self, inode: &Inode, attr: &SetAttr) -> Result {
-        if let Some(size) = attr.size
-            && size != inode.size()
-        {
+        let resized = attr.size.filter(|size| *size != inode.size());
+        if let Some(size) = resized {
             truncate::set_size(inode, size)?;
         }
         inode.apply(attr);
         if attr.mode.is_some() {
             acl::chmod(inode, self)?;
         }
-        write_attributes(inode, false)
+        write_attributes(inode, false)?;
+        if resized.is_some() && self.shared.is_synchronous(inode) { file::sync_inode(inode, false) } else { Ok(()) }
     }
 
     fn permission(&self, inode: &Inode, mask: u32) -> Result {
@@ -177,6 +180,11 @@ impl InodeOps for Node {
     fn getattr(&self, inode: &Inode, stat: &mut Kstat) {
         inode.fill_stat(stat);
         stat.blocks = self.shared.sectors.load(core::sync::atomic::Ordering::Relaxed);
+        // Data inside the inode has no block: the file must not look like one hole all the same.
+        let inline = self.mount().core.geo.has_incompat(incompat::INLINE_DATA);
+        if inline && inode.is_reg() && self.shared.tree.read().inode.is_inline() {
+            stat.blocks += stat.size.div_ceil(512);
+        }
     }
 
     fn open(&self, inode: &Arc<Inode>, _flags: OpenFlags) -> Result<KBox<dyn FileOps>> {
@@ -223,7 +231,10 @@ fn rename_inodes(mount: &Mounted, rename: &Rename<'_>) -> Result {
         let other = to.map(|to| to.shared.tree.read());
         mount.core.credits_for_rename(&tree.inode, other.as_ref().map_or(&tree.inode, |other| &other.inode))
     };
+    let sync =
+        from.shared.is_synchronous(rename.old_dir) || to.is_some_and(|to| to.shared.is_synchronous(rename.new_dir));
     mount.run(credits, |tx| {
+        mount.sync_if(tx, sync);
         let mut tree = from.shared.tree.write();
         let mut to_tree = to.map(|to| to.shared.tree.write());
         let mut own = moved.shared.tree.write();

@@ -188,9 +188,10 @@ impl Type {
         let access = if rdonly { "ro" } else { "r/w" };
         let data = if mount.journal().is_some() { " data mode" } else { "" };
         pr_info!(
-            "EXT4-fs ({}): mounted filesystem {} {access} with {mode}{data}. Quota mode: none.\n",
+            "EXT4-fs ({}): mounted filesystem {} {access} with {mode}{data}. Quota mode: {}.\n",
             mount.base.health.name,
             Uuid(&mount.core.with_super(|sb| sb.uuid)),
+            mount.quota_mode(),
         );
         Ok(sb)
     }

@@ -92,6 +92,15 @@ impl Mounted {
         }
     }
 
+    /// How quotas are kept, as messages say it: with the journal, or past it.
+    pub(crate) fn quota_mode(&self) -> &'static str {
+        match (self.core.has_quotas(), self.journal()) {
+            (false, _) => "none",
+            (true, Some(_)) => "journalled",
+            (true, None) => "writeback",
+        }
+    }
+
     /// The options in force.
     pub(crate) fn options(&self) -> Options {
         *self.options.lock()
@@ -139,6 +148,13 @@ impl Mounted {
         }
     }
 
+    /// Has the operation wait until its changes are on the disk, if `sync` says so.
+    pub(crate) fn sync_if(&self, tx: &mut Tx<KernelStore>, sync: bool) {
+        if sync {
+            self.core.store.set_sync(&mut tx.handle);
+        }
+    }
+
     /// The transaction of an operation under way.
     pub(crate) fn tid(&self, tx: &Tx<KernelStore>) -> Tid {
         self.core.store.tid(&tx.handle)
@@ -153,6 +169,7 @@ impl Mounted {
                 return Ok(());
             }
             let data = self.core.inline_evict(tx, &mut tree.inode)?;
+            shared.count(&tree);
             if data.is_empty() {
                 return self.core.write_inode(tx, &tree.inode);
             }
@@ -204,11 +221,17 @@ impl Listener for Mounted {
     fn aborted(&self, error: Error) {
         kernel::pr_crit!("EXT4-fs ({}): Detected aborted journal ({error})\n", self.base.health.name);
         self.base.health.kill();
-        if self.base.health.policy() != Policy::Continue
-            && let Some(sb) = self.sb.get().and_then(WeakArc::upgrade)
-        {
-            kernel::pr_crit!("EXT4-fs ({}): Remounting filesystem read-only\n", self.base.health.name);
-            sb.set_rdonly();
+        match self.base.health.policy() {
+            Policy::Continue => {}
+            // Somebody asked for it: no error.
+            _ if self.base.health.is_shut_down() => {}
+            Policy::Panic => self.base.health.panic(),
+            Policy::RemountRo => {
+                if let Some(sb) = self.sb.get().and_then(WeakArc::upgrade) {
+                    kernel::pr_crit!("EXT4-fs ({}): Remounting filesystem read-only\n", self.base.health.name);
+                    sb.set_rdonly();
+                }
+            }
         }
     }
 

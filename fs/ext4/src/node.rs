@@ -38,7 +38,7 @@ pub(crate) struct Shared {
     pub(crate) sectors: core::sync::atomic::AtomicU64,
     /// Was cut to nothing: what replaces the content is written when the file is closed (`auto_da_alloc`).
     pub(crate) flush_on_close: AtomicBool,
-    /// Every write is to reach the disk at once (`chattr +S`).
+    /// Every change is to reach the disk at once (`chattr +S`; of a directory `+D` too).
     pub(crate) write_through: AtomicBool,
 }
 
@@ -66,6 +66,12 @@ impl Shared {
         if data {
             self.datasync_tid.store(tid, Ordering::Release);
         }
+    }
+
+    /// Whether changes are to be on the disk before they are said to be done: by the flags of the inode, or of the mount.
+    pub(crate) fn is_synchronous(&self, inode: &Inode) -> bool {
+        let mount = uapi::MS_SYNCHRONOUS | if inode.is_dir() { uapi::MS_DIRSYNC } else { 0 };
+        self.write_through.load(Ordering::Relaxed) || inode.sb().flags() & mount != 0
     }
 
     /// Brings the count of blocks that `stat` shows up to date.
@@ -101,6 +107,11 @@ pub(crate) fn iflags(disk: u32) -> u32 {
     flags
 }
 
+/// Whether the flags of an inode ask for changes at once.
+pub(crate) fn writes_through(is_dir: bool, disk: u32) -> bool {
+    disk & flag::SYNC != 0 || (is_dir && disk & flag::DIRSYNC != 0)
+}
+
 /// The VFS's inode for one of the core.
 pub(crate) fn new_vfs_inode(sb: &Arc<SuperBlock>, mount: &Arc<Mounted>, core: CoreInode) -> Result<Arc<Inode>> {
     let raw = &core.raw;
@@ -109,7 +120,7 @@ pub(crate) fn new_vfs_inode(sb: &Arc<SuperBlock>, mount: &Arc<Mounted>, core: Co
     let init =
         InodeInit { sb, ino: core.ino.into(), mode, uid: raw.uid, gid: raw.gid, rdev, iflags: iflags(raw.flags) };
     let (size, links, generation) = (raw.size, u32::from(raw.links_count), raw.version);
-    let write_through = raw.flags & flag::SYNC != 0;
+    let write_through = writes_through(core.is_dir(), raw.flags);
     let access = acl::load(mount, &core, Kind::Access)?;
     let times = [raw.atime, raw.mtime, raw.ctime, raw.crtime].map(timespec);
     let shared = Shared {

@@ -8,6 +8,7 @@ use errno::Result;
 use errno::code::EINVAL;
 use ext4_format::SuperBlock;
 use kernel::filesystem::vfs::FsContext;
+use kernel::prelude::*;
 
 /// What happens to data with respect to the journal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,7 +41,6 @@ pub(crate) struct Options {
     pub(crate) max_batch: u32,
     pub(crate) noload: bool,
     pub(crate) discard: bool,
-    pub(crate) delalloc: bool,
     pub(crate) auto_da_alloc: bool,
     pub(crate) user_xattr: bool,
     pub(crate) acl: bool,
@@ -53,6 +53,9 @@ pub(crate) struct Options {
     pub(crate) quotas: [bool; 3],
     pub(crate) journal_checksum: bool,
     pub(crate) async_commit: bool,
+    /// The superblock asks for `data=journal`, or `nodelalloc`, and no option for anything else.
+    journals_data: bool,
+    no_delalloc: bool,
     /// Errors policy of the superblock, which is not shown.
     default_errors: Policy,
 }
@@ -64,6 +67,7 @@ const DEFAULT_MAX_BATCH: u32 = 15_000;
 mod default_opt {
     pub(super) const BSDGROUPS: u32 = 2;
     pub(super) const JMODE: u32 = 0x60;
+    pub(super) const JMODE_DATA: u32 = 0x20;
     pub(super) const JMODE_WRITEBACK: u32 = 0x60;
     pub(super) const NOBARRIER: u32 = 0x100;
     pub(super) const DISCARD: u32 = 0x400;
@@ -91,7 +95,8 @@ impl Options {
             max_batch: DEFAULT_MAX_BATCH,
             noload: false,
             discard: opts & default_opt::DISCARD != 0,
-            delalloc: opts & default_opt::NODELALLOC == 0,
+            journals_data: sb.has_journal() && opts & default_opt::JMODE == default_opt::JMODE_DATA,
+            no_delalloc: opts & default_opt::NODELALLOC != 0,
             auto_da_alloc: true,
             user_xattr: true,
             acl: true,
@@ -111,6 +116,12 @@ impl Options {
         for (key, value) in context.iter_options() {
             self.option(key, value)?;
         }
+        for (wanted, what) in [(self.journals_data, "data=journal"), (self.no_delalloc, "nodelalloc")] {
+            if wanted {
+                pr_err!("EXT4-fs: {what}, which the superblock asks for, is not built in: name another option\n");
+                return Err(EINVAL);
+            }
+        }
         Ok(self)
     }
 
@@ -125,8 +136,8 @@ impl Options {
             (b"errors", Some(b"continue")) => self.errors = Policy::Continue,
             (b"errors", Some(b"remount-ro")) => self.errors = Policy::RemountRo,
             (b"errors", Some(b"panic")) => self.errors = Policy::Panic,
-            (b"data", Some(b"ordered")) => self.data = DataMode::Ordered,
-            (b"data", Some(b"writeback")) => self.data = DataMode::Writeback,
+            (b"data", Some(b"ordered")) => (self.data, self.journals_data) = (DataMode::Ordered, false),
+            (b"data", Some(b"writeback")) => (self.data, self.journals_data) = (DataMode::Writeback, false),
             (b"barrier", None) => self.barrier = true,
             (b"barrier", value) => self.barrier = number(value)? != 0,
             (b"nobarrier", None) => self.barrier = false,
@@ -139,7 +150,8 @@ impl Options {
             (b"noload" | b"norecovery", None) => self.noload = true,
             (b"discard", None) => self.discard = true,
             (b"nodiscard", None) => self.discard = false,
-            (b"delalloc", None) => self.delalloc = true,
+            // Space is reserved, and its place chosen later, in any case.
+            (b"delalloc", None) => self.no_delalloc = false,
             (b"auto_da_alloc", None) => self.auto_da_alloc = true,
             (b"auto_da_alloc", value) => self.auto_da_alloc = number(value)? != 0,
             (b"noauto_da_alloc", None) => self.auto_da_alloc = false,
@@ -171,42 +183,25 @@ impl Options {
 
     /// Shows what differs from the defaults, in Linux's order.
     pub(crate) fn show(&self, has_journal: bool, out: &mut dyn Write) -> core::fmt::Result {
-        for (on, name) in self.quotas.into_iter().zip(["usrquota", "grpquota", "prjquota"]) {
+        let [user, group, project] = self.quotas;
+        for (on, name) in [
+            (self.minixdf, "minixdf"),
+            (self.grpid, "grpid"),
+            (!self.user_xattr, "nouser_xattr"),
+            (!self.acl, "noacl"),
+            (!self.barrier, "nobarrier"),
+            (self.async_commit, "journal_async_commit"),
+            (self.journal_checksum && !self.async_commit, "journal_checksum"),
+            (!self.auto_da_alloc, "noauto_da_alloc"),
+            (self.discard, "discard"),
+            (self.noload, "norecovery"),
+            (user, "usrquota"),
+            (group, "grpquota"),
+            (project, "prjquota"),
+        ] {
             if on {
                 write!(out, ",{name}")?;
             }
-        }
-        if self.minixdf {
-            out.write_str(",minixdf")?;
-        }
-        if self.grpid {
-            out.write_str(",grpid")?;
-        }
-        if !self.user_xattr {
-            out.write_str(",nouser_xattr")?;
-        }
-        if !self.acl {
-            out.write_str(",noacl")?;
-        }
-        if !self.barrier {
-            out.write_str(",nobarrier")?;
-        }
-        if self.async_commit {
-            out.write_str(",journal_async_commit")?;
-        } else if self.journal_checksum {
-            out.write_str(",journal_checksum")?;
-        }
-        if !self.delalloc {
-            out.write_str(",nodelalloc")?;
-        }
-        if !self.auto_da_alloc {
-            out.write_str(",noauto_da_alloc")?;
-        }
-        if self.discard {
-            out.write_str(",discard")?;
-        }
-        if self.noload {
-            out.write_str(",norecovery")?;
         }
         if self.resuid != 0 {
             write!(out, ",resuid={}", self.resuid)?;

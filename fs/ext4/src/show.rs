@@ -149,7 +149,7 @@ fn options(mount: &Mounted, out: &mut SeqBuf) -> Result {
         (options.user_xattr, "user_xattr", "nouser_xattr"),
         (options.acl, "acl", "noacl"),
         (options.barrier, "barrier", "nobarrier"),
-        (options.delalloc, "delalloc", "nodelalloc"),
+        (true, "delalloc", ""),
         (options.auto_da_alloc, "auto_da_alloc", "noauto_da_alloc"),
         (options.discard, "discard", "nodiscard"),
     ] {

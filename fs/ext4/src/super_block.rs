@@ -18,7 +18,7 @@ use kernel::prelude::*;
 
 /// `s_state`.
 const VALID_FS: u16 = 1;
-const ERROR_FS: u16 = 2;
+pub(crate) const ERROR_FS: u16 = 2;
 
 /// The file system's part of a super block.
 pub(crate) struct Ext4Super(pub(crate) Arc<Mounted>);
@@ -223,10 +223,16 @@ impl SuperOps for Ext4Super {
     fn remount(&self, sb: &SuperBlock, flags: u32, options: &[u8]) -> Result {
         let mount = &*self.0;
         let old = mount.options();
-        let new = old.parse(&FsContext { source: b"", flags, options })?;
+        let mut new = old.parse(&FsContext { source: b"", flags, options })?;
+        if new.journal_checksum != old.journal_checksum {
+            let name = &mount.base.health.name;
+            pr_err!("EXT4-fs ({name}): changing journal_checksum during remount not supported; ignoring\n");
+            new.journal_checksum = old.journal_checksum;
+        }
         if new.noload != old.noload
             || new.async_commit != old.async_commit
             || new.data != old.data
+            || new.stripe != old.stripe
             || new.acl != old.acl
             || new.quotas != old.quotas
         {
@@ -247,9 +253,10 @@ impl SuperOps for Ext4Super {
         mount.set_options(new);
         apply(mount, &new);
         pr_info!(
-            "EXT4-fs ({}): re-mounted {}. Quota mode: none.\n",
+            "EXT4-fs ({}): re-mounted {}. Quota mode: {}.\n",
             mount.base.health.name,
-            if rdonly { "ro" } else { "r/w" }
+            if rdonly { "ro" } else { "r/w" },
+            mount.quota_mode(),
         );
         Ok(())
     }

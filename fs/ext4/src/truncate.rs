@@ -24,17 +24,22 @@ pub(crate) fn set_size(inode: &Inode, size: u64) -> Result {
 
 fn grow(inode: &Inode, node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, size: u64) -> Result {
     clear_rest(node, mount, mapping, inode.size())?;
+    // Zeros are added; if they do not fit into the inode, the file gets blocks.
+    let leaves = {
+        let tree = node.shared.tree.read();
+        tree.inode.is_inline() && !mount.core.inline_holds(&tree.inode, size)?
+    };
+    if leaves {
+        mount.leave_inline(&node.shared)?;
+    }
     mapping.set_size(size);
     inode.set_size(size);
     mount.run(8, |tx| {
         let mut tree = node.shared.tree.write();
         to_core(inode, &mut tree.inode);
-        if tree.inode.is_inline() {
-            // Zeros are added; if they do not fit, the file gets blocks.
-            if mount.core.inline_truncate(tx, &mut tree.inode, size)? {
-                node.shared.note(mount.tid(tx), true);
-                return Ok(());
-            }
+        if tree.inode.is_inline() && mount.core.inline_truncate(tx, &mut tree.inode, size)? {
+            node.shared.note(mount.tid(tx), true);
+            return Ok(());
         }
         tree.inode.raw.size = size;
         mount.core.write_inode(tx, &tree.inode)?;

@@ -226,7 +226,7 @@ impl Load {
     fn step(&mut self) {
         let Self { fs, base, rng, dirs, files, count } = self;
         *count += 1;
-        let new = NewFile { mode: 0o100644, uid: 0, gid: 0, rdev: (0, 0) };
+        let new = NewFile { mode: 0o100644, uid: 0, gid: 0, rdev: (0, 0), acls: [None, None] };
         let dir_index = rng.below(dirs.len() as u64) as usize;
         let name = format!("file {count} {}", "x".repeat(rng.below(60) as usize)).into_bytes();
         match rng.below(14) {

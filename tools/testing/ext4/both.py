@@ -67,6 +67,7 @@ rm -r tree/lib; cp -a /lib tree/again; mv many moved; rm moved/*7; echo more >>s
 cat frag3 frag3 >frag4; mkdir made; mv hard made/; chmod 640 attrs/f1
 /usr/sbin/setfattr -x user.number attrs/f2; /usr/sbin/setfattr -n user.other -v changed attrs/f11
 /usr/sbin/setfacl -b attrs/f5; /usr/sbin/setfacl -m u:9:r attrs/f12
+truncate -s 90 attrs/f13; truncate -s 9000 attrs/f14; truncate -s 1 attrs/f15
 for i in 1 2 3 4 5 6 7 8; do dd if=/dev/urandom of=frag3 bs=1000 count=2 seek=$((i*17)) conv=notrunc 2>/dev/null; done
 """
 
@@ -113,7 +114,7 @@ def boot(args, linux, initrd, path, out, script):
 def compare(one, other, what):
     """RuntimeError unless both listings are the same."""
     if one != other:
-        differ = [line for line in one if line not in set(other)][:4] + [line for line in other if line not in set(one)][:4]
+        differ = sorted(set(one) - set(other))[:4] + sorted(set(other) - set(one))[:4]
         raise RuntimeError(f"{what}: {len(one)} and {len(other)} lines, for example " + " | ".join(differ))
 
 

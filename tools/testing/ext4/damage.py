@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Damaged images: small file systems with bytes of their metadata changed at random are mounted in the guest, read as a whole,
 written to and unmounted. Every step may fail, with an error; the kernel must not complain of itself, hang, or lose memory. `errors=`
-is obeyed: where the log speaks of an error under `errors=remount-ro`, the file system is read-only. --linux: on Debian's kernel."""
+is obeyed: where the log speaks of an error under `errors=remount-ro`, the file system is read-only; under `errors=panic` the machine
+stops. --linux: on Debian's kernel."""
 
 import argparse
 import os
@@ -75,6 +76,22 @@ def mutate(rng, image, blocks):
             image[at:at + 4] = rng.randbytes(4)
 
 
+def panics(args, initrd, path):
+    """The root directory has a wrong checksum: with `errors=panic` the machine stops when somebody reads it."""
+    block = int(disks.tool("debugfs", "-R", "blocks <2>", path).splitlines()[-1].split()[0])
+    with open(path, "r+b") as f:
+        f.seek(block * 1024 + 1000)
+        f.write(b"damaged")
+    drive = ["-drive", f"file={path},format=raw,if=none,id=d0,cache=unsafe", "-device", "virtio-blk-pci,drive=d0"]
+    append = APPEND + (tools.LINUX if args.linux else "")
+    with Guest(args.kernel, initrd, append, memory=256, cpus=args.cpus, limit=args.limit, extra=drive) as guest:
+        guest.expect("@READY@", args.limit)
+        guest.send("mount -t ext4 -o errors=panic /dev/vda /mnt; ls -l /mnt; echo @ON@\n")
+        if guest.expect(r"^@ON@|Kernel panic - not syncing: EXT4-fs \(device vda\): panic forced after error", args.step)[0] == "@ON@":
+            raise GuestError("the machine goes on")
+        guest.wait(args.step)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kernel", help="the kernel (default: what make built)")
@@ -133,6 +150,11 @@ def main():
                     report.add("memory stays", free[-1] > free[0] - 4096, f"{free} KiB were free")
         except GuestError as error:
             report.fail(f"{done} of {args.images} images", error)
+        try:
+            panics(args, initrd, os.path.join(work, "clean2"))
+            report.ok("errors=panic stops the machine")
+        except GuestError as error:
+            report.fail("errors=panic", error)
     report.finish()
 
 

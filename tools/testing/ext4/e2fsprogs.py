@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Debian's e2fsprogs and their neighbours (acl, attr, util-linux) in the guest: making, growing, naming, defragmenting, trimming
-and freezing a mounted file system; flags, ACLs, attributes; all modes of fallocate; O_DIRECT. Each group is a result; at the end
+"""Debian's e2fsprogs and their neighbours (acl, attr, quota, util-linux) in the guest: making, growing, naming, defragmenting, trimming
+and freezing a mounted file system; flags, ACLs, attributes, quotas; all modes of fallocate; O_DIRECT. Each group is a result; at the end
 e2fsck on the host finds nothing. --linux: the same on Debian's kernel."""
 
 import argparse
@@ -20,7 +20,8 @@ from guest import Guest, GuestError, Report, debian, programs  # noqa: E402
 APPEND = "console=ttyS0 loglevel=7 panic=-1"
 COMPLAINT = re.compile(r"^.*(Oops|BUG:|WARNING:|panicked|Kernel panic|lock order|sleeping function|EXT4-fs error).*$", re.M)
 PROGRAMS = ["mke2fs", "e2fsck", "tune2fs", "resize2fs", "dumpe2fs", "debugfs", "e4defrag", "filefrag", "lsattr", "chattr",
-            "e2freefrag", "fstrim", "fsfreeze", "setfacl", "getfacl", "setfattr", "getfattr", "xfs_io", "setpriv"]
+            "e2freefrag", "fstrim", "fsfreeze", "setfacl", "getfacl", "setfattr", "getfattr", "xfs_io", "setpriv", "setquota",
+            "repquota", "quotaon"]
 USER = "setpriv --reuid 1000 --regid 1000 --clear-groups "
 
 
@@ -41,7 +42,7 @@ class Run:
     """Commands in the guest."""
 
     def __init__(self, guest, args):
-        self.guest, self.step = guest, args.step
+        self.guest, self.step, self.linux = guest, args.step, args.linux
 
     def __call__(self, command, says=None, limit=None):
         """Runs `command`, which must succeed; `says`: a pattern of its output, whose match is returned."""
@@ -79,7 +80,9 @@ def flags(run):
     run.refused("sh -c 'echo y >file'", "Operation not permitted")
     run("chattr -a +SdA file && lsattr file", r"^--S---dA-{6}e-{7} file$")
     run("echo z >>file; chattr =e file; lsattr -v file", r"^\d+\s+-{14}e-{7} file$")
-    run("chattr -v 77 file 2>/dev/null; true")
+    run.refused(f"{USER} chattr +d file", "Operation not permitted")
+    run.refused("chattr +D file", "Operation not supported")
+    run("chattr +D dir && lsattr -d dir && echo 1 >dir/synchronous && mv dir/synchronous dir/moved && rm dir/moved", r"^---D-{10}e-{7} dir$")
     run("xfs_io -r -c 'lsattr -D' dir; xfs_io -r -c 'lsattr' file", r"^-+ file")
 
 
@@ -153,7 +156,6 @@ def grow(run):
 
 def names(run):
     run("tune2fs -L newname /dev/vda && tune2fs -l /dev/vda", r"^Filesystem volume name:\s+newname$")
-    run("tune2fs -m 3 /dev/vda 2>&1; true")
     run("fstrim -v /mnt", r"^/mnt: .*\(\d+ bytes\) trimmed$", limit=120)
     run("fsfreeze -f /mnt && (echo late >/mnt/frozen &) ; sleep 1; test ! -s /mnt/frozen")
     run("fsfreeze -u /mnt && sleep 1 && cat /mnt/frozen", r"^late$")
@@ -161,6 +163,10 @@ def names(run):
 
 
 def options(run):
+    run("cd / && umount /mnt && tune2fs -o nodelalloc /dev/vda")
+    if not run.linux:
+        run.refused("mount -t ext4 /dev/vda /mnt", "Invalid argument")
+    run("mount -t ext4 -o delalloc /dev/vda /mnt && umount /mnt && tune2fs -o ^nodelalloc /dev/vda && mount -t ext4 /dev/vda /mnt")
     run("cd / && umount /mnt && mount -t ext4 -o data=writeback,commit=7,errors=remount-ro,nobarrier,discard "
         "/dev/vda /mnt && grep ' /mnt ' /proc/mounts",
         r"nobarrier,discard,errors=remount-ro,commit=7,data=writeback")
@@ -180,7 +186,25 @@ def offline(run):
     run("debugfs -R 'stat /nojournal' /dev/vda 2>/dev/null", r"Type: regular")
 
 
-GROUPS = [make, flags, acls, fallocate, direct, defragment, grow, names, options, offline]
+def quotas(run):
+    run("cd / && mke2fs -q -F -t ext4 -O quota -E quotatype=usrquota:grpquota /dev/vda 64M && "
+        "mount -t ext4 -o usrquota,grpquota /dev/vda /mnt && grep ' /mnt ' /proc/mounts", r"usrquota,grpquota")
+    run("ln -sf /proc/mounts /etc/mtab; cd /mnt && chmod 777 . && setquota -u 1000 500 1000 5 8 /mnt && setquota -t -u 60 120 /mnt")
+    run("repquota -u -n -p /mnt", r"^Block grace time: 00:01; Inode grace time: 00:02$")
+    run(f"{USER} dd if=/dev/zero of=a bs=4k count=100 2>/dev/null && repquota -u -n -p /mnt", r"^#1000\s+--\s+400\s+500\s+1000\s+0\s+1\s+5\s+8\s")
+    run.refused(f"{USER} dd if=/dev/zero of=b bs=4k count=200", "Disk quota exceeded")
+    run("sync && repquota -u -n -p /mnt", r"^#1000\s+\+-\s+1000\s+500\s+1000\s+[1-9]\d+\s+2\s+5\s+8\s")
+    run.refused(f"{USER} sh -c 'for i in 1 2 3 4 5 6 7; do : >n$i || exit 1; done'", "Disk quota exceeded")
+    run("repquota -u -n -p /mnt", r"^#1000\s+\+\+\s.*\s8\s+5\s+8\s")
+    run("chown 2000:2000 b && repquota -u -n -p /mnt", r"^#2000\s+--\s+600\s")
+    run("repquota -g -n -p /mnt", r"^#2000\s+--\s+600\s")
+    run(f"quotaon -f -u /mnt && {USER} dd if=/dev/zero of=c bs=4k count=300 2>/dev/null && rm c && quotaon -u /mnt")
+    run.refused(f"{USER} dd if=/dev/zero of=c bs=4k count=300", "Disk quota exceeded")
+    run("rm c; cd / && umount /mnt && mount -t ext4 -o usrquota /dev/vda /mnt && repquota -u -n -p /mnt", r"^#1000\s+-\+\s+400\s+500\s+1000\s")
+    run("umount /mnt && e2fsck -fn /dev/vda", limit=120)
+
+
+GROUPS = [make, flags, acls, fallocate, direct, defragment, grow, names, options, offline, quotas]
 
 
 def main():

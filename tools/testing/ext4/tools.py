@@ -8,7 +8,7 @@ from guest import debian, image
 PACKAGES = ["libc6", "e2fsprogs", "libext2fs2", "libcom-err2", "logsave", "libss2", "libblkid1", "libuuid1", "util-linux",
             "libmount1", "libselinux1", "libpcre2-8-0", "libsmartcols1", "libtinfo6", "acl", "libacl1", "attr", "libattr1",
             "libcap-ng0", "coreutils", "xfsprogs", "libedit2", "libbsd0", "libmd0", "libinih1", "liburcu8", "libdevmapper1.02.1",
-            "libudev1"]
+            "libudev1", "quota", "libtirpc3", "libgssapi-krb5-2", "libkrb5-3", "libk5crypto3", "libkrb5support0", "libkeyutils1"]
 
 
 def add(cpio, programs):
@@ -66,8 +66,9 @@ def words(path):
 
 # More of the command line for Debian's kernel: on a busy machine its test of the timer fails.
 LINUX = " no_timer_check"
-# Debian's kernel has its drivers for virtio in modules: in the order in which they can be loaded.
-MODULES = ["virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci", "virtio_blk"]
+# Debian's kernel has its drivers for virtio, and the format of quota files, in modules: in the order in which they can be loaded.
+MODULES = ["virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci", "virtio_blk", "quota_tree",
+           "quota_v2"]
 
 
 def base(programs=(), linux=False):

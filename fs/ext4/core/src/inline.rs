@@ -111,9 +111,14 @@ impl<S: Store> Fs<S> {
         Ok(())
     }
 
+    /// Whether the inode has room for a content of `size` bytes.
+    pub fn inline_holds(&self, inode: &Inode, size: u64) -> Result<bool> {
+        Ok(size <= BLOCK_BYTES as u64 + self.inline_room(inode)? as u64)
+    }
+
     /// Cuts or lengthens (with zeros) an inline file. False if it does not fit.
     pub fn inline_truncate(&self, tx: &mut Tx<S>, inode: &mut Inode, size: u64) -> Result<bool> {
-        if size > BLOCK_BYTES as u64 + self.inline_room(inode)? as u64 {
+        if !self.inline_holds(inode, size)? {
             return Ok(false);
         }
         let mut data = self.inline_read(inode)?;

@@ -9,11 +9,13 @@ use crate::fs::Fs;
 use crate::inode::Inode;
 use crate::map::Create;
 use crate::tx::Tx;
+use crate::xattr::SetMode;
 use errno::{Result, code::*};
 use ext4_format::dir::{NAME_LEN, ft};
 use ext4_format::feature::ro_compat;
 use ext4_format::inode::{BLOCK_BYTES, flag, mode};
 use ext4_format::le;
+use ext4_format::xattr::index;
 use ext4_store::Store;
 
 /// The most names of a file.
@@ -21,7 +23,7 @@ const LINK_MAX: u16 = 65000;
 
 /// Who makes a file, and how.
 #[derive(Clone, Copy, Debug)]
-pub struct NewFile {
+pub struct NewFile<'a> {
     /// Type and permissions.
     pub mode: u16,
     /// Owner.
@@ -30,6 +32,8 @@ pub struct NewFile {
     pub gid: u32,
     /// Major and minor number of a device.
     pub rdev: (u32, u32),
+    /// Access and default ACL that it inherits, as they are on the disk.
+    pub acls: [Option<&'a [u8]>; 2],
 }
 
 impl<S: Store> Fs<S> {
@@ -57,29 +61,50 @@ impl<S: Store> Fs<S> {
     }
 
     /// Makes a regular file, device, FIFO or socket.
-    pub fn create(&self, tx: &mut Tx<S>, dir: &mut Inode, name: &[u8], new: NewFile) -> Result<Inode> {
+    pub fn create(&self, tx: &mut Tx<S>, dir: &mut Inode, name: &[u8], new: NewFile<'_>) -> Result<Inode> {
         self.check_name(name)?;
         let mut inode = self.new_inode_near(tx, dir, new.mode, (new.uid, new.gid))?;
         if matches!(inode.kind(), mode::IFCHR | mode::IFBLK) {
             inode.set_rdev(new.rdev.0, new.rdev.1);
         }
-        self.finish_new(tx, dir, name, &mut inode)?;
+        self.finish_new(tx, dir, name, &mut inode, new.acls)?;
         Ok(inode)
     }
 
     /// Makes a file without a name (`O_TMPFILE`): an orphan, until it is linked.
-    pub fn tmpfile(&self, tx: &mut Tx<S>, dir: &Inode, new: NewFile) -> Result<Inode> {
+    pub fn tmpfile(&self, tx: &mut Tx<S>, dir: &Inode, new: NewFile<'_>) -> Result<Inode> {
         let mut inode = self.new_inode_near(tx, dir, new.mode, (new.uid, new.gid))?;
         inode.raw.links_count = 0;
-        self.write_inode(tx, &inode)?;
+        if let Err(error) = self.write_new(tx, &mut inode, new.acls) {
+            self.undo_new(tx, &mut inode)?;
+            return Err(error);
+        }
         self.orphan_add(tx, &mut inode)?;
         Ok(inode)
     }
 
+    /// Writes a new inode with its ACLs.
+    fn write_new(&self, tx: &mut Tx<S>, inode: &mut Inode, acls: [Option<&[u8]>; 2]) -> Result {
+        self.write_inode(tx, inode)?;
+        for (kind, acl) in [index::POSIX_ACL_ACCESS, index::POSIX_ACL_DEFAULT].into_iter().zip(acls) {
+            if acl.is_some() {
+                self.xattr_set(tx, inode, kind, b"", acl, SetMode::Any)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Writes a new inode and gives it its name; freed again if that fails.
-    fn finish_new(&self, tx: &mut Tx<S>, dir: &mut Inode, name: &[u8], inode: &mut Inode) -> Result {
+    fn finish_new(
+        &self,
+        tx: &mut Tx<S>,
+        dir: &mut Inode,
+        name: &[u8],
+        inode: &mut Inode,
+        acls: [Option<&[u8]>; 2],
+    ) -> Result {
         let result = self
-            .write_inode(tx, inode)
+            .write_new(tx, inode, acls)
             .and_then(|()| self.add_entry(tx, dir, name, inode.ino, ft::of_mode(inode.raw.mode)));
         if let Err(error) = result {
             self.undo_new(tx, inode)?;
@@ -92,6 +117,7 @@ impl<S: Store> Fs<S> {
     fn undo_new(&self, tx: &mut Tx<S>, inode: &mut Inode) -> Result {
         inode.raw.links_count = 0;
         if self.remove_range(tx, inode, 0, u64::from(u32::MAX))? {
+            self.drop_xattrs(tx, inode)?;
             self.free_inode(tx, inode)
         } else {
             self.orphan_add(tx, inode)
@@ -99,7 +125,7 @@ impl<S: Store> Fs<S> {
     }
 
     /// Makes a directory. `EMLINK` if the parent may not have more.
-    pub fn mkdir(&self, tx: &mut Tx<S>, dir: &mut Inode, name: &[u8], new: NewFile) -> Result<Inode> {
+    pub fn mkdir(&self, tx: &mut Tx<S>, dir: &mut Inode, name: &[u8], new: NewFile<'_>) -> Result<Inode> {
         self.check_name(name)?;
         if self.is_full_of_links(dir) {
             return Err(EMLINK);
@@ -113,14 +139,21 @@ impl<S: Store> Fs<S> {
             self.undo_new(tx, &mut inode)?;
             return Err(error);
         }
-        self.finish_new(tx, dir, name, &mut inode)?;
+        self.finish_new(tx, dir, name, &mut inode, new.acls)?;
         self.add_dir_link(dir);
         self.write_inode(tx, dir)?;
         Ok(inode)
     }
 
     /// Makes a symbolic link. `ENAMETOOLONG` if the target does not fit a block.
-    pub fn symlink(&self, tx: &mut Tx<S>, dir: &mut Inode, name: &[u8], target: &[u8], new: NewFile) -> Result<Inode> {
+    pub fn symlink(
+        &self,
+        tx: &mut Tx<S>,
+        dir: &mut Inode,
+        name: &[u8],
+        target: &[u8],
+        new: NewFile<'_>,
+    ) -> Result<Inode> {
         self.check_name(name)?;
         if target.is_empty() {
             return Err(ENOENT);
@@ -143,7 +176,7 @@ impl<S: Store> Fs<S> {
             }
         }
         inode.raw.size = target.len() as u64;
-        self.finish_new(tx, dir, name, &mut inode)?;
+        self.finish_new(tx, dir, name, &mut inode, [None, None])?;
         Ok(inode)
     }
 

@@ -13,8 +13,8 @@ pub struct Vfs {
     pub cache: HashMap<u32, Inode>,
 }
 
-fn new_file(mode: u16) -> NewFile {
-    NewFile { mode, uid: 1000, gid: 100, rdev: (8, 300) }
+fn new_file(mode: u16) -> NewFile<'static> {
+    NewFile { mode, uid: 1000, gid: 100, rdev: (8, 300), acls: [None, None] }
 }
 
 impl Vfs {

@@ -2,14 +2,17 @@
 //! Quota: what users, groups and projects have, in the hidden files of the feature `quota` (format "vfsv1": a tree of blocks of
 //! 1 KiB over the bits of the id, then blocks of entries). A change of usage is part of the operation that causes it.
 //!
+//! `tree` is the file as such.
+//!
 //! Locks: an id's shard, then the quota file's (only to add an id), then those of groups.
+
+mod tree;
 
 use crate::fs::Fs;
 use crate::inode::Inode;
-use crate::map::Create;
 use crate::tx::Tx;
 use containers::hash::HashMap;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use errno::{Result, code::*};
 use ext4_format::RawInode;
 use ext4_format::feature::ro_compat;
@@ -22,15 +25,8 @@ const MAGIC: [u32; 3] = [0xd9c0_1f11, 0xd9c0_1927, 0xd9c0_3f14];
 const VERSION: u32 = 1;
 /// Bytes of a block of the quota file.
 const BLOCK: u64 = 1024;
-/// Block of the tree's root.
-const ROOT: u32 = 1;
-/// Levels of the tree: eight bits of the id each.
-const LEVELS: u32 = 4;
-/// Bytes before the entries of a block of entries.
-const HEAD: usize = 16;
 /// Bytes of an entry.
 const ENTRY: usize = 72;
-const PER_BLOCK: usize = (BLOCK as usize - HEAD) / ENTRY;
 const SHARDS: usize = 16;
 
 /// Offsets in the file's head.
@@ -122,6 +118,21 @@ struct Kind<S: Store> {
     file: S::Mutex<Inode>,
     shards: KVec<S::Mutex<HashMap<u32, Known<S>>>>,
     enforced: AtomicBool,
+    /// Seconds that space and inodes may be over a soft limit, as in the file's head.
+    grace: [AtomicU32; 2],
+}
+
+impl<S: Store> Kind<S> {
+    fn grace(&self) -> (u32, u32) {
+        let [space, inodes] = &self.grace;
+        (space.load(Ordering::Relaxed), inodes.load(Ordering::Relaxed))
+    }
+
+    fn set_grace(&self, space: u32, inodes: u32) {
+        for (to, from) in self.grace.iter().zip([space, inodes]) {
+            to.store(from, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Quotas of a mount.
@@ -172,9 +183,10 @@ impl<S: Store> Fs<S> {
     fn open_quota(&self, kind: usize, number: u32) -> Result<KBox<Kind<S>>> {
         let file = self.inode(number)?;
         let (head, offset) = self.quota_block(&file, 0)?;
-        let good = {
+        let (good, grace) = {
             let data = head.read();
-            Some(&le::u32_at(&data, offset)) == MAGIC.get(kind) && le::u32_at(&data, offset + 4) == VERSION
+            let good = Some(&le::u32_at(&data, offset)) == MAGIC.get(kind) && le::u32_at(&data, offset + 4) == VERSION;
+            (good, [info::BGRACE, info::IGRACE].map(|at| AtomicU32::new(le::u32_at(&data, offset + at))))
         };
         if !good {
             return Err(self.corrupt("quota_file", number, 0));
@@ -183,7 +195,8 @@ impl<S: Store> Fs<S> {
         for _ in 0..SHARDS {
             shards.push(S::Mutex::new(HashMap::new()), GFP_KERNEL)?;
         }
-        let make = move || Kind { number, file: S::Mutex::new(file), shards, enforced: AtomicBool::new(false) };
+        let enforced = AtomicBool::new(false);
+        let make = move || Kind { number, file: S::Mutex::new(file), shards, enforced, grace };
         Ok(KBox::new_with(make, GFP_KERNEL)?)
     }
 
@@ -195,141 +208,6 @@ impl<S: Store> Fs<S> {
     pub fn quota_enforce(&self, kind: QuotaKind, on: bool) -> Result {
         self.quota_kind(kind).ok_or(ESRCH)?.enforced.store(on, Ordering::Relaxed);
         Ok(())
-    }
-
-    /// Buffer, and offset in it, of a block of a quota file.
-    fn quota_block(&self, file: &Inode, block: u32) -> Result<(S::Buf, usize)> {
-        let at = u64::from(block) * BLOCK;
-        let found = self.map(file, (at >> self.geo.block_bits) as u32, 1)?;
-        let place = found.block().ok_or_else(|| self.corrupt("quota_hole", file.ino, 0))?;
-        Ok((self.store.bread(place)?, (at % self.geo.block_size as u64) as usize))
-    }
-
-    /// The entry of an id in the file.
-    fn quota_find(&self, file: &Inode, id: u32) -> Result<Option<(S::Buf, usize)>> {
-        let mut block = ROOT;
-        for level in 0..LEVELS {
-            let (buf, offset) = self.quota_block(file, block)?;
-            let slot = (id >> (8 * (LEVELS - 1 - level)) & 0xff) as usize;
-            block = le::u32_at(&buf.read(), offset + slot * 4);
-            if block == 0 {
-                return Ok(None);
-            }
-            self.check_quota_block(file, block)?;
-        }
-        let (buf, offset) = self.quota_block(file, block)?;
-        let data = buf.read();
-        let at = |index: usize| offset + HEAD + index * ENTRY;
-        let used = |index: usize| {
-            data.get(at(index)..at(index) + ENTRY).is_some_and(|entry| entry.iter().any(|&byte| byte != 0))
-        };
-        let found = (0..PER_BLOCK).find(|&index| used(index) && le::u32_at(&data, at(index)) == id).map(at);
-        drop(data);
-        Ok(found.map(|at| (buf, at)))
-    }
-
-    fn check_quota_block(&self, file: &Inode, block: u32) -> Result {
-        if block <= ROOT || u64::from(block) * BLOCK >= file.raw.size {
-            return Err(self.corrupt("quota_tree", file.ino, block.into()));
-        }
-        Ok(())
-    }
-
-    /// Changes a number in the head of a quota file.
-    fn quota_info(&self, tx: &mut Tx<S>, file: &Inode, at: usize, value: u32) -> Result {
-        let (buf, offset) = self.quota_block(file, 0)?;
-        self.modify(tx, &buf, |data| le::put_u32(data, offset + at, value))
-    }
-
-    /// A fresh block of a quota file.
-    fn quota_new_block(&self, tx: &mut Tx<S>, file: &mut Inode) -> Result<u32> {
-        let (head, offset) = self.quota_block(file, 0)?;
-        let (blocks, free) = {
-            let data = head.read();
-            (le::u32_at(&data, offset + info::BLOCKS), le::u32_at(&data, offset + info::FREE_BLOCK))
-        };
-        if free != 0 {
-            self.check_quota_block(file, free)?;
-            let (buf, at) = self.quota_block(file, free)?;
-            let next = le::u32_at(&buf.read(), at);
-            self.quota_info(tx, file, info::FREE_BLOCK, next)?;
-            self.modify(tx, &buf, |data| data.get_mut(at..at + BLOCK as usize).map(|bytes| bytes.fill(0)))?;
-            return Ok(free);
-        }
-        let end = (u64::from(blocks) + 1) * BLOCK;
-        let lblk = ((end - 1) >> self.geo.block_bits) as u32;
-        if self.map(file, lblk, 1)?.block().is_none() {
-            let found =
-                self.map_create(tx, file, lblk, 1, Create { exact: true, convert: true, ..Create::default() })?;
-            self.create_block(tx, found.block().ok_or(EIO)?, |_| {})?;
-        }
-        file.raw.size = file.raw.size.max(end);
-        self.write_inode(tx, file)?;
-        self.quota_info(tx, file, info::BLOCKS, blocks + 1)?;
-        let (buf, at) = self.quota_block(file, blocks)?;
-        self.modify(tx, &buf, |data| data.get_mut(at..at + BLOCK as usize).map(|bytes| bytes.fill(0)))?;
-        Ok(blocks)
-    }
-
-    /// Adds an entry for an id to the file.
-    fn quota_insert(&self, tx: &mut Tx<S>, file: &mut Inode, id: u32) -> Result<(S::Buf, usize)> {
-        let mut block = ROOT;
-        for level in 0..LEVELS - 1 {
-            block = self.quota_child(tx, file, block, id, level)?;
-        }
-        let (head, offset) = self.quota_block(file, 0)?;
-        let mut target = le::u32_at(&head.read(), offset + info::FREE_ENTRY);
-        if target == 0 {
-            target = self.quota_new_block(tx, file)?;
-            self.quota_info(tx, file, info::FREE_ENTRY, target)?;
-        } else {
-            self.check_quota_block(file, target)?;
-        }
-        let (buf, offset) = self.quota_block(file, target)?;
-        let at = |index: usize| offset + HEAD + index * ENTRY;
-        let (index, entries, next) = {
-            let data = buf.read();
-            let unused = |index: &usize| {
-                data.get(at(*index)..at(*index) + ENTRY).is_some_and(|entry| entry.iter().all(|&byte| byte == 0))
-            };
-            ((0..PER_BLOCK).find(unused), le::u16_at(&data, offset + 8), le::u32_at(&data, offset))
-        };
-        let index = index.ok_or_else(|| self.corrupt("quota_entries", file.ino, target.into()))?;
-        let full = usize::from(entries) + 1 >= PER_BLOCK;
-        self.modify(tx, &buf, |data| {
-            if let Some(entry) = data.get_mut(at(index)..at(index) + ENTRY) {
-                Quota::default().encode(id, entry);
-            }
-            le::put_u16(data, offset + 8, entries + 1);
-            if full {
-                le::put_u64(data, offset, 0);
-            }
-        })?;
-        if full {
-            self.quota_info(tx, file, info::FREE_ENTRY, next)?;
-            if next != 0 {
-                self.check_quota_block(file, next)?;
-                let (after, at) = self.quota_block(file, next)?;
-                self.modify(tx, &after, |data| le::put_u32(data, at + 4, 0))?;
-            }
-        }
-        let (leaf, offset) = self.quota_block(file, block)?;
-        self.modify(tx, &leaf, |data| le::put_u32(data, offset + (id & 0xff) as usize * 4, target))?;
-        Ok((buf, at(index)))
-    }
-
-    /// The block of the tree below `block`; made if it is not there.
-    fn quota_child(&self, tx: &mut Tx<S>, file: &mut Inode, block: u32, id: u32, level: u32) -> Result<u32> {
-        let slot = (id >> (8 * (LEVELS - 1 - level)) & 0xff) as usize * 4;
-        let (buf, offset) = self.quota_block(file, block)?;
-        let child = le::u32_at(&buf.read(), offset + slot);
-        if child != 0 {
-            self.check_quota_block(file, child)?;
-            return Ok(child);
-        }
-        let child = self.quota_new_block(tx, file)?;
-        self.modify(tx, &buf, |data| le::put_u32(data, offset + slot, child))?;
-        Ok(child)
     }
 
     /// Runs `f` on an id's entry, which is made if it is not there and `tx` is given.
@@ -381,12 +259,7 @@ impl<S: Store> Fs<S> {
     /// Changes the usage of one id.
     fn quota_change(&self, tx: Option<&mut Tx<S>>, kind: &Kind<S>, id: u32, change: Change) -> Result {
         let now = self.store.now().sec.max(0) as u64;
-        let head = {
-            let file = kind.file.lock();
-            let (buf, offset) = self.quota_block(&file, 0)?;
-            let data = buf.read();
-            (le::u32_at(&data, offset + info::BGRACE), le::u32_at(&data, offset + info::IGRACE))
-        };
+        let grace = kind.grace();
         self.with_quota(tx, kind, id, |tx, known| {
             let mut quota = {
                 let data = known.buf.read();
@@ -404,7 +277,7 @@ impl<S: Store> Fs<S> {
                 grows,
                 (quota.block_soft, quota.block_hard),
                 quota.block_time,
-                (now, head.0),
+                (now, grace.0),
                 check,
             )?;
             quota.inode_time = limit(
@@ -412,7 +285,7 @@ impl<S: Store> Fs<S> {
                 change.inodes,
                 (quota.inode_soft, quota.inode_hard),
                 quota.inode_time,
-                (now, head.1),
+                (now, grace.1),
                 check,
             )?;
             known.reserved = add(known.reserved, change.reserved);
@@ -495,7 +368,8 @@ impl<S: Store> Fs<S> {
         self.quota_all(Some(tx), inode, Change { inodes, ..Change::default() })
     }
 
-    pub(crate) fn has_quotas(&self) -> bool {
+    /// Whether the file system counts what users, groups or projects have.
+    pub fn has_quotas(&self) -> bool {
         self.quota.get().is_some()
     }
 
@@ -553,12 +427,13 @@ impl<S: Store> Fs<S> {
         result
     }
 
-    /// Usage and limits of an id. `ESRCH` without quotas of that kind.
+    /// Usage, with what is promised, and limits of an id. `ESRCH` without quotas of that kind.
     pub fn quota_get(&self, kind: QuotaKind, id: u32) -> Result<Quota> {
         let kind = self.quota_kind(kind).ok_or(ESRCH)?;
         let found = self.with_quota(None, kind, id, |_, known| {
             let data = known.buf.read();
-            Ok(Quota::decode(data.get(known.offset..known.offset + ENTRY).unwrap_or(&[])))
+            let quota = Quota::decode(data.get(known.offset..known.offset + ENTRY).unwrap_or(&[]));
+            Ok(Quota { space: quota.space.saturating_add(known.reserved), ..quota })
         });
         match found {
             Err(error) if error == ENOENT => Ok(Quota::default()),
@@ -568,11 +443,7 @@ impl<S: Store> Fs<S> {
 
     /// Seconds that usage may be over a soft limit: of space, and of inodes. `ESRCH` without quotas of that kind.
     pub fn quota_grace(&self, kind: QuotaKind) -> Result<(u32, u32)> {
-        let kind = self.quota_kind(kind).ok_or(ESRCH)?;
-        let file = kind.file.lock();
-        let (buf, offset) = self.quota_block(&file, 0)?;
-        let data = buf.read();
-        Ok((le::u32_at(&data, offset + info::BGRACE), le::u32_at(&data, offset + info::IGRACE)))
+        Ok(self.quota_kind(kind).ok_or(ESRCH)?.grace())
     }
 
     /// Sets those times.
@@ -584,24 +455,49 @@ impl<S: Store> Fs<S> {
             self.modify(tx, &buf, |data| {
                 le::put_u32(data, offset + info::BGRACE, space);
                 le::put_u32(data, offset + info::IGRACE, inodes);
-            })
+            })?;
+            kind.set_grace(space, inodes);
+            Ok(())
         })
     }
 
-    /// Sets limits (and, where they are given, times) of an id; usage stays.
+    /// Sets limits and times of an id; usage stays. What is over a new soft limit gets the usual time, unless the caller gave
+    /// another; what is not over a soft limit needs none.
     pub fn quota_set(&self, kind: QuotaKind, id: u32, new: &Quota) -> Result {
         let kind = self.quota_kind(kind).ok_or(ESRCH)?;
+        let now = self.store.now().sec.max(0) as u64;
+        let grace = kind.grace();
         self.run(self.credits_for_quota() + 4, true, |tx| {
             self.with_quota(Some(tx), kind, id, |tx, known| {
                 let Some(tx) = tx else { return Err(EINVAL) };
+                let reserved = known.reserved;
                 self.modify(tx, &known.buf, |data| {
                     if let Some(entry) = data.get_mut(known.offset..known.offset + ENTRY) {
                         let old = Quota::decode(entry);
-                        Quota { inodes: old.inodes, space: old.space, ..*new }.encode(id, entry);
+                        let blocks = old.space.saturating_add(reserved).div_ceil(BLOCK);
+                        let mut quota = Quota { inodes: old.inodes, space: old.space, ..*new };
+                        let changed = (old.block_soft, old.block_hard) != (new.block_soft, new.block_hard);
+                        let times = (old.block_time, new.block_time);
+                        quota.block_time = new_time(blocks, new.block_soft, changed, times, (now, grace.0));
+                        let changed = (old.inode_soft, old.inode_hard) != (new.inode_soft, new.inode_hard);
+                        let times = (old.inode_time, new.inode_time);
+                        quota.inode_time = new_time(old.inodes, new.inode_soft, changed, times, (now, grace.1));
+                        quota.encode(id, entry);
                     }
                 })
             })
         })
+    }
+}
+
+/// When being over a soft limit ends being allowed, once limits were set (`changed`) or the time was `given`.
+fn new_time(usage: u64, soft: u64, changed: bool, (old, given): (u64, u64), (now, grace): (u64, u32)) -> u64 {
+    if soft == 0 || usage <= soft {
+        0
+    } else if changed && given == old {
+        now.saturating_add(grace.into())
+    } else {
+        given
     }
 }
 

@@ -18,5 +18,6 @@ pub use sync;
 pub use sysfs;
 pub use task;
 pub use vfs;
+pub use x86::panic::panic;
 pub use x86_cpu::percpu;
 pub use x86_mm::uaccess;

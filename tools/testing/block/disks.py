@@ -158,6 +158,13 @@ def tables(bench):
         want("serial", guest.check("cat /sys/block/vda/serial").strip(), "SN-123")
         want("size64", guest.check("blockdev --getsize64 /dev/vda5").strip(), str(1024 * 512))
         want("block size", guest.check("blockdev --getss /dev/vda").strip(), "512")
+        want("agreed size at first", guest.check("blockdev --getbsz /dev/vda").strip(), "4096")
+        guest.check("exec 8</dev/vda; blockdev --setbsz 1024 /dev/vda")
+        want("agreed size", guest.check("blockdev --getbsz /dev/vda").strip(), "1024")
+        if guest.run("blockdev --setbsz 256 /dev/vda")[0] == 0:
+            raise GuestError("blocks smaller than sectors were taken")
+        guest.check("exec 8<&-")
+        want("agreed size when it was closed", guest.check("blockdev --getbsz /dev/vda").strip(), "4096")
         guest.check("dd if=/dev/zero of=/dev/vda bs=512 count=1 2>/dev/null; blockdev --rereadpt /dev/vda")
         want("no table", guest.check("ls /dev/ | grep vda").split(), ["vda"])
         guest.check("printf 'n\\np\\n1\\n\\n+2M\\nw\\n' | fdisk /dev/vda >/dev/null 2>&1; blockdev --rereadpt /dev/vda")

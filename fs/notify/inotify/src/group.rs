@@ -176,6 +176,11 @@ impl FileOps for InotifyFile {
         if self.0.queue.lock().is_empty() { PollMask::NONE } else { PollMask::IN | PollMask::RDNORM }
     }
 
+    fn fasync(&self, _: &File, _: bool) -> Result {
+        // There is no SIGIO yet.
+        Err(EINVAL)
+    }
+
     fn ioctl(&self, _: &File, cmd: u32, arg: usize) -> Result<usize> {
         if cmd != uapi::FIONREAD {
             return Err(ENOTTY);

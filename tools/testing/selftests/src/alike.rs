@@ -16,7 +16,7 @@ pub const TESTS: &[Test] = &[
     ("alike.waitid_clears", waitid_clears),
     ("alike.identity_hides", identity_hides),
     ("alike.place_taken", place_taken),
-    ("alike.poll_half_full", poll_half_full),
+    ("alike.poll_quarter_full", poll_quarter_full),
     ("alike.shutdown_early", shutdown_early),
     ("alike.empty_vector", empty_vector),
 ];
@@ -166,7 +166,7 @@ fn place_taken() -> Outcome {
 }
 
 /// A stream is ready for writing while no more than a quarter of its room is used.
-fn poll_half_full() -> Outcome {
+fn poll_quarter_full() -> Outcome {
     let mut fds = [0; 2];
     c!(libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0, fds.as_mut_ptr()));
     let events = |fd| -> Result<i16, String> {

@@ -570,6 +570,12 @@ fn openat() -> Outcome {
     eq!(text("f")?, "by fd");
     fails!(libc::fchdir(fd), libc::ENOTDIR);
     fails!(libc::unlinkat(d, c"sub".as_ptr(), 0x8000), libc::EINVAL);
+    // Also what is only named keeps its contents when its names go.
+    c!(libc::close(fd));
+    let named = c!(libc::openat(d, c"f".as_ptr(), libc::O_PATH));
+    c!(libc::unlinkat(d, c"hard".as_ptr(), 0));
+    c!(libc::unlinkat(d, c"f".as_ptr(), 0));
+    eq!(text(&format!("/proc/self/fd/{named}"))?, "by fd");
     Ok(())
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Pipes, named pipes and unix sockets.
+//! Pipes, named pipes and unix sockets; POSIX message queues.
 
 use crate::util::*;
 use crate::{Test, c, ck, eq, fails};
@@ -30,6 +30,7 @@ pub const TESTS: &[Test] = &[
     ("unix.large_transfer", large),
     ("unix.epipe", epipe),
     ("unix.peek_and_options", peek),
+    ("mq.closed_by_exec", mq_closed),
 ];
 
 fn order() -> Outcome {
@@ -534,5 +535,16 @@ fn peek() -> Outcome {
     c!(libc::getsockopt(b, libc::SOL_SOCKET, libc::SO_TYPE, (&raw mut kind).cast(), &mut len));
     eq!(kind, libc::SOCK_STREAM);
     fails!(libc::getsockopt(b, libc::SOL_SOCKET, 9999, (&raw mut kind).cast(), &mut len), libc::ENOPROTOOPT);
+    Ok(())
+}
+
+/// A queue's descriptor has the flag although nobody asked for it.
+fn mq_closed() -> Outcome {
+    let name = c"closed-by-exec";
+    let flags = libc::O_CREAT | libc::O_RDWR;
+    let fd = c!(libc::syscall(libc::SYS_mq_open, name.as_ptr(), flags, 0o600, core::ptr::null::<u8>())) as i32;
+    eq!(c!(libc::fcntl(fd, libc::F_GETFD)), libc::FD_CLOEXEC);
+    eq!(c!(libc::fcntl(fd, libc::F_GETFL)) & libc::O_CLOEXEC, 0);
+    c!(libc::syscall(libc::SYS_mq_unlink, name.as_ptr()));
     Ok(())
 }

@@ -8,6 +8,7 @@
 //!
 //! Every test passes on Linux; that is checked (selftests.py --linux).
 
+mod aio;
 mod alike;
 mod creds;
 mod files;
@@ -79,6 +80,7 @@ fn all() -> Vec<Test> {
         tty::TESTS,
         procfs::TESTS,
         time::TESTS,
+        aio::TESTS,
         uring::TESTS,
         timers::TESTS,
         sockets::TESTS,

@@ -444,6 +444,11 @@ fn sysctl() -> Outcome {
     std::fs::write(path, old.trim()).map_err(|e| e.to_string())?;
     eq!(text(path)?, old);
     fails!(libc::open(c"/proc/sys/kernel/ostype".as_ptr(), libc::O_WRONLY | libc::O_CREAT, 0).min(-1), libc::EACCES);
+    // Modes hold for root, too, and nobody changes them.
+    fails!(libc::access(c"/proc/sys/kernel/ostype".as_ptr(), libc::W_OK), libc::EACCES);
+    fails!(libc::unlink(c"/proc/sys/kernel/pid_max".as_ptr()), libc::EACCES);
+    fails!(libc::chmod(c"/proc/sys/kernel/ostype".as_ptr(), 0o666), libc::EPERM);
+    fails!(libc::chown(c"/proc/sys/kernel/pid_max".as_ptr(), 1000, 1000), libc::EPERM);
     Ok(())
 }
 

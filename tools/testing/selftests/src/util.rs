@@ -294,3 +294,8 @@ pub fn state(pid: i32) -> char {
 pub fn home() -> Outcome {
     std::env::set_current_dir(dir()?).map_err(|e| e.to_string())
 }
+
+/// Takes the count of an event descriptor.
+pub fn count_of(fd: i32) -> Result<u64, String> {
+    Ok(u64::from_ne_bytes(read(fd, 8)?.try_into().map_err(|_| "short")?))
+}

@@ -8,16 +8,13 @@ use std::io::Write;
 pub const TESTS: &[Test] = &[("words.proc_numbers", proc_numbers), ("words.large_arguments", large_arguments)];
 
 fn proc_numbers() -> Outcome {
-    let bad = ["--9223372036854775808", "--3", "-+3", "0x-5", "-", "", "1x"];
+    let bad = ["--9223372036854775808", "--3", "-+3", "0x-5", "-", "1x"];
     for text in bad {
         for file in ["oom_score_adj", "coredump_filter"] {
             let mut file = std::fs::OpenOptions::new()
                 .write(true)
                 .open(format!("/proc/self/{file}"))
                 .map_err(|e| format!("{file}: {e}"))?;
-            if text.is_empty() {
-                continue;
-            }
             let error = file.write(text.as_bytes()).err().and_then(|e| e.raw_os_error());
             eq!((text, error), (text, Some(libc::EINVAL)));
         }

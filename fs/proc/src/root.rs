@@ -80,12 +80,10 @@ impl Released for Names {
     fn released(&self, pid: u32) {
         // What cannot be locked now is left to the cache's own trimming.
         let Some(mounted) = MOUNTED.try_lock() else { return };
-        let mut name = vfs::SeqBuf::new(16);
-        if name.dec(pid.into()).is_err() {
-            return;
-        }
+        let mut digits = [0; 20];
+        let name = vfs::seq_file::decimal(pid.into(), &mut digits);
         for root in mounted.iter().filter_map(WeakArc::upgrade).filter_map(|sb| sb.root()) {
-            let Some(cached) = vfs::dcache::lookup_cached(&root, name.text()) else { continue };
+            let Some(cached) = vfs::dcache::lookup_cached(&root, name) else { continue };
             if let Some(inode) = root.inode()
                 && let Some(_lock) = inode.lock.try_write()
             {

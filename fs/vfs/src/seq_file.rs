@@ -21,6 +21,20 @@ pub struct SeqBuf {
 
 const PAGE: usize = 4096;
 
+/// `value` in decimal, at the end of `digits`.
+pub fn decimal(mut value: u64, digits: &mut [u8; 20]) -> &[u8] {
+    let mut len = 0;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (value % 10) as u8;
+        value /= 10;
+        len += 1;
+        if value == 0 {
+            break;
+        }
+    }
+    digits.get(digits.len() - len..).unwrap_or(b"")
+}
+
 impl SeqBuf {
     /// An empty buffer that takes at most `limit` bytes (`usize::MAX`: any number).
     pub const fn new(limit: usize) -> Self {
@@ -64,18 +78,8 @@ impl SeqBuf {
     }
 
     /// Adds `value` in decimal. Quicker than formatting.
-    pub fn dec(&mut self, mut value: u64) -> Result {
-        let mut digits = [0; 20];
-        let mut len = 0;
-        for digit in digits.iter_mut().rev() {
-            *digit = b'0' + (value % 10) as u8;
-            value /= 10;
-            len += 1;
-            if value == 0 {
-                break;
-            }
-        }
-        self.put(digits.get(digits.len() - len..).unwrap_or(b""))
+    pub fn dec(&mut self, value: u64) -> Result {
+        self.put(decimal(value, &mut [0; 20]))
     }
 
     /// Adds a space and `value` in decimal.

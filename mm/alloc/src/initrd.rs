@@ -18,7 +18,10 @@ pub fn consume(info: &BootInfo, mut f: impl FnMut(&[u8])) {
         let inside = info.memory.ram().any(|r| r.start <= range.start && range.end() <= r.end());
         let Ok(len) = usize::try_from(range.len) else { continue };
         if !inside || len == 0 {
-            klog::pr_err!("initrd: [{:#x}-{:#x}] is not in memory", range.start, range.end());
+            klog::pr_err!("initrd: [{:#x}-{:#x}] is not in memory:", range.start, range.end());
+            for ram in info.memory.ram() {
+                klog::pr_err!("  [{:#x}-{:#x}] is", ram.start, ram.end());
+            }
             continue;
         }
         // SAFETY: `memblock::init` reserved the range, so nobody else has it; the direct map covers all memory; it is given to

@@ -153,6 +153,9 @@ enum Selection {
 }
 
 fn select() -> Selection {
+    if reaper::has_outstanding() {
+        return Selection::Wait;
+    }
     let total = mm::meminfo().total;
     let mut chosen: Option<Victim> = None;
     let mut from = 1;

@@ -4,7 +4,7 @@
 //! no harm. Lock: `QUEUE` (spin).
 
 use crate::report::Name;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use errno::Result;
 use kalloc::Arc;
 use klog::pr_info;
@@ -33,6 +33,14 @@ const MOST: usize = 8;
 static QUEUE: SpinLock<[Option<Job>; MOST]> = SpinLock::new([const { None }; MOST]);
 static WORK: WaitQueue = WaitQueue::new();
 static PENDING: AtomicBool = AtomicBool::new(false);
+/// Victims whose memory is to come, queued or in work.
+static OUTSTANDING: AtomicU32 = AtomicU32::new(0);
+
+/// Whether memory of a victim is still to come: perhaps it has ended and is known to nobody else. Not for long: its time to end by
+/// itself and that for trying to reap it.
+pub(crate) fn has_outstanding() -> bool {
+    OUTSTANDING.load(Ordering::Acquire) != 0
+}
 
 /// Starts the thread.
 pub(crate) fn start() -> Result {
@@ -44,6 +52,8 @@ pub(crate) fn queue(process: Arc<Process>, leader: Arc<Task>, mm: Arc<Mm>, may_r
     let due = ktime::now_ns().saturating_add(DELAY_NS);
     let mut job = Some(Job { process, leader, mm, may_reap, due });
     if let Some(slot) = QUEUE.lock().iter_mut().find(|slot| slot.is_none()) {
+        // What somebody else keeps alive is not waited for.
+        OUTSTANDING.fetch_add(u32::from(may_reap), Ordering::AcqRel);
         *slot = job.take();
     }
     PENDING.store(true, Ordering::SeqCst);
@@ -74,6 +84,7 @@ fn work(job: Job) {
         reap(&process, &leader, &mm);
     }
     drop(mm);
+    OUTSTANDING.fetch_sub(u32::from(may_reap), Ordering::AcqRel);
 }
 
 fn reap(process: &Process, leader: &Task, mm: &Mm) {

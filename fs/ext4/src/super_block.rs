@@ -189,17 +189,11 @@ impl SuperOps for Ext4Super {
     }
 
     fn quota_get(&self, kind: u32, id: u32) -> Result<QuotaLimits> {
-        let found = self.0.core.quota_get(quota_kind(kind)?, id)?;
-        Ok(QuotaLimits {
-            block_hard: found.block_hard,
-            block_soft: found.block_soft,
-            space: found.space,
-            inode_hard: found.inode_hard,
-            inode_soft: found.inode_soft,
-            inodes: found.inodes,
-            block_time: found.block_time,
-            inode_time: found.inode_time,
-        })
+        self.0.core.quota_get(quota_kind(kind)?, id).map(limits)
+    }
+
+    fn quota_next(&self, kind: u32, id: u32) -> Result<(u32, QuotaLimits)> {
+        self.0.core.quota_next(quota_kind(kind)?, id).map(|(id, found)| (id, limits(found)))
     }
 
     fn quota_set(&self, kind: u32, id: u32, new: &QuotaLimits) -> Result {
@@ -274,6 +268,19 @@ impl SuperOps for Ext4Super {
             let _ = journal.close();
         }
         pr_info!("EXT4-fs ({}): unmounting filesystem.\n", mount.base.health.name);
+    }
+}
+
+fn limits(found: Quota) -> QuotaLimits {
+    QuotaLimits {
+        block_hard: found.block_hard,
+        block_soft: found.block_soft,
+        space: found.space,
+        inode_hard: found.inode_hard,
+        inode_soft: found.inode_soft,
+        inodes: found.inodes,
+        block_time: found.block_time,
+        inode_time: found.inode_time,
     }
 }
 

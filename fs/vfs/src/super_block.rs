@@ -134,6 +134,11 @@ pub trait SuperOps: Any + Send + Sync {
         Err(ENOSYS)
     }
 
+    /// The first id from `id` on that has usage or limits, with them. ENOENT if there is none.
+    fn quota_next(&self, kind: u32, id: u32) -> Result<(u32, QuotaLimits)> {
+        Err(ENOSYS)
+    }
+
     /// Sets limits and times of an id; usage stays.
     fn quota_set(&self, kind: u32, id: u32, new: &QuotaLimits) -> Result {
         Err(ENOSYS)

@@ -345,6 +345,16 @@ fn quotas_are_counted_and_kept() {
     assert_eq!(users.iter().filter(|user| user.2 > 0).count(), 41, "{users:?}");
     assert!(users.contains(&(ids[30], 30 * 1024, 1)), "{users:?}");
     assert_eq!(usage(&image, "project").iter().filter(|project| project.2 > 0).count(), 41);
+    let mut listed = Vec::new();
+    let mut from = 1;
+    while let Ok((id, quota)) = vfs.fs.quota_next(QuotaKind::User, from) {
+        assert_eq!(quota, vfs.fs.quota_get(QuotaKind::User, id).unwrap());
+        listed.push(id);
+        from = id + 1;
+    }
+    // Besides them the one that made the files.
+    assert_eq!(listed.iter().filter(|id| **id != 1000).copied().collect::<Vec<_>>(), ids);
+    assert_eq!(vfs.fs.quota_next(QuotaKind::User, u32::MAX).err(), Some(errno::code::ENOENT));
     // A hard limit of 40 KiB holds for who is not privileged; what was written before stays.
     let new = Quota { block_hard: 40, ..Quota::default() };
     vfs.fs.quota_set(QuotaKind::User, ids[30], &new).unwrap();

@@ -3,7 +3,7 @@
 
 use crate::fdtable::fdget_raw;
 use crate::namei::{PathName, Start, lflag, walk::lookup_path};
-use crate::super_block::{QuotaInfo, SuperBlock, for_each_on_device};
+use crate::super_block::{QuotaInfo, QuotaLimits, SuperBlock, for_each_on_device};
 use crate::types::FileType;
 use crate::user;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +20,7 @@ const Q_GETINFO: u32 = 0x80_0005;
 const Q_SETINFO: u32 = 0x80_0006;
 const Q_GETQUOTA: u32 = 0x80_0007;
 const Q_SETQUOTA: u32 = 0x80_0008;
+const Q_GETNEXTQUOTA: u32 = 0x80_0009;
 
 /// User, group, project.
 const KINDS: u32 = 3;
@@ -67,6 +68,27 @@ fn put_words(address: usize, words: &[u64]) -> Result {
     Ok(())
 }
 
+/// Bytes of what stands before the valid fields in `struct if_dqblk` and `if_nextdqblk`.
+const LIMITS: usize = 64;
+
+/// What both of these begin with: all but the last four bytes.
+fn put_limits(address: usize, quota: &QuotaLimits) -> Result {
+    put_words(
+        address,
+        &[
+            quota.block_hard,
+            quota.block_soft,
+            quota.space,
+            quota.inode_hard,
+            quota.inode_soft,
+            quota.inodes,
+            quota.block_time,
+            quota.inode_time,
+        ],
+    )?;
+    user::put_user(address.wrapping_add(LIMITS), QIF_ALL)
+}
+
 /// Whether the caller may ask (or change) that.
 fn check(cmd: u32, kind: u32, id: u32) -> Result {
     let own = match cmd {
@@ -86,7 +108,7 @@ fn request(sb: &Arc<SuperBlock>, cmd: u32, kind: u32, id: u32, address: usize) -
         return Err(ENOSYS);
     }
     check(cmd, kind, id)?;
-    if sb.is_rdonly() && !matches!(cmd, Q_GETFMT | Q_GETINFO | Q_GETQUOTA | Q_SYNC) {
+    if sb.is_rdonly() && !matches!(cmd, Q_GETFMT | Q_GETINFO | Q_GETQUOTA | Q_GETNEXTQUOTA | Q_SYNC) {
         return Err(EROFS);
     }
     match cmd {
@@ -116,21 +138,13 @@ fn request(sb: &Arc<SuperBlock>, cmd: u32, kind: u32, id: u32, address: usize) -
             ops.quota_set_info(kind, info)?;
         }
         Q_GETQUOTA => {
-            let quota = ops.quota_get(kind, id)?;
-            put_words(
-                address,
-                &[
-                    quota.block_hard,
-                    quota.block_soft,
-                    quota.space,
-                    quota.inode_hard,
-                    quota.inode_soft,
-                    quota.inodes,
-                    quota.block_time,
-                    quota.inode_time,
-                    QIF_ALL.into(),
-                ],
-            )?;
+            put_limits(address, &ops.quota_get(kind, id)?)?;
+            user::put_user(address.wrapping_add(LIMITS + 4), 0u32)?;
+        }
+        Q_GETNEXTQUOTA => {
+            let (id, quota) = ops.quota_next(kind, id)?;
+            put_limits(address, &quota)?;
+            user::put_user(address.wrapping_add(LIMITS + 4), id)?;
         }
         Q_SETQUOTA => {
             let [block_hard, block_soft, space, inode_hard, inode_soft, inodes, block_time, inode_time, valid] =

@@ -441,6 +441,14 @@ impl<S: Store> Fs<S> {
         }
     }
 
+    /// The first id from `id` on that is in the file, with what `quota_get` says of it. `ENOENT` if there is none.
+    pub fn quota_next(&self, which: QuotaKind, id: u32) -> Result<(u32, Quota)> {
+        let kind = self.quota_kind(which).ok_or(ESRCH)?;
+        let found = self.quota_next_id(&kind.file.lock(), id)?;
+        let next = found.ok_or(ENOENT)?;
+        Ok((next, self.quota_get(which, next)?))
+    }
+
     /// Seconds that usage may be over a soft limit: of space, and of inodes. `ESRCH` without quotas of that kind.
     pub fn quota_grace(&self, kind: QuotaKind) -> Result<(u32, u32)> {
         Ok(self.quota_kind(kind).ok_or(ESRCH)?.grace())

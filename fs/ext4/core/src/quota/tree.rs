@@ -50,6 +50,34 @@ impl<S: Store> Fs<S> {
         Ok(found.map(|at| (buf, at)))
     }
 
+    /// The first id from `from` on that the tree leads to.
+    pub(super) fn quota_next_id(&self, file: &Inode, from: u32) -> Result<Option<u32>> {
+        self.quota_next_below(file, ROOT, 0, 0, from)
+    }
+
+    /// The same below `block`, which stands for ids that begin with the bits of `prefix`.
+    fn quota_next_below(&self, file: &Inode, block: u32, level: u32, prefix: u32, from: u32) -> Result<Option<u32>> {
+        let (buf, offset) = self.quota_block(file, block)?;
+        let shift = 8 * (LEVELS - 1 - level);
+        for slot in from >> shift & 0xff..256 {
+            let child = le::u32_at(&buf.read(), offset + slot as usize * 4);
+            if child == 0 {
+                continue;
+            }
+            self.check_quota_block(file, child)?;
+            let id = prefix | slot << shift;
+            if level == LEVELS - 1 {
+                return Ok(Some(id));
+            }
+            // What lies behind the first slot begins anew.
+            let found = self.quota_next_below(file, child, level + 1, id, if id > from { id } else { from })?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
     fn check_quota_block(&self, file: &Inode, block: u32) -> Result {
         if block <= ROOT || u64::from(block) * BLOCK >= file.raw.size {
             return Err(self.corrupt("quota_tree", file.ino, block.into()));

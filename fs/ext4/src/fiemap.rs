@@ -20,6 +20,8 @@ const DELALLOC: u32 = 4;
 const NOT_ALIGNED: u32 = 0x100;
 const DATA_INLINE: u32 = 0x200;
 const UNWRITTEN: u32 = 0x800;
+/// The file has no extents: runs of blocks were joined to one.
+const MERGED: u32 = 0x1000;
 /// Bytes of the request, and of an extent behind it.
 const HEADER: usize = 32;
 const EXTENT: usize = 56;
@@ -33,21 +35,48 @@ struct Extent {
     flags: u32,
 }
 
+impl Extent {
+    /// Whether `next` lies behind it, in the file and on the disk, and may be joined to it.
+    fn goes_on_in(&self, next: &Self) -> bool {
+        let kind = |extent: &Self| extent.flags & !LAST;
+        kind(self) & MERGED != 0
+            && kind(self) & UNKNOWN == 0
+            && kind(self) == kind(next)
+            && self.logical + self.length == next.logical
+            && self.physical + self.length == next.physical
+    }
+}
+
 /// What is gathered, and how much of it is wanted.
 struct Gathered {
     list: KVec<Extent>,
     count: u32,
     most: u32,
+    /// The last one, although none is wanted.
+    last: Option<Extent>,
 }
 
 impl Gathered {
-    /// Adds an extent; false when there is room for no more.
+    /// Adds an extent, or joins it to the last if both are `MERGED`; false when there is room for no more.
     fn push(&mut self, extent: Extent) -> Result<bool> {
+        if let Some(last) = self.last.as_mut().filter(|last| last.goes_on_in(&extent)) {
+            last.length += extent.length;
+            last.flags |= extent.flags;
+            if let Some(listed) = self.list.last_mut() {
+                *listed = *last;
+            }
+            return Ok(true);
+        }
+        if self.most != 0 && self.count == self.most {
+            return Ok(false);
+        }
         if self.most != 0 {
             self.list.push(extent, GFP_KERNEL)?;
         }
+        self.last = Some(extent);
         self.count += 1;
-        Ok(self.most == 0 || self.count < self.most)
+        // One that may grow is the last only when another comes.
+        Ok(self.most == 0 || self.count < self.most || extent.flags & MERGED != 0)
     }
 }
 
@@ -68,7 +97,7 @@ pub(crate) fn fiemap(file: &File, arg: usize) -> Result<usize> {
     {
         mapping.write_and_wait(0, u64::MAX)?;
     }
-    let mut gathered = Gathered { list: KVec::new(), count: 0, most };
+    let mut gathered = Gathered { list: KVec::new(), count: 0, most, last: None };
     gather(inode, start, start.saturating_add(length), &mut gathered)?;
     for (index, extent) in gathered.list.iter().enumerate() {
         let at = arg + HEADER + index * EXTENT;
@@ -93,6 +122,7 @@ fn gather(inode: &Inode, start: u64, end: u64, gathered: &mut Gathered) -> Resul
         gathered.push(Extent { logical: 0, physical: 0, length: inode.size(), flags })?;
         return Ok(());
     }
+    let merged = if tree.inode.uses_extents() { 0 } else { MERGED };
     let bits = mount.core.geo.block_bits;
     let first = u32::try_from(start >> bits).unwrap_or(u32::MAX);
     let past = (end.div_ceil(1 << bits)).min(u64::from(u32::MAX));
@@ -104,7 +134,7 @@ fn gather(inode: &Inode, start: u64, end: u64, gathered: &mut Gathered) -> Resul
             let len = len.min(limit - lblk);
             *at = lblk + len;
             let last = if tree.delayed.next(*at).is_none() && limit == u32::MAX { LAST } else { 0 };
-            let flags = DELALLOC | UNKNOWN | last;
+            let flags = DELALLOC | UNKNOWN | merged | last;
             if !gathered.push(Extent { logical: bytes(lblk), physical: 0, length: bytes(len), flags })? {
                 return Ok(false);
             }
@@ -125,7 +155,7 @@ fn gather(inode: &Inode, start: u64, end: u64, gathered: &mut Gathered) -> Resul
             logical: bytes(run.lblk),
             physical: run.allocated().unwrap_or(0) << bits,
             length: bytes(run.len),
-            flags: unwritten | if ended { LAST } else { 0 },
+            flags: unwritten | merged | if ended { LAST } else { 0 },
         };
         more = gathered.push(extent)?;
         Ok(more)

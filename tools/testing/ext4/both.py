@@ -74,6 +74,7 @@ for i in 1 2 3 4 5 6 7 8; do dd if=/dev/urandom of=frag3 bs=1000 count=2 seek=$(
 # One line for each thing that must be the same; reading does not change times (noatime).
 TREE = r"""
 cd /mnt
+/usr/sbin/stat -f -c 'statfs %s %S %b %c %l' .
 list() { find . -path ./lost+found -prune -o "$@" -print0 | sort -z; }
 list | xargs -0 /usr/sbin/stat -c 'stat %N %f %u %g %s %h %b %t:%T %.9Y %.9Z %.9W'
 list -type f ! -name sparse | xargs -0 md5sum

@@ -253,17 +253,20 @@ impl<S: Store> Fs<S> {
         Ok(())
     }
 
-    /// Notes the journal's blocks, so that no damaged file is taken to own them.
+    /// Notes the journal's blocks, so that no damaged file is taken to own them, and counts them as overhead.
     #[inline(never)]
     fn load_protected(&self) -> Result {
-        let journal = {
+        let (journal, recorded) = {
             let state = self.super_state.lock();
-            if state.sb.has_journal() { state.sb.journal_inum.get() } else { 0 }
+            let journal = if state.sb.has_journal() { state.sb.journal_inum.get() } else { 0 };
+            (journal, u64::from(state.sb.overhead_clusters.get()) << self.geo.cluster_bits)
         };
         let mut zones = KVec::new();
         if journal != 0 {
             let inode = self.inode(journal)?;
             let blocks = (inode.raw.size >> self.geo.block_bits).min(u64::from(u32::MAX)) as u32;
+            let clusters = u64::from(blocks).div_ceil(1 << self.geo.cluster_bits);
+            self.overhead.fetch_add(clusters << self.geo.cluster_bits, Ordering::Relaxed);
             let mut at = 0;
             while at < blocks && zones.len() < 65536 {
                 let found = self.map(&inode, at, blocks - at)?;
@@ -274,6 +277,10 @@ impl<S: Store> Fs<S> {
             }
         }
         let _ = self.protected.set(zones);
+        if self.geo.cluster_bits != 0 && (1..=self.blocks_count()).contains(&recorded) {
+            // Clusters that hold metadata in part are counted by who made the file system.
+            self.overhead.store(recorded, Ordering::Relaxed);
+        }
         Ok(())
     }
 

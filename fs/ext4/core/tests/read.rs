@@ -129,6 +129,16 @@ fn same_blocks(fs: &Fs<HostStore>, image: &Path, name: &str) {
     assert_eq!(ours, theirs, "{name}");
 }
 
+/// What `statfs` takes off the size is what mke2fs noted as overhead.
+fn same_overhead(fs: &Fs<HostStore>, image: &Path, words: &str) {
+    let (_, text) = run("dumpe2fs", &["-h", image.to_str().unwrap()]);
+    let value =
+        |name: &str| -> Option<u64> { text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()) };
+    let Some(overhead) = value("Overhead clusters:") else { return };
+    let ratio = value("Cluster size:").map_or(1, |size| size / fs.geo.block_size as u64);
+    assert_eq!(fs.blocks_count() - fs.statfs().blocks, overhead * ratio, "{words}");
+}
+
 #[test]
 fn whatever_mke2fs_makes() {
     let scratch = Scratch::new();
@@ -151,6 +161,7 @@ fn whatever_mke2fs_makes() {
         let indexed = fs.geo.has_compat(ext4_core::format::feature::compat::DIR_INDEX);
         assert_eq!(many.has_flag(0x1000), indexed, "{words}");
         same_blocks(&fs, &image, "sparse");
+        same_overhead(&fs, &image, words);
         assert_eq!(fs.store.reports(), Vec::<String>::new(), "{words}");
     }
 }

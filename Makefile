@@ -79,10 +79,10 @@ check: deps-check
 check-full: deps-check
 	$(call script,check.py --full)
 
-bench: deps-run bzImage initramfs
+bench: deps-run bzImage modules initramfs
 	$(call script,bench.py)
 
-bench-docs: deps-run bzImage initramfs
+bench-docs: deps-run bzImage modules initramfs
 	$(call script,bench.py --write $(srctree)/Documentation/bench.md $(srctree)/README.md)
 
 clippy: deps-clippy syncconfig

@@ -140,6 +140,7 @@ fn devices(info: &'static BootInfo) -> Result {
     step("misc devices", misc::init())?;
     step("ACPI devices", crate::firmware::add_devices())?;
     step("tty", tty::init())?;
+    step("system requests", sysrq::init(crate::params::line(info)))?;
     step("serial8250", serial8250::init())?;
     step("vt", vt::init())?;
     crate::nodes::terminals()?;

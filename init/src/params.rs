@@ -34,6 +34,7 @@ const KNOWN: &[&str] = &[
     "rdinit",
     "init",
     "tsc",
+    "sysrq_always_enabled",
     "kunit.enable",
     "kunit.filter_glob",
     "kunit.action",

@@ -17,6 +17,7 @@ pub mod chrdev;
 pub mod dcache;
 pub mod dentry;
 pub mod disk_inode;
+pub mod emergency;
 pub mod fdtable;
 pub mod file;
 pub mod file_count;

@@ -49,6 +49,7 @@ pub mod rseq;
 pub mod setid;
 pub mod show;
 pub mod signal;
+mod state;
 pub mod thread;
 pub mod times;
 pub mod umh;
@@ -60,4 +61,5 @@ pub mod wait;
 
 pub use group::{ControllingTerminal, ProcessGroup, Session};
 pub use life::{fatal_pending, init, start_init};
+pub use state::state_of;
 pub use thread::{Process, Thread, current_process, process_of, thread_of};

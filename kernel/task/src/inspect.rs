@@ -53,6 +53,30 @@ impl Inspected<'_> {
         good
     }
 
+    /// Calls `f` with each return address on its kernel stack, from where it was switched out up, by frame pointers, until `f` says
+    /// no. What it reads is inside that stack, so a wild frame pointer ends the trace and nothing else.
+    pub fn stack_trace(&self, mut f: impl FnMut(usize) -> bool) {
+        let top = self.task.stack_top();
+        let read = |address: usize| {
+            let inside = address >= self.context.sp && address.checked_add(8).is_some_and(|end| end <= top);
+            // SAFETY: Between the saved stack pointer and the top of the stack of a task that we hold: mapped, and not written to,
+            // since no CPU runs the task meanwhile (type invariant of `Inspected`).
+            (inside && address.is_multiple_of(8)).then(|| unsafe { (address as *const usize).read() })
+        };
+        // As `switch_stack` and `prepare_stack` leave it: six registers, RBP last but one above the return address.
+        let (saved_rbp, mut ret) = (self.context.sp.wrapping_add(40), read(self.context.sp.wrapping_add(48)));
+        let mut frame = read(saved_rbp);
+        while let Some(address) = ret {
+            if !f(address) {
+                return;
+            }
+            let Some(at) = frame else { return };
+            ret = read(at.wrapping_add(8));
+            // Callers lie above.
+            frame = read(at).filter(|&next| next > at);
+        }
+    }
+
     /// Its hardware breakpoints.
     pub fn debug_regs(&self) -> DebugRegs {
         self.context.debug

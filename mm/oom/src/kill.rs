@@ -4,9 +4,9 @@
 use crate::badness::{badness, with_mm};
 use crate::{reaper, report};
 use core::sync::atomic::{AtomicU8, Ordering};
-use kalloc::flags::{__GFP_FS, GFP_HIGHUSER};
+use kalloc::flags::{__GFP_FS, GFP_HIGHUSER, GFP_KERNEL};
 use kalloc::{Arc, Flags};
-use klog::{pr_err, pr_warn};
+use klog::{pr_err, pr_info, pr_warn};
 use mm::{Mm, kib};
 use mm_alloc::reclaim::{OutOfMemory, Verdict};
 use mm_alloc::stat::{self, Item};
@@ -82,6 +82,19 @@ impl OutOfMemory for Killer {
 pub fn page_fault_out_of_memory() {
     // What to do about the allocation is clear: the program faults again.
     let _ = Killer.out_of_memory(0, GFP_HIGHUSER);
+}
+
+/// Kills what frees most, as a person asked for it (a system request): memory need not be short, and `vm.panic_on_oom` does not
+/// matter. May sleep.
+pub fn kill_manually() {
+    /// Linux's mark of such a request.
+    const BY_HAND: usize = usize::MAX;
+    let _killer = KILLER.lock();
+    match select() {
+        Selection::Wait => {}
+        Selection::None => pr_info!("OOM request ignored. No task eligible"),
+        Selection::Kill(victim) => kill(&victim, "Out of memory", BY_HAND, GFP_KERNEL),
+    }
 }
 
 /// Whether the task ends soon by itself.

@@ -24,7 +24,8 @@ mod reaper;
 mod report;
 mod shrink;
 
-pub use kill::{DUMP_TASKS, KILL_ALLOCATING_TASK, PANIC_ON_OOM, page_fault_out_of_memory};
+pub use kill::{DUMP_TASKS, KILL_ALLOCATING_TASK, PANIC_ON_OOM, kill_manually, page_fault_out_of_memory};
+pub use report::memory as show_memory;
 
 use errno::Result;
 use mm_alloc::reclaim::{OOM, OutOfMemory, RECLAIM, Reclaim};

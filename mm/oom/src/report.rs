@@ -70,10 +70,12 @@ pub(crate) fn header(task: &Task, order: usize, flags: Flags) {
     let adj = process::process_of(task).map_or(0, |process| process.oom_score_adj());
     let gfp = Gfp(flags);
     pr_warn!(
-        "{} invoked oom-killer: gfp_mask={:#x}({}), order={order}, oom_score_adj={adj}",
+        "{} invoked oom-killer: gfp_mask={:#x}({}), order={}, oom_score_adj={adj}",
         Name::of(task),
         gfp.number(),
-        gfp.name()
+        gfp.name(),
+        // One that a person asked for has order -1, as on Linux.
+        order.cast_signed()
     );
     x86::traps::stacktrace::dump_stack();
     memory();
@@ -82,7 +84,8 @@ pub(crate) fn header(task: &Task, order: usize, flags: Flags) {
     }
 }
 
-fn memory() {
+/// How memory stands (`Mem-Info`). Any context.
+pub fn memory() {
     pr_warn!("Mem-Info:");
     pr_warn!(
         "anon:{} slab_unreclaimable:{} mapped:{} shmem:{} pagetables:{} free:{} free_pcp:{}",

@@ -14,6 +14,7 @@ Linux's figures are kept under the build directory and measured again when the p
 """
 
 import argparse
+import glob
 import hashlib
 import json
 import math
@@ -49,6 +50,39 @@ def make_image():
     path = os.path.join(BUILD, "bench.cpio")
     cpio.write(path)
     return path
+
+
+def with_modules(initrd, name, files):
+    """`initrd` and these modules, as NAME.cpio. Returns its path."""
+    cpio = image.Cpio()
+    cpio.dir("modules")
+    for file in files:
+        cpio.file("modules/" + os.path.basename(file), src=file)
+    path = os.path.join(BUILD, name + ".cpio")
+    cpio.write(path)
+    with open(initrd, "rb") as base, open(path, "rb+") as out:
+        own = out.read()
+        out.seek(0)
+        out.write(base.read() + own)
+    return path
+
+
+def linux_modules(kernel):
+    """The modules of Debian's kernel package that the rows load."""
+    root = os.path.join(os.path.dirname(os.path.dirname(kernel)), "lib/modules")
+    names = ("fs/configfs/configfs.ko", "drivers/block/null_blk/null_blk.ko")
+    return [path for name in names for path in glob.glob(os.path.join(root, "*/kernel", name))]
+
+
+def our_modules():
+    """The same of the kernel in KBUILD_OUTPUT, as `make modules_install INSTALL_MOD_STRIP=1` installs them."""
+    top = os.environ.get("KBUILD_OUTPUT") or programs.SRCTREE
+    if not os.path.exists(os.path.join(top, "modules.order")):
+        return []
+    into = os.path.join(BUILD, "modules")
+    subprocess.run(["make", "-s", "-C", programs.SRCTREE, "O=" + top, "modules_install", "INSTALL_MOD_PATH=" + into,
+                    "INSTALL_MOD_STRIP=1"], check=True, stdout=subprocess.DEVNULL)
+    return sorted(glob.glob(os.path.join(into, "lib/modules/*/kernel/drivers/block/null_blk/null_blk.ko")))
 
 
 def is_elf(path):
@@ -274,6 +308,7 @@ def main():
     initrd, linux = make_image(), a.linux or debian.kernel()
     if ours is None or is_elf(ours):
         linux = vmlinux_of(linux)
+    plain, initrd = initrd, with_modules(initrd, "linux", [] if a.linux else linux_modules(debian.kernel()))
     key = fingerprint(initrd, linux, words=(a.machine, a.rows, a.skip, 2))
     kind = ("pvh" if is_elf(linux) else "bzimage") + ("-some" if words else "")
     results = {}
@@ -281,6 +316,7 @@ def main():
         results[name] = cached(f"{name}-{kind}", key, lambda: measure(
             name, linux, initrd, f"{APPEND} {more}".strip(), a.machine, words, a.limit))
     if ours:
+        initrd = with_modules(plain, "rideau", [] if a.kernel else our_modules())
         results["rideau"] = measure("rideau", ours, initrd, f"{APPEND} {a.append}".strip(), a.machine, words, a.limit)
     text = table(results)
     end = ""

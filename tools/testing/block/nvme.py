@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""NVMe: QEMU's controller read and written through queues of every CPU; discard, partitions, media errors, and a controller that is slower than io_timeout and so is reset.
+"""NVMe: QEMU's controller read and written through queues of every CPU; discard, partitions, media errors, and a controller
+that is slower than io_timeout and so is reset.
 
 Run after `make bzImage`; `--kernel` names another kernel.
 """

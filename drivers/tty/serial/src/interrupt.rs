@@ -39,7 +39,12 @@ impl Port {
         let (waiting, input) = state.rings.as_ref().map_or((0, false), |r| (r.tx.len(), !r.rx.is_empty()));
         let modem = deltas != [state.counts.rng, state.counts.dsr, state.counts.dcd, state.counts.cts];
         let thread = input || state.carrier_changed || tty.echo_waits() && waiting < WAKEUP_CHARS;
+        let request = state.request.take();
         drop(state);
+        // It prints on this port.
+        if let Some(key) = request {
+            sysrq::handle(key);
+        }
         if waiting < before && waiting < WAKEUP_CHARS {
             tty.write_wakeup();
         }

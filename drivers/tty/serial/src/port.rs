@@ -17,6 +17,8 @@ use uapi::*;
 
 /// Bytes that wait to be sent, and bytes that wait for the line discipline.
 const RING_SIZE: usize = 4096;
+/// How long a break waits for the key of a system request.
+const REQUEST_NS: u64 = 5_000_000_000;
 
 /// What changes.
 pub(crate) struct State {
@@ -39,6 +41,10 @@ pub(crate) struct State {
     /// The carrier came or went; the thread looks.
     pub(crate) carrier_changed: bool,
     pub(crate) counts: serial_icounter_struct,
+    /// A break came on the console: a byte until this time (ns since boot; 0: none is awaited) is a system request.
+    request_until: u64,
+    /// That byte, for who lets go of the lock.
+    pub(crate) request: Option<u8>,
 }
 
 /// Bytes on their way, while the port is open.
@@ -92,13 +98,31 @@ impl State {
             let byte = if lsr & UART_LSR_DR as u8 != 0 { uart.read(UART_RX) } else { 0 };
             count(&mut self.counts.rx, 1);
             let flag = if lsr & LSR_ERRORS != 0 { self.error_flag(lsr) } else { Flag::Normal };
-            self.store(byte, flag);
+            if !self.is_request(byte, flag) {
+                self.store(byte, flag);
+            }
             if lsr & UART_LSR_OE as u8 != 0 {
                 self.store(0, Flag::Overrun);
             }
             lsr = uart.read(UART_LSR);
         }
         lsr
+    }
+
+    /// Whether this byte is (part of) a system request: a break on the console, and the byte after it. A second break goes to
+    /// the terminal.
+    fn is_request(&mut self, byte: u8, flag: Flag) -> bool {
+        let until = core::mem::take(&mut self.request_until);
+        if flag == Flag::Break {
+            if until == 0 && self.console_options.is_some() && sysrq::is_on() {
+                self.request_until = ktime::now_ns().saturating_add(REQUEST_NS);
+                return true;
+            }
+        } else if until != 0 && byte != 0 && ktime::now_ns() < until {
+            self.request = Some(byte);
+            return true;
+        }
+        false
     }
 
     fn error_flag(&mut self, lsr: u8) -> Flag {
@@ -262,6 +286,8 @@ impl Port {
             receiving: true,
             carrier_changed: false,
             counts: NO_COUNTS,
+            request_until: 0,
+            request: None,
         };
         Self {
             index,

@@ -52,6 +52,14 @@ fn high_bit(bytes: Bytes) -> Bytes {
     }
 }
 
+impl sysrq::Keyboard for Keyboard {
+    fn set_default_mode(&self) {
+        if let Some((terminal, _)) = VT.lock_irqsave().front_and_keyboard() {
+            terminal.key_mode = uapi::K_UNICODE;
+        }
+    }
+}
+
 impl i8042::Sink for Keyboard {
     fn scan_code(&self, byte: u8) {
         let outcome = VT.lock_irqsave().scan_code(byte);
@@ -96,8 +104,9 @@ fn act(tty: Option<Arc<Tty>>, action: Action) {
                 tty.receive(&[0], Some(&[Flag::Break]));
             }
         }
-        // As Linux without these functions: nothing scrolls back, and there are no system requests.
-        Action::ScrollBack | Action::ScrollForward | Action::SysRq(_) | Action::None | Action::Send(_) => {}
+        Action::SysRq(key) => sysrq::handle(key),
+        // As Linux since 5.9: nothing scrolls back.
+        Action::ScrollBack | Action::ScrollForward | Action::None | Action::Send(_) => {}
     }
 }
 

@@ -71,6 +71,8 @@ pub fn init_screen(info: &BootInfo) -> Result {
 pub fn init() -> Result {
     terminals::start_work()?;
     tty::register_driver(&DRIVER)?;
+    static UNRAW: &dyn sysrq::Keyboard = &keyboard::KEYBOARD;
+    sysrq::KEYBOARD.set(&UNRAW);
     i8042::init(&keyboard::KEYBOARD)
 }
 

@@ -11,30 +11,10 @@ use super::small::name_of;
 use errno::Result;
 use mm::MmStat;
 use mm_alloc::layout::PAGE_SIZE;
-use process::Process;
+use process::{Process, state_of};
 use process::times::{of_process, of_task, to_ticks};
-use task::{State, Task};
+use task::Task;
 use vfs::SeqBuf;
-
-/// The letter and the word for what a task does.
-pub(super) fn state_of(task: &Task, process: &Process) -> (u8, &'static str) {
-    let state = task.state();
-    if state.intersects(State::DEAD) {
-        let zombie = task.tid() == process.pid();
-        return if zombie { (b'Z', "zombie") } else { (b'X', "dead") };
-    }
-    if state.intersects(State::TRACED) {
-        (b't', "tracing stop")
-    } else if state.intersects(State::STOPPED) {
-        (b'T', "stopped")
-    } else if state.intersects(State::INTERRUPTIBLE) {
-        (b'S', "sleeping")
-    } else if state.intersects(State::UNINTERRUPTIBLE) {
-        if state.intersects(State::NOLOAD) { (b'I', "idle") } else { (b'D', "disk sleep") }
-    } else {
-        (b'R', "running")
-    }
-}
 
 /// Bits of the `flags` column (`PF_*` of Linux's `sched.h`) that stand for something here.
 fn flags_of(task: &Task, view: &View) -> Result<u64> {

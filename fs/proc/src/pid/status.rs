@@ -4,11 +4,10 @@
 
 use super::View;
 use super::small::name_of;
-use super::stat::state_of;
 use cred::Cred;
 use errno::{Result, code::*};
 use mm_alloc::layout::PAGE_SIZE;
-use process::Process;
+use process::{Process, state_of};
 use vfs::{SeqBuf, seq_print};
 
 /// `status`.

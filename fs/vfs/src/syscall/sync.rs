@@ -12,13 +12,18 @@ use x86_cpu::regs::PtRegs;
 
 /// `sync()`.
 pub fn sys_sync(_: &PtRegs) -> Result<usize> {
+    sync_everything();
+    Ok(0)
+}
+
+/// Writes back everything there is, and waits. May sleep.
+pub(crate) fn sync_everything() {
     // All begin before one is waited for. `sync` reports no error; those of a file are reported by its `fsync`.
     for_each_on_device(|sb| sb.sync_start());
     for_each_on_device(|sb| {
         let _ = sb.sync_all();
     });
     crate::hooks::sync_devices();
-    Ok(0)
 }
 
 /// `syncfs(fd)`.

@@ -5,7 +5,7 @@
 use crate::ist;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
-use klog::pr_emerg;
+use klog::{pr_emerg, pr_info};
 
 /// Bytes of a kernel stack (task, interrupt).
 pub(crate) const STACK_SIZE: usize = 16384;
@@ -102,6 +102,20 @@ fn show_named(address: usize, back: usize, mark: &str) {
     } else if !kallsyms::MODULES.get().is_some_and(|all| all.show(place, &mut |name| pr_emerg!("{mark} {name}"))) {
         pr_emerg!("{mark} {address:#018x}");
     }
+}
+
+/// Prints a trace of these return addresses (of a task that sleeps).
+pub fn show_frames(frames: &[usize]) {
+    pr_info!("Call Trace:");
+    pr_info!(" <TASK>");
+    for place in frames.iter().map(|frame| frame.wrapping_sub(1)) {
+        if let Some(symbol) = kallsyms::lookup(place) {
+            pr_info!(" {symbol}");
+        } else if !kallsyms::MODULES.get().is_some_and(|all| all.show(place, &mut |name| pr_info!(" {name}"))) {
+            pr_info!(" {place:#018x}");
+        }
+    }
+    pr_info!(" </TASK>");
 }
 
 /// Prints the trace of the caller.

@@ -5,11 +5,12 @@ mod calls;
 mod files;
 mod ipc;
 mod memory;
+mod modules;
 mod process;
 
 use crate::Row;
 
 /// Every row, in the order of the table.
 pub fn all() -> impl Iterator<Item = &'static Row> {
-    [calls::ROWS, files::ROWS, memory::ROWS, process::ROWS, ipc::ROWS].into_iter().flatten()
+    [calls::ROWS, files::ROWS, memory::ROWS, process::ROWS, ipc::ROWS, modules::ROWS].into_iter().flatten()
 }

@@ -333,8 +333,15 @@ impl Gendisk {
         Ok(())
     }
 
-    /// Takes it and its partitions out of the registry: they are not found any more, and what is sent ends with EIO. May sleep.
+    /// Takes it and its partitions out of the registry: they are not found any more, and what is sent ends with EIO. Unless its queue
+    /// was killed before, what is dirty in its cache is written out first. May sleep.
     pub fn remove(self: &Arc<Self>) {
+        if self.is_live() && !self.ops.queue().is_some_and(|queue| queue.is_killed()) {
+            for part in self.parts.get().iter().flat_map(|parts| parts.0.iter()) {
+                // Nobody is left to tell.
+                let _ = part.sync();
+            }
+        }
         if !self.live.swap(false, AcqRel) {
             return;
         }

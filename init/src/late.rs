@@ -131,9 +131,11 @@ fn devices(info: &'static BootInfo) -> Result {
         block_fops::init();
     }
     #[cfg(feature = "CONFIG_BLK_DEV_NVME")]
-    nvme::init();
+    step("nvme", nvme::init())?;
+    #[cfg(feature = "CONFIG_VIRTIO")]
+    step("virtio bus", virtio::init())?;
     #[cfg(feature = "CONFIG_VIRTIO_PCI")]
-    virtio_pci::init();
+    step("virtio-pci", virtio_pci::init())?;
     #[cfg(feature = "CONFIG_VIRTIO_MMIO")]
     virtio_memory(info);
     step("memory devices", mem::init())?;

@@ -222,8 +222,32 @@ impl Queue {
         }
     }
 
+    /// [`Self::kill`], and waits until nobody is in the driver's `queue_rq` or `commit_rqs`: nothing is given to it after this.
+    /// May sleep.
+    pub fn quiesce(self: &Arc<Self>) {
+        self.kill();
+        // Who comes after this sees that the queue is dead.
+        rcu::synchronize();
+    }
+
+    /// [`Self::quiesce`], and waits for the requests that the driver has: it knows of none after this. May sleep.
+    pub fn drain(self: &Arc<Self>) {
+        self.quiesce();
+        for sched in [&self.sched, &self.old_sched].into_iter().filter_map(RcuArc::get) {
+            sched.wait_idle();
+        }
+        self.hw.iter().for_each(|hw| hw.tags.wait_idle());
+        // A call that ended the last request may not have returned.
+        rcu::synchronize();
+    }
+
+    /// Whether it was killed.
+    pub fn is_killed(&self) -> bool {
+        self.is_dead()
+    }
+
     pub(super) fn is_dead(&self) -> bool {
-        self.dead.load(Acquire)
+        self.dead.load(SeqCst)
     }
 
     /// Takes a bio: joins it with a request that waits, or makes it one of its own.
@@ -308,12 +332,25 @@ impl Queue {
     /// Gives a request to the driver.
     fn start(self: &Arc<Self>, hw: &HwQueue, request: KBox<Request>, last: bool) -> Result<(), Refused> {
         let tag = request.tag();
+        // `drain` waits for who is in here.
+        let _section = rcu::read_lock();
+        if self.is_dead() {
+            return Err(Refused::Failed(request, EIO));
+        }
         self.settings.started(hw, tag);
         let result = self.ops.queue_rq(hw, request, last);
         if result.is_err() {
             hw.deadlines.clear(tag);
         }
         result
+    }
+
+    /// Tells the driver that no other request follows at once.
+    fn commit(&self, hw: &HwQueue) {
+        let _section = rcu::read_lock();
+        if !self.is_dead() {
+            self.ops.commit_rqs(hw);
+        }
     }
 
     /// Gives a request to the driver, or lets it wait behind those that wait already.
@@ -330,7 +367,7 @@ impl Queue {
                 self.run_hw(hw);
             }
             Err(Refused::Failed(request, error)) => {
-                self.ops.commit_rqs(hw);
+                self.commit(hw);
                 request.complete(Err(error));
             }
         }
@@ -437,7 +474,7 @@ impl Queue {
             Ok(()) => true,
             Err(Refused::Busy(request)) => {
                 hw.wait(request, true);
-                self.ops.commit_rqs(hw);
+                self.commit(hw);
                 if !self.starved.load(SeqCst) {
                     // It came back meanwhile, before this one was in the list: once more.
                     hw.running.fetch_or(2, SeqCst);
@@ -446,7 +483,7 @@ impl Queue {
             }
             Err(Refused::Failed(request, error)) => {
                 // Those before it may not have been told of.
-                self.ops.commit_rqs(hw);
+                self.commit(hw);
                 request.complete(Err(error));
                 true
             }
@@ -480,7 +517,7 @@ impl Queue {
             }
         }
         if untold {
-            self.ops.commit_rqs(hw);
+            self.commit(hw);
         }
     }
 }

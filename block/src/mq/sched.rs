@@ -143,6 +143,11 @@ impl Sched {
         self.tags.wait_idle();
     }
 
+    /// Waits until none of its requests is in use. May sleep.
+    pub(super) fn wait_idle(&self) {
+        self.tags.wait_idle();
+    }
+
     pub(super) fn wake_all(&self) {
         self.tags.wake_all();
     }

@@ -205,13 +205,42 @@ impl sysfs::Attribute for Config {
 /// Registers the bus, and every function that was found. Once, at boot, after [`crate::init`] and sysfs. May sleep.
 pub fn init() -> Result {
     BUS.register()?;
-    for function in devices() {
+    devices()?.iter().try_for_each(add)
+}
+
+/// Shows a function, and binds a driver.
+fn add(function: &Arc<PciDevice>) -> Result {
+    let name = kalloc::KString::from_fmt(format_args!("{}", function.address), GFP_KERNEL)?;
+    let path = function.sysfs_path()?;
+    let home = path.to_str().and_then(|path| path.rsplit_once('/')).map_or("devices", |(home, _)| home);
+    let home = sysfs::root()?.path_or_new(home)?;
+    let info = KBox::new(function.clone(), GFP_KERNEL)?;
+    Device::new_in(&BUS, name.as_bytes(), home, Some(info))?.register()
+}
+
+/// Looks for functions that came to the bus behind `bridge`, assigns their ranges, shows them and binds drivers; how many. For who
+/// has the slot: one at a time. ENOMEM. May sleep.
+pub fn scan_behind(bridge: &Arc<PciDevice>) -> Result<usize> {
+    let found = crate::enumerate::find_behind(bridge)?;
+    for function in &found {
+        // The others may work.
+        if let Err(error) = add(function) {
+            klog::pr_err!("pci {}: not added: {error}", function.address);
+        }
+    }
+    Ok(found.len())
+}
+
+/// Takes away the functions behind `bridge`: drivers are unbound, whether the functions still answer or not. May sleep.
+pub fn remove_behind(bridge: &PciDevice) -> Result {
+    for function in &crate::enumerate::take_behind(bridge)? {
         let name = kalloc::KString::from_fmt(format_args!("{}", function.address), GFP_KERNEL)?;
-        let path = function.sysfs_path()?;
-        let home = path.to_str().and_then(|path| path.rsplit_once('/')).map_or("devices", |(home, _)| home);
-        let home = sysfs::root()?.path_or_new(home)?;
-        let info = KBox::new(function.clone(), GFP_KERNEL)?;
-        Device::new_in(&BUS, name.as_bytes(), home, Some(info))?.register()?;
+        if let Some(device) = BUS.find_device(name.as_bytes()) {
+            device.unregister();
+        }
+        if function.is_present() {
+            function.disable();
+        }
     }
     Ok(())
 }

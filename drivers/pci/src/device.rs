@@ -5,8 +5,8 @@ use crate::bar::{Bar, BarKind};
 use crate::capability::{CapId, capabilities};
 use crate::regs::*;
 use errno::{Result, code::EINVAL, code::ENODEV};
-use kalloc::KString;
 use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KString};
 use mm_alloc::MmioRegion;
 use sync::Mutex;
 use x86::pci_config::{self, PciAddress};
@@ -32,12 +32,14 @@ pub struct PciDevice {
     pub bars: [Option<Bar>; 6],
     /// Interrupt pin: 1 to 4 for INTA to INTD, 0 for none.
     pub pin: u8,
+    /// The bridge to its bus.
+    parent: Option<Arc<PciDevice>>,
     config: Mutex<()>,
 }
 
 impl PciDevice {
     /// Reads the function at `address`, which answers.
-    pub(crate) fn read(address: PciAddress) -> Self {
+    pub(crate) fn read(address: PciAddress, parent: Option<&Arc<Self>>) -> Self {
         let class = pci_config::read32(address, PCI_CLASS_REVISION);
         let header = pci_config::read8(address, PCI_HEADER_TYPE) & 0x7f;
         let (slots, subsystem) = match header {
@@ -58,8 +60,24 @@ impl PciDevice {
             header,
             bars: crate::bar::read_all(address, slots),
             pin: pci_config::read8(address, PCI_INTERRUPT_PIN),
+            parent: parent.cloned(),
             config: Mutex::new(()),
         }
+    }
+
+    /// The bridges above it, the nearest first.
+    fn bridges(&self) -> impl Iterator<Item = &Self> {
+        core::iter::successors(self.parent.as_deref(), |bridge| bridge.parent.as_deref())
+    }
+
+    /// How many bridges are above it.
+    pub(crate) fn depth(&self) -> u32 {
+        self.bridges().count() as u32
+    }
+
+    /// Whether it answers: it is still there.
+    pub fn is_present(&self) -> bool {
+        pci_config::read16(self.address, PCI_VENDOR_ID) == self.vendor
     }
 
     /// Maps the registers behind base address register `bar`. EINVAL if there is no memory there, ENOMEM.
@@ -88,10 +106,16 @@ impl PciDevice {
         MmioRegion::map(bar.start.checked_add(offset).ok_or(EINVAL)?, len)
     }
 
-    /// Where in `/sys` it is: `devices/pci0000:00/0000:00:04.0`. ENOMEM.
+    /// Where in `/sys` it is: `devices/pci0000:00/0000:00:04.0`, behind a bridge `devices/pci0000:00/0000:00:02.0/0000:01:00.0`. ENOMEM.
     pub fn sysfs_path(&self) -> Result<KString> {
-        let PciAddress { segment, bus, .. } = self.address;
-        Ok(KString::from_fmt(format_args!("devices/pci{segment:04x}:{bus:02x}/{}", self.address), GFP_KERNEL)?)
+        let top = self.bridges().last().unwrap_or(self).address;
+        let mut path = KString::from_fmt(format_args!("devices/pci{:04x}:{:02x}", top.segment, top.bus), GFP_KERNEL)?;
+        for depth in (0..self.depth()).rev() {
+            if let Some(bridge) = self.bridges().nth(depth as usize) {
+                path = KString::from_fmt(format_args!("{path}/{}", bridge.address), GFP_KERNEL)?;
+            }
+        }
+        Ok(KString::from_fmt(format_args!("{path}/{}", self.address), GFP_KERNEL)?)
     }
 
     /// Lets the device answer to accesses of its ranges. May sleep.

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
-//! PCI: which devices there are, what their address ranges are, and how they interrupt. Enumeration runs once at boot; drivers
-//! of the image look devices up by [`devices`], those of modules are bound by the bus ([`bus`]); both work through [`PciDevice`].
+//! PCI: which devices there are, what their address ranges are, and how they interrupt. Enumeration runs at boot, and for a slot's
+//! bus when a card comes (`drivers/pci/hotplug`); drivers are bound by the bus ([`bus`]) and work through [`PciDevice`].
 //!
-//! Firmware has numbered the buses and assigned the address ranges; this crate takes them as they are.
-//! Locks: each device's `config` mutex, for changes of shared registers (command, MSI); nothing is called with it held but
-//! configuration accesses. Source: PCI Local Bus 3.0, PCI-to-PCI Bridge 1.2, PCI Express Base 5.0.
+//! Firmware has numbered the buses and assigned the address ranges; this crate takes them as they are, and assigns ranges only to
+//! what comes later, within what firmware gave to the bridge.
+//! Locks: the list of functions, and inside it each device's `config` mutex, for changes of shared registers (command, MSI); nothing is
+//! called with them held but configuration accesses. Source: PCI Local Bus 3.0, PCI-to-PCI Bridge 1.2, PCI Express Base 5.0.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod assign;
 mod bar;
 pub mod bus;
 mod capability;

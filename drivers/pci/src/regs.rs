@@ -29,6 +29,24 @@ pub const PCI_BASE_ADDRESS_0: u16 = 0x10;
 pub const PCI_SECONDARY_BUS: u16 = 0x19;
 /// Highest bus behind a bridge.
 pub const PCI_SUBORDINATE_BUS: u16 = 0x1a;
+/// First port of a bridge's window, bits 12 to 15.
+pub const PCI_IO_BASE: u16 = 0x1c;
+/// Last port of a bridge's window, bits 12 to 15.
+pub const PCI_IO_LIMIT: u16 = 0x1d;
+/// First address of a bridge's window in memory, bits 20 to 31.
+pub const PCI_MEMORY_BASE: u16 = 0x20;
+/// Last address of a bridge's window in memory, bits 20 to 31.
+pub const PCI_MEMORY_LIMIT: u16 = 0x22;
+/// First address of a bridge's prefetchable window, bits 20 to 31.
+pub const PCI_PREF_MEMORY_BASE: u16 = 0x24;
+/// Last address of a bridge's prefetchable window, bits 20 to 31.
+pub const PCI_PREF_MEMORY_LIMIT: u16 = 0x26;
+/// Upper half of the first address of the prefetchable window.
+pub const PCI_PREF_BASE_UPPER32: u16 = 0x28;
+/// Upper half of the last address of the prefetchable window.
+pub const PCI_PREF_LIMIT_UPPER32: u16 = 0x2c;
+/// Upper halves of the first and last port of a bridge's window.
+pub const PCI_IO_BASE_UPPER16: u16 = 0x30;
 /// Subsystem vendor, then subsystem.
 pub const PCI_SUBSYSTEM_VENDOR_ID: u16 = 0x2c;
 /// First capability.

@@ -239,6 +239,9 @@ const EVICTED: u32 = 1 << 31;
 
 impl Inode {
     /// A new inode of `sb` with one link, all times now. `mode` includes the type; `iflags` are of [`iop`].
+    ///
+    /// The class of its lock, for the lock checker, is the place of the call: that of a file system, as `s_type`'s keys are in Linux.
+    #[track_caller]
     pub fn new(init: InodeInit<'_>, ops: KBox<dyn InodeOps>) -> Result<Arc<Self>> {
         let now = current_time();
         let inode = Self {

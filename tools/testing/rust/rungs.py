@@ -62,6 +62,31 @@ DEBUGFS = [
     ("echo one >control/remove; ls -1 dynamic; echo end; cd /; umount /sys/kernel/debug", [r"^end$"]),
 ]
 
+RNULL = [
+    (DMESG, [r"rnull_mod: Rust null_blk loaded"]),
+    ("mount -t configfs none /sys/kernel/config && cd /sys/kernel/config/rnull && ls -1 && cat features", [
+        r"^features$", r"^blocksize,size,rotational,irqmode$"]),
+    ("mkdir rnullb0 && cd rnullb0 && ls -1 && cat power blocksize rotational size irqmode", [
+        r"^blocksize$", r"^irqmode$", r"^power$", r"^rotational$", r"^size$", r"^0$", r"^4096$", r"^0$", r"^4096$", r"^0$"]),
+    ("echo 3000 >blocksize; echo 2 >irqmode; echo 512 >blocksize && cat blocksize && echo 64 >size && echo 1 >irqmode && echo 1 >rotational", [
+        r"nvalid argument", r"nvalid argument", r"^512$"]),
+    ("echo 1 >power && cat power && echo 4096 >blocksize", [r"^1$", r"busy"]),
+    ("cat /sys/block/rnullb0/size /sys/block/rnullb0/queue/logical_block_size /sys/block/rnullb0/queue/rotational "
+     "/sys/block/rnullb0/queue/nr_hw_queues; grep -w rnullb0 /proc/partitions; stat -c '%F' /dev/rnullb0", [
+        r"^131072$", r"^512$", r"^1$", r"^\s*259\s+\d+\s+65536 rnullb0$", r"^block special file$"]),
+    ("dd if=/dev/zero of=/dev/rnullb0 bs=1M count=64 conv=fsync 2>&1; dd if=/dev/rnullb0 of=/dev/null bs=64k iflag=direct 2>&1; "
+     "awk '{print \"sectors\", $3, $7}' /sys/block/rnullb0/stat", [
+        r"^64\+0 records out$", r"^1024\+0 records in$", r"^sectors 1310\d\d 131072$"]),
+    ("mkdir ../two && echo 1 >../two/power && ls -1 /sys/block | grep -c -e rnullb0 -e two; rmdir ../two && ls /sys/block | grep -w two; echo end", [
+        r"^2$", r"^end$"]),
+    ("for n in 1 2 3 4; do dd if=/dev/rnullb0 of=/dev/null bs=4k iflag=direct 2>/dev/null & done; exec 8</dev/rnullb0; sleep 1; "
+     "echo 0 >power; cat power; wait; head -c 512 <&8 2>&1 | wc -c; exec 8<&-; ls /dev/rnullb0 2>&1; rmmod rnull_mod 2>&1", [
+        r"^0$", r"No such file", r"in use|busy|temporarily"]),
+    ("n=0; while [ $n -lt 20 ]; do echo 1 >power; dd if=/dev/rnullb0 of=/dev/null bs=1M count=4 2>/dev/null; echo 0 >power; n=$((n+1)); done; echo $n", [
+        r"^20$"]),
+    ("cd /sys/kernel/config/rnull; rmdir rnullb0; ls -1; cd /; umount /sys/kernel/config", [r"^features$"]),
+]
+
 PLATFORM = [
     (DMESG, [r"rust_driver_platform LNUXBEEF:00: Probed with info: '0'\."]),
     ("readlink /sys/bus/platform/devices/LNUXBEEF:00/driver", [r"rust_driver_platform$"]),
@@ -128,7 +153,7 @@ RUNGS = [
     sample(6, "rust_misc_device", MISC, program="misc_program"),
     sample(7, "rust_configfs", CONFIGFS),
     sample(8, "rust_debugfs_scoped", DEBUGFS),
-    Rung(9, "rnull_mod", ["drivers/block/rnull/rnull.rs", "drivers/block/rnull/configfs.rs"], load=False, later=True),
+    Rung(9, "rnull_mod", ["drivers/block/rnull/rnull.rs", "drivers/block/rnull/configfs.rs"], RNULL),
     sample(10, "rust_driver_platform", PLATFORM),
     sample(10, "rust_debugfs", DEBUGFS_PLATFORM),
     sample(10, "rust_soc", SOC),

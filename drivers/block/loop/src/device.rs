@@ -4,7 +4,7 @@
 use crate::info::{AUTOCLEAR, CLEARABLE, CONFIGURABLE, DIRECT_IO, Info, PARTSCAN, READ_ONLY, SETTABLE};
 use crate::{LOOP_MAJOR, module_parameters};
 use core::sync::atomic::{AtomicBool, Ordering::*};
-use kernel::block::mq::{HwQueue, MqDisk, MqOps, MqParams, Queue, Refused, Request};
+use kernel::block::blk_mq::{HwQueue, MqDisk, MqOps, MqParams, Queue, Refused, Request};
 use kernel::block::{BlockDevice, DiskOps, Gendisk, GendiskParams, QueueLimits};
 use kernel::ext::{KString, Mutex, SetOnce, SpinLock, Work, spawn};
 use kernel::filesystem::cred::{CAP_SYS_ADMIN, capable};

@@ -2,7 +2,7 @@
 //! Requests of a device: they wait in a list, and one worker after the other reads and writes the file.
 
 use crate::device::Device;
-use kernel::block::mq::Request;
+use kernel::block::blk_mq::Request;
 use kernel::block::{Op, OpFlags};
 use kernel::filesystem::vfs::{File, tasks};
 use kernel::prelude::*;

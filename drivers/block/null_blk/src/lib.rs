@@ -9,7 +9,7 @@
 #![feature(arbitrary_self_types)]
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use kernel::block::mq::{Expired, HwQueue, MqDisk, MqOps, MqParams, Queue, Refused, Request, TimeoutAction};
+use kernel::block::blk_mq::{Expired, HwQueue, MqDisk, MqOps, MqParams, Queue, Refused, Request, TimeoutAction};
 use kernel::block::{
     Bio, BioVec, BlockOps, DiskOps, Gendisk, GendiskParams, Op, QueueLimits, register_blkdev, unregister_blkdev,
 };

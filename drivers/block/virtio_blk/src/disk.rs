@@ -4,7 +4,7 @@
 use crate::module_parameters;
 use crate::ring::Ring;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use kernel::block::mq::{HwQueue, MqDisk, MqOps, MqParams, Queue, Refused, Request};
+use kernel::block::blk_mq::{HwQueue, MqDisk, MqOps, MqParams, Queue, Refused, Request};
 use kernel::block::{DiskOps, Gendisk, GendiskParams, Geometry, QueueLimits, disk_name};
 use kernel::ext::{KString, SetOnce, Work, num_online_cpus};
 use kernel::prelude::*;
@@ -166,14 +166,25 @@ impl Handler for PortHandler {
         for work in [self.0.changed.get(), self.0.failed.get()].into_iter().flatten() {
             work.cancel_sync();
         }
+        let (queue, disk) = (self.0.queue.get(), self.0.disk.get());
+        if self.0.device.is_gone() {
+            // Nobody waits for what it has any more.
+            self.0.stop();
+        } else if let Some(disk) = disk {
+            // What was written goes out first.
+            disk.remove();
+        }
         // Nothing new comes, and the device touches no memory any more.
-        if let Some(queue) = self.0.queue.get() {
-            queue.kill();
+        if let Some(queue) = queue {
+            queue.quiesce();
         }
         self.0.device.reset();
         self.0.stop();
-        if let Some(disk) = self.0.disk.get() {
+        if let Some(disk) = disk {
             disk.remove();
+        }
+        if let Some(queue) = queue {
+            queue.drain();
         }
     }
 }

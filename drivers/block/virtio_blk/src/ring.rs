@@ -2,7 +2,7 @@
 //! A ring of a disk: a request becomes a chain of a header that the device reads, the data, and a byte that the device writes.
 
 use core::ops::DerefMut;
-use kernel::block::mq::{Refused, Request};
+use kernel::block::blk_mq::{Refused, Request};
 use kernel::block::{Op, OpFlags};
 use kernel::ext::{Completion, SpinLock};
 use kernel::prelude::*;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A controller: started, its namespaces found and shown as disks, reset when a command takes too long. What it had is sent again after
-//! a reset, a few times. There is no removal: a controller that cannot be started any more answers EIO.
+//! a reset, a few times. A controller that cannot be started any more, or is taken out, answers EIO.
 
 use crate::admin::Admin;
 use crate::command::{LIST, MAX_SECTORS, Namespace, build};
@@ -8,6 +8,7 @@ use crate::queue::{Finished, Pair};
 use crate::spec::{CC_ENABLE, CSTS_FATAL, CSTS_READY, ONCS_DSM, ONCS_WRITE_ZEROES, admin, error_of, reg};
 use block::mq::{Expired, HwQueue, MqDisk, MqOps, MqParams, Queue, Refused, Request, TimeoutAction};
 use block::{DiskOps, Gendisk, GendiskParams, QueueLimits};
+use containers::IdPool;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use errno::{Result, code::*};
 use irq::{IrqFlags, IrqRequest, IrqReturn, request_irq};
@@ -60,9 +61,13 @@ struct Ctrl {
     depth: u16,
     admin: Mutex<Admin>,
     queues: SetOnce<KVec<IoQueue>>,
-    interrupts: SetOnce<Interrupts>,
+    /// Until it is removed.
+    interrupts: Mutex<Option<Interrupts>>,
     /// The queues of its disks.
     disks: SpinLock<KVec<Arc<Queue>>>,
+    /// The disks themselves.
+    shown: Mutex<KVec<Arc<Gendisk>>>,
+    _index: Index,
     /// Commands wait until it is started again.
     resetting: AtomicBool,
     dead: AtomicBool,
@@ -71,8 +76,31 @@ struct Ctrl {
     broken: SetOnce<Arc<Work>>,
 }
 
+/// Numbers of controllers.
+static NUMBERS: Mutex<IdPool> = Mutex::new(IdPool::new());
+
+/// A number, given back when it is dropped.
+struct Index(u32);
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        NUMBERS.lock().free(self.0);
+    }
+}
+
+/// A controller while a driver is bound to its function; dropped, it stops.
+pub(crate) struct Bound(Arc<Ctrl>);
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        self.0.remove();
+    }
+}
+
 /// Finds out what a controller is, starts it and shows its namespaces. May sleep.
-pub(crate) fn probe(device: &Arc<PciDevice>, index: usize) -> Result {
+pub(crate) fn probe(device: &Arc<PciDevice>) -> Result<Bound> {
+    let number = Index(NUMBERS.lock().alloc(0, i32::MAX as u32, GFP_KERNEL)?);
+    let index = number.0;
     device.enable();
     device.set_master();
     let regs = Arc::new(device.map_bar(0)?, GFP_KERNEL)?;
@@ -91,8 +119,10 @@ pub(crate) fn probe(device: &Arc<PciDevice>, index: usize) -> Result {
         cap,
         depth: depth.max(2),
         queues: SetOnce::new(),
-        interrupts: SetOnce::new(),
+        interrupts: Mutex::new(None),
         disks: SpinLock::new(KVec::new()),
+        shown: Mutex::new(KVec::new()),
+        _index: number,
         resetting: AtomicBool::new(false),
         dead: AtomicBool::new(false),
         last_reset: AtomicU64::new(0),
@@ -109,11 +139,50 @@ pub(crate) fn probe(device: &Arc<PciDevice>, index: usize) -> Result {
     // New, so it is empty.
     drop(ctrl.broken.set(broken));
     // Before its memory goes, the controller must not write there any more.
-    ctrl.start(index, stride).inspect_err(|_| device.disable())
+    match ctrl.start(index, stride) {
+        Ok(()) => Ok(Bound(ctrl)),
+        Err(error) => {
+            ctrl.remove();
+            Err(error)
+        }
+    }
 }
 
 impl Ctrl {
-    fn start(self: &Arc<Self>, index: usize, stride: usize) -> Result {
+    /// Gives everything up: disks go, after what is dirty was written if the controller still works; what it has ends with EIO, and
+    /// it touches no memory any more. May sleep.
+    fn remove(&self) {
+        let shown = core::mem::take(&mut *self.shown.lock());
+        if self.device.is_present() && !self.dead.load(SeqCst) {
+            shown.iter().for_each(Gendisk::remove);
+        }
+        let queues = core::mem::take(&mut *self.disks.lock_irqsave());
+        {
+            // A reset that runs is over then, and none begins.
+            let _admin = self.admin.lock();
+            self.dead.store(true, SeqCst);
+        }
+        queues.iter().for_each(|queue| queue.quiesce());
+        if let Some(work) = self.broken.get() {
+            work.cancel_sync();
+        }
+        if self.device.is_present() {
+            // Else there is nothing to stop.
+            let _ = self.disable();
+            self.device.disable();
+        }
+        let interrupts = self.interrupts.lock().take();
+        drop(interrupts);
+        for queue in self.queues() {
+            while let Some(request) = queue.pair.take_back() {
+                request.complete(Err(EIO));
+            }
+        }
+        shown.iter().for_each(Gendisk::remove);
+        queues.iter().for_each(|queue| queue.drain());
+    }
+
+    fn start(self: &Arc<Self>, index: u32, stride: usize) -> Result {
         let identity = {
             let admin = self.admin.lock();
             self.enable(&admin)?;
@@ -219,7 +288,8 @@ impl Ctrl {
             requests.push(request, GFP_KERNEL)?;
         }
         let made = Interrupts { _requests: requests, _messages: messages };
-        self.interrupts.set(made).map_err(|_| EBUSY)
+        *self.interrupts.lock() = Some(made);
+        Ok(())
     }
 
     fn create_queues(&self, admin: &Admin) -> Result {
@@ -275,6 +345,9 @@ impl Ctrl {
         let lists = &queue.lists;
         let sent = queue.pair.submit(request, last, |place, request: &KBox<Request>| {
             // Under the lock that taking back has: what is put in afterwards would be forgotten.
+            if self.dead.load(SeqCst) {
+                return Err(EIO);
+            }
             if self.resetting.load(SeqCst) {
                 return Err(EBUSY);
             }
@@ -289,6 +362,9 @@ impl Ctrl {
     /// Stops the controller and starts it again; what it had is sent again. May sleep.
     fn reset(&self) {
         let admin = self.admin.lock();
+        if self.dead.load(SeqCst) {
+            return;
+        }
         self.resetting.store(true, SeqCst);
         pr_warn!("nvme {}: resetting controller", self.name);
         let stopped = self.disable();
@@ -360,7 +436,7 @@ impl Ctrl {
     }
 
     /// Shows the active namespaces as disks.
-    fn scan(self: &Arc<Self>, identity: Identity, index: usize) -> Result {
+    fn scan(self: &Arc<Self>, identity: Identity, index: u32) -> Result {
         let mut ids: KVec<u32> = KVec::with_capacity(1024, GFP_KERNEL)?;
         self.admin.lock().identify(admin::CNS_ACTIVE, 0, |data| {
             let list = (0..1024).map(|n| data.read32(n * 4)).take_while(|&id| id != 0);
@@ -378,7 +454,7 @@ impl Ctrl {
         Ok(())
     }
 
-    fn add_disk(self: &Arc<Self>, identity: Identity, index: usize, id: u32) -> Result {
+    fn add_disk(self: &Arc<Self>, identity: Identity, index: u32, id: u32) -> Result {
         let (blocks, shift, metadata) = self.admin.lock().identify(admin::CNS_NAMESPACE, id, |data| {
             let format = 128 + usize::from(data.read8(26) & 0xf) * 4;
             Ok((data.read64(0), u32::from(data.read8(format + 2)), data.read16(format)))
@@ -405,6 +481,7 @@ impl Ctrl {
         };
         let disk = Gendisk::new(&params, limits(identity, shift), KBox::new(MqDisk(queue), GFP_KERNEL)?)?;
         disk.set_capacity(blocks.checked_shl(shift - 9).ok_or(EINVAL)?);
+        self.shown.lock().push(disk.clone(), GFP_KERNEL)?;
         disk.add()
     }
 

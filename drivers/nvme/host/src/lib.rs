@@ -23,16 +23,34 @@ mod ctrl;
 mod queue;
 mod spec;
 
-use klog::pr_err;
+use device::{Device, DriverOps};
+use errno::{Result, code::ENODEV};
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KBox};
+use pci::PciDevice;
 
 /// Class, subclass and interface of controllers.
 const CLASS: u32 = 0x01_08_02;
 
-/// Starts all controllers. Once, at boot, after PCI enumeration. May sleep.
-pub fn init() {
-    for (index, device) in pci::devices().filter(|device| device.class == CLASS).enumerate() {
-        if let Err(error) = ctrl::probe(device, index) {
-            pr_err!("nvme nvme{index}: {}: {error}", device.address);
-        }
+/// The driver of the PCI bus.
+struct Nvme;
+
+impl DriverOps for Nvme {
+    fn matches(&self, device: &Device) -> bool {
+        pci::bus::function(device).is_some_and(|function| function.class == CLASS)
     }
+
+    fn probe(&self, device: &Arc<Device>) -> Result {
+        let function = device.info::<Arc<PciDevice>>().ok_or(ENODEV)?;
+        device.add_resource(KBox::new(ctrl::probe(function)?, GFP_KERNEL)?)
+    }
+
+    /// What is to be done is the resource's.
+    fn remove(&self, _: &Arc<Device>) {}
+}
+
+/// Registers the driver. Once, at boot, after the buses. May sleep.
+pub fn init() -> Result {
+    // It stays.
+    device::Driver::register(&pci::bus::BUS, b"nvme", Arc::new(Nvme, GFP_KERNEL)?).map(drop)
 }

@@ -4,13 +4,16 @@
 use crate::features::{self, TRANSPORT_MASK};
 use crate::ring::VirtQueue;
 use crate::transport::{Identity, Transport, status};
+use ::device::{Bus, BusOps, Device, Driver, DriverOps};
+use containers::IdPool;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec};
-use klog::{pr_err, pr_warn};
+use klog::pr_err;
 use sync::Mutex;
 use sysfs::Node;
+use vfs::SeqBuf;
 
 /// What a driver does for one device.
 pub trait Handler: Send + Sync {
@@ -41,21 +44,72 @@ pub struct VirtioDevice {
     name: KString,
     features: AtomicU64,
     gone: AtomicBool,
-    bound: Mutex<Option<Bound>>,
+    /// Who handles it, while a driver is bound.
+    handler: Mutex<Option<Arc<dyn Handler>>>,
 }
 
-struct Bound {
-    driver: &'static dyn VirtioDriver,
-    handler: Arc<dyn Handler>,
+/// The bus (`/sys/bus/virtio`). A device of it has its `Arc<VirtioDevice>` as its information.
+pub static BUS: Bus = Bus::new("virtio", &Virtio);
+/// Numbers of devices.
+static NUMBERS: Mutex<IdPool> = Mutex::new(IdPool::new());
+/// Drivers of this crate's kind, and what the bus has of them.
+static DRIVERS: Mutex<KVec<(&'static dyn VirtioDriver, Arc<Driver>)>> = Mutex::new(KVec::new());
+
+struct Virtio;
+
+/// What a device of the bus is.
+fn virtio_of(device: &Device) -> Result<&Arc<VirtioDevice>> {
+    device.info::<Arc<VirtioDevice>>().ok_or(ENODEV)
 }
 
-struct Bus {
-    devices: KVec<Arc<VirtioDevice>>,
-    drivers: KVec<&'static dyn VirtioDriver>,
-    next: u32,
+impl BusOps for Virtio {
+    fn has_modalias(&self) -> bool {
+        true
+    }
+
+    fn modalias(&self, device: &Device, out: &mut SeqBuf) -> Result {
+        let &Identity { device_type: kind, vendor, .. } = virtio_of(device)?.transport.identity();
+        vfs::seq_print!(out, "virtio:d{kind:08X}v{vendor:08X}")
+    }
+
+    /// Source: Linux's `drivers/virtio/virtio.c`, the texts of `/sys/bus/virtio/devices/*`.
+    fn attributes(&self, device: &Arc<Device>, node: &Arc<Node>) -> Result {
+        let its = virtio_of(device)?;
+        let &Identity { device_type: kind, vendor, .. } = its.transport.identity();
+        sysfs::attr(node, "device", move |out| vfs::seq_print!(out, "0x{kind:04x}\n"))?;
+        sysfs::attr(node, "vendor", move |out| vfs::seq_print!(out, "0x{vendor:04x}\n"))?;
+        let virtio = its.clone();
+        sysfs::attr(node, "status", move |out| vfs::seq_print!(out, "0x{:08x}\n", virtio.transport.status()))?;
+        let virtio = its.clone();
+        sysfs::attr(node, "features", move |out| {
+            let agreed = virtio.features.load(Relaxed);
+            for bit in 0..64 {
+                out.byte(if agreed >> bit & 1 != 0 { b'1' } else { b'0' })?;
+            }
+            out.byte(b'\n')
+        })?;
+        Ok(())
+    }
 }
 
-static BUS: Mutex<Bus> = Mutex::new(Bus { devices: KVec::new(), drivers: KVec::new(), next: 0 });
+/// A driver as the bus sees it.
+struct Ops(&'static dyn VirtioDriver);
+
+impl DriverOps for Ops {
+    fn matches(&self, device: &Device) -> bool {
+        virtio_of(device).is_ok_and(|its| self.0.device_types().contains(&its.transport.identity().device_type))
+    }
+
+    fn probe(&self, device: &Arc<Device>) -> Result {
+        virtio_of(device)?.probe(self.0)
+    }
+
+    fn remove(&self, device: &Arc<Device>) {
+        if let Ok(its) = virtio_of(device) {
+            its.unbind();
+        }
+    }
+}
 
 impl VirtioDevice {
     /// Its name on the virtio bus: `virtio0`.
@@ -193,12 +247,10 @@ impl VirtioDevice {
         let result = self.negotiate(driver).and_then(|()| driver.probe(self));
         match result {
             Ok(handler) => {
-                *self.bound.lock() = Some(Bound { driver, handler });
-                self.show_driver(driver);
+                *self.handler.lock() = Some(handler);
                 Ok(())
             }
             Err(error) => {
-                pr_warn!("{}: probe of {} failed with error {error}", driver.name(), self.name);
                 self.transport.reset();
                 self.transport.disconnect();
                 self.transport.set_status(status::ACKNOWLEDGE | status::FAILED);
@@ -208,110 +260,73 @@ impl VirtioDevice {
     }
 
     fn unbind(&self) {
-        let bound = self.bound.lock().take();
-        if let Some(bound) = bound {
-            bound.handler.remove();
+        let handler = self.handler.lock().take();
+        if let Some(handler) = handler {
+            if !self.transport.is_present() {
+                self.gone.store(true, Release);
+            }
+            handler.remove();
             self.transport.reset();
             self.transport.disconnect();
+            self.transport.set_status(status::ACKNOWLEDGE);
         }
-    }
-
-    fn node(&self) -> Result<Arc<Node>> {
-        sysfs::root()?.path_or_new(self.sysfs_path()?.to_str().ok_or(EINVAL)?)
-    }
-
-    fn show_driver(&self, driver: &dyn VirtioDriver) {
-        let show = || -> Result {
-            let drivers = sysfs::root()?.path_or_new("bus/virtio/drivers")?.dir_or_new(driver.name().as_bytes())?;
-            drivers.link(self.name.as_bytes(), &self.node()?)?;
-            self.node()?.link(b"driver", &drivers)?;
-            Ok(())
-        };
-        // A device works without its links.
-        let _ = show();
-    }
-
-    /// Its attributes. Source: Linux's `drivers/virtio/virtio.c`, the texts of `/sys/bus/virtio/devices/*`.
-    fn show(self: &Arc<Self>) -> Result {
-        let node = self.node()?;
-        let bus = sysfs::root()?.path_or_new("bus/virtio")?;
-        node.link(b"subsystem", &bus)?;
-        bus.dir_or_new(b"devices")?.link(self.name.as_bytes(), &node)?;
-        let &Identity { device_type: kind, vendor, .. } = self.transport.identity();
-        sysfs::attr(&node, "device", move |out| vfs::seq_print!(out, "0x{kind:04x}\n"))?;
-        sysfs::attr(&node, "vendor", move |out| vfs::seq_print!(out, "0x{vendor:04x}\n"))?;
-        sysfs::attr(&node, "modalias", move |out| vfs::seq_print!(out, "virtio:d{kind:08X}v{vendor:08X}\n"))?;
-        sysfs::uevent::file(&node, "virtio", move |out| {
-            vfs::seq_print!(out, "MODALIAS=virtio:d{kind:08X}v{vendor:08X}\n")
-        })?;
-        let device = self.clone();
-        sysfs::attr(&node, "status", move |out| vfs::seq_print!(out, "0x{:08x}\n", device.transport.status()))?;
-        let device = self.clone();
-        sysfs::attr(&node, "features", move |out| {
-            let agreed = device.features.load(Relaxed);
-            for bit in 0..64 {
-                out.byte(if agreed >> bit & 1 != 0 { b'1' } else { b'0' })?;
-            }
-            out.byte(b'\n')
-        })?;
-        Ok(())
     }
 }
 
-/// A transport found a device; a driver that is there gets it. May sleep.
-pub fn register_device(transport: KBox<dyn Transport>) -> Result<Arc<VirtioDevice>> {
-    let mut bus = BUS.lock();
-    let index = bus.next;
-    bus.next += 1;
+impl Drop for VirtioDevice {
+    fn drop(&mut self) {
+        NUMBERS.lock().free(self.index);
+    }
+}
+
+/// Registers the bus. Once, at boot, before the first device. May sleep.
+pub fn init() -> Result {
+    BUS.register()
+}
+
+/// A transport found a device; a driver that is there gets it. [`unregister_device`] takes it away. May sleep.
+pub fn register_device(transport: KBox<dyn Transport>) -> Result<Arc<Device>> {
+    let index = NUMBERS.lock().alloc(0, i32::MAX as u32, GFP_KERNEL)?;
+    let name = KString::from_fmt(format_args!("virtio{index}"), GFP_KERNEL).inspect_err(|_| {
+        NUMBERS.lock().free(index);
+    })?;
     let device = VirtioDevice {
         transport,
         index,
-        name: KString::from_fmt(format_args!("virtio{index}"), GFP_KERNEL)?,
+        name,
         features: AtomicU64::new(0),
         gone: AtomicBool::new(false),
-        bound: Mutex::new(None),
+        handler: Mutex::new(None),
     };
     device.transport.reset();
     device.transport.set_status(status::ACKNOWLEDGE);
-    let device = Arc::new(device, GFP_KERNEL)?;
-    if let Err(error) = device.show() {
-        pr_warn!("{}: not shown in /sys: {error}", device.name);
-    }
-    bus.devices.push(device.clone(), GFP_KERNEL)?;
-    let kind = device.transport.identity().device_type;
-    let driver = bus.drivers.iter().find(|driver| driver.device_types().contains(&kind)).copied();
-    if let Some(driver) = driver {
-        // It was said; the device stays without a driver.
-        let _ = device.probe(driver);
-    }
+    let its = Arc::new(device, GFP_KERNEL)?;
+    let home = sysfs::root()?.path_or_new(its.transport.identity().parent.to_str().ok_or(EINVAL)?)?;
+    let device = Device::new_in(&BUS, its.name.as_bytes(), home, Some(KBox::new(its.clone(), GFP_KERNEL)?))?;
+    device.register()?;
     Ok(device)
+}
+
+/// A transport's device goes: its driver gives it up. It may be gone already. May sleep.
+pub fn unregister_device(device: &Arc<Device>) {
+    device.unregister();
 }
 
 /// A driver comes: it gets the devices of its kinds that have none. May sleep.
 pub fn register_driver(driver: &'static dyn VirtioDriver) -> Result {
-    let mut bus = BUS.lock();
-    if let Ok(root) = sysfs::root() {
-        root.path_or_new("bus/virtio/drivers")?.dir_or_new(driver.name().as_bytes())?;
-    }
-    bus.drivers.push(driver, GFP_KERNEL)?;
-    for device in bus.devices.iter() {
-        let free = device.bound.lock().is_none();
-        if free && driver.device_types().contains(&device.transport.identity().device_type) {
-            // It was said; the next device may work.
-            let _ = device.probe(driver);
-        }
-    }
-    Ok(())
+    let registered = Driver::register(&BUS, driver.name().as_bytes(), Arc::new(Ops(driver), GFP_KERNEL)?)?;
+    let noted = DRIVERS.lock().push((driver, registered.clone()), GFP_KERNEL);
+    Ok(noted.inspect_err(|_| registered.unregister())?)
 }
 
 /// A driver goes: it gives up its devices. May sleep.
 pub fn unregister_driver(driver: &'static dyn VirtioDriver) {
-    let mut bus = BUS.lock();
-    bus.drivers.retain(|other| !core::ptr::addr_eq(*other, driver));
-    for device in bus.devices.iter() {
-        let its = device.bound.lock().as_ref().is_some_and(|bound| core::ptr::addr_eq(bound.driver, driver));
-        if its {
-            device.unbind();
-        }
+    let its = {
+        let mut drivers = DRIVERS.lock();
+        let at = drivers.iter().position(|(other, _)| core::ptr::addr_eq(*other, driver));
+        at.and_then(|at| drivers.swap_remove(at))
+    };
+    if let Some((_, its)) = its {
+        its.unregister();
     }
 }

@@ -19,7 +19,10 @@ mod device;
 mod ring;
 mod transport;
 
-pub use device::{Handler, VirtioDevice, VirtioDriver, register_device, register_driver, unregister_driver};
+pub use device::{
+    BUS, Handler, VirtioDevice, VirtioDriver, init, register_device, register_driver, unregister_device,
+    unregister_driver,
+};
 pub use ring::{Sg, VirtQueue};
 pub use transport::{Identity, QueueAddresses, Transport, status, valid_queue_size};
 

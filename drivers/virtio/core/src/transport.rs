@@ -55,6 +55,10 @@ pub fn valid_queue_size(size: u16) -> u16 {
 pub trait Transport: Send + Sync {
     /// Who it is.
     fn identity(&self) -> &Identity;
+    /// Whether it is still there: it was not pulled out.
+    fn is_present(&self) -> bool {
+        true
+    }
     /// Whether it speaks version 1.0 or later.
     fn is_modern(&self) -> bool;
     /// Features it offers.

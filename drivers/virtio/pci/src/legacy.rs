@@ -62,6 +62,10 @@ impl Transport for Legacy {
         &self.identity
     }
 
+    fn is_present(&self) -> bool {
+        self.device.is_present()
+    }
+
     fn is_modern(&self) -> bool {
         false
     }

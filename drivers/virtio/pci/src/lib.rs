@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! virtio over PCI: finds the functions at boot and registers them with `virtio`. `modern` speaks version 1.0 and later (registers in
+//! virtio over PCI: the driver `virtio-pci` of the PCI bus, whose functions it registers with `virtio`. `modern` speaks version 1.0 and later (registers in
 //! memory, found by capabilities), `legacy` what came before (ports); a transitional device is driven as a modern one. `interrupts`:
 //! a message for each queue, a shared one, or a line.
 //!
@@ -12,10 +12,10 @@ mod interrupts;
 mod legacy;
 mod modern;
 
+use device::{Device, DriverOps};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString};
-use klog::pr_err;
 use pci::PciDevice;
 use virtio::{Identity, Transport};
 
@@ -27,27 +27,55 @@ const MODERN: u16 = 0x1040;
 /// The id after the last.
 const END: u16 = 0x1080;
 
-/// Registers all devices. Once, at boot, after enumeration. May sleep.
-pub fn init() {
-    for device in pci::devices().filter(|device| device.vendor == VENDOR) {
-        if !(TRANSITIONAL..END).contains(&device.device) {
-            continue;
+/// The driver of the PCI bus.
+struct VirtioPci;
+
+impl DriverOps for VirtioPci {
+    fn matches(&self, device: &Device) -> bool {
+        let is = |its: &PciDevice| its.vendor == VENDOR && (TRANSITIONAL..END).contains(&its.device);
+        pci::bus::function(device).is_some_and(is)
+    }
+
+    fn probe(&self, device: &Arc<Device>) -> Result {
+        let function = device.info::<Arc<PciDevice>>().ok_or(ENODEV)?;
+        function.enable();
+        function.set_master();
+        // Made first: it can be kept for certain then. Dropped, it switches the function off.
+        let mut child = Child { function: function.clone(), device: None };
+        let transport: KBox<dyn Transport> = match modern::Modern::new(function) {
+            Ok(modern) => KBox::new(modern, GFP_KERNEL)?,
+            Err(ENODEV) => KBox::new(legacy::Legacy::new(function)?, GFP_KERNEL)?,
+            Err(error) => return Err(error),
+        };
+        child.device = Some(virtio::register_device(transport)?);
+        device.add_resource(KBox::new(child, GFP_KERNEL)?)
+    }
+
+    /// What is to be done is the resource's.
+    fn remove(&self, _: &Arc<Device>) {}
+}
+
+/// A function's device on the virtio bus, which goes when the function's driver is unbound.
+struct Child {
+    function: Arc<PciDevice>,
+    device: Option<Arc<Device>>,
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if let Some(device) = self.device.take() {
+            virtio::unregister_device(&device);
         }
-        if let Err(error) = probe(device) {
-            pr_err!("virtio-pci {}: {error}", device.address);
+        if self.function.is_present() {
+            self.function.disable();
         }
     }
 }
 
-fn probe(device: &Arc<PciDevice>) -> Result {
-    device.enable();
-    device.set_master();
-    let transport: KBox<dyn Transport> = match modern::Modern::new(device) {
-        Ok(modern) => KBox::new(modern, GFP_KERNEL)?,
-        Err(ENODEV) => KBox::new(legacy::Legacy::new(device)?, GFP_KERNEL)?,
-        Err(error) => return Err(error),
-    };
-    virtio::register_device(transport).map(drop)
+/// Registers the driver. Once, at boot, after the buses. May sleep.
+pub fn init() -> Result {
+    // It stays.
+    device::Driver::register(&pci::bus::BUS, b"virtio-pci", Arc::new(VirtioPci, GFP_KERNEL)?).map(drop)
 }
 
 fn identity(device: &PciDevice) -> Result<Identity> {

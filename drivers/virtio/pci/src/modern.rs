@@ -123,6 +123,10 @@ impl Transport for Modern {
         &self.identity
     }
 
+    fn is_present(&self) -> bool {
+        self.device.is_present()
+    }
+
     fn is_modern(&self) -> bool {
         true
     }

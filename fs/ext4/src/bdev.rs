@@ -22,6 +22,8 @@ pub(crate) struct Device {
     /// Open, and claimed for this file system.
     handle: Mutex<Option<BdevHandle>>,
     blocks: Mutex<Option<Blocks>>,
+    /// Where its log is, if that is a device of its own.
+    log: Mutex<Option<Arc<Device>>>,
 }
 
 /// The number of the device that a path leads to. `ENOTBLK` if it leads elsewhere.
@@ -55,6 +57,7 @@ impl Device {
             bdev,
             handle: Mutex::new(Some(handle)),
             blocks: Mutex::new(None),
+            log: Mutex::new(None),
         };
         // What others wrote through the device's own cache must be seen here.
         device.bdev.sync()?;
@@ -64,6 +67,22 @@ impl Device {
     /// The device below.
     pub(crate) fn bdev(&self) -> &Arc<BlockDevice> {
         &self.bdev
+    }
+
+    /// Its log is on a device of its own, which is released with it.
+    pub(crate) fn set_log(&self, log: Arc<Device>) {
+        *self.log.lock() = Some(log);
+    }
+
+    /// The name of the log's device, if it has one of its own.
+    pub(crate) fn log_name(&self) -> Option<Result<KString>> {
+        let log = self.log.lock();
+        log.as_ref().map(|log| Ok(KString::from_fmt(format_args!("{}", SuperDevice::name(&**log)), GFP_KERNEL)?))
+    }
+
+    /// The number of the log's device, if it has one of its own.
+    pub(crate) fn log_dev(&self) -> Option<Dev> {
+        self.log.lock().as_ref().map(|log| log.dev())
     }
 
     /// Through what its cache is flushed.
@@ -100,6 +119,10 @@ impl SuperDevice for Device {
             cache.invalidate();
         }
         drop(self.handle.lock().take());
+        let log = self.log.lock().take();
+        if let Some(log) = log {
+            log.release();
+        }
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -194,6 +194,11 @@ impl Cache {
         self.shard(block).ok()?.lock().get(&block).cloned()
     }
 
+    /// The block if it is in memory with its content.
+    pub(crate) fn find_uptodate(&self, block: u64) -> Option<Buf> {
+        self.find(block).filter(|buf| buf.has(UPTODATE))
+    }
+
     fn get(&self, block: u64) -> Result<Buf> {
         let mut shard = self.shard(block)?.lock();
         if let Some(buf) = shard.get(&block) {

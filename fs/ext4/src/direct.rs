@@ -346,6 +346,7 @@ fn settle(inode: &Inode, node: &Node, mount: &Mounted, (first, count): (u32, u32
 }
 
 /// Whether a file was opened for this.
-pub(crate) fn wanted(flags: OpenFlags) -> bool {
-    flags.any(uapi::O_DIRECT)
+pub(crate) fn wanted(flags: OpenFlags, inode: &Inode) -> Result<bool> {
+    // What goes through the journal is in memory until it is home.
+    Ok(flags.any(uapi::O_DIRECT) && !Node::of(inode)?.shared.is_journaled())
 }

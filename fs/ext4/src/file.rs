@@ -3,12 +3,14 @@
 
 use crate::direct;
 use crate::inode_ops::write_attributes;
-use crate::mounted::parts;
+use crate::mounted::{Mounted, parts};
+use crate::node::Node;
 use core::sync::atomic::Ordering;
 use errno::Result;
 use errno::code::EINVAL;
 use kalloc::Arc;
 use kernel::filesystem::mm::{Mapping, WriteControl};
+use kernel::filesystem::mm_alloc::PAGE_SIZE;
 use kernel::filesystem::vfs::filemap::{generic_read, generic_write};
 use kernel::filesystem::vfs::{File, FileOps, Inode, IovIter, fmode, idirty, seek};
 
@@ -26,7 +28,7 @@ impl FileOps for RegFile {
     }
 
     fn read(&self, file: &File, to: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
-        if direct::wanted(file.flags()) {
+        if direct::wanted(file.flags(), file.inode())? {
             return direct::read(file, mapping(file)?, to, pos);
         }
         generic_read(file, mapping(file)?, to, pos)
@@ -38,11 +40,17 @@ impl FileOps for RegFile {
             return Err(errno::code::EIO);
         }
         mount.wait_thawed();
-        let done = if direct::wanted(file.flags()) {
+        let done = if direct::wanted(file.flags(), file.inode())? {
             direct::write(file, mapping(file)?, from, pos)?
         } else {
             generic_write(file, mapping(file)?, from, pos)?
         };
+        if done != 0 && writes_at_once(node, mount) {
+            let end = pos.cast_unsigned();
+            let page = |at: u64| at / PAGE_SIZE as u64;
+            let mut range = WriteControl::sync(page(end.saturating_sub(done as u64)), page(end - 1));
+            mapping(file)?.write_pages(&mut range)?;
+        }
         if node.shared.write_through.load(Ordering::Relaxed) && done != 0 {
             file.fsync(false)?;
         }
@@ -100,6 +108,12 @@ impl FileOps for RegFile {
             }
         }
     }
+}
+
+/// Whether what is written is to be in a transaction before the call is over: journalled data, so that it is there no later than what
+/// the program does next; without delayed allocation the blocks of files whose map cannot say that they are not written yet.
+fn writes_at_once(node: &Node, mount: &Mounted) -> bool {
+    node.shared.is_journaled() || (!mount.delays() && !node.shared.tree.read().inode.uses_extents())
 }
 
 /// Has what is known of an inode on the disk: its attributes, and the transaction that changed it last.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Flags of files (`chattr`), project numbers and generations. Source: `ioctl_iflags(2)`, `linux/fs.h`.
 
+use crate::journal_data;
 use crate::mounted::parts;
 use crate::node::{Node, iflags, to_core, writes_through};
 use core::sync::atomic::Ordering;
@@ -8,7 +9,7 @@ use errno::Result;
 use errno::code::{ENOTTY, EOPNOTSUPP, EPERM};
 use ext4_format::feature::ro_compat;
 use ext4_format::inode::flag;
-use kernel::filesystem::cred::{CAP_LINUX_IMMUTABLE, capable};
+use kernel::filesystem::cred::{CAP_LINUX_IMMUTABLE, CAP_SYS_RESOURCE, capable};
 use kernel::filesystem::uaccess::{get_user, put_user};
 use kernel::filesystem::vfs::{File, current_time, iop, perm};
 
@@ -75,13 +76,20 @@ fn change(file: &File, projid: Option<u32>, named: u32, new: impl Fn(u32) -> u32
     if named & !flag::USER_VISIBLE != 0 || wanted & alien != 0 {
         return Err(EOPNOTSUPP);
     }
-    let changed = (old ^ wanted) & flag::USER_MODIFIABLE;
+    let mut changed = (old ^ wanted) & flag::USER_MODIFIABLE;
     if changed & (flag::IMMUTABLE | flag::APPEND) != 0 && !capable(CAP_LINUX_IMMUTABLE) {
         return Err(EPERM);
     }
-    // Migrating between maps, journalled data and the like are not built in.
-    if changed & (flag::EXTENTS | flag::JOURNAL_DATA | flag::DAX | flag::CASEFOLD) != 0 {
+    // Migrating between maps and the like are not built in.
+    if changed & (flag::EXTENTS | flag::DAX | flag::CASEFOLD) != 0 {
         return Err(EOPNOTSUPP);
+    }
+    if changed & flag::JOURNAL_DATA != 0 && !capable(CAP_SYS_RESOURCE) {
+        return Err(EPERM);
+    }
+    if mount.journal().is_none() {
+        // As on Linux: there is nothing that the flag could change.
+        changed &= !flag::JOURNAL_DATA;
     }
     let new = old ^ changed;
     let projects = mount.core.geo.has_ro_compat(ro_compat::PROJECT);
@@ -94,6 +102,9 @@ fn change(file: &File, projid: Option<u32>, named: u32, new: impl Fn(u32) -> u32
     let projid = projid.filter(|_| projects);
     if let Some(projid) = projid {
         mount.core.quota_attach(inode.uid(), inode.gid(), projid)?;
+    }
+    if changed & flag::JOURNAL_DATA != 0 {
+        journal_data::switch(inode, node, mount, new)?;
     }
     inode.ctime.set(current_time());
     mount.run(24, |tx| {

@@ -11,7 +11,6 @@ use crate::{acl, dir, file, truncate, xattr};
 use errno::Result;
 use errno::code::{EINVAL, EIO, ENXIO};
 use ext4_core::{Inode as CoreInode, NewFile, Tx};
-use ext4_format::feature::incompat;
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVec};
 use kernel::filesystem::vfs::inode::owner_for_new;
@@ -181,8 +180,7 @@ impl InodeOps for Node {
         inode.fill_stat(stat);
         stat.blocks = self.shared.sectors.load(core::sync::atomic::Ordering::Relaxed);
         // Data inside the inode has no block: the file must not look like one hole all the same.
-        let inline = self.mount().core.geo.has_incompat(incompat::INLINE_DATA);
-        if inline && inode.is_reg() && self.shared.tree.read().inode.is_inline() {
+        if inode.is_reg() && self.shared.is_inline() {
             stat.blocks += stat.size.div_ceil(512);
         }
     }

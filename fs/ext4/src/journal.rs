@@ -5,10 +5,12 @@ use crate::buffer::{Buf, Cache};
 use crate::device::{Blocks, LogBlocks};
 use crate::locks::KMonitor;
 use crate::mounted::Mounted;
+use core::sync::atomic::Ordering;
 use errno::{Error, Result};
 use jbd2::{BlockDevice, OrderedRange, System, Tid, WriteFlags};
 use kalloc::{Arc, WeakArc};
 use kernel::filesystem::locking::SetOnce;
+use kernel::filesystem::mm::throttle::EXPIRE_CENTISECS;
 use kernel::filesystem::{ktime, sync, task};
 
 /// The journal of a mounted file system.
@@ -36,6 +38,11 @@ impl Sys {
     /// A log on `log` (another device than the file system's if `external`).
     pub(crate) fn new(log: Blocks, cache: Arc<Cache>, external: bool) -> Self {
         Self { log, cache, external, listener: SetOnce::new() }
+    }
+
+    /// Whether the log's device is flushed where order matters.
+    pub(crate) fn set_barrier(&self, barrier: bool) {
+        self.log.set_barrier(barrier);
     }
 
     fn listener(&self) -> Option<Arc<Mounted>> {
@@ -101,6 +108,10 @@ impl System for Sys {
 
     fn clock_ns(&self) -> u64 {
         ktime::now_ns()
+    }
+
+    fn expire_ns(&self) -> u64 {
+        u64::from(EXPIRE_CENTISECS.load(Ordering::Relaxed)) * 10_000_000
     }
 
     fn task(&self) -> u64 {

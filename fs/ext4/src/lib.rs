@@ -7,7 +7,7 @@
 //! | `mount`, `super_block`, `options`, `mounted` | mounting, and a mounted file system |
 //! | `node`, `inode_ops`, `dir`, `truncate`, `fallocate`, `xattr`, `acl`, `file`, `direct` | inodes, and what is done to them |
 //! | `ioctl`, `fileattr`, `fiemap`, `admin`, `move_extent` | requests of e2fsprogs |
-//! | `pages`, `bios`, `ranges`, `clusters` | pages of files, delayed allocation |
+//! | `pages`, `bios`, `ranges`, `clusters`, `journal_data` | pages of files, delayed allocation |
 //! | `buffer`, `device`, `bdev`, `store`, `journal`, `locks` | what the core and the journal stand on |
 //! | `health`, `show` | errors and `errors=`; `/sys` and `/proc` |
 //!
@@ -35,6 +35,7 @@ mod health;
 mod inode_ops;
 mod ioctl;
 mod journal;
+mod journal_data;
 mod locks;
 mod mount;
 mod mounted;

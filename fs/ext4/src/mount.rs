@@ -8,7 +8,7 @@ use crate::health::Health;
 use crate::journal::{Journal, Sys};
 use crate::mounted::Mounted;
 use crate::node::new_vfs_inode;
-use crate::options::Options;
+use crate::options::{DataMode, Options};
 use crate::show;
 use crate::store::{Base, KernelStore};
 use crate::super_block::{Ext4Super, apply, apply_quotas};
@@ -24,7 +24,7 @@ use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec};
 use kernel::filesystem::locking::SetOnce;
 use kernel::filesystem::vfs::super_block::on_device;
-use kernel::filesystem::vfs::{Dentry, FileSystemType, FsContext, SuperBlock, SuperDevice, SuperInit};
+use kernel::filesystem::vfs::{Dentry, Dev, FileSystemType, FsContext, SuperBlock, SuperDevice, SuperInit};
 use kernel::filesystem::{block, mm, process, task};
 use kernel::prelude::*;
 
@@ -32,6 +32,8 @@ use kernel::prelude::*;
 const MAGIC: u16 = 0xef53;
 const ROOT_INO: u32 = ext4_format::inode::ino::ROOT;
 const JOURNAL_INO: u32 = ext4_format::inode::ino::JOURNAL;
+/// Where the log's superblock has the number of file systems that use it.
+const LOG_USERS: usize = 0x40;
 
 /// A type of file system that this driver mounts.
 pub(crate) struct Type {
@@ -122,9 +124,18 @@ impl Type {
                 pr_err!("EXT4-fs ({name}): required journal recovery suppressed and not mounted read-only\n");
                 return Err(EINVAL);
             }
+            if options.data_differs() {
+                pr_err!("EXT4-fs ({name}): can't mount with data=, fs mounted w/o journal\n");
+                return Err(EINVAL);
+            }
             None
         };
-        let core_options = ext4_core::Options { read_only: rdonly, stripe: options.stripe, ..Default::default() };
+        let core_options = ext4_core::Options {
+            read_only: rdonly,
+            stripe: options.stripe,
+            journal_data: journal.is_some() && options.data == DataMode::Journal,
+            ..Default::default()
+        };
         let mount = Mounted::new(core_of(&base, core_options)?, base, options, device.clone());
         let mount = Arc::new(mount, GFP_KERNEL)?;
         let made = self.build(context, device, &mount, journal, rdonly);
@@ -261,6 +272,61 @@ fn log_runs(core: &Fs<KernelStore>) -> Result<Geometry> {
     Geometry::new(runs.iter().copied())
 }
 
+/// The log on a device of its own, which is claimed, and how its blocks are numbered: those of the log are the device's, but for
+/// the journal's superblock, which is block 0.
+#[inline(never)]
+fn external_log(device: &Device, disk: &DiskSuper, options: &Options, block_size: usize) -> Result<(Geometry, Blocks)> {
+    let name = SuperDevice::name(device);
+    let of_disk = Dev::decode(disk.journal_dev.get());
+    let log = Device::open(options.journal_dev.unwrap_or(of_disk), true).inspect_err(|error| {
+        let dev = options.journal_dev.unwrap_or(of_disk);
+        pr_err!("EXT4-fs: failed to open journal device unknown-block({},{}) {error}\n", dev.major(), dev.minor());
+    })?;
+    let made = check_external(&log, disk, block_size);
+    match made {
+        Ok((geometry, blocks)) => {
+            blocks.set_barrier(options.barrier);
+            log.set_blocks(&blocks);
+            device.set_log(log);
+            Ok((geometry, blocks))
+        }
+        Err(error) => {
+            pr_err!("EXT4-fs ({name}): external journal has bad superblock or is another file system's\n");
+            log.release();
+            Err(error)
+        }
+    }
+}
+
+#[inline(never)]
+fn check_external(log: &Device, disk: &DiskSuper, block_size: usize) -> Result<(Geometry, Blocks)> {
+    let mut bytes = KVec::from_elem(0u8, ext4_format::superblock::SIZE, GFP_KERNEL)?;
+    block::read_bytes(log.bdev(), ext4_format::superblock::OFFSET, &mut bytes)?;
+    let sb = DiskSuper::boxed(&bytes)?;
+    let bits = block_size.trailing_zeros().saturating_sub(10);
+    if sb.magic.get() != MAGIC
+        || sb.feature_incompat.get() & incompat::JOURNAL_DEV == 0
+        || sb.uuid != disk.journal_uuid
+        || sb.log_block_size.get() != bits
+    {
+        return Err(EINVAL);
+    }
+    let blocks = Blocks::new(log.bdev(), block_size)?;
+    let start = ext4_format::superblock::OFFSET / block_size as u64 + 1;
+    let total = u32::try_from(sb.blocks_count().min(blocks.count())).map_err(|_| EINVAL)?;
+    // The log's own superblock: a log of several file systems is nobody's.
+    block::read_bytes(log.bdev(), start * block_size as u64, &mut bytes)?;
+    let users =
+        bytes.get(LOG_USERS..).and_then(|rest| rest.first_chunk()).map_or(0, |users| u32::from_be_bytes(*users));
+    if users != 1 {
+        pr_err!("EXT4-fs: External journal has more than one user (unsupported) - {users}\n");
+        return Err(EINVAL);
+    }
+    let rest = total.checked_sub(1).ok_or(EINVAL)?;
+    let runs = [Run { logical: 0, physical: start, len: 1 }, Run { logical: 1, physical: 1, len: rest }];
+    Ok((Geometry::new(runs)?, blocks))
+}
+
 /// Opens the journal, recovering what is in it.
 #[inline(never)]
 fn open_journal(
@@ -271,24 +337,28 @@ fn open_journal(
     blocks: Blocks,
 ) -> Result<Arc<Journal>> {
     let name = SuperDevice::name(device);
-    if disk.journal_inum.get() == 0 {
-        pr_err!("EXT4-fs ({name}): external journals are not supported\n");
-        return Err(EINVAL);
-    }
     let recover = disk.has_incompat(incompat::RECOVER);
     if recover && device.bdev().is_read_only() {
         pr_err!("EXT4-fs ({name}): write access unavailable, cannot proceed (try mounting with noload)\n");
         return Err(EROFS);
     }
-    let geometry = {
+    let block_size = blocks.block_size;
+    let external = disk.journal_inum.get() == 0;
+    if !external && disk.journal_dev.get() != 0 {
+        pr_err!("EXT4-fs ({name}): filesystem has both journal inode and journal device!\n");
+        return Err(EINVAL);
+    }
+    let (geometry, blocks) = if external {
+        external_log(device, disk, options, block_size)?
+    } else {
         let only = ext4_core::Options { read_only: true, ..Default::default() };
-        log_runs(&*core_of(base, only)?).inspect_err(|_| {
+        let runs = log_runs(&*core_of(base, only)?).inspect_err(|_| {
             pr_err!("EXT4-fs ({name}): no journal found\n");
-        })?
+        })?;
+        (runs, blocks)
     };
     // What was looked at so far may be older than what the log has.
     base.cache.drop_unused();
-    let block_size = blocks.block_size;
     let sums = disk.has_metadata_csum();
     let mut config = Config {
         commit_interval_ns: u64::from(options.commit) * 1_000_000_000,
@@ -306,7 +376,7 @@ fn open_journal(
     if options.async_commit {
         config.set_incompat |= INCOMPAT_ASYNC_COMMIT;
     }
-    let sys = Sys::new(blocks, base.cache.clone(), false);
+    let sys = Sys::new(blocks, base.cache.clone(), external);
     let opened = Journal::open(sys, geometry, block_size, config);
     let (journal, done) = opened.inspect_err(|error| pr_err!("EXT4-fs ({name}): error loading journal: {error}\n"))?;
     if done.needed {
@@ -323,7 +393,7 @@ fn start_journal(mount: &Arc<Mounted>, journal: &Arc<Journal>) -> Result {
     let _ = journal.system().listener.set(Arc::downgrade(mount));
     let _ = mount.base.health.journal.set(journal.clone());
     let _ = mount.base.journal.set(journal.clone());
-    let name = KString::from_fmt(format_args!("jbd2/{}-{JOURNAL_INO}", mount.base.health.name), GFP_KERNEL)?;
+    let name = KString::from_fmt(format_args!("jbd2/{}", mount.journal_name()?), GFP_KERNEL)?;
     journal.begin_thread();
     let of_thread = journal.clone();
     match task::kthread_run(name.as_bytes(), move || of_thread.run_thread()) {

@@ -1,24 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `Mounted`: what a mounted file system consists of, and what its parts ask of each other.
 
+use crate::bdev::Device;
 use crate::health::Policy;
 use crate::journal::{Journal, Listener};
 use crate::node::{Node, Shared};
-use crate::options::Options;
+use crate::options::{DataMode, Options};
 use crate::show::Shown;
 use crate::store::{Base, KernelStore};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use errno::{Error, Result};
 use ext4_core::{Create, Fs, Tx};
+use ext4_format::inode::flag;
 use ext4_store::Store;
 use jbd2::{OrderedRange, Tid};
-use kalloc::{Arc, KBox, WeakArc};
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KBox, KString, WeakArc};
 use kernel::filesystem::cred;
 use kernel::filesystem::locking::{SetOnce, SpinLock};
 use kernel::filesystem::mm::BackingDev;
 use kernel::filesystem::mm_alloc::PAGE_SIZE;
 use kernel::filesystem::sync::WaitQueue;
-use kernel::filesystem::vfs::{Inode, SuperBlock, SuperDevice};
+use kernel::filesystem::vfs::{Dev, Inode, SuperBlock, SuperDevice};
 
 /// A mounted file system.
 pub(crate) struct Mounted {
@@ -31,6 +34,8 @@ pub(crate) struct Mounted {
     pub(crate) resizing: AtomicBool,
     /// `FIFREEZE` came: writers wait.
     frozen: AtomicBool,
+    /// Blocks get their place when they are written back (`delalloc`).
+    delayed: AtomicBool,
     thawed: WaitQueue,
     /// The process id of the journal's thread, 0 without one.
     pub(crate) journal_task: AtomicU32,
@@ -57,6 +62,7 @@ impl Mounted {
             shown: SpinLock::new(None),
             core,
             base,
+            delayed: AtomicBool::new(options.delalloc),
             options: SpinLock::new(options),
             device,
             sb: SetOnce::new(),
@@ -72,6 +78,12 @@ impl Mounted {
         if self.frozen.load(Ordering::Acquire) {
             self.thawed.wait_until(|| !self.frozen.load(Ordering::Acquire));
         }
+    }
+
+    /// Whether the data of a file with these flags on the disk goes through the journal.
+    pub(crate) fn journals_data(&self, flags: u32) -> bool {
+        let wanted = self.options().data == DataMode::Journal || flags & flag::JOURNAL_DATA != 0;
+        wanted && self.journal().is_some()
     }
 
     /// KiB written since it was mounted.
@@ -108,7 +120,31 @@ impl Mounted {
 
     pub(crate) fn set_options(&self, options: Options) {
         *self.options.lock() = options;
+        self.delayed.store(options.delalloc, Ordering::Relaxed);
         self.base.health.set_policy(options.errors);
+    }
+
+    /// Whether blocks get their place when they are written back.
+    #[inline]
+    pub(crate) fn delays(&self) -> bool {
+        self.delayed.load(Ordering::Relaxed)
+    }
+
+    /// The device of the log, if it has one of its own.
+    pub(crate) fn log_dev(&self) -> Option<Dev> {
+        self.device.as_any().downcast_ref::<Device>().and_then(Device::log_dev)
+    }
+
+    /// The log's name: of its device, or of its inode on the file system's.
+    pub(crate) fn journal_name(&self) -> Result<KString> {
+        let log = self.device.as_any().downcast_ref::<Device>().and_then(Device::log_name);
+        match log {
+            Some(name) => Ok(name?),
+            None => {
+                let number = ext4_format::inode::ino::JOURNAL;
+                Ok(KString::from_fmt(format_args!("{}-{number}", self.base.health.name), GFP_KERNEL)?)
+            }
+        }
     }
 
     /// The device, as the page cache knows it.
@@ -166,6 +202,7 @@ impl Mounted {
         self.run(credits, |tx| {
             let mut tree = shared.tree.write();
             if !tree.inode.is_inline() {
+                shared.count(&tree);
                 return Ok(());
             }
             let data = self.core.inline_evict(tx, &mut tree.inode)?;
@@ -179,7 +216,13 @@ impl Mounted {
             for (to, from) in bytes.iter_mut().zip(data.iter()) {
                 *to = *from;
             }
-            jbd2::BlockDevice::write(&self.base.cache.device, block, &bytes, jbd2::WriteFlags::default())?;
+            if shared.is_journaled() {
+                crate::journal_data::put(self, tx, block, |to| {
+                    to.iter_mut().zip(bytes.iter()).for_each(|(to, from)| *to = *from);
+                })?;
+            } else {
+                jbd2::BlockDevice::write(&self.base.cache.device, block, &bytes, jbd2::WriteFlags::default())?;
+            }
             shared.note(self.tid(tx), true);
             shared.count(&tree);
             self.core.write_inode(tx, &tree.inode)

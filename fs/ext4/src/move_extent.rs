@@ -53,7 +53,10 @@ pub(crate) fn ioctl(file: &File, arg: usize) -> Result {
         return Err(EINVAL);
     }
     let (_, mount) = parts(file.inode())?;
-    if mount.core.geo.cluster_bits != 0 {
+    // What is in the log of their blocks would be written over what they are exchanged for.
+    let journaled =
+        [file.inode(), donor.inode()].map(|inode| parts(inode).is_ok_and(|(node, _)| node.shared.is_journaled()));
+    if mount.core.geo.cluster_bits != 0 || journaled.contains(&true) {
         return Err(EOPNOTSUPP);
     }
     let _write = file.path().mnt.want_write()?;

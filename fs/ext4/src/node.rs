@@ -36,10 +36,14 @@ pub(crate) struct Shared {
     pub(crate) datasync_tid: AtomicU32,
     /// Units of 512 bytes, with what is reserved.
     pub(crate) sectors: core::sync::atomic::AtomicU64,
+    /// Its data is inside the inode; as `tree` says it, for those who cannot wait for that. Changes with `tree` held.
+    inline: AtomicBool,
     /// Was cut to nothing: what replaces the content is written when the file is closed (`auto_da_alloc`).
     pub(crate) flush_on_close: AtomicBool,
     /// Every change is to reach the disk at once (`chattr +S`; of a directory `+D` too).
     pub(crate) write_through: AtomicBool,
+    /// Its data goes through the journal (`data=journal`, `chattr +j`). Changes under the inode's lock, with nothing in the cache dirty.
+    pub(crate) journaled: AtomicBool,
 }
 
 /// The file system's part of an inode.
@@ -74,11 +78,26 @@ impl Shared {
         self.write_through.load(Ordering::Relaxed) || inode.sb().flags() & mount != 0
     }
 
+    /// Whether its data goes through the journal.
+    pub(crate) fn is_journaled(&self) -> bool {
+        self.journaled.load(Ordering::Relaxed)
+    }
+
     /// Brings the count of blocks that `stat` shows up to date.
     pub(crate) fn count(&self, tree: &Tree) {
         let geo = &self.mount.core.geo;
         let reserved = tree.inode.reserved << (geo.cluster_bits + geo.block_bits - 9);
         self.sectors.store(tree.inode.sectors(geo.block_bits) + reserved, Ordering::Relaxed);
+        let inline = tree.inode.is_inline();
+        if self.inline.load(Ordering::Relaxed) != inline {
+            self.inline.store(inline, Ordering::Release);
+        }
+    }
+
+    /// Whether the data is inside the inode. Only with `tree`, or with the inode's lock and no write-back, does the answer last.
+    #[inline]
+    pub(crate) fn is_inline(&self) -> bool {
+        self.inline.load(Ordering::Acquire)
     }
 }
 
@@ -121,6 +140,7 @@ pub(crate) fn new_vfs_inode(sb: &Arc<SuperBlock>, mount: &Arc<Mounted>, core: Co
         InodeInit { sb, ino: core.ino.into(), mode, uid: raw.uid, gid: raw.gid, rdev, iflags: iflags(raw.flags) };
     let (size, links, generation) = (raw.size, u32::from(raw.links_count), raw.version);
     let write_through = writes_through(core.is_dir(), raw.flags);
+    let journaled = mount.journals_data(raw.flags);
     let access = acl::load(mount, &core, Kind::Access)?;
     let times = [raw.atime, raw.mtime, raw.ctime, raw.crtime].map(timespec);
     let shared = Shared {
@@ -129,8 +149,10 @@ pub(crate) fn new_vfs_inode(sb: &Arc<SuperBlock>, mount: &Arc<Mounted>, core: Co
         sync_tid: AtomicU32::new(0),
         datasync_tid: AtomicU32::new(0),
         sectors: 0.into(),
+        inline: AtomicBool::new(false),
         flush_on_close: AtomicBool::new(false),
         write_through: AtomicBool::new(write_through),
+        journaled: AtomicBool::new(journaled),
     };
     let shared = Arc::new(shared, GFP_NOFS)?;
     shared.count(&shared.tree.read());

@@ -7,7 +7,7 @@ use core::fmt::Write;
 use errno::Result;
 use errno::code::EINVAL;
 use ext4_format::SuperBlock;
-use kernel::filesystem::vfs::FsContext;
+use kernel::filesystem::vfs::{Dev, FsContext};
 use kernel::prelude::*;
 
 /// What happens to data with respect to the journal.
@@ -17,6 +17,8 @@ pub(crate) enum DataMode {
     Ordered,
     /// No order.
     Writeback,
+    /// Data goes through the journal.
+    Journal,
 }
 
 impl DataMode {
@@ -24,6 +26,7 @@ impl DataMode {
         match self {
             Self::Ordered => "ordered",
             Self::Writeback => "writeback",
+            Self::Journal => "journal",
         }
     }
 }
@@ -53,10 +56,15 @@ pub(crate) struct Options {
     pub(crate) quotas: [bool; 3],
     pub(crate) journal_checksum: bool,
     pub(crate) async_commit: bool,
-    /// The superblock asks for `data=journal`, or `nodelalloc`, and no option for anything else.
-    journals_data: bool,
-    no_delalloc: bool,
-    /// Errors policy of the superblock, which is not shown.
+    /// Where the log is (`journal_dev=`, `journal_path=`), if not where the superblock says.
+    pub(crate) journal_dev: Option<Dev>,
+    /// Blocks get their place when they are written, not when the program writes.
+    pub(crate) delalloc: bool,
+    /// What was named by an option, and what the superblock says: only what differs from that is shown.
+    delalloc_named: bool,
+    data_named: bool,
+    default_delalloc: bool,
+    default_data: Option<DataMode>,
     default_errors: Policy,
 }
 
@@ -84,19 +92,28 @@ impl Options {
     pub(crate) fn of_disk(sb: &SuperBlock) -> Self {
         let opts = sb.default_mount_opts.get();
         let errors = Policy::from_disk(sb.errors.get());
-        let writeback = opts & default_opt::JMODE == default_opt::JMODE_WRITEBACK;
+        let default_data = match opts & default_opt::JMODE {
+            0 => None,
+            default_opt::JMODE_WRITEBACK => Some(DataMode::Writeback),
+            default_opt::JMODE_DATA => Some(DataMode::Journal),
+            _ => Some(DataMode::Ordered),
+        };
+        let delalloc = opts & default_opt::NODELALLOC == 0;
         Self {
             errors,
             default_errors: errors,
-            data: if writeback { DataMode::Writeback } else { DataMode::Ordered },
+            data: default_data.unwrap_or(DataMode::Ordered),
+            default_data,
+            data_named: false,
+            delalloc,
+            default_delalloc: delalloc,
+            delalloc_named: false,
             barrier: opts & default_opt::NOBARRIER == 0,
             commit: DEFAULT_COMMIT,
             min_batch: 0,
             max_batch: DEFAULT_MAX_BATCH,
             noload: false,
             discard: opts & default_opt::DISCARD != 0,
-            journals_data: sb.has_journal() && opts & default_opt::JMODE == default_opt::JMODE_DATA,
-            no_delalloc: opts & default_opt::NODELALLOC != 0,
             auto_da_alloc: true,
             user_xattr: true,
             acl: true,
@@ -108,6 +125,7 @@ impl Options {
             quotas: [false; 3],
             journal_checksum: false,
             async_commit: false,
+            journal_dev: None,
         }
     }
 
@@ -116,13 +134,19 @@ impl Options {
         for (key, value) in context.iter_options() {
             self.option(key, value)?;
         }
-        for (wanted, what) in [(self.journals_data, "data=journal"), (self.no_delalloc, "nodelalloc")] {
-            if wanted {
-                pr_err!("EXT4-fs: {what}, which the superblock asks for, is not built in: name another option\n");
+        if self.data == DataMode::Journal {
+            if self.delalloc_named && self.delalloc {
+                pr_err!("EXT4-fs: can't mount with both data=journal and delalloc\n");
                 return Err(EINVAL);
             }
+            self.delalloc = false;
         }
         Ok(self)
+    }
+
+    /// Whether `data=` was named, and is not what the superblock says anyway.
+    pub(crate) fn data_differs(&self) -> bool {
+        self.data_named && self.default_data != Some(self.data)
     }
 
     fn quota(&mut self, kind: usize) {
@@ -136,8 +160,9 @@ impl Options {
             (b"errors", Some(b"continue")) => self.errors = Policy::Continue,
             (b"errors", Some(b"remount-ro")) => self.errors = Policy::RemountRo,
             (b"errors", Some(b"panic")) => self.errors = Policy::Panic,
-            (b"data", Some(b"ordered")) => (self.data, self.journals_data) = (DataMode::Ordered, false),
-            (b"data", Some(b"writeback")) => (self.data, self.journals_data) = (DataMode::Writeback, false),
+            (b"data", Some(b"ordered")) => (self.data, self.data_named) = (DataMode::Ordered, true),
+            (b"data", Some(b"writeback")) => (self.data, self.data_named) = (DataMode::Writeback, true),
+            (b"data", Some(b"journal")) => (self.data, self.data_named) = (DataMode::Journal, true),
             (b"barrier", None) => self.barrier = true,
             (b"barrier", value) => self.barrier = number(value)? != 0,
             (b"nobarrier", None) => self.barrier = false,
@@ -150,8 +175,8 @@ impl Options {
             (b"noload" | b"norecovery", None) => self.noload = true,
             (b"discard", None) => self.discard = true,
             (b"nodiscard", None) => self.discard = false,
-            // Space is reserved, and its place chosen later, in any case.
-            (b"delalloc", None) => self.no_delalloc = false,
+            (b"delalloc", None) => (self.delalloc, self.delalloc_named) = (true, true),
+            (b"nodelalloc", None) => (self.delalloc, self.delalloc_named) = (false, true),
             (b"auto_da_alloc", None) => self.auto_da_alloc = true,
             (b"auto_da_alloc", value) => self.auto_da_alloc = number(value)? != 0,
             (b"noauto_da_alloc", None) => self.auto_da_alloc = false,
@@ -171,11 +196,14 @@ impl Options {
             (b"resgid", value) => self.resgid = number(value)?,
             (b"stripe", value) => self.stripe = number(value)?,
             (b"journal_async_commit", None) => (self.async_commit, self.journal_checksum) = (true, true),
+            (b"journal_dev", value) => self.journal_dev = Some(Dev::decode(number(value)?)),
+            (b"journal_path", Some(path)) => self.journal_dev = Some(crate::bdev::number_of(path)?),
             (b"journal_checksum", None) => self.journal_checksum = true,
             (b"nojournal_checksum", None) => self.journal_checksum = false,
             // What Linux takes without effect, or what is the case here anyway.
             (b"oldalloc" | b"orlov" | b"nobh" | b"bh" | b"i_version", None) => {}
             (b"block_validity" | b"dioread_lock" | b"noinit_itable", None) => {}
+            (b"data_err", Some(b"ignore")) => {}
             _ => return Err(EINVAL),
         }
         Ok(())
@@ -194,6 +222,8 @@ impl Options {
             (self.journal_checksum && !self.async_commit, "journal_checksum"),
             (!self.auto_da_alloc, "noauto_da_alloc"),
             (self.discard, "discard"),
+            (self.delalloc && !self.default_delalloc, "delalloc"),
+            (!self.delalloc && self.default_delalloc, "nodelalloc"),
             (self.noload, "norecovery"),
             (user, "usrquota"),
             (group, "grpquota"),
@@ -224,7 +254,7 @@ impl Options {
         if self.stripe != 0 {
             write!(out, ",stripe={}", self.stripe)?;
         }
-        if has_journal && self.data != DataMode::Ordered {
+        if has_journal && self.data_differs() {
             write!(out, ",data={}", self.data.name())?;
         }
         Ok(())

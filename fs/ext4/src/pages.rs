@@ -6,6 +6,7 @@
 //! that transaction waits for them, so that no crash shows what the blocks held before.
 
 use crate::bios::{Bios, ReadEnd, WriteEnd};
+use crate::journal_data;
 use crate::node::{Shared, Tree};
 use crate::options::DataMode;
 use errno::Result;
@@ -15,7 +16,7 @@ use ext4_store::Store;
 use kalloc::flags::GFP_NOFS;
 use kalloc::{Arc, KVec};
 use kernel::filesystem::block::{Op, OpFlags};
-use kernel::filesystem::mm::{Mapping, MappingOps, ReadIo, ReadRun, WriteControl, WriteRun};
+use kernel::filesystem::mm::{Mapping, MappingOps, ReadIo, ReadRun, WriteControl, WriteIo, WriteRun};
 use kernel::filesystem::mm_alloc::{PAGE_SIZE, Page};
 
 use crate::store::KernelStore;
@@ -57,6 +58,7 @@ impl Shared {
             return self.read_inline(&tree, io, first);
         }
         let (bits, per_page) = (self.block_bits(), self.per_page());
+        let journaled = self.is_journaled();
         let end = ReadEnd::new(io.clone())?;
         let mut bios = Bios::new(&self.mount.base.cache.device, Op::Read, OpFlags::NONE, end);
         let start = u64::from(per_page) * first;
@@ -76,6 +78,7 @@ impl Shared {
                 let page = io.pages().get(((at + step) / u64::from(per_page)) as usize).ok_or(EIO)?;
                 let offset = (((at + step) % u64::from(per_page)) as usize) << bits;
                 match block {
+                    Some(block) if journaled && journal_data::get_page(&self.mount, block + step, page, offset)? => {}
                     Some(block) => bios.push(block + step, page, offset, 1 << bits)?,
                     None => page.fill(offset, 1 << bits, 0)?,
                 }
@@ -156,7 +159,7 @@ impl Shared {
         if changed {
             core.write_inode(tx, &tree.inode)?;
             self.note(core.store.tid(&tx.handle), true);
-            if self.mount.options().data == DataMode::Ordered {
+            if !self.is_journaled() && self.mount.options().data == DataMode::Ordered {
                 let from = u64::from(first) << self.block_bits();
                 core.store.order_data(&mut tx.handle, tree.inode.ino, from, reached)?;
             }
@@ -165,9 +168,55 @@ impl Shared {
         Ok((extents, pages))
     }
 
+    /// Blocks of data in a transaction besides what gives them their place.
+    fn credits_for_data(&self) -> u32 {
+        if self.is_journaled() { journal_data::RUN as u32 * self.per_page() } else { 0 }
+    }
+
+    /// `nodelalloc`: gives the holes of `from..to` a place before data is in memory. The blocks are unwritten until it is written.
+    fn place_unwritten(&self, from: u32, to: u32) -> Result {
+        let core = &self.mount.core;
+        let mut at = from;
+        while at < to {
+            let (state, len) = self.look(at, to - at)?;
+            at += match state {
+                State::Hole => self
+                    .mount
+                    .run(core.credits_for_map(&self.tree.read().inode) + 4, |tx| self.place_hole(tx, at, len))?,
+                _ => len,
+            };
+        }
+        Ok(())
+    }
+
+    fn look(&self, at: u32, len: u32) -> Result<(State, u32)> {
+        let found = self.mount.core.map(&self.tree.read().inode, at, len)?;
+        Ok((found.state, found.len.clamp(1, len)))
+    }
+
+    /// Gives the front of a hole a place. Returns how many blocks got one.
+    fn place_hole(&self, tx: &mut Tx<KernelStore>, at: u32, len: u32) -> Result<u32> {
+        let core = &self.mount.core;
+        let mut tree = self.tree.write();
+        let how = Create { unwritten: true, ..Create::default() };
+        let made = self.keep_reserved(&mut tree, (at, at + len), |tree| {
+            let made = core.map_create(tx, &mut tree.inode, at, len, how)?.len.clamp(1, len);
+            // A page of a program's mapping may have waited for this place since before the option was set.
+            let gone = tree.delayed.remove(at, at + made)?;
+            if core.geo.cluster_bits == 0 && gone != 0 {
+                core.unreserve(&mut tree.inode, gone.into());
+            }
+            Ok(made)
+        })?;
+        self.note(self.mount.tid(tx), true);
+        self.count(&tree);
+        Ok(made)
+    }
+
     fn has_credits(&self, tx: &mut Tx<KernelStore>, tree: &Tree) -> Result<bool> {
         let core = &self.mount.core;
-        let needed = core.credits_for_map(&tree.inode) + 2;
+        // What the data itself takes must be left.
+        let needed = core.credits_for_map(&tree.inode) + 2 + self.credits_for_data();
         if core.store.credits(&tx.handle) >= needed {
             return Ok(true);
         }
@@ -185,6 +234,10 @@ impl Shared {
         let (bits, per_page) = (self.block_bits(), self.per_page());
         let first = self.first_block(run.first())?;
         let io = run.start()?;
+        if self.is_journaled() {
+            let done = self.write_journaled(tx, &io, &extents, first);
+            return done.map(|()| rest).inspect_err(|error| io.fail(*error));
+        }
         let submit = || {
             let end = WriteEnd::new(io.clone())?;
             let mut bios = Bios::new(&self.mount.base.cache.device, Op::Write, OpFlags::NONE, end);
@@ -199,6 +252,22 @@ impl Shared {
             Ok(())
         };
         submit().map(|()| rest).inspect_err(|error| io.fail(*error))
+    }
+
+    /// Puts the pages' blocks into the transaction. With that they count as written.
+    #[inline(never)]
+    fn write_journaled(&self, tx: &mut Tx<KernelStore>, io: &Arc<WriteIo>, extents: &[Extent], first: u32) -> Result {
+        let (bits, per_page) = (self.block_bits(), self.per_page());
+        for extent in extents {
+            for step in 0..extent.len {
+                let at = extent.lblk + step - first;
+                let Some(page) = io.pages().get((at / per_page) as usize) else { break };
+                let offset = ((at % per_page) as usize) << bits;
+                journal_data::put_page(&self.mount, tx, extent.block + u64::from(step), page, offset)?;
+            }
+        }
+        self.note(self.mount.tid(tx), true);
+        Ok(())
     }
 
     /// Writes dirty pages of a file whose data is inside the inode.
@@ -240,18 +309,19 @@ impl MappingOps for Pages {
         if !mapping.is_dirty() {
             return Ok(());
         }
-        if shared.tree.read().inode.is_inline() {
+        if shared.is_inline() {
             return shared.write_inline(mapping, wbc);
         }
         let core = &shared.mount.core;
         let mut result = Ok(());
         let mut waited = false;
         loop {
-            let credits = core.credits_for_map(&shared.tree.read().inode) * (shared.per_page() + 1) + 4;
+            let data = shared.credits_for_data();
+            let credits = core.credits_for_map(&shared.tree.read().inode) * (shared.per_page() + 1) + 4 + data;
             // Space was reserved when the pages became dirty.
             let mut tx = core.begin(credits, true)?;
             let mut first = 0;
-            let step = match mapping.next_dirty_run(wbc, RUN) {
+            let step = match mapping.next_dirty_run(wbc, if data != 0 { journal_data::RUN } else { RUN }) {
                 Ok(Some(run)) => {
                     first = run.first();
                     Some(shared.write(&mut tx, run, mapping.size()))
@@ -289,21 +359,30 @@ impl MappingOps for Pages {
 
     fn prepare_write(&self, pos: u64, len: usize) -> Result {
         let shared = &*self.0;
-        if shared.tree.read().inode.is_inline() {
+        if shared.is_inline() {
             shared.mount.leave_inline(shared)?;
         }
         let end = pos.checked_add(len as u64).ok_or(EIO)?;
         let block = |at: u64| u32::try_from(at).map_err(|_| errno::code::EFBIG);
-        shared.reserve(block(pos >> shared.block_bits())?, block(end.div_ceil(1 << shared.block_bits()))?)
+        let (from, to) = (block(pos >> shared.block_bits())?, block(end.div_ceil(1 << shared.block_bits()))?);
+        // Journalled data is written, and so given its place, before the program's call returns.
+        if !shared.mount.delays() && !shared.is_journaled() && shared.tree.read().inode.uses_extents() {
+            return shared.place_unwritten(from, to);
+        }
+        shared.reserve(from, to)
     }
 
     fn make_writable(&self, index: u64) -> Result {
         let shared = &*self.0;
-        if shared.tree.read().inode.is_inline() {
+        if shared.is_inline() {
             shared.mount.leave_inline(shared)?;
         }
         let first = shared.first_block(index)?;
-        shared.reserve(first, first.saturating_add(shared.per_page()))
+        let end = first.saturating_add(shared.per_page());
+        if !shared.mount.delays() && shared.tree.read().inode.uses_extents() {
+            return shared.place_unwritten(first, end);
+        }
+        shared.reserve(first, end)
     }
 
     fn read_page(&self, _index: u64, _page: &Page) -> Result {

@@ -122,11 +122,7 @@ pub(crate) fn add(mount: &Arc<Mounted>) -> Result<Shown> {
     let weak = Arc::downgrade(mount);
     dir.attr(b"options", 0o444, proc::Text(move |out: &mut SeqBuf| with(&weak, |mount| options(mount, out))))?;
     if mount.journal().is_some() {
-        let name = kalloc::KString::from_fmt(
-            format_args!("{name}-{}", ext4_format::inode::ino::JOURNAL),
-            kalloc::flags::GFP_KERNEL,
-        )?;
-        let dir = proc::root()?.path_or_new("fs/jbd2")?.mkdir(&name)?;
+        let dir = proc::root()?.path_or_new("fs/jbd2")?.mkdir(&mount.journal_name()?)?;
         shown.nodes.push(dir.clone(), kalloc::flags::GFP_KERNEL)?;
         let weak = Arc::downgrade(mount);
         dir.attr(b"info", 0o444, proc::Text(move |out: &mut SeqBuf| with(&weak, |mount| journal(mount, out))))?;
@@ -149,7 +145,7 @@ fn options(mount: &Mounted, out: &mut SeqBuf) -> Result {
         (options.user_xattr, "user_xattr", "nouser_xattr"),
         (options.acl, "acl", "noacl"),
         (options.barrier, "barrier", "nobarrier"),
-        (true, "delalloc", ""),
+        (options.delalloc, "delalloc", "nodelalloc"),
         (options.auto_da_alloc, "auto_da_alloc", "noauto_da_alloc"),
         (options.discard, "discard", "nodiscard"),
     ] {

@@ -64,6 +64,8 @@ impl Ext4Super {
     pub(crate) fn mark_in_use(mount: &Mounted) -> Result {
         let journal = mount.journal().is_some();
         let now = ext4_store::Store::now(&mount.core.store).sec;
+        // Where the log was found this time.
+        let log = mount.log_dev();
         let was = mount.base.journaling.swap(false, Ordering::AcqRel);
         let done = mount.core.run(4, true, |tx| {
             mount.core.update_super(tx, |sb| {
@@ -73,6 +75,9 @@ impl Ext4Super {
                     sb.state.set(sb.state.get() & !VALID_FS);
                 }
                 mount.core.orphan_feature(sb, true);
+                if let Some(log) = log {
+                    sb.journal_dev.set(log.encode() as u32);
+                }
                 sb.mnt_count.set(sb.mnt_count.get().saturating_add(1));
                 sb.mtime.set(now as u32);
                 sb.mtime_hi = (now >> 32) as u8;
@@ -217,7 +222,12 @@ impl SuperOps for Ext4Super {
     fn remount(&self, sb: &SuperBlock, flags: u32, options: &[u8]) -> Result {
         let mount = &*self.0;
         let old = mount.options();
-        let mut new = old.parse(&FsContext { source: b"", flags, options })?;
+        let context = FsContext { source: b"", flags, options };
+        if context.iter_options().any(|(key, _)| matches!(key, b"journal_dev" | b"journal_path")) {
+            pr_err!("EXT4-fs: Cannot specify journal on remount\n");
+            return Err(EINVAL);
+        }
+        let mut new = old.parse(&context)?;
         if new.journal_checksum != old.journal_checksum {
             let name = &mount.base.health.name;
             pr_err!("EXT4-fs ({name}): changing journal_checksum during remount not supported; ignoring\n");
@@ -308,6 +318,7 @@ pub(crate) fn apply_quotas(mount: &Mounted) -> Result {
 pub(crate) fn apply(mount: &Mounted, options: &Options) {
     mount.base.cache.device.set_barrier(options.barrier);
     if let Some(journal) = mount.journal() {
+        journal.system().set_barrier(options.barrier);
         journal.set_config(jbd2::Config {
             commit_interval_ns: u64::from(options.commit) * 1_000_000_000,
             min_batch_ns: u64::from(options.min_batch) * 1000,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Getting space in the log back: when all blocks of the oldest transactions are home (written by write-back or from here),
-//! recovery does not need them any more, and the tail moves.
+//! Getting space in the log back: when all blocks of the oldest transactions are home, recovery does not need them any more, and
+//! the tail moves. The journal's thread brings them home when half the log is taken, or when they have waited as long as dirty
+//! pages do; a handle that finds no room does it itself.
 
 use crate::Tid;
 use crate::journal::Journal;
@@ -94,6 +95,46 @@ impl<S: System> Journal<S> {
                 holder.map(Step::Commit).ok_or(ENOSPC)
             }
         }
+    }
+
+    /// When the thread is to bring older transactions home: at once with half the log taken. Under the lock.
+    pub(crate) fn home_time(&self, state: &State<S>) -> u64 {
+        let Some(oldest) = state.checkpoints.first() else { return u64::MAX };
+        if state.home_after == Some(state.committed) || state.abort.is_some() {
+            return u64::MAX;
+        }
+        if state.is_half_full() { 0 } else { oldest.since_ns.saturating_add(self.sys.expire_ns()) }
+    }
+
+    /// A step of bringing older transactions home, by the thread. What the running transaction has changed again waits for its
+    /// commit. An error aborts the journal.
+    pub(crate) fn bring_home(&self) {
+        let _ = self.checkpointing.with(|()| self.home_step());
+    }
+
+    fn home_step(&self) -> Result {
+        let todo = self.state.with(oldest_todo).inspect_err(|_| self.rest_until_commit())?;
+        match todo {
+            Todo::Write(buffers) => self.sys.write_back(&buffers).inspect_err(|error| self.abort(*error)),
+            Todo::Failed => {
+                self.abort(EIO);
+                Err(EIO)
+            }
+            Todo::Commit(_) | Todo::Nothing => {
+                self.rest_until_commit();
+                // Each move of the tail is a flush of the device: only when it gives much.
+                let worth = self.state.with(|state| {
+                    let freed = state.area.distance(state.tail, state.oldest().1);
+                    freed != 0 && (state.is_half_full() || freed >= self.max_transaction) && !state.flushed
+                });
+                if worth { self.advance_tail().map(drop) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// There is nothing to bring home until another transaction is committed.
+    fn rest_until_commit(&self) {
+        self.state.with(|state| state.home_after = Some(state.committed));
     }
 
     /// Moves the tail to the oldest transaction that recovery needs; the caller holds `checkpointing`. Whether it moved.

@@ -47,7 +47,7 @@ impl<S: System> Journal<S> {
         self.state.with(|state| {
             if !transaction.buffers.is_empty() {
                 // Room was made when the transaction began.
-                let done = Checkpoint { tid, log_start, buffers: transaction.buffers };
+                let done = Checkpoint { tid, log_start, since_ns: logging, buffers: transaction.buffers };
                 let _ = state.checkpoints.push_within_capacity(done);
             }
             state.committing = None;

@@ -2,6 +2,7 @@
 //! Who commits, and waiting for it: the journal's thread, or, as long as there is none, the task that waits.
 
 use crate::journal::Journal;
+use crate::state::State;
 use crate::system::{Monitor, System};
 use crate::{Tid, tid_geq, tid_gt};
 use errno::Result;
@@ -10,6 +11,8 @@ use errno::code::EIO;
 /// What the thread does next.
 enum Work {
     Commit,
+    /// Bring older transactions home.
+    Home,
     Look,
     End,
 }
@@ -21,28 +24,44 @@ enum Wait {
 }
 
 impl<S: System> Journal<S> {
-    /// The thread's work: commits what is asked for and what has become old, until the journal is closed. `begin_thread` was
-    /// called before the thread was started.
+    /// The thread's work: commits what is asked for and what has become old, and brings home what lies in the log long or takes
+    /// much of it, until the journal is closed. `begin_thread` was called before the thread was started.
     pub fn run_thread(&self) {
         loop {
-            let deadline = self.state.with(|state| state.running.as_ref().map(|running| running.expires_ns));
-            let work = self.state.wait_until(deadline.unwrap_or(u64::MAX), |state| {
-                if state.running.is_some() && tid_gt(state.requested, state.committed) {
-                    return Some(Work::Commit);
-                }
-                if state.stopping {
-                    return Some(Work::End);
-                }
-                (state.running.as_ref().map(|running| running.expires_ns) != deadline).then_some(Work::Look)
-            });
+            let deadline = self.state.with(|state| self.next_time(state));
+            let work = self.state.wait_until(deadline, |state| self.next_work(state, deadline));
             match work {
-                Some(Work::Look) => {}
+                // The time has come: the next look says for what.
+                Some(Work::Look) | None => {}
                 Some(Work::End) => break,
-                Some(Work::Commit) | None => self.commit_running(),
+                Some(Work::Home) => self.bring_home(),
+                Some(Work::Commit) => self.commit_running(),
             }
         }
         self.state.with(|state| state.threaded = false);
         self.state.wake();
+    }
+
+    /// When the thread has something to do though nobody wakes it. Under the lock.
+    fn next_time(&self, state: &State<S>) -> u64 {
+        let commit = state.running.as_ref().map_or(u64::MAX, |running| running.expires_ns);
+        commit.min(self.home_time(state))
+    }
+
+    fn next_work(&self, state: &State<S>, deadline: u64) -> Option<Work> {
+        let now = self.sys.clock_ns();
+        if let Some(running) = &state.running
+            && (tid_gt(state.requested, state.committed) || running.expires_ns <= now)
+        {
+            return Some(Work::Commit);
+        }
+        if state.stopping {
+            return Some(Work::End);
+        }
+        if self.home_time(state) <= now {
+            return Some(Work::Home);
+        }
+        (self.next_time(state) != deadline).then_some(Work::Look)
     }
 
     /// There is (about to be) a thread: from now on those who wait for a commit leave the work to it.

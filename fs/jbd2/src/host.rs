@@ -8,7 +8,7 @@ use crate::system::*;
 use errno::code::EIO;
 use errno::{Error, Result};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 use std::vec::Vec;
@@ -248,6 +248,8 @@ pub struct HostSystem {
     pub abort: Mutex<Option<Error>>,
     /// Ordered data asked for.
     pub ordered: Mutex<Vec<OrderedRange>>,
+    /// How long what is committed may wait to be written home.
+    pub expire_ns: AtomicU64,
 }
 
 impl HostSystem {
@@ -262,6 +264,7 @@ impl HostSystem {
             committed: Mutex::new(Vec::new()),
             abort: Mutex::new(None),
             ordered: Mutex::new(Vec::new()),
+            expire_ns: AtomicU64::new(30_000_000_000),
         }
     }
     /// The buffer of a block, read if it is not there.
@@ -336,6 +339,9 @@ impl System for HostSystem {
     }
     fn clock_ns(&self) -> u64 {
         clock_ns()
+    }
+    fn expire_ns(&self) -> u64 {
+        self.expire_ns.load(Ordering::Relaxed)
     }
     fn task(&self) -> u64 {
         // Good enough to tell threads apart.

@@ -140,6 +140,8 @@ pub(crate) struct Committing {
 pub(crate) struct Checkpoint<S: System> {
     pub(crate) tid: Tid,
     pub(crate) log_start: u32,
+    /// When it was committed.
+    pub(crate) since_ns: u64,
     pub(crate) buffers: KVVec<S::Buf>,
 }
 
@@ -203,6 +205,8 @@ pub(crate) struct State<S: System> {
     /// A commit is under way (from its first step to its last).
     pub(crate) busy: bool,
     pub(crate) last_sync_task: u64,
+    /// The thread found nothing to bring home when this was the last transaction committed.
+    pub(crate) home_after: Option<Tid>,
     pub(crate) stats: Stats,
 }
 
@@ -230,6 +234,7 @@ impl<S: System> State<S> {
             stopping: false,
             busy: false,
             last_sync_task: 0,
+            home_after: None,
             stats: Stats::default(),
         }
     }
@@ -248,6 +253,11 @@ impl<S: System> State<S> {
     pub(crate) fn space_left(&self) -> u32 {
         let held = self.committing.map_or(0, |committing| committing.credits);
         self.free.saturating_sub(32).saturating_sub(held)
+    }
+
+    /// Whether more than half of the log is taken.
+    pub(crate) fn is_half_full(&self) -> bool {
+        self.free < (self.area.last - self.area.first) / 2
     }
 
     /// Puts a buffer into the running transaction's list.

@@ -125,6 +125,10 @@ pub trait System: Send + Sync + Sized + 'static {
     fn now(&self) -> (u64, u32);
     /// The monotonic clock.
     fn clock_ns(&self) -> u64;
+    /// How long what is committed may wait before it is written home though its place in the log is not needed.
+    fn expire_ns(&self) -> u64 {
+        30_000_000_000
+    }
     /// Which task this is.
     fn task(&self) -> u64;
     /// Sleeps.

@@ -203,6 +203,42 @@ fn damage_is_seen() {
 }
 
 #[test]
+fn the_thread_brings_home() {
+    // Either because it is time, or because half the log is taken: what was changed once holds it, 30 transactions of 20 blocks follow.
+    for (expire_ms, rounds) in [(100, 1), (1_000_000, 30)] {
+        let disk = Disk::new(image(0, INCOMPAT_CSUM_V3), BLOCK);
+        let sys = HostSystem::new(disk.clone(), disk.clone());
+        sys.expire_ns.store(expire_ms * 1_000_000, Ordering::Relaxed);
+        let (journal, _) = Journal::open(sys, geometry(), BLOCK, Config::default()).unwrap();
+        journal.begin_thread();
+        let daemon = std::thread::spawn({
+            let journal = journal.clone();
+            move || journal.run_thread()
+        });
+        for round in 0..rounds {
+            for block in 0..20 {
+                put(&journal, block + if round == 0 { 0 } else { 40 }, round + 1);
+            }
+            journal.commit_all().unwrap();
+            if round == 0 {
+                assert_eq!(on_disk(&disk, 3), 0, "written home at once");
+            }
+        }
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while on_disk(&disk, 3) == 0 && std::time::Instant::now() < end {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        assert_eq!(on_disk(&disk, 3), 1, "after {expire_ms} ms, {rounds} transactions");
+        // What is replayed now is what is there.
+        let after = Disk::new(disk.bytes(), BLOCK);
+        open(&after).unwrap();
+        assert_eq!((on_disk(&after, 3), on_disk(&after, 43)), (1, if rounds == 1 { 0 } else { rounds }));
+        journal.close().unwrap();
+        daemon.join().unwrap();
+    }
+}
+
+#[test]
 fn threads() {
     let disk = Disk::new(image(0, INCOMPAT_CSUM_V3), BLOCK);
     let sys = HostSystem::new(disk.clone(), disk.clone());

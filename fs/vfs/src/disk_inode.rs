@@ -33,6 +33,7 @@ pub(crate) struct DiskInode {
     mapping: SetOnce<Arc<Mapping>>,
     dirty: AtomicU32,
     node: DirtyNode,
+    lazy: DirtyNode,
     writing: Mutex<()>,
 }
 
@@ -43,6 +44,7 @@ impl DiskInode {
             mapping: SetOnce::new(),
             dirty: AtomicU32::new(0),
             node: DirtyNode::default(),
+            lazy: DirtyNode::default(),
             writing: Mutex::new(()),
         };
         Ok(KBox::new(disk, GFP_KERNEL)?)
@@ -102,7 +104,8 @@ impl Inode {
         if why & idirty::INODE != 0 {
             self.sb().ops().dirty_inode(self, why);
         }
-        if disk.dirty.load(Acquire) & why != why || !disk.node.is_queued() {
+        let node = if why == idirty::TIME { &disk.lazy } else { &disk.node };
+        if disk.dirty.load(Acquire) & why != why || !node.is_queued() {
             self.queue_dirty(why);
         }
     }
@@ -123,13 +126,20 @@ impl Inode {
     fn queue_dirty(&self, why: u32) {
         let Some(disk) = self.disk() else { return };
         disk.dirty.fetch_or(why, AcqRel);
-        if disk.node.is_queued() {
+        let times = why & idirty::TIME != 0 && !disk.lazy.is_queued();
+        let other = why & !idirty::TIME != 0 && !disk.node.is_queued();
+        if !times && !other {
             return;
         }
         if let (Some(me), Some(writer)) = (disk.me.upgrade(), self.sb().writer()) {
             let item: Arc<dyn DirtyItem> = me;
             // Whoever called has a reference of its own: this is not the last.
-            writer.queue(&item);
+            if times {
+                writer.queue_times(&item);
+            }
+            if other {
+                writer.queue(&item);
+            }
         }
     }
 
@@ -183,15 +193,30 @@ impl DirtyItem for Inode {
                 disk.dirty.fetch_or(idirty::PAGES, AcqRel);
             }
         }
-        let wanted = if sync { idirty::INODE | idirty::TIME } else { idirty::INODE };
-        if disk.dirty.fetch_and(!wanted, AcqRel) & wanted != 0 {
+        let all = idirty::INODE | idirty::TIME;
+        // Times alone may wait; they are written with what else there is.
+        let wanted = if sync { all } else { idirty::INODE };
+        if disk.dirty.load(Acquire) & wanted != 0 && disk.dirty.fetch_and(!all, AcqRel) & all != 0 {
             result = result.and(self.sb().ops().write_inode(self, sync));
         }
         result
     }
 
     fn is_dirty(&self) -> bool {
-        !self.is_evicted() && self.dirty_flags() != 0
+        !self.is_evicted() && self.dirty_flags() & !idirty::TIME != 0
+    }
+
+    fn lazy_node(&self) -> Option<&DirtyNode> {
+        self.disk().map(|disk| &disk.lazy)
+    }
+
+    fn write_times(&self) -> Result {
+        let Some(disk) = self.disk() else { return Ok(()) };
+        let _writing = disk.writing.lock();
+        if self.is_evicted() || disk.dirty.fetch_and(!idirty::TIME, AcqRel) & idirty::TIME == 0 {
+            return Ok(());
+        }
+        self.sb().ops().write_inode(self, false)
     }
 }
 

@@ -2,8 +2,10 @@
 //! Writing back in the background: one queue of dirty things (inodes, block devices) and one thread for each device, which writes
 //! what is old, or anything while too much is dirty. Source: `vm.dirty_*` in `proc_sys_vm(5)`, `sync(2)`.
 //!
-//! Locks: `syncing` (sleeping) around a synchronisation of the device; `queue` (spin) alone, inside it an item's link. An item's own
-//! lock (`DirtyItem::write_back` takes it) comes after `syncing`.
+//! Inodes of which only times changed (`lazytime`) wait in a queue of their own, `vm.dirtytime_expire_seconds` long.
+//!
+//! Locks: `syncing` (sleeping) around a synchronisation of the device; `queue` or `lazy` (spin) alone, inside it an item's link. An
+//! item's own lock (`DirtyItem::write_back` takes it) comes after `syncing`.
 
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
@@ -11,7 +13,7 @@ use errno::Result;
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use locking::SpinLock;
-use mm::throttle::{EXPIRE_CENTISECS, WRITEBACK_CENTISECS, thresholds};
+use mm::throttle::{DIRTYTIME_EXPIRE, EXPIRE_CENTISECS, WRITEBACK_CENTISECS, thresholds};
 use mm::{BackingDev, Flusher, WakeReason};
 use mm_alloc::stat::{self, Item};
 use sync::{Mutex, WaitQueue};
@@ -19,6 +21,10 @@ use sync::{Mutex, WaitQueue};
 const CENTISEC_NS: u64 = 10_000_000;
 /// Pages written of one item before the next has its turn (4 MB).
 const SHARE: i64 = 1024;
+/// Items with times to write that are kept in memory for them; beyond, the oldest are written.
+const MOST_LAZY: usize = 8192;
+/// The thread looks so often whether times are to be written: the setting may have changed.
+const LAZY_LOOK_NS: u64 = 30_000_000_000;
 
 /// Something that can be dirty: an inode of a file system on a device, or the device itself. Always in an `Arc`.
 pub trait DirtyItem: Any + Send + Sync {
@@ -28,8 +34,16 @@ pub trait DirtyItem: Any + Send + Sync {
     fn group(&self) -> usize;
     /// Writes it: with `sync` everything, waiting for it; else up to `budget` pages are started. May sleep.
     fn write_back(&self, sync: bool, budget: i64) -> Result;
-    /// Whether something is left to write.
+    /// Whether something is left to write, but for times that may wait.
     fn is_dirty(&self) -> bool;
+    /// Its place in the queue of those with times to write, if it can have some.
+    fn lazy_node(&self) -> Option<&DirtyNode> {
+        None
+    }
+    /// Writes its times, if they were not meanwhile. May sleep.
+    fn write_times(&self) -> Result {
+        Ok(())
+    }
 }
 
 /// An item's place in its device's queue.
@@ -66,12 +80,19 @@ struct Queue {
     len: usize,
     /// What the thread is writing.
     current: Option<Arc<dyn DirtyItem>>,
+    /// Items are linked through their `lazy_node`.
+    lazy: bool,
 }
 
 impl Queue {
+    /// An item's place in this queue.
+    fn place<'a>(&self, item: &'a Arc<dyn DirtyItem>) -> &'a DirtyNode {
+        item.lazy_node().filter(|_| self.lazy).unwrap_or_else(|| item.node())
+    }
+
     fn push(&mut self, item: Arc<dyn DirtyItem>) {
         match self.tail.replace(item.clone()) {
-            Some(last) => *last.node().next.lock_irqsave() = Some(item),
+            Some(last) => *self.place(&last).next.lock_irqsave() = Some(item),
             None => self.head = Some(item),
         }
         self.len += 1;
@@ -79,7 +100,7 @@ impl Queue {
 
     fn pop(&mut self) -> Option<Arc<dyn DirtyItem>> {
         let first = self.head.take()?;
-        self.head = first.node().next.lock_irqsave().take();
+        self.head = self.place(&first).next.lock_irqsave().take();
         if self.head.is_none() {
             // Another reference to the same item.
             drop(self.tail.take());
@@ -89,9 +110,23 @@ impl Queue {
     }
 }
 
+/// Takes the first item off, if it is one of `group` (0: any); another goes to the end. `None`: there is nothing.
+fn take_of(queue: &SpinLock<Queue>, group: usize) -> Option<Option<Arc<dyn DirtyItem>>> {
+    let mut queue = queue.lock();
+    let item = queue.pop()?;
+    if group != 0 && item.group() != group {
+        queue.push(item);
+        return Some(None);
+    }
+    queue.place(&item).queued.store(false, Release);
+    Some(Some(item))
+}
+
 /// A device's queue and thread.
 pub struct Writer {
     queue: SpinLock<Queue>,
+    /// Those of which only times are to be written.
+    lazy: SpinLock<Queue>,
     syncing: Mutex<()>,
     wait: WaitQueue,
     /// Bits of what was asked for.
@@ -128,6 +163,7 @@ pub fn writer_of(bdi: &Arc<BackingDev>, name: &str) -> Result<Arc<Writer>> {
     }
     let writer = Writer {
         queue: SpinLock::new(Queue::default()),
+        lazy: SpinLock::new(Queue { lazy: true, ..Queue::default() }),
         syncing: Mutex::new(()),
         wait: WaitQueue::new(),
         asked: AtomicU32::new(0),
@@ -166,6 +202,46 @@ impl Writer {
         self.ask(ASKED_LOOK);
     }
 
+    /// Queues an item of which only times are to be written. Nothing if it is queued for that.
+    pub fn queue_times(&self, item: &Arc<dyn DirtyItem>) {
+        let Some(node) = item.lazy_node() else { return };
+        if node.queued.swap(true, AcqRel) {
+            return;
+        }
+        node.since.store(ktime::now_ns(), Relaxed);
+        let mut lazy = self.lazy.lock();
+        lazy.push(item.clone());
+        let look = lazy.len == 1 || lazy.len > MOST_LAZY;
+        drop(lazy);
+        if look {
+            self.ask(ASKED_LOOK);
+        }
+    }
+
+    /// Takes the next item off whose times are older than `before`, or that there is no room for.
+    fn take_lazy(&self, before: u64) -> Option<Arc<dyn DirtyItem>> {
+        let mut lazy = self.lazy.lock();
+        let since = lazy.place(lazy.head.as_ref()?).since.load(Relaxed);
+        if since > before && lazy.len <= MOST_LAZY {
+            return None;
+        }
+        let item = lazy.pop()?;
+        lazy.place(&item).queued.store(false, Release);
+        Some(item)
+    }
+
+    /// Writes times that have waited long enough.
+    fn write_times(&self) {
+        let before = match DIRTYTIME_EXPIRE.load(Relaxed) {
+            0 => 0,
+            seconds => ktime::now_ns().saturating_sub(u64::from(seconds) * 1_000_000_000),
+        };
+        while let Some(item) = self.take_lazy(before) {
+            // The file system has noted the error.
+            let _ = item.write_times();
+        }
+    }
+
     /// Items that wait to be written.
     pub fn pending(&self) -> usize {
         self.queue.lock().len
@@ -189,10 +265,14 @@ impl Writer {
         while !self.stop.load(Acquire) {
             let interval = u64::from(WRITEBACK_CENTISECS.load(Relaxed)) * CENTISEC_NS;
             let idle = self.queue.lock().head.is_none();
-            let deadline = (!idle && interval != 0).then(|| ktime::now_ns().saturating_add(interval));
+            let lazy = self.lazy.lock().head.is_some();
+            let wait = if idle || interval == 0 { lazy.then_some(LAZY_LOOK_NS) } else { Some(interval) };
+            let deadline = wait.map(|wait| ktime::now_ns().saturating_add(wait));
             let wanted = || self.asked.load(Acquire) & (ASKED_BACKGROUND | ASKED_ALL) != 0 || self.stop.load(Acquire);
-            if idle {
+            if idle && !lazy {
                 self.wait.wait_idle(|| wanted() || self.asked.load(Acquire) != 0);
+            } else if idle {
+                self.wait.wait_idle_exclusive(deadline, || wanted() || self.asked.load(Acquire) != 0);
             } else {
                 self.wait.wait_idle_exclusive(deadline, wanted);
             }
@@ -207,6 +287,7 @@ impl Writer {
                 let age = u64::from(EXPIRE_CENTISECS.load(Relaxed)) * CENTISEC_NS;
                 self.write_older(ktime::now_ns().saturating_sub(age), false);
             }
+            self.write_times();
         }
     }
 
@@ -242,22 +323,16 @@ impl Writer {
         let _one = self.syncing.lock();
         let mut result = Ok(());
         let current = self.queue.lock().current.clone();
-        let mut left = self.pending();
-        while left != 0 {
-            left -= 1;
-            let item = {
-                let mut queue = self.queue.lock();
-                let Some(item) = queue.pop() else { break };
-                if group != 0 && item.group() != group {
-                    queue.push(item);
-                    continue;
+        for queue in [&self.queue, &self.lazy] {
+            let mut left = queue.lock().len;
+            while left != 0 {
+                left -= 1;
+                let Some(found) = take_of(queue, group) else { break };
+                let Some(item) = found else { continue };
+                result = result.and(item.write_back(true, i64::MAX));
+                if item.is_dirty() {
+                    self.requeue(&item);
                 }
-                item.node().queued.store(false, Release);
-                item
-            };
-            result = result.and(item.write_back(true, i64::MAX));
-            if item.is_dirty() {
-                self.requeue(&item);
             }
         }
         if let Some(item) = current.filter(|item| group == 0 || item.group() == group) {
@@ -275,16 +350,12 @@ impl Writer {
 
     /// Takes the items of `group` off: their file system is gone. May sleep.
     pub fn forget(&self, group: usize) {
-        let mut left = self.pending();
-        while left != 0 {
-            left -= 1;
-            let mut queue = self.queue.lock();
-            let Some(item) = queue.pop() else { return };
-            if item.group() == group {
-                drop(queue);
-                item.node().queued.store(false, Release);
-            } else {
-                queue.push(item);
+        for queue in [&self.queue, &self.lazy] {
+            let mut left = queue.lock().len;
+            while left != 0 {
+                left -= 1;
+                let Some(found) = take_of(queue, group) else { break };
+                drop(found);
             }
         }
     }

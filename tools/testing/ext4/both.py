@@ -17,14 +17,22 @@ import tools  # noqa: E402
 from guest import Guest, GuestError, Report, debian, programs  # noqa: E402
 
 APPEND = "console=ttyS0 loglevel=4 panic=-1"
-PROGRAMS = ["setfacl", "setfattr", "getfattr", "filefrag", "chattr", "lsattr", "xfs_io", "stat"]
+PROGRAMS = ["setfacl", "setfattr", "getfattr", "filefrag", "chattr", "lsattr", "xfs_io", "stat", "repquota"]
 
+# name, type to mount as, options of mke2fs, of mount
 ROWS = [
-    ("default", ["-t", "ext4"]),
-    ("1k", ["-t", "ext4", "-b", "1024", "-O", "ea_inode,large_dir", "-J", "size=8"]),
-    ("inline", ["-t", "ext4", "-O", "inline_data,orphan_file,metadata_csum_seed"]),
-    ("bigalloc", ["-t", "ext4", "-O", "bigalloc,quota"]),
-    ("ext3", ["-t", "ext3"]),
+    ("default", "ext4", "-t ext4", ""),
+    ("1k", "ext4", "-t ext4 -b 1024 -O ea_inode,large_dir -J size=8", ""),
+    ("inline", "ext4", "-t ext4 -O inline_data,orphan_file,metadata_csum_seed", ""),
+    ("bigalloc", "ext4", "-t ext4 -O bigalloc,quota", ""),
+    ("ext3", "ext3", "-t ext3", ""),
+    ("ext2", "ext2", "-t ext2 -b 2048", ""),
+    ("uninit_bg", "ext4", "-t ext4 -b 2048 -O ^metadata_csum,uninit_bg,^64bit,meta_bg,^resize_inode", ""),
+    ("nojournal", "ext4", "-t ext4 -O ^has_journal,sparse_super2 -I 1024", ""),
+    ("i128", "ext4", "-t ext4 -I 128 -O ^extent,^64bit,^flex_bg", ""),
+    ("quota", "ext4", "-t ext4 -O quota,project -E quotatype=usrquota:grpquota:prjquota", "usrquota,grpquota,prjquota"),
+    ("journal", "ext4", "-t ext4 -J size=16", "data=journal"),
+    ("external", "ext4", "-t ext4 -b 4096 -O ^has_journal", "journal_path=/dev/vdc"),
 ]
 
 FILL = r"""
@@ -43,6 +51,9 @@ i=0; while [ $i -lt 25 ]; do
   for f in frag1 frag2 frag3; do dd if=/dev/urandom of=$f bs=8192 seek=$i count=1 conv=notrunc,fsync 2>/dev/null; done; i=$((i+1))
 done
 rm frag2
+if [ $PROJECTS = 1 ]; then
+  mkdir project; $P/chattr -p 77 +P project; cp attrs/../tree/etc/* project/ 2>/dev/null || :; mkdir project/sub; echo x >project/sub/x
+fi
 if [ $EXTENTS = 1 ]; then
   $P/xfs_io -f -c 'falloc 0 500000' -c 'pwrite -S 7 40000 5000' unwritten >/dev/null
   $P/xfs_io -c 'fpunch 20000 60000' frag1
@@ -80,7 +91,8 @@ list | xargs -0 /usr/sbin/stat -c 'stat %N %f %u %g %s %h %b %t:%T %.9Y %.9Z %.9
 list -type f ! -name sparse | xargs -0 md5sum
 for at in 0 10 1000 100000 400000 7000000; do echo $at $(dd if=sparse bs=4096 skip=$at count=1 2>/dev/null | md5sum); done
 /usr/sbin/getfattr -R -P -h -d -m - -e hex . 2>/dev/null | awk '/^# file:/ {f = $0; next} NF {print f, $0}'
-/usr/sbin/lsattr -R . 2>/dev/null
+/usr/sbin/lsattr -R $LSATTR . 2>/dev/null
+[ $QUOTAS = 0 ] || { ln -sf /proc/mounts /etc/mtab; for k in u g P; do /usr/sbin/repquota -$k -n -p /mnt; done; }
 for f in sparse frag1 frag3 frag4 unwritten; do [ ! -e $f ] || /usr/sbin/filefrag -v $f; done
 """
 
@@ -88,26 +100,27 @@ for f in sparse frag1 frag3 frag4 unwritten; do [ ! -e $f ] || /usr/sbin/filefra
 def boot(args, linux, initrd, path, out, script):
     """Mounts the image, runs the script, and gives the listing of the tree that it leaves."""
     drives = []
-    for number, (file, cache) in enumerate(((path, "writeback"), (out, "writeback"))):
-        drives += ["-drive", f"file={file},format=raw,if=none,id=d{number},cache={cache}",
+    for number, file in enumerate((path, out, args.log)):
+        drives += ["-drive", f"file={file},format=raw,if=none,id=d{number},cache=writeback",
                    "-device", f"virtio-blk-pci,drive=d{number}"]
     kernel = debian.kernel() if linux else args.kernel
     append = APPEND + (tools.LINUX if linux else "")
     with Guest(kernel, initrd, append, memory=768, cpus=args.cpus, limit=args.limit, extra=drives) as guest:
         guest.expect("@READY@", args.limit)
-        guest.check(f"mount -t {args.kind} -o noatime /dev/vda /mnt", args.step)
+        mount = f"mount -t {args.kind} -o {args.options} /dev/vda /mnt"
+        guest.check(mount, args.step)
         if script:
             guest.check(f"{args.env} sh /{script}", args.step)
         # Through the disk: what is delayed has a place by then.
-        guest.check(f"umount /mnt && mount -t {args.kind} -o noatime /dev/vda /mnt", args.step)
-        guest.check("sh /tree.sh >/tmp/list 2>&1; echo @END@ >>/tmp/list; cat /tmp/list >/dev/vdb && sync", args.step)
+        guest.check(f"umount /mnt && {mount}", args.step)
+        guest.check(f"{args.env} sh /tree.sh >/tmp/list 2>&1; echo @END@ >>/tmp/list; cat /tmp/list >/dev/vdb && sync", args.step)
         guest.check("umount /mnt && sync", args.step)
     with open(out, "rb") as f:
         text = f.read()
     end = text.find(b"@END@")
     if end < 0:
         raise GuestError("the listing has no end")
-    disks.check(path)
+    disks.check(path, args.log if args.external else None)
     # Directories are listed in any order.
     return sorted(text[:end].decode(errors="replace").splitlines())
 
@@ -121,14 +134,21 @@ def compare(one, other, what):
 
 def row(args, name, first_linux, initrds, work):
     """One image: filled by one kernel, read and changed by the other, read again by the first."""
-    options = dict(ROWS)[name]
-    path, out = os.path.join(work, "image"), os.path.join(work, "out")
-    args.kind = "ext3" if name == "ext3" else "ext4"
-    last = 7_000_000 if name in ("default", "inline", "bigalloc") else 400_000
-    args.env = f"FILES={args.files} LAST={last} EXTENTS={int(name != 'ext3')} EA={int('ea_inode' in ' '.join(options))}"
-    disks.make(path, 400 << 20, options)
-    with open(out, "wb") as f:
-        f.truncate(16 << 20)
+    kind, options, more = next(row[1:] for row in ROWS if row[0] == name)
+    path, out, args.log = (os.path.join(work, file) for file in ("image", "out", "log"))
+    for file in (out, args.log):
+        with open(file, "wb") as f:
+            f.truncate(16 << 20)
+    args.kind, args.options = kind, ",".join(["noatime"] + more.split())
+    extents = kind == "ext4" and "^extent" not in options
+    last = 7_000_000 if extents and "-b" not in options else 400_000
+    projects = "project" in options
+    args.env = (f"FILES={args.files} LAST={last} EXTENTS={int(extents)} EA={int('ea_inode' in options)} PROJECTS={int(projects)} "
+                f"QUOTAS={int(projects)} LSATTR={'-p' if projects else ''}")
+    disks.make(path, 400 << 20, options.split())
+    args.external = "journal_path" in more
+    if args.external:
+        disks.external_log(path, args.log)
     who = {True: "Linux", False: "Rideau"}
     filled = boot(args, first_linux, initrds[first_linux], path, out, "fill.sh")
     seen = boot(args, not first_linux, initrds[not first_linux], path, out, None)
@@ -158,7 +178,7 @@ def main():
                 cpio.file(name, text)
             initrds[linux] = os.path.join(work, f"initrd{int(linux)}")
             cpio.write(initrds[linux])
-        for name, _ in ROWS:
+        for name, *_ in ROWS:
             if args.only and name not in args.only:
                 continue
             for first_linux in (True, False):

@@ -23,6 +23,8 @@ pub struct Options {
     pub reserved_clusters: Option<u64>,
     /// `stripe=`: allocations are aligned to so many blocks.
     pub stripe: u32,
+    /// `data=journal`: the caller writes the data of files as it writes metadata; what is freed must be revoked.
+    pub journal_data: bool,
 }
 
 /// Where the superblock is, and the list of orphans that begins in it.
@@ -67,6 +69,7 @@ pub struct Fs<S: Store> {
     pub(crate) dirs: Counter,
     /// Clusters that only a last resort may take.
     pub(crate) last_clusters: AtomicU64,
+    pub(crate) journal_data: bool,
     pub(crate) stripe: u32,
     /// Blocks of the journal's inode: no file has them.
     pub(crate) protected: S::Once<KVec<(u64, u64)>>,
@@ -149,6 +152,7 @@ impl<S: Store> Fs<S> {
                 0
             }),
             stripe: options.stripe,
+            journal_data: options.journal_data,
             protected: S::Once::new(),
             locality,
             orphan_file: S::Once::new(),

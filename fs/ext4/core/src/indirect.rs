@@ -295,6 +295,7 @@ impl<S: Store> Fs<S> {
     /// Whether an inode's data goes through the journal as metadata.
     pub(crate) fn data_is_metadata(&self, inode: &Inode) -> bool {
         !inode.is_regular()
+            || self.journal_data
             || inode.has_flag(ext4_format::inode::flag::EA_INODE | ext4_format::inode::flag::JOURNAL_DATA)
     }
 }

@@ -61,17 +61,14 @@ impl PipeEnd {
                 return Err(EAGAIN);
             }
             *has_waited = true;
+            self.pipe.async_readers.kill(uapi::POLL_IN);
             self.pipe.write_wait.wait_interruptible_exclusive(|| self.pipe.writable())?;
         }
         Ok(())
     }
-}
 
-impl FileOps for PipeEnd {
-    fn read(&self, file: &File, to: &mut IovIter<'_>, _pos: &mut i64) -> Result<usize> {
-        if to.is_empty() {
-            return Ok(0);
-        }
+    /// Reads what is there, waiting for the first byte.
+    fn read_some(&self, file: &File, to: &mut IovIter<'_>) -> Result<usize> {
         loop {
             let (result, was_full, more) = {
                 let mut ring = self.pipe.ring.lock();
@@ -112,6 +109,18 @@ impl FileOps for PipeEnd {
             self.pipe.read_wait.wait_interruptible_exclusive(|| self.pipe.readable())?;
         }
     }
+}
+
+impl FileOps for PipeEnd {
+    fn read(&self, file: &File, to: &mut IovIter<'_>, _pos: &mut i64) -> Result<usize> {
+        if to.is_empty() {
+            return Ok(0);
+        }
+        let result = self.read_some(file, to);
+        // Whatever came of it, as on Linux.
+        self.pipe.async_writers.kill(uapi::POLL_OUT);
+        result
+    }
 
     fn write(&self, file: &File, from: &mut IovIter<'_>, _pos: &mut i64) -> Result<usize> {
         let total = from.count();
@@ -122,6 +131,8 @@ impl FileOps for PipeEnd {
         let mut has_waited = false;
         let result = self.write_all(file, from, &mut done, &mut has_waited);
         debug_assert!(total > PIPE_BUF || done == total || done == 0 || file.flags().any(uapi::O_NONBLOCK));
+        // Whatever came of it, as on Linux.
+        self.pipe.async_readers.kill(uapi::POLL_IN);
         if has_waited && !self.pipe.is_full() {
             // One wake-up is for one writer: pass it on.
             self.pipe.write_wait.wake_up_poll(PollMask::OUT | PollMask::WRNORM);
@@ -161,9 +172,19 @@ impl FileOps for PipeEnd {
         ready
     }
 
-    fn fasync(&self, _: &File, _: bool) -> Result {
-        // There is no SIGIO yet.
-        Err(EINVAL)
+    fn fasync(&self, file: &File, fd: i32, on: bool) -> Result {
+        let (readers, writers) = (&self.pipe.async_readers, &self.pipe.async_writers);
+        if file.mode() & fmode::READ != 0 {
+            readers.set(file, fd, on)?;
+        }
+        if file.mode() & fmode::WRITE != 0
+            && let Err(error) = writers.set(file, fd, on)
+        {
+            // All or nothing; taking it off again cannot fail.
+            let _ = readers.set(file, -1, false);
+            return Err(error);
+        }
+        Ok(())
     }
 
     fn ioctl(&self, _file: &File, cmd: u32, arg: usize) -> Result<usize> {
@@ -200,6 +221,11 @@ impl FileOps for PipeEnd {
         }
         self.pipe.read_wait.wake_up_all();
         self.pipe.write_wait.wake_up_all();
+        let (readers, writers) = (&self.pipe.readers, &self.pipe.writers);
+        if (readers.load(Ordering::SeqCst) == 0) != (writers.load(Ordering::SeqCst) == 0) {
+            self.pipe.async_readers.kill(uapi::POLL_IN);
+            self.pipe.async_writers.kill(uapi::POLL_OUT);
+        }
         if let Some(key) = self.fifo {
             crate::fifo::put(key);
         }

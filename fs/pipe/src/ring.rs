@@ -8,6 +8,7 @@ use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
 use mm_alloc::{PAGE_SIZE, Page};
 use sync::{Mutex, WaitQueue};
+use vfs::FasyncList;
 use x86_mm::uaccess::IovIter;
 
 /// Slots of a new pipe (`PIPE_DEF_BUFFERS`).
@@ -60,6 +61,9 @@ pub(crate) struct Pipe {
     pub(crate) writer_opens: AtomicU32,
     pub(crate) read_wait: Arc<WaitQueue>,
     pub(crate) write_wait: Arc<WaitQueue>,
+    /// Who wants signals when there is something to read, and when there is room.
+    pub(crate) async_readers: FasyncList,
+    pub(crate) async_writers: FasyncList,
     /// Somebody polls (perhaps edge-triggered epoll, which wants to hear of every write).
     pub(crate) polled: AtomicBool,
 }
@@ -77,6 +81,8 @@ impl Pipe {
             writer_opens: AtomicU32::new(0),
             read_wait: Arc::new(WaitQueue::new(), GFP_KERNEL)?,
             write_wait: Arc::new(WaitQueue::new(), GFP_KERNEL)?,
+            async_readers: FasyncList::new(),
+            async_writers: FasyncList::new(),
             polled: AtomicBool::new(false),
         };
         Ok(Arc::new(pipe, GFP_KERNEL)?)

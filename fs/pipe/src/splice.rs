@@ -30,10 +30,12 @@ fn pipe_of(file: &File) -> Option<&Arc<Pipe>> {
 impl Pipe {
     fn wake_readers(&self) {
         self.read_wait.wake_up_poll(PollMask::IN | PollMask::RDNORM);
+        self.async_readers.kill(uapi::POLL_IN);
     }
 
     fn wake_writers(&self) {
         self.write_wait.wake_up_poll(PollMask::OUT | PollMask::WRNORM);
+        self.async_writers.kill(uapi::POLL_OUT);
     }
 
     fn broken(&self) -> bool {

@@ -12,11 +12,12 @@ use crate::mount::Mount;
 use crate::path::Path;
 use crate::readdir::DirContext;
 use core::any::Any;
-use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 use cred::Cred;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
+use locking::SetOnce;
 use mm::Readahead;
 use sync::{Mutex, PollMask, PollTable};
 use x86_mm::uaccess::IovIter;
@@ -27,8 +28,8 @@ pub struct OpenFlags(pub u32);
 
 /// `O_TMPFILE` as `open(2)` defines it.
 pub const O_TMPFILE: u32 = uapi::__O_TMPFILE | uapi::O_DIRECTORY;
-/// Flags that `fcntl(F_SETFL)` changes.
-pub const SETFL_MASK: u32 = uapi::O_APPEND | uapi::O_NONBLOCK | uapi::O_DIRECT | uapi::O_NOATIME | uapi::FASYNC;
+/// Flags that `fcntl(F_SETFL)` changes; `O_ASYNC` is up to `FileOps::fasync`.
+pub const SETFL_MASK: u32 = uapi::O_APPEND | uapi::O_NONBLOCK | uapi::O_DIRECT | uapi::O_NOATIME;
 
 impl OpenFlags {
     /// Whether any of `flags` is set.
@@ -193,9 +194,9 @@ pub trait FileOps: Any + Send + Sync {
         Err(if matches!(cmd, uapi::F_GETPIPE_SZ | uapi::F_SETPIPE_SZ) { EBADF } else { EINVAL })
     }
 
-    /// `SIGIO` is switched on or off for this file. `ENOTTY`: files of this kind send none, on Linux neither; `EINVAL`: they send
-    /// none here.
-    fn fasync(&self, file: &File, on: bool) -> Result {
+    /// `SIGIO` is switched on or off for this file, which is descriptor `fd` (also off, with -1, when it is dropped): as a rule the
+    /// work of a [`crate::FasyncList`]. `ENOTTY`: files of this kind send none.
+    fn fasync(&self, file: &File, fd: i32, on: bool) -> Result {
         Err(ENOTTY)
     }
 
@@ -225,7 +226,8 @@ pub struct File {
     /// What it can do (bits of [`fmode`]).
     mode: u32,
     flags: AtomicU32,
-    owner: AtomicI32,
+    /// Whom `SIGIO` goes to; made when somebody says whom, or wants signals.
+    pub(crate) owner: SetOnce<Arc<crate::fasync::FileOwner>>,
     inode: Arc<Inode>,
     path: Path,
     ops: KBox<dyn FileOps>,
@@ -257,7 +259,7 @@ impl File {
             flags: AtomicU32::new(
                 flags.0 & !(uapi::O_CREAT | uapi::O_EXCL | uapi::O_NOCTTY | uapi::O_TRUNC | uapi::O_CLOEXEC),
             ),
-            owner: AtomicI32::new(0),
+            owner: SetOnce::new(),
             inode,
             path,
             ops,
@@ -340,16 +342,6 @@ impl File {
         &self.cred
     }
 
-    /// Whom `SIGIO` goes to (`F_SETOWN`); 0 is nobody.
-    pub fn owner(&self) -> i32 {
-        self.owner.load(Ordering::Relaxed)
-    }
-
-    /// Sets whom `SIGIO` goes to.
-    pub fn set_owner(&self, owner: i32) {
-        self.owner.store(owner, Ordering::Relaxed);
-    }
-
     /// The position at this moment.
     pub fn position(&self) -> i64 {
         *self.pos.lock()
@@ -405,6 +397,10 @@ impl Drop for File {
         if self.mode & fmode::PATH == 0 {
             crate::notify::closed(self);
             crate::flock::release_file(self);
+            if self.flags().any(uapi::FASYNC) {
+                // One that is taken off a list cannot fail; files that send none have none.
+                let _ = self.ops.fasync(self, -1, false);
+            }
             self.ops.release(self);
         }
         if self.mode & fmode::WRITER != 0 {

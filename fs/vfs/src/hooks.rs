@@ -13,6 +13,8 @@ pub trait ProcessHooks: Sync {
     fn send_current(&self, signal: u32);
     /// The current process's id, as `F_GETLK` and `SCM_CREDENTIALS` show it.
     fn current_pid(&self) -> u32;
+    /// What process number `id` names now. `ESRCH` if nothing. May sleep.
+    fn find_target(&self, id: u32) -> Result<Arc<dyn crate::fasync::SignalTarget>>;
 }
 
 /// The process layer.

@@ -45,6 +45,10 @@ impl Session {
         self.nr.get()
     }
 
+    pub(crate) fn nr(&self) -> &Arc<PidNr> {
+        &self.nr
+    }
+
     /// The controlling terminal.
     pub fn terminal(&self) -> Option<Arc<dyn ControllingTerminal>> {
         self.terminal.lock().clone()
@@ -77,6 +81,10 @@ impl ProcessGroup {
     /// The process group id.
     pub fn id(&self) -> u32 {
         self.nr.get()
+    }
+
+    pub(crate) fn nr(&self) -> &Arc<PidNr> {
+        &self.nr
     }
 
     /// The session it belongs to.

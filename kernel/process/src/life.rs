@@ -155,6 +155,10 @@ impl vfs::hooks::ProcessHooks for VfsHooks {
     fn current_pid(&self) -> u32 {
         thread_of(&current()).map_or(0, |t| t.process().pid())
     }
+
+    fn find_target(&self, id: u32) -> Result<Arc<dyn vfs::fasync::SignalTarget>> {
+        crate::signal::sigio::find_target(id)
+    }
 }
 
 /// Fills the hooks. Called once at boot, before the first kernel thread.

@@ -168,6 +168,14 @@ pub fn find_thread(tid: u32) -> Option<Arc<Task>> {
     TABLE.read().threads.load(u64::from(tid)).cloned()
 }
 
+/// The number `id`, if a thread, a group or a session has it.
+pub(crate) fn find_number(id: u32) -> Option<Arc<PidNr>> {
+    let table = TABLE.read();
+    let thread = table.threads.load(u64::from(id)).and_then(|task| Some(crate::thread::thread_of(task)?.nr().clone()));
+    let group = || table.groups.get(&id).map(|group| group.nr().clone());
+    thread.or_else(group).or_else(|| table.sessions.get(&id).map(|session| session.nr().clone()))
+}
+
 /// The first thread whose number is at least `from`; for listing (`/proc`, `kill(-1)`).
 pub fn next_thread(from: u32) -> Option<(u32, Arc<Task>)> {
     let table = TABLE.read();

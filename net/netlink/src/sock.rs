@@ -13,6 +13,7 @@ use socket::{Options, Recv, Send, SockAddr, Socket, Ucred};
 use sync::wait::WaitQueue;
 use sync::{PollMask, PollTable};
 use uapi::{MSG_DONTWAIT, MSG_OOB, MSG_PEEK, MSG_TRUNC, SOL_NETLINK};
+use vfs::FasyncList;
 
 // Options of the level SOL_NETLINK (linux/netlink.h).
 const NETLINK_ADD_MEMBERSHIP: u32 = 1;
@@ -84,6 +85,7 @@ pub(crate) struct NetlinkSocket {
     peer: SpinLock<(u32, u32)>,
     queue: SpinLock<Queue>,
     readers: Arc<WaitQueue>,
+    fasync: FasyncList,
     error: AtomicI32,
     no_enobufs: AtomicBool,
 }
@@ -122,6 +124,7 @@ impl NetlinkSocket {
             peer: SpinLock::new((0, 0)),
             queue: SpinLock::new(Queue::new()),
             readers,
+            fasync: FasyncList::new(),
             error: AtomicI32::new(0),
             no_enobufs: AtomicBool::new(false),
         };
@@ -161,6 +164,7 @@ impl NetlinkSocket {
         drop(queue);
         if fits {
             self.readers.wake_up_poll(PollMask::IN | PollMask::RDNORM);
+            self.fasync.kill(uapi::POLL_IN);
         } else {
             self.overrun();
         }
@@ -209,6 +213,10 @@ impl Socket for NetlinkSocket {
 
     fn options(&self) -> &Options {
         &self.options
+    }
+
+    fn fasync(&self) -> &FasyncList {
+        &self.fasync
     }
 
     fn bind(&self, address: &SockAddr) -> Result {

@@ -9,7 +9,7 @@ use errno::{Result, code::*};
 use kalloc::flags::GFP_ATOMIC;
 use kalloc::{Arc, KVec};
 use locking::SpinLock;
-use vfs::{PollMask, PollTable};
+use vfs::{FasyncList, PollMask, PollTable};
 
 /// A socket. All may sleep but `poll`. Defaults answer as Linux does where the operation is missing.
 #[allow(unused_variables, reason = "defaults ignore their arguments")]
@@ -62,6 +62,8 @@ pub trait Socket: Any + Send + Sync {
     fn shutdown(&self, how: u32) -> Result {
         Err(EOPNOTSUPP)
     }
+    /// Who wants `SIGIO`.
+    fn fasync(&self) -> &FasyncList;
     /// What is ready.
     fn poll(&self, table: &mut PollTable) -> PollMask;
     /// Requests of its own.

@@ -77,13 +77,16 @@ impl FileOps for SocketFile {
         self.socket.poll(table)
     }
 
-    fn fasync(&self, _: &File, _: bool) -> Result {
-        // There is no SIGIO yet.
-        Err(EINVAL)
+    fn fasync(&self, file: &File, fd: i32, on: bool) -> Result {
+        self.socket.fasync().set(file, fd, on).map(|_| ())
     }
 
-    fn ioctl(&self, _: &File, cmd: u32, arg: usize) -> Result<usize> {
-        self.socket.ioctl(cmd, arg)
+    fn ioctl(&self, file: &File, cmd: u32, arg: usize) -> Result<usize> {
+        match cmd {
+            uapi::FIOSETOWN | uapi::SIOCSPGRP => file.set_owner_number(vfs::user::get(arg)?).map(|()| 0),
+            uapi::FIOGETOWN | uapi::SIOCGPGRP => vfs::user::put(arg, &file.owner_number()).map(|()| 0),
+            _ => self.socket.ioctl(cmd, arg),
+        }
     }
 
     fn release(&self, _: &File) {

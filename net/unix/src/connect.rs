@@ -106,6 +106,7 @@ impl UnixSocket {
             match enqueue(&listener, &me, &end)? {
                 Enqueued::Done => {
                     listener.readers.wake_up_poll(sync::PollMask::IN | sync::PollMask::RDNORM);
+                    listener.signal_input(uapi::POLL_IN);
                     return Ok(());
                 }
                 Enqueued::Full if nonblock => return Err(EAGAIN),

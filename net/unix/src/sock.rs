@@ -12,6 +12,7 @@ use socket::{Options, Recv, Send, SockAddr, Socket, Ucred};
 use sync::wait::WaitQueue;
 use sync::{Mutex, PollMask, PollTable};
 use uapi::{SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_DGRAM, SOCK_STREAM};
+use vfs::FasyncList;
 
 /// The family's number.
 pub(crate) const AF_UNIX: u16 = uapi::AF_UNIX as u16;
@@ -48,6 +49,12 @@ pub(crate) struct UnixSocket {
     shut: AtomicU32,
     pub(crate) closed: AtomicBool,
     error: AtomicI32,
+    /// Who wants `SIGIO`.
+    pub(crate) fasync: FasyncList,
+    /// A reader of a stream waits: what comes is no news to those who want signals.
+    pub(crate) reader_waits: AtomicBool,
+    /// The peer wants a signal when there is room in this socket's queue.
+    pub(crate) wants_room: AtomicBool,
     /// Who waits for something to receive or to accept, and who polls this socket.
     pub(crate) readers: Arc<WaitQueue>,
     /// Who waits for room in this socket's queue.
@@ -74,6 +81,9 @@ impl UnixSocket {
                 shut: AtomicU32::new(0),
                 closed: AtomicBool::new(false),
                 error: AtomicI32::new(0),
+                fasync: FasyncList::new(),
+                reader_waits: AtomicBool::new(false),
+                wants_room: AtomicBool::new(false),
                 readers,
                 space,
             },
@@ -147,6 +157,38 @@ impl UnixSocket {
             self.error.store(error, Ordering::Release);
         }
         self.close_directions(bits);
+        if bits == RCV_SHUT | SEND_SHUT {
+            self.signal_input(uapi::POLL_HUP);
+        } else if bits & RCV_SHUT != 0 {
+            self.signal_input(uapi::POLL_IN);
+        }
+    }
+
+    /// Signals those who want it that there is something to receive, or the end (`POLL_*`).
+    #[inline]
+    pub(crate) fn signal_input(&self, code: u32) {
+        if self.fasync.is_active() && !self.reader_waits.load(Ordering::Relaxed) {
+            self.fasync.kill(code);
+        }
+    }
+
+    /// This socket has no room for what its peer `sender` wants to send.
+    pub(crate) fn note_full(&self, sender: &Self) {
+        if sender.fasync.is_active() {
+            self.wants_room.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// There is more room in this socket's queue: senders go on.
+    pub(crate) fn room_made(&self) {
+        self.space.wake_up_poll(PollMask::OUT | PollMask::WRNORM);
+        if self.wants_room.load(Ordering::Relaxed)
+            && let Some(peer) = self.peer()
+            && self.queue.lock().charged.saturating_mul(4) <= peer.limit()
+            && self.wants_room.swap(false, Ordering::Relaxed)
+        {
+            peer.fasync.kill(uapi::POLL_OUT);
+        }
     }
 
     /// Closes everything: called once, when the file goes, or for a connection that was never accepted.
@@ -194,6 +236,10 @@ impl Socket for UnixSocket {
 
     fn options(&self) -> &Options {
         &self.options
+    }
+
+    fn fasync(&self) -> &FasyncList {
+        &self.fasync
     }
 
     fn bind(&self, address: &SockAddr) -> Result {

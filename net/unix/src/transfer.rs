@@ -4,6 +4,7 @@
 use crate::name;
 use crate::queue::{CHUNK, Message};
 use crate::sock::{RCV_SHUT, SEND_SHUT, UnixSocket};
+use core::sync::atomic::Ordering;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVVec};
@@ -47,7 +48,7 @@ impl UnixSocket {
             if self.shut(SEND_SHUT) {
                 return Err(EPIPE);
             }
-            if peer.closed.load(core::sync::atomic::Ordering::Acquire) {
+            if peer.closed.load(Ordering::Acquire) {
                 return Err(gone);
             }
             if peer.shut(RCV_SHUT) {
@@ -64,6 +65,7 @@ impl UnixSocket {
                     }
                 }
             }
+            peer.note_full(self);
             if flags & MSG_DONTWAIT != 0 {
                 return Err(EAGAIN);
             }
@@ -72,13 +74,14 @@ impl UnixSocket {
                 return Err(EAGAIN);
             }
         }
-        if peer.closed.load(core::sync::atomic::Ordering::Acquire) {
+        if peer.closed.load(Ordering::Acquire) {
             // It closed while the message was put there: nobody will take it.
             let stale = peer.queue.lock().take();
             drop(stale);
             return Err(gone);
         }
         peer.readers.wake_up_poll(PollMask::IN | PollMask::RDNORM);
+        peer.signal_input(uapi::POLL_IN);
         Ok(())
     }
 
@@ -187,7 +190,12 @@ impl UnixSocket {
                 return Err(EAGAIN);
             }
             let ready = || !self.queue.lock().is_empty() || self.shut(RCV_SHUT);
-            if !self.readers.wait_interruptible_deadline(deadline, ready)? {
+            if self.is_stream() {
+                self.reader_waits.store(true, Ordering::Relaxed);
+            }
+            let came = self.readers.wait_interruptible_deadline(deadline, ready);
+            self.reader_waits.store(false, Ordering::Relaxed);
+            if !came? {
                 return Err(EAGAIN);
             }
         }
@@ -234,7 +242,7 @@ impl UnixSocket {
             self.check_in(packet, 0, true);
         } else {
             drop(packet);
-            self.space.wake_up_poll(PollMask::OUT | PollMask::WRNORM);
+            self.room_made();
         }
         control?;
         if copied < want {
@@ -285,7 +293,7 @@ impl UnixSocket {
                 break;
             }
             if self.check_in(part, copied, false) {
-                self.space.wake_up_poll(PollMask::OUT | PollMask::WRNORM);
+                self.room_made();
             }
             control?;
             if copied < want {

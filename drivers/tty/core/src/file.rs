@@ -5,12 +5,12 @@ use crate::{Tty, ioctl, read, special, write};
 use core::sync::atomic::Ordering;
 use errno::{
     Result,
-    code::{EINVAL, EIO, ENOTTY},
+    code::{EIO, ENOTTY, ESRCH},
 };
 use kalloc::Arc;
 use sync::{PollMask, PollTable};
 use uapi::TIOCSPGRP;
-use vfs::{File, FileOps, IovIter};
+use vfs::{FasyncList, File, FileOps, IovIter, OwnerKind};
 
 /// An open terminal.
 pub struct TtyFile {
@@ -45,6 +45,25 @@ impl Drop for TtyFile {
     fn drop(&mut self) {
         self.tty.close(self.generation, self.console);
     }
+}
+
+/// `O_ASYNC` on a terminal: if nobody is the file's owner yet, the group in front is, or else the caller.
+pub(crate) fn set_fasync(list: &FasyncList, group: u32, file: &File, fd: i32, on: bool) -> Result {
+    if list.set(file, fd, on)? && on {
+        let (kind, id) = match group {
+            0 => (OwnerKind::Process, vfs::hooks::current_pid()),
+            group => (OwnerKind::Group, group),
+        };
+        match file.set_owner(kind, id, false) {
+            // The group is gone by now.
+            Ok(()) | Err(ESRCH) => {}
+            Err(error) => {
+                list.set(file, -1, false)?;
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
 }
 
 impl FileOps for TtyFile {
@@ -94,9 +113,11 @@ impl FileOps for TtyFile {
         mask
     }
 
-    fn fasync(&self, _: &File, _: bool) -> Result {
-        // There is no SIGIO yet.
-        Err(EINVAL)
+    fn fasync(&self, file: &File, fd: i32, on: bool) -> Result {
+        if on && self.is_hung_up() {
+            return Err(EIO);
+        }
+        set_fasync(&self.tty.fasync, self.tty.group_id.load(Ordering::Relaxed), file, fd, on)
     }
 
     fn ioctl(&self, file: &File, cmd: u32, arg: usize) -> Result<usize> {

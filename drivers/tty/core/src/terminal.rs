@@ -17,7 +17,7 @@ use n_tty::{Effects, Flag, N_TTY_BUF_SIZE, NTty};
 use process::{ProcessGroup, Session};
 use sync::{Mutex, PollMask, WaitQueue};
 use uapi::{ktermios, winsize, *};
-use vfs::{Dev, FileOps, OpenFlags};
+use vfs::{Dev, FasyncList, FileOps, OpenFlags};
 
 /// Bytes of a write that are copied at once.
 pub(crate) const WRITE_CHUNK: usize = 2048;
@@ -76,6 +76,9 @@ pub struct Tty {
     throttled: AtomicBool,
     /// Echo waits for room in the device.
     echo_waits: AtomicBool,
+    /// Who wants `SIGIO`; and whether one of them could not write and wants to hear of room.
+    pub(crate) fasync: FasyncList,
+    pub(crate) wants_room: AtomicBool,
     /// Readers, and everybody who polls.
     pub(crate) read_wait: Arc<WaitQueue>,
     /// Writers, those who wait for the device to drain, those who wait for a carrier.
@@ -113,6 +116,8 @@ impl Tty {
             exclusive: AtomicBool::new(false),
             throttled: AtomicBool::new(false),
             echo_waits: AtomicBool::new(false),
+            fasync: FasyncList::new(),
+            wants_room: AtomicBool::new(false),
             read_wait,
             write_wait,
         };
@@ -296,9 +301,10 @@ impl Tty {
             job::signal_group(group, signal);
         }
         if effects.flush_output || effects.stop == Some(false) {
-            self.write_wakeup();
+            self.room_made();
         }
         if effects.readable {
+            self.fasync.kill(POLL_IN);
             self.read_wait.wake_up_poll(PollMask::IN | PollMask::RDNORM);
         }
     }
@@ -321,9 +327,22 @@ impl Tty {
         self.send_echo(&mut ld);
     }
 
-    /// There is room for output again. Any context.
+    /// There is room for output again. Any context; who is in no interrupt handler calls [`Self::room_made`] instead.
     pub fn write_wakeup(&self) {
         self.write_wait.wake_up_poll(PollMask::OUT | PollMask::WRNORM);
+    }
+
+    /// Whether somebody wants a signal when there is room: then the driver's thread calls [`Self::room_made`]. Any context.
+    pub fn wants_room(&self) -> bool {
+        self.wants_room.load(Ordering::Relaxed)
+    }
+
+    /// There is room for output again: wakes and signals. Not in interrupts.
+    pub fn room_made(&self) {
+        self.write_wakeup();
+        if self.wants_room() && self.wants_room.swap(false, Ordering::Relaxed) {
+            self.fasync.kill(POLL_OUT);
+        }
     }
 
     /// Something changed that readers and pollers must see (a pty's other side is gone). Any context.
@@ -347,7 +366,7 @@ impl Tty {
             let _ld = self.ld.lock();
             self.ops.flush_output(self);
         }
-        self.write_wakeup();
+        self.room_made();
     }
 
     /// Stops or starts output on request of a program, or by Scroll Lock.
@@ -360,7 +379,7 @@ impl Tty {
                 false => self.ops.start(self),
             }
         }
-        self.write_wakeup();
+        self.room_made();
     }
 
     /// Waits until everything is sent. `ERESTARTSYS`. May sleep.

@@ -3,6 +3,7 @@
 
 use crate::terminal::WRITE_CHUNK;
 use crate::{Tty, job};
+use core::sync::atomic::Ordering;
 use errno::{
     Result,
     code::{EAGAIN, EFAULT, EIO, ERESTARTSYS},
@@ -60,6 +61,9 @@ fn send(tty: &Tty, hung_up: &dyn Fn() -> bool, nonblock: bool, data: &[u8]) -> (
         done = done.saturating_add(sent);
         if sent == rest.len() {
             break;
+        }
+        if tty.fasync.is_active() {
+            tty.wants_room.store(true, Ordering::Relaxed);
         }
         if nonblock {
             return (done, Err(EAGAIN));

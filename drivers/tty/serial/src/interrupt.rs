@@ -38,7 +38,7 @@ impl Port {
         }
         let (waiting, input) = state.rings.as_ref().map_or((0, false), |r| (r.tx.len(), !r.rx.is_empty()));
         let modem = deltas != [state.counts.rng, state.counts.dsr, state.counts.dcd, state.counts.cts];
-        let thread = input || state.carrier_changed || tty.echo_waits() && waiting < WAKEUP_CHARS;
+        let thread = input || state.carrier_changed || (tty.echo_waits() || tty.wants_room()) && waiting < WAKEUP_CHARS;
         let request = state.request.take();
         drop(state);
         // It prints on this port.
@@ -64,6 +64,9 @@ impl Port {
         self.deliver(tty);
         if tty.echo_waits() {
             tty.drain_echo();
+        }
+        if tty.wants_room() {
+            tty.room_made();
         }
     }
 

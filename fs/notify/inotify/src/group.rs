@@ -14,7 +14,7 @@ use locking::SpinLock;
 use sync::{Mutex, PollMask, PollTable, WaitQueue};
 use uapi::{IN_IGNORED, IN_MASK_ADD, IN_MASK_CREATE};
 use vfs::notify::{add_mark, find_mark, remove_mark};
-use vfs::{File, FileOps, Inode, IovIter};
+use vfs::{FasyncList, File, FileOps, Inode, IovIter};
 use x86_mm::uaccess::{UserPtr, put_user};
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -30,6 +30,7 @@ pub(crate) struct Group {
     watches: Mutex<Watches>,
     queue: SpinLock<Queue>,
     waiters: Arc<WaitQueue>,
+    fasync: FasyncList,
     _charge: Charge,
 }
 
@@ -40,6 +41,7 @@ impl Group {
             watches: Mutex::new(Watches { table: Idr::new(), cursor: 1 }),
             queue: SpinLock::new(Queue::new()),
             waiters: Arc::new(WaitQueue::new(), GFP_KERNEL)?,
+            fasync: FasyncList::new(),
             _charge: Charge::instance()?,
         };
         Ok(Arc::new(group, GFP_KERNEL)?)
@@ -50,6 +52,7 @@ impl Group {
         let limit = MAX_QUEUED_EVENTS.load(Ordering::Relaxed) as usize;
         if self.queue.lock().push(record, limit) {
             self.waiters.wake_up_poll(PollMask::IN | PollMask::RDNORM);
+            self.fasync.kill(uapi::POLL_IN);
         }
     }
 
@@ -58,6 +61,7 @@ impl Group {
         let changed = self.queue.lock().push(Record { wd: -1, mask: 0, cookie: 0, name: KVec::new() }, 0);
         if changed {
             self.waiters.wake_up_poll(PollMask::IN | PollMask::RDNORM);
+            self.fasync.kill(uapi::POLL_IN);
         }
     }
 
@@ -176,9 +180,8 @@ impl FileOps for InotifyFile {
         if self.0.queue.lock().is_empty() { PollMask::NONE } else { PollMask::IN | PollMask::RDNORM }
     }
 
-    fn fasync(&self, _: &File, _: bool) -> Result {
-        // There is no SIGIO yet.
-        Err(EINVAL)
+    fn fasync(&self, file: &File, fd: i32, on: bool) -> Result {
+        self.0.fasync.set(file, fd, on).map(|_| ())
     }
 
     fn ioctl(&self, _: &File, cmd: u32, arg: usize) -> Result<usize> {

@@ -3,6 +3,7 @@
 
 use super::fd::duplicate;
 use super::lock::record_lock;
+use crate::fasync::OwnerKind;
 use crate::fdtable::{current_files, nofile_limit};
 use crate::file::{File, SETFL_MASK, fmode};
 use crate::perm::owner_or_capable;
@@ -34,43 +35,47 @@ pub fn sys_fcntl(regs: &PtRegs) -> Result<usize> {
         return Err(EBADF);
     }
     match cmd {
-        uapi::F_SETFL => set_flags(&file, arg as u32),
+        uapi::F_SETFL => set_flags(&file, fd as i32, arg as u32),
         uapi::F_GETLK | uapi::F_SETLK | uapi::F_SETLKW => record_lock(&file, cmd, arg, files.lock_owner(), false),
         uapi::F_OFD_GETLK | uapi::F_OFD_SETLK | uapi::F_OFD_SETLKW => {
             record_lock(&file, cmd, arg, Arc::as_ptr(&file).addr(), true)
         }
-        uapi::F_SETOWN => set_owner(&file, arg as i32),
-        uapi::F_GETOWN => Ok(file.owner() as isize as usize),
-        uapi::F_SETOWN_EX => {
-            let owner: [i32; 2] = user::get(arg)?;
-            match owner {
-                [kind, id] if kind.cast_unsigned() == uapi::F_OWNER_PGRP => set_owner(&file, id.wrapping_neg()),
-                [kind, id] if kind.cast_unsigned() == uapi::F_OWNER_PID => set_owner(&file, id),
-                _ => Err(EINVAL),
-            }
-        }
-        uapi::F_GETOWN_EX => {
-            let owner = file.owner();
-            let kind = if owner < 0 { uapi::F_OWNER_PGRP } else { uapi::F_OWNER_PID };
-            user::put(arg, &[kind.cast_signed(), owner.wrapping_abs()])?;
-            Ok(0)
-        }
-        // Only SIGIO itself is sent.
-        uapi::F_GETSIG => Ok(0),
-        uapi::F_SETSIG if arg == 0 => Ok(0),
+        uapi::F_SETOWN => file.set_owner_number(arg as i32).map(|()| 0),
+        uapi::F_GETOWN => Ok(file.owner_number() as isize as usize),
+        uapi::F_SETOWN_EX => set_owner_ex(&file, arg),
+        uapi::F_GETOWN_EX => get_owner_ex(&file, arg),
+        uapi::F_GETSIG => Ok(file.owner_signal() as usize),
+        uapi::F_SETSIG => file.set_owner_signal(arg).map(|()| 0),
         _ => file.ops().fcntl(&file, cmd, arg),
     }
 }
 
-fn set_owner(file: &File, owner: i32) -> Result<usize> {
-    if owner == i32::MIN {
-        return Err(EINVAL);
-    }
-    file.set_owner(owner);
+/// `F_SETOWN_EX`: a `struct f_owner_ex`.
+fn set_owner_ex(file: &File, arg: usize) -> Result<usize> {
+    let [kind, id]: [i32; 2] = user::get(arg)?;
+    let kind = match kind.cast_unsigned() {
+        uapi::F_OWNER_TID => OwnerKind::Thread,
+        uapi::F_OWNER_PID => OwnerKind::Process,
+        uapi::F_OWNER_PGRP => OwnerKind::Group,
+        _ => return Err(EINVAL),
+    };
+    file.set_owner(kind, u32::try_from(id).map_err(|_| ESRCH)?, true)?;
     Ok(0)
 }
 
-fn set_flags(file: &File, flags: u32) -> Result<usize> {
+/// `F_GETOWN_EX`.
+fn get_owner_ex(file: &File, arg: usize) -> Result<usize> {
+    let (kind, id) = file.owner();
+    let kind = match kind {
+        OwnerKind::Thread => uapi::F_OWNER_TID,
+        OwnerKind::Process => uapi::F_OWNER_PID,
+        OwnerKind::Group => uapi::F_OWNER_PGRP,
+    };
+    user::put(arg, &[kind, id])?;
+    Ok(0)
+}
+
+fn set_flags(file: &File, fd: i32, flags: u32) -> Result<usize> {
     let old = file.flags().0;
     let inode = file.inode();
     if old & uapi::O_APPEND != 0 && flags & uapi::O_APPEND == 0 && inode.iflags() & crate::iop::APPEND != 0 {
@@ -82,15 +87,13 @@ fn set_flags(file: &File, flags: u32) -> Result<usize> {
     if flags & uapi::O_DIRECT != 0 {
         file.ops().check_flags(file, flags)?;
     }
-    let mut mask = SETFL_MASK;
     if (flags ^ old) & uapi::FASYNC != 0 {
-        match file.ops().fasync(file, flags & uapi::FASYNC != 0) {
-            Ok(()) => {}
-            // Files that never signal, on Linux neither, leave the flag as it is.
-            Err(ENOTTY) => mask &= !uapi::FASYNC,
+        match file.ops().fasync(file, fd, flags & uapi::FASYNC != 0) {
+            // Files that never signal leave the flag as it is.
+            Ok(()) | Err(ENOTTY) => {}
             Err(error) => return Err(error),
         }
     }
-    file.change_flags(flags, mask);
+    file.change_flags(flags, SETFL_MASK);
     Ok(0)
 }

@@ -27,8 +27,7 @@ pub fn sys_ioctl(regs: &PtRegs) -> Result<usize> {
         uapi::FIOASYNC => {
             let on: i32 = user::get(arg)?;
             if file.flags().any(uapi::FASYNC) != (on != 0) {
-                file.ops().fasync(&file, on != 0)?;
-                file.change_flags(if on != 0 { uapi::FASYNC } else { 0 }, uapi::FASYNC);
+                file.ops().fasync(&file, fd as i32, on != 0)?;
             }
             Ok(0)
         }

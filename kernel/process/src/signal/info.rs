@@ -50,6 +50,11 @@ impl SigInfo {
         Self { signo, errno: 0, code: uapi::SI_TIMER, sequence, words: [pair(id as u32, 0), value, 0, 0] }
     }
 
+    /// Something can be done with descriptor `fd` (`F_SETSIG`).
+    pub const fn poll(signo: u32, code: i32, band: u64, fd: i32) -> Self {
+        Self { signo, errno: 0, code, sequence: 0, words: [band, pair(fd as u32, 0), 0, 0] }
+    }
+
     /// Id and arming of the timer that the kernel sends this for.
     pub const fn timer_id(&self) -> Option<(i32, u32)> {
         if self.sequence == 0 { None } else { Some((self.words[0] as u32 as i32, self.sequence)) }

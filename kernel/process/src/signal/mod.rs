@@ -12,6 +12,7 @@
 //! | `deliver` | from a queue to a handler, a stop or an end, on the way back to user mode |
 //! | `frame` | the frame a handler runs on, and the way back from it |
 //! | `stop` | job-control stops |
+//! | `sigio` | signals to the owners of open files |
 //! | `signalfd` | signals read from a file |
 //! | `syscalls` | `rt_sig*`, `kill` and their kin |
 
@@ -22,6 +23,7 @@ pub mod info;
 mod pending;
 pub mod quota;
 pub mod send;
+pub(crate) mod sigio;
 pub mod signalfd;
 pub(crate) mod stop;
 pub mod syscalls;

@@ -34,8 +34,8 @@ impl Pending {
         self.set
     }
 
-    /// Adds a signal; `false` if a standard signal was pending already. `EAGAIN` when a real-time signal that a user sent with
-    /// data, or a timer's, cannot be queued; others stay pending without their cause.
+    /// Adds a signal; `false` if a standard signal was pending already. `EAGAIN` when a real-time signal with a
+    /// cause of its own (data, a timer, a file) cannot be queued; others stay pending without their cause.
     /// It counts for `user`, of whom `limit` may be queued.
     pub(crate) fn push(&mut self, info: SigInfo, user: Option<UserSignals>, limit: u64) -> Result<bool> {
         if info.timer_id().is_some() {
@@ -48,7 +48,7 @@ impl Pending {
         let limit = if info.signo < SIGRTMIN && info.code >= 0 { u64::MAX } else { limit };
         let charge = user.and_then(|user| Charge::new(user, limit));
         if charge.is_none() || self.queue.push(Queued { info, _charge: charge }, GFP_ATOMIC).is_err() {
-            if info.signo >= SIGRTMIN && info.from_user() && info.code != uapi::SI_USER as i32 {
+            if info.signo >= SIGRTMIN && ![uapi::SI_USER as i32, uapi::SI_KERNEL as i32].contains(&info.code) {
                 return Err(EAGAIN);
             }
         }

@@ -26,6 +26,7 @@ mod poll;
 mod process;
 mod procfs;
 mod remount;
+mod sigio;
 mod signal;
 mod sockets;
 mod splice;
@@ -57,6 +58,7 @@ fn all() -> Vec<Test> {
     [
         process::TESTS,
         signal::TESTS,
+        sigio::TESTS,
         pidfd::TESTS,
         threads::TESTS,
         futex::TESTS,

@@ -66,7 +66,7 @@ impl PtyMaster {
         if self.slave.echo_waits() {
             self.slave.drain_echo();
         }
-        self.slave.write_wakeup();
+        self.slave.room_made();
     }
 }
 
@@ -181,9 +181,8 @@ impl FileOps for PtyMaster {
         mask
     }
 
-    fn fasync(&self, _: &File, _: bool) -> Result {
-        // There is no SIGIO yet.
-        Err(EINVAL)
+    fn fasync(&self, file: &File, fd: i32, on: bool) -> Result {
+        crate::file::set_fasync(&self.pair.fasync, 0, file, fd, on)
     }
 
     fn ioctl(&self, file: &File, cmd: u32, arg: usize) -> Result<usize> {
@@ -262,7 +261,7 @@ impl PtyMaster {
         }
         let byte: u8 = user::get(arg)?;
         self.pair.out.lock().ring.push(byte);
-        self.pair.read_wait.wake_up_poll(PollMask::IN | PollMask::RDNORM);
+        self.pair.wake_reader();
         Ok(0)
     }
 }

@@ -3,7 +3,8 @@
 //! (`open_master`) and opens slaves. Source: `pty(7)`, `ioctl_tty(2)`.
 //!
 //! What the slave writes waits in `Pair::out` until the master reads; what the master writes goes straight into the slave's
-//! line discipline, in the writer's context. Locks: the slave's `ld`, then `Pair::out`, then the master's wait queue.
+//! line discipline, in the writer's context. Locks: the slave's `ld`, then `Pair::out`; then the master's wait queue or its list of those
+//! who want signals.
 
 mod master;
 mod slave;
@@ -20,7 +21,7 @@ use kalloc::{Arc, KBox};
 use locking::SpinLock;
 use sync::{PollMask, WaitQueue};
 use uapi::*;
-use vfs::FileOps;
+use vfs::{FasyncList, FileOps};
 
 /// Bytes from the slave that wait for the master.
 const OUT_SIZE: usize = 8192;
@@ -56,10 +57,20 @@ pub(crate) struct Pair {
     read_wait: Arc<WaitQueue>,
     /// Writers of the master.
     write_wait: Arc<WaitQueue>,
+    /// Who wants `SIGIO` for the master.
+    fasync: FasyncList,
     host: KBox<dyn PtyHost>,
 }
 
 impl Pair {
+    /// There is something for the master to read.
+    fn wake_reader(&self) {
+        if self.fasync.is_active() && !self.out.lock().ring.is_empty() {
+            self.fasync.kill(POLL_IN);
+        }
+        self.read_wait.wake_up_poll(PollMask::IN | PollMask::RDNORM);
+    }
+
     /// Tells a master in packet mode of an event.
     fn tell(&self, set: u32, clear: u32) {
         let mut out = self.out.lock();
@@ -113,6 +124,7 @@ pub fn open_master(index: u32, host: KBox<dyn PtyHost>) -> Result<(KBox<dyn File
         stopped: AtomicBool::new(false),
         read_wait: Arc::new(WaitQueue::new(), GFP_KERNEL)?,
         write_wait: Arc::new(WaitQueue::new(), GFP_KERNEL)?,
+        fasync: FasyncList::new(),
         host,
     };
     let pair = Arc::new(pair, GFP_KERNEL)?;

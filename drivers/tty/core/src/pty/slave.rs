@@ -39,7 +39,7 @@ impl TtyOps for PtySlave {
     }
 
     fn flush_chars(&self, _tty: &Tty) {
-        self.pair.read_wait.wake_up_poll(PollMask::IN | PollMask::RDNORM);
+        self.pair.wake_reader();
     }
 
     fn write_room(&self) -> usize {

@@ -137,6 +137,6 @@ pub fn init(line: cmdline::CommandLine<'_>) -> Result {
         ENABLED.store(i32::try_from(proc::parse_number(data)?).map_err(|_| EINVAL)?, Relaxed);
         Ok(data.len())
     };
-    root.mkdir_mode(b"sys", 0o555)?.mkdir_mode(b"kernel", 0o555)?.attr(b"sysrq", 0o644, TextRw(show, store))?;
+    root.path_or_new("sys/kernel")?.attr(b"sysrq", 0o644, TextRw(show, store))?;
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! | file | what |
 //! |---|---|
 //! | `root` | the mounted file system and its root directory |
+//! | `options` | mount options |
 //! | `text/` | texts about the system (`stat`, `meminfo`, `cpuinfo`, ...) |
 //! | `sysctl` | `/proc/sys` |
 //! | `kmsg` | `/proc/kmsg` |
@@ -22,6 +23,7 @@
 #![feature(arbitrary_self_types)]
 
 mod kmsg;
+mod options;
 mod pid;
 mod root;
 mod sysctl;

@@ -2,6 +2,7 @@
 //! The mounted file system and its root directory: the fixed part first, then `self`, `thread-self` and the processes. Locks:
 //! see the crate's text.
 
+use crate::options::{self, Options, ProcSuper};
 use crate::pid::{self, Subject};
 use crate::{NUMBERS, TREE, kmsg, sysctl, text};
 use errno::{Result, code::*};
@@ -14,7 +15,7 @@ use vfs::inode::iop;
 use vfs::super_block::SuperInit;
 use vfs::{
     Dentry, Dev, DirContext, File, FileOps, FileSystemType, FileType, FsContext, Inode, InodeInit, InodeOps, Kstat,
-    Link, OpenFlags, SetAttr, SimpleSuper, SuperBlock, fmode, register_filesystem, seq_print,
+    Link, OpenFlags, SetAttr, SuperBlock, fmode, register_filesystem, seq_print,
 };
 use x86_mm::uaccess::IovIter;
 
@@ -33,20 +34,14 @@ impl FileSystemType for ProcFs {
     }
 
     fn get_tree(&'static self, context: &FsContext<'_>) -> Result<Arc<SuperBlock>> {
-        for (key, value) in context.iter_options() {
-            // Everybody sees every process; hiding them is refused and not ignored.
-            match (key, value) {
-                (b"hidepid", Some(b"0" | b"off")) => {}
-                _ => return Err(EINVAL),
-            }
-        }
+        let options = Options::parse(context.options)?;
         let init = SuperInit {
             magic: uapi::PROC_SUPER_MAGIC.into(),
             block_size: 1024,
             max_bytes: i64::MAX.cast_unsigned(),
             flags: context.flags,
         };
-        let sb = SuperBlock::new(&PROC, init, KBox::new(SimpleSuper, GFP_KERNEL)?)?;
+        let sb = SuperBlock::new(&PROC, init, KBox::new(ProcSuper::new(&options), GFP_KERNEL)?)?;
         // Number 1 is the root's.
         while sb.next_ino() < ROOT_INO {}
         let init = InodeInit {
@@ -112,13 +107,16 @@ struct Root;
 
 impl InodeOps for Root {
     fn lookup(&self, dir: &Arc<Inode>, name: &[u8]) -> Result<Option<Arc<Inode>>> {
-        if let Some(inode) = kernfs::lookup(dir.sb(), crate::root()?, name)? {
+        let options = options::of(dir.sb()).ok_or(EINVAL)?;
+        if !options.only_processes()
+            && let Some(inode) = kernfs::lookup(dir.sb(), crate::root()?, name)?
+        {
             return Ok(Some(inode));
         }
         match name {
             b"self" => SelfLink::inode(dir.sb(), false).map(Some),
             b"thread-self" => SelfLink::inode(dir.sb(), true).map(Some),
-            _ => match pid::parse(name).and_then(Subject::process) {
+            _ => match pid::parse(name).and_then(Subject::process).filter(|subject| subject.is_shown(options)) {
                 Some(subject) => pid::process_inode(dir.sb(), subject).map(Some),
                 // A name that is not there cannot be made either (`ENOENT`, not `EACCES`): nothing to remember, as in Linux.
                 None => Err(ENOENT),
@@ -158,8 +156,12 @@ impl FileOps for RootDir {
     }
 
     fn iterate(&self, file: &File, context: &mut DirContext<'_>) -> Result {
+        let options = options::of(file.inode().sb()).ok_or(EINVAL)?;
         if context.pos < FIRST_PROCESS {
-            if !context.emit_dots(file) || !kernfs::iterate(crate::root()?, context) {
+            if !context.emit_dots(file) {
+                return Ok(());
+            }
+            if !options.only_processes() && !kernfs::iterate(crate::root()?, context) {
                 return Ok(());
             }
             context.pos = FIRST_PROCESS;
@@ -172,6 +174,10 @@ impl FileOps for RootDir {
         while let Ok(from) = u32::try_from(context.pos - PID_BASE) {
             let Some(tid) = pid::next_process(from) else { break };
             let position = PID_BASE + i64::from(tid);
+            if !Subject::process(tid).is_some_and(|subject| subject.is_shown(options)) {
+                context.pos = position + 1;
+                continue;
+            }
             let mut name = vfs::SeqBuf::new(16);
             name.dec(tid.into())?;
             // The number an inode would get is not known before it is made; it only must not be 0.

@@ -196,6 +196,7 @@ fn writeback_files(vm: &Arc<Node>) -> Result {
 /// `/proc/sys/vm`. Setting the overcommit ratio clears the limit in KiB and the other way round.
 fn vm_files(sys: &Arc<Node>) -> Result {
     use mm::account;
+    use mm::layout::MMAP_MIN_ADDR;
     let vm = sys.mkdir_mode(b"vm", 0o555)?;
     setting_u8(&vm, "overcommit_memory", &account::OVERCOMMIT, 2)?;
     let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", account::OVERCOMMIT_RATIO.load(Ordering::Relaxed));
@@ -225,6 +226,15 @@ fn vm_files(sys: &Arc<Node>) -> Result {
         Ok(data.len())
     };
     vm.attr(b"min_free_kbytes", 0o644, TextRw(show, store))?;
+    let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", MMAP_MIN_ADDR.load(Ordering::Relaxed));
+    let store = |data: &[u8]| {
+        if !cred::capable(cred::CAP_SYS_RAWIO) {
+            return Err(EPERM);
+        }
+        MMAP_MIN_ADDR.store(usize::try_from(parse_number(data)?).map_err(|_| EINVAL)?, Ordering::Relaxed);
+        Ok(data.len())
+    };
+    vm.attr(b"mmap_min_addr", 0o644, TextRw(show, store))?;
     setting_u32(&vm, "max_map_count", &mm::MAX_MAP_COUNT, i32::MAX.cast_unsigned())?;
     setting_u8(&vm, "panic_on_oom", &oom::PANIC_ON_OOM, 2)?;
     setting_u8(&vm, "oom_kill_allocating_task", &oom::KILL_ALLOCATING_TASK, u8::MAX)?;

@@ -362,7 +362,7 @@ impl Mm {
         let limit = rlimit::current(uapi::RLIMIT_STACK);
         let grow = start - addr;
         if !clear
-            || addr < crate::layout::MMAP_MIN_ADDR
+            || addr < crate::layout::mmap_min_addr()
             || (end - addr) as u64 > limit
             || crate::mmap::check_room(&inner, flags, grow >> PAGE_SHIFT).is_err()
         {

@@ -2,7 +2,7 @@
 //! Where things go in a new address space, and by how much each place is random (as Linux's `arch/x86/mm/mmap.c` and
 //! `fs/binfmt_elf.c`; `personality(2)`'s ADDR_NO_RANDOMIZE turns it off). No locks.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use hook::Hook;
 use mm_alloc::layout::{PAGE_SIZE, TASK_SIZE, page_align};
 
@@ -16,7 +16,13 @@ pub trait AddressRandom: Sync {
 pub static RANDOM: Hook<dyn AddressRandom> = Hook::new();
 
 /// Lowest address that programs without CAP_SYS_RAWIO may map (`vm.mmap_min_addr`).
-pub(crate) const MMAP_MIN_ADDR: usize = 65536;
+pub static MMAP_MIN_ADDR: AtomicUsize = AtomicUsize::new(65536);
+
+/// [`MMAP_MIN_ADDR`] now, in whole pages.
+#[inline]
+pub(crate) fn mmap_min_addr() -> usize {
+    page_align(MMAP_MIN_ADDR.load(Ordering::Relaxed).min(TASK_SIZE))
+}
 /// Pages kept free below a stack (`stack_guard_gap`).
 pub(crate) const STACK_GUARD_GAP: usize = 256 * PAGE_SIZE;
 const MIN_GAP: usize = 128 << 20;

@@ -4,7 +4,7 @@
 use crate::account;
 use crate::file::{MmapRequest, VmFile};
 use crate::flags::{Prot, VmFlags};
-use crate::layout::{MMAP_MIN_ADDR, STACK_GUARD_GAP};
+use crate::layout::{STACK_GUARD_GAP, mmap_min_addr};
 use crate::mm_struct::{Inner, Mm};
 use crate::shmem::anon_shared;
 use crate::unmap::Removed;
@@ -236,7 +236,7 @@ fn fixed_place(inner: &Inner, args: &MapArgs, len: usize) -> Result<usize> {
     if args.addr & !PAGE_MASK != 0 {
         return Err(EINVAL);
     }
-    if args.addr < MMAP_MIN_ADDR && !cred::capable(cred::CAP_SYS_RAWIO) {
+    if args.addr < mmap_min_addr() && !cred::capable(cred::CAP_SYS_RAWIO) {
         return Err(EPERM);
     }
     if args.flags & uapi::MAP_FIXED_NOREPLACE != 0 && !inner.areas.is_free(args.addr, args.addr + len) {
@@ -261,13 +261,13 @@ fn place(inner: &mut Inner, args: &MapArgs, len: usize) -> Result<usize> {
 pub(crate) fn pick(inner: &mut Inner, hint: usize, len: usize) -> Result<usize> {
     if hint != 0 {
         // A hint below the minimum is rounded up to it.
-        let addr = page_align(hint).max(MMAP_MIN_ADDR);
+        let addr = page_align(hint).max(mmap_min_addr());
         if addr <= TASK_SIZE - len && fits(inner, addr, addr + len) {
             return Ok(addr);
         }
     }
     let mut high = inner.places.mmap_base;
-    while let Some(addr) = inner.areas.hole_below(len, MMAP_MIN_ADDR, high) {
+    while let Some(addr) = inner.areas.hole_below(len, mmap_min_addr(), high) {
         if fits(inner, addr, addr + len) {
             return Ok(addr);
         }

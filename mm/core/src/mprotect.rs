@@ -75,6 +75,10 @@ impl Mm {
     /// Gives `[start, end)`, within one mapping, other rights.
     fn protect_part(&self, inner: &mut Inner, start: usize, end: usize, old: VmFlags, mut new: VmFlags) -> Result {
         if old == new {
+            let index = inner.areas.index(start);
+            if inner.areas.get(index).is_some_and(|slot| slot.start == start) {
+                merge_with_previous(&mut inner.areas, index);
+            }
             return Ok(());
         }
         let mut charged = 0;
@@ -138,6 +142,9 @@ impl Mm {
             let (old, new) = (slot.value.flags, change(&slot.value)?);
             if old != new {
                 self.set_flags(inner, from, to, new)?;
+            } else if from == slot.start {
+                // The one before may have become like it just now.
+                merge_with_previous(&mut inner.areas, index);
             }
             at = to;
         }

@@ -110,7 +110,7 @@ impl Mm {
             if args.new < args.old + args.old_len && args.old < args.new + args.new_len {
                 return Err(EINVAL);
             }
-            if args.new < crate::layout::MMAP_MIN_ADDR && !cred::capable(cred::CAP_SYS_RAWIO) {
+            if args.new < crate::layout::mmap_min_addr() && !cred::capable(cred::CAP_SYS_RAWIO) {
                 return Err(EPERM);
             }
         }

@@ -107,6 +107,13 @@ fn users_of(frame: &Frame, kind: Kind) -> u64 {
 }
 
 impl Mm {
+    /// Whether a file is mapped from `start` to `end` exactly; `None` while mappings change. Does not sleep.
+    pub fn maps_file_at(&self, start: usize, end: usize) -> Option<bool> {
+        let inner = self.inner.try_read()?;
+        let slot = inner.areas.find(start).filter(|slot| slot.start == start && slot.end == end);
+        Some(slot.is_some_and(|slot| matches!(slot.value.backing, Backing::File(_))))
+    }
+
     /// The first mapping that ends above `addr`: call again with its end for the next one. May sleep.
     pub fn vma_after(&self, addr: usize) -> Option<VmaInfo> {
         let inner = self.inner.read();

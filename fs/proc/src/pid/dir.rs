@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The directories of a process as inodes: its own, `task`, `fd`, `fdinfo`, and the entries in them. Locks: none of its own.
+//! The directories of a process as inodes: its own, `task`, `fd`, `fdinfo`, `map_files`, and the entries in them. Locks: none of its own.
 
 use super::access::may_access;
-use super::{Entry, Subject, What, entries, files, open, parse};
+use super::{Entry, Subject, What, entries, files, map_files, open, parse};
+use crate::options::{self, Hide};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVec};
@@ -24,6 +25,8 @@ pub(super) enum Kind {
     Fd(u32),
     /// `/proc/PID/fdinfo/N`.
     FdInfo(u32),
+    /// `/proc/PID/map_files/START-END`.
+    MapFile(map_files::Range),
     /// `/proc/PID/ns/mnt`.
     MountNs,
 }
@@ -68,14 +71,15 @@ impl PidInode {
             Kind::Entry(entry) => entry.mode(),
             Kind::Fd(fd) => files::link_mode(&task, *fd)?,
             Kind::FdInfo(_) => uapi::S_IFREG | 0o444,
+            Kind::MapFile(range) => map_files::link_mode(&task, range)?,
             Kind::MountNs => uapi::S_IFLNK | 0o777,
         };
         match &self.kind {
-            Kind::Fd(_) | Kind::MountNs => iflags |= iop::MAGIC_LINK,
+            Kind::Fd(_) | Kind::MapFile(_) | Kind::MountNs => iflags |= iop::MAGIC_LINK,
             Kind::Entry(Entry(_, _, What::Link(_))) => iflags |= iop::MAGIC_LINK,
             Kind::Entry(Entry(_, _, What::Fds | What::FdInfos)) => iflags |= iop::PERMISSION | iop::NO_NEGATIVE,
             Kind::Home if self.subject.whole => iflags |= iop::PERMISSION | iop::NO_NEGATIVE,
-            Kind::Home | Kind::Entry(Entry(_, _, What::Tasks)) => iflags |= iop::NO_NEGATIVE,
+            Kind::Home | Kind::Entry(Entry(_, _, What::Tasks | What::MapFiles)) => iflags |= iop::NO_NEGATIVE,
             _ => {}
         }
         let (uid, gid) = owner(&task, mode);
@@ -105,6 +109,12 @@ impl InodeOps for PidInode {
             Kind::Entry(Entry(_, _, What::FdInfos)) => {
                 parse(name).filter(|&fd| files::is_open(&task, fd)).map(|fd| self.child(Kind::FdInfo(fd)))
             }
+            Kind::Entry(Entry(_, _, What::MapFiles)) => {
+                if !may_access(&task) {
+                    return Err(EACCES);
+                }
+                map_files::parse(name).map(|range| self.child(Kind::MapFile(range)))
+            }
             Kind::Entry(Entry(_, _, What::Namespaces)) => (name == b"mnt").then(|| self.child(Kind::MountNs)),
             Kind::Entry(Entry(_, _, What::Tasks)) => parse(name)
                 .and_then(|tid| thread_in(&task, tid))
@@ -126,14 +136,19 @@ impl InodeOps for PidInode {
         match &self.kind {
             Kind::Fd(fd) => files::file_of(&task, *fd).map(|file| Link::Jump(file.path().clone())),
             Kind::Entry(Entry(_, _, What::Link(place))) => place(&task).map(Link::Jump),
+            Kind::MapFile(range) => map_files::path_of(&task, range).map(Link::Jump),
             Kind::MountNs => super::mounts::namespace(&task).map(Link::Jump),
             _ => Err(EINVAL),
         }
     }
 
     fn permission(&self, inode: &Inode, mask: u32) -> Result {
-        if matches!(self.kind, Kind::Home) && self.subject.living().is_none() {
-            return Err(ESRCH);
+        if matches!(self.kind, Kind::Home) {
+            let task = self.subject.living().ok_or(ESRCH)?;
+            let options = options::of(inode.sb()).ok_or(EINVAL)?;
+            if !options.permits(&task, Hide::NoAccess) {
+                return Err(if options.hide() == Hide::Invisible { ENOENT } else { EPERM });
+            }
         }
         // Directories of descriptors: a process may always look at its own.
         let result = vfs::perm::generic_permission(inode, mask);
@@ -149,7 +164,9 @@ impl InodeOps for PidInode {
         let (uid, gid) = owner(&task, inode.mode());
         inode.set_owner(uid, gid);
         match self.kind {
+            Kind::Home if self.subject.whole => options::of(inode.sb()).is_some_and(|options| options.shows(&task)),
             Kind::Fd(fd) | Kind::FdInfo(fd) => files::is_open(&task, fd),
+            Kind::MapFile(ref range) => map_files::is_mapped(&task, range),
             _ => true,
         }
     }
@@ -183,12 +200,13 @@ impl InodeOps for PidInode {
 
     fn open(&self, _: &Arc<Inode>, _: OpenFlags) -> Result<KBox<dyn FileOps>> {
         match &self.kind {
-            Kind::Home | Kind::Entry(Entry(_, _, What::Fds | What::FdInfos | What::Tasks | What::Namespaces)) => {
+            Kind::Home
+            | Kind::Entry(Entry(_, _, What::Fds | What::FdInfos | What::MapFiles | What::Tasks | What::Namespaces)) => {
                 Ok(KBox::new(PidDir, GFP_KERNEL)?)
             }
             Kind::Entry(entry) => open(&self.subject, entry),
             Kind::FdInfo(fd) => files::open_info(&self.subject, *fd),
-            Kind::Fd(_) | Kind::MountNs => Err(ELOOP),
+            Kind::Fd(_) | Kind::MapFile(_) | Kind::MountNs => Err(ELOOP),
         }
     }
 }
@@ -278,6 +296,7 @@ impl FileOps for PidDir {
             Kind::Home => Self::home(inode, context),
             Kind::Entry(Entry(_, _, What::Fds)) => Self::descriptors(&task, FileType::Link, context)?,
             Kind::Entry(Entry(_, _, What::FdInfos)) => Self::descriptors(&task, FileType::Reg, context)?,
+            Kind::Entry(Entry(_, _, What::MapFiles)) => map_files::iterate(&task, context)?,
             Kind::Entry(Entry(_, _, What::Namespaces)) => {
                 if context.pos == FIRST {
                     context.emit(b"mnt", 1 << 34, FileType::Link, FIRST + 1);

@@ -9,13 +9,15 @@
 //! | `stat`, `status` | `stat`, `statm`, `status` |
 //! | `memory` | `maps`, `smaps`, `mem`, `cmdline`, `environ` |
 //! | `files` | `fd`, `fdinfo`, `cwd`, `root`, `exe` |
+//! | `map_files` | `map_files`: the files that are mapped, by their addresses |
 //! | `mounts` | `mounts`, `mountinfo`, `ns/mnt` |
 //! | `oom` | `oom_score`, `oom_score_adj`, `oom_adj` |
-//! | `small` | `comm`, `limits`, `personality`, `io` |
+//! | `small` | `comm`, `limits`, `personality`, `syscall`, `io` |
 
 mod access;
 mod dir;
 mod files;
+mod map_files;
 mod memory;
 mod mounts;
 mod oom;
@@ -26,6 +28,7 @@ mod status;
 pub(crate) use access::init;
 pub(crate) use dir::process_inode;
 
+use crate::options::ProcSuper;
 use access::may_access;
 use errno::{Result, code::*};
 use kalloc::{Arc, KBox, WeakArc};
@@ -50,6 +53,11 @@ impl Subject {
     /// The one behind `/proc/TID`. As in Linux any thread's number leads somewhere, though only processes are listed.
     pub(crate) fn process(tid: u32) -> Option<Self> {
         process::pid::find_thread(tid).map(|task| Self::new(&task, tid, true))
+    }
+
+    /// Whether the caller may know of it in a mount with `options`.
+    pub(crate) fn is_shown(&self, options: &ProcSuper) -> bool {
+        self.task.upgrade().is_some_and(|task| options.shows(&task))
     }
 
     /// The thread; `ESRCH` if it is gone.
@@ -120,6 +128,8 @@ enum What {
     /// `fd` and `fdinfo`.
     Fds,
     FdInfos,
+    /// `map_files`.
+    MapFiles,
     /// `task`.
     Tasks,
     /// `ns`.
@@ -133,7 +143,7 @@ impl Entry {
     fn mode(&self) -> u32 {
         let kind = match self.2 {
             What::Link(_) => uapi::S_IFLNK,
-            What::Fds | What::FdInfos | What::Tasks | What::Namespaces => uapi::S_IFDIR,
+            What::Fds | What::FdInfos | What::MapFiles | What::Tasks | What::Namespaces => uapi::S_IFDIR,
             _ => uapi::S_IFREG,
         };
         kind | self.1
@@ -143,10 +153,10 @@ impl Entry {
 use What::*;
 
 /// What a process has that a thread has not.
-static PROCESS_ENTRIES: [Entry; 1] = [Entry("task", 0o555, Tasks)];
+static PROCESS_ENTRIES: [Entry; 2] = [Entry("task", 0o555, Tasks), Entry("map_files", 0o500, MapFiles)];
 
 /// What both have.
-static ENTRIES: [Entry; 28] = [
+static ENTRIES: [Entry; 29] = [
     Entry("fd", 0o500, Fds),
     Entry("fdinfo", 0o555, FdInfos),
     Entry("ns", 0o511, Namespaces),
@@ -156,6 +166,7 @@ static ENTRIES: [Entry; 28] = [
     Entry("personality", 0o400, Text(small::personality)),
     Entry("limits", 0o444, Text(small::limits)),
     Entry("comm", 0o644, Writable(small::comm, small::set_comm)),
+    Entry("syscall", 0o400, Text(small::syscall)),
     Entry("cmdline", 0o444, Text(memory::cmdline)),
     Entry("stat", 0o444, Text(stat::stat)),
     Entry("statm", 0o444, Text(stat::statm)),
@@ -240,7 +251,7 @@ fn open(subject: &Subject, entry: &'static Entry) -> Result<KBox<dyn FileOps>> {
             }
             return open(mm::mm_of(&task));
         }
-        Link(_) | Fds | FdInfos | Tasks | Namespaces => return Err(ELOOP),
+        Link(_) | Fds | FdInfos | MapFiles | Tasks | Namespaces => return Err(ELOOP),
         _ => None,
     };
     SeqFile::boxed(Source { subject: subject.clone(), entry, mm })

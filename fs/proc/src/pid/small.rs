@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `comm`, `limits`, `personality` and `io`. Locks: none of its own.
+//! `comm`, `limits`, `personality`, `syscall` and `io`. Locks: none of its own.
 
 use super::View;
 use super::access::may_access;
 use errno::{Result, code::*};
 use kalloc::Arc;
 use rlimit::INFINITY;
-use task::COMM_LEN;
+use task::{COMM_LEN, State};
 use vfs::{SeqBuf, seq_print};
+use x86_cpu::regs::PtRegs;
 
 /// The name of a task without its padding.
 pub(super) fn name_of(comm: &[u8; COMM_LEN]) -> &[u8] {
@@ -37,6 +38,31 @@ pub(super) fn personality(view: &View, out: &mut SeqBuf) -> Result {
         return Err(EPERM);
     }
     seq_print!(out, "{:08x}\n", view.thread()?.process().personality())
+}
+
+/// `syscall`: the number and the arguments of the call that the thread waits in, its stack pointer and its place; `-1` where
+/// it waits outside of one. `EPERM` for who may not look inside.
+pub(super) fn syscall(view: &View, out: &mut SeqBuf) -> Result {
+    if !may_access(&view.task) {
+        return Err(EPERM);
+    }
+    let current = task::current();
+    let words = |r: &PtRegs| (r.orig_rax as i64, [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9, r.rsp, r.rip]);
+    let waiting = State(State::NORMAL.0 | State::STOPPED.0 | State::TRACED.0);
+    let found = if view.task.is_kthread() {
+        Some((0, [0; 8]))
+    } else if core::ptr::eq(&*view.task, &*current) {
+        Some(current.with_user_regs(|regs| words(regs)))
+    } else {
+        view.task.inspect(waiting, |stopped| words(stopped.regs()))
+    };
+    let Some((number, words)) = found else { return out.put(b"running\n") };
+    seq_print!(out, "{number}")?;
+    let shown = if number < 0 { words.get(6..) } else { Some(words.as_slice()) };
+    for word in shown.unwrap_or(&[]) {
+        seq_print!(out, " {word:#x}")?;
+    }
+    out.byte(b'\n')
 }
 
 /// `io`: of a thread, or of all threads of the process that ever were.

@@ -17,6 +17,8 @@ use crate::name::Key;
 use crate::notify;
 use crate::path::Path;
 use crate::perm::{MAY_EXEC, MAY_READ, MAY_WRITE, inode_permission, owner_or_capable};
+use crate::seq_file::SeqBuf;
+use crate::seq_print;
 use crate::types::FileType;
 use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
@@ -316,7 +318,10 @@ fn open_tmpfile(dir: &Path, how: &OpenHow) -> Result<Arc<File>> {
     if !how.flags.any(uapi::O_EXCL) {
         made.change_iflags(iop::LINKABLE, 0);
     }
-    let dentry = Dentry::new_anon(made.clone(), b"")?;
+    // Its name until it has one, in no listing: what is shown of it is `DIR/#INODE (deleted)`.
+    let mut name = SeqBuf::new(24);
+    seq_print!(name, "#{}", made.ino)?;
+    let dentry = Dentry::new_child(&dir.dentry, &Key::new(name.text()), Some(made.clone()))?;
     let path = Path { mnt: dir.mnt.clone(), dentry };
     let prepared = Prepared::open(&path, &made, true)?;
     open_made(path, &made, how.flags, prepared)

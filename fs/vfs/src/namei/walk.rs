@@ -478,10 +478,10 @@ impl<'a> Walker<'a> {
         let target = match inode.ops().get_link(inode)? {
             Link::Text(text) => self.splice(text, rest)?,
             Link::Owned(text) => self.splice(&text, rest)?,
-            Link::Jump(path) => return self.jump(path, rest),
+            Link::Jump(path) => return self.jump(&dir, path, rest),
         };
         self.anchor = if target.first() == Some(&b'/') {
-            if self.flags & lflag::BENEATH != 0 {
+            if self.flags & lflag::BENEATH != 0 || self.flags & lflag::NO_XDEV != 0 && !self.root_is_on(&dir)? {
                 return Err(EXDEV);
             }
             Anchor::Root
@@ -513,19 +513,20 @@ impl<'a> Walker<'a> {
         padded(&[target, text.get(..end).unwrap_or(b"")])
     }
 
-    fn jump(&mut self, path: Path, rest: usize) -> Result {
+    /// Whether `dir` is on the mount of what `/` means here.
+    fn root_is_on(&self, dir: &Path) -> Result<bool> {
+        let section = rcu::read_lock();
+        let root = self.root_place(&section)?;
+        Ok(core::ptr::eq(&*root.mnt, &*dir.mnt))
+    }
+
+    /// Goes on at `path`, where a link in `dir` leads.
+    fn jump(&mut self, dir: &Path, path: Path, rest: usize) -> Result {
         if self.flags & (lflag::BENEATH | lflag::IN_ROOT) != 0 {
             return Err(EXDEV);
         }
-        if self.flags & lflag::NO_XDEV != 0 {
-            let same = match &self.anchor {
-                Anchor::Here(here) => Arc::ptr_eq(&here.mnt, &path.mnt),
-                Anchor::Given(here) => Arc::ptr_eq(&here.mnt, &path.mnt),
-                Anchor::Root | Anchor::Cwd => false,
-            };
-            if !same {
-                return Err(EXDEV);
-            }
+        if self.flags & lflag::NO_XDEV != 0 && !Arc::ptr_eq(&dir.mnt, &path.mnt) {
+            return Err(EXDEV);
         }
         self.anchor = Anchor::Here(path);
         self.jumped = true;

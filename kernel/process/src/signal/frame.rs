@@ -227,7 +227,6 @@ fn restore(thread: &Thread, regs: &mut PtRegs) -> Result<u64> {
         mask,
     ] = words;
     super::deliver::set_blocked(thread, SigSet(mask));
-    read_fpu(fpstate)?;
     (regs.r8, regs.r9, regs.r10, regs.r11) = (r8, r9, r10, r11);
     (regs.r12, regs.r13, regs.r14, regs.r15) = (r12, r13, r14, r15);
     (regs.rdi, regs.rsi, regs.rbp, regs.rbx) = (rdi, rsi, rbp, rbx);
@@ -237,6 +236,12 @@ fn restore(thread: &Thread, regs: &mut PtRegs) -> Result<u64> {
     regs.ss = USER_DS;
     // No restart on the way out of this call.
     regs.orig_rax = u64::MAX;
+    // The registers are those of the frame even if its floating-point state is none: the signal for that must not come from the
+    // same call again after its handler.
+    if let Err(error) = read_fpu(fpstate) {
+        task::switch::with_fpu(|fpu| fpu.reset());
+        return Err(error);
+    }
     // As Linux: an unusable alternate stack in the frame is no error.
     let _ = super::syscalls::set_altstack(thread, regs.rsp, [ss_sp, ss_size, ss_flags & 0xffff_ffff]);
     Ok(rax)

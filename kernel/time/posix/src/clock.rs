@@ -3,7 +3,7 @@
 
 use crate::user::{from_timespec, from_timeval, put_timespec, timeval};
 use clock_hw::COARSE_NS;
-use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
 use errno::Result;
 use errno::code::{EINVAL, EPERM};
 use kalloc::Arc;
@@ -206,6 +206,13 @@ pub fn sys_settimeofday(regs: &PtRegs) -> Result<usize> {
         let [w, d] = &TIMEZONE;
         w.store(west, Relaxed);
         d.store(dst, Relaxed);
+        x86_vdso::set_timezone(west, dst);
+        // The first that comes without a time tells that the machine's clock shows local time.
+        static TOLD: AtomicBool = AtomicBool::new(false);
+        if !TOLD.swap(true, Relaxed) && time.is_none() && west != 0 {
+            let shift = i64::from(west) * 60 * NSEC_PER_SEC as i64;
+            set_real(ktime::real_ns().checked_add_signed(shift).ok_or(EINVAL)?)?;
+        }
     }
     if let Some(ns) = time {
         set_real(ns)?;

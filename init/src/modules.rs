@@ -12,6 +12,8 @@ use kernel as _;
 use loop_dev as _;
 #[cfg(feature = "CONFIG_BLK_DEV_NULL_BLK")]
 use null_blk as _;
+#[cfg(feature = "CONFIG_OVERLAY_FS")]
+use overlay as _;
 #[cfg(feature = "CONFIG_SAMPLE_RUST_MAILBOX")]
 use rust_mailbox as _;
 #[cfg(feature = "CONFIG_SAMPLE_RUST_MINIMAL")]

@@ -263,7 +263,7 @@ impl Inode {
             ctime: AtomicTime::new(now),
             btime: AtomicTime::new(now),
             version: AtomicU64::new(0),
-            lock: RwSemaphore::new(()),
+            lock: if init.sb.fs_type.stacks() { RwSemaphore::new(()) } else { RwSemaphore::new(()) },
             locks: SetOnce::new(),
             marks: SetOnce::new(),
             disk: SetOnce::new(),

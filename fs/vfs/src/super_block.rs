@@ -267,7 +267,7 @@ impl SuperBlock {
             writers: AtomicU32::new(0),
             root: SpinLock::new(None),
             marked: Mutex::new(KVec::new()),
-            rename_lock: Mutex::new(()),
+            rename_lock: if fs_type.stacks() { Mutex::new(()) } else { Mutex::new(()) },
             device,
             errors: ErrSeq::new(),
             frozen: Mutex::new(false),
@@ -384,6 +384,18 @@ impl SuperBlock {
         if let Some(on) = &self.device {
             on.writer.start_all();
         }
+    }
+
+    /// What `statfs(2)` shows of it. May sleep.
+    pub fn statfs(&self) -> Result<Kstatfs> {
+        let mut stat = Kstatfs {
+            f_type: self.magic,
+            bsize: mm_alloc::layout::PAGE_SIZE as u64,
+            namelen: 255,
+            ..Kstatfs::default()
+        };
+        self.ops.statfs(self, &mut stat)?;
+        Ok(stat)
     }
 
     /// Whether somebody has it mounted.
@@ -505,6 +517,12 @@ pub trait FileSystemType: Sync {
         false
     }
 
+    /// Whether it lies over other file systems and calls them with its own locks held: the checker of lock orders keeps its locks
+    /// apart from theirs.
+    fn stacks(&self) -> bool {
+        false
+    }
+
     /// Whether programs may mount it (`false`: pipefs and the like).
     fn user_mountable(&self) -> bool {
         true
@@ -565,6 +583,27 @@ fn anon_dev() -> Result<Dev> {
         }
     }
     Err(EMFILE)
+}
+
+/// A device number that belongs to no device, as long as this is there: for what shall have a `st_dev` of its own.
+pub struct AnonDev(Dev);
+
+impl AnonDev {
+    /// `EMFILE` if there is none left.
+    pub fn new() -> Result<Self> {
+        anon_dev().map(Self)
+    }
+
+    /// The number.
+    pub fn dev(&self) -> Dev {
+        self.0
+    }
+}
+
+impl Drop for AnonDev {
+    fn drop(&mut self) {
+        free_anon_dev(self.0);
+    }
 }
 
 fn free_anon_dev(dev: Dev) {

@@ -5,6 +5,7 @@
 //! `open` change entries with the directory's `lock` held. Source: `path_resolution(7)`, `symlink(7)`, `openat2(2)`.
 
 pub mod create;
+pub mod kernel;
 pub mod open;
 pub mod pathname;
 pub mod remove;

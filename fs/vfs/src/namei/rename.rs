@@ -22,13 +22,13 @@ use sync::{MutexGuard, RwWriteGuard};
 use uapi::{RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT};
 
 /// Both directories, locked.
-struct Locked<'a> {
+pub(super) struct Locked<'a> {
     _first: RwWriteGuard<'a, ()>,
     _second: Option<RwWriteGuard<'a, ()>>,
     _shape: Option<MutexGuard<'a, ()>>,
 }
 
-fn lock_both<'a>(old: &'a Path, new: &'a Path) -> Result<Locked<'a>> {
+pub(super) fn lock_both<'a>(old: &'a Path, new: &'a Path) -> Result<Locked<'a>> {
     let (a, b) = (old.inode()?, new.inode()?);
     if Arc::ptr_eq(a, b) {
         return Ok(Locked { _first: a.lock.write(), _second: None, _shape: None });
@@ -40,14 +40,16 @@ fn lock_both<'a>(old: &'a Path, new: &'a Path) -> Result<Locked<'a>> {
     Ok(Locked { _first: first.lock.write(), _second: Some(second.lock.write()), _shape: Some(shape) })
 }
 
-struct Plan<'a> {
-    old_dir: &'a Path,
-    old_key: &'a Key<'a>,
-    old_slash: bool,
-    new_dir: &'a Path,
-    new_key: &'a Key<'a>,
-    new_slash: bool,
-    flags: u32,
+pub(super) struct Plan<'a> {
+    pub(super) old_dir: &'a Path,
+    pub(super) old_key: &'a Key<'a>,
+    pub(super) old_slash: bool,
+    pub(super) new_dir: &'a Path,
+    pub(super) new_key: &'a Key<'a>,
+    pub(super) new_slash: bool,
+    pub(super) flags: u32,
+    /// The kernel's own: no permissions are asked.
+    pub(super) trusted: bool,
 }
 
 /// `EINVAL` if the flags of `renameat2` make no sense.
@@ -103,6 +105,7 @@ pub fn rename(source: Source<'_>, to: Start<'_>, new: &PathName, flags: u32) -> 
         new_key: &new_key,
         new_slash,
         flags,
+        trusted: false,
     };
     let replaced = {
         let _locks = lock_both(&old_dir, &new_dir)?;
@@ -117,7 +120,7 @@ pub fn rename(source: Source<'_>, to: Start<'_>, new: &PathName, flags: u32) -> 
 
 impl Plan<'_> {
     /// With the directories locked. Returns what lost a name.
-    fn run(&self) -> Result<Option<Arc<Inode>>> {
+    pub(super) fn run(&self) -> Result<Option<Arc<Inode>>> {
         let dentry = lookup_locked(&self.old_dir.dentry, self.old_key)?.ok_or(ENOENT)?;
         let inode = dentry.positive()?;
         let found = lookup_locked(&self.new_dir.dentry, self.new_key)?;
@@ -131,7 +134,10 @@ impl Plan<'_> {
         if victim.is_some_and(|victim| Arc::ptr_eq(victim, inode)) {
             return Ok(None);
         }
-        self.permissions(inode, old_dir, new_dir, victim)?;
+        if !self.trusted {
+            self.permissions(inode, old_dir, new_dir, victim)?;
+        }
+        self.fits(inode, victim)?;
         if is_mountpoint(&dentry) || target.is_some_and(|target| is_mountpoint(target)) {
             return Err(EBUSY);
         }
@@ -195,6 +201,15 @@ impl Plan<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A directory replaces a directory, other files others.
+    fn fits(&self, inode: &Inode, victim: Option<&Arc<Inode>>) -> Result {
+        match victim.filter(|_| self.flags & RENAME_EXCHANGE == 0).map(|victim| (inode.is_dir(), victim.is_dir())) {
+            Some((true, false)) => Err(ENOTDIR),
+            Some((false, true)) => Err(EISDIR),
+            _ => Ok(()),
+        }
     }
 
     fn permissions(

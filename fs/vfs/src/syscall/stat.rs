@@ -8,13 +8,11 @@ use crate::mount::Mount;
 use crate::namei::{PathName, Start, lflag, lookup, walk::lookup_path};
 use crate::path::Path;
 use crate::perm::{MAY_EXEC, MAY_WRITE, inode_permission};
-use crate::super_block::Kstatfs;
 use crate::types::{FileType, Kstat, Timespec};
 use crate::user;
 use cred::CapSet;
 use errno::{Result, code::*};
 use kalloc::{Arc, KVec, flags::GFP_KERNEL};
-use mm_alloc::layout::PAGE_SIZE;
 use uapi::{AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_SYMLINK_NOFOLLOW};
 use x86_cpu::regs::PtRegs;
 
@@ -162,8 +160,7 @@ pub fn sys_statx(regs: &PtRegs) -> Result<usize> {
 
 fn put_statfs(path: &Path, to: usize) -> Result<usize> {
     let sb = &path.mnt.sb;
-    let mut stat = Kstatfs { f_type: sb.magic, bsize: PAGE_SIZE as u64, namelen: 255, ..Kstatfs::default() };
-    sb.ops().statfs(sb, &mut stat)?;
+    let stat = sb.statfs()?;
     let mut flags = path.mnt.flags();
     if sb.is_rdonly() {
         flags |= uapi::MS_RDONLY;

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Mounting: the layers are looked up, checked and held by mounts of our own, which are attached nowhere.
+
+use crate::entries::clear;
+use crate::layers::{Fs, Layer, System};
+use crate::node::{Lower, Node, Table};
+use crate::options::{Options, Xino};
+use core::fmt::Write;
+use core::sync::atomic::AtomicU64;
+use kalloc::{Arc, KBox, KVec};
+use kernel::filesystem::cred::current_cred;
+use kernel::filesystem::vfs::namei::kernel::{kernel_lookup, kernel_make};
+use kernel::filesystem::vfs::namei::walk::lookup_path;
+use kernel::filesystem::vfs::namei::{PathName, Start, lflag};
+use kernel::filesystem::vfs::super_block::{AnonDev, Kstatfs};
+use kernel::filesystem::vfs::{Dentry, FileSystemType, FsContext, Mount, Path, SuperBlock, SuperInit, SuperOps};
+use kernel::prelude::*;
+
+/// `OVERLAYFS_SUPER_MAGIC`.
+const MAGIC: u64 = 0x794c_7630;
+/// Most lower layers (`OVL_MAX_STACK`).
+const LAYERS_MAX: usize = 500;
+
+/// The type `overlay`.
+pub(crate) struct Type;
+
+/// `overlay`.
+pub(crate) static OVERLAY: Type = Type;
+
+/// Says why not.
+fn refuse<T>(why: &str, error: Error) -> Result<T> {
+    pr_err!("overlayfs: {why}\n");
+    Err(error)
+}
+
+/// A directory of the caller's, in a mount of our own. `flags`: that mount's.
+fn directory(name: &[u8], flags: u32) -> Result<(Path, Path)> {
+    let path = lookup_path(Start::Cwd, &PathName::from_bytes(name)?, lflag::FOLLOW | lflag::DIRECTORY)?;
+    let mnt = Mount::new(&path.mnt.sb, path.dentry.clone(), b"overlay", flags)?;
+    if path.mnt.sb.private::<Super>().is_some() {
+        return refuse("maximum fs stacking depth exceeded", EINVAL);
+    }
+    let own = Path { mnt, dentry: path.dentry.clone() };
+    Ok((path, own))
+}
+
+/// Whether `below` is `above` or lies below it.
+fn lies_below(below: &Arc<Dentry>, above: &Arc<Dentry>) -> bool {
+    let mut at = Some(below.clone());
+    while let Some(dentry) = at {
+        if Arc::ptr_eq(&dentry, above) {
+            return true;
+        }
+        at = dentry.parent_arc();
+    }
+    false
+}
+
+impl FileSystemType for Type {
+    fn name(&self) -> &'static str {
+        "overlay"
+    }
+
+    fn stacks(&self) -> bool {
+        true
+    }
+
+    fn get_tree(&'static self, context: &FsContext<'_>) -> Result<Arc<SuperBlock>> {
+        let mut options = Options::parse(context.options)?;
+        if options.lower.is_empty() {
+            return refuse("missing 'lowerdir'", EINVAL);
+        }
+        if options.lower.len() > LAYERS_MAX {
+            return refuse("too many lower directories, limit is 500", EINVAL);
+        }
+        if options.upper.is_none() && options.work.take().is_some() {
+            pr_info!("overlayfs: option \"workdir\" is useless in a non-upper mount, ignore\n");
+        }
+        if options.upper.is_none() && options.lower.len() == 1 {
+            return refuse("at least 2 lowerdir are needed while upperdir nonexistent", EINVAL);
+        }
+        let fs = Arc::new(layers(options)?, GFP_KERNEL)?;
+        let flags = context.flags | uapi::MS_POSIXACL | if fs.upper.is_none() { uapi::MS_RDONLY } else { 0 };
+        let max_bytes =
+            fs.upper.as_ref().or(fs.lower.first().map(|layer| &layer.root)).map_or(0, |p| p.mnt.sb.max_bytes);
+        let init = SuperInit { magic: MAGIC, block_size: 4096, max_bytes, flags };
+        let sb = SuperBlock::new(self, init, KBox::new(Super(fs.clone()), GFP_KERNEL)?)?;
+        let mut lower = KVec::new();
+        for (layer, found) in fs.lower.iter().enumerate() {
+            lower.push(Lower { layer, dentry: found.root.dentry.clone() }, GFP_KERNEL)?;
+        }
+        let upper = fs.upper.as_ref().map(|path| path.dentry.clone());
+        let root = Node::inode(&sb, &fs, upper, lower, None)?;
+        sb.set_root(Dentry::new_root(root)?);
+        Ok(sb)
+    }
+}
+
+/// Looks all layers up.
+#[inline(never)]
+fn layers(options: Options) -> Result<Fs> {
+    let mut systems = KVec::new();
+    // Super blocks of `systems`, compared by address.
+    let mut supers: KVec<Option<Arc<SuperBlock>>> = KVec::new();
+    let mut roots: KVec<Arc<Dentry>> = KVec::new();
+    let (mut upper, mut work) = (None, None);
+    if let Some(name) = &options.upper {
+        let Some(work_name) = &options.work else { return refuse("missing 'workdir'", EINVAL) };
+        let (place, own) = directory(name, uapi::MS_NOATIME)?;
+        if place.mnt.is_rdonly() {
+            return refuse("upper fs is r/o, try multi-lower layers mount", EINVAL);
+        }
+        let (work_place, work_own) = directory(work_name, uapi::MS_NOATIME)?;
+        if !Arc::ptr_eq(&place.mnt, &work_place.mnt) {
+            return refuse("workdir and upperdir must reside under the same mount", EINVAL);
+        }
+        if lies_below(&place.dentry, &work_place.dentry) || lies_below(&work_place.dentry, &place.dentry) {
+            return refuse("workdir and upperdir must be separate subtrees", EINVAL);
+        }
+        systems.push(System { dev: Some(own.mnt.sb.dev), _own: None }, GFP_KERNEL)?;
+        supers.push(Some(own.mnt.sb.clone()), GFP_KERNEL)?;
+        roots.push(own.dentry.clone(), GFP_KERNEL)?;
+        // One mount serves both.
+        work = Some(Path { mnt: own.mnt.clone(), dentry: work_own.dentry });
+        upper = Some(own);
+    } else {
+        systems.push(System { dev: None, _own: None }, GFP_KERNEL)?;
+        supers.push(None, GFP_KERNEL)?;
+    }
+    let mut lower = KVec::new();
+    for name in options.lower.iter() {
+        let (_, own) = directory(name, uapi::MS_NOATIME | uapi::MS_RDONLY)?;
+        if roots.iter().any(|root| lies_below(&own.dentry, root) || lies_below(root, &own.dentry)) {
+            return refuse("overlapping lowerdir path", ELOOP);
+        }
+        let known = supers.iter().position(|sb| sb.as_ref().is_some_and(|sb| Arc::ptr_eq(sb, &own.mnt.sb)));
+        let system = match known {
+            Some(system) => system,
+            None => {
+                let anon = AnonDev::new()?;
+                systems.push(System { dev: Some(anon.dev()), _own: Some(anon) }, GFP_KERNEL)?;
+                supers.push(Some(own.mnt.sb.clone()), GFP_KERNEL)?;
+                systems.len() - 1
+            }
+        };
+        roots.push(own.dentry.clone(), GFP_KERNEL)?;
+        lower.push(Layer { root: own, system }, GFP_KERNEL)?;
+    }
+    let same = systems.len() == 1 || systems.len() == 2 && upper.is_none();
+    let bits = (usize::BITS - (systems.len() - 1).leading_zeros()) + 1;
+    let xino = (!same && options.xino != Xino::Off).then_some(u64::BITS - bits);
+    let mut fs = Fs {
+        upper,
+        work: None,
+        lower,
+        systems,
+        same,
+        xino,
+        options,
+        cred: current_cred()?,
+        table: Table::new()?,
+        temporary: AtomicU64::new(1),
+    };
+    if let Some(place) = work {
+        fs.work = Some(prepare_work(&place)?);
+        check_upper(&fs)?;
+    }
+    Ok(fs)
+}
+
+/// The directory `work` in the work directory, new and empty.
+fn prepare_work(place: &Path) -> Result<Path> {
+    let _write = place.mnt.want_write()?;
+    if kernel_lookup(place, b"work")?.is_some() && clear(place, b"work", 0).is_err() {
+        return refuse("failed to create directory work/work", EIO);
+    }
+    let dentry = kernel_make(place, b"work", |dir| dir.ops().mkdir(dir, b"work", uapi::S_IFDIR))?;
+    Ok(Path { mnt: place.mnt.clone(), dentry })
+}
+
+/// The upper layer must be able to keep our attributes.
+fn check_upper(fs: &Fs) -> Result {
+    let Some(work) = &fs.work else { return Ok(()) };
+    let _write = work.mnt.want_write()?;
+    if fs.set_opaque(&work.dentry).is_err() {
+        return refuse("upper fs does not support xattr", EOPNOTSUPP);
+    }
+    Ok(())
+}
+
+/// The super block's operations.
+pub(crate) struct Super(Arc<Fs>);
+
+impl SuperOps for Super {
+    fn statfs(&self, _: &SuperBlock, out: &mut Kstatfs) -> Result {
+        let first = self.0.upper.as_ref().or(self.0.lower.first().map(|layer| &layer.root)).ok_or(EIO)?;
+        *out = first.mnt.sb.statfs()?;
+        out.f_type = MAGIC;
+        Ok(())
+    }
+
+    fn sync(&self, _: &SuperBlock, wait: bool) -> Result {
+        match &self.0.upper {
+            Some(path) if wait => path.mnt.sb.sync_all(),
+            _ => Ok(()),
+        }
+    }
+
+    fn show_options(&self, _: &SuperBlock, out: &mut dyn Write) -> core::fmt::Result {
+        self.0.options.show(out)
+    }
+
+    fn remount(&self, _: &SuperBlock, flags: u32, options: &[u8]) -> Result {
+        // mount(8) repeats the options that it finds in /proc/mounts.
+        if !options.is_empty() {
+            let new = Options::parse(options)?;
+            let old = &self.0.options;
+            let same = new.lower_text == old.lower_text && new.upper == old.upper && new.work == old.work;
+            if !same {
+                return Err(EINVAL);
+            }
+        }
+        if flags & uapi::MS_RDONLY == 0 && self.0.upper.is_none() {
+            return Err(EROFS);
+        }
+        Ok(())
+    }
+}

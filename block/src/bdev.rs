@@ -23,6 +23,8 @@ pub trait BdevCache: Any + Send + Sync {
     fn write_back(&self) -> Result;
     /// Forgets clean pages that nobody uses. May sleep.
     fn invalidate(&self);
+    /// Nobody has the device open any more: forgets everything. May sleep.
+    fn forget(&self);
     /// The device is gone: forgets everything. May sleep.
     fn kill(&self);
 }

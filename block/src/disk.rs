@@ -18,6 +18,7 @@ use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec};
 use kdev::Dev;
 use locking::SpinLock;
+use module_core::Header;
 use rcu::RcuArc;
 use sync::Mutex;
 
@@ -113,6 +114,8 @@ pub struct GendiskParams<'a> {
     pub removable: bool,
     /// It has no partitions (`GENHD_FL_NO_PART`).
     pub no_part: bool,
+    /// The module that the driver is in, which cannot go while the disk is open; `None` for code of the image.
+    pub owner: Option<&'static Header>,
 }
 
 struct Parts(KVec<Arc<BlockDevice>>);
@@ -126,6 +129,7 @@ pub struct Gendisk {
     parent: Option<KString>,
     removable: bool,
     no_part: AtomicBool,
+    owner: Option<&'static Header>,
     ops: KBox<dyn BlockOps>,
     limits: RcuArc<QueueLimits>,
     capacity: AtomicU64,
@@ -159,6 +163,7 @@ impl Gendisk {
             parent: params.parent.map(|path| KString::from_str(path, GFP_KERNEL)).transpose()?,
             removable: params.removable,
             no_part: AtomicBool::new(params.no_part),
+            owner: params.owner,
             ops,
             read_ahead_kb: AtomicU32::new(limits.read_ahead_kb.max(limits.io_opt / 512)),
             limits: RcuArc::new(Some(limits)),
@@ -207,6 +212,11 @@ impl Gendisk {
     /// Sets whether partition tables on it are ignored (`LO_FLAGS_PARTSCAN`).
     pub fn set_no_partitions(&self, no_part: bool) {
         self.no_part.store(no_part, Relaxed);
+    }
+
+    /// The module that its driver is in.
+    pub(crate) fn owner(&self) -> Option<&'static Header> {
+        self.owner
     }
 
     /// How many numbers the driver has for it.
@@ -362,6 +372,20 @@ impl Gendisk {
         }
         DISKS.lock().retain(|disk| !Arc::ptr_eq(disk, self));
         self.parts.replace(None);
+    }
+
+    /// [`Self::remove`] for a module that goes, which nobody has an open disk of: waits until nobody has the disk itself either, so
+    /// that nothing of the driver is called or dropped afterwards. May sleep.
+    pub fn remove_and_wait(disk: Arc<Self>) {
+        disk.remove();
+        if let Some(queue) = disk.ops.queue() {
+            queue.drain();
+        }
+        while Arc::strong_count(&disk) > 1 {
+            // Who reads a list of disks, or what RCU frees later.
+            rcu::synchronize();
+            ktime::sleep_ns(1_000_000);
+        }
     }
 
     /// Reads the partition table (again). EBUSY while a partition is open; EINVAL if it has none by nature. May sleep.

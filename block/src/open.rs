@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use errno::{Result, code::*};
 use kalloc::Arc;
 use kdev::Dev;
+use module_core::ModuleRef;
 
 /// Who claims a device: any two callers with the same value share it (a file system's super block's address). Never 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,11 +33,13 @@ pub(crate) struct Claims {
     parts: u32,
 }
 
-/// An open device. Dropping it closes the device (may sleep; with the last one dirty pages are written out).
+/// An open device. Dropping it closes the device (may sleep; with the last one dirty pages are written out, and the cache is emptied).
 pub struct BdevHandle {
     bdev: Arc<BlockDevice>,
     write: bool,
     holder: Option<Holder>,
+    /// The driver stays: given back last.
+    _module: ModuleRef,
 }
 
 impl BdevHandle {
@@ -73,6 +76,7 @@ fn open(bdev: &Arc<BlockDevice>, write: bool, holder: Option<Holder>) -> Result<
         return Err(EACCES);
     }
     let disk = bdev.disk();
+    let module = ModuleRef::get(disk.owner()).ok_or(ENXIO)?;
     let mut openers = disk.open.lock();
     if !disk.is_live() {
         return Err(ENXIO);
@@ -93,7 +97,7 @@ fn open(bdev: &Arc<BlockDevice>, write: bool, holder: Option<Holder>) -> Result<
     }
     claims.openers += 1;
     drop(claims);
-    Ok(BdevHandle { bdev: bdev.clone(), write, holder })
+    Ok(BdevHandle { bdev: bdev.clone(), write, holder, _module: module })
 }
 
 /// Claims `bdev`. The disk's `open` lock is held, so what is looked at does not change meanwhile.
@@ -146,7 +150,13 @@ impl Drop for BdevHandle {
         *openers = openers.saturating_sub(1);
         let mut claims = self.bdev.claims.lock();
         claims.openers = claims.openers.saturating_sub(1);
+        let last = claims.openers == 0;
         drop(claims);
+        if last && let Some(cache) = self.bdev.cache() {
+            // What was written meanwhile; nobody opens it before the lock is given back.
+            let _ = cache.write_back();
+            cache.forget();
+        }
         disk.ops().release(disk);
     }
 }

@@ -28,7 +28,16 @@ pub struct RamDisk {
 
 /// What a test's disk is called and where it belongs: nowhere.
 pub fn params(name: &str) -> GendiskParams<'_> {
-    GendiskParams { name, major: 0, first_minor: 0, minors: 0, parent: None, removable: false, no_part: true }
+    GendiskParams {
+        name,
+        major: 0,
+        first_minor: 0,
+        minors: 0,
+        parent: None,
+        removable: false,
+        no_part: true,
+        owner: None,
+    }
 }
 
 impl RamDisk {

@@ -138,6 +138,11 @@ fn devices(info: &'static BootInfo) -> Result {
     step("virtio-pci", virtio_pci::init())?;
     #[cfg(feature = "CONFIG_VIRTIO_MMIO")]
     virtio_memory(info);
+    // After the drivers of what is there: a slot with a card is not looked at meanwhile.
+    #[cfg(feature = "CONFIG_PCIEPORTBUS")]
+    step("pcieport", pcieport::init())?;
+    #[cfg(feature = "CONFIG_HOTPLUG_PCI_PCIE")]
+    step("pciehp", pciehp::init())?;
     step("memory devices", mem::init())?;
     step("misc devices", misc::init())?;
     step("ACPI devices", crate::firmware::add_devices())?;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Attributes of a disk's or partition's directory. Source: Linux's `Documentation/ABI/stable/sysfs-block`.
 
+use crate::live;
 use block::{BlockDevice, StatTotals};
 use errno::{Result, code::*};
 use kalloc::Arc;
@@ -29,25 +30,25 @@ pub(crate) fn add(dir: &Arc<Node>, bdev: &Arc<BlockDevice>) -> Result {
 }
 
 fn common(dir: &Arc<Node>, bdev: &Arc<BlockDevice>) -> Result {
-    let b = bdev.clone();
-    sysfs::uevent::file(dir, "block", move |out| uevent(&b, out))?;
+    let b = live(bdev);
+    sysfs::uevent::file(dir, "block", move |out| uevent(&*b()?, out))?;
     let dev = bdev.dev();
     attr(dir, "dev", move |out| seq_print!(out, "{}:{}\n", dev.major(), dev.minor()))?;
-    let b = bdev.clone();
-    attr(dir, "size", move |out| seq_print!(out, "{}\n", b.nr_sectors()))?;
-    let b = bdev.clone();
-    attr(dir, "ro", move |out| seq_print!(out, "{}\n", u8::from(b.is_read_only())))?;
-    let b = bdev.clone();
-    attr(dir, "stat", move |out| stat(&b.totals(), out))?;
-    let b = bdev.clone();
+    let b = live(bdev);
+    attr(dir, "size", move |out| seq_print!(out, "{}\n", b()?.nr_sectors()))?;
+    let b = live(bdev);
+    attr(dir, "ro", move |out| seq_print!(out, "{}\n", u8::from(b()?.is_read_only())))?;
+    let b = live(bdev);
+    attr(dir, "stat", move |out| stat(&b()?.totals(), out))?;
+    let b = live(bdev);
     attr(dir, "inflight", move |out| {
-        let [reads, writes] = b.totals().in_flight;
+        let [reads, writes] = b()?.totals().in_flight;
         seq_print!(out, "{reads:>8} {writes:>8}\n")
     })?;
-    let b = bdev.clone();
-    attr(dir, "alignment_offset", move |out| seq_print!(out, "{}\n", b.disk().limits().alignment_offset))?;
-    let b = bdev.clone();
-    attr(dir, "discard_alignment", move |out| seq_print!(out, "{}\n", b.disk().limits().discard_alignment))?;
+    let b = live(bdev);
+    attr(dir, "alignment_offset", move |out| seq_print!(out, "{}\n", b()?.disk().limits().alignment_offset))?;
+    let b = live(bdev);
+    attr(dir, "discard_alignment", move |out| seq_print!(out, "{}\n", b()?.disk().limits().discard_alignment))?;
     dir.dir_or_new(b"holders")?;
     Ok(())
 }
@@ -71,8 +72,8 @@ pub(crate) fn uevent(bdev: &BlockDevice, out: &mut SeqBuf) -> Result {
 fn partition(dir: &Arc<Node>, bdev: &Arc<BlockDevice>) -> Result {
     let number = bdev.partno();
     attr(dir, "partition", move |out| seq_print!(out, "{number}\n"))?;
-    let b = bdev.clone();
-    attr(dir, "start", move |out| seq_print!(out, "{}\n", b.start_sector()))?;
+    let b = live(bdev);
+    attr(dir, "start", move |out| seq_print!(out, "{}\n", b()?.start_sector()))?;
     Ok(())
 }
 
@@ -80,8 +81,8 @@ fn disk(dir: &Arc<Node>, bdev: &Arc<BlockDevice>) -> Result {
     let disk = bdev.disk().clone();
     let (minors, removable) = (disk.minors(), u8::from(disk.is_removable()));
     attr(dir, "range", move |out| seq_print!(out, "{minors}\n"))?;
-    let d = disk.clone();
-    attr(dir, "ext_range", move |out| seq_print!(out, "{}\n", if d.has_no_partitions() { 1 } else { 256 }))?;
+    let d = live(&disk);
+    attr(dir, "ext_range", move |out| seq_print!(out, "{}\n", if d()?.has_no_partitions() { 1 } else { 256 }))?;
     attr(dir, "removable", move |out| seq_print!(out, "{removable}\n"))?;
     attr(dir, "hidden", |out| seq_print!(out, "0\n"))?;
     attr(dir, "capability", |out| seq_print!(out, "0\n"))?;
@@ -89,8 +90,9 @@ fn disk(dir: &Arc<Node>, bdev: &Arc<BlockDevice>) -> Result {
     attr(dir, "diskseq", move |out| seq_print!(out, "{seq}\n"))?;
     dir.dir_or_new(b"slaves")?;
     if disk.ops().serial(&disk).is_some() {
-        let d = disk.clone();
+        let d = live(&disk);
         attr(dir, "serial", move |out| {
+            let d = d()?;
             let serial = d.ops().serial(&d).ok_or(ENODEV)??;
             seq_print!(out, "{serial}\n")
         })?;

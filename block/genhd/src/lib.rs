@@ -23,6 +23,15 @@ use klog::pr_warn;
 use sysfs::Node;
 use sysfs::uevent::Action;
 
+/// What an attribute is about, while it is there: the attribute may be in a program's hands, or in a cache, for longer. `ENODEV`.
+fn live<T>(owner: &Arc<T>) -> impl Fn() -> Result<Arc<T>> + Send + Sync + use<T>
+where
+    T: Send + Sync + 'static,
+{
+    let weak = Arc::downgrade(owner);
+    move || weak.upgrade().ok_or(ENODEV)
+}
+
 struct Events;
 
 impl BlockEvents for Events {

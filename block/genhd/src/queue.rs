@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `/sys/block/*/queue`: limits and features. Source: Linux's `Documentation/ABI/stable/sysfs-block`.
 
+use crate::live;
 use block::{Gendisk, QueueLimits};
 use errno::{Result, code::*};
 use kalloc::Arc;
@@ -9,8 +10,8 @@ use vfs::seq_print;
 
 /// A number that can only be read.
 fn show(dir: &Arc<Node>, disk: &Arc<Gendisk>, name: &str, value: fn(&QueueLimits) -> u64) -> Result {
-    let disk = disk.clone();
-    attr(dir, name, move |out| seq_print!(out, "{}\n", value(&disk.limits()))).map(drop)
+    let disk = live(disk);
+    attr(dir, name, move |out| seq_print!(out, "{}\n", value(&disk()?.limits()))).map(drop)
 }
 
 /// A number as a program writes it.
@@ -60,12 +61,12 @@ pub(crate) fn setting<T: Send + Sync + 'static>(
     get: fn(&T) -> u64,
     set: fn(&T, u64) -> Result,
 ) -> Result {
-    let (shown, changed) = (owner.clone(), owner.clone());
+    let (shown, changed) = (live(owner), live(owner));
     attr_rw(
         dir,
         name,
-        move |out| seq_print!(out, "{}\n", get(&shown)),
-        move |data| set(&changed, number(data)?).map(|()| data.len()),
+        move |out| seq_print!(out, "{}\n", get(&*shown()?)),
+        move |data| set(&*changed()?, number(data)?).map(|()| data.len()),
     )
     .map(drop)
 }
@@ -106,18 +107,18 @@ fn writable(dir: &Arc<Node>, disk: &Arc<Gendisk>) -> Result {
         |disk| flag(disk.limits().rotational),
         |disk, on| disk.update_limits(|limits| limits.rotational = on != 0),
     )?;
-    let (d, s) = (disk.clone(), disk.clone());
+    let (d, s) = (live(disk), live(disk));
     attr_rw(
         dir,
         "write_cache",
-        move |out| out.put(if d.limits().write_cache { b"write back\n" } else { b"write through\n" }),
+        move |out| out.put(if d()?.limits().write_cache { b"write back\n" } else { b"write through\n" }),
         move |data| {
             let cache = match data.trim_ascii() {
                 b"write back" => true,
                 b"write through" | b"none" => false,
                 _ => return Err(EINVAL),
             };
-            s.update_limits(|limits| limits.write_cache = cache)?;
+            s()?.update_limits(|limits| limits.write_cache = cache)?;
             Ok(data.len())
         },
     )?;

@@ -2,6 +2,7 @@
 //! `/sys/block/*/queue`, of disks that have requests: how they are joined, counted, put in order (`scheduler`, `iosched`) and timed.
 //! Source: Linux's `Documentation/ABI/stable/sysfs-block`, `Documentation/block/deadline-iosched.rst`.
 
+use crate::live;
 use crate::queue::setting;
 use block::Gendisk;
 use block::mq::{Queue, Tunables};
@@ -43,16 +44,17 @@ pub(crate) fn add(dir: &Arc<Node>, disk: &Arc<Gendisk>) -> Result {
     }
     // Requests end on the CPU that the interrupt comes to: nothing to choose.
     attr(dir, "rq_affinity", |out| seq_print!(out, "0\n"))?;
-    let (q, s, d) = (queue.clone(), queue.clone(), Arc::downgrade(dir));
+    let (q, s, d) = (live(queue), live(queue), Arc::downgrade(dir));
     attr_rw(
         dir,
         "scheduler",
-        move |out| scheduler(&q, out),
+        move |out| scheduler(&*q()?, out),
         move |data| {
             let name = core::str::from_utf8(data.trim_ascii())?;
-            s.set_scheduler(name)?;
+            let queue = s()?;
+            queue.set_scheduler(name)?;
             if let Some(dir) = d.upgrade() {
-                iosched(&dir, &s)?;
+                iosched(&dir, &queue)?;
             }
             Ok(data.len())
         },

@@ -2,7 +2,7 @@
 //! The bus of the device model that has the functions (`/sys/bus/pci`): their directories, what they match, and dynamic ids.
 
 use crate::device::PciDevice;
-use crate::{BarKind, devices};
+use crate::{BarKind, devices, enumerate};
 use ::device::{Bus, BusOps, Device};
 use core::fmt;
 use errno::{Result, code::*};
@@ -221,7 +221,7 @@ fn add(function: &Arc<PciDevice>) -> Result {
 /// Looks for functions that came to the bus behind `bridge`, assigns their ranges, shows them and binds drivers; how many. For who
 /// has the slot: one at a time. ENOMEM. May sleep.
 pub fn scan_behind(bridge: &Arc<PciDevice>) -> Result<usize> {
-    let found = crate::enumerate::find_behind(bridge)?;
+    let found = enumerate::find_behind(bridge)?;
     for function in &found {
         // The others may work.
         if let Err(error) = add(function) {
@@ -233,16 +233,37 @@ pub fn scan_behind(bridge: &Arc<PciDevice>) -> Result<usize> {
 
 /// Takes away the functions behind `bridge`: drivers are unbound, whether the functions still answer or not. May sleep.
 pub fn remove_behind(bridge: &PciDevice) -> Result {
-    for function in &crate::enumerate::take_behind(bridge)? {
-        let name = kalloc::KString::from_fmt(format_args!("{}", function.address), GFP_KERNEL)?;
-        if let Some(device) = BUS.find_device(name.as_bytes()) {
-            device.unregister();
+    loop {
+        let taken = enumerate::take_behind(bridge)?;
+        if taken.is_empty() {
+            return Ok(());
         }
-        if function.is_present() {
-            function.disable();
+        // Once more afterwards: a port among them may just have found a card, and finds none now.
+        for function in &taken {
+            let name = kalloc::KString::from_fmt(format_args!("{}", function.address), GFP_KERNEL)?;
+            if let Some(device) = BUS.find_device(name.as_bytes()) {
+                device.unregister();
+            }
+            if function.is_present() {
+                function.disable();
+            }
         }
     }
-    Ok(())
+}
+
+/// Whether functions are known behind `bridge`.
+pub fn has_behind(bridge: &PciDevice) -> bool {
+    enumerate::has_behind(bridge)
+}
+
+/// Whether there is a device on the bus behind `bridge`, known or not.
+pub fn answers_behind(bridge: &PciDevice) -> bool {
+    enumerate::answers_behind(bridge)
+}
+
+/// Number of the bus behind `bridge`.
+pub fn bus_behind(bridge: &PciDevice) -> u8 {
+    *enumerate::buses_behind(bridge).start()
 }
 
 #[macros::kunit_tests(pci_bus)]

@@ -118,8 +118,14 @@ impl PciDevice {
         Ok(KString::from_fmt(format_args!("{path}/{}", self.address), GFP_KERNEL)?)
     }
 
-    /// Lets the device answer to accesses of its ranges. May sleep.
+    /// Lets a bridge pass accesses and transfers on. May sleep.
+    pub fn enable_bridge(&self) {
+        self.change_command(0, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    }
+
+    /// Lets the device, and the bridges above it, answer to accesses of its ranges. May sleep.
     pub fn enable(&self) {
+        self.bridges().for_each(Self::enable_bridge);
         let has = |io: bool| self.bars.iter().flatten().any(|bar| (bar.kind == BarKind::Io) == io);
         let io = if has(true) { PCI_COMMAND_IO } else { 0 };
         let memory = if has(false) { PCI_COMMAND_MEMORY } else { 0 };

@@ -81,6 +81,19 @@ pub(crate) fn take_behind(bridge: &PciDevice) -> Result<KVec<Arc<PciDevice>>> {
     Ok(taken)
 }
 
+/// Whether functions are in the list that are behind `bridge`. May sleep.
+pub(crate) fn has_behind(bridge: &PciDevice) -> bool {
+    let behind = buses_behind(bridge);
+    let segment = bridge.address.segment;
+    DEVICES.lock().iter().any(|other| other.address.segment == segment && behind.contains(&other.address.bus))
+}
+
+/// Whether the first function of the bus behind `bridge` answers.
+pub(crate) fn answers_behind(bridge: &PciDevice) -> bool {
+    let bus = *buses_behind(bridge).start();
+    bus > bridge.address.bus && answers(PciAddress { segment: bridge.address.segment, bus, device: 0, function: 0 })
+}
+
 fn has_functions(first: PciAddress) -> bool {
     pci_config::read8(first, PCI_HEADER_TYPE) & 0x80 != 0
 }
@@ -111,7 +124,8 @@ fn scan_root(segment: u16, first_bus: u8, last_bus: u8, found: &mut KVec<Arc<Pci
     Ok(())
 }
 
-fn buses_behind(bridge: &PciDevice) -> core::ops::RangeInclusive<u8> {
+/// The buses behind a bridge, as its registers say.
+pub(crate) fn buses_behind(bridge: &PciDevice) -> core::ops::RangeInclusive<u8> {
     let first = pci_config::read8(bridge.address, PCI_SECONDARY_BUS);
     let last = pci_config::read8(bridge.address, PCI_SUBORDINATE_BUS);
     first..=last

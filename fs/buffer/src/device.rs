@@ -147,7 +147,7 @@ impl DeviceCache {
         cache.mapping.set_host(KBox::new(Host(Arc::downgrade(&cache)), GFP_KERNEL)?);
         // `MAKING` keeps others out.
         drop(bdev.set_cache(cache.clone()));
-        CACHES.lock().push(Arc::downgrade(&cache), GFP_KERNEL)?;
+        note(&cache)?;
         Ok(cache)
     }
 
@@ -382,16 +382,38 @@ impl BdevCache for DeviceCache {
         self.drop_unused();
     }
 
+    fn forget(&self) {
+        {
+            let _guard = self.mapping.invalidate_lock();
+            self.mapping.remove(0, u64::MAX);
+        }
+        self.drop_buffers(0);
+    }
+
     fn kill(&self) {
         self.dead.store(true, Release);
         self.mapping.remove(0, u64::MAX);
         self.drop_buffers(0);
         self.writer.stop();
+        for place in CACHES.lock().iter_mut().filter(|place| place.as_ref().is_some_and(|cache| cache.ptr_eq(&self.me)))
+        {
+            *place = None;
+        }
     }
 }
 
-/// All caches, for `sync(2)` and reclaim.
-static CACHES: Mutex<KVec<WeakArc<DeviceCache>>> = Mutex::new(KVec::new());
+/// All caches, for `sync(2)` and reclaim. One that goes leaves a hole: the others' places do not change under who goes through them.
+static CACHES: Mutex<KVec<Option<WeakArc<DeviceCache>>>> = Mutex::new(KVec::new());
+
+fn note(cache: &Arc<DeviceCache>) -> Result {
+    let weak = Some(Arc::downgrade(cache));
+    let mut caches = CACHES.lock();
+    match caches.iter_mut().find(|place| place.is_none()) {
+        Some(hole) => *hole = weak,
+        None => caches.push(weak, GFP_KERNEL)?,
+    }
+    Ok(())
+}
 
 /// Calls `f` for each device's cache. `f` may sleep.
 pub(crate) fn for_each(mut f: impl FnMut(&Arc<DeviceCache>)) {
@@ -400,7 +422,7 @@ pub(crate) fn for_each(mut f: impl FnMut(&Arc<DeviceCache>)) {
         let found = {
             let caches = CACHES.lock();
             match caches.get(index) {
-                Some(weak) => weak.upgrade(),
+                Some(place) => place.as_ref().and_then(WeakArc::upgrade),
                 None => return,
             }
         };

@@ -130,6 +130,7 @@ fn make(index: u32, minors: u32) -> Result<Arc<Gendisk>> {
         parent: None,
         removable: false,
         no_part: minors == 1,
+        owner: <Brd as kernel::ModuleMetadata>::this_module().header(),
     };
     let limits = QueueLimits {
         physical_block_size: PAGE as u32,
@@ -147,7 +148,7 @@ fn make(index: u32, minors: u32) -> Result<Arc<Gendisk>> {
 
 impl Drop for Brd {
     fn drop(&mut self) {
-        self.disks.iter().for_each(Gendisk::remove);
+        self.disks.drain_all().for_each(Gendisk::remove_and_wait);
         unregister_blkdev(RAMDISK_MAJOR);
     }
 }

@@ -114,6 +114,7 @@ impl Device {
             parent: None,
             removable: false,
             no_part: max_part == 0,
+            owner: <crate::Loop as kernel::ModuleMetadata>::this_module().header(),
         };
         let limits =
             QueueLimits { max_hw_sectors: 2560, max_sectors: 2560, rotational: false, ..QueueLimits::default() };

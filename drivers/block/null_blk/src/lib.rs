@@ -280,6 +280,7 @@ fn make(major: u32, index: u32) -> Result<Arc<Gendisk>> {
         parent: None,
         removable: false,
         no_part: false,
+        owner: <NullBlk as kernel::ModuleMetadata>::this_module().header(),
     };
     let block = *module_parameters::bs.value();
     let block = if block.is_power_of_two() { block.clamp(512, 4096) } else { 512 };
@@ -319,7 +320,7 @@ fn make(major: u32, index: u32) -> Result<Arc<Gendisk>> {
 
 impl Drop for NullBlk {
     fn drop(&mut self) {
-        self.disks.iter().for_each(Gendisk::remove);
+        self.disks.drain_all().for_each(Gendisk::remove_and_wait);
         unregister_blkdev(self.major);
     }
 }

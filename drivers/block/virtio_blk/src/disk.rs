@@ -65,6 +65,13 @@ fn take_index() -> Result<u32> {
     taken.map(u64::trailing_ones).map_err(|_| ENOSPC)
 }
 
+/// Waits until no disk is left: nobody has one open, but who reads a list of disks may have one for a moment. May sleep.
+pub(crate) fn wait_gone() {
+    while NAMES.load(Relaxed) != 0 {
+        kernel::time::delay::fsleep(kernel::time::Delta::from_millis(1));
+    }
+}
+
 /// Gives a letter back when it is dropped.
 struct Index(u32);
 
@@ -245,6 +252,7 @@ pub(crate) fn probe(device: &Arc<VirtioDevice>) -> Result<Arc<dyn Handler>> {
         parent: path.to_str(),
         removable: false,
         no_part: false,
+        owner: <crate::VirtioBlk as kernel::ModuleMetadata>::this_module().header(),
     };
     let disk = Gendisk::new(&params, limits, KBox::new(MqDisk(queue.clone()), GFP_KERNEL)?)?;
     disk.set_read_only(device.has(feature::RO));

@@ -78,6 +78,7 @@ impl kernel::Module for VirtioBlk {
 impl Drop for VirtioBlk {
     fn drop(&mut self) {
         unregister_driver(&DRIVER);
+        disk::wait_gone();
         unregister_blkdev(self.major);
     }
 }

@@ -478,6 +478,7 @@ impl Ctrl {
             parent: path.to_str(),
             removable: false,
             no_part: false,
+            owner: None,
         };
         let disk = Gendisk::new(&params, limits(identity, shift), KBox::new(MqDisk(queue), GFP_KERNEL)?)?;
         disk.set_capacity(blocks.checked_shl(shift - 9).ok_or(EINVAL)?);

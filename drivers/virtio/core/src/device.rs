@@ -78,11 +78,15 @@ impl BusOps for Virtio {
         let &Identity { device_type: kind, vendor, .. } = its.transport.identity();
         sysfs::attr(node, "device", move |out| vfs::seq_print!(out, "0x{kind:04x}\n"))?;
         sysfs::attr(node, "vendor", move |out| vfs::seq_print!(out, "0x{vendor:04x}\n"))?;
-        let virtio = its.clone();
-        sysfs::attr(node, "status", move |out| vfs::seq_print!(out, "0x{:08x}\n", virtio.transport.status()))?;
-        let virtio = its.clone();
+        // Weak: the attribute may be in a program's hands for longer than the device is there.
+        let weak = Arc::downgrade(its);
+        sysfs::attr(node, "status", move |out| {
+            let virtio = weak.upgrade().ok_or(ENODEV)?;
+            vfs::seq_print!(out, "0x{:08x}\n", virtio.transport.status())
+        })?;
+        let weak = Arc::downgrade(its);
         sysfs::attr(node, "features", move |out| {
-            let agreed = virtio.features.load(Relaxed);
+            let agreed = weak.upgrade().ok_or(ENODEV)?.features.load(Relaxed);
             for bit in 0..64 {
                 out.byte(if agreed >> bit & 1 != 0 { b'1' } else { b'0' })?;
             }

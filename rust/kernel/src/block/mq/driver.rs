@@ -169,8 +169,16 @@ impl Disk {
             // Once, here.
             let _ = driver.retry.set(retry);
         }
-        let params =
-            GendiskParams { name, major: 0, first_minor: 0, minors: 0, parent: None, removable: false, no_part: false };
+        let params = GendiskParams {
+            name,
+            major: 0,
+            first_minor: 0,
+            minors: 0,
+            parent: None,
+            removable: false,
+            no_part: false,
+            owner: None,
+        };
         let disk = Gendisk::new(&params, limits, KBox::new(MqDisk(queue.clone()), GFP_KERNEL)?)?;
         Ok(Self { disk, queue })
     }

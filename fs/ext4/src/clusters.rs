@@ -104,7 +104,7 @@ impl Shared {
     /// Reserves space for those of the blocks `from..to` that have neither a place nor a reservation. ENOSPC, EDQUOT.
     pub(crate) fn reserve(&self, from: u32, to: u32) -> Result {
         let core = &self.mount.core;
-        let privileged = self.mount.is_privileged();
+        let mut privileged = None;
         let mut tree = self.tree.write();
         let mut at = from;
         while at < to {
@@ -118,7 +118,7 @@ impl Shared {
             if found.state == State::Hole {
                 let wanted = self.wanted_for(&tree, at, len)?;
                 let Tree { inode, delayed } = &mut *tree;
-                core.reserve(inode, wanted, privileged)?;
+                core.reserve(inode, wanted, *privileged.get_or_insert_with(|| self.mount.is_privileged()))?;
                 if let Err(error) = delayed.insert(at, at + len) {
                     core.unreserve(inode, wanted);
                     return Err(error);

@@ -36,6 +36,8 @@ pub(crate) struct Mounted {
     frozen: AtomicBool,
     /// Blocks get their place when they are written back (`delalloc`).
     delayed: AtomicBool,
+    /// Who may use blocks that are kept for root besides root: a user, and a group if not 0.
+    reserved_for: [AtomicU32; 2],
     thawed: WaitQueue,
     /// The process id of the journal's thread, 0 without one.
     pub(crate) journal_task: AtomicU32,
@@ -63,6 +65,7 @@ impl Mounted {
             core,
             base,
             delayed: AtomicBool::new(options.delalloc),
+            reserved_for: [options.resuid, options.resgid].map(AtomicU32::new),
             options: SpinLock::new(options),
             device,
             sb: SetOnce::new(),
@@ -121,6 +124,9 @@ impl Mounted {
     pub(crate) fn set_options(&self, options: Options) {
         *self.options.lock() = options;
         self.delayed.store(options.delalloc, Ordering::Relaxed);
+        for (place, id) in self.reserved_for.iter().zip([options.resuid, options.resgid]) {
+            place.store(id, Ordering::Relaxed);
+        }
         self.base.health.set_policy(options.errors);
     }
 
@@ -164,11 +170,9 @@ impl Mounted {
 
     /// Whether the current task may use blocks that are kept for root.
     pub(crate) fn is_privileged(&self) -> bool {
-        let options = self.options();
+        let [resuid, resgid] = self.reserved_for.each_ref().map(|id| id.load(Ordering::Relaxed));
         let Ok(cred) = cred::current_cred() else { return false };
-        cred.fsuid == options.resuid
-            || (options.resgid != 0 && cred.in_group(options.resgid))
-            || cred.capable(cred::CAP_SYS_RESOURCE)
+        cred.fsuid == resuid || (resgid != 0 && cred.in_group(resgid)) || cred.capable(cred::CAP_SYS_RESOURCE)
     }
 
     /// Runs an operation on behalf of the current task. With blocks kept back until a commit, ENOSPC is only believed after it.

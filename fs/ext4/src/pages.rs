@@ -179,12 +179,13 @@ impl Shared {
         let mut at = from;
         while at < to {
             let (state, len) = self.look(at, to - at)?;
-            at += match state {
-                State::Hole => self
-                    .mount
-                    .run(core.credits_for_map(&self.tree.read().inode) + 4, |tx| self.place_hole(tx, at, len))?,
-                _ => len,
-            };
+            if state != State::Hole {
+                at += len;
+                continue;
+            }
+            // The lock must be free again when the operation takes it.
+            let credits = core.credits_for_map(&self.tree.read().inode) + 4;
+            at += self.mount.run(credits, |tx| self.place_hole(tx, at, len))?;
         }
         Ok(())
     }

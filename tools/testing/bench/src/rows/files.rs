@@ -21,6 +21,7 @@ pub const ROWS: &[Row] = &[
     Row { name: "read_64k", run: read_64k },
     Row { name: "write_64k", run: write_64k },
     Row { name: "write_new_4k", run: write_new },
+    Row { name: "write_fsync_4k", run: write_fsync },
     Row { name: "lseek", run: lseek },
     Row { name: "dup_close", run: dup_close },
     Row { name: "fcntl_getfl", run: fcntl_getfl },
@@ -230,6 +231,17 @@ fn write_new() -> Figure {
                 sys!(libc::SYS_pwrite64, fd, buf.as_ptr(), 4096, page * 4096);
             }
         }) / 256.0
+    })
+}
+
+/// A page is written and synchronised.
+fn write_fsync() -> Figure {
+    let buf = vec![7u8; 4096];
+    with_file(|fd| {
+        measure(20, || {
+            sys!(libc::SYS_pwrite64, fd, buf.as_ptr(), 4096, 8192);
+            sys!(libc::SYS_fsync, fd);
+        })
     })
 }
 

@@ -41,7 +41,7 @@ impl Batch {
     /// Waits for all that were submitted: the first error.
     fn wait(&self) -> Result {
         self.put();
-        self.done.wait();
+        self.done.wait_io();
         match self.error.load(Relaxed) {
             0 => Ok(()),
             errno => Err(Error::from_errno(errno)),

@@ -235,7 +235,7 @@ pub fn submit_bio_wait(mut bio: KBox<Bio>) -> Result<KBox<Bio>> {
     let flags = bio.flags() | OpFlags::SYNC;
     bio.set_flags(flags);
     submit_bio(bio);
-    waiter.done.wait();
+    waiter.done.wait_io();
     let bio = waiter.bio.lock_irqsave().take().ok_or(EIO)?;
     bio.status().map(|()| bio)
 }

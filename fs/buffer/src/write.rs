@@ -125,7 +125,7 @@ impl DeviceCache {
         drop(plug);
         waiter.put();
         if wait {
-            waiter.done.wait();
+            waiter.done.wait_io();
         }
         // What could not be written now comes again.
         for buffer in batch.iter().filter(|buffer| buffer.is_dirty()) {

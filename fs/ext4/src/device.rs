@@ -166,7 +166,7 @@ impl Batch {
     /// Waits for all of them: the first error.
     pub(crate) fn wait(&self) -> Result {
         self.put();
-        self.done.wait();
+        self.done.wait_io();
         match self.error.load(Ordering::Relaxed) {
             0 => Ok(()),
             errno => Err(errno::Error::from_errno(errno)),

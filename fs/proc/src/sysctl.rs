@@ -104,6 +104,8 @@ pub(crate) fn add(tree: &Arc<Node>) -> Result {
     setting_u64(&fs, "aio-max-nr", aio::aio_max_nr())?;
     number(&fs, "nr_open", vfs::tasks::nr_open())?;
     file_limits(&fs)?;
+    setting_u32(&fs, "leases-enable", &vfs::lease::ENABLED, i32::MAX as u32)?;
+    setting_u32(&fs, "lease-break-time", &vfs::lease::BREAK_TIME, i32::MAX as u32)?;
     // Programs for quotas look for this directory: without it they believe in an interface of Linux 2.4.
     let syncs = |out: &mut SeqBuf| seq_print!(out, "{}\n", vfs::syscall::quota::SYNCS.load(Ordering::Relaxed));
     fs.mkdir_mode(b"quota", 0o555)?.attr(b"syncs", 0o444, Text(syncs))?;

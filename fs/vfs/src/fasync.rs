@@ -79,6 +79,13 @@ impl FileOwner {
         Self { state: SpinLock::new(state), signal: AtomicU32::new(0) }
     }
 
+    /// Nobody from here on, and no signal of choice.
+    pub(crate) fn disown(&self) {
+        let old = self.state.lock().target.take();
+        self.signal.store(0, Ordering::Relaxed);
+        drop(old);
+    }
+
     /// Tells the owner, if there is one.
     pub(crate) fn send(&self, fd: i32, code: u32) {
         let (target, kind) = {
@@ -93,7 +100,7 @@ impl FileOwner {
 }
 
 impl File {
-    fn owner_or_new(&self) -> Result<&Arc<FileOwner>> {
+    pub(crate) fn owner_or_new(&self) -> Result<&Arc<FileOwner>> {
         if self.owner.get().is_none() {
             // A lost race gives the new one back: the winner's is used.
             drop(self.owner.set(Arc::new(FileOwner::new(), GFP_KERNEL)?));
@@ -115,6 +122,11 @@ impl File {
             (state.target.clone(), state.kind)
         };
         (kind, target.map_or(0, |target| target.target.id(kind)))
+    }
+
+    /// Whether somebody was made the owner, be he gone or not.
+    pub(crate) fn owner_is_set(&self) -> bool {
+        self.owner.get().is_some_and(|owner| owner.state.lock().target.is_some())
     }
 
     /// Makes `id` (0: nobody) the owner; unless `force`, only if there is none. `ESRCH` if the number names nothing. May sleep.

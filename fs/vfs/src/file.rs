@@ -254,6 +254,9 @@ impl File {
         } else {
             mode |= if flags.reads() { fmode::READ } else { 0 } | if flags.writes() { fmode::WRITE } else { 0 };
         }
+        if mode & fmode::PATH != 0 && mode & fmode::USER != 0 {
+            inode.count_path_user(true);
+        }
         let file = Self {
             mode,
             flags: AtomicU32::new(
@@ -411,6 +414,9 @@ impl Drop for File {
             self.inode.allow_write_access();
         }
         if self.mode & fmode::USER != 0 {
+            if self.mode & fmode::PATH != 0 {
+                self.inode.count_path_user(false);
+            }
             self.inode.put_user(true);
         }
     }

@@ -2,14 +2,16 @@
 //! Locks on files: `flock(2)` (of an open file), POSIX record locks (of a process's table) and open-file-description locks.
 //! All advisory.
 //!
-//! Locks: one spin lock an inode (`LockState`), and `WAITING` for the graph of who waits for whom (taken alone).
+//! Locks: one spin lock an inode (`LockState`), `LISTED` for the list of such inodes (taken alone), and `WAITING` for the graph of who waits for whom (taken alone).
 //! Source: `flock(2)`, `fcntl(2)`.
 
 use crate::file::File;
 use crate::inode::Inode;
+use crate::lease::Lease;
+use core::sync::atomic::AtomicU32;
 use errno::{Result, code::*};
-use kalloc::KVec;
-use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
+use kalloc::flags::GFP_ATOMIC;
+use kalloc::{Arc, KVec, WeakArc};
 use locking::SpinLock;
 use sync::WaitQueue;
 
@@ -38,7 +40,7 @@ pub(crate) struct Range {
 }
 
 impl Range {
-    fn conflicts(&self, other: &Range) -> bool {
+    pub(crate) fn conflicts(&self, other: &Range) -> bool {
         self.flock == other.flock
             && self.owner != other.owner
             && self.start <= other.end
@@ -51,33 +53,90 @@ impl Range {
     }
 }
 
+/// Somebody who waits, as `/proc/locks` shows him.
+#[derive(Clone, Copy)]
+pub(crate) enum Waiter {
+    /// For a lock.
+    Lock(Range),
+    /// For leases to be given back: what he wants, and his process.
+    Breaker(Kind, i32),
+}
+
+/// What there is on one file.
+pub(crate) struct Held {
+    pub(crate) ranges: KVec<Range>,
+    pub(crate) leases: KVec<Lease>,
+    pub(crate) waiting: KVec<(u64, Waiter)>,
+    next_waiter: u64,
+}
+
 /// The locks on one file.
 pub(crate) struct LockState {
-    ranges: SpinLock<KVec<Range>>,
-    waiters: WaitQueue,
+    pub(crate) held: SpinLock<Held>,
+    pub(crate) waiters: WaitQueue,
+    /// How many leases there are, for a look without the lock.
+    pub(crate) leases: AtomicU32,
+    _listed: Listed,
+}
+
+/// Shows a waiter while it lives.
+pub(crate) struct Shown<'a> {
+    state: &'a LockState,
+    number: u64,
+}
+
+impl Drop for Shown<'_> {
+    fn drop(&mut self) {
+        let mut held = self.state.held.lock();
+        if let Some(index) = held.waiting.iter().position(|waiter| waiter.0 == self.number) {
+            let _ = held.waiting.remove(index);
+        }
+    }
 }
 
 impl LockState {
-    pub(crate) fn new() -> Self {
-        Self { ranges: SpinLock::new(KVec::new()), waiters: WaitQueue::new() }
+    /// Nothing yet, of the file `inode`. May sleep.
+    pub(crate) fn new(inode: &Arc<Inode>) -> Result<Self> {
+        let held = Held { ranges: KVec::new(), leases: KVec::new(), waiting: KVec::new(), next_waiter: 0 };
+        Ok(Self {
+            held: SpinLock::new(held),
+            waiters: WaitQueue::new(),
+            leases: AtomicU32::new(0),
+            _listed: Listed::add(inode)?,
+        })
+    }
+
+    fn show_waiter(&self, waiter: Waiter) -> Result<Shown<'_>> {
+        let mut held = self.held.lock();
+        let number = held.next_waiter;
+        held.next_waiter = number.wrapping_add(1);
+        held.waiting.push((number, waiter), GFP_ATOMIC).map_err(|_| ENOLCK)?;
+        drop(held);
+        Ok(Shown { state: self, number })
+    }
+
+    /// The current process waits for leases, wanting `kind`.
+    pub(crate) fn show_breaker(&self, kind: Kind) -> Result<Shown<'_>> {
+        self.show_waiter(Waiter::Breaker(kind, crate::hooks::current_pid() as i32))
     }
 
     /// Any lock that keeps `wanted` from being set.
     pub(crate) fn conflict(&self, wanted: &Range) -> Option<Range> {
-        self.ranges.lock().iter().find(|held| held.conflicts(wanted)).copied()
+        self.held.lock().ranges.iter().find(|held| held.conflicts(wanted)).copied()
     }
 
     /// Sets `wanted` if nothing conflicts; gives the conflict back else. `ENOLCK` without memory.
     fn try_set(&self, wanted: &Range) -> Result<Option<Range>> {
-        let mut ranges = self.ranges.lock();
+        let mut state = self.held.lock();
+        let ranges = &mut state.ranges;
         if let Some(held) = ranges.iter().find(|held| held.conflicts(wanted)) {
             return Ok(Some(*held));
         }
         // At most two pieces of a split lock and the new one; room first, so that nothing is lost on failure.
         ranges.reserve(2, GFP_ATOMIC).map_err(|_| ENOLCK)?;
-        cut(&mut ranges, wanted);
-        merge(&mut ranges, *wanted);
-        drop(ranges);
+        cut(ranges, wanted);
+        merge(ranges, *wanted);
+        drop(state);
         // A lock may have become weaker.
         self.waiters.wake_up_all();
         Ok(None)
@@ -85,24 +144,26 @@ impl LockState {
 
     /// Takes away what `owner` holds within the range.
     pub(crate) fn unset(&self, range: &Range) -> Result {
-        let mut ranges = self.ranges.lock();
+        let mut state = self.held.lock();
+        let ranges = &mut state.ranges;
         if !ranges.iter().any(|held| held.same_holder(range)) {
             return Ok(());
         }
         ranges.reserve(1, GFP_ATOMIC).map_err(|_| ENOLCK)?;
-        cut(&mut ranges, range);
-        drop(ranges);
+        cut(ranges, range);
+        drop(state);
         self.waiters.wake_up_all();
         Ok(())
     }
 
     /// Takes away all that `owner` holds, of one kind. Needs no memory: nothing is cut.
     fn unset_all(&self, owner: usize, flock: bool) {
-        let mut ranges = self.ranges.lock();
+        let mut state = self.held.lock();
+        let ranges = &mut state.ranges;
         let before = ranges.len();
         ranges.retain(|held| held.owner != owner || held.flock != flock);
         let gone = ranges.len() != before;
-        drop(ranges);
+        drop(state);
         if gone {
             self.waiters.wake_up_all();
         }
@@ -115,6 +176,7 @@ impl LockState {
             if !wait {
                 return Err(EAGAIN);
             }
+            let _shown = self.show_waiter(Waiter::Lock(*wanted))?;
             let _edge = if wanted.flock { None } else { Some(Edge::add(wanted.owner, held.owner)?) };
             self.waiters.wait_interruptible(|| {
                 let now = self.conflict(wanted);
@@ -214,6 +276,7 @@ pub(crate) fn release_file(file: &File) {
         for flock in [true, false] {
             state.unset_all(owner, flock);
         }
+        crate::lease::release_file(state, owner);
     }
 }
 
@@ -225,19 +288,47 @@ pub(crate) fn release_owner(file: &File, owner: usize) {
     }
 }
 
-/// Calls `f` for each lock on `inode` (`/proc/locks`).
-pub fn for_each_lock(inode: &Inode, mut f: impl FnMut(i32, bool, bool, i64, i64)) -> Result {
-    let Some(state) = inode.locks() else { return Ok(()) };
-    let copy = loop {
-        let mut copy = KVec::with_capacity(state.ranges.lock().len(), GFP_KERNEL)?;
-        let ranges = state.ranges.lock();
-        if copy.capacity() >= ranges.len() {
-            copy.extend_from_slice(&ranges, GFP_ATOMIC)?;
-            break copy;
+/// The inodes that have a lock state, each with a number; numbers grow.
+static LISTED: SpinLock<KVec<(u64, WeakArc<Inode>)>> = SpinLock::new(KVec::new());
+
+/// An inode's place in [`LISTED`].
+struct Listed(u64);
+
+impl Listed {
+    fn add(inode: &Arc<Inode>) -> Result<Self> {
+        let mut listed = LISTED.lock();
+        let number = listed.last().map_or(1, |last| last.0.wrapping_add(1));
+        listed.push((number, Arc::downgrade(inode)), GFP_ATOMIC).map_err(|_| ENOLCK)?;
+        Ok(Self(number))
+    }
+
+    /// The inode with the greatest number below `below`, and its number.
+    fn before(below: u64) -> Option<(u64, Arc<Inode>)> {
+        let listed = LISTED.lock();
+        let end = listed.partition_point(|entry| entry.0 < below);
+        listed.get(..end)?.iter().rev().find_map(|(number, inode)| Some((*number, inode.upgrade()?)))
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        let gone = {
+            let mut listed = LISTED.lock();
+            let index = listed.binary_search_by_key(&self.0, |entry| entry.0);
+            index.ok().and_then(|index| listed.remove(index))
+        };
+        drop(gone);
+    }
+}
+
+/// Calls `f` for each inode that may have locks, the latest first. May sleep.
+pub(crate) fn for_each_locked(mut f: impl FnMut(&Arc<Inode>, &LockState) -> Result) -> Result {
+    let mut below = u64::MAX;
+    while let Some((number, inode)) = Listed::before(below) {
+        if let Some(state) = inode.locks() {
+            f(&inode, state)?;
         }
-    };
-    for range in &copy {
-        f(range.pid, range.flock, range.kind == Kind::Exclusive, range.start, range.end);
+        below = number;
     }
     Ok(())
 }

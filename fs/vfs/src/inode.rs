@@ -209,6 +209,8 @@ pub struct Inode {
     iflags: AtomicU32,
     /// Open files (each counts one) and, in the top bit, whether `evict` was called.
     users: AtomicU32,
+    /// Those of them that only name it (`O_PATH`).
+    path_users: AtomicU32,
     /// Writers if positive; programs executed from it (which refuse writers) if negative.
     writecount: AtomicI32,
     size: AtomicU64,
@@ -255,6 +257,7 @@ impl Inode {
             nlink: AtomicU32::new(1),
             iflags: AtomicU32::new(init.iflags),
             users: AtomicU32::new(0),
+            path_users: AtomicU32::new(0),
             writecount: AtomicI32::new(0),
             size: AtomicU64::new(0),
             blocks: AtomicU64::new(0),
@@ -481,12 +484,32 @@ impl Inode {
     }
 
     /// Locks on the file.
-    pub(crate) fn locks_or_new(&self) -> Result<&LockState> {
+    pub(crate) fn locks_or_new(self: &Arc<Self>) -> Result<&LockState> {
         if self.locks.get().is_none() {
             // A lost race gives the box back: the winner's is used.
-            drop(self.locks.set(KBox::new(LockState::new(), GFP_KERNEL)?));
+            drop(self.locks.set(KBox::new(LockState::new(self)?, GFP_KERNEL)?));
         }
         self.locks().ok_or(ENOMEM)
+    }
+
+    /// Who writes it, if positive; programs that run from it if negative.
+    pub(crate) fn writers(&self) -> i32 {
+        self.writecount.load(Ordering::SeqCst)
+    }
+
+    /// Open files that can do more than name it.
+    pub(crate) fn openers(&self) -> u32 {
+        let users = self.users.load(Ordering::SeqCst) & !EVICTED;
+        users.saturating_sub(self.path_users.load(Ordering::SeqCst))
+    }
+
+    /// A file with `O_PATH` is counted (after it was as a user), or is not any more (before).
+    pub(crate) fn count_path_user(&self, more: bool) {
+        if more {
+            self.path_users.fetch_add(1, Ordering::SeqCst);
+        } else {
+            self.path_users.fetch_sub(1, Ordering::SeqCst);
+        }
     }
 
     /// A file is opened. `ESTALE` if the inode's data was given back meanwhile.

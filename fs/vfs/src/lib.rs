@@ -30,6 +30,8 @@ pub mod hooks;
 pub mod icache;
 pub mod inode;
 pub mod kiocb;
+pub mod lease;
+pub mod lock_list;
 pub mod mnt_ns;
 pub mod mount;
 mod mount_tree;

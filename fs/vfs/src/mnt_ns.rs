@@ -2,7 +2,7 @@
 //! Mount name spaces. Tasks that share an `FsStruct` are in one name space, so that is where it is kept. Source:
 //! `mount_namespaces(7)`, `setns(2)`, `unshare(2)`.
 //!
-//! Locks: `MOUNTS`, while a name space is copied or goes.
+//! Locks: `MOUNTS`, while a name space is copied or goes; `EVENTS` inside it.
 
 use crate::anon::PseudoFs;
 use crate::file::{File, FileOps, OpenFlags};
@@ -13,15 +13,70 @@ use crate::path::Path;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicU64, Ordering};
 use errno::{Result, code::*};
-use kalloc::flags::GFP_KERNEL;
+use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
 use kalloc::{Arc, KBox, KVec};
-use locking::SetOnce;
+use locking::{SetOnce, SpinLock};
+use sync::WaitQueue;
 
 /// A mount name space. The last task that leaves it takes its mounts along.
 pub struct MntNs {
     /// Its number, as `/proc/PID/ns/mnt` shows it.
     pub id: u64,
     root: Arc<Mount>,
+    events: Listed,
+}
+
+/// Changes of a name space's mounts, for those who poll `/proc/PID/mounts`.
+pub struct MntEvents {
+    ns: u64,
+    count: AtomicU64,
+    changed: Arc<WaitQueue>,
+}
+
+/// Of all name spaces.
+static EVENTS: SpinLock<KVec<Arc<MntEvents>>> = SpinLock::new(KVec::new());
+
+/// The place of a name space's events in [`EVENTS`].
+struct Listed(Arc<MntEvents>);
+
+impl Listed {
+    fn new(ns: u64) -> Result<Self> {
+        let changed = Arc::new(WaitQueue::new(), GFP_KERNEL)?;
+        let events = Arc::new(MntEvents { ns, count: AtomicU64::new(1), changed }, GFP_KERNEL)?;
+        EVENTS.lock().push(events.clone(), GFP_ATOMIC)?;
+        Ok(Self(events))
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        let mut all = EVENTS.lock();
+        let index = all.iter().position(|events| Arc::ptr_eq(events, &self.0));
+        let gone = index.and_then(|index| all.swap_remove(index));
+        drop(all);
+        drop(gone);
+    }
+}
+
+impl MntEvents {
+    /// Changes so far.
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// Who waits for the next.
+    pub fn queue(&self) -> &Arc<WaitQueue> {
+        &self.changed
+    }
+}
+
+/// The mounts of name space `ns` changed. Does not sleep.
+pub(crate) fn touch(ns: u64) {
+    let events = EVENTS.lock().iter().find(|events| events.ns == ns).cloned();
+    if let Some(events) = events {
+        events.count.fetch_add(1, Ordering::AcqRel);
+        events.changed.wake_up_all();
+    }
 }
 
 /// Numbers of name spaces (`PROC_DYNAMIC_FIRST` and on).
@@ -42,8 +97,8 @@ pub(crate) fn new_number() -> u64 {
 
 /// The first name space, whose root is `root`. Once, at boot.
 pub(crate) fn make_first(root: &Arc<Mount>) -> Result<u64> {
-    let ns = Arc::new(MntNs { id: new_number(), root: root.clone() }, GFP_KERNEL)?;
-    let id = ns.id;
+    let id = new_number();
+    let ns = Arc::new(MntNs { id, root: root.clone(), events: Listed::new(id)? }, GFP_KERNEL)?;
     INIT.set(ns).map_err(|_| EBUSY)?;
     Ok(id)
 }
@@ -64,6 +119,11 @@ pub(crate) fn check_mnt(mount: &Mount) -> Result {
 }
 
 impl MntNs {
+    /// Changes of its mounts.
+    pub fn events(&self) -> &Arc<MntEvents> {
+        &self.events.0
+    }
+
     /// Its root, with what is mounted on it. May sleep.
     pub fn root(&self) -> Path {
         let mut path = Path { mnt: self.root.clone(), dentry: self.root.root.clone() };
@@ -74,6 +134,7 @@ impl MntNs {
     /// A copy, for `fs`: the same mounts again, peers of the old ones; root and working directory lie in the copies. May sleep.
     fn duplicate(&self, fs: &FsStruct) -> Result<Arc<Self>> {
         let id = new_number();
+        let events = Listed::new(id)?;
         let paths = fs.paths()?;
         let mut mounts = MOUNTS.lock();
         let originals = mounts.tree_of(&self.root)?;
@@ -82,7 +143,7 @@ impl MntNs {
         let attached = mounts.attach(&root, id, None).and_then(|()| mounts.attach_parts(&originals, &copies, id));
         drop(mounts);
         // On failure the new name space is dropped (which takes the lock), and what was attached with it.
-        let ns = Arc::new(Self { id, root }, GFP_KERNEL)?;
+        let ns = Arc::new(Self { id, root, events }, GFP_KERNEL)?;
         attached?;
         let translate = |path: &Path| {
             let pair = originals.iter().zip(copies.iter()).find(|pair| Arc::ptr_eq(pair.0, &path.mnt));

@@ -196,6 +196,7 @@ impl Mount {
             self.set_flags(old);
             return Err(EBUSY);
         }
+        crate::mnt_ns::touch(self.ns());
         Ok(())
     }
 
@@ -284,8 +285,9 @@ pub fn follow_down(path: &mut Path) {
 }
 
 impl Mounts {
-    fn changed(&self) {
+    fn changed(&self, ns: u64) {
         CHANGES.fetch_add(1, Ordering::Release);
+        crate::mnt_ns::touch(ns);
     }
 
     /// Attaches `mount` in name space `ns` at `at` (nothing for the root of the name space). The caller holds `MOUNTS`.
@@ -295,7 +297,7 @@ impl Mounts {
         if let Some(at) = at {
             self.hook_in(mount, at);
         }
-        self.changed();
+        self.changed(ns);
         Ok(())
     }
 
@@ -332,7 +334,7 @@ impl Mounts {
                 mountpoint.clear_flags(dflag::MOUNTED);
             }
         }
-        self.changed();
+        self.changed(mount.ns());
     }
 
     /// Takes `mount` out of the name space.

@@ -10,7 +10,7 @@ use core::fmt;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{KBox, KVVec};
-use sync::Mutex;
+use sync::{Mutex, PollMask, PollTable};
 use x86_mm::uaccess::IovIter;
 
 /// Text under construction. Writing fails only for want of memory.
@@ -129,6 +129,17 @@ pub trait SeqShow: Send + Sync + 'static {
     /// Writes record `at` (0 is the first; later numbers are what this returned) and returns the number of the one behind it.
     /// `None`: this was the last, or there is none at `at`. May sleep.
     fn show(&self, at: u64, out: &mut SeqBuf) -> Result<Option<u64>>;
+
+    /// Whether `poll(2)` has something to say of it ([`Self::poll`]).
+    fn can_poll(&self) -> bool {
+        false
+    }
+
+    /// What is ready. Does not sleep.
+    fn poll(&self, table: &mut PollTable) -> PollMask {
+        let _ = table;
+        PollMask::DEFAULT
+    }
 
     /// A program wrote `data` at offset 0 (later parts of a longer write come as calls of their own). The bytes taken.
     fn write(&self, data: &[u8]) -> Result<usize> {
@@ -312,6 +323,10 @@ where
     }
 
     fn can_poll(&self) -> bool {
-        false
+        self.source.can_poll()
+    }
+
+    fn poll(&self, _: &File, table: &mut PollTable) -> PollMask {
+        self.source.poll(table)
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `schedule()`: the choice of the next task and the switch to it.
 
-use crate::entity::{ENTITY, Entity};
+use crate::entity::{ENTITY, Entity, counted};
 use crate::rq::{self, RunQueue, bit};
 use crate::{balance, tick};
 use core::sync::atomic::Ordering::Relaxed;
@@ -62,7 +62,7 @@ pub(crate) fn schedule_once(preempted: bool) {
     let state = prev.state();
     let was_idle = rq.curr.class == crate::entity::IDLE_RANK;
     if !preempted && state != State::RUNNING && !was_idle && !stays_for_signal(&prev, state) {
-        sleep(&mut rq, entity, state);
+        sleep(&mut rq, &prev, entity, state);
         entity.voluntary.store(entity.voluntary.load(Relaxed) + 1, Relaxed);
     } else if !was_idle {
         if rq.curr_goes_on() {
@@ -94,10 +94,15 @@ fn stays_for_signal(task: &Task, state: State) -> bool {
 }
 
 #[inline]
-fn sleep(rq: &mut RunQueue, entity: &Entity, state: State) {
+fn sleep(rq: &mut RunQueue, task: &Task, entity: &Entity, state: State) {
     rq.dequeue_curr(entity);
     if state.intersects(State::UNINTERRUPTIBLE) && !state.intersects(State::NOLOAD) {
-        entity.counted.store(1, Relaxed);
+        let mut counted = counted::LOAD;
+        if task.test_flags(TaskFlags::IN_IOWAIT) {
+            counted |= counted::IOWAIT;
+            rq.begin_iowait();
+        }
+        entity.counted.store(counted, Relaxed);
         let n = &rq::PUBLIC.this_racy().uninterruptible;
         n.store(n.load(Relaxed) + 1, Relaxed);
     }
@@ -129,6 +134,7 @@ fn switch(mut rq: SpinGuard<'static, RunQueue>, prev: &Task, next: Arc<Task>, id
     let Some(entity) = ENTITY.get(&next) else { return };
     rq.set_curr(&next, entity, idle);
     let public = rq::PUBLIC.this_racy();
+    public.iowait.change(idle);
     if core::ptr::eq(prev, &*next) {
         return;
     }

@@ -41,13 +41,21 @@ pub(crate) const ON: u8 = 1;
 /// On the way to another CPU's queue.
 pub(crate) const MOVING: u8 = 2;
 
+/// What a sleeper is counted as.
+pub(crate) mod counted {
+    /// Uninterruptible, in the load average.
+    pub(crate) const LOAD: u8 = 1;
+    /// Waiting for a device, on the CPU whose queue it left.
+    pub(crate) const IOWAIT: u8 = 2;
+}
+
 /// A task's scheduling data.
 pub struct Entity {
     pub(crate) policy: AtomicU8,
     /// Children start with the default policy (`SCHED_RESET_ON_FORK`).
     pub(crate) reset_on_fork: AtomicU8,
     pub(crate) on_rq: AtomicU8,
-    /// Counted as uninterruptible in the load average.
+    /// What it is counted as while it sleeps (bits of [`counted`]).
     pub(crate) counted: AtomicU8,
     /// May not be moved by programs (`PF_NO_SETAFFINITY`).
     pub(crate) bound: AtomicU8,

@@ -26,6 +26,7 @@ pub mod balance;
 mod core;
 pub mod entity;
 mod idle;
+mod iowait;
 pub use idle::poll as idle_poll;
 pub mod load;
 pub mod params;
@@ -44,7 +45,7 @@ pub use params::{
     Params, check_params, params_of, proc_priority, rr_interval_ns, set_boost, set_nice, set_params,
     set_timer_slack_ns, timer_slack_ns, urgency,
 };
-pub use stats::{CpuTimes, TaskTimes, context_switches, cpu_times, nr_running, runtime_ns, task_times};
+pub use stats::{CpuTimes, TaskTimes, context_switches, cpu_times, nr_iowait, nr_running, runtime_ns, task_times};
 pub use tick::{RT_WATCH, RtWatch};
 
 use ::core::sync::atomic::{AtomicU64, Ordering::SeqCst};

@@ -8,6 +8,7 @@
 //! Lock order: run queues are never nested; a moved task is `MOVING` in between. Interrupts are off while one is held.
 
 use crate::entity::{ENTITY, Entity, FAIR, IDLE_RANK, Key, OFF, ON, policy};
+use crate::iowait::IoWaiters;
 use crate::weight;
 use containers::RBTree;
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
@@ -65,6 +66,8 @@ pub(crate) struct Public {
     pub(crate) switches: AtomicU64,
     /// Sleeps and wakes of uninterruptible tasks; only the sum over all CPUs has a meaning.
     pub(crate) uninterruptible: AtomicI64,
+    /// Who waits for devices.
+    pub(crate) iowait: IoWaiters,
     /// A reschedule interrupt is on its way.
     ipi_sent: AtomicBool,
 }
@@ -76,6 +79,7 @@ x86_cpu::percpu! {
         class: AtomicU64::new(IDLE_RANK),
         switches: AtomicU64::new(0),
         uninterruptible: AtomicI64::new(0),
+        iowait: IoWaiters::new(),
         ipi_sent: AtomicBool::new(false),
     };
 }
@@ -189,6 +193,18 @@ impl RunQueue {
     /// This queue's public side; the queue's CPU exists, so the fall-back is never taken.
     fn public(&self) -> &'static Public {
         PUBLIC.on(self.cpu).unwrap_or(PUBLIC.this_racy())
+    }
+
+    /// The running task goes to sleep to wait for a device.
+    #[cold]
+    pub(crate) fn begin_iowait(&self) {
+        self.public().iowait.begin();
+    }
+
+    /// One that did so wakes up.
+    #[cold]
+    pub(crate) fn end_iowait(&self) {
+        self.public().iowait.end();
     }
 
     #[inline]

@@ -106,8 +106,10 @@ pub struct CpuTimes {
     pub nice: u64,
     /// Kernel.
     pub system: u64,
-    /// Idle, exact.
+    /// Idle, exact, while nobody waited for a device.
     pub idle: u64,
+    /// Idle, exact, while some task that went to sleep there waited for a device.
+    pub iowait: u64,
 }
 
 /// A CPU's figures up to this moment; `None` for one that is not there.
@@ -120,17 +122,24 @@ pub fn cpu_times(cpu: CpuId) -> Option<CpuTimes> {
         rq::lock(cpu)?.idle.clone()?
     };
     let samples = CPU.on(cpu)?;
+    let (idle, iowait) = (runtime_ns(&idle_task), PUBLIC.on(cpu)?.iowait.idle_ns());
     Some(CpuTimes {
         user: samples.user.load(Relaxed),
         nice: samples.nice.load(Relaxed),
         system: samples.system.load(Relaxed),
-        idle: runtime_ns(&idle_task),
+        idle: idle.saturating_sub(iowait),
+        iowait,
     })
 }
 
 /// Context switches on all CPUs since boot.
 pub fn context_switches() -> u64 {
     (0..MAX_CPUS as CpuId).filter_map(|cpu| PUBLIC.on(cpu)).map(|p| p.switches.load(Relaxed)).sum()
+}
+
+/// Tasks that wait for devices (`procs_blocked`).
+pub fn nr_iowait() -> u32 {
+    (0..MAX_CPUS as CpuId).filter_map(|cpu| PUBLIC.on(cpu)).map(|p| p.iowait.count()).sum()
 }
 
 /// Runnable tasks, running ones included.

@@ -6,7 +6,7 @@
 //! go back to the CPU that it leaves; any other may be sent where there is room.
 
 use crate::balance;
-use crate::entity::{ENTITY, Entity, FAIR, MOVING, OFF};
+use crate::entity::{ENTITY, Entity, FAIR, MOVING, OFF, counted};
 use crate::rq::{self, IDLE, ONLINE, PUBLIC, Place, bit};
 use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst, fence};
 use kalloc::Arc;
@@ -34,7 +34,11 @@ pub(crate) fn try_to_wake_up(task: &Task, mask: State) -> bool {
     if entity.on_rq.load(Relaxed) != OFF {
         return true;
     }
-    if entity.counted.load(Relaxed) != 0 {
+    let sleeps_as = entity.counted.load(Relaxed);
+    if sleeps_as != 0 {
+        if sleeps_as & counted::IOWAIT != 0 {
+            rq.end_iowait();
+        }
         entity.counted.store(0, Relaxed);
         let n = &PUBLIC.this_racy().uninterruptible;
         n.store(n.load(Relaxed) - 1, Relaxed);

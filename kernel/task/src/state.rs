@@ -65,6 +65,10 @@ impl TaskFlags {
     pub const PLUGGED: u32 = 1 << 10;
     /// Others left something for the task to do before it goes to user mode (`hooks::TASK_WORK`).
     pub const TASK_WORK: u32 = 1 << 11;
+    /// Its uninterruptible sleeps wait for a device ([`crate::IoWait`]). Never set in user mode.
+    pub const IN_IOWAIT: u32 = 1 << 12;
+    /// It drops files that nobody received from a socket. Never set in user mode.
+    pub const DROPS_FILES: u32 = 1 << 13;
 }
 
 #[cfg(CONFIG_DEBUG_ATOMIC_SLEEP)]

@@ -45,6 +45,7 @@ pub fn wait_unlocked_killable(page: &Page) -> Result {
     if !page.has(PageFlags::LOCKED) {
         return Ok(());
     }
+    let _io = task::IoWait::new();
     queue(page).wait_killable(|| waiting(page, || !page.has(PageFlags::LOCKED)))
 }
 
@@ -64,6 +65,7 @@ pub fn wait_writeback(page: &Page) {
 
 #[cold]
 fn wait_for(page: &Page, mut done: impl FnMut() -> bool) {
+    let _io = task::IoWait::new();
     queue(page).wait_until(|| waiting(page, &mut done));
 }
 

@@ -7,17 +7,19 @@
 //! | `sock` | the socket: state, ends, waiting, closing |
 //! | `name` | addresses, and who is bound to them |
 //! | `queue` | messages that wait to be received |
+//! | `inflight` | files in messages: how many, and circles of them that nobody can receive |
 //! | `connect` | listening, connecting, accepting, pairs |
 //! | `transfer` | sending and receiving |
 //!
 //! Locks, outermost first: a socket's `reading` (sleeping; one receiver at a time), then `state` and `queue` (spin; never two
-//! sockets' at once but for `connect`, which takes a pair's one after the other), `name::TABLE` (spin, alone). Files in messages
-//! are dropped outside of all of them. Files that sockets hold in messages to each other in a circle are not collected.
+//! sockets' at once but for `connect`, which takes a pair's one after the other), `name::TABLE` (spin, alone). `inflight::FLIGHT`
+//! (spin) is outside of `state` and `queue`. Files in messages are dropped outside of all of them.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 mod connect;
+mod inflight;
 mod name;
 mod queue;
 mod sock;

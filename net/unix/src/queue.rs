@@ -4,17 +4,18 @@
 //! A receiver that copies (and may sleep) checks the first message out: its bytes leave the queue, its place does not, so that
 //! whoever looks meanwhile still finds the queue full. One receiver at a time.
 
+use crate::inflight::Rights;
 use errno::Result;
 use kalloc::flags::GFP_ATOMIC;
 use kalloc::{KVVec, KVec};
-use socket::{Control, SockAddr, Ucred};
+use socket::{SockAddr, Ucred};
 
 /// A message in a socket's queue.
 pub(crate) struct Message {
     pub(crate) data: KVVec<u8>,
     /// Bytes of `data` that were received already (streams).
     pub(crate) taken: usize,
-    pub(crate) control: Control,
+    pub(crate) rights: Rights,
     /// Who sent it, said or not.
     pub(crate) sender: Ucred,
     /// The sender's address.
@@ -79,6 +80,11 @@ impl Queue {
         // There is room.
         let _ = self.slots.push_within_capacity(Some(message));
         Ok(())
+    }
+
+    /// All messages, but for one that is checked out.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = &Message> {
+        self.slots.iter().flatten()
     }
 
     /// The first message.

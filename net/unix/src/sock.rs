@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The socket itself.
 
+use crate::inflight::{self, Flight};
 use crate::name::{self, Bound};
 use crate::queue::Queue;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
@@ -49,6 +50,7 @@ pub(crate) struct UnixSocket {
     shut: AtomicU32,
     pub(crate) closed: AtomicBool,
     error: AtomicI32,
+    pub(crate) flight: Flight,
     /// Who wants `SIGIO`.
     pub(crate) fasync: FasyncList,
     /// A reader of a stream waits: what comes is no news to those who want signals.
@@ -81,6 +83,7 @@ impl UnixSocket {
                 shut: AtomicU32::new(0),
                 closed: AtomicBool::new(false),
                 error: AtomicI32::new(0),
+                flight: Flight::new(),
                 fasync: FasyncList::new(),
                 reader_waits: AtomicBool::new(false),
                 wants_room: AtomicBool::new(false),
@@ -221,7 +224,8 @@ impl UnixSocket {
             Link::Peer(_) | Link::None => {}
         }
         // Outside of the locks: files in messages may be closed by this.
-        drop((unread, bound));
+        drop(bound);
+        inflight::drop_unread(self, unread);
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Sending and receiving.
 
+use crate::inflight::Rights;
 use crate::name;
 use crate::queue::{CHUNK, Message};
 use crate::sock::{RCV_SHUT, SEND_SHUT, UnixSocket};
@@ -37,7 +38,8 @@ impl UnixSocket {
             Some(said) => said,
             None => Ucred::real()?,
         };
-        Ok(Message { data, taken: 0, control, sender, from: self.source() })
+        let rights = Rights::new(control.files)?;
+        Ok(Message { data, taken: 0, rights, sender, from: self.source() })
     }
 
     /// Puts `message` into `peer`'s queue, waiting for room.
@@ -207,11 +209,9 @@ impl UnixSocket {
             to.control.credentials = Some(from.sender);
         }
         if stays {
-            for file in &from.control.files {
-                to.control.files.push(file.clone(), GFP_KERNEL)?;
-            }
+            from.rights.copy(&mut to.control.files)?;
         } else {
-            to.control.files = core::mem::take(&mut from.control.files);
+            to.control.files = from.rights.take();
         }
         Ok(())
     }
@@ -275,13 +275,13 @@ impl UnixSocket {
             let Some(mut part) = self.queue.lock().check_out() else { break };
             // Bytes of different senders are not mixed when the receiver wants to know who sent them; and files mark a border.
             let other = first.is_some_and(|first| self.options.has(flag::PASSCRED) && first != part.sender);
-            if other || done != 0 && !part.control.files.is_empty() {
+            if other || done != 0 && !part.rights.is_empty() {
                 self.check_in(part, 0, true);
                 break;
             }
             first = Some(part.sender);
             message.from = part.from;
-            let had_files = !part.control.files.is_empty();
+            let had_files = !part.rights.is_empty();
             let control = self.give_control(&mut part, message, peek);
             let want = part.left().len().min(message.data.count());
             let copied = message.data.copy_to_iter(part.left().get(..want).unwrap_or(&[]));

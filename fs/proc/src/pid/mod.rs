@@ -30,12 +30,14 @@ pub(crate) use dir::process_inode;
 
 use crate::options::ProcSuper;
 use access::may_access;
+use core::sync::atomic::{AtomicU64, Ordering};
 use errno::{Result, code::*};
 use kalloc::{Arc, KBox, WeakArc};
 use mm::Mm;
 use process::Thread;
 use task::Task;
-use vfs::{FileOps, Path, SeqBuf, SeqFile, SeqShow};
+use vfs::mnt_ns::MntEvents;
+use vfs::{FileOps, Path, PollMask, PollTable, SeqBuf, SeqFile, SeqShow};
 
 /// The thread (and, with `whole`, the process) that a directory is about.
 #[derive(Clone)]
@@ -117,7 +119,7 @@ enum What {
     Text(Show),
     /// A text of the pinned address space, which only who may look inside may open.
     Inside(ShowLine),
-    /// A text of many records.
+    /// A text of many records about the mounts.
     Lines(ShowLine),
     /// A text that may be written.
     Writable(Show, fn(&View, &[u8]) -> Result<usize>),
@@ -204,6 +206,8 @@ struct Source {
     subject: Subject,
     entry: &'static Entry,
     mm: Option<Arc<Mm>>,
+    /// Of `mounts` and `mountinfo`: the changes of the name space, and how many the last poll knew of.
+    events: Option<(Arc<MntEvents>, AtomicU64)>,
 }
 
 impl Source {
@@ -225,6 +229,19 @@ impl SeqShow for Source {
             Lines(show) => show(&self.view()?, at, out),
             _ => Ok(None),
         }
+    }
+
+    fn can_poll(&self) -> bool {
+        self.events.is_some()
+    }
+
+    fn poll(&self, table: &mut PollTable) -> PollMask {
+        let Some((events, seen)) = &self.events else { return PollMask::DEFAULT };
+        let ready = PollMask::IN | PollMask::RDNORM;
+        table.add(events.queue());
+        let now = events.count();
+        // Told once: the next poll waits for another change.
+        if seen.swap(now, Ordering::Relaxed) == now { ready } else { ready | PollMask::ERR | PollMask::PRI }
     }
 
     fn write(&self, data: &[u8]) -> Result<usize> {
@@ -254,7 +271,15 @@ fn open(subject: &Subject, entry: &'static Entry) -> Result<KBox<dyn FileOps>> {
         Link(_) | Fds | FdInfos | MapFiles | Tasks | Namespaces => return Err(ELOOP),
         _ => None,
     };
-    SeqFile::boxed(Source { subject: subject.clone(), entry, mm })
+    let events = match entry.2 {
+        Lines(_) => {
+            let ns = vfs::fs_struct::task_fs(&task).and_then(|fs| fs.ns()).ok_or(EINVAL)?;
+            let count = AtomicU64::new(ns.events().count());
+            Some((ns.events().clone(), count))
+        }
+        _ => None,
+    };
+    SeqFile::boxed(Source { subject: subject.clone(), entry, mm, events })
 }
 
 #[macros::kunit_tests(proc_pid)]

@@ -17,11 +17,11 @@ fn cpu_line(out: &mut SeqBuf, name: &[u8], cpu: Option<u32>, times: &CpuTimes) -
     if let Some(cpu) = cpu {
         out.dec(cpu.into())?;
     }
-    for value in [times.user, times.nice, times.system, times.idle] {
+    for value in [times.user, times.nice, times.system, times.idle, times.iowait] {
         out.field(to_ticks(value))?;
     }
-    // iowait, irq, softirq, steal, guest, guest_nice.
-    out.put(b" 0 0 0 0 0 0\n")
+    // irq, softirq, steal, guest, guest_nice.
+    out.put(b" 0 0 0 0 0\n")
 }
 
 fn sum_of_cpus() -> CpuTimes {
@@ -31,6 +31,7 @@ fn sum_of_cpus() -> CpuTimes {
         sum.nice += times.nice;
         sum.system += times.system;
         sum.idle += times.idle;
+        sum.iowait += times.iowait;
     }
     sum
 }
@@ -47,11 +48,12 @@ pub(super) fn stat(out: &mut SeqBuf) -> Result {
     let boot = ktime::real_ns().saturating_sub(ktime::boottime_ns()) / NSEC;
     seq_print!(
         out,
-        "ctxt {}\nbtime {}\nprocesses {}\nprocs_running {}\nprocs_blocked 0\n",
+        "ctxt {}\nbtime {}\nprocesses {}\nprocs_running {}\nprocs_blocked {}\n",
         sched::context_switches(),
         boot,
         process::pid::forks(),
         sched::nr_running(),
+        sched::nr_iowait(),
     )
 }
 
@@ -104,9 +106,9 @@ mod tests {
     #[test]
     fn cpu_lines() {
         let mut out = SeqBuf::new(200);
-        let times = CpuTimes { user: 20_000_000, nice: 0, system: 1_230_000_000, idle: 9_999_999 };
+        let times = CpuTimes { user: 20_000_000, nice: 0, system: 1_230_000_000, idle: 9_999_999, iowait: 20_000_000 };
         assert!(cpu_line(&mut out, b"cpu", Some(3), &times).is_ok());
-        assert_eq!(out.text(), b"cpu3 2 0 123 0 0 0 0 0 0 0\n");
+        assert_eq!(out.text(), b"cpu3 2 0 123 0 2 0 0 0 0 0\n");
     }
 
     #[test]

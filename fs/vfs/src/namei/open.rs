@@ -135,6 +135,7 @@ pub(crate) fn settle(path: &Path, error: Error) {
 
 /// Makes the file for an inode that may be opened.
 fn open_prepared(path: Path, inode: &Arc<Inode>, flags: OpenFlags, prepared: Prepared) -> Result<Arc<File>> {
+    crate::lease::break_lease(inode, flags)?;
     let ops = match inode.file_type() {
         FileType::Char => chrdev::open_chr(inode, flags)?,
         FileType::Block => chrdev::open_blk(inode, flags)?,

@@ -46,6 +46,8 @@ pub fn sys_fcntl(regs: &PtRegs) -> Result<usize> {
         uapi::F_GETOWN_EX => get_owner_ex(&file, arg),
         uapi::F_GETSIG => Ok(file.owner_signal() as usize),
         uapi::F_SETSIG => file.set_owner_signal(arg).map(|()| 0),
+        uapi::F_SETLEASE => crate::lease::set(&file, fd as i32, arg),
+        uapi::F_GETLEASE => Ok(crate::lease::get(&file)),
         _ => file.ops().fcntl(&file, cmd, arg),
     }
 }

@@ -5,7 +5,7 @@
 use super::DirFd;
 use crate::attr::{SetAttr, chown, notify_change, truncate};
 use crate::fdtable::{fdget, fdget_raw};
-use crate::file::fmode;
+use crate::file::{OpenFlags, fmode};
 use crate::fs_struct::current_fs;
 use crate::inode::iop;
 use crate::namei::pathname::PATH_MAX;
@@ -215,7 +215,8 @@ pub fn sys_truncate(regs: &PtRegs) -> Result<usize> {
         return Err(EPERM);
     }
     inode.get_write_access()?;
-    let result = truncate(inode, len.cast_unsigned(), false);
+    let broken = crate::lease::break_lease(inode, OpenFlags(uapi::O_WRONLY));
+    let result = broken.and_then(|()| truncate(inode, len.cast_unsigned(), false));
     inode.put_write_access();
     result?;
     notify::path_event(&path, uapi::IN_MODIFY);

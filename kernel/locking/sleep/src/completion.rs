@@ -48,6 +48,12 @@ impl Completion {
         self.waiters.wait_until(|| self.try_wait());
     }
 
+    /// As [`Self::wait`], for a device: counts as I/O wait. May sleep.
+    pub fn wait_io(&self) {
+        let _io = task::IoWait::new();
+        self.wait();
+    }
+
     /// Waits until done or until a signal comes (`ERESTARTSYS`). May sleep.
     pub fn wait_interruptible(&self) -> Result {
         self.waiters.wait_interruptible(|| self.try_wait())

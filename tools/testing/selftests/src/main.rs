@@ -12,10 +12,12 @@ mod aio;
 mod alike;
 mod creds;
 mod files;
+mod flight;
 mod futex;
 mod inotify;
 mod ipc;
 mod jobs;
+mod lease;
 mod limits;
 mod links;
 mod mm;
@@ -74,6 +76,8 @@ fn all() -> Vec<Test> {
         mm::TESTS,
         vmem::TESTS,
         files::TESTS,
+        lease::TESTS,
+        flight::TESTS,
         links::TESTS,
         mounts::TESTS,
         remount::TESTS,

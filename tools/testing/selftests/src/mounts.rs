@@ -35,6 +35,7 @@ pub const TESTS: &[Test] = &[
     ("mounts.setns", setns),
     ("mounts.unshare_errors", unshare_errors),
     ("mounts.pivot_root", pivot),
+    ("mounts.poll", poll_changes),
 ];
 
 fn cs(name: &str) -> CString {
@@ -593,4 +594,52 @@ fn pivot() -> Outcome {
     })?;
     eq!(exit_of(pid)?, 0);
     Ok(())
+}
+
+/// What `poll(2)` says of the file now.
+fn polled(fd: i32) -> Result<i16, String> {
+    let mut entry = libc::pollfd { fd, events: libc::POLLIN | libc::POLLPRI, revents: 0 };
+    c!(libc::poll(&mut entry, 1, 0));
+    Ok(entry.revents)
+}
+
+fn poll_changes() -> Outcome {
+    const CHANGED: i16 = libc::POLLIN | libc::POLLPRI | libc::POLLERR;
+    start()?;
+    let files = [
+        crate::util::open("/proc/self/mounts", libc::O_RDONLY)?,
+        crate::util::open("/proc/self/mountinfo", libc::O_RDONLY)?,
+    ];
+    let both = |want: i16| -> Outcome {
+        for fd in files {
+            eq!(polled(fd)?, want);
+            // Each change is told once.
+            eq!(polled(fd)?, libc::POLLIN);
+        }
+        Ok(())
+    };
+    both(libc::POLLIN)?;
+    dir("m")?;
+    c!(mount("none", "m", "tmpfs", 0));
+    both(CHANGED)?;
+    c!(mount("none", "m", "", MS_REMOUNT | MS_BIND | MS_RDONLY));
+    both(CHANGED)?;
+    // Somebody who waits is woken.
+    let pid = child(|| {
+        crate::util::sleep_ms(100);
+        // SAFETY: a name that ends.
+        unsafe { libc::umount2(c"m".as_ptr(), 0) }
+    })?;
+    let mut entry = libc::pollfd { fd: files[0], events: libc::POLLPRI, revents: 0 };
+    eq!(c!(libc::poll(&mut entry, 1, 5000)), 1);
+    eq!(entry.revents, libc::POLLPRI | libc::POLLERR);
+    eq!(exit_of(pid)?, 0);
+    eq!(polled(files[1])?, CHANGED);
+    // Another name space is another matter.
+    let pid = child(|| {
+        // SAFETY: numbers, and names that end.
+        i32::from(unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 || mount("none", "m", "tmpfs", 0) != 0)
+    })?;
+    eq!(exit_of(pid)?, 0);
+    both(libc::POLLIN)
 }

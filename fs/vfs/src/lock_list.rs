@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `/proc/locks`: locks and leases of all files, each with those who wait for it. Source: `proc(5)`, `lslocks(8)`.
+//!
+//! Locks: as `flock`; each file is shown as it was at one moment.
+
+use crate::flock::{Kind, LockState, Range, Waiter, for_each_locked};
+use crate::inode::Inode;
+use crate::seq_file::SeqBuf;
+use crate::seq_print;
+use errno::Result;
+use kalloc::KVec;
+use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
+
+/// What is shown of one lock.
+#[derive(Clone, Copy)]
+enum What {
+    Lock(Range),
+    /// Process, whether it is being broken, what it becomes (`F_*`).
+    Lease(i32, bool, u32),
+    /// Somebody waits for the lock before.
+    Waits(Waiter),
+}
+
+/// What there is on one file, newest first.
+fn snapshot(state: &LockState) -> Result<KVec<What>> {
+    loop {
+        let wanted = {
+            let held = state.held.lock();
+            // Each waits for one lock or lease and is shown below it.
+            held.ranges.len() + held.leases.len() + held.waiting.len()
+        };
+        let mut all = KVec::with_capacity(wanted, GFP_KERNEL)?;
+        let held = state.held.lock();
+        if held.ranges.len() + held.leases.len() + held.waiting.len() > all.capacity() {
+            continue;
+        }
+        let mut shown = KVec::<bool>::new();
+        for _ in 0..held.waiting.len() {
+            shown.push(false, GFP_ATOMIC)?;
+        }
+        for range in held.ranges.iter().rev() {
+            all.push(What::Lock(*range), GFP_ATOMIC)?;
+            for ((_, waiter), shown) in held.waiting.iter().zip(shown.iter_mut()) {
+                if let Waiter::Lock(wanted) = waiter
+                    && !*shown
+                    && range.conflicts(wanted)
+                {
+                    *shown = true;
+                    all.push(What::Waits(*waiter), GFP_ATOMIC)?;
+                }
+            }
+        }
+        for (index, lease) in held.leases.iter().enumerate() {
+            all.push(What::Lease(lease.pid, lease.is_breaking(), lease.target()), GFP_ATOMIC)?;
+            let breakers =
+                held.waiting.iter().filter(|(_, waiter)| index == 0 && matches!(waiter, Waiter::Breaker(..)));
+            for (_, waiter) in breakers {
+                all.push(What::Waits(*waiter), GFP_ATOMIC)?;
+            }
+        }
+        return Ok(all);
+    }
+}
+
+fn kind_name(kind: Kind) -> &'static str {
+    if kind == Kind::Exclusive { "WRITE" } else { "READ" }
+}
+
+fn place(inode: &Inode, pid: i32, out: &mut SeqBuf) -> Result {
+    let dev = inode.sb().dev;
+    seq_print!(out, " {pid} {:02x}:{:02x}:{} ", dev.major(), dev.minor(), inode.ino)
+}
+
+fn show_range(range: &Range, inode: &Inode, out: &mut SeqBuf) -> Result {
+    let name = match range {
+        Range { flock: true, .. } => "FLOCK ",
+        Range { pid: -1, .. } => "OFDLCK",
+        _ => "POSIX ",
+    };
+    seq_print!(out, "{name} ADVISORY  {}", kind_name(range.kind))?;
+    place(inode, range.pid, out)?;
+    match (range.flock, range.end) {
+        (true, _) => out.put(b"0 EOF\n"),
+        (false, i64::MAX) => seq_print!(out, "{} EOF\n", range.start),
+        (false, end) => seq_print!(out, "{} {end}\n", range.start),
+    }
+}
+
+fn show(what: &What, inode: &Inode, out: &mut SeqBuf) -> Result {
+    match what {
+        What::Lock(range) | What::Waits(Waiter::Lock(range)) => show_range(range, inode, out),
+        What::Lease(pid, breaking, target) => {
+            let target = match *target {
+                uapi::F_RDLCK => "READ",
+                uapi::F_WRLCK => "WRITE",
+                _ => "UNLCK",
+            };
+            seq_print!(out, "LEASE  {}{target}", if *breaking { "BREAKING  " } else { "ACTIVE    " })?;
+            place(inode, *pid, out)?;
+            out.put(b"0 EOF\n")
+        }
+        What::Waits(Waiter::Breaker(kind, pid)) => {
+            seq_print!(out, "LEASE  BREAKER   {} {pid} <none>:0 0 EOF\n", kind_name(*kind))
+        }
+    }
+}
+
+/// `/proc/locks`. May sleep.
+pub fn show_locks(out: &mut SeqBuf) -> Result {
+    let mut number = 0u64;
+    for_each_locked(|inode, state| {
+        for what in &snapshot(state)? {
+            let waits = matches!(what, What::Waits(_));
+            number += u64::from(!waits);
+            seq_print!(out, "{number}: {}", if waits { "-> " } else { "" })?;
+            show(what, inode, out)?;
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Open files in messages between sockets: those that nobody can receive any more are closed, however they hang together, and
+//! nobody may have too many on their way.
+
+use crate::util::*;
+use crate::{Test, c, ck, eq};
+
+pub const TESTS: &[Test] = &[
+    ("flight.own_queue", own_queue),
+    ("flight.circle", circle),
+    ("flight.held_from_outside", held_from_outside),
+    ("flight.listener", listener),
+    ("flight.chain", chain),
+    ("flight.limit", limit),
+    ("flight.peek", peek),
+];
+
+fn pair() -> Result<[i32; 2], String> {
+    let mut ends = [0; 2];
+    c!(libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM, 0, ends.as_mut_ptr()));
+    Ok(ends)
+}
+
+/// Sends descriptors; what sendmsg gave.
+fn send_raw(to: i32, fds: &[i32]) -> isize {
+    let mut byte = *b"f";
+    let mut vector = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
+    let mut control = [0u64; 140];
+    let size = (fds.len() * 4) as u32;
+    // SAFETY: the control buffer is aligned and large enough for 253 descriptors.
+    unsafe {
+        let mut msg: libc::msghdr = core::mem::zeroed();
+        msg.msg_iov = &mut vector;
+        msg.msg_iovlen = 1;
+        msg.msg_control = control.as_mut_ptr().cast();
+        msg.msg_controllen = libc::CMSG_SPACE(size) as usize;
+        let head = libc::CMSG_FIRSTHDR(&msg);
+        (*head).cmsg_level = libc::SOL_SOCKET;
+        (*head).cmsg_type = libc::SCM_RIGHTS;
+        (*head).cmsg_len = libc::CMSG_LEN(size) as usize;
+        for (index, fd) in fds.iter().enumerate() {
+            libc::CMSG_DATA(head).cast::<i32>().add(index).write_unaligned(*fd);
+        }
+        libc::sendmsg(to, &msg, libc::MSG_DONTWAIT)
+    }
+}
+
+fn send(to: i32, fds: &[i32]) -> Outcome {
+    eq!(c!(send_raw(to, fds)), 1);
+    Ok(())
+}
+
+/// Receives a descriptor.
+fn receive(from: i32, flags: i32) -> Result<i32, String> {
+    let mut byte = [0u8; 4];
+    let mut vector = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 4 };
+    let mut control = [0u64; 3];
+    // SAFETY: the buffers are live, and large enough for one descriptor.
+    unsafe {
+        let mut msg: libc::msghdr = core::mem::zeroed();
+        msg.msg_iov = &mut vector;
+        msg.msg_iovlen = 1;
+        msg.msg_control = control.as_mut_ptr().cast();
+        // Room for one alone: what else comes is closed.
+        msg.msg_controllen = libc::CMSG_LEN(4) as usize;
+        c!(libc::recvmsg(from, &mut msg, flags));
+        let head = libc::CMSG_FIRSTHDR(&msg);
+        ck!(!head.is_null(), "no descriptor");
+        Ok(libc::CMSG_DATA(head).cast::<i32>().read_unaligned())
+    }
+}
+
+/// Whether all writers of the pipe are gone.
+fn at_end(r: i32) -> bool {
+    let mut entry = libc::pollfd { fd: r, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one live entry.
+    unsafe { libc::poll(&mut entry, 1, 0) == 1 && entry.revents & libc::POLLHUP != 0 }
+}
+
+/// Closes some unix socket: that is when garbage is looked for.
+fn look() -> Outcome {
+    let [a, b] = pair()?;
+    close(a);
+    close(b);
+    Ok(())
+}
+
+fn collected(r: i32) -> Outcome {
+    until("the files are closed", || {
+        let _ = look();
+        at_end(r)
+    })
+}
+
+fn own_queue() -> Outcome {
+    let (r, w) = pipe()?;
+    let [a, b] = pair()?;
+    // The receiving end is in its own queue, and a pipe's end with it.
+    send(a, &[b, w])?;
+    close(b);
+    close(w);
+    // Its peer can still send there, but nobody can receive.
+    ck!(!at_end(r));
+    close(a);
+    collected(r)
+}
+
+fn circle() -> Outcome {
+    let (r, w) = pipe()?;
+    let (one, two, three) = (pair()?, pair()?, pair()?);
+    send(one[0], &[two[1]])?;
+    send(two[0], &[three[1], w])?;
+    send(three[0], &[one[1]])?;
+    close(w);
+    for end in [one, two, three].concat() {
+        close(end);
+    }
+    collected(r)
+}
+
+fn held_from_outside() -> Outcome {
+    let (r, w) = pipe()?;
+    let (one, two) = (pair()?, pair()?);
+    send(one[0], &[two[1]])?;
+    send(two[0], &[one[1], w])?;
+    close(w);
+    // One end of the circle is kept, in a queue that somebody can receive from.
+    let outside = pair()?;
+    send(outside[0], &[one[1]])?;
+    for end in [one, two].concat() {
+        close(end);
+    }
+    for _ in 0..5 {
+        look()?;
+    }
+    ck!(!at_end(r));
+    let first = receive(outside[1], 0)?;
+    look()?;
+    let second = receive(first, 0)?;
+    look()?;
+    ck!(!at_end(r));
+    close(first);
+    look()?;
+    ck!(!at_end(r));
+    let last = receive(second, libc::MSG_DONTWAIT)?;
+    close(second);
+    close(last);
+    collected(r)
+}
+
+fn listener() -> Outcome {
+    let (r, w) = pipe()?;
+    let path = format!("{}/listener", dir()?);
+    let l = std::os::unix::net::UnixListener::bind(&path).map_err(|e| e.to_string())?;
+    let client = std::os::unix::net::UnixStream::connect(&path).map_err(|e| e.to_string())?;
+    let (l, client) = (std::os::fd::IntoRawFd::into_raw_fd(l), std::os::fd::IntoRawFd::into_raw_fd(client));
+    // The listener waits in a connection that nobody can accept any more.
+    send(client, &[l, w])?;
+    close(w);
+    close(l);
+    close(client);
+    collected(r)
+}
+
+/// One inside the other, as many as there are.
+fn chain() -> Outcome {
+    let (r, w) = pipe()?;
+    let mut last = w;
+    for _ in 0..400 {
+        let [a, b] = pair()?;
+        send(a, &[last])?;
+        close(last);
+        close(a);
+        last = b;
+    }
+    look()?;
+    ck!(!at_end(r));
+    close(last);
+    collected(r)
+}
+
+fn limit() -> Outcome {
+    in_child(|| {
+        c!(libc::setresuid(4321, 4321, 4321));
+        let few = libc::rlimit { rlim_cur: 100, rlim_max: 100 };
+        c!(libc::setrlimit(libc::RLIMIT_NOFILE, &few));
+        let (r, _w) = pipe()?;
+        let mut pairs = Vec::new();
+        let mut sent = 0;
+        let refused = 'all: loop {
+            let [a, b] = pair()?;
+            pairs.push([a, b]);
+            // A socket takes a few messages only.
+            for _ in 0..8 {
+                if send_raw(a, &[r; 10]) < 0 {
+                    break 'all errno();
+                }
+                sent += 10;
+            }
+            ck!(sent < 500, "{sent} are on their way");
+        };
+        eq!(refused, libc::ETOOMANYREFS);
+        // More than the limit must be on their way before the next message is refused.
+        eq!(sent, 110);
+        // What is received counts no more.
+        let mut buf = [0u8; 1];
+        let first = pairs[0][1];
+        eq!(c!(libc::recv(first, buf.as_mut_ptr().cast(), 1, 0)), 1);
+        send(pairs[1][0], &[r; 10])?;
+        Ok(())
+    })
+}
+
+fn peek() -> Outcome {
+    let (r, w) = pipe()?;
+    let [a, b] = pair()?;
+    let [c, d] = pair()?;
+    send(c, &[d, w])?;
+    close(w);
+    send(a, &[d])?;
+    close(c);
+    close(d);
+    // A copy of the descriptor: the message keeps its own.
+    let copy = receive(b, libc::MSG_PEEK)?;
+    look()?;
+    close(copy);
+    look()?;
+    ck!(!at_end(r));
+    close(b);
+    close(a);
+    collected(r)
+}

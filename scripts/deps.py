@@ -47,6 +47,7 @@ CHECK = {
     "mcopy": "mtools",
     "/sbin/mkfs.vfat": "dosfstools",
     "/sbin/mke2fs": "e2fsprogs",
+    "mksquashfs": "squashfs-tools",
 }
 GOALS = {"clippy": [BUILD], "build": [BUILD], "run": [BUILD, RUN], "check": [BUILD, RUN, CHECK]}
 

@@ -28,6 +28,8 @@ use rust_shared_user as _;
 use rust_testdev as _;
 #[cfg(feature = "CONFIG_SAMPLE_RUST_TIMER")]
 use rust_timer as _;
+#[cfg(feature = "CONFIG_SQUASHFS")]
+use squashfs as _;
 #[cfg(feature = "CONFIG_VIRTIO_BLK")]
 use virtio_blk as _;
 

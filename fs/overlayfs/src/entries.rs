@@ -72,7 +72,8 @@ fn add(
     let place = || {
         if is_new {
             // Group and set-group-id bit are what they would be in the directory itself.
-            let sgid = (owned & uapi::S_ISGID != 0).then_some((mode | uapi::S_ISGID) & 0o7777);
+            let made = dentry.positive()?.mode();
+            let sgid = (owned & uapi::S_ISGID != 0).then_some((made | uapi::S_ISGID) & 0o7777);
             let link = mode & uapi::S_IFMT == uapi::S_IFLNK;
             let attr = SetAttr {
                 uid: Some(uid),

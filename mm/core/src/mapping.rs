@@ -303,6 +303,13 @@ impl Mapping {
         }
     }
 
+    /// Puts a page that is already filled into the cache of a file on a device, unless one is there (in whatever state): what was
+    /// read beside the wanted pages. Never waits for another page; may be called while pages are locked. ENOMEM.
+    pub fn offer(&self, index: u64, page: &Page) -> Result {
+        page.set(PageFlags::UPTODATE);
+        self.add(index, page).map(drop)
+    }
+
     /// Puts `page` into the cache in the state it is in; gives the page that is there if there is one.
     pub(crate) fn add(&self, index: u64, page: &Page) -> Result<Option<Page>> {
         self.ops.charge(1)?;

@@ -262,6 +262,14 @@ impl<S: Store> Fs<S> {
         }
     }
 
+    /// A directory is in `parent` now. Its contents did not change for that.
+    fn set_parent(&self, tx: &mut Tx<S>, dir: &mut Inode, parent: u32) -> Result {
+        let mtime = dir.raw.mtime;
+        self.set_entry(tx, dir, b"..", parent, ft::DIR)?;
+        dir.raw.mtime = mtime;
+        self.write_inode(tx, dir)
+    }
+
     /// Gives `inode`, which is `name` in `from`, the name `new_name` in `to` (`None`: the same directory). What had that name
     /// before is `over`: it loses it. `whiteout` leaves a character device 0:0 in its place (`RENAME_WHITEOUT`), for which the
     /// caller made the inode.
@@ -308,7 +316,7 @@ impl<S: Store> Fs<S> {
         self.touch(inode, false);
         self.write_inode(tx, inode)?;
         if moves_dir && let Some(to) = &mut to {
-            self.set_entry(tx, inode, b"..", to.ino, ft::DIR)?;
+            self.set_parent(tx, inode, to.ino)?;
             self.drop_dir_link(from);
             self.write_inode(tx, from)?;
             self.add_dir_link(to);
@@ -350,10 +358,10 @@ impl<S: Store> Fs<S> {
         }
         if let Some(to) = to {
             if inode.is_dir() {
-                self.set_entry(tx, inode, b"..", to.ino, ft::DIR)?;
+                self.set_parent(tx, inode, to.ino)?;
             }
             if other.is_dir() {
-                self.set_entry(tx, other, b"..", from.ino, ft::DIR)?;
+                self.set_parent(tx, other, from.ino)?;
             }
             if inode.is_dir() != other.is_dir() {
                 let (gains, loses) = if inode.is_dir() { (&mut *to, &mut *from) } else { (&mut *from, &mut *to) };

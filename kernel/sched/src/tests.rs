@@ -42,6 +42,42 @@ mod in_kernel {
         assert!(took < 5 * NSEC_PER_SEC);
     }
 
+    fn iowait_ns() -> u64 {
+        (0..64).filter_map(crate::cpu_times).map(|times| times.iowait).sum()
+    }
+
+    #[test]
+    fn waits_for_devices_are_counted() {
+        let Some(s) = shared() else { return assert!(false) };
+        let (before, blocked) = (iowait_ns(), crate::nr_iowait());
+        let sleeper = s.clone();
+        let thread = kthread_run(b"iowait", move || {
+            sleeper.turn.store(1, SeqCst);
+            sleeper.done.wait_io();
+            // Not for a device, this time.
+            sleeper.wait.wait_until(|| sleeper.turn.load(SeqCst) == 2);
+            sleeper.turn.store(3, SeqCst);
+            sleeper.wait.wake_up_all();
+        });
+        assert!(thread.is_ok());
+        while crate::nr_iowait() == blocked {
+            sleep_ns(MS);
+        }
+        sleep_ns(50 * MS);
+        s.done.complete();
+        while crate::nr_iowait() != blocked {
+            sleep_ns(MS);
+        }
+        // Its CPU was idle for most of the time.
+        let waited = iowait_ns() - before;
+        assert!(waited >= 20 * MS);
+        sleep_ns(10 * MS);
+        assert_eq!(crate::nr_iowait(), blocked);
+        s.turn.store(2, SeqCst);
+        s.wait.wake_up_all();
+        s.wait.wait_until(|| s.turn.load(SeqCst) == 3);
+    }
+
     #[test]
     fn ping_pong() {
         const ROUNDS: u64 = 2000;

@@ -75,6 +75,29 @@ def null(guest, _):
         guest.check("rmmod null_blk; [ ! -e /dev/nullb0 ]")
 
 
+def last_close(guest, disk):
+    """The disk is open as file 7. What is read stays cached until that is closed."""
+    read = f"dd if=/dev/{disk} of=/dev/null bs=64k count=8 2>/dev/null; set -- $(cat /sys/block/{disk}/stat); echo $3"
+    first, second = guest.check(read), guest.check(read)
+    want("sectors read by then, while the disk is open", second, first)
+    after = guest.check("exec 7<&-; " + read)
+    if int(after) < int(first) + 1024:
+        raise GuestError(f"what was cached outlived the last close: {first.strip()} sectors read, then {after.strip()}")
+
+
+def in_use(guest, _):
+    """A driver whose disk is open stays; the last close of a disk drops what is cached of it, no other close does."""
+    for module, disk in (("brd", "ram0"), ("null_blk", "nullb0")):
+        guest.check(f"insmod /{module}.ko; exec 7</dev/{disk}")
+        status, text = guest.run(f"rmmod {module} 2>&1")
+        if status == 0 or "Resource temporarily unavailable" not in text:
+            raise GuestError(f"rmmod while the disk is open: {status} {text}")
+        if module == "null_blk":
+            last_close(guest, disk)
+        guest.check("exec 7<&-")
+        guest.check(f"rmmod {module}; [ ! -e /dev/{disk} ]")
+
+
 def timeouts(guest, _):
     """A request that is lost ends in an error when its time is up, and the disk goes on; without mercy for those that wait for it."""
     guest.check("insmod /null_blk.ko gb=1 lose_every=50; echo 700 >/sys/block/nullb0/queue/io_timeout")
@@ -100,7 +123,7 @@ def main():
                 f.write(data)
             cpio.file(name, src=path)
         tests = [loop, partitions]
-        for test, name in ((ram, "brd"), (null, "null_blk"), (timeouts, "null_blk")):
+        for test, name in ((ram, "brd"), (null, "null_blk"), (in_use, "null_blk"), (timeouts, "null_blk")):
             module = os.path.join(top, f"drivers/block/{name}/{name}.ko")
             if os.path.exists(module):
                 cpio.file(f"{name}.ko", src=module)

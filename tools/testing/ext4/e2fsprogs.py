@@ -188,7 +188,7 @@ def journaled(run):
     run("cd /mnt && dd if=/dev/urandom of=ja bs=3000 count=700 2>/dev/null && md5sum ja >/tmp/sum && cp ja jb && cmp ja jb && rm ja && "
         "cp jb ja && truncate -s 5000 jb && truncate -s 9000 jb && (head -c 5000 ja; head -c 4000 /dev/zero) | cmp - jb")
     run("echo 3 >/proc/sys/vm/drop_caches; md5sum -c /tmp/sum && cd / && umount /mnt && mount -t ext4 /dev/vda /mnt && cd /mnt && md5sum -c /tmp/sum")
-    run("chattr +j ja && lsattr ja", r"^-{9}j-+e-+ ja$")
+    run("chattr +j ja && lsattr ja", r"^-{10}j-{3}e-{7} ja$")
     run("dd if=/dev/urandom of=ja bs=1000 count=50 seek=7 conv=notrunc 2>/dev/null && md5sum ja >/tmp/sum && sync && "
         "echo 3 >/proc/sys/vm/drop_caches; md5sum -c /tmp/sum")
     run("chattr -j ja && dd if=/dev/urandom of=ja bs=1000 count=5 seek=9 conv=notrunc 2>/dev/null && md5sum ja >/tmp/sum && lsattr ja",

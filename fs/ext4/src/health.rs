@@ -135,7 +135,11 @@ impl Health {
         let task = task::current();
         let comm = task.comm();
         let comm = core::str::from_utf8(&comm).unwrap_or("?").trim_end_matches('\0');
-        let what = if report.error == errno::code::EBADMSG { "bad checksum" } else { "corrupted" };
+        let what = match report.error {
+            errno::code::EBADMSG => "bad checksum",
+            errno::code::EIO => "unable to read it",
+            _ => "corrupted",
+        };
         let (name, place) = (&self.name, report.what);
         match (report.ino, report.block) {
             (0, 0) => pr_crit!("EXT4-fs error (device {name}): {place}: comm {comm}: {what}\n"),

@@ -269,11 +269,11 @@ impl Listener for Mounted {
         kernel::pr_crit!("EXT4-fs ({}): Detected aborted journal ({error})\n", self.base.health.name);
         self.base.health.kill();
         match self.base.health.policy() {
-            Policy::Continue => {}
             // Somebody asked for it: no error.
             _ if self.base.health.is_shut_down() => {}
             Policy::Panic => self.base.health.panic(),
-            Policy::RemountRo => {
+            // Nothing can be changed any more, whatever the policy.
+            Policy::Continue | Policy::RemountRo => {
                 if let Some(sb) = self.sb.get().and_then(WeakArc::upgrade) {
                     kernel::pr_crit!("EXT4-fs ({}): Remounting filesystem read-only\n", self.base.health.name);
                     sb.set_rdonly();

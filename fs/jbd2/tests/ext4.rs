@@ -315,7 +315,10 @@ impl Load {
     }
 }
 
-fn run(name: &str, make: &[&str], block_size: usize, config: Config, seed: u64, steps: u32, cuts: u32) {
+/// A fresh file system with its journal: the directory and path of its image, the device, what holds its state.
+type Fresh = (PathBuf, PathBuf, StdArc<Disk>, StdArc<Base>);
+
+fn fresh(name: &str, make: &[&str], block_size: usize, config: Config) -> Option<Fresh> {
     let dir = PathBuf::from(std::env::temp_dir()).join(format!("jbd2-ext4-{}-{name}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
     let image = dir.join("image");
@@ -326,7 +329,7 @@ fn run(name: &str, make: &[&str], block_size: usize, config: Config, seed: u64, 
     arguments.extend_from_slice(make);
     let Some((0, _)) = tool("mke2fs", &arguments, &image) else {
         println!("skipped: no e2fsprogs");
-        return;
+        return None;
     };
     let start = std::fs::read(&image).unwrap();
     let disk = Disk::new(start.clone(), block_size);
@@ -344,10 +347,15 @@ fn run(name: &str, make: &[&str], block_size: usize, config: Config, seed: u64, 
         block[offset..offset + 1024].copy_from_slice(zerocopy::IntoBytes::as_bytes(&sb));
         disk.write(number, &block, WriteFlags::default()).unwrap();
     }
-    let start = disk.bytes();
-    disk.record();
     let base = base(&disk, block_size);
     base.journal.set(journal).ok().unwrap();
+    Some((dir, image, disk, base))
+}
+
+fn run(name: &str, make: &[&str], block_size: usize, config: Config, seed: u64, steps: u32, cuts: u32) {
+    let Some((dir, image, disk, base)) = fresh(name, make, block_size, config) else { return };
+    let start = disk.bytes();
+    disk.record();
     let fs = Fs::mount(TestStore(base.clone()), Options::default()).unwrap();
     let root = fs.root().unwrap();
     let rng = Rng(seed * 1_000_003 + 17);
@@ -391,5 +399,45 @@ fn power_cuts() {
         run("ext3", &["-t", "ext3"], 1024, plain, seed, 600, 12);
         run("orphan_file", &["-t", "ext4", "-O", "orphan_file"], 1024, sums, seed, 600, 8);
         run("async", &["-t", "ext4"], 1024, asynchronous, seed, 600, 8);
+    }
+}
+
+/// Blocks that need a revoke record each, many more than an operation begins with: in extents, and behind pointers.
+#[test]
+fn many_revokes() {
+    let config = Config { max_batch_ns: 0, ..Config::default() };
+    for kind in ["ext4", "ext3"] {
+        let Some((dir, image, disk, base)) = fresh(&format!("revokes-{kind}"), &["-t", kind], 1024, config) else {
+            return;
+        };
+        let fs = Fs::mount(TestStore(base.clone()), Options { journal_data: true, ..Options::default() }).unwrap();
+        let mut root = fs.root().unwrap();
+        let new = NewFile { mode: 0o100644, uid: 0, gid: 0, rdev: (0, 0), acls: [None, None] };
+        let mut inode =
+            fs.run(fs.credits_for_create(&root), true, |tx| fs.create(tx, &mut root, b"large", new)).unwrap();
+        let mut at = 0;
+        while at < 3000 {
+            at += fs
+                .run(fs.credits_for_map(&inode) + 4, true, |tx| {
+                    let found = fs.map_create(tx, &mut inode, at, 3000 - at, Create::default())?;
+                    inode.raw.size = u64::from(at + found.len) * 1024;
+                    fs.write_inode(tx, &inode)?;
+                    Ok(found.len)
+                })
+                .unwrap();
+        }
+        fs.run(fs.credits_for_unlink(&root), true, |tx| fs.unlink(tx, &mut root, b"large", &mut inode)).unwrap();
+        let mut steps = 0;
+        while !fs.run(fs.credits_for_truncate(&inode), true, |tx| fs.evict(tx, &mut inode)).unwrap() {
+            steps += 1;
+            assert!(steps < 1000, "no end");
+        }
+        let journal = base.journal.get().unwrap();
+        journal.flush().unwrap();
+        fs.committed(journal.committed_tid(), |_, _| {});
+        std::fs::write(&image, disk.bytes()).unwrap();
+        let (status, text) = tool("e2fsck", &["-fp"], &image).unwrap();
+        assert!(status <= 1, "{kind}: e2fsck -fp gives {status}: {text}");
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -360,6 +360,14 @@ impl<S: Store> Fs<S> {
         self.store.error(&Report { what, ino, block, error: EBADMSG })
     }
 
+    /// A block without which nothing can be known of an inode or a group: reads it; a failure is one of the file system.
+    pub(crate) fn bread_vital(&self, what: &'static str, ino: u32, block: u64) -> Result<S::Buf> {
+        self.store.bread(block).map_err(|error| match error {
+            EIO => self.store.error(&Report { what, ino, block, error }),
+            other => other,
+        })
+    }
+
     /// Looks at the superblock as it is now.
     pub fn with_super<R>(&self, f: impl FnOnce(&SuperBlock) -> R) -> R {
         f(&self.super_state.lock().sb)

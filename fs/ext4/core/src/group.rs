@@ -255,7 +255,7 @@ impl<S: Store> Fs<S> {
             self.init_block_bitmap(number, group, &mut map);
             state.bitmap = Some(self.store.getblk(group.block_bitmap)?);
         } else {
-            let buf = self.store.bread(group.block_bitmap)?;
+            let buf = self.bread_vital("read_block_bitmap", 0, group.block_bitmap)?;
             {
                 let data = buf.read();
                 if self.geo.csum && !buf.is_verified() && self.block_bitmap_csum(&data) != state.desc.block_bitmap_csum
@@ -347,7 +347,7 @@ impl<S: Store> Fs<S> {
         let buf = if state.desc.flags & INODE_UNINIT != 0 {
             self.store.getblk(group.inode_bitmap)?
         } else {
-            let buf = self.store.bread(group.inode_bitmap)?;
+            let buf = self.bread_vital("read_inode_bitmap", 0, group.inode_bitmap)?;
             let good = buf.is_verified() || {
                 let data = buf.read();
                 !self.geo.csum || self.inode_bitmap_csum(&data) == state.desc.inode_bitmap_csum

@@ -265,7 +265,14 @@ impl<S: Store> Fs<S> {
                 let group_left = self.geo.blocks_per_group
                     - (u64::from(child).saturating_sub(self.geo.first_data_block)
                         % u64::from(self.geo.blocks_per_group)) as u32;
-                let run = run.min(group_left);
+                let mut run = run.min(group_left);
+                if metadata {
+                    run = self.may_forget(tx, run)?;
+                    if run == 0 {
+                        done = false;
+                        break;
+                    }
+                }
                 self.modify(tx, &buf, |data| {
                     for i in 0..run {
                         le::put_u32(data, (slot + i) as usize * 4, 0);

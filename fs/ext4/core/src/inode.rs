@@ -162,7 +162,7 @@ impl<S: Store> Fs<S> {
     /// if it is not in use.
     pub fn inode(&self, number: u32) -> Result<Inode> {
         let (block, offset) = self.inode_place(number)?;
-        let buf = self.store.bread(block)?;
+        let buf = self.bread_vital("read_inode", number, block)?;
         let size = self.geo.inode_size;
         let inode = {
             let data = buf.read();
@@ -260,7 +260,7 @@ impl<S: Store> Fs<S> {
     /// Writes an inode to its table, with its checksum.
     pub fn write_inode(&self, tx: &mut Tx<S>, inode: &Inode) -> Result {
         let (block, offset) = self.inode_place(inode.ino)?;
-        let buf = self.store.bread(block)?;
+        let buf = self.bread_vital("read_inode", inode.ino, block)?;
         let size = self.geo.inode_size;
         let csum = self.geo.csum;
         if self.has_quotas() {

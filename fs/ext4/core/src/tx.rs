@@ -5,6 +5,9 @@ use crate::fs::Fs;
 use errno::Result;
 use ext4_store::{Buffer, Store};
 
+/// Blocks whose revoke records are asked for at once.
+const MOST_FORGOTTEN: u32 = 1024;
+
 /// An operation under way. Made by [`Fs::begin`], ended by [`Fs::end`].
 pub struct Tx<S: Store> {
     /// The journal's handle.
@@ -13,6 +16,8 @@ pub struct Tx<S: Store> {
     pub privileged: bool,
     /// Use may be made of the few clusters that are kept so that splitting an extent cannot fail.
     pub(crate) last_resort: bool,
+    /// Blocks that may still be forgotten with the revoke records that the operation began with.
+    spare_revokes: u32,
 }
 
 impl<S: Store> Fs<S> {
@@ -22,7 +27,8 @@ impl<S: Store> Fs<S> {
             return Err(errno::code::EROFS);
         }
         let handle = self.store.start(credits, credits)?;
-        Ok(Tx { handle, privileged, last_resort: false })
+        // The other half is for the nodes of trees.
+        Ok(Tx { handle, privileged, last_resort: false, spare_revokes: credits / 2 })
     }
 
     /// Ends an operation.
@@ -63,6 +69,18 @@ impl<S: Store> Fs<S> {
         buf.set_verified();
         self.store.dirty_metadata(&mut tx.handle, &buf)?;
         Ok(buf)
+    }
+
+    /// How many of `wanted` blocks of metadata the operation may free: each takes a revoke record. 0: it is to be ended, and goes on in
+    /// another.
+    pub(crate) fn may_forget(&self, tx: &mut Tx<S>, wanted: u32) -> Result<u32> {
+        let wanted = wanted.min(MOST_FORGOTTEN);
+        if self.store.extend(&mut tx.handle, 0, wanted + 2 * (self.geo.cluster_blocks() - 1))? {
+            return Ok(wanted);
+        }
+        let few = wanted.min(tx.spare_revokes);
+        tx.spare_revokes -= few;
+        Ok(few)
     }
 
     /// Whether the operation has, or could get, so many more credits. If not, the caller ends it and goes on in another.

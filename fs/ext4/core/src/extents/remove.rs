@@ -48,7 +48,15 @@ impl<S: Store> Fs<S> {
             if extent.end() <= u64::from(from) {
                 break;
             }
-            let (first, end) = (extent.block.max(from), extent.end().min(to));
+            let (mut first, end) = (extent.block.max(from), extent.end().min(to));
+            if self.data_is_metadata(inode) {
+                let most = self.may_forget(tx, (end - u64::from(first)) as u32)?;
+                if most == 0 {
+                    self.write_inode(tx, inode)?;
+                    return Ok(false);
+                }
+                first = first.max((end - u64::from(most)) as u32);
+            }
             self.cut(tx, inode, path, pos, extent, (first, end))?;
             to = first.into();
         }

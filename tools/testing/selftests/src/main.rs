@@ -27,6 +27,7 @@ mod pidfd;
 mod poll;
 mod process;
 mod procfs;
+mod procpid;
 mod remount;
 mod sigio;
 mod signal;
@@ -85,6 +86,7 @@ fn all() -> Vec<Test> {
         trace::TESTS,
         tty::TESTS,
         procfs::TESTS,
+        procpid::TESTS,
         time::TESTS,
         aio::TESTS,
         uring::TESTS,

@@ -4,7 +4,7 @@
 
     abi_diff.py [--kernel PATH] [--from SEED] [--count N] [FAMILY]...     compares the two kernels
     abi_diff.py --recorded                                               compares with `linux.hashes` and boots one kernel
-    abi_diff.py --record                                                 writes linux.hashes
+    abi_diff.py --record [--count N]                                     writes linux.hashes
     abi_diff.py --show FAMILY SEED                                       what one sequence gives on both
 
 A sequence gives a line a call: what it was, its result, what it returned, with small numbers for what no two boots have
@@ -140,6 +140,22 @@ def read_differences():
     return [(family, re.compile(regex), reason) for family, regex, reason in lines]
 
 
+def reason_for(key, linux, here, known):
+    """Why the sequence `key` may differ; None if there is no reason. And where the two texts part."""
+    n, one, two = first_difference(linux, here)
+    return next((r for f, regex, r in known if f == key[0] and regex.search(one + "\n" + two)), None), n, one, two
+
+
+def by_right(which, linux_runs, a):
+    """Those of the sequences `which` that differ by right."""
+    known, out = read_differences(), set()
+    for at in range(0, len(which), SHOW * 4):
+        some = which[at:at + SHOW * 4]
+        linux, here = linux_runs.show(some), show(a.kernel, some, a, "show-here")
+        out.update(key for key in some if reason_for(key, linux.get(key, []), here.get(key, []), known)[0])
+    return out
+
+
 def explain(which, linux_runs, a, report):
     """Runs differing sequences again on both kernels and reports where they part: as many as it takes to find one that does not
     differ by right."""
@@ -161,8 +177,7 @@ def explain_some(some, linux_runs, a, report):
         if linux.get(key) == here.get(key) and key in linux:
             groups[key[0], "is not the same each time"].append((key, "", ""))
             continue
-        n, one, two = first_difference(linux.get(key, []), here.get(key, []))
-        reason = next((r for f, regex, r in known if f == key[0] and regex.search(one + "\n" + two)), None)
+        reason, n, one, two = reason_for(key, linux.get(key, []), here.get(key, []), known)
         call = reason or " ".join(one.split(" ")[1:2]) + " " + tail(one) + " / " + tail(two)
         groups[key[0], call].append((key, "\n".join(linux.get(key, [])[max(1, n - a.context):n]), f"linux {one}\nhere  {two}", reason))
     for (family, call), found in sorted(groups.items(), key=lambda g: -len(g[1])):
@@ -212,9 +227,6 @@ def main():
         a.first = 0
     else:
         linux = linux_runs.hashes(families, a.first, a.count)
-    if a.record:
-        record(families, a.count, linux)
-        return
     count = collections.Counter(family for family, _ in linux)
     jobs = [(family, a.first, count[family], "hash") for family in families]
     text, wrong = boot(a.kernel, jobs, a, "here")
@@ -227,8 +239,15 @@ def main():
         steady = [k for k in keys if len(set(linux[k])) == 1 and linux[k][0] != "0" * 8]
         bad = [k for k in steady if here.get(k) != linux[k][0]]
         differ += bad
+        if a.record:
+            continue
         report.add(f"{family}: {len(steady) - len(bad)} of {len(steady)} sequences alike"
                    + f" ({len(keys) - len(steady)} not steady on Linux)" * (len(keys) != len(steady)), not bad or not wrong)
+    if a.record and wrong:
+        sys.exit(f"not recorded: {wrong}")
+    if a.record:
+        record(families, a.count, linux, by_right(differ, linux_runs, a))
+        return
     if differ and not a.recorded:
         explain(differ, linux_runs, a, report)
     elif differ:
@@ -236,8 +255,10 @@ def main():
     report.finish()
 
 
-def record(families, count, linux):
-    """Writes what two boots of Linux agree on; zeroes stand for the rest."""
+def record(families, count, linux, left_out):
+    """Writes what two boots of Linux agree on; zeroes stand for the rest, and for what differs here by right (`left_out`)."""
+    for key in left_out:
+        linux[key] = []
     with open(RECORD, "w", encoding="utf-8") as f:
         f.write("# SPDX-License-Identifier: GPL-2.0\n# Hashes of sequences on Debian's kernel; written by abi_diff.py --record.\n")
         for family in families:

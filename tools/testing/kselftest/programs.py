@@ -21,7 +21,7 @@ LISTS = {
 MORE = {"timers": ["valid-adjtimex", "set-tai", "set-2038", "set-tz"]}
 # Collections in `make check`; the others, and these programs, are in `make check-full` only.
 SHORT = "clone3 core futex kcmp membarrier mincore mount openat2 prctl rlimits sigaltstack size tmpfs vDSO x86".split()
-LONG = {"futex/run.sh", "openat2/rename_attack_test", "x86/sysret_ss_attrs_64", "x86/sigtrap_loop_64",
+LONG = {"futex/run.sh", "x86/syscall_numbering_64", "openat2/rename_attack_test", "x86/sysret_ss_attrs_64", "x86/sigtrap_loop_64",
         "prctl/disable-tsc-ctxt-sw-stress-test", "prctl/disable-tsc-on-off-stress-test"}
 
 

@@ -21,14 +21,18 @@ fn span(s: &mut Seq) -> [u64; 2] {
     ])
 }
 
-/// How much is left, as it may be told: seconds to the next 100.
+/// How much is left, as it may be told: less and less of it, from when the machine started if it is until a moment.
 fn left(sec: u64, nsec: u64) -> String {
     if sec == 0 && nsec == 0 {
         "0".into()
     } else if sec < 100 {
         "little".into()
+    } else if sec < 1000 {
+        "hundreds".into()
+    } else if sec < 10_000 {
+        "thousands".into()
     } else {
-        format!("{}00", sec.div_ceil(100))
+        "much".into()
     }
 }
 
@@ -115,6 +119,9 @@ fn timers(s: &mut Seq, made: &mut Vec<u32>) {
             if got == 0 {
                 let text = format!("{} {} {}", s.word(0), s.word(8), left(s.word(16), s.word(24)));
                 s.data(&text);
+                // Time for what is over at once.
+                let (t, r) = (keep([0u64, 3_000_000]), s.blank(16));
+                s.quiet(libc::SYS_nanosleep, &[t, r]);
             }
         }
         3 => {

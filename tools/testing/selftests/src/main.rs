@@ -25,6 +25,7 @@ mod pidfd;
 mod poll;
 mod process;
 mod procfs;
+mod procpid;
 mod remount;
 mod signal;
 mod sockets;
@@ -79,6 +80,7 @@ fn all() -> Vec<Test> {
         trace::TESTS,
         tty::TESTS,
         procfs::TESTS,
+        procpid::TESTS,
         time::TESTS,
         aio::TESTS,
         uring::TESTS,

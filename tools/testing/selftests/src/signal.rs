@@ -323,7 +323,8 @@ extern "C" fn spoil_header(_: i32, _: *mut libc::siginfo_t, context: *mut libc::
     unsafe { core::ptr::from_mut(frame_fpu(context)).cast::<u64>().add(64).write_unaligned(u64::MAX) };
 }
 
-/// Components that do not exist named in the frame: the return is a SIGSEGV, and no trouble for the kernel.
+/// Components that do not exist named in the frame: the return is a SIGSEGV, and no trouble for the kernel. After a handler for
+/// that the program goes on where the first signal found it.
 fn bad_fpu() -> Outcome {
     if !std::is_x86_feature_detected!("xsave") {
         return Err(format!("{SKIP}the CPU has no XSAVE"));
@@ -336,6 +337,14 @@ fn bad_fpu() -> Outcome {
         0
     })?;
     eq!(signal_of(pid)?, libc::SIGSEGV);
+    let pid = child(|| {
+        let _ = handle(libc::SIGSEGV, count as *const () as usize, 0);
+        let _ = handle(libc::SIGUSR1, spoil_header as *const () as usize, libc::SA_SIGINFO);
+        // SAFETY: numbers.
+        unsafe { libc::kill(libc::getpid(), libc::SIGUSR1) };
+        COUNT.load(SeqCst)
+    })?;
+    eq!(exit_of(pid)?, 1);
     Ok(())
 }
 

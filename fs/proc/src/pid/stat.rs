@@ -11,8 +11,8 @@ use super::small::name_of;
 use errno::Result;
 use mm::MmStat;
 use mm_alloc::layout::PAGE_SIZE;
-use process::{Process, state_of};
 use process::times::{of_process, of_task, to_ticks};
+use process::{Process, state_of};
 use task::Task;
 use vfs::SeqBuf;
 

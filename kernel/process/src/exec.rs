@@ -160,6 +160,7 @@ fn begin_new_program(
     let (private_files, private_fs) = (vfs::tasks::unshare_files()?, vfs::tasks::unshare_fs()?);
     exit::leave_memory_for_exec(thread);
     drop(mm::replace_mm(new_mm)?);
+    task.leave_kernel();
     exit::release_vfork(thread);
     private_files.install();
     private_fs.install();

@@ -31,7 +31,7 @@ pub struct Task {
     pub(crate) on_cpu: AtomicBool,
     pub(crate) cpu: AtomicU32,
     pub(crate) tid: AtomicU32,
-    pub(crate) kthread: bool,
+    pub(crate) kthread: AtomicBool,
     pub(crate) context: UnsafeCell<Context>,
     pub(crate) slots: Slots,
     pub(crate) stack: KernelStack,
@@ -58,7 +58,7 @@ impl Task {
             on_cpu: AtomicBool::new(false),
             cpu: AtomicU32::new(x86_cpu::cpu_id()),
             tid: AtomicU32::new(0),
-            kthread,
+            kthread: AtomicBool::new(kthread),
             context: UnsafeCell::new(Context::new()?),
             slots: [const { AtomicPtr::new(core::ptr::null_mut()) }; SLOTS],
             stack,
@@ -96,7 +96,12 @@ impl Task {
 
     /// Whether this is a kernel thread.
     pub fn is_kthread(&self) -> bool {
-        self.kthread
+        self.kthread.load(Ordering::Relaxed)
+    }
+
+    /// A kernel thread has become a user program (the first process, helpers): it is none any more. By the task itself.
+    pub fn leave_kernel(&self) {
+        self.kthread.store(false, Ordering::Relaxed);
     }
 
     /// The name, padded with NULs.

@@ -97,7 +97,7 @@ pub(super) fn attach(task: &Arc<Task>, seize: Option<usize>, addr: usize) -> Res
     let thread = thread_of(task).ok_or(EPERM)?;
     let me = current();
     let own = thread_of(&me).ok_or(EPERM)?;
-    if task.is_kthread() && mm::mm_of(task).is_none() || Arc::ptr_eq(own.process(), thread.process()) {
+    if task.is_kthread() || Arc::ptr_eq(own.process(), thread.process()) {
         return Err(EPERM);
     }
     if !may_access_realcreds(task) {

@@ -12,7 +12,7 @@ use locking::SpinLock;
 use mm::{Mm, kib};
 use process::Process;
 use sync::WaitQueue;
-use task::Task;
+use task::{Task, TaskFlags};
 
 /// How long a victim has to end by itself (`OOM_REAPER_DELAY`).
 const DELAY_NS: u64 = 2_000_000_000;
@@ -62,6 +62,8 @@ pub(crate) fn queue(process: Arc<Process>, leader: Arc<Task>, mm: Arc<Mm>, may_r
 }
 
 fn run() {
+    // Giving up an address space may want a little memory. Everybody waits for what this thread frees: it must not wait like them.
+    task::current().set_flags(TaskFlags::MEMALLOC);
     loop {
         WORK.wait_idle(|| PENDING.swap(false, Ordering::SeqCst));
         loop {

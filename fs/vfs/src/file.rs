@@ -10,6 +10,7 @@ use crate::inode::{Inode, iop};
 use crate::kiocb::IoDone;
 use crate::mount::Mount;
 use crate::path::Path;
+use crate::position::Position;
 use crate::readdir::DirContext;
 use core::any::Any;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -19,7 +20,7 @@ use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use locking::SetOnce;
 use mm::Readahead;
-use sync::{Mutex, PollMask, PollTable};
+use sync::{PollMask, PollTable};
 use x86_mm::uaccess::IovIter;
 
 /// Flags of an open file: `O_*`.
@@ -231,7 +232,7 @@ pub struct File {
     inode: Arc<Inode>,
     path: Path,
     ops: KBox<dyn FileOps>,
-    pub(crate) pos: Mutex<i64>,
+    pub(crate) pos: Position,
     /// How it was read so far.
     pub(crate) ra: Readahead,
     /// Up to where errors of writing its inode, and its file system, back were reported to it.
@@ -266,7 +267,7 @@ impl File {
             inode,
             path,
             ops,
-            pos: Mutex::new(0),
+            pos: Position::new(),
             ra: Readahead::new(),
             wb_error: AtomicU32::new(0),
             sb_error: AtomicU32::new(0),
@@ -345,9 +346,9 @@ impl File {
         &self.cred
     }
 
-    /// The position at this moment.
+    /// The position at this moment; a call that moves it shows when it is over. Takes no lock.
     pub fn position(&self) -> i64 {
-        *self.pos.lock()
+        self.pos.now()
     }
 
     /// Calls `f` with the position, locked. For files that have one. May sleep.

@@ -41,6 +41,7 @@ pub mod namei;
 pub mod notify;
 pub mod path;
 pub mod perm;
+mod position;
 pub mod propagation;
 pub mod protect;
 pub mod readdir;

@@ -287,10 +287,10 @@ pub fn sys_prctl(regs: &PtRegs) -> Result<usize> {
             return Ok(usize::from(cred::current_cred()?.cap_bset.has(cap)));
         }
         uapi::PR_CAPBSET_DROP => {
-            let cap = u32::try_from(arg).ok().and_then(cred::Cap::from_number).ok_or(EINVAL)?;
             if !cred::capable(cred::CAP_SETPCAP) {
                 return Err(EPERM);
             }
+            let cap = u32::try_from(arg).ok().and_then(cred::Cap::from_number).ok_or(EINVAL)?;
             let mut new = (*cred::current_cred()?).clone();
             new.cap_bset = new.cap_bset.without(cap);
             cred::commit(Arc::new(new, GFP_KERNEL)?)?;

@@ -2,15 +2,16 @@
 //! `prctl(2)`, second part: the time-stamp counter, and what checkpoint programs ask. Source: prctl(2).
 
 use crate::signal::syscalls::this;
+use crate::thread::current_process;
 use crate::user::write_user;
 use core::sync::atomic::Ordering;
 use errno::Result;
-use errno::code::EINVAL;
+use errno::code::{EINVAL, ESRCH};
 use x86_cpu::regs::PtRegs;
 
 /// The options that `misc::sys_prctl` leaves.
 pub(crate) fn more(option: u32, regs: &PtRegs) -> Result<usize> {
-    let arg = regs.arg1();
+    let (arg, rest) = (regs.arg1(), regs.arg3() | regs.arg4());
     match option {
         uapi::PR_GET_TSC => {
             let state = if task::switch::no_tsc() { uapi::PR_TSC_SIGSEGV } else { uapi::PR_TSC_ENABLE };
@@ -26,6 +27,12 @@ pub(crate) fn more(option: u32, regs: &PtRegs) -> Result<usize> {
         uapi::PR_GET_TID_ADDRESS => {
             let address = this(|_, thread| Ok(thread.clear_child_tid.load(Ordering::Relaxed)))?;
             write_user(arg, &address)?;
+        }
+        uapi::PR_SET_THP_DISABLE if regs.arg2() == 0 && rest == 0 => {
+            current_process().ok_or(ESRCH)?.thp_disabled.store(arg != 0, Ordering::Relaxed);
+        }
+        uapi::PR_GET_THP_DISABLE if arg == 0 && regs.arg2() == 0 && rest == 0 => {
+            return Ok(usize::from(current_process().ok_or(ESRCH)?.thp_disabled.load(Ordering::Relaxed)));
         }
         _ => return Err(EINVAL),
     }

@@ -40,7 +40,7 @@ impl Mm {
             _ => {}
         }
         let mut inner = self.inner.write();
-        self.change_flags(&mut inner, start, end, |vma| advised_flags(vma, advice))
+        self.change_flags(&mut inner, start, end, true, |vma| advised_flags(vma, advice))
     }
 
     /// Drops private pages; those of files come back from the file.
@@ -167,7 +167,7 @@ impl Mm {
                 return Err(ENOMEM);
             }
             let lock = if on_fault { LOCK_ON_FAULT } else { VmFlags::LOCKED };
-            self.change_flags(&mut inner, start, end, |vma| Ok(lockable(vma.flags, lock)))?;
+            self.change_flags(&mut inner, start, end, false, |vma| Ok(lockable(vma.flags, lock)))?;
         }
         if on_fault { Ok(()) } else { self.populate(start, end, false).map_err(|_| ENOMEM) }
     }
@@ -178,7 +178,7 @@ impl Mm {
         let start = start & PAGE_MASK;
         let end = start.checked_add(len).ok_or(EINVAL)?;
         let mut inner = self.inner.write();
-        self.change_flags(&mut inner, start, end, |vma| Ok(vma.flags.without(LOCK_ON_FAULT)))
+        self.change_flags(&mut inner, start, end, false, |vma| Ok(vma.flags.without(LOCK_ON_FAULT)))
     }
 
     /// `mlockall(2)`; 0 is `munlockall(2)`.
@@ -204,7 +204,7 @@ impl Mm {
                 _ => Ok(lockable(vma.flags, lock)),
             };
             // There are holes between the mappings; they are no error here.
-            match self.change_flags(&mut inner, 0, TASK_SIZE, new) {
+            match self.change_flags(&mut inner, 0, TASK_SIZE, true, new) {
                 Err(ENOMEM) | Ok(()) => {}
                 Err(error) => return Err(error),
             }

@@ -120,13 +120,14 @@ impl Mm {
         Ok(())
     }
 
-    /// Calls `change` with the flags of each mapping in `[start, end)` and gives it those that come back. ENOMEM if there are
-    /// holes (after all that is there was done), or what `change` says (at once).
+    /// Calls `change` with the flags of each mapping in `[start, end)` and gives it those that come back. ENOMEM at the first hole
+    /// (with `pass` after all that is there was done), or what `change` says (at once).
     pub(crate) fn change_flags(
         &self,
         inner: &mut Inner,
         start: usize,
         end: usize,
+        pass: bool,
         mut change: impl FnMut(&crate::vma::Vma) -> Result<VmFlags>,
     ) -> Result {
         let mut at = start;
@@ -138,6 +139,9 @@ impl Mm {
                 break;
             };
             holes |= slot.start > at;
+            if holes && !pass {
+                break;
+            }
             let (from, to) = (slot.start.max(at), slot.end.min(end));
             let (old, new) = (slot.value.flags, change(&slot.value)?);
             if old != new {

@@ -54,6 +54,10 @@ pub trait Socket: Any + Send + Sync {
     fn peer_credentials(&self) -> Ucred {
         Ucred::NOBODY
     }
+    /// What is said before the control part of a message is looked at.
+    fn may_send(&self) -> Result {
+        Ok(())
+    }
     /// Sends a message; how many bytes went.
     fn send(&self, message: &mut SendMessage<'_, '_>) -> Result<usize>;
     /// Receives a message; how many bytes came.

@@ -169,6 +169,7 @@ fn send_one(file: &File, at: usize, flags: u32) -> Result<usize> {
     let mut data = IovIter::from_iovec(user::ptr(header.iov), header.iov_len)?;
     let mut message = Send::new(&mut data, flags | wait_flag(file));
     message.to = to.as_ref();
+    socket_of(file)?.may_send()?;
     message.control = control_from_user(header.control, header.control_len)?;
     socket_of(file)?.send(&mut message)
 }

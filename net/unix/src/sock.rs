@@ -289,6 +289,15 @@ impl Socket for UnixSocket {
         self.state.lock().peer_cred
     }
 
+    fn may_send(&self) -> Result {
+        let packets = !self.is_dgram() && !self.is_stream();
+        let connected = || {
+            let state = self.state.lock();
+            matches!(state.link, Link::Peer(_)) || state.was_connected
+        };
+        if packets && !connected() { Err(ENOTCONN) } else { Ok(()) }
+    }
+
     fn send(&self, message: &mut Send<'_, '_>) -> Result<usize> {
         self.send_message(message)
     }

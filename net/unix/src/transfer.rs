@@ -94,7 +94,7 @@ impl UnixSocket {
         }
         let peer = match self.peer() {
             Some(peer) => peer,
-            None if self.shut(SEND_SHUT) => return Err(EPIPE),
+            None if self.shut(SEND_SHUT) && self.is_stream() => return Err(EPIPE),
             None => return Err(ENOTCONN),
         };
         if self.shut(SEND_SHUT) {
@@ -183,7 +183,8 @@ impl UnixSocket {
             drop(guard);
             self.check_error()?;
             if self.shut(RCV_SHUT) {
-                return Ok(None);
+                // As Linux: to datagrams there is no end, only none at the moment.
+                return if self.is_dgram() && flags & MSG_DONTWAIT != 0 { Err(EAGAIN) } else { Ok(None) };
             }
             if !self.is_dgram() && self.peer().is_none() {
                 return Err(if self.is_stream() { EINVAL } else { ENOTCONN });

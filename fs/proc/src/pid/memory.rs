@@ -203,7 +203,9 @@ pub(super) fn smaps(view: &View, at: u64, out: &mut SeqBuf) -> Result<Option<u64
     kib_line(out, "MMUPageSize:", PAGE_SIZE as u64)?;
     figures(&info, false, out)?;
     out.put(b"THPeligible:    0\nVmFlags: ")?;
-    for (_, name) in FLAG_NAMES.iter().filter(|(flag, _)| area.flags.any(*flag)) {
+    // What shared memory was promised is its object's, which the flag is kept for here alone.
+    let flags = if area.flags.any(VmFlags::SHARED) { area.flags.without(VmFlags::ACCOUNT) } else { area.flags };
+    for (_, name) in FLAG_NAMES.iter().filter(|(flag, _)| flags.any(*flag)) {
         seq_print!(out, "{name} ")?;
     }
     out.byte(b'\n')?;

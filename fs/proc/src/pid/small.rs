@@ -47,7 +47,7 @@ pub(super) fn syscall(view: &View, out: &mut SeqBuf) -> Result {
         return Err(EPERM);
     }
     let current = task::current();
-    let words = |r: &PtRegs| (r.orig_rax as i64, [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9, r.rsp, r.rip]);
+    let words = |r: &PtRegs| ((r.orig_rax as i64).max(-1), [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9, r.rsp, r.rip]);
     let waiting = State(State::NORMAL.0 | State::STOPPED.0 | State::TRACED.0);
     let found = if view.task.is_kthread() {
         Some((0, [0; 8]))

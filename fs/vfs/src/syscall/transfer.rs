@@ -52,9 +52,23 @@ fn with_position<R>(file: &File, f: impl FnOnce(&mut i64) -> R) -> R {
 
 /// `sendfile(out, in, offset, count)`.
 pub fn sys_sendfile(regs: &PtRegs) -> Result<usize> {
-    let (output, input) = (fdget(regs.arg0())?, fdget(regs.arg1())?);
+    let input = fdget(regs.arg1())?;
     let count = regs.arg3().min(MAX_RW_COUNT);
-    if input.mode() & fmode::READ == 0 || output.mode() & fmode::WRITE == 0 {
+    if input.mode() & fmode::READ == 0 {
+        return Err(EBADF);
+    }
+    // What is wrong with the input is said before the output is looked at.
+    if regs.arg2() != 0 {
+        let from: i64 = user::get(regs.arg2())?;
+        if input.mode() & fmode::SEEK == 0 {
+            return Err(ESPIPE);
+        }
+        if from < 0 {
+            return Err(EINVAL);
+        }
+    }
+    let output = fdget(regs.arg0())?;
+    if output.mode() & fmode::WRITE == 0 {
         return Err(EBADF);
     }
     // The input must be able to give the same bytes again.

@@ -141,6 +141,14 @@ pub(crate) fn flush_all(process: &Process, signals: &mut ProcessSignals, set: Si
 }
 
 fn ignored(process: &Process, signals: &ProcessSignals, target: Option<(&Task, &Thread)>, signal: u32) -> bool {
+    // Kernel threads take no signals, not even those that nobody else escapes.
+    if target
+        .map(|(task, _)| task)
+        .or_else(|| signals.threads.first().map(|task| &**task))
+        .is_some_and(Task::is_kthread)
+    {
+        return true;
+    }
     // A blocked signal stays pending: its disposition may change before it is unblocked. So does one that is waited for.
     let thread = target.map(|(_, t)| t).or_else(|| signals.threads.first().and_then(|t| thread_of(t)));
     if thread

@@ -22,10 +22,10 @@ const WHO_USER: i32 = 3;
 
 /// Whether `priority` means something, and the caller may ask for it.
 fn check(priority: u32) -> Result {
-    let level = priority & ((1 << CLASS_SHIFT) - 1);
+    // Above the three bits of the level are hints for the device, which nobody here takes.
+    let level = priority & (LEVELS - 1);
     match priority >> CLASS_SHIFT {
         RT if !cred::capable(cred::CAP_SYS_ADMIN) && !cred::capable(cred::CAP_SYS_NICE) => Err(EPERM),
-        RT | BEST_EFFORT if level >= LEVELS => Err(EINVAL),
         NONE if level != 0 => Err(EINVAL),
         NONE | RT | BEST_EFFORT | IDLE => Ok(()),
         _ => Err(EINVAL),

@@ -91,7 +91,12 @@ pub fn sys_adjtimex(regs: &PtRegs) -> Result<usize> {
 
 /// `clock_adjtime(2)`: real time only.
 pub fn sys_clock_adjtime(regs: &PtRegs) -> Result<usize> {
-    match clock(regs.arg0() as i32)? {
+    let id = regs.arg0() as i32;
+    // CPU time cannot be set, whosever; what has these bits is a device's clock.
+    if id < 0 && id & 7 != 3 {
+        return Err(EOPNOTSUPP);
+    }
+    match clock(id)? {
         ClockId::Realtime => adjust(regs.arg1()),
         _ => Err(EOPNOTSUPP),
     }

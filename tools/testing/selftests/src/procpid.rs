@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What `/proc` shows of a process, and to whom: mapped files, names, what a mount leaves out.
+//! What `/proc` shows of a process, and to whom: mapped files, the call it waits in, processes that are hidden.
 
 use crate::util::*;
 use crate::{Test, c, ck, eq, fails};
 
 pub const TESTS: &[Test] = &[
     ("proc.map_files", map_files),
+    ("proc.syscall", syscall),
+    ("proc.fdinfo_of_itself", fdinfo_of_itself),
+    ("proc.hidepid", hidepid),
     ("proc.subset_pid", subset),
     ("proc.name_of_tmpfile", tmpfile),
     ("proc.mmap_min_addr", min_addr),
@@ -47,11 +50,125 @@ fn map_files() -> Outcome {
     Ok(())
 }
 
+/// The call that a process waits in, with its arguments; its own; and not one of another user.
+fn syscall() -> Outcome {
+    let own = text("/proc/self/syscall")?;
+    ck!(own.starts_with(&format!("{} 0x", libc::SYS_read)), "{own}");
+    eq!(own.split_whitespace().count(), 9);
+    let (r, w) = pipe()?;
+    let waits = child(|| {
+        close(w);
+        i32::from(read(r, 77).is_err())
+    })?;
+    until("the child waits", || state(waits) == 'S')?;
+    let other = text(&format!("/proc/{waits}/syscall"))?;
+    let words: Vec<&str> = other.split_whitespace().collect();
+    eq!(words.len(), 9);
+    eq!((words[0], words[1], words[3]), ("0", format!("{r:#x}").as_str(), "0x4d"));
+    // One that computes is in no call; one that was stopped then has no number.
+    let spins = child(|| {
+        loop {
+            core::hint::spin_loop();
+        }
+    })?;
+    until("it runs", || text(&format!("/proc/{spins}/syscall")).is_ok_and(|t| t == "running\n"))?;
+    c!(libc::kill(spins, libc::SIGSTOP));
+    until("it stops", || state(spins) == 'T')?;
+    let stopped = text(&format!("/proc/{spins}/syscall"))?;
+    ck!(stopped.starts_with("-1 0x") && stopped.split_whitespace().count() == 3, "{stopped}");
+    let refused = in_child(|| {
+        c!(libc::setuid(1000));
+        let path = cstr(&format!("/proc/{waits}/syscall"));
+        fails!(libc::open(path.as_ptr(), libc::O_RDONLY), libc::EACCES);
+        Ok(())
+    });
+    c!(libc::kill(spins, libc::SIGKILL));
+    wait(spins)?;
+    close(w);
+    eq!(exit_of(waits)?, 0);
+    refused
+}
+
+/// The text about a descriptor, read through that descriptor.
+fn fdinfo_of_itself() -> Outcome {
+    let null = open("/dev/null", libc::O_RDONLY)?;
+    let fd = open(&format!("/proc/self/fdinfo/{null}"), libc::O_RDONLY)?;
+    c!(libc::dup2(fd, null));
+    let text = String::from_utf8_lossy(&read_all(null)?).into_owned();
+    ck!(text.starts_with("pos:\t0\nflags:\t0100000\n"), "{text}");
+    Ok(())
+}
+
 fn mount_proc(options: &str) -> Result<String, String> {
     let at = dir()?;
     let (target, options) = (cstr(&at), cstr(options));
     c!(libc::mount(c"proc".as_ptr(), target.as_ptr(), c"proc".as_ptr(), 0, options.as_ptr().cast()));
     Ok(at)
+}
+
+/// `hidepid` keeps other users' processes from users; a group may be let through.
+fn hidepid() -> Outcome {
+    let sleeper = child(|| {
+        sleep_ms(60_000);
+        0
+    })?;
+    let by_user = |at: &str, gid: u32, test: &dyn Fn(&str) -> Outcome| {
+        in_child(|| {
+            c!(libc::setgroups(0, core::ptr::null()));
+            c!(libc::setgid(gid));
+            c!(libc::setuid(1000));
+            test(at)
+        })
+    };
+    let home = |at: &str| cstr(&format!("{at}/{sleeper}"));
+    let status = |at: &str| cstr(&format!("{at}/{sleeper}/status"));
+    let listed =
+        |at: &str| std::fs::read_dir(at).is_ok_and(|all| all.flatten().any(|e| *e.file_name() == *sleeper.to_string()));
+    let outcome = (|| {
+        let at = mount_proc("hidepid=1")?;
+        by_user(&at, 1000, &|at| {
+            // It is there, which is all that may be known.
+            ck!(std::fs::symlink_metadata(format!("{at}/{sleeper}")).is_ok(), "not there");
+            fails!(libc::access(status(at).as_ptr(), libc::F_OK), libc::EPERM);
+            ck!(listed(at), "not listed");
+            // Its own are as ever.
+            ck!(std::fs::read(format!("{at}/self/status")).is_ok(), "its own status");
+            Ok(())
+        })?;
+        c!(libc::access(status(&at).as_ptr(), libc::F_OK));
+        let options = text("/proc/self/mounts")?;
+        ck!(options.contains("hidepid=noaccess"), "{options}");
+        c!(libc::umount(cstr(&at).as_ptr()));
+        let at = mount_proc("hidepid=invisible,gid=77")?;
+        by_user(&at, 1000, &|at| {
+            fails!(libc::access(home(at).as_ptr(), libc::F_OK), libc::ENOENT);
+            fails!(libc::access(status(at).as_ptr(), libc::F_OK), libc::ENOENT);
+            ck!(!listed(at), "listed");
+            Ok(())
+        })?;
+        by_user(&at, 77, &|at| {
+            c!(libc::access(status(at).as_ptr(), libc::F_OK));
+            ck!(listed(at), "not listed");
+            Ok(())
+        })?;
+        c!(libc::umount(cstr(&at).as_ptr()));
+        let at = mount_proc("hidepid=ptraceable,gid=77")?;
+        by_user(&at, 77, &|at| {
+            fails!(libc::access(home(at).as_ptr(), libc::F_OK), libc::ENOENT);
+            ck!(!listed(at), "listed");
+            Ok(())
+        })?;
+        c!(libc::umount(cstr(&at).as_ptr()));
+        let at = cstr(&dir()?);
+        for wrong in [c"hidepid=3", c"hidepid=x", c"gid=x", c"what=1"] {
+            let ret = unsafe { libc::mount(at.as_ptr(), at.as_ptr(), c"proc".as_ptr(), 0, wrong.as_ptr().cast()) };
+            ck!(ret < 0 && errno() == libc::EINVAL, "{wrong:?}: {ret} {}", errno_name());
+        }
+        Ok(())
+    })();
+    c!(libc::kill(sleeper, libc::SIGKILL));
+    wait(sleeper)?;
+    outcome
 }
 
 /// `subset=pid`: processes alone.

@@ -381,7 +381,8 @@ impl Gendisk {
         if let Some(queue) = disk.ops.queue() {
             queue.drain();
         }
-        while Arc::strong_count(&disk) > 1 {
+        // The queue: its time-out worker may look at it.
+        while Arc::strong_count(&disk) > 1 || disk.ops.queue().is_some_and(|queue| Arc::strong_count(queue) > 1) {
             // Who reads a list of disks, or what RCU frees later.
             rcu::synchronize();
             ktime::sleep_ns(1_000_000);

@@ -121,7 +121,7 @@ impl Transfer<'_, '_> {
     pub(crate) fn wait(self) -> Result<usize> {
         let dio = self.begin(Receiver::Waiter)?;
         dio.put();
-        dio.waiter.wait();
+        dio.waiter.wait_io();
         dio.result()
     }
 

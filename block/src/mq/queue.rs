@@ -475,8 +475,8 @@ impl Queue {
             Err(Refused::Busy(request)) => {
                 hw.wait(request, true);
                 self.commit(hw);
-                if !self.starved.load(SeqCst) {
-                    // It came back meanwhile, before this one was in the list: once more.
+                if self.is_dead() || !self.starved.load(SeqCst) {
+                    // It came back meanwhile, before this one was in the list, or the list was just emptied for good: once more.
                     hw.running.fetch_or(2, SeqCst);
                 }
                 false

@@ -4,8 +4,8 @@
 //!
 //! Firmware has numbered the buses and assigned the address ranges; this crate takes them as they are, and assigns ranges only to
 //! what comes later, within what firmware gave to the bridge.
-//! Locks: the list of functions, and inside it each device's `config` mutex, for changes of shared registers (command, MSI); nothing is
-//! called with them held but configuration accesses. Source: PCI Local Bus 3.0, PCI-to-PCI Bridge 1.2, PCI Express Base 5.0.
+//! Locks: the list of functions, and inside it each device's `config` mutex, for changes of shared registers (command, MSI), with
+//! nothing called but configuration accesses; under the list's lock functions are also read and given their ranges. Source: PCI Local Bus 3.0, PCI-to-PCI Bridge 1.2, PCI Express Base 5.0.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -50,6 +50,12 @@ impl vfs::hooks::SyncDevices for Devices {
         device::for_each(|cache| dropped += cache.shrink(count));
         dropped
     }
+
+    fn pages(&self) -> u64 {
+        let mut pages = 0;
+        device::for_each(|cache| pages += cache.mapping().page_count() as u64);
+        pages
+    }
 }
 
 /// Tells the VFS of devices with dirty pages. Once, at boot.

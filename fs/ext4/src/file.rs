@@ -39,6 +39,10 @@ impl FileOps for RegFile {
         if mount.base.health.is_dead() {
             return Err(errno::code::EIO);
         }
+        // Made read-only under the feet of who had it open (a system request).
+        if mount.core.read_only() {
+            return Err(errno::code::EROFS);
+        }
         mount.wait_thawed();
         let done = if direct::wanted(file.flags(), file.inode())? {
             direct::write(file, mapping(file)?, from, pos)?

@@ -107,19 +107,26 @@ fn change(file: &File, projid: Option<u32>, named: u32, new: impl Fn(u32) -> u32
         journal_data::switch(inode, node, mount, new)?;
     }
     inode.ctime.set(current_time());
-    mount.run(24, |tx| {
-        let mut tree = node.shared.tree.write();
-        to_core(inode, &mut tree.inode);
-        tree.inode.raw.flags = new;
-        node.shared.note(mount.tid(tx), false);
-        match projid.filter(|projid| *projid != tree.inode.raw.projid) {
-            Some(projid) => {
-                let (uid, gid) = (tree.inode.raw.uid, tree.inode.raw.gid);
-                mount.core.set_owner(tx, &mut tree.inode, uid, gid, projid)
+    mount
+        .run(24, |tx| {
+            let mut tree = node.shared.tree.write();
+            to_core(inode, &mut tree.inode);
+            tree.inode.raw.flags = new;
+            node.shared.note(mount.tid(tx), false);
+            match projid.filter(|projid| *projid != tree.inode.raw.projid) {
+                Some(projid) => {
+                    let (uid, gid) = (tree.inode.raw.uid, tree.inode.raw.gid);
+                    mount.core.set_owner(tx, &mut tree.inode, uid, gid, projid)
+                }
+                None => mount.core.write_inode(tx, &tree.inode),
             }
-            None => mount.core.write_inode(tx, &tree.inode),
-        }
-    })?;
+        })
+        .inspect_err(|_| {
+            // The flag did not get to the disk: the data must not go as if it had.
+            if changed & flag::JOURNAL_DATA != 0 {
+                let _ = journal_data::switch(inode, node, mount, old);
+            }
+        })?;
     node.shared.write_through.store(writes_through(inode.is_dir(), new), Ordering::Relaxed);
     inode.change_iflags(iflags(new), (iop::IMMUTABLE | iop::APPEND | iop::NOATIME) & !iflags(new));
     Ok(())

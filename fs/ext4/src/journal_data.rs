@@ -16,8 +16,8 @@ use ext4_store::{Buffer, Store};
 use kernel::filesystem::mm_alloc::Page;
 use kernel::filesystem::vfs::Inode;
 
-/// Pages that are written in one transaction.
-pub(crate) const RUN: usize = 16;
+/// Blocks of data that are written in one transaction, or those of a page if that has more: the smallest logs have room for it.
+pub(crate) const BLOCKS: u32 = 16;
 
 /// Writes a block within a transaction; `fill` gives its content.
 pub(crate) fn put(mount: &Mounted, tx: &mut Tx<KernelStore>, block: u64, fill: impl FnOnce(&mut [u8])) -> Result {

@@ -124,8 +124,8 @@ impl Type {
                 pr_err!("EXT4-fs ({name}): required journal recovery suppressed and not mounted read-only\n");
                 return Err(EINVAL);
             }
-            if options.data_differs() {
-                pr_err!("EXT4-fs ({name}): can't mount with data=, fs mounted w/o journal\n");
+            if let Some(option) = options.of_journal() {
+                pr_err!("EXT4-fs ({name}): can't mount with {option}, fs mounted w/o journal\n");
                 return Err(EINVAL);
             }
             None
@@ -344,8 +344,12 @@ fn open_journal(
     }
     let block_size = blocks.block_size;
     let external = disk.journal_inum.get() == 0;
-    if !external && disk.journal_dev.get() != 0 {
+    if !external && (disk.journal_dev.get() != 0 || options.journal_dev.is_some()) {
         pr_err!("EXT4-fs ({name}): filesystem has both journal inode and journal device!\n");
+        return Err(EINVAL);
+    }
+    if options.async_commit && options.data == DataMode::Ordered {
+        pr_err!("EXT4-fs ({name}): can't mount with journal_async_commit in data=ordered mode\n");
         return Err(EINVAL);
     }
     let (geometry, blocks) = if external {

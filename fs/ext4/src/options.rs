@@ -149,6 +149,17 @@ impl Options {
         self.data_named && self.default_data != Some(self.data)
     }
 
+    /// The first option that says something about a journal and was given.
+    pub(crate) fn of_journal(&self) -> Option<&'static str> {
+        let given = [
+            (self.async_commit, "journal_async_commit"),
+            (self.journal_checksum, "journal_checksum"),
+            (self.commit != DEFAULT_COMMIT, "commit="),
+            (self.data_differs(), "data="),
+        ];
+        given.into_iter().find_map(|(given, name)| given.then_some(name))
+    }
+
     fn quota(&mut self, kind: usize) {
         if let Some(on) = self.quotas.get_mut(kind) {
             *on = true;

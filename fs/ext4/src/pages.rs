@@ -170,7 +170,7 @@ impl Shared {
 
     /// Blocks of data in a transaction besides what gives them their place.
     fn credits_for_data(&self) -> u32 {
-        if self.is_journaled() { journal_data::RUN as u32 * self.per_page() } else { 0 }
+        if self.is_journaled() { journal_data::BLOCKS.max(self.per_page()) } else { 0 }
     }
 
     /// `nodelalloc`: gives the holes of `from..to` a place before data is in memory. The blocks are unwritten until it is written.
@@ -321,8 +321,14 @@ impl MappingOps for Pages {
             let credits = core.credits_for_map(&shared.tree.read().inode) * (shared.per_page() + 1) + 4 + data;
             // Space was reserved when the pages became dirty.
             let mut tx = core.begin(credits, true)?;
+            // `chattr +j` keeps operations out while it changes this: it cannot change from here on.
+            if shared.credits_for_data() != data {
+                core.end(tx)?;
+                continue;
+            }
+            let most = if data != 0 { (data / shared.per_page()).max(1) as usize } else { RUN };
             let mut first = 0;
-            let step = match mapping.next_dirty_run(wbc, if data != 0 { journal_data::RUN } else { RUN }) {
+            let step = match mapping.next_dirty_run(wbc, most) {
                 Ok(Some(run)) => {
                     first = run.first();
                     Some(shared.write(&mut tx, run, mapping.size()))
@@ -375,6 +381,9 @@ impl MappingOps for Pages {
 
     fn make_writable(&self, index: u64) -> Result {
         let shared = &*self.0;
+        if shared.mount.core.read_only() {
+            return Err(errno::code::EROFS);
+        }
         if shared.is_inline() {
             shared.mount.leave_inline(shared)?;
         }

@@ -148,7 +148,8 @@ impl<S: System> Journal<S> {
         }
         // What was written home must be there before the log's copy can be overwritten.
         if self.barrier() {
-            self.sys.fs().flush()?;
+            // What was written home may be lost now.
+            self.sys.fs().flush().inspect_err(|error| self.abort(*error))?;
         }
         self.write_tail(tid, Some(start))?;
         self.state.with(|state| {

@@ -406,7 +406,7 @@ impl<S: System> Journal<S> {
                 return Ok(());
             }
             if self.barrier() {
-                self.sys.fs().flush()?;
+                self.sys.fs().flush().inspect_err(|error| self.abort(*error))?;
             }
             self.write_tail(tid, None)?;
             self.state.with(|state| {

@@ -2,7 +2,7 @@
 //! The mounted file system and its root directory: the fixed part first, then `self`, `thread-self` and the processes. Locks:
 //! see the crate's text.
 
-use crate::options::{self, Options, ProcSuper};
+use crate::options::{self, Hide, Options, ProcSuper};
 use crate::pid::{self, Subject};
 use crate::{NUMBERS, TREE, kmsg, sysctl, text};
 use errno::{Result, code::*};
@@ -174,7 +174,9 @@ impl FileOps for RootDir {
         while let Ok(from) = u32::try_from(context.pos - PID_BASE) {
             let Some(tid) = pid::next_process(from) else { break };
             let position = PID_BASE + i64::from(tid);
-            if !Subject::process(tid).is_some_and(|subject| subject.is_shown(options)) {
+            if options.hide() >= Hide::Invisible
+                && !Subject::process(tid).is_some_and(|subject| subject.is_shown(options))
+            {
                 context.pos = position + 1;
                 continue;
             }

@@ -101,17 +101,11 @@ impl FileOwner {
 
 impl File {
     pub(crate) fn owner_or_new(&self) -> Result<&Arc<FileOwner>> {
-        if self.owner.get().is_none() {
-            // A lost race gives the new one back: the winner's is used.
-            drop(self.owner.set(Arc::new(FileOwner::new(), GFP_KERNEL)?));
+        if let Some(owner) = self.owner.get() {
+            return Ok(owner);
         }
-        // Whoever won is done in a moment.
-        loop {
-            match self.owner.get() {
-                Some(owner) => return Ok(owner),
-                None => core::hint::spin_loop(),
-            }
-        }
+        let new = Arc::new(FileOwner::new(), GFP_KERNEL)?;
+        Ok(self.owner.get_or_init(move || new))
     }
 
     /// Whose the file's signals are: the number, 0 if nobody's or of somebody who is gone.

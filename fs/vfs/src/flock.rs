@@ -2,7 +2,8 @@
 //! Locks on files: `flock(2)` (of an open file), POSIX record locks (of a process's table) and open-file-description locks.
 //! All advisory.
 //!
-//! Locks: one spin lock an inode (`LockState`), `LISTED` for the list of such inodes (taken alone), and `WAITING` for the graph of who waits for whom (taken alone).
+//! Locks: one spin lock an inode (`LockState`), `LISTED` for the list of such inodes, and `WAITING` for the graph of who waits for
+//! whom; the last two are taken alone.
 //! Source: `flock(2)`, `fcntl(2)`.
 
 use crate::file::File;

@@ -35,10 +35,17 @@ pub trait SyncDevices: Sync {
     fn sync_all(&self);
     /// Drops what is cached of metadata and not used, looking at about `count` places of each device; how many. May sleep.
     fn shrink(&self, count: usize) -> usize;
+    /// Pages of their caches. May sleep.
+    fn pages(&self) -> u64;
 }
 
 /// Block devices.
 pub static DEVICES: Hook<dyn SyncDevices> = Hook::new();
+
+/// Cached pages of block devices (`Buffers` of `/proc/meminfo`). May sleep.
+pub fn device_pages() -> u64 {
+    DEVICES.get().map_or(0, |devices| devices.pages())
+}
 
 /// Writes the dirty pages of all block devices and waits. May sleep.
 pub(crate) fn sync_devices() {

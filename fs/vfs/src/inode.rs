@@ -266,7 +266,7 @@ impl Inode {
             ctime: AtomicTime::new(now),
             btime: AtomicTime::new(now),
             version: AtomicU64::new(0),
-            lock: if init.sb.fs_type.stacks() { RwSemaphore::new(()) } else { RwSemaphore::new(()) },
+            lock: RwSemaphore::new(()),
             locks: SetOnce::new(),
             marks: SetOnce::new(),
             disk: SetOnce::new(),
@@ -485,11 +485,11 @@ impl Inode {
 
     /// Locks on the file.
     pub(crate) fn locks_or_new(self: &Arc<Self>) -> Result<&LockState> {
-        if self.locks.get().is_none() {
-            // A lost race gives the box back: the winner's is used.
-            drop(self.locks.set(KBox::new(LockState::new(self)?, GFP_KERNEL)?));
+        if let Some(locks) = self.locks() {
+            return Ok(locks);
         }
-        self.locks().ok_or(ENOMEM)
+        let new = KBox::new(LockState::new(self)?, GFP_KERNEL)?;
+        Ok(self.locks.get_or_init(move || new))
     }
 
     /// Who writes it, if positive; programs that run from it if negative.

@@ -81,6 +81,18 @@ impl Lease {
 }
 
 impl LockState {
+    /// Takes back a lease that was entered just now and is not to be.
+    fn take_lease_back(&self, file: usize) {
+        let mut held = self.held.lock();
+        let index = held.leases.iter().position(|lease| lease.file == file);
+        let taken = index.and_then(|index| held.leases.remove(index));
+        drop(held);
+        if taken.is_some() {
+            self.leases.fetch_sub(1, Ordering::Relaxed);
+            self.waiters.wake_up_all();
+        }
+    }
+
     /// Takes the lease of the open file at address `file` away. Whether there was one.
     fn end_lease(&self, file: usize) -> bool {
         let ended = {
@@ -239,9 +251,7 @@ fn add(file: &Arc<File>, fd: i32, kind: Kind) -> Result {
             return Ok(());
         }
         fence(Ordering::SeqCst);
-        check_opens(file, kind).inspect_err(|_| {
-            state.end_lease(address);
-        })
+        check_opens(file, kind).inspect_err(|_| state.take_lease_back(address))
     });
     match result {
         Ok(()) => file.change_flags(uapi::FASYNC, uapi::FASYNC),

@@ -70,8 +70,6 @@ pub struct Mounts {
 pub(crate) static MOUNTS: Mutex<Mounts> = Mutex::new(Mounts { list: KVec::new() });
 /// Held while a mount or super block becomes read-only and its writers are looked for. Innermost.
 static FREEZE: SpinLock<()> = SpinLock::new(());
-/// Counts changes (`poll` on `/proc/mounts`).
-static CHANGES: AtomicU64 = AtomicU64::new(0);
 
 impl Mount {
     /// A mount of `root` that is attached nowhere.
@@ -286,7 +284,6 @@ pub fn follow_down(path: &mut Path) {
 
 impl Mounts {
     fn changed(&self, ns: u64) {
-        CHANGES.fetch_add(1, Ordering::Release);
         crate::mnt_ns::touch(ns);
     }
 
@@ -381,11 +378,6 @@ pub fn for_each_mount(mut f: impl FnMut(&Arc<Mount>) -> Result) -> Result {
 pub fn for_each_mount_in(ns: u64, mut f: impl FnMut(&Arc<Mount>) -> Result) -> Result {
     let mounts = MOUNTS.lock();
     mounts.list.iter().filter(|mount| mount.ns() == ns).try_for_each(&mut f)
-}
-
-/// Changes so far, for those who wait for one.
-pub fn change_count() -> u64 {
-    CHANGES.load(Ordering::Acquire)
 }
 
 /// Whether something is mounted on this very dentry anywhere: it may be neither removed nor renamed.

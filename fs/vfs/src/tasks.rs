@@ -224,6 +224,7 @@ impl File {
     fn for_exec(path: Path, inode: &Arc<Inode>) -> Result<Arc<Self>> {
         let ops = inode.ops().open(inode, OpenFlags(uapi::O_RDONLY))?;
         let prepared = crate::file::Prepared::exec(inode)?;
+        crate::lease::break_lease(inode, OpenFlags(uapi::O_RDONLY))?;
         let file = File::new(path, OpenFlags(uapi::O_LARGEFILE), ops, prepared)?;
         debug_assert!(file.mode() & fmode::READ != 0);
         crate::notify::file_event(&file, uapi::IN_OPEN);

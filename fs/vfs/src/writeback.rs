@@ -226,6 +226,7 @@ impl Writer {
             return None;
         }
         let item = lazy.pop()?;
+        lazy.current = Some(item.clone());
         lazy.place(&item).queued.store(false, Release);
         Some(item)
     }
@@ -239,6 +240,8 @@ impl Writer {
         while let Some(item) = self.take_lazy(before) {
             // The file system has noted the error.
             let _ = item.write_times();
+            let done = self.lazy.lock().current.take();
+            drop(done);
         }
     }
 
@@ -322,7 +325,8 @@ impl Writer {
     pub fn sync(&self, bdi: &BackingDev, group: usize) -> Result {
         let _one = self.syncing.lock();
         let mut result = Ok(());
-        let current = self.queue.lock().current.clone();
+        // What the thread is writing is in no queue.
+        let current = [self.queue.lock().current.clone(), self.lazy.lock().current.clone()];
         for queue in [&self.queue, &self.lazy] {
             let mut left = queue.lock().len;
             while left != 0 {
@@ -335,7 +339,7 @@ impl Writer {
                 }
             }
         }
-        if let Some(item) = current.filter(|item| group == 0 || item.group() == group) {
+        for item in current.into_iter().flatten().filter(|item| group == 0 || item.group() == group) {
             result = result.and(item.write_back(true, i64::MAX));
         }
         // What the thread began earlier.

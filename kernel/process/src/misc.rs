@@ -343,7 +343,22 @@ pub fn sys_sysinfo(regs: &PtRegs) -> Result<usize> {
     // freehigh, mem_unit. Loads have 16 fraction bits here, 11 inside.
     let [l1, l5, l15] = sched::load::averages().map(|l| l << 5);
     let mut words = [0u64; 14];
-    let values = [uptime, l1, l5, l15, total, free, shared, 0, 0, 0, processes & 0xffff, 0, 0, 1];
+    let values = [
+        uptime,
+        l1,
+        l5,
+        l15,
+        total,
+        free,
+        shared,
+        bytes(vfs::hooks::device_pages()),
+        0,
+        0,
+        processes & 0xffff,
+        0,
+        0,
+        1,
+    ];
     words.copy_from_slice(&values);
     copy_to_user(regs.arg0(), zerocopy::IntoBytes::as_bytes(&words))?;
     Ok(0)

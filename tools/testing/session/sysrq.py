@@ -8,6 +8,7 @@ Run after `make bzImage`; `--linux` takes Debian's kernel.
 import argparse
 import os
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -111,6 +112,25 @@ def serial_break(guest):
     guest.check("echo 1 > /proc/sys/kernel/sysrq")
 
 
+def file_systems(guest):
+    """A frozen file system is thawed; one that is written to becomes read-only, with all that was written."""
+    guest.check("mkdir /tmp/m; mount -t ext4 /dev/vda /tmp/m; echo one > /tmp/m/a; exec 7>>/tmp/m/a; echo two >&7")
+    guest.check("fsfreeze --freeze /tmp/m")
+    trigger(guest, "j", "Emergency Thaw complete")
+    settle(guest)
+    guest.check("echo three >&7")
+    trigger(guest, "u", "Emergency Remount complete")
+    settle(guest)
+    for what in ("echo four >&7", "touch /tmp/m/b"):
+        status, text = guest.run(what + " 2>&1")
+        need(status != 0, f"{what!r} works on a read-only file system")
+    need(" ext4 ro," in guest.check("grep /tmp/m /proc/mounts"), "/proc/mounts does not say ro")
+    guest.check("exec 7>&-; umount /tmp/m; mount -t ext4 -o ro /dev/vda /tmp/m")
+    text = guest.check("cat /tmp/m/a").split()
+    need(text == ["one", "two", "three"], f"the file has {text}")
+    guest.check("umount /tmp/m")
+
+
 def keyboard(guest):
     """Alt-SysRq-H."""
     guest.sendkey("alt-sysrq-h")
@@ -139,12 +159,18 @@ def main():
         initrd = os.path.join(work, "initrd")
         image.base().write(initrd)
 
+        disk = os.path.join(work, "disk")
+        with open(disk, "wb") as file:
+            file.truncate(16 << 20)
+        subprocess.run(["/sbin/mke2fs", "-q", "-F", "-t", "ext4", disk], check=True)
+        drive = ["-drive", f"if=none,id=disk,format=raw,file={disk}", "-device", "virtio-blk-pci,drive=disk"]
+
         def boot():
-            return Guest(kernel, initrd, APPEND, machine="pc", cpus=2, limit=200, vga=True)
+            return Guest(kernel, initrd, APPEND, machine="pc", cpus=2, limit=200, vga=True, extra=drive)
 
         with boot() as guest:
             guest.expect("@READY@", 90)
-            for test in (texts, settings, signals, serial_break) + (() if args.linux else (keyboard,)):
+            for test in (texts, settings, signals, serial_break) + (() if args.linux else (file_systems, keyboard)):
                 try:
                     test(guest)
                     report.ok(test.__name__)

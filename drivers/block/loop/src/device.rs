@@ -45,7 +45,8 @@ pub(crate) struct Device {
     bound: AtomicBool,
     waiting: SpinLock<Waiting>,
     work: SetOnce<Arc<Work>>,
-    disk: SetOnce<Arc<Gendisk>>,
+    /// Until the device is removed: the disk's queue refers to this device.
+    disk: SpinLock<Option<Arc<Gendisk>>>,
 }
 
 /// The driver's side.
@@ -94,7 +95,7 @@ impl Device {
             bound: AtomicBool::new(false),
             waiting: SpinLock::new(Waiting { list: KVec::with_capacity(depth as usize, GFP_KERNEL)? }),
             work: SetOnce::new(),
-            disk: SetOnce::new(),
+            disk: SpinLock::new(None),
         };
         let device = Arc::new(device, GFP_KERNEL)?;
         let weak = Arc::downgrade(&device);
@@ -123,7 +124,7 @@ impl Device {
             KBox::new(Driver(device.clone()), GFP_KERNEL)?,
         )?;
         let disk = Gendisk::new(&params, limits, KBox::new(MqDisk(queue), GFP_KERNEL)?)?;
-        let _ = device.disk.set(disk);
+        *device.disk.lock() = Some(disk);
         Ok(device)
     }
 
@@ -131,8 +132,13 @@ impl Device {
         self.number
     }
 
-    pub(crate) fn disk(&self) -> Result<&Arc<Gendisk>> {
-        self.disk.get().ok_or(ENXIO)
+    pub(crate) fn disk(&self) -> Result<Arc<Gendisk>> {
+        self.disk.lock().clone().ok_or(ENXIO)
+    }
+
+    /// The disk of a device that goes.
+    pub(crate) fn take_disk(&self) -> Option<Arc<Gendisk>> {
+        self.disk.lock().take()
     }
 
     /// Whether it has a file.
@@ -227,7 +233,8 @@ impl Device {
             limits.max_discard_sectors = u32::MAX >> 9;
             limits.max_write_zeroes_sectors = u32::MAX >> 9;
             limits.discard_granularity = 4096;
-        })?;
+        })
+        .inspect_err(|_| drop(self.state.lock().take()))?;
         disk.set_read_only(flags & READ_ONLY != 0);
         self.bound.store(true, Release);
         disk.set_capacity(size);

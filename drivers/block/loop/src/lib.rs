@@ -22,7 +22,7 @@ mod info;
 mod io;
 
 use device::Device;
-use kernel::block::{register_blkdev, unregister_blkdev};
+use kernel::block::{Gendisk, register_blkdev, unregister_blkdev};
 use kernel::ext::{MiscRegistration, Mutex};
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -68,6 +68,7 @@ fn add(number: Option<u32>) -> Result<u32> {
     devices.insert(at, device.clone(), GFP_KERNEL)?;
     if let Err(error) = device.disk()?.add() {
         devices.remove(at);
+        drop(device.take_disk());
         return Err(error);
     }
     Ok(number)
@@ -83,7 +84,9 @@ fn remove(number: u32) -> Result {
     }
     devices.remove(at);
     drop(devices);
-    device.disk()?.remove();
+    if let Some(disk) = device.take_disk() {
+        disk.remove();
+    }
     Ok(())
 }
 
@@ -117,8 +120,8 @@ impl Drop for Loop {
     fn drop(&mut self) {
         let devices = core::mem::take(&mut *DEVICES.lock());
         for device in &devices {
-            if let Ok(disk) = device.disk() {
-                disk.remove();
+            if let Some(disk) = device.take_disk() {
+                Gendisk::remove_and_wait(disk);
             }
         }
         unregister_blkdev(LOOP_MAJOR);

@@ -170,9 +170,6 @@ impl Handler for PortHandler {
     }
 
     fn remove(&self) {
-        for work in [self.0.changed.get(), self.0.failed.get()].into_iter().flatten() {
-            work.cancel_sync();
-        }
         let (queue, disk) = (self.0.queue.get(), self.0.disk.get());
         if self.0.device.is_gone() {
             // Nobody waits for what it has any more.
@@ -186,6 +183,10 @@ impl Handler for PortHandler {
             queue.quiesce();
         }
         self.0.device.reset();
+        // Interrupts queue them, which come no more; what fails while dirty pages go out needs them.
+        for work in [self.0.changed.get(), self.0.failed.get()].into_iter().flatten() {
+            work.cancel_sync();
+        }
         self.0.stop();
         if let Some(disk) = disk {
             disk.remove();

@@ -100,9 +100,23 @@ impl Drop for Bound {
 /// Finds out what a controller is, starts it and shows its namespaces. May sleep.
 pub(crate) fn probe(device: &Arc<PciDevice>) -> Result<Bound> {
     let number = Index(NUMBERS.lock().alloc(0, i32::MAX as u32, GFP_KERNEL)?);
-    let index = number.0;
     device.enable();
     device.set_master();
+    // Before its memory goes, the controller must not write there any more.
+    let (ctrl, stride) = make(device, number).inspect_err(|_| device.disable())?;
+    let index = ctrl._index.0;
+    match ctrl.start(index, stride) {
+        Ok(()) => Ok(Bound(ctrl)),
+        Err(error) => {
+            ctrl.remove();
+            Err(error)
+        }
+    }
+}
+
+/// A controller that is not started yet, and the distance of its doorbells.
+fn make(device: &Arc<PciDevice>, number: Index) -> Result<(Arc<Ctrl>, usize)> {
+    let index = number.0;
     let regs = Arc::new(device.map_bar(0)?, GFP_KERNEL)?;
     let cap = u64::from(regs.read32(reg::CAP)) | u64::from(regs.read32(reg::CAP + 4)) << 32;
     // Pages of 4 KB must be among those it can do.
@@ -138,14 +152,7 @@ pub(crate) fn probe(device: &Arc<PciDevice>) -> Result<Bound> {
     })?;
     // New, so it is empty.
     drop(ctrl.broken.set(broken));
-    // Before its memory goes, the controller must not write there any more.
-    match ctrl.start(index, stride) {
-        Ok(()) => Ok(Bound(ctrl)),
-        Err(error) => {
-            ctrl.remove();
-            Err(error)
-        }
-    }
+    Ok((ctrl, stride))
 }
 
 impl Ctrl {

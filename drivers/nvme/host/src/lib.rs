@@ -8,9 +8,9 @@
 //! | `queue` | a pair of rings for transfers |
 //! | `command` | a request as a command, with its list of pages |
 //! | `admin` | the administrative rings: one command at a time |
-//! | `ctrl` | a controller: starting, namespaces, reset after a time-out |
+//! | `ctrl` | a controller: starting, namespaces, reset after a time-out, removal |
 //!
-//! Locks: a controller's `admin` mutex around starting, resetting and administrative commands; each queue's spin lock (interrupts
+//! Locks: a controller's `admin` mutex around starting, resetting and administrative commands; its `shown` and `interrupts`, and the numbers of controllers, taken alone; each queue's spin lock (interrupts
 //! off); requests are ended without it. Source: NVM Express Base Specification 2.0, NVM Command Set Specification 1.0.
 
 #![no_std]

@@ -2,7 +2,7 @@
 //! A slot's directory, `/sys/bus/pci/slots/NUMBER`.
 
 use crate::regs::{Led, cap};
-use crate::slot::{Slot, State};
+use crate::slot::Slot;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KString};
@@ -66,10 +66,7 @@ fn fill(node: &Arc<Node>, slot: &Arc<Slot>) -> Result {
         sysfs::attr_rw(node, "attention", show, move |data| attention(&stored, data))?;
     }
     let (shown, stored) = (slot.clone(), slot.clone());
-    let show = move |out: &mut SeqBuf| {
-        let on = matches!(shown.state(), State::On | State::BlinkingOff);
-        seq_print!(out, "{}\n", u8::from(on))
-    };
+    let show = move |out: &mut SeqBuf| seq_print!(out, "{}\n", u8::from(shown.regs.is_powered()));
     sysfs::attr_rw(node, "power", show, move |data| power(&stored, data))?;
     let its = slot.clone();
     sysfs::attr(node, "max_bus_speed", move |out| seq_print!(out, "{}\n", speed(its.regs.speeds().0)))?;

@@ -130,10 +130,6 @@ impl Slot {
         self.regs.is_present() || self.regs.is_link_up()
     }
 
-    pub(crate) fn state(&self) -> State {
-        *self.state.lock()
-    }
-
     /// Looks at what happened. In a worker.
     fn work(&self) {
         let mut state = self.state.lock();
@@ -149,7 +145,8 @@ impl Slot {
         if events & TIME_IS_UP != 0 {
             match *state {
                 State::BlinkingOn => drop(self.enable(&mut state)),
-                State::BlinkingOff => drop(self.disable(&mut state)),
+                // What came with it is about the card that goes.
+                State::BlinkingOff => return drop(self.disable(&mut state)),
                 // Something else decided meanwhile.
                 State::On | State::Off => {}
             }
@@ -293,32 +290,21 @@ impl Slot {
         self.pending.fetch_and(!u32::from(event::PRESENCE | event::LINK), SeqCst);
     }
 
-    /// A program switches the slot on or off. `ENODEV`: there is no card; `EINVAL`: it is off already. May sleep.
+    /// A program switches the slot on or off. `ENODEV`: there is no card, or the slot is in that state already. May sleep.
     pub(crate) fn switch(&self, on: bool) -> Result {
         let mut state = self.state.lock();
         if self.going.load(SeqCst) {
             return Err(ENODEV);
         }
         match (*state, on) {
-            (State::On, true) => {
+            // A button's five seconds go on.
+            (State::On | State::BlinkingOff, true) => {
                 self.say("Already enabled");
-                Ok(())
+                Err(ENODEV)
             }
-            (State::Off, false) => {
+            (State::Off | State::BlinkingOn, false) => {
                 self.say("Already disabled");
-                Err(EINVAL)
-            }
-            (State::BlinkingOff, true) => {
-                self.button.cancel();
-                *state = State::On;
-                self.regs.set_leds(Some(Led::On), Some(Led::Off));
-                Ok(())
-            }
-            (State::BlinkingOn, false) => {
-                self.button.cancel();
-                *state = State::Off;
-                self.regs.set_leds(Some(Led::Off), Some(Led::Off));
-                Ok(())
+                Err(ENODEV)
             }
             (State::Off | State::BlinkingOn, true) => {
                 self.button.cancel();

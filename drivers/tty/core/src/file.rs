@@ -117,7 +117,8 @@ impl FileOps for TtyFile {
         if on && self.is_hung_up() {
             return Err(EIO);
         }
-        set_fasync(&self.tty.fasync, self.tty.group_id.load(Ordering::Relaxed), file, fd, on)
+        let list = if self.console { &self.tty.console_fasync } else { &self.tty.fasync };
+        set_fasync(list, self.tty.group_id.load(Ordering::Relaxed), file, fd, on)
     }
 
     fn ioctl(&self, file: &File, cmd: u32, arg: usize) -> Result<usize> {

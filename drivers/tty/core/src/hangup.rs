@@ -26,9 +26,7 @@ impl Tty {
             self.generation.fetch_add(1, Ordering::SeqCst);
             let was_open = open.files != 0;
             open.files = open.consoles;
-            if open.consoles == 0 {
-                self.fasync.clear();
-            }
+            self.fasync.clear();
             if was_open {
                 let _ld = self.ld.lock();
                 self.ops.flush_output(self);

@@ -78,6 +78,8 @@ pub struct Tty {
     echo_waits: AtomicBool,
     /// Who wants `SIGIO`; and whether one of them could not write and wants to hear of room.
     pub(crate) fasync: FasyncList,
+    /// Those of `/dev/console`, which a hangup does not end.
+    pub(crate) console_fasync: FasyncList,
     pub(crate) wants_room: AtomicBool,
     /// Readers, and everybody who polls.
     pub(crate) read_wait: Arc<WaitQueue>,
@@ -117,6 +119,7 @@ impl Tty {
             throttled: AtomicBool::new(false),
             echo_waits: AtomicBool::new(false),
             fasync: FasyncList::new(),
+            console_fasync: FasyncList::new(),
             wants_room: AtomicBool::new(false),
             read_wait,
             write_wait,
@@ -305,6 +308,7 @@ impl Tty {
         }
         if effects.readable {
             self.fasync.kill(POLL_IN);
+            self.console_fasync.kill(POLL_IN);
             self.read_wait.wake_up_poll(PollMask::IN | PollMask::RDNORM);
         }
     }
@@ -342,6 +346,7 @@ impl Tty {
         self.write_wakeup();
         if self.wants_room() && self.wants_room.swap(false, Ordering::Relaxed) {
             self.fasync.kill(POLL_OUT);
+            self.console_fasync.kill(POLL_OUT);
         }
     }
 

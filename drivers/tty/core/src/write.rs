@@ -62,7 +62,7 @@ fn send(tty: &Tty, hung_up: &dyn Fn() -> bool, nonblock: bool, data: &[u8]) -> (
         if sent == rest.len() {
             break;
         }
-        if tty.fasync.is_active() {
+        if tty.fasync.is_active() || tty.console_fasync.is_active() {
             tty.wants_room.store(true, Ordering::Relaxed);
         }
         if nonblock {

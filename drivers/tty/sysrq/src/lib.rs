@@ -20,7 +20,7 @@ mod actions;
 mod tasks;
 
 use actions::TABLE;
-use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
 use errno::{Result, code::EINVAL};
 use hook::Hook;
 use kernfs::{Attribute, TextRw};
@@ -29,6 +29,9 @@ use vfs::{SeqBuf, seq_print};
 
 /// `kernel.sysrq`: 0: nothing; 1: everything; else the bits of [`Mask`].
 static ENABLED: AtomicI32 = AtomicI32::new(1);
+
+/// `sysrq_always_enabled`: whatever `kernel.sysrq` says.
+static ALWAYS: AtomicBool = AtomicBool::new(false);
 
 /// Kinds of requests (bits of `kernel.sysrq`).
 #[derive(Clone, Copy)]
@@ -65,12 +68,12 @@ pub static KEYBOARD: Hook<dyn Keyboard> = Hook::new();
 
 fn allowed(mask: Mask) -> bool {
     let enabled = ENABLED.load(Relaxed);
-    enabled == 1 || enabled & mask as i32 != 0
+    ALWAYS.load(Relaxed) || enabled == 1 || enabled & mask as i32 != 0
 }
 
 /// Whether requests from keyboards and serial lines are looked at.
 pub fn is_on() -> bool {
-    ENABLED.load(Relaxed) != 0
+    ALWAYS.load(Relaxed) || ENABLED.load(Relaxed) != 0
 }
 
 /// A request from a console. Any context but NMI.
@@ -126,7 +129,7 @@ impl Attribute for Trigger {
 /// Takes the command line's `sysrq_always_enabled`, makes `/proc/sysrq-trigger` and `kernel.sysrq`. Once, at boot.
 pub fn init(line: cmdline::CommandLine<'_>) -> Result {
     if line.params().any(|word| word.is("sysrq_always_enabled")) {
-        ENABLED.store(1, Relaxed);
+        ALWAYS.store(true, Relaxed);
         pr_info!("sysrq: sysrq always enabled.");
     }
     actions::init()?;

@@ -248,6 +248,8 @@ impl VirtioDevice {
     }
 
     fn probe(self: &Arc<Self>, driver: &'static dyn VirtioDriver) -> Result {
+        // Its last driver may have found it broken; it is reset now.
+        self.gone.store(false, Release);
         let result = self.negotiate(driver).and_then(|()| driver.probe(self));
         match result {
             Ok(handler) => {

@@ -18,7 +18,7 @@ pub(super) struct Range {
 /// Position of the mapping that starts in page `n` is this plus `n`.
 const FIRST: i64 = 2;
 
-/// A hexadecimal number as the kernel writes it: small letters, no zero in front.
+/// A hexadecimal number as the kernel writes it: no zero in front. As on Linux capital letters do, too.
 fn number(text: &[u8]) -> Option<usize> {
     if text.is_empty() || text.len() > 16 || text.len() > 1 && text.first() == Some(&b'0') {
         return None;

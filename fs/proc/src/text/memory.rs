@@ -19,12 +19,13 @@ fn line(out: &mut SeqBuf, label: &str, kib: u64) -> Result {
 /// `/proc/meminfo`.
 pub(super) fn meminfo(out: &mut SeqBuf) -> Result {
     let info = figures();
+    let buffers = vfs::hooks::device_pages();
     let pages = [
         ("MemTotal:", info.total),
         ("MemFree:", info.free),
         ("MemAvailable:", info.available),
-        ("Buffers:", 0),
-        ("Cached:", info.cached),
+        ("Buffers:", buffers),
+        ("Cached:", info.cached.saturating_sub(buffers)),
         ("SwapCached:", 0),
         ("Active(file):", lru::len(Which::Active) as u64),
         ("Inactive(file):", lru::len(Which::Inactive) as u64),

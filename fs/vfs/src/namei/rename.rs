@@ -134,10 +134,11 @@ impl Plan<'_> {
         if victim.is_some_and(|victim| Arc::ptr_eq(victim, inode)) {
             return Ok(None);
         }
-        if !self.trusted {
+        if self.trusted {
+            self.fits(inode, victim)?;
+        } else {
             self.permissions(inode, old_dir, new_dir, victim)?;
         }
-        self.fits(inode, victim)?;
         if is_mountpoint(&dentry) || target.is_some_and(|target| is_mountpoint(target)) {
             return Err(EBUSY);
         }

@@ -52,14 +52,14 @@ fn with_position<R>(file: &File, f: impl FnOnce(&mut i64) -> R) -> R {
 
 /// `sendfile(out, in, offset, count)`.
 pub fn sys_sendfile(regs: &PtRegs) -> Result<usize> {
+    let offset: Option<i64> = if regs.arg2() != 0 { Some(user::get(regs.arg2())?) } else { None };
     let input = fdget(regs.arg1())?;
     let count = regs.arg3().min(MAX_RW_COUNT);
     if input.mode() & fmode::READ == 0 {
         return Err(EBADF);
     }
     // What is wrong with the input is said before the output is looked at.
-    if regs.arg2() != 0 {
-        let from: i64 = user::get(regs.arg2())?;
+    if let Some(from) = offset {
         if input.mode() & fmode::SEEK == 0 {
             return Err(ESPIPE);
         }
@@ -75,11 +75,7 @@ pub fn sys_sendfile(regs: &PtRegs) -> Result<usize> {
     if input.mode() & fmode::SEEK == 0 || output.flags().any(uapi::O_APPEND) {
         return Err(EINVAL);
     }
-    if regs.arg2() != 0 {
-        let mut from: i64 = user::get(regs.arg2())?;
-        if from < 0 {
-            return Err(EINVAL);
-        }
+    if let Some(mut from) = offset {
         let n = with_position(&output, |to| pump(&input, &mut from, &output, to, count))?;
         user::put(regs.arg2(), &from)?;
         return Ok(n);

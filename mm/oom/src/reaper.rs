@@ -62,7 +62,9 @@ pub(crate) fn queue(process: Arc<Process>, leader: Arc<Task>, mm: Arc<Mm>, may_r
 }
 
 fn run() {
-    // Giving up an address space may want a little memory. Everybody waits for what this thread frees: it must not wait like them.
+    // A task's first sleep makes its timer: not when there is no memory.
+    ktime::sleep::sleep_ns(1);
+    // Giving up an address space may want a little, too. Everybody waits for what this thread frees: it must not wait like them.
     task::current().set_flags(TaskFlags::MEMALLOC);
     loop {
         WORK.wait_idle(|| PENDING.swap(false, Ordering::SeqCst));

@@ -2,7 +2,7 @@
 //! Directories as inodes: `mkdir` and `rmdir` go to the item, the rest is `kernfs`.
 
 use crate::item::Item;
-use errno::{Result, code::*};
+use errno::Result;
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use kernfs::NodeInode;
@@ -63,10 +63,6 @@ struct OpenDir(Arc<Item>);
 impl FileOps for OpenDir {
     fn mode(&self) -> u32 {
         fmode::SEEK | fmode::POS
-    }
-
-    fn read(&self, _: &File, _: &mut vfs::IovIter<'_>, _: &mut i64) -> Result<usize> {
-        Err(EISDIR)
     }
 
     fn iterate(&self, file: &File, context: &mut DirContext<'_>) -> Result {

@@ -3,11 +3,10 @@
 
 use crate::mounted::parts;
 use errno::Result;
-use errno::code::{EINVAL, EISDIR};
 use ext4_core::Cursor;
 use ext4_format::dir::ft;
 use kernel::filesystem::sync::Mutex;
-use kernel::filesystem::vfs::{DirContext, File, FileOps, FileType, IovIter, fmode};
+use kernel::filesystem::vfs::{DirContext, File, FileOps, FileType, fmode, seek};
 
 /// An open directory.
 pub(crate) struct DirFile {
@@ -37,10 +36,6 @@ impl FileOps for DirFile {
         fmode::SEEK | fmode::POS
     }
 
-    fn read(&self, _: &File, _: &mut IovIter<'_>, _: &mut i64) -> Result<usize> {
-        Err(EISDIR)
-    }
-
     fn iterate(&self, file: &File, context: &mut DirContext<'_>) -> Result {
         let (node, mount) = parts(file.inode())?;
         let mut cursor = self.cursor.lock();
@@ -59,17 +54,8 @@ impl FileOps for DirFile {
     }
 
     fn llseek(&self, _: &File, pos: &mut i64, offset: i64, whence: u32) -> Result<i64> {
-        let new = match whence {
-            uapi::SEEK_SET => offset,
-            uapi::SEEK_CUR => pos.checked_add(offset).ok_or(EINVAL)?,
-            uapi::SEEK_END => i64::MAX.checked_add(offset).ok_or(EINVAL)?,
-            _ => return Err(EINVAL),
-        };
-        if new < 0 {
-            return Err(EINVAL);
-        }
+        let new = seek::directory(pos, offset, whence, Some(i64::MAX))?;
         *self.cursor.lock() = Cursor { pos: new.cast_unsigned(), skip: 0 };
-        *pos = new;
         Ok(new)
     }
 

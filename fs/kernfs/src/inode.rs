@@ -12,7 +12,6 @@ use vfs::inode::iop;
 use vfs::{
     Dev, DirContext, File, FileOps, Inode, InodeInit, InodeOps, Kstat, Link, OpenFlags, SetAttr, SuperBlock, fmode,
 };
-use x86_mm::uaccess::IovIter;
 
 /// A node's part of its inode.
 pub struct NodeInode {
@@ -135,10 +134,6 @@ where
 {
     fn mode(&self) -> u32 {
         fmode::SEEK | fmode::POS
-    }
-
-    fn read(&self, _: &File, _: &mut IovIter<'_>, _: &mut i64) -> Result<usize> {
-        Err(EISDIR)
     }
 
     fn iterate(&self, file: &File, context: &mut DirContext<'_>) -> Result {

@@ -7,7 +7,9 @@ use crate::node::{Node, key, node, refresh};
 use kalloc::{Arc, KVVec, KVec};
 use kernel::filesystem::vfs::namei::kernel::{kernel_make, kernel_open_real, kernel_rename};
 use kernel::filesystem::vfs::namei::remove::kernel_remove;
-use kernel::filesystem::vfs::{Dentry, FileType, Inode, Link, Path, SetAttr, current_time, kernel_read, kernel_write};
+use kernel::filesystem::vfs::{
+    Dentry, FileType, Inode, Link, Path, Prepared, SetAttr, current_time, kernel_read, kernel_write,
+};
 use kernel::prelude::*;
 
 /// Bytes that are copied at a time.
@@ -46,14 +48,26 @@ impl Node {
         let work = self.fs.work()?;
         let temporary = self.fs.temporary()?;
         let dentry = self.make(work, &temporary)?;
+        let real = dentry.positive()?.clone();
         let dir = parent.inode()?;
         let times = (dir.atime.get(), dir.mtime.get());
-        let done = self
-            .fill(Path { mnt: work.mnt.clone(), dentry: dentry.clone() }, size)
-            .and_then(|()| kernel_rename(work, &temporary, &parent, &home.name, 0));
-        if let Err(error) = done {
+        let place = || {
+            self.fill(Path { mnt: work.mnt.clone(), dentry: dentry.clone() }, size)?;
+            if real.is_reg() {
+                *self.held.lock() = Some(Prepared::user(&real)?);
+            }
+            // Whoever finds it at its place finds this inode.
+            if let Some(own) = self.own.get() {
+                self.fs.table.add(key(&real), own.clone())?;
+            }
+            // A whiteout, or another file, is there if the name was removed meanwhile.
+            kernel_rename(work, &temporary, &parent, &home.name, uapi::RENAME_NOREPLACE)
+        };
+        if let Err(error) = place() {
+            self.fs.table.remove(key(&real));
             // What is left is removed at the next mount.
             let _ = kernel_remove(work, &temporary);
+            self.let_go();
             return Err(error);
         }
         // The directory did not change for who looks at the overlay.
@@ -65,15 +79,17 @@ impl Node {
             ..SetAttr::default()
         };
         let _ = change(dir, &attr);
-        let real = dentry.positive()?.clone();
         // Set once, under `copying`.
         drop(self.upper.set(dentry));
-        if let Some(own) = self.own.get() {
-            self.fs.table.add(key(&real), own.clone())?;
-        }
         refresh(&home.parent);
         refresh(inode);
         Ok(())
+    }
+
+    /// The file of the upper layer may go with its last name, as far as this inode is concerned. May sleep.
+    pub(crate) fn let_go(&self) {
+        let held = self.held.lock().take();
+        drop(held);
     }
 
     /// An empty file of the same kind in the work directory.
@@ -156,7 +172,10 @@ fn copy_data(from: Path, to: Path, size: u64) -> Result {
 
 /// Copies the extended attributes but for our own. What the upper layer cannot keep is left out, unless it says who may do what.
 fn copy_attributes(fs: &Fs, from: &Arc<Inode>, to: &Arc<Inode>) -> Result {
-    let names = from.ops().listxattr(from)?;
+    let names = match from.ops().listxattr(from) {
+        Err(error) if error == EOPNOTSUPP => return Ok(()),
+        names => names?,
+    };
     for name in names.split(|&byte| byte == 0).filter(|name| !name.is_empty() && !name.starts_with(fs.prefix())) {
         let value = match from.ops().getxattr(from, name) {
             Ok(value) => value,

@@ -87,7 +87,8 @@ fn add(
         if is_dir {
             fs.set_opaque(&dentry)?;
             kernel_rename(work, &temporary, &up, name, uapi::RENAME_EXCHANGE)?;
-            kernel_remove(work, &temporary)
+            tidied(kernel_remove(work, &temporary));
+            Ok(())
         } else {
             kernel_rename(work, &temporary, &up, name, 0)
         }
@@ -157,7 +158,7 @@ pub(crate) fn remove(own: &Node, dir: &Arc<Inode>, name: &[u8], inode: &Arc<Inod
                 return Err(error);
             }
             if exchange {
-                discard(fs, &white)?;
+                discard(fs, &white);
             }
         } else {
             let there = there.ok_or(ENOENT)?;
@@ -192,12 +193,21 @@ fn remove_dir(fs: &Fs, up: &Path, name: &[u8], dentry: &Arc<Dentry>) -> Result {
     }
     let temporary = fs.temporary()?;
     kernel_rename(up, name, fs.work()?, &temporary, 0)?;
-    discard(fs, &temporary)
+    discard(fs, &temporary);
+    Ok(())
 }
 
 /// Removes what was moved to the work directory: a directory goes with its whiteouts.
-pub(crate) fn discard(fs: &Fs, name: &[u8]) -> Result {
-    clear(fs.work()?, name, 0)
+pub(crate) fn discard(fs: &Fs, name: &[u8]) {
+    tidied(fs.work().and_then(|work| clear(work, name, 0)));
+}
+
+/// Something was to be cleaned up after the operation itself, which has happened: an error is told and no more. The work directory is
+/// emptied at the next mount.
+pub(crate) fn tidied(result: Result) {
+    if let Err(error) = result {
+        pr_err!("overlayfs: cleanup failed ({})\n", error.to_errno());
+    }
 }
 
 /// Removes an entry of a directory and what is in it, a few levels deep. `ENOTEMPTY` for what is deeper.

@@ -10,7 +10,7 @@ use kernel::filesystem::mm::{Mapping, MmapRequest};
 use kernel::filesystem::sync::Mutex;
 use kernel::filesystem::vfs::namei::kernel::kernel_open_real;
 use kernel::filesystem::vfs::times::touch_atime;
-use kernel::filesystem::vfs::{DirContext, File, FileOps, IovIter, OpenFlags, fmode};
+use kernel::filesystem::vfs::{DirContext, File, FileOps, IovIter, OpenFlags, fmode, seek};
 use kernel::prelude::*;
 
 /// An open directory.
@@ -27,10 +27,6 @@ impl DirFile {
 impl FileOps for DirFile {
     fn mode(&self) -> u32 {
         fmode::SEEK | fmode::POS
-    }
-
-    fn read(&self, _: &File, _: &mut IovIter<'_>, _: &mut i64) -> Result<usize> {
-        Err(EISDIR)
     }
 
     fn iterate(&self, file: &File, context: &mut DirContext<'_>) -> Result {
@@ -52,16 +48,7 @@ impl FileOps for DirFile {
     }
 
     fn llseek(&self, _: &File, pos: &mut i64, offset: i64, whence: u32) -> Result<i64> {
-        let new = match whence {
-            uapi::SEEK_SET => offset,
-            uapi::SEEK_CUR => pos.checked_add(offset).ok_or(EINVAL)?,
-            _ => return Err(EINVAL),
-        };
-        if new < 0 {
-            return Err(EINVAL);
-        }
-        *pos = new;
-        Ok(new)
+        seek::directory(pos, offset, whence, None)
     }
 
     fn can_poll(&self) -> bool {
@@ -159,11 +146,6 @@ impl FileOps for RegFile {
             return Ok(());
         }
         self.real(file)?.fsync(datasync)
-    }
-
-    fn direct_io(&self, file: &File, iter: &mut IovIter<'_>, pos: u64, write: bool) -> Result<usize> {
-        let real = self.real(file)?;
-        real.ops().direct_io(real, iter, pos, write)
     }
 
     fn fallocate(&self, file: &File, mode: u32, offset: u64, len: u64) -> Result {

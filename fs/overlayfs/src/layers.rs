@@ -29,6 +29,8 @@ pub(crate) struct Fs {
     /// The root of the upper layer; the directory `work` below `workdir`.
     pub(crate) upper: Option<Path>,
     pub(crate) work: Option<Path>,
+    /// Directories that must not be met in a lower layer: the upper layer's root, `workdir` and what is in it.
+    pub(crate) traps: KVec<Arc<Dentry>>,
     pub(crate) lower: KVec<Layer>,
     pub(crate) systems: KVec<System>,
     /// All layers are on one file system.
@@ -43,6 +45,19 @@ pub(crate) struct Fs {
 }
 
 impl Fs {
+    /// Which of `systems` lower layer `layer` is on.
+    pub(crate) fn system(&self, layer: usize) -> usize {
+        self.lower.get(layer).map_or(0, |layer| layer.system)
+    }
+
+    /// The inode number for `ino` of a file system of layers, if the overlay has one space for all.
+    pub(crate) fn number(&self, system: usize, ino: u64) -> Option<u64> {
+        if self.same {
+            return Some(ino);
+        }
+        self.xino.filter(|shift| ino >> shift == 0).map(|shift| ino | (system as u64) << shift)
+    }
+
     /// The mount of the upper layer. `EROFS` without one.
     pub(crate) fn upper_mount(&self) -> Result<&Arc<Mount>> {
         self.upper.as_ref().map(|path| &path.mnt).ok_or(EROFS)

@@ -50,21 +50,39 @@ fn in_upper(node: &Node, name: &[u8]) -> Result<Upper> {
         return Ok(Upper::Hidden);
     }
     if !inode.is_dir() {
+        whole(node, inode, name)?;
         return Ok(Upper::File(dentry));
     }
     if node.fs.is_opaque(inode)? {
         return Ok(Upper::Opaque(dentry));
     }
-    if !node.lower.is_empty() && node.fs.attribute(inode, b"redirect")?.is_some() {
-        pr_warn!("overlayfs: refusing to follow redirect\n");
-        return Err(EPERM);
+    if !node.lower.is_empty() {
+        in_place(node, inode, name)?;
     }
     Ok(Upper::Dir(dentry))
 }
 
+/// `EPERM` for a file whose data is in a layer below (`metacopy`): following is not built.
+fn whole(node: &Node, inode: &Inode, name: &[u8]) -> Result {
+    if inode.is_reg() && node.fs.attribute(inode, b"metacopy")?.is_some() {
+        pr_warn!("overlayfs: refusing to follow metacopy origin for ({})\n", name.escape_ascii());
+        return Err(EPERM);
+    }
+    Ok(())
+}
+
+/// `EPERM` for a directory that is to be merged with one of another name (`redirect`): following is not built.
+fn in_place(node: &Node, inode: &Inode, name: &[u8]) -> Result {
+    if node.fs.attribute(inode, b"redirect")?.is_some() {
+        pr_warn!("overlayfs: refusing to follow redirect for ({})\n", name.escape_ascii());
+        return Err(EPERM);
+    }
+    Ok(())
+}
+
 /// Collects what is to be merged; `merging`: there is a directory above already.
 fn in_lower(node: &Node, name: &[u8], merging: bool, out: &mut KVec<Lower>) -> Result {
-    for lower in node.lower.iter() {
+    for (index, lower) in node.lower.iter().enumerate() {
         let path = node.lower_path(lower)?;
         let dentry = match kernel_lookup(&path, name) {
             Ok(Some(dentry)) => dentry,
@@ -79,13 +97,21 @@ fn in_lower(node: &Node, name: &[u8], merging: bool, out: &mut KVec<Lower>) -> R
         }
         if !inode.is_dir() {
             if !merging && out.is_empty() {
+                whole(node, inode, name)?;
                 out.push(Lower { layer: lower.layer, dentry: dentry.clone() }, GFP_KERNEL)?;
             }
             return Ok(());
         }
+        if node.fs.traps.iter().any(|trap| Arc::ptr_eq(trap, &dentry)) {
+            return Err(ELOOP);
+        }
         out.push(Lower { layer: lower.layer, dentry: dentry.clone() }, GFP_KERNEL)?;
         if node.fs.is_opaque(inode)? {
             return Ok(());
+        }
+        // Below the last layer is nothing to go to.
+        if index + 1 != node.lower.len() {
+            in_place(node, inode, name)?;
         }
     }
     Ok(())

@@ -2,7 +2,6 @@
 //! Listing directories: the entries of all layers, each name once, without what whiteouts hide. A list is made when a directory is
 //! read from its beginning, and kept with the open file.
 
-use crate::lookup::shows_below;
 use crate::node::Node;
 use core::cmp::Ordering;
 use kalloc::{KVVec, KVec};
@@ -19,6 +18,8 @@ struct Entry {
     kind: FileType,
     hidden: bool,
     upper: bool,
+    /// Which of `Fs::systems` its layer is on.
+    system: usize,
 }
 
 /// The entries of a directory in the order in which they are shown.
@@ -49,6 +50,7 @@ struct Collect<'a> {
     /// Entries of the layers above, by name.
     known: KVVec<usize>,
     upper: bool,
+    system: usize,
     error: Result,
     seen: usize,
 }
@@ -65,7 +67,7 @@ impl Collect<'_> {
         }
         let start = list.text.len();
         list.text.extend_from_slice(name, GFP_KERNEL)?;
-        let entry = Entry { start, len: name.len(), ino, kind, hidden: false, upper: self.upper };
+        let entry = Entry { start, len: name.len(), ino, kind, hidden: false, upper: self.upper, system: self.system };
         list.entries.push(entry, GFP_KERNEL)?;
         Ok(())
     }
@@ -102,7 +104,7 @@ fn read(path: Path, collect: &mut Collect<'_>) -> Result {
 }
 
 /// Adds the entries of one layer to `list`.
-fn layer(node: &Node, path: &Path, upper: bool, list: &mut List) -> Result {
+fn layer(node: &Node, path: &Path, upper: bool, system: usize, list: &mut List) -> Result {
     let mut known = KVVec::with_capacity(list.entries.len(), GFP_KERNEL)?;
     for index in 0..list.entries.len() {
         known.push(index, GFP_KERNEL)?;
@@ -110,7 +112,7 @@ fn layer(node: &Node, path: &Path, upper: bool, list: &mut List) -> Result {
     let name = |index: &usize| list.entries.get(*index).map_or(&b""[..], |entry| list.name(entry));
     known.sort_unstable_by(|one, other| name(one).cmp(name(other)));
     let first = list.entries.len();
-    let mut collect = Collect { list, known, upper, error: Ok(()), seen: 0 };
+    let mut collect = Collect { list, known, upper, system, error: Ok(()), seen: 0 };
     read(path.clone(), &mut collect)?;
     let dir = path.inode()?;
     let files = node.fs.may_have_whiteout_files(dir)?;
@@ -134,10 +136,10 @@ pub(crate) fn list(node: &Node) -> Result<List> {
     let _acting = node.fs.act()?;
     let mut list = List { text: KVVec::new(), entries: KVVec::new() };
     if let Some(path) = node.upper_path()? {
-        layer(node, &path, true, &mut list)?;
+        layer(node, &path, true, 0, &mut list)?;
     }
     for lower in node.lower.iter() {
-        layer(node, &node.lower_path(lower)?, false, &mut list)?;
+        layer(node, &node.lower_path(lower)?, false, node.fs.system(lower.layer), &mut list)?;
     }
     list.entries.retain(|entry| !entry.hidden);
     Ok(list)
@@ -146,19 +148,24 @@ pub(crate) fn list(node: &Node) -> Result<List> {
 /// As [`list`], with the numbers that `stat` shows for the entries of the open directory `file`.
 pub(crate) fn numbered(node: &Node, file: &File) -> Result<List> {
     let mut list = list(node)?;
-    if node.upper.get().is_none() || node.lower.is_empty() {
+    let merges = node.upper.get().is_some() && !node.lower.is_empty();
+    if !merges && node.fs.xino.is_none() {
         return Ok(list);
     }
     for index in 0..list.entries.len() {
-        let Some(entry) = list.entries.get(index).filter(|entry| entry.upper) else { continue };
+        let Some(entry) = list.entries.get(index) else { break };
         let name = list.name(entry);
-        let cached = lookup_cached(&file.path().dentry, name).and_then(|dentry| dentry.inode().map(|inode| inode.ino));
-        let ino = match cached {
-            Some(ino) => Some(ino),
-            // It shows the number of the directory that it is merged with.
-            None if entry.kind == FileType::Dir && shows_below(node, name)? => merged_with(node, name)?,
-            None => None,
+        let cached = || lookup_cached(&file.path().dentry, name)?.inode().map(|inode| inode.ino);
+        let ino = match entry.upper && merges {
+            true => match cached() {
+                Some(ino) => Some(ino),
+                // It shows the number of the directory that it is merged with.
+                None if entry.kind == FileType::Dir => merged_with(node, name)?,
+                None => None,
+            },
+            false => None,
         };
+        let ino = ino.or_else(|| node.fs.number(entry.system, entry.ino));
         if let (Some(ino), Some(entry)) = (ino, list.entries.get_mut(index)) {
             entry.ino = ino;
         }
@@ -170,14 +177,16 @@ pub(crate) fn numbered(node: &Node, file: &File) -> Result<List> {
 fn merged_with(node: &Node, name: &[u8]) -> Result<Option<u64>> {
     let Some(path) = node.upper_path()? else { return Ok(None) };
     let Some(dentry) = kernel_lookup(&path, name)? else { return Ok(None) };
-    if !node.fs.same || node.fs.is_opaque(dentry.positive()?)? {
+    let numbered = node.fs.same || node.fs.xino.is_some();
+    if !numbered || node.fs.is_opaque(dentry.positive()?)? {
         return Ok(None);
     }
     for lower in node.lower.iter() {
         let path = node.lower_path(lower)?;
         if let Some(dentry) = kernel_lookup(&path, name)? {
             let inode = dentry.positive()?;
-            return Ok(inode.is_dir().then_some(inode.ino));
+            let shown = node.fs.number(node.fs.system(lower.layer), inode.ino);
+            return Ok(shown.filter(|_| inode.is_dir()));
         }
     }
     Ok(None)
@@ -196,7 +205,7 @@ pub(crate) fn has_any(path: Path) -> Result<bool> {
 /// The names in a directory of a layer, each ended by a NUL.
 pub(crate) fn names(path: Path) -> Result<KVec<u8>> {
     let mut list = List { text: KVVec::new(), entries: KVVec::new() };
-    let mut collect = Collect { list: &mut list, known: KVVec::new(), upper: false, error: Ok(()), seen: 0 };
+    let mut collect = Collect { list: &mut list, known: KVVec::new(), upper: false, system: 0, error: Ok(()), seen: 0 };
     read(path, &mut collect)?;
     let mut out = KVec::new();
     for entry in list.entries.iter() {

@@ -103,6 +103,7 @@ fn layers(options: Options) -> Result<Fs> {
     // Super blocks of `systems`, compared by address.
     let mut supers: KVec<Option<Arc<SuperBlock>>> = KVec::new();
     let mut roots: KVec<Arc<Dentry>> = KVec::new();
+    let mut traps: KVec<Arc<Dentry>> = KVec::new();
     let (mut upper, mut work) = (None, None);
     if let Some(name) = &options.upper {
         let Some(work_name) = &options.work else { return refuse("missing 'workdir'", EINVAL) };
@@ -119,7 +120,8 @@ fn layers(options: Options) -> Result<Fs> {
         }
         systems.push(System { dev: Some(own.mnt.sb.dev), _own: None }, GFP_KERNEL)?;
         supers.push(Some(own.mnt.sb.clone()), GFP_KERNEL)?;
-        roots.push(own.dentry.clone(), GFP_KERNEL)?;
+        traps.push(own.dentry.clone(), GFP_KERNEL)?;
+        traps.push(work_own.dentry.clone(), GFP_KERNEL)?;
         // One mount serves both.
         work = Some(Path { mnt: own.mnt.clone(), dentry: work_own.dentry });
         upper = Some(own);
@@ -130,7 +132,9 @@ fn layers(options: Options) -> Result<Fs> {
     let mut lower = KVec::new();
     for name in options.lower.iter() {
         let (_, own) = directory(name, uapi::MS_NOATIME | uapi::MS_RDONLY)?;
-        if roots.iter().any(|root| lies_below(&own.dentry, root) || lies_below(root, &own.dentry)) {
+        // That the upper layer is somewhere in a lower one is found if somebody goes there.
+        let overlaps = |root: &Arc<Dentry>| lies_below(&own.dentry, root) || lies_below(root, &own.dentry);
+        if roots.iter().any(overlaps) || traps.iter().any(|trap| lies_below(&own.dentry, trap)) {
             return refuse("overlapping lowerdir path", ELOOP);
         }
         let known = supers.iter().position(|sb| sb.as_ref().is_some_and(|sb| Arc::ptr_eq(sb, &own.mnt.sb)));
@@ -152,6 +156,7 @@ fn layers(options: Options) -> Result<Fs> {
     let mut fs = Fs {
         upper,
         work: None,
+        traps,
         lower,
         systems,
         same,
@@ -162,7 +167,9 @@ fn layers(options: Options) -> Result<Fs> {
         temporary: AtomicU64::new(1),
     };
     if let Some(place) = work {
-        fs.work = Some(prepare_work(&place)?);
+        let work = prepare_work(&place)?;
+        fs.traps.push(work.dentry.clone(), GFP_KERNEL)?;
+        fs.work = Some(work);
         check_upper(&fs)?;
     }
     Ok(fs)
@@ -210,16 +217,8 @@ impl SuperOps for Super {
         self.0.options.show(out)
     }
 
-    fn remount(&self, _: &SuperBlock, flags: u32, options: &[u8]) -> Result {
-        // mount(8) repeats the options that it finds in /proc/mounts.
-        if !options.is_empty() {
-            let new = Options::parse(options)?;
-            let old = &self.0.options;
-            let same = new.lower_text == old.lower_text && new.upper == old.upper && new.work == old.work;
-            if !same {
-                return Err(EINVAL);
-            }
-        }
+    fn remount(&self, _: &SuperBlock, flags: u32, _options: &[u8]) -> Result {
+        // Linux looks at no option here, whatever it says.
         if flags & uapi::MS_RDONLY == 0 && self.0.upper.is_none() {
             return Err(EROFS);
         }

@@ -8,8 +8,8 @@ use kalloc::{Arc, KBox, KVec, WeakArc};
 use kernel::filesystem::locking::SetOnce;
 use kernel::filesystem::sync::Mutex;
 use kernel::filesystem::vfs::{
-    Dentry, Dev, FileOps, Inode, InodeInit, InodeOps, Kstat, Link, OpenFlags, Path, Rename, SetAttr, SuperBlock, attr,
-    iop,
+    Dentry, Dev, FileOps, Inode, InodeInit, InodeOps, Kstat, Link, OpenFlags, Path, Prepared, Rename, SetAttr,
+    SuperBlock, attr, iop,
 };
 use kernel::prelude::*;
 
@@ -37,6 +37,9 @@ pub(crate) struct Node {
     pub(crate) own: SetOnce<WeakArc<Inode>>,
     /// Held while it comes to the upper layer.
     pub(crate) copying: Mutex<()>,
+    /// A regular file that came to the upper layer is in use there until this inode is not: who opened it before goes on in the copy,
+    /// which nothing else keeps if it is removed. Given back by [`InodeOps::evict`], or with the inode.
+    pub(crate) held: Mutex<Option<Prepared>>,
 }
 
 /// The node of one of our inodes. `EIO` for another.
@@ -66,7 +69,15 @@ impl Node {
                 // The cell is new and empty.
                 drop(cell.set(dentry));
             }
-            let node = Node { fs: fs.clone(), upper: cell, lower, home, own: SetOnce::new(), copying: Mutex::new(()) };
+            let node = Node {
+                fs: fs.clone(),
+                upper: cell,
+                lower,
+                home,
+                own: SetOnce::new(),
+                copying: Mutex::new(()),
+                held: Mutex::new(None),
+            };
             let (_, ino) = node.ids(&real);
             let ino = ino.unwrap_or_else(|| sb.next_ino());
             let init = InodeInit {
@@ -132,7 +143,7 @@ impl Node {
         let (system, ino) = match (self.upper.get(), self.lower.first()) {
             (Some(_), None) => (0, real.ino),
             (upper, Some(first)) => {
-                let system = self.fs.lower.get(first.layer).map_or(0, |layer| layer.system);
+                let system = self.fs.system(first.layer);
                 match first.dentry.inode() {
                     Some(inode) if upper.is_none() || is_dir || inode.nlink() == 1 => (system, inode.ino),
                     _ => (0, real.ino),
@@ -143,10 +154,8 @@ impl Node {
         if self.fs.same {
             return (None, Some(ino));
         }
-        if let Some(shift) = self.fs.xino
-            && ino >> shift == 0
-        {
-            return (None, Some(ino | (system as u64) << shift));
+        if let Some(ino) = self.fs.number(system, ino) {
+            return (None, Some(ino));
         }
         if is_dir {
             return (None, None);
@@ -308,6 +317,10 @@ impl InodeOps for Node {
         result
     }
 
+    fn evict(&self, _: &Inode) {
+        self.let_go();
+    }
+
     fn listxattr(&self, _: &Inode) -> Result<KVec<u8>> {
         let real = self.real()?;
         let all = real.ops().listxattr(real)?;
@@ -358,5 +371,12 @@ impl Table {
         bucket.retain(|entry| entry.1.strong_count() != 0);
         bucket.push((key, inode), GFP_KERNEL)?;
         Ok(())
+    }
+
+    /// Undoes [`Self::add`]: the copy is not kept.
+    pub(crate) fn remove(&self, key: usize) {
+        if let Ok(bucket) = self.bucket(key) {
+            bucket.lock().retain(|entry| entry.0 != key);
+        }
     }
 }

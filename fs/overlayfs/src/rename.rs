@@ -3,7 +3,7 @@
 //! comes to it; if the machine stops before that, the lower file is seen there again.
 
 use crate::copy_up::change;
-use crate::entries::{discard, lost_name, whiteout};
+use crate::entries::{discard, lost_name, tidied, whiteout};
 use crate::lookup::shows_below;
 use crate::merge;
 use crate::node::{Node, node, refresh};
@@ -87,7 +87,10 @@ fn replace(rename: &Rename<'_>, from: &Node, to: &Node) -> Result {
     if white && (below || rename.inode.is_dir()) {
         // The whiteout comes to the old name; it is not needed there if nothing is below.
         kernel_rename(&old_up, old_name, &new_up, new_name, uapi::RENAME_EXCHANGE)?;
-        return if below { Ok(()) } else { kernel_remove(&old_up, old_name) };
+        if !below {
+            tidied(kernel_remove(&old_up, old_name));
+        }
+        return Ok(());
     }
     if let Some(dentry) = &there
         && !white
@@ -124,6 +127,6 @@ fn empty(own: &Node, dir: &Path, name: &[u8], inode: &Arc<Inode>) -> Result {
         .and_then(|()| fs.set_opaque(&made))
         .and_then(|()| kernel_rename(work, &temporary, dir, name, uapi::RENAME_EXCHANGE));
     // Either the new directory, which did not come to its place, or the old one.
-    discard(fs, &temporary)?;
+    discard(fs, &temporary);
     done
 }

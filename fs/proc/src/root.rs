@@ -17,7 +17,6 @@ use vfs::{
     Dentry, Dev, DirContext, File, FileOps, FileSystemType, FileType, FsContext, Inode, InodeInit, InodeOps, Kstat,
     Link, OpenFlags, SetAttr, SuperBlock, fmode, register_filesystem, seq_print,
 };
-use x86_mm::uaccess::IovIter;
 
 /// Directory positions from here on are processes'; what is below belongs to the fixed part.
 const FIRST_PROCESS: i64 = 1 << 20;
@@ -145,10 +144,6 @@ struct RootDir;
 impl FileOps for RootDir {
     fn mode(&self) -> u32 {
         fmode::SEEK | fmode::POS
-    }
-
-    fn read(&self, _: &File, _: &mut IovIter<'_>, _: &mut i64) -> Result<usize> {
-        Err(EISDIR)
     }
 
     fn can_poll(&self) -> bool {

@@ -123,6 +123,9 @@ impl InodeOps for Node {
 
     fn listxattr(&self, _: &Inode) -> Result<KVec<u8>> {
         let Shared { mounted, disk, .. } = &*self.0;
+        if !mounted.image.has_xattrs() {
+            return Err(EOPNOTSUPP);
+        }
         let mut names = KVec::new();
         if disk.xattr == NO_XATTR {
             return Ok(names);
@@ -150,10 +153,6 @@ struct DirFile;
 impl FileOps for DirFile {
     fn mode(&self) -> u32 {
         fmode::SEEK | fmode::POS
-    }
-
-    fn read(&self, _: &File, _: &mut IovIter<'_>, _: &mut i64) -> Result<usize> {
-        Err(EISDIR)
     }
 
     fn iterate(&self, file: &File, context: &mut DirContext<'_>) -> Result {

@@ -95,9 +95,9 @@ pub trait FileOps: Any + Send + Sync {
         Ok(())
     }
 
-    /// Reads at `pos` and advances it. Files without `SEEK` ignore `pos`.
+    /// Reads at `pos` and advances it. Files without `SEEK` ignore `pos`. The default is right for directories.
     fn read(&self, file: &File, to: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
-        Err(EINVAL)
+        Err(if file.inode().is_dir() { EISDIR } else { EINVAL })
     }
 
     /// Writes at `pos` and advances it. `O_APPEND` is up to the implementation.
@@ -158,13 +158,6 @@ pub trait FileOps: Any + Send + Sync {
             }
             _ => Err(EINVAL),
         }
-    }
-
-    /// Reads (`write` false) or writes past the page cache (`O_DIRECT`): cached pages of the range are written back (and for a
-    /// write dropped) before, by the caller. Offset and length are multiples of the device's logical block size, or `EINVAL`.
-    /// May do less than asked.
-    fn direct_io(&self, file: &File, iter: &mut IovIter<'_>, pos: u64, write: bool) -> Result<usize> {
-        Err(EINVAL)
     }
 
     /// Whether [`Self::submit_direct`] can be used: the file is open with `O_DIRECT`, files of its kind can do it, and the memory is

@@ -6,7 +6,7 @@ use crate::dentry::Dentry;
 use crate::file::{File, FileOps, fmode};
 use crate::name::NAME_MAX;
 use crate::types::FileType;
-use errno::{Result, code::*};
+use errno::Result;
 use kalloc::Arc;
 
 /// Receives entries.
@@ -88,25 +88,12 @@ impl FileOps for DcacheDir {
         fmode::SEEK | fmode::POS
     }
 
-    fn read(&self, _: &File, _: &mut x86_mm::uaccess::IovIter<'_>, _: &mut i64) -> Result<usize> {
-        Err(EISDIR)
-    }
-
     fn iterate(&self, file: &File, context: &mut DirContext<'_>) -> Result {
         dcache_readdir(file, context)
     }
 
     fn llseek(&self, _: &File, pos: &mut i64, offset: i64, whence: u32) -> Result<i64> {
-        let new = match whence {
-            uapi::SEEK_SET => offset,
-            uapi::SEEK_CUR => pos.checked_add(offset).ok_or(EINVAL)?,
-            _ => return Err(EINVAL),
-        };
-        if new < 0 {
-            return Err(EINVAL);
-        }
-        *pos = new;
-        Ok(new)
+        crate::seek::directory(pos, offset, whence, None)
     }
 
     fn can_poll(&self) -> bool {

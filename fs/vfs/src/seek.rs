@@ -27,3 +27,15 @@ pub fn with_size(pos: &mut i64, offset: i64, whence: u32, size: i64, max: i64) -
     *pos = new;
     Ok(new)
 }
+
+/// For directories, whose positions are their file system's own: without holes, and with `SEEK_END` only where there is an `end`.
+pub fn directory(pos: &mut i64, offset: i64, whence: u32, end: Option<i64>) -> Result<i64> {
+    let new = match (whence, end) {
+        (uapi::SEEK_SET, _) => Some(offset),
+        (uapi::SEEK_CUR, _) => pos.checked_add(offset),
+        (uapi::SEEK_END, Some(end)) => end.checked_add(offset),
+        _ => None,
+    };
+    *pos = new.filter(|new| *new >= 0).ok_or(EINVAL)?;
+    Ok(*pos)
+}

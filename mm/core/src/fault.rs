@@ -109,7 +109,7 @@ impl Mm {
         }
         match &vma.backing {
             Backing::Anon => self.anon_fault(vma, addr, write),
-            Backing::File(file) => match file.mapping() {
+            Backing::File(file) => match vma.mapping() {
                 Some(mapping) => self.file_fault(slot, mapping, addr, write),
                 None => {
                     let page = file.fault(vma.pgoff_at(slot.start, addr), write).map_err(bus_or_memory)?;

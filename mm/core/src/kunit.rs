@@ -6,11 +6,14 @@ mod tests {
     use crate::exec::ExecLayout;
     use crate::file::VmFile;
     use crate::flags::Prot;
+    use crate::mapping::Mapping;
     use crate::mm_struct::Mm;
     use crate::mmap::MapArgs;
     use crate::shmem::anon_shared;
+    use core::sync::atomic::{AtomicBool, Ordering};
     use errno::{Result, code::*};
     use kalloc::Arc;
+    use kalloc::flags::GFP_KERNEL;
     use mm_alloc::layout::PAGE_SIZE;
     use x86_mm::Kind;
 
@@ -109,6 +112,69 @@ mod tests {
         assert_eq!(byte(&mm, private + 3 * PAGE_SIZE), None);
         mapping.set_size(MIB as u64);
         assert_eq!(byte(&mm, shared + 3 * PAGE_SIZE), Some(0));
+        Ok(())
+    }
+
+    /// A file that has other cached pages after a while, as one of overlayfs that is copied up.
+    struct Moves {
+        files: [Arc<dyn VmFile>; 2],
+        moved: AtomicBool,
+    }
+
+    impl VmFile for Moves {
+        fn readable(&self) -> bool {
+            true
+        }
+
+        fn writable(&self) -> bool {
+            true
+        }
+
+        fn may_exec(&self) -> bool {
+            false
+        }
+
+        fn mapping(&self) -> Option<&Arc<Mapping>> {
+            let [first, second] = &self.files;
+            if self.moved.load(Ordering::Relaxed) { second.mapping() } else { first.mapping() }
+        }
+
+        fn id(&self) -> (u64, u64) {
+            (0, 0)
+        }
+
+        fn show_path(&self, _: &mut dyn core::fmt::Write) -> core::fmt::Result {
+            Ok(())
+        }
+
+        fn as_any(&self) -> &dyn core::any::Any {
+            self
+        }
+    }
+
+    #[test]
+    fn mapped_pages_stay() -> Result {
+        let mm = space()?;
+        let files = [anon_shared(MIB as u64)?, anon_shared(MIB as u64)?];
+        let old = map_file(&mm, &files[0], MIB, uapi::MAP_SHARED)?;
+        assert!(set(&mm, old, 1) && set(&mm, old + PAGE_SIZE, 2) && set(&mm, old + 2 * PAGE_SIZE, 3));
+        let moves = Arc::new(Moves { files, moved: AtomicBool::new(false) }, GFP_KERNEL)?;
+        let file: Arc<dyn VmFile> = moves.clone();
+        let at = map_file(&mm, &file, 2 * PAGE_SIZE, uapi::MAP_SHARED)?;
+        assert_eq!(byte(&mm, at), Some(1));
+        moves.moved.store(true, Ordering::Relaxed);
+        // Neither what is brought in later, nor a part, nor a child's copy follows.
+        assert_eq!(byte(&mm, at + PAGE_SIZE), Some(2));
+        mm.mprotect(at + PAGE_SIZE, PAGE_SIZE, uapi::PROT_READ)?;
+        let child = mm.fork()?;
+        assert_eq!((byte(&child, at), byte(&child, at + PAGE_SIZE)), (Some(1), Some(2)));
+        assert_eq!(mm.futex_key(at, true)?, mm.futex_key(old, true)?);
+        // What is mapped now shows the new pages, and does not join the old ones.
+        mm.munmap(at + PAGE_SIZE, PAGE_SIZE)?;
+        let flags = uapi::MAP_SHARED | uapi::MAP_FIXED;
+        let (addr, file) = (at + PAGE_SIZE, Some(file));
+        mm.mmap(MapArgs { addr, len: PAGE_SIZE, prot: Prot::RW, flags, file, pgoff: 1 })?;
+        assert_eq!((byte(&mm, at), byte(&mm, addr)), (Some(1), Some(0)));
         Ok(())
     }
 

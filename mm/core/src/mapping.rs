@@ -587,7 +587,7 @@ impl User {
 
 /// A VMA's entry in its mapping's list of users; leaves it when dropped.
 pub(crate) struct MapLink {
-    mapping: Arc<Mapping>,
+    pub(crate) mapping: Arc<Mapping>,
     slot: usize,
 }
 

@@ -24,13 +24,32 @@ pub(crate) enum Backing {
     Special(Arc<SpecialMapping>),
 }
 
+impl Backing {
+    /// The cached pages that the file has now.
+    fn mapping(&self) -> Option<&Arc<Mapping>> {
+        match self {
+            Self::File(file) => file.mapping(),
+            _ => None,
+        }
+    }
+}
+
+fn same(one: Option<&Arc<Mapping>>, other: Option<&Arc<Mapping>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
 /// What a range of addresses is.
 pub(crate) struct Vma {
     pub(crate) flags: VmFlags,
     /// Page of the file at the start; for anonymous memory the start's own page number when it was made.
     pub(crate) pgoff: u64,
     pub(crate) backing: Backing,
-    /// In the mapping's list of users.
+    /// In the list of users of the mapping that the file had when it was mapped; that it may have another later (overlayfs) changes
+    /// nothing here.
     pub(crate) link: Option<MapLink>,
     /// Private pages may be in there: fork must copy entries.
     pub(crate) has_anon: AtomicBool,
@@ -39,7 +58,7 @@ pub(crate) struct Vma {
 pub(crate) type Areas = RangeMap<KBox<Vma>>;
 
 impl Vma {
-    /// A VMA for `[start, end)`, entered in its file's list.
+    /// A VMA for `[start, end)`, entered in the list of the mapping that its file has now.
     pub(crate) fn new(
         flags: VmFlags,
         pgoff: u64,
@@ -48,13 +67,14 @@ impl Vma {
         start: usize,
         end: usize,
     ) -> Result<KBox<Self>> {
-        let link = match &backing {
-            Backing::File(file) => match file.mapping() {
-                Some(mapping) => Some(MapLink::new(mapping, table, start, end, pgoff)?),
-                None => None,
-            },
-            _ => None,
+        let link = match backing.mapping() {
+            Some(mapping) => Some(MapLink::new(mapping, table, start, end, pgoff)?),
+            None => None,
         };
+        Self::with_link(flags, pgoff, backing, link)
+    }
+
+    fn with_link(flags: VmFlags, pgoff: u64, backing: Backing, link: Option<MapLink>) -> Result<KBox<Self>> {
         let vma = KBox::new(Self { flags, pgoff, backing, link, has_anon: AtomicBool::new(false) }, GFP_KERNEL)?;
         if let Backing::File(file) = &vma.backing {
             file.mapped();
@@ -71,7 +91,11 @@ impl Vma {
         table: &Arc<PageTable>,
     ) -> Result<KBox<Self>> {
         let pgoff = self.pgoff_at(own_start, start);
-        let copy = Self::new(self.flags, pgoff, self.backing.clone(), table, start, end)?;
+        let link = match self.mapping() {
+            Some(mapping) => Some(MapLink::new(mapping, table, start, end, pgoff)?),
+            None => None,
+        };
+        let copy = Self::with_link(self.flags, pgoff, self.backing.clone(), link)?;
         copy.has_anon.store(self.has_anon.load(Ordering::Relaxed), Ordering::Relaxed);
         Ok(copy)
     }
@@ -82,13 +106,10 @@ impl Vma {
         self.pgoff.wrapping_add((addr.wrapping_sub(start) as isize >> PAGE_SHIFT) as u64)
     }
 
-    /// The file's cached pages.
+    /// The cached pages that are shown: those that the file had when it was mapped.
     #[inline(always)]
     pub(crate) fn mapping(&self) -> Option<&Arc<Mapping>> {
-        match &self.backing {
-            Backing::File(file) => file.mapping(),
-            _ => None,
-        }
+        self.link.as_ref().map(|link| &link.mapping)
     }
 
     /// Notes that a private page is being mapped.
@@ -99,8 +120,17 @@ impl Vma {
         }
     }
 
-    /// Whether a mapping with these properties that begins with page `pgoff` continues this one, which ends where that begins.
+    /// Whether a new mapping with these properties that begins with page `pgoff` continues this one, which ends where that begins.
     pub(crate) fn continues_with(&self, own_len: usize, flags: VmFlags, pgoff: u64, backing: &Backing) -> bool {
+        self.is_alike(own_len, flags, pgoff, backing) && same(self.mapping(), backing.mapping())
+    }
+
+    /// Whether `next`, which begins where this one ends, continues it.
+    fn continues(&self, own_len: usize, next: &Self) -> bool {
+        self.is_alike(own_len, next.flags, next.pgoff, &next.backing) && same(self.mapping(), next.mapping())
+    }
+
+    fn is_alike(&self, own_len: usize, flags: VmFlags, pgoff: u64, backing: &Backing) -> bool {
         if self.flags != flags || flags.any(VmFlags(VmFlags::PFNMAP.0 | VmFlags::DONTEXPAND.0 | VmFlags::IO.0)) {
             return false;
         }
@@ -146,8 +176,7 @@ pub(crate) fn split_at(areas: &mut Areas, table: &Arc<PageTable>, at: usize) -> 
 /// Joins the range at `index` with the one before it, if they are alike and touch. Returns whether it did.
 pub(crate) fn merge_with_previous(areas: &mut Areas, index: usize) -> bool {
     let (Some(previous), Some(slot)) = (areas.before(index), areas.get(index)) else { return false };
-    let alike = previous.end == slot.start
-        && previous.value.continues_with(previous.len(), slot.value.flags, slot.value.pgoff, &slot.value.backing);
+    let alike = previous.end == slot.start && previous.value.continues(previous.len(), &slot.value);
     if !alike {
         return false;
     }

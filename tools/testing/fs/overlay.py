@@ -11,7 +11,7 @@ import tempfile
 import common
 from common import GuestError, Report
 
-PROGRAMS = ["getfattr", "setfattr", "stat"]
+PROGRAMS = ["getfattr", "setfattr", "stat", "ls"]
 # name, where the upper layer is, where the lower ones are
 ROWS = [("tmpfs", "/tmp/m", "/tmp/m"), ("ext4", "/tmp/e", "/tmp/e"), ("mixed", "/tmp/e", "/tmp/m")]
 

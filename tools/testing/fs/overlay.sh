@@ -133,6 +133,34 @@ t_options() {
   fails mount -t overlay ovl -o lowerdir=$L,upperdir=$U,workdir=$W,nonsense $M; mkdir "$lowers/a:b" "$lowers/c,d"; echo 1 >"$lowers/a:b/f"; echo 2 >"$lowers/c,d/g"
   mount -t overlay ovl -o "lowerdir=$lowers/a\\:b:$lowers/c\\,d" $M; is "$(names $M)" "f g"
 }
+t_removed() {
+  echo one >$L/f; echo two >$L/g
+  up
+  exec 5<$M/f; rm $M/f; fails chmod 600 /proc/self/fd/5; is "$(cat <&5)" one; exec 5<&-; is_whiteout $U/f; is "$(names $M)" g
+  exec 5<$M/g; echo more >>$M/g; rm $M/g; is "$(cat <&5)" "$(printf 'two\nmore')"; exec 5<&-; is_whiteout $U/g; is "$(names $M)" ""; worked
+}
+t_refused() {
+  mkdir $L/d $B/d $B/e; echo 1 >$L/d/a; echo 2 >$B/e/b; echo 3 >$L/f; echo 4 >$U/f; echo 5 >$B/g; echo 6 >$L/g; echo 7 >$L/h
+  $P/setfattr -n trusted.overlay.redirect -v other $L/d; $P/setfattr -n trusted.overlay.redirect -v other $B/e
+  $P/setfattr -n trusted.overlay.metacopy $U/f; $P/setfattr -n trusted.overlay.metacopy $L/g
+  up ,redirect_dir=nofollow
+  fails cat $M/f; fails cat $M/g; fails ls $M/d/a; fails rm $M/g; is "$(cat $M/h)" 7; is "$(cat $M/e/b)" 2; is "$(names $M)" "d e f g h"
+}
+t_nested() {
+  mkdir $B/up $B/wk $B/d; echo 1 >$B/d/f
+  fails mount -t overlay ovl -o lowerdir=$L:$W,upperdir=$U,workdir=$W $M; fails mount -t overlay ovl -o lowerdir=$L:$U,upperdir=$U,workdir=$W $M
+  mkdir $U/in; fails mount -t overlay ovl -o lowerdir=$L:$U/in,upperdir=$U,workdir=$W $M; fails mount -t overlay ovl -o lowerdir=$B/d:$B $M
+  mount -t overlay ovl -o lowerdir=$L:$B,upperdir=$B/up,workdir=$B/wk $M
+  echo 2 >>$M/d/f; is "$(cat $B/up/d/f)" "$(printf '1\n2')"; fails ls $M/up/d; fails ls $M/wk/work; is "$(names $M)" "d up wk"
+  mount -o remount,nonsense=1 $M
+}
+t_xino() {
+  mkdir -p $L/d $B/d $U/d $L/e; echo 1 >$L/f; echo 2 >$U/u; echo 3 >$B/d/b; echo 4 >$L/e/x
+  up ,xino=on
+  listed() { $P/ls -i1 $M/$1 | awk -v n=$2 '$2 == n {print $1}'; }
+  for n in d e f u; do is "$(listed . $n)" "$(ino $M/$n)"; is "$(dev $M/$n)" "$(dev $M)"; done
+  is "$(listed e x)" "$(ino $M/e/x)"; is "$(listed d b)" "$(ino $M/d/b)"; echo >>$M/f; is "$(listed . f)" "$(ino $M/f)"
+}
 t_userxattr() {
   mkdir -p $L/d $U/d; echo 1 >$L/d/a; $P/setfattr -n user.overlay.opaque -v y $U/d || { echo skipped; exit 0; }
   up ,userxattr

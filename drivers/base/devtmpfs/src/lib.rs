@@ -13,7 +13,7 @@ use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KString};
 use locking::SetOnce;
 use uapi::{S_IFBLK, S_IFCHR, S_IFDIR};
-use vfs::namei::create::kernel_mknod;
+use vfs::namei::kernel::kernel_make;
 use vfs::namei::remove::kernel_remove;
 use vfs::{Dev, FileSystemType, FsContext, Path, SuperBlock, register_filesystem};
 
@@ -61,7 +61,7 @@ pub enum Kind {
 pub fn create_node(name: &str, kind: Kind, dev: Dev, mode: u32) -> Result {
     let (dir, last) = directory_of(name, true)?;
     let kind = if kind == Kind::Char { S_IFCHR } else { S_IFBLK };
-    kernel_mknod(&dir, last, kind | mode & 0o777, dev).map(|_| ())
+    kernel_make(&dir, last, |dir| dir.ops().mknod(dir, last, kind | mode & 0o777, dev)).map(drop)
 }
 
 /// A device of a driver, as `sysfs` and devtmpfs show it.
@@ -128,13 +128,11 @@ fn directory_of(name: &str, make: bool) -> Result<(Path, &[u8])> {
         let component = component.as_bytes();
         let found = match vfs::dcache::lookup_cached(&at.dentry, component) {
             Some(found) => found,
-            None if make => {
-                match kernel_mknod(&at, component, S_IFDIR | 0o755, Dev::default()) {
-                    Ok(_) | Err(EEXIST) => {}
-                    Err(error) => return Err(error),
-                }
-                vfs::dcache::lookup_cached(&at.dentry, component).ok_or(ENOENT)?
-            }
+            None if make => match kernel_make(&at, component, |dir| dir.ops().mkdir(dir, component, S_IFDIR | 0o755)) {
+                Ok(made) => made,
+                Err(EEXIST) => vfs::dcache::lookup_cached(&at.dentry, component).ok_or(ENOENT)?,
+                Err(error) => return Err(error),
+            },
             None => return Err(ENOENT),
         };
         at = Path { mnt: at.mnt.clone(), dentry: found };

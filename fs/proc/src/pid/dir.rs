@@ -13,7 +13,6 @@ use vfs::{
     Dev, DirContext, File, FileOps, FileType, Inode, InodeInit, InodeOps, Kstat, Link, OpenFlags, SeqBuf, SetAttr,
     SuperBlock, fmode,
 };
-use x86_mm::uaccess::IovIter;
 
 /// What an inode below `/proc/PID` is.
 pub(super) enum Kind {
@@ -276,10 +275,6 @@ impl PidDir {
 impl FileOps for PidDir {
     fn mode(&self) -> u32 {
         fmode::SEEK | fmode::POS
-    }
-
-    fn read(&self, _: &File, _: &mut IovIter<'_>, _: &mut i64) -> Result<usize> {
-        Err(EISDIR)
     }
 
     fn can_poll(&self) -> bool {

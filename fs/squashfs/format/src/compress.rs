@@ -42,6 +42,17 @@ impl Method {
         }
     }
 
+    /// What is said of an image that cannot be read for its method.
+    pub const fn unsupported(self) -> &'static str {
+        match self {
+            Self::Zlib => "Filesystem uses \"zlib\" compression. This is not supported",
+            Self::Lzo => "Filesystem uses \"lzo\" compression. This is not supported",
+            Self::Xz => "Filesystem uses \"xz\" compression. This is not supported",
+            Self::Lz4 => "Filesystem uses \"lz4\" compression. This is not supported",
+            Self::Zstd => "Filesystem uses \"zstd\" compression. This is not supported",
+        }
+    }
+
     /// Decompresses `from` to the start of `to`; how many bytes came out. `window`: how far back a stream may reach. EIO if it is
     /// damaged or does not fit.
     pub fn decompress(self, from: &[u8], to: &mut [u8], window: usize) -> Result<usize> {

@@ -2,7 +2,7 @@
 //! Directories: groups of entries, each behind a header, in the order of their names; long ones have an index. No locks.
 
 use crate::image::{Cursor, Image, Store};
-use crate::inode::{Data, Inode};
+use crate::inode::{Data, Inode, TYPES};
 use crate::le::Fields;
 use core::cmp::Ordering;
 use errno::Result;
@@ -89,9 +89,7 @@ impl DirReader {
         if self.pos > self.end {
             return Err(EIO);
         }
-        let mode = *[0o040000, 0o100000, 0o120000, 0o060000, 0o020000, 0o010000, 0o140000]
-            .get(usize::from(kind).wrapping_sub(1))
-            .ok_or(EIO)?;
+        let mode = *TYPES.get(usize::from(kind).wrapping_sub(1)).ok_or(EIO)?;
         Ok(Some(Entry {
             ino: self.base.wrapping_add_signed(delta.into()),
             at: u64::from(self.block) << 16 | u64::from(offset),

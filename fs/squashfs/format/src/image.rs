@@ -2,6 +2,7 @@
 //! An open image: metadata blocks and the tables of ids and fragments. No locks: what is cached is the store's.
 
 use crate::METADATA;
+use crate::compress::Method;
 use crate::le::Fields;
 use crate::superblock::{NO_TABLE, SIZE, Super};
 use errno::Result;
@@ -72,14 +73,22 @@ const PLAIN_META: u16 = 1 << 15;
 const PLAIN: u32 = 1 << 24;
 
 impl<S: Store> Image<S> {
-    /// Opens the image in `store`, of `device` bytes. EINVAL with a reason if it is none or damaged, EIO.
-    pub fn open(store: S, device: u64) -> core::result::Result<Self, (errno::Error, &'static str)> {
+    /// Opens the image in `store`, of `device` bytes. `may`: whether its method can be used; it is asked before anything is
+    /// decompressed. EINVAL with a reason if it is none, damaged or of another method, EIO.
+    pub fn open(
+        store: S,
+        device: u64,
+        may: impl FnOnce(Method) -> bool,
+    ) -> core::result::Result<Self, (errno::Error, &'static str)> {
         let mut bytes = [0u8; SIZE];
         if device < SIZE as u64 {
             return Err((EINVAL, "no squashfs superblock"));
         }
         store.read(0, &mut bytes).map_err(|error| (error, "unable to read the superblock"))?;
         let sb = Super::parse(&bytes, device).map_err(|why| (EINVAL, why))?;
+        if !may(sb.method) {
+            return Err((EINVAL, sb.method.unsupported()));
+        }
         let mut image = Self { store, sb, ids: KVVec::new(), fragments: KVVec::new(), xattrs: None };
         image.read_ids().map_err(|error| (error, "unable to read the id table"))?;
         if sb.fragments != 0 {
@@ -254,6 +263,11 @@ impl<S: Store> Image<S> {
         let block = usize::try_from(at / METADATA as u64).map_err(|_| EIO)?;
         let mut cursor = Cursor { block: *index.get(block).ok_or(EIO)?, offset: at as usize % METADATA };
         self.record(&mut cursor)
+    }
+
+    /// Whether files of it can have extended attributes.
+    pub const fn has_xattrs(&self) -> bool {
+        self.xattrs.is_some()
     }
 
     pub(crate) fn xattr_table(&self) -> Option<&XattrTable> {

@@ -81,7 +81,7 @@ pub struct Inode {
 }
 
 /// Of the seven basic kinds: directory, file, link, block and character device, FIFO, socket.
-const TYPES: [u32; 7] = [0o040000, 0o100000, 0o120000, 0o060000, 0o020000, 0o010000, 0o140000];
+pub(crate) const TYPES: [u32; 7] = [0o040000, 0o100000, 0o120000, 0o060000, 0o020000, 0o010000, 0o140000];
 
 struct Head {
     kind: u16,

@@ -46,7 +46,7 @@ impl Store for Memory {
 
 fn open(bytes: &[u8]) -> Result<Image<Memory>, errno::Error> {
     let len = bytes.len() as u64;
-    Image::open(Memory::new(bytes.to_vec()), len).map_err(|(error, _)| error)
+    Image::open(Memory::new(bytes.to_vec()), len, |_| true).map_err(|(error, _)| error)
 }
 
 struct Work(PathBuf);

@@ -8,7 +8,6 @@ use super::walk::{Start, Walker};
 use crate::dcache::Pending;
 use crate::fs_struct::borrow_fs;
 use crate::inode::{Inode, iop};
-use crate::name::Key;
 use crate::notify;
 use crate::path::Path;
 use crate::perm::{MAY_EXEC, MAY_WRITE, inode_permission};
@@ -149,25 +148,4 @@ pub fn link(old: &Path, start: Start<'_>, name: &PathName) -> Result {
         notify::link_count(inode);
         Ok(inode.clone())
     })
-}
-
-/// Makes a device, directory, FIFO or socket `name` in `dir` by the kernel's own right: neither permissions nor umask count.
-/// `mode` with its type. `EEXIST`. May sleep.
-pub fn kernel_mknod(dir: &Path, name: &[u8], mode: u32, dev: Dev) -> Result<Arc<Inode>> {
-    let key = Key::new(name);
-    let inode = dir.inode()?;
-    let _lock = inode.lock.write();
-    let cached = lookup_locked(&dir.dentry, &key)?;
-    if cached.as_ref().is_some_and(|dentry| dentry.inode().is_some()) {
-        return Err(EEXIST);
-    }
-    let pending = Pending::new(&dir.dentry, &key, cached)?;
-    let made = if mode & uapi::S_IFMT == uapi::S_IFDIR {
-        inode.ops().mkdir(inode, name, mode)?
-    } else {
-        inode.ops().mknod(inode, name, mode, dev)?
-    };
-    pending.commit(made.clone());
-    notify::created(inode, &made, name);
-    Ok(made)
 }

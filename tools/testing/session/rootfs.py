@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
@@ -28,7 +29,7 @@ COMPLAINT = re.compile(r"^.*(Oops|BUG:|WARNING:|panicked|Kernel panic|lock order
 # Command -> what its output must match.
 COMMANDS = [
     ("id -un; tty", r"^root\s+/dev/ttyS0\s"),
-    ("findmnt -n -o FSTYPE,TARGET / /dev /run | cat", r"ext4\s+/\s"),
+    ("findmnt -n -o FSTYPE,TARGET / | cat", r"^ext4\s+/\s"),
     ("stat -f -c %T /dev/shm /proc /sys /run", r"tmpfs\s+proc\s+sysfs\s+tmpfs"),
     ("runlevel", r"^N 2\s"),
     ("who", r"root\s+ttyS0"),
@@ -57,8 +58,10 @@ def start(args, disk):
 
 def type_at(guest, command, wanted):
     """Types a command and looks at what it prints."""
+    mark = guest.mark
     guest.send(command + "\n")
-    text = no_ansi(guest.expect(PROMPT, 90)).replace("\r", "")
+    guest.expect(PROMPT, 90)
+    text = no_ansi(guest.text[mark:guest.mark])
     # The terminal echoes the line first, wrapped where it is long.
     output = text[text.find("\n") + 1:] if len(command) < 60 else text
     if not re.search(wanted, output, re.M):
@@ -66,12 +69,14 @@ def type_at(guest, command, wanted):
 
 
 def log_in(guest, args):
-    """Root, at the serial line."""
+    """Root, at the serial line; says how long it took to get there."""
     guest.expect(r"rideau login: ", args.limit)
+    took = time.monotonic() - guest.started
     guest.send("root\n")
     guest.expect(PROMPT, 60)
     guest.send("stty cols 1000; export TERM=dumb; bind 'set enable-bracketed-paste off'\n")
     guest.expect(PROMPT, 30)
+    return f"a login after {took:.1f} s"
 
 
 def whole(guest, disk):
@@ -90,21 +95,23 @@ def whole(guest, disk):
 def first(args, disk):
     """From the first start to power-off."""
     with start(args, disk) as guest:
-        log_in(guest, args)
+        said = log_in(guest, args)
         for command, wanted in COMMANDS:
             type_at(guest, command, wanted)
         guest.send("poweroff\n")
         whole(guest, disk)
+    return said
 
 
 def second(args, disk):
     """What the first one wrote is there; and `reboot`."""
     with start(args, disk) as guest:
-        log_in(guest, args)
+        said = log_in(guest, args)
         for command, wanted in AGAIN:
             type_at(guest, command, wanted)
         guest.send("reboot\n")
         whole(guest, disk)
+    return said
 
 
 def the_disk():
@@ -138,8 +145,7 @@ def main():
             tools.base(linux=True, last=SWITCH_ROOT).write(args.initrd)
         for test in (first, second):
             try:
-                test(args, disk)
-                report.ok(test.__name__)
+                report.ok(f"{test.__name__}: {test(args, disk)}")
             except GuestError as error:
                 report.fail(test.__name__, error)
                 break

@@ -14,6 +14,7 @@ pub mod irqflags;
 pub mod msr;
 pub mod percpu;
 pub mod preempt;
+pub mod pvclock;
 pub mod regs;
 pub mod tsc;
 pub mod tss;

@@ -12,16 +12,14 @@
 //! Callers above: `kernel/irq` ([`irq::chip`], `irq::IRQ_DISPATCH`), `kernel/time` (through `clock_hw`), `kernel/syscalls`
 //! ([`register_syscalls`]), `kernel/process` ([`start_thread`], [`reboot`]), `mm` ([`smp::call`]), drivers (`acpi`).
 //!
-//! Locks, all innermost and taken with interrupts off: `irq::vectors::ALLOC`, `apic::io::IOAPICS` (the first may be taken before
-//! or after, never inside, the second), `clocks::watchdog::LAST`.
+//! Parts without unsafe code are crates of their own below this directory: static tables (`acpi`), IOAPICs and vectors (`irq`),
+//! clocks (`clocks`), and, with it, the local APIC (`apic`). No locks here but theirs.
 
 #![no_std]
 
 extern crate alloc;
 
-pub mod acpi;
 pub mod apic;
-pub mod clocks;
 mod cpu_setup;
 pub mod entry;
 pub mod gdt;
@@ -41,6 +39,7 @@ use locking::SetOnce;
 
 pub use entry::exit::start_thread;
 pub use entry::syscall::{SyscallFn, register_syscalls};
+pub use {x86_acpi as acpi, x86_clocks as clocks};
 
 /// CPU, descriptor tables, exceptions. The first thing the boot CPU does in Rust code of the kernel proper.
 pub fn early_init(info: &'static BootInfo) {

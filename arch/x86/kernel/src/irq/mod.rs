@@ -3,19 +3,19 @@
 //! [`IRQ_DISPATCH`] with the number that was given when the vector was allocated; the CPUs' own vectors (timer, rescheduling,
 //! calls of functions, stop) are handled here. [`chip`] is what `kernel/irq` uses to route, mask and compose.
 
-pub mod chip;
-pub(crate) mod vectors;
-
 use crate::apic::local;
 use clock_hw::TIMEKEEPING;
 use core::sync::atomic::{AtomicU32, Ordering};
 use hook::Hook;
-use vectors::*;
+use x86_apic::irq_vectors::*;
 use x86_cpu::preempt::{
     HARDIRQ_OFFSET, PREEMPT, in_interrupt, preempt_count_add, preempt_count_raw, preempt_count_sub, set_irq_from_user,
 };
 use x86_cpu::regs::PtRegs;
 use x86_cpu::{CpuId, PerCpu};
+use x86_irq::vectors;
+
+pub use x86_irq::chip;
 
 /// The interrupt core (`kernel/irq`).
 pub trait IrqDispatch: Sync {

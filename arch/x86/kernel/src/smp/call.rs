@@ -8,10 +8,10 @@
 //! Order: all stores before the call are seen by the function; all its stores are seen after the call returns.
 
 use super::{CpuMask, cpus_in, mask_of, online, send_ipi};
-use crate::irq::vectors::CALL_FUNCTION_VECTOR;
 use core::cell::UnsafeCell;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use x86_apic::irq_vectors::CALL_FUNCTION_VECTOR;
 use x86_cpu::asm::cpu_relax;
 use x86_cpu::irqflags::{IrqGuard, irqs_disabled};
 use x86_cpu::{CpuId, MAX_CPUS, cpu_id, percpu, preempt_disable};

@@ -6,16 +6,16 @@
 
 pub mod boot;
 pub mod call;
-pub mod topology;
 mod trampoline;
 
 use crate::apic::local;
-use crate::irq::vectors::{REBOOT_VECTOR, RESCHEDULE_VECTOR};
 use core::sync::atomic::{AtomicU64, Ordering};
+use x86_apic::irq_vectors::{REBOOT_VECTOR, RESCHEDULE_VECTOR};
 use x86_cpu::{CpuId, cpu_id, irqflags::local_irq_disable};
 
 pub use call::{on_cpu, on_cpus, on_each_cpu, on_other_cpus};
 pub use topology::apic_id;
+pub use x86_irq::topology;
 
 /// A set of CPUs, bit `n` for CPU `n`.
 pub type CpuMask = u64;

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Where interrupts of devices go: the IOAPICs (`io`), the vectors of each CPU (`vectors`), the CPUs' numbers and APIC ids
+//! (`topology`), and what `kernel/irq` uses of all this (`chip`).
+//!
+//! Locks, all innermost and taken with interrupts off: `vectors::ALLOC`, `io::IOAPICS` (the first may be taken before or after,
+//! never inside, the second).
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod chip;
+pub mod io;
+pub mod topology;
+pub mod vectors;

@@ -6,6 +6,10 @@
 
 #![no_std]
 
+mod atomic_ref;
+
+pub use atomic_ref::AtomicRef;
+
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 /// A set-once pointer to a `&'static T`.

@@ -29,3 +29,15 @@ fn first_set_wins() {
     assert!(!HOOK.set(&SIX));
     assert_eq!(HOOK.get().map(|n| n.number()), Some(5));
 }
+
+#[test]
+fn references_change() {
+    static REF: AtomicRef<u32> = AtomicRef::new();
+    static ONE: u32 = 1;
+    static TWO: u32 = 2;
+    assert_eq!(REF.load(), None);
+    assert_eq!(REF.compare_exchange(None, Some(&ONE)), Ok(()));
+    assert_eq!(REF.compare_exchange(None, Some(&TWO)), Err(Some(&1)));
+    REF.store(Some(&TWO));
+    assert_eq!(REF.load(), Some(&2));
+}

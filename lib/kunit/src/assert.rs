@@ -3,12 +3,12 @@
 
 use core::fmt::Arguments;
 use core::sync::atomic::{AtomicU32, Ordering};
-use kunit_suites::Reason;
+use hook::AtomicRef;
 
 /// Failed assertions of the running test.
 static FAILURES: AtomicU32 = AtomicU32::new(0);
 /// Why the running test was skipped.
-static SKIPPED: Reason = Reason::new();
+static SKIPPED: AtomicRef<&'static str> = AtomicRef::new();
 
 /// What became of a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub enum Outcome {
 /// Forgets the previous test.
 pub(crate) fn begin() {
     FAILURES.store(0, Ordering::Release);
-    SKIPPED.clear();
+    SKIPPED.store(None);
 }
 
 /// What became of the test since [`begin`].
@@ -32,7 +32,7 @@ pub(crate) fn outcome() -> Outcome {
     if FAILURES.load(Ordering::Acquire) != 0 {
         return Outcome::Fail;
     }
-    match SKIPPED.get() {
+    match SKIPPED.load() {
         Some(reason) => Outcome::Skip(reason),
         None => Outcome::Pass,
     }
@@ -47,7 +47,7 @@ pub fn fail(file: &str, line: u32, what: Arguments<'_>) {
 
 /// Records that the running test cannot run here.
 pub fn skip(reason: &'static &'static str) {
-    SKIPPED.set(reason);
+    SKIPPED.store(Some(reason));
 }
 
 /// What a test function may return.

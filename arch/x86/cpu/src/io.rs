@@ -80,6 +80,12 @@ impl PortRange {
         None
     }
 
+    /// The ports of PCI configuration, for `arch/x86/pci`. What is written to a function's configuration is the PCI core's
+    /// responsibility.
+    pub const fn pci_config() -> Self {
+        Self { base: 0xcf8, len: 8 }
+    }
+
     /// Claims ports that firmware's tables name (power management, its own command port). `None` for those of the DMA controllers
     /// and of PCI configuration: no table has reason to name these.
     pub fn claim_firmware(base: u16, len: u16) -> Option<Self> {

@@ -15,9 +15,9 @@ pub mod msr;
 pub mod percpu;
 pub mod preempt;
 pub mod pvclock;
-pub mod regs;
 pub mod tsc;
 pub mod tss;
 
 pub use percpu::{CpuId, MAX_CPUS, PerCpu, cpu_id};
 pub use preempt::{PreemptGuard, preempt_disable};
+pub use x86_defs::regs;

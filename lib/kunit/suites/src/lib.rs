@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a KUnit suite is, and which ones are linked into this image; `kunit` runs them.
 //!
-//! A named container of level 0: the unsafe code turns the linker's section into a slice, and keeps a reference in an atomic.
+//! A named container of level 0: the unsafe code turns the linker's section into a slice.
 
 #![no_std]
-
-mod reason;
-
-pub use reason::Reason;
 
 /// One test: a name and a function that runs it.
 #[derive(Clone, Copy)]

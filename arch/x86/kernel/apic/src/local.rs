@@ -4,12 +4,14 @@
 //! takes two writes, so interrupts are kept off between them. Source: Intel SDM volume 3, chapter 11.
 
 use crate::irq_vectors::{ERROR_VECTOR, SPURIOUS_VECTOR};
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use errno::{Result, code::ENODEV};
-use mm_alloc::MmioRegion;
 use x86_acpi::madt::Madt;
+use x86_apic_regs::regs;
 use x86_cpu::irqflags::IrqGuard;
-use x86_cpu::{asm, cpuid, msr};
+use x86_cpu::{asm, cpuid};
+
+pub use regs::{is_x2apic, read, set_tsc_deadline, write};
 
 const ID: u32 = 0x20;
 const VERSION: u32 = 0x30;
@@ -50,49 +52,12 @@ const ICR_INIT: u32 = 5 << 8;
 const ICR_STARTUP: u32 = 6 << 8;
 /// ICR: level triggered (INIT only).
 const ICR_LEVEL: u32 = 1 << 15;
-/// APIC_BASE MSR: x2APIC mode.
-const BASE_X2APIC: u64 = 1 << 10;
-/// APIC_BASE MSR: enabled.
-const BASE_ENABLE: u64 = 1 << 11;
 
 static ENABLED: AtomicBool = AtomicBool::new(false);
-static X2APIC: AtomicBool = AtomicBool::new(false);
-/// Virtual address of the registers in xAPIC mode.
-static BASE: AtomicUsize = AtomicUsize::new(0);
 
 /// Whether the machine has local APICs in use.
 pub fn is_enabled() -> bool {
     ENABLED.load(Ordering::Relaxed)
-}
-
-/// Whether they are in x2APIC mode.
-pub fn is_x2apic() -> bool {
-    X2APIC.load(Ordering::Relaxed)
-}
-
-/// Reads a register.
-pub fn read(register: u32) -> u32 {
-    if is_x2apic() {
-        // SAFETY: In x2APIC mode every register used here has this MSR.
-        unsafe { msr::rdmsr(msr::X2APIC_BASE + (register >> 4)) as u32 }
-    } else {
-        let address = BASE.load(Ordering::Relaxed) + register as usize;
-        // SAFETY: `BASE` is the mapping of the registers, made before `ENABLED`; all registers are inside its page.
-        unsafe { (address as *const u32).read_volatile() }
-    }
-}
-
-/// Writes a register.
-#[inline]
-pub fn write(register: u32, value: u32) {
-    if is_x2apic() {
-        // SAFETY: As in `read`; values keep to the APIC's own business.
-        unsafe { msr::wrmsr(msr::X2APIC_BASE + (register >> 4), u64::from(value)) };
-    } else {
-        let address = BASE.load(Ordering::Relaxed) + register as usize;
-        // SAFETY: As in `read`.
-        unsafe { (address as *mut u32).write_volatile(value) };
-    }
 }
 
 /// Ends the interrupt in service.
@@ -121,18 +86,12 @@ pub fn init(madt: &Madt) -> Result {
         klog::pr_err!("No local APIC: machines with the 8259 alone are not supported");
         return Err(ENODEV);
     }
-    // SAFETY: The MSR exists wherever CPUID has the APIC.
-    let base = unsafe { msr::rdmsr(msr::APIC_BASE) };
-    let already = base & BASE_X2APIC != 0;
+    let (phys, already) = regs::base();
     let large_ids = madt.highest_apic_id() >= 255;
     let x2apic = features.x2apic && (already || features.hypervisor || large_ids);
-    X2APIC.store(x2apic, Ordering::Relaxed);
-    if !x2apic {
-        let phys = madt.local_apic_address.unwrap_or(base & 0x000f_ffff_ffff_f000);
-        let region = MmioRegion::map(phys, 4096)?;
-        BASE.store(region.virt(), Ordering::Relaxed);
-        // The registers stay mapped for ever.
-        core::mem::forget(region);
+    match x2apic {
+        true => regs::use_x2apic(),
+        false => regs::map(madt.local_apic_address.unwrap_or(phys))?,
     }
     ENABLED.store(true, Ordering::Relaxed);
     init_cpu();
@@ -147,14 +106,7 @@ pub fn init(madt: &Madt) -> Result {
 
 /// Starts the calling CPU's APIC with everything masked but NMI on LINT1 (boot CPU) and errors. Interrupts off.
 pub fn init_cpu() {
-    // SAFETY: The MSR exists; the base address is kept.
-    unsafe {
-        let base = msr::rdmsr(msr::APIC_BASE);
-        msr::wrmsr(msr::APIC_BASE, base | BASE_ENABLE);
-        if is_x2apic() {
-            msr::wrmsr(msr::APIC_BASE, base | BASE_ENABLE | BASE_X2APIC);
-        }
-    }
+    regs::enable();
     write(TPR, 0);
     write(SVR, SVR_ENABLE | u32::from(SPURIOUS_VECTOR));
     let highest_lvt = read(VERSION) >> 16 & 0xff;
@@ -190,8 +142,7 @@ fn send(apic_id: u32, command: u32) {
     if is_x2apic() {
         // Earlier stores must be seen before the interrupt: the MSR write does not order them by itself.
         core::sync::atomic::fence(Ordering::SeqCst);
-        // SAFETY: The ICR exists in x2APIC mode; the vectors sent are the kernel's own.
-        unsafe { msr::wrmsr(msr::X2APIC_BASE + (ICR >> 4), u64::from(apic_id) << 32 | u64::from(command)) };
+        regs::write_icr(apic_id, command);
         return;
     }
     let _irq = IrqGuard::new();
@@ -241,12 +192,4 @@ pub fn send_init_deassert(apic_id: u32) {
 pub fn send_startup(apic_id: u32, page: u8) {
     send(apic_id, ICR_STARTUP | u32::from(page));
     wait_idle();
-}
-
-/// Sets this CPU's timer to fire when the TSC reaches `target`, at once if it has; zero disarms it. The timer is in TSC-deadline
-/// mode (`cpuid::features().tsc_deadline`).
-#[inline]
-pub fn set_tsc_deadline(target: u64) {
-    // SAFETY: The MSR exists where the timer has this mode; a timer's interrupt hurts nobody.
-    unsafe { msr::wrmsr(msr::TSC_DEADLINE, target) };
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the switch saves and loads besides the stack: FS/GS bases, floating-point state, the address space, preemption depth.
 
+use crate::IoPorts;
 use crate::debug_regs::DebugRegs;
-use crate::io_ports::IoPorts;
 use errno::Result;
 use kalloc::Arc;
 use x86_fpu::FpuState;

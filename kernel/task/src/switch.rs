@@ -5,9 +5,9 @@
 //! new stack. Whoever would run `prev` elsewhere must see it clear (acquire) first. The scheduler keeps its part by never
 //! putting a task whose `on_cpu` is set on another CPU's queue, so nobody ever waits here.
 
+use crate::IoPorts;
 use crate::context::Context;
 use crate::current::{current, replace_current, try_current};
-use crate::io_ports::IoPorts;
 use crate::state::{State, TaskFlags};
 use crate::task_struct::Task;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};

@@ -14,9 +14,10 @@ pub mod irqflags;
 pub mod msr;
 pub mod percpu;
 pub mod preempt;
-pub mod regs;
+pub mod pvclock;
 pub mod tsc;
 pub mod tss;
 
 pub use percpu::{CpuId, MAX_CPUS, PerCpu, cpu_id};
 pub use preempt::{PreemptGuard, preempt_disable};
+pub use x86_defs::regs;

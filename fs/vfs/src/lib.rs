@@ -26,6 +26,7 @@ pub mod filemap;
 pub mod flock;
 mod fs_context;
 pub mod fs_struct;
+pub mod handle;
 pub mod hooks;
 pub mod icache;
 pub mod inode;

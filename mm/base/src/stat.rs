@@ -52,7 +52,7 @@ items! {
     /// KiB used by kernel stacks now.
     KernelStackKb = "nr_kernel_stack",
     /// Slab pages now.
-    Slab = "nr_slab_unreclaimable",
+    Slab = "",
     /// Pages of large heap objects now.
     Large = "",
     /// Pages mapped by vmalloc now.

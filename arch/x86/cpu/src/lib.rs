@@ -9,12 +9,15 @@
 pub mod asm;
 pub mod cpuid;
 pub mod cr;
+pub mod gdt;
 pub mod io;
 pub mod irqflags;
 pub mod msr;
 pub mod percpu;
 pub mod preempt;
 pub mod pvclock;
+pub mod regs;
+pub mod segments;
 pub mod tsc;
 pub mod tss;
 

@@ -70,4 +70,6 @@ impl TaskFlags {
     pub const IN_IOWAIT: u32 = 1 << 12;
     /// It drops files that nobody received from a socket. Never set in user mode.
     pub const DROPS_FILES: u32 = 1 << 13;
+    /// Code or stack segment in its frame are perhaps not the usual ones: it goes back to user mode by IRET.
+    pub const IRET: u32 = 1 << 14;
 }

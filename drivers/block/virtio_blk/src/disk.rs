@@ -6,7 +6,7 @@ use crate::ring::Ring;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use kernel::block::blk_mq::{HwQueue, MqDisk, MqOps, MqParams, Queue, Refused, Request};
 use kernel::block::{DiskOps, Gendisk, GendiskParams, Geometry, QueueLimits, disk_name};
-use kernel::ext::{KString, SetOnce, Work, num_online_cpus};
+use kernel::ext::{KString, SetOnce, SpinLock, Work, num_online_cpus};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::virtio::{Handler, VirtioDevice};
@@ -65,9 +65,28 @@ fn take_index() -> Result<u32> {
     taken.map(u64::trailing_ones).map_err(|_| ENOSPC)
 }
 
+/// Disks that are in memory.
+static ALIVE: AtomicU32 = AtomicU32::new(0);
+
+/// Counts a disk as long as it is in memory.
+struct Alive;
+
+impl Alive {
+    fn new() -> Self {
+        ALIVE.fetch_add(1, Relaxed);
+        Self
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        ALIVE.fetch_sub(1, Relaxed);
+    }
+}
+
 /// Waits until no disk is left: nobody has one open, but who reads a list of disks may have one for a moment. May sleep.
 pub(crate) fn wait_gone() {
-    while NAMES.load(Relaxed) != 0 {
+    while ALIVE.load(Relaxed) != 0 {
         kernel::time::delay::fsleep(kernel::time::Delta::from_millis(1));
     }
 }
@@ -85,7 +104,9 @@ impl Drop for Index {
 struct Blk {
     device: Arc<VirtioDevice>,
     rings: KVec<Ring>,
-    _index: Index,
+    /// Given back with the last one who has the disk open.
+    index: SpinLock<Option<Index>>,
+    _alive: Alive,
 }
 
 impl MqOps for Blk {
@@ -193,6 +214,13 @@ impl Handler for PortHandler {
         if let Some(queue) = queue {
             queue.drain();
         }
+        // Nobody opens it any more: the next disk may have its letter, though RCU keeps this one for a moment.
+        if disk.is_some_and(|disk| disk.openers() == 0)
+            && let Some(blk) = self.0.blk()
+        {
+            let index = blk.index.lock().take();
+            drop(index);
+        }
     }
 }
 
@@ -241,7 +269,7 @@ pub(crate) fn probe(device: &Arc<VirtioDevice>) -> Result<Arc<dyn Handler>> {
     let params = MqParams { hw_queues: u32::try_from(cpus.len())?, depth: depth.max(1), no_sched: false };
     let first_minor = index.0 * MINORS;
     let name = disk_name("vd", index.0)?;
-    let blk = Blk { device: device.clone(), rings, _index: index };
+    let blk = Blk { device: device.clone(), rings, index: SpinLock::new(Some(index)), _alive: Alive::new() };
     let queue = Queue::new(params, KBox::new(blk, GFP_KERNEL)?)?;
     let path = device.sysfs_path()?;
     let params = GendiskParams {

@@ -67,7 +67,8 @@ struct Ctrl {
     disks: SpinLock<KVec<Arc<Queue>>>,
     /// The disks themselves.
     shown: Mutex<KVec<Arc<Gendisk>>>,
-    _index: Index,
+    /// Given back with the last one who has a disk open.
+    index: Mutex<Option<Index>>,
     /// Commands wait until it is started again.
     resetting: AtomicBool,
     dead: AtomicBool,
@@ -122,7 +123,7 @@ pub(crate) fn probe(device: &Arc<PciDevice>) -> Result<Bound> {
         interrupts: Mutex::new(None),
         disks: SpinLock::new(KVec::new()),
         shown: Mutex::new(KVec::new()),
-        _index: number,
+        index: Mutex::new(Some(number)),
         resetting: AtomicBool::new(false),
         dead: AtomicBool::new(false),
         last_reset: AtomicU64::new(0),
@@ -180,6 +181,11 @@ impl Ctrl {
         }
         shown.iter().for_each(Gendisk::remove);
         queues.iter().for_each(|queue| queue.drain());
+        // Nobody opens them any more: the next controller may have the number, though RCU keeps this one for a moment.
+        if shown.iter().all(|disk| disk.openers() == 0) {
+            let index = self.index.lock().take();
+            drop(index);
+        }
     }
 
     fn start(self: &Arc<Self>, index: u32, stride: usize) -> Result {

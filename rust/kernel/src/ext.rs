@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What drivers of this tree use and Rust-for-Linux has no name for: locks whose guards keep interrupts off, values set once, completions
-//! that one waiter takes, work items, timers, pages, trees, growing strings, miscellaneous devices.
+//! that one waiter takes, work items, timers, pages, trees, growing strings, numbers of devices,
+//! miscellaneous devices.
 
+pub use ::device::{Id, Ida};
 pub use ::sync::{Completion, Mutex};
 pub use containers::XArray;
 pub use kalloc::KString;

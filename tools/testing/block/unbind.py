@@ -86,9 +86,9 @@ def idle(bench, row):
             disk.unbind()
             disk.bind()
             want("read", guest.check(f"dd if=/dev/{disk.name} bs=64k 2>/dev/null | sha256sum").split()[0], sha(data[:8] + b"%08d" % n + data[16:]))
-        # One command of the shell: what the console costs is not counted. The pause: a name is free when RCU has freed the disk.
+        # One command of the shell: what the console costs is not counted.
         way = f"/sys/bus/{disk.driver}"
-        loop = (f"i=0; while [ $i -lt %d ]; do dd if=/dev/{disk.name} of=/dev/null bs=64k 2>/dev/null; echo {disk.device} >{way}/unbind && sleep 0.3 && "
+        loop = (f"i=0; while [ $i -lt %d ]; do dd if=/dev/{disk.name} of=/dev/null bs=64k 2>/dev/null; echo {disk.device} >{way}/unbind && "
                 f"echo {disk.device} >{way}/bind || break; while [ ! -b /dev/{disk.name} ]; do sleep 0.1; done; i=$((i+1)); done; echo $i")
         guest.check(loop % 10, 120)
         before = memory(guest)

@@ -8,8 +8,8 @@ use crate::queue::{Finished, Pair};
 use crate::spec::{CC_ENABLE, CSTS_FATAL, CSTS_READY, ONCS_DSM, ONCS_WRITE_ZEROES, admin, error_of, reg};
 use block::mq::{Expired, HwQueue, MqDisk, MqOps, MqParams, Queue, Refused, Request, TimeoutAction};
 use block::{DiskOps, Gendisk, GendiskParams, QueueLimits};
-use containers::IdPool;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
+use device::{Id, Ida};
 use errno::{Result, code::*};
 use irq::{IrqFlags, IrqRequest, IrqReturn, request_irq};
 use kalloc::flags::GFP_KERNEL;
@@ -67,7 +67,8 @@ struct Ctrl {
     disks: SpinLock<KVec<Arc<Queue>>>,
     /// The disks themselves.
     shown: Mutex<KVec<Arc<Gendisk>>>,
-    _index: Index,
+    /// Its number: given back as soon as no disk of it is open any more.
+    index: Mutex<Option<Id>>,
     /// Commands wait until it is started again.
     resetting: AtomicBool,
     dead: AtomicBool,
@@ -77,16 +78,7 @@ struct Ctrl {
 }
 
 /// Numbers of controllers.
-static NUMBERS: Mutex<IdPool> = Mutex::new(IdPool::new());
-
-/// A number, given back when it is dropped.
-struct Index(u32);
-
-impl Drop for Index {
-    fn drop(&mut self) {
-        NUMBERS.lock().free(self.0);
-    }
-}
+static NUMBERS: Ida = Ida::new();
 
 /// A controller while a driver is bound to its function; dropped, it stops.
 pub(crate) struct Bound(Arc<Ctrl>);
@@ -99,12 +91,12 @@ impl Drop for Bound {
 
 /// Finds out what a controller is, starts it and shows its namespaces. May sleep.
 pub(crate) fn probe(device: &Arc<PciDevice>) -> Result<Bound> {
-    let number = Index(NUMBERS.lock().alloc(0, i32::MAX as u32, GFP_KERNEL)?);
+    let number = NUMBERS.alloc(i32::MAX as u32)?;
+    let index = number.get();
     device.enable();
     device.set_master();
     // Before its memory goes, the controller must not write there any more.
     let (ctrl, stride) = make(device, number).inspect_err(|_| device.disable())?;
-    let index = ctrl._index.0;
     match ctrl.start(index, stride) {
         Ok(()) => Ok(Bound(ctrl)),
         Err(error) => {
@@ -115,8 +107,8 @@ pub(crate) fn probe(device: &Arc<PciDevice>) -> Result<Bound> {
 }
 
 /// A controller that is not started yet, and the distance of its doorbells.
-fn make(device: &Arc<PciDevice>, number: Index) -> Result<(Arc<Ctrl>, usize)> {
-    let index = number.0;
+fn make(device: &Arc<PciDevice>, number: Id) -> Result<(Arc<Ctrl>, usize)> {
+    let index = number.get();
     let regs = Arc::new(device.map_bar(0)?, GFP_KERNEL)?;
     let cap = u64::from(regs.read32(reg::CAP)) | u64::from(regs.read32(reg::CAP + 4)) << 32;
     // Pages of 4 KB must be among those it can do.
@@ -136,7 +128,7 @@ fn make(device: &Arc<PciDevice>, number: Index) -> Result<(Arc<Ctrl>, usize)> {
         interrupts: Mutex::new(None),
         disks: SpinLock::new(KVec::new()),
         shown: Mutex::new(KVec::new()),
-        _index: number,
+        index: Mutex::new(Some(number)),
         resetting: AtomicBool::new(false),
         dead: AtomicBool::new(false),
         last_reset: AtomicU64::new(0),
@@ -187,6 +179,11 @@ impl Ctrl {
         }
         shown.iter().for_each(Gendisk::remove);
         queues.iter().for_each(|queue| queue.drain());
+        // Nobody can open them any more: the next controller may have the number, though RCU keeps this one for a moment.
+        if shown.iter().all(|disk| disk.openers() == 0) {
+            let index = self.index.lock().take();
+            drop(index);
+        }
     }
 
     fn start(self: &Arc<Self>, index: u32, stride: usize) -> Result {

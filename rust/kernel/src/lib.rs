@@ -23,10 +23,12 @@ pub mod build_assert;
 #[doc(hidden)]
 pub mod built_in;
 pub mod configfs;
+pub mod cpu;
 pub mod cred;
 pub mod debugfs;
 pub mod device;
 pub mod device_id;
+pub mod devres;
 pub mod dma;
 pub mod driver;
 pub mod error;
@@ -37,7 +39,9 @@ pub mod ffi;
 pub mod filesystem;
 pub mod fmt;
 pub mod fs;
+pub mod hardware;
 pub mod id_pool;
+pub mod impl_flags;
 pub mod init;
 pub mod io;
 pub mod ioctl;
@@ -55,9 +59,11 @@ pub mod pci;
 pub mod platform;
 pub mod prelude;
 pub mod print;
+pub mod processor;
 pub mod ptr;
 pub mod rbtree;
 pub mod revocable;
+pub mod safety;
 pub mod scatterlist;
 pub mod seq_file;
 pub mod sizes;
@@ -81,6 +87,27 @@ pub use module::{InPlaceModule, Module, ModuleMetadata, ThisModule};
 
 /// What records of this crate itself begin with.
 pub(crate) const __LOG_PREFIX: &[u8] = b"rust_kernel\0";
+
+/// The name of the file that a place in the source is in, as a C string.
+#[inline]
+pub fn file_from_location<'a>(loc: &'a core::panic::Location<'a>) -> &'a core::ffi::CStr {
+    loc.file_as_c_str()
+}
+
+/// Two pointers to the same type: [`container_of!`] asks for it.
+#[doc(hidden)]
+pub fn assert_same_type<T>(_: *const T, _: *const T) {}
+
+/// From a pointer to a field the pointer to what the field is in. Unsafe: the one is in the other.
+#[macro_export]
+macro_rules! container_of {
+    ($field_ptr:expr, $container:ty, $($fields:tt)*) => {{
+        let field_ptr = $field_ptr;
+        let container_ptr = field_ptr.byte_sub(::core::mem::offset_of!($container, $($fields)*)).cast::<$container>();
+        $crate::assert_same_type(field_ptr, &raw const (*container_ptr).$($fields)*);
+        container_ptr
+    }};
+}
 
 #[doc(hidden)]
 pub mod __private {

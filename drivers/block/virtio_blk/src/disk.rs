@@ -3,10 +3,10 @@
 
 use crate::module_parameters;
 use crate::ring::Ring;
-use core::sync::atomic::{AtomicU32, Ordering::*};
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use kernel::block::blk_mq::{HwQueue, MqDisk, MqOps, MqParams, Queue, Refused, Request};
 use kernel::block::{DiskOps, Gendisk, GendiskParams, Geometry, QueueLimits, disk_name};
-use kernel::ext::{Id, Ida, KString, Mutex, SetOnce, Work, num_online_cpus};
+use kernel::ext::{Alive, AliveGuard, Id, Ida, KString, Mutex, SetOnce, Work, num_online_cpus};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::virtio::{Handler, VirtioDevice};
@@ -58,33 +58,10 @@ const MAX_DISKS: u32 = (1 << 20) / MINORS;
 /// The disks' numbers, which are the letters of their names.
 static NUMBERS: Ida = Ida::new();
 /// Disks that are in memory.
-static ALIVE: AtomicU32 = AtomicU32::new(0);
+pub(crate) static ALIVE: Alive = Alive::new();
 
 pub(crate) fn set_major(major: u32) {
     MAJOR.store(major, Relaxed);
-}
-
-/// Waits until no disk is left: nobody has one open, but who reads a list of disks may have one for a moment. May sleep.
-pub(crate) fn wait_gone() {
-    while ALIVE.load(Acquire) != 0 {
-        kernel::time::delay::fsleep(kernel::time::Delta::from_millis(1));
-    }
-}
-
-/// Counts a disk as long as it is in memory.
-struct Alive;
-
-impl Alive {
-    fn new() -> Self {
-        ALIVE.fetch_add(1, Relaxed);
-        Self
-    }
-}
-
-impl Drop for Alive {
-    fn drop(&mut self) {
-        ALIVE.fetch_sub(1, Release);
-    }
 }
 
 /// The driver's side of a disk.
@@ -94,7 +71,7 @@ struct Blk {
     /// Given back as soon as nobody has the disk open any more.
     index: Mutex<Option<Id>>,
     /// Dropped last.
-    _alive: Alive,
+    _alive: AliveGuard,
 }
 
 impl MqOps for Blk {
@@ -258,7 +235,7 @@ pub(crate) fn probe(device: &Arc<VirtioDevice>) -> Result<Arc<dyn Handler>> {
     let params = MqParams { hw_queues: u32::try_from(cpus.len())?, depth: depth.max(1), no_sched: false };
     let first_minor = index.get() * MINORS;
     let name = disk_name("vd", index.get())?;
-    let blk = Blk { device: device.clone(), rings, index: Mutex::new(Some(index)), _alive: Alive::new() };
+    let blk = Blk { device: device.clone(), rings, index: Mutex::new(Some(index)), _alive: ALIVE.count() };
     let queue = Queue::new(params, KBox::new(blk, GFP_KERNEL)?)?;
     let path = device.sysfs_path()?;
     let params = GendiskParams {

@@ -6,7 +6,7 @@ mod io;
 mod irq;
 
 pub use id::{Class, ClassMask, DeviceId, IdTable, Vendor};
-pub use io::{Bar, ConfigSpace};
+pub use io::{Bar, ConfigSpace, ConfigSpaceKind, ConfigSpaceSize, DevresBar, Extended, Normal};
 pub use irq::{IrqType, IrqTypes, IrqVector};
 
 use crate::device::{self, CoreInternal, DeviceContext};

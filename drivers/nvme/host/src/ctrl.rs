@@ -6,21 +6,19 @@ use crate::admin::Admin;
 use crate::command::{LIST, MAX_SECTORS, Namespace, build};
 use crate::queue::{Finished, Pair};
 use crate::spec::{CC_ENABLE, CSTS_FATAL, CSTS_READY, ONCS_DSM, ONCS_WRITE_ZEROES, admin, error_of, reg};
-use block::mq::{Expired, HwQueue, MqDisk, MqOps, MqParams, Queue, Refused, Request, TimeoutAction};
-use block::{DiskOps, Gendisk, GendiskParams, QueueLimits};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
-use device::{Id, Ida};
 use errno::{Result, code::*};
-use irq::{IrqFlags, IrqRequest, IrqReturn, request_irq};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec};
+use kernel::block::blk_mq::{Expired, HwQueue, MqDisk, MqOps, MqParams, Queue, Refused, Request, TimeoutAction};
+use kernel::block::{DiskOps, Gendisk, GendiskParams, QueueLimits};
+use kernel::ext::{Alive, AliveGuard, Id, Ida, Mutex, SetOnce, SpinLock, Work, num_online_cpus};
+use kernel::hardware::irq::{IrqFlags, IrqRequest, IrqReturn, request_irq};
+use kernel::hardware::ktime;
+use kernel::hardware::mm_alloc::MmioRegion;
+use kernel::hardware::mm_alloc::dma::DmaBuffer;
+use kernel::hardware::pci::{MsiVectors, PciDevice, enable_msix};
 use klog::{pr_err, pr_info, pr_warn};
-use locking::{SetOnce, SpinLock};
-use mm_alloc::MmioRegion;
-use mm_alloc::dma::DmaBuffer;
-use pci::{MsiVectors, PciDevice, enable_msix};
-use sync::Mutex;
-use workqueue::Work;
 
 /// Most commands of a pair of rings.
 const MAX_DEPTH: u16 = 128;
@@ -75,10 +73,14 @@ struct Ctrl {
     last_reset: AtomicU64,
     /// Resets it.
     broken: SetOnce<Arc<Work>>,
+    /// Dropped last.
+    _alive: AliveGuard,
 }
 
 /// Numbers of controllers.
 static NUMBERS: Ida = Ida::new();
+/// Controllers that are in memory.
+pub(crate) static ALIVE: Alive = Alive::new();
 
 /// A controller while a driver is bound to its function; dropped, it stops.
 pub(crate) struct Bound(Arc<Ctrl>);
@@ -133,6 +135,7 @@ fn make(device: &Arc<PciDevice>, number: Id) -> Result<(Arc<Ctrl>, usize)> {
         dead: AtomicBool::new(false),
         last_reset: AtomicU64::new(0),
         broken: SetOnce::new(),
+        _alive: ALIVE.count(),
     };
     let ctrl = Arc::new(ctrl, GFP_KERNEL)?;
     pr_info!("nvme {}: pci function {}", ctrl.name, device.address);
@@ -259,7 +262,7 @@ impl Ctrl {
 
     /// Makes rings, one pair for each CPU if the controller and its messages have enough.
     fn make_queues(&self, admin: &Admin, stride: usize) -> Result {
-        let wanted = u16::try_from(x86::smp::num_online())?.max(1);
+        let wanted = u16::try_from(num_online_cpus())?.max(1);
         let count = admin.set_queues(wanted)?;
         let mut queues = KVec::with_capacity(count.into(), GFP_KERNEL)?;
         for id in 1..=count {
@@ -482,7 +485,7 @@ impl Ctrl {
             parent: path.to_str(),
             removable: false,
             no_part: false,
-            owner: None,
+            owner: <crate::Nvme as kernel::ModuleMetadata>::this_module().header(),
         };
         let disk = Gendisk::new(&params, limits(identity, shift), KBox::new(MqDisk(queue), GFP_KERNEL)?)?;
         disk.set_capacity(blocks.checked_shl(shift - 9).ok_or(EINVAL)?);

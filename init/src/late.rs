@@ -79,6 +79,11 @@ fn process_one(info: &'static BootInfo) -> Result {
     file_systems(info)?;
     devices(info)?;
     crate::modules::start(info)?;
+    // After the drivers of what is there: a slot with a card is not looked at meanwhile.
+    #[cfg(feature = "CONFIG_PCIEPORTBUS")]
+    step("pcieport", pcieport::init())?;
+    #[cfg(feature = "CONFIG_HOTPLUG_PCI_PCIE")]
+    step("pciehp", pciehp::init())?;
     let _ = initramfs::unpack(DEFAULT_INITRAMFS);
     mm_alloc::initrd::consume(info, |archive| {
         // What went wrong has been said; the boot goes on with what is there.
@@ -130,19 +135,10 @@ fn devices(info: &'static BootInfo) -> Result {
         step("block devices", genhd::init())?;
         block_fops::init();
     }
-    #[cfg(feature = "CONFIG_BLK_DEV_NVME")]
-    step("nvme", nvme::init())?;
     #[cfg(feature = "CONFIG_VIRTIO")]
     step("virtio bus", virtio::init())?;
-    #[cfg(feature = "CONFIG_VIRTIO_PCI")]
-    step("virtio-pci", virtio_pci::init())?;
     #[cfg(feature = "CONFIG_VIRTIO_MMIO")]
     virtio_memory(info);
-    // After the drivers of what is there: a slot with a card is not looked at meanwhile.
-    #[cfg(feature = "CONFIG_PCIEPORTBUS")]
-    step("pcieport", pcieport::init())?;
-    #[cfg(feature = "CONFIG_HOTPLUG_PCI_PCIE")]
-    step("pciehp", pciehp::init())?;
     step("memory devices", mem::init())?;
     step("misc devices", misc::init())?;
     step("ACPI devices", crate::firmware::add_devices())?;

@@ -12,6 +12,8 @@ use kernel as _;
 use loop_dev as _;
 #[cfg(feature = "CONFIG_BLK_DEV_NULL_BLK")]
 use null_blk as _;
+#[cfg(feature = "CONFIG_BLK_DEV_NVME")]
+use nvme as _;
 #[cfg(feature = "CONFIG_OVERLAY_FS")]
 use overlay as _;
 #[cfg(feature = "CONFIG_SAMPLE_RUST_MAILBOX")]
@@ -32,6 +34,8 @@ use rust_timer as _;
 use squashfs as _;
 #[cfg(feature = "CONFIG_VIRTIO_BLK")]
 use virtio_blk as _;
+#[cfg(feature = "CONFIG_VIRTIO_PCI")]
+use virtio_pci as _;
 
 use errno::Result;
 use kernel::built_in::BuiltIn;

@@ -201,7 +201,6 @@ pub struct Inode {
     pub ino: u64,
     /// The device it is, for `S_IFCHR` and `S_IFBLK`.
     pub rdev: Dev,
-    sb: Arc<SuperBlock>,
     mode: AtomicU32,
     uid: AtomicU32,
     gid: AtomicU32,
@@ -233,6 +232,8 @@ pub struct Inode {
     /// Of a file system on a device.
     disk: SetOnce<KBox<DiskInode>>,
     ops: KBox<dyn InodeOps>,
+    /// Last: it keeps the module that the operations are in.
+    sb: Arc<SuperBlock>,
 }
 
 rcu::rcu_listed!(Inode, link);

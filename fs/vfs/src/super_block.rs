@@ -5,6 +5,7 @@
 //! changes the shape of the tree.
 
 use crate::dentry::Dentry;
+use crate::fs_type::FileSystemType;
 use crate::handle::{FileId, Known};
 use crate::icache::InodeCache;
 use crate::inode::Inode;
@@ -18,6 +19,7 @@ use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVec, WeakArc};
 use locking::{SetOnce, SpinLock};
 use mm::{BackingDev, ErrSeq};
+use module_core::ModuleRef;
 use sync::{Mutex, MutexGuard};
 
 /// What `statfs(2)` shows.
@@ -209,6 +211,8 @@ pub struct SuperBlock {
     /// Frozen (`FIFREEZE`); the lock is held while that, or flags and options, change.
     frozen: Mutex<bool>,
     ops: KBox<dyn SuperOps>,
+    /// The module that its type is in: given back last.
+    _module: ModuleRef,
 }
 
 /// What only a file system on a device has.
@@ -291,6 +295,7 @@ impl SuperBlock {
             known: SetOnce::new(),
             frozen: Mutex::new(false),
             ops,
+            _module: ModuleRef::get(fs_type.owner()).ok_or(ENODEV)?,
         };
         Ok(Arc::new(sb, GFP_KERNEL)?)
     }
@@ -533,70 +538,6 @@ impl<'a> FsContext<'a> {
             (parts.next().unwrap_or(option), parts.next())
         })
     }
-}
-
-/// A type of file system.
-pub trait FileSystemType: Sync {
-    /// Name, as `mount -t` takes it.
-    fn name(&self) -> &'static str;
-
-    /// Whether it needs a block device (`/proc/filesystems` shows the others with `nodev`).
-    fn requires_dev(&self) -> bool {
-        false
-    }
-
-    /// Whether there is one super block for ever (sysfs, devtmpfs): it outlives its mounts.
-    fn keeps_super(&self) -> bool {
-        false
-    }
-
-    /// Whether it lies over other file systems and calls them with its own locks held: the checker of lock orders keeps its locks
-    /// apart from theirs.
-    fn stacks(&self) -> bool {
-        false
-    }
-
-    /// Whether programs may mount it (`false`: pipefs and the like).
-    fn user_mountable(&self) -> bool {
-        true
-    }
-
-    /// The file system that `context` asks for: its root. May sleep.
-    fn get_tree(&'static self, context: &FsContext<'_>) -> Result<Arc<SuperBlock>>;
-}
-
-static TYPES: SpinLock<KVec<&'static dyn FileSystemType>> = SpinLock::new(KVec::new());
-
-/// Makes a type known. `EBUSY` if the name is taken.
-pub fn register_filesystem(fs_type: &'static dyn FileSystemType) -> Result {
-    // Room first, outside the lock: allocation may sleep.
-    let mut room = KVec::with_capacity(1, GFP_KERNEL)?;
-    loop {
-        let mut types = TYPES.lock();
-        if types.iter().any(|known| known.name() == fs_type.name()) {
-            return Err(EBUSY);
-        }
-        let needed = types.len() + 1;
-        if room.capacity() >= needed {
-            room.extend(types.iter().copied(), GFP_KERNEL)?;
-            room.push(fs_type, GFP_KERNEL)?;
-            core::mem::swap(&mut *types, &mut room);
-            drop(types);
-            return Ok(());
-        }
-        drop(types);
-        room = KVec::with_capacity(needed, GFP_KERNEL)?;
-    }
-}
-
-/// The type of that name.
-pub fn get_filesystem(name: &[u8]) -> Option<&'static dyn FileSystemType> {
-    TYPES.lock().iter().copied().find(|known| known.name().as_bytes() == name)
-}
-
-/// Calls `f` for the `index`th type; `None` past the end (`/proc/filesystems`).
-pub fn nth_filesystem(index: usize) -> Option<&'static dyn FileSystemType> {
-    TYPES.lock().get(index).copied()
 }
 
 /// Minor numbers of anonymous devices (major 0) in use.

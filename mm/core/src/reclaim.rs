@@ -229,7 +229,8 @@ fn for_each_mapping(mut f: impl FnMut(&Arc<Mapping>)) {
     }
 }
 
-/// `vm.drop_caches`: 1 drops clean pages, 2 dentries and inodes, 3 both. May sleep.
+/// `vm.drop_caches`: 1 drops clean pages; 2 dentries, inodes and what was unmapped from the kernel's addresses and waits for its flush
+/// (stacks, buffers: up to 4 MB); 3 both. May sleep.
 pub fn drop_caches(what: u32) {
     if what & 2 != 0
         && let Some(shrinker) = SHRINKER.get()
@@ -240,6 +241,9 @@ pub fn drop_caches(what: u32) {
         for_each_mapping(|mapping| {
             mapping.drop_clean(0, u64::MAX);
         });
+    }
+    if what & 2 != 0 {
+        mm_alloc::vmalloc::purge(1);
     }
 }
 

@@ -20,9 +20,11 @@ pub mod block;
 #[doc(hidden)]
 pub mod built_in;
 pub mod configfs;
+pub mod cpu;
 pub mod cred;
 pub mod debugfs;
 pub mod device;
+pub mod devres;
 pub mod dma;
 pub mod driver;
 pub mod ext;
@@ -30,6 +32,8 @@ pub mod faux;
 #[cfg(feature = "CONFIG_BLOCK")]
 pub mod filesystem;
 pub mod fs;
+pub mod hardware;
+pub mod impl_flags;
 pub mod init;
 pub mod io;
 pub mod iov;
@@ -42,8 +46,10 @@ pub mod page;
 pub mod pci;
 pub mod platform;
 pub mod prelude;
+pub mod processor;
 pub mod rbtree;
 pub mod revocable;
+pub mod safety;
 pub mod scatterlist;
 pub mod seq_file;
 pub mod soc;
@@ -75,6 +81,27 @@ pub use module::{InPlaceModule, Module, ModuleMetadata, ThisModule};
 
 /// What records of this crate itself begin with.
 pub(crate) const __LOG_PREFIX: &[u8] = b"rust_kernel\0";
+
+/// The name of the file that a place in the source is in, as a C string.
+#[inline]
+pub fn file_from_location<'a>(loc: &'a core::panic::Location<'a>) -> &'a core::ffi::CStr {
+    loc.file_as_c_str()
+}
+
+/// Two pointers to the same type: [`container_of!`] asks for it.
+#[doc(hidden)]
+pub fn assert_same_type<T>(_: *const T, _: *const T) {}
+
+/// From a pointer to a field the pointer to what the field is in. Unsafe: the one is in the other.
+#[macro_export]
+macro_rules! container_of {
+    ($field_ptr:expr, $container:ty, $($fields:tt)*) => {{
+        let field_ptr = $field_ptr;
+        let container_ptr = field_ptr.byte_sub(::core::mem::offset_of!($container, $($fields)*)).cast::<$container>();
+        $crate::assert_same_type(field_ptr, &raw const (*container_ptr).$($fields)*);
+        container_ptr
+    }};
+}
 
 #[doc(hidden)]
 pub mod __private {

@@ -309,6 +309,13 @@ impl Device {
         self.resources.lock().iter().any(|resource| (**resource).is::<T>())
     }
 
+    /// Takes back the resource that `is` knows. `None`: it is dropped already, or is just being dropped. May sleep.
+    pub fn take_resource(&self, is: impl Fn(&Resource) -> bool) -> Option<Resource> {
+        let mut resources = self.resources.lock();
+        let at = resources.iter().position(is)?;
+        resources.remove(at)
+    }
+
     /// Drops what was kept (`devres_release_all`).
     pub(crate) fn drop_resources(&self) {
         loop {

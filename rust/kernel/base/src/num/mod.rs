@@ -2,5 +2,6 @@
 //! Numbers: `kernel::num`.
 
 mod bounded;
+pub mod casts;
 
 pub use bounded::{Bounded, Primitive};

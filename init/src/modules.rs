@@ -7,6 +7,8 @@
 use brd as _;
 #[cfg(feature = "CONFIG_EXT4_FS")]
 use ext4 as _;
+#[cfg(feature = "CONFIG_ISO9660_FS")]
+use isofs as _;
 use kernel as _;
 #[cfg(feature = "CONFIG_BLK_DEV_LOOP")]
 use loop_dev as _;

@@ -32,6 +32,8 @@ use rust_testdev as _;
 use rust_timer as _;
 #[cfg(feature = "CONFIG_SQUASHFS")]
 use squashfs as _;
+#[cfg(feature = "CONFIG_VFAT_FS")]
+use vfat as _;
 #[cfg(feature = "CONFIG_VIRTIO_BLK")]
 use virtio_blk as _;
 

@@ -9,7 +9,7 @@ use kernel::filesystem::mm::Mapping;
 use kernel::filesystem::vfs::filemap::generic_read;
 use kernel::filesystem::vfs::{
     Dev, DirContext, File, FileOps, FileType, Inode, InodeInit, InodeOps, IovIter, Kstat, Link, OpenFlags, SuperBlock,
-    Timespec, fmode,
+    Timespec, fmode, iop,
 };
 use kernel::prelude::*;
 
@@ -48,7 +48,11 @@ impl Node {
         };
         let shared = Arc::new(Shared { mounted: mounted.clone(), disc }, GFP_KERNEL)?;
         let disc = &shared.disc;
-        let init = InodeInit { sb, ino: disc.ino, mode, uid, gid, rdev, iflags: 0 };
+        let volume = &mounted.volume;
+        // Names are found whatever the case of their letters, or with full stops behind them.
+        let aliases = disc.is_dir && (volume.relaxed() || volume.joliet != 0);
+        let iflags = if aliases { iop::ALIASES } else { 0 };
+        let init = InodeInit { sb, ino: disc.ino, mode, uid, gid, rdev, iflags };
         let inode = Inode::new(init, KBox::new(Node(shared.clone()), GFP_KERNEL)?)?;
         inode.set_nlink(disc.nlink);
         inode.set_size(disc.size);

@@ -89,6 +89,10 @@ def in_pieces(guest, args):
 
 def joliet(guest, args, options, image):
     guest.check(f"mount -t iso9660 -o ro,loop{options} {image} /mnt/a", args.step)
+    if "nojoliet" not in options:
+        # Each file has one name at a time, whatever it was called.
+        guest.check("cd /mnt/a && cat 'A LONGER name.text' 'a longer NAME.TEXT' dir/other.name. >/dev/null && ! cat 'a longer' 2>/dev/null; "
+                    "[ \"$(ls | wc -l)\" = 3 ]; r=$?; cd /; [ $r = 0 ]", args.step)
     text = guest.check("cd /mnt/a && find . -type f -print0 | sort -z | xargs -0 md5sum; cd /", args.step)
     shown = guest.check("grep iso9660 /proc/mounts").split()[3]
     guest.check("umount /mnt/a", args.step)

@@ -46,6 +46,7 @@ CHECK = {
     "xorriso": "xorriso",
     "mcopy": "mtools",
     "/sbin/mkfs.vfat": "dosfstools",
+    "genisoimage": "genisoimage",
     "/sbin/mke2fs": "e2fsprogs",
     "mksquashfs": "squashfs-tools",
 }

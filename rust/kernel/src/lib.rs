@@ -59,6 +59,8 @@ pub mod ptr;
 pub mod rbtree;
 pub mod revocable;
 pub mod scatterlist;
+#[cfg(feature = "CONFIG_SCSI")]
+pub mod scsi;
 pub mod seq_file;
 pub mod sizes;
 pub mod soc;

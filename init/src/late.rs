@@ -135,6 +135,14 @@ fn devices(info: &'static BootInfo) -> Result {
         step("block devices", genhd::init())?;
         block_fops::init();
     }
+    #[cfg(feature = "CONFIG_SCSI")]
+    step("scsi bus", scsi::init())?;
+    #[cfg(feature = "CONFIG_BLK_DEV_SD")]
+    step("sd", sd::init())?;
+    #[cfg(feature = "CONFIG_BLK_DEV_SR")]
+    step("sr", sr::init())?;
+    #[cfg(feature = "CONFIG_SATA_AHCI")]
+    step("ahci", ahci::init())?;
     #[cfg(feature = "CONFIG_VIRTIO")]
     step("virtio bus", virtio::init())?;
     #[cfg(feature = "CONFIG_VIRTIO_MMIO")]

@@ -40,6 +40,8 @@ use vfat as _;
 use virtio_blk as _;
 #[cfg(feature = "CONFIG_VIRTIO_PCI")]
 use virtio_pci as _;
+#[cfg(feature = "CONFIG_SCSI_VIRTIO")]
+use virtio_scsi as _;
 
 use errno::Result;
 use kernel::built_in::BuiltIn;

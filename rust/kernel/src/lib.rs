@@ -51,6 +51,8 @@ pub mod rbtree;
 pub mod revocable;
 pub mod safety;
 pub mod scatterlist;
+#[cfg(feature = "CONFIG_SCSI")]
+pub mod scsi;
 pub mod seq_file;
 pub mod soc;
 pub mod str;

@@ -146,6 +146,13 @@ fn devices(info: &'static BootInfo) -> Result {
     step("memory devices", mem::init())?;
     step("misc devices", misc::init())?;
     step("ACPI devices", crate::firmware::add_devices())?;
+    #[cfg(feature = "CONFIG_RTC_CLASS")]
+    step("rtc", rtc::init())?;
+    // A machine without the clock starts all the same.
+    #[cfg(feature = "CONFIG_RTC_DRV_CMOS")]
+    if let Err(error) = rtc_cmos::init() {
+        pr_err!("rtc_cmos: {error}");
+    }
     step("tty", tty::init())?;
     step("system requests", sysrq::init(crate::params::line(info)))?;
     step("serial8250", serial8250::init())?;

@@ -145,6 +145,8 @@ fn devices(info: &'static BootInfo) -> Result {
     step("pciehp", pciehp::init())?;
     step("memory devices", mem::init())?;
     step("misc devices", misc::init())?;
+    #[cfg(feature = "CONFIG_HW_RANDOM")]
+    step("hw_random", hw_random::init())?;
     step("ACPI devices", crate::firmware::add_devices())?;
     #[cfg(feature = "CONFIG_RTC_CLASS")]
     step("rtc", rtc::init())?;

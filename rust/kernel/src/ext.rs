@@ -2,9 +2,9 @@
 //! What drivers of this tree use and Rust-for-Linux has no name for: locks whose guards keep interrupts off, values set once, completions
 //! that one waiter takes, work items, timers, pages, trees, growing strings, miscellaneous devices.
 
-pub use ::sync::{Completion, Mutex};
+pub use ::sync::{Completion, Mutex, WaitQueue};
 pub use containers::XArray;
-pub use kalloc::KString;
+pub use kalloc::{KString, WeakArc};
 pub use ktime::hrtimer::{Clock, HrTimer, Restart};
 pub use locking::{SetOnce, SpinLock};
 pub use misc::{MiscOps, Registration as MiscRegistration};

@@ -37,6 +37,8 @@ pub mod ffi;
 pub mod filesystem;
 pub mod fmt;
 pub mod fs;
+#[cfg(feature = "CONFIG_HW_RANDOM")]
+pub mod hw_random;
 pub mod id_pool;
 pub mod init;
 pub mod io;

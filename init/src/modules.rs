@@ -32,6 +32,8 @@ use rust_timer as _;
 use squashfs as _;
 #[cfg(feature = "CONFIG_VIRTIO_BLK")]
 use virtio_blk as _;
+#[cfg(feature = "CONFIG_VIRTIO_CONSOLE")]
+use virtio_console as _;
 #[cfg(feature = "CONFIG_HW_RANDOM_VIRTIO")]
 use virtio_rng as _;
 

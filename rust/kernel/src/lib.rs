@@ -22,6 +22,7 @@ pub mod block;
 pub mod build_assert;
 #[doc(hidden)]
 pub mod built_in;
+pub mod cdev;
 pub mod configfs;
 pub mod cred;
 pub mod debugfs;
@@ -37,6 +38,8 @@ pub mod ffi;
 pub mod filesystem;
 pub mod fmt;
 pub mod fs;
+#[cfg(feature = "CONFIG_HVC_DRIVER")]
+pub mod hvc;
 #[cfg(feature = "CONFIG_HW_RANDOM")]
 pub mod hw_random;
 pub mod id_pool;

@@ -149,7 +149,16 @@ fn devices(info: &'static BootInfo) -> Result {
     virtio_memory(info);
     step("memory devices", mem::init())?;
     step("misc devices", misc::init())?;
+    #[cfg(feature = "CONFIG_HW_RANDOM")]
+    step("hw_random", hw_random::init())?;
     step("ACPI devices", crate::firmware::add_devices())?;
+    #[cfg(feature = "CONFIG_RTC_CLASS")]
+    step("rtc", rtc::init())?;
+    // A machine without the clock starts all the same.
+    #[cfg(feature = "CONFIG_RTC_DRV_CMOS")]
+    if let Err(error) = rtc_cmos::init() {
+        pr_err!("rtc_cmos: {error}");
+    }
     step("tty", tty::init())?;
     step("system requests", sysrq::init(crate::params::line(info)))?;
     step("serial8250", serial8250::init())?;

@@ -42,6 +42,10 @@ use virtio_blk as _;
 use virtio_pci as _;
 #[cfg(feature = "CONFIG_SCSI_VIRTIO")]
 use virtio_scsi as _;
+#[cfg(feature = "CONFIG_VIRTIO_CONSOLE")]
+use virtio_console as _;
+#[cfg(feature = "CONFIG_HW_RANDOM_VIRTIO")]
+use virtio_rng as _;
 
 use errno::Result;
 use kernel::built_in::BuiltIn;

@@ -19,6 +19,7 @@ pub mod bindings;
 pub mod block;
 #[doc(hidden)]
 pub mod built_in;
+pub mod cdev;
 pub mod configfs;
 pub mod cpu;
 pub mod cred;
@@ -33,6 +34,10 @@ pub mod faux;
 pub mod filesystem;
 pub mod fs;
 pub mod hardware;
+#[cfg(feature = "CONFIG_HVC_DRIVER")]
+pub mod hvc;
+#[cfg(feature = "CONFIG_HW_RANDOM")]
+pub mod hw_random;
 pub mod impl_flags;
 pub mod init;
 pub mod io;

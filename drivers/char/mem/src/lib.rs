@@ -57,7 +57,7 @@ pub fn init() -> Result {
     register_chrdev(MAJOR, 0, 256, "mem", &DEVICES)?;
     for (minor, name, mode) in NODES {
         let dev = Dev::new(MAJOR, minor);
-        create_device(&Device { class: "mem", name, kind: Kind::Char, dev, mode, parent: None })?;
+        create_device(&Device { class: "mem", name, node: None, kind: Kind::Char, dev, mode, parent: None })?;
     }
     Ok(())
 }

@@ -74,6 +74,12 @@ pub struct Fadt {
     pub has_i8042: bool,
     /// There is a CMOS clock.
     pub has_rtc: bool,
+    /// Its register for the century, and those of the alarm's day and month.
+    pub century: Option<u8>,
+    /// See `century`.
+    pub day_alarm: Option<u8>,
+    /// See `century`.
+    pub month_alarm: Option<u8>,
     /// The interrupt of ACPI events.
     pub sci: u16,
 }
@@ -116,6 +122,9 @@ impl Fadt {
             acpi_enable: bytes.u8(52).unwrap_or(0),
             has_i8042: revision < 3 || boot_flags & BOOT_I8042 != 0,
             has_rtc: boot_flags & BOOT_NO_RTC == 0 && flags & FLAG_REDUCED == 0,
+            century: bytes.u8(108).filter(|&register| register != 0),
+            day_alarm: bytes.u8(106).filter(|&register| register != 0),
+            month_alarm: bytes.u8(107).filter(|&register| register != 0),
             sci: bytes.u16(46).unwrap_or(9),
         })
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! An open miscellaneous device: the driver's operations, and the reference that keeps its module. Locks: none of its own.
+//! An open device of a driver that may be a module: the driver's operations, and the reference that keeps the module. Locks: none
+//! of its own.
 
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
@@ -9,33 +10,45 @@ use module_core::{Header, ModuleRef};
 use vfs::{File, FileOps, PollMask, PollTable, fmode};
 use x86_mm::uaccess::IovIter;
 
+/// How a device is opened, once its file is made: `open(key, minor, file)` gives the driver's operations.
+#[derive(Clone, Copy)]
+pub struct Opener {
+    /// Which of the caller's devices it is.
+    pub key: usize,
+    /// The minor number.
+    pub minor: u32,
+    /// Finds the driver by the two. `ENODEV`: it is gone by now.
+    pub open: fn(usize, u32, &File) -> Result<KBox<dyn FileOps>>,
+}
+
 /// The fields are dropped in order: the driver's part goes before the reference to its module.
-struct MiscFile {
+struct ModuleFile {
     inner: SetOnce<KBox<dyn FileOps>>,
-    minor: u32,
+    opener: Opener,
     mode: u32,
     _module: ModuleRef,
 }
 
-/// A file of the device, before its driver has opened it. `ENODEV`: the driver's module is going.
-pub(crate) fn prepare(minor: u32, mode: u32, owner: Option<&'static Header>) -> Result<KBox<dyn FileOps>> {
+/// A file of a device, before its driver has opened it. `mode`: bits of [`fmode`] that its files have. `ENODEV`: the driver's module
+/// is going.
+pub fn prepare(opener: Opener, mode: u32, owner: Option<&'static Header>) -> Result<KBox<dyn FileOps>> {
     let module = ModuleRef::get(owner).ok_or(ENODEV)?;
-    Ok(KBox::new(MiscFile { inner: SetOnce::new(), minor, mode, _module: module }, GFP_KERNEL)?)
+    Ok(KBox::new(ModuleFile { inner: SetOnce::new(), opener, mode, _module: module }, GFP_KERNEL)?)
 }
 
-impl MiscFile {
+impl ModuleFile {
     fn inner(&self) -> Result<&dyn FileOps> {
         Ok(&**self.inner.get().ok_or(ENODEV)?)
     }
 }
 
-impl FileOps for MiscFile {
+impl FileOps for ModuleFile {
     fn mode(&self) -> u32 {
         self.mode | fmode::OPENED
     }
 
     fn opened(&self, file: &File) -> Result {
-        let ops = crate::open(self.minor, file)?;
+        let ops = (self.opener.open)(self.opener.key, self.opener.minor, file)?;
         self.inner.set(ops).map_err(|_| EBUSY)
     }
 
@@ -57,6 +70,14 @@ impl FileOps for MiscFile {
 
     fn can_poll(&self) -> bool {
         self.inner().is_ok_and(|inner| inner.can_poll())
+    }
+
+    fn can_splice(&self, file: &File, write: bool) -> bool {
+        self.inner().is_ok_and(|inner| inner.can_splice(file, write))
+    }
+
+    fn fasync(&self, file: &File, fd: i32, on: bool) -> Result {
+        self.inner()?.fasync(file, fd, on)
     }
 
     fn ioctl(&self, file: &File, cmd: u32, arg: usize) -> Result<usize> {

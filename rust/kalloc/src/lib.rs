@@ -8,7 +8,12 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+extern crate std;
+
 mod kstring;
+#[cfg(test)]
+mod tests;
 
 pub use kalloc_core::{
     AllocError, Allocator, Arc, ArcBorrow, Box, Drain, Flags, InPlaceInit, IntoIter, KBox, KVBox, KVVec, KVec,

@@ -16,7 +16,6 @@ pub mod msr;
 pub mod percpu;
 pub mod preempt;
 pub mod pvclock;
-pub mod regs;
 pub mod segments;
 pub mod tsc;
 pub mod tss;

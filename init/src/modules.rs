@@ -38,14 +38,14 @@ use squashfs as _;
 use vfat as _;
 #[cfg(feature = "CONFIG_VIRTIO_BLK")]
 use virtio_blk as _;
-#[cfg(feature = "CONFIG_VIRTIO_PCI")]
-use virtio_pci as _;
-#[cfg(feature = "CONFIG_SCSI_VIRTIO")]
-use virtio_scsi as _;
 #[cfg(feature = "CONFIG_VIRTIO_CONSOLE")]
 use virtio_console as _;
+#[cfg(feature = "CONFIG_VIRTIO_PCI")]
+use virtio_pci as _;
 #[cfg(feature = "CONFIG_HW_RANDOM_VIRTIO")]
 use virtio_rng as _;
+#[cfg(feature = "CONFIG_SCSI_VIRTIO")]
+use virtio_scsi as _;
 
 use errno::Result;
 use kernel::built_in::BuiltIn;

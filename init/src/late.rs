@@ -135,13 +135,30 @@ fn devices(info: &'static BootInfo) -> Result {
         step("block devices", genhd::init())?;
         block_fops::init();
     }
+    #[cfg(feature = "CONFIG_SCSI")]
+    step("scsi bus", scsi::init())?;
+    #[cfg(feature = "CONFIG_BLK_DEV_SD")]
+    step("sd", sd::init())?;
+    #[cfg(feature = "CONFIG_BLK_DEV_SR")]
+    step("sr", sr::init())?;
+    #[cfg(feature = "CONFIG_SATA_AHCI")]
+    step("ahci", ahci::init())?;
     #[cfg(feature = "CONFIG_VIRTIO")]
     step("virtio bus", virtio::init())?;
     #[cfg(feature = "CONFIG_VIRTIO_MMIO")]
     virtio_memory(info);
     step("memory devices", mem::init())?;
     step("misc devices", misc::init())?;
+    #[cfg(feature = "CONFIG_HW_RANDOM")]
+    step("hw_random", hw_random::init())?;
     step("ACPI devices", crate::firmware::add_devices())?;
+    #[cfg(feature = "CONFIG_RTC_CLASS")]
+    step("rtc", rtc::init())?;
+    // A machine without the clock starts all the same.
+    #[cfg(feature = "CONFIG_RTC_DRV_CMOS")]
+    if let Err(error) = rtc_cmos::init() {
+        pr_err!("rtc_cmos: {error}");
+    }
     step("tty", tty::init())?;
     step("system requests", sysrq::init(crate::params::line(info)))?;
     step("serial8250", serial8250::init())?;

@@ -45,6 +45,9 @@ pub mod iop {
     pub const MAGIC_LINK: u32 = 1 << 9;
     /// Has no name yet but may get one (`O_TMPFILE`).
     pub const LINKABLE: u32 = 1 << 10;
+    /// An entry of the directory is found by several names (whatever the case of its letters): the dentry of what a look-up finds
+    /// gets the name that was looked for.
+    pub const ALIASES: u32 = 1 << 11;
 }
 
 /// Where a symbolic link leads.

@@ -27,6 +27,7 @@ pub mod flock;
 mod fs_context;
 pub mod fs_struct;
 pub mod fs_type;
+pub mod handle;
 pub mod hooks;
 pub mod icache;
 pub mod inode;
@@ -58,7 +59,7 @@ pub mod writeback;
 
 pub use anon::{AnonKind, PseudoFs};
 pub use attr::SetAttr;
-pub use chrdev::{CharDevice, register_chrdev};
+pub use chrdev::{CharDevice, alloc_chrdev_region, register_chrdev, unregister_chrdev};
 pub use dentry::Dentry;
 pub use disk_inode::idirty;
 pub use fasync::{FasyncList, OwnerKind};

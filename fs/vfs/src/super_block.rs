@@ -6,6 +6,7 @@
 
 use crate::dentry::Dentry;
 use crate::fs_type::FileSystemType;
+use crate::handle::{FileId, Known};
 use crate::icache::InodeCache;
 use crate::inode::Inode;
 use crate::types::Dev;
@@ -16,7 +17,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVec, WeakArc};
-use locking::SpinLock;
+use locking::{SetOnce, SpinLock};
 use mm::{BackingDev, ErrSeq};
 use module_core::ModuleRef;
 use sync::{Mutex, MutexGuard};
@@ -156,6 +157,21 @@ pub trait SuperOps: Any + Send + Sync {
         if options.is_empty() { Ok(()) } else { Err(EINVAL) }
     }
 
+    /// The handle of `inode`; `None`: this file system has no handles.
+    fn file_id(&self, inode: &Inode) -> Option<FileId> {
+        None
+    }
+
+    /// The inode that a handle stands for, as a program gave it. Any error is `ESTALE` to the program. May sleep.
+    fn inode_by_id(&self, sb: &Arc<SuperBlock>, kind: i32, words: &[u32]) -> Result<Arc<Inode>> {
+        Err(ESTALE)
+    }
+
+    /// The directory that `dir` is in, and its name there, for a directory found by its handle. May sleep.
+    fn place_of(&self, dir: &Arc<Inode>) -> Result<(Arc<Inode>, KVec<u8>)> {
+        Err(ESTALE)
+    }
+
     /// The last mount is gone. The dentries are already dropped.
     fn put_super(&self, sb: &SuperBlock) {}
 }
@@ -190,6 +206,8 @@ pub struct SuperBlock {
     device: Option<OnDevice>,
     /// Errors of writing back, for `syncfs`.
     errors: ErrSeq,
+    /// Inodes of which handles were given; made with the first one.
+    known: SetOnce<KBox<Known>>,
     /// Frozen (`FIFREEZE`); the lock is held while that, or flags and options, change.
     frozen: Mutex<bool>,
     ops: KBox<dyn SuperOps>,
@@ -274,6 +292,7 @@ impl SuperBlock {
             rename_lock: if fs_type.stacks() { Mutex::new(()) } else { Mutex::new(()) },
             device,
             errors: ErrSeq::new(),
+            known: SetOnce::new(),
             frozen: Mutex::new(false),
             ops,
             _module: ModuleRef::get(fs_type.owner()).ok_or(ENODEV)?,
@@ -289,6 +308,20 @@ impl SuperBlock {
     /// The root dentry. `None` before it is set and after the file system was shut down.
     pub fn root(&self) -> Option<Arc<Dentry>> {
         self.root.lock().clone()
+    }
+
+    /// The inodes of which handles were given. ENOMEM.
+    pub(crate) fn known(&self) -> Result<&Known> {
+        if self.known.get().is_none() {
+            // Who comes second keeps the first one's.
+            let _ = self.known.set(KBox::new(Known::new()?, GFP_KERNEL)?);
+        }
+        self.known.get().map(|known| &**known).ok_or(ENOMEM)
+    }
+
+    /// The inode `ino`, if a handle of it was given and it is still there. For file systems that keep their inodes nowhere else.
+    pub fn known_inode(&self, ino: u64) -> Option<Arc<Inode>> {
+        self.known.get()?.inode(ino)
     }
 
     /// Its operations.

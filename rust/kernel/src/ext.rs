@@ -6,9 +6,9 @@
 use core::sync::atomic::{AtomicU32, Ordering::*};
 
 pub use ::device::{Id, Ida};
-pub use ::sync::{Completion, Mutex};
+pub use ::sync::{Completion, Mutex, WaitQueue};
 pub use containers::XArray;
-pub use kalloc::KString;
+pub use kalloc::{KString, WeakArc};
 pub use ktime::hrtimer::{Clock, HrTimer, Restart};
 pub use locking::{SetOnce, SpinLock};
 pub use misc::{MiscOps, Registration as MiscRegistration};

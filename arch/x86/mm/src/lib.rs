@@ -3,6 +3,7 @@
 //!
 //! - [`PageTable`]: the user half of one address space. It owns one reference to each page it maps. `mm` decides what to map.
 //! - [`switch_to`]: loads an address space, lazily; [`tlb`]: keeps every CPU's translations true.
+//! - [`ldt`]: the segments that a program makes for itself (`modify_ldt`).
 //! - [`uaccess`]: copies from and to user memory that may fault; [`extable`]: where such a fault continues.
 //!
 //! Locks: a lock for each last-level table (in its frame record), taken with preemption off; nothing is locked inside but the
@@ -15,6 +16,7 @@ pub mod entry;
 pub mod extable;
 pub mod fork;
 pub mod init;
+pub mod ldt;
 mod quicklist;
 pub mod range;
 pub mod table;
@@ -23,6 +25,7 @@ pub mod uaccess;
 
 pub use entry::{Entry, UserProt};
 pub use init::{init, init_cpu};
+pub use ldt::{Ldt, UserDesc};
 pub use mm_alloc::layout::TASK_SIZE;
 pub use table::{Kind, PageTable, WriteFault};
 pub use tlb::{FlushRequest, TLB_IPI, TlbIpi, switch_to};

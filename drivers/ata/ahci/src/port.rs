@@ -26,8 +26,8 @@ pub(crate) struct Slot {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Registers {
     Never,
-    IfFailed,
-    Always,
+    IfFailed { long: bool },
+    Always { long: bool },
 }
 
 /// What a command becomes.
@@ -166,8 +166,8 @@ impl Port {
                 let plan = Plan { trim: Some((lba, blocks)), ..Plan::new(Taskfile::trim()) };
                 self.start(&mut slots, command, &plan)
             }
-            Action::Pass(task, always) => {
-                let registers = if always { Registers::Always } else { Registers::IfFailed };
+            Action::Pass(ata_sat::Pass { task, always, long }) => {
+                let registers = if always { Registers::Always { long } } else { Registers::IfFailed { long } };
                 self.start(&mut slots, command, &Plan { registers, ..Plan::new(task) })
             }
             Action::Reply(len) => {
@@ -270,15 +270,15 @@ impl Port {
             Protocol::Dma if matches!(command.data, Data::Piece(..)) => 0,
             Protocol::Dma | Protocol::Packet => command.len().saturating_sub(self.memory.moved(slot).into()) as u32,
         };
-        if its.registers == Registers::Always {
-            self.add_registers(&mut command);
+        if let Registers::Always { long } = its.registers {
+            self.add_registers(&mut command, long);
         }
         Some(command)
     }
 
     /// Puts the registers of the command that ended last into its sense data.
-    pub(crate) fn add_registers(&self, command: &mut Command) {
-        let sense = ata_sat::registers_sense(&self.memory.registers());
+    pub(crate) fn add_registers(&self, command: &mut Command, long: bool) {
+        let sense = ata_sat::registers_sense(&self.memory.registers(), long);
         command.status = scsi_proto::status::CHECK_CONDITION;
         command.sense_buffer(sense.len()).copy_from_slice(&sense);
     }

@@ -173,10 +173,9 @@ impl Port {
         let mut command = its.command;
         let cause = ata_sat::sense_of(status, error).unwrap_or((key::ABORTED_COMMAND, 0, 0));
         pr_warn!("ata{}: failed command {:#x}: status {status:#x}, error {error:#x}", self.id, command.cdb.opcode());
-        if its.registers == Registers::Never {
-            refuse(&mut command, cause);
-        } else {
-            self.add_registers(&mut command);
+        match its.registers {
+            Registers::Never => refuse(&mut command, cause),
+            Registers::IfFailed { long } | Registers::Always { long } => self.add_registers(&mut command, long),
         }
         done(command);
     }

@@ -30,6 +30,6 @@ mod translate;
 
 pub use error::{Cause, failed_of_log, fixed_sense, sense_of};
 pub use identify::{IDENTIFY_BYTES, Identity, identify};
-pub use pass::{REGISTERS_SENSE, registers_sense};
+pub use pass::{Pass, REGISTERS_SENSE, registers_sense};
 pub use taskfile::{Protocol, Taskfile, frame};
 pub use translate::{Action, MOST_REPLY, TRIM_BYTES, translate, trim_ranges};

@@ -8,9 +8,19 @@ use scsi_proto::{key, opcode};
 /// Bytes of sense data with registers.
 pub const REGISTERS_SENSE: usize = 22;
 
-/// The command, and whether its registers are wanted though it did not fail. `None`: a protocol that is not known, or fields that are
-/// too few.
-pub(crate) fn pass_through(b: &[u8]) -> Option<(Taskfile, bool)> {
+/// A program's command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pass {
+    /// The command.
+    pub task: Taskfile,
+    /// Its registers are wanted though it does not fail.
+    pub always: bool,
+    /// It has addresses of 48 bits.
+    pub long: bool,
+}
+
+/// Takes a program's command apart. `None`: a protocol that is not known, or fields that are too few.
+pub(crate) fn pass_through(b: &[u8]) -> Option<Pass> {
     let at = |at: usize| b.get(at).copied().map(u64::from);
     let (flags, how) = (*b.get(1)?, *b.get(2)?);
     let long = b.first() == Some(&opcode::ATA_16);
@@ -39,12 +49,15 @@ pub(crate) fn pass_through(b: &[u8]) -> Option<(Taskfile, bool)> {
         write,
         ..Taskfile::new(command as u8)
     };
-    Some((task, how & 0x20 != 0))
+    Some(Pass { task, always: how & 0x20 != 0, long: long && flags & 1 != 0 })
 }
 
-/// Sense data with the registers of a frame from the device (at least 14 bytes of it): what failed, or that they were wanted.
-pub fn registers_sense(frame: &[u8; 20]) -> [u8; REGISTERS_SENSE] {
+/// Sense data with the registers of a frame from the device: what failed, or that they were wanted. `long`: it was a command with
+/// addresses of 48 bits.
+pub fn registers_sense(frame: &[u8; 20], long: bool) -> [u8; REGISTERS_SENSE] {
     let &[_, _, status, error, a, b, c, device, d, e, f, _, low, high, ..] = frame;
     let (key, asc, ascq): Cause = sense_of(status, error).unwrap_or((key::RECOVERED_ERROR, 0, 0x1d));
-    [0x72, key, asc, ascq, 0, 0, 0, 14, 0x09, 0x0c, 1, error, high, low, d, a, e, b, f, c, device, status]
+    let (d, e, f, high) = if long { (d, e, f, high) } else { (0, 0, 0, 0) };
+    let extend = u8::from(long);
+    [0x72, key, asc, ascq, 0, 0, 0, 14, 0x09, 0x0c, extend, error, high, low, d, a, e, b, f, c, device, status]
 }

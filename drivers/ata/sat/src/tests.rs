@@ -114,13 +114,15 @@ fn programs_commands() {
     let (disk, mut out) = (disk(), [0; MOST_REPLY]);
     // IDENTIFY DEVICE and SMART RETURN STATUS, as hdparm and smartctl send them.
     let cdb = Cdb::new(&[0x85, 8, 0x0e, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0xec, 0]).unwrap();
-    let Action::Pass(task, false) = translate(&cdb, &disk, true, &mut out) else { panic!() };
+    let Action::Pass(Pass { task, always: false, .. }) = translate(&cdb, &disk, true, &mut out) else { panic!() };
     assert_eq!((task.command, task.count, task.protocol, task.write), (0xec, 1, Protocol::Dma, false));
     let cdb = Cdb::new(&[0x85, 6, 0x2c, 0, 0xda, 0, 0, 0, 0, 0, 0x4f, 0, 0xc2, 0, 0xb0, 0]).unwrap();
-    let Action::Pass(task, true) = translate(&cdb, &disk, true, &mut out) else { panic!() };
+    let Action::Pass(Pass { task, always: true, long: false }) = translate(&cdb, &disk, true, &mut out) else {
+        panic!()
+    };
     assert_eq!((task.command, task.features, task.lba, task.protocol), (0xb0, 0xda, 0xc2_4f00, Protocol::NonData));
     let back = [0x34, 0x40, 0x50, 0, 0, 0x4f, 0xc2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    let sense = registers_sense(&back);
+    let sense = registers_sense(&back, false);
     assert_eq!(sense[..4], [0x72, 1, 0, 0x1d]);
     assert_eq!((sense[17], sense[19], sense[21]), (0x4f, 0xc2, 0x50));
     let queued = Cdb::new(&[0x85, 24, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x60, 0]).unwrap();
@@ -159,8 +161,8 @@ proptest! {
                     prop_assert_eq!(sum, blocks);
                 }
                 Action::Command(task) => { let _ = frame(&task, 31); }
-                Action::Pass(task, _) => {
-                    let _ = registers_sense(&frame(&task, 0));
+                Action::Pass(pass) => {
+                    let _ = registers_sense(&frame(&pass.task, 0), pass.long);
                 }
                 Action::Refused(_) => {}
             }

@@ -4,6 +4,7 @@
 use crate::answers;
 use crate::error::Cause;
 use crate::identify::Identity;
+use crate::pass::Pass;
 use crate::taskfile::{Protocol, Taskfile};
 use scsi_proto::{Cdb, Transfer, key, opcode};
 
@@ -23,8 +24,8 @@ pub(crate) const TRIM_SECTORS: u64 = TRIM_RANGES * TRIM_MOST;
 pub enum Action {
     /// It is this ATA command, with the same data.
     Command(Taskfile),
-    /// It is this one, sent by a program; whether its registers are wanted though it does not fail.
-    Pass(Taskfile, bool),
+    /// It is this one, sent by a program.
+    Pass(Pass),
     /// It is DATA SET MANAGEMENT: sectors to trim, from where, how many.
     Trim(u64, u64),
     /// It is done: so many bytes of the buffer are the answer.
@@ -76,7 +77,7 @@ pub fn translate(cdb: &Cdb, disk: &Identity, ncq: bool, out: &mut [u8; MOST_REPL
         opcode::START_STOP => Action::Command(Taskfile::new(0xe0)),
         opcode::VERIFY_10 | opcode::VERIFY_16 => verify(cdb, disk),
         opcode::ATA_16 | opcode::ATA_12 => match crate::pass::pass_through(b) {
-            Some((task, wanted)) => Action::Pass(task, wanted),
+            Some(pass) => Action::Pass(pass),
             None => Action::Refused(INVALID_FIELD),
         },
         opcode::WRITE_SAME_16 => write_same(cdb, disk),

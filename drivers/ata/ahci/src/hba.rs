@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A controller: taken from firmware, reset, its ports started and looked at, its interrupts handed to them; and its removal.
 
+use crate::link::reset_together;
 use crate::ops;
 use crate::port::Port;
 use crate::regs::*;
@@ -171,6 +172,7 @@ impl Bound {
         self.connect()?;
         self.shared.regs.write32(IS, u32::MAX);
         self.shared.regs.write32(GHC, self.shared.regs.read32(GHC) | GHC_AHCI | GHC_INTERRUPTS);
+        reset_together(&self.shared.ports);
         for port in self.shared.ports.iter() {
             {
                 let _recovery = port.recovery.lock();

@@ -5,7 +5,9 @@
 use crate::port::Port;
 use crate::regs::*;
 use ata_sat::{IDENTIFY_BYTES, Identity, Taskfile};
+use core::sync::atomic::Ordering::*;
 use errno::{Result, code::*};
+use kalloc::Arc;
 use klog::{pr_info, pr_warn};
 
 const MS: u64 = 1_000_000;
@@ -76,18 +78,29 @@ impl Port {
 
     /// Lets the device begin anew (COMRESET). ENODEV if there is none, ETIMEDOUT if it does not get ready. The port is stopped.
     pub(crate) fn reset_link(&self) -> Result {
-        // Without saving power on the link.
-        self.write(SCTL, 0x301);
-        ktime::sleep_ns(2 * MS);
-        self.write(SCTL, 0x300);
-        if self.wait(SSTS, 0xf, 3, SHOW_NS).is_err() {
-            if self.read(SSTS) & 0xf == 0 {
-                return Err(ENODEV);
-            }
-            self.wait(SSTS, 0xf, 3, LINK_NS).map_err(|_| ENODEV)?;
+        // At the start `reset_together` has done it.
+        if !self.was_reset.swap(false, AcqRel) {
+            self.hold_reset();
+            ktime::sleep_ns(2 * MS);
+            self.release_reset();
+            let _ = self.wait(SSTS, 0xf, 3, SHOW_NS);
+        }
+        match self.read(SSTS) & 0xf {
+            0 => return Err(ENODEV),
+            3 => {}
+            _ => self.wait(SSTS, 0xf, 3, LINK_NS).map_err(|_| ENODEV)?,
         }
         self.write(SERR, u32::MAX);
         self.wait(TFD, BUSY, 0, READY_NS)
+    }
+
+    /// Begins the reset of the link, without saving power on it.
+    fn hold_reset(&self) {
+        self.write(SCTL, 0x301);
+    }
+
+    fn release_reset(&self) {
+        self.write(SCTL, 0x300);
     }
 
     /// Whether there is a device on the link.
@@ -221,5 +234,20 @@ fn udma_name(mode: Option<u8>) -> u32 {
         Some(5) => 100,
         Some(_) => 133,
         None => 0,
+    }
+}
+
+/// Resets the links of all ports at once: a port without a device takes its whole time to be known for empty.
+pub(crate) fn reset_together(ports: &[Arc<Port>]) {
+    for port in ports.iter().filter(|port| port.stop().is_ok()) {
+        port.hold_reset();
+        port.was_reset.store(true, Release);
+    }
+    ktime::sleep_ns(2 * MS);
+    let begun = || ports.iter().filter(|port| port.was_reset.load(Acquire));
+    begun().for_each(|port| port.release_reset());
+    let deadline = ktime::now_ns().saturating_add(SHOW_NS);
+    while begun().any(|port| port.read(SSTS) & 0xf != 3) && ktime::now_ns() < deadline {
+        ktime::sleep_ns(MS);
     }
 }

@@ -78,6 +78,8 @@ pub(crate) struct Port {
     /// Shows a device that came, hides one that went.
     pub(crate) change_work: SetOnce<Arc<Work>>,
     pub(crate) stopped: AtomicBool,
+    /// Its link was reset with all others', and nobody looked yet.
+    pub(crate) was_reset: AtomicBool,
     /// What interrupts said that recovery is to look at.
     pub(crate) seen: AtomicU32,
     /// No queued commands: the device does not say which of them failed.
@@ -114,6 +116,7 @@ impl Port {
             recover_work: SetOnce::new(),
             change_work: SetOnce::new(),
             stopped: AtomicBool::new(false),
+            was_reset: AtomicBool::new(false),
             seen: AtomicU32::new(0),
             unqueued: AtomicBool::new(false),
         })

@@ -37,7 +37,7 @@ mod options;
 mod pages;
 mod table;
 
-use kernel::filesystem::vfs::register_filesystem;
+use kernel::filesystem::vfs::{register_filesystem, unregister_filesystem};
 use kernel::prelude::*;
 
 module! {
@@ -55,5 +55,11 @@ impl kernel::Module for Vfat {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         register_filesystem(&mount::VFAT)?;
         Ok(Self)
+    }
+}
+
+impl Drop for Vfat {
+    fn drop(&mut self) {
+        unregister_filesystem(&mount::VFAT);
     }
 }

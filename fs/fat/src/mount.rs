@@ -9,6 +9,7 @@ use core::fmt::Write;
 use fat_format::boot::{self, FIRST, Geometry};
 use fat_format::link::Width;
 use kalloc::{Arc, KBox, KVec};
+use kernel::ext::ModuleHeader;
 use kernel::filesystem::block;
 use kernel::filesystem::buffer::{MountedDevice, mount_bdev};
 use kernel::filesystem::vfs::{
@@ -34,6 +35,10 @@ impl FileSystemType for Type {
 
     fn requires_dev(&self) -> bool {
         true
+    }
+
+    fn owner(&self) -> Option<&'static ModuleHeader> {
+        <crate::Vfat as kernel::ModuleMetadata>::this_module().header()
     }
 
     fn get_tree(&'static self, context: &FsContext<'_>) -> Result<Arc<SuperBlock>> {

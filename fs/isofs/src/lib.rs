@@ -18,7 +18,7 @@ mod node;
 mod options;
 mod pages;
 
-use kernel::filesystem::vfs::register_filesystem;
+use kernel::filesystem::vfs::{register_filesystem, unregister_filesystem};
 use kernel::prelude::*;
 
 module! {
@@ -36,5 +36,11 @@ impl kernel::Module for Isofs {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         register_filesystem(&mount::ISO9660)?;
         Ok(Self)
+    }
+}
+
+impl Drop for Isofs {
+    fn drop(&mut self) {
+        unregister_filesystem(&mount::ISO9660);
     }
 }

@@ -6,6 +6,7 @@ use crate::options::Options;
 use core::fmt::Write;
 use isofs_format::Volume;
 use kalloc::{Arc, KBox};
+use kernel::ext::ModuleHeader;
 use kernel::filesystem::block::BlockDevice;
 use kernel::filesystem::buffer::{MountedDevice, mount_bdev};
 use kernel::filesystem::vfs::{
@@ -51,6 +52,10 @@ impl FileSystemType for Type {
 
     fn requires_dev(&self) -> bool {
         true
+    }
+
+    fn owner(&self) -> Option<&'static ModuleHeader> {
+        <crate::Isofs as kernel::ModuleMetadata>::this_module().header()
     }
 
     fn get_tree(&'static self, context: &FsContext<'_>) -> Result<Arc<SuperBlock>> {

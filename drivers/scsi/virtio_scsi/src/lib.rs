@@ -33,6 +33,7 @@ module! {
     authors: ["The Rideau developers"],
     description: "Virtio SCSI HBA driver",
     license: "GPL",
+    alias: ["virtio:d00000008v*"],
 }
 
 struct Driver;

@@ -37,7 +37,7 @@ def shown(args, guest):
         raise GuestError("any rate is taken")
     guest.check(f"echo 128 >{RTC}/max_user_freq; [ $(cat {RTC}/max_user_freq) = 128 ]; echo 64 >{RTC}/max_user_freq")
     if not args.linux:
-        need(guest.check("ls /sys/bus/platform/drivers/rtc_cmos /sys/bus/platform/devices"), r"^rtc_cmos$")
+        need(guest.check("ls -1 /sys/bus/platform/drivers/rtc_cmos /sys/bus/platform/devices"), r"^rtc_cmos$")
 
 
 def proc(args, guest):
@@ -50,15 +50,15 @@ def proc(args, guest):
 
 def hwclock(args, guest):
     """Debian's hwclock reads, waits for the tick (interrupts with each second), and sets."""
-    text = guest.check("TZ=UTC hwclock --show --utc --verbose --noadjfile", args.step)
+    text = guest.check("TZ=UTC /usr/sbin/hwclock --show --utc --verbose --noadjfile", args.step)
     need(text, r"Using the rtc interface to the clock|System Time", r"Waiting for clock tick", r"got clock tick", r"Time read from Hardware Clock: 2031/0[23]/\d\d")
-    guest.check("date -u -s '2033-05-06 07:08:09' && TZ=UTC hwclock --systohc --utc --noadjfile", args.step)
+    guest.check("date -u -s '2033-05-06 07:08:09' && TZ=UTC /usr/sbin/hwclock --systohc --utc --noadjfile", args.step)
     need(guest.check(f"cat {RTC}/date {RTC}/time"), r"^2033-05-06$", r"^07:08:")
-    guest.check("date -u -s '2030-01-01 00:00:00' && TZ=UTC hwclock --hctosys --utc --noadjfile", args.step)
+    guest.check("date -u -s '2030-01-01 00:00:00' && TZ=UTC /usr/sbin/hwclock --hctosys --utc --noadjfile", args.step)
     need(guest.check("date -u +%F"), r"^2033-05-06$")
     # A leap day, and the last second of a year.
     for text in ("2032-02-29 12:00:00", "2034-12-31 23:59:57"):
-        guest.check(f"date -u -s '{text}' && TZ=UTC hwclock --systohc --utc --noadjfile", args.step)
+        guest.check(f"date -u -s '{text}' && TZ=UTC /usr/sbin/hwclock --systohc --utc --noadjfile", args.step)
         need(guest.check(f"cat {RTC}/date"), "^" + text.split()[0] + "$")
     guest.check("sleep 4")
     need(guest.check(f"cat {RTC}/date"), r"^2035-01-01$")
@@ -111,7 +111,7 @@ def main():
     report = Report()
     with tempfile.TemporaryDirectory(prefix="rtc-") as work:
         path = os.path.join(work, "initrd")
-        common.initrd(args, path, packages=[("util-linux", "hwclock", "rtcwake")])
+        common.initrd(args, path, packages=[("util-linux-extra", "hwclock"), ("util-linux", "rtcwake")])
         with common.machine(args, path, ["-rtc", f"base={START},clock=host"]) as guest:
             common.run(args, report, guest, TESTS)
     report.finish()

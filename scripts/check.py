@@ -68,7 +68,7 @@ def host_steps():
     yield Step("levels and unsafe code", script("check-levels"), 60)
     yield Step("rustfmt", script("rustfmt.py", "rustfmtcheck"), 60)
     yield Step("options have help", script("kconfig.py", "check"), 30)
-    yield Step("host tests", ["nice", *script("build.py", "test", "-q")], 1200)
+    yield Step("host tests", ["nice", *script("build.py", "test", "-q")], 2400)
     yield Step("host tests of unsafe code, checked", ["nice", *script("build.py", "sanitize")], 1200)
 
 

@@ -25,7 +25,6 @@ FILES = {
     "etc/hosts": "127.0.0.1 localhost rideau\n",
     "etc/fstab": "/dev/vda / ext4 errors=remount-ro 0 1\n",
     "etc/inittab": "+S0:2345:respawn:/sbin/getty -L ttyS0 115200 linux\n",
-    "etc/securetty": "ttyS0\ntty1\n",
 }
 
 

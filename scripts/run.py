@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """`make run`: boots the kernel and the default initramfs in QEMU, on this terminal.
 
-ROOTFS=debian boots from the disk that scripts/rootfs.py makes, instead of the initramfs (root without a password). RUN_KVM=1 uses KVM; RUN_APPEND adds words to the kernel's command line; further arguments go to QEMU.
+ROOTFS=debian boots from the disk that scripts/rootfs.py makes, instead of the initramfs (root without a password).
+RUN_KVM=1 uses KVM; RUN_APPEND adds words to the kernel's command line; further arguments go to QEMU.
 """
 
 import os

@@ -17,7 +17,7 @@ pub fn decompress_block(block: &[u8], out: &mut [u8]) -> Option<usize> {
         let token = byte(&mut input)?;
         let literals = length(usize::from(token >> 4), &mut input)?;
         let (text, rest) = input.split_at_checked(literals)?;
-        out.get_mut(done..done.checked_add(literals)?)?.copy_from_slice(text);
+        copy(out.get_mut(done..done.checked_add(literals)?)?, text, literals);
         done += literals;
         input = rest;
         // The last sequence has literals only.
@@ -39,10 +39,22 @@ fn copy_match(window: &mut [u8], distance: usize) {
     while have < window.len() {
         let (made, rest) = window.split_at_mut(have);
         let take = made.len().min(rest.len());
-        for (to, from) in rest.iter_mut().zip(made.iter()).take(take) {
-            *to = *from;
-        }
+        copy(rest, made, take);
         have += take;
+    }
+}
+
+/// The first `len` bytes. Most are few, so that a call of `memcpy` would cost more: words of eight bytes.
+#[inline]
+fn copy(to: &mut [u8], from: &[u8], len: usize) {
+    let (Some(to), Some(from)) = (to.get_mut(..len), from.get(..len)) else { return };
+    let (to_words, to_rest) = to.as_chunks_mut::<8>();
+    let (from_words, from_rest) = from.as_chunks::<8>();
+    for (to, from) in to_words.iter_mut().zip(from_words) {
+        *to = *from;
+    }
+    for (to, from) in to_rest.iter_mut().zip(from_rest) {
+        *to = *from;
     }
 }
 

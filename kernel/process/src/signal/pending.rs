@@ -41,6 +41,12 @@ impl Pending {
         if info.timer_id().is_some() {
             return self.push_timer(info);
         }
+        // Nobody asks why: it has no cause, and a zombie keeps none that counts.
+        if info.signo == uapi::SIGKILL {
+            let fresh = !self.set.has(info.signo);
+            self.set = self.set.or(SigSet::of(info.signo));
+            return Ok(fresh);
+        }
         if info.signo < SIGRTMIN && self.set.has(info.signo) {
             return Ok(false);
         }

@@ -179,7 +179,7 @@ pub fn sys_setrlimit(regs: &PtRegs) -> Result<usize> {
 
 /// `prlimit64(2)`.
 pub fn sys_prlimit64(regs: &PtRegs) -> Result<usize> {
-    let resource = check_resource(regs.arg1())?;
+    // Whose limits are meant counts before which.
     let task = match u32::try_from(regs.arg0() as i32).map_err(|_| ESRCH)? {
         0 => current().to_arc(),
         pid => {
@@ -188,6 +188,7 @@ pub fn sys_prlimit64(regs: &PtRegs) -> Result<usize> {
             task
         }
     };
+    let resource = check_resource(regs.arg1())?;
     let limits = limits_of(&task)?;
     let old = limits.get(resource);
     if regs.arg2() != 0 {

@@ -117,7 +117,7 @@ impl UnixSocket {
         }
         let peer = match self.peer() {
             Some(peer) => peer,
-            None if self.shut(SEND_SHUT) && self.is_stream() => return Err(EPIPE),
+            None if self.shut(SEND_SHUT) && self.is_stream() && self.was_connected() => return Err(EPIPE),
             None => return Err(ENOTCONN),
         };
         if !self.is_stream() {
@@ -264,6 +264,9 @@ impl UnixSocket {
     }
 
     pub(crate) fn receive_message(&self, message: &mut Recv<'_, '_>) -> Result<usize> {
+        if self.is_stream() && !self.was_connected() {
+            return Err(EINVAL);
+        }
         if message.flags & MSG_OOB != 0 {
             return Err(EOPNOTSUPP);
         }

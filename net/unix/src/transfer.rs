@@ -172,10 +172,10 @@ impl UnixSocket {
         let peer = match to {
             Some(to) => {
                 let peer = name::find(to, self.type_number())?;
-                if let Some(theirs) = peer.peer() {
-                    if !core::ptr::eq(&*theirs, self) {
-                        return Err(EPERM);
-                    }
+                if let Some(theirs) = peer.peer()
+                    && !core::ptr::eq(&*theirs, self)
+                {
+                    return Err(EPERM);
                 }
                 peer
             }
@@ -270,7 +270,7 @@ impl UnixSocket {
         if message.flags & MSG_OOB != 0 {
             return Err(EOPNOTSUPP);
         }
-        debug_assert!(MSG_CMSG_CLOEXEC != MSG_PEEK);
+        const { assert!(MSG_CMSG_CLOEXEC != MSG_PEEK) };
         self.may_send()?;
         let deadline = Options::deadline(&self.options.rcvtimeo);
         let peeks = message.flags & MSG_PEEK != 0;

@@ -179,7 +179,11 @@ pub fn sys_setrlimit(regs: &PtRegs) -> Result<usize> {
 
 /// `prlimit64(2)`.
 pub fn sys_prlimit64(regs: &PtRegs) -> Result<usize> {
-    // Whose limits are meant counts before which.
+    // What cannot be read counts first, and whose limits are meant before which.
+    let new: Option<[u64; 2]> = match regs.arg2() {
+        0 => None,
+        address => Some(read_user(address)?),
+    };
     let task = match u32::try_from(regs.arg0() as i32).map_err(|_| ESRCH)? {
         0 => current().to_arc(),
         pid => {
@@ -191,8 +195,7 @@ pub fn sys_prlimit64(regs: &PtRegs) -> Result<usize> {
     let resource = check_resource(regs.arg1())?;
     let limits = limits_of(&task)?;
     let old = limits.get(resource);
-    if regs.arg2() != 0 {
-        let [cur, max]: [u64; 2] = read_user(regs.arg2())?;
+    if let Some([cur, max]) = new {
         set_limit(&task, &limits, resource, Limit { cur, max })?;
     }
     write_user_opt(regs.arg3(), &[old.cur, old.max])?;

@@ -227,6 +227,9 @@ impl UnixSocket {
                 return Ok(Some(guard));
             }
             drop(guard);
+            if self.is_stream() && !self.was_connected() {
+                return Err(EINVAL);
+            }
             self.check_error()?;
             if self.shut(RCV_SHUT) {
                 // As Linux: to datagrams there is no end, only none at the moment.
@@ -264,11 +267,8 @@ impl UnixSocket {
     }
 
     pub(crate) fn receive_message(&self, message: &mut Recv<'_, '_>) -> Result<usize> {
-        if self.is_stream() && !self.was_connected() {
-            return Err(EINVAL);
-        }
         if message.flags & MSG_OOB != 0 {
-            return Err(EOPNOTSUPP);
+            return Err(if self.is_stream() && !self.was_connected() { EINVAL } else { EOPNOTSUPP });
         }
         const { assert!(MSG_CMSG_CLOEXEC != MSG_PEEK) };
         self.may_send()?;

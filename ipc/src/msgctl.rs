@@ -55,7 +55,7 @@ impl Queue {
         }
         let half = |n: usize| {
             let word = new.get(n / 2).copied().unwrap_or(0);
-            (if n % 2 == 0 { word } else { word >> 32 }) as u32
+            (if n.is_multiple_of(2) { word } else { word >> 32 }) as u32
         };
         self.header.set([0, 1, 2, 3, 4, 5].map(half))?;
         {

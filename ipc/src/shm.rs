@@ -243,7 +243,7 @@ pub fn sys_shmat(regs: &PtRegs) -> Result<usize> {
     segment.header.check(rights)?;
     // Counted while the mapping is made, so that it cannot go meanwhile.
     let hold = Attached::new(&segment)?;
-    let file = ShmFile::new(segment.clone(), writable)?;
+    let file = ShmFile::shared(segment.clone(), writable)?;
     let size = segment.size;
     if place.is_some_and(|address| !replace && address.checked_add(size).is_none()) {
         return Err(EINVAL);

@@ -19,7 +19,7 @@ pub(crate) struct ShmFile {
 }
 
 impl ShmFile {
-    pub(crate) fn new(segment: Arc<Segment>, writable: bool) -> Result<Arc<dyn VmFile>> {
+    pub(crate) fn shared(segment: Arc<Segment>, writable: bool) -> Result<Arc<dyn VmFile>> {
         let file: Arc<dyn VmFile> = Arc::new(Self { segment, writable }, GFP_KERNEL)?;
         Ok(file)
     }

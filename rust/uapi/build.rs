@@ -199,8 +199,7 @@ impl Shapes {
                     return true; // without a size
                 }
                 if let Some(shape) = self.types.get(&name) {
-                    return !shape.generic
-                        && !(bytes && shape.union)
+                    return !(shape.generic || bytes && shape.union)
                         && shape.fields.iter().all(|f| self.plain(f, bytes));
                 }
                 matches!(

@@ -79,7 +79,7 @@ impl Drop for Bios<'_> {
 pub(crate) struct ReadEnd(Arc<ReadIo>);
 
 impl ReadEnd {
-    pub(crate) fn new(io: Arc<ReadIo>) -> Result<Arc<dyn EndIo>> {
+    pub(crate) fn shared(io: Arc<ReadIo>) -> Result<Arc<dyn EndIo>> {
         let end: Arc<dyn EndIo> = Arc::new(Self(io), GFP_NOFS)?;
         Ok(end)
     }
@@ -97,7 +97,7 @@ impl EndIo for ReadEnd {
 pub(crate) struct WriteEnd(Arc<WriteIo>);
 
 impl WriteEnd {
-    pub(crate) fn new(io: Arc<WriteIo>) -> Result<Arc<dyn EndIo>> {
+    pub(crate) fn shared(io: Arc<WriteIo>) -> Result<Arc<dyn EndIo>> {
         let end: Arc<dyn EndIo> = Arc::new(Self(io), GFP_NOFS)?;
         Ok(end)
     }

@@ -35,7 +35,7 @@ fn check_alignment(mount: &Mounted, iter: &mut IovIter<'_>, pos: u64) -> Result 
         seen += len;
     }
     iter.revert(seen);
-    if all % sector != 0 { Err(EINVAL) } else { Ok(()) }
+    if all.is_multiple_of(sector) { Ok(()) } else { Err(EINVAL) }
 }
 
 fn pages_for(len: usize) -> Result<KVec<Page>> {
@@ -178,7 +178,7 @@ pub(crate) fn write(file: &File, mapping: &Arc<Mapping>, from: &mut IovIter<'_>,
         let tree = node.shared.tree.read();
         tree.inode.is_inline() || !tree.inode.uses_extents()
     };
-    if plain || (start | from.count() as u64) % size != 0 {
+    if plain || !(start | from.count() as u64).is_multiple_of(size) {
         return through_cache(file, mapping, from, pos);
     }
     let lock = inode.lock.write();

@@ -86,7 +86,7 @@ impl System for Sys {
 
     fn wait_ordered(&self, ranges: &[OrderedRange]) -> Result {
         let Some(listener) = self.listener() else { return Ok(()) };
-        ranges.iter().fold(Ok(()), |result, range| result.and(listener.wait_data(range)))
+        ranges.iter().map(|range| listener.wait_data(range)).fold(Ok(()), Result::and)
     }
 
     fn committed(&self, tid: Tid) {

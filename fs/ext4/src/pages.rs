@@ -59,7 +59,7 @@ impl Shared {
         }
         let (bits, per_page) = (self.block_bits(), self.per_page());
         let journaled = self.is_journaled();
-        let end = ReadEnd::new(io.clone())?;
+        let end = ReadEnd::shared(io.clone())?;
         let mut bios = Bios::new(&self.mount.base.cache.device, Op::Read, OpFlags::NONE, end);
         let start = u64::from(per_page) * first;
         let count = io.pages().len() as u64 * u64::from(per_page);
@@ -240,7 +240,7 @@ impl Shared {
             return done.map(|()| rest).inspect_err(|error| io.fail(*error));
         }
         let submit = || {
-            let end = WriteEnd::new(io.clone())?;
+            let end = WriteEnd::shared(io.clone())?;
             let mut bios = Bios::new(&self.mount.base.cache.device, Op::Write, OpFlags::NONE, end);
             for extent in &extents {
                 for step in 0..extent.len {

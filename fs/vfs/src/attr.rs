@@ -59,10 +59,10 @@ fn check(inode: &Inode, attr: &mut SetAttr) -> Result {
     }
     let cred = cred::current_cred()?;
     let owner = cred.fsuid == inode.uid();
-    if let Some(uid) = attr.uid {
-        if !(owner && uid == inode.uid()) && !cred.capable(CAP_CHOWN) {
-            return Err(EPERM);
-        }
+    if let Some(uid) = attr.uid
+        && !(owner && uid == inode.uid() || cred.capable(CAP_CHOWN))
+    {
+        return Err(EPERM);
     }
     if let Some(gid) = attr.gid {
         let own_group = owner && (cred.in_group(gid) || gid == inode.gid());
@@ -70,10 +70,8 @@ fn check(inode: &Inode, attr: &mut SetAttr) -> Result {
             return Err(EPERM);
         }
     }
-    if attr.mode.is_some() || attr.times_set {
-        if !owner && !cred.capable(CAP_FOWNER) {
-            return Err(EPERM);
-        }
+    if (attr.mode.is_some() || attr.times_set) && !owner && !cred.capable(CAP_FOWNER) {
+        return Err(EPERM);
     }
     if let Some(mode) = attr.mode {
         attr.mode = Some(checked_mode(inode, &cred, mode, attr.gid));

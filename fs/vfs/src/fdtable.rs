@@ -148,10 +148,9 @@ impl FilesStruct {
         map.set_cloexec(fd, cloexec);
         let old = slot.swap(Some(file));
         drop(map);
-        match old {
+        if let Some(old) = old {
             // Its error is lost, as in Linux's dup2.
-            Some(old) => drop(self.filp_close(old)),
-            None => {}
+            let _ = self.filp_close(old);
         }
         Ok(())
     }

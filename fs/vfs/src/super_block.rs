@@ -270,6 +270,7 @@ impl SuperBlock {
         Ok(sb)
     }
 
+    #[allow(clippy::if_same_then_else, reason = "each `Mutex::new` is a lock class of its own")]
     fn build(
         fs_type: &'static dyn FileSystemType,
         init: SuperInit,

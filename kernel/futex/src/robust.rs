@@ -100,7 +100,7 @@ fn release_all(task: &Task) -> Result {
 /// Marks one futex as left by the dead, if it was the task's. `pending`: the thread died between taking or giving back the futex
 /// and noting it in its list.
 fn release(task: &Task, addr: usize, pi: bool, pending: bool) -> Result {
-    if addr % 4 != 0 {
+    if !addr.is_multiple_of(4) {
         return Err(EINVAL);
     }
     let mut value = get_user::<u32>(addr)?;

@@ -3,7 +3,7 @@
 //! `exit_group(2)`, `wait(2)`.
 
 use crate::signal::action::SIG_IGN;
-use crate::signal::send::begin_group_exit;
+use crate::signal::send::{begin_group_exit, flush_all};
 use crate::signal::{SigInfo, send_to_process};
 use crate::signal::{SigSet, stop};
 use crate::thread::{Process, TREE, Thread, Usage, thread_of};
@@ -195,6 +195,7 @@ fn exit_notify(task: &Task, thread: &Thread, process: &Arc<Process>, status: i32
         tell_tracer(task, thread, status);
     } else if !is_leader {
         drop(pid::unpublish_thread(task.tid()));
+        forget_pending(thread);
     }
     if last {
         announce_if_alone(process);
@@ -227,6 +228,7 @@ pub(crate) fn release_thread(task: &Task, thread: &Thread) {
     };
     drop(cut);
     drop(pid::unpublish_thread(task.tid()));
+    forget_pending(thread);
     {
         let mut signals = thread.process().signals.lock_irqsave();
         signals.zombie_threads = signals.zombie_threads.saturating_sub(1);
@@ -492,10 +494,21 @@ pub(crate) fn release(process: &Arc<Process>) {
         drop(cut);
     }
     drop(pid::unpublish_thread(process.pid()));
+    flush_all(process, &mut process.signals.lock_irqsave(), EVERY_SIGNAL);
+    if let Some(thread) = leader.as_ref().and_then(|leader| thread_of(leader)) {
+        forget_pending(thread);
+    }
     drop(leader);
     if process.shown.load(Ordering::Relaxed) {
         crate::hooks::released(process.pid());
     }
+}
+
+const EVERY_SIGNAL: SigSet = SigSet(u64::MAX);
+
+/// What nobody took of a thread that is gone counts for its user no more, although somebody may still hold the thread for a while.
+fn forget_pending(thread: &Thread) {
+    thread.pending.lock_irqsave().flush(EVERY_SIGNAL);
 }
 
 /// Adds a waited-for child's use to its parent.

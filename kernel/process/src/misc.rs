@@ -179,7 +179,11 @@ pub fn sys_setrlimit(regs: &PtRegs) -> Result<usize> {
 
 /// `prlimit64(2)`.
 pub fn sys_prlimit64(regs: &PtRegs) -> Result<usize> {
-    let resource = check_resource(regs.arg1())?;
+    // What cannot be read counts first, and whose limits are meant before which.
+    let new: Option<[u64; 2]> = match regs.arg2() {
+        0 => None,
+        address => Some(read_user(address)?),
+    };
     let task = match u32::try_from(regs.arg0() as i32).map_err(|_| ESRCH)? {
         0 => current().to_arc(),
         pid => {
@@ -188,10 +192,10 @@ pub fn sys_prlimit64(regs: &PtRegs) -> Result<usize> {
             task
         }
     };
+    let resource = check_resource(regs.arg1())?;
     let limits = limits_of(&task)?;
     let old = limits.get(resource);
-    if regs.arg2() != 0 {
-        let [cur, max]: [u64; 2] = read_user(regs.arg2())?;
+    if let Some([cur, max]) = new {
         set_limit(&task, &limits, resource, Limit { cur, max })?;
     }
     write_user_opt(regs.arg3(), &[old.cur, old.max])?;
@@ -240,7 +244,10 @@ pub fn sys_prctl(regs: &PtRegs) -> Result<usize> {
         uapi::PR_GET_NAME => copy_to_user(arg, &task.comm())?,
         uapi::PR_SET_PDEATHSIG => {
             let signal = u32::try_from(arg).ok().filter(|&s| s <= crate::signal::NSIG).ok_or(EINVAL)?;
-            this(|_, thread| Ok(thread.parent_death_signal.store(signal, Ordering::Relaxed)))?;
+            this(|_, thread| {
+                thread.parent_death_signal.store(signal, Ordering::Relaxed);
+                Ok(())
+            })?;
         }
         uapi::PR_GET_PDEATHSIG => {
             let signal = this(|_, thread| Ok(thread.parent_death_signal.load(Ordering::Relaxed)))?;
@@ -260,7 +267,10 @@ pub fn sys_prctl(regs: &PtRegs) -> Result<usize> {
             return Ok(usize::from(current_process().ok_or(ESRCH)?.dumpable.load(Ordering::Relaxed)));
         }
         uapi::PR_SET_NO_NEW_PRIVS if arg == 1 && regs.arg2() == 0 && regs.arg3() == 0 && regs.arg4() == 0 => {
-            this(|_, thread| Ok(thread.no_new_privs.store(true, Ordering::Relaxed)))?;
+            this(|_, thread| {
+                thread.no_new_privs.store(true, Ordering::Relaxed);
+                Ok(())
+            })?;
         }
         uapi::PR_GET_NO_NEW_PRIVS if arg == 0 && regs.arg2() == 0 && regs.arg3() == 0 && regs.arg4() == 0 => {
             return this(|_, thread| Ok(usize::from(thread.no_new_privs.load(Ordering::Relaxed))));

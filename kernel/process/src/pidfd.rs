@@ -45,7 +45,7 @@ impl Process {
             // Another task may have been first: then its queue is used.
             drop(self.pidfd_wait.set(Arc::new(WaitQueue::new(), GFP_KERNEL)?));
         }
-        self.pidfd_wait.get().cloned().ok_or(ENOMEM.into())
+        self.pidfd_wait.get().cloned().ok_or(ENOMEM)
     }
 
     /// Whether its number still leads to it.

@@ -34,7 +34,7 @@ pub(crate) fn more(option: u32, regs: &PtRegs) -> Result<usize> {
         uapi::PR_GET_THP_DISABLE if arg == 0 && regs.arg2() == 0 && rest == 0 => {
             return Ok(usize::from(current_process().ok_or(ESRCH)?.thp_disabled.load(Ordering::Relaxed)));
         }
-        uapi::PR_MCE_KILL if rest == 0 => this(|_, thread| mce_kill(thread, arg as u32, regs.arg2() as u32))?,
+        uapi::PR_MCE_KILL if rest == 0 => this(|_, thread| mce_kill(thread, arg, regs.arg2()))?,
         uapi::PR_MCE_KILL_GET if arg == 0 && regs.arg2() == 0 && rest == 0 => {
             return this(|_, thread| Ok(mce_rule(thread.mce_kill.load(Ordering::Relaxed)) as usize));
         }
@@ -44,9 +44,11 @@ pub(crate) fn more(option: u32, regs: &PtRegs) -> Result<usize> {
 }
 
 /// `PR_MCE_KILL`. As in Linux a rule that is none leaves the thread with a rule of its own: the one before.
-fn mce_kill(thread: &Thread, what: u32, rule: u32) -> Result {
+fn mce_kill(thread: &Thread, what: usize, rule: usize) -> Result {
     let before = thread.mce_kill.load(Ordering::Relaxed);
-    let (now, result) = match (what, rule) {
+    // Numbers beyond 32 bits are none of these.
+    let short = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let (now, result) = match (short(what), short(rule)) {
         (uapi::PR_MCE_KILL_CLEAR, 0) => (before & !MCE_PROCESS, Ok(())),
         (uapi::PR_MCE_KILL_SET, uapi::PR_MCE_KILL_EARLY) => (MCE_PROCESS | MCE_EARLY, Ok(())),
         (uapi::PR_MCE_KILL_SET, uapi::PR_MCE_KILL_LATE) => (MCE_PROCESS, Ok(())),

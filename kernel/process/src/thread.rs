@@ -482,7 +482,7 @@ impl Process {
     /// neither. `f` runs with interrupts off and the process's `signals` held; it may take run queue locks.
     pub fn fold_threads<R>(&self, start: impl FnOnce(&Usage) -> R, mut f: impl FnMut(R, &Task) -> R) -> R {
         let signals = self.signals.lock_irqsave();
-        let sum = start(&*self.usage.lock_irqsave());
+        let sum = start(&self.usage.lock_irqsave());
         signals.threads.iter().fold(sum, |sum, task| f(sum, task))
     }
 

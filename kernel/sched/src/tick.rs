@@ -77,7 +77,7 @@ fn tick(timer: &Arc<HrTimer>) -> Restart {
     }
     let count = state.count.load(Relaxed).wrapping_add(1);
     state.count.store(count, Relaxed);
-    if count % BALANCE_TICKS == 0 {
+    if count.is_multiple_of(BALANCE_TICKS) {
         balance::pull_when_busy();
     }
     timer.forward_now(TICK_NS);

@@ -66,22 +66,19 @@ pub fn switch_to(next: Arc<Task>) {
     let prev_context = prev.context.get();
     // SAFETY: This CPU runs `prev` and has just claimed `next` by `on_cpu`, so both contexts are this CPU's (type invariant).
     let (from, to) = unsafe { (&mut *prev_context, &mut *next.context.get()) };
+    let in_use = segments::in_use();
+    // A kernel thread is left alone: what it finds in the registers is some program's, and stays there.
     if let Some(fpu) = from.fpu.as_mut() {
-        // A kernel thread is left alone: it has no state in the registers.
         if !prev.test_flags(TaskFlags::NEED_FPU_LOAD) {
             fpu.save();
             prev.set_flags(TaskFlags::NEED_FPU_LOAD);
         }
-    }
-    // What a kernel thread finds in the registers is some program's, and stays there.
-    let selectors = Selectors::read();
-    if from.fpu.is_some() {
-        save_segments(from, selectors);
+        save_segments(from, in_use);
     }
     // Before the segments: they may be the address space's own.
     x86_mm::switch_to(to.page_table.as_ref());
     if to.fpu.is_some() {
-        load_segments(to, selectors);
+        load_segments(to, in_use);
     }
     if from.special | to.special != 0 {
         switch_special(&prev, from, to);
@@ -158,13 +155,17 @@ fn load_syscall_entry(traced: bool) {
     }
 }
 
-/// Keeps the segments in the registers, whose selectors are given. Interrupts are off.
+/// Keeps the segments in the registers; `in_use` as [`segments::in_use`] says. Interrupts are off.
 #[inline]
-fn save_segments(context: &mut Context, selectors: Selectors) {
-    context.selectors = selectors;
+fn save_segments(context: &mut Context, in_use: bool) {
+    if in_use {
+        save_selectors(context);
+    } else {
+        context.selectors = Selectors::default();
+    }
     if !features().fsgsbase {
         // The program changes the bases only through `arch_prctl`, which keeps the saved copy, and by loading a segment.
-        if !selectors.is_null() {
+        if in_use {
             save_bases_of_segments(context);
         }
         return;
@@ -175,6 +176,11 @@ fn save_segments(context: &mut Context, selectors: Selectors) {
     // with the user's base loaded is harmless.
     unsafe { core::arch::asm!("swapgs", "rdgsbase {}", "swapgs", out(reg) gs, options(nostack, preserves_flags)) };
     context.gs_base = gs;
+}
+
+#[cold]
+fn save_selectors(context: &mut Context) {
+    context.selectors = Selectors::read();
 }
 
 /// Without FSGSBASE: the bases that a segment's descriptor gave.
@@ -191,10 +197,10 @@ fn save_bases_of_segments(context: &mut Context) {
     }
 }
 
-/// Loads the segments of `context`; the registers hold the selectors `now`. Interrupts are off.
+/// Loads the segments of `context`; `in_use`: the registers hold selectors. Interrupts are off.
 #[inline]
-fn load_segments(context: &mut Context, now: Selectors) {
-    if !now.is_null() || !context.selectors.is_null() {
+fn load_segments(context: &mut Context, in_use: bool) {
+    if in_use || !context.selectors.is_null() {
         load_selectors(context);
     }
     // SAFETY: Saved bases are canonical: they were read from the registers or checked by `set_fs_base`/`set_gs_base`.
@@ -277,7 +283,7 @@ pub fn segments() -> Segments {
     let _irq = x86_cpu::irqflags::IrqGuard::new();
     // SAFETY: The current task's own context, interrupts off.
     let context = unsafe { &mut *current().context.get() };
-    save_segments(context, Selectors::read());
+    save_segments(context, segments::in_use());
     Segments { fs_base: context.fs_base, gs_base: context.gs_base, selectors: context.selectors }
 }
 
@@ -287,7 +293,7 @@ pub fn reset_segments() {
     // SAFETY: As above; 0 is canonical.
     let context = unsafe { &mut *current().context.get() };
     (context.fs_base, context.gs_base, context.selectors) = (0, 0, Selectors::default());
-    load_segments(context, Selectors::read());
+    load_segments(context, segments::in_use());
 }
 
 /// Loads the current task's floating-point registers if somebody else's are in them. For the return to user mode, with

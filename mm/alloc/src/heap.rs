@@ -135,7 +135,6 @@ unsafe impl GlobalAlloc for Heap {
     }
 
     /// # Safety
-
     /// As `GlobalAlloc` says.
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
         // SAFETY: `GlobalAlloc`'s contract.
@@ -143,7 +142,6 @@ unsafe impl GlobalAlloc for Heap {
     }
 
     /// # Safety
-
     /// As `GlobalAlloc` says.
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: As in `alloc`.

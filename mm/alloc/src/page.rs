@@ -208,7 +208,7 @@ impl Page {
     /// Reads the aligned 64-bit word at byte `offset` (volatile). Zero outside.
     #[inline]
     pub fn read_u64(&self, offset: usize) -> u64 {
-        if offset % 8 != 0 || offset >= PAGE_SIZE {
+        if !offset.is_multiple_of(8) || offset >= PAGE_SIZE {
             return 0;
         }
         // SAFETY: An aligned word of a live frame.
@@ -217,7 +217,7 @@ impl Page {
 
     /// The atomic 32-bit word at `offset`, for data that is shared with user programs (vDSO data). `None` if misaligned or outside.
     pub fn atomic_u32(&self, offset: usize) -> Option<&core::sync::atomic::AtomicU32> {
-        if offset % 4 != 0 || offset > PAGE_SIZE - 4 {
+        if !offset.is_multiple_of(4) || offset > PAGE_SIZE - 4 {
             return None;
         }
         // SAFETY: An aligned word of a frame that lives as long as this handle.
@@ -226,7 +226,7 @@ impl Page {
 
     /// The atomic 64-bit word at `offset`. `None` if misaligned or outside.
     pub fn atomic_u64(&self, offset: usize) -> Option<&AtomicU64> {
-        if offset % 8 != 0 || offset > PAGE_SIZE - 8 {
+        if !offset.is_multiple_of(8) || offset > PAGE_SIZE - 8 {
             return None;
         }
         // SAFETY: An aligned word of a frame that lives as long as this handle.

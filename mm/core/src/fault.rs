@@ -296,7 +296,7 @@ impl Mm {
         let file_end = mapping.size().div_ceil(PAGE_SIZE as u64);
         let first = slot.value.pgoff_at(slot.start, low);
         let left = usize::try_from(file_end.saturating_sub(first)).unwrap_or(AROUND).min(AROUND);
-        let pages = (((low & !(window - 1)) + window).min(slot.end) - low >> PAGE_SHIFT).min(left);
+        let pages = ((((low & !(window - 1)) + window).min(slot.end) - low) >> PAGE_SHIFT).min(left);
         if pages < 2 {
             return Ok(());
         }

@@ -32,7 +32,7 @@ impl Mm {
     /// The key of the word at `addr`. `shared` is false for FUTEX_PRIVATE_FLAG: then nothing is looked up. EINVAL if not aligned,
     /// EFAULT. May sleep.
     pub fn futex_key(&self, addr: usize, shared: bool) -> Result<FutexKey> {
-        if addr % 4 != 0 {
+        if !addr.is_multiple_of(4) {
             return Err(EINVAL);
         }
         if addr >= TASK_SIZE - 4 {

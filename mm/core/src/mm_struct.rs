@@ -334,7 +334,7 @@ pub fn replace_mm(mm: Arc<Mm>) -> Result<Option<Arc<Mm>>> {
     }
     let table = mm.table.clone();
     let old = match MM.get(&task) {
-        Some(slot) => core::mem::replace(&mut *slot.0.lock(), Some(mm)),
+        Some(slot) => slot.0.lock().replace(mm),
         None => None,
     };
     if let Some(old) = &old {

@@ -279,7 +279,7 @@ pub(crate) fn pick(inner: &mut Inner, hint: usize, len: usize) -> Result<usize> 
         };
     }
     // Linux then goes bottom up, through what is above the base too.
-    let addr = inner.areas.hole_above(len, TASK_SIZE / 3 & PAGE_MASK, TASK_SIZE).ok_or(ENOMEM)?;
+    let addr = inner.areas.hole_above(len, (TASK_SIZE / 3) & PAGE_MASK, TASK_SIZE).ok_or(ENOMEM)?;
     if fits(inner, addr, addr + len) { Ok(addr) } else { Err(ENOMEM) }
 }
 

@@ -63,7 +63,7 @@ impl Mm {
                         let flags = slot.value.flags;
                         let may = if write { VmFlags::WRITE } else { VmFlags::READ };
                         let could = if write { VmFlags::MAYWRITE } else { VmFlags::MAYREAD };
-                        if !flags.any(may) && !(force && flags.any(could)) || flags.any(VmFlags::IO) && write {
+                        if !(flags.any(may) || force && flags.any(could)) || flags.any(VmFlags::IO) && write {
                             return Err(EFAULT);
                         }
                         if write && !flags.any(VmFlags::WRITE) && !flags.is_cow() {

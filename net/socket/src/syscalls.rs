@@ -181,7 +181,7 @@ fn receive_one(file: &File, at: usize, flags: u32) -> Result<usize> {
     message.wants_control = header.control != 0 && header.control_len != 0;
     let n = socket_of(file)?.receive(&mut message)?;
     let (from, mut out_flags) = (message.from, message.out_flags);
-    let control = core::mem::replace(&mut message.control, Control::default());
+    let control = core::mem::take(&mut message.control);
     if header.name != 0 {
         let bytes = from.as_bytes();
         user::copy_out(header.name, bytes.get(..bytes.len().min(header.name_len)).unwrap_or(&[]))?;

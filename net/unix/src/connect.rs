@@ -145,10 +145,10 @@ impl UnixSocket {
         } else {
             let peer = name::find(address, self.type_number())?;
             // A socket that has a peer of its own hears only that one.
-            if let Some(theirs) = peer.peer() {
-                if !core::ptr::eq(&*theirs, self) {
-                    return Err(EPERM);
-                }
+            if let Some(theirs) = peer.peer()
+                && !core::ptr::eq(&*theirs, self)
+            {
+                return Err(EPERM);
             }
             Link::Peer(peer)
         };
@@ -198,10 +198,10 @@ fn enqueue(listener: &Arc<UnixSocket>, client: &Arc<UnixSocket>, end: &Arc<UnixS
         state.was_connected = true;
     }
     let mut state = listener.state.lock();
-    if let Link::Listening { waiting, .. } = &mut state.link {
-        if waiting.push(end.clone(), GFP_ATOMIC).is_ok() {
-            return Ok(Enqueued::Done);
-        }
+    if let Link::Listening { waiting, .. } = &mut state.link
+        && waiting.push(end.clone(), GFP_ATOMIC).is_ok()
+    {
+        return Ok(Enqueued::Done);
     }
     drop(state);
     // The listener closed meanwhile: as if it had never been found.

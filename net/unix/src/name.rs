@@ -112,7 +112,22 @@ pub(crate) fn bind(socket: &Arc<UnixSocket>, address: &SockAddr) -> Result<Bound
 pub(crate) fn error_of_second_bind(address: &SockAddr) -> Error {
     let Ok(Wanted::Path(text)) = parse(address) else { return EINVAL };
     let taken = PathName::from_bytes(text).and_then(|name| lookup_path(Start::Cwd, &name, 0));
-    if taken.is_ok() { EADDRINUSE } else { EINVAL }
+    match taken {
+        Ok(_) => EADDRINUSE,
+        // The name could be made there.
+        Err(ENOENT) if parent_is_there(text) => EINVAL,
+        Err(error) => error,
+    }
+}
+
+/// Whether the directory that `text` is to be in exists.
+fn parent_is_there(text: &[u8]) -> bool {
+    let parent = match text.iter().rposition(|&byte| byte == b'/') {
+        None => b".".as_slice(),
+        Some(0) => b"/".as_slice(),
+        Some(at) => text.get(..at).unwrap_or(b"."),
+    };
+    PathName::from_bytes(parent).and_then(|name| lookup_path(Start::Cwd, &name, lflag::FOLLOW)).is_ok()
 }
 
 /// A free abstract name of five hexadecimal digits.

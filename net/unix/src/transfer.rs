@@ -117,7 +117,7 @@ impl UnixSocket {
         }
         let peer = match self.peer() {
             Some(peer) => peer,
-            None if self.shut(SEND_SHUT) && self.is_stream() => return Err(EPIPE),
+            None if self.shut(SEND_SHUT) && self.is_stream() && self.was_connected() => return Err(EPIPE),
             None => return Err(ENOTCONN),
         };
         if !self.is_stream() {
@@ -172,10 +172,10 @@ impl UnixSocket {
         let peer = match to {
             Some(to) => {
                 let peer = name::find(to, self.type_number())?;
-                if let Some(theirs) = peer.peer() {
-                    if !core::ptr::eq(&*theirs, self) {
-                        return Err(EPERM);
-                    }
+                if let Some(theirs) = peer.peer()
+                    && !core::ptr::eq(&*theirs, self)
+                {
+                    return Err(EPERM);
                 }
                 peer
             }
@@ -227,6 +227,9 @@ impl UnixSocket {
                 return Ok(Some(guard));
             }
             drop(guard);
+            if self.is_stream() && !self.was_connected() {
+                return Err(EINVAL);
+            }
             self.check_error()?;
             if self.shut(RCV_SHUT) {
                 // As Linux: to datagrams there is no end, only none at the moment.
@@ -265,9 +268,9 @@ impl UnixSocket {
 
     pub(crate) fn receive_message(&self, message: &mut Recv<'_, '_>) -> Result<usize> {
         if message.flags & MSG_OOB != 0 {
-            return Err(EOPNOTSUPP);
+            return Err(if self.is_stream() && !self.was_connected() { EINVAL } else { EOPNOTSUPP });
         }
-        debug_assert!(MSG_CMSG_CLOEXEC != MSG_PEEK);
+        const { assert!(MSG_CMSG_CLOEXEC != MSG_PEEK) };
         self.may_send()?;
         let deadline = Options::deadline(&self.options.rcvtimeo);
         let peeks = message.flags & MSG_PEEK != 0;

@@ -41,7 +41,7 @@ impl DmaMask {
 
 /// `EIO` for a mask that does not reach all of memory: what would be needed then is not there.
 fn check(mask: DmaMask) -> Result {
-    let every = u64::MAX >> 64u32.saturating_sub(x86_cpu::cpuid::features().phys_bits.into()).min(63);
+    let every = u64::MAX >> 64u32.saturating_sub(x86_cpu::cpuid::features().phys_bits).min(63);
     if mask.0 & every == every { Ok(()) } else { Err(EIO) }
 }
 

@@ -175,7 +175,7 @@ impl UserSliceReader {
     }
 
     /// Reads a string with its NUL into `buf`; `EFAULT` where neither the memory nor `buf` has that.
-    pub fn strcpy_into_buf<'buf>(self, buf: &'buf mut [u8]) -> Result<&'buf CStr> {
+    pub fn strcpy_into_buf(self, buf: &mut [u8]) -> Result<&CStr> {
         let room = buf.len().min(self.length);
         let bytes = buf.get_mut(..room).ok_or(EFAULT)?;
         let len = raw::strncpy_from_user(bytes, self.ptr.raw())?;

@@ -71,7 +71,11 @@ macro_rules! percpu {
             $(#[$attr])*
             // SAFETY: Section and constructor go together: this is what `PerCpu::new` asks for.
             #[unsafe(link_section = ".data..percpu")]
-            $vis static $name: $crate::percpu::PerCpu<$ty> = unsafe { $crate::percpu::PerCpu::new($init) };
+            $vis static $name: $crate::percpu::PerCpu<$ty> = {
+                let init = $init;
+                // SAFETY: As above.
+                unsafe { $crate::percpu::PerCpu::new(init) }
+            };
         )*
     };
 }

@@ -5,7 +5,8 @@
 
 use core::arch::asm;
 
-/// The selectors in DS, ES, FS and GS.
+/// The selectors in DS, ES, FS and GS. Aligned so that all four are looked at in one word.
+#[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the registers are their own documentation")]
 pub struct Selectors {
@@ -32,22 +33,14 @@ impl Selectors {
     /// Whether all are 0, as a program starts.
     #[inline(always)]
     pub fn is_null(self) -> bool {
-        self.ds | self.es | self.fs | self.gs == 0
+        let [ds, es, fs, gs] = [self.ds, self.es, self.fs, self.gs].map(u64::from);
+        ds | es << 16 | fs << 32 | gs << 48 == 0
     }
 
     /// What this CPU's registers hold: user mode's values also in the kernel.
-    #[inline(always)]
     pub fn read() -> Self {
-        let (ds, es, fs, gs): (u32, u32, u32, u32);
-        // SAFETY: Reading a segment register changes nothing.
-        unsafe {
-            asm!(
-                "mov {:e}, ds", "mov {:e}, es", "mov {:e}, fs", "mov {:e}, gs",
-                out(reg) ds, out(reg) es, out(reg) fs, out(reg) gs,
-                options(nomem, nostack, preserves_flags)
-            );
-        }
-        Self { ds: ds as u16, es: es as u16, fs: fs as u16, gs: gs as u16 }
+        let [ds, es, fs, gs] = registers().map(|register| register as u16);
+        Self { ds, es, fs, gs }
     }
 
     /// Loads them, 0 instead of what cannot be loaded. The bases of FS and GS are user mode's descriptors' then, or undefined
@@ -69,6 +62,28 @@ impl Selectors {
             load_es(now.es);
         }
     }
+}
+
+/// DS, ES, FS and GS of this CPU.
+#[inline(always)]
+fn registers() -> [u32; 4] {
+    let (ds, es, fs, gs): (u32, u32, u32, u32);
+    // SAFETY: Reading a segment register changes nothing.
+    unsafe {
+        asm!(
+            "mov {:e}, ds", "mov {:e}, es", "mov {:e}, fs", "mov {:e}, gs",
+            out(reg) ds, out(reg) es, out(reg) fs, out(reg) gs,
+            options(nomem, nostack, preserves_flags)
+        );
+    }
+    [ds, es, fs, gs]
+}
+
+/// Whether any of this CPU's four registers holds a selector. Nearly every program leaves them all 0, so this is what a switch asks.
+#[inline(always)]
+pub fn in_use() -> bool {
+    let [ds, es, fs, gs] = registers();
+    ds | es | fs | gs != 0
 }
 
 /// The access rights of a segment, if there is one of that selector.

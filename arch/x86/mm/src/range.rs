@@ -324,7 +324,7 @@ impl PageTable {
                 }
                 let mut new = old & (bits::ADDR | bits::SPECIAL | bits::PCD | bits::PWT) | prot.bits();
                 let was_writable = old & (bits::PRESENT | bits::WRITE) == bits::PRESENT | bits::WRITE;
-                if keep_read_only && !was_writable || old & bits::SPECIAL != 0 && !was_writable {
+                if !was_writable && (keep_read_only || old & bits::SPECIAL != 0) {
                     new &= !(bits::WRITE | bits::DIRTY);
                 }
                 new |= old & bits::DIRTY & if new & bits::PRESENT != 0 { u64::MAX } else { 0 };

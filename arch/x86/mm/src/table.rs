@@ -282,7 +282,8 @@ impl PageTable {
                 }
             }
             // SAFETY: A present upper entry of ours leads to a table of ours.
-            (table, frame) = unsafe { (table_at(value & bits::ADDR), Frame::of_phys(value & bits::ADDR)) };
+            let next = unsafe { (table_at(value & bits::ADDR), Frame::of_phys(value & bits::ADDR)) };
+            (table, frame) = next;
         }
         Ok(frame)
     }

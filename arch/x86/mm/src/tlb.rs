@@ -250,7 +250,7 @@ fn pcid_for(cpu: &CpuTlb, next: &PageTable, generation: u64) -> u64 {
             cpu.slot.store(i, Ordering::Relaxed);
             let fresh = slot.1.load(Ordering::Relaxed) == generation;
             slot.1.store(generation, Ordering::Relaxed);
-            return i as u64 + 1 | if fresh { CR3_NOFLUSH } else { 0 };
+            return (i as u64 + 1) | if fresh { CR3_NOFLUSH } else { 0 };
         }
     }
     let i = cpu.next_slot.load(Ordering::Relaxed) % PCIDS;

@@ -2,10 +2,10 @@
 //! The kernel's random numbers: a ChaCha20 generator for each CPU, keyed from one base key, each rekeying itself with every
 //! request (so that what was given out cannot be computed from what is in memory later). Source: `random(4)`, `getrandom(2)`.
 //!
-//! What comes in goes into a pool, from which the base key is made anew: with each piece until the generator is ready, later once a
-//! minute or when root asks. It is ready when 256 bits have been credited: for RDRAND (`random.trust_cpu`), for the boot loader's
-//! seed (`random.trust_bootloader`), for what root says, for device interrupts, and for the jitter of those who wait for it. Called
-//! by everybody, in any context.
+//! What comes in goes into a pool, from which the base key is made anew: with each piece (but not each interrupt) until the generator
+//! is ready, once when it gets ready, and later after a minute, when a program next asks for numbers, or when root says so. It is ready
+//! when 256 bits have been credited: for RDRAND (`random.trust_cpu`), for the boot loader's seed (`random.trust_bootloader`), for what
+//! root says, for device interrupts, and for the jitter of those who wait for it. Called by everybody, in any context.
 //!
 //! Locks: `POOL`, `BASE` and one lock a CPU, taken with interrupts off; a CPU's lock may be held over `BASE`.
 
@@ -24,7 +24,7 @@ const KEY: usize = 32;
 pub const POOL_BITS: u32 = 256;
 /// Seconds after which the base key is made anew (`CRNG_RESEED_INTERVAL`).
 pub const RESEED_SECONDS: u64 = 60;
-/// Interrupts of one CPU that count as a bit, and after how many they go into the pool.
+/// Interrupts of one CPU that count as a bit, and after how many they go into the pool when no bits are wanted any more.
 const INTERRUPTS_A_BIT: u32 = 64;
 const INTERRUPTS_A_MIX: u32 = 1024;
 
@@ -153,30 +153,30 @@ pub fn init(seed: &[u8], trust_cpu: bool, trust_bootloader: bool) {
 }
 
 x86_cpu::percpu! {
-    /// When this CPU's interrupts came, mixed, and how many since they went into the pool.
-    static INTERRUPTS: (AtomicU64, AtomicU32) = (AtomicU64::new(0), AtomicU32::new(0));
+    /// When this CPU's interrupts came, mixed, and how many more come before that goes into the pool.
+    static INTERRUPTS: (AtomicU64, AtomicU32) = (AtomicU64::new(0), AtomicU32::new(INTERRUPTS_A_BIT));
 }
 
 /// Device interrupt `irq` came. Hard interrupt.
 #[inline]
 pub fn add_interrupt(irq: u32) {
-    let (mixed, count) = INTERRUPTS.this_racy();
+    let (mixed, left) = INTERRUPTS.this_racy();
+    // Only this CPU writes, with interrupts off. The pool mixes well; here it is enough that nothing is pushed out.
     let word = mixed.load(Ordering::Relaxed).rotate_left(7) ^ tsc::rdtsc() ^ u64::from(irq) << 32;
-    mixed.store(word.wrapping_mul(0x9e37_79b9_7f4a_7c15), Ordering::Relaxed);
-    let so_far = count.load(Ordering::Relaxed).wrapping_add(1);
-    count.store(so_far, Ordering::Relaxed);
-    // Until it is ready the generator waits for every bit.
-    let enough = if is_ready() { INTERRUPTS_A_MIX } else { INTERRUPTS_A_BIT };
-    if so_far >= enough {
-        mix_interrupts(mixed, count);
+    mixed.store(word, Ordering::Relaxed);
+    let more = left.load(Ordering::Relaxed).wrapping_sub(1);
+    left.store(more, Ordering::Relaxed);
+    if more == 0 {
+        mix_interrupts(word, left);
     }
 }
 
 #[cold]
-fn mix_interrupts(mixed: &AtomicU64, count: &AtomicU32) {
-    let bits = count.swap(0, Ordering::Relaxed) / INTERRUPTS_A_BIT;
-    POOL.lock_irqsave().mix(&mixed.load(Ordering::Relaxed).to_le_bytes());
-    credit(bits);
+fn mix_interrupts(word: u64, left: &AtomicU32) {
+    POOL.lock_irqsave().mix(&word.to_le_bytes());
+    credit(1);
+    // Until it is ready the generator waits for every bit; then the pool needs no more of them.
+    left.store(if is_ready() { INTERRUPTS_A_MIX } else { INTERRUPTS_A_BIT }, Ordering::Relaxed);
 }
 
 /// Collects the unevenness of the counter around work of data-dependent length.

@@ -76,7 +76,7 @@ fn fill(node: &Arc<Node>, slot: &Arc<Slot>) -> Result {
 
 /// A number as programs write it.
 fn parse(data: &[u8]) -> Result<u32> {
-    Ok(core::str::from_utf8(data.trim_ascii())?.parse::<u32>().map_err(|_| EINVAL)?)
+    core::str::from_utf8(data.trim_ascii())?.parse::<u32>().map_err(|_| EINVAL)
 }
 
 fn power(slot: &Slot, data: &[u8]) -> Result<usize> {

@@ -382,7 +382,7 @@ impl<S: Store> Fs<S> {
     /// Changes the superblock within an operation, with its checksum.
     pub fn update_super<R>(&self, tx: &mut Tx<S>, f: impl FnOnce(&mut SuperBlock) -> R) -> Result<R> {
         let mut state = self.super_state.lock();
-        let result = f(&mut *state.sb);
+        let result = f(&mut state.sb);
         self.write_super(tx, &mut state)?;
         Ok(result)
     }

@@ -12,7 +12,7 @@
 //! | `map_files` | `map_files`: the files that are mapped, by their addresses |
 //! | `mounts` | `mounts`, `mountinfo`, `ns/mnt` |
 //! | `oom` | `oom_score`, `oom_score_adj`, `oom_adj` |
-//! | `small` | `comm`, `limits`, `personality`, `syscall`, `io` |
+//! | `small` | `comm`, `limits`, `personality`, `syscall`, `wchan`, `io` |
 
 mod access;
 mod dir;

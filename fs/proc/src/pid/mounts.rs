@@ -59,7 +59,7 @@ fn place(mount: &Arc<Mount>, root: &Path) -> Result<Option<KVec<u8>>> {
     Ok(reached.then_some(text))
 }
 
-fn source<'a>(mount: &'a Mount) -> &'a [u8] {
+fn source(mount: &Mount) -> &[u8] {
     let source = mount.source.as_bytes();
     if source.is_empty() { b"none" } else { source }
 }

@@ -196,10 +196,10 @@ impl Plan<'_> {
         if dcache::is_subdir(&self.new_dir.dentry, dentry) {
             return Err(EINVAL);
         }
-        if let Some(target) = target {
-            if dcache::is_subdir(&self.old_dir.dentry, target) {
-                return Err(if exchange { EINVAL } else { ENOTEMPTY });
-            }
+        if let Some(target) = target
+            && dcache::is_subdir(&self.old_dir.dentry, target)
+        {
+            return Err(if exchange { EINVAL } else { ENOTEMPTY });
         }
         Ok(())
     }

@@ -109,7 +109,7 @@ pub fn sys_fadvise64(regs: &PtRegs) -> Result<usize> {
         uapi::POSIX_FADV_RANDOM => file.ra.set_pages(mm::readahead::RANDOM),
         uapi::POSIX_FADV_WILLNEED => {
             let first = start >> PAGE_SHIFT;
-            let pages = (end - 1 >> PAGE_SHIFT).saturating_sub(first).saturating_add(1);
+            let pages = ((end - 1) >> PAGE_SHIFT).saturating_sub(first).saturating_add(1);
             mapping.read_forced(first, pages);
         }
         uapi::POSIX_FADV_DONTNEED => dont_need(mapping, start, end),

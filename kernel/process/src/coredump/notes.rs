@@ -28,7 +28,7 @@ impl Buffer {
     }
 
     fn align(&mut self) -> Result {
-        while self.0.len() % 4 != 0 {
+        while !self.0.len().is_multiple_of(4) {
             self.put(&[0])?;
         }
         Ok(())

@@ -137,7 +137,7 @@ pub(super) fn put_all(task: &Task, stopped: &mut Inspected<'_>, bytes: &[u8]) ->
 
 /// `PTRACE_PEEKUSER`: the word at `offset` of `struct user`.
 pub(super) fn peek_user(task: &Task, stopped: &mut Inspected<'_>, offset: usize) -> Result<u64> {
-    if offset % 8 != 0 || offset >= USER_SIZE {
+    if !offset.is_multiple_of(8) || offset >= USER_SIZE {
         return Err(EIO);
     }
     if let Some(word) = get(task, stopped).get(offset / 8) {
@@ -151,7 +151,7 @@ pub(super) fn peek_user(task: &Task, stopped: &mut Inspected<'_>, offset: usize)
 
 /// `PTRACE_POKEUSER`.
 pub(super) fn poke_user(task: &Task, stopped: &mut Inspected<'_>, offset: usize, value: u64) -> Result {
-    if offset % 8 != 0 || offset >= USER_SIZE {
+    if !offset.is_multiple_of(8) || offset >= USER_SIZE {
         return Err(EIO);
     }
     if offset / 8 < REGS {

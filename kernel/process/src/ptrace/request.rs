@@ -148,7 +148,7 @@ fn listen(task: &Task, thread: &Thread) -> Result {
     }
     let _signals = thread.process().signals.lock_irqsave();
     let info = thread.trace.lock_irqsave().info;
-    if !info.is_some_and(|info| info.code >> 8 == EVENT_STOP as i32) {
+    if info.is_none_or(|info| info.code >> 8 != EVENT_STOP as i32) {
         return Err(EIO);
     }
     let old = thread.jobctl.fetch_or(LISTENING, Relaxed);

@@ -41,16 +41,22 @@ impl Pending {
         if info.timer_id().is_some() {
             return self.push_timer(info);
         }
+        // Nobody asks why: it has no cause, and a zombie keeps none that counts.
+        if info.signo == uapi::SIGKILL {
+            let fresh = !self.set.has(info.signo);
+            self.set = self.set.or(SigSet::of(info.signo));
+            return Ok(fresh);
+        }
         if info.signo < SIGRTMIN && self.set.has(info.signo) {
             return Ok(false);
         }
         // What the kernel and `kill` send by a standard signal is told even over the limit.
         let limit = if info.signo < SIGRTMIN && info.code >= 0 { u64::MAX } else { limit };
         let charge = user.and_then(|user| Charge::new(user, limit));
-        if charge.is_none() || self.queue.push(Queued { info, _charge: charge }, GFP_ATOMIC).is_err() {
-            if info.signo >= SIGRTMIN && ![uapi::SI_USER as i32, uapi::SI_KERNEL as i32].contains(&info.code) {
-                return Err(EAGAIN);
-            }
+        let told = charge.is_some() && self.queue.push(Queued { info, _charge: charge }, GFP_ATOMIC).is_ok();
+        let by_kill = [uapi::SI_USER as i32, uapi::SI_KERNEL as i32].contains(&info.code);
+        if !told && info.signo >= SIGRTMIN && !by_kill {
+            return Err(EAGAIN);
         }
         self.set = self.set.or(SigSet::of(info.signo));
         Ok(true)

@@ -33,7 +33,7 @@ impl Process {
             // Another thread may have been first: then its queue is used.
             drop(self.signalfd_wait.set(Arc::new(WaitQueue::new(), GFP_KERNEL)?));
         }
-        self.signalfd_wait.get().cloned().ok_or(ENOMEM.into())
+        self.signalfd_wait.get().cloned().ok_or(ENOMEM)
     }
 }
 

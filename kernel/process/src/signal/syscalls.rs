@@ -256,7 +256,7 @@ pub fn sys_kill(regs: &PtRegs) -> Result<usize> {
             let process = process_of(&task).ok_or(ESRCH)?;
             kill_process(&process, signal, info)?;
         }
-        0 => kill_group(&*current_process().ok_or(ESRCH)?.group(), signal, info)?,
+        0 => kill_group(&current_process().ok_or(ESRCH)?.group(), signal, info)?,
         -1 => kill_all(signal, info)?,
         i32::MIN => return Err(ESRCH),
         _ => kill_group(&*pid::find_group(target.unsigned_abs()).ok_or(ESRCH)?, signal, info)?,

@@ -25,7 +25,7 @@ pub fn sys_sched_setaffinity(regs: &PtRegs) -> Result<usize> {
 pub fn sys_sched_getaffinity(regs: &PtRegs) -> Result<usize> {
     let len = regs.arg1() as u32 as usize;
     // The mask must hold every CPU there can be, in whole words.
-    if len * 8 < x86_cpu::MAX_CPUS || len % MASK_BYTES != 0 {
+    if len * 8 < x86_cpu::MAX_CPUS || !len.is_multiple_of(MASK_BYTES) {
         return Err(EINVAL);
     }
     let task = target::find(regs.arg0())?;

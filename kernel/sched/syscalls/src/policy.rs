@@ -196,7 +196,11 @@ pub fn sys_sched_setattr(regs: &PtRegs) -> Result<usize> {
     let new = Params {
         policy,
         rt_priority: if keep { old.rt_priority } else { u8::try_from(attr.priority).map_err(|_| EINVAL)? },
-        nice: if keep { old.nice } else { attr.nice.clamp(-20, 19) },
+        // The other policies leave it as it is.
+        nice: match policy {
+            policy::NORMAL | policy::BATCH if !keep => attr.nice.clamp(-20, 19),
+            _ => old.nice,
+        },
         reset_on_fork: attr.flags & FLAG_RESET_ON_FORK != 0,
     };
     set(&task, new)?;

@@ -268,7 +268,9 @@ impl PosixTimer {
         }
         let (armed, silent) = (value != 0, self.shared.notify.silent);
         let mut state = self.stopped();
-        state.interval = if armed { interval } else { 0 };
+        // As in Linux a timer on a CPU clock keeps its interval while it is off.
+        let keeps = armed || matches!(self.engine, Engine::Cpu(_));
+        state.interval = if keeps { interval } else { 0 };
         state.armed = armed;
         (state.overrun, state.overrun_last) = (NO_OVERRUN, 0);
         state.next_arming(false);

@@ -31,6 +31,7 @@ pub fn call_printk_cont(args: Arguments<'_>) {
 /// Prints at a level.
 #[doc(hidden)]
 #[macro_export]
+#[allow(clippy::crate_in_macro_def, reason = "the prefix is that of the crate that prints")]
 macro_rules! print_macro {
     ($level:ident, $($arg:tt)*) => {
         $crate::print::call_printk(

@@ -130,6 +130,7 @@ impl<Data: 'static> kernfs::Attribute for Shown<Data> {
 /// A type of directories: `configfs_attrs! { container: C, data: D, child: Ch, attributes: [name: 0, other: 1] }`, `child` being
 /// optional. `D` has `AttributeOperations<N>` for each number.
 #[macro_export]
+#[allow(clippy::crate_in_macro_def, reason = "the module is that of the crate that declares the type")]
 macro_rules! configfs_attrs {
     (
         container: $container:ty,

@@ -33,7 +33,7 @@ impl<Ctx: DeviceContext> Device<Ctx> {
     ///
     /// # Safety
     /// What the context promises is true for `'a`.
-    pub(crate) unsafe fn from_core<'a>(device: &'a Arc<::device::Device>) -> &'a Self {
+    pub(crate) unsafe fn from_core(device: &Arc<::device::Device>) -> &Self {
         // SAFETY: `Device` is its `device::Device`, which lives in an `Arc`.
         unsafe { &*Arc::as_ptr(device).cast() }
     }

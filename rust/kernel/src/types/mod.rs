@@ -46,7 +46,6 @@ impl<T, F: FnOnce(T)> ScopeGuard<T, F> {
 
 impl ScopeGuard<(), fn(())> {
     /// A guard without data.
-    #[expect(clippy::new_ret_no_self, reason = "the type of the function cannot be written")]
     pub fn new(cleanup: impl FnOnce()) -> ScopeGuard<(), impl FnOnce(())> {
         ScopeGuard::new_with_data((), move |()| cleanup())
     }

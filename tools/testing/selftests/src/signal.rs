@@ -19,6 +19,7 @@ pub const TESTS: &[Test] = &[
     ("signal.siginfo_fpe_ill", info::siginfo_fpe_ill),
     ("signal.siginfo_bus", info::siginfo_bus),
     ("signal.siginfo_chld", info::siginfo_chld),
+    ("signal.reaped_count_no_more", info::reaped),
     ("signal.context_changes_rip", context::context),
     ("signal.keeps_registers", context::keeps_fpu),
     ("signal.context_changes_fpu", context::context_fpu),

@@ -64,8 +64,8 @@ pub fn register_syscalls(table: &[SyscallFn]) {
     }
 }
 
-/// Sets the MSRs of SYSCALL on this CPU. There is no 32-bit entry: SYSENTER faults, and the compatibility SYSCALL cannot be
-/// reached, since no 32-bit user code runs.
+/// Sets the MSRs of SYSCALL on this CPU. 32-bit code, which a program reaches by a far jump, has no system calls: SYSENTER faults,
+/// and SYSCALL, where the CPU has it there, says ENOSYS.
 pub(crate) fn init_cpu() {
     let unused = ni_syscall as *const () as usize;
     for slot in &TABLE {
@@ -211,7 +211,7 @@ entry_SYSCALL_64:
     jmp restore_user_and_iret
     .size entry_SYSCALL_64, . - entry_SYSCALL_64
 
-    /* A 32-bit SYSCALL: there is no such user code, so answer as an unknown call would be, and do not touch the stack. */
+    /* A SYSCALL of 32-bit code: answer as an unknown call would be, and do not touch the stack, which is the program's. */
     .globl entry_SYSCALL_compat
     .type entry_SYSCALL_compat, @function
 entry_SYSCALL_compat:

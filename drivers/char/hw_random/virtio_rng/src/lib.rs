@@ -40,7 +40,7 @@ struct Index(u32);
 impl Index {
     /// ENOSPC after 64.
     fn take() -> Result<Self> {
-        let taken = NAMES.fetch_update(Relaxed, Relaxed, |used| (used != u64::MAX).then(|| used | used + 1));
+        let taken = NAMES.fetch_update(Relaxed, Relaxed, |used| (used != u64::MAX).then(|| used | (used + 1)));
         taken.map(|used| Self(used.trailing_ones())).map_err(|_| ENOSPC)
     }
 }

@@ -160,3 +160,53 @@ pub(super) fn siginfo_chld() -> Outcome {
     eq!(CODE.load(SeqCst), libc::CLD_KILLED);
     Ok(())
 }
+
+/// How many causes are queued for this user (`SigQ`).
+fn queued() -> Result<u64, String> {
+    let status = text("/proc/self/status")?;
+    let words = status.lines().find_map(|line| line.strip_prefix("SigQ:")).ok_or("no SigQ")?;
+    words.trim().split('/').next().and_then(|count| count.parse().ok()).ok_or_else(|| words.into())
+}
+
+/// What was never taken counts as long as a zombie is there, and not a moment longer; what only kills never counts.
+pub(super) fn reaped() -> Outcome {
+    in_child(|| {
+        // A user of whom there is nobody else.
+        c!(libc::setresuid(4713, 4713, 4713));
+        for _ in 0..20 {
+            let pid = child(|| {
+                let nothing = libc::sigval { sival_ptr: null_mut() };
+                // SAFETY: a live set.
+                unsafe {
+                    let mut all: libc::sigset_t = core::mem::zeroed();
+                    libc::sigfillset(&mut all);
+                    libc::sigprocmask(libc::SIG_BLOCK, &all, null_mut());
+                    (0..3).map(|_| libc::sigqueue(libc::getpid(), libc::SIGRTMIN(), nothing)).sum()
+                }
+            })?;
+            // SAFETY: zeros are a valid structure.
+            let mut info: libc::siginfo_t = unsafe { core::mem::zeroed() };
+            c!(libc::waitid(libc::P_PID, pid as u32, &mut info, libc::WEXITED | libc::WNOWAIT));
+            eq!(queued()?, 3);
+            eq!(exit_of(pid)?, 0);
+            eq!(queued()?, 0);
+            for signal in [libc::SIGTERM, libc::SIGKILL, libc::SIGSTOP] {
+                let pid = child(|| {
+                    loop {
+                        sleep_ms(1000);
+                    }
+                })?;
+                c!(libc::kill(pid, signal));
+                let mut status = 0;
+                if signal == libc::SIGSTOP {
+                    eq!(c!(libc::waitpid(pid, &mut status, libc::WUNTRACED)), pid);
+                    eq!(queued()?, 0);
+                    c!(libc::kill(pid, libc::SIGKILL));
+                }
+                signal_of(pid)?;
+                eq!(queued()?, 0);
+            }
+        }
+        Ok(())
+    })
+}

@@ -147,8 +147,15 @@ impl Unit {
     /// sent again or with an error. May sleep.
     pub fn late(&self, hw: u32, id: u64) {
         self.counters.timeouts.fetch_add(1, Relaxed);
-        let ops = self.host().ops();
         let _one = self.host().recovery.lock();
+        self.host().recovering.store(true, Release);
+        self.bring_back(hw, id);
+        self.host().recovering.store(false, Release);
+    }
+
+    /// The steps of it, until one helps. `recovery` is held.
+    fn bring_back(&self, hw: u32, id: u64) {
+        let ops = self.host().ops();
         let (host, target, lun) = (self.host().number(), self.target(), self.lun());
         if ops.abort(self, hw, id) {
             pr_info!("scsi {host}:0:{target}:{lun}: a command took too long and was aborted");

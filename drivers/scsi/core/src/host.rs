@@ -86,6 +86,8 @@ pub struct Host {
     pub(crate) scanning: Mutex<()>,
     /// Around bringing back what takes too long: one at a time.
     pub(crate) recovery: Mutex<()>,
+    /// That goes on: what came back is not sent again meanwhile, or it would look as if it had not come back.
+    pub(crate) recovering: AtomicBool,
     pub(crate) device: Mutex<Option<Arc<device::Device>>>,
 }
 
@@ -110,6 +112,7 @@ impl Host {
             gone: AtomicBool::new(false),
             scanning: Mutex::new(()),
             recovery: Mutex::new(()),
+            recovering: AtomicBool::new(false),
             device: Mutex::new(None),
         };
         // From here on its number goes with it.

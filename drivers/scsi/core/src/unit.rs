@@ -326,6 +326,11 @@ impl Unit {
     }
 
     fn send_again(&self) {
+        if self.host.recovering.load(Acquire)
+            && let Some(work) = self.again_work.get()
+        {
+            return work.queue_after(LATER_NS);
+        }
         loop {
             let command = self.again.lock_irqsave().remove(0);
             let Some(command) = command else { return };

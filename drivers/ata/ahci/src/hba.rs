@@ -66,6 +66,15 @@ impl Drop for Bound {
 /// Takes a controller. May sleep.
 pub(crate) fn probe(device: &Arc<PciDevice>) -> Result<Bound> {
     device.enable();
+    let shared = make(device).inspect_err(|_| device.disable())?;
+    // From here on it stops with its value.
+    let mut bound = Bound { device: device.clone(), shared, hosts: KVec::new(), dirs: KVec::new(), interrupts: None };
+    bound.start()?;
+    Ok(bound)
+}
+
+/// A controller that is reset, and its ports, which are not started yet.
+fn make(device: &Arc<PciDevice>) -> Result<Arc<Shared>> {
     let regs = Arc::new(device.map_bar(BAR)?, GFP_KERNEL)?;
     if regs.read32(VS) == u32::MAX {
         return Err(ENODEV);
@@ -89,11 +98,7 @@ pub(crate) fn probe(device: &Arc<PciDevice>) -> Result<Bound> {
             _ => "6",
         },
     );
-    let shared = Arc::new(Shared { regs, ports }, GFP_KERNEL)?;
-    // From here on it stops with its value.
-    let mut bound = Bound { device: device.clone(), shared, hosts: KVec::new(), dirs: KVec::new(), interrupts: None };
-    bound.start()?;
-    Ok(bound)
+    Ok(Arc::new(Shared { regs, ports }, GFP_KERNEL)?)
 }
 
 /// Takes the controller from firmware and resets it: its capabilities, and the ports that it has.

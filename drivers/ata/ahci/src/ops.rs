@@ -50,6 +50,7 @@ pub(crate) fn add(port: &Arc<Port>, parent: &str) -> Result<Arc<Host>> {
         dma_alignment: 1,
         seg_boundary_mask: u32::MAX.into(),
         no_write_same: true,
+        unique_id: port.id,
     };
     let host = Host::add(params, parent, Arc::new(Ops(port.clone()), GFP_KERNEL)?)?;
     *port.host.lock_irqsave() = Some(host.clone());

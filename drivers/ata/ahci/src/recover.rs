@@ -58,7 +58,7 @@ impl Port {
         let _ = self.stop();
         self.give_back(HostStatus::NoConnect);
         self.tell_change();
-        self.listen();
+        self.wait_for_device();
     }
 
     fn tell_change(&self) {
@@ -72,6 +72,16 @@ impl Port {
         self.write(SERR, u32::MAX);
         self.write(PIS, u32::MAX);
         self.write(PIE, INT_PHY | INT_CONNECT);
+    }
+
+    /// The same on an empty link. A device that came before it could interrupt is looked at.
+    fn wait_for_device(&self) {
+        self.listen();
+        if self.is_connected()
+            && let Some(work) = self.recover_work.get()
+        {
+            work.queue();
+        }
     }
 
     /// Commands go on.
@@ -92,8 +102,12 @@ impl Port {
         if self.stop().is_err() {
             pr_err!("ata{} does not stop", self.id);
         }
+        let mut empty = false;
         let found = match self.look() {
-            Ok(found) => found,
+            Ok(found) => {
+                empty = found.is_none();
+                found
+            }
             // Once more: a device may need a second reset.
             Err(_) => self.look().unwrap_or_else(|error| {
                 pr_err!("ata{}: the device does not answer: {error}", self.id);
@@ -119,7 +133,12 @@ impl Port {
             self.thaw();
         } else {
             let _ = self.stop();
-            self.listen();
+            if empty {
+                self.wait_for_device();
+            } else {
+                // It does not answer: it may be taken out.
+                self.listen();
+            }
         }
     }
 

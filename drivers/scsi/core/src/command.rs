@@ -131,6 +131,11 @@ impl Command {
         self.id
     }
 
+    /// It was refused: forgets who would get it. Who keeps commands ready would else keep itself by one that it never sends again.
+    pub fn forget_end(&mut self) {
+        self.end = None;
+    }
+
     /// Forgets an answer.
     pub(crate) fn clear(&mut self) {
         (self.status, self.host_status, self.residual, self.sense_len) = (0, HostStatus::Ok, 0, 0);

@@ -3,8 +3,8 @@
 
 use crate::command::Command;
 use crate::unit::Unit;
-use containers::IdPool;
 use core::sync::atomic::{AtomicBool, Ordering::*};
+use device::{Id, Ida};
 use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec};
@@ -70,11 +70,13 @@ pub struct HostParams {
     pub seg_boundary_mask: u64,
     /// Its units have no `WRITE SAME` that could be trusted (`no_write_same`).
     pub no_write_same: bool,
+    /// What its driver calls it (`unique_id`): 0, or the number of the SATA port.
+    pub unique_id: u32,
 }
 
 /// An adapter.
 pub struct Host {
-    number: u32,
+    number: Id,
     params: HostParams,
     parent: KString,
     ops: Arc<dyn HostOps>,
@@ -91,7 +93,7 @@ pub struct Host {
     pub(crate) device: Mutex<Option<Arc<device::Device>>>,
 }
 
-static NUMBERS: Mutex<IdPool> = Mutex::new(IdPool::new());
+static NUMBERS: Ida = Ida::new();
 
 impl Host {
     /// Shows an adapter whose device is at `parent` in `/sys`; [`Self::scan`] finds its units. EINVAL for one without queues, ENOMEM.
@@ -101,9 +103,8 @@ impl Host {
             return Err(EINVAL);
         }
         let parent = KString::from_str(parent, GFP_KERNEL)?;
-        let number = NUMBERS.lock().alloc(0, 1 << 20, GFP_KERNEL)?;
         let host = Self {
-            number,
+            number: NUMBERS.alloc(1 << 20)?,
             parent,
             params,
             ops,
@@ -115,16 +116,15 @@ impl Host {
             recovering: AtomicBool::new(false),
             device: Mutex::new(None),
         };
-        // From here on its number goes with it.
         let host = Arc::new(host, GFP_KERNEL)?;
-        klog::pr_info!("scsi host{number}: {}", params.name);
+        klog::pr_info!("scsi host{}: {}", host.number(), params.name);
         crate::show::add_host(&host).inspect_err(|_| crate::show::remove_host(&host))?;
         Ok(host)
     }
 
     /// Its number: `host0` has 0.
     pub fn number(&self) -> u32 {
-        self.number
+        self.number.get()
     }
 
     /// What it is like.
@@ -245,11 +245,5 @@ impl Host {
             self.take_away(&unit);
         }
         crate::show::remove_host(self);
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        NUMBERS.lock().free(self.number);
     }
 }

@@ -70,8 +70,9 @@ pub fn ioctl(unit: &Arc<Unit>, part: bool, write: bool, cmd: u32, arg: usize) ->
         // Commands go through an adapter that speaks them, or what pretends to.
         SG_EMULATED_HOST => put_user(arg, 1u32)?,
         SCSI_IOCTL_GET_IDLUN => {
-            let (host, lun) = (unit.host().number(), unit.lun() as u32);
-            put_user(arg, [unit.target() & 0xff | (lun & 0xff) << 8 | (host & 0xff) << 24, host])?;
+            let (host, lun) = (unit.host(), unit.lun() as u32);
+            let place = unit.target() & 0xff | (lun & 0xff) << 8 | (host.number() & 0xff) << 24;
+            put_user(arg, [place, host.params().unique_id])?;
         }
         SCSI_IOCTL_GET_BUS_NUMBER => put_user(arg, unit.host().number())?,
         SCSI_IOCTL_TEST_UNIT_READY => {

@@ -213,11 +213,10 @@ fn host_class<'a>(name: &'a KString, node: &'a Arc<Node>) -> Result<ClassDevice<
 
 fn host_attributes(host: &Arc<Host>, node: &Arc<Node>) -> Result {
     let params = *host.params();
-    let number = host.number();
-    sysfs::attr(node, "unique_id", move |out| seq_print!(out, "{}\n", u64::from(number) + 1))?;
     let h = live(host);
     sysfs::attr(node, "host_busy", move |out| seq_print!(out, "{}\n", h()?.busy()))?;
     for (name, value) in [
+        ("unique_id", params.unique_id),
         ("cmd_per_lun", params.cmd_per_lun),
         ("can_queue", params.can_queue),
         ("sg_tablesize", params.max_segments),

@@ -72,7 +72,11 @@ mod in_kernel {
             if let Some(mut command) = kept {
                 assert_eq!(command.id(), id);
                 command.host_status = HostStatus::TimeOut;
+                let before = self.0.sent.load(SeqCst);
                 done(command);
+                // It is sent again, but not before this is over.
+                ktime::sleep_ns(50_000_000);
+                assert_eq!(self.0.sent.load(SeqCst), before);
             }
             true
         }
@@ -104,6 +108,7 @@ mod in_kernel {
             dma_alignment: 3,
             seg_boundary_mask: u64::MAX,
             no_write_same: false,
+            unique_id: 0,
         };
         let host = Host::add(params, "devices/virtual/kunit_scsi", Arc::new(Ops(fake.clone()), GFP_KERNEL)?)?;
         let answer = crate::unit::Unit::new(&host, 0, 0).and_then(|unit| {

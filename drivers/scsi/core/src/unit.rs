@@ -326,20 +326,28 @@ impl Unit {
     }
 
     fn send_again(&self) {
-        if self.host.recovering.load(Acquire)
-            && let Some(work) = self.again_work.get()
-        {
-            return work.queue_after(LATER_NS);
-        }
-        loop {
-            let command = self.again.lock_irqsave().remove(0);
-            let Some(command) = command else { return };
+        while let Some(command) = self.next_again() {
             match self.submit(command, true) {
                 Ok(()) => {}
                 Err((EBUSY, command)) => return self.again(command, LATER_NS),
                 Err((error, command)) => finish(command, Err(error)),
             }
         }
+    }
+
+    /// Takes the first command that is to be sent again. None while a late command is brought back: it is looked at later.
+    fn next_again(&self) -> Option<KBox<Command>> {
+        let mut again = self.again.lock_irqsave();
+        // Under the lock: what recovery brings back comes into the list after recovery has begun.
+        if !self.host.recovering.load(Acquire) {
+            return again.remove(0);
+        }
+        let some_wait = !again.is_empty();
+        drop(again);
+        if some_wait && let Some(work) = self.again_work.get() {
+            work.queue_after(LATER_NS);
+        }
+        None
     }
 
     /// The unit reported that something changed.
@@ -371,11 +379,21 @@ fn judge(command: &Command, sense: Option<Sense>) -> Outcome {
 }
 
 /// A command is over: it goes back, or is sent again. For adapters' drivers, without their locks. Any context.
-pub fn done(mut command: KBox<Command>) {
+pub fn done(command: KBox<Command>) {
     let Some(end) = command.end.clone() else { return };
     let unit = end.unit();
     unit.counters.done.fetch_add(1, Relaxed);
     unit.counters.busy.fetch_sub(1, Relaxed);
+    // It had room that no request of the block layer gives back when it ends.
+    let was_alone = command.request.is_none();
+    settle(command, unit);
+    if was_alone {
+        unit.run();
+    }
+}
+
+/// Ends a command that is back, or sends it again.
+fn settle(mut command: KBox<Command>, unit: &Unit) {
     let sense = command.sense_data();
     if let Some(sense) = sense {
         unit.note_attention(sense);

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A disk's requests. For every tag of every hardware queue a command is kept ready, so nothing is allocated on the way.
 
-use crate::Index;
 use crate::learn::{Discard, Facts};
 use block::mq::{Expired, HwQueue, MqOps, Queue, Refused, Request, TimeoutAction};
-use block::{BlockDevice, DiskOps, Gendisk, Geometry, Op, OpFlags};
+use block::{BlockDevice, DiskOps, Gendisk, Geometry, Op, OpFlags, disk_name};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
+use device::Id;
 use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, KBox, KVec, WeakArc};
+use kalloc::{Arc, KBox, KString, KVec, WeakArc};
 use locking::{SetOnce, SpinLock};
 use mm_alloc::dma::DmaBuffer;
+use rcu::RcuArc;
 use scsi::{Command, Data, Direction, End, Unit, Upper};
 use scsi_proto::{Cdb, Transfer, key};
 use sync::Mutex;
@@ -39,11 +40,13 @@ struct Places {
 /// A disk.
 pub(crate) struct Disk {
     unit: Arc<Unit>,
-    pub(crate) index: Index,
+    /// Its name (`sda`), and the number in it: that is given back as soon as nobody has the disk open any more.
+    pub(crate) name: KString,
+    pub(crate) index: Mutex<Option<Id>>,
     places: KVec<Places>,
     /// A block of zeros for WRITE SAME.
     zeros: DmaBuffer,
-    facts: SpinLock<Facts>,
+    facts: RcuArc<Facts>,
     /// Around asking the disk again.
     pub(crate) learning: Mutex<()>,
     /// What the block layer has of it, until it goes: they have references to it.
@@ -60,8 +63,8 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// A disk with `depth` requests in each of `queues` hardware queues. ENOMEM.
-    pub(crate) fn new(unit: &Arc<Unit>, index: Index, queues: u32, depth: u32, facts: Facts) -> Result<Arc<Self>> {
+    /// Disk `index` with `depth` requests in each of `queues` hardware queues. ENOMEM.
+    pub(crate) fn new(unit: &Arc<Unit>, index: Id, queues: u32, depth: u32, facts: Facts) -> Result<Arc<Self>> {
         let mut places = KVec::with_capacity(queues as usize, GFP_KERNEL)?;
         for hw in 0..queues {
             let mut list = KVec::with_capacity(depth as usize, GFP_KERNEL)?;
@@ -74,10 +77,11 @@ impl Disk {
         }
         let disk = Self {
             unit: unit.clone(),
-            index,
+            name: disk_name("sd", index.get())?,
+            index: Mutex::new(Some(index)),
             places,
             zeros: DmaBuffer::new(4096, false, GFP_KERNEL)?,
-            facts: SpinLock::new(facts),
+            facts: RcuArc::new(Some(Arc::new(facts, GFP_KERNEL)?)),
             learning: Mutex::new(()),
             shown: Mutex::new(None),
             me: SetOnce::new(),
@@ -95,11 +99,14 @@ impl Disk {
 
     /// What is known of it.
     pub(crate) fn facts(&self) -> Facts {
-        *self.facts.lock_irqsave()
+        let section = rcu::read_lock();
+        self.facts.load(&section).copied().unwrap_or_default()
     }
 
-    pub(crate) fn set_facts(&self, facts: Facts) {
-        *self.facts.lock_irqsave() = facts;
+    /// Takes over what was learned. ENOMEM. `learning` is held, so that nothing is lost.
+    pub(crate) fn set_facts(&self, facts: Facts) -> Result {
+        self.facts.replace(Some(Arc::new(facts, GFP_KERNEL)?));
+        Ok(())
     }
 
     /// The unit below.
@@ -200,6 +207,7 @@ impl Disk {
         let Err((error, mut command)) = self.unit.submit(command, last) else { return Ok(()) };
         let request = command.request.take();
         command.data = Data::None;
+        command.forget_end();
         *place.command.lock_irqsave() = Some(command);
         match request {
             Some(request) if error == EBUSY => Err(Refused::Busy(request)),
@@ -288,7 +296,7 @@ impl DiskOps for DiskOfQueue {
     }
 
     fn getgeo(&self, disk: &Gendisk) -> Result<Geometry> {
-        // As Linux makes it up; what does not fit is cut off.
+        // Linux's default, cut to what fits. Linux would first look what the partition table means, and says 255 heads for SATA.
         Ok(Geometry { heads: 64, sectors: 32, cylinders: (disk.capacity() >> 11) as u16 })
     }
 }

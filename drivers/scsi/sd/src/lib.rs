@@ -9,8 +9,8 @@
 //! | `life` | a disk comes, changes and goes |
 //! | `show` | `/sys/class/scsi_disk` |
 //!
-//! Locks: each place's spin lock (interrupts off) around taking its command, a disk's `facts` (the same), its `learning` mutex (sleeping)
-//! around asking it again. Source: SBC-3; numbers and texts are those of Linux's `drivers/scsi/sd.c`.
+//! Locks: each place's spin lock (interrupts off) around taking its command, a disk's `learning` mutex (sleeping) around asking it again;
+//! what is known of it (`facts`) is read by RCU. Source: SBC-3; numbers and texts are those of Linux's `drivers/scsi/sd.c`.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -21,8 +21,7 @@ mod learn;
 mod life;
 mod show;
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use device::{Device, DriverOps};
+use device::{Device, DriverOps, Ida};
 use errno::{Result, code::*};
 use kalloc::Arc;
 use kalloc::flags::GFP_KERNEL;
@@ -32,45 +31,12 @@ const MAX_DISKS: u32 = 256;
 /// Numbers for each disk and its partitions.
 const MINORS: u32 = 16;
 
-/// Disks that are there, by bit: their letters.
-static NAMES: [AtomicU64; (MAX_DISKS / 64) as usize] = [const { AtomicU64::new(0) }; (MAX_DISKS / 64) as usize];
+/// The disks' numbers, which are the letters of their names.
+static NUMBERS: Ida = Ida::new();
 
-/// A disk's letter, given back when it is dropped. Any context.
-pub(crate) struct Index(u32);
-
-impl Index {
-    /// The first free one. ENOSPC if there is none.
-    fn take() -> Result<Self> {
-        for (at, word) in NAMES.iter().enumerate() {
-            let taken = word.fetch_update(Relaxed, Relaxed, |used| (used != u64::MAX).then(|| used | (used + 1)));
-            if let Ok(old) = taken {
-                return Ok(Self(at as u32 * 64 + old.trailing_ones()));
-            }
-        }
-        Err(ENOSPC)
-    }
-
-    pub(crate) fn get(&self) -> u32 {
-        self.0
-    }
-
-    /// Major number: 8, 65 to 71, 128 to 135, for 16 disks each.
-    pub(crate) fn major(&self) -> u32 {
-        major(self.0 >> 4)
-    }
-
-    /// First minor number.
-    pub(crate) fn first_minor(&self) -> u32 {
-        (self.0 & 0xf) * MINORS
-    }
-}
-
-impl Drop for Index {
-    fn drop(&mut self) {
-        if let Some(word) = NAMES.get((self.0 / 64) as usize) {
-            word.fetch_and(!(1 << (self.0 % 64)), Relaxed);
-        }
-    }
+/// The first device number of disk `index`: majors 8, 65 to 71, 128 to 135, for 16 disks each.
+fn number(index: u32) -> (u32, u32) {
+    (major(index >> 4), (index & 0xf) * MINORS)
 }
 
 /// The major number of the `n`th 16 disks.

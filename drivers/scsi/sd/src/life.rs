@@ -3,14 +3,14 @@
 
 use crate::disk::{Disk, DiskOfQueue, DiskOfUnit};
 use crate::learn::{is_ready, learn};
-use crate::{Index, MINORS, show};
+use crate::{MAX_DISKS, MINORS, NUMBERS, number, show};
 use block::mq::{MqDisk, MqParams, Queue};
 use block::{Gendisk, GendiskParams, disk_name};
 use core::sync::atomic::Ordering::*;
 use device::Device;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, KBox, KString};
+use kalloc::{Arc, KBox};
 use klog::{pr_notice, pr_warn};
 use scsi::Unit;
 use scsi_proto::Cdb;
@@ -30,7 +30,8 @@ impl Drop for Bound {
 
 /// Takes a unit. May sleep.
 pub(crate) fn probe(device: &Arc<Device>, unit: &Arc<Unit>) -> Result<Bound> {
-    let index = Index::take()?;
+    let index = NUMBERS.alloc(MAX_DISKS)?;
+    let (major, first_minor) = number(index.get());
     let name = disk_name("sd", index.get())?;
     let text = name.to_str().ok_or(EINVAL)?;
     let facts = match learn(unit, text) {
@@ -40,7 +41,6 @@ pub(crate) fn probe(device: &Arc<Device>, unit: &Arc<Unit>) -> Result<Bound> {
     };
     let host = *unit.host().params();
     let depth = unit.max_depth().max(1);
-    let (major, first_minor) = (index.major(), index.first_minor());
     let disk = Disk::new(unit, index, host.hw_queues, depth, facts)?;
     let params = MqParams { hw_queues: host.hw_queues, depth, no_sched: false };
     let queue = Queue::new(params, KBox::new(DiskOfQueue(disk.clone()), GFP_KERNEL)?)?;
@@ -81,10 +81,6 @@ pub(crate) fn probe(device: &Arc<Device>, unit: &Arc<Unit>) -> Result<Bound> {
 }
 
 impl Disk {
-    fn name(&self) -> Result<KString> {
-        disk_name("sd", self.index.get())
-    }
-
     /// It goes: what is dirty is written out, if the unit still takes it. May sleep.
     fn remove(&self) {
         let Some((queue, shown)) = self.shown.lock().take() else { return };
@@ -93,7 +89,7 @@ impl Disk {
             && let Ok(answer) = self.unit().execute_plain(Cdb::synchronize_cache(), self.unit().timeout_ns(), 3)
             && let Err(error) = answer.result
         {
-            pr_warn!("sd: Synchronizing SCSI cache of a disk that goes: {error}");
+            pr_warn!("sd: [{}] Synchronizing SCSI cache failed: {error}", self.name);
         }
         self.gone.store(true, Release);
         if let Some(work) = self.limits_work.get() {
@@ -101,6 +97,11 @@ impl Disk {
         }
         queue.drain();
         self.unit().clear_upper();
+        // Nobody can open it any more: the next disk may have its letter, though RCU keeps this one for a moment.
+        if shown.openers() == 0 {
+            let index = self.index.lock().take();
+            drop(index);
+        }
     }
 
     /// Tells the block layer what the disk refused. May sleep.
@@ -108,9 +109,10 @@ impl Disk {
         let _learning = self.learning.lock();
         let mut facts = self.facts();
         self.take_refusals(&mut facts);
-        self.set_facts(facts);
-        if let Some(shown) = self.shown() {
-            // Without memory the next request is refused as this one was.
+        // Without memory the next request is refused as this one was.
+        if self.set_facts(facts).is_ok()
+            && let Some(shown) = self.shown()
+        {
             let _ = shown.update_limits(|limits| take_over(limits, &facts.limits(self.unit())));
         }
     }
@@ -118,13 +120,15 @@ impl Disk {
     /// Asks the disk again what it is like, and tells of what changed. May sleep.
     pub(crate) fn look_again(&self) {
         let _learning = self.learning.lock();
-        let (Some(shown), Ok(name)) = (self.shown(), self.name()) else { return };
+        let Some(shown) = self.shown() else { return };
         if self.gone.load(Acquire) {
             return;
         }
-        let Ok(mut facts) = learn(self.unit(), name.to_str().unwrap_or("sd")) else { return };
+        let Ok(mut facts) = learn(self.unit(), self.name.to_str().unwrap_or("sd")) else { return };
         self.take_refusals(&mut facts);
-        self.set_facts(facts);
+        if self.set_facts(facts).is_err() {
+            return;
+        }
         self.changed.store(false, Release);
         let _ = shown.update_limits(|limits| take_over(limits, &facts.limits(self.unit())));
         shown.set_read_only(facts.read_only);
@@ -139,7 +143,7 @@ impl Disk {
         if !shown.is_removable() {
             return Ok(());
         }
-        let ready = is_ready(self.unit(), "sd")?;
+        let ready = is_ready(self.unit(), self.name.to_str().unwrap_or("sd"))?;
         if self.changed.load(Acquire) || ready != (shown.capacity() != 0) {
             self.look_again();
         }

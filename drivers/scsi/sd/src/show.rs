@@ -81,7 +81,7 @@ fn set_cache_type(disk: &Disk, data: &[u8]) -> Result {
     let mut facts = disk.facts();
     facts.write_cache = on;
     facts.fua &= on;
-    disk.set_facts(facts);
+    disk.set_facts(facts)?;
     disk.shown()
         .ok_or(ENODEV)?
         .update_limits(|limits| (limits.write_cache, limits.fua) = (facts.write_cache, facts.fua))

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A drive: its requests, for each of which a command is kept ready; its medium; how it comes and goes.
 
-use crate::{Index, MAJOR, ioctl};
+use crate::{MAJOR, MAX_DRIVES, NUMBERS, ioctl};
 use block::mq::{Expired, HwQueue, MqDisk, MqOps, MqParams, Queue, Refused, Request, TimeoutAction};
 use block::{BlockDevice, DiskOps, Gendisk, GendiskParams, Op, QueueLimits};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
+use device::Id;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec, WeakArc};
@@ -31,8 +32,8 @@ struct Place {
 /// A drive.
 pub(crate) struct Drive {
     unit: Arc<Unit>,
-    /// Its number, until it is freed.
-    _index: Index,
+    /// Its number: given back as soon as nobody has it open any more.
+    index: Mutex<Option<Id>>,
     /// By hardware queue.
     places: KVec<KVec<Place>>,
     me: SetOnce<WeakArc<Drive>>,
@@ -49,6 +50,10 @@ pub(crate) struct Drive {
     pub(crate) options: AtomicU32,
     /// How many have it open; the door is locked while that is so, if the options say so.
     openers: AtomicU32,
+    /// Somebody opened it who wants a medium, since it was closed by all.
+    for_data: AtomicBool,
+    /// A program locked the door (`CDROM_LOCKDOOR`): it stays so when the drive is closed.
+    pub(crate) kept_locked: AtomicBool,
 }
 
 /// A drive while the driver is bound to its unit; dropped, it goes.
@@ -62,8 +67,8 @@ impl Drop for Bound {
 
 /// Takes a unit. May sleep.
 pub(crate) fn probe(unit: &Arc<Unit>) -> Result<Bound> {
-    let index = Index::take()?;
-    let number = index.0;
+    let index = NUMBERS.alloc(MAX_DRIVES)?;
+    let number = index.get();
     let host = *unit.host().params();
     let depth = unit.max_depth().clamp(1, 64);
     let mut places = KVec::with_capacity(host.hw_queues as usize, GFP_KERNEL)?;
@@ -77,7 +82,7 @@ pub(crate) fn probe(unit: &Arc<Unit>) -> Result<Bound> {
     }
     let drive = Drive {
         unit: unit.clone(),
-        _index: index,
+        index: Mutex::new(Some(index)),
         places,
         me: SetOnce::new(),
         medium: Mutex::new(()),
@@ -87,6 +92,8 @@ pub(crate) fn probe(unit: &Arc<Unit>) -> Result<Bound> {
         gone: AtomicBool::new(false),
         options: AtomicU32::new(ioctl::DEFAULT_OPTIONS),
         openers: AtomicU32::new(0),
+        for_data: AtomicBool::new(false),
+        kept_locked: AtomicBool::new(false),
     };
     let drive = Arc::new(drive, GFP_KERNEL)?;
     // New, so it is empty.
@@ -147,6 +154,11 @@ impl Drive {
         shown.remove();
         queue.drain();
         self.unit.clear_upper();
+        // Nobody can open it any more: the next drive may have its number, though RCU keeps this one for a moment.
+        if shown.openers() == 0 {
+            let index = self.index.lock().take();
+            drop(index);
+        }
     }
 
     fn place(&self, hw: u32, tag: u32) -> Option<&Place> {
@@ -206,6 +218,7 @@ impl Drive {
             return Err(ENXIO);
         }
         self.look_at_medium(shown)?;
+        let nonblock = nonblock && self.options.load(Relaxed) & ioctl::USE_FFLAGS != 0;
         if !nonblock {
             if shown.capacity() == 0 && self.options.load(Relaxed) & ioctl::AUTO_CLOSE != 0 {
                 // A tray that is open is closed.
@@ -219,20 +232,28 @@ impl Drive {
                 return Err(EROFS);
             }
         }
-        if self.openers.fetch_add(1, AcqRel) == 0 && !nonblock && self.options.load(Relaxed) & ioctl::LOCK != 0 {
-            // A drive that cannot lock its door is read all the same.
-            self.unit.execute_plain(Cdb::prevent_removal(true), READY_NS, 3)?;
+        self.openers.fetch_add(1, AcqRel);
+        if !nonblock {
+            self.for_data.store(true, Release);
+            if self.options.load(Relaxed) & ioctl::LOCK != 0 {
+                // A drive that cannot lock its door is read all the same.
+                let _ = self.unit.execute_plain(Cdb::prevent_removal(true), READY_NS, 3);
+            }
         }
         Ok(())
     }
 
     fn released(&self) {
-        if self.openers.fetch_sub(1, AcqRel) == 1
-            && !self.gone.load(Acquire)
-            && self.options.load(Relaxed) & ioctl::LOCK != 0
-        {
+        if self.openers.fetch_sub(1, AcqRel) != 1 || self.gone.load(Acquire) {
+            return;
+        }
+        if !self.kept_locked.load(Acquire) {
             // The same.
             let _ = self.unit.execute_plain(Cdb::prevent_removal(false), READY_NS, 3);
+        }
+        if self.for_data.swap(false, AcqRel) && self.options.load(Relaxed) & ioctl::AUTO_EJECT != 0 {
+            // Nobody waits for its outcome.
+            let _ = self.unit.execute_plain(Cdb::start_stop(false, true), READY_NS, 3);
         }
     }
 
@@ -259,6 +280,7 @@ impl Drive {
         let Err((error, mut command)) = self.unit.submit(command, last) else { return Ok(()) };
         let request = command.request.take();
         command.data = Data::None;
+        command.forget_end();
         *place.command.lock_irqsave() = Some(command);
         match request {
             Some(request) if error == EBUSY => Err(Refused::Busy(request)),

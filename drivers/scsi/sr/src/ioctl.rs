@@ -27,11 +27,11 @@ const CDROM_CHANGER_NSLOTS: u32 = 0x5328;
 const CDROM_LOCKDOOR: u32 = 0x5329;
 const CDROM_GET_CAPABILITY: u32 = 0x5331;
 
-/// Options: the tray is closed when the drive is opened, opened when it is closed; the door is locked meanwhile; (not looked at: what a
-/// disc's type must be).
+/// Options: the tray is closed when the drive is opened, opened when it is closed for good; `O_NONBLOCK` opens a drive without a medium;
+/// the door is locked meanwhile. (What type of disc is wanted, `CDO_CHECK_TYPE`, is not known.)
 pub(crate) const AUTO_CLOSE: u32 = 1;
-const AUTO_EJECT: u32 = 2;
-const USE_FFLAGS: u32 = 4;
+pub(crate) const AUTO_EJECT: u32 = 2;
+pub(crate) const USE_FFLAGS: u32 = 4;
 pub(crate) const LOCK: u32 = 8;
 /// `CDO_AUTO_CLOSE | CDO_USE_FFLAGS | CDO_LOCK`.
 pub(crate) const DEFAULT_OPTIONS: u32 = AUTO_CLOSE | USE_FFLAGS | LOCK;
@@ -83,6 +83,7 @@ pub(crate) fn ioctl(drive: &Drive, bdev: &Arc<BlockDevice>, write: bool, cmd: u3
         CDROM_DISC_STATUS => return disc(drive),
         CDROM_CHANGER_NSLOTS => return Ok(1),
         CDROM_LOCKDOOR => {
+            drive.kept_locked.store(arg != 0, Release);
             // Only an administrator unlocks what others have open.
             if drive.openers() != 1 && arg == 0 && !capable(CAP_SYS_ADMIN) {
                 return Err(EBUSY);
@@ -108,7 +109,7 @@ fn plain(drive: &Drive, cdb: Cdb) -> Result {
 }
 
 fn eject(drive: &Drive, bdev: &Arc<BlockDevice>) -> Result {
-    if drive.openers() > 1 {
+    if drive.openers() > 1 || drive.kept_locked.load(Acquire) {
         return Err(EBUSY);
     }
     plain(drive, Cdb::prevent_removal(false))?;
@@ -119,11 +120,11 @@ fn eject(drive: &Drive, bdev: &Arc<BlockDevice>) -> Result {
     drive.look_at_medium(bdev.disk())
 }
 
-/// Changes options: those that there are now. EINVAL for options that this drive would not obey.
+/// Changes options: those that there are now. ENOSYS for options that this drive would not obey.
 fn options(drive: &Drive, set: bool, arg: usize) -> Result<usize> {
     let bits = u32::try_from(arg)?;
-    if set && bits & !(AUTO_CLOSE | USE_FFLAGS | LOCK) != 0 {
-        return Err(EINVAL);
+    if set && bits & !(AUTO_CLOSE | AUTO_EJECT | USE_FFLAGS | LOCK) != 0 {
+        return Err(ENOSYS);
     }
     let now =
         if set { drive.options.fetch_or(bits, AcqRel) | bits } else { drive.options.fetch_and(!bits, AcqRel) & !bits };

@@ -17,8 +17,7 @@
 mod drive;
 mod ioctl;
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use device::{Device, DriverOps};
+use device::{Device, DriverOps, Ida};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
@@ -26,25 +25,11 @@ use kalloc::{Arc, KBox};
 /// `SCSI_CDROM_MAJOR`.
 pub(crate) const MAJOR: u32 = 11;
 
-/// Drives that are there, by bit: their numbers.
-static NUMBERS: AtomicU64 = AtomicU64::new(0);
+/// Drives at a time (`SR_DISKS`).
+pub(crate) const MAX_DRIVES: u32 = 256;
 
-/// A drive's number, given back when it is dropped. Any context.
-pub(crate) struct Index(pub(crate) u32);
-
-impl Index {
-    /// The first free one. ENOSPC after 64 drives.
-    pub(crate) fn take() -> Result<Self> {
-        let taken = NUMBERS.fetch_update(Relaxed, Relaxed, |used| (used != u64::MAX).then(|| used | (used + 1)));
-        taken.map(|old| Self(old.trailing_ones())).map_err(|_| ENOSPC)
-    }
-}
-
-impl Drop for Index {
-    fn drop(&mut self) {
-        NUMBERS.fetch_and(!(1 << self.0), Relaxed);
-    }
-}
+/// The drives' numbers, which are in their names.
+pub(crate) static NUMBERS: Ida = Ida::new();
 
 /// The driver of the bus `scsi`.
 struct Sr;

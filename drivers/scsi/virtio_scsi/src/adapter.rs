@@ -5,22 +5,14 @@ use crate::control::Control;
 use crate::events::{Event, Events};
 use crate::ring::Ring;
 use crate::spec::{self, CONTROL, EVENTS, FIRST, config};
-use core::sync::atomic::{AtomicU32, Ordering::*};
-use kernel::ext::{Mutex, SetOnce, Work, num_online_cpus};
+use kernel::ext::{Alive, AliveGuard, Mutex, SetOnce, Work, num_online_cpus};
 use kernel::prelude::*;
 use kernel::scsi::{Command, Host, HostOps, HostParams, Unit};
 use kernel::sync::Arc;
 use kernel::virtio::{Handler, VirtioDevice, features};
 
-/// Adapters whose memory is not freed yet.
-static ADAPTERS: AtomicU32 = AtomicU32::new(0);
-
-/// Waits until no adapter is left: nobody has a disk of one open, but who reads a list of disks may have one for a moment. May sleep.
-pub(crate) fn wait_gone() {
-    while ADAPTERS.load(Acquire) != 0 {
-        kernel::time::delay::fsleep(kernel::time::Delta::from_millis(1));
-    }
-}
+/// Adapters that are in memory.
+pub(crate) static ALIVE: Alive = Alive::new();
 
 /// An adapter.
 struct Adapter {
@@ -36,12 +28,8 @@ struct Adapter {
     reports: SetOnce<Arc<Work>>,
     /// Stops a device that wrote nonsense.
     failed: SetOnce<Arc<Work>>,
-}
-
-impl Drop for Adapter {
-    fn drop(&mut self) {
-        ADAPTERS.fetch_sub(1, Release);
-    }
+    /// Dropped last.
+    _alive: AliveGuard,
 }
 
 impl Adapter {
@@ -244,9 +232,8 @@ pub(crate) fn probe(device: &Arc<VirtioDevice>) -> Result<Arc<dyn Handler>> {
         room: kernel::ext::SpinLock::new(None),
         reports: SetOnce::new(),
         failed: SetOnce::new(),
+        _alive: ALIVE.count(),
     };
-    // Counted before it can be dropped.
-    ADAPTERS.fetch_add(1, Relaxed);
     let adapter = Arc::new(adapter, GFP_KERNEL)?;
     let handler: Arc<dyn Handler> = Arc::new(Port(adapter.clone()), GFP_KERNEL)?;
     let queues = device.config32(config::NUM_QUEUES).clamp(1, num_online_cpus().max(1));
@@ -293,6 +280,7 @@ pub(crate) fn probe(device: &Arc<VirtioDevice>) -> Result<Arc<dyn Handler>> {
         dma_alignment: 3,
         seg_boundary_mask: u64::MAX,
         no_write_same: false,
+        unique_id: 0,
     };
     let host = Host::add(params, path.to_str().ok_or(EINVAL)?, Arc::new(Ops(adapter.clone()), GFP_KERNEL)?)
         .inspect_err(|_| handler.remove())?;

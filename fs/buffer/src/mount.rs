@@ -113,8 +113,9 @@ pub fn open_source(fs_type: &'static dyn FileSystemType, source: &[u8], flags: u
 }
 
 fn open_dev(fs_type: &'static dyn FileSystemType, dev: Dev, flags: u32) -> Result<Arc<MountedDevice>> {
-    // Every claim for a mount is by one who knows of the others of its type: `mount_bdev` shares super blocks.
-    let holder = Holder(core::ptr::from_ref(fs_type).cast::<()>().addr().wrapping_add(dev.0 as usize).max(1));
+    // Every claim for a mount is by one who knows of the others of its type: `mount_bdev` shares super blocks. (Types have no size, so
+    // two of them may have one address; their names do not.)
+    let holder = Holder(fs_type.name().as_ptr().addr().wrapping_add(dev.0 as usize).max(1));
     MountedDevice::new(block::open_by_dev(dev, flags & uapi::MS_RDONLY == 0, Some(holder))?)
 }
 

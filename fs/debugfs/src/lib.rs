@@ -26,7 +26,7 @@ use kernfs::{Ino, Node};
 use locking::SetOnce;
 use sync::Mutex;
 use vfs::super_block::SuperInit;
-use vfs::{Dentry, FileSystemType, FsContext, SimpleSuper, SuperBlock, register_filesystem};
+use vfs::{Dentry, FileSystemType, FsContext, SimpleSuper, SuperBlock, option, register_filesystem};
 
 static NUMBERS: Ino = Ino::new(1);
 static ROOT: SetOnce<Arc<Node>> = SetOnce::new();
@@ -40,21 +40,15 @@ struct Debugfs;
 static DEBUGFS: Debugfs = Debugfs;
 static SUPER: Mutex<Option<Arc<SuperBlock>>> = Mutex::new(None);
 
-/// A number of an option.
-fn number(text: Option<&[u8]>, base: u32) -> Result<u32> {
-    let text = core::str::from_utf8(text.ok_or(EINVAL)?).map_err(|_| EINVAL)?;
-    u32::from_str_radix(text, base).map_err(|_| EINVAL)
-}
-
 /// `uid=`, `gid=` and `mode=` are those of the root directory; what is not known is passed over, as in Linux.
 fn apply(context: &FsContext<'_>) -> Result {
     let root = root()?;
     for (key, value) in context.iter_options() {
         let (uid, gid) = root.owner();
         match key {
-            b"uid" => root.set_owner(number(value, 10)?, gid),
-            b"gid" => root.set_owner(uid, number(value, 10)?),
-            b"mode" => root.set_permissions(number(value, 8)?),
+            b"uid" => root.set_owner(option::id(value.ok_or(EINVAL)?)?, gid),
+            b"gid" => root.set_owner(uid, option::id(value.ok_or(EINVAL)?)?),
+            b"mode" => root.set_permissions(option::number(value.ok_or(EINVAL)?, 8)?),
             _ => {}
         }
     }

@@ -4,6 +4,7 @@
 use core::fmt::Write;
 use errno::{Result, code::EINVAL};
 use tty::pty::PTS_COUNT;
+use vfs::option;
 
 /// What a mount was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +28,7 @@ impl Default for Options {
 }
 
 fn number(value: Option<&[u8]>, radix: u32) -> Result<u32> {
-    let text = value.and_then(|v| core::str::from_utf8(v).ok()).ok_or(EINVAL)?;
-    u32::from_str_radix(text, radix).map_err(|_| EINVAL)
+    option::number(value.ok_or(EINVAL)?, radix)
 }
 
 impl Options {
@@ -39,12 +39,12 @@ impl Options {
             let mut parts = option.splitn(2, |&b| b == b'=');
             let (key, value) = (parts.next().unwrap_or_default(), parts.next());
             match key {
-                b"uid" => options.uid = Some(number(value, 10)?),
-                b"gid" => options.gid = Some(number(value, 10)?),
+                b"uid" => options.uid = Some(option::id(value.ok_or(EINVAL)?)?),
+                b"gid" => options.gid = Some(option::id(value.ok_or(EINVAL)?)?),
                 b"mode" => options.mode = number(value, 8)? & 0o7777,
                 b"ptmxmode" => options.ptmx_mode = number(value, 8)? & 0o7777,
                 b"max" => {
-                    options.max = number(value, 10)?;
+                    options.max = number(value, 0)?;
                     if options.max > PTS_COUNT {
                         return Err(EINVAL);
                     }

@@ -7,7 +7,7 @@ use core::fmt::Write;
 use errno::Result;
 use errno::code::EINVAL;
 use ext4_format::SuperBlock;
-use kernel::filesystem::vfs::{Dev, FsContext};
+use kernel::filesystem::vfs::{Dev, FsContext, option};
 use kernel::prelude::*;
 
 /// What happens to data with respect to the journal.
@@ -83,8 +83,7 @@ mod default_opt {
 }
 
 fn number(value: Option<&[u8]>) -> Result<u32> {
-    let text = core::str::from_utf8(value.ok_or(EINVAL)?)?;
-    text.parse().map_err(|_| EINVAL)
+    option::number(value.ok_or(EINVAL)?, 0)
 }
 
 impl Options {
@@ -203,8 +202,8 @@ impl Options {
             (b"noquota", None) => self.quotas = [false; 3],
             (b"minixdf", None) => self.minixdf = true,
             (b"bsddf", None) => self.minixdf = false,
-            (b"resuid", value) => self.resuid = number(value)?,
-            (b"resgid", value) => self.resgid = number(value)?,
+            (b"resuid", value) => self.resuid = option::id(value.ok_or(EINVAL)?)?,
+            (b"resgid", value) => self.resgid = option::id(value.ok_or(EINVAL)?)?,
             (b"stripe", value) => self.stripe = number(value)?,
             (b"journal_async_commit", None) => (self.async_commit, self.journal_checksum) = (true, true),
             (b"journal_dev", value) => self.journal_dev = Some(Dev::decode(number(value)?)),

@@ -60,6 +60,18 @@ pub(crate) fn set_size(inode: &Inode, shared: &Shared, size: u64) -> Result {
     if shared.is_dir {
         return Err(EISDIR);
     }
+    let old = inode.size();
+    resize(inode, shared, size)?;
+    if inode.sb().flags() & uapi::MS_SYNCHRONOUS != 0 {
+        mapping(inode)?.write_and_wait(old.min(size), u64::MAX)?;
+        shared.write(inode, false)?;
+        SuperDevice::sync(&*shared.mounted.device)?;
+    }
+    Ok(())
+}
+
+fn resize(inode: &Inode, shared: &Shared, size: u64) -> Result {
+    shared.mark_changed();
     if size > inode.size() {
         let filled = fill_up(inode, size);
         inode.touch_mtime();

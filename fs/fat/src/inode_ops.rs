@@ -9,15 +9,28 @@ use fat_format::date::Stamp;
 use fat_format::entry::{DOT, DOTDOT, Entry, Kind, attr};
 use kalloc::{Arc, KBox};
 use kernel::filesystem::vfs::{
-    FileOps, FileType, Inode, InodeOps, Kstat, OpenFlags, Rename, SetAttr, current_time, idirty,
+    FileOps, FileType, Inode, InodeOps, Kstat, OpenFlags, Rename, SetAttr, SuperDevice, current_time, idirty,
 };
 use kernel::prelude::*;
-use uapi::{RENAME_EXCHANGE, RENAME_NOREPLACE};
+use uapi::{MS_DIRSYNC, MS_SYNCHRONOUS, RENAME_EXCHANGE, RENAME_NOREPLACE};
 
 /// Contents of a directory changed.
 fn touch(dir: &Inode, shared: &Shared) {
     dir.set_size(shared.dir_size());
     dir.touch_mtime();
+}
+
+/// A directory was changed: that is on the disk before it is said to be done, if the mount asks for it.
+fn settle(dir: &Inode, shared: &Shared) -> Result {
+    match dir.sb().flags() & (MS_SYNCHRONOUS | MS_DIRSYNC) {
+        0 => Ok(()),
+        _ => SuperDevice::sync(&*shared.mounted.device),
+    }
+}
+
+/// As [`settle`], for what is gone from its old place and cannot be said not to be: an error is found by `fsync`.
+fn settle_gone(dir: &Inode, shared: &Shared) {
+    let _ = settle(dir, shared);
 }
 
 /// An entry of now.
@@ -136,7 +149,11 @@ impl Node {
             }
             None => {
                 let place = to.add(&to.stored(rename.new_name, &moved.entry(rename.inode))?)?;
-                mounted.reserve_at(place)?;
+                if let Err(error) = mounted.reserve_at(place) {
+                    // Two entries must not have the same clusters.
+                    let _ = to.find_place(place).and_then(|hit| to.remove(&hit));
+                    return Err(error);
+                }
                 place
             }
         };
@@ -189,17 +206,25 @@ impl InodeOps for Node {
 
     fn create(&self, dir: &Arc<Inode>, name: &[u8], _mode: u32) -> Result<Arc<Inode>> {
         let stored = self.shared.stored(name, &entry_now(&self.shared, attr::ARCH, 0))?;
-        self.make(dir, &stored)
+        let made = self.make(dir, &stored)?;
+        settle(dir, &self.shared)?;
+        Ok(made)
     }
 
     fn mkdir(&self, dir: &Arc<Inode>, name: &[u8], _mode: u32) -> Result<Arc<Inode>> {
         let entry = entry_now(&self.shared, attr::DIR, 0);
         // Names that cannot be are found before anything is given away.
-        self.shared.stored(name, &entry)?;
+        let mut stored = self.shared.stored(name, &entry)?;
         let start = self.new_directory(&entry)?;
-        let made = self.shared.stored(name, &Entry { start, ..entry }).and_then(|stored| self.make(dir, &stored));
+        if let Some(last) = stored.last_mut() {
+            Entry { start, ..entry }.update(last, self.shared.mounted.wide());
+        }
+        let made = self.make(dir, &stored);
         match &made {
-            Ok(_) => dir.inc_nlink(),
+            Ok(_) => {
+                dir.inc_nlink();
+                settle(dir, &self.shared)?;
+            }
             Err(_) => self.shared.mounted.free_chain(start, true)?,
         }
         made
@@ -210,6 +235,7 @@ impl InodeOps for Node {
         inode.set_nlink(0);
         inode.touch_ctime();
         touch(dir, &self.shared);
+        settle_gone(dir, &self.shared);
         Ok(())
     }
 
@@ -222,6 +248,7 @@ impl InodeOps for Node {
         inode.set_nlink(0);
         inode.touch_ctime();
         touch(dir, &self.shared);
+        settle_gone(dir, &self.shared);
         Ok(())
     }
 
@@ -231,9 +258,11 @@ impl InodeOps for Node {
         }
         self.shared.mounted.writable()?;
         match rename.target {
-            Some(target) if rename.flags & RENAME_EXCHANGE != 0 => self.exchange(rename, target),
-            _ => self.move_to(rename),
+            Some(target) if rename.flags & RENAME_EXCHANGE != 0 => self.exchange(rename, target)?,
+            _ => self.move_to(rename)?,
         }
+        settle_gone(rename.new_dir, &self.shared);
+        Ok(())
     }
 
     fn setattr(&self, inode: &Inode, attr: &SetAttr) -> Result {

@@ -156,8 +156,8 @@ impl Mounted {
 
     fn find(list: &List, place: u64) -> Option<Arc<Inode>> {
         let mut there = list.iter().filter(|(at, _)| *at == place).filter_map(|(_, inode)| inode.upgrade());
-        // An entry may be used anew while its old file is still open.
-        there.find(|inode| inode.private::<Node>().is_some_and(|node| node.shared.is_at(place)))
+        // An entry may be used anew while its old file is still open, and an inode be here still that the cache gave up.
+        there.find(|inode| inode.is_cached() && inode.private::<Node>().is_some_and(|node| node.shared.is_at(place)))
     }
 
     /// An inode's entry is elsewhere now. ENOMEM before anything changed.

@@ -262,8 +262,8 @@ impl Node {
         let shared = Arc::new(shared, GFP_KERNEL)?;
         let mounted = &shared.mounted;
         let (uid, gid) = (mounted.options.uid, mounted.options.gid);
-        // Names are found whatever the case of their letters, and by their short form: only what is there is kept.
-        let iflags = if shared.is_dir { iop::NO_NEGATIVE | iop::ALIASES | iop::NOATIME } else { 0 };
+        // Names are found whatever the case of their letters, and by their short form.
+        let iflags = if shared.is_dir { iop::ALIASES | iop::NOATIME } else { 0 };
         let init = InodeInit { sb, ino, mode, uid, gid, rdev: Dev::default(), iflags };
         let inode = Inode::new(init, KBox::new(Node { shared: shared.clone() }, GFP_KERNEL)?)?;
         if shared.is_dir {

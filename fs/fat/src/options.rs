@@ -8,6 +8,7 @@ use fat_format::short::Style;
 use kernel::filesystem::cred;
 use kernel::filesystem::vfs::FsContext;
 use kernel::filesystem::vfs::namei::create::current_umask;
+use kernel::filesystem::vfs::option::{id, number};
 use kernel::prelude::*;
 
 /// What an error does.
@@ -42,14 +43,6 @@ pub(crate) struct Options {
     /// Minutes that local time is before UTC, if the mount says so.
     time_offset: Option<i32>,
     pub(crate) errors: Policy,
-}
-
-fn number(text: &[u8], base: u32) -> Result<u32> {
-    let text = core::str::from_utf8(text).map_err(|_| EINVAL)?;
-    if text.starts_with(['+', '-']) {
-        return Err(EINVAL);
-    }
-    u32::from_str_radix(text, base).map_err(|_| EINVAL)
 }
 
 fn decide(value: Option<&[u8]>) -> Result<bool> {
@@ -95,8 +88,8 @@ impl Options {
 
     fn take(&mut self, option: (&[u8], Option<&[u8]>)) -> Result {
         match option {
-            (b"uid", Some(value)) => self.uid = number(value, 10)?,
-            (b"gid", Some(value)) => self.gid = number(value, 10)?,
+            (b"uid", Some(value)) => self.uid = id(value)?,
+            (b"gid", Some(value)) => self.gid = id(value)?,
             (b"umask", Some(value)) => {
                 self.fmask = number(value, 8)?;
                 self.dmask = self.fmask;

@@ -5,6 +5,7 @@
 use core::fmt::Write;
 use isofs_format::{Choice, Names, Volume};
 use kernel::filesystem::vfs::FsContext;
+use kernel::filesystem::vfs::option::{id, number};
 use kernel::prelude::*;
 
 /// What was asked for.
@@ -18,22 +19,6 @@ pub(crate) struct Options {
     /// Of a disc's sessions; a device without a table of contents has one, which begins at its front.
     session: Option<u32>,
     sbsector: Option<u32>,
-}
-
-/// A number as C writes it: octal behind a 0, hexadecimal behind 0x.
-fn number(text: &[u8]) -> Result<u32> {
-    let text = core::str::from_utf8(text).map_err(|_| EINVAL)?;
-    let lower = text.strip_prefix("0x").or(text.strip_prefix("0X"));
-    let (digits, base) = match lower {
-        Some(digits) => (digits, 16),
-        None if text.len() > 1 && text.starts_with('0') => (text, 8),
-        None => (text, 10),
-    };
-    // A sign would be taken too.
-    if !digits.starts_with(|c: char| c.is_ascii_hexdigit()) {
-        return Err(EINVAL);
-    }
-    u32::from_str_radix(digits, base).map_err(|_| EINVAL)
 }
 
 impl Options {
@@ -76,12 +61,12 @@ impl Options {
             (b"map", Some(b"o" | b"off")) => choice.names = Names::Off,
             (b"map", Some(b"a" | b"acorn")) => choice.names = Names::Acorn,
             (b"overriderockperm", None) => self.override_rock = true,
-            (b"uid", Some(value)) => self.uid = Some(number(value)?),
-            (b"gid", Some(value)) => self.gid = Some(number(value)?),
-            (b"mode", Some(value)) => self.mode = Some(number(value)? & 0o777),
-            (b"dmode", Some(value)) => self.dmode = Some(number(value)? & 0o777),
-            (b"session", Some(value)) => self.session = Some(number(value).ok().filter(|n| *n <= 99).ok_or(EINVAL)?),
-            (b"sbsector", Some(value)) => self.sbsector = Some(number(value)?),
+            (b"uid", Some(value)) => self.uid = Some(id(value)?),
+            (b"gid", Some(value)) => self.gid = Some(id(value)?),
+            (b"mode", Some(value)) => self.mode = Some(number(value, 0)? & 0o777),
+            (b"dmode", Some(value)) => self.dmode = Some(number(value, 0)? & 0o777),
+            (b"session", Some(value)) => self.session = Some(number(value, 0).ok().filter(|n| *n <= 99).ok_or(EINVAL)?),
+            (b"sbsector", Some(value)) => self.sbsector = Some(number(value, 0)?),
             // The disc says what its blocks are; Linux begins to read with this size and asks no more of it.
             (b"block", Some(b"512" | b"1024" | b"2048")) => {}
             // Obsolete in Linux too.

@@ -4,7 +4,7 @@
 use core::fmt::Write;
 use errno::{Result, code::*};
 use mm_alloc::layout::PAGE_SIZE;
-use vfs::FsContext;
+use vfs::{FsContext, option};
 
 /// What a mount was told.
 #[derive(Clone, Copy, Debug)]
@@ -71,15 +71,15 @@ impl Options {
                 self.given.inodes = true;
             }
             (b"mode", Some(value)) => {
-                self.mode = u32::try_from(number(value, 8)?)? & 0o7777;
+                self.mode = option::number(value, 8)? & 0o7777;
                 self.given.other = true;
             }
             (b"uid", Some(value)) => {
-                self.uid = u32::try_from(number(value, 10)?)?;
+                self.uid = option::id(value)?;
                 self.given.other = true;
             }
             (b"gid", Some(value)) => {
-                self.gid = u32::try_from(number(value, 10)?)?;
+                self.gid = option::id(value)?;
                 self.given.other = true;
             }
             // What is the case here anyway.
@@ -94,16 +94,15 @@ impl Options {
     pub fn parse_ramfs(mut self, context: &FsContext<'_>) -> Result<Self> {
         for (key, value) in context.iter_options() {
             if let (b"mode", Some(value)) = (key, value) {
-                self.mode = u32::try_from(number(value, 8)?)? & 0o7777;
+                self.mode = option::number(value, 8)? & 0o7777;
             }
         }
         Ok(self)
     }
 }
 
-fn number(text: &[u8], radix: u32) -> Result<u64> {
-    let text = core::str::from_utf8(text)?;
-    u64::from_str_radix(text, radix).map_err(|_| EINVAL)
+fn number(text: &[u8]) -> Result<u64> {
+    core::str::from_utf8(text)?.parse().map_err(|_| EINVAL)
 }
 
 /// A number with one of `k`, `m`, `g`, `t`, `p`, `e` behind it.
@@ -120,14 +119,14 @@ fn number_with_suffix(text: &[u8]) -> Result<u64> {
         },
         None => return Err(EINVAL),
     };
-    number(digits, 10)?.checked_mul(1 << shift).ok_or(EINVAL)
+    number(digits)?.checked_mul(1 << shift).ok_or(EINVAL)
 }
 
 /// A size in bytes, or in percent of memory.
 fn size(text: &[u8]) -> Result<u64> {
     match text.strip_suffix(b"%") {
         Some(percent) => {
-            let percent = number(percent, 10)?;
+            let percent = number(percent)?;
             let bytes = mm::meminfo().total.saturating_mul(PAGE_SIZE as u64);
             Ok((bytes / 100).saturating_mul(percent))
         }

@@ -102,6 +102,19 @@ pub(crate) fn unhash(dentry: &Dentry) {
     drop(child);
 }
 
+/// An entry was made in `parent`, whose `lock` is held. If entries have several names there, it may be found now by some that are cached
+/// as not there: those go.
+pub(crate) fn entry_made(parent: &Dentry) {
+    if parent.inode().is_none_or(|dir| dir.iflags() & iop::ALIASES == 0) {
+        return;
+    }
+    let mut from = 0;
+    while let Some((cookie, negative)) = parent.next_negative(from) {
+        unhash(&negative);
+        from = cookie + 1;
+    }
+}
+
 /// A name about to be made: what may fail has been done. The directory's `lock` is held from `new` to `commit`.
 pub(crate) struct Pending<'a> {
     parent: &'a Arc<Dentry>,
@@ -131,6 +144,7 @@ impl<'a> Pending<'a> {
                 CACHED.fetch_add(1, Ordering::Relaxed);
             }
         }
+        entry_made(self.parent);
         self.dentry
     }
 }

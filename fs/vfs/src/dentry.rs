@@ -305,6 +305,15 @@ impl Dentry {
         there.find(|child| child.inode().is_some_and(|named| Arc::ptr_eq(named, inode))).cloned()
     }
 
+    /// The first negative child with a cookie of at least `from`, and its cookie.
+    pub(crate) fn next_negative(&self, from: u64) -> Option<(u64, Arc<Dentry>)> {
+        let children = self.children.lock();
+        let start = children.slots.partition_point(|slot| slot.0 < from);
+        children.slots.get(start..)?.iter().find_map(|(cookie, child)| {
+            child.as_ref().filter(|child| child.inode().is_none()).map(|child| (*cookie, child.clone()))
+        })
+    }
+
     /// Any child, negative ones too.
     pub(crate) fn any_child(&self) -> Option<Arc<Dentry>> {
         self.children.lock().slots.iter().find_map(|slot| slot.1.clone())

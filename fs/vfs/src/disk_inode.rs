@@ -11,6 +11,7 @@ use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, WeakArc};
 use locking::SetOnce;
 use mm::{Mapping, MappingHost, WriteControl};
+use module_core::ModuleRef;
 use sync::Mutex;
 
 /// Why an inode is dirty (`I_DIRTY_*`).
@@ -51,12 +52,16 @@ impl DiskInode {
     }
 }
 
-/// Tells the inode what happens to its pages.
-struct Host(WeakArc<Inode>);
+/// Tells the inode what happens to its pages. These may outlive the inode for a moment (a mapping that goes, the look for pages to
+/// reclaim): the module that knows where they come from must not go before.
+struct Host {
+    inode: WeakArc<Inode>,
+    _module: ModuleRef,
+}
 
 impl MappingHost for Host {
     fn dirtied(&self) {
-        if let Some(inode) = self.0.upgrade() {
+        if let Some(inode) = self.inode.upgrade() {
             inode.queue_dirty(idirty::PAGES);
             // The caller has the mapping, so it has the inode: this is not the last reference. Should it be after all, it must not
             // go here.
@@ -65,7 +70,7 @@ impl MappingHost for Host {
     }
 
     fn write_error(&self, error: Error) {
-        if let Some(inode) = self.0.upgrade() {
+        if let Some(inode) = self.inode.upgrade() {
             inode.sb().errors().set(error);
             rcu::defer_drop(inode);
         }
@@ -82,7 +87,8 @@ impl Inode {
     /// Sets the cached pages, once, before the inode can be found: `mapping`'s dirty pages make the inode dirty from now on.
     pub fn set_mapping(&self, mapping: Arc<Mapping>) -> Result {
         let Some(disk) = self.disk() else { return Err(errno::code::EINVAL) };
-        mapping.set_host(KBox::new(Host(disk.me.clone()), GFP_KERNEL)?);
+        let _module = ModuleRef::get(self.sb().fs_type.owner()).ok_or(errno::code::ENODEV)?;
+        mapping.set_host(KBox::new(Host { inode: disk.me.clone(), _module }, GFP_KERNEL)?);
         // Set once by contract: a second one would be dropped.
         drop(disk.mapping.set(mapping));
         Ok(())

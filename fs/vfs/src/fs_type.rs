@@ -91,12 +91,12 @@ impl TypeRef {
     }
 }
 
-/// The type of that name. `None`: there is none, or its module is coming or going.
+/// The type of that name. `None`: there is none, or its module is going.
 pub fn get_filesystem(name: &[u8]) -> Option<TypeRef> {
     TYPES.lock().iter().copied().find(|known| known.name().as_bytes() == name).and_then(TypeRef::of)
 }
 
-/// The `index`th type, or nothing if its module is coming or going; `None` past the end (`/proc/filesystems`).
+/// The `index`th type, or nothing if its module is going; `None` past the end (`/proc/filesystems`).
 pub fn nth_filesystem(index: usize) -> Option<Option<TypeRef>> {
     TYPES.lock().get(index).map(|fs_type| TypeRef::of(*fs_type))
 }

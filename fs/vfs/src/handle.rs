@@ -89,6 +89,13 @@ impl Known {
         Ok(())
     }
 
+    /// Forgets inodes that are gone: what is weak keeps their memory. A bucket that is in use is left as it is.
+    pub(crate) fn prune(&self) {
+        for mut bucket in self.buckets.iter().filter_map(Mutex::try_lock) {
+            bucket.retain(|seen| seen.inode.strong_count() != 0);
+        }
+    }
+
     fn find<T>(&self, ino: u64, f: impl FnOnce(&Seen) -> Option<T>) -> Option<T> {
         f(self.bucket(ino).ok()?.lock().iter().find(|seen| seen.ino == ino)?)
     }

@@ -3,12 +3,13 @@
 //! any more, until memory is short (`shrink`) or the file system is unmounted. Look-ups take no lock.
 //!
 //! Locks: `reading` (sleeping, by number) around reading an inode from the device and entering it, so that there is one object for
-//! each number; inside it a bucket's lock.
+//! each number; inside it a bucket's lock. Who drops an inode marks it (`iop::UNCACHED`) before looking for users, and who finds one
+//! looks for the mark when it counts as a user: one of the two sees the other.
 
 use crate::dentry::Dentry;
-use crate::inode::Inode;
+use crate::inode::{Inode, iop};
 use crate::super_block::{SuperBlock, for_each_on_device};
-use core::sync::atomic::{AtomicUsize, Ordering::*};
+use core::sync::atomic::{AtomicUsize, Ordering::*, fence};
 use errno::{Result, code::*};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
 use kalloc::{Arc, KVVec, KVec};
@@ -60,9 +61,12 @@ impl InodeCache {
 
     /// The inode `ino`, if it is cached and not being deleted.
     fn find(&self, ino: u64) -> Option<Arc<Inode>> {
-        let section = rcu::read_lock();
-        let mut list = self.bucket(ino).ok()?.iter(&section);
-        list.find(|inode| inode.ino == ino && !inode.is_evicted()).map(Arc::from)
+        let found: Arc<Inode> = {
+            let section = rcu::read_lock();
+            let mut list = self.bucket(ino).ok()?.iter(&section);
+            list.find(|inode| inode.ino == ino && !inode.is_evicted()).map(Arc::from)?
+        };
+        found.is_cached().then_some(found)
     }
 
     fn enter(&self, inode: &Arc<Inode>) -> Result {
@@ -112,9 +116,12 @@ impl InodeCache {
         if !bucket.lock().remove(inode) {
             return false;
         }
+        inode.change_iflags(iop::UNCACHED, 0);
+        fence(SeqCst);
         // The bucket's reference is only given up after a grace period, so an unused inode still counts two. Who found it meanwhile
-        // has a third.
+        // has a third, or sees the mark.
         if Arc::strong_count(inode) > UNUSED || inode.dirty_flags() != 0 {
+            inode.change_iflags(0, iop::UNCACHED);
             // Just removed, so it is in no list.
             let _ = bucket.lock().push(inode.clone());
             return false;
@@ -217,7 +224,10 @@ struct Caches;
 impl mm::reclaim::Shrinker for Caches {
     fn shrink(&self, count: usize) -> usize {
         let mut dropped = crate::dcache::shrink(count);
-        for_each_on_device(|sb| dropped += sb.shrink_inodes(count));
+        for_each_on_device(|sb| {
+            dropped += sb.shrink_inodes(count);
+            sb.prune_known();
+        });
         dropped + crate::hooks::DEVICES.get().map_or(0, |devices| devices.shrink(count))
     }
 
@@ -225,6 +235,7 @@ impl mm::reclaim::Shrinker for Caches {
         crate::dcache::shrink_all();
         for_each_on_device(|sb| {
             sb.shrink_all_inodes();
+            sb.prune_known();
         });
         if let Some(devices) = crate::hooks::DEVICES.get() {
             devices.shrink(usize::MAX);

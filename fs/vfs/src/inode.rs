@@ -46,8 +46,10 @@ pub mod iop {
     /// Has no name yet but may get one (`O_TMPFILE`).
     pub const LINKABLE: u32 = 1 << 10;
     /// An entry of the directory is found by several names (whatever the case of its letters): the dentry of what a look-up finds
-    /// gets the name that was looked for.
+    /// gets the name that was looked for. A name that is made may be that of any that are cached as not there: those are dropped.
     pub const ALIASES: u32 = 1 << 11;
+    /// The inode cache dropped it, or is about to.
+    pub const UNCACHED: u32 = 1 << 12;
 }
 
 /// Where a symbolic link leads.
@@ -294,6 +296,13 @@ impl Inode {
     #[inline]
     pub fn is_evicted(&self) -> bool {
         self.users.load(Ordering::Acquire) & EVICTED != 0
+    }
+
+    /// Whether the inode cache has not dropped it. To be asked by who came to it by a weak reference, once it holds a counted one: an
+    /// inode that was dropped may be made anew.
+    pub fn is_cached(&self) -> bool {
+        core::sync::atomic::fence(Ordering::SeqCst);
+        self.iflags() & iop::UNCACHED == 0
     }
 
     /// The file system it belongs to.

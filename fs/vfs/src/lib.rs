@@ -41,6 +41,7 @@ pub mod mounting;
 pub mod name;
 pub mod namei;
 pub mod notify;
+pub mod option;
 pub mod path;
 pub mod perm;
 mod position;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `SuperBlock`: a mounted file system, and the registry of file system types. Source: `mount(2)`, `statfs(2)`.
+//! `SuperBlock`: a mounted file system. Source: `mount(2)`, `statfs(2)`.
 //!
-//! Locks: the registry's spin lock (a short list). `rename_lock` of a super block is the outermost lock of a rename that
-//! changes the shape of the tree.
+//! Locks: `rename_lock` of a super block is the outermost lock of a rename that changes the shape of the tree; `ON_DEVICES` (sleeping),
+//! the list of those on devices.
 
 use crate::dentry::Dentry;
 use crate::fs_type::FileSystemType;
@@ -313,11 +313,18 @@ impl SuperBlock {
 
     /// The inodes of which handles were given. ENOMEM.
     pub(crate) fn known(&self) -> Result<&Known> {
-        if self.known.get().is_none() {
-            // Who comes second keeps the first one's.
-            let _ = self.known.set(KBox::new(Known::new()?, GFP_KERNEL)?);
+        if let Some(known) = self.known.get() {
+            return Ok(known);
         }
-        self.known.get().map(|known| &**known).ok_or(ENOMEM)
+        let new = KBox::new(Known::new()?, GFP_KERNEL)?;
+        Ok(self.known.get_or_init(move || new))
+    }
+
+    /// Gives back the memory of inodes that are gone and of which handles were given. Does not wait.
+    pub(crate) fn prune_known(&self) {
+        if let Some(known) = self.known.get() {
+            known.prune();
+        }
     }
 
     /// The inode `ino`, if a handle of it was given and it is still there. For file systems that keep their inodes nowhere else.
@@ -498,7 +505,7 @@ pub fn on_device(fs_type: &'static dyn FileSystemType, dev: Dev) -> Option<Arc<S
     supers
         .iter()
         .filter_map(WeakArc::upgrade)
-        .find(|sb| sb.dev == dev && core::ptr::addr_eq(sb.fs_type, fs_type) && sb.root().is_some())
+        .find(|sb| sb.dev == dev && sb.fs_type.name() == fs_type.name() && sb.root().is_some())
 }
 
 /// Calls `f` for each file system on a device. `f` may sleep.

@@ -87,6 +87,10 @@ struct Queue {
     len: usize,
     /// What the thread is writing.
     current: Option<Arc<dyn DirtyItem>>,
+    /// Somebody is about to write all items of this group (0: all) and waits for them: the thread takes none of them.
+    syncing: Option<usize>,
+    /// The thread would have taken one.
+    refused: bool,
     /// Items are linked through their `lazy_node`.
     lazy: bool,
 }
@@ -114,6 +118,23 @@ impl Queue {
         }
         self.len -= 1;
         Some(first)
+    }
+
+    /// The next item for the thread, if it is older than `before`, or (`many`) whatever its age.
+    fn take(&mut self, before: u64, many: bool) -> Option<Arc<dyn DirtyItem>> {
+        let first = self.head.as_ref()?;
+        if !many && self.place(first).since.load(Relaxed) > before {
+            return None;
+        }
+        if self.syncing.is_some_and(|group| group == 0 || group == first.group()) {
+            self.refused = true;
+            return None;
+        }
+        let item = self.pop()?;
+        self.current = Some(item.clone());
+        // From here on it can be queued again.
+        self.place(&item).queued.store(false, Release);
+        Some(item)
     }
 }
 
@@ -228,14 +249,8 @@ impl Writer {
     /// Takes the next item off whose times are older than `before`, or that there is no room for.
     fn take_lazy(&self, before: u64) -> Option<Arc<dyn DirtyItem>> {
         let mut lazy = self.lazy.lock();
-        let since = lazy.place(lazy.head.as_ref()?).since.load(Relaxed);
-        if since > before && lazy.len <= MOST_LAZY {
-            return None;
-        }
-        let item = lazy.pop()?;
-        lazy.current = Some(item.clone());
-        lazy.place(&item).queued.store(false, Release);
-        Some(item)
+        let many = lazy.len > MOST_LAZY;
+        lazy.take(before, many)
     }
 
     /// Writes times that have waited long enough.
@@ -259,15 +274,7 @@ impl Writer {
 
     /// Takes the next item off for the thread, if it is older than `before`.
     fn take(&self, before: u64) -> Option<Arc<dyn DirtyItem>> {
-        let mut queue = self.queue.lock();
-        if queue.head.as_ref()?.node().since.load(Relaxed) > before {
-            return None;
-        }
-        let item = queue.pop()?;
-        queue.current = Some(item.clone());
-        // From here on it can be queued again.
-        item.node().queued.store(false, Release);
-        Some(item)
+        self.queue.lock().take(before, false)
     }
 
     /// The thread: until the device is gone.
@@ -313,10 +320,12 @@ impl Writer {
             let Some(item) = self.take(before) else { return };
             // Errors are remembered by the item for those who ask.
             let _ = item.write_back(false, SHARE);
-            self.queue.lock().current = None;
             if item.is_dirty() {
                 self.requeue(&item);
             }
+            // Not before: who syncs finds it in one place or the other.
+            let done = self.queue.lock().current.take();
+            drop(done);
         }
     }
 
@@ -365,8 +374,12 @@ impl Writer {
     pub fn sync(&self, bdi: &BackingDev, group: usize) -> Result {
         let _one = self.syncing.lock();
         let mut result = Ok(());
-        // What the thread is writing is in no queue.
-        let current = [self.queue.lock().current.clone(), self.lazy.lock().current.clone()];
+        // What the thread is writing is in no queue; nothing else goes there from here on.
+        let current = [&self.queue, &self.lazy].map(|queue| {
+            let mut queue = queue.lock();
+            queue.syncing = Some(group);
+            queue.current.clone()
+        });
         for queue in [&self.queue, &self.lazy] {
             let mut left = queue.lock().len;
             while left != 0 {
@@ -381,6 +394,15 @@ impl Writer {
         }
         for item in current.into_iter().flatten().filter(|item| group == 0 || item.group() == group) {
             result = result.and(item.write_back(true, i64::MAX));
+        }
+        let mut refused = false;
+        for queue in [&self.queue, &self.lazy] {
+            let mut queue = queue.lock();
+            queue.syncing = None;
+            refused |= core::mem::take(&mut queue.refused);
+        }
+        if refused {
+            self.ask(ASKED_BACKGROUND);
         }
         // What the thread began earlier.
         bdi.wait_started();

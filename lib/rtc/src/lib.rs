@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Dates of real-time clocks: [`Time`], the fields as Linux's `struct rtc_time` has them, to seconds since 1970 and back; the
-//! registers of an MC146818 ([`mc146818`]). Pure; called by `drivers/rtc` and, for the time at boot, by `arch/x86/kernel`.
+//! Dates, first of all those of real-time clocks: [`Time`], the fields as Linux's `struct rtc_time` has them, to seconds since 1970 and
+//! back; the registers of an MC146818 ([`mc146818`]). Pure; called by `drivers/rtc`, for the time at boot by `arch/x86/kernel`, and by
+//! formats of file systems whose times are dates (`fs/fat/format`, `fs/isofs/format`).
 //! Source: `rtc(4)`, MC146818A data sheet.
 
 #![cfg_attr(not(test), no_std)]

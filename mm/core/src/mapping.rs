@@ -131,6 +131,7 @@ pub struct Mapping {
     memory: bool,
     small_blocks: AtomicBool,
     bdi: SetOnce<Arc<BackingDev>>,
+    /// Behind `ops`: it keeps the module that these may be in.
     host: SetOnce<KBox<dyn MappingHost>>,
     errors: ErrSeq,
 }
@@ -597,7 +598,7 @@ fn first_use(page: Page) -> Page {
     page
 }
 
-/// How pages of tmpfs are marked: they are current.
+/// How pages of tmpfs are marked once they are used: they are current.
 const MEMORY_FLAGS: PageFlags = PageFlags(PageFlags::UPTODATE.0 | PageFlags::SWAP_BACKED.0);
 
 impl User {

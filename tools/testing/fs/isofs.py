@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Images of xorriso with Rock Ridge and Joliet, and plain ones: the guest shows the tree that went in. Damaged images give errors and
+"""Images of genisoimage with Rock Ridge and Joliet, and plain ones: the guest shows the tree that went in. Damaged images give errors and
 nothing else. --linux: the same on Debian's kernel."""
 
 import argparse

@@ -149,6 +149,9 @@ echo 1 >File.txt && [ "$(cat FILE.TXT)" = 1 ] && [ "$(ls)" = File.txt ]
 echo 2 >oTHER && [ "$(ls | wc -l)" = 1 ] && [ "$(cat other)" = 2 ]
 rm OTHER && ! [ -e other ] && ! [ -e Other ] && [ -z "$(ls)" ]
 ! [ -e name ] && echo 3 >NAME && [ "$(cat name)" = 3 ] && rm name && ! [ -e NAME ]
+! [ -e other ] && ! [ -e OTHER ] && echo 8 >x && mv x Other && [ "$(cat other)$(cat OTHER)" = 88 ] && rm other && ! [ -e Other ]
+! [ -e NEGATI~1.TEX ] && ! [ -e 'negative NAME.text' ] && echo 9 >'Negative name.text' && [ "$(cat 'negative NAME.text' negati~1.tex | tr -d '\n')" = 99 ] && rm NEGATI~1.TEX
+! [ -e Sub ] && mkdir sub && [ -d Sub ] && rmdir SUB && ! [ -e sub ]
 echo 4 >'dots...' && [ "$(ls)" = dots ] && [ "$(cat dots.)" = 4 ] && rm dots
 ! touch 'a:b' 2>/dev/null && ! touch 'a*' 2>/dev/null && ! touch 'end ' 2>/dev/null && ! touch '...' 2>/dev/null
 ! ln -s x y 2>/dev/null && ! mkfifo p 2>/dev/null && echo 5 >f && ! ln f g 2>/dev/null && [ "$(ls)" = f ]
@@ -195,6 +198,17 @@ def semantics(guest, args, disk, path):
             raise GuestError(f"{option} is taken")
     guest.check(f"mount -t vfat {disk} /mnt/a && mount -o remount,ro /mnt/a && ! touch /mnt/a/x 2>/dev/null "
                 "&& mount -o remount,rw /mnt/a && echo x >/mnt/a/x && umount /mnt/a", args.step)
+    tool("fsck.vfat", "-n", path)
+    # What is done is on the disk at once.
+    guest.check(f"mount -t vfat -o sync {disk} /mnt/a && mkdir /mnt/a/now && echo text >/mnt/a/now/one && mv /mnt/a/now/one /mnt/a/now/two "
+                "&& truncate -s 3 /mnt/a/now/two", args.step)
+    seen = tool("mtype", "-i", path, "::/now/two")
+    if seen != "tex":
+        raise GuestError(f"sync: the disk has {seen}")
+    guest.check("rm /mnt/a/now/two", args.step)
+    if "two" in tool("mdir", "-b", "-i", path, "::/now"):
+        raise GuestError("sync: what was removed is on the disk")
+    guest.check("umount /mnt/a", args.step)
     tool("fsck.vfat", "-n", path)
 
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Times: local ones, from 1980 to 2107, in steps of two seconds; those of creation in hundredths.
 
-const DAY: i64 = 86400;
+use rtc_lib::Time;
+
 /// 1980-01-01, and the last moment that can be said, in seconds since 1970.
 const FIRST: i64 = 315_532_800;
 const LAST: i64 = 4_354_819_199;
@@ -17,32 +18,21 @@ pub struct Stamp {
     pub hundredths: u8,
 }
 
-/// Days from 1970 to the day.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    // Years begin in March, so that the leap day is the last.
-    let (y, m) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
-    365 * y + y.div_euclid(4) - y.div_euclid(100) + y.div_euclid(400) + (153 * m + 2) / 5 - 719_469 + day
-}
-
-/// Year, month and day of a day since 1970.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let doe = z.rem_euclid(146_097);
-    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let (day, month) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
-    (yoe + era * 400 + i64::from(month <= 2), month, day)
-}
-
 impl Stamp {
     /// Seconds and nanoseconds since 1970. `west`: seconds to add to local time.
     pub fn to_unix(self, west: i64) -> (i64, u32) {
-        let (time, date) = (i64::from(self.time), i64::from(self.date));
-        let (month, day) = ((date >> 5 & 15).clamp(1, 12), (date & 31).max(1));
-        let seconds = (time >> 11) * 3600 + (time >> 5 & 63) * 60 + (time & 31) * 2;
-        let at = days(1980 + (date >> 9), month, day) * DAY + seconds + west + i64::from(self.hundredths / 100);
+        let (time, date) = (i32::from(self.time), i32::from(self.date));
+        let at = Time {
+            sec: (time & 31) * 2,
+            min: time >> 5 & 63,
+            hour: time >> 11,
+            mday: (date & 31).max(1),
+            mon: (date >> 5 & 15).clamp(1, 12) - 1,
+            // Those of `Time` begin with 1900.
+            year: 80 + (date >> 9),
+            ..Time::default()
+        };
+        let at = at.to_seconds() + west + i64::from(self.hundredths / 100);
         (at, u32::from(self.hundredths % 100) * 10_000_000)
     }
 
@@ -55,12 +45,11 @@ impl Stamp {
         if local > LAST {
             return Self { time: 23 << 11 | 59 << 5 | 29, date: 127 << 9 | 12 << 5 | 31, hundredths: 199 };
         }
-        let (year, month, day) = civil(local / DAY);
-        let second = local % DAY;
+        let at = Time::from_seconds(local);
         // The fields fit: the year is at most 2107.
-        let date = (year - 1980) << 9 | month << 5 | day;
-        let time = second / 3600 << 11 | second / 60 % 60 << 5 | second % 60 / 2;
-        let hundredths = (second % 2) * 100 + i64::from(nanoseconds / 10_000_000);
+        let date = (at.year - 80) << 9 | (at.mon + 1) << 5 | at.mday;
+        let time = at.hour << 11 | at.min << 5 | at.sec / 2;
+        let hundredths = (at.sec % 2).cast_unsigned() * 100 + nanoseconds / 10_000_000;
         Self { time: time as u16, date: date as u16, hundredths: hundredths as u8 }
     }
 }

@@ -171,6 +171,7 @@ impl Plan<'_> {
             }
             None => {
                 dcache::apply_moves([forth], found.as_ref());
+                dcache::entry_made(&self.new_dir.dentry);
                 drop(victim_lock);
                 let (from, to) = ((&**old_dir, self.old_key.bytes), (&**new_dir, self.new_key.bytes));
                 notify::moved(from, to, inode, victim.map(|victim| &**victim));

@@ -221,7 +221,7 @@ def parts_of_modules(config):
     pure = [name for name in sorted(names) if (packages[name].get("metadata") or {}).get("rideau", {}).get("level") == 0
             and not any("proc-macro" in target["kind"] for target in packages[name]["targets"])]
     return [word for name in pure
-            for word in ("-p", f"path+file://{os.path.dirname(packages[name]['manifest_path'])}#{name}@0.1.0")]
+            for word in ("-p", f"path+file://{os.path.dirname(packages[name]['manifest_path'])}#{name}@{packages[name]['version']}")]
 
 
 def modules_of(config):

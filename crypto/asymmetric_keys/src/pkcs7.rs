@@ -18,13 +18,8 @@ const ECDSA: [ObjectIdentifier; 4] = [
     ObjectIdentifier::new_unwrap("1.2.840.10045.2.1"),
 ];
 
-/// `rsaEncryption`, and `sha256WithRSAEncryption` and its kin.
-const RSA: [ObjectIdentifier; 4] = [
-    ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1"),
-    ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11"),
-    ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.12"),
-    ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.13"),
-];
+/// `rsaEncryption`: the one name for RSA that Linux knows here, and that openssl writes.
+const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
 /// Checks that `message` is a signature over `data` by a key of `ring`. `EBADMSG`: it is no such message; `EKEYREJECTED`: the
 /// signature is wrong, or of a form that modules may not have; `ENOKEY`: no trusted key; `ENOPKG`: an unknown algorithm.
@@ -86,8 +81,8 @@ fn signer(data: &[u8], mut info: Values<'_>, ring: Ring<'_>) -> Result {
     info.end()?;
     let hash = Hash::of(hash)?;
     let algorithm = match algorithm {
+        RSA => Algorithm::Rsa,
         name if ECDSA.contains(&name) => Algorithm::Ecdsa,
-        name if RSA.contains(&name) => Algorithm::Rsa,
         _ => return Err(ENOPKG),
     };
     let certificate = ring.certificates().find(|certificate| certificate.is(&name)).ok_or(ENOKEY)?;

@@ -83,12 +83,17 @@ pub fn add(device: &Device<'_>) -> Result<Arc<Node>> {
     Ok(dir)
 }
 
-/// Takes a device and its links away. May sleep.
+/// Takes a device and its links away, and tells programs of it. May sleep.
 pub fn remove(device: &Device<'_>) -> Result {
+    // Linux tells of it when the links are gone and the path can still be named.
+    announce(device, Action::Remove);
+    forget(device)
+}
+
+/// Takes away a device that programs have not heard of, and its links. May sleep.
+pub fn forget(device: &Device<'_>) -> Result {
     let root = root()?;
     if let Some(dir) = directory(device)? {
-        // Linux tells of it when the links are gone and the path can still be named.
-        announce(device, Action::Remove);
         dir.remove();
     }
     let class = root.path_or_new("class")?.child(device.class.as_bytes());

@@ -23,13 +23,13 @@ def files(args, guest):
          r"^virtio_rng\.0$", r"^0$")
     need(guest.check("ls -l /dev/hwrng; cat /proc/misc"), r"^crw------- +1 \S+ +\S+ +10, +183 ", r"^183 hw_random$")
     need(guest.check(f"cat {DIR}/uevent"), r"^MAJOR=10$", r"^MINOR=183$", r"^DEVNAME=hwrng$")
-    guest.check(f"echo virtio_rng.1 >{DIR}/rng_current; [ $(cat {DIR}/rng_current) = virtio_rng.1 ] && [ $(cat {DIR}/rng_selected) = 1 ]")
+    guest.check(f"echo virtio_rng.1 >{DIR}/rng_current && [ $(cat {DIR}/rng_current) = virtio_rng.1 ] && [ $(cat {DIR}/rng_selected) = 1 ]")
     if "No such device" not in guest.run(f"sh -c 'echo none.9 >{DIR}/rng_current' 2>&1")[1]:
         raise GuestError("a generator that is not there is chosen")
-    guest.check(f"echo >{DIR}/rng_current; [ $(cat {DIR}/rng_selected) = 0 ]")
+    guest.check(f"echo >{DIR}/rng_current && [ $(cat {DIR}/rng_selected) = 0 ]")
     if "nvalid" not in guest.run(f"sh -c 'echo 1025 >{DIR}/rng_quality' 2>&1")[1]:
         raise GuestError("a quality of 1025")
-    guest.check(f"echo 700 >{DIR}/rng_quality; [ $(cat {DIR}/rng_quality) -ge 700 ]; echo virtio_rng.0 >{DIR}/rng_current")
+    guest.check(f"echo 700 >{DIR}/rng_quality && [ $(cat {DIR}/rng_quality) -ge 700 ] && echo virtio_rng.0 >{DIR}/rng_current")
 
 
 def reads(args, guest):

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""The real-time clock: Debian's hwclock and rtcwake, /sys/class/rtc, /proc/driver/rtc, alarms, exclusive opens.
+"""The real-time clock: Debian's hwclock, /sys/class/rtc, /proc/driver/rtc, alarms, exclusive opens.
 
-The machine's clock starts at a known time. `--linux` runs Debian's kernel.
+The machine's clock starts at a known time. `--linux` runs Debian's kernel, and rtcwake there, which wants `power/wakeup`: that a kernel
+without suspend does not have.
 """
 
 import os
@@ -35,7 +36,7 @@ def shown(args, guest):
     need(guest.check(f"cat {RTC}/uevent"), r"^MAJOR=\d+$", r"^MINOR=0$", r"^DEVNAME=rtc0$")
     if guest.run(f"echo 4096 >{RTC}/max_user_freq")[0] == 0 or guest.run(f"echo 0 >{RTC}/max_user_freq")[0] == 0:
         raise GuestError("any rate is taken")
-    guest.check(f"echo 128 >{RTC}/max_user_freq; [ $(cat {RTC}/max_user_freq) = 128 ]; echo 64 >{RTC}/max_user_freq")
+    guest.check(f"echo 128 >{RTC}/max_user_freq && [ $(cat {RTC}/max_user_freq) = 128 ] && echo 64 >{RTC}/max_user_freq")
     if not args.linux:
         need(guest.check("ls -1 /sys/bus/platform/drivers/rtc_cmos /sys/bus/platform/devices"), r"^rtc_cmos$")
 
@@ -72,8 +73,11 @@ def interrupts(guest):
 
 
 def alarm(args, guest):
-    """`wakealarm` and rtcwake: set, shown, busy, pushed, taken back; it rings once."""
-    need(guest.check("rtcwake -m show -d /dev/rtc0 -u", args.step), r"alarm: off")
+    """`wakealarm`: set, shown, busy, pushed, taken back; it rings once."""
+    # By its path: busybox has one that knows less.
+    wake = "/usr/sbin/rtcwake -m show -d /dev/rtc0 -u"
+    if args.linux:
+        need(guest.check(wake, args.step), r"alarm: off")
     guest.check(f"echo +60 >{RTC}/wakealarm")
     at = seconds(guest, f"{RTC}/wakealarm")
     if not 50 <= at - seconds(guest) <= 60:
@@ -81,7 +85,8 @@ def alarm(args, guest):
     if "busy" not in guest.run(f"sh -c 'echo +90 >{RTC}/wakealarm' 2>&1")[1]:
         raise GuestError("an alarm is overwritten")
     guest.check(f"echo +=30 >{RTC}/wakealarm; [ $(cat {RTC}/wakealarm) = {at + 30} ]")
-    need(guest.check("rtcwake -m show -d /dev/rtc0 -u", args.step), r"alarm: on ")
+    if args.linux:
+        need(guest.check(wake, args.step), r"alarm: on ")
     need(guest.check("cat /proc/driver/rtc"), r"^alarm_IRQ\t: yes$")
     guest.check(f"echo 0 >{RTC}/wakealarm; [ -z \"$(cat {RTC}/wakealarm)\" ]")
     if not args.linux and "nvalid" not in guest.run(f"sh -c 'echo +200000 >{RTC}/wakealarm' 2>&1")[1]:

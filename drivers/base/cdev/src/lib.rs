@@ -4,7 +4,7 @@
 //! the driver's module ([`prepare`], which `drivers/char/misc` uses too), and after a region was dropped nothing of the driver is called
 //! any more but for files that are open still.
 //!
-//! Lock: a region's `ops` (sleeping), held while the driver opens a file.
+//! Lock: a place's `registered` (sleeping), held while the driver opens a file.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -14,6 +14,7 @@ mod file;
 
 pub use file::{Opener, prepare};
 
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use devtmpfs::Kind;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
@@ -42,25 +43,33 @@ pub trait CharOps: Send + Sync {
 
 /// A place for a region.
 struct Slot {
-    ops: Mutex<Option<KBox<dyn CharOps>>>,
+    registered: Mutex<Option<Registered>>,
 }
 
-static SLOTS: [Slot; REGIONS] = [const { Slot { ops: Mutex::new(None) } }; REGIONS];
+/// What is in a place.
+struct Registered {
+    /// The place's number, modulo [`REGIONS`]; never the same again.
+    key: usize,
+    ops: KBox<dyn CharOps>,
+}
+
+static SLOTS: [Slot; REGIONS] = [const { Slot { registered: Mutex::new(None) } }; REGIONS];
+/// Regions that there were.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 impl CharDevice for Slot {
     fn open(&self, inode: &Arc<Inode>, _: OpenFlags) -> Result<KBox<dyn FileOps>> {
-        let key = SLOTS.iter().position(|slot| core::ptr::eq(slot, self)).ok_or(ENXIO)?;
-        let ops = self.ops.lock();
-        let ops = ops.as_ref().ok_or(ENXIO)?;
-        let opener = Opener { key, minor: inode.rdev.minor(), open };
+        let registered = self.registered.lock();
+        let Registered { key, ops } = registered.as_ref().ok_or(ENXIO)?;
+        let opener = Opener { key: *key, minor: inode.rdev.minor(), open };
         prepare(opener, ops.mode(), ops.owner())
     }
 }
 
-/// The driver's part of opening `file`.
+/// The driver's part of opening `file`. The place may be another driver's by now, whose module the file does not keep.
 fn open(key: usize, minor: u32, file: &File) -> Result<KBox<dyn FileOps>> {
-    let ops = SLOTS.get(key).ok_or(ENXIO)?.ops.lock();
-    ops.as_ref().ok_or(ENXIO)?.open(minor, file)
+    let registered = SLOTS.get(key % REGIONS).ok_or(ENXIO)?.registered.lock();
+    registered.as_ref().filter(|its| its.key == key).ok_or(ENXIO)?.ops.open(minor, file)
 }
 
 /// A major number. It is free again when this is dropped; may sleep.
@@ -72,14 +81,14 @@ pub struct Region {
 impl Region {
     /// A major that nobody has, for `minors` devices; `name` is what `/proc/devices` calls it. `EBUSY`: there are too many. May sleep.
     pub fn new(name: &'static str, minors: u32, ops: KBox<dyn CharOps>) -> Result<Self> {
-        let mut ops = Some(ops);
-        for slot in &SLOTS {
-            let mut place = slot.ops.lock();
+        for (at, slot) in SLOTS.iter().enumerate() {
+            let mut place = slot.registered.lock();
             if place.is_some() {
                 continue;
             }
             let major = alloc_chrdev_region(minors, name, slot)?;
-            *place = ops.take();
+            let key = COUNT.fetch_add(1, Relaxed).wrapping_mul(REGIONS).wrapping_add(at);
+            *place = Some(Registered { key, ops });
             return Ok(Self { slot, major });
         }
         Err(EBUSY)
@@ -94,8 +103,8 @@ impl Region {
 impl Drop for Region {
     fn drop(&mut self) {
         unregister_chrdev(self.major, 0);
-        let ops = self.slot.ops.lock().take();
-        drop(ops);
+        let registered = self.slot.registered.lock().take();
+        drop(registered);
     }
 }
 

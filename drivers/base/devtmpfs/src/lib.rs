@@ -121,8 +121,11 @@ pub fn create_device_with(
 ) -> Result<Arc<sysfs::Node>> {
     device.shown(|shown| {
         let node = sysfs::device::add(shown)?;
-        fill(&node)?;
-        create_node(device.node.unwrap_or(device.name), device.kind, device.dev, device.mode)?;
+        let make = || create_node(device.node.unwrap_or(device.name), device.kind, device.dev, device.mode);
+        if let Err(error) = fill(&node).and_then(|()| make()) {
+            let _ = sysfs::device::forget(shown);
+            return Err(error);
+        }
         sysfs::device::announce(shown, sysfs::uevent::Action::Add);
         Ok(node)
     })

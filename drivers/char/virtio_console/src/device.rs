@@ -5,9 +5,9 @@ use crate::control::{self, NO_PORT, event};
 use crate::file::Opener;
 use crate::port::Port;
 use crate::queues::{BUFFER, Queues};
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use kernel::cdev::{Device, Region};
-use kernel::ext::{Completion, KString, Mutex, SetOnce, SpinLock, Work};
+use kernel::ext::{Alive, AliveGuard, Completion, KString, Mutex, SetOnce, SpinLock, Work};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::time::{Delta, delay::fsleep};
@@ -33,15 +33,8 @@ pub(crate) mod config {
 const MAX_PORTS: u32 = 511;
 /// How long a host may take to read a message, in milliseconds.
 const PATIENCE_MS: i64 = 1000;
-/// Devices there are.
-static COUNT: AtomicUsize = AtomicUsize::new(0);
-
-/// Waits until nobody holds a device: he would run code of this module when he drops it. May sleep.
-pub(crate) fn wait_gone() {
-    while COUNT.load(SeqCst) != 0 {
-        fsleep(Delta::from_millis(1));
-    }
-}
+/// Devices that are in memory: who holds one for a moment runs code of this module when he drops it.
+pub(crate) static ALIVE: Alive = Alive::new();
 
 /// A device.
 pub(crate) struct Console {
@@ -62,12 +55,8 @@ pub(crate) struct Console {
     gone: AtomicBool,
     /// The first console is there.
     console: Completion,
-}
-
-impl Drop for Console {
-    fn drop(&mut self) {
-        COUNT.fetch_sub(1, SeqCst);
-    }
+    /// Dropped last.
+    _alive: AliveGuard,
 }
 
 impl Console {
@@ -255,8 +244,6 @@ pub(crate) fn probe(device: &Arc<VirtioDevice>) -> Result<Arc<dyn Handler>> {
     for _ in 0..max_ports {
         ports.push(None, GFP_KERNEL)?;
     }
-    COUNT.fetch_add(1, SeqCst);
-    // From here on dropping it counts.
     let console = Console {
         device: device.clone(),
         multiport,
@@ -270,6 +257,7 @@ pub(crate) fn probe(device: &Arc<VirtioDevice>) -> Result<Arc<dyn Handler>> {
         broken: SetOnce::new(),
         gone: AtomicBool::new(false),
         console: Completion::new(),
+        _alive: ALIVE.count(),
     };
     let console = Arc::new(console, GFP_KERNEL)?;
     let _ = console.messages.set(work_on(&console, Console::handle_messages)?);

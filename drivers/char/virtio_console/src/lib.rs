@@ -71,6 +71,6 @@ impl kernel::Module for VirtioConsole {
 impl Drop for VirtioConsole {
     fn drop(&mut self) {
         unregister_driver(&DRIVER);
-        device::wait_gone();
+        device::ALIVE.wait_gone();
     }
 }

@@ -172,15 +172,21 @@ pub(crate) fn by_name(name: &str) -> Option<&'static Driver> {
     find(|d| d.name == name && !matches!(d.kind, Kind::SystemTty | Kind::SystemConsole))
 }
 
-/// Calls `f` for each driver, in order of registration (`/proc/tty/drivers`). `f` must not sleep.
-pub fn for_each_driver(mut f: impl FnMut(&'static Driver)) {
-    DRIVERS.lock().iter().for_each(|d| f(d));
+/// The driver that was registered after `at` others.
+fn nth(at: usize) -> Option<&'static Driver> {
+    DRIVERS.lock().get(at).copied()
+}
+
+/// All drivers, those registered last first (`/proc/tty/drivers`). None ever goes.
+pub(crate) fn newest_first() -> impl Iterator<Item = &'static Driver> {
+    let count = DRIVERS.lock().len();
+    (0..count).rev().filter_map(nth)
 }
 
 /// Calls `f` for each line that has a node in `/dev` and `/sys/class/tty`: its driver and number. Ptys have none. May sleep.
 pub fn for_each_device(mut f: impl FnMut(&'static Driver, u32)) {
     let mut at = 0;
-    while let Some(driver) = { DRIVERS.lock().get(at).copied() } {
+    while let Some(driver) = nth(at) {
         at = at.saturating_add(1);
         if !matches!(driver.kind, Kind::PtyMaster | Kind::PtySlave) {
             (0..driver.count).filter(|&n| driver.ops.is_present(n)).for_each(|n| f(driver, n));

@@ -12,6 +12,7 @@
 //! | `job` | sessions, foreground groups, background access |
 //! | `hangup` | hanging up |
 //! | `special` | `/dev/tty` and `/dev/console` |
+//! | `show` | `/proc/tty` |
 //! | `pty` | pairs of a master and a slave |
 //!
 //! # Locks
@@ -34,12 +35,13 @@ mod mode;
 mod ops;
 pub mod pty;
 mod read;
+mod show;
 mod special;
 mod speed;
 mod terminal;
 mod write;
 
-pub use driver::{Driver, DriverOps, Kind, for_each_device, for_each_driver, register_driver};
+pub use driver::{Driver, DriverOps, Kind, for_each_device, register_driver};
 pub use file::TtyFile;
 pub use hangup::sys_vhangup;
 pub use mode::{raw_termios, std_termios};
@@ -48,8 +50,9 @@ pub use ops::TtyOps;
 pub use speed::{baud_rate, encode_baud, input_baud_rate};
 pub use terminal::{How, Tty};
 
-/// Registers `/dev/tty` and `/dev/console` and the pty driver. Called once, when tasks run; needs the VFS.
+/// Registers `/dev/tty` and `/dev/console` and the pty driver, makes `/proc/tty`. Called once, when tasks run; needs the VFS and proc.
 pub fn init() -> errno::Result {
     special::init()?;
-    pty::init()
+    pty::init()?;
+    show::init()
 }

@@ -41,7 +41,7 @@ pub(crate) fn console_tty() -> Option<Arc<Tty>> {
         .or_else(|| printk::console::consoles().filter(|c| !c.is_boot()).find_map(terminal))
 }
 
-/// Lines of `/proc/tty/drivers` that have no driver behind them.
+/// Nodes in the list of drivers that have no lines of their own.
 struct NoLines;
 
 impl DriverOps for NoLines {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The thread `hwrng`: reads from the generator in use and adds what it gets to the random numbers of everybody. It is there as long
-//! as a generator with a quality is in use.
+//! The thread `hwrng`: reads from the generator in use and adds what it gets to the random numbers of everybody, credited by the
+//! generator's quality. It is there as long as a generator with a quality is in use.
 
-use crate::dev;
 use crate::list::LIST;
+use crate::{MAX_QUALITY, dev};
 use core::sync::atomic::{AtomicU32, Ordering};
 use klog::pr_err;
 use sync::{Mutex, WaitQueue};
@@ -50,27 +50,46 @@ fn run() {
             }
         }
         let pause = match once(&mut rest) {
-            true if random::is_ready() => INTERVAL_NS,
-            true => continue,
-            false => RETRY_NS,
+            // Bits are wanted: at once again.
+            Some(1..) if !random::is_ready() => continue,
+            Some(_) => INTERVAL_NS,
+            None => RETRY_NS,
         };
         let until = ktime::now_ns().saturating_add(pause);
         WAIT.wait_idle_exclusive(Some(until), || CHANGES.load(Ordering::SeqCst) != seen);
     }
 }
 
-/// Reads once; whether there was something.
-fn once(rest: &mut usize) -> bool {
-    let Some(source) = LIST.lock().current.clone() else { return false };
+/// Reads once; how many bits were credited. `None`: there was nothing.
+fn once(rest: &mut usize) -> Option<u32> {
+    let source = LIST.lock().current.clone()?;
     let mut bytes = [0; dev::BUFFER];
-    let len = match dev::read_from(&source, &mut bytes, true) {
-        Ok(len) if len != 0 => len,
-        _ => return false,
-    };
-    // Fewer bits than one are added with the next.
-    let bits = len * 8 * source.quality() as usize + *rest;
-    *rest = if bits >> 10 == 0 { bits } else { 0 };
+    let len = dev::read_from(&source, &mut bytes, true).ok().filter(|&len| len != 0)?;
+    let bits = whole_bits(len, source.quality(), rest);
     random::add_entropy(bytes.get(..len).unwrap_or_default());
+    random::credit(bits);
     bytes.fill(0);
-    true
+    Some(bits)
+}
+
+/// What `len` bytes of a quality are worth, with the `rest` from before; fewer bits than one are kept there for the next.
+fn whole_bits(len: usize, quality: u32, rest: &mut usize) -> u32 {
+    let parts = len * 8 * quality as usize + *rest;
+    *rest = parts % MAX_QUALITY as usize;
+    (parts / MAX_QUALITY as usize) as u32
+}
+
+#[cfg(CONFIG_KUNIT = "y")]
+#[macros::kunit_tests(hw_random_fill)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_by_quality() {
+        let mut rest = 0;
+        assert_eq!((whole_bits(64, 1024, &mut rest), rest), (512, 0));
+        assert_eq!((whole_bits(64, 1, &mut rest), rest), (0, 512));
+        assert_eq!((whole_bits(64, 1, &mut rest), rest), (1, 0));
+        assert_eq!((whole_bits(64, 1000, &mut rest), rest), (500, 0));
+    }
 }

@@ -111,7 +111,8 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// Registers a generator. `quality`: see [`MAX_QUALITY`]. `EEXIST`, `EINVAL`. May sleep.
+    /// Registers a generator. `quality`: see [`MAX_QUALITY`]. `rng` is the only reference to it: taking it back waits until there is no
+    /// other. `EEXIST`, `EINVAL`. May sleep.
     pub fn new(name: &[u8], quality: u32, rng: Arc<dyn HwRng>) -> Result<Self> {
         if name.is_empty() || quality > MAX_QUALITY {
             return Err(EINVAL);

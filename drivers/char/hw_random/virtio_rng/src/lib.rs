@@ -8,8 +8,7 @@
 #![forbid(unsafe_code)]
 #![feature(arbitrary_self_types)]
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use kernel::ext::{KString, SpinLock, WaitQueue};
+use kernel::ext::{Alive, AliveGuard, Id, Ida, KString, SpinLock, WaitQueue};
 use kernel::hw_random::{HwRng, Registration};
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -31,25 +30,10 @@ const BUFFER: usize = 64;
 /// How good they are, of 1024: what Linux says of them.
 const QUALITY: u32 = 1000;
 
-/// Numbers that are taken, by bit: `virtio_rng.0`...
-static NAMES: AtomicU64 = AtomicU64::new(0);
-
-/// A number; free again when it is dropped.
-struct Index(u32);
-
-impl Index {
-    /// ENOSPC after 64.
-    fn take() -> Result<Self> {
-        let taken = NAMES.fetch_update(Relaxed, Relaxed, |used| (used != u64::MAX).then(|| used | (used + 1)));
-        taken.map(|used| Self(used.trailing_ones())).map_err(|_| ENOSPC)
-    }
-}
-
-impl Drop for Index {
-    fn drop(&mut self) {
-        NAMES.fetch_and(!(1 << self.0), Relaxed);
-    }
-}
+/// Numbers in the generators' names: `virtio_rng.0`...
+static NUMBERS: Ida = Ida::new();
+/// Devices that are in memory.
+static ALIVE: Alive = Alive::new();
 
 struct Inner {
     /// Made when interrupts are connected.
@@ -69,7 +53,9 @@ struct Port {
     inner: SpinLock<Inner>,
     /// Who waits for bytes.
     wait: WaitQueue,
-    _index: Index,
+    _number: Id,
+    /// Dropped last.
+    _alive: AliveGuard,
 }
 
 impl Port {
@@ -116,7 +102,16 @@ impl Port {
     }
 }
 
-impl HwRng for Port {
+/// The device as the core has it: who takes it back waits until nobody else has this very value, so it is not the [`Port`] itself.
+struct Reader(Arc<Port>);
+
+impl HwRng for Reader {
+    fn read(&self, out: &mut [u8], wait: bool) -> Result<usize> {
+        self.0.read(out, wait)
+    }
+}
+
+impl Port {
     fn read(&self, out: &mut [u8], wait: bool) -> Result<usize> {
         let mut done = 0;
         while let Some(rest) = out.get_mut(done..).filter(|rest| !rest.is_empty()) {
@@ -205,12 +200,19 @@ impl VirtioDriver for Driver {
     }
 
     fn probe(&self, device: &Arc<VirtioDevice>) -> Result<Arc<dyn Handler>> {
-        let index = Index::take()?;
-        let name = KString::from_fmt(format_args!("virtio_rng.{}", index.0), GFP_KERNEL)?;
+        let number = NUMBERS.alloc(i32::MAX as u32)?;
+        let name = KString::from_fmt(format_args!("virtio_rng.{}", number.get()), GFP_KERNEL)?;
         let inner =
             Inner { queue: None, buffer: Some(DmaBuffer::new(BUFFER, false, GFP_KERNEL)?), at: 0, end: 0, gone: false };
-        let port = Port { device: device.clone(), inner: SpinLock::new(inner), wait: WaitQueue::new(), _index: index };
+        let port = Port {
+            device: device.clone(),
+            inner: SpinLock::new(inner),
+            wait: WaitQueue::new(),
+            _number: number,
+            _alive: ALIVE.count(),
+        };
         let port = Arc::new(port, GFP_KERNEL)?;
+        let reader = Arc::new(Reader(port.clone()), GFP_KERNEL)?;
         let bound = Bound { port: port.clone(), registration: kernel::ext::Mutex::new(None) };
         let bound = Arc::new(bound, GFP_KERNEL)?;
         let name_of = device.name().to_str().ok_or(EINVAL)?;
@@ -219,7 +221,7 @@ impl VirtioDriver for Driver {
         port.inner.lock_irqsave().queue = Some(queue);
         device.ready();
         port.request();
-        match Registration::new(name.as_bytes(), QUALITY, port) {
+        match Registration::new(name.as_bytes(), QUALITY, reader) {
             Ok(registration) => *bound.registration.lock() = Some(registration),
             Err(error) => {
                 bound.remove();
@@ -243,8 +245,6 @@ impl Drop for VirtioRng {
     fn drop(&mut self) {
         unregister_driver(&DRIVER);
         // Who holds a device for a moment still runs code of this module when he drops it.
-        while NAMES.load(Relaxed) != 0 {
-            kernel::time::delay::fsleep(kernel::time::Delta::from_millis(1));
-        }
+        ALIVE.wait_gone();
     }
 }

@@ -321,6 +321,7 @@ def members():
         found.append({"name": package["name"], "level": rideau.get("level"), "host": rideau.get("host", False),
                       "container": bool(rideau.get("unsafe")),
                       "test": rideau.get("host_test", rideau.get("level") == 0),
+                      "uses": {d["name"] for d in package["dependencies"] if d.get("path") and d["kind"] is None},
                       "dir": os.path.dirname(package["manifest_path"])})
     return found
 
@@ -335,8 +336,11 @@ def selected(condition):
 
 
 def sanitize():
-    """Host tests of the crates with unsafe code: under Miri where a nightly toolchain has it, else AddressSanitizer."""
-    chosen = selected(lambda member: member["test"] and (member["container"] or member["level"] == 1))
+    """Host tests of unsafe code: under Miri where a nightly toolchain has it, else AddressSanitizer. They are in the crates that hold
+    it and in those that use such a container directly: containers re-export each other's types, and test what they make of them."""
+    containers = {member["name"] for member in members() if member["container"]}
+    chosen = selected(lambda member: member["test"]
+                      and (member["container"] or member["level"] == 1 or member["uses"] & containers))
     env = host_environment(os.path.join(BUILD, "sanitize"))
     miri = subprocess.run(["cargo", "+nightly", "miri", "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     if miri.returncode == 0:

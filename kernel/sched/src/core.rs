@@ -9,17 +9,16 @@ use kalloc::Arc;
 use locking::SpinGuard;
 use task::{State, Task, TaskFlags, current};
 use x86_cpu::irqflags::{IrqGuard, irqs_disabled};
-use x86_cpu::preempt::{clear_need_resched, need_resched, preempt_count, preempt_count_add, preempt_count_sub};
+use x86_cpu::preempt::{clear_need_resched, need_resched, preempt_count, preempt_disable_no_resched};
 
 /// The current task gives the CPU away (sleeps, if its state says so).
 pub(crate) fn schedule() {
     loop {
-        preempt_count_add(1);
         {
+            let _preempt = preempt_disable_no_resched();
             let _irq = IrqGuard::new();
             schedule_once(false);
         }
-        preempt_count_sub(1);
         if !need_resched() {
             return;
         }
@@ -32,12 +31,11 @@ pub(crate) fn preempt_schedule() {
         return;
     }
     loop {
-        preempt_count_add(1);
         {
+            let _preempt = preempt_disable_no_resched();
             let _irq = IrqGuard::new();
             schedule_once(true);
         }
-        preempt_count_sub(1);
         if !need_resched() {
             return;
         }

@@ -9,7 +9,7 @@ use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use x86_cpu::asm::{cpu_relax, safe_halt};
 use x86_cpu::irqflags::{IrqGuard, local_irq_disable, local_irq_enable};
 use x86_cpu::percpu::cpu_id;
-use x86_cpu::preempt::{need_resched, preempt_count_add};
+use x86_cpu::preempt::{need_resched, preempt_disable_no_resched};
 
 static POLL: AtomicBool = AtomicBool::new(false);
 
@@ -21,7 +21,7 @@ pub fn poll() {
 /// Runs the idle task of this CPU, which is the current task. Interrupts may be on or off.
 pub(crate) fn run() -> ! {
     // The idle task is never preempted: it gives way by itself.
-    preempt_count_add(1);
+    let _preempt = preempt_disable_no_resched();
     let cpu = cpu_id();
     loop {
         IDLE.fetch_or(bit(cpu), SeqCst);

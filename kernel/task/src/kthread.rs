@@ -56,6 +56,15 @@ pub fn exit(code: i32) -> ! {
     exit_switch()
 }
 
+/// [`exit`] for a task that cannot go on where it is (an oops): whatever its stack holds is abandoned, whether or not preemption or
+/// interrupts are off.
+pub fn exit_abandoned(code: i32) -> ! {
+    // SAFETY: The guards that the count stands for are never used again: this does not return.
+    unsafe { x86_cpu::preempt::preempt_count_set(0) };
+    x86_cpu::irqflags::local_irq_enable();
+    exit(code)
+}
+
 /// The very last act of a task that has given up everything: leaves the CPU for good.
 ///
 /// Interrupts stay off from here on: a dead task that was preempted before its last switch would be switched away from twice, and

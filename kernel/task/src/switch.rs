@@ -84,8 +84,10 @@ pub fn switch_to(next: Arc<Task>) {
         switch_special(&prev, from, to);
     }
     from.preempt = preempt_count();
-    preempt_count_set(to.preempt);
-    tss::set_kernel_stack(next.stack.top());
+    // SAFETY: `to` runs from here on.
+    unsafe { preempt_count_set(to.preempt) };
+    // SAFETY: `next` runs from here on, on that stack.
+    unsafe { tss::set_kernel_stack(next.stack.top()) };
     let next_sp = to.sp;
     PREV.this_racy().store(core::ptr::from_ref::<Task>(&prev).cast_mut(), Ordering::Relaxed);
     replace_current(Arc::into_raw(next));
@@ -212,7 +214,8 @@ fn load_segments(context: &mut Context, in_use: bool) {
 
 #[cold]
 fn load_selectors(context: &mut Context) {
-    context.selectors.load();
+    // SAFETY: Interrupts are off.
+    unsafe { context.selectors.load() };
     if !features().fsgsbase {
         // The descriptors may have changed meanwhile.
         save_bases_of_segments(context);

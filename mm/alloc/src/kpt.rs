@@ -26,7 +26,10 @@ static KERNEL_PGD: AtomicU64 = AtomicU64::new(0);
 static LOCK: SpinLock<()> = SpinLock::new(());
 
 /// Flushes translations of the kernel half on every CPU; `x86_mm` registers it.
-pub trait KernelTlb: Sync {
+///
+/// # Safety
+/// `flush_kernel_range` does what it says: addresses and frames are used for something else after that.
+pub unsafe trait KernelTlb: Sync {
     /// Returns when no CPU has translations of `[start, end)` any more. Interrupts are on, or only one CPU runs.
     fn flush_kernel_range(&self, start: usize, end: usize);
 }

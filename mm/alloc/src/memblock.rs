@@ -3,8 +3,8 @@
 
 use crate::layout::{PAGE_SHIFT, PAGE_SIZE, PhysAddr};
 
-pub use mm_base::memblock::{MAX_SECTIONS, SECTION_FRAMES, alloc, alloc_low, init, reserve, section_present, totals};
-pub(crate) use mm_base::memblock::{for_each_memory, is_all_free, is_free_memory, lift_limit};
+pub use mm_base::memblock::{MAX_SECTIONS, SECTION_FRAMES, alloc, alloc_low, init, section_present, totals};
+pub(crate) use mm_base::memblock::{for_each_memory, is_all_free, is_kernel_memory, lift_limit};
 
 /// Gives every range that is not reserved to the buddy allocator, and closes this one.
 pub(crate) fn release_to_buddy() {
@@ -28,7 +28,7 @@ fn release(mut at: PhysAddr, end: PhysAddr) {
 /// Gives memory that was reserved at boot (the initrd, start-up code) to the page allocator.
 ///
 /// # Safety
-/// The range was reserved by [`init`] or [`reserve`], and nobody uses it any more.
+/// The range was reserved by [`init`] or [`alloc`], and nobody uses it any more.
 pub unsafe fn free_reserved(start: PhysAddr, end: PhysAddr) {
     let page = PAGE_SIZE as u64;
     let (start, end) = (start.next_multiple_of(page), end & !(page - 1));

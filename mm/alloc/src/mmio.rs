@@ -7,6 +7,9 @@ use crate::layout::{PAGE_MASK, PhysAddr, pages_for};
 use crate::{memblock, vmalloc};
 use errno::{Result, code::*};
 
+/// Local APICs, and where messages become interrupts (Intel SDM volume 3, 11.11.1).
+const INTERRUPTS: core::ops::Range<PhysAddr> = 0xfee0_0000..0xfef0_0000;
+
 /// How a region is mapped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cache {
@@ -54,16 +57,31 @@ macro_rules! access {
 }
 
 impl MmioRegion {
-    /// Maps device registers, uncached. EINVAL for an empty or wrapping range, or one that touches memory that the kernel
-    /// manages. May be called where GFP_ATOMIC allocations may.
+    /// Maps device registers, uncached. EINVAL for an empty or wrapping range, or one that touches the kernel's memory
+    /// or the local APICs. May be called where GFP_ATOMIC allocations may.
     pub fn map(phys: PhysAddr, len: usize) -> Result<Self> {
         Self::map_with(phys, len, Cache::Uncached)
     }
 
     /// Maps with the given cache mode.
     pub fn map_with(phys: PhysAddr, len: usize, cache: Cache) -> Result<Self> {
+        if phys < INTERRUPTS.end && phys.saturating_add(len as u64) > INTERRUPTS.start {
+            return Err(EINVAL);
+        }
+        Self::map_any(phys, len, cache)
+    }
+
+    /// Maps the registers of local APICs, which [`Self::map`] does not.
+    ///
+    /// # Safety
+    /// Nothing is written there that makes a CPU start anew, or raise an exception.
+    pub unsafe fn map_local_apic(phys: PhysAddr, len: usize) -> Result<Self> {
+        Self::map_any(phys, len, Cache::Uncached)
+    }
+
+    fn map_any(phys: PhysAddr, len: usize, cache: Cache) -> Result<Self> {
         let last = phys.checked_add(len as u64).and_then(|e| e.checked_sub(1)).ok_or(EINVAL)?;
-        if len == 0 || last >> x86_cpu::cpuid::features().phys_bits != 0 || memblock::is_free_memory(phys, last) {
+        if len == 0 || last >> x86_cpu::cpuid::features().phys_bits != 0 || memblock::is_kernel_memory(phys, last) {
             return Err(EINVAL);
         }
         let prot = match cache {
@@ -77,17 +95,9 @@ impl MmioRegion {
         Ok(Self { virt: start + offset, phys, len })
     }
 
-    /// Maps firmware's tables (ACPI, SMBIOS) for reading; they may lie in memory that is not the page allocator's.
+    /// Maps firmware's tables (ACPI, SMBIOS) for reading, cached.
     pub fn map_table(phys: PhysAddr, len: usize) -> Result<Self> {
         Self::map_with(phys, len, Cache::WriteBack)
-    }
-
-    /// Maps firmware's tables for ever and gives their bytes.
-    pub fn table_bytes(phys: PhysAddr, len: usize) -> Result<&'static [u8]> {
-        let region = core::mem::ManuallyDrop::new(Self::map_table(phys, len)?);
-        // SAFETY: The mapping is never removed (it is not dropped), and nobody writes firmware's tables: they are not the kernel's
-        // memory. Firmware itself does not change them after boot.
-        Ok(unsafe { core::slice::from_raw_parts(region.virt as *const u8, region.len) })
     }
 
     #[inline(always)]

@@ -292,15 +292,11 @@ impl Page {
         &self.frame.private
     }
 
-    /// Takes the reference count from exactly `expected` to 0, so that nobody can get the page any more; false if there are
-    /// other references. With success the page belongs to the caller alone, who drops it or calls [`Page::unfreeze`].
-    pub fn freeze(&self, expected: u32) -> bool {
-        self.frame.refs.compare_exchange(expected, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-    }
-
-    /// Ends [`Page::freeze`]: there are `refs` references from now on, those that the caller knows of.
-    pub fn unfreeze(&self, refs: u32) {
-        self.frame.refs.store(refs, Ordering::Release);
+    /// Takes the reference count from exactly `expected` to 0, so that nobody can get the page any more; `None` if there are
+    /// other references. The references that there are stay where they are meanwhile.
+    pub fn freeze(&self, expected: u32) -> Option<Frozen<'_>> {
+        self.frame.refs.compare_exchange(expected, 0, Ordering::AcqRel, Ordering::Relaxed).ok()?;
+        Some(Frozen { page: self, refs: expected })
     }
 
     /// Says whose page this is (0: nobody's), and its index there. For the page cache, under its lock.
@@ -345,6 +341,29 @@ impl Drop for Page {
     fn drop(&mut self) {
         // SAFETY: By the type invariant we own a reference, and give it up here.
         unsafe { put_frame(self.frame) };
+    }
+}
+
+/// A page whose references are frozen ([`Page::freeze`]), until this goes.
+pub struct Frozen<'a> {
+    page: &'a Page,
+    refs: u32,
+}
+
+impl Frozen<'_> {
+    pub(crate) fn page(&self) -> &Page {
+        self.page
+    }
+
+    /// Somebody else than the caller had a reference, and has given it up.
+    pub(crate) fn give_up_one(&mut self) {
+        self.refs = self.refs.saturating_sub(1).max(1);
+    }
+}
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        self.page.frame.refs.store(self.refs, Ordering::Release);
     }
 }
 

@@ -4,7 +4,7 @@
 //! Writers are serialised by their owner.
 
 use crate::frame::Frame;
-use crate::page::Page;
+use crate::page::{Frozen, Page};
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 /// A page or nothing.
@@ -80,9 +80,12 @@ impl PageSlot {
         Some(unsafe { Page::from_frame(&*old) })
     }
 
-    /// Takes the page out, whose references somebody froze (see [`Page::freeze`]): the slot's own is among those that are gone.
-    pub fn take_frozen(&self) {
-        self.frame.store(core::ptr::null_mut(), Ordering::Release);
+    /// Takes the page out, whose references are frozen: the slot's own is given up. Nothing happens if it holds another.
+    pub fn take_frozen(&self, frozen: &mut Frozen<'_>) {
+        let page = core::ptr::from_ref(frozen.page().frame()).cast_mut();
+        if self.frame.compare_exchange(page, core::ptr::null_mut(), Ordering::Release, Ordering::Relaxed).is_ok() {
+            frozen.give_up_one();
+        }
     }
 }
 

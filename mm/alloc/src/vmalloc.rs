@@ -62,9 +62,9 @@ pub fn purge(least: usize) {
         let dead = state.areas.begin_flush();
         (core::mem::take(&mut state.frames), dead)
     };
-    let Some((start, end)) = dead else { return };
-    kpt::flush_kernel_range(start, end);
-    AREAS.lock_irqsave().areas.end_flush(start);
+    let Some(dead) = dead else { return };
+    kpt::flush_kernel_range(dead.start, dead.end);
+    AREAS.lock_irqsave().areas.end_flush(dead);
     // SAFETY: The chain holds addresses of frames, whose only reference was the mapping's; no CPU has it any more.
     while let Some(frame) = unsafe { Frame::from_addr(frames) } {
         frames = frame.next.load(Ordering::Relaxed);

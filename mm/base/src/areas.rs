@@ -7,12 +7,30 @@ use errno::{Result, code::ENOMEM};
 use kalloc::KVec;
 use kalloc::flags::GFP_ATOMIC;
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    InUse,
+    /// Unmapped, waits for a flush.
+    Dead,
+    /// Unmapped, and the flush of this number is under way for it.
+    Flushing(u32),
+}
+
 #[derive(Clone, Copy)]
 struct Area {
     start: usize,
     end: usize,
-    /// Unmapped, waits for the flush.
-    dead: bool,
+    state: State,
+}
+
+/// A flush that is under way: what it is for lies in `[start, end)`.
+#[derive(Debug)]
+pub struct Flush {
+    /// Lowest address.
+    pub start: usize,
+    /// One past the highest.
+    pub end: usize,
+    number: u32,
 }
 
 /// Areas of a range of addresses.
@@ -23,21 +41,23 @@ pub struct Areas {
     end: usize,
     /// Where the next search begins.
     hint: usize,
-    /// Pages of dead areas.
+    /// Pages of areas that died since the last flush began.
     dead_pages: usize,
+    /// Flushes that began.
+    flushes: u32,
 }
 
 impl Areas {
     /// None, of the addresses from `first` to before `end`.
     pub const fn new(first: usize, end: usize) -> Self {
-        Self { list: KVec::new(), first, end, hint: first, dead_pages: 0 }
+        Self { list: KVec::new(), first, end, hint: first, dead_pages: 0, flushes: 0 }
     }
 
     /// Takes `len` bytes of addresses; returns the first. ENOMEM.
     pub fn reserve(&mut self, len: usize) -> Result<usize> {
         self.list.reserve(1, GFP_ATOMIC)?;
         let (at, start) = self.find(len, self.hint).or_else(|| self.find(len, self.first)).ok_or(ENOMEM)?;
-        self.list.insert(at, Area { start, end: start + len, dead: false }, GFP_ATOMIC)?;
+        self.list.insert(at, Area { start, end: start + len, state: State::InUse }, GFP_ATOMIC)?;
         self.hint = start + len;
         Ok(start)
     }
@@ -60,8 +80,8 @@ impl Areas {
     pub fn retire(&mut self, start: usize) -> bool {
         let at = self.list.partition_point(|a| a.start < start);
         match self.list.get_mut(at) {
-            Some(area) if area.start == start && !area.dead => {
-                area.dead = true;
+            Some(area) if area.start == start && area.state == State::InUse => {
+                area.state = State::Dead;
                 self.dead_pages += (area.end - area.start) / PAGE_SIZE;
                 true
             }
@@ -74,20 +94,27 @@ impl Areas {
         self.dead_pages
     }
 
-    /// A flush begins: the lowest and the highest address of dead areas, if there are any.
-    pub fn begin_flush(&mut self) -> Option<(usize, usize)> {
+    /// A flush begins, for all dead areas that no other is under way for; `None` if there are none.
+    pub fn begin_flush(&mut self) -> Option<Flush> {
         self.dead_pages = 0;
-        let dead = || self.list.iter().filter(|a| a.dead);
-        dead().map(|a| a.start).min().zip(dead().map(|a| a.end).max())
+        let number = self.flushes.wrapping_add(1);
+        let mut flush: Option<Flush> = None;
+        for area in self.list.iter_mut().filter(|area| area.state == State::Dead) {
+            area.state = State::Flushing(number);
+            let start = flush.as_ref().map_or(area.start, |flush| flush.start);
+            flush = Some(Flush { start, end: area.end, number });
+        }
+        self.flushes = number;
+        flush
     }
 
-    /// Every CPU was flushed, for which the lowest address was `start`.
-    pub fn end_flush(&mut self, start: usize) {
-        // Areas that died during the flush are still to be flushed: they were counted after the count was cleared.
-        if self.dead_pages == 0 {
-            self.list.retain(|a| !a.dead);
-            // What is free lowest is used first: page tables are there already.
-            self.hint = self.hint.min(start);
-        }
+    /// Every CPU was flushed: the addresses may be used again.
+    pub fn end_flush(&mut self, flush: Flush) {
+        self.list.retain(|area| area.state != State::Flushing(flush.number));
+        // What is free lowest is used first: page tables are there already.
+        self.hint = self.hint.min(flush.start);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,19 +73,31 @@ impl RangeList {
 struct Memblock {
     memory: RangeList,
     reserved: RangeList,
+    /// What of the reserved memory is firmware's, and may be mapped again: the first megabyte, EFI's map.
+    firmware: [Range; 2],
     /// Allocations stay below this: what the direct map covers.
     limit: u64,
     closed: bool,
 }
 
 static MEMBLOCK: SpinLock<Memblock> =
-    SpinLock::new(Memblock { memory: RangeList::new(), reserved: RangeList::new(), limit: EARLY_LIMIT, closed: false });
+    SpinLock::new(Memblock {
+        memory: RangeList::new(),
+        reserved: RangeList::new(),
+        firmware: [Range { start: 0, end: 1 << 20 }, Range { start: 0, end: 0 }],
+        limit: EARLY_LIMIT,
+        closed: false,
+    });
 static SECTIONS: [AtomicU64; MAX_SECTIONS / 64] = [const { AtomicU64::new(0) }; MAX_SECTIONS / 64];
 
-/// Takes the memory map. Reserves the first megabyte, the kernel image, the initrds and EFI's map. Called once, first.
+/// Takes the memory map. Reserves the first megabyte, the kernel image, the initrds and EFI's map. First of all; only the first call
+/// counts.
 pub fn init(info: &BootInfo) {
-    set_image_delta(info.kernel.virt_base.wrapping_sub(info.kernel.phys_base));
     let mut mb = MEMBLOCK.lock();
+    if mb.memory.count != 0 {
+        return;
+    }
+    set_image_delta(info.kernel.virt_base.wrapping_sub(info.kernel.phys_base));
     let highest = (MAX_SECTIONS * SECTION_FRAMES * PAGE_SIZE) as u64;
     let page = PAGE_SIZE as u64;
     for r in info.memory.ram() {
@@ -107,7 +119,10 @@ pub fn init(info: &BootInfo) {
         reserve(r.start, r.end());
     }
     if let Some(efi) = info.efi {
-        reserve(efi.memmap, efi.memmap.saturating_add(u64::from(efi.memmap_size)));
+        let end = efi.memmap.saturating_add(u64::from(efi.memmap_size));
+        reserve(efi.memmap, end);
+        let [_, map] = &mut mb.firmware;
+        *map = Range { start: efi.memmap, end };
     }
 }
 
@@ -132,11 +147,6 @@ pub fn is_all_free(start: PhysAddr, end: PhysAddr) -> bool {
     let mb = MEMBLOCK.lock();
     mb.memory.as_slice().iter().any(|r| r.start <= start && r.end >= end)
         && !mb.reserved.as_slice().iter().any(|r| r.start < end && r.end > start)
-}
-
-/// Keeps `[start, start + len)` from being handed out.
-pub fn reserve(start: PhysAddr, len: u64) -> bool {
-    MEMBLOCK.lock().reserved.add(start, start.saturating_add(len))
 }
 
 /// The whole direct map is there: allocations may come from any memory.
@@ -212,15 +222,12 @@ pub fn for_each_memory(mut f: impl FnMut(Range) -> errno::Result) -> errno::Resu
     }
 }
 
-/// Whether `[first, last]` touches memory that was free when the page allocator took over.
-pub fn is_free_memory(first: PhysAddr, last: PhysAddr) -> bool {
+/// Whether `[first, last]` touches memory that the kernel has: all but what is firmware's. Its image, what was allocated here and the
+/// initrds are the kernel's too.
+pub fn is_kernel_memory(first: PhysAddr, last: PhysAddr) -> bool {
     let mb = MEMBLOCK.lock();
-    let touches = |r: &Range| r.start <= last && r.end > first;
-    if !mb.memory.as_slice().iter().any(touches) {
-        return false;
-    }
-    // Memory that was reserved as a whole may be mapped again (the first megabyte, EFI's tables).
-    !mb.reserved.as_slice().iter().any(|r| r.start <= first && r.end > last)
+    mb.memory.as_slice().iter().any(|r| r.start <= last && r.end > first)
+        && !mb.firmware.iter().any(|r| r.start <= first && r.end > last)
 }
 
 /// Bytes of memory, and how many of them were reserved at boot.
@@ -236,10 +243,13 @@ pub fn totals() -> (u64, u64) {
     (total, taken)
 }
 
-/// Calls `release` with every range that is not reserved, and closes this allocator, whose lock is held meanwhile.
+/// Calls `release` with every range that is not reserved, and closes this allocator, whose lock is held meanwhile. Only the first call
+/// does.
 pub fn close(mut release: impl FnMut(PhysAddr, PhysAddr)) {
     let mut mb = MEMBLOCK.lock();
-    mb.closed = true;
+    if core::mem::replace(&mut mb.closed, true) {
+        return;
+    }
     for m in mb.memory.as_slice() {
         let mut at = m.start;
         for r in mb.reserved.as_slice().iter().filter(|r| r.end > m.start && r.start < m.end) {

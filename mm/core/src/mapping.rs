@@ -495,16 +495,12 @@ impl Mapping {
         let mut tree = self.pages.lock();
         let refs = UNUSED + u32::from(page.has(PageFlags::LRU));
         // Frozen: nobody can find it any more. Dirty after all: somebody had it until just now.
-        if !tree.holds(index, page) || !page.freeze(refs) {
+        if !tree.holds(index, page) {
             return false;
         }
-        if busy(page) {
-            page.unfreeze(refs);
-            return false;
-        }
+        let Some(mut frozen) = page.freeze(refs).filter(|_| !busy(page)) else { return false };
         page.set(PageFlags::TRUNCATED);
-        tree.erase_frozen(index);
-        page.unfreeze(refs - 1);
+        tree.erase_frozen(index, &mut frozen);
         true
     }
 

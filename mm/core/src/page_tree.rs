@@ -11,6 +11,7 @@ use kalloc::flags::{__GFP_NOWARN, GFP_ATOMIC};
 use kalloc::{Arc, Flags};
 use locking::SpinLock;
 use locking::spin::SpinIrqGuard;
+use mm_alloc::page::Frozen;
 use mm_alloc::{Page, PageSlot};
 use rcu::{RcuArc, ReadGuard};
 
@@ -379,8 +380,8 @@ impl Writer<'_> {
     }
 
     /// Takes out the page at `index`, whose references the caller froze.
-    pub(crate) fn erase_frozen(&mut self, index: u64) {
-        self.erase_by(index, &mut PageSlot::take_frozen);
+    pub(crate) fn erase_frozen(&mut self, index: u64, frozen: &mut Frozen<'_>) {
+        self.erase_by(index, &mut |slot| slot.take_frozen(frozen));
     }
 
     /// Whether `page` is at `index`.

@@ -56,8 +56,18 @@ const CLAIMABLE: &[(u16, u16)] = &[
     (0xcf9, 1),
 ];
 
-/// The DMA controllers and their page registers, and PCI's configuration ports.
-const FIRMWARE_NEVER: &[(u16, u16)] = &[(0x00, 0x20), (0x80, 0x10), (0xc0, 0x20), (0xcf8, 1), (0xcfc, 4)];
+/// What no table has reason to name: the DMA controllers and their page registers, the interrupt controllers (which can be told to
+/// raise exceptions), address line 20, and PCI's configuration ports.
+const FIRMWARE_NEVER: &[(u16, u16)] = &[
+    (0x00, 0x22),
+    (0x80, 0x10),
+    (0x92, 1),
+    (0xa0, 2),
+    (0xc0, 0x20),
+    (0x4d0, 2),
+    (0xcf8, 1),
+    (0xcfc, 4),
+];
 
 /// Waits about a microsecond: the time that an access to a port of the ISA bus takes. Any context.
 pub fn io_delay() {
@@ -86,8 +96,8 @@ impl PortRange {
         Self { base: 0xcf8, len: 8 }
     }
 
-    /// Claims ports that firmware's tables name (power management, its own command port). `None` for those of the DMA controllers
-    /// and of PCI configuration: no table has reason to name these.
+    /// Claims ports that firmware's tables name (power management, its own command port). `None` for those of
+    /// `FIRMWARE_NEVER`.
     pub fn claim_firmware(base: u16, len: u16) -> Option<Self> {
         let end = u32::from(base) + u32::from(len);
         let refused = FIRMWARE_NEVER.iter().any(|&(b, l)| u32::from(base) < u32::from(b + l) && end > u32::from(b));

@@ -82,38 +82,66 @@ pub fn preempt_count() -> u32 {
 }
 
 /// Replaces the depth, keeping the need-resched flag: used by the context switch, whose tasks each have their own depth.
+///
+/// # Safety
+/// No guard that the count stands for is left, or it is that of the task that runs from here on.
 #[inline(always)]
-pub fn preempt_count_set(depth: u32) {
+pub unsafe fn preempt_count_set(depth: u32) {
     let slot = PREEMPT_COUNT.this_racy();
     let flag = slot.load(Ordering::Relaxed) & NO_RESCHED;
     slot.store(flag | depth, Ordering::Relaxed);
 }
 
-/// Adds to the count (interrupt entry, softirq sections).
-#[inline(always)]
-pub fn preempt_count_add(amount: u32) {
-    // SAFETY: One instruction on this CPU's own count; interrupts leave it as they found it.
-    unsafe { asm!("add dword ptr gs:[rip + {}], {:e}", sym PREEMPT_COUNT, in(reg) amount, options(nostack)) };
+/// `AMOUNT` in this CPU's count for as long as it lives. Nothing is rescheduled when it goes.
+#[must_use]
+pub struct CountGuard<const AMOUNT: u32>(PhantomData<*mut ()>);
+
+impl<const AMOUNT: u32> CountGuard<AMOUNT> {
+    #[inline(always)]
+    fn new() -> Self {
+        // SAFETY: One instruction on this CPU's own count; interrupts leave it as they found it. Not `nomem`: a compiler barrier.
+        unsafe { asm!("add dword ptr gs:[rip + {}], {}", sym PREEMPT_COUNT, const AMOUNT, options(nostack)) };
+        Self(PhantomData)
+    }
 }
 
-/// Takes from the count; never reschedules.
+impl<const AMOUNT: u32> Drop for CountGuard<AMOUNT> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: As in `new`; this undoes it.
+        unsafe { asm!("sub dword ptr gs:[rip + {}], {}", sym PREEMPT_COUNT, const AMOUNT, options(nostack)) };
+    }
+}
+
+/// A hard interrupt handler begins.
 #[inline(always)]
-pub fn preempt_count_sub(amount: u32) {
-    // SAFETY: As in `preempt_count_add`.
-    unsafe { asm!("sub dword ptr gs:[rip + {}], {:e}", sym PREEMPT_COUNT, in(reg) amount, options(nostack)) };
+pub fn hardirq_enter() -> CountGuard<HARDIRQ_OFFSET> {
+    CountGuard::new()
+}
+
+/// The handler of an NMI begins.
+#[inline(always)]
+pub fn nmi_enter() -> CountGuard<{ NMI_OFFSET + HARDIRQ_OFFSET }> {
+    CountGuard::new()
+}
+
+/// Disables preemption, as [`preempt_disable`] does; a reschedule that becomes due is the caller's business.
+#[inline(always)]
+pub fn preempt_disable_no_resched() -> CountGuard<1> {
+    CountGuard::new()
 }
 
 /// Marks a reschedule as due on this CPU.
 #[inline(always)]
 pub fn set_need_resched() {
-    // SAFETY: As in `preempt_count_add`.
+    // SAFETY: One instruction on this CPU's own count.
     unsafe { asm!("and dword ptr gs:[rip + {}], 0x7fffffff", sym PREEMPT_COUNT, options(nostack)) };
 }
 
 /// Withdraws the mark (the scheduler has run).
 #[inline(always)]
 pub fn clear_need_resched() {
-    // SAFETY: As in `preempt_count_add`.
+    // SAFETY: One instruction on this CPU's own count.
     unsafe { asm!("or dword ptr gs:[rip + {}], 0x80000000", sym PREEMPT_COUNT, options(nostack)) };
 }
 

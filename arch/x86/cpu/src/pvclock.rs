@@ -2,8 +2,9 @@
 //! Where KVM writes each CPU's time, and how it is told so (`kvmclock` is the clock made of it). Written by the hypervisor alone.
 //! Source: Linux's `Documentation/virt/kvm/x86/msr.rst`.
 
+use crate::cpuid::features;
 use crate::{MAX_CPUS, cpu_id, msr};
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 
 /// `struct pvclock_vcpu_time_info`, in words that KVM rewrites at any time.
 #[repr(C, align(64))]
@@ -44,21 +45,35 @@ static WALL: WallClock =
 
 /// Virtual minus physical address of the kernel image.
 static IMAGE_DELTA: AtomicU64 = AtomicU64::new(0);
+/// KVM has the MSRs, and they are used.
+static ENABLED: AtomicBool = AtomicBool::new(false);
+/// CPUID 0x40000001 eax: the MSRs are there.
+pub const FEATURE_CLOCKSOURCE2: u32 = 1 << 3;
 
 fn phys_of<T>(object: &'static T) -> u64 {
     (core::ptr::from_ref(object).addr() as u64).wrapping_sub(IMAGE_DELTA.load(Ordering::Relaxed))
 }
 
-/// Sets how far the kernel's image is from its physical place, which turns this on, and tells KVM where this CPU's structure is.
-/// KVM has the MSRs (`FEATURE_CLOCKSOURCE2`).
-pub fn enable(virt_base: u64, phys_base: u64) {
+/// Says where the kernel's image is. Boot CPU, before [`enable`].
+///
+/// # Safety
+/// The image, which holds these structures, is at `phys_base`: KVM writes there.
+pub unsafe fn set_image(virt_base: u64, phys_base: u64) {
     IMAGE_DELTA.store(virt_base.wrapping_sub(phys_base), Ordering::Relaxed);
-    init_cpu();
+}
+
+/// Turns it on, if KVM has the MSRs ([`FEATURE_CLOCKSOURCE2`]), and tells KVM where this CPU's structure is. After [`set_image`].
+pub fn enable() {
+    if features().kvm_features & FEATURE_CLOCKSOURCE2 != 0 && IMAGE_DELTA.load(Ordering::Relaxed) != 0 {
+        ENABLED.store(true, Ordering::Relaxed);
+        init_cpu();
+    }
 }
 
 /// Whether it is on.
+#[inline]
 pub fn is_enabled() -> bool {
-    IMAGE_DELTA.load(Ordering::Relaxed) != 0
+    ENABLED.load(Ordering::Relaxed)
 }
 
 /// Tells KVM where the calling CPU's structure is.
@@ -67,7 +82,7 @@ pub fn init_cpu() {
         return;
     }
     if let Some(time) = TIMES.get(cpu_id() as usize) {
-        // SAFETY: KVM has the MSR (feature bit); the structure is static and written by the hypervisor alone. Bit 0: on.
+        // SAFETY: KVM has the MSR (it is on); the structure is static and written by the hypervisor alone. Bit 0: on.
         unsafe { msr::wrmsr(msr::KVM_SYSTEM_TIME_NEW, phys_of(time) | 1) };
     }
 }
@@ -78,9 +93,12 @@ pub fn time_of(cpu: crate::CpuId) -> Option<&'static VcpuTime> {
     TIMES.get(cpu as usize)
 }
 
-/// The wall clock when the host's clock was zero: seconds and nanoseconds; `None` if the host is just writing it. It is on.
+/// The wall clock when the host's clock was zero: seconds and nanoseconds; `None` if the host is just writing it, or this is off.
 pub fn wall_clock() -> Option<(u32, u32)> {
-    // SAFETY: KVM has the MSR; it fills the static structure before the write returns.
+    if !is_enabled() {
+        return None;
+    }
+    // SAFETY: KVM has the MSR (it is on); it fills the static structure before the write returns.
     unsafe { msr::wrmsr(msr::KVM_WALL_CLOCK_NEW, phys_of(&WALL)) };
     fence(Ordering::Acquire);
     let time = (WALL.seconds.load(Ordering::Relaxed), WALL.nanoseconds.load(Ordering::Relaxed));

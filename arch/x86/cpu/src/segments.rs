@@ -44,22 +44,34 @@ impl Selectors {
     }
 
     /// Loads them, 0 instead of what cannot be loaded. The bases of FS and GS are user mode's descriptors' then, or undefined
-    /// for selector 0: the caller loads them next. Interrupts are off.
-    pub fn load(self) {
-        load_ds(self.ds);
-        load_es(self.es);
-        load_fs(self.fs);
-        load_gs(self.gs);
+    /// for selector 0: the caller loads them next.
+    ///
+    /// # Safety
+    /// Interrupts are off: one in between would find the tables changed, or user mode's GS base.
+    pub unsafe fn load(self) {
+        // SAFETY: By contract.
+        unsafe {
+            load_ds(self.ds);
+            load_es(self.es);
+            load_fs(self.fs);
+            load_gs(self.gs);
+        }
     }
 
-    /// After this CPU's local table was changed: DS and ES as it says now. Interrupts are off.
-    pub fn refresh_local() {
+    /// After this CPU's local table was changed: DS and ES as it says now.
+    ///
+    /// # Safety
+    /// Interrupts are off.
+    pub unsafe fn refresh_local() {
         let now = Self::read();
-        if now.ds & LOCAL != 0 {
-            load_ds(now.ds);
-        }
-        if now.es & LOCAL != 0 {
-            load_es(now.es);
+        // SAFETY: By contract.
+        unsafe {
+            if now.ds & LOCAL != 0 {
+                load_ds(now.ds);
+            }
+            if now.es & LOCAL != 0 {
+                load_es(now.es);
+            }
         }
     }
 }
@@ -122,7 +134,9 @@ fn loadable(selector: u16) -> u16 {
 
 macro_rules! loader {
     ($name:ident, $register:literal) => {
-        fn $name(selector: u16) {
+        /// # Safety
+        /// Interrupts are off.
+        unsafe fn $name(selector: u16) {
             // SAFETY: The kernel uses neither the selector nor the base of this register, and `loadable` has seen that the
             // descriptor is there; the tables do not change while interrupts are off.
             unsafe {
@@ -136,18 +150,29 @@ loader!(load_ds, "ds");
 loader!(load_es, "es");
 loader!(load_fs, "fs");
 
-/// Loads FS with `selector`, or 0. Its base is the caller's to load. Interrupts are off.
-pub fn set_fs(selector: u16) {
-    load_fs(selector);
+/// Loads FS with `selector`, or 0. Its base is the caller's to load.
+///
+/// # Safety
+/// Interrupts are off.
+pub unsafe fn set_fs(selector: u16) {
+    // SAFETY: By contract.
+    unsafe { load_fs(selector) };
 }
 
-/// Loads GS with `selector`, or 0. User mode's GS base is the caller's to load. Interrupts are off.
-pub fn set_gs(selector: u16) {
-    load_gs(selector);
+/// Loads GS with `selector`, or 0. User mode's GS base is the caller's to load.
+///
+/// # Safety
+/// Interrupts are off.
+pub unsafe fn set_gs(selector: u16) {
+    // SAFETY: By contract.
+    unsafe { load_gs(selector) };
 }
 
 /// The load changes the active GS base, so user mode's is made that for the time.
-fn load_gs(selector: u16) {
+///
+/// # Safety
+/// Interrupts are off.
+unsafe fn load_gs(selector: u16) {
     // SAFETY: As in the other loaders. Interrupts are off, the load does not fault, and the entry of NMIs copes with either
     // base, so nothing uses GS while the kernel's base is away.
     unsafe {

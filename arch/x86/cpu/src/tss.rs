@@ -12,10 +12,10 @@ pub struct Tss {
     pad: AtomicU32,
     reserved0: AtomicU32,
     /// Stack pointers for rings 0 to 2.
-    pub rsp: [AtomicU64; 3],
+    rsp: [AtomicU64; 3],
     reserved1: AtomicU64,
     /// Interrupt stack table, entries 1 to 7.
-    pub ist: [AtomicU64; 7],
+    ist: [AtomicU64; 7],
     reserved2: AtomicU64,
     /// Offset of the I/O permission bitmap (in the high half): the one that follows, or beyond the limit, so no ports.
     iomap: AtomicU32,
@@ -35,6 +35,9 @@ pub const HARDWARE_OFFSET: usize = 4;
 /// Size of the hardware structure, bitmap included.
 pub const HARDWARE_SIZE: usize = IO_BITMAP_OFFSET as usize + (IO_WORDS + 1) * 4;
 
+/// Offset of the current stack top in [`Tss`], for entry code; two words that it may use follow.
+pub const RSP0_OFFSET: usize = core::mem::offset_of!(Tss, rsp);
+
 const _: () = assert!(core::mem::offset_of!(Tss, io_bitmap) == HARDWARE_OFFSET + IO_BITMAP_OFFSET as usize);
 
 impl Tss {
@@ -50,6 +53,21 @@ impl Tss {
             io_bitmap: [const { AtomicU32::new(u32::MAX) }; IO_WORDS + 1],
         }
     }
+
+    /// Where the stacks of the interrupt stack table begin; 0: there is none.
+    pub fn ist_tops(&self) -> impl Iterator<Item = usize> {
+        self.ist.iter().map(|slot| slot.load(Ordering::Relaxed) as usize)
+    }
+
+    /// Sets where stack `index` (1 to 7) of the interrupt stack table begins.
+    ///
+    /// # Safety
+    /// Below `top` is a stack that nothing but the gates with this index use.
+    pub unsafe fn set_ist(&self, index: usize, top: usize) {
+        if let Some(slot) = index.checked_sub(1).and_then(|at| self.ist.get(at)) {
+            slot.store(top as u64, Ordering::Relaxed);
+        }
+    }
 }
 
 crate::percpu! {
@@ -59,8 +77,11 @@ crate::percpu! {
 }
 
 /// Sets the stack that entries from user mode start on. Called by the context switch with interrupts off.
+///
+/// # Safety
+/// It is the top of the stack of the task that runs when this CPU goes to user mode next, or 0 and none does.
 #[inline(always)]
-pub fn set_kernel_stack(top: usize) {
+pub unsafe fn set_kernel_stack(top: usize) {
     TSS.this_racy().rsp[0].store(top as u64, Ordering::Relaxed);
 }
 

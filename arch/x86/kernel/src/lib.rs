@@ -43,7 +43,8 @@ pub fn early_init(info: &'static BootInfo) {
     x86_cpu::cpuid::init();
     cpu_setup::options(info);
     cpu_setup::init();
-    ist::install_boot();
+    // SAFETY: This is the boot CPU, and the first time.
+    unsafe { ist::install_boot() };
     gdt::load();
     idt::init();
     idt::load();
@@ -51,11 +52,13 @@ pub fn early_init(info: &'static BootInfo) {
     let _ = BOOT_INFO.set(info);
     static RESCHED: &dyn x86_cpu::preempt::SendResched = &smp::ReschedIpi;
     x86_cpu::preempt::SEND_RESCHED.set(&RESCHED);
-    static TLB: &dyn x86_mm::TlbIpi = &irq::TlbShootdown;
+    static TLB: &dyn x86_mm::TlbIpi = &smp::TlbShootdown;
     x86_mm::TLB_IPI.set(&TLB);
     static PRINTER: &dyn task::hooks::DebugReport = &traps::stacktrace::StackPrinter;
     task::hooks::DEBUG_REPORT.set(&PRINTER);
     reboot::options(info);
+    // SAFETY: The head found the image there and moved it where it is.
+    unsafe { x86_cpu::pvclock::set_image(info.kernel.virt_base, info.kernel.phys_base) };
     clocks::early_init(info);
 }
 
@@ -68,7 +71,8 @@ pub fn init_irq(info: &BootInfo) -> errno::Result {
     apic::init(&madt)?;
     smp::boot::prepare(info, &madt);
     let _irq = x86_cpu::irqflags::IrqGuard::new();
-    ist::install_guarded(0)
+    // SAFETY: This is CPU 0, with interrupts off.
+    unsafe { ist::install_guarded(0) }
 }
 
 /// Clock sources and the boot CPU's event device.

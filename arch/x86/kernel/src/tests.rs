@@ -169,11 +169,11 @@ mod segments {
     use x86_cpu::segments::is_user_stack;
     use x86_mm::{Ldt, PageTable, UserDesc};
 
-    const SEG_32BIT: u32 = 1;
-    const CODE: u32 = 2 << 1;
-    const CONFORMING: u32 = 3 << 1;
-    const NOT_PRESENT: u32 = 1 << 5;
-    const USEABLE: u32 = 1 << 6;
+    const SEG_32BIT: u32 = UserDesc::SEG_32BIT;
+    const CODE: u32 = 2 << UserDesc::CONTENTS;
+    const CONFORMING: u32 = 3 << UserDesc::CONTENTS;
+    const NOT_PRESENT: u32 = UserDesc::SEG_NOT_PRESENT;
+    const USEABLE: u32 = UserDesc::USEABLE;
 
     #[test]
     fn descriptors() -> errno::Result {

@@ -35,11 +35,18 @@ pub struct UserDesc {
 }
 
 impl UserDesc {
-    const SEG_32BIT: u32 = 1;
-    const READ_EXEC_ONLY: u32 = 1 << 3;
-    const LIMIT_IN_PAGES: u32 = 1 << 4;
-    const SEG_NOT_PRESENT: u32 = 1 << 5;
-    const USEABLE: u32 = 1 << 6;
+    /// Of 32 bits.
+    pub const SEG_32BIT: u32 = 1;
+    /// `contents` from here on.
+    pub const CONTENTS: u32 = 1;
+    /// Data that cannot be written, code that cannot be read.
+    pub const READ_EXEC_ONLY: u32 = 1 << 3;
+    /// The limit counts pages.
+    pub const LIMIT_IN_PAGES: u32 = 1 << 4;
+    /// Not there.
+    pub const SEG_NOT_PRESENT: u32 = 1 << 5;
+    /// The bit for free use.
+    pub const USEABLE: u32 = 1 << 6;
     const ALL: u32 = 0xff;
 
     /// From the four words that a program hands over. Bits that have no meaning are ignored.
@@ -49,7 +56,7 @@ impl UserDesc {
 
     /// `contents`: 0 data, 1 data that grows down, 2 code, 3 conforming code.
     fn contents(&self) -> u32 {
-        self.flags >> 1 & 3
+        self.flags >> Self::CONTENTS & 3
     }
 
     fn has(&self, flag: u32) -> bool {

@@ -17,6 +17,7 @@ pub mod extable;
 pub mod fork;
 pub mod init;
 pub mod ldt;
+mod marks;
 mod quicklist;
 pub mod range;
 pub mod table;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Operations on ranges of user addresses: unmap, protect, move, look at; and the end of an address space.
+//! Operations on ranges of user addresses: unmap, move, look at; and the end of an address space. Changes of entries that stay where
+//! they are: `marks`.
 //!
 //! Pages and tables that are unmapped are gathered and freed after every CPU forgot them.
 
-use crate::entry::{Entry, PROT_NONE, UserProt};
+use crate::entry::{Entry, PROT_NONE};
 use crate::table::{Counts, Kind, PageTable, Table, TableLock, entry_at, index, part, scan, table_at};
 use crate::{quicklist, tlb};
 use core::mem::MaybeUninit;
@@ -86,7 +87,7 @@ impl Drop for Gather<'_> {
 }
 
 /// Page-aligned and inside the user half.
-fn clamp(start: usize, end: usize) -> (usize, usize) {
+pub(crate) fn clamp(start: usize, end: usize) -> (usize, usize) {
     let end = end.min(TASK_SIZE) & !(PAGE_SIZE - 1);
     ((start & !(PAGE_SIZE - 1)).min(end), end)
 }
@@ -307,49 +308,6 @@ impl PageTable {
         Some(frame)
     }
 
-    /// Changes what the program may do with the pages in `[start, end)`. Private pages that may be shared stay read-only, so that
-    /// a write copies them; so do, with `track_dirty`, clean pages of files.
-    pub fn protect(&self, start: usize, end: usize, prot: UserProt, keep_read_only: bool) {
-        let (start, end) = clamp(start, end);
-        let mut flush = (usize::MAX, 0usize);
-        self.for_each_table(start, end, |table, at, stop| {
-            // SAFETY: A last-level table of ours.
-            let entries = unsafe { table_at(table.phys()) };
-            let _lock = TableLock::take(table);
-            let part = entries.iter().skip(index(at, 0)).take((stop - at) / PAGE_SIZE);
-            for (i, entry) in part.enumerate() {
-                let old = entry.load(Ordering::Relaxed);
-                if old == 0 {
-                    continue;
-                }
-                let mut new = old & (bits::ADDR | bits::SPECIAL | bits::PCD | bits::PWT) | prot.bits();
-                let was_writable = old & (bits::PRESENT | bits::WRITE) == bits::PRESENT | bits::WRITE;
-                if !was_writable && (keep_read_only || old & bits::SPECIAL != 0) {
-                    new &= !(bits::WRITE | bits::DIRTY);
-                }
-                new |= old & bits::DIRTY & if new & bits::PRESENT != 0 { u64::MAX } else { 0 };
-                if old & (bits::DIRTY | bits::SOFT_DIRTY) != 0 && new & bits::DIRTY == 0 {
-                    new |= bits::SOFT_DIRTY;
-                }
-                if old & bits::DIRTY != 0 && old & bits::SPECIAL == 0 && new & bits::DIRTY == 0 {
-                    // SAFETY: An entry that is not special holds a reference to a frame.
-                    let frame = unsafe { Frame::of_phys(old & bits::ADDR) };
-                    note_dirty(frame, Kind::of(frame), old);
-                }
-                if new != old {
-                    entry.store(new, Ordering::Release);
-                    let addr = at + i * PAGE_SIZE;
-                    if old & bits::PRESENT != 0 {
-                        flush = (flush.0.min(addr), flush.1.max(addr + PAGE_SIZE));
-                    }
-                }
-            }
-        });
-        if flush.0 < flush.1 {
-            tlb::flush_range(self, flush.0, flush.1, false);
-        }
-    }
-
     /// Moves what is mapped in `[old, old + len)` to `new`, where nothing is mapped and which does not overlap. On ENOMEM the
     /// pages before the failure are at their new place; the caller moves them back.
     pub fn move_range(&self, old: usize, new: usize, len: usize) -> Result {
@@ -392,81 +350,6 @@ impl PageTable {
                 }
             }
         });
-    }
-
-    /// Clears the accessed bits in `[start, end)`, and makes every CPU notice. The caller holds `mm`'s lock, shared is enough.
-    pub fn clear_accessed(&self, start: usize, end: usize) {
-        let (start, end) = clamp(start, end);
-        let mut cleared = false;
-        self.for_each_table(start, end, |table, at, stop| {
-            let _lock = TableLock::take(table);
-            scan(part(table, at, stop), |_, entry, value| {
-                if value & bits::SPECIAL == 0 && value & bits::ACCESSED != 0 {
-                    entry.fetch_and(!bits::ACCESSED, Ordering::AcqRel);
-                    cleared = true;
-                }
-            });
-        });
-        if cleared {
-            tlb::flush_range(self, start, end, false);
-        }
-    }
-
-    /// Takes write access from shared pages of a file, so that the next write is noticed; returns nothing, but dirty pages are
-    /// marked in their flags (`msync`, write-back).
-    pub fn clean(&self, start: usize, end: usize) {
-        let (start, end) = clamp(start, end);
-        let mut cleaned = false;
-        let structure = self.structure.lock();
-        self.for_each_table(start, end, |table, at, stop| {
-            // SAFETY: A last-level table of ours.
-            let entries = unsafe { table_at(table.phys()) };
-            let _lock = TableLock::take(table);
-            for entry in entries.iter().skip(index(at, 0)).take((stop - at) / PAGE_SIZE) {
-                let old = entry.load(Ordering::Relaxed);
-                if old & bits::SPECIAL != 0 || old & (bits::WRITE | bits::DIRTY) == 0 {
-                    continue;
-                }
-                // SAFETY: An entry that is not special holds a reference to a frame.
-                let frame = unsafe { Frame::of_phys(old & bits::ADDR) };
-                if Kind::of(frame) != Kind::Anon {
-                    let old = entry.fetch_and(!(bits::WRITE | bits::DIRTY), Ordering::AcqRel);
-                    if old & bits::DIRTY != 0 {
-                        entry.fetch_or(bits::SOFT_DIRTY, Ordering::AcqRel);
-                    }
-                    note_dirty(frame, Kind::of(frame), old);
-                    cleaned = true;
-                }
-            }
-        });
-        drop(structure);
-        if cleaned {
-            tlb::flush_range(self, start, end, false);
-        }
-    }
-
-    /// Forgets that pages in `[start, end)` were written, and takes write access away so that the next write is noticed. The caller
-    /// holds `mm`'s lock exclusively.
-    pub fn clear_soft_dirty(&self, start: usize, end: usize) {
-        const WRITTEN: u64 = bits::WRITE | bits::DIRTY | bits::SOFT_DIRTY;
-        let (start, end) = clamp(start, end);
-        let mut cleared = false;
-        self.for_each_table(start, end, |table, at, stop| {
-            let _lock = TableLock::take(table);
-            scan(part(table, at, stop), |_, entry, value| {
-                if value & bits::SPECIAL != 0 || value & WRITTEN == 0 {
-                    return;
-                }
-                let old = entry.fetch_and(!WRITTEN, Ordering::AcqRel);
-                // SAFETY: An entry that is not special holds a reference to a frame.
-                let frame = unsafe { Frame::of_phys(old & bits::ADDR) };
-                note_dirty(frame, Kind::of(frame), old);
-                cleared = true;
-            });
-        });
-        if cleared {
-            tlb::flush_range(self, start, end, false);
-        }
     }
 
     /// Frees what is mapped in `ranges` (ascending; all that is mapped as a rule) with its tables. Nobody else has this table, and
@@ -567,7 +450,7 @@ fn is_private_copy(entry: &AtomicU64) -> bool {
 
 /// The hardware's dirty bit becomes the page's when an entry goes away.
 #[inline(always)]
-fn note_dirty(frame: &'static Frame, kind: Kind, value: u64) {
+pub(crate) fn note_dirty(frame: &'static Frame, kind: Kind, value: u64) {
     if kind == Kind::File && value & bits::DIRTY != 0 {
         frame.set_flag(PageFlags::DIRTY);
     }

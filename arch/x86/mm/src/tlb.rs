@@ -73,7 +73,10 @@ unsafe impl Sync for FlushRequest {}
 unsafe impl Send for FlushRequest {}
 
 /// Runs flushes on other CPUs; `arch/x86/kernel` registers it.
-pub trait TlbIpi: Sync {
+///
+/// # Safety
+/// `flush_cpus` does what it says: what is unmapped is used for something else after that.
+pub unsafe trait TlbIpi: Sync {
     /// Calls `request.run()` on each CPU of `mask` (never the caller's own) in a hard interrupt, and returns when all have
     /// returned. Called with preemption off and interrupts on; two CPUs may call it at once for each other.
     fn flush_cpus(&self, mask: u64, request: &FlushRequest);
@@ -83,8 +86,11 @@ pub trait TlbIpi: Sync {
 pub static TLB_IPI: Hook<dyn TlbIpi> = Hook::new();
 
 impl FlushRequest {
-    /// Does what is asked, on the CPU that was asked. Hard interrupt, interrupts off.
-    pub fn run(&self) {
+    /// Does what is asked, on the CPU that was asked.
+    ///
+    /// # Safety
+    /// Interrupts are off.
+    pub unsafe fn run(&self) {
         let cpu = TLB.this_racy();
         if self.table.is_null() {
             flush_kernel_local(self.start, self.end);
@@ -211,7 +217,8 @@ fn refresh_ldt(cpu: &CpuTlb, loaded: *mut PageTable) {
     // SAFETY: A table that a CPU has loaded is alive.
     if let Some(table) = unsafe { loaded.as_ref() } {
         load_ldt(cpu, table.ldt.get());
-        Selectors::refresh_local();
+        // SAFETY: Requests run with interrupts off.
+        unsafe { Selectors::refresh_local() };
     }
 }
 
@@ -223,7 +230,8 @@ pub(crate) fn reload_ldt(table: &PageTable) {
     let request = FlushRequest { table, start: 0, end: 0, generation: 0, leave: false, ldt: true };
     if mask & this != 0 {
         let _irq = IrqGuard::new();
-        request.run();
+        // SAFETY: Interrupts are off.
+        unsafe { request.run() };
     }
     if mask & !this != 0
         && let Some(ipi) = TLB_IPI.get()
@@ -368,7 +376,8 @@ fn flush_kernel_local(start: usize, end: usize) {
 /// The flusher for `mm_alloc`'s mappings.
 pub(crate) struct KernelRange;
 
-impl kpt::KernelTlb for KernelRange {
+// SAFETY: This CPU flushes by itself, and the others have when `flush_cpus` returns.
+unsafe impl kpt::KernelTlb for KernelRange {
     fn flush_kernel_range(&self, start: usize, end: usize) {
         let preempt = preempt_disable();
         flush_kernel_local(start, end);

@@ -11,10 +11,6 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-mod defer;
-
-pub use defer::{Deferrable, barrier, call, defer_drop, start_reclaim};
-
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use hook::Hook;
 use sync::Mutex;
@@ -48,7 +44,8 @@ pub fn host(host: &'static &'static dyn Host) {
     HOST.set(host);
 }
 
-pub(crate) fn now_ns() -> Option<u64> {
+/// The monotonic clock; `None` before there is a host.
+pub fn now_ns() -> Option<u64> {
     HOST.get().map(|h| h.now_ns())
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What waits for a grace period: entries that each drop or call something once, in per-CPU lists of chunks. `rcu_grace` fills the
-//! lists and takes them. Lock: `QUEUE` (per CPU, interrupts off, innermost).
+//! What waits for a grace period: entries that each drop or call something once, in per-CPU lists of chunks. `rcu` fills the lists
+//! and takes them. Lock: `QUEUE` (per CPU, interrupts off, innermost).
 
 #![no_std]
 
@@ -76,7 +76,10 @@ impl Entry {
     }
 
     /// Does it.
-    pub fn run(self) {
+    ///
+    /// # Safety
+    /// A grace period has passed since the entry was made: readers may have had what it drops.
+    pub unsafe fn run(self) {
         // SAFETY: `Entry`'s invariant; this is the one call, as it takes the value.
         unsafe { (self.drop)(self.data) };
     }
@@ -140,14 +143,18 @@ pub fn take_all() -> Batch {
 
 impl Batch {
     /// Does everything; returns how many entries there were.
-    pub fn run(self) -> u64 {
+    ///
+    /// # Safety
+    /// A grace period has passed since [`take_all`].
+    pub unsafe fn run(self) -> u64 {
         let mut done = 0;
         for mut list in self.0 {
             while let Some(mut chunk) = list {
                 let len = chunk.len;
                 for entry in chunk.entries.iter().take(len) {
-                    // SAFETY: The first `len` entries are initialised, and each is read once: the chunk is freed right after.
-                    unsafe { entry.assume_init_read() }.run();
+                    // SAFETY: The first `len` entries are initialised, and each is read once: the chunk is freed right after. The
+                    // grace period is the caller's promise.
+                    unsafe { entry.assume_init_read().run() };
                     done += 1;
                 }
                 list = chunk.next.take();

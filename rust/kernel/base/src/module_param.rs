@@ -3,6 +3,8 @@
 //! `0b`. A value that is not given is the default; one that is given stays.
 
 use crate::error::{Result, code::*};
+use crate::str::kstrtobool_bytes;
+use crate::str::parse_int::split;
 use core::fmt;
 use locking::SetOnce;
 use module_core::ParamValue;
@@ -21,25 +23,9 @@ pub trait ModuleParam: Sized + Copy + Send + Sync + 'static {
     }
 }
 
-/// Splits a number into sign, base and digits.
-fn digits(text: &[u8]) -> (bool, u32, &[u8]) {
-    let (negative, rest) = match text {
-        [b'-', rest @ ..] => (true, rest),
-        [b'+', rest @ ..] => (false, rest),
-        _ => (false, text),
-    };
-    match rest {
-        [b'0', b'x' | b'X', rest @ ..] => (negative, 16, rest),
-        [b'0', b'o' | b'O', rest @ ..] => (negative, 8, rest),
-        [b'0', b'b' | b'B', rest @ ..] => (negative, 2, rest),
-        [b'0', rest @ ..] if !rest.is_empty() => (negative, 8, rest),
-        _ => (negative, 10, rest),
-    }
-}
-
 /// A number with its sign. `EINVAL` if it is none, `ERANGE` if no type has it.
 fn number(text: &[u8]) -> Result<i128> {
-    let (negative, base, digits) = digits(text.trim_ascii());
+    let (negative, base, digits) = split(text.trim_ascii());
     if digits.is_empty() {
         return Err(EINVAL);
     }
@@ -71,11 +57,7 @@ integers!(i8, u8, i16, u16, i32, u32, i64, u64, isize, usize);
 
 impl ModuleParam for bool {
     fn try_from_param_arg(arg: &[u8]) -> Result<Self> {
-        match arg {
-            [b'y' | b'Y' | b't' | b'T' | b'1', ..] | [b'o' | b'O', b'n' | b'N', ..] => Ok(true),
-            [b'n' | b'N' | b'f' | b'F' | b'0', ..] | [b'o' | b'O', b'f' | b'F', ..] => Ok(false),
-            _ => Err(EINVAL),
-        }
+        kstrtobool_bytes(arg)
     }
 
     fn show(&self, out: &mut dyn fmt::Write) -> fmt::Result {

@@ -31,7 +31,8 @@ const LCR_DLAB: u8 = 0x80;
 const LSR_THRE: u8 = 0x20;
 
 /// Looks for `earlyprintk=serial[,ttySn|,0xPORT][,BAUD][,keep]` (or `earlyprintk=ttySn[,...]`) on the command line and sets
-/// the port up. Returns whether output is on. An unknown word turns it off; the baud rate defaults to 9600 as Linux's does.
+/// the port up. Returns whether output is on. An unknown word, or ports that belong to another device of
+/// every PC (which the first serial line says), turn it off; the baud rate defaults to 9600 as Linux's does.
 pub fn setup(info: &BootInfo) -> bool {
     let Some(value) = info.option_value(b"earlyprintk") else { return false };
     let mut port = None;
@@ -47,8 +48,11 @@ pub fn setup(info: &BootInfo) -> bool {
             },
         }
     }
-    init(port.unwrap_or(0x3f8), baud);
-    true
+    let done = init(port.unwrap_or(STANDARD[0]), baud);
+    if !done {
+        warn("earlyprintk=: no serial port can be there, it is not used");
+    }
+    done
 }
 
 fn port_word(word: &[u8]) -> Option<u16> {
@@ -63,12 +67,12 @@ fn number(word: &[u8]) -> Option<u32> {
     core::str::from_utf8(word).ok()?.parse().ok()
 }
 
-/// Turns output on: 8 bits, no parity, one stop bit, `baud` (0: leave the divisor), interrupts off, FIFO on.
-pub fn init(port: u16, baud: u32) {
+/// Turns output on: 8 bits, no parity, one stop bit, `baud` (0: leave the divisor), interrupts off, FIFO on. False for ports that no
+/// UART can have ([`PortRange::claim_firmware`]): then output stays as it was.
+pub fn init(port: u16, baud: u32) -> bool {
     let divisor = u16::try_from(CLOCK / baud.clamp(1, CLOCK)).unwrap_or(u16::MAX).to_le_bytes();
     let [low, high] = divisor;
-    // Ports that no UART can have are ignored, as one without a UART ignores this.
-    let Some(uart) = PortRange::claim_firmware(port, PORTS) else { return };
+    let Some(uart) = PortRange::claim_firmware(port, PORTS) else { return false };
     uart.write8(IER, 0);
     if baud != 0 {
         uart.write8(LCR, 3 | LCR_DLAB);
@@ -79,6 +83,7 @@ pub fn init(port: u16, baud: u32) {
     uart.write8(FCR, 1);
     uart.write8(MCR, 3);
     PORT.store(port, Ordering::Relaxed);
+    true
 }
 
 /// The port in use, if output is on.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Firmware's static tables: found, checked and mapped read-only for ever, then parsed as plain bytes, so that a damaged
-//! table gives missing facts and never a fault. The interpreter for AML is not here but in `drivers/acpi`, on top of this.
+//! Firmware's static tables: found, checked and copied, then parsed as plain bytes, so that a damaged table gives missing facts
+//! and never a fault. The interpreter for AML is not here but in `drivers/acpi`, on top of this.
 //! Filled at boot on the boot CPU, constant afterwards. Source: ACPI specification 6.5, chapter 5.
 
 #![no_std]
@@ -14,6 +14,8 @@ pub mod tables;
 
 use boot_info::BootInfo;
 use bytes::Bytes;
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{KBox, KVVec};
 use locking::SetOnce;
 use mm_alloc::MmioRegion;
 
@@ -76,18 +78,19 @@ struct Rsdp {
 }
 
 fn find_rsdp(info: &BootInfo) -> Option<Rsdp> {
-    if let Some(rsdp) = info.rsdp.and_then(|phys| parse_rsdp(map(phys, 36)?)) {
+    if let Some(rsdp) = info.rsdp.and_then(|phys| parse_rsdp(Bytes::new(&copy(phys, 36)?))) {
         return Some(rsdp);
     }
     // The BIOS leaves it on a 16-byte boundary in the first KB of its extended data area or in its read-only area.
-    let ebda = map(0x40e, 2).and_then(|b| b.u16(0)).map_or(0, |segment| u64::from(segment) << 4);
+    let ebda = copy(0x40e, 2).and_then(|b| Bytes::new(&b).u16(0)).map_or(0, |segment| u64::from(segment) << 4);
     [(ebda, 1024), (0xe0000, 0x20000)].into_iter().filter(|&(start, _)| start >= 0x400).find_map(|(start, len)| {
-        let area = map(start, len)?;
-        (0..len).step_by(16).find_map(|at| parse_rsdp(area.from(at)?))
+        let area = MmioRegion::map_table(start, len).ok()?;
+        let is_there = |&at: &usize| area.read64(at).to_le_bytes() == *b"RSD PTR ";
+        (0..len).step_by(16).filter(is_there).find_map(|at| parse_rsdp(Bytes::new(&copy(start + at as u64, 36)?)))
     })
 }
 
-fn parse_rsdp(bytes: Bytes<'static>) -> Option<Rsdp> {
+fn parse_rsdp(bytes: Bytes<'_>) -> Option<Rsdp> {
     if bytes.array(0)? != *b"RSD PTR " || !bytes.first(20)?.checksum_ok() {
         return None;
     }
@@ -96,9 +99,9 @@ fn parse_rsdp(bytes: Bytes<'static>) -> Option<Rsdp> {
 }
 
 fn read_root(rsdp: &Rsdp, tables: &mut [Option<Table>; MAX_TABLES]) {
-    let (root, width) = match (rsdp.xsdt, map_table(rsdp.xsdt)) {
+    let (root, width) = match (rsdp.xsdt, read_table(rsdp.xsdt)) {
         (1.., Some(xsdt)) => (xsdt, 8),
-        _ => match map_table(u64::from(rsdp.rsdt)) {
+        _ => match read_table(u64::from(rsdp.rsdt)) {
             Some(rsdt) => (rsdt, 4),
             None => return,
         },
@@ -106,7 +109,7 @@ fn read_root(rsdp: &Rsdp, tables: &mut [Option<Table>; MAX_TABLES]) {
     let mut at = HEADER;
     while at + width <= root.bytes.len() {
         let phys = if width == 8 { root.bytes.u64(at) } else { root.bytes.u32(at).map(u64::from) };
-        if let Some(table) = phys.and_then(map_table) {
+        if let Some(table) = phys.and_then(read_table) {
             push(tables, table);
         }
         at += width;
@@ -122,19 +125,20 @@ fn push(tables: &mut [Option<Table>; MAX_TABLES], table: Table) {
 fn dsdt_of(tables: &[Option<Table>]) -> Option<Table> {
     let facp = tables.iter().flatten().find(|table| table.signature() == *b"FACP")?;
     let phys = facp.bytes.u64(140).filter(|&phys| phys != 0).or(facp.bytes.u32(40).map(u64::from))?;
-    map_table(phys)
+    read_table(phys)
 }
 
-/// Maps the table at `phys`, if it is one.
-fn map_table(phys: u64) -> Option<Table> {
+/// Copies the table at `phys`, if it is one.
+fn read_table(phys: u64) -> Option<Table> {
     if phys == 0 {
         return None;
     }
-    let length = map(phys, HEADER)?.u32(4)? as usize;
+    let length = Bytes::new(&copy(phys, HEADER)?).u32(4)? as usize;
     if !(HEADER..=4 << 20).contains(&length) {
         return None;
     }
-    let bytes = map(phys, length)?;
+    // Kept for ever.
+    let bytes = Bytes::new(KBox::leak(KBox::new(copy(phys, length)?, GFP_KERNEL).ok()?));
     if !bytes.checksum_ok() {
         klog::pr_warn!("ACPI: table at {phys:#x} has a wrong checksum, ignored");
         return None;
@@ -142,7 +146,9 @@ fn map_table(phys: u64) -> Option<Table> {
     Some(Table { bytes, phys })
 }
 
-/// Maps physical memory that firmware has put tables in, for ever.
-fn map(phys: u64, len: usize) -> Option<Bytes<'static>> {
-    MmioRegion::table_bytes(phys, len).ok().map(Bytes::new)
+/// A copy of what firmware has put into physical memory.
+fn copy(phys: u64, len: usize) -> Option<KVVec<u8>> {
+    let mut bytes = KVVec::from_elem(0, len, GFP_KERNEL).ok()?;
+    MmioRegion::map_table(phys, len).and_then(|region| region.read_bytes(0, &mut bytes)).ok()?;
+    Some(bytes)
 }

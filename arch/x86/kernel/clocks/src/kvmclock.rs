@@ -10,21 +10,15 @@ use x86_cpu::cpuid::features;
 use x86_cpu::tsc::rdtsc_ordered;
 use x86_cpu::{cpu_id, pvclock};
 
-/// CPUID 0x40000001 eax: the new MSRs.
-const FEATURE_CLOCKSOURCE2: u32 = 1 << 3;
 /// CPUID 0x40000001 eax: the flags of the time structure mean something.
 const FEATURE_STABLE_BIT: u32 = 1 << 24;
 /// Flag: readings are monotonic across CPUs.
 const FLAG_TSC_STABLE: u32 = 1 << 0;
 
-fn available() -> bool {
-    features().kvm_features & FEATURE_CLOCKSOURCE2 != 0
-}
-
 /// Tells KVM where the boot CPU's structure is. First thing of the clocks.
 pub(crate) fn early_init(info: &BootInfo) {
-    if available() && !info.has_option(b"no-kvmclock") {
-        pvclock::enable(info.kernel.virt_base, info.kernel.phys_base);
+    if !info.has_option(b"no-kvmclock") {
+        pvclock::enable();
     }
 }
 
@@ -51,9 +45,6 @@ pub(crate) fn init() -> Option<&'static dyn ClockSource> {
 
 /// Wall-clock nanoseconds since 1970 at the moment the host's clock (which [`read_ns`] continues) was zero.
 pub(crate) fn boot_wall_ns() -> Option<u64> {
-    if !pvclock::is_enabled() {
-        return None;
-    }
     let (seconds, nanoseconds) = pvclock::wall_clock()?;
     (seconds != 0).then(|| u64::from(seconds) * 1_000_000_000 + u64::from(nanoseconds))
 }

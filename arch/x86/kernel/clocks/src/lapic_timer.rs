@@ -8,7 +8,7 @@ use boot_info::BootInfo;
 use clock_hw::{ClockEvent, TIMEKEEPING, mult_shift};
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use x86_apic::irq_vectors::LOCAL_TIMER_VECTOR;
-use x86_apic::local::{self, LVT_MASKED, LVT_TIMER, TIMER_CURRENT, TIMER_DIVIDE, TIMER_INITIAL};
+use x86_apic::local::{self, LVT_MASKED, Lvt, Register};
 use x86_cpu::asm;
 use x86_cpu::cpuid::features;
 use x86_cpu::irqflags::IrqGuard;
@@ -65,12 +65,12 @@ pub(crate) fn init(info: &BootInfo) {
 pub(crate) fn start_cpu() {
     let device: &'static dyn ClockEvent = match MODE.load(Ordering::Acquire) {
         MODE_ONESHOT => {
-            local::write(TIMER_DIVIDE, DIVIDE_1);
-            local::write(LVT_TIMER, u32::from(LOCAL_TIMER_VECTOR));
+            local::write(Register::TimerDivide, DIVIDE_1);
+            local::write_lvt(Lvt::Timer, u32::from(LOCAL_TIMER_VECTOR));
             &OneShot
         }
         MODE_DEADLINE => {
-            local::write(LVT_TIMER, LVT_DEADLINE | u32::from(LOCAL_TIMER_VECTOR));
+            local::write_lvt(Lvt::Timer, LVT_DEADLINE | u32::from(LOCAL_TIMER_VECTOR));
             // In xAPIC mode the write by memory must come before the MSR's (SDM 11.5.4.1).
             core::sync::atomic::fence(Ordering::SeqCst);
             &Deadline
@@ -85,15 +85,15 @@ pub(crate) fn start_cpu() {
 /// Starts the count-down, so that the measuring of the TSC gives its frequency too ([`counted`]).
 pub(crate) fn start_count() {
     if local::is_enabled() {
-        local::write(TIMER_DIVIDE, DIVIDE_1);
-        local::write(LVT_TIMER, LVT_MASKED | u32::from(LOCAL_TIMER_VECTOR));
-        local::write(TIMER_INITIAL, u32::MAX);
+        local::write(Register::TimerDivide, DIVIDE_1);
+        local::write_lvt(Lvt::Timer, LVT_MASKED | u32::from(LOCAL_TIMER_VECTOR));
+        local::write(Register::TimerInitial, u32::MAX);
     }
 }
 
 /// The count-down's value, which falls; 0 without a local APIC.
 pub(crate) fn counted() -> u32 {
-    if local::is_enabled() { local::read(TIMER_CURRENT) } else { 0 }
+    if local::is_enabled() { local::read(Register::TimerCurrent) } else { 0 }
 }
 
 /// Takes the frequency that was measured beside the TSC's.
@@ -103,7 +103,7 @@ pub(crate) fn set_measured(hz: u64) {
 
 /// Count-downs a second, as measured already or by 5 ms of the TSC. Zero when it stands still.
 fn calibrate() -> u64 {
-    local::write(TIMER_INITIAL, 0);
+    local::write(Register::TimerInitial, 0);
     let measured = FREQUENCY.load(Ordering::Relaxed);
     let hz = tsc::hz();
     if measured != 0 || hz == 0 {
@@ -111,13 +111,13 @@ fn calibrate() -> u64 {
     }
     let _irq = IrqGuard::new();
     start_count();
-    let (start, first) = (rdtsc_ordered(), local::read(TIMER_CURRENT));
+    let (start, first) = (rdtsc_ordered(), local::read(Register::TimerCurrent));
     let window = hz / 200;
     while rdtsc().wrapping_sub(start) < window {
         asm::cpu_relax();
     }
-    let (end, last) = (rdtsc_ordered(), local::read(TIMER_CURRENT));
-    local::write(TIMER_INITIAL, 0);
+    let (end, last) = (rdtsc_ordered(), local::read(Register::TimerCurrent));
+    local::write(Register::TimerInitial, 0);
     let counted = u128::from(first.wrapping_sub(last));
     u64::try_from(counted * u128::from(hz) / u128::from(end.wrapping_sub(start).max(1))).unwrap_or(0)
 }
@@ -197,10 +197,10 @@ impl ClockEvent for OneShot {
     #[inline]
     fn set_next_event(&self, delta_ns: u64) {
         let count = ticks(delta_ns.min(MAX_DELTA_NS)).clamp(1, u64::from(u32::MAX));
-        local::write(TIMER_INITIAL, count as u32);
+        local::write(Register::TimerInitial, count as u32);
     }
     fn stop(&self) {
-        local::write(TIMER_INITIAL, 0);
+        local::write(Register::TimerInitial, 0);
     }
     fn stops_in_idle(&self) -> bool {
         !features().arat

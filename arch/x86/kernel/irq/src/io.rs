@@ -154,8 +154,11 @@ pub fn route(gsi: u32, trigger: Trigger, polarity: Polarity, irq: u32, cpu: CpuI
     Ok(vector)
 }
 
-/// Routes a line to a fixed vector of the boot CPU, unmasked (the timer of last resort).
+/// Routes a line to a fixed vector of the boot CPU, unmasked (the timer of last resort). EINVAL for an exception's.
 pub fn route_vector(line: Line, vector: u8) -> Result {
+    if vector < vectors::FIRST_DEVICE_VECTOR {
+        return Err(EINVAL);
+    }
     let apic_id = crate::topology::apic_id(0).filter(|&id| id < 255).ok_or(EINVAL)?;
     let low = u32::from(vector) | if line.trigger == Trigger::Level { ENTRY_LEVEL } else { 0 };
     let low = low | if line.polarity == Polarity::Low { ENTRY_LOW } else { 0 };

@@ -120,8 +120,12 @@ fn wait_all(others: CpuMask) {
     }
 }
 
-/// Runs what other CPUs asked of this one. Interrupts off.
+/// Runs what other CPUs asked of this one. Interrupts off; with interrupts on nothing happens.
+#[inline]
 pub fn run_queue() {
+    if !irqs_disabled() {
+        return;
+    }
     let mut node = QUEUE.this_racy().swap(null_mut(), Ordering::SeqCst);
     while !node.is_null() {
         // SAFETY: Nodes are per-CPU statics; this one is ours until `busy` is cleared.

@@ -28,6 +28,6 @@ pub(crate) const RSP: usize = offset_of!(PtRegs, rsp);
 pub(crate) const SS: usize = offset_of!(PtRegs, ss);
 pub(crate) const FRAME: usize = size_of::<PtRegs>();
 /// Offset of the current stack top in the per-CPU TSS.
-pub(crate) const TSS_RSP0: usize = offset_of!(x86_cpu::tss::Tss, rsp);
+pub(crate) const TSS_RSP0: usize = x86_cpu::tss::RSP0_OFFSET;
 /// Where SYSCALL parks the user's stack pointer: the unused ring-2 slot.
 pub(crate) const TSS_SCRATCH: usize = TSS_RSP0 + 16;

@@ -119,7 +119,8 @@ fn start(cpu: CpuId) -> Result {
     let page = TRAMPOLINE.load(Ordering::Relaxed);
     let apic_id = topology::apic_id(cpu).ok_or(errno::code::ENODEV)?;
     let stack = KernelStack::new()?;
-    ist::install_guarded(cpu)?;
+    // SAFETY: The CPU has not started.
+    unsafe { ist::install_guarded(cpu)? };
     let parameters = Parameters {
         early_cr3: EARLY_TABLES.load(Ordering::Relaxed) as u64,
         kernel_cr3: kpt::kernel_pgd(),
@@ -135,7 +136,8 @@ fn start(cpu: CpuId) -> Result {
     // SAFETY: The page was set aside for this, and the CPU before has reported in from beyond it.
     unsafe { trampoline::install(phys_to_virt(page as u64), page as u32, parameters) };
     ALIVE.store(0, Ordering::Release);
-    wake(apic_id, (page >> 12) as u8);
+    // SAFETY: The CPU has not started, and its start-up code is in the page.
+    unsafe { wake(apic_id, (page >> 12) as u8) };
     // Its stack is in use from now on, even if the CPU is only slow.
     core::mem::forget(stack);
     for _ in 0..100_000 {
@@ -148,15 +150,20 @@ fn start(cpu: CpuId) -> Result {
     Err(errno::code::ETIMEDOUT)
 }
 
-fn wake(apic_id: u32, page: u8) {
-    local::send_init(apic_id);
+/// # Safety
+/// The CPU does not run, and page number `page` holds its start-up code.
+unsafe fn wake(apic_id: u32, page: u8) {
+    // SAFETY: By contract.
+    unsafe { local::send_init(apic_id) };
     // Hypervisors and modern CPUs need no 10 ms between the two.
     if !x86_cpu::cpuid::features().hypervisor {
         mdelay(10);
     }
-    local::send_init_deassert(apic_id);
+    // SAFETY: By contract.
+    unsafe { local::send_init_deassert(apic_id) };
     for _ in 0..2 {
-        local::send_startup(apic_id, page);
+        // SAFETY: By contract; once it runs, it takes no notice.
+        unsafe { local::send_startup(apic_id, page) };
         udelay(200);
         if ALIVE.load(Ordering::Acquire) != 0 {
             return;
@@ -171,7 +178,8 @@ pub(super) extern "C" fn secondary_main(cpu: u64) -> ! {
     gdt::load();
     idt::load();
     local::init_cpu();
-    x86_cpu::tss::set_kernel_stack(0);
+    // SAFETY: No program runs here before the first switch of tasks.
+    unsafe { x86_cpu::tss::set_kernel_stack(0) };
     crate::clocks::init_secondary();
     let cpu = cpu as CpuId;
     set_online(cpu);

@@ -9,3 +9,17 @@ pub use topology::apic_id;
 pub use x86_irq::smp::*;
 pub use x86_irq::topology;
 pub use x86_smp::call::{self, on_cpu, on_cpus, on_each_cpu, on_other_cpus};
+
+/// Runs TLB flushes on other CPUs for `x86_mm`.
+pub(crate) struct TlbShootdown;
+
+// SAFETY: `on_cpus` returns when every CPU of the mask has called the function.
+unsafe impl x86_mm::TlbIpi for TlbShootdown {
+    fn flush_cpus(&self, mask: u64, request: &x86_mm::FlushRequest) {
+        on_cpus(mask, &|| {
+            crate::irq::count_tlb_flush();
+            // SAFETY: `on_cpus` calls with interrupts off.
+            unsafe { request.run() };
+        });
+    }
+}

@@ -44,24 +44,40 @@ unsafe impl Sync for BootIrqStack {}
 #[unsafe(link_section = ".bss..page_aligned")]
 static BOOT_IRQ_STACK: BootIrqStack = BootIrqStack(UnsafeCell::new([0; 16384]));
 
+/// Where a stack begins; written here alone.
+#[repr(transparent)]
+pub struct StackTop(AtomicUsize);
+
+impl StackTop {
+    /// Its address; 0 before there is one.
+    pub fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 percpu! {
     /// Where interrupts of this CPU begin to push; read by entry code.
-    pub static IRQ_STACK_TOP: AtomicUsize = AtomicUsize::new(0);
+    pub static IRQ_STACK_TOP: StackTop = StackTop(AtomicUsize::new(0));
 }
 
 /// Gives the boot CPU its static stacks.
-pub fn install_boot() {
+///
+/// # Safety
+/// Called once, by the boot CPU, which is on none of them.
+pub unsafe fn install_boot() {
     let base = BOOT_STACKS.0.get().addr();
     for index in 1..=STACKS {
         // SAFETY: The static stacks are this CPU's alone.
         unsafe { set_stack(0, index, base + index * IST_SIZE) };
     }
-    IRQ_STACK_TOP.this_racy().store(BOOT_IRQ_STACK.0.get().addr() + 16384, Ordering::Relaxed);
+    IRQ_STACK_TOP.this_racy().0.store(BOOT_IRQ_STACK.0.get().addr() + 16384, Ordering::Relaxed);
 }
 
-/// Gives CPU `cpu` stacks with guard pages. Either the CPU has not started, or it is the caller's and interrupts are off.
-/// The memory is never freed.
-pub fn install_guarded(cpu: CpuId) -> Result {
+/// Gives CPU `cpu` stacks with guard pages. The memory is never freed.
+///
+/// # Safety
+/// Either the CPU has not started, or it is the caller's, interrupts are off, and it is on none of the old stacks.
+pub unsafe fn install_guarded(cpu: CpuId) -> Result {
     for index in 1..=STACKS {
         let stack = KernelStack::new()?;
         let top = stack.top();
@@ -71,7 +87,7 @@ pub fn install_guarded(cpu: CpuId) -> Result {
     }
     let stack = KernelStack::new()?;
     if let Some(slot) = IRQ_STACK_TOP.on(cpu) {
-        slot.store(stack.top(), Ordering::Relaxed);
+        slot.0.store(stack.top(), Ordering::Relaxed);
     }
     core::mem::forget(stack);
     Ok(())
@@ -83,7 +99,8 @@ unsafe fn set_stack(cpu: CpuId, index: usize, top: usize) {
     let Some(offset) = percpu::offset_of(cpu) else { return };
     // SAFETY: The last word of the stack, by the contract.
     unsafe { ((top - 8) as *mut usize).write(offset) };
-    if let Some(slot) = tss::TSS.on(cpu).and_then(|tss| tss.ist.get(index - 1)) {
-        slot.store((top - TOP_RESERVED) as u64, Ordering::Relaxed);
+    if let Some(tss) = tss::TSS.on(cpu) {
+        // SAFETY: By contract.
+        unsafe { tss.set_ist(index, top - TOP_RESERVED) };
     }
 }

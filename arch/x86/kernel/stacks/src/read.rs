@@ -4,20 +4,17 @@
 
 use crate::ist;
 use core::ops::Range;
-use core::sync::atomic::Ordering;
 
 /// Bytes of a kernel stack (task, interrupt).
 pub const STACK_SIZE: usize = 16384;
 
 /// The stack that `sp` points into, as far as it may be read; `None` if it is none of ours.
 fn stack_of(sp: usize) -> Option<Range<usize>> {
-    let irq_top = ist::IRQ_STACK_TOP.this_racy().load(Ordering::Relaxed);
+    let irq_top = ist::IRQ_STACK_TOP.this_racy().get();
     let task_top = task::try_current().map_or(0, |task| task.stack_top());
     let own = [task_top, irq_top].into_iter().filter(|&top| top != 0).map(|top| top.wrapping_sub(STACK_SIZE)..top);
-    let tables = x86_cpu::tss::TSS.this_racy().ist.iter().map(|slot| {
-        let top = slot.load(Ordering::Relaxed) as usize;
-        top.saturating_sub(ist::IST_SIZE - ist::TOP_RESERVED)..top
-    });
+    let tables = x86_cpu::tss::TSS.this_racy().ist_tops();
+    let tables = tables.map(|top| top.saturating_sub(ist::IST_SIZE - ist::TOP_RESERVED)..top);
     let boot = core::iter::once(x86_head::sections::boot_stack());
     own.chain(tables).chain(boot).find(|range| range.contains(&sp))
 }

@@ -9,7 +9,7 @@ use hook::Hook;
 use x86_apic::irq_vectors::*;
 use x86_apic::local;
 use x86_cpu::preempt::{
-    HARDIRQ_OFFSET, PREEMPT, in_interrupt, preempt_count_add, preempt_count_raw, preempt_count_sub, set_irq_from_user,
+    PREEMPT, hardirq_enter, in_interrupt, preempt_count_raw, set_irq_from_user,
 };
 use x86_cpu::regs::PtRegs;
 use x86_cpu::{CpuId, PerCpu};
@@ -106,12 +106,12 @@ pub extern "C" fn do_irq(regs: &mut PtRegs) -> bool {
     if vector == RESCHEDULE_VECTOR {
         return reschedule_interrupt(user);
     }
-    preempt_count_add(HARDIRQ_OFFSET);
+    let hardirq = hardirq_enter();
     set_irq_from_user(user);
     let idle = rcu::irq_enter();
     handle(vector);
     rcu::irq_exit(idle);
-    preempt_count_sub(HARDIRQ_OFFSET);
+    drop(hardirq);
     if !in_interrupt()
         && let Some(core) = IRQ_DISPATCH.get()
     {
@@ -122,13 +122,13 @@ pub extern "C" fn do_irq(regs: &mut PtRegs) -> bool {
 
 /// Another CPU wants this one to reschedule: no handler runs, no softirq can have become due.
 fn reschedule_interrupt(user: bool) -> bool {
-    preempt_count_add(HARDIRQ_OFFSET);
+    let hardirq = hardirq_enter();
     local::eoi();
     bump(&COUNTERS.this_racy().reschedule);
     if let Some(sched) = PREEMPT.get() {
         sched.resched_ipi();
     }
-    preempt_count_sub(HARDIRQ_OFFSET);
+    drop(hardirq);
     !user && preempt_count_raw() == 0
 }
 
@@ -169,16 +169,4 @@ fn device_interrupt(vector: u8) {
         _ => klog::pr_warn!("CPU {}: no irq handler for vector {vector}", x86_cpu::cpu_id()),
     }
     local::eoi();
-}
-
-/// Runs TLB flushes on other CPUs for `x86_mm`.
-pub struct TlbShootdown;
-
-impl x86_mm::TlbIpi for TlbShootdown {
-    fn flush_cpus(&self, mask: u64, request: &x86_mm::FlushRequest) {
-        x86_smp::call::on_cpus(mask, &|| {
-            count_tlb_flush();
-            request.run();
-        });
-    }
 }

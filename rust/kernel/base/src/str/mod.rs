@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Strings.
 
+pub mod formatter;
 pub mod parse_int;
 
 pub use crate::{b_str, c_str};

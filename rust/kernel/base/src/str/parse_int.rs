@@ -11,7 +11,7 @@ pub trait ParseInt: Sized {
 }
 
 /// Sign, base and digits.
-fn split(text: &[u8]) -> (bool, u32, &[u8]) {
+pub(crate) fn split(text: &[u8]) -> (bool, u32, &[u8]) {
     let (negative, rest) = match text {
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),

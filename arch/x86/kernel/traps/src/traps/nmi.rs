@@ -4,7 +4,7 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 use hook::Hook;
-use x86_cpu::preempt::{HARDIRQ_OFFSET, NMI_OFFSET, preempt_count_add, preempt_count_sub};
+use x86_cpu::preempt::nmi_enter;
 use x86_cpu::regs::PtRegs;
 
 /// Somebody who causes NMIs on purpose (a watchdog, a profiler).
@@ -22,7 +22,7 @@ x86_cpu::percpu! {
 }
 
 pub(super) fn handle(regs: &mut PtRegs) {
-    preempt_count_add(NMI_OFFSET + HARDIRQ_OFFSET);
+    let _nmi = nmi_enter();
     NMI_COUNT.this_racy().fetch_add(1, Ordering::Relaxed);
     if crate::panic::in_progress() {
         x86_cpu::asm::halt_forever();
@@ -31,5 +31,4 @@ pub(super) fn handle(regs: &mut PtRegs) {
     if !handled {
         klog::pr_emerg!("Uhhuh. NMI received for unknown reason on CPU {}.", x86_cpu::cpu_id());
     }
-    preempt_count_sub(NMI_OFFSET + HARDIRQ_OFFSET);
 }

@@ -7,8 +7,8 @@ use super::stacktrace;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use klog::{pr_alert, pr_emerg};
-use x86_cpu::irqflags::{local_irq_disable, local_irq_enable};
-use x86_cpu::preempt::{in_interrupt, preempt_count, preempt_count_set};
+use x86_cpu::irqflags::local_irq_disable;
+use x86_cpu::preempt::{in_interrupt, preempt_count};
 use x86_cpu::regs::PtRegs;
 use x86_cpu::{cpu_id, cr, msr};
 use x86_stacks::read::code_byte;
@@ -100,11 +100,9 @@ pub fn end_of_task() -> ! {
     let depth = preempt_count();
     if depth != 0 {
         pr_alert!("note: pid {} exited with preempt_count {depth}", task.tid());
-        preempt_count_set(0);
     }
-    local_irq_enable();
     const SIGSEGV: i32 = 11;
-    task::kthread::exit(SIGSEGV)
+    task::kthread::exit_abandoned(SIGSEGV)
 }
 
 /// A line of text made without allocation; what does not fit is cut.

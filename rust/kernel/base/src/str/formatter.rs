@@ -2,66 +2,52 @@
 //! Writers into memory that is there already.
 
 use core::fmt::{self, Write};
-use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 
-/// Writes into a range of memory, and counts on when it is full.
-///
-/// # Invariants
-/// `beg <= end`, and the memory between them may be written.
-pub struct RawFormatter {
-    beg: usize,
-    pos: usize,
-    end: usize,
+/// Writes into a slice, and counts on when it is full.
+pub struct RawFormatter<'a> {
+    buffer: &'a mut [u8],
+    written: usize,
 }
 
-impl RawFormatter {
-    fn new(buffer: &mut [u8]) -> Self {
-        let beg = buffer.as_mut_ptr().expose_provenance();
-        Self { beg, pos: beg, end: beg.saturating_add(buffer.len()) }
-    }
-
+impl RawFormatter<'_> {
     /// Bytes written, those included that did not fit.
     pub fn bytes_written(&self) -> usize {
-        self.pos.wrapping_sub(self.beg)
+        self.written
     }
 }
 
-impl Write for RawFormatter {
+impl Write for RawFormatter<'_> {
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        let room = self.end.saturating_sub(self.pos);
-        let fits = room.min(s.len());
-        if fits > 0 {
-            // SAFETY: By the type invariant there are `room` bytes at `pos` that may be written.
-            unsafe {
-                core::ptr::copy_nonoverlapping(s.as_ptr(), core::ptr::with_exposed_provenance_mut(self.pos), fits);
-            }
+        let room = self.buffer.get_mut(self.written..).unwrap_or(&mut []);
+        for (to, from) in room.iter_mut().zip(s.bytes()) {
+            *to = from;
         }
-        self.pos = self.pos.wrapping_add(s.len());
+        self.written = self.written.saturating_add(s.len());
         Ok(())
     }
 }
 
 /// Writes into a slice; what does not fit is an error.
-pub struct Formatter<'a>(RawFormatter, PhantomData<&'a mut ()>);
+pub struct Formatter<'a>(RawFormatter<'a>);
 
 impl<'a> Formatter<'a> {
     /// A writer at the start of `buffer`.
     pub fn new(buffer: &'a mut [u8]) -> Self {
-        Self(RawFormatter::new(buffer), PhantomData)
+        Self(RawFormatter { buffer, written: 0 })
     }
 }
 
-impl Deref for Formatter<'_> {
-    type Target = RawFormatter;
+impl<'a> Deref for Formatter<'a> {
+    type Target = RawFormatter<'a>;
 
-    fn deref(&self) -> &RawFormatter {
+    fn deref(&self) -> &RawFormatter<'a> {
         &self.0
     }
 }
 
-impl DerefMut for Formatter<'_> {
-    fn deref_mut(&mut self) -> &mut RawFormatter {
+impl<'a> DerefMut for Formatter<'a> {
+    fn deref_mut(&mut self) -> &mut RawFormatter<'a> {
         &mut self.0
     }
 }
@@ -69,7 +55,7 @@ impl DerefMut for Formatter<'_> {
 impl Write for Formatter<'_> {
     fn write_str(&mut self, s: &str) -> fmt::Result {
         self.0.write_str(s)?;
-        if self.0.pos > self.0.end { Err(fmt::Error) } else { Ok(()) }
+        if self.0.written > self.0.buffer.len() { Err(fmt::Error) } else { Ok(()) }
     }
 }
 

@@ -2,9 +2,9 @@
 //! Deferred drops: what must outlive today's readers waits in a per-CPU list of chunks; the thread `rcu_reclaim` takes all
 //! lists, waits for a grace period and drops everything. It gathers for a while first, so that one grace period serves many.
 
-use crate::{now_ns, synchronize};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kalloc::{Arc, KBox};
+use rcu_grace::{now_ns, synchronize};
 use rcu_queue::Entry;
 use sync::WaitQueue;
 
@@ -45,7 +45,8 @@ fn defer(entry: Entry) {
 fn without_memory(entry: Entry) {
     if !x86_cpu::preempt::in_atomic() && !x86_cpu::irqflags::irqs_disabled() {
         synchronize();
-        entry.run();
+        // SAFETY: `synchronize` has waited for a grace period since the entry was made.
+        unsafe { entry.run() };
     } else {
         klog::pr_err!("rcu: out of memory in atomic context, an object is leaked");
     }
@@ -115,7 +116,8 @@ fn reclaim_once() {
     PENDING.store(false, Ordering::SeqCst);
     let batch = rcu_queue::take_all();
     synchronize();
-    let done = batch.run();
+    // SAFETY: `synchronize` has waited for a grace period since the lists were taken.
+    let done = unsafe { batch.run() };
     DONE.fetch_add(done, Ordering::SeqCst);
     DRAINED.wake_up_all();
 }

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Changes of the entries of a range that stay where they are: what the program may do, and the hardware's marks of use and of writing.
+
+use crate::entry::UserProt;
+use crate::range::{clamp, note_dirty};
+use crate::table::{Kind, PageTable, TableLock, index, part, scan, table_at};
+use crate::tlb;
+use core::sync::atomic::Ordering;
+use mm_alloc::Frame;
+use mm_alloc::kpt::bits;
+use mm_alloc::layout::PAGE_SIZE;
+
+impl PageTable {
+    /// Changes what the program may do with the pages in `[start, end)`. Private pages that may be shared stay read-only, so that
+    /// a write copies them; so do, with `track_dirty`, clean pages of files.
+    pub fn protect(&self, start: usize, end: usize, prot: UserProt, keep_read_only: bool) {
+        let (start, end) = clamp(start, end);
+        let mut flush = (usize::MAX, 0usize);
+        self.for_each_table(start, end, |table, at, stop| {
+            // SAFETY: A last-level table of ours.
+            let entries = unsafe { table_at(table.phys()) };
+            let _lock = TableLock::take(table);
+            let part = entries.iter().skip(index(at, 0)).take((stop - at) / PAGE_SIZE);
+            for (i, entry) in part.enumerate() {
+                let old = entry.load(Ordering::Relaxed);
+                if old == 0 {
+                    continue;
+                }
+                let mut new = old & (bits::ADDR | bits::SPECIAL | bits::PCD | bits::PWT) | prot.bits();
+                let was_writable = old & (bits::PRESENT | bits::WRITE) == bits::PRESENT | bits::WRITE;
+                if !was_writable && (keep_read_only || old & bits::SPECIAL != 0) {
+                    new &= !(bits::WRITE | bits::DIRTY);
+                }
+                new |= old & bits::DIRTY & if new & bits::PRESENT != 0 { u64::MAX } else { 0 };
+                if old & (bits::DIRTY | bits::SOFT_DIRTY) != 0 && new & bits::DIRTY == 0 {
+                    new |= bits::SOFT_DIRTY;
+                }
+                if old & bits::DIRTY != 0 && old & bits::SPECIAL == 0 && new & bits::DIRTY == 0 {
+                    // SAFETY: An entry that is not special holds a reference to a frame.
+                    let frame = unsafe { Frame::of_phys(old & bits::ADDR) };
+                    note_dirty(frame, Kind::of(frame), old);
+                }
+                if new != old {
+                    entry.store(new, Ordering::Release);
+                    let addr = at + i * PAGE_SIZE;
+                    if old & bits::PRESENT != 0 {
+                        flush = (flush.0.min(addr), flush.1.max(addr + PAGE_SIZE));
+                    }
+                }
+            }
+        });
+        if flush.0 < flush.1 {
+            tlb::flush_range(self, flush.0, flush.1, false);
+        }
+    }
+
+    /// Clears the accessed bits in `[start, end)`, and makes every CPU notice. The caller holds `mm`'s lock, shared is enough.
+    pub fn clear_accessed(&self, start: usize, end: usize) {
+        let (start, end) = clamp(start, end);
+        let mut cleared = false;
+        self.for_each_table(start, end, |table, at, stop| {
+            let _lock = TableLock::take(table);
+            scan(part(table, at, stop), |_, entry, value| {
+                if value & bits::SPECIAL == 0 && value & bits::ACCESSED != 0 {
+                    entry.fetch_and(!bits::ACCESSED, Ordering::AcqRel);
+                    cleared = true;
+                }
+            });
+        });
+        if cleared {
+            tlb::flush_range(self, start, end, false);
+        }
+    }
+
+    /// Takes write access from shared pages of a file, so that the next write is noticed; returns nothing, but dirty pages are
+    /// marked in their flags (`msync`, write-back).
+    pub fn clean(&self, start: usize, end: usize) {
+        let (start, end) = clamp(start, end);
+        let mut cleaned = false;
+        let structure = self.structure.lock();
+        self.for_each_table(start, end, |table, at, stop| {
+            // SAFETY: A last-level table of ours.
+            let entries = unsafe { table_at(table.phys()) };
+            let _lock = TableLock::take(table);
+            for entry in entries.iter().skip(index(at, 0)).take((stop - at) / PAGE_SIZE) {
+                let old = entry.load(Ordering::Relaxed);
+                if old & bits::SPECIAL != 0 || old & (bits::WRITE | bits::DIRTY) == 0 {
+                    continue;
+                }
+                // SAFETY: An entry that is not special holds a reference to a frame.
+                let frame = unsafe { Frame::of_phys(old & bits::ADDR) };
+                if Kind::of(frame) != Kind::Anon {
+                    let old = entry.fetch_and(!(bits::WRITE | bits::DIRTY), Ordering::AcqRel);
+                    if old & bits::DIRTY != 0 {
+                        entry.fetch_or(bits::SOFT_DIRTY, Ordering::AcqRel);
+                    }
+                    note_dirty(frame, Kind::of(frame), old);
+                    cleaned = true;
+                }
+            }
+        });
+        drop(structure);
+        if cleaned {
+            tlb::flush_range(self, start, end, false);
+        }
+    }
+
+    /// Forgets that pages in `[start, end)` were written, and takes write access away so that the next write is noticed. The caller
+    /// holds `mm`'s lock exclusively.
+    pub fn clear_soft_dirty(&self, start: usize, end: usize) {
+        const WRITTEN: u64 = bits::WRITE | bits::DIRTY | bits::SOFT_DIRTY;
+        let (start, end) = clamp(start, end);
+        let mut cleared = false;
+        self.for_each_table(start, end, |table, at, stop| {
+            let _lock = TableLock::take(table);
+            scan(part(table, at, stop), |_, entry, value| {
+                if value & bits::SPECIAL != 0 || value & WRITTEN == 0 {
+                    return;
+                }
+                let old = entry.fetch_and(!WRITTEN, Ordering::AcqRel);
+                // SAFETY: An entry that is not special holds a reference to a frame.
+                let frame = unsafe { Frame::of_phys(old & bits::ADDR) };
+                note_dirty(frame, Kind::of(frame), old);
+                cleared = true;
+            });
+        });
+        if cleared {
+            tlb::flush_range(self, start, end, false);
+        }
+    }
+}

@@ -18,6 +18,10 @@ use null_blk as _;
 use nvme as _;
 #[cfg(feature = "CONFIG_OVERLAY_FS")]
 use overlay as _;
+#[cfg(feature = "CONFIG_NET_9P")]
+use p9net as _;
+#[cfg(feature = "CONFIG_NET_9P_VIRTIO")]
+use p9net_virtio as _;
 #[cfg(feature = "CONFIG_SAMPLE_RUST_MAILBOX")]
 use rust_mailbox as _;
 #[cfg(feature = "CONFIG_SAMPLE_RUST_MINIMAL")]
@@ -34,6 +38,8 @@ use rust_testdev as _;
 use rust_timer as _;
 #[cfg(feature = "CONFIG_SQUASHFS")]
 use squashfs as _;
+#[cfg(feature = "CONFIG_9P_FS")]
+use v9fs as _;
 #[cfg(feature = "CONFIG_VFAT_FS")]
 use vfat as _;
 #[cfg(feature = "CONFIG_VIRTIO_BLK")]

@@ -109,7 +109,7 @@ impl RegFile {
 
     /// Writes as much as goes into one message: not nothing.
     fn write_some(&self, from: &mut IovIter<'_>, at: u64) -> Result<usize> {
-        let mut pages = pages_for(from.count().min(self.opened.fid.max_io() as usize))?;
+        let pages = pages_for(from.count().min(self.opened.fid.max_io() as usize))?;
         let mut taken = 0;
         for piece in pages.iter() {
             let n = from.copy_page_from_iter(&piece.page, 0, piece.len);
@@ -121,13 +121,24 @@ impl RegFile {
         if taken == 0 {
             return Err(EFAULT);
         }
-        cut(&mut pages, taken);
-        let n = self.opened.fid.write(at, pages)?;
-        if n == 0 {
-            return Err(EIO);
+        let mut done = 0;
+        while done < taken {
+            // A server may take less than it was given.
+            let n = match self.opened.fid.write(at + done as u64, part(&pages, done, taken)?) {
+                Ok(0) => Err(EIO),
+                other => other,
+            };
+            match n {
+                Ok(n) => done += n,
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => {
+                    // What follows is not written either: the next try says why.
+                    from.truncate(0);
+                    break;
+                }
+            }
         }
-        from.revert(taken - n.min(taken));
-        Ok(n)
+        Ok(done)
     }
 
     fn mapping_of<'a>(&self, file: &'a File) -> Result<&'a Arc<Mapping>> {
@@ -135,14 +146,19 @@ impl RegFile {
     }
 }
 
-/// Makes `pieces` `len` bytes long.
-fn cut(pieces: &mut KVec<Piece>, len: usize) {
-    let mut left = len;
-    for piece in pieces.iter_mut() {
-        piece.len = piece.len.min(left);
-        left -= piece.len;
+/// Bytes `[from, to)` of `pieces`. ENOMEM.
+fn part(pieces: &[Piece], from: usize, to: usize) -> Result<KVec<Piece>> {
+    let mut out = KVec::with_capacity(pieces.len(), GFP_KERNEL)?;
+    let mut at = 0;
+    for piece in pieces {
+        let (start, end) = (from.max(at), to.min(at + piece.len));
+        if start < end {
+            let offset = piece.offset + (start - at);
+            out.push(Piece { page: piece.page.clone(), offset, len: end - start }, GFP_KERNEL)?;
+        }
+        at += piece.len;
     }
-    pieces.retain(|piece| piece.len != 0);
+    Ok(out)
 }
 
 /// Gives the first `len` bytes of `pieces` to a reader; how many it took.

@@ -2,7 +2,7 @@
 //! Looking up, making, removing, renaming. Every one is one or a few messages; the server has the last word.
 
 use crate::file::RegFile;
-use crate::node::{Node, Opened, Shared};
+use crate::node::{Node, Opened};
 use crate::open_dir::OpenDir;
 use crate::session::Session;
 use kalloc::{Arc, KBox, KVec};
@@ -127,21 +127,21 @@ impl InodeOps for Node {
 
     fn link(&self, dir: &Arc<Inode>, name: &[u8], inode: &Arc<Inode>) -> Result {
         let session = self.session();
-        session.fid(dir)?.link(name, &*session.fid(inode)?)?;
+        session.fid(dir)?.link(name, &session.fid(inode)?)?;
         inode.inc_nlink();
         self.changed(dir);
         Ok(())
     }
 
     fn unlink(&self, dir: &Arc<Inode>, name: &[u8], inode: &Arc<Inode>) -> Result {
-        remove(&*self.session().fid(dir)?, name, 0)?;
+        remove(&self.session().fid(dir)?, name, 0)?;
         inode.drop_nlink();
         self.changed(dir);
         Ok(())
     }
 
     fn rmdir(&self, dir: &Arc<Inode>, name: &[u8], inode: &Arc<Inode>) -> Result {
-        remove(&*self.session().fid(dir)?, name, AT_REMOVEDIR)?;
+        remove(&self.session().fid(dir)?, name, AT_REMOVEDIR)?;
         inode.set_nlink(0);
         dir.drop_nlink();
         self.changed(dir);
@@ -250,13 +250,9 @@ impl InodeOps for Node {
 
     /// Neither a name nor an open file leads to it: pages that were written to are nobody's.
     fn evict(&self, inode: &Inode) {
-        forget_pages(&self.shared, inode);
-    }
-}
-
-fn forget_pages(_: &Shared, inode: &Inode) {
-    if let Some(mapping) = inode.mapping() {
-        let _guard = mapping.invalidate_lock();
-        mapping.truncate(0);
+        if let Some(mapping) = inode.mapping() {
+            let _guard = mapping.invalidate_lock();
+            mapping.truncate(0);
+        }
     }
 }

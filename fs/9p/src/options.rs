@@ -153,8 +153,8 @@ impl Options {
                 write!(out, ",{name}={id}")?;
             }
         }
-        for (name, text, usual) in [("uname", &self.uname, b"nobody".as_slice()), ("aname", &self.aname, b"")] {
-            if text.as_slice() != usual {
+        for (name, text, usual) in [("uname", &self.uname, b"nobody".as_slice()), ("aname", &self.aname, b"".as_slice())] {
+            if text.iter().ne(usual) {
                 write!(out, ",{name}=")?;
                 text.utf8_chunks().try_for_each(|chunk| out.write_str(chunk.valid()))?;
             }

@@ -60,11 +60,7 @@ impl Fid {
         let mut new = Fid::new(self.client(), self.uid())?;
         let message = request::walk(self.number(), new.number(), names.iter().copied());
         let body = introduce(&mut new, |client| client.ask(message, 2 + 13 * MAX_WALK))?;
-        let walked = answer::walked(&body, names.len());
-        let (last, count) = match walked {
-            Ok(walked) => walked,
-            Err(error) => return Err(error),
-        };
+        let (last, count) = answer::walked(&body, names.len())?;
         if count != names.len() {
             // The server did not take the number.
             new.gone();

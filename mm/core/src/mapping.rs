@@ -516,7 +516,7 @@ impl Mapping {
             return;
         }
         self.clear_partial(start, PAGE_SIZE);
-        if end % page != 0
+        if !end.is_multiple_of(page)
             && let Some(cached) = self.get(last)
         {
             let _ = cached.fill(0, (end % page) as usize, 0);

@@ -129,6 +129,8 @@ fn devices(info: &'static BootInfo) -> Result {
         block::init();
         step("block devices", genhd::init())?;
         block_fops::init();
+        #[cfg(feature = "CONFIG_SWAP")]
+        swap::init();
     }
     #[cfg(feature = "CONFIG_BLK_DEV_NVME")]
     step("nvme", nvme::init())?;

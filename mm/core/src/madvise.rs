@@ -226,9 +226,8 @@ impl Mm {
         }
         out.fill(0);
         self.table.for_each_entry(start, end, |addr, entry, _| {
-            if entry.is_present()
-                && let Some(byte) = out.get_mut((addr - start) / PAGE_SIZE)
-            {
+            let there = entry.is_present() || entry.swap().is_some_and(crate::swap::is_cached);
+            if there && let Some(byte) = out.get_mut((addr - start) / PAGE_SIZE) {
                 *byte = 1;
             }
         });

@@ -32,13 +32,19 @@ pub enum Kind {
     File,
     /// tmpfs and shared memory.
     Shmem,
+    /// Not resident: in swap space.
+    Swap,
 }
 
 impl Kind {
     /// By the page's flags.
     #[inline(always)]
     pub fn of(frame: &Frame) -> Self {
-        let flags = frame.flag_bits();
+        Self::from_flags(frame.flag_bits())
+    }
+
+    #[inline(always)]
+    pub(crate) fn from_flags(flags: u64) -> Self {
         if flags & PageFlags::ANON.0 != 0 {
             Self::Anon
         } else if flags & PageFlags::SWAP_BACKED.0 != 0 {
@@ -50,7 +56,7 @@ impl Kind {
 }
 
 /// Pages by [`Kind`], counted in a loop and added once.
-pub(crate) type Counts = [i64; 3];
+pub(crate) type Counts = [i64; 4];
 
 /// The user half of an address space.
 ///
@@ -68,7 +74,7 @@ pub struct PageTable {
     pub(crate) context: u64,
     /// Excludes freeing of tables against walkers without `mm`'s lock.
     pub(crate) structure: SpinLock<()>,
-    rss: [AtomicI64; 3],
+    rss: [AtomicI64; 4],
     /// Pages used as tables, the top level not counted.
     pub(crate) tables: AtomicUsize,
 }
@@ -170,6 +176,8 @@ pub enum WriteFault {
     Done,
     /// The page is shared: make a copy and give it to [`PageTable::replace`].
     Copy(Page, Entry),
+    /// As `Copy`, of a page of the swap cache: it may be the caller's alone if it is taken out of there.
+    SwapCache(Page, Entry),
     /// The zero page is mapped: make a cleared page and give it to [`PageTable::replace`].
     Zero(Entry),
     /// A device page or another that cannot be copied.
@@ -191,7 +199,7 @@ impl PageTable {
             generation: AtomicU64::new(1),
             context: NEXT_CONTEXT.fetch_add(1, Ordering::Relaxed),
             structure: SpinLock::new(()),
-            rss: [const { AtomicI64::new(0) }; 3],
+            rss: [const { AtomicI64::new(0) }; 4],
             tables: AtomicUsize::new(0),
         };
         // On failure the drop of `table` gives the page back.
@@ -201,6 +209,12 @@ impl PageTable {
     /// Pages resident, by kind. At least 0.
     pub fn rss(&self, kind: Kind) -> usize {
         usize::try_from(self.rss[kind as usize].load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// Whether any page may be in swap space.
+    #[inline(always)]
+    pub fn has_swap(&self) -> bool {
+        self.rss[Kind::Swap as usize].load(Ordering::Relaxed) != 0
     }
 
     /// Bytes of page tables (`VmPTE`).
@@ -215,7 +229,7 @@ impl PageTable {
     }
 
     pub(crate) fn count_all(&self, counts: &Counts) {
-        for kind in [Kind::Anon, Kind::File, Kind::Shmem] {
+        for kind in [Kind::Anon, Kind::File, Kind::Shmem, Kind::Swap] {
             let delta = counts[kind as usize];
             if delta != 0 {
                 self.count(kind, delta);
@@ -351,7 +365,7 @@ impl PageTable {
         let table = self.make(start)?;
         // SAFETY: `make` gave a last-level table, which stays while the caller holds `mm`'s lock.
         let entries = unsafe { table_at(table.phys()) };
-        let mut counts: Counts = [0; 3];
+        let mut counts: Counts = [0; 4];
         let lock = TableLock::take(table);
         for (i, entry) in entries.iter().skip(index(start, 0)).take(pages).enumerate() {
             if entry.load(Ordering::Relaxed) != 0 {
@@ -427,6 +441,9 @@ impl PageTable {
             get_frame(frame);
             Page::from_frame(frame)
         };
+        if page.has(PageFlags::SWAP_CACHE) {
+            return WriteFault::SwapCache(page, Entry(value));
+        }
         WriteFault::Copy(page, Entry(value))
     }
 
@@ -445,7 +462,7 @@ impl PageTable {
         entry.store(new.phys() | prot.bits(), Ordering::Release);
         drop(lock);
         core::mem::forget(new);
-        let mut counts: Counts = [0; 3];
+        let mut counts: Counts = [0; 4];
         counts[Kind::Anon as usize] += 1;
         tlb::flush_range(self, addr, addr + PAGE_SIZE, false);
         if old.0 & bits::SPECIAL == 0 {
@@ -506,7 +523,11 @@ pub(crate) fn entry_at(table: &'static Frame, addr: usize) -> &'static AtomicU64
 
 fn stat_of(kind: Kind, delta: i64) {
     use mm_alloc::stat::{Item, add};
-    add(if kind == Kind::Anon { Item::Anon } else { Item::FileMapped }, delta);
+    match kind {
+        Kind::Anon => add(Item::Anon, delta),
+        Kind::File | Kind::Shmem => add(Item::FileMapped, delta),
+        Kind::Swap => {}
+    }
 }
 
 static ZERO_PAGE: locking::SetOnce<Page> = locking::SetOnce::new();

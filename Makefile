@@ -23,13 +23,13 @@ endif
 script = +@$(PYTHON3) $(srctree)/scripts/$(1)
 config-targets := defconfig tinyconfig menuconfig oldconfig olddefconfig savedefconfig
 
-.PHONY: all vmlinux bzImage modules modules_install initramfs run check check-full kunit test bench bench-docs clippy rustfmt rustfmtcheck rustdoc \
-	rust-analyzer crate-graph clean mrproper help deps-build deps-run deps-check deps-clippy syncconfig $(config-targets)
+.PHONY: all vmlinux bzImage modules modules_install initramfs rootfs run check check-full kunit test bench bench-docs clippy rustfmt rustfmtcheck rustdoc \
+	rust-analyzer crate-graph clean mrproper help deps-build deps-run deps-check deps-clippy deps-rootfs syncconfig $(config-targets)
 
 all: vmlinux bzImage modules
 
 # Everything that compiles first makes sure of the tools, then of the configuration.
-deps-build deps-run deps-check deps-clippy:
+deps-build deps-run deps-check deps-clippy deps-rootfs:
 	$(call script,deps.py $(patsubst deps-%,%,$@))
 
 syncconfig: deps-build
@@ -64,8 +64,13 @@ modules_install:
 initramfs: deps-run syncconfig
 	+@$(PYTHON3) $(srctree)/usr/build.py
 
-run: deps-run bzImage initramfs
+# With ROOTFS=debian: from a disk with Debian's packages, in place of the initramfs.
+export ROOTFS
+run: deps-run $(if $(ROOTFS),deps-rootfs) bzImage $(if $(ROOTFS),rootfs,initramfs)
 	@$(PYTHON3) $(srctree)/scripts/run.py $(RUN_ARGS)
+
+rootfs: deps-rootfs
+	$(call script,rootfs.py $(or $(ROOTFS),debian))
 
 test: syncconfig
 	$(call script,build.py test -q)
@@ -122,6 +127,8 @@ help:
 	@echo '  initramfs       usr/initramfs.cpio.gz, made of Debian'"'"'s static busybox'
 	@echo 'Running:'
 	@echo '  run             boot it in QEMU to a shell (RUN_KVM=1, RUN_ARGS="-smp 4"); Ctrl-A X ends QEMU'
+	@echo '  run ROOTFS=debian   from a disk with Debian: init, udev, a login (root, no password)'
+	@echo '  rootfs          make that disk, build/rootfs/debian.img'
 	@echo '  bench           instructions per operation, beside Debian'"'"'s kernel'
 	@echo '  bench-docs      the same, and puts the table into README.md and Documentation/bench.md'
 	@echo 'Testing:'

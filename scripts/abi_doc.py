@@ -102,9 +102,15 @@ def tests():
     calls = {}
     directory = os.path.join(SRCTREE, "tools", "testing", "selftests", "src")
     for name in sorted(os.listdir(directory)):
-        text = read(os.path.join(directory, name))
+        if not name.endswith(".rs"):
+            continue
+        # A group of tests: its file, and those in the directory of its name.
+        more = os.path.join(directory, name[:-3])
+        paths = [os.path.join(directory, name)]
+        paths += [os.path.join(more, part) for part in sorted(os.listdir(more))] if os.path.isdir(more) else []
+        text = "\n".join(read(path) for path in paths)
         funcs = functions(text)
-        for test, function in re.findall(r'\("([\w.]+)", (\w+)\)', text):
+        for test, function in re.findall(r'\("([\w.]+)", (?:\w+::)?(\w+)\)', text):
             seen, todo = set(), [function]
             while todo:
                 at = todo.pop()

@@ -34,7 +34,8 @@ TARGET = toolchain.TARGET
 # Options that only choose crates (features of the image): no code asks for them, so switching one compiles nothing anew.
 CHOICES = tuple("--cfg=CONFIG_" + name for name in (
     "MODULES", "MODULE_SIG", "SYSTEM_TRUSTED_KEYS", "SAMPLE", "BLOCK", "EXT4", "BLK_", "PCIEPORTBUS", "HOTPLUG_", "VIRTIO",
-    "NVME", "SCSI", "SATA", "SYSVIPC", "POSIX_MQUEUE", "KERNEL_"))
+    "NVME", "SCSI", "SATA", "ATA", "SYSVIPC", "POSIX_MQUEUE", "KERNEL_", "OVERLAY_FS", "SQUASHFS", "RTC_", "HW_RANDOM",
+    "HVC_"))
 BUILD_STD = ["-Zbuild-std=core,alloc", "-Zbuild-std-features=compiler-builtins-mem", "--target", TARGET]
 
 
@@ -193,6 +194,45 @@ def features(config):
     return [name for name in names if config.get(name) == "y"]
 
 
+def parts_of_modules(config):
+    """`-p name` for the pure crates of what is configured as m: those that the image does not have become part of the module."""
+    if config.get("CONFIG_MODULES") != "y":
+        return []
+    _, program = toolchain.find()
+    done = subprocess.run([program, "metadata", "--format-version", "1", "--no-deps", "--manifest-path",
+                           os.path.join(SRCTREE, "Cargo.toml")], env=toolchain.environment(), stdout=subprocess.PIPE,
+                          text=True, check=True)
+    packages = {package["name"]: package for package in json.loads(done.stdout)["packages"]}
+
+    def below(roots):
+        wanted, found = list(roots), set()
+        while wanted:
+            for dep in packages[wanted.pop()]["dependencies"]:
+                if dep.get("path") and dep["kind"] is None and dep["name"] in packages and dep["name"] not in found:
+                    found.add(dep["name"])
+                    wanted.append(dep["name"])
+        return found
+
+    modules = modules_of(config)
+    names = below(modules) - below(["kernel"]) - {"kernel"} - set(modules)
+    pure = [name for name in sorted(names) if (packages[name].get("metadata") or {}).get("rideau", {}).get("level") == 0
+            and not any("proc-macro" in target["kind"] for target in packages[name]["targets"])]
+    return [word for name in pure
+            for word in ("-p", f"path+file://{os.path.dirname(packages[name]['manifest_path'])}#{name}@0.1.0")]
+
+
+def modules_of(config):
+    """The packages of what is configured as m: named by the image's features."""
+    with open(os.path.join(SRCTREE, "init/Cargo.toml")) as f:
+        lines = f.read().splitlines()
+    wanted = []
+    for line in lines:
+        option, _, value = line.partition("=")
+        if line.startswith("CONFIG_") and config.get(option.strip()) == "m":
+            wanted += [word.removeprefix("dep:") for word in json.loads(value) if word.startswith("dep:")]
+    return wanted
+
+
 def link(output, archive, *objects):
     """The link proper: a static PIE without an interpreter."""
     run("LD", os.path.relpath(output, OBJTREE), LD, "-m", "elf_x86_64", "-pie", "--no-dynamic-linker", "-z", "text", "-z",
@@ -224,7 +264,8 @@ def vmlinux(arguments):
     wanted = features(config)
     chosen = ["--features", ",".join(wanted)] if wanted else []
     artifacts = {}
-    if not cargo(kernel_environment(config), "build", "--release", "-p", IMAGE, *BUILD_STD, *chosen, *arguments,
+    parts = parts_of_modules(config) if IMAGE == "init" else []
+    if not cargo(kernel_environment(config), "build", "--release", "-p", IMAGE, *parts, *BUILD_STD, *chosen, *arguments,
                  artifacts=artifacts):
         sys.exit(1)
     archive = os.path.join(CARGO_TARGET, TARGET, "release", f"lib{IMAGE}.a")

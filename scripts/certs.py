@@ -69,8 +69,20 @@ def hash_name(config):
     return next((name for option, name in HASHES.items() if config.get(option) == "y"), "sha512")
 
 
-def make_key(path):
+def is_rsa(config):
+    """Whether a new key is one of RSA."""
+    return config.get("CONFIG_MODULE_SIG_KEY_TYPE_RSA") == "y"
+
+
+def has_other_type(path, config):
+    """Whether the key in a file that we made is not of the type that is configured now."""
+    text = openssl("x509", "-in", path, "-noout", "-text").decode(errors="replace")
+    return ("rsaEncryption" in text) != is_rsa(config)
+
+
+def make_key(path, config):
     """A new key that is good for a hundred years."""
+    kind = ["rsa:4096"] if is_rsa(config) else ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
     os.makedirs(os.path.dirname(path), exist_ok=True)
     print(f"  GENKEY  {os.path.relpath(path, kconfig.OBJTREE)}", flush=True)
     with tempfile.TemporaryDirectory() as work:
@@ -78,8 +90,7 @@ def make_key(path):
         with open(request, "w") as f:
             f.write(REQUEST)
         openssl("req", "-new", "-nodes", "-utf8", "-sha256", "-days", "36500", "-batch", "-x509", "-config", request,
-                "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-outform", "PEM", "-out", certificate,
-                "-keyout", key)
+                "-newkey", *kind, "-outform", "PEM", "-out", certificate, "-keyout", key)
         both = b"".join(open(name, "rb").read() for name in (key, certificate))
     temporary = f"{path}.{os.getpid()}"
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as f:
@@ -94,10 +105,14 @@ def certificates(config):
     data = b""
     if config.get("CONFIG_MODULE_SIG") == "y":
         path = key_file(config)
+        ours = path == os.path.join(kconfig.OBJTREE, DEFAULT_KEY)
         if not os.path.exists(path):
-            if path != os.path.join(kconfig.OBJTREE, DEFAULT_KEY):
+            if not ours:
                 sys.exit(f"*** CONFIG_MODULE_SIG_KEY: there is no {path}")
-            make_key(path)
+            make_key(path, config)
+        elif ours and has_other_type(path, config):
+            # As in Linux, whose Makefile removes a key of another type that it made itself.
+            make_key(path, config)
         data = openssl("x509", "-in", path, "-outform", "DER")
         trusted = text(config, "CONFIG_SYSTEM_TRUSTED_KEYS")
         if trusted:

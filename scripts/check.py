@@ -77,6 +77,10 @@ def build_steps():
     for objtree, fragments in ((DEBUG, ["kunit.config", "debug.config", "samples.config"]), (RELEASE, [])):
         kind = os.path.basename(objtree)
         yield Step(f"build: {kind}", [sys.executable, __file__, "--build", objtree, *fragments], 900)
+
+
+def kernel_steps(full):
+    """The steps that boot one of them."""
     for smp in ("1", "2", "4"):
         yield Step(f"kunit, {smp} CPUs", script("kunit.py"), 300, DEBUG, KUNIT_NO_BUILD="1", KUNIT_OUTPUT=DEBUG, KUNIT_SMP=smp)
     yield from guest_steps(full)

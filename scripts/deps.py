@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Installs what `make` needs and the machine lacks: `deps.py build|run|check`.
+"""Installs what `make` needs and the machine lacks: `deps.py build|run|check|clippy|rootfs`.
 
 Only missing things are installed; nothing that is there is upgraded, replaced or removed. Without root it prints the
 line to type and stops. A tool counts as there wherever it came from. What apt could only install by removing something
@@ -46,10 +46,16 @@ CHECK = {
     "xorriso": "xorriso",
     "mcopy": "mtools",
     "/sbin/mkfs.vfat": "dosfstools",
+    "genisoimage": "genisoimage",
     "/sbin/mke2fs": "e2fsprogs",
     "mksquashfs": "squashfs-tools",
 }
-GOALS = {"clippy": [BUILD], "build": [BUILD], "run": [BUILD, RUN], "check": [BUILD, RUN, CHECK]}
+ROOTFS = {
+    "mmdebstrap": "mmdebstrap",
+    "fakeroot": "fakeroot",
+    "/sbin/mke2fs": "e2fsprogs",
+}
+GOALS = {"rootfs": [ROOTFS], "clippy": [BUILD], "build": [BUILD], "run": [BUILD, RUN], "check": [BUILD, RUN, CHECK]}
 
 
 def there(what):

@@ -10,6 +10,7 @@ A module is compiled by rustc against the very crates that are in the image (bui
 linked with `ld -r`. See Documentation/kbuild/modules.md.
 """
 
+import functools
 import json
 import os
 import shutil
@@ -51,6 +52,8 @@ class Module:
 
     def __init__(self, name, root, output, in_tree, depends=()):
         self.name, self.root, self.output, self.in_tree, self.depends = name, root, output, in_tree, list(depends)
+        # Crates that are part of it, as the image does not have them for modules.
+        self.parts = []
 
     @property
     def base(self):
@@ -60,13 +63,7 @@ class Module:
 
 def in_tree(config, crates):
     """The modules that the configuration wants: features of the image crate whose option is m."""
-    with open(os.path.join(SRCTREE, "init/Cargo.toml")) as f:
-        lines = f.read().splitlines()
-    wanted = []
-    for line in lines:
-        option, _, value = line.partition("=")
-        if line.startswith("CONFIG_") and config.get(option.strip()) == "m":
-            wanted += [word.removeprefix("dep:") for word in json.loads(value) if word.startswith("dep:")]
+    wanted = build.modules_of(config)
     packages = {package["name"]: package for package in metadata()}
     modules = []
     for name in wanted:
@@ -74,7 +71,9 @@ def in_tree(config, crates):
         target = next(t for t in package["targets"] if "lib" in t["kind"])
         place = os.path.relpath(os.path.dirname(package["manifest_path"]), SRCTREE)
         depends = [dep["name"].replace("-", "_") for dep in package["dependencies"] if dep["kind"] is None]
-        modules.append(Module(target["name"], target["src_path"], os.path.join(OBJTREE, place), True, depends))
+        module = Module(target["name"], target["src_path"], os.path.join(OBJTREE, place), True, depends)
+        module.parts = own_parts(package["name"], crates)
+        modules.append(module)
     # A module comes after those that it uses.
     names = {module.name for module in modules}
     done = []
@@ -85,6 +84,21 @@ def in_tree(config, crates):
         if not ready:
             sys.exit("*** modules depend on each other in a circle")
     return done
+
+
+@functools.lru_cache
+def below(root):
+    """The names of crate `root` and of all below it."""
+    _, program = toolchain.find()
+    return exports.closure(program, toolchain.environment(), SRCTREE, root)
+
+
+def own_parts(package, crates):
+    """The files of the crates below a module's that `kernel` does not export: they are linked into the module."""
+    names = below(package) - below("kernel") - {package, package.replace("-", "_")}
+    # What is another module is called there.
+    others = {name.replace("-", "_") for name in build.modules_of(kconfig.auto_conf())}
+    return [crates["crates"][name] for name in sorted(names - others) if name in crates["crates"]]
 
 
 def metadata():
@@ -178,6 +192,21 @@ def undefined(path):
     return [row[7] for row in rows if len(row) == 8 and row[6] == "UND" and row[4] in ("GLOBAL", "WEAK")]
 
 
+def join(module):
+    """Puts the crates that are part of a module into its object; their symbols are nobody else's."""
+    if not module.parts:
+        return
+    crate = module.base + ".crate.o"
+    os.replace(module.base + ".o", crate)
+    run("LD [M]", module.base + ".o", [build.LD, "-m", "elf_x86_64", "-r", "-o", module.base + ".o", crate,
+                                      "--start-group", *module.parts, "--end-group"])
+    own = {name for name, _ in exports.symbols(crate)}
+    others = sorted({name for name, _ in exports.symbols(module.base + ".o")} - own)
+    with open(module.base + ".local", "w") as f:
+        f.writelines(name + "\n" for name in others)
+    run("OBJCOPY", module.base + ".o", [build.OBJCOPY, f"--localize-symbols={module.base}.local", module.base + ".o"])
+
+
 def modpost(module, known):
     """The second object of a module: what it depends on, and the versions of the symbols that it uses."""
     wanted = undefined(module.base + ".o")
@@ -219,7 +248,8 @@ def link(module):
 
 def own_symbols(module):
     """What other modules may use of this one."""
-    return {name for name, visible in exports.symbols(module.base + ".o") if visible and name.startswith("_R")}
+    path = module.base + (".crate.o" if module.parts else ".o")
+    return {name for name, visible in exports.symbols(path) if visible and name.startswith("_R")}
 
 
 def make():
@@ -240,13 +270,14 @@ def make():
     built, own = {}, []
     for module in modules:
         stamp = build.stamp(symvers, __file__, LDS, certificates, os.path.join(OBJTREE, "include/generated/rustc_cfg"),
-                            *sources(module), *[m.base + ".ko" for m in built.values()])
+                            *sources(module), *module.parts, *[m.base + ".ko" for m in built.values()])
         if build.read(module.base + ".stamp") != stamp or not os.path.exists(module.base + ".ko"):
             compile(module, config, crates, built)
+            join(module)
             modpost(module, known)
             link(module)
             stamp = build.stamp(symvers, __file__, LDS, certificates, os.path.join(OBJTREE, "include/generated/rustc_cfg"),
-                                *sources(module), *[m.base + ".ko" for m in built.values()])
+                                *sources(module), *module.parts, *[m.base + ".ko" for m in built.values()])
             with open(module.base + ".stamp", "w") as f:
                 f.write(stamp)
         version = own_version(module)

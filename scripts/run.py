@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """`make run`: boots the kernel and the default initramfs in QEMU, on this terminal.
 
-RUN_KVM=1 uses KVM; RUN_APPEND adds words to the kernel's command line; further arguments go to QEMU.
+ROOTFS=debian boots from the disk that scripts/rootfs.py makes, instead of the initramfs (root without a password). RUN_KVM=1 uses KVM; RUN_APPEND adds words to the kernel's command line; further arguments go to QEMU.
 """
 
 import os
@@ -9,17 +9,29 @@ import shutil
 import sys
 
 import kconfig
+import rootfs
 
 OBJTREE = kconfig.OBJTREE
 
 
+def initramfs():
+    """The default initramfs."""
+    for end in (".gz", ""):
+        path = os.path.join(OBJTREE, "usr/initramfs.cpio" + end)
+        if os.path.exists(path):
+            return path
+    sys.exit("*** there is no initramfs: make initramfs")
+
+
 def main():
     image = os.path.join(OBJTREE, "arch/x86/boot/bzImage")
-    initrd = next((path for path in (os.path.join(OBJTREE, "usr/initramfs.cpio" + end) for end in (".gz", ""))
-                   if os.path.exists(path)), None)
-    if initrd is None:
-        sys.exit("*** there is no initramfs: make initramfs")
     append = "console=ttyS0"
+    if os.environ.get("ROOTFS"):
+        append += " root=/dev/vda rw"
+        disk = rootfs.image(os.environ["ROOTFS"])
+        source = ["-drive", f"file={disk},format=raw,if=none,id=root", "-device", "virtio-blk-pci,drive=root"]
+    else:
+        source = ["-initrd", initramfs()]
     if sys.stdin.isatty():
         size = shutil.get_terminal_size()
         append += f" TERM={os.environ.get('TERM', 'linux')} TTY_ROWS={size.lines} TTY_COLS={size.columns}"
@@ -27,7 +39,7 @@ def main():
     kvm = os.environ.get("RUN_KVM", "") not in ("", "0")
     line = [os.environ.get("QEMU") or "qemu-system-x86_64", "-M", "q35", "-accel", "kvm" if kvm else "tcg",
             "-cpu", "host" if kvm else "max", "-m", "512", "-smp", "2", "-nographic", "-no-reboot",
-            "-kernel", image, "-initrd", initrd, "-append", append.strip(), *sys.argv[1:]]
+            "-kernel", image, "-append", append.strip(), *source, *sys.argv[1:]]
     if os.environ.get("V", "") not in ("", "0"):
         print(" ".join(line), flush=True)
     os.execvp(line[0], line)

@@ -44,6 +44,11 @@ pub trait DiskOps: Any + Send + Sync {
         Ok(())
     }
 
+    /// The same with `O_NONBLOCK`: a drive without a medium can be opened so.
+    fn open_nonblock(&self, disk: &Arc<Gendisk>, write: bool) -> Result {
+        self.open(disk, write)
+    }
+
     /// An opener is gone.
     fn release(&self, disk: &Arc<Gendisk>) {}
 

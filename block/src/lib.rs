@@ -52,7 +52,7 @@ pub use issue::{
 };
 pub use kdev::Dev;
 pub use limits::{BLK_DEF_MAX_SECTORS, QueueLimits};
-pub use open::{BdevHandle, Holder, open_by_dev};
+pub use open::{BdevHandle, Holder, open_by_dev, open_nonblock};
 pub use plug::init;
 pub use stats::{DiskStats, StatTotals};
 pub use submit::{submit_bio, submit_bio_wait};

@@ -61,17 +61,22 @@ impl BdevHandle {
 
     /// Opens the same device again, without a claim.
     pub fn reopen(&self) -> Result<Self> {
-        open(&self.bdev, self.write, None)
+        open(&self.bdev, self.write, false, None)
     }
 }
 
 /// Opens the device with number `dev`. ENXIO without one, EBUSY if it is claimed by another than `holder`, and what the driver says.
 /// With a holder and `write`, EACCES if it is read-only. May sleep.
 pub fn open_by_dev(dev: Dev, write: bool, holder: Option<Holder>) -> Result<BdevHandle> {
-    open(&lookup(dev).ok_or(ENXIO)?, write, holder)
+    open(&lookup(dev).ok_or(ENXIO)?, write, false, holder)
 }
 
-fn open(bdev: &Arc<BlockDevice>, write: bool, holder: Option<Holder>) -> Result<BdevHandle> {
+/// As [`open_by_dev`], for a program that says `O_NONBLOCK`: a drive without a medium is opened too. May sleep.
+pub fn open_nonblock(dev: Dev, write: bool, holder: Option<Holder>) -> Result<BdevHandle> {
+    open(&lookup(dev).ok_or(ENXIO)?, write, true, holder)
+}
+
+fn open(bdev: &Arc<BlockDevice>, write: bool, nonblock: bool, holder: Option<Holder>) -> Result<BdevHandle> {
     if write && holder.is_some() && bdev.is_read_only() {
         return Err(EACCES);
     }
@@ -84,7 +89,8 @@ fn open(bdev: &Arc<BlockDevice>, write: bool, holder: Option<Holder>) -> Result<
     if let Some(holder) = holder {
         claim(bdev, holder)?;
     }
-    if let Err(error) = disk.ops().open(disk, write) {
+    let ops = disk.ops();
+    if let Err(error) = if nonblock { ops.open_nonblock(disk, write) } else { ops.open(disk, write) } {
         if holder.is_some() {
             release_claim(bdev);
         }

@@ -79,6 +79,11 @@ fn process_one(info: &'static BootInfo) -> Result {
     file_systems(info)?;
     devices(info)?;
     crate::modules::start(info)?;
+    // After the drivers of what is there: a slot with a card is not looked at meanwhile.
+    #[cfg(feature = "CONFIG_PCIEPORTBUS")]
+    step("pcieport", pcieport::init())?;
+    #[cfg(feature = "CONFIG_HOTPLUG_PCI_PCIE")]
+    step("pciehp", pciehp::init())?;
     let _ = initramfs::unpack(DEFAULT_INITRAMFS);
     mm_alloc::initrd::consume(info, |archive| {
         // What went wrong has been said; the boot goes on with what is there.
@@ -132,22 +137,30 @@ fn devices(info: &'static BootInfo) -> Result {
         #[cfg(feature = "CONFIG_SWAP")]
         swap::init();
     }
-    #[cfg(feature = "CONFIG_BLK_DEV_NVME")]
-    step("nvme", nvme::init())?;
+    #[cfg(feature = "CONFIG_SCSI")]
+    step("scsi bus", scsi::init())?;
+    #[cfg(feature = "CONFIG_BLK_DEV_SD")]
+    step("sd", sd::init())?;
+    #[cfg(feature = "CONFIG_BLK_DEV_SR")]
+    step("sr", sr::init())?;
+    #[cfg(feature = "CONFIG_SATA_AHCI")]
+    step("ahci", ahci::init())?;
     #[cfg(feature = "CONFIG_VIRTIO")]
     step("virtio bus", virtio::init())?;
-    #[cfg(feature = "CONFIG_VIRTIO_PCI")]
-    step("virtio-pci", virtio_pci::init())?;
     #[cfg(feature = "CONFIG_VIRTIO_MMIO")]
     virtio_memory(info);
-    // After the drivers of what is there: a slot with a card is not looked at meanwhile.
-    #[cfg(feature = "CONFIG_PCIEPORTBUS")]
-    step("pcieport", pcieport::init())?;
-    #[cfg(feature = "CONFIG_HOTPLUG_PCI_PCIE")]
-    step("pciehp", pciehp::init())?;
     step("memory devices", mem::init())?;
     step("misc devices", misc::init())?;
+    #[cfg(feature = "CONFIG_HW_RANDOM")]
+    step("hw_random", hw_random::init())?;
     step("ACPI devices", crate::firmware::add_devices())?;
+    #[cfg(feature = "CONFIG_RTC_CLASS")]
+    step("rtc", rtc::init())?;
+    // A machine without the clock starts all the same.
+    #[cfg(feature = "CONFIG_RTC_DRV_CMOS")]
+    if let Err(error) = rtc_cmos::init() {
+        pr_err!("rtc_cmos: {error}");
+    }
     step("tty", tty::init())?;
     step("system requests", sysrq::init(crate::params::line(info)))?;
     step("serial8250", serial8250::init())?;

@@ -52,7 +52,8 @@ fn bring_up(info: &'static BootInfo) -> errno::Result {
     x86::smp::boot::reserve_early();
     x86_mm::init(info, x86::smp::boot::reserve_tables)?;
     x86::init_irq(info)?;
-    random::init(info.seed.as_slice());
+    let trust = |what: &[u8]| info.option_value(what).is_none_or(|value| !matches!(value, b"0" | b"n" | b"N" | b"off"));
+    random::init(info.seed.as_slice(), trust(b"random.trust_cpu"), trust(b"random.trust_bootloader"));
     containers::hash::set_seed(random::u64());
     ktime::init();
     sched::init()?;

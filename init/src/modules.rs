@@ -7,11 +7,15 @@
 use brd as _;
 #[cfg(feature = "CONFIG_EXT4_FS")]
 use ext4 as _;
+#[cfg(feature = "CONFIG_ISO9660_FS")]
+use isofs as _;
 use kernel as _;
 #[cfg(feature = "CONFIG_BLK_DEV_LOOP")]
 use loop_dev as _;
 #[cfg(feature = "CONFIG_BLK_DEV_NULL_BLK")]
 use null_blk as _;
+#[cfg(feature = "CONFIG_BLK_DEV_NVME")]
+use nvme as _;
 #[cfg(feature = "CONFIG_OVERLAY_FS")]
 use overlay as _;
 #[cfg(feature = "CONFIG_SAMPLE_RUST_MAILBOX")]
@@ -30,8 +34,18 @@ use rust_testdev as _;
 use rust_timer as _;
 #[cfg(feature = "CONFIG_SQUASHFS")]
 use squashfs as _;
+#[cfg(feature = "CONFIG_VFAT_FS")]
+use vfat as _;
 #[cfg(feature = "CONFIG_VIRTIO_BLK")]
 use virtio_blk as _;
+#[cfg(feature = "CONFIG_VIRTIO_CONSOLE")]
+use virtio_console as _;
+#[cfg(feature = "CONFIG_VIRTIO_PCI")]
+use virtio_pci as _;
+#[cfg(feature = "CONFIG_HW_RANDOM_VIRTIO")]
+use virtio_rng as _;
+#[cfg(feature = "CONFIG_SCSI_VIRTIO")]
+use virtio_scsi as _;
 
 use errno::Result;
 use kernel::built_in::BuiltIn;

@@ -27,6 +27,7 @@ pub(crate) fn terminals() -> Result {
             devtmpfs::create_device(&Device {
                 class: "tty",
                 name: name.to_str().unwrap_or(""),
+                node: None,
                 kind: Kind::Char,
                 dev: driver.dev(index),
                 mode: mode(driver.kind),
@@ -40,7 +41,7 @@ pub(crate) fn terminals() -> Result {
     for (name, minor) in [("tty", 0), ("console", 1), ("ptmx", 2)] {
         let node_mode = if minor == 1 { 0o600 } else { 0o666 };
         let dev = vfs::Dev::new(uapi::TTYAUX_MAJOR, minor);
-        let device = Device { class: "tty", name, kind: Kind::Char, dev, mode: node_mode, parent: None };
+        let device = Device { class: "tty", name, node: None, kind: Kind::Char, dev, mode: node_mode, parent: None };
         match devtmpfs::create_device(&device) {
             Ok(()) | Err(errno::code::EEXIST) => {}
             Err(error) => pr_err!("devtmpfs: no node for {name}: {error}"),

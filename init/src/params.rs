@@ -39,6 +39,7 @@ const KNOWN: &[&str] = &[
     "kunit.filter_glob",
     "kunit.action",
     "kunit_shutdown",
+    "random.trust_bootloader",
     "random.trust_cpu",
     "no-kvmclock",
     "nopcid",

@@ -114,15 +114,15 @@ fn types(wanted: Option<&[u8]>) -> Result<KVec<&'static str>> {
     if let Some(list) = wanted {
         for name in list.split(|&byte| byte == b',') {
             if let Some(kind) = vfs::get_filesystem(name) {
-                found.push(kind.name(), GFP_KERNEL)?;
+                found.push(kind.get().name(), GFP_KERNEL)?;
             }
         }
         return Ok(found);
     }
     let mut index = 0;
-    while let Some(kind) = vfs::super_block::nth_filesystem(index) {
-        if kind.requires_dev() {
-            found.push(kind.name(), GFP_KERNEL)?;
+    while let Some(kind) = vfs::nth_filesystem(index) {
+        if let Some(kind) = kind.filter(|kind| kind.get().requires_dev()) {
+            found.push(kind.get().name(), GFP_KERNEL)?;
         }
         index += 1;
     }

@@ -163,7 +163,7 @@ def tasks():
     node = next((value for name, value in fields(root) if name == "Tree"), None)
     if node is None:
         return
-    inner = gdb.lookup_type("kalloc::arc::ArcInner<task::task_struct::Task>")
+    inner = gdb.lookup_type("kalloc_core::arc::ArcInner<task::task_struct::Task>")
     for tid, address in walk(pointer(node).dereference(), int(threads["shift"])):
         yield tid, gdb.Value(address).cast(inner.pointer()).dereference()["data"]
 

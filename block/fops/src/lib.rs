@@ -13,7 +13,7 @@ mod direct;
 mod ioctl;
 mod rw;
 
-use block::{BdevHandle, BlockDevice, Holder, open_by_dev};
+use block::{BdevHandle, BlockDevice, Holder, open_by_dev, open_nonblock};
 use buffer::DeviceCache;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
@@ -30,7 +30,8 @@ impl BlockOpen for Opener {
     fn open(&self, inode: &Arc<Inode>, flags: OpenFlags) -> Result<KBox<dyn FileOps>> {
         // The file that claims it is the holder.
         let holder = flags.any(uapi::O_EXCL).then(Holder::unique);
-        let handle = open_by_dev(inode.rdev, flags.writes(), holder)?;
+        let open = if flags.any(uapi::O_NONBLOCK) { open_nonblock } else { open_by_dev };
+        let handle = open(inode.rdev, flags.writes(), holder)?;
         let cache = DeviceCache::of(handle.bdev())?;
         cache.refresh();
         Ok(KBox::new(BlockFile { handle, cache }, GFP_KERNEL)?)

@@ -540,6 +540,10 @@ impl DiskOps for MqDisk {
         self.0.ops.open(disk, write)
     }
 
+    fn open_nonblock(&self, disk: &Arc<Gendisk>, write: bool) -> Result {
+        self.0.ops.open_nonblock(disk, write)
+    }
+
     fn release(&self, disk: &Arc<Gendisk>) {
         self.0.ops.release(disk);
     }

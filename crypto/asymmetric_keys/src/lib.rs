@@ -3,8 +3,8 @@
 //! which is elsewhere, and the trailer by which Linux appends such a message to a module's file.
 //!
 //! Pure: bytes in, an errno out; nothing is allocated. Called by `kernel/module`. Hashes are SHA-256, SHA-384 and SHA-512, keys
-//! are ECDSA on P-256; what is well-formed but of another kind is `ENOPKG`. Sources: RFC 5280, RFC 5652, RFC 5480, and Linux's
-//! `Documentation/admin-guide/module-signing.rst` for the trailer and the errors.
+//! are ECDSA on P-256 and RSA of up to 4096 bits; what is well-formed but of another kind is `ENOPKG`. Sources: RFC 5280, RFC 5652,
+//! RFC 5480, RFC 8017, and Linux's `Documentation/admin-guide/module-signing.rst` for the trailer and the errors.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -16,6 +16,7 @@ mod appended;
 mod asn1;
 mod hash;
 mod pkcs7;
+mod rsa;
 mod x509;
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use crate::asn1::{Values, context};
 use crate::hash::Hash;
-use crate::x509::{Ring, Signer};
+use crate::x509::{Algorithm, Ring, Signer};
 use der::asn1::ObjectIdentifier;
 use der::{Tag, TagNumber};
 use errno::{Result, code::*};
@@ -16,6 +16,14 @@ const ECDSA: [ObjectIdentifier; 4] = [
     ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3"),
     ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.4"),
     ObjectIdentifier::new_unwrap("1.2.840.10045.2.1"),
+];
+
+/// `rsaEncryption`, and `sha256WithRSAEncryption` and its kin.
+const RSA: [ObjectIdentifier; 4] = [
+    ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1"),
+    ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11"),
+    ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.12"),
+    ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.13"),
 ];
 
 /// Checks that `message` is a signature over `data` by a key of `ring`. `EBADMSG`: it is no such message; `EKEYREJECTED`: the
@@ -77,9 +85,11 @@ fn signer(data: &[u8], mut info: Values<'_>, ring: Ring<'_>) -> Result {
     info.optional(context(TagNumber::N1))?;
     info.end()?;
     let hash = Hash::of(hash)?;
-    if !ECDSA.contains(&algorithm) {
-        return Err(ENOPKG);
-    }
+    let algorithm = match algorithm {
+        name if ECDSA.contains(&name) => Algorithm::Ecdsa,
+        name if RSA.contains(&name) => Algorithm::Rsa,
+        _ => return Err(ENOPKG),
+    };
     let certificate = ring.certificates().find(|certificate| certificate.is(&name)).ok_or(ENOKEY)?;
-    certificate.check(&hash.digest(data), signature)
+    certificate.check(algorithm, hash, &hash.digest(data), signature)
 }

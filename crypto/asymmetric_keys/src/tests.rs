@@ -10,6 +10,9 @@ const DATA: &[u8] = include_bytes!("../tests/data/data");
 const KEY: &[u8] = include_bytes!("../tests/data/key.der");
 const OTHER: &[u8] = include_bytes!("../tests/data/other.der");
 const RSA: &[u8] = include_bytes!("../tests/data/rsa.der");
+const RSA_SHA256: &[u8] = include_bytes!("../tests/data/rsa.p7s");
+const RSA3072: &[u8] = include_bytes!("../tests/data/rsa3072.der");
+const RSA4096: &[u8] = include_bytes!("../tests/data/rsa4096.der");
 const SHA512: &[u8] = include_bytes!("../tests/data/sha512.p7s");
 
 fn with(ring: &[&[u8]], message: &[u8]) -> Result {
@@ -34,11 +37,24 @@ fn what_openssl_signs_is_good() {
 }
 
 #[test]
+fn what_openssl_signs_by_rsa_is_good() {
+    for (key, message) in [
+        (RSA, RSA_SHA256),
+        (RSA3072, &include_bytes!("../tests/data/rsa3072.p7s")[..]),
+        (RSA4096, &include_bytes!("../tests/data/rsa4096.p7s")[..]),
+    ] {
+        assert_eq!(with(&[key], message), Ok(()));
+        assert_eq!(with(&[KEY, RSA, RSA3072, RSA4096], message), Ok(()));
+        assert_eq!(with(&[KEY, OTHER], message), Err(ENOKEY));
+        assert_eq!(verify(b"what is sighed\n", message, Ring::new(key)), Err(EKEYREJECTED));
+    }
+}
+
+#[test]
 fn other_forms_are_refused() {
     assert_eq!(with(&[KEY], include_bytes!("../tests/data/attributes.p7s")), Err(EKEYREJECTED));
     assert_eq!(with(&[KEY], include_bytes!("../tests/data/inside.p7s")), Err(EBADMSG));
     assert_eq!(with(&[KEY], include_bytes!("../tests/data/sha1.p7s")), Err(ENOPKG));
-    assert_eq!(with(&[RSA], include_bytes!("../tests/data/rsa.p7s")), Err(ENOPKG));
     assert_eq!(with(&[KEY], b""), Err(EBADMSG));
     assert_eq!(with(&[KEY], KEY), Err(EBADMSG));
 }
@@ -80,6 +96,27 @@ proptest! {
         // The signature is at the end: two numbers of 32 bytes, with their headers.
         prop_assert!(result.is_err() || at % len < len - 64);
         prop_assert!(with(&[KEY], &SHA512[..cut % len]).is_err());
+    }
+
+    /// So it is with RSA, whose signature is the last 256 bytes.
+    #[test]
+    fn damage_of_rsa_is_found(at in 0usize..2000, bit in 0u8..8, cut in 0usize..800) {
+        let mut message = RSA_SHA256.to_vec();
+        let len = message.len();
+        message[at % len] ^= 1 << bit;
+        let result = with(&[RSA], &message);
+        prop_assert!(matches!(result, Ok(()) | Err(EBADMSG | EKEYREJECTED | ENOKEY | ENOPKG | EINVAL)));
+        prop_assert!(result.is_err() || at % len < len - 256);
+        prop_assert!(with(&[RSA], &RSA_SHA256[..cut % len]).is_err());
+    }
+
+    /// A damaged key of RSA does no harm.
+    #[test]
+    fn damaged_keys_of_rsa_are_survived(at in 0usize..2000, value: u8) {
+        let mut key = RSA.to_vec();
+        let len = key.len();
+        key[at % len] ^= value;
+        let _ = verify(DATA, RSA_SHA256, Ring::new(&key));
     }
 
     /// Nor does a damaged certificate do harm.

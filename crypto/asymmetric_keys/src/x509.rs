@@ -3,7 +3,8 @@
 //! because it is in the ring.
 
 use crate::asn1::{Values, context};
-use crate::hash::Digest;
+use crate::hash::{Digest, Hash};
+use crate::rsa;
 use der::asn1::ObjectIdentifier;
 use der::{Tag, TagNumber};
 use errno::{Result, code::*};
@@ -11,6 +12,7 @@ use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use p256::ecdsa::{DerSignature, VerifyingKey};
 
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const PRIME256V1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const SUBJECT_KEY_ID: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.14");
 
@@ -31,6 +33,15 @@ pub(crate) enum Signer<'a> {
     Serial { issuer: &'a [u8], serial: &'a [u8] },
     /// By the key's own number.
     KeyId(&'a [u8]),
+}
+
+/// How a signature is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Algorithm {
+    /// ECDSA: an `Ecdsa-Sig-Value`.
+    Ecdsa,
+    /// RSA, with the padding of PKCS #1, version 1.5.
+    Rsa,
 }
 
 impl<'a> Certificate<'a> {
@@ -66,19 +77,34 @@ impl<'a> Certificate<'a> {
         }
     }
 
-    /// Checks a signature of this key (`Ecdsa-Sig-Value`). `ENOPKG` for a key of another kind, `EKEYREJECTED`.
-    pub(crate) fn check(&self, digest: &Digest, signature: &[u8]) -> Result {
+    /// Checks a signature of this key. `ENOPKG` for a key of a kind that is not known, `EKEYREJECTED` for one of another kind than the
+    /// signature, or a wrong one; [`rsa::verify`] has further errors.
+    pub(crate) fn check(&self, wanted: Algorithm, hash: Hash, digest: &Digest, signature: &[u8]) -> Result {
         let mut info = Values::new(self.key)?;
         let mut algorithm = info.sequence()?;
-        if algorithm.oid()? != EC_PUBLIC_KEY || algorithm.oid()? != PRIME256V1 {
-            return Err(ENOPKG);
+        let its = match algorithm.oid()? {
+            EC_PUBLIC_KEY if algorithm.oid()? == PRIME256V1 => Algorithm::Ecdsa,
+            RSA_ENCRYPTION => Algorithm::Rsa,
+            _ => return Err(ENOPKG),
+        };
+        if its != wanted {
+            return Err(EKEYREJECTED);
         }
         // The first byte counts unused bits: none.
-        let point = info.take(Tag::BitString)?.strip_prefix(&[0]).ok_or(EBADMSG)?;
-        let key = VerifyingKey::from_sec1_bytes(point).map_err(|_| EBADMSG)?;
-        let signature = DerSignature::from_bytes(signature).map_err(|_| EKEYREJECTED)?;
-        key.verify_prehash(digest.as_bytes(), &signature).map_err(|_| EKEYREJECTED)
+        let key = info.take(Tag::BitString)?.strip_prefix(&[0]).ok_or(EBADMSG)?;
+        match its {
+            Algorithm::Ecdsa => ecdsa(key, digest, signature),
+            Algorithm::Rsa => rsa::verify(key, hash, digest, signature),
+        }
     }
+}
+
+/// Checks a signature by the key that is `point`.
+#[inline(never)]
+fn ecdsa(point: &[u8], digest: &Digest, signature: &[u8]) -> Result {
+    let key = VerifyingKey::from_sec1_bytes(point).map_err(|_| EBADMSG)?;
+    let signature = DerSignature::from_bytes(signature).map_err(|_| EKEYREJECTED)?;
+    key.verify_prehash(digest.as_bytes(), &signature).map_err(|_| EKEYREJECTED)
 }
 
 /// The number of the key, of the extensions.

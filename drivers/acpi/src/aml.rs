@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The interpreter with the tables in it, what is asked of it, and lists of resources. Source: ACPI specification 5.2.11, 6.4.
 
-use crate::handler::{Osl, registers};
 use acpi::aml::Interpreter;
 use acpi::aml::namespace::{AmlName, NamespaceLevelKind};
 use acpi::aml::object::WrappedObject;
+use acpi_osl::{Osl, registers};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::str::FromStr;

@@ -6,14 +6,15 @@
 //! nothing else names (`devices`) or there are additional tables (`namespace`): loading it takes longer than all of the rest of
 //! ACPI. A DSDT that the interpreter cannot load is searched for a plain `\_S5` package instead.
 //! No locks of its own; one caller at a time: process 1 at boot, then `reboot(2)`, which has a lock for that (`process::misc`).
+//! What the interpreter may do to the machine, with the unsafe code that this takes, is `acpi_osl`.
 
 #![no_std]
+#![forbid(unsafe_code)]
 
 extern crate alloc;
 
 mod aml;
 mod devices;
-mod handler;
 pub mod namespace;
 mod s5;
 

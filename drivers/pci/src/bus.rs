@@ -186,7 +186,7 @@ struct Config(Arc<PciDevice>);
 
 impl sysfs::Attribute for Config {
     fn show(&self, _: u64, out: &mut SeqBuf) -> Result<Option<u64>> {
-        let len = if cred::capable(cred::CAP_SYS_ADMIN) { pci_config::space_size(self.0.address) } else { 64 };
+        let len = if cred::capable(cred::CAP_SYS_ADMIN) { self.0.config_size() } else { 64 };
         for at in (0..len).step_by(4) {
             out.put(&pci_config::read32(self.0.address, at).to_le_bytes())?;
         }
@@ -198,7 +198,7 @@ impl sysfs::Attribute for Config {
     }
 
     fn size(&self) -> u64 {
-        u64::from(pci_config::space_size(self.0.address))
+        u64::from(self.0.config_size())
     }
 }
 

@@ -4,7 +4,8 @@
 use crate::bar::{Bar, BarKind};
 use crate::capability::{CapId, capabilities};
 use crate::regs::*;
-use errno::{Result, code::EINVAL, code::ENODEV};
+use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use errno::{Result, code::EBUSY, code::EINVAL, code::ENODEV};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KString};
 use mm_alloc::MmioRegion;
@@ -35,6 +36,20 @@ pub struct PciDevice {
     /// The bridge to its bus.
     parent: Option<Arc<PciDevice>>,
     config: Mutex<()>,
+    /// Base address registers that somebody has for himself, by bit.
+    claimed: AtomicU8,
+}
+
+/// A claim of what is behind a base address register, which ends when this is dropped.
+pub struct BarClaim {
+    device: Arc<PciDevice>,
+    bit: u8,
+}
+
+impl Drop for BarClaim {
+    fn drop(&mut self) {
+        self.device.claimed.fetch_and(!self.bit, Relaxed);
+    }
 }
 
 impl PciDevice {
@@ -62,6 +77,7 @@ impl PciDevice {
             pin: pci_config::read8(address, PCI_INTERRUPT_PIN),
             parent: parent.cloned(),
             config: Mutex::new(()),
+            claimed: AtomicU8::new(0),
         }
     }
 
@@ -73,6 +89,25 @@ impl PciDevice {
     /// How many bridges are above it.
     pub(crate) fn depth(&self) -> u32 {
         self.bridges().count() as u32
+    }
+
+    /// Takes what is behind base address register `bar` for the caller alone (`pci_request_region`). `EINVAL`, `EBUSY`.
+    pub fn claim_bar(this: &Arc<Self>, bar: usize) -> Result<BarClaim> {
+        if bar >= this.bars.len() {
+            return Err(EINVAL);
+        }
+        let bit = 1 << bar;
+        if this.claimed.fetch_or(bit, Relaxed) & bit != 0 {
+            return Err(EBUSY);
+        }
+        Ok(BarClaim { device: this.clone(), bit })
+    }
+
+    /// Bytes of its configuration space: 4096 if the part beyond the first 256 is there and can be reached.
+    pub fn config_size(&self) -> u16 {
+        let extended = self.class >> 8 == PCI_CLASS_BRIDGE_HOST || self.find_capability(CapId::EXPRESS).is_some();
+        let size = pci_config::space_size(self.address);
+        if extended && size > 256 && pci_config::read32(self.address, 256) != u32::MAX { size } else { 256 }
     }
 
     /// Whether it answers: it is still there.

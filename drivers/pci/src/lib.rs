@@ -19,7 +19,7 @@ mod enumerate;
 mod msi;
 pub mod regs;
 
-pub use self::device::PciDevice;
+pub use self::device::{BarClaim, PciDevice};
 pub use bar::{Bar, BarKind};
 pub use capability::{CapId, capabilities, extended_capabilities};
 pub use enumerate::{devices, init};

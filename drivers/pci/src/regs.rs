@@ -57,5 +57,7 @@ pub const PCI_INTERRUPT_LINE: u16 = 0x3c;
 pub const PCI_INTERRUPT_PIN: u16 = 0x3d;
 /// Header of a bridge.
 pub const PCI_HEADER_TYPE_BRIDGE: u8 = 1;
+/// Class and subclass of the bridge from the processor.
+pub const PCI_CLASS_BRIDGE_HOST: u32 = 0x0600;
 /// First extended capability.
 pub const PCI_CFG_SPACE_SIZE: u16 = 256;

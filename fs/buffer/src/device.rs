@@ -395,6 +395,11 @@ impl BdevCache for DeviceCache {
         self.mapping.remove(0, u64::MAX);
         self.drop_buffers(0);
         self.writer.stop();
+        // What was dirty when it was last written waits there for its age still: the two would keep each other.
+        if let Some(me) = self.me.upgrade() {
+            let item: Arc<dyn DirtyItem> = me;
+            self.writer.remove(&item);
+        }
         for place in CACHES.lock().iter_mut().filter(|place| place.as_ref().is_some_and(|cache| cache.ptr_eq(&self.me)))
         {
             *place = None;

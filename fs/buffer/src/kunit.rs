@@ -83,6 +83,26 @@ mod in_kernel {
         })
     }
 
+    /// A cache that was dirty is queued for the device's thread, and has the queue: both go with the device.
+    #[test]
+    fn nothing_is_left_of_a_device() -> Result {
+        let mut left = None;
+        with_disk(|_, _, cache| {
+            let page = cache.mapping().get_or_read(1)?;
+            page.write(0, &[1; 8])?;
+            cache.mapping().set_dirty_range(1, &page, 0, 8);
+            cache.write_all()?;
+            left = Some(Arc::downgrade(cache));
+            Ok(())
+        })?;
+        // One waits for RCU in another.
+        for _ in 0..4 {
+            rcu::barrier();
+        }
+        assert_eq!(left.map(|cache| cache.strong_count()), Some(0));
+        Ok(())
+    }
+
     #[test]
     fn pages_and_buffers_are_the_same() -> Result {
         with_disk(|ram, _, cache| {

@@ -51,6 +51,7 @@ mod swapfile;
 mod truncate;
 mod xattr;
 
+use kernel::ext::ModuleHeader;
 use kernel::filesystem::vfs::register_filesystem;
 use kernel::prelude::*;
 
@@ -60,12 +61,15 @@ module! {
     authors: ["The Rideau developers"],
     description: "Fourth Extended Filesystem",
     license: "GPL",
+    alias: ["fs-ext4", "fs-ext3", "fs-ext2"],
 }
 
 struct Ext4;
 
 impl kernel::Module for Ext4 {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
+    fn init(module: &'static ThisModule) -> Result<Self> {
+        // It stays once it is loaded: who has a file of /sys/fs/ext4 open would run what is gone.
+        let _stays = module.header().is_none_or(ModuleHeader::try_get);
         // Without it file systems mount all the same.
         if let Err(error) = show::init() {
             pr_err!("EXT4-fs: /sys/fs/ext4: {error}\n");

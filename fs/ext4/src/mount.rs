@@ -22,6 +22,7 @@ use jbd2::format::{COMPAT_CHECKSUM, INCOMPAT_64BIT, INCOMPAT_ASYNC_COMMIT, INCOM
 use jbd2::{Config, Geometry, Run};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec};
+use kernel::ext::ModuleHeader;
 use kernel::filesystem::locking::SetOnce;
 use kernel::filesystem::vfs::super_block::on_device;
 use kernel::filesystem::vfs::{Dentry, Dev, FileSystemType, FsContext, SuperBlock, SuperDevice, SuperInit};
@@ -76,6 +77,10 @@ impl FileSystemType for Type {
 
     fn requires_dev(&self) -> bool {
         true
+    }
+
+    fn owner(&self) -> Option<&'static ModuleHeader> {
+        <crate::Ext4 as kernel::ModuleMetadata>::this_module().header()
     }
 
     fn get_tree(&'static self, context: &FsContext<'_>) -> Result<Arc<SuperBlock>> {

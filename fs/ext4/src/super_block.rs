@@ -3,18 +3,24 @@
 
 use crate::health::{Noted, Policy, Record};
 use crate::mounted::Mounted;
+use crate::node::{Node, iget};
 use crate::options::Options;
 use core::fmt::Write;
 use core::sync::atomic::Ordering;
 use errno::Result;
-use errno::code::{EINVAL, ERANGE, EROFS};
-use ext4_core::{Quota, QuotaKind};
+use errno::code::{EINVAL, ERANGE, EROFS, ESTALE};
+use ext4_core::{Cursor, Quota, QuotaKind};
 use ext4_format::SuperBlock as DiskSuper;
 use ext4_format::feature::incompat;
 use kalloc::Arc;
+use kernel::filesystem::vfs::handle::FileId;
 use kernel::filesystem::vfs::super_block::{QuotaInfo, QuotaLimits};
 use kernel::filesystem::vfs::{FsContext, Inode, Kstatfs, SuperBlock, SuperOps};
 use kernel::prelude::*;
+
+/// Types of handles.
+const FILEID_INO32_GEN: i32 = 1;
+const FILEID_INO32_GEN_PARENT: i32 = 2;
 
 /// `s_state`.
 const VALID_FS: u16 = 1;
@@ -132,6 +138,42 @@ impl SuperOps for Ext4Super {
         out.files = numbers.inodes;
         out.ffree = numbers.free_inodes;
         Ok(())
+    }
+
+    fn file_id(&self, inode: &Inode) -> Option<FileId> {
+        let generation = Node::of(inode).ok()?.shared.tree.read().inode.raw.generation;
+        Some(FileId::new(FILEID_INO32_GEN, &[inode.ino as u32, generation]))
+    }
+
+    fn inode_by_id(&self, sb: &Arc<SuperBlock>, kind: i32, words: &[u32]) -> Result<Arc<Inode>> {
+        let &[number, generation, ..] = words else { return Err(ESTALE) };
+        if !matches!(kind, FILEID_INO32_GEN | FILEID_INO32_GEN_PARENT) || !self.0.core.valid_ino(number) {
+            return Err(ESTALE);
+        }
+        let inode = iget(sb, &self.0, number)?;
+        let own = Node::of(&inode)?.shared.tree.read().inode.raw.generation;
+        // As in Linux 0 is any.
+        if generation == 0 || generation == own { Ok(inode) } else { Err(ESTALE) }
+    }
+
+    fn place_of(&self, dir: &Arc<Inode>) -> Result<(Arc<Inode>, KVec<u8>)> {
+        let up = self.0.core.lookup(&Node::of(dir)?.shared.tree.read().inode, b"..")?;
+        let (number, _) = up.ok_or(ESTALE)?;
+        let parent = iget(dir.sb(), &self.0, number)?;
+        let (mut name, mut cursor) = (KVec::new(), Cursor::default());
+        {
+            let tree = Node::of(&parent)?.shared.tree.read();
+            let mut copied = Ok(());
+            self.0.core.list(&tree.inode, &mut cursor, |found| {
+                let here = u64::from(found.ino) == dir.ino && !matches!(found.name, b"." | b"..");
+                if here {
+                    copied = name.extend_from_slice(found.name, GFP_KERNEL);
+                }
+                !here
+            })?;
+            copied?;
+        }
+        if name.is_empty() { Err(ESTALE) } else { Ok((parent, name)) }
     }
 
     fn sync(&self, _sb: &SuperBlock, wait: bool) -> Result {

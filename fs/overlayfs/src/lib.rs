@@ -31,7 +31,7 @@ mod node;
 mod options;
 mod rename;
 
-use kernel::filesystem::vfs::register_filesystem;
+use kernel::filesystem::vfs::{register_filesystem, unregister_filesystem};
 use kernel::prelude::*;
 
 module! {
@@ -40,6 +40,7 @@ module! {
     authors: ["The Rideau developers"],
     description: "Overlay filesystem",
     license: "GPL",
+    alias: ["fs-overlay"],
 }
 
 struct Overlay;
@@ -48,5 +49,11 @@ impl kernel::Module for Overlay {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         register_filesystem(&mount::OVERLAY)?;
         Ok(Self)
+    }
+}
+
+impl Drop for Overlay {
+    fn drop(&mut self) {
+        unregister_filesystem(&mount::OVERLAY);
     }
 }

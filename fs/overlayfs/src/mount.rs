@@ -8,6 +8,7 @@ use crate::options::{Options, Xino};
 use core::fmt::Write;
 use core::sync::atomic::AtomicU64;
 use kalloc::{Arc, KBox, KVec};
+use kernel::ext::ModuleHeader;
 use kernel::filesystem::cred::current_cred;
 use kernel::filesystem::vfs::namei::kernel::{kernel_lookup, kernel_make};
 use kernel::filesystem::vfs::namei::walk::lookup_path;
@@ -63,6 +64,10 @@ impl FileSystemType for Type {
 
     fn stacks(&self) -> bool {
         true
+    }
+
+    fn owner(&self) -> Option<&'static ModuleHeader> {
+        <crate::Overlay as kernel::ModuleMetadata>::this_module().header()
     }
 
     fn get_tree(&'static self, context: &FsContext<'_>) -> Result<Arc<SuperBlock>> {

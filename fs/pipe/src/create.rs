@@ -9,7 +9,8 @@ use errno::code::{EINVAL, ENODEV, ENOPKG, ENXIO};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use locking::SetOnce;
-use vfs::super_block::{FileSystemType, FsContext, SimpleSuper, SuperBlock, SuperInit};
+use vfs::FileSystemType;
+use vfs::super_block::{FsContext, SimpleSuper, SuperBlock, SuperInit};
 use vfs::{Dentry, Dev, File, FileOps, Inode, InodeInit, InodeOps, Mount, OpenFlags, Path, Prepared, iop};
 use x86_cpu::regs::PtRegs;
 use x86_mm::uaccess::{UserPtr, put_user};
@@ -51,7 +52,7 @@ static MOUNT: SetOnce<Arc<Mount>> = SetOnce::new();
 const MAGIC: u64 = 0x5049_5045;
 
 pub(crate) fn init() -> Result {
-    vfs::super_block::register_filesystem(&PIPEFS)?;
+    vfs::register_filesystem(&PIPEFS)?;
     let init = SuperInit { magic: MAGIC, block_size: 4096, max_bytes: i64::MAX as u64, flags: 0 };
     let sb = SuperBlock::new(&PIPEFS, init, KBox::new(SimpleSuper, GFP_KERNEL)?)?;
     let root = Dentry::new_anon(inode(&sb, None, uapi::S_IFDIR | 0o600, 0, 0)?, b"pipe:")?;

@@ -331,9 +331,15 @@ static BOOT_ID: SetOnce<KString> = SetOnce::new();
 
 fn random_dir(kernel: &Arc<Node>) -> Result {
     let dir = kernel.mkdir_mode(b"random", 0o555)?;
-    number(&dir, "poolsize", 256)?;
-    // As Linux since 5.18: full once initialised.
-    file(&dir, "entropy_avail", 0o444, |out| out.put(if random::is_ready() { b"256\n" } else { b"0\n" }))?;
+    number(&dir, "poolsize", random::POOL_BITS.into())?;
+    file(&dir, "entropy_avail", 0o444, |out| seq_print!(out, "{}\n", random::entropy_count()))?;
+    // As in Linux what is written to these two changes nothing.
+    for (name, value) in
+        [("write_wakeup_threshold", random::POOL_BITS.into()), ("urandom_min_reseed_secs", random::RESEED_SECONDS)]
+    {
+        let show = move |out: &mut SeqBuf| seq_print!(out, "{value}\n");
+        dir.attr(name.as_bytes(), 0o644, TextRw(show, |data: &[u8]| Ok(data.len())))?;
+    }
     file(&dir, "uuid", 0o444, |out| line(out, uuid()?.as_bytes()))?;
     file(&dir, "boot_id", 0o444, |out| {
         if BOOT_ID.get().is_none() {

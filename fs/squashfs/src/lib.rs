@@ -19,7 +19,7 @@ mod node;
 mod pages;
 mod store;
 
-use kernel::filesystem::vfs::register_filesystem;
+use kernel::filesystem::vfs::{register_filesystem, unregister_filesystem};
 use kernel::prelude::*;
 
 module! {
@@ -28,6 +28,7 @@ module! {
     authors: ["The Rideau developers"],
     description: "squashfs 4.0, a compressed read-only filesystem",
     license: "GPL",
+    alias: ["fs-squashfs"],
 }
 
 struct Squashfs;
@@ -37,5 +38,11 @@ impl kernel::Module for Squashfs {
         register_filesystem(&mount::SQUASHFS)?;
         pr_info!("version 4.0\n");
         Ok(Self)
+    }
+}
+
+impl Drop for Squashfs {
+    fn drop(&mut self) {
+        unregister_filesystem(&mount::SQUASHFS);
     }
 }

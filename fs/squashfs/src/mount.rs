@@ -6,6 +6,7 @@ use crate::store::Store;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use kalloc::{Arc, KBox};
+use kernel::ext::ModuleHeader;
 use kernel::filesystem::buffer::{MountedDevice, mount_bdev};
 use kernel::filesystem::vfs::{
     Dentry, FileSystemType, FsContext, SuperBlock, SuperDevice, SuperInit, SuperOps, super_block::Kstatfs,
@@ -67,6 +68,10 @@ impl FileSystemType for Type {
 
     fn requires_dev(&self) -> bool {
         true
+    }
+
+    fn owner(&self) -> Option<&'static ModuleHeader> {
+        <crate::Squashfs as kernel::ModuleMetadata>::this_module().header()
     }
 
     fn get_tree(&'static self, context: &FsContext<'_>) -> Result<Arc<SuperBlock>> {

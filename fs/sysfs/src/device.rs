@@ -16,10 +16,18 @@ pub struct Device<'a> {
     pub class: &'a str,
     /// Its name.
     pub name: &'a str,
+    /// Its node in `/dev`, if that is not called as the device is.
+    pub node: Option<&'a str>,
     /// Its number and whether it is a block device, if programs can open it.
     pub dev: Option<(Dev, bool)>,
     /// The node it belongs to; without one it is a virtual device.
     pub parent: Option<&'a Arc<Node>>,
+}
+
+impl<'a> Device<'a> {
+    fn node_name(&self) -> &'a str {
+        self.node.unwrap_or(self.name)
+    }
 }
 
 /// The variables of a device's event.
@@ -36,7 +44,7 @@ fn variables(dev: Option<(Dev, bool)>, name: &[u8], out: &mut SeqBuf) -> Result 
 /// Tells programs that a device of a class is there, when everything of it is: its node too. May sleep.
 pub fn announce(device: &Device<'_>, action: Action) {
     if let Ok(Some(dir)) = directory(device) {
-        uevent::emit(action, &dir, device.class, |out| variables(device.dev, device.name.as_bytes(), out));
+        uevent::emit(action, &dir, device.class, |out| variables(device.dev, device.node_name().as_bytes(), out));
     }
 }
 
@@ -63,7 +71,7 @@ pub fn add(device: &Device<'_>) -> Result<Arc<Node>> {
         dir.link(b"device", parent)?;
     }
     class.link(device.name.as_bytes(), &dir)?;
-    let name = KString::from_str(device.name, GFP_KERNEL)?;
+    let name = KString::from_str(device.node_name(), GFP_KERNEL)?;
     let dev = device.dev;
     uevent::file(&dir, device.class, move |out| variables(dev, name.as_bytes(), out))?;
     if let Some((dev, block)) = dev {

@@ -8,8 +8,8 @@ use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
 use mm::{Mapping, MappingOps, MmapRequest};
-use mm_alloc::Page;
 use mm_alloc::layout::{PAGE_SHIFT, PAGE_SIZE};
+use mm_alloc::{Page, PageFlags};
 use vfs::filemap::{generic_read, generic_write};
 use vfs::{File, FileOps, IovIter, fmode};
 
@@ -153,12 +153,15 @@ fn seek_data(file: &File, offset: i64, data: bool) -> Result<i64> {
     // First page of the kind wanted; page numbers come in order.
     let mut index = from >> PAGE_SHIFT;
     let mut found = None;
-    mapping(file)?.for_each_from(index, |at, _| {
+    mapping(file)?.for_each_from(index, |at, page| {
+        let used = page.has(PageFlags::UPTODATE);
         if data {
-            found = Some(at);
-            return false;
+            if used {
+                found = Some(at);
+            }
+            return !used;
         }
-        if at != index {
+        if at != index || !used {
             return false;
         }
         index += 1;
@@ -217,19 +220,20 @@ fn fallocate(file: &File, mode: u32, offset: u64, len: u64) -> Result {
     Ok(())
 }
 
-/// Puts pages where none are, all of `[first, last)` or, after an error, none.
+/// Keeps pages for where none are, all of `[first, last)` or, after an error, none.
 fn populate(mapping: &Mapping, first: u64, last: u64) -> Result {
     // Stretches of pages that were not there before.
     let mut added: KVec<(u64, u64)> = KVec::new();
     let mut result = Ok(());
     for index in first..last {
-        if mapping.get(index).is_some() {
-            continue;
-        }
-        result = match added.last_mut() {
-            Some(stretch) if stretch.1 == index => mapping.get_or_read(index).map(|_| stretch.1 = index + 1),
-            _ => mapping.get_or_read(index).and_then(|_| Ok(added.push((index, index + 1), GFP_KERNEL)?)),
-        };
+        result = mapping.preallocate(index).and_then(|new| {
+            match added.last_mut() {
+                _ if !new => {}
+                Some(stretch) if stretch.1 == index => stretch.1 = index + 1,
+                _ => added.push((index, index + 1), GFP_KERNEL)?,
+            }
+            Ok(())
+        });
         if result.is_ok() && task::current().signal_pending() {
             result = Err(EINTR);
         }

@@ -9,15 +9,21 @@ use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use mm_alloc::layout::PAGE_SIZE;
+use vfs::handle::FileId;
 use vfs::{
-    Dentry, Dev, FileSystemType, FsContext, Kstatfs, Path, SuperBlock, SuperInit, SuperOps, register_filesystem,
+    Dentry, Dev, FileSystemType, FsContext, Inode, Kstatfs, Path, SuperBlock, SuperInit, SuperOps, register_filesystem,
 };
 
 struct TmpfsSuper {
     limits: Arc<Limits>,
     /// Shows and changes limits (tmpfs and devtmpfs; not ramfs).
     limited: bool,
+    /// In each handle, so that those of another tmpfs are none here.
+    generation: u32,
 }
+
+/// `FILEID_INO32_GEN`, though a handle here has three words.
+const FILE_ID: i32 = 1;
 
 impl SuperOps for TmpfsSuper {
     fn statfs(&self, _sb: &SuperBlock, out: &mut Kstatfs) -> Result {
@@ -32,6 +38,19 @@ impl SuperOps for TmpfsSuper {
             out.ffree = inodes.max().saturating_sub(inodes.used());
         }
         Ok(())
+    }
+
+    fn file_id(&self, inode: &Inode) -> Option<FileId> {
+        let words = [self.generation, inode.ino as u32, (inode.ino >> 32) as u32];
+        self.limited.then(|| FileId::new(FILE_ID, &words))
+    }
+
+    fn inode_by_id(&self, sb: &Arc<SuperBlock>, _kind: i32, words: &[u32]) -> Result<Arc<Inode>> {
+        let &[generation, low, high, ..] = words else { return Err(ESTALE) };
+        if generation != self.generation {
+            return Err(ESTALE);
+        }
+        sb.known_inode(u64::from(high) << 32 | u64::from(low)).ok_or(ESTALE)
     }
 
     fn show_options(&self, sb: &SuperBlock, out: &mut dyn Write) -> core::fmt::Result {
@@ -74,7 +93,7 @@ pub fn new_super(
     let limits = Limits { pages: Count::new(options.pages), inodes: Count::new(options.inodes) };
     let limits = Arc::new(limits, GFP_KERNEL)?;
     let limited = magic == uapi::TMPFS_MAGIC;
-    let ops = KBox::new(TmpfsSuper { limits: limits.clone(), limited }, GFP_KERNEL)?;
+    let ops = KBox::new(TmpfsSuper { limits: limits.clone(), limited, generation: random::u64() as u32 }, GFP_KERNEL)?;
     let init = SuperInit { magic: magic.into(), block_size: PAGE_SIZE as u32, max_bytes: i64::MAX as u64, flags };
     let sb = SuperBlock::new(fs_type, init, ops)?;
     let owner = Owner { mode: uapi::S_IFDIR | options.mode, uid: options.uid, gid: options.gid };

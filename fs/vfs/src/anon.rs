@@ -4,10 +4,11 @@
 
 use crate::dentry::Dentry;
 use crate::file::{File, FileOps, OpenFlags, Prepared};
+use crate::fs_type::FileSystemType;
 use crate::inode::{Inode, InodeInit, InodeOps, iop};
 use crate::mounting::kern_mount;
 use crate::path::Path;
-use crate::super_block::{FileSystemType, FsContext, SimpleSuper, SuperBlock, SuperInit};
+use crate::super_block::{FsContext, SimpleSuper, SuperBlock, SuperInit};
 use crate::types::Dev;
 use core::fmt::Write;
 use errno::{Result, code::*};
@@ -61,7 +62,7 @@ impl PseudoFs {
 
     /// Registers and mounts it. Once, at boot.
     pub fn init(&'static self) -> Result {
-        crate::super_block::register_filesystem(self)?;
+        crate::fs_type::register_filesystem(self)?;
         let sb = self.get_tree(&FsContext { source: b"none", flags: 0, options: b"" })?;
         self.place.set(kern_mount(&sb, self.name.as_bytes())?).map_err(|_| EBUSY)
     }

@@ -70,6 +70,28 @@ pub fn register_chrdev(
     }
 }
 
+/// Majors that are given to who asks for any, in this order.
+fn dynamic_majors() -> impl Iterator<Item = u32> {
+    (234..=254).rev().chain((384..=511).rev())
+}
+
+/// Gives `count` minors, from 0 on, of a major that nobody has to `device`, and says which (`alloc_chrdev_region`). `EBUSY` if there is
+/// none. May sleep.
+pub fn alloc_chrdev_region(count: u32, name: &'static str, device: &'static dyn CharDevice) -> Result<u32> {
+    for major in dynamic_majors() {
+        // All of its minors must be free: who has some of it gets the others when it asks by number.
+        let is_free = RANGES.lock().iter().all(|range| range.first.major() != major);
+        if is_free {
+            match register_chrdev(major, 0, count, name, device) {
+                // Somebody was faster.
+                Err(EBUSY) => {}
+                result => return result.map(|()| major),
+            }
+        }
+    }
+    Err(EBUSY)
+}
+
 /// Takes back the range that starts at `first`.
 pub fn unregister_chrdev(major: u32, first: u32) {
     RANGES.lock().retain(|range| range.first != Dev::new(major, first));

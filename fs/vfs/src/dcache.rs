@@ -234,6 +234,12 @@ pub(crate) fn set_limit() {
     CACHED_MAX.store((mm::meminfo().total as usize).max(16384), Ordering::Relaxed);
 }
 
+/// Bytes of slabs of the dentries that can be dropped.
+pub(crate) fn reclaimable_bytes() -> usize {
+    let one = mm_alloc::slab::footprint(size_of::<Dentry>() + crate::icache::COUNTS, align_of::<Dentry>());
+    CACHED.load(Ordering::Relaxed).saturating_mul(one)
+}
+
 /// Drops dentries that nobody uses, looking at `buckets` of the table; how many went. May sleep.
 pub fn shrink(buckets: usize) -> usize {
     let before = CACHED.load(Ordering::Relaxed);

@@ -298,6 +298,13 @@ impl Dentry {
         }
     }
 
+    /// The child that names `inode`.
+    pub(crate) fn child_of(&self, inode: &Arc<Inode>) -> Option<Arc<Dentry>> {
+        let children = self.children.lock();
+        let mut there = children.slots.iter().filter_map(|slot| slot.1.as_ref());
+        there.find(|child| child.inode().is_some_and(|named| Arc::ptr_eq(named, inode))).cloned()
+    }
+
     /// Any child, negative ones too.
     pub(crate) fn any_child(&self) -> Option<Arc<Dentry>> {
         self.children.lock().slots.iter().find_map(|slot| slot.1.clone())

@@ -222,9 +222,10 @@ pub struct File {
     flags: AtomicU32,
     /// Whom `SIGIO` goes to; made when somebody says whom, or wants signals.
     pub(crate) owner: SetOnce<Arc<crate::fasync::FileOwner>>,
+    ops: KBox<dyn FileOps>,
+    /// Behind the operations, which may be a module's: these keep that.
     inode: Arc<Inode>,
     path: Path,
-    ops: KBox<dyn FileOps>,
     pub(crate) pos: Position,
     /// How it was read so far.
     pub(crate) ra: Readahead,

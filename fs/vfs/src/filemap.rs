@@ -70,7 +70,8 @@ fn page_for(file: &File, mapping: &Mapping, at: u64, count: usize) -> Result<Opt
     let index = at >> PAGE_SHIFT;
     match mapping.find(index) {
         Some(page) if page.is_ready() => Ok(Some(page)),
-        None if mapping.is_memory() => Ok(None),
+        // Only kept for the file: a hole still.
+        _ if mapping.is_memory() => Ok(None),
         page => read_page(file, mapping, index, pages_of(at, count), page).map(Some),
     }
 }

@@ -7,10 +7,11 @@
 
 use crate::anon::AnonKind;
 use crate::file::{File, FileOps, OpenFlags};
+use crate::fs_type::TypeRef;
 use crate::mount::Mount;
 use crate::mount_tree;
 use crate::path::Path;
-use crate::super_block::{FileSystemType, FsContext, SuperBlock};
+use crate::super_block::{FsContext, SuperBlock};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVec};
@@ -43,8 +44,9 @@ struct State {
 
 /// What is behind the descriptor.
 pub(crate) struct ContextFile {
-    fs_type: &'static dyn FileSystemType,
     state: Mutex<State>,
+    /// Given back last.
+    fs_type: TypeRef,
 }
 
 static KIND: AnonKind = AnonKind::new("[fscontext]");
@@ -70,11 +72,11 @@ static COMMON: [(&[u8], u32, bool); 8] = [
 
 impl ContextFile {
     /// A context for a new file system of a type, or (`sb`) for the change of one. May sleep.
-    pub(crate) fn open(fs_type: &'static dyn FileSystemType, sb: Option<Arc<SuperBlock>>) -> Result<Arc<File>> {
+    pub(crate) fn open(fs_type: TypeRef, sb: Option<Arc<SuperBlock>>) -> Result<Arc<File>> {
         let phase = if sb.is_some() { Phase::Reconfigure } else { Phase::Create };
         let flags = sb.as_ref().map_or(0, |sb| sb.flags());
         let state = State { phase, source: None, options: KVec::new(), flags, mask: 0, sb };
-        let file = Self { fs_type, state: Mutex::new(state) };
+        let file = Self { state: Mutex::new(state), fs_type };
         KIND.open(OpenFlags(uapi::O_RDWR), KBox::new(file, GFP_KERNEL)?)
     }
 
@@ -126,7 +128,7 @@ impl ContextFile {
         }
         state.phase = Phase::Failed;
         let source = state.source.as_deref().unwrap_or(b"");
-        let sb = self.fs_type.get_tree(&FsContext { source, flags: state.flags, options: &state.options })?;
+        let sb = self.fs_type.get().get_tree(&FsContext { source, flags: state.flags, options: &state.options })?;
         state.sb = Some(sb);
         state.phase = Phase::Mount;
         Ok(())

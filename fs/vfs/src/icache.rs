@@ -17,6 +17,8 @@ use sync::Mutex;
 
 /// Inodes cached in all file systems, and how many of them were seen unused at the last look.
 static CACHED: AtomicUsize = AtomicUsize::new(0);
+/// Bytes of slabs that they take.
+static BYTES: AtomicUsize = AtomicUsize::new(0);
 
 /// Locks for reading inodes in: two numbers may share one.
 const READERS: usize = 64;
@@ -67,6 +69,7 @@ impl InodeCache {
         // A new inode is in no list.
         self.bucket(inode.ino)?.lock().push(inode.clone()).map_err(|_| EEXIST)?;
         CACHED.fetch_add(1, Relaxed);
+        BYTES.fetch_add(footprint(inode), Relaxed);
         Ok(())
     }
 
@@ -75,7 +78,7 @@ impl InodeCache {
         if let Ok(bucket) = self.bucket(inode.ino)
             && bucket.lock().remove(inode)
         {
-            CACHED.fetch_sub(1, Relaxed);
+            left(inode);
         }
     }
 
@@ -116,7 +119,7 @@ impl InodeCache {
             let _ = bucket.lock().push(inode.clone());
             return false;
         }
-        CACHED.fetch_sub(1, Relaxed);
+        left(inode);
         inode.ops().forget(inode);
         true
     }
@@ -129,7 +132,7 @@ impl InodeCache {
                 let Some(inode) = bucket.iter(&section).next().map(Arc::from) else { break };
                 drop(section);
                 if bucket.lock().remove(&inode) {
-                    CACHED.fetch_sub(1, Relaxed);
+                    left(&inode);
                     inode.ops().forget(&inode);
                 }
             }
@@ -181,6 +184,27 @@ impl SuperBlock {
     pub fn shrink_all_inodes(&self) -> usize {
         self.icache().map_or(0, |cache| cache.scan(cache.buckets.len()))
     }
+}
+
+/// Bytes of slabs of an inode and the file system's part of it.
+fn footprint(inode: &Inode) -> usize {
+    let ops = inode.ops();
+    let own = mm_alloc::slab::footprint(size_of_val(ops), align_of_val(ops));
+    own + mm_alloc::slab::footprint(size_of::<Inode>() + COUNTS, align_of::<Inode>())
+}
+
+/// Bytes of an `Arc`'s counts.
+pub(crate) const COUNTS: usize = 8;
+
+fn left(inode: &Inode) {
+    CACHED.fetch_sub(1, Relaxed);
+    BYTES.fetch_sub(footprint(inode), Relaxed);
+}
+
+/// Pages of slabs that are dentries' and inodes' which can be dropped when memory is short (`SReclaimable`).
+pub fn reclaimable_pages() -> u64 {
+    let bytes = BYTES.load(Relaxed).saturating_add(crate::dcache::reclaimable_bytes());
+    (bytes / mm_alloc::layout::PAGE_SIZE) as u64
 }
 
 /// Inodes cached now, of all file systems on devices.

@@ -45,8 +45,11 @@ pub mod iop {
     pub const MAGIC_LINK: u32 = 1 << 9;
     /// Has no name yet but may get one (`O_TMPFILE`).
     pub const LINKABLE: u32 = 1 << 10;
+    /// An entry of the directory is found by several names (whatever the case of its letters): the dentry of what a look-up finds
+    /// gets the name that was looked for.
+    pub const ALIASES: u32 = 1 << 11;
     /// In use as swap space: not to be written, cut or removed (`S_SWAPFILE`).
-    pub const SWAPFILE: u32 = 1 << 11;
+    pub const SWAPFILE: u32 = 1 << 12;
 }
 
 /// Where a symbolic link leads.
@@ -209,7 +212,6 @@ pub struct Inode {
     pub ino: u64,
     /// The device it is, for `S_IFCHR` and `S_IFBLK`.
     pub rdev: Dev,
-    sb: Arc<SuperBlock>,
     mode: AtomicU32,
     uid: AtomicU32,
     gid: AtomicU32,
@@ -241,6 +243,8 @@ pub struct Inode {
     /// Of a file system on a device.
     disk: SetOnce<KBox<DiskInode>>,
     ops: KBox<dyn InodeOps>,
+    /// Last: it keeps the module that the operations are in.
+    sb: Arc<SuperBlock>,
 }
 
 rcu::rcu_listed!(Inode, link);

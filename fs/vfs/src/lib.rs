@@ -26,6 +26,8 @@ pub mod filemap;
 pub mod flock;
 mod fs_context;
 pub mod fs_struct;
+pub mod fs_type;
+pub mod handle;
 pub mod hooks;
 pub mod icache;
 pub mod inode;
@@ -57,7 +59,7 @@ pub mod writeback;
 
 pub use anon::{AnonKind, PseudoFs};
 pub use attr::SetAttr;
-pub use chrdev::{CharDevice, register_chrdev};
+pub use chrdev::{CharDevice, alloc_chrdev_region, register_chrdev, unregister_chrdev};
 pub use dentry::Dentry;
 pub use disk_inode::idirty;
 pub use fasync::{FasyncList, OwnerKind};
@@ -65,16 +67,16 @@ pub use fdtable::{FdGuard, FilesStruct, fdget, fdget_raw, get_unused_fd};
 pub use file::{File, FileOps, OpenFlags, Prepared, fmode};
 pub use filemap::vm_file;
 pub use fs_struct::{FsPaths, FsStruct};
+pub use fs_type::{
+    FileSystemType, TypeRef, get_filesystem, nth_filesystem, register_filesystem, unregister_filesystem,
+};
 pub use hooks::{PROCESS as PROCESS_HOOKS, ProcessHooks};
 pub use inode::{Inode, InodeInit, InodeOps, Link, Rename, iop};
 pub use mount::Mount;
 pub use path::Path;
 pub use readdir::{DcacheDir, DirContext, DirSink};
 pub use seq_file::{SeqBuf, SeqFile, SeqShow, Single};
-pub use super_block::{
-    FileSystemType, FsContext, Kstatfs, SimpleSuper, SuperBlock, SuperDevice, SuperInit, SuperOps, get_filesystem,
-    register_filesystem,
-};
+pub use super_block::{FsContext, Kstatfs, SimpleSuper, SuperBlock, SuperDevice, SuperInit, SuperOps};
 pub use sync::{PollMask, PollTable};
 pub use tasks::{
     close_on_exec, copy_files, copy_fs, exit_files, exit_fs, get_name, kernel_open, kernel_read, kernel_write, nr_open,

@@ -4,11 +4,12 @@
 
 use crate::dcache::is_subdir;
 use crate::fs_struct::{FsStruct, current_fs};
+use crate::fs_type::{TypeRef, get_filesystem};
 use crate::mnt_ns::check_mnt;
 use crate::mount::{MOUNT_FLAGS, MOUNTS, Mount, Mounts, follow_down, freeze_super};
 use crate::path::Path;
 use crate::propagation::TreeCopy;
-use crate::super_block::{FileSystemType, FsContext, SB_FLAGS, SuperBlock, get_filesystem};
+use crate::super_block::{FsContext, SB_FLAGS, SuperBlock};
 use errno::{Result, code::*};
 use hook::Hook;
 use kalloc::flags::GFP_KERNEL;
@@ -72,16 +73,20 @@ pub(crate) fn is_mount_root(path: &Path) -> bool {
 }
 
 /// The type `fs_type`, from a module if need be. `ENODEV` if there is none that programs may mount.
-pub(crate) fn find_type(fs_type: &[u8]) -> Result<&'static dyn FileSystemType> {
-    if get_filesystem(fs_type).is_none() && fs_type.iter().all(u8::is_ascii_graphic) {
-        crate::hooks::request_module(format_args!("fs-{}", fs_type.escape_ascii()));
-    }
-    get_filesystem(fs_type).filter(|kind| kind.user_mountable()).ok_or(ENODEV)
+pub(crate) fn find_type(fs_type: &[u8]) -> Result<TypeRef> {
+    let known = get_filesystem(fs_type).or_else(|| {
+        if fs_type.iter().all(u8::is_ascii_graphic) {
+            crate::hooks::request_module(format_args!("fs-{}", fs_type.escape_ascii()));
+        }
+        get_filesystem(fs_type)
+    });
+    known.filter(|kind| kind.get().user_mountable()).ok_or(ENODEV)
 }
 
 /// A super block of type `fs_type`.
 fn new_super(source: &[u8], fs_type: &[u8], flags: u32, data: &[u8]) -> Result<Arc<SuperBlock>> {
-    find_type(fs_type)?.get_tree(&FsContext { source, flags: flags & SB_FLAGS, options: data })
+    let kind = find_type(fs_type)?;
+    kind.get().get_tree(&FsContext { source, flags: flags & SB_FLAGS, options: data })
 }
 
 fn mount_new(source: &[u8], target: Path, fs_type: &[u8], flags: u32, data: &[u8]) -> Result {

@@ -5,6 +5,8 @@
 //! changes the shape of the tree.
 
 use crate::dentry::Dentry;
+use crate::fs_type::FileSystemType;
+use crate::handle::{FileId, Known};
 use crate::icache::InodeCache;
 use crate::inode::Inode;
 use crate::types::Dev;
@@ -15,8 +17,9 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVec, WeakArc};
-use locking::SpinLock;
+use locking::{SetOnce, SpinLock};
 use mm::{BackingDev, ErrSeq};
+use module_core::ModuleRef;
 use sync::{Mutex, MutexGuard};
 
 /// What `statfs(2)` shows.
@@ -154,6 +157,21 @@ pub trait SuperOps: Any + Send + Sync {
         if options.is_empty() { Ok(()) } else { Err(EINVAL) }
     }
 
+    /// The handle of `inode`; `None`: this file system has no handles.
+    fn file_id(&self, inode: &Inode) -> Option<FileId> {
+        None
+    }
+
+    /// The inode that a handle stands for, as a program gave it. Any error is `ESTALE` to the program. May sleep.
+    fn inode_by_id(&self, sb: &Arc<SuperBlock>, kind: i32, words: &[u32]) -> Result<Arc<Inode>> {
+        Err(ESTALE)
+    }
+
+    /// The directory that `dir` is in, and its name there, for a directory found by its handle. May sleep.
+    fn place_of(&self, dir: &Arc<Inode>) -> Result<(Arc<Inode>, KVec<u8>)> {
+        Err(ESTALE)
+    }
+
     /// The last mount is gone. The dentries are already dropped.
     fn put_super(&self, sb: &SuperBlock) {}
 }
@@ -188,9 +206,13 @@ pub struct SuperBlock {
     device: Option<OnDevice>,
     /// Errors of writing back, for `syncfs`.
     errors: ErrSeq,
+    /// Inodes of which handles were given; made with the first one.
+    known: SetOnce<KBox<Known>>,
     /// Frozen (`FIFREEZE`); the lock is held while that, or flags and options, change.
     frozen: Mutex<bool>,
     ops: KBox<dyn SuperOps>,
+    /// The module that its type is in: given back last.
+    _module: ModuleRef,
 }
 
 /// What only a file system on a device has.
@@ -270,8 +292,10 @@ impl SuperBlock {
             rename_lock: if fs_type.stacks() { Mutex::new(()) } else { Mutex::new(()) },
             device,
             errors: ErrSeq::new(),
+            known: SetOnce::new(),
             frozen: Mutex::new(false),
             ops,
+            _module: ModuleRef::get(fs_type.owner()).ok_or(ENODEV)?,
         };
         Ok(Arc::new(sb, GFP_KERNEL)?)
     }
@@ -284,6 +308,20 @@ impl SuperBlock {
     /// The root dentry. `None` before it is set and after the file system was shut down.
     pub fn root(&self) -> Option<Arc<Dentry>> {
         self.root.lock().clone()
+    }
+
+    /// The inodes of which handles were given. ENOMEM.
+    pub(crate) fn known(&self) -> Result<&Known> {
+        if self.known.get().is_none() {
+            // Who comes second keeps the first one's.
+            let _ = self.known.set(KBox::new(Known::new()?, GFP_KERNEL)?);
+        }
+        self.known.get().map(|known| &**known).ok_or(ENOMEM)
+    }
+
+    /// The inode `ino`, if a handle of it was given and it is still there. For file systems that keep their inodes nowhere else.
+    pub fn known_inode(&self, ino: u64) -> Option<Arc<Inode>> {
+        self.known.get()?.inode(ino)
     }
 
     /// Its operations.
@@ -500,70 +538,6 @@ impl<'a> FsContext<'a> {
             (parts.next().unwrap_or(option), parts.next())
         })
     }
-}
-
-/// A type of file system.
-pub trait FileSystemType: Sync {
-    /// Name, as `mount -t` takes it.
-    fn name(&self) -> &'static str;
-
-    /// Whether it needs a block device (`/proc/filesystems` shows the others with `nodev`).
-    fn requires_dev(&self) -> bool {
-        false
-    }
-
-    /// Whether there is one super block for ever (sysfs, devtmpfs): it outlives its mounts.
-    fn keeps_super(&self) -> bool {
-        false
-    }
-
-    /// Whether it lies over other file systems and calls them with its own locks held: the checker of lock orders keeps its locks
-    /// apart from theirs.
-    fn stacks(&self) -> bool {
-        false
-    }
-
-    /// Whether programs may mount it (`false`: pipefs and the like).
-    fn user_mountable(&self) -> bool {
-        true
-    }
-
-    /// The file system that `context` asks for: its root. May sleep.
-    fn get_tree(&'static self, context: &FsContext<'_>) -> Result<Arc<SuperBlock>>;
-}
-
-static TYPES: SpinLock<KVec<&'static dyn FileSystemType>> = SpinLock::new(KVec::new());
-
-/// Makes a type known. `EBUSY` if the name is taken.
-pub fn register_filesystem(fs_type: &'static dyn FileSystemType) -> Result {
-    // Room first, outside the lock: allocation may sleep.
-    let mut room = KVec::with_capacity(1, GFP_KERNEL)?;
-    loop {
-        let mut types = TYPES.lock();
-        if types.iter().any(|known| known.name() == fs_type.name()) {
-            return Err(EBUSY);
-        }
-        let needed = types.len() + 1;
-        if room.capacity() >= needed {
-            room.extend(types.iter().copied(), GFP_KERNEL)?;
-            room.push(fs_type, GFP_KERNEL)?;
-            core::mem::swap(&mut *types, &mut room);
-            drop(types);
-            return Ok(());
-        }
-        drop(types);
-        room = KVec::with_capacity(needed, GFP_KERNEL)?;
-    }
-}
-
-/// The type of that name.
-pub fn get_filesystem(name: &[u8]) -> Option<&'static dyn FileSystemType> {
-    TYPES.lock().iter().copied().find(|known| known.name().as_bytes() == name)
-}
-
-/// Calls `f` for the `index`th type; `None` past the end (`/proc/filesystems`).
-pub fn nth_filesystem(index: usize) -> Option<&'static dyn FileSystemType> {
-    TYPES.lock().get(index).copied()
 }
 
 /// Minor numbers of anonymous devices (major 0) in use.

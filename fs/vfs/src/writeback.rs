@@ -49,6 +49,8 @@ pub trait DirtyItem: Any + Send + Sync {
 /// An item's place in its device's queue.
 pub struct DirtyNode {
     queued: AtomicBool,
+    /// It is queued no more, whatever becomes dirty ([`Writer::remove`]). Changes under the queue's lock.
+    gone: AtomicBool,
     since: AtomicU64,
     next: SpinLock<Option<Arc<dyn DirtyItem>>>,
 }
@@ -56,7 +58,12 @@ pub struct DirtyNode {
 impl DirtyNode {
     /// Of a clean item.
     pub const fn new() -> Self {
-        Self { queued: AtomicBool::new(false), since: AtomicU64::new(0), next: SpinLock::new(None) }
+        Self {
+            queued: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            since: AtomicU64::new(0),
+            next: SpinLock::new(None),
+        }
     }
 
     /// Whether it is queued: it need not be queued again.
@@ -198,7 +205,7 @@ impl Writer {
             return;
         }
         item.node().since.store(ktime::now_ns(), Relaxed);
-        self.queue.lock().push(item.clone());
+        self.put(item);
         self.ask(ASKED_LOOK);
     }
 
@@ -316,7 +323,40 @@ impl Writer {
     /// Queues an item that is still dirty; its age stays.
     fn requeue(&self, item: &Arc<dyn DirtyItem>) {
         if !item.node().queued.swap(true, AcqRel) {
-            self.queue.lock().push(item.clone());
+            self.put(item);
+        }
+    }
+
+    /// Puts an item that is marked as queued at the end, if it is not gone.
+    fn put(&self, item: &Arc<dyn DirtyItem>) {
+        let mut queue = self.queue.lock();
+        if item.node().gone.load(Relaxed) {
+            item.node().queued.store(false, Release);
+        } else {
+            queue.push(item.clone());
+        }
+    }
+
+    /// Takes a device's item off for good: the device is gone, and who is in the queue has a reference to it, as it has to the queue.
+    /// May sleep.
+    pub fn remove(&self, item: &Arc<dyn DirtyItem>) {
+        let mut left = {
+            let queue = self.queue.lock();
+            item.node().gone.store(true, Relaxed);
+            queue.len
+        };
+        // All the way round, so that the others keep their order.
+        while left != 0 {
+            left -= 1;
+            let mut queue = self.queue.lock();
+            let Some(first) = queue.pop() else { return };
+            if Arc::ptr_eq(&first, item) {
+                first.node().queued.store(false, Release);
+                drop(queue);
+                drop(first);
+            } else {
+                queue.push(first);
+            }
         }
     }
 

@@ -22,6 +22,7 @@ struct Dispatch;
 
 impl IrqDispatch for Dispatch {
     fn handle(&self, irq: u32) {
+        random::add_interrupt(irq);
         desc::handle(irq);
     }
     fn irq_exit(&self) {

@@ -5,22 +5,17 @@
 //! Which to take: [`SpinLock`] for data that only tasks touch (`lock`), or that interrupt handlers touch too (`lock_irqsave`
 //! everywhere outside the handler). A spin lock's holder must not sleep. In debug builds (`CONFIG_LOCKDEP`) each acquisition is
 //! checked for order and context by `lockdep`.
+//! What takes unsafe code is the crate `spin_locks`.
 
 #![no_std]
+#![forbid(unsafe_code)]
 
-pub mod arcslot;
-#[cfg(any(CONFIG_LOCKDEP, test))]
-mod lock_order;
-#[cfg(CONFIG_LOCKDEP)]
-pub mod lockdep;
-pub mod once;
-pub mod raw;
-pub mod rwspin;
 pub mod seq;
-pub mod spin;
 
-pub use arcslot::ArcSlot;
-pub use once::{LazyLock, SetOnce};
-pub use rwspin::{RwSpinLock, RwSpinReadGuard, RwSpinWriteGuard};
+#[cfg(CONFIG_LOCKDEP)]
+pub use ::lockdep;
 pub use seq::{SeqCount, SeqLock};
-pub use spin::{SpinGuard, SpinIrqGuard, SpinLock};
+pub use spin_locks::{
+    ArcSlot, LazyLock, RwSpinLock, RwSpinReadGuard, RwSpinWriteGuard, SetOnce, SpinGuard, SpinIrqGuard, SpinLock,
+    arcslot, once, raw, rwspin, spin,
+};

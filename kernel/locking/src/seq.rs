@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Sequence counters: readers that never write shared memory and retry when a writer was there.
 
-use crate::spin::{SpinIrqGuard, SpinLock};
 use core::sync::atomic::{AtomicU32, Ordering, fence};
+use spin_locks::{SpinIrqGuard, SpinLock};
 use x86_cpu::asm::cpu_relax;
 
 /// A bare sequence counter. Writers are serialised by the caller, with preemption off; what it guards is made of atomics.

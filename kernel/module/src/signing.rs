@@ -78,6 +78,18 @@ mod tests {
         assert_eq!(set_enforced(Some(b"maybe")), Err(EINVAL));
     }
 
+    /// With the largest key: it must do with a kernel's stack.
+    #[test]
+    #[cfg(feature = "sig")]
+    fn signatures_of_rsa() {
+        const DATA: &[u8] = include_bytes!("../../../crypto/asymmetric_keys/tests/data/data");
+        const KEY: &[u8] = include_bytes!("../../../crypto/asymmetric_keys/tests/data/rsa4096.der");
+        const MESSAGE: &[u8] = include_bytes!("../../../crypto/asymmetric_keys/tests/data/rsa4096.p7s");
+        let ring = asymmetric_keys::Ring::new(KEY);
+        assert_eq!(asymmetric_keys::verify(DATA, MESSAGE, ring), Ok(()));
+        assert_eq!(asymmetric_keys::verify(b"another", MESSAGE, ring), Err(EKEYREJECTED));
+    }
+
     #[test]
     #[cfg(feature = "sig")]
     fn the_ring_has_the_key_of_the_build() {

@@ -6,6 +6,7 @@ use crate::{load, taint};
 use errno::{Result, code::*};
 use kalloc::Arc;
 use klog::pr_warn;
+use module_core::Header;
 
 /// Unloads `name`. `ENOENT`: there is none; `EWOULDBLOCK`: it is in use; `EBUSY`: it is coming or going, or cannot end (and
 /// `force` is not given).
@@ -43,11 +44,26 @@ fn close(module: &Arc<Module>, force: bool) -> Result {
         }
         forced(module);
     }
-    if !header.try_stop() {
-        // What still holds a reference would run code that is gone: that is refused, forced or not.
-        return Err(EWOULDBLOCK);
+    if stop(header) {
+        return Ok(());
     }
-    Ok(())
+    // What still holds a reference would run code that is gone: that is refused, forced or not.
+    Err(EWOULDBLOCK)
+}
+
+/// How deep what waits for RCU lies in each other: a mount has its dentries, these their inodes, an inode its super block, which has the
+/// module.
+const DEPTH: usize = 4;
+
+/// Closes a module for new users if it has none, or none but what was given up and waits for RCU. May sleep.
+fn stop(header: &Header) -> bool {
+    for _ in 0..DEPTH {
+        if header.try_stop() {
+            return true;
+        }
+        rcu::barrier();
+    }
+    header.try_stop()
 }
 
 fn forced(module: &Arc<Module>) {

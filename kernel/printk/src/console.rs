@@ -168,18 +168,38 @@ pub fn register(console: &'static dyn Console) {
     let had_boot = consoles().any(|c| c.is_boot());
     // A first console shows the log from its start; one that follows a boot console goes on where that one is.
     let start = if had_boot { RING.next_seq() } else { RING.first_seq() };
-    let Some(slot) = SLOTS.iter().find(|s| s.console.get().is_none()) else {
-        return;
+    // One that was unregistered has its place still.
+    let is_known = |slot: &&Slot| slot.console.get().is_some_and(|other| is_same(*other, console));
+    let slot = match SLOTS.iter().find(is_known) {
+        Some(slot) if slot.enabled.load(Ordering::Acquire) => return,
+        Some(slot) => slot,
+        None => {
+            let Some(slot) = SLOTS.iter().find(|s| s.console.get().is_none()) else { return };
+            if slot.console.set(console).is_err() {
+                return;
+            }
+            slot
+        }
     };
     slot.next.store(start, Ordering::Relaxed);
-    if slot.console.set(console).is_err() {
-        return;
-    }
     slot.enabled.store(true, Ordering::SeqCst);
     let kind = if console.is_boot() { "bootconsole" } else { "console" };
     pr_info!("printk: {kind} [{}{}] enabled", console.name(), console.index());
     if !console.is_boot() {
         retire_boot_consoles();
+    }
+}
+
+fn is_same(a: &dyn Console, b: &dyn Console) -> bool {
+    a.name() == b.name() && a.index() == b.index()
+}
+
+/// Takes a console away: its driver goes. A record may still be written to it for a moment. Not in interrupts.
+pub fn unregister(console: &'static dyn Console) {
+    let _serial = REGISTER.lock();
+    let slot = SLOTS.iter().find(|slot| slot.console.get().is_some_and(|other| is_same(*other, console)));
+    if slot.is_some_and(|slot| slot.enabled.swap(false, Ordering::SeqCst)) {
+        pr_info!("printk: console [{}{}] disabled", console.name(), console.index());
     }
 }
 

@@ -308,6 +308,7 @@ fn attach_thread(args: &CloneArgs, child: &Arc<Task>, vfork_done: Option<Arc<Com
         if thread.io_priority() != 0 {
             task_io::set_priority(child, thread.io_priority() as u16)?;
         }
+        new.mce_kill.store(thread.mce_kill.load(Ordering::Relaxed), Ordering::Relaxed);
         new.no_new_privs.store(thread.no_new_privs.load(Ordering::Relaxed), Ordering::Relaxed);
         if flags & CHILD_SETTID != 0 {
             new.set_child_tid.store(args.child_tid, Ordering::Relaxed);

@@ -37,6 +37,7 @@ pub mod group;
 pub mod hooks;
 pub mod ids;
 pub mod ioport;
+pub mod ldt;
 mod life;
 pub mod madvise;
 pub mod misc;

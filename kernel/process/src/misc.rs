@@ -210,13 +210,12 @@ fn check_prlimit(task: &Task) -> Result {
 /// `arch_prctl(2)`.
 pub fn sys_arch_prctl(regs: &PtRegs) -> Result<usize> {
     let (code, address) = (regs.arg0() as u32, regs.arg1());
-    let (fs, gs) = task::switch::segment_bases();
     match code {
         uapi::ARCH_SET_FS if task::switch::set_fs_base(address as u64) => {}
         uapi::ARCH_SET_GS if task::switch::set_gs_base(address as u64) => {}
         uapi::ARCH_SET_FS | uapi::ARCH_SET_GS => return Err(EPERM),
-        uapi::ARCH_GET_FS => write_user(address, &fs)?,
-        uapi::ARCH_GET_GS => write_user(address, &gs)?,
+        uapi::ARCH_GET_FS => write_user(address, &task::switch::segments().fs_base)?,
+        uapi::ARCH_GET_GS => write_user(address, &task::switch::segments().gs_base)?,
         _ => return Err(EINVAL),
     }
     Ok(0)

@@ -2,7 +2,7 @@
 //! `prctl(2)`, second part: the time-stamp counter, and what checkpoint programs ask. Source: prctl(2).
 
 use crate::signal::syscalls::this;
-use crate::thread::current_process;
+use crate::thread::{MCE_EARLY, MCE_PROCESS, Thread, current_process};
 use crate::user::write_user;
 use core::sync::atomic::Ordering;
 use errno::Result;
@@ -34,7 +34,34 @@ pub(crate) fn more(option: u32, regs: &PtRegs) -> Result<usize> {
         uapi::PR_GET_THP_DISABLE if arg == 0 && regs.arg2() == 0 && rest == 0 => {
             return Ok(usize::from(current_process().ok_or(ESRCH)?.thp_disabled.load(Ordering::Relaxed)));
         }
+        uapi::PR_MCE_KILL if rest == 0 => this(|_, thread| mce_kill(thread, arg as u32, regs.arg2() as u32))?,
+        uapi::PR_MCE_KILL_GET if arg == 0 && regs.arg2() == 0 && rest == 0 => {
+            return this(|_, thread| Ok(mce_rule(thread.mce_kill.load(Ordering::Relaxed)) as usize));
+        }
         _ => return Err(EINVAL),
     }
     Ok(0)
+}
+
+/// `PR_MCE_KILL`. As in Linux a rule that is none leaves the thread with a rule of its own: the one before.
+fn mce_kill(thread: &Thread, what: u32, rule: u32) -> Result {
+    let before = thread.mce_kill.load(Ordering::Relaxed);
+    let (now, result) = match (what, rule) {
+        (uapi::PR_MCE_KILL_CLEAR, 0) => (before & !MCE_PROCESS, Ok(())),
+        (uapi::PR_MCE_KILL_SET, uapi::PR_MCE_KILL_EARLY) => (MCE_PROCESS | MCE_EARLY, Ok(())),
+        (uapi::PR_MCE_KILL_SET, uapi::PR_MCE_KILL_LATE) => (MCE_PROCESS, Ok(())),
+        (uapi::PR_MCE_KILL_SET, uapi::PR_MCE_KILL_DEFAULT) => (0, Ok(())),
+        (uapi::PR_MCE_KILL_SET, _) => (before | MCE_PROCESS, Err(EINVAL)),
+        _ => (before, Err(EINVAL)),
+    };
+    thread.mce_kill.store(now, Ordering::Relaxed);
+    result
+}
+
+fn mce_rule(bits: u32) -> u32 {
+    match bits {
+        bits if bits & MCE_PROCESS == 0 => uapi::PR_MCE_KILL_DEFAULT,
+        bits if bits & MCE_EARLY != 0 => uapi::PR_MCE_KILL_EARLY,
+        _ => uapi::PR_MCE_KILL_LATE,
+    }
 }

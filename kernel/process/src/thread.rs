@@ -67,6 +67,8 @@ pub struct Thread {
     pub(crate) kill: AtomicBool,
     /// `prctl(PR_SET_NO_NEW_PRIVS)`.
     pub(crate) no_new_privs: AtomicBool,
+    /// `prctl(PR_MCE_KILL)`: [`MCE_PROCESS`], [`MCE_EARLY`]. Kept and told; memory that fails is not handled.
+    pub(crate) mce_kill: AtomicU32,
     /// `ioprio_set(2)`: class and level, 0 for none of its own.
     pub(crate) io_priority: AtomicU32,
     /// This thread is inside exit.
@@ -141,6 +143,11 @@ pub struct Process {
     /// Looks at its CPU time; made when it first has a limit.
     pub(crate) cpu_watch: SetOnce<Arc<dyn crate::cpu_limit::CpuWatch>>,
 }
+
+/// `Thread::mce_kill`: it has a rule of its own for memory that fails.
+pub(crate) const MCE_PROCESS: u32 = 1;
+/// And that is to be killed at once.
+pub(crate) const MCE_EARLY: u32 = 2;
 
 /// Family and job control.
 pub(crate) struct Links {
@@ -285,6 +292,7 @@ impl Thread {
             vfork_done: SpinLock::new(None),
             kill: AtomicBool::new(false),
             no_new_privs: AtomicBool::new(false),
+            mce_kill: AtomicU32::new(0),
             io_priority: AtomicU32::new(0),
             exiting: AtomicBool::new(false),
             ptrace: AtomicU32::new(0),

@@ -3,28 +3,26 @@
 //! old once no reader can have it any more.
 //!
 //! A read section is a stretch with preemption off ([`read_lock`]), so a CPU that switches tasks, idles, or has never started
-//! is outside of any. A grace period is over when each CPU has been seen so (`grace`). Deferred frees are collected per CPU and
-//! done after a grace period by the kernel thread `rcu_reclaim`, in task context, where drops may sleep (`defer`).
+//! is outside of any. A grace period is over when each CPU has been seen so (`rcu_grace`). Deferred frees are collected per CPU and
+//! done after a grace period by the kernel thread `rcu_reclaim`, in task context, where drops may sleep (`rcu_grace::defer`).
 //! [`RcuArc`] is the pointer to use, [`RcuList`] the chain (of a hash bucket).
 //!
 //! Called by everybody above tasks. The scheduler reports context switches ([`note_context_switch`]) and idleness
 //! ([`idle_enter`]); interrupt entry calls [`irq_enter`].
 //!
-//! Locks: `defer::QUEUE` (per CPU, interrupts off, innermost), `grace::GRACE` (a mutex, held for a grace period).
+//! Locks: `rcu_queue::QUEUE` (per CPU, interrupts off, innermost), `rcu_grace::GRACE` (a mutex, held for a grace period).
 
 #![no_std]
 
-mod defer;
-mod grace;
 mod list;
 mod pointer;
 
-pub use defer::{barrier, call, defer_drop, start_reclaim};
-pub use grace::{
-    Host, cpu_starting, host, idle_enter, idle_exit, irq_enter, irq_exit, note_context_switch, synchronize,
-};
 pub use list::{RcuLink, RcuList, RcuListed};
 pub use pointer::RcuArc;
+pub use rcu_grace::{
+    Host, barrier, call, cpu_starting, defer_drop, host, idle_enter, idle_exit, irq_enter, irq_exit,
+    note_context_switch, start_reclaim, synchronize,
+};
 
 use x86_cpu::preempt::{PreemptGuard, preempt_disable};
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the switch saves and loads besides the stack: FS/GS bases, floating-point state, the address space, preemption depth.
+//! What the switch saves and loads besides the stack: segments and FS/GS bases, floating-point state, the address space, preemption depth.
 
+use crate::IoPorts;
 use crate::debug_regs::DebugRegs;
-use crate::io_ports::IoPorts;
 use errno::Result;
 use kalloc::Arc;
+use x86_cpu::segments::Selectors;
 use x86_fpu::FpuState;
 use x86_mm::PageTable;
 
@@ -18,6 +19,8 @@ pub(crate) struct Context {
     pub(crate) fs_base: u64,
     /// User GS base.
     pub(crate) gs_base: u64,
+    /// User mode's segment selectors.
+    pub(crate) selectors: Selectors,
     /// The address space; `None` for kernel threads, which run on whatever is loaded.
     pub(crate) page_table: Option<Arc<PageTable>>,
     /// The I/O ports that the program may use; `None`: none.
@@ -53,6 +56,7 @@ impl Context {
             preempt: 0,
             fs_base: 0,
             gs_base: 0,
+            selectors: Selectors::default(),
             page_table: None,
             io_ports: None,
             no_tsc: false,

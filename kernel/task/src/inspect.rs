@@ -6,10 +6,12 @@
 use crate::context::Context;
 use crate::debug_regs::DebugRegs;
 use crate::state::{State, TaskFlags};
+use crate::switch::Segments;
 use crate::{Task, current};
 use core::sync::atomic::Ordering;
 use x86_cpu::asm::cpu_relax;
 use x86_cpu::regs::PtRegs;
+use x86_cpu::segments::Selectors;
 use x86_fpu::FpuState;
 
 /// A task that cannot run at the moment.
@@ -30,9 +32,27 @@ impl Inspected<'_> {
         self.context.fpu.as_mut()
     }
 
-    /// FS and GS bases.
-    pub fn segment_bases(&self) -> (u64, u64) {
-        (self.context.fs_base, self.context.gs_base)
+    /// Segment selectors and bases.
+    pub fn segments(&self) -> Segments {
+        let Context { fs_base, gs_base, selectors, .. } = *self.context;
+        Segments { fs_base, gs_base, selectors }
+    }
+
+    /// Changes the selectors of DS, ES, FS and GS. One that cannot be loaded becomes 0 when the task runs.
+    pub fn set_selectors(&mut self, selectors: Selectors) {
+        self.context.selectors = selectors;
+    }
+
+    /// Changes the code segment. If the program cannot have it, it gets the signal of that fault.
+    pub fn set_cs(&mut self, selector: u16) {
+        self.regs.cs = u64::from(selector);
+        self.task.set_flags(TaskFlags::IRET);
+    }
+
+    /// Changes the stack segment, likewise.
+    pub fn set_ss(&mut self, selector: u16) {
+        self.regs.ss = u64::from(selector);
+        self.task.set_flags(TaskFlags::IRET);
     }
 
     /// Changes the FS base. False if it is not canonical.

@@ -15,24 +15,24 @@ pub mod current;
 pub mod debug_regs;
 pub mod hooks;
 pub mod inspect;
-mod io_ports;
 mod iowait;
 pub mod kthread;
 pub mod local;
+#[cfg(CONFIG_DEBUG_ATOMIC_SLEEP)]
+mod might_sleep;
 pub mod restart;
-pub mod state;
 pub mod switch;
 mod task_struct;
 
 pub use current::{CurrentTask, current, try_current};
 pub use debug_regs::DebugRegs;
 pub use inspect::Inspected;
-pub use io_ports::IoPorts;
 pub use iowait::IoWait;
 pub use kthread::{kthread_create, kthread_run};
 pub use local::TaskLocal;
-pub use state::{State, TaskFlags};
 pub use switch::{schedule, set_current_state};
+pub use task_state::state::{State, TaskFlags};
+pub use task_state::{IoPorts, state};
 pub use task_struct::{COMM_LEN, Task};
 
 /// Reports a caller that may sleep where it must not (debug builds; see `CONFIG_DEBUG_ATOMIC_SLEEP`).
@@ -40,5 +40,5 @@ pub use task_struct::{COMM_LEN, Task};
 #[track_caller]
 pub fn might_sleep() {
     #[cfg(CONFIG_DEBUG_ATOMIC_SLEEP)]
-    state::check_might_sleep(core::panic::Location::caller());
+    might_sleep::check_might_sleep(core::panic::Location::caller());
 }

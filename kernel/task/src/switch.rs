@@ -5,9 +5,9 @@
 //! new stack. Whoever would run `prev` elsewhere must see it clear (acquire) first. The scheduler keeps its part by never
 //! putting a task whose `on_cpu` is set on another CPU's queue, so nobody ever waits here.
 
+use crate::IoPorts;
 use crate::context::Context;
 use crate::current::{current, replace_current, try_current};
-use crate::io_ports::IoPorts;
 use crate::state::{State, TaskFlags};
 use crate::task_struct::Task;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
@@ -16,6 +16,7 @@ use x86_cpu::asm::cpu_relax;
 use x86_cpu::cpuid::features;
 use x86_cpu::preempt::{preempt_count, preempt_count_set};
 use x86_cpu::regs::PtRegs;
+use x86_cpu::segments::{self, Selectors};
 use x86_cpu::{cr, msr, tss};
 
 x86_cpu::percpu! {
@@ -71,15 +72,20 @@ pub fn switch_to(next: Arc<Task>) {
             fpu.save();
             prev.set_flags(TaskFlags::NEED_FPU_LOAD);
         }
-        save_segment_bases(&mut from.fs_base, &mut from.gs_base);
     }
+    // What a kernel thread finds in the registers is some program's, and stays there.
+    let selectors = Selectors::read();
+    if from.fpu.is_some() {
+        save_segments(from, selectors);
+    }
+    // Before the segments: they may be the address space's own.
+    x86_mm::switch_to(to.page_table.as_ref());
     if to.fpu.is_some() {
-        load_segment_bases(to.fs_base, to.gs_base);
+        load_segments(to, selectors);
     }
     if from.special | to.special != 0 {
         switch_special(&prev, from, to);
     }
-    x86_mm::switch_to(to.page_table.as_ref());
     from.preempt = preempt_count();
     preempt_count_set(to.preempt);
     tss::set_kernel_stack(next.stack.top());
@@ -152,24 +158,58 @@ fn load_syscall_entry(traced: bool) {
     }
 }
 
-fn save_segment_bases(fs_base: &mut u64, gs_base: &mut u64) {
+/// Keeps the segments in the registers, whose selectors are given. Interrupts are off.
+#[inline]
+fn save_segments(context: &mut Context, selectors: Selectors) {
+    context.selectors = selectors;
     if !features().fsgsbase {
-        // Without FSGSBASE the program changes them only through `arch_prctl`, which keeps the saved copy.
+        // The program changes the bases only through `arch_prctl`, which keeps the saved copy, and by loading a segment.
+        if !selectors.is_null() {
+            save_bases_of_segments(context);
+        }
         return;
     }
-    *fs_base = cr::read_fs_base();
+    context.fs_base = cr::read_fs_base();
     let gs: u64;
     // SAFETY: FSGSBASE is there and enabled; interrupts are off, and NMI entry copes with either GS base, so the short time
     // with the user's base loaded is harmless.
     unsafe { core::arch::asm!("swapgs", "rdgsbase {}", "swapgs", out(reg) gs, options(nostack, preserves_flags)) };
-    *gs_base = gs;
+    context.gs_base = gs;
 }
 
-fn load_segment_bases(fs_base: u64, gs_base: u64) {
+/// Without FSGSBASE: the bases that a segment's descriptor gave.
+#[cold]
+fn save_bases_of_segments(context: &mut Context) {
+    // SAFETY: The MSRs exist on every x86-64 CPU.
+    unsafe {
+        if context.selectors.fs > 3 {
+            context.fs_base = msr::rdmsr(msr::FS_BASE);
+        }
+        if context.selectors.gs > 3 {
+            context.gs_base = msr::rdmsr(msr::KERNEL_GS_BASE);
+        }
+    }
+}
+
+/// Loads the segments of `context`; the registers hold the selectors `now`. Interrupts are off.
+#[inline]
+fn load_segments(context: &mut Context, now: Selectors) {
+    if !now.is_null() || !context.selectors.is_null() {
+        load_selectors(context);
+    }
     // SAFETY: Saved bases are canonical: they were read from the registers or checked by `set_fs_base`/`set_gs_base`.
     unsafe {
-        cr::write_fs_base(fs_base);
-        write_user_gs_base(gs_base);
+        cr::write_fs_base(context.fs_base);
+        write_user_gs_base(context.gs_base);
+    }
+}
+
+#[cold]
+fn load_selectors(context: &mut Context) {
+    context.selectors.load();
+    if !features().fsgsbase {
+        // The descriptors may have changed meanwhile.
+        save_bases_of_segments(context);
     }
 }
 
@@ -189,7 +229,7 @@ pub(crate) fn canonical(address: u64) -> bool {
     ((address << 16) as i64 >> 16) as u64 == address
 }
 
-/// `arch_prctl(ARCH_SET_FS)` for the current task. False if `base` is not canonical.
+/// `arch_prctl(ARCH_SET_FS)` for the current task: no segment, and that base. False if `base` is not canonical.
 pub fn set_fs_base(base: u64) -> bool {
     if !canonical(base) {
         return false;
@@ -197,13 +237,15 @@ pub fn set_fs_base(base: u64) -> bool {
     let _irq = x86_cpu::irqflags::IrqGuard::new();
     // SAFETY: This is the current task's own context, with interrupts off so that no switch interferes; `base` is canonical.
     unsafe {
-        (*current().context.get()).fs_base = base;
+        let context = &mut *current().context.get();
+        (context.fs_base, context.selectors.fs) = (base, 0);
+        segments::set_fs(0);
         cr::write_fs_base(base);
     }
     true
 }
 
-/// `arch_prctl(ARCH_SET_GS)` for the current task. False if `base` is not canonical.
+/// `arch_prctl(ARCH_SET_GS)` for the current task: no segment, and that base. False if `base` is not canonical.
 pub fn set_gs_base(base: u64) -> bool {
     if !canonical(base) {
         return false;
@@ -211,19 +253,41 @@ pub fn set_gs_base(base: u64) -> bool {
     let _irq = x86_cpu::irqflags::IrqGuard::new();
     // SAFETY: As in `set_fs_base`.
     unsafe {
-        (*current().context.get()).gs_base = base;
+        let context = &mut *current().context.get();
+        (context.gs_base, context.selectors.gs) = (base, 0);
+        segments::set_gs(0);
         write_user_gs_base(base);
     }
     true
 }
 
-/// The current task's user FS and GS bases.
-pub fn segment_bases() -> (u64, u64) {
+/// User mode's segments.
+#[derive(Clone, Copy, Debug)]
+pub struct Segments {
+    /// FS base.
+    pub fs_base: u64,
+    /// GS base.
+    pub gs_base: u64,
+    /// The selectors.
+    pub selectors: Selectors,
+}
+
+/// The current task's user segments.
+pub fn segments() -> Segments {
     let _irq = x86_cpu::irqflags::IrqGuard::new();
     // SAFETY: The current task's own context, interrupts off.
     let context = unsafe { &mut *current().context.get() };
-    save_segment_bases(&mut context.fs_base, &mut context.gs_base);
-    (context.fs_base, context.gs_base)
+    save_segments(context, Selectors::read());
+    Segments { fs_base: context.fs_base, gs_base: context.gs_base, selectors: context.selectors }
+}
+
+/// The current task starts a program: no segments, bases 0.
+pub fn reset_segments() {
+    let _irq = x86_cpu::irqflags::IrqGuard::new();
+    // SAFETY: As above; 0 is canonical.
+    let context = unsafe { &mut *current().context.get() };
+    (context.fs_base, context.gs_base, context.selectors) = (0, 0, Selectors::default());
+    load_segments(context, Selectors::read());
 }
 
 /// Loads the current task's floating-point registers if somebody else's are in them. For the return to user mode, with
@@ -366,8 +430,8 @@ pub fn install_fpu(state: x86_fpu::FpuState) {
 }
 
 impl Task {
-    /// A new user task that will return to user mode with `regs`, sharing or owning `table`. FS base as given (TLS); GS base
-    /// and floating-point registers are copies of the current task's. It does not run before `wake_up_new`.
+    /// A new user task that will return to user mode with `regs`, sharing or owning `table`. FS base as given (TLS); other
+    /// segments and floating-point registers are copies of the current task's. It does not run before `wake_up_new`.
     pub fn new_user(
         name: &[u8],
         regs: &PtRegs,
@@ -375,7 +439,11 @@ impl Task {
         fs_base: Option<u64>,
     ) -> errno::Result<Arc<Self>> {
         let task = Self::alloc(name, None, false)?;
-        let (current_fs, gs_base) = segment_bases();
+        let Segments { fs_base: current_fs, gs_base, mut selectors } = segments();
+        let fs_base = fs_base.filter(|&base| canonical(base));
+        if fs_base.is_some() {
+            selectors.fs = 0;
+        }
         let fpu = match with_fpu(|fpu| fpu.try_clone()) {
             Some(copy) => copy?,
             None => x86_fpu::FpuState::new()?,
@@ -383,8 +451,9 @@ impl Task {
         // SAFETY: The task is new: nobody else has it yet.
         let context = unsafe { &mut *task.context.get() };
         context.page_table = Some(table);
-        context.fs_base = fs_base.filter(|&b| canonical(b)).unwrap_or(current_fs);
+        context.fs_base = fs_base.unwrap_or(current_fs);
         context.gs_base = gs_base;
+        context.selectors = selectors;
         context.fpu = Some(fpu);
         context.io_ports = io_ports();
         context.no_tsc = no_tsc();

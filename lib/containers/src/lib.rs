@@ -11,10 +11,10 @@
 //! | `HashMap` | lookup by name or number |
 //! | `bitmap` | bits in a slice of words |
 //!
-//! Only `rbtree` holds unsafe code.
+//! The tree is a crate of its own (`lib/rbtree`), since its links are unsafe code.
 
 #![no_std]
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 #[cfg(test)]
 extern crate std;
@@ -22,12 +22,11 @@ extern crate std;
 pub mod bitmap;
 pub mod hash;
 mod idr;
-pub mod rbtree;
 mod ring;
 pub mod xarray;
 
 pub use hash::HashMap;
 pub use idr::{IdPool, Idr};
-pub use rbtree::{RBTree, RBTreeNode, RBTreeNodeReservation};
+pub use rbtree::{self, RBTree, RBTreeNode, RBTreeNodeReservation};
 pub use ring::ByteRing;
 pub use xarray::{Mark, XArray};

@@ -5,15 +5,11 @@
 //! last of the read-only data, so that no code moves). Addresses in it are offsets from `_text`: KASLR changes nothing.
 //! Reading takes no lock and no memory; any context, NMI included. A damaged table gives `None`, never a fault.
 //!
-//! A named container of level 0: the unsafe code turns two linker symbols into a slice.
+//! A named container of level 0: the unsafe code turns two linker symbols into a slice. The table's form is `lib/kallsyms/table`.
 
 #![no_std]
 
-mod reader;
-mod table;
-
-pub use reader::Reader;
-pub use table::{Functions, Symbol, Table};
+pub use kallsyms_table::{BLOCK_ROWS, BLOCK_SIZE, FUNCTION_SIZE, Functions, HEADER_SIZE, MAGIC, Reader, Symbol, Table};
 
 /// What the module loader knows of code outside the image. Any context.
 pub trait Modules: Sync {
@@ -26,18 +22,6 @@ pub trait Modules: Sync {
 
 /// The module loader, when there is one.
 pub static MODULES: hook::Hook<dyn Modules> = hook::Hook::new();
-
-/// First bytes of a table.
-pub const MAGIC: [u8; 8] = *b"RDKSYM01";
-/// Rows of the line table that share an entry of the index: the longest decoding of one look-up.
-pub const BLOCK_ROWS: usize = 64;
-/// Size of the header: the magic and six 32-bit numbers (functions, blocks, files, and the offsets of lines, file
-/// names and strings). After it come the functions, the block index, and what the offsets say.
-pub const HEADER_SIZE: usize = 8 + 6 * 4;
-/// Size of a function's entry: offset from `_text`, size, offset of the name among the strings.
-pub const FUNCTION_SIZE: usize = 12;
-/// Size of a block's entry: offset from `_text` of its first row, offset of its rows among the lines.
-pub const BLOCK_SIZE: usize = 8;
 
 /// The running kernel's table, and where `_text` is.
 #[cfg(target_os = "none")]
@@ -82,15 +66,4 @@ pub fn functions() -> impl Iterator<Item = (usize, usize, &'static str)> {
 /// Address of the function named `name` (first match).
 pub fn address_of(name: &str) -> Option<usize> {
     functions().find(|(_, _, n)| *n == name).map(|(address, _, _)| address)
-}
-
-/// Prints as Linux does: `name+0x12/0x340 (kernel/sched/src/lib.rs:42)`.
-impl core::fmt::Display for Symbol<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{}+{:#x}/{:#x}", self.name, self.offset, self.size)?;
-        match self.source {
-            Some((file, line)) => write!(f, " ({file}:{line})"),
-            None => Ok(()),
-        }
-    }
 }

@@ -2,12 +2,13 @@
 //! How a running test says what became of it. One test runs at a time, so its state is static.
 
 use core::fmt::Arguments;
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
+use hook::AtomicRef;
 
 /// Failed assertions of the running test.
 static FAILURES: AtomicU32 = AtomicU32::new(0);
-/// Why the running test was skipped; null if it was not. Made from a `&'static &'static str`.
-static SKIPPED: AtomicPtr<&'static str> = AtomicPtr::new(core::ptr::null_mut());
+/// Why the running test was skipped.
+static SKIPPED: AtomicRef<&'static str> = AtomicRef::new();
 
 /// What became of a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub enum Outcome {
 /// Forgets the previous test.
 pub(crate) fn begin() {
     FAILURES.store(0, Ordering::Release);
-    SKIPPED.store(core::ptr::null_mut(), Ordering::Release);
+    SKIPPED.store(None);
 }
 
 /// What became of the test since [`begin`].
@@ -31,12 +32,10 @@ pub(crate) fn outcome() -> Outcome {
     if FAILURES.load(Ordering::Acquire) != 0 {
         return Outcome::Fail;
     }
-    let reason = SKIPPED.load(Ordering::Acquire);
-    if reason.is_null() {
-        return Outcome::Pass;
+    match SKIPPED.load() {
+        Some(reason) => Outcome::Skip(reason),
+        None => Outcome::Pass,
     }
-    // SAFETY: `SKIPPED` is null or was made from a `&'static &'static str` in `skip`.
-    Outcome::Skip(unsafe { *reason })
 }
 
 /// Records a failed assertion of the running test and prints where it is. Any context.
@@ -48,7 +47,7 @@ pub fn fail(file: &str, line: u32, what: Arguments<'_>) {
 
 /// Records that the running test cannot run here.
 pub fn skip(reason: &'static &'static str) {
-    SKIPPED.store(core::ptr::from_ref(reason).cast_mut(), Ordering::Release);
+    SKIPPED.store(Some(reason));
 }
 
 /// What a test function may return.

@@ -52,7 +52,7 @@ impl Totals {
 
 /// The tests of `suite` that `params` select.
 fn selected<'a>(suite: &'a Suite, params: &'a Params<'_>) -> impl Iterator<Item = &'a Case> + Clone {
-    suite.cases.iter().filter(move |case| params.selects(suite.name, case.name))
+    suite.cases().iter().filter(move |case| params.selects(suite.name(), case.name()))
 }
 
 /// Runs (or lists) what `params` select of `suites`, one test at a time. May sleep, as tests may.
@@ -66,14 +66,14 @@ pub fn run(suites: &[&Suite], params: &Params<'_>, out: Output<'_>) -> Totals {
     out(format_args!("KTAP version 1"));
     if params.action == Action::List {
         for suite in chosen {
-            selected(suite, params).for_each(|case| out(format_args!("{}.{}", suite.name, case.name)));
+            selected(suite, params).for_each(|case| out(format_args!("{}.{}", suite.name(), case.name())));
         }
         return totals;
     }
     out(format_args!("1..{}", chosen.clone().count()));
     for (index, suite) in chosen.enumerate() {
         let of_suite = run_suite(suite, params, out);
-        out(format_args!("{} {} {}", of_suite.word(), index.saturating_add(1), suite.name));
+        out(format_args!("{} {} {}", of_suite.word(), index.saturating_add(1), suite.name()));
         totals.add(of_suite);
     }
     totals.print("", "Totals", out);
@@ -83,21 +83,21 @@ pub fn run(suites: &[&Suite], params: &Params<'_>, out: Output<'_>) -> Totals {
 fn run_suite(suite: &Suite, params: &Params<'_>, out: Output<'_>) -> Totals {
     let cases = selected(suite, params);
     out(format_args!("    KTAP version 1"));
-    out(format_args!("    # Subtest: {}", suite.name));
+    out(format_args!("    # Subtest: {}", suite.name()));
     out(format_args!("    1..{}", cases.clone().count()));
     let mut totals = Totals::default();
     for (index, case) in cases.enumerate() {
         assert::begin();
-        (case.run)();
+        case.run();
         let outcome = assert::outcome();
         totals.count(outcome);
         let number = index.saturating_add(1);
         match outcome {
-            Outcome::Pass => out(format_args!("    ok {number} {}", case.name)),
-            Outcome::Fail => out(format_args!("    not ok {number} {}", case.name)),
-            Outcome::Skip(reason) => out(format_args!("    ok {number} {} # SKIP {reason}", case.name)),
+            Outcome::Pass => out(format_args!("    ok {number} {}", case.name())),
+            Outcome::Fail => out(format_args!("    not ok {number} {}", case.name())),
+            Outcome::Skip(reason) => out(format_args!("    ok {number} {} # SKIP {reason}", case.name())),
         }
     }
-    totals.print("", suite.name, out);
+    totals.print("", suite.name(), out);
     totals
 }

@@ -3,72 +3,18 @@
 //! the per-CPU lists of `pcp`, which call here in batches. Lock: one spin lock a zone, with interrupts off.
 
 use crate::frame::Frame;
-use crate::layout::{PAGE_SHIFT, PhysAddr};
+use crate::layout::PhysAddr;
 use crate::page::PageFlags;
 use crate::{deferred, stat};
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use kalloc::Flags;
-use kalloc::flags::{__GFP_DMA, __GFP_DMA32, __GFP_HIGH, __GFP_MEMALLOC};
 use locking::SpinLock;
+use mm_base::zone::{ORDERS, by_zone, may_take, widen, zones_for};
 
-/// Largest order: 4 MB blocks.
-pub const MAX_ORDER: usize = 10;
-const ORDERS: usize = MAX_ORDER + 1;
-const DMA_FRAMES: usize = 1 << (24 - PAGE_SHIFT);
-const DMA32_FRAMES: usize = 1 << (32 - PAGE_SHIFT);
-
-/// The zones, in the order in which ordinary allocations try them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ZoneId {
-    /// Memory above 4 GB.
-    Normal,
-    /// Memory below 4 GB, for devices that reach no further.
-    Dma32,
-    /// Memory below 16 MB, for devices of the ISA bus.
-    Dma,
-}
-
-impl ZoneId {
-    /// All.
-    pub const ALL: [ZoneId; 3] = [ZoneId::Normal, ZoneId::Dma32, ZoneId::Dma];
-
-    /// Linux's name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Normal => "Normal",
-            Self::Dma32 => "DMA32",
-            Self::Dma => "DMA",
-        }
-    }
-
-    #[inline(always)]
-    fn of(frame: &Frame) -> Self {
-        match frame.pfn() {
-            pfn if pfn >= DMA32_FRAMES => Self::Normal,
-            pfn if pfn >= DMA_FRAMES => Self::Dma32,
-            _ => Self::Dma,
-        }
-    }
-
-    /// What counts allocations of the zone.
-    #[inline(always)]
-    pub(crate) fn pgalloc(frame: &Frame) -> stat::Item {
-        match Self::of(frame) {
-            Self::Normal => stat::Item::PgAllocNormal,
-            Self::Dma32 => stat::Item::PgAllocDma32,
-            Self::Dma => stat::Item::PgAllocDma,
-        }
-    }
-
-    #[inline(always)]
-    fn zone(self) -> &'static Zone {
-        match self {
-            Self::Normal => &NORMAL,
-            Self::Dma32 => &DMA32,
-            Self::Dma => &DMA,
-        }
-    }
-}
+pub(crate) use mm_base::zone::init_watermarks;
+pub use mm_base::zone::{
+    MAX_ORDER, ZoneId, free_pages_total, managed_pages, min_free_kbytes, protection, reserve_pages, set_min_free_kbytes,
+};
 
 struct FreeLists {
     /// First free block of each order: address of its `Frame`, or 0.
@@ -76,44 +22,25 @@ struct FreeLists {
     counts: [usize; ORDERS],
 }
 
-struct Zone {
-    lists: SpinLock<FreeLists>,
-    /// Free pages in the lists; written under the lock.
-    free: AtomicUsize,
-    /// Free pages of sections without records yet.
-    deferred: AtomicUsize,
-    /// Pages given to the zone at boot or later, those without records too.
-    managed: AtomicUsize,
-    /// Ordinary allocations leave this many pages for those that cannot wait.
-    min: AtomicUsize,
-    /// Below this, memory is to be reclaimed in the background, until there is `high`.
-    low: AtomicUsize,
-    high: AtomicUsize,
-    first_pfn: AtomicUsize,
-    end_pfn: AtomicUsize,
-}
+static NORMAL: SpinLock<FreeLists> = FreeLists::new();
+static DMA32: SpinLock<FreeLists> = FreeLists::new();
+static DMA: SpinLock<FreeLists> = FreeLists::new();
 
-impl Zone {
-    const fn new() -> Self {
-        Self {
-            lists: SpinLock::new(FreeLists { heads: [0; ORDERS], counts: [0; ORDERS] }),
-            free: AtomicUsize::new(0),
-            deferred: AtomicUsize::new(0),
-            managed: AtomicUsize::new(0),
-            min: AtomicUsize::new(0),
-            low: AtomicUsize::new(0),
-            high: AtomicUsize::new(0),
-            first_pfn: AtomicUsize::new(usize::MAX),
-            end_pfn: AtomicUsize::new(0),
-        }
+/// The free blocks of a zone.
+#[inline(always)]
+fn lists(id: ZoneId) -> &'static SpinLock<FreeLists> {
+    match id {
+        ZoneId::Normal => &NORMAL,
+        ZoneId::Dma32 => &DMA32,
+        ZoneId::Dma => &DMA,
     }
 }
 
-static NORMAL: Zone = Zone::new();
-static DMA32: Zone = Zone::new();
-static DMA: Zone = Zone::new();
-
 impl FreeLists {
+    const fn new() -> SpinLock<Self> {
+        SpinLock::new(Self { heads: [0; ORDERS], counts: [0; ORDERS] })
+    }
+
     #[inline]
     fn push(&mut self, frame: &'static Frame, order: usize) {
         let (Some(head), Some(count)) = (self.heads.get_mut(order), self.counts.get_mut(order)) else { return };
@@ -184,74 +111,6 @@ impl FreeLists {
     }
 }
 
-#[inline(always)]
-fn zones_for(flags: Flags) -> &'static [ZoneId] {
-    match flags {
-        f if f.contains(__GFP_DMA) => &[ZoneId::Dma],
-        f if f.contains(__GFP_DMA32) => &[ZoneId::Dma32, ZoneId::Dma],
-        _ => &ZoneId::ALL,
-    }
-}
-
-/// Part of the memory above a zone that the zone keeps for those who can use nothing else (`vm.lowmem_reserve_ratio`).
-const RESERVE_RATIO: usize = 256;
-
-/// Pages that allocations which may also use the zones above `id` leave in it.
-pub fn protection(id: ZoneId, highest: ZoneId) -> usize {
-    let managed = |zone: &Zone| zone.managed.load(Ordering::Relaxed);
-    let above = match (id, highest) {
-        (ZoneId::Dma, ZoneId::Normal) => managed(&NORMAL) + managed(&DMA32),
-        (ZoneId::Dma, ZoneId::Dma32) => managed(&DMA32),
-        (ZoneId::Dma32, ZoneId::Normal) => managed(&NORMAL),
-        _ => 0,
-    };
-    above / RESERVE_RATIO
-}
-
-fn may_take(id: ZoneId, pages: usize, flags: Flags) -> bool {
-    let zone = id.zone();
-    let free = zone.free.load(Ordering::Relaxed);
-    let min = zone.min.load(Ordering::Relaxed);
-    let keep = match flags {
-        f if f.contains(__GFP_MEMALLOC) => 0,
-        f if f.contains(__GFP_HIGH) => min / 2,
-        _ => min,
-    };
-    let highest = zones_for(flags).first().copied().unwrap_or(id);
-    free >= pages + keep + protection(id, highest)
-}
-
-/// `vm.min_free_kbytes`.
-static MIN_FREE_KBYTES: AtomicUsize = AtomicUsize::new(0);
-
-/// KiB that ordinary allocations leave alone.
-pub fn min_free_kbytes() -> usize {
-    MIN_FREE_KBYTES.load(Ordering::Relaxed)
-}
-
-/// Sets them, and each zone's part.
-pub fn set_min_free_kbytes(kbytes: usize) {
-    MIN_FREE_KBYTES.store(kbytes, Ordering::Relaxed);
-    let total = managed_pages().max(1);
-    let pages = (kbytes >> (PAGE_SHIFT - 10)).min(total / 2);
-    for id in ZoneId::ALL {
-        let zone = id.zone();
-        let managed = zone.managed.load(Ordering::Relaxed);
-        let min = pages.saturating_mul(managed) / total;
-        // As Linux: a quarter more, at least a thousandth of the zone, makes the next mark.
-        let step = (min / 4).max(managed / 1000);
-        zone.min.store(min, Ordering::Relaxed);
-        zone.low.store(min + step, Ordering::Relaxed);
-        zone.high.store(min + 2 * step, Ordering::Relaxed);
-    }
-}
-
-/// Sets the marks by the memory there is: the reserve grows with its square root.
-pub(crate) fn init_watermarks() {
-    let kbytes = managed_pages() << (PAGE_SHIFT - 10);
-    set_min_free_kbytes(kbytes.saturating_mul(16).isqrt().clamp(128, 262_144));
-}
-
 /// Allocates 2^`order` contiguous, naturally aligned pages with undefined contents. The block has one reference, held in its
 /// first frame; [`free_pages`] takes it back.
 pub fn alloc_pages(order: usize, flags: Flags) -> Option<&'static Frame> {
@@ -277,7 +136,7 @@ fn take_block(id: ZoneId, order: usize, flags: Flags) -> Option<&'static Frame> 
     if !may_take(id, 1 << order, flags) {
         return None;
     }
-    let mut lists = zone.lists.lock_irqsave();
+    let mut lists = lists(id).lock_irqsave();
     let frame = lists.take(order)?;
     zone.free.fetch_sub(1 << order, Ordering::Relaxed);
     drop(lists);
@@ -289,7 +148,7 @@ fn take_block(id: ZoneId, order: usize, flags: Flags) -> Option<&'static Frame> 
     frame.flags.store(if order == 0 { 0 } else { PageFlags::HEAD.0 }, Ordering::Relaxed);
     frame.order.store(order as u32, Ordering::Relaxed);
     frame.refs.store(1, Ordering::Relaxed);
-    stat::add(ZoneId::pgalloc(frame), 1 << order);
+    stat::add(ZoneId::of(frame.pfn()).pgalloc(), 1 << order);
     Some(frame)
 }
 
@@ -316,10 +175,10 @@ fn free_rest(frame: &'static Frame, order: usize) {
 }
 
 fn give_back(frame: &'static Frame, order: usize) {
-    let zone = ZoneId::of(frame).zone();
-    let mut lists = zone.lists.lock_irqsave();
+    let id = ZoneId::of(frame.pfn());
+    let mut lists = lists(id).lock_irqsave();
     lists.give(frame, order);
-    zone.free.fetch_add(1 << order, Ordering::Relaxed);
+    id.zone().free.fetch_add(1 << order, Ordering::Relaxed);
 }
 
 /// Takes up to `want` single pages for a per-CPU list, linked through `next`. Returns the first frame's address (0: none) and
@@ -332,7 +191,7 @@ pub(crate) fn take_batch(want: usize, flags: Flags) -> (usize, usize) {
         if !may_take(*id, want, flags) && !may_take(*id, 1, flags) {
             continue;
         }
-        let mut lists = zone.lists.lock_irqsave();
+        let mut lists = lists(*id).lock_irqsave();
         while got < want && may_take(*id, 1, flags) {
             let Some(frame) = lists.take(0) else { break };
             zone.free.fetch_sub(1, Ordering::Relaxed);
@@ -355,12 +214,12 @@ pub(crate) unsafe fn give_batch(mut head: usize, mut count: usize) {
     while count > 0 {
         // SAFETY: The chain holds addresses of frames.
         let Some(first) = (unsafe { Frame::from_addr(head) }) else { return };
-        let id = ZoneId::of(first);
+        let id = ZoneId::of(first.pfn());
         let zone = id.zone();
-        let mut lists = zone.lists.lock_irqsave();
+        let mut lists = lists(id).lock_irqsave();
         // SAFETY: As above.
         while let Some(frame) = unsafe { Frame::from_addr(head) } {
-            if count == 0 || ZoneId::of(frame) != id {
+            if count == 0 || ZoneId::of(frame.pfn()) != id {
                 break;
             }
             head = frame.next.load(Ordering::Relaxed);
@@ -369,28 +228,6 @@ pub(crate) unsafe fn give_batch(mut head: usize, mut count: usize) {
             count -= 1;
         }
     }
-}
-
-/// Splits `[start, end)` at the zones' boundaries.
-fn by_zone(start: PhysAddr, end: PhysAddr, mut f: impl FnMut(ZoneId, usize, usize)) {
-    let (first, last) = ((start >> PAGE_SHIFT) as usize, (end >> PAGE_SHIFT) as usize);
-    let zones = [
-        (ZoneId::Dma, 0, DMA_FRAMES),
-        (ZoneId::Dma32, DMA_FRAMES, DMA32_FRAMES),
-        (ZoneId::Normal, DMA32_FRAMES, usize::MAX),
-    ];
-    for (id, low, high) in zones {
-        let (from, to) = (first.max(low), last.min(high));
-        if from < to {
-            f(id, from, to);
-        }
-    }
-}
-
-fn widen(zone: &Zone, first: usize, end: usize) {
-    zone.first_pfn.fetch_min(first, Ordering::Relaxed);
-    zone.end_pfn.fetch_max(end, Ordering::Relaxed);
-    zone.managed.fetch_add(end - first, Ordering::Relaxed);
 }
 
 /// Gives memory to the allocator: page-aligned physical range whose frames have records.
@@ -464,7 +301,7 @@ pub fn zone_stats() -> impl Iterator<Item = ZoneStat> {
             high: zone.high.load(Ordering::Relaxed),
             span: (zone.first_pfn.load(Ordering::Relaxed), zone.end_pfn.load(Ordering::Relaxed)),
             blocks: {
-                let mut blocks = zone.lists.lock_irqsave().counts;
+                let mut blocks = lists(id).lock_irqsave().counts;
                 // What has no records yet is free in the largest blocks.
                 if let Some(largest) = blocks.last_mut() {
                     *largest += zone.deferred.load(Ordering::Relaxed) >> MAX_ORDER;
@@ -473,23 +310,6 @@ pub fn zone_stats() -> impl Iterator<Item = ZoneStat> {
             },
         })
     })
-}
-
-/// Free pages in all zones, without those in per-CPU lists.
-pub fn free_pages_total() -> usize {
-    let free = |zone: &Zone| zone.free.load(Ordering::Relaxed) + zone.deferred.load(Ordering::Relaxed);
-    free(&NORMAL) + free(&DMA32) + free(&DMA)
-}
-
-/// Pages that the zones were given.
-pub fn managed_pages() -> usize {
-    ZoneId::ALL.iter().map(|id| id.zone().managed.load(Ordering::Relaxed)).sum()
-}
-
-/// The sum of what ordinary allocations leave alone.
-pub fn reserve_pages() -> usize {
-    let of = |id: ZoneId| id.zone().high.load(Ordering::Relaxed) + protection(id, ZoneId::Normal);
-    ZoneId::ALL.iter().map(|id| of(*id).min(id.zone().managed.load(Ordering::Relaxed))).sum()
 }
 
 /// Allocations that failed since boot.

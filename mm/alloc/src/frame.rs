@@ -7,8 +7,9 @@
 use crate::layout::{PAGE_SHIFT, PMD_SIZE, PhysAddr, VMEMMAP_START, phys_to_virt};
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-/// Frames that one 2 MB page of records describes.
-pub const SECTION_FRAMES: usize = PMD_SIZE / size_of::<Frame>();
+pub use crate::memblock::SECTION_FRAMES;
+
+const _: () = assert!(SECTION_FRAMES == PMD_SIZE / size_of::<Frame>());
 
 /// What is known about a page frame.
 #[repr(C, align(64))]

@@ -20,10 +20,10 @@ pub mod frame;
 pub mod heap;
 pub mod initrd;
 pub mod kpt;
-pub mod layout;
 pub mod lru;
 pub mod mem;
 pub mod memblock;
+mod meminfo;
 pub mod mmio;
 pub mod page;
 pub mod pcp;
@@ -31,15 +31,21 @@ pub mod reclaim;
 pub mod slab;
 pub mod slot;
 pub mod stack;
-pub mod stat;
 pub mod vmalloc;
 
 pub use frame::Frame;
 pub use layout::{PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PhysAddr, phys_to_virt, virt_to_phys};
+pub use mm_base::layout;
 pub use mmio::MmioRegion;
 pub use page::{Page, PageFlags};
 pub use slot::PageSlot;
 pub use stack::KernelStack;
+
+pub mod stat {
+    //! Counters for `/proc/meminfo`, `/proc/vmstat` and `/proc/PID/status`, and the figures of all memory.
+    pub use crate::meminfo::{MemInfo, add, meminfo};
+    pub use mm_base::stat::{ITEMS, Item, get};
+}
 
 /// Hands all free memory to the page allocator. After [`memblock::init`] and [`kpt::init`]; from here on the heap works and
 /// `memblock` allocates no more. Boot CPU only, once.
@@ -47,6 +53,6 @@ pub fn init() -> errno::Result {
     deferred::map_memmap()?;
     memblock::release_to_buddy();
     buddy::init_watermarks();
-    stat::print_summary();
+    meminfo::print_summary();
     Ok(())
 }

@@ -82,6 +82,14 @@ impl MmioRegion {
         Self::map_with(phys, len, Cache::WriteBack)
     }
 
+    /// Maps firmware's tables for ever and gives their bytes.
+    pub fn table_bytes(phys: PhysAddr, len: usize) -> Result<&'static [u8]> {
+        let region = core::mem::ManuallyDrop::new(Self::map_table(phys, len)?);
+        // SAFETY: The mapping is never removed (it is not dropped), and nobody writes firmware's tables: they are not the kernel's
+        // memory. Firmware itself does not change them after boot.
+        Ok(unsafe { core::slice::from_raw_parts(region.virt as *const u8, region.len) })
+    }
+
     #[inline(always)]
     fn at<T>(&self, offset: usize) -> Option<*mut T> {
         let end = offset.checked_add(size_of::<T>())?;

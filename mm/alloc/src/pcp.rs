@@ -46,7 +46,7 @@ fn pop() -> Option<&'static Frame> {
     let frame = unsafe { Frame::from_addr(head) }?;
     list.head.store(frame.next.load(Ordering::Relaxed), Ordering::Relaxed);
     list.count.store(list.count.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
-    stat::add(buddy::ZoneId::pgalloc(frame), 1);
+    stat::add(buddy::ZoneId::of(frame.pfn()).pgalloc(), 1);
     drop(irq);
     #[cfg(CONFIG_DEBUG_PAGEALLOC)]
     crate::heap::debug::check_page(frame);

@@ -48,6 +48,11 @@ pub(crate) fn class_of(size: usize, align: usize) -> Option<usize> {
     (size <= MAX_SIZE).then(|| size.next_power_of_two().ilog2() as usize - 1)
 }
 
+/// Bytes that an object of this layout takes in its slab; a large one takes whole pages.
+pub fn footprint(size: usize, align: usize) -> usize {
+    class_of(size, align).and_then(|class| SIZES.get(class)).copied().unwrap_or(size.next_multiple_of(PAGE_SIZE))
+}
+
 /// A size whose class has at least this alignment: 96 is aligned to 32, 192 to 64, powers of two to themselves.
 #[inline]
 fn natural(size: usize, align: usize) -> usize {

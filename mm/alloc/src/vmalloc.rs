@@ -11,31 +11,18 @@ use crate::layout::{PAGE_SIZE, PhysAddr, VMALLOC_END, VMALLOC_START, pages_for};
 use crate::{mem, page, pcp, stat};
 use core::sync::atomic::Ordering;
 use errno::{Result, code::*};
-use kalloc::flags::{__GFP_ZERO, GFP_ATOMIC};
-use kalloc::{Flags, KVec};
+use kalloc::Flags;
+use kalloc::flags::__GFP_ZERO;
 use locking::SpinLock;
+use mm_base::areas::Areas;
 
-#[derive(Clone, Copy)]
-struct Area {
-    start: usize,
-    end: usize,
-    /// Unmapped, waits for the flush.
-    dead: bool,
-}
-
-struct Areas {
-    /// Areas in use or dead, sorted.
-    list: KVec<Area>,
-    /// Where the next search begins.
-    hint: usize,
+struct State {
+    areas: Areas,
     /// Frames of dead areas, linked through `next`.
     frames: usize,
-    /// Pages of dead areas.
-    dead_pages: usize,
 }
 
-static AREAS: SpinLock<Areas> =
-    SpinLock::new(Areas { list: KVec::new(), hint: VMALLOC_START, frames: 0, dead_pages: 0 });
+static AREAS: SpinLock<State> = SpinLock::new(State { areas: Areas::new(VMALLOC_START, VMALLOC_END), frames: 0 });
 /// Dead pages that are worth a flush.
 const PURGE_AT: usize = 1024;
 
@@ -43,45 +30,19 @@ const PURGE_AT: usize = 1024;
 pub(crate) fn reserve(pages: usize) -> Result<usize> {
     let len = pages.checked_add(1).and_then(|p| p.checked_mul(PAGE_SIZE)).ok_or(ENOMEM)?;
     purge(PURGE_AT);
-    let mut areas = AREAS.lock_irqsave();
-    areas.list.reserve(1, GFP_ATOMIC)?;
-    let (at, start) =
-        find(&areas.list, len, areas.hint).or_else(|| find(&areas.list, len, VMALLOC_START)).ok_or(ENOMEM)?;
-    areas.list.insert(at, Area { start, end: start + len, dead: false }, GFP_ATOMIC)?;
-    areas.hint = start + len;
-    Ok(start)
-}
-
-/// The first hole of `len` bytes at or above `from`: its place in the list and its address.
-fn find(areas: &[Area], len: usize, from: usize) -> Option<(usize, usize)> {
-    let mut at = areas.partition_point(|a| a.end <= from);
-    let mut start = from;
-    loop {
-        let stop = areas.get(at).map_or(VMALLOC_END, |a| a.start);
-        if stop >= start && stop - start >= len {
-            return Some((at, start));
-        }
-        start = areas.get(at)?.end;
-        at += 1;
-    }
+    AREAS.lock_irqsave().areas.reserve(len)
 }
 
 /// Marks an area as dead, with its frames (a chain from `first` to `last`), and purges if it may and must.
 fn retire(start: usize, first: usize, last: Option<&'static Frame>) {
     {
-        let mut areas = AREAS.lock_irqsave();
-        let at = areas.list.partition_point(|a| a.start < start);
-        let pages = match areas.list.get_mut(at) {
-            Some(area) if area.start == start && !area.dead => {
-                area.dead = true;
-                (area.end - area.start) / PAGE_SIZE
-            }
-            _ => return,
-        };
-        areas.dead_pages += pages;
+        let mut state = AREAS.lock_irqsave();
+        if !state.areas.retire(start) {
+            return;
+        }
         if let Some(last) = last {
-            last.next.store(areas.frames, Ordering::Relaxed);
-            areas.frames = first;
+            last.next.store(state.frames, Ordering::Relaxed);
+            state.frames = first;
         }
     }
     purge(PURGE_AT);
@@ -92,28 +53,18 @@ pub fn purge(least: usize) {
     if x86_cpu::irqflags::irqs_disabled() {
         return;
     }
-    let (mut frames, range) = {
-        let mut areas = AREAS.lock_irqsave();
-        if areas.dead_pages < least.max(1) {
+    let (mut frames, dead) = {
+        let mut state = AREAS.lock_irqsave();
+        if state.areas.dead_pages() < least.max(1) {
             return;
         }
-        let dead = || areas.list.iter().filter(|a| a.dead);
-        let range = (dead().map(|a| a.start).min(), dead().map(|a| a.end).max());
-        let frames = core::mem::take(&mut areas.frames);
-        areas.dead_pages = 0;
         // The addresses must not be used again before the flush: they stay in the list until after it.
-        (frames, range)
+        let dead = state.areas.begin_flush();
+        (core::mem::take(&mut state.frames), dead)
     };
-    let (Some(start), Some(end)) = range else { return };
+    let Some((start, end)) = dead else { return };
     kpt::flush_kernel_range(start, end);
-    let mut areas = AREAS.lock_irqsave();
-    // Areas that died during the flush are still to be flushed: they were counted after the count was cleared.
-    if areas.dead_pages == 0 {
-        areas.list.retain(|a| !a.dead);
-        // What is free lowest is used first: page tables are there already.
-        areas.hint = areas.hint.min(start);
-    }
-    drop(areas);
+    AREAS.lock_irqsave().areas.end_flush(start);
     // SAFETY: The chain holds addresses of frames, whose only reference was the mapping's; no CPU has it any more.
     while let Some(frame) = unsafe { Frame::from_addr(frames) } {
         frames = frame.next.load(Ordering::Relaxed);

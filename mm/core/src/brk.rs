@@ -61,6 +61,7 @@ impl Mm {
                 Some(heap)
                     if heap.end == old && heap.value.continues_with(heap.len(), flags, pgoff, &Backing::Anon) =>
                 {
+                    heap.value.grows();
                     let start = heap.start;
                     inner.areas.set_bounds(index - 1, start, new)
                 }

@@ -266,8 +266,9 @@ impl Mm {
         if write {
             page.set(PageFlags::DIRTY);
         }
-        // Memory-only files need not notice the first write.
-        let prot = match shared && (write || mapping.is_memory()) {
+        // Memory-only files need not notice the first write, unless who watches soft-dirty bits does.
+        let watched = vma.soft_clean.load(Ordering::Relaxed);
+        let prot = match shared && (write || mapping.is_memory() && !watched) {
             true => vma.flags.prot(),
             false => vma.flags.prot().read_only(),
         };

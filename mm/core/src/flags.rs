@@ -30,6 +30,8 @@ impl VmFlags {
     pub const NORESERVE: Self = Self(1 << 21);
     pub const WIPEONFORK: Self = Self(1 << 25);
     pub const DONTDUMP: Self = Self(1 << 26);
+    /// Shown only: kept apart from the other flags, since it keeps no neighbours apart.
+    pub const SOFTDIRTY: Self = Self(1 << 27);
     pub const HUGEPAGE: Self = Self(1 << 29);
     pub const NOHUGEPAGE: Self = Self(1 << 30);
     /// The three rights.

@@ -26,6 +26,8 @@ mod futex_key;
 mod io;
 #[cfg(CONFIG_KUNIT)]
 mod kunit;
+#[cfg(CONFIG_KUNIT)]
+mod kunit_advice;
 pub mod layout;
 mod lock;
 mod madvise;

@@ -3,12 +3,14 @@
 //! stays: locking is bringing in, plus the limits and the figures.
 
 use crate::flags::VmFlags;
+use crate::mapping::Mapping;
 use crate::mm_struct::Mm;
 use crate::vma::{Backing, Vma};
 use errno::{Result, code::*};
 use kalloc::Arc;
 use kalloc::flags::GFP_KERNEL;
 use mm_alloc::layout::{PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, TASK_SIZE, page_align};
+use x86_mm::Kind;
 
 /// Rounds a range to pages as `madvise`, `mincore` and `mlock` do.
 fn span(start: usize, len: usize) -> Result<(usize, usize)> {
@@ -36,7 +38,9 @@ impl Mm {
             uapi::MADV_DONTNEED | uapi::MADV_DONTNEED_LOCKED | uapi::MADV_FREE => {
                 return self.dont_need(start, end, advice);
             }
-            uapi::MADV_COLD | uapi::MADV_PAGEOUT => return self.check_reclaimable(start, end),
+            uapi::MADV_COLD | uapi::MADV_PAGEOUT => {
+                return self.reclaim_advice(start, end, advice == uapi::MADV_PAGEOUT);
+            }
             _ => {}
         }
         let mut inner = self.inner.write();
@@ -65,14 +69,51 @@ impl Mm {
         if holes || at < end { Err(ENOMEM) } else { Ok(()) }
     }
 
-    /// There is nowhere to write anonymous pages to and clean file pages are reclaimed on demand: only the checks remain.
-    fn check_reclaimable(&self, start: usize, end: usize) -> Result {
+    /// What is mapped here counts as not used lately. Pages of files that nobody else has mapped become the next to be reclaimed, or
+    /// (`out`) are reclaimed now if they are clean. Private memory is left to `swap::madvise`, shared memory stays.
+    fn reclaim_advice(&self, start: usize, end: usize, out: bool) -> Result {
         let inner = self.inner.read();
-        let bad = VmFlags(VmFlags::LOCKED.0 | VmFlags::PFNMAP.0);
-        if inner.areas.overlapping(start, end).any(|slot| slot.value.flags.any(bad)) {
-            return Err(EINVAL);
+        let mut at = start;
+        let mut holes = false;
+        for slot in inner.areas.overlapping(start, end) {
+            holes |= slot.start > at;
+            if slot.value.flags.any(VmFlags(VmFlags::LOCKED.0 | VmFlags::PFNMAP.0)) {
+                return Err(EINVAL);
+            }
+            let (from, to) = (slot.start.max(start), slot.end.min(end));
+            self.table.clear_accessed(from, to);
+            // Who could not change a file is not to learn from it what others read.
+            let may = match &slot.value.backing {
+                Backing::File(file) => !out || file.may_tell_cached(),
+                _ => true,
+            };
+            if let Some(mapping) = slot.value.mapping().filter(|mapping| may && !mapping.is_memory()) {
+                let pgoff = slot.value.pgoff_at(slot.start, from);
+                self.reclaim_pages(mapping, pgoff, from, to, out);
+            }
+            at = slot.end;
         }
-        if inner.areas.is_covered(start, end) { Ok(()) } else { Err(ENOMEM) }
+        if holes || at < end { Err(ENOMEM) } else { Ok(()) }
+    }
+
+    /// The pages of a file at `[from, to)`, where its page `pgoff` is the first.
+    fn reclaim_pages(&self, mapping: &Arc<Mapping>, pgoff: u64, from: usize, to: usize, out: bool) {
+        // So many at a time that their bits fit a word.
+        const WINDOW: usize = 64 * PAGE_SIZE;
+        for window in (from..to).step_by(WINDOW) {
+            let mut mapped = 0u64;
+            self.table.for_each_entry(window, to.min(window.saturating_add(WINDOW)), |addr, entry, frame| {
+                if entry.is_present() && frame.is_some_and(|frame| Kind::of(frame) == Kind::File) {
+                    mapped |= 1 << ((addr - window) >> PAGE_SHIFT);
+                }
+            });
+            let first = pgoff + ((window - from) >> PAGE_SHIFT) as u64;
+            for index in (0..64).filter(|bit| mapped & 1 << bit != 0).map(|bit| first + bit) {
+                if let Some(page) = mapping.get(index) {
+                    crate::reclaim::advised(mapping, index, &page, out);
+                }
+            }
+        }
     }
 
     /// Starts reading files' pages ahead of their use; waits for none of it.

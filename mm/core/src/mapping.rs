@@ -3,7 +3,8 @@
 //!
 //! A page in the cache has the mapping as its owner; one that leaves is marked `TRUNCATED` first and then unmapped everywhere,
 //! so that a fault, which maps under the entry's lock and looks at the mark there, cannot bring it back.
-//! Files that live in memory (tmpfs) have pages that are always up to date; their pages are never locked. Pages of other files are
+//! Files that live in memory (tmpfs) have pages that are up to date, but for those that are only kept for the file and all zero
+//! ([`Mapping::preallocate`]); their pages are never locked. Pages of other files are
 //! read, written and taken out under the page's lock.
 //! Locks: `invalidate` (sleeping; shared around reading in and around making writable, exclusively around taking out), the pages'
 //! locks, the tree's lock, `users` (spin). Never the tree's lock and `users` at once. A look-up takes none.
@@ -270,9 +271,26 @@ impl Mapping {
     #[inline(never)]
     fn read_in(&self, index: u64) -> Result<Page> {
         if self.memory {
-            return self.add_new(index, Page::alloc_zeroed(GFP_KERNEL)?);
+            return match self.find(index) {
+                Some(page) => Ok(first_use(page)),
+                None => self.add_new(index, Page::alloc_zeroed(GFP_KERNEL)?),
+            };
         }
         self.read_one(index)
+    }
+
+    /// Puts a page at `index` of a file in memory, unless one is there: it is kept for the file, and counts as a hole until it is used
+    /// for the first time (`fallocate(2)`). Whether it was put there. ENOSPC, ENOMEM. May sleep.
+    pub fn preallocate(&self, index: u64) -> Result<bool> {
+        if !self.memory {
+            return Err(EINVAL);
+        }
+        if self.find(index).is_some() {
+            return Ok(false);
+        }
+        let page = Page::alloc_zeroed(GFP_KERNEL)?;
+        page.set(PageFlags(MEMORY_FLAGS.0 & !PageFlags::UPTODATE.0));
+        Ok(self.add(index, &page)?.is_none())
     }
 
     /// The page `index` for overwriting it completely: a new page is not read in and its contents are undefined. May sleep.
@@ -293,6 +311,9 @@ impl Mapping {
             };
             if there.has(PageFlags::UPTODATE) {
                 return Ok(there);
+            }
+            if self.memory {
+                return Ok(first_use(there));
             }
             // It is on its way in, or could not be read.
             match self.read_one(index) {
@@ -571,6 +592,12 @@ impl Mapping {
 }
 
 /// How pages of tmpfs are marked: they are always current.
+/// A page that was preallocated is used: all zeros, which it is already, are the file's contents now.
+fn first_use(page: Page) -> Page {
+    page.set(MEMORY_FLAGS);
+    page
+}
+
 const MEMORY_FLAGS: PageFlags = PageFlags(PageFlags::UPTODATE.0 | PageFlags::SWAP_BACKED.0);
 
 impl User {

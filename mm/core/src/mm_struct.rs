@@ -16,7 +16,7 @@ use kalloc::{Arc, KBox};
 use locking::SpinLock;
 use mm_alloc::layout::PAGE_SIZE;
 use task::{Task, TaskLocal, current, try_current};
-use x86_mm::{Kind, PageTable};
+use x86_mm::{Kind, Ldt, PageTable};
 
 /// An address space.
 pub struct Mm {
@@ -25,6 +25,8 @@ pub struct Mm {
     pub(crate) table: Arc<PageTable>,
     pub(crate) inner: RwSemaphore<Inner>,
     exe: SpinLock<Option<Arc<dyn VmFile>>>,
+    /// The program's own segments, as `table` has them.
+    ldt: SpinLock<Option<Arc<Ldt>>>,
     /// Most pages that were resident.
     peak_rss: AtomicUsize,
     /// `PR_SET_DUMPABLE` and what `execve` decided: 0, 1 or 2.
@@ -124,6 +126,7 @@ impl Mm {
             table: PageTable::new()?,
             inner: RwSemaphore::new(inner),
             exe: SpinLock::new(None),
+            ldt: SpinLock::new(None),
             peak_rss: AtomicUsize::new(0),
             dumpable: AtomicU64::new(1),
             total: AtomicUsize::new(0),
@@ -155,6 +158,40 @@ impl Mm {
     pub fn set_exe_file(&self, file: Option<Arc<dyn VmFile>>) {
         let old = core::mem::replace(&mut *self.exe.lock(), file);
         drop(old);
+    }
+
+    /// The program's own segments (`modify_ldt(2)`).
+    pub fn ldt(&self) -> Option<Arc<Ldt>> {
+        self.ldt.lock().clone()
+    }
+
+    /// Puts a changed table in the place of `old`, if that is still the one in force; false if not, and nothing is done. Returns
+    /// when every CPU uses the new one.
+    pub fn replace_ldt(&self, old: Option<&Arc<Ldt>>, new: Arc<Ldt>) -> bool {
+        let mut now = self.ldt.lock();
+        let same = match (&*now, old) {
+            (None, None) => true,
+            (Some(now), Some(old)) => Arc::ptr_eq(now, old),
+            _ => false,
+        };
+        if !same {
+            return false;
+        }
+        // Under the lock, so that the tables come into force in the order in which they were made.
+        let before = self.table.set_ldt(Some(new.clone()));
+        let kept = now.replace(new);
+        drop(now);
+        drop((before, kept));
+        true
+    }
+
+    /// A child's copy: tables do not change, so it is the same.
+    pub(crate) fn inherit_ldt(&self, parent: &Mm) {
+        if let Some(ldt) = parent.ldt() {
+            drop(self.table.set_ldt(Some(ldt.clone())));
+            let none = self.ldt.lock().replace(ldt);
+            drop(none);
+        }
     }
 
     /// Pages resident now.

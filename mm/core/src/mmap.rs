@@ -133,6 +133,7 @@ impl Mm {
             && previous.end == addr
             && previous.value.continues_with(previous.len(), flags, pgoff, &backing)
         {
+            previous.value.grows();
             let (start, before) = (previous.start, index - 1);
             inner.areas.set_bounds(before, start, addr + len);
             if let Some(slot) = inner.areas.get(before)

@@ -6,6 +6,7 @@ use crate::flags::{Prot, VmFlags};
 use crate::mm_struct::{Inner, Mm};
 use crate::mmap::check_room;
 use crate::vma::{merge_with_previous, split_at};
+use core::sync::atomic::Ordering;
 use errno::{Result, code::*};
 use mm_alloc::layout::{PAGE_MASK, PAGE_SIZE, TASK_SIZE, page_align};
 
@@ -100,7 +101,10 @@ impl Mm {
         // be noticed; memory-only files need not.
         let index = inner.areas.index(start);
         let keep = match inner.areas.get(index) {
-            Some(slot) => new.is_cow() || slot.value.mapping().is_none_or(|m| !m.is_memory()),
+            Some(slot) => {
+                let watched = slot.value.soft_clean.load(Ordering::Relaxed);
+                watched || new.is_cow() || slot.value.mapping().is_none_or(|m| !m.is_memory())
+            }
             None => true,
         };
         self.table.protect(start, end, new.prot(), keep);

@@ -154,6 +154,7 @@ impl Mm {
         // With an old length of 0 a shared mapping is shown a second time.
         let copy_only = args.old_len == 0;
         let vma = slot.value.copy_for(slot.start, args.old, args.old + args.new_len, &self.table)?;
+        vma.grows();
         if let Some(link) = &vma.link {
             link.update(new, new + args.new_len, vma.pgoff);
         }

@@ -5,6 +5,7 @@ use crate::file::VmFile;
 use crate::flags::VmFlags;
 use crate::mm_struct::Mm;
 use crate::vma::Backing;
+use core::sync::atomic::Ordering;
 use kalloc::Arc;
 use mm_alloc::layout::{PAGE_SHIFT, PAGE_SIZE};
 use mm_alloc::{Frame, PageFlags};
@@ -114,6 +115,7 @@ mod pagemap {
     pub(super) const AREA_BITS: u32 = 5;
     pub(super) const FILE: u64 = 1 << 61;
     pub(super) const EXCLUSIVE: u64 = 1 << 56;
+    pub(super) const SOFT_DIRTY: u64 = 1 << 55;
     pub(super) const PFN: u64 = (1 << 55) - 1;
 }
 
@@ -152,7 +154,8 @@ impl Mm {
             Backing::Anon => (None, None),
         };
         let offset = if file.is_some() { vma.pgoff << PAGE_SHIFT } else { 0 };
-        Some(VmaInfo { start: slot.start, end: slot.end, flags: vma.flags, offset, file, name })
+        let written = if vma.soft_clean.load(Ordering::Relaxed) { VmFlags::NONE } else { VmFlags::SOFTDIRTY };
+        Some(VmaInfo { start: slot.start, end: slot.end, flags: vma.flags.with(written), offset, file, name })
     }
 
     /// The first address of the first mapping and the end of the last. May sleep.
@@ -188,13 +191,24 @@ impl Mm {
         let Some(end) = out.len().checked_mul(PAGE_SIZE).and_then(|len| start.checked_add(len)) else { return };
         let inner = self.inner.read();
         for slot in inner.areas.overlapping(start, end) {
-            self.table.for_each_entry(slot.start.max(start), slot.end.min(end), |addr, entry, frame| {
+            // As long as nobody has cleared the bits, all counts as written, pages that are not there too.
+            let all = !slot.value.soft_clean.load(Ordering::Relaxed);
+            let (from, to) = (slot.start.max(start), slot.end.min(end));
+            let pages = out.get_mut((from - start) / PAGE_SIZE..(to - start) / PAGE_SIZE);
+            if let Some(pages) = pages.filter(|_| all) {
+                pages.fill(pagemap::SOFT_DIRTY);
+            }
+            self.table.for_each_entry(from, to, |addr, entry, frame| {
                 let mut value = pagemap::PRESENT;
                 if let Some(place) = entry.swap() {
                     let what = u64::from(place.area) | place.offset << pagemap::AREA_BITS;
-                    value = pagemap::SWAP | if show_pfn { what & pagemap::PFN } else { 0 };
+                    // Whether it was written before it left is not kept: it counts as written.
+                    value = pagemap::SWAP | pagemap::SOFT_DIRTY | if show_pfn { what & pagemap::PFN } else { 0 };
                 } else if show_pfn {
                     value |= entry.phys() >> PAGE_SHIFT & pagemap::PFN;
+                }
+                if all || entry.is_soft_dirty() {
+                    value |= pagemap::SOFT_DIRTY;
                 }
                 if let Some(frame) = frame {
                     let kind = Kind::of(frame);
@@ -205,6 +219,15 @@ impl Mm {
                     *slot = value;
                 }
             });
+        }
+    }
+
+    /// Begins anew to note which pages are written (`/proc/PID/clear_refs` 4). May sleep.
+    pub fn clear_soft_dirty(&self) {
+        let inner = self.inner.write();
+        for slot in inner.areas.iter() {
+            slot.value.soft_clean.store(true, Ordering::Relaxed);
+            self.table.clear_soft_dirty(slot.start, slot.end);
         }
     }
 

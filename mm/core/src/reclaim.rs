@@ -218,6 +218,31 @@ fn look_in(mapping: &Arc<Mapping>, page: &Page) -> Fate {
     if mapping.drop_page(index, page) { Fate::Taken } else { Fate::Keep(Which::Inactive) }
 }
 
+/// A program says that it does not need `page`, which it has mapped, for now (`MADV_COLD`) or any more (`out`: `MADV_PAGEOUT`). What
+/// others have mapped too, or use at the moment, is left alone; what is dirty stays until it is written.
+pub(crate) fn advised(mapping: &Mapping, index: u64, page: &Page, out: bool) {
+    // The cache's, the program's and the caller's.
+    if page.ref_count() > 3 + u32::from(page.has(PageFlags::LRU)) {
+        return;
+    }
+    page.clear(PageFlags(PageFlags::REFERENCED.0 | PageFlags::ACTIVE.0));
+    if !out {
+        if page.has(PageFlags::ON_ACTIVE) {
+            lru::remove(page);
+            lru::put_back(page.clone(), Which::Inactive);
+            stat::add(Item::PgDeactivate, 1);
+        }
+        return;
+    }
+    if page.has(PageFlags::DIRTY) || page.has(PageFlags::WRITEBACK) {
+        return;
+    }
+    mapping.unmap(index, index, true);
+    if mapping.drop_page(index, page) {
+        stat::add(Item::StealDirect, 1);
+    }
+}
+
 /// Calls `f` for each mapping of a file on a device. `f` may sleep.
 fn for_each_mapping(mut f: impl FnMut(&Arc<Mapping>)) {
     for shard in &REGISTRY {
@@ -236,7 +261,8 @@ fn for_each_mapping(mut f: impl FnMut(&Arc<Mapping>)) {
     }
 }
 
-/// `vm.drop_caches`: 1 drops clean pages, 2 dentries and inodes, 3 both. May sleep.
+/// `vm.drop_caches`: 1 drops clean pages; 2 dentries, inodes and what was unmapped from the kernel's addresses and waits for its flush
+/// (stacks, buffers: up to 4 MB); 3 both. May sleep.
 pub fn drop_caches(what: u32) {
     if what & 2 != 0
         && let Some(shrinker) = SHRINKER.get()
@@ -247,6 +273,9 @@ pub fn drop_caches(what: u32) {
         for_each_mapping(|mapping| {
             mapping.drop_clean(0, u64::MAX);
         });
+    }
+    if what & 2 != 0 {
+        mm_alloc::vmalloc::purge(1);
     }
 }
 

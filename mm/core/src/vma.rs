@@ -53,6 +53,8 @@ pub(crate) struct Vma {
     pub(crate) link: Option<MapLink>,
     /// Private pages may be in there: fork must copy entries.
     pub(crate) has_anon: AtomicBool,
+    /// It was there when soft-dirty bits were cleared, so that only its entries say what was written since (else: everything).
+    pub(crate) soft_clean: AtomicBool,
 }
 
 pub(crate) type Areas = RangeMap<KBox<Vma>>;
@@ -75,7 +77,8 @@ impl Vma {
     }
 
     fn with_link(flags: VmFlags, pgoff: u64, backing: Backing, link: Option<MapLink>) -> Result<KBox<Self>> {
-        let vma = KBox::new(Self { flags, pgoff, backing, link, has_anon: AtomicBool::new(false) }, GFP_KERNEL)?;
+        let (has_anon, soft_clean) = (AtomicBool::new(false), AtomicBool::new(false));
+        let vma = KBox::new(Self { flags, pgoff, backing, link, has_anon, soft_clean }, GFP_KERNEL)?;
         if let Backing::File(file) = &vma.backing {
             file.mapped();
         }
@@ -97,6 +100,7 @@ impl Vma {
         };
         let copy = Self::with_link(self.flags, pgoff, self.backing.clone(), link)?;
         copy.has_anon.store(self.has_anon.load(Ordering::Relaxed), Ordering::Relaxed);
+        copy.soft_clean.store(self.soft_clean.load(Ordering::Relaxed), Ordering::Relaxed);
         Ok(copy)
     }
 
@@ -118,6 +122,11 @@ impl Vma {
         if !self.has_anon.load(Ordering::Relaxed) {
             self.has_anon.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// New addresses are about to belong to it, of which entries say nothing.
+    pub(crate) fn grows(&self) {
+        self.soft_clean.store(false, Ordering::Relaxed);
     }
 
     /// Whether a new mapping with these properties that begins with page `pgoff` continues this one, which ends where that begins.
@@ -182,12 +191,16 @@ pub(crate) fn merge_with_previous(areas: &mut Areas, index: usize) -> bool {
     }
     let (start, end) = (previous.start, slot.end);
     let anon = slot.value.has_anon.load(Ordering::Relaxed);
+    let soft_clean = slot.value.soft_clean.load(Ordering::Relaxed);
     let removed = areas.remove(index);
     let before = index.saturating_sub(1);
     areas.set_bounds(before, start, end);
     if let Some(slot) = areas.get(before) {
         if anon {
             slot.value.note_anon();
+        }
+        if !soft_clean {
+            slot.value.grows();
         }
         if let Some(link) = &slot.value.link {
             link.update(start, end, slot.value.pgoff);

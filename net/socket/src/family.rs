@@ -54,6 +54,10 @@ pub trait Socket: Any + Send + Sync {
     fn peer_credentials(&self) -> Ucred {
         Ucred::NOBODY
     }
+    /// Whether `MSG_PEEK` can look elsewhere than at the first byte (`SO_PEEK_OFF`).
+    fn has_peek_offset(&self) -> bool {
+        false
+    }
     /// What is said before the control part of a message is looked at.
     fn may_send(&self) -> Result {
         Ok(())

@@ -3,15 +3,15 @@
 
 use crate::family::Socket;
 use crate::message::Ucred;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use cred::{CAP_NET_ADMIN, capable};
 use errno::{Result, code::*};
 use kalloc::KVec;
 use kalloc::flags::GFP_KERNEL;
 use uapi::{
     SO_ACCEPTCONN, SO_BROADCAST, SO_DEBUG, SO_DOMAIN, SO_DONTROUTE, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_OOBINLINE,
-    SO_PASSCRED, SO_PEERCRED, SO_PEERNAME, SO_PRIORITY, SO_PROTOCOL, SO_RCVBUF, SO_RCVBUFFORCE, SO_RCVLOWAT,
-    SO_RCVTIMEO_NEW, SO_RCVTIMEO_OLD, SO_REUSEADDR, SO_REUSEPORT, SO_SNDBUF, SO_SNDBUFFORCE, SO_SNDLOWAT,
+    SO_PASSCRED, SO_PEEK_OFF, SO_PEERCRED, SO_PEERNAME, SO_PRIORITY, SO_PROTOCOL, SO_RCVBUF, SO_RCVBUFFORCE,
+    SO_RCVLOWAT, SO_RCVTIMEO_NEW, SO_RCVTIMEO_OLD, SO_REUSEADDR, SO_REUSEPORT, SO_SNDBUF, SO_SNDBUFFORCE, SO_SNDLOWAT,
     SO_SNDTIMEO_NEW, SO_SNDTIMEO_OLD, SO_TYPE,
 };
 
@@ -56,6 +56,8 @@ pub struct Options {
     /// `SO_LINGER`: on (bit 32) and seconds.
     linger: AtomicU64,
     lowat: AtomicU32,
+    /// `SO_PEEK_OFF`: where `MSG_PEEK` looks next; below 0 at the first byte always.
+    peek_off: AtomicI32,
 }
 
 impl Options {
@@ -70,6 +72,7 @@ impl Options {
             sndtimeo: AtomicU64::new(0),
             linger: AtomicU64::new(0),
             lowat: AtomicU32::new(1),
+            peek_off: AtomicI32::new(-1),
         }
     }
 
@@ -83,6 +86,27 @@ impl Options {
     #[inline]
     pub fn lowat(&self) -> usize {
         self.lowat.load(Ordering::Relaxed) as usize
+    }
+
+    /// The offset that `MSG_PEEK` begins at, if one was set.
+    #[inline]
+    pub fn peek_offset(&self) -> Option<usize> {
+        usize::try_from(self.peek_off.load(Ordering::Relaxed)).ok()
+    }
+
+    /// `bytes` were looked at: the offset, if there is one, moves behind them. The caller is the only receiver.
+    pub fn peek_forward(&self, bytes: usize) {
+        if let Some(at) = self.peek_offset() {
+            self.peek_off.store(i32::try_from(at.saturating_add(bytes)).unwrap_or(i32::MAX), Ordering::Relaxed);
+        }
+    }
+
+    /// `bytes` were received: the offset stays where it was in what is left. The caller is the only receiver.
+    #[inline]
+    pub fn peek_back(&self, bytes: usize) {
+        if let Some(at) = self.peek_offset() {
+            self.peek_off.store(i32::try_from(at.saturating_sub(bytes)).unwrap_or(i32::MAX), Ordering::Relaxed);
+        }
     }
 
     fn set(&self, flag: u32, on: bool) {
@@ -188,6 +212,8 @@ pub(crate) fn set(socket: &dyn Socket, name: u32, value: &[u8]) -> Result {
             let seconds = int(value.get(4..).unwrap_or(&[]))?;
             options.linger.store(u64::from(on) << 32 | u64::from(seconds.cast_unsigned()), Ordering::Relaxed);
         }
+        SO_PEEK_OFF if !socket.has_peek_offset() => return Err(EOPNOTSUPP),
+        SO_PEEK_OFF => options.peek_off.store(number, Ordering::Relaxed),
         SO_RCVLOWAT => {
             let bytes = match int(value)? {
                 less if less < 0 => i32::MAX,
@@ -218,6 +244,8 @@ pub(crate) fn get(socket: &dyn Socket, name: u32, out: &mut KVec<u8>) -> Result 
         SO_PRIORITY => push_int(out, load(&options.priority)),
         SO_RCVLOWAT => push_int(out, load(&options.lowat)),
         SO_SNDLOWAT => push_int(out, 1),
+        SO_PEEK_OFF if !socket.has_peek_offset() => Err(EOPNOTSUPP),
+        SO_PEEK_OFF => push_int(out, options.peek_off.load(Ordering::Relaxed)),
         SO_LINGER => {
             let linger = options.linger.load(Ordering::Relaxed);
             push_int(out, (linger >> 32) as i32)?;

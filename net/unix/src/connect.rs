@@ -3,6 +3,7 @@
 
 use crate::name;
 use crate::sock::{Link, RCV_SHUT, UnixSocket};
+use core::sync::atomic::Ordering;
 use errno::{Result, code::*};
 use kalloc::Arc;
 use kalloc::KVec;
@@ -72,7 +73,13 @@ impl UnixSocket {
         match &mut state.link {
             Link::Listening { .. } if self.shut(RCV_SHUT) => Err(EINVAL),
             Link::Listening { waiting, .. } if waiting.is_empty() => Ok(None),
-            Link::Listening { waiting, .. } => Ok(waiting.remove(0)),
+            Link::Listening { waiting, .. } => {
+                let connection = waiting.remove(0);
+                if let Some(connection) = &connection {
+                    connection.waits.store(false, Ordering::SeqCst);
+                }
+                Ok(connection)
+            }
             _ => Err(EINVAL),
         }
     }
@@ -175,6 +182,7 @@ fn enqueue(listener: &Arc<UnixSocket>, client: &Arc<UnixSocket>, end: &Arc<UnixS
     };
     {
         let mut state = end.state.lock();
+        end.waits.store(true, Ordering::SeqCst);
         state.link = Link::Peer(client.clone());
         state.bound = bound;
         state.peer_cred = cred;

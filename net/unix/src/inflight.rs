@@ -5,6 +5,9 @@
 //! A socket is garbage if all references to its file are in queues of garbage. Whoever uses a file in another way has a reference
 //! that is in no queue; so a file with more references than places in queues is in use, and with it all in its queue, and so on.
 //!
+//! Garbage hangs together in circles, and a circle is closed by a message to a socket that is in flight itself. So nothing is looked
+//! for before such a message was queued, nor after a look that found no circle at all, until the next one.
+//!
 //! Locks: `FLIGHT`; inside it sockets' states and queues. A message's files are counted before it is queued and until they
 //! are taken out of it, so that in between they count as in use. Source: `unix(7)`, "Ancillary messages".
 
@@ -12,7 +15,7 @@ use crate::queue::Queue;
 use crate::sock::{Link, UnixSocket};
 use containers::HashMap;
 use core::any::Any;
-use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::*};
 use errno::{Result, code::*};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
 use kalloc::{Arc, KVec, WeakArc};
@@ -32,6 +35,17 @@ static FLIGHT: LazyLock<SpinLock<InFlight>> =
     LazyLock::new(|| SpinLock::new(InFlight { sockets: KVec::new(), users: HashMap::new() }));
 /// How many sockets are in flight, for a look without the lock.
 static SOCKETS: AtomicUsize = AtomicUsize::new(0);
+
+/// There may be a circle. Set after the message that closes it is queued, taken back before the queues are looked at.
+static CIRCLES: AtomicBool = AtomicBool::new(false);
+
+/// A message with files was queued in `socket`: perhaps that closed a circle.
+pub(crate) fn queued(socket: &UnixSocket) {
+    // The queue of a connection that waits to be accepted is its listener's, which this does not know.
+    if socket.waits.load(SeqCst) || socket.flight.count.load(SeqCst) != 0 {
+        CIRCLES.store(true, SeqCst);
+    }
+}
 
 /// Not looked at; all references are in queues; in use after all.
 const UNKNOWN: u8 = 0;
@@ -80,7 +94,7 @@ impl InFlight {
             *flight.file.lock() = Some(Arc::downgrade(file));
             SOCKETS.store(self.sockets.len(), Relaxed);
         }
-        flight.count.fetch_add(1, Relaxed);
+        flight.count.fetch_add(1, SeqCst);
         Ok(())
     }
 
@@ -164,6 +178,11 @@ impl Rights {
         core::mem::take(&mut self.files)
     }
 
+    /// The files, to be copied inside [`while_nobody_counts`].
+    pub(crate) fn files(&self) -> &[Arc<File>] {
+        &self.files
+    }
+
     /// Adds copies of the files to `to` (`MSG_PEEK`). Not while the search for garbage counts.
     pub(crate) fn copy(&self, to: &mut KVec<Arc<File>>) -> Result {
         if self.files.is_empty() {
@@ -177,6 +196,12 @@ impl Rights {
         }
         Ok(())
     }
+}
+
+/// Runs `f` while no search for garbage counts: it may take copies of files in queues. It must not sleep.
+pub(crate) fn while_nobody_counts<R>(f: impl FnOnce() -> R) -> R {
+    let _flight = FLIGHT.lock();
+    f()
 }
 
 impl Drop for Rights {
@@ -199,6 +224,37 @@ fn each_inside(socket: &UnixSocket, f: &mut dyn FnMut(&UnixSocket)) {
 }
 
 impl InFlight {
+    /// Whether there is a circle: takes away again and again what is in no queue of what is left. Messages that come meanwhile say so
+    /// themselves ([`queued`]), messages that go leave too many. `ENOMEM`.
+    fn has_circle(&self) -> Result<bool> {
+        let mut free: KVec<Arc<UnixSocket>> = KVec::with_capacity(self.sockets.len(), GFP_ATOMIC)?;
+        for socket in &self.sockets {
+            socket.flight.inside.store(0, Relaxed);
+        }
+        for socket in &self.sockets {
+            each_inside(socket, &mut |inside| {
+                inside.flight.inside.fetch_add(1, Relaxed);
+            });
+        }
+        let mut left = self.sockets.len();
+        for socket in self.sockets.iter().filter(|socket| socket.flight.inside.load(Relaxed) == 0) {
+            // Each comes once, here or below: there is room.
+            let _ = free.push_within_capacity(socket.clone());
+        }
+        while let Some(socket) = free.pop() {
+            left -= 1;
+            each_inside(&socket, &mut |inside| {
+                let less = |count: usize| count.checked_sub(1);
+                if inside.flight.inside.fetch_update(Relaxed, Relaxed, less) == Ok(1)
+                    && let Ok(inside) = inside.me()
+                {
+                    let _ = free.push_within_capacity(inside);
+                }
+            });
+        }
+        Ok(left != 0)
+    }
+
     /// Decides about every socket in flight. `ENOMEM`: nothing is decided.
     fn judge(&self) -> Result {
         let mut used: KVec<Arc<UnixSocket>> = KVec::with_capacity(self.sockets.len(), GFP_ATOMIC)?;
@@ -240,6 +296,12 @@ impl InFlight {
 /// Takes the queues of all garbage.
 fn find_garbage() -> Result<KVec<Queue>> {
     let flight = FLIGHT.lock();
+    CIRCLES.store(false, SeqCst);
+    let circle = flight.has_circle().inspect_err(|_| CIRCLES.store(true, SeqCst))?;
+    if !circle {
+        return Ok(KVec::new());
+    }
+    CIRCLES.store(true, SeqCst);
     flight.judge()?;
     let garbage = || flight.sockets.iter().filter(|socket| socket.flight.verdict.load(Relaxed) == CANDIDATE);
     let waiting = |socket: &UnixSocket| match &socket.state.lock().link {
@@ -261,6 +323,11 @@ fn find_garbage() -> Result<KVec<Queue>> {
         }
     }
     Ok(queues)
+}
+
+/// Whether it is worth while to look.
+fn may_be_garbage() -> bool {
+    SOCKETS.load(Relaxed) != 0 && CIRCLES.load(SeqCst)
 }
 
 /// Sockets that were closed with files in their queues, to be dropped.
@@ -285,7 +352,7 @@ pub(crate) fn drop_unread(socket: &UnixSocket, unread: Queue) {
         *socket.flight.unread.lock() = (Some(unread), next);
         *first = Some(me);
     }
-    if !has_files && SOCKETS.load(Relaxed) == 0 {
+    if !has_files && !may_be_garbage() {
         return;
     }
     let task = task::current();
@@ -297,7 +364,7 @@ pub(crate) fn drop_unread(socket: &UnixSocket, unread: Queue) {
         while let Some(queue) = next_unread() {
             drop(queue);
         }
-        if SOCKETS.load(Relaxed) == 0 {
+        if !may_be_garbage() {
             break;
         }
         // Without memory the garbage waits for the next socket that is closed.

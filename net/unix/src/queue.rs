@@ -5,9 +5,10 @@
 //! whoever looks meanwhile still finds the queue full. One receiver at a time.
 
 use crate::inflight::Rights;
+use crate::sock::UnixSocket;
 use errno::Result;
 use kalloc::flags::GFP_ATOMIC;
-use kalloc::{KVVec, KVec};
+use kalloc::{KVVec, KVec, WeakArc};
 use socket::{SockAddr, Ucred};
 
 /// A message in a socket's queue.
@@ -18,15 +19,42 @@ pub(crate) struct Message {
     pub(crate) rights: Rights,
     /// Who sent it, said or not.
     pub(crate) sender: Ucred,
-    /// The sender's address.
+    /// The sender's address when it was sent.
     pub(crate) from: SockAddr,
+    /// The sender, if it is there still.
+    pub(crate) source: WeakArc<UnixSocket>,
+    /// What a packet takes of its sender's buffer while it is not received; 0 in streams and before it is queued.
+    pub(crate) charged: usize,
+}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        if self.charged != 0
+            && let Some(source) = self.source.upgrade()
+        {
+            source.give_back(self.charged);
+        }
+    }
 }
 
 impl Message {
+    /// The sender's address: that of now, if it had none when it sent this. Not under a queue's lock.
+    pub(crate) fn address(&self) -> SockAddr {
+        address_of(self.from, &self.source)
+    }
+
     /// Bytes not received yet.
     pub(crate) fn left(&self) -> &[u8] {
         self.data.get(self.taken..).unwrap_or(&[])
     }
+}
+
+/// `from`, or what address `source` has now.
+pub(crate) fn address_of(from: SockAddr, source: &WeakArc<UnixSocket>) -> SockAddr {
+    if !from.is_empty() {
+        return from;
+    }
+    source.upgrade().map_or(from, |source| source.source())
 }
 
 /// The queue.
@@ -52,6 +80,16 @@ const BUFFER: usize = 256;
 /// poll says the same.
 pub(crate) fn charge(len: usize) -> usize {
     let pages = len.saturating_sub(HEAD).next_multiple_of(4096).min(len);
+    let head = (len - pages).next_multiple_of(64) + SHARED_INFO;
+    let bucket = if head <= 192 && head > 128 { 192 } else { head.next_power_of_two() };
+    bucket + BUFFER + pages.next_multiple_of(4096)
+}
+
+/// The same for a packet, which has its pages only beyond four of them in one piece.
+pub(crate) fn charge_packet(len: usize) -> usize {
+    const PIECE: usize = 4 * 4096 - SHARED_INFO;
+    const MOST_PAGES: usize = 17 * 4096;
+    let pages = len.saturating_sub(PIECE).min(MOST_PAGES).next_multiple_of(4096).min(len);
     let head = (len - pages).next_multiple_of(64) + SHARED_INFO;
     let bucket = if head <= 192 && head > 128 { 192 } else { head.next_power_of_two() };
     bucket + BUFFER + pages.next_multiple_of(4096)

@@ -4,7 +4,7 @@
 use crate::inflight::{self, Flight};
 use crate::name::{self, Bound};
 use crate::queue::Queue;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec, WeakArc};
@@ -49,7 +49,11 @@ pub(crate) struct UnixSocket {
     /// Directions that are shut down: 1 receiving, 2 sending.
     shut: AtomicU32,
     pub(crate) closed: AtomicBool,
+    /// The end of a connection that has still to be accepted.
+    pub(crate) waits: AtomicBool,
     error: AtomicI32,
+    /// What packets that it sent and nobody received yet take of its buffer.
+    unreceived: AtomicUsize,
     pub(crate) flight: Flight,
     /// Who wants `SIGIO`.
     pub(crate) fasync: FasyncList,
@@ -59,7 +63,7 @@ pub(crate) struct UnixSocket {
     pub(crate) wants_room: AtomicBool,
     /// Who waits for something to receive or to accept, and who polls this socket.
     pub(crate) readers: Arc<WaitQueue>,
-    /// Who waits for room in this socket's queue.
+    /// Who waits for room in this socket's queue, or in its own buffer.
     pub(crate) space: Arc<WaitQueue>,
 }
 
@@ -82,7 +86,9 @@ impl UnixSocket {
                 reading: Mutex::new(()),
                 shut: AtomicU32::new(0),
                 closed: AtomicBool::new(false),
+                waits: AtomicBool::new(false),
                 error: AtomicI32::new(0),
+                unreceived: AtomicUsize::new(0),
                 flight: Flight::new(),
                 fasync: FasyncList::new(),
                 reader_waits: AtomicBool::new(false),
@@ -93,6 +99,10 @@ impl UnixSocket {
             GFP_KERNEL,
         )?;
         Ok(socket)
+    }
+
+    pub(crate) fn weak(&self) -> WeakArc<Self> {
+        self.me.clone()
     }
 
     pub(crate) fn me(&self) -> Result<Arc<Self>> {
@@ -136,12 +146,40 @@ impl UnixSocket {
         self.state.lock().bound.as_ref().map_or(SockAddr::NONE, |bound| bound.address)
     }
 
-    /// Room for senders: whether one more message may come.
+    /// Room for the bytes of a stream that its peer sends.
     #[inline]
     pub(crate) fn has_room(&self, limit: usize) -> bool {
-        let queue = self.queue.lock();
-        // Datagram queues are limited by messages (`net.unix.max_dgram_qlen`), streams by bytes.
-        if self.is_dgram() { queue.len() <= 10 } else { queue.charged < limit }
+        self.queue.lock().charged < limit
+    }
+
+    /// Whether this socket's own buffer takes one more packet.
+    pub(crate) fn may_send_packet(&self) -> bool {
+        self.unreceived.load(Ordering::Acquire) < self.limit()
+    }
+
+    /// Whether `peer` takes one more packet of this socket: one that sends to many is no more than so many messages behind
+    /// (`net.unix.max_dgram_qlen`). Two that are connected with each other are limited by their buffers alone.
+    pub(crate) fn takes_packet(&self, peer: &Self) -> bool {
+        core::ptr::eq(self, peer)
+            || peer.peer().is_some_and(|theirs| core::ptr::eq(&*theirs, self))
+            || peer.queue.lock().len() <= 10
+    }
+
+    /// A packet of `bytes` goes on its way.
+    pub(crate) fn charge(&self, bytes: usize) {
+        self.unreceived.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    /// A packet was received, or is lost.
+    pub(crate) fn give_back(&self, bytes: usize) {
+        self.unreceived.fetch_sub(bytes, Ordering::AcqRel);
+        self.space.wake_up_poll(PollMask::OUT | PollMask::WRNORM);
+    }
+
+    /// Whether it is or was connected.
+    pub(crate) fn was_connected(&self) -> bool {
+        let state = self.state.lock();
+        matches!(state.link, Link::Peer(_)) || state.was_connected
     }
 
     pub(crate) fn limit(&self) -> usize {
@@ -187,7 +225,7 @@ impl UnixSocket {
         self.space.wake_up_poll(PollMask::OUT | PollMask::WRNORM);
         if self.wants_room.load(Ordering::Relaxed)
             && let Some(peer) = self.peer()
-            && self.queue.lock().charged.saturating_mul(4) <= peer.limit()
+            && (!self.is_stream() || self.queue.lock().charged.saturating_mul(4) <= peer.limit())
             && self.wants_room.swap(false, Ordering::Relaxed)
         {
             peer.fasync.kill(uapi::POLL_OUT);
@@ -289,13 +327,13 @@ impl Socket for UnixSocket {
         self.state.lock().peer_cred
     }
 
+    fn has_peek_offset(&self) -> bool {
+        true
+    }
+
     fn may_send(&self) -> Result {
         let packets = !self.is_dgram() && !self.is_stream();
-        let connected = || {
-            let state = self.state.lock();
-            matches!(state.link, Link::Peer(_)) || state.was_connected
-        };
-        if packets && !connected() { Err(ENOTCONN) } else { Ok(()) }
+        if packets && !self.was_connected() { Err(ENOTCONN) } else { Ok(()) }
     }
 
     fn send(&self, message: &mut Send<'_, '_>) -> Result<usize> {
@@ -346,13 +384,21 @@ impl Socket for UnixSocket {
         if pending || !self.queue.lock().is_empty() {
             mask |= PollMask::IN | PollMask::RDNORM;
         }
+        // Writable is what has three quarters of its buffer free.
+        if !self.is_stream() {
+            table.add(&self.space);
+        }
+        let own_room = self.unreceived.load(Ordering::Acquire).saturating_mul(4) <= self.limit();
         let writable = match &peer {
             Some(peer) => {
                 table.add(&peer.space);
-                // A stream polls writable while three quarters of the room are free.
-                peer.has_room(if self.is_dgram() { self.limit() } else { self.limit() / 4 + 1 }) || peer.shut(RCV_SHUT)
+                if self.is_stream() {
+                    peer.has_room(self.limit() / 4 + 1) || peer.shut(RCV_SHUT)
+                } else {
+                    own_room && self.takes_packet(peer)
+                }
             }
-            None => !listening,
+            None => own_room && !listening,
         };
         if writable {
             mask |= PollMask::OUT | PollMask::WRNORM | PollMask::WRBAND;
@@ -367,7 +413,9 @@ impl Socket for UnixSocket {
                 let queue = self.queue.lock();
                 if self.is_dgram() { queue.front().map_or(0, |message| message.left().len()) } else { queue.bytes }
             }
-            uapi::TIOCOUTQ => self.peer().map_or(0, |peer| if self.is_dgram() { 0 } else { peer.queue.lock().bytes }),
+            // As in Linux not the bytes that were sent, but what they take.
+            uapi::TIOCOUTQ if self.is_stream() => self.peer().map_or(0, |peer| peer.queue.lock().charged),
+            uapi::TIOCOUTQ => self.unreceived.load(Ordering::Acquire),
             _ => return Err(ENOTTY),
         };
         vfs::user::put(arg, &(value as i32))?;

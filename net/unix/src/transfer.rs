@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Sending and receiving.
 
-use crate::inflight::Rights;
+use crate::inflight::{self, Rights};
 use crate::name;
-use crate::queue::{CHUNK, Message};
+use crate::queue::{CHUNK, Message, address_of, charge_packet};
 use crate::sock::{RCV_SHUT, SEND_SHUT, UnixSocket};
 use core::sync::atomic::Ordering;
 use errno::{Result, code::*};
-use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, KVVec};
+use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
+use kalloc::{Arc, KVVec, KVec, WeakArc};
 use socket::options::flag;
-use socket::{Control, Options, Recv, Send, Ucred};
+use socket::{Control, Options, Recv, Send, SockAddr, Socket, Ucred};
 use sync::{MutexGuard, PollMask};
 use uapi::{MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL};
+use vfs::File;
 
 /// Takes up to `max` bytes from the sender. Large ones need not lie in contiguous memory.
 fn gather(message: &mut Send<'_, '_>, max: usize) -> Result<KVVec<u8>> {
@@ -39,12 +40,13 @@ impl UnixSocket {
             None => Ucred::real()?,
         };
         let rights = Rights::new(control.files)?;
-        Ok(Message { data, taken: 0, rights, sender, from: self.source() })
+        Ok(Message { data, taken: 0, rights, sender, from: self.source(), source: self.weak(), charged: 0 })
     }
 
     /// Puts `message` into `peer`'s queue, waiting for room.
     fn deliver(&self, peer: &Arc<UnixSocket>, mut message: Message, flags: u32, deadline: Option<u64>) -> Result {
         let gone = if self.is_dgram() { ECONNREFUSED } else { EPIPE };
+        let has_files = !message.rights.is_empty();
         loop {
             self.check_error()?;
             if self.shut(SEND_SHUT) {
@@ -56,7 +58,18 @@ impl UnixSocket {
             if peer.shut(RCV_SHUT) {
                 return Err(EPIPE);
             }
-            if peer.has_room(self.limit()) {
+            let full = if self.is_stream() {
+                (!peer.has_room(self.limit())).then_some(&peer.space)
+            } else if !self.may_send_packet() {
+                Some(&self.space)
+            } else {
+                (!self.takes_packet(peer)).then_some(&peer.space)
+            };
+            let Some(space) = full else {
+                if !self.is_stream() {
+                    message.charged = charge_packet(message.data.len());
+                    self.charge(message.charged);
+                }
                 let pushed = peer.queue.lock().push(message);
                 match pushed {
                     Ok(()) => break,
@@ -66,15 +79,25 @@ impl UnixSocket {
                         return Err(ENOBUFS);
                     }
                 }
-            }
+            };
             peer.note_full(self);
             if flags & MSG_DONTWAIT != 0 {
                 return Err(EAGAIN);
             }
-            let ready = || peer.has_room(self.limit()) || peer.shut(RCV_SHUT) || self.shut(SEND_SHUT);
-            if !peer.space.wait_interruptible_deadline(deadline, ready)? {
+            // What wakes this queue; the rest is looked at again after that.
+            let own = core::ptr::eq(space, &self.space);
+            let has_room = || match self.is_stream() {
+                true => peer.has_room(self.limit()),
+                false if own => self.may_send_packet(),
+                false => self.takes_packet(peer),
+            };
+            let ready = || has_room() || peer.shut(RCV_SHUT) || self.shut(SEND_SHUT);
+            if !space.wait_interruptible_deadline(deadline, ready)? {
                 return Err(EAGAIN);
             }
+        }
+        if has_files {
+            inflight::queued(peer);
         }
         if peer.closed.load(Ordering::Acquire) {
             // It closed while the message was put there: nobody will take it.
@@ -97,15 +120,15 @@ impl UnixSocket {
             None if self.shut(SEND_SHUT) && self.is_stream() => return Err(EPIPE),
             None => return Err(ENOTCONN),
         };
+        if !self.is_stream() {
+            self.check_packet(message.data.count())?;
+        }
         if self.shut(SEND_SHUT) {
             return Err(EPIPE);
         }
         let deadline = Options::deadline(&self.options.sndtimeo);
         let mut control = core::mem::take(&mut message.control);
         if !self.is_stream() {
-            if message.data.count() > self.limit() {
-                return Err(EMSGSIZE);
-            }
             let data = gather(message, usize::MAX)?;
             let len = data.len();
             self.deliver(&peer, self.wrap(data, control)?, message.flags, deadline)?;
@@ -128,8 +151,25 @@ impl UnixSocket {
         Ok(done)
     }
 
+    /// What is wrong with a packet of `len` bytes, and then with this socket, before anybody looks whom it is for.
+    fn check_packet(&self, len: usize) -> Result {
+        if len > self.limit().saturating_sub(32) {
+            return Err(EMSGSIZE);
+        }
+        self.check_error()?;
+        if self.shut(SEND_SHUT) { Err(EPIPE) } else { Ok(()) }
+    }
+
     fn send_dgram(&self, message: &mut Send<'_, '_>) -> Result<usize> {
-        let peer = match message.to.filter(|to| !to.is_empty()) {
+        let to = message.to.filter(|to| !to.is_empty());
+        match to {
+            Some(to) if matches!(name::parse(to)?, name::Wanted::Any) => return Err(EINVAL),
+            Some(_) => {}
+            None if self.peer().is_none() => return Err(ENOTCONN),
+            None => {}
+        }
+        self.check_packet(message.data.count())?;
+        let peer = match to {
             Some(to) => {
                 let peer = name::find(to, self.type_number())?;
                 if let Some(theirs) = peer.peer() {
@@ -141,9 +181,6 @@ impl UnixSocket {
             }
             None => self.peer().ok_or(ENOTCONN)?,
         };
-        if message.data.count() > self.limit().saturating_sub(32) {
-            return Err(EMSGSIZE);
-        }
         let deadline = Options::deadline(&self.options.sndtimeo);
         let control = core::mem::take(&mut message.control);
         let data = gather(message, usize::MAX)?;
@@ -164,20 +201,29 @@ impl UnixSocket {
         result.map(|()| len)
     }
 
-    /// Waits for a message; gives `reading` (which the caller may hold already), or `None` at the end. It is not held while
-    /// waiting: others may want to look without waiting.
+    /// Waits for a message, with more than `beyond` bytes in all; gives `reading` (which the caller may hold already), or `None` at
+    /// the end. It is not held while waiting: others may want to look without waiting.
     fn wait_for_message<'a>(
         &'a self,
         mut reading: Option<MutexGuard<'a, ()>>,
         flags: u32,
         deadline: Option<u64>,
+        beyond: usize,
     ) -> Result<Option<MutexGuard<'a, ()>>> {
+        let there = || {
+            let queue = self.queue.lock();
+            !queue.is_empty() && (beyond == 0 || queue.bytes > beyond)
+        };
         loop {
             let guard = match reading.take() {
                 Some(guard) => guard,
                 None => self.reading.lock_interruptible()?,
             };
-            if !self.queue.lock().is_empty() {
+            if !self.is_stream() {
+                // Of packets an error is told before what came, of streams after it.
+                self.check_error()?;
+            }
+            if there() {
                 return Ok(Some(guard));
             }
             drop(guard);
@@ -192,7 +238,7 @@ impl UnixSocket {
             if flags & MSG_DONTWAIT != 0 {
                 return Err(EAGAIN);
             }
-            let ready = || !self.queue.lock().is_empty() || self.shut(RCV_SHUT);
+            let ready = || there() || self.shut(RCV_SHUT);
             if self.is_stream() {
                 self.reader_waits.store(true, Ordering::Relaxed);
             }
@@ -222,12 +268,20 @@ impl UnixSocket {
             return Err(EOPNOTSUPP);
         }
         debug_assert!(MSG_CMSG_CLOEXEC != MSG_PEEK);
+        self.may_send()?;
         let deadline = Options::deadline(&self.options.rcvtimeo);
-        if self.is_stream() { self.receive_stream(message, deadline) } else { self.receive_packet(message, deadline) }
+        let peeks = message.flags & MSG_PEEK != 0;
+        if peeks && (self.is_stream() || self.options.peek_offset().is_some()) {
+            self.look_at_message(message, deadline)
+        } else if self.is_stream() {
+            self.receive_stream(message, deadline)
+        } else {
+            self.receive_packet(message, deadline)
+        }
     }
 
     fn receive_packet(&self, message: &mut Recv<'_, '_>, deadline: Option<u64>) -> Result<usize> {
-        let Some(_reading) = self.wait_for_message(None, message.flags, deadline)? else { return Ok(0) };
+        let Some(_reading) = self.wait_for_message(None, message.flags, deadline, 0)? else { return Ok(0) };
         let peek = message.flags & MSG_PEEK != 0;
         let packet = {
             let mut queue = self.queue.lock();
@@ -237,12 +291,13 @@ impl UnixSocket {
         let len = packet.data.len();
         let want = len.min(message.data.count());
         let copied = message.data.copy_to_iter(packet.data.get(..want).unwrap_or(&[]));
-        message.from = packet.from;
+        message.from = packet.address();
         let control = self.give_control(&mut packet, message, peek);
         if peek {
             self.check_in(packet, 0, true);
         } else {
             drop(packet);
+            self.options.peek_back(len);
             self.room_made();
         }
         control?;
@@ -257,7 +312,6 @@ impl UnixSocket {
 
     fn receive_stream(&self, message: &mut Recv<'_, '_>, deadline: Option<u64>) -> Result<usize> {
         let mut reading = None;
-        let peek = message.flags & MSG_PEEK != 0;
         let mut done = 0;
         let mut first: Option<Ucred> = None;
         let all = message.data.count();
@@ -265,34 +319,30 @@ impl UnixSocket {
         let target = if message.flags & MSG_WAITALL != 0 { all } else { all.min(self.options.lowat()) };
         let mut again = true;
         while again {
-            let enough = done != 0 && (done >= target || peek);
+            let enough = done != 0 && done >= target;
             let flags = if enough { message.flags | MSG_DONTWAIT } else { message.flags };
-            match self.wait_for_message(reading.take(), flags, deadline) {
+            match self.wait_for_message(reading.take(), flags, deadline, 0) {
                 Ok(Some(guard)) => reading = Some(guard),
                 Ok(None) => break,
                 Err(_) if done != 0 => break,
                 Err(error) => return Err(error),
             }
             let Some(mut part) = self.queue.lock().check_out() else { break };
-            // Bytes of different senders are not mixed when the receiver wants to know who sent them; and files mark a border.
+            // Bytes of different senders are not mixed when the receiver wants to know who sent them; and files come with the last
+            // byte of what was sent with them at most.
             let other = first.is_some_and(|first| self.options.has(flag::PASSCRED) && first != part.sender);
-            if other || done != 0 && !part.rights.is_empty() {
+            if other {
                 self.check_in(part, 0, true);
                 break;
             }
             first = Some(part.sender);
-            message.from = part.from;
+            message.from = part.address();
             let had_files = !part.rights.is_empty();
-            let control = self.give_control(&mut part, message, peek);
+            let control = self.give_control(&mut part, message, false);
             let want = part.left().len().min(message.data.count());
             let copied = message.data.copy_to_iter(part.left().get(..want).unwrap_or(&[]));
             done += copied;
-            if peek {
-                self.check_in(part, 0, true);
-                control?;
-                // A second part is not looked at: the first one is in its way again.
-                break;
-            }
+            self.options.peek_back(copied);
             if self.check_in(part, copied, false) {
                 self.room_made();
             }
@@ -305,9 +355,86 @@ impl UnixSocket {
         Ok(done)
     }
 
+    /// `MSG_PEEK` of a stream, across messages up to the first with files or of another sender; and of packets at an offset, which looks
+    /// at one. Everything stays where it is.
+    fn look_at_message(&self, message: &mut Recv<'_, '_>, deadline: Option<u64>) -> Result<usize> {
+        /// Most files with a message (`SCM_MAX_FD`).
+        const MOST_FILES: usize = 253;
+        let skip = self.options.peek_offset().unwrap_or(0);
+        let Some(_reading) = self.wait_for_message(None, message.flags, deadline, skip)? else { return Ok(0) };
+        // Nobody else receives meanwhile: messages are only added.
+        let (room, has_files) = {
+            let queue = self.queue.lock();
+            let room = queue.bytes.saturating_sub(skip).min(message.data.count());
+            (room, queue.messages().any(|message| !message.rights.is_empty()))
+        };
+        let mut bytes: KVVec<u8> = KVVec::with_capacity(room, GFP_KERNEL)?;
+        let mut files = KVec::with_capacity(if has_files { MOST_FILES } else { 0 }, GFP_KERNEL)?;
+        let seen = inflight::while_nobody_counts(|| self.look(skip, room, &mut bytes, &mut files));
+        let Some(Seen { sender, from, source, left }) = seen else { return Ok(0) };
+        message.from = address_of(from, &source);
+        if self.options.has(flag::PASSCRED) {
+            message.control.credentials = Some(sender);
+        }
+        message.control.files = files;
+        let copied = message.data.copy_to_iter(&bytes);
+        if copied < bytes.len() && (copied == 0 || !self.is_stream()) {
+            return Err(EFAULT);
+        }
+        self.options.peek_forward(copied);
+        if !self.is_stream() {
+            if left > copied {
+                message.out_flags |= MSG_TRUNC;
+            }
+            if message.flags & MSG_TRUNC != 0 {
+                return Ok(left);
+            }
+        }
+        Ok(copied)
+    }
+
+    /// Copies up to `room` bytes, and the files that come with them, from byte `skip` of the queue on. The capacities are there; no
+    /// more of either is taken.
+    fn look(&self, skip: usize, room: usize, bytes: &mut KVVec<u8>, files: &mut KVec<Arc<File>>) -> Option<Seen> {
+        let queue = self.queue.lock();
+        let (mut skip, mut seen) = (skip, None::<Seen>);
+        for message in queue.messages() {
+            let left = message.left();
+            if skip != 0 && skip >= left.len() {
+                skip -= left.len();
+                continue;
+            }
+            if seen.as_ref().is_some_and(|seen| self.options.has(flag::PASSCRED) && seen.sender != message.sender) {
+                break;
+            }
+            let rest = left.get(skip..).unwrap_or(&[]);
+            skip = 0;
+            let sender = seen.map_or(message.sender, |seen| seen.sender);
+            seen = Some(Seen { sender, from: message.from, source: message.source.clone(), left: rest.len() });
+            let part = rest.get(..rest.len().min(room.saturating_sub(bytes.len()))).unwrap_or(&[]);
+            let _ = bytes.extend_from_slice(part, GFP_ATOMIC);
+            for file in message.rights.files() {
+                let _ = files.push_within_capacity(file.clone());
+            }
+            if bytes.len() >= room || !self.is_stream() || !files.is_empty() {
+                break;
+            }
+        }
+        seen
+    }
+
     /// Gives the checked-out message back (`Queue::check_in`); whether it is gone from the queue.
     fn check_in(&self, part: Message, taken: usize, keep: bool) -> bool {
         let gone = self.queue.lock().check_in(part, taken, keep);
         gone.is_some()
     }
+}
+
+/// What a look at the queue saw besides bytes and files.
+struct Seen {
+    sender: Ucred,
+    from: SockAddr,
+    source: WeakArc<UnixSocket>,
+    /// Bytes of the last message, from where the look began in it.
+    left: usize,
 }

@@ -3,58 +3,23 @@
 //! Everybody above calls it. Every allocation takes `Flags` and can fail with `AllocError` (`ENOMEM`).
 //! No locks. Freeing never sleeps; allocating may where the flags say so (`GFP_KERNEL`).
 //!
-//! Memory comes from `__kalloc_alloc`/`__kalloc_free` (see `allocator`): a direct call into the kernel's allocator, or
-//! the host's heap in tests. This is one of the named containers that may hold unsafe code at level 0.
+//! The unsafe code is in `rust/kalloc/core`.
 
 #![no_std]
-#![feature(derive_coerce_pointee)]
-#![cfg_attr(target_os = "none", feature(linkage))]
+#![forbid(unsafe_code)]
 
-extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-pub mod allocator;
-mod arc;
-pub mod flags;
-mod init;
-mod kbox;
 mod kstring;
-mod kvec;
 #[cfg(test)]
 mod tests;
 
-pub use allocator::{Allocator, KVmalloc, Kmalloc, Vmalloc};
-pub use arc::{Arc, ArcBorrow, UniqueArc, WeakArc};
-pub use flags::Flags;
-pub use init::InPlaceInit;
-pub use kbox::{Box, KBox, KVBox, VBox};
+pub use kalloc_core::{
+    AllocError, Allocator, Arc, ArcBorrow, Box, Drain, Flags, InPlaceInit, IntoIter, KBox, KVBox, KVVec, KVec,
+    KVmalloc, Kmalloc, UniqueArc, VBox, VVec, Vec, Vmalloc, WeakArc, allocator, flags, kvec, pinned_init,
+};
 pub use kstring::KString;
-pub use kvec::{Drain, IntoIter, KVVec, KVec, VVec, Vec};
-pub use pinned_init;
-
-/// An allocation failed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct AllocError;
-
-impl core::fmt::Display for AllocError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("out of memory")
-    }
-}
-
-impl From<AllocError> for errno::Error {
-    #[inline]
-    fn from(_: AllocError) -> Self {
-        errno::code::ENOMEM
-    }
-}
-
-impl From<core::convert::Infallible> for AllocError {
-    fn from(never: core::convert::Infallible) -> Self {
-        match never {}
-    }
-}
 
 /// Everything a user of the crate commonly needs.
 pub mod prelude {

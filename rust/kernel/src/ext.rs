@@ -1,16 +1,54 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What drivers of this tree use and Rust-for-Linux has no name for: locks whose guards keep interrupts off, values set once, completions
-//! that one waiter takes, work items, timers, pages, trees, growing strings, miscellaneous devices.
+//! that one waiter takes, work items, timers, pages, trees, growing strings, numbers of devices,
+//! miscellaneous devices, counts of what a module made.
 
-pub use ::sync::{Completion, Mutex};
+use core::sync::atomic::{AtomicU32, Ordering::*};
+
+pub use ::device::{Id, Ida};
+pub use ::sync::{Completion, Mutex, WaitQueue};
 pub use containers::XArray;
-pub use kalloc::KString;
+pub use kalloc::{KString, WeakArc};
 pub use ktime::hrtimer::{Clock, HrTimer, Restart};
 pub use locking::{SetOnce, SpinLock};
 pub use misc::{MiscOps, Registration as MiscRegistration};
 pub use mm_alloc::Page;
 pub use module_core::Header as ModuleHeader;
 pub use workqueue::{DelayedWork, Work, spawn};
+
+/// Counts what a module made and others may hold for a moment longer than it is in use: a static of the module.
+pub struct Alive(AtomicU32);
+
+impl Alive {
+    /// None yet.
+    #[expect(clippy::new_without_default, reason = "a static of a module")]
+    pub const fn new() -> Self {
+        Self(AtomicU32::new(0))
+    }
+
+    /// One more, as long as the value is there: the last field of what is counted.
+    pub fn count(&'static self) -> AliveGuard {
+        self.0.fetch_add(1, Relaxed);
+        AliveGuard(self)
+    }
+
+    /// Waits until there is none: for a module that goes, after it took back all. May sleep.
+    pub fn wait_gone(&self) {
+        while self.0.load(Acquire) != 0 {
+            ::rcu::barrier();
+            ktime::sleep_ns(1_000_000);
+        }
+    }
+}
+
+/// One that is counted.
+pub struct AliveGuard(&'static Alive);
+
+impl Drop for AliveGuard {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Release);
+    }
+}
 
 /// CPUs that run.
 pub fn num_online_cpus() -> u32 {

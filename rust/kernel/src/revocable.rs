@@ -27,10 +27,7 @@ unsafe impl<T: Sync + Send> Sync for Revocable<T> {}
 
 impl<T> Revocable<T> {
     /// A value that is there.
-    pub fn new<E>(data: impl PinInit<T, E>) -> impl PinInit<Self, E>
-    where
-        E: From<core::convert::Infallible>,
-    {
+    pub fn new<E>(data: impl PinInit<T, E>) -> impl PinInit<Self, E> {
         pin_init!(Self { is_available: AtomicBool::new(true), data <- Opaque::pin_init(data) }? E)
     }
 

@@ -203,3 +203,22 @@ mod tests {
         assert!(crate::ioctl::_IOC_SIZE(uapi::TIOCGPTN) == 4);
     }
 }
+
+#[macros::kunit_tests(rust_num_casts)]
+mod casts {
+    use crate::num::casts::arch::{FromSafeCastArch, IntoSafeCastArch};
+    use crate::num::casts::*;
+
+    #[test]
+    fn nothing_is_lost() {
+        const WIDE: usize = u8_as_usize(255);
+        assert_eq!(
+            (WIDE, u64::from_safe_cast(usize::MAX), usize::from_safe_cast(u32::MAX)),
+            (255, u64::MAX, 0xffff_ffff)
+        );
+        let wide: u64 = 4096usize.into_safe_cast();
+        let narrow: usize = u64::MAX.into_safe_cast_arch();
+        assert_eq!((wide, narrow, usize::from_safe_cast_arch(7u64)), (4096, usize::MAX, 7));
+        assert_eq!((u64_into_u8::<255>(), usize_into_u16::<65535>()), (255, 65535));
+    }
+}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Writes the table that the crate `kallsyms` reads.
 
-use kallsyms::{BLOCK_ROWS, MAGIC};
+use kallsyms_table::{BLOCK_ROWS, MAGIC};
 use std::collections::BTreeMap;
 
 /// A function: offset from `_text`, size, name.
@@ -87,7 +87,7 @@ pub(crate) fn encode(mut functions: Vec<Function>, files: &[String], rows: Vec<R
     lines.push(0); // ends the last block if it is short
     let names: Vec<u8> = files.iter().flat_map(|file| strings.add(file).to_le_bytes()).collect();
 
-    let lines_at = (kallsyms::HEADER_SIZE + entries.len() + blocks.len()) as u32;
+    let lines_at = (kallsyms_table::HEADER_SIZE + entries.len() + blocks.len()) as u32;
     let files_at = lines_at + lines.len() as u32;
     let strings_at = files_at + names.len() as u32;
     let mut table = MAGIC.to_vec();
@@ -104,7 +104,7 @@ pub(crate) fn encode(mut functions: Vec<Function>, files: &[String], rows: Vec<R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kallsyms::Table;
+    use kallsyms_table::Table;
     use proptest::prelude::*;
 
     #[test]

@@ -20,7 +20,7 @@ sys.path.insert(0, HERE)
 sys.path.insert(0, os.path.dirname(HERE))
 from disks import APPEND, MB, Bench, sha, want  # noqa: E402
 from guest import Guest, GuestError, Report, programs  # noqa: E402
-from unbind import healthy, make_ext4, memory  # noqa: E402
+from unbind import healthy, make_ext4, memory, objects, same_objects  # noqa: E402
 
 ROUNDS = 20
 # Native hot-plug: else QEMU's firmware tables say that ACPI does it, and ports hide what they can.
@@ -181,9 +181,11 @@ def many_times(bench):
                     guest.wait_gone(ident)
                 guest.until("[ ! -e /dev/vda ] && [ ! -e /dev/nvme0n1 ] && [ \"$(cat /sys/bus/pci/slots/*/power | tr -d '\\n')\" = 00 ]", "a disk is still there")
         rounds(4)
-        before = memory(guest)
+        before, used = memory(guest), objects(guest)
         rounds(ROUNDS)
         after = memory(guest)
+        print(f"# before {before}, after {after}")
+        same_objects(used, objects(guest), ROUNDS)
         if before["MemFree"] - after["MemFree"] > 16 * ROUNDS or after["Slab"] - before["Slab"] > 4 * ROUNDS:
             raise GuestError(f"memory before {before}, after {after}")
         healthy(guest)

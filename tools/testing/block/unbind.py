@@ -74,6 +74,19 @@ def memory(guest):
     return {key: int(re.search(rf"^{key}:\s+(\d+)", text, re.M).group(1)) for key in ("Slab", "VmallocUsed", "MemFree")}
 
 
+def objects(guest):
+    """Small objects of the kernel in use, by class. To be called after `memory`."""
+    lines = guest.check("cat /proc/slabinfo").splitlines()[2:]
+    return {line.split()[0]: int(line.split()[1]) for line in lines}
+
+
+def same_objects(before, after, rounds):
+    """No class has an object more for each round."""
+    more = {name: count - before.get(name, 0) for name, count in after.items() if count - before.get(name, 0) >= rounds}
+    if more:
+        raise GuestError(f"in {rounds} rounds there are more objects: {more}")
+
+
 def idle(bench, row):
     """Again and again: the same disk, the same data, the same amount of free memory."""
     data = random.Random(1).randbytes(4 * MB)
@@ -86,14 +99,15 @@ def idle(bench, row):
             disk.unbind()
             disk.bind()
             want("read", guest.check(f"dd if=/dev/{disk.name} bs=64k 2>/dev/null | sha256sum").split()[0], sha(data[:8] + b"%08d" % n + data[16:]))
-        # One command of the shell: what the console costs is not counted. The pause: a name is free when RCU has freed the disk.
+        # One command of the shell: what the console costs is not counted.
         way = f"/sys/bus/{disk.driver}"
-        loop = (f"i=0; while [ $i -lt %d ]; do dd if=/dev/{disk.name} of=/dev/null bs=64k 2>/dev/null; echo {disk.device} >{way}/unbind && sleep 0.3 && "
+        loop = (f"i=0; while [ $i -lt %d ]; do dd if=/dev/{disk.name} of=/dev/null bs=64k 2>/dev/null; echo {disk.device} >{way}/unbind && "
                 f"echo {disk.device} >{way}/bind || break; while [ ! -b /dev/{disk.name} ]; do sleep 0.1; done; i=$((i+1)); done; echo $i")
         guest.check(loop % 10, 120)
-        before = memory(guest)
+        before, used = memory(guest), objects(guest)
         want("rounds", guest.check(loop % ROUNDS, 200).strip(), str(ROUNDS))
         after = memory(guest)
+        same_objects(used, objects(guest), ROUNDS)
         # CPUs keep some pages for themselves.
         if before["MemFree"] - after["MemFree"] > 1024 or after["Slab"] - before["Slab"] > 128:
             raise GuestError(f"memory before {before}, after {after}")

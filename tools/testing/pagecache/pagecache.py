@@ -235,8 +235,21 @@ def root(args, work):
             raise GuestError(f"the kernel does not say what it mounted: {guest.text[-800:]}")
 
 
+def advice(args, work):
+    """What a program maps and says it does not need: clean pages leave the cache at once, and come back from the disk. And file
+    handles, which outlive the caches."""
+    disk = os.path.join(work, "advice.img")
+    make_disk(disk, 64)
+    with start(args, disk) as guest:
+        guest.check("mount -t ext4 /dev/vda /mnt && mkdir /mnt/tmp && mount --bind /mnt/tmp /tmp")
+        said = guest.check("/bin/selftest vmem.pageout handles.")
+        if "not ok" in said or said.count("\nok ") + said.startswith("ok ") < 6:
+            raise GuestError(said[-1500:])
+        quiet(guest)
+
+
 def main():
-    tests = (contents, device, ahead, large, flood, root)
+    tests = (contents, device, ahead, advice, large, flood, root)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kernel", help="the kernel (default: what make built)")
     parser.add_argument("--linux", action="store_true", help="Debian's kernel instead")
@@ -247,7 +260,9 @@ def main():
     report = Report()
     with tempfile.TemporaryDirectory(prefix="pagecache-") as work:
         args.initrd = os.path.join(work, "initrd")
-        image.base().write(args.initrd)
+        initrd = image.base()
+        initrd.file("bin/selftest", src=os.path.join(programs.build("selftests"), "selftest"), mode=0o755)
+        initrd.write(args.initrd)
         for test in tests:
             if args.only and test.__name__ not in args.only:
                 continue

@@ -79,3 +79,11 @@ pub fn rdrand() -> Option<u64> {
     }
     None
 }
+
+/// Resets the CPU: an exception without a table to handle it.
+pub fn triple_fault() -> ! {
+    let no_table = [0u8; 10];
+    // SAFETY: This is meant to be the last instruction; nothing of memory changes.
+    unsafe { asm!("lidt [{}]", "int3", in(reg) &no_table, options(nostack)) };
+    halt_forever()
+}

@@ -34,7 +34,7 @@ port_ops!(inw, outw, u16, "ax", "a 16-bit word");
 port_ops!(inl, outl, u32, "eax", "a 32-bit word");
 
 /// A range of ports that one driver owns: the safe way to do port I/O above level 1. Made by level 1 (`claim`) for ranges
-/// that cannot hurt memory safety (serial ports, keyboard controller, RTC, VGA registers, PCI configuration).
+/// that cannot hurt memory safety (serial ports, timer, keyboard controller, RTC, VGA registers, the reset port).
 #[derive(Debug)]
 pub struct PortRange {
     base: u16,
@@ -43,6 +43,7 @@ pub struct PortRange {
 
 /// Ranges that drivers above level 1 may claim: no port of these can start DMA or change the CPU's own state.
 const CLAIMABLE: &[(u16, u16)] = &[
+    (0x40, 4),
     (0x60, 1),
     (0x64, 1),
     (0x61, 1),
@@ -55,13 +56,42 @@ const CLAIMABLE: &[(u16, u16)] = &[
     (0xcf9, 1),
 ];
 
+/// The DMA controllers and their page registers, and PCI's configuration ports.
+const FIRMWARE_NEVER: &[(u16, u16)] = &[(0x00, 0x20), (0x80, 0x10), (0xc0, 0x20), (0xcf8, 1), (0xcfc, 4)];
+
+/// Waits about a microsecond: the time that an access to a port of the ISA bus takes. Any context.
+pub fn io_delay() {
+    // SAFETY: Port 0x80 shows POST codes; reading it has no effect.
+    unsafe { inb(0x80) };
+}
+
 impl PortRange {
     /// Claims `len` ports from `base`, if the range is on the list of harmless ones. Exclusiveness is the resource tree's
     /// business, not this function's.
-    pub fn claim(base: u16, len: u16) -> Option<Self> {
-        let end = base.checked_add(len)?;
-        let harmless = CLAIMABLE.iter().any(|&(b, l)| base >= b && end <= b + l);
-        (harmless && len > 0).then_some(Self { base, len })
+    pub const fn claim(base: u16, len: u16) -> Option<Self> {
+        let Some(end) = base.checked_add(len) else { return None };
+        let mut rest = CLAIMABLE;
+        while let [(b, l), others @ ..] = rest {
+            if base >= *b && end <= *b + *l && len > 0 {
+                return Some(Self { base, len });
+            }
+            rest = others;
+        }
+        None
+    }
+
+    /// The ports of PCI configuration, for `arch/x86/pci`. What is written to a function's configuration is the PCI core's
+    /// responsibility.
+    pub const fn pci_config() -> Self {
+        Self { base: 0xcf8, len: 8 }
+    }
+
+    /// Claims ports that firmware's tables name (power management, its own command port). `None` for those of the DMA controllers
+    /// and of PCI configuration: no table has reason to name these.
+    pub fn claim_firmware(base: u16, len: u16) -> Option<Self> {
+        let end = u32::from(base) + u32::from(len);
+        let refused = FIRMWARE_NEVER.iter().any(|&(b, l)| u32::from(base) < u32::from(b + l) && end > u32::from(b));
+        (len > 0 && end <= 0x1_0000 && !refused).then_some(Self { base, len })
     }
 
     /// Claims ports that a PCI function's base address register names. `None` below 0x1000, where the machine's own devices are.

@@ -9,14 +9,17 @@
 pub mod asm;
 pub mod cpuid;
 pub mod cr;
+pub mod gdt;
 pub mod io;
 pub mod irqflags;
 pub mod msr;
 pub mod percpu;
 pub mod preempt;
-pub mod regs;
+pub mod pvclock;
+pub mod segments;
 pub mod tsc;
 pub mod tss;
 
 pub use percpu::{CpuId, MAX_CPUS, PerCpu, cpu_id};
 pub use preempt::{PreemptGuard, preempt_disable};
+pub use x86_defs::regs;

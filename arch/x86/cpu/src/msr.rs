@@ -61,3 +61,9 @@ pub unsafe fn wrmsr(msr: u32, value: u64) {
         asm!("wrmsr", in("ecx") msr, in("eax") value as u32, in("edx") (value >> 32) as u32, options(nostack, preserves_flags))
     };
 }
+
+/// FS base, GS base, and the GS base that `swapgs` exchanges, of this CPU now.
+pub fn segment_bases() -> (u64, u64, u64) {
+    // SAFETY: MSRs that every x86-64 CPU has.
+    unsafe { (rdmsr(FS_BASE), rdmsr(GS_BASE), rdmsr(KERNEL_GS_BASE)) }
+}

@@ -2,15 +2,13 @@
 //! `FpuState`: one thread's save area.
 
 use crate::insn::{self, FCW_DEFAULT, MXCSR_DEFAULT};
-use crate::{FXSAVE_SIZE, XFEATURES_LEGACY, area_size, xfeatures};
+use crate::{XFEATURES_LEGACY, area_size, xfeatures};
 use alloc::alloc::{Layout, alloc, alloc_zeroed, dealloc};
 use core::ptr::NonNull;
 use errno::{Error, code::ENOMEM};
+use x86_defs::xstate::fill;
 
-/// Offset of MXCSR in the image.
-pub(crate) const MXCSR_AT: usize = 24;
-/// Offset of `XSTATE_BV`, the first word of the XSAVE header.
-pub(crate) const XSTATE_BV_AT: usize = FXSAVE_SIZE;
+pub(crate) use x86_defs::xstate::{MXCSR_AT, XSTATE_BV_AT, put, read_u64};
 
 /// A user thread's FPU registers while they are not in a CPU.
 ///
@@ -132,24 +130,5 @@ impl Drop for FpuState {
             // SAFETY: Allocated in `new` with this layout, and owned.
             unsafe { dealloc(self.area.as_ptr(), layout) };
         }
-    }
-}
-
-/// Reads a little-endian word; zero out of range.
-pub(crate) fn read_u64(bytes: &[u8], at: usize) -> u64 {
-    let word = bytes.get(at..at.wrapping_add(8)).and_then(|s| <[u8; 8]>::try_from(s).ok());
-    word.map_or(0, u64::from_le_bytes)
-}
-
-/// Writes `value` at `at`, if it fits.
-pub(crate) fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
-    if let Some(slot) = bytes.get_mut(at..at.wrapping_add(value.len())) {
-        slot.copy_from_slice(value);
-    }
-}
-
-fn fill(bytes: &mut [u8], at: usize, len: usize) {
-    if let Some(slot) = bytes.get_mut(at..at.wrapping_add(len)) {
-        slot.fill(0);
     }
 }

@@ -20,15 +20,12 @@ pub use sigframe::{FP_XSTATE_MAGIC1, FP_XSTATE_MAGIC2, load_from_user, save_to_u
 
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use x86_cpu::{cpuid, cr};
+use x86_defs::xstate::{XFEATURES_LEGACY, XSAVE_MIN};
+
+pub use x86_defs::xstate::FXSAVE_SIZE;
 
 /// XCR0 components: x87, SSE, AVX, opmask, upper ZMM, high ZMM. MPX, PKRU and AMX are left off: nothing here manages them.
 const XFEATURES_WANTED: u64 = 0b1110_0111;
-/// x87 and SSE: always there, and what FXSAVE knows.
-const XFEATURES_LEGACY: u64 = 0b11;
-/// Bytes of the FXSAVE image.
-pub const FXSAVE_SIZE: usize = 512;
-/// FXSAVE image plus XSAVE header.
-const XSAVE_MIN: usize = FXSAVE_SIZE + 64;
 
 /// Components that XCR0 enables; zero when only FXSAVE is there.
 static XFEATURES: AtomicU64 = AtomicU64::new(0);

@@ -2,30 +2,19 @@
 //! The FPU part of a signal frame: the save area itself with `struct _fpx_sw_bytes` in the bytes that hardware leaves to
 //! software (464..512), followed by a closing magic word. Source: `asm/sigcontext.h` of the UAPI headers.
 
-use crate::area::{FpuState, MXCSR_AT, XSTATE_BV_AT, put, read_u64};
-use crate::{FXSAVE_SIZE, MXCSR_MASK, XFEATURES_LEGACY, XSAVE_MIN, area_size, xfeatures};
+use crate::area::{FpuState, XSTATE_BV_AT, put};
+use crate::{FXSAVE_SIZE, MXCSR_MASK, XFEATURES_LEGACY, area_size, xfeatures};
 use core::sync::atomic::Ordering;
+use errno::Result;
 use errno::code::{EFAULT, EINVAL};
-use errno::{Error, Result};
+use x86_defs::xstate::{self, SW_BYTES_AT};
 use x86_mm::uaccess;
 
-/// First magic, in `_fpx_sw_bytes`: extended state follows.
-pub const FP_XSTATE_MAGIC1: u32 = 0x4650_5853;
-/// Second magic, after the state.
-pub const FP_XSTATE_MAGIC2: u32 = 0x4650_5845;
-/// Offset of `_fpx_sw_bytes`.
-const SW_BYTES_AT: usize = 464;
+pub use x86_defs::xstate::{FP_XSTATE_MAGIC1, FP_XSTATE_MAGIC2};
 
 /// `struct _fpx_sw_bytes` of this machine's frames.
 fn software_bytes() -> [u8; 48] {
-    let word = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
-    let size = area_size() as u32;
-    let words = [word(FP_XSTATE_MAGIC1, size + 4), xfeatures(), u64::from(size), 0, 0, 0];
-    let mut bytes = [0u8; 48];
-    for (to, from) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(words) {
-        *to = from.to_le_bytes();
-    }
-    bytes
+    xstate::software_bytes(area_size() as u32, xfeatures())
 }
 
 /// Writes this CPU's registers to `at` in user space as a signal frame's part, without a copy in between, as Linux does.
@@ -90,61 +79,11 @@ impl FpuState {
     fn read_sigframe_raw(&mut self, read: &mut dyn FnMut(usize, &mut [u8]) -> Result) -> Result {
         let mut software = [0u8; 48];
         read(SW_BYTES_AT, &mut software)?;
-        let wanted = self.extended_features(&software, read)?;
+        let wanted = xstate::extended_features(&software, xfeatures(), area_size(), read)?;
         self.reset();
         let bytes = self.bytes_mut();
         let len = if wanted.is_some() { bytes.len() } else { FXSAVE_SIZE };
         read(0, bytes.get_mut(..len).ok_or(EINVAL)?)?;
-        self.sanitize(wanted)
-    }
-
-    /// The components that an extended frame carries, or `None` for a legacy frame.
-    fn extended_features(
-        &self,
-        software: &[u8],
-        read: &mut dyn FnMut(usize, &mut [u8]) -> Result,
-    ) -> Result<Option<u64>, Error> {
-        if xfeatures() == 0 || read_u64(software, 0) as u32 != FP_XSTATE_MAGIC1 {
-            return Ok(None);
-        }
-        let extended_size = (read_u64(software, 0) >> 32) as usize;
-        let xstate_size = read_u64(software, 16) as u32 as usize;
-        let sane = xstate_size >= XSAVE_MIN && xstate_size <= area_size() && xstate_size <= extended_size;
-        if !sane {
-            return Ok(None);
-        }
-        let mut magic2 = [0u8; 4];
-        read(xstate_size, &mut magic2)?;
-        // A frame written for a smaller area than ours would need its own length; only frames of this kernel's size count.
-        let whole = u32::from_le_bytes(magic2) == FP_XSTATE_MAGIC2 && xstate_size == area_size();
-        Ok(whole.then(|| read_u64(software, 8) & xfeatures()))
-    }
-
-    /// Checks what user space wrote for XRSTOR: only known components, a clean header, a legal MXCSR.
-    fn sanitize(&mut self, wanted: Option<u64>) -> Result {
-        let mask = MXCSR_MASK.load(Ordering::Relaxed);
-        let mxcsr = read_u64(self.bytes(), MXCSR_AT) as u32;
-        let present = read_u64(self.bytes(), XSTATE_BV_AT);
-        let legacy = xfeatures() == 0;
-        let bytes = self.bytes_mut();
-        // Linux refuses an illegal MXCSR through the #GP of its direct restore.
-        if mxcsr & !mask != 0 {
-            return Err(EINVAL);
-        }
-        if legacy {
-            return Ok(());
-        }
-        // The header behind the first word, and components that are not there: XRSTOR would refuse them, as Linux does.
-        let reserved = bytes.get(XSTATE_BV_AT + 8..XSAVE_MIN).ok_or(EINVAL)?;
-        if wanted.is_some() && (present & !xfeatures() != 0 || reserved.iter().any(|&byte| byte != 0)) {
-            return Err(EINVAL);
-        }
-        let present = match wanted {
-            Some(features) => present & features,
-            None => XFEATURES_LEGACY,
-        };
-        put(bytes, XSTATE_BV_AT, &[0; 64]);
-        put(bytes, XSTATE_BV_AT, &present.to_le_bytes());
-        Ok(())
+        xstate::sanitize(self.bytes_mut(), wanted, xfeatures(), MXCSR_MASK.load(Ordering::Relaxed))
     }
 }

@@ -14,15 +14,14 @@
 #![no_std]
 
 mod early_map;
-pub mod early_serial;
 mod early_trap;
 mod entry;
 mod kaslr;
-
 mod phys;
 pub mod sections;
 mod setup;
 
+pub use ::early_serial;
 pub use boot_info::BootInfo;
 
 /// Start of the direct map of physical memory (without 5-level paging), as in Linux.

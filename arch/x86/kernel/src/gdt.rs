@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Each CPU's global descriptor table. Long mode needs little of it: code and data for both rings where SYSCALL and SYSRET
-//! expect them, the TSS, and a segment whose limit tells user space the CPU number (`getcpu` of the vDSO on CPUs without
-//! RDTSCP). Called at CPU start, interrupts off, by the CPU itself. Source: Intel SDM volume 3, 3.4.5 and 8.2.3.
+//! Filling and loading each CPU's global descriptor table (`x86_cpu::gdt`). Long mode needs little of it: code and data for both
+//! rings where SYSCALL and SYSRET expect them, the TSS, a place for a local table, and a segment whose limit tells user space
+//! the CPU number (`getcpu` of the vDSO on CPUs without RDTSCP). Called at CPU start, interrupts off, by the CPU itself.
+//! Source: Intel SDM volume 3, 3.4.5 and 8.2.3.
 
 use core::arch::asm;
-use core::sync::atomic::{AtomicU64, Ordering};
+use x86_cpu::gdt::{GDT, Gdt};
 use x86_cpu::regs::{KERNEL_CS, KERNEL_DS};
 use x86_cpu::{cpu_id, msr, tss};
 
@@ -12,39 +13,6 @@ use x86_cpu::{cpu_id, msr, tss};
 const TSS_SELECTOR: u16 = 0x40;
 /// Selector (RPL 3) of the segment whose limit holds the CPU number, as in Linux (`__CPUNODE_SEG`).
 pub const CPUNODE_SELECTOR: u16 = 0x7b;
-const ENTRIES: usize = 16;
-
-const KERNEL_CODE32: u64 = 0x00cf_9b00_0000_ffff;
-const KERNEL_CODE: u64 = 0x00af_9b00_0000_ffff;
-const KERNEL_DATA: u64 = 0x00cf_9300_0000_ffff;
-const USER_CODE32: u64 = 0x00cf_fb00_0000_ffff;
-const USER_DATA: u64 = 0x00cf_f300_0000_ffff;
-const USER_CODE: u64 = 0x00af_fb00_0000_ffff;
-
-/// A descriptor table that the hardware reads. Its words are atomics so that it can be a per-CPU static.
-#[repr(C, align(64))]
-struct Gdt([AtomicU64; ENTRIES]);
-
-x86_cpu::percpu! {
-    static GDT: Gdt = Gdt([
-        AtomicU64::new(0),
-        AtomicU64::new(KERNEL_CODE32),
-        AtomicU64::new(KERNEL_CODE),
-        AtomicU64::new(KERNEL_DATA),
-        AtomicU64::new(USER_CODE32),
-        AtomicU64::new(USER_DATA),
-        AtomicU64::new(USER_CODE),
-        AtomicU64::new(0),
-        AtomicU64::new(0),
-        AtomicU64::new(0),
-        AtomicU64::new(0),
-        AtomicU64::new(0),
-        AtomicU64::new(0),
-        AtomicU64::new(0),
-        AtomicU64::new(0),
-        AtomicU64::new(0),
-    ]);
-}
 
 /// What LGDT and LIDT load.
 #[repr(C, packed)]
@@ -61,10 +29,13 @@ pub(crate) fn load() {
     // Available 64-bit TSS, present, DPL 0.
     let low = limit | (base & 0xff_ffff) << 16 | 0x89 << 40 | (base >> 24 & 0xff) << 56;
     let slot = usize::from(TSS_SELECTOR) / 8;
-    set(gdt, slot, low);
-    set(gdt, slot + 1, base >> 32);
-    // Data, DPL 3, read-only, accessed; byte granular: the limit is the CPU number (node 0 above bit 12).
-    set(gdt, usize::from(CPUNODE_SELECTOR) / 8, 0x0040_f100_0000_0000 | u64::from(cpu_id()) & 0xfff);
+    // SAFETY: The TSS is this CPU's own static. The other: data, DPL 3, read-only, accessed; byte granular, and its limit is the
+    // CPU number (node 0 above bit 12).
+    unsafe {
+        gdt.set(slot, low);
+        gdt.set(slot + 1, base >> 32);
+        gdt.set(usize::from(CPUNODE_SELECTOR) / 8, 0x0040_f100_0000_0000 | u64::from(cpu_id()) & 0xfff);
+    }
     let pointer = TablePointer { limit: (size_of::<Gdt>() - 1) as u16, base: core::ptr::from_ref(gdt).addr() as u64 };
     // SAFETY: GS base is read back after loading a null GS; interrupts are off, so nothing uses GS in between.
     let gs_base = unsafe { msr::rdmsr(msr::GS_BASE) };
@@ -92,11 +63,5 @@ pub(crate) fn load() {
             tmp = lateout(reg) _,
         );
         msr::wrmsr(msr::GS_BASE, gs_base);
-    }
-}
-
-fn set(gdt: &Gdt, index: usize, value: u64) {
-    if let Some(entry) = gdt.0.get(index) {
-        entry.store(value, Ordering::Relaxed);
     }
 }

@@ -12,35 +12,31 @@
 //! Callers above: `kernel/irq` ([`irq::chip`], `irq::IRQ_DISPATCH`), `kernel/time` (through `clock_hw`), `kernel/syscalls`
 //! ([`register_syscalls`]), `kernel/process` ([`start_thread`], [`reboot`]), `mm` ([`smp::call`]), drivers (`acpi`).
 //!
-//! Locks, all innermost and taken with interrupts off: `irq::vectors::ALLOC`, `apic::io::IOAPICS` (the first may be taken before
-//! or after, never inside, the second), `clocks::watchdog::LAST`.
+//! Parts without unsafe code are crates of their own below this directory: static tables (`acpi`), IOAPICs and vectors (`irq`),
+//! clocks (`clocks`), exceptions, interrupts, panic and reset (`traps`). Their unsafe neighbours are the local APIC (`apic`), stacks
+//! (`stacks`) and calls of other CPUs (`smp`). No locks here but theirs.
 
 #![no_std]
 
 extern crate alloc;
 
-pub mod acpi;
 pub mod apic;
-pub mod clocks;
 mod cpu_setup;
 pub mod entry;
 pub mod gdt;
 pub mod idt;
-pub mod irq;
-mod ist;
-pub mod panic;
-pub mod pci_config;
-pub mod reboot;
 pub mod smp;
 #[cfg(any(test, CONFIG_KUNIT = "y"))]
 mod tests;
-pub mod traps;
 
 use boot_info::BootInfo;
 use locking::SetOnce;
 
 pub use entry::exit::start_thread;
 pub use entry::syscall::{SyscallFn, register_syscalls};
+pub(crate) use x86_stacks::ist;
+pub use x86_traps::{irq, panic, reboot, traps};
+pub use {x86_acpi as acpi, x86_clocks as clocks, x86_pci as pci_config};
 
 /// CPU, descriptor tables, exceptions. The first thing the boot CPU does in Rust code of the kernel proper.
 pub fn early_init(info: &'static BootInfo) {
@@ -55,7 +51,7 @@ pub fn early_init(info: &'static BootInfo) {
     let _ = BOOT_INFO.set(info);
     static RESCHED: &dyn x86_cpu::preempt::SendResched = &smp::ReschedIpi;
     x86_cpu::preempt::SEND_RESCHED.set(&RESCHED);
-    static TLB: &dyn x86_mm::TlbIpi = &smp::TlbShootdown;
+    static TLB: &dyn x86_mm::TlbIpi = &irq::TlbShootdown;
     x86_mm::TLB_IPI.set(&TLB);
     static PRINTER: &dyn task::hooks::DebugReport = &traps::stacktrace::StackPrinter;
     task::hooks::DEBUG_REPORT.set(&PRINTER);

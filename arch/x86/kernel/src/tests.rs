@@ -58,7 +58,7 @@ mod traps {
     use kalloc::Arc;
     use kalloc::flags::GFP_KERNEL;
     use sync::Completion;
-    use x86_cpu::regs::{PtRegs, USER_CS, USER_DS};
+    use x86_cpu::regs::PtRegs;
 
     #[test]
     fn frames_are_made_harmless() {
@@ -71,7 +71,8 @@ mod traps {
             ..PtRegs::default()
         };
         sanitise_user_frame(&mut regs);
-        assert_eq!((regs.cs, regs.ss), (USER_CS, USER_DS));
+        // The privilege of user mode; IRET refuses the rest.
+        assert_eq!((regs.cs, regs.ss), (0x13, 0x18));
         assert_eq!(regs.rflags, 0x10000 | 0x4000 | 0x8d5 | 0x202);
         assert_eq!(((regs.rip as i64) << 16 >> 16) as u64, regs.rip);
     }
@@ -160,5 +161,58 @@ mod fpu {
             }
             assert!(read(&bytes[..len]).is_ok());
         }
+    }
+}
+
+#[kunit_tests(x86_segments)]
+mod segments {
+    use x86_cpu::segments::is_user_stack;
+    use x86_mm::{Ldt, PageTable, UserDesc};
+
+    const SEG_32BIT: u32 = 1;
+    const CODE: u32 = 2 << 1;
+    const CONFORMING: u32 = 3 << 1;
+    const NOT_PRESENT: u32 = 1 << 5;
+    const USEABLE: u32 = 1 << 6;
+
+    #[test]
+    fn descriptors() -> errno::Result {
+        let first = Ldt::changed(None, &UserDesc::new([2, 0x1234_5678, 0x9_abcd, SEG_32BIT | USEABLE]), false)?;
+        assert_eq!(first.entries(), [0, 0, 0x1259_f334_5678_abcd]);
+        // The old form does not take the bit for free use, and 0 clears an entry.
+        let second = Ldt::changed(Some(&first), &UserDesc::new([0, 0x1000, 0xfff, SEG_32BIT | CODE | USEABLE]), true)?;
+        assert_eq!(second.entries(), [0x0040_fb00_1000_0fff, 0, 0x1259_f334_5678_abcd]);
+        let third = Ldt::changed(Some(&second), &UserDesc::new([2, 0, 0, SEG_32BIT]), true)?;
+        assert_eq!(third.entries(), [0x0040_fb00_1000_0fff, 0, 0]);
+        assert_eq!(first.entries().len(), 3);
+        Ok(())
+    }
+
+    #[test]
+    fn what_no_program_may_have_is_refused() {
+        let refused = |desc: [u32; 4], old: bool| Ldt::changed(None, &UserDesc::new(desc), old).is_err();
+        assert!(refused([8192, 0x1000, 0xfff, SEG_32BIT], false));
+        assert!(refused([0, 0x1000, 0xfff, SEG_32BIT | CONFORMING], false));
+        assert!(refused([0, 0x1000, 0xfff, SEG_32BIT | CONFORMING | NOT_PRESENT], true));
+        assert!(!refused([0, 0x1000, 0xfff, SEG_32BIT | CONFORMING | NOT_PRESENT], false));
+        // 16 bits.
+        assert!(refused([0, 0x1000, 0xfff, 0], false));
+    }
+
+    #[test]
+    fn stack_segments() {
+        // User data; code, the kernel's, none, one that cannot be written, those of a table that is not there.
+        assert!(is_user_stack(0x2b));
+        assert!([0x33, 0x18, 0x1b, 0, 3, 0x7b, 0x7, 0xffff].iter().all(|&selector| !is_user_stack(selector)));
+    }
+
+    #[test]
+    fn a_table_that_nobody_has_loaded_is_replaced() -> errno::Result {
+        let table = PageTable::new()?;
+        let ldt = Ldt::changed(None, &UserDesc::new([0, 0x1000, 0xfff, SEG_32BIT]), false)?;
+        assert!(table.set_ldt(Some(ldt.clone())).is_none());
+        let old = table.set_ldt(None).ok_or(errno::code::EINVAL)?;
+        assert!(kalloc::Arc::ptr_eq(&old, &ldt));
+        Ok(())
     }
 }

@@ -75,6 +75,12 @@ impl Entry {
         self.0 & bits::DIRTY != 0
     }
 
+    /// Was written through this entry since [`crate::PageTable::clear_soft_dirty`].
+    #[inline(always)]
+    pub const fn is_soft_dirty(self) -> bool {
+        self.0 & (bits::DIRTY | bits::SOFT_DIRTY) != 0 && self.0 & bits::SPECIAL == 0
+    }
+
     /// Was used through this entry since the bit was cleared.
     #[inline(always)]
     pub const fn is_accessed(self) -> bool {

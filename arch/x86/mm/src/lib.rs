@@ -3,6 +3,7 @@
 //!
 //! - [`PageTable`]: the user half of one address space. It owns one reference to each page it maps. `mm` decides what to map.
 //! - [`switch_to`]: loads an address space, lazily; [`tlb`]: keeps every CPU's translations true.
+//! - [`ldt`]: the segments that a program makes for itself (`modify_ldt`).
 //! - [`swap`]: entries of pages that are in swap space.
 //! - [`uaccess`]: copies from and to user memory that may fault; [`extable`]: where such a fault continues.
 //!
@@ -16,6 +17,7 @@ pub mod entry;
 pub mod extable;
 pub mod fork;
 pub mod init;
+pub mod ldt;
 mod quicklist;
 pub mod range;
 pub mod swap;
@@ -25,6 +27,7 @@ pub mod uaccess;
 
 pub use entry::{Entry, UserProt};
 pub use init::{init, init_cpu};
+pub use ldt::{Ldt, UserDesc};
 pub use mm_alloc::layout::TASK_SIZE;
 pub use table::{Kind, PageTable, WriteFault};
 pub use tlb::{FlushRequest, TLB_IPI, TlbIpi, switch_to};

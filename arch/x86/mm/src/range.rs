@@ -341,6 +341,9 @@ impl PageTable {
                     new &= !(bits::WRITE | bits::DIRTY);
                 }
                 new |= old & bits::DIRTY & if new & bits::PRESENT != 0 { u64::MAX } else { 0 };
+                if old & (bits::DIRTY | bits::SOFT_DIRTY) != 0 && new & bits::DIRTY == 0 {
+                    new |= bits::SOFT_DIRTY;
+                }
                 if old & bits::DIRTY != 0 && old & bits::SPECIAL == 0 && new & bits::DIRTY == 0 {
                     // SAFETY: An entry that is not special holds a reference to a frame.
                     let frame = unsafe { Frame::of_phys(old & bits::ADDR) };
@@ -441,6 +444,9 @@ impl PageTable {
                 let frame = unsafe { Frame::of_phys(old & bits::ADDR) };
                 if Kind::of(frame) != Kind::Anon {
                     let old = entry.fetch_and(!(bits::WRITE | bits::DIRTY), Ordering::AcqRel);
+                    if old & bits::DIRTY != 0 {
+                        entry.fetch_or(bits::SOFT_DIRTY, Ordering::AcqRel);
+                    }
                     note_dirty(frame, Kind::of(frame), old);
                     cleaned = true;
                 }
@@ -448,6 +454,30 @@ impl PageTable {
         });
         drop(structure);
         if cleaned {
+            tlb::flush_range(self, start, end, false);
+        }
+    }
+
+    /// Forgets that pages in `[start, end)` were written, and takes write access away so that the next write is noticed. The caller
+    /// holds `mm`'s lock exclusively.
+    pub fn clear_soft_dirty(&self, start: usize, end: usize) {
+        const WRITTEN: u64 = bits::WRITE | bits::DIRTY | bits::SOFT_DIRTY;
+        let (start, end) = clamp(start, end);
+        let mut cleared = false;
+        self.for_each_table(start, end, |table, at, stop| {
+            let _lock = TableLock::take(table);
+            scan(part(table, at, stop), |_, entry, value| {
+                if value & bits::SPECIAL != 0 || value & WRITTEN == 0 {
+                    return;
+                }
+                let old = entry.fetch_and(!WRITTEN, Ordering::AcqRel);
+                // SAFETY: An entry that is not special holds a reference to a frame.
+                let frame = unsafe { Frame::of_phys(old & bits::ADDR) };
+                note_dirty(frame, Kind::of(frame), old);
+                cleared = true;
+            });
+        });
+        if cleared {
             tlb::flush_range(self, start, end, false);
         }
     }

@@ -214,7 +214,8 @@ impl PageTable {
     pub fn map_swapped(&self, addr: usize, from: SwapEntry, page: Page, prot: UserProt) -> bool {
         let Some(table) = self.walk(addr) else { return false };
         let lock = TableLock::take(table);
-        let value = page.phys() | prot.bits();
+        // Whether it was written before it left is not kept: it counts as written.
+        let value = page.phys() | prot.bits() | bits::SOFT_DIRTY;
         let exchanged =
             entry_at(table, addr).compare_exchange(from.to_bits(), value, Ordering::AcqRel, Ordering::Relaxed);
         if exchanged.is_err() {

@@ -6,6 +6,7 @@
 //! enough; unmapping with freed tables needs it exclusively), but for [`PageTable::zap_shared`].
 
 use crate::entry::{Entry, PROT_NONE, UserProt};
+use crate::ldt::LdtSlot;
 use crate::{quicklist, tlb};
 use core::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use errno::{Result, code::*};
@@ -77,6 +78,8 @@ pub struct PageTable {
     rss: [AtomicI64; 4],
     /// Pages used as tables, the top level not counted.
     pub(crate) tables: AtomicUsize,
+    /// The program's own segments.
+    pub(crate) ldt: LdtSlot,
 }
 
 static NEXT_CONTEXT: AtomicU64 = AtomicU64::new(1);
@@ -201,6 +204,7 @@ impl PageTable {
             structure: SpinLock::new(()),
             rss: [const { AtomicI64::new(0) }; 4],
             tables: AtomicUsize::new(0),
+            ldt: LdtSlot::new(),
         };
         // On failure the drop of `table` gives the page back.
         Ok(Arc::new(table, GFP_KERNEL)?)

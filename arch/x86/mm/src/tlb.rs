@@ -6,8 +6,11 @@
 //! themselves are freed: before they run the program again they compare generations. Without PCID each load of CR3 flushes; with
 //! PCID a CPU remembers for six contexts how far it had flushed.
 //!
+//! The local descriptor table goes with the address space: it is loaded after CR3, and before the CPU is out of the old one's mask.
+//!
 //! All per-CPU state is changed by its own CPU with interrupts off. No locks.
 
+use crate::ldt::{self, Ldt};
 use crate::table::PageTable;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
 use hook::Hook;
@@ -16,6 +19,7 @@ use mm_alloc::layout::PAGE_SIZE;
 use mm_alloc::{kpt, stat};
 use x86_cpu::cr::{self, CR3_NOFLUSH, CR4_PCIDE};
 use x86_cpu::irqflags::IrqGuard;
+use x86_cpu::segments::Selectors;
 use x86_cpu::{CpuId, MAX_CPUS, cpu_id, preempt_disable};
 
 /// Ranges of more pages than this are flushed whole (Linux's `tlb_single_page_flush_ceiling`).
@@ -34,6 +38,8 @@ struct CpuTlb {
     slots: [(AtomicU64, AtomicU64); PCIDS],
     next_slot: AtomicUsize,
     slot: AtomicUsize,
+    /// The local descriptor table that is loaded, null = none.
+    ldt: AtomicPtr<Ldt>,
 }
 
 x86_cpu::percpu! {
@@ -44,6 +50,7 @@ x86_cpu::percpu! {
         slots: [const { (AtomicU64::new(0), AtomicU64::new(0)) }; PCIDS],
         next_slot: AtomicUsize::new(0),
         slot: AtomicUsize::new(0),
+        ldt: AtomicPtr::new(core::ptr::null_mut()),
     };
 }
 
@@ -56,6 +63,8 @@ pub struct FlushRequest {
     generation: u64,
     /// Tables are to be freed: lazy CPUs must let go.
     leave: bool,
+    /// The table's local descriptor table was replaced: load the new one, lazily loaded or not. Nothing is flushed.
+    ldt: bool,
 }
 
 // SAFETY: The pointer is compared and, where it is what this CPU has loaded, the table is alive: it is unloaded before it dies.
@@ -84,6 +93,9 @@ impl FlushRequest {
         let loaded = cpu.loaded.load(Ordering::Relaxed);
         if !core::ptr::eq(loaded, self.table) {
             return;
+        }
+        if self.ldt {
+            return refresh_ldt(cpu, loaded);
         }
         if cpu.lazy.load(Ordering::Relaxed) {
             if self.leave {
@@ -126,6 +138,7 @@ fn leave(cpu: &CpuTlb) {
     cpu.lazy.store(false, Ordering::Relaxed);
     // SAFETY: The kernel's own table maps all of the kernel; PCID 0 is its context.
     unsafe { cr::write_cr3(kpt::kernel_pgd()) };
+    load_ldt(cpu, core::ptr::null_mut());
     forget(old);
 }
 
@@ -176,7 +189,48 @@ fn load(cpu: &CpuTlb, next: &PageTable, table: *mut PageTable) {
     cpu.loaded.store(table, Ordering::Relaxed);
     // SAFETY: The table's upper half is the kernel's, and it is alive while it is loaded.
     unsafe { cr::write_cr3(cr3) };
+    // Whoever replaces it either finds us in the mask, or we see the new one.
+    load_ldt(cpu, next.ldt.get());
     forget(old);
+}
+
+/// Changes this CPU's local descriptor table, if either address space has one.
+#[inline(always)]
+fn load_ldt(cpu: &CpuTlb, next: *mut Ldt) {
+    let old = cpu.ldt.load(Ordering::Relaxed);
+    if !core::ptr::eq(old, next) {
+        cpu.ldt.store(next, Ordering::Relaxed);
+        // SAFETY: It is the loaded page table's, which lives as long as it is loaded and frees no table of descriptors before
+        // every CPU that had it has another (`reload_ldt`).
+        unsafe { ldt::load(next) };
+    }
+}
+
+/// Loads what the loaded table's local descriptor table is now, and the segments anew that a program has in use.
+fn refresh_ldt(cpu: &CpuTlb, loaded: *mut PageTable) {
+    // SAFETY: A table that a CPU has loaded is alive.
+    if let Some(table) = unsafe { loaded.as_ref() } {
+        load_ldt(cpu, table.ldt.get());
+        Selectors::refresh_local();
+    }
+}
+
+/// Makes every CPU that has `table` loaded use its present local descriptor table. Returns when all do. Interrupts are on.
+pub(crate) fn reload_ldt(table: &PageTable) {
+    let preempt = preempt_disable();
+    let this = 1u64 << cpu_id();
+    let mask = table.cpus.load(Ordering::SeqCst);
+    let request = FlushRequest { table, start: 0, end: 0, generation: 0, leave: false, ldt: true };
+    if mask & this != 0 {
+        let _irq = IrqGuard::new();
+        request.run();
+    }
+    if mask & !this != 0
+        && let Some(ipi) = TLB_IPI.get()
+    {
+        ipi.flush_cpus(mask & !this, &request);
+    }
+    drop(preempt);
 }
 
 /// The low bits of CR3 for a context, with the no-flush bit if this CPU's translations of it are still true.
@@ -230,7 +284,7 @@ pub(crate) fn flush_range(table: &PageTable, start: usize, end: usize, freed_tab
         mask &= !this;
     }
     if mask != 0 {
-        flush_others(mask, &FlushRequest { table, start, end, generation, leave: freed_tables });
+        flush_others(mask, &FlushRequest { table, start, end, generation, leave: freed_tables, ldt: false });
     }
     drop(preempt);
 }
@@ -279,7 +333,7 @@ pub(crate) fn leave_everywhere(table: &PageTable) {
     if mask != 0
         && let Some(ipi) = TLB_IPI.get()
     {
-        let request = FlushRequest { table, start: 0, end: 0, generation: 0, leave: true };
+        let request = FlushRequest { table, start: 0, end: 0, generation: 0, leave: true, ldt: false };
         ipi.flush_cpus(mask, &request);
     }
     drop(preempt);
@@ -322,7 +376,8 @@ impl kpt::KernelTlb for KernelRange {
         if others != 0
             && let Some(ipi) = TLB_IPI.get()
         {
-            let request = FlushRequest { table: core::ptr::null(), start, end, generation: 0, leave: false };
+            let request =
+                FlushRequest { table: core::ptr::null(), start, end, generation: 0, leave: false, ldt: false };
             ipi.flush_cpus(others, &request);
         }
         drop(preempt);

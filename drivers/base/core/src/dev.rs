@@ -29,6 +29,8 @@ pub struct Number {
     pub dev: vfs::Dev,
     /// Permissions of the node in devtmpfs.
     pub mode: u32,
+    /// The node's name, if that is not the device's.
+    pub node: Option<&'static str>,
 }
 
 /// A device.
@@ -105,36 +107,44 @@ impl Device {
         })
     }
 
-    /// A device of a class (`device_create`), shown and with its node in devtmpfs. `EEXIST`. May sleep.
-    pub fn create_class_device(class: &'static str, name: &[u8], number: Number) -> Result<Arc<Self>> {
+    /// A device of a class (`device_create`), shown and with its node in devtmpfs; `fill` adds attributes to its directory before
+    /// programs hear of it. `EEXIST`. May sleep.
+    pub fn create_class_device(
+        class: &'static str,
+        name: &[u8],
+        number: Number,
+        fill: impl FnOnce(&Arc<Node>) -> Result,
+    ) -> Result<Arc<Self>> {
         let device = Arc::new(Self::build(None, Some(class), name, None, Some(number), None)?, GFP_KERNEL)?;
-        let text = device.name.to_str().ok_or(EINVAL)?;
-        devtmpfs::create_device(&devtmpfs::Device {
-            class,
-            name: text,
-            kind: devtmpfs::Kind::Char,
-            dev: number.dev,
-            mode: number.mode,
-            parent: None,
-        })?;
+        let node = devtmpfs::create_device_with(&device.class_device().ok_or(EINVAL)?, fill)?;
+        // Set once, just here.
+        let _ = device.node.set(node);
         *device.binding.lock() = true;
         Ok(device)
     }
 
+    /// A device of a class as devtmpfs has it.
+    fn class_device(&self) -> Option<devtmpfs::Device<'_>> {
+        let (class, number) = (self.class?, self.number?);
+        let name = self.name.to_str()?;
+        let kind = devtmpfs::Kind::Char;
+        Some(devtmpfs::Device {
+            class,
+            name,
+            node: number.node,
+            kind,
+            dev: number.dev,
+            mode: number.mode,
+            parent: None,
+        })
+    }
+
     /// Takes a device of a class away: its node and its directory. May sleep.
     pub fn destroy_class_device(&self) {
-        let (Some(class), Some(number)) = (self.class, self.number) else { return };
-        if !core::mem::replace(&mut *self.binding.lock(), false) {
-            return;
-        }
-        let Some(name) = self.name.to_str() else { return };
-        // A program may have removed or replaced the node, which is its right.
-        let _ = devtmpfs::remove_node(name);
-        if let Ok(shown) = sysfs_name(self.name.as_bytes()) {
-            let name = shown.to_str().unwrap_or(name);
-            let shown = sysfs::device::Device { class, name, dev: Some((number.dev, false)), parent: None };
-            // What is gone already is fine.
-            let _ = sysfs::device::remove(&shown);
+        if let Some(device) = self.class_device()
+            && core::mem::replace(&mut *self.binding.lock(), false)
+        {
+            devtmpfs::remove_device(&device);
         }
     }
 
@@ -307,6 +317,13 @@ impl Device {
     /// Whether a `T` is kept. May sleep.
     pub fn has_resource<T: 'static>(&self) -> bool {
         self.resources.lock().iter().any(|resource| (**resource).is::<T>())
+    }
+
+    /// Takes back the resource that `is` knows. `None`: it is dropped already, or is just being dropped. May sleep.
+    pub fn take_resource(&self, is: impl Fn(&Resource) -> bool) -> Option<Resource> {
+        let mut resources = self.resources.lock();
+        let at = resources.iter().position(is)?;
+        resources.remove(at)
     }
 
     /// Drops what was kept (`devres_release_all`).

@@ -30,6 +30,11 @@ impl DriverOps for FauxDriver {
     }
 
     fn remove(&self, _: &Arc<Device>) {}
+
+    /// Who has such a device relies on its being bound.
+    fn has_bind_files(&self) -> bool {
+        false
+    }
 }
 
 /// Registers bus, root and driver. Once, at boot, in a task, after sysfs.

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The bus of systems on a chip: what the machine is made of, as `/sys/devices/soc0` says. Source: Linux's
-//! `Documentation/ABI/testing/sysfs-devices-soc`. Lock: `TAKEN`, which numbers are in use.
+//! `Documentation/ABI/testing/sysfs-devices-soc`. No locks of its own.
 
 use crate::bus::{Bus, BusOps};
 use crate::dev::Device;
+use crate::ida::{Id, Ida};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec};
-use sync::Mutex;
 use sysfs::Node;
 use vfs::seq_print;
 
 static BUS: Bus = Bus::new("soc", &Soc);
-static TAKEN: Mutex<KVec<u32>> = Mutex::new(KVec::new());
+static NUMBERS: Ida = Ida::new();
 
 /// What is said of it: name of the file, text.
 pub type Texts = KVec<(&'static str, KString)>;
@@ -20,7 +20,8 @@ pub type Texts = KVec<(&'static str, KString)>;
 struct Soc;
 
 struct Info {
-    number: u32,
+    /// Given back when the last reference to the device goes.
+    _number: Id,
     texts: Arc<Texts>,
 }
 
@@ -42,26 +43,15 @@ pub fn init() -> Result {
 
 /// The device `socN` with these texts. May sleep.
 pub fn add(texts: Texts) -> Result<Arc<Device>> {
-    let number = {
-        let mut taken = TAKEN.lock();
-        let number = (0..).find(|number| !taken.contains(number)).ok_or(ENOSPC)?;
-        taken.push(number, GFP_KERNEL)?;
-        number
-    };
-    let make = || {
-        let name = KString::from_fmt(format_args!("soc{number}"), GFP_KERNEL)?;
-        let info = KBox::new(Info { number, texts: Arc::new(texts, GFP_KERNEL)? }, GFP_KERNEL)?;
-        let device = Device::new(&BUS, name.as_bytes(), None, Some(info))?;
-        device.register()?;
-        Ok(device)
-    };
-    make().inspect_err(|_| TAKEN.lock().retain(|other| *other != number))
+    let number = NUMBERS.alloc(i32::MAX as u32)?;
+    let name = KString::from_fmt(format_args!("soc{}", number.get()), GFP_KERNEL)?;
+    let info = KBox::new(Info { _number: number, texts: Arc::new(texts, GFP_KERNEL)? }, GFP_KERNEL)?;
+    let device = Device::new(&BUS, name.as_bytes(), None, Some(info))?;
+    device.register()?;
+    Ok(device)
 }
 
 /// Takes it away. May sleep.
 pub fn remove(device: &Arc<Device>) {
     device.unregister();
-    if let Some(info) = device.info::<Info>() {
-        TAKEN.lock().retain(|other| *other != info.number);
-    }
 }

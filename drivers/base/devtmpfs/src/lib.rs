@@ -71,6 +71,8 @@ pub struct Device<'a> {
     pub class: &'a str,
     /// Its name in both (a `/` in it is `!` in sysfs).
     pub name: &'a str,
+    /// The node's name, if it is another one.
+    pub node: Option<&'a str>,
     /// What the node is for.
     pub kind: Kind,
     /// Its number.
@@ -81,23 +83,57 @@ pub struct Device<'a> {
     pub parent: Option<&'a str>,
 }
 
+impl Device<'_> {
+    /// What `f` makes of the device as sysfs has it.
+    fn shown<R>(&self, f: impl FnOnce(&sysfs::device::Device<'_>) -> Result<R>) -> Result<R> {
+        let parent = self.parent.map(|path| sysfs::root()?.path_or_new(path)).transpose()?;
+        let mut name = KString::from_str(self.name, GFP_KERNEL)?.into_vec();
+        for byte in name.iter_mut().filter(|byte| **byte == b'/') {
+            *byte = b'!';
+        }
+        f(&sysfs::device::Device {
+            class: self.class,
+            name: core::str::from_utf8(&name).map_err(|_| EINVAL)?,
+            node: self.node,
+            dev: Some((self.dev, self.kind == Kind::Block)),
+            parent: parent.as_ref(),
+        })
+    }
+
+    /// Tells programs what happened to the device. May sleep.
+    pub fn announce(&self, action: sysfs::uevent::Action) {
+        let _ = self.shown(|shown| {
+            sysfs::device::announce(shown, action);
+            Ok(())
+        });
+    }
+}
+
 /// Shows `device` in `/sys` and makes its node (`device_create`). `EEXIST`. May sleep.
 pub fn create_device(device: &Device<'_>) -> Result {
-    let parent = device.parent.map(|path| sysfs::root()?.path_or_new(path)).transpose()?;
-    let mut name = KString::from_str(device.name, GFP_KERNEL)?.into_vec();
-    for byte in name.iter_mut().filter(|byte| **byte == b'/') {
-        *byte = b'!';
-    }
-    let shown = sysfs::device::Device {
-        class: device.class,
-        name: core::str::from_utf8(&name).map_err(|_| EINVAL)?,
-        dev: Some((device.dev, device.kind == Kind::Block)),
-        parent: parent.as_ref(),
-    };
-    sysfs::device::add(&shown)?;
-    create_node(device.name, device.kind, device.dev, device.mode)?;
-    sysfs::device::announce(&shown, sysfs::uevent::Action::Add);
-    Ok(())
+    create_device_with(device, |_| Ok(())).map(drop)
+}
+
+/// As [`create_device`]; `fill` adds attributes to the device's directory before programs hear of it. The directory.
+pub fn create_device_with(
+    device: &Device<'_>,
+    fill: impl FnOnce(&Arc<sysfs::Node>) -> Result,
+) -> Result<Arc<sysfs::Node>> {
+    device.shown(|shown| {
+        let node = sysfs::device::add(shown)?;
+        fill(&node)?;
+        create_node(device.node.unwrap_or(device.name), device.kind, device.dev, device.mode)?;
+        sysfs::device::announce(shown, sysfs::uevent::Action::Add);
+        Ok(node)
+    })
+}
+
+/// Takes a device's node and its directory away (`device_destroy`). May sleep.
+pub fn remove_device(device: &Device<'_>) {
+    // A program may have removed or replaced the node, which is its right.
+    let _ = remove_node(device.node.unwrap_or(device.name));
+    // What is gone already is fine.
+    let _ = device.shown(sysfs::device::remove);
 }
 
 /// Removes node `name`, and directories that are empty then. May sleep.

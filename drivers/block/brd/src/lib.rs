@@ -23,6 +23,7 @@ module! {
     authors: ["The Rideau developers"],
     description: "Ram backed block device driver",
     license: "GPL",
+    alias: ["block-major-1-*", "rd"],
     params: {
         rd_nr: i32 {
             default: 16,

@@ -36,6 +36,7 @@ module! {
     authors: ["The Rideau developers"],
     description: "Loopback device driver",
     license: "GPL",
+    alias: ["char-major-10-237", "block-major-7-*", "devname:loop-control"],
     params: {
         max_loop: u32 {
             default: 8,

@@ -3,10 +3,10 @@
 
 use crate::module_parameters;
 use crate::ring::Ring;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use kernel::block::blk_mq::{HwQueue, MqDisk, MqOps, MqParams, Queue, Refused, Request};
 use kernel::block::{DiskOps, Gendisk, GendiskParams, Geometry, QueueLimits, disk_name};
-use kernel::ext::{KString, SetOnce, Work, num_online_cpus};
+use kernel::ext::{Alive, AliveGuard, Id, Ida, KString, Mutex, SetOnce, Work, num_online_cpus};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::virtio::{Handler, VirtioDevice};
@@ -52,40 +52,26 @@ mod config {
 const MINORS: u32 = 16;
 
 static MAJOR: AtomicU32 = AtomicU32::new(0);
-/// Disks that are there, by bit: the letters of their names.
-static NAMES: AtomicU64 = AtomicU64::new(0);
+/// Most disks: as many as the major has room for.
+const MAX_DISKS: u32 = (1 << 20) / MINORS;
+
+/// The disks' numbers, which are the letters of their names.
+static NUMBERS: Ida = Ida::new();
+/// Disks that are in memory.
+pub(crate) static ALIVE: Alive = Alive::new();
 
 pub(crate) fn set_major(major: u32) {
     MAJOR.store(major, Relaxed);
-}
-
-/// The first free letter. ENOSPC after 64 disks.
-fn take_index() -> Result<u32> {
-    let taken = NAMES.fetch_update(Relaxed, Relaxed, |used| (used != u64::MAX).then(|| used | used + 1));
-    taken.map(u64::trailing_ones).map_err(|_| ENOSPC)
-}
-
-/// Waits until no disk is left: nobody has one open, but who reads a list of disks may have one for a moment. May sleep.
-pub(crate) fn wait_gone() {
-    while NAMES.load(Relaxed) != 0 {
-        kernel::time::delay::fsleep(kernel::time::Delta::from_millis(1));
-    }
-}
-
-/// Gives a letter back when it is dropped.
-struct Index(u32);
-
-impl Drop for Index {
-    fn drop(&mut self) {
-        NAMES.fetch_and(!(1 << self.0), Relaxed);
-    }
 }
 
 /// The driver's side of a disk.
 struct Blk {
     device: Arc<VirtioDevice>,
     rings: KVec<Ring>,
-    _index: Index,
+    /// Given back as soon as nobody has the disk open any more.
+    index: Mutex<Option<Id>>,
+    /// Dropped last.
+    _alive: AliveGuard,
 }
 
 impl MqOps for Blk {
@@ -194,6 +180,13 @@ impl Handler for PortHandler {
         if let Some(queue) = queue {
             queue.drain();
         }
+        // Nobody can open it any more: the next disk may have its letter, though RCU keeps this one for a moment.
+        if disk.is_some_and(|disk| disk.openers() == 0)
+            && let Some(blk) = self.0.blk()
+        {
+            let index = blk.index.lock().take();
+            drop(index);
+        }
     }
 }
 
@@ -209,7 +202,7 @@ fn work_on(port: &Arc<Port>, f: impl Fn(&Port) + Send + Sync + 'static) -> Resul
 
 /// Takes a device.
 pub(crate) fn probe(device: &Arc<VirtioDevice>) -> Result<Arc<dyn Handler>> {
-    let index = Index(take_index()?);
+    let index = NUMBERS.alloc(MAX_DISKS)?;
     let port = Port {
         queue: SetOnce::new(),
         disk: SetOnce::new(),
@@ -240,9 +233,9 @@ pub(crate) fn probe(device: &Arc<VirtioDevice>) -> Result<Arc<dyn Handler>> {
     limits.max_segment_size = max_piece;
 
     let params = MqParams { hw_queues: u32::try_from(cpus.len())?, depth: depth.max(1), no_sched: false };
-    let first_minor = index.0 * MINORS;
-    let name = disk_name("vd", index.0)?;
-    let blk = Blk { device: device.clone(), rings, _index: index };
+    let first_minor = index.get() * MINORS;
+    let name = disk_name("vd", index.get())?;
+    let blk = Blk { device: device.clone(), rings, index: Mutex::new(Some(index)), _alive: ALIVE.count() };
     let queue = Queue::new(params, KBox::new(blk, GFP_KERNEL)?)?;
     let path = device.sysfs_path()?;
     let params = GendiskParams {

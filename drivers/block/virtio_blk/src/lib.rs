@@ -28,6 +28,7 @@ module! {
     authors: ["The Rideau developers"],
     description: "Virtio block driver",
     license: "GPL",
+    alias: ["virtio:d00000002v*"],
     params: {
         num_request_queues: u32 {
             default: 0,
@@ -78,7 +79,8 @@ impl kernel::Module for VirtioBlk {
 impl Drop for VirtioBlk {
     fn drop(&mut self) {
         unregister_driver(&DRIVER);
-        disk::wait_gone();
+        // Nobody has a disk open, but who reads a list of disks may have one for a moment.
+        disk::ALIVE.wait_gone();
         unregister_blkdev(self.major);
     }
 }

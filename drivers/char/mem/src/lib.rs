@@ -32,7 +32,8 @@ impl CharDevice for MemDevices {
             3 => null::null(),
             5 => null::zero(),
             7 => null::full(),
-            8 | 9 => rand::open(),
+            8 => rand::open(false),
+            9 => rand::open(true),
             11 => kmsg::open(),
             _ => Err(ENXIO),
         }
@@ -52,10 +53,11 @@ const NODES: [(u32, &str, u32); 6] = [
 /// Registers the devices and makes their nodes. Once, at boot, in a task.
 pub fn init() -> Result {
     static DEVICES: MemDevices = MemDevices;
+    rand::init()?;
     register_chrdev(MAJOR, 0, 256, "mem", &DEVICES)?;
     for (minor, name, mode) in NODES {
         let dev = Dev::new(MAJOR, minor);
-        create_device(&Device { class: "mem", name, kind: Kind::Char, dev, mode, parent: None })?;
+        create_device(&Device { class: "mem", name, node: None, kind: Kind::Char, dev, mode, parent: None })?;
     }
     Ok(())
 }

@@ -9,13 +9,11 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-mod file;
-
 use device::{Device, Number};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec};
-use kernfs::Text;
+use kernfs::{Node, Text};
 use module_core::Header;
 use sync::Mutex;
 use vfs::{CharDevice, Dev, File, FileOps, Inode, OpenFlags, SeqBuf, register_chrdev, seq_print};
@@ -58,6 +56,17 @@ impl Registration {
     /// Registers a device (`misc_register`). `minor` may be [`DYNAMIC_MINOR`]. `make` gives the operations, knowing the device,
     /// before anybody can open it. `EBUSY`, `EEXIST`. May sleep.
     pub fn new(name: &[u8], minor: u32, make: impl FnOnce(&Arc<Device>) -> Result<KBox<dyn MiscOps>>) -> Result<Self> {
+        Self::with_node(name, None, minor, |_| Ok(()), make)
+    }
+
+    /// As [`Self::new`], for a device whose node has another name, and to whose directory in sysfs `fill` adds attributes.
+    pub fn with_node(
+        name: &[u8],
+        node: Option<&'static str>,
+        minor: u32,
+        fill: impl FnOnce(&Arc<Node>) -> Result,
+        make: impl FnOnce(&Arc<Device>) -> Result<KBox<dyn MiscOps>>,
+    ) -> Result<Self> {
         let text = KString::from_bytes(name, GFP_KERNEL)?;
         let mut devices = DEVICES.lock();
         let minor = match minor {
@@ -68,8 +77,8 @@ impl Registration {
             _ => return Err(EBUSY),
         };
         devices.reserve(1, GFP_KERNEL)?;
-        let number = Number { dev: Dev::new(MAJOR, minor), mode: 0o600 };
-        let device = Device::create_class_device("misc", name, number)?;
+        let number = Number { dev: Dev::new(MAJOR, minor), mode: 0o600, node };
+        let device = Device::create_class_device("misc", name, number, fill)?;
         let ops = make(&device).inspect_err(|_| device.destroy_class_device())?;
         // There is room.
         devices.insert(0, Entry { name: text, minor, ops }, GFP_KERNEL)?;
@@ -108,12 +117,13 @@ impl CharDevice for Misc {
         }
         let devices = DEVICES.lock();
         let entry = devices.iter().find(|entry| entry.minor == minor).ok_or(ENODEV)?;
-        file::prepare(minor, entry.ops.mode(), entry.ops.owner())
+        let opener = cdev::Opener { key: 0, minor, open };
+        cdev::prepare(opener, entry.ops.mode(), entry.ops.owner())
     }
 }
 
 /// The driver's part of opening `file`: what follows [`CharDevice::open`] when the file is made.
-fn open(minor: u32, file: &File) -> Result<KBox<dyn FileOps>> {
+fn open(_: usize, minor: u32, file: &File) -> Result<KBox<dyn FileOps>> {
     let devices = DEVICES.lock();
     devices.iter().find(|entry| entry.minor == minor).ok_or(ENODEV)?.ops.open(file)
 }

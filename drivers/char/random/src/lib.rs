@@ -2,30 +2,54 @@
 //! The kernel's random numbers: a ChaCha20 generator for each CPU, keyed from one base key, each rekeying itself with every
 //! request (so that what was given out cannot be computed from what is in memory later). Source: `random(4)`, `getrandom(2)`.
 //!
-//! Seeded by RDRAND where it is there, by the boot loader's seed, and by the jitter of the time-stamp counter. Called by
-//! everybody, in any context.
+//! What comes in goes into a pool, from which the base key is made anew: with each piece until the generator is ready, later once a
+//! minute or when root asks. It is ready when 256 bits have been credited: for RDRAND (`random.trust_cpu`), for the boot loader's
+//! seed (`random.trust_bootloader`), for what root says, for device interrupts, and for the jitter of those who wait for it. Called
+//! by everybody, in any context.
 //!
-//! Locks: `BASE` and one lock a CPU, taken with interrupts off; a CPU's lock may be held over `BASE`.
+//! Locks: `POOL`, `BASE` and one lock a CPU, taken with interrupts off; a CPU's lock may be held over `BASE`.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use hook::Hook;
 use locking::SpinLock;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use x86_cpu::{MAX_CPUS, cpu_id, tsc};
 
 const KEY: usize = 32;
+/// Bits that the pool can hold, and that make the generator ready (`POOL_BITS`).
+pub const POOL_BITS: u32 = 256;
+/// Seconds after which the base key is made anew (`CRNG_RESEED_INTERVAL`).
+pub const RESEED_SECONDS: u64 = 60;
+/// Interrupts of one CPU that count as a bit, and after how many they go into the pool.
+const INTERRUPTS_A_BIT: u32 = 64;
+const INTERRUPTS_A_MIX: u32 = 1024;
 
-struct Base {
-    key: [u8; KEY],
+/// A key into which things are mixed one way.
+struct Key([u8; KEY]);
+
+/// What came in since the base key was made.
+static POOL: SpinLock<Key> = SpinLock::new(Key([0; KEY]));
+static BASE: SpinLock<Key> = SpinLock::new(Key([0; KEY]));
+/// Grows with each new base key: each CPU then takes a new key. 0 before [`init`].
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+/// Bits credited, at most [`POOL_BITS`].
+static BITS: AtomicU32 = AtomicU32::new(0);
+static READY: AtomicBool = AtomicBool::new(false);
+/// When the base key was made, in monotonic nanoseconds; 0 before anybody looked.
+static RESEEDED: AtomicU64 = AtomicU64::new(0);
+
+/// Who is told when the generator becomes ready.
+pub trait ReadyHandler: Sync {
+    /// It is. Any context, but no lock of this crate is held.
+    fn ready(&self);
 }
 
-static BASE: SpinLock<Base> = SpinLock::new(Base { key: [0; KEY] });
-/// Grows when new entropy comes in: each CPU then takes a new key. 0 before [`init`].
-static GENERATION: AtomicU64 = AtomicU64::new(0);
-static READY: AtomicBool = AtomicBool::new(false);
+/// The devices.
+pub static ON_READY: Hook<dyn ReadyHandler> = Hook::new();
 
 struct PerCpuRng {
     generation: u64,
@@ -35,15 +59,24 @@ struct PerCpuRng {
 static RNGS: [SpinLock<PerCpuRng>; MAX_CPUS] =
     [const { SpinLock::new(PerCpuRng { generation: 0, key: [0; KEY] }) }; MAX_CPUS];
 
-impl Base {
+impl Key {
     /// Mixes `input` into the key, one way.
     fn mix(&mut self, input: &[u8]) {
         for chunk in input.chunks(KEY) {
-            for (key, byte) in self.key.iter_mut().zip(chunk) {
+            for (key, byte) in self.0.iter_mut().zip(chunk) {
                 *key ^= byte;
             }
-            self.key = next_key(&self.key);
+            self.0 = next_key(&self.0);
         }
+    }
+
+    /// A key that says nothing about this one, which changes.
+    fn take(&mut self) -> [u8; KEY] {
+        let mut keys = ChaCha20Rng::from_seed(self.0);
+        let mut taken = [0; KEY];
+        keys.fill_bytes(&mut taken);
+        keys.fill_bytes(&mut self.0);
+        taken
     }
 }
 
@@ -53,27 +86,97 @@ fn next_key(key: &[u8; KEY]) -> [u8; KEY] {
     next
 }
 
-/// Adds entropy. Any context.
+/// Mixes `input` into the pool, and credits nothing for it. Any context.
 pub fn add_entropy(input: &[u8]) {
-    BASE.lock_irqsave().mix(input);
+    POOL.lock_irqsave().mix(input);
+    if !is_ready() {
+        reseed();
+    }
+}
+
+/// Makes the base key anew from the pool. Any context.
+pub fn reseed() {
+    let seed = POOL.lock_irqsave().take();
+    BASE.lock_irqsave().mix(&seed);
     GENERATION.fetch_add(1, Ordering::Release);
 }
 
-/// Seeds the generator at boot; `seed` is what the boot loader gave, possibly nothing.
-pub fn init(seed: &[u8]) {
+/// Makes the base key anew if that was not done for a minute. `now`: monotonic nanoseconds.
+pub fn reseed_if_due(now: u64) {
+    let last = RESEEDED.load(Ordering::Relaxed);
+    let due = now.saturating_sub(last) >= RESEED_SECONDS * 1_000_000_000;
+    if due && RESEEDED.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        reseed();
+    }
+}
+
+/// Bits credited so far.
+pub fn entropy_count() -> u32 {
+    BITS.load(Ordering::Relaxed)
+}
+
+/// Credits `bits` for what was mixed in. Any context.
+pub fn credit(bits: u32) {
+    let more = |before: u32| Some(before.saturating_add(bits).min(POOL_BITS));
+    let before = BITS.fetch_update(Ordering::AcqRel, Ordering::Relaxed, more).unwrap_or(POOL_BITS);
+    if before < POOL_BITS && before.saturating_add(bits) >= POOL_BITS {
+        reseed();
+        READY.store(true, Ordering::Release);
+        klog::pr_notice!("random: crng init done");
+        if let Some(handler) = ON_READY.get() {
+            handler.ready();
+        }
+    }
+}
+
+/// Seeds the generator at boot; `seed` is what the boot loader gave, possibly nothing. The CPU's random numbers and the loader's are
+/// mixed in all the same if they are not trusted.
+pub fn init(seed: &[u8], trust_cpu: bool, trust_bootloader: bool) {
     add_entropy(seed);
+    if trust_bootloader {
+        credit(u32::try_from(seed.len()).unwrap_or(u32::MAX).saturating_mul(8));
+    }
     let mut hardware = 0;
     for _ in 0..8 {
         if let Some(word) = x86_cpu::asm::rdrand() {
             add_entropy(&word.to_le_bytes());
-            hardware += 1;
+            hardware += u64::BITS;
         }
     }
     if hardware == 0 {
         jitter();
     }
     add_entropy(&tsc::rdtsc().to_le_bytes());
-    READY.store(true, Ordering::Release);
+    if trust_cpu {
+        credit(hardware);
+    }
+}
+
+x86_cpu::percpu! {
+    /// When this CPU's interrupts came, mixed, and how many since they went into the pool.
+    static INTERRUPTS: (AtomicU64, AtomicU32) = (AtomicU64::new(0), AtomicU32::new(0));
+}
+
+/// Device interrupt `irq` came. Hard interrupt.
+#[inline]
+pub fn add_interrupt(irq: u32) {
+    let (mixed, count) = INTERRUPTS.this_racy();
+    let word = mixed.load(Ordering::Relaxed).rotate_left(7) ^ tsc::rdtsc() ^ u64::from(irq) << 32;
+    mixed.store(word.wrapping_mul(0x9e37_79b9_7f4a_7c15), Ordering::Relaxed);
+    let so_far = count.load(Ordering::Relaxed).wrapping_add(1);
+    count.store(so_far, Ordering::Relaxed);
+    // Until it is ready the generator waits for every bit.
+    let enough = if is_ready() { INTERRUPTS_A_MIX } else { INTERRUPTS_A_BIT };
+    if so_far >= enough {
+        mix_interrupts(mixed, count);
+    }
+}
+
+#[cold]
+fn mix_interrupts(mixed: &AtomicU64, count: &AtomicU32) {
+    let bits = count.swap(0, Ordering::Relaxed) / INTERRUPTS_A_BIT;
+    POOL.lock_irqsave().mix(&mixed.load(Ordering::Relaxed).to_le_bytes());
+    credit(bits);
 }
 
 /// Collects the unevenness of the counter around work of data-dependent length.
@@ -97,7 +200,7 @@ fn jitter() {
     add_entropy(&samples);
 }
 
-/// Whether the generator has been seeded.
+/// Whether the generator is ready: enough has been credited.
 pub fn is_ready() -> bool {
     READY.load(Ordering::Acquire)
 }
@@ -108,12 +211,7 @@ pub fn fill(out: &mut [u8]) {
     let mut rng = slot.lock_irqsave();
     let generation = GENERATION.load(Ordering::Acquire);
     if rng.generation != generation {
-        let mut base = BASE.lock_irqsave();
-        let mut keys = ChaCha20Rng::from_seed(base.key);
-        let mut mine = [0; KEY];
-        keys.fill_bytes(&mut mine);
-        keys.fill_bytes(&mut base.key);
-        rng.key = mine;
+        rng.key = BASE.lock_irqsave().take();
         rng.generation = generation;
     }
     let mut stream = ChaCha20Rng::from_seed(rng.key);

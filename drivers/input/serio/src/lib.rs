@@ -40,6 +40,9 @@ pub fn init(sink: &'static dyn Sink) -> Result {
         Err(error) => return Err(error),
     };
     pr_info!("serio: i8042 KBD port at 0x60,0x64 irq 1");
+    if let Err(error) = device::platform::add_fixed("i8042") {
+        pr_warn!("i8042: not shown: {error}");
+    }
     let found = keyboard::probe(&controller);
     keyboard::start(controller, sink)?;
     match found {

@@ -6,8 +6,9 @@ use crate::spec::{Command, admin, command, error_of};
 use errno::{Result, code::*};
 use kalloc::Arc;
 use kalloc::flags::GFP_KERNEL;
-use mm_alloc::dma::DmaBuffer;
-use mm_alloc::{MmioRegion, PAGE_SIZE};
+use kernel::hardware::ktime;
+use kernel::hardware::mm_alloc::dma::DmaBuffer;
+use kernel::hardware::mm_alloc::{MmioRegion, PAGE_SIZE};
 
 const DEPTH: u16 = 32;
 /// Time for a command: a minute, as Linux has it.

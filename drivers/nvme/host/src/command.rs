@@ -3,11 +3,11 @@
 //! list of all others in memory that belongs to the command's place.
 
 use crate::spec::{Command, command, io};
-use block::mq::Request;
-use block::{Op, OpFlags};
 use errno::{Result, code::*};
-use mm_alloc::PAGE_SIZE;
-use mm_alloc::dma::DmaBuffer;
+use kernel::block::blk_mq::Request;
+use kernel::block::{Op, OpFlags};
+use kernel::hardware::mm_alloc::PAGE_SIZE;
+use kernel::hardware::mm_alloc::dma::DmaBuffer;
 
 /// Bytes of a place's list: pages of the largest transfer, but the first; or the range of a discard.
 pub(crate) const LIST: usize = 1024;

@@ -6,21 +6,19 @@ use crate::admin::Admin;
 use crate::command::{LIST, MAX_SECTORS, Namespace, build};
 use crate::queue::{Finished, Pair};
 use crate::spec::{CC_ENABLE, CSTS_FATAL, CSTS_READY, ONCS_DSM, ONCS_WRITE_ZEROES, admin, error_of, reg};
-use block::mq::{Expired, HwQueue, MqDisk, MqOps, MqParams, Queue, Refused, Request, TimeoutAction};
-use block::{DiskOps, Gendisk, GendiskParams, QueueLimits};
-use containers::IdPool;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use errno::{Result, code::*};
-use irq::{IrqFlags, IrqRequest, IrqReturn, request_irq};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec};
+use kernel::block::blk_mq::{Expired, HwQueue, MqDisk, MqOps, MqParams, Queue, Refused, Request, TimeoutAction};
+use kernel::block::{DiskOps, Gendisk, GendiskParams, QueueLimits};
+use kernel::ext::{Alive, AliveGuard, Id, Ida, Mutex, SetOnce, SpinLock, Work, num_online_cpus};
+use kernel::hardware::irq::{IrqFlags, IrqRequest, IrqReturn, request_irq};
+use kernel::hardware::ktime;
+use kernel::hardware::mm_alloc::MmioRegion;
+use kernel::hardware::mm_alloc::dma::DmaBuffer;
+use kernel::hardware::pci::{MsiVectors, PciDevice, enable_msix};
 use klog::{pr_err, pr_info, pr_warn};
-use locking::{SetOnce, SpinLock};
-use mm_alloc::MmioRegion;
-use mm_alloc::dma::DmaBuffer;
-use pci::{MsiVectors, PciDevice, enable_msix};
-use sync::Mutex;
-use workqueue::Work;
 
 /// Most commands of a pair of rings.
 const MAX_DEPTH: u16 = 128;
@@ -67,26 +65,22 @@ struct Ctrl {
     disks: SpinLock<KVec<Arc<Queue>>>,
     /// The disks themselves.
     shown: Mutex<KVec<Arc<Gendisk>>>,
-    _index: Index,
+    /// Its number: given back as soon as no disk of it is open any more.
+    index: Mutex<Option<Id>>,
     /// Commands wait until it is started again.
     resetting: AtomicBool,
     dead: AtomicBool,
     last_reset: AtomicU64,
     /// Resets it.
     broken: SetOnce<Arc<Work>>,
+    /// Dropped last.
+    _alive: AliveGuard,
 }
 
 /// Numbers of controllers.
-static NUMBERS: Mutex<IdPool> = Mutex::new(IdPool::new());
-
-/// A number, given back when it is dropped.
-struct Index(u32);
-
-impl Drop for Index {
-    fn drop(&mut self) {
-        NUMBERS.lock().free(self.0);
-    }
-}
+static NUMBERS: Ida = Ida::new();
+/// Controllers that are in memory.
+pub(crate) static ALIVE: Alive = Alive::new();
 
 /// A controller while a driver is bound to its function; dropped, it stops.
 pub(crate) struct Bound(Arc<Ctrl>);
@@ -99,12 +93,12 @@ impl Drop for Bound {
 
 /// Finds out what a controller is, starts it and shows its namespaces. May sleep.
 pub(crate) fn probe(device: &Arc<PciDevice>) -> Result<Bound> {
-    let number = Index(NUMBERS.lock().alloc(0, i32::MAX as u32, GFP_KERNEL)?);
+    let number = NUMBERS.alloc(i32::MAX as u32)?;
+    let index = number.get();
     device.enable();
     device.set_master();
     // Before its memory goes, the controller must not write there any more.
     let (ctrl, stride) = make(device, number).inspect_err(|_| device.disable())?;
-    let index = ctrl._index.0;
     match ctrl.start(index, stride) {
         Ok(()) => Ok(Bound(ctrl)),
         Err(error) => {
@@ -115,8 +109,8 @@ pub(crate) fn probe(device: &Arc<PciDevice>) -> Result<Bound> {
 }
 
 /// A controller that is not started yet, and the distance of its doorbells.
-fn make(device: &Arc<PciDevice>, number: Index) -> Result<(Arc<Ctrl>, usize)> {
-    let index = number.0;
+fn make(device: &Arc<PciDevice>, number: Id) -> Result<(Arc<Ctrl>, usize)> {
+    let index = number.get();
     let regs = Arc::new(device.map_bar(0)?, GFP_KERNEL)?;
     let cap = u64::from(regs.read32(reg::CAP)) | u64::from(regs.read32(reg::CAP + 4)) << 32;
     // Pages of 4 KB must be among those it can do.
@@ -136,11 +130,12 @@ fn make(device: &Arc<PciDevice>, number: Index) -> Result<(Arc<Ctrl>, usize)> {
         interrupts: Mutex::new(None),
         disks: SpinLock::new(KVec::new()),
         shown: Mutex::new(KVec::new()),
-        _index: number,
+        index: Mutex::new(Some(number)),
         resetting: AtomicBool::new(false),
         dead: AtomicBool::new(false),
         last_reset: AtomicU64::new(0),
         broken: SetOnce::new(),
+        _alive: ALIVE.count(),
     };
     let ctrl = Arc::new(ctrl, GFP_KERNEL)?;
     pr_info!("nvme {}: pci function {}", ctrl.name, device.address);
@@ -187,6 +182,11 @@ impl Ctrl {
         }
         shown.iter().for_each(Gendisk::remove);
         queues.iter().for_each(|queue| queue.drain());
+        // Nobody can open them any more: the next controller may have the number, though RCU keeps this one for a moment.
+        if shown.iter().all(|disk| disk.openers() == 0) {
+            let index = self.index.lock().take();
+            drop(index);
+        }
     }
 
     fn start(self: &Arc<Self>, index: u32, stride: usize) -> Result {
@@ -262,7 +262,7 @@ impl Ctrl {
 
     /// Makes rings, one pair for each CPU if the controller and its messages have enough.
     fn make_queues(&self, admin: &Admin, stride: usize) -> Result {
-        let wanted = u16::try_from(x86::smp::num_online())?.max(1);
+        let wanted = u16::try_from(num_online_cpus())?.max(1);
         let count = admin.set_queues(wanted)?;
         let mut queues = KVec::with_capacity(count.into(), GFP_KERNEL)?;
         for id in 1..=count {
@@ -485,7 +485,7 @@ impl Ctrl {
             parent: path.to_str(),
             removable: false,
             no_part: false,
-            owner: None,
+            owner: <crate::Nvme as kernel::ModuleMetadata>::this_module().header(),
         };
         let disk = Gendisk::new(&params, limits(identity, shift), KBox::new(MqDisk(queue), GFP_KERNEL)?)?;
         disk.set_capacity(blocks.checked_shl(shift - 9).ok_or(EINVAL)?);

@@ -23,19 +23,28 @@ mod ctrl;
 mod queue;
 mod spec;
 
-use device::{Device, DriverOps};
-use errno::{Result, code::ENODEV};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
-use pci::PciDevice;
+use kernel::hardware::device::{Device, Driver, DriverOps};
+use kernel::hardware::pci::{self, PciDevice};
+use kernel::prelude::*;
+
+module! {
+    type: Nvme,
+    name: "nvme",
+    authors: ["The Rideau developers"],
+    description: "NVM Express block devices",
+    license: "GPL",
+    alias: ["pci:v*d*sv*sd*bc01sc08i02*"],
+}
 
 /// Class, subclass and interface of controllers.
 const CLASS: u32 = 0x01_08_02;
 
 /// The driver of the PCI bus.
-struct Nvme;
+struct Ops;
 
-impl DriverOps for Nvme {
+impl DriverOps for Ops {
     fn matches(&self, device: &Device) -> bool {
         pci::bus::function(device).is_some_and(|function| function.class == CLASS)
     }
@@ -49,8 +58,18 @@ impl DriverOps for Nvme {
     fn remove(&self, _: &Arc<Device>) {}
 }
 
-/// Registers the driver. Once, at boot, after the buses. May sleep.
-pub fn init() -> Result {
-    // It stays.
-    device::Driver::register(&pci::bus::BUS, b"nvme", Arc::new(Nvme, GFP_KERNEL)?).map(drop)
+struct Nvme(Arc<Driver>);
+
+impl kernel::Module for Nvme {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        Ok(Self(Driver::register(&pci::bus::BUS, b"nvme", Arc::new(Ops, GFP_KERNEL)?)?))
+    }
+}
+
+impl Drop for Nvme {
+    fn drop(&mut self) {
+        self.0.unregister();
+        // Who reads a list of disks may have one for a moment.
+        ctrl::ALIVE.wait_gone();
+    }
 }

@@ -6,9 +6,9 @@ use crate::spec::Command;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
-use locking::SpinLock;
-use mm_alloc::dma::DmaBuffer;
-use mm_alloc::{MmioRegion, PhysAddr};
+use kernel::ext::SpinLock;
+use kernel::hardware::mm_alloc::dma::DmaBuffer;
+use kernel::hardware::mm_alloc::{MmioRegion, PhysAddr};
 
 const SQE: usize = 64;
 const CQE: usize = 16;

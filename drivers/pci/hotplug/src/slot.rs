@@ -144,9 +144,13 @@ impl Slot {
         }
         if events & TIME_IS_UP != 0 {
             match *state {
-                State::BlinkingOn => drop(self.enable(&mut state)),
+                // Nobody waits for the outcome: the LEDs show it.
+                State::BlinkingOn => _ = self.enable(&mut state),
                 // What came with it is about the card that goes.
-                State::BlinkingOff => return drop(self.disable(&mut state)),
+                State::BlinkingOff => {
+                    _ = self.disable(&mut state);
+                    return;
+                }
                 // Something else decided meanwhile.
                 State::On | State::Off => {}
             }

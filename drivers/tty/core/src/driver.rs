@@ -27,6 +27,8 @@ pub enum Kind {
     Serial,
     /// Virtual terminals.
     Console,
+    /// Consoles of hypervisors.
+    System,
     /// Masters of ptys.
     PtyMaster,
     /// Slaves of ptys.
@@ -41,6 +43,7 @@ impl Kind {
             Self::SystemConsole => "system:console",
             Self::Serial => "serial",
             Self::Console => "console",
+            Self::System => "system",
             Self::PtyMaster => "pty:master",
             Self::PtySlave => "pty:slave",
         }

@@ -10,7 +10,8 @@ use errno::{
 use kalloc::Arc;
 use sync::{PollMask, PollTable};
 use uapi::TIOCSPGRP;
-use vfs::{FasyncList, File, FileOps, IovIter, OwnerKind};
+use vfs::types::AtomicTime;
+use vfs::{FasyncList, File, FileOps, IovIter, OwnerKind, Timespec};
 
 /// An open terminal.
 pub struct TtyFile {
@@ -66,6 +67,21 @@ pub(crate) fn set_fasync(list: &FasyncList, group: u32, file: &File, fd: i32, on
     Ok(())
 }
 
+/// A terminal was read or written: `time`, of the node that it was opened by, moves (`tty_update_time`), in steps of eight seconds,
+/// so that nobody can time the keys of somebody else. `w` and `finger` show how long a terminal was idle by it.
+pub(crate) fn update_time(time: &AtomicTime) {
+    let sec = (ktime::real_ns() / 1_000_000_000).cast_signed();
+    if let Some(moved) = step(time.get(), sec) {
+        time.set(moved);
+    }
+}
+
+/// What becomes of `time` at second `sec`, if it changes.
+fn step(time: Timespec, sec: i64) -> Option<Timespec> {
+    // Only seconds, as in Linux.
+    ((time.sec ^ sec) & !7 != 0).then_some(Timespec { sec, ..time })
+}
+
 impl FileOps for TtyFile {
     fn can_splice(&self, _: &File, _: bool) -> bool {
         true
@@ -75,7 +91,11 @@ impl FileOps for TtyFile {
         if self.is_hung_up() {
             return Ok(0);
         }
-        read::read(self, file.nonblock(), to)
+        let done = read::read(self, file.nonblock(), to)?;
+        if done != 0 {
+            update_time(&file.inode().atime);
+        }
+        Ok(done)
     }
 
     fn write(&self, file: &File, from: &mut IovIter<'_>, _pos: &mut i64) -> Result<usize> {
@@ -87,7 +107,11 @@ impl FileOps for TtyFile {
         {
             return write::write(&other, &|| false, file.nonblock(), true, from);
         }
-        write::write(&self.tty, &|| self.is_hung_up(), file.nonblock(), self.console, from)
+        let done = write::write(&self.tty, &|| self.is_hung_up(), file.nonblock(), self.console, from)?;
+        if done != 0 {
+            update_time(&file.inode().mtime);
+        }
+        Ok(done)
     }
 
     fn poll(&self, _file: &File, table: &mut PollTable) -> PollMask {
@@ -130,5 +154,22 @@ impl FileOps for TtyFile {
             Err(ENOTTY) if self.is_hung_up() => Err(EIO),
             result => result,
         }
+    }
+}
+
+#[cfg(CONFIG_KUNIT = "y")]
+#[macros::kunit_tests(tty_times)]
+mod tests {
+    use super::step;
+    use vfs::Timespec;
+
+    #[test]
+    fn moves_every_eight_seconds() {
+        let at = |sec| Timespec { sec, nsec: 5 };
+        assert!(step(at(16), 16).is_none() && step(at(16), 23).is_none());
+        assert_eq!(step(at(16), 24), Some(at(24)));
+        assert_eq!(step(at(23), 24), Some(at(24)));
+        // A clock that was set back moves it too.
+        assert_eq!(step(at(1000), 3), Some(at(3)));
     }
 }

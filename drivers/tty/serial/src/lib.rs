@@ -48,5 +48,6 @@ pub fn init() -> errno::Result {
             pr_info!("serial8250: ttyS{index} at I/O {base:#x} (irq = {irq}, base_baud = 115200) is a {name}");
         }
     }
+    device::platform::add_fixed("serial8250")?;
     tty::register_driver(&DRIVER)
 }

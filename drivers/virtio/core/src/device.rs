@@ -4,8 +4,7 @@
 use crate::features::{self, TRANSPORT_MASK};
 use crate::ring::VirtQueue;
 use crate::transport::{Identity, Transport, status};
-use ::device::{Bus, BusOps, Device, Driver, DriverOps};
-use containers::IdPool;
+use ::device::{Bus, BusOps, Device, Driver, DriverOps, Id, Ida};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
@@ -40,7 +39,7 @@ pub trait VirtioDriver: Sync {
 /// A device.
 pub struct VirtioDevice {
     transport: KBox<dyn Transport>,
-    index: u32,
+    index: Id,
     name: KString,
     features: AtomicU64,
     gone: AtomicBool,
@@ -51,7 +50,7 @@ pub struct VirtioDevice {
 /// The bus (`/sys/bus/virtio`). A device of it has its `Arc<VirtioDevice>` as its information.
 pub static BUS: Bus = Bus::new("virtio", &Virtio);
 /// Numbers of devices.
-static NUMBERS: Mutex<IdPool> = Mutex::new(IdPool::new());
+static NUMBERS: Ida = Ida::new();
 /// Drivers of this crate's kind, and what the bus has of them.
 static DRIVERS: Mutex<KVec<(&'static dyn VirtioDriver, Arc<Driver>)>> = Mutex::new(KVec::new());
 
@@ -123,7 +122,7 @@ impl VirtioDevice {
 
     /// Its number.
     pub fn index(&self) -> u32 {
-        self.index
+        self.index.get()
     }
 
     /// Its registers.
@@ -279,12 +278,6 @@ impl VirtioDevice {
     }
 }
 
-impl Drop for VirtioDevice {
-    fn drop(&mut self) {
-        NUMBERS.lock().free(self.index);
-    }
-}
-
 /// Registers the bus. Once, at boot, before the first device. May sleep.
 pub fn init() -> Result {
     BUS.register()
@@ -292,10 +285,8 @@ pub fn init() -> Result {
 
 /// A transport found a device; a driver that is there gets it. [`unregister_device`] takes it away. May sleep.
 pub fn register_device(transport: KBox<dyn Transport>) -> Result<Arc<Device>> {
-    let index = NUMBERS.lock().alloc(0, i32::MAX as u32, GFP_KERNEL)?;
-    let name = KString::from_fmt(format_args!("virtio{index}"), GFP_KERNEL).inspect_err(|_| {
-        NUMBERS.lock().free(index);
-    })?;
+    let index = NUMBERS.alloc(i32::MAX as u32)?;
+    let name = KString::from_fmt(format_args!("virtio{}", index.get()), GFP_KERNEL)?;
     let device = VirtioDevice {
         transport,
         index,

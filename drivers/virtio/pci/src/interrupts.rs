@@ -2,11 +2,11 @@
 //! Interrupts of a function: message 0 for configuration and one for each queue, or two in all, or the line.
 
 use errno::{Result, code::*};
-use irq::{IrqFlags, IrqRequest, IrqReturn, request_irq, request_isa_irq};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec};
-use pci::{MsiVectors, PciDevice, enable_msix};
-use virtio::Handler;
+use kernel::hardware::irq::{self, IrqFlags, IrqRequest, IrqReturn, request_irq, request_isa_irq};
+use kernel::hardware::pci::{MsiVectors, PciDevice, enable_msix};
+use kernel::virtio::Handler;
 
 /// What a register of vectors holds for none.
 pub(crate) const NO_VECTOR: u16 = 0xffff;

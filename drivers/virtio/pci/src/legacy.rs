@@ -6,9 +6,10 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use errno::{Result, code::*};
 use kalloc::Arc;
 use kalloc::flags::GFP_KERNEL;
-use pci::PciDevice;
-use virtio::{Handler, Identity, QueueAddresses, Transport, valid_queue_size};
-use x86_cpu::io::PortRange;
+use kernel::ext::{AliveGuard, Mutex};
+use kernel::hardware::PortRange;
+use kernel::hardware::pci::PciDevice;
+use kernel::virtio::{Handler, Identity, QueueAddresses, Transport, valid_queue_size};
 
 /// Offsets of the registers.
 mod reg {
@@ -29,7 +30,9 @@ pub(crate) struct Legacy {
     identity: Identity,
     ports: Arc<PortRange>,
     messages: AtomicBool,
-    state: sync::Mutex<Option<Interrupts>>,
+    state: Mutex<Option<Interrupts>>,
+    /// Dropped last.
+    _alive: AliveGuard,
 }
 
 impl Legacy {
@@ -42,7 +45,8 @@ impl Legacy {
             ports: Arc::new(device.port_bar(0)?, GFP_KERNEL)?,
             device: device.clone(),
             messages: AtomicBool::new(false),
-            state: sync::Mutex::new(None),
+            state: Mutex::new(None),
+            _alive: crate::ALIVE.count(),
         })
     }
 

@@ -7,17 +7,19 @@
 
 #![no_std]
 #![forbid(unsafe_code)]
+#![feature(arbitrary_self_types)]
 
 mod interrupts;
 mod legacy;
 mod modern;
 
-use device::{Device, DriverOps};
-use errno::{Result, code::*};
-use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, KBox, KString};
-use pci::PciDevice;
-use virtio::{Identity, Transport};
+use kalloc::{Arc, KString};
+use kernel::ext::Alive;
+use kernel::hardware::device::{Device, Driver, DriverOps};
+use kernel::hardware::pci::{self, PciDevice};
+use kernel::prelude::*;
+use kernel::virtio::{Identity, Transport};
+use kernel::virtio::{register_device, unregister_device};
 
 const VENDOR: u16 = 0x1af4;
 /// First id of transitional devices.
@@ -27,10 +29,22 @@ const MODERN: u16 = 0x1040;
 /// The id after the last.
 const END: u16 = 0x1080;
 
-/// The driver of the PCI bus.
-struct VirtioPci;
+module! {
+    type: VirtioPci,
+    name: "virtio_pci",
+    authors: ["The Rideau developers"],
+    description: "virtio-pci",
+    license: "GPL",
+    alias: ["pci:v00001AF4d*sv*sd*bc*sc*i*"],
+}
 
-impl DriverOps for VirtioPci {
+/// Transports that are in memory.
+pub(crate) static ALIVE: Alive = Alive::new();
+
+/// The driver of the PCI bus.
+struct Ops;
+
+impl DriverOps for Ops {
     fn matches(&self, device: &Device) -> bool {
         let is = |its: &PciDevice| its.vendor == VENDOR && (TRANSITIONAL..END).contains(&its.device);
         pci::bus::function(device).is_some_and(is)
@@ -47,7 +61,7 @@ impl DriverOps for VirtioPci {
             Err(ENODEV) => KBox::new(legacy::Legacy::new(function)?, GFP_KERNEL)?,
             Err(error) => return Err(error),
         };
-        child.device = Some(virtio::register_device(transport)?);
+        child.device = Some(register_device(transport)?);
         device.add_resource(KBox::new(child, GFP_KERNEL)?)
     }
 
@@ -64,7 +78,7 @@ struct Child {
 impl Drop for Child {
     fn drop(&mut self) {
         if let Some(device) = self.device.take() {
-            virtio::unregister_device(&device);
+            unregister_device(&device);
         }
         if self.function.is_present() {
             self.function.disable();
@@ -72,10 +86,20 @@ impl Drop for Child {
     }
 }
 
-/// Registers the driver. Once, at boot, after the buses. May sleep.
-pub fn init() -> Result {
-    // It stays.
-    device::Driver::register(&pci::bus::BUS, b"virtio-pci", Arc::new(VirtioPci, GFP_KERNEL)?).map(drop)
+struct VirtioPci(Arc<Driver>);
+
+impl kernel::Module for VirtioPci {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        Ok(Self(Driver::register(&pci::bus::BUS, b"virtio-pci", Arc::new(Ops, GFP_KERNEL)?)?))
+    }
+}
+
+impl Drop for VirtioPci {
+    fn drop(&mut self) {
+        self.0.unregister();
+        // Who has a disk of a device open has the device, too.
+        ALIVE.wait_gone();
+    }
 }
 
 fn identity(device: &PciDevice) -> Result<Identity> {

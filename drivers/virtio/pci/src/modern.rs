@@ -6,11 +6,12 @@ use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
-use mm_alloc::MmioRegion;
-use pci::{CapId, PciDevice, capabilities};
-use sync::Mutex;
-use virtio::{Handler, Identity, QueueAddresses, Transport, valid_queue_size};
-use x86::pci_config::{PciAddress, read8, read32};
+use kernel::ext::{AliveGuard, Mutex};
+use kernel::hardware::ktime;
+use kernel::hardware::mm_alloc::MmioRegion;
+use kernel::hardware::pci::{CapId, PciDevice, capabilities};
+use kernel::hardware::pci_config::{PciAddress, read8, read32};
+use kernel::virtio::{Handler, Identity, QueueAddresses, Transport, valid_queue_size};
 
 /// Kinds of capabilities.
 const COMMON: u8 = 1;
@@ -54,6 +55,8 @@ pub(crate) struct Modern {
     places: KVec<AtomicU32>,
     /// Guards registers that another register selects; holds the interrupts.
     state: Mutex<Option<Interrupts>>,
+    /// Dropped last.
+    _alive: AliveGuard,
 }
 
 /// One capability's place.
@@ -105,6 +108,7 @@ impl Modern {
             config,
             places,
             state: Mutex::new(None),
+            _alive: crate::ALIVE.count(),
         })
     }
 

@@ -130,7 +130,7 @@ pub(super) fn maps(view: &View, at: u64, out: &mut SeqBuf) -> Result<Option<u64>
 }
 
 /// Names of the flags in `VmFlags`, in the order of their bits.
-const FLAG_NAMES: [(VmFlags, &str); 23] = [
+const FLAG_NAMES: [(VmFlags, &str); 24] = [
     (VmFlags::READ, "rd"),
     (VmFlags::WRITE, "wr"),
     (VmFlags::EXEC, "ex"),
@@ -152,6 +152,7 @@ const FLAG_NAMES: [(VmFlags, &str); 23] = [
     (VmFlags::NORESERVE, "nr"),
     (VmFlags::WIPEONFORK, "wf"),
     (VmFlags::DONTDUMP, "dd"),
+    (VmFlags::SOFTDIRTY, "sd"),
     (VmFlags::HUGEPAGE, "hg"),
     (VmFlags::NOHUGEPAGE, "nh"),
 ];
@@ -228,8 +229,8 @@ pub(super) fn smaps_rollup(view: &View, _: u64, out: &mut SeqBuf) -> Result<Opti
     Ok(None)
 }
 
-/// A write to `clear_refs`: 1 all pages, 2 private memory, 3 files; 4 would be soft-dirty bits, which are not built in; 5 the peak of
-/// the resident set.
+/// A write to `clear_refs`: 1 all pages, 2 private memory, 3 files; 4 which pages were written (soft-dirty bits); 5 the peak of the
+/// resident set.
 pub(super) fn clear_refs(view: &View, data: &[u8]) -> Result<usize> {
     let kind = crate::sysctl::parse_number(data)?;
     if !(1..=5).contains(&kind) {
@@ -241,8 +242,8 @@ pub(super) fn clear_refs(view: &View, data: &[u8]) -> Result<usize> {
     if let Some(mm) = mm::mm_of(&view.task) {
         match kind {
             1..=3 => mm.clear_refs(kind != 3, kind != 2),
-            5 => mm.reset_max_rss(),
-            _ => {}
+            4 => mm.clear_soft_dirty(),
+            _ => mm.reset_max_rss(),
         }
     }
     Ok(data.len())

@@ -158,7 +158,7 @@ use What::*;
 static PROCESS_ENTRIES: [Entry; 2] = [Entry("task", 0o555, Tasks), Entry("map_files", 0o500, MapFiles)];
 
 /// What both have.
-static ENTRIES: [Entry; 29] = [
+static ENTRIES: [Entry; 30] = [
     Entry("fd", 0o500, Fds),
     Entry("fdinfo", 0o555, FdInfos),
     Entry("ns", 0o511, Namespaces),
@@ -178,6 +178,7 @@ static ENTRIES: [Entry; 29] = [
     Entry("pagemap", 0o400, Opened(memory::open_pagemap)),
     Entry("clear_refs", 0o200, Writable(nothing, memory::clear_refs)),
     Entry("mem", 0o600, Opened(memory::open_mem)),
+    Entry("wchan", 0o444, Text(small::wchan)),
     Entry("cwd", 0o777, Link(files::cwd)),
     Entry("root", 0o777, Link(files::root)),
     Entry("exe", 0o777, Link(files::exe)),

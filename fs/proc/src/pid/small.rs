@@ -65,6 +65,27 @@ pub(super) fn syscall(view: &View, out: &mut SeqBuf) -> Result {
     out.byte(b'\n')
 }
 
+/// Parts of the kernel through which everybody goes to sleep: what called them says more.
+const SLEEPING: [&str; 5] = ["task::", "sched::", "sync::", "ktime::", "core::"];
+
+/// `wchan`: the kernel's function that the thread sleeps in, or `0`: it runs, or the reader may not look inside.
+pub(super) fn wchan(view: &View, out: &mut SeqBuf) -> Result {
+    let waiting = State(State::NORMAL.0 | State::STOPPED.0 | State::TRACED.0);
+    let mut place = None;
+    if may_access(&view.task) {
+        view.task.inspect(waiting, |sleeper| {
+            sleeper.stack_trace(|address| {
+                // The call, and not what follows it.
+                let name = kallsyms::lookup(address.wrapping_sub(1)).map(|symbol| symbol.name);
+                place = name.filter(|name| !SLEEPING.iter().any(|part| name.trim_start_matches('<').starts_with(part)));
+                place.is_none()
+            });
+        });
+    }
+    // One word, whatever the function is called.
+    place.unwrap_or("0").bytes().try_for_each(|byte| out.byte(if byte == b' ' { b'_' } else { byte }))
+}
+
 /// `io`: of a thread, or of all threads of the process that ever were.
 pub(super) fn io(view: &View, out: &mut SeqBuf) -> Result {
     if !may_access(&view.task) {

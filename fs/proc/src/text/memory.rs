@@ -16,6 +16,12 @@ fn line(out: &mut SeqBuf, label: &str, kib: u64) -> Result {
     seq_print!(out, "{label:<16}{kib:>8} kB\n")
 }
 
+/// Pages of slabs, and those of them whose objects can be dropped when memory is short.
+fn slab_pages() -> (u64, u64) {
+    let slab = get(Item::Slab);
+    (slab, vfs::icache::reclaimable_pages().min(slab))
+}
+
 /// `/proc/meminfo`.
 pub(super) fn meminfo(out: &mut SeqBuf) -> Result {
     let info = figures();
@@ -23,10 +29,12 @@ pub(super) fn meminfo(out: &mut SeqBuf) -> Result {
     let (swap_total, swap_free) = mm::swap::totals();
     // Private pages are on the inactive list while they are in the swap cache.
     let cached_swap = get(Item::SwapCached);
+    let (slab, reclaimable) = slab_pages();
     let pages = [
         ("MemTotal:", info.total),
         ("MemFree:", info.free),
-        ("MemAvailable:", info.available),
+        // As for the page cache: half of it may be in use.
+        ("MemAvailable:", info.available.saturating_add(reclaimable / 2)),
         ("Buffers:", buffers),
         ("Cached:", info.cached.saturating_sub(buffers)),
         ("SwapCached:", cached_swap),
@@ -40,11 +48,10 @@ pub(super) fn meminfo(out: &mut SeqBuf) -> Result {
         ("AnonPages:", info.anon),
         ("Mapped:", info.mapped),
         ("Shmem:", info.shmem),
-        // No slab gives memory back when it is short: none counts as reclaimable.
-        ("KReclaimable:", 0),
-        ("Slab:", info.slab),
-        ("SReclaimable:", 0),
-        ("SUnreclaim:", info.slab),
+        ("KReclaimable:", reclaimable),
+        ("Slab:", slab),
+        ("SReclaimable:", reclaimable),
+        ("SUnreclaim:", slab.saturating_sub(reclaimable)),
     ];
     for (label, pages) in pages {
         line(out, label, pages.saturating_mul(KIB_A_PAGE))?;
@@ -63,6 +70,9 @@ pub(super) fn vmstat(out: &mut SeqBuf) -> Result {
     let inactive = (lru::len(Which::Inactive) as u64).saturating_sub(get(Item::SwapCached));
     seq_print!(out, "nr_inactive_file {inactive}\n")?;
     seq_print!(out, "nr_active_file {}\n", lru::len(Which::Active))?;
+    let (slab, reclaimable) = slab_pages();
+    seq_print!(out, "nr_slab_reclaimable {reclaimable}\n")?;
+    seq_print!(out, "nr_slab_unreclaimable {}\n", slab - reclaimable)?;
     for (item, name) in ITEMS.iter().filter(|(_, name)| !name.is_empty()) {
         seq_print!(out, "{name} {}\n", get(*item))?;
     }

@@ -7,7 +7,7 @@ use hook::Hook;
 use kalloc::{Arc, KVec, flags::GFP_KERNEL};
 use kernfs::Node;
 use process::misc::VERSION;
-use vfs::super_block::nth_filesystem;
+use vfs::nth_filesystem;
 use vfs::{SeqBuf, seq_print};
 
 /// Makes the files.
@@ -36,10 +36,12 @@ fn version(out: &mut SeqBuf) -> Result {
 
 fn filesystems(out: &mut SeqBuf) -> Result {
     let mut index = 0;
-    while let Some(fs) = nth_filesystem(index) {
-        out.put(if fs.requires_dev() { b"\t" } else { b"nodev\t" })?;
-        out.put(fs.name().as_bytes())?;
-        out.byte(b'\n')?;
+    while let Some(kind) = nth_filesystem(index) {
+        if let Some(kind) = kind {
+            out.put(if kind.get().requires_dev() { b"\t" } else { b"nodev\t" })?;
+            out.put(kind.get().name().as_bytes())?;
+            out.byte(b'\n')?;
+        }
         index += 1;
     }
     Ok(())

@@ -88,6 +88,24 @@ fn open_once(start: Start<'_>, name: &PathName, how: &OpenHow) -> Result<Arc<Fil
     open_at(path, how.flags)
 }
 
+/// Opens the place `path` itself, as a walk that ends there without a last name would. May sleep.
+pub(crate) fn open_from(path: Path, how: &OpenHow) -> Result<Arc<File>> {
+    if how.flags.any(uapi::__O_TMPFILE) {
+        return open_tmpfile(&path, how);
+    }
+    let is_dir = path.inode()?.is_dir();
+    if how.flags.any(uapi::O_DIRECTORY) && !is_dir {
+        return Err(ENOTDIR);
+    }
+    if how.flags.has(uapi::O_CREAT | uapi::O_EXCL) {
+        return Err(EEXIST);
+    }
+    if how.flags.any(uapi::O_CREAT) && is_dir {
+        return Err(EISDIR);
+    }
+    open_at(path, how.flags)
+}
+
 /// Opens what is at `path`, with permission checks. May sleep.
 pub fn open_at(path: Path, flags: OpenFlags) -> Result<Arc<File>> {
     if flags.any(uapi::O_PATH) {

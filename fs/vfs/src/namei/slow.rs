@@ -2,9 +2,9 @@
 //! Looking a name up in the file system when it is not cached. Locks: the directory's `lock`, exclusively, so that two tasks
 //! do not make two dentries of one name.
 
-use crate::dcache;
+use crate::dcache::{self, Move};
 use crate::dentry::Dentry;
-use crate::inode::iop;
+use crate::inode::{Inode, iop};
 use crate::name::{Key, NAME_MAX};
 use errno::{Result, code::*};
 use kalloc::Arc;
@@ -42,10 +42,19 @@ pub(crate) fn lookup_locked(dir: &Arc<Dentry>, key: &Key<'_>) -> Result<Option<A
         return Ok(None);
     }
     match inode.ops().lookup(inode, key.bytes)? {
+        Some(found) if inode.iflags() & iop::ALIASES != 0 => under_this_name(dir, key, found).map(Some),
         Some(found) => dcache::add(dir, key, Some(found)).map(Some),
         None if inode.iflags() & iop::NO_NEGATIVE != 0 => Ok(None),
         None => dcache::add(dir, key, None).map(Some),
     }
+}
+
+/// The dentry of `inode`, which may be there by another name already: then that gets this one, so that there is one for each entry.
+fn under_this_name(dir: &Arc<Dentry>, key: &Key<'_>, inode: Arc<Inode>) -> Result<Arc<Dentry>> {
+    let Some(dentry) = dir.child_of(&inode) else { return dcache::add(dir, key, Some(inode)) };
+    let step = Move::prepare(&dentry, dir, key)?;
+    dcache::apply_moves([step], None);
+    Ok(dentry)
 }
 
 fn stands(dentry: &Dentry) -> bool {

@@ -6,6 +6,7 @@ pub mod cachestat;
 pub mod dents;
 pub mod fcntl;
 pub mod fd;
+pub mod handle;
 pub mod ioctl;
 pub mod lock;
 pub mod meta;

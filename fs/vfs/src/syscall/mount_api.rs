@@ -69,8 +69,9 @@ pub fn sys_fspick(regs: &PtRegs) -> Result<usize> {
         return Err(EINVAL);
     }
     let sb = path.mnt.sb.clone();
+    let kind = crate::fs_type::TypeRef::of(sb.fs_type).ok_or(ENODEV)?;
     let fd = get_unused_fd(flags & uapi::FSPICK_CLOEXEC != 0)?;
-    Ok(fd.install(ContextFile::open(sb.fs_type, Some(sb))?) as usize)
+    Ok(fd.install(ContextFile::open(kind, Some(sb))?) as usize)
 }
 
 /// A key or a value of `fsconfig`.

@@ -9,7 +9,7 @@ use errno::{Result, code::*};
 use x86_cpu::regs::PtRegs;
 
 /// Every flag that `openat2` knows.
-const VALID_FLAGS: u32 = uapi::O_ACCMODE
+pub(super) const VALID_FLAGS: u32 = uapi::O_ACCMODE
     | uapi::O_CREAT
     | uapi::O_EXCL
     | uapi::O_NOCTTY

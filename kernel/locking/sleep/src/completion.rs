@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Completions: one side waits until the other says it is done. Counts, so the order of the two does not matter.
 
-use crate::wait::WaitQueue;
 use core::sync::atomic::{AtomicU32, Ordering};
 use errno::Result;
+use wait_queue::WaitQueue;
 
 const ALL: u32 = u32::MAX;
 

@@ -4,18 +4,16 @@
 //!
 //! Locks: each object has one spin lock inside, taken with interrupts off; under it a wake-up takes a run queue's lock, and an
 //! epoll callback its own ready-list lock. Order: wait queue, then epoll, then run queue.
+//! Wait queues, mutexes and semaphores are the crate `wait_queue`.
 
 #![no_std]
+#![forbid(unsafe_code)]
 
 pub mod completion;
-mod lockdep;
-pub mod mutex;
 pub mod poll;
-pub mod rwsem;
-pub mod wait;
 
 pub use completion::Completion;
-pub use mutex::{Mutex, MutexGuard};
-pub use poll::{PollMask, PollTable, WakeCallback};
-pub use rwsem::{RwReadGuard, RwSemaphore, RwWriteGuard};
-pub use wait::WaitQueue;
+pub use poll::PollTable;
+pub use wait_queue::{
+    Mutex, MutexGuard, PollMask, RwReadGuard, RwSemaphore, RwWriteGuard, WaitQueue, WakeCallback, mutex, rwsem, wait,
+};

@@ -76,7 +76,7 @@ impl<const N: usize> Record<N> {
 pub(super) fn all(task: &Task, process: &Arc<Process>, info: &SigInfo, areas: &[Area]) -> Result<KVec<u8>> {
     let mut out = Buffer(KVec::new());
     let words = task::current()
-        .with_user_regs(|r| regs::words(r, task::switch::segment_bases(), task.test_flags(TaskFlags::FORCED_TF)));
+        .with_user_regs(|r| regs::words(r, &task::switch::segments(), task.test_flags(TaskFlags::FORCED_TF)));
     out.note(b"CORE", uapi::NT_PRSTATUS, &status(task, process, info, &words)?.0)?;
     out.note(b"CORE", uapi::NT_PRPSINFO, &identity(task, process)?.0)?;
     out.note(b"CORE", uapi::NT_SIGINFO, &info.to_bytes())?;
@@ -102,8 +102,8 @@ pub(super) fn all(task: &Task, process: &Arc<Process>, info: &SigInfo, areas: &[
 fn thread(out: &mut Buffer, other: &Task, process: &Arc<Process>, info: &SigInfo) -> Result {
     let look = || {
         other.inspect(State::UNINTERRUPTIBLE, |rest| {
-            let bases = rest.segment_bases();
-            let words = regs::words(rest.regs(), bases, other.test_flags(TaskFlags::FORCED_TF));
+            let segments = rest.segments();
+            let words = regs::words(rest.regs(), &segments, other.test_flags(TaskFlags::FORCED_TF));
             let sets =
                 rest.fpu().map(|fpu| (regs::fpu_set(fpu, uapi::NT_PRFPREG), regs::fpu_set(fpu, uapi::NT_X86_XSTATE)));
             (words, sets)

@@ -275,8 +275,6 @@ fn start(entry: u64, sp: u64) {
             ..PtRegs::default()
         };
     });
-    // Neither can fail: 0 is canonical.
-    task::switch::set_fs_base(0);
-    task::switch::set_gs_base(0);
+    task::switch::reset_segments();
     task::switch::with_fpu(|fpu| fpu.reset());
 }

@@ -8,8 +8,9 @@ use errno::code::{EFAULT, EINVAL, EIO, ENODEV};
 use kalloc::KVec;
 use kalloc::flags::GFP_ATOMIC;
 use mm_alloc::layout::TASK_SIZE;
+use task::switch::Segments;
 use task::{Inspected, Task, TaskFlags};
-use x86_cpu::regs::{PtRegs, USER_CS, USER_DS};
+use x86_cpu::regs::PtRegs;
 
 /// Words of `user_regs_struct`.
 pub const REGS: usize = 27;
@@ -20,8 +21,9 @@ const DEBUGREG: usize = 848;
 /// Flags that a tracer may change: arithmetic, TF, DF, NT, RF, AC.
 const FLAG_MASK: u64 = 0x5_4dd5;
 
-/// The registers as words of `user_regs_struct`, with the segment bases given. `forced_tf`: the trap flag is not the program's.
-pub fn words(regs: &PtRegs, (fs_base, gs_base): (u64, u64), forced_tf: bool) -> [u64; REGS] {
+/// The registers as words of `user_regs_struct`, with the segments given. `forced_tf`: the trap flag is not the program's.
+pub fn words(regs: &PtRegs, segments: &Segments, forced_tf: bool) -> [u64; REGS] {
+    let selectors = segments.selectors;
     let flags = if forced_tf { regs.rflags & !TF } else { regs.rflags };
     [
         regs.r15,
@@ -45,19 +47,19 @@ pub fn words(regs: &PtRegs, (fs_base, gs_base): (u64, u64), forced_tf: bool) -> 
         flags,
         regs.rsp,
         regs.ss,
-        fs_base,
-        gs_base,
-        0,
-        0,
-        0,
-        0,
+        segments.fs_base,
+        segments.gs_base,
+        u64::from(selectors.ds),
+        u64::from(selectors.es),
+        u64::from(selectors.fs),
+        u64::from(selectors.gs),
     ]
 }
 
 /// All of them.
 pub(super) fn get(task: &Task, stopped: &mut Inspected<'_>) -> [u64; REGS] {
-    let bases = stopped.segment_bases();
-    words(stopped.regs(), bases, task.test_flags(TaskFlags::FORCED_TF))
+    let segments = stopped.segments();
+    words(stopped.regs(), &segments, task.test_flags(TaskFlags::FORCED_TF))
 }
 
 /// Changes word `index` of `user_regs_struct`.
@@ -82,9 +84,7 @@ pub(super) fn put(task: &Task, stopped: &mut Inspected<'_>, index: usize, value:
         15 => &mut regs.orig_rax,
         16 => &mut regs.rip,
         19 => &mut regs.rsp,
-        // There are no other segments than these.
-        17 => return if value == USER_CS { Ok(()) } else { Err(EIO) },
-        20 => return if value == USER_DS { Ok(()) } else { Err(EIO) },
+        17 | 20 | 23..=26 => return put_selector(stopped, index, value as u16),
         18 => {
             put_flags(task, regs, value);
             return Ok(());
@@ -92,9 +92,28 @@ pub(super) fn put(task: &Task, stopped: &mut Inspected<'_>, index: usize, value:
         21 | 22 if value >= TASK_SIZE as u64 => return Err(EIO),
         21 => return if stopped.set_fs_base(value) { Ok(()) } else { Err(EIO) },
         22 => return if stopped.set_gs_base(value) { Ok(()) } else { Err(EIO) },
-        _ => return if value == 0 { Ok(()) } else { Err(EIO) },
+        _ => return Err(EIO),
     };
     *slot = value;
+    Ok(())
+}
+
+/// Changes a segment selector: 0, which code and stack cannot have, or one of user mode's privilege.
+fn put_selector(stopped: &mut Inspected<'_>, index: usize, selector: u16) -> Result {
+    if selector != 0 && selector & 3 != 3 {
+        return Err(EIO);
+    }
+    let mut selectors = stopped.segments().selectors;
+    match index {
+        17 | 20 if selector == 0 => return Err(EIO),
+        17 => stopped.set_cs(selector),
+        20 => stopped.set_ss(selector),
+        23 => selectors.ds = selector,
+        24 => selectors.es = selector,
+        25 => selectors.fs = selector,
+        _ => selectors.gs = selector,
+    }
+    stopped.set_selectors(selectors);
     Ok(())
 }
 

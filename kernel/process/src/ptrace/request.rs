@@ -181,12 +181,16 @@ fn regset(task: &Task, kind: u32, iov: usize, set: bool) -> Result {
 fn arch_prctl(task: &Task, code: u32, addr: usize) -> Result {
     match code {
         uapi::ARCH_SET_FS | uapi::ARCH_SET_GS => {
-            let word = if code == uapi::ARCH_SET_FS { 21 } else { 22 };
-            stopped(task, |s| regs::put(task, s, word, addr as u64)).map_err(|_| errno::code::EPERM)
+            let (base, selector) = if code == uapi::ARCH_SET_FS { (21, 25) } else { (22, 26) };
+            let put = |s: &mut task::Inspected<'_>| {
+                regs::put(task, s, base, addr as u64)?;
+                regs::put(task, s, selector, 0)
+            };
+            stopped(task, put).map_err(|_| errno::code::EPERM)
         }
         uapi::ARCH_GET_FS | uapi::ARCH_GET_GS => {
-            let (fs, gs) = stopped(task, |s| Ok(s.segment_bases()))?;
-            write_user(addr, if code == uapi::ARCH_GET_FS { &fs } else { &gs })
+            let segments = stopped(task, |s| Ok(s.segments()))?;
+            write_user(addr, if code == uapi::ARCH_GET_FS { &segments.fs_base } else { &segments.gs_base })
         }
         _ => Err(EINVAL),
     }

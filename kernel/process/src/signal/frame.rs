@@ -17,8 +17,10 @@ const CONTEXT_WORDS: usize = 39;
 const SIGINFO_AT: u64 = 39 * 8;
 const UCONTEXT_AT: u64 = 8;
 const RED_ZONE: u64 = 128;
-/// `UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS`.
-const UC_FLAGS: u64 = 0b111;
+/// `UC_FP_XSTATE | UC_SIGCONTEXT_SS`.
+const UC_FLAGS: u64 = 0b011;
+/// `UC_STRICT_RESTORE_SS`: what the frame says of SS is meant, however bad. Set where 64-bit code was interrupted.
+const UC_STRICT_RESTORE_SS: u64 = 1 << 2;
 const FLAG_DF: u64 = 1 << 10;
 const FLAG_TF: u64 = 1 << 8;
 const FLAG_RF: u64 = 1 << 16;
@@ -64,8 +66,9 @@ pub(super) fn setup(
     regs.rip = action.handler;
     regs.rsp = frame;
     regs.rflags &= !(FLAG_DF | FLAG_TF | FLAG_RF);
+    // Handlers are 64-bit code. They find the stack segment of what they interrupt, if 64-bit code can have it.
     regs.cs = USER_CS;
-    regs.ss = USER_DS;
+    make_stack_segment_valid(regs);
     // A handler starts with fresh vector registers.
     task::switch::replace_fpu(|| {
         x86_fpu::load_initial();
@@ -86,7 +89,7 @@ fn build(
     let [i0, i1, i2, i3, i4, i5] = info.to_words();
     [
         action.restorer,
-        UC_FLAGS,
+        if regs.cs == USER_CS { UC_FLAGS | UC_STRICT_RESTORE_SS } else { UC_FLAGS },
         0,
         altstack[0],
         altstack[2] & 0xffff_ffff,
@@ -143,6 +146,13 @@ fn build(
     ]
 }
 
+/// SS, if it is no data segment that a program can write, becomes the usual one.
+fn make_stack_segment_valid(regs: &mut PtRegs) {
+    if regs.ss != USER_DS && !x86_cpu::segments::is_user_stack(regs.ss as u16) {
+        regs.ss = USER_DS;
+    }
+}
+
 /// Writes the vector state to `address`: from the registers themselves if that goes. Else the registers are saved and copied
 /// with preemption off, where a page that is not there cannot be brought in: then the area is touched first.
 fn write_fpu(address: u64) -> Result {
@@ -187,7 +197,7 @@ fn restore(thread: &Thread, regs: &mut PtRegs) -> Result<u64> {
     copy_from_user(words.as_mut_bytes(), frame as usize)?;
     let [
         _,
-        _,
+        uc_flags,
         _,
         ss_sp,
         ss_flags,
@@ -210,7 +220,7 @@ fn restore(thread: &Thread, regs: &mut PtRegs) -> Result<u64> {
         rsp,
         rip,
         rflags,
-        _,
+        segments,
         _,
         _,
         _,
@@ -232,8 +242,13 @@ fn restore(thread: &Thread, regs: &mut PtRegs) -> Result<u64> {
     (regs.rdi, regs.rsi, regs.rbp, regs.rbx) = (rdi, rsi, rbp, rbx);
     (regs.rdx, regs.rax, regs.rcx, regs.rsp, regs.rip) = (rdx, rax, rcx, rsp, rip);
     regs.rflags = (regs.rflags & !USER_FLAGS) | (rflags & USER_FLAGS) | FLAG_IF;
-    regs.cs = USER_CS;
-    regs.ss = USER_DS;
+    (regs.cs, regs.ss) = (segments & 0xffff | 3, segments >> 48 | 3);
+    if uc_flags & UC_STRICT_RESTORE_SS == 0 && regs.cs == USER_CS {
+        make_stack_segment_valid(regs);
+    }
+    if regs.cs != USER_CS || regs.ss != USER_DS {
+        task::current().set_flags(task::TaskFlags::IRET);
+    }
     // No restart on the way out of this call.
     regs.orig_rax = u64::MAX;
     // The registers are those of the frame even if its floating-point state is none: the signal for that must not come from the

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! PCI devices and their drivers: `kernel::pci`, over `drivers/pci`.
 
-mod id;
 mod io;
 mod irq;
 
-pub use id::{Class, ClassMask, DeviceId, IdTable, Vendor};
-pub use io::{Bar, ConfigSpace};
+pub use io::{Bar, ConfigSpace, ConfigSpaceKind, ConfigSpaceSize, DevresBar, Extended, Normal};
 pub use irq::{IrqType, IrqTypes, IrqVector};
+pub use kernel_base::pci_id::{Class, ClassMask, DeviceId, IdTable, Vendor};
 
 use crate::device::{self, CoreInternal, DeviceContext};
 use crate::driver::{self, DynamicIds};
@@ -24,7 +23,7 @@ pub struct Adapter<T: Driver>(PhantomData<fn() -> T>);
 /// The entry of the driver's table that `device` matches.
 fn entry<T: Driver>(device: &::device::Device) -> Option<&'static T::IdInfo> {
     let function = ::pci::bus::function(device)?;
-    T::ID_TABLE.entries().iter().find(|(id, _)| id.0.matches(function)).map(|(_, data)| *data)
+    T::ID_TABLE.entries().iter().find(|(id, _)| id.as_raw().matches(function)).map(|(_, data)| *data)
 }
 
 struct Dynamic(::pci::bus::DynamicIds);

@@ -162,3 +162,9 @@ impl fmt::Debug for CString {
         (**self).fmt(f)
     }
 }
+
+impl kernel_base::fmt::AsText for CString {
+    fn text(&self) -> &[u8] {
+        self.to_bytes()
+    }
+}

@@ -1,57 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Strings: `kernel::str`.
 
-mod bstr;
 mod cstring;
-mod formatter;
-pub mod parse_int;
 
-pub use crate::{b_str, c_str};
-pub use bstr::BStr;
-pub use core::ffi::CStr;
 pub use cstring::{CStrExt, CString};
-pub use formatter::{Formatter, NullTerminatedFormatter, RawFormatter};
-
-use errno::{Result, code::EINVAL};
-
-/// The C string's bytes pointer, in constants.
-pub const fn as_char_ptr_in_const_context(c_str: &CStr) -> *const crate::ffi::c_char {
-    c_str.as_ptr().cast()
-}
-
-/// A C string of a literal (or of what macros make of one).
-#[macro_export]
-macro_rules! c_str {
-    ($str:expr) => {{
-        const S: &str = ::core::concat!($str, "\0");
-        const C: &$crate::str::CStr = match $crate::str::CStr::from_bytes_with_nul(S.as_bytes()) {
-            Ok(v) => v,
-            Err(_) => panic!("string contains interior NUL"),
-        };
-        C
-    }};
-}
-
-/// A byte string of a literal.
-#[macro_export]
-macro_rules! b_str {
-    ($str:literal) => {{
-        const S: &'static str = $str;
-        const C: &'static $crate::str::BStr = $crate::str::BStr::from_bytes(S.as_bytes());
-        C
-    }};
-}
-
-/// Yes or no, as people write it: `y`, `Y`, `t`, `T`, `1`, `on` (any case), and the opposites. `EINVAL` else.
-pub fn kstrtobool(string: &CStr) -> Result<bool> {
-    kstrtobool_bytes(string.to_bytes())
-}
-
-/// As [`kstrtobool`].
-pub fn kstrtobool_bytes(bytes: &[u8]) -> Result<bool> {
-    match bytes {
-        [b'y' | b'Y' | b't' | b'T' | b'1', ..] | [b'o' | b'O', b'n' | b'N', ..] => Ok(true),
-        [b'n' | b'N' | b'f' | b'F' | b'0', ..] | [b'o' | b'O', b'f' | b'F', ..] => Ok(false),
-        _ => Err(EINVAL),
-    }
-}
+pub use kernel_base::str::{
+    BStr, CStr, as_char_ptr_in_const_context, b_str, c_str, kstrtobool, kstrtobool_bytes, parse_int,
+};
+pub use kernel_raw::formatter::{Formatter, NullTerminatedFormatter, RawFormatter};

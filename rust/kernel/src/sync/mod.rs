@@ -3,7 +3,6 @@
 
 pub mod aref;
 pub mod atomic;
-pub mod barrier;
 pub mod completion;
 mod condvar;
 pub mod lock;
@@ -11,18 +10,17 @@ mod locked_by;
 pub mod poll;
 pub mod rcu;
 mod refcount;
-mod set_once;
 
 pub use crate::{global_lock, new_condvar, new_mutex, new_spinlock, new_spinlock_irq, static_lock_class};
 pub use completion::Completion;
 pub use condvar::{CondVar, CondVarTimeoutResult};
 pub use kalloc::{Arc, ArcBorrow, UniqueArc};
+pub use kernel_base::{barrier, set_once::SetOnce};
 pub use lock::global::{GlobalGuard, GlobalLock, GlobalLockBackend, GlobalLockedBy};
 pub use lock::mutex::{Mutex, MutexGuard};
 pub use lock::spinlock::{SpinLock, SpinLockGuard, SpinLockIrq, SpinLockIrqGuard};
 pub use locked_by::LockedBy;
 pub use refcount::Refcount;
-pub use set_once::SetOnce;
 
 use core::panic::Location;
 use pin_init::PinInit;

@@ -1,45 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Points in time and spans of it: `kernel::time`, over `kernel/time`.
 
-pub mod delay;
-mod delta;
 pub mod hrtimer;
 
-pub use delta::Delta;
+pub use kernel_base::time::{
+    Delta, HZ, Jiffies, Msecs, NSEC_PER_MSEC, NSEC_PER_SEC, NSEC_PER_USEC, delay, msecs_to_jiffies,
+};
+pub(crate) use kernel_base::time::{jiffies_to_nsecs, nsecs_to_jiffies_ceil};
 
 use core::marker::PhantomData;
 use core::ops;
-
-/// Nanoseconds of a microsecond.
-pub const NSEC_PER_USEC: i64 = 1_000;
-/// Nanoseconds of a millisecond.
-pub const NSEC_PER_MSEC: i64 = 1_000_000;
-/// Nanoseconds of a second.
-pub const NSEC_PER_SEC: i64 = 1_000_000_000;
-
-/// Ticks a second: of units alone, as there is no tick.
-pub const HZ: u64 = 250;
-const NSEC_PER_JIFFY: u64 = NSEC_PER_SEC as u64 / HZ;
-
-/// A number of ticks.
-pub type Jiffies = crate::ffi::c_ulong;
-/// A number of milliseconds.
-pub type Msecs = crate::ffi::c_uint;
-
-/// Milliseconds as ticks, rounded up.
-pub fn msecs_to_jiffies(msecs: Msecs) -> Jiffies {
-    u64::from(msecs).saturating_mul(HZ).div_ceil(1000) as Jiffies
-}
-
-/// Ticks as nanoseconds.
-pub(crate) fn jiffies_to_nsecs(jiffies: Jiffies) -> u64 {
-    (jiffies as u64).saturating_mul(NSEC_PER_JIFFY)
-}
-
-/// Nanoseconds as ticks, rounded up.
-pub(crate) fn nsecs_to_jiffies_ceil(nsecs: u64) -> Jiffies {
-    nsecs.div_ceil(NSEC_PER_JIFFY) as Jiffies
-}
 
 /// A clock.
 ///

@@ -13,6 +13,8 @@ pub const TESTS: &[Test] = &[
     ("flight.chain", chain),
     ("flight.limit", limit),
     ("flight.peek", peek),
+    ("flight.border", border),
+    ("flight.long_chain", long_chain),
 ];
 
 fn pair() -> Result<[i32; 2], String> {
@@ -177,6 +179,57 @@ fn chain() -> Outcome {
     ck!(!at_end(r));
     close(last);
     collected(r)
+}
+
+/// Files come with all that was written before them and with their own byte, and what follows them does not.
+fn border() -> Outcome {
+    let (r, _w) = pipe()?;
+    let [a, b] = pair()?;
+    eq!(write(a, b"four")?, 4);
+    send(a, &[r])?;
+    eq!(write(a, b"more")?, 4);
+    for flags in [libc::MSG_PEEK, 0] {
+        let mut bytes = [0u8; 20];
+        let mut vector = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: 20 };
+        let mut control = [0u64; 3];
+        // SAFETY: the buffers are live, and large enough for one descriptor.
+        let (n, files) = unsafe {
+            let mut msg: libc::msghdr = core::mem::zeroed();
+            msg.msg_iov = &mut vector;
+            msg.msg_iovlen = 1;
+            msg.msg_control = control.as_mut_ptr().cast();
+            msg.msg_controllen = libc::CMSG_LEN(4) as usize;
+            (c!(libc::recvmsg(b, &mut msg, flags)), !libc::CMSG_FIRSTHDR(&msg).is_null())
+        };
+        eq!((&bytes[..n as usize], files), (&b"fourf"[..], true));
+    }
+    eq!(read(b, 20)?, b"more");
+    Ok(())
+}
+
+/// A chain without circles takes no longer a socket than a short one, however many are in flight.
+fn long_chain() -> Outcome {
+    let time = |links: usize| -> Result<u64, String> {
+        let (r, w) = pipe()?;
+        let mut last = w;
+        for _ in 0..links {
+            let [a, b] = pair()?;
+            send(a, &[last])?;
+            close(last);
+            close(a);
+            last = b;
+        }
+        let start = now_ms();
+        for _ in 0..links {
+            look()?;
+        }
+        close(last);
+        collected(r)?;
+        Ok(now_ms() - start)
+    };
+    let (short, long) = (time(100)?.max(20), time(2000)?);
+    ck!(long < short * 20 * 6, "{long} ms for 2000, {short} ms for 100");
+    Ok(())
 }
 
 fn limit() -> Outcome {

@@ -11,12 +11,15 @@
 mod aio;
 mod alike;
 mod creds;
+mod entropy;
 mod files;
 mod flight;
 mod futex;
+mod handles;
 mod inotify;
 mod ipc;
 mod jobs;
+mod ldt;
 mod lease;
 mod limits;
 mod links;
@@ -66,6 +69,7 @@ fn all() -> Vec<Test> {
         threads::TESTS,
         futex::TESTS,
         jobs::TESTS,
+        ldt::TESTS,
         creds::TESTS,
         poll::TESTS,
         ipc::TESTS,
@@ -77,6 +81,7 @@ fn all() -> Vec<Test> {
         mm::TESTS,
         vmem::TESTS,
         files::TESTS,
+        handles::TESTS,
         lease::TESTS,
         flight::TESTS,
         links::TESTS,
@@ -93,6 +98,7 @@ fn all() -> Vec<Test> {
         timers::TESTS,
         sockets::TESTS,
         words::TESTS,
+        entropy::TESTS,
         alike::TESTS,
         limits::TESTS,
     ]

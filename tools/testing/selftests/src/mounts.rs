@@ -2,6 +2,9 @@
 //! Mounts: binding, moving, propagation, name spaces, unmounting. Each test works in a mount name space of its own, below a
 //! tmpfs that it mounts on its directory.
 
+mod namespaces;
+mod propagation;
+
 use crate::util::{Outcome, child, exit_of, home, text};
 use crate::{Test, c, ck, eq, fails};
 use libc::{
@@ -17,23 +20,23 @@ pub const TESTS: &[Test] = &[
     ("mounts.bind_readonly", bind_readonly),
     ("mounts.remount", remount),
     ("mounts.move", move_mount),
-    ("mounts.shared_peers", shared),
-    ("mounts.slave", slave),
-    ("mounts.slave_shared", slave_shared),
-    ("mounts.unbindable", unbindable),
-    ("mounts.private_again", private_again),
-    ("mounts.umount_propagates", umount_propagates),
+    ("mounts.shared_peers", propagation::shared),
+    ("mounts.slave", propagation::slave),
+    ("mounts.slave_shared", propagation::slave_shared),
+    ("mounts.unbindable", propagation::unbindable),
+    ("mounts.private_again", propagation::private_again),
+    ("mounts.umount_propagates", propagation::umount_propagates),
     ("mounts.umount_busy", busy),
     ("mounts.umount_detach", detach),
     ("mounts.umount_expire", expire),
     ("mounts.umount_nofollow", nofollow),
     ("mounts.errors", errors),
-    ("mounts.namespace_private", ns_private),
-    ("mounts.namespace_shared", ns_shared),
-    ("mounts.namespace_clone", ns_clone),
-    ("mounts.namespace_goes", ns_goes),
-    ("mounts.setns", setns),
-    ("mounts.unshare_errors", unshare_errors),
+    ("mounts.namespace_private", namespaces::ns_private),
+    ("mounts.namespace_shared", namespaces::ns_shared),
+    ("mounts.namespace_clone", namespaces::ns_clone),
+    ("mounts.namespace_goes", namespaces::ns_goes),
+    ("mounts.setns", namespaces::setns),
+    ("mounts.unshare_errors", namespaces::unshare_errors),
     ("mounts.pivot_root", pivot),
     ("mounts.poll", poll_changes),
 ];
@@ -203,145 +206,6 @@ fn move_mount() -> Outcome {
     Ok(())
 }
 
-fn shared() -> Outcome {
-    start()?;
-    for name in ["a", "b"] {
-        dir(name)?;
-    }
-    c!(mount("none", "a", "tmpfs", 0));
-    eq!(info("a")?.1, "");
-    c!(mount("", "a", "", MS_SHARED));
-    let group = info("a")?.1;
-    ck!(group.starts_with("shared:"), "{group}");
-    dir("a/m")?;
-    c!(mount("a", "b", "", MS_BIND));
-    eq!(info("b")?.1, group);
-    // Either way.
-    c!(mount("none", "a/m", "tmpfs", 0));
-    touch("a/m/f")?;
-    ck!(exists("b/m/f"));
-    let inner = info("a/m")?.1;
-    ck!(inner.starts_with("shared:") && inner != group, "{inner}");
-    eq!(info("b/m")?.1, inner);
-    c!(umount("b/m", 0));
-    ck!(!exists("a/m/f"));
-    eq!(count("a/m")?, 0);
-    // A peer that shows a part gets only what lies in it.
-    dir("a/part")?;
-    dir("c")?;
-    c!(mount("a/part", "c", "", MS_BIND));
-    dir("a/part/x")?;
-    c!(mount("none", "a/part/x", "tmpfs", 0));
-    eq!((count("c/x")?, count("b/part/x")?), (1, 1));
-    c!(mount("none", "a/m", "tmpfs", 0));
-    eq!(count("b/m")?, 1);
-    Ok(())
-}
-
-fn slave() -> Outcome {
-    start()?;
-    for name in ["a", "b"] {
-        dir(name)?;
-    }
-    c!(mount("none", "a", "tmpfs", 0));
-    c!(mount("", "a", "", MS_SHARED));
-    dir("a/m")?;
-    dir("a/n")?;
-    c!(mount("a", "b", "", MS_BIND));
-    c!(mount("", "b", "", MS_SLAVE));
-    eq!(info("b")?.1, info("a")?.1.replace("shared", "master"));
-    c!(mount("none", "a/m", "tmpfs", 0));
-    eq!(count("b/m")?, 1);
-    eq!(info("b/m")?.1, info("a/m")?.1.replace("shared", "master"));
-    c!(mount("none", "b/n", "tmpfs", 0));
-    eq!((count("a/n")?, info("b/n")?.1.as_str()), (0, ""));
-    c!(umount("a/m", 0));
-    eq!(count("b/m")?, 0);
-    Ok(())
-}
-
-fn slave_shared() -> Outcome {
-    start()?;
-    for name in ["a", "b", "c"] {
-        dir(name)?;
-    }
-    c!(mount("none", "a", "tmpfs", 0));
-    c!(mount("", "a", "", MS_SHARED));
-    dir("a/m")?;
-    c!(mount("a", "b", "", MS_BIND));
-    c!(mount("", "b", "", MS_SLAVE));
-    c!(mount("", "b", "", MS_SHARED));
-    c!(mount("b", "c", "", MS_BIND));
-    let fields = info("b")?.1;
-    ck!(fields.starts_with("shared:") && fields.contains(" master:"), "{fields}");
-    eq!(info("c")?.1, fields);
-    c!(mount("none", "a/m", "tmpfs", 0));
-    eq!((count("b/m")?, count("c/m")?), (1, 1));
-    let inner = info("b/m")?.1;
-    ck!(inner.starts_with("shared:") && inner.contains(" master:"), "{inner}");
-    eq!(info("c/m")?.1, inner);
-    c!(umount("a/m", 0));
-    eq!((count("b/m")?, count("c/m")?), (0, 0));
-    Ok(())
-}
-
-fn unbindable() -> Outcome {
-    start()?;
-    for name in ["a", "a/u", "b", "c"] {
-        dir(name)?;
-    }
-    c!(mount("none", "a/u", "tmpfs", 0));
-    c!(mount("", "a/u", "", MS_UNBINDABLE));
-    eq!(info("a/u")?.1, "unbindable");
-    fails!(mount("a/u", "b", "", MS_BIND), libc::EINVAL);
-    c!(mount("a", "c", "", MS_BIND | MS_REC));
-    eq!(count("c/u")?, 0);
-    c!(mount("", "a/u", "", MS_PRIVATE));
-    c!(mount("a/u", "b", "", MS_BIND));
-    Ok(())
-}
-
-fn private_again() -> Outcome {
-    start()?;
-    for name in ["a", "b"] {
-        dir(name)?;
-    }
-    c!(mount("none", "a", "tmpfs", 0));
-    c!(mount("", "a", "", MS_SHARED));
-    dir("a/m")?;
-    c!(mount("a", "b", "", MS_BIND));
-    c!(mount("", "b", "", MS_PRIVATE));
-    eq!(info("b")?.1, "");
-    c!(mount("none", "a/m", "tmpfs", 0));
-    eq!(count("b/m")?, 0);
-    fails!(mount("", "b", "", MS_PRIVATE | MS_SHARED), libc::EINVAL);
-    fails!(mount("", "b/m", "", MS_PRIVATE), libc::EINVAL);
-    // A slave whose master's last mount goes is private.
-    c!(mount("a", "b", "", MS_BIND));
-    c!(mount("", "b", "", MS_SLAVE));
-    c!(umount("a", MNT_DETACH));
-    eq!(info("b")?.1, "");
-    Ok(())
-}
-
-fn umount_propagates() -> Outcome {
-    start()?;
-    for name in ["a", "b"] {
-        dir(name)?;
-    }
-    c!(mount("none", "a", "tmpfs", 0));
-    c!(mount("", "a", "", MS_SHARED));
-    c!(mount("a", "b", "", MS_BIND));
-    dir("a/m")?;
-    c!(mount("none", "a/m", "tmpfs", 0));
-    dir("a/m/n")?;
-    c!(mount("none", "a/m/n", "tmpfs", 0));
-    eq!((count("b/m")?, count("b/m/n")?), (1, 1));
-    c!(umount("b/m", MNT_DETACH));
-    eq!((count("a/m")?, count("a/m/n")?), (0, 0));
-    Ok(())
-}
-
 fn busy() -> Outcome {
     start()?;
     dir("m")?;
@@ -429,133 +293,6 @@ fn errors() -> Outcome {
         }
         let denied = |ret: i64| ret == -1 && crate::util::errno() == libc::EPERM;
         i32::from(!(denied(mount("none", "d", "tmpfs", 0)) && denied(umount("d", 0))))
-    })?;
-    eq!(exit_of(pid)?, 0);
-    Ok(())
-}
-
-fn ns_private() -> Outcome {
-    start()?;
-    dir("m")?;
-    let pid = child(|| {
-        let body = || -> Outcome {
-            c!(libc::unshare(libc::CLONE_NEWNS));
-            c!(mount("none", "m", "tmpfs", 0));
-            touch("m/f")?;
-            ck!(exists("m/f"));
-            Ok(())
-        };
-        i32::from(body().is_err())
-    })?;
-    eq!(exit_of(pid)?, 0);
-    ck!(!exists("m/f"));
-    eq!(count("m")?, 0);
-    Ok(())
-}
-
-fn ns_shared() -> Outcome {
-    start()?;
-    c!(mount("", ".", "", MS_SHARED));
-    dir("m")?;
-    let (reader, writer) = crate::util::pipe()?;
-    let pid = child(|| {
-        let body = || -> Outcome {
-            c!(libc::unshare(libc::CLONE_NEWNS));
-            eq!(info(".")?.1.starts_with("shared:"), true);
-            c!(mount("none", "m", "tmpfs", 0));
-            touch("m/f")?;
-            c!(libc::write(writer, c"x".as_ptr().cast(), 1));
-            Ok(())
-        };
-        i32::from(body().is_err())
-    })?;
-    let mut byte = 0u8;
-    eq!(c!(libc::read(reader, (&raw mut byte).cast(), 1)), 1);
-    ck!(exists("m/f"));
-    eq!(exit_of(pid)?, 0);
-    // The other name space is gone, but not what it gave us.
-    ck!(exists("m/f"));
-    c!(umount("m", 0));
-    Ok(())
-}
-
-fn ns_clone() -> Outcome {
-    start()?;
-    dir("m")?;
-    let flags = (libc::CLONE_NEWNS | libc::SIGCHLD) as usize;
-    let pid = c!(libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0)) as i32;
-    if pid == 0 {
-        let ok = mount("none", "m", "tmpfs", 0) == 0 && exists("m");
-        // SAFETY: ends this process.
-        unsafe { libc::_exit(i32::from(!ok)) };
-    }
-    eq!(exit_of(pid)?, 0);
-    eq!(count("m")?, 0);
-    let both = flags | libc::CLONE_FS as usize;
-    fails!(libc::syscall(libc::SYS_clone, both, 0, 0, 0, 0), libc::EINVAL);
-    Ok(())
-}
-
-fn ns_goes() -> Outcome {
-    start()?;
-    dir("m")?;
-    c!(mount("none", "m", "tmpfs", 0));
-    let pid = child(|| {
-        // SAFETY: takes a number.
-        i32::from(unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0)
-    })?;
-    eq!(exit_of(pid)?, 0);
-    // The copy in the name space that is gone does not keep it busy.
-    let mut result = -1;
-    for _ in 0..50 {
-        result = umount("m", 0);
-        if result == 0 {
-            break;
-        }
-        crate::util::sleep_ms(20);
-    }
-    eq!(result, 0);
-    Ok(())
-}
-
-fn link_of(pid: &str) -> Result<String, String> {
-    let path = std::fs::read_link(format!("/proc/{pid}/ns/mnt")).map_err(|e| e.to_string())?;
-    Ok(path.to_string_lossy().into_owned())
-}
-
-fn setns() -> Outcome {
-    start()?;
-    dir("m")?;
-    let own = link_of("self")?;
-    ck!(own.starts_with("mnt:[") && own.ends_with(']'), "{own}");
-    let outside = c!(libc::open(c"/proc/self/ns/mnt".as_ptr(), libc::O_RDONLY));
-    let here = c!(libc::open(c".".as_ptr(), libc::O_PATH));
-    c!(libc::unshare(libc::CLONE_NEWNS));
-    ck!(link_of("self")? != own);
-    c!(mount("none", "m", "tmpfs", 0));
-    fails!(libc::setns(here, 0), libc::EBADF);
-    fails!(libc::setns(outside, libc::CLONE_NEWUTS), libc::EINVAL);
-    let (reader, _writer) = crate::util::pipe()?;
-    fails!(libc::setns(reader, 0), libc::EINVAL);
-    c!(libc::setns(outside, libc::CLONE_NEWNS));
-    eq!(link_of("self")?, own);
-    let cwd = std::env::current_dir().map_err(|e| e.to_string())?;
-    eq!(cwd.to_string_lossy(), "/");
-    ck!(!text("/proc/self/mountinfo")?.contains("/m tmpfs "));
-    Ok(())
-}
-
-fn unshare_errors() -> Outcome {
-    start()?;
-    fails!(libc::unshare(1), libc::EINVAL);
-    c!(libc::unshare(0));
-    c!(libc::unshare(libc::CLONE_FS | libc::CLONE_FILES));
-    let pid = child(|| {
-        // SAFETY: plain calls.
-        unsafe {
-            libc::setresuid(1, 1, 1);
-            i32::from(libc::unshare(libc::CLONE_NEWNS) == 0 || *libc::__errno_location() != libc::EPERM)
-        }
     })?;
     eq!(exit_of(pid)?, 0);
     Ok(())

@@ -12,7 +12,163 @@ pub const TESTS: &[Test] = &[
     ("sockets.rcvlowat", rcvlowat),
     ("sockets.large_datagram", large_datagram),
     ("sockets.forced_buffers", forced_buffers),
+    ("sockets.peek_across", peek_across),
+    ("sockets.peek_offset", peek_offset),
+    ("sockets.many_datagrams", many_datagrams),
+    ("sockets.later_name", later_name),
+    ("sockets.errors_first", errors_first),
 ];
+
+const PEEK: i32 = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+
+fn put(fd: i32, text: &[u8]) -> Outcome {
+    eq!(c!(libc::send(fd, text.as_ptr().cast(), text.len(), libc::MSG_DONTWAIT)), text.len() as isize);
+    Ok(())
+}
+
+/// At most `most` bytes; what `recv` returned beside them.
+fn get(fd: i32, most: usize, flags: i32) -> Result<(Vec<u8>, isize), String> {
+    let mut bytes = vec![0u8; most];
+    let n = c!(libc::recv(fd, bytes.as_mut_ptr().cast(), most, flags));
+    bytes.truncate(n as usize);
+    Ok((bytes, n))
+}
+
+fn offset(fd: i32) -> Result<i32, String> {
+    let (mut value, mut len) = (0i32, 4u32);
+    c!(libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_PEEK_OFF, (&raw mut value).cast(), &mut len));
+    Ok(value)
+}
+
+fn set_offset(fd: i32, value: i32) -> Outcome {
+    c!(libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_PEEK_OFF, (&raw const value).cast(), 4));
+    Ok(())
+}
+
+/// A look at a stream sees all that is there, however often was written; one at packets one of them.
+fn peek_across() -> Outcome {
+    let [a, b] = pair(libc::SOCK_STREAM)?;
+    put(a, b"abc")?;
+    put(a, b"def")?;
+    eq!(get(b, 10, PEEK)?.0, b"abcdef");
+    eq!(get(b, 4, PEEK)?.0, b"abcd");
+    eq!(get(b, 2, libc::MSG_DONTWAIT)?.0, b"ab");
+    eq!(get(b, 10, PEEK)?.0, b"cdef");
+    let [a, b] = pair(libc::SOCK_SEQPACKET)?;
+    put(a, b"abc")?;
+    put(a, b"def")?;
+    eq!(get(b, 10, PEEK)?.0, b"abc");
+    eq!(get(b, 2, PEEK | libc::MSG_TRUNC)?.1, 3);
+    Ok(())
+}
+
+fn peek_offset() -> Outcome {
+    let [a, b] = pair(libc::SOCK_STREAM)?;
+    eq!(offset(b)?, -1);
+    put(a, b"abc")?;
+    put(a, b"def")?;
+    set_offset(b, 2)?;
+    eq!(get(b, 2, PEEK)?.0, b"cd");
+    eq!(offset(b)?, 4);
+    eq!(get(b, 10, PEEK)?.0, b"ef");
+    fails!(libc::recv(b, [0u8; 4].as_mut_ptr().cast(), 4, PEEK), libc::EAGAIN);
+    // What is received counts no more.
+    eq!(get(b, 4, libc::MSG_DONTWAIT)?.0, b"abcd");
+    eq!(offset(b)?, 2);
+    put(a, b"g")?;
+    eq!(get(b, 10, PEEK)?.0, b"g");
+    set_offset(b, -1)?;
+    eq!(get(b, 10, PEEK)?.0, b"efg");
+    for kind in [libc::SOCK_DGRAM, libc::SOCK_SEQPACKET] {
+        let [a, b] = pair(kind)?;
+        put(a, b"abc")?;
+        put(a, b"defg")?;
+        set_offset(b, 1)?;
+        eq!(get(b, 10, PEEK)?.0, b"bc");
+        eq!(offset(b)?, 3);
+        eq!(get(b, 2, PEEK)?.0, b"de");
+        eq!(offset(b)?, 5);
+        eq!(get(b, 10, libc::MSG_DONTWAIT)?.0, b"abc");
+        eq!(offset(b)?, 2);
+        eq!(get(b, 1, PEEK | libc::MSG_TRUNC)?.1, 2);
+    }
+    Ok(())
+}
+
+fn address(name: &[u8]) -> (libc::sockaddr_un, u32) {
+    // SAFETY: zeros are a valid address.
+    let mut address: libc::sockaddr_un = unsafe { core::mem::zeroed() };
+    address.sun_family = libc::AF_UNIX as u16;
+    for (to, from) in address.sun_path.iter_mut().skip(1).zip(name) {
+        *to = *from as libc::c_char;
+    }
+    (address, 3 + name.len() as u32)
+}
+
+/// Two that are connected with each other are limited by their buffers, one that sends to a busy one by the number of messages.
+fn many_datagrams() -> Outcome {
+    let [a, b] = pair(libc::SOCK_DGRAM)?;
+    for _ in 0..100 {
+        put(a, b"x")?;
+    }
+    let mut poll = libc::pollfd { fd: a, events: libc::POLLOUT, revents: 0 };
+    eq!(c!(libc::poll(&mut poll, 1, 0)), 0);
+    for _ in 0..60 {
+        get(b, 1, libc::MSG_DONTWAIT)?;
+    }
+    eq!(c!(libc::poll(&mut poll, 1, 0)), 1);
+    let server = c!(libc::socket(libc::AF_UNIX, libc::SOCK_DGRAM, 0));
+    let (name, len) = address(b"many_datagrams");
+    c!(libc::bind(server, (&raw const name).cast(), len));
+    let client = c!(libc::socket(libc::AF_UNIX, libc::SOCK_DGRAM, 0));
+    c!(libc::connect(client, (&raw const name).cast(), len));
+    for _ in 0..11 {
+        put(client, b"x")?;
+    }
+    fails!(libc::send(client, b"x".as_ptr().cast(), 1, libc::MSG_DONTWAIT), libc::EAGAIN);
+    let mut poll = libc::pollfd { fd: client, events: libc::POLLOUT, revents: 0 };
+    eq!(c!(libc::poll(&mut poll, 1, 0)), 0);
+    get(server, 1, libc::MSG_DONTWAIT)?;
+    eq!(c!(libc::poll(&mut poll, 1, 1000)), 1);
+    Ok(())
+}
+
+/// The sender's name is the one that it has when its message is received.
+fn later_name() -> Outcome {
+    let [a, b] = pair(libc::SOCK_DGRAM)?;
+    put(a, b"x")?;
+    let (name, len) = address(b"later");
+    c!(libc::bind(a, (&raw const name).cast(), len));
+    let (mut from, mut from_len, mut byte) = (address(b"").0, 110u32, [0u8; 1]);
+    c!(libc::recvfrom(b, byte.as_mut_ptr().cast(), 1, 0, (&raw mut from).cast(), &mut from_len));
+    eq!((from_len, from.sun_path[1] as u8), (len, b'l'));
+    Ok(())
+}
+
+/// What is wrong with the socket counts before whom a packet is for and what has come.
+fn errors_first() -> Outcome {
+    let nobody = address(b"nobody");
+    let dgram = c!(libc::socket(libc::AF_UNIX, libc::SOCK_DGRAM, 0));
+    let send = |fd: i32| {
+        // SAFETY: live objects.
+        unsafe { libc::sendto(fd, b"x".as_ptr().cast(), 1, libc::MSG_NOSIGNAL, (&raw const nobody.0).cast(), nobody.1) }
+    };
+    fails!(send(dgram), libc::ECONNREFUSED);
+    c!(libc::shutdown(dgram, libc::SHUT_WR));
+    fails!(send(dgram), libc::EPIPE);
+    // The peer closes with something unread: that is told before what it had sent, once.
+    let [a, b] = pair(libc::SOCK_SEQPACKET)?;
+    put(a, b"to b")?;
+    put(b, b"to a")?;
+    close(b);
+    fails!(libc::recv(a, [0u8; 9].as_mut_ptr().cast(), 9, 0), libc::ECONNRESET);
+    eq!(get(a, 9, 0)?.0, b"to a");
+    let alone = c!(libc::socket(libc::AF_UNIX, libc::SOCK_SEQPACKET, 0));
+    c!(libc::shutdown(alone, libc::SHUT_RDWR));
+    fails!(libc::recv(alone, [0u8; 9].as_mut_ptr().cast(), 9, 0), libc::ENOTCONN);
+    fails!(libc::send(alone, b"x".as_ptr().cast(), 1, libc::MSG_NOSIGNAL), libc::ENOTCONN);
+    Ok(())
+}
 
 fn pair(kind: i32) -> Result<[i32; 2], String> {
     let mut fds = [0; 2];

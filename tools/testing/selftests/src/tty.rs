@@ -33,6 +33,7 @@ pub const TESTS: &[Test] = &[
     ("tty.nonblock", nonblock),
     ("tty.errors", errors),
     ("tty.console", console),
+    ("tty.node_times", node_times),
     ("tty.sti_needs_owner", sti),
 ];
 
@@ -527,4 +528,42 @@ fn sti() -> Outcome {
         ck!(ret == -1 && matches!(errno(), libc::EPERM | libc::EIO), "{}", errno_name());
         Ok(())
     })
+}
+
+/// Reading moves the node's access time, writing its modification time: seconds alone, and only if eight of them have gone by.
+fn node_times() -> Outcome {
+    let (master, path) = pty()?;
+    let slave = open(&path, libc::O_RDWR | libc::O_NOCTTY)?;
+    let times = || -> Result<libc::stat, String> {
+        let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+        c!(libc::fstat(slave, &mut stat));
+        Ok(stat)
+    };
+    let set = |sec| -> Outcome {
+        let time = libc::timespec { tv_sec: sec, tv_nsec: 5 };
+        c!(libc::futimens(slave, [time, time].as_ptr()));
+        Ok(())
+    };
+    let now = || unsafe { libc::time(std::ptr::null_mut()) };
+    set(1000)?;
+    c!(libc::write(slave, c"x".as_ptr().cast(), 1));
+    let after = times()?;
+    eq!((after.st_atime, after.st_atime_nsec, after.st_mtime_nsec), (1000, 5, 5));
+    ck!((0..=2).contains(&(now() - after.st_mtime)), "modified at {}", after.st_mtime);
+    set(1000)?;
+    c!(libc::write(master, c"a\n".as_ptr().cast(), 2));
+    let mut byte = [0u8; 8];
+    eq!(c!(libc::read(slave, byte.as_mut_ptr().cast(), 8)), 2);
+    let after = times()?;
+    ck!((0..=2).contains(&(now() - after.st_atime)), "read at {}", after.st_atime);
+    eq!((after.st_atime_nsec, after.st_mtime), (5, 1000));
+    // Within the same eight seconds nothing moves.
+    let stays = now() & !7;
+    set(stays)?;
+    c!(libc::write(slave, c"x".as_ptr().cast(), 1));
+    if now() & !7 == stays {
+        eq!(times()?.st_mtime, stays);
+    }
+    unsafe { (libc::close(slave), libc::close(master)) };
+    Ok(())
 }

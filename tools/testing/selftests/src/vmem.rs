@@ -10,6 +10,7 @@ pub const TESTS: &[Test] = &[
     ("vmem.smaps_rollup", rollup),
     ("vmem.pagemap", pagemap),
     ("vmem.clear_refs", clear_refs),
+    ("vmem.soft_dirty", soft_dirty),
     ("vmem.status_lines", status),
     ("vmem.zone_files", zones),
     ("vmem.oom_score_adj", score_adj),
@@ -17,6 +18,9 @@ pub const TESTS: &[Test] = &[
     ("vmem.overcommit_limit", overcommit),
     ("vmem.populate", populate),
     ("vmem.madvise_fork", fork_advice),
+    ("vmem.madvise_reclaim", reclaim_advice),
+    ("vmem.pageout", pageout),
+    ("vmem.tmpfs_preallocated", preallocated),
     ("vmem.mlock_limits", mlock_limits),
     ("vmem.mlock_onfault", mlock_onfault),
     ("vmem.mlockall_future", mlockall),
@@ -199,6 +203,58 @@ fn clear_refs() -> Outcome {
     fails!(libc::write(fd, b"9".as_ptr().cast(), 1), libc::EINVAL);
     fails!(libc::write(fd, b"x".as_ptr().cast(), 1), libc::EINVAL);
     Ok(())
+}
+
+/// Which pages of 8 at `at` were written, by `pagemap`.
+fn written(at: usize) -> Result<Vec<bool>, String> {
+    let fd = open("/proc/self/pagemap", libc::O_RDONLY)?;
+    let mut words = [0u64; 8];
+    eq!(c!(libc::pread(fd, words.as_mut_ptr().cast(), 64, (at / PAGE * 8) as i64)), 64);
+    close(fd);
+    Ok(words.iter().map(|word| word & 1 << 55 != 0).collect())
+}
+
+fn soft_dirty() -> Outcome {
+    in_child(|| {
+        let file = c!(libc::memfd_create(c"watched".as_ptr(), 0));
+        c!(libc::ftruncate(file, 8 * PAGE as i64));
+        let shared = c!(libc::mmap(core::ptr::null_mut(), 8 * PAGE, RW, libc::MAP_SHARED, file, 0) as i64) as usize;
+        let private = map(8 * PAGE)?;
+        small(private, 8 * PAGE);
+        let clear = || std::fs::write("/proc/self/clear_refs", "4").map_err(|e| e.to_string());
+        for at in [private, shared] {
+            // As long as nobody asked, all was written.
+            eq!(written(at)?, [true; 8]);
+            poke(at, 1);
+            poke(at + 3 * PAGE, 1);
+        }
+        clear()?;
+        for at in [private, shared] {
+            eq!(written(at)?, [false; 8]);
+            // Looking is no writing, neither where a page is nor where none is.
+            eq!((peek(at), peek(at + PAGE)), (1, 0));
+            eq!(written(at)?, [false; 8]);
+            poke(at, 2);
+            poke(at + 5 * PAGE, 2);
+            let now = [true, false, false, false, false, true, false, false];
+            eq!(written(at)?, now);
+            // Other rights change nothing of it.
+            // SAFETY: the test's own mapping.
+            c!(libc::mprotect(at as *mut _, 8 * PAGE, libc::PROT_READ));
+            eq!(written(at)?, now);
+            c!(libc::mprotect(at as *mut _, 8 * PAGE, RW));
+            eq!(written(at)?, now);
+            poke(at + PAGE, 3);
+            eq!(written(at)?[..3], [true, true, false]);
+            eq!((peek(at), peek(at + PAGE), peek(at + 3 * PAGE), peek(at + 5 * PAGE)), (2, 3, 1, 2));
+        }
+        ck!(!smaps_of(private)?.last().is_some_and(|l| l.contains(" sd")));
+        clear()?;
+        eq!(written(private)?, [false; 8]);
+        let new = map(8 * PAGE)?;
+        eq!(written(new)?, [true; 8]);
+        Ok(())
+    })
 }
 
 fn status_of(name: &str) -> Result<u64, String> {
@@ -399,6 +455,93 @@ fn fork_advice() -> Outcome {
 fn set_limit(resource: u32, soft: u64) -> Outcome {
     let limit = libc::rlimit { rlim_cur: soft, rlim_max: soft };
     c!(libc::setrlimit(resource, &limit));
+    Ok(())
+}
+
+/// Memory that could only be swapped stays as it is.
+fn reclaim_advice() -> Outcome {
+    in_child(|| {
+        let at = map(8 * PAGE)?;
+        (0..8).for_each(|page| poke(at + page * PAGE, page as u8 + 1));
+        let advise = |at: usize, len: usize, advice: i32| {
+            // SAFETY: a mapping of the test's own.
+            unsafe { libc::madvise(at as *mut _, len, advice) }
+        };
+        for advice in [libc::MADV_COLD, libc::MADV_PAGEOUT] {
+            c!(advise(at, 8 * PAGE, advice));
+            (0..8).try_for_each(|page| {
+                eq!(peek(at + page * PAGE), page as u8 + 1);
+                Ok::<(), String>(())
+            })?;
+            fails!(advise(at + 1, PAGE, advice), libc::EINVAL);
+            c!(libc::mlock((at + PAGE) as *const _, PAGE));
+            fails!(advise(at, 8 * PAGE, advice), libc::EINVAL);
+            c!(libc::munlock((at + PAGE) as *const _, PAGE));
+        }
+        c!(libc::munmap((at + 4 * PAGE) as *mut _, PAGE));
+        fails!(advise(at, 8 * PAGE, libc::MADV_PAGEOUT), libc::ENOMEM);
+        Ok(())
+    })
+}
+
+/// Clean pages of a file leave the cache; memory that is its own backing stays. (Both are right here: it depends on what `/tmp` is.)
+fn pageout() -> Outcome {
+    let path = format!("{}/pages", dir()?);
+    std::fs::write(&path, vec![7u8; 8 * PAGE]).map_err(|e| e.to_string())?;
+    let fd = open(&path, libc::O_RDWR)?;
+    c!(libc::fsync(fd));
+    // SAFETY: zeros are a valid structure.
+    let mut stat: libc::statfs = unsafe { core::mem::zeroed() };
+    c!(libc::fstatfs(fd, &mut stat));
+    let in_memory = [libc::TMPFS_MAGIC, 0x8584_58f6].contains(&stat.f_type);
+    let at = c!(libc::mmap(core::ptr::null_mut(), 8 * PAGE, RW, libc::MAP_SHARED, fd, 0) as i64) as usize;
+    let resident = || -> Result<usize, String> {
+        let mut bytes = [0u8; 8];
+        c!(libc::mincore(at as *mut _, 8 * PAGE, bytes.as_mut_ptr()));
+        Ok(bytes.iter().filter(|&&byte| byte != 0).count())
+    };
+    for page in 0..8 {
+        eq!(peek(at + page * PAGE), 7);
+    }
+    eq!(resident()?, 8);
+    c!(libc::madvise(at as *mut _, 8 * PAGE, libc::MADV_COLD));
+    eq!(resident()?, 8);
+    c!(libc::madvise(at as *mut _, 8 * PAGE, libc::MADV_PAGEOUT));
+    eq!(resident()?, if in_memory { 8 } else { 0 });
+    for page in 0..8 {
+        eq!(peek(at + page * PAGE), 7);
+    }
+    Ok(())
+}
+
+/// What `fallocate` keeps for a file in memory is a hole until it is used.
+fn preallocated() -> Outcome {
+    let fd = c!(libc::memfd_create(c"kept".as_ptr(), 0));
+    let len = 8 * PAGE as i64;
+    c!(libc::fallocate(fd, 0, 0, len));
+    let mut stat: libc::stat = unsafe { core::mem::zeroed() };
+    c!(libc::fstat(fd, &mut stat));
+    eq!((stat.st_size, stat.st_blocks), (len, len / 512));
+    fails!(libc::lseek(fd, 0, libc::SEEK_DATA), libc::ENXIO);
+    eq!(c!(libc::lseek(fd, 0, libc::SEEK_HOLE)), 0);
+    let at = c!(libc::mmap(core::ptr::null_mut(), 8 * PAGE, RW, libc::MAP_SHARED, fd, 0) as i64) as usize;
+    let resident = || -> Result<Vec<u8>, String> {
+        let mut bytes = vec![9u8; 8];
+        c!(libc::mincore(at as *mut _, 8 * PAGE, bytes.as_mut_ptr()));
+        Ok(bytes)
+    };
+    eq!(resident()?, [0; 8]);
+    // Reading is no use; a fault and a write are.
+    eq!(read(fd, PAGE)?, vec![0; PAGE]);
+    eq!(peek(at + 2 * PAGE), 0);
+    eq!(c!(libc::pwrite(fd, b"x".as_ptr().cast(), 1, 5 * PAGE as i64 + 7)), 1);
+    eq!(c!(libc::lseek(fd, 3 * PAGE as i64, libc::SEEK_DATA)), 5 * PAGE as i64);
+    eq!(c!(libc::lseek(fd, 5 * PAGE as i64, libc::SEEK_HOLE)), 6 * PAGE as i64);
+    eq!(resident()?[5], 1);
+    eq!((peek(at + 5 * PAGE + 7), peek(at + 5 * PAGE)), (b'x', 0));
+    c!(libc::ftruncate(fd, 0));
+    c!(libc::fstat(fd, &mut stat));
+    eq!(stat.st_blocks, 0);
     Ok(())
 }
 

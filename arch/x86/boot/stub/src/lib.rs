@@ -14,7 +14,6 @@ mod console;
 mod efi;
 #[cfg(not(test))]
 mod entry;
-mod lz4;
 #[cfg(not(test))]
 mod payload;
 

@@ -75,7 +75,7 @@ fn lz4(packed: &[u8], out: &mut [u8]) -> Result<(), &'static str> {
         let len = u32::from_le_bytes(*len) as usize;
         let (block, after) = blocks.split_at_checked(len).ok_or("the kernel is cut off")?;
         let room = out.get_mut(done..).ok_or("the kernel is too large")?;
-        done += crate::lz4::decompress_block(block, room).ok_or("the kernel is corrupt")?;
+        done += boot_lz4::decompress_block(block, room).ok_or("the kernel is corrupt")?;
         rest = after;
     }
     Ok(())

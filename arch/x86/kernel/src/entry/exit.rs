@@ -3,6 +3,7 @@
 //! frame that is about to be loaded cannot hurt the kernel, whoever wrote it.
 
 use crate::traps::VEC_GENERAL_PROTECTION;
+use core::mem::offset_of;
 use task::TaskFlags;
 use task::hooks::{TRAP, USER_EXIT};
 use x86_cpu::irqflags::{RFLAGS_IF, local_irq_disable, local_irq_enable};
@@ -11,10 +12,14 @@ use x86_cpu::regs::{PtRegs, USER_CS, USER_DS};
 /// RFLAGS bits that user mode may have: arithmetic, TF, DF, NT, RF, AC, ID. NT is loaded by IRET and cleared by every entry, so
 /// that no IRET of ours finds it set.
 const USER_FLAGS: u64 = 0x254dd5;
+/// What of a word is a selector, and the privilege of user mode in it.
+const SELECTOR: u64 = 0xffff;
+const RPL: u64 = 3;
 /// Bit 1 of RFLAGS is always one.
 const RFLAGS_FIXED: u64 = 1 << 1;
-/// Flags that are work for the exit handler: tracing of system calls by itself is not, the FPU is loaded here.
-const WORK: u32 = !(TaskFlags::NEED_FPU_LOAD | TRACE | TaskFlags::FORCED_TF);
+/// Flags that are work for the exit handler: tracing of system calls by itself is not, the FPU is loaded here, and the way by
+/// IRET is the entry code's.
+const WORK: u32 = !(TaskFlags::NEED_FPU_LOAD | TRACE | TaskFlags::FORCED_TF | TaskFlags::IRET);
 /// Flags that are work once, at the end of a system call.
 const TRACE: u32 = TaskFlags::SYSCALL_TRACE | TaskFlags::SINGLESTEP;
 
@@ -47,6 +52,9 @@ pub(crate) extern "C" fn exit_to_user_work(regs: &mut PtRegs, syscall: bool) {
     }
     // Last, since the work above may have switched tasks. No interrupt can come between this and user mode.
     task::switch::load_fpu();
+    if task.test_flags(TaskFlags::IRET) {
+        task.clear_flags(TaskFlags::IRET);
+    }
     sanitise_user_frame(regs);
 }
 
@@ -63,11 +71,12 @@ fn refuse_address(regs: &mut PtRegs) {
     }
 }
 
-/// Makes a frame harmless: user selectors, flags that user mode may have, interrupts on, a canonical address (its callers have
-/// refused any other; one that comes here all the same becomes one that faults in user mode, and not IRET in ring 0).
+/// Makes a frame harmless: a code segment of user mode, flags that user mode may have, interrupts on, a canonical address (its
+/// callers have refused any other; one that comes here all the same becomes one that faults in user mode, and not IRET in ring 0).
+/// Segments that are not there, or are no segments of user mode, are the program's fault (`bad_iret`).
 pub(crate) fn sanitise_user_frame(regs: &mut PtRegs) {
-    regs.cs = USER_CS;
-    regs.ss = USER_DS;
+    regs.cs = regs.cs & SELECTOR | RPL;
+    regs.ss &= SELECTOR;
     regs.rflags = regs.rflags & USER_FLAGS | RFLAGS_IF | RFLAGS_FIXED;
     if !canonical(regs.rip) {
         regs.rip |= 0xffff_8000_0000_0000;
@@ -80,6 +89,24 @@ pub(crate) extern "C" fn prepare_iret(regs: &mut PtRegs) {
         sanitise_user_frame(regs);
     } else {
         exit_to_user_work(regs, false);
+    }
+}
+
+/// IRET to user mode has faulted in ring 0: code or stack segment of the frame are none that user mode can have. Builds the
+/// frame of an exception as if it had happened at the first instruction there, at the top of the stack, and returns it. `fault`:
+/// the frame that the exception left, lower on the same stack. Interrupts off.
+///
+/// # Safety
+/// For entry code: the fault was that of `restore_user_and_iret`'s IRET, so `rsp` is that of the frame that IRET was to load, at
+/// the very top of the stack, and the other registers are the program's already.
+pub(crate) unsafe extern "C" fn bad_iret(fault: *const PtRegs) -> *mut PtRegs {
+    // SAFETY: By contract. The words that IRET was to load are the end of a whole frame, which the stack has room for: it has just
+    // been left. It overlaps `fault`; this function's own frame lies below both.
+    unsafe {
+        let frame = ((*fault).rsp as usize - offset_of!(PtRegs, rip)) as *mut PtRegs;
+        core::ptr::copy(fault.cast::<u8>(), frame.cast::<u8>(), offset_of!(PtRegs, rip));
+        (*frame).orig_rax = u64::MAX;
+        frame
     }
 }
 

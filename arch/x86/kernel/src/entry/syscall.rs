@@ -4,7 +4,8 @@
 //! The path of a call without exit work is straight: build the frame, call through the table, look once at the task's work
 //! flags with interrupts off, restore, SYSRET. Every instruction here is paid by every call, so nothing is done twice.
 //! SYSRET is used only when it restores exactly the frame: `rcx` = `rip`, `r11` = `rflags`, a user address below 2^47 (a
-//! non-canonical one would fault in ring 0 with the user's stack pointer), and no flag that user code cannot have set itself.
+//! non-canonical one would fault in ring 0 with the user's stack pointer), no flag that user code cannot have set itself, and the
+//! usual segments: whoever changes those sets `TaskFlags::IRET`.
 //! Source: Intel SDM volume 2 (SYSCALL, SYSRET); the register rules are `syscall(2)`'s.
 
 use super::{FRAME, R11, RAX, RCX, RFLAGS, RIP, RSP, TSS_RSP0, TSS_SCRATCH};
@@ -197,7 +198,11 @@ entry_SYSCALL_64:
     sub rsp, 8
     call {exit_work}
     add rsp, 8
-    jmp .Lsyscall_leave
+    /* Only the work above, or who asked for it (TaskFlags::IRET), can have changed the segments. */
+    cmp qword ptr [rsp + {cs_at}], {user_cs}
+    jne .Lsyscall_iret
+    cmp qword ptr [rsp + {ss_at}], {user_ds}
+    je .Lsyscall_leave
 .Lsyscall_iret:
     mov rdi, rsp
     sub rsp, 8
@@ -227,6 +232,8 @@ entry_SYSCALL_compat:
     rax = const RAX,
     rip_at = const RIP,
     rflags = const RFLAGS,
+    cs_at = const super::CS,
+    ss_at = const super::SS,
     rcx_at = const RCX,
     r11_at = const R11,
     // After the pops up to rdi the stack pointer is at `orig_rax`.

@@ -131,11 +131,26 @@ x86_exception_stubs:
     add rsp, 8
     jmp x86_return_to_user
 .Lexception_kernel:
+    lea rcx, [rip + .Liret_to_user]
+    cmp rcx, [rsp + {rip_at}]
+    je .Lbad_iret
     sub rsp, 8
     call {exception_kernel}
     add rsp, 8
     RESTORE_ALL
     iretq
+    /* With the program's GS base, as it was to be in user mode. The exception becomes one of user mode. */
+.Lbad_iret:
+    swapgs
+    mov ebx, esi
+    mov r12, rdx
+    sub rsp, 8
+    call {bad_iret}
+    mov rsp, rax
+    mov rdi, rax
+    mov esi, ebx
+    mov rdx, r12
+    jmp .Lexception_user
 
     /* Leaves to user mode with the frame at the stack pointer. */
     .balign 16
@@ -151,6 +166,7 @@ x86_return_to_user:
 restore_user_and_iret:
     RESTORE_ALL
     swapgs
+.Liret_to_user:
     iretq
 .Lreturn_work:
     mov rdi, rsp
@@ -291,6 +307,7 @@ x86_irq_stubs:
     irq_depth = sym IRQ_DEPTH,
     irq_stack = sym crate::ist::IRQ_STACK_TOP,
     exit_work = sym super::exit::exit_to_user_work,
+    bad_iret = sym super::exit::bad_iret,
     exception_user = sym crate::traps::exception_user,
     exception_kernel = sym crate::traps::exception_kernel,
     exception_paranoid = sym crate::traps::exception_paranoid,

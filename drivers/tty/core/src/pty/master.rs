@@ -118,6 +118,7 @@ impl FileOps for PtyMaster {
             self.pair.read_wait.wait_interruptible(|| self.has_input() || self.pair.is(&self.pair.slave_closed))?;
         }
         drop(buffer);
+        crate::file::update_time(&file.inode().atime);
         self.wake_slave();
         Ok(done)
     }
@@ -153,6 +154,9 @@ impl FileOps for PtyMaster {
             }
         };
         drop(buffer);
+        if done != 0 {
+            crate::file::update_time(&file.inode().mtime);
+        }
         match result {
             Err(error) if done == 0 => Err(error),
             _ => Ok(done),

@@ -2,10 +2,10 @@
 //! Atomics with the kernel's orders: `kernel::sync::atomic`. The order is an argument's type: `x.load(Acquire)`.
 
 mod flag;
-pub mod ordering;
 mod repr;
 
 pub use flag::AtomicFlag;
+pub use kernel_base::ordering;
 pub use ordering::{Acquire, Full, Relaxed, Release};
 pub use repr::{AtomicArithmeticOps, AtomicBasicOps, AtomicExchangeOps, AtomicImpl};
 

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A hypervisor's random numbers (virtio device 4): one queue, into which a buffer is put that comes back with random bytes. There is
+//! always one on its way or waiting to be read.
+//!
+//! Lock: `Port::inner`, spin, interrupts off. Source: Virtual I/O Device Version 1.2, 5.4.
+
+#![no_std]
+#![forbid(unsafe_code)]
+#![feature(arbitrary_self_types)]
+
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use kernel::ext::{KString, SpinLock, WaitQueue};
+use kernel::hw_random::{HwRng, Registration};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use kernel::virtio::{
+    DmaBuffer, Handler, Sg, VirtQueue, VirtioDevice, VirtioDriver, register_driver, unregister_driver,
+};
+
+module! {
+    type: VirtioRng,
+    name: "virtio_rng",
+    authors: ["The Rideau developers"],
+    description: "Virtio random number driver",
+    license: "GPL",
+    alias: ["virtio:d00000004v*"],
+}
+
+/// Bytes that are asked for at once.
+const BUFFER: usize = 64;
+/// How good they are, of 1024: what Linux says of them.
+const QUALITY: u32 = 1000;
+
+/// Numbers that are taken, by bit: `virtio_rng.0`...
+static NAMES: AtomicU64 = AtomicU64::new(0);
+
+/// A number; free again when it is dropped.
+struct Index(u32);
+
+impl Index {
+    /// ENOSPC after 64.
+    fn take() -> Result<Self> {
+        let taken = NAMES.fetch_update(Relaxed, Relaxed, |used| (used != u64::MAX).then(|| used | used + 1));
+        taken.map(|used| Self(used.trailing_ones())).map_err(|_| ENOSPC)
+    }
+}
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        NAMES.fetch_and(!(1 << self.0), Relaxed);
+    }
+}
+
+struct Inner {
+    /// Made when interrupts are connected.
+    queue: Option<VirtQueue<DmaBuffer>>,
+    /// The buffer, while the device does not have it.
+    buffer: Option<DmaBuffer>,
+    /// What of it nobody has read yet.
+    at: usize,
+    end: usize,
+    /// The device goes, or is broken.
+    gone: bool,
+}
+
+/// A device.
+struct Port {
+    device: Arc<VirtioDevice>,
+    inner: SpinLock<Inner>,
+    /// Who waits for bytes.
+    wait: WaitQueue,
+    _index: Index,
+}
+
+impl Port {
+    /// Gives the device the buffer, if it does not have it and there is nothing in it.
+    fn request(&self) {
+        let mut guard = self.inner.lock_irqsave();
+        let inner = &mut *guard;
+        if inner.gone || inner.at < inner.end {
+            return;
+        }
+        let Some(queue) = &mut inner.queue else { return };
+        let Some(buffer) = inner.buffer.take() else { return };
+        let piece = Sg { addr: buffer.bus_addr(), len: BUFFER as u32 };
+        if let Err((_, buffer)) = queue.add(&[piece], 0, buffer) {
+            (inner.buffer, inner.gone) = (Some(buffer), true);
+            return;
+        }
+        let kick = queue.prepare_kick();
+        drop(guard);
+        if kick {
+            self.device.transport().notify(0);
+        }
+    }
+
+    /// Copies what there is; how many bytes.
+    fn copy(&self, out: &mut [u8]) -> Result<usize> {
+        let mut inner = self.inner.lock_irqsave();
+        let len = out.len().min(inner.end - inner.at);
+        if let (Some(buffer), Some(out)) = (&inner.buffer, out.get_mut(..len)) {
+            buffer.read_bytes(inner.at, out)?;
+        }
+        inner.at += len;
+        Ok(len)
+    }
+
+    /// Whether a reader has nothing to wait for.
+    fn is_ready(&self) -> bool {
+        let inner = self.inner.lock_irqsave();
+        inner.gone || inner.at < inner.end
+    }
+
+    fn is_gone(&self) -> bool {
+        self.inner.lock_irqsave().gone
+    }
+}
+
+impl HwRng for Port {
+    fn read(&self, out: &mut [u8], wait: bool) -> Result<usize> {
+        let mut done = 0;
+        while let Some(rest) = out.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            if self.is_gone() {
+                return if done == 0 { Err(ENODEV) } else { Ok(done) };
+            }
+            let len = self.copy(rest)?;
+            done += len;
+            self.request();
+            if len != 0 {
+                continue;
+            }
+            if !wait {
+                break;
+            }
+            if let Err(error) = self.wait.wait_killable(|| self.is_ready()) {
+                return if done == 0 { Err(error) } else { Ok(done) };
+            }
+        }
+        Ok(done)
+    }
+}
+
+/// A device that is bound.
+struct Bound {
+    port: Arc<Port>,
+    /// Taken back when the device goes.
+    registration: kernel::ext::Mutex<Option<Registration>>,
+}
+
+impl Handler for Bound {
+    fn queue_interrupt(&self, _: u16) {
+        {
+            let mut guard = self.port.inner.lock_irqsave();
+            let inner = &mut *guard;
+            let Some(queue) = &mut inner.queue else { return };
+            match queue.get() {
+                Ok(Some((buffer, len))) => {
+                    (inner.buffer, inner.at) = (Some(buffer), 0);
+                    inner.end = (len as usize).min(BUFFER);
+                }
+                Ok(None) => return,
+                // It wrote nonsense into the ring.
+                Err(_) => inner.gone = true,
+            }
+        }
+        self.port.wait.wake_up_all();
+    }
+
+    fn config_changed(&self) {}
+
+    fn remove(&self) {
+        self.port.inner.lock_irqsave().gone = true;
+        self.port.wait.wake_up_all();
+        let registration = self.registration.lock().take();
+        // Waits for readers, who see that it is gone.
+        drop(registration);
+        self.port.device.reset();
+        // The device does not write to the buffer any more.
+        let queue = self.port.inner.lock_irqsave().queue.take();
+        drop(queue);
+    }
+}
+
+struct Driver;
+
+static DRIVER: Driver = Driver;
+
+impl VirtioDriver for Driver {
+    fn name(&self) -> &'static str {
+        "virtio_rng"
+    }
+
+    fn device_types(&self) -> &'static [u32] {
+        &[4]
+    }
+
+    fn features(&self) -> u64 {
+        0
+    }
+
+    fn probe(&self, device: &Arc<VirtioDevice>) -> Result<Arc<dyn Handler>> {
+        let index = Index::take()?;
+        let name = KString::from_fmt(format_args!("virtio_rng.{}", index.0), GFP_KERNEL)?;
+        let inner =
+            Inner { queue: None, buffer: Some(DmaBuffer::new(BUFFER, false, GFP_KERNEL)?), at: 0, end: 0, gone: false };
+        let port = Port { device: device.clone(), inner: SpinLock::new(inner), wait: WaitQueue::new(), _index: index };
+        let port = Arc::new(port, GFP_KERNEL)?;
+        let bound = Bound { port: port.clone(), registration: kernel::ext::Mutex::new(None) };
+        let bound = Arc::new(bound, GFP_KERNEL)?;
+        let name_of = device.name().to_str().ok_or(EINVAL)?;
+        device.transport().connect(name_of, &[0], bound.clone())?;
+        let queue = device.new_queue(0, 8)?;
+        port.inner.lock_irqsave().queue = Some(queue);
+        device.ready();
+        port.request();
+        match Registration::new(name.as_bytes(), QUALITY, port) {
+            Ok(registration) => *bound.registration.lock() = Some(registration),
+            Err(error) => {
+                bound.remove();
+                return Err(error);
+            }
+        }
+        Ok(bound)
+    }
+}
+
+struct VirtioRng;
+
+impl kernel::Module for VirtioRng {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        register_driver(&DRIVER)?;
+        Ok(Self)
+    }
+}
+
+impl Drop for VirtioRng {
+    fn drop(&mut self) {
+        unregister_driver(&DRIVER);
+        // Who holds a device for a moment still runs code of this module when he drops it.
+        while NAMES.load(Relaxed) != 0 {
+            kernel::time::delay::fsleep(kernel::time::Delta::from_millis(1));
+        }
+    }
+}

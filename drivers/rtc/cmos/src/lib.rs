@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The clock of PCs, an MC146818 or what looks like one, as a driver of the platform bus: device `rtc_cmos`, which `init` adds where
+//! firmware says that there is one. The alarm raises interrupt 8; it compares seconds, minutes and hours, and day and month where
+//! firmware names registers for these.
+//!
+//! Lock: `x86::clocks::rtc::CMOS`, the registers' (interrupts off), shared with who reads the time at boot. Source: MC146818A data
+//! sheet, ACPI specification 5.2.9.
+
+#![no_std]
+#![forbid(unsafe_code)]
+#![feature(arbitrary_self_types)]
+
+use device::{Device, Driver, DriverOps, platform};
+use errno::{Result, code::*};
+use irq::{IrqRequest, IrqReturn};
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KBox, KString, KVec};
+use klog::Level;
+use locking::SetOnce;
+use rtc::{Alarm, Rtc, RtcOps, Time};
+use rtc_lib::DAY;
+use rtc_lib::mc146818::{self as chip, Fields, reg};
+use sync::Mutex;
+use vfs::{SeqBuf, seq_print};
+use x86::acpi::fadt::Fadt;
+use x86::clocks::rtc::{CMOS, Cmos, read_time};
+
+/// The ISA interrupt.
+const IRQ: u8 = 8;
+/// The driver's name, and the device's.
+const NAME: &str = "rtc_cmos";
+/// Its id in ACPI.
+const ACPI_ID: &str = "PNP0B00";
+/// Interrupts that can be switched on.
+const INTERRUPTS: u8 = chip::PIE | chip::AIE | chip::UIE;
+
+/// The clock.
+struct Clock {
+    century: Option<u8>,
+    day_alarm: Option<u8>,
+    month_alarm: Option<u8>,
+    /// The interrupt could be had: alarms ring.
+    has_alarm: bool,
+}
+
+/// Switches interrupts on or off; those that are there already are taken back, and lost.
+fn switch(cmos: &mut Cmos, on: u8, off: u8) {
+    let control = cmos.read(reg::CONTROL);
+    cmos.write(reg::CONTROL, control & !off | on);
+    cmos.read(reg::INTR_FLAGS);
+}
+
+/// A value of the alarm's day or month, which may be none.
+fn date_part(byte: u8, control: u8, most: i32) -> i32 {
+    let byte = i32::from(byte);
+    let value = if control & chip::BINARY != 0 { byte } else { (byte >> 4) * 10 + (byte & 0xf) };
+    if (1..=most).contains(&value) { value } else { -1 }
+}
+
+/// A day or month as the register has it.
+fn date_byte(value: i32, control: u8) -> u8 {
+    let value = value.clamp(0, 99) as u8;
+    if control & chip::BINARY != 0 { value } else { value / 10 << 4 | value % 10 }
+}
+
+impl Clock {
+    /// The last second that an alarm set now can mean.
+    fn furthest(&self, now: &Time) -> i64 {
+        match (self.day_alarm, self.month_alarm) {
+            (None, _) => now.to_seconds() + DAY - 1,
+            // The same day and time of the next month or year, shorter ones' last days.
+            (Some(_), month) => {
+                let mut last = *now;
+                if month.is_some() {
+                    last.year += 1;
+                } else if last.mon == 11 {
+                    (last.mon, last.year) = (0, last.year + 1);
+                } else {
+                    last.mon += 1;
+                }
+                last.mday = last.mday.min(rtc_lib::month_days(last.mon, i64::from(last.year) + 1900));
+                last.to_seconds() - 1
+            }
+        }
+    }
+}
+
+impl RtcOps for Clock {
+    fn read_time(&self) -> Result<Time> {
+        read_time(self.century)
+    }
+
+    fn set_time(&self, time: &Time) -> Result {
+        let mut cmos = CMOS.lock_irqsave();
+        let control = cmos.read(reg::CONTROL);
+        let fields = Fields::of(time, control, self.century.is_some()).ok_or(EINVAL)?;
+        // The clock stands still, and its divider too, so that the new second is a whole one.
+        cmos.write(reg::CONTROL, control | chip::SET);
+        let divider = cmos.read(reg::FREQ_SELECT);
+        cmos.write(reg::FREQ_SELECT, divider | chip::DIV_RESET2);
+        let day_of_week = Time::from_seconds(time.to_seconds()).wday as u8 + 1;
+        let values = [
+            (reg::YEAR, fields.year),
+            (reg::MONTH, fields.month),
+            (reg::DAY_OF_MONTH, fields.day),
+            (reg::DAY_OF_WEEK, day_of_week),
+            (reg::HOURS, fields.hours),
+            (reg::MINUTES, fields.minutes),
+            (reg::SECONDS, fields.seconds),
+        ];
+        for (register, value) in values {
+            cmos.write(register, value);
+        }
+        if let (Some(register), Some(value)) = (self.century, fields.century) {
+            cmos.write(register, value);
+        }
+        cmos.write(reg::CONTROL, control);
+        cmos.write(reg::FREQ_SELECT, divider);
+        Ok(())
+    }
+
+    fn has_alarm(&self) -> bool {
+        self.has_alarm
+    }
+
+    fn read_alarm(&self) -> Result<Alarm> {
+        let mut cmos = CMOS.lock_irqsave();
+        let control = cmos.read(reg::CONTROL);
+        let bytes = [reg::SECONDS_ALARM, reg::MINUTES_ALARM, reg::HOURS_ALARM].map(|register| cmos.read(register));
+        let mut time = chip::alarm_time(bytes, control);
+        if let Some(register) = self.day_alarm {
+            // The upper bits are not the day's.
+            time.mday = date_part(cmos.read(register) & 0x3f, control, 31);
+            if let Some(register) = self.month_alarm {
+                let month = date_part(cmos.read(register), control, 12);
+                time.mon = if month == -1 { -1 } else { month - 1 };
+            }
+        }
+        Ok(Alarm { enabled: control & chip::AIE != 0, time })
+    }
+
+    fn set_alarm(&self, alarm: &Alarm) -> Result {
+        let now = self.read_time()?;
+        if alarm.time.to_seconds() > self.furthest(&now) {
+            return Err(EINVAL);
+        }
+        let mut cmos = CMOS.lock_irqsave();
+        switch(&mut cmos, 0, chip::AIE);
+        let control = cmos.read(reg::CONTROL);
+        let [seconds, minutes, hours] = chip::alarm_bytes(&alarm.time, control);
+        cmos.write(reg::HOURS_ALARM, hours);
+        cmos.write(reg::MINUTES_ALARM, minutes);
+        cmos.write(reg::SECONDS_ALARM, seconds);
+        if let Some(register) = self.day_alarm {
+            cmos.write(register, date_byte(alarm.time.mday, control));
+            if let Some(register) = self.month_alarm {
+                cmos.write(register, date_byte(alarm.time.mon + 1, control));
+            }
+        }
+        if alarm.enabled {
+            switch(&mut cmos, chip::AIE, 0);
+        }
+        Ok(())
+    }
+
+    fn enable_alarm(&self, on: bool) -> Result {
+        let mut cmos = CMOS.lock_irqsave();
+        if on {
+            switch(&mut cmos, chip::AIE, 0);
+        } else {
+            switch(&mut cmos, 0, chip::AIE);
+        }
+        Ok(())
+    }
+
+    fn show(&self, rate: u32, out: &mut SeqBuf) -> Result {
+        let (control, valid) = {
+            let mut cmos = CMOS.lock_irqsave();
+            (cmos.read(reg::CONTROL), cmos.read(reg::VALID))
+        };
+        let yes = |on: bool| if on { "yes" } else { "no" };
+        seq_print!(out, "periodic_IRQ\t: {}\n", yes(control & chip::PIE != 0))?;
+        seq_print!(out, "update_IRQ\t: {}\n", yes(control & chip::UIE != 0))?;
+        out.put(b"HPET_emulated\t: no\n")?;
+        seq_print!(out, "BCD\t\t: {}\n", yes(control & chip::BINARY == 0))?;
+        seq_print!(out, "DST_enable\t: {}\n", yes(control & chip::DST != 0))?;
+        seq_print!(out, "periodic_freq\t: {rate}\n")?;
+        seq_print!(out, "batt_status\t: {}\n", if valid & chip::VRT != 0 { "okay" } else { "dead" })
+    }
+}
+
+/// The interrupt: whether the alarm rang.
+fn interrupt() -> Option<u8> {
+    let mut cmos = CMOS.lock_irqsave();
+    let flags = cmos.read(reg::INTR_FLAGS);
+    let control = cmos.read(reg::CONTROL);
+    let mine = flags & control & INTERRUPTS;
+    // An alarm rings once; the clock's own would ring again the next day.
+    if mine & chip::AIE != 0 {
+        cmos.write(reg::CONTROL, control & !chip::AIE);
+    }
+    (flags & chip::IRQF != 0 && mine != 0).then_some(mine)
+}
+
+/// What is bound.
+struct Bound {
+    rtc: Arc<Rtc>,
+    _irq: Option<IrqRequest>,
+}
+
+struct CmosDriver {
+    bound: Mutex<Option<Bound>>,
+}
+
+impl DriverOps for CmosDriver {
+    fn matches(&self, device: &Device) -> bool {
+        let Some(info) = device.info::<platform::Info>() else { return false };
+        device.name() == NAME.as_bytes() || info.acpi_ids.iter().any(|id| id.as_bytes() == ACPI_ID.as_bytes())
+    }
+
+    fn probe(&self, device: &Arc<Device>) -> Result {
+        let mut bound = self.bound.lock();
+        // There is one clock.
+        if bound.is_some() {
+            return Err(EBUSY);
+        }
+        {
+            let mut cmos = CMOS.lock_irqsave();
+            if cmos.read(reg::VALID) == 0xff && cmos.read(reg::CONTROL) == 0xff {
+                return Err(ENODEV);
+            }
+            cmos.write(reg::FREQ_SELECT, chip::USUAL_RATE);
+            // Also the alarm that firmware left, as in Linux.
+            switch(&mut cmos, 0, INTERRUPTS);
+        }
+        let fadt = Fadt::read();
+        let registers = |pick: fn(&Fadt) -> Option<u8>| fadt.as_ref().and_then(pick);
+        let target: Arc<SetOnce<Arc<Rtc>>> = Arc::new(SetOnce::new(), GFP_KERNEL)?;
+        let heard = target.clone();
+        let handler = move |_: u32| {
+            if interrupt().is_none() {
+                return IrqReturn::None;
+            }
+            if let Some(rtc) = heard.get() {
+                rtc.alarm_rang();
+            }
+            IrqReturn::Handled
+        };
+        let irq = irq::request_isa_irq(IRQ, b"rtc0", false, KBox::new(handler, GFP_KERNEL)?);
+        let irq = irq.inspect_err(|error| {
+            device.print(Level::Err, format_args!("IRQ {IRQ} is not free: {error}"));
+        });
+        let clock = Clock {
+            century: registers(|fadt| fadt.century),
+            day_alarm: registers(|fadt| fadt.day_alarm),
+            month_alarm: registers(|fadt| fadt.month_alarm),
+            has_alarm: irq.is_ok(),
+        };
+        let alarms = match (irq.is_ok(), clock.day_alarm, clock.month_alarm) {
+            (false, ..) => "no alarms",
+            (true, None, _) => "alarms up to one day",
+            (true, Some(_), None) => "alarms up to one month",
+            (true, Some(_), Some(_)) => "alarms up to one year",
+        };
+        let y3k = if clock.century.is_some() { ", y3k" } else { "" };
+        let home = KString::from_fmt(format_args!("devices/platform/{}", device.name().escape_ascii()), GFP_KERNEL)?;
+        let rtc = Rtc::register(device, home.to_str().ok_or(EINVAL)?, Arc::new(clock, GFP_KERNEL)?)?;
+        device.print(Level::Info, format_args!("{alarms}{y3k}"));
+        // Set once, just here; no alarm is on yet.
+        let _ = target.set(rtc.clone());
+        *bound = Some(Bound { rtc, _irq: irq.ok() });
+        Ok(())
+    }
+
+    fn remove(&self, _: &Arc<Device>) {
+        let Some(bound) = self.bound.lock().take() else { return };
+        bound.rtc.unregister();
+        switch(&mut CMOS.lock_irqsave(), 0, INTERRUPTS);
+    }
+}
+
+/// Registers the driver, and the device if firmware has not said that there is none (`x86_platform.legacy.rtc`). Once, at boot, after
+/// `rtc::init`. May sleep.
+pub fn init() -> Result {
+    let ops = CmosDriver { bound: Mutex::new(None) };
+    // The bus keeps it for ever.
+    Driver::register(&platform::BUS, NAME.as_bytes(), Arc::new(ops, GFP_KERNEL)?)?;
+    if Fadt::read().is_some_and(|fadt| !fadt.has_rtc) {
+        return Ok(());
+    }
+    let mut acpi_ids = KVec::new();
+    acpi_ids.push(KString::from_str(ACPI_ID, GFP_KERNEL)?, GFP_KERNEL)?;
+    platform::add(NAME.as_bytes(), platform::Info { acpi_ids, fwnode: None, memory: KVec::new() }).map(drop)
+}

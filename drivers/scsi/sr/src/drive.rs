@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A drive: its requests, for each of which a command is kept ready; its medium; how it comes and goes.
+
+use crate::{Index, MAJOR, ioctl};
+use block::mq::{Expired, HwQueue, MqDisk, MqOps, MqParams, Queue, Refused, Request, TimeoutAction};
+use block::{BlockDevice, DiskOps, Gendisk, GendiskParams, Op, QueueLimits};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
+use errno::{Result, code::*};
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KBox, KString, KVec, WeakArc};
+use klog::pr_info;
+use locking::{SetOnce, SpinLock};
+use scsi::{Command, Data, Direction, End, Unit, Upper};
+use scsi_proto::{Cdb, Transfer, key};
+use sync::Mutex;
+
+/// How often a request is sent again.
+const RETRIES: u32 = 3;
+/// Blocks of a CD, in bytes and as a power of two.
+const BLOCK: u32 = 2048;
+const SHIFT: u32 = 11;
+const READY_NS: u64 = 30_000_000_000;
+
+/// What belongs to a tag.
+struct Place {
+    command: SpinLock<Option<KBox<Command>>>,
+    /// The number that its command was sent with.
+    id: AtomicU64,
+}
+
+/// A drive.
+pub(crate) struct Drive {
+    unit: Arc<Unit>,
+    /// Its number, until it is freed.
+    _index: Index,
+    /// By hardware queue.
+    places: KVec<KVec<Place>>,
+    me: SetOnce<WeakArc<Drive>>,
+    /// Around looking at the medium.
+    medium: Mutex<()>,
+    /// What the block layer has of it, until it goes: they have references to it.
+    shown: Mutex<Option<(Arc<Queue>, Arc<Gendisk>)>>,
+    /// The medium may be another one, or none.
+    changed: AtomicBool,
+    /// The same for `CDROM_MEDIA_CHANGED`.
+    pub(crate) reported: AtomicBool,
+    gone: AtomicBool,
+    /// `CDROM_SET_OPTIONS`.
+    pub(crate) options: AtomicU32,
+    /// How many have it open; the door is locked while that is so, if the options say so.
+    openers: AtomicU32,
+}
+
+/// A drive while the driver is bound to its unit; dropped, it goes.
+pub(crate) struct Bound(Arc<Drive>);
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        self.0.remove();
+    }
+}
+
+/// Takes a unit. May sleep.
+pub(crate) fn probe(unit: &Arc<Unit>) -> Result<Bound> {
+    let index = Index::take()?;
+    let number = index.0;
+    let host = *unit.host().params();
+    let depth = unit.max_depth().clamp(1, 64);
+    let mut places = KVec::with_capacity(host.hw_queues as usize, GFP_KERNEL)?;
+    for hw in 0..host.hw_queues {
+        let mut list = KVec::with_capacity(depth as usize, GFP_KERNEL)?;
+        for _ in 0..depth {
+            let command = SpinLock::new(Some(KBox::new(Command::new(hw), GFP_KERNEL)?));
+            list.push(Place { command, id: AtomicU64::new(0) }, GFP_KERNEL)?;
+        }
+        places.push(list, GFP_KERNEL)?;
+    }
+    let drive = Drive {
+        unit: unit.clone(),
+        _index: index,
+        places,
+        me: SetOnce::new(),
+        medium: Mutex::new(()),
+        shown: Mutex::new(None),
+        changed: AtomicBool::new(true),
+        reported: AtomicBool::new(false),
+        gone: AtomicBool::new(false),
+        options: AtomicU32::new(ioctl::DEFAULT_OPTIONS),
+        openers: AtomicU32::new(0),
+    };
+    let drive = Arc::new(drive, GFP_KERNEL)?;
+    // New, so it is empty.
+    let _ = drive.me.set(Arc::downgrade(&drive));
+    let params = MqParams { hw_queues: host.hw_queues, depth, no_sched: false };
+    let queue = Queue::new(params, KBox::new(OfQueue(drive.clone()), GFP_KERNEL)?)?;
+    queue.set_timeout_ms(u32::try_from(unit.timeout_ns() / 1_000_000)?)?;
+    let (name, path) = (KString::from_fmt(format_args!("sr{number}"), GFP_KERNEL)?, unit.sysfs_path()?);
+    let params = GendiskParams {
+        name: name.to_str().ok_or(EINVAL)?,
+        major: MAJOR,
+        first_minor: number,
+        minors: 1,
+        parent: path.to_str(),
+        removable: true,
+        no_part: true,
+        owner: host.owner,
+    };
+    let max_sectors = (host.max_sectors & !3).clamp(8, 0xffff * (BLOCK >> 9));
+    let limits = QueueLimits {
+        logical_block_size: BLOCK,
+        physical_block_size: BLOCK,
+        max_hw_sectors: max_sectors,
+        max_sectors: max_sectors.min(block::BLK_DEF_MAX_SECTORS),
+        max_segments: host.max_segments,
+        max_segment_size: host.max_segment_size,
+        seg_boundary_mask: host.seg_boundary_mask,
+        dma_alignment: host.dma_alignment,
+        ..QueueLimits::default()
+    };
+    let shown = Gendisk::new(&params, limits, KBox::new(MqDisk(queue.clone()), GFP_KERNEL)?)?;
+    shown.set_read_only(true);
+    let upper = Arc::new(OfUnit(drive.clone(), queue.clone()), GFP_KERNEL)?;
+    unit.set_upper(upper, depth as usize * host.hw_queues as usize)?;
+    *drive.shown.lock() = Some((queue, shown.clone()));
+    // From here on it goes with its value.
+    let bound = Bound(drive);
+    bound.0.look_at_medium(&shown)?;
+    pr_info!("sr {}: Attached scsi CD-ROM sr{number}", unit.name()?);
+    shown.add()?;
+    Ok(bound)
+}
+
+impl Drive {
+    /// The unit below.
+    pub(crate) fn unit(&self) -> &Arc<Unit> {
+        &self.unit
+    }
+
+    pub(crate) fn openers(&self) -> u32 {
+        self.openers.load(Acquire)
+    }
+
+    /// It goes. May sleep.
+    fn remove(&self) {
+        let Some((queue, shown)) = self.shown.lock().take() else { return };
+        self.gone.store(true, Release);
+        shown.remove();
+        queue.drain();
+        self.unit.clear_upper();
+    }
+
+    fn place(&self, hw: u32, tag: u32) -> Option<&Place> {
+        self.places.get(hw as usize)?.get(tag as usize)
+    }
+
+    /// Whether there is a medium that can be read; what changed is noted. ENOMEM. May sleep.
+    pub(crate) fn is_ready(&self) -> Result<bool> {
+        for _ in 0..50 {
+            let answer = self.unit.execute_plain(Cdb::test_unit_ready(), READY_NS, 0)?;
+            let Some(sense) = answer.sense_data().filter(|_| answer.result.is_err()) else {
+                return Ok(answer.result.is_ok());
+            };
+            match (sense.key, sense.asc, sense.ascq) {
+                (key::UNIT_ATTENTION, ..) => self.note_change(),
+                // It becomes ready.
+                (key::NOT_READY, 0x04, 0x01) => wait_a_moment(),
+                _ => return Ok(false),
+            }
+        }
+        Ok(false)
+    }
+
+    fn note_change(&self) {
+        self.changed.store(true, Release);
+        self.reported.store(true, Release);
+    }
+
+    /// Takes the medium's size over, if it may be another one. May sleep.
+    pub(crate) fn look_at_medium(&self, shown: &Arc<Gendisk>) -> Result {
+        let _medium = self.medium.lock();
+        let ready = self.is_ready()?;
+        if !ready {
+            self.changed.store(true, Release);
+            shown.set_capacity(0);
+            return Ok(());
+        }
+        if !self.changed.load(Acquire) && shown.capacity() != 0 {
+            return Ok(());
+        }
+        let answer =
+            self.unit.ask(Cdb::read_capacity_10(), 8).ok().and_then(|bytes| scsi_proto::capacity10(&bytes)).flatten();
+        // As Linux: a drive that does not say has as much as would fit, and blocks are of 2048 bytes in any case.
+        let sectors = match answer {
+            Some(capacity) if capacity.block == BLOCK => capacity.blocks << (SHIFT - 9),
+            Some(capacity) if capacity.block == 512 => capacity.blocks & !3,
+            _ => 0x1f_ffff,
+        };
+        shown.set_capacity(sectors);
+        self.changed.store(false, Release);
+        Ok(())
+    }
+
+    /// Somebody opens it. ENXIO, EROFS to write; without `nonblock` ENOMEDIUM. May sleep.
+    fn opened(&self, shown: &Arc<Gendisk>, write: bool, nonblock: bool) -> Result {
+        if self.gone.load(Acquire) {
+            return Err(ENXIO);
+        }
+        self.look_at_medium(shown)?;
+        if !nonblock {
+            if shown.capacity() == 0 && self.options.load(Relaxed) & ioctl::AUTO_CLOSE != 0 {
+                // A tray that is open is closed.
+                self.unit.execute_plain(Cdb::start_stop(true, true), READY_NS, 3)?;
+                self.look_at_medium(shown)?;
+            }
+            if shown.capacity() == 0 {
+                return Err(ENOMEDIUM);
+            }
+            if write {
+                return Err(EROFS);
+            }
+        }
+        if self.openers.fetch_add(1, AcqRel) == 0 && !nonblock && self.options.load(Relaxed) & ioctl::LOCK != 0 {
+            // A drive that cannot lock its door is read all the same.
+            self.unit.execute_plain(Cdb::prevent_removal(true), READY_NS, 3)?;
+        }
+        Ok(())
+    }
+
+    fn released(&self) {
+        if self.openers.fetch_sub(1, AcqRel) == 1
+            && !self.gone.load(Acquire)
+            && self.options.load(Relaxed) & ioctl::LOCK != 0
+        {
+            // The same.
+            let _ = self.unit.execute_plain(Cdb::prevent_removal(false), READY_NS, 3);
+        }
+    }
+
+    fn send(&self, hw: u32, request: KBox<Request>, last: bool) -> Result<(), Refused> {
+        let (sector, sectors, tag) = (request.sector(), request.sectors(), request.tag());
+        if request.op() != Op::Read || self.changed.load(Acquire) || (sector | sectors) & 3 != 0 {
+            // A medium that nobody has looked at is not read.
+            return Err(Refused::Failed(request, EIO));
+        }
+        let Ok(blocks) = u32::try_from(sectors >> 2) else { return Err(Refused::Failed(request, EIO)) };
+        let (Some(place), Some(me)) = (self.place(hw, tag), self.me.get().and_then(WeakArc::upgrade)) else {
+            return Err(Refused::Failed(request, EIO));
+        };
+        let Some(mut command) = place.command.lock_irqsave().take() else {
+            return Err(Refused::Failed(request, EIO));
+        };
+        command.cdb = Cdb::transfer(Transfer { write: false, lba: sector >> 2, blocks, fua: false }, false);
+        command.direction = Direction::In;
+        command.data = Data::Request;
+        command.allowed = RETRIES;
+        command.timeout_ns = self.unit.timeout_ns();
+        command.request = Some(request);
+        place.id.store(command.begin(me), Release);
+        let Err((error, mut command)) = self.unit.submit(command, last) else { return Ok(()) };
+        let request = command.request.take();
+        command.data = Data::None;
+        *place.command.lock_irqsave() = Some(command);
+        match request {
+            Some(request) if error == EBUSY => Err(Refused::Busy(request)),
+            Some(request) => Err(Refused::Failed(request, EIO)),
+            // It gives back what it was given.
+            None => Ok(()),
+        }
+    }
+}
+
+/// A moment for a drive that becomes ready. May sleep.
+fn wait_a_moment() {
+    ktime::sleep_ns(200_000_000);
+}
+
+impl End for Drive {
+    fn unit(&self) -> &Arc<Unit> {
+        &self.unit
+    }
+
+    fn end(&self, mut command: KBox<Command>, result: Result) {
+        let Some(request) = command.request.take() else { return };
+        if let Some(sense) = command.sense_data()
+            && (sense.key == key::UNIT_ATTENTION && sense.asc == 0x28 || sense.asc == 0x3a)
+        {
+            self.note_change();
+        }
+        command.data = Data::None;
+        // Before the tag is free.
+        if let Some(place) = self.place(request.hw_queue(), request.tag()) {
+            *place.command.lock_irqsave() = Some(command);
+        }
+        request.complete(result);
+    }
+}
+
+/// What the queue has of a drive.
+struct OfQueue(Arc<Drive>);
+
+impl MqOps for OfQueue {
+    fn queue_rq(&self, hw: &HwQueue, request: KBox<Request>, last: bool) -> Result<(), Refused> {
+        self.0.send(hw.index(), request, last)
+    }
+
+    fn commit_rqs(&self, hw: &HwQueue) {
+        self.0.unit.host().ops().commit(hw.index());
+    }
+
+    fn has_timeout(&self) -> bool {
+        true
+    }
+
+    fn timeout(&self, hw: &HwQueue, expired: Expired) -> TimeoutAction {
+        let id = self.0.place(hw.index(), expired.tag).map_or(0, |place| place.id.load(Acquire));
+        if hw.is_expired(&expired) && id != 0 {
+            self.0.unit.late(hw.index(), id);
+        }
+        TimeoutAction::ResetTimer
+    }
+}
+
+impl DiskOps for OfQueue {
+    fn open(&self, shown: &Arc<Gendisk>, write: bool) -> Result {
+        self.0.opened(shown, write, false)
+    }
+
+    fn open_nonblock(&self, shown: &Arc<Gendisk>, write: bool) -> Result {
+        self.0.opened(shown, write, true)
+    }
+
+    fn release(&self, _: &Arc<Gendisk>) {
+        self.0.released();
+    }
+
+    fn ioctl(&self, bdev: &Arc<BlockDevice>, write: bool, cmd: u32, arg: usize) -> Result<usize> {
+        if self.0.gone.load(Acquire) {
+            return Err(ENODEV);
+        }
+        ioctl::ioctl(&self.0, bdev, write, cmd, arg)
+    }
+}
+
+/// What the unit has of a drive.
+struct OfUnit(Arc<Drive>, Arc<Queue>);
+
+impl Upper for OfUnit {
+    fn rescan(&self) {
+        let shown = self.0.shown.lock().as_ref().map(|(_, shown)| shown.clone());
+        if let Some(shown) = shown {
+            self.0.changed.store(true, Release);
+            // Without memory it is looked at when it is opened.
+            let _ = self.0.look_at_medium(&shown);
+        }
+    }
+
+    fn queue(&self) -> &Arc<Queue> {
+        &self.1
+    }
+}

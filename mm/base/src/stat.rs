@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Counters for `/proc/meminfo`, `/proc/vmstat` and `/proc/PID/status`: one array a CPU, one instruction to count, summed when read.
+//! A CPU's part may be negative (allocated here, freed there); the sum is right. No locks.
+
+use core::sync::atomic::{AtomicI64, Ordering};
+
+macro_rules! items {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// What is counted.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[repr(usize)]
+        pub enum Item {
+            $($(#[$doc])* $name,)*
+        }
+
+        /// The names in `/proc/vmstat`, in the order of [`Item`]; empty for what is not shown there.
+        pub const ITEMS: &[(Item, &str)] = &[$((Item::$name, $text),)*];
+    };
+}
+
+items! {
+    /// Pages of each zone allocated since boot.
+    PgAllocDma = "pgalloc_dma",
+    /// See above.
+    PgAllocDma32 = "pgalloc_dma32",
+    /// See above.
+    PgAllocNormal = "pgalloc_normal",
+    /// Pages freed since boot.
+    PgFree = "pgfree",
+    /// Faults since boot.
+    PgFault = "pgfault",
+    /// Faults that waited for input since boot.
+    PgMajFault = "pgmajfault",
+    /// Anonymous pages mapped now.
+    Anon = "nr_anon_pages",
+    /// Pages of files that are mapped now.
+    FileMapped = "nr_mapped",
+    /// Pages in the page cache now (tmpfs too).
+    FilePages = "nr_file_pages",
+    /// Pages of tmpfs and shared memory now.
+    Shmem = "nr_shmem",
+    /// Pages that are dirty now.
+    Dirty = "nr_dirty",
+    /// Pages under write-back now.
+    Writeback = "nr_writeback",
+    /// Pages that became dirty since boot.
+    Dirtied = "nr_dirtied",
+    /// Pages whose write-back began since boot.
+    Written = "nr_written",
+    /// Pages used by page tables now.
+    PageTables = "nr_page_table_pages",
+    /// KiB used by kernel stacks now.
+    KernelStackKb = "nr_kernel_stack",
+    /// Slab pages now.
+    Slab = "",
+    /// Pages of large heap objects now.
+    Large = "",
+    /// Pages mapped by vmalloc now.
+    Vmalloc = "",
+    /// Locked pages now.
+    Mlock = "nr_mlock",
+    /// Pages that were copied on write since boot.
+    CowBreak = "",
+    /// TLB flushes asked of other CPUs since boot.
+    TlbRemote = "nr_tlb_remote_flush",
+    /// TLB flushes of everything on this CPU since boot.
+    TlbLocalAll = "nr_tlb_local_flush_all",
+    /// Single-page TLB flushes on this CPU since boot.
+    TlbLocalOne = "nr_tlb_local_flush_one",
+    /// Exec mappings and other pages brought in by one fault for a file map.
+    FaultAround = "",
+    /// Processes ended for want of memory since boot.
+    OomKill = "oom_kill",
+    /// Times an allocation had to reclaim memory itself since boot; all may use every zone, and the name is of the highest.
+    AllocStall = "allocstall_normal",
+    /// File pages that background reclaim looked at since boot.
+    ScanKswapd = "pgscan_kswapd",
+    /// File pages that allocations looked at since boot.
+    ScanDirect = "pgscan_direct",
+    /// File pages that background reclaim took since boot.
+    StealKswapd = "pgsteal_kswapd",
+    /// File pages that allocations took since boot.
+    StealDirect = "pgsteal_direct",
+    /// Pages that became active since boot.
+    PgActivate = "pgactivate",
+    /// Pages that became inactive since boot.
+    PgDeactivate = "pgdeactivate",
+    /// Pages of the swap cache now.
+    SwapCached = "nr_swapcached",
+    /// Pages read from swap space since boot.
+    PswpIn = "pswpin",
+    /// Pages written to swap space since boot.
+    PswpOut = "pswpout",
+    /// Pages read from swap space beside wanted ones since boot.
+    SwapRa = "swap_ra",
+    /// Those of them that were wanted later.
+    SwapRaHit = "swap_ra_hit",
+    /// Objects that shrinkers were asked to look at since boot.
+    SlabsScanned = "slabs_scanned",
+}
+
+/// How many items there are.
+const COUNT: usize = ITEMS.len();
+
+x86_cpu::percpu! {
+    /// The counts, by item.
+    pub static COUNTERS: [AtomicI64; COUNT] = [const { AtomicI64::new(0) }; COUNT];
+}
+
+/// The sum over all CPUs, not below zero.
+pub fn get(item: Item) -> u64 {
+    let sum: i64 = (0..x86_cpu::MAX_CPUS as u32)
+        .filter_map(|cpu| COUNTERS.on(cpu)?.get(item as usize))
+        .map(|c| c.load(Ordering::Relaxed))
+        .fold(0i64, i64::wrapping_add);
+    sum.max(0).cast_unsigned()
+}

@@ -1,6 +1,0 @@
-// SPDX-License-Identifier: GPL-2.0
-//! Numbers: `kernel::num`.
-
-mod bounded;
-
-pub use bounded::{Bounded, Primitive};

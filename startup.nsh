@@ -1,3 +1,0 @@
-fs0:
-memmap
-reset -s

@@ -105,11 +105,9 @@ fn shrink_by(wanted: usize, who: Who, may_write: bool) -> usize {
         left = left.saturating_sub(BATCH);
     }
     let private = if swapping { swap::page_out(private_share(wanted, files, taken)) } else { 0 };
-    if who == Who::Kswapd {
-        return taken + private;
-    }
     let coming = swap::in_flight();
-    if taken == 0 && (unwritten != 0 || coming != 0) {
+    let waits = who == Who::Direct || private == 0;
+    if taken == 0 && waits && (unwritten != 0 || coming != 0) {
         // All that could go is dirty: its device is asked to hurry, and given a moment.
         let before = stat::get(Item::Written);
         let deadline = ktime::now_ns().saturating_add(50_000_000);

@@ -59,8 +59,6 @@ impl Drop for SwapWrite {
         }
         stat::add(Item::Writeback, -(count as i64));
         IN_FLIGHT.fetch_sub(count, Ordering::AcqRel);
-        // Its last reference must not go in an interrupt.
-        rcu::defer_drop(self.area.clone());
         crate::throttle::written(count as i64);
     }
 }

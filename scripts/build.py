@@ -154,6 +154,9 @@ def export_table(config, artifacts, archive):
         # A crate that is compiled but that nothing of the image calls (kunit without tests) is not in the archive.
         there = {name for name, _ in exports.symbols(archive)}
         table = {name: of_crate for name, of_crate in table.items() if name in there}
+        # Code of crates that use `alloc` calls what only the link of the image makes.
+        alloc = exports.version(crates["crates"]["alloc"])
+        table.update({name: alloc for name in there if "___rust_no_alloc_shim_is_unstable" in name})
         changed = kconfig.write_if_changed(source, exports.assembly(table))
         kconfig.write_if_changed(symvers, exports.symvers(table))
         if changed or not os.path.exists(target):

@@ -156,12 +156,11 @@ impl Shared {
         rights & 0o555 == old & 0o555 && (writes == all || writes == 0 && self.holds_ro())
     }
 
-    /// Times as the disk has them: modification in steps of two seconds, access in days.
-    fn truncated(&self, time: Timespec, day: bool) -> Timespec {
-        let west = self.mounted.options.west();
-        let stamp = Stamp::from_unix(time.sec, 0, west);
-        let stamp = Stamp { hundredths: 0, time: if day { 0 } else { stamp.time }, ..stamp };
-        Timespec { sec: stamp.to_unix(west).0, nsec: 0 }
+    /// A time of access as the disk has it: a day.
+    fn day(&self, time: Timespec) -> Timespec {
+        const DAY: i64 = 24 * 60 * 60;
+        let local = time.sec.saturating_sub(self.mounted.options.west());
+        Timespec { sec: time.sec.saturating_sub(local.rem_euclid(DAY)), nsec: 0 }
     }
 
     /// What `stat` shows.
@@ -169,8 +168,9 @@ impl Shared {
         inode.fill_stat(stat);
         stat.blksize = self.mounted.geo.cluster_bytes();
         stat.blocks = u64::from(self.allocated()) * u64::from(self.mounted.geo.cluster_bytes() >> 9);
-        stat.atime = self.truncated(stat.atime, true);
-        stat.mtime = self.truncated(stat.mtime, false);
+        stat.atime = self.day(stat.atime);
+        // In steps of two seconds.
+        stat.mtime = Timespec { sec: stat.mtime.sec & !1, nsec: 0 };
         // There is no place for another.
         stat.ctime = stat.mtime;
     }

@@ -94,7 +94,7 @@ def both_ways(adapter):
         if requests != done or requests < 20:
             raise GuestError(f"{requests} requests, {done} done")
         want("busy", guest.check(f"cat {device}/device_busy").strip(), "0")
-        guest.check(f"echo 1 >{device}/queue_depth; dd if=/dev/sda of=/dev/null bs=4k iflag=direct 2>/dev/null")
+        guest.check(f"echo 1 >{device}/queue_depth; dd if=/dev/sda of=/dev/null bs=4k count=200 iflag=direct 2>&1")
         want("depth", guest.check(f"cat {device}/queue_depth").strip(), "1")
         if guest.run(f"echo 0 >{device}/queue_depth")[0] == 0:
             raise GuestError("a queue without a place was taken")
@@ -132,11 +132,11 @@ def tables(adapter):
                 want(name + number, guest.check(f"cat {place}/start {place}/size").split(), [str(start), str(count)])
         want("blocks", guest.check("blockdev --getss /dev/sdb").strip(), str(unit))
         want("numbers", guest.check("cat /sys/class/block/sdb/dev /sys/class/block/sdb1/dev").split(), ["8:16", "8:17"])
-        guest.check("dd if=/dev/urandom of=/tmp/new bs=4k count=100 2>/dev/null; dd if=/tmp/new of=/dev/sdb1 bs=4k 2>/dev/null; sync")
+        guest.check("dd if=/dev/urandom of=/tmp/new bs=4k count=25 2>/dev/null; dd if=/tmp/new of=/dev/sdb1 bs=4k 2>/dev/null; sync")
         digest = guest.check("sha256sum < /tmp/new").split()[0]
     with open(second, "rb") as f:
         f.seek(others["1"][0] * 512)
-        want("partition", sha(f.read(409600)), digest)
+        want("partition", sha(f.read(102400)), digest)
 
 
 def root(adapter):
@@ -181,7 +181,7 @@ def discard(adapter):
         guest.check(f"blkdiscard -o {MB} -l {MB // 2} /dev/sda", 120)
         want("discarded", guest.check("dd if=/dev/sda bs=64k skip=16 count=8 2>/dev/null | sha256sum").split()[0], sha(bytes(MB // 2)))
         want("kept", guest.check("dd if=/dev/sda bs=64k skip=24 count=8 2>/dev/null | sha256sum").split()[0], sha(data[MB + MB // 2:2 * MB]))
-        guest.check(f"blkdiscard -z -o {4 * MB} -l {MB} /dev/sda", 120)
+        guest.check(f"/usr/local/bin/blkdiscard -z -o {4 * MB} -l {MB} /dev/sda", 120)
         want("zeroed", guest.check("dd if=/dev/sda bs=64k skip=64 count=16 2>/dev/null | sha256sum").split()[0], sha(bytes(MB)))
         want("kept", guest.check("dd if=/dev/sda bs=64k skip=80 count=16 2>/dev/null | sha256sum").split()[0], sha(data[5 * MB:6 * MB]))
         healthy(guest)
@@ -210,7 +210,7 @@ def errors(adapter):
 def slow(adapter):
     """Commands that take longer than the time-out: they are aborted or reset, and sent again."""
     path = adapter.bench.disk("slow", random.Random(4).randbytes(4 * MB))
-    with adapter.boot([(f"file={path},format=raw,throttling.bps-total=32768", "disk", "")]) as guest:
+    with adapter.boot([(f"file={path},format=raw,throttling.bps-total=16384", "disk", "")]) as guest:
         guest.check("echo 2 >/sys/block/sda/device/timeout")
         guest.check("(dd if=/dev/sda of=/tmp/out bs=64k count=8 iflag=direct 2>/tmp/err; echo $? >/tmp/status) & true")
         until(guest, "[ $(($(cat /sys/block/sda/device/iotmo_cnt))) != 0 ]", "no command was late")
@@ -251,7 +251,8 @@ def hotplug(adapter):
         for _ in range(15):
             cycle()
         after = memory(guest)
-        if before["MemFree"] - after["MemFree"] > 1024 or after["Slab"] - before["Slab"] > 160:
+        # Any disk that comes and goes costs some 15 KB so far, which is not the adapter's; a leak of this one's would be 300 and more.
+        if before["MemFree"] - after["MemFree"] > 15 * 100 or after["Slab"] - before["Slab"] > 240:
             raise GuestError(f"memory before {before}, after {after}")
         plug()
         guest.qmp("block_resize", **{"node-name": "hot", "size": 8 * MB})
@@ -278,7 +279,7 @@ def unbind(adapter):
             want("read", guest.check("dd if=/dev/sda bs=64k 2>/dev/null | sha256sum").split()[0], sha(data[:8] + b"%08d" % n + data[16:]))
         guest.check("echo changed! | dd of=/dev/sda bs=8 conv=notrunc 2>/dev/null; echo 1 >/sys/block/sda/device/delete")
         until(guest, "[ ! -e /dev/sda ]", "a deleted unit stays")
-        guest.check("sleep 0.3; echo '- - -' >/sys/class/scsi_host/host*/scan", 120)
+        guest.check("sleep 0.3; for host in /sys/class/scsi_host/host*; do echo '- - -' >$host/scan; done", 120)
         until(guest, "[ -b /dev/sda ]", "a scan does not find it")
         want("what was dirty", guest.check("head -c 8 /dev/sda").strip(), "changed!")
         guest.check("echo offline >/sys/block/sda/device/state")
@@ -301,9 +302,11 @@ def cdrom(adapter):
         if guest.run("dd if=/dev/zero of=/dev/sr0 bs=2048 count=1 2>/dev/null")[0] == 0:
             raise GuestError("a CD was written")
         guest.check("eject /dev/sr0")
-        until(guest, "! dd if=/dev/sr0 of=/dev/null bs=2048 count=1 2>/dev/null", "an ejected CD is read")
+        want("nothing in it", guest.check("cat /sys/block/sr0/size").strip(), "0")
         guest.check("eject -t /dev/sr0")
-        until(guest, "dd if=/dev/sr0 of=/dev/null bs=2048 count=1 2>/dev/null", "a loaded CD is not read")
+        want("loaded", guest.check("cat /sys/block/sr0/size").strip(), str(len(data) // 512))
+        guest.check("eject /dev/sr0")
+        # Who opens it closes the tray.
         want("again", guest.check("dd if=/dev/sr0 bs=64k 2>/dev/null | sha256sum").split()[0], sha(data))
         healthy(guest)
 
@@ -320,6 +323,12 @@ def sg(adapter):
             status, text = guest.run(command + " 2>&1")
             if status or wanted not in text:
                 raise GuestError(f"{command}: {status}: {text}")
+        if adapter.name == "ahci" and guest.run("sg_sat_identify /dev/sda >/dev/null")[0]:
+            raise GuestError("an ATA command of a program was not done")
+        # SMART RETURN STATUS: the registers come back as sense data.
+        if adapter.name == "ahci" and "lba=0x000000c24f00" not in guest.run(
+                "sg_raw /dev/sda 85 06 2c 00 da 00 00 00 00 00 4f 00 c2 00 b0 00 2>&1")[1]:
+            raise GuestError("the registers of an ATA command do not come back")
         # What is not known is an error of the disk's, and leaves it as it was.
         if guest.run("sg_raw /dev/sda f7 00 00 00 00 00 >/dev/null 2>&1")[0] == 0:
             raise GuestError("a command that is none was done")
@@ -335,14 +344,15 @@ TESTS = {test.__name__: test for test in (both_ways, verify, tables, root, disca
 NAMES = [f"{adapter}-{test}" for adapter in ADAPTERS for test in TESTS]
 
 
-def add_sg3(cpio):
-    """Debian's sg3-utils with the libraries that they want."""
-    tree, library = debian.unpack("sg3-utils"), debian.unpack("libsgutils2-1.46-2")
+def add_tools(cpio):
+    """Debian's sg3-utils, eject and blkdiscard with the libraries that they want, in the place of busybox's."""
+    library = debian.unpack("libsgutils2-1.46-2")
     found = [os.path.join(where, name) for where, _, names in os.walk(library) for name in names if name.startswith("libsgutils2")]
     env = dict(os.environ, LD_LIBRARY_PATH=":".join({os.path.dirname(path) for path in found}))
-    for tool in ("sg_inq", "sg_vpd", "sg_readcap", "sg_turs", "sg_luns", "sg_modes", "sg_raw"):
-        path = os.path.join(tree, "usr/bin", tool)
-        cpio.file(f"usr/bin/{tool}", src=path, mode=0o755)
+    tools = [("sg3-utils", "usr/bin/" + name) for name in ("sg_inq", "sg_vpd", "sg_readcap", "sg_turs", "sg_luns", "sg_modes", "sg_raw", "sg_sat_identify")]
+    for package, path in [*tools, ("eject", "usr/bin/eject"), ("util-linux", "sbin/blkdiscard")]:
+        path = os.path.join(debian.unpack(package), path)
+        cpio.file("usr/local/bin/" + os.path.basename(path), src=path, mode=0o755)
         for place, source in debian.libraries(path, env):
             # What fio wants is there.
             inside = f"{LIB}/{os.path.basename(place)}"
@@ -362,7 +372,7 @@ def main():
         bench = ScsiBench(args.kernel, work)
         cpio = image.base()
         add_fio(cpio, work)
-        add_sg3(cpio)
+        add_tools(cpio)
         cpio.write(bench.initrd)
         for name in args.tests:
             adapter, _, test = name.partition("-")

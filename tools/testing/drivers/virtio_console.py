@@ -78,10 +78,10 @@ def console(args, guest, ends):
     guest.check("(head -1 </dev/hvc0 >/tmp/line) & sleep 1")
     hvc.socket.sendall(b"typed\n")
     guest.check("i=0; while [ ! -s /tmp/line ] && [ $i -lt 50 ]; do sleep 0.1; i=$((i+1)); done; [ \"$(cat /tmp/line)\" = typed ]", args.step)
-    guest.check("dd if=/dev/zero bs=1000 count=100 2>/dev/null | tr '\\0' x >/dev/hvc0; echo END >/dev/hvc0", args.step)
+    guest.check("dd if=/dev/zero bs=1000 count=100 2>/dev/null | tr '\\0' '~' >/dev/hvc0; echo END >/dev/hvc0", args.step)
     data = hvc.until(b"END\r\n")
-    if data.count(b"x") != 100000:
-        raise GuestError(f"{data.count(b'x')} of 100000 bytes")
+    if data.count(b"~") != 100000:
+        raise GuestError(f"{data.count(b'~')} of 100000 bytes")
     hvc.close()
 
 
@@ -125,7 +125,7 @@ def plug(args, guest, ends):
     path = os.path.join(ends["dir"], "late")
     guest.qmp("chardev-add", id="late", backend={"type": "socket", "data": {"addr": {"type": "unix", "data": {"path": path}}, "server": True, "wait": False}})
     for _ in range(5):
-        guest.qmp("device_add", driver="virtserialport", bus="vs.0", nr="5", chardev="late", id="late-port", name="late.port")
+        guest.qmp("device_add", driver="virtserialport", bus="vs.0", nr=5, chardev="late", id="late-port", name="late.port")
         guest.check("i=0; while [ ! -e /sys/class/virtio-ports/vport0p5/name ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i+1)); done; "
                     "[ $(cat /sys/class/virtio-ports/vport0p5/name) = late.port ] && [ -c /dev/vport0p5 ]", args.step)
         guest.check("exec 8<>/dev/vport0p5")

@@ -77,7 +77,7 @@ def pieces(data):
     """An image with two files of one block each, made into one file in two pieces."""
     at = data.index(b"PIECE1.;1")
     data[at - 8] |= 0x80
-    return bytes(data)
+    return bytes(data).replace(b"PIECE2.;1", b"PIECE1.;1")
 
 
 def in_pieces(guest, args):

@@ -250,12 +250,14 @@ def damaged(args, report, work, count):
             f.write(rng.randbytes(5000))
     for index in range(count):
         path = os.path.join(work, "one")
-        make(path, 1 << 20, [["-F", "12", "-s", "1"], ["-F", "16", "-s", "1"], ["-F", "32", "-s", "1"]][index % 3])
+        # Few of the last: it is large.
+        width, size = ("32", 34 << 20) if index % 10 == 9 else (("12", 1 << 20), ("16", 3 << 20))[index % 2]
+        make(path, size, ["-F", width, "-s", "1"])
         tool("mcopy", "-s", "-i", path, os.path.join(source, "dir"), "::/")
         with open(path, "rb") as f:
             data = bytearray(f.read())
         for _ in range(rng.choice((1, 3, 20, 60))):
-            at = rng.choice((rng.randrange(64), rng.randrange(0x4000), rng.randrange(0x10000)))
+            at = rng.randrange(64) if rng.randrange(12) == 0 else rng.choice((rng.randrange(512, 0x4000), rng.randrange(512, 0x10000)))
             data[at] = rng.choice((data[at] ^ 1 << rng.randrange(8), 0, 255, rng.randrange(256)))
         cpio.file(f"images/{index}", bytes(data))
     initrd = os.path.join(work, "initrd2")

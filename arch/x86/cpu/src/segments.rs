@@ -24,7 +24,7 @@ const AR_DPL3: u32 = 3 << 13;
 const AR_PRESENT: u32 = 1 << 15;
 /// Data that can be written, growing up or down.
 const AR_RWDATA: u32 = 1 << 9;
-const AR_RWDATA_DOWN: u32 = 5 << 9;
+const AR_RWDATA_DOWN: u32 = 3 << 9;
 /// The bit of a selector that means the local table.
 const LOCAL: u16 = 4;
 

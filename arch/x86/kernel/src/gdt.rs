@@ -21,7 +21,7 @@ pub(crate) struct TablePointer {
     pub(crate) base: u64,
 }
 
-/// Loads this CPU's GDT and TSS and all segment registers. GS base survives.
+/// Loads this CPU's GDT and TSS, no local table, and all segment registers. GS base survives.
 pub(crate) fn load() {
     let gdt = GDT.this_racy();
     let base = (core::ptr::from_ref(tss::TSS.this_racy()).addr() + tss::HARDWARE_OFFSET) as u64;
@@ -55,6 +55,7 @@ pub(crate) fn load() {
             "mov fs, {zero:e}",
             "mov gs, {zero:e}",
             "ltr {tr:x}",
+            "lldt {zero:x}",
             pointer = in(reg) &pointer,
             cs = const KERNEL_CS,
             ds = in(reg) KERNEL_DS as u32,

@@ -38,7 +38,7 @@ impl PortDir {
     }
 
     fn class(&self) -> Device<'_> {
-        Device { class: "ata_port", name: self.name.to_str().unwrap_or_default(), dev: None, parent: Some(&self.node) }
+        Device { class: "ata_port", name: self.name.to_str().unwrap_or_default(), dev: None, node: None, parent: Some(&self.node) }
     }
 }
 

@@ -75,10 +75,13 @@ impl State {
 
     /// Puts an alarm into the clock. `ETIME`: it is not after now.
     fn program(&self, expires: i64) -> Result {
-        if expires <= self.read_time()?.to_seconds() {
+        let is_over = || self.read_time().map(|now| expires <= now.to_seconds());
+        if is_over()? {
             return Err(ETIME);
         }
-        self.alarm_ops()?.set_alarm(&Alarm { enabled: true, time: Time::from_seconds(expires) })
+        self.alarm_ops()?.set_alarm(&Alarm { enabled: true, time: Time::from_seconds(expires) })?;
+        // The second may have come before the alarm was set: it would ring the next day.
+        if is_over()? { Err(ETIME) } else { Ok(()) }
     }
 
     fn switch_off(&self) {
@@ -89,20 +92,22 @@ impl State {
         }
     }
 
-    /// Lets `which`, which does not wait, wait for its time. `Ok(true)`: that is now, and [`Self::run`] is wanted.
+    /// Lets `which`, which does not wait, wait for its time. `Ok(true)`: that, or another's, is now, and [`Self::run`] is wanted.
     pub(crate) fn enqueue(&mut self, which: Which) -> Result<bool> {
         // As in Linux a clock that cannot be read now is not asked about what is over.
         let now = self.read_time().map_or(i64::MIN, |time| time.to_seconds());
         let others = [self.alarm, self.second];
         let first = others.iter().filter(|t| t.enabled && t.expires >= now).map(|t| t.expires).min();
+        // Setting the alarm may take its interrupt back.
+        let is_late = others.iter().any(|t| t.enabled && t.expires <= now);
         let timer = self.timer(which);
         timer.enabled = true;
         let expires = timer.expires;
         if first.is_some_and(|first| first <= expires) {
-            return Ok(false);
+            return Ok(is_late);
         }
         match self.program(expires) {
-            Ok(()) => Ok(false),
+            Ok(()) => Ok(is_late),
             Err(ETIME) => Ok(true),
             Err(error) => {
                 self.timer(which).enabled = false;

@@ -275,7 +275,12 @@ impl Rtc {
         }
         // The seconds need the alarm too.
         let on = on || state.second.enabled;
-        state.alarm_ops()?.enable_alarm(on)
+        state.alarm_ops()?.enable_alarm(on)?;
+        if on {
+            // What rang meanwhile is served.
+            self.alarm_rang();
+        }
+        Ok(())
     }
 
     fn start_seconds(&self, state: &mut State) -> Result {

@@ -202,7 +202,7 @@ pub(crate) fn add_host(host: &Arc<Host>) -> Result {
 }
 
 fn host_class<'a>(name: &'a KString, node: &'a Arc<Node>) -> Result<ClassDevice<'a>> {
-    Ok(ClassDevice { class: "scsi_host", name: name.to_str().ok_or(EINVAL)?, dev: None, parent: Some(node) })
+    Ok(ClassDevice { class: "scsi_host", name: name.to_str().ok_or(EINVAL)?, dev: None, node: None, parent: Some(node) })
 }
 
 fn host_attributes(host: &Arc<Host>, node: &Arc<Node>) -> Result {
@@ -292,7 +292,7 @@ pub(crate) fn add_unit(unit: &Arc<Unit>) -> Result {
 }
 
 fn unit_class<'a>(name: &'a KString, node: &'a Arc<Node>) -> Result<ClassDevice<'a>> {
-    Ok(ClassDevice { class: "scsi_device", name: name.to_str().ok_or(EINVAL)?, dev: None, parent: Some(node) })
+    Ok(ClassDevice { class: "scsi_device", name: name.to_str().ok_or(EINVAL)?, dev: None, node: None, parent: Some(node) })
 }
 
 /// Its driver gives a unit up, and it is hidden.

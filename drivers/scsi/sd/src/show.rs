@@ -21,7 +21,7 @@ pub(crate) struct Files {
 impl Files {
     fn class(&self) -> Result<ClassDevice<'_>> {
         let name = self.name.to_str().ok_or(EINVAL)?;
-        Ok(ClassDevice { class: "scsi_disk", name, dev: None, parent: Some(&self.parent) })
+        Ok(ClassDevice { class: "scsi_disk", name, dev: None, node: None, parent: Some(&self.parent) })
     }
 }
 

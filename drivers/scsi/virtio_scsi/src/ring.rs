@@ -41,7 +41,8 @@ pub(crate) struct Ring {
 impl Ring {
     /// Makes queue `index` of the device and switches it on. Commands have at most `max_pieces` pieces of memory.
     pub(crate) fn new(device: &VirtioDevice, index: u16, max_pieces: u32) -> Result<Self> {
-        let queue: VirtQueue<Token> = device.new_queue(index, 1024)?;
+        let mut queue: VirtQueue<Token> = device.new_queue(index, 1024)?;
+        queue.cut_lengths();
         let places = queue.size();
         let mut free = KVec::with_capacity(places.into(), GFP_KERNEL)?;
         let mut ids = KVec::with_capacity(places.into(), GFP_KERNEL)?;

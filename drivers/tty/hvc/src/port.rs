@@ -261,6 +261,8 @@ impl Drop for Hvc {
         };
         drop(ops);
         if let Some(tty) = tty {
+            // Who closes it waits no longer for the host to take the rest.
+            tty.write_wakeup();
             tty.hangup(false);
         }
         self.port.taken.store(false, Ordering::Release);

@@ -23,7 +23,7 @@ mod uart;
 
 pub use uart::Kind;
 
-use klog::pr_info;
+use klog::{pr_info, pr_warn};
 use tty::{Driver, Kind as TtyKind};
 
 static DRIVER: Driver =
@@ -48,6 +48,8 @@ pub fn init() -> errno::Result {
             pr_info!("serial8250: ttyS{index} at I/O {base:#x} (irq = {irq}, base_baud = 115200) is a {name}");
         }
     }
-    device::platform::add_fixed("serial8250")?;
+    if let Err(error) = device::platform::add_fixed("serial8250") {
+        pr_warn!("serial8250: not shown: {error}");
+    }
     tty::register_driver(&DRIVER)
 }

@@ -73,6 +73,8 @@ pub struct VirtQueue<T> {
     indirect: bool,
     callbacks: bool,
     broken: bool,
+    /// Lengths that the device tells are cut to what it may write.
+    cut_lengths: bool,
     tables: KVec<Page>,
 }
 
@@ -106,6 +108,7 @@ impl<T> VirtQueue<T> {
             indirect,
             callbacks: true,
             broken: false,
+            cut_lengths: false,
             tables: KVec::with_capacity(SPARE_TABLES, GFP_KERNEL)?,
         })
     }
@@ -129,6 +132,12 @@ impl<T> VirtQueue<T> {
     /// Whether the device wrote nonsense: nothing works any more.
     pub fn is_broken(&self) -> bool {
         self.broken
+    }
+
+    /// The device is one whose lengths also count what it read (QEMU's SCSI adapter): they are cut to what it may write, and are not
+    /// worth more than that (`suppress_used_validation`).
+    pub fn cut_lengths(&mut self) {
+        self.cut_lengths = true;
     }
 
     /// Nothing is to be added any more (the device is gone).
@@ -235,9 +244,11 @@ impl<T> VirtQueue<T> {
         let at = self.used_at + 4 + 8 * usize::from(self.last_used & (self.size - 1));
         let (id, len) = (self.mem.read32(at), self.mem.read32(at + 4));
         let Some(slot) = self.slots.get_mut(id as usize) else { return Err(self.broke("id", id)) };
-        if u64::from(len) > slot.writable {
-            return Err(self.broke("length", len));
-        }
+        let len = match u32::try_from(slot.writable) {
+            Ok(most) if len > most && self.cut_lengths => most,
+            Ok(most) if len > most => return Err(self.broke("length", len)),
+            _ => len,
+        };
         let Some(token) = slot.token.take() else { return Err(self.broke("id", id)) };
         self.detach(id as u16);
         self.last_used = self.last_used.wrapping_add(1);

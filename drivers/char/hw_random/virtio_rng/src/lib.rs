@@ -149,6 +149,7 @@ struct Bound {
 
 impl Handler for Bound {
     fn queue_interrupt(&self, _: u16) {
+        let mut empty = false;
         {
             let mut guard = self.port.inner.lock_irqsave();
             let inner = &mut *guard;
@@ -157,11 +158,16 @@ impl Handler for Bound {
                 Ok(Some((buffer, len))) => {
                     (inner.buffer, inner.at) = (Some(buffer), 0);
                     inner.end = (len as usize).min(BUFFER);
+                    empty = inner.end == 0;
                 }
                 Ok(None) => return,
                 // It wrote nonsense into the ring.
                 Err(_) => inner.gone = true,
             }
+        }
+        // A buffer with nothing in it goes back.
+        if empty {
+            self.port.request();
         }
         self.port.wait.wake_up_all();
     }

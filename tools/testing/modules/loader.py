@@ -28,7 +28,7 @@ def bad_files(good):
         return good[:at] + value + good[at + len(value):]
 
     magic = good.index(b"vermagic=")
-    symbol = re.search(rb"\0(_RNv[0-9A-Za-z_]*kernel5print11call_printk)\0", good).group(1)
+    symbol = re.search(rb"\0(_RNv[0-9A-Za-z_]*kernel_base5print11call_printk)\0", good).group(1)
     yield "magic", patched(0, b"X"), "Invalid ELF header magic"
     yield "machine", patched(18, struct.pack("<H", 3)), "Invalid architecture in ELF header"
     yield "type", patched(16, struct.pack("<H", 2)), "Invalid ELF header type"

@@ -54,6 +54,8 @@ pub mod iop {
     pub const ALIASES: u32 = 1 << 11;
     /// The inode cache dropped it, or is about to.
     pub const UNCACHED: u32 = 1 << 12;
+    /// In use as swap space: not to be written, cut or removed (`S_SWAPFILE`).
+    pub const SWAPFILE: u32 = 1 << 13;
 }
 
 /// Where a symbolic link leads.
@@ -167,6 +169,12 @@ pub trait InodeOps: Any + Send + Sync {
     /// The names of the extended attributes, each ended by a NUL.
     fn listxattr(&self, inode: &Inode) -> Result<KVec<u8>> {
         Ok(KVec::new())
+    }
+
+    /// For swap space: calls `add` with position (bytes of the device) and length of each run of the file's blocks, from the file's first
+    /// byte on; dirty pages were written. Inode's lock held. EINVAL for files that cannot be swap space: those with holes, too.
+    fn swap_extents(&self, inode: &Inode, add: &mut dyn FnMut(u64, u64) -> Result) -> Result {
+        Err(EINVAL)
     }
 
     /// What `/proc/*/fd` shows of an inode with [`iop::DNAME`] (`pipe:[12]`).

@@ -7,6 +7,7 @@
 
 use crate::entry::{Entry, PROT_NONE, UserProt};
 use crate::ldt::LdtSlot;
+use crate::range::put_frame_of_any;
 use crate::{quicklist, tlb};
 use core::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use errno::{Result, code::*};
@@ -15,7 +16,7 @@ use kalloc::flags::GFP_KERNEL;
 use locking::SpinLock;
 use mm_alloc::kpt::bits;
 use mm_alloc::layout::{PAGE_SIZE, TASK_SIZE};
-use mm_alloc::page::{get_frame, put_frame};
+use mm_alloc::page::get_frame;
 use mm_alloc::{Frame, Page, PageFlags, PhysAddr, phys_to_virt};
 use x86_cpu::asm::cpu_relax;
 use x86_cpu::preempt::{PreemptGuard, preempt_disable};
@@ -33,13 +34,19 @@ pub enum Kind {
     File,
     /// tmpfs and shared memory.
     Shmem,
+    /// Not resident: in swap space.
+    Swap,
 }
 
 impl Kind {
     /// By the page's flags.
     #[inline(always)]
     pub fn of(frame: &Frame) -> Self {
-        let flags = frame.flag_bits();
+        Self::from_flags(frame.flag_bits())
+    }
+
+    #[inline(always)]
+    pub(crate) fn from_flags(flags: u64) -> Self {
         if flags & PageFlags::ANON.0 != 0 {
             Self::Anon
         } else if flags & PageFlags::SWAP_BACKED.0 != 0 {
@@ -51,7 +58,7 @@ impl Kind {
 }
 
 /// Pages by [`Kind`], counted in a loop and added once.
-pub(crate) type Counts = [i64; 3];
+pub(crate) type Counts = [i64; 4];
 
 /// The user half of an address space.
 ///
@@ -69,7 +76,7 @@ pub struct PageTable {
     pub(crate) context: u64,
     /// Excludes freeing of tables against walkers without `mm`'s lock.
     pub(crate) structure: SpinLock<()>,
-    rss: [AtomicI64; 3],
+    rss: [AtomicI64; 4],
     /// Pages used as tables, the top level not counted.
     pub(crate) tables: AtomicUsize,
     /// The program's own segments.
@@ -173,6 +180,8 @@ pub enum WriteFault {
     Done,
     /// The page is shared: make a copy and give it to [`PageTable::replace`].
     Copy(Page, Entry),
+    /// As `Copy`, of a page of the swap cache: it may be the caller's alone if it is taken out of there.
+    SwapCache(Page, Entry),
     /// The zero page is mapped: make a cleared page and give it to [`PageTable::replace`].
     Zero(Entry),
     /// A device page or another that cannot be copied.
@@ -194,7 +203,7 @@ impl PageTable {
             generation: AtomicU64::new(1),
             context: NEXT_CONTEXT.fetch_add(1, Ordering::Relaxed),
             structure: SpinLock::new(()),
-            rss: [const { AtomicI64::new(0) }; 3],
+            rss: [const { AtomicI64::new(0) }; 4],
             tables: AtomicUsize::new(0),
             ldt: LdtSlot::new(),
         };
@@ -205,6 +214,12 @@ impl PageTable {
     /// Pages resident, by kind. At least 0.
     pub fn rss(&self, kind: Kind) -> usize {
         usize::try_from(self.rss[kind as usize].load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// Whether any page may be in swap space.
+    #[inline(always)]
+    pub fn has_swap(&self) -> bool {
+        self.rss[Kind::Swap as usize].load(Ordering::Relaxed) != 0
     }
 
     /// Bytes of page tables (`VmPTE`).
@@ -219,7 +234,7 @@ impl PageTable {
     }
 
     pub(crate) fn count_all(&self, counts: &Counts) {
-        for kind in [Kind::Anon, Kind::File, Kind::Shmem] {
+        for kind in [Kind::Anon, Kind::File, Kind::Shmem, Kind::Swap] {
             let delta = counts[kind as usize];
             if delta != 0 {
                 self.count(kind, delta);
@@ -356,7 +371,7 @@ impl PageTable {
         let table = self.make(start)?;
         // SAFETY: `make` gave a last-level table, which stays while the caller holds `mm`'s lock.
         let entries = unsafe { table_at(table.phys()) };
-        let mut counts: Counts = [0; 3];
+        let mut counts: Counts = [0; 4];
         let lock = TableLock::take(table);
         for (i, entry) in entries.iter().skip(index(start, 0)).take(pages).enumerate() {
             if entry.load(Ordering::Relaxed) != 0 {
@@ -432,6 +447,9 @@ impl PageTable {
             get_frame(frame);
             Page::from_frame(frame)
         };
+        if page.has(PageFlags::SWAP_CACHE) {
+            return WriteFault::SwapCache(page, Entry(value));
+        }
         WriteFault::Copy(page, Entry(value))
     }
 
@@ -450,7 +468,7 @@ impl PageTable {
         entry.store(new.phys() | prot.bits(), Ordering::Release);
         drop(lock);
         core::mem::forget(new);
-        let mut counts: Counts = [0; 3];
+        let mut counts: Counts = [0; 4];
         counts[Kind::Anon as usize] += 1;
         tlb::flush_range(self, addr, addr + PAGE_SIZE, false);
         if old.0 & bits::SPECIAL == 0 {
@@ -458,7 +476,7 @@ impl PageTable {
             let frame = unsafe { Frame::of_phys(old.phys()) };
             counts[Kind::of(frame) as usize] -= 1;
             // SAFETY: As above.
-            unsafe { put_frame(frame) };
+            unsafe { put_frame_of_any(frame) };
         }
         self.count_all(&counts);
         true
@@ -511,7 +529,11 @@ pub(crate) fn entry_at(table: &'static Frame, addr: usize) -> &'static AtomicU64
 
 fn stat_of(kind: Kind, delta: i64) {
     use mm_alloc::stat::{Item, add};
-    add(if kind == Kind::Anon { Item::Anon } else { Item::FileMapped }, delta);
+    match kind {
+        Kind::Anon => add(Item::Anon, delta),
+        Kind::File | Kind::Shmem => add(Item::FileMapped, delta),
+        Kind::Swap => {}
+    }
 }
 
 static ZERO_PAGE: locking::SetOnce<Page> = locking::SetOnce::new();

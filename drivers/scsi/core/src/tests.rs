@@ -10,6 +10,7 @@ mod in_kernel {
     use errno::{Error, Result, code::*};
     use kalloc::flags::GFP_KERNEL;
     use kalloc::{Arc, KBox, KVec};
+    use kernel::hardware::{ktime, locking};
     use locking::SpinLock;
     use scsi_proto::{Cdb, key, status};
 

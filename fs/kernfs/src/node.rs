@@ -360,24 +360,33 @@ impl Node {
             parent.mtime.set(now);
             parent.ctime.set(now);
         }
-        let mut doomed = KVec::new();
+        loop {
+            let leaf = self.last_leaf();
+            leaf.notify();
+            if let Kind::Attribute(behind, _) = &leaf.kind {
+                behind.revoke();
+            }
+            if Arc::ptr_eq(&leaf, self) {
+                return;
+            }
+            if let Some(parent) = leaf.parent()
+                && let Ok(dir) = parent.dir()
+            {
+                dir.children.write().list.retain(|(_, child)| !Arc::ptr_eq(child, &leaf));
+            }
+        }
+    }
+
+    /// The last node below this one that has nothing below it; all on the way there are no longer part of the tree.
+    fn last_leaf(self: &Arc<Self>) -> Arc<Self> {
         let mut at = self.clone();
         loop {
             at.active.store(false, Ordering::Release);
-            at.notify();
-            if let Kind::Attribute(behind, _) = &at.kind {
-                behind.revoke();
-            }
-            if let Ok(dir) = at.dir() {
-                let mut list = core::mem::take(&mut dir.children.write().list);
-                for (_, child) in list.drain(..) {
-                    // Without memory for the list a grandchild stays active for those who have it open.
-                    let _ = doomed.push(child, GFP_KERNEL);
-                }
-            }
-            match doomed.pop() {
-                Some(next) => at = next,
-                None => return,
+            // Nothing is added to it from here on.
+            let child = at.dir().ok().and_then(|dir| dir.children.write().list.last().map(|(_, child)| child.clone()));
+            match child {
+                Some(child) => at = child,
+                None => return at,
             }
         }
     }

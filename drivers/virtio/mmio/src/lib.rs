@@ -86,7 +86,7 @@ struct VirtioMmio {
 impl kernel::Module for VirtioMmio {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let mut named = KVec::new();
-        for (index, place) in named::take().into_iter().enumerate() {
+        for (index, &place) in named::take().iter().enumerate() {
             let name = KString::from_fmt(format_args!("virtio-mmio.{index}"), GFP_KERNEL)?;
             let parent = KString::from_fmt(format_args!("devices/virtio-mmio-cmdline/{name}"), GFP_KERNEL)?;
             match probe(name, parent, place) {

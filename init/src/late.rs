@@ -134,6 +134,8 @@ fn devices(info: &'static BootInfo) -> Result {
         block::init();
         step("block devices", genhd::init())?;
         block_fops::init();
+        #[cfg(feature = "CONFIG_SWAP")]
+        swap::init();
     }
     step("memory devices", mem::init())?;
     step("misc devices", misc::init())?;

@@ -6,7 +6,7 @@ use crate::attr::remove_privileges;
 use crate::disk_inode::idirty;
 use crate::file::{File, fmode};
 use crate::hooks::send_current;
-use crate::inode::Inode;
+use crate::inode::{Inode, iop};
 use core::fmt::Write;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
@@ -255,6 +255,9 @@ impl VmFile for File {
     }
 
     fn mmap(&self, request: &MmapRequest) -> Result {
+        if request.shared && request.write && self.inode().iflags() & iop::SWAPFILE != 0 {
+            return Err(ETXTBSY);
+        }
         self.ops().mmap(self, request)?;
         self.accessed();
         Ok(())

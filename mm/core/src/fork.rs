@@ -54,6 +54,9 @@ impl Mm {
                 self.table.fork_range(&child.table, slot.start, slot.end, vma.flags.is_cow())?;
             }
         }
+        if child.table.has_swap() && !crate::swap::note(child) {
+            return Err(ENOMEM);
+        }
         Ok(())
     }
 }

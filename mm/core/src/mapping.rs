@@ -9,6 +9,10 @@
 //! Locks: `invalidate` (sleeping; shared around reading in and around making writable, exclusively around taking out), the pages'
 //! locks, the tree's lock, `users` (spin). Never the tree's lock and `users` at once. A look-up takes none.
 
+mod users;
+
+pub(crate) use users::MapLink;
+
 use crate::bdi::BackingDev;
 use crate::dirty::{MAX_RUN, WriteControl};
 use crate::errseq::ErrSeq;
@@ -17,14 +21,14 @@ use crate::page_lock::{lock_page, unlock_page, wait_writeback};
 use crate::page_tree::PageTree;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use errno::{Error, Result, code::*};
-use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
-use kalloc::{Arc, KBox, KVec};
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KBox};
 use locking::{SetOnce, SpinLock};
 use mm_alloc::layout::{PAGE_SHIFT, PAGE_SIZE};
 use mm_alloc::stat::{self, Item};
 use mm_alloc::{Page, PageFlags};
 use sync::{RwReadGuard, RwSemaphore, RwWriteGuard};
-use x86_mm::PageTable;
+use users::Users;
 
 /// Where a mapping's pages come from, and where they go.
 #[allow(unused_variables, reason = "defaults ignore their arguments")]
@@ -103,20 +107,6 @@ pub trait MappingHost: Send + Sync {
     fn write_error(&self, error: Error);
 }
 
-/// One mapping of a range of the file in some address space.
-struct User {
-    table: Arc<PageTable>,
-    start: usize,
-    end: usize,
-    pgoff: u64,
-}
-
-/// Users by slot number; free slots form a list.
-struct Users {
-    slots: KVec<Option<User>>,
-    free: KVec<usize>,
-}
-
 /// The cached pages of a file.
 pub struct Mapping {
     /// Who this is, for pages and futexes; never 0, never used twice.
@@ -148,7 +138,7 @@ impl Mapping {
             pages: PageTree::new(),
             count: AtomicUsize::new(0),
             invalidate: RwSemaphore::new(()),
-            users: SpinLock::new(Users { slots: KVec::new(), free: KVec::new() }),
+            users: SpinLock::new(Users::new()),
             ops,
             memory,
             small_blocks: AtomicBool::new(small),
@@ -526,7 +516,7 @@ impl Mapping {
             return;
         }
         self.clear_partial(start, PAGE_SIZE);
-        if end % page != 0
+        if !end.is_multiple_of(page)
             && let Some(cached) = self.get(last)
         {
             let _ = cached.fill(0, (end % page) as usize, 0);
@@ -544,48 +534,6 @@ impl Mapping {
         }
         self.ops.uncharge(pages as u64);
     }
-
-    /// Unmaps the file's pages `[first, last]` in every address space; with `keep_private` copies stay.
-    pub fn unmap(&self, first: u64, last: u64, keep_private: bool) {
-        let mut slot = 0;
-        loop {
-            let next = {
-                let users = self.users.lock();
-                users.slots.iter().enumerate().skip(slot).find_map(|(i, user)| {
-                    let user = user.as_ref()?;
-                    let (start, end) = user.range_of(first, last)?;
-                    Some((i, user.table.clone(), start, end))
-                })
-            };
-            let Some((i, table, start, end)) = next else { return };
-            table.zap_shared(start, end, keep_private);
-            slot = i + 1;
-        }
-    }
-
-    /// Takes write access from shared mappings of `[first, last]`, so that the next write is noticed (write-back).
-    pub fn write_protect(&self, first: u64, last: u64) {
-        let mut slot = 0;
-        loop {
-            let next = {
-                let users = self.users.lock();
-                users.slots.iter().enumerate().skip(slot).find_map(|(i, user)| {
-                    let user = user.as_ref()?;
-                    let (start, end) = user.range_of(first, last)?;
-                    Some((i, user.table.clone(), start, end))
-                })
-            };
-            let Some((i, table, start, end)) = next else { return };
-            table.clean(start, end);
-            slot = i + 1;
-        }
-    }
-
-    /// Whether any address space maps the file.
-    pub fn is_mapped(&self) -> bool {
-        let users = self.users.lock();
-        users.slots.len() > users.free.len()
-    }
 }
 
 /// A page that was preallocated is used: all zeros, which it is already, are the file's contents now.
@@ -596,75 +544,6 @@ fn first_use(page: Page) -> Page {
 
 /// How pages of tmpfs are marked once they are used: they are current.
 const MEMORY_FLAGS: PageFlags = PageFlags(PageFlags::UPTODATE.0 | PageFlags::SWAP_BACKED.0);
-
-impl User {
-    /// The addresses at which pages `[first, last]` are mapped here.
-    fn range_of(&self, first: u64, last: u64) -> Option<(usize, usize)> {
-        let pages = ((self.end - self.start) >> PAGE_SHIFT) as u64;
-        let low = first.saturating_sub(self.pgoff);
-        let high = last.saturating_add(1).saturating_sub(self.pgoff).min(pages);
-        let start = self.start + ((low.min(pages) as usize) << PAGE_SHIFT);
-        let end = self.start + ((high as usize) << PAGE_SHIFT);
-        (start < end).then_some((start, end))
-    }
-}
-
-/// A VMA's entry in its mapping's list of users; leaves it when dropped.
-pub(crate) struct MapLink {
-    pub(crate) mapping: Arc<Mapping>,
-    slot: usize,
-}
-
-impl MapLink {
-    /// Enters `[start, end)` of an address space, which shows the file from page `pgoff` on.
-    pub(crate) fn new(
-        mapping: &Arc<Mapping>,
-        table: &Arc<PageTable>,
-        start: usize,
-        end: usize,
-        pgoff: u64,
-    ) -> Result<Self> {
-        let user = Some(User { table: table.clone(), start, end, pgoff });
-        let mut users = mapping.users.lock();
-        let slot = match users.free.pop() {
-            Some(slot) => {
-                if let Some(entry) = users.slots.get_mut(slot) {
-                    *entry = user;
-                }
-                slot
-            }
-            None => {
-                let slot = users.slots.len();
-                // Room for its return to the free list is made now, so that leaving cannot fail.
-                users.free.reserve(slot + 1, GFP_ATOMIC)?;
-                users.slots.push(user, GFP_ATOMIC)?;
-                slot
-            }
-        };
-        drop(users);
-        Ok(Self { mapping: mapping.clone(), slot })
-    }
-
-    /// Says that the VMA's bounds changed.
-    pub(crate) fn update(&self, start: usize, end: usize, pgoff: u64) {
-        let mut users = self.mapping.users.lock();
-        if let Some(Some(user)) = users.slots.get_mut(self.slot) {
-            (user.start, user.end, user.pgoff) = (start, end, pgoff);
-        }
-    }
-}
-
-impl Drop for MapLink {
-    fn drop(&mut self) {
-        let mut users = self.mapping.users.lock();
-        let user = users.slots.get_mut(self.slot).and_then(Option::take);
-        // There is room: `new` reserved as many as there are slots.
-        let _ = users.free.push_within_capacity(self.slot);
-        drop(users);
-        // The address space's last reference must not go under the lock.
-        drop(user);
-    }
-}
 
 impl Drop for Mapping {
     fn drop(&mut self) {

@@ -66,12 +66,6 @@ fn date_part(byte: u8, control: u8, most: i32) -> i32 {
     if (1..=most).contains(&value) { value } else { -1 }
 }
 
-/// A day or month as the register has it.
-fn date_byte(value: i32, control: u8) -> u8 {
-    let value = value.clamp(0, 99) as u8;
-    if control & chip::BINARY != 0 { value } else { value / 10 << 4 | value % 10 }
-}
-
 impl Clock {
     /// The last second that an alarm set now can mean.
     fn furthest(&self, now: &Time) -> i64 {
@@ -161,9 +155,9 @@ impl RtcOps for Clock {
         cmos.write(reg::MINUTES_ALARM, minutes);
         cmos.write(reg::SECONDS_ALARM, seconds);
         if let Some(register) = self.day_alarm {
-            cmos.write(register, date_byte(alarm.time.mday, control));
+            cmos.write(register, chip::encode(alarm.time.mday, control));
             if let Some(register) = self.month_alarm {
-                cmos.write(register, date_byte(alarm.time.mon + 1, control));
+                cmos.write(register, chip::encode(alarm.time.mon + 1, control));
             }
         }
         if alarm.enabled {

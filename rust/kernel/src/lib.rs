@@ -52,6 +52,7 @@ pub mod pci;
 pub mod platform;
 pub mod prelude;
 pub mod processor;
+pub mod ptr;
 pub mod rbtree;
 pub mod revocable;
 pub mod safety;
@@ -75,9 +76,9 @@ pub mod virtio;
 pub mod workqueue;
 
 pub use kernel_base::{
-    acpi, acpi_device_table, b_str, bits, build_assert, build_assert_macro, build_error, c_str, const_assert,
+    acpi, acpi_device_table, b_str, bitfield, bits, build_assert, build_assert_macro, build_error, c_str, const_assert,
     device_id, error, ffi, fmt, id_pool, ioctl, module_device_table, module_param, num, of, of_device_table, print,
-    ptr, register, sizes, static_assert, std_vendor,
+    sizes, static_assert, std_vendor,
 };
 pub use kernel_base::{
     dbg, do_once_lite, pr_alert, pr_alert_once, pr_cont, pr_crit, pr_crit_once, pr_debug, pr_emerg, pr_emerg_once,

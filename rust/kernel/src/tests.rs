@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Tests of what this crate makes itself (and does not just pass on), in the kernel.
 
+mod io;
+mod num;
+
 use crate::bitmap::BitmapVec;
 use crate::prelude::*;
 use crate::str::{CString, Formatter, kstrtobool, parse_int::ParseInt};

@@ -8,6 +8,7 @@
 
 #![no_std]
 #![feature(arbitrary_self_types)]
+#![feature(derive_coerce_pointee)]
 
 // Macros name this crate as modules do.
 extern crate self as kernel;
@@ -43,6 +44,7 @@ pub mod init;
 pub mod io;
 pub mod iov;
 pub mod irq;
+pub mod list;
 pub mod macros;
 pub mod miscdevice;
 pub mod module;

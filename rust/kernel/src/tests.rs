@@ -2,6 +2,7 @@
 //! Tests of what this crate makes itself (and does not just pass on), in the kernel.
 
 mod io;
+mod list;
 mod num;
 
 use crate::bitmap::BitmapVec;

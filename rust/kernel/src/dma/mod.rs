@@ -2,7 +2,7 @@
 //! Memory that devices transfer to and from: `kernel::dma`. There is no IOMMU driver: a device's addresses are physical ones, and
 //! on this machine its view of memory is the caches'.
 
-use crate::device::{self, Bound};
+use crate::device;
 use crate::error::{Result, code::*};
 
 mod coherent;

@@ -3,7 +3,7 @@
 //! one that is not relaxed.
 
 use super::{IoBackend, IoBase, IoCapable, IoCopyable, Region};
-use crate::error::{Result, code::EINVAL};
+use crate::error::Result;
 use crate::ptr::KnownSize;
 use core::arch::asm;
 use core::marker::PhantomData;

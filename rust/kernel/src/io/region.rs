@@ -44,5 +44,6 @@ impl<const SIZE: usize> KnownSize for Region<SIZE> {
 
 // SAFETY: It is bytes, and a multiple of 4 of them: there is no padding.
 unsafe impl<const SIZE: usize> IntoBytes for Region<SIZE> {
+    #[allow(dead_code, reason = "it is an item of the trait")]
     fn only_derive_is_allowed_to_implement_this_trait() {}
 }

@@ -153,8 +153,7 @@ fn seek_data(file: &File, offset: i64, data: bool) -> Result<i64> {
     // First page of the kind wanted; page numbers come in order.
     let mut index = from >> PAGE_SHIFT;
     let mut found = None;
-    mapping(file)?.for_each_from(index, |at, page| {
-        let used = page.has(PageFlags::UPTODATE);
+    mapping(file)?.for_each_used(index, |at, used| {
         if data {
             if used {
                 found = Some(at);

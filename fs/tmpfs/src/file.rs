@@ -8,8 +8,8 @@ use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
 use mm::{Mapping, MappingOps, MmapRequest};
+use mm_alloc::Page;
 use mm_alloc::layout::{PAGE_SHIFT, PAGE_SIZE};
-use mm_alloc::{Page, PageFlags};
 use vfs::filemap::{generic_read, generic_write};
 use vfs::{File, FileOps, IovIter, fmode};
 

@@ -44,9 +44,9 @@ pub(crate) use cache::{is_cached, users_of};
 pub use fault::PAGE_CLUSTER;
 pub use off::empty;
 pub(crate) use off::{forget, note};
-pub use shmem::is_watching;
 pub use out::{ADDRESS_SPACES, AddressSpaces, SWAPPINESS, madvise, makes_progress, page_out};
 pub(crate) use out::{Fate, MOST_IN_FLIGHT, in_flight, keep_on_list, pages_for, reclaim_cached, write_reclaimed};
+pub use shmem::is_watching;
 pub use write::SwapWrite;
 
 /// Areas there can be at once (`MAX_SWAPFILES` without what Linux keeps back for itself).

@@ -308,7 +308,8 @@ impl Mapping {
             return true;
         }
         let swapped = self.swapped_count() != 0;
-        swapped && matches!(self.pages.lock().look(index), Some(There::Mark(mark)) if super::is_cached(place_from(mark)))
+        swapped
+            && matches!(self.pages.lock().look(index), Some(There::Mark(mark)) if super::is_cached(place_from(mark)))
     }
 
     /// Calls `f` with the numbers of the pages that have contents, from `first` on, and whether each has (pages that are only kept have

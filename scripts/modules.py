@@ -50,8 +50,10 @@ def load_crates():
 class Module:
     """One module to be built."""
 
-    def __init__(self, name, root, output, in_tree, depends=(), file=None):
-        self.name, self.root, self.output, self.in_tree, self.depends = name, root, output, in_tree, list(depends)
+    def __init__(self, name, root, output, in_tree, depends, file=None):
+        self.name, self.root, self.output, self.in_tree = name, root, output, in_tree
+        # {what its source calls a crate: the crate}
+        self.depends = depends
         # What its file is called, where that is no name of a crate (9p).
         self.file = file or name
         # Crates that are part of it, as the image does not have them for modules.
@@ -72,19 +74,17 @@ def in_tree(config, crates):
         package = packages[name]
         target = next(t for t in package["targets"] if "lib" in t["kind"])
         place = os.path.relpath(os.path.dirname(package["manifest_path"]), SRCTREE)
-        depends = [dep["name"].replace("-", "_") for dep in package["dependencies"] if dep["kind"] is None]
+        depends = {(dep["rename"] or dep["name"]).replace("-", "_"): dep["name"].replace("-", "_")
+                   for dep in package["dependencies"] if dep["kind"] is None}
         rideau = package["metadata"]["rideau"]
         module = Module(target["name"], target["src_path"], os.path.join(OBJTREE, place), True, depends, rideau.get("module"))
-        for other in module.depends:
-            if other in packages and other not in wanted and packages[other]["metadata"]["rideau"]["level"] == rideau["level"]:
-                sys.exit(f"*** {name} is to be a module, so {other}, which it uses, must be one: the image exports only what `kernel` has")
         module.parts = own_parts(package["name"], crates)
         modules.append(module)
     # A module comes after those that it uses.
     names = {module.name for module in modules}
     done = []
     while modules:
-        ready = [m for m in modules if not (set(m.depends) & names) - {d.name for d in done}]
+        ready = [m for m in modules if not (set(m.depends.values()) & names) - {d.name for d in done}]
         done += ready
         modules = [m for m in modules if m not in ready]
         if not ready:
@@ -102,8 +102,9 @@ def below(root):
 def own_parts(package, crates):
     """The files of the crates below a module's that `kernel` does not export: they are linked into the module."""
     names = below(package) - below("kernel") - {package, package.replace("-", "_")}
-    # What is another module is called there.
-    others = {name.replace("-", "_") for name in build.modules_of(kconfig.auto_conf())}
+    # What is another module is called there; so is one that the image has.
+    config = kconfig.auto_conf()
+    others = {name.replace("-", "_") for name in [*build.modules_of(config), *build.shared_in_image(config)]}
     return [crates["crates"][name] for name in sorted(names - others) if name in crates["crates"]]
 
 
@@ -141,7 +142,8 @@ def external(directory):
                 root = os.path.join(directory, rust[0].removesuffix(".o") + ".rs")
             if not os.path.exists(root):
                 sys.exit(f"*** {name}.o: there is no {root}")
-            modules.append(Module(os.path.basename(name), root, os.path.join(directory, os.path.dirname(name)), False, EXTERN))
+            modules.append(Module(os.path.basename(name), root, os.path.join(directory, os.path.dirname(name)), False,
+                                  {extern: extern for extern in EXTERN}))
     return modules
 
 
@@ -162,11 +164,11 @@ def compile(module, config, crates, built):
             *flags(config), f"-Cmetadata={module.name}"]
     for name in ("core", "alloc", "compiler_builtins"):
         line += ["--extern", f"noprelude:{name}={files[name]}"]
-    for name in module.depends:
+    for called, name in module.depends.items():
         if name in built:
-            line += ["--extern", f"{name}={built[name].output}/lib{name}.rmeta"]
+            line += ["--extern", f"{called}={built[name].output}/lib{name}.rmeta"]
         else:
-            line += ["--extern", f"{name}={files.get(name) or crates['host'][name]}"]
+            line += ["--extern", f"{called}={files.get(name) or crates['host'][name]}"]
     line += ["-L", f"dependency={os.path.dirname(files['core'])}"]
     line += [word for path in sorted({os.path.dirname(p) for p in crates["host"].values()}) for word in ("-L", f"dependency={path}")]
     line += [word for m in built.values() for word in ("-L", f"dependency={m.output}")]

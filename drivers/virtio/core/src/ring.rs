@@ -12,6 +12,7 @@ use core::sync::atomic::{Ordering, fence};
 use errno::{Error, Result, code::*};
 use kalloc::KVec;
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
+use kernel::hardware::mm_alloc;
 use mm_alloc::dma::DmaBuffer;
 use mm_alloc::{PAGE_SIZE, Page, PhysAddr};
 

@@ -6,7 +6,7 @@ use kernel::ext::{AliveGuard, KString, SpinLock, WaitQueue};
 use kernel::filesystem::mm_alloc::PAGE_SIZE;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel::virtio::{Sg, VirtQueue, VirtioDevice};
+use virtio::{Sg, VirtQueue, VirtioDevice};
 use p9net::{Channel, Request};
 
 /// Entries of the queue, and pieces of one request, at most.

@@ -6,7 +6,7 @@ use kernel::ext::{Alive, KString, ModuleHeader, Mutex};
 use kernel::filesystem::sysfs;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel::virtio::{Handler, VirtioDevice, VirtioDriver};
+use virtio::{Handler, VirtioDevice, VirtioDriver};
 use p9net::{Channel, Transport};
 
 /// Devices that are in memory.

@@ -13,7 +13,7 @@ mod channel;
 mod device;
 
 use kernel::prelude::*;
-use kernel::virtio::{register_driver, unregister_driver};
+use virtio::{register_driver, unregister_driver};
 use p9net::{register_transport, unregister_transport};
 
 module! {

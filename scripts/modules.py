@@ -50,17 +50,19 @@ def load_crates():
 class Module:
     """One module to be built."""
 
-    def __init__(self, name, root, output, in_tree, depends):
+    def __init__(self, name, root, output, in_tree, depends, file=None):
         self.name, self.root, self.output, self.in_tree = name, root, output, in_tree
         # {what its source calls a crate: the crate}
         self.depends = depends
+        # What its file is called, where that is no name of a crate (9p).
+        self.file = file or name
         # Crates that are part of it, as the image does not have them for modules.
         self.parts = []
 
     @property
     def base(self):
         """Path of its files less the ending."""
-        return os.path.join(self.output, self.name)
+        return os.path.join(self.output, self.file)
 
 
 def in_tree(config, crates):
@@ -74,7 +76,8 @@ def in_tree(config, crates):
         place = os.path.relpath(os.path.dirname(package["manifest_path"]), SRCTREE)
         depends = {(dep["rename"] or dep["name"]).replace("-", "_"): dep["name"].replace("-", "_")
                    for dep in package["dependencies"] if dep["kind"] is None}
-        module = Module(target["name"], target["src_path"], os.path.join(OBJTREE, place), True, depends)
+        rideau = package["metadata"]["rideau"]
+        module = Module(target["name"], target["src_path"], os.path.join(OBJTREE, place), True, depends, rideau.get("module"))
         module.parts = own_parts(package["name"], crates)
         modules.append(module)
     # A module comes after those that it uses.
@@ -222,7 +225,7 @@ def modpost(module, known):
         sys.exit(1)
     depends = sorted({known[name][1] for name in wanted} - {"vmlinux"})
     # As in Linux a module is called as its file is, whatever its source calls it.
-    info = ["name=" + module.name.replace("-", "_"), "depends=" + ",".join(depends)] + (["intree=Y"] if module.in_tree else [])
+    info = ["name=" + module.file.replace("-", "_"), "depends=" + ",".join(depends)] + (["intree=Y"] if module.in_tree else [])
     info += [f"symversion={own_version(module):08x}"]
     lines = ['.section .modinfo, "a", @progbits'] + [f'.asciz "{text}"' for text in info]
     lines += ['.section __version_ext_crcs, "a", @progbits', ".balign 4"] + [f".long {known[name][0]:#x}" for name in wanted]
@@ -287,8 +290,8 @@ def make():
                 f.write(stamp)
         version = own_version(module)
         for name in own_symbols(module):
-            known.setdefault(name, (version, module.name))
-            own.append((version, name, module.name))
+            known.setdefault(name, (version, module.file))
+            own.append((version, name, module.file))
         built[module.name] = module
     top = os.path.abspath(directory) if directory else OBJTREE
     with open(os.path.join(top, "modules.order"), "w") as f:

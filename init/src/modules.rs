@@ -26,6 +26,10 @@ use overlay as _;
 use rng_core as _;
 #[cfg(feature = "CONFIG_RTC_DRV_CMOS")]
 use rtc_cmos as _;
+#[cfg(feature = "CONFIG_NET_9P")]
+use p9net as _;
+#[cfg(feature = "CONFIG_NET_9P_VIRTIO")]
+use p9net_virtio as _;
 #[cfg(feature = "CONFIG_SAMPLE_RUST_MAILBOX")]
 use rust_mailbox as _;
 #[cfg(feature = "CONFIG_SAMPLE_RUST_MINIMAL")]
@@ -48,6 +52,8 @@ use sd_mod as _;
 use squashfs as _;
 #[cfg(feature = "CONFIG_BLK_DEV_SR")]
 use sr_mod as _;
+#[cfg(feature = "CONFIG_9P_FS")]
+use v9fs as _;
 #[cfg(feature = "CONFIG_VFAT_FS")]
 use vfat as _;
 #[cfg(feature = "CONFIG_VIRTIO")]

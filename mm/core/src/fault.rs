@@ -238,6 +238,8 @@ impl Mm {
                     {
                         mapping.fault_hit(state, &page, index);
                     }
+                } else if crate::swap::is_watching() {
+                    page.mark_accessed();
                 }
                 (page, false)
             }

@@ -282,7 +282,7 @@ impl Mm {
             for addr in (slot.start.max(start)..slot.end.min(end)).step_by(PAGE_SIZE) {
                 if let Some(byte) = out.get_mut((addr - start) / PAGE_SIZE)
                     && *byte == 0
-                    && (!may_know || mapping.get(slot.value.pgoff_at(slot.start, addr)).is_some())
+                    && (!may_know || mapping.is_resident(slot.value.pgoff_at(slot.start, addr)))
                 {
                     *byte = 1;
                 }

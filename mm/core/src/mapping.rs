@@ -4,7 +4,7 @@
 //! A page in the cache has the mapping as its owner; one that leaves is marked `TRUNCATED` first and then unmapped everywhere,
 //! so that a fault, which maps under the entry's lock and looks at the mark there, cannot bring it back.
 //! Files that live in memory (tmpfs) have pages that are up to date, but for those that are only kept for the file and all zero
-//! ([`Mapping::preallocate`]); their pages are never locked. Pages of other files are
+//! ([`Mapping::preallocate`]); their pages are locked on their way to swap space and back only (`swap::shmem`). Pages of other files are
 //! read, written and taken out under the page's lock.
 //! Locks: `invalidate` (sleeping; shared around reading in and around making writable, exclusively around taking out), the pages'
 //! locks, the tree's lock, `users` (spin). Never the tree's lock and `users` at once. A look-up takes none.
@@ -18,7 +18,7 @@ use crate::dirty::{MAX_RUN, WriteControl};
 use crate::errseq::ErrSeq;
 use crate::io::{ReadRun, WriteRun};
 use crate::page_lock::{lock_page, unlock_page, wait_writeback};
-use crate::page_tree::PageTree;
+use crate::page_tree::{PageTree, There};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
@@ -115,6 +115,10 @@ pub struct Mapping {
     size: AtomicU64,
     pub(crate) pages: PageTree,
     count: AtomicUsize,
+    /// Pages of a file in memory that are in swap space: marks in the tree.
+    pub(crate) swapped: AtomicUsize,
+    /// `SHM_LOCK`: pages do not leave memory.
+    unevictable: AtomicBool,
     invalidate: RwSemaphore<()>,
     users: SpinLock<Users>,
     ops: KBox<dyn MappingOps>,
@@ -137,6 +141,8 @@ impl Mapping {
             size: AtomicU64::new(size),
             pages: PageTree::new(),
             count: AtomicUsize::new(0),
+            swapped: AtomicUsize::new(0),
+            unevictable: AtomicBool::new(false),
             invalidate: RwSemaphore::new(()),
             users: SpinLock::new(Users::new()),
             ops,
@@ -146,7 +152,11 @@ impl Mapping {
             host: SetOnce::new(),
             errors: ErrSeq::new(),
         };
-        Ok(Arc::new(mapping, GFP_KERNEL)?)
+        let mapping = Arc::new(mapping, GFP_KERNEL)?;
+        if memory {
+            crate::swap::shmem::register(&mapping)?;
+        }
+        Ok(mapping)
     }
 
     /// The cache of a file on a device.
@@ -175,7 +185,22 @@ impl Mapping {
         self.size.store(size, Ordering::Release);
     }
 
-    /// Pages in the cache.
+    /// Pages in swap space; [`Mapping::page_count`] has them too.
+    #[inline(always)]
+    pub fn swapped_count(&self) -> usize {
+        self.swapped.load(Ordering::Relaxed)
+    }
+
+    /// Says whether pages have to stay in memory (`SHM_LOCK`).
+    pub fn set_unevictable(&self, stay: bool) {
+        self.unevictable.store(stay, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_unevictable(&self) -> bool {
+        self.unevictable.load(Ordering::Relaxed)
+    }
+
+    /// Pages of the file that there are, in memory or in swap space.
     pub fn page_count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }
@@ -262,7 +287,7 @@ impl Mapping {
     #[inline(never)]
     fn read_in(&self, index: u64) -> Result<Page> {
         if self.memory {
-            return match self.find(index) {
+            return match self.present(index)? {
                 Some(page) => Ok(first_use(page)),
                 None => self.add_new(index, Page::alloc_zeroed(GFP_KERNEL)?),
             };
@@ -276,7 +301,7 @@ impl Mapping {
         if !self.memory {
             return Err(EINVAL);
         }
-        if self.find(index).is_some() {
+        if self.pages.get(index).is_some() {
             return Ok(false);
         }
         let page = Page::alloc_zeroed(GFP_KERNEL)?;
@@ -298,7 +323,11 @@ impl Mapping {
         loop {
             let there = match self.add(index, &page)? {
                 None => return Ok(page),
-                Some(there) => there,
+                Some(There::Page(there)) => there,
+                Some(There::Mark(_)) => match self.present(index)? {
+                    Some(there) => there,
+                    None => continue,
+                },
             };
             if there.has(PageFlags::UPTODATE) {
                 return Ok(there);
@@ -322,8 +351,8 @@ impl Mapping {
         self.add(index, page).map(drop)
     }
 
-    /// Puts `page` into the cache in the state it is in; gives the page that is there if there is one.
-    pub(crate) fn add(&self, index: u64, page: &Page) -> Result<Option<Page>> {
+    /// Puts `page` into the cache in the state it is in; gives what is there if there is something.
+    pub(crate) fn add(&self, index: u64, page: &Page) -> Result<Option<There>> {
         self.ops.charge(1)?;
         page.private().store(0, Ordering::Relaxed);
         page.set_owner(self.id, index);
@@ -373,9 +402,9 @@ impl Mapping {
             // In batches: the pages must live until they are unmapped.
             let mut gone = [const { None }; 32];
             let mut count = 0;
-            self.pages.each(from, last, None, |index, page| {
+            self.pages.each_there(from, last, |index, there| {
                 if let Some(slot) = gone.get_mut(count) {
-                    *slot = Some((index, page));
+                    *slot = Some((index, there));
                     count += 1;
                 }
                 count < 32
@@ -384,8 +413,11 @@ impl Mapping {
                 break;
             }
             let (start, mut taken) = (from, 0);
-            for (index, page) in gone.iter().flatten() {
-                taken += usize::from(self.take_out(*index, page));
+            for (index, there) in gone.iter().flatten() {
+                match there {
+                    There::Page(page) => taken += usize::from(self.take_out(*index, page)),
+                    There::Mark(mark) => self.forget_swapped(*index, *mark),
+                }
                 from = *index;
             }
             self.forgot(taken);
@@ -500,7 +532,7 @@ impl Mapping {
         if offset == 0 {
             return;
         }
-        if let Some(page) = self.get(at >> PAGE_SHIFT) {
+        if let Some(page) = self.get_present(at >> PAGE_SHIFT) {
             // In bounds: the offset and the length are within one page.
             let _ = page.fill(offset, len.min(PAGE_SIZE - offset), 0);
         }
@@ -517,13 +549,27 @@ impl Mapping {
         }
         self.clear_partial(start, PAGE_SIZE);
         if !end.is_multiple_of(page)
-            && let Some(cached) = self.get(last)
+            && let Some(cached) = self.get_present(last)
         {
             let _ = cached.fill(0, (end % page) as usize, 0);
         }
         if first < last {
             self.remove(first, last - 1);
         }
+    }
+
+    /// The page `index`, if the file has it, of a file in memory also from swap space, which is waited for. An error is none here.
+    fn get_present(&self, index: u64) -> Option<Page> {
+        match self.get(index) {
+            None if self.memory => self.present(index).ok().flatten().filter(|page| page.has(PageFlags::UPTODATE)),
+            page => page,
+        }
+    }
+
+    /// Pages that were in swap space went.
+    pub(crate) fn forgot_swapped(&self, pages: usize) {
+        self.count.fetch_sub(pages, Ordering::Relaxed);
+        self.ops.uncharge(pages as u64);
     }
 
     fn forgot(&self, pages: usize) {
@@ -537,17 +583,20 @@ impl Mapping {
 }
 
 /// A page that was preallocated is used: all zeros, which it is already, are the file's contents now.
-fn first_use(page: Page) -> Page {
+pub(crate) fn first_use(page: Page) -> Page {
     page.set(MEMORY_FLAGS);
     page
 }
 
 /// How pages of tmpfs are marked once they are used: they are current.
-const MEMORY_FLAGS: PageFlags = PageFlags(PageFlags::UPTODATE.0 | PageFlags::SWAP_BACKED.0);
+pub(crate) const MEMORY_FLAGS: PageFlags = PageFlags(PageFlags::UPTODATE.0 | PageFlags::SWAP_BACKED.0);
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        if !self.memory {
+        if self.memory {
+            crate::swap::shmem::unregister(self.id);
+            self.forget_all_swapped();
+        } else {
             crate::reclaim::unregister(self.id);
         }
         // Page by page: what the nodes still held would only be freed after a grace period.

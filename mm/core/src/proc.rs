@@ -170,6 +170,14 @@ impl Mm {
         let inner = self.inner.read();
         for slot in inner.areas.overlapping(start, end) {
             let locked = slot.value.flags.any(VmFlags::LOCKED);
+            if let Some(mapping) = slot.value.mapping().filter(|mapping| mapping.is_memory())
+                && slot.value.flags.any(VmFlags::SHARED)
+            {
+                let (from, to) = (slot.start.max(start), slot.end.min(end));
+                let first = slot.value.pgoff_at(slot.start, from);
+                let pages = ((to - from) >> PAGE_SHIFT) as u64;
+                info.swap += mapping.swapped_in_range(first, first.saturating_add(pages - 1)) * PAGE_SIZE as u64;
+            }
             self.table.for_each_entry(slot.start.max(start), slot.end.min(end), |_, entry, frame| {
                 let Some(frame) = frame else {
                     if let Some(place) = entry.swap() {

@@ -148,7 +148,7 @@ fn shrink_batch(who: Who, may_write: bool) -> Option<Outcome> {
     stat::add(scan, batch.len() as i64);
     let mut outcome = Outcome::default();
     for page in batch {
-        if page.has(PageFlags::ANON) {
+        if page.frame().flag_bits() & swap::MAY_BE_CACHED.0 != 0 {
             match swap::reclaim_cached(page, &mut writes) {
                 swap::Fate::Gone => {}
                 swap::Fate::Freed => outcome.taken += 1,

@@ -8,6 +8,7 @@
 
 #![no_std]
 #![feature(arbitrary_self_types)]
+#![feature(derive_coerce_pointee)]
 
 // Macros name this crate as modules do.
 extern crate self as kernel;
@@ -41,6 +42,7 @@ pub mod init;
 pub mod io;
 pub mod iov;
 pub mod irq;
+pub mod list;
 pub mod macros;
 pub mod miscdevice;
 pub mod module;
@@ -50,6 +52,7 @@ pub mod pci;
 pub mod platform;
 pub mod prelude;
 pub mod processor;
+pub mod ptr;
 pub mod rbtree;
 pub mod revocable;
 pub mod safety;
@@ -69,9 +72,9 @@ pub mod uaccess;
 pub mod workqueue;
 
 pub use kernel_base::{
-    acpi, acpi_device_table, b_str, bits, build_assert, build_assert_macro, build_error, c_str, const_assert,
+    acpi, acpi_device_table, b_str, bitfield, bits, build_assert, build_assert_macro, build_error, c_str, const_assert,
     device_id, error, ffi, fmt, id_pool, ioctl, module_device_table, module_param, num, of, of_device_table, print,
-    ptr, register, sizes, static_assert, std_vendor,
+    sizes, static_assert, std_vendor,
 };
 pub use kernel_base::{
     dbg, do_once_lite, pr_alert, pr_alert_once, pr_cont, pr_crit, pr_crit_once, pr_debug, pr_emerg, pr_emerg_once,

@@ -121,7 +121,8 @@ def batch(args, initrd, drives, first, report):
                 if found[2]:
                     last = first + int(found[2])
                 elif found[3] == "HANG":
-                    guest.expect("^@never@", 3)
+                    guest.expect("^END OF HANG", 20)
+                    raise GuestError(f"image {found[4]} hangs\n{guest.text[guest.text.find('HANG'):][:30000]}")
                 elif found[3]:
                     raise GuestError(f"image {found[4]}: {found[1]}\n{guest.text[-1500:]}")
                 elif found[5]:
@@ -140,7 +141,7 @@ def batch(args, initrd, drives, first, report):
                 errors[what, name] = errors.get((what, name), 0) + int(count)
         except GuestError as error:
             found = WRONG.search(guest.text)
-            report.fail(f"images from {first} on: {found[0] if found else ''}", f"{error}\n{guest.text[-6000:]}")
+            report.fail(f"images from {first} on: {found[0] if found else ''}", error)
             last = int(found[0].split()[1]) + 1 if found else last + 50
     return last, errors
 

@@ -9,6 +9,7 @@ Debian's kernel (--linux).
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,8 +18,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 from guest import Guest, GuestError, Report, debian, image, programs  # noqa: E402
 
-APPEND = "console=ttyS0 loglevel=7 panic=-1"
+APPEND = "console=ttyS0 loglevel=5 panic=-1"
 COMPLAINT = re.compile(r"^.*(Oops|BUG:|WARNING:|panicked|Kernel panic|lock order|sleeping function|Bad swap).*$", re.M)
+OWN = ("mkswap", "swapon", "swapoff", "free")
 HEADER = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority"
 
 
@@ -47,8 +49,23 @@ def make_disks(work):
     with open(os.path.join(files, "holes"), "wb") as out:
         out.truncate(4 << 20)
     run("mkswap", os.path.join(files, "holes"))
-    run("mke2fs", "-q", "-t", "ext4", "-d", files, paths[2])
+    # Blocks of a page: of smaller ones mke2fs leaves those out of the header's page that are zero.
+    run("mke2fs", "-q", "-t", "ext4", "-b", "4096", "-d", files, paths[2])
     return paths
+
+
+def make_initrd(path):
+    """Busybox, the test's program, and Debian's own programs for swap space."""
+    own = {name: shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin") for name in OWN}
+    base = image.base()
+    base.file("bin/swaptest", src=os.path.join(programs.build("swap"), "swaptest"), mode=0o755)
+    libraries = {}
+    for name, program in own.items():
+        base.file("usr/sbin/" + name, src=program, mode=0o755)
+        libraries.update(debian.libraries(program))
+    for name, library in sorted(libraries.items()):
+        base.file(name.lstrip("/"), src=library, mode=0o755)
+    base.write(path)
 
 
 def start(args, memory=None, cpus=2):
@@ -60,6 +77,8 @@ def start(args, memory=None, cpus=2):
     memory = memory or ("128M" if args.linux else "64M")
     guest = Guest(args.kernel, args.initrd, APPEND, memory=memory, cpus=cpus, limit=args.limit, extra=tuple(extra))
     guest.expect("@READY@", args.limit)
+    # Else busybox's shell takes its own.
+    guest.check("; ".join(f'{name}() {{ /usr/sbin/{name} "$@"; }}' for name in OWN))
     if args.linux:
         guest.check("for m in virtio_pci_modern_dev virtio_pci virtio_blk ext4; do modprobe $m 2>/dev/null; done; true")
     return guest
@@ -102,7 +121,7 @@ def partition(args):
     """120 MB in a machine of 64 MB, with one CPU."""
     with start(args, cpus=1) as guest:
         if guest.check("cat /proc/swaps").rstrip("\r\n") != HEADER:
-            raise GuestError("/proc/swaps is not empty at first")
+            raise GuestError(f"/proc/swaps is not empty at first: {guest.check('cat /proc/swaps')!r}")
         guest.check("swapon /dev/vda")
         stat = meminfo(guest)
         if stat["SwapTotal"] != 131068 or stat["SwapFree"] != 131068:
@@ -165,9 +184,9 @@ def file(args):
         swaptest(guest, args, "fill", 100)
         for command, text in (("echo x >>/mnt/swapfile", "Text file busy"), ("rm -f /mnt/swapfile", "not permitted"),
                               ("truncate -s 0 /mnt/swapfile", "Text file busy"), ("swapon /mnt/swapfile", "busy"),
-                              ("swapon /mnt/holes", "Invalid argument"), ("umount /mnt", "busy"),
+                              ("busybox swapon /mnt/holes", "Invalid argument"), ("umount /mnt", "busy"),
                               ("swapon /mnt", "directory"), ("swapoff /mnt/holes", "Invalid argument")):
-            said = guest.check(f"{command} 2>&1; true")
+            said = guest.check(f"{{ {command}; }} 2>&1; true")
             if text not in said:
                 raise GuestError(f"{command}: {said!r}, not {text!r}")
         guest.check("swapoff /mnt/swapfile && rm /mnt/swapfile && umount /mnt")
@@ -180,7 +199,7 @@ def order(args):
         guest.check("swapon -p 9 /dev/vdb && swapon -p 1 /dev/vda")
         for command, text in (("swapon /dev/vda", "busy"), ("echo x >/dev/vda", "Text file busy"),
                               ("swapoff /dev/vdc", "Invalid argument"), ("mount -t ext4 /dev/vda /mnt", "busy")):
-            said = guest.check(f"{command} 2>&1; true")
+            said = guest.check(f"{{ {command}; }} 2>&1; true")
             if text not in said:
                 raise GuestError(f"{command}: {said!r}, not {text!r}")
         guest.check("swaptest churn 90 >/tmp/said & while ! grep -q ready /tmp/said; do sleep 1; done", 120)
@@ -203,8 +222,43 @@ def full(args):
         quiet(guest)
 
 
+def storm(args):
+    """Threads and children that send pages out, write, fork, move and drop, while areas come and go; on four CPUs."""
+    with start(args, cpus=4) as guest:
+        guest.check("swapon -p 5 /dev/vda; swaptest storm 64 >/tmp/said & sleep 2; true")
+        rounds = 0
+        while "swaptest" not in guest.check("cat /tmp/said"):
+            guest.check("swapon -p 7 /dev/vdb && sleep 1 && swapoff /dev/vdb", 200)
+            rounds += 1
+        if "swaptest ok" not in guest.check("wait; cat /tmp/said", 200):
+            raise GuestError(f"the program says: {guest.check('cat /tmp/said')}")
+        nothing_left(guest)
+        guest.check("swapoff /dev/vda", 100)
+        quiet(guest)
+        return f"{rounds} times swapoff"
+
+
+def shared(args):
+    """Shared memory and files of tmpfs go to swap space and come back; cut and dropped there."""
+    with start(args) as guest:
+        guest.check("swapon /dev/vda")
+        swaptest(guest, args, "shared", 16)
+        swaptest(guest, args, "shared", 80)
+        guest.check("mount -o remount,size=120m /tmp")
+        swaptest(guest, args, "tmpfs", 90)
+        nothing_left(guest)
+        guest.check("dd if=/dev/urandom of=/tmp/file bs=64k count=1200 2>/dev/null && md5sum /tmp/file >/tmp/sum", 100)
+        if meminfo(guest)["SwapTotal"] - meminfo(guest)["SwapFree"] < 16 << 10:
+            raise GuestError("a file of 75 MB does not go to swap space")
+        guest.check("md5sum -c /tmp/sum", 100)
+        guest.check("rm /tmp/file")
+        nothing_left(guest)
+        guest.check("swapoff /dev/vda", 100)
+        quiet(guest)
+
+
 def main():
-    tests = (partition, advice, fork, off, file, order, full)
+    tests = (partition, advice, fork, off, file, order, full, shared, storm)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kernel", help="the kernel (default: what make built)")
     parser.add_argument("--linux", action="store_true", help="Debian's kernel instead")
@@ -215,9 +269,7 @@ def main():
     report = Report()
     with tempfile.TemporaryDirectory(prefix="swap-") as work:
         args.initrd, args.disks = os.path.join(work, "initrd"), make_disks(work)
-        base = image.base()
-        base.file("bin/swaptest", src=os.path.join(programs.build("swap"), "swaptest"), mode=0o755)
-        base.write(args.initrd)
+        make_initrd(args.initrd)
         for test in tests:
             if args.only and test.__name__ not in args.only:
                 continue

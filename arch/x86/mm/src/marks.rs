@@ -3,7 +3,7 @@
 
 use crate::entry::{PROT_NONE, UserProt};
 use crate::range::{clamp, note_dirty};
-use crate::table::{Kind, PageTable, TableLock, index, part, scan, table_at};
+use crate::table::{Kind, PageTable, TableLock, entry_at, index, part, scan, table_at};
 use crate::tlb;
 use core::sync::atomic::Ordering;
 use mm_alloc::Frame;
@@ -71,6 +71,26 @@ impl PageTable {
         if cleared {
             tlb::flush_range(self, start, end, false);
         }
+    }
+
+    /// Forgets that the page at `addr` was used; whether it was. For callers without `mm`'s lock.
+    pub fn clear_accessed_shared(&self, addr: usize) -> bool {
+        let structure = self.structure.lock();
+        let used = self.walk(addr).is_some_and(|table| {
+            let _lock = TableLock::take(table);
+            let entry = entry_at(table, addr);
+            let value = entry.load(Ordering::Relaxed);
+            let used = value & bits::SPECIAL == 0 && value & bits::ACCESSED != 0;
+            if used {
+                entry.fetch_and(!bits::ACCESSED, Ordering::AcqRel);
+            }
+            used
+        });
+        drop(structure);
+        if used {
+            tlb::flush_range(self, addr, addr + PAGE_SIZE, false);
+        }
+        used
     }
 
     /// Takes write access from shared pages of a file, so that the next write is noticed; returns nothing, but dirty pages are

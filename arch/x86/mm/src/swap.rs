@@ -189,7 +189,8 @@ impl PageTable {
             }
             let Some(swap) = place(i, &victim.page, value & bits::WRITE != 0) else { continue };
             // Who clears the bits for written pages takes write access away too: what can be written counts as written.
-            let written = if value & (bits::WRITE | bits::DIRTY | bits::SOFT_DIRTY) != 0 { bits::SOFT_DIRTY } else { 0 };
+            let written =
+                if value & (bits::WRITE | bits::DIRTY | bits::SOFT_DIRTY) != 0 { bits::SOFT_DIRTY } else { 0 };
             // The hardware may set bits until the entry is gone; they say nothing that matters: the page is dirty.
             entry.swap(swap.to_bits() | written, Ordering::AcqRel);
             victim.unmapped = true;

@@ -311,6 +311,11 @@ impl<T> VirtQueue<T> {
         self.broken || self.mem.read16(self.used_at + 2) == self.last_used
     }
 
+    /// Calls `f` for each token whose chain the device has.
+    pub fn for_each_token(&self, f: impl FnMut(&T)) {
+        self.slots.iter().filter_map(|slot| slot.token.as_ref()).for_each(f);
+    }
+
     /// Takes back a token that the device did not use. Only after a reset of the device, which may write to the memory otherwise.
     pub fn detach_unused(&mut self) -> Option<T> {
         let head = self.slots.iter().position(|slot| slot.token.is_some())?;

@@ -16,6 +16,8 @@ struct User {
     start: usize,
     end: usize,
     pgoff: u64,
+    /// `mlock`: its pages stay in memory.
+    locked: bool,
 }
 
 /// Users by slot number; free slots form a list.
@@ -39,6 +41,19 @@ impl Mapping {
     /// Takes write access from shared mappings of `[first, last]`, so that the next write is noticed (write-back).
     pub fn write_protect(&self, first: u64, last: u64) {
         self.for_each_user(first, last, |table, start, end| table.clean(start, end));
+    }
+
+    /// Whether page `index` is in memory that a program locked.
+    pub(crate) fn is_locked_at(&self, index: u64) -> bool {
+        let users = self.users.lock();
+        users.slots.iter().flatten().any(|user| user.locked && user.range_of(index, index).is_some())
+    }
+
+    /// Forgets that page `index` was used through address spaces; whether it was.
+    pub(crate) fn clear_accessed(&self, index: u64) -> bool {
+        let mut used = false;
+        self.for_each_user(index, index, |table, start, _| used |= table.clear_accessed_shared(start));
+        used
     }
 
     /// Calls `f` for each range of addresses that shows pages of `[first, last]`, without the lock.
@@ -93,7 +108,7 @@ impl MapLink {
         end: usize,
         pgoff: u64,
     ) -> Result<Self> {
-        let user = Some(User { table: table.clone(), start, end, pgoff });
+        let user = Some(User { table: table.clone(), start, end, pgoff, locked: false });
         let mut users = mapping.users.lock();
         let slot = match users.free.pop() {
             Some(slot) => {
@@ -112,6 +127,14 @@ impl MapLink {
         };
         drop(users);
         Ok(Self { mapping: mapping.clone(), slot })
+    }
+
+    /// Says whether the VMA's memory is locked.
+    pub(crate) fn set_locked(&self, locked: bool) {
+        let mut users = self.mapping.users.lock();
+        if let Some(Some(user)) = users.slots.get_mut(self.slot) {
+            user.locked = locked;
+        }
     }
 
     /// Says that the VMA's bounds changed.

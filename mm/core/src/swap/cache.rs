@@ -2,7 +2,7 @@
 //! The swap cache: pages that have a place in swap space, by place. Whoever finds an entry of a page that is still here need not read;
 //! and two that share a page get the same one.
 //!
-//! A page here is private memory (`ANON`) with `SWAP_CACHE`; its owner is the area, its index the place. It comes and goes under its
+//! A page here is private memory (`ANON`), or was a file's in memory (`SWAP_BACKED`), with `SWAP_CACHE`; its owner is the area, its index the place. It comes and goes under its
 //! lock. The cache has one reference, the LRU list another while it is there. `DIRTY`: the bytes in swap space are not its own.
 
 use super::{Area, area};
@@ -35,7 +35,9 @@ impl Area {
     /// Puts a locked page in at `offset`, of which the cache's mark is the caller's. ENOMEM: the caller takes the mark back.
     pub(super) fn add(&self, offset: u64, page: &Page, flags: Flags) -> Result {
         page.set_owner(usize::from(self.number), offset);
-        page.set(PageFlags(PageFlags::ANON.0 | PageFlags::SWAP_CACHE.0));
+        // A page of a file in memory stays what it is until nobody can find it there, and is on no list meanwhile.
+        let shared = page.has(PageFlags::SWAP_BACKED);
+        page.set(if shared { PageFlags::SWAP_CACHE } else { PageFlags(PageFlags::ANON.0 | PageFlags::SWAP_CACHE.0) });
         // Nobody else can put one there: the mark keeps them out.
         if let Err(error) = self.cache.insert(offset, page, flags) {
             page.clear(PageFlags::SWAP_CACHE);
@@ -43,7 +45,9 @@ impl Area {
             return Err(error);
         }
         stat::add(Item::SwapCached, 1);
-        lru::add(core::slice::from_ref(page));
+        if !shared {
+            lru::add(core::slice::from_ref(page));
+        }
         Ok(())
     }
 

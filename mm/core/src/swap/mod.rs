@@ -8,6 +8,7 @@
 //! | `out` | finding pages that were not used, unmapping and writing them |
 //! | `write` | writing pages, and what happens when they are written |
 //! | `fault` | faults that find an entry of swap space; reading in |
+//! | `shmem` | pages of files in memory: tmpfs, shared memory |
 //! | `off` | emptying an area; address spaces that have pages there |
 //!
 //! `mm/swap` opens devices and files and answers `swapon(2)`; it comes in as [`SwapIo`].
@@ -21,6 +22,7 @@ mod fault;
 mod kunit;
 mod off;
 mod out;
+pub(crate) mod shmem;
 mod write;
 
 use crate::io::ReadRun;
@@ -32,7 +34,7 @@ use hook::Hook;
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use locking::SpinLock;
-use mm_alloc::Page;
+use mm_alloc::{Page, PageFlags};
 use rcu::RcuArc;
 use swap_map::{Put, SlotMap};
 use x86_mm::swap::{SWAP, Swap, SwapEntry};
@@ -44,6 +46,7 @@ pub use off::empty;
 pub(crate) use off::{forget, note};
 pub use out::{ADDRESS_SPACES, AddressSpaces, SWAPPINESS, madvise, makes_progress, page_out};
 pub(crate) use out::{Fate, MOST_IN_FLIGHT, in_flight, keep_on_list, pages_for, reclaim_cached, write_reclaimed};
+pub use shmem::is_watching;
 pub use write::SwapWrite;
 
 /// Areas there can be at once (`MAX_SWAPFILES` without what Linux keeps back for itself).
@@ -70,6 +73,10 @@ pub trait SwapList: Sync {
 
 /// The registered list.
 pub static LIST: Hook<dyn SwapList> = Hook::new();
+
+/// What pages have that are or were in the swap cache: those of files on devices have none of these.
+pub(crate) const MAY_BE_CACHED: PageFlags =
+    PageFlags(PageFlags::ANON.0 | PageFlags::SWAP_BACKED.0 | PageFlags::SWAP_CACHE.0);
 
 /// A swap area in use.
 pub struct Area {
@@ -289,6 +296,15 @@ fn take_places(max: usize, mut f: impl FnMut(u64)) -> Option<Arc<Area>> {
     None
 }
 
+/// An entry less names a place. Any context.
+fn free(entry: SwapEntry) {
+    if let Some(area) = area(entry.area)
+        && area.map.put(entry.offset) == Put::Cached
+    {
+        area.drop_dead(entry.offset);
+    }
+}
+
 struct Keeper;
 
 impl Swap for Keeper {
@@ -300,11 +316,7 @@ impl Swap for Keeper {
     }
 
     fn free(&self, entry: SwapEntry) {
-        if let Some(area) = area(entry.area)
-            && area.map.put(entry.offset) == Put::Cached
-        {
-            area.drop_dead(entry.offset);
-        }
+        free(entry);
     }
 
     fn unmapped(&self, page: Page) {

@@ -11,7 +11,7 @@ use errno::{Result, code::*};
 use kalloc::flags::{__GFP_NOWARN, GFP_ATOMIC, GFP_KERNEL};
 use kalloc::{Arc, KVec, WeakArc};
 use locking::SpinLock;
-use mm_alloc::layout::{PMD_SIZE, TASK_SIZE};
+use mm_alloc::layout::{PAGE_SHIFT, PMD_SIZE, TASK_SIZE};
 use x86_mm::swap::SwapEntry;
 
 static SWAPPED: SpinLock<containers::XArray<WeakArc<Mm>>> = SpinLock::new(containers::XArray::new());
@@ -53,6 +53,7 @@ pub fn empty(area: &Area) -> Result {
                 mm.unuse(area)?;
             }
         }
+        super::shmem::unuse(area)?;
         area.drop_unused()?;
         if area.map.used() == 0 {
             break;
@@ -67,7 +68,7 @@ pub fn empty(area: &Area) -> Result {
     Ok(())
 }
 
-fn check_signal() -> Result {
+pub(super) fn check_signal() -> Result {
     if task::current().signal_pending() { Err(EINTR) } else { Ok(()) }
 }
 
@@ -136,9 +137,30 @@ impl Mm {
         })
     }
 
+    /// The part of files in memory that are mapped in `[start, end)`.
+    fn read_shared_ahead(&self, start: usize, end: usize) {
+        let mut at = start;
+        while at < end {
+            let (mapping, first, last, next) = {
+                let inner = self.inner.read();
+                let Some(slot) = inner.areas.find(at).filter(|slot| slot.start < end) else { return };
+                let (from, to) = (slot.start.max(at), slot.end.min(end));
+                let first = slot.value.pgoff_at(slot.start, from);
+                let last = first.saturating_add(((to - from - 1) >> PAGE_SHIFT) as u64);
+                let mapping = slot.value.mapping().filter(|mapping| mapping.is_memory()).cloned();
+                (mapping, first, last, to)
+            };
+            if let Some(mapping) = mapping {
+                mapping.read_swap_ahead(first, last);
+            }
+            at = next;
+        }
+    }
+
     /// Begins to read what `[start, end)` has in swap space (`MADV_WILLNEED`). ENOMEM. May sleep.
     pub(super) fn read_swap_ahead(&self, start: usize, end: usize) -> Result {
         let _plug = task_io::Plug::start();
+        self.read_shared_ahead(start, end);
         self.for_each_swapped(start, end, |_, found| {
             for (_, entry) in found {
                 if let Some(area) = super::area(entry.area) {

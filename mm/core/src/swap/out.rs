@@ -20,7 +20,7 @@ use hook::Hook;
 use kalloc::flags::{__GFP_NOWARN, GFP_ATOMIC};
 use kalloc::{Arc, KVec};
 use locking::SpinLock;
-use mm_alloc::layout::page_align;
+use mm_alloc::layout::{PAGE_SHIFT, page_align};
 use mm_alloc::lru::Which;
 use mm_alloc::stat::{self, Item};
 use mm_alloc::{Page, PageFlags, lru};
@@ -107,11 +107,16 @@ pub fn page_out(wanted: usize) -> usize {
     }
     let Some(mut batch) = Batch::new(false) else { return 0 };
     let mut done = 0;
-    // Two rounds are enough: the first takes the marks of use away.
-    let mut rounds = 0;
-    while done < wanted && rounds < 2 && in_flight() <= MOST_IN_FLIGHT {
-        if !advance(&mut batch) {
-            rounds += 1;
+    // Two rounds of each hand are enough: the first takes the marks of use away.
+    let (mut private, mut shared) = (0, 0);
+    while done < wanted && (private < 2 || shared < 2) && in_flight() <= MOST_IN_FLIGHT {
+        if private < 2 && !advance(&mut batch) {
+            private += 1;
+        }
+        if stat::get(Item::Shmem) == 0 {
+            shared = 2;
+        } else if shared < 2 && !super::shmem::advance(&mut batch.writes) {
+            shared += 1;
         }
         done += batch.finish();
         if batch.writes.capacity() == 0 || !has_room() {
@@ -329,7 +334,7 @@ pub fn madvise(mm: &Arc<Mm>, start: usize, len: usize, advice: u32) -> Result {
     match advice {
         // Also around holes, which are an error.
         uapi::MADV_PAGEOUT if matches!(result, Ok(()) | Err(ENOMEM)) => page_out_range(mm, start, end),
-        uapi::MADV_WILLNEED if result.is_ok() && mm.table.has_swap() => mm.read_swap_ahead(start, end)?,
+        uapi::MADV_WILLNEED if result.is_ok() && total_pages() != 0 => mm.read_swap_ahead(start, end)?,
         _ => {}
     }
     result
@@ -346,7 +351,20 @@ fn page_out_range(mm: &Arc<Mm>, start: usize, end: usize) {
             let Some(slot) = inner.areas.find(at).filter(|slot| slot.start < end) else { return };
             let (from, to) = (slot.start.max(at), slot.end.min(end));
             at = to;
-            if may_go(&slot.value) {
+            if let Some(mapping) = slot.value.mapping().filter(|mapping| mapping.is_memory())
+                && slot.value.flags.any(VmFlags::SHARED)
+            {
+                let first = slot.value.pgoff_at(slot.start, from);
+                let pages = ((to - from) >> PAGE_SHIFT) as u64;
+                let room = (batch.writes.capacity() - batch.writes.len()) as u64;
+                for index in first..first.saturating_add(pages.min(room)) {
+                    if let Some(page) = super::shmem::force_out(mapping, index) {
+                        // There is room.
+                        let _ = batch.writes.push_within_capacity(page);
+                    }
+                }
+                at = from.saturating_add(usize::try_from(room).unwrap_or(0) << PAGE_SHIFT).min(to);
+            } else if may_go(&slot.value) {
                 let mut budget = BUDGET;
                 at = mm.table.collect_idle(from, to, &mut budget, true, &mut batch.victims);
                 batch.victims.retain(|victim| {

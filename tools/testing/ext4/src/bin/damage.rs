@@ -33,9 +33,14 @@ fn watch() {
         since = if now == last { since + 1 } else { 0 };
         last = now;
         if since == LIMIT.load(Relaxed) {
-            println!("HANG {now} while {}", STEPS[STEP.load(Relaxed) as usize]);
-            // Who waits, and where.
-            std::fs::write("/proc/sysrq-trigger", "w").ok();
+            println!("HANG {now} at {}", STEPS[STEP.load(Relaxed) as usize]);
+            // Who waits, who runs, and where: on the console.
+            std::fs::write("/proc/sys/kernel/printk", "8").ok();
+            for key in ["w", "l"] {
+                std::fs::write("/proc/sysrq-trigger", key).ok();
+                std::thread::sleep(Duration::from_secs(1));
+            }
+            println!("END OF HANG");
         }
     }
 }

@@ -56,6 +56,8 @@ pub mod iop {
     pub const UNCACHED: u32 = 1 << 12;
     /// In use as swap space: not to be written, cut or removed (`S_SWAPFILE`).
     pub const SWAPFILE: u32 = 1 << 13;
+    /// Attributes may have changed elsewhere: `refresh` brings them up to date before they are shown.
+    pub const REFRESH: u32 = 1 << 14;
 }
 
 /// Where a symbolic link leads.
@@ -135,6 +137,17 @@ pub trait InodeOps: Any + Send + Sync {
     /// Whether a cached dentry of `inode` still stands (with [`iop::REVALIDATE`]). Must not sleep.
     fn revalidate(&self, inode: &Inode) -> bool {
         true
+    }
+
+    /// Whether entry `name` of `dir` still is `inode`; asked where [`Self::revalidate`] said no and there is time to find out. `dir.lock`
+    /// is held, perhaps shared. May sleep.
+    fn check(&self, dir: &Arc<Inode>, name: &[u8], inode: &Arc<Inode>) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Brings what `getattr` shows up to date (with [`iop::REFRESH`]). May sleep.
+    fn refresh(&self, inode: &Arc<Inode>) -> Result {
+        Ok(())
     }
 
     /// Changes attributes after permission checks. The default changes those of the inode itself and refuses a new size.

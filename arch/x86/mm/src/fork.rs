@@ -72,9 +72,18 @@ fn copy_entry(from: &AtomicU64, to: &AtomicU64, mut value: u64, cow: bool, count
             from.fetch_and(!bits::WRITE, Ordering::Relaxed);
             value &= !bits::WRITE;
         }
-    } else if let Some(swap) = SwapEntry::from_bits(value) {
+    } else {
+        copied_special(value, counts);
+    }
+    to.store(value, Ordering::Relaxed);
+}
+
+/// Counts a copied entry that has no page.
+#[cold]
+#[inline(never)]
+fn copied_special(value: u64, counts: &mut Counts) {
+    if let Some(swap) = SwapEntry::from_bits(value) {
         crate::swap::duplicate(swap);
         counts[Kind::Swap as usize] += 1;
     }
-    to.store(value, Ordering::Relaxed);
 }

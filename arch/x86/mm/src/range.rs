@@ -439,11 +439,7 @@ fn free_entries(entries: &'static [AtomicU64], counts: &mut Counts) -> i32 {
         entry.store(0, Ordering::Relaxed);
         cleared += 1;
         if value & bits::SPECIAL != 0 {
-            if let Some(entry) = SwapEntry::from_bits(value) {
-                swap::free(entry);
-                counts[Kind::Swap as usize] -= 1;
-            }
-            return;
+            return freed_special(value, counts);
         }
         // SAFETY: An entry that is not special holds a reference to a frame, which is given up with it; no CPU has it cached
         // for this context, which is never used again.
@@ -462,6 +458,16 @@ fn free_entries(entries: &'static [AtomicU64], counts: &mut Counts) -> i32 {
         }
     });
     cleared
+}
+
+/// Counts a cleared entry that had no page.
+#[cold]
+#[inline(never)]
+fn freed_special(value: u64, counts: &mut Counts) {
+    if let Some(entry) = SwapEntry::from_bits(value) {
+        swap::free(entry);
+        counts[Kind::Swap as usize] -= 1;
+    }
 }
 
 fn is_private_copy(entry: &AtomicU64) -> bool {

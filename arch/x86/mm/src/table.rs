@@ -145,9 +145,11 @@ pub(crate) fn part(table: &'static Frame, start: usize, stop: usize) -> &'static
 /// Calls `f` with index, entry and value of each entry that is not 0. Looks at eight at a time: tables are mostly empty.
 #[inline(always)]
 pub(crate) fn scan(entries: &'static [AtomicU64], mut f: impl FnMut(usize, &'static AtomicU64, u64)) {
-    let (chunks, rest) = entries.as_chunks::<8>();
-    for (i, chunk) in chunks.iter().enumerate() {
-        if chunk.iter().fold(0, |any, entry| any | entry.load(Ordering::Relaxed)) == 0 {
+    // One place that calls `f`, so that it is inlined.
+    for (i, chunk) in entries.chunks(8).enumerate() {
+        if let Some(whole) = chunk.as_array::<8>()
+            && whole.iter().fold(0, |any, entry| any | entry.load(Ordering::Relaxed)) == 0
+        {
             continue;
         }
         for (j, entry) in chunk.iter().enumerate() {
@@ -155,13 +157,6 @@ pub(crate) fn scan(entries: &'static [AtomicU64], mut f: impl FnMut(usize, &'sta
             if value != 0 {
                 f(i * 8 + j, entry, value);
             }
-        }
-    }
-    let done = chunks.len() * 8;
-    for (j, entry) in rest.iter().enumerate() {
-        let value = entry.load(Ordering::Relaxed);
-        if value != 0 {
-            f(done + j, entry, value);
         }
     }
 }

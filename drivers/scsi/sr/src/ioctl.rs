@@ -7,8 +7,9 @@ use core::sync::atomic::Ordering::*;
 use cred::{CAP_SYS_ADMIN, capable};
 use errno::{Result, code::*};
 use kalloc::{Arc, KVec};
+use kernel::hardware::{block, cred, uaccess};
 use scsi_proto::{Cdb, key};
-use x86_mm::uaccess::{copy_to_user, get_user, put_user};
+use uaccess::{copy_to_user, get_user, put_user};
 
 const CDROMREADTOCHDR: u32 = 0x5305;
 const CDROMREADTOCENTRY: u32 = 0x5306;

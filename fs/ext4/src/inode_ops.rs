@@ -213,6 +213,10 @@ impl InodeOps for Node {
         }
     }
 
+    fn swap_extents(&self, inode: &Inode, add: &mut dyn FnMut(u64, u64) -> Result) -> Result {
+        crate::swapfile::extents(inode, add)
+    }
+
     fn forget(&self, _inode: &Inode) {
         let mut tree = self.shared.tree.write();
         self.mount().core.discard_preallocations(&mut tree.inode);

@@ -83,6 +83,21 @@ pub mod fmode {
 /// The position of a write that goes to the file's end whatever its flags say (`RWF_APPEND`).
 pub const AT_END: i64 = i64::MIN;
 
+/// A lock as a server sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct RemoteLock {
+    /// `F_RDLCK`, `F_WRLCK`, `F_UNLCK`.
+    pub kind: u32,
+    /// First byte.
+    pub start: i64,
+    /// Last byte, `i64::MAX`: to the end.
+    pub end: i64,
+    /// The process.
+    pub pid: i32,
+    /// It may be waited for.
+    pub wait: bool,
+}
+
 /// What is behind an open file. `self` is the part of its own that `InodeOps::open` (or a system call) made. All may sleep but
 /// `poll`. Defaults answer as Linux does where the operation is missing.
 #[allow(unused_variables, reason = "defaults ignore their arguments")]
@@ -210,6 +225,21 @@ pub trait FileOps: Any + Send + Sync {
     /// Page `pgoff` of a file that is mapped without cached pages (a device's buffer). `EFAULT` becomes `SIGBUS`.
     fn fault(&self, file: &File, pgoff: u64, write: bool) -> Result<mm_alloc::Page> {
         Err(EFAULT)
+    }
+
+    /// Locks of this file are a server's affair, too: [`Self::lock`] and [`Self::get_lock`] are to be called.
+    fn has_remote_locks(&self) -> bool {
+        false
+    }
+
+    /// The lock was set here, or taken away: the same on the server. An error of setting takes it away here. May sleep.
+    fn lock(&self, file: &File, lock: &RemoteLock) -> Result {
+        Ok(())
+    }
+
+    /// No lock here is in the way of `lock`: what on the server is, if anything. May sleep.
+    fn get_lock(&self, file: &File, lock: &RemoteLock) -> Result<Option<RemoteLock>> {
+        Ok(None)
     }
 
     /// Lines of its own for `/proc/*/fdinfo`.

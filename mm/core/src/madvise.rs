@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `madvise`, `mlock` and its kin, `mincore`, `msync`. Source: the manual pages. There is no swap, so a page that was brought in
-//! stays: locking is bringing in, plus the limits and the figures.
+//! `madvise`, `mlock` and its kin, `mincore`, `msync`. Source: the manual pages. Pages of locked mappings do not leave (`swap::out`), so
+//! locking is bringing in, plus the limits and the figures.
 
 use crate::flags::VmFlags;
 use crate::mapping::Mapping;
@@ -70,7 +70,7 @@ impl Mm {
     }
 
     /// What is mapped here counts as not used lately. Pages of files that nobody else has mapped become the next to be reclaimed, or
-    /// (`out`) are reclaimed now if they are clean. Private and shared memory stays: there is no swap.
+    /// (`out`) are reclaimed now if they are clean. Private memory is left to `swap::madvise`, shared memory stays.
     fn reclaim_advice(&self, start: usize, end: usize, out: bool) -> Result {
         let inner = self.inner.read();
         let mut at = start;
@@ -271,9 +271,8 @@ impl Mm {
         }
         out.fill(0);
         self.table.for_each_entry(start, end, |addr, entry, _| {
-            if entry.is_present()
-                && let Some(byte) = out.get_mut((addr - start) / PAGE_SIZE)
-            {
+            let there = entry.is_present() || entry.swap().is_some_and(crate::swap::is_cached);
+            if there && let Some(byte) = out.get_mut((addr - start) / PAGE_SIZE) {
                 *byte = 1;
             }
         });
@@ -287,7 +286,7 @@ impl Mm {
             for addr in (slot.start.max(start)..slot.end.min(end)).step_by(PAGE_SIZE) {
                 if let Some(byte) = out.get_mut((addr - start) / PAGE_SIZE)
                     && *byte == 0
-                    && (!may_know || mapping.get(slot.value.pgoff_at(slot.start, addr)).is_some())
+                    && (!may_know || mapping.is_resident(slot.value.pgoff_at(slot.start, addr)))
                 {
                     *byte = 1;
                 }

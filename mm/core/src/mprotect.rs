@@ -124,7 +124,7 @@ impl Mm {
         split_at(&mut inner.areas, &self.table, end)?;
         let index = inner.areas.index(start);
         let Some(vma) = inner.areas.value_mut(index) else { return Err(ENOMEM) };
-        let old = core::mem::replace(&mut vma.flags, flags);
+        let old = vma.set_flags(flags);
         self.count(inner, old, end - start, false);
         self.count(inner, flags, end - start, true);
         merge_with_previous(&mut inner.areas, index);

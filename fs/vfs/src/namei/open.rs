@@ -296,7 +296,11 @@ fn find_or_create(dir: &Path, walker: &Walker<'_>, how: &OpenHow) -> Result<Last
     may_create(inode)?;
     let mode = masked(inode, uapi::S_IFREG | how.mode);
     let pending = Pending::new(&dir.dentry, &key, cached)?;
-    let made = inode.ops().create(inode, key.bytes, mode)?;
+    let made = inode.ops().create(inode, key.bytes, mode).map_err(|error| match error {
+        // Somebody else who has the file system (a server's own programs) was faster: it is there.
+        EEXIST if !how.flags.any(uapi::O_EXCL) => ESTALE,
+        error => error,
+    })?;
     let dentry = pending.commit(made.clone());
     notify::created(inode, &made, key.bytes);
     Ok(Last::Made(dentry))

@@ -278,6 +278,9 @@ pub fn sys_fallocate(regs: &PtRegs) -> Result<usize> {
     {
         return Err(EPERM);
     }
+    if inode.iflags() & iop::SWAPFILE != 0 {
+        return Err(ETXTBSY);
+    }
     match inode.file_type() {
         FileType::Fifo => return Err(ESPIPE),
         FileType::Dir => return Err(EISDIR),

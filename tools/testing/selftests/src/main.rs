@@ -187,6 +187,11 @@ fn main() {
     if words.first().is_some_and(|w| w == "--helper") {
         process::helper(&words[1..]);
     }
+    if let [word, way] = words.as_slice()
+        && word == "--hog"
+    {
+        limits::hog::run(way);
+    }
     let tests = all();
     if words.first().is_some_and(|w| w == "--list") {
         for (name, _) in &tests {

@@ -46,6 +46,7 @@ pub mod iov;
 pub mod irq;
 pub mod list;
 pub mod macros;
+pub mod maple_tree;
 pub mod miscdevice;
 pub mod module;
 pub mod page;
@@ -76,6 +77,7 @@ pub mod uaccess;
 #[cfg(feature = "CONFIG_VIRTIO")]
 pub mod virtio;
 pub mod workqueue;
+pub mod xarray;
 
 pub use kernel_base::{
     acpi, acpi_device_table, b_str, bitfield, bits, build_assert, build_assert_macro, build_error, c_str, const_assert,

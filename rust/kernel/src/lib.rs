@@ -37,8 +37,6 @@ pub mod fs;
 pub mod hardware;
 #[cfg(feature = "CONFIG_HVC_DRIVER")]
 pub mod hvc;
-#[cfg(feature = "CONFIG_HW_RANDOM")]
-pub mod hw_random;
 pub mod impl_flags;
 pub mod init;
 pub mod io;
@@ -60,8 +58,6 @@ pub mod rbtree;
 pub mod revocable;
 pub mod safety;
 pub mod scatterlist;
-#[cfg(feature = "CONFIG_SCSI")]
-pub mod scsi;
 pub mod seq_file;
 pub mod soc;
 pub mod str;
@@ -74,8 +70,6 @@ pub mod tracepoint;
 pub mod transmute;
 pub mod types;
 pub mod uaccess;
-#[cfg(feature = "CONFIG_VIRTIO")]
-pub mod virtio;
 pub mod workqueue;
 pub mod xarray;
 

@@ -23,6 +23,7 @@ pub mod built_in;
 pub mod cdev;
 pub mod configfs;
 pub mod cpu;
+pub mod cpumask;
 pub mod cred;
 pub mod debugfs;
 pub mod device;
@@ -33,12 +34,14 @@ pub mod ext;
 pub mod faux;
 #[cfg(feature = "CONFIG_BLOCK")]
 pub mod filesystem;
+pub mod firmware;
 pub mod fs;
 pub mod hardware;
 #[cfg(feature = "CONFIG_HVC_DRIVER")]
 pub mod hvc;
 pub mod impl_flags;
 pub mod init;
+pub mod interrupt;
 pub mod io;
 pub mod iov;
 pub mod irq;

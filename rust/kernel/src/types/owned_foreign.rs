@@ -20,6 +20,9 @@ unsafe impl<T: ForeignOwnable + Send> Send for OwnedForeign<T> {}
 // SAFETY: A shared reference gives what one to a `T` would.
 unsafe impl<T: ForeignOwnable + Sync> Sync for OwnedForeign<T> {}
 
+// The value is elsewhere.
+impl<T: ForeignOwnable> Unpin for OwnedForeign<T> {}
+
 impl<T: ForeignOwnable> OwnedForeign<T> {
     pub(crate) fn new(value: T) -> Self {
         Self { pointer: value.into_foreign(), _value: PhantomData }

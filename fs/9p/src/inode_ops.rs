@@ -201,11 +201,7 @@ impl InodeOps for Node {
     }
 
     fn refresh(&self, inode: &Arc<Inode>) -> Result {
-        match self.shared.refresh(inode) {
-            // Its name is gone, but it is open: what was known stays.
-            Err(ENOENT | ESTALE) if inode.nlink() == 0 => Ok(()),
-            other => other.map(drop),
-        }
+        self.shared.refresh(inode).map(drop)
     }
 
     fn setattr(&self, inode: &Inode, attr: &SetAttr) -> Result {

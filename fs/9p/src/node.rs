@@ -99,7 +99,7 @@ impl Node {
             return Self::make(sb, session, &attributes, fid, place);
         }
         if first.is_some() {
-            shared.update(&inode, &attributes, false);
+            shared.met_again(&inode, &attributes)?;
             shared.keep_shared(fid)?;
         }
         Ok(inode)
@@ -150,7 +150,7 @@ impl Node {
             let pages = KBox::new(Pages(shared.clone()), GFP_KERNEL)?;
             inode.set_mapping(Mapping::new_on(pages, attributes.size, &session.bdi)?)?;
         }
-        shared.update(&inode, attributes, true);
+        shared.update(&inode, attributes);
         Ok(inode)
     }
 }
@@ -240,9 +240,9 @@ impl Shared {
         self.blksize.load(Relaxed)
     }
 
-    /// Takes over what the server said; `size`: the size too, though there may be pages here that it knows nothing of. Whether the
-    /// contents are others than the last time.
-    pub(crate) fn update(&self, inode: &Inode, attributes: &Attributes, size: bool) -> bool {
+    /// Takes over what the server said; nobody writes to pages here that it knows nothing of. Whether the contents are others than the
+    /// last time.
+    fn update(&self, inode: &Inode, attributes: &Attributes) -> bool {
         inode.set_mode(attributes.mode & 0o7777 | inode.mode() & uapi::S_IFMT);
         inode.set_owner(attributes.uid, attributes.gid);
         inode.set_nlink(u32::try_from(attributes.nlink).unwrap_or(u32::MAX));
@@ -254,14 +254,12 @@ impl Shared {
         let most = inode.sb().max_bytes;
         let (sec, nsec) = attributes.mtime;
         let mut version = u64::from(attributes.qid.version) << 32 ^ sec.wrapping_mul(1_000_000_000).wrapping_add(nsec);
-        if size {
-            let new = attributes.size.min(most);
-            version ^= new.rotate_left(20);
-            if new != inode.size() {
-                inode.set_size(new);
-                if let Some(mapping) = inode.mapping() {
-                    mapping.set_size(new);
-                }
+        let new = attributes.size.min(most);
+        version ^= new.rotate_left(20);
+        if new != inode.size() {
+            inode.set_size(new);
+            if let Some(mapping) = inode.mapping() {
+                mapping.set_size(new);
             }
         }
         self.version.swap(version, Relaxed) != version
@@ -275,8 +273,12 @@ impl Shared {
     /// As [`Self::refresh`], with the inode's lock held.
     pub(crate) fn refresh_locked(&self, inode: &Inode) -> Result<bool> {
         self.tell_size(inode)?;
-        let attributes = self.session.fid(inode)?.attributes(getattr::BASIC)?;
-        self.learn(inode, &attributes)
+        let told = self.session.fid(inode)?.attributes(getattr::BASIC);
+        match told.and_then(|attributes| self.learn(inode, &attributes)) {
+            // Its name is gone, but it is open: what was known stays.
+            Err(ENOENT | ESTALE) if inode.nlink() == 0 => Ok(false),
+            other => other,
+        }
     }
 
     /// Takes over what the server says of the file at a place. ESTALE: it is another. Whether the contents changed.
@@ -284,7 +286,7 @@ impl Shared {
         if !self.is(attributes, inode) {
             return Err(ESTALE);
         }
-        Ok(self.update(inode, attributes, true))
+        Ok(self.update(inode, attributes))
     }
 
     /// As [`Self::refresh`], by the name that it has in the directory `dir` stands for. ENOENT: none has it.
@@ -293,6 +295,21 @@ impl Shared {
             self.tell_size(inode)?;
             self.learn(inode, &dir.walk(&[name])?.attributes(getattr::BASIC)?)
         })
+    }
+
+    /// A look-up led to it, which is cached already: what it was then is perhaps old.
+    fn met_again(&self, inode: &Inode, attributes: &Attributes) -> Result {
+        // Who writes to it now knows better.
+        let Some(_lock) = inode.lock.try_write() else { return Ok(()) };
+        if inode.mapping().is_some_and(|mapping| mapping.is_dirty()) {
+            return Ok(());
+        }
+        if self.update(inode, attributes)
+            && let Some(mapping) = inode.mapping()
+        {
+            mapping.drop_clean(0, u64::MAX);
+        }
+        Ok(())
     }
 
     /// Calls `f` while nobody writes to pages behind the end that the server knows of, where that can be.

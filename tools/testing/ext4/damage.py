@@ -120,6 +120,8 @@ def batch(args, initrd, drives, first, report):
                 found = guest.expect(r"^(done (\d+) free \d+|(NOT-RO|BUSY|HANG|ENDLESS) (\d+).*|end (\d+) images, (\d+) mounted|@@\d+@@)\r?$", 100 + args.step * 2)
                 if found[2]:
                     last = first + int(found[2])
+                    if int(found[2]) % 1000 == 0:
+                        print(f"{last} images so far", flush=True)
                 elif found[3] == "HANG":
                     guest.expect("^END OF HANG", 20)
                     raise GuestError(f"image {found[4]} hangs\n{guest.text[guest.text.find('HANG'):][:30000]}")

@@ -28,7 +28,7 @@ ROWS = [
     ("default", "ext4", "-t ext4", "", 96, ""),
     ("1k", "ext4", "-t ext4 -b 1024 -J size=4", "", 64, ""),
     ("full", "ext4", "-t ext4 -J size=4", "", 24, "full"),
-    ("nodelalloc", "ext4", "-t ext4 -b 2048", "nodelalloc,journal_async_commit", 64, ""),
+    ("nodelalloc", "ext4", "-t ext4 -b 2048", "nodelalloc", 64, ""),
     ("inline", "ext4", "-t ext4 -O inline_data,ea_inode,orphan_file", "", 64, ""),
     ("bigalloc", "ext4", "-t ext4 -O bigalloc", "", 128, ""),
     ("ext3", "ext3", "-t ext3 -b 1024", "", 64, ""),
@@ -86,7 +86,7 @@ def row(guest, args, index, seconds, seed):
     if trouble != "eio":
         listing = "/bin/tree top=/mnt places=0 access=0"
         guest.check(f"{listing} >/tmp/before && umount /mnt && {mount}", args.step)
-        differ = guest.run(f"{listing} >/tmp/after; cmp /tmp/before /tmp/after || diff /tmp/before /tmp/after | head -6", args.step)[1]
+        differ = guest.run(f"{listing} >/tmp/after; cmp /tmp/before /tmp/after || diff /tmp/before /tmp/after | grep '^[-+]' | cut -c1-1500 | head -8", args.step)[1]
         if differ.strip():
             raise GuestError(f"mounted again, the tree differs: {differ[-2000:]}")
         guest.check(f"rm -rf /mnt/x{seed} /mnt/s{seed}", args.step)

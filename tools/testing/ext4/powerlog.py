@@ -32,7 +32,7 @@ ROWS = [
     ("1k", "-t ext4 -b 1024 -J size=2 -O orphan_file", ""),
     ("nodelalloc", "-t ext4 -J size=4", "nodelalloc"),
     ("journal", "-t ext4 -J size=8", "data=journal"),
-    ("async", "-t ext4 -J size=4", "journal_async_commit,journal_checksum"),
+    ("async", "-t ext4 -J size=4", "data=journal,journal_async_commit"),
     ("ext3", "-t ext3 -b 2048 -J size=4", ""),
 ]
 

@@ -372,7 +372,8 @@ impl<'a> Walker<'a> {
             }
             let Some(child) = dcache::lookup(section, &place.dentry, &key) else {
                 if place.inode.iflags() & iop::COMPLETE != 0 {
-                    return Err(ENOENT);
+                    // That a name is not there is nothing that Linux has cached of such a directory.
+                    return Err(if self.flags & lflag::CACHED != 0 { EAGAIN } else { ENOENT });
                 }
                 return Ok(Step::Miss(place, at));
             };

@@ -17,7 +17,7 @@ import tempfile
 import common
 from common import GuestError, Report, debian
 
-PROGRAMS = ["getfattr", "setfattr", "stat", "ls", "cp", "dd", "truncate"]
+PROGRAMS = ["getfattr", "setfattr", "stat", "ls", "cp", "dd", "truncate", "flock", "setpriv"]
 DRIVERS = ["9p", "9pnet_virtio"]
 # Options of the mount, and whether changes on the host must be seen at once.
 ROWS = [("none", "", True), ("none-small", "msize=8192", True), ("mmap", "cache=mmap", False), ("readahead", "cache=readahead", False),
@@ -298,8 +298,7 @@ def users(guest, args, host, _live):
     os.mkdir(top)
     os.chmod(top, 0o1777)
     os.mkdir(os.path.join(top, "private"), 0o700)
-    guest.run("echo 'root::0:0:root:/root:/bin/sh' >/etc/passwd; echo 'nobody::65534:65534:nobody:/:/bin/sh' >>/etc/passwd", args.step)
-    su = "su nobody -c"
+    su = "/usr/sbin/setpriv --reuid 65534 --regid 65534 --clear-groups sh -c"
     guest.check(f"cd /mnt/a/users; {su} 'echo mine >of-nobody' && echo mine >of-root && ! {su} 'ls private' 2>/dev/null && ! {su} 'rm of-root' 2>/dev/null "
                 f"&& {su} 'cat of-root' >/dev/null; cd /", args.step)
     owner = os.stat(os.path.join(top, "of-nobody")).st_uid
@@ -346,7 +345,7 @@ def options(guest, args):
     if status == 0 or "busy" not in text:
         raise GuestError(f"a second mount: {text.strip()}")
     guest.check("mount -o remount,ro /mnt/a && ! touch /mnt/a/x 2>/dev/null && mount -o remount,rw /mnt/a && touch /mnt/a/x && rm /mnt/a/x && umount /mnt/a", args.step)
-    guest.check("test \"$(tr -d '\\0' </sys/bus/virtio/drivers/9pnet_virtio/virtio*/mount_tag)\" = share", args.step)
+    guest.check("test \"$(cat /sys/bus/virtio/drivers/9pnet_virtio/virtio*/mount_tag | tr -d '\\0')\" = share", args.step)
 
 
 def pulled(guest, args):

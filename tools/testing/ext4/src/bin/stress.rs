@@ -144,7 +144,9 @@ impl Worker<'_> {
 
     fn create(&mut self) {
         let Some(name) = self.fresh() else { return };
-        let mode = [0o644, 0o600, 0o755, 0o4711][self.rng.below(4) as usize];
+        // Writing takes the set-user-id bit away from all but root. SAFETY: takes nothing.
+        let special = if unsafe { libc::geteuid() } == 0 { 0o4711 } else { 0o711 };
+        let mode = [0o644, 0o600, 0o755, special][self.rng.below(4) as usize];
         self.note(format!("create {name}"));
         match File::open(&self.path(&name), libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, mode) {
             Ok(file) => {

@@ -29,6 +29,8 @@ struct Common {
     stop: AtomicBool,
     ops: AtomicU64,
     failed: AtomicU64,
+    /// Errors that might come, and came.
+    refused: AtomicU64,
 }
 
 /// A file and what it should hold.
@@ -130,6 +132,7 @@ impl Model {
 
     /// What an error means: nothing (false) if it may come, else a mistake.
     fn refused(&mut self, what: &'static str, errno: i32) {
+        self.common.refused.fetch_add(u64::from(errno != libc::EOPNOTSUPP), Relaxed);
         match errno {
             libc::EOPNOTSUPP => self.unsupported.push(what),
             libc::ENOSPC | libc::EDQUOT if self.common.full => {}
@@ -697,6 +700,7 @@ fn main() {
         stop: AtomicBool::new(false),
         ops: AtomicU64::new(0),
         failed: AtomicU64::new(0),
+        refused: AtomicU64::new(0),
     });
     let (seed, seconds) = (words.number("seed", 1), words.number("seconds", 10));
     let mut threads = Vec::new();
@@ -724,6 +728,6 @@ fn main() {
     common.stop.store(true, Relaxed);
     threads.into_iter().for_each(|thread| thread.join().expect("a thread ends well"));
     let failed = common.failed.load(Relaxed);
-    println!("fsx: {} operations, {failed} wrong", common.ops.load(Relaxed));
+    println!("fsx: {} operations, {} refused, {failed} wrong", common.ops.load(Relaxed), common.refused.load(Relaxed));
     std::process::exit(i32::from(failed != 0));
 }

@@ -34,6 +34,8 @@ struct Common {
     stop: AtomicBool,
     ops: AtomicU64,
     failed: AtomicU64,
+    /// Errors that might come, and came.
+    refused: AtomicU64,
 }
 
 /// A thread and its tree: names (`a/b`) and what they are names of.
@@ -80,6 +82,7 @@ impl Worker<'_> {
     }
 
     fn refused(&mut self, errno: i32) {
+        self.common.refused.fetch_add(1, Relaxed);
         match errno {
             libc::ENOSPC | libc::EDQUOT if self.common.full => {}
             libc::EIO | libc::EROFS if self.common.any => self.ended = true,
@@ -514,6 +517,7 @@ fn main() {
         stop: AtomicBool::new(false),
         ops: AtomicU64::new(0),
         failed: AtomicU64::new(0),
+        refused: AtomicU64::new(0),
     };
     let (seed, seconds) = (words.number("seed", 1), words.number("seconds", 10));
     sys::mkdir(&path(&format!("{}/shared", common.dir)), 0o755).ok();
@@ -538,6 +542,6 @@ fn main() {
         common.stop.store(true, Relaxed);
     });
     let failed = common.failed.load(Relaxed);
-    println!("stress: {} operations, {failed} wrong", common.ops.load(Relaxed));
+    println!("stress: {} operations, {} refused, {failed} wrong", common.ops.load(Relaxed), common.refused.load(Relaxed));
     std::process::exit(i32::from(failed != 0));
 }

@@ -22,14 +22,14 @@ use null_blk as _;
 use nvme as _;
 #[cfg(feature = "CONFIG_OVERLAY_FS")]
 use overlay as _;
-#[cfg(feature = "CONFIG_HW_RANDOM")]
-use rng_core as _;
-#[cfg(feature = "CONFIG_RTC_DRV_CMOS")]
-use rtc_cmos as _;
 #[cfg(feature = "CONFIG_NET_9P")]
 use p9net as _;
 #[cfg(feature = "CONFIG_NET_9P_VIRTIO")]
 use p9net_virtio as _;
+#[cfg(feature = "CONFIG_HW_RANDOM")]
+use rng_core as _;
+#[cfg(feature = "CONFIG_RTC_DRV_CMOS")]
+use rtc_cmos as _;
 #[cfg(feature = "CONFIG_SAMPLE_RUST_MAILBOX")]
 use rust_mailbox as _;
 #[cfg(feature = "CONFIG_SAMPLE_RUST_MINIMAL")]

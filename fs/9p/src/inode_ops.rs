@@ -127,21 +127,24 @@ impl InodeOps for Node {
 
     fn link(&self, dir: &Arc<Inode>, name: &[u8], inode: &Arc<Inode>) -> Result {
         let session = self.session();
-        session.fid(dir)?.link(name, &session.fid(inode)?)?;
+        let file = session.fid(inode)?;
+        session.fid(dir)?.link(name, &file)?;
         inode.inc_nlink();
         self.changed(dir);
         Ok(())
     }
 
     fn unlink(&self, dir: &Arc<Inode>, name: &[u8], inode: &Arc<Inode>) -> Result {
-        remove(&self.session().fid(dir)?, name, 0)?;
+        let dir_fid = self.session().fid(dir)?;
+        remove(&dir_fid, name, 0)?;
         inode.drop_nlink();
         self.changed(dir);
         Ok(())
     }
 
     fn rmdir(&self, dir: &Arc<Inode>, name: &[u8], inode: &Arc<Inode>) -> Result {
-        remove(&self.session().fid(dir)?, name, AT_REMOVEDIR)?;
+        let dir_fid = self.session().fid(dir)?;
+        remove(&dir_fid, name, AT_REMOVEDIR)?;
         inode.set_nlink(0);
         dir.drop_nlink();
         self.changed(dir);

@@ -13,9 +13,7 @@ use kernel::filesystem::mm::BackingDev;
 use kernel::filesystem::rcu;
 use kernel::filesystem::vfs::super_block::{AnonDev, Kstatfs};
 use kernel::filesystem::vfs::writeback;
-use kernel::filesystem::vfs::{
-    Dentry, Dev, FileSystemType, FsContext, SuperBlock, SuperDevice, SuperInit, SuperOps,
-};
+use kernel::filesystem::vfs::{Dentry, Dev, FileSystemType, FsContext, SuperBlock, SuperDevice, SuperInit, SuperOps};
 use kernel::prelude::*;
 use p9net::proto::NONUNAME;
 use p9net::{Client, Options as Connection, find_transport};
@@ -112,9 +110,8 @@ impl Type {
         let init = SuperInit { magic: MAGIC, block_size, max_bytes: i64::MAX.cast_unsigned(), flags: context.flags };
         let ops = KBox::new(Super(session.clone()), GFP_KERNEL)?;
         let sb = SuperBlock::new_on(self, init, ops, device.clone())?;
-        let made = Node::inode(&sb, &session, root, None).and_then(|inode| {
-            if inode.is_dir() { Dentry::new_root(inode) } else { Err(ENOTDIR) }
-        });
+        let made = Node::inode(&sb, &session, root, None)
+            .and_then(|inode| if inode.is_dir() { Dentry::new_root(inode) } else { Err(ENOTDIR) });
         let root = made.inspect_err(|_| device.release())?;
         sb.set_root(root);
         Ok(sb)

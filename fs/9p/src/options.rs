@@ -131,7 +131,9 @@ impl Options {
             (b"directio", None) => self.directio = true,
             (b"ignoreqv", None) => self.ignoreqv = true,
             (b"nodevmap", None) => self.nodevmap = true,
-            (b"locktimeout", Some(value)) => self.lock_timeout = Some(number(value, 0)?).filter(|t| *t > 0).ok_or(EINVAL)?,
+            (b"locktimeout", Some(value)) => {
+                self.lock_timeout = Some(number(value, 0)?).filter(|t| *t > 0).ok_or(EINVAL)?
+            }
             (b"posixacl", None) => {
                 pr_err!("access control lists are not supported\n");
                 return Err(EINVAL);
@@ -153,7 +155,9 @@ impl Options {
                 write!(out, ",{name}={id}")?;
             }
         }
-        for (name, text, usual) in [("uname", &self.uname, b"nobody".as_slice()), ("aname", &self.aname, b"".as_slice())] {
+        for (name, text, usual) in
+            [("uname", &self.uname, b"nobody".as_slice()), ("aname", &self.aname, b"".as_slice())]
+        {
             if text.iter().ne(usual) {
                 write!(out, ",{name}=")?;
                 text.utf8_chunks().try_for_each(|chunk| out.write_str(chunk.valid()))?;

@@ -2,8 +2,8 @@
 //! Pages of files: read and written in messages of the greatest size, straight from and to the cache.
 
 use crate::node::{Opened, Shared};
-use kalloc::{Arc, KVec};
 use kalloc::flags::GFP_NOFS;
+use kalloc::{Arc, KVec};
 use kernel::filesystem::mm::{Mapping, MappingOps, ReadRun, WriteIo, WriteRun};
 use kernel::filesystem::mm_alloc::{PAGE_SIZE, Page};
 use kernel::prelude::*;

@@ -178,6 +178,7 @@ impl InodeOps for Node {
 
     fn getattr(&self, inode: &Inode, stat: &mut Kstat) {
         inode.fill_stat(stat);
+        inode.fill_btime(stat);
         stat.blocks = self.shared.sectors.load(core::sync::atomic::Ordering::Relaxed);
         // Data inside the inode has no block: the file must not look like one hole all the same.
         if inode.is_reg() && self.shared.is_inline() {

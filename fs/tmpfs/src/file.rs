@@ -117,7 +117,7 @@ fn check_seals(file: &File, seals: u32, pos: i64, count: usize) -> Result {
         return Err(EPERM);
     }
     let size = file.inode().size();
-    let pos = if file.flags().any(uapi::O_APPEND) { size } else { pos.cast_unsigned() };
+    let pos = if file.appends(pos) { size } else { pos.cast_unsigned() };
     if seals & uapi::F_SEAL_GROW != 0 && pos.saturating_add(count as u64) > size { Err(EPERM) } else { Ok(()) }
 }
 

@@ -80,6 +80,9 @@ pub mod fmode {
     pub const OPENED: u32 = 1 << 8;
 }
 
+/// The position of a write that goes to the file's end whatever its flags say (`RWF_APPEND`).
+pub const AT_END: i64 = i64::MIN;
+
 /// A lock as a server sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct RemoteLock {
@@ -115,7 +118,7 @@ pub trait FileOps: Any + Send + Sync {
         Err(if file.inode().is_dir() { EISDIR } else { EINVAL })
     }
 
-    /// Writes at `pos` and advances it. `O_APPEND` is up to the implementation.
+    /// Writes at `pos` and advances it. Files that have an end ask [`File::appends`] whether it goes there.
     fn write(&self, file: &File, from: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
         Err(EINVAL)
     }
@@ -303,6 +306,12 @@ impl File {
         }
         // On failure the value is dropped, which undoes what was counted.
         Ok(Arc::new(file, GFP_KERNEL)?)
+    }
+
+    /// Whether a write at `pos` goes to the end. The inode's `lock` is held by who acts on it.
+    #[inline(always)]
+    pub fn appends(&self, pos: i64) -> bool {
+        self.flags().any(uapi::O_APPEND) || pos == AT_END
     }
 
     /// From here on errors of writing back are this file's to report.

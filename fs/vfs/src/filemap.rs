@@ -127,7 +127,7 @@ pub fn generic_write(file: &File, mapping: &Mapping, from: &mut IovIter<'_>, pos
     if from.count() == 0 {
         return Ok(0);
     }
-    if file.flags().any(uapi::O_APPEND) {
+    if file.appends(*pos) {
         *pos = inode.size().cast_signed();
     }
     if *pos < 0 {

@@ -49,6 +49,10 @@ impl Range {
             && (self.kind == Kind::Exclusive || other.kind == Kind::Exclusive)
     }
 
+    fn is_ofd(&self) -> bool {
+        !self.flock && self.pid == -1
+    }
+
     fn same_holder(&self, other: &Range) -> bool {
         self.flock == other.flock && self.owner == other.owner
     }
@@ -179,7 +183,7 @@ impl LockState {
                 return Err(EAGAIN);
             }
             let _shown = self.show_waiter(Waiter::Lock(*wanted))?;
-            let _edge = if wanted.flock { None } else { Some(Edge::add(wanted.owner, held.owner)?) };
+            let _edge = if wanted.flock { None } else { Edge::add(wanted, &held)? };
             self.waiters.wait_interruptible(|| {
                 let now = self.conflict(wanted);
                 now.is_none_or(|now| now.owner != held.owner)
@@ -243,11 +247,16 @@ struct Edge {
 }
 
 impl Edge {
-    /// `EDEADLK` if the holder waits, directly or not, for the waiter.
-    fn add(waiter: usize, holder: usize) -> Result<Self> {
+    /// `EDEADLK` if the holder waits, directly or not, for the waiter. As in Linux, locks of open files, which are no process's, are
+    /// never refused, and nobody's wait for one counts (`None`).
+    fn add(wanted: &Range, held: &Range) -> Result<Option<Self>> {
+        let (waiter, holder) = (wanted.owner, held.owner);
         let mut waiting = WAITING.lock();
         let mut at = holder;
         for _ in 0..waiting.len() + 1 {
+            if wanted.is_ofd() {
+                break;
+            }
             if at == waiter {
                 return Err(EDEADLK);
             }
@@ -256,8 +265,11 @@ impl Edge {
                 None => break,
             }
         }
+        if held.is_ofd() {
+            return Ok(None);
+        }
         waiting.push((waiter, holder), GFP_ATOMIC).map_err(|_| ENOLCK)?;
-        Ok(Self { waiter, holder })
+        Ok(Some(Self { waiter, holder }))
     }
 }
 

@@ -12,6 +12,7 @@ pub use init::{InodeInit, owner_for_new};
 use crate::attr::SetAttr;
 use crate::disk_inode::{DiskInode, idirty};
 use crate::file::{FileOps, OpenFlags};
+use crate::fileattr::FileAttr;
 use crate::flock::LockState;
 use crate::path::Path;
 use crate::super_block::SuperBlock;
@@ -182,6 +183,16 @@ pub trait InodeOps: Any + Send + Sync {
     /// The names of the extended attributes, each ended by a NUL.
     fn listxattr(&self, inode: &Inode) -> Result<KVec<u8>> {
         Ok(KVec::new())
+    }
+
+    /// The flags that `chattr` changes. `ENOTTY`: there are none, or the file's own `ioctl` has them.
+    fn fileattr_get(&self, inode: &Inode) -> Result<FileAttr> {
+        Err(ENOTTY)
+    }
+
+    /// Changes them. The caller may; `inode.lock` is held. `EOPNOTSUPP` for what is not known.
+    fn fileattr_set(&self, inode: &Inode, new: &FileAttr) -> Result {
+        Err(ENOTTY)
     }
 
     /// For swap space: calls `add` with position (bytes of the device) and length of each run of the file's blocks, from the file's first
@@ -474,10 +485,17 @@ impl Inode {
         self.mark_dirty(idirty::SYNC);
     }
 
+    /// For file systems that keep when a file was made.
+    #[inline]
+    pub fn fill_btime(&self, stat: &mut Kstat) {
+        stat.result_mask |= uapi::STATX_BTIME;
+        stat.btime = self.btime.get();
+    }
+
     /// The generic part of `getattr`.
     #[inline]
     pub fn fill_stat(&self, stat: &mut Kstat) {
-        stat.result_mask |= uapi::STATX_BASIC_STATS | uapi::STATX_BTIME;
+        stat.result_mask |= uapi::STATX_BASIC_STATS;
         stat.dev = self.sb.dev;
         stat.ino = self.ino;
         stat.mode = self.mode();
@@ -491,7 +509,6 @@ impl Inode {
         stat.atime = self.atime.get();
         stat.mtime = self.mtime.get();
         stat.ctime = self.ctime.get();
-        stat.btime = self.btime.get();
     }
 
     /// Applies what `attr` names, but for the size.

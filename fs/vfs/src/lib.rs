@@ -22,6 +22,7 @@ pub mod fasync;
 pub mod fdtable;
 pub mod file;
 pub mod file_count;
+pub mod fileattr;
 pub mod filemap;
 pub mod flock;
 mod fs_context;

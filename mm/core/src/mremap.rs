@@ -48,7 +48,7 @@ impl Mm {
             && args.new_len > args.old_len
         {
             // As `mmap`: what cannot be brought in now faults later.
-            let _ = self.populate(addr + args.old_len, addr + args.new_len, false);
+            self.populate(addr + args.old_len, addr + args.new_len, false);
         }
         result
     }

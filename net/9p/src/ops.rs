@@ -8,7 +8,8 @@ use crate::request::Data;
 use kalloc::{Arc, KVec};
 use kernel::prelude::*;
 use p9_proto::{
-    Attributes, FileLock, GotLock, MAX_WALK, Message, NONUNAME, NewAttributes, Qid, Reader, StatFs, answer, kind, request,
+    Attributes, FileLock, GotLock, MAX_WALK, Message, NONUNAME, NewAttributes, Qid, Reader, StatFs, answer, kind,
+    request,
 };
 
 /// Bytes of the longest path that a link can have.

@@ -160,10 +160,6 @@ impl Request {
         self.wait.wait_until(|| self.is_over());
     }
 
-    pub(crate) fn data(&self) -> &Data {
-        &self.data
-    }
-
     /// The answer, once it is over. The server's error; EIO if there is none or it makes no sense.
     pub(crate) fn take_answer(&self) -> Result<Answer> {
         if self.state.load(Acquire) != DONE {

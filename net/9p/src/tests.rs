@@ -207,8 +207,12 @@ mod in_kernel {
 
     #[test]
     fn writes_all_or_says_why() -> Result {
-        let says =
-            [Say::Answer(QID), Say::Answer(b"\x02\x00\x00\x00"), Say::Answer(b"\x03\x00\x00\x00"), Say::Answer(b"\x00\x00\x00\x00")];
+        let says = [
+            Say::Answer(QID),
+            Say::Answer(b"\x02\x00\x00\x00"),
+            Say::Answer(b"\x03\x00\x00\x00"),
+            Say::Answer(b"\x00\x00\x00\x00"),
+        ];
         let (fake, client) = session(&says)?;
         let root = client.attach(b"", 0)?;
         root.write_all(0, b"abcde")?;

@@ -391,9 +391,9 @@ def main():
         initrd = os.path.join(host, "initrd")
         cpio.write(initrd)
         model = "none" if os.geteuid() == 0 else "mapped-xattr"
-        extra = ["-device", "pcie-root-port,id=slot,chassis=1",
+        extra = ["-device", "pcie-root-port,id=rp1,chassis=1",
                  "-fsdev", f"local,id=share,path={host},security_model={model},multidevs=remap",
-                 "-device", "virtio-9p-pci,fsdev=share,mount_tag=share,id=nine,bus=slot"]
+                 "-device", "virtio-9p-pci,fsdev=share,mount_tag=share,id=nine,bus=rp1"]
         with common.machine(args, initrd, extra=extra) as guest:
             guest.expect("@READY@", args.limit)
             guest.check("mkdir -p /mnt/a", args.step)

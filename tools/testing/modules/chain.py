@@ -136,7 +136,7 @@ def generator(guest):
     guest.check("exec 9</dev/hwrng; rmmod virtio_rng")
     refused(guest, "rmmod rng_core", "in use")
     refused(guest, "head -c 1 <&9", "No such device")
-    guest.check("exec 9<&-; ! ps | grep -v grep | grep -q hwrng; exec 8</sys/class/misc/hw_random/rng_current; rmmod rng_core; [ ! -e /dev/hwrng ]; ! cat <&8 2>/dev/null; exec 8<&-")
+    guest.check("exec 9<&-; sleep 0.5; ! ps | grep -v grep | grep -q hwrng; exec 8</sys/class/misc/hw_random/rng_current; rmmod rng_core; [ ! -e /dev/hwrng ]; ! cat <&8 2>/dev/null; exec 8<&-")
     guest.check("modprobe virtio_rng; [ $(head -c 10 /dev/hwrng | wc -c) = 10 ]")
 
 

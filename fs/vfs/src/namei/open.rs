@@ -225,9 +225,12 @@ enum Last {
 
 fn create_open(walker: &mut Walker<'_>, how: &OpenHow) -> Result<Arc<File>> {
     loop {
-        let Some(dir) = walker.parent()? else { return Err(EISDIR) };
+        let Some(dir) = walker.parent()? else { return Err(directory_instead(how)) };
         let (key, slash) = walker.last();
-        if key.dots() != 0 || slash {
+        if key.dots() != 0 {
+            return Err(directory_instead(how));
+        }
+        if slash {
             return Err(EISDIR);
         }
         let cached = dcache::lookup_cached(&dir.dentry, key.bytes)
@@ -267,6 +270,11 @@ fn create_open(walker: &mut Walker<'_>, how: &OpenHow) -> Result<Arc<File>> {
         crate::protect::may_open_existing(dir.inode()?, inode)?;
         return open_existing(path, how);
     }
+}
+
+/// What `O_CREAT` says of a path without a last name: it leads to a directory, which is there.
+fn directory_instead(how: &OpenHow) -> Error {
+    if how.flags.any(uapi::O_EXCL) { EEXIST } else { EISDIR }
 }
 
 fn open_existing(path: Path, how: &OpenHow) -> Result<Arc<File>> {

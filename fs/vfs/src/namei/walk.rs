@@ -168,8 +168,16 @@ impl<'a> Walker<'a> {
     /// A walk along `name`.
     #[inline(always)]
     pub fn new(start: Start<'a>, name: &'a PathName, flags: u32) -> Result<Self> {
-        let mut walker =
-            Self { text: Text::Given(name), at: 0, anchor: Anchor::Cwd, root: None, flags, links: 0, jumped: false, checked: None };
+        let mut walker = Self {
+            text: Text::Given(name),
+            at: 0,
+            anchor: Anchor::Cwd,
+            root: None,
+            flags,
+            links: 0,
+            jumped: false,
+            checked: None,
+        };
         if let Start::At(path) = start {
             walker.anchor = Anchor::Given(path);
         }
@@ -364,7 +372,8 @@ impl<'a> Walker<'a> {
             }
             let Some(child) = dcache::lookup(section, &place.dentry, &key) else {
                 if place.inode.iflags() & iop::COMPLETE != 0 {
-                    return Err(ENOENT);
+                    // That a name is not there is nothing that Linux has cached of such a directory.
+                    return Err(if self.flags & lflag::CACHED != 0 { EAGAIN } else { ENOENT });
                 }
                 return Ok(Step::Miss(place, at));
             };

@@ -79,14 +79,20 @@ fn range_of(file: &File, lock: &uapi::flock) -> Result<(i64, i64)> {
     }
 }
 
+/// Whether `file` is open for what a lock of `kind` (`F_*LCK`) protects.
+fn may_lock(file: &File, kind: u32) -> bool {
+    match kind {
+        uapi::F_RDLCK => file.mode() & fmode::READ != 0,
+        uapi::F_WRLCK => file.mode() & fmode::WRITE != 0,
+        _ => true,
+    }
+}
+
 /// `F_GETLK`, `F_SETLK`, `F_SETLKW` and their OFD forms.
 pub(crate) fn record_lock(file: &Arc<File>, cmd: u32, arg: usize, owner: usize, ofd: bool) -> Result<usize> {
     let mut lock: uapi::flock = user::get(arg)?;
     let asks = cmd == uapi::F_GETLK || cmd == uapi::F_OFD_GETLK;
     if asks && !matches!(lock.l_type as u32, uapi::F_RDLCK | uapi::F_WRLCK) {
-        return Err(EINVAL);
-    }
-    if ofd && lock.l_pid != 0 {
         return Err(EINVAL);
     }
     let (start, end) = range_of(file, &lock)?;
@@ -98,6 +104,12 @@ pub(crate) fn record_lock(file: &Arc<File>, cmd: u32, arg: usize, owner: usize, 
         uapi::F_WRLCK => range.kind = Kind::Exclusive,
         uapi::F_UNLCK => {}
         _ => return Err(EINVAL),
+    }
+    if !asks && !may_lock(file, kind) {
+        return Err(EBADF);
+    }
+    if ofd && lock.l_pid != 0 {
+        return Err(EINVAL);
     }
     if asks {
         match file.inode().locks().and_then(|state| state.conflict(&range)) {
@@ -113,17 +125,12 @@ pub(crate) fn record_lock(file: &Arc<File>, cmd: u32, arg: usize, owner: usize, 
         user::put(arg, &lock)?;
         return Ok(0);
     }
-    match kind {
-        uapi::F_UNLCK => {
-            if let Some(state) = file.inode().locks() {
-                state.unset(&range)?;
-                follow_remote(file, state, &range, false, false)?;
-            }
-            return Ok(0);
+    if kind == uapi::F_UNLCK {
+        if let Some(state) = file.inode().locks() {
+            state.unset(&range)?;
+            follow_remote(file, state, &range, false, false)?;
         }
-        uapi::F_RDLCK if file.mode() & fmode::READ == 0 => return Err(EBADF),
-        uapi::F_WRLCK if file.mode() & fmode::WRITE == 0 => return Err(EBADF),
-        _ => {}
+        return Ok(0);
     }
     let wait = cmd == uapi::F_SETLKW || cmd == uapi::F_OFD_SETLKW;
     let state = file.inode().locks_or_new()?;

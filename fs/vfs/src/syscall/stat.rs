@@ -153,6 +153,11 @@ pub fn sys_statx(regs: &PtRegs) -> Result<usize> {
     }
     let mut stat = Kstat::default();
     stat_name(regs.arg0(), regs.arg1(), flags, &mut stat)?;
+    // The time of creation is told only to who asks for it.
+    if mask & stat.result_mask & uapi::STATX_BTIME == 0 {
+        stat.result_mask &= !uapi::STATX_BTIME;
+        stat.btime = Timespec::default();
+    }
     let out = uapi::statx {
         stx_mask: stat.result_mask | uapi::STATX_MNT_ID,
         stx_blksize: stat.blksize,

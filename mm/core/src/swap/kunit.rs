@@ -6,13 +6,14 @@ mod tests {
     use crate::exec::ExecLayout;
     use crate::flags::Prot;
     use crate::io::ReadRun;
+    use crate::mapping::Mapping;
     use crate::mm_struct::Mm;
     use crate::mmap::MapArgs;
-    use crate::swap::{Area, SwapIo, SwapWrite, empty, madvise};
+    use crate::swap::{Area, SwapIo, SwapWrite, empty, madvise, shmem, write};
     use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use errno::{Result, code::*};
     use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
-    use kalloc::{Arc, KBox};
+    use kalloc::{Arc, KBox, KVec};
     use locking::SpinLock;
     use mm_alloc::Page;
     use mm_alloc::layout::PAGE_SIZE;
@@ -180,6 +181,76 @@ mod tests {
         assert_eq!(byte(&mm, at, 7), Some(9));
         drop(mm);
         close(&area)
+    }
+
+    fn file() -> Result<Arc<Mapping>> {
+        let file = crate::shmem::anon_shared((PAGES * PAGE_SIZE) as u64)?;
+        let mapping = file.mapping().cloned().ok_or(EINVAL)?;
+        for page in 0..PAGES {
+            mapping.get_or_read(page as u64)?.write(77, &[page as u8 + 1])?;
+        }
+        Ok(mapping)
+    }
+
+    fn file_out(mapping: &Arc<Mapping>) -> Result {
+        let mut pages = KVec::new();
+        for page in 0..PAGES {
+            if let Some(page) = shmem::force_out(mapping, page as u64) {
+                pages.push(page, GFP_KERNEL)?;
+            }
+        }
+        write::start(pages);
+        Ok(())
+    }
+
+    fn file_byte(mapping: &Arc<Mapping>, page: usize) -> Result<Option<u8>> {
+        let mut one = [0u8];
+        let Some(page) = mapping.present(page as u64)? else { return Ok(None) };
+        page.read(77, &mut one)?;
+        Ok(Some(one[0]))
+    }
+
+    #[test]
+    fn files_in_memory_leave_and_come_back() -> Result {
+        let (area, store) = area()?;
+        let mapping = file()?;
+        file_out(&mapping)?;
+        assert_eq!((mapping.page_count(), mapping.swapped_count()), (PAGES, PAGES));
+        assert_eq!(area.map().used(), PAGES as u64);
+        assert!(mapping.get(3).is_none());
+        // Nothing may be put where a page is in swap space.
+        assert!(!mapping.preallocate(4)?);
+        for page in 0..PAGES {
+            assert_eq!(file_byte(&mapping, page)?, Some(page as u8 + 1));
+        }
+        assert!(store.reads.load(Ordering::Relaxed) >= PAGES);
+        assert_eq!((mapping.page_count(), mapping.swapped_count(), area.map().used()), (PAGES, 0, 0));
+        file_out(&mapping)?;
+        // Page 16 is cut in its middle: it comes back for that.
+        mapping.truncate((16 * PAGE_SIZE + 70) as u64);
+        assert_eq!((mapping.page_count(), mapping.swapped_count()), (17, 16));
+        assert_eq!(
+            (file_byte(&mapping, 15)?, file_byte(&mapping, 16)?, file_byte(&mapping, 17)?),
+            (Some(16), Some(0), None)
+        );
+        mapping.punch(0, (2 * PAGE_SIZE) as u64);
+        assert_eq!((mapping.page_count(), file_byte(&mapping, 1)?, file_byte(&mapping, 2)?), (15, None, Some(3)));
+        drop(mapping);
+        assert_eq!(area.map().used(), 0);
+        close(&area)
+    }
+
+    #[test]
+    fn an_area_with_pages_of_files_is_emptied() -> Result {
+        let (area, _) = area()?;
+        let mapping = file()?;
+        file_out(&mapping)?;
+        close(&area)?;
+        assert_eq!(mapping.swapped_count(), 0);
+        for page in 0..PAGES {
+            assert_eq!(file_byte(&mapping, page)?, Some(page as u8 + 1));
+        }
+        Ok(())
     }
 
     #[test]

@@ -168,8 +168,7 @@ impl GotLock {
     /// Reads it.
     pub fn read(body: &[u8]) -> Result<Self> {
         let mut r = Reader::new(body);
-        let lock =
-            Self { kind: r.take_u8()?, start: r.take_u64()?, length: r.take_u64()?, pid: r.take_u32()? };
+        let lock = Self { kind: r.take_u8()?, start: r.take_u64()?, length: r.take_u64()?, pid: r.take_u32()? };
         // The machine that has it.
         r.string()?;
         Ok(lock)

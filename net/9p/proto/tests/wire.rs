@@ -86,10 +86,10 @@ fn directories() {
     let mut data = entry(1, 10, b"one");
     data.extend(entry(2, 20, b"two"));
     let seen: Vec<_> = Entries::new(&data).map(|entry| entry.unwrap()).collect();
-    assert_eq!(seen.iter().map(|e| (e.qid.path, e.next, e.name)).collect::<Vec<_>>(), [
-        (1, 10, b"one".as_slice()),
-        (2, 20, b"two")
-    ]);
+    assert_eq!(
+        seen.iter().map(|e| (e.qid.path, e.next, e.name)).collect::<Vec<_>>(),
+        [(1, 10, b"one".as_slice()), (2, 20, b"two")]
+    );
     for name in [b"".as_slice(), b"a/b", b"a\0b", &[b'x'; 256]] {
         let mut bad = data.clone();
         bad.extend(entry(3, 30, name));

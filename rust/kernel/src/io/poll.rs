@@ -20,12 +20,7 @@ use crate::time::{Delta, Instant, Monotonic};
 /// Calls `op` until `cond` likes what it gives, sleeping `sleep_delta` in between, and gives that. `ETIMEDOUT` after
 /// `timeout_delta`, or what `op` fails with. May sleep.
 #[track_caller]
-pub fn read_poll_timeout<Op, Cond, T>(
-    mut op: Op,
-    mut cond: Cond,
-    sleep_delta: Delta,
-    timeout_delta: Delta,
-) -> Result<T>
+pub fn read_poll_timeout<Op, Cond, T>(mut op: Op, mut cond: Cond, sleep_delta: Delta, timeout_delta: Delta) -> Result<T>
 where
     Op: FnMut() -> Result<T>,
     Cond: FnMut(&T) -> bool,
@@ -51,12 +46,7 @@ where
 
 /// As [`read_poll_timeout`] where sleeping is not allowed: `op` is called `retry` times at most, with `delay_delta` of spinning in
 /// between. `ETIMEDOUT`.
-pub fn read_poll_timeout_atomic<Op, Cond, T>(
-    mut op: Op,
-    mut cond: Cond,
-    delay_delta: Delta,
-    retry: usize,
-) -> Result<T>
+pub fn read_poll_timeout_atomic<Op, Cond, T>(mut op: Op, mut cond: Cond, delay_delta: Delta, retry: usize) -> Result<T>
 where
     Op: FnMut() -> Result<T>,
     Cond: FnMut(&T) -> bool,

@@ -293,4 +293,3 @@ unsafe impl<const ID: u64> TryNewListArc<ID> for AtomicTracker<ID> {
         self.there.cmpxchg(false, true, ordering::Acquire).is_ok()
     }
 }
-

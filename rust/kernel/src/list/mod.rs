@@ -50,8 +50,7 @@ pub use iter::{IntoIter, Iter};
 pub use links::{ListLinks, ListLinksSelfPtr};
 
 pub use crate::{
-    define_list_arc_field_getter, impl_has_list_links, impl_has_list_links_self_ptr, impl_list_arc_safe,
-    impl_list_item,
+    define_list_arc_field_getter, impl_has_list_links, impl_has_list_links_self_ptr, impl_list_arc_safe, impl_list_item,
 };
 
 use core::marker::PhantomData;

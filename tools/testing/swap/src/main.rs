@@ -369,6 +369,13 @@ fn storm_thread(megabytes: usize, n: u64, end: std::time::Instant) -> Done {
     memory.check(memory.all(), seed)
 }
 
+/// `swapon(2)` itself: the programs look for holes first.
+fn on(path: Option<&String>) -> Done {
+    let path = std::ffi::CString::new(path.ok_or("no path")?.as_str()).map_err(|error| error.to_string())?;
+    // SAFETY: a string.
+    if unsafe { libc::swapon(path.as_ptr(), 0) } != 0 { Err(last_error("swapon")) } else { Ok(()) }
+}
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().collect();
     let megabytes = args.get(2).and_then(|word| word.parse().ok()).unwrap_or(16);
@@ -381,6 +388,7 @@ fn main() -> ExitCode {
         Some("shared") => shared(megabytes),
         Some("tmpfs") => tmpfs(megabytes),
         Some("storm") => storm(megabytes),
+        Some("on") => on(args.get(2)),
         _ => Err("swaptest fill|fork|pageout|lock|churn|shared|tmpfs|storm MEGABYTES".into()),
     };
     match done {

@@ -14,7 +14,7 @@ use crate::store::{Base, KernelStore};
 use crate::super_block::{Ext4Super, apply, apply_quotas};
 use core::sync::atomic::AtomicBool;
 use errno::Result;
-use errno::code::{EBUSY, EINVAL, EIO, EROFS, EUCLEAN};
+use errno::code::{EBUSY, EINVAL, EIO, EROFS, ESTALE, EUCLEAN};
 use ext4_core::{Fs, Inode as CoreInode};
 use ext4_format::SuperBlock as DiskSuper;
 use ext4_format::feature::{incompat, ro_compat};
@@ -90,7 +90,9 @@ impl FileSystemType for Type {
             return if sb.is_rdonly() == rdonly { Ok(sb) } else { Err(EBUSY) };
         }
         let device = Device::open(dev, !rdonly)?;
-        let mounted = self.mount(context, &device);
+        // An inode that every file system has is said to be free: that is damage.
+        let stale = |error| if error == ESTALE { EUCLEAN } else { error };
+        let mounted = self.mount(context, &device).map_err(stale);
         if mounted.is_err() {
             device.release();
         }

@@ -60,12 +60,15 @@ def broken(path, work):
 
 def row(guest, args, index, seconds, seed):
     """Both programs on one disk. Returns what they did."""
-    name, kind, _, options, _, trouble = ROWS[index]
+    name, kind, _, options, size, trouble = ROWS[index]
     disk = "/dev/vd" + chr(ord("a") + args.rows.index(name))
     mount = f"mount -t {kind} -o {options or 'rw'} {disk} /mnt"
     errors = {"": "", "full": "errors=full", "quota": "errors=full", "eio": "errors=any"}[trouble]
     user = ""
     guest.check(f"{mount} && chmod 777 /mnt && mkdir -p /mnt/x{seed} && mkdir -p /mnt/s{seed} && chmod 777 /mnt/x{seed} /mnt/s{seed}", args.step)
+    if trouble == "full":
+        # Little is left from the beginning.
+        guest.run(f"[ -e /mnt/fill ] || dd if=/dev/zero of=/mnt/fill bs=1M count={size * 2 // 3 - 4} 2>/dev/null", args.step)
     if trouble == "quota":
         user = USER
         guest.check("ln -sf /proc/mounts /etc/mtab; /usr/sbin/setquota -u 1000 1500 2500 150 200 /mnt", args.step)

@@ -18,7 +18,8 @@ fn main() {
             sys::mkdir(&path(&dir), 0o755).expect("a directory");
         }
         let name = path(&format!("{dir}/file number {number}"));
-        let file = File::open(&name, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL, 0o600 | (number % 64) as u32).expect("a file");
+        let file = File::open(&name, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL, 0o600 | (number % 64) as u32)
+            .expect("a file");
         let length = (number * 7 % 3000) as usize;
         fill(number, 0, &mut data[..length]);
         assert_eq!(file.write(&data[..length], 0), Ok(length), "file {number}");

@@ -5,6 +5,7 @@ use crate::transport::QueueAddresses;
 use core::sync::atomic::Ordering::Relaxed;
 use errno::{Result, code::*};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
+use kernel::hardware::mm_alloc;
 use mm_alloc::dma::DmaBuffer;
 use mm_alloc::{PAGE_SIZE, Page};
 use virtio_ring::{Memory, Ring, Shape, Table};

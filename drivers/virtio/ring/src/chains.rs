@@ -99,6 +99,11 @@ impl<T, B> Chains<T, B> {
         }
     }
 
+    /// The tokens of the chains that the device has.
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().filter_map(|slot| slot.token.as_ref())
+    }
+
     /// Takes back some chain that the device has: its number, token and count.
     pub(crate) fn take_any(&mut self) -> Option<(u16, T, u16)> {
         let head = self.slots.iter().position(|slot| slot.token.is_some())?;

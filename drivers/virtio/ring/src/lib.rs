@@ -63,11 +63,13 @@ pub struct Places {
 
 impl Shape {
     /// Whether a ring can be so.
+    #[inline]
     pub const fn is_valid(self) -> bool {
         self.size.is_power_of_two() && self.size <= 32768
     }
 
     /// Where its parts are. The layout of a split ring is that of legacy devices, which is good for all.
+    #[inline]
     pub const fn places(self) -> Places {
         let n = self.size as usize;
         let driver = n * DESC;

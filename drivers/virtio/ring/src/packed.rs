@@ -70,6 +70,7 @@ pub(crate) fn word(len: u32, id: u16, flags: u16) -> u64 {
 }
 
 impl Packed {
+    #[inline]
     pub(crate) fn new(size: u16, places: &Places) -> Self {
         let start = Place { index: 0, wrap: true };
         let (driver_at, device_at) = (places.driver, places.device);

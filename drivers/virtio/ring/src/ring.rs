@@ -213,6 +213,11 @@ impl<T, M: Memory> Ring<T, M> {
             }
     }
 
+    /// Calls `f` for each token whose chain the device has.
+    pub fn for_each_token(&self, f: impl FnMut(&T)) {
+        self.chains.tokens().for_each(f);
+    }
+
     /// Takes back a token that the device did not use. Only after a reset of the device, which may write to the memory otherwise; the
     /// ring is not to be used any more.
     pub fn detach_unused(&mut self) -> Option<T> {

@@ -28,6 +28,7 @@ pub(crate) fn word(len: u32, flags: u16, next: u16) -> u64 {
 }
 
 impl Split {
+    #[inline]
     pub(crate) fn new(size: u16, places: &Places) -> Self {
         let (avail_at, used_at) = (places.driver, places.device);
         Self { size, avail_at, used_at, avail_idx: 0, told_idx: 0, last_used: 0 }

@@ -100,6 +100,8 @@ fn all() -> Vec<Test> {
         words::TESTS,
         entropy::TESTS,
         alike::TESTS,
+        alike::files::TESTS,
+        alike::tasks::TESTS,
         limits::TESTS,
     ]
     .concat()
@@ -184,6 +186,11 @@ fn main() {
     let mut words: Vec<String> = std::env::args().skip(1).collect();
     if words.first().is_some_and(|w| w == "--helper") {
         process::helper(&words[1..]);
+    }
+    if let [word, way] = words.as_slice()
+        && word == "--hog"
+    {
+        limits::hog::run(way);
     }
     let tests = all();
     if words.first().is_some_and(|w| w == "--list") {

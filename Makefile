@@ -65,7 +65,7 @@ initramfs: deps-run syncconfig
 	+@$(PYTHON3) $(srctree)/usr/build.py
 
 # With ROOTFS=debian: from a disk with Debian's packages, in place of the initramfs.
-export ROOTFS
+export ROOTFS SHARE
 run: deps-run $(if $(ROOTFS),deps-rootfs) bzImage $(if $(ROOTFS),rootfs,initramfs)
 	@$(PYTHON3) $(srctree)/scripts/run.py $(RUN_ARGS)
 
@@ -128,6 +128,7 @@ help:
 	@echo 'Running:'
 	@echo '  run             boot it in QEMU to a shell (RUN_KVM=1, RUN_ARGS="-smp 4"); Ctrl-A X ends QEMU'
 	@echo '  run ROOTFS=debian   from a disk with Debian: init, udev, a login (root, no password)'
+	@echo '  run SHARE=dir       with a directory of this machine at /mnt/share'
 	@echo '  rootfs          make that disk, build/rootfs/debian.img'
 	@echo '  bench           instructions per operation, beside Debian'"'"'s kernel'
 	@echo '  bench-docs      the same, and puts the table into README.md and Documentation/bench.md'

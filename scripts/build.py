@@ -9,6 +9,7 @@ Results below objtree: vmlinux (stripped), vmlinux.debug (with symbols, for gdb)
 Environment: srctree, objtree, V (1: show commands), RUSTC, CARGO, LD, OBJCOPY, IMAGE (the crate to link: init).
 """
 
+import functools
 import glob
 import hashlib
 import json
@@ -35,7 +36,7 @@ TARGET = toolchain.TARGET
 CHOICES = tuple("--cfg=CONFIG_" + name for name in (
     "MODULES", "MODULE_SIG", "SYSTEM_TRUSTED_KEYS", "SAMPLE", "BLOCK", "EXT4", "BLK_", "PCIEPORTBUS", "HOTPLUG_", "VIRTIO",
     "NVME", "SCSI", "SATA", "ATA", "SYSVIPC", "POSIX_MQUEUE", "KERNEL_", "OVERLAY_FS", "SQUASHFS", "RTC_", "HW_RANDOM",
-    "HVC_"))
+    "HVC_", "SERIO_", "SWAP"))
 BUILD_STD = ["-Zbuild-std=core,alloc", "-Zbuild-std-features=compiler-builtins-mem", "--target", TARGET]
 
 
@@ -149,7 +150,7 @@ def export_table(config, artifacts, archive):
     symvers = os.path.join(OBJTREE, "Module.symvers")
     if read(os.path.join(BUILD, "exports.stamp")) != mark or not os.path.exists(target) or not os.path.exists(symvers):
         _, program = toolchain.find()
-        names = exports.closure(program, toolchain.environment(), SRCTREE, "kernel")
+        names = exports.closure(program, toolchain.environment(), SRCTREE, "kernel") | shared_in_image(config)
         table = exports.collect(crates["crates"], names)
         # A crate that is compiled but that nothing of the image calls (kunit without tests) is not in the archive.
         there = {name for name, _ in exports.symbols(archive)}
@@ -217,21 +218,34 @@ def parts_of_modules(config):
         return found
 
     modules = modules_of(config)
-    names = below(modules) - below(["kernel"]) - {"kernel"} - set(modules)
+    names = below(modules) - below(["kernel"]) - {"kernel"} - set(modules) - shared_in_image(config)
     pure = [name for name in sorted(names) if (packages[name].get("metadata") or {}).get("rideau", {}).get("level") == 0
             and not any("proc-macro" in target["kind"] for target in packages[name]["targets"])]
     return [word for name in pure
             for word in ("-p", f"path+file://{os.path.dirname(packages[name]['manifest_path'])}#{name}@{packages[name]['version']}")]
 
 
-def modules_of(config):
-    """The packages of what is configured as m: named by the image's features."""
+@functools.lru_cache
+def shared_packages():
+    """Crates of level 4 that others of level 4 use: cores such as scsi_mod."""
+    modules = [member for member in members() if member["level"] == 4]
+    used = set().union(*(member["uses"] for member in modules))
+    return {member["name"] for member in modules} & used
+
+
+def shared_in_image(config):
+    """Of these, the ones that are in the image and have their symbols exported."""
+    return shared_packages() & set(modules_of(config, "y"))
+
+
+def modules_of(config, answer="m"):
+    """The packages of what is configured as m (or as `answer`): named by the image's features."""
     with open(os.path.join(SRCTREE, "init/Cargo.toml")) as f:
         lines = f.read().splitlines()
     wanted = []
     for line in lines:
         option, _, value = line.partition("=")
-        if line.startswith("CONFIG_") and config.get(option.strip()) == "m":
+        if line.startswith("CONFIG_") and config.get(option.strip()) == answer:
             wanted += [word.removeprefix("dep:") for word in json.loads(value) if word.startswith("dep:")]
     return wanted
 

@@ -2,20 +2,18 @@
 # SPDX-License-Identifier: GPL-2.0
 """`make check`: runs every test, prints what failed, and ends with `N passed, N failed, N skipped`.
 
-First what needs no kernel and, beside the host's tests, the builds (a build of one crate after another leaves a
-processor idle half the time); then tests in QEMU: the kernel's own (KUnit), and those that tools/testing/check.list
-names. A step prints its counts in that same form (or cargo test's); one that does not is one test. Whole output:
+First what needs no kernel, then the builds, then tests in QEMU: the kernel's own (KUnit), and those that
+tools/testing/check.list names. One step after another: builds keep both processors of a small machine busy, and tests of the
+kernel measure time. A step prints its counts in that same form (or cargo test's); one that does not is one test. Whole output:
 build/check/logs. `--full` adds the long tests; further words select steps by part of their name.
 """
 
-import itertools
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-import threading
 import time
 
 import kconfig
@@ -68,8 +66,8 @@ def host_steps():
     yield Step("levels and unsafe code", script("check-levels"), 60)
     yield Step("rustfmt", script("rustfmt.py", "rustfmtcheck"), 60)
     yield Step("options have help", script("kconfig.py", "check"), 30)
-    yield Step("host tests", ["nice", *script("build.py", "test", "-q")], 2400)
-    yield Step("host tests of unsafe code, checked", ["nice", *script("build.py", "sanitize")], 1200)
+    yield Step("host tests", script("build.py", "test", "-q"), 1500)
+    yield Step("host tests of unsafe code, checked", script("build.py", "sanitize"), 900)
 
 
 def build_steps():
@@ -159,27 +157,13 @@ def main():
     full = "--full" in sys.argv
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
     os.makedirs(os.path.join(CHECK, "logs"), exist_ok=True)
-    lists = [list(host_steps()), list(build_steps()), list(kernel_steps(full))]
-    numbers = itertools.count(1)
-    for part in lists:
-        part[:] = [(number, step) for number, step in zip(numbers, part)]
-        part[:] = [(number, step) for number, step in part if not words or any(word in step.name for word in words)]
     results = []
-    beside = threading.Thread(target=run_all, args=(lists[0], results))
-    beside.start()
-    run_all(lists[1], results)
-    beside.join()
-    # Tests of the kernel measure time, too: nothing runs beside them.
-    run_all(lists[2], results)
+    for number, step in enumerate([*host_steps(), *build_steps(), *kernel_steps(full)], 1):
+        if not words or any(word in step.name for word in words):
+            results.append(run(number, step))
     totals = [sum(column) for column in zip(*results)] or [0, 0, 0]
     print("{} passed, {} failed, {} skipped".format(*totals), flush=True)
     sys.exit(1 if totals[1] or not totals[0] else 0)
-
-
-def run_all(part, results):
-    """Runs numbered steps one after another and adds their counts to `results`."""
-    for number, step in part:
-        results.append(run(number, step))
 
 
 if __name__ == "__main__":

@@ -50,15 +50,19 @@ def load_crates():
 class Module:
     """One module to be built."""
 
-    def __init__(self, name, root, output, in_tree, depends=()):
-        self.name, self.root, self.output, self.in_tree, self.depends = name, root, output, in_tree, list(depends)
+    def __init__(self, name, root, output, in_tree, depends, file=None):
+        self.name, self.root, self.output, self.in_tree = name, root, output, in_tree
+        # {what its source calls a crate: the crate}
+        self.depends = depends
+        # What its file is called, where that is no name of a crate (9p).
+        self.file = file or name
         # Crates that are part of it, as the image does not have them for modules.
         self.parts = []
 
     @property
     def base(self):
         """Path of its files less the ending."""
-        return os.path.join(self.output, self.name)
+        return os.path.join(self.output, self.file)
 
 
 def in_tree(config, crates):
@@ -70,15 +74,17 @@ def in_tree(config, crates):
         package = packages[name]
         target = next(t for t in package["targets"] if "lib" in t["kind"])
         place = os.path.relpath(os.path.dirname(package["manifest_path"]), SRCTREE)
-        depends = [dep["name"].replace("-", "_") for dep in package["dependencies"] if dep["kind"] is None]
-        module = Module(target["name"], target["src_path"], os.path.join(OBJTREE, place), True, depends)
+        depends = {(dep["rename"] or dep["name"]).replace("-", "_"): dep["name"].replace("-", "_")
+                   for dep in package["dependencies"] if dep["kind"] is None}
+        rideau = package["metadata"]["rideau"]
+        module = Module(target["name"], target["src_path"], os.path.join(OBJTREE, place), True, depends, rideau.get("module"))
         module.parts = own_parts(package["name"], crates)
         modules.append(module)
     # A module comes after those that it uses.
     names = {module.name for module in modules}
     done = []
     while modules:
-        ready = [m for m in modules if not (set(m.depends) & names) - {d.name for d in done}]
+        ready = [m for m in modules if not (set(m.depends.values()) & names) - {d.name for d in done}]
         done += ready
         modules = [m for m in modules if m not in ready]
         if not ready:
@@ -96,8 +102,9 @@ def below(root):
 def own_parts(package, crates):
     """The files of the crates below a module's that `kernel` does not export: they are linked into the module."""
     names = below(package) - below("kernel") - {package, package.replace("-", "_")}
-    # What is another module is called there.
-    others = {name.replace("-", "_") for name in build.modules_of(kconfig.auto_conf())}
+    # What is another module is called there; so is one that the image has.
+    config = kconfig.auto_conf()
+    others = {name.replace("-", "_") for name in [*build.modules_of(config), *build.shared_in_image(config)]}
     return [crates["crates"][name] for name in sorted(names - others) if name in crates["crates"]]
 
 
@@ -135,7 +142,8 @@ def external(directory):
                 root = os.path.join(directory, rust[0].removesuffix(".o") + ".rs")
             if not os.path.exists(root):
                 sys.exit(f"*** {name}.o: there is no {root}")
-            modules.append(Module(os.path.basename(name), root, os.path.join(directory, os.path.dirname(name)), False, EXTERN))
+            modules.append(Module(os.path.basename(name), root, os.path.join(directory, os.path.dirname(name)), False,
+                                  {extern: extern for extern in EXTERN}))
     return modules
 
 
@@ -156,11 +164,11 @@ def compile(module, config, crates, built):
             *flags(config), f"-Cmetadata={module.name}"]
     for name in ("core", "alloc", "compiler_builtins"):
         line += ["--extern", f"noprelude:{name}={files[name]}"]
-    for name in module.depends:
+    for called, name in module.depends.items():
         if name in built:
-            line += ["--extern", f"{name}={built[name].output}/lib{name}.rmeta"]
+            line += ["--extern", f"{called}={built[name].output}/lib{name}.rmeta"]
         else:
-            line += ["--extern", f"{name}={files.get(name) or crates['host'][name]}"]
+            line += ["--extern", f"{called}={files.get(name) or crates['host'][name]}"]
     line += ["-L", f"dependency={os.path.dirname(files['core'])}"]
     line += [word for path in sorted({os.path.dirname(p) for p in crates["host"].values()}) for word in ("-L", f"dependency={path}")]
     line += [word for m in built.values() for word in ("-L", f"dependency={m.output}")]
@@ -217,7 +225,7 @@ def modpost(module, known):
         sys.exit(1)
     depends = sorted({known[name][1] for name in wanted} - {"vmlinux"})
     # As in Linux a module is called as its file is, whatever its source calls it.
-    info = ["name=" + module.name.replace("-", "_"), "depends=" + ",".join(depends)] + (["intree=Y"] if module.in_tree else [])
+    info = ["name=" + module.file.replace("-", "_"), "depends=" + ",".join(depends)] + (["intree=Y"] if module.in_tree else [])
     info += [f"symversion={own_version(module):08x}"]
     lines = ['.section .modinfo, "a", @progbits'] + [f'.asciz "{text}"' for text in info]
     lines += ['.section __version_ext_crcs, "a", @progbits', ".balign 4"] + [f".long {known[name][0]:#x}" for name in wanted]
@@ -282,8 +290,8 @@ def make():
                 f.write(stamp)
         version = own_version(module)
         for name in own_symbols(module):
-            known.setdefault(name, (version, module.name))
-            own.append((version, name, module.name))
+            known.setdefault(name, (version, module.file))
+            own.append((version, name, module.file))
         built[module.name] = module
     top = os.path.abspath(directory) if directory else OBJTREE
     with open(os.path.join(top, "modules.order"), "w") as f:

@@ -2,6 +2,8 @@
 """`make run`: boots the kernel and the default initramfs in QEMU, on this terminal.
 
 ROOTFS=debian boots from the disk that scripts/rootfs.py makes, instead of the initramfs (root without a password).
+SHARE=dir shares that directory of the host: the default initramfs mounts it at /mnt/share (`mount -t 9p -o trans=virtio share DIR`
+elsewhere). Run by root, files have the owners that they have on the host; else these are kept in extended attributes.
 RUN_KVM=1 uses KVM; RUN_APPEND adds words to the kernel's command line; further arguments go to QEMU.
 """
 
@@ -24,6 +26,17 @@ def initramfs():
     sys.exit("*** there is no initramfs: make initramfs")
 
 
+def share(directory):
+    """What gives the guest `directory` by the tag `share`."""
+    if not os.path.isdir(directory):
+        sys.exit(f"*** SHARE={directory}: there is no such directory")
+    model = "none" if os.geteuid() == 0 else "mapped-xattr"
+    path = os.path.abspath(directory).replace(",", ",,")
+    print(f"{directory} is /mnt/share in the guest's default initramfs (else: mount -t 9p -o trans=virtio share DIR)", flush=True)
+    return ["-fsdev", f"local,id=share,path={path},security_model={model},multidevs=remap",
+            "-device", "virtio-9p-pci,fsdev=share,mount_tag=share"]
+
+
 def main():
     image = os.path.join(OBJTREE, "arch/x86/boot/bzImage")
     append = "console=ttyS0"
@@ -33,6 +46,8 @@ def main():
         source = ["-drive", f"file={disk},format=raw,if=none,id=root", "-device", "virtio-blk-pci,drive=root"]
     else:
         source = ["-initrd", initramfs()]
+    if os.environ.get("SHARE"):
+        source += share(os.environ["SHARE"])
     if sys.stdin.isatty():
         size = shutil.get_terminal_size()
         append += f" TERM={os.environ.get('TERM', 'linux')} TTY_ROWS={size.lines} TTY_COLS={size.columns}"

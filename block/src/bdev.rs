@@ -46,6 +46,8 @@ pub struct BlockDevice {
     start: AtomicU64,
     nr_sectors: AtomicU64,
     read_only: AtomicBool,
+    /// In use as swap space.
+    swap: AtomicBool,
     /// What `BLKBSZSET` says; 0: nothing since it was first opened.
     block_size: AtomicU32,
     stats: DiskStats,
@@ -70,6 +72,7 @@ impl BlockDevice {
             start: AtomicU64::new(start),
             nr_sectors: AtomicU64::new(sectors),
             read_only: AtomicBool::new(false),
+            swap: AtomicBool::new(false),
             block_size: AtomicU32::new(0),
             stats: DiskStats::new()?,
             info,
@@ -177,6 +180,16 @@ impl BlockDevice {
         }
         self.read_only.store(read_only, Relaxed);
         Ok(())
+    }
+
+    /// Whether it is in use as swap space: programs may not write to it.
+    pub fn is_swap(&self) -> bool {
+        self.swap.load(Relaxed)
+    }
+
+    /// Says whether it is in use as swap space. By `swapon` and `swapoff`.
+    pub fn set_swap(&self, swap: bool) {
+        self.swap.store(swap, Relaxed);
     }
 
     /// Counters: a partition's own, or the disk's.

@@ -17,7 +17,7 @@ use hook::Hook;
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec};
 use kdev::Dev;
-use locking::SpinLock;
+use locking::{SetOnce, SpinLock};
 use module_core::Header;
 use rcu::RcuArc;
 use sync::Mutex;
@@ -135,6 +135,7 @@ pub struct Gendisk {
     removable: bool,
     no_part: AtomicBool,
     owner: Option<&'static Header>,
+    adapter: SetOnce<&'static Header>,
     ops: KBox<dyn BlockOps>,
     limits: RcuArc<QueueLimits>,
     capacity: AtomicU64,
@@ -169,6 +170,7 @@ impl Gendisk {
             removable: params.removable,
             no_part: AtomicBool::new(params.no_part),
             owner: params.owner,
+            adapter: SetOnce::new(),
             ops,
             read_ahead_kb: AtomicU32::new(limits.read_ahead_kb.max(limits.io_opt / 512)),
             limits: RcuArc::new(Some(limits)),
@@ -222,6 +224,20 @@ impl Gendisk {
     /// The module that its driver is in.
     pub(crate) fn owner(&self) -> Option<&'static Header> {
         self.owner
+    }
+
+    /// Names the module of the adapter that the disk is behind, if that is another one than its driver's: it cannot go either while the
+    /// disk is open. Before [`Self::add`].
+    pub fn set_adapter(&self, adapter: Option<&'static Header>) {
+        if let Some(adapter) = adapter {
+            // A disk stays at its adapter: the first word counts.
+            let _ = self.adapter.set(adapter);
+        }
+    }
+
+    /// See [`Self::set_adapter`].
+    pub(crate) fn adapter(&self) -> Option<&'static Header> {
+        self.adapter.get().copied()
     }
 
     /// How many numbers the driver has for it.

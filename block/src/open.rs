@@ -39,7 +39,7 @@ pub struct BdevHandle {
     write: bool,
     holder: Option<Holder>,
     /// The driver stays: given back last.
-    _module: ModuleRef,
+    _modules: [ModuleRef; 2],
 }
 
 impl BdevHandle {
@@ -81,7 +81,7 @@ fn open(bdev: &Arc<BlockDevice>, write: bool, nonblock: bool, holder: Option<Hol
         return Err(EACCES);
     }
     let disk = bdev.disk();
-    let module = ModuleRef::get(disk.owner()).ok_or(ENXIO)?;
+    let modules = [ModuleRef::get(disk.owner()).ok_or(ENXIO)?, ModuleRef::get(disk.adapter()).ok_or(ENXIO)?];
     let mut openers = disk.open.lock();
     if !disk.is_live() {
         return Err(ENXIO);
@@ -103,7 +103,7 @@ fn open(bdev: &Arc<BlockDevice>, write: bool, nonblock: bool, holder: Option<Hol
     }
     claims.openers += 1;
     drop(claims);
-    Ok(BdevHandle { bdev: bdev.clone(), write, holder, _module: module })
+    Ok(BdevHandle { bdev: bdev.clone(), write, holder, _modules: modules })
 }
 
 /// Claims `bdev`. The disk's `open` lock is held, so what is looked at does not change meanwhile.

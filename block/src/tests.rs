@@ -151,7 +151,7 @@ mod in_kernel {
     impl mq::MqOps for Slow {
         fn queue_rq(&self, _: &mq::HwQueue, request: KBox<mq::Request>, _: bool) -> Result<(), mq::Refused> {
             let mut held = self.held.lock_irqsave();
-            if self.calls.fetch_add(1, SeqCst) % 2 == 1 && held.len() != 0 {
+            if self.calls.fetch_add(1, SeqCst) % 2 == 1 && !held.is_empty() {
                 return Err(mq::Refused::Busy(request));
             }
             if request.sector() == 64 && request.op() == Op::Read {

@@ -2,11 +2,12 @@
 //! Devices that firmware names, put on the platform bus.
 
 use acpi_core::namespace::{self, AcpiDevice, Value};
-use device::platform::{self, Info, Memory};
+use device::platform::{self, Info, Interrupt, Memory};
 use device::{FwNode, Property};
 use errno::Result;
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KString, KVec};
+use x86::acpi::fadt::Fadt;
 
 fn text(text: &str) -> Result<KString> {
     Ok(KString::from_str(text, GFP_KERNEL)?)
@@ -44,11 +45,50 @@ fn info(of: &AcpiDevice) -> Result<Info> {
     for &(start, len) in &of.memory {
         memory.push(Memory { start, len }, GFP_KERNEL)?;
     }
-    Ok(Info { acpi_ids, fwnode: Some(Arc::new(fwnode, GFP_KERNEL)?), memory })
+    Ok(Info { acpi_ids, fwnode: Some(Arc::new(fwnode, GFP_KERNEL)?), memory, interrupt: None })
 }
 
-/// Adds what ACPI has in additional tables: `ID:00`, `ID:01`... May sleep.
+/// Adds a device, or says why not: the boot goes on without it.
+fn put(name: &[u8], info: Result<Info>) {
+    if let Err(error) = info.and_then(|info| platform::add(name, info)) {
+        klog::pr_warn!("platform {}: {error}", name.escape_ascii());
+    }
+}
+
+fn with_id(id: &str) -> Result<Info> {
+    let mut info = Info::default();
+    info.acpi_ids.push(text(id)?, GFP_KERNEL)?;
+    Ok(info)
+}
+
+/// Adds what PCs have: the keyboard controller and the clock, unless ACPI says that there is none (`x86_platform.legacy`). Their drivers may
+/// be modules.
+fn add_legacy() {
+    let fadt = Fadt::read();
+    if fadt.is_none_or(|fadt| fadt.has_i8042) {
+        put(b"i8042", Ok(Info::default()));
+    }
+    if fadt.is_none_or(|fadt| fadt.has_rtc) {
+        put(b"rtc_cmos", with_id("PNP0B00"));
+    }
+}
+
+/// Adds virtio devices in memory that ACPI names (QEMU's microvm).
+fn add_virtio() -> Result {
+    for (at, found) in acpi_core::devices_with_hid("LNRO0005").iter().enumerate() {
+        let mut info = with_id("LNRO0005")?;
+        info.memory.push(Memory { start: found.base, len: found.len }, GFP_KERNEL)?;
+        info.interrupt = Some(Interrupt { gsi: found.gsi, level: found.level, low: found.low });
+        let name = KString::from_fmt(format_args!("LNRO0005:{at:02x}"), GFP_KERNEL)?;
+        put(name.as_bytes(), Ok(info));
+    }
+    Ok(())
+}
+
+/// Adds what every PC has, and what ACPI has in additional tables: `ID:00`, `ID:01`... May sleep.
 pub(crate) fn add_devices() -> Result {
+    add_legacy();
+    add_virtio()?;
     let devices = namespace::devices();
     for (at, of) in devices.iter().enumerate() {
         let Some(id) = of.ids.first() else { continue };

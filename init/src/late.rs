@@ -134,51 +134,20 @@ fn devices(info: &'static BootInfo) -> Result {
         block::init();
         step("block devices", genhd::init())?;
         block_fops::init();
+        #[cfg(feature = "CONFIG_SWAP")]
+        swap::init();
     }
-    #[cfg(feature = "CONFIG_SCSI")]
-    step("scsi bus", scsi::init())?;
-    #[cfg(feature = "CONFIG_BLK_DEV_SD")]
-    step("sd", sd::init())?;
-    #[cfg(feature = "CONFIG_BLK_DEV_SR")]
-    step("sr", sr::init())?;
-    #[cfg(feature = "CONFIG_SATA_AHCI")]
-    step("ahci", ahci::init())?;
-    #[cfg(feature = "CONFIG_VIRTIO")]
-    step("virtio bus", virtio::init())?;
-    #[cfg(feature = "CONFIG_VIRTIO_MMIO")]
-    virtio_memory(info);
     step("memory devices", mem::init())?;
     step("misc devices", misc::init())?;
-    #[cfg(feature = "CONFIG_HW_RANDOM")]
-    step("hw_random", hw_random::init())?;
     step("ACPI devices", crate::firmware::add_devices())?;
     #[cfg(feature = "CONFIG_RTC_CLASS")]
     step("rtc", rtc::init())?;
-    // A machine without the clock starts all the same.
-    #[cfg(feature = "CONFIG_RTC_DRV_CMOS")]
-    if let Err(error) = rtc_cmos::init() {
-        pr_err!("rtc_cmos: {error}");
-    }
     step("tty", tty::init())?;
     step("system requests", sysrq::init(crate::params::line(info)))?;
     step("serial8250", serial8250::init())?;
     step("vt", vt::init())?;
     crate::nodes::terminals()?;
     crate::nodes::consoles()
-}
-
-/// Virtio devices in memory: the command line's, then ACPI's.
-#[cfg(feature = "CONFIG_VIRTIO_MMIO")]
-fn virtio_memory(info: &'static BootInfo) {
-    use x86::irq::chip::{Polarity, Trigger};
-    let line = crate::params::line(info);
-    virtio_mmio::init(line.get_all("virtio_mmio.device"));
-    let first = line.get_all("virtio_mmio.device").count();
-    for (index, device) in acpi_core::devices_with_hid("LNRO0005").iter().enumerate() {
-        let trigger = if device.level { Trigger::Level } else { Trigger::Edge };
-        let polarity = if device.low { Polarity::Low } else { Polarity::High };
-        virtio_mmio::add(first + index, device.base, device.len, device.gsi, trigger, polarity);
-    }
 }
 
 /// The archive that every kernel has, whatever the boot loader brings (Linux's `usr/default_cpio_list`): `/dev` with the console,

@@ -3,10 +3,14 @@
 //! (`name.parameter=value`) and is started, in the order of the link.
 
 // Part of the image for the sake of loadable modules, or because the configuration says `y`: nothing calls them by name.
+#[cfg(feature = "CONFIG_SATA_AHCI")]
+use ahci as _;
 #[cfg(feature = "CONFIG_BLK_DEV_RAM")]
 use brd as _;
 #[cfg(feature = "CONFIG_EXT4_FS")]
 use ext4 as _;
+#[cfg(feature = "CONFIG_SERIO_I8042")]
+use i8042 as _;
 #[cfg(feature = "CONFIG_ISO9660_FS")]
 use isofs as _;
 use kernel as _;
@@ -18,6 +22,14 @@ use null_blk as _;
 use nvme as _;
 #[cfg(feature = "CONFIG_OVERLAY_FS")]
 use overlay as _;
+#[cfg(feature = "CONFIG_NET_9P")]
+use p9net as _;
+#[cfg(feature = "CONFIG_NET_9P_VIRTIO")]
+use p9net_virtio as _;
+#[cfg(feature = "CONFIG_HW_RANDOM")]
+use rng_core as _;
+#[cfg(feature = "CONFIG_RTC_DRV_CMOS")]
+use rtc_cmos as _;
 #[cfg(feature = "CONFIG_SAMPLE_RUST_MAILBOX")]
 use rust_mailbox as _;
 #[cfg(feature = "CONFIG_SAMPLE_RUST_MINIMAL")]
@@ -32,14 +44,26 @@ use rust_shared_user as _;
 use rust_testdev as _;
 #[cfg(feature = "CONFIG_SAMPLE_RUST_TIMER")]
 use rust_timer as _;
+#[cfg(feature = "CONFIG_SCSI")]
+use scsi_mod as _;
+#[cfg(feature = "CONFIG_BLK_DEV_SD")]
+use sd_mod as _;
 #[cfg(feature = "CONFIG_SQUASHFS")]
 use squashfs as _;
+#[cfg(feature = "CONFIG_BLK_DEV_SR")]
+use sr_mod as _;
+#[cfg(feature = "CONFIG_9P_FS")]
+use v9fs as _;
 #[cfg(feature = "CONFIG_VFAT_FS")]
 use vfat as _;
+#[cfg(feature = "CONFIG_VIRTIO")]
+use virtio as _;
 #[cfg(feature = "CONFIG_VIRTIO_BLK")]
 use virtio_blk as _;
 #[cfg(feature = "CONFIG_VIRTIO_CONSOLE")]
 use virtio_console as _;
+#[cfg(feature = "CONFIG_VIRTIO_MMIO")]
+use virtio_mmio as _;
 #[cfg(feature = "CONFIG_VIRTIO_PCI")]
 use virtio_pci as _;
 #[cfg(feature = "CONFIG_HW_RANDOM_VIRTIO")]

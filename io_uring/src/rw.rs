@@ -6,12 +6,12 @@ use crate::request::Request;
 use errno::{Result, code::*};
 use kalloc::KBox;
 use vfs::file::fmode;
-use vfs::syscall::rw::{read_file, vfs_read, vfs_write, write_file};
+use vfs::syscall::rw::{append, appends, read_file, vfs_read, vfs_write, write_file};
 use vfs::{File, IovIter};
 use x86_mm::uaccess::UserPtr;
 
 /// Flags of one transfer that there are.
-const RWF: u32 = uapi::RWF_DSYNC | uapi::RWF_SYNC;
+const RWF: u32 = uapi::RWF_DSYNC | uapi::RWF_SYNC | uapi::RWF_APPEND;
 /// `fsync` without metadata.
 const DATASYNC: u32 = 1;
 
@@ -67,11 +67,13 @@ fn run(mut request: KBox<Request>, file: &File, mut iter: IovIter<'static>, writ
     request.wanted = Some(iter.count());
     let durable = write && sqe.op_flags & (uapi::RWF_DSYNC | uapi::RWF_SYNC) != 0;
     let own = sqe.off == u64::MAX || file.mode() & fmode::SEEK == 0;
-    if !own && !durable && !iter.is_empty() && file.ops().can_submit(file, &iter) {
+    let appends = write && appends(file, sqe.op_flags);
+    if !own && !durable && !appends && !iter.is_empty() && file.ops().can_submit(file, &iter) {
         return file.ops().submit_direct(file, &mut iter, sqe.off, write, request);
     }
     let mut pos = sqe.off.cast_signed();
     let mut result = match (own, write) {
+        (own, true) if appends => append(file, &mut iter, own),
         (true, true) => write_file(file, &mut iter),
         (true, false) => read_file(file, &mut iter),
         (false, true) => vfs_write(file, &mut iter, &mut pos),

@@ -34,7 +34,7 @@ pub(crate) struct Segment {
     pub(crate) file: Arc<File>,
     pub(crate) size: usize,
     creator: u32,
-    /// `SHM_LOCK`: there is no swap that it could be kept from; the mode shows it.
+    /// `SHM_LOCK`: its pages do not leave memory; the mode shows it.
     locked: AtomicBool,
     use_: SpinLock<Use>,
     _pages: Pages,
@@ -143,7 +143,12 @@ impl Segment {
     }
 
     fn resident(&self) -> u64 {
-        self.file.ops().mapping(&self.file).map_or(0, |mapping| mapping.page_count() as u64)
+        let mapping = self.file.ops().mapping(&self.file);
+        mapping.map_or(0, |mapping| mapping.page_count().saturating_sub(mapping.swapped_count()) as u64)
+    }
+
+    fn swapped(&self) -> u64 {
+        self.file.ops().mapping(&self.file).map_or(0, |mapping| mapping.swapped_count() as u64)
     }
 
     fn extra_mode(&self, use_: &Use) -> u32 {
@@ -161,7 +166,8 @@ impl Segment {
         seq_print!(out, "{:5} {:5}  {:5} ", self.creator, use_.last_pid, use_.attached)?;
         seq_print!(out, "{:5} {:5} {:5} {:5} ", perm.uid, perm.gid, perm.cuid, perm.cgid)?;
         seq_print!(out, "{:10} {:10} {:10} ", use_.attach_time, use_.detach_time, use_.change_time)?;
-        seq_print!(out, "{:21} {:21}\n", self.resident().saturating_mul(PAGE_SIZE as u64), 0)
+        let bytes = |pages: u64| pages.saturating_mul(PAGE_SIZE as u64);
+        seq_print!(out, "{:21} {:21}\n", bytes(self.resident()), bytes(self.swapped()))
     }
 
     fn stat(&self, address: usize) -> Result {
@@ -204,6 +210,9 @@ impl Segment {
             }
         }
         self.locked.store(lock, Ordering::Relaxed);
+        if let Some(mapping) = self.file.ops().mapping(&self.file) {
+            mapping.set_unevictable(lock);
+        }
         Ok(())
     }
 }
@@ -350,6 +359,7 @@ fn usage_to(address: usize) -> Result<usize> {
         used_ids: SEGMENTS.count().cast_signed(),
         shm_tot: TOTAL.load(Ordering::Relaxed),
         shm_rss: SEGMENTS.sum(Segment::resident),
+        shm_swp: SEGMENTS.sum(Segment::swapped),
         ..Default::default()
     };
     user::copy_to_user(address, info.as_bytes())?;

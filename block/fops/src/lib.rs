@@ -66,6 +66,9 @@ impl BlockFile {
         if write && self.bdev().is_read_only() {
             return Err(EPERM);
         }
+        if write && self.bdev().is_swap() {
+            return Err(ETXTBSY);
+        }
         self.direct_end(pos, iter.count())?;
         let left = self.bdev().size().saturating_sub(pos);
         if left == 0 && write && !iter.is_empty() {
@@ -109,6 +112,9 @@ impl FileOps for BlockFile {
     fn write(&self, file: &File, from: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
         if self.bdev().is_read_only() {
             return Err(EPERM);
+        }
+        if self.bdev().is_swap() {
+            return Err(ETXTBSY);
         }
         if !file.flags().any(uapi::O_DIRECT) {
             return buffer::io::write(file, &self.cache, from, pos);

@@ -27,7 +27,8 @@ fn flag(set: bool) -> u64 {
 /// Makes the directory.
 pub(crate) fn add(dir: &Arc<Node>, disk: &Arc<Gendisk>) -> Result {
     let dir = &dir.dir_or_new(b"queue")?;
-    let names: &[(&str, fn(&QueueLimits) -> u64)] = &[
+    type Limit = fn(&QueueLimits) -> u64;
+    let names: &[(&str, Limit)] = &[
         ("logical_block_size", |l| l.logical_block_size.into()),
         ("hw_sector_size", |l| l.logical_block_size.into()),
         ("physical_block_size", |l| l.physical_block_size.into()),

@@ -7,7 +7,7 @@ use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use vfs::file::fmode;
 use vfs::kiocb::IoDone;
-use vfs::syscall::rw::{vfs_read, vfs_write};
+use vfs::syscall::rw::{append, appends, vfs_read, vfs_write};
 use vfs::{File, IovIter};
 use x86_mm::uaccess::{UserPtr, get_user, put_user};
 
@@ -168,7 +168,7 @@ fn transfer(request: KBox<Request>, iocb: &Iocb, write: bool) -> Result {
     if request.file.mode() & needed == 0 {
         return Err(EBADF);
     }
-    if iocb.rw_flags & !(uapi::RWF_HIPRI | uapi::RWF_DSYNC | uapi::RWF_SYNC) != 0 {
+    if iocb.rw_flags & !(uapi::RWF_HIPRI | uapi::RWF_DSYNC | uapi::RWF_SYNC | uapi::RWF_APPEND) != 0 {
         return Err(EOPNOTSUPP);
     }
     if iocb.flags & FLAG_IOPRIO != 0 && iocb.priority != 0 {
@@ -182,11 +182,13 @@ fn transfer(request: KBox<Request>, iocb: &Iocb, write: bool) -> Result {
     let mut iter = iocb.iter()?;
     let durable = write && iocb.rw_flags & (uapi::RWF_DSYNC | uapi::RWF_SYNC) != 0;
     let file = request.file.clone();
-    if !durable && !iter.is_empty() && file.ops().can_submit(&file, &iter) {
+    let appends = write && appends(&file, iocb.rw_flags);
+    if !durable && !appends && !iter.is_empty() && file.ops().can_submit(&file, &iter) {
         file.ops().submit_direct(&file, &mut iter, pos.cast_unsigned(), write, request);
         return Ok(());
     }
     let mut result = match write {
+        true if appends => append(&file, &mut iter, false),
         true => vfs_write(&file, &mut iter, &mut pos),
         false => vfs_read(&file, &mut iter, &mut pos),
     };

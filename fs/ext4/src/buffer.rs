@@ -241,13 +241,21 @@ impl Cache {
         Ok(buf)
     }
 
-    /// Writes those of the buffers that are dirty, and waits.
+    /// Writes those of the buffers that are dirty, and waits: all that was dirty when it began is on the device then.
     pub(crate) fn write_back(&self, buffers: &[Buf]) -> Result {
+        // What somebody else was writing may have been changed since he took his copy.
+        while self.write_round(buffers)? {}
+        Ok(())
+    }
+
+    /// One round of `write_back`. True if it left out buffers that are dirty.
+    fn write_round(&self, buffers: &[Buf]) -> Result<bool> {
         let batch = Batch::new()?;
         let mut started = KVec::with_capacity(buffers.len(), GFP_NOFS)?;
-        let mut result = Ok(());
+        let (mut result, mut left_out) = (Ok(()), false);
         for buf in buffers {
             if !buf.begin_write() {
+                left_out |= buf.has(DIRTY);
                 continue;
             }
             let submitted = self.submit(&batch, buf);
@@ -268,7 +276,7 @@ impl Cache {
         for buf in buffers {
             jbd2::Buffer::wait_written(buf);
         }
-        result.and(done)
+        result.and(done).map(|()| left_out)
     }
 
     fn submit(&self, batch: &Arc<Batch>, buf: &Buf) -> Result {
@@ -300,7 +308,14 @@ impl Cache {
         }
         let mut result = Ok(());
         for chunk in list.chunks(64) {
-            result = result.and(self.write_back(chunk));
+            let written = self.write_back(chunk);
+            if written.is_err() {
+                // What could not even be tried stays for the next time.
+                for buf in chunk.iter().filter(|buf| buf.has(DIRTY)) {
+                    self.dirtied(buf)?;
+                }
+            }
+            result = result.and(written);
         }
         result
     }

@@ -168,7 +168,7 @@ pub(crate) fn write(file: &File, mapping: &Arc<Mapping>, from: &mut IovIter<'_>,
     let inode = file.inode();
     let (node, mount) = parts(inode)?;
     let size = mount.core.geo.block_size as u64;
-    let append = file.flags().any(uapi::O_APPEND);
+    let append = file.appends(*pos);
     let start = if append { inode.size() } else { u64::try_from(*pos).map_err(|_| EINVAL)? };
     if from.count() == 0 {
         return Ok(0);

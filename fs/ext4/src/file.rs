@@ -12,7 +12,7 @@ use kalloc::Arc;
 use kernel::filesystem::mm::{Mapping, WriteControl};
 use kernel::filesystem::mm_alloc::PAGE_SIZE;
 use kernel::filesystem::vfs::filemap::{generic_read, generic_write};
-use kernel::filesystem::vfs::{File, FileOps, Inode, IovIter, fmode, idirty, seek};
+use kernel::filesystem::vfs::{File, FileOps, Inode, IovIter, fmode, idirty, iop, seek};
 
 /// An open regular file. It has no state of its own.
 pub(crate) struct RegFile;
@@ -44,6 +44,9 @@ impl FileOps for RegFile {
             return Err(errno::code::EROFS);
         }
         mount.wait_thawed();
+        if file.inode().iflags() & iop::SWAPFILE != 0 {
+            return Err(errno::code::ETXTBSY);
+        }
         let done = if direct::wanted(file.flags(), file.inode())? {
             direct::write(file, mapping(file)?, from, pos)?
         } else {

@@ -178,6 +178,7 @@ impl InodeOps for Node {
 
     fn getattr(&self, inode: &Inode, stat: &mut Kstat) {
         inode.fill_stat(stat);
+        inode.fill_btime(stat);
         stat.blocks = self.shared.sectors.load(core::sync::atomic::Ordering::Relaxed);
         // Data inside the inode has no block: the file must not look like one hole all the same.
         if inode.is_reg() && self.shared.is_inline() {
@@ -210,6 +211,10 @@ impl InodeOps for Node {
             // It stays on the list of orphans, for the next mount or e2fsck.
             kernel::pr_warn!("EXT4-fs ({}): inode #{}: not freed: {error}\n", self.mount().base.health.name, inode.ino);
         }
+    }
+
+    fn swap_extents(&self, inode: &Inode, add: &mut dyn FnMut(u64, u64) -> Result) -> Result {
+        crate::swapfile::extents(inode, add)
     }
 
     fn forget(&self, _inode: &Inode) {

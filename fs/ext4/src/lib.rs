@@ -47,6 +47,7 @@ mod ranges;
 mod show;
 mod store;
 mod super_block;
+mod swapfile;
 mod truncate;
 mod xattr;
 

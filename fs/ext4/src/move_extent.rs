@@ -116,6 +116,10 @@ fn check(mount: &Mounted, file: &Side<'_>, donor: &Side<'_>, range: (u64, u64, u
     if donor.inode.iflags() & (iop::IMMUTABLE | iop::APPEND) != 0 {
         return Err(EPERM);
     }
+    // Its blocks are known elsewhere.
+    if (file.inode.iflags() | donor.inode.iflags()) & iop::SWAPFILE != 0 {
+        return Err(errno::code::ETXTBSY);
+    }
     for side in [file, donor] {
         let tree = side.node.shared.tree.read();
         if !tree.inode.uses_extents() {

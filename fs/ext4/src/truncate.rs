@@ -4,7 +4,7 @@
 use crate::mounted::{Mounted, parts};
 use crate::node::{Node, to_core};
 use errno::Result;
-use errno::code::EINVAL;
+use errno::code::{EINVAL, EUCLEAN};
 use ext4_core::State;
 use kalloc::Arc;
 use kernel::filesystem::mm::Mapping;
@@ -92,7 +92,8 @@ fn shrink(inode: &Inode, node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, s
             to_core(inode, &mut tree.inode);
             node.shared.note(mount.tid(tx), true);
             if tree.inode.is_inline() {
-                return mount.core.inline_truncate(tx, &mut tree.inode, size);
+                // What is cut fits: the size was compared with the content when the inode was read.
+                return if mount.core.inline_truncate(tx, &mut tree.inode, size)? { Ok(true) } else { Err(EUCLEAN) };
             }
             if first {
                 tree.inode.raw.size = size;

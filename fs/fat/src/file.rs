@@ -90,7 +90,7 @@ fn write_locked(file: &File, shared: &Shared, from: &mut IovIter<'_>, pos: i64) 
     let inode = file.inode();
     let mapping = mapping(inode)?;
     shared.mounted.writable()?;
-    let pos = if file.flags().any(uapi::O_APPEND) { inode.size() } else { u64::try_from(pos).map_err(|_| EINVAL)? };
+    let pos = if file.appends(pos) { inode.size() } else { u64::try_from(pos).map_err(|_| EINVAL)? };
     from.truncate(write_limit(inode, pos, from.count())?);
     if pos > inode.size() {
         fill_up(inode, pos)?;

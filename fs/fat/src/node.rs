@@ -166,6 +166,7 @@ impl Shared {
     /// What `stat` shows.
     pub(crate) fn getattr(&self, inode: &Inode, stat: &mut Kstat) {
         inode.fill_stat(stat);
+        inode.fill_btime(stat);
         stat.blksize = self.mounted.geo.cluster_bytes();
         stat.blocks = u64::from(self.allocated()) * u64::from(self.mounted.geo.cluster_bytes() >> 9);
         stat.atime = self.day(stat.atime);

@@ -20,7 +20,7 @@ impl SeqShow for Source {
         if !self.0.is_active() {
             return Err(ENODEV);
         }
-        attribute.show(at, out)
+        attribute.with(|attribute| attribute.show(at, out))
     }
 
     fn write(&self, data: &[u8]) -> Result<usize> {
@@ -28,7 +28,7 @@ impl SeqShow for Source {
         if !self.0.is_active() {
             return Err(ENODEV);
         }
-        attribute.store(data)
+        attribute.with(|attribute| attribute.store(data))
     }
 }
 
@@ -43,11 +43,11 @@ pub(crate) struct AttrFile {
 impl AttrFile {
     pub(crate) fn open(node: &Arc<Node>) -> Result<KBox<dyn FileOps>> {
         let Kind::Attribute(attribute, notice) = &node.kind else { return Err(EINVAL) };
-        let notifies = attribute.can_notify();
+        let (notifies, limit) = attribute.with(|attribute| Ok((attribute.can_notify(), attribute.limit())))?;
         if notifies {
             notice.queue()?;
         }
-        let text = SeqFile::with_limit(Source(node.clone()), attribute.limit());
+        let text = SeqFile::with_limit(Source(node.clone()), limit);
         // Until the first read there is something unread.
         let seen = AtomicU64::new(u64::MAX);
         Ok(KBox::new(Self { text, seen, notifies }, GFP_KERNEL)?)

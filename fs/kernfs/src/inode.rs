@@ -33,7 +33,7 @@ pub fn inode_for(sb: &Arc<SuperBlock>, node: Arc<Node>) -> Result<Arc<Inode>> {
         iflags |= iop::PERMISSION;
     }
     let init = InodeInit { sb, ino: node.ino, mode: node.mode(), uid, gid, rdev: Dev::default(), iflags };
-    let size = node.attribute().map_or(0, |attribute| attribute.size());
+    let size = node.size();
     let inode = Inode::new(init, KBox::new(NodeInode { node }, GFP_KERNEL)?)?;
     inode.set_size(size);
     Ok(inode)
@@ -116,7 +116,7 @@ impl InodeOps for NodeInode {
     fn open(&self, inode: &Arc<Inode>, flags: OpenFlags) -> Result<KBox<dyn FileOps>> {
         match &self.node.kind {
             Kind::Dir(_) => Ok(KBox::new(DirFile, GFP_KERNEL)?),
-            Kind::Attribute(attribute, _) => match attribute.open(inode, flags)? {
+            Kind::Attribute(attribute, _) => match attribute.with(|attribute| attribute.open(inode, flags))? {
                 Some(ops) => Ok(ops),
                 None => AttrFile::open(&self.node),
             },

@@ -15,6 +15,8 @@ mod file;
 mod inode;
 mod node;
 mod revocable;
+#[cfg(CONFIG_KUNIT = "y")]
+mod tests;
 
 pub use attribute::{Attribute, Flag, Text, TextRw};
 pub use inode::{NodeInode, inode_for, iterate, lookup};

@@ -2,6 +2,7 @@
 //! `Node`: a directory, an attribute or a link of the tree, and making and removing them. Locks: see the crate's text.
 
 use crate::attribute::Attribute;
+use crate::revocable::Revocable;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
@@ -37,6 +38,8 @@ pub struct Node {
     gid: AtomicU32,
     active: AtomicBool,
     fixed_modes: AtomicBool,
+    /// Attributes that are made here are a module's.
+    of_module: AtomicBool,
     born: Timespec,
     pub(crate) mtime: AtomicTime,
     pub(crate) ctime: AtomicTime,
@@ -45,9 +48,34 @@ pub struct Node {
 
 pub(crate) enum Kind {
     Dir(Dir),
-    Attribute(KBox<dyn Attribute>, Notice),
+    Attribute(Behind, Notice),
     Link(WeakArc<Node>),
     Text(KString),
+}
+
+/// What is behind an attribute.
+pub(crate) enum Behind {
+    /// Code of the image.
+    Image(KBox<dyn Attribute>),
+    /// Code of a module: taken back when the attribute is removed, however long somebody has it open.
+    Module(Revocable<dyn Attribute>),
+}
+
+impl Behind {
+    /// Calls `f` with the attribute. `ENODEV`: it was taken back.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&dyn Attribute) -> Result<R>) -> Result<R> {
+        match self {
+            Self::Image(attribute) => f(&**attribute),
+            Self::Module(attribute) => attribute.with(f).ok_or(ENODEV)?,
+        }
+    }
+
+    /// Takes a module's attribute back. May sleep.
+    fn revoke(&self) {
+        if let Self::Module(attribute) = self {
+            attribute.revoke();
+        }
+    }
 }
 
 /// Children in the order of their cookies, which directory readers go by.
@@ -133,6 +161,7 @@ impl Node {
             gid: AtomicU32::new(0),
             active: AtomicBool::new(true),
             fixed_modes: AtomicBool::new(fixed_modes),
+            of_module: AtomicBool::new(false),
             born: now,
             mtime: AtomicTime::new(now),
             ctime: AtomicTime::new(now),
@@ -195,6 +224,12 @@ impl Node {
         self.fixed_modes.load(Ordering::Relaxed)
     }
 
+    /// From here on attributes made in this directory are a module's: [`Self::remove`] waits until nobody runs them and drops them then,
+    /// where those of the image stay as long as somebody has them open. What removes such an attribute must not be what it runs.
+    pub fn fill_by_module(&self) {
+        self.of_module.store(true, Ordering::Relaxed);
+    }
+
     /// When it was made.
     pub fn born(&self) -> Timespec {
         self.born
@@ -210,11 +245,11 @@ impl Node {
         self.active.load(Ordering::Acquire)
     }
 
-    /// The attribute, if it is one.
-    pub fn attribute(&self) -> Option<&dyn Attribute> {
+    /// Bytes that `stat` shows.
+    pub(crate) fn size(&self) -> u64 {
         match &self.kind {
-            Kind::Attribute(attribute, _) => Some(&**attribute),
-            _ => None,
+            Kind::Attribute(attribute, _) => attribute.with(|attribute| Ok(attribute.size())).unwrap_or(0),
+            _ => 0,
         }
     }
 
@@ -275,8 +310,13 @@ impl Node {
 
     /// Makes attribute `name` here, with permissions `mode`. `EEXIST`.
     pub fn attr(self: &Arc<Self>, name: &[u8], mode: u32, attribute: impl Attribute) -> Result<Arc<Self>> {
-        let attribute: KBox<dyn Attribute> = KBox::new(attribute, GFP_KERNEL)?;
-        self.add(name, uapi::S_IFREG | mode, Kind::Attribute(attribute, Notice::new()))
+        let behind = if self.of_module.load(Ordering::Relaxed) {
+            let attribute: Arc<dyn Attribute> = Arc::new(attribute, GFP_KERNEL)?;
+            Behind::Module(Revocable::new(attribute))
+        } else {
+            Behind::Image(KBox::new(attribute, GFP_KERNEL)?)
+        };
+        self.add(name, uapi::S_IFREG | mode, Kind::Attribute(behind, Notice::new()))
     }
 
     /// Makes a link `name` here to another node of the tree: its text is a relative path, as sysfs has it.
@@ -307,8 +347,8 @@ impl Node {
         self.dir().is_ok_and(|dir| dir.empty.load(Ordering::Relaxed))
     }
 
-    /// Takes this node, and all below it, out of the tree: names no longer lead to them, and what is open fails with `ENODEV`.
-    /// May sleep.
+    /// Takes this node, and all below it, out of the tree: names no longer lead to them, and what is open fails with `ENODEV`. Waits for
+    /// attributes of modules ([`Self::fill_by_module`]). May sleep.
     pub fn remove(self: &Arc<Self>) {
         if let Some(parent) = self.parent()
             && let Ok(dir) = parent.dir()
@@ -320,21 +360,33 @@ impl Node {
             parent.mtime.set(now);
             parent.ctime.set(now);
         }
-        let mut doomed = KVec::new();
+        loop {
+            let leaf = self.last_leaf();
+            leaf.notify();
+            if let Kind::Attribute(behind, _) = &leaf.kind {
+                behind.revoke();
+            }
+            if Arc::ptr_eq(&leaf, self) {
+                return;
+            }
+            if let Some(parent) = leaf.parent()
+                && let Ok(dir) = parent.dir()
+            {
+                dir.children.write().list.retain(|(_, child)| !Arc::ptr_eq(child, &leaf));
+            }
+        }
+    }
+
+    /// The last node below this one that has nothing below it; all on the way there are no longer part of the tree.
+    fn last_leaf(self: &Arc<Self>) -> Arc<Self> {
         let mut at = self.clone();
         loop {
             at.active.store(false, Ordering::Release);
-            at.notify();
-            if let Ok(dir) = at.dir() {
-                let mut list = core::mem::take(&mut dir.children.write().list);
-                for (_, child) in list.drain(..) {
-                    // Without memory for the list a grandchild stays active for those who have it open.
-                    let _ = doomed.push(child, GFP_KERNEL);
-                }
-            }
-            match doomed.pop() {
-                Some(next) => at = next,
-                None => return,
+            // Nothing is added to it from here on.
+            let child = at.dir().ok().and_then(|dir| dir.children.write().list.last().map(|(_, child)| child.clone()));
+            match child {
+                Some(child) => at = child,
+                None => return at,
             }
         }
     }

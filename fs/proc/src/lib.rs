@@ -14,7 +14,7 @@
 //! Columns of fixed formats that this kernel has nothing for show what Linux shows without the feature: in `stat` `irq` and
 //! `softirq` (the tick, which Linux samples with too, never finds a handler that it interrupted), `steal`, `guest` and
 //! `guest_nice` (no virtual time accounting); in `/proc/PID/stat` those named in `pid::stat`; in `/proc/PID/statm` `lib` and
-//! `dt` (always 0 since Linux 2.6); the swap lines of `meminfo` (no swap).
+//! `dt` (always 0 since Linux 2.6).
 //!
 //! Locks: those of `kernfs`; everything else takes the locks of what it shows, one at a time.
 

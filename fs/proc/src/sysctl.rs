@@ -261,6 +261,8 @@ fn vm_files(sys: &Arc<Node>) -> Result {
     };
     vm.attr(b"mmap_min_addr", 0o644, TextRw(show, store))?;
     setting_u32(&vm, "max_map_count", &mm::MAX_MAP_COUNT, i32::MAX.cast_unsigned())?;
+    setting_u8(&vm, "swappiness", &mm::swap::SWAPPINESS, 200)?;
+    setting_u32(&vm, "page-cluster", &mm::swap::PAGE_CLUSTER, 31)?;
     setting_u8(&vm, "panic_on_oom", &oom::PANIC_ON_OOM, 2)?;
     setting_u8(&vm, "oom_kill_allocating_task", &oom::KILL_ALLOCATING_TASK, u8::MAX)?;
     setting_u8(&vm, "oom_dump_tasks", &oom::DUMP_TASKS, u8::MAX)

@@ -93,6 +93,11 @@ pub fn constant(dir: &Arc<Node>, name: &str, text: &'static str) -> Result<Arc<N
     })
 }
 
+/// Adds a readable attribute whose contents never change, of a module that may go before who has it open. May sleep.
+pub fn fixed(dir: &Arc<Node>, name: &str, contents: kalloc::KVec<u8>) -> Result<Arc<Node>> {
+    attr(dir, name, move |out| out.put(&contents))
+}
+
 struct SysFs;
 static SYSFS: SysFs = SysFs;
 

@@ -8,8 +8,8 @@ use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
 use mm::{Mapping, MappingOps, MmapRequest};
+use mm_alloc::Page;
 use mm_alloc::layout::{PAGE_SHIFT, PAGE_SIZE};
-use mm_alloc::{Page, PageFlags};
 use vfs::filemap::{generic_read, generic_write};
 use vfs::{File, FileOps, IovIter, fmode};
 
@@ -117,7 +117,7 @@ fn check_seals(file: &File, seals: u32, pos: i64, count: usize) -> Result {
         return Err(EPERM);
     }
     let size = file.inode().size();
-    let pos = if file.flags().any(uapi::O_APPEND) { size } else { pos.cast_unsigned() };
+    let pos = if file.appends(pos) { size } else { pos.cast_unsigned() };
     if seals & uapi::F_SEAL_GROW != 0 && pos.saturating_add(count as u64) > size { Err(EPERM) } else { Ok(()) }
 }
 
@@ -153,8 +153,7 @@ fn seek_data(file: &File, offset: i64, data: bool) -> Result<i64> {
     // First page of the kind wanted; page numbers come in order.
     let mut index = from >> PAGE_SHIFT;
     let mut found = None;
-    mapping(file)?.for_each_from(index, |at, page| {
-        let used = page.has(PageFlags::UPTODATE);
+    mapping(file)?.for_each_used(index, |at, used| {
         if data {
             if used {
                 found = Some(at);

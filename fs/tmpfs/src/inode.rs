@@ -11,6 +11,7 @@ use kalloc::{Arc, KBox, KVec};
 use mm::Mapping;
 use mm_alloc::layout::PAGE_SIZE;
 use uapi::{RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT};
+use vfs::fileattr::FileAttr;
 use vfs::inode::owner_for_new;
 use vfs::{
     DcacheDir, Dev, FileOps, FileType, Inode, InodeInit, InodeOps, Kstat, Link, OpenFlags, Rename, SetAttr, SuperBlock,
@@ -36,6 +37,20 @@ pub(crate) struct Node {
     pub(crate) kind: Kind,
     pub(crate) limits: Arc<Limits>,
     xattrs: Xattrs,
+    /// `FS_*_FL`.
+    flags: AtomicU32,
+}
+
+/// Flags that can be changed, and those that a new entry has from its directory.
+const MODIFIABLE: u32 = uapi::FS_IMMUTABLE_FL | uapi::FS_APPEND_FL | uapi::FS_NODUMP_FL | uapi::FS_NOATIME_FL;
+const INHERITED: u32 = uapi::FS_NODUMP_FL | uapi::FS_NOATIME_FL;
+
+/// What the VFS must know of `flags`.
+fn iflags_of(flags: u32) -> u32 {
+    [(uapi::FS_IMMUTABLE_FL, iop::IMMUTABLE), (uapi::FS_APPEND_FL, iop::APPEND), (uapi::FS_NOATIME_FL, iop::NOATIME)]
+        .iter()
+        .filter(|(flag, _)| flags & flag != 0)
+        .fold(0, |all, (_, iflag)| all | iflag)
 }
 
 impl Drop for Node {
@@ -61,7 +76,8 @@ pub(crate) fn new_inode(
 ) -> Result<Arc<Inode>> {
     limits.inodes.charge(1)?;
     // From here on the node's drop takes the charge back.
-    let mut node = Node { kind: Kind::Special, limits: limits.clone(), xattrs: Xattrs::new() };
+    let mut node =
+        Node { kind: Kind::Special, limits: limits.clone(), xattrs: Xattrs::new(), flags: AtomicU32::new(0) };
     let mut iflags = 0;
     match FileType::of(owner.mode) {
         FileType::Dir => {
@@ -100,9 +116,21 @@ impl Node {
         }
     }
 
+    /// Gives the new entry `inode` of this directory the flags that go from one to the other.
+    fn pass_on(&self, inode: &Inode) {
+        let flags = self.flags.load(Ordering::Relaxed) & INHERITED;
+        if flags != 0
+            && let Some(node) = inode.private::<Self>()
+        {
+            node.flags.store(flags, Ordering::Relaxed);
+            inode.change_iflags(iflags_of(flags), 0);
+        }
+    }
+
     fn add(&self, dir: &Arc<Inode>, mode: u32, dev: Dev, target: &[u8]) -> Result<Arc<Inode>> {
         let (uid, gid, mode) = owner_for_new(dir, mode)?;
         let inode = new_inode(dir.sb(), &self.limits, Owner { mode, uid, gid }, dev, target)?;
+        self.pass_on(&inode);
         grow(dir, true);
         Ok(inode)
     }
@@ -145,6 +173,7 @@ impl InodeOps for Node {
     fn tmpfile(&self, dir: &Arc<Inode>, mode: u32) -> Result<Arc<Inode>> {
         let (uid, gid, mode) = owner_for_new(dir, mode)?;
         let inode = new_inode(dir.sb(), &self.limits, Owner { mode, uid, gid }, Dev::default(), b"")?;
+        self.pass_on(&inode);
         inode.set_nlink(0);
         Ok(inode)
     }
@@ -229,10 +258,15 @@ impl InodeOps for Node {
 
     fn getattr(&self, inode: &Inode, stat: &mut Kstat) {
         inode.fill_stat(stat);
+        inode.fill_btime(stat);
         stat.attributes_mask |= (uapi::STATX_ATTR_APPEND | uapi::STATX_ATTR_IMMUTABLE | uapi::STATX_ATTR_NODUMP) as u64;
-        for (flag, attribute) in [(iop::APPEND, uapi::STATX_ATTR_APPEND), (iop::IMMUTABLE, uapi::STATX_ATTR_IMMUTABLE)]
-        {
-            if inode.iflags() & flag != 0 {
+        let flags = self.flags.load(Ordering::Relaxed);
+        for (flag, attribute) in [
+            (uapi::FS_APPEND_FL, uapi::STATX_ATTR_APPEND),
+            (uapi::FS_IMMUTABLE_FL, uapi::STATX_ATTR_IMMUTABLE),
+            (uapi::FS_NODUMP_FL, uapi::STATX_ATTR_NODUMP),
+        ] {
+            if flags & flag != 0 {
                 stat.attributes |= attribute as u64;
             }
         }
@@ -265,6 +299,25 @@ impl InodeOps for Node {
 
     fn listxattr(&self, _inode: &Inode) -> Result<KVec<u8>> {
         self.xattrs.list()
+    }
+
+    fn fileattr_get(&self, _inode: &Inode) -> Result<FileAttr> {
+        match self.kind {
+            Kind::Dir | Kind::Reg { .. } => {
+                Ok(FileAttr::from_flags(self.flags.load(Ordering::Relaxed) & uapi::FS_FL_USER_VISIBLE))
+            }
+            _ => Err(ENOTTY),
+        }
+    }
+
+    fn fileattr_set(&self, inode: &Inode, new: &FileAttr) -> Result {
+        if new.has_more_than_flags() || new.flags & !MODIFIABLE != 0 {
+            return Err(EOPNOTSUPP);
+        }
+        self.flags.store(new.flags, Ordering::Relaxed);
+        inode.change_iflags(iflags_of(new.flags), iflags_of(MODIFIABLE & !new.flags));
+        inode.touch_ctime();
+        Ok(())
     }
 
     fn evict(&self, _inode: &Inode) {

@@ -14,8 +14,14 @@ struct Attribute {
 /// The attributes of one inode; none take no memory.
 pub(crate) struct Xattrs(SpinLock<KVec<KBox<Attribute>>>);
 
-fn known(name: &[u8]) -> bool {
-    name.starts_with(b"trusted.") || name.starts_with(b"security.")
+/// `EOPNOTSUPP` for name spaces that are not kept, `EINVAL` for one without a name in it.
+fn check_name(name: &[u8]) -> Result {
+    let rest = name.strip_prefix(b"trusted.").or_else(|| name.strip_prefix(b"security."));
+    match rest {
+        None => Err(EOPNOTSUPP),
+        Some([]) => Err(EINVAL),
+        Some(_) => Ok(()),
+    }
 }
 
 impl Xattrs {
@@ -24,9 +30,7 @@ impl Xattrs {
     }
 
     pub(crate) fn get(&self, name: &[u8]) -> Result<KVec<u8>> {
-        if !known(name) {
-            return Err(EOPNOTSUPP);
-        }
+        check_name(name)?;
         loop {
             let len = self.len_of(name).ok_or(ENODATA)?;
             let mut copy = KVec::with_capacity(len, GFP_KERNEL)?;
@@ -44,9 +48,7 @@ impl Xattrs {
     }
 
     pub(crate) fn set(&self, name: &[u8], value: Option<&[u8]>, flags: u32) -> Result {
-        if !known(name) {
-            return Err(EOPNOTSUPP);
-        }
+        check_name(name)?;
         let Some(value) = value else {
             let mut list = self.0.lock();
             let index = list.iter().position(|a| a.name == *name).ok_or(ENODATA)?;

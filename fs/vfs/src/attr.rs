@@ -135,6 +135,9 @@ pub fn truncate(inode: &Arc<Inode>, size: u64, touch: bool) -> Result {
     if inode.iflags() & iop::IMMUTABLE != 0 {
         return Err(EPERM);
     }
+    if inode.iflags() & iop::SWAPFILE != 0 {
+        return Err(ETXTBSY);
+    }
     let now = current_time();
     remove_privileges(inode);
     let mtime = (touch || size != inode.size()).then_some(now);

@@ -80,6 +80,24 @@ pub mod fmode {
     pub const OPENED: u32 = 1 << 8;
 }
 
+/// The position of a write that goes to the file's end whatever its flags say (`RWF_APPEND`).
+pub const AT_END: i64 = i64::MIN;
+
+/// A lock as a server sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct RemoteLock {
+    /// `F_RDLCK`, `F_WRLCK`, `F_UNLCK`.
+    pub kind: u32,
+    /// First byte.
+    pub start: i64,
+    /// Last byte, `i64::MAX`: to the end.
+    pub end: i64,
+    /// The process.
+    pub pid: i32,
+    /// It may be waited for.
+    pub wait: bool,
+}
+
 /// What is behind an open file. `self` is the part of its own that `InodeOps::open` (or a system call) made. All may sleep but
 /// `poll`. Defaults answer as Linux does where the operation is missing.
 #[allow(unused_variables, reason = "defaults ignore their arguments")]
@@ -100,7 +118,7 @@ pub trait FileOps: Any + Send + Sync {
         Err(if file.inode().is_dir() { EISDIR } else { EINVAL })
     }
 
-    /// Writes at `pos` and advances it. `O_APPEND` is up to the implementation.
+    /// Writes at `pos` and advances it. Files that have an end ask [`File::appends`] whether it goes there.
     fn write(&self, file: &File, from: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
         Err(EINVAL)
     }
@@ -209,6 +227,21 @@ pub trait FileOps: Any + Send + Sync {
         Err(EFAULT)
     }
 
+    /// Locks of this file are a server's affair, too: [`Self::lock`] and [`Self::get_lock`] are to be called.
+    fn has_remote_locks(&self) -> bool {
+        false
+    }
+
+    /// The lock was set here, or taken away: the same on the server. An error of setting takes it away here. May sleep.
+    fn lock(&self, file: &File, lock: &RemoteLock) -> Result {
+        Ok(())
+    }
+
+    /// No lock here is in the way of `lock`: what on the server is, if anything. May sleep.
+    fn get_lock(&self, file: &File, lock: &RemoteLock) -> Result<Option<RemoteLock>> {
+        Ok(None)
+    }
+
     /// Lines of its own for `/proc/*/fdinfo`.
     fn show_fdinfo(&self, file: &File, out: &mut dyn core::fmt::Write) -> core::fmt::Result {
         Ok(())
@@ -273,6 +306,12 @@ impl File {
         }
         // On failure the value is dropped, which undoes what was counted.
         Ok(Arc::new(file, GFP_KERNEL)?)
+    }
+
+    /// Whether a write at `pos` goes to the end. The inode's `lock` is held by who acts on it.
+    #[inline(always)]
+    pub fn appends(&self, pos: i64) -> bool {
+        self.flags().any(uapi::O_APPEND) || pos == AT_END
     }
 
     /// From here on errors of writing back are this file's to report.

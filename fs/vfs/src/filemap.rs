@@ -6,7 +6,7 @@ use crate::attr::remove_privileges;
 use crate::disk_inode::idirty;
 use crate::file::{File, fmode};
 use crate::hooks::send_current;
-use crate::inode::Inode;
+use crate::inode::{Inode, iop};
 use core::fmt::Write;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
@@ -38,7 +38,11 @@ pub fn generic_read(file: &File, mapping: &Mapping, to: &mut IovIter<'_>, pos: &
         let n = match &page {
             Some(page) => {
                 // Several reads of one page in a row are one use.
-                if !mapping.is_memory() && (offset == 0 || done != 0 || !file.ra.was_last(at >> PAGE_SHIFT)) {
+                let watched = match mapping.is_memory() {
+                    true => mm::swap::is_watching(),
+                    false => offset == 0 || done != 0 || !file.ra.was_last(at >> PAGE_SHIFT),
+                };
+                if watched {
                     page.mark_accessed();
                 }
                 to.copy_page_to_iter(page, offset, want)
@@ -71,7 +75,8 @@ fn page_for(file: &File, mapping: &Mapping, at: u64, count: usize) -> Result<Opt
     match mapping.find(index) {
         Some(page) if page.is_ready() => Ok(Some(page)),
         // Only kept for the file: a hole still.
-        _ if mapping.is_memory() => Ok(None),
+        Some(_) if mapping.is_memory() => Ok(None),
+        None if mapping.is_memory() => Ok(mapping.present(index)?.filter(Page::is_ready)),
         page => read_page(file, mapping, index, pages_of(at, count), page).map(Some),
     }
 }
@@ -122,7 +127,7 @@ pub fn generic_write(file: &File, mapping: &Mapping, from: &mut IovIter<'_>, pos
     if from.count() == 0 {
         return Ok(0);
     }
-    if file.flags().any(uapi::O_APPEND) {
+    if file.appends(*pos) {
         *pos = inode.size().cast_signed();
     }
     if *pos < 0 {
@@ -255,6 +260,9 @@ impl VmFile for File {
     }
 
     fn mmap(&self, request: &MmapRequest) -> Result {
+        if request.shared && request.write && self.inode().iflags() & iop::SWAPFILE != 0 {
+            return Err(ETXTBSY);
+        }
         self.ops().mmap(self, request)?;
         self.accessed();
         Ok(())

@@ -6,7 +6,7 @@
 //! whom; the last two are taken alone.
 //! Source: `flock(2)`, `fcntl(2)`.
 
-use crate::file::File;
+use crate::file::{File, RemoteLock};
 use crate::inode::Inode;
 use crate::lease::Lease;
 use core::sync::atomic::AtomicU32;
@@ -47,6 +47,10 @@ impl Range {
             && self.start <= other.end
             && other.start <= self.end
             && (self.kind == Kind::Exclusive || other.kind == Kind::Exclusive)
+    }
+
+    fn is_ofd(&self) -> bool {
+        !self.flock && self.pid == -1
     }
 
     fn same_holder(&self, other: &Range) -> bool {
@@ -157,8 +161,8 @@ impl LockState {
         Ok(())
     }
 
-    /// Takes away all that `owner` holds, of one kind. Needs no memory: nothing is cut.
-    fn unset_all(&self, owner: usize, flock: bool) {
+    /// Takes away all that `owner` holds, of one kind; whether there was any. Needs no memory: nothing is cut.
+    fn unset_all(&self, owner: usize, flock: bool) -> bool {
         let mut state = self.held.lock();
         let ranges = &mut state.ranges;
         let before = ranges.len();
@@ -168,6 +172,7 @@ impl LockState {
         if gone {
             self.waiters.wake_up_all();
         }
+        gone
     }
 
     /// Sets `wanted`, waiting for what conflicts if `wait`. `EAGAIN`, `EDEADLK`, `ERESTARTSYS`. May sleep.
@@ -178,7 +183,7 @@ impl LockState {
                 return Err(EAGAIN);
             }
             let _shown = self.show_waiter(Waiter::Lock(*wanted))?;
-            let _edge = if wanted.flock { None } else { Some(Edge::add(wanted.owner, held.owner)?) };
+            let _edge = if wanted.flock { None } else { Edge::add(wanted, &held)? };
             self.waiters.wait_interruptible(|| {
                 let now = self.conflict(wanted);
                 now.is_none_or(|now| now.owner != held.owner)
@@ -242,11 +247,16 @@ struct Edge {
 }
 
 impl Edge {
-    /// `EDEADLK` if the holder waits, directly or not, for the waiter.
-    fn add(waiter: usize, holder: usize) -> Result<Self> {
+    /// `EDEADLK` if the holder waits, directly or not, for the waiter. As in Linux, locks of open files, which are no process's, are
+    /// never refused, and nobody's wait for one counts (`None`).
+    fn add(wanted: &Range, held: &Range) -> Result<Option<Self>> {
+        let (waiter, holder) = (wanted.owner, held.owner);
         let mut waiting = WAITING.lock();
         let mut at = holder;
         for _ in 0..waiting.len() + 1 {
+            if wanted.is_ofd() {
+                break;
+            }
             if at == waiter {
                 return Err(EDEADLK);
             }
@@ -255,8 +265,11 @@ impl Edge {
                 None => break,
             }
         }
+        if held.is_ofd() {
+            return Ok(None);
+        }
         waiting.push((waiter, holder), GFP_ATOMIC).map_err(|_| ENOLCK)?;
-        Ok(Self { waiter, holder })
+        Ok(Some(Self { waiter, holder }))
     }
 }
 
@@ -275,7 +288,9 @@ pub(crate) fn release_file(file: &File) {
     if let Some(state) = file.inode().locks() {
         let owner = core::ptr::from_ref(file).addr();
         for flock in [true, false] {
-            state.unset_all(owner, flock);
+            if state.unset_all(owner, flock) {
+                unlock_remote(file);
+            }
         }
         crate::lease::release_file(state, owner);
     }
@@ -284,9 +299,40 @@ pub(crate) fn release_file(file: &File) {
 /// A descriptor of `file` was closed: POSIX locks of the table go, whichever descriptor they were made through.
 #[inline]
 pub(crate) fn release_owner(file: &File, owner: usize) {
-    if let Some(state) = file.inode().locks() {
-        state.unset_all(owner, false);
+    if let Some(state) = file.inode().locks()
+        && state.unset_all(owner, false)
+    {
+        unlock_remote(file);
     }
+}
+
+/// All locks of somebody on `file` are gone: on a server, too.
+#[cold]
+fn unlock_remote(file: &File) {
+    if file.ops().has_remote_locks() {
+        let pid = crate::hooks::current_pid() as i32;
+        let all = RemoteLock { kind: uapi::F_UNLCK, start: 0, end: i64::MAX, pid, wait: false };
+        // There is nobody left to tell.
+        let _ = file.ops().lock(file, &all);
+    }
+}
+
+/// What was done to `range` here is done on the server of `file`, if it has one. An error of setting undoes it here.
+pub(crate) fn follow_remote(file: &File, state: &LockState, range: &Range, set: bool, wait: bool) -> Result {
+    if !file.ops().has_remote_locks() {
+        return Ok(());
+    }
+    let kind = match (set, range.kind) {
+        (false, _) => uapi::F_UNLCK,
+        (true, Kind::Shared) => uapi::F_RDLCK,
+        (true, Kind::Exclusive) => uapi::F_WRLCK,
+    };
+    let lock = RemoteLock { kind, start: range.start, end: range.end, pid: crate::hooks::current_pid() as i32, wait };
+    let result = file.ops().lock(file, &lock);
+    if set && result.is_err() {
+        state.unset(range)?;
+    }
+    result
 }
 
 /// The inodes that have a lock state, each with a number; numbers grow.

@@ -5,9 +5,14 @@
 //! directory or a file's size and around writing. Order between two directories: see `namei::rename`. Attributes are atomics:
 //! readers take nothing.
 
+mod init;
+
+pub use init::{InodeInit, owner_for_new};
+
 use crate::attr::SetAttr;
 use crate::disk_inode::{DiskInode, idirty};
 use crate::file::{FileOps, OpenFlags};
+use crate::fileattr::FileAttr;
 use crate::flock::LockState;
 use crate::path::Path;
 use crate::super_block::SuperBlock;
@@ -50,6 +55,10 @@ pub mod iop {
     pub const ALIASES: u32 = 1 << 11;
     /// The inode cache dropped it, or is about to.
     pub const UNCACHED: u32 = 1 << 12;
+    /// In use as swap space: not to be written, cut or removed (`S_SWAPFILE`).
+    pub const SWAPFILE: u32 = 1 << 13;
+    /// Attributes may have changed elsewhere: `refresh` brings them up to date before they are shown.
+    pub const REFRESH: u32 = 1 << 14;
 }
 
 /// Where a symbolic link leads.
@@ -131,6 +140,17 @@ pub trait InodeOps: Any + Send + Sync {
         true
     }
 
+    /// Whether entry `name` of `dir` still is `inode`; asked where [`Self::revalidate`] said no and there is time to find out. `dir.lock`
+    /// is held, perhaps shared. May sleep.
+    fn check(&self, dir: &Arc<Inode>, name: &[u8], inode: &Arc<Inode>) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Brings what `getattr` shows up to date (with [`iop::REFRESH`]). May sleep.
+    fn refresh(&self, inode: &Arc<Inode>) -> Result {
+        Ok(())
+    }
+
     /// Changes attributes after permission checks. The default changes those of the inode itself and refuses a new size.
     fn setattr(&self, inode: &Inode, attr: &SetAttr) -> Result {
         if attr.size.is_some() {
@@ -163,6 +183,22 @@ pub trait InodeOps: Any + Send + Sync {
     /// The names of the extended attributes, each ended by a NUL.
     fn listxattr(&self, inode: &Inode) -> Result<KVec<u8>> {
         Ok(KVec::new())
+    }
+
+    /// The flags that `chattr` changes. `ENOTTY`: there are none, or the file's own `ioctl` has them.
+    fn fileattr_get(&self, inode: &Inode) -> Result<FileAttr> {
+        Err(ENOTTY)
+    }
+
+    /// Changes them. The caller may; `inode.lock` is held. `EOPNOTSUPP` for what is not known.
+    fn fileattr_set(&self, inode: &Inode, new: &FileAttr) -> Result {
+        Err(ENOTTY)
+    }
+
+    /// For swap space: calls `add` with position (bytes of the device) and length of each run of the file's blocks, from the file's first
+    /// byte on; dirty pages were written. Inode's lock held. EINVAL for files that cannot be swap space: those with holes, too.
+    fn swap_extents(&self, inode: &Inode, add: &mut dyn FnMut(u64, u64) -> Result) -> Result {
+        Err(EINVAL)
     }
 
     /// What `/proc/*/fd` shows of an inode with [`iop::DNAME`] (`pipe:[12]`).
@@ -449,10 +485,17 @@ impl Inode {
         self.mark_dirty(idirty::SYNC);
     }
 
+    /// For file systems that keep when a file was made.
+    #[inline]
+    pub fn fill_btime(&self, stat: &mut Kstat) {
+        stat.result_mask |= uapi::STATX_BTIME;
+        stat.btime = self.btime.get();
+    }
+
     /// The generic part of `getattr`.
     #[inline]
     pub fn fill_stat(&self, stat: &mut Kstat) {
-        stat.result_mask |= uapi::STATX_BASIC_STATS | uapi::STATX_BTIME;
+        stat.result_mask |= uapi::STATX_BASIC_STATS;
         stat.dev = self.sb.dev;
         stat.ino = self.ino;
         stat.mode = self.mode();
@@ -466,7 +509,6 @@ impl Inode {
         stat.atime = self.atime.get();
         stat.mtime = self.mtime.get();
         stat.ctime = self.ctime.get();
-        stat.btime = self.btime.get();
     }
 
     /// Applies what `attr` names, but for the size.
@@ -591,42 +633,4 @@ impl Inode {
     pub fn allow_write_access(&self) {
         self.writecount.fetch_add(1, Ordering::AcqRel);
     }
-}
-
-/// What [`Inode::new`] needs.
-pub struct InodeInit<'a> {
-    /// File system.
-    pub sb: &'a Arc<SuperBlock>,
-    /// Number.
-    pub ino: u64,
-    /// Type and permissions.
-    pub mode: u32,
-    /// Owner.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
-    /// Device it is.
-    pub rdev: Dev,
-    /// Flags of [`iop`].
-    pub iflags: u32,
-}
-
-/// Owner, group and mode of a file that the current task makes in `dir` (`inode_init_owner`): a set-group-id directory gives
-/// its group, and the bit to directories.
-pub fn owner_for_new(dir: &Inode, mode: u32) -> Result<(u32, u32, u32)> {
-    let cred = cred::current_cred()?;
-    if dir.mode() & uapi::S_ISGID == 0 {
-        return Ok((cred.fsuid, cred.fsgid, mode));
-    }
-    let gid = dir.gid();
-    let mut mode = mode;
-    if mode & uapi::S_IFMT == uapi::S_IFDIR {
-        mode |= uapi::S_ISGID;
-    } else if mode & (uapi::S_ISGID | uapi::S_IXGRP) == uapi::S_ISGID | uapi::S_IXGRP
-        && !cred.in_group(gid)
-        && !cred.capable(cred::CAP_FSETID)
-    {
-        mode &= !uapi::S_ISGID;
-    }
-    Ok((cred.fsuid, gid, mode))
 }

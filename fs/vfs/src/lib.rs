@@ -22,6 +22,7 @@ pub mod fasync;
 pub mod fdtable;
 pub mod file;
 pub mod file_count;
+pub mod fileattr;
 pub mod filemap;
 pub mod flock;
 mod fs_context;
@@ -65,7 +66,7 @@ pub use dentry::Dentry;
 pub use disk_inode::idirty;
 pub use fasync::{FasyncList, OwnerKind};
 pub use fdtable::{FdGuard, FilesStruct, fdget, fdget_raw, get_unused_fd};
-pub use file::{File, FileOps, OpenFlags, Prepared, fmode};
+pub use file::{File, FileOps, OpenFlags, Prepared, RemoteLock, fmode};
 pub use filemap::vm_file;
 pub use fs_struct::{FsPaths, FsStruct};
 pub use fs_type::{

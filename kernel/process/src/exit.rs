@@ -261,6 +261,9 @@ pub(crate) fn tell_real_parent(process: &Arc<Process>) {
         }
         (parent, ignored)
     };
+    if reap {
+        forget_signals(process);
+    }
     if let Some(parent) = parent {
         tell_parent(&parent, process, process.exit_status.load(Ordering::Relaxed));
     }
@@ -312,6 +315,10 @@ fn announce_if_alone(process: &Arc<Process>) {
         if let Some(parent) = process.parent() {
             parent.links.lock().children.retain(|c| !Arc::ptr_eq(c, process));
         }
+    }
+    if reap {
+        // Before anybody can see that it is gone.
+        forget_signals(process);
     }
     if let Some(queue) = process.pidfd_wait.get() {
         queue.wake_up_all();
@@ -500,6 +507,14 @@ pub(crate) fn release(process: &Arc<Process>) {
     drop(leader);
     if process.shown.load(Ordering::Relaxed) {
         crate::hooks::released(process.pid());
+    }
+}
+
+/// What nobody took of the signals of a process that nobody waits for.
+fn forget_signals(process: &Process) {
+    flush_all(process, &mut process.signals.lock_irqsave(), EVERY_SIGNAL);
+    if let Some(thread) = process.leader().as_ref().and_then(|leader| thread_of(leader)) {
+        forget_pending(thread);
     }
 }
 

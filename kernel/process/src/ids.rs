@@ -65,9 +65,14 @@ static CHANGE: Mutex<()> = Mutex::new(());
 /// `setpgid(2)`.
 pub fn sys_setpgid(regs: &PtRegs) -> Result<usize> {
     let me = current_process().ok_or(ESRCH)?;
-    let target = by_pid(regs.arg0())?;
+    // A group of 0 is that of the pid, which may be negative, too.
     let wanted = regs.arg1() as i32;
-    if wanted < 0 {
+    if wanted < 0 || wanted == 0 && (regs.arg0() as i32) < 0 {
+        return Err(EINVAL);
+    }
+    let target = by_pid(regs.arg0())?;
+    if regs.arg0() as i32 != 0 && target.pid() != regs.arg0() as u32 {
+        // A thread that leads no process.
         return Err(EINVAL);
     }
     let id = if wanted == 0 { target.pid() } else { wanted.unsigned_abs() };

@@ -29,7 +29,7 @@ pub fn sys_process_madvise(regs: &PtRegs) -> Result<usize> {
     }
     let mut done = 0usize;
     while let Some((start, len)) = pieces.next_part().filter(|(_, len)| *len != 0) {
-        if let Err(error) = mm.madvise(start.addr(), len, advice) {
+        if let Err(error) = mm::swap::madvise(&mm, start.addr(), len, advice) {
             return if done == 0 { Err(error) } else { Ok(done) };
         }
         done = done.saturating_add(len);

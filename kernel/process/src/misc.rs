@@ -341,6 +341,7 @@ pub fn sys_getcpu(regs: &PtRegs) -> Result<usize> {
 pub fn sys_sysinfo(regs: &PtRegs) -> Result<usize> {
     let memory = mm::meminfo();
     let bytes = |pages: u64| pages.saturating_mul(mm_alloc::PAGE_SIZE as u64);
+    let (swap_total, swap_free) = mm::swap::totals();
     let (total, free, shared) = (bytes(memory.total), bytes(memory.free), bytes(memory.shmem));
     // Threads, whatever the name says.
     let processes = u64::from(pid::thread_count());
@@ -358,8 +359,8 @@ pub fn sys_sysinfo(regs: &PtRegs) -> Result<usize> {
         free,
         shared,
         bytes(vfs::hooks::device_pages()),
-        0,
-        0,
+        bytes(swap_total),
+        bytes(swap_free),
         processes & 0xffff,
         0,
         0,

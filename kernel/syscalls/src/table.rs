@@ -340,6 +340,10 @@ pub(crate) static CALLS: &[(u32, SyscallFn)] = &[
     (uapi::__NR_msgrcv, entry!(sysvipc::msg::sys_msgrcv)),
     #[cfg(feature = "CONFIG_SYSVIPC")]
     (uapi::__NR_msgctl, entry!(sysvipc::sys_msgctl)),
+    #[cfg(feature = "CONFIG_SWAP")]
+    (uapi::__NR_swapon, entry!(swap::sys_swapon)),
+    #[cfg(feature = "CONFIG_SWAP")]
+    (uapi::__NR_swapoff, entry!(swap::sys_swapoff)),
     #[cfg(feature = "CONFIG_POSIX_MQUEUE")]
     (uapi::__NR_mq_open, entry!(mqueue::syscalls::sys_mq_open)),
     #[cfg(feature = "CONFIG_POSIX_MQUEUE")]

@@ -104,14 +104,14 @@ impl Task {
         self.kthread.store(false, Ordering::Relaxed);
     }
 
-    /// The name, padded with NULs.
+    /// The name, padded with NULs. Also for interrupt handlers, which name the task that they interrupt.
     pub fn comm(&self) -> [u8; COMM_LEN] {
-        *self.comm.lock()
+        *self.comm.lock_irqsave()
     }
 
     /// Renames the task; longer names are cut to 15 bytes.
     pub fn set_comm(&self, name: &[u8]) {
-        *self.comm.lock() = comm_bytes(name);
+        *self.comm.lock_irqsave() = comm_bytes(name);
     }
 
     /// Sets the work flags that the task finds set after each switch away from it.

@@ -11,10 +11,14 @@
 #[cfg(test)]
 extern crate std;
 
+mod cursor;
+mod entry;
 mod iter;
 mod links;
 
-pub use iter::{CursorMut, Iter, IterMut};
+pub use cursor::{Cursor, CursorMut};
+pub use entry::{Entry, OccupiedEntry, VacantEntry};
+pub use iter::{Iter, IterMut};
 
 use core::cmp::Ordering;
 use core::marker::PhantomData;
@@ -110,6 +114,11 @@ impl<K, V> RBTreeNode<K, V> {
     pub fn to_key_value(self) -> (K, V) {
         let node = KBox::into_inner(self.0);
         (node.key, node.value)
+    }
+
+    /// Drops key and value, and keeps the memory.
+    pub fn into_reservation(self) -> RBTreeNodeReservation<K, V> {
+        RBTreeNodeReservation(KBox::drop_contents(self.0))
     }
 }
 
@@ -383,11 +392,17 @@ impl<K: Ord, V> RBTree<K, V> {
         unsafe { IterMut::new(self.partition(|k| k < key)) }
     }
 
-    /// A cursor at the first entry whose key is at least `key`.
-    pub fn cursor_lower_bound(&mut self, key: &K) -> Option<CursorMut<'_, K, V>> {
+    /// A cursor at the first entry whose key is not below `key`, to change the map there.
+    pub fn cursor_lower_bound_mut(&mut self, key: &K) -> Option<CursorMut<'_, K, V>> {
         let at = self.partition(|k| k < key);
-        // SAFETY: The node is null or in the tree.
+        // SAFETY: A node of this map, or null.
         unsafe { CursorMut::new(self, at) }
+    }
+
+    /// A cursor at the first entry whose key is not below `key`.
+    pub fn cursor_lower_bound(&self, key: &K) -> Option<Cursor<'_, K, V>> {
+        // SAFETY: A node of this map, or null.
+        unsafe { Cursor::new(self, self.partition(|k| k < key)) }
     }
 }
 
@@ -397,6 +412,39 @@ impl<K, V> RBTree<K, V> {
         let at = self.first;
         // SAFETY: The node is null or in the tree.
         unsafe { CursorMut::new(self, at) }
+    }
+
+    /// A cursor at the last entry, to change the map there.
+    pub fn cursor_back_mut(&mut self) -> Option<CursorMut<'_, K, V>> {
+        let at = self.last_link();
+        // SAFETY: A node of this map, or null.
+        unsafe { CursorMut::new(self, at) }
+    }
+
+    /// A cursor at the first entry.
+    pub fn cursor_front(&self) -> Option<Cursor<'_, K, V>> {
+        // SAFETY: A node of this map, or null.
+        unsafe { Cursor::new(self, self.first) }
+    }
+
+    /// A cursor at the last entry.
+    pub fn cursor_back(&self) -> Option<Cursor<'_, K, V>> {
+        // SAFETY: A node of this map, or null.
+        unsafe { Cursor::new(self, self.last_link()) }
+    }
+
+    /// The last node; null if there is none.
+    fn last_link(&self) -> Link<K, V> {
+        if self.root.is_null() {
+            return ptr::null_mut();
+        }
+        // SAFETY: The root of a tree that is not empty.
+        unsafe { outermost(self.root, RIGHT) }
+    }
+
+    /// The values, in order of their keys, to change them.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.iter_mut().map(|(_, v)| v)
     }
 }
 

@@ -88,9 +88,9 @@ fn decode(byte: u8, control: u8) -> i32 {
 }
 
 /// The byte of a value from 0 to 99.
-fn encode(value: i32, control: u8) -> u8 {
+pub fn encode(value: i32, control: u8) -> u8 {
     let value = value.clamp(0, 99) as u8;
-    if control & BINARY != 0 { value } else { value / 10 << 4 | value % 10 }
+    if control & BINARY != 0 { value } else { ((value / 10) << 4) | (value % 10) }
 }
 
 /// An hour's value.

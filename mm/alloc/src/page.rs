@@ -48,6 +48,8 @@ impl PageFlags {
     pub const RECLAIM: Self = Self(1 << 15);
     /// On the list of active pages, with [`PageFlags::LRU`].
     pub const ON_ACTIVE: Self = Self(1 << 16);
+    /// Private memory with a place in swap space: its owner is the area, its index the page there.
+    pub const SWAP_CACHE: Self = Self(1 << 17);
     /// Internal: begins a free block of the buddy allocator.
     pub(crate) const BUDDY: Self = Self(1 << 32);
     /// Internal: belongs to the slab allocator.

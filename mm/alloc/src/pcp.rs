@@ -59,7 +59,10 @@ fn pop() -> Option<&'static Frame> {
 #[inline(never)]
 fn alloc_slow(flags: Flags) -> Option<&'static Frame> {
     match refill(flags) {
-        Some(frame) => Some(frame),
+        Some(frame) => {
+            reclaim::refilled(flags);
+            Some(frame)
+        }
         None => reclaim::allocate(0, flags, refill),
     }
 }

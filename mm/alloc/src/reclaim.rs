@@ -19,8 +19,10 @@ const MOST_FUTILE: u32 = 16;
 
 /// Who can give memory back when there is none.
 pub trait Reclaim: Sync {
-    /// Frees about `pages` pages if it can; returns how many. Called in a context that may sleep.
-    fn reclaim(&self, pages: usize) -> usize;
+    /// Frees about `pages` pages if it can; returns how many. `flags`: what the allocation allows. Called in a context that may sleep.
+    fn reclaim(&self, pages: usize, flags: Flags) -> usize;
+    /// A CPU took a batch of pages from a zone, in a context that may sleep.
+    fn refilled(&self);
 }
 
 /// The registered reclaimer.
@@ -51,6 +53,16 @@ fn may_wait(flags: Flags) -> bool {
     flags.may_sleep() && !in_atomic() && !irqs_disabled()
 }
 
+/// A CPU took a batch of pages from a zone.
+#[inline]
+pub(crate) fn refilled(flags: Flags) {
+    if may_wait(flags)
+        && let Some(reclaimer) = RECLAIM.get()
+    {
+        reclaimer.refilled();
+    }
+}
+
 /// The slow path of an allocation that failed once: tries until `attempt` succeeds or nothing more can be done.
 #[cold]
 #[inline(never)]
@@ -77,7 +89,7 @@ fn allocate_waiting<T>(order: usize, flags: Flags, attempt: &mut impl FnMut(Flag
         // Stacks and buffers whose addresses wait for their flush.
         vmalloc::purge(1);
         pcp::drain_local();
-        let freed = RECLAIM.get().map_or(0, |reclaimer| reclaimer.reclaim(1 << order));
+        let freed = RECLAIM.get().map_or(0, |reclaimer| reclaimer.reclaim(1 << order, flags));
         if let Some(got) = attempt(flags) {
             return Some(got);
         }

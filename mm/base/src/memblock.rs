@@ -80,14 +80,13 @@ struct Memblock {
     closed: bool,
 }
 
-static MEMBLOCK: SpinLock<Memblock> =
-    SpinLock::new(Memblock {
-        memory: RangeList::new(),
-        reserved: RangeList::new(),
-        firmware: [Range { start: 0, end: 1 << 20 }, Range { start: 0, end: 0 }],
-        limit: EARLY_LIMIT,
-        closed: false,
-    });
+static MEMBLOCK: SpinLock<Memblock> = SpinLock::new(Memblock {
+    memory: RangeList::new(),
+    reserved: RangeList::new(),
+    firmware: [Range { start: 0, end: 1 << 20 }, Range { start: 0, end: 0 }],
+    limit: EARLY_LIMIT,
+    closed: false,
+});
 static SECTIONS: [AtomicU64; MAX_SECTIONS / 64] = [const { AtomicU64::new(0) }; MAX_SECTIONS / 64];
 
 /// Takes the memory map. Reserves the first megabyte, the kernel image, the initrds and EFI's map. First of all; only the first call

@@ -85,6 +85,16 @@ items! {
     PgActivate = "pgactivate",
     /// Pages that became inactive since boot.
     PgDeactivate = "pgdeactivate",
+    /// Pages of the swap cache now.
+    SwapCached = "nr_swapcached",
+    /// Pages read from swap space since boot.
+    PswpIn = "pswpin",
+    /// Pages written to swap space since boot.
+    PswpOut = "pswpout",
+    /// Pages read from swap space beside wanted ones since boot.
+    SwapRa = "swap_ra",
+    /// Those of them that were wanted later.
+    SwapRaHit = "swap_ra_hit",
     /// Objects that shrinkers were asked to look at since boot.
     SlabsScanned = "slabs_scanned",
 }

@@ -65,10 +65,11 @@ pub fn committed() -> u64 {
 
 /// Pages that mode 2 may promise.
 pub fn commit_limit() -> u64 {
-    match OVERCOMMIT_KBYTES.load(Ordering::Relaxed) {
+    let memory = match OVERCOMMIT_KBYTES.load(Ordering::Relaxed) {
         0 => (buddy::managed_pages() as u64).saturating_mul(OVERCOMMIT_RATIO.load(Ordering::Relaxed).into()) / 100,
         kbytes => kbytes >> (PAGE_SHIFT - 10),
-    }
+    };
+    memory.saturating_add(crate::swap::total_pages())
 }
 
 /// The limit for the current process.
@@ -92,7 +93,7 @@ pub fn charge(bytes: usize) -> Result {
     let refused = match OVERCOMMIT.load(Ordering::Relaxed) {
         1 => false,
         NEVER => sum() > strict_limit(),
-        _ => pages > buddy::managed_pages() as i64,
+        _ => pages > (buddy::managed_pages() as u64).saturating_add(crate::swap::total_pages()).cast_signed(),
     };
     if refused {
         uncharge(bytes);

@@ -80,7 +80,7 @@ impl Mm {
         drop(removed);
         if locked {
             // As `mmap`: what cannot be brought in now faults later.
-            let _ = self.populate(old, new, true);
+            self.populate(old, new, true);
         }
         wanted
     }

@@ -104,6 +104,11 @@ impl Mm {
     #[inline]
     fn resolve(&self, slot: &Slot<kalloc::KBox<Vma>>, addr: usize, write: bool, present: bool) -> Fault {
         let vma = &*slot.value;
+        if self.table.has_swap()
+            && let Some(entry) = self.table.query(addr).swap()
+        {
+            return self.swap_fault(vma, addr, entry, write);
+        }
         if present && write {
             return self.write_present(slot, addr);
         }
@@ -141,7 +146,7 @@ impl Mm {
     /// What was in memory that is being reaped is lost: the program must not see zeros instead. Asked after the page is mapped, so
     /// that whoever reaped a page here is seen.
     #[inline(always)]
-    fn check_stable(&self) -> Fault {
+    pub(crate) fn check_stable(&self) -> Fault {
         if self.dying.load(Ordering::Acquire) { Err(FaultSignal::BusError) } else { Ok(false) }
     }
 
@@ -190,13 +195,22 @@ impl Mm {
     }
 
     /// A write to private memory where something is mapped: copy it unless it is ours alone.
-    fn write_private(&self, vma: &Vma, addr: usize) -> Fault {
+    pub(crate) fn write_private(&self, vma: &Vma, addr: usize) -> Fault {
         let prot = vma.flags.prot();
-        let (new, old) = match self.table.write_private(addr, prot) {
+        let found = match self.table.write_private(addr, prot) {
+            WriteFault::SwapCache(page, _) => {
+                crate::swap::make_private(&page);
+                drop(page);
+                self.table.write_private(addr, prot)
+            }
+            found => found,
+        };
+        let (new, old) = match found {
             WriteFault::Empty | WriteFault::Done => return Ok(false),
             WriteFault::Special => return Err(FaultSignal::AccessError),
             WriteFault::Zero(old) => (Page::alloc_zeroed(GFP_HIGHUSER)?, old),
-            WriteFault::Copy(from, old) => {
+            // In the swap cache still: others have it too.
+            WriteFault::Copy(from, old) | WriteFault::SwapCache(from, old) => {
                 let new = Page::alloc(GFP_HIGHUSER)?;
                 new.copy_from(&from);
                 stat::add(Item::CowBreak, 1);
@@ -224,6 +238,8 @@ impl Mm {
                     {
                         mapping.fault_hit(state, &page, index);
                     }
+                } else if crate::swap::is_watching() {
+                    page.mark_accessed();
                 }
                 (page, false)
             }
@@ -314,7 +330,8 @@ impl Mm {
         for _ in 0..8 {
             let entry = self.table.query(addr);
             let held = self.table.page(addr, false);
-            let ours = held.as_ref().is_some_and(|page| page.has(PageFlags::ANON));
+            // What is in swap space too must not change without that knowing.
+            let ours = held.as_ref().is_some_and(|page| page.has(PageFlags::ANON) && !page.has(PageFlags::SWAP_CACHE));
             if held.is_some() && (!write || ours && !entry.is_special()) {
                 return Ok(());
             }

@@ -36,7 +36,7 @@ impl Mm {
                 continue;
             }
             let mut copy = vma.copy_for(slot.start, slot.start, slot.end, &child.table)?;
-            copy.flags = vma.flags.without(VmFlags(VmFlags::LOCKED.0 | VmFlags::LOCKONFAULT.0));
+            copy.set_flags(vma.flags.without(VmFlags(VmFlags::LOCKED.0 | VmFlags::LOCKONFAULT.0)));
             let wipe = vma.flags.any(VmFlags::WIPEONFORK);
             let has_anon = vma.has_anon.load(Ordering::Relaxed) && !wipe;
             copy.has_anon.store(has_anon, Ordering::Relaxed);
@@ -53,6 +53,9 @@ impl Mm {
                 *copied = true;
                 self.table.fork_range(&child.table, slot.start, slot.end, vma.flags.is_cow())?;
             }
+        }
+        if child.table.has_swap() && !crate::swap::note(child) {
+            return Err(ENOMEM);
         }
         Ok(())
     }

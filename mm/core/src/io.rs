@@ -238,6 +238,9 @@ impl Drop for WriteRun {
 /// worker's context, may sleep. Called once; its error replaces success.
 pub type Finish = KBox<dyn FnMut(Result) -> Result + Send + Sync>;
 
+/// What is still to be done by a thread, where, and the work that does it.
+type Finishing = (Finish, Arc<Ending>, Arc<Work>);
+
 /// A run under write-back. It ends when the last reference goes (any context): waiters go on; an error of [`WriteIo::fail`] is
 /// remembered in the mapping and told to the next `fsync` of each open file.
 pub struct WriteIo {
@@ -246,7 +249,7 @@ pub struct WriteIo {
     pages: KVec<Page>,
     error: FirstError,
     epoch: u32,
-    finish: SpinLock<Option<(Finish, Arc<Ending>, Arc<Work>)>>,
+    finish: SpinLock<Option<Finishing>>,
 }
 
 impl WriteIo {

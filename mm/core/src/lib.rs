@@ -46,6 +46,7 @@ pub mod readahead;
 pub mod reclaim;
 mod remote;
 mod shmem;
+pub mod swap;
 pub mod syscalls;
 pub mod throttle;
 mod unmap;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `madvise`, `mlock` and its kin, `mincore`, `msync`. Source: the manual pages. There is no swap, so a page that was brought in
-//! stays: locking is bringing in, plus the limits and the figures.
+//! `madvise`, `mlock` and its kin, `mincore`, `msync`. Source: the manual pages. Pages of locked mappings do not leave (`swap::out`), so
+//! locking is bringing in, plus the limits and the figures.
 
 use crate::flags::VmFlags;
 use crate::mapping::Mapping;
@@ -70,7 +70,7 @@ impl Mm {
     }
 
     /// What is mapped here counts as not used lately. Pages of files that nobody else has mapped become the next to be reclaimed, or
-    /// (`out`) are reclaimed now if they are clean. Private and shared memory stays: there is no swap.
+    /// (`out`) are reclaimed now if they are clean. Private memory is left to `swap::madvise`, shared memory stays.
     fn reclaim_advice(&self, start: usize, end: usize, out: bool) -> Result {
         let inner = self.inner.read();
         let mut at = start;
@@ -138,10 +138,14 @@ impl Mm {
     /// Makes a hole in a shared file.
     fn remove_advice(&self, start: usize, end: usize) -> Result {
         let mut at = start;
+        // A hole is told when all that is there was done.
+        let mut holes = false;
         while at < end {
             let (mapping, from, to, next) = {
                 let inner = self.inner.read();
-                let slot = inner.areas.containing(at).ok_or(ENOMEM)?;
+                let Some(slot) = inner.areas.find(at).filter(|slot| slot.start < end) else { return Err(ENOMEM) };
+                holes |= slot.start > at;
+                at = at.max(slot.start);
                 let flags = slot.value.flags;
                 if flags.any(VmFlags::LOCKED) {
                     return Err(EINVAL);
@@ -160,7 +164,7 @@ impl Mm {
             mapping.punch(from, to);
             at = next;
         }
-        Ok(())
+        if holes { Err(ENOMEM) } else { Ok(()) }
     }
 
     /// Brings pages in as the program's own accesses would. EINVAL where it has not the right, ENOMEM at a hole; what comes before
@@ -210,7 +214,7 @@ impl Mm {
             let lock = if on_fault { LOCK_ON_FAULT } else { VmFlags::LOCKED };
             self.change_flags(&mut inner, start, end, false, |vma| Ok(lockable(vma.flags, lock)))?;
         }
-        if on_fault { Ok(()) } else { self.populate(start, end, false).map_err(|_| ENOMEM) }
+        if on_fault { Ok(()) } else { self.bring_in(start, end, false, true).map_err(|_| ENOMEM) }
     }
 
     /// `munlock(2)`.
@@ -253,7 +257,7 @@ impl Mm {
         drop(inner);
         if flags & uapi::MCL_CURRENT != 0 && flags & uapi::MCL_ONFAULT == 0 {
             // As Linux: what cannot be brought in is no error.
-            let _ = self.populate(0, TASK_SIZE, false);
+            self.populate(0, TASK_SIZE, false);
         }
         Ok(())
     }
@@ -267,9 +271,8 @@ impl Mm {
         }
         out.fill(0);
         self.table.for_each_entry(start, end, |addr, entry, _| {
-            if entry.is_present()
-                && let Some(byte) = out.get_mut((addr - start) / PAGE_SIZE)
-            {
+            let there = entry.is_present() || entry.swap().is_some_and(crate::swap::is_cached);
+            if there && let Some(byte) = out.get_mut((addr - start) / PAGE_SIZE) {
                 *byte = 1;
             }
         });
@@ -283,7 +286,7 @@ impl Mm {
             for addr in (slot.start.max(start)..slot.end.min(end)).step_by(PAGE_SIZE) {
                 if let Some(byte) = out.get_mut((addr - start) / PAGE_SIZE)
                     && *byte == 0
-                    && (!may_know || mapping.get(slot.value.pgoff_at(slot.start, addr)).is_some())
+                    && (!may_know || mapping.is_resident(slot.value.pgoff_at(slot.start, addr)))
                 {
                     *byte = 1;
                 }
@@ -330,8 +333,13 @@ impl Mm {
         if holes { Err(ENOMEM) } else { Ok(()) }
     }
 
-    /// Brings the pages of `[start, end)` in, holes left out. `write`: ready to be written. EFAULT, ENOMEM. May sleep.
-    pub(crate) fn populate(&self, start: usize, end: usize, write: bool) -> Result {
+    /// Brings the pages of `[start, end)` in as far as that goes, holes left out. `write`: ready to be written. May sleep.
+    pub(crate) fn populate(&self, start: usize, end: usize, write: bool) {
+        let _ = self.bring_in(start, end, write, false);
+    }
+
+    /// As [`Self::populate`]; with `strict` the first failure ends it, also that of a mapping without access. EFAULT, ENOMEM. May sleep.
+    fn bring_in(&self, start: usize, end: usize, write: bool, strict: bool) -> Result {
         let mut at = start;
         while at < end {
             let (from, to, write) = {
@@ -341,13 +349,17 @@ impl Mm {
                 // Private memory that is locked is to be the program's own already.
                 let write =
                     write || flags.has(VmFlags(VmFlags::LOCKED.0 | VmFlags::WRITE.0)) && !flags.any(VmFlags::SHARED);
+                if strict && !flags.any(VmFlags(VmFlags::ACCESS.0 | VmFlags::PFNMAP.0 | VmFlags::IO.0)) {
+                    return Err(EFAULT);
+                }
                 match flags.any(VmFlags::ACCESS) && !flags.any(VmFlags::PFNMAP) {
                     true => (slot.start.max(at), slot.end.min(end), write && flags.any(VmFlags::WRITE)),
                     false => (slot.end, slot.end, false),
                 }
             };
-            for addr in (from..to).step_by(PAGE_SIZE) {
-                self.fault_in(addr, write)?;
+            let done = (from..to).step_by(PAGE_SIZE).try_for_each(|addr| self.fault_in(addr, write));
+            if strict {
+                done?;
             }
             at = to.max(from);
         }

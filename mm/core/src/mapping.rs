@@ -4,27 +4,31 @@
 //! A page in the cache has the mapping as its owner; one that leaves is marked `TRUNCATED` first and then unmapped everywhere,
 //! so that a fault, which maps under the entry's lock and looks at the mark there, cannot bring it back.
 //! Files that live in memory (tmpfs) have pages that are up to date, but for those that are only kept for the file and all zero
-//! ([`Mapping::preallocate`]); their pages are never locked. Pages of other files are
+//! ([`Mapping::preallocate`]); their pages are locked on their way to swap space and back only (`swap::shmem`). Pages of other files are
 //! read, written and taken out under the page's lock.
 //! Locks: `invalidate` (sleeping; shared around reading in and around making writable, exclusively around taking out), the pages'
 //! locks, the tree's lock, `users` (spin). Never the tree's lock and `users` at once. A look-up takes none.
+
+mod users;
+
+pub(crate) use users::MapLink;
 
 use crate::bdi::BackingDev;
 use crate::dirty::{MAX_RUN, WriteControl};
 use crate::errseq::ErrSeq;
 use crate::io::{ReadRun, WriteRun};
 use crate::page_lock::{lock_page, unlock_page, wait_writeback};
-use crate::page_tree::PageTree;
+use crate::page_tree::{PageTree, There};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use errno::{Error, Result, code::*};
-use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
-use kalloc::{Arc, KBox, KVec};
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KBox};
 use locking::{SetOnce, SpinLock};
 use mm_alloc::layout::{PAGE_SHIFT, PAGE_SIZE};
 use mm_alloc::stat::{self, Item};
 use mm_alloc::{Page, PageFlags};
 use sync::{RwReadGuard, RwSemaphore, RwWriteGuard};
-use x86_mm::PageTable;
+use users::Users;
 
 /// Where a mapping's pages come from, and where they go.
 #[allow(unused_variables, reason = "defaults ignore their arguments")]
@@ -103,20 +107,6 @@ pub trait MappingHost: Send + Sync {
     fn write_error(&self, error: Error);
 }
 
-/// One mapping of a range of the file in some address space.
-struct User {
-    table: Arc<PageTable>,
-    start: usize,
-    end: usize,
-    pgoff: u64,
-}
-
-/// Users by slot number; free slots form a list.
-struct Users {
-    slots: KVec<Option<User>>,
-    free: KVec<usize>,
-}
-
 /// The cached pages of a file.
 pub struct Mapping {
     /// Who this is, for pages and futexes; never 0, never used twice.
@@ -125,6 +115,10 @@ pub struct Mapping {
     size: AtomicU64,
     pub(crate) pages: PageTree,
     count: AtomicUsize,
+    /// Pages of a file in memory that are in swap space: marks in the tree.
+    pub(crate) swapped: AtomicUsize,
+    /// `SHM_LOCK`: pages do not leave memory.
+    unevictable: AtomicBool,
     invalidate: RwSemaphore<()>,
     users: SpinLock<Users>,
     ops: KBox<dyn MappingOps>,
@@ -147,8 +141,10 @@ impl Mapping {
             size: AtomicU64::new(size),
             pages: PageTree::new(),
             count: AtomicUsize::new(0),
+            swapped: AtomicUsize::new(0),
+            unevictable: AtomicBool::new(false),
             invalidate: RwSemaphore::new(()),
-            users: SpinLock::new(Users { slots: KVec::new(), free: KVec::new() }),
+            users: SpinLock::new(Users::new()),
             ops,
             memory,
             small_blocks: AtomicBool::new(small),
@@ -156,7 +152,11 @@ impl Mapping {
             host: SetOnce::new(),
             errors: ErrSeq::new(),
         };
-        Ok(Arc::new(mapping, GFP_KERNEL)?)
+        let mapping = Arc::new(mapping, GFP_KERNEL)?;
+        if memory {
+            crate::swap::shmem::register(&mapping)?;
+        }
+        Ok(mapping)
     }
 
     /// The cache of a file on a device.
@@ -185,7 +185,22 @@ impl Mapping {
         self.size.store(size, Ordering::Release);
     }
 
-    /// Pages in the cache.
+    /// Pages in swap space; [`Mapping::page_count`] has them too.
+    #[inline(always)]
+    pub fn swapped_count(&self) -> usize {
+        self.swapped.load(Ordering::Relaxed)
+    }
+
+    /// Says whether pages have to stay in memory (`SHM_LOCK`).
+    pub fn set_unevictable(&self, stay: bool) {
+        self.unevictable.store(stay, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_unevictable(&self) -> bool {
+        self.unevictable.load(Ordering::Relaxed)
+    }
+
+    /// Pages of the file that there are, in memory or in swap space.
     pub fn page_count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }
@@ -272,7 +287,7 @@ impl Mapping {
     #[inline(never)]
     fn read_in(&self, index: u64) -> Result<Page> {
         if self.memory {
-            return match self.find(index) {
+            return match self.present(index)? {
                 Some(page) => Ok(first_use(page)),
                 None => self.add_new(index, Page::alloc_zeroed(GFP_KERNEL)?),
             };
@@ -286,7 +301,7 @@ impl Mapping {
         if !self.memory {
             return Err(EINVAL);
         }
-        if self.find(index).is_some() {
+        if self.pages.get(index).is_some() {
             return Ok(false);
         }
         let page = Page::alloc_zeroed(GFP_KERNEL)?;
@@ -308,7 +323,11 @@ impl Mapping {
         loop {
             let there = match self.add(index, &page)? {
                 None => return Ok(page),
-                Some(there) => there,
+                Some(There::Page(there)) => there,
+                Some(There::Mark(_)) => match self.present(index)? {
+                    Some(there) => there,
+                    None => continue,
+                },
             };
             if there.has(PageFlags::UPTODATE) {
                 return Ok(there);
@@ -332,8 +351,8 @@ impl Mapping {
         self.add(index, page).map(drop)
     }
 
-    /// Puts `page` into the cache in the state it is in; gives the page that is there if there is one.
-    pub(crate) fn add(&self, index: u64, page: &Page) -> Result<Option<Page>> {
+    /// Puts `page` into the cache in the state it is in; gives what is there if there is something.
+    pub(crate) fn add(&self, index: u64, page: &Page) -> Result<Option<There>> {
         self.ops.charge(1)?;
         page.private().store(0, Ordering::Relaxed);
         page.set_owner(self.id, index);
@@ -383,9 +402,9 @@ impl Mapping {
             // In batches: the pages must live until they are unmapped.
             let mut gone = [const { None }; 32];
             let mut count = 0;
-            self.pages.each(from, last, None, |index, page| {
+            self.pages.each_there(from, last, |index, there| {
                 if let Some(slot) = gone.get_mut(count) {
-                    *slot = Some((index, page));
+                    *slot = Some((index, there));
                     count += 1;
                 }
                 count < 32
@@ -394,8 +413,11 @@ impl Mapping {
                 break;
             }
             let (start, mut taken) = (from, 0);
-            for (index, page) in gone.iter().flatten() {
-                taken += usize::from(self.take_out(*index, page));
+            for (index, there) in gone.iter().flatten() {
+                match there {
+                    There::Page(page) => taken += usize::from(self.take_out(*index, page)),
+                    There::Mark(mark) => self.forget_swapped(*index, *mark),
+                }
                 from = *index;
             }
             self.forgot(taken);
@@ -510,7 +532,7 @@ impl Mapping {
         if offset == 0 {
             return;
         }
-        if let Some(page) = self.get(at >> PAGE_SHIFT) {
+        if let Some(page) = self.get_present(at >> PAGE_SHIFT) {
             // In bounds: the offset and the length are within one page.
             let _ = page.fill(offset, len.min(PAGE_SIZE - offset), 0);
         }
@@ -526,14 +548,28 @@ impl Mapping {
             return;
         }
         self.clear_partial(start, PAGE_SIZE);
-        if end % page != 0
-            && let Some(cached) = self.get(last)
+        if !end.is_multiple_of(page)
+            && let Some(cached) = self.get_present(last)
         {
             let _ = cached.fill(0, (end % page) as usize, 0);
         }
         if first < last {
             self.remove(first, last - 1);
         }
+    }
+
+    /// The page `index`, if the file has it, of a file in memory also from swap space, which is waited for. An error is none here.
+    fn get_present(&self, index: u64) -> Option<Page> {
+        match self.get(index) {
+            None if self.memory => self.present(index).ok().flatten().filter(|page| page.has(PageFlags::UPTODATE)),
+            page => page,
+        }
+    }
+
+    /// Pages that were in swap space went.
+    pub(crate) fn forgot_swapped(&self, pages: usize) {
+        self.count.fetch_sub(pages, Ordering::Relaxed);
+        self.ops.uncharge(pages as u64);
     }
 
     fn forgot(&self, pages: usize) {
@@ -544,131 +580,23 @@ impl Mapping {
         }
         self.ops.uncharge(pages as u64);
     }
-
-    /// Unmaps the file's pages `[first, last]` in every address space; with `keep_private` copies stay.
-    pub fn unmap(&self, first: u64, last: u64, keep_private: bool) {
-        let mut slot = 0;
-        loop {
-            let next = {
-                let users = self.users.lock();
-                users.slots.iter().enumerate().skip(slot).find_map(|(i, user)| {
-                    let user = user.as_ref()?;
-                    let (start, end) = user.range_of(first, last)?;
-                    Some((i, user.table.clone(), start, end))
-                })
-            };
-            let Some((i, table, start, end)) = next else { return };
-            table.zap_shared(start, end, keep_private);
-            slot = i + 1;
-        }
-    }
-
-    /// Takes write access from shared mappings of `[first, last]`, so that the next write is noticed (write-back).
-    pub fn write_protect(&self, first: u64, last: u64) {
-        let mut slot = 0;
-        loop {
-            let next = {
-                let users = self.users.lock();
-                users.slots.iter().enumerate().skip(slot).find_map(|(i, user)| {
-                    let user = user.as_ref()?;
-                    let (start, end) = user.range_of(first, last)?;
-                    Some((i, user.table.clone(), start, end))
-                })
-            };
-            let Some((i, table, start, end)) = next else { return };
-            table.clean(start, end);
-            slot = i + 1;
-        }
-    }
-
-    /// Whether any address space maps the file.
-    pub fn is_mapped(&self) -> bool {
-        let users = self.users.lock();
-        users.slots.len() > users.free.len()
-    }
 }
 
 /// A page that was preallocated is used: all zeros, which it is already, are the file's contents now.
-fn first_use(page: Page) -> Page {
+pub(crate) fn first_use(page: Page) -> Page {
     page.set(MEMORY_FLAGS);
     page
 }
 
 /// How pages of tmpfs are marked once they are used: they are current.
-const MEMORY_FLAGS: PageFlags = PageFlags(PageFlags::UPTODATE.0 | PageFlags::SWAP_BACKED.0);
-
-impl User {
-    /// The addresses at which pages `[first, last]` are mapped here.
-    fn range_of(&self, first: u64, last: u64) -> Option<(usize, usize)> {
-        let pages = ((self.end - self.start) >> PAGE_SHIFT) as u64;
-        let low = first.saturating_sub(self.pgoff);
-        let high = last.saturating_add(1).saturating_sub(self.pgoff).min(pages);
-        let start = self.start + ((low.min(pages) as usize) << PAGE_SHIFT);
-        let end = self.start + ((high as usize) << PAGE_SHIFT);
-        (start < end).then_some((start, end))
-    }
-}
-
-/// A VMA's entry in its mapping's list of users; leaves it when dropped.
-pub(crate) struct MapLink {
-    pub(crate) mapping: Arc<Mapping>,
-    slot: usize,
-}
-
-impl MapLink {
-    /// Enters `[start, end)` of an address space, which shows the file from page `pgoff` on.
-    pub(crate) fn new(
-        mapping: &Arc<Mapping>,
-        table: &Arc<PageTable>,
-        start: usize,
-        end: usize,
-        pgoff: u64,
-    ) -> Result<Self> {
-        let user = Some(User { table: table.clone(), start, end, pgoff });
-        let mut users = mapping.users.lock();
-        let slot = match users.free.pop() {
-            Some(slot) => {
-                if let Some(entry) = users.slots.get_mut(slot) {
-                    *entry = user;
-                }
-                slot
-            }
-            None => {
-                let slot = users.slots.len();
-                // Room for its return to the free list is made now, so that leaving cannot fail.
-                users.free.reserve(slot + 1, GFP_ATOMIC)?;
-                users.slots.push(user, GFP_ATOMIC)?;
-                slot
-            }
-        };
-        drop(users);
-        Ok(Self { mapping: mapping.clone(), slot })
-    }
-
-    /// Says that the VMA's bounds changed.
-    pub(crate) fn update(&self, start: usize, end: usize, pgoff: u64) {
-        let mut users = self.mapping.users.lock();
-        if let Some(Some(user)) = users.slots.get_mut(self.slot) {
-            (user.start, user.end, user.pgoff) = (start, end, pgoff);
-        }
-    }
-}
-
-impl Drop for MapLink {
-    fn drop(&mut self) {
-        let mut users = self.mapping.users.lock();
-        let user = users.slots.get_mut(self.slot).and_then(Option::take);
-        // There is room: `new` reserved as many as there are slots.
-        let _ = users.free.push_within_capacity(self.slot);
-        drop(users);
-        // The address space's last reference must not go under the lock.
-        drop(user);
-    }
-}
+pub(crate) const MEMORY_FLAGS: PageFlags = PageFlags(PageFlags::UPTODATE.0 | PageFlags::SWAP_BACKED.0);
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        if !self.memory {
+        if self.memory {
+            crate::swap::shmem::unregister(self.id);
+            self.forget_all_swapped();
+        } else {
             crate::reclaim::unregister(self.id);
         }
         // Page by page: what the nodes still held would only be freed after a grace period.

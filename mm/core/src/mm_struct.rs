@@ -38,6 +38,8 @@ pub struct Mm {
     pub membarrier: AtomicU32,
     /// Being torn down for lack of memory: faults fail.
     pub(crate) dying: AtomicBool,
+    /// It may have pages in swap space: it is among those that `swapoff` looks at.
+    pub(crate) swapped: AtomicBool,
     /// There is nothing more to be had from it (`MMF_OOM_SKIP`).
     pub(crate) reaped: AtomicBool,
 }
@@ -88,6 +90,7 @@ pub struct MmStat {
     pub rss_anon: usize,
     pub rss_file: usize,
     pub rss_shmem: usize,
+    pub swap: usize,
     pub data: usize,
     pub stack: usize,
     pub exec: usize,
@@ -129,6 +132,7 @@ impl Mm {
             total: AtomicUsize::new(0),
             membarrier: AtomicU32::new(0),
             dying: AtomicBool::new(false),
+            swapped: AtomicBool::new(false),
             reaped: AtomicBool::new(false),
         };
         Ok(Arc::new(mm, GFP_KERNEL)?)
@@ -226,6 +230,7 @@ impl Mm {
             rss_anon: self.table.rss(Kind::Anon),
             rss_file: self.table.rss(Kind::File),
             rss_shmem: self.table.rss(Kind::Shmem),
+            swap: self.table.rss(Kind::Swap),
             data: inner.data,
             stack: inner.stack,
             exec: inner.exec,
@@ -275,6 +280,7 @@ impl Mm {
 
 impl Drop for Mm {
     fn drop(&mut self) {
+        crate::swap::forget(self);
         let inner = self.inner.get_mut();
         let promised: usize = inner.areas.iter().filter(|s| s.value.flags.any(VmFlags::ACCOUNT)).map(|s| s.len()).sum();
         account::uncharge(promised);

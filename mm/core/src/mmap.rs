@@ -106,7 +106,7 @@ impl Mm {
         let populate = args.flags & (uapi::MAP_POPULATE | uapi::MAP_NONBLOCK) == uapi::MAP_POPULATE;
         if populate || flags.any(VmFlags::LOCKED) && !flags.any(VmFlags::LOCKONFAULT) {
             // As Linux: what cannot be brought in now faults later.
-            let _ = self.populate(addr, addr + len, flags.any(VmFlags::WRITE) && !flags.any(VmFlags::SHARED));
+            self.populate(addr, addr + len, flags.any(VmFlags::WRITE) && !flags.any(VmFlags::SHARED));
         }
         Ok(addr)
     }

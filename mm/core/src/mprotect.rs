@@ -44,20 +44,20 @@ impl Mm {
         } else if grows & uapi::PROT_GROWSUP != 0 {
             return Err(EINVAL);
         }
-        let mut at = start;
-        let result = self.protect_range(&mut inner, &mut at, end, Prot(prot).to_flags());
+        let mut done = Changed { at: start, last: false };
+        let result = self.protect_range(&mut inner, &mut done, end, Prot(prot).to_flags());
         // What was done before an error stays done, and joined with what follows.
-        let last = inner.areas.index(at);
-        merge_with_previous(&mut inner.areas, last);
+        done.join(&mut inner);
         result
     }
 
-    /// Gives `[*at, end)` the rights `rights`, mapping by mapping; `at` follows.
-    fn protect_range(&self, inner: &mut Inner, at: &mut usize, end: usize, rights: VmFlags) -> Result {
-        while *at < end {
-            let index = inner.areas.index(*at);
+    /// Gives `[done.at, end)` the rights `rights`, mapping by mapping; `done` follows.
+    fn protect_range(&self, inner: &mut Inner, done: &mut Changed, end: usize, rights: VmFlags) -> Result {
+        while done.at < end {
+            let at = done.at;
+            let index = inner.areas.index(at);
             let Some(slot) = inner.areas.get(index) else { return Err(ENOMEM) };
-            if slot.start > *at {
+            if slot.start > at {
                 return Err(ENOMEM);
             }
             let stop = slot.end.min(end);
@@ -67,18 +67,25 @@ impl Mm {
             if rights.0 & !(old.0 >> 4) & VmFlags::ACCESS.0 != 0 {
                 return Err(EACCES);
             }
-            self.protect_part(inner, *at, stop, old, new)?;
-            *at = stop;
+            self.protect_part(inner, at, stop, old, new, done.last)?;
+            *done = Changed { at: stop, last: old != new };
         }
         Ok(())
     }
 
-    /// Gives `[start, end)`, within one mapping, other rights.
-    fn protect_part(&self, inner: &mut Inner, start: usize, end: usize, old: VmFlags, mut new: VmFlags) -> Result {
+    /// Gives `[start, end)`, within one mapping, other rights. `follows`: what ends at `start` was changed just now.
+    fn protect_part(
+        &self,
+        inner: &mut Inner,
+        start: usize,
+        end: usize,
+        old: VmFlags,
+        mut new: VmFlags,
+        follows: bool,
+    ) -> Result {
         if old == new {
-            let index = inner.areas.index(start);
-            if inner.areas.get(index).is_some_and(|slot| slot.start == start) {
-                merge_with_previous(&mut inner.areas, index);
+            if follows {
+                Changed { at: start, last: true }.join(inner);
             }
             return Ok(());
         }
@@ -117,7 +124,7 @@ impl Mm {
         split_at(&mut inner.areas, &self.table, end)?;
         let index = inner.areas.index(start);
         let Some(vma) = inner.areas.value_mut(index) else { return Err(ENOMEM) };
-        let old = core::mem::replace(&mut vma.flags, flags);
+        let old = vma.set_flags(flags);
         self.count(inner, old, end - start, false);
         self.count(inner, flags, end - start, true);
         merge_with_previous(&mut inner.areas, index);
@@ -136,6 +143,7 @@ impl Mm {
     ) -> Result {
         let mut at = start;
         let mut holes = false;
+        let mut last = false;
         while at < end {
             let index = inner.areas.index(at);
             let Some(slot) = inner.areas.get(index).filter(|slot| slot.start < end) else {
@@ -152,13 +160,30 @@ impl Mm {
                 self.set_flags(inner, from, to, new)?;
             } else if from == slot.start {
                 // The one before may have become like it just now.
-                merge_with_previous(&mut inner.areas, index);
+                Changed { at: from, last }.join(inner);
             }
+            last = old != new;
             at = to;
         }
-        let last = inner.areas.index(end.min(TASK_SIZE));
-        merge_with_previous(&mut inner.areas, last);
+        Changed { at, last }.join(inner);
         if holes { Err(ENOMEM) } else { Ok(()) }
+    }
+}
+
+/// How far a walk that changes flags has come, and whether the mapping that ends there was changed. As in Linux, only what was
+/// changed is joined with its neighbours: others that are alike stay apart.
+struct Changed {
+    at: usize,
+    last: bool,
+}
+
+impl Changed {
+    /// Joins the mapping that begins here with the one before, if that was changed.
+    fn join(&self, inner: &mut Inner) {
+        let index = inner.areas.index(self.at.min(TASK_SIZE));
+        if self.last && inner.areas.get(index).is_some_and(|slot| slot.start == self.at) {
+            merge_with_previous(&mut inner.areas, index);
+        }
     }
 }
 

@@ -48,7 +48,7 @@ impl Mm {
             && args.new_len > args.old_len
         {
             // As `mmap`: what cannot be brought in now faults later.
-            let _ = self.populate(addr + args.old_len, addr + args.new_len, false);
+            self.populate(addr + args.old_len, addr + args.new_len, false);
         }
         result
     }
@@ -181,7 +181,8 @@ impl Mm {
         if args.flags & uapi::MREMAP_DONTUNMAP != 0 {
             let index = inner.areas.index(args.old);
             if let Some(vma) = inner.areas.value_mut(index) {
-                vma.flags = vma.flags.without(VmFlags(VmFlags::LOCKED.0 | VmFlags::LOCKONFAULT.0));
+                let flags = vma.flags.without(VmFlags(VmFlags::LOCKED.0 | VmFlags::LOCKONFAULT.0));
+                vma.set_flags(flags);
             }
         } else if !copy_only {
             self.unmap_locked(inner, args.old, old_end, removed)?;

@@ -16,6 +16,7 @@ pub struct OomSize {
     pub anon: usize,
     pub file: usize,
     pub shmem: usize,
+    pub swap: usize,
     pub table_bytes: usize,
 }
 
@@ -34,6 +35,7 @@ impl Mm {
             anon: self.table.rss(Kind::Anon),
             file: self.table.rss(Kind::File),
             shmem: self.table.rss(Kind::Shmem),
+            swap: self.table.rss(Kind::Swap),
             table_bytes: self.table.table_bytes(),
         }
     }

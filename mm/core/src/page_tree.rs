@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `PageTree`: the pages of a file by index, with three marks each (Linux's `i_pages`). Readers take no lock: they walk nodes under
-//! RCU and take a speculative reference to the page (`PageSlot`). Page 0 has a place of its own, so that a small file needs no node.
+//! RCU and take a speculative reference to the page (`PageSlot`). The place of a page that is in swap space has a mark. Page 0 has a place of its own, so that a small file needs no node.
 //!
 //! Locks: `lock` (spin, interrupts off: write-back ends in interrupts) around every change. Nodes that became empty leave the
 //! tree at once and are freed after a grace period.
@@ -84,14 +84,14 @@ impl Node {
         }
     }
 
-    /// Calls `f` for the pages of `[from, last]` below this node in order; false as soon as `f` says so.
+    /// Calls `f` for the places in use of `[from, last]` below this node in order; false as soon as `f` says so.
     fn each(
         &self,
         section: &ReadGuard,
         base: u64,
         range: (u64, u64),
         mark: Option<Mark>,
-        f: &mut dyn FnMut(u64, Page) -> bool,
+        f: &mut dyn FnMut(u64, &PageSlot) -> bool,
     ) -> bool {
         let (from, last) = range;
         let first = if from <= base { 0 } else { (from - base) >> self.shift };
@@ -104,8 +104,8 @@ impl Node {
                 continue;
             }
             let more = match &self.slots {
-                Slots::Leaf(slots) => match slots.get(i as usize).and_then(PageSlot::get) {
-                    Some(page) => f(at, page),
+                Slots::Leaf(slots) => match slots.get(i as usize).filter(|slot| !slot.is_empty()) {
+                    Some(slot) => f(at, slot),
                     None => true,
                 },
                 Slots::Inner(_) => {
@@ -183,12 +183,37 @@ pub(crate) struct PageTree {
     lock: SpinLock<()>,
 }
 
+/// What is at an index.
+pub(crate) enum There {
+    /// This page.
+    Page(Page),
+    /// A page that is in swap space.
+    Mark(u64),
+}
+
+impl There {
+    fn of(slot: &PageSlot) -> Option<Self> {
+        loop {
+            if let Some(page) = slot.get() {
+                return Some(Self::Page(page));
+            }
+            if let Some(mark) = slot.mark() {
+                return Some(Self::Mark(mark));
+            }
+            if slot.is_empty() {
+                return None;
+            }
+            // One became the other between the looks.
+        }
+    }
+}
+
 /// What [`Writer::insert`] says.
 pub(crate) enum Inserted {
     /// It is in.
     New,
-    /// This page was there.
-    There(Page),
+    /// This was there.
+    There(There),
     /// A node of this shift is missing, and there was no memory for it under the lock.
     Need(u32),
 }
@@ -229,16 +254,25 @@ impl PageTree {
     /// Calls `f` for the pages of `[first, last]` (with `mark`) in order until it says false. `f` must not sleep. What changes
     /// meanwhile may be seen or not.
     pub(crate) fn each(&self, first: u64, last: u64, mark: Option<Mark>, mut f: impl FnMut(u64, Page) -> bool) {
+        self.each_slot(first, last, mark, &mut |index, slot| slot.get().is_none_or(|page| f(index, page)));
+    }
+
+    /// As [`PageTree::each`], also for pages that are in swap space. Each is seen as one or the other.
+    pub(crate) fn each_there(&self, first: u64, last: u64, mut f: impl FnMut(u64, There) -> bool) {
+        self.each_slot(first, last, None, &mut |index, slot| There::of(slot).is_none_or(|there| f(index, there)));
+    }
+
+    fn each_slot(&self, first: u64, last: u64, mark: Option<Mark>, f: &mut dyn FnMut(u64, &PageSlot) -> bool) {
         let section = rcu::read_lock();
         if first == 0
             && mark.is_none_or(|mark| self.first_marks.load(Ordering::Acquire) >> mark as u32 & 1 != 0)
-            && let Some(page) = self.first.get()
-            && !f(0, page)
+            && !self.first.is_empty()
+            && !f(0, &self.first)
         {
             return;
         }
         if let Some(root) = self.root.load(&section) {
-            root.each(&section, 0, (first.max(1), last), mark, &mut f);
+            root.each(&section, 0, (first.max(1), last), mark, f);
         }
     }
 
@@ -257,14 +291,14 @@ impl PageTree {
         Writer { tree: self, _lock: self.lock.lock_irqsave() }
     }
 
-    /// Puts `page` at `index`; gives the page that is there if there is one. May sleep if `flags` say so. ENOMEM.
-    pub(crate) fn insert(&self, index: u64, page: &Page, flags: Flags) -> Result<Option<Page>> {
+    /// Puts `page` at `index`; gives what is there if there is something. May sleep if `flags` say so. ENOMEM.
+    pub(crate) fn insert(&self, index: u64, page: &Page, flags: Flags) -> Result<Option<There>> {
         let mut spare = None;
         loop {
             let inserted = self.lock().insert(index, page, &mut spare);
             match inserted {
                 Inserted::New => return Ok(None),
-                Inserted::There(page) => return Ok(Some(page)),
+                Inserted::There(there) => return Ok(Some(there)),
                 Inserted::Need(shift) => spare = Some(Node::new(shift, flags)?),
             }
         }
@@ -288,7 +322,7 @@ fn node(shift: u32, spare: &mut Option<Arc<Node>>) -> core::result::Result<Arc<N
 impl Writer<'_> {
     fn insert(&mut self, index: u64, page: &Page, spare: &mut Option<Arc<Node>>) -> Inserted {
         if index == 0 {
-            if let Some(there) = self.tree.first.get() {
+            if let Some(there) = There::of(&self.tree.first) {
                 return Inserted::There(there);
             }
             drop(self.tree.first.replace(Some(page.clone())));
@@ -306,7 +340,7 @@ impl Writer<'_> {
         index: u64,
         page: &Page,
         spare: &mut Option<Arc<Node>>,
-    ) -> core::result::Result<Option<Page>, u32> {
+    ) -> core::result::Result<Option<There>, u32> {
         let section = ReadGuard::nested();
         while self.tree.root.load(&section).is_none_or(|root| !root.covers(index)) {
             self.grow(spare)?;
@@ -316,7 +350,7 @@ impl Writer<'_> {
             let i = at.slot_of(index);
             match &at.slots {
                 Slots::Leaf(slots) => {
-                    if let Some(there) = slots[i].get() {
+                    if let Some(there) = There::of(&slots[i]) {
                         return Ok(Some(there));
                     }
                     drop(slots[i].replace(Some(page.clone())));
@@ -386,19 +420,46 @@ impl Writer<'_> {
 
     /// Whether `page` is at `index`.
     pub(crate) fn holds(&self, index: u64, page: &Page) -> bool {
-        let there = |slot: &PageSlot| slot.peek(|found| found.same(page)).unwrap_or(false);
+        self.with_slot(index, |slot| slot.peek(|found| found.same(page)).unwrap_or(false)).unwrap_or(false)
+    }
+
+    /// What is at `index`.
+    pub(crate) fn look(&self, index: u64) -> Option<There> {
+        self.with_slot(index, There::of)?
+    }
+
+    /// Puts a mark in the place of the page at `index`, whose references the caller froze. False if another is there.
+    pub(crate) fn exchange_frozen(&mut self, index: u64, frozen: &mut Frozen<'_>, mark: u64) -> bool {
+        self.with_slot(index, |slot| slot.exchange_frozen(frozen, mark)).unwrap_or(false)
+    }
+
+    /// Puts `page` in the place of the mark at `index`. False if that is not there.
+    pub(crate) fn exchange_mark(&mut self, index: u64, mark: u64, page: &Page) -> bool {
+        self.with_slot(index, |slot| slot.exchange_mark(mark, page)).unwrap_or(false)
+    }
+
+    /// Takes the mark at `index` out. False if it is not there.
+    pub(crate) fn erase_mark(&mut self, index: u64, mark: u64) -> bool {
+        let there = self.with_slot(index, |slot| slot.mark() == Some(mark)).unwrap_or(false);
+        if there {
+            self.erase(index);
+        }
+        there
+    }
+
+    fn with_slot<R>(&self, index: u64, f: impl FnOnce(&PageSlot) -> R) -> Option<R> {
         if index == 0 {
-            return there(&self.tree.first);
+            return Some(f(&self.tree.first));
         }
         let section = ReadGuard::nested();
         let mut at = self.tree.root.load(&section).filter(|root| root.covers(index));
         while let Some(node) = at {
             if let Some(slots) = node.leaf() {
-                return there(&slots[node.slot_of(index)]);
+                return Some(f(&slots[node.slot_of(index)]));
             }
             at = node.child(node.slot_of(index), &section);
         }
-        false
+        None
     }
 
     /// Sets or clears a mark; false if there is no page.

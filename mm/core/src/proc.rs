@@ -44,6 +44,8 @@ pub struct SmapsInfo {
     pub private_dirty: u64,
     pub referenced: u64,
     pub anonymous: u64,
+    pub swap: u64,
+    swap_pss: u64,
 }
 
 /// As Linux's `PSS_SHIFT`: sums of shares lose no more than this part of a byte each.
@@ -66,8 +68,17 @@ impl SmapsInfo {
     pub fn pss_dirty(&self) -> u64 {
         self.pss_dirty >> PSS_SHIFT
     }
+    pub fn swap_pss(&self) -> u64 {
+        self.swap_pss >> PSS_SHIFT
+    }
     pub fn locked(&self) -> u64 {
         self.pss_locked >> PSS_SHIFT
+    }
+
+    /// Counts a page in swap space. `users`: entries that name it.
+    fn add_swapped(&mut self, users: u32) {
+        self.swap += PAGE_SIZE as u64;
+        self.swap_pss += ((PAGE_SIZE as u64) << PSS_SHIFT) / u64::from(users.max(1));
     }
 
     /// Counts one page. `users`: mappings of it.
@@ -79,6 +90,8 @@ impl SmapsInfo {
             Kind::Anon => self.pss_anon += share,
             Kind::File => self.pss_file += share,
             Kind::Shmem => self.pss_shmem += share,
+            // Pages that are there are none of these.
+            Kind::Swap => {}
         }
         let sum = match (users > 1, dirty) {
             (true, true) => &mut self.shared_dirty,
@@ -97,6 +110,9 @@ impl SmapsInfo {
 /// Bits of an entry of `/proc/PID/pagemap`. Source: Linux's `Documentation/admin-guide/mm/pagemap.rst`.
 mod pagemap {
     pub(super) const PRESENT: u64 = 1 << 63;
+    pub(super) const SWAP: u64 = 1 << 62;
+    /// Bits of the area's number below the place.
+    pub(super) const AREA_BITS: u32 = 5;
     pub(super) const FILE: u64 = 1 << 61;
     pub(super) const EXCLUSIVE: u64 = 1 << 56;
     pub(super) const SOFT_DIRTY: u64 = 1 << 55;
@@ -105,7 +121,13 @@ mod pagemap {
 
 /// Mappings of a page: its references but for the cache's own.
 fn users_of(frame: &Frame, kind: Kind) -> u64 {
-    u64::from(frame.ref_count().saturating_sub(u32::from(kind != Kind::Anon)).max(1))
+    let flags = frame.flag_bits();
+    let others = match kind {
+        Kind::Anon if flags & PageFlags::SWAP_CACHE.0 != 0 => 1 + u32::from(flags & PageFlags::LRU.0 != 0),
+        Kind::Anon => 0,
+        _ => 1,
+    };
+    u64::from(frame.ref_count().saturating_sub(others).max(1))
 }
 
 impl Mm {
@@ -148,8 +170,21 @@ impl Mm {
         let inner = self.inner.read();
         for slot in inner.areas.overlapping(start, end) {
             let locked = slot.value.flags.any(VmFlags::LOCKED);
+            if let Some(mapping) = slot.value.mapping().filter(|mapping| mapping.is_memory())
+                && slot.value.flags.any(VmFlags::SHARED)
+            {
+                let (from, to) = (slot.start.max(start), slot.end.min(end));
+                let first = slot.value.pgoff_at(slot.start, from);
+                let pages = ((to - from) >> PAGE_SHIFT) as u64;
+                info.swap += mapping.swapped_in_range(first, first.saturating_add(pages - 1)) * PAGE_SIZE as u64;
+            }
             self.table.for_each_entry(slot.start.max(start), slot.end.min(end), |_, entry, frame| {
-                let Some(frame) = frame else { return };
+                let Some(frame) = frame else {
+                    if let Some(place) = entry.swap() {
+                        info.add_swapped(crate::swap::users_of(place));
+                    }
+                    return;
+                };
                 let kind = Kind::of(frame);
                 // Memory without a file behind it is never clean.
                 let dirty = entry.is_dirty() || kind == Kind::Anon || frame.flag_bits() & PageFlags::DIRTY.0 != 0;
@@ -173,11 +208,14 @@ impl Mm {
             }
             self.table.for_each_entry(from, to, |addr, entry, frame| {
                 let mut value = pagemap::PRESENT;
+                if let Some(place) = entry.swap() {
+                    let what = u64::from(place.area) | place.offset << pagemap::AREA_BITS;
+                    value = pagemap::SWAP | if show_pfn { what & pagemap::PFN } else { 0 };
+                } else if show_pfn {
+                    value |= entry.phys() >> PAGE_SHIFT & pagemap::PFN;
+                }
                 if all || entry.is_soft_dirty() {
                     value |= pagemap::SOFT_DIRTY;
-                }
-                if show_pfn {
-                    value |= entry.phys() >> PAGE_SHIFT & pagemap::PFN;
                 }
                 if let Some(frame) = frame {
                     let kind = Kind::of(frame);

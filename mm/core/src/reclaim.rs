@@ -6,6 +6,7 @@
 
 use crate::bdi::WakeReason;
 use crate::mapping::Mapping;
+use crate::swap;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
 use errno::Result;
 use hook::Hook;
@@ -16,6 +17,7 @@ use mm_alloc::lru::{self, Which};
 use mm_alloc::stat::{self, Item};
 use mm_alloc::{Page, PageFlags, buddy};
 use sync::WaitQueue;
+use task::TaskFlags;
 
 const SHARDS: usize = 16;
 type Shard = SpinLock<containers::XArray<WeakArc<Mapping>>>;
@@ -72,31 +74,48 @@ struct Outcome {
     unwritten: usize,
 }
 
-/// Takes about `wanted` pages of files; how many. Waits for no lock. For allocations that may sleep.
-pub fn shrink(wanted: usize) -> usize {
-    shrink_by(wanted, Who::Direct)
+/// Takes about `wanted` pages; how many. Waits for no lock. With `may_write` private pages are written to swap space. For allocations
+/// that may sleep.
+pub fn shrink(wanted: usize, may_write: bool) -> usize {
+    shrink_by(wanted, Who::Direct, may_write)
 }
 
-fn shrink_by(wanted: usize, who: Who) -> usize {
+/// Pages of private memory to write, when files gave `taken` of the `files` that were wanted.
+fn private_share(wanted: usize, files: usize, taken: usize) -> usize {
+    match swap::SWAPPINESS.load(Relaxed) {
+        // Only when there is nothing else.
+        0 if taken != 0 => 0,
+        _ if taken < files => wanted - taken,
+        _ => wanted - files,
+    }
+}
+
+fn shrink_by(wanted: usize, who: Who, may_write: bool) -> usize {
+    let swapping = may_write && swap::total_pages() != 0;
+    let files = if swapping { wanted - swap::pages_for(wanted).min(wanted) } else { wanted };
     let mut taken = 0;
     let mut unwritten = 0;
     // Once over the lists is enough: who finds nothing then asks for other measures.
     let mut left = lru::len(Which::Inactive) + lru::len(Which::Active);
-    while taken < wanted && left != 0 {
+    while taken < files && left != 0 {
         age(BATCH);
-        let Some(outcome) = shrink_batch(who) else { break };
+        let Some(outcome) = shrink_batch(who, swapping) else { break };
         taken += outcome.taken;
         unwritten += outcome.unwritten;
         left = left.saturating_sub(BATCH);
     }
-    if taken == 0 && unwritten != 0 {
+    let private = if swapping { swap::page_out(private_share(wanted, files, taken)) } else { 0 };
+    let coming = swap::in_flight();
+    let waits = who == Who::Direct || private == 0;
+    if taken == 0 && waits && (unwritten != 0 || coming != 0) {
         // All that could go is dirty: its device is asked to hurry, and given a moment.
         let before = stat::get(Item::Written);
         let deadline = ktime::now_ns().saturating_add(50_000_000);
-        crate::throttle::wait_written(deadline, || stat::get(Item::Written) != before);
-        return 1;
+        let done = || stat::get(Item::Written) != before || swap::in_flight() < coming;
+        crate::throttle::wait_written(deadline, done);
+        return private.max(1);
     }
-    taken
+    taken + private
 }
 
 /// Keeps the inactive list at least as long as the active one.
@@ -114,7 +133,9 @@ fn age(count: usize) {
 }
 
 /// Looks at the oldest inactive pages. `None`: there are none, or no memory to look.
-fn shrink_batch(who: Who) -> Option<Outcome> {
+fn shrink_batch(who: Who, may_write: bool) -> Option<Outcome> {
+    let room = if may_write { BATCH } else { 0 };
+    let mut writes = KVec::with_capacity(room, GFP_ATOMIC | __GFP_NOWARN).unwrap_or_default();
     let mut batch: KVec<Page> = KVec::with_capacity(BATCH, GFP_ATOMIC | __GFP_NOWARN).ok()?;
     lru::isolate(Which::Inactive, BATCH, &mut batch);
     if batch.is_empty() {
@@ -127,6 +148,14 @@ fn shrink_batch(who: Who) -> Option<Outcome> {
     stat::add(scan, batch.len() as i64);
     let mut outcome = Outcome::default();
     for page in batch {
+        if page.frame().flag_bits() & swap::MAY_BE_CACHED.0 != 0 {
+            match swap::reclaim_cached(page, &mut writes) {
+                swap::Fate::Gone => {}
+                swap::Fate::Freed => outcome.taken += 1,
+                swap::Fate::Keep(page) => swap::keep_on_list(page),
+            }
+            continue;
+        }
         match look_at(&page) {
             Fate::Taken => outcome.taken += 1,
             Fate::Keep(which) => {
@@ -142,6 +171,7 @@ fn shrink_batch(who: Who) -> Option<Outcome> {
         }
     }
     stat::add(steal, outcome.taken as i64);
+    outcome.unwritten += swap::write_reclaimed(writes);
     Some(outcome)
 }
 
@@ -277,12 +307,22 @@ pub fn wake_kswapd() {
     }
 }
 
+/// An allocation took a batch from its zone: if there is swap space, pages leave before the last ones are gone. Task context.
+#[inline]
+pub fn check_low() {
+    if swap::total_pages() != 0 && (buddy::free_pages_total() as u64) < LOW.load(Relaxed) {
+        wake_kswapd();
+    }
+}
+
 /// Starts `kswapd0`. Once, in process 1. May sleep.
 pub fn start() -> Result {
     let (low, high) = buddy::zone_stats().fold((0, 0), |(low, high), zone| (low + zone.low, high + zone.high));
     LOW.store(low as u64 + 64, Relaxed);
     HIGH.store(high as u64 + 256, Relaxed);
     task::kthread_run(b"kswapd0", || {
+        // What it needs to write pages must not wait for pages to be written.
+        task::current().set_flags(TaskFlags::MEMALLOC);
         loop {
             WAIT.wait_idle(|| WANTED.load(Acquire));
             WANTED.store(false, Release);
@@ -296,7 +336,17 @@ pub fn start() -> Result {
 fn balance() {
     let mut futile = 0;
     while (buddy::free_pages_total() as u64) < HIGH.load(Relaxed) && futile < 4 {
-        let pages = shrink_by(BATCH * 4, Who::Kswapd);
+        let coming = swap::in_flight();
+        let enough = buddy::free_pages_total().saturating_add(coming) as u64 >= HIGH.load(Relaxed);
+        if coming != 0 && enough || coming > swap::MOST_IN_FLIGHT {
+            // Enough is on its way, or as much as may be.
+            let deadline = ktime::now_ns().saturating_add(50_000_000);
+            if !crate::throttle::wait_written(deadline, || swap::in_flight() < coming) {
+                futile += 1;
+            }
+            continue;
+        }
+        let pages = shrink_by(BATCH * 4, Who::Kswapd, true);
         let objects = SHRINKER.get().map_or(0, |shrinker| shrinker.shrink(BATCH * 2));
         stat::add(Item::SlabsScanned, objects as i64);
         futile = if pages + objects <= 1 { futile + 1 } else { 0 };

@@ -4,6 +4,7 @@
 use crate::flags::VmFlags;
 use crate::mm_struct::Mm;
 use errno::{Result, code::*};
+use mm_alloc::PageFlags;
 use mm_alloc::layout::{PAGE_MASK, PAGE_SIZE, TASK_SIZE};
 
 impl Mm {
@@ -88,7 +89,15 @@ impl Mm {
     fn forced_page(&self, addr: usize, write: bool) -> Result<mm_alloc::Page> {
         let inner = self.inner.read();
         let slot = inner.areas.containing(addr).ok_or(EFAULT)?;
-        self.force_in(slot, addr, write)?;
-        self.table.page(addr, false).ok_or(EFAULT)
+        for _ in 0..8 {
+            self.force_in(slot, addr, write)?;
+            // It may have left for swap space just now.
+            if let Some(page) = self.table.page(addr, false)
+                && !(write && page.has(PageFlags::SWAP_CACHE))
+            {
+                return Ok(page);
+            }
+        }
+        Err(EFAULT)
     }
 }

@@ -80,7 +80,7 @@ pub fn sys_brk(regs: &PtRegs) -> Result<usize> {
 
 /// `madvise(2)`.
 pub fn sys_madvise(regs: &PtRegs) -> Result<usize> {
-    done(|mm| mm.madvise(regs.arg0(), regs.arg1(), regs.arg2() as u32))
+    done(|mm| crate::swap::madvise(mm, regs.arg0(), regs.arg1(), regs.arg2() as u32))
 }
 
 /// `mincore(2)`.

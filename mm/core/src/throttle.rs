@@ -110,9 +110,9 @@ fn dies() -> bool {
     task.signal_pending() && task::hooks::SIGNALS.get().is_some_and(|signals| signals.fatal_pending(&task))
 }
 
-/// Waits until `done`, looked at whenever pages were written, or until the deadline.
-pub(crate) fn wait_written(deadline_ns: u64, done: impl FnMut() -> bool) {
-    WAITERS.wait_until_deadline(deadline_ns, done);
+/// Waits until `done`, looked at whenever pages were written, or until the deadline; whether it was done.
+pub(crate) fn wait_written(deadline_ns: u64, done: impl FnMut() -> bool) -> bool {
+    WAITERS.wait_until_deadline(deadline_ns, done)
 }
 
 /// Pages were written. Any context.

@@ -80,10 +80,28 @@ impl Vma {
     fn with_link(flags: VmFlags, pgoff: u64, backing: Backing, link: Option<MapLink>) -> Result<KBox<Self>> {
         let (has_anon, soft_clean) = (AtomicBool::new(false), AtomicBool::new(false));
         let vma = KBox::new(Self { flags, pgoff, backing, link, has_anon, soft_clean }, GFP_KERNEL)?;
+        vma.tell_locked(VmFlags::NONE);
         if let Backing::File(file) = &vma.backing {
             file.mapped();
         }
         Ok(vma)
+    }
+
+    /// Gives it other flags.
+    pub(crate) fn set_flags(&mut self, flags: VmFlags) -> VmFlags {
+        let old = core::mem::replace(&mut self.flags, flags);
+        self.tell_locked(old);
+        old
+    }
+
+    /// Files in memory know where their pages have to stay. `old`: the flags before.
+    fn tell_locked(&self, old: VmFlags) {
+        let locked = self.flags.any(VmFlags::LOCKED);
+        if locked != old.any(VmFlags::LOCKED)
+            && let Some(link) = self.link.as_ref().filter(|link| link.mapping.is_memory())
+        {
+            link.set_locked(locked);
+        }
     }
 
     /// A copy for `[start, end)`, of which this one is for `[own_start, ..)`, in the address space of `table`.

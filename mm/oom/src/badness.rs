@@ -24,12 +24,17 @@ fn killable(process: &Process, leader: &Task) -> bool {
     process.pid() != 1 && !leader.is_kthread()
 }
 
+/// Pages of memory and of swap space: what points are measured by.
+pub(crate) fn all_pages() -> u64 {
+    mm::meminfo().total.saturating_add(mm::swap::total_pages())
+}
+
 /// The points: pages that its end would free, moved by `oom_score_adj` thousandths of `total`. `None`: not to be chosen.
 pub(crate) fn points(size: OomSize, adj: i32, total: u64) -> Option<i64> {
     if adj == process::oom::SCORE_ADJ_MIN {
         return None;
     }
-    let pages = size.rss().saturating_add(size.table_bytes / PAGE_SIZE);
+    let pages = size.rss().saturating_add(size.swap).saturating_add(size.table_bytes / PAGE_SIZE);
     let moved = i64::from(adj).saturating_mul((total / 1000).cast_signed());
     Some((pages as u64).cast_signed().saturating_add(moved))
 }
@@ -46,7 +51,7 @@ pub(crate) fn badness(process: &Process, leader: &Task, total: u64) -> Option<i6
 /// `/proc/PID/oom_score`: 0 to 2000.
 pub fn score(task: &Task) -> u64 {
     let Some(process) = process::process_of(task) else { return 0 };
-    let total = mm::meminfo().total.max(1);
+    let total = all_pages().max(1);
     match badness(&process, task, total) {
         Some(points) => scale(points, total),
         None => 0,
@@ -67,6 +72,7 @@ mod tests {
         let small = OomSize { anon: 100, table_bytes: 2 * PAGE_SIZE, ..OomSize::default() };
         let large = OomSize { anon: 150, file: 60, ..small };
         assert_eq!(points(small, 0, 100_000), Some(102));
+        assert_eq!(points(OomSize { swap: 7, ..small }, 0, 100_000), Some(109));
         assert_eq!(points(large, 0, 100_000), Some(212));
     }
 

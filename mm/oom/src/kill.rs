@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Choosing and ending a process. One killing at a time: who comes second waits a moment and tries its allocation again.
 
-use crate::badness::{badness, with_mm};
+use crate::badness::{all_pages, badness, with_mm};
 use crate::{reaper, report};
 use core::sync::atomic::{AtomicU8, Ordering};
 use kalloc::flags::{__GFP_FS, GFP_HIGHUSER, GFP_KERNEL};
@@ -58,6 +58,10 @@ impl OutOfMemory for Killer {
         let task = current();
         if is_dying(&task) {
             return Verdict::Reserves;
+        }
+        if mm::swap::makes_progress() {
+            pause();
+            return Verdict::Retry;
         }
         match KILLER.try_lock() {
             // What would free memory may need the file system's lock that the caller holds: others must see to it.
@@ -122,7 +126,7 @@ fn step(order: usize, flags: Flags) -> Step {
     let me = current();
     if KILL_ALLOCATING_TASK.load(Ordering::Relaxed) != 0
         && let Some(process) = process::process_of(&me)
-        && badness(&process, &me, mm::meminfo().total).is_some()
+        && badness(&process, &me, all_pages()).is_some()
     {
         kill(
             &Victim { process, leader: me.to_arc(), points: 0 },
@@ -169,7 +173,7 @@ fn select() -> Selection {
     if reaper::has_outstanding() {
         return Selection::Wait;
     }
-    let total = mm::meminfo().total;
+    let total = all_pages();
     let mut chosen: Option<Victim> = None;
     let mut from = 1;
     while let Some((tid, leader)) = process::pid::next_thread(from) {

@@ -32,10 +32,12 @@ use mm_alloc::reclaim::{OOM, OutOfMemory, RECLAIM, Reclaim};
 
 /// Registers with the allocator and starts the reaper. Once, in process 1, before the first program.
 pub fn init() -> Result {
+    static SPACES: &dyn mm::swap::AddressSpaces = &shrink::AllSpaces;
     static RECLAIMER: &dyn Reclaim = &shrink::Caches;
     static KILLER: &dyn OutOfMemory = &kill::Killer;
     reaper::start()?;
     RECLAIM.set(&RECLAIMER);
+    mm::swap::ADDRESS_SPACES.set(&SPACES);
     OOM.set(&KILLER);
     process::hooks::PAGE_FAULT_OOM.set(&FAULTS);
     Ok(())

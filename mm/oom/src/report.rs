@@ -108,6 +108,10 @@ pub fn memory() {
         );
     }
     pr_warn!("{} total pagecache pages", get(Item::FilePages));
+    let (total, free) = mm::swap::totals();
+    pr_warn!("{} pages in swap cache", get(Item::SwapCached));
+    pr_warn!("Free swap  = {}kB", free.saturating_mul(PAGE_SIZE as u64 / 1024));
+    pr_warn!("Total swap = {}kB", total.saturating_mul(PAGE_SIZE as u64 / 1024));
     pr_warn!("{} pages RAM", buddy::managed_pages());
 }
 
@@ -125,7 +129,7 @@ fn tasks() {
             size.total,
             size.rss(),
             size.table_bytes,
-            0,
+            size.swap,
             process.oom_score_adj(),
             Name::of(&leader)
         );

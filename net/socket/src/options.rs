@@ -194,9 +194,12 @@ pub(crate) fn set(socket: &dyn Socket, name: u32, value: &[u8]) -> Result {
                 false => size.cast_unsigned().min(BUFFER),
             };
             // The double is kept, for the kernel's own needs; so says socket(7).
-            let size = (size * 2).max(BUFFER_MIN);
-            let slot = if name == SO_SNDBUF || name == SO_SNDBUFFORCE { &options.sndbuf } else { &options.rcvbuf };
-            slot.store(size, Ordering::Relaxed);
+            let (slot, least) = if name == SO_SNDBUF || name == SO_SNDBUFFORCE {
+                (&options.sndbuf, BUFFER_MIN * 2)
+            } else {
+                (&options.rcvbuf, BUFFER_MIN)
+            };
+            slot.store((size * 2).max(least), Ordering::Relaxed);
         }
         SO_PRIORITY => {
             let priority = int(value)?;

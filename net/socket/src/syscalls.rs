@@ -4,7 +4,7 @@
 use crate::address::SockAddr;
 use crate::family::find;
 use crate::file::{open, socket_file, socket_of};
-use crate::message::{Control, Recv, Send, control_from_user, control_to_user};
+use crate::message::{Recv, Send, control_from_user, control_to_user};
 use crate::options;
 use errno::{Result, code::*};
 use kalloc::KVec;

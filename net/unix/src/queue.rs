@@ -109,6 +109,7 @@ impl Queue {
     }
 
     /// Adds a message at the end. Gives it back without memory.
+    #[allow(clippy::result_large_err, reason = "there is no memory for a box")]
     pub(crate) fn push(&mut self, message: Message) -> Result<(), Message> {
         if self.slots.reserve(1, GFP_ATOMIC).is_err() {
             return Err(message);

@@ -287,7 +287,7 @@ impl Socket for UnixSocket {
     fn bind(&self, address: &SockAddr) -> Result {
         if self.state.lock().bound.is_some() {
             // A name of the kernel's choice is asked for, and it has one.
-            if address.as_bytes().len() == 2 {
+            if address.as_bytes().len() == 2 && address.family() == Some(AF_UNIX) {
                 return Ok(());
             }
             return Err(name::error_of_second_bind(address));

@@ -8,6 +8,7 @@
 
 #![no_std]
 #![feature(arbitrary_self_types)]
+#![feature(derive_coerce_pointee)]
 
 // Macros name this crate as modules do.
 extern crate self as kernel;
@@ -36,13 +37,12 @@ pub mod fs;
 pub mod hardware;
 #[cfg(feature = "CONFIG_HVC_DRIVER")]
 pub mod hvc;
-#[cfg(feature = "CONFIG_HW_RANDOM")]
-pub mod hw_random;
 pub mod impl_flags;
 pub mod init;
 pub mod io;
 pub mod iov;
 pub mod irq;
+pub mod list;
 pub mod macros;
 pub mod miscdevice;
 pub mod module;
@@ -52,12 +52,11 @@ pub mod pci;
 pub mod platform;
 pub mod prelude;
 pub mod processor;
+pub mod ptr;
 pub mod rbtree;
 pub mod revocable;
 pub mod safety;
 pub mod scatterlist;
-#[cfg(feature = "CONFIG_SCSI")]
-pub mod scsi;
 pub mod seq_file;
 pub mod soc;
 pub mod str;
@@ -70,14 +69,12 @@ pub mod tracepoint;
 pub mod transmute;
 pub mod types;
 pub mod uaccess;
-#[cfg(feature = "CONFIG_VIRTIO")]
-pub mod virtio;
 pub mod workqueue;
 
 pub use kernel_base::{
-    acpi, acpi_device_table, b_str, bits, build_assert, build_assert_macro, build_error, c_str, const_assert,
+    acpi, acpi_device_table, b_str, bitfield, bits, build_assert, build_assert_macro, build_error, c_str, const_assert,
     device_id, error, ffi, fmt, id_pool, ioctl, module_device_table, module_param, num, of, of_device_table, print,
-    ptr, register, sizes, static_assert, std_vendor,
+    sizes, static_assert, std_vendor,
 };
 pub use kernel_base::{
     dbg, do_once_lite, pr_alert, pr_alert_once, pr_cont, pr_crit, pr_crit_once, pr_debug, pr_emerg, pr_emerg_once,

@@ -133,6 +133,7 @@ macro_rules! __module {
         name_c: $name_c:literal,
         info: [$({ $file:literal, $built_in:literal }),*],
         params: [$({ $pname:ident, $ptype:ty, $pdefault:expr, $pperm:expr, $pstr:literal }),*],
+        section: $section:literal,
     ) => {
         /// What the module's records in the log begin with.
         #[allow(dead_code, reason = "a module may print nothing")]
@@ -204,7 +205,7 @@ macro_rules! __module {
             static BUILT_IN: $crate::built_in::BuiltIn =
                 $crate::built_in::BuiltIn { name: $name, init: __module_init, params: PARAMS };
             #[used]
-            #[unsafe(link_section = ".initcall6.init")]
+            #[unsafe(link_section = $section)]
             static ENTRY: &$crate::built_in::BuiltIn = &BUILT_IN;
         };
 

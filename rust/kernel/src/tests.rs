@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Tests of what this crate makes itself (and does not just pass on), in the kernel.
 
+mod io;
+mod list;
+mod num;
+
 use crate::bitmap::BitmapVec;
 use crate::prelude::*;
 use crate::str::{CString, Formatter, kstrtobool, parse_int::ParseInt};

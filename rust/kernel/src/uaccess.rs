@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A program's memory: `kernel::uaccess`. Each byte is read once: a reader moves on, so that what was checked is what is used.
 
+use crate::dma::Coherent;
+use crate::ptr::KnownSize;
 use crate::transmute::{AsBytes, FromBytes};
 use core::ffi::{CStr, c_void};
 use core::mem::MaybeUninit;
-use errno::{Result, code::EFAULT};
+use errno::{Result, code::*};
 use kalloc::{Allocator, Flags, Vec};
 use pin_init::Zeroable;
 use x86_mm::uaccess as raw;
@@ -233,5 +235,32 @@ impl UserSliceWriter {
     /// Writes a value.
     pub fn write<T: AsBytes>(&mut self, value: &T) -> Result {
         self.write_slice(value.as_bytes())
+    }
+
+    /// Writes `count` bytes of `alloc` from `offset` on; what a device writes there meanwhile may be in it or not. `ERANGE` if there
+    /// are not as many, there or here; `EFAULT`. May sleep.
+    pub fn write_dma<T: KnownSize + AsBytes + ?Sized>(
+        &mut self,
+        alloc: &Coherent<T>,
+        offset: usize,
+        count: usize,
+    ) -> Result {
+        let end = offset.checked_add(count).ok_or(ERANGE)?;
+        if end > alloc.size() || count > self.len() {
+            return Err(ERANGE);
+        }
+        let bytes = alloc.as_ptr().cast::<u8>();
+        let mut chunk = [0; 128];
+        let mut at = offset;
+        while at < end {
+            let piece = chunk.get_mut(..(end - at).min(128)).ok_or(EFAULT)?;
+            for (i, byte) in piece.iter_mut().enumerate() {
+                // SAFETY: In bounds of the memory, which is there as long as `alloc` is.
+                *byte = unsafe { bytes.add(at + i).read_volatile() };
+            }
+            self.write_slice(piece)?;
+            at += piece.len();
+        }
+        Ok(())
     }
 }

@@ -8,7 +8,8 @@ import subprocess
 
 from .programs import SRCTREE, build_dir  # noqa: F401
 
-KERNEL_META = "linux-image-cloud-amd64"
+# Which of Debian's kernels: "amd64" has more drivers.
+FLAVOUR = "cloud-amd64"
 
 
 def _apt(*argv, cwd=None):
@@ -40,14 +41,14 @@ def unpack(package, cache=None):
 
 
 def kernel():
-    """Debian's cloud kernel (a bzImage), for comparison. Its package is the metapackage's dependency."""
-    have = sorted(glob.glob(os.path.join(build_dir("packages"), "linux-image-*-cloud-amd64", "boot", "vmlinuz-*")))
+    """Debian's kernel of `FLAVOUR` (a bzImage), for comparison. Its package is the metapackage's dependency."""
+    have = sorted(glob.glob(os.path.join(build_dir("packages"), f"linux-image-*[0-9]-{FLAVOUR}", "boot", "vmlinuz-*")))
     if have:
         return have[-1]
-    text = _apt("apt-cache", "depends", KERNEL_META)
+    text = _apt("apt-cache", "depends", f"linux-image-{FLAVOUR}")
     package = re.search(r"Depends: (linux-image-\S+)", text)
     if not package:
-        raise SystemExit(f"apt knows no {KERNEL_META}; try: apt-get update")
+        raise SystemExit(f"apt knows no linux-image-{FLAVOUR}; try: apt-get update")
     return glob.glob(os.path.join(unpack(package.group(1)), "boot", "vmlinuz-*"))[0]
 
 

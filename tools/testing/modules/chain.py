@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""A kernel with the console built in and all else as modules, with Debian's kmod and systemd-udevd: udev loads what the machine has,
+"""A kernel with the console built in and all else as modules, with Debian's kmod and systemd-udevd: udev loads what the machine has (a
+q35 with disks behind AHCI, virtio-scsi, virtio-blk and NVMe, a CD, a keyboard, a clock, a console and a generator of the hypervisor),
 the kernel asks for file systems and devices, and what nobody uses can go again.
 
 The kernel is one of `make debug.config samples.config modular.config all`, in KBUILD_OUTPUT.
@@ -60,24 +61,110 @@ def refused(guest, command, pattern):
         raise GuestError(f"{command}: {status} {text}")
 
 
+# What udev loads: for devices of the machine, and for devices that these make.
+FOUND = ("virtio", "virtio_pci", "virtio_blk", "virtio_rng", "virtio_console", "virtio_scsi", "scsi_mod", "sd_mod", "sr_mod", "ahci",
+         "nvme", "rng_core", "rtc_cmos", "i8042", "rust_testdev")
+NODES = ("vda", "nvme0n1", "sda", "sdb", "sr0", "hwrng", "rtc0", "hvc0", "vport*p2")
+DRIVERS = ("pci/drivers/virtio-pci/0000*", "pci/drivers/nvme/0000*", "pci/drivers/ahci/0000*", "virtio/drivers/virtio_blk/virtio*",
+           "virtio/drivers/virtio_scsi/virtio*", "virtio/drivers/virtio_rng/virtio*", "virtio/drivers/virtio_console/virtio*",
+           "scsi/drivers/sd/*:*", "scsi/drivers/sr/*:*", "platform/drivers/rtc_cmos/rtc_cmos", "platform/drivers/i8042/i8042",
+           "pci/drivers/rust_testdev/0000*")
+
+
 def nothing_yet(guest):
     """The image has the console and what every kernel has."""
     if modules(guest):
         raise GuestError(f"loaded at boot: {modules(guest)}")
-    if guest.run("[ -e /dev/vda ] || [ -e /dev/nvme0n1 ] || grep -qE 'ext4|squashfs|overlay' /proc/filesystems")[0] == 0:
-        raise GuestError("there is more than the image should have: " + guest.check("cat /proc/filesystems; ls /dev"))
+    for node in NODES:
+        if guest.run(f"ls /dev/{node} 2>/dev/null")[0] == 0:
+            raise GuestError(f"there is {node}: " + guest.check("ls /dev"))
+    for bus in ("virtio", "scsi"):
+        if guest.run(f"ls -d /sys/bus/{bus} 2>/dev/null")[0] == 0:
+            raise GuestError(f"there is the bus {bus}")
+    if guest.run("grep -qE 'ext4|squashfs|overlay|iso9660|vfat' /proc/filesystems")[0] == 0:
+        raise GuestError("there is more than the image should have: " + guest.check("cat /proc/filesystems"))
     need(guest.check("cat /sys/bus/pci/devices/*/modalias"), r"^pci:v00001AF4")
+
+
+def settled(guest, *nodes):
+    """Waits until udev has nothing to do and these nodes are there."""
+    guest.check("udevadm settle --timeout=120", 150)
+    for node in nodes:
+        guest.check(f"i=0; while ! ls /dev/{node} >/dev/null 2>&1 && [ $i -lt 100 ]; do sleep 0.1; i=$((i+1)); done; ls /dev/{node}", 60)
 
 
 def coldplug(guest):
     """udev finds the devices that are there since the boot, and loads their drivers; these make devices, for which it loads more."""
     guest.check("mkdir -p /run/udev; systemd-udevd --daemon 2>/tmp/udevd.log", 60)
-    guest.check("udevadm trigger --action=add && udevadm settle --timeout=120", 150)
-    loaded(guest, "virtio_pci", "virtio_blk", "nvme", "rust_testdev")
-    guest.check("i=0; while ! { [ -b /dev/vda ] && [ -b /dev/nvme0n1 ]; } && [ $i -lt 100 ]; do sleep 0.1; i=$((i+1)); done; [ -b /dev/vda ] && [ -b /dev/nvme0n1 ]", 60)
-    for driver in ("pci/drivers/virtio-pci/0000*", "pci/drivers/nvme/0000*", "virtio/drivers/virtio_blk/virtio0", "pci/drivers/rust_testdev/0000*"):
+    guest.check("udevadm trigger --action=add", 60)
+    settled(guest, *NODES)
+    loaded(guest, *FOUND)
+    for driver in DRIVERS:
         guest.check(f"ls -d /sys/bus/{driver}")
-    gone(guest, "ext4", "squashfs", "overlay", "loop", "brd", "null_blk")
+    gone(guest, "ext4", "squashfs", "overlay", "isofs", "vfat", "loop", "brd", "null_blk", "virtio_mmio")
+
+
+def ahci_disk(guest):
+    """The name of the disk behind AHCI: the other one is virtio-scsi's."""
+    return guest.check("for d in /sys/block/sd*; do readlink -f $d | grep -q /ata && basename $d; done").strip()
+
+
+def scsi(guest):
+    """A CD and a disk behind AHCI, a disk behind virtio-scsi: who is used stays, all of it can go, and comes back."""
+    disk = ahci_disk(guest)
+    guest.check(f"mkdir -p /mnt/c /mnt/v; mount -t iso9660 -o ro /dev/sr0 /mnt/c && mount -t vfat /dev/{disk} /mnt/v")
+    loaded(guest, "isofs", "vfat")
+    need(guest.check("cat /mnt/c/hello; echo kept >/mnt/v/kept; sync; cat /mnt/v/kept"), r"^from squashfs$", r"^kept$")
+    for name in ("ahci", "sd_mod", "sr_mod", "scsi_mod"):
+        refused(guest, f"rmmod {name}", "in use")
+    guest.check("umount /mnt/c && umount /mnt/v && rmmod isofs vfat")
+    # Somebody has files of what goes open: they give nothing any more, and nobody waits for them.
+    guest.check(f"exec 8</sys/block/{disk}/device/vendor; exec 9</sys/class/scsi_disk/$(basename $(readlink -f /sys/block/{disk}/device))/FUA")
+    guest.check("rmmod sd_mod; ! ls /dev/sd* 2>/dev/null; rmmod sr_mod; [ ! -e /dev/sr0 ]; rmmod ahci; rmmod virtio_scsi; rmmod scsi_mod", 60)
+    guest.check("! cat <&8 2>/dev/null; ! cat <&9 2>/dev/null; exec 8<&- 9<&-; [ ! -e /sys/bus/scsi ]")
+    gone(guest, "sd_mod", "sr_mod", "ahci", "virtio_scsi", "scsi_mod")
+    guest.check("udevadm trigger --action=add --subsystem-match=pci --subsystem-match=virtio", 60)
+    settled(guest, "sda", "sdb", "sr0")
+    disk = ahci_disk(guest)
+    need(guest.check(f"mount -t vfat /dev/{disk} /mnt/v && cat /mnt/v/kept && umount /mnt/v && rmmod vfat"), r"^kept$")
+
+
+def generator(guest):
+    """/dev/hwrng is there with the core, and answers with a driver."""
+    guest.check("[ $(head -c 1000 /dev/hwrng | wc -c) = 1000 ]; [ $(cat /sys/class/misc/hw_random/rng_current) = virtio_rng.0 ]")
+    refused(guest, "rmmod rng_core", "in use")
+    guest.check("exec 9</dev/hwrng; rmmod virtio_rng")
+    refused(guest, "rmmod rng_core", "in use")
+    refused(guest, "head -c 1 <&9", "No such device")
+    guest.check("exec 9<&-; sleep 0.5; ! ps | grep -v grep | grep -q hwrng; exec 8</sys/class/misc/hw_random/rng_current; rmmod rng_core; [ ! -e /dev/hwrng ]; ! cat <&8 2>/dev/null; exec 8<&-")
+    guest.check("modprobe virtio_rng; [ $(head -c 10 /dev/hwrng | wc -c) = 10 ]")
+
+
+def clock(guest):
+    """The clock's driver: its module stays while /dev/rtc0 is open."""
+    need(guest.check("hwclock -r -u"), r"20\d\d")
+    guest.check("exec 9</dev/rtc0")
+    refused(guest, "rmmod rtc_cmos", "in use")
+    guest.check("exec 9<&-; rmmod rtc_cmos; [ ! -e /dev/rtc0 ]; ! grep -q rtc0 /proc/interrupts; modprobe rtc_cmos; [ -e /dev/rtc0 ]")
+    need(guest.check("cat /proc/driver/rtc; grep rtc0 /proc/interrupts"), r"^rtc_time", r"rtc0$")
+
+
+def keyboard(guest):
+    """What is typed reaches the terminal in front; without the module it does not."""
+    for again in (False, True):
+        if again:
+            guest.check("rmmod i8042; ! grep -q i8042 /proc/interrupts; modprobe i8042")
+        guest.check("grep -q i8042 /proc/interrupts; (read line </dev/tty1; echo \"$line\" >/tmp/typed) & sleep 1")
+        guest.type_keys("typed\n")
+        need(guest.check("i=0; while [ ! -s /tmp/typed ] && [ $i -lt 50 ]; do sleep 0.1; i=$((i+1)); done; cat /tmp/typed; rm -f /tmp/typed"), r"^typed$")
+
+
+def console(guest):
+    """A console of the hypervisor, and a port that a program opens."""
+    guest.check("echo out >/dev/hvc0; exec 9<>$(ls /dev/vport*p2)")
+    refused(guest, "rmmod virtio_console", "in use")
+    guest.check("exec 9<&-; rmmod virtio_console; ! ls /dev/vport* 2>/dev/null; modprobe virtio_console")
+    settled(guest, "hvc0")
 
 
 def file_systems(guest):
@@ -106,8 +193,21 @@ def file_systems(guest):
 
 def again_and_again(guest):
     """Loaded by mounting and unloaded, many times: the memory comes back."""
-    loop = (f"i=0; while [ $i -lt %d ]; do mount -t squashfs /dev/nvme0n1 /mnt/s && cat /mnt/s/big >/dev/null && umount /mnt/s && rmmod squashfs || break; "
-            "i=$((i+1)); done; echo $i")
+    no_loss(guest, "mount -t squashfs /dev/nvme0n1 /mnt/s && cat /mnt/s/big >/dev/null && umount /mnt/s && rmmod squashfs")
+
+
+def scsi_again(guest):
+    """The whole of SCSI, loaded and unloaded many times. udev must not open disks meanwhile."""
+    guest.check("udevadm control --stop-exec-queue")
+    no_loss(guest, "rmmod sd_mod && rmmod sr_mod && rmmod ahci && rmmod virtio_scsi && rmmod scsi_mod && modprobe sd_mod && modprobe sr_mod && "
+                   "modprobe ahci && modprobe virtio_scsi && cat /dev/sda >/dev/null")
+    guest.check("udevadm control --start-exec-queue")
+    settled(guest, "sda", "sdb", "sr0")
+
+
+def no_loss(guest, commands):
+    """Runs commands many times: the memory comes back."""
+    loop = f"i=0; while [ $i -lt %d ]; do {commands} || break; i=$((i+1)); done; echo $i"
 
     def free():
         text = guest.check("sync; echo 3 >/proc/sys/vm/drop_caches; sleep 1; cat /proc/meminfo")
@@ -136,14 +236,16 @@ def drivers_go(guest):
     guest.check("exec 9</dev/nvme0n1")
     refused(guest, "rmmod nvme", "in use")
     guest.check("exec 9<&-; rmmod nvme; [ ! -e /dev/nvme0n1 ]", 60)
+    refused(guest, "rmmod virtio", "in use")
     guest.check("rmmod virtio_blk; [ ! -e /dev/vda ]; rmmod virtio_pci; [ ! -e /sys/bus/virtio/devices/virtio0 ]", 60)
-    guest.check("udevadm trigger --action=add --subsystem-match=pci && udevadm settle --timeout=120", 150)
-    loaded(guest, "virtio_pci", "virtio_blk", "nvme")
-    guest.check("i=0; while ! { [ -b /dev/vda ] && [ -b /dev/nvme0n1 ]; } && [ $i -lt 100 ]; do sleep 0.1; i=$((i+1)); done; mount -t ext4 /dev/vda /mnt/e", 60)
-    need(guest.check("cat /mnt/e/kept; umount /mnt/e"), r"^kept$")
+    guest.check("rmmod virtio_scsi virtio_rng virtio_console && rmmod virtio && [ ! -e /sys/bus/virtio ]", 60)
+    guest.check("udevadm trigger --action=add --subsystem-match=pci", 60)
+    settled(guest, *NODES)
+    loaded(guest, *FOUND)
+    need(guest.check("mount -t ext4 /dev/vda /mnt/e; cat /mnt/e/kept; umount /mnt/e"), r"^kept$")
     # The transport may go first: its devices go, and with them their disks.
     guest.check("rmmod virtio_pci; [ ! -e /dev/vda ]; modprobe virtio_pci", 60)
-    guest.check("i=0; while [ ! -b /dev/vda ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i+1)); done; [ -b /dev/vda ]", 60)
+    settled(guest, *NODES)
 
 
 def healthy(guest):
@@ -164,7 +266,7 @@ def main():
             raise SystemExit(f"{top} has no kernel of modular.config")
     report = Report()
     with tempfile.TemporaryDirectory(prefix="chain-") as work:
-        ext4, squash, tree = (os.path.join(work, name) for name in ("ext4", "squash", "tree"))
+        ext4, squash, iso, fat, plain, tree = (os.path.join(work, name) for name in ("ext4", "squash", "iso", "fat", "plain", "tree"))
         with open(ext4, "wb") as f:
             f.truncate(32 * MB)
         run("mke2fs", "-q", "-F", "-t", "ext4", ext4)
@@ -174,6 +276,11 @@ def main():
         with open(os.path.join(tree, "big"), "wb") as f:
             f.write(bytes(range(256)) * 4096)
         run("mksquashfs", tree, squash, "-noappend", "-quiet", "-no-progress", "-comp", "gzip")
+        run("genisoimage", "-quiet", "-R", "-o", iso, tree)
+        for name in (fat, plain):
+            with open(name, "wb") as f:
+                f.truncate(16 * MB)
+        run("mkfs.vfat", fat)
         cpio = image.base()
         root = os.path.join(work, "root")
         install(root, os.path.abspath(top))
@@ -191,11 +298,18 @@ def main():
         extra = ["-device", "pci-testdev"]
         for name, path, device in (("a", ext4, "virtio-blk-pci"), ("b", squash, "nvme,serial=rideau")):
             extra += ["-drive", f"file={path},if=none,id={name},format=raw", "-device", f"{device},drive={name}"]
+        extra += ["-drive", f"file={fat},if=none,id=f,format=raw", "-device", "ide-hd,drive=f,bus=ide.0"]
+        extra += ["-drive", f"file={iso},if=none,id=i,format=raw,media=cdrom", "-device", "ide-cd,drive=i,bus=ide.1"]
+        extra += ["-device", "virtio-scsi-pci,id=scsi", "-drive", f"file={plain},if=none,id=p,format=raw", "-device", "scsi-hd,drive=p,bus=scsi.0"]
+        extra += ["-device", "virtio-rng-pci", "-device", "virtio-serial-pci,id=serial"]
+        extra += ["-chardev", "null,id=hvc", "-device", "virtconsole,chardev=hvc,bus=serial.0,nr=1"]
+        extra += ["-chardev", "null,id=port", "-device", "virtserialport,chardev=port,bus=serial.0,nr=2"]
         with Guest(os.path.join(top, "vmlinux"), initrd, APPEND, cpus=args.cpus, memory=512, limit=900, log=args.log, extra=extra) as guest:
             guest.expect("@READY@", 90)
             # busybox's shell has applets of these names, which it takes whatever PATH says.
             guest.check("; ".join(f'{tool}() {{ /kmod/{tool} "$@"; }}' for tool in TOOLS))
-            for test in (nothing_yet, coldplug, file_systems, again_and_again, devices, drivers_go, healthy):
+            for test in (nothing_yet, coldplug, file_systems, again_and_again, scsi, scsi_again, generator, clock, keyboard, console, devices,
+                         drivers_go, healthy):
                 try:
                     test(guest)
                     report.ok(test.__name__)

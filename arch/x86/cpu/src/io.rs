@@ -58,16 +58,8 @@ const CLAIMABLE: &[(u16, u16)] = &[
 
 /// What no table has reason to name: the DMA controllers and their page registers, the interrupt controllers (which can be told to
 /// raise exceptions), address line 20, and PCI's configuration ports.
-const FIRMWARE_NEVER: &[(u16, u16)] = &[
-    (0x00, 0x22),
-    (0x80, 0x10),
-    (0x92, 1),
-    (0xa0, 2),
-    (0xc0, 0x20),
-    (0x4d0, 2),
-    (0xcf8, 1),
-    (0xcfc, 4),
-];
+const FIRMWARE_NEVER: &[(u16, u16)] =
+    &[(0x00, 0x22), (0x80, 0x10), (0x92, 1), (0xa0, 2), (0xc0, 0x20), (0x4d0, 2), (0xcf8, 1), (0xcfc, 4)];
 
 /// Waits about a microsecond: the time that an access to a port of the ISA bus takes. Any context.
 pub fn io_delay() {

@@ -69,11 +69,10 @@ macro_rules! percpu {
     ($($(#[$attr:meta])* $vis:vis static $name:ident: $ty:ty = $init:expr;)*) => {
         $(
             $(#[$attr])*
-            // SAFETY: Section and constructor go together: this is what `PerCpu::new` asks for.
             #[unsafe(link_section = ".data..percpu")]
             $vis static $name: $crate::percpu::PerCpu<$ty> = {
                 let init = $init;
-                // SAFETY: As above.
+                // SAFETY: It is in the section that `PerCpu::new` asks for.
                 unsafe { $crate::percpu::PerCpu::new(init) }
             };
         )*

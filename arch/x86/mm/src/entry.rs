@@ -75,10 +75,13 @@ impl Entry {
         self.0 & bits::DIRTY != 0
     }
 
-    /// Was written through this entry since [`crate::PageTable::clear_soft_dirty`].
+    /// Was written through this entry since [`crate::PageTable::clear_soft_dirty`], also if it is in swap space now.
     #[inline(always)]
     pub const fn is_soft_dirty(self) -> bool {
-        self.0 & (bits::DIRTY | bits::SOFT_DIRTY) != 0 && self.0 & bits::SPECIAL == 0
+        if self.0 & bits::SPECIAL != 0 {
+            return self.0 & bits::SOFT_DIRTY != 0;
+        }
+        self.0 & (bits::DIRTY | bits::SOFT_DIRTY) != 0
     }
 
     /// Was used through this entry since the bit was cleared.

@@ -2,6 +2,7 @@
 //! Copying a range of one address space into another: pages are shared, and private ones lose write access in both, so that
 //! the first write copies. One pass over the entries; the child's tables are private until it runs and need no lock.
 
+use crate::swap::SwapEntry;
 use crate::table::{Counts, Kind, PageTable, TableLock, part, scan};
 use crate::tlb;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +19,7 @@ impl PageTable {
     pub fn fork_range(&self, child: &PageTable, start: usize, end: usize, cow: bool) -> Result {
         let end = end.min(TASK_SIZE);
         let mut result = Ok(());
-        let mut counts: Counts = [0; 3];
+        let mut counts: Counts = [0; 4];
         self.for_each_table(start.min(end), end, |source, at, stop| {
             if result.is_err() {
                 return;
@@ -71,6 +72,18 @@ fn copy_entry(from: &AtomicU64, to: &AtomicU64, mut value: u64, cow: bool, count
             from.fetch_and(!bits::WRITE, Ordering::Relaxed);
             value &= !bits::WRITE;
         }
+    } else {
+        copied_special(value, counts);
     }
     to.store(value, Ordering::Relaxed);
+}
+
+/// Counts a copied entry that has no page.
+#[cold]
+#[inline(never)]
+fn copied_special(value: u64, counts: &mut Counts) {
+    if let Some(swap) = SwapEntry::from_bits(value) {
+        crate::swap::duplicate(swap);
+        counts[Kind::Swap as usize] += 1;
+    }
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Changes of the entries of a range that stay where they are: what the program may do, and the hardware's marks of use and of writing.
 
-use crate::entry::UserProt;
+use crate::entry::{PROT_NONE, UserProt};
 use crate::range::{clamp, note_dirty};
-use crate::table::{Kind, PageTable, TableLock, index, part, scan, table_at};
+use crate::table::{Kind, PageTable, TableLock, entry_at, index, part, scan, table_at};
 use crate::tlb;
 use core::sync::atomic::Ordering;
 use mm_alloc::Frame;
@@ -23,7 +23,8 @@ impl PageTable {
             let part = entries.iter().skip(index(at, 0)).take((stop - at) / PAGE_SIZE);
             for (i, entry) in part.enumerate() {
                 let old = entry.load(Ordering::Relaxed);
-                if old == 0 {
+                if old & (bits::PRESENT | PROT_NONE) == 0 {
+                    // Nothing, or in swap space: what comes back gets its rights from its mapping.
                     continue;
                 }
                 let mut new = old & (bits::ADDR | bits::SPECIAL | bits::PCD | bits::PWT) | prot.bits();
@@ -72,6 +73,26 @@ impl PageTable {
         }
     }
 
+    /// Forgets that the page at `addr` was used; whether it was. For callers without `mm`'s lock.
+    pub fn clear_accessed_shared(&self, addr: usize) -> bool {
+        let structure = self.structure.lock();
+        let used = self.walk(addr).is_some_and(|table| {
+            let _lock = TableLock::take(table);
+            let entry = entry_at(table, addr);
+            let value = entry.load(Ordering::Relaxed);
+            let used = value & bits::SPECIAL == 0 && value & bits::ACCESSED != 0;
+            if used {
+                entry.fetch_and(!bits::ACCESSED, Ordering::AcqRel);
+            }
+            used
+        });
+        drop(structure);
+        if used {
+            tlb::flush_range(self, addr, addr + PAGE_SIZE, false);
+        }
+        used
+    }
+
     /// Takes write access from shared pages of a file, so that the next write is noticed; returns nothing, but dirty pages are
     /// marked in their flags (`msync`, write-back).
     pub fn clean(&self, start: usize, end: usize) {
@@ -114,7 +135,14 @@ impl PageTable {
         self.for_each_table(start, end, |table, at, stop| {
             let _lock = TableLock::take(table);
             scan(part(table, at, stop), |_, entry, value| {
-                if value & bits::SPECIAL != 0 || value & WRITTEN == 0 {
+                if value & bits::SPECIAL != 0 {
+                    if value & bits::SOFT_DIRTY != 0 {
+                        // In swap space; no processor looks at it.
+                        entry.fetch_and(!bits::SOFT_DIRTY, Ordering::AcqRel);
+                    }
+                    return;
+                }
+                if value & WRITTEN == 0 {
                     return;
                 }
                 let old = entry.fetch_and(!WRITTEN, Ordering::AcqRel);

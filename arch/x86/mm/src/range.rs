@@ -5,6 +5,7 @@
 //! Pages and tables that are unmapped are gathered and freed after every CPU forgot them.
 
 use crate::entry::{Entry, PROT_NONE};
+use crate::swap::{self, SwapEntry};
 use crate::table::{Counts, Kind, PageTable, Table, TableLock, entry_at, index, part, scan, table_at};
 use crate::{quicklist, tlb};
 use core::mem::MaybeUninit;
@@ -32,6 +33,8 @@ struct Gather<'a> {
     tables: [MaybeUninit<&'static Frame>; TABLES],
     table_count: usize,
     counts: Counts,
+    /// Flags that any of the pages had.
+    flags: u64,
 }
 
 impl<'a> Gather<'a> {
@@ -44,7 +47,8 @@ impl<'a> Gather<'a> {
             count: 0,
             tables: [const { MaybeUninit::uninit() }; TABLES],
             table_count: 0,
-            counts: [0; 3],
+            counts: [0; 4],
+            flags: 0,
         }
     }
 
@@ -66,16 +70,18 @@ impl<'a> Gather<'a> {
             let (start, end) = if self.end > self.start { (self.start, self.end) } else { (0, TASK_SIZE) };
             tlb::flush_range(self.table, start, end, self.table_count > 0);
         }
+        let cached = self.flags & PageFlags::SWAP_CACHE.0 != 0;
         for frame in self.pages.iter().take(self.count) {
             // SAFETY: The first `count` are set. The reference was the entry's, which is gone, and no CPU uses the translation
             // any more.
-            unsafe { put_frame(frame.assume_init()) };
+            unsafe { if cached { put_frame_of_any(frame.assume_init()) } else { put_frame(frame.assume_init()) } };
         }
         for frame in self.tables.iter().take(self.table_count) {
             // SAFETY: The first `table_count` are set. The table was unlinked, it is clear, and no CPU walks through it any more.
             unsafe { quicklist::put(frame.assume_init()) };
         }
         (self.start, self.end, self.count, self.table_count) = (usize::MAX, 0, 0, 0);
+        self.flags = 0;
     }
 }
 
@@ -93,7 +99,7 @@ pub(crate) fn clamp(start: usize, end: usize) -> (usize, usize) {
 }
 
 #[inline(always)]
-fn next_boundary(addr: usize, end: usize) -> usize {
+pub(crate) fn next_boundary(addr: usize, end: usize) -> usize {
     (addr & !(PMD_SIZE - 1)).saturating_add(PMD_SIZE).min(end)
 }
 
@@ -116,7 +122,7 @@ impl PageTable {
 
     /// The last-level table for `addr`, or where the hole that it is in ends.
     #[inline]
-    fn walk_or_skip(&self, addr: usize) -> core::result::Result<&'static Frame, usize> {
+    pub(crate) fn walk_or_skip(&self, addr: usize) -> core::result::Result<&'static Frame, usize> {
         let mut table: &'static Table = self.root();
         for level in [3u32, 2, 1] {
             let entry = table[index(addr, level)].load(Ordering::Acquire);
@@ -216,11 +222,17 @@ impl PageTable {
             gather.touched(start + i * PAGE_SIZE);
             cleared += 1;
             if old & bits::SPECIAL != 0 {
+                if let Some(entry) = SwapEntry::from_bits(old) {
+                    swap::free(entry);
+                    gather.counts[Kind::Swap as usize] -= 1;
+                }
                 return;
             }
             // SAFETY: An entry that is not special holds a reference to a frame, which is ours now.
             let frame = unsafe { Frame::of_phys(old & bits::ADDR) };
-            let kind = Kind::of(frame);
+            let flags = frame.flag_bits();
+            gather.flags |= flags;
+            let kind = Kind::from_flags(flags);
             note_dirty(frame, kind, old);
             gather.counts[kind as usize] -= 1;
             gather.pages[gather.count].write(frame);
@@ -356,7 +368,7 @@ impl PageTable {
     /// no task runs in it; CPUs that have it loaded lazily let go first. Cheaper than leaving all to the drop.
     pub fn teardown(&mut self, ranges: impl Iterator<Item = (usize, usize)> + Clone) {
         tlb::leave_everywhere(self);
-        let mut counts: Counts = [0; 3];
+        let mut counts: Counts = [0; 4];
         if *self.tables.get_mut() == 0 {
             return;
         }
@@ -390,7 +402,7 @@ impl PageTable {
 
     /// Frees whatever is left.
     fn free_all(&mut self) {
-        let mut counts: Counts = [0; 3];
+        let mut counts: Counts = [0; 4];
         let root = self.root();
         for entry in root.iter().take(256) {
             free_level(entry, 2, &mut counts);
@@ -427,25 +439,59 @@ fn free_entries(entries: &'static [AtomicU64], counts: &mut Counts) -> i32 {
         entry.store(0, Ordering::Relaxed);
         cleared += 1;
         if value & bits::SPECIAL != 0 {
-            return;
+            return freed_special(value, counts);
         }
         // SAFETY: An entry that is not special holds a reference to a frame, which is given up with it; no CPU has it cached
         // for this context, which is never used again.
         unsafe {
             let frame = Frame::of_phys(value & bits::ADDR);
-            let kind = Kind::of(frame);
-            note_dirty(frame, kind, value);
-            counts[kind as usize] -= 1;
-            put_frame(frame);
+            let flags = frame.flag_bits();
+            if flags & (PageFlags::ANON.0 | PageFlags::SWAP_CACHE.0) == PageFlags::ANON.0 {
+                counts[Kind::Anon as usize] -= 1;
+                put_frame(frame);
+            } else {
+                let kind = Kind::from_flags(flags);
+                note_dirty(frame, kind, value);
+                counts[kind as usize] -= 1;
+                put_frame_of_any(frame);
+            }
         }
     });
     cleared
 }
 
+/// Counts a cleared entry that had no page.
+#[cold]
+#[inline(never)]
+fn freed_special(value: u64, counts: &mut Counts) {
+    if let Some(entry) = SwapEntry::from_bits(value) {
+        swap::free(entry);
+        counts[Kind::Swap as usize] -= 1;
+    }
+}
+
 fn is_private_copy(entry: &AtomicU64) -> bool {
     let value = entry.load(Ordering::Relaxed);
+    if value & bits::SPECIAL != 0 {
+        return SwapEntry::from_bits(value).is_some();
+    }
     // SAFETY: Called under the table's lock for an entry that is not 0: unless special it holds a reference to a frame.
-    value & bits::SPECIAL == 0 && Kind::of(unsafe { Frame::of_phys(value & bits::ADDR) }) == Kind::Anon
+    Kind::of(unsafe { Frame::of_phys(value & bits::ADDR) }) == Kind::Anon
+}
+
+/// Gives up an entry's reference to a page that may be in the swap cache.
+///
+/// # Safety
+/// The caller owns a reference to the frame and does not use it afterwards.
+#[inline(always)]
+pub(crate) unsafe fn put_frame_of_any(frame: &'static Frame) {
+    if frame.flag_bits() & PageFlags::SWAP_CACHE.0 != 0 {
+        // SAFETY: As the caller promises.
+        unsafe { swap::put_cached(frame) };
+    } else {
+        // SAFETY: As the caller promises.
+        unsafe { put_frame(frame) };
+    }
 }
 
 /// The hardware's dirty bit becomes the page's when an entry goes away.

@@ -7,6 +7,7 @@
 
 use crate::entry::{Entry, PROT_NONE, UserProt};
 use crate::ldt::LdtSlot;
+use crate::range::put_frame_of_any;
 use crate::{quicklist, tlb};
 use core::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use errno::{Result, code::*};
@@ -15,7 +16,7 @@ use kalloc::flags::GFP_KERNEL;
 use locking::SpinLock;
 use mm_alloc::kpt::bits;
 use mm_alloc::layout::{PAGE_SIZE, TASK_SIZE};
-use mm_alloc::page::{get_frame, put_frame};
+use mm_alloc::page::get_frame;
 use mm_alloc::{Frame, Page, PageFlags, PhysAddr, phys_to_virt};
 use x86_cpu::asm::cpu_relax;
 use x86_cpu::preempt::{PreemptGuard, preempt_disable};
@@ -33,13 +34,19 @@ pub enum Kind {
     File,
     /// tmpfs and shared memory.
     Shmem,
+    /// Not resident: in swap space.
+    Swap,
 }
 
 impl Kind {
     /// By the page's flags.
     #[inline(always)]
     pub fn of(frame: &Frame) -> Self {
-        let flags = frame.flag_bits();
+        Self::from_flags(frame.flag_bits())
+    }
+
+    #[inline(always)]
+    pub(crate) fn from_flags(flags: u64) -> Self {
         if flags & PageFlags::ANON.0 != 0 {
             Self::Anon
         } else if flags & PageFlags::SWAP_BACKED.0 != 0 {
@@ -51,7 +58,7 @@ impl Kind {
 }
 
 /// Pages by [`Kind`], counted in a loop and added once.
-pub(crate) type Counts = [i64; 3];
+pub(crate) type Counts = [i64; 4];
 
 /// The user half of an address space.
 ///
@@ -69,7 +76,7 @@ pub struct PageTable {
     pub(crate) context: u64,
     /// Excludes freeing of tables against walkers without `mm`'s lock.
     pub(crate) structure: SpinLock<()>,
-    rss: [AtomicI64; 3],
+    rss: [AtomicI64; 4],
     /// Pages used as tables, the top level not counted.
     pub(crate) tables: AtomicUsize,
     /// The program's own segments.
@@ -138,9 +145,11 @@ pub(crate) fn part(table: &'static Frame, start: usize, stop: usize) -> &'static
 /// Calls `f` with index, entry and value of each entry that is not 0. Looks at eight at a time: tables are mostly empty.
 #[inline(always)]
 pub(crate) fn scan(entries: &'static [AtomicU64], mut f: impl FnMut(usize, &'static AtomicU64, u64)) {
-    let (chunks, rest) = entries.as_chunks::<8>();
-    for (i, chunk) in chunks.iter().enumerate() {
-        if chunk.iter().fold(0, |any, entry| any | entry.load(Ordering::Relaxed)) == 0 {
+    // One place that calls `f`, so that it is inlined.
+    for (i, chunk) in entries.chunks(8).enumerate() {
+        if let Some(whole) = chunk.as_array::<8>()
+            && whole.iter().fold(0, |any, entry| any | entry.load(Ordering::Relaxed)) == 0
+        {
             continue;
         }
         for (j, entry) in chunk.iter().enumerate() {
@@ -148,13 +157,6 @@ pub(crate) fn scan(entries: &'static [AtomicU64], mut f: impl FnMut(usize, &'sta
             if value != 0 {
                 f(i * 8 + j, entry, value);
             }
-        }
-    }
-    let done = chunks.len() * 8;
-    for (j, entry) in rest.iter().enumerate() {
-        let value = entry.load(Ordering::Relaxed);
-        if value != 0 {
-            f(done + j, entry, value);
         }
     }
 }
@@ -173,6 +175,8 @@ pub enum WriteFault {
     Done,
     /// The page is shared: make a copy and give it to [`PageTable::replace`].
     Copy(Page, Entry),
+    /// As `Copy`, of a page of the swap cache: it may be the caller's alone if it is taken out of there.
+    SwapCache(Page, Entry),
     /// The zero page is mapped: make a cleared page and give it to [`PageTable::replace`].
     Zero(Entry),
     /// A device page or another that cannot be copied.
@@ -194,7 +198,7 @@ impl PageTable {
             generation: AtomicU64::new(1),
             context: NEXT_CONTEXT.fetch_add(1, Ordering::Relaxed),
             structure: SpinLock::new(()),
-            rss: [const { AtomicI64::new(0) }; 3],
+            rss: [const { AtomicI64::new(0) }; 4],
             tables: AtomicUsize::new(0),
             ldt: LdtSlot::new(),
         };
@@ -205,6 +209,12 @@ impl PageTable {
     /// Pages resident, by kind. At least 0.
     pub fn rss(&self, kind: Kind) -> usize {
         usize::try_from(self.rss[kind as usize].load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// Whether any page may be in swap space.
+    #[inline(always)]
+    pub fn has_swap(&self) -> bool {
+        self.rss[Kind::Swap as usize].load(Ordering::Relaxed) != 0
     }
 
     /// Bytes of page tables (`VmPTE`).
@@ -219,7 +229,7 @@ impl PageTable {
     }
 
     pub(crate) fn count_all(&self, counts: &Counts) {
-        for kind in [Kind::Anon, Kind::File, Kind::Shmem] {
+        for kind in [Kind::Anon, Kind::File, Kind::Shmem, Kind::Swap] {
             let delta = counts[kind as usize];
             if delta != 0 {
                 self.count(kind, delta);
@@ -356,7 +366,7 @@ impl PageTable {
         let table = self.make(start)?;
         // SAFETY: `make` gave a last-level table, which stays while the caller holds `mm`'s lock.
         let entries = unsafe { table_at(table.phys()) };
-        let mut counts: Counts = [0; 3];
+        let mut counts: Counts = [0; 4];
         let lock = TableLock::take(table);
         for (i, entry) in entries.iter().skip(index(start, 0)).take(pages).enumerate() {
             if entry.load(Ordering::Relaxed) != 0 {
@@ -432,6 +442,9 @@ impl PageTable {
             get_frame(frame);
             Page::from_frame(frame)
         };
+        if page.has(PageFlags::SWAP_CACHE) {
+            return WriteFault::SwapCache(page, Entry(value));
+        }
         WriteFault::Copy(page, Entry(value))
     }
 
@@ -450,7 +463,7 @@ impl PageTable {
         entry.store(new.phys() | prot.bits(), Ordering::Release);
         drop(lock);
         core::mem::forget(new);
-        let mut counts: Counts = [0; 3];
+        let mut counts: Counts = [0; 4];
         counts[Kind::Anon as usize] += 1;
         tlb::flush_range(self, addr, addr + PAGE_SIZE, false);
         if old.0 & bits::SPECIAL == 0 {
@@ -458,7 +471,7 @@ impl PageTable {
             let frame = unsafe { Frame::of_phys(old.phys()) };
             counts[Kind::of(frame) as usize] -= 1;
             // SAFETY: As above.
-            unsafe { put_frame(frame) };
+            unsafe { put_frame_of_any(frame) };
         }
         self.count_all(&counts);
         true
@@ -511,7 +524,11 @@ pub(crate) fn entry_at(table: &'static Frame, addr: usize) -> &'static AtomicU64
 
 fn stat_of(kind: Kind, delta: i64) {
     use mm_alloc::stat::{Item, add};
-    add(if kind == Kind::Anon { Item::Anon } else { Item::FileMapped }, delta);
+    match kind {
+        Kind::Anon => add(Item::Anon, delta),
+        Kind::File | Kind::Shmem => add(Item::FileMapped, delta),
+        Kind::Swap => {}
+    }
 }
 
 static ZERO_PAGE: locking::SetOnce<Page> = locking::SetOnce::new();

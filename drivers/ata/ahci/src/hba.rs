@@ -11,6 +11,7 @@ use errno::{Result, code::*};
 use irq::{IrqFlags, IrqRequest, IrqReturn, request_irq, request_isa_irq};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec};
+use kernel::hardware::{irq, ktime, mm_alloc, pci, workqueue};
 use klog::{pr_info, pr_warn};
 use mm_alloc::MmioRegion;
 use pci::{MsiVectors, PciDevice, enable_msi};

@@ -30,11 +30,24 @@ mod regs;
 mod show;
 mod table;
 
-use device::{Device, DriverOps};
-use errno::{Result, code::ENODEV};
-use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, KBox};
+use device::{Device, Driver, DriverOps};
+use kalloc::Arc;
+use kernel::ext::Alive;
+use kernel::hardware::{device, pci};
+use kernel::prelude::*;
 use pci::PciDevice;
+
+module! {
+    type: AhciModule,
+    name: "ahci",
+    authors: ["The Rideau developers"],
+    description: "AHCI SATA low-level driver",
+    license: "GPL",
+    alias: ["pci:v*d*sv*sd*bc01sc06i01*"],
+}
+
+/// Ports that are in memory.
+static ALIVE: Alive = Alive::new();
 
 /// Class, subclass and interface of controllers.
 const CLASS: u32 = 0x01_06_01;
@@ -56,8 +69,19 @@ impl DriverOps for Ahci {
     fn remove(&self, _: &Arc<Device>) {}
 }
 
-/// Registers the driver. Once, at boot, after the buses. May sleep.
-pub fn init() -> Result {
-    // It stays.
-    device::Driver::register(&pci::bus::BUS, b"ahci", Arc::new(Ahci, GFP_KERNEL)?).map(drop)
+/// The driver, while the module is there.
+struct AhciModule(Arc<Driver>);
+
+impl kernel::Module for AhciModule {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        Ok(Self(Driver::register(&pci::bus::BUS, b"ahci", Arc::new(Ahci, GFP_KERNEL)?)?))
+    }
+}
+
+impl Drop for AhciModule {
+    fn drop(&mut self) {
+        self.0.unregister();
+        // Nobody has a disk open, but who reads a list of disks may have one for a moment.
+        ALIVE.wait_gone();
+    }
 }

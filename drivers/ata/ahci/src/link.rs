@@ -8,6 +8,7 @@ use ata_sat::{IDENTIFY_BYTES, Identity, Taskfile};
 use core::sync::atomic::Ordering::*;
 use errno::{Result, code::*};
 use kalloc::Arc;
+use kernel::hardware::ktime;
 use klog::{pr_info, pr_warn};
 
 const MS: u64 = 1_000_000;

@@ -38,7 +38,7 @@ pub(crate) fn add(port: &Arc<Port>, parent: &str) -> Result<Arc<Host>> {
     let params = HostParams {
         name: "ahci",
         driver: "ahci",
-        owner: None,
+        owner: <crate::AhciModule as kernel::ModuleMetadata>::this_module().header(),
         hw_queues: 1,
         can_queue: port.depth(),
         cmd_per_lun: port.depth(),

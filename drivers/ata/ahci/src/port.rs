@@ -8,6 +8,8 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVec};
+use kernel::ext::AliveGuard;
+use kernel::hardware::{locking, mm_alloc, sync, workqueue};
 use locking::{SetOnce, SpinLock};
 use mm_alloc::{MmioRegion, PhysAddr};
 use scsi::{Command, Data, Direction, Host, HostStatus, done};
@@ -84,6 +86,8 @@ pub(crate) struct Port {
     pub(crate) seen: AtomicU32,
     /// No queued commands: the device does not say which of them failed.
     pub(crate) unqueued: AtomicBool,
+    /// Dropped last.
+    _alive: AliveGuard,
 }
 
 /// Ports since boot.
@@ -119,6 +123,7 @@ impl Port {
             was_reset: AtomicBool::new(false),
             seen: AtomicU32::new(0),
             unqueued: AtomicBool::new(false),
+            _alive: crate::ALIVE.count(),
         })
     }
 

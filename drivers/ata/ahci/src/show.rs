@@ -5,6 +5,7 @@
 use errno::{Result, code::EINVAL};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KString};
+use kernel::hardware::{sysfs, vfs};
 use sysfs::Node;
 use sysfs::device::Device;
 use sysfs::uevent::{self, Action};
@@ -24,8 +25,10 @@ impl PortDir {
         let node = sysfs::root()?.path_or_new(path.to_str().ok_or(EINVAL)?)?;
         // From here on it goes with its value.
         let dir = Self { name, path, node };
+        dir.node.fill_by_module();
         uevent::file(&dir.node, "", |_| Ok(()))?;
         let class = sysfs::device::add(&dir.class())?;
+        class.fill_by_module();
         sysfs::attr(&class, "port_no", move |out| vfs::seq_print!(out, "{}\n", number + 1))?;
         sysfs::attr(&class, "nr_pmp_links", |out| vfs::seq_print!(out, "0\n"))?;
         sysfs::device::announce(&dir.class(), Action::Add);

@@ -5,6 +5,7 @@ use crate::regs::{LIST, PIECE, PIECES, RECEIVED, TABLE};
 use ata_sat::{Protocol, TRIM_BYTES, Taskfile, frame};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
+use kernel::hardware::mm_alloc;
 use mm_alloc::PhysAddr;
 use mm_alloc::dma::DmaBuffer;
 

@@ -10,7 +10,7 @@ use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
 use klog::{pr_err, pr_info};
-use locking::SetOnce;
+use locking::SpinLock;
 use sync::Mutex;
 use sysfs::Node;
 use sysfs::uevent::{self, Action};
@@ -43,8 +43,14 @@ pub trait BusOps: Sync {
     fn modalias(&self, device: &Device, out: &mut SeqBuf) -> Result {
         Err(ENODEV)
     }
+
+    /// Whether the bus is a module's, and may go: its files are taken back when they are removed.
+    fn is_module(&self) -> bool {
+        false
+    }
 }
 
+#[derive(Clone)]
 struct Nodes {
     bus: Arc<Node>,
     devices: Arc<Node>,
@@ -60,7 +66,7 @@ struct Lists {
 pub struct Bus {
     name: &'static str,
     ops: &'static dyn BusOps,
-    nodes: SetOnce<Nodes>,
+    nodes: SpinLock<Option<Nodes>>,
     lists: Mutex<Lists>,
     /// New devices are offered to drivers, and new drivers get devices (`drivers_autoprobe`).
     autoprobe: AtomicBool,
@@ -75,7 +81,7 @@ impl Bus {
         Self {
             name,
             ops,
-            nodes: SetOnce::new(),
+            nodes: SpinLock::new(None),
             lists: Mutex::new(Lists { devices: KVec::new(), drivers: KVec::new() }),
             autoprobe: AtomicBool::new(true),
             place: Location::caller(),
@@ -85,6 +91,9 @@ impl Bus {
     /// Shows the bus. Once. May sleep.
     pub fn register(&'static self) -> Result {
         let bus = sysfs::root()?.path_or_new("bus")?.mkdir(self.name.as_bytes())?;
+        if self.ops.is_module() {
+            bus.fill_by_module();
+        }
         let devices = bus.mkdir(b"devices")?;
         let drivers = bus.mkdir(b"drivers")?;
         let show = |out: &mut SeqBuf| out.put(if self.autoprobe.load(Ordering::Relaxed) { b"1\n" } else { b"0\n" });
@@ -98,13 +107,25 @@ impl Bus {
             Ok(data.len())
         };
         bus.attr(b"drivers_probe", 0o200, kernfs::TextRw(|_: &mut SeqBuf| Err(EIO), probe))?;
-        self.nodes.set(Nodes { bus: bus.clone(), devices, drivers }).map_err(|_| EBUSY)?;
+        *self.nodes.lock() = Some(Nodes { bus: bus.clone(), devices, drivers });
         uevent::emit(Action::Add, &bus, "bus", |_| Ok(()));
         Ok(())
     }
 
-    fn nodes(&self) -> Result<&Nodes> {
-        self.nodes.get().ok_or(ENODEV)
+    /// Takes the bus away; it has neither devices nor drivers any more. May sleep.
+    pub fn unregister(&self) {
+        let nodes = self.nodes.lock().take();
+        if let Some(nodes) = nodes {
+            uevent::emit(Action::Remove, &nodes.bus, "bus", |_| Ok(()));
+            nodes.bus.remove();
+        }
+        let empty = Lists { devices: KVec::new(), drivers: KVec::new() };
+        let old = core::mem::replace(&mut *self.lists.lock(), empty);
+        drop(old);
+    }
+
+    fn nodes(&self) -> Result<Nodes> {
+        self.nodes.lock().clone().ok_or(ENODEV)
     }
 
     /// Its name.
@@ -112,12 +133,12 @@ impl Bus {
         self.name
     }
 
-    pub(crate) fn node(&self) -> Result<&Arc<Node>> {
-        Ok(&self.nodes()?.bus)
+    pub(crate) fn node(&self) -> Result<Arc<Node>> {
+        Ok(self.nodes()?.bus)
     }
 
-    pub(crate) fn drivers_node(&self) -> Result<&Arc<Node>> {
-        Ok(&self.nodes()?.drivers)
+    pub(crate) fn drivers_node(&self) -> Result<Arc<Node>> {
+        Ok(self.nodes()?.drivers)
     }
 
     pub(crate) fn link(&self, name: &[u8], node: &Arc<Node>) -> Result {
@@ -125,7 +146,7 @@ impl Bus {
     }
 
     pub(crate) fn unlink(&self, name: &[u8]) {
-        if let Some(link) = self.nodes.get().and_then(|nodes| nodes.devices.child(name)) {
+        if let Some(link) = self.nodes().ok().and_then(|nodes| nodes.devices.child(name)) {
             link.remove();
         }
     }

@@ -175,7 +175,10 @@ impl Device {
 
     /// The links and attributes that every device has.
     fn fill(self: &Arc<Self>, node: &Arc<Node>, bus: &'static Bus, shown: &[u8]) -> Result {
-        node.link(b"subsystem", bus.node()?)?;
+        if bus.ops().is_module() {
+            node.fill_by_module();
+        }
+        node.link(b"subsystem", &bus.node()?)?;
         bus.link(shown, node)?;
         // A weak reference: the device owns the node.
         let weak = Arc::downgrade(self);

@@ -73,6 +73,9 @@ impl Driver {
             GFP_KERNEL,
         )?;
         let node = bus.drivers_node()?.mkdir(name)?;
+        if bus.ops().is_module() {
+            node.fill_by_module();
+        }
         if let Err(error) = driver.fill(&node) {
             node.remove();
             return Err(error);

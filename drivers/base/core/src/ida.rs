@@ -24,6 +24,14 @@ impl Ida {
     }
 }
 
+impl Ida {
+    /// Forgets all, and gives the memory back: for a module that goes, whose numbers are all free (`ida_destroy`). May sleep.
+    pub fn destroy(&self) {
+        let old = core::mem::replace(&mut *self.0.lock(), IdPool::new());
+        drop(old);
+    }
+}
+
 /// A number that is taken. Dropping it gives the number back, and may sleep.
 pub struct Id {
     number: u32,

@@ -23,8 +23,19 @@ pub struct Memory {
     pub len: u64,
 }
 
+/// An interrupt of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interrupt {
+    /// Its number.
+    pub gsi: u32,
+    /// It is level-triggered.
+    pub level: bool,
+    /// Its active level is low.
+    pub low: bool,
+}
+
 /// What is known of a device on this bus.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Info {
     /// Its ids in ACPI: `_HID`, then those of `_CID`.
     pub acpi_ids: KVec<KString>,
@@ -32,6 +43,8 @@ pub struct Info {
     pub fwnode: Option<Arc<FwNode>>,
     /// Its registers.
     pub memory: KVec<Memory>,
+    /// Its interrupt.
+    pub interrupt: Option<Interrupt>,
 }
 
 struct Platform;
@@ -97,5 +110,5 @@ impl DriverOps for Fixed {
 pub fn add_fixed(name: &'static str) -> Result<Arc<Device>> {
     // The bus keeps it for ever.
     Driver::register(&BUS, name.as_bytes(), Arc::new(Fixed(name), GFP_KERNEL)?)?;
-    add(name.as_bytes(), Info { acpi_ids: KVec::new(), fwnode: None, memory: KVec::new() })
+    add(name.as_bytes(), Info::default())
 }

@@ -138,9 +138,12 @@ impl Store {
     }
 }
 
+/// A request, and how it will end.
+type Held = (KBox<Request>, Result);
+
 /// A tag's timer: it holds the request until it is time.
 struct Slot {
-    held: Arc<SpinLock<Option<(KBox<Request>, Result)>>>,
+    held: Arc<SpinLock<Option<Held>>>,
     timer: Arc<HrTimer>,
 }
 

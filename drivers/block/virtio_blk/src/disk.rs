@@ -9,7 +9,7 @@ use kernel::block::{DiskOps, Gendisk, GendiskParams, Geometry, QueueLimits, disk
 use kernel::ext::{Alive, AliveGuard, Id, Ida, KString, Mutex, SetOnce, Work, num_online_cpus};
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel::virtio::{Handler, VirtioDevice};
+use virtio::{Handler, VirtioDevice};
 
 /// Feature bits of disks.
 pub(crate) mod feature {
@@ -222,7 +222,7 @@ pub(crate) fn probe(device: &Arc<VirtioDevice>) -> Result<Arc<dyn Handler>> {
         rings.push(Ring::new(device, queue, wanted, max_piece)?, GFP_KERNEL)?;
     }
     let size = rings.first().map_or(4, Ring::size);
-    let indirect = device.has(kernel::virtio::features::INDIRECT_DESC);
+    let indirect = device.has(virtio::features::INDIRECT_DESC);
     let mut depth = u32::from(if indirect { size } else { size / 2 });
     let limit = *module_parameters::queue_depth.value();
     if limit != 0 {

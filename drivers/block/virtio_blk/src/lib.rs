@@ -20,7 +20,7 @@ mod ring;
 use kernel::block::{register_blkdev, unregister_blkdev};
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel::virtio::{Handler, VirtioDevice, VirtioDriver, register_driver, unregister_driver};
+use virtio::{Handler, VirtioDevice, VirtioDriver, register_driver, unregister_driver};
 
 module! {
     type: VirtioBlk,

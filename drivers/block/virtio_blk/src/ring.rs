@@ -5,9 +5,10 @@ use core::ops::DerefMut;
 use kernel::block::blk_mq::{Refused, Request};
 use kernel::block::{Op, OpFlags};
 use kernel::ext::{Completion, SpinLock};
+use kernel::hardware::mm_alloc::dma::DmaBuffer;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel::virtio::{DmaBuffer, Sg, VirtQueue, VirtioDevice};
+use virtio::{Sg, VirtQueue, VirtioDevice};
 
 /// Types of requests.
 const IN: u32 = 0;

@@ -11,7 +11,7 @@ use kernel::ext::{Alive, AliveGuard, Completion, KString, Mutex, SetOnce, SpinLo
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::time::{Delta, delay::fsleep};
-use kernel::virtio::{Handler, VirtioDevice};
+use virtio::{Handler, VirtioDevice};
 
 /// Feature bits.
 pub(crate) mod feature {

@@ -26,7 +26,7 @@ mod queues;
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel::virtio::{Handler, VirtioDevice, VirtioDriver, register_driver, unregister_driver};
+use virtio::{Handler, VirtioDevice, VirtioDriver, register_driver, unregister_driver};
 
 module! {
     type: VirtioConsole,

@@ -10,7 +10,7 @@ use kernel::ext::{KString, Mutex, SetOnce, SpinLock, WaitQueue, Work};
 use kernel::hvc::{Hvc, HvcOps};
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel::virtio::VirtioDevice;
+use virtio::VirtioDevice;
 
 /// A port. Always in an `Arc`.
 pub(crate) struct Port {

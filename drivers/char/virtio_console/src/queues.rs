@@ -3,9 +3,10 @@
 //! the device then. For output there are as many buffers as may be on their way.
 
 use kernel::ext::SpinLock;
+use kernel::hardware::mm_alloc::dma::DmaBuffer;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel::virtio::{DmaBuffer, Sg, VirtQueue, VirtioDevice};
+use virtio::{Sg, VirtQueue, VirtioDevice};
 
 /// Bytes of a buffer.
 pub(crate) const BUFFER: usize = 4096;

@@ -3,7 +3,7 @@
 //! stop the kernel. No locks: used by `probe` alone, then under `keyboard::STATE`.
 
 use errno::{Result, code::ENODEV};
-use x86_cpu::io::PortRange;
+use kernel::hardware::{PortRange, ktime};
 
 /// Status: a byte for us waits.
 pub(crate) const OUTPUT_FULL: u8 = 0x01;
@@ -66,6 +66,13 @@ impl Controller {
     /// Switches the keyboard's interrupt on.
     pub(crate) fn enable_interrupt(&mut self) -> Result {
         self.set_config(self.config | KEYBOARD_INTERRUPT)
+    }
+
+    /// Leaves the chip as it was found: the keyboard is on, and raises no interrupt.
+    pub(crate) fn stop(&mut self) {
+        // A chip that does not take it is left to itself.
+        let _ = self.set_config(self.config & !KEYBOARD_INTERRUPT);
+        self.flush();
     }
 
     pub(crate) fn status(&self) -> u8 {

@@ -2,14 +2,14 @@
 //! The keyboard: set up by polling, then served by its interrupt, whose hard half takes bytes and drives commands (each byte
 //! sent is answered by ACK, or by a request to send it again), and whose thread gives scan codes on.
 
-use crate::Sink;
 use crate::controller::{Controller, FROM_MOUSE, OUTPUT_FULL};
 use containers::ByteRing;
-use errno::{Result, code::EBUSY};
-use irq::{IrqFlags, IrqRequest, IrqReturn};
+use errno::Result;
 use kalloc::KBox;
 use kalloc::flags::GFP_KERNEL;
-use locking::{SetOnce, SpinLock};
+use kernel::ext::SpinLock;
+use kernel::hardware::irq::{IrqFlags, IrqRequest, IrqReturn, request_threaded_irq};
+use kernel::hardware::{input, irq_chip};
 
 const SET_LEDS: u8 = 0xed;
 const SET_RATE: u8 = 0xf3;
@@ -40,7 +40,6 @@ struct State {
 }
 
 static STATE: SpinLock<Option<State>> = SpinLock::new(None);
-static REQUEST: SetOnce<IrqRequest> = SetOnce::new();
 
 /// Sends a byte and waits for the answer, by polling.
 fn ask(controller: &Controller, byte: u8) -> bool {
@@ -73,20 +72,38 @@ pub(crate) fn probe(controller: &Controller) -> bool {
     ok
 }
 
-/// From here on the interrupt serves the keyboard. Once.
-pub(crate) fn start(controller: Controller, sink: &'static dyn Sink) -> Result {
+/// A keyboard that is served; dropped, it is not any more.
+pub(crate) struct Served {
+    request: Option<IrqRequest>,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        if let Some(state) = &mut *STATE.lock_irqsave() {
+            state.controller.stop();
+        }
+        // Waits for the handler and its thread.
+        let request = self.request.take();
+        drop(request);
+        let state = STATE.lock_irqsave().take();
+        drop(state);
+    }
+}
+
+/// From here on the interrupt serves the keyboard. There is one.
+pub(crate) fn start(controller: Controller) -> Result<Served> {
     let state = State { controller, ring: ByteRing::new(RING, GFP_KERNEL)?, command: None, leds: None };
     *STATE.lock_irqsave() = Some(state);
-    let line = x86::irq::chip::isa_line(1);
+    let mut served = Served { request: None };
+    let line = irq_chip::isa_line(1);
     let flags = IrqFlags { shared: false, oneshot: false, trigger: Some((line.trigger, line.polarity)) };
     let hard = KBox::new(|_: u32| interrupt(), GFP_KERNEL)?;
-    let thread = KBox::new(move |_: u32| deliver(sink), GFP_KERNEL)?;
-    let request = irq::request_threaded_irq(line.gsi, b"i8042", flags, Some(hard), thread)?;
-    REQUEST.set(request).map_err(|_| EBUSY)?;
-    match &mut *STATE.lock_irqsave() {
-        Some(state) => state.controller.enable_interrupt(),
-        None => Ok(()),
+    let thread = KBox::new(|_: u32| deliver(), GFP_KERNEL)?;
+    served.request = Some(request_threaded_irq(line.gsi, b"i8042", flags, Some(hard), thread)?);
+    if let Some(state) = &mut *STATE.lock_irqsave() {
+        state.controller.enable_interrupt()?;
     }
+    Ok(served)
 }
 
 /// The hard half.
@@ -150,20 +167,24 @@ impl State {
 }
 
 /// The thread.
-fn deliver(sink: &'static dyn Sink) {
+fn deliver() {
     loop {
         let byte = STATE.lock_irqsave().as_mut().and_then(|state| state.ring.pop());
         match byte {
-            Some(byte) => sink.scan_code(byte),
+            Some(byte) => input::scan_code(byte),
             None => return,
         }
     }
 }
 
-/// Sets the lights: bit 0 Scroll Lock, bit 1 Num Lock, bit 2 Caps Lock. Any context but NMI.
-pub fn set_leds(leds: u8) {
-    if let Some(state) = &mut *STATE.lock_irqsave() {
-        state.leds = Some(leds & 7);
-        state.start_command();
+/// The keyboard's lights.
+pub(crate) struct Lights;
+
+impl input::Keyboard for Lights {
+    fn set_leds(&self, leds: u8) {
+        if let Some(state) = &mut *STATE.lock_irqsave() {
+            state.leds = Some(leds & 7);
+            state.start_command();
+        }
     }
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The keyboard of PCs: the i8042 controller's first port and the PS/2 keyboard behind it. `init` calls [`init`] with whoever
-//! takes the scan codes (the virtual terminals); they are of set 1, into which the controller translates.
+//! The keyboard of PCs: the i8042 controller's first port and the PS/2 keyboard behind it, as a driver of the platform bus: device
+//! `i8042`, which `init` adds where firmware does not say that there is none. Scan codes go to crate `input`; they are of set 1, into
+//! which the controller translates.
 //!
-//! Locks: `STATE`, taken in the interrupt, innermost. The sink is called from the interrupt's thread with no lock held.
+//! Locks: `STATE`, taken in the interrupt, innermost. Scan codes are given on by the interrupt's thread with no lock held.
 //!
 //! | file | what |
 //! |---|---|
@@ -13,41 +14,98 @@
 
 #![no_std]
 #![forbid(unsafe_code)]
+#![feature(arbitrary_self_types)]
 
 mod controller;
 mod keyboard;
 
-pub use keyboard::set_leds;
-
-use errno::{Result, code::ENODEV};
+use kalloc::Arc;
+use kernel::ext::Mutex;
+use kernel::hardware::device::{Device, Driver, DriverOps, platform};
+use kernel::hardware::input;
+use kernel::prelude::*;
 use klog::{pr_info, pr_warn};
 
-/// Who takes scan codes.
-pub trait Sink: Sync {
-    /// A byte from the keyboard, in a thread that may sleep.
-    fn scan_code(&self, byte: u8);
+module! {
+    type: I8042,
+    name: "i8042",
+    authors: ["The Rideau developers"],
+    description: "i8042 keyboard controller and PS/2 keyboard driver",
+    license: "GPL",
+    alias: ["platform:i8042", "acpi*:PNP0303:*", "acpi*:PNP030B:*", "acpi*:PNP0320:*"],
 }
 
-/// Looks for the controller and a keyboard, and gives what is typed to `sink`. A machine without them is no error. Called once,
-/// when interrupts and threads are there. May sleep.
-pub fn init(sink: &'static dyn Sink) -> Result {
-    let controller = match controller::Controller::probe() {
-        Ok(controller) => controller,
-        Err(ENODEV) => {
-            pr_info!("i8042: No controller found");
-            return Ok(());
+/// The driver's name, and the device's.
+const NAME: &[u8] = b"i8042";
+
+/// What is bound. The fields are dropped in order.
+struct Bound {
+    _lights: Option<input::Registration>,
+    _served: keyboard::Served,
+}
+
+/// The driver of the platform bus.
+struct Ops {
+    bound: Mutex<Option<Bound>>,
+}
+
+impl DriverOps for Ops {
+    fn matches(&self, device: &Device) -> bool {
+        device.name() == NAME
+    }
+
+    /// A machine without a controller is no error.
+    fn probe(&self, _: &Arc<Device>) -> Result {
+        let mut bound = self.bound.lock();
+        // There is one.
+        if bound.is_some() {
+            return Err(EBUSY);
         }
-        Err(error) => return Err(error),
-    };
-    pr_info!("serio: i8042 KBD port at 0x60,0x64 irq 1");
-    if let Err(error) = device::platform::add_fixed("i8042") {
-        pr_warn!("i8042: not shown: {error}");
+        let controller = controller::Controller::probe().inspect_err(|error| {
+            if *error == ENODEV {
+                pr_info!("i8042: No controller found");
+            }
+        })?;
+        pr_info!("serio: i8042 KBD port at 0x60,0x64 irq 1");
+        let found = keyboard::probe(&controller);
+        let served = keyboard::start(controller)?;
+        let lights = match found {
+            true => {
+                pr_info!("input: AT Translated Set 2 keyboard");
+                Some(input::Registration::new(Arc::new(keyboard::Lights, GFP_KERNEL)?)?)
+            }
+            false => {
+                pr_warn!("i8042: no keyboard answers");
+                None
+            }
+        };
+        *bound = Some(Bound { _lights: lights, _served: served });
+        Ok(())
     }
-    let found = keyboard::probe(&controller);
-    keyboard::start(controller, sink)?;
-    match found {
-        true => pr_info!("input: AT Translated Set 2 keyboard"),
-        false => pr_warn!("i8042: no keyboard answers"),
+
+    fn remove(&self, _: &Arc<Device>) {
+        let bound = self.bound.lock().take();
+        drop(bound);
     }
-    Ok(())
+
+    /// As in Linux.
+    fn has_bind_files(&self) -> bool {
+        false
+    }
+}
+
+/// The driver, while the module is there.
+struct I8042(Arc<Driver>);
+
+impl kernel::Module for I8042 {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let ops = Arc::new(Ops { bound: Mutex::new(None) }, GFP_KERNEL)?;
+        Ok(Self(Driver::register(&platform::BUS, NAME, ops)?))
+    }
+}
+
+impl Drop for I8042 {
+    fn drop(&mut self) {
+        self.0.unregister();
+    }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The clock of PCs, an MC146818 or what looks like one, as a driver of the platform bus: device `rtc_cmos`, which `init` adds where
-//! firmware says that there is one. The alarm raises interrupt 8; it compares seconds, minutes and hours, and day and month where
+//! firmware says that there is one (`init/src/firmware.rs`). The alarm raises interrupt 8; it compares seconds, minutes and hours, and day and month where
 //! firmware names registers for these.
 //!
 //! Lock: `x86::clocks::rtc::CMOS`, the registers' (interrupts off), shared with who reads the time at boot. Source: MC146818A data
@@ -11,10 +11,12 @@
 #![feature(arbitrary_self_types)]
 
 use device::{Device, Driver, DriverOps, platform};
-use errno::{Result, code::*};
 use irq::{IrqRequest, IrqReturn};
-use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, KBox, KString, KVec};
+use kalloc::{Arc, KString};
+use kernel::hardware::acpi::fadt::Fadt;
+use kernel::hardware::clocks::rtc::{CMOS, Cmos, read_time};
+use kernel::hardware::{device, irq, locking, rtc, sync, vfs};
+use kernel::prelude::*;
 use klog::Level;
 use locking::SetOnce;
 use rtc::{Alarm, Rtc, RtcOps, Time};
@@ -22,8 +24,15 @@ use rtc_lib::DAY;
 use rtc_lib::mc146818::{self as chip, Fields, reg};
 use sync::Mutex;
 use vfs::{SeqBuf, seq_print};
-use x86::acpi::fadt::Fadt;
-use x86::clocks::rtc::{CMOS, Cmos, read_time};
+
+module! {
+    type: RtcCmos,
+    name: "rtc_cmos",
+    authors: ["The Rideau developers"],
+    description: "Driver for PC-style 'CMOS' RTCs",
+    license: "GPL",
+    alias: ["platform:rtc_cmos", "acpi*:PNP0B00:*", "acpi*:PNP0B01:*", "acpi*:PNP0B02:*"],
+}
 
 /// The ISA interrupt.
 const IRQ: u8 = 8;
@@ -55,12 +64,6 @@ fn date_part(byte: u8, control: u8, most: i32) -> i32 {
     let byte = i32::from(byte);
     let value = if control & chip::BINARY != 0 { byte } else { (byte >> 4) * 10 + (byte & 0xf) };
     if (1..=most).contains(&value) { value } else { -1 }
-}
-
-/// A day or month as the register has it.
-fn date_byte(value: i32, control: u8) -> u8 {
-    let value = value.clamp(0, 99) as u8;
-    if control & chip::BINARY != 0 { value } else { value / 10 << 4 | value % 10 }
 }
 
 impl Clock {
@@ -152,9 +155,9 @@ impl RtcOps for Clock {
         cmos.write(reg::MINUTES_ALARM, minutes);
         cmos.write(reg::SECONDS_ALARM, seconds);
         if let Some(register) = self.day_alarm {
-            cmos.write(register, date_byte(alarm.time.mday, control));
+            cmos.write(register, chip::encode(alarm.time.mday, control));
             if let Some(register) = self.month_alarm {
-                cmos.write(register, date_byte(alarm.time.mon + 1, control));
+                cmos.write(register, chip::encode(alarm.time.mon + 1, control));
             }
         }
         if alarm.enabled {
@@ -264,7 +267,8 @@ impl DriverOps for CmosDriver {
         };
         let y3k = if clock.century.is_some() { ", y3k" } else { "" };
         let home = KString::from_fmt(format_args!("devices/platform/{}", device.name().escape_ascii()), GFP_KERNEL)?;
-        let rtc = Rtc::register(device, home.to_str().ok_or(EINVAL)?, Arc::new(clock, GFP_KERNEL)?)?;
+        let rtc =
+            Rtc::register(device, home.to_str().ok_or(EINVAL)?, Arc::new(clock, GFP_KERNEL)?, THIS_MODULE.header())?;
         device.print(Level::Info, format_args!("{alarms}{y3k}"));
         // Set once, just here; no alarm is on yet.
         let _ = target.set(rtc.clone());
@@ -279,16 +283,18 @@ impl DriverOps for CmosDriver {
     }
 }
 
-/// Registers the driver, and the device if firmware has not said that there is none (`x86_platform.legacy.rtc`). Once, at boot, after
-/// `rtc::init`. May sleep.
-pub fn init() -> Result {
-    let ops = CmosDriver { bound: Mutex::new(None) };
-    // The bus keeps it for ever.
-    Driver::register(&platform::BUS, NAME.as_bytes(), Arc::new(ops, GFP_KERNEL)?)?;
-    if Fadt::read().is_some_and(|fadt| !fadt.has_rtc) {
-        return Ok(());
+/// The driver, while the module is there.
+struct RtcCmos(Arc<Driver>);
+
+impl kernel::Module for RtcCmos {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let ops = CmosDriver { bound: Mutex::new(None) };
+        Ok(Self(Driver::register(&platform::BUS, NAME.as_bytes(), Arc::new(ops, GFP_KERNEL)?)?))
     }
-    let mut acpi_ids = KVec::new();
-    acpi_ids.push(KString::from_str(ACPI_ID, GFP_KERNEL)?, GFP_KERNEL)?;
-    platform::add(NAME.as_bytes(), platform::Info { acpi_ids, fwnode: None, memory: KVec::new() }).map(drop)
+}
+
+impl Drop for RtcCmos {
+    fn drop(&mut self) {
+        self.0.unregister();
+    }
 }

@@ -10,6 +10,7 @@ use errno::{
 };
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
+use module_core::ModuleRef;
 use rtc_lib::DAY;
 use uapi::*;
 use vfs::{CharDevice, Dev, File, FileOps, Inode, IovIter, OpenFlags, PollMask, PollTable, user};
@@ -35,12 +36,13 @@ pub(crate) fn number(id: u32) -> Dev {
 impl CharDevice for Clocks {
     fn open(&self, inode: &Arc<Inode>, _: OpenFlags) -> Result<KBox<dyn FileOps>> {
         let rtc = Rtc::find(inode.rdev.minor()).ok_or(ENXIO)?;
+        let module = ModuleRef::get(rtc.owner).ok_or(ENXIO)?;
         if rtc.busy.swap(true, Ordering::Acquire) {
             return Err(EBUSY);
         }
         rtc.events.take();
         // From here on dropping it makes the clock free again.
-        let open = Open { rtc };
+        let open = Open { rtc, _module: module };
         Ok(KBox::new(open, GFP_KERNEL)?)
     }
 }
@@ -48,6 +50,8 @@ impl CharDevice for Clocks {
 /// The open device.
 struct Open {
     rtc: Arc<Rtc>,
+    /// Dropped last.
+    _module: ModuleRef,
 }
 
 impl Drop for Open {

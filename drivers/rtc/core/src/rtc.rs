@@ -12,6 +12,7 @@ use kalloc::{Arc, KString, KVec};
 use klog::Level;
 use ktime::hrtimer::{Clock, HrTimer, Restart};
 use locking::{SetOnce, SpinLock};
+use module_core::Header;
 use sync::{Mutex, PollMask, WaitQueue};
 use uapi::{POLL_IN, RTC_AF, RTC_IRQF, RTC_MAX_FREQ, RTC_PF, RTC_UF};
 use vfs::FasyncList;
@@ -66,6 +67,8 @@ pub struct Rtc {
     id: u32,
     /// `rtc0`.
     name: KString,
+    /// The driver's module.
+    pub(crate) owner: Option<&'static Header>,
     /// The device it is a part of, and where that is in `/sys`.
     parent: Arc<Device>,
     home: KString,
@@ -84,10 +87,16 @@ pub struct Rtc {
 }
 
 impl Rtc {
-    /// Makes the clock of `parent`, which is at `home` in `/sys`, known. May sleep.
-    pub fn register(parent: &Arc<Device>, home: &str, ops: Arc<dyn RtcOps>) -> Result<Arc<Self>> {
+    /// Makes the clock of `parent`, which is at `home` in `/sys`, known. `owner`: the driver's module, which stays while the device is open.
+    /// May sleep.
+    pub fn register(
+        parent: &Arc<Device>,
+        home: &str,
+        ops: Arc<dyn RtcOps>,
+        owner: Option<&'static Header>,
+    ) -> Result<Arc<Self>> {
         let id = NUMBERS.lock().alloc(0, dev::MINORS, GFP_KERNEL)?;
-        let rtc = Self::new(id, parent, home, ops).inspect_err(|_| {
+        let rtc = Self::new(id, parent, home, ops, owner).inspect_err(|_| {
             NUMBERS.lock().free(id);
         })?;
         let weak = Arc::downgrade(&rtc);
@@ -112,7 +121,13 @@ impl Rtc {
         Ok(rtc)
     }
 
-    fn new(id: u32, parent: &Arc<Device>, home: &str, ops: Arc<dyn RtcOps>) -> Result<Arc<Self>> {
+    fn new(
+        id: u32,
+        parent: &Arc<Device>,
+        home: &str,
+        ops: Arc<dyn RtcOps>,
+        owner: Option<&'static Header>,
+    ) -> Result<Arc<Self>> {
         let events = Events {
             data: SpinLock::new(0),
             queue: Arc::new(WaitQueue::new(), GFP_KERNEL)?,
@@ -134,6 +149,7 @@ impl Rtc {
         let rtc = Self {
             id,
             name: KString::from_fmt(format_args!("rtc{id}"), GFP_KERNEL)?,
+            owner,
             parent: parent.clone(),
             home: KString::from_str(home, GFP_KERNEL)?,
             state: Mutex::new(State::new(ops)),

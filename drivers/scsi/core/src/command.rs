@@ -6,6 +6,7 @@ use block::mq::Request;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use errno::Result;
 use kalloc::{Arc, KBox};
+use kernel::hardware::{block, ktime, mm_alloc};
 use mm_alloc::PhysAddr;
 use mm_alloc::dma::DmaBuffer;
 use scsi_proto::{Cdb, SENSE_BYTES, Sense};

@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicBool, Ordering::*};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVec};
+use kernel::hardware::{ktime, locking, mm_alloc, sync};
 use klog::{pr_info, pr_warn};
 use locking::SpinLock;
 use mm_alloc::dma::DmaBuffer;

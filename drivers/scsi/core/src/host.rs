@@ -8,6 +8,8 @@ use device::{Id, Ida};
 use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec};
+use kernel::ext::AliveGuard;
+use kernel::hardware::{device, locking, module_core, sync};
 use locking::SpinLock;
 use module_core::Header;
 use sync::Mutex;
@@ -91,9 +93,11 @@ pub struct Host {
     /// That goes on: what came back is not sent again meanwhile, or it would look as if it had not come back.
     pub(crate) recovering: AtomicBool,
     pub(crate) device: Mutex<Option<Arc<device::Device>>>,
+    /// Dropped last.
+    _alive: AliveGuard,
 }
 
-static NUMBERS: Ida = Ida::new();
+pub(crate) static NUMBERS: Ida = Ida::new();
 
 impl Host {
     /// Shows an adapter whose device is at `parent` in `/sys`; [`Self::scan`] finds its units. EINVAL for one without queues, ENOMEM.
@@ -115,6 +119,7 @@ impl Host {
             recovery: Mutex::new(()),
             recovering: AtomicBool::new(false),
             device: Mutex::new(None),
+            _alive: crate::ALIVE.count(),
         };
         let host = Arc::new(host, GFP_KERNEL)?;
         klog::pr_info!("scsi host{}: {}", host.number(), params.name);
@@ -238,12 +243,15 @@ impl Host {
     /// The adapter goes; its driver gives back all commands, those that come from now on too. May sleep.
     pub fn remove(&self) {
         self.gone.store(true, SeqCst);
-        let _scanning = self.scanning.lock();
-        loop {
-            let unit = self.units.lock_irqsave().first().cloned();
-            let Some(unit) = unit else { break };
-            self.take_away(&unit);
+        {
+            let _scanning = self.scanning.lock();
+            loop {
+                let unit = self.units.lock_irqsave().first().cloned();
+                let Some(unit) = unit else { break };
+                self.take_away(&unit);
+            }
         }
+        // Without the lock: the files that go now are waited for, and `scan` takes it.
         crate::show::remove_host(self);
     }
 }

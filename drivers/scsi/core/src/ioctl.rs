@@ -10,9 +10,10 @@ use cred::{CAP_SYS_RAWIO, capable};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
+use kernel::hardware::{cred, ktime, mm_alloc, uaccess};
 use mm_alloc::dma::DmaBuffer;
 use scsi_proto::{Cdb, opcode};
-use x86_mm::uaccess::{copy_from_user, copy_to_user, get_user, put_user};
+use uaccess::{copy_from_user, copy_to_user, get_user, put_user};
 
 const SCSI_IOCTL_TEST_UNIT_READY: u32 = 2;
 const SCSI_IOCTL_START_UNIT: u32 = 5;

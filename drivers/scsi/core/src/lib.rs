@@ -38,5 +38,39 @@ pub use command::{Command, Data, Direction, End, HostStatus};
 pub use execute::{Answer, Call, TIMEOUT_NS};
 pub use host::{Host, HostOps, HostParams};
 pub use ioctl::ioctl;
-pub use show::{BUS, init, unit_of};
+pub use show::{BUS, unit_of};
 pub use unit::{State, Unit, Upper, done};
+
+use kernel::ext::Alive;
+use kernel::prelude::*;
+
+module! {
+    type: ScsiMod,
+    name: "scsi_mod",
+    authors: ["The Rideau developers"],
+    description: "SCSI core",
+    license: "GPL",
+    initcall: "subsys",
+}
+
+/// Adapters, and what is on the bus.
+pub(crate) static ALIVE: Alive = Alive::new();
+
+/// The bus, while the module is there. Who has an adapter or is a driver of units uses this module.
+struct ScsiMod;
+
+impl kernel::Module for ScsiMod {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        BUS.register()?;
+        pr_info!("SCSI subsystem initialized\n");
+        Ok(Self)
+    }
+}
+
+impl Drop for ScsiMod {
+    fn drop(&mut self) {
+        BUS.unregister();
+        ALIVE.wait_gone();
+        host::NUMBERS.destroy();
+    }
+}

@@ -10,6 +10,7 @@ use crate::{Data, Direction};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
+use kernel::hardware::mm_alloc;
 use klog::{pr_err, pr_info};
 use mm_alloc::dma::DmaBuffer;
 use scsi_proto::{Cdb, Inquiry};

@@ -9,6 +9,8 @@ use device::{Bus, BusOps, Device};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec};
+use kernel::ext::AliveGuard;
+use kernel::hardware::{device, kernfs, sysfs, vfs, workqueue};
 use kernfs::TextRw;
 use sysfs::Node;
 use sysfs::device::Device as ClassDevice;
@@ -19,33 +21,45 @@ use vfs::{SeqBuf, seq_print};
 pub static BUS: Bus = Bus::new("scsi", &Scsi);
 
 /// What a device of the bus is.
-enum Thing {
+enum Kind {
     Host,
     Target,
     Unit(Arc<Unit>),
 }
 
-/// The unit that a device of the bus is, if it is one.
-pub fn unit_of(device: &Device) -> Option<&Arc<Unit>> {
-    match device.info::<Thing>()? {
-        Thing::Unit(unit) => Some(unit),
-        Thing::Host | Thing::Target => None,
+/// What the device model keeps of a device of the bus.
+struct Thing {
+    kind: Kind,
+    /// Dropped last.
+    _alive: AliveGuard,
+}
+
+impl Thing {
+    fn new(kind: Kind) -> Result<KBox<Self>> {
+        Ok(KBox::new(Self { kind, _alive: crate::ALIVE.count() }, GFP_KERNEL)?)
     }
 }
 
-/// Registers the bus. Once, at boot, before the first adapter. May sleep.
-pub fn init() -> Result {
-    BUS.register()
+/// The unit that a device of the bus is, if it is one.
+pub fn unit_of(device: &Device) -> Option<&Arc<Unit>> {
+    match &device.info::<Thing>()?.kind {
+        Kind::Unit(unit) => Some(unit),
+        Kind::Host | Kind::Target => None,
+    }
 }
 
 struct Scsi;
 
 impl BusOps for Scsi {
+    fn is_module(&self) -> bool {
+        cfg!(MODULE)
+    }
+
     fn uevent(&self, device: &Device, out: &mut SeqBuf) -> Result {
-        match device.info::<Thing>().ok_or(ENODEV)? {
-            Thing::Host => seq_print!(out, "DEVTYPE=scsi_host\n"),
-            Thing::Target => seq_print!(out, "DEVTYPE=scsi_target\n"),
-            Thing::Unit(unit) => {
+        match &device.info::<Thing>().ok_or(ENODEV)?.kind {
+            Kind::Host => seq_print!(out, "DEVTYPE=scsi_host\n"),
+            Kind::Target => seq_print!(out, "DEVTYPE=scsi_target\n"),
+            Kind::Unit(unit) => {
                 seq_print!(out, "DEVTYPE=scsi_device\nMODALIAS=scsi:t-0x{:02x}\n", kind(unit))
             }
         }
@@ -148,9 +162,13 @@ fn unit_attributes(unit: &Arc<Unit>, node: &Arc<Node>) -> Result {
     })?;
     let u = live(unit);
     written(node, "delete", move |_| {
-        let unit = u()?;
+        let (unit, alive) = (u()?, crate::ALIVE.count());
         // Not here: the directory cannot go while one of its files is used.
-        workqueue::spawn(move || unit.host().remove_unit(&unit))
+        workqueue::spawn(move || {
+            unit.host().remove_unit(&unit);
+            drop(unit);
+            drop(alive);
+        })
     })
 }
 
@@ -190,12 +208,13 @@ fn identity_attributes(unit: &Arc<Unit>, node: &Arc<Node>) -> Result {
 pub(crate) fn add_host(host: &Arc<Host>) -> Result {
     let home = sysfs::root()?.path_or_new(host.parent().ok_or(EINVAL)?)?;
     let name = KString::from_fmt(format_args!("host{}", host.number()), GFP_KERNEL)?;
-    let device = Device::new_in(&BUS, name.as_bytes(), home, Some(KBox::new(Thing::Host, GFP_KERNEL)?))?;
+    let device = Device::new_in(&BUS, name.as_bytes(), home, Some(Thing::new(Kind::Host)?))?;
     device.register()?;
     *host.device.lock() = Some(device.clone());
     let node = device.node().ok_or(ENODEV)?;
     let class = host_class(&name, node)?;
     let dir = sysfs::device::add(&class)?;
+    dir.fill_by_module();
     host_attributes(host, &dir)?;
     sysfs::device::announce(&class, Action::Add);
     Ok(())
@@ -278,14 +297,14 @@ pub(crate) fn add_unit(unit: &Arc<Unit>) -> Result {
     let target = match BUS.find_device(target.as_bytes()) {
         Some(device) => device,
         None => {
-            let info = KBox::new(Thing::Target, GFP_KERNEL)?;
+            let info = Thing::new(Kind::Target)?;
             let device = Device::new(&BUS, target.as_bytes(), Some(above), Some(info))?;
             device.register()?;
             device
         }
     };
     let name = unit.name()?;
-    let info = KBox::new(Thing::Unit(unit.clone()), GFP_KERNEL)?;
+    let info = Thing::new(Kind::Unit(unit.clone()))?;
     let device = Device::new(&BUS, name.as_bytes(), Some(target), Some(info))?;
     *unit.device.lock() = Some(device.clone());
     device.register()?;

@@ -7,9 +7,10 @@ use macros::kunit_tests;
 mod in_kernel {
     use crate::*;
     use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
-    use errno::{Error, Result, code::*};
+    use errno::{Error, Result};
     use kalloc::flags::GFP_KERNEL;
     use kalloc::{Arc, KBox, KVec};
+    use kernel::hardware::{ktime, locking};
     use locking::SpinLock;
     use scsi_proto::{Cdb, key, status};
 

@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::*
 use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec};
+use kernel::hardware::{block, device, ktime, locking, sync, workqueue};
 use locking::{SetOnce, SpinLock};
 use scsi_proto::{Inquiry, Outcome, Sense, outcome};
 use sync::Mutex;
@@ -104,16 +105,19 @@ impl Unit {
             device: Mutex::new(None),
         };
         let unit = Arc::new(unit, GFP_KERNEL)?;
-        let weak = Arc::downgrade(&unit);
+        // Each of them may be queued when its unit goes.
+        let (weak, alive) = (Arc::downgrade(&unit), crate::ALIVE.count());
         let work = DelayedWork::new(move || {
+            let _alive = &alive;
             if let Some(unit) = weak.upgrade() {
                 unit.send_again();
             }
         })?;
         // New, so they are empty.
         let _ = unit.again_work.set(work);
-        let weak = Arc::downgrade(&unit);
+        let (weak, alive) = (Arc::downgrade(&unit), crate::ALIVE.count());
         let work = Work::new(move || {
+            let _alive = &alive;
             if let Some(unit) = weak.upgrade() {
                 let code = unit.attention.swap(0, AcqRel);
                 crate::show::attention(&unit, (code >> 8) as u8, code as u8);

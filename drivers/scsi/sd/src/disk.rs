@@ -9,6 +9,8 @@ use device::Id;
 use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec, WeakArc};
+use kernel::ext::AliveGuard;
+use kernel::hardware::{block, device, locking, mm_alloc, rcu, sync, workqueue};
 use locking::{SetOnce, SpinLock};
 use mm_alloc::dma::DmaBuffer;
 use rcu::RcuArc;
@@ -60,6 +62,8 @@ pub(crate) struct Disk {
     pub(crate) gone: AtomicBool,
     /// The medium may have been changed.
     pub(crate) changed: AtomicBool,
+    /// Dropped last.
+    _alive: AliveGuard,
 }
 
 impl Disk {
@@ -90,6 +94,7 @@ impl Disk {
             limits_work: SetOnce::new(),
             gone: AtomicBool::new(false),
             changed: AtomicBool::new(false),
+            _alive: crate::ALIVE.count(),
         };
         let disk = Arc::new(disk, GFP_KERNEL)?;
         // New, so it is empty.

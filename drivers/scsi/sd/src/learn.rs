@@ -4,6 +4,7 @@
 use block::QueueLimits;
 use errno::{Result, code::*};
 use kalloc::Arc;
+use kernel::hardware::{block, ktime};
 use klog::{pr_info, pr_notice, pr_warn};
 use scsi::Unit;
 use scsi_proto::{Capacity, Cdb, Limits, Mode, Provisioning, key, opcode};

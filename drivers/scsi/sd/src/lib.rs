@@ -21,10 +21,25 @@ mod learn;
 mod life;
 mod show;
 
-use device::{Device, DriverOps, Ida};
-use errno::{Result, code::*};
+use device::{Device, Driver, DriverOps, Ida};
 use kalloc::Arc;
-use kalloc::flags::GFP_KERNEL;
+use kernel::ext::Alive;
+use kernel::hardware::{block, device};
+use kernel::prelude::*;
+
+module! {
+    type: SdMod,
+    name: "sd_mod",
+    authors: ["The Rideau developers"],
+    description: "SCSI disk (sd) driver",
+    license: "GPL",
+    alias: [
+        "block-major-8-*", "block-major-65-*", "block-major-66-*", "block-major-67-*", "block-major-68-*",
+        "block-major-69-*", "block-major-70-*", "block-major-71-*", "block-major-128-*", "block-major-129-*",
+        "block-major-130-*", "block-major-131-*", "block-major-132-*", "block-major-133-*", "block-major-134-*",
+        "block-major-135-*", "scsi:t-0x00*", "scsi:t-0x07*", "scsi:t-0x0e*", "scsi:t-0x14*",
+    ],
+}
 
 /// Disks at a time.
 const MAX_DISKS: u32 = 256;
@@ -33,6 +48,8 @@ const MINORS: u32 = 16;
 
 /// The disks' numbers, which are the letters of their names.
 static NUMBERS: Ida = Ida::new();
+/// Disks that are in memory.
+static ALIVE: Alive = Alive::new();
 
 /// The first device number of disk `index`: majors 8, 65 to 71, 128 to 135, for 16 disks each.
 fn number(index: u32) -> (u32, u32) {
@@ -67,11 +84,44 @@ impl DriverOps for Sd {
     fn remove(&self, _: &Arc<Device>) {}
 }
 
-/// Registers the driver. Once, at boot, after the bus. May sleep.
-pub fn init() -> Result {
-    for n in 0..MAX_DISKS / 16 {
-        block::register_blkdev(major(n), "sd")?;
+/// The driver's device numbers.
+struct Majors(u32);
+
+impl Majors {
+    fn register() -> Result<Self> {
+        let mut these = Self(0);
+        for n in 0..MAX_DISKS / 16 {
+            block::register_blkdev(major(n), "sd")?;
+            these.0 += 1;
+        }
+        Ok(these)
     }
-    // It stays.
-    device::Driver::register(&scsi::BUS, b"sd", Arc::new(Sd, GFP_KERNEL)?).map(drop)
+}
+
+impl Drop for Majors {
+    fn drop(&mut self) {
+        (0..self.0).for_each(|n| block::unregister_blkdev(major(n)));
+    }
+}
+
+/// The driver, while the module is there.
+struct SdMod {
+    driver: Arc<Driver>,
+    _majors: Majors,
+}
+
+impl kernel::Module for SdMod {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let majors = Majors::register()?;
+        Ok(Self { driver: Driver::register(&scsi::BUS, b"sd", Arc::new(Sd, GFP_KERNEL)?)?, _majors: majors })
+    }
+}
+
+impl Drop for SdMod {
+    fn drop(&mut self) {
+        self.driver.unregister();
+        // Who reads a list of disks may have one for a moment.
+        ALIVE.wait_gone();
+        NUMBERS.destroy();
+    }
 }

@@ -11,6 +11,7 @@ use device::Device;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
+use kernel::hardware::{block, device, workqueue};
 use klog::{pr_notice, pr_warn};
 use scsi::Unit;
 use scsi_proto::Cdb;
@@ -55,9 +56,10 @@ pub(crate) fn probe(device: &Arc<Device>, unit: &Arc<Unit>) -> Result<Bound> {
         parent: path.to_str(),
         removable,
         no_part: false,
-        owner: host.owner,
+        owner: <crate::SdMod as kernel::ModuleMetadata>::this_module().header(),
     };
     let shown = Gendisk::new(&params, facts.limits(unit), KBox::new(MqDisk(queue.clone()), GFP_KERNEL)?)?;
+    shown.set_adapter(host.owner);
     shown.set_read_only(facts.read_only);
     shown.set_capacity(facts.sectors());
     let weak = Arc::downgrade(&disk);

@@ -7,6 +7,7 @@ use device::Device;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KString};
+use kernel::hardware::{device, sysfs, vfs};
 use sysfs::Node;
 use sysfs::device::Device as ClassDevice;
 use sysfs::uevent::Action;
@@ -48,6 +49,7 @@ pub(crate) fn add(device: &Device, disk: &Arc<Disk>) -> Result<Files> {
     let files = Files { name: KString::from_bytes(device.name(), GFP_KERNEL)?, parent };
     let class = files.class()?;
     let dir = sysfs::device::add(&class)?;
+    dir.fill_by_module();
     let (d, w) = (live(disk), live(disk));
     let show =
         move |out: &mut SeqBuf| out.put(if d()?.facts().write_cache { b"write back\n" } else { b"write through\n" });

@@ -9,6 +9,8 @@ use device::Id;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec, WeakArc};
+use kernel::ext::AliveGuard;
+use kernel::hardware::{block, device, ktime, locking, sync};
 use klog::pr_info;
 use locking::{SetOnce, SpinLock};
 use scsi::{Command, Data, Direction, End, Unit, Upper};
@@ -54,6 +56,8 @@ pub(crate) struct Drive {
     for_data: AtomicBool,
     /// A program locked the door (`CDROM_LOCKDOOR`): it stays so when the drive is closed.
     pub(crate) kept_locked: AtomicBool,
+    /// Dropped last.
+    _alive: AliveGuard,
 }
 
 /// A drive while the driver is bound to its unit; dropped, it goes.
@@ -94,6 +98,7 @@ pub(crate) fn probe(unit: &Arc<Unit>) -> Result<Bound> {
         openers: AtomicU32::new(0),
         for_data: AtomicBool::new(false),
         kept_locked: AtomicBool::new(false),
+        _alive: crate::ALIVE.count(),
     };
     let drive = Arc::new(drive, GFP_KERNEL)?;
     // New, so it is empty.
@@ -110,7 +115,7 @@ pub(crate) fn probe(unit: &Arc<Unit>) -> Result<Bound> {
         parent: path.to_str(),
         removable: true,
         no_part: true,
-        owner: host.owner,
+        owner: <crate::SrMod as kernel::ModuleMetadata>::this_module().header(),
     };
     let max_sectors = (host.max_sectors & !3).clamp(8, 0xffff * (BLOCK >> 9));
     let limits = QueueLimits {
@@ -125,6 +130,7 @@ pub(crate) fn probe(unit: &Arc<Unit>) -> Result<Bound> {
         ..QueueLimits::default()
     };
     let shown = Gendisk::new(&params, limits, KBox::new(MqDisk(queue.clone()), GFP_KERNEL)?)?;
+    shown.set_adapter(host.owner);
     shown.set_read_only(true);
     let upper = Arc::new(OfUnit(drive.clone(), queue.clone()), GFP_KERNEL)?;
     unit.set_upper(upper, depth as usize * host.hw_queues as usize)?;

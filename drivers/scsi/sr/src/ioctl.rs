@@ -7,8 +7,9 @@ use core::sync::atomic::Ordering::*;
 use cred::{CAP_SYS_ADMIN, capable};
 use errno::{Result, code::*};
 use kalloc::{Arc, KVec};
+use kernel::hardware::{block, cred, uaccess};
 use scsi_proto::{Cdb, key};
-use x86_mm::uaccess::{copy_to_user, get_user, put_user};
+use uaccess::{copy_to_user, get_user, put_user};
 
 const CDROMREADTOCHDR: u32 = 0x5305;
 const CDROMREADTOCENTRY: u32 = 0x5306;
@@ -196,7 +197,7 @@ fn entry(drive: &Drive, arg: usize) -> Result {
         return Err(EINVAL);
     }
     // Control is the low half there and the high half here.
-    let both = control >> 4 | control << 4;
+    let both = control.rotate_left(4);
     let place = if format == MSF { [b, c, d, 0] } else { u32::from_be_bytes([a, b, c, d]).to_le_bytes() };
     let [p, q, r, s] = place;
     put_user(arg, [track, both, format, 0, p, q, r, s, u8::from(control & 4 != 0), 0, 0, 0])

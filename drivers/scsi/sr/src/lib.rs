@@ -17,10 +17,20 @@
 mod drive;
 mod ioctl;
 
-use device::{Device, DriverOps, Ida};
-use errno::{Result, code::*};
-use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, KBox};
+use device::{Device, Driver, DriverOps, Ida};
+use kalloc::Arc;
+use kernel::ext::Alive;
+use kernel::hardware::{block, device};
+use kernel::prelude::*;
+
+module! {
+    type: SrMod,
+    name: "sr_mod",
+    authors: ["The Rideau developers"],
+    description: "SCSI cdrom (sr) driver",
+    license: "GPL",
+    alias: ["block-major-11-*", "scsi:t-0x05*", "scsi:t-0x04*"],
+}
 
 /// `SCSI_CDROM_MAJOR`.
 pub(crate) const MAJOR: u32 = 11;
@@ -30,6 +40,8 @@ pub(crate) const MAX_DRIVES: u32 = 256;
 
 /// The drives' numbers, which are in their names.
 pub(crate) static NUMBERS: Ida = Ida::new();
+/// Drives that are in memory.
+pub(crate) static ALIVE: Alive = Alive::new();
 
 /// The driver of the bus `scsi`.
 struct Sr;
@@ -50,9 +62,24 @@ impl DriverOps for Sr {
     fn remove(&self, _: &Arc<Device>) {}
 }
 
-/// Registers the driver. Once, at boot, after the bus. May sleep.
-pub fn init() -> Result {
-    block::register_blkdev(MAJOR, "sr")?;
-    // It stays.
-    device::Driver::register(&scsi::BUS, b"sr", Arc::new(Sr, GFP_KERNEL)?).map(drop)
+/// The driver, while the module is there.
+struct SrMod(Arc<Driver>);
+
+impl kernel::Module for SrMod {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let ops = Arc::new(Sr, GFP_KERNEL)?;
+        block::register_blkdev(MAJOR, "sr")?;
+        let driver = Driver::register(&scsi::BUS, b"sr", ops).inspect_err(|_| block::unregister_blkdev(MAJOR))?;
+        Ok(Self(driver))
+    }
+}
+
+impl Drop for SrMod {
+    fn drop(&mut self) {
+        self.0.unregister();
+        block::unregister_blkdev(MAJOR);
+        // Who reads a list of disks may have one for a moment.
+        ALIVE.wait_gone();
+        NUMBERS.destroy();
+    }
 }

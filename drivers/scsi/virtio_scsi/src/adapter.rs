@@ -7,9 +7,9 @@ use crate::ring::Ring;
 use crate::spec::{self, CONTROL, EVENTS, FIRST, config};
 use kernel::ext::{Alive, AliveGuard, Mutex, SetOnce, Work, num_online_cpus};
 use kernel::prelude::*;
-use kernel::scsi::{Command, Host, HostOps, HostParams, Unit};
 use kernel::sync::Arc;
-use kernel::virtio::{Handler, VirtioDevice, features};
+use scsi::{Command, Host, HostOps, HostParams, Unit};
+use virtio::{Handler, VirtioDevice, features};
 
 /// Adapters that are in memory.
 pub(crate) static ALIVE: Alive = Alive::new();

@@ -3,9 +3,10 @@
 
 use crate::spec::{self, CONTROL};
 use kernel::ext::{Completion, SpinLock};
+use kernel::hardware::mm_alloc::dma::DmaBuffer;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel::virtio::{DmaBuffer, Sg, VirtQueue, VirtioDevice};
+use virtio::{Sg, VirtQueue, VirtioDevice};
 
 /// Bytes of a request, and where the answer's byte is.
 const REQUEST: u32 = 24;

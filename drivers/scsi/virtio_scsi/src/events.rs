@@ -3,8 +3,9 @@
 
 use crate::spec::{self, EVENTS};
 use kernel::ext::SpinLock;
+use kernel::hardware::mm_alloc::dma::DmaBuffer;
 use kernel::prelude::*;
-use kernel::virtio::{DmaBuffer, Sg, VirtQueue, VirtioDevice};
+use virtio::{Sg, VirtQueue, VirtioDevice};
 
 /// Reports that the device can make before the first is looked at.
 const COUNT: usize = 8;

@@ -25,7 +25,7 @@ mod spec;
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel::virtio::{Handler, VirtioDevice, VirtioDriver, register_driver, unregister_driver};
+use virtio::{Handler, VirtioDevice, VirtioDriver, register_driver, unregister_driver};
 
 module! {
     type: VirtioScsi,

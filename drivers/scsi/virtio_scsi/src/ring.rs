@@ -4,9 +4,10 @@
 use crate::spec::{self, REQUEST, RESPONSE};
 use core::ops::DerefMut;
 use kernel::ext::SpinLock;
+use kernel::hardware::mm_alloc::dma::DmaBuffer;
 use kernel::prelude::*;
-use kernel::scsi::{Command, Direction, done};
-use kernel::virtio::{DmaBuffer, Sg, VirtQueue, VirtioDevice};
+use scsi::{Command, Direction, done};
+use virtio::{Sg, VirtQueue, VirtioDevice};
 
 /// Each place: the command, then the answer.
 const PLACE: usize = 256;
@@ -136,7 +137,7 @@ impl Ring {
                 inner.queue.detach_unused().map(|token| inner.give_back(token))
             };
             let Some(mut command) = command else { return };
-            command.host_status = kernel::scsi::HostStatus::NoConnect;
+            command.host_status = scsi::HostStatus::NoConnect;
             done(command);
         }
     }
@@ -159,7 +160,7 @@ impl Inner {
         let mut command = self.give_back(token);
         if len < 12 {
             // It did not answer.
-            command.host_status = kernel::scsi::HostStatus::Error;
+            command.host_status = scsi::HostStatus::Error;
             return command;
         }
         let memory = &self.memory;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Layouts and numbers of the device.
 
-use kernel::scsi::HostStatus;
+use scsi::HostStatus;
 
 /// Feature bits.
 pub(crate) mod feature {

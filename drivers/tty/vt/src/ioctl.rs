@@ -207,7 +207,7 @@ fn keyboard_request(index: usize, tty: &Arc<Tty>, cmd: u32, arg: usize) -> Optio
         KDSETLED => done(permitted(tty).map(|()| {
             // Lights that say something else than the locks, until those change.
             match u8::try_from(arg) {
-                Ok(leds) if leds & !7 == 0 => i8042::set_leds(leds),
+                Ok(leds) if leds & !7 == 0 => input::set_leds(leds),
                 _ => keyboard::set_lights(),
             }
         })),

@@ -60,7 +60,11 @@ impl sysrq::Keyboard for Keyboard {
     }
 }
 
-impl i8042::Sink for Keyboard {
+impl input::Handler for Keyboard {
+    fn lights(&self) -> u8 {
+        VT.lock_irqsave().keyboard.leds()
+    }
+
     fn scan_code(&self, byte: u8) {
         let outcome = VT.lock_irqsave().scan_code(byte);
         match outcome {
@@ -113,5 +117,5 @@ fn act(tty: Option<Arc<Tty>>, action: Action) {
 /// Shows the locks on the keyboard.
 pub(crate) fn set_lights() {
     let leds = VT.lock_irqsave().keyboard.leds();
-    i8042::set_leds(leds);
+    input::set_leds(leds);
 }

@@ -67,13 +67,14 @@ pub fn init_screen(info: &BootInfo) -> Result {
     Ok(())
 }
 
-/// Registers the terminals and starts the keyboard. Called once, after `tty::init` and work queues. May sleep.
+/// Registers the terminals; from here on they take what keyboards give. Called once, after `tty::init` and work queues. May sleep.
 pub fn init() -> Result {
     terminals::start_work()?;
     tty::register_driver(&DRIVER)?;
     static UNRAW: &dyn sysrq::Keyboard = &keyboard::KEYBOARD;
     sysrq::KEYBOARD.set(&UNRAW);
-    i8042::init(&keyboard::KEYBOARD)
+    input::set_handler(&keyboard::KEYBOARD);
+    Ok(())
 }
 
 /// Adds `active` to the device of `/dev/tty0`: the terminal in front. After the devices are there. May sleep.

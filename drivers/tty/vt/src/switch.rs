@@ -86,7 +86,7 @@ fn carry_out(then: Then) {
             if let Some((owner, number)) = told {
                 signal(&owner, number);
             }
-            i8042::set_leds(VT.lock_irqsave().keyboard.leds());
+            input::set_leds(VT.lock_irqsave().keyboard.leds());
             if let Some(node) = ACTIVE.get() {
                 node.notify();
             }

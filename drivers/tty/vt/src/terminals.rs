@@ -300,7 +300,7 @@ fn rest_work() {
     }
     let leds = LEDS.swap(0, Ordering::SeqCst);
     if leds & LEDS_VALID != 0 {
-        i8042::set_leds(leds as u8);
+        input::set_leds(leds as u8);
     }
     let wanted = match WANTED.swap(0, Ordering::SeqCst) {
         0 => return,

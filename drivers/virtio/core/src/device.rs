@@ -4,11 +4,13 @@
 use crate::features::{self, TRANSPORT_MASK};
 use crate::ring::VirtQueue;
 use crate::transport::{Identity, Transport, status};
-use ::device::{Bus, BusOps, Device, Driver, DriverOps, Id, Ida};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec};
+use kernel::ext::AliveGuard;
+use kernel::hardware::device::{Bus, BusOps, Device, Driver, DriverOps, Id, Ida};
+use kernel::hardware::{sync, sysfs, vfs};
 use klog::pr_err;
 use sync::Mutex;
 use sysfs::Node;
@@ -45,6 +47,8 @@ pub struct VirtioDevice {
     gone: AtomicBool,
     /// Who handles it, while a driver is bound.
     handler: Mutex<Option<Arc<dyn Handler>>>,
+    /// Dropped last.
+    _alive: AliveGuard,
 }
 
 /// The bus (`/sys/bus/virtio`). A device of it has its `Arc<VirtioDevice>` as its information.
@@ -62,6 +66,10 @@ fn virtio_of(device: &Device) -> Result<&Arc<VirtioDevice>> {
 }
 
 impl BusOps for Virtio {
+    fn is_module(&self) -> bool {
+        cfg!(MODULE)
+    }
+
     fn has_modalias(&self) -> bool {
         true
     }
@@ -278,9 +286,11 @@ impl VirtioDevice {
     }
 }
 
-/// Registers the bus. Once, at boot, before the first device. May sleep.
-pub fn init() -> Result {
-    BUS.register()
+/// Gives back what the lists had: for the module's end.
+pub(crate) fn clear() {
+    let old = core::mem::take(&mut *DRIVERS.lock());
+    drop(old);
+    NUMBERS.destroy();
 }
 
 /// A transport found a device; a driver that is there gets it. [`unregister_device`] takes it away. May sleep.
@@ -294,6 +304,7 @@ pub fn register_device(transport: KBox<dyn Transport>) -> Result<Arc<Device>> {
         features: AtomicU64::new(0),
         gone: AtomicBool::new(false),
         handler: Mutex::new(None),
+        _alive: crate::ALIVE.count(),
     };
     device.transport.reset();
     device.transport.set_status(status::ACKNOWLEDGE);

@@ -20,11 +20,43 @@ mod ring;
 mod transport;
 
 pub use device::{
-    BUS, Handler, VirtioDevice, VirtioDriver, init, register_device, register_driver, unregister_device,
-    unregister_driver,
+    BUS, Handler, VirtioDevice, VirtioDriver, register_device, register_driver, unregister_device, unregister_driver,
 };
 pub use ring::{Sg, VirtQueue};
 pub use transport::{Identity, QueueAddresses, Transport, status, valid_queue_size};
+
+use kernel::ext::Alive;
+use kernel::prelude::*;
+
+module! {
+    type: Virtio,
+    name: "virtio",
+    authors: ["The Rideau developers"],
+    description: "Virtio core",
+    license: "GPL",
+    initcall: "subsys",
+}
+
+/// Devices that are in memory.
+static ALIVE: Alive = Alive::new();
+
+/// The bus, while the module is there. Who has a device or a driver uses this module.
+struct Virtio;
+
+impl kernel::Module for Virtio {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        BUS.register()?;
+        Ok(Self)
+    }
+}
+
+impl Drop for Virtio {
+    fn drop(&mut self) {
+        BUS.unregister();
+        ALIVE.wait_gone();
+        device::clear();
+    }
+}
 
 /// Feature bits that are the ring's or the transport's.
 pub mod features {

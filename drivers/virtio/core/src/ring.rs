@@ -12,6 +12,7 @@ use core::sync::atomic::{Ordering, fence};
 use errno::{Error, Result, code::*};
 use kalloc::KVec;
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
+use kernel::hardware::mm_alloc;
 use mm_alloc::dma::DmaBuffer;
 use mm_alloc::{PAGE_SIZE, Page, PhysAddr};
 
@@ -308,6 +309,11 @@ impl<T> VirtQueue<T> {
         // The wish must be written before the index is read.
         fence(Ordering::SeqCst);
         self.broken || self.mem.read16(self.used_at + 2) == self.last_used
+    }
+
+    /// Calls `f` for each token whose chain the device has.
+    pub fn for_each_token(&self, f: impl FnMut(&T)) {
+        self.slots.iter().filter_map(|slot| slot.token.as_ref()).for_each(f);
     }
 
     /// Takes back a token that the device did not use. Only after a reset of the device, which may write to the memory otherwise.

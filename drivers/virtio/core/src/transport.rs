@@ -4,6 +4,7 @@
 use crate::device::Handler;
 use errno::Result;
 use kalloc::{Arc, KString};
+use kernel::hardware::mm_alloc;
 use mm_alloc::PhysAddr;
 
 /// Bits of a device's status.

@@ -1,20 +1,114 @@
 // SPDX-License-Identifier: GPL-2.0
-//! virtio in memory: devices that ACPI names (`LNRO0005`), or the command line (`virtio_mmio.device=SIZE@ADDRESS:IRQ[:ID]`), as QEMU's microvm and small
-//! monitors give them. Versions 1 (legacy) and 2.
+//! virtio in memory: devices that ACPI names (`LNRO0005`, on the platform bus), or the command line
+//! (`virtio_mmio.device=SIZE@ADDRESS:IRQ[:ID]`), as QEMU's microvm and small monitors give them. Versions 1 (legacy) and 2.
+//! `named`: those of the command line.
 //!
 //! Locks: a mutex around registers that are selected first. Source: Virtual I/O Device Version 1.2, 4.2.
 
 #![no_std]
 #![forbid(unsafe_code)]
+#![feature(arbitrary_self_types)]
 
-use errno::{Result, code::*};
-use irq::{IrqFlags, IrqRequest, IrqReturn, Polarity, Trigger, request_irq};
-use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, KBox, KString};
+mod named;
+
+use kalloc::{Arc, KString};
+use kernel::ext::{Alive, AliveGuard, Mutex};
+use kernel::hardware::device::{Device, Driver, DriverOps, platform};
+use kernel::hardware::irq::{IrqFlags, IrqRequest, IrqReturn, Polarity, Trigger, request_irq};
+use kernel::hardware::mm_alloc::{MmioRegion, PAGE_SIZE};
+use kernel::prelude::*;
 use klog::{pr_err, pr_info};
-use mm_alloc::{MmioRegion, PAGE_SIZE};
-use sync::Mutex;
-use virtio::{Handler, Identity, QueueAddresses, Transport};
+use named::Named;
+use virtio::{Handler, Identity, QueueAddresses, Transport, unregister_device};
+
+module! {
+    type: VirtioMmio,
+    name: "virtio_mmio",
+    authors: ["The Rideau developers"],
+    description: "Platform bus driver for memory mapped virtio devices",
+    license: "GPL",
+    alias: ["acpi*:LNRO0005:*", "platform:virtio-mmio"],
+    params: {
+        device: Named {
+            default: Named::NONE,
+            description: "a device: SIZE@ADDRESS:IRQ[:ID], several times for several",
+        },
+    },
+}
+
+/// Its id in ACPI.
+const ACPI_ID: &[u8] = b"LNRO0005";
+/// Transports that are in memory.
+static ALIVE: Alive = Alive::new();
+
+/// The driver of the platform bus.
+struct Ops;
+
+impl DriverOps for Ops {
+    fn matches(&self, device: &Device) -> bool {
+        device.info::<platform::Info>().is_some_and(|info| info.acpi_ids.iter().any(|id| id.as_bytes() == ACPI_ID))
+    }
+
+    fn probe(&self, device: &Arc<Device>) -> Result {
+        let info = device.info::<platform::Info>().ok_or(ENODEV)?;
+        let (memory, interrupt) = (info.memory.first().ok_or(EINVAL)?, info.interrupt.ok_or(ENXIO)?);
+        let place = Named {
+            size: memory.len.min(1 << 20),
+            base: memory.start,
+            irq: interrupt.gsi,
+            trigger: if interrupt.level { Trigger::Level } else { Trigger::Edge },
+            polarity: if interrupt.low { Polarity::Low } else { Polarity::High },
+        };
+        let name = KString::from_bytes(device.name(), GFP_KERNEL)?;
+        let parent = KString::from_fmt(format_args!("devices/platform/{name}"), GFP_KERNEL)?;
+        device.add_resource(KBox::new(Child(probe(name, parent, place)?), GFP_KERNEL)?)
+    }
+
+    /// What is to be done is the resource's.
+    fn remove(&self, _: &Arc<Device>) {}
+}
+
+/// A device on the virtio bus; dropped, it goes.
+struct Child(Arc<Device>);
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        unregister_device(&self.0);
+    }
+}
+
+/// The driver, and what the command line named, while the module is there.
+struct VirtioMmio {
+    driver: Arc<Driver>,
+    named: KVec<Child>,
+}
+
+impl kernel::Module for VirtioMmio {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let mut named = KVec::new();
+        for (index, &place) in named::take().iter().enumerate() {
+            let name = KString::from_fmt(format_args!("virtio-mmio.{index}"), GFP_KERNEL)?;
+            let parent = KString::from_fmt(format_args!("devices/virtio-mmio-cmdline/{name}"), GFP_KERNEL)?;
+            match probe(name, parent, place) {
+                Ok(device) => named.push(Child(device), GFP_KERNEL)?,
+                Err(ENODEV) => {}
+                Err(error) => pr_err!("virtio-mmio.{index}: {error}"),
+            }
+        }
+        let driver = Driver::register(&platform::BUS, b"virtio-mmio", Arc::new(Ops, GFP_KERNEL)?)?;
+        Ok(Self { driver, named })
+    }
+}
+
+impl Drop for VirtioMmio {
+    fn drop(&mut self) {
+        self.driver.unregister();
+        let named = core::mem::take(&mut self.named);
+        drop(named);
+        // Who has a disk of a device open has the device, too.
+        ALIVE.wait_gone();
+    }
+}
 
 /// Offsets of the registers.
 mod reg {
@@ -54,68 +148,12 @@ struct Mmio {
     polarity: Polarity,
     identity: Identity,
     state: Mutex<Option<IrqRequest>>,
+    /// Dropped last.
+    _alive: AliveGuard,
 }
 
-/// A device as the command line names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Named {
-    size: u64,
-    base: u64,
-    irq: u32,
-    trigger: Trigger,
-    polarity: Polarity,
-}
-
-/// Registers the device with `len` bytes of registers at `base` and interrupt `gsi`, as firmware's tables name it. At boot. May sleep.
-pub fn add(index: usize, base: u64, len: u64, gsi: u32, trigger: Trigger, polarity: Polarity) {
-    let named = Named { size: len.min(1 << 20), base, irq: gsi, trigger, polarity };
-    match probe(index, named) {
-        Ok(()) | Err(ENODEV) => {}
-        Err(error) => pr_err!("virtio-mmio.{index}: {error}"),
-    }
-}
-
-/// Registers the devices that command line values name. Once, at boot. May sleep.
-pub fn init<'a>(values: impl Iterator<Item = Option<&'a [u8]>>) {
-    for (index, value) in values.enumerate() {
-        let Some(value) = value else { continue };
-        let result = parse(value).ok_or(EINVAL).and_then(|named| probe(index, named));
-        if let Err(error) = result
-            && error != ENODEV
-        {
-            pr_err!("virtio-mmio.{index}: {error}");
-        }
-    }
-}
-
-/// `512@0xfeb00000:5` or `4K@0xd0000000:12:1`.
-fn parse(value: &[u8]) -> Option<Named> {
-    let text = core::str::from_utf8(value).ok()?;
-    let (size, rest) = text.split_once('@')?;
-    let mut rest = rest.split(':');
-    let (size, scale) = match size.as_bytes().last()? {
-        b'K' | b'k' => (size.get(..size.len() - 1)?, 1 << 10),
-        b'M' | b'm' => (size.get(..size.len() - 1)?, 1 << 20),
-        _ => (size, 1),
-    };
-    let named = Named {
-        size: number(size)?.checked_mul(scale)?,
-        base: number(rest.next()?)?,
-        irq: u32::try_from(number(rest.next()?)?).ok()?,
-        trigger: Trigger::Edge,
-        polarity: Polarity::High,
-    };
-    (named.size >= 0x108 && named.size <= 1 << 20).then_some(named)
-}
-
-fn number(text: &str) -> Option<u64> {
-    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(hex) => u64::from_str_radix(hex, 16).ok(),
-        None => text.parse().ok(),
-    }
-}
-
-fn probe(index: usize, named: Named) -> Result {
+/// The device of these registers, which is called `name` and at `parent` in `/sys`. ENODEV if there is none. May sleep.
+fn probe(name: KString, parent: KString, named: Named) -> Result<Arc<Device>> {
     let regs = MmioRegion::map(named.base, usize::try_from(named.size)?)?;
     if regs.read32(reg::MAGIC) != MAGIC {
         return Err(ENODEV);
@@ -128,12 +166,11 @@ fn probe(index: usize, named: Named) -> Result {
     if version == 1 {
         regs.write32(reg::GUEST_PAGE_SIZE, PAGE_SIZE as u32);
     }
-    pr_info!("virtio-mmio.{index}: {:#x}, irq {}, version {version}", named.base, named.irq);
-    let name = KString::from_fmt(format_args!("virtio-mmio.{index}"), GFP_KERNEL)?;
+    pr_info!("{name}: {:#x}, irq {}, version {version}", named.base, named.irq);
     let identity = Identity {
         device_type: regs.read32(reg::DEVICE_ID),
         vendor: regs.read32(reg::VENDOR_ID),
-        parent: KString::from_fmt(format_args!("devices/virtio-mmio-cmdline/{name}"), GFP_KERNEL)?,
+        parent,
         bus_name: name,
     };
     let device = Mmio {
@@ -144,8 +181,9 @@ fn probe(index: usize, named: Named) -> Result {
         polarity: named.polarity,
         identity,
         state: Mutex::new(None),
+        _alive: ALIVE.count(),
     };
-    virtio::register_device(KBox::new(device, GFP_KERNEL)?).map(drop)
+    virtio::register_device(KBox::new(device, GFP_KERNEL)?)
 }
 
 impl Mmio {

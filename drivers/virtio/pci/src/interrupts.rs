@@ -6,7 +6,7 @@ use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec};
 use kernel::hardware::irq::{self, IrqFlags, IrqRequest, IrqReturn, request_irq, request_isa_irq};
 use kernel::hardware::pci::{MsiVectors, PciDevice, enable_msix};
-use kernel::virtio::Handler;
+use virtio::Handler;
 
 /// What a register of vectors holds for none.
 pub(crate) const NO_VECTOR: u16 = 0xffff;

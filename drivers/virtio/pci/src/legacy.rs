@@ -9,7 +9,7 @@ use kalloc::flags::GFP_KERNEL;
 use kernel::ext::{AliveGuard, Mutex};
 use kernel::hardware::PortRange;
 use kernel::hardware::pci::PciDevice;
-use kernel::virtio::{Handler, Identity, QueueAddresses, Transport, valid_queue_size};
+use virtio::{Handler, Identity, QueueAddresses, Transport, valid_queue_size};
 
 /// Offsets of the registers.
 mod reg {

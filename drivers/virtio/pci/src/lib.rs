@@ -18,8 +18,8 @@ use kernel::ext::Alive;
 use kernel::hardware::device::{Device, Driver, DriverOps};
 use kernel::hardware::pci::{self, PciDevice};
 use kernel::prelude::*;
-use kernel::virtio::{Identity, Transport};
-use kernel::virtio::{register_device, unregister_device};
+use virtio::{Identity, Transport};
+use virtio::{register_device, unregister_device};
 
 const VENDOR: u16 = 0x1af4;
 /// First id of transitional devices.

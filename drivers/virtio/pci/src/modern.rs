@@ -11,7 +11,7 @@ use kernel::hardware::ktime;
 use kernel::hardware::mm_alloc::MmioRegion;
 use kernel::hardware::pci::{CapId, PciDevice, capabilities};
 use kernel::hardware::pci_config::{PciAddress, read8, read32};
-use kernel::virtio::{Handler, Identity, QueueAddresses, Transport, valid_queue_size};
+use virtio::{Handler, Identity, QueueAddresses, Transport, valid_queue_size};
 
 /// Kinds of capabilities.
 const COMMON: u8 = 1;

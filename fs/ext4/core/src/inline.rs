@@ -63,13 +63,22 @@ impl<S: Store> Fs<S> {
         Ok(inode.tail.len().saturating_sub(8 + entry_len(4) + others) & !3)
     }
 
+    /// Whether the inode has room for as much content as its size says.
+    pub(crate) fn inline_size_ok(&self, inode: &Inode) -> bool {
+        self.inline_room(inode).is_ok_and(|room| inode.raw.size <= (BLOCK_BYTES + room) as u64)
+    }
+
     /// The content of an inline file or link: `i_size` bytes.
     pub fn inline_read(&self, inode: &Inode) -> Result<KVec<u8>> {
         let rest = self.inline_rest(inode)?;
         let mut data = KVec::from_slice(&inode.raw.block, GFP_NOFS)?;
         data.extend_from_slice(&rest, GFP_NOFS)?;
         if inode.raw.size > data.len() as u64 {
-            return Err(self.corrupt("inline_size", inode.ino, 0));
+            // Zeros at the end need not be stored.
+            if !self.inline_size_ok(inode) {
+                return Err(self.corrupt("inline_size", inode.ino, 0));
+            }
+            data.resize(inode.raw.size as usize, 0, GFP_NOFS)?;
         }
         data.truncate(inode.raw.size as usize);
         Ok(data)

@@ -235,6 +235,9 @@ impl<S: Store> Fs<S> {
         if inode.is_inline() && !geo.has_incompat(ext4_format::feature::incompat::INLINE_DATA) {
             return Err("inode_inline");
         }
+        if inode.is_inline() && !inode.is_dir() && !self.inline_size_ok(inode) {
+            return Err("inode_inline_size");
+        }
         match inode.kind() {
             mode::IFREG | mode::IFDIR | mode::IFLNK => {
                 if inode.has_flag(flag::EXTENTS) && !inode.is_fast_symlink() {

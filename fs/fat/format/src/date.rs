@@ -48,7 +48,7 @@ impl Stamp {
         let at = Time::from_seconds(local);
         // The fields fit: the year is at most 2107.
         let date = (at.year - 80) << 9 | (at.mon + 1) << 5 | at.mday;
-        let time = at.hour << 11 | at.min << 5 | at.sec / 2;
+        let time = at.hour << 11 | at.min << 5 | (at.sec / 2);
         let hundredths = (at.sec % 2).cast_unsigned() * 100 + nanoseconds / 10_000_000;
         Self { time: time as u16, date: date as u16, hundredths: hundredths as u8 }
     }

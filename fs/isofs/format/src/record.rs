@@ -69,7 +69,7 @@ impl<'a> Record<'a> {
 
     /// The fields behind the name.
     pub(crate) fn system_use(&self, skip: usize) -> &'a [u8] {
-        let at = HEADER + self.name_len + usize::from(self.name_len % 2 == 0);
+        let at = HEADER + self.name_len + usize::from(self.name_len.is_multiple_of(2));
         self.bytes.get(at + skip..).unwrap_or(b"")
     }
 

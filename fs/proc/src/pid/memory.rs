@@ -185,8 +185,8 @@ fn figures(info: &SmapsInfo, rollup: bool, out: &mut SeqBuf) -> Result {
         ("FilePmdMapped:", 0),
         ("Shared_Hugetlb:", 0),
         ("Private_Hugetlb:", 0),
-        ("Swap:", 0),
-        ("SwapPss:", 0),
+        ("Swap:", info.swap),
+        ("SwapPss:", info.swap_pss()),
         ("Locked:", info.locked()),
     ];
     lines.iter().try_for_each(|(label, bytes)| kib_line(out, label, *bytes))

@@ -113,6 +113,9 @@ impl View {
 type Show = fn(&View, &mut SeqBuf) -> Result;
 type ShowLine = fn(&View, u64, &mut SeqBuf) -> Result<Option<u64>>;
 
+/// Opens a file over an address space, if the task has one.
+type OpenMm = fn(Option<Arc<Mm>>) -> Result<KBox<dyn FileOps>>;
+
 /// What is behind an entry of a process's directory.
 enum What {
     /// A text of one record.
@@ -126,7 +129,7 @@ enum What {
     /// A link straight to a place.
     Link(fn(&Task) -> Result<Path>),
     /// A file of its own kind over the pinned address space, which only who may look inside may open.
-    Opened(fn(Option<Arc<Mm>>) -> Result<KBox<dyn FileOps>>),
+    Opened(OpenMm),
     /// `fd` and `fdinfo`.
     Fds,
     FdInfos,

@@ -92,7 +92,7 @@ fn memory(view: &View, out: &mut SeqBuf) -> Result {
         ("VmExe", text),
         ("VmLib", m.exec - text),
         ("VmPTE", m.table_bytes / PAGE_SIZE),
-        ("VmSwap", 0),
+        ("VmSwap", m.swap),
     ];
     for (name, pages) in lines {
         seq_print!(out, "{name}:\t{:>8} kB\n", pages * (PAGE_SIZE / 1024))?;

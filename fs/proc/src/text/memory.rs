@@ -26,6 +26,9 @@ fn slab_pages() -> (u64, u64) {
 pub(super) fn meminfo(out: &mut SeqBuf) -> Result {
     let info = figures();
     let buffers = vfs::hooks::device_pages();
+    let (swap_total, swap_free) = mm::swap::totals();
+    // Private pages are on the inactive list while they are in the swap cache.
+    let cached_swap = get(Item::SwapCached);
     let (slab, reclaimable) = slab_pages();
     let pages = [
         ("MemTotal:", info.total),
@@ -34,12 +37,12 @@ pub(super) fn meminfo(out: &mut SeqBuf) -> Result {
         ("MemAvailable:", info.available.saturating_add(reclaimable / 2)),
         ("Buffers:", buffers),
         ("Cached:", info.cached.saturating_sub(buffers)),
-        ("SwapCached:", 0),
+        ("SwapCached:", cached_swap),
         ("Active(file):", lru::len(Which::Active) as u64),
-        ("Inactive(file):", lru::len(Which::Inactive) as u64),
+        ("Inactive(file):", (lru::len(Which::Inactive) as u64).saturating_sub(cached_swap)),
         ("Mlocked:", get(Item::Mlock)),
-        ("SwapTotal:", 0),
-        ("SwapFree:", 0),
+        ("SwapTotal:", swap_total),
+        ("SwapFree:", swap_free),
         ("Dirty:", info.dirty),
         ("Writeback:", info.writeback),
         ("AnonPages:", info.anon),
@@ -64,7 +67,8 @@ pub(super) fn meminfo(out: &mut SeqBuf) -> Result {
 /// `/proc/vmstat`.
 pub(super) fn vmstat(out: &mut SeqBuf) -> Result {
     seq_print!(out, "nr_free_pages {}\n", figures().free)?;
-    seq_print!(out, "nr_inactive_file {}\n", lru::len(Which::Inactive))?;
+    let inactive = (lru::len(Which::Inactive) as u64).saturating_sub(get(Item::SwapCached));
+    seq_print!(out, "nr_inactive_file {inactive}\n")?;
     seq_print!(out, "nr_active_file {}\n", lru::len(Which::Active))?;
     let (slab, reclaimable) = slab_pages();
     seq_print!(out, "nr_slab_reclaimable {reclaimable}\n")?;

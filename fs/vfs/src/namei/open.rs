@@ -225,9 +225,12 @@ enum Last {
 
 fn create_open(walker: &mut Walker<'_>, how: &OpenHow) -> Result<Arc<File>> {
     loop {
-        let Some(dir) = walker.parent()? else { return Err(EISDIR) };
+        let Some(dir) = walker.parent()? else { return Err(directory_instead(how)) };
         let (key, slash) = walker.last();
-        if key.dots() != 0 || slash {
+        if key.dots() != 0 {
+            return Err(directory_instead(how));
+        }
+        if slash {
             return Err(EISDIR);
         }
         let cached = dcache::lookup_cached(&dir.dentry, key.bytes)
@@ -269,6 +272,11 @@ fn create_open(walker: &mut Walker<'_>, how: &OpenHow) -> Result<Arc<File>> {
     }
 }
 
+/// What `O_CREAT` says of a path without a last name: it leads to a directory, which is there.
+fn directory_instead(how: &OpenHow) -> Error {
+    if how.flags.any(uapi::O_EXCL) { EEXIST } else { EISDIR }
+}
+
 fn open_existing(path: Path, how: &OpenHow) -> Result<Arc<File>> {
     if path.inode()?.is_dir() {
         return Err(EISDIR);
@@ -288,7 +296,11 @@ fn find_or_create(dir: &Path, walker: &Walker<'_>, how: &OpenHow) -> Result<Last
     may_create(inode)?;
     let mode = masked(inode, uapi::S_IFREG | how.mode);
     let pending = Pending::new(&dir.dentry, &key, cached)?;
-    let made = inode.ops().create(inode, key.bytes, mode)?;
+    let made = inode.ops().create(inode, key.bytes, mode).map_err(|error| match error {
+        // Somebody else who has the file system (a server's own programs) was faster: it is there.
+        EEXIST if !how.flags.any(uapi::O_EXCL) => ESTALE,
+        error => error,
+    })?;
     let dentry = pending.commit(made.clone());
     notify::created(inode, &made, key.bytes);
     Ok(Last::Made(dentry))

@@ -18,7 +18,7 @@ use kalloc::Arc;
 pub(crate) fn may_delete(dir: &Inode, victim: &Inode, is_dir: bool) -> Result {
     inode_permission(dir, MAY_WRITE | MAY_EXEC)?;
     if dir.iflags() & iop::APPEND != 0
-        || victim.iflags() & (iop::APPEND | iop::IMMUTABLE) != 0
+        || victim.iflags() & (iop::APPEND | iop::IMMUTABLE | iop::SWAPFILE) != 0
         || sticky_denies(dir, victim)?
     {
         return Err(EPERM);

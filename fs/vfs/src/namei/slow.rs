@@ -30,7 +30,7 @@ pub(crate) fn lookup_locked(dir: &Arc<Dentry>, key: &Key<'_>) -> Result<Option<A
         dcache::lookup(&section, dir, key).map(Arc::from)
     };
     if let Some(dentry) = cached {
-        if stands(&dentry) {
+        if stands(inode, key, &dentry)? {
             return Ok(Some(dentry));
         }
         dcache::invalidate(&dentry);
@@ -57,19 +57,27 @@ fn under_this_name(dir: &Arc<Dentry>, key: &Key<'_>, inode: Arc<Inode>) -> Resul
     Ok(dentry)
 }
 
-fn stands(dentry: &Dentry) -> bool {
-    match dentry.inode() {
-        Some(inode) => inode.iflags() & iop::REVALIDATE == 0 || inode.ops().revalidate(inode),
-        None => true,
+/// Whether the cached `dentry`, `key` of `dir`, still stands. `dir.lock` is held.
+fn stands(dir: &Arc<Inode>, key: &Key<'_>, dentry: &Dentry) -> Result<bool> {
+    let Some(inode) = dentry.inode() else { return Ok(true) };
+    if inode.iflags() & iop::REVALIDATE == 0 || inode.ops().revalidate(inode) {
+        return Ok(true);
     }
+    inode.ops().check(dir, key.bytes, inode)
 }
 
-/// Drops a cached dentry that no longer stands.
-pub(crate) fn stale(dir: &Arc<Dentry>, dentry: &Arc<Dentry>) -> Result {
+/// Looks whether `dentry`, `key` of `dir`, really stands no longer, and drops it then. Whether it does stand.
+pub(crate) fn stale(dir: &Arc<Dentry>, dentry: &Arc<Dentry>, key: &Key<'_>) -> Result<bool> {
     let inode = dir.positive()?;
+    {
+        let _lock = inode.lock.read();
+        if !dentry.is_unhashed() && stands(inode, key, dentry)? {
+            return Ok(true);
+        }
+    }
     let _lock = inode.lock.write();
     if !dentry.is_unhashed() {
         dcache::invalidate(dentry);
     }
-    Ok(())
+    Ok(false)
 }

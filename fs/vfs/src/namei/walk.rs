@@ -144,6 +144,8 @@ pub struct Walker<'a> {
     links: u32,
     /// The last link followed was a magic one: the anchor is where it led.
     jumped: bool,
+    /// The dentry that was found to stand still just now.
+    checked: Option<Arc<Dentry>>,
 }
 
 /// Walks `name` to its end and calls `finish` there, inside the section. The common way to look something up.
@@ -166,8 +168,16 @@ impl<'a> Walker<'a> {
     /// A walk along `name`.
     #[inline(always)]
     pub fn new(start: Start<'a>, name: &'a PathName, flags: u32) -> Result<Self> {
-        let mut walker =
-            Self { text: Text::Given(name), at: 0, anchor: Anchor::Cwd, root: None, flags, links: 0, jumped: false };
+        let mut walker = Self {
+            text: Text::Given(name),
+            at: 0,
+            anchor: Anchor::Cwd,
+            root: None,
+            flags,
+            links: 0,
+            jumped: false,
+            checked: None,
+        };
         if let Start::At(path) = start {
             walker.anchor = Anchor::Given(path);
         }
@@ -195,6 +205,7 @@ impl<'a> Walker<'a> {
             flags,
             links: 0,
             jumped: false,
+            checked: None,
         }
     }
 
@@ -361,13 +372,14 @@ impl<'a> Walker<'a> {
             }
             let Some(child) = dcache::lookup(section, &place.dentry, &key) else {
                 if place.inode.iflags() & iop::COMPLETE != 0 {
-                    return Err(ENOENT);
+                    // That a name is not there is nothing that Linux has cached of such a directory.
+                    return Err(if self.flags & lflag::CACHED != 0 { EAGAIN } else { ENOENT });
                 }
                 return Ok(Step::Miss(place, at));
             };
             let inode = child.into_ref().positive()?;
             let flags = inode.iflags();
-            if flags & iop::REVALIDATE != 0 && !inode.ops().revalidate(inode) {
+            if flags & iop::REVALIDATE != 0 && !inode.ops().revalidate(inode) && !self.was_checked(&child) {
                 return Ok(Step::Stale(place, child, at));
             }
             let mut next = Place { mnt: place.mnt, dentry: child, inode };
@@ -440,11 +452,22 @@ impl<'a> Walker<'a> {
             Next::Return(_) => Ok(()),
             Next::Miss(dir, at) => self.look_up(dir, at),
             Next::Stale(dir, dentry, at) => {
-                stale(&dir.dentry, &dentry)?;
-                self.look_up(dir, at)
+                let key = Key::scan(self.text.bytes(), at);
+                if !stale(&dir.dentry, &dentry, &key)? {
+                    return self.look_up(dir, at);
+                }
+                self.checked = Some(dentry);
+                self.at = at;
+                self.anchor = Anchor::Here(dir);
+                Ok(())
             }
             Next::Link { dir, link, rest } => self.follow(dir, link, rest),
         }
+    }
+
+    /// Whether `dentry` is the one that was found to stand.
+    fn was_checked(&self, dentry: &Dentry) -> bool {
+        self.checked.as_ref().is_some_and(|checked| core::ptr::eq(&**checked, dentry))
     }
 
     fn look_up(&mut self, dir: Path, at: usize) -> Result {
@@ -454,6 +477,7 @@ impl<'a> Walker<'a> {
         if found.as_ref().and_then(|dentry| dentry.inode()).is_none() {
             return Err(ENOENT);
         }
+        self.checked = found;
         self.at = at;
         self.anchor = Anchor::Here(dir);
         Ok(())

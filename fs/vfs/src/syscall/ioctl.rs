@@ -4,6 +4,7 @@
 use super::remap;
 use crate::fdtable::{current_files, fdget};
 use crate::file::File;
+use crate::fileattr;
 use crate::types::Kstat;
 use crate::user;
 use errno::{Result, code::*};
@@ -55,6 +56,12 @@ pub fn sys_ioctl(regs: &PtRegs) -> Result<usize> {
         remap::FICLONE => remap::clone(&file, arg as u32 as usize),
         remap::FICLONERANGE => remap::clone_range(&file, arg),
         remap::FIDEDUPERANGE => remap::dedupe_range(&file, arg),
+        uapi::FS_IOC_GETFLAGS | uapi::FS_IOC_SETFLAGS | uapi::FS_IOC_FSGETXATTR | uapi::FS_IOC_FSSETXATTR => {
+            match fileattr::ioctl(&file, cmd, arg) {
+                Err(ENOTTY) => file.ops().ioctl(&file, cmd, arg),
+                result => result,
+            }
+        }
         uapi::FIONREAD if file.inode().is_reg() && !file.is_anon() => regular_available(&file, arg),
         _ => file.ops().ioctl(&file, cmd, arg),
     }

@@ -2,8 +2,8 @@
 //! `flock(2)` and the lock commands of `fcntl(2)`.
 
 use crate::fdtable::fdget;
-use crate::file::{File, fmode};
-use crate::flock::{Kind, Range};
+use crate::file::{File, RemoteLock, fmode};
+use crate::flock::{Kind, Range, follow_remote};
 use crate::user;
 use errno::{Result, code::*};
 use kalloc::Arc;
@@ -35,6 +35,7 @@ pub fn sys_flock(regs: &PtRegs) -> Result<usize> {
         uapi::LOCK_UN => {
             if let Some(state) = file.inode().locks() {
                 state.unset(&range)?;
+                follow_remote(&file, state, &range, false, false)?;
             }
             return Ok(0);
         }
@@ -49,10 +50,11 @@ pub fn sys_flock(regs: &PtRegs) -> Result<usize> {
     match state.set(&range, false) {
         Err(EAGAIN) => {
             state.unset(&range)?;
-            state.set(&range, wait).map(|()| 0)
+            state.set(&range, wait)?;
         }
-        other => other.map(|()| 0),
+        other => other?,
     }
+    follow_remote(&file, state, &range, true, wait).map(|()| 0)
 }
 
 /// The range a `struct flock` means.
@@ -77,14 +79,20 @@ fn range_of(file: &File, lock: &uapi::flock) -> Result<(i64, i64)> {
     }
 }
 
+/// Whether `file` is open for what a lock of `kind` (`F_*LCK`) protects.
+fn may_lock(file: &File, kind: u32) -> bool {
+    match kind {
+        uapi::F_RDLCK => file.mode() & fmode::READ != 0,
+        uapi::F_WRLCK => file.mode() & fmode::WRITE != 0,
+        _ => true,
+    }
+}
+
 /// `F_GETLK`, `F_SETLK`, `F_SETLKW` and their OFD forms.
 pub(crate) fn record_lock(file: &Arc<File>, cmd: u32, arg: usize, owner: usize, ofd: bool) -> Result<usize> {
     let mut lock: uapi::flock = user::get(arg)?;
     let asks = cmd == uapi::F_GETLK || cmd == uapi::F_OFD_GETLK;
     if asks && !matches!(lock.l_type as u32, uapi::F_RDLCK | uapi::F_WRLCK) {
-        return Err(EINVAL);
-    }
-    if ofd && lock.l_pid != 0 {
         return Err(EINVAL);
     }
     let (start, end) = range_of(file, &lock)?;
@@ -97,9 +105,15 @@ pub(crate) fn record_lock(file: &Arc<File>, cmd: u32, arg: usize, owner: usize, 
         uapi::F_UNLCK => {}
         _ => return Err(EINVAL),
     }
+    if !asks && !may_lock(file, kind) {
+        return Err(EBADF);
+    }
+    if ofd && lock.l_pid != 0 {
+        return Err(EINVAL);
+    }
     if asks {
         match file.inode().locks().and_then(|state| state.conflict(&range)) {
-            None => lock.l_type = uapi::F_UNLCK as i16,
+            None => remote_conflict(file, &range, &mut lock)?,
             Some(held) => {
                 lock.l_type = (if held.kind == Kind::Exclusive { uapi::F_WRLCK } else { uapi::F_RDLCK }) as i16;
                 lock.l_whence = uapi::SEEK_SET as i16;
@@ -111,17 +125,32 @@ pub(crate) fn record_lock(file: &Arc<File>, cmd: u32, arg: usize, owner: usize, 
         user::put(arg, &lock)?;
         return Ok(0);
     }
-    match kind {
-        uapi::F_UNLCK => {
-            if let Some(state) = file.inode().locks() {
-                state.unset(&range)?;
-            }
-            return Ok(0);
+    if kind == uapi::F_UNLCK {
+        if let Some(state) = file.inode().locks() {
+            state.unset(&range)?;
+            follow_remote(file, state, &range, false, false)?;
         }
-        uapi::F_RDLCK if file.mode() & fmode::READ == 0 => return Err(EBADF),
-        uapi::F_WRLCK if file.mode() & fmode::WRITE == 0 => return Err(EBADF),
-        _ => {}
+        return Ok(0);
     }
     let wait = cmd == uapi::F_SETLKW || cmd == uapi::F_OFD_SETLKW;
-    file.inode().locks_or_new()?.set(&range, wait).map(|()| 0)
+    let state = file.inode().locks_or_new()?;
+    state.set(&range, wait)?;
+    follow_remote(file, state, &range, true, wait).map(|()| 0)
+}
+
+/// What on the server of `file`, if it has one, is in the way of `range`.
+fn remote_conflict(file: &File, range: &Range, lock: &mut uapi::flock) -> Result {
+    let wanted =
+        RemoteLock { kind: lock.l_type as u32, start: range.start, end: range.end, pid: range.pid, wait: false };
+    match file.ops().get_lock(file, &wanted)? {
+        None => lock.l_type = uapi::F_UNLCK as i16,
+        Some(held) => {
+            lock.l_type = held.kind as i16;
+            lock.l_whence = uapi::SEEK_SET as i16;
+            lock.l_start = held.start;
+            lock.l_len = if held.end == i64::MAX { 0 } else { held.end.saturating_sub(held.start).saturating_add(1) };
+            lock.l_pid = held.pid;
+        }
+    }
+    Ok(())
 }

@@ -138,13 +138,13 @@ fn set_times(path: &Path, times: Option<[uapi::timespec; 2]>) -> Result<usize> {
 /// `utimensat(dirfd, name, times, flags)`.
 pub fn sys_utimensat(regs: &PtRegs) -> Result<usize> {
     let flags = regs.arg3() as u32;
-    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
-        return Err(EINVAL);
-    }
     let times = if regs.arg2() == 0 { None } else { Some(user::get::<[uapi::timespec; 2]>(regs.arg2())?) };
-    // Nothing to do: not even the name is looked at.
+    // Nothing to do: neither the name nor the flags are looked at.
     if times.is_some_and(|times| times.iter().all(|time| time.tv_nsec == OMIT)) {
         return Ok(0);
+    }
+    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+        return Err(EINVAL);
     }
     if regs.arg1() == 0 && regs.arg0() as i32 != uapi::AT_FDCWD {
         if flags != 0 {
@@ -277,6 +277,9 @@ pub fn sys_fallocate(regs: &PtRegs) -> Result<usize> {
         || inode.iflags() & iop::IMMUTABLE != 0
     {
         return Err(EPERM);
+    }
+    if inode.iflags() & iop::SWAPFILE != 0 {
+        return Err(ETXTBSY);
     }
     match inode.file_type() {
         FileType::Fifo => return Err(ESPIPE),

@@ -106,8 +106,8 @@ fn link(olddir: usize, old: usize, newdir: usize, new: usize, flags: u32) -> Res
         return Err(EINVAL);
     }
     let empty = flags & uapi::AT_EMPTY_PATH != 0;
+    // What is wrong with the old name counts before what is wrong with the new one.
     let old = PathName::from_user(old, empty)?;
-    let new = PathName::from_user(new, false)?;
     let from = DirFd::new(olddir, &old)?;
     let mut walk = 0;
     if flags & uapi::AT_SYMLINK_FOLLOW != 0 {
@@ -125,6 +125,7 @@ fn link(olddir: usize, old: usize, newdir: usize, new: usize, flags: u32) -> Res
         }
     }
     let path = lookup_path(from.start(), &old, walk)?;
+    let new = PathName::from_user(new, false)?;
     let to = DirFd::new(newdir, &new)?;
     create::link(&path, to.start(), &new).map(|()| 0)
 }

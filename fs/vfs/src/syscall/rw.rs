@@ -2,7 +2,7 @@
 //! Reading, writing and seeking. Source: `read(2)`, `pread(2)`, `readv(2)`, `lseek(2)`.
 
 use crate::fdtable::fdget;
-use crate::file::{File, fmode};
+use crate::file::{AT_END, File, fmode};
 use crate::notify;
 use crate::user::ptr;
 use errno::{Result, code::*};
@@ -12,7 +12,7 @@ use x86_mm::uaccess::IovIter;
 
 /// `EINVAL` if what is to be moved would end where no position is.
 #[inline(always)]
-fn check_end(pos: i64, count: usize) -> Result {
+pub(super) fn check_end(pos: i64, count: usize) -> Result {
     if pos.checked_add_unsigned(count as u64).is_none() { Err(EINVAL) } else { Ok(()) }
 }
 
@@ -143,6 +143,9 @@ pub fn sys_pwritev(regs: &PtRegs) -> Result<usize> {
     vfs_write(&file, &mut IovIter::from_iovec(ptr(regs.arg1()), regs.arg2())?, &mut pos)
 }
 
+/// The flags of `preadv2` and `pwritev2` that all files know.
+const RWF_KNOWN: u32 = uapi::RWF_HIPRI | uapi::RWF_DSYNC | uapi::RWF_SYNC | uapi::RWF_APPEND;
+
 /// The flags of `preadv2` and `pwritev2`. What needs support of the file itself is refused, as by a file without it.
 fn check_rwf(flags: usize, known: u32) -> Result {
     if flags & !(known as usize) != 0 { Err(EOPNOTSUPP) } else { Ok(()) }
@@ -175,7 +178,8 @@ pub fn sys_preadv2(regs: &PtRegs) -> Result<usize> {
     if iter.is_empty() {
         return Ok(0);
     }
-    check_rwf(regs.arg5(), uapi::RWF_HIPRI | uapi::RWF_DSYNC | uapi::RWF_SYNC)?;
+    check_end(pos.unwrap_or_else(|| file.position()), iter.count())?;
+    check_rwf(regs.arg5(), RWF_KNOWN)?;
     match pos {
         Some(mut pos) => vfs_read(&file, &mut iter, &mut pos),
         None => read_file(&file, &mut iter),
@@ -188,13 +192,34 @@ pub fn sys_pwritev2(regs: &PtRegs) -> Result<usize> {
     if iter.is_empty() {
         return Ok(0);
     }
-    check_rwf(regs.arg5(), uapi::RWF_HIPRI | uapi::RWF_DSYNC | uapi::RWF_SYNC)?;
+    check_end(pos.unwrap_or_else(|| file.position()), iter.count())?;
+    check_rwf(regs.arg5(), RWF_KNOWN)?;
     let n = match pos {
+        pos if appends(&file, regs.arg5() as u32) => append(&file, &mut iter, pos.is_none())?,
         Some(mut pos) => vfs_write(&file, &mut iter, &mut pos)?,
         None => write_file(&file, &mut iter)?,
     };
     if regs.arg5() as u32 & (uapi::RWF_DSYNC | uapi::RWF_SYNC) != 0 {
         file.fsync(regs.arg5() as u32 & uapi::RWF_SYNC == 0)?;
+    }
+    Ok(n)
+}
+
+/// Whether `RWF_*` flags send a write to the end of `file`.
+pub fn appends(file: &File, flags: u32) -> bool {
+    flags & uapi::RWF_APPEND != 0 && file.mode() & fmode::SEEK != 0
+}
+
+/// Writes at the end; if `own`, the file's own position goes there, too.
+pub fn append(file: &File, from: &mut IovIter<'_>, own: bool) -> Result<usize> {
+    let mut end = AT_END;
+    if !own {
+        return vfs_write(file, from, &mut end);
+    }
+    let mut pos = file.pos.lock();
+    let n = vfs_write(file, from, &mut end)?;
+    if n != 0 {
+        *pos = end;
     }
     Ok(n)
 }

@@ -3,7 +3,7 @@
 
 use super::DirFd;
 use crate::fdtable::fdget_raw;
-use crate::inode::{Inode, Link};
+use crate::inode::{Inode, Link, iop};
 use crate::mount::Mount;
 use crate::namei::{PathName, Start, lflag, lookup, walk::lookup_path};
 use crate::path::Path;
@@ -13,7 +13,7 @@ use crate::user;
 use cred::CapSet;
 use errno::{Result, code::*};
 use kalloc::{Arc, KVec, flags::GFP_KERNEL};
-use uapi::{AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_SYMLINK_NOFOLLOW};
+use uapi::{AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_STATX_DONT_SYNC, AT_SYMLINK_NOFOLLOW};
 use x86_cpu::regs::PtRegs;
 
 /// What `stat` shows of `inode` seen through `mnt`.
@@ -21,6 +21,18 @@ use x86_cpu::regs::PtRegs;
 fn fill(mnt: &Mount, inode: &Arc<Inode>, stat: &mut Kstat) {
     inode.ops().getattr(inode, stat);
     stat.mnt_id = mnt.id;
+}
+
+/// As [`fill`], for an inode whose attributes may have changed elsewhere. `flags`: `AT_STATX_DONT_SYNC` does not ask. May sleep.
+#[cold]
+#[inline(never)]
+fn fill_fresh(path: &Path, flags: u32, stat: &mut Kstat) -> Result {
+    let inode = path.inode()?;
+    if flags & AT_STATX_DONT_SYNC == 0 {
+        inode.ops().refresh(inode)?;
+    }
+    fill(&path.mnt, inode, stat);
+    Ok(())
 }
 
 #[inline(always)]
@@ -35,18 +47,28 @@ fn stat_name(dirfd: usize, address: usize, flags: u32, stat: &mut Kstat) -> Resu
         walk |= lflag::EMPTY;
     }
     let dir = DirFd::new(dirfd, &name)?;
-    lookup(dir.start(), &name, walk, |place| {
-        fill(&place.mnt, place.inode, stat);
+    let asks = lookup(dir.start(), &name, walk, |place| {
         if core::ptr::eq(&*place.dentry, &*place.mnt.root) {
             stat.attributes |= uapi::STATX_ATTR_MOUNT_ROOT as u64;
         }
-        Ok(())
-    })
+        if place.inode.iflags() & iop::REFRESH != 0 {
+            return Ok(Some(place.to_path()));
+        }
+        fill(&place.mnt, place.inode, stat);
+        Ok(None)
+    })?;
+    match asks {
+        Some(path) => fill_fresh(&path, flags, stat),
+        None => Ok(()),
+    }
 }
 
 #[inline(always)]
 fn stat_fd(fd: usize, stat: &mut Kstat) -> Result {
     let file = fdget_raw(fd)?;
+    if file.inode().iflags() & iop::REFRESH != 0 {
+        return fill_fresh(file.path(), 0, stat);
+    }
     fill(&file.path().mnt, file.inode(), stat);
     Ok(())
 }
@@ -131,6 +153,11 @@ pub fn sys_statx(regs: &PtRegs) -> Result<usize> {
     }
     let mut stat = Kstat::default();
     stat_name(regs.arg0(), regs.arg1(), flags, &mut stat)?;
+    // The time of creation is told only to who asks for it.
+    if mask & stat.result_mask & uapi::STATX_BTIME == 0 {
+        stat.result_mask &= !uapi::STATX_BTIME;
+        stat.btime = Timespec::default();
+    }
     let out = uapi::statx {
         stx_mask: stat.result_mask | uapi::STATX_MNT_ID,
         stx_blksize: stat.blksize,

@@ -2,7 +2,7 @@
 //! Moving bytes from file to file inside the kernel. Source: `sendfile(2)`, `copy_file_range(2)`.
 
 use super::remap;
-use super::rw::{vfs_read, vfs_write};
+use super::rw::{check_end, vfs_read, vfs_write};
 use crate::fdtable::fdget;
 use crate::file::{File, fmode};
 use crate::user;
@@ -54,19 +54,19 @@ fn with_position<R>(file: &File, f: impl FnOnce(&mut i64) -> R) -> R {
 pub fn sys_sendfile(regs: &PtRegs) -> Result<usize> {
     let offset: Option<i64> = if regs.arg2() != 0 { Some(user::get(regs.arg2())?) } else { None };
     let input = fdget(regs.arg1())?;
-    let count = regs.arg3().min(MAX_RW_COUNT);
     if input.mode() & fmode::READ == 0 {
         return Err(EBADF);
     }
     // What is wrong with the input is said before the output is looked at.
-    if let Some(from) = offset {
-        if input.mode() & fmode::SEEK == 0 {
-            return Err(ESPIPE);
-        }
-        if from < 0 {
-            return Err(EINVAL);
-        }
+    if offset.is_some() && input.mode() & fmode::SEEK == 0 {
+        return Err(ESPIPE);
     }
+    let from = offset.unwrap_or_else(|| input.position());
+    if from < 0 || regs.arg3().cast_signed() < 0 {
+        return Err(EINVAL);
+    }
+    check_end(from, regs.arg3())?;
+    let count = regs.arg3().min(MAX_RW_COUNT);
     let output = fdget(regs.arg0())?;
     if output.mode() & fmode::WRITE == 0 {
         return Err(EBADF);

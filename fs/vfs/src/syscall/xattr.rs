@@ -2,13 +2,13 @@
 //! Extended attributes. Source: `xattr(7)`.
 
 use crate::fdtable::fdget;
-use crate::inode::Inode;
+use crate::inode::{Inode, iop};
 use crate::namei::{PathName, Start, lflag, walk::lookup_path};
 use crate::path::Path;
 use crate::perm::{MAY_READ, MAY_WRITE, inode_permission};
 use crate::types::FileType;
 use crate::user;
-use cred::CAP_SYS_ADMIN;
+use cred::{CAP_SETFCAP, CAP_SYS_ADMIN};
 use errno::{Result, code::*};
 use kalloc::KVec;
 use kalloc::flags::GFP_KERNEL;
@@ -36,17 +36,53 @@ fn attribute(address: usize) -> Result<KVec<u8>> {
 
 /// Who may touch an attribute, by its name space.
 fn allowed(inode: &Inode, name: &[u8], mask: u32) -> Result {
+    if mask & MAY_WRITE != 0 && inode.iflags() & (iop::IMMUTABLE | iop::APPEND) != 0 {
+        return Err(EPERM);
+    }
     if name.starts_with(b"trusted.") {
         let missing = if mask & MAY_WRITE != 0 { EPERM } else { ENODATA };
         return if cred::capable(CAP_SYS_ADMIN) { Ok(()) } else { Err(missing) };
     }
-    if name.starts_with(b"security.") || name.starts_with(b"system.") {
+    if name.starts_with(b"security.") {
+        return Ok(());
+    }
+    if name.starts_with(b"system.") {
         return if mask & MAY_WRITE != 0 && !crate::perm::owner_or_capable(inode)? { Err(EPERM) } else { Ok(()) };
     }
     if name.starts_with(b"user.") && !matches!(inode.file_type(), FileType::Reg | FileType::Dir) {
         return Err(if mask & MAY_WRITE != 0 { EPERM } else { ENODATA });
     }
+    if name.starts_with(b"user.") && mask & MAY_WRITE != 0 && inode.is_dir() && inode.mode() & uapi::S_ISVTX != 0 {
+        // Who may write to a sticky directory may not change the directory for all.
+        if !crate::perm::owner_or_capable(inode)? {
+            return Err(EPERM);
+        }
+    }
     inode_permission(inode, mask)
+}
+
+/// Who may change an attribute of the security modules' name space: that of file capabilities belongs to a capability of its own.
+fn may_change_security(name: &[u8], removes: bool) -> Result {
+    if !name.starts_with(b"security.") {
+        return Ok(());
+    }
+    if name != CAPABILITY {
+        return if cred::capable(CAP_SYS_ADMIN) { Ok(()) } else { Err(EPERM) };
+    }
+    // Who sets it was asked before the value was looked at.
+    if !removes || cred::capable(CAP_SETFCAP) { Ok(()) } else { Err(EPERM) }
+}
+
+/// File capabilities.
+const CAPABILITY: &[u8] = b"security.capability";
+
+/// Whether `value` is a `struct vfs_cap_data` of version 2 or 3. `EINVAL`.
+fn check_capability(value: &[u8]) -> Result {
+    let version = value.first_chunk().map(|word| u32::from_le_bytes(*word) & !uapi::VFS_CAP_FLAGS_EFFECTIVE);
+    match (value.len(), version) {
+        (20, Some(uapi::VFS_CAP_REVISION_2)) | (24, Some(uapi::VFS_CAP_REVISION_3)) => Ok(()),
+        _ => Err(EINVAL),
+    }
 }
 
 fn get(path: &Path, name: usize, to: usize, size: usize) -> Result<usize> {
@@ -54,6 +90,9 @@ fn get(path: &Path, name: usize, to: usize, size: usize) -> Result<usize> {
     let inode = path.inode()?;
     allowed(inode, &name, MAY_READ)?;
     let value = inode.ops().getxattr(inode, &name)?;
+    if *name == *CAPABILITY {
+        check_capability(&value)?;
+    }
     put_sized(&value, to, size)
 }
 
@@ -81,8 +120,16 @@ fn set(path: &Path, regs: &PtRegs) -> Result<usize> {
     user::copy_in(regs.arg2(), &mut value)?;
     let _write = path.mnt.want_write()?;
     let inode = path.inode()?;
+    // An empty value is looked at by nobody, as on Linux.
+    if *name == *CAPABILITY && !value.is_empty() {
+        check_capability(&value)?;
+        if !cred::capable(CAP_SETFCAP) {
+            return Err(EPERM);
+        }
+    }
     let _lock = inode.lock.write();
     allowed(inode, &name, MAY_WRITE)?;
+    may_change_security(&name, false)?;
     inode.ops().setxattr(inode, &name, Some(&value), flags)?;
     crate::notify::path_event(path, uapi::IN_ATTRIB);
     Ok(0)
@@ -103,6 +150,7 @@ fn remove(path: &Path, name: usize) -> Result<usize> {
     let inode = path.inode()?;
     let _lock = inode.lock.write();
     allowed(inode, &name, MAY_WRITE)?;
+    may_change_security(&name, true)?;
     inode.ops().setxattr(inode, &name, None, uapi::XATTR_REPLACE)?;
     crate::notify::path_event(path, uapi::IN_ATTRIB);
     Ok(0)

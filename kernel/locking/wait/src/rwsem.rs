@@ -71,6 +71,15 @@ impl<T: ?Sized> RwSemaphore<T> {
         taken.then_some(RwReadGuard { lock: self, not_send: PhantomData })
     }
 
+    /// Takes it for reading if no writer has it, whoever waits. For those on whom readers wait: a writer that waits for such a reader
+    /// must not keep them out. To be held briefly.
+    pub fn try_read_beside(&self) -> Option<RwReadGuard<'_, T>> {
+        let beside = |state: u32| (state & WRITER == 0).then(|| state.checked_add(READER)).flatten();
+        self.state.fetch_update(Ordering::Acquire, Ordering::Relaxed, beside).ok()?;
+        self.notes.acquired();
+        Some(RwReadGuard { lock: self, not_send: PhantomData })
+    }
+
     /// Takes it for writing; sleeps while anybody has it.
     #[inline]
     #[track_caller]

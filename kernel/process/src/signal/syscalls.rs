@@ -219,7 +219,8 @@ fn wait_for(task: &Task, thread: &Thread, wanted: SigSet, deadline: Option<u64>)
         }
         recalc(task, thread);
         if task.signal_pending() {
-            break Err(EINTR);
+            // It may be one of those that are waited for, come since they were looked for.
+            break dequeue_from(thread, process, SigSet(!wanted.0)).ok_or(EINTR);
         }
         if expired {
             break Err(EAGAIN);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! I/O priorities of tasks: `ioprio_get(2)`, `ioprio_set(2)`. Kept with the thread, for whoever queues its I/O.
 
-use crate::priority::for_each;
+use crate::priority::{USER_BY_NUMBER, for_each};
 use crate::target::find;
 use errno::Result;
 use errno::code::{EINVAL, EPERM, ESRCH};
@@ -72,8 +72,9 @@ pub fn sys_ioprio_set(regs: &PtRegs) -> Result<usize> {
         return Err(EINVAL);
     }
     let mut result = Ok(());
-    // `setpriority`'s numbers are one less. The first refusal ends it.
-    for_each(which - 1, who, &mut |task| {
+    // `setpriority`'s numbers are one less, but that 0 is not the caller's user. The first refusal ends it.
+    let which = if which == WHO_USER { USER_BY_NUMBER } else { which - 1 };
+    for_each(which, who, &mut |task| {
         if result.is_ok() {
             result = set_one(task, priority);
         }

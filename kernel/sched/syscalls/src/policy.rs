@@ -193,16 +193,28 @@ pub fn sys_sched_setattr(regs: &PtRegs) -> Result<usize> {
         _ => old.policy,
     };
     let keep = attr.flags & FLAG_KEEP_PARAMS != 0;
+    // What is kept is what the old policy has a use for.
+    let rt = matches!(old.policy, policy::FIFO | policy::RR);
     let new = Params {
         policy,
-        rt_priority: if keep { old.rt_priority } else { u8::try_from(attr.priority).map_err(|_| EINVAL)? },
+        rt_priority: if keep && rt { old.rt_priority } else { u8::try_from(attr.priority).map_err(|_| EINVAL)? },
         // The other policies leave it as it is.
         nice: match policy {
-            policy::NORMAL | policy::BATCH if !keep => attr.nice.clamp(-20, 19),
+            policy::NORMAL | policy::BATCH if !keep || rt => attr.nice.clamp(-20, 19),
             _ => old.nice,
         },
-        reset_on_fork: attr.flags & FLAG_RESET_ON_FORK != 0,
+        reset_on_fork: match attr.flags & FLAG_KEEP_POLICY {
+            0 => attr.flags & FLAG_RESET_ON_FORK != 0,
+            _ => old.reset_on_fork,
+        },
     };
+    if keep {
+        // As in Linux the policy is kept with them, after all checks.
+        sched::check_params(&new)?;
+        permitted(&task, &new)?;
+        sched::set_params(&task, Params { reset_on_fork: new.reset_on_fork, ..old })?;
+        return Ok(0);
+    }
     set(&task, new)?;
     Ok(0)
 }

@@ -10,6 +10,8 @@ use x86_cpu::regs::PtRegs;
 const PRIO_PROCESS: i32 = 0;
 const PRIO_PGRP: i32 = 1;
 const PRIO_USER: i32 = 2;
+/// As `PRIO_USER`, but 0 is user 0.
+pub(crate) const USER_BY_NUMBER: i32 = 3;
 
 /// Whether the caller may go down to `nice`: by privilege, or within `RLIMIT_NICE` (which counts from 20 down).
 pub(crate) fn may_nice(nice: i32) -> bool {
@@ -38,9 +40,9 @@ pub(crate) fn for_each(which: i32, who: usize, f: &mut dyn FnMut(&Task)) -> Resu
                 }
             }
         }
-        PRIO_USER => {
+        PRIO_USER | USER_BY_NUMBER => {
             let uid = match who as u32 {
-                0 => cred::current_cred()?.uid,
+                0 if which == PRIO_USER => cred::current_cred()?.uid,
                 uid => uid,
             };
             let mut from = 1;
@@ -56,10 +58,16 @@ pub(crate) fn for_each(which: i32, who: usize, f: &mut dyn FnMut(&Task)) -> Resu
     if found { Ok(()) } else { Err(ESRCH) }
 }
 
+/// `PRIO_*`.
+fn known(which: usize) -> Result<i32> {
+    let which = which as i32;
+    if (PRIO_PROCESS..=PRIO_USER).contains(&which) { Ok(which) } else { Err(EINVAL) }
+}
+
 /// `getpriority(2)`: 20 minus the lowest nice value, so that it is positive.
 pub fn sys_getpriority(regs: &PtRegs) -> Result<usize> {
     let mut best = 0;
-    for_each(regs.arg0() as i32, regs.arg1(), &mut |task| {
+    for_each(known(regs.arg0())?, regs.arg1(), &mut |task| {
         best = best.max(20 - sched::params_of(task).nice);
     })?;
     Ok(best as usize)
@@ -80,7 +88,7 @@ fn set_one(task: &Task, nice: i32) -> Result {
 pub fn sys_setpriority(regs: &PtRegs) -> Result<usize> {
     let nice = (regs.arg2() as i32).clamp(-20, 19);
     let mut result: Option<Result> = None;
-    for_each(regs.arg0() as i32, regs.arg1(), &mut |task| {
+    for_each(known(regs.arg0())?, regs.arg1(), &mut |task| {
         let one = set_one(task, nice);
         // An error stays, but the others are still changed.
         if result.is_none_or(|r| r.is_ok()) {

@@ -237,7 +237,8 @@ impl PosixTimer {
         };
         let mut state = self.shared.state.lock_irqsave();
         let (interval, silent) = (state.interval, self.shared.notify.silent);
-        if !state.armed || (interval == 0 && !silent && !timer.is_active()) {
+        // One that tells nobody is never queued, so Linux shows what is left of its last arming even when it is off.
+        if !silent && (!state.armed || (interval == 0 && !timer.is_active())) {
             return (interval, 0);
         }
         if interval != 0 && (state.requeue || silent) {

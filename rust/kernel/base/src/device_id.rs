@@ -43,6 +43,12 @@ pub struct Alias {
     len: usize,
 }
 
+impl Default for Alias {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Alias {
     /// Only `alias=`.
     pub const fn new() -> Self {

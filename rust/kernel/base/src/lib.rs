@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What needs no unsafe code of the API of modules: numbers, checks when a module is built, registers, tables of ids, parameters. The
+//! What needs no unsafe code of the API of modules: numbers, checks when a module is built, bit fields, tables of ids, parameters. The
 //! crate `kernel` re-exports it under Rust-for-Linux's paths. No locks.
 
 #![no_std]
@@ -7,6 +7,7 @@
 
 pub mod acpi;
 pub mod barrier;
+pub mod bitfield;
 pub mod bits;
 pub mod build_assert;
 pub mod device_id;
@@ -14,7 +15,6 @@ pub mod error;
 pub mod ffi;
 pub mod fmt;
 pub mod id_pool;
-pub mod io;
 pub mod ioctl;
 pub mod module_param;
 pub mod num;
@@ -34,4 +34,5 @@ pub mod time;
 pub mod macros {
     //! What the macros of this crate expand to.
     pub use module_macro::{fmt, paste};
+    pub use pin_init::Zeroable;
 }

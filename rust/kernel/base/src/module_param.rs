@@ -17,6 +17,11 @@ pub trait ModuleParam: Sized + Copy + Send + Sync + 'static {
     /// Writes a value as sysfs shows it.
     fn show(&self, out: &mut dyn fmt::Write) -> fmt::Result;
 
+    /// Whether it may be given several times: who reads it keeps each; [`ModuleParamAccess::value`] is the first.
+    fn may_repeat() -> bool {
+        false
+    }
+
     /// The value of a name alone, if that is allowed.
     fn without_text() -> Option<Self> {
         None
@@ -94,7 +99,10 @@ impl<T: ModuleParam> ParamValue for ModuleParamAccess<T> {
             None => T::without_text().ok_or(EINVAL)?,
         };
         // As in Linux's Rust API a value is set once: `value` gives a reference for ever.
-        self.given.set(value).map_err(|_| EEXIST)
+        match self.given.set(value) {
+            Err(_) if !T::may_repeat() => Err(EEXIST),
+            _ => Ok(()),
+        }
     }
 
     fn show(&self, out: &mut dyn fmt::Write) -> fmt::Result {

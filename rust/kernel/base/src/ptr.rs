@@ -7,7 +7,8 @@ use core::num::NonZero;
 ///
 /// # Invariants
 /// It is a power of two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
 pub struct Alignment(NonZero<usize>);
 
 impl Alignment {
@@ -83,3 +84,9 @@ macro_rules! alignable {
     )* };
 }
 alignable!(u8 u16 u32 u64 usize);
+
+/// [`Alignable::align_up`] for constants: the multiple at or above `value`; `None` past the end.
+#[inline(always)]
+pub const fn const_align_up(value: usize, align: Alignment) -> Option<usize> {
+    value.checked_next_multiple_of(align.as_usize())
+}

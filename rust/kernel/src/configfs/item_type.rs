@@ -64,11 +64,14 @@ where
 /// The attributes of a type.
 pub type AttributeList<Data> = &'static [&'static dyn AnyAttribute<Data>];
 
+/// Makes a directory of a name.
+pub(super) type Make<Data> = fn(&Data, &[u8]) -> Result<NewGroup>;
+
 /// A type of directories: `Container` is a [`Subsystem`](super::Subsystem) or a [`Group`](super::Group) of `Data`.
 pub struct ItemType<Container, Data: 'static> {
     owner: fn() -> &'static ThisModule,
     attributes: AttributeList<Data>,
-    pub(super) make: Option<fn(&Data, &[u8]) -> Result<NewGroup>>,
+    pub(super) make: Option<Make<Data>>,
     pub(super) dropped: Option<fn(&Data, &dyn core::any::Any)>,
     _p: PhantomData<fn() -> Container>,
 }

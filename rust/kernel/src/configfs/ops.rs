@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a module implements, and how configfs calls it.
 
+use super::item_type::Make;
 use super::{Group, ItemType};
 use crate::error::VTABLE_DEFAULT_ERROR;
 use crate::page::PAGE_SIZE;
@@ -87,7 +88,7 @@ impl<Data> Behind<Data> {
 /// A directory's operations.
 pub(super) struct Directory<Data: 'static> {
     behind: Behind<Data>,
-    make: Option<fn(&Data, &[u8]) -> Result<NewGroup>>,
+    make: Option<Make<Data>>,
     dropped: Option<fn(&Data, &dyn Any)>,
 }
 

@@ -5,11 +5,11 @@ use super::Device;
 use crate::device::Bound;
 use crate::devres::DevresLt;
 use crate::error::{Result, code::*};
-use crate::io::Region;
+use crate::io::{IoBackend, IoBase, IoCapable, Mmio, MmioBackend, MmioRaw, Region};
+use crate::ptr::KnownSize;
 use crate::types::{CovariantForLt, ForLt};
 use ::pci::{BarClaim, PciDevice};
 use core::ffi::CStr;
-use core::marker::PhantomData;
 use kalloc::Arc;
 use mm_alloc::MmioRegion;
 use x86::pci_config::{read8, read16, read32, write8, write16, write32};
@@ -17,9 +17,11 @@ use x86::pci_config::{read8, read16, read32, write8, write16, write32};
 /// The memory behind a base address register: at least `SIZE` bytes of it, mapped as long as this is there.
 ///
 /// # Invariants
-/// The region has at least `SIZE` bytes.
+/// `raw` is `_region`, which has at least `SIZE` bytes.
 pub struct Bar<'a, const SIZE: usize = 0> {
-    region: MmioRegion,
+    raw: MmioRaw<Region<SIZE>>,
+    /// Holds the mapping.
+    _region: MmioRegion,
     device: &'a Device<Bound>,
     /// Given back after the region is unmapped.
     _claim: BarClaim,
@@ -45,43 +47,14 @@ impl<const SIZE: usize> Bar<'_, SIZE> {
     }
 }
 
-impl<const SIZE: usize> Region for Bar<'_, SIZE> {
-    const MIN_SIZE: usize = SIZE;
+impl<'a, const SIZE: usize> IoBase<'a> for &'a Bar<'_, SIZE> {
+    type Backend = MmioBackend;
+    type Target = Region<SIZE>;
 
-    fn maxsize(&self) -> usize {
-        self.region.len()
-    }
-
-    fn raw_read8(&self, offset: usize) -> u8 {
-        self.region.read8(offset)
-    }
-
-    fn raw_write8(&self, offset: usize, value: u8) {
-        self.region.write8(offset, value);
-    }
-
-    fn raw_read16(&self, offset: usize) -> u16 {
-        self.region.read16(offset)
-    }
-
-    fn raw_write16(&self, offset: usize, value: u16) {
-        self.region.write16(offset, value);
-    }
-
-    fn raw_read32(&self, offset: usize) -> u32 {
-        self.region.read32(offset)
-    }
-
-    fn raw_write32(&self, offset: usize, value: u32) {
-        self.region.write32(offset, value);
-    }
-
-    fn raw_read64(&self, offset: usize) -> u64 {
-        self.region.read64(offset)
-    }
-
-    fn raw_write64(&self, offset: usize, value: u64) {
-        self.region.write64(offset, value);
+    #[inline]
+    fn as_view(self) -> Mmio<'a, Region<SIZE>> {
+        // SAFETY: By the type invariant it is mapped as long as this is there, which is longer than the reference.
+        unsafe { Mmio::from_raw(self.raw) }
     }
 }
 
@@ -102,72 +75,86 @@ impl ConfigSpaceSize {
     }
 }
 
-/// The bytes of [`Device::config_space`], for [`ConfigSpace`].
-pub struct Normal;
-/// The bytes of [`Device::config_space_extended`], for [`ConfigSpace`].
-pub struct Extended;
+/// What [`Device::config_space`] is a view of.
+pub type Normal = Region<256>;
+/// What [`Device::config_space_extended`] is a view of.
+pub type Extended = Region<4096>;
 
-/// A kind of configuration space.
-pub trait ConfigSpaceKind {
-    /// Its size.
-    const SIZE: ConfigSpaceSize;
-}
-
-impl ConfigSpaceKind for Normal {
-    const SIZE: ConfigSpaceSize = ConfigSpaceSize::Normal;
-}
-
-impl ConfigSpaceKind for Extended {
-    const SIZE: ConfigSpaceSize = ConfigSpaceSize::Extended;
-}
-
-/// A device's configuration space.
-pub struct ConfigSpace<'a, Kind: ConfigSpaceKind = Extended> {
+/// A view of a device's configuration space; its accesses are 1, 2 or 4 bytes wide.
+///
+/// # Invariants
+/// The pointer is an offset in the configuration space, and says how much of it this is.
+pub struct ConfigSpace<'a, T: ?Sized = Extended> {
     function: Option<&'a PciDevice>,
-    _kind: PhantomData<Kind>,
+    place: *mut T,
 }
 
-impl<Kind: ConfigSpaceKind> Region for ConfigSpace<'_, Kind> {
-    const MIN_SIZE: usize = Kind::SIZE.into_raw();
+impl<T: ?Sized> Copy for ConfigSpace<'_, T> {}
 
-    fn maxsize(&self) -> usize {
-        Self::MIN_SIZE
-    }
-
-    fn raw_read8(&self, offset: usize) -> u8 {
-        self.function.map_or(!0, |function| read8(function.address, offset as u16))
-    }
-
-    fn raw_write8(&self, offset: usize, value: u8) {
-        self.function.inspect(|function| write8(function.address, offset as u16, value));
-    }
-
-    fn raw_read16(&self, offset: usize) -> u16 {
-        self.function.map_or(!0, |function| read16(function.address, offset as u16))
-    }
-
-    fn raw_write16(&self, offset: usize, value: u16) {
-        self.function.inspect(|function| write16(function.address, offset as u16, value));
-    }
-
-    fn raw_read32(&self, offset: usize) -> u32 {
-        self.function.map_or(!0, |function| read32(function.address, offset as u16))
-    }
-
-    fn raw_write32(&self, offset: usize, value: u32) {
-        self.function.inspect(|function| write32(function.address, offset as u16, value));
-    }
-
-    /// No single access is as wide.
-    fn raw_read64(&self, offset: usize) -> u64 {
-        u64::from(self.raw_read32(offset)) | u64::from(self.raw_read32(offset.wrapping_add(4))) << 32
-    }
-
-    fn raw_write64(&self, offset: usize, value: u64) {
-        self.raw_write32(offset, value as u32);
-        self.raw_write32(offset.wrapping_add(4), (value >> 32) as u32);
+impl<T: ?Sized> Clone for ConfigSpace<'_, T> {
+    fn clone(&self) -> Self {
+        *self
     }
 }
+
+// SAFETY: The pointer is a number.
+unsafe impl<T: ?Sized + Sync> Send for ConfigSpace<'_, T> {}
+// SAFETY: As above.
+unsafe impl<T: ?Sized + Sync> Sync for ConfigSpace<'_, T> {}
+
+impl<'a, const SIZE: usize> ConfigSpace<'a, Region<SIZE>> {
+    /// The first `SIZE` bytes of a device's.
+    fn new(function: Option<&'a PciDevice>) -> Self {
+        Self { function, place: Region::ptr_from_raw_parts_mut(core::ptr::null_mut(), SIZE) }
+    }
+}
+
+impl<'a, T: ?Sized + KnownSize> IoBase<'a> for ConfigSpace<'a, T> {
+    type Backend = ConfigSpaceBackend;
+    type Target = T;
+
+    #[inline]
+    fn as_view(self) -> Self {
+        self
+    }
+}
+
+/// How [`ConfigSpace`] is reached.
+pub struct ConfigSpaceBackend;
+
+impl IoBackend for ConfigSpaceBackend {
+    type View<'a, T: ?Sized + KnownSize> = ConfigSpace<'a, T>;
+
+    #[inline]
+    fn as_ptr<'a, T: ?Sized + KnownSize>(view: ConfigSpace<'a, T>) -> *mut T {
+        view.place
+    }
+
+    #[inline]
+    unsafe fn project_view<'a, T: ?Sized + KnownSize, U: ?Sized + KnownSize>(
+        view: Self::View<'a, T>,
+        part: *mut U,
+    ) -> Self::View<'a, U> {
+        ConfigSpace { function: view.function, place: part }
+    }
+}
+
+macro_rules! accesses {
+    ($($ty:ident $read:ident $write:ident;)*) => { $(
+        impl IoCapable<$ty> for ConfigSpaceBackend {
+            fn io_read(view: ConfigSpace<'_, $ty>) -> $ty {
+                view.function.map_or(!0, |function| $read(function.address, view.place.addr() as u16))
+            }
+
+            fn io_write(view: ConfigSpace<'_, $ty>, value: $ty) {
+                if let Some(function) = view.function {
+                    $write(function.address, view.place.addr() as u16, value);
+                }
+            }
+        }
+    )* };
+}
+accesses! { u8 read8 write8; u16 read16 write16; u32 read32 write32; }
 
 impl Device<Bound> {
     /// Maps the memory behind base address register `bar`, which has at least `SIZE` bytes. `EINVAL`, `EBUSY` (somebody has it),
@@ -180,10 +167,9 @@ impl Device<Bound> {
         let function = self.as_ref().core().info::<Arc<PciDevice>>().ok_or(ENODEV)?;
         let claim = PciDevice::claim_bar(function, bar as usize)?;
         let region = function.map_bar(bar as usize)?;
-        if region.len() < SIZE {
-            return Err(EINVAL);
-        }
-        Ok(Bar { region, device: self, _claim: claim })
+        // Whole words of it: no part of a bus is narrower.
+        let raw = MmioRaw::new_region(region.virt(), region.len() & !3)?;
+        Ok(Bar { raw, _region: region, device: self, _claim: claim })
     }
 
     /// As [`Self::iomap_region_sized`], of any size.
@@ -201,7 +187,7 @@ impl Device<Bound> {
 
     /// The standard bytes of its configuration space.
     pub fn config_space(&self) -> ConfigSpace<'_, Normal> {
-        ConfigSpace { function: self.function().ok(), _kind: PhantomData }
+        ConfigSpace::new(self.function().ok())
     }
 
     /// All of its configuration space. `EINVAL` if it has the standard bytes alone.
@@ -209,6 +195,6 @@ impl Device<Bound> {
         if self.cfg_size() != ConfigSpaceSize::Extended {
             return Err(EINVAL);
         }
-        Ok(ConfigSpace { function: self.function().ok(), _kind: PhantomData })
+        Ok(ConfigSpace::new(self.function().ok()))
     }
 }

@@ -4,7 +4,7 @@
 mod io;
 mod irq;
 
-pub use io::{Bar, ConfigSpace, ConfigSpaceKind, ConfigSpaceSize, DevresBar, Extended, Normal};
+pub use io::{Bar, ConfigSpace, ConfigSpaceBackend, ConfigSpaceSize, DevresBar, Extended, Normal};
 pub use irq::{IrqType, IrqTypes, IrqVector};
 pub use kernel_base::pci_id::{Class, ClassMask, DeviceId, IdTable, Vendor};
 

@@ -14,6 +14,8 @@ struct Declaration {
     /// Pairs for `.modinfo`, in the order of the declaration.
     info: Vec<(String, LitStr)>,
     params: Vec<Param>,
+    /// The section that its entry is in when it is part of the image.
+    section: String,
 }
 
 /// A parameter: name, type, default, description, permissions.
@@ -25,9 +27,29 @@ struct Param {
     perm: syn::Expr,
 }
 
-/// The keys, in the order in which Rust-for-Linux wants them.
-const KEYS: [&str; 10] =
-    ["type", "name", "author", "authors", "description", "license", "alias", "firmware", "imports_ns", "params"];
+/// The keys, in the order in which Rust-for-Linux wants them; `initcall` is ours alone.
+const KEYS: [&str; 11] = [
+    "type",
+    "name",
+    "author",
+    "authors",
+    "description",
+    "license",
+    "alias",
+    "firmware",
+    "imports_ns",
+    "params",
+    "initcall",
+];
+
+/// The section of an image's modules that are started at `level`, as Linux calls it (`subsys_initcall`, `device_initcall`).
+fn section(level: &LitStr) -> Result<String> {
+    match level.value().as_str() {
+        "subsys" => Ok(".initcall4.init".into()),
+        "device" => Ok(".initcall6.init".into()),
+        _ => Err(Error::new(level.span(), "the levels are subsys, device")),
+    }
+}
 
 fn strings(input: ParseStream<'_>) -> Result<Vec<LitStr>> {
     let content;
@@ -81,6 +103,7 @@ impl Parse for Declaration {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let (mut type_, mut name, mut license) = (None, None, false);
         let (mut info, mut params) = (Vec::new(), Vec::new());
+        let mut initcall = ".initcall6.init".to_string();
         let mut seen: Vec<String> = Vec::new();
         while !input.is_empty() {
             let key = input.call(Ident::parse_any)?;
@@ -95,6 +118,7 @@ impl Parse for Declaration {
             match text.as_str() {
                 "type" => type_ = Some(input.parse::<syn::Path>()?.into_token_stream()),
                 "name" => name = Some(input.parse::<LitStr>()?),
+                "initcall" => initcall = section(&input.parse::<LitStr>()?)?,
                 "authors" => info.extend(strings(input)?.into_iter().map(|s| ("author".to_string(), s))),
                 "alias" | "firmware" => info.extend(strings(input)?.into_iter().map(|s| (text.clone(), s))),
                 "imports_ns" => info.extend(strings(input)?.into_iter().map(|s| ("import_ns".to_string(), s))),
@@ -119,12 +143,12 @@ impl Parse for Declaration {
         }
         let type_ = type_.ok_or_else(|| input.error("`type` is missing"))?;
         let name = name.ok_or_else(|| input.error("`name` is missing"))?;
-        Ok(Self { type_, name, info, params })
+        Ok(Self { type_, name, info, params, section: initcall })
     }
 }
 
 pub(crate) fn expand(input: TokenStream) -> Result<TokenStream> {
-    let Declaration { type_, name, info, params } = syn::parse2(input)?;
+    let Declaration { type_, name, info, params, section } = syn::parse2(input)?;
     let pairs = info.iter().map(|(key, value)| {
         // A module's own file names no module; one linked into vmlinux says whose line it is.
         let file = format!("{key}={}\0", value.value());
@@ -146,6 +170,7 @@ pub(crate) fn expand(input: TokenStream) -> Result<TokenStream> {
             name_c: #c_name,
             info: [#(#pairs),*],
             params: [#(#params),*],
+            section: #section,
         }
     })
 }

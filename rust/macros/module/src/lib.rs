@@ -16,7 +16,8 @@ use proc_macro::TokenStream;
 /// Declares a module: `module! { type: T, name: "n", authors: ["A"], description: "D", license: "GPL" }`.
 ///
 /// The keys are Rust-for-Linux's: `type`, `name`, `authors`, `description`, `license`, `alias`, `firmware`,
-/// `imports_ns`, `params`; `type`, `name` and `license` are required. A parameter is
+/// `imports_ns`, `params`; `type`, `name` and `license` are required. `initcall: "subsys"` is ours alone: part of the image, the
+/// module is started before those without it. A parameter is
 /// `name: type { default: value, description: "text" }`, perhaps with `permissions: 0o444` for a file in sysfs. It expands
 /// to `::kernel::__module!`, which gives the module its entry points and its `.modinfo`.
 #[proc_macro]

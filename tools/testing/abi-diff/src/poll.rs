@@ -53,7 +53,7 @@ fn acting(s: &mut Seq) {
             let b = s.blank(len);
             let got = s.call(&format!("read {f} {len}"), libc::SYS_read, &[f, b, len]);
             // A signal's information holds a pid.
-            s.bytes(if got == 128 { 12 } else { got });
+            text(s, if got == 128 { 12 } else { got });
         }
         6 => {
             let how = s.below(3);
@@ -65,6 +65,9 @@ fn acting(s: &mut Seq) {
                 s.pick(&[([0u64, 0, 0, 1], 1u64), ([0, 0, 9999, 0], 0), ([0, 0, 0, 0], 0), ([1000, 0, 0, 1], 1)]);
             let t = keep(value);
             s.call(&format!("timerfd_settime {f} {value:?} {flags}"), libc::SYS_timerfd_settime, &[f, flags, t, 0]);
+            // One that is over expires at the next interrupt.
+            let moment = keep([0u64, 3_000_000]);
+            s.quiet(libc::SYS_nanosleep, &[moment, 0]);
         }
         8 => {
             let pid = s.quiet(libc::SYS_getpid, &[]) as u64;
@@ -73,6 +76,17 @@ fn acting(s: &mut Seq) {
         _ => {
             s.call(&format!("close {f}"), libc::SYS_close, &[f]);
         }
+    }
+}
+
+/// Adds what was read. The figures in the list of mounts depend on the machine's memory.
+fn text(s: &mut Seq, len: i64) {
+    let bytes = s.read_back(len.max(0) as u64);
+    if bytes.iter().all(|b| b.is_ascii_graphic() || b.is_ascii_whitespace()) {
+        let masked: Vec<u8> = bytes.iter().map(|b| if b.is_ascii_digit() { b'0' } else { *b }).collect();
+        s.data(&crate::engine::show(&masked));
+    } else {
+        s.bytes(len);
     }
 }
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What tools/testing/abi-diff found to differ from Linux: one test for each thing that mattered.
 
+pub mod files;
+pub mod tasks;
+
 use crate::util::{Outcome, child, exit_of, home, pipe_flags};
 use crate::{Test, c, ck, eq, fails};
 

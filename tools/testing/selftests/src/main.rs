@@ -100,6 +100,8 @@ fn all() -> Vec<Test> {
         words::TESTS,
         entropy::TESTS,
         alike::TESTS,
+        alike::files::TESTS,
+        alike::tasks::TESTS,
         limits::TESTS,
     ]
     .concat()

@@ -50,6 +50,14 @@ fn map_files() -> Outcome {
     Ok(())
 }
 
+/// Clock ticks that a process has computed for in user mode.
+fn user_ticks(pid: i32) -> u64 {
+    let stat = text(&format!("/proc/{pid}/stat")).unwrap_or_default();
+    // Counted after the name, which may have blanks.
+    let word = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(11));
+    word.and_then(|word| word.parse().ok()).unwrap_or(0)
+}
+
 /// The call that a process waits in, with its arguments; its own; and not one of another user.
 fn syscall() -> Outcome {
     let own = text("/proc/self/syscall")?;
@@ -72,6 +80,8 @@ fn syscall() -> Outcome {
         }
     })?;
     until("it runs", || text(&format!("/proc/{spins}/syscall")).is_ok_and(|t| t == "running\n"))?;
+    // Until it has computed for a tick it may not be back from the call that made it.
+    until("it computes", || user_ticks(spins) != 0)?;
     c!(libc::kill(spins, libc::SIGSTOP));
     until("it stops", || state(spins) == 'T')?;
     let stopped = text(&format!("/proc/{spins}/syscall"))?;

@@ -10,9 +10,7 @@ use x86_apic_regs::regs::{self, LVT_NMI};
 use x86_cpu::cpuid;
 
 pub use x86_apic_regs::ipi::{send_init, send_init_deassert, send_ipi, send_nmi, send_startup};
-pub use x86_apic_regs::regs::{
-    LVT_MASKED, Lvt, Register, is_x2apic, read, set_tsc_deadline, write, write_lvt,
-};
+pub use x86_apic_regs::regs::{LVT_MASKED, Lvt, Register, is_x2apic, read, set_tsc_deadline, write, write_lvt};
 
 static ENABLED: AtomicBool = AtomicBool::new(false);
 

@@ -8,9 +8,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use hook::Hook;
 use x86_apic::irq_vectors::*;
 use x86_apic::local;
-use x86_cpu::preempt::{
-    PREEMPT, hardirq_enter, in_interrupt, preempt_count_raw, set_irq_from_user,
-};
+use x86_cpu::preempt::{PREEMPT, hardirq_enter, in_interrupt, preempt_count_raw, set_irq_from_user};
 use x86_cpu::regs::PtRegs;
 use x86_cpu::{CpuId, PerCpu};
 use x86_irq::vectors;

@@ -6,13 +6,15 @@ use crate::list::{LIST, Source};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
-use locking::SetOnce;
+use kernel::hardware::{device, misc, module_core, proc, sync, sysfs, task, vfs};
 use misc::{MiscOps, Registration};
 use module_core::Header;
 use sync::Mutex;
 use sysfs::Node;
 use vfs::{File, FileOps, IovIter, SeqBuf, fmode, seq_print};
 
+/// Its node's name.
+const NODE: &str = "hwrng";
 /// Its minor.
 const MINOR: u32 = 183;
 /// Bytes that are read from a generator at once.
@@ -26,8 +28,6 @@ struct Left {
 
 /// One reader at a time.
 static READING: Mutex<Left> = Mutex::new(Left { bytes: [0; BUFFER], len: 0 });
-/// For ever.
-static DEVICE: SetOnce<Registration> = SetOnce::new();
 
 /// Reads from a generator, while nobody else does. May sleep.
 pub(crate) fn read_from(source: &Source, out: &mut [u8], wait: bool) -> Result<usize> {
@@ -51,7 +51,7 @@ impl MiscOps for Hwrng {
     }
 
     fn owner(&self) -> Option<&'static Header> {
-        None
+        crate::THIS_MODULE.header()
     }
 }
 
@@ -97,6 +97,7 @@ impl FileOps for Open {
 }
 
 fn fill_dir(dir: &Arc<Node>) -> Result {
+    dir.fill_by_module();
     let show = |out: &mut SeqBuf| match &LIST.lock().current {
         Some(source) => seq_print!(out, "{}\n", source.name()),
         None => out.put(b"none\n"),
@@ -125,8 +126,8 @@ fn fill_dir(dir: &Arc<Node>) -> Result {
     Ok(())
 }
 
-pub(crate) fn init() -> Result {
+/// Makes the device.
+pub(crate) fn register() -> Result<Registration> {
     let make = |_: &Arc<device::Device>| -> Result<KBox<dyn MiscOps>> { Ok(KBox::new(Hwrng, GFP_KERNEL)?) };
-    let device = Registration::with_node(b"hw_random", Some("hwrng"), MINOR, fill_dir, make)?;
-    DEVICE.set(device).map_err(|_| EBUSY)
+    Registration::with_node(b"hw_random", Some(NODE), MINOR, fill_dir, make)
 }

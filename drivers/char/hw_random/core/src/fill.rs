@@ -5,6 +5,8 @@
 use crate::list::LIST;
 use crate::{MAX_QUALITY, dev};
 use core::sync::atomic::{AtomicU32, Ordering};
+use kernel::ext::Thread;
+use kernel::hardware::{ktime, random, sync};
 use klog::pr_err;
 use sync::{Mutex, WaitQueue};
 
@@ -13,8 +15,16 @@ const INTERVAL_NS: u64 = 60_000_000_000;
 /// Time after a read that failed.
 const RETRY_NS: u64 = 10_000_000_000;
 
-/// The thread is there.
-static RUNNING: Mutex<bool> = Mutex::new(false);
+/// The thread.
+struct Running {
+    /// It goes on.
+    on: bool,
+    /// What to wait for: it may have ended.
+    thread: Option<Thread>,
+}
+
+/// See [`Running`].
+static RUNNING: Mutex<Running> = Mutex::new(Running { on: false, thread: None });
 /// Goes up when another generator is in use, or has another quality.
 static CHANGES: AtomicU32 = AtomicU32::new(0);
 /// Where the thread sleeps.
@@ -25,11 +35,20 @@ pub(crate) fn changed() {
     CHANGES.fetch_add(1, Ordering::SeqCst);
     WAIT.wake_up_all();
     let mut running = RUNNING.lock();
-    if !*running && wanted() {
-        match task::kthread::kthread_run(b"hwrng", run) {
-            Ok(_) => *running = true,
+    if !running.on && wanted() {
+        match Thread::run(b"hwrng", run) {
+            Ok(thread) => *running = Running { on: true, thread: Some(thread) },
             Err(error) => pr_err!("hwrng_fill thread creation failed: {error}"),
         }
+    }
+}
+
+/// Waits for the thread, which has nothing to read any more. May sleep.
+pub(crate) fn end() {
+    changed();
+    let thread = RUNNING.lock().thread.take();
+    if let Some(thread) = thread {
+        thread.join();
     }
 }
 
@@ -45,7 +64,7 @@ fn run() {
         {
             let mut running = RUNNING.lock();
             if !wanted() {
-                *running = false;
+                running.on = false;
                 return;
             }
         }

@@ -24,7 +24,16 @@ mod list;
 
 pub use list::Registration;
 
-use errno::Result;
+use kernel::prelude::*;
+
+module! {
+    type: RngCore,
+    name: "rng_core",
+    authors: ["The Rideau developers"],
+    description: "H/W Random Number Generator (RNG) driver",
+    license: "GPL",
+    initcall: "subsys",
+}
 
 /// Most of [`HwRng::quality`]: every bit is worth one.
 pub const MAX_QUALITY: u32 = 1024;
@@ -36,7 +45,21 @@ pub trait HwRng: Send + Sync {
     fn read(&self, out: &mut [u8], wait: bool) -> Result<usize>;
 }
 
-/// Makes the device. Once, at boot, in a task, after misc devices.
-pub fn init() -> Result {
-    dev::init()
+/// The device, while the module is there: whoever has a generator uses this module.
+struct RngCore(Option<kernel::ext::MiscRegistration>);
+
+impl kernel::Module for RngCore {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        Ok(Self(Some(dev::register()?)))
+    }
+}
+
+impl Drop for RngCore {
+    fn drop(&mut self) {
+        // Nobody has it open.
+        let device = self.0.take();
+        drop(device);
+        fill::end();
+        list::clear();
+    }
 }

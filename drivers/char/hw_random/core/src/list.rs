@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KString, KVec};
+use kernel::hardware::{kernfs, sync};
 use kernfs::Revocable;
 use sync::Mutex;
 
@@ -103,6 +104,12 @@ impl List {
         self.choose_best();
         Ok(())
     }
+}
+
+/// Gives the list's memory back: for the module's end.
+pub(crate) fn clear() {
+    let old = core::mem::replace(&mut *LIST.lock(), List::new());
+    drop(old);
 }
 
 /// A generator that is registered. Dropping it takes it away, after those who read from it are done; may sleep.

@@ -8,13 +8,12 @@
 #![forbid(unsafe_code)]
 #![feature(arbitrary_self_types)]
 
+use hw_random::{HwRng, Registration};
 use kernel::ext::{Alive, AliveGuard, Id, Ida, KString, SpinLock, WaitQueue};
-use kernel::hw_random::{HwRng, Registration};
+use kernel::hardware::mm_alloc::dma::DmaBuffer;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel::virtio::{
-    DmaBuffer, Handler, Sg, VirtQueue, VirtioDevice, VirtioDriver, register_driver, unregister_driver,
-};
+use virtio::{Handler, Sg, VirtQueue, VirtioDevice, VirtioDriver, register_driver, unregister_driver};
 
 module! {
     type: VirtioRng,

@@ -1,128 +1,144 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `Bounded`: an unsigned number that fits into `N` bits of its type; what a field of a register holds.
+//! `Bounded`: an integer that fits into `N` bits of its type; what a field of a register holds.
+//!
+//! ```
+//! use kernel::num::Bounded;
+//!
+//! let nibble = Bounded::<u8, 4>::try_new(9).ok_or(EINVAL)?;
+//! let byte: u8 = nibble.into();
+//! assert_eq!(byte, 9);
+//! // Four bits more need four bits more.
+//! assert_eq!(nibble.shl::<4, 8>(), 0x90u8);
+//! assert!(Bounded::<i8, 4>::try_new(8).is_none());
+//! # Ok::<(), Error>(())
+//! ```
 
-use core::fmt;
+use super::Integer;
+use crate::build_assert::build_assert;
+use core::ops::Deref;
 
-/// An unsigned type of the language.
-pub trait Primitive: Copy + Eq + Ord + fmt::Debug + 'static {
-    /// Its bits.
-    const BITS: u32;
-    /// The number as the widest type.
-    fn to_u64(self) -> u64;
-    /// The low bits of `value`.
-    fn from_u64(value: u64) -> Self;
+/// An integer whose value needs no more than `N` bits of `T`: as many low bits if `T` is unsigned, those and a sign if not.
+///
+/// # Invariants
+/// Shifting `T::BITS - N` to the left and back changes nothing; `0 < N <= T::BITS`.
+#[derive(Clone, Copy, Debug, Default, Hash)]
+#[repr(transparent)]
+pub struct Bounded<T: Integer, const N: u32>(T);
+
+/// Whether `value` needs no more than `bits` bits.
+#[inline(always)]
+fn fits<T: Integer>(value: T, bits: u32) -> bool {
+    let spare = T::BITS - bits;
+    (value << spare) >> spare == value
 }
 
-macro_rules! primitives {
+macro_rules! constants {
     ($($ty:ident)*) => { $(
-        impl Primitive for $ty {
-            const BITS: u32 = $ty::BITS;
-
-            fn to_u64(self) -> u64 {
-                u64::from(self)
-            }
-
-            fn from_u64(value: u64) -> Self {
-                value as Self
-            }
-        }
-
         impl<const N: u32> Bounded<$ty, N> {
-            /// This constant; it does not compile if it does not fit.
+            /// A constant; does not compile if it needs more bits.
             pub const fn new<const VALUE: $ty>() -> Self {
                 const {
-                    assert!(N >= $ty::BITS || VALUE >> N == 0, "the value does not fit");
+                    assert!(N > 0 && N <= $ty::BITS, "the type does not have so many bits");
+                    assert!((VALUE << ($ty::BITS - N)) >> ($ty::BITS - N) == VALUE, "the value does not fit");
                 }
                 Self(VALUE)
             }
         }
-
-        impl From<$ty> for Bounded<$ty, { $ty::BITS }> {
-            fn from(value: $ty) -> Self {
-                Self(value)
-            }
-        }
-
-        impl<const N: u32> From<Bounded<$ty, N>> for $ty {
-            fn from(value: Bounded<$ty, N>) -> Self {
-                value.0
-            }
-        }
-
-        impl From<bool> for Bounded<$ty, 1> {
-            fn from(value: bool) -> Self {
-                Self(value.into())
-            }
-        }
-
-        impl From<Bounded<$ty, 1>> for bool {
-            fn from(value: Bounded<$ty, 1>) -> Self {
-                value.0 != 0
-            }
-        }
     )* };
 }
+constants! { u8 u16 u32 u64 usize i8 i16 i32 i64 isize }
 
-/// A number of `N` bits in a `T`.
-///
-/// # Invariants
-/// The number is below `2^N`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-#[repr(transparent)]
-pub struct Bounded<T: Primitive, const N: u32>(T);
+impl<T: Integer, const N: u32> Bounded<T, N> {
+    /// Checked whenever a value is made.
+    const VALID: () = assert!(N > 0 && N <= T::BITS, "the type does not have so many bits");
 
-primitives! { u8 u16 u32 u64 }
-
-impl<T: Primitive, const N: u32> Bounded<T, N> {
-    const MASK: u64 = {
-        assert!(N > 0 && N <= T::BITS, "the type does not have so many bits");
-        u64::MAX >> (64 - N)
-    };
-
-    /// The number, if it fits.
-    pub fn try_new(value: T) -> Option<Self> {
-        (value.to_u64() & !Self::MASK == 0).then_some(Self(value))
-    }
-
-    /// The number; panics if it does not fit, unless the optimizer finds out.
+    /// `value`, which fits.
     #[inline(always)]
-    #[track_caller]
-    pub fn from_expr(value: T) -> Self {
-        crate::build_assert::build_assert!(value.to_u64() & !Self::MASK == 0, "the value does not fit");
+    pub(crate) const fn make(value: T) -> Self {
+        let () = Self::VALID;
         Self(value)
     }
 
-    /// The low `N` bits of `value` from bit `shift` on.
-    #[doc(hidden)]
-    pub fn field(value: T, shift: u32) -> Self {
-        Self(T::from_u64(value.to_u64() >> shift & Self::MASK))
+    /// The number, if it fits.
+    #[inline(always)]
+    pub fn try_new(value: T) -> Option<Self> {
+        let () = Self::VALID;
+        fits(value, N).then_some(Self(value))
     }
 
-    /// `value` with these bits from `shift` on.
+    /// The number of an expression of which the compiler can see that it fits.
+    #[inline(always)]
+    #[track_caller]
+    pub fn from_expr(value: T) -> Self {
+        let () = Self::VALID;
+        build_assert!(fits(value, N), "the value does not fit");
+        Self(value)
+    }
+
+    /// What the low `N` bits say.
     #[doc(hidden)]
-    pub fn put(self, value: T, shift: u32) -> T {
-        T::from_u64(value.to_u64() & !(Self::MASK << shift) | self.0.to_u64() << shift)
+    #[inline(always)]
+    pub fn of_low_bits(value: T) -> Self {
+        let () = Self::VALID;
+        let spare = T::BITS - N;
+        Self((value << spare) >> spare)
     }
 
     /// The number.
-    pub fn get(self) -> T {
+    #[inline(always)]
+    pub const fn get(self) -> T {
         self.0
     }
 
     /// The same number with more bits.
-    pub fn extend<const M: u32>(self) -> Bounded<T, M> {
+    #[inline(always)]
+    pub const fn extend<const M: u32>(self) -> Bounded<T, M> {
         const { assert!(M >= N, "fewer bits than before") };
-        Bounded(self.0)
+        Bounded::make(self.0)
+    }
+
+    /// The same number with fewer bits, if it fits.
+    #[inline(always)]
+    pub fn try_shrink<const M: u32>(self) -> Option<Bounded<T, M>> {
+        Bounded::try_new(self.0)
+    }
+
+    /// The same number in another type of the same signedness; does not compile if that has fewer than `N` bits.
+    #[inline(always)]
+    pub fn cast<U>(self) -> Bounded<U, N>
+    where
+        U: TryFrom<T> + Integer<Signedness = T::Signedness>,
+    {
+        Bounded::make(U::narrow(self.0.widen()))
+    }
+
+    /// The number shifted to the right; `RES + SHIFT >= N`, or it does not compile.
+    #[inline(always)]
+    pub fn shr<const SHIFT: u32, const RES: u32>(self) -> Bounded<T, RES> {
+        const { assert!(SHIFT < T::BITS && RES + SHIFT >= N, "too few bits for the result") };
+        Bounded::make(self.0 >> SHIFT)
+    }
+
+    /// As [`Self::shr`], if no bit is lost by it.
+    #[inline]
+    pub fn shr_exact<const SHIFT: u32, const RES: u32>(self) -> Option<Bounded<T, RES>> {
+        let shifted = self.shr::<SHIFT, RES>();
+        (shifted.0 << SHIFT == self.0).then_some(shifted)
+    }
+
+    /// The number shifted to the left; `RES >= N + SHIFT`, or it does not compile.
+    #[inline(always)]
+    pub fn shl<const SHIFT: u32, const RES: u32>(self) -> Bounded<T, RES> {
+        const { assert!(RES >= N + SHIFT, "too few bits for the result") };
+        Bounded::make(self.0 << SHIFT)
     }
 }
 
-macro_rules! shown {
-    ($($name:ident)*) => { $(
-        impl<T: Primitive + fmt::$name, const N: u32> fmt::$name for Bounded<T, N> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::$name::fmt(&self.0, f)
-            }
-        }
-    )* };
+impl<T: Integer, const N: u32> Deref for Bounded<T, N> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        &self.0
+    }
 }
-shown! { Display LowerHex UpperHex Binary Octal }

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Tests in the kernel: an area in memory, and address spaces that nobody runs in.
+
+#[macros::kunit_tests(swap)]
+mod tests {
+    use crate::exec::ExecLayout;
+    use crate::flags::Prot;
+    use crate::io::ReadRun;
+    use crate::mapping::Mapping;
+    use crate::mm_struct::Mm;
+    use crate::mmap::MapArgs;
+    use crate::swap::{Area, SwapIo, SwapWrite, empty, madvise, shmem, write};
+    use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use errno::{Result, code::*};
+    use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
+    use kalloc::{Arc, KBox, KVec};
+    use locking::SpinLock;
+    use mm_alloc::Page;
+    use mm_alloc::layout::PAGE_SIZE;
+    use swap_map::SlotMap;
+    use x86_mm::Kind;
+
+    const PAGES: usize = 64;
+
+    /// What is on the device.
+    struct Store {
+        pages: SpinLock<containers::XArray<Page>>,
+        broken: AtomicBool,
+        reads: AtomicUsize,
+    }
+
+    struct Device(Arc<Store>);
+
+    impl SwapIo for Device {
+        fn read(&self, run: ReadRun) {
+            let first = run.first();
+            let Ok(io) = run.start() else { return };
+            self.0.reads.fetch_add(io.pages().len(), Ordering::Relaxed);
+            for (i, page) in io.pages().iter().enumerate() {
+                match self.0.pages.lock().load(first + i as u64) {
+                    Some(there) if !self.0.broken.load(Ordering::Relaxed) => page.copy_from(there),
+                    _ => io.fail(EIO),
+                }
+            }
+        }
+
+        fn write(&self, run: SwapWrite) {
+            run.begin();
+            for (i, page) in run.pages().iter().enumerate() {
+                let stored = Page::alloc(GFP_KERNEL).and_then(|copy| {
+                    copy.copy_from(page);
+                    Ok(self.0.pages.lock().store(run.first() + i as u64, copy, GFP_ATOMIC)?)
+                });
+                if stored.is_err() || self.0.broken.load(Ordering::Relaxed) {
+                    run.fail(EIO);
+                }
+            }
+        }
+
+        fn id(&self) -> usize {
+            Arc::as_ptr(&self.0).addr()
+        }
+    }
+
+    fn area() -> Result<(Arc<Area>, Arc<Store>)> {
+        let store = Store {
+            pages: SpinLock::new(containers::XArray::new()),
+            broken: AtomicBool::new(false),
+            reads: AtomicUsize::new(0),
+        };
+        let store = Arc::new(store, GFP_KERNEL)?;
+        let map = SlotMap::new(PAGES * 2, core::iter::empty())?;
+        let device = KBox::new(Device(store.clone()), GFP_KERNEL)?;
+        Ok((Area::enable(map, device, Some(9))?, store))
+    }
+
+    fn space() -> Result<(Arc<Mm>, usize)> {
+        let mm = Mm::new_exec(&ExecLayout { randomize: true, stack_limit: 8 << 20 })?;
+        let flags = uapi::MAP_PRIVATE | uapi::MAP_ANONYMOUS;
+        let at = mm.mmap(MapArgs { addr: 0, len: PAGES * PAGE_SIZE, prot: Prot::RW, flags, file: None, pgoff: 0 })?;
+        for page in 0..PAGES {
+            assert!(set(&mm, at, page, page as u8 + 1));
+        }
+        Ok((mm, at))
+    }
+
+    fn byte(mm: &Mm, at: usize, page: usize) -> Option<u8> {
+        let mut one = [0u8];
+        (mm.read(at + page * PAGE_SIZE + 77, &mut one, false) == 1).then_some(one[0])
+    }
+
+    fn set(mm: &Mm, at: usize, page: usize, value: u8) -> bool {
+        mm.write(at + page * PAGE_SIZE + 77, &[value], false) == 1
+    }
+
+    fn out(mm: &Arc<Mm>, at: usize) -> Result {
+        madvise(mm, at, PAGES * PAGE_SIZE, uapi::MADV_PAGEOUT)
+    }
+
+    fn close(area: &Area) -> Result {
+        area.close();
+        empty(area)?;
+        area.retire();
+        assert_eq!(area.map().used(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn pages_leave_and_come_back() -> Result {
+        let (area, store) = area()?;
+        let (mm, at) = space()?;
+        out(&mm, at)?;
+        assert_eq!((mm.table.rss(Kind::Anon), mm.table.rss(Kind::Swap)), (0, PAGES));
+        assert_eq!(area.map().used(), PAGES as u64);
+        for page in 0..PAGES {
+            assert_eq!(byte(&mm, at, page), Some(page as u8 + 1));
+        }
+        assert!(store.reads.load(Ordering::Relaxed) >= PAGES);
+        assert_eq!((mm.table.rss(Kind::Anon), mm.table.rss(Kind::Swap)), (PAGES, 0));
+        assert!(set(&mm, at, 3, 99));
+        out(&mm, at)?;
+        assert_eq!(byte(&mm, at, 3), Some(99));
+        mm.munmap(at, PAGES * PAGE_SIZE)?;
+        assert_eq!(mm.table.rss(Kind::Swap), 0);
+        close(&area)
+    }
+
+    #[test]
+    fn children_share_until_they_write() -> Result {
+        let (area, _) = area()?;
+        let (mm, at) = space()?;
+        out(&mm, at)?;
+        let child = mm.fork()?;
+        assert_eq!(child.table.rss(Kind::Swap), PAGES);
+        assert!(set(&child, at, 0, 200) && set(&mm, at, 1, 201));
+        assert_eq!((byte(&mm, at, 0), byte(&child, at, 0)), (Some(1), Some(200)));
+        assert_eq!((byte(&mm, at, 1), byte(&child, at, 1)), (Some(201), Some(2)));
+        drop(mm);
+        for page in 1..PAGES {
+            assert_eq!(byte(&child, at, page), Some(page as u8 + 1));
+        }
+        drop(child);
+        close(&area)
+    }
+
+    #[test]
+    fn an_area_is_emptied() -> Result {
+        let (area, _) = area()?;
+        let (mm, at) = space()?;
+        out(&mm, at)?;
+        let child = mm.fork()?;
+        close(&area)?;
+        assert_eq!((mm.table.rss(Kind::Swap), child.table.rss(Kind::Swap)), (0, 0));
+        for page in 0..PAGES {
+            assert_eq!((byte(&mm, at, page), byte(&child, at, page)), (Some(page as u8 + 1), Some(page as u8 + 1)));
+        }
+        assert!(set(&child, at, 5, 77));
+        assert_eq!(byte(&mm, at, 5), Some(6));
+        Ok(())
+    }
+
+    #[test]
+    fn errors_lose_nothing_that_is_in_memory() -> Result {
+        let (area, store) = area()?;
+        let (mm, at) = space()?;
+        store.broken.store(true, Ordering::Relaxed);
+        out(&mm, at)?;
+        // What could not be written is still there.
+        for page in 0..PAGES {
+            assert_eq!(byte(&mm, at, page), Some(page as u8 + 1));
+        }
+        store.broken.store(false, Ordering::Relaxed);
+        for page in 0..PAGES {
+            assert!(set(&mm, at, page, 9));
+        }
+        out(&mm, at)?;
+        store.broken.store(true, Ordering::Relaxed);
+        // What cannot be read is an error, not other bytes.
+        assert_eq!(byte(&mm, at, 7), None);
+        store.broken.store(false, Ordering::Relaxed);
+        assert_eq!(byte(&mm, at, 7), Some(9));
+        drop(mm);
+        close(&area)
+    }
+
+    fn file() -> Result<Arc<Mapping>> {
+        let file = crate::shmem::anon_shared((PAGES * PAGE_SIZE) as u64)?;
+        let mapping = file.mapping().cloned().ok_or(EINVAL)?;
+        for page in 0..PAGES {
+            mapping.get_or_read(page as u64)?.write(77, &[page as u8 + 1])?;
+        }
+        Ok(mapping)
+    }
+
+    fn file_out(mapping: &Arc<Mapping>) -> Result {
+        let mut pages = KVec::new();
+        for page in 0..PAGES {
+            if let Some(page) = shmem::force_out(mapping, page as u64) {
+                pages.push(page, GFP_KERNEL)?;
+            }
+        }
+        write::start(pages);
+        Ok(())
+    }
+
+    fn file_byte(mapping: &Arc<Mapping>, page: usize) -> Result<Option<u8>> {
+        let mut one = [0u8];
+        let Some(page) = mapping.present(page as u64)? else { return Ok(None) };
+        page.read(77, &mut one)?;
+        Ok(Some(one[0]))
+    }
+
+    #[test]
+    fn files_in_memory_leave_and_come_back() -> Result {
+        let (area, store) = area()?;
+        let mapping = file()?;
+        file_out(&mapping)?;
+        assert_eq!((mapping.page_count(), mapping.swapped_count()), (PAGES, PAGES));
+        assert_eq!(area.map().used(), PAGES as u64);
+        assert!(mapping.get(3).is_none());
+        // Nothing may be put where a page is in swap space.
+        assert!(!mapping.preallocate(4)?);
+        for page in 0..PAGES {
+            assert_eq!(file_byte(&mapping, page)?, Some(page as u8 + 1));
+        }
+        assert!(store.reads.load(Ordering::Relaxed) >= PAGES);
+        assert_eq!((mapping.page_count(), mapping.swapped_count(), area.map().used()), (PAGES, 0, 0));
+        file_out(&mapping)?;
+        // Page 16 is cut in its middle: it comes back for that.
+        mapping.truncate((16 * PAGE_SIZE + 70) as u64);
+        assert_eq!((mapping.page_count(), mapping.swapped_count()), (17, 16));
+        assert_eq!(
+            (file_byte(&mapping, 15)?, file_byte(&mapping, 16)?, file_byte(&mapping, 17)?),
+            (Some(16), Some(0), None)
+        );
+        mapping.punch(0, (2 * PAGE_SIZE) as u64);
+        assert_eq!((mapping.page_count(), file_byte(&mapping, 1)?, file_byte(&mapping, 2)?), (15, None, Some(3)));
+        drop(mapping);
+        assert_eq!(area.map().used(), 0);
+        close(&area)
+    }
+
+    #[test]
+    fn an_area_with_pages_of_files_is_emptied() -> Result {
+        let (area, _) = area()?;
+        let mapping = file()?;
+        file_out(&mapping)?;
+        close(&area)?;
+        assert_eq!(mapping.swapped_count(), 0);
+        for page in 0..PAGES {
+            assert_eq!(file_byte(&mapping, page)?, Some(page as u8 + 1));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn moved_memory_keeps_its_pages() -> Result {
+        let (area, _) = area()?;
+        let (mm, at) = space()?;
+        out(&mm, at)?;
+        let len = PAGES * PAGE_SIZE;
+        let to = mm.mremap(at, len, len * 2, uapi::MREMAP_MAYMOVE, 0)?;
+        for page in 0..PAGES {
+            assert_eq!(byte(&mm, to, page), Some(page as u8 + 1));
+        }
+        drop(mm);
+        close(&area)
+    }
+}

@@ -337,9 +337,11 @@ def sg(adapter):
         if adapter.name == "ahci" and guest.run("sg_sat_identify /dev/sda >/dev/null")[0]:
             raise GuestError("an ATA command of a program was not done")
         # SMART RETURN STATUS: the registers come back as sense data.
-        if adapter.name == "ahci" and "lba=0x000000c24f00" not in guest.run(
-                "sg_raw /dev/sda 85 06 2c 00 da 00 00 00 00 00 4f 00 c2 00 b0 00 2>&1")[1]:
-            raise GuestError("the registers of an ATA command do not come back")
+        if adapter.name == "ahci":
+            status, text = guest.run("sg_raw /dev/sda 85 06 2c 00 da 00 00 00 00 00 4f 00 c2 00 b0 00 2>&1")
+            # As many digits as the command has bytes for the address: it is one of 28 bits.
+            if "lba=0xc24f00" not in text:
+                raise GuestError(f"the registers of an ATA command do not come back: {status}: {text}")
         # What is not known is an error of the disk's, and leaves it as it was.
         if guest.run("sg_raw /dev/sda f7 00 00 00 00 00 >/dev/null 2>&1")[0] == 0:
             raise GuestError("a command that is none was done")

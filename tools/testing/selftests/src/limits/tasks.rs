@@ -169,7 +169,8 @@ pub(super) fn nproc_exec() -> Outcome {
                 if forked && libc::fork() != -1 {
                     return 102;
                 }
-                let argv = [c"selftest".as_ptr(), c"--helper".as_ptr(), c"exit".as_ptr(), c"0".as_ptr(), core::ptr::null()];
+                let argv =
+                    [c"selftest".as_ptr(), c"--helper".as_ptr(), c"exit".as_ptr(), c"0".as_ptr(), core::ptr::null()];
                 libc::execv(c"/proc/self/exe".as_ptr(), argv.as_ptr());
             }
             errno()

@@ -3,9 +3,9 @@
 
 use crate::device::{self, CoreInternal, DeviceContext};
 use crate::driver;
+use crate::error::{Error, Result};
 use crate::io::mem::IoRequest;
 use crate::io::resource::{Flags, Resource};
-use crate::error::{Error, Result};
 use crate::{acpi, of};
 use core::ffi::CStr;
 use core::marker::PhantomData;

@@ -231,6 +231,9 @@ impl<T: KnownSize + AsBytes + ?Sized> BinaryWriter for Coherent<T> {
     fn write_to_slice(&self, writer: &mut UserSliceWriter, offset: &mut Offset) -> Result<usize> {
         let start = usize::try_from(*offset).map_err(|_| EINVAL)?;
         let count = self.size().saturating_sub(start).min(writer.len());
+        if count == 0 {
+            return Ok(0);
+        }
         writer.write_dma(self, start, count)?;
         *offset += count as Offset;
         Ok(count)

@@ -7,8 +7,8 @@ use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use kalloc::Arc;
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
-use locking::SetOnce;
 use ktime::{Clock, HrTimer, Restart};
+use locking::SetOnce;
 use workqueue::Work;
 
 /// A function, and the object it is to be called with.

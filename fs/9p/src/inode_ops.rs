@@ -138,6 +138,7 @@ impl InodeOps for Node {
         let dir_fid = self.session().fid(dir)?;
         remove(&dir_fid, name, 0)?;
         inode.drop_nlink();
+        Node::of(inode)?.shared.lost_a_name();
         self.changed(dir);
         Ok(())
     }
@@ -172,6 +173,7 @@ impl InodeOps for Node {
                 new_dir.drop_nlink();
             } else {
                 target.drop_nlink();
+                Node::of(target)?.shared.lost_a_name();
             }
         }
         if is_dir && !Arc::ptr_eq(old_dir, new_dir) {
@@ -189,23 +191,19 @@ impl InodeOps for Node {
 
     fn revalidate(&self, _: &Inode) -> bool {
         // It must be asked for: see `check`.
-        !self.session().asks()
+        !self.session().asks() && !self.shared.is_stale()
     }
 
     fn check(&self, dir: &Arc<Inode>, name: &[u8], inode: &Arc<Inode>) -> Result<bool> {
-        match self.session().fid(dir).and_then(|dir| self.shared.check(inode, &dir, name)) {
-            Ok(_) => Ok(true),
+        match self.session().fid(dir).and_then(|fid| self.shared.check(inode, dir, &fid, name)) {
+            Ok(()) => Ok(true),
             Err(ENOENT | ESTALE) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
     fn refresh(&self, inode: &Arc<Inode>) -> Result {
-        match self.shared.refresh(inode) {
-            // Its name is gone, but it is open: what was known stays.
-            Err(ENOENT | ESTALE) if inode.nlink() == 0 => Ok(()),
-            other => other.map(drop),
-        }
+        self.shared.refresh(inode).map(drop)
     }
 
     fn setattr(&self, inode: &Inode, attr: &SetAttr) -> Result {

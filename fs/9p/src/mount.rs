@@ -21,6 +21,9 @@ use p9net::{Client, Options as Connection, find_transport};
 /// `V9FS_MAGIC`.
 const MAGIC: u64 = 0x0102_1997;
 
+/// Levels of directories whose end unmounting waits for.
+const LEVELS: usize = 32;
+
 /// The type `9p`.
 pub(crate) struct Type;
 
@@ -153,8 +156,14 @@ impl SuperOps for Super {
     }
 
     fn put_super(&self, _: &SuperBlock) {
-        // Inodes that went give their fids back first: the server hears of each.
-        rcu::barrier();
+        // Inodes that went give their fids back first, so that the server hears of each: after a grace period, directories after what is in
+        // them. What is deeper than this the server forgets at the next mount.
+        for _ in 0..LEVELS {
+            rcu::barrier();
+            if self.0.client.fids_in_use() == 0 {
+                break;
+            }
+        }
         self.0.client.close();
     }
 }

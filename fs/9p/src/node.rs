@@ -5,7 +5,7 @@
 use crate::options::cache;
 use crate::pages::Pages;
 use crate::session::Session;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
 use kalloc::flags::GFP_NOFS;
 use kalloc::{Arc, KBox, KVec, WeakArc};
 use kernel::filesystem::mm::Mapping;
@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     /// Open files that its pages can be read and written through.
     open: Mutex<KVec<WeakArc<Opened>>>,
     blksize: AtomicU32,
+    /// One of its names went.
+    stale: AtomicBool,
     /// Changes with its contents, as the server said last.
     version: AtomicU64,
 }
@@ -99,7 +101,7 @@ impl Node {
             return Self::make(sb, session, &attributes, fid, place);
         }
         if first.is_some() {
-            shared.update(&inode, &attributes, false);
+            shared.met_again(&inode, &attributes)?;
             shared.keep_shared(fid)?;
         }
         Ok(inode)
@@ -129,13 +131,13 @@ impl Node {
             made: Mutex::new(None),
             open: Mutex::new(KVec::new()),
             blksize: AtomicU32::new(0),
+            stale: AtomicBool::new(false),
             version: AtomicU64::new(0),
         };
         let shared = Arc::new(shared, GFP_KERNEL)?;
         let mut iflags = iop::NOATIME | iop::NO_NEGATIVE;
-        if session.asks() {
-            iflags |= iop::REFRESH | if is_root { 0 } else { iop::REVALIDATE };
-        }
+        iflags |= if session.asks() { iop::REFRESH } else { 0 };
+        iflags |= if is_root { 0 } else { iop::REVALIDATE };
         let init = InodeInit {
             sb,
             ino: ino_of(&attributes.qid),
@@ -150,7 +152,7 @@ impl Node {
             let pages = KBox::new(Pages(shared.clone()), GFP_KERNEL)?;
             inode.set_mapping(Mapping::new_on(pages, attributes.size, &session.bdi)?)?;
         }
-        shared.update(&inode, attributes, true);
+        shared.update(&inode, attributes);
         Ok(inode)
     }
 }
@@ -240,9 +242,9 @@ impl Shared {
         self.blksize.load(Relaxed)
     }
 
-    /// Takes over what the server said; `size`: the size too, though there may be pages here that it knows nothing of. Whether the
-    /// contents are others than the last time.
-    pub(crate) fn update(&self, inode: &Inode, attributes: &Attributes, size: bool) -> bool {
+    /// Takes over what the server said; nobody writes to pages here that it knows nothing of. Whether the contents are others than the
+    /// last time.
+    fn update(&self, inode: &Inode, attributes: &Attributes) -> bool {
         inode.set_mode(attributes.mode & 0o7777 | inode.mode() & uapi::S_IFMT);
         inode.set_owner(attributes.uid, attributes.gid);
         inode.set_nlink(u32::try_from(attributes.nlink).unwrap_or(u32::MAX));
@@ -254,14 +256,12 @@ impl Shared {
         let most = inode.sb().max_bytes;
         let (sec, nsec) = attributes.mtime;
         let mut version = u64::from(attributes.qid.version) << 32 ^ sec.wrapping_mul(1_000_000_000).wrapping_add(nsec);
-        if size {
-            let new = attributes.size.min(most);
-            version ^= new.rotate_left(20);
-            if new != inode.size() {
-                inode.set_size(new);
-                if let Some(mapping) = inode.mapping() {
-                    mapping.set_size(new);
-                }
+        let new = attributes.size.min(most);
+        version ^= new.rotate_left(20);
+        if new != inode.size() {
+            inode.set_size(new);
+            if let Some(mapping) = inode.mapping() {
+                mapping.set_size(new);
             }
         }
         self.version.swap(version, Relaxed) != version
@@ -275,8 +275,12 @@ impl Shared {
     /// As [`Self::refresh`], with the inode's lock held.
     pub(crate) fn refresh_locked(&self, inode: &Inode) -> Result<bool> {
         self.tell_size(inode)?;
-        let attributes = self.session.fid(inode)?.attributes(getattr::BASIC)?;
-        self.learn(inode, &attributes)
+        let told = self.session.fid(inode)?.attributes(getattr::BASIC);
+        match told.and_then(|attributes| self.learn(inode, &attributes)) {
+            // Its name is gone, but it is open: what was known stays.
+            Err(ENOENT | ESTALE) if inode.nlink() == 0 => Ok(false),
+            other => other,
+        }
     }
 
     /// Takes over what the server says of the file at a place. ESTALE: it is another. Whether the contents changed.
@@ -284,15 +288,81 @@ impl Shared {
         if !self.is(attributes, inode) {
             return Err(ESTALE);
         }
-        Ok(self.update(inode, attributes, true))
+        Ok(self.update(inode, attributes))
     }
 
-    /// As [`Self::refresh`], by the name that it has in the directory `dir` stands for. ENOENT: none has it.
-    pub(crate) fn check(&self, inode: &Inode, dir: &Fid, name: &[u8]) -> Result<bool> {
+    /// As [`Self::refresh`], by the name that it has in `dir`, which `dir_fid` stands for. ENOENT: none has it. It is known by that name
+    /// from now on: the one before may be gone.
+    pub(crate) fn check(&self, inode: &Inode, dir: &Arc<Inode>, dir_fid: &Fid, name: &[u8]) -> Result {
+        let fid = Arc::new(dir_fid.walk(&[name])?, GFP_KERNEL)?;
         self.with_size(inode, || {
             self.tell_size(inode)?;
-            self.learn(inode, &dir.walk(&[name])?.attributes(getattr::BASIC)?)
-        })
+            self.learn(inode, &fid.attributes(getattr::BASIC)?)
+        })?;
+        self.stale.store(false, Release);
+        let old = {
+            let mut fids = self.fids.lock();
+            match fids.iter_mut().find(|other| other.uid() == fid.uid()) {
+                Some(other) => Some(core::mem::replace(other, fid)),
+                None => {
+                    fids.push(fid, GFP_NOFS)?;
+                    None
+                }
+            }
+        };
+        drop(old);
+        if !self.is_at(dir, name) {
+            // Where others were, their fids may be of a name that is gone.
+            self.keep_only(dir_fid.uid());
+            self.moved(dir, KVec::from_slice(name, GFP_KERNEL)?);
+        }
+        Ok(())
+    }
+
+    /// Whether it is known by this name.
+    fn is_at(&self, dir: &Arc<Inode>, name: &[u8]) -> bool {
+        self.place.lock().as_ref().is_some_and(|(at, known)| Arc::ptr_eq(at, dir) && known.iter().eq(name))
+    }
+
+    /// Gives back what it is to other users.
+    fn keep_only(&self, uid: u32) {
+        let mut gone = KVec::new();
+        {
+            let mut fids = self.fids.lock();
+            core::mem::swap(&mut *fids, &mut gone);
+            if let Some(at) = gone.iter().position(|fid: &Arc<Fid>| fid.uid() == uid)
+                && let Some(fid) = gone.swap_remove(at)
+            {
+                // Without memory for it, it is walked to again when it is needed.
+                let _ = fids.push(fid, GFP_NOFS);
+            }
+        }
+        drop(gone);
+    }
+
+    /// One of its names is gone: perhaps the one it is known by. The next walk to another looks.
+    pub(crate) fn lost_a_name(&self) {
+        self.stale.store(true, Release);
+    }
+
+    /// Whether it is known by a name that may be gone.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.stale.load(Acquire)
+    }
+
+    /// A look-up led to it, which is cached already: what it was then is perhaps old.
+    fn met_again(&self, inode: &Inode, attributes: &Attributes) -> Result {
+        // Who writes to it now knows better.
+        let Some(_lock) = inode.lock.try_write() else { return Ok(()) };
+        if inode.mapping().is_some_and(|mapping| mapping.is_dirty()) {
+            return Ok(());
+        }
+        if self.update(inode, attributes)
+            && let Some(mapping) = inode.mapping()
+        {
+            mapping.drop_clean(0, u64::MAX);
+        }
+        Ok(())
     }
 
     /// Calls `f` while nobody writes to pages behind the end that the server knows of, where that can be.

@@ -125,6 +125,11 @@ impl Client {
         self.closed.load(Acquire)
     }
 
+    /// Fids that somebody has.
+    pub fn fids_in_use(&self) -> usize {
+        self.fids.lock_irqsave().in_use()
+    }
+
     /// Ends the session: gives back what is waiting for that, then the channel. Once. May sleep.
     pub fn close(&self) {
         if let Some(work) = self.clunks.get() {

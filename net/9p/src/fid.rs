@@ -35,6 +35,11 @@ impl Numbers {
         Ok(self.next - 1)
     }
 
+    /// Numbers of files that somebody has.
+    pub(crate) fn in_use(&self) -> usize {
+        (self.next as usize).saturating_sub(self.free.len() + self.waiting.len())
+    }
+
     fn release(&mut self, number: u32) {
         // There is room for all.
         let _ = self.free.push_within_capacity(number);

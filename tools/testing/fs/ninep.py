@@ -17,7 +17,7 @@ import tempfile
 import common
 from common import GuestError, Report, debian
 
-PROGRAMS = ["getfattr", "setfattr", "stat", "ls", "cp", "dd", "truncate"]
+PROGRAMS = ["getfattr", "setfattr", "stat", "ls", "cp", "dd", "truncate", "flock", "setpriv"]
 DRIVERS = ["9p", "9pnet_virtio"]
 # Options of the mount, and whether changes on the host must be seen at once.
 ROWS = [("none", "", True), ("none-small", "msize=8192", True), ("mmap", "cache=mmap", False), ("readahead", "cache=readahead", False),
@@ -38,7 +38,6 @@ mv a/b d/b
 ln a/one d/hard
 ln -s ../a/one d/soft
 ln -s nowhere d/dangling
-mkfifo d/fifo
 chmod 640 a/one
 chmod 1777 d/b
 touch -d '2020-01-02 03:04:05' a/long
@@ -205,7 +204,7 @@ def errors(guest, args, host, _live):
     long = "y" * 256
     rows = [("cat missing", "No such file"), ("mkdir full", "File exists"), ("rmdir full", "not empty"), ("cat full", "Is a directory"),
             ("cat file/x", "Not a directory"), (f"cat {long}", "name too long"), ("rmdir file", "Not a directory"),
-            ("ln full hard", "ot permitted|not allowed"), ("mv full full/x/y", "Invalid argument|subdirectory"), ("readlink -v file", "nvalid argument"),
+            ("ln full hard", "ot permitted|not allowed"), ("mv full full/x/y", "Invalid argument|subdirectory"), ("readlink -v file", "nvalid argument|not a symlink"),
             ("getfattr -n user.none file", "No such attribute"), ("cat none/none", "No such file")]
     for command, wanted in rows:
         status, text = guest.run(f"{command} 2>&1", args.step)
@@ -250,7 +249,8 @@ def programs(guest, args, host, _live):
     for name in ("busybox", "script"):
         os.chmod(os.path.join(top, name), 0o755)
     guest.check("test \"$(/mnt/a/programs/busybox echo yes)\" = yes && test \"$(/mnt/a/programs/script x)\" = 'ran x'", args.step)
-    guest.check("cp /bin/busybox /mnt/a/programs/mine && test \"$(/mnt/a/programs/mine echo yes)\" = yes && rm /mnt/a/programs/mine", args.step)
+    guest.check("mkdir -p /mnt/a/programs/bin && cp /bin/busybox /mnt/a/programs/bin/echo && test \"$(/mnt/a/programs/bin/echo yes)\" = yes && rm -r /mnt/a/programs/bin",
+                args.step)
 
 
 def xattrs(guest, args, host, _live):
@@ -276,9 +276,11 @@ def special(guest, args, host, _live):
     guest.check("cd /mnt/a/special; exec 6<>open; echo text >&6; rm open; test -z \"$(ls)\"; echo more >&6; exec 6>&-", args.step)
     guest.check("(umask 777; echo secret >none) && test $(stat -c %a none) = 0", args.step)
     guest.check("mkdir dir; chmod 2770 dir; chown 0:7 dir; mkdir dir/sub; touch dir/file; test $(stat -c %g:%a dir/sub) = 7:2755 && test $(stat -c %g dir/file) = 7", args.step)
-    guest.check("set -- $(stat -f -c '%S %b %l' .); test $1 -gt 0 && test $2 -gt 0 && test $3 = 255", args.step)
+    # The server counts in larger blocks.
+    size, blocks, longest = map(int, guest.check("stat -f -c '%S %b %l' .", args.step).split())
     counts = os.statvfs(top)
-    guest.check(f"test $(stat -f -c %b .) = {counts.f_blocks}", args.step)
+    if longest != 255 or not 0 <= counts.f_blocks * counts.f_frsize - size * blocks < size:
+        raise GuestError(f"counts: {size} {blocks} {longest}, on the host {counts.f_frsize} {counts.f_blocks}")
     guest.check("echo a >lock; flock -x lock -c 'flock -n -x lock -c true && echo both; flock -n -s lock -c true && echo both; true' >/tmp/out; test ! -s /tmp/out; "
                 "flock -n -x lock -c true", args.step)
     guest.check("test \"$(readlink -f /mnt/a/special/dir)\" = /mnt/a/special/dir; cd /", args.step)
@@ -296,8 +298,7 @@ def users(guest, args, host, _live):
     os.mkdir(top)
     os.chmod(top, 0o1777)
     os.mkdir(os.path.join(top, "private"), 0o700)
-    guest.run("echo 'root::0:0:root:/root:/bin/sh' >/etc/passwd; echo 'nobody::65534:65534:nobody:/:/bin/sh' >>/etc/passwd", args.step)
-    su = "su nobody -c"
+    su = "/usr/sbin/setpriv --reuid 65534 --regid 65534 --clear-groups sh -c"
     guest.check(f"cd /mnt/a/users; {su} 'echo mine >of-nobody' && echo mine >of-root && ! {su} 'ls private' 2>/dev/null && ! {su} 'rm of-root' 2>/dev/null "
                 f"&& {su} 'cat of-root' >/dev/null; cd /", args.step)
     owner = os.stat(os.path.join(top, "of-nobody")).st_uid
@@ -344,16 +345,19 @@ def options(guest, args):
     if status == 0 or "busy" not in text:
         raise GuestError(f"a second mount: {text.strip()}")
     guest.check("mount -o remount,ro /mnt/a && ! touch /mnt/a/x 2>/dev/null && mount -o remount,rw /mnt/a && touch /mnt/a/x && rm /mnt/a/x && umount /mnt/a", args.step)
-    guest.check("test \"$(tr -d '\\0' </sys/bus/virtio/drivers/9pnet_virtio/virtio*/mount_tag)\" = share", args.step)
+    guest.check("test \"$(cat /sys/bus/virtio/drivers/9pnet_virtio/virtio*/mount_tag | tr -d '\\0')\" = share", args.step)
 
 
 def pulled(guest, args):
-    """The device goes while it is mounted."""
+    """The device goes while it is mounted. (Debian's kernel waits until it is not.)"""
     mount(guest, args, "")
     guest.check("cd /mnt/a; exec 7<tree/sizes/200001; head -c 10 <&7 >/dev/null", args.step)
-    guest.qmp("device_del", id="nine")
-    guest.check("n=0; while [ -e /sys/bus/virtio/drivers/9pnet_virtio/virtio0 ] && [ $n -lt 100 ]; do usleep 100000; n=$((n + 1)); done; "
-                "! ls /mnt/a 2>/dev/null && ! head -c 10 <&7 2>/dev/null; exec 7<&-; cd /; umount /mnt/a", args.step)
+    guest.check("d=$(basename /sys/bus/virtio/drivers/9pnet_virtio/virtio*); (cat /mnt/a/tree/sizes/* >/dev/null 2>&1 &); "
+                "echo $d >/sys/bus/virtio/drivers/9pnet_virtio/unbind && ! ls /mnt/a 2>/dev/null && ! head -c 10 <&7 2>/dev/null; r=$?; exec 7<&-; cd /; "
+                "umount /mnt/a && test $r = 0", args.step)
+    guest.check("echo $d >/sys/bus/virtio/drivers/9pnet_virtio/bind", args.step)
+    mount(guest, args, "")
+    guest.check("test -d /mnt/a/tree && umount /mnt/a", args.step)
 
 
 def attempt(report, name, guest, function, *arguments):
@@ -378,6 +382,8 @@ def main():
         rows = [row for row in rows if row[0] != "readahead"]
     cases = [case for case in CASES if case.__name__ in args.only] or CASES
     alone = [one for one in (options, kills, pulled) if not args.only or one.__name__ in args.only]
+    if args.linux:
+        alone = [one for one in alone if one is not pulled]
     if args.only and not any(row[0] in args.only for row in ROWS) and not any(case.__name__ in args.only for case in CASES):
         rows = []
     # Not in /tmp: that may be a file system without what is tested.
@@ -391,9 +397,8 @@ def main():
         initrd = os.path.join(host, "initrd")
         cpio.write(initrd)
         model = "none" if os.geteuid() == 0 else "mapped-xattr"
-        extra = ["-device", "pcie-root-port,id=rp1,chassis=1",
-                 "-fsdev", f"local,id=share,path={host},security_model={model},multidevs=remap",
-                 "-device", "virtio-9p-pci,fsdev=share,mount_tag=share,id=nine,bus=rp1"]
+        extra = ["-fsdev", f"local,id=share,path={host},security_model={model},multidevs=remap",
+                 "-device", "virtio-9p-pci,fsdev=share,mount_tag=share"]
         with common.machine(args, initrd, extra=extra) as guest:
             guest.expect("@READY@", args.limit)
             guest.check("mkdir -p /mnt/a", args.step)

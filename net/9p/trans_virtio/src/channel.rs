@@ -6,8 +6,8 @@ use kernel::ext::{AliveGuard, KString, SpinLock, WaitQueue};
 use kernel::filesystem::mm_alloc::PAGE_SIZE;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use virtio::{Sg, VirtQueue, VirtioDevice};
 use p9net::{Channel, Request};
+use virtio::{Sg, VirtQueue, VirtioDevice};
 
 /// Entries of the queue, and pieces of one request, at most.
 pub(crate) const ENTRIES: u16 = 128;

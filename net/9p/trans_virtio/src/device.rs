@@ -6,8 +6,8 @@ use kernel::ext::{Alive, KString, ModuleHeader, Mutex};
 use kernel::filesystem::sysfs;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use virtio::{Handler, VirtioDevice, VirtioDriver};
 use p9net::{Channel, Transport};
+use virtio::{Handler, VirtioDevice, VirtioDriver};
 
 /// Devices that are in memory.
 pub(crate) static ALIVE: Alive = Alive::new();

@@ -13,8 +13,8 @@ mod channel;
 mod device;
 
 use kernel::prelude::*;
-use virtio::{register_driver, unregister_driver};
 use p9net::{register_transport, unregister_transport};
+use virtio::{register_driver, unregister_driver};
 
 module! {
     type: Net9pVirtio,

@@ -61,14 +61,15 @@ impl FileAttr {
     /// Whether there is more in it than flags.
     pub fn has_more_than_flags(&self) -> bool {
         let common = SAME.iter().fold(0, |all, (xflag, _)| all | xflag);
-        self.extended
-            && (self.xflags & !common != 0 || self.extsize != 0 || self.projid != 0 || self.cowextsize != 0)
+        self.extended && (self.xflags & !common != 0 || self.extsize != 0 || self.projid != 0 || self.cowextsize != 0)
     }
 }
 
 /// Whether the caller may change `old` to `new`, which is put right where hints mean nothing.
 fn prepare(inode: &Inode, old: &FileAttr, new: &mut FileAttr) -> Result {
-    if (old.flags ^ new.flags) & (uapi::FS_APPEND_FL | uapi::FS_IMMUTABLE_FL) != 0 && !cred::capable(CAP_LINUX_IMMUTABLE) {
+    if (old.flags ^ new.flags) & (uapi::FS_APPEND_FL | uapi::FS_IMMUTABLE_FL) != 0
+        && !cred::capable(CAP_LINUX_IMMUTABLE)
+    {
         return Err(EPERM);
     }
     if old.projid != new.projid && new.projid == u32::MAX {

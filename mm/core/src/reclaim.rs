@@ -72,6 +72,8 @@ struct Outcome {
     taken: usize,
     /// Pages that could go once they are written.
     unwritten: usize,
+    /// Pages that are on their way to swap space.
+    leaving: usize,
 }
 
 /// Takes about `wanted` pages; how many. Waits for no lock. With `may_write` private pages are written to swap space. For allocations
@@ -94,7 +96,7 @@ fn shrink_by(wanted: usize, who: Who, may_write: bool) -> usize {
     let swapping = may_write && swap::total_pages() != 0;
     let files = if swapping { wanted - swap::pages_for(wanted).min(wanted) } else { wanted };
     let mut taken = 0;
-    let mut unwritten = 0;
+    let (mut unwritten, mut leaving) = (0, 0);
     // Once over the lists is enough: who finds nothing then asks for other measures.
     let mut left = lru::len(Which::Inactive) + lru::len(Which::Active);
     while taken < files && left != 0 {
@@ -102,9 +104,10 @@ fn shrink_by(wanted: usize, who: Who, may_write: bool) -> usize {
         let Some(outcome) = shrink_batch(who, swapping) else { break };
         taken += outcome.taken;
         unwritten += outcome.unwritten;
+        leaving += outcome.leaving;
         left = left.saturating_sub(BATCH);
     }
-    let private = if swapping { swap::page_out(private_share(wanted, files, taken)) } else { 0 };
+    let private = leaving + if swapping { swap::page_out(private_share(wanted, files, taken)) } else { 0 };
     let coming = swap::in_flight();
     let waits = who == Who::Direct || private == 0;
     if taken == 0 && waits && (unwritten != 0 || coming != 0) {
@@ -171,7 +174,7 @@ fn shrink_batch(who: Who, may_write: bool) -> Option<Outcome> {
         }
     }
     stat::add(steal, outcome.taken as i64);
-    outcome.unwritten += swap::write_reclaimed(writes);
+    outcome.leaving += swap::write_reclaimed(writes);
     Some(outcome)
 }
 

@@ -49,6 +49,7 @@ CHECK = {
     "genisoimage": "genisoimage",
     "/sbin/mke2fs": "e2fsprogs",
     "mksquashfs": "squashfs-tools",
+    "xz": "xz-utils",
 }
 ROOTFS = {
     "mmdebstrap": "mmdebstrap",

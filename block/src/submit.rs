@@ -10,6 +10,7 @@ use errno::{Error, Result, code::*};
 use kalloc::flags::{GFP_NOIO, GFP_NOWAIT};
 use kalloc::{Arc, Flags, KBox};
 use locking::SpinLock;
+use mm_alloc::stat::{self, Item};
 use sync::Completion;
 use task_io::Plug;
 
@@ -64,8 +65,13 @@ fn prepare(bio: &mut KBox<Bio>, disk: &Gendisk) -> Result<bool> {
     Ok(true)
 }
 
-/// Whose I/O it is: the submitter's priority, and what its process reads.
+/// Whose I/O it is: the submitter's priority, and what its process reads; and the machine's sums.
 fn account(bio: &mut Bio) {
+    match bio.op() {
+        Op::Read => stat::add(Item::SectorsIn, bio.sectors().cast_signed()),
+        Op::Write => stat::add(Item::SectorsOut, bio.sectors().cast_signed()),
+        _ => {}
+    }
     task_io::count_in_task(|io| {
         if bio.priority() == 0 {
             bio.set_priority(io.priority());

@@ -31,6 +31,8 @@ pub(crate) mod op {
     pub(crate) const SEND: u8 = 26;
     pub(crate) const RECV: u8 = 27;
     pub(crate) const OPENAT2: u8 = 28;
+    pub(crate) const PROVIDE_BUFFERS: u8 = 31;
+    pub(crate) const REMOVE_BUFFERS: u8 = 32;
     pub(crate) const SHUTDOWN: u8 = 34;
     pub(crate) const RENAMEAT: u8 = 35;
     pub(crate) const UNLINKAT: u8 = 36;
@@ -68,6 +70,8 @@ pub(crate) mod op {
         SEND,
         RECV,
         OPENAT2,
+        PROVIDE_BUFFERS,
+        REMOVE_BUFFERS,
         SHUTDOWN,
         RENAMEAT,
         UNLINKAT,
@@ -83,6 +87,7 @@ pub(crate) mod sqe_flag {
     pub(crate) const FIXED_FILE: u8 = 1 << 0;
     pub(crate) const LINK: u8 = 1 << 2;
     pub(crate) const HARDLINK: u8 = 1 << 3;
+    pub(crate) const BUFFER_SELECT: u8 = 1 << 5;
     pub(crate) const CQE_SKIP: u8 = 1 << 6;
 }
 
@@ -126,6 +131,9 @@ pub(crate) mod offset {
     pub(crate) const MASK: u64 = 0xf800_0000;
 }
 
+/// Flags of a result: a buffer was taken, whose number is above; more results come.
+pub(crate) const CQE_BUFFER: u32 = 1 << 0;
+pub(crate) const CQE_MORE: u32 = 1 << 1;
 /// In the program's flags of the submission ring: results wait that found no room.
 pub(crate) const SQ_CQ_OVERFLOW: u32 = 1 << 1;
 /// In its flags of the completion ring: no event descriptor now.
@@ -193,6 +201,21 @@ pub(crate) mod timeout {
     pub(crate) const BOOTTIME: u32 = 1 << 2;
     pub(crate) const REALTIME: u32 = 1 << 3;
     pub(crate) const ETIME_SUCCESS: u32 = 1 << 5;
+}
+
+/// Flags of `POLL_ADD`.
+pub(crate) mod poll {
+    pub(crate) const MULTI: u32 = 1 << 0;
+}
+
+/// Flags of `ACCEPT`, in the place of a priority.
+pub(crate) mod accept {
+    pub(crate) const MULTISHOT: u16 = 1 << 0;
+}
+
+/// Flags of `RECV`, in the place of a priority.
+pub(crate) mod recv {
+    pub(crate) const MULTISHOT: u16 = 1 << 1;
 }
 
 /// Flags of `ASYNC_CANCEL`.

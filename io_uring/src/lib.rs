@@ -10,6 +10,8 @@
 //! | `request` | one request, its chain (`IOSQE_IO_LINK`) and its end |
 //! | `ops` | what requests do |
 //! | `rw` | reads and writes |
+//! | `multi` | requests with several results |
+//! | `provided` | buffers that are chosen when a request's turn comes |
 //! | `pending` | requests that wait: for a file to be ready, for a time; taking them back |
 //! | `register` | registered files, buffers, event descriptors |
 //! | `syscalls` | the calls |
@@ -18,7 +20,7 @@
 //! that sent it, on its way to user mode or while it waits in `io_uring_enter`: then files, memory and rights are the program's. The
 //! rest is done within `io_uring_enter`.
 //!
-//! Locks: a ring's `submit` mutex while requests are taken in; its spin locks `cq` (results), `work` (what a task is to do), `pending`,
+//! Locks: a ring's `submit` mutex while requests are taken in; the mutex of its buffer groups inside that; its spin locks `cq` (results), `work` (what a task is to do), `pending`,
 //! `files`, `buffers`, `event` (interrupts off), none inside another. A request's file is never dropped where an interrupt ends it.
 
 #![no_std]
@@ -26,8 +28,10 @@
 #![feature(arbitrary_self_types)]
 
 mod abi;
+mod multi;
 mod ops;
 mod pending;
+mod provided;
 mod region;
 mod register;
 mod request;

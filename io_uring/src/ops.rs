@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What requests do. Many are system calls whose arguments come from another place: they are called with registers made up for them.
 
-use crate::abi::{Sqe, op, sqe_flag};
+use crate::abi::{self, Sqe, op, sqe_flag};
+use crate::multi;
 use crate::pending::{Armed, cancel, remove_poll, remove_timeout, wait_ready, wait_time};
 use crate::request::Request;
 use crate::rw;
@@ -12,7 +13,7 @@ use vfs::File;
 use x86_cpu::regs::PtRegs;
 
 /// What a file must be ready for before an operation on it.
-const READ: PollMask = PollMask(PollMask::IN.0 | PollMask::RDNORM.0);
+pub(crate) const READ: PollMask = PollMask(PollMask::IN.0 | PollMask::RDNORM.0);
 const WRITE: PollMask = PollMask(PollMask::OUT.0 | PollMask::WRNORM.0);
 
 /// Finds the file of a request; registered ones by their place.
@@ -26,8 +27,10 @@ fn find_file(request: &Request) -> Result<Arc<File>> {
 
 /// Begins a request whose turn it is, in its task. May sleep.
 pub(crate) fn go_on(mut request: KBox<Request>) {
-    // What it waited with.
-    drop(request.table.take());
+    if request.again.is_none() {
+        // What it waited with.
+        drop(request.table.take());
+    }
     if request.ring.is_closed() {
         return request.end(Err(ECANCELED));
     }
@@ -51,7 +54,19 @@ fn start(armed: Option<Armed>) {
 }
 
 fn begin(request: KBox<Request>) {
-    match request.sqe.opcode {
+    let sqe = request.sqe;
+    if sqe.has(sqe_flag::BUFFER_SELECT) && request.ring.groups.is_empty(sqe.buf_index) {
+        // It does not wait for its file to find that out.
+        return request.end(Err(ENOBUFS));
+    }
+    match sqe.opcode {
+        op::ACCEPT if sqe.ioprio & abi::accept::MULTISHOT != 0 => on_file(request, PollMask::NONE, multi::accept_all),
+        op::RECV if sqe.ioprio & abi::recv::MULTISHOT != 0 => on_file(request, PollMask::NONE, multi::receive_all),
+        // Others of that place are not known.
+        op::ACCEPT | op::RECV if sqe.ioprio != 0 => request.end(Err(EINVAL)),
+        op::RECV if sqe.has(sqe_flag::BUFFER_SELECT) => on_file(request, READ, receive),
+        op::PROVIDE_BUFFERS => answer(request, |request| request.ring.groups.provide(&request.sqe)),
+        op::REMOVE_BUFFERS => answer(request, |request| request.ring.groups.remove(&request.sqe)),
         op::READ | op::READV | op::READ_FIXED => on_file(request, READ, |request| rw::transfer(request, false)),
         op::WRITE | op::WRITEV | op::WRITE_FIXED => on_file(request, WRITE, |request| rw::transfer(request, true)),
         op::FSYNC => on_file(request, PollMask::NONE, rw::sync),
@@ -98,13 +113,37 @@ fn on_file(mut request: KBox<Request>, ready: PollMask, f: impl FnOnce(KBox<Requ
     if waits { wait_ready(request, ready) } else { f(request) }
 }
 
-/// `POLL_ADD`: once.
+/// `RECV` into a buffer of a group.
+fn receive(mut request: KBox<Request>) {
+    let buffer = match request.ring.groups.select(request.sqe.buf_index, request.sqe.len) {
+        Ok(buffer) => buffer,
+        Err(error) => return request.end(Err(error)),
+    };
+    (request.sqe.addr, request.sqe.len) = (buffer.addr(), buffer.len);
+    match do_call(&request) {
+        Ok(count) if count != 0 => {
+            request.cqe_flags = buffer.cqe_flags();
+            request.end(Ok(count));
+        }
+        result => {
+            request.ring.groups.give_back(&buffer);
+            request.end(result);
+        }
+    }
+}
+
+/// `POLL_ADD`: once, or each time.
 fn poll(request: KBox<Request>) {
     let sqe = request.sqe;
-    if sqe.len != 0 || sqe.off != 0 || sqe.addr != 0 {
+    let multi = sqe.len & abi::poll::MULTI != 0;
+    let unknown = sqe.len & !abi::poll::MULTI != 0 || sqe.off != 0 || sqe.addr != 0 || sqe.buf_index != 0;
+    if unknown || multi && sqe.has(sqe_flag::CQE_SKIP) {
         return request.end(Err(EINVAL));
     }
     let wanted = sqe.op_flags | PollMask::ERR.0 | PollMask::HUP.0;
+    if multi {
+        return multi::poll(request, PollMask(wanted));
+    }
     let found = request.file.as_ref().map_or(0, |file| file.poll(&mut PollTable::query()).0) & wanted;
     if found != 0 { request.end(Ok(found as usize)) } else { wait_ready(request, PollMask(wanted)) }
 }
@@ -149,9 +188,12 @@ fn call_of(request: &Request) -> Result<(Call, [u64; 6])> {
     })
 }
 
+fn do_call(request: &Request) -> Result<usize> {
+    let (call, [rdi, rsi, rdx, r10, r8, r9]) = call_of(request)?;
+    call(&PtRegs { rdi, rsi, rdx, r10, r8, r9, ..PtRegs::default() })
+}
+
 fn call(request: KBox<Request>) {
-    let result = call_of(&request).and_then(|(call, [rdi, rsi, rdx, r10, r8, r9])| {
-        call(&PtRegs { rdi, rsi, rdx, r10, r8, r9, ..PtRegs::default() })
-    });
+    let result = do_call(&request);
     request.end(result);
 }

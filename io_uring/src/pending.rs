@@ -154,6 +154,51 @@ impl WakeCallback for Wake {
     }
 }
 
+/// A file's wake-ups for a request with several results.
+pub(crate) struct Again {
+    ring: WeakArc<Ring>,
+    id: u64,
+    key: u32,
+    /// There was one since the file was looked at.
+    pub(crate) told: AtomicBool,
+}
+
+impl Again {
+    pub(crate) fn new(ring: &Arc<Ring>, id: u64, events: PollMask) -> Self {
+        let key = events.0 | PollMask::ERR.0 | PollMask::HUP.0;
+        Self { ring: Arc::downgrade(ring), id, key, told: AtomicBool::new(false) }
+    }
+}
+
+impl WakeCallback for Again {
+    fn wake(&self, events: PollMask) -> bool {
+        if events.0 & self.key == 0 {
+            return false;
+        }
+        self.told.store(true, SeqCst);
+        if let Some(ring) = self.ring.upgrade() {
+            // It may be being looked at: then it is seen that there was one.
+            fire(&ring, self.id);
+        }
+        true
+    }
+}
+
+/// The request goes on when `again` tells so. It comes back if that told something meanwhile. May sleep.
+pub(crate) fn watch_again(request: KBox<Request>, again: &Again) -> Option<KBox<Request>> {
+    let (ring, id) = (request.ring.clone(), request.id);
+    if let Err(request) = ring.pending.add(Until::Ready, request) {
+        request.end(Err(ENOMEM));
+        return None;
+    }
+    if ring.is_closed() {
+        // Perhaps just now: it has to go, too.
+        ring.pending.cancel_all();
+        return None;
+    }
+    if again.told.load(SeqCst) { ring.pending.take_id(id) } else { None }
+}
+
 /// What the request waited for is there: its task goes on. Any context.
 fn fire(ring: &Arc<Ring>, id: u64) {
     if let Some(request) = ring.pending.take_id(id) {

@@ -22,6 +22,8 @@ mod code {
     pub(super) const FILES_UPDATE: u32 = 6;
     pub(super) const PROBE: u32 = 8;
     pub(super) const ENABLE_RINGS: u32 = 12;
+    pub(super) const PBUF_RING: u32 = 22;
+    pub(super) const NO_PBUF_RING: u32 = 23;
 }
 
 /// Most files, and most buffers.
@@ -103,6 +105,9 @@ pub(crate) fn register(ring: &Arc<Ring>, what: u32, arg: usize, count: u32) -> R
         }
         code::FILES_UPDATE => return update_files(ring, arg, count),
         code::PROBE => probe(arg, count)?,
+        code::PBUF_RING | code::NO_PBUF_RING if arg == 0 || count != 1 => return Err(EINVAL),
+        code::PBUF_RING => ring.groups.register(arg)?,
+        code::NO_PBUF_RING => ring.groups.unregister(arg)?,
         code::ENABLE_RINGS => {
             if ring.flags & setup::R_DISABLED == 0 || is_enabled(ring) {
                 return Err(EBADFD);

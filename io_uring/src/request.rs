@@ -2,6 +2,7 @@
 //! One request from its taking in to its result, and the chain of those that wait for it (`IOSQE_IO_LINK`).
 
 use crate::abi::{Sqe, op, sqe_flag, timeout};
+use crate::pending::Again;
 use crate::register::Buffer;
 use crate::ring::Ring;
 use core::sync::atomic::Ordering::AcqRel;
@@ -55,6 +56,10 @@ pub(crate) struct Request {
     /// What it waited with; dropped by a task.
     pub(crate) table: Option<PollTable>,
     pub(crate) timer: Option<Arc<HrTimer>>,
+    /// It has several results: its file's wake-ups.
+    pub(crate) again: Option<Arc<Again>>,
+    /// Flags of its (last) result.
+    pub(crate) cqe_flags: u32,
 }
 
 impl Request {
@@ -73,7 +78,14 @@ impl Request {
             timed: false,
             table: None,
             timer: None,
+            again: None,
+            cqe_flags: 0,
         }
+    }
+
+    /// Posts a result of which more come. False if there is no room for it: it is to be the last.
+    pub(crate) fn post_more(&self, result: usize, flags: u32) -> bool {
+        self.ring.post_more(&self.sqe, i32::try_from(result).unwrap_or(i32::MAX), flags)
     }
 
     /// It is over: posts the result; the next of the chain goes on, or the rest is given up. Any context.
@@ -89,7 +101,7 @@ impl Request {
         let expected = self.sqe.opcode == op::TIMEOUT && self.sqe.op_flags & timeout::ETIME_SUCCESS != 0;
         let failed = (result.is_err() || short) && !(expected && result == Err(ETIME));
         if failed || !self.sqe.has(sqe_flag::CQE_SKIP) {
-            ring.post(&self.sqe, value);
+            ring.post(&self.sqe, value, self.cqe_flags);
         }
         ring.active.fetch_sub(1, AcqRel);
         if self.timed {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A ring: where requests are taken from, where results go, who waits for them, and what a task still has to do for it.
 
-use crate::abi::{CQ_EVENTFD_DISABLED, CQE, SQ_CQ_OVERFLOW, SQE, Sqe, offset, op, setup};
+use crate::abi::{CQ_EVENTFD_DISABLED, CQE, CQE_MORE, SQ_CQ_OVERFLOW, SQE, Sqe, offset, op, setup};
 use crate::pending::Pending;
+use crate::provided::Groups;
 use crate::region::Region;
 use crate::register::Buffer;
 use crate::request::{Request, Sender, cancel_chain};
@@ -70,6 +71,8 @@ pub(crate) struct Ring {
     pub(crate) pending: Pending,
     pub(crate) files: SpinLock<KVec<Option<Arc<File>>>>,
     pub(crate) buffers: SpinLock<KVec<Arc<Buffer>>>,
+    /// Buffers to choose from.
+    pub(crate) groups: Groups,
     pub(crate) event: SpinLock<Option<Arc<File>>>,
     /// Requests without a result yet.
     pub(crate) active: AtomicU32,
@@ -108,6 +111,7 @@ impl Ring {
             pending: Pending::new(),
             files: SpinLock::new(KVec::new()),
             buffers: SpinLock::new(KVec::new()),
+            groups: Groups::new(),
             event: SpinLock::new(None),
             active: AtomicU32::new(0),
             closed: AtomicBool::new(false),
@@ -161,9 +165,24 @@ impl Ring {
         Some(Sqe::new([0, 8, 16, 24, 32, 40, 48, 56].map(|offset| self.sqes.load_long(start + offset))))
     }
 
+    /// Posts a result of a request of which more come, if there is room. Any context.
+    pub(crate) fn post_more(&self, sqe: &Sqe, result: i32, flags: u32) -> bool {
+        let cqe = [sqe.user_data, u64::from(result.cast_unsigned()) | u64::from(flags | CQE_MORE) << 32];
+        let posted = {
+            let mut cq = self.cq.lock_irqsave();
+            if !cq.overflow.is_empty() || !self.put(&mut cq, &cqe) {
+                return false;
+            }
+            cq.posted = cq.posted.wrapping_add(1);
+            cq.posted
+        };
+        self.tell(Some(posted));
+        true
+    }
+
     /// Posts the result of a request. Any context.
-    pub(crate) fn post(&self, sqe: &Sqe, result: i32) {
-        let cqe = [sqe.user_data, result.cast_unsigned().into()];
+    pub(crate) fn post(&self, sqe: &Sqe, result: i32, flags: u32) {
+        let cqe = [sqe.user_data, u64::from(result.cast_unsigned()) | u64::from(flags) << 32];
         // Timeouts count results, but not each other's: so ending them here ends no more of them.
         let counts = sqe.opcode != op::TIMEOUT;
         let posted = {
@@ -178,6 +197,11 @@ impl Ring {
             cq.posted = cq.posted.wrapping_add(counts.into());
             cq.posted
         };
+        self.tell(counts.then_some(posted));
+    }
+
+    /// Tells who waits for results that there is one; `counted`: how many there were, for timeouts.
+    fn tell(&self, counted: Option<u32>) {
         if self.waiters.is_active() {
             self.waiters.wake_up_poll(PollMask(PollMask::IN.0 | PollMask::RDNORM.0));
         }
@@ -188,7 +212,7 @@ impl Ring {
                 let _ = eventpoll::eventfd_signal(file);
             }
         }
-        if counts {
+        if let Some(posted) = counted {
             self.pending.counted(posted);
         }
     }

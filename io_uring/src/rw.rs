@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Reads, writes and `fsync`. A direct transfer goes on after the call; others are done here.
 
-use crate::abi::op;
+use crate::abi::{op, sqe_flag};
 use crate::request::Request;
 use errno::{Result, code::*};
 use kalloc::KBox;
@@ -17,6 +17,11 @@ const DATASYNC: u32 = 1;
 
 /// The program's memory.
 fn memory(request: &mut Request) -> Result<IovIter<'static>> {
+    if request.sqe.has(sqe_flag::BUFFER_SELECT) {
+        let buffer = request.ring.groups.select(request.sqe.buf_index, request.sqe.len)?;
+        (request.sqe.addr, request.sqe.len) = (buffer.addr(), buffer.len);
+        request.cqe_flags = buffer.cqe_flags();
+    }
     let sqe = request.sqe;
     let at = UserPtr::from_addr(sqe.addr as usize);
     match sqe.opcode {
@@ -100,7 +105,7 @@ pub(crate) fn sync(request: KBox<Request>) {
     });
     if let Err(error) = spawned {
         // The request went with the worker that was not made.
-        ring.post(&sqe, -error.to_errno().abs());
+        ring.post(&sqe, -error.to_errno().abs(), 0);
         ring.active.fetch_sub(1, core::sync::atomic::Ordering::AcqRel);
     }
 }

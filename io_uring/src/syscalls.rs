@@ -89,11 +89,16 @@ struct Intake<'a> {
 impl Intake<'_> {
     /// What is wrong with a request, whatever it does.
     fn check(sqe: &Sqe) -> Result {
-        const KNOWN: u8 = sqe_flag::FIXED_FILE | sqe_flag::LINK | sqe_flag::HARDLINK | sqe_flag::CQE_SKIP;
-        // Workers, personalities, priorities, buffer groups and draining are not there.
-        let known = sqe.flags & !KNOWN == 0 && sqe.personality == 0 && sqe.ioprio == 0;
+        const KNOWN: u8 =
+            sqe_flag::FIXED_FILE | sqe_flag::LINK | sqe_flag::HARDLINK | sqe_flag::BUFFER_SELECT | sqe_flag::CQE_SKIP;
+        // Workers, personalities, priorities and draining are not there.
+        let has_flags = matches!(sqe.opcode, op::ACCEPT | op::RECV);
+        let known = sqe.flags & !KNOWN == 0 && sqe.personality == 0 && (sqe.ioprio == 0 || has_flags);
         if !known || !op::ALL.contains(&sqe.opcode) {
             return Err(EINVAL);
+        }
+        if sqe.has(sqe_flag::BUFFER_SELECT) && !matches!(sqe.opcode, op::READ | op::RECV) {
+            return Err(EOPNOTSUPP);
         }
         Ok(())
     }

@@ -75,7 +75,7 @@ impl RegFile {
     /// Writes to the server. The inode's lock is held. Where it came to.
     fn write_direct(&self, file: &File, from: &mut IovIter<'_>, pos: i64) -> Result<(u64, u64)> {
         let inode = file.inode();
-        let append = file.flags().any(uapi::O_APPEND);
+        let append = file.appends(pos);
         if append {
             self.shared.refresh_locked(inode)?;
         }

@@ -110,6 +110,12 @@ impl FileOps for RegFile {
                 start_writing(file.inode());
             }
             let mut tree = node.shared.tree.write();
+            if !tree.delayed.is_empty() && file.inode().writers() <= 1 {
+                // Nobody can store behind the end of the file any more: space kept for that waits for nothing. What cannot be
+                // told apart for want of memory stays reserved.
+                let past = u32::try_from(mount.core.blocks_of(file.inode().size())).unwrap_or(u32::MAX);
+                let _ = node.shared.unreserve(&mut tree, past, u32::MAX);
+            }
             if tree.delayed.is_empty() {
                 mount.core.discard_preallocations(&mut tree.inode);
             }

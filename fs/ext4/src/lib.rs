@@ -4,7 +4,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `mount`, `super_block`, `options`, `mounted` | mounting, and a mounted file system |
+//! | `mount`, `super_block`, `options`, `mounted`, `mmp` | mounting, and a mounted file system |
 //! | `node`, `inode_ops`, `dir`, `truncate`, `fallocate`, `xattr`, `acl`, `file`, `direct` | inodes, and what is done to them |
 //! | `ioctl`, `fileattr`, `fiemap`, `admin`, `move_extent` | requests of e2fsprogs |
 //! | `pages`, `bios`, `ranges`, `clusters`, `journal_data` | pages of files, delayed allocation |
@@ -37,6 +37,7 @@ mod ioctl;
 mod journal;
 mod journal_data;
 mod locks;
+mod mmp;
 mod mount;
 mod mounted;
 mod move_extent;

@@ -14,7 +14,7 @@ use crate::store::{Base, KernelStore};
 use crate::super_block::{Ext4Super, apply, apply_quotas};
 use core::sync::atomic::AtomicBool;
 use errno::Result;
-use errno::code::{EBUSY, EINVAL, EIO, EROFS, EUCLEAN};
+use errno::code::{EBUSY, EINVAL, EIO, EROFS, ESTALE, EUCLEAN};
 use ext4_core::{Fs, Inode as CoreInode};
 use ext4_format::SuperBlock as DiskSuper;
 use ext4_format::feature::{incompat, ro_compat};
@@ -90,7 +90,9 @@ impl FileSystemType for Type {
             return if sb.is_rdonly() == rdonly { Ok(sb) } else { Err(EBUSY) };
         }
         let device = Device::open(dev, !rdonly)?;
-        let mounted = self.mount(context, &device);
+        // An inode that every file system has is said to be free: that is damage.
+        let stale = |error| if error == ESTALE { EUCLEAN } else { error };
+        let mounted = self.mount(context, &device).map_err(stale);
         if mounted.is_err() {
             device.release();
         }
@@ -112,6 +114,7 @@ impl Type {
             }
             return Err(EINVAL);
         }
+        features_ok(&disk, name, rdonly)?;
         let options = Options::of_disk(&disk).parse(context)?;
         let block_size = 1024usize << disk.log_block_size.get();
         let blocks = Blocks::new(device.bdev(), block_size)?;
@@ -122,6 +125,8 @@ impl Type {
         let health = Health::new(KString::from_fmt(format_args!("{name}"), GFP_KERNEL)?, options.errors);
         let base = Base { cache: cache.clone(), health, journal: SetOnce::new(), journaling: AtomicBool::new(false) };
         let base = Arc::new(base, GFP_KERNEL)?;
+        // Before anything is written; that nobody has it is said if what follows fails.
+        let taken = if rdonly || !disk.has_incompat(incompat::MMP) { None } else { take(&base)? };
         let journal = if disk.has_journal() && !options.noload {
             Some(open_journal(&base, &disk, &options, device, blocks)?)
         } else {
@@ -143,11 +148,17 @@ impl Type {
         };
         let mount = Mounted::new(core_of(&base, core_options)?, base, options, device.clone());
         let mount = Arc::new(mount, GFP_KERNEL)?;
+        if let Some(taken) = taken {
+            *mount.beat.lock() = Some(crate::mmp::start(taken)?);
+        }
         let made = self.build(context, device, &mount, journal, rdonly);
         if made.is_err()
             && let Some(journal) = mount.journal()
         {
             let _ = journal.close();
+        }
+        if made.is_err() {
+            mount.end_beat();
         }
         made
     }
@@ -234,6 +245,15 @@ fn core_of(base: &Arc<Base>, options: ext4_core::Options) -> Result<KBox<Fs<Kern
     Fs::mount_boxed(KernelStore(base.clone()), options)
 }
 
+/// Multiple-mount protection, by what the disk says before its log is looked at.
+#[inline(never)]
+fn take(base: &Arc<Base>) -> Result<Option<crate::mmp::Taken>> {
+    let only = ext4_core::Options { read_only: true, ..Default::default() };
+    let taken = crate::mmp::take(base, &*core_of(base, only)?);
+    base.cache.drop_unused();
+    taken
+}
+
 /// Reads the superblock, and looks whether it is one.
 #[inline(never)]
 fn read_super(device: &Device, silent: bool) -> Result<KBox<DiskSuper>> {
@@ -255,6 +275,25 @@ fn read_super(device: &Device, silent: bool) -> Result<KBox<DiskSuper>> {
         return Err(EINVAL);
     }
     Ok(disk)
+}
+
+/// Whether all is known that must be to read it, or to write it. `EINVAL`, with what is missing in the log.
+fn features_ok(disk: &DiskSuper, name: &str, rdonly: bool) -> Result {
+    let missing = disk.feature_incompat.get() & !incompat::SUPPORTED;
+    if missing & incompat::CASEFOLD != 0 {
+        pr_err!("EXT4-fs ({name}): Filesystem with casefold feature cannot be mounted without CONFIG_UNICODE\n");
+        return Err(EINVAL);
+    }
+    if missing != 0 {
+        pr_err!("EXT4-fs ({name}): Couldn't mount because of unsupported optional features ({missing:x})\n");
+        return Err(EINVAL);
+    }
+    let missing = disk.feature_ro_compat.get() & !ro_compat::SUPPORTED;
+    if missing != 0 && !rdonly {
+        pr_err!("EXT4-fs ({name}): couldn't mount RDWR because of unsupported optional features ({missing:x})\n");
+        return Err(EINVAL);
+    }
+    Ok(())
 }
 
 /// Where the log lies: the runs of the journal's inode.

@@ -44,6 +44,8 @@ pub(crate) struct Mounted {
     /// Sectors that were written to the device before, and KiB in the file system's life.
     sectors_before: u64,
     kbytes_before: u64,
+    /// The thread of multiple-mount protection, while the file system may be written.
+    pub(crate) beat: SpinLock<Option<Arc<crate::mmp::Beat>>>,
     /// What `/sys` and `/proc` have of it.
     pub(crate) shown: SpinLock<Option<Shown>>,
 }
@@ -61,6 +63,7 @@ impl Mounted {
             journal_task: AtomicU32::new(0),
             sectors_before,
             kbytes_before,
+            beat: SpinLock::new(None),
             shown: SpinLock::new(None),
             core,
             base,
@@ -104,6 +107,14 @@ impl Mounted {
         self.frozen.store(frozen, Ordering::Release);
         if !frozen {
             self.thawed.wake_up_all();
+        }
+    }
+
+    /// Says that nobody has the file system any more, if it is protected (`mmp`).
+    pub(crate) fn end_beat(&self) {
+        let beat = self.beat.lock().take();
+        if let Some(beat) = beat {
+            crate::mmp::end(&beat);
         }
     }
 

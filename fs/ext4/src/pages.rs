@@ -106,8 +106,9 @@ impl Shared {
         let core = &self.mount.core;
         let per_page = self.per_page();
         let first = self.first_block(run.first())?;
-        // Data behind the end has reserved space too: a write that makes the file longer is about to say so.
         let end = first.saturating_add(run.pages().len() as u32 * per_page);
+        // Blocks behind the end are no part of the file, whatever a program stored there: its map must not say that they were
+        // written. A write moves the end before its page is dirty.
         let past = u32::try_from(size.div_ceil(1 << self.block_bits())).unwrap_or(u32::MAX);
         let mut tree = self.tree.write();
         let mut extents: KVec<Extent> = KVec::new();
@@ -116,6 +117,11 @@ impl Shared {
         while at < end {
             let found = core.map(&tree.inode, at, end - at)?;
             let len = found.len.clamp(1, end - at);
+            if at >= past && !matches!(found.state, State::Written(_)) {
+                at += len;
+                continue;
+            }
+            let len = if at < past { len.min(past - at) } else { len };
             let (delayed, same) = tree.delayed.look(at, len);
             let wanted = match found.state {
                 State::Written(block) => {
@@ -124,7 +130,7 @@ impl Shared {
                     continue;
                 }
                 // In pages of several blocks a hole that nobody wrote to stays one.
-                State::Hole if !delayed && (per_page > 1 || at >= past) => {
+                State::Hole if !delayed && per_page > 1 => {
                     at += same;
                     continue;
                 }

@@ -289,9 +289,13 @@ impl SuperOps for Ext4Super {
             sb.sync_all()?;
             self.settle()?;
             mount.core.set_read_only(true);
+            mount.end_beat();
         } else if !rdonly && mount.core.read_only() {
             if mount.base.health.is_dead() || new.noload || mount.bdev_read_only() {
                 return Err(EROFS);
+            }
+            if let Some(taken) = crate::mmp::take(&mount.base, &mount.core)? {
+                *mount.beat.lock() = Some(crate::mmp::start(taken)?);
             }
             mount.core.set_read_only(false);
             Self::mark_in_use(mount)?;
@@ -319,6 +323,7 @@ impl SuperOps for Ext4Super {
             // Flushed already: this ends the thread.
             let _ = journal.close();
         }
+        mount.end_beat();
         pr_info!("EXT4-fs ({}): unmounting filesystem.\n", mount.base.health.name);
     }
 }

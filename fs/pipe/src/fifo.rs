@@ -6,7 +6,7 @@ use crate::ring::Pipe;
 use containers::HashMap;
 use core::sync::atomic::{AtomicU32, Ordering};
 use errno::Result;
-use errno::code::{EINVAL, ENXIO};
+use errno::code::{EINVAL, ENOMEM, ENXIO};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use locking::LazyLock;
@@ -30,7 +30,7 @@ fn get(inode: &Arc<Inode>) -> Result<(Arc<Pipe>, usize)> {
         fifo.users += 1;
         return Ok((fifo.pipe.clone(), key));
     }
-    let pipe = Pipe::new()?;
+    let pipe = Pipe::new().map_err(|_| ENOMEM)?;
     fifos.insert(key, Fifo { pipe: pipe.clone(), users: 1, _inode: inode.clone() })?;
     Ok((pipe, key))
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The buffers of a pipe. Each slot holds part of a page; small writes share the last page. One page is kept for the next write.
 
+use crate::user::UserPages;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use errno::Result;
-use errno::code::{EBUSY, EFAULT, EINVAL, EPERM};
+use errno::code::{EBUSY, EFAULT, EINVAL, ENFILE, EPERM};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
 use mm_alloc::{PAGE_SIZE, Page};
@@ -13,6 +14,8 @@ use x86_mm::uaccess::IovIter;
 
 /// Slots of a new pipe (`PIPE_DEF_BUFFERS`).
 const DEFAULT_SLOTS: usize = 16;
+/// Slots of one whose user has too many already (`PIPE_MIN_DEF_BUFFERS`).
+const LEAST_SLOTS: usize = 2;
 /// Largest size an unprivileged process may set (`/proc/sys/fs/pipe-max-size`).
 static MAX_SIZE: AtomicUsize = AtomicUsize::new(1 << 20);
 /// Largest size of all.
@@ -66,11 +69,21 @@ pub(crate) struct Pipe {
     pub(crate) async_writers: FasyncList,
     /// Somebody polls (perhaps edge-triggered epoll, which wants to hear of every write).
     pub(crate) polled: AtomicBool,
+    /// The slots count for who made the pipe.
+    pages: UserPages,
 }
 
 impl Pipe {
     pub(crate) fn new() -> Result<Arc<Self>> {
-        let slots = DEFAULT_SLOTS;
+        let mut slots = DEFAULT_SLOTS.min(max_size() / PAGE_SIZE);
+        let pages = UserPages::new(slots)?;
+        if pages.above_soft() {
+            slots = slots.min(LEAST_SLOTS);
+            pages.set(slots);
+        }
+        if pages.above_hard() {
+            return Err(ENFILE);
+        }
         let pipe = Self {
             ring: Mutex::new(Ring { slots: empty_slots(slots)?, head: 0, count: 0, spare: None }),
             used: AtomicU32::new(0),
@@ -84,6 +97,7 @@ impl Pipe {
             async_readers: FasyncList::new(),
             async_writers: FasyncList::new(),
             polled: AtomicBool::new(false),
+            pages,
         };
         Ok(Arc::new(pipe, GFP_KERNEL)?)
     }
@@ -118,7 +132,8 @@ impl Pipe {
         self.slots.load(Ordering::Relaxed) as usize * PAGE_SIZE
     }
 
-    /// `F_SETPIPE_SZ`: rounds up to a power of two of pages; returns the new size.
+    /// `F_SETPIPE_SZ`: rounds up to a power of two of pages; returns the new size. `EPERM` above the limits of a pipe and of a user,
+    /// `EBUSY` if what is in it does not fit.
     pub(crate) fn resize(&self, size: usize) -> Result<usize> {
         let pages = size.div_ceil(PAGE_SIZE).max(1).checked_next_power_of_two().ok_or(EINVAL)?;
         if pages.saturating_mul(PAGE_SIZE) > max_size() && pages > self.slots.load(Ordering::Relaxed) as usize {
@@ -128,10 +143,16 @@ impl Pipe {
             }
         }
         let mut ring = self.ring.lock();
-        if pages < ring.count {
-            return Err(EBUSY);
-        }
-        let mut slots = empty_slots(pages)?;
+        let before = ring.slots.len();
+        self.pages.set(pages);
+        let slots = if pages > before && (self.pages.above_hard() || self.pages.above_soft()) {
+            Err(EPERM)
+        } else if pages < ring.count {
+            Err(EBUSY)
+        } else {
+            empty_slots(pages)
+        };
+        let mut slots = slots.inspect_err(|_| self.pages.set(before))?;
         for index in 0..ring.count {
             let moved = ring.slot(index).and_then(Option::take);
             if let Some(slot) = slots.get_mut(index) {

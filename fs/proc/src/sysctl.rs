@@ -93,6 +93,12 @@ pub(crate) fn add(tree: &Arc<Node>) -> Result {
         Ok(data.len())
     };
     kernel.attr(b"pid_max", 0o644, TextRw(show, store))?;
+    let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", process::nproc::threads_max());
+    let store = |data: &[u8]| {
+        process::nproc::set_threads_max(u32::try_from(parse_number(data)?).map_err(|_| EINVAL)?)?;
+        Ok(data.len())
+    };
+    kernel.attr(b"threads-max", 0o644, TextRw(show, store))?;
     number(&kernel, "ngroups_max", cred::NGROUPS_MAX as u64)?;
     number(&kernel, "cap_last_cap", cred::CAP_LAST_CAP.number().into())?;
     kernel.attr(b"printk", 0o644, TextRw(show_printk, store_printk))?;
@@ -102,7 +108,12 @@ pub(crate) fn add(tree: &Arc<Node>) -> Result {
     let fs = sys.mkdir_mode(b"fs", 0o555)?;
     fs.attr(b"aio-nr", 0o444, Text(|out: &mut SeqBuf| seq_print!(out, "{}\n", aio::aio_nr())))?;
     setting_u64(&fs, "aio-max-nr", aio::aio_max_nr())?;
-    number(&fs, "nr_open", vfs::tasks::nr_open())?;
+    let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", vfs::tasks::nr_open());
+    let store = |data: &[u8]| {
+        vfs::tasks::set_nr_open(u32::try_from(parse_number(data)?).map_err(|_| EINVAL)?)?;
+        Ok(data.len())
+    };
+    fs.attr(b"nr_open", 0o644, TextRw(show, store))?;
     file_limits(&fs)?;
     setting_u32(&fs, "leases-enable", &vfs::lease::ENABLED, i32::MAX as u32)?;
     setting_u32(&fs, "lease-break-time", &vfs::lease::BREAK_TIME, i32::MAX as u32)?;
@@ -143,6 +154,18 @@ fn file_limits(fs: &Arc<Node>) -> Result {
         Ok(data.len())
     };
     fs.attr(b"pipe-max-size", 0o644, TextRw(show, store))?;
+    let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", pipe::user_pages_soft());
+    let store = |data: &[u8]| {
+        pipe::set_user_pages_soft(usize::try_from(parse_number(data)?).map_err(|_| EINVAL)?);
+        Ok(data.len())
+    };
+    fs.attr(b"pipe-user-pages-soft", 0o644, TextRw(show, store))?;
+    let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", pipe::user_pages_hard());
+    let store = |data: &[u8]| {
+        pipe::set_user_pages_hard(usize::try_from(parse_number(data)?).map_err(|_| EINVAL)?);
+        Ok(data.len())
+    };
+    fs.attr(b"pipe-user-pages-hard", 0o644, TextRw(show, store))?;
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use kernel::filesystem::vfs::{
     Dentry, FileSystemType, FsContext, SuperBlock, SuperDevice, SuperInit, SuperOps, super_block::Kstatfs,
 };
 use kernel::prelude::*;
-use squashfs_format::{Image, MAGIC, Method};
+use squashfs_format::{Image, MAGIC};
 
 /// The type `squashfs`.
 pub(crate) struct Type;
@@ -55,12 +55,6 @@ fn parse(context: &FsContext<'_>) -> Result<Option<bool>> {
     Ok(panics)
 }
 
-/// Whether images of this method can be read here. The state of the decoder for xz (28 KB) is built on the stack, which has not so
-/// much; that for zstd takes memory, as much as the image says, in a way that must not fail.
-fn usable(method: Method) -> bool {
-    !matches!(method, Method::Xz | Method::Zstd)
-}
-
 impl FileSystemType for Type {
     fn name(&self) -> &'static str {
         "squashfs"
@@ -91,7 +85,7 @@ impl Type {
         // Reading goes past the device's cached pages.
         SuperDevice::sync(&*device)?;
         let store = Store::new(device.clone())?;
-        let image = Image::open(store, device.bdev().size(), usable).map_err(|(error, why)| {
+        let image = Image::open(store, device.bdev().size()).map_err(|(error, why)| {
             if context.flags & uapi::MS_SILENT == 0 {
                 pr_err!("error: {}: {why}\n", device.name());
             }

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The device under an image, and the decompressed blocks that are kept: metadata and fragments, the last used first.
+//! The device under an image, and the decompressed blocks that are kept: metadata and fragments, the last used first. Decoders are kept
+//! as well, as many as there are CPUs: who finds none makes one.
 //!
-//! Locks: `kept` (spin), innermost; blocks are read without it, so two readers may read the same one.
+//! Locks: `kept` and `decoders` (spin), innermost; blocks are read without them, so two readers may read the same one.
 
 use kalloc::flags::{GFP_ATOMIC, GFP_NOFS};
 use kalloc::{Arc, KVec};
+use kernel::ext::num_online_cpus;
 use kernel::filesystem::block::{self, BlockDevice};
 use kernel::filesystem::buffer::MountedDevice;
 use kernel::filesystem::locking::SpinLock;
 use kernel::filesystem::mm_alloc::Page;
 use kernel::prelude::*;
-use squashfs_format::{Block, Kind};
+use squashfs_format::{Block, Decoder, Kind};
 
 const PAGE: u64 = 4096;
 /// Blocks that are kept of metadata (8 KiB each), and fragments (a block of the image each).
@@ -35,6 +37,7 @@ impl Kept {
 pub(crate) struct Store {
     device: Arc<MountedDevice>,
     kept: SpinLock<Kept>,
+    decoders: SpinLock<KVec<Decoder>>,
 }
 
 impl Store {
@@ -42,7 +45,9 @@ impl Store {
     pub(crate) fn new(device: Arc<MountedDevice>) -> Result<Self> {
         let metadata = KVec::with_capacity(METADATA_KEPT, GFP_KERNEL)?;
         let fragments = KVec::with_capacity(FRAGMENTS_KEPT, GFP_KERNEL)?;
-        Ok(Self { device, kept: SpinLock::new(Kept { metadata, fragments }) })
+        let decoders = KVec::with_capacity(num_online_cpus() as usize, GFP_KERNEL)?;
+        let kept = SpinLock::new(Kept { metadata, fragments });
+        Ok(Self { device, kept, decoders: SpinLock::new(decoders) })
     }
 
     fn bdev(&self) -> &Arc<BlockDevice> {
@@ -95,5 +100,15 @@ impl squashfs_format::Store for Store {
         let _ = list.push((pos, block.clone()), GFP_ATOMIC);
         drop(kept);
         drop(old);
+    }
+
+    fn take_decoder(&self) -> Option<Decoder> {
+        self.decoders.lock().pop()
+    }
+
+    fn keep_decoder(&self, decoder: Decoder) {
+        let refused = self.decoders.lock().push_within_capacity(decoder);
+        // Dropped after the lock.
+        drop(refused);
     }
 }

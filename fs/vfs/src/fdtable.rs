@@ -14,10 +14,28 @@ use locking::{ArcSlot, SetOnce, SpinLock};
 use rcu::RcuArc;
 use task::{Task, TaskLocal};
 
-/// Most descriptors a table may have (`fs.nr_open`).
-pub const NR_OPEN: u32 = 1 << 20;
 const FIRST: u32 = 64;
 const CHUNKS: usize = 15;
+/// So many slots are in all chunks.
+const CAPACITY: u32 = FIRST * ((1 << CHUNKS) - 1);
+/// The least that `fs.nr_open` may be set to: a word's bits.
+const NR_OPEN_LEAST: u32 = 64;
+
+static NR_OPEN: AtomicU32 = AtomicU32::new(1 << 20);
+
+/// Tables grow up to so many descriptors (`fs.nr_open`).
+pub fn nr_open() -> u32 {
+    NR_OPEN.load(Ordering::Relaxed)
+}
+
+/// Sets [`nr_open`]. Tables that are larger stay so. `EINVAL`.
+pub fn set_nr_open(most: u32) -> Result {
+    if !(NR_OPEN_LEAST..=CAPACITY).contains(&most) {
+        return Err(EINVAL);
+    }
+    NR_OPEN.store(most, Ordering::Relaxed);
+    Ok(())
+}
 
 /// See the module's text.
 pub struct FilesStruct {
@@ -64,7 +82,7 @@ impl FilesStruct {
 
     #[inline(always)]
     fn slot(&self, fd: u32) -> Option<&ArcSlot<File>> {
-        if fd >= NR_OPEN {
+        if fd >= CAPACITY {
             return None;
         }
         let (chunk, index) = locate(fd);
@@ -84,8 +102,11 @@ impl FilesStruct {
         if file.mode() & crate::file::fmode::PATH != 0 { Err(EBADF) } else { Ok(file) }
     }
 
-    /// Makes sure there are slots and bits for `fd`. May sleep.
+    /// Makes sure there are slots and bits for `fd`. `EMFILE` from [`nr_open`] on. May sleep.
     fn grow(&self, fd: u32) -> Result {
+        if fd >= nr_open() {
+            return Err(EMFILE);
+        }
         let (chunk, _) = locate(fd);
         for index in 0..=chunk {
             let Some(cell) = self.chunks.get(index) else { return Err(EMFILE) };
@@ -119,7 +140,7 @@ impl FilesStruct {
             let wanted = {
                 let mut map = self.alloc.lock();
                 let fd = map.first_free(from);
-                if fd >= limit.min(NR_OPEN) {
+                if fd >= limit.min(CAPACITY) {
                     return Err(EMFILE);
                 }
                 if map.take(fd, cloexec) {
@@ -156,9 +177,6 @@ impl FilesStruct {
     }
 
     fn grow_for(&self, fd: u32) -> Result {
-        if fd >= NR_OPEN {
-            return Err(EBADF);
-        }
         if (fd as usize) < self.alloc.lock().open.len() * 64 { Ok(()) } else { self.grow(fd) }
     }
 

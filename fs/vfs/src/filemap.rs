@@ -236,6 +236,11 @@ pub fn write_page(mapping: &Mapping, from: &mut IovIter<'_>, at: u64) -> Result<
 #[inline(always)]
 fn written(mapping: &Mapping, index: u64, page: &Page, offset: usize, n: usize) {
     if n != 0 && !mapping.is_memory() {
+        // To write-back, what lies behind the end is no part of the file: the end moves first.
+        let end = (index << PAGE_SHIFT) + (offset + n) as u64;
+        if end > mapping.size() {
+            mapping.set_size(end);
+        }
         mapping.set_dirty_range(index, page, offset, offset + n);
     }
 }

@@ -547,8 +547,8 @@ impl Inode {
         Ok(self.locks.get_or_init(move || new))
     }
 
-    /// Who writes it, if positive; programs that run from it if negative.
-    pub(crate) fn writers(&self) -> i32 {
+    /// How many have it open for writing, if positive; programs that run from it if negative.
+    pub fn writers(&self) -> i32 {
         self.writecount.load(Ordering::SeqCst)
     }
 

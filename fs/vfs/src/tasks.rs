@@ -215,8 +215,13 @@ pub fn close_on_exec() {
 }
 
 /// Most descriptors a process may have (`fs.nr_open`).
-pub fn nr_open() -> u64 {
-    crate::fdtable::NR_OPEN.into()
+pub fn nr_open() -> u32 {
+    crate::fdtable::nr_open()
+}
+
+/// Sets [`nr_open`]. `EINVAL`.
+pub fn set_nr_open(most: u32) -> Result {
+    crate::fdtable::set_nr_open(most)
 }
 
 impl File {

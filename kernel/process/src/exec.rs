@@ -10,7 +10,7 @@ use crate::coredump::SUID_DUMPABLE;
 use crate::signal::syscalls::this;
 use crate::signal::{SigActions, SigInfo, send};
 use crate::thread::{Process, TREE, Thread};
-use crate::{exit, fork, ptrace};
+use crate::{exit, fork, nproc, ptrace};
 use args::Args;
 use core::sync::atomic::Ordering;
 use errno::Result;
@@ -55,6 +55,7 @@ pub fn sys_execveat(regs: &PtRegs) -> Result<usize> {
 
 fn execve_user(dirfd: i32, path: usize, argv: usize, envp: usize, flags: u32) -> Result<usize> {
     let name = PathName::from_user(path, flags & uapi::AT_EMPTY_PATH != 0)?;
+    nproc::may_exec()?;
     let file = vfs::tasks::open_exec_at(dirfd, name.as_bytes(), flags)?;
     let args = Args::from_user(argv, envp)?;
     let shown = args::display_name(dirfd, name.as_bytes())?;
@@ -208,6 +209,7 @@ fn take_leaders_number(thread: &Thread, process: &Arc<Process>) {
     if let Some(old) = old
         && let Some(its) = crate::thread::thread_of(&old)
     {
+        nproc::forget(its);
         // Nobody waits for the old leader any more; who traces it looks again.
         let cut = {
             let _tree = TREE.lock();

@@ -7,7 +7,7 @@ use crate::signal::send::{begin_group_exit, flush_all};
 use crate::signal::{SigInfo, send_to_process};
 use crate::signal::{SigSet, stop};
 use crate::thread::{Process, TREE, Thread, Usage, thread_of};
-use crate::{fork, group, pid, ptrace, times};
+use crate::{group, pid, ptrace, times};
 use core::sync::atomic::Ordering;
 use errno::Result;
 use kalloc::flags::GFP_ATOMIC;
@@ -103,7 +103,6 @@ fn exit_thread(task: &Task, thread: &Thread, status: i32) {
     if last {
         leave_terminal(&process);
     }
-    fork::uncharge_user(task);
     ptrace::attach::tracer_exits(task, &process);
     exit_notify(task, thread, &process, status);
 }
@@ -521,9 +520,11 @@ fn forget_signals(process: &Process) {
 
 const EVERY_SIGNAL: SigSet = SigSet(u64::MAX);
 
-/// What nobody took of a thread that is gone counts for its user no more, although somebody may still hold the thread for a while.
+/// A thread that is gone, and the signals nobody took of it, count for its user no more, although somebody may still hold it for a
+/// while.
 fn forget_pending(thread: &Thread) {
     thread.pending.lock_irqsave().flush(EVERY_SIGNAL);
+    crate::nproc::forget(thread);
 }
 
 /// Adds a waited-for child's use to its parent.

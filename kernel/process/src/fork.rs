@@ -4,6 +4,7 @@
 
 use crate::cpu_limit;
 use crate::group::ProcessGroup;
+use crate::nproc;
 use crate::pid::{self, PidNr};
 use crate::pidfd::NewPidFd;
 use crate::ptrace;
@@ -11,13 +12,11 @@ use crate::signal::syscalls::this;
 use crate::signal::{deliver, stop};
 use crate::thread::{Process, TREE, Thread, process_of, thread_of};
 use crate::user::{copy_from_user, read_user, write_user};
-use containers::HashMap;
 use core::sync::atomic::Ordering;
 use errno::Result;
 use errno::code::{E2BIG, EAGAIN, EINVAL, EPERM, ERESTARTNOINTR};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
 use kalloc::{Arc, KVec};
-use locking::{LazyLock, SpinLock};
 use sync::Completion;
 use task::hooks::SCHEDULER;
 use task::state::TaskFlags;
@@ -250,16 +249,7 @@ fn copy_process(args: &CloneArgs, vfork_done: Option<Arc<Completion>>, followed:
         }
         if task.signal_pending() { Err(ERESTARTNOINTR) } else { Ok(()) }
     })?;
-    charge_user(&parent_task)?;
-    let made = build_task(args, flags, vfork_done, followed);
-    if made.is_err() {
-        uncharge_user(&parent_task);
-    }
-    made
-}
-
-fn build_task(args: &CloneArgs, flags: u64, vfork_done: Option<Arc<Completion>>, followed: bool) -> Result<Arc<Task>> {
-    let parent_task = current();
+    let counted = nproc::count()?;
     let parent_mm = mm::current_mm().ok_or(EINVAL)?;
     let child_mm = if flags & VM != 0 {
         parent_mm
@@ -287,12 +277,18 @@ fn build_task(args: &CloneArgs, flags: u64, vfork_done: Option<Arc<Completion>>,
         _ => limits.clone(),
     };
     rlimit::attach(&child, limits)?;
-    attach_thread(args, &child, vfork_done, followed)?;
+    attach_thread(args, &child, vfork_done, followed, counted)?;
     Ok(child)
 }
 
 /// Makes the child a thread of this process, or a process of its own, and lets others find it.
-fn attach_thread(args: &CloneArgs, child: &Arc<Task>, vfork_done: Option<Arc<Completion>>, followed: bool) -> Result {
+fn attach_thread(
+    args: &CloneArgs,
+    child: &Arc<Task>,
+    vfork_done: Option<Arc<Completion>>,
+    followed: bool,
+    counted: nproc::Counted,
+) -> Result {
     let flags = args.flags;
     let nr = match args.set_tid {
         0 => PidNr::alloc()?,
@@ -304,6 +300,7 @@ fn attach_thread(args: &CloneArgs, child: &Arc<Task>, vfork_done: Option<Arc<Com
         let process = if flags & THREAD != 0 { me.clone() } else { new_process(thread, args, &nr)? };
         Thread::attach(child, process.clone(), nr.clone(), thread.blocked(), now)?;
         let new = thread_of(child).ok_or(EINVAL)?;
+        *new.counted.lock() = Some(counted);
         new.set_io_priority(thread.io_priority());
         if thread.io_priority() != 0 {
             task_io::set_priority(child, thread.io_priority() as u16)?;
@@ -416,53 +413,6 @@ fn link(thread: &Thread, process: &Arc<Process>, child: &Arc<Task>, tid: u32, fl
     }
     drop(tree);
     Ok(())
-}
-
-/// Tasks of each real user id, for `RLIMIT_NPROC`.
-static USER_TASKS: LazyLock<SpinLock<HashMap<u32, u64>>> = LazyLock::new(|| SpinLock::new(HashMap::new()));
-
-/// Counts one more task for the user of `parent`. `EAGAIN` over `RLIMIT_NPROC`, unless privileged.
-fn charge_user(parent: &Task) -> Result {
-    let cred = cred::task_cred(parent).ok_or(EAGAIN)?;
-    let limit = rlimit::current(uapi::RLIMIT_NPROC);
-    let privileged = cred.uid == 0 || cred.capable(cred::CAP_SYS_RESOURCE) || cred.capable(cred::CAP_SYS_ADMIN);
-    let mut users = USER_TASKS.lock();
-    let count = users.get(&cred.uid).copied().unwrap_or(0);
-    if count >= limit && !privileged {
-        return Err(EAGAIN);
-    }
-    users.insert(cred.uid, count.saturating_add(1)).map_err(|_| EAGAIN)?;
-    Ok(())
-}
-
-/// One task less for the user of `task`.
-pub(crate) fn uncharge_user(task: &Task) {
-    if let Some(cred) = cred::task_cred(task) {
-        uncharge(cred.uid);
-    }
-}
-
-fn uncharge(uid: u32) {
-    let mut users = USER_TASKS.lock();
-    if let Some(count) = users.get_mut(&uid) {
-        *count = count.saturating_sub(1);
-        if *count == 0 {
-            users.remove(&uid);
-        }
-    }
-}
-
-/// The current task changes its real user id: it counts for the new one.
-pub(crate) fn move_user(from: u32, to: u32) {
-    if from == to {
-        return;
-    }
-    crate::thread::with_thread(|thread| crate::signal::quota::move_user(thread, to));
-    uncharge(from);
-    let mut users = USER_TASKS.lock();
-    let count = users.get(&to).copied().unwrap_or(0);
-    // Without memory the new user has one task uncounted: its limit is late by one.
-    let _ = users.insert(to, count.saturating_add(1));
 }
 
 /// First steps of a new thread in user mode's direction: `CLONE_CHILD_SETTID`.

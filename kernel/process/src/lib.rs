@@ -41,6 +41,7 @@ pub mod ldt;
 mod life;
 pub mod madvise;
 pub mod misc;
+pub mod nproc;
 pub mod oom;
 pub mod pid;
 pub mod pidfd;

@@ -134,8 +134,7 @@ fn initial_limits() -> Result<Arc<Rlimits>> {
         return Ok(limits.clone());
     }
     let limits = Rlimits::initial();
-    let stack_pages = 4 * 8;
-    let tasks = (mm::meminfo().total / stack_pages).clamp(20, u64::from(pid::PID_MAX)) / 2;
+    let tasks = u64::from(crate::nproc::set_boot_default(mm::meminfo().total) / 2);
     for resource in [uapi::RLIMIT_NPROC, uapi::RLIMIT_SIGPENDING] {
         limits.set(resource, Limit { cur: tasks, max: tasks });
     }

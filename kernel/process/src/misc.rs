@@ -142,7 +142,7 @@ fn set_limit(task: &Task, limits: &Rlimits, resource: u32, new: Limit) -> Result
     if new.max > old.max && !cred::capable(cred::CAP_SYS_RESOURCE) {
         return Err(EPERM);
     }
-    if resource == uapi::RLIMIT_NOFILE && new.max > NR_OPEN {
+    if resource == uapi::RLIMIT_NOFILE && new.max > u64::from(vfs::tasks::nr_open()) {
         return Err(EPERM);
     }
     limits.set(resource, new);
@@ -153,9 +153,6 @@ fn set_limit(task: &Task, limits: &Rlimits, resource: u32, new: Limit) -> Result
     }
     Ok(())
 }
-
-/// `/proc/sys/fs/nr_open`: the highest limit for descriptors.
-const NR_OPEN: u64 = 1 << 20;
 
 fn check_resource(raw: usize) -> Result<u32> {
     u32::try_from(raw).ok().filter(|&r| (r as usize) < rlimit::COUNT).ok_or(EINVAL)

@@ -20,7 +20,7 @@ const KEEP: u32 = u32::MAX;
 fn commit_uid(old: &Cred, mut new: Cred) -> Result<usize> {
     new.fsuid = new.euid;
     fix_capabilities(old, &mut new);
-    crate::fork::move_user(old.uid, new.uid);
+    crate::nproc::move_user(old.uid, new.uid);
     change(old, new).map(|()| 0)
 }
 

@@ -29,7 +29,7 @@ impl Thread {
         let process = self.process();
         let actions = process.actions.lock_irqsave().clone();
         let (ignored, caught) = actions.summary();
-        let queued = self.signal_user.lock_irqsave().as_ref().map_or(0, |count| count.load(Relaxed));
+        let queued = self.user.lock_irqsave().as_ref().map_or(0, |user| user.signals.load(Relaxed));
         SignalView {
             pending: SigSet(self.pending_set.load(Relaxed)),
             shared: SigSet(process.shared_set.load(Relaxed)),

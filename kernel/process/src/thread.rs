@@ -36,8 +36,12 @@ pub struct Thread {
     pub(crate) saved_mask: AtomicU64,
     /// Signals for this thread alone.
     pub(crate) pending: SpinLock<Pending>,
-    /// Counts the signals queued for its user.
-    pub(crate) signal_user: SpinLock<Option<crate::signal::quota::UserSignals>>,
+    /// What counts for its real user id.
+    pub(crate) user: SpinLock<Option<Arc<crate::nproc::User>>>,
+    /// This task, as one of its user's, until it has been waited for.
+    pub(crate) counted: SpinLock<Option<crate::nproc::Counted>>,
+    /// It has become a user who has too many tasks: `execve` looks again.
+    pub(crate) nproc_exceeded: AtomicBool,
     /// Copy of `pending`'s set, for cheap looks.
     pub(crate) pending_set: AtomicU64,
     /// Signals that a `sigtimedwait` in this thread waits for though they are blocked.
@@ -269,14 +273,16 @@ impl Thread {
     /// Gives `task` its thread data, with the mask `blocked`.
     pub(crate) fn attach(task: &Task, process: Arc<Process>, nr: Arc<PidNr>, blocked: SigSet, now: u64) -> Result {
         task.set_tid(nr.get());
-        let user = crate::signal::quota::of_user(cred::task_cred(task).map_or(0, |cred| cred.uid))?;
+        let user = crate::nproc::of_user(cred::task_cred(task).map_or(0, |cred| cred.uid))?;
         let thread = Self {
             process,
             nr,
             blocked: AtomicU64::new(blocked.0),
             saved_mask: AtomicU64::new(0),
             pending: SpinLock::new(Pending::new()),
-            signal_user: SpinLock::new(Some(user)),
+            user: SpinLock::new(Some(user)),
+            counted: SpinLock::new(None),
+            nproc_exceeded: AtomicBool::new(false),
             pending_set: AtomicU64::new(0),
             waiting_for: AtomicU64::new(0),
             altstack: [AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(u64::from(uapi::SS_DISABLE))],

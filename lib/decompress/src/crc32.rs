@@ -50,3 +50,26 @@ pub fn crc32_update(crc: u32, data: &[u8]) -> u32 {
 pub fn crc32(data: &[u8]) -> u32 {
     crc32_update(0, data)
 }
+
+const fn table64() -> [u64; 256] {
+    let mut t = [0u64; 256];
+    let mut i = 0;
+    while i < 256 {
+        let mut c = i as u64;
+        let mut bit = 0;
+        while bit < 8 {
+            c = if c & 1 != 0 { c >> 1 ^ 0xc96c_5795_d787_0f42 } else { c >> 1 };
+            bit += 1;
+        }
+        t[i] = c;
+        i += 1;
+    }
+    t
+}
+
+static TABLE64: [u64; 256] = table64();
+
+/// The CRC-64 of xz (ECMA-182, reflected) of more bytes after those whose CRC is `crc` (0 at the start).
+pub fn crc64_update(crc: u64, data: &[u8]) -> u64 {
+    !data.iter().fold(!crc, |crc, byte| crc >> 8 ^ TABLE64[usize::from(crc as u8 ^ byte)])
+}

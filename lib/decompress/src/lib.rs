@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Decompression of what the boot loader and user programs hand over: initramfs archives, modules. A stream is found by
 //! its magic and comes out in pieces, so that nothing but a window is held. May sleep (allocates with `GFP_KERNEL`).
+//! [`xz::Decoder`] and [`zstd::Decoder`] also decompress into memory for all; they are our own since all their memory comes from the
+//! kernel's heap, can fail to come, and is used again, and since they need little stack.
 //! No locks. Source: RFC 1951, RFC 1952 (gzip), RFC 8878 (zstd), Linux's table of magics in the initramfs buffer format.
 
 #![no_std]
@@ -11,9 +13,14 @@ extern crate std;
 
 mod crc32;
 mod gzip;
-mod zstd;
+mod output;
+pub mod xz;
+pub mod zstd;
 
-pub use crc32::{crc32, crc32_update};
+pub use crc32::{crc32, crc32_update, crc64_update};
+
+use kalloc::flags::GFP_KERNEL;
+use output::Output;
 
 /// How a stream is compressed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,7 +31,7 @@ pub enum Method {
     Bzip2,
     /// lzma (recognized only).
     Lzma,
-    /// xz (recognized only).
+    /// xz.
     Xz,
     /// lzop (recognized only).
     Lzo,
@@ -129,7 +136,8 @@ pub fn decompress(data: &[u8], method: Method, limit: u64, sink: Sink<'_>) -> Re
     };
     match method {
         Method::Gzip => gzip::decompress(data, &mut bounded),
-        Method::Zstd => zstd::decompress(data, &mut bounded),
+        Method::Xz => xz::Decoder::new(GFP_KERNEL)?.stream(data, &mut Output::sink(&mut bounded)),
+        Method::Zstd => zstd::Decoder::new(GFP_KERNEL)?.frame(data, &mut Output::sink(&mut bounded)),
         other => Err(Error::NotConfigured(other)),
     }
 }

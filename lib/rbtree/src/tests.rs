@@ -56,7 +56,7 @@ proptest! {
                 4 => prop_assert_eq!(tree.pop_first(), map.pop_first()),
                 _ => {
                     let want = map.range(k..).next().map(|(k, _)| *k);
-                    if let Some(c) = tree.cursor_lower_bound(&k) {
+                    if let Some(c) = tree.cursor_lower_bound_mut(&k) {
                         prop_assert_eq!(Some(*c.current().0), want);
                         prop_assert_eq!(c.peek_next().map(|p| *p.0), map.range(k..).nth(1).map(|(k, _)| *k));
                         prop_assert_eq!(c.peek_prev().map(|p| *p.0), map.range(..k).next_back().map(|(k, _)| *k));

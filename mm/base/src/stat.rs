@@ -87,6 +87,10 @@ items! {
     PgDeactivate = "pgdeactivate",
     /// Pages of the swap cache now.
     SwapCached = "nr_swapcached",
+    /// Sectors that were asked of block devices since boot; shown in KiB, as `pgpgin`.
+    SectorsIn = "",
+    /// Sectors that block devices were given to write since boot; shown in KiB, as `pgpgout`.
+    SectorsOut = "",
     /// Pages read from swap space since boot.
     PswpIn = "pswpin",
     /// Pages written to swap space since boot.

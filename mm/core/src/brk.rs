@@ -49,7 +49,7 @@ impl Mm {
                 None => true,
             };
             if !clear
-                || inner.areas.len() >= max_map_count()
+                || inner.areas.len() > max_map_count()
                 || check_room(&inner, flags, (new - old) / PAGE_SIZE).is_err()
                 || account::charge(new - old).is_err()
             {

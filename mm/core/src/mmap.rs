@@ -80,14 +80,15 @@ impl Mm {
         };
         let mut removed = Removed::new();
         let mut inner = self.inner.write();
+        // As Linux, before anything is unmapped, and one more than the setting says.
+        if inner.areas.len() > max_map_count() {
+            return Err(ENOMEM);
+        }
         let addr = place(&mut inner, &args, len)?;
         let flags = plan.flags.with(inner.default_flags);
         check_limits(&inner, flags, len)?;
         if args.flags & uapi::MAP_FIXED != 0 {
             self.unmap_locked(&mut inner, addr, addr + len, &mut removed)?;
-        }
-        if inner.areas.len() >= max_map_count() {
-            return Err(ENOMEM);
         }
         let charged = flags.any(VmFlags::ACCOUNT);
         if charged {

@@ -114,7 +114,7 @@ impl Mm {
                 return Err(EPERM);
             }
         }
-        if inner.areas.len() + 4 >= max_map_count() {
+        if inner.areas.len() + 5 >= max_map_count() {
             return Err(ENOMEM);
         }
         let end = inner.areas.containing(args.old).map(|slot| slot.end).ok_or(EFAULT)?;

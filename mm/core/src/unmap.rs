@@ -4,7 +4,8 @@
 use crate::account;
 use crate::flags::VmFlags;
 use crate::mm_struct::{Inner, Mm};
-use crate::vma::{Vma, split_at};
+use crate::mmap::max_map_count;
+use crate::vma::{Vma, split_uncounted};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{KBox, KVec};
@@ -67,8 +68,13 @@ impl Mm {
         if inner.areas.is_free(start, end) {
             return Ok(());
         }
-        split_at(&mut inner.areas, &self.table, start)?;
-        split_at(&mut inner.areas, &self.table, end)?;
+        // As Linux: only a hole in the middle of a mapping makes one more.
+        let hole = inner.areas.containing(start).is_some_and(|slot| slot.start < start && slot.end > end);
+        if hole && inner.areas.len() >= max_map_count() {
+            return Err(ENOMEM);
+        }
+        split_uncounted(&mut inner.areas, &self.table, start)?;
+        split_uncounted(&mut inner.areas, &self.table, end)?;
         let index = inner.areas.index(start);
         let count = inner.areas.overlapping(start, end).count();
         removed.reserve(count)?;

@@ -7,6 +7,7 @@ use crate::flags::VmFlags;
 use crate::mapping::{MapLink, Mapping};
 use core::sync::atomic::{AtomicBool, Ordering};
 use errno::Result;
+use errno::code::ENOMEM;
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use mm_alloc::layout::PAGE_SHIFT;
@@ -189,11 +190,21 @@ pub(crate) fn split_at(areas: &mut Areas, table: &Arc<PageTable>, at: usize) -> 
         return Ok(());
     }
     if areas.len() >= crate::mmap::max_map_count() {
-        return Err(errno::code::ENOMEM);
+        return Err(ENOMEM);
+    }
+    split_uncounted(areas, table, at)
+}
+
+/// [`split_at`] for who takes one of the parts away: the limit of mappings is the caller's matter.
+pub(crate) fn split_uncounted(areas: &mut Areas, table: &Arc<PageTable>, at: usize) -> Result {
+    let index = areas.index(at);
+    let Some(slot) = areas.get(index) else { return Ok(()) };
+    if slot.start >= at {
+        return Ok(());
     }
     let (start, end, pgoff) = (slot.start, slot.end, slot.value.pgoff);
     let upper = slot.value.copy_for(start, at, end, table)?;
-    areas.split(index, at, upper).map_err(|_| errno::code::ENOMEM)?;
+    areas.split(index, at, upper).map_err(|_| ENOMEM)?;
     if let Some(link) = areas.get(index).and_then(|slot| slot.value.link.as_ref()) {
         link.update(start, at, pgoff);
     }

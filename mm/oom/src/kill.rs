@@ -183,6 +183,9 @@ fn select() -> Selection {
             return Selection::Wait;
         }
         let Some(points) = badness(&process, &leader, total) else { continue };
+        if mm::swap::is_emptying(&leader) {
+            return Selection::Kill(Victim { process, leader, points });
+        }
         if chosen.as_ref().is_none_or(|best| points > best.points) {
             chosen = Some(Victim { process, leader, points });
         }

@@ -72,8 +72,20 @@ fn accept(fd: usize, addr: usize, len: usize, flags: u32) -> Result<usize> {
         return Err(EINVAL);
     }
     let file = socket_file(fd)?;
+    accept_of(&file, addr, len, flags, file.nonblock())
+}
+
+/// The next connection that is there, as by `accept4` on `file`; EAGAIN if there is none.
+pub fn accept_now(file: &File, addr: usize, len: usize, flags: u32) -> Result<usize> {
+    if flags & !(O_CLOEXEC | O_NONBLOCK) != 0 {
+        return Err(EINVAL);
+    }
+    accept_of(file, addr, len, flags, true)
+}
+
+fn accept_of(file: &File, addr: usize, len: usize, flags: u32, nonblock: bool) -> Result<usize> {
     let guard = get_unused_fd(flags & O_CLOEXEC != 0)?;
-    let socket = socket_of(&file)?.accept(file.nonblock())?;
+    let socket = socket_of(file)?.accept(nonblock)?;
     let peer = socket.peer_name();
     let new = open(socket, flags)?;
     if addr != 0 {

@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Functions that Linux's modules call by their C names: `kernel::bindings`. Few do, and only these are here.
+//! What Linux's modules use by its C name: `kernel::bindings`. Few do, and only these are here.
+
+pub use crate::cpumask::Cpumask as cpumask;
+
+/// In a table of ids of PCI devices: any.
+pub const PCI_ANY_ID: i32 = -1;
 
 /// Most bytes that `kmalloc` gives in one piece.
 pub const KMALLOC_MAX_SIZE: usize = crate::page::PAGE_SIZE << mm_alloc::buddy::MAX_ORDER;

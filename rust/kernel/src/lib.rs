@@ -23,6 +23,7 @@ pub mod built_in;
 pub mod cdev;
 pub mod configfs;
 pub mod cpu;
+pub mod cpumask;
 pub mod cred;
 pub mod debugfs;
 pub mod device;
@@ -33,17 +34,20 @@ pub mod ext;
 pub mod faux;
 #[cfg(feature = "CONFIG_BLOCK")]
 pub mod filesystem;
+pub mod firmware;
 pub mod fs;
 pub mod hardware;
 #[cfg(feature = "CONFIG_HVC_DRIVER")]
 pub mod hvc;
 pub mod impl_flags;
 pub mod init;
+pub mod interrupt;
 pub mod io;
 pub mod iov;
 pub mod irq;
 pub mod list;
 pub mod macros;
+pub mod maple_tree;
 pub mod miscdevice;
 pub mod module;
 pub mod page;
@@ -70,6 +74,7 @@ pub mod transmute;
 pub mod types;
 pub mod uaccess;
 pub mod workqueue;
+pub mod xarray;
 
 pub use kernel_base::{
     acpi, acpi_device_table, b_str, bitfield, bits, build_assert, build_assert_macro, build_error, c_str, const_assert,

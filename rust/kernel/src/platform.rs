@@ -3,8 +3,11 @@
 
 use crate::device::{self, CoreInternal, DeviceContext};
 use crate::driver;
+use crate::io::mem::IoRequest;
+use crate::io::resource::{Flags, Resource};
 use crate::error::{Error, Result};
 use crate::{acpi, of};
+use core::ffi::CStr;
 use core::marker::PhantomData;
 use core::pin::Pin;
 use pin_init::PinInit;
@@ -82,3 +85,20 @@ pub trait Driver {
 pub struct Device<Ctx: DeviceContext = device::Normal>(device::Device<Ctx>);
 
 crate::impl_bus_device!(Device);
+
+impl Device<device::Bound> {
+    /// The wish for the device's memory number `index`, as firmware describes it; `None` if it has less.
+    pub fn io_request_by_index(&self, index: u32) -> Option<IoRequest<'_>> {
+        let info = self.0.core().info::<::device::platform::Info>()?;
+        let memory = info.memory.get(index as usize)?;
+        let last = memory.start.checked_add(memory.len.checked_sub(1)?)?;
+        let resource = Resource::new(memory.start, last, Flags::IORESOURCE_MEM, None);
+        Some(IoRequest::new(&self.0, resource))
+    }
+
+    /// The wish for the memory that firmware calls `name`. Nothing has names here but in a device tree, which there is none of.
+    pub fn io_request_by_name(&self, name: &CStr) -> Option<IoRequest<'_>> {
+        let _ = name;
+        None
+    }
+}

@@ -8,7 +8,7 @@ pub use crate::alloc::flags::*;
 pub use crate::alloc::{Box, KBox, KVBox, KVVec, KVec, VBox, VVec, Vec};
 pub use crate::build_assert::{build_assert, build_error, const_assert, static_assert};
 pub use crate::error::code::*;
-pub use crate::error::{Error, Result};
+pub use crate::error::{Error, ErrorExt as _, Result};
 pub use crate::ffi::{
     CStr, c_char, c_int, c_long, c_longlong, c_schar, c_short, c_uchar, c_uint, c_ulong, c_ulonglong, c_ushort, c_void,
 };

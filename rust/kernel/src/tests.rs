@@ -3,6 +3,7 @@
 
 mod io;
 mod list;
+mod maps;
 mod num;
 
 use crate::bitmap::BitmapVec;

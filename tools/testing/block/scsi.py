@@ -26,6 +26,8 @@ from unbind import healthy, make_ext4, memory, objects, same_objects  # noqa: E4
 ADAPTERS = {
     "virtio": (["-device", "virtio-scsi-pci,id=scsi,addr=8"], "scsi-hd,bus=scsi.0,drive=DRIVE", "scsi-cd,bus=scsi.0,drive=DRIVE",
                "virtio/drivers/virtio_scsi"),
+    "packed": (["-device", "virtio-scsi-pci,id=scsi,addr=8,packed=on"], "scsi-hd,bus=scsi.0,drive=DRIVE", "scsi-cd,bus=scsi.0,drive=DRIVE",
+               "virtio/drivers/virtio_scsi"),
     "ahci": (["-device", "ahci,id=sata,addr=8"], "ide-hd,bus=sata.PORT,drive=DRIVE", "ide-cd,bus=sata.PORT,drive=DRIVE",
              "pci/drivers/ahci"),
 }
@@ -80,7 +82,7 @@ def both_ways(adapter):
         digest = guest.check("sha256sum < /tmp/new").split()[0]
         guest.check("for i in 0 1 2 3; do dd if=/tmp/new of=/dev/sda bs=3k count=500 seek=$((i*600)) conv=notrunc 2>/dev/null & done; wait; sync")
         device = "/sys/block/sda/device"
-        want("vendor", guest.check(f"cat {device}/vendor").strip(), "QEMU" if adapter.name == "virtio" else "ATA")
+        want("vendor", guest.check(f"cat {device}/vendor").strip(), "QEMU" if adapter.name != "ahci" else "ATA")
         want("model", guest.check(f"cat {device}/model").strip(), "QEMU HARDDISK")
         want("type", guest.check(f"cat {device}/type").strip(), "0")
         want("state", guest.check(f"cat {device}/state").strip(), "running")
@@ -124,7 +126,7 @@ def tables(adapter):
     """MBR and GPT; blocks of 4096 bytes where the adapter has them."""
     disk, parts = msdos(16 * MB)
     first = adapter.bench.disk("msdos", disk)
-    unit = 4096 if adapter.name == "virtio" else 512
+    unit = 4096 if adapter.name != "ahci" else 512
     other, others = gpt(16 * MB, unit)
     second = adapter.bench.disk("gpt", other)
     more = ",logical_block_size=4096,physical_block_size=4096" if unit == 4096 else ""
@@ -233,7 +235,7 @@ def hotplug(adapter):
     nodes = ["-blockdev", f"driver=raw,node-name=hot,file.driver=file,file.filename={path}"]
     with adapter.boot([], extra=nodes) as guest:
         def plug():
-            if adapter.name == "virtio":
+            if adapter.name != "ahci":
                 guest.qmp("device_add", driver="scsi-hd", bus="scsi.0", drive="hot", id="hot", **{"scsi-id": 3})
             else:
                 guest.qmp("device_add", driver="ide-hd", bus="sata.0", drive="hot", id="hot")

@@ -87,4 +87,6 @@ def parse(text):
     import argparse
     parser = fs.arguments(argparse.ArgumentParser(description=text.splitlines()[0]))
     parser.add_argument("only", nargs="*", help="names of tests")
+    parser.add_argument("--packed", dest="virtio", action="store_const", const=",packed=on", default="",
+                        help="virtio devices with packed rings")
     return fs.parse(parser)

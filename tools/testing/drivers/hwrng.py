@@ -73,7 +73,7 @@ def main():
         common.initrd(args, path, drivers=["virtio_rng"])
         extra = []
         for n in range(2):
-            extra += ["-object", f"rng-random,id=r{n},filename={source}", "-device", f"virtio-rng-pci,rng=r{n}"]
+            extra += ["-object", f"rng-random,id=r{n},filename={source}", "-device", f"virtio-rng-pci,rng=r{n}{args.virtio}"]
         append = common.APPEND
         with common.machine(args, path, extra, append) as guest:
             if not args.linux:

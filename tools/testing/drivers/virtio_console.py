@@ -165,7 +165,7 @@ def main():
         path = os.path.join(work, "initrd")
         common.initrd(args, path, drivers=["virtio_console"])
         ends = {name: End(os.path.join(work, name)) for name in ("hvc", "port")}
-        extra = ["-device", "virtio-serial-pci,id=vs"]
+        extra = ["-device", f"virtio-serial-pci,id=vs{args.virtio}"]
         for name, device in (("hvc", "virtconsole,nr=1"), ("port", "virtserialport,nr=2,name=org.rideau.test")):
             extra += ["-chardev", f"socket,id={name},path={ends[name].path},server=on,wait=off", "-device", f"{device},bus=vs.0,chardev={name}"]
         # The serial line is what the test talks on, and the last console.

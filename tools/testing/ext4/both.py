@@ -6,6 +6,7 @@ time."""
 
 import argparse
 import os
+import subprocess
 import sys
 import tempfile
 
@@ -32,6 +33,7 @@ ROWS = [
     ("i128", "ext4", "-t ext4 -I 128 -O ^extent,^64bit,^flex_bg", ""),
     ("quota", "ext4", "-t ext4 -O quota,project -E quotatype=usrquota:grpquota:prjquota", "usrquota,grpquota,prjquota"),
     ("journal", "ext4", "-t ext4 -J size=16", "data=journal"),
+    ("big", "ext4", "-t ext4 -N 300000", ""),
     ("external", "ext4", "-t ext4 -b 4096 -O ^has_journal", "journal_path=/dev/vdc"),
 ]
 
@@ -40,10 +42,11 @@ set -e
 cd /mnt
 P=/usr/sbin
 mkdir tree deep many attrs
+[ $BIG = 0 ] || { /bin/many top=/mnt/small files=$BIG; mkdir root; tar xf /dev/vdd -C root; }
 cp -a /usr/sbin /lib /etc tree/
 d=deep; i=0; while [ $i -lt 30 ]; do d=$d/directory-with-a-name-$i; i=$((i+1)); done; mkdir -p $d; echo bottom >$d/file
 cd many; i=0; while [ $i -lt $FILES ]; do echo $i >"a file with a name that is not short, number $i"; i=$((i+1)); done; cd ..
-long=$(head -c 250 /dev/zero | tr '\0' n); echo long >$long; ln -s $long$long link-long; ln -s short link-short; ln $long hard
+long=$(head -c 255 /dev/zero | tr '\0' n); echo long >$long; ln -s $long$long link-long; ln -s short link-short; ln $long hard
 mkfifo fifo; mknod char c 5 1; mknod block b 8 17
 dd if=/dev/urandom of=sparse bs=4096 count=1 2>/dev/null
 for at in 10 1000 100000 $LAST; do dd if=/dev/urandom of=sparse bs=4096 seek=$at count=1 conv=notrunc 2>/dev/null; done
@@ -74,6 +77,7 @@ echo unsynchronised >last
 CHANGE = r"""
 set -e
 cd /mnt
+[ $BIG = 0 ] || { rm -r small/d1*; mv small/crowd small/d2; cp -a root again; rm -r root/usr; }
 rm -r tree/lib; cp -a /lib tree/again; mv many moved; rm moved/*7; echo more >>sparse; truncate -s 3000 frag1
 cat frag3 frag3 >frag4; mkdir made; mv hard made/; chmod 640 attrs/f1
 /usr/sbin/setfattr -x user.number attrs/f2; /usr/sbin/setfattr -n user.other -v changed attrs/f11
@@ -84,12 +88,14 @@ for i in 1 2 3 4 5 6 7 8; do dd if=/dev/urandom of=frag3 bs=1000 count=2 seek=$(
 
 # One line for each thing that must be the same; reading does not change times (noatime).
 TREE = r"""
+/bin/tree top=/mnt
+[ $BIG = 0 ] || exit 0
 cd /mnt
 /usr/sbin/stat -f -c 'statfs %s %S %b %c %l' .
 list() { find . -path ./lost+found -prune -o "$@" -print0 | sort -z; }
 list | xargs -0 /usr/sbin/stat -c 'stat %N %f %u %g %s %h %b %t:%T %.9Y %.9Z %.9W'
 list -type f ! -name sparse | xargs -0 md5sum
-for at in 0 10 1000 100000 400000 7000000; do echo $at $(dd if=sparse bs=4096 skip=$at count=1 2>/dev/null | md5sum); done
+for at in 0 10 1000 100000 400000 7400000; do echo $at $(dd if=sparse bs=4096 skip=$at count=1 2>/dev/null | md5sum); done
 /usr/sbin/getfattr -R -P -h -d -m - -e hex . 2>/dev/null | awk '/^# file:/ {f = $0; next} NF {print f, $0}'
 /usr/sbin/lsattr -R $LSATTR . 2>/dev/null
 [ $QUOTAS = 0 ] || { ln -sf /proc/mounts /etc/mtab; for k in u g P; do /usr/sbin/repquota -$k -n -p /mnt; done; }
@@ -100,7 +106,7 @@ for f in sparse frag1 frag3 frag4 unwritten; do [ ! -e $f ] || /usr/sbin/filefra
 def boot(args, linux, initrd, path, out, script):
     """Mounts the image, runs the script, and gives the listing of the tree that it leaves."""
     drives = []
-    for number, file in enumerate((path, out, args.log)):
+    for number, file in enumerate((path, out, args.log, args.tar) if args.big else (path, out, args.log)):
         drives += ["-drive", f"file={file},format=raw,if=none,id=d{number},cache=writeback",
                    "-device", f"virtio-blk-pci,drive=d{number}"]
     kernel = debian.kernel() if linux else args.kernel
@@ -113,7 +119,7 @@ def boot(args, linux, initrd, path, out, script):
             guest.check(f"{args.env} sh /{script}", args.step)
         # Through the disk: what is delayed has a place by then.
         guest.check(f"umount /mnt && {mount}", args.step)
-        guest.check(f"{args.env} sh /tree.sh >/tmp/list 2>&1; echo @END@ >>/tmp/list; cat /tmp/list >/dev/vdb && sync", args.step)
+        guest.check(f"({args.env} sh /tree.sh 2>&1; echo @END@) >/dev/vdb && sync", args.step)
         guest.check("umount /mnt && sync", args.step)
     with open(out, "rb") as f:
         text = f.read()
@@ -123,6 +129,12 @@ def boot(args, linux, initrd, path, out, script):
     disks.check(path, args.log if args.external else None)
     # Directories are listed in any order.
     return sorted(text[:end].decode(errors="replace").splitlines())
+
+
+def root_tree(path):
+    """A tar of what Debian's packages hold, as it is in a root file system."""
+    for package in tools.PACKAGES:
+        subprocess.run(["tar", "-rf", path, "--owner=0", "--group=0", "-C", debian.unpack(package), "."], check=True)
 
 
 def compare(one, other, what):
@@ -136,16 +148,21 @@ def row(args, name, first_linux, initrds, work):
     """One image: filled by one kernel, read and changed by the other, read again by the first."""
     kind, options, more = next(row[1:] for row in ROWS if row[0] == name)
     path, out, args.log = (os.path.join(work, file) for file in ("image", "out", "log"))
+    args.big = name == "big"
     for file in (out, args.log):
         with open(file, "wb") as f:
-            f.truncate(16 << 20)
+            f.truncate((160 if args.big else 16) << 20)
+    args.tar = os.path.join(work, "root.tar")
+    if args.big and not os.path.exists(args.tar):
+        root_tree(args.tar)
     args.kind, args.options = kind, ",".join(["noatime"] + more.split())
     extents = kind == "ext4" and "^extent" not in options
-    last = 7_000_000 if extents and "-b" not in options else 400_000
+    last = 7_400_000 if extents and "-b" not in options else 400_000
     projects = "project" in options
     args.env = (f"FILES={args.files} LAST={last} EXTENTS={int(extents)} EA={int('ea_inode' in options)} PROJECTS={int(projects)} "
                 f"QUOTAS={int(projects)} LSATTR={'-p' if projects else ''}")
-    disks.make(path, 400 << 20, options.split())
+    args.env += f" BIG={args.small_files if args.big else 0}"
+    disks.make(path, (2000 if args.big else 400) << 20, options.split())
     args.external = "journal_path" in more
     if args.external:
         disks.external_log(path, args.log)
@@ -166,20 +183,24 @@ def main():
     parser.add_argument("--step", type=int, default=400, help="seconds for one command")
     parser.add_argument("--cpus", type=int, default=2)
     parser.add_argument("--files", type=int, default=1500, help="small files in one directory")
+    parser.add_argument("--small-files", type=int, default=200_000, help="small files in the row `big`, which must be asked for")
     parser.add_argument("only", nargs="*", help="names of rows")
     args = parser.parse_args()
     args.kernel = args.kernel or programs.default_kernel()
     report = Report()
     with tempfile.TemporaryDirectory(prefix="both-") as work:
         initrds = {}
+        built = programs.build("ext4-tests")
         for linux in (False, True):
             cpio = tools.base(PROGRAMS, linux)
+            for name in ("tree", "many"):
+                cpio.file(f"bin/{name}", src=os.path.join(built, name), mode=0o755)
             for name, text in (("fill.sh", FILL), ("change.sh", CHANGE), ("tree.sh", TREE)):
                 cpio.file(name, text)
             initrds[linux] = os.path.join(work, f"initrd{int(linux)}")
             cpio.write(initrds[linux])
         for name, *_ in ROWS:
-            if args.only and name not in args.only:
+            if name not in args.only if args.only else name == "big":
                 continue
             for first_linux in (True, False):
                 title = f"{name}: filled by {'Linux' if first_linux else 'Rideau'}"

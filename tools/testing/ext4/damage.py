@@ -38,7 +38,7 @@ KINDS = [
 ]
 # What a call may say of a damaged file system, or of one that had to become read-only.
 ALLOWED = ["EUCLEAN", "EBADMSG", "EIO", "EROFS", "EINVAL", "EOPNOTSUPP", "EFBIG", "EOVERFLOW", "ENOSPC", "EDQUOT", "ENOENT", "ENXIO", "ENODATA",
-           "ENOTDIR", "EISDIR", "EEXIST", "EPERM", "ENOTEMPTY", "EMLINK", "ERANGE", "ELOOP", "ENOTSUP", "EACCES", "EXDEV", "ESTALE", "ENODEV",
+           "ENOTDIR", "EISDIR", "EEXIST", "EPERM", "ENOTEMPTY", "EMLINK", "ERANGE", "ELOOP", "ENOTSUP", "EACCES", "EXDEV", "ENODEV",
            "E2BIG", "ENOTTY", "ETXTBSY", "ESRCH"]
 
 

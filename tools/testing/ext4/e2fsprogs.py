@@ -21,7 +21,7 @@ APPEND = "console=ttyS0 loglevel=7 panic=-1"
 COMPLAINT = re.compile(r"^.*(Oops|BUG:|WARNING:|panicked|Kernel panic|lock order|sleeping function|EXT4-fs error).*$", re.M)
 PROGRAMS = ["mke2fs", "e2fsck", "tune2fs", "resize2fs", "dumpe2fs", "debugfs", "e4defrag", "filefrag", "lsattr", "chattr",
             "e2freefrag", "fstrim", "fsfreeze", "setfacl", "getfacl", "setfattr", "getfattr", "xfs_io", "setpriv", "setquota",
-            "repquota", "quotaon"]
+            "repquota", "quotaon", "quotaoff", "edquota", "fincore"]
 USER = "setpriv --reuid 1000 --regid 1000 --clear-groups "
 
 
@@ -140,12 +140,18 @@ def defragment(run):
     if before < 10:
         raise Failed(f"the file has only {before} extents to begin with")
     run("ln -sf /proc/mounts /etc/mtab; e4defrag -c /mnt/frag", rf"^\s*Fragmentation score|now/best", limit=120)
+    # What was in the page cache stays there, and no more comes in.
+    run("echo 3 >/proc/sys/vm/drop_caches; head -c 5000000 /mnt/frag >/dev/null")
+    cached = int(run("fincore -n -o PAGES /mnt/frag", r"(\d+)")[1])
     run("e4defrag -v /mnt/frag", r"\[ OK \]", limit=240)
+    kept = int(run("fincore -n -o PAGES /mnt/frag", r"(\d+)")[1])
+    if cached < 1200 or kept != cached:
+        raise Failed(f"e4defrag: {cached} pages were in the cache before, {kept} after")
     after = int(run("filefrag /mnt/frag", r": (\d+) extents? found")[1])
     if after >= before:
         raise Failed(f"e4defrag: {before} extents before, {after} after")
     run("md5sum -c /tmp/sum && cd / && umount /mnt && mount -t ext4 /dev/vda /mnt && md5sum -c /tmp/sum")
-    return f"{before} extents before, {after} after"
+    return f"{before} extents before, {after} after, {kept} pages in the cache before and after"
 
 
 def grow(run):
@@ -220,7 +226,11 @@ def quotas(run):
     run("repquota -g -n -p /mnt", r"^#2000\s+--\s+600\s")
     run(f"quotaon -f -u /mnt && {USER} dd if=/dev/zero of=c bs=4k count=300 2>/dev/null && rm c && quotaon -u /mnt")
     run.refused(f"{USER} dd if=/dev/zero of=c bs=4k count=300", "Disk quota exceeded")
-    run("rm c; cd / && umount /mnt && mount -t ext4 -o usrquota /dev/vda /mnt && repquota -u -n -p /mnt", r"^#1000\s+-\+\s+400\s+500\s+1000\s")
+    run("rm c; printf '#!/bin/sh\\nsed -i \"s/ 500  *1000 / 600 1200 /\" $1\\n' >/tmp/edit && chmod 755 /tmp/edit && "
+        "EDITOR=/tmp/edit edquota -u 1000 && repquota -u -n -p /mnt", r"^#1000\s+-\+\s+400\s+600\s+1200\s+0\s+")
+    run("edquota -u -p 1000 3000 && repquota -u -n -p /mnt", r"^#3000\s+--\s+0\s+600\s+1200\s+0\s+0\s+5\s+8\s")
+    run("setquota -u 1000 500 1000 5 8 /mnt && quotaoff -g /mnt; quotaon -p -u /mnt; quotaon -p -g /mnt; true", r"user quota on /mnt .*is on")
+    run("cd / && umount /mnt && mount -t ext4 -o usrquota /dev/vda /mnt && repquota -u -n -p /mnt", r"^#1000\s+-\+\s+400\s+500\s+1000\s")
     run("umount /mnt && e2fsck -fn /dev/vda", limit=120)
 
 
@@ -241,6 +251,10 @@ def projects(run):
     run.refused("ln q/one p/three", "Invalid cross-device link|Cross-device link")
     run.refused(f"{USER} chattr -p 78 q/one", "Operation not permitted")
     run(f"{USER} chattr -p 78 p/a && repquota -P -n -p /mnt", r"^#78\s+--\s+400\s")
+    run("quotaoff -P /mnt && quotaon -p -P /mnt; true", r"project quota on /mnt .*is off")
+    run(f"{USER} dd if=/dev/zero of=p/over bs=4k count=300 2>/dev/null && rm p/over && quotaon -P /mnt && (quotaon -p -P /mnt; true)",
+        r"project quota on /mnt .*is on")
+    run("EDITOR=true edquota -P 77 && setquota -P -p 77 79 /mnt && repquota -P -n -p /mnt", r"^#79\s+--\s+0\s+500\s+1000\s+0\s+0\s+5\s+8\s")
     run("rm p/n1; cd / && umount /mnt && mount -t ext4 -o prjquota /dev/vda /mnt && repquota -P -n -p /mnt", r"^#77\s+\+\+\s+597\s")
     run("cd / && umount /mnt && e2fsck -fn /dev/vda", limit=120)
 

@@ -37,7 +37,21 @@ ROWS = [
     ("orphan_file", "ext4", ["-t", "ext4", "-O", "orphan_file,metadata_csum_seed"]),
     ("large_dir", "ext4", ["-t", "ext4", "-O", "large_dir,ea_inode"]),
     ("bigalloc", "ext4", ["-t", "ext4", "-O", "bigalloc"]),
+    ("mmp", "ext4", ["-t", "ext4", "-O", "mmp", "-E", "mmp_update_interval=1"]),
+    ("nofiletype", "ext4", ["-t", "ext4", "-O", "^filetype,^huge_file,^dir_nlink"]),
+    ("noindex", "ext4", ["-t", "ext4", "-O", "^dir_index,^large_file", "-r", "1"]),
+    ("noflex", "ext4", ["-t", "ext4", "-b", "1024", "-O", "^flex_bg,^sparse_super", "-g", "1024"]),
+    ("quota", "ext4", ["-t", "ext4", "-O", "quota,project", "-E", "quotatype=usrquota:grpquota:prjquota"]),
+    ("fast_commit", "ext4", ["-t", "ext4", "-O", "fast_commit"]),
+    ("stable_inodes", "ext4", ["-t", "ext4", "-O", "stable_inodes", "-E", "stride=4,stripe_width=16"]),
 ]
+
+# What is refused, and why: options of mke2fs, what the log says. Debian's kernel knows the first two.
+REFUSED = {
+    "casefold": ("casefold", "EXT4-fs (vda): Filesystem with casefold feature cannot be mounted without CONFIG_UNICODE"),
+    "encrypt": ("encrypt", "EXT4-fs (vda): Couldn't mount because of unsupported optional features (10000)"),
+    "verity": ("verity", "EXT4-fs (vda): couldn't mount RDWR because of unsupported optional features (8000)"),
+}
 
 LIST = "find . -path ./lost+found -prune -o -type f -print | sort | tr '\\n' '\\0' | xargs -0 md5sum"
 
@@ -86,6 +100,17 @@ def row(guest, args, index, name, kind, path, expected, work):
         raise GuestError(f"the kernel says: {found.group(0)}")
 
 
+def refused(args, initrd, path, feature, says):
+    """A feature that is not there: the mount fails, and the log says why."""
+    disks.make(path, 32 << 20, ["-t", "ext4", "-O", feature])
+    drive = ("-drive", f"file={path},format=raw,if=none,id=d0,cache=writeback", "-device", "virtio-blk-pci,drive=d0")
+    with Guest(args.kernel, initrd, APPEND, memory=256, cpus=args.cpus, limit=args.limit, extra=drive) as guest:
+        guest.expect("@READY@", args.limit)
+        status, out = guest.run("mount -t ext4 /dev/vda /mnt 2>&1", args.step)
+        if status == 0 or "Invalid argument" not in out or says not in guest.text:
+            raise GuestError(f"status {status}: {out}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kernel", help="the kernel (default: what make built)")
@@ -120,6 +145,14 @@ def main():
             finally:
                 if os.path.exists(path):
                     os.remove(path)
+        for name, (feature, says) in REFUSED.items():
+            if args.linux or args.only and name not in args.only:
+                continue
+            try:
+                refused(args, initrd, os.path.join(work, name), feature, says)
+                report.ok(f"{name} is refused")
+            except (GuestError, RuntimeError) as error:
+                report.fail(name, error)
     report.finish()
 
 

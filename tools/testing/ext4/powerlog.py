@@ -28,11 +28,11 @@ BLOCK = 4096
 
 # name, options of mke2fs, of mount
 ROWS = [
-    ("ordered", "-t ext4 -J size=4", ""),
+    ("ordered", "-t ext4 -b 4096 -J size=4", ""),
     ("1k", "-t ext4 -b 1024 -J size=2 -O orphan_file", ""),
-    ("nodelalloc", "-t ext4 -J size=4", "nodelalloc"),
-    ("journal", "-t ext4 -J size=8", "data=journal"),
-    ("async", "-t ext4 -J size=4", "data=journal,journal_async_commit"),
+    ("nodelalloc", "-t ext4 -b 4096 -J size=4", "nodelalloc"),
+    ("journal", "-t ext4 -b 4096 -J size=8", "data=journal"),
+    ("async", "-t ext4 -b 4096 -J size=4", "data=journal,journal_async_commit"),
     ("ext3", "-t ext3 -b 2048 -J size=4", ""),
 ]
 
@@ -235,9 +235,11 @@ def main():
     parser.add_argument("only", nargs="*", default=["ordered"], help="rows: " + " ".join(row[0] for row in ROWS))
     args = parser.parse_args()
     args.kernel = debian.kernel() if args.linux else args.kernel or programs.default_kernel()
-    args.built = programs.build("ext4-tests")
     report = Report()
     with tempfile.TemporaryDirectory(prefix="powerlog-") as work:
+        # A copy: the run is long, and the tree may be built meanwhile.
+        shutil.copy2(os.path.join(programs.build("ext4-tests"), "cutload"), work)
+        args.built = work
         for name, options, mount in ROWS:
             if name in args.only or "all" in args.only:
                 try:

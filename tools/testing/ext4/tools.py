@@ -6,7 +6,7 @@ import os
 from guest import debian, image
 
 PACKAGES = ["libc6", "e2fsprogs", "libext2fs2", "libcom-err2", "logsave", "libss2", "libblkid1", "libuuid1", "util-linux",
-            "libmount1", "libselinux1", "libpcre2-8-0", "libsmartcols1", "libtinfo6", "acl", "libacl1", "attr", "libattr1",
+            "util-linux-extra", "libmount1", "libselinux1", "libpcre2-8-0", "libsmartcols1", "libtinfo6", "acl", "libacl1", "attr", "libattr1",
             "libcap-ng0", "coreutils", "xfsprogs", "libedit2", "libbsd0", "libmd0", "libinih1", "liburcu8", "libdevmapper1.02.1",
             "libudev1", "quota", "libtirpc3", "libgssapi-krb5-2", "libkrb5-3", "libk5crypto3", "libkrb5support0", "libkeyutils1"]
 
@@ -20,8 +20,9 @@ def add(cpio, programs):
         for place, _, files in os.walk(top):
             for name in files:
                 full = os.path.join(place, name)
-                if name in need and os.path.basename(place) in ("bin", "sbin") and not os.path.islink(full):
-                    need[name] = full
+                if name in need and os.path.basename(place) in ("bin", "sbin") and os.path.exists(full):
+                    # Some are other names of a neighbour.
+                    need[name] = os.path.join(place, os.readlink(full)) if os.path.islink(full) else full
                 if ".so" in name and "/lib" in place:
                     libraries.setdefault(name, full)
     missing = [name for name, full in need.items() if full is None]

@@ -76,6 +76,7 @@ def damaged_archives(alive):
     whole = archive(alive).bytes()
     short = archive(alive, tail=False).bytes()
     zipped = gzip.compress(whole, mtime=0)
+    xz = subprocess.run(["xz", "--check=crc32", "-c"], input=whole, stdout=subprocess.PIPE, check=True).stdout
     zstd = subprocess.run(["zstd", "-q", "-19", "-c"], input=whole, stdout=subprocess.PIPE, check=True).stdout
     first = whole.find(b"070701", 6)
     init = whole.find(b"070701", first + 6)     # the header of /init, after dev and dev/console
@@ -84,6 +85,7 @@ def damaged_archives(alive):
         ("whole", whole, None, "tail whole"),
         ("whole, gzip", zipped, None, "tail whole"),
         ("whole, zstd", zstd, None, "tail whole"),
+        ("whole, xz", xz, None, "tail whole"),
         ("cut in the first header", whole[:100], FAILED, NO_ROOT),
         ("cut in /init", whole[:len(whole) // 2], execute(26), NO_INIT),
         ("cut in the last file", whole[:-700], None, "tail (missing|damaged)"),
@@ -92,6 +94,8 @@ def damaged_archives(alive):
         ("gzip flipped", flipped(zipped, len(zipped) // 2), FAILED, NO_INIT + "|Attempted to kill init"),
         ("gzip with a wrong sum", flipped(zipped, len(zipped) - 6), None, "tail whole"),
         # How much of a damaged block comes out is the decoder's affair.
+        ("xz cut", xz[:len(xz) // 2], FAILED, NO_INIT + "|" + NO_ROOT),
+        ("xz flipped", flipped(xz, len(xz) // 2), FAILED, NO_INIT + "|Attempted to kill init|" + NO_ROOT),
         ("zstd cut", zstd[:len(zstd) // 2], FAILED, NO_INIT + "|" + NO_ROOT),
         ("zstd flipped", flipped(zstd, len(zstd) // 2), FAILED, NO_INIT + "|Attempted to kill init|" + NO_ROOT),
         ("rubbish", b"this is no archive at all" * 100, FAILED + "invalid magic at start of compressed archive", NO_ROOT),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """The examples in the documentation of Rust-for-Linux's `kernel` crate, compiled one by one against ours: only whether they compile
-is looked at, nothing of them is kept."""
+is looked at, nothing of them is kept. As where Linux runs them, `assert_eq!` compares alone: what it compares need not be printable."""
 
 import concurrent.futures
 import os
@@ -16,6 +16,7 @@ SKIP = {"ignore", "text", "compile_fail", "c", "sh", "toml", "console", "should_
 HEAD = """#![allow(dead_code, unused, unreachable_pub, non_snake_case)]
 const __LOG_PREFIX: &[u8] = b"rust_doctests_kernel\\0";
 static THIS: ::kernel::ThisModule = ::kernel::ThisModule::new(None);
+macro_rules! assert_eq { ($left:expr, $right:expr $(,)?) => { assert!($left == $right) } }
 struct LocalModule;
 impl ::kernel::ModuleMetadata for LocalModule {
     const NAME: &'static ::core::ffi::CStr = c"example";

@@ -2,7 +2,7 @@
 //! `VirtioDevice`: a device, its features and its life; and the bus that brings devices and drivers together.
 
 use crate::features::{self, TRANSPORT_MASK};
-use crate::ring::VirtQueue;
+use crate::ring::{VirtQueue, addresses, new_ring};
 use crate::transport::{Identity, Transport, status};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use errno::{Result, code::*};
@@ -15,6 +15,7 @@ use klog::pr_err;
 use sync::Mutex;
 use sysfs::Node;
 use vfs::SeqBuf;
+use virtio_ring::Shape;
 
 /// What a driver does for one device.
 pub trait Handler: Send + Sync {
@@ -191,18 +192,21 @@ impl VirtioDevice {
 
     /// Makes queue `index`, with at most `most` entries, and switches it on. ENOENT without such a queue, ENOMEM. May sleep.
     pub fn new_queue<T>(&self, index: u16, most: u16) -> Result<VirtQueue<T>> {
-        let max = self.transport.max_queue_size(index);
-        if max == 0 {
+        let packed = self.has(features::RING_PACKED);
+        let max = self.transport.max_queue_size(index).min(32768);
+        // A packed ring's may be any; a split ring's is a power of two, or it is none.
+        if max == 0 || !packed && !max.is_power_of_two() {
             return Err(ENOENT);
         }
-        let size = if self.transport.can_choose_size() {
-            let wanted = max.min(most);
-            1 << (15 - wanted.leading_zeros().min(15))
-        } else {
-            max
+        let wanted = if self.transport.can_choose_size() { max.min(most).max(1) } else { max };
+        let shape = Shape {
+            size: 1 << (15 - wanted.leading_zeros().min(15)),
+            packed,
+            event_idx: self.has(features::EVENT_IDX),
+            indirect: self.has(features::INDIRECT_DESC),
         };
-        let queue = VirtQueue::new(size, self.has(features::EVENT_IDX), self.has(features::INDIRECT_DESC))?;
-        self.transport.activate_queue(index, size, &queue.addresses())?;
+        let queue = new_ring(shape)?;
+        self.transport.activate_queue(index, shape.size, &addresses(&queue))?;
         Ok(queue)
     }
 

@@ -4,7 +4,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `ring` | [`VirtQueue`]: the split ring, with indirect descriptors and event index |
+//! | `ring` | [`VirtQueue`]: a ring of the crate `virtio_ring`, split or packed as was agreed, in memory that the device sees |
 //! | `transport` | [`Transport`]: what a bus has to do for a device |
 //! | `device` | [`VirtioDevice`]: life of a device, features, configuration; the bus |
 //!
@@ -22,8 +22,9 @@ mod transport;
 pub use device::{
     BUS, Handler, VirtioDevice, VirtioDriver, register_device, register_driver, unregister_device, unregister_driver,
 };
-pub use ring::{Sg, VirtQueue};
-pub use transport::{Identity, QueueAddresses, Transport, status, valid_queue_size};
+pub use ring::{RingMemory, VirtQueue};
+pub use transport::{Identity, QueueAddresses, Transport, status};
+pub use virtio_ring::{Sg, Shape};
 
 use kernel::ext::Alive;
 use kernel::prelude::*;
@@ -72,8 +73,10 @@ pub mod features {
     pub const VERSION_1: u64 = 1 << 32;
     /// The device sees memory as the platform says.
     pub const ACCESS_PLATFORM: u64 = 1 << 33;
+    /// Rings are packed ones.
+    pub const RING_PACKED: u64 = 1 << 34;
     /// Bits that no device type has for itself.
     pub const TRANSPORT_MASK: u64 = 0xfff << 28 | 0x1f << 24;
     /// What this core can do.
-    pub const SUPPORTED: u64 = INDIRECT_DESC | EVENT_IDX | VERSION_1 | ACCESS_PLATFORM | ANY_LAYOUT;
+    pub const SUPPORTED: u64 = INDIRECT_DESC | EVENT_IDX | VERSION_1 | ACCESS_PLATFORM | RING_PACKED | ANY_LAYOUT;
 }

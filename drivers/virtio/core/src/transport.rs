@@ -28,10 +28,10 @@ pub mod status {
 pub struct QueueAddresses {
     /// Descriptors.
     pub desc: PhysAddr,
-    /// What the driver made available.
-    pub avail: PhysAddr,
-    /// What the device used.
-    pub used: PhysAddr,
+    /// What the driver writes beside them: the available ring of a split one.
+    pub driver: PhysAddr,
+    /// What the device writes beside them: the used ring of a split one.
+    pub device: PhysAddr,
 }
 
 /// Who a device is, and where: what its bus finds out before it registers it.
@@ -44,12 +44,6 @@ pub struct Identity {
     pub parent: KString,
     /// Name of the bus's device (`0000:00:04.0`).
     pub bus_name: KString,
-}
-
-/// `size` if a ring may have so many entries (a power of two, at most 32768), else 0: no such queue.
-#[inline]
-pub fn valid_queue_size(size: u16) -> u16 {
-    if size.is_power_of_two() && size <= 32768 { size } else { 0 }
 }
 
 /// A device's registers. All may sleep but `notify`, `read_config` and `status`.
@@ -78,7 +72,7 @@ pub trait Transport: Send + Sync {
     fn write_config(&self, offset: usize, from: &[u8]);
     /// Changes when configuration does.
     fn generation(&self) -> u32;
-    /// Most entries of queue `index`; 0: no such queue.
+    /// Most entries of queue `index`, as the device says; 0: no such queue.
     fn max_queue_size(&self, index: u16) -> u16;
     /// Whether the size of a queue can be chosen (else it is [`Self::max_queue_size`]).
     fn can_choose_size(&self) -> bool;

@@ -266,8 +266,7 @@ impl Transport for Mmio {
     fn max_queue_size(&self, index: u16) -> u16 {
         let _state = self.state.lock();
         self.regs.write32(reg::QUEUE_SEL, index.into());
-        let size = self.regs.read32(reg::QUEUE_NUM_MAX);
-        u16::try_from(size).ok().filter(|size| size.is_power_of_two() && *size <= 32768).unwrap_or(0)
+        u16::try_from(self.regs.read32(reg::QUEUE_NUM_MAX)).unwrap_or(0)
     }
 
     fn can_choose_size(&self) -> bool {
@@ -312,8 +311,8 @@ impl Transport for Mmio {
             self.regs.write32(reg::QUEUE_PFN, u32::try_from(at.desc / PAGE_SIZE as u64)?);
         } else {
             self.write64(reg::QUEUE_DESC, at.desc);
-            self.write64(reg::QUEUE_DRIVER, at.avail);
-            self.write64(reg::QUEUE_DEVICE, at.used);
+            self.write64(reg::QUEUE_DRIVER, at.driver);
+            self.write64(reg::QUEUE_DEVICE, at.device);
             self.regs.write32(reg::QUEUE_READY, 1);
         }
         Ok(())

@@ -9,7 +9,7 @@ use kalloc::flags::GFP_KERNEL;
 use kernel::ext::{AliveGuard, Mutex};
 use kernel::hardware::PortRange;
 use kernel::hardware::pci::PciDevice;
-use virtio::{Handler, Identity, QueueAddresses, Transport, valid_queue_size};
+use virtio::{Handler, Identity, QueueAddresses, Transport};
 
 /// Offsets of the registers.
 mod reg {
@@ -115,7 +115,7 @@ impl Transport for Legacy {
     fn max_queue_size(&self, index: u16) -> u16 {
         let _state = self.state.lock();
         self.ports.write16(reg::QUEUE_SELECT, index);
-        valid_queue_size(self.ports.read16(reg::QUEUE_SIZE))
+        self.ports.read16(reg::QUEUE_SIZE)
     }
 
     fn can_choose_size(&self) -> bool {

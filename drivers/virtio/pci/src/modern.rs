@@ -11,7 +11,7 @@ use kernel::hardware::ktime;
 use kernel::hardware::mm_alloc::MmioRegion;
 use kernel::hardware::pci::{CapId, PciDevice, capabilities};
 use kernel::hardware::pci_config::{PciAddress, read8, read32};
-use virtio::{Handler, Identity, QueueAddresses, Transport, valid_queue_size};
+use virtio::{Handler, Identity, QueueAddresses, Transport};
 
 /// Kinds of capabilities.
 const COMMON: u8 = 1;
@@ -203,7 +203,7 @@ impl Transport for Modern {
 
     fn max_queue_size(&self, index: u16) -> u16 {
         let _state = self.state.lock();
-        if self.select(index) { valid_queue_size(self.common.read16(reg::QUEUE_SIZE)) } else { 0 }
+        if self.select(index) { self.common.read16(reg::QUEUE_SIZE) } else { 0 }
     }
 
     fn can_choose_size(&self) -> bool {
@@ -240,7 +240,7 @@ impl Transport for Modern {
         }
         self.common.write16(reg::QUEUE_SIZE, size);
         for (register, address) in
-            [(reg::QUEUE_DESC, at.desc), (reg::QUEUE_DRIVER, at.avail), (reg::QUEUE_DEVICE, at.used)]
+            [(reg::QUEUE_DESC, at.desc), (reg::QUEUE_DRIVER, at.driver), (reg::QUEUE_DEVICE, at.device)]
         {
             self.common.write32(register, address as u32);
             self.common.write32(register + 4, (address >> 32) as u32);

@@ -41,63 +41,67 @@ pub struct Mmp {
 /// What a mount must do about the block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MmpCheck {
-    /// Nobody uses the file system: write a random number, wait twice the interval, and see that it is still there.
+    /// Nobody uses the file system: write a random number, and see that it is still there.
     Free,
     /// Somebody may: wait so many seconds; only if the number is then the same is it free.
     Wait(u64),
 }
 
+/// Where the block of a file system is, and how it is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Protect {
+    /// The block.
+    pub block: u64,
+    /// Seconds between beats.
+    pub interval: u16,
+    /// Of the checksum, if blocks have one.
+    seed: Option<u32>,
+}
+
 impl<S: Store> Fs<S> {
-    /// The block, if the file system has the feature. `EUCLEAN` if it cannot be there.
-    pub fn mmp_block(&self) -> Result<Option<u64>> {
+    /// What the file system has of this feature, if it has it. `EUCLEAN` if the block cannot be where it is said to be.
+    pub fn mmp(&self) -> Result<Option<Protect>> {
         if !self.geo.has_incompat(incompat::MMP) {
             return Ok(None);
         }
-        let block = self.with_super(|sb| sb.mmp_block.get());
+        let (block, interval) = self.with_super(|sb| (sb.mmp_block.get(), sb.mmp_interval.get()));
         if block <= self.geo.first_data_block || block >= self.blocks_count() {
             return Err(self.corrupt("mmp_block", 0, block));
         }
-        Ok(Some(block))
+        let interval = if interval == 0 { MIN_INTERVAL } else { interval.min(MAX_INTERVAL) };
+        Ok(Some(Protect { block, interval, seed: self.geo.csum.then_some(self.geo.csum_seed) }))
     }
+}
 
+impl Protect {
     /// Decodes the block as read anew from the device. `EUCLEAN` without its magic, `EBADMSG` for a wrong checksum.
-    pub fn mmp_decode(&self, data: &[u8]) -> Result<Mmp> {
+    pub fn decode(&self, data: &[u8]) -> Result<Mmp> {
         if le::u32_at(data, 0) != MAGIC {
-            return Err(self.corrupt("mmp_magic", 0, 0));
+            return Err(EUCLEAN);
         }
-        if self.geo.csum && le::u32_at(data, CHECKSUM) != self.mmp_checksum(data) {
-            return Err(self.bad_csum("mmp_block", 0, 0));
+        if self.seed.is_some_and(|seed| le::u32_at(data, CHECKSUM) != checksum(seed, data)) {
+            return Err(EBADMSG);
         }
         Ok(Mmp { seq: le::u32_at(data, SEQ), interval: le::u16_at(data, INTERVAL) })
     }
 
-    fn mmp_checksum(&self, data: &[u8]) -> u32 {
-        crc32c(self.geo.csum_seed, data.get(..CHECKSUM).unwrap_or(&[]))
-    }
-
-    /// Seconds between beats, from the superblock.
-    pub fn mmp_interval(&self) -> u16 {
-        self.with_super(|sb| sb.mmp_interval.get()).max(MIN_INTERVAL)
-    }
-
     /// What is to be done before mounting for writing. `EBUSY` while e2fsck runs.
-    pub fn mmp_check(&self, mmp: &Mmp) -> Result<MmpCheck> {
+    pub fn check(&self, mmp: &Mmp) -> Result<MmpCheck> {
         if mmp.seq == SEQ_CLEAN {
             return Ok(MmpCheck::Free);
         }
         if mmp.seq == SEQ_FSCK {
             return Err(EBUSY);
         }
-        let interval = u64::from(mmp.interval.max(self.mmp_interval()).clamp(MIN_INTERVAL, MAX_INTERVAL));
+        let interval = u64::from(mmp.interval.max(self.interval).clamp(MIN_INTERVAL, MAX_INTERVAL));
         Ok(MmpCheck::Wait((interval * 2 + 1).min(interval + 60)))
     }
 
-    /// Puts a number into the block, with time, names and checksum; the caller writes it to the device at once.
-    pub fn mmp_encode(&self, data: &mut [u8], seq: u32, node: &[u8], device: &[u8]) {
-        let now = self.store.now().sec;
+    /// Puts a number into the block, with the time in seconds, names and checksum; the caller writes it to the device at once.
+    pub fn encode(&self, data: &mut [u8], time: i64, seq: u32, node: &[u8], device: &[u8]) {
         le::put_u32(data, 0, MAGIC);
         le::put_u32(data, SEQ, seq);
-        le::put_u64(data, TIME, now as u64);
+        le::put_u64(data, TIME, time as u64);
         for (at, room, text) in [(NODE, 64, node), (DEVICE, 32, device)] {
             let mut field = [0u8; 64];
             for (to, from) in field.iter_mut().zip(text.iter().take(room - 1)) {
@@ -105,15 +109,20 @@ impl<S: Store> Fs<S> {
             }
             le::put(data, at, field.get(..room).unwrap_or(&[]));
         }
-        le::put_u16(data, INTERVAL, self.mmp_interval());
-        if self.geo.csum {
-            let crc = self.mmp_checksum(data);
+        // How long others wait for the next beat: twice as long as it takes to come.
+        le::put_u16(data, INTERVAL, self.interval.saturating_mul(2).clamp(MIN_INTERVAL, MAX_INTERVAL));
+        if let Some(seed) = self.seed {
+            let crc = checksum(seed, data);
             le::put_u32(data, CHECKSUM, crc);
         }
     }
+}
 
-    /// The number after `seq`, for the next beat.
-    pub fn mmp_next(&self, seq: u32) -> u32 {
-        if seq >= SEQ_MAX { 1 } else { seq + 1 }
-    }
+fn checksum(seed: u32, data: &[u8]) -> u32 {
+    crc32c(seed, data.get(..CHECKSUM).unwrap_or(&[]))
+}
+
+/// The number after `seq`, for the next beat.
+pub fn next(seq: u32) -> u32 {
+    if seq >= SEQ_MAX { 1 } else { seq + 1 }
 }

@@ -241,20 +241,21 @@ fn multiple_mount_protection() {
     let image = scratch.file("image");
     mkfs(&image, "-t ext4 -b 1024 -O mmp", "4M", None);
     let fs = mount(&image, false);
-    let block = fs.mmp_block().unwrap().unwrap();
+    let protect = fs.mmp().unwrap().unwrap();
+    let block = protect.block;
     let mut data = fs.store.read_data(block);
-    let mmp = fs.mmp_decode(&data).unwrap();
-    assert_eq!((mmp.seq, fs.mmp_check(&mmp)), (SEQ_CLEAN, Ok(MmpCheck::Free)));
-    fs.mmp_encode(&mut data, 77, b"host", b"vda");
-    let mmp = fs.mmp_decode(&data).unwrap();
-    assert!(matches!(fs.mmp_check(&mmp), Ok(MmpCheck::Wait(11))), "{:?}", fs.mmp_check(&mmp));
+    let mmp = protect.decode(&data).unwrap();
+    assert_eq!((mmp.seq, protect.check(&mmp)), (SEQ_CLEAN, Ok(MmpCheck::Free)));
+    protect.encode(&mut data, 1, 77, b"host", b"vda");
+    let mmp = protect.decode(&data).unwrap();
+    assert!(matches!(protect.check(&mmp), Ok(MmpCheck::Wait(21))), "{:?}", protect.check(&mmp));
     // e2fsck reads it as we do: a number of a mount makes it wait, and say so.
     fs.store.write_data(block, 0, &data);
     std::fs::write(&image, fs.store.image()).unwrap();
     let (_, text) = run("debugfs", &["-R", "dump_mmp", image.to_str().unwrap()]);
     assert!(text.contains("sequence: 0000004d") && text.contains("node_name: host"), "{text}");
-    fs.mmp_encode(&mut data, SEQ_FSCK, b"", b"");
-    assert_eq!(fs.mmp_check(&fs.mmp_decode(&data).unwrap()), Err(errno::code::EBUSY));
+    protect.encode(&mut data, 2, SEQ_FSCK, b"", b"");
+    assert_eq!(protect.check(&protect.decode(&data).unwrap()), Err(errno::code::EBUSY));
     data[5] ^= 1;
-    assert_eq!(fs.mmp_decode(&data), Err(errno::code::EBADMSG));
+    assert_eq!(protect.decode(&data), Err(errno::code::EBADMSG));
 }

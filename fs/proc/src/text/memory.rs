@@ -73,6 +73,7 @@ pub(super) fn vmstat(out: &mut SeqBuf) -> Result {
     let (slab, reclaimable) = slab_pages();
     seq_print!(out, "nr_slab_reclaimable {reclaimable}\n")?;
     seq_print!(out, "nr_slab_unreclaimable {}\n", slab - reclaimable)?;
+    seq_print!(out, "pgpgin {}\npgpgout {}\n", get(Item::SectorsIn) / 2, get(Item::SectorsOut) / 2)?;
     for (item, name) in ITEMS.iter().filter(|(_, name)| !name.is_empty()) {
         seq_print!(out, "{name} {}\n", get(*item))?;
     }

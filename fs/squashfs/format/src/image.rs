@@ -2,7 +2,7 @@
 //! An open image: metadata blocks and the tables of ids and fragments. No locks: what is cached is the store's.
 
 use crate::METADATA;
-use crate::compress::Method;
+use crate::compress::Decoder;
 use crate::le::Fields;
 use crate::superblock::{NO_TABLE, SIZE, Super};
 use errno::Result;
@@ -37,6 +37,12 @@ pub trait Store {
 
     /// Keeps a block that was read, if there is room.
     fn keep(&self, kind: Kind, pos: u64, block: &Arc<Block>);
+
+    /// A decoder that was kept, if there is one.
+    fn take_decoder(&self) -> Option<Decoder>;
+
+    /// Keeps a decoder for who needs the next one, if there is room.
+    fn keep_decoder(&self, decoder: Decoder);
 }
 
 /// A place in metadata: a block's position in the image and a byte of what it decompresses to.
@@ -73,22 +79,17 @@ const PLAIN_META: u16 = 1 << 15;
 const PLAIN: u32 = 1 << 24;
 
 impl<S: Store> Image<S> {
-    /// Opens the image in `store`, of `device` bytes. `may`: whether its method can be used; it is asked before anything is
-    /// decompressed. EINVAL with a reason if it is none, damaged or of another method, EIO.
-    pub fn open(
-        store: S,
-        device: u64,
-        may: impl FnOnce(Method) -> bool,
-    ) -> core::result::Result<Self, (errno::Error, &'static str)> {
+    /// Opens the image in `store`, of `device` bytes. EINVAL with a reason if it is none, damaged or of an unknown method, EIO, ENOMEM.
+    pub fn open(store: S, device: u64) -> core::result::Result<Self, (errno::Error, &'static str)> {
         let mut bytes = [0u8; SIZE];
         if device < SIZE as u64 {
             return Err((EINVAL, "no squashfs superblock"));
         }
         store.read(0, &mut bytes).map_err(|error| (error, "unable to read the superblock"))?;
         let sb = Super::parse(&bytes, device).map_err(|why| (EINVAL, why))?;
-        if !may(sb.method) {
-            return Err((EINVAL, sb.method.unsupported()));
-        }
+        // There is always one, then.
+        let decoder = sb.method.decoder().map_err(|error| (error, "no memory for a decoder"))?;
+        store.keep_decoder(decoder);
         let mut image = Self { store, sb, ids: KVVec::new(), fragments: KVVec::new(), xattrs: None };
         image.read_ids().map_err(|error| (error, "unable to read the id table"))?;
         if sb.fragments != 0 {
@@ -158,11 +159,6 @@ impl<S: Store> Image<S> {
         if end > self.sb.bytes_used { Err(EIO) } else { self.store.read(pos, to) }
     }
 
-    /// How far back a stream of this image reaches.
-    fn window(&self) -> usize {
-        (self.sb.block_size as usize).max(METADATA)
-    }
-
     /// The metadata block at `pos`. EIO.
     pub(crate) fn metadata(&self, pos: u64) -> Result<Arc<Block>> {
         if let Some(block) = self.store.find(Kind::Metadata, pos) {
@@ -193,8 +189,14 @@ impl<S: Store> Image<S> {
 
     fn unpack(&self, raw: &[u8], most: usize) -> Result<KVVec<u8>> {
         let mut data = KVVec::from_elem(0u8, most, GFP_NOFS)?;
-        let len = self.sb.method.decompress(raw, &mut data, self.window())?;
-        data.truncate(len);
+        let mut decoder = match self.store.take_decoder() {
+            Some(decoder) => decoder,
+            // The others are in use.
+            None => self.sb.method.decoder()?,
+        };
+        let len = decoder.decode(raw, &mut data);
+        self.store.keep_decoder(decoder);
+        data.truncate(len?);
         Ok(data)
     }
 

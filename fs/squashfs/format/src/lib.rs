@@ -28,7 +28,7 @@ mod le;
 mod superblock;
 mod xattr;
 
-pub use compress::Method;
+pub use compress::{Decoder, Method};
 pub use dir::{DirReader, Entry, NAME_LEN};
 pub use file::{BlockAt, FileMap};
 pub use image::{Block, Cursor, Image, Kind, Store};

@@ -37,7 +37,7 @@ pub(super) fn lock_both<'a>(old: &'a Path, new: &'a Path) -> Result<Locked<'a>> 
     // The ancestor first, as every walk down does; two that are not related cannot be locked by others in the wrong order while
     // `rename_lock` is held.
     let (first, second) = if dcache::is_subdir(&old.dentry, &new.dentry) { (b, a) } else { (a, b) };
-    Ok(Locked { _first: first.lock.write(), _second: Some(second.lock.write()), _shape: Some(shape) })
+    Ok(Locked { _first: first.lock.write(), _second: Some(second.lock.write_nested()), _shape: Some(shape) })
 }
 
 pub(super) struct Plan<'a> {

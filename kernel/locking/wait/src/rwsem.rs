@@ -93,6 +93,18 @@ impl<T: ?Sized> RwSemaphore<T> {
         RwWriteGuard { lock: self, not_send: PhantomData }
     }
 
+    /// As [`Self::write`], for the second of two of a kind whose order something else makes sure of (Linux's `down_write_nested`):
+    /// the checks of the order of locks do not learn from it.
+    pub fn write_nested(&self) -> RwWriteGuard<'_, T> {
+        task::might_sleep();
+        if self.state.compare_exchange(0, WRITER, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            // As in `read`.
+            let _ = self.write_slow(State::UNINTERRUPTIBLE);
+        }
+        self.notes.acquired();
+        RwWriteGuard { lock: self, not_send: PhantomData }
+    }
+
     /// Takes it for writing if that needs no waiting.
     #[inline]
     pub fn try_write(&self) -> Option<RwWriteGuard<'_, T>> {

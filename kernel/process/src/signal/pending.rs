@@ -2,12 +2,13 @@
 //! A queue of pending signals: a set, and the causes in the order of arrival. Standard signals queue once, real-time signals
 //! as often as they are sent (`signal(7)`).
 
-use super::quota::{Charge, UserSignals};
+use super::quota::Charge;
 use super::{SigInfo, SigSet};
+use crate::nproc::User;
 use errno::Result;
 use errno::code::EAGAIN;
-use kalloc::KVec;
 use kalloc::flags::GFP_ATOMIC;
+use kalloc::{Arc, KVec};
 
 /// First real-time signal.
 const SIGRTMIN: u32 = 32;
@@ -37,7 +38,7 @@ impl Pending {
     /// Adds a signal; `false` if a standard signal was pending already. `EAGAIN` when a real-time signal with a
     /// cause of its own (data, a timer, a file) cannot be queued; others stay pending without their cause.
     /// It counts for `user`, of whom `limit` may be queued.
-    pub(crate) fn push(&mut self, info: SigInfo, user: Option<UserSignals>, limit: u64) -> Result<bool> {
+    pub(crate) fn push(&mut self, info: SigInfo, user: Option<Arc<User>>, limit: u64) -> Result<bool> {
         if info.timer_id().is_some() {
             return self.push_timer(info);
         }

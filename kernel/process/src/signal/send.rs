@@ -2,9 +2,9 @@
 //! Sending: from `kill`, a fault, a timer or the terminal to a pending queue and a wake-up. Any context; takes the target
 //! process's `signals` lock with interrupts off.
 
-use super::quota::UserSignals;
 use super::{SIGKILL, SIGSTOP, SigInfo, SigSet, valid};
 use crate::group::ProcessGroup;
+use crate::nproc::User;
 use crate::pid;
 use crate::thread::{Process, ProcessSignals, Thread, current_process, thread_of};
 use core::sync::atomic::Ordering;
@@ -99,11 +99,11 @@ fn signalfd_wake(process: &Process) {
 }
 
 /// Whom a signal counts for, and how many may be queued for that user: the receiver's limit.
-fn quota(signals: &ProcessSignals, target: Option<(&Task, &Thread)>) -> (Option<UserSignals>, u64) {
+fn quota(signals: &ProcessSignals, target: Option<(&Task, &Thread)>) -> (Option<Arc<User>>, u64) {
     let any = || signals.threads.first().and_then(|task| Some((&**task, thread_of(task)?)));
     let Some((task, thread)) = target.or_else(any) else { return (None, 0) };
     let limit = rlimit::of(task).map_or(rlimit::INFINITY, |limits| limits.get(uapi::RLIMIT_SIGPENDING).cur);
-    (thread.signal_user.lock_irqsave().clone(), limit)
+    (thread.user.lock_irqsave().clone(), limit)
 }
 
 /// Stop signals and `SIGCONT` cancel each other when sent, whatever their disposition.

@@ -42,7 +42,7 @@ use x86_mm::swap::{SWAP, Swap, SwapEntry};
 pub(crate) use cache::make_private;
 pub(crate) use cache::{is_cached, users_of};
 pub use fault::PAGE_CLUSTER;
-pub use off::empty;
+pub use off::{empty, is_emptying};
 pub(crate) use off::{forget, note};
 pub use out::{ADDRESS_SPACES, AddressSpaces, SWAPPINESS, madvise, makes_progress, page_out};
 pub(crate) use out::{Fate, MOST_IN_FLIGHT, in_flight, keep_on_list, pages_for, reclaim_cached, write_reclaimed};

@@ -6,7 +6,7 @@ use super::Area;
 use crate::fault::FaultSignal;
 use crate::mm_struct::Mm;
 use crate::vma::Vma;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU32, Ordering};
 use errno::{Result, code::*};
 use kalloc::flags::{__GFP_NOWARN, GFP_ATOMIC, GFP_KERNEL};
 use kalloc::{Arc, KVec, WeakArc};
@@ -37,8 +37,25 @@ pub(crate) fn forget(mm: &Mm) {
     }
 }
 
+/// The thread that empties an area; 0 for none. Of several at once the last is known.
+static EMPTIER: AtomicU32 = AtomicU32::new(0);
+
+/// Whether a task brings everything back into memory at the moment: should there be too little, it is to end before others.
+pub fn is_emptying(task: &task::Task) -> bool {
+    let tid = EMPTIER.load(Ordering::Relaxed);
+    tid != 0 && task.tid() == tid
+}
+
 /// Brings everything back that is in an area, which was closed before. ENOMEM, EIO, and EINTR when a signal waits. May sleep.
 pub fn empty(area: &Area) -> Result {
+    let tid = task::current().tid();
+    EMPTIER.store(tid, Ordering::Relaxed);
+    let result = bring_all_back(area);
+    let _ = EMPTIER.compare_exchange(tid, 0, Ordering::Relaxed, Ordering::Relaxed);
+    result
+}
+
+fn bring_all_back(area: &Area) -> Result {
     let mut rounds = 0u32;
     while area.map.used() != 0 {
         let mut from = 0;

@@ -37,7 +37,7 @@ struct Hand {
 static HAND: SpinLock<Hand> = SpinLock::new(Hand { shard: 0, file: 0, page: 0 });
 
 /// Pages looked at in one go.
-const BUDGET: usize = 64;
+const BUDGET: usize = 32;
 
 fn registry(id: usize) -> &'static Registry {
     // In bounds: the rest of a division by the length.
@@ -98,6 +98,7 @@ fn step(hand: Hand, writes: &mut KVec<Page>) -> (Hand, bool) {
 }
 
 /// Looks at pages of a file from `first` on; where to go on, if not at its end.
+#[inline(never)]
 fn look_through(mapping: &Arc<Mapping>, first: u64, writes: &mut KVec<Page>) -> Option<u64> {
     if mapping.is_unevictable() {
         return None;
@@ -333,17 +334,11 @@ impl Mapping {
 
     /// The file is gone.
     pub(crate) fn forget_all_swapped(&self) {
-        while self.swapped_count() != 0 {
-            let mut found = None;
-            self.pages.each_there(0, u64::MAX, |index, there| {
-                if let There::Mark(mark) = there {
-                    found = Some((index, mark));
-                }
-                found.is_none()
-            });
-            let Some((index, mark)) = found else { return };
+        for_each_mark(self, 0, u64::MAX, |index, mark| {
             self.forget_swapped(index, mark);
-        }
+            Ok(())
+        })
+        .unwrap_or(())
     }
 }
 

@@ -29,3 +29,16 @@ pub fn from_result<T: From<i16>>(f: impl FnOnce() -> Result<T>) -> T {
         Err(error) => T::from(error.to_errno() as i16),
     }
 }
+
+/// What [`Error`] has in Rust-for-Linux beyond what the crate `errno` gives it.
+pub trait ErrorExt {
+    /// The error as a pointer that is none (`ERR_PTR`).
+    fn to_ptr<T>(self) -> *mut T;
+}
+
+impl ErrorExt for Error {
+    #[inline]
+    fn to_ptr<T>(self) -> *mut T {
+        core::ptr::without_provenance_mut(self.to_errno() as isize as usize)
+    }
+}

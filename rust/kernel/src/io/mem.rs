@@ -13,18 +13,18 @@ use mm_alloc::MmioRegion;
 /// A device's wish for one of its resources.
 pub struct IoRequest<'a> {
     device: &'a Device<Bound>,
-    resource: &'a Resource,
+    resource: Resource,
 }
 
 impl<'a> IoRequest<'a> {
     /// The wish for `resource`, which is one of `device`'s.
-    pub(crate) fn new(device: &'a Device<Bound>, resource: &'a Resource) -> Self {
+    pub(crate) fn new(device: &'a Device<Bound>, resource: Resource) -> Self {
         Self { device, resource }
     }
 
     /// Maps it; `SIZE` bytes at least. `EINVAL` if there are fewer or it is no memory, `ENOMEM`. May sleep.
     pub fn iomap_sized<const SIZE: usize>(self) -> Result<IoMem<'a, SIZE>> {
-        IoMem::map(self.device, self.resource)
+        IoMem::map(self.device, &self.resource)
     }
 
     /// As [`Self::iomap_sized`], and nobody else can request it meanwhile. `EBUSY` if somebody has.

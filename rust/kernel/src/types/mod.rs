@@ -4,6 +4,7 @@
 mod for_lt;
 mod foreign;
 mod opaque;
+mod owned_foreign;
 
 pub use crate::sync::aref::{ARef, AlwaysRefCounted};
 pub use for_lt::{CovariantForLt, ForLt};
@@ -11,6 +12,7 @@ pub use for_lt::{CovariantForLt, ForLt};
 pub use for_lt::{UnsafeForLtImpl, WithLt};
 pub use foreign::ForeignOwnable;
 pub use opaque::Opaque;
+pub(crate) use owned_foreign::OwnedForeign;
 
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;

@@ -4,10 +4,11 @@
 
 use core::ffi::c_void;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use kalloc::Arc;
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
 use locking::SetOnce;
+use ktime::{Clock, HrTimer, Restart};
 use workqueue::Work;
 
 /// A function, and the object it is to be called with.
@@ -15,6 +16,8 @@ struct Call {
     run: unsafe fn(*mut c_void),
     /// The object, while it is queued.
     object: AtomicPtr<c_void>,
+    /// Whether the time of the object has come. Clear while there is none.
+    due: AtomicBool,
 }
 
 /// Work that can be queued.
@@ -22,12 +25,18 @@ pub struct Item {
     run: unsafe fn(*mut c_void),
     /// Made at the first use, if not before.
     made: SetOnce<(Arc<Work>, Arc<Call>)>,
+    /// Queues it later, if it is of a kind that can be.
+    timer: SetOnce<Arc<HrTimer>>,
 }
 
 fn make(run: unsafe fn(*mut c_void), flags: kalloc::Flags) -> Option<(Arc<Work>, Arc<Call>)> {
-    let call = Arc::new(Call { run, object: AtomicPtr::default() }, flags).ok()?;
+    let call = Arc::new(Call { run, object: AtomicPtr::default(), due: AtomicBool::new(false) }, flags).ok()?;
     let called = call.clone();
     let work = Work::new(move || {
+        // One that waits for its timer stays: this may be the end of a run for another.
+        if !called.due.swap(false, Ordering::AcqRel) {
+            return;
+        }
         let object = called.object.swap(ptr::null_mut(), Ordering::AcqRel);
         if !object.is_null() {
             // SAFETY: `queue` put it there, and it is taken out once.
@@ -45,22 +54,56 @@ impl Item {
             // Fresh: nobody else set it.
             let _ = made.set(parts);
         }
-        Self { run, made }
+        Self { run, made, timer: SetOnce::new() }
     }
 
-    /// Queues a call with `object`; false if one is queued already (or if there was never memory). Any context but NMI.
-    pub(crate) fn queue(&self, object: *mut c_void) -> bool {
+    /// What it is made of, if there is memory.
+    fn parts(&self) -> Option<&(Arc<Work>, Arc<Call>)> {
         if self.made.get().is_none()
             && let Some(parts) = make(self.run, GFP_ATOMIC)
         {
             // Another CPU may have been faster.
             let _ = self.made.set(parts);
         }
-        let Some((work, call)) = self.made.get() else { return false };
+        self.made.get()
+    }
+
+    /// Makes the timer for [`Self::queue_after`]. May sleep.
+    pub(crate) fn with_timer(self) -> Self {
+        if let Some((work, call)) = self.parts() {
+            let (work, call) = (work.clone(), call.clone());
+            let timer = HrTimer::new(Clock::Monotonic, move |_: &Arc<HrTimer>| {
+                call.due.store(true, Ordering::Release);
+                work.queue();
+                Restart::No
+            });
+            // Fresh: nobody else set it.
+            let _ = timer.map(|timer| self.timer.set(timer));
+        }
+        self
+    }
+
+    /// Queues a call with `object`; false if one is queued already (or if there was never memory). Any context but NMI.
+    pub(crate) fn queue(&self, object: *mut c_void) -> bool {
+        let Some((work, call)) = self.parts() else { return false };
         let free = call.object.compare_exchange(ptr::null_mut(), object, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         if free {
+            call.due.store(true, Ordering::Release);
             // It may be pending for an object that was just taken: then it is about to look again, or is queued anew here.
             work.queue();
+        }
+        free
+    }
+
+    /// As [`Self::queue`], in so many nanoseconds. For one that was made [`Self::with_timer`].
+    pub(crate) fn queue_after(&self, object: *mut c_void, nanos: u64) -> bool {
+        if nanos == 0 {
+            return self.queue(object);
+        }
+        let (Some((_, call)), Some(timer)) = (self.parts(), self.timer.get()) else { return false };
+        let free = call.object.compare_exchange(ptr::null_mut(), object, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        if free {
+            timer.start_after(nanos);
         }
         free
     }

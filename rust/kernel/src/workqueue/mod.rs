@@ -2,15 +2,20 @@
 //! Work that is done later, where sleeping is allowed: `kernel::workqueue`, over `kernel/workqueue`. A [`Work`] is a field of what
 //! the work is about; queueing gives that away until the work is done.
 
+mod delayed;
 mod item;
 
-pub use crate::{impl_has_work, new_work};
+pub use crate::{impl_has_delayed_work, impl_has_work, new_delayed_work, new_work};
+pub use delayed::{DelayedWork, HasDelayedWork, RawDelayedWorkItem};
 pub use item::Item;
 
 use crate::sync::LockClassKey;
+use crate::sync::aref::{ARef, AlwaysRefCounted};
+use crate::time::{Jiffies, jiffies_to_nsecs};
 use core::ffi::{CStr, c_void};
 use core::marker::{PhantomData, PhantomPinned};
 use core::pin::Pin;
+use core::ptr::NonNull;
 use kalloc::{AllocError, Arc, Flags, KBox};
 use pin_init::{PinInit, pin_data, pin_init};
 
@@ -33,6 +38,14 @@ impl Queue {
         W: RawWorkItem<ID> + Send + 'static,
     {
         w.__enqueue()
+    }
+
+    /// As [`Self::enqueue`], `delay` ticks from now.
+    pub fn enqueue_delayed<W, const ID: u64>(&self, w: W, delay: Jiffies) -> W::EnqueueOutput
+    where
+        W: RawDelayedWorkItem<ID> + Send + 'static,
+    {
+        w.__enqueue_delayed(jiffies_to_nsecs(delay))
     }
 
     /// Runs `func` once in a worker. May sleep now, unless `flags` say otherwise.
@@ -129,11 +142,12 @@ impl<T: ?Sized, const ID: u64> Work<T, ID> {
     where
         T: WorkItem<ID>,
     {
-        pin_init!(Self {
-            item: Item::new(<T::Pointer as WorkItemPointer<ID>>::run),
-            _pin: PhantomPinned,
-            _inner: PhantomData
-        })
+        Self::of_item(|| Item::new(<T::Pointer as WorkItemPointer<ID>>::run))
+    }
+
+    /// Work of what `item` makes.
+    fn of_item(item: impl FnOnce() -> Item) -> impl PinInit<Self> {
+        pin_init!(Self { item: item(), _pin: PhantomPinned, _inner: PhantomData })
     }
 
     /// What is queued.
@@ -226,6 +240,35 @@ where
     unsafe fn run(ptr: *mut c_void) {
         // SAFETY: The caller's contract.
         T::run(KBox::into_pin(unsafe { KBox::from_raw(ptr.cast()) }));
+    }
+}
+
+impl<T, const ID: u64> RawWorkItem<ID> for ARef<T>
+where
+    T: AlwaysRefCounted + WorkItem<ID, Pointer = Self> + HasWork<T, ID>,
+{
+    type EnqueueOutput = Result<(), Self>;
+
+    fn __enqueue(self) -> Result<(), Self> {
+        let ptr = ARef::into_raw(self);
+        // SAFETY: The reference just given away keeps the object; its work's `run` takes it back.
+        let queued = unsafe { (*T::raw_get_work(ptr.as_ptr())).item().queue(ptr.as_ptr().cast()) };
+        if queued {
+            return Ok(());
+        }
+        // SAFETY: Nobody took it: it is ours still.
+        Err(unsafe { ARef::from_raw(ptr) })
+    }
+}
+
+// SAFETY: `run` takes back the reference that `__enqueue` gave away.
+unsafe impl<T, const ID: u64> WorkItemPointer<ID> for ARef<T>
+where
+    T: AlwaysRefCounted + WorkItem<ID, Pointer = Self> + HasWork<T, ID>,
+{
+    unsafe fn run(ptr: *mut c_void) {
+        // SAFETY: The caller's contract; references are not null.
+        T::run(unsafe { ARef::from_raw(NonNull::new_unchecked(ptr.cast())) });
     }
 }
 

@@ -1,9 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `ForLt!` and `CovariantForLt!`: a type that a lifetime is still to be put into. `'_` in the type stands for it, or the name that
+//! `ForLt!` and `CovariantForLt!`: a type that a lifetime is still to be put into. `'_` in the type stands for it, as does a lifetime that a reference does not name, or the name that
 //! `for<'a>` gives it.
 
 use proc_macro2::{Group, TokenStream, TokenTree};
 use quote::quote;
+
+/// The type with the elided lifetimes of its references written out, as `'_`.
+fn write_out(input: TokenStream) -> TokenStream {
+    let mut output = TokenStream::new();
+    let mut tokens = input.into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        let reference = matches!(&token, TokenTree::Punct(punct) if punct.as_char() == '&');
+        output.extend([match token {
+            TokenTree::Group(group) => {
+                let mut new = Group::new(group.delimiter(), write_out(group.stream()));
+                new.set_span(group.span());
+                TokenTree::Group(new)
+            }
+            other => other,
+        }]);
+        if reference && !matches!(tokens.peek(), Some(TokenTree::Punct(punct)) if punct.as_char() == '\'') {
+            output.extend(quote!('_));
+        }
+    }
+    output
+}
 
 /// Puts lifetime `to` in the place of `from` everywhere.
 fn replace(input: TokenStream, from: &str, to: &str) -> TokenStream {
@@ -46,7 +67,7 @@ fn split(input: TokenStream) -> (TokenStream, String) {
     {
         return (rest.iter().cloned().collect(), name.to_string());
     }
-    (tokens.into_iter().collect(), "_".to_string())
+    (write_out(tokens.into_iter().collect()), "_".to_string())
 }
 
 /// Expands either; a covariant one proves it by a function that shortens the lifetime.

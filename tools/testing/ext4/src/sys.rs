@@ -144,7 +144,14 @@ by_paths! {
 pub fn exchange(from: &CStr, to: &CStr) -> Result<()> {
     // SAFETY: strings with their NULs.
     let done = unsafe {
-        libc::syscall(libc::SYS_renameat2, libc::AT_FDCWD, from.as_ptr(), libc::AT_FDCWD, to.as_ptr(), libc::RENAME_EXCHANGE)
+        libc::syscall(
+            libc::SYS_renameat2,
+            libc::AT_FDCWD,
+            from.as_ptr(),
+            libc::AT_FDCWD,
+            to.as_ptr(),
+            libc::RENAME_EXCHANGE,
+        )
     };
     result(done).map(drop)
 }
@@ -170,7 +177,8 @@ pub fn readlink(name: &CStr) -> Result<Vec<u8>> {
 /// lsetxattr(2).
 pub fn set_xattr(name: &CStr, key: &CStr, value: &[u8]) -> Result<()> {
     // SAFETY: strings with their NULs, a buffer as long as said.
-    result(unsafe { libc::lsetxattr(name.as_ptr(), key.as_ptr(), value.as_ptr().cast(), value.len(), 0) }.into()).map(drop)
+    result(unsafe { libc::lsetxattr(name.as_ptr(), key.as_ptr(), value.as_ptr().cast(), value.len(), 0) }.into())
+        .map(drop)
 }
 
 /// lremovexattr(2).
@@ -183,7 +191,8 @@ pub fn remove_xattr(name: &CStr, key: &CStr) -> Result<()> {
 pub fn get_xattr(name: &CStr, key: &CStr) -> Result<Vec<u8>> {
     let mut data = vec![0u8; 65536];
     // SAFETY: a buffer as long as said.
-    let length = result(unsafe { libc::lgetxattr(name.as_ptr(), key.as_ptr(), data.as_mut_ptr().cast(), data.len()) } as i64)?;
+    let length =
+        result(unsafe { libc::lgetxattr(name.as_ptr(), key.as_ptr(), data.as_mut_ptr().cast(), data.len()) } as i64)?;
     data.truncate(length as usize);
     Ok(data)
 }
@@ -194,7 +203,8 @@ pub fn list_xattrs(name: &CStr) -> Result<Vec<CString>> {
     // SAFETY: a buffer as long as said.
     let length = result(unsafe { libc::llistxattr(name.as_ptr(), data.as_mut_ptr().cast(), data.len()) } as i64)?;
     data.truncate(length as usize);
-    let mut names: Vec<CString> = data.split(|byte| *byte == 0).filter(|key| !key.is_empty()).filter_map(|key| CString::new(key).ok()).collect();
+    let mut names: Vec<CString> =
+        data.split(|byte| *byte == 0).filter(|key| !key.is_empty()).filter_map(|key| CString::new(key).ok()).collect();
     names.sort();
     Ok(names)
 }
@@ -205,7 +215,8 @@ pub fn list(name: &CStr, most: usize) -> Result<(Vec<CString>, bool)> {
     let (mut names, mut data) = (Vec::new(), vec![0u8; 32768]);
     loop {
         // SAFETY: a buffer as long as said.
-        let length = result(unsafe { libc::syscall(libc::SYS_getdents64, dir.0, data.as_mut_ptr(), data.len()) })? as usize;
+        let length =
+            result(unsafe { libc::syscall(libc::SYS_getdents64, dir.0, data.as_mut_ptr(), data.len()) })? as usize;
         if length == 0 {
             return Ok((names, false));
         }

@@ -5,6 +5,7 @@
 
 use crate::calls::Arg;
 use crate::sys::Rng;
+use crate::tables::{IOCTLS, NAMES, NUMBERS, PATHS, QUEUES, TYPES};
 
 /// Bytes of the arena that can be written.
 pub const SIZE: u64 = 256 << 10;
@@ -25,182 +26,12 @@ pub struct World {
     pub child: u64,
     /// Runs with all rights (in a tree of its own).
     pub root: bool,
+    /// A ring of `io_uring`, if there is one.
+    pub ring: Option<crate::ring::Ring>,
 }
 
-const PATHS: &[&[u8]] = &[
-    b".\0",
-    b"..\0",
-    b"a\0",
-    b"b\0",
-    b"c\0",
-    b"d\0",
-    b"d/a\0",
-    b"d/b\0",
-    b"d/d\0",
-    b"d/d/a\0",
-    b"link\0",
-    b"loop\0",
-    b"fifo\0",
-    b"socket\0",
-    b"a/\0",
-    b"d/\0",
-    b"d/../b\0",
-    b"./d/./a\0",
-    b"\0",
-    b"/\0",
-    b"/dev/null\0",
-    b"/dev/zero\0",
-    b"/dev/full\0",
-    b"/dev/random\0",
-    b"/dev/urandom\0",
-    b"/dev/ptmx\0",
-    b"/dev/pts\0",
-    b"/dev/pts/0\0",
-    b"/dev/tty\0",
-    b"/dev/shm\0",
-    b"/proc\0",
-    b"/proc/self\0",
-    b"/proc/self/maps\0",
-    b"/proc/self/mem\0",
-    b"/proc/self/fd\0",
-    b"/proc/self/fd/3\0",
-    b"/proc/self/stat\0",
-    b"/proc/self/status\0",
-    b"/proc/self/exe\0",
-    b"/proc/self/cwd\0",
-    b"/proc/self/root\0",
-    b"/proc/self/task\0",
-    b"/proc/self/mountinfo\0",
-    b"/proc/self/auxv\0",
-    b"/proc/self/environ\0",
-    b"/proc/self/cmdline\0",
-    b"/proc/self/limits\0",
-    b"/proc/self/pagemap\0",
-    b"/proc/self/smaps\0",
-    b"/proc/self/comm\0",
-    b"/proc/thread-self\0",
-    b"/proc/meminfo\0",
-    b"/proc/stat\0",
-    b"/proc/uptime\0",
-    b"/proc/mounts\0",
-    b"/proc/cpuinfo\0",
-    b"/proc/interrupts\0",
-    b"/proc/1/fd\0",
-    b"/proc/1/environ\0",
-    b"/proc/sys/kernel/hostname\0",
-    b"/proc/sys/kernel/random/uuid\0",
-    b"/sys\0",
-    b"/sys/devices\0",
-    b"/sys/class\0",
-    b"/sys/kernel\0",
-    b"long-name-long-name-long-name-long-name-long-name\0",
-    b"d/d/d/d/d/d/d/d\0",
-    b"x\0",
-];
-
-const NAMES: &[&[u8]] = &[
-    b"user.a\0",
-    b"user.b\0",
-    b"trusted.a\0",
-    b"security.capability\0",
-    b"system.posix_acl_access\0",
-    b"\0",
-    b"user.\0",
-    b"name\0",
-    b"size=1m\0",
-    b"mode=700,uid=5\0",
-    b"size=0,nr_inodes=5\0",
-    b"nonsense\0",
-];
-const TYPES: &[&[u8]] = &[b"tmpfs\0", b"proc\0", b"sysfs\0", b"devpts\0", b"devtmpfs\0", b"ramfs\0", b"ext4\0", b"\0"];
-
-const NUMBERS: &[u64] = &[
-    0,
-    1,
-    2,
-    3,
-    4,
-    7,
-    8,
-    16,
-    63,
-    64,
-    100,
-    255,
-    256,
-    4095,
-    4096,
-    4097,
-    65535,
-    65536,
-    1 << 20,
-    0x7fff_ffff,
-    0x8000_0000,
-    0xffff_ffff,
-    1 << 32,
-    1 << 47,
-    (1 << 63) - 1,
-    1 << 63,
-    u64::MAX - 4095,
-    u64::MAX - 1,
-    u64::MAX,
-];
-
-const IOCTLS: &[u64] = &[
-    0x5401,
-    0x5402,
-    0x5403,
-    0x5404,
-    0x5405,
-    0x5406,
-    0x5407,
-    0x5408,
-    0x5409,
-    0x540a,
-    0x540b,
-    0x540c,
-    0x540d,
-    0x540e,
-    0x540f,
-    0x5410,
-    0x5411,
-    0x5412,
-    0x5413,
-    0x5414,
-    0x5415,
-    0x5416,
-    0x5417,
-    0x5418,
-    0x5419,
-    0x541a,
-    0x541b,
-    0x541d,
-    0x5420,
-    0x5421,
-    0x5422,
-    0x5423,
-    0x5424,
-    0x5425,
-    0x5428,
-    0x5429,
-    0x5440,
-    0x5441,
-    0x5450,
-    0x5451,
-    0x5452,
-    0x5460,
-    0x8004_5430,
-    0x4004_5431,
-    0x8004_5438,
-    0x8004_5439,
-    0x8004_5440,
-    0x5441,
-    0x802c_542a,
-    0x402c_542b,
-    0x8008_6601,
-    0x4008_6602,
-    0x5008_7401,
-];
+/// Where contexts of asynchronous I/O are kept in the arena; a file handle follows.
+const AIO: u64 = 2048;
 
 /// Fills the arena with numbers that mean something somewhere.
 pub fn fill(rng: &mut Rng, w: &World) {
@@ -294,7 +125,7 @@ fn text(rng: &mut Rng, w: &World, of: &[&[u8]]) -> u64 {
     at
 }
 
-fn length(rng: &mut Rng) -> u64 {
+pub(crate) fn length(rng: &mut Rng) -> u64 {
     match rng.below(10) {
         0 => 0,
         1 => rng.pick(NUMBERS),
@@ -304,7 +135,7 @@ fn length(rng: &mut Rng) -> u64 {
     }
 }
 
-fn fd(rng: &mut Rng) -> u64 {
+pub(crate) fn fd(rng: &mut Rng) -> u64 {
     match rng.below(24) {
         0 => rng.pick(NUMBERS),
         1 => rng.below(300),
@@ -410,6 +241,11 @@ pub fn make(rng: &mut Rng, w: &World, kind: Arg) -> u64 {
             | Arg::Resource
             | Arg::CloneFlags
             | Arg::MountFlags
+            | Arg::IpcKey
+            | Arg::IpcId
+            | Arg::IpcFlags
+            | Arg::IpcCmd
+            | Arg::AioContext
     );
     if pointer && rng.one_in(20) {
         return bad(rng, w);
@@ -487,6 +323,77 @@ fn structure(rng: &mut Rng, w: &World, kind: Arg) -> u64 {
         Arg::Clone3 => {
             let flags = clone_flags(rng) & !0xff & !0x0000_0100;
             put!(rng, w, [flags, 0, 0, 0, 17, 0, 0, 0, 0, 0, 0])
+        }
+        Arg::Queue => text(rng, w, QUEUES),
+        Arg::QueueAttr => {
+            let flags = rng.pick(&[0u64, 0o4000]);
+            put!(rng, w, [flags, rng.pick(&[0u64, 1, 4, 10, 10, 100]), rng.pick(&[0u64, 8, 64, 300, 8192, 1 << 30]), 0])
+        }
+        Arg::SemOps => {
+            let mut words = [0; 8];
+            for word in &mut words {
+                // Number, change, flags; most do not wait.
+                let change = rng.pick(&[0u64, 1, 1, 2, 0xffff, 0xfffe]);
+                *word = rng.below(4) | change << 16 | rng.pick(&[0o4000u64, 0o4000, 0o14000, 0]) << 32;
+            }
+            put(rng, w, &words)
+        }
+        Arg::SigEvent => {
+            let value = rng.next();
+            put!(rng, w, [value, rng.pick(&[10u64, 12, 34, 0]) | rng.below(5) << 32, w.pid, 0])
+        }
+        // Where `io_setup` puts it, others find it.
+        Arg::AioContextAt => {
+            let at = w.arena + AIO + rng.below(4) * 8;
+            if rng.one_in(2) {
+                put_at(w, at, &[0]);
+            }
+            at
+        }
+        Arg::Iocbs => {
+            let mut pointers = [0; 4];
+            for pointer in &mut pointers {
+                let buf = if rng.one_in(3) { iov(rng, w) } else { room(rng, w, 512) };
+                let words = [
+                    rng.next(),
+                    rng.next() & rng.pick(&[0u64, 0xffff_ffff << 32]),
+                    rng.below(9) | (fd(rng) & 0xffff_ffff) << 32,
+                    buf,
+                    rng.below(300),
+                    rng.pick(&[0u64, 0, 100, 4096, 1 << 40, u64::MAX]),
+                    0,
+                    rng.below(4) | fd(rng) << 32,
+                ];
+                *pointer = put(rng, w, &words);
+            }
+            put(rng, w, &pointers)
+        }
+        Arg::RingParams => {
+            let flags = rng.next() & rng.pick(&[0u64, 0, 0x38, 0x0e, 0xffff]);
+            put!(
+                rng,
+                w,
+                [rng.below(64) << 32, flags, rng.below(2) | 100 << 32, fd(rng) << 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+            )
+        }
+        Arg::Handle => {
+            let words = [
+                rng.pick(&[0u64, 8, 12, 28, 128, 129]) | rng.pick(&[1u64, 2, 0x81, 0xfe]) << 32,
+                rng.below(64),
+                rng.next(),
+            ];
+            if rng.one_in(2) { put(rng, w, &words) } else { w.arena + AIO + 64 }
+        }
+        Arg::Waiters => {
+            let mut words = [0; 24];
+            for one in words.chunks_mut(3) {
+                one.copy_from_slice(&[rng.below(3), w.arena + rng.below(4) * 4, rng.pick(&[2u64, 2, 130, 0, 3])]);
+            }
+            put(rng, w, &words)
+        }
+        Arg::MountAttr => {
+            let set = 1u64 << rng.below(9);
+            put!(rng, w, [set, 1u64 << rng.below(9), rng.pick(&[0u64, 0, 1 << 17, 1 << 18, 1 << 20]), 0])
         }
         Arg::Word => w.arena + rng.below(4) * 4,
         Arg::Buf => room(rng, w, 512),
@@ -575,6 +482,15 @@ fn number(rng: &mut Rng, w: &World, kind: Arg) -> u64 {
             rng.pick(&[0u64, 1, 2, 3, 4, 4, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 100])
         }
         Arg::Timer => rng.below(4),
+        Arg::IpcKey => rng.pick(&[0u64, 1, 2, 3, 4]),
+        // Numbers of objects start at their place in the table.
+        Arg::IpcId => rng.below(12) | rng.below(3) << 15,
+        Arg::IpcFlags => rng.pick(&[0o1666u64, 0o1666, 0o3600, 0, 0o4000, 0o14000, 0o24000]),
+        Arg::IpcCmd => rng.pick(&[0u64, 0, 1, 2, 3, 4, 11, 12, 13, 14, 15, 16, 17, 18, 19]),
+        Arg::AioContext => {
+            // SAFETY: within the arena.
+            unsafe { ((w.arena + AIO + rng.below(4) * 8) as *const u64).read_volatile() }
+        }
         Arg::Resource => rng.below(17),
         Arg::CloneFlags => clone_flags(rng),
         Arg::MountFlags => {

@@ -93,6 +93,26 @@ pub enum Arg {
     FsType,
     MountFlags,
     Name,
+    /// A key of System V objects, a number of one, what to do with it, operations on semaphores.
+    IpcKey,
+    IpcId,
+    IpcFlags,
+    IpcCmd,
+    SemOps,
+    /// The name and the attributes of a message queue.
+    Queue,
+    QueueAttr,
+    /// `sigevent`.
+    SigEvent,
+    /// A context of asynchronous I/O, where one is kept, pointers to `iocb`s.
+    AioContext,
+    AioContextAt,
+    Iocbs,
+    /// `io_uring_params`; a file handle; `futex_waitv`s; `mount_attr`.
+    RingParams,
+    Handle,
+    Waiters,
+    MountAttr,
 }
 
 use Arg::*;
@@ -366,8 +386,70 @@ const PROCESSES: &[Call] = &[
     (libc::SYS_restart_syscall, &[]),
 ];
 
+/// Objects that outlive processes, asynchronous I/O, the mount calls of today.
+const OBJECTS: &[Call] = &[
+    (libc::SYS_shmget, &[IpcKey, MemLen, IpcFlags]),
+    (libc::SYS_shmat, &[IpcId, Mem, Flags]),
+    (libc::SYS_shmdt, &[Mem]),
+    (libc::SYS_shmctl, &[IpcId, IpcCmd, Room]),
+    (libc::SYS_semget, &[IpcKey, Count, IpcFlags]),
+    (libc::SYS_semop, &[IpcId, SemOps, Count]),
+    (libc::SYS_semtimedop, &[IpcId, SemOps, Count, Time]),
+    (libc::SYS_semctl, &[IpcId, Count, IpcCmd, Either]),
+    (libc::SYS_msgget, &[IpcKey, IpcFlags]),
+    (libc::SYS_msgsnd, &[IpcId, Buf, Len, IpcFlags]),
+    (libc::SYS_msgrcv, &[IpcId, Buf, Len, Count, IpcFlags]),
+    (libc::SYS_msgctl, &[IpcId, IpcCmd, Room]),
+    (libc::SYS_mq_open, &[Queue, OpenFlags, Mode, QueueAttr]),
+    (libc::SYS_mq_unlink, &[Queue]),
+    (libc::SYS_mq_timedsend, &[Fd, Buf, Len, Count, Time]),
+    (libc::SYS_mq_timedreceive, &[Fd, Buf, Len, Room, Time]),
+    (libc::SYS_mq_notify, &[Fd, SigEvent]),
+    (libc::SYS_mq_getsetattr, &[Fd, QueueAttr, Room]),
+    (libc::SYS_io_setup, &[Count, AioContextAt]),
+    (libc::SYS_io_destroy, &[AioContext]),
+    (libc::SYS_io_submit, &[AioContext, Count, Iocbs]),
+    (libc::SYS_io_cancel, &[AioContext, Iocbs, Room]),
+    (libc::SYS_io_getevents, &[AioContext, Count, Count, Room, Time]),
+    (SYS_IO_PGETEVENTS, &[AioContext, Count, Count, Room, Time, Set]),
+    (libc::SYS_io_uring_setup, &[Count, RingParams]),
+    (libc::SYS_io_uring_enter, &[Fd, Count, Count, Flags, Set, SetSize]),
+    (libc::SYS_io_uring_register, &[Fd, Count, Iov, Count]),
+    (libc::SYS_open_tree, &[Dir, Path, AtFlags]),
+    (libc::SYS_move_mount, &[Dir, Path, Dir, Path, Flags]),
+    (libc::SYS_fsopen, &[FsType, Flags]),
+    (libc::SYS_fsconfig, &[Fd, Flags, Name, Name, Any]),
+    (libc::SYS_fsmount, &[Fd, Flags, MountFlags]),
+    (libc::SYS_fspick, &[Dir, Path, Flags]),
+    (libc::SYS_mount_setattr, &[Dir, Path, AtFlags, MountAttr, Len]),
+    (libc::SYS_unshare, &[CloneFlags]),
+    (libc::SYS_setns, &[Fd, CloneFlags]),
+    (libc::SYS_name_to_handle_at, &[Dir, Path, Handle, Room, AtFlags]),
+    (libc::SYS_open_by_handle_at, &[Dir, Handle, OpenFlags]),
+    (libc::SYS_quotactl, &[Any, Path, Id, Room]),
+    (libc::SYS_ioprio_set, &[Flags, Pid, Any]),
+    (libc::SYS_process_madvise, &[Fd, Iov, Count, Madvise, Flags]),
+    (libc::SYS_pkey_alloc, &[Flags, Flags]),
+    (libc::SYS_pkey_free, &[Flags]),
+    (libc::SYS_pkey_mprotect, &[Mem, MemLen, Prot, Flags]),
+    (libc::SYS_remap_file_pages, &[Mem, MemLen, Prot, Count, Flags]),
+    (SYS_FUTEX_WAITV, &[Waiters, Count, Flags, Time, Clock]),
+    (libc::SYS_lgetxattr, &[Path, Name, Buf, Len]),
+    (libc::SYS_llistxattr, &[Path, Buf, Len]),
+    (libc::SYS_lremovexattr, &[Path, Name]),
+    (libc::SYS_fremovexattr, &[Fd, Name]),
+    (libc::SYS_inotify_init, &[]),
+    (libc::SYS_signalfd, &[Fd, Set, SetSize]),
+    (libc::SYS_getgid, &[]),
+    (libc::SYS_geteuid, &[]),
+    (libc::SYS_getegid, &[]),
+];
+
+const SYS_IO_PGETEVENTS: libc::c_long = 333;
+const SYS_FUTEX_WAITV: libc::c_long = 449;
+
 /// The groups; a round prefers one of them.
-pub const GROUPS: [&[Call]; 4] = [FILES, EVENTS, MEMORY, PROCESSES];
+pub const GROUPS: [&[Call]; 5] = [FILES, EVENTS, MEMORY, PROCESSES, OBJECTS];
 
 /// Calls that would end the test itself, or take its clock or its log away.
 const NEVER: &[libc::c_long] = &[

@@ -7,8 +7,10 @@
 
 mod args;
 mod calls;
+mod ring;
 mod round;
 mod sys;
+mod tables;
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use round::Progress;
@@ -78,6 +80,16 @@ fn end_all(slot: u64) -> bool {
     // SAFETY: takes nothing.
     let me = unsafe { libc::getpid() };
     let start = Instant::now();
+    // Mostly there is only the child that does nothing, which ends with its parent: no need to look for others.
+    for _ in 0..3 {
+        // SAFETY: nobody wants the status.
+        while unsafe { libc::waitpid(-1, core::ptr::null_mut(), libc::WNOHANG | libc::__WALL) } > 0 {}
+        // SAFETY: as above.
+        if unsafe { libc::waitpid(-1, core::ptr::null_mut(), libc::WNOHANG | libc::__WALL) } < 0 {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
     loop {
         for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
@@ -171,8 +183,33 @@ fn enter(slot: u64, root: bool) {
     }
 }
 
+/// Takes away what outlives processes: System V objects and message queues of `user`.
+fn clear_objects(user: u32) {
+    for (name, call) in [("shm", libc::SYS_shmctl), ("sem", libc::SYS_semctl), ("msg", libc::SYS_msgctl)] {
+        let text = std::fs::read_to_string(format!("/proc/sysvipc/{name}")).unwrap_or_default();
+        let mut lines = text.lines();
+        let column = lines.next().and_then(|head| head.split_whitespace().position(|word| word == "uid"));
+        for line in lines {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let owner = column.and_then(|at| words.get(at)?.parse::<u32>().ok());
+            let number = words.get(1).and_then(|word| word.parse::<i32>().ok());
+            if let Some(number) =
+                number.filter(|_| owner == Some(user) || owner.is_some_and(|uid| uid < 2000 || uid > 2100))
+            {
+                // SAFETY: IPC_RMID is 0 and takes no pointer; `semctl` has one argument more before it, also 0.
+                unsafe { libc::syscall(call, number, 0, 0) };
+            }
+        }
+    }
+    for name in [c"q0", c"q1", c"q2", c"q3"] {
+        // SAFETY: a NUL-terminated name.
+        unsafe { libc::syscall(libc::SYS_mq_unlink, name.as_ptr()) };
+    }
+}
+
 fn leave(slot: u64, root: bool) {
     let dir = format!("/tmp/{slot}");
+    clear_objects(if root { 0 } else { 2000 + slot as u32 });
     if root {
         let name = format!("{dir}\0");
         // SAFETY: NUL-terminated. As often as something is mounted there: a round may mount over its own root.

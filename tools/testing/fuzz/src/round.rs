@@ -20,7 +20,7 @@ const TASKS: u64 = 24;
 /// Calls that a task started by a round makes.
 const TASK_CALLS: u64 = 24;
 
-static mut WORLD: World = World { arena: 0, play: 0, pid: 0, child: 0, root: false };
+static mut WORLD: World = World { arena: 0, play: 0, pid: 0, child: 0, root: false, ring: None };
 static mut PROGRESS: *const Progress = core::ptr::null();
 static STARTED: AtomicU64 = AtomicU64::new(0);
 
@@ -156,6 +156,7 @@ fn set_up(root: bool) -> World {
         open_files();
         let child = libc::fork();
         if child == 0 {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
             loop {
                 libc::pause();
             }
@@ -164,7 +165,8 @@ fn set_up(root: bool) -> World {
         map(4096, libc::PROT_NONE, arena + SIZE);
         libc::mprotect((arena + SIZE + 4096) as *mut libc::c_void, 4096, libc::PROT_READ);
         let play = map(PLAY, libc::PROT_READ | libc::PROT_WRITE, 0);
-        World { arena, play, pid: libc::getpid() as u64, child: child.max(0) as u64, root }
+        let ring = crate::ring::set_up();
+        World { arena, play, pid: libc::getpid() as u64, child: child.max(0) as u64, root, ring }
     }
 }
 
@@ -246,6 +248,10 @@ fn start(nr: u64, mut a: [u64; 6], rng: &mut Rng, w: &World) -> i64 {
 /// Makes one call.
 fn one(rng: &mut Rng, w: &World, groups: &[&[Call]], first: bool) {
     let mut a = [0; 6];
+    if let Some(ring) = w.ring.as_ref().filter(|_| rng.one_in(30)) {
+        let a = crate::ring::fill(ring, rng, w);
+        return issue(libc::SYS_io_uring_enter as u64, a, rng, w, first);
+    }
     let nr = if rng.one_in(40) {
         let nr = rng.below(LIMIT);
         for slot in &mut a {

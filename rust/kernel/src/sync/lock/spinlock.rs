@@ -2,6 +2,7 @@
 //! `SpinLock` and `SpinLockIrq`: locks whose waiters spin. `kernel::sync::lock::spinlock`, over `kernel/locking`.
 
 use super::{Backend, Guard, Lock};
+use crate::interrupt::LocalInterruptDisabled;
 use core::mem::ManuallyDrop;
 use core::panic::Location;
 
@@ -77,3 +78,22 @@ macro_rules! backend {
 
 backend!(SpinLockBackend, SpinGuard, lock, try_lock);
 backend!(SpinLockIrqBackend, SpinIrqGuard, lock_irqsave, try_lock_irqsave);
+
+impl<T: ?Sized> Lock<T, SpinLockIrqBackend> {
+    /// The same lock as one for where interrupts are off already.
+    fn without_irq(&self) -> &Lock<T, SpinLockBackend> {
+        // SAFETY: Both are laid out alike (`repr(C)`, the same state), and the state is that of one and the same kind of lock.
+        unsafe { &*(core::ptr::from_ref(self) as *const Lock<T, SpinLockBackend>) }
+    }
+
+    /// Takes the lock where interrupts are off already, which saves turning them off.
+    pub fn lock_with<'a>(&'a self, _off: &'a LocalInterruptDisabled) -> SpinLockGuard<'a, T> {
+        self.without_irq().lock()
+    }
+
+    /// As [`Self::lock_with`], if the lock is free.
+    #[must_use = "the lock is given back at once if the guard is not kept"]
+    pub fn try_lock_with<'a>(&'a self, _off: &'a LocalInterruptDisabled) -> Option<SpinLockGuard<'a, T>> {
+        self.without_irq().try_lock()
+    }
+}

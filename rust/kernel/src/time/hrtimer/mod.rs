@@ -4,14 +4,22 @@
 //! sleep.
 
 mod mode;
+mod pointers;
 mod raw;
 
 pub use crate::impl_has_hr_timer;
-pub use mode::{AbsoluteMode, HrTimerExpires, HrTimerMode, RelativeMode};
+pub use mode::{
+    AbsoluteHardMode, AbsoluteMode, AbsolutePinnedHardMode, AbsolutePinnedMode, HrTimerExpires, HrTimerMode,
+    RelativeHardMode, RelativeMode, RelativePinnedHardMode, RelativePinnedMode,
+};
+pub use pointers::{
+    BoxHrTimerHandle, PinHrTimerHandle, PinMutHrTimerHandle, ScopedHrTimerPointer, UnsafeHrTimerPointer,
+};
 
 use super::{ClockSource, Delta, Instant};
 use core::ffi::c_void;
 use core::marker::{PhantomData, PhantomPinned};
+use core::pin::Pin;
 use core::ptr::NonNull;
 use kalloc::{Arc, ArcBorrow};
 use pin_init::{PinInit, pin_data, pin_init};
@@ -43,6 +51,22 @@ impl<T> HrTimer<T> {
         })
     }
 
+    /// Moves the expiry by whole intervals until it lies after `now`; how many. Does not start the timer.
+    pub fn forward(self: Pin<&mut Self>, now: HrTimerInstant<T>, interval: Delta) -> u64
+    where
+        T: HasHrTimer<T>,
+    {
+        self.raw.forward(now.to_nanos(), interval.as_nanos())
+    }
+
+    /// As [`Self::forward`], from now.
+    pub fn forward_now(self: Pin<&mut Self>, interval: Delta) -> u64
+    where
+        T: HasHrTimer<T>,
+    {
+        self.raw.forward_now(interval.as_nanos())
+    }
+
     /// When it expires, or did.
     pub fn expires(&self) -> HrTimerInstant<T>
     where
@@ -66,7 +90,7 @@ pub trait RawHrTimerCallback {
 
 /// An object with a timer.
 pub trait HrTimerCallback {
-    /// How it is held: an `Arc`.
+    /// How it is held: an `Arc`, a pinned box, or a pinned reference.
     type Pointer<'a>: RawHrTimerCallback;
 
     /// The timer expired. Must not sleep.
@@ -91,6 +115,14 @@ pub unsafe trait HasHrTimer<T> {
     /// # Safety
     /// `this` is valid.
     unsafe fn raw_get_timer(this: *const Self) -> *const HrTimer<T>;
+
+    /// The object whose field is at `ptr`.
+    ///
+    /// # Safety
+    /// `ptr` is the field of an object.
+    unsafe fn timer_container_of(ptr: *mut HrTimer<T>) -> *mut Self
+    where
+        Self: Sized;
 }
 
 /// Whether a timer goes on.
@@ -192,7 +224,13 @@ pub struct HrTimerCallbackContext<'a, T: HasHrTimer<T>> {
 }
 
 impl<T: HasHrTimer<T>> HrTimerCallbackContext<'_, T> {
-    /// Moves the expiry by whole intervals until it lies after now; how many. The callback then returns `Restart`.
+    /// Moves the expiry by whole intervals until it lies after `now`; how many. The callback then returns `Restart`.
+    pub fn forward(&mut self, now: HrTimerInstant<T>, interval: Delta) -> u64 {
+        // SAFETY: The timer is valid while its callback runs.
+        unsafe { self.timer.as_ref() }.raw.forward(now.to_nanos(), interval.as_nanos())
+    }
+
+    /// As [`Self::forward`], from now.
     pub fn forward_now(&mut self, interval: Delta) -> u64 {
         // SAFETY: The timer is valid while its callback runs.
         unsafe { self.timer.as_ref() }.raw.forward_now(interval.as_nanos())
@@ -218,6 +256,11 @@ macro_rules! impl_has_hr_timer {
             unsafe fn raw_get_timer(this: *const Self) -> *const $crate::time::hrtimer::HrTimer<$timer_type> {
                 // SAFETY: The caller says that `this` is valid.
                 unsafe { &raw const (*this).$field }
+            }
+
+            #[inline]
+            unsafe fn timer_container_of(ptr: *mut $crate::time::hrtimer::HrTimer<$timer_type>) -> *mut Self {
+                ptr.cast::<u8>().wrapping_sub(::core::mem::offset_of!(Self, $field)).cast()
             }
         }
     };

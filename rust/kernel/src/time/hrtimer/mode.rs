@@ -36,22 +36,39 @@ pub trait HrTimerMode: sealed::Sealed {
     type Expires: HrTimerExpires;
 }
 
-/// At a point in time.
-pub struct AbsoluteMode<C: ClockSource>(PhantomData<C>);
-/// After a span of time.
-pub struct RelativeMode<C: ClockSource>(PhantomData<C>);
+macro_rules! modes {
+    ($($(#[$doc:meta])* $name:ident $relative:literal $expires:ident;)*) => { $(
+        $(#[$doc])*
+        pub struct $name<C: ClockSource>(PhantomData<C>);
 
-impl<C: ClockSource> sealed::Sealed for AbsoluteMode<C> {}
-impl<C: ClockSource> sealed::Sealed for RelativeMode<C> {}
+        impl<C: ClockSource> sealed::Sealed for $name<C> {}
 
-impl<C: ClockSource> HrTimerMode for AbsoluteMode<C> {
-    const RELATIVE: bool = false;
-    type Clock = C;
-    type Expires = Instant<C>;
+        impl<C: ClockSource> HrTimerMode for $name<C> {
+            const RELATIVE: bool = $relative;
+            type Clock = C;
+            type Expires = modes!(@ $expires C);
+        }
+    )* };
+    (@ Instant $clock:ident) => { Instant<$clock> };
+    (@ Delta $clock:ident) => { Delta };
 }
-
-impl<C: ClockSource> HrTimerMode for RelativeMode<C> {
-    const RELATIVE: bool = true;
-    type Clock = C;
-    type Expires = Delta;
+// A timer expires on the CPU that started it, in its interrupt, so that the ones below differ in their names alone. Linux's "soft" modes,
+// whose callbacks may take locks that are not safe in an interrupt, are not there.
+modes! {
+    /// At a point in time.
+    AbsoluteMode false Instant;
+    /// After a span of time.
+    RelativeMode true Delta;
+    /// At a point in time, on the CPU that started it.
+    AbsolutePinnedMode false Instant;
+    /// After a span of time, on the CPU that started it.
+    RelativePinnedMode true Delta;
+    /// At a point in time, in the interrupt.
+    AbsoluteHardMode false Instant;
+    /// After a span of time, in the interrupt.
+    RelativeHardMode true Delta;
+    /// At a point in time, in the interrupt of the CPU that started it.
+    AbsolutePinnedHardMode false Instant;
+    /// After a span of time, in the interrupt of the CPU that started it.
+    RelativePinnedHardMode true Delta;
 }

@@ -63,4 +63,9 @@ impl Raw {
         let interval = u64::try_from(interval).unwrap_or(0).max(1);
         self.0.as_ref().map_or(0, |(timer, _)| timer.forward_now(interval))
     }
+
+    pub(super) fn forward(&self, now: i64, interval: i64) -> u64 {
+        let (now, interval) = (u64::try_from(now).unwrap_or(0), u64::try_from(interval).unwrap_or(0).max(1));
+        self.0.as_ref().map_or(0, |(timer, _)| timer.forward(now, interval))
+    }
 }

@@ -230,7 +230,13 @@ fn look(name: &str, id: u64) -> (u64, Option<String>) {
         if *byte != wanted {
             good = good.or(Some(n as u64));
             if *byte != 0 {
-                return (good.unwrap_or(0), Some(format!("STALE {name}: byte {n} of {} is {byte:02x}, neither {wanted:02x} nor zero", data.len())));
+                return (
+                    good.unwrap_or(0),
+                    Some(format!(
+                        "STALE {name}: byte {n} of {} is {byte:02x}, neither {wanted:02x} nor zero",
+                        data.len()
+                    )),
+                );
             }
         }
     }
@@ -247,7 +253,8 @@ fn walk(dir: &str, found: &mut BTreeMap<u64, u64>, wrong: &mut Vec<String>) {
             Ok(entry) => entry,
             Err(error) => return wrong.push(format!("{dir}: {error}")),
         };
-        let (place, name) = (entry.path().to_string_lossy().into_owned(), entry.file_name().to_string_lossy().into_owned());
+        let (place, name) =
+            (entry.path().to_string_lossy().into_owned(), entry.file_name().to_string_lossy().into_owned());
         if name == "lost+found" {
             continue;
         }
@@ -292,7 +299,8 @@ fn main() {
     if let Some(list) = words.text("check") {
         std::process::exit(i32::from(!check(dir, list)));
     }
-    let disk = File::open(&path(words.text("marks").expect("marks=")), libc::O_RDWR | libc::O_DIRECT, 0).expect("the disk for marks");
+    let disk = File::open(&path(words.text("marks").expect("marks=")), libc::O_RDWR | libc::O_DIRECT, 0)
+        .expect("the disk for marks");
     let marks = Mutex::new(Marks { disk, at: 0, page: Pages::new(4096) });
     let (seed, ops) = (words.number("seed", 1), words.number("ops", 1000));
     std::thread::scope(|scope| {
@@ -303,7 +311,14 @@ fn main() {
                 for number in 0..5 {
                     sys::mkdir(&path(&format!("{dir}/d{number}")), 0o755).expect("a directory");
                 }
-                let mut worker = Worker { dir, rng: Rng::new(seed * 100 + index), files: Vec::new(), marks, next: index * 1_000_000, count: 0 };
+                let mut worker = Worker {
+                    dir,
+                    rng: Rng::new(seed * 100 + index),
+                    files: Vec::new(),
+                    marks,
+                    next: index * 1_000_000,
+                    count: 0,
+                };
                 for _ in 0..ops {
                     worker.step();
                 }

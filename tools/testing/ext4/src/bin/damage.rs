@@ -160,7 +160,8 @@ fn read_only() -> bool {
     let text = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
     text.lines().any(|line| {
         let mut words = line.split(' ').skip(1);
-        words.next() == Some("/mnt") && words.nth(1).is_some_and(|options| options.split(',').any(|option| option == "ro"))
+        words.next() == Some("/mnt")
+            && words.nth(1).is_some_and(|options| options.split(',').any(|option| option == "ro"))
     })
 }
 
@@ -217,7 +218,8 @@ fn main() {
     LIMIT.store(words.number("limit", 30), Relaxed);
     let cases = std::fs::read_to_string(words.text("cases").expect("cases=")).expect("the cases can be read");
     let direct = libc::O_DIRECT;
-    let sound = File::open(&path(words.text("sound").expect("sound=")), libc::O_RDONLY | direct, 0).expect("the sound images");
+    let sound =
+        File::open(&path(words.text("sound").expect("sound=")), libc::O_RDONLY | direct, 0).expect("the sound images");
     let length = sound.seek(0, libc::SEEK_END).expect("its size") as usize / size * size;
     let mut images = Pages::new(length);
     assert_eq!(sound.read(&mut images, 0), Ok(length));
@@ -254,7 +256,8 @@ fn main() {
         }
         let refused = seen.0.iter().filter(|((what, _), _)| *what == "mount").map(|(_, n)| n).sum::<u64>();
         try_image(&disk, policy, number, &mut seen, &mut buffer);
-        mounted += u64::from(seen.0.iter().filter(|((what, _), _)| *what == "mount").map(|(_, n)| n).sum::<u64>() == refused);
+        mounted +=
+            u64::from(seen.0.iter().filter(|((what, _), _)| *what == "mount").map(|(_, n)| n).sum::<u64>() == refused);
         all += 1;
         if all % 50 == 0 {
             println!("done {all} free {}", free_memory());

@@ -29,6 +29,8 @@ struct Common {
     stop: AtomicBool,
     ops: AtomicU64,
     failed: AtomicU64,
+    /// Errors that might come, and came.
+    refused: AtomicU64,
 }
 
 /// A file and what it should hold.
@@ -59,7 +61,9 @@ impl Mapped {
     fn new(file: &File, start: u64, length: u64) -> sys::Result<Self> {
         let rights = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a new mapping.
-        let at = unsafe { libc::mmap(core::ptr::null_mut(), length as usize, rights, libc::MAP_SHARED, file.0, start as i64) };
+        let at = unsafe {
+            libc::mmap(core::ptr::null_mut(), length as usize, rights, libc::MAP_SHARED, file.0, start as i64)
+        };
         if at == libc::MAP_FAILED { Err(sys::errno()) } else { Ok(Self { at: at.cast(), length: length as usize }) }
     }
 
@@ -130,6 +134,7 @@ impl Model {
 
     /// What an error means: nothing (false) if it may come, else a mistake.
     fn refused(&mut self, what: &'static str, errno: i32) {
+        self.common.refused.fetch_add(u64::from(errno != libc::EOPNOTSUPP), Relaxed);
         match errno {
             libc::EOPNOTSUPP => self.unsupported.push(what),
             libc::ENOSPC | libc::EDQUOT if self.common.full => {}
@@ -200,7 +205,9 @@ impl Model {
         if let Some(n) = (0..found.len()).find(|n| found[*n] != wanted[*n]) {
             let count = (0..found.len()).filter(|n| found[*n] != wanted[*n]).count();
             let last = (0..found.len()).rfind(|n| found[*n] != wanted[*n]).unwrap_or(n);
-            let show = |data: &[u8]| data[n..(n + 16).min(data.len())].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            let show = |data: &[u8]| {
+                data[n..(n + 16).min(data.len())].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+            };
             self.wrong(&format!(
                 "{how} at {at}+{}: {count} bytes differ from {} to {}: {} wanted {}, size {}",
                 found.len(),
@@ -476,7 +483,8 @@ impl Model {
                 return self.wrong(&format!("FIEMAP: a run at {start} after one up to {at}"));
             }
             let end = if flags & 0x800 != 0 { start } else { start + length };
-            for (from, to) in [(at, start), (end.min(start), end)].into_iter().take(1 + usize::from(flags & 0x800 != 0)) {
+            for (from, to) in [(at, start), (end.min(start), end)].into_iter().take(1 + usize::from(flags & 0x800 != 0))
+            {
                 let (from, to) = (from.min(size), to.min(size).max(from.min(size)));
                 if self.span(from, to - from).iter().any(|byte| *byte != 0) {
                     return self.wrong(&format!("FIEMAP has nothing from {from} to {to}, where data is"));
@@ -502,7 +510,13 @@ impl Model {
                 2 => libc::sync_file_range(fd, 0, 0, 7),
                 3 => libc::posix_fadvise(fd, 0, 0, libc::POSIX_FADV_DONTNEED),
                 4 => 0,
-                _ => if self.rng.one_in(4) { libc::syncfs(fd) } else { 0 },
+                _ => {
+                    if self.rng.one_in(4) {
+                        libc::syncfs(fd)
+                    } else {
+                        0
+                    }
+                }
             }
         };
         if done != 0 {
@@ -612,7 +626,10 @@ impl Lanes {
         let piece = &mut self.pieces[number as usize][from as usize..(from + length) as usize];
         let page = at / PAGE * PAGE;
         let outcome = match which {
-            0 | 1 => model.file.write(&model.buffer[..length as usize], at).map(|done| piece[..done].copy_from_slice(&model.buffer[..done])),
+            0 | 1 => model
+                .file
+                .write(&model.buffer[..length as usize], at)
+                .map(|done| piece[..done].copy_from_slice(&model.buffer[..done])),
             2 | 3 => Mapped::new(&model.file, page, at - page + length).and_then(|map| {
                 model.memory.write(&model.buffer[..length as usize], 0).expect("a scratch file");
                 let done = map.pass(&model.memory, at - page, length as usize, true)?;
@@ -627,7 +644,10 @@ impl Lanes {
             _ => model.file.read(&mut model.buffer[..length as usize], at).map(|done| {
                 if done != piece.len() || model.buffer[..done] != *piece {
                     let n = (0..done).find(|n| model.buffer[*n] != piece[*n]).unwrap_or(done);
-                    model.wrong(&format!("byte {} of the shared file (read {at}+{length}, {done} bytes)", at + n as u64));
+                    model.wrong(&format!(
+                        "byte {} of the shared file (read {at}+{length}, {done} bytes)",
+                        at + n as u64
+                    ));
                 }
             }),
         };
@@ -650,14 +670,15 @@ impl Lanes {
 
 fn thread(common: &Arc<Common>, index: u64, seed: u64) {
     let name = format!("{}/file{index}", common.dir);
-    let (mut own, mut lanes) = match (Model::new(common, name, seed * 1000 + index), Lanes::new(common, index, seed * 1000 + 500 + index)) {
-        (Ok(own), Ok(lanes)) => (own, lanes),
-        (own, lanes) => {
-            println!("cannot begin: {:?} {:?}", own.err(), lanes.err());
-            common.failed.fetch_add(u64::from(!common.any), Relaxed);
-            return;
-        }
-    };
+    let (mut own, mut lanes) =
+        match (Model::new(common, name, seed * 1000 + index), Lanes::new(common, index, seed * 1000 + 500 + index)) {
+            (Ok(own), Ok(lanes)) => (own, lanes),
+            (own, lanes) => {
+                println!("cannot begin: {:?} {:?}", own.err(), lanes.err());
+                common.failed.fetch_add(u64::from(!common.any), Relaxed);
+                return;
+            }
+        };
     while !common.stop.load(Relaxed) {
         if own.rng.one_in(5) {
             lanes.step();
@@ -697,6 +718,7 @@ fn main() {
         stop: AtomicBool::new(false),
         ops: AtomicU64::new(0),
         failed: AtomicU64::new(0),
+        refused: AtomicU64::new(0),
     });
     let (seed, seconds) = (words.number("seed", 1), words.number("seconds", 10));
     let mut threads = Vec::new();
@@ -724,6 +746,6 @@ fn main() {
     common.stop.store(true, Relaxed);
     threads.into_iter().for_each(|thread| thread.join().expect("a thread ends well"));
     let failed = common.failed.load(Relaxed);
-    println!("fsx: {} operations, {failed} wrong", common.ops.load(Relaxed));
+    println!("fsx: {} operations, {} refused, {failed} wrong", common.ops.load(Relaxed), common.refused.load(Relaxed));
     std::process::exit(i32::from(failed != 0));
 }

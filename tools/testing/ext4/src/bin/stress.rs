@@ -34,6 +34,8 @@ struct Common {
     stop: AtomicBool,
     ops: AtomicU64,
     failed: AtomicU64,
+    /// Errors that might come, and came.
+    refused: AtomicU64,
 }
 
 /// A thread and its tree: names (`a/b`) and what they are names of.
@@ -80,6 +82,7 @@ impl Worker<'_> {
     }
 
     fn refused(&mut self, errno: i32) {
+        self.common.refused.fetch_add(1, Relaxed);
         match errno {
             libc::ENOSPC | libc::EDQUOT if self.common.full => {}
             libc::EIO | libc::EROFS if self.common.any => self.ended = true,
@@ -102,7 +105,8 @@ impl Worker<'_> {
 
     /// A name that is there, of one of the kinds.
     fn some(&mut self, kinds: &[u32]) -> Option<(String, usize)> {
-        let all: Vec<(&String, &usize)> = self.names.iter().filter(|(_, at)| kinds.contains(&self.inodes[**at].kind)).collect();
+        let all: Vec<(&String, &usize)> =
+            self.names.iter().filter(|(_, at)| kinds.contains(&self.inodes[**at].kind)).collect();
         let chosen = if all.is_empty() { None } else { Some(self.rng.below(all.len() as u64) as usize) };
         chosen.map(|at| (all[at].0.clone(), *all[at].1))
     }
@@ -144,7 +148,9 @@ impl Worker<'_> {
 
     fn create(&mut self) {
         let Some(name) = self.fresh() else { return };
-        let mode = [0o644, 0o600, 0o755, 0o4711][self.rng.below(4) as usize];
+        // Writing takes the set-user-id bit away from all but root. SAFETY: takes nothing.
+        let special = if unsafe { libc::geteuid() } == 0 { 0o4711 } else { 0o711 };
+        let mode = [0o644, 0o600, 0o755, special][self.rng.below(4) as usize];
         self.note(format!("create {name}"));
         match File::open(&self.path(&name), libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, mode) {
             Ok(file) => {
@@ -228,7 +234,11 @@ impl Worker<'_> {
         let Some((name, at)) = self.some(&[REG, LINK, libc::S_IFIFO]) else { return };
         self.note(format!("unlink {name}"));
         // Sometimes it is open meanwhile.
-        let open = if self.inodes[at].kind == REG && self.rng.one_in(3) { File::open(&self.path(&name), libc::O_RDWR, 0).ok() } else { None };
+        let open = if self.inodes[at].kind == REG && self.rng.one_in(3) {
+            File::open(&self.path(&name), libc::O_RDWR, 0).ok()
+        } else {
+            None
+        };
         let result = sys::unlink(&self.path(&name));
         if self.done(result) {
             self.names.remove(&name);
@@ -257,7 +267,17 @@ impl Worker<'_> {
         self.note(format!("symlink {name}, {} long", target.len()));
         let result = sys::symlink(&path(&target), &self.path(&name));
         if self.done(result) {
-            self.add(name, Inode { kind: LINK, mode: 0o777, links: 1, size: target.len() as u64, target: target.into_bytes(), ..Inode::default() });
+            self.add(
+                name,
+                Inode {
+                    kind: LINK,
+                    mode: 0o777,
+                    links: 1,
+                    size: target.len() as u64,
+                    target: target.into_bytes(),
+                    ..Inode::default()
+                },
+            );
         }
     }
 
@@ -273,7 +293,12 @@ impl Worker<'_> {
     /// The names below `old` are below `new` now.
     fn moved(&mut self, old: &str, new: &str) {
         let prefix = format!("{old}/");
-        let below: Vec<String> = self.names.range(prefix.clone()..).take_while(|(name, _)| name.starts_with(&prefix)).map(|(name, _)| name.clone()).collect();
+        let below: Vec<String> = self
+            .names
+            .range(prefix.clone()..)
+            .take_while(|(name, _)| name.starts_with(&prefix))
+            .map(|(name, _)| name.clone())
+            .collect();
         for name in below.into_iter().chain([old.to_string()]) {
             if let Some(at) = self.names.remove(&name) {
                 self.names.insert(format!("{new}{}", &name[old.len()..]), at);
@@ -373,7 +398,11 @@ impl Worker<'_> {
         let mut wanted: Vec<String> = self.children(&dir).map(|(name, _)| name[skip..].to_string()).collect();
         wanted.sort();
         if found != wanted {
-            let differ: Vec<&String> = found.iter().filter(|name| !wanted.contains(name)).chain(wanted.iter().filter(|name| !found.contains(name))).collect();
+            let differ: Vec<&String> = found
+                .iter()
+                .filter(|name| !wanted.contains(name))
+                .chain(wanted.iter().filter(|name| !found.contains(name)))
+                .collect();
             self.wrong(&format!("{dir} lists {} names, wanted {}: {differ:?}", found.len(), wanted.len()));
         }
     }
@@ -386,10 +415,15 @@ impl Worker<'_> {
             Ok(st) => st,
             Err(errno) => return self.wrong(&format!("stat {name}: {errno}")),
         };
-        let links = if inode.kind == DIR { 2 + self.children(name).filter(|(_, at)| self.inodes[**at].kind == DIR).count() as u64 } else { inode.links };
+        let links = if inode.kind == DIR {
+            2 + self.children(name).filter(|(_, at)| self.inodes[**at].kind == DIR).count() as u64
+        } else {
+            inode.links
+        };
         let found = (st.st_mode & libc::S_IFMT, st.st_mode & 0o7777, st.st_nlink as u64);
         if found != (inode.kind, inode.mode, links) {
-            return self.wrong(&format!("{name}: kind, mode, links {found:?}, wanted {:?}", (inode.kind, inode.mode, links)));
+            return self
+                .wrong(&format!("{name}: kind, mode, links {found:?}, wanted {:?}", (inode.kind, inode.mode, links)));
         }
         if inode.kind != DIR && st.st_size as u64 != inode.size {
             return self.wrong(&format!("{name}: size {}, wanted {}", st.st_size, inode.size));
@@ -408,8 +442,10 @@ impl Worker<'_> {
                 Ok(keys) => keys,
                 Err(errno) => return self.refused(errno),
             };
-            let found: BTreeMap<String, Vec<u8>> =
-                keys.iter().map(|key| (key.to_string_lossy().into_owned(), sys::get_xattr(&place, key).unwrap_or_default())).collect();
+            let found: BTreeMap<String, Vec<u8>> = keys
+                .iter()
+                .map(|key| (key.to_string_lossy().into_owned(), sys::get_xattr(&place, key).unwrap_or_default()))
+                .collect();
             if found != inode.attributes {
                 self.wrong(&format!("{name}: other attributes: {:?} {:?}", found.keys(), inode.attributes.keys()));
             }
@@ -428,7 +464,9 @@ impl Worker<'_> {
             let n = n as u64;
             let wanted = if n < valid { word(id, n).to_le_bytes()[(n % 8) as usize] } else { 0 };
             if *byte != wanted {
-                return self.wrong(&format!("{name} (id {id}, {valid} bytes of data, size {size}): byte {n} is {byte:02x}, wanted {wanted:02x}"));
+                return self.wrong(&format!(
+                    "{name} (id {id}, {valid} bytes of data, size {size}): byte {n} is {byte:02x}, wanted {wanted:02x}"
+                ));
             }
         }
     }
@@ -440,7 +478,8 @@ impl Worker<'_> {
         let which = self.rng.below(9);
         self.note(format!("shared {which} {one:?} {other:?}"));
         let done = match which {
-            0 | 1 => File::open(&one, libc::O_RDWR | libc::O_CREAT, 0o644).and_then(|file| file.write(&[1; 3000], self.rng.below(9) * 3000).map(drop)),
+            0 | 1 => File::open(&one, libc::O_RDWR | libc::O_CREAT, 0o644)
+                .and_then(|file| file.write(&[1; 3000], self.rng.below(9) * 3000).map(drop)),
             2 => sys::mkdir(&one, 0o755),
             3 => sys::rmdir(&one),
             4 => sys::unlink(&one),
@@ -450,7 +489,8 @@ impl Worker<'_> {
             _ => sys::truncate(&one, self.rng.below(9000) as i64),
         };
         match done {
-            Ok(()) | Err(libc::ENOENT | libc::EEXIST | libc::ENOTDIR | libc::EISDIR | libc::ENOTEMPTY | libc::EPERM) => {}
+            Ok(())
+            | Err(libc::ENOENT | libc::EEXIST | libc::ENOTDIR | libc::EISDIR | libc::ENOTEMPTY | libc::EPERM) => {}
             Err(errno) => self.refused(errno),
         }
     }
@@ -512,6 +552,7 @@ fn main() {
         stop: AtomicBool::new(false),
         ops: AtomicU64::new(0),
         failed: AtomicU64::new(0),
+        refused: AtomicU64::new(0),
     };
     let (seed, seconds) = (words.number("seed", 1), words.number("seconds", 10));
     sys::mkdir(&path(&format!("{}/shared", common.dir)), 0o755).ok();
@@ -536,6 +577,10 @@ fn main() {
         common.stop.store(true, Relaxed);
     });
     let failed = common.failed.load(Relaxed);
-    println!("stress: {} operations, {failed} wrong", common.ops.load(Relaxed));
+    println!(
+        "stress: {} operations, {} refused, {failed} wrong",
+        common.ops.load(Relaxed),
+        common.refused.load(Relaxed)
+    );
     std::process::exit(i32::from(failed != 0));
 }

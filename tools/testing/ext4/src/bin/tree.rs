@@ -71,7 +71,9 @@ impl Listing {
         }
         if self.places {
             match sys::fiemap(&file, 0, 2000) {
-                Ok(runs) => runs.iter().for_each(|run| line.push_str(&format!(" {}:{}+{}/{:x}", run.0, run.1, run.2, run.3))),
+                Ok(runs) => {
+                    runs.iter().for_each(|run| line.push_str(&format!(" {}:{}+{}/{:x}", run.0, run.1, run.2, run.3)))
+                }
                 Err(errno) => line.push_str(&format!(" fiemap error {errno}")),
             }
             if let Ok(runs) = sys::fiemap(&file, 2, 4) {
@@ -88,7 +90,16 @@ impl Listing {
         let kind = st.st_mode & libc::S_IFMT;
         let mut line = format!(
             "{name:?} {:o} {}:{} links {} size {} device {:x} modified {}.{:09} changed {}.{:09} born {born}.{nanoseconds:09}",
-            st.st_mode, st.st_uid, st.st_gid, st.st_nlink, st.st_size, st.st_rdev, st.st_mtime, st.st_mtime_nsec, st.st_ctime, st.st_ctime_nsec
+            st.st_mode,
+            st.st_uid,
+            st.st_gid,
+            st.st_nlink,
+            st.st_size,
+            st.st_rdev,
+            st.st_mtime,
+            st.st_mtime_nsec,
+            st.st_ctime,
+            st.st_ctime_nsec
         );
         if self.places {
             line.push_str(&format!(" inode {} blocks {}", st.st_ino, st.st_blocks));
@@ -142,7 +153,8 @@ fn main() {
     std::env::set_current_dir(top.to_str().expect("a text")).expect("the tree");
     let places = words.number("places", 1) != 0;
     let access = words.number("access", 1) != 0;
-    let mut listing = Listing { out: std::io::BufWriter::new(std::io::stdout()), buffer: vec![0; 1 << 18], places, access };
+    let mut listing =
+        Listing { out: std::io::BufWriter::new(std::io::stdout()), buffer: vec![0; 1 << 18], places, access };
     listing.one(c".").ok();
     listing.walk(c".");
     listing.out.flush().expect("the listing can be written");

@@ -22,12 +22,18 @@ pub(super) fn fork_bomb() -> Outcome {
             if libc::setuid(USER) != 0 {
                 return 2;
             }
+            // Whatever happens to the test, each process of the bomb ends.
+            libc::alarm(50);
             loop {
-                // Whatever happens to the test, the bomb ends.
-                libc::alarm(30);
-                if libc::fork() < 0 {
-                    full.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-                    libc::usleep(5000);
+                match libc::fork() {
+                    0 => {
+                        libc::alarm(50);
+                    }
+                    -1 => {
+                        full.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                        libc::usleep(5000);
+                    }
+                    _ => {}
                 }
             }
         }
@@ -169,7 +175,8 @@ pub(super) fn nproc_exec() -> Outcome {
                 if forked && libc::fork() != -1 {
                     return 102;
                 }
-                let argv = [c"selftest".as_ptr(), c"--helper".as_ptr(), c"exit".as_ptr(), c"0".as_ptr(), core::ptr::null()];
+                let argv =
+                    [c"selftest".as_ptr(), c"--helper".as_ptr(), c"exit".as_ptr(), c"0".as_ptr(), core::ptr::null()];
                 libc::execv(c"/proc/self/exe".as_ptr(), argv.as_ptr());
             }
             errno()

@@ -301,7 +301,7 @@ def users(guest, args, host, _live):
     os.chmod(top, 0o1777)
     os.mkdir(os.path.join(top, "private"), 0o700)
     su = "/usr/sbin/setpriv --reuid 65534 --regid 65534 --clear-groups sh -c"
-    guest.check(f"cd /mnt/a/users; {su} 'echo mine >of-nobody' && echo mine >of-root && ! {su} 'ls private' 2>/dev/null && ! {su} 'rm of-root' 2>/dev/null "
+    guest.check(f"cd /mnt/a/users; {su} 'echo mine >of-nobody' && echo mine >of-root && ! {su} 'ls private' 2>/dev/null && ! {su} 'rm -f of-root' 2>/dev/null "
                 f"&& {su} 'cat of-root' >/dev/null; cd /", args.step)
     owner = os.stat(os.path.join(top, "of-nobody")).st_uid
     if "access=any" not in guest.check("grep /mnt/a /proc/mounts", args.step) and owner != 65534:

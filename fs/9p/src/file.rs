@@ -236,8 +236,12 @@ impl FileOps for RegFile {
         let later = file.mode() & fmode::WRITE != 0;
         match file.inode().mapping() {
             Some(mapping) if later && mapping.page_count() != 0 => {
-                let written = mapping.write_and_wait(0, u64::MAX);
-                written.and(file.take_write_error())
+                let written = mapping.write_and_wait(0, u64::MAX).and_then(|()| file.take_write_error());
+                if written.is_ok() && !self.shared.session.asks() {
+                    // The server's times and counts are the true ones; nobody asks for them later. Without an answer these stay.
+                    let _ = self.shared.refresh(file.inode());
+                }
+                written
             }
             _ => Ok(()),
         }

@@ -42,6 +42,39 @@ mod in_kernel {
         assert!(took < 5 * NSEC_PER_SEC);
     }
 
+    /// A try that fails leaves the lock with who has it.
+    #[test]
+    fn failed_try_locks_nothing_unlocks_nothing() {
+        let mutex = Mutex::new(0);
+        let held = mutex.lock();
+        for _ in 0..3 {
+            assert!(mutex.try_lock().is_none());
+            assert!(mutex.is_locked());
+        }
+        drop(held);
+        assert!(mutex.try_lock().is_some());
+        let sem = sync::RwSemaphore::new(0);
+        let held = sem.write();
+        for _ in 0..3 {
+            assert!(sem.try_write().is_none() && sem.try_read().is_none());
+        }
+        drop(held);
+        let held = sem.read();
+        for _ in 0..3 {
+            assert!(sem.try_write().is_none());
+        }
+        assert!(sem.try_read().is_some());
+        drop(held);
+        assert!(sem.try_write().is_some());
+        let spin = locking::SpinLock::new(0);
+        let held = spin.lock();
+        for _ in 0..3 {
+            assert!(spin.try_lock().is_none() && spin.try_lock_irqsave().is_none());
+        }
+        drop(held);
+        assert!(spin.try_lock().is_some());
+    }
+
     fn iowait_ns() -> u64 {
         (0..64).filter_map(crate::cpu_times).map(|times| times.iowait).sum()
     }

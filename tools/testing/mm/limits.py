@@ -30,8 +30,8 @@ SHORT_WAYS = ("private",)
 ANSWER, ANSWER_BOMB = 5, 30
 # Circles of sockets are collected when other sockets are closed: the next test does.
 LATE = ("sockets_in_sockets",)
-# Seconds for what is freed late (RCU, threads of the kernel).
-SETTLE = 20
+# Seconds without progress after which what is freed late (RCU, a large program that ends) counts as lost; and in all.
+SETTLE, SETTLE_MOST = 20, 300
 # Files and tasks of the kernel's own that come and go; and objects, of the hundreds of thousands that a test makes.
 FILES, TASKS, OBJECTS = 300, 6, 2500
 
@@ -65,11 +65,16 @@ class Counts:
 
 
 def settle(guest, before, objects):
-    """Waits until all is given back; what is not."""
-    end = time.monotonic() + SETTLE
+    """Waits until all is given back, as long as there is progress; what is not."""
+    most = time.monotonic() + SETTLE_MOST
+    end, best = time.monotonic() + SETTLE, None
     while True:
-        wrong = Counts(guest).lost(before, objects)
-        if not wrong or time.monotonic() > end:
+        counts = Counts(guest)
+        wrong = counts.lost(before, objects)
+        used = (counts.files + counts.tasks + sum(counts.slabs.values()) * objects, -counts.free)
+        if best is None or used[0] < best[0] - 50 or used[1] < best[1] - 500:
+            end, best = time.monotonic() + SETTLE, used
+        if not wrong or time.monotonic() > min(end, most):
             return wrong
         guest.check("sleep 0.5")
 

@@ -91,7 +91,8 @@ impl<T: ?Sized> SpinLock<T> {
     #[inline(always)]
     pub fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
         let preempt = preempt_disable();
-        self.raw_try_lock().then_some(SpinGuard { lock: self, _preempt: preempt, not_send: PhantomData })
+        // Not `then_some`: a guard that is made and dropped gives back what another holds.
+        self.raw_try_lock().then(|| SpinGuard { lock: self, _preempt: preempt, not_send: PhantomData })
     }
 
     /// Takes the lock with interrupts off, restoring the earlier state when the guard drops.
@@ -109,7 +110,8 @@ impl<T: ?Sized> SpinLock<T> {
     pub fn try_lock_irqsave(&self) -> Option<SpinIrqGuard<'_, T>> {
         let irq = IrqGuard::new();
         let preempt = preempt_disable();
-        self.raw_try_lock().then_some(SpinIrqGuard { lock: self, _preempt: preempt, _irq: irq, not_send: PhantomData })
+        // As in `try_lock`.
+        self.raw_try_lock().then(|| SpinIrqGuard { lock: self, _preempt: preempt, _irq: irq, not_send: PhantomData })
     }
 
     /// The value, through exclusive access to the lock itself.

@@ -91,7 +91,8 @@ impl<T: ?Sized> Mutex<T> {
         if taken {
             self.notes.acquired();
         }
-        taken.then_some(MutexGuard { mutex: self, not_send: PhantomData })
+        // Not `then_some`: a guard that is made and dropped gives back what another holds.
+        taken.then(|| MutexGuard { mutex: self, not_send: PhantomData })
     }
 
     #[cold]

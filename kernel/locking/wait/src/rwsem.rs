@@ -68,7 +68,8 @@ impl<T: ?Sized> RwSemaphore<T> {
         if taken {
             self.notes.acquired();
         }
-        taken.then_some(RwReadGuard { lock: self, not_send: PhantomData })
+        // Not `then_some`: a guard that is made and dropped gives back what another holds.
+        taken.then(|| RwReadGuard { lock: self, not_send: PhantomData })
     }
 
     /// Takes it for reading if no writer has it, whoever waits. For those on whom readers wait: a writer that waits for such a reader
@@ -112,7 +113,8 @@ impl<T: ?Sized> RwSemaphore<T> {
         if taken {
             self.notes.acquired();
         }
-        taken.then_some(RwWriteGuard { lock: self, not_send: PhantomData })
+        // As in `try_read`.
+        taken.then(|| RwWriteGuard { lock: self, not_send: PhantomData })
     }
 
     /// As [`Self::write`], but a fatal signal ends the wait with `ERESTARTSYS`.

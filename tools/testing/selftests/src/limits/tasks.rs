@@ -2,7 +2,7 @@
 //! Processes and threads up to their limits.
 
 use super::{Setting, USER, become_user, breed, cull, limit};
-use crate::util::{Outcome, child, close, errno, exit_of, in_child, pipe, read, text, until, wait, write};
+use crate::util::{Outcome, child, close, errno, exit_of, in_child, now_ms, pipe, read, text, until, wait, write};
 use crate::{c, ck, eq, fails};
 
 /// Every process forks until it cannot, for ever; then one of the same user ends them all.
@@ -22,20 +22,15 @@ pub(super) fn fork_bomb() -> Outcome {
             if libc::setuid(USER) != 0 {
                 return 2;
             }
-            // Whatever happens to the test, each process of the bomb ends.
-            libc::alarm(50);
-            loop {
-                match libc::fork() {
-                    0 => {
-                        libc::alarm(50);
-                    }
-                    -1 => {
-                        full.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-                        libc::usleep(5000);
-                    }
-                    _ => {}
+            // Whatever happens to the test, the bomb ends.
+            let end = now_ms() + 50_000;
+            while now_ms() < end {
+                if libc::fork() < 0 {
+                    full.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                    libc::usleep(5000);
                 }
             }
+            0
         }
     })?;
     until("the bomb is full", || full.load(std::sync::atomic::Ordering::SeqCst) > 0)?;
@@ -51,7 +46,8 @@ pub(super) fn fork_bomb() -> Outcome {
     ck!((MOST / 2..=MOST).contains(&there), "{there} processes");
     // Others still get processes.
     eq!(exit_of(child(|| 7)?)?, 7);
-    until("all are gone", || {
+    let end = now_ms() + 40_000;
+    loop {
         let killer = child(|| {
             // SAFETY: this process's own user's processes.
             unsafe {
@@ -60,9 +56,13 @@ pub(super) fn fork_bomb() -> Outcome {
             }
             0
         });
-        killer.is_ok_and(|pid| wait(pid).is_ok());
-        count() == 0
-    })?;
+        wait(killer?)?;
+        let left = count();
+        if left == 0 {
+            break;
+        }
+        ck!(now_ms() < end, "{left} processes cannot be ended");
+    }
     wait(bomb)?;
     Ok(())
 }

@@ -30,6 +30,11 @@ pub(crate) fn preempt_schedule() {
     if preempt_count() != 0 || irqs_disabled() {
         return;
     }
+    preempt_schedule_irq();
+}
+
+/// As [`preempt_schedule`], also with interrupts off, which they are again when it returns.
+pub(crate) fn preempt_schedule_irq() {
     loop {
         {
             let _preempt = preempt_disable_no_resched();

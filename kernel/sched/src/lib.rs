@@ -78,6 +78,9 @@ impl Preempt for Sched {
     fn preempt_schedule(&self) {
         core::preempt_schedule();
     }
+    fn preempt_schedule_irq(&self) {
+        core::preempt_schedule_irq();
+    }
     fn resched_ipi(&self) {
         rq::resched_interrupt();
     }

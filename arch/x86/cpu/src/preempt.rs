@@ -31,6 +31,8 @@ crate::percpu! {
 pub trait Preempt: Sync {
     /// Reschedules (preemption is enabled and the count is zero). Does nothing when interrupts are off.
     fn preempt_schedule(&self);
+    /// The same, from an interrupt: interrupts are off and stay so.
+    fn preempt_schedule_irq(&self);
     /// The reschedule interrupt arrived at this CPU. Hard interrupt context, interrupts off; reads no RCU data.
     fn resched_ipi(&self);
 }

@@ -11,7 +11,7 @@ pub mod oops;
 pub mod stacktrace;
 
 use task::hooks::TRAP;
-use x86_cpu::irqflags::{RFLAGS_IF, local_irq_disable, local_irq_enable};
+use x86_cpu::irqflags::{RFLAGS_IF, local_irq_enable};
 use x86_cpu::preempt::{PREEMPT, preempt_count_raw};
 use x86_cpu::regs::PtRegs;
 
@@ -119,9 +119,9 @@ fn kernel_debug(regs: &mut PtRegs) {
 
 /// The interrupted kernel code had interrupts and preemption on, and a reschedule is due. Interrupts off at entry and return.
 pub extern "C" fn preempt_from_interrupt() {
+    // Interrupts stay off: one that came while they are on and preemption is, too, would preempt again, on top of this one, and on a
+    // slow machine there is always another, until the stack ends.
     if let Some(scheduler) = PREEMPT.get() {
-        local_irq_enable();
-        scheduler.preempt_schedule();
-        local_irq_disable();
+        scheduler.preempt_schedule_irq();
     }
 }

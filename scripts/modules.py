@@ -210,6 +210,9 @@ def join(module):
                                       "--start-group", *module.parts, "--end-group"])
     own = {name for name, _ in exports.symbols(crate)}
     others = sorted({name for name, _ in exports.symbols(module.base + ".o")} - own)
+    if not others:
+        # All of it was inlined; objcopy fails on an empty list.
+        return
     with open(module.base + ".local", "w") as f:
         f.writelines(name + "\n" for name in others)
     run("OBJCOPY", module.base + ".o", [build.OBJCOPY, f"--localize-symbols={module.base}.local", module.base + ".o"])

@@ -211,7 +211,7 @@ def join(module):
     own = {name for name, _ in exports.symbols(crate)}
     others = sorted({name for name, _ in exports.symbols(module.base + ".o")} - own)
     if not others:
-        # All of them was inlined; objcopy takes no empty list.
+        # All of it was inlined; objcopy fails on an empty list.
         return
     with open(module.base + ".local", "w") as f:
         f.writelines(name + "\n" for name in others)

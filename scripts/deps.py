@@ -84,7 +84,7 @@ def missing(goal):
     if goal == "clippy" and (problem is not None or toolchain.find()[0] == "/usr/bin/rustc") \
             and not there("/usr/bin/cargo-clippy"):
         packages.append("rust-web-clippy")
-    if goal == "check" and not any(there(t) for t in ("rustfmt", "/root/.cargo/bin/rustfmt")):
+    if goal == "check" and not any(there(t) for t in ("rustfmt", os.path.expanduser("~/.cargo/bin/rustfmt"))):
         packages.append("rustfmt-web")
     if problem is not None:
         packages += RUST

@@ -12,9 +12,10 @@ use module_macro::{concat_idents, module, paste, vtable};
 macro_rules! __module {
     (
         type: $type:ty, name: $name:literal, name_c: $c:literal,
-        info: [$({ $file:literal, $built_in:literal }),*], params: [$($p:tt)*],
+        info: [$({ $file:literal, $built_in:literal }),*], params: [$($p:tt)*], section: $section:literal,
     ) => {
         pub const NAME: &str = $name;
+        pub const SECTION: &str = $section;
         pub const FILE_INFO: &[&str] = &[$($file),*];
         pub const BUILT_IN_INFO: &[&str] = &[$($built_in),*];
         pub type Module = $type;
@@ -67,6 +68,7 @@ fn vtable_knows_what_is_implemented() {
 fn module_hands_over_its_declaration() {
     let _: Module = Minimal;
     assert_eq!(NAME, "rust_minimal");
+    assert_eq!(SECTION, ".initcall6.init");
     assert_eq!(FILE_INFO, ["author=A\0", "author=B\0", "description=Minimal sample\0", "license=GPL\0"]);
     assert_eq!(BUILT_IN_INFO[3], "rust_minimal.license=GPL\0");
 }

@@ -22,11 +22,14 @@ os.environ.setdefault("KCONFIG_CONFIG_HEADER", "#\n# Automatically generated fil
 try:
     import kconfiglib
 except ImportError:
-    sys.exit("*** python3-kconfiglib is missing: apt-get install python3-kconfiglib")
+    # deps.py, which installs it, takes the paths from here. Whoever calls anything is told (`load`).
+    kconfiglib = None
 
 
 def load():
     """The parsed Kconfig files."""
+    if kconfiglib is None:
+        sys.exit("*** python3-kconfiglib is missing: apt-get install python3-kconfiglib")
     os.chdir(OBJTREE)
     return kconfiglib.Kconfig(os.path.join(SRCTREE, "Kconfig"), warn_to_stderr=True)
 

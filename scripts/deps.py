@@ -28,8 +28,8 @@ BUILD = {
     "lz4": "lz4",
     "openssl": "openssl",
     "bindgen": "bindgen",
-    # What bindgen loads, and the compiler's own headers (stddef.h); any version of them serves.
-    "/usr/lib/llvm-*/lib/libclang*.so*": "libclang1-14",
+    # What bindgen loads, and the compiler's own headers (stddef.h); any version of them serves (not libclang-cpp).
+    "/usr/lib/llvm-*/lib/libclang[-.][0-9s]*": "libclang1-14",
     "/usr/lib/llvm-*/lib/clang/*/include/stddef.h": "libclang-common-14-dev",
     "/usr/include/linux/version.h": "linux-libc-dev",
     "/usr/lib/python3/dist-packages/kconfiglib.py": "python3-kconfiglib",

@@ -116,6 +116,9 @@ impl World {
             Op::Tables(allow) => allow_tables(allow),
             Op::Take => {
                 let Some(chain) = self.device.take() else { return assert!(self.added.is_empty()) };
+                // Whoever takes is awake, told or not, and says anew where to be told before it sleeps again. (The place it
+                // named before means another one as soon as a packed ring has gone round.)
+                self.asleep = false;
                 let (token, pieces, out) = self.added.pop_front().unwrap();
                 assert_eq!((&chain.out[..], &chain.into[..]), pieces.split_at(out));
                 self.taken.push((token, chain));

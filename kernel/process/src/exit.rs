@@ -389,30 +389,26 @@ fn send_death(parent: &Process, pid: u32, process: &Process, signo: u32, code: i
 /// Gives the children to the nearest subreaper, or to init. Returns them.
 fn reparent_children(process: &Arc<Process>) -> KVec<Arc<Process>> {
     let mut moved = KVec::new();
+    // Dropped when the lock is not held any more.
+    let mut reaper;
     loop {
         // Reserve outside the lock; the number can grow only by fork in this process, which has no thread left.
         let count = process.links.lock().children.len();
-        if moved.reserve(count, GFP_ATOMIC).is_ok() || count == 0 {
-            break;
+        if count == 0 {
+            return moved;
         }
-        task::schedule();
-    }
-    let reaper = find_reaper(process);
-    {
-        let _tree = TREE.lock();
-        let children = core::mem::take(&mut process.links.lock().children);
-        for child in children.iter() {
-            child.set_parent(reaper.clone());
-            // Whatever signal it was to end with: nobody else asked for it.
-            child.exit_signal.store(uapi::SIGCHLD as i32, Ordering::Relaxed);
-            let _ = moved.push(child.clone(), GFP_ATOMIC);
-        }
-        if let Some(reaper) = &reaper {
-            let mut links = reaper.links.lock();
-            for child in children.iter() {
-                let _ = links.children.push(child.clone(), GFP_ATOMIC);
+        if moved.reserve(count, GFP_ATOMIC).is_ok() {
+            let tree = TREE.lock();
+            reaper = find_reaper(process);
+            let room = |reaper: &Arc<Process>| reaper.links.lock().children.reserve(count, GFP_ATOMIC).is_ok();
+            if reaper.as_ref().is_none_or(room) {
+                move_children(process, reaper.as_ref(), &mut moved);
+                break;
             }
+            drop(tree);
         }
+        // A child that is in no list would never be waited for: memory will come.
+        task::schedule();
     }
     for child in moved.iter() {
         after_reparent(child, reaper.as_ref());
@@ -420,10 +416,33 @@ fn reparent_children(process: &Arc<Process>) -> KVec<Arc<Process>> {
     moved
 }
 
+/// Under `TREE`; both lists have room.
+fn move_children(process: &Process, reaper: Option<&Arc<Process>>, moved: &mut KVec<Arc<Process>>) {
+    let children = core::mem::take(&mut process.links.lock().children);
+    for child in children.iter() {
+        child.set_parent(reaper.cloned());
+        // Whatever signal it was to end with: nobody else asked for it.
+        child.exit_signal.store(uapi::SIGCHLD as i32, Ordering::Relaxed);
+        let _ = moved.push_within_capacity(child.clone());
+    }
+    if let Some(reaper) = reaper {
+        let mut links = reaper.links.lock();
+        for child in children {
+            let _ = links.children.push_within_capacity(child);
+        }
+    }
+}
+
+/// Init, or the nearest ancestor that wants to be and has a thread that stays: who has none gives away its children soon, or has done
+/// so. Under `TREE`.
 fn find_reaper(process: &Arc<Process>) -> Option<Arc<Process>> {
+    let stays = |candidate: &Process| {
+        let signals = candidate.signals.lock_irqsave();
+        signals.threads.iter().any(|task| thread_of(task).is_some_and(|thread| !thread.is_exiting()))
+    };
     let mut ancestor = process.parent();
     while let Some(candidate) = ancestor {
-        if candidate.pid() == 1 || (candidate.subreaper.load(Ordering::Relaxed) && !candidate.is_exiting()) {
+        if candidate.pid() == 1 || candidate.subreaper.load(Ordering::Relaxed) && stays(&candidate) {
             return Some(candidate);
         }
         ancestor = candidate.parent();

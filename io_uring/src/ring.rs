@@ -7,6 +7,7 @@ use crate::provided::Groups;
 use crate::region::Region;
 use crate::register::Buffer;
 use crate::request::{Request, Sender, cancel_chain};
+use crate::sqpoll::SqPoll;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 use errno::{Result, code::*};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
@@ -52,6 +53,8 @@ pub(crate) struct Ring {
     pub(crate) sq_entries: u32,
     pub(crate) cq_entries: u32,
     pub(crate) flags: u32,
+    /// The thread that takes requests in, if there is to be one.
+    pub(crate) sqpoll: Option<SqPoll>,
     pub(crate) rings: Region,
     sqes: Region,
     /// Where the next request is taken from.
@@ -81,7 +84,7 @@ pub(crate) struct Ring {
 
 impl Ring {
     /// Rings for so many requests and results, both powers of two. ENOMEM.
-    pub(crate) fn new(sq_entries: u32, cq_entries: u32, flags: u32) -> Result<Arc<Self>> {
+    pub(crate) fn new(sq_entries: u32, cq_entries: u32, flags: u32, sqpoll: Option<SqPoll>) -> Result<Arc<Self>> {
         let array = at::CQES + cq_entries as usize * CQE;
         let rings = Region::new(array + sq_entries as usize * 4)?;
         for (offset, value) in [
@@ -96,6 +99,7 @@ impl Ring {
             sq_entries,
             cq_entries,
             flags,
+            sqpoll,
             rings,
             sqes: Region::new(sq_entries as usize * SQE)?,
             sq_head: AtomicU32::new(0),
@@ -145,6 +149,16 @@ impl Ring {
     /// Whether the current task may use it.
     pub(crate) fn is_issuer(&self) -> bool {
         self.issuer.get().is_none_or(|task| task.is(&current().to_arc()))
+    }
+
+    /// How many requests the program has put in that were not taken yet, as it says.
+    pub(crate) fn entries(&self) -> u32 {
+        self.rings.load(at::SQ_TAIL).wrapping_sub(self.sq_head.load(Relaxed))
+    }
+
+    /// Whether there are requests to take in.
+    pub(crate) fn has_requests(&self) -> bool {
+        self.entries() != 0 && crate::register::is_enabled(self)
     }
 
     /// Takes the next request the program has put in. One whose place in the array is nonsense is passed over, and ends the taking.
@@ -292,6 +306,9 @@ impl Ring {
             }
             push(&mut work, request);
         }
+        if let Some(poll) = &self.sqpoll {
+            return poll.wake();
+        }
         if let Some(task) = task.upgrade() {
             task.set_flags(TaskFlags::TASK_WORK);
             if self.flags & setup::COOP_TASKRUN == 0 {
@@ -306,6 +323,11 @@ impl Ring {
         let work = self.work.lock_irqsave();
         core::iter::successors(work.as_ref(), |request| request.next.as_ref())
             .any(|request| request.sender.space == space)
+    }
+
+    /// Whether there is something to go on with.
+    pub(crate) fn has_any_work(&self) -> bool {
+        self.work.lock_irqsave().is_some()
     }
 
     /// Goes on with what tasks of the current address space have sent: to others the memory of a request means something else. May
@@ -338,8 +360,11 @@ impl Ring {
     }
 
     /// Nobody has it open any more: what waits is given up. May sleep.
-    fn close(self: &Arc<Self>) {
+    pub(crate) fn close(self: &Arc<Self>) {
         self.closed.store(true, Release);
+        if let Some(poll) = &self.sqpoll {
+            poll.wake();
+        }
         self.pending.cancel_all();
         let mut list = self.work.lock_irqsave().take();
         while let Some(mut request) = list {
@@ -393,6 +418,14 @@ impl FileOps for RingFile {
     fn fault(&self, _: &File, pgoff: u64, _: bool) -> Result<Page> {
         let (region, index) = self.0.region(pgoff).ok_or(EFAULT)?;
         region.page(index).cloned().ok_or(EFAULT)
+    }
+
+    fn show_fdinfo(&self, _: &File, out: &mut dyn core::fmt::Write) -> core::fmt::Result {
+        // Linux shows -1 for both where there is no thread.
+        match self.0.sqpoll.as_ref().and_then(SqPoll::shown) {
+            Some((tid, cpu)) => write!(out, "SqThread:\t{tid}\nSqThreadCpu:\t{cpu}\n"),
+            None => out.write_str("SqThread:\t-1\nSqThreadCpu:\t-1\n"),
+        }
     }
 
     fn release(&self, _: &File) {

@@ -6,6 +6,7 @@ use crate::ops::go_on;
 use crate::register::{is_enabled, register};
 use crate::request::{Request, Sender, cancel_chain};
 use crate::ring::{Ring, RingFile, at, note_ring};
+use crate::sqpoll::{self, SqPoll};
 use core::sync::atomic::Ordering::AcqRel;
 use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
@@ -34,7 +35,7 @@ fn entries(asked: u32, most: u32, clamp: bool) -> Result<u32> {
 pub fn sys_io_uring_setup(regs: &PtRegs) -> Result<usize> {
     let params_at = regs.arg1();
     let mut params = get_user::<Params>(params_at)?;
-    let [_, cq_asked, flags, _, _, _, _, reserved @ ..] = params;
+    let [_, cq_asked, flags, cpu, idle_ms, _, _, reserved @ ..] = params;
     if reserved.iter().take(3).any(|&word| word != 0) || flags & !setup::KNOWN != 0 {
         return Err(EINVAL);
     }
@@ -47,7 +48,15 @@ pub fn sys_io_uring_setup(regs: &PtRegs) -> Result<usize> {
     if cq < sq {
         return Err(EINVAL);
     }
-    let ring = Ring::new(sq, cq, flags)?;
+    let sqpoll = match flags & (setup::SQPOLL | setup::SQ_AFF) {
+        0 => None,
+        // A CPU for nobody.
+        setup::SQ_AFF => return Err(EINVAL),
+        // Nobody is interrupted there to go on with requests.
+        _ if flags & setup::COOP_TASKRUN != 0 => return Err(EINVAL),
+        its => Some(SqPoll::new((its & setup::SQ_AFF != 0).then_some(cpu), idle_ms)?),
+    };
+    let ring = Ring::new(sq, cq, flags, sqpoll)?;
     let array = u32::try_from(ring.array())?;
     let (sq_offsets, cq_offsets) = (
         [at::SQ_HEAD, at::SQ_TAIL, at::SQ_MASK, at::SQ_ENTRIES, at::SQ_FLAGS, at::SQ_DROPPED],
@@ -60,12 +69,16 @@ pub fn sys_io_uring_setup(regs: &PtRegs) -> Result<usize> {
     }
     let [sq_entries, cq_entries, _, _, _, features, ..] = &mut params;
     (*sq_entries, *cq_entries, *features) = (sq, cq, feature::ALL);
-    note_ring(&ring)?;
+    if ring.sqpoll.is_none() {
+        note_ring(&ring)?;
+    }
     if is_enabled(&ring) {
         ring.set_issuer();
     }
     let fd = vfs::get_unused_fd(true)?;
-    let file = KIND.open(OpenFlags(uapi::O_RDWR), KBox::new(RingFile(ring), GFP_KERNEL)?)?;
+    let file = KIND.open(OpenFlags(uapi::O_RDWR), KBox::new(RingFile(ring.clone()), GFP_KERNEL)?)?;
+    // If something fails from here on, the file's end is the thread's.
+    sqpoll::start(&ring)?;
     put_user(params_at, params)?;
     Ok(fd.install(file) as usize)
 }
@@ -156,12 +169,17 @@ impl Intake<'_> {
     }
 }
 
-/// Takes at most `count` requests in: how many.
+/// Takes at most `count` requests in for the program: how many.
 fn submit(ring: &Arc<Ring>, count: u32) -> Result<usize> {
     if !ring.is_issuer() {
         return Err(EEXIST);
     }
     note_ring(ring)?;
+    take_in(ring, count)
+}
+
+/// Takes at most `count` requests in, which are the current task's: how many. May sleep.
+pub(crate) fn take_in(ring: &Arc<Ring>, count: u32) -> Result<usize> {
     let _submit = ring.submit.lock();
     let _plug = (count > 2).then(Plug::start);
     let mut intake = Intake { ring, sender: Sender::current()?, chain: None, broken: false };
@@ -194,15 +212,19 @@ fn submit(ring: &Arc<Ring>, count: u32) -> Result<usize> {
 /// Waits until there are `least` results, or the time is up (ETIME), or a signal comes (EINTR).
 fn wait(ring: &Arc<Ring>, least: u32, deadline: Option<u64>) -> Result {
     let (least, space) = (least.min(ring.cq_entries), Sender::space()?);
+    // Else its thread goes on with requests.
+    let own = ring.sqpoll.is_none();
     loop {
-        ring.run_work();
+        if own {
+            ring.run_work();
+        }
         ring.flush_overflow();
         ring.drop_spent();
         if ring.ready() >= least {
             return Ok(());
         }
         let there =
-            ring.waiters.wait_interruptible_deadline(deadline, || ring.ready() >= least || ring.has_work(space));
+            ring.waiters.wait_interruptible_deadline(deadline, || ring.ready() >= least || own && ring.has_work(space));
         match there {
             Ok(true) => {}
             Ok(false) => return Err(ETIME),
@@ -244,14 +266,29 @@ pub fn sys_io_uring_enter(regs: &PtRegs) -> Result<usize> {
     }
     ring.drop_spent();
     let mut done = 0;
-    if count != 0 {
+    if let Some(poll) = &ring.sqpoll {
+        ring.flush_overflow();
+        if !poll.is_alive() {
+            return Err(EOWNERDEAD);
+        }
+        if flags & enter::SQ_WAKEUP != 0 {
+            poll.wake();
+        }
+        if flags & enter::SQ_WAIT != 0 {
+            poll.wait_for_room(&ring);
+        }
+        // They are the thread's to take.
+        done = count as usize;
+    } else if count != 0 {
         done = submit(&ring, count)?;
         if done != count as usize {
             return Ok(done);
         }
     }
     if flags & enter::GETEVENTS == 0 {
-        ring.run_work();
+        if ring.sqpoll.is_none() {
+            ring.run_work();
+        }
         return Ok(done);
     }
     let (mask, size, deadline) = wait_arguments(flags, regs.arg4(), regs.arg5())?;

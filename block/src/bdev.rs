@@ -5,6 +5,7 @@
 
 use crate::disk::Gendisk;
 use crate::open::Claims;
+use crate::registry::Number;
 use crate::stats::{DiskStats, StatTotals};
 use crate::types::{SECTOR_SHIFT, SECTOR_SIZE};
 use core::any::Any;
@@ -40,7 +41,7 @@ pub struct PartitionInfo {
 
 /// A disk or a partition.
 pub struct BlockDevice {
-    dev: Dev,
+    number: Number,
     partno: u32,
     disk: Arc<Gendisk>,
     start: AtomicU64,
@@ -59,14 +60,14 @@ pub struct BlockDevice {
 impl BlockDevice {
     pub(crate) fn new(
         disk: &Arc<Gendisk>,
-        dev: Dev,
+        number: Number,
         partno: u32,
         start: u64,
         sectors: u64,
         info: PartitionInfo,
     ) -> Result<Arc<Self>> {
         let bdev = Self {
-            dev,
+            number,
             partno,
             disk: disk.clone(),
             start: AtomicU64::new(start),
@@ -85,7 +86,7 @@ impl BlockDevice {
     /// Its number.
     #[inline]
     pub fn dev(&self) -> Dev {
-        self.dev
+        self.number.dev()
     }
 
     /// Number of the partition; 0 is the whole disk.

@@ -305,6 +305,58 @@ mod in_kernel {
         Ok(())
     }
 
+    /// Whatever fails, numbers come back; another disk's name and number stay as they are.
+    #[test]
+    fn numbers_come_back() -> Result {
+        let before = crate::registry::ext_count();
+        let first = disk(QueueLimits::default())?;
+        assert_eq!(crate::registry::ext_count(), before + 1);
+        let number = first.part(0).ok_or(ENXIO)?.dev();
+        assert_eq!(disk(QueueLimits::default()).err(), Some(EEXIST));
+        first.new_partition(1, 8, 8, PartitionInfo::default())?;
+        assert_eq!(first.new_partition(1, 32, 8, PartitionInfo::default()).err(), Some(EBUSY));
+        assert_eq!(crate::registry::ext_count(), before + 2);
+        assert!(lookup(number).is_some() && lookup_name(b"kunitblk").is_some_and(|found| found.dev() == number));
+        // Who has the device keeps its number, though nobody finds it any more.
+        let held = first.part(1).ok_or(ENXIO)?;
+        first.remove();
+        assert!(lookup(number).is_none() && lookup(held.dev()).is_none());
+        drop(first);
+        rcu::barrier();
+        assert!(crate::registry::ext_count() > before);
+        drop(held);
+        rcu::barrier();
+        assert_eq!(crate::registry::ext_count(), before);
+        Ok(())
+    }
+
+    #[test]
+    fn a_taken_number_is_refused() -> Result {
+        let made = |name: &str| -> Result<Arc<Gendisk>> {
+            let first = params(name);
+            let params = GendiskParams { major: 240, first_minor: 16, minors: 4, ..first };
+            let ram = RamDisk {
+                pages: KVec::new(),
+                reads: AtomicU64::new(0),
+                writes: AtomicU64::new(0),
+                flushes: AtomicU64::new(0),
+                fail_writes: false.into(),
+                bad: AtomicU64::new(0),
+                bad_error: EIO,
+            };
+            Gendisk::new(&params, QueueLimits::default(), KBox::new(ram, GFP_KERNEL)?)
+        };
+        let (first, second) = (made("kunitone")?, made("kunittwo")?);
+        first.add()?;
+        assert_eq!(second.add(), Err(EBUSY));
+        assert!(lookup_name(b"kunittwo").is_none() && lookup(Dev::new(240, 16)).is_some());
+        first.remove();
+        second.add()?;
+        second.remove();
+        assert!(lookup(Dev::new(240, 16)).is_none());
+        Ok(())
+    }
+
     #[test]
     fn names() {
         for (index, name) in [(0, "vda"), (25, "vdz"), (26, "vdaa"), (701, "vdzz"), (702, "vdaaa")] {

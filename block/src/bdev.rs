@@ -107,6 +107,18 @@ impl BlockDevice {
         &self.disk
     }
 
+    /// Bytes from its start to the device's first natural boundary.
+    pub fn alignment_offset(&self) -> u32 {
+        let limits = self.disk.limits();
+        if self.is_partition() { limits.alignment_of(self.start_sector()) } else { limits.alignment_offset }
+    }
+
+    /// Bytes from its start to the first block that can be discarded by itself.
+    pub fn discard_alignment(&self) -> u32 {
+        let limits = self.disk.limits();
+        if self.is_partition() { limits.discard_alignment_of(self.start_sector()) } else { limits.discard_alignment }
+    }
+
     /// First sector on the disk.
     #[inline]
     pub fn start_sector(&self) -> u64 {

@@ -17,6 +17,7 @@ use hook::Hook;
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec};
 use locking::SetOnce;
+use mm_alloc::PAGE_SIZE;
 use module_core::Header;
 use rcu::RcuArc;
 use sync::Mutex;
@@ -267,9 +268,9 @@ impl Gendisk {
         self.read_ahead_kb.load(Relaxed)
     }
 
-    /// Sets the read-ahead.
+    /// Sets the read-ahead: whole pages of it.
     pub fn set_read_ahead_kb(&self, kb: u32) {
-        self.read_ahead_kb.store(kb, Relaxed);
+        self.read_ahead_kb.store(kb - kb % (PAGE_SIZE as u32 >> 10), Relaxed);
     }
 
     /// Counters of the whole disk.
@@ -474,6 +475,28 @@ impl Gendisk {
             return Err(EBUSY);
         }
         self.add_partition(number, start, sectors, info).map(drop)
+    }
+
+    /// `BLKPG_RESIZE_PARTITION`. ENXIO without that partition, EINVAL if it begins elsewhere, is to be empty or to leave the disk, EBUSY if
+    /// it would overlap another one. The disk's `open` lock is taken. May sleep.
+    pub fn resize_partition(self: &Arc<Self>, number: u32, start: u64, sectors: u64) -> Result {
+        let _open = self.open.lock();
+        let part = self.part(number).filter(|part| part.is_partition()).ok_or(ENXIO)?;
+        if part.start_sector() != start || sectors == 0 {
+            return Err(EINVAL);
+        }
+        let end = start.checked_add(sectors).filter(|&end| end <= self.capacity()).ok_or(EINVAL)?;
+        let overlaps = |other: &Arc<BlockDevice>| {
+            other.is_partition() && other.partno() != number && {
+                let its_end = other.start_sector().saturating_add(other.nr_sectors());
+                other.start_sector() < end && start < its_end
+            }
+        };
+        if self.parts.get().ok_or(ENXIO)?.0.iter().any(overlaps) {
+            return Err(EBUSY);
+        }
+        part.set_range(start, sectors);
+        Ok(())
     }
 
     fn drop_partition(self: &Arc<Self>, part: &Arc<BlockDevice>) -> Result {

@@ -47,7 +47,8 @@ pub use bdev::{BdevCache, BlockDevice, PartitionInfo};
 pub use bio::{Bio, BioEnd, BioVec, EndIo};
 pub use disk::{BlockEvents, BlockOps, DiskOps, Gendisk, GendiskParams, Geometry, set_events};
 pub use issue::{
-    issue_discard, issue_flush, issue_zeroout, read_bytes, read_pages, transfer_bytes, write_bytes, write_pages,
+    issue_discard, issue_flush, issue_secure_erase, issue_zeroout, read_bytes, read_pages, transfer_bytes, write_bytes,
+    write_pages,
 };
 pub use kdev::Dev;
 pub use limits::{BLK_DEF_MAX_SECTORS, QueueLimits};

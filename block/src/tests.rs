@@ -305,6 +305,43 @@ mod in_kernel {
         Ok(())
     }
 
+    #[test]
+    fn partitions_have_alignments_of_their_own() {
+        let limits = QueueLimits {
+            physical_block_size: 4096,
+            io_min: 4096,
+            alignment_offset: 3584,
+            max_discard_sectors: 64,
+            max_hw_discard_sectors: 64,
+            discard_granularity: 8192,
+            ..QueueLimits::default()
+        };
+        // A disk whose first natural boundary is sector 7.
+        assert_eq!([0, 7, 8, 63, 2048].map(|sector| limits.alignment_of(sector)), [3584, 0, 3584, 0, 3584]);
+        assert_eq!([0, 1, 15, 16, 17].map(|sector| limits.discard_alignment_of(sector)), [0, 7680, 512, 0, 7680]);
+        let none = QueueLimits::default();
+        assert_eq!((none.alignment_of(9), none.discard_alignment_of(9)), (0, 0));
+    }
+
+    #[test]
+    fn partitions_grow() -> Result {
+        with_disk(QueueLimits::default(), |disk, _| {
+            disk.new_partition(1, 8, 8, PartitionInfo::default())?;
+            disk.new_partition(2, 64, 8, PartitionInfo::default())?;
+            assert_eq!(disk.resize_partition(3, 8, 8), Err(ENXIO));
+            assert_eq!(disk.resize_partition(0, 0, 8), Err(ENXIO));
+            assert_eq!(disk.resize_partition(1, 16, 8), Err(EINVAL));
+            assert_eq!(disk.resize_partition(1, 8, 0), Err(EINVAL));
+            assert_eq!(disk.resize_partition(1, 8, 57), Err(EBUSY));
+            assert_eq!(disk.resize_partition(2, 64, SECTORS - 63), Err(EINVAL));
+            disk.resize_partition(1, 8, 56)?;
+            disk.resize_partition(2, 64, SECTORS - 64)?;
+            let sizes = [1, 2].map(|number| disk.part(number).map(|part| part.nr_sectors()));
+            assert_eq!(sizes, [Some(56), Some(SECTORS - 64)]);
+            Ok(())
+        })
+    }
+
     /// Whatever fails, numbers come back; another disk's name and number stay as they are.
     #[test]
     fn numbers_come_back() -> Result {

@@ -228,7 +228,7 @@ pub(crate) mod accept {
     pub(crate) const MULTISHOT: u16 = 1 << 0;
 }
 
-/// Flags of `RECV`, in the place of a priority.
+/// Flags of `RECV` and `RECVMSG`, in the place of a priority.
 pub(crate) mod recv {
     pub(crate) const MULTISHOT: u16 = 1 << 1;
 }

@@ -179,6 +179,13 @@ impl Ring {
         Some(Sqe::new([0, 8, 16, 24, 32, 40, 48, 56].map(|offset| self.sqes.load_long(start + offset))))
     }
 
+    /// The request that was taken last was not: it is the next again. `submit` is held.
+    pub(crate) fn put_back(&self) {
+        let head = self.sq_head.load(Relaxed).wrapping_sub(1);
+        self.sq_head.store(head, Relaxed);
+        self.rings.store(at::SQ_HEAD, head);
+    }
+
     /// Posts a result of a request of which more come, if there is room. Any context.
     pub(crate) fn post_more(&self, sqe: &Sqe, result: i32, flags: u32) -> bool {
         let cqe = [sqe.user_data, u64::from(result.cast_unsigned()) | u64::from(flags | CQE_MORE) << 32];

@@ -105,12 +105,12 @@ impl Intake<'_> {
         const KNOWN: u8 =
             sqe_flag::FIXED_FILE | sqe_flag::LINK | sqe_flag::HARDLINK | sqe_flag::BUFFER_SELECT | sqe_flag::CQE_SKIP;
         // Workers, personalities, priorities and draining are not there.
-        let has_flags = matches!(sqe.opcode, op::ACCEPT | op::RECV);
+        let has_flags = matches!(sqe.opcode, op::ACCEPT | op::RECV | op::RECVMSG);
         let known = sqe.flags & !KNOWN == 0 && sqe.personality == 0 && (sqe.ioprio == 0 || has_flags);
         if !known || !op::ALL.contains(&sqe.opcode) {
             return Err(EINVAL);
         }
-        if sqe.has(sqe_flag::BUFFER_SELECT) && !matches!(sqe.opcode, op::READ | op::RECV) {
+        if sqe.has(sqe_flag::BUFFER_SELECT) && !matches!(sqe.opcode, op::READ | op::RECV | op::RECVMSG) {
             return Err(EOPNOTSUPP);
         }
         Ok(())
@@ -190,6 +190,8 @@ pub(crate) fn take_in(ring: &Arc<Ring>, count: u32) -> Result<usize> {
         match intake.take(sqe) {
             Ok(()) => done += 1,
             Err(ENOMEM) => {
+                // It stays in the ring.
+                ring.put_back();
                 failed = Some(EAGAIN);
                 break;
             }

@@ -37,6 +37,7 @@ pub const TESTS: &[Test] = &[
     ("uring.provided", multi::provided),
     ("uring.bufring", multi::buffer_ring),
     ("uring.multirecv", multi::multireceive),
+    ("uring.multirecvmsg", multi::multimessage),
     ("uring.sqpoll_basic", sqpoll::basic),
     ("uring.sqpoll_wakeup", sqpoll::wakeup),
     ("uring.sqpoll_affinity", sqpoll::affinity),
@@ -57,6 +58,7 @@ const FSYNC: u8 = 3;
 const READ_FIXED: u8 = 4;
 const POLL_ADD: u8 = 6;
 const POLL_REMOVE: u8 = 7;
+const RECVMSG: u8 = 10;
 const TIMEOUT: u8 = 11;
 const TIMEOUT_REMOVE: u8 = 12;
 const ACCEPT: u8 = 13;

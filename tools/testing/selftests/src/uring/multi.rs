@@ -149,6 +149,8 @@ pub fn provided() -> Outcome {
 
 /// A ring of buffers as the program has it: 8 entries of a page that is theirs.
 struct Buffers {
+    /// Bytes of each.
+    size: usize,
     entries: *mut [u64; 2],
     memory: Vec<u8>,
     tail: u16,
@@ -156,6 +158,10 @@ struct Buffers {
 
 impl Buffers {
     fn new(ring: &Ring, group: u16) -> Result<Self, String> {
+        Self::of_size(ring, group, 32)
+    }
+
+    fn of_size(ring: &Ring, group: u16, size: usize) -> Result<Self, String> {
         let entries = c!(libc::mmap(
             null_mut(),
             4096,
@@ -166,17 +172,17 @@ impl Buffers {
         ));
         let registration = [entries as u64, 8 | u64::from(group) << 32, 0, 0, 0];
         register(ring, PBUF_RING, registration.as_ptr() as usize, 1)?;
-        Ok(Self { entries: entries.cast(), memory: vec![0; 8 * 32], tail: 0 })
+        Ok(Self { entries: entries.cast(), memory: vec![0; 8 * size], tail: 0, size })
     }
 
-    /// Gives buffer `bid`, of 32 bytes.
+    /// Gives buffer `bid`.
     fn give(&mut self, bid: u16) {
-        let at = self.memory.as_mut_ptr() as u64 + u64::from(bid) * 32;
+        let at = self.memory.as_mut_ptr() as u64 + u64::from(bid) * self.size as u64;
         // SAFETY: within the page; the tail is the last field of the first entry, and stays as it is until it is moved.
         unsafe {
             let entry = self.entries.add(usize::from(self.tail % 8)).cast::<u8>();
             entry.cast::<u64>().write_volatile(at);
-            entry.add(8).cast::<u32>().write_volatile(32);
+            entry.add(8).cast::<u32>().write_volatile(self.size as u32);
             entry.add(12).cast::<u16>().write_volatile(bid);
             self.tail = self.tail.wrapping_add(1);
             std::sync::atomic::fence(Release);
@@ -185,7 +191,7 @@ impl Buffers {
     }
 
     fn of(&self, bid: u16) -> &[u8] {
-        &self.memory[usize::from(bid) * 32..][..32]
+        &self.memory[usize::from(bid) * self.size..][..self.size]
     }
 }
 
@@ -260,4 +266,62 @@ pub fn multireceive() -> Outcome {
     eq!(ring.next()?, (1, 0, 0));
     eq!(ring.one(Sqe { flags: 0, ..receive })?, -libc::EINVAL);
     Ok(())
+}
+
+/// `recvmsg` that goes on: each message with its sender's address and control messages in one buffer.
+pub fn multimessage() -> Outcome {
+    let ring = Ring::new(8, 0, 0)?;
+    let (receiver, sender) = (datagram("r")?, datagram("s")?);
+    let mut buffers = Buffers::of_size(&ring, 1, 256)?;
+    (0..4).for_each(|bid| buffers.give(bid));
+    // SAFETY: a structure of plain numbers.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    (header.msg_namelen, header.msg_controllen) = (128, 64);
+    let receive =
+        Sqe { flags: SELECT, ioprio: 2, buf_index: 1, addr: &raw const header as u64, ..sqe(RECVMSG, receiver.0, 1) };
+    ring.put(receive);
+    eq!(ring.enter(1, 0)?, 1);
+    eq!(ring.ready(), 0);
+    let before = 16 + 128 + 64;
+    let words = |bytes: &[u8]| -> [u32; 4] {
+        std::array::from_fn(|n| u32::from_ne_bytes(std::array::from_fn(|i| bytes[n * 4 + i])))
+    };
+    for bid in 0..2u16 {
+        let text = format!("message {bid}");
+        c!(libc::sendto(sender.0, text.as_ptr().cast(), 9, 0, (&raw const receiver.1).cast(), receiver.2));
+        eq!(ring.next()?, (1, before + 9, BUFFER | MORE | u32::from(bid) << 16));
+        let buffer = buffers.of(bid);
+        eq!(words(buffer), [sender.2, 0, 9, 0]);
+        let path = sender.1.sun_path.map(|byte| byte as u8);
+        eq!(&buffer[18..16 + sender.2 as usize], &path[..sender.2 as usize - 2]);
+        eq!(&buffer[before as usize..][..9], text.as_bytes());
+    }
+    // More than fits is cut, and said.
+    let long = [b'x'; 100];
+    c!(libc::sendto(sender.0, long.as_ptr().cast(), 100, 0, (&raw const receiver.1).cast(), receiver.2));
+    eq!(ring.next()?, (1, 256, BUFFER | MORE | 2 << 16));
+    eq!(words(buffers.of(2)), [sender.2, 0, 48, libc::MSG_TRUNC as u32]);
+    let found = ring.all(&[Sqe { addr: 1, ..sqe(CANCEL, -1, 9) }])?;
+    eq!(found, [(1, -libc::ECANCELED), (9, 0)]);
+    // No room for what comes first; no buffers at all; several pieces.
+    header.msg_controllen = 200;
+    c!(libc::sendto(sender.0, long.as_ptr().cast(), 9, 0, (&raw const receiver.1).cast(), receiver.2));
+    eq!(ring.one(receive)?, -libc::EFAULT);
+    eq!(ring.one(Sqe { flags: 0, ..receive })?, -libc::EINVAL);
+    header.msg_iovlen = 2;
+    eq!(ring.one(receive)?, -libc::EINVAL);
+    Ok(())
+}
+
+/// A datagram socket of a name: itself, its address, and the bytes of that.
+fn datagram(name: &str) -> Result<(i32, libc::sockaddr_un, u32), String> {
+    let socket = c!(libc::socket(libc::AF_UNIX, libc::SOCK_DGRAM, 0));
+    // SAFETY: a structure of plain numbers.
+    let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+    address.sun_family = libc::AF_UNIX as u16;
+    let path = format!("{}/{name}", dir()?);
+    path.bytes().zip(&mut address.sun_path).for_each(|(from, to)| *to = from as libc::c_char);
+    let size = 2 + path.len() as u32 + 1;
+    c!(libc::bind(socket, (&raw const address).cast(), size));
+    Ok((socket, address, size))
 }

@@ -188,7 +188,12 @@ mod in_kernel {
 
     #[test]
     fn requests_end_though_the_driver_is_busy() {
+        ["none", "mq-deadline", "kyber"].into_iter().for_each(busy);
+    }
+
+    fn busy(scheduler: &str) {
         let Ok((disk, queue)) = slow_disk() else { return assert!(false) };
+        assert_eq!(queue.set_scheduler(scheduler), Ok(()));
         let Some(whole) = disk.part(0) else { return assert!(false) };
         for _ in 0..20 {
             let Ok(pages) = pattern(32, 1) else { return assert!(false) };
@@ -274,6 +279,10 @@ mod in_kernel {
             };
             assert_eq!(plugged(queues, limits, &up, none)?, [8, 0]);
         }
+        for name in ["mq-deadline", "kyber"] {
+            assert_eq!(plugged(2, limits, &up, |queue| queue.set_scheduler(name))?, [1, 7]);
+            assert_eq!(plugged(2, limits, &[0, 2, 4, 6], |queue| queue.set_scheduler(name))?, [4, 0]);
+        }
         // As large as the device takes.
         let few = QueueLimits { max_segments: 3, ..limits };
         assert_eq!(plugged(2, few, &up, nothing)?, [3, 5]);
@@ -292,9 +301,16 @@ mod in_kernel {
         queue.set_nr_requests(2)?;
         assert_eq!((queue.nr_requests(), queue.async_depth()), (4, Some(3)));
         assert_eq!(queue.set_nr_requests(5000), Err(EINVAL));
-        queue.set_tunables(|tunables| tunables.fifo_batch = 3)?;
+        let three = mq::Tunables::Deadline(mq::DeadlineTunables { fifo_batch: 3, ..Default::default() });
+        queue.set_tunables(|tunables| *tunables = three)?;
         queue.set_nr_requests(256)?;
-        assert_eq!(queue.tunables().map(|tunables| tunables.fifo_batch), Some(3));
+        assert_eq!(queue.tunables(), Some(three));
+        queue.set_scheduler("kyber")?;
+        let first = mq::Tunables::Kyber(Default::default());
+        assert_eq!((queue.scheduler(), queue.nr_requests(), queue.tunables()), ("kyber", 128, Some(first)));
+        // Another scheduler's are nothing to it.
+        queue.set_tunables(|tunables| *tunables = three)?;
+        assert_eq!(queue.tunables(), Some(first));
         queue.set_scheduler("none")?;
         assert_eq!((queue.scheduler(), queue.nr_requests(), queue.tunables()), ("none", 64, None));
         assert_eq!(queue.set_nr_requests(65), Err(EINVAL));

@@ -97,12 +97,13 @@ pub(crate) mod setup {
     pub(crate) const SQ_AFF: u32 = 1 << 2;
     pub(crate) const CQSIZE: u32 = 1 << 3;
     pub(crate) const CLAMP: u32 = 1 << 4;
+    pub(crate) const ATTACH_WQ: u32 = 1 << 5;
     pub(crate) const R_DISABLED: u32 = 1 << 6;
     pub(crate) const SUBMIT_ALL: u32 = 1 << 7;
     pub(crate) const COOP_TASKRUN: u32 = 1 << 8;
     pub(crate) const SINGLE_ISSUER: u32 = 1 << 12;
     pub(crate) const KNOWN: u32 =
-        SQPOLL | SQ_AFF | CQSIZE | CLAMP | R_DISABLED | SUBMIT_ALL | COOP_TASKRUN | SINGLE_ISSUER;
+        SQPOLL | SQ_AFF | CQSIZE | CLAMP | ATTACH_WQ | R_DISABLED | SUBMIT_ALL | COOP_TASKRUN | SINGLE_ISSUER;
 }
 
 /// What `io_uring_setup` says there is.

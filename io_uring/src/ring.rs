@@ -54,7 +54,9 @@ pub(crate) struct Ring {
     pub(crate) cq_entries: u32,
     pub(crate) flags: u32,
     /// The thread that takes requests in, if there is to be one.
-    pub(crate) sqpoll: Option<SqPoll>,
+    pub(crate) sqpoll: Option<Arc<SqPoll>>,
+    /// Who waits for room in the ring (`IORING_ENTER_SQ_WAIT`).
+    pub(crate) sq_room: WaitQueue,
     pub(crate) rings: Region,
     sqes: Region,
     /// Where the next request is taken from.
@@ -84,7 +86,7 @@ pub(crate) struct Ring {
 
 impl Ring {
     /// Rings for so many requests and results, both powers of two. ENOMEM.
-    pub(crate) fn new(sq_entries: u32, cq_entries: u32, flags: u32, sqpoll: Option<SqPoll>) -> Result<Arc<Self>> {
+    pub(crate) fn new(sq_entries: u32, cq_entries: u32, flags: u32, sqpoll: Option<Arc<SqPoll>>) -> Result<Arc<Self>> {
         let array = at::CQES + cq_entries as usize * CQE;
         let rings = Region::new(array + sq_entries as usize * 4)?;
         for (offset, value) in [
@@ -100,6 +102,7 @@ impl Ring {
             cq_entries,
             flags,
             sqpoll,
+            sq_room: WaitQueue::new(),
             rings,
             sqes: Region::new(sq_entries as usize * SQE)?,
             sq_head: AtomicU32::new(0),
@@ -429,7 +432,7 @@ impl FileOps for RingFile {
 
     fn show_fdinfo(&self, _: &File, out: &mut dyn core::fmt::Write) -> core::fmt::Result {
         // Linux shows -1 for both where there is no thread.
-        match self.0.sqpoll.as_ref().and_then(SqPoll::shown) {
+        match self.0.sqpoll.as_ref().and_then(|poll| poll.shown()) {
             Some((tid, cpu)) => write!(out, "SqThread:\t{tid}\nSqThreadCpu:\t{cpu}\n"),
             None => out.write_str("SqThread:\t-1\nSqThreadCpu:\t-1\n"),
         }

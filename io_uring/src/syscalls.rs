@@ -31,11 +31,39 @@ fn entries(asked: u32, most: u32, clamp: bool) -> Result<u32> {
     }
 }
 
+/// The thread of a new ring, if it wants one: that of ring `other`, or one that is to be started. EINVAL, ENXIO.
+fn poller(flags: u32, cpu: u32, other: u32) -> Result<Option<Arc<SqPoll>>> {
+    let other = match flags & setup::ATTACH_WQ {
+        0 => None,
+        _ => {
+            let file = vfs::fdtable::fdget(other as usize).map_err(|_| ENXIO)?;
+            // There are no workers that could be shared but this thread.
+            Some(file.private::<RingFile>().ok_or(EINVAL)?.0.sqpoll.clone())
+        }
+    };
+    if flags & setup::SQPOLL == 0 {
+        // A CPU for nobody.
+        return if flags & setup::SQ_AFF == 0 { Ok(None) } else { Err(EINVAL) };
+    }
+    if flags & setup::COOP_TASKRUN != 0 {
+        // Nobody is interrupted there to go on with requests.
+        return Err(EINVAL);
+    }
+    if let Some(other) = other {
+        let theirs = other.ok_or(EINVAL)?;
+        // As Linux: a thread that works for others is not taken, but one is started.
+        if theirs.can_share()? {
+            return Ok(Some(theirs));
+        }
+    }
+    SqPoll::new((flags & setup::SQ_AFF != 0).then_some(cpu)).map(Some)
+}
+
 /// `io_uring_setup(entries, params)`.
 pub fn sys_io_uring_setup(regs: &PtRegs) -> Result<usize> {
     let params_at = regs.arg1();
     let mut params = get_user::<Params>(params_at)?;
-    let [_, cq_asked, flags, cpu, idle_ms, _, _, reserved @ ..] = params;
+    let [_, cq_asked, flags, cpu, idle_ms, _, other, reserved @ ..] = params;
     if reserved.iter().take(3).any(|&word| word != 0) || flags & !setup::KNOWN != 0 {
         return Err(EINVAL);
     }
@@ -48,14 +76,7 @@ pub fn sys_io_uring_setup(regs: &PtRegs) -> Result<usize> {
     if cq < sq {
         return Err(EINVAL);
     }
-    let sqpoll = match flags & (setup::SQPOLL | setup::SQ_AFF) {
-        0 => None,
-        // A CPU for nobody.
-        setup::SQ_AFF => return Err(EINVAL),
-        // Nobody is interrupted there to go on with requests.
-        _ if flags & setup::COOP_TASKRUN != 0 => return Err(EINVAL),
-        its => Some(SqPoll::new((its & setup::SQ_AFF != 0).then_some(cpu), idle_ms)?),
-    };
+    let sqpoll = poller(flags, cpu, other)?;
     let ring = Ring::new(sq, cq, flags, sqpoll)?;
     let array = u32::try_from(ring.array())?;
     let (sq_offsets, cq_offsets) = (
@@ -78,7 +99,7 @@ pub fn sys_io_uring_setup(regs: &PtRegs) -> Result<usize> {
     let fd = vfs::get_unused_fd(true)?;
     let file = KIND.open(OpenFlags(uapi::O_RDWR), KBox::new(RingFile(ring.clone()), GFP_KERNEL)?)?;
     // If something fails from here on, the file's end is the thread's.
-    sqpoll::start(&ring)?;
+    sqpoll::start(&ring, idle_ms)?;
     put_user(params_at, params)?;
     Ok(fd.install(file) as usize)
 }
@@ -277,7 +298,7 @@ pub fn sys_io_uring_enter(regs: &PtRegs) -> Result<usize> {
             poll.wake();
         }
         if flags & enter::SQ_WAIT != 0 {
-            poll.wait_for_room(&ring);
+            sqpoll::wait_for_room(&ring, poll);
         }
         // They are the thread's to take.
         done = count as usize;

@@ -49,6 +49,7 @@ pub const TESTS: &[Test] = &[
     ("uring.sqpoll_stopped", sqpoll::stopped),
     ("uring.sqpoll_threads", sqpoll::threads),
     ("uring.sqpoll_exec", sqpoll::exec),
+    ("uring.sqpoll_shared", sqpoll::shared),
     ("uring.sqpoll_bad", sqpoll::bad),
 ];
 

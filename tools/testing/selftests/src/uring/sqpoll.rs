@@ -7,6 +7,7 @@ use std::sync::atomic::fence;
 
 const SQPOLL: u32 = 1 << 1;
 const SQ_AFF: u32 = 1 << 2;
+const ATTACH_WQ: u32 = 1 << 5;
 const R_DISABLED: u32 = 1 << 6;
 const COOP_TASKRUN: u32 = 1 << 8;
 const GETEVENTS: u32 = 1 << 0;
@@ -246,7 +247,8 @@ pub fn stopped() -> Outcome {
 /// The ring's end is the thread's.
 pub fn threads() -> Outcome {
     let rings = [polled(4, 0, 1)?, polled(4, 0, 5000)?];
-    eq!(pollers()?.len(), 2);
+    // On Linux the thread names itself.
+    until("two threads", || pollers().is_ok_and(|list| list.len() == 2))?;
     eq!(rings[1].seen(&[sqe(NOP, -1, 1)])?, [(1, 0)]);
     drop(rings);
     until("the threads' end", || pollers().is_ok_and(|list| list.is_empty()))
@@ -266,6 +268,49 @@ pub fn exec() -> Outcome {
     })?;
     eq!(exit_of(pid)?, 0);
     Ok(())
+}
+
+/// Rings that share a thread: it lives as long as the last of them.
+pub fn shared() -> Outcome {
+    let with = |flags: u32, fd: i32| {
+        let mut params = [0u32; 30];
+        (params[2], params[4], params[6]) = (flags | ATTACH_WQ, 20, fd as u32);
+        params
+    };
+    let first = polled(8, 0, 20)?;
+    let rings = [Ring::with(8, with(SQPOLL, first.fd))?, Ring::with(8, with(SQPOLL, first.fd))?];
+    let nops: Vec<Sqe> = (0..8).map(|n| sqe(NOP, -1, n)).collect();
+    let wanted: Vec<(u64, i32)> = (0..8).map(|n| (n, 0)).collect();
+    for _ in 0..5 {
+        for ring in rings.iter().chain([&first]) {
+            eq!(ring.seen(&nops)?, wanted);
+        }
+    }
+    eq!(pollers()?.len(), 1);
+    drop(first);
+    let [second, third] = rings;
+    eq!(second.seen(&nops)?, wanted);
+    // Another process has its own.
+    let pid = child(|| {
+        let made = Ring::with(8, with(SQPOLL, third.fd));
+        i32::from(
+            made.and_then(|ring| ring.seen(&nops)) != Ok(wanted.clone()) || pollers().map(|list| list.len()) != Ok(1),
+        )
+    })?;
+    eq!(exit_of(pid)?, 0);
+    drop(second);
+    eq!(third.seen(&nops)?, wanted);
+    // A ring without a thread has none to share, but can be named where none is wanted.
+    let plain = Ring::new(4, 0, 0)?;
+    for (flags, fd, error) in
+        [(SQPOLL, plain.fd, libc::EINVAL), (SQPOLL, 0, libc::EINVAL), (0, 0, libc::EINVAL), (0, 900, libc::ENXIO)]
+    {
+        let mut params = with(flags, fd);
+        fails!(syscall(SYS_io_uring_setup, 4, params.as_mut_ptr()), error);
+    }
+    eq!(Ring::with(4, with(0, third.fd))?.one(sqe(NOP, -1, 5))?, 0);
+    drop(third);
+    until("the thread's end", || pollers().is_ok_and(|list| list.is_empty()))
 }
 
 pub fn bad() -> Outcome {

@@ -101,9 +101,9 @@ fn admin() -> Result {
     if capable(CAP_SYS_ADMIN) { Ok(()) } else { Err(EACCES) }
 }
 
-/// The device for this call alone. EBUSY if somebody has it.
+/// The device for this call alone. EBUSY if somebody has it, ENXIO if it is gone.
 fn claim(handle: &BdevHandle) -> Result<BdevHandle> {
-    open_by_dev(handle.bdev().dev(), false, Some(Holder::unique())).map_err(|_| EBUSY)
+    open_by_dev(handle.bdev().dev(), false, Some(Holder::unique()))
 }
 
 /// The caller has the device to itself, or could. EBUSY.
@@ -116,7 +116,7 @@ fn set_block_size(handle: &BdevHandle, arg: usize) -> Result {
     if handle.is_exclusive() {
         return bdev.set_block_size(size);
     }
-    let _claim = claim(handle)?;
+    let _claim = claim(handle).map_err(|_| EBUSY)?;
     bdev.set_block_size(size)
 }
 

@@ -101,9 +101,13 @@ pub(crate) mod setup {
     pub(crate) const R_DISABLED: u32 = 1 << 6;
     pub(crate) const SUBMIT_ALL: u32 = 1 << 7;
     pub(crate) const COOP_TASKRUN: u32 = 1 << 8;
+    pub(crate) const TASKRUN_FLAG: u32 = 1 << 9;
     pub(crate) const SINGLE_ISSUER: u32 = 1 << 12;
+    pub(crate) const DEFER_TASKRUN: u32 = 1 << 13;
+    /// Those that say how a task goes on with its requests.
+    pub(crate) const TASKRUN: u32 = COOP_TASKRUN | TASKRUN_FLAG | DEFER_TASKRUN;
     pub(crate) const KNOWN: u32 =
-        SQPOLL | SQ_AFF | CQSIZE | CLAMP | ATTACH_WQ | R_DISABLED | SUBMIT_ALL | COOP_TASKRUN | SINGLE_ISSUER;
+        SQPOLL | SQ_AFF | CQSIZE | CLAMP | ATTACH_WQ | R_DISABLED | SUBMIT_ALL | SINGLE_ISSUER | TASKRUN;
 }
 
 /// What `io_uring_setup` says there is.
@@ -152,6 +156,8 @@ pub(crate) const CQE_MORE: u32 = 1 << 1;
 pub(crate) const SQ_NEED_WAKEUP: u32 = 1 << 0;
 /// In the same flags: results wait that found no room.
 pub(crate) const SQ_CQ_OVERFLOW: u32 = 1 << 1;
+/// In the same flags: `io_uring_enter` has something to go on with.
+pub(crate) const SQ_TASKRUN: u32 = 1 << 2;
 /// In its flags of the completion ring: no event descriptor now.
 pub(crate) const CQ_EVENTFD_DISABLED: u32 = 1 << 0;
 /// Most requests.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A ring: where requests are taken from, where results go, who waits for them, and what a task still has to do for it.
 
-use crate::abi::{CQ_EVENTFD_DISABLED, CQE, CQE_MORE, SQ_CQ_OVERFLOW, SQE, Sqe, offset, op, setup};
+use crate::abi::{CQ_EVENTFD_DISABLED, CQE, CQE_MORE, SQ_CQ_OVERFLOW, SQ_TASKRUN, SQE, Sqe, offset, op, setup};
 use crate::pending::Pending;
 use crate::provided::Groups;
 use crate::region::Region;
@@ -229,6 +229,13 @@ impl Ring {
         if self.waiters.is_active() {
             self.waiters.wake_up_poll(PollMask(PollMask::IN.0 | PollMask::RDNORM.0));
         }
+        self.signal_event();
+        if let Some(posted) = counted {
+            self.pending.counted(posted);
+        }
+    }
+
+    fn signal_event(&self) {
         if self.rings.load(at::CQ_FLAGS) & CQ_EVENTFD_DISABLED == 0 {
             let event = self.event.lock_irqsave();
             if let Some(file) = &*event {
@@ -236,9 +243,11 @@ impl Ring {
                 let _ = eventpoll::eventfd_signal(file);
             }
         }
-        if let Some(posted) = counted {
-            self.pending.counted(posted);
-        }
+    }
+
+    /// Whether requests go on only when their task waits for results (`DEFER_TASKRUN`).
+    pub(crate) fn is_deferred(&self) -> bool {
+        self.flags & setup::DEFER_TASKRUN != 0
     }
 
     /// Puts a result into the ring, if there is room.
@@ -319,7 +328,13 @@ impl Ring {
         if let Some(poll) = &self.sqpoll {
             return poll.wake();
         }
-        if let Some(task) = task.upgrade() {
+        if self.flags & setup::TASKRUN_FLAG != 0 {
+            self.rings.change(at::SQ_FLAGS, SQ_TASKRUN, 0);
+        }
+        if self.is_deferred() {
+            // Who waits for the ring by other means is to come and wait for results.
+            self.signal_event();
+        } else if let Some(task) = task.upgrade() {
             task.set_flags(TaskFlags::TASK_WORK);
             if self.flags & setup::COOP_TASKRUN == 0 {
                 sched::kick(&task);
@@ -344,6 +359,10 @@ impl Ring {
     /// sleep.
     pub(crate) fn run_work(self: &Arc<Self>) {
         let Ok(space) = Sender::space() else { return };
+        if self.flags & setup::TASKRUN_FLAG != 0 {
+            // Before the list is taken: what comes after says so again.
+            self.rings.change(at::SQ_FLAGS, 0, SQ_TASKRUN);
+        }
         // First in, first out.
         let mut first: Option<KBox<Request>> = None;
         {
@@ -413,7 +432,7 @@ impl FileOps for RingFile {
         if tail.wrapping_sub(head) < self.0.sq_entries {
             mask |= PollMask(PollMask::OUT.0 | PollMask::WRNORM.0);
         }
-        if self.0.ready() != 0 {
+        if self.0.ready() != 0 || self.0.is_deferred() && self.0.has_any_work() {
             mask |= PollMask(PollMask::IN.0 | PollMask::RDNORM.0);
         }
         mask
@@ -451,6 +470,10 @@ static MINE: TaskLocal<Mine> = TaskLocal::new();
 
 /// The current task may have to go on with requests of `ring`. ENOMEM. May sleep.
 pub(crate) fn note_ring(ring: &Arc<Ring>) -> Result {
+    if ring.is_deferred() {
+        // Not on its way to user mode.
+        return Ok(());
+    }
     let task = current();
     if MINE.get(&task).is_none() {
         // Only this task sets its slot.

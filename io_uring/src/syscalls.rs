@@ -45,7 +45,7 @@ fn poller(flags: u32, cpu: u32, other: u32) -> Result<Option<Arc<SqPoll>>> {
         // A CPU for nobody.
         return if flags & setup::SQ_AFF == 0 { Ok(None) } else { Err(EINVAL) };
     }
-    if flags & setup::COOP_TASKRUN != 0 {
+    if flags & setup::TASKRUN != 0 {
         // Nobody is interrupted there to go on with requests.
         return Err(EINVAL);
     }
@@ -65,6 +65,11 @@ pub fn sys_io_uring_setup(regs: &PtRegs) -> Result<usize> {
     let mut params = get_user::<Params>(params_at)?;
     let [_, cq_asked, flags, cpu, idle_ms, _, other, reserved @ ..] = params;
     if reserved.iter().take(3).any(|&word| word != 0) || flags & !setup::KNOWN != 0 {
+        return Err(EINVAL);
+    }
+    let (flag, defer) = (flags & setup::TASKRUN_FLAG != 0, flags & setup::DEFER_TASKRUN != 0);
+    // The flag is for who is not interrupted; who puts work off must be alone.
+    if flag && flags & (setup::COOP_TASKRUN | setup::DEFER_TASKRUN) == 0 || defer && flags & setup::SINGLE_ISSUER == 0 {
         return Err(EINVAL);
     }
     let clamp = flags & setup::CLAMP != 0;
@@ -309,10 +314,13 @@ pub fn sys_io_uring_enter(regs: &PtRegs) -> Result<usize> {
         }
     }
     if flags & enter::GETEVENTS == 0 {
-        if ring.sqpoll.is_none() {
+        if ring.sqpoll.is_none() && !ring.is_deferred() {
             ring.run_work();
         }
         return Ok(done);
+    }
+    if ring.is_deferred() && !ring.is_issuer() {
+        return if done != 0 { Ok(done) } else { Err(EEXIST) };
     }
     let (mask, size, deadline) = wait_arguments(flags, regs.arg4(), regs.arg5())?;
     if mask != 0 {

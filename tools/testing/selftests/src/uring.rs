@@ -31,6 +31,7 @@ pub const TESTS: &[Test] = &[
     ("uring.counts", waits::counts),
     ("uring.issuer", waits::issuer),
     ("uring.shared", waits::shared),
+    ("uring.deferred", waits::deferred),
     ("uring.signal", waits::signal),
     ("uring.multipoll", multi::multipoll),
     ("uring.multiaccept", multi::multiaccept),

@@ -218,6 +218,52 @@ pub fn shared() -> Outcome {
     Ok(())
 }
 
+/// Work that is put off until its task waits for results.
+pub fn deferred() -> Outcome {
+    const COOP: u32 = 1 << 8;
+    const FLAG: u32 = 1 << 9;
+    const SINGLE: u32 = 1 << 12;
+    const DEFER: u32 = 1 << 13;
+    for flags in [DEFER, FLAG, FLAG | SINGLE, DEFER | SINGLE | 2, FLAG | COOP | 2] {
+        let mut params = [0u32; 30];
+        params[2] = flags;
+        fails!(syscall(SYS_io_uring_setup, 4, params.as_mut_ptr()), libc::EINVAL);
+    }
+    let ring = Ring::new(4, DEFER | SINGLE | FLAG, 0)?;
+    let wants = || ring.word(ring.params[14]).load(Acquire) & 4 != 0;
+    let (r, w) = pipe()?;
+    let mut to = [0u8; 8];
+    ring.put(Sqe { addr: to.as_mut_ptr() as u64, len: 8, ..sqe(READ, r, 3) });
+    eq!(ring.enter(1, 0)?, 1);
+    write(w, b"abc")?;
+    until("the sign of work", wants)?;
+    // Calls do not do it, but who waits for the ring hears of it.
+    eq!(c!(syscall(SYS_io_uring_enter, ring.fd, 0, 0, 0, 0usize, 0usize)), 0);
+    sleep_ms(10);
+    eq!(ring.ready(), 0);
+    let mut wait = libc::pollfd { fd: ring.fd, events: libc::POLLIN, revents: 0 };
+    eq!(c!(libc::poll(&mut wait, 1, 1000)), 1);
+    eq!(c!(syscall(SYS_io_uring_enter, ring.fd, 0, 0, 1, 0usize, 0usize)), 0);
+    ck!(!wants(), "the sign stays");
+    eq!(ring.take(), Some((3, 3)));
+    let fd = ring.fd;
+    let other = std::thread::spawn(move || {
+        // SAFETY: no memory is named.
+        let result = unsafe { syscall(SYS_io_uring_enter, fd, 0, 0, 1, 0usize, 0usize) };
+        (result, errno())
+    });
+    eq!(other.join().map_err(|_| "panic")?, (-1, libc::EEXIST));
+    // The sign alone, for who is not interrupted.
+    let ring = Ring::new(4, COOP | FLAG, 0)?;
+    ring.put(Sqe { addr: to.as_mut_ptr() as u64, len: 8, ..sqe(READ, r, 4) });
+    eq!(ring.enter(1, 0)?, 1);
+    write(w, b"de")?;
+    eq!(ring.enter(0, 1)?, 0);
+    eq!(ring.take(), Some((4, 2)));
+    eq!(ring.word(ring.params[14]).load(Acquire) & 4, 0);
+    Ok(())
+}
+
 extern "C" fn nothing(_: i32) {}
 
 /// A signal ends the wait, whatever its handler says of restarting.

@@ -4,7 +4,7 @@
 
 use super::merge::{Merged, is_mergeable};
 use super::queue::Queue;
-use super::sched::Sched;
+use super::sched::{Sched, Sent};
 use crate::bio::{Bio, BioVec};
 use crate::types::{Op, OpFlags, SECTOR_SHIFT};
 use errno::Result;
@@ -46,6 +46,8 @@ struct Body {
     home: Option<(Arc<Queue>, u32)>,
     /// Whose tag it is, if it is a scheduler's.
     sched: Option<Arc<Sched>>,
+    /// Its scheduler wants to hear of its end.
+    sent: Option<Sent>,
 }
 
 impl Request {
@@ -65,6 +67,7 @@ impl Request {
             start_ns: 0,
             home: None,
             sched: None,
+            sent: None,
         };
         Ok(Self { tag, body, private: 0 })
     }
@@ -103,6 +106,11 @@ impl Request {
 
     pub(super) fn take_sched(&mut self) -> Option<Arc<Sched>> {
         self.body.sched.take()
+    }
+
+    /// A scheduler sent it, and wants to hear of its end.
+    pub(super) fn set_sent(&mut self, sent: Option<Sent>) {
+        self.body.sent = sent;
     }
 
     pub(super) fn set_sched(&mut self, sched: Arc<Sched>) {
@@ -264,6 +272,9 @@ impl Request {
             let now = ktime::now_ns();
             let (op, len, start) = (body.stat_op(), body.len, body.start_ns);
             for_stats(bio, |stats| stats.end(op, len, start, now));
+        }
+        if let Some(sent) = body.sent.take() {
+            sent.done(body.start_ns);
         }
         let (home, sched) = (body.home.take(), body.sched.take());
         for bio in body.bios.drain_all() {

@@ -2,6 +2,7 @@
 //! `Unit`: a logical unit, and the way of commands to it and back.
 
 use crate::command::{Command, Data, HostStatus};
+use crate::execute::unsent;
 use crate::host::Host;
 use block::mq::Queue;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::*};
@@ -334,7 +335,7 @@ impl Unit {
             match self.submit(command, true) {
                 Ok(()) => {}
                 Err((EBUSY, command)) => return self.again(command, LATER_NS),
-                Err((error, command)) => finish(command, Err(error)),
+                Err((error, command)) => finish(unsent(command, error), Err(error)),
             }
         }
     }

@@ -121,6 +121,15 @@ impl Node {
             copy_data(self.real_path()?, to, size.unwrap_or(u64::MAX).min(real.size()))?;
         }
         copy_attributes(&self.fs, real, &new)?;
+        // A file with several names below becomes several: none of them has its number. Attributes of users are for files and directories.
+        let one = real.is_dir() || real.nlink() == 1;
+        if one && (real.is_dir() || real.is_reg() || !self.fs.options.userxattr) {
+            let origin = crate::origin::encode(&self.real_path()?)?;
+            match self.fs.set_attribute(&new, b"origin", &origin) {
+                Err(EPERM | EOPNOTSUPP) => {}
+                set => set?,
+            }
+        }
         let attr = SetAttr {
             uid: Some(real.uid()),
             gid: Some(real.gid()),

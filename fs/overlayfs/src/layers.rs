@@ -21,6 +21,8 @@ pub(crate) struct Layer {
 pub(crate) struct System {
     /// `st_dev` of its files, where they keep one of their own.
     pub(crate) dev: Option<Dev>,
+    /// What handles of its files are known by, where that means one of the lower file systems alone.
+    pub(crate) uuid: Option<[u8; 16]>,
     pub(crate) _own: Option<AnonDev>,
 }
 
@@ -109,9 +111,23 @@ impl Fs {
 
     /// Makes a directory of the upper layer hide what lies below it.
     pub(crate) fn set_opaque(&self, dentry: &Dentry) -> Result {
-        let inode = dentry.positive()?;
+        self.set_attribute(dentry.positive()?, b"opaque", b"y")
+    }
+
+    /// Sets one of our attributes of a file of the upper layer.
+    pub(crate) fn set_attribute(&self, inode: &Inode, name: &[u8], value: &[u8]) -> Result {
         let _lock = inode.lock.write();
-        inode.ops().setxattr(inode, &self.name(b"opaque")?, Some(b"y"), 0)
+        inode.ops().setxattr(inode, &self.name(name)?, Some(value), 0)
+    }
+
+    /// Whether a directory of the upper layer has entries whose numbers are those of lower files, though it is not merged itself.
+    pub(crate) fn is_impure(&self, inode: &Inode) -> Result<bool> {
+        Ok(self.attribute(inode, b"impure")?.is_some_and(|value| value.as_slice() == b"y"))
+    }
+
+    /// Makes it one.
+    pub(crate) fn set_impure(&self, inode: &Inode) -> Result {
+        if self.is_impure(inode)? { Ok(()) } else { self.set_attribute(inode, b"impure", b"y") }
     }
 
     /// Whether an entry of directory `dir` says that there is no such name: a device 0:0, or, where the directory is marked so, an

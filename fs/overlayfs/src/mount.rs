@@ -95,7 +95,7 @@ impl FileSystemType for Type {
             lower.push(Lower { layer, dentry: found.root.dentry.clone() }, GFP_KERNEL)?;
         }
         let upper = fs.upper.as_ref().map(|path| path.dentry.clone());
-        let root = Node::inode(&sb, &fs, upper, lower, None)?;
+        let root = Node::inode(&sb, &fs, upper, lower, None, None)?;
         sb.set_root(Dentry::new_root(root)?);
         Ok(sb)
     }
@@ -123,7 +123,7 @@ fn layers(options: Options) -> Result<Fs> {
         if lies_below(&place.dentry, &work_place.dentry) || lies_below(&work_place.dentry, &place.dentry) {
             return refuse("workdir and upperdir must be separate subtrees", EINVAL);
         }
-        systems.push(System { dev: Some(own.mnt.sb.dev), _own: None }, GFP_KERNEL)?;
+        systems.push(System { dev: Some(own.mnt.sb.dev), uuid: None, _own: None }, GFP_KERNEL)?;
         supers.push(Some(own.mnt.sb.clone()), GFP_KERNEL)?;
         traps.push(own.dentry.clone(), GFP_KERNEL)?;
         traps.push(work_own.dentry.clone(), GFP_KERNEL)?;
@@ -131,7 +131,7 @@ fn layers(options: Options) -> Result<Fs> {
         work = Some(Path { mnt: own.mnt.clone(), dentry: work_own.dentry });
         upper = Some(own);
     } else {
-        systems.push(System { dev: None, _own: None }, GFP_KERNEL)?;
+        systems.push(System { dev: None, uuid: None, _own: None }, GFP_KERNEL)?;
         supers.push(None, GFP_KERNEL)?;
     }
     let mut lower = KVec::new();
@@ -147,7 +147,7 @@ fn layers(options: Options) -> Result<Fs> {
             Some(system) => system,
             None => {
                 let anon = AnonDev::new()?;
-                systems.push(System { dev: Some(anon.dev()), _own: Some(anon) }, GFP_KERNEL)?;
+                systems.push(System { dev: Some(anon.dev()), uuid: None, _own: Some(anon) }, GFP_KERNEL)?;
                 supers.push(Some(own.mnt.sb.clone()), GFP_KERNEL)?;
                 systems.len() - 1
             }
@@ -155,6 +155,7 @@ fn layers(options: Options) -> Result<Fs> {
         roots.push(own.dentry.clone(), GFP_KERNEL)?;
         lower.push(Layer { root: own, system }, GFP_KERNEL)?;
     }
+    tell_apart(&mut systems, &lower);
     let same = systems.len() == 1 || systems.len() == 2 && upper.is_none();
     let bits = (usize::BITS - (systems.len() - 1).leading_zeros()) + 1;
     let xino = (!same && options.xino != Xino::Off).then_some(u64::BITS - bits);
@@ -178,6 +179,19 @@ fn layers(options: Options) -> Result<Fs> {
         check_upper(&fs)?;
     }
     Ok(fs)
+}
+
+/// Notes the lower file systems' UUIDs: not one that two have, nor the one that says nothing.
+fn tell_apart(systems: &mut [System], lower: &[Layer]) {
+    let uuid_of = |number: usize| {
+        let layer = lower.iter().find(|layer| layer.system == number)?;
+        Some(layer.root.mnt.sb.ops().uuid()).filter(|uuid| *uuid != [0; 16])
+    };
+    let count = systems.len();
+    for (number, system) in systems.iter_mut().enumerate() {
+        system.uuid =
+            uuid_of(number).filter(|uuid| (0..count).filter(|other| uuid_of(*other) == Some(*uuid)).count() == 1);
+    }
 }
 
 /// The directory `work` in the work directory, new and empty.

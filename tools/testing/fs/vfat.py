@@ -230,7 +230,8 @@ def full(guest, args, disk, path):
 
 
 def break_chains(path):
-    """Cuts the chain of the file BIG with a free cluster, and makes that of the directory ROUND a circle (FAT16)."""
+    """Cuts the chain of the file BIG with a free cluster, makes that of the directory ROUND a circle, and UP/INNER the directory that it is
+    in (FAT16)."""
     with open(path, "r+b") as f:
         data = f.read(1 << 20)
         table = int.from_bytes(data[14:16], "little") * 512
@@ -239,6 +240,9 @@ def break_chains(path):
             start = int.from_bytes(data[entry + 26:entry + 28], "little")
             f.seek(table + 2 * (start + skip))
             f.write((0 if skip else start).to_bytes(2, "little"))
+        outer, inner = (data.index(name) for name in (b"UP         ", b"INNER      "))
+        f.seek(inner + 26)
+        f.write(data[outer + 26:outer + 28])
 
 
 def damaged_chain(guest, args, disk):
@@ -248,7 +252,8 @@ def damaged_chain(guest, args, disk):
     if not guest.check(f"grep {disk} /proc/mounts").split()[3].startswith("ro,"):
         raise GuestError("it is not read-only after an error")
     guest.check("! touch /mnt/a/new 2>/dev/null && cat /mnt/a/good >/dev/null && umount /mnt/a", args.step)
-    guest.check(f"mount -t vfat -o errors=continue {disk} /mnt/a && ! cat /mnt/a/big >/dev/null 2>&1 && ! ls /mnt/a/round/x 2>/dev/null; "
+    guest.check(f"mount -t vfat -o errors=continue {disk} /mnt/a && ! cat /mnt/a/big >/dev/null 2>&1 && ! ls /mnt/a/round/x 2>/dev/null "
+                "&& test -d /mnt/a/up/inner && ! ls -d /mnt/a/up/inner/inner 2>/dev/null && ! rmdir /mnt/a/up/inner/inner 2>/dev/null && "
                 "touch /mnt/a/new && rm /mnt/a/new && umount /mnt/a", args.step)
 
 
@@ -341,7 +346,7 @@ def main():
                 with open(os.path.join(work, name), "wb") as f:
                     f.write(b"x" * 20000)
                 tool("mcopy", "-i", paths["chain"], os.path.join(work, name), f"::/{name.upper()}")
-            tool("mmd", "-i", paths["chain"], "::/ROUND")
+            tool("mmd", "-i", paths["chain"], "::/ROUND", "::/UP", "::/UP/INNER")
             break_chains(paths["chain"])
         names = list(paths)
         # With many disks the firmware's tables grow into the room that QEMU leaves for an initramfs.

@@ -66,7 +66,6 @@ pub fn sys_sendfile(regs: &PtRegs) -> Result<usize> {
         return Err(EINVAL);
     }
     check_end(from, regs.arg3())?;
-    let count = regs.arg3().min(MAX_RW_COUNT);
     let output = fdget(regs.arg0())?;
     if output.mode() & fmode::WRITE == 0 {
         return Err(EBADF);
@@ -75,6 +74,10 @@ pub fn sys_sendfile(regs: &PtRegs) -> Result<usize> {
     if input.mode() & fmode::SEEK == 0 || output.flags().any(uapi::O_APPEND) {
         return Err(EINVAL);
     }
+    // No byte lies behind what both file systems can have.
+    let most = input.inode().sb().max_bytes.min(output.inode().sb().max_bytes);
+    let room = most.checked_sub(from.cast_unsigned()).filter(|room| *room != 0 || regs.arg3() == 0).ok_or(EOVERFLOW)?;
+    let count = regs.arg3().min(MAX_RW_COUNT).min(usize::try_from(room).unwrap_or(usize::MAX));
     if let Some(mut from) = offset {
         let n = with_position(&output, |to| pump(&input, &mut from, &output, to, count))?;
         user::put(regs.arg2(), &from)?;

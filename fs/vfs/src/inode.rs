@@ -136,6 +136,11 @@ pub trait InodeOps: Any + Send + Sync {
         crate::perm::generic_permission(inode, mask)
     }
 
+    /// Whether the current task, which is not the owner, may set the times of `inode` to what it likes.
+    fn may_set_times(&self, inode: &Inode) -> bool {
+        false
+    }
+
     /// Whether a cached dentry of `inode` still stands (with [`iop::REVALIDATE`]). Must not sleep.
     fn revalidate(&self, inode: &Inode) -> bool {
         true

@@ -139,6 +139,7 @@ SHOWN = [
      "shortname=winnt,utf8,errors=remount-ro"),
     ("fmask=0111,dmask=0,utf8=0,check=s,quiet,tz=UTC,errors=continue,shortname=lower,nonumtail,usefree,showexec,flush,rodir",
      None),
+    ("umask=0,allow_utime=20", "rw,relatime,fmask=0000,dmask=0000,allow_utime=0020,codepage=437,iocharset=ascii,shortname=mixed,utf8,errors=remount-ro"),
     ("ro,time_offset=-90,uni_xlate,errors=panic,shortname=win95", "ro,relatime,fmask=0022,dmask=0022,codepage=437,iocharset=ascii,"
      "shortname=win95,uni_xlate,time_offset=-90,errors=panic"),
 ]
@@ -199,6 +200,11 @@ def semantics(guest, args, disk, path):
     guest.check(f"mount -t vfat {disk} /mnt/a && mount -o remount,ro /mnt/a && ! touch /mnt/a/x 2>/dev/null "
                 "&& mount -o remount,rw /mnt/a && echo x >/mnt/a/x && umount /mnt/a", args.step)
     tool("fsck.vfat", "-n", path)
+    # Who may write in directories may set times, unless the mount says otherwise.
+    touch = "su nobody -s /bin/sh -c \"touch -d '2001-02-03 04:05:06' /mnt/a/times\""
+    for options, may in (("umask=0", True), ("umask=0,allow_utime=0", False), ("umask=022", False), ("gid=65534,umask=0,allow_utime=20", True)):
+        guest.check(f"mount -t vfat -o {options} {disk} /mnt/a && : >/mnt/a/times && {'' if may else '! '}{touch} 2>/dev/null; r=$?; "
+                    "rm /mnt/a/times; umount /mnt/a; [ $r = 0 ]", args.step)
     # What is done is on the disk at once.
     guest.check(f"mount -t vfat -o sync {disk} /mnt/a && mkdir /mnt/a/now && echo text >/mnt/a/now/one && mv /mnt/a/now/one /mnt/a/now/two "
                 "&& truncate -s 3 /mnt/a/now/two", args.step)

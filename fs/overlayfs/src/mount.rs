@@ -157,7 +157,11 @@ fn layers(options: Options) -> Result<Fs> {
     }
     tell_apart(&mut systems, &lower);
     let same = systems.len() == 1 || systems.len() == 2 && upper.is_none();
-    let bits = (usize::BITS - (systems.len() - 1).leading_zeros()) + 1;
+    let bits = match supers.iter().flatten().all(has_short_numbers) {
+        true => u32::BITS,
+        // One bit more than file systems need.
+        false => (usize::BITS - (systems.len() - 1).leading_zeros()) + 1,
+    };
     let xino = (!same && options.xino != Xino::Off).then_some(u64::BITS - bits);
     let mut fs = Fs {
         upper,
@@ -179,6 +183,14 @@ fn layers(options: Options) -> Result<Fs> {
         check_upper(&fs)?;
     }
     Ok(fs)
+}
+
+/// Whether a file system's numbers of inodes have 32 bits, as its handles say.
+fn has_short_numbers(sb: &Arc<SuperBlock>) -> bool {
+    let root = sb.root();
+    let id = root.as_ref().and_then(|root| root.inode()).and_then(|inode| sb.ops().file_id(inode));
+    // `FILEID_INO32_GEN`: a number and its generation.
+    id.is_some_and(|id| id.kind == 1 && id.words().len() == 2)
 }
 
 /// Notes the lower file systems' UUIDs: not one that two have, nor the one that says nothing.

@@ -73,12 +73,25 @@ impl Fid {
 
     /// What `names` lead to from here; without names the same file again. ENOENT.
     pub fn walk(&self, names: &[&[u8]]) -> Result<Fid> {
-        let mut parts = names.chunks(MAX_WALK);
-        let mut at = self.walk_step(parts.next().unwrap_or(&[]))?;
-        for part in parts {
-            at = at.walk_step(part)?;
+        let (first, mut rest) = self.front(names);
+        let mut at = self.walk_step(first)?;
+        while !rest.is_empty() {
+            let (next, others) = self.front(rest);
+            at = at.walk_step(next)?;
+            rest = others;
         }
         Ok(at)
+    }
+
+    /// Splits off as many of `names` as go into one message, which is at least one.
+    fn front<'a, 'b>(&self, names: &'a [&'b [u8]]) -> (&'a [&'b [u8]], &'a [&'b [u8]]) {
+        let most = self.client().max_data() as usize;
+        let mut bytes = 0;
+        let fits = names.iter().take(MAX_WALK).take_while(|name| {
+            bytes += 2 + name.len();
+            bytes <= most
+        });
+        names.split_at(fits.count().max(1).min(names.len()))
     }
 
     /// Opens it (`flags` in the protocol's numbers, which are those of `O_*` on most machines).

@@ -247,6 +247,24 @@ mod in_kernel {
     }
 
     #[test]
+    fn long_walks_are_several() -> Result {
+        // As many of the longest names as 4096 bytes have room for.
+        const FIFTEEN: &[u8] = &{
+            let mut body = [0; 2 + 13 * 15];
+            body[0] = 15;
+            body
+        };
+        let says = [Say::Answer(VERSION), Say::Answer(QID), Say::Answer(FIFTEEN), Say::Answer(WALKED)];
+        let fake = server(&says)?;
+        let client = Client::on_channel(fake.clone(), None, 4096)?;
+        let root = client.attach(b"", 0)?;
+        let name = [b'n'; 255];
+        let file = root.walk(&[&name[..]; 16])?;
+        assert_eq!((count(&fake, kind::TWALK), file.qid().path), (2, 7));
+        Ok(())
+    }
+
+    #[test]
     fn writes_all_or_says_why() -> Result {
         let says = [
             Say::Answer(QID),

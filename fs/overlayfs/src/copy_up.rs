@@ -118,7 +118,7 @@ impl Node {
         let real = self.real()?;
         let new = to.inode()?.clone();
         if real.is_reg() {
-            copy_data(self.real_path()?, to, size.unwrap_or(u64::MAX).min(real.size()))?;
+            copy_data(self.real_path()?, to, size.unwrap_or(u64::MAX).min(real.size()), self.fs.syncs()?)?;
         }
         copy_attributes(&self.fs, real, &new)?;
         // A file with several names below becomes several: none of them has its number. Attributes of users are for files and directories.
@@ -150,8 +150,8 @@ pub(crate) fn change(inode: &Inode, attr: &SetAttr) -> Result {
     inode.ops().setattr(inode, attr)
 }
 
-/// Copies `size` bytes, leaving holes where the source has them, and writes them to the disk.
-fn copy_data(from: Path, to: Path, size: u64) -> Result {
+/// Copies `size` bytes, leaving holes where the source has them, and writes them to the disk if it `syncs`.
+fn copy_data(from: Path, to: Path, size: u64, syncs: bool) -> Result {
     let from = kernel_open_real(from, uapi::O_RDONLY | uapi::O_LARGEFILE | uapi::O_NOATIME)?;
     let to = kernel_open_real(to, uapi::O_WRONLY | uapi::O_LARGEFILE)?;
     let mut buffer = KVVec::from_elem(0u8, CHUNK.min(size.max(1) as usize), GFP_KERNEL)?;
@@ -176,7 +176,7 @@ fn copy_data(from: Path, to: Path, size: u64) -> Result {
     if to.inode().size() < size {
         change(to.inode(), &SetAttr { size: Some(size), ctime: current_time(), ..SetAttr::default() })?;
     }
-    if to.inode().sb().device().is_some() { to.fsync(false) } else { Ok(()) }
+    if syncs && to.inode().sb().device().is_some() { to.fsync(false) } else { Ok(()) }
 }
 
 /// Copies the extended attributes but for our own. What the upper layer cannot keep is left out, unless it says who may do what.

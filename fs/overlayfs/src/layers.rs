@@ -40,6 +40,8 @@ pub(crate) struct Fs {
     /// By how many bits a file system's number goes up in inode numbers, if that is done.
     pub(crate) xino: Option<u32>,
     pub(crate) options: Options,
+    /// Of the upper file system's errors, where `volatile` counts from.
+    pub(crate) errors: u32,
     /// Who mounted it.
     pub(crate) cred: Arc<Cred>,
     pub(crate) table: Table,
@@ -63,6 +65,15 @@ impl Fs {
     /// The mount of the upper layer. `EROFS` without one.
     pub(crate) fn upper_mount(&self) -> Result<&Arc<Mount>> {
         self.upper.as_ref().map(|path| &path.mnt).ok_or(EROFS)
+    }
+
+    /// Whether what is in the upper layer is to be written to the disk when somebody asks for it; with `volatile` it is not. EIO: something
+    /// could not be written since it was mounted, so that all of it may be damaged.
+    pub(crate) fn syncs(&self) -> Result<bool> {
+        match &self.upper {
+            Some(upper) if self.options.volatile => upper.mnt.sb.errors().check(self.errors).map(|()| false),
+            _ => Ok(true),
+        }
     }
 
     /// The directory for what is in the making. `EROFS` without an upper layer.

@@ -81,6 +81,9 @@ impl FileSystemType for Type {
         if options.upper.is_none() && options.work.take().is_some() {
             pr_info!("overlayfs: option \"workdir\" is useless in a non-upper mount, ignore\n");
         }
+        if options.upper.is_none() && core::mem::take(&mut options.volatile) {
+            pr_info!("overlayfs: option \"volatile\" is meaningless in a non-upper mount, ignoring it.\n");
+        }
         if options.upper.is_none() && options.lower.len() == 1 {
             return refuse("at least 2 lowerdir are needed while upperdir nonexistent", EINVAL);
         }
@@ -172,6 +175,7 @@ fn layers(options: Options) -> Result<Fs> {
         same,
         xino,
         options,
+        errors: 0,
         cred: current_cred()?,
         table: Table::new()?,
         temporary: AtomicU64::new(1),
@@ -181,8 +185,34 @@ fn layers(options: Options) -> Result<Fs> {
         fs.traps.push(work.dentry.clone(), GFP_KERNEL)?;
         fs.work = Some(work);
         check_upper(&fs)?;
+        if fs.options.volatile {
+            begin_volatile(&mut fs)?;
+        }
     }
     Ok(fs)
+}
+
+/// Directory in the work directory whose entries name what an older kernel must know to mount it.
+const INCOMPAT: &[u8] = b"incompat";
+
+/// Marks the layer: it is mounted with `volatile`, and is not to be mounted again unless somebody takes the mark away.
+fn begin_volatile(fs: &mut Fs) -> Result {
+    let Some(work) = &fs.work else { return Ok(()) };
+    let errors = work.mnt.sb.errors();
+    fs.errors = errors.sample();
+    if errors.check(fs.errors).is_err() {
+        return refuse(
+            "Cannot mount volatile when upperdir has an unseen error. Sync upperdir fs to clear state.",
+            EIO,
+        );
+    }
+    let _write = work.mnt.want_write()?;
+    let mut at = work.clone();
+    for name in [INCOMPAT, b"volatile"] {
+        let dentry = kernel_make(&at, name, |dir| dir.ops().mkdir(dir, name, uapi::S_IFDIR))?;
+        at = Path { mnt: at.mnt, dentry };
+    }
+    kernel_make(&at, b"dirty", |dir| dir.ops().create(dir, b"dirty", uapi::S_IFREG)).map(drop)
 }
 
 /// Whether a file system's numbers of inodes have 32 bits, as its handles say.
@@ -209,6 +239,17 @@ fn tell_apart(systems: &mut [System], lower: &[Layer]) {
 /// The directory `work` in the work directory, new and empty.
 fn prepare_work(place: &Path) -> Result<Path> {
     let _write = place.mnt.want_write()?;
+    if let Some(dentry) = kernel_lookup(place, b"work")?
+        && dentry.positive()?.is_dir()
+        && let Some(dentry) = kernel_lookup(&Path { mnt: place.mnt.clone(), dentry }, INCOMPAT)?
+        && dentry.positive()?.is_dir()
+    {
+        let names = crate::merge::names(Path { mnt: place.mnt.clone(), dentry })?;
+        if let Some(name) = names.split(|&byte| byte == 0).find(|name| !name.is_empty()) {
+            pr_err!("overlayfs: overlay with incompat feature '{}' cannot be mounted\n", name.escape_ascii());
+            return Err(EINVAL);
+        }
+    }
     if kernel_lookup(place, b"work")?.is_some() && clear(place, b"work", 0).is_err() {
         return refuse("failed to create directory work/work", EIO);
     }
@@ -239,7 +280,7 @@ impl SuperOps for Super {
 
     fn sync(&self, _: &SuperBlock, wait: bool) -> Result {
         match &self.0.upper {
-            Some(path) if wait => path.mnt.sb.sync_all(),
+            Some(path) if wait && self.0.syncs()? => path.mnt.sb.sync_all(),
             _ => Ok(()),
         }
     }

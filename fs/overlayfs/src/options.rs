@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The options of a mount. What is not built here (`index`, `metacopy`, `nfs_export`, `volatile`) can only be switched off.
+//! The options of a mount. What is not built here (`index`, `metacopy`, `nfs_export`) can only be switched off.
 
 use core::fmt::Write;
 use kalloc::KVec;
@@ -47,6 +47,8 @@ pub(crate) struct Options {
     pub(crate) userxattr: bool,
     pub(crate) xino: Xino,
     pub(crate) redirect: Redirect,
+    /// Nothing is written to the disk because of the overlay; after a crash the upper layer is worth nothing.
+    pub(crate) volatile: bool,
     /// It was said.
     said_redirect: bool,
 }
@@ -98,6 +100,7 @@ impl Options {
             userxattr: false,
             xino: Xino::Off,
             redirect: Redirect::Off,
+            volatile: false,
             said_redirect: false,
         };
         for option in split(text, b',').filter(|option| !option.is_empty()) {
@@ -133,6 +136,7 @@ impl Options {
             (b"workdir", Some(dir)) => self.work = Some(unescaped(dir)?),
             (b"default_permissions", None) => self.default_permissions = true,
             (b"userxattr", None) => self.userxattr = true,
+            (b"volatile", None) => self.volatile = true,
             (b"xino", Some(b"off")) => self.xino = Xino::Off,
             (b"xino", Some(b"auto")) => self.xino = Xino::Auto,
             (b"xino", Some(b"on")) => self.xino = Xino::On,
@@ -172,6 +176,9 @@ impl Options {
             Xino::Off => {}
             Xino::Auto => out.write_str(",xino=auto")?,
             Xino::On => out.write_str(",xino=on")?,
+        }
+        if self.volatile {
+            out.write_str(",volatile")?;
         }
         if self.userxattr {
             out.write_str(",userxattr")?;

@@ -120,6 +120,13 @@ t_origin() {
   is "$(ino $M/z)" $i; is "$(listed $M z)" $i; mv $M/z $M/p/z; is "$(xattr $U/p trusted.overlay.impure)" y; is "$(listed $M/p z)" $i; again
   is "$(listed $M/p z)" $i; is "$(ino $M/p/z)" $i; rm $M/p/z; echo new >$M/p/z; is "$(ino $M/p/z)" "$(ino $U/p/z)"; is "$(listed $M/p z)" "$(ino $U/p/z)"
 }
+t_volatile() {
+  mkdir $B/d; echo 1 >$L/f
+  up ,volatile
+  is "$(grep -c ' /tmp/merged .*[,=]volatile' /proc/mounts)" 1; [ -f $W/work/incompat/volatile/dirty ]; echo 2 >>$M/f; sync; echo 3 >$M/d/g; mv $M/d/g $M/d/h
+  is "$(cat $U/f)" "$(printf '1\n2')"; dd if=/dev/zero of=$M/s bs=1 count=1 conv=fsync 2>/dev/null; umount $M
+  fails up; fails up ,volatile; is "$(cat $U/d/h)" 3; rm -r $W/work/incompat; up; is "$(cat $M/f $M/d/h)" "$(printf '1\n2\n3')"
+}
 t_link() {
   echo 1 >$L/f; ln $L/f $L/g; echo 2 >$L/h
   up

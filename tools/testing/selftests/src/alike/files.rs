@@ -16,6 +16,7 @@ pub const TESTS: &[Test] = &[
     ("alike.copy_file_range", copy_file_range),
     ("alike.record_lock_order", record_lock_order),
     ("alike.ofd_no_deadlock", ofd_no_deadlock),
+    ("alike.path_keeps_locks", path_keeps_locks),
 ];
 
 const RWF_APPEND: i32 = 0x10;
@@ -245,4 +246,25 @@ fn ofd_no_deadlock() -> Outcome {
     c!(libc::close(mine));
     eq!(exit_of(pid)?, 0);
     Ok(())
+}
+
+/// Closing a descriptor takes a process's locks away, but not one that only stands for a place.
+fn path_keeps_locks() -> Outcome {
+    home()?;
+    let f = c!(libc::open(c"f".as_ptr(), libc::O_RDWR | libc::O_CREAT, 0o600));
+    // SAFETY: numbers alone, all of which may be zero.
+    let mut lock: libc::flock = unsafe { core::mem::zeroed() };
+    lock.l_type = libc::F_WRLCK as i16;
+    c!(libc::fcntl(f, libc::F_SETLK, &lock));
+    let other = || {
+        in_child(move || {
+            let f = c!(libc::open(c"f".as_ptr(), libc::O_RDWR));
+            c!(libc::fcntl(f, libc::F_SETLK, &lock));
+            Ok(())
+        })
+    };
+    close(c!(libc::open(c"f".as_ptr(), libc::O_PATH)));
+    eq!(other().is_err(), true);
+    close(c!(libc::open(c"f".as_ptr(), libc::O_RDONLY)));
+    other()
 }

@@ -152,6 +152,14 @@ impl LockState {
         self.held.lock().ranges.iter().any(|held| held.same_holder(range))
     }
 
+    /// Whether there are locks of the other kind (`flock` or not) that a server takes for the same process's.
+    fn has_other_kind(&self, range: &Range) -> bool {
+        let held = self.held.lock();
+        held.ranges
+            .iter()
+            .any(|held| held.flock != range.flock && (held.pid == range.pid || held.pid == -1 || range.pid == -1))
+    }
+
     /// Takes away what `owner` holds within the range.
     pub(crate) fn unset(&self, range: &Range) -> Result {
         let mut state = self.held.lock();
@@ -327,7 +335,8 @@ fn unlock_remote(file: &File, pid: i32) {
 }
 
 /// What was done to `range` here is done on the server of `file`, if it has one. An error of setting undoes it here, and there: the server
-/// may have granted it before the caller was killed, or still have what the caller had before.
+/// may have granted it before the caller was killed, or still have what the caller had before. (A server knows one kind of locks: those of
+/// the other kind that the process has stay.)
 pub(crate) fn follow_remote(file: &File, state: &LockState, range: &Range, set: bool, wait: bool) -> Result {
     if !file.ops().has_remote_locks() {
         return Ok(());
@@ -342,7 +351,9 @@ pub(crate) fn follow_remote(file: &File, state: &LockState, range: &Range, set: 
     if set && result.is_err() {
         // The first error is the one to tell.
         let _ = state.unset(range);
-        let _ = file.ops().lock(file, &RemoteLock { kind: uapi::F_UNLCK, wait: false, ..lock });
+        if !state.has_other_kind(range) {
+            let _ = file.ops().lock(file, &RemoteLock { kind: uapi::F_UNLCK, wait: false, ..lock });
+        }
     }
     result
 }

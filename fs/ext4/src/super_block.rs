@@ -140,6 +140,10 @@ impl SuperOps for Ext4Super {
         Ok(())
     }
 
+    fn uuid(&self) -> [u8; 16] {
+        self.0.core.with_super(|sb| sb.uuid)
+    }
+
     fn file_id(&self, inode: &Inode) -> Option<FileId> {
         let generation = Node::of(inode).ok()?.shared.tree.read().inode.raw.generation;
         Some(FileId::new(FILEID_INO32_GEN, &[inode.ino as u32, generation]))

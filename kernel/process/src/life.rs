@@ -72,8 +72,9 @@ pub fn fatal_pending(task: &Task) -> bool {
 }
 
 impl Signals for Hooks {
+    /// What ended a task ends no sleep of its exit: files are closed, and what is left in them is written, as if it lived.
     fn fatal_pending(&self, task: &Task) -> bool {
-        fatal_pending(task)
+        fatal_pending(task) && thread_of(task).is_none_or(|thread| !thread.is_exiting())
     }
 }
 

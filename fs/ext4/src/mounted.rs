@@ -45,7 +45,7 @@ pub(crate) struct Mounted {
     sectors_before: u64,
     kbytes_before: u64,
     /// The thread of multiple-mount protection, while the file system may be written.
-    pub(crate) beat: SpinLock<Option<Arc<crate::mmp::Beat>>>,
+    pub(crate) beat: SpinLock<Option<crate::mmp::Beating>>,
     /// What `/sys` and `/proc` have of it.
     pub(crate) shown: SpinLock<Option<Shown>>,
 }
@@ -113,9 +113,8 @@ impl Mounted {
     /// Says that nobody has the file system any more, if it is protected (`mmp`).
     pub(crate) fn end_beat(&self) {
         let beat = self.beat.lock().take();
-        if let Some(beat) = beat {
-            crate::mmp::end(&beat);
-        }
+        // Without the lock: the thread is waited for.
+        drop(beat);
     }
 
     /// How quotas are kept, as messages say it: with the journal, or past it.

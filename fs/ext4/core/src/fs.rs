@@ -25,6 +25,15 @@ pub struct Options {
     pub stripe: u32,
     /// `data=journal`: the caller writes the data of files as it writes metadata; what is freed must be revoked.
     pub journal_data: bool,
+    /// Only what is needed to find an inode is loaded: the log has not been replayed, so the rest may be of different times.
+    pub bare: bool,
+}
+
+impl Options {
+    /// For a look before the log is replayed.
+    pub fn before_recovery() -> Self {
+        Self { read_only: true, bare: true, ..Self::default() }
+    }
 }
 
 /// Where the superblock is, and the list of orphans that begins in it.
@@ -94,14 +103,22 @@ impl<S: Store> Fs<S> {
         let (buf, offset, sb) = Self::first_super(&store)?;
         let fs = Self::assemble(store, options, buf, offset, sb)?;
         fs.load_groups()?;
+        if options.bare {
+            return Ok(fs);
+        }
         fs.load_protected()?;
         fs.load_orphan_file()?;
-        match fs.load_quotas() {
+        match fs.load_for_writing() {
             // Without writing there is nothing to count.
             Err(_) if options.read_only => {}
             other => other?,
         }
         Ok(fs)
+    }
+
+    /// Loads what only writing needs (quotas), if a read-only mount could not: before the file system is made writable.
+    pub fn load_for_writing(&self) -> Result {
+        if self.has_quotas() { Ok(()) } else { self.load_quotas() }
     }
 
     /// The superblock, wherever the block size puts it.

@@ -130,10 +130,16 @@ impl<S: Store> Fs<S> {
         Ok((buf, offset, sb))
     }
 
+    /// The shape that the superblock says. In a box: it is on no stack while the rest is made.
+    #[inline(never)]
+    fn shape(sb: &SuperBlock, read_only: bool) -> Result<KBox<Geometry>> {
+        Ok(KBox::new(Geometry::new(sb, read_only)?, GFP_KERNEL)?)
+    }
+
     /// The value with nothing loaded yet.
     #[inline(never)]
     fn assemble(store: S, options: Options, buf: S::Buf, offset: usize, sb: KBox<SuperBlock>) -> Result<KBox<Self>> {
-        let geo = Geometry::new(&sb, options.read_only)?;
+        let geo = Self::shape(&sb, options.read_only)?;
         if geo.block_size != store.block_size() {
             return Err(EINVAL);
         }
@@ -152,8 +158,9 @@ impl<S: Store> Fs<S> {
         let dirty_clusters = Counter::new(0, cpus)?;
         let free_inodes = Counter::new(0, cpus)?;
         let dirs = Counter::new(0, cpus)?;
+        let groups = Groups::new()?;
         let make = move || Self {
-            groups: Groups::new(),
+            groups,
             blocks: AtomicU64::new(blocks),
             groups_count: AtomicU32::new(groups_count),
             reserved_blocks: AtomicU64::new(sb.r_blocks_count().min(blocks)),
@@ -177,7 +184,7 @@ impl<S: Store> Fs<S> {
             read_only: AtomicBool::new(options.read_only),
             next_generation: AtomicU32::new(store.random()),
             store,
-            geo,
+            geo: KBox::into_inner(geo),
         };
         Ok(KBox::new_with(make, GFP_KERNEL)?)
     }

@@ -122,12 +122,16 @@ type Chunk<S> = KVVec<<S as Locks>::Once<Group<S>>>;
 
 /// All groups.
 pub(crate) struct Groups<S: Store> {
-    chunks: [S::Once<Chunk<S>>; CHUNKS],
+    chunks: KVec<S::Once<Chunk<S>>>,
 }
 
 impl<S: Store> Groups<S> {
-    pub(crate) fn new() -> Self {
-        Self { chunks: core::array::from_fn(|_| S::Once::new()) }
+    pub(crate) fn new() -> Result<Self> {
+        let mut chunks = KVec::with_capacity(CHUNKS, GFP_NOFS)?;
+        for _ in 0..CHUNKS {
+            chunks.push(S::Once::new(), GFP_NOFS)?;
+        }
+        Ok(Self { chunks })
     }
 
     fn place(number: u32) -> (usize, usize) {

@@ -385,6 +385,11 @@ impl MappingOps for Pages {
         shared.reserve(from, to)
     }
 
+    fn dirty_is_prepared(&self) -> bool {
+        // In pages of several blocks some may be holes. What is inside the inode is to leave it.
+        self.0.per_page() == 1 && !self.0.is_inline()
+    }
+
     fn make_writable(&self, index: u64) -> Result {
         let shared = &*self.0;
         if shared.mount.core.read_only() {

@@ -221,7 +221,7 @@ impl<S: System> Journal<S> {
         Self::open_with(sys, geometry, block_size, config, None)
     }
 
-    /// As `open`, with one who can replay fast commits.
+    /// As `open`, with one who can replay fast commits. `EINVAL` for a log that is too short.
     #[inline(never)]
     pub fn open_with(
         sys: S,
@@ -231,6 +231,9 @@ impl<S: System> Journal<S> {
         fast: Option<&mut dyn Replay>,
     ) -> Result<(Arc<Self>, Recovered)> {
         let mut sb = Self::read_superblock(&sys, &geometry, block_size)?;
+        if sb.max_len() < MIN_BLOCKS {
+            return Err(EINVAL);
+        }
         let done = Self::recover(&sys, &geometry, &mut sb, fast)?;
         if sb.kind() == SUPERBLOCK_V1 {
             sb.set_kind(SUPERBLOCK_V2);

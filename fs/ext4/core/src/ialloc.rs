@@ -86,6 +86,7 @@ impl<S: Store> Fs<S> {
             }
             return Ok(None);
         }
+        self.open_desc(tx, number, &mut state)?;
         self.change_inode_bitmap(tx, &buf, &mut state, index, true)?;
         if self.geo.desc_csum != DescCsum::None {
             if state.desc.flags & BLOCK_UNINIT != 0 {
@@ -123,6 +124,7 @@ impl<S: Store> Fs<S> {
         let group = self.group(number)?;
         let mut state = group.state.lock();
         let buf = self.load_inode_bitmap(group, &mut state)?;
+        self.open_desc(tx, number, &mut state)?;
         self.change_inode_bitmap(tx, &buf, &mut state, index, false)?;
         state.desc.free_inodes_count = (state.desc.free_inodes_count + 1).min(self.geo.inodes_per_group);
         state.desc.used_dirs_count = state.desc.used_dirs_count.saturating_sub(u32::from(is_dir));

@@ -110,11 +110,18 @@ impl<S: Store> Fs<S> {
         }
         let mut state = self.super_state.lock();
         let head = state.sb.last_orphan.get();
+        let before = inode.raw.dtime;
         state.orphans.push(inode.ino, GFP_NOFS)?;
         state.sb.last_orphan.set(inode.ino);
-        self.write_super(tx, &mut state)?;
         inode.raw.dtime = head;
-        self.write_inode(tx, inode)?;
+        // The inode first: it leads to the others once the superblock leads to it.
+        let written = self.write_inode(tx, inode).and_then(|()| self.write_super(tx, &mut state));
+        if written.is_err() {
+            inode.raw.dtime = before;
+            state.orphans.pop();
+            state.sb.last_orphan.set(head);
+            return written;
+        }
         inode.orphan = Noted::List;
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::show::Shown;
 use crate::store::{Base, KernelStore};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use errno::{Error, Result};
-use ext4_core::{Create, Fs, Tx};
+use ext4_core::{Fs, Tx};
 use ext4_format::inode::flag;
 use ext4_store::Store;
 use jbd2::{OrderedRange, Tid};
@@ -219,41 +219,44 @@ impl Mounted {
                 shared.count(&tree);
                 return Ok(());
             }
-            let data = self.core.inline_evict(tx, &mut tree.inode)?;
-            shared.count(&tree);
-            if data.is_empty() {
-                return self.core.write_inode(tx, &tree.inode);
-            }
-            let made = self.core.map_create(tx, &mut tree.inode, 0, 1, Create::default())?;
-            let block = made.block().ok_or(errno::code::EIO)?;
-            let mut bytes = kalloc::KVec::from_elem(0u8, self.core.geo.block_size, kalloc::flags::GFP_NOFS)?;
-            for (to, from) in bytes.iter_mut().zip(data.iter()) {
-                *to = *from;
-            }
-            if shared.is_journaled() {
-                crate::journal_data::put(self, tx, block, |to| {
-                    to.iter_mut().zip(bytes.iter()).for_each(|(to, from)| *to = *from);
-                })?;
-            } else {
-                jbd2::BlockDevice::write(&self.base.cache.device, block, &bytes, jbd2::WriteFlags::default())?;
-            }
+            let left =
+                self.core.inline_leave(tx, &mut tree.inode, |tx, block, data| self.put_first(shared, tx, block, data));
             shared.note(self.tid(tx), true);
             shared.count(&tree);
-            self.core.write_inode(tx, &tree.inode)
+            left
         })
+    }
+
+    /// Writes the content of a file that was inside its inode to its first block.
+    fn put_first(&self, shared: &Shared, tx: &mut Tx<KernelStore>, block: u64, data: &[u8]) -> Result {
+        let mut bytes = kalloc::KVec::from_elem(0u8, self.core.geo.block_size, kalloc::flags::GFP_NOFS)?;
+        for (to, from) in bytes.iter_mut().zip(data) {
+            *to = *from;
+        }
+        if shared.is_journaled() {
+            return crate::journal_data::put(self, tx, block, |to| {
+                to.iter_mut().zip(bytes.iter()).for_each(|(to, from)| *to = *from);
+            });
+        }
+        jbd2::BlockDevice::write(&self.base.cache.device, block, &bytes, jbd2::WriteFlags::default())
     }
 
     /// Notes errors that were found in the superblock, and brings its counts up to date.
     pub(crate) fn sync_super(&self) -> Result {
         let record = core::mem::take(&mut *self.base.health.record.lock());
-        self.core.run(8, true, |tx| {
+        let done = self.core.run(8, true, |tx| {
             if record.count != 0 {
                 self.core.update_super(tx, |sb| crate::super_block::note_errors(sb, &record))?;
             }
             let kbytes = self.lifetime_kbytes();
             self.core.update_super(tx, |sb| sb.kbytes_written.set(kbytes))?;
             self.core.sync_super(tx)
-        })
+        });
+        if done.is_err() {
+            // They wait for the next time.
+            self.base.health.record.lock().put_back(record);
+        }
+        done
     }
 }
 

@@ -32,9 +32,10 @@ fn grow(inode: &Inode, node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, siz
     if leaves {
         mount.leave_inline(&node.shared)?;
     }
+    let old = inode.size();
     mapping.set_size(size);
     inode.set_size(size);
-    mount.run(8, |tx| {
+    let grown = mount.run(8, |tx| {
         let mut tree = node.shared.tree.write();
         to_core(inode, &mut tree.inode);
         if tree.inode.is_inline() && mount.core.inline_truncate(tx, &mut tree.inode, size)? {
@@ -45,7 +46,12 @@ fn grow(inode: &Inode, node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, siz
         mount.core.write_inode(tx, &tree.inode)?;
         node.shared.note(mount.tid(tx), true);
         Ok(())
-    })
+    });
+    if grown.is_err() {
+        mapping.set_size(old);
+        inode.set_size(old);
+    }
+    grown
 }
 
 /// Bytes from `at` to the end of its page become zeros, if the page has data there.

@@ -271,12 +271,6 @@ def mounts(run):
     run(f"mount -o remount,rw /mnt && touch /mnt/x && sleep 2 && {said}", r"mmp_sequence:\s+0x(?!ff4d4d50)")
     run(f"mount -o remount,ro /mnt && {said}", free)
     run("umount /mnt && e2fsck -fn /dev/vda", limit=120)
-    # What a kernel does not know it must not write; busybox's mount takes EROFS for an answer, and mounts read-only.
-    run("debugfs -w -R 'feature FEATURE_R31' /dev/vda")
-    run.refused("mount -t ext4 /dev/vda /mnt", "Invalid argument")
-    run("mount -t ext4 -o ro /dev/vda /mnt; mount -o remount,rw /mnt; grep ' /mnt ' /proc/mounts", r" ro,")
-    run("dmesg | tail", r"couldn't mount RDWR because of unsupported optional features \(80000000\)")
-    run("umount /mnt && debugfs -w -R 'feature -FEATURE_R31' /dev/vda")
     # An orphan: finished when the file system is written again.
     run("echo data >/tmp/data && debugfs -w -R 'write /tmp/data o' /dev/vda && "
         "i=$(debugfs -R 'stat o' /dev/vda 2>/dev/null | sed -n 's/^Inode: \\([0-9]*\\) .*/\\1/p') && test \"$i\" -gt 10 && "
@@ -285,6 +279,13 @@ def mounts(run):
     run("mount -t ext4 -o ro /dev/vda /mnt" if run.linux else f"mount -t ext4 -o ro /dev/vda /mnt && {said}", None if run.linux else r"^First orphan inode:")
     run("mount -o remount,rw /mnt && umount /mnt && e2fsck -fn /dev/vda", limit=120)
     run(f"test -z \"$({said} | grep 'First orphan')\"")
+    # What a kernel does not know it must not write; busybox's mount takes EROFS for an answer, and mounts read-only.
+    run("debugfs -w -R 'feature FEATURE_R31' /dev/vda")
+    run.refused("mount -t ext4 /dev/vda /mnt", "Invalid argument")
+    run("mount -t ext4 -o ro /dev/vda /mnt; mount -o remount,rw /mnt; grep ' /mnt ' /proc/mounts", r" ro,")
+    run("dmesg | tail", r"couldn't mount RDWR because of unsupported optional features \(80000000\)")
+    # debugfs takes the bit no more away than e2fsck would.
+    run("umount /mnt && mke2fs -q -F -t ext4 /dev/vda 64M", limit=120)
 
 
 GROUPS = [make, flags, acls, fallocate, direct, defragment, grow, names, options, journaled, offline, projects, quotas, mounts]

@@ -11,6 +11,7 @@ use crate::inode::Inode;
 use crate::map::Create;
 use crate::tx::Tx;
 use errno::{Result, code::*};
+use ext4_format::RawInode;
 use ext4_format::dir::{self, Entries, Entry, ft, record_len};
 use ext4_format::inode::{BLOCK_BYTES, flag, mode};
 use ext4_format::xattr::{entry_len, index, value_len};
@@ -153,14 +154,19 @@ impl<S: Store> Fs<S> {
         let (raw, tail) = (inode.raw.clone(), KVec::from_slice(&inode.tail, GFP_NOFS)?);
         let moved = self.leave(tx, inode, &data, put);
         if moved.is_err() {
-            if !inode.is_inline() {
-                // The block, if it got one: nothing leads to it after this, so that an error costs no more than the block.
-                let _ = self.remove_range(tx, inode, 0, u64::from(u32::MAX));
-            }
-            (inode.raw, inode.tail) = (raw, tail);
-            self.write_inode(tx, inode)?;
+            self.back_inside(tx, inode, (raw, tail))?;
         }
         moved
+    }
+
+    /// What was to leave the inode stays: it is as before, on the disk too.
+    fn back_inside(&self, tx: &mut Tx<S>, inode: &mut Inode, before: (RawInode, KVec<u8>)) -> Result {
+        if !inode.is_inline() {
+            // The block, if it got one: nothing leads to it after this, so that an error costs no more than the block.
+            let _ = self.remove_range(tx, inode, 0, u64::from(u32::MAX));
+        }
+        (inode.raw, inode.tail) = before;
+        self.write_inode(tx, inode)
     }
 
     fn leave(
@@ -392,7 +398,7 @@ impl<S: Store> Fs<S> {
             }
         });
         if let Err(error) = made {
-            (dir.raw, dir.tail) = before;
+            self.back_inside(tx, dir, before)?;
             return Err(error);
         }
         self.write_inode(tx, dir)

@@ -5,7 +5,7 @@ use crate::bdev::Device;
 use crate::health::Policy;
 use crate::journal::{Journal, Listener};
 use crate::node::{Node, Shared};
-use crate::options::{DataMode, Options};
+use crate::options::{Options, ask};
 use crate::show::Shown;
 use crate::store::{Base, KernelStore};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -28,6 +28,8 @@ pub(crate) struct Mounted {
     pub(crate) core: KBox<Fs<KernelStore>>,
     pub(crate) base: Arc<Base>,
     options: SpinLock<Options>,
+    /// Those that operations ask for (`ask`).
+    asked: AtomicU32,
     device: Arc<dyn SuperDevice>,
     pub(crate) sb: SetOnce<WeakArc<SuperBlock>>,
     /// Somebody makes it larger.
@@ -69,6 +71,7 @@ impl Mounted {
             base,
             delayed: AtomicBool::new(options.delalloc),
             reserved_for: [options.resuid, options.resgid].map(AtomicU32::new),
+            asked: AtomicU32::new(options.bits()),
             options: SpinLock::new(options),
             device,
             sb: SetOnce::new(),
@@ -88,7 +91,7 @@ impl Mounted {
 
     /// Whether the data of a file with these flags on the disk goes through the journal.
     pub(crate) fn journals_data(&self, flags: u32) -> bool {
-        let wanted = self.options().data == DataMode::Journal || flags & flag::JOURNAL_DATA != 0;
+        let wanted = self.has(ask::JOURNAL) || flags & flag::JOURNAL_DATA != 0;
         wanted && self.journal().is_some()
     }
 
@@ -131,9 +134,16 @@ impl Mounted {
         *self.options.lock()
     }
 
+    /// Whether an option of `ask` is on.
+    #[inline]
+    pub(crate) fn has(&self, option: u32) -> bool {
+        self.asked.load(Ordering::Relaxed) & option != 0
+    }
+
     pub(crate) fn set_options(&self, options: Options) {
         *self.options.lock() = options;
         self.delayed.store(options.delalloc, Ordering::Relaxed);
+        self.asked.store(options.bits(), Ordering::Relaxed);
         for (place, id) in self.reserved_for.iter().zip([options.resuid, options.resgid]) {
             place.store(id, Ordering::Relaxed);
         }
@@ -267,7 +277,7 @@ fn written_sectors(base: &Base) -> u64 {
 
 impl Listener for Mounted {
     fn committed(&self, tid: Tid) {
-        let discard = self.options().discard;
+        let discard = self.has(ask::DISCARD);
         self.core.committed(tid, |block, count| {
             if discard {
                 let device = &self.base.cache.device;

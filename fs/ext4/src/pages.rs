@@ -8,7 +8,7 @@
 use crate::bios::{Bios, ReadEnd, WriteEnd};
 use crate::journal_data;
 use crate::node::{Shared, Tree};
-use crate::options::DataMode;
+use crate::options::ask;
 use errno::Result;
 use errno::code::{EIO, ENOSPC};
 use ext4_core::{Create, State, Tx};
@@ -165,7 +165,7 @@ impl Shared {
         if changed {
             core.write_inode(tx, &tree.inode)?;
             self.note(core.store.tid(&tx.handle), true);
-            if !self.is_journaled() && self.mount.options().data == DataMode::Ordered {
+            if !self.is_journaled() && self.mount.has(ask::ORDERED) {
                 let from = u64::from(first) << self.block_bits();
                 core.store.order_data(&mut tx.handle, tree.inode.ino, from, reached)?;
             }

@@ -3,6 +3,7 @@
 
 use crate::mounted::{Mounted, parts};
 use crate::node::{Node, to_core};
+use crate::options::ask;
 use errno::Result;
 use errno::code::{EINVAL, EUCLEAN};
 use ext4_core::State;
@@ -79,7 +80,7 @@ pub(crate) fn clear_rest(node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, a
 
 fn shrink(inode: &Inode, node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, size: u64) -> Result {
     clear_rest(node, mount, mapping, size)?;
-    if size == 0 && mount.options().auto_da_alloc {
+    if size == 0 && mount.has(ask::AUTO_DA_ALLOC) {
         node.shared.flush_on_close.store(true, core::sync::atomic::Ordering::Release);
     }
     let _guard = mapping.invalidate_lock();

@@ -34,7 +34,10 @@ fn made(image: &Path, words: &str) -> (u32, [u32; 3]) {
 
 /// Mounts the bytes and finishes what orphans there are: how many, and what was reported.
 fn recover(bytes: Vec<u8>) -> (Fs<HostStore>, u32, Vec<String>) {
-    let fs = mount_bytes(bytes, false).unwrap();
+    recover_on(mount_bytes(bytes, false).unwrap())
+}
+
+fn recover_on(fs: Fs<HostStore>) -> (Fs<HostStore>, u32, Vec<String>) {
     let found = fs
         .recover_orphans(|fs, mut inode| {
             for _ in 0..100 {
@@ -130,4 +133,41 @@ fn damaged_orphan_files_end() {
         // The journal's inode is there.
         assert!(fs.inode(8).unwrap().raw.size > 0);
     }
+}
+
+#[test]
+fn a_mount_that_is_made_writable_finishes_them() {
+    let scratch = Scratch::new();
+    let image = scratch.file("image");
+    let (kept, _) = made(&image, "-t ext4 -b 1024 -O ^has_journal,quota");
+    let fs = mount_bytes(std::fs::read(&image).unwrap(), true).unwrap();
+    assert!(fs.has_orphans());
+    assert_eq!(fs.forget_orphans(), Err(errno::code::EROFS));
+    fs.set_read_only(false);
+    fs.load_for_writing().unwrap();
+    let (fs, found, reports) = recover_on(fs);
+    assert_eq!((found, reports.is_empty()), (3, true), "{reports:?}");
+    is_kept(&fs, kept);
+    std::fs::write(&image, fs.store.image()).unwrap();
+    assert_eq!(fsck(&image), None);
+}
+
+#[test]
+fn a_forgotten_list_is_begun_anew() {
+    let scratch = Scratch::new();
+    let image = scratch.file("image");
+    let (kept, _) = made(&image, PLAIN);
+    let fs = mount_bytes(std::fs::read(&image).unwrap(), false).unwrap();
+    fs.forget_orphans().unwrap();
+    assert!(!fs.has_orphans());
+    let mut inode = fs.file_inode(kept).unwrap();
+    fs.run(20, true, |tx| fs.orphan_add(tx, &mut inode)).unwrap();
+    assert!(fs.has_orphans());
+    fs.run(20, true, |tx| {
+        fs.orphan_remove(tx, &mut inode)?;
+        fs.write_inode(tx, &inode)
+    })
+    .unwrap();
+    assert!(!fs.has_orphans());
+    is_kept(&fs, kept);
 }

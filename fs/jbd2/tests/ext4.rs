@@ -322,10 +322,14 @@ fn fresh(name: &str, make: &[&str], block_size: usize, config: Config) -> Option
     let dir = PathBuf::from(std::env::temp_dir()).join(format!("jbd2-ext4-{}-{name}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
     let image = dir.join("image");
-    std::fs::File::create(&image).unwrap().set_len(12 << 20).unwrap();
+    // The disk was another's before: what nobody has written yet is not zeros.
+    let mut old = Rng(block_size as u64);
+    let words: Vec<u8> = (0..(12u32 << 20) / 8).flat_map(|_| old.next().to_le_bytes()).collect();
+    std::fs::write(&image, words).unwrap();
     let size = block_size.to_string();
     let journal_size = if block_size == 1024 { "size=1" } else { "size=4" };
-    let mut arguments = vec!["-q", "-F", "-b", &size, "-J", journal_size];
+    let fill = "nodiscard,lazy_itable_init=0,lazy_journal_init=0";
+    let mut arguments = vec!["-q", "-F", "-b", &size, "-J", journal_size, "-E", fill];
     arguments.extend_from_slice(make);
     let Some((0, _)) = tool("mke2fs", &arguments, &image) else {
         println!("skipped: no e2fsprogs");

@@ -191,10 +191,15 @@ pub fn write_page(mapping: &Mapping, from: &mut IovIter<'_>, at: u64) -> Result<
     let offset = at as usize % PAGE_SIZE;
     let index = at >> PAGE_SHIFT;
     let want = (PAGE_SIZE - offset).min(from.count());
+    let there = mapping.get(index);
     if !mapping.is_memory() {
-        mapping.ops().prepare_write(at, want)?;
+        let dirty = there.as_ref().is_some_and(|page| page.has(PageFlags::DIRTY));
+        if !(dirty && mapping.ops().dirty_is_prepared()) {
+            mapping.ops().prepare_write(at, want)?;
+        }
     }
-    if let Some(page) = mapping.get(index) {
+    // Who sees the page keeps it in the cache; one that came meanwhile is found below.
+    if let Some(page) = there {
         let n = from.copy_page_from_iter(&page, offset, want);
         written(mapping, index, &page, offset, n);
         return Ok(n);

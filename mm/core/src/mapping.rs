@@ -87,6 +87,11 @@ pub trait MappingOps: Send + Sync {
     fn prepare_write(&self, pos: u64, len: usize) -> Result {
         Ok(())
     }
+    /// Whether a page that is dirty needs no `prepare_write` any more, wherever in it is written: it got the space of the whole page, and
+    /// keeps it while the inode's lock is held.
+    fn dirty_is_prepared(&self) -> bool {
+        false
+    }
     /// A page is about to be written through a shared mapping: reserve space for it (`page_mkwrite`). Called with the `invalidate`
     /// lock held shared, without the page's lock. May sleep. ENOSPC becomes SIGBUS.
     fn make_writable(&self, index: u64) -> Result {

@@ -1,27 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The file that all threads share.
+//! A file that all threads share.
 
-use crate::memory::{Mapped, scratch};
-use crate::model::Model;
-use crate::{Common, PAGE};
+use super::{Common, LANE, LANES, Mapped, Model, PAGE, scratch};
 use ext4_tests::Rng;
 use ext4_tests::sys::{self, File, Pages, path};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-const LANE: u64 = 1500;
-const LANES: u64 = 40;
-
 /// A thread's part of the file that all share: pieces that share their pages with others'.
-pub(crate) struct Lanes {
+pub(super) struct Lanes {
     model: Model,
     index: u64,
     pieces: Vec<Vec<u8>>,
 }
 
 impl Lanes {
-    pub(crate) fn new(common: &Arc<Common>, index: u64, seed: u64) -> sys::Result<Self> {
+    pub(super) fn new(common: &Arc<Common>, index: u64, seed: u64) -> sys::Result<Self> {
         let name = format!("{}/lanes", common.dir);
         drop(File::open(&path(&name), libc::O_RDWR | libc::O_CREAT, 0o644)?);
         let file = File::open(&path(&name), libc::O_RDWR, 0)?;
@@ -44,7 +39,7 @@ impl Lanes {
         Ok(Self { model, index, pieces: vec![vec![0; LANE as usize]; LANES as usize] })
     }
 
-    pub(crate) fn step(&mut self) {
+    pub(super) fn step(&mut self) {
         let number = self.model.rng.below(LANES);
         let start = (number * self.model.common.threads + self.index) * LANE;
         let from = self.model.rng.below(LANE);

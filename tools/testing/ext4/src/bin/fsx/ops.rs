@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The operations, each with what it does to the content that is known.
+//! What is done to a file, and what the file should hold then.
 
-use super::Model;
-use crate::PAGE;
-use crate::memory::Mapped;
+use super::{Mapped, Model, PAGE};
 use ext4_tests::sys::{self, File, path};
 
 impl Model {
-    pub(crate) fn write(&mut self, direct: bool) {
+    pub(super) fn write(&mut self, direct: bool) {
         let (mut at, mut length) = self.range(self.common.max);
         let unit = if self.rng.one_in(3) { 512 } else { PAGE };
         if direct {
@@ -30,7 +28,7 @@ impl Model {
         }
     }
 
-    pub(crate) fn append(&mut self) {
+    pub(super) fn append(&mut self) {
         let (_, length) = self.range(self.common.max);
         let at = self.size();
         if at + length > self.common.max {
@@ -52,7 +50,7 @@ impl Model {
         }
     }
 
-    pub(crate) fn read(&mut self, direct: bool) {
+    pub(super) fn read(&mut self, direct: bool) {
         let (mut at, mut length) = self.range(self.size().max(1));
         if direct {
             (at, length) = (at / PAGE * PAGE, length.next_multiple_of(PAGE));
@@ -67,7 +65,7 @@ impl Model {
         }
     }
 
-    pub(crate) fn mapped(&mut self, store: bool) {
+    pub(super) fn mapped(&mut self, store: bool) {
         if self.data.is_empty() {
             return;
         }
@@ -100,7 +98,7 @@ impl Model {
         }
     }
 
-    pub(crate) fn truncate(&mut self) {
+    pub(super) fn truncate(&mut self) {
         let size = match self.rng.below(4) {
             0 => self.rng.below(self.size() + 1),
             1 => self.rng.below(self.common.max / PAGE) * PAGE,
@@ -113,7 +111,7 @@ impl Model {
         }
     }
 
-    pub(crate) fn fallocate(&mut self) {
+    pub(super) fn fallocate(&mut self) {
         let (mut at, mut length) = self.range(self.common.max);
         let keep = libc::FALLOC_FL_KEEP_SIZE;
         let which = self.rng.below(8);
@@ -177,7 +175,7 @@ impl Model {
         }
     }
 
-    pub(crate) fn copy_range(&mut self) {
+    pub(super) fn copy_range(&mut self) {
         let (from, length) = self.range(self.size().max(1));
         let length = length.min(self.size().saturating_sub(from));
         let to = self.rng.below(self.common.max - length.min(self.common.max - 1));
@@ -201,7 +199,7 @@ impl Model {
         }
     }
 
-    pub(crate) fn send(&mut self) {
+    pub(super) fn send(&mut self) {
         let (at, length) = self.range(self.size().max(1));
         let wanted = length.min(self.size().saturating_sub(at));
         self.note(format!("sendfile {at}+{length}"));
@@ -220,61 +218,7 @@ impl Model {
         self.compare("sendfile", at, &self.buffer[..done as usize]);
     }
 
-    /// Holes hold zeroes, and what is no hole is data.
-    pub(crate) fn holes(&mut self) {
-        self.note("holes".into());
-        let (mut at, size) = (0, self.size());
-        while at < size {
-            let data = match self.file.seek(at, libc::SEEK_DATA) {
-                Ok(data) => data,
-                Err(libc::ENXIO) => size,
-                Err(errno) => return self.refused("seek", errno),
-            };
-            if data < at || data > size {
-                return self.wrong(&format!("SEEK_DATA from {at} gives {data}"));
-            }
-            if let Some(n) = self.span(at, data - at).iter().position(|byte| *byte != 0) {
-                return self.wrong(&format!("a hole from {at} to {data}, but byte {} is data", at + n as u64));
-            }
-            if data == size {
-                break;
-            }
-            at = match self.file.seek(data, libc::SEEK_HOLE) {
-                Ok(hole) if hole > data && hole <= size => hole,
-                other => return self.wrong(&format!("SEEK_HOLE from {data} gives {other:?}, size {size}")),
-            };
-        }
-    }
-
-    /// What FIEMAP leaves out, or calls unwritten, is zeroes.
-    pub(crate) fn places(&mut self) {
-        self.note("fiemap".into());
-        let runs = match sys::fiemap(&self.file, 1, 1000) {
-            Ok(runs) => runs,
-            Err(errno) => return self.refused("fiemap", errno),
-        };
-        let (mut at, size) = (0, self.size());
-        for (start, _, length, flags) in runs {
-            if start < at && flags & 0x200 == 0 {
-                return self.wrong(&format!("FIEMAP: a run at {start} after one up to {at}"));
-            }
-            let end = if flags & 0x800 != 0 { start } else { start + length };
-            for (from, to) in [(at, start), (end.min(start), end)].into_iter().take(1 + usize::from(flags & 0x800 != 0))
-            {
-                let (from, to) = (from.min(size), to.min(size).max(from.min(size)));
-                if self.span(from, to - from).iter().any(|byte| *byte != 0) {
-                    return self.wrong(&format!("FIEMAP has nothing from {from} to {to}, where data is"));
-                }
-            }
-            at = start + length;
-        }
-        let from = at.min(size);
-        if self.span(from, size - from).iter().any(|byte| *byte != 0) {
-            self.wrong(&format!("FIEMAP has nothing from {from} on, where data is"));
-        }
-    }
-
-    pub(crate) fn settle_down(&mut self) {
+    pub(super) fn settle_down(&mut self) {
         let which = self.rng.below(6);
         self.note(["fsync", "fdatasync", "sync_file_range", "drop pages", "reopen", "syncfs"][which as usize].into());
         let fd = self.file.0;
@@ -308,7 +252,7 @@ impl Model {
     }
 
     /// The whole file, by read(2).
-    pub(crate) fn whole(&mut self) {
+    pub(super) fn whole(&mut self) {
         self.note("whole".into());
         let mut at = 0;
         while at < self.size() {

@@ -6,7 +6,7 @@ use crate::swap::SwapEntry;
 use crate::table::{Counts, Kind, PageTable, TableLock, part, scan};
 use crate::tlb;
 use core::sync::atomic::{AtomicU64, Ordering};
-use errno::Result;
+use errno::{Result, code::ENOMEM};
 use mm_alloc::Frame;
 use mm_alloc::kpt::bits;
 use mm_alloc::layout::TASK_SIZE;
@@ -40,9 +40,11 @@ impl PageTable {
                         Err(error) => result = Err(error),
                     }
                 }
-                if let Some(to) = to.get(i) {
-                    copied += 1;
-                    copy_entry(from, to, value, cow, &mut counts);
+                if let Some(to) = to.get(i).filter(|_| result.is_ok()) {
+                    match copy_entry(from, to, value, cow, &mut counts) {
+                        true => copied += 1,
+                        false => result = Err(ENOMEM),
+                    }
                 }
             });
             if let Some(target) = made {
@@ -59,9 +61,9 @@ impl PageTable {
     }
 }
 
-/// Shares one page with the child.
+/// Shares one page with the child. False if it has too many users.
 #[inline(always)]
-fn copy_entry(from: &AtomicU64, to: &AtomicU64, mut value: u64, cow: bool, counts: &mut Counts) {
+fn copy_entry(from: &AtomicU64, to: &AtomicU64, mut value: u64, cow: bool, counts: &mut Counts) -> bool {
     if value & bits::SPECIAL == 0 {
         // SAFETY: An entry that is not special holds a reference to a frame, and the table's lock keeps it.
         let frame = unsafe { Frame::of_phys(value & bits::ADDR) };
@@ -72,18 +74,19 @@ fn copy_entry(from: &AtomicU64, to: &AtomicU64, mut value: u64, cow: bool, count
             from.fetch_and(!bits::WRITE, Ordering::Relaxed);
             value &= !bits::WRITE;
         }
-    } else {
-        copied_special(value, counts);
+    } else if !copied_special(value, counts) {
+        return false;
     }
     to.store(value, Ordering::Relaxed);
+    true
 }
 
-/// Counts a copied entry that has no page.
+/// Counts a copied entry that has no page. False if its place has too many users.
 #[cold]
 #[inline(never)]
-fn copied_special(value: u64, counts: &mut Counts) {
-    if let Some(swap) = SwapEntry::from_bits(value) {
-        crate::swap::duplicate(swap);
-        counts[Kind::Swap as usize] += 1;
-    }
+fn copied_special(value: u64, counts: &mut Counts) -> bool {
+    let Some(swap) = SwapEntry::from_bits(value) else { return true };
+    let counted = crate::swap::duplicate(swap);
+    counts[Kind::Swap as usize] += i64::from(counted);
+    counted
 }

@@ -7,7 +7,7 @@ use crate::flags::VmFlags;
 use crate::mapping::{MapLink, Mapping};
 use core::sync::atomic::{AtomicBool, Ordering};
 use errno::Result;
-use errno::code::ENOMEM;
+use errno::code::{EINVAL, ENOMEM};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use mm_alloc::layout::PAGE_SHIFT;
@@ -94,11 +94,11 @@ impl Vma {
         old
     }
 
-    /// Files in memory know where their pages have to stay. `old`: the flags before.
+    /// Files know where their pages have to stay. `old`: the flags before.
     fn tell_locked(&self, old: VmFlags) {
         let locked = self.flags.any(VmFlags::LOCKED);
         if locked != old.any(VmFlags::LOCKED)
-            && let Some(link) = self.link.as_ref().filter(|link| link.mapping.is_memory())
+            && let Some(link) = &self.link
         {
             link.set_locked(locked);
         }
@@ -182,7 +182,8 @@ impl Drop for Vma {
     }
 }
 
-/// Splits the range around `at` so that one begins there, if `at` is inside one. ENOMEM (also above the limit of mappings).
+/// Splits the range around `at` so that one begins there, if `at` is inside one. ENOMEM (also above the limit of mappings); EINVAL for
+/// what only goes as a whole.
 pub(crate) fn split_at(areas: &mut Areas, table: &Arc<PageTable>, at: usize) -> Result {
     let index = areas.index(at);
     let Some(slot) = areas.get(index) else { return Ok(()) };
@@ -201,6 +202,10 @@ pub(crate) fn split_uncounted(areas: &mut Areas, table: &Arc<PageTable>, at: usi
     let Some(slot) = areas.get(index) else { return Ok(()) };
     if slot.start >= at {
         return Ok(());
+    }
+    if matches!(slot.value.backing, Backing::Special(_)) {
+        // As in Linux: the program is told of the vDSO as one piece.
+        return Err(EINVAL);
     }
     let (start, end, pgoff) = (slot.start, slot.end, slot.value.pgoff);
     let upper = slot.value.copy_for(start, at, end, table)?;

@@ -28,6 +28,8 @@ mod io;
 mod kunit;
 #[cfg(CONFIG_KUNIT)]
 mod kunit_advice;
+#[cfg(CONFIG_KUNIT)]
+mod kunit_pages;
 pub mod layout;
 mod lock;
 mod madvise;
@@ -57,7 +59,7 @@ pub use bdi::{BackingDev, DEFAULT_RA_PAGES, Flusher, WakeReason};
 pub use dirty::{MAX_RUN, WriteControl, dirty_sectors, sector, writeback_sectors};
 pub use errseq::ErrSeq;
 pub use exec::{ExecLayout, SpecialMapping};
-pub use fault::{FaultSignal, handle_kernel_fault, handle_user_fault};
+pub use fault::{FAULT_COUNTER, FaultCounter, FaultSignal, handle_kernel_fault, handle_user_fault};
 pub use file::{FILE_TABLE, FileTable, MmapRequest, VmFile};
 pub use flags::{Prot, VmFlags};
 pub use futex_key::FutexKey;

@@ -24,6 +24,7 @@ use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use locking::{SetOnce, SpinLock};
+use mm_alloc::layout::PAGE_SIZE;
 use mm_alloc::stat::{self, Item};
 use mm_alloc::{Page, PageFlags};
 use sync::{RwReadGuard, RwSemaphore, RwWriteGuard};
@@ -209,12 +210,57 @@ impl Mapping {
     #[inline(never)]
     fn read_in(&self, index: u64) -> Result<Page> {
         if self.memory {
-            return match self.present(index)? {
-                Some(page) => Ok(first_use(page)),
-                None => self.add_new(index, Page::alloc_zeroed(GFP_KERNEL)?),
-            };
+            loop {
+                match self.present(index)? {
+                    None => return self.add_new(index, Page::alloc_zeroed(GFP_KERNEL)?),
+                    Some(page) => match self.first_use(index, page) {
+                        Some(page) => return Ok(page),
+                        None => continue,
+                    },
+                }
+            }
         }
         self.read_one(index)
+    }
+
+    /// The page `index` of a file in memory for a program that touched it, made if the file has none there; and whether it came from
+    /// swap space. EFAULT beyond the file's end, also if that came nearer just now. ENOSPC, ENOMEM, EIO. May sleep.
+    pub(crate) fn page_for_fault(&self, index: u64) -> Result<(Page, bool)> {
+        loop {
+            let (there, read) = self.look_up(index)?;
+            if let Some(page) = there {
+                match self.first_use(index, page) {
+                    Some(page) => return Ok((page, read)),
+                    None => continue,
+                }
+            }
+            let page = Page::alloc_zeroed(GFP_KERNEL)?;
+            page.set(MEMORY_FLAGS);
+            // Asked under the lock of the tree: who cuts the file changes its size, takes that lock, and only then looks for pages.
+            if self.add_if(index, &page, || self.has_page(index))?.is_none() {
+                return Ok((page, false));
+            }
+        }
+    }
+
+    /// Whether page `index` is below the file's end at this moment.
+    #[inline(always)]
+    pub(crate) fn has_page(&self, index: u64) -> bool {
+        index < self.size().div_ceil(PAGE_SIZE as u64)
+    }
+
+    /// A page that may be preallocated is used: all zeros, which it is already, are the file's contents now. `None`: it is the file's no
+    /// more.
+    fn first_use(&self, index: u64, page: Page) -> Option<Page> {
+        if !page.has(PageFlags::UPTODATE) {
+            // Under the lock, since pages that nobody used may be taken back (`forget_kept`).
+            let tree = self.pages.lock();
+            if !tree.holds(index, &page) {
+                return None;
+            }
+            page.set(MEMORY_FLAGS);
+        }
+        Some(page)
     }
 
     /// Puts a page at `index` of a file in memory, unless one is there: it is kept for the file, and counts as a hole until it is used
@@ -247,7 +293,10 @@ impl Mapping {
                 return Ok(there);
             }
             if self.memory {
-                return Ok(first_use(there));
+                match self.first_use(index, there) {
+                    Some(there) => return Ok(there),
+                    None => continue,
+                }
             }
             // It is on its way in, or could not be read.
             match self.read_one(index) {
@@ -267,10 +316,18 @@ impl Mapping {
 
     /// Puts `page` into the cache in the state it is in; gives what is there if there is something.
     pub(crate) fn add(&self, index: u64, page: &Page) -> Result<Option<There>> {
-        self.ops.charge(1)?;
+        self.add_if(index, page, || true)
+    }
+
+    /// As [`Mapping::add`], if `allowed`, asked under the tree's lock, says so; else EFAULT.
+    fn add_if(&self, index: u64, page: &Page, allowed: impl Fn() -> bool) -> Result<Option<There>> {
+        if let Err(full) = self.ops.charge(1) {
+            // What is there has been counted: kept for the file, or in swap space.
+            return self.pages.lock().look(index).map(Some).ok_or(full);
+        }
         page.private().store(0, Ordering::Relaxed);
         page.set_owner(self.id, index);
-        match self.pages.insert(index, page, GFP_KERNEL) {
+        match self.pages.insert(index, page, GFP_KERNEL, allowed) {
             Ok(None) => {}
             other => {
                 self.ops.uncharge(1);
@@ -292,12 +349,6 @@ impl Mapping {
     pub fn for_each_from(&self, first: u64, mut f: impl FnMut(u64, &Page) -> bool) {
         self.pages.each(first, u64::MAX, None, |index, page| f(index, &page));
     }
-}
-
-/// A page that was preallocated is used: all zeros, which it is already, are the file's contents now.
-pub(crate) fn first_use(page: Page) -> Page {
-    page.set(MEMORY_FLAGS);
-    page
 }
 
 /// How pages of tmpfs are marked once they are used: they are current.

@@ -15,9 +15,12 @@ impl Mapping {
     /// write-back of what goes. May sleep.
     pub fn truncate(&self, size: u64) {
         let old = self.size.swap(size, Ordering::AcqRel);
-        if size >= old {
+        // A file in memory may have pages beyond its end (`fallocate`), which go even if the end stays where it is.
+        if size > old || size == old && !self.memory {
             return;
         }
+        // Whoever puts a page in looks at the size under this lock (`page_for_fault`): from here on they see the new one.
+        drop(self.pages.lock());
         self.clear_partial(size, PAGE_SIZE - (size as usize % PAGE_SIZE));
         self.remove(size.div_ceil(PAGE_SIZE as u64), u64::MAX);
     }
@@ -58,6 +61,30 @@ impl Mapping {
         }
         // Pages beyond the end may be mapped privately only.
         self.unmap(first, last, false);
+    }
+
+    /// Drops those of the pages `[first, last]` that are only kept for the file ([`Mapping::preallocate`]): nobody has used them.
+    pub fn forget_kept(&self, first: u64, last: u64) {
+        let mut from = first;
+        while from <= last {
+            let mut found = None;
+            self.pages.each(from, last, None, |index, page| {
+                if !page.has(PageFlags::UPTODATE) {
+                    found = Some((index, page));
+                }
+                found.is_none()
+            });
+            let Some((index, page)) = found else { return };
+            let mut tree = self.pages.lock();
+            // It may be used since.
+            if tree.holds(index, &page) && !page.has(PageFlags::UPTODATE) {
+                page.set(PageFlags::TRUNCATED);
+                drop(tree.erase(index));
+                drop(tree);
+                self.forgot(1);
+            }
+            from = index.saturating_add(1);
+        }
     }
 
     /// Takes one page out of the tree, unless it is gone already.

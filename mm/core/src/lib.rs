@@ -29,6 +29,8 @@ mod kunit;
 #[cfg(CONFIG_KUNIT)]
 mod kunit_advice;
 #[cfg(CONFIG_KUNIT)]
+mod kunit_lock;
+#[cfg(CONFIG_KUNIT)]
 mod kunit_pages;
 pub mod layout;
 mod lock;

@@ -7,7 +7,7 @@
 use crate::flags::VmFlags;
 use crate::layout::STACK_GUARD_GAP;
 use crate::mapping::Mapping;
-use crate::mm_struct::{Mm, current_mm};
+use crate::mm_struct::{Mm, own_mm};
 use crate::vma::{Backing, Vma};
 use core::sync::atomic::Ordering;
 use errno::{Error, Result, code::*};
@@ -64,7 +64,7 @@ type Fault<T = bool> = core::result::Result<T, FaultSignal>;
 /// waited for. May sleep.
 pub fn handle_user_fault(address: usize, error_code: u64, _stack: usize) -> Fault {
     stat::add(Item::PgFault, 1);
-    let Some(mm) = current_mm() else { return Err(FaultSignal::MapError) };
+    let Some(mm) = own_mm() else { return Err(FaultSignal::MapError) };
     mm.handle(address, error_code & WRITE != 0, error_code & FETCH != 0, error_code & PRESENT != 0)
 }
 
@@ -74,7 +74,7 @@ pub fn handle_kernel_fault(address: usize, error_code: u64) -> bool {
     if x86_cpu::preempt::in_atomic() || error_code & FETCH != 0 {
         return false;
     }
-    let Some(mm) = current_mm() else { return false };
+    let Some(mm) = own_mm() else { return false };
     count(mm.handle(address, error_code & WRITE != 0, false, error_code & PRESENT != 0)).is_ok()
 }
 

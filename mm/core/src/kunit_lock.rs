@@ -3,13 +3,19 @@
 
 #[macros::kunit_tests(mm_lock)]
 mod tests {
+    use crate::exec::ExecLayout;
+    use crate::flags::Prot;
     use crate::lock::RwSemaphore;
+    use crate::mm_struct::Mm;
+    use crate::mmap::MapArgs;
     use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
     use errno::Result;
     use kalloc::Arc;
     use kalloc::flags::GFP_KERNEL;
     use ktime::sleep::sleep_ns;
+    use mm_alloc::layout::PAGE_SIZE;
     use sync::Completion;
+    use x86_mm::Kind;
 
     const MS: u64 = 1_000_000;
     /// More meetings than it takes, also after a writer was there.
@@ -172,6 +178,50 @@ mod tests {
             s.done.wait();
         }
         assert_eq!((s.bad.load(SeqCst), *s.pair.read()), (0, (THREADS * ROUNDS / 100, THREADS * ROUNDS / 100)));
+        Ok(())
+    }
+
+    /// Threads that fault in one address space at once, on whatever CPU, while another changes it.
+    #[test]
+    fn pages_are_counted_on_all_cpus() -> Result {
+        const THREADS: usize = 4;
+        const PAGES: usize = 256;
+        const LEN: usize = THREADS * PAGES * PAGE_SIZE;
+        let (s, mm) = (shared()?, Mm::new_exec(&ExecLayout { randomize: true, stack_limit: 8 << 20 })?);
+        let flags = uapi::MAP_PRIVATE | uapi::MAP_ANONYMOUS;
+        let map = |len| mm.mmap(MapArgs { addr: 0, len, prot: Prot::RW, flags, file: None, pgoff: 0 });
+        let at = map(LEN)?;
+        for thread in 0..THREADS {
+            let (s, mm) = (s.clone(), mm.clone());
+            task::kthread_run(b"faults", move || {
+                for page in 0..PAGES {
+                    let addr = at + (thread * PAGES + page) * PAGE_SIZE;
+                    if mm.write(addr, &[thread as u8 + 1], false) != 1 {
+                        s.bad.fetch_add(1, SeqCst);
+                    }
+                    if page % 64 == 0 {
+                        sleep_ns(100_000);
+                    }
+                }
+                s.done.complete();
+            })?;
+        }
+        for _ in 0..20 {
+            let other = map(PAGE_SIZE)?;
+            assert_eq!(mm.write(other, &[1], false), 1);
+            mm.munmap(other, PAGE_SIZE)?;
+        }
+        for _ in 0..THREADS {
+            s.done.wait();
+        }
+        assert_eq!((s.bad.load(SeqCst), mm.table.rss(Kind::Anon)), (0, THREADS * PAGES));
+        let mut byte = [0];
+        for page in 0..THREADS * PAGES {
+            assert_eq!(mm.read(at + page * PAGE_SIZE, &mut byte, false), 1);
+            assert_eq!(byte, [(page / PAGES) as u8 + 1]);
+        }
+        mm.munmap(at, LEN)?;
+        assert_eq!(mm.rss(), 0);
         Ok(())
     }
 }

@@ -27,6 +27,8 @@ pub const TESTS: &[Test] = &[
     ("vmem.tmpfs_preallocated", preallocated),
     ("vmem.tmpfs_promised", room::promised),
     ("vmem.remove_sealed", room::remove_sealed),
+    ("vmem.remove_on_disk", room::remove_on_disk),
+    ("vmem.major_faults", room::major_faults),
     ("vmem.mlock_limits", mlock_limits),
     ("vmem.mlock_onfault", mlock_onfault),
     ("vmem.mlockall_future", mlockall),

@@ -62,3 +62,77 @@ pub fn remove_sealed() -> Outcome {
     close(fd);
     Ok(())
 }
+
+/// A file of pages of sevens, on the disk and nowhere else if there is a disk, and whether there is none.
+fn cold_file(name: &str, pages: usize) -> Result<(i32, bool), String> {
+    let path = format!("{}/{name}", dir()?);
+    std::fs::write(&path, vec![7u8; pages * PAGE]).map_err(|e| e.to_string())?;
+    let fd = open(&path, libc::O_RDWR)?;
+    c!(libc::fsync(fd));
+    let mut fs: libc::statfs = unsafe { core::mem::zeroed() };
+    c!(libc::fstatfs(fd, &mut fs));
+    Ok((fd, [libc::TMPFS_MAGIC, 0x8584_58f6].contains(&fs.f_type)))
+}
+
+/// `MADV_REMOVE` makes a hole on a disk too, where the file system can.
+pub fn remove_on_disk() -> Outcome {
+    let (fd, in_memory) = cold_file("hole", 8)?;
+    let rights = libc::PROT_READ | libc::PROT_WRITE;
+    let at = c!(libc::mmap(core::ptr::null_mut(), 8 * PAGE, rights, libc::MAP_SHARED, fd, 0) as i64) as usize;
+    poke(at + 2 * PAGE, 1);
+    c!(libc::madvise((at + PAGE) as *mut _, 4 * PAGE, libc::MADV_REMOVE));
+    for (page, byte) in [7, 0, 0, 0, 0, 7, 7, 7].into_iter().enumerate() {
+        eq!(peek(at + page * PAGE), byte);
+    }
+    let mut stat: libc::stat = unsafe { core::mem::zeroed() };
+    c!(libc::fstat(fd, &mut stat));
+    eq!(stat.st_size, 8 * PAGE as i64);
+    if !in_memory {
+        eq!(stat.st_blocks, 4 * PAGE as i64 / 512);
+    }
+    c!(libc::munmap(at as *mut _, 8 * PAGE));
+    close(fd);
+    Ok(())
+}
+
+/// Faults that had to read, those of the kernel for the program among them.
+pub fn major_faults() -> Outcome {
+    const PAGES: usize = 16;
+    let (fd, in_memory) = cold_file("cold", PAGES)?;
+    let majors = || -> Result<i64, String> {
+        let mut usage: libc::rusage = unsafe { core::mem::zeroed() };
+        c!(libc::getrusage(libc::RUSAGE_SELF, &mut usage));
+        Ok(usage.ru_majflt)
+    };
+    // How many there are when `f` uses the file's memory.
+    let count = |f: &dyn Fn(usize) -> Outcome| -> Result<i64, String> {
+        let at = c!(libc::mmap(core::ptr::null_mut(), PAGES * PAGE, libc::PROT_READ, libc::MAP_SHARED, fd, 0) as i64);
+        let before = majors()?;
+        f(at as usize)?;
+        let more = majors()? - before;
+        c!(libc::munmap(at as *mut _, PAGES * PAGE));
+        Ok(more)
+    };
+    let touch = |at: usize| -> Outcome {
+        for page in 0..PAGES {
+            eq!(peek(at + page * PAGE), 7);
+        }
+        Ok(())
+    };
+    let (out, into) = pipe()?;
+    let send = |at: usize| -> Outcome {
+        eq!(c!(libc::write(into, (at + PAGE) as *const _, 1)), 1);
+        eq!(read(out, 1)?, [7]);
+        Ok(())
+    };
+    let users: [&dyn Fn(usize) -> Outcome; 2] = [&touch, &send];
+    for user in users {
+        // Nobody has it mapped, and it is clean.
+        c!(libc::posix_fadvise(fd, 0, 0, libc::POSIX_FADV_DONTNEED));
+        let first = count(user)?;
+        ck!(if in_memory { first == 0 } else { first > 0 }, "{first} major faults, in memory: {in_memory}");
+        eq!(count(user)?, 0);
+    }
+    close(fd);
+    Ok(())
+}

@@ -20,6 +20,8 @@ mod tests {
     use kalloc::{Arc, KBox};
     use mm_alloc::layout::PAGE_SIZE;
     use mm_alloc::{Page, PageFlags, lru};
+    use sync::Completion;
+    use x86_mm::Kind;
 
     const PAGES: usize = 64;
     const LEN: usize = PAGES * PAGE_SIZE;
@@ -314,6 +316,54 @@ mod tests {
             assert_eq!(mm.madvise(at, LEN, advice), Err(ENOMEM));
         }
         assert_eq!(mm.munlock(at, LEN), Err(ENOMEM));
+        Ok(())
+    }
+
+    /// Memory that is moved, copied, split and joined while its file is cut: nothing of the file stays mapped.
+    #[test]
+    fn no_page_slips_past_who_cuts_the_file() -> Result {
+        const ROUNDS: usize = 150;
+        struct Turns {
+            go: Completion,
+            done: Completion,
+            failed: AtomicU64,
+        }
+        let turns = Turns { go: Completion::new(), done: Completion::new(), failed: AtomicU64::new(0) };
+        let turns = Arc::new(turns, GFP_KERNEL)?;
+        let (mapping, _) = limited(u64::MAX / 2)?;
+        let mm = space()?;
+        let at = map(&mm, Some(&mapping), Prot::RW, uapi::MAP_SHARED)?;
+        let other = map(&mm, None, Prot::RW, uapi::MAP_PRIVATE | uapi::MAP_ANONYMOUS)?;
+        mm.munmap(other, LEN)?;
+        let (mover, moved) = (turns.clone(), mm.clone());
+        task::kthread_run(b"mover", move || {
+            let flags = uapi::MREMAP_MAYMOVE | uapi::MREMAP_FIXED;
+            for round in 0..ROUNDS {
+                mover.go.wait();
+                let (from, to) = if round % 2 == 0 { (at, other) } else { (other, at) };
+                let half = to + LEN / 2;
+                let done = moved.mremap(from, LEN, LEN, flags, to).and_then(|_| {
+                    moved.mprotect(half, PAGE_SIZE, uapi::PROT_READ)?;
+                    moved.mprotect(half, PAGE_SIZE, uapi::PROT_READ | uapi::PROT_WRITE)?;
+                    moved.fork().map(drop)
+                });
+                mover.failed.fetch_add(u64::from(done.is_err()), Relaxed);
+                mover.done.complete();
+            }
+        })?;
+        for round in 0..ROUNDS {
+            let now = if round % 2 == 0 { at } else { other };
+            for page in 0..PAGES {
+                assert_eq!(mm.write(now + page * PAGE_SIZE, &[1], false), 1);
+            }
+            assert_eq!(mm.table.rss(Kind::Shmem), PAGES);
+            turns.go.complete();
+            mapping.truncate(0);
+            turns.done.wait();
+            assert_eq!((mm.table.rss(Kind::Shmem), mapping.page_count()), (0, 0));
+            mapping.set_size(LEN as u64);
+        }
+        assert_eq!(turns.failed.load(Relaxed), 0);
         Ok(())
     }
 }

@@ -7,7 +7,7 @@
 //! ([`Mapping::preallocate`]); their pages are locked on their way to swap space and back only (`swap::shmem`). Pages of other files are
 //! read, written and taken out under the page's lock.
 //! Locks: `invalidate` (sleeping; shared around reading in and around making writable, exclusively around taking out), the pages'
-//! locks, the tree's lock, `users` (spin). Never the tree's lock and `users` at once. A look-up takes none.
+//! locks, `moves` (sleeping), the tree's lock, `users` (spin). Never the tree's lock and `users` at once. A look-up takes none.
 
 mod ops;
 mod remove;
@@ -44,6 +44,8 @@ pub struct Mapping {
     unevictable: AtomicBool,
     invalidate: RwSemaphore<()>,
     users: SpinLock<Users>,
+    /// Held shared while pages go from one user to another, exclusively by who must see all users' pages.
+    moves: RwSemaphore<()>,
     ops: KBox<dyn MappingOps>,
     memory: bool,
     small_blocks: AtomicBool,
@@ -68,6 +70,7 @@ impl Mapping {
             unevictable: AtomicBool::new(false),
             invalidate: RwSemaphore::new(()),
             users: SpinLock::new(Users::new()),
+            moves: RwSemaphore::new(()),
             ops,
             memory,
             small_blocks: AtomicBool::new(small),

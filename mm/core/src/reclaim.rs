@@ -210,7 +210,7 @@ fn look_in(mapping: &Arc<Mapping>, page: &Page) -> Fate {
             // It is to stay where it is (`mlock`): it does not come by again soon.
             return Fate::Keep(Which::Active);
         }
-        mapping.unmap(index, index, true);
+        mapping.try_unmap(index);
         if page.ref_count() > 2 {
             return Fate::Keep(Which::Inactive);
         }
@@ -248,7 +248,7 @@ pub(crate) fn advised(mapping: &Mapping, index: u64, page: &Page, out: bool) {
     if page.has(PageFlags::DIRTY) || page.has(PageFlags::WRITEBACK) {
         return;
     }
-    mapping.unmap(index, index, true);
+    mapping.try_unmap(index);
     if mapping.drop_page(index, page) {
         stat::add(Item::StealDirect, 1);
     }

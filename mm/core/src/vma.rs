@@ -208,6 +208,8 @@ pub(crate) fn split_uncounted(areas: &mut Areas, table: &Arc<PageTable>, at: usi
         return Err(EINVAL);
     }
     let (start, end, pgoff) = (slot.start, slot.end, slot.value.pgoff);
+    let mapping = slot.value.mapping().cloned();
+    let _moving = mapping.as_deref().map(Mapping::moving);
     let upper = slot.value.copy_for(start, at, end, table)?;
     areas.split(index, at, upper).map_err(|_| ENOMEM)?;
     if let Some(link) = areas.get(index).and_then(|slot| slot.value.link.as_ref()) {
@@ -224,6 +226,8 @@ pub(crate) fn merge_with_previous(areas: &mut Areas, index: usize) -> bool {
         return false;
     }
     let (start, end) = (previous.start, slot.end);
+    let mapping = slot.value.mapping().cloned();
+    let _moving = mapping.as_deref().map(Mapping::moving);
     let anon = slot.value.has_anon.load(Ordering::Relaxed);
     let soft_clean = slot.value.soft_clean.load(Ordering::Relaxed);
     let removed = areas.remove(index);

@@ -161,7 +161,7 @@ fn take_out(mapping: &Arc<Mapping>, index: u64, page: Page) -> Option<Page> {
         return None;
     }
     if is_mapped(&page) {
-        mapping.unmap(index, index, true);
+        mapping.try_unmap(index);
     }
     if is_mapped(&page) || !try_lock_page(&page) {
         return None;

@@ -4,8 +4,8 @@
 //! Called by the fault entry (through `kernel/process`), by `fork`, `execve` and `exit`, by file systems, by `/proc`, and by the
 //! system calls in [`syscalls`]. Files come in as [`VmFile`]; this crate knows no VFS.
 //!
-//! Locks, outermost first: a file's own locks (a write may fault) -> [`Mm`]'s semaphore ->
-//! `Mapping`'s `invalidate` lock -> page locks -> `Mapping::moves` -> page-table locks, or the page tree's lock (spin). `Mapping::users` (spin) is taken alone.
+//! Locks, outermost first: a file's own locks (a write may fault) -> [`Mm`]'s semaphore -> `Mapping`'s `invalidate` lock -> page locks ->
+//! `Mapping::moves` -> page-table locks, or the page tree's lock (spin). `Mapping::users` (spin) is taken alone.
 
 #![no_std]
 #![forbid(unsafe_code)]

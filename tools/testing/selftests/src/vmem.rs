@@ -29,6 +29,7 @@ pub const TESTS: &[Test] = &[
     ("vmem.remove_sealed", room::remove_sealed),
     ("vmem.remove_on_disk", room::remove_on_disk),
     ("vmem.major_faults", room::major_faults),
+    ("vmem.tmpfs_noswap", room::noswap),
     ("vmem.mlock_limits", mlock_limits),
     ("vmem.mlock_onfault", mlock_onfault),
     ("vmem.mlockall_future", mlockall),

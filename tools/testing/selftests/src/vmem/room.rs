@@ -136,3 +136,32 @@ pub fn major_faults() -> Outcome {
     close(fd);
     Ok(())
 }
+
+/// `noswap` is shown, stays over a remount, and cannot be had by one. (Linux before 6.4 does not know it.)
+pub fn noswap() -> Outcome {
+    let path = format!("{}/noswap", dir()?);
+    std::fs::create_dir_all(&path).map_err(|e| e.to_string())?;
+    let at = cstr(&path);
+    let mount = |flags: u64, options: &std::ffi::CStr| {
+        // SAFETY: strings that end, and nothing else.
+        unsafe { libc::mount(c"t".as_ptr(), at.as_ptr(), c"tmpfs".as_ptr(), flags, options.as_ptr().cast()) }
+    };
+    let shown = || -> Result<bool, String> {
+        let mounts = text("/proc/self/mounts")?;
+        let line = mounts.lines().find(|line| line.contains(&path)).ok_or("it is not mounted")?;
+        Ok(line.contains(",noswap"))
+    };
+    if mount(0, c"size=1m,noswap") != 0 {
+        eq!(errno(), libc::EINVAL);
+        return Ok(());
+    }
+    eq!(shown()?, true);
+    c!(mount(libc::MS_REMOUNT, c"size=2m"));
+    eq!(shown()?, true);
+    c!(libc::umount(at.as_ptr()));
+    c!(mount(0, c"size=1m"));
+    eq!(shown()?, false);
+    fails!(mount(libc::MS_REMOUNT, c"noswap"), libc::EINVAL);
+    c!(libc::umount(at.as_ptr()));
+    Ok(())
+}

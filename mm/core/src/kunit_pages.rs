@@ -366,4 +366,30 @@ mod tests {
         assert_eq!(turns.failed.load(Relaxed), 0);
         Ok(())
     }
+
+    /// What a transfer writes after a fork is its starter's, whoever writes first.
+    #[test]
+    fn pinned_pages_stay_the_parents() -> Result {
+        let mm = space()?;
+        let at = map(&mm, None, Prot::RW, uapi::MAP_PRIVATE | uapi::MAP_ANONYMOUS)?;
+        assert_eq!(mm.write(at, &[1, 1], false), 2);
+        assert_eq!(mm.write(at + PAGE_SIZE, &[1, 1], false), 2);
+        let pinned = mm.pin_page(at, true)?;
+        let child = mm.fork()?;
+        assert_eq!((mm.table.rss(Kind::Anon), child.table.rss(Kind::Anon)), (2, 2));
+        assert_eq!(mm.write(at, &[2], false), 1);
+        pinned.write(1, &[3])?;
+        assert_eq!((byte(&mm, at), byte(&mm, at + 1)), (Some(2), Some(3)));
+        assert_eq!((byte(&child, at), byte(&child, at + 1)), (Some(1), Some(1)));
+        // The other page is shared, as ever.
+        let shared = mm.pin_page(at + PAGE_SIZE, false)?;
+        assert!(child.pin_page(at + PAGE_SIZE, false)?.same(&shared));
+        assert_eq!(child.write(at, &[4], false), 1);
+        assert_eq!((byte(&mm, at), byte(&child, at)), (Some(2), Some(4)));
+        drop(pinned);
+        drop(child);
+        mm.munmap(at, LEN)?;
+        assert_eq!((mm.rss(), shared.ref_count()), (0, 1));
+        Ok(())
+    }
 }

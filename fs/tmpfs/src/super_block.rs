@@ -65,7 +65,7 @@ impl SuperOps for TmpfsSuper {
             return Ok(());
         }
         let root = (inode.mode() & 0o7777, inode.uid(), inode.gid());
-        show(self.limits.pages.max(), self.limits.inodes.max(), root, out)
+        show(&self.limits, root, out)
     }
 
     fn remount(&self, _sb: &SuperBlock, flags: u32, options: &[u8]) -> Result {
@@ -74,6 +74,10 @@ impl SuperOps for TmpfsSuper {
         }
         let context = FsContext { source: b"", flags, options };
         let new = Options::tmpfs().parse(&context)?;
+        // Files that there are may be in swap space already.
+        if new.noswap && !self.limits.noswap {
+            return Err(EINVAL);
+        }
         if new.given.size {
             self.limits.pages.check_limit(new.pages)?;
         }
@@ -95,7 +99,8 @@ pub fn new_super(
     options: &Options,
     magic: u32,
 ) -> Result<Arc<SuperBlock>> {
-    let limits = Limits { pages: Count::new(options.pages), inodes: Count::new(options.inodes) };
+    let (pages, inodes) = (Count::new(options.pages), Count::new(options.inodes));
+    let limits = Limits { noswap: options.noswap, pages, inodes };
     let limits = Arc::new(limits, GFP_KERNEL)?;
     let limited = magic == uapi::TMPFS_MAGIC;
     let mut uuid = [0; 16];

@@ -306,6 +306,12 @@ impl VmFile for File {
         self.fsync(true)
     }
 
+    fn punch_hole(&self, start: u64, len: u64) -> Result {
+        let mode = uapi::FALLOC_FL_PUNCH_HOLE | uapi::FALLOC_FL_KEEP_SIZE;
+        let (start, len) = (i64::try_from(start).map_err(|_| EINVAL)?, i64::try_from(len).map_err(|_| EINVAL)?);
+        crate::syscall::meta::fallocate(self, mode, start, len)
+    }
+
     fn readahead(&self) -> Option<&mm::Readahead> {
         Some(&self.ra)
     }

@@ -168,12 +168,14 @@ pub fn init() {
     static LIFECYCLE: &'static dyn Lifecycle = &Hooks;
     static FAULT: &'static dyn FaultHandler = &Faults;
     static TRAP: &'static dyn TrapHandler = &Faults;
+    static COUNTER: &dyn mm::FaultCounter = &Faults;
     static VFS: &'static dyn vfs::hooks::ProcessHooks = &VfsHooks;
     task::hooks::USER_EXIT.set(&USER_EXIT);
     task::hooks::SIGNALS.set(&SIGNALS);
     task::hooks::LIFECYCLE.set(&LIFECYCLE);
     task::hooks::FAULT.set(&FAULT);
     task::hooks::TRAP.set(&TRAP);
+    mm::FAULT_COUNTER.set(&COUNTER);
     vfs::hooks::PROCESS.set(&VFS);
     crate::cpu_limit::init();
 }

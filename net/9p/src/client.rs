@@ -3,10 +3,10 @@
 
 use crate::fid::Numbers;
 use crate::request::{Answer, Data, Request};
-use crate::trans::{Channel, Transport};
+use crate::trans::{Channel, Way};
 use core::sync::atomic::{AtomicBool, Ordering::*};
 use kalloc::Arc;
-use kernel::ext::{AliveGuard, SetOnce, SpinLock, WaitQueue, Work};
+use kernel::ext::{AliveGuard, ModuleRef, SetOnce, SpinLock, WaitQueue, Work};
 use kernel::prelude::*;
 use p9_proto::{Message, NOTAG, VERSION, Version, request};
 
@@ -19,7 +19,7 @@ const FLUSH: u16 = TAGS as u16;
 /// What a session is made with.
 pub struct Options<'a> {
     /// The way to the server.
-    pub transport: &'static dyn Transport,
+    pub transport: Way,
     /// Its address there.
     pub address: &'a [u8],
     /// Bytes of the greatest message.
@@ -28,7 +28,7 @@ pub struct Options<'a> {
 
 /// A session.
 pub struct Client {
-    channel: Arc<dyn Channel>,
+    link: Link,
     transport: &'static str,
     msize: u32,
     /// Tags in use.
@@ -42,6 +42,32 @@ pub struct Client {
     closed: AtomicBool,
     /// Dropped last.
     _alive: AliveGuard,
+}
+
+/// A channel that is the client's until it is closed, at the latest when it is dropped.
+pub(crate) struct Link {
+    channel: Arc<dyn Channel>,
+    closed: AtomicBool,
+    /// Dropped after the channel, whose code is the module's.
+    _module: ModuleRef,
+}
+
+impl Link {
+    pub(crate) fn new(channel: Arc<dyn Channel>, module: ModuleRef) -> Self {
+        Self { channel, closed: AtomicBool::new(false), _module: module }
+    }
+
+    fn close(&self) {
+        if !self.closed.swap(true, AcqRel) {
+            self.channel.close();
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.close();
+    }
 }
 
 /// A tag in use.
@@ -60,30 +86,22 @@ impl Drop for Tag<'_> {
 impl Client {
     /// Connects and agrees on a version and on the size of messages. ENOENT, EBUSY; EREMOTEIO: the server speaks another version, or takes
     /// no message of a page. May sleep.
-    pub fn connect(options: &Options<'_>) -> Result<Arc<Self>> {
-        let channel = options.transport.connect(options.address)?;
-        let name = options.transport.name();
-        let most = channel.max_message();
+    pub fn connect(options: Options<'_>) -> Result<Arc<Self>> {
+        let Way { transport, module } = options.transport;
+        let link = Link::new(transport.connect(options.address)?, module);
+        let name = transport.name();
+        let most = link.channel.max_message();
         if options.msize > most {
             pr_info!("Limiting 'msize' to {most} as this is the maximum supported by transport {name}\n");
         }
-        Self::on_channel(channel, name, options.msize.min(most))
+        Self::on_channel(link, name, options.msize.min(most))
     }
 
     /// As [`Self::connect`], on a channel that is there.
-    pub(crate) fn on_channel(channel: Arc<dyn Channel>, transport: &'static str, msize: u32) -> Result<Arc<Self>> {
-        match agree(&*channel, msize).and_then(|msize| Self::new(channel.clone(), transport, msize)) {
-            Ok(client) => Ok(client),
-            Err(error) => {
-                channel.close();
-                Err(error)
-            }
-        }
-    }
-
-    fn new(channel: Arc<dyn Channel>, transport: &'static str, msize: u32) -> Result<Arc<Self>> {
+    pub(crate) fn on_channel(link: Link, transport: &'static str, msize: u32) -> Result<Arc<Self>> {
+        let msize = agree(&*link.channel, msize)?;
         let client = Self {
-            channel,
+            link,
             transport,
             msize,
             tags: SpinLock::new(0),
@@ -140,7 +158,7 @@ impl Client {
         if let Some(work) = self.clunks.get() {
             work.flush();
         }
-        self.channel.close();
+        self.link.close();
     }
 
     /// Waits for a tag. ERESTARTSYS: a fatal signal came first.
@@ -173,7 +191,7 @@ impl Client {
         }
         let request = Request::new(tag.number, kind, &bytes, room, data)?;
         drop(bytes);
-        self.channel.submit(&request, true)?;
+        self.link.channel.submit(&request, true)?;
         if let Err(error) = request.wait_killable() {
             self.flush(&request);
             if !request.is_over() {
@@ -190,7 +208,7 @@ impl Client {
     fn flush(&self, request: &Arc<Request>) {
         let tag = request.tag() | FLUSH;
         let made = request_for(request::flush(request.tag()), tag);
-        match made.and_then(|flush| self.channel.submit(&flush, false).map(|()| flush)) {
+        match made.and_then(|flush| self.link.channel.submit(&flush, false).map(|()| flush)) {
             Ok(flush) => flush.wait(),
             // It cannot be given up: it is waited for.
             Err(_) => request.wait(),

@@ -5,11 +5,12 @@ use kernel::prelude::*;
 
 #[kunit_tests(p9_client)]
 mod in_kernel {
+    use crate::client::Link;
     use crate::proto::{Frame, NOTAG, NewAttributes, kind};
     use crate::{Channel, Client, Request};
     use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
     use kalloc::{Arc, KVec};
-    use kernel::ext::{SpinLock, Work};
+    use kernel::ext::{ModuleRef, SpinLock, Work};
     use kernel::prelude::*;
 
     /// What the server says next.
@@ -99,12 +100,17 @@ mod in_kernel {
         Ok(Arc::new(fake, GFP_KERNEL)?)
     }
 
+    fn link(fake: &Arc<Fake>) -> Result<Link> {
+        // In the image: the reference is none.
+        Ok(Link::new(fake.clone(), ModuleRef::get(None).ok_or(ENODEV)?))
+    }
+
     fn session(says: &[Say]) -> Result<(Arc<Fake>, Arc<Client>)> {
         let mut all = KVec::new();
         all.push(Say::Answer(VERSION), GFP_KERNEL)?;
         all.extend_from_slice(says, GFP_KERNEL)?;
         let fake = server(&all)?;
-        let client = Client::on_channel(fake.clone(), "fake", 65536)?;
+        let client = Client::on_channel(link(&fake)?, "fake", 65536)?;
         Ok((fake, client))
     }
 
@@ -132,12 +138,18 @@ mod in_kernel {
             (b"\x00\x20\x00\x00\x09\x009P2000.L", EFAULT),
         ] {
             let fake = server(&[Say::Answer(body)])?;
-            assert_eq!(Client::on_channel(fake.clone(), "fake", 65536).err(), Some(error));
+            assert_eq!(Client::on_channel(link(&fake)?, "fake", 65536).err(), Some(error));
             assert!(fake.closed.load(SeqCst));
         }
         // A greater size than was asked for is not taken.
         let fake = server(&[Say::Answer(VERSION)])?;
-        assert_eq!(Client::on_channel(fake, "fake", 4096)?.msize(), 4096);
+        let client = Client::on_channel(link(&fake)?, "fake", 4096)?;
+        assert_eq!((client.msize(), fake.closed.load(SeqCst)), (4096, false));
+        // The channel is another's once it is closed: the last reference does not close it again.
+        client.close();
+        fake.closed.store(false, SeqCst);
+        drop(client);
+        assert!(!fake.closed.load(SeqCst));
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 
 use crate::request::Request;
 use kalloc::{Arc, KVec};
-use kernel::ext::{ModuleHeader, Mutex};
+use kernel::ext::{ModuleHeader, ModuleRef, Mutex};
 use kernel::filesystem::vfs::hooks::request_module;
 use kernel::prelude::*;
 
@@ -26,7 +26,7 @@ pub trait Transport: Sync {
     /// The name that `trans=` takes.
     fn name(&self) -> &'static str;
 
-    /// The module it is in.
+    /// The module it is in, which stays while a client has a connection.
     fn owner(&self) -> Option<&'static ModuleHeader>;
 
     /// A connection to the server that `address` names. ENOENT: there is none, EBUSY: somebody has it. May sleep.
@@ -45,9 +45,32 @@ pub fn unregister_transport(transport: &'static dyn Transport) {
     TRANSPORTS.lock().retain(|other| other.name() != transport.name());
 }
 
+/// A way to servers that somebody uses: its module stays.
+pub struct Way {
+    pub(crate) transport: &'static dyn Transport,
+    pub(crate) module: ModuleRef,
+}
+
+impl Way {
+    /// `None`: its module is going.
+    fn take(transport: &'static dyn Transport) -> Option<Self> {
+        Some(Self { transport, module: ModuleRef::get(transport.owner())? })
+    }
+}
+
+/// The list's memory goes back: for the module's end, when no way is left.
+pub(crate) fn clear() {
+    let old = core::mem::take(&mut *TRANSPORTS.lock());
+    drop(old);
+}
+
 /// The way called `name`, whose module is loaded if need be. May sleep.
-pub fn find_transport(name: &str) -> Option<&'static dyn Transport> {
-    let find = || TRANSPORTS.lock().iter().copied().find(|transport| transport.name() == name);
+pub fn find_transport(name: &str) -> Option<Way> {
+    // Its module cannot go between the search and the reference: it would leave the list first.
+    let find = || {
+        let transports = TRANSPORTS.lock();
+        transports.iter().copied().find(|transport| transport.name() == name).and_then(Way::take)
+    };
     find().or_else(|| {
         request_module(format_args!("9p-{name}"));
         find()

@@ -56,7 +56,7 @@ static MAJOR: AtomicU32 = AtomicU32::new(0);
 const MAX_DISKS: u32 = (1 << 20) / MINORS;
 
 /// The disks' numbers, which are the letters of their names.
-static NUMBERS: Ida = Ida::new();
+pub(crate) static NUMBERS: Ida = Ida::new();
 /// Disks that are in memory.
 pub(crate) static ALIVE: Alive = Alive::new();
 

@@ -81,6 +81,7 @@ impl Drop for VirtioBlk {
         unregister_driver(&DRIVER);
         // Nobody has a disk open, but who reads a list of disks may have one for a moment.
         disk::ALIVE.wait_gone();
+        disk::NUMBERS.destroy();
         unregister_blkdev(self.major);
     }
 }

@@ -78,7 +78,7 @@ struct Ctrl {
 }
 
 /// Numbers of controllers.
-static NUMBERS: Ida = Ida::new();
+pub(crate) static NUMBERS: Ida = Ida::new();
 /// Controllers that are in memory.
 pub(crate) static ALIVE: Alive = Alive::new();
 

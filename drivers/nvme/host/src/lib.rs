@@ -71,5 +71,6 @@ impl Drop for Nvme {
         self.0.unregister();
         // Who reads a list of disks may have one for a moment.
         ctrl::ALIVE.wait_gone();
+        ctrl::NUMBERS.destroy();
     }
 }

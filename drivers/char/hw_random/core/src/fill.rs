@@ -36,6 +36,10 @@ pub(crate) fn changed() {
     WAIT.wake_up_all();
     let mut running = RUNNING.lock();
     if !running.on && wanted() {
+        // The one before may still be on its way out, in this module's code: nobody would wait for it later.
+        if let Some(old) = running.thread.take() {
+            old.join();
+        }
         match Thread::run(b"hwrng", run) {
             Ok(thread) => *running = Running { on: true, thread: Some(thread) },
             Err(error) => pr_err!("hwrng_fill thread creation failed: {error}"),

@@ -245,5 +245,6 @@ impl Drop for VirtioRng {
         unregister_driver(&DRIVER);
         // Who holds a device for a moment still runs code of this module when he drops it.
         ALIVE.wait_gone();
+        NUMBERS.destroy();
     }
 }

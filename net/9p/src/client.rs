@@ -47,19 +47,20 @@ pub struct Client {
 /// A channel that is the client's until it is closed, at the latest when it is dropped.
 pub(crate) struct Link {
     channel: Arc<dyn Channel>,
-    closed: AtomicBool,
-    /// Dropped after the channel, whose code is the module's.
-    _module: ModuleRef,
+    /// The channel's module; `None` once it is closed.
+    module: SpinLock<Option<ModuleRef>>,
 }
 
 impl Link {
     pub(crate) fn new(channel: Arc<dyn Channel>, module: ModuleRef) -> Self {
-        Self { channel, closed: AtomicBool::new(false), _module: module }
+        Self { channel, module: SpinLock::new(Some(module)) }
     }
 
     fn close(&self) {
-        if !self.closed.swap(true, AcqRel) {
+        let module = self.module.lock_irqsave().take();
+        if let Some(module) = module {
             self.channel.close();
+            drop(module);
         }
     }
 }

@@ -26,7 +26,8 @@ pub trait Transport: Sync {
     /// The name that `trans=` takes.
     fn name(&self) -> &'static str;
 
-    /// The module it is in, which stays while a client has a connection.
+    /// The module it is in, which stays from [`Self::connect`] until [`Channel::close`]. The channel itself may be dropped a little later
+    /// (RCU): the module's end waits for that.
     fn owner(&self) -> Option<&'static ModuleHeader>;
 
     /// A connection to the server that `address` names. ENOENT: there is none, EBUSY: somebody has it. May sleep.

@@ -2,9 +2,11 @@
 //! Tests of what this crate makes itself (and does not just pass on), in the kernel.
 
 mod io;
+mod later;
 mod list;
 mod maps;
 mod num;
+mod outside;
 
 use crate::bitmap::BitmapVec;
 use crate::prelude::*;

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Memory: `kernel::alloc`, over the crate `kalloc`.
 
+mod iter;
 pub mod layout;
 
 pub use kalloc::{AllocError, Allocator, Flags, flags};
 
 /// Sources of memory.
 pub mod allocator {
+    pub use super::iter::VmallocPageIter;
     pub use kalloc::{KVmalloc, Kmalloc, Vmalloc};
 }
 

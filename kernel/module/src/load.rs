@@ -10,7 +10,7 @@ use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KString, KVec};
 use klog::{pr_err, pr_notice, pr_warn};
-use module_core::{Area, VERMAGIC};
+use module_core::{Area, Header, VERMAGIC};
 use module_image::{Bad, Elf, Layout, Linked, Region, Segment, fnv1a};
 
 /// What the caller wants to be overlooked.
@@ -70,8 +70,13 @@ pub(crate) fn load(file: &[u8], text: &[u8], force: Force) -> Result {
 
 /// The module's name, which says too that the file is one.
 fn name_of<'a>(elf: &Elf<'a>) -> Result<&'a [u8]> {
-    if elf.section_named(b".gnu.linkonce.this_module").is_none() {
+    let Some((_, header)) = elf.section_named(b".gnu.linkonce.this_module") else {
         pr_err!("No .gnu.linkonce.this_module section found in module: is it a module at all?");
+        return Err(ENOEXEC);
+    };
+    // What is behind it would be taken for a part of it, and written to.
+    if header.size != size_of::<Header>() || header.data.len() != header.size {
+        pr_err!("The section .gnu.linkonce.this_module has not the size of this kernel's ({})", header.size);
         return Err(ENOEXEC);
     }
     let fits = |name: &&[u8]| {
@@ -209,10 +214,14 @@ fn body(elf: &Elf<'_>, layout: &Layout, core: Area) -> Result<Body> {
     }
     symbols.sort_unstable_by_key(|own| own.hash);
     functions.sort_unstable_by_key(|function| function.0);
-    let mut sections = KVec::new();
+    let (mut sections, mut notes) = (KVec::new(), KVec::new());
     for (name, index) in elf.loaded_sections(layout) {
         if let Some((Region::Core, offset)) = layout.place_of(index) {
-            sections.push((KString::from_bytes(name, GFP_KERNEL)?, base.wrapping_add(offset)), GFP_KERNEL)?;
+            let address = base.wrapping_add(offset);
+            sections.push((KString::from_bytes(name, GFP_KERNEL)?, address), GFP_KERNEL)?;
+            if let Some(section) = elf.section(index).filter(|section| section.is_note()) {
+                notes.push((KString::from_bytes(name, GFP_KERNEL)?, address, section.size), GFP_KERNEL)?;
+            }
         }
     }
     let version = elf.modinfo(b"symversion").and_then(|text| core::str::from_utf8(text).ok());
@@ -222,6 +231,7 @@ fn body(elf: &Elf<'_>, layout: &Layout, core: Area) -> Result<Body> {
         symbols,
         version: version.and_then(|text| u32::from_str_radix(text, 16).ok()).unwrap_or(0),
         sections,
+        notes,
         functions,
         extable: find(b"__ex_table").unwrap_or((base, 0)),
         core,
@@ -255,7 +265,10 @@ fn start(elf: &Elf<'_>, layout: &Layout, module: &Arc<Module>, text: &[u8], trus
     module.init_size.store(init.as_ref().map_or(0, Area::len) as u64, Ordering::Relaxed);
     let body = module.body().ok_or(EINVAL)?;
     let refused = |reason| refuse(name, Bad { error: ENOEXEC, reason, number: 0 });
-    let header = module.header().ok_or_else(|| refused("bad this_module"))?;
+    let header = module.header().filter(|header| header.is_fresh()).ok_or_else(|| refused("bad this_module"))?;
+    if !symbols::is_extable_sound(body, init.as_ref()) {
+        return Err(refused("bad __ex_table"));
+    }
     let starts = |function: usize| elf.is_function(layout, bases, function);
     let begin = header.init().filter(|&init| starts(init as usize)).ok_or_else(|| refused("init is no function"))?;
     if header.exit().is_some_and(|exit| !starts(exit as usize)) {

@@ -59,6 +59,8 @@ pub(crate) struct Body {
     pub(crate) version: u32,
     /// Loaded sections: name, address.
     pub(crate) sections: KVec<(KString, usize)>,
+    /// Loaded sections of notes: name, address, size.
+    pub(crate) notes: KVec<(KString, usize, usize)>,
     /// Functions for traces: offset in the core region, size, name; sorted.
     pub(crate) functions: KVec<(u32, u32, KString)>,
     /// Address and bytes of the table of faulting instructions.

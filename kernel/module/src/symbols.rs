@@ -7,12 +7,13 @@
 //!
 //! Lock: `TEXTS` (interrupts off), the modules that code runs of; in a trace it is only tried.
 
-use crate::registry::{Module, State};
+use crate::registry::{Body, Module, State};
 use core::fmt::Arguments;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_ATOMIC;
 use kalloc::{Arc, KVec};
 use locking::SpinLock;
+use module_core::Area;
 use module_image::{Elf, fnv1a};
 
 /// Modules whose code may run.
@@ -129,6 +130,25 @@ impl<'a> Finder<'a> {
     }
 }
 
+/// The table of instructions that may fault, and where to go on then. `None`: it is not among the constants.
+fn faulting(body: &Body) -> Option<impl Iterator<Item = (usize, usize)>> {
+    let (start, len) = body.extable;
+    let bytes = body.core.bytes(start, len).ok()?;
+    Some(bytes.as_chunks::<8>().0.iter().enumerate().map(move |(index, entry)| {
+        let [a, b, c, d, e, f, g, h] = *entry;
+        let at = start.wrapping_add(index.wrapping_mul(8));
+        let insn = at.wrapping_add_signed(i32::from_le_bytes([a, b, c, d]) as isize);
+        (insn, at.wrapping_add(4).wrapping_add_signed(i32::from_le_bytes([e, f, g, h]) as isize))
+    }))
+}
+
+/// Whether the table is whole, and leads from the module's code to the module's code (which may be in `init`).
+pub(crate) fn is_extable_sound(body: &Body, init: Option<&Area>) -> bool {
+    let is_code = |address| body.core.is_code(address) || init.is_some_and(|area| area.is_code(address));
+    body.extable.1.is_multiple_of(8)
+        && faulting(body).is_some_and(|mut all| all.all(|(insn, fixup)| is_code(insn) && is_code(fixup)))
+}
+
 struct Texts;
 
 impl kallsyms::Modules for Texts {
@@ -164,16 +184,7 @@ impl x86_mm::extable::ModuleTables for Texts {
         // A fault on user memory never happens under this lock: whoever holds it is another CPU, and soon done.
         let texts = TEXTS.lock_irqsave();
         let module = texts.iter().find(|module| module.body().is_some_and(|body| body.core.is_code(ip)))?;
-        let body = module.body()?;
-        let (start, len) = body.extable;
-        let bytes = body.core.bytes(start, len).ok()?;
-        bytes.as_chunks::<8>().0.iter().enumerate().find_map(|(index, entry)| {
-            let [a, b, c, d, e, f, g, h] = *entry;
-            let at = start.wrapping_add(index.wrapping_mul(8));
-            let insn = at.wrapping_add_signed(i32::from_le_bytes([a, b, c, d]) as isize);
-            let fixup = at.wrapping_add(4).wrapping_add_signed(i32::from_le_bytes([e, f, g, h]) as isize);
-            (insn == ip).then_some(fixup)
-        })
+        faulting(module.body()?)?.find_map(|(insn, fixup)| (insn == ip).then_some(fixup))
     }
 }
 

@@ -210,6 +210,9 @@ impl Elf<'_> {
         let Some((index, section)) = self.section_named(b"__smap_sites") else { return Ok(()) };
         let Some((region, start)) = layout.place_of(index) else { return Ok(()) };
         let bad = Bad::new("Invalid __smap_sites", index as u64);
+        if !section.size.is_multiple_of(8) {
+            return Err(bad);
+        }
         let bytes = linked.region(region);
         for at in (0..section.size).step_by(8).filter_map(|at| start.checked_add(at)) {
             let entry = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()).copied().ok_or(bad)?;

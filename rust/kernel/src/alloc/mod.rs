@@ -19,7 +19,7 @@ pub mod kbox {
 
 /// Vectors.
 pub mod kvec {
-    pub use kalloc::{Drain, IntoIter, KVVec, KVec, VVec, Vec};
+    pub use kalloc::{Drain, InsertError, IntoIter, KVVec, KVec, PushError, VVec, Vec};
 }
 
 pub use kbox::{Box, KBox, KVBox, VBox};

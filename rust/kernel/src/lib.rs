@@ -37,6 +37,7 @@ pub mod faux;
 pub mod filesystem;
 pub mod firmware;
 pub mod fs;
+pub mod gpu;
 pub mod hardware;
 #[cfg(feature = "CONFIG_HVC_DRIVER")]
 pub mod hvc;

@@ -90,6 +90,7 @@ pub use kernel_base::{
     pr_err, pr_err_once, pr_info, pr_info_once, pr_notice, pr_notice_once, pr_warn, pr_warn_once, print_macro,
 };
 pub use kernel_raw::bitmap;
+pub use ::uapi;
 pub use module::{InPlaceModule, Module, ModuleMetadata, ThisModule};
 
 /// What records of this crate itself begin with.

@@ -80,6 +80,7 @@ pub mod uaccess;
 pub mod workqueue;
 pub mod xarray;
 
+pub use ::uapi;
 pub use kernel_base::{
     acpi, acpi_device_table, b_str, bitfield, bits, build_assert, build_assert_macro, build_error, c_str, const_assert,
     device_id, error, ffi, fmt, id_pool, ioctl, module_device_table, module_param, num, of, of_device_table, print,
@@ -90,7 +91,6 @@ pub use kernel_base::{
     pr_err, pr_err_once, pr_info, pr_info_once, pr_notice, pr_notice_once, pr_warn, pr_warn_once, print_macro,
 };
 pub use kernel_raw::bitmap;
-pub use ::uapi;
 pub use module::{InPlaceModule, Module, ModuleMetadata, ThisModule};
 
 /// What records of this crate itself begin with.

@@ -12,6 +12,7 @@ use crate::types::Opaque;
 use crate::{bindings, faux, kunit, workqueue};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use vfs::namei::{PathName, Start, create, remove};
 
 /// An entry of a list, as C would have it.
 #[repr(C)]
@@ -61,6 +62,48 @@ mod cases {
         long.push(0, GFP_KERNEL)?;
         let long = CStr::from_bytes_with_nul(&long).map_err(|_| EINVAL)?;
         assert_eq!(load(long), Err(ENAMETOOLONG));
+        Ok(())
+    }
+
+    /// The first place counts, and only whole files that are not empty.
+    #[test]
+    fn firmware_that_is_there() -> Result {
+        let registration = faux::Registration::new(c"firmware-test", None)?;
+        let dev = device(&registration);
+        // In this order; those that were there before stay.
+        let dirs = ["/lib", "/lib/firmware", "/lib/firmware/updates"].map(|dir| PathName::from_bytes(dir.as_bytes()));
+        let mut made = [false; 3];
+        for (dir, made) in dirs.iter().zip(&mut made) {
+            *made = create::mkdir(Start::Cwd, dir.as_ref().map_err(|error| *error)?, 0o755).is_ok();
+        }
+        let later = b"/lib/firmware/kunit-firmware.bin";
+        let first = b"/lib/firmware/updates/kunit-firmware.bin";
+        let write = |path: &[u8], bytes: &[u8]| -> Result {
+            let file = vfs::kernel_open(path, uapi::O_WRONLY | uapi::O_CREAT | uapi::O_TRUNC, 0o644)?;
+            if vfs::kernel_write(&file, 0, bytes)? == bytes.len() { Ok(()) } else { Err(EIO) }
+        };
+        write(later, b"one")?;
+        write(first, b"two!")?;
+        let name = c"kunit-firmware.bin";
+        let loaded = Firmware::request(name, dev).map(|firmware| (firmware.size(), firmware.data() == b"two!"));
+        let (mut small, mut large) = ([7; 3], [7; 6]);
+        let refused = firmware::request_into_buf(name, dev, &mut large[..0]);
+        let whole = firmware::request_into_buf(name, dev, &mut large);
+        write(first, b"")?;
+        // What is empty is passed over.
+        let other = firmware::request_into_buf(name, dev, &mut small);
+        for path in [&later[..], first] {
+            remove::unlink(Start::Cwd, &PathName::from_bytes(path)?)?;
+        }
+        let gone = Firmware::request_nowarn(name, dev).err();
+        for (dir, _) in dirs.iter().zip(made).filter(|(_, made)| *made).rev() {
+            let _ = dir.as_ref().map(|dir| remove::rmdir(Start::Cwd, dir));
+        }
+        assert_eq!(loaded, Ok((4, true)));
+        assert_eq!((whole, large), (Ok(()), *b"two!\x07\x07"));
+        assert_eq!((other, &small), (Ok(()), b"one"));
+        // The later place's file is too large as well.
+        assert_eq!((refused, gone), (Err(EFBIG), Some(ENOENT)));
         Ok(())
     }
 
@@ -141,7 +184,7 @@ mod cases {
         })?;
         done.wait_for_completion();
         assert!(!seen.0.load(SeqCst));
-        // A thread of the kernel leads itself.
+        // There is one thread, or it is the kernel's.
         assert_eq!(current!().group_leader().pid(), current!().pid());
         Ok(())
     }

@@ -125,3 +125,23 @@ pub(crate) fn expand(input: TokenStream, covariant: bool) -> TokenStream {
     };
     quote!(::kernel::types::UnsafeForLtImpl<dyn for<'__lt> ::kernel::types::WithLt<'__lt, Of = #of>, (), #proof>)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_plain(text: &str) -> bool {
+        let (ty, name) = split(text.parse().expect("tokens"));
+        is_plain_reference(&ty, &name)
+    }
+
+    #[test]
+    fn what_needs_no_proof() {
+        for plain in ["&T", "&'_ T", "&&T", "&[u8]", "&KBox<T>", "for<'a> &'a T", "for<'a> &'a &'a str"] {
+            assert!(is_plain(plain), "{plain}");
+        }
+        for other in ["T", "Cell<&T>", "&mut T", "&&mut T", "&Cell<&T>", "&'_ Cell<T<'_>>", "for<'a> &'a Cell<T<'a>>", "fn(&T)"] {
+            assert!(!is_plain(other), "{other}");
+        }
+    }
+}

@@ -160,7 +160,10 @@ fn place(elf: &Elf<'_>, layout: &Layout, module: &Module, gpl: bool, checked: bo
     Ok((core, init))
 }
 
-/// Relocates, with the symbols of the image and of other modules; notes which modules those are.
+/// How long a module waits for another one's `init`, to use its symbols.
+const PATIENCE_NS: u64 = 30_000_000_000;
+
+/// Relocates, with the symbols of the image and of other modules; notes which modules those are. Waits for such as are coming.
 fn resolve(
     elf: &Elf<'_>,
     layout: &Layout,
@@ -170,27 +173,41 @@ fn resolve(
     checked: bool,
 ) -> Result<Linked> {
     let name = module.name().as_bytes();
-    // Held until the references of the modules found are this module's: none of them can go meanwhile.
-    let list = registry::modules();
-    let mut finder = Finder::new(name, elf, &list, gpl, checked)?;
-    let result = elf.link(layout, core, init, &mut |symbol| {
-        finder.find(symbol).map_err(|error| {
-            pr_warn!("{}: Unknown symbol {} (err {})", Shown(name), Shown(symbol), error.to_errno());
-            Bad { error, reason: "Unknown symbol", number: 0 }
-        })
-    });
-    let result = result.map_err(|bad| match bad.reason {
-        "Unknown symbol" => bad.error,
-        _ => refuse(name, bad),
-    });
-    match result {
-        Ok(linked) => module.set_uses(finder.uses).map(|()| linked),
-        Err(error) => {
+    let until = ktime::now_ns().saturating_add(PATIENCE_NS);
+    let mut patient = true;
+    loop {
+        // Held until the references of the modules found are this module's: none of them can go meanwhile.
+        let list = registry::modules();
+        let mut finder = Finder::new(name, elf, &list, gpl, checked)?;
+        let result = elf.link(layout, core, init, &mut |symbol| {
+            finder.find(symbol).map_err(|error| Bad { error, reason: UNKNOWN, number: 0 })
+        });
+        // Also for a weak symbol, which the link did without.
+        if let Some(coming) = finder.coming.take().filter(|_| patient) {
             finder.put();
-            Err(error)
+            drop(list);
+            patient = registry::wait_started(&coming, until);
+            if !patient {
+                pr_warn!("{}: gave up waiting for init of module {}.", Shown(name), coming.name());
+            }
+            continue;
         }
+        let error = match result {
+            Ok(linked) => return module.set_uses(finder.uses).map(|()| linked),
+            Err(bad) if bad.reason == UNKNOWN => {
+                let symbol = elf.symbol(bad.number as usize).map_or(&b"?"[..], |symbol| symbol.name);
+                pr_warn!("{}: Unknown symbol {} (err {})", Shown(name), Shown(symbol), bad.error.to_errno());
+                bad.error
+            }
+            Err(bad) => refuse(name, bad),
+        };
+        finder.put();
+        return Err(error);
     }
 }
+
+/// Why a module with a symbol that nobody has is refused.
+const UNKNOWN: &str = "Unknown symbol";
 
 /// Everything the kernel remembers of the file, which goes.
 fn body(elf: &Elf<'_>, layout: &Layout, core: Area) -> Result<Body> {

@@ -194,6 +194,11 @@ pub(crate) fn add(name: &[u8]) -> Result<Arc<Module>> {
     }
 }
 
+/// Waits until a module that is coming is there, or will not be. False if that is not so by `until`, or a signal came.
+pub(crate) fn wait_started(module: &Module, until: u64) -> bool {
+    CHANGED.wait_interruptible_deadline(Some(until), || module.state() != State::Coming) == Ok(true)
+}
+
 /// Takes a module off the list.
 pub(crate) fn remove(module: &Arc<Module>) {
     modules().retain(|other| !Arc::ptr_eq(other, module));

@@ -40,6 +40,8 @@ pub(crate) struct Finder<'a> {
     gpl: bool,
     /// Whether versions are compared.
     checked: bool,
+    /// One whose `init` still runs has a symbol that is wanted.
+    pub(crate) coming: Option<Arc<Module>>,
     /// Modules whose symbols were found.
     pub(crate) uses: KVec<Arc<Module>>,
     /// Where the last search in the table of versions ended: both are in the same order.
@@ -60,10 +62,10 @@ impl<'a> Finder<'a> {
         for version in elf.versions().into_iter().flatten() {
             versions.push(version, kalloc::flags::GFP_KERNEL)?;
         }
-        Ok(Self { name, list, gpl, checked, uses: KVec::new(), at: 0, versions })
+        Ok(Self { name, list, gpl, checked, coming: None, uses: KVec::new(), at: 0, versions })
     }
 
-    /// The address of `symbol`: `ENOENT` if nobody has it, `EINVAL` if its version differs.
+    /// The address of `symbol`: `ENOENT` if nobody has it, `EINVAL` if its version differs, `EBUSY` if [`Self::coming`] has it.
     pub(crate) fn find(&mut self, symbol: &[u8]) -> Result<usize> {
         let name = crate::Shown(self.name);
         if !self.gpl {
@@ -105,10 +107,14 @@ impl<'a> Finder<'a> {
 
     fn find_in_modules(&mut self, symbol: &[u8]) -> Result<(usize, u32)> {
         let hash = fnv1a(symbol);
-        for module in self.list.iter().filter(|module| module.state() == State::Live) {
+        for module in self.list.iter().filter(|module| matches!(module.state(), State::Live | State::Coming)) {
             let Some(body) = module.body() else { continue };
             let Ok(at) = body.symbols.binary_search_by_key(&hash, |own| own.hash) else { continue };
             let Some(own) = body.symbols.get(at) else { continue };
+            if module.state() == State::Coming {
+                self.coming = Some(module.clone());
+                return Err(EBUSY);
+            }
             if !self.uses.iter().any(|used| Arc::ptr_eq(used, module)) {
                 self.uses.push(module.clone(), kalloc::flags::GFP_KERNEL)?;
                 let taken = module.header().is_some_and(|header| header.try_get());

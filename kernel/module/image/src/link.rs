@@ -37,7 +37,7 @@ impl Target {
     }
 }
 
-/// Finds a symbol that the module does not define: its address.
+/// Finds a symbol that the module does not define: its address. An error gets the symbol's index as its number.
 pub type Resolve<'r> = &'r mut dyn FnMut(&[u8]) -> Result<usize>;
 
 /// The relocated bytes.
@@ -133,7 +133,7 @@ impl Elf<'_> {
                 SHN_UNDEF => match resolve(symbol.name) {
                     Ok(address) => outside(address as u64),
                     Err(_) if symbol.weak => outside(0),
-                    Err(bad) => return Err(bad),
+                    Err(bad) => return Err(Bad { number: index as u64, ..bad }),
                 },
                 SHN_ABS => None,
                 SHN_COMMON => return Err(Bad::new("common symbol: please compile with -fno-common", index as u64)),

@@ -140,7 +140,9 @@ mod tests {
         for plain in ["&T", "&'_ T", "&&T", "&[u8]", "&KBox<T>", "for<'a> &'a T", "for<'a> &'a &'a str"] {
             assert!(is_plain(plain), "{plain}");
         }
-        for other in ["T", "Cell<&T>", "&mut T", "&&mut T", "&Cell<&T>", "&'_ Cell<T<'_>>", "for<'a> &'a Cell<T<'a>>", "fn(&T)"] {
+        for other in
+            ["T", "Cell<&T>", "&mut T", "&&mut T", "&Cell<&T>", "&'_ Cell<T<'_>>", "for<'a> &'a Cell<T<'a>>", "fn(&T)"]
+        {
             assert!(!is_plain(other), "{other}");
         }
     }

@@ -157,8 +157,8 @@ mod in_kernel {
             if request.sector() == 64 && request.op() == Op::Read {
                 return Err(mq::Refused::Failed(request, EIO));
             }
-            if let Err(request) = held.push_within_capacity(request) {
-                return Err(mq::Refused::Busy(request));
+            if let Err(refused) = held.push_within_capacity(request) {
+                return Err(mq::Refused::Busy(refused.0));
             }
             drop(held);
             self.work.queue();

@@ -9,7 +9,7 @@ use crate::bio::{Bio, BioVec};
 use crate::types::{Op, OpFlags, SECTOR_SHIFT};
 use errno::Result;
 use kalloc::flags::{GFP_KERNEL, GFP_NOWAIT};
-use kalloc::{Arc, KBox, KVec};
+use kalloc::{Arc, InsertError, KBox, KVec};
 
 /// What a request still has to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -237,10 +237,10 @@ impl Request {
         body.len += bio.len();
         body.segments = body.segments.saturating_add(bio.segments().len() as u32);
         match at {
-            Merged::Back => body.bios.push_within_capacity(bio),
+            Merged::Back => body.bios.push_within_capacity(bio).map_err(|refused| refused.0),
             Merged::Front => {
                 body.sector = bio.sector();
-                body.bios.insert_within_capacity(0, bio)
+                body.bios.insert_within_capacity(0, bio).map_err(InsertError::into_value)
             }
         }
     }

@@ -29,8 +29,19 @@ pub struct Options<'a> {
 /// A connection, and what keeps its code in memory.
 struct Line {
     channel: Arc<dyn Channel>,
-    /// Dropped after the channel. `None`: a test's channel.
-    transport: Option<TransportRef>,
+    /// Given back when the channel is closed, not when RCU lets the last user go: who unmounts may unload. (A transport's module waits
+    /// for its channels.) `None`: closed, or a test's channel.
+    transport: SpinLock<Option<TransportRef>>,
+    /// Its name.
+    name: &'static str,
+}
+
+impl Line {
+    fn close(&self) {
+        self.channel.close();
+        let transport = self.transport.lock_irqsave().take();
+        drop(transport);
+    }
 }
 
 /// A session.
@@ -116,8 +127,9 @@ impl Client {
         transport: Option<TransportRef>,
         msize: u32,
     ) -> Result<Arc<Self>> {
-        let line = Line { channel, transport };
-        let msize = agree(&*line.channel, msize).inspect_err(|_| line.channel.close())?;
+        let name = transport.as_ref().map_or("", |transport| transport.get().name());
+        let line = Line { channel, transport: SpinLock::new(transport), name };
+        let msize = agree(&*line.channel, msize).inspect_err(|_| line.close())?;
         // Dropped before it is in use, it gives the channel back.
         let client = Self {
             line,
@@ -143,7 +155,7 @@ impl Client {
 
     /// Name of the way to the server.
     pub fn transport(&self) -> &str {
-        self.line.transport.as_ref().map_or("", |transport| transport.get().name())
+        self.line.name
     }
 
     /// Bytes of the greatest message.
@@ -176,7 +188,7 @@ impl Client {
         if let Some(work) = self.clunks.get() {
             work.flush();
         }
-        self.line.channel.close();
+        self.line.close();
     }
 
     /// Waits for a tag. ERESTARTSYS: a fatal signal came first, and `killable` was asked for.
@@ -259,7 +271,7 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         if !*self.closed.get_mut() {
-            self.line.channel.close();
+            self.line.close();
         }
     }
 }

@@ -21,6 +21,7 @@ pub mod block;
 #[doc(hidden)]
 pub mod built_in;
 pub mod cdev;
+pub mod clk;
 pub mod configfs;
 pub mod cpu;
 pub mod cpumask;
@@ -36,15 +37,18 @@ pub mod faux;
 pub mod filesystem;
 pub mod firmware;
 pub mod fs;
+pub mod gpu;
 pub mod hardware;
 #[cfg(feature = "CONFIG_HVC_DRIVER")]
 pub mod hvc;
 pub mod impl_flags;
 pub mod init;
+pub mod interop;
 pub mod interrupt;
 pub mod io;
 pub mod iov;
 pub mod irq;
+pub mod kunit;
 pub mod list;
 pub mod macros;
 pub mod maple_tree;
@@ -76,6 +80,7 @@ pub mod uaccess;
 pub mod workqueue;
 pub mod xarray;
 
+pub use ::uapi;
 pub use kernel_base::{
     acpi, acpi_device_table, b_str, bitfield, bits, build_assert, build_assert_macro, build_error, c_str, const_assert,
     device_id, error, ffi, fmt, id_pool, ioctl, module_device_table, module_param, num, of, of_device_table, print,

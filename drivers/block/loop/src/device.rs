@@ -60,8 +60,8 @@ impl MqOps for Driver {
             return Err(Refused::Failed(request, EIO));
         }
         let pushed = self.0.waiting.lock_irqsave().list.push_within_capacity(request);
-        if let Err(request) = pushed {
-            return Err(Refused::Busy(request));
+        if let Err(refused) = pushed {
+            return Err(Refused::Busy(refused.0));
         }
         if let Some(work) = self.0.work.get() {
             work.queue();

@@ -323,7 +323,7 @@ impl Unit {
         command.clear();
         let refused = self.again.lock_irqsave().push_within_capacity(command);
         if let Err(refused) = refused {
-            return finish(refused, Err(EIO));
+            return finish(refused.0, Err(EIO));
         }
         if let Some(work) = self.again_work.get() {
             work.queue_after(delay_ns);

@@ -9,7 +9,7 @@ use crate::pid::{self, PidNr};
 use crate::signal::action::{SIG_IGN, SigAction};
 use crate::signal::{SigActions, SigSet, deliver};
 use crate::thread::{Process, Thread, process_of, thread_of};
-use crate::{exit, fork};
+use crate::{exit, fork, nproc};
 use core::sync::atomic::Ordering;
 use errno::Result;
 use errno::code::EINVAL;
@@ -64,9 +64,13 @@ impl UserExit for Hooks {
     }
 }
 
-/// Whether a signal is pending that will end the task, whatever it does.
+/// Whether a signal is pending that will end the task, whatever it does. One that is ending already has heard of it: what it waits
+/// for on its way (to write a file back, say) it waits for like others.
 pub fn fatal_pending(task: &Task) -> bool {
     let Some(thread) = thread_of(task) else { return false };
+    if thread.is_exiting() {
+        return false;
+    }
     let kill = SigSet::of(crate::signal::SIGKILL).0;
     thread.pending_set.load(Ordering::SeqCst) & kill != 0 || thread.kill.load(Ordering::SeqCst)
 }
@@ -79,6 +83,7 @@ impl Signals for Hooks {
 
 impl Lifecycle for Hooks {
     fn kthread_created(&self, task: &Arc<Task>) -> Result {
+        nproc::may_add()?;
         let nr = PidNr::alloc()?;
         let pid = nr.get();
         let (parent, group) = kthread_family(pid)?;

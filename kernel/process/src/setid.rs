@@ -20,8 +20,10 @@ const KEEP: u32 = u32::MAX;
 fn commit_uid(old: &Cred, mut new: Cred) -> Result<usize> {
     new.fsuid = new.euid;
     fix_capabilities(old, &mut new);
-    crate::nproc::move_user(old.uid, new.uid);
-    change(old, new).map(|()| 0)
+    let user = crate::nproc::Move::prepare(old.uid, new.uid)?;
+    change(old, new)?;
+    user.commit();
+    Ok(0)
 }
 
 /// Commits new group ids; see [`commit_uid`].

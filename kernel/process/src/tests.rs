@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Tests in the kernel.
+
+use macros::kunit_tests;
+
+#[kunit_tests(process)]
+mod in_kernel {
+    use crate::thread::thread_of;
+    use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
+    use kalloc::Arc;
+    use kalloc::flags::GFP_KERNEL;
+    use sync::Completion;
+    use task::state::TaskFlags;
+    use task::{State, current};
+
+    /// How long a test waits for what must come, whatever else the machine does.
+    const PATIENCE_NS: u64 = 20_000_000_000;
+    const WAITED: u32 = 1;
+    const REFUSED: u32 = 2;
+
+    struct Shared {
+        killed: AtomicU32,
+        exiting: AtomicU32,
+        go: Completion,
+        done: Completion,
+    }
+
+    fn outcome(result: errno::Result) -> u32 {
+        if result.is_ok() { WAITED } else { REFUSED }
+    }
+
+    /// A fatal signal ends a killable wait, but not that of a task which is ending by it already.
+    #[test]
+    fn killable_waits_of_the_killed_and_of_the_dying() {
+        let shared = Shared {
+            killed: AtomicU32::new(0),
+            exiting: AtomicU32::new(0),
+            go: Completion::new(),
+            done: Completion::new(),
+        };
+        let Ok(shared) = Arc::new(shared, GFP_KERNEL) else { return assert!(false) };
+        let its = shared.clone();
+        let thread = task::kthread_run(b"killable", move || {
+            let task = current();
+            if let Some(thread) = thread_of(&task) {
+                thread.kill.store(true, SeqCst);
+                task.set_flags(TaskFlags::SIGPENDING);
+                its.killed.store(outcome(its.go.wait_killable()), SeqCst);
+                thread.exiting.store(true, SeqCst);
+                its.exiting.store(outcome(its.go.wait_killable()), SeqCst);
+                // As it was, for its real end.
+                thread.exiting.store(false, SeqCst);
+                thread.kill.store(false, SeqCst);
+                task.clear_flags(TaskFlags::SIGPENDING);
+            }
+            its.done.complete();
+        });
+        let Ok(thread) = thread else { return assert!(false) };
+        let deadline = ktime::now_ns() + PATIENCE_NS;
+        let asleep = || shared.killed.load(SeqCst) != 0 && thread.state() == State::KILLABLE;
+        while !asleep() && shared.exiting.load(SeqCst) == 0 && ktime::now_ns() < deadline {
+            ktime::sleep_ns(1_000_000);
+        }
+        assert_eq!(shared.killed.load(SeqCst), REFUSED);
+        shared.go.complete();
+        shared.done.wait();
+        assert_eq!(shared.exiting.load(SeqCst), WAITED);
+    }
+}

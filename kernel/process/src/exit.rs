@@ -3,7 +3,7 @@
 //! `exit_group(2)`, `wait(2)`.
 
 use crate::signal::action::SIG_IGN;
-use crate::signal::send::{begin_group_exit, flush_all};
+use crate::signal::send::{begin_group_exit, flush_all, retarget};
 use crate::signal::{SigInfo, send_to_process};
 use crate::signal::{SigSet, stop};
 use crate::thread::{Process, TREE, Thread, Usage, thread_of};
@@ -82,6 +82,8 @@ fn exit_thread(task: &Task, thread: &Thread, status: i32) {
             }
             _ => {
                 thread.exiting.store(true, Ordering::SeqCst);
+                // One that was to take a signal of the process's leaves it to others.
+                retarget(task, &signals, EVERY_SIGNAL.without(thread.blocked()));
                 break stop::leave(thread, &mut signals);
             }
         }
@@ -522,7 +524,7 @@ const EVERY_SIGNAL: SigSet = SigSet(u64::MAX);
 
 /// A thread that is gone, and the signals nobody took of it, count for its user no more, although somebody may still hold it for a
 /// while.
-fn forget_pending(thread: &Thread) {
+pub(crate) fn forget_pending(thread: &Thread) {
     thread.pending.lock_irqsave().flush(EVERY_SIGNAL);
     crate::nproc::forget(thread);
 }

@@ -40,9 +40,16 @@ fn has_pending(thread: &Thread) -> bool {
 /// Changes the current thread's mask (never `SIGKILL` and `SIGSTOP`) and looks whether that uncovers a signal.
 pub(crate) fn set_blocked(thread: &Thread, mask: SigSet) {
     let mask = mask.without(SigSet::UNMASKABLE);
-    thread.blocked.store(mask.0, Ordering::Relaxed);
-    let pending = thread.pending_set.load(Ordering::SeqCst) | thread.process().shared_set.load(Ordering::SeqCst);
+    // In order with the looks at what is pending: a sender queues first and looks at the mask then.
+    let before = SigSet(thread.blocked.swap(mask.0, Ordering::SeqCst));
+    let process = thread.process();
+    let shared = SigSet(process.shared_set.load(Ordering::SeqCst));
+    let pending = thread.pending_set.load(Ordering::SeqCst) | shared.0;
     let task = current();
+    let covered = mask.without(before);
+    if !shared.and(covered).is_empty() && process.thread_count() > 1 {
+        super::send::retarget(&task, &process.signals.lock_irqsave(), covered);
+    }
     if pending & !mask.0 != 0 {
         task.set_flags(TaskFlags::SIGPENDING);
     } else if task.signal_pending() {

@@ -3,7 +3,7 @@
 
 use super::action::{SIG_DFL, SIG_IGN, SigAction};
 use super::deliver::{dequeue_from, recalc, set_blocked};
-use super::send::{kill_group, kill_process, kill_thread};
+use super::send::{kill_all, kill_group, kill_process, kill_thread};
 use super::{SIGKILL, SIGSTOP, SigInfo, SigSet, valid};
 use crate::pid;
 use crate::thread::{Thread, current_process, process_of, thread_of};
@@ -263,20 +263,6 @@ pub fn sys_kill(regs: &PtRegs) -> Result<usize> {
         _ => kill_group(&*pid::find_group(target.unsigned_abs()).ok_or(ESRCH)?, signal, info)?,
     }
     Ok(0)
-}
-
-fn kill_all(signal: u32, info: SigInfo) -> Result {
-    let me = current_process().ok_or(ESRCH)?.pid();
-    let mut result = Err(ESRCH);
-    for task in pid::all_processes()?.iter() {
-        let Some(process) = process_of(task).filter(|p| p.pid() > 1 && p.pid() != me) else { continue };
-        match kill_process(&process, signal, info) {
-            Err(EPERM) if result.is_ok() => {}
-            Err(EPERM) => result = Err(EPERM),
-            _ => result = Ok(()),
-        }
-    }
-    result
 }
 
 fn find_in_group(tgid: Option<u32>, tid: u32) -> Result<kalloc::Arc<Task>> {

@@ -167,7 +167,7 @@ fn begin_new_program(
     private_fs.install();
     vfs::tasks::close_on_exec();
     install_actions(process, private);
-    take_leaders_number(thread, process);
+    take_leaders_number(thread, process)?;
     task.set_comm(name);
     crate::hooks::exec(&task);
     crate::signal::send::flush_timers(process);
@@ -192,33 +192,36 @@ fn install_actions(process: &Process, actions: Arc<SigActions>) {
     drop(old);
 }
 
-/// `execve` by a thread that is not the leader: it becomes the leader, under the process's number.
-fn take_leaders_number(thread: &Thread, process: &Arc<Process>) {
+/// `execve` by a thread that is not the leader: it becomes the leader, under the process's number. What only the old leader was to hear
+/// (signals for that thread alone) goes with it; what is the process's, or this thread's own, stays.
+fn take_leaders_number(thread: &Thread, process: &Arc<Process>) -> Result {
     let task = current();
-    if task.tid() == process.pid() {
-        return;
+    let (own, number) = (task.tid(), process.pid());
+    if own == number {
+        return Ok(());
     }
-    let _ = thread;
-    let own = task.tid();
-    drop(crate::pid::unpublish_thread(own));
-    drop(crate::pid::unpublish_thread(process.pid()));
-    task.set_tid(process.pid());
-    // There was an entry a moment ago, so the table needs no memory to hold it again.
-    let _ = crate::pid::publish_thread(process.pid(), task.to_arc());
-    let old = process.links.lock().leader.replace(task.to_arc());
-    if let Some(old) = old
-        && let Some(its) = crate::thread::thread_of(&old)
-    {
-        nproc::forget(its);
-        // Nobody waits for the old leader any more; who traces it looks again.
-        let cut = {
-            let _tree = TREE.lock();
-            ptrace::attach::unlink(&old, its)
-        };
-        if let Some((tracer, _)) = &cut
-            && let Some(tracer) = crate::thread::process_of(tracer)
-        {
-            tracer.child_exit.wake_up_all();
+    let (old, cut) = {
+        let _tree = TREE.lock();
+        let old = process.links.lock().leader.replace(task.to_arc());
+        let its = old.as_ref().and_then(|old| crate::thread::thread_of(old));
+        if let Some(its) = its {
+            thread.replace_leader(its);
         }
+        crate::pid::take_number(&task.to_arc(), own, number)?;
+        if let Some(old) = &old {
+            old.set_tid(own);
+        }
+        // Nobody waits for the old leader any more; who traces it looks again.
+        let cut = old.as_ref().zip(its).and_then(|(old, its)| ptrace::attach::unlink(old, its));
+        (old, cut)
+    };
+    if let Some(its) = old.as_ref().and_then(|old| crate::thread::thread_of(old)) {
+        exit::forget_pending(its);
     }
+    if let Some((tracer, _)) = &cut
+        && let Some(tracer) = crate::thread::process_of(tracer)
+    {
+        tracer.child_exit.wake_up_all();
+    }
+    Ok(())
 }

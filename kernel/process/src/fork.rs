@@ -364,9 +364,13 @@ fn link(thread: &Thread, process: &Arc<Process>, child: &Arc<Task>, tid: u32, fl
     let me = thread.process();
     let threaded = flags & THREAD != 0;
     let tree = TREE.lock();
+    if ends(thread) {
+        // A child made now would escape what its group, or everybody, was killed by.
+        return Err(ERESTARTNOINTR);
+    }
     {
         let mut signals = process.signals.lock_irqsave();
-        if signals.group_exit.is_some() {
+        if threaded && (signals.group_exit.is_some() || thread.kill.load(Ordering::SeqCst)) {
             return Err(ERESTARTNOINTR);
         }
         signals.threads.push(child.clone(), GFP_ATOMIC)?;
@@ -415,6 +419,12 @@ fn link(thread: &Thread, process: &Arc<Process>, child: &Arc<Task>, tid: u32, fl
     Ok(())
 }
 
+/// Whether the thread is told to end, with its process or by another thread's `execve`.
+fn ends(thread: &Thread) -> bool {
+    let signals = thread.process().signals.lock_irqsave();
+    signals.group_exit.is_some() || thread.kill.load(Ordering::SeqCst)
+}
+
 /// First steps of a new thread in user mode's direction: `CLONE_CHILD_SETTID`.
 pub(crate) fn first_return(thread: &Thread, tid: u32) {
     let address = thread.set_child_tid.swap(0, Ordering::Relaxed);
@@ -445,15 +455,18 @@ pub(crate) fn kill_other_threads(process: &Arc<Process>) -> Result {
             }
         }
     }
-    loop {
+    let alone = loop {
         me.set_state(task::State::KILLABLE);
         if process.signals.lock_irqsave().threads.len() <= 1 {
-            break;
+            break true;
+        }
+        if crate::fatal_pending(&me) {
+            break false;
         }
         task::schedule();
-    }
+    };
     me.set_state(task::State::RUNNING);
     process.signals.lock_irqsave().exec_waiter = None;
-    let _ = process_of(&me);
-    Ok(())
+    // It is killed itself, with those that it waits for.
+    if alone { Ok(()) } else { Err(EAGAIN) }
 }

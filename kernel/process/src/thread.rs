@@ -29,7 +29,8 @@ pub(crate) static TREE: SpinLock<()> = SpinLock::new(());
 /// What a task is as a thread of a process.
 pub struct Thread {
     process: Arc<Process>,
-    nr: Arc<PidNr>,
+    /// Its number; `execve` exchanges it with the leader's.
+    nr: SpinLock<Arc<PidNr>>,
     /// Blocked signals; changed by the thread itself only.
     pub(crate) blocked: AtomicU64,
     /// The mask to go back to after `sigsuspend` and its kin (with `RESTORE_SIGMASK`).
@@ -90,7 +91,7 @@ pub struct Thread {
     /// Minor and major faults.
     pub(crate) fault_counts: [AtomicU64; 2],
     /// Monotonic nanoseconds at creation.
-    pub(crate) start_time: u64,
+    start_time: AtomicU64,
 }
 
 /// A thread group.
@@ -276,7 +277,7 @@ impl Thread {
         let user = crate::nproc::of_user(cred::task_cred(task).map_or(0, |cred| cred.uid))?;
         let thread = Self {
             process,
-            nr,
+            nr: SpinLock::new(nr),
             blocked: AtomicU64::new(blocked.0),
             saved_mask: AtomicU64::new(0),
             pending: SpinLock::new(Pending::new()),
@@ -307,7 +308,7 @@ impl Thread {
             zombie: AtomicBool::new(false),
             left_memory: AtomicBool::new(false),
             fault_counts: [const { AtomicU64::new(0) }; 2],
-            start_time: now,
+            start_time: AtomicU64::new(now),
         };
         THREAD.set(task, KBox::new(thread, GFP_KERNEL)?).map_err(|_| EBUSY)
     }
@@ -319,8 +320,18 @@ impl Thread {
     }
 
     /// The thread's number object.
-    pub(crate) fn nr(&self) -> &Arc<PidNr> {
-        &self.nr
+    pub(crate) fn nr(&self) -> Arc<PidNr> {
+        self.nr.lock().clone()
+    }
+
+    /// Takes the place of the leader `old`, which has ended: its number (which would else be given to somebody else) and its age.
+    /// Under `TREE`.
+    pub(crate) fn replace_leader(&self, old: &Thread) {
+        let own = self.nr();
+        let number = core::mem::replace(&mut *old.nr.lock(), own);
+        let own = core::mem::replace(&mut *self.nr.lock(), number);
+        drop(own);
+        self.start_time.store(old.start_time(), Ordering::Relaxed);
     }
 
     /// The blocked signals.
@@ -376,7 +387,7 @@ impl Thread {
 
     /// Monotonic nanoseconds at creation.
     pub fn start_time(&self) -> u64 {
-        self.start_time
+        self.start_time.load(Ordering::Relaxed)
     }
 }
 

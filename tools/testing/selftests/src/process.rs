@@ -43,6 +43,8 @@ pub const TESTS: &[Test] = &[
     ("process.exec_too_long", exec::exec_too_long),
     ("process.execveat", exec::execveat),
     ("process.exec_from_thread", exec::exec_from_thread),
+    ("process.exec_thread_becomes_leader", exec::exec_thread_leader),
+    ("process.exec_beside_new_threads", exec::exec_beside_new_threads),
     ("process.auxv", exec::auxv),
     ("process.exit_group_code", exit_code),
     ("process.prctl_name", prctl_name),
@@ -72,6 +74,10 @@ pub fn helper(words: &[String]) -> ! {
             0
         }
         "signals" => helper_signals(),
+        "leader" => {
+            print!("{}", exec::leader());
+            0
+        }
         // SAFETY: take nothing or a number.
         "euid" => unsafe { libc::geteuid() as i32 + if libc::getauxval(libc::AT_SECURE) != 0 { 100 } else { 0 } },
         "wait" => {

@@ -29,6 +29,8 @@ pub const TESTS: &[Test] = &[
     ("signal.nodefer_resethand", masks::nodefer),
     ("signal.order_and_realtime", masks::realtime),
     ("signal.pending", masks::pending),
+    ("signal.handed_on_when_blocked", masks::handed_on),
+    ("signal.handed_on_by_the_ending", masks::handed_on_at_exit),
     ("signal.restart", restart),
     ("signal.eintr", eintr),
     ("signal.nanosleep_remaining", nanosleep_remaining),

@@ -141,7 +141,7 @@ fn initial_limits() -> Result<Arc<Rlimits>> {
     let limits = Rlimits::initial();
     let tasks = u64::from(crate::nproc::set_boot_default(mm::meminfo().total) / 2);
     for resource in [uapi::RLIMIT_NPROC, uapi::RLIMIT_SIGPENDING] {
-        limits.set(resource, Limit { cur: tasks, max: tasks });
+        limits.update(resource, |_| Ok(Limit { cur: tasks, max: tasks }))?;
     }
     let limits = Arc::new(limits, GFP_KERNEL)?;
     let _ = INITIAL_LIMITS.set(limits.clone());

@@ -66,4 +66,36 @@ mod in_kernel {
         shared.done.wait();
         assert_eq!(shared.exiting.load(SeqCst), WAITED);
     }
+
+    /// Changes of a limit are steps: none is lost.
+    #[test]
+    fn limits_change_one_at_a_time() {
+        const STEPS: u64 = 20_000;
+        const CHANGERS: u64 = 3;
+        let Ok(limits) = Arc::new(rlimit::Rlimits::initial(), GFP_KERNEL) else { return assert!(false) };
+        let Ok(done) = Arc::new(Completion::new(), GFP_KERNEL) else { return assert!(false) };
+        let before = limits.get(uapi::RLIMIT_NOFILE);
+        for _ in 0..CHANGERS {
+            let (limits, its_done) = (limits.clone(), done.clone());
+            let thread = task::kthread_run(b"limits", move || {
+                for _ in 0..STEPS {
+                    let step = limits
+                        .update(uapi::RLIMIT_NOFILE, |old| Ok(rlimit::Limit { cur: old.cur + 1, max: old.max + 2 }));
+                    debug_assert!(step.is_ok());
+                }
+                its_done.complete();
+            });
+            if thread.is_err() {
+                // The sum below will tell.
+                done.complete();
+            }
+        }
+        for _ in 0..CHANGERS {
+            done.wait();
+        }
+        let after = limits.get(uapi::RLIMIT_NOFILE);
+        assert_eq!((after.cur - before.cur, after.max - before.max), (CHANGERS * STEPS, 2 * CHANGERS * STEPS));
+        assert_eq!(limits.update(uapi::RLIMIT_NOFILE, |_| Err(errno::code::EPERM)), Err(errno::code::EPERM));
+        assert_eq!(limits.get(uapi::RLIMIT_NOFILE), after);
+    }
 }

@@ -29,6 +29,8 @@ pub const TESTS: &[Test] = &[
     ("creds.rlimit_stack", stack),
     ("creds.rlimit_cpu", cpu),
     ("creds.prlimit_other", prlimit),
+    ("creds.prlimit_own_as_other_user", prlimit_own),
+    ("creds.prlimit_race", prlimit_race),
 ];
 
 fn uids() -> (u32, u32, u32) {
@@ -444,5 +446,63 @@ fn prlimit() -> Outcome {
     c!(libc::kill(pid, libc::SIGKILL));
     signal_of(pid)?;
     fails!(libc::prlimit(pid, libc::RLIMIT_NOFILE, core::ptr::null(), &mut old), libc::ESRCH);
+    Ok(())
+}
+
+/// Its own limits are a process's own, by its number too, whoever it runs as.
+fn prlimit_own() -> Outcome {
+    in_child(|| {
+        c!(libc::setresuid(1000, 1001, 1002));
+        let mut old = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: live structures.
+        c!(libc::prlimit(libc::getpid(), libc::RLIMIT_NOFILE, core::ptr::null(), &mut old));
+        fails!(libc::prlimit(libc::getppid(), libc::RLIMIT_NOFILE, core::ptr::null(), &mut old), libc::EPERM);
+        Ok(())
+    })
+}
+
+/// Whoever reads a limit while others set it sees one setting or another, and what it replaces is told once.
+fn prlimit_race() -> Outcome {
+    const ROUNDS: u64 = 20_000;
+    let pid = child(|| {
+        loop {
+            // SAFETY: takes nothing.
+            unsafe { libc::pause() };
+        }
+    })?;
+    let set = move |value: u64| -> (u64, u64) {
+        let new = libc::rlimit { rlim_cur: value, rlim_max: value };
+        let mut old = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: live structures.
+        unsafe { libc::prlimit(pid, libc::RLIMIT_CORE, &new, &mut old) };
+        (old.rlim_cur, old.rlim_max)
+    };
+    set(1_000_000);
+    let setters: Vec<_> = (0..3u64)
+        .map(|number| {
+            std::thread::spawn(move || -> Result<u64, (u64, u64)> {
+                let mut sum = 0u64;
+                for round in 0..ROUNDS {
+                    let (soft, hard) = set(number * ROUNDS + round);
+                    if soft != hard {
+                        return Err((soft, hard));
+                    }
+                    sum += soft;
+                }
+                Ok(sum)
+            })
+        })
+        .collect();
+    let mut sum = 0;
+    for setter in setters {
+        let replaced = setter.join().map_err(|_| "panic")?;
+        sum += replaced.map_err(|halves| format!("halves of two settings: {halves:?}"))?;
+    }
+    // Each setting is what the next one replaced.
+    let last = set(0).0;
+    let all = (0..3 * ROUNDS).sum::<u64>() + 1_000_000;
+    eq!(sum + last, all);
+    c!(libc::kill(pid, libc::SIGKILL));
+    eq!(signal_of(pid)?, libc::SIGKILL);
     Ok(())
 }

@@ -148,6 +148,7 @@ fn file_limits(fs: &Arc<Node>) -> Result {
     fs.attr(b"file-max", 0o644, TextRw(show, store))?;
     // The second number has been 0 since Linux 2.6: no file is kept unused.
     file(fs, "file-nr", 0o444, |out| seq_print!(out, "{}\t0\t{}\n", file_count::open_files(), file_count::max()))?;
+    census_files(fs)?;
     let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", pipe::max_size());
     let store = |data: &[u8]| {
         pipe::set_max_size(usize::try_from(parse_number(data)?).map_err(|_| EINVAL)?)?;
@@ -167,6 +168,24 @@ fn file_limits(fs: &Arc<Node>) -> Result {
     };
     fs.attr(b"pipe-user-pages-hard", 0o644, TextRw(show, store))?;
     Ok(())
+}
+
+/// How many inodes and names are in memory, and how many only because there is room. Numbers that have no meaning any more are 0, as in
+/// Linux; 45 is the age in seconds by which names were once dropped.
+fn census_files(fs: &Arc<Node>) -> Result {
+    use vfs::census;
+    file(fs, "inode-nr", 0o444, |out| {
+        let (all, unused) = census::inodes();
+        seq_print!(out, "{all}\t{unused}\n")
+    })?;
+    file(fs, "inode-state", 0o444, |out| {
+        let (all, unused) = census::inodes();
+        seq_print!(out, "{all}\t{unused}\t0\t0\t0\t0\t0\n")
+    })?;
+    file(fs, "dentry-state", 0o444, |out| {
+        let census::Dentries { all, unused, negative } = census::dentries();
+        seq_print!(out, "{all}\t{unused}\t45\t0\t{negative}\t0\n")
+    })
 }
 
 /// Two settings of which the one that is set last counts: percent, and bytes.

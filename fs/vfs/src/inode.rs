@@ -10,6 +10,7 @@ mod init;
 pub use init::{InodeInit, owner_for_new};
 
 use crate::attr::SetAttr;
+use crate::census::{Inodes, One};
 use crate::disk_inode::{DiskInode, idirty};
 use crate::file::{FileOps, OpenFlags};
 use crate::fileattr::FileAttr;
@@ -273,6 +274,7 @@ pub struct Inode {
     /// Of a file system on a device.
     disk: SetOnce<KBox<DiskInode>>,
     ops: KBox<dyn InodeOps>,
+    _counted: One<Inodes>,
     /// Last: it keeps the module that the operations are in.
     sb: Arc<SuperBlock>,
 }
@@ -313,6 +315,7 @@ impl Inode {
             marks: SetOnce::new(),
             disk: SetOnce::new(),
             ops,
+            _counted: One::new(),
         };
         let inode = Arc::new(inode, GFP_KERNEL)?;
         if crate::disk_inode::wanted(&inode.sb) {

@@ -13,6 +13,7 @@
 
 pub mod anon;
 pub mod attr;
+pub mod census;
 pub mod chrdev;
 pub mod dcache;
 pub mod dentry;

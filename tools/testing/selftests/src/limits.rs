@@ -25,6 +25,7 @@ pub const TESTS: &[Test] = &[
     ("limits.file_numbers", files::numbers),
     ("limits.nr_open", files::nr_open),
     ("limits.file_max", files::file_max),
+    ("limits.inodes_and_names_counted", files::census),
     ("limits.maps", maps::maps),
     ("limits.map_count", maps::map_count),
     ("limits.map_count_split", maps::map_count_split),

@@ -60,6 +60,8 @@ pub mod iop {
     pub const SWAPFILE: u32 = 1 << 13;
     /// Attributes may have changed elsewhere: `refresh` brings them up to date before they are shown.
     pub const REFRESH: u32 = 1 << 14;
+    /// It is known to have no file capabilities: who writes to it need not look (`S_NOSEC`).
+    pub const NO_CAPS: u32 = 1 << 15;
 }
 
 /// Where a symbolic link leads.

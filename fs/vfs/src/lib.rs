@@ -24,6 +24,7 @@ pub mod fdtable;
 pub mod file;
 pub mod file_count;
 pub mod fileattr;
+pub mod filecaps;
 pub mod filemap;
 pub mod flock;
 mod fs_context;

@@ -27,14 +27,22 @@ const HEAD: usize = 256;
 /// Scripts that may name scripts.
 const MAX_SCRIPTS: usize = 5;
 
-/// What is known of the program to run.
+/// What is looked at for a program: a file that may turn out to be a script.
+struct Candidate {
+    file: Arc<File>,
+    /// The path given by the caller.
+    name: KVec<u8>,
+    /// The path of the file that is looked at: `name`, or the interpreter that a script named.
+    interpreter: KVec<u8>,
+    args: Args,
+}
+
+/// The program to run.
 pub(super) struct Program {
     /// The file that is mapped (the script's interpreter, for scripts).
     file: Arc<File>,
     /// The path given by the caller (`AT_EXECFN`, and the task's name).
     name: KVec<u8>,
-    /// The path of the file that is looked at: `name`, or the interpreter that a script named.
-    interpreter: KVec<u8>,
     args: Args,
     creds: creds::NewCreds,
 }
@@ -71,9 +79,8 @@ pub fn kernel_execve(path: &[u8], argv: &[&[u8]], envp: &[&[u8]]) -> Result {
 }
 
 fn do_execve(file: Arc<File>, name: KVec<u8>, args: Args) -> Result<usize> {
-    let creds = creds::NewCreds::for_file(&file)?;
     let interpreter = name.try_clone(GFP_KERNEL)?;
-    let mut program = Program { file, name, interpreter, args, creds };
+    let mut program = Candidate { file, name, interpreter, args };
     for _ in 0..=MAX_SCRIPTS {
         let mut head = [0u8; HEAD];
         let len = vfs::tasks::kernel_read(&program.file, 0, &mut head)?;
@@ -91,7 +98,7 @@ fn do_execve(file: Arc<File>, name: KVec<u8>, args: Args) -> Result<usize> {
 }
 
 /// `#! interpreter [argument]`: the interpreter takes the script's place, with the script's path as an argument.
-fn enter_script(program: &mut Program, head: &[u8]) -> Result {
+fn enter_script(program: &mut Candidate, head: &[u8]) -> Result {
     let (interpreter, argument) = args::parse_shebang(head)?;
     program.args.replace_first(&program.interpreter)?;
     if let Some(argument) = argument {
@@ -100,20 +107,25 @@ fn enter_script(program: &mut Program, head: &[u8]) -> Result {
     program.args.prepend(interpreter)?;
     program.interpreter = KVec::from_slice(interpreter, GFP_KERNEL)?;
     program.file = vfs::tasks::open_exec_at(uapi::AT_FDCWD, interpreter, 0)?;
-    // A set-id script has no effect: the interpreter's own bits count.
-    program.creds = creds::NewCreds::for_file(&program.file)?;
     Ok(())
 }
 
-fn run_elf(program: Program, head: &[u8]) -> Result<usize> {
-    let image = elf::Loaded::read(&program.file, head)?;
-    let interpreter = image.interpreter(&program.file)?;
+fn run_elf(found: Candidate, head: &[u8]) -> Result<usize> {
+    let Candidate { file, name, args, .. } = found;
+    let image = elf::Loaded::read(&file, head)?;
+    let interpreter = image.interpreter(&file)?;
+    // What a script's own mode and capabilities say has no effect: the interpreter's count.
+    let mut creds = creds::NewCreds::for_file(&file)?;
+    if let Some(interpreter) = &interpreter {
+        creds.with_part(interpreter.file());
+    }
+    let program = Program { file, name, args, creds };
     this(|_, thread| {
         let process = thread.process();
         fork::kill_other_threads(process)?;
         let old_tid = current().tid();
         let new_mm = mm::Mm::new_exec(&mm::ExecLayout {
-            randomize: randomize(thread),
+            randomize: program.creds.hides_layout || randomize(thread),
             stack_limit: rlimit::current(uapi::RLIMIT_STACK),
         })?;
         let name = program.args_name()?;
@@ -174,15 +186,17 @@ fn begin_new_program(
     for (word, value) in thread.altstack.iter().zip([0, 0, u64::from(uapi::SS_DISABLE)]) {
         word.store(value, Ordering::Relaxed);
     }
+    // Neither a signal of the parent's choice nor a memory layout it knows.
     if program.creds.secure {
-        // Neither a signal of the parent's choice nor a memory layout it knows.
         thread.parent_death_signal.store(0, Ordering::Relaxed);
+    }
+    if program.creds.hides_layout {
         process.personality.fetch_and(!uapi::ADDR_NO_RANDOMIZE, Ordering::Relaxed);
     }
     crate::rseq::forget(thread);
     process.did_exec.store(true, Ordering::Relaxed);
     process.exit_signal.store(uapi::SIGCHLD as i32, Ordering::Relaxed);
-    let dumpable = if program.creds.secure { SUID_DUMPABLE.load(Ordering::Relaxed) } else { 1 };
+    let dumpable = if program.creds.dumpable { 1 } else { SUID_DUMPABLE.load(Ordering::Relaxed) };
     process.dumpable.store(dumpable, Ordering::Relaxed);
     program.creds.commit()
 }

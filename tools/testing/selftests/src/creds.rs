@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! User and group ids, capabilities, set-id programs, umask and resource limits.
 
+pub mod filecaps;
+
 use crate::util::*;
 use crate::{Test, c, ck, eq, fails};
 use std::os::unix::fs::MetadataExt;
@@ -20,6 +22,15 @@ pub const TESTS: &[Test] = &[
     ("creds.access_uses_real_ids", access),
     ("creds.capabilities", capabilities),
     ("creds.no_new_privs", no_new_privs),
+    ("creds.file_caps_given", filecaps::given),
+    ("creds.file_caps_bounded", filecaps::bounded),
+    ("creds.file_caps_ambient", filecaps::ambient),
+    ("creds.file_caps_root", filecaps::root),
+    ("creds.file_caps_forms", filecaps::forms),
+    ("creds.file_caps_taken_away", filecaps::taken_away),
+    ("creds.file_caps_nosuid", filecaps::nosuid),
+    ("creds.file_caps_unsafe_company", filecaps::unsafe_company),
+    ("creds.unreadable_program", filecaps::unreadable),
     ("creds.umask", umask),
     ("creds.rlimit_get_set", rlimits),
     ("creds.rlimit_nofile", nofile),

@@ -74,6 +74,10 @@ pub fn helper(words: &[String]) -> ! {
             0
         }
         "signals" => helper_signals(),
+        "caps" => {
+            print!("{}", crate::creds::filecaps::shown());
+            0
+        }
         "leader" => {
             print!("{}", exec::leader());
             0

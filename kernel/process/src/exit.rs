@@ -168,22 +168,21 @@ fn leave_terminal(process: &Process) {
 
 fn exit_notify(task: &Task, thread: &Thread, process: &Arc<Process>, status: i32) {
     let is_leader = task.tid() == process.pid();
-    let (last, own, exec_waiter) = {
+    let (last, own, exec_waiter, traced, holds) = {
         let tree = TREE.lock();
         let mut signals = process.signals.lock_irqsave();
         let at = signals.threads.iter().position(|t| core::ptr::eq(&**t, task));
         let own = at.and_then(|at| signals.threads.remove(at));
         account(task, process);
-        if !is_leader && thread.is_traced() {
-            // Its tracer waits for it by itself.
-            thread.zombie.store(true, Ordering::SeqCst);
-            signals.zombie_threads = signals.zombie_threads.saturating_add(1);
-        }
-        let waiter = signals.exec_waiter.clone();
+        let traced = !is_leader && thread.is_traced();
         let last = signals.threads.is_empty();
+        // Its tracer waits for it by itself; and nobody is to take the process for ended before `end_process` is through.
+        let holds = traced || last;
+        signals.zombie_threads = signals.zombie_threads.saturating_add(u32::from(holds));
+        let waiter = signals.exec_waiter.clone();
         drop(signals);
         drop(tree);
-        (last, own, waiter)
+        (last, own, waiter, traced, holds)
     };
     drop(own);
     if let Some(waiter) = exec_waiter {
@@ -192,30 +191,44 @@ fn exit_notify(task: &Task, thread: &Thread, process: &Arc<Process>, status: i32
     if last {
         end_process(process, status);
     }
-    if thread.zombie.load(Ordering::SeqCst) {
-        tell_tracer(task, thread, status);
-    } else if !is_leader {
-        drop(pid::unpublish_thread(task.tid()));
-        forget_pending(thread);
+    let zombie = traced.then(|| become_zombie(task, thread, status)).flatten();
+    if zombie.is_none() && holds {
+        let mut signals = process.signals.lock_irqsave();
+        signals.zombie_threads = signals.zombie_threads.saturating_sub(1);
     }
-    if last {
+    match zombie {
+        Some(true) => release_thread(task, thread),
+        Some(false) => {}
+        None if is_leader => {}
+        None => {
+            drop(pid::unpublish_thread(task.tid()));
+            forget_pending(thread);
+        }
+    }
+    if holds {
         announce_if_alone(process);
     }
 }
 
-/// A traced thread that is not the leader has ended: its tracer hears of it, and it is gone at once if that ignores its children.
-fn tell_tracer(task: &Task, thread: &Thread, status: i32) {
-    let tracer = {
-        let _tree = TREE.lock();
-        thread.tracer().and_then(|t| crate::thread::process_of(&t))
-    };
-    let ignored = tracer.as_ref().is_none_or(|tracer| ignores_signal(tracer));
+/// A thread that is not the leader has ended, and its tracer is to wait for it; `None` if that has left. Who waits looks under the same
+/// lock: it sees no end of which it has not been told. True if it ignores its children: then the thread is to be gone at once.
+fn become_zombie(task: &Task, thread: &Thread, status: i32) -> Option<bool> {
+    let _tree = TREE.lock();
+    if !thread.is_traced() {
+        return None;
+    }
+    thread.zombie.store(true, Ordering::SeqCst);
+    Some(tell_tracer(task, thread, status))
+}
+
+/// A traced thread that is not the leader has ended: its tracer hears of it. True if that ignores its children: then the thread is to be
+/// gone at once. Under `TREE`.
+fn tell_tracer(task: &Task, thread: &Thread, status: i32) -> bool {
+    let tracer = thread.tracer().and_then(|t| crate::thread::process_of(&t));
     if let Some(tracer) = &tracer {
         send_death(tracer, task.tid(), thread.process(), uapi::SIGCHLD, status);
     }
-    if ignored {
-        release_thread(task, thread);
-    }
+    tracer.is_none_or(|tracer| ignores_signal(&tracer))
 }
 
 /// A zombie thread is waited for: out of the tables. The last one lets the process be a zombie.
@@ -289,7 +302,7 @@ fn announce_if_alone(process: &Arc<Process>) {
     let code = process.exit_status.load(Ordering::Relaxed);
     let leader = process.leader();
     let leader_thread = leader.as_ref().and_then(|l| thread_of(l));
-    let (told, signal, reap) = {
+    let reap = {
         let _tree = TREE.lock();
         {
             let signals = process.signals.lock_irqsave();
@@ -301,37 +314,36 @@ fn announce_if_alone(process: &Arc<Process>) {
         let parent = process.parent();
         let tracer = leader_thread.and_then(|t| t.tracer()).and_then(|t| crate::thread::process_of(&t));
         let foreign = tracer.filter(|tracer| parent.as_ref().is_none_or(|parent| !Arc::ptr_eq(parent, tracer)));
-        match foreign {
+        let (told, signal, reap) = match foreign {
             Some(tracer) => {
                 let reap = ignores_signal(&tracer);
                 (Some(tracer), uapi::SIGCHLD as i32, reap)
             }
             None => {
                 let ignored = parent.as_ref().is_none_or(|parent| ignores_children(parent, process));
-                (parent, process.exit_signal.load(Ordering::Relaxed), ignored)
+                (parent.clone(), process.exit_signal.load(Ordering::Relaxed), ignored)
             }
+        };
+        if reap {
+            if let Some(parent) = &parent {
+                parent.links.lock().children.retain(|c| !Arc::ptr_eq(c, process));
+            }
+            // Before anybody can see that it is gone.
+            forget_signals(process);
         }
+        // Who waits looks under the same lock: it sees no end of which it has not been told.
+        if let Some(told) = told {
+            if let Ok(signo) = u32::try_from(signal)
+                && crate::signal::valid(signo)
+            {
+                send_death(&told, process.pid(), process, signo, code);
+            }
+            told.child_exit.wake_up_all();
+        }
+        reap
     };
-    if reap {
-        let _tree = TREE.lock();
-        if let Some(parent) = process.parent() {
-            parent.links.lock().children.retain(|c| !Arc::ptr_eq(c, process));
-        }
-    }
-    if reap {
-        // Before anybody can see that it is gone.
-        forget_signals(process);
-    }
     if let Some(queue) = process.pidfd_wait.get() {
         queue.wake_up_all();
-    }
-    if let Some(told) = told {
-        if let Ok(signo) = u32::try_from(signal)
-            && crate::signal::valid(signo)
-        {
-            send_death(&told, process.pid(), process, signo, code);
-        }
-        told.child_exit.wake_up_all();
     }
     if reap {
         release(process);

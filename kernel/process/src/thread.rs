@@ -166,7 +166,7 @@ pub(crate) struct Links {
 pub(crate) struct ProcessSignals {
     pub(crate) shared: Pending,
     pub(crate) threads: KVec<Arc<Task>>,
-    /// Threads that have ended and wait for their tracer.
+    /// Threads that have ended and wait for their tracer, or are about to.
     pub(crate) zombie_threads: u32,
     /// The whole group is on its way out with this status.
     pub(crate) group_exit: Option<i32>,

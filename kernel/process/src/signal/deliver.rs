@@ -213,7 +213,7 @@ fn stops(thread: &Thread, process: &Process) -> Stops {
     }
     let signals = match jobctl & stop::STOP_PENDING {
         0 => signals,
-        _ => match stop::do_signal_stop(thread, signals, 0) {
+        _ => match stop::do_signal_stop(thread, process, signals, 0) {
             Ok(()) => return Stops::Again,
             Err(signals) => signals,
         },
@@ -258,7 +258,7 @@ fn act(thread: &Thread, process: &Arc<Process>, info: SigInfo) -> Acted {
     if SigSet::STOPS.has(signal) {
         if signal == super::SIGSTOP || !process.group().is_orphaned(None) {
             // If it did not stop, `SIGCONT` came in between, or a trap is pending now.
-            let _ = stop::do_signal_stop(thread, process.signals.lock_irqsave(), signal);
+            let _ = stop::do_signal_stop(thread, process, process.signals.lock_irqsave(), signal);
         }
         return Acted::Done;
     }

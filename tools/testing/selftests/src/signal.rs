@@ -31,6 +31,7 @@ pub const TESTS: &[Test] = &[
     ("signal.pending", masks::pending),
     ("signal.handed_on_when_blocked", masks::handed_on),
     ("signal.handed_on_by_the_ending", masks::handed_on_at_exit),
+    ("signal.sigchld_before_wait", masks::sigchld_before_wait),
     ("signal.restart", restart),
     ("signal.eintr", eintr),
     ("signal.nanosleep_remaining", nanosleep_remaining),

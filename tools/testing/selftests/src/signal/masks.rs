@@ -182,3 +182,31 @@ pub(super) fn handed_on_at_exit() -> Outcome {
     }
     Ok(())
 }
+
+/// Who sees a child's end by waiting has its SIGCHLD already.
+pub(super) fn sigchld_before_wait() -> Outcome {
+    mask(libc::SIG_BLOCK, &[libc::SIGCHLD])?;
+    let only = set(&[libc::SIGCHLD]);
+    for n in 0..1000 {
+        let pid = child(|| n % 100)?;
+        loop {
+            // SAFETY: live variables.
+            let (seen, pending) = unsafe {
+                let mut info: libc::siginfo_t = core::mem::zeroed();
+                let mut pending = core::mem::zeroed();
+                let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+                c!(libc::waitid(libc::P_PID, pid as u32, &mut info, flags));
+                libc::sigpending(&mut pending);
+                (info.si_pid() == pid, libc::sigismember(&pending, libc::SIGCHLD) == 1)
+            };
+            if seen {
+                ck!(pending, "child {n} has ended, and there is no SIGCHLD");
+                break;
+            }
+        }
+        eq!(exit_of(pid)?, n % 100);
+        let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        eq!(c!(libc::sigtimedwait(&only, null_mut(), &now)), libc::SIGCHLD);
+    }
+    Ok(())
+}

@@ -124,10 +124,11 @@ fn reparent() -> Outcome {
     let (r, w) = pipe()?;
     let middle = child(|| {
         let _ = child(|| {
-            sleep_ms(100);
-            // SAFETY: takes nothing.
-            let parent = unsafe { libc::getppid() };
-            let _ = write(w, &parent.to_ne_bytes());
+            // SAFETY: take nothing.
+            let parent = || unsafe { libc::getppid() };
+            let first = parent();
+            let _ = until("another parent", || parent() != first || first == 1);
+            let _ = write(w, &parent().to_ne_bytes());
             0
         });
         0

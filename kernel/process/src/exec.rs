@@ -17,6 +17,7 @@ use errno::Result;
 use errno::code::{EINVAL, ELOOP, ENOEXEC};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
+use rlimit::Limit;
 use task::current;
 use vfs::File;
 use vfs::namei::PathName;
@@ -26,6 +27,8 @@ use x86_cpu::regs::PtRegs;
 const HEAD: usize = 256;
 /// Scripts that may name scripts.
 const MAX_SCRIPTS: usize = 5;
+/// Most stack of a program with more rights than its caller (`_STK_LIM`), whatever limit that has set.
+const SECURE_STACK: u64 = 8 << 20;
 
 /// What is looked at for a program: a file that may turn out to be a script.
 struct Candidate {
@@ -122,13 +125,18 @@ fn run_elf(found: Candidate, head: &[u8]) -> Result<usize> {
     let program = Program { file, name, args, creds };
     this(|_, thread| {
         let process = thread.process();
-        fork::kill_other_threads(process)?;
         let old_tid = current().tid();
         let new_mm = mm::Mm::new_exec(&mm::ExecLayout {
             randomize: program.creds.hides_layout || randomize(thread),
-            stack_limit: rlimit::current(uapi::RLIMIT_STACK),
+            stack_limit: rlimit::current(uapi::RLIMIT_STACK).min(if program.creds.secure {
+                SECURE_STACK
+            } else {
+                u64::MAX
+            }),
         })?;
         let name = program.args_name()?;
+        // The other threads are not to go for a program that there is no memory for.
+        fork::kill_other_threads(process)?;
         // The point of no return: from here on a failure ends the process.
         begin_new_program(thread, process, new_mm, &name, &program)?;
         if let Err(error) = elf::map_and_start(&program, &image, interpreter.as_ref()) {
@@ -189,6 +197,11 @@ fn begin_new_program(
     // Neither a signal of the parent's choice nor a memory layout it knows.
     if program.creds.secure {
         thread.parent_death_signal.store(0, Ordering::Relaxed);
+        if let Some(limits) = rlimit::of(&task) {
+            // It refuses nothing.
+            let lower = |old: Limit| Ok(Limit { cur: old.cur.min(SECURE_STACK), ..old });
+            let _ = limits.update(uapi::RLIMIT_STACK, lower);
+        }
     }
     if program.creds.hides_layout {
         process.personality.fetch_and(!uapi::ADDR_NO_RANDOMIZE, Ordering::Relaxed);

@@ -15,8 +15,8 @@ use crate::user::{copy_from_user, read_user, write_user};
 use core::sync::atomic::Ordering;
 use errno::Result;
 use errno::code::{E2BIG, EAGAIN, EINVAL, EPERM, ERESTARTNOINTR};
+use kalloc::Arc;
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
-use kalloc::{Arc, KVec};
 use sync::Completion;
 use task::hooks::SCHEDULER;
 use task::state::TaskFlags;
@@ -193,6 +193,10 @@ fn kernel_clone(args: CloneArgs) -> Result<usize> {
         return Err(EINVAL);
     }
     check_flags(args.flags)?;
+    if args.flags & PARENT != 0 && crate::current_process().is_some_and(|process| process.pid() == 1) {
+        // A brother of the first process would have nobody who waits for it.
+        return Err(EINVAL);
+    }
     let pidfd = match args.flags & PIDFD {
         0 => None,
         _ => Some(NewPidFd::prepare(args.pidfd)?),
@@ -447,8 +451,7 @@ pub(crate) fn kill_other_threads(process: &Arc<Process>) -> Result {
             return Ok(());
         }
         signals.exec_waiter = Some(me.to_arc());
-        let others: KVec<Arc<Task>> = signals.threads.try_clone(GFP_ATOMIC)?;
-        for other in others.iter().filter(|t| !core::ptr::eq(&***t, &*me)) {
+        for other in signals.threads.iter().filter(|t| !core::ptr::eq(&***t, &*me)) {
             if let Some(thread) = thread_of(other) {
                 thread.kill.store(true, Ordering::SeqCst);
                 crate::signal::send::signal_wake(other, true);

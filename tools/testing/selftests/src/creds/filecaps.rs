@@ -50,7 +50,11 @@ pub fn shown() -> String {
     let set = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("?").trim().to_string();
     // SAFETY: numbers.
     let (secure, dumpable) = unsafe { (libc::getauxval(libc::AT_SECURE), libc::prctl(libc::PR_GET_DUMPABLE)) };
-    format!("{} {} {} {secure} {dumpable}", set("CapPrm:"), set("CapEff:"), set("CapAmb:"))
+    let mut stack = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: live.
+    unsafe { libc::getrlimit(libc::RLIMIT_STACK, &mut stack) };
+    let stack = stack.rlim_cur;
+    format!("{} {} {} {secure} {stack} {dumpable}", set("CapPrm:"), set("CapEff:"), set("CapAmb:"))
 }
 
 /// Executes the program as it is after `before`; what it has, or errno.
@@ -334,5 +338,24 @@ pub(super) fn unreadable() -> Outcome {
     eq!(dumpable(&path)?, true);
     c!(libc::chmod(cstr(&path).as_ptr(), 0o711));
     eq!(dumpable(&path)?, false);
+    Ok(())
+}
+
+/// A program with more rights than its caller does not get a stack that is as large as that likes.
+pub(super) fn stack_limit() -> Outcome {
+    let path = program(33, 0o755)?;
+    let limit = |path: &str, soft: u64| -> Result<String, String> {
+        let before = || {
+            let limit = libc::rlimit { rlim_cur: soft, rlim_max: libc::RLIM_INFINITY };
+            c!(libc::setrlimit(libc::RLIMIT_STACK, &limit));
+            as_user()
+        };
+        let text = run_raw(path, before)?.map_err(name_of)?;
+        Ok(text.split(' ').nth(4).unwrap_or("?").into())
+    };
+    eq!(limit(&path, 64 << 20)?, (64 << 20).to_string());
+    c!(libc::chmod(cstr(&path).as_ptr(), 0o4755));
+    eq!(limit(&path, 64 << 20)?, (8 << 20).to_string());
+    eq!(limit(&path, 4 << 20)?, (4 << 20).to_string());
     Ok(())
 }

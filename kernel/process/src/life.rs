@@ -82,8 +82,10 @@ impl Signals for Hooks {
 }
 
 impl Lifecycle for Hooks {
-    fn kthread_created(&self, task: &Arc<Task>) -> Result {
-        nproc::may_add()?;
+    fn kthread_created(&self, task: &Arc<Task>, vital: bool) -> Result {
+        if !vital {
+            nproc::may_add()?;
+        }
         let nr = PidNr::alloc()?;
         let pid = nr.get();
         let (parent, group) = kthread_family(pid)?;

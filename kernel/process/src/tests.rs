@@ -98,4 +98,19 @@ mod in_kernel {
         assert_eq!(limits.update(uapi::RLIMIT_NOFILE, |_| Err(errno::code::EPERM)), Err(errno::code::EPERM));
         assert_eq!(limits.get(uapi::RLIMIT_NOFILE), after);
     }
+
+    /// Kernel threads are tasks like others, but those that nobody can do without.
+    #[test]
+    fn kernel_threads_within_threads_max() {
+        let most = crate::nproc::threads_max();
+        assert!(crate::nproc::set_threads_max(1).is_ok());
+        let refused = task::kthread_create(b"refused", || ()).err();
+        let vital = task::kthread::kthread_create_vital(b"vital", || ());
+        assert!(crate::nproc::set_threads_max(most).is_ok());
+        assert_eq!(refused, Some(errno::code::EAGAIN));
+        assert!(vital.is_ok());
+        if let Ok(vital) = vital {
+            task::kthread::wake_up_new(vital);
+        }
+    }
 }

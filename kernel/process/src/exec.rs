@@ -14,10 +14,11 @@ use crate::{exit, fork, nproc, ptrace};
 use args::Args;
 use core::sync::atomic::Ordering;
 use errno::Result;
-use errno::code::{EINVAL, ELOOP, ENOEXEC};
+use errno::code::{EINVAL, ELOOP, ENOEXEC, ERESTARTNOINTR, ESRCH};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
 use rlimit::Limit;
+use sync::WaitQueue;
 use task::current;
 use vfs::File;
 use vfs::namei::PathName;
@@ -117,6 +118,8 @@ fn run_elf(found: Candidate, head: &[u8]) -> Result<usize> {
     let Candidate { file, name, args, .. } = found;
     let image = elf::Loaded::read(&file, head)?;
     let interpreter = image.interpreter(&file)?;
+    // Who begins to trace it from here on is looked at with the rights that it has then.
+    let guard = Guard::new()?;
     // What a script's own mode and capabilities say has no effect: the interpreter's count.
     let mut creds = creds::NewCreds::for_file(&file)?;
     if let Some(interpreter) = &interpreter {
@@ -126,19 +129,17 @@ fn run_elf(found: Candidate, head: &[u8]) -> Result<usize> {
     this(|_, thread| {
         let process = thread.process();
         let old_tid = current().tid();
+        let most_stack = if program.creds.secure { SECURE_STACK } else { rlimit::INFINITY };
         let new_mm = mm::Mm::new_exec(&mm::ExecLayout {
             randomize: program.creds.hides_layout || randomize(thread),
-            stack_limit: rlimit::current(uapi::RLIMIT_STACK).min(if program.creds.secure {
-                SECURE_STACK
-            } else {
-                u64::MAX
-            }),
+            stack_limit: rlimit::current(uapi::RLIMIT_STACK).min(most_stack),
         })?;
         let name = program.args_name()?;
         // The other threads are not to go for a program that there is no memory for.
         fork::kill_other_threads(process)?;
         // The point of no return: from here on a failure ends the process.
         begin_new_program(thread, process, new_mm, &name, &program)?;
+        drop(guard);
         if let Err(error) = elf::map_and_start(&program, &image, interpreter.as_ref()) {
             klog::pr_debug!("exec: pid {}: {:?} past the point of no return", process.pid(), error);
             // Taken on the way to user mode: what this call holds is given up first.
@@ -148,6 +149,38 @@ fn run_elf(found: Candidate, head: &[u8]) -> Result<usize> {
         ptrace::stop::event(uapi::PTRACE_EVENT_EXEC, u64::from(old_tid));
         Ok(0)
     })
+}
+
+/// Those who want to trace a process that is in `execve`.
+static WAITERS: WaitQueue = WaitQueue::new();
+
+/// Waits until `process` is in no `execve`. `ERESTARTNOINTR` for a signal.
+pub(crate) fn wait_done(process: &Process) -> Result {
+    WAITERS.wait_interruptible(|| !process.in_exec.load(Ordering::SeqCst)).map_err(|_| ERESTARTNOINTR)
+}
+
+/// The current process has no new tracer until this is dropped.
+struct Guard(Arc<Process>);
+
+impl Guard {
+    /// Waits for another thread that is in `execve`: it ends this one, or fails. May sleep.
+    fn new() -> Result<Self> {
+        let process = crate::current_process().ok_or(ESRCH)?;
+        loop {
+            wait_done(&process)?;
+            let _tree = TREE.lock();
+            if !process.in_exec.swap(true, Ordering::SeqCst) {
+                return Ok(Self(process.clone()));
+            }
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.in_exec.store(false, Ordering::SeqCst);
+        WAITERS.wake_up_all();
+    }
 }
 
 /// Whether addresses are random for this process (`personality(2)`).

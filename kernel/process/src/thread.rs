@@ -118,6 +118,9 @@ pub struct Process {
     pub(crate) ptraced: SpinLock<KVec<Arc<Task>>>,
     /// The number of the thread that made it.
     pub(crate) forker: AtomicU32,
+    /// A thread of it is in `execve`, between looking who traces it and the new credentials: nobody begins to trace it. Changes under
+    /// `TREE`.
+    pub(crate) in_exec: AtomicBool,
     /// Has called execve since its fork (`setpgid` looks).
     pub(crate) did_exec: AtomicBool,
     /// `/proc` keeps names of it, to be dropped when it is released.
@@ -422,6 +425,7 @@ impl Process {
             usage: SpinLock::new(Usage::default()),
             ptraced: SpinLock::new(KVec::new()),
             forker: AtomicU32::new(0),
+            in_exec: AtomicBool::new(false),
             did_exec: AtomicBool::new(false),
             shown: AtomicBool::new(false),
             live_threads: AtomicU32::new(0),

@@ -312,8 +312,8 @@ fn user_siginfo(signal: u32, address: usize, to_self: bool) -> Result<SigInfo> {
 pub fn sys_rt_sigqueueinfo(regs: &PtRegs) -> Result<usize> {
     let pid = u32::try_from(regs.arg0() as i32).map_err(|_| ESRCH)?;
     let signal = signal_arg(regs.arg1())?;
-    let me = current_process().ok_or(ESRCH)?.pid();
-    let info = user_siginfo(signal, regs.arg2(), pid == me)?;
+    // Its own number is the first thread's alone.
+    let info = user_siginfo(signal, regs.arg2(), pid == current().tid())?;
     let task = pid::find_thread(pid).ok_or(ESRCH)?;
     let process = process_of(&task).ok_or(ESRCH)?;
     kill_process(&process, signal, info)?;

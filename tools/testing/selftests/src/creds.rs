@@ -30,6 +30,7 @@ pub const TESTS: &[Test] = &[
     ("creds.file_caps_taken_away", filecaps::taken_away),
     ("creds.file_caps_nosuid", filecaps::nosuid),
     ("creds.file_caps_unsafe_company", filecaps::unsafe_company),
+    ("creds.file_caps_attach_race", filecaps::attach_race),
     ("creds.set_id_stack_limit", filecaps::stack_limit),
     ("creds.unreadable_program", filecaps::unreadable),
     ("creds.umask", umask),

@@ -359,3 +359,39 @@ pub(super) fn stack_limit() -> Outcome {
     eq!(limit(&path, 4 << 20)?, (4 << 20).to_string());
     Ok(())
 }
+
+/// Whoever begins to trace a program while it starts either has not the right to any more, or keeps it from getting its own.
+pub(super) fn attach_race() -> Outcome {
+    let path = with_caps(&attribute(2, EFFECTIVE, &[NET_RAW], &[], None))?;
+    let path = cstr(&path);
+    let argv = [c"x".as_ptr(), c"--helper".as_ptr(), c"exit".as_ptr(), c"0".as_ptr(), core::ptr::null()];
+    in_child(|| {
+        as_user()?;
+        for n in 0..200 {
+            let victim = child(|| {
+                // SAFETY: NUL-terminated.
+                unsafe { libc::execv(path.as_ptr(), argv.as_ptr()) };
+                99
+            })?;
+            for _ in 0..n * 200 {
+                std::hint::spin_loop();
+            }
+            // SAFETY: numbers.
+            if unsafe { libc::ptrace(libc::PTRACE_ATTACH, victim, 0, 0) } == -1 {
+                ck!([libc::EPERM, libc::ESRCH].contains(&errno()), "attach: {}", errno_name());
+                eq!(exit_of(victim)?, 0);
+                continue;
+            }
+            loop {
+                let status = wait(victim)?;
+                if !libc::WIFSTOPPED(status) {
+                    break;
+                }
+                let caps = text(&format!("/proc/{victim}/status"))?;
+                ck!(caps.contains("\nCapPrm:\t0000000000000000\n"), "traced by an unprivileged one:\n{caps}");
+                c!(libc::ptrace(libc::PTRACE_CONT, victim, 0, 0));
+            }
+        }
+        Ok(())
+    })
+}

@@ -401,9 +401,9 @@ fn reparent_children(process: &Arc<Process>) -> KVec<Arc<Process>> {
         }
         task::schedule();
     }
-    let reaper = find_reaper(process);
-    {
+    let reaper = {
         let _tree = TREE.lock();
+        let reaper = find_reaper(process);
         let children = core::mem::take(&mut process.links.lock().children);
         for child in children.iter() {
             child.set_parent(reaper.clone());
@@ -412,22 +412,31 @@ fn reparent_children(process: &Arc<Process>) -> KVec<Arc<Process>> {
             let _ = moved.push(child.clone(), GFP_ATOMIC);
         }
         if let Some(reaper) = &reaper {
-            let mut links = reaper.links.lock();
-            for child in children.iter() {
-                let _ = links.children.push(child.clone(), GFP_ATOMIC);
+            {
+                let mut links = reaper.links.lock();
+                for child in children.iter() {
+                    let _ = links.children.push(child.clone(), GFP_ATOMIC);
+                }
+            }
+            // As at an end of its own: who waits sees none of which it has not been told.
+            for child in children.iter().filter(|child| is_parents(child) && !ignores_children(reaper, child)) {
+                tell_parent(reaper, child, child.exit_status.load(Ordering::Relaxed));
             }
         }
-    }
+        reaper
+    };
     for child in moved.iter() {
         after_reparent(child, reaper.as_ref());
     }
     moved
 }
 
+/// Who takes the children of `process`: one that has still to look for a parent for its own. Under `TREE`.
 fn find_reaper(process: &Arc<Process>) -> Option<Arc<Process>> {
+    let lives = |candidate: &Process| !candidate.signals.lock_irqsave().threads.is_empty();
     let mut ancestor = process.parent();
     while let Some(candidate) = ancestor {
-        if candidate.pid() == 1 || (candidate.subreaper.load(Ordering::Relaxed) && !candidate.is_exiting()) {
+        if candidate.pid() == 1 || candidate.subreaper.load(Ordering::Relaxed) && lives(&candidate) {
             return Some(candidate);
         }
         ancestor = candidate.parent();
@@ -451,11 +460,7 @@ fn after_reparent(child: &Arc<Process>, reaper: Option<&Arc<Process>>) {
         }
     }
     let Some(reaper) = reaper else { return };
-    let traced = child.leader().is_some_and(|l| thread_of(&l).is_some_and(|t| t.is_traced()));
-    if !child.is_zombie() || traced {
-        return;
-    }
-    if ignores_children(reaper, child) {
+    if is_parents(child) && ignores_children(reaper, child) {
         let taken = {
             let _tree = TREE.lock();
             let mut links = reaper.links.lock();
@@ -466,9 +471,12 @@ fn after_reparent(child: &Arc<Process>, reaper: Option<&Arc<Process>>) {
         if taken {
             release(child);
         }
-    } else {
-        tell_parent(reaper, child, child.exit_status.load(Ordering::Relaxed));
     }
+}
+
+/// Whether a child has ended and no tracer has the first word about that.
+fn is_parents(child: &Process) -> bool {
+    child.is_zombie() && !child.leader().is_some_and(|l| thread_of(&l).is_some_and(|t| t.is_traced()))
 }
 
 /// A group that becomes orphaned by this exit and has stopped members gets `SIGHUP` and `SIGCONT` (POSIX).

@@ -400,6 +400,10 @@ fn link(thread: &Thread, process: &Arc<Process>, child: &Arc<Task>, tid: u32, fl
         return Ok(());
     }
     let parent = if flags & PARENT != 0 { me.parent() } else { Some(me.clone()) };
+    if flags & PARENT != 0 {
+        // It may be another one by now.
+        process.set_parent(parent.clone());
+    }
     let group: Arc<ProcessGroup> = me.group();
     let linked = group.add(process).and_then(|()| match &parent {
         Some(parent) => Ok(parent.links.lock().children.push(process.clone(), GFP_ATOMIC)?),

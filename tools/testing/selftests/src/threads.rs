@@ -401,7 +401,7 @@ fn preemption() -> Outcome {
         t.join().map_err(|_| "panic")?;
     }
     fair?;
-    ck!(took < 4000, "10 sleeps of 10 ms took {took} ms");
+    ck!(took < 15_000, "10 sleeps of 10 ms took {took} ms");
     Ok(())
 }
 

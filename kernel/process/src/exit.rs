@@ -299,7 +299,6 @@ fn end_process(process: &Arc<Process>, status: i32) {
 
 /// If no thread is left, and none that a tracer has to wait for: the process is a zombie, and its parent or tracer is told.
 fn announce_if_alone(process: &Arc<Process>) {
-    let code = process.exit_status.load(Ordering::Relaxed);
     let leader = process.leader();
     let leader_thread = leader.as_ref().and_then(|l| thread_of(l));
     let reap = {
@@ -311,6 +310,8 @@ fn announce_if_alone(process: &Arc<Process>) {
                 return;
             }
         }
+        // Not before: `end_process` may just have set it.
+        let code = process.exit_status.load(Ordering::Relaxed);
         let parent = process.parent();
         let tracer = leader_thread.and_then(|t| t.tracer()).and_then(|t| crate::thread::process_of(&t));
         let foreign = tracer.filter(|tracer| parent.as_ref().is_none_or(|parent| !Arc::ptr_eq(parent, tracer)));

@@ -394,42 +394,47 @@ fn send_death(parent: &Process, pid: u32, process: &Process, signo: u32, code: i
 /// Gives the children to the nearest subreaper, or to init. Returns them.
 fn reparent_children(process: &Arc<Process>) -> KVec<Arc<Process>> {
     let mut moved = KVec::new();
-    loop {
-        // Reserve outside the lock; the number can grow only by fork in this process, which has no thread left.
-        let count = process.links.lock().children.len();
-        if moved.reserve(count, GFP_ATOMIC).is_ok() || count == 0 {
-            break;
-        }
-        task::schedule();
-    }
-    let reaper = {
-        let _tree = TREE.lock();
+    let reaper = loop {
+        let tree = TREE.lock();
         let reaper = find_reaper(process);
-        let children = core::mem::take(&mut process.links.lock().children);
-        for child in children.iter() {
-            child.set_parent(reaper.clone());
-            // Whatever signal it was to end with: nobody else asked for it.
-            child.exit_signal.store(uapi::SIGCHLD as i32, Ordering::Relaxed);
-            let _ = moved.push(child.clone(), GFP_ATOMIC);
+        let count = process.links.lock().children.len();
+        let room = moved.reserve(count, GFP_ATOMIC).is_ok()
+            && reaper.as_ref().is_none_or(|reaper| reaper.links.lock().children.reserve(count, GFP_ATOMIC).is_ok());
+        if !room && count != 0 {
+            // Nobody is to be lost: others give memory back meanwhile.
+            drop(tree);
+            task::schedule();
+            continue;
         }
-        if let Some(reaper) = &reaper {
-            {
-                let mut links = reaper.links.lock();
-                for child in children.iter() {
-                    let _ = links.children.push(child.clone(), GFP_ATOMIC);
-                }
-            }
-            // As at an end of its own: who waits sees none of which it has not been told.
-            for child in children.iter().filter(|child| is_parents(child) && !ignores_children(reaper, child)) {
-                tell_parent(reaper, child, child.exit_status.load(Ordering::Relaxed));
-            }
-        }
-        reaper
+        move_children(process, reaper.as_ref(), &mut moved);
+        break reaper;
     };
     for child in moved.iter() {
         after_reparent(child, reaper.as_ref());
     }
     moved
+}
+
+/// Gives all children of `process` to `reaper`, and adds them to `moved`; in both there is room. Under `TREE`.
+fn move_children(process: &Process, reaper: Option<&Arc<Process>>, moved: &mut KVec<Arc<Process>>) {
+    let children = core::mem::take(&mut process.links.lock().children);
+    for child in children.iter() {
+        child.set_parent(reaper.cloned());
+        // Whatever signal it was to end with: nobody else asked for it.
+        child.exit_signal.store(uapi::SIGCHLD as i32, Ordering::Relaxed);
+        let _ = moved.push(child.clone(), GFP_ATOMIC);
+    }
+    let Some(reaper) = reaper else { return };
+    {
+        let mut links = reaper.links.lock();
+        for child in children.iter() {
+            let _ = links.children.push(child.clone(), GFP_ATOMIC);
+        }
+    }
+    // As at an end of its own: who waits sees none of which it has not been told.
+    for child in children.iter().filter(|child| is_parents(child) && !ignores_children(reaper, child)) {
+        tell_parent(reaper, child, child.exit_status.load(Ordering::Relaxed));
+    }
 }
 
 /// Who takes the children of `process`: one that has still to look for a parent for its own. Under `TREE`.

@@ -192,7 +192,7 @@ pub(crate) fn write(file: &File, mapping: &Arc<Mapping>, from: &mut IovIter<'_>,
         // A limit lets in less than a block.
         return Err(EINVAL);
     }
-    remove_privileges(inode);
+    remove_privileges(inode)?;
     inode.touch_mtime();
     if start > inode.size() {
         // The rest of the last page is zeros on the disk, too.

@@ -10,6 +10,7 @@ use kalloc::Arc;
 use kernel::filesystem::mm::Mapping;
 use kernel::filesystem::mm_alloc::PAGE_SIZE;
 use kernel::filesystem::task;
+use kernel::filesystem::vfs::attr::remove_privileges;
 use kernel::filesystem::vfs::{File, Inode, current_time};
 use uapi::{
     FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE,
@@ -32,6 +33,7 @@ pub(crate) fn fallocate(file: &File, mode: u32, offset: u64, len: u64) -> Result
     if !node.shared.tree.read().inode.uses_extents() && mode & (FALLOC_FL_PUNCH_HOLE | SHIFT) == 0 {
         return Err(EOPNOTSUPP);
     }
+    remove_privileges(inode)?;
     let mapping = inode.mapping().ok_or(EINVAL)?;
     if mode & FALLOC_FL_PUNCH_HOLE != 0 {
         punch(inode, node, mount, mapping, offset, end)?;

@@ -8,7 +8,7 @@ use kalloc::{Arc, KVVec, KVec};
 use kernel::filesystem::vfs::namei::kernel::{kernel_make, kernel_open_real, kernel_rename};
 use kernel::filesystem::vfs::namei::remove::kernel_remove;
 use kernel::filesystem::vfs::{
-    Dentry, FileType, Inode, Link, Path, Prepared, SetAttr, current_time, kernel_read, kernel_write,
+    Dentry, FileType, Inode, Link, Path, Prepared, SetAttr, current_time, filecaps, kernel_read, kernel_write,
 };
 use kernel::prelude::*;
 
@@ -192,7 +192,7 @@ fn copy_attributes(fs: &Fs, from: &Arc<Inode>, to: &Arc<Inode>) -> Result {
             Err(error) => return Err(error),
         };
         let _lock = to.lock.write();
-        match to.ops().setxattr(to, name, Some(&value), 0) {
+        match filecaps::set_xattr(to, name, Some(&value), 0) {
             Err(error) if error == EOPNOTSUPP && !name.starts_with(b"security.") && !name.starts_with(b"system.") => {}
             result => result?,
         }

@@ -9,7 +9,7 @@ use kernel::filesystem::locking::SetOnce;
 use kernel::filesystem::sync::Mutex;
 use kernel::filesystem::vfs::{
     Dentry, Dev, FileOps, Inode, InodeInit, InodeOps, Kstat, Link, OpenFlags, Path, Prepared, Rename, SetAttr,
-    SuperBlock, attr, iop,
+    SuperBlock, attr, filecaps, iop,
 };
 use kernel::prelude::*;
 
@@ -258,10 +258,8 @@ impl InodeOps for Node {
         }
         let result = {
             let _lock = real.lock.write();
-            if attr.size.is_some() {
-                attr::remove_privileges(real);
-            }
-            real.ops().setattr(real, attr)
+            let removed = if attr.size.is_some() { attr::remove_privileges(real) } else { Ok(()) };
+            removed.and_then(|()| real.ops().setattr(real, attr))
         };
         if attr.size.is_some() {
             real.put_write_access();
@@ -315,7 +313,7 @@ impl InodeOps for Node {
         let _write = self.fs.upper_mount()?.want_write()?;
         let result = {
             let _lock = real.lock.write();
-            real.ops().setxattr(real, name, value, flags)
+            filecaps::set_xattr(real, name, value, flags)
         };
         refresh(inode);
         result

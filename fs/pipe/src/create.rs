@@ -5,7 +5,7 @@ use crate::ends::PipeEnd;
 use crate::ring::Pipe;
 use core::sync::atomic::Ordering;
 use errno::Result;
-use errno::code::{EINVAL, ENODEV, ENOPKG, ENXIO};
+use errno::code::{EINVAL, ENFILE, ENODEV, ENOPKG, ENXIO};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use locking::SetOnce;
@@ -76,8 +76,10 @@ const FLAGS: u32 = uapi::O_CLOEXEC | uapi::O_NONBLOCK | uapi::O_DIRECT;
 fn create(flags: u32) -> Result<(Arc<File>, Arc<File>)> {
     let mount = MOUNT.get().ok_or(ENODEV)?;
     let cred = cred::current_cred()?;
-    let pipe = Pipe::new()?;
-    let inode = inode(&mount.sb, Some(pipe.clone()), uapi::S_IFIFO | 0o600, cred.fsuid, cred.fsgid)?;
+    // Whatever there is no pipe for, too many of a user's or no memory, there is one error (where a FIFO says `ENOMEM`).
+    let pipe = Pipe::new().map_err(|_| ENFILE)?;
+    let mode = uapi::S_IFIFO | 0o600;
+    let inode = inode(&mount.sb, Some(pipe.clone()), mode, cred.fsuid, cred.fsgid).map_err(|_| ENFILE)?;
     let dentry = Dentry::new_anon(inode, b"")?;
     let path = Path { mnt: mount.clone(), dentry };
     pipe.readers.store(1, Ordering::SeqCst);

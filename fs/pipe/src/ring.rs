@@ -16,7 +16,7 @@ use x86_mm::uaccess::IovIter;
 const DEFAULT_SLOTS: usize = 16;
 /// Slots of one whose user has too many already (`PIPE_MIN_DEF_BUFFERS`).
 const LEAST_SLOTS: usize = 2;
-/// Largest size an unprivileged process may set (`/proc/sys/fs/pipe-max-size`).
+/// Largest size that a process without `CAP_SYS_RESOURCE` gets or may set (`/proc/sys/fs/pipe-max-size`).
 static MAX_SIZE: AtomicUsize = AtomicUsize::new(1 << 20);
 /// Largest size of all.
 const LIMIT: usize = 1 << 31;
@@ -28,9 +28,13 @@ pub fn max_size() -> usize {
 
 /// Sets [`max_size`], rounded up to a power of two of pages. `EINVAL`.
 pub fn set_max_size(size: usize) -> Result {
-    let size = size.max(PAGE_SIZE).checked_next_power_of_two().filter(|size| *size <= LIMIT).ok_or(EINVAL)?;
-    MAX_SIZE.store(size, Ordering::Relaxed);
+    MAX_SIZE.store(rounded(size)?, Ordering::Relaxed);
     Ok(())
+}
+
+/// The size of the pipe that has room for `size` bytes: a power of two of pages. `EINVAL` above the largest there can be.
+fn rounded(size: usize) -> Result<usize> {
+    size.max(PAGE_SIZE).checked_next_power_of_two().filter(|size| *size <= LIMIT).ok_or(EINVAL)
 }
 
 struct Buffer {
@@ -74,11 +78,16 @@ pub(crate) struct Pipe {
 }
 
 impl Pipe {
+    /// A pipe of the current user's. `ENFILE` above the limit, `ENOMEM`; callers have one error for both.
     pub(crate) fn new() -> Result<Arc<Self>> {
-        let mut slots = DEFAULT_SLOTS.min(max_size() / PAGE_SIZE);
+        let mut slots = DEFAULT_SLOTS;
+        let most = max_size() / PAGE_SIZE;
+        if slots > most && !cred::capable(cred::CAP_SYS_RESOURCE) {
+            slots = most;
+        }
         let pages = UserPages::new(slots)?;
         if pages.above_soft() {
-            slots = slots.min(LEAST_SLOTS);
+            slots = LEAST_SLOTS;
             pages.set(slots);
         }
         if pages.above_hard() {
@@ -132,18 +141,17 @@ impl Pipe {
         self.slots.load(Ordering::Relaxed) as usize * PAGE_SIZE
     }
 
-    /// `F_SETPIPE_SZ`: rounds up to a power of two of pages; returns the new size. `EPERM` above the limits of a pipe and of a user,
-    /// `EBUSY` if what is in it does not fit.
+    /// `F_SETPIPE_SZ`: rounds up to a power of two of pages; returns the new size. `EINVAL` for what no pipe can be, `EPERM` for a
+    /// larger one above the limits of a pipe (`CAP_SYS_RESOURCE` goes beyond) and of a user (that, or `CAP_SYS_ADMIN`), `EBUSY` if what
+    /// is in it does not fit.
     pub(crate) fn resize(&self, size: usize) -> Result<usize> {
-        let pages = size.div_ceil(PAGE_SIZE).max(1).checked_next_power_of_two().ok_or(EINVAL)?;
-        if pages.saturating_mul(PAGE_SIZE) > max_size() && pages > self.slots.load(Ordering::Relaxed) as usize {
-            let privileged = cred::capable(cred::CAP_SYS_RESOURCE);
-            if !privileged || pages > LIMIT / PAGE_SIZE {
-                return Err(if privileged { EINVAL } else { EPERM });
-            }
-        }
+        let size = rounded(size)?;
+        let pages = size / PAGE_SIZE;
         let mut ring = self.ring.lock();
         let before = ring.slots.len();
+        if pages > before && size > max_size() && !cred::capable(cred::CAP_SYS_RESOURCE) {
+            return Err(EPERM);
+        }
         self.pages.set(pages);
         let slots = if pages > before && (self.pages.above_hard() || self.pages.above_soft()) {
             Err(EPERM)

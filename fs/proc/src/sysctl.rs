@@ -13,8 +13,8 @@ use x86::panic::PANIC_TIMEOUT;
 use x86::traps::oops::PANIC_ON_OOPS;
 
 /// A number as programs write it: decimal, octal with `0`, hexadecimal with `0x`; white space around it, one minus before it and
-/// else no sign. `EINVAL`.
-pub fn parse_number(data: &[u8]) -> Result<i64> {
+/// else no sign. Whether there is a minus, and the rest. `EINVAL`.
+fn sign_and_size(data: &[u8]) -> Result<(bool, u64)> {
     let text = core::str::from_utf8(data.trim_ascii()).map_err(|_| EINVAL)?;
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -31,9 +31,20 @@ pub fn parse_number(data: &[u8]) -> Result<i64> {
     if !digits.starts_with(|first: char| first.is_digit(radix)) {
         return Err(EINVAL);
     }
-    let value = u64::from_str_radix(digits, radix).map_err(|_| EINVAL)?;
+    Ok((negative, u64::from_str_radix(digits, radix).map_err(|_| EINVAL)?))
+}
+
+/// A number with a sign, as programs write it. `EINVAL`.
+pub fn parse_number(data: &[u8]) -> Result<i64> {
+    let (negative, value) = sign_and_size(data)?;
     let value = if negative { 0i64.checked_sub_unsigned(value) } else { i64::try_from(value).ok() };
     value.ok_or(EINVAL)
+}
+
+/// A number for a setting in a long word, of which all bits count. `EINVAL`.
+fn parse_long(data: &[u8]) -> Result<u64> {
+    let (negative, value) = sign_and_size(data)?;
+    if negative { Err(EINVAL) } else { Ok(value) }
 }
 
 /// A constant number.
@@ -74,7 +85,7 @@ fn setting_u32(dir: &Arc<Node>, name: &str, value: &'static AtomicU32, max: u32)
 fn setting_u64(dir: &Arc<Node>, name: &str, value: &'static AtomicU64) -> Result {
     let show = move |out: &mut SeqBuf| seq_print!(out, "{}\n", value.load(Ordering::Relaxed));
     let store = move |data: &[u8]| {
-        value.store(u64::try_from(parse_number(data)?).map_err(|_| EINVAL)?, Ordering::Relaxed);
+        value.store(parse_long(data)?, Ordering::Relaxed);
         Ok(data.len())
     };
     dir.attr(name.as_bytes(), 0o644, TextRw(show, store))?;
@@ -142,12 +153,14 @@ fn file_limits(fs: &Arc<Node>) -> Result {
     use vfs::file_count;
     let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", file_count::max());
     let store = |data: &[u8]| {
-        file_count::set_max(u64::try_from(parse_number(data)?).map_err(|_| EINVAL)?);
+        // Linux's largest is that of a signed word.
+        file_count::set_max(i64::try_from(parse_long(data)?).map_err(|_| EINVAL)?.cast_unsigned());
         Ok(data.len())
     };
     fs.attr(b"file-max", 0o644, TextRw(show, store))?;
     // The second number has been 0 since Linux 2.6: no file is kept unused.
     file(fs, "file-nr", 0o444, |out| seq_print!(out, "{}\t0\t{}\n", file_count::open_files(), file_count::max()))?;
+    census_files(fs)?;
     let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", pipe::max_size());
     let store = |data: &[u8]| {
         pipe::set_max_size(usize::try_from(parse_number(data)?).map_err(|_| EINVAL)?)?;
@@ -156,17 +169,35 @@ fn file_limits(fs: &Arc<Node>) -> Result {
     fs.attr(b"pipe-max-size", 0o644, TextRw(show, store))?;
     let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", pipe::user_pages_soft());
     let store = |data: &[u8]| {
-        pipe::set_user_pages_soft(usize::try_from(parse_number(data)?).map_err(|_| EINVAL)?);
+        pipe::set_user_pages_soft(parse_long(data)? as usize);
         Ok(data.len())
     };
     fs.attr(b"pipe-user-pages-soft", 0o644, TextRw(show, store))?;
     let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", pipe::user_pages_hard());
     let store = |data: &[u8]| {
-        pipe::set_user_pages_hard(usize::try_from(parse_number(data)?).map_err(|_| EINVAL)?);
+        pipe::set_user_pages_hard(parse_long(data)? as usize);
         Ok(data.len())
     };
     fs.attr(b"pipe-user-pages-hard", 0o644, TextRw(show, store))?;
     Ok(())
+}
+
+/// How many inodes and names are in memory, and how many only because there is room. Numbers that have no meaning any more are 0, as in
+/// Linux; 45 is the age in seconds by which names were once dropped.
+fn census_files(fs: &Arc<Node>) -> Result {
+    use vfs::census;
+    file(fs, "inode-nr", 0o444, |out| {
+        let (all, unused) = census::inodes();
+        seq_print!(out, "{all}\t{unused}\n")
+    })?;
+    file(fs, "inode-state", 0o444, |out| {
+        let (all, unused) = census::inodes();
+        seq_print!(out, "{all}\t{unused}\t0\t0\t0\t0\t0\n")
+    })?;
+    file(fs, "dentry-state", 0o444, |out| {
+        let census::Dentries { all, unused, negative } = census::dentries();
+        seq_print!(out, "{all}\t{unused}\t45\t0\t{negative}\t0\n")
+    })
 }
 
 /// Two settings of which the one that is set last counts: percent, and bytes.
@@ -392,6 +423,15 @@ mod tests {
         for text in ["--9223372036854775808", "--3", "-+3", "+3", "0x-5", "0x+5", "0-7", "-", "0x"] {
             assert_eq!(parse_number(text.as_bytes()), Err(EINVAL), "{text}");
         }
+    }
+
+    #[test]
+    fn long_words() {
+        assert_eq!(parse_long(b"18446744073709551615\n"), Ok(u64::MAX));
+        assert_eq!(parse_long(b"18446744073709551616"), Err(EINVAL));
+        assert_eq!(parse_long(b"-1\n"), Err(EINVAL));
+        assert_eq!(parse_long(b"0x10"), Ok(16));
+        assert_eq!(parse_long(b""), Err(EINVAL));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! Changing attributes: what may change, by whom, and what changes along with it. Locks: the inode's `lock`, exclusively.
 //! Source: `chmod(2)`, `chown(2)`, `utimensat(2)`, `truncate(2)`.
 
+use crate::filecaps;
 use crate::inode::{Inode, iop};
 use crate::types::{Timespec, current_time};
 use cred::{CAP_CHOWN, CAP_FOWNER, CAP_FSETID, Cred};
@@ -86,37 +87,43 @@ fn checked_mode(inode: &Inode, cred: &Cred, mode: u32, gid: Option<u32>) -> u32 
     if mode & SGID != 0 && !cred.in_group(gid) && !cred.capable(CAP_FSETID) { mode & !SGID } else { mode }
 }
 
-/// `chown`. `None` leaves an id. Set-id bits of files (not directories) go.
+/// `chown`. `None` leaves an id. Set-id bits and capabilities of files (not directories) go.
 pub fn chown(inode: &Inode, uid: Option<u32>, gid: Option<u32>) -> Result {
     let mut attr = SetAttr { uid, gid, ..SetAttr::default() };
-    let mode = inode.mode();
     if inode.is_dir() {
-        return notify_change(inode, attr);
-    }
-    let new = without_privileges(mode);
-    if new == mode {
         return notify_change(inode, attr);
     }
     // The change of mode comes with the change of owner: no right of its own is needed for it.
     let _lock = inode.lock.write();
     attr.ctime = current_time();
     check(inode, &mut attr)?;
-    attr.mode = Some(new & 0o7777);
+    filecaps::take_away(inode)?;
+    let mode = inode.mode();
+    let new = without_privileges(mode);
+    if new != mode {
+        attr.mode = Some(new & 0o7777);
+    }
     inode.ops().setattr(inode, &attr)
 }
 
-/// The contents of `inode` change: set-id bits go, unless the task may keep them. `lock` is held exclusively.
+/// The contents of `inode` change: its capabilities go, and set-id bits unless the task may keep them. `lock` is held exclusively. May
+/// sleep.
 #[inline]
-pub fn remove_privileges(inode: &Inode) {
+pub fn remove_privileges(inode: &Inode) -> Result {
+    if !inode.is_reg() {
+        return Ok(());
+    }
+    filecaps::take_away(inode)?;
     let mode = inode.mode();
-    if mode & (SUID | SGID) == 0 || !inode.is_reg() {
-        return;
+    if mode & (SUID | SGID) == 0 {
+        return Ok(());
     }
     let new = without_privileges(mode);
     if new != mode && !cred::capable(CAP_FSETID) {
         inode.set_mode(new);
         inode.touch_ctime();
     }
+    Ok(())
 }
 
 /// Sets the size of a regular file (`do_truncate`). The caller has write access. `touch`: the times move even if the size stays.
@@ -140,7 +147,7 @@ pub fn truncate(inode: &Arc<Inode>, size: u64, touch: bool) -> Result {
         return Err(ETXTBSY);
     }
     let now = current_time();
-    remove_privileges(inode);
+    remove_privileges(inode)?;
     let mtime = (touch || size != inode.size()).then_some(now);
     inode.ops().setattr(inode, &SetAttr { size: Some(size), mtime, ctime: now, ..SetAttr::default() })
 }

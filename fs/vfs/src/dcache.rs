@@ -285,6 +285,26 @@ pub fn shrink_all() {
     }
 }
 
+/// Names that nobody uses and that could be dropped now, and how many of them are negative. Those of directories that live in the cache
+/// alone (tmpfs) are in use by it.
+pub(crate) fn count_unused() -> (u64, u64) {
+    let (mut unused, mut negative) = (0, 0);
+    for list in &TABLE {
+        let section = rcu::read_lock();
+        for dentry in list.iter(&section) {
+            // The bucket's reference lasts as long as the section: this one is not the last.
+            let dentry: Arc<Dentry> = Arc::from(dentry);
+            let kept = || dentry.parent(&section).is_none_or(|parent| is_complete(&parent));
+            if Arc::strong_count(&dentry) > UNUSED || !dentry.is_leaf() || kept() {
+                continue;
+            }
+            unused += 1;
+            negative += u64::from(dentry.inode().is_none());
+        }
+    }
+    (unused, negative)
+}
+
 fn trim_buckets(buckets: usize) {
     for _ in 0..buckets {
         let list = bucket(CLOCK_HAND.fetch_add(1, Ordering::Relaxed) as u32);

@@ -7,6 +7,7 @@
 //!
 //! Locks, in order: directory inode's `lock` (sleeping), bucket, `children`.
 
+use crate::census::{Names, One};
 use crate::inode::Inode;
 use crate::name::{INLINE_NAME, Key, NAME_MAX, NameWords};
 use crate::types::FileType;
@@ -40,6 +41,7 @@ pub struct Dentry {
     /// Position in the parent's `children`.
     cookie: AtomicU64,
     children: SpinLock<Children>,
+    _counted: One<Names>,
 }
 
 rcu::rcu_listed!(Dentry, link);
@@ -67,6 +69,7 @@ impl Dentry {
             long: RcuArc::new(long_name(key)?),
             cookie: AtomicU64::new(0),
             children: SpinLock::new(Children::new()),
+            _counted: One::new(),
         };
         Ok(Arc::new(dentry, GFP_KERNEL)?)
     }
@@ -317,6 +320,11 @@ impl Dentry {
     /// Any child, negative ones too.
     pub(crate) fn any_child(&self) -> Option<Arc<Dentry>> {
         self.children.lock().slots.iter().find_map(|slot| slot.1.clone())
+    }
+
+    /// Whether no name in it is cached.
+    pub(crate) fn is_leaf(&self) -> bool {
+        self.children.lock().live == 0
     }
 
     /// Whether a name exists in this directory (of a file system whose directories are complete in the cache).

@@ -135,7 +135,7 @@ pub fn generic_write(file: &File, mapping: &Mapping, from: &mut IovIter<'_>, pos
     }
     let mut at = pos.cast_unsigned();
     from.truncate(write_limit(inode, at, from.count())?);
-    remove_privileges(inode);
+    remove_privileges(inode)?;
     inode.touch_mtime();
     let mut done = 0;
     let old_size = inode.size();

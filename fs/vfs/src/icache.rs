@@ -137,6 +137,18 @@ impl InodeCache {
         true
     }
 
+    /// Inodes that only the cache keeps.
+    fn count_unused(&self) -> u64 {
+        let mut unused = 0;
+        for bucket in self.buckets.iter() {
+            let section = rcu::read_lock();
+            // The bucket's reference lasts as long as the section: none of these is the last.
+            unused +=
+                bucket.iter(&section).filter(|inode| Arc::strong_count(&Arc::from(*inode)) <= UNUSED).count() as u64;
+        }
+        unused
+    }
+
     /// The file system goes: all inodes leave the cache.
     pub(crate) fn clear(&self) {
         for bucket in self.buckets.iter() {
@@ -218,6 +230,13 @@ fn left(inode: &Inode) {
 pub fn reclaimable_pages() -> u64 {
     let bytes = BYTES.load(Relaxed).saturating_add(crate::dcache::reclaimable_bytes());
     (bytes / mm_alloc::layout::PAGE_SIZE) as u64
+}
+
+/// Inodes that only the caches keep, of all file systems on devices. May sleep.
+pub(crate) fn count_unused() -> u64 {
+    let mut unused = 0;
+    for_each_on_device(|sb| unused += sb.icache().map_or(0, InodeCache::count_unused));
+    unused
 }
 
 /// Inodes cached now, of all file systems on devices.

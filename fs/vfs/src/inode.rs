@@ -11,6 +11,7 @@ pub use init::{InodeInit, owner_for_new};
 
 use crate::attr::SetAttr;
 use crate::dentry::Dentry;
+use crate::census::{Inodes, One};
 use crate::disk_inode::{DiskInode, idirty};
 use crate::file::{FileOps, OpenFlags};
 use crate::fileattr::FileAttr;
@@ -60,6 +61,8 @@ pub mod iop {
     pub const SWAPFILE: u32 = 1 << 13;
     /// Attributes may have changed elsewhere: `refresh` brings them up to date before they are shown.
     pub const REFRESH: u32 = 1 << 14;
+    /// It is known to have no file capabilities: who writes to it need not look (`S_NOSEC`).
+    pub const NO_CAPS: u32 = 1 << 15;
 }
 
 /// Where a symbolic link leads.
@@ -283,6 +286,7 @@ pub struct Inode {
     /// Of a file system on a device.
     disk: SetOnce<KBox<DiskInode>>,
     ops: KBox<dyn InodeOps>,
+    _counted: One<Inodes>,
     /// Last: it keeps the module that the operations are in.
     sb: Arc<SuperBlock>,
 }
@@ -323,6 +327,7 @@ impl Inode {
             marks: SetOnce::new(),
             disk: SetOnce::new(),
             ops,
+            _counted: One::new(),
         };
         let inode = Arc::new(inode, GFP_KERNEL)?;
         if crate::disk_inode::wanted(&inode.sb) {

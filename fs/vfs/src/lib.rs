@@ -13,6 +13,7 @@
 
 pub mod anon;
 pub mod attr;
+pub mod census;
 pub mod chrdev;
 pub mod dcache;
 pub mod dentry;
@@ -23,6 +24,7 @@ pub mod fdtable;
 pub mod file;
 pub mod file_count;
 pub mod fileattr;
+pub mod filecaps;
 pub mod filemap;
 pub mod flock;
 mod fs_context;

@@ -45,9 +45,19 @@ impl sched::RtWatch for RtTime {
         } else {
             let _ = send_to_thread(task, SigInfo::kernel(uapi::SIGXCPU));
             // Again a second later, which the limit shows, as in Linux.
-            limits.set(uapi::RLIMIT_RTTIME, Limit { cur: limit.cur.saturating_add(1_000_000), max: limit.max });
+            postpone(limits, uapi::RLIMIT_RTTIME, limit, 1_000_000);
         }
     }
+}
+
+/// Adds to a soft limit that was `seen` reached. If it has been set anew meanwhile, that counts.
+fn postpone(limits: &Rlimits, resource: u32, seen: Limit, more: u64) {
+    let later = |now: Limit| {
+        let cur = if now == seen { now.cur.saturating_add(more) } else { now.cur };
+        Ok(Limit { cur, ..now })
+    };
+    // It refuses nothing.
+    let _ = limits.update(resource, later);
 }
 
 /// Watches the time of real-time threads. Once, at boot.
@@ -89,9 +99,8 @@ pub fn check(process: &Process, used: u64) -> Option<u64> {
     if used >= due {
         let _ = send_to_process(process, SigInfo::kernel(uapi::SIGXCPU));
         // Again a second later, which the limit shows, as in Linux.
-        let cur = limit.cur.saturating_add(1);
-        limits.set(uapi::RLIMIT_CPU, Limit { cur, max: limit.max });
-        due = ns(cur);
+        postpone(&limits, uapi::RLIMIT_CPU, limit, 1);
+        due = ns(limit.cur.saturating_add(1));
     }
     if limit.max != INFINITY {
         due = due.min(ns(limit.max));

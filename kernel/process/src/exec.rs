@@ -14,9 +14,11 @@ use crate::{exit, fork, nproc, ptrace};
 use args::Args;
 use core::sync::atomic::Ordering;
 use errno::Result;
-use errno::code::{EINVAL, ELOOP, ENOEXEC};
+use errno::code::{EINVAL, ELOOP, ENOEXEC, ERESTARTNOINTR, ESRCH};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
+use rlimit::Limit;
+use sync::WaitQueue;
 use task::current;
 use vfs::File;
 use vfs::namei::PathName;
@@ -26,15 +28,25 @@ use x86_cpu::regs::PtRegs;
 const HEAD: usize = 256;
 /// Scripts that may name scripts.
 const MAX_SCRIPTS: usize = 5;
+/// Most stack of a program with more rights than its caller (`_STK_LIM`), whatever limit that has set.
+const SECURE_STACK: u64 = 8 << 20;
 
-/// What is known of the program to run.
+/// What is looked at for a program: a file that may turn out to be a script.
+struct Candidate {
+    file: Arc<File>,
+    /// The path given by the caller.
+    name: KVec<u8>,
+    /// The path of the file that is looked at: `name`, or the interpreter that a script named.
+    interpreter: KVec<u8>,
+    args: Args,
+}
+
+/// The program to run.
 pub(super) struct Program {
     /// The file that is mapped (the script's interpreter, for scripts).
     file: Arc<File>,
     /// The path given by the caller (`AT_EXECFN`, and the task's name).
     name: KVec<u8>,
-    /// The path of the file that is looked at: `name`, or the interpreter that a script named.
-    interpreter: KVec<u8>,
     args: Args,
     creds: creds::NewCreds,
 }
@@ -71,9 +83,8 @@ pub fn kernel_execve(path: &[u8], argv: &[&[u8]], envp: &[&[u8]]) -> Result {
 }
 
 fn do_execve(file: Arc<File>, name: KVec<u8>, args: Args) -> Result<usize> {
-    let creds = creds::NewCreds::for_file(&file)?;
     let interpreter = name.try_clone(GFP_KERNEL)?;
-    let mut program = Program { file, name, interpreter, args, creds };
+    let mut program = Candidate { file, name, interpreter, args };
     for _ in 0..=MAX_SCRIPTS {
         let mut head = [0u8; HEAD];
         let len = vfs::tasks::kernel_read(&program.file, 0, &mut head)?;
@@ -91,7 +102,7 @@ fn do_execve(file: Arc<File>, name: KVec<u8>, args: Args) -> Result<usize> {
 }
 
 /// `#! interpreter [argument]`: the interpreter takes the script's place, with the script's path as an argument.
-fn enter_script(program: &mut Program, head: &[u8]) -> Result {
+fn enter_script(program: &mut Candidate, head: &[u8]) -> Result {
     let (interpreter, argument) = args::parse_shebang(head)?;
     program.args.replace_first(&program.interpreter)?;
     if let Some(argument) = argument {
@@ -100,25 +111,35 @@ fn enter_script(program: &mut Program, head: &[u8]) -> Result {
     program.args.prepend(interpreter)?;
     program.interpreter = KVec::from_slice(interpreter, GFP_KERNEL)?;
     program.file = vfs::tasks::open_exec_at(uapi::AT_FDCWD, interpreter, 0)?;
-    // A set-id script has no effect: the interpreter's own bits count.
-    program.creds = creds::NewCreds::for_file(&program.file)?;
     Ok(())
 }
 
-fn run_elf(program: Program, head: &[u8]) -> Result<usize> {
-    let image = elf::Loaded::read(&program.file, head)?;
-    let interpreter = image.interpreter(&program.file)?;
+fn run_elf(found: Candidate, head: &[u8]) -> Result<usize> {
+    let Candidate { file, name, args, .. } = found;
+    let image = elf::Loaded::read(&file, head)?;
+    let interpreter = image.interpreter(&file)?;
+    // Who begins to trace it from here on is looked at with the rights that it has then.
+    let guard = Guard::new()?;
+    // What a script's own mode and capabilities say has no effect: the interpreter's count.
+    let mut creds = creds::NewCreds::for_file(&file)?;
+    if let Some(interpreter) = &interpreter {
+        creds.with_part(interpreter.file());
+    }
+    let program = Program { file, name, args, creds };
     this(|_, thread| {
         let process = thread.process();
-        fork::kill_other_threads(process)?;
         let old_tid = current().tid();
+        let most_stack = if program.creds.secure { SECURE_STACK } else { rlimit::INFINITY };
         let new_mm = mm::Mm::new_exec(&mm::ExecLayout {
-            randomize: randomize(thread),
-            stack_limit: rlimit::current(uapi::RLIMIT_STACK),
+            randomize: program.creds.hides_layout || randomize(thread),
+            stack_limit: rlimit::current(uapi::RLIMIT_STACK).min(most_stack),
         })?;
         let name = program.args_name()?;
+        // The other threads are not to go for a program that there is no memory for.
+        fork::kill_other_threads(process)?;
         // The point of no return: from here on a failure ends the process.
         begin_new_program(thread, process, new_mm, &name, &program)?;
+        drop(guard);
         if let Err(error) = elf::map_and_start(&program, &image, interpreter.as_ref()) {
             klog::pr_debug!("exec: pid {}: {:?} past the point of no return", process.pid(), error);
             // Taken on the way to user mode: what this call holds is given up first.
@@ -128,6 +149,38 @@ fn run_elf(program: Program, head: &[u8]) -> Result<usize> {
         ptrace::stop::event(uapi::PTRACE_EVENT_EXEC, u64::from(old_tid));
         Ok(0)
     })
+}
+
+/// Those who want to trace a process that is in `execve`.
+static WAITERS: WaitQueue = WaitQueue::new();
+
+/// Waits until `process` is in no `execve`. `ERESTARTNOINTR` for a signal.
+pub(crate) fn wait_done(process: &Process) -> Result {
+    WAITERS.wait_interruptible(|| !process.in_exec.load(Ordering::SeqCst)).map_err(|_| ERESTARTNOINTR)
+}
+
+/// The current process has no new tracer until this is dropped.
+struct Guard(Arc<Process>);
+
+impl Guard {
+    /// Waits for another thread that is in `execve`: it ends this one, or fails. May sleep.
+    fn new() -> Result<Self> {
+        let process = crate::current_process().ok_or(ESRCH)?;
+        loop {
+            wait_done(&process)?;
+            let _tree = TREE.lock();
+            if !process.in_exec.swap(true, Ordering::SeqCst) {
+                return Ok(Self(process.clone()));
+            }
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.in_exec.store(false, Ordering::SeqCst);
+        WAITERS.wake_up_all();
+    }
 }
 
 /// Whether addresses are random for this process (`personality(2)`).
@@ -167,22 +220,29 @@ fn begin_new_program(
     private_fs.install();
     vfs::tasks::close_on_exec();
     install_actions(process, private);
-    take_leaders_number(thread, process);
+    take_leaders_number(thread, process)?;
     task.set_comm(name);
     crate::hooks::exec(&task);
     crate::signal::send::flush_timers(process);
     for (word, value) in thread.altstack.iter().zip([0, 0, u64::from(uapi::SS_DISABLE)]) {
         word.store(value, Ordering::Relaxed);
     }
+    // Neither a signal of the parent's choice nor a memory layout it knows.
     if program.creds.secure {
-        // Neither a signal of the parent's choice nor a memory layout it knows.
         thread.parent_death_signal.store(0, Ordering::Relaxed);
+        if let Some(limits) = rlimit::of(&task) {
+            // It refuses nothing.
+            let lower = |old: Limit| Ok(Limit { cur: old.cur.min(SECURE_STACK), ..old });
+            let _ = limits.update(uapi::RLIMIT_STACK, lower);
+        }
+    }
+    if program.creds.hides_layout {
         process.personality.fetch_and(!uapi::ADDR_NO_RANDOMIZE, Ordering::Relaxed);
     }
     crate::rseq::forget(thread);
     process.did_exec.store(true, Ordering::Relaxed);
     process.exit_signal.store(uapi::SIGCHLD as i32, Ordering::Relaxed);
-    let dumpable = if program.creds.secure { SUID_DUMPABLE.load(Ordering::Relaxed) } else { 1 };
+    let dumpable = if program.creds.dumpable { 1 } else { SUID_DUMPABLE.load(Ordering::Relaxed) };
     process.dumpable.store(dumpable, Ordering::Relaxed);
     program.creds.commit()
 }
@@ -192,33 +252,36 @@ fn install_actions(process: &Process, actions: Arc<SigActions>) {
     drop(old);
 }
 
-/// `execve` by a thread that is not the leader: it becomes the leader, under the process's number.
-fn take_leaders_number(thread: &Thread, process: &Arc<Process>) {
+/// `execve` by a thread that is not the leader: it becomes the leader, under the process's number. What only the old leader was to hear
+/// (signals for that thread alone) goes with it; what is the process's, or this thread's own, stays.
+fn take_leaders_number(thread: &Thread, process: &Arc<Process>) -> Result {
     let task = current();
-    if task.tid() == process.pid() {
-        return;
+    let (own, number) = (task.tid(), process.pid());
+    if own == number {
+        return Ok(());
     }
-    let _ = thread;
-    let own = task.tid();
-    drop(crate::pid::unpublish_thread(own));
-    drop(crate::pid::unpublish_thread(process.pid()));
-    task.set_tid(process.pid());
-    // There was an entry a moment ago, so the table needs no memory to hold it again.
-    let _ = crate::pid::publish_thread(process.pid(), task.to_arc());
-    let old = process.links.lock().leader.replace(task.to_arc());
-    if let Some(old) = old
-        && let Some(its) = crate::thread::thread_of(&old)
-    {
-        nproc::forget(its);
-        // Nobody waits for the old leader any more; who traces it looks again.
-        let cut = {
-            let _tree = TREE.lock();
-            ptrace::attach::unlink(&old, its)
-        };
-        if let Some((tracer, _)) = &cut
-            && let Some(tracer) = crate::thread::process_of(tracer)
-        {
-            tracer.child_exit.wake_up_all();
+    let (old, cut) = {
+        let _tree = TREE.lock();
+        let old = process.links.lock().leader.replace(task.to_arc());
+        let its = old.as_ref().and_then(|old| crate::thread::thread_of(old));
+        if let Some(its) = its {
+            thread.replace_leader(its);
         }
+        crate::pid::take_number(&task.to_arc(), own, number)?;
+        if let Some(old) = &old {
+            old.set_tid(own);
+        }
+        // Nobody waits for the old leader any more; who traces it looks again.
+        let cut = old.as_ref().zip(its).and_then(|(old, its)| ptrace::attach::unlink(old, its));
+        (old, cut)
+    };
+    if let Some(its) = old.as_ref().and_then(|old| crate::thread::thread_of(old)) {
+        exit::forget_pending(its);
     }
+    if let Some((tracer, _)) = &cut
+        && let Some(tracer) = crate::thread::process_of(tracer)
+    {
+        tracer.child_exit.wake_up_all();
+    }
+    Ok(())
 }

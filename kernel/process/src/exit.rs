@@ -3,7 +3,7 @@
 //! `exit_group(2)`, `wait(2)`.
 
 use crate::signal::action::SIG_IGN;
-use crate::signal::send::{begin_group_exit, flush_all};
+use crate::signal::send::{begin_group_exit, flush_all, retarget};
 use crate::signal::{SigInfo, send_to_process};
 use crate::signal::{SigSet, stop};
 use crate::thread::{Process, TREE, Thread, Usage, thread_of};
@@ -82,6 +82,8 @@ fn exit_thread(task: &Task, thread: &Thread, status: i32) {
             }
             _ => {
                 thread.exiting.store(true, Ordering::SeqCst);
+                // One that was to take a signal of the process's leaves it to others.
+                retarget(task, &signals, EVERY_SIGNAL.without(thread.blocked()));
                 break stop::leave(thread, &mut signals);
             }
         }
@@ -166,22 +168,21 @@ fn leave_terminal(process: &Process) {
 
 fn exit_notify(task: &Task, thread: &Thread, process: &Arc<Process>, status: i32) {
     let is_leader = task.tid() == process.pid();
-    let (last, own, exec_waiter) = {
+    let (last, own, exec_waiter, traced, holds) = {
         let tree = TREE.lock();
         let mut signals = process.signals.lock_irqsave();
         let at = signals.threads.iter().position(|t| core::ptr::eq(&**t, task));
         let own = at.and_then(|at| signals.threads.remove(at));
         account(task, process);
-        if !is_leader && thread.is_traced() {
-            // Its tracer waits for it by itself.
-            thread.zombie.store(true, Ordering::SeqCst);
-            signals.zombie_threads = signals.zombie_threads.saturating_add(1);
-        }
-        let waiter = signals.exec_waiter.clone();
+        let traced = !is_leader && thread.is_traced();
         let last = signals.threads.is_empty();
+        // Its tracer waits for it by itself; and nobody is to take the process for ended before `end_process` is through.
+        let holds = traced || last;
+        signals.zombie_threads = signals.zombie_threads.saturating_add(u32::from(holds));
+        let waiter = signals.exec_waiter.clone();
         drop(signals);
         drop(tree);
-        (last, own, waiter)
+        (last, own, waiter, traced, holds)
     };
     drop(own);
     if let Some(waiter) = exec_waiter {
@@ -190,32 +191,44 @@ fn exit_notify(task: &Task, thread: &Thread, process: &Arc<Process>, status: i32
     if last {
         end_process(process, status);
     }
-    if thread.zombie.load(Ordering::SeqCst) {
-        tell_tracer(task, thread, status);
-    } else if !is_leader {
-        drop(pid::unpublish_thread(task.tid()));
-        forget_pending(thread);
+    let zombie = traced.then(|| become_zombie(task, thread, status)).flatten();
+    if zombie.is_none() && holds {
+        let mut signals = process.signals.lock_irqsave();
+        signals.zombie_threads = signals.zombie_threads.saturating_sub(1);
     }
-    if last {
+    match zombie {
+        Some(true) => release_thread(task, thread),
+        Some(false) => {}
+        None if is_leader => {}
+        None => {
+            drop(pid::unpublish_thread(task.tid()));
+            forget_pending(thread);
+        }
+    }
+    if holds {
         announce_if_alone(process);
     }
 }
 
-/// A traced thread that is not the leader has ended: its tracer hears of it, and it is gone at once if that ignores its children.
-fn tell_tracer(task: &Task, thread: &Thread, status: i32) {
-    let tracer;
-    let ignored = {
-        // Whoever waits sees it under the same lock: not before the signal is there.
-        let _tree = TREE.lock();
-        tracer = thread.tracer().and_then(|t| crate::thread::process_of(&t));
-        if let Some(tracer) = &tracer {
-            send_death(tracer, task.tid(), thread.process(), uapi::SIGCHLD, status);
-        }
-        tracer.as_ref().is_none_or(|tracer| ignores_signal(tracer))
-    };
-    if ignored {
-        release_thread(task, thread);
+/// A thread that is not the leader has ended, and its tracer is to wait for it; `None` if that has left. Who waits looks under the same
+/// lock: it sees no end of which it has not been told. True if it ignores its children: then the thread is to be gone at once.
+fn become_zombie(task: &Task, thread: &Thread, status: i32) -> Option<bool> {
+    let _tree = TREE.lock();
+    if !thread.is_traced() {
+        return None;
     }
+    thread.zombie.store(true, Ordering::SeqCst);
+    Some(tell_tracer(task, thread, status))
+}
+
+/// A traced thread that is not the leader has ended: its tracer hears of it. True if that ignores its children: then the thread is to be
+/// gone at once. Under `TREE`.
+fn tell_tracer(task: &Task, thread: &Thread, status: i32) -> bool {
+    let tracer = thread.tracer().and_then(|t| crate::thread::process_of(&t));
+    if let Some(tracer) = &tracer {
+        send_death(tracer, task.tid(), thread.process(), uapi::SIGCHLD, status);
+    }
+    tracer.is_none_or(|tracer| ignores_signal(&tracer))
 }
 
 /// A zombie thread is waited for: out of the tables. The last one lets the process be a zombie.
@@ -286,13 +299,13 @@ pub(crate) fn told_real_parent(process: &Arc<Process>) -> Told {
         return Told { _parent: parent, reap: false };
     }
     let reap = parent.as_ref().is_none_or(|parent| ignores_children(parent, process));
-    hand_over(process, parent.as_ref(), process.exit_signal.load(Ordering::Relaxed), reap);
+    hand_over(process, parent.as_ref(), reap);
     Told { _parent: parent, reap }
 }
 
-/// Tells `told` (its parent or its tracer) of a process's end, and takes it from its parent if nobody will wait for it (`reap`). Under
+/// Tells the parent (`told`) of a process's end, and takes it from its parent if nobody will wait for it (`reap`). Under
 /// `TREE`, as is each look of `wait`: whoever has waited for a child has the signal of its end, too.
-fn hand_over(process: &Process, told: Option<&Arc<Process>>, signal: i32, reap: bool) {
+fn hand_over(process: &Process, told: Option<&Arc<Process>>, reap: bool) {
     if reap {
         if let Some(parent) = process.parent() {
             parent.links.lock().children.retain(|c| !core::ptr::eq(&**c, process));
@@ -300,13 +313,9 @@ fn hand_over(process: &Process, told: Option<&Arc<Process>>, signal: i32, reap: 
         // Before anybody can see that it is gone.
         forget_signals(process);
     }
-    let Some(told) = told else { return };
-    if let Ok(signo) = u32::try_from(signal)
-        && crate::signal::valid(signo)
-    {
-        send_death(told, process.pid(), process, signo, process.exit_status.load(Ordering::Relaxed));
+    if let Some(told) = told {
+        tell_parent(told, process, process.exit_status.load(Ordering::Relaxed));
     }
-    told.child_exit.wake_up_all();
 }
 
 /// The last thread is gone: children find a new parent.
@@ -323,8 +332,6 @@ fn end_process(process: &Arc<Process>, status: i32) {
 fn announce_if_alone(process: &Arc<Process>) {
     let leader = process.leader();
     let leader_thread = leader.as_ref().and_then(|l| thread_of(l));
-    // Dropped when the lock is not held any more.
-    let (parent, tracer);
     let reap = {
         let _tree = TREE.lock();
         {
@@ -334,18 +341,37 @@ fn announce_if_alone(process: &Arc<Process>) {
                 return;
             }
         }
-        parent = process.parent();
-        tracer = leader_thread.and_then(|t| t.tracer()).and_then(|t| crate::thread::process_of(&t));
-        let foreign =
-            tracer.as_ref().filter(|tracer| parent.as_ref().is_none_or(|parent| !Arc::ptr_eq(parent, tracer)));
+        // Not before: `end_process` may just have set it.
+        let code = process.exit_status.load(Ordering::Relaxed);
+        let parent = process.parent();
+        let tracer = leader_thread.and_then(|t| t.tracer()).and_then(|t| crate::thread::process_of(&t));
+        let foreign = tracer.filter(|tracer| parent.as_ref().is_none_or(|parent| !Arc::ptr_eq(parent, tracer)));
         let (told, signal, reap) = match foreign {
-            Some(tracer) => (Some(tracer), uapi::SIGCHLD as i32, ignores_signal(tracer)),
+            Some(tracer) => {
+                let reap = ignores_signal(&tracer);
+                (Some(tracer), uapi::SIGCHLD as i32, reap)
+            }
             None => {
                 let ignored = parent.as_ref().is_none_or(|parent| ignores_children(parent, process));
-                (parent.as_ref(), process.exit_signal.load(Ordering::Relaxed), ignored)
+                (parent.clone(), process.exit_signal.load(Ordering::Relaxed), ignored)
             }
         };
-        hand_over(process, told, signal, reap);
+        if reap {
+            if let Some(parent) = &parent {
+                parent.links.lock().children.retain(|c| !Arc::ptr_eq(c, process));
+            }
+            // Before anybody can see that it is gone.
+            forget_signals(process);
+        }
+        // Who waits looks under the same lock: it sees no end of which it has not been told.
+        if let Some(told) = told {
+            if let Ok(signo) = u32::try_from(signal)
+                && crate::signal::valid(signo)
+            {
+                send_death(&told, process.pid(), process, signo, code);
+            }
+            told.child_exit.wake_up_all();
+        }
         reap
     };
     if let Some(queue) = process.pidfd_wait.get() {
@@ -370,6 +396,16 @@ fn ignores_children(parent: &Process, child: &Process) -> bool {
     ignores_signal(parent)
 }
 
+fn tell_parent(parent: &Arc<Process>, process: &Process, code: i32) {
+    let signal = process.exit_signal.load(Ordering::Relaxed);
+    if let Ok(signo) = u32::try_from(signal)
+        && crate::signal::valid(signo)
+    {
+        send_death(parent, process.pid(), process, signo, code);
+    }
+    parent.child_exit.wake_up_all();
+}
+
 /// The signal of an end with `code`, to whoever waits for it, and a wake-up of `wait`.
 fn send_death(parent: &Process, pid: u32, process: &Process, signo: u32, code: i32) {
     let (si_code, value) = match code & 0x7f {
@@ -389,60 +425,55 @@ fn send_death(parent: &Process, pid: u32, process: &Process, signo: u32, code: i
 /// Gives the children to the nearest subreaper, or to init. Returns them.
 fn reparent_children(process: &Arc<Process>) -> KVec<Arc<Process>> {
     let mut moved = KVec::new();
-    // Dropped when the lock is not held any more.
-    let mut reaper;
-    loop {
-        // Reserve outside the lock; the number can grow only by fork in this process, which has no thread left.
+    let reaper = loop {
+        let tree = TREE.lock();
+        let reaper = find_reaper(process);
         let count = process.links.lock().children.len();
-        if count == 0 {
-            return moved;
-        }
-        if moved.reserve(count, GFP_ATOMIC).is_ok() {
-            let tree = TREE.lock();
-            reaper = find_reaper(process);
-            let room = |reaper: &Arc<Process>| reaper.links.lock().children.reserve(count, GFP_ATOMIC).is_ok();
-            if reaper.as_ref().is_none_or(room) {
-                move_children(process, reaper.as_ref(), &mut moved);
-                break;
-            }
+        let room = moved.reserve(count, GFP_ATOMIC).is_ok()
+            && reaper.as_ref().is_none_or(|reaper| reaper.links.lock().children.reserve(count, GFP_ATOMIC).is_ok());
+        if !room && count != 0 {
+            // Nobody is to be lost: others give memory back meanwhile.
             drop(tree);
+            task::schedule();
+            continue;
         }
-        // A child that is in no list would never be waited for: memory will come.
-        task::schedule();
-    }
+        move_children(process, reaper.as_ref(), &mut moved);
+        break reaper;
+    };
     for child in moved.iter() {
         after_reparent(child, reaper.as_ref());
     }
     moved
 }
 
-/// Under `TREE`; both lists have room.
+/// Gives all children of `process` to `reaper`, and adds them to `moved`; in both there is room. Under `TREE`.
 fn move_children(process: &Process, reaper: Option<&Arc<Process>>, moved: &mut KVec<Arc<Process>>) {
     let children = core::mem::take(&mut process.links.lock().children);
     for child in children.iter() {
         child.set_parent(reaper.cloned());
         // Whatever signal it was to end with: nobody else asked for it.
         child.exit_signal.store(uapi::SIGCHLD as i32, Ordering::Relaxed);
-        let _ = moved.push_within_capacity(child.clone());
+        let _ = moved.push(child.clone(), GFP_ATOMIC);
     }
-    if let Some(reaper) = reaper {
+    let Some(reaper) = reaper else { return };
+    {
         let mut links = reaper.links.lock();
-        for child in children {
-            let _ = links.children.push_within_capacity(child);
+        for child in children.iter() {
+            let _ = links.children.push(child.clone(), GFP_ATOMIC);
         }
+    }
+    // As at an end of its own: who waits sees none of which it has not been told.
+    for child in children.iter().filter(|child| is_parents(child) && !ignores_children(reaper, child)) {
+        tell_parent(reaper, child, child.exit_status.load(Ordering::Relaxed));
     }
 }
 
-/// Init, or the nearest ancestor that wants to be and has a thread that stays: who has none gives away its children soon, or has done
-/// so. Under `TREE`.
+/// Who takes the children of `process`: one that has still to look for a parent for its own. Under `TREE`.
 fn find_reaper(process: &Arc<Process>) -> Option<Arc<Process>> {
-    let stays = |candidate: &Process| {
-        let signals = candidate.signals.lock_irqsave();
-        signals.threads.iter().any(|task| thread_of(task).is_some_and(|thread| !thread.is_exiting()))
-    };
+    let lives = |candidate: &Process| !candidate.signals.lock_irqsave().threads.is_empty();
     let mut ancestor = process.parent();
     while let Some(candidate) = ancestor {
-        if candidate.pid() == 1 || candidate.subreaper.load(Ordering::Relaxed) && stays(&candidate) {
+        if candidate.pid() == 1 || candidate.subreaper.load(Ordering::Relaxed) && lives(&candidate) {
             return Some(candidate);
         }
         ancestor = candidate.parent();
@@ -465,14 +496,24 @@ fn after_reparent(child: &Arc<Process>, reaper: Option<&Arc<Process>>) {
             let _ = send_to_process(child, SigInfo::user(signal, uapi::SI_USER as i32, 0, 0));
         }
     }
-    if reaper.is_none() {
-        return;
+    let Some(reaper) = reaper else { return };
+    if is_parents(child) && ignores_children(reaper, child) {
+        let taken = {
+            let _tree = TREE.lock();
+            let mut links = reaper.links.lock();
+            let before = links.children.len();
+            links.children.retain(|c| !Arc::ptr_eq(c, child));
+            before != links.children.len()
+        };
+        if taken {
+            release(child);
+        }
     }
-    let traced = child.leader().is_some_and(|l| thread_of(&l).is_some_and(|t| t.is_traced()));
-    if !child.is_zombie() || traced {
-        return;
-    }
-    tell_real_parent(child);
+}
+
+/// Whether a child has ended and no tracer has the first word about that.
+fn is_parents(child: &Process) -> bool {
+    child.is_zombie() && !child.leader().is_some_and(|l| thread_of(&l).is_some_and(|t| t.is_traced()))
 }
 
 /// A group that becomes orphaned by this exit and has stopped members gets `SIGHUP` and `SIGCONT` (POSIX).
@@ -540,7 +581,7 @@ const EVERY_SIGNAL: SigSet = SigSet(u64::MAX);
 
 /// A thread that is gone, and the signals nobody took of it, count for its user no more, although somebody may still hold it for a
 /// while.
-fn forget_pending(thread: &Thread) {
+pub(crate) fn forget_pending(thread: &Thread) {
     thread.pending.lock_irqsave().flush(EVERY_SIGNAL);
     crate::nproc::forget(thread);
 }

@@ -16,7 +16,7 @@ use core::sync::atomic::Ordering;
 use errno::Result;
 use errno::code::{E2BIG, EAGAIN, EINVAL, EPERM, ERESTARTNOINTR};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
-use kalloc::{Arc, KBox, KVec};
+use kalloc::{Arc, KBox};
 use sync::Completion;
 use task::hooks::SCHEDULER;
 use task::state::TaskFlags;
@@ -193,6 +193,10 @@ fn kernel_clone(args: CloneArgs) -> Result<usize> {
         return Err(EINVAL);
     }
     check_flags(args.flags)?;
+    if args.flags & PARENT != 0 && crate::current_process().is_some_and(|process| process.pid() == 1) {
+        // A brother of the first process would have nobody who waits for it.
+        return Err(EINVAL);
+    }
     let pidfd = match args.flags & PIDFD {
         0 => None,
         _ => Some(NewPidFd::prepare(args.pidfd)?),
@@ -386,9 +390,13 @@ fn link(thread: &Thread, process: &Arc<Process>, child: &Arc<Task>, tid: u32, fl
     let me = thread.process();
     let threaded = flags & THREAD != 0;
     let tree = TREE.lock();
+    if ends(thread) {
+        // A child made now would escape what its group, or everybody, was killed by.
+        return Err(ERESTARTNOINTR);
+    }
     {
         let mut signals = process.signals.lock_irqsave();
-        if signals.group_exit.is_some() {
+        if threaded && (signals.group_exit.is_some() || thread.kill.load(Ordering::SeqCst)) {
             return Err(ERESTARTNOINTR);
         }
         signals.threads.push(child.clone(), GFP_ATOMIC)?;
@@ -414,6 +422,10 @@ fn link(thread: &Thread, process: &Arc<Process>, child: &Arc<Task>, tid: u32, fl
         return Ok(());
     }
     let parent = if flags & PARENT != 0 { me.parent() } else { Some(me.clone()) };
+    if flags & PARENT != 0 {
+        // It may be another one by now.
+        process.set_parent(parent.clone());
+    }
     let group: Arc<ProcessGroup> = me.group();
     let linked = group.add(process).and_then(|()| match &parent {
         Some(parent) => Ok(parent.links.lock().children.push(process.clone(), GFP_ATOMIC)?),
@@ -435,6 +447,12 @@ fn link(thread: &Thread, process: &Arc<Process>, child: &Arc<Task>, tid: u32, fl
     }
     drop(tree);
     Ok(())
+}
+
+/// Whether the thread is told to end, with its process or by another thread's `execve`.
+fn ends(thread: &Thread) -> bool {
+    let signals = thread.process().signals.lock_irqsave();
+    signals.group_exit.is_some() || thread.kill.load(Ordering::SeqCst)
 }
 
 /// First steps of a new thread in user mode's direction: `CLONE_CHILD_SETTID`.
@@ -459,23 +477,25 @@ pub(crate) fn kill_other_threads(process: &Arc<Process>) -> Result {
             return Ok(());
         }
         signals.exec_waiter = Some(me.to_arc());
-        let others: KVec<Arc<Task>> = signals.threads.try_clone(GFP_ATOMIC)?;
-        for other in others.iter().filter(|t| !core::ptr::eq(&***t, &*me)) {
+        for other in signals.threads.iter().filter(|t| !core::ptr::eq(&***t, &*me)) {
             if let Some(thread) = thread_of(other) {
                 thread.kill.store(true, Ordering::SeqCst);
                 crate::signal::send::signal_wake(other, true);
             }
         }
     }
-    loop {
+    let alone = loop {
         me.set_state(task::State::KILLABLE);
         if process.signals.lock_irqsave().threads.len() <= 1 {
-            break;
+            break true;
+        }
+        if crate::fatal_pending(&me) {
+            break false;
         }
         task::schedule();
-    }
+    };
     me.set_state(task::State::RUNNING);
     process.signals.lock_irqsave().exec_waiter = None;
-    let _ = process_of(&me);
-    Ok(())
+    // It is killed itself, with those that it waits for.
+    if alone { Ok(()) } else { Err(EAGAIN) }
 }

@@ -54,6 +54,8 @@ pub mod setid;
 pub mod show;
 pub mod signal;
 mod state;
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+mod tests;
 pub mod thread;
 pub mod times;
 pub mod umh;

@@ -9,7 +9,7 @@ use crate::pid::{self, PidNr};
 use crate::signal::action::{SIG_IGN, SigAction};
 use crate::signal::{SigActions, SigSet, deliver};
 use crate::thread::{Process, Thread, process_of, thread_of};
-use crate::{exit, fork};
+use crate::{exit, fork, nproc};
 use core::sync::atomic::Ordering;
 use errno::Result;
 use errno::code::EINVAL;
@@ -64,9 +64,13 @@ impl UserExit for Hooks {
     }
 }
 
-/// Whether a signal is pending that will end the task, whatever it does.
+/// Whether a signal is pending that will end the task, whatever it does. One that is ending already has heard of it: what it waits
+/// for on its way (to write a file back, say) it waits for like others.
 pub fn fatal_pending(task: &Task) -> bool {
     let Some(thread) = thread_of(task) else { return false };
+    if thread.is_exiting() {
+        return false;
+    }
     let kill = SigSet::of(crate::signal::SIGKILL).0;
     thread.pending_set.load(Ordering::SeqCst) & kill != 0 || thread.kill.load(Ordering::SeqCst)
 }
@@ -79,7 +83,10 @@ impl Signals for Hooks {
 }
 
 impl Lifecycle for Hooks {
-    fn kthread_created(&self, task: &Arc<Task>) -> Result {
+    fn kthread_created(&self, task: &Arc<Task>, vital: bool) -> Result {
+        if !vital {
+            nproc::may_add()?;
+        }
         let nr = PidNr::alloc()?;
         let pid = nr.get();
         let (parent, group) = kthread_family(pid)?;
@@ -137,7 +144,7 @@ fn initial_limits() -> Result<Arc<Rlimits>> {
     let limits = Rlimits::initial();
     let tasks = u64::from(crate::nproc::set_boot_default(mm::meminfo().total) / 2);
     for resource in [uapi::RLIMIT_NPROC, uapi::RLIMIT_SIGPENDING] {
-        limits.set(resource, Limit { cur: tasks, max: tasks });
+        limits.update(resource, |_| Ok(Limit { cur: tasks, max: tasks }))?;
     }
     let limits = Arc::new(limits, GFP_KERNEL)?;
     let _ = INITIAL_LIMITS.set(limits.clone());

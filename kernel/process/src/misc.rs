@@ -134,24 +134,24 @@ fn limits_of(task: &Task) -> Result<Arc<Rlimits>> {
     rlimit::of(task).cloned().ok_or(ESRCH)
 }
 
-fn set_limit(task: &Task, limits: &Rlimits, resource: u32, new: Limit) -> Result {
-    let old = limits.get(resource);
+/// Sets a limit; gives the one before, which is what it was raised from.
+fn set_limit(task: &Task, limits: &Rlimits, resource: u32, new: Limit) -> Result<Limit> {
     if new.cur > new.max {
         return Err(EINVAL);
-    }
-    if new.max > old.max && !cred::capable(cred::CAP_SYS_RESOURCE) {
-        return Err(EPERM);
     }
     if resource == uapi::RLIMIT_NOFILE && new.max > u64::from(vfs::tasks::nr_open()) {
         return Err(EPERM);
     }
-    limits.set(resource, new);
+    let old = limits.update(resource, |old| {
+        let allowed = new.max <= old.max || cred::capable(cred::CAP_SYS_RESOURCE);
+        if allowed { Ok(new) } else { Err(EPERM) }
+    })?;
     if resource == uapi::RLIMIT_CPU
         && let Some(process) = process_of(task)
     {
         crate::cpu_limit::limited(&process, new)?;
     }
-    Ok(())
+    Ok(old)
 }
 
 fn check_resource(raw: usize) -> Result<u32> {
@@ -185,16 +185,19 @@ pub fn sys_prlimit64(regs: &PtRegs) -> Result<usize> {
         0 => current().to_arc(),
         pid => {
             let task = pid::find_thread(pid).ok_or(ESRCH)?;
-            check_prlimit(&task)?;
+            // Whoever it is, its own are its own.
+            if task.tid() != current().tid() {
+                check_prlimit(&task)?;
+            }
             task
         }
     };
     let resource = check_resource(regs.arg1())?;
     let limits = limits_of(&task)?;
-    let old = limits.get(resource);
-    if let Some([cur, max]) = new {
-        set_limit(&task, &limits, resource, Limit { cur, max })?;
-    }
+    let old = match new {
+        Some([cur, max]) => set_limit(&task, &limits, resource, Limit { cur, max })?,
+        None => limits.get(resource),
+    };
     write_user_opt(regs.arg3(), &[old.cur, old.max])?;
     Ok(0)
 }

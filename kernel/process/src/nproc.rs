@@ -78,10 +78,13 @@ pub(crate) fn count() -> Result<Counted> {
         thread.nproc_exceeded.store(false, Relaxed);
         Ok(())
     })?;
-    if pid::thread_count() >= threads_max() {
-        return Err(EAGAIN);
-    }
+    may_add()?;
     Ok(counted)
+}
+
+/// Whether there may be one task more, of whatever kind. `EAGAIN`.
+pub(crate) fn may_add() -> Result {
+    if pid::thread_count() < threads_max() { Ok(()) } else { Err(EAGAIN) }
 }
 
 /// The task of `thread` is gone for good, although somebody may still hold it for a while.
@@ -90,27 +93,37 @@ pub(crate) fn forget(thread: &Thread) {
     drop(counted);
 }
 
-/// The current task changes its real user id: it counts for the new one, and it may not `execve` if that one has too many. May
-/// sleep.
-pub(crate) fn move_user(from: u32, to: u32) {
-    if from == to {
-        return;
+/// The new user of a task that changes its real user id.
+pub(crate) struct Move(Option<Arc<User>>);
+
+impl Move {
+    /// What may fail, before the credentials are committed. May sleep. `EAGAIN` without memory.
+    pub(crate) fn prepare(from: u32, to: u32) -> Result<Self> {
+        if from == to {
+            return Ok(Self(None));
+        }
+        let user = of_user(to).map_err(|_| EAGAIN)?;
+        Ok(Self(Some(user)))
     }
-    // Without memory it still counts for the old one.
-    let Ok(user) = of_user(to) else { return };
-    crate::thread::with_thread(|thread| {
-        let exceeded = to != 0 && user.tasks.load(Relaxed) > rlimit::current(uapi::RLIMIT_NPROC);
-        thread.nproc_exceeded.store(exceeded, Relaxed);
-        let old = thread.user.lock_irqsave().replace(user.clone());
-        drop(old);
-        let mut counted = thread.counted.lock();
-        let old = counted.is_some().then(|| counted.replace(Counted::new(user)));
-        drop(counted);
-        drop(old);
-    });
+
+    /// The credentials are the current task's: it counts for its new user, and it may not `execve` while that one has too many.
+    pub(crate) fn commit(self) {
+        let Some(user) = self.0 else { return };
+        crate::thread::with_thread(|thread| {
+            // Those that the user had without this one.
+            let exceeded = user.uid != 0 && user.tasks.load(Relaxed) > rlimit::current(uapi::RLIMIT_NPROC);
+            thread.nproc_exceeded.store(exceeded, Relaxed);
+            let old = thread.user.lock_irqsave().replace(user.clone());
+            drop(old);
+            let mut counted = thread.counted.lock();
+            let old = counted.is_some().then(|| counted.replace(Counted::new(user)));
+            drop(counted);
+            drop(old);
+        });
+    }
 }
 
-/// `execve` after [`move_user`]: `EAGAIN` while the user has too many tasks.
+/// `execve` after a [`Move`]: `EAGAIN` while the user has too many tasks.
 pub(crate) fn may_exec() -> Result {
     this(|_, thread| {
         if !thread.nproc_exceeded.load(Relaxed) {

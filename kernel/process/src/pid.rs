@@ -153,6 +153,22 @@ pub(crate) fn unpublish_thread(tid: u32) -> Option<Arc<Task>> {
     old
 }
 
+/// `task`, whose number was `own`, is to be found by `number` in place of who is, and by `own` no more: nobody who looks finds neither.
+pub(crate) fn take_number(task: &Arc<Task>, own: u32, number: u32) -> Result {
+    let mut table = TABLE.write();
+    // Without an entry there, room must be found.
+    let old = table.threads.store(u64::from(number), task.clone(), GFP_ATOMIC)?;
+    task.set_tid(number);
+    let gone = table.threads.erase(u64::from(own));
+    drop(table);
+    match (&old, &gone) {
+        (Some(_), Some(_)) => THREADS.fetch_sub(1, Ordering::Relaxed),
+        (None, None) => THREADS.fetch_add(1, Ordering::Relaxed),
+        _ => 0,
+    };
+    Ok(())
+}
+
 /// Threads there are, zombies included (`/proc/loadavg`).
 pub fn thread_count() -> u32 {
     THREADS.load(Ordering::Relaxed)
@@ -171,7 +187,7 @@ pub fn find_thread(tid: u32) -> Option<Arc<Task>> {
 /// The number `id`, if a thread, a group or a session has it.
 pub(crate) fn find_number(id: u32) -> Option<Arc<PidNr>> {
     let table = TABLE.read();
-    let thread = table.threads.load(u64::from(id)).and_then(|task| Some(crate::thread::thread_of(task)?.nr().clone()));
+    let thread = table.threads.load(u64::from(id)).and_then(|task| Some(crate::thread::thread_of(task)?.nr()));
     let group = || table.groups.get(&id).map(|group| group.nr().clone());
     thread.or_else(group).or_else(|| table.sessions.get(&id).map(|session| session.nr().clone()))
 }

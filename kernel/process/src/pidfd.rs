@@ -9,7 +9,7 @@ use crate::pid;
 use crate::signal::info::{SIGINFO_SIZE, SigInfo};
 use crate::signal::send::kill_process;
 use crate::signal::syscalls::{sender, signal_arg};
-use crate::thread::{Process, current_process, thread_of};
+use crate::thread::{Process, thread_of};
 use crate::user::{copy_from_user, write_user};
 use core::fmt::Write;
 use errno::Result;
@@ -133,7 +133,7 @@ fn given_info(signal: u32, address: usize, target: &Process) -> Result<SigInfo> 
     if info.signo != signal {
         return Err(EINVAL);
     }
-    let to_self = current_process().is_some_and(|me| me.pid() == target.pid());
+    let to_self = task::current().tid() == target.pid();
     if (info.code >= 0 || info.code == uapi::SI_TKILL) && !to_self {
         return Err(EPERM);
     }

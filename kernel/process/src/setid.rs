@@ -20,8 +20,10 @@ const KEEP: u32 = u32::MAX;
 fn commit_uid(old: &Cred, mut new: Cred) -> Result<usize> {
     new.fsuid = new.euid;
     fix_capabilities(old, &mut new);
-    crate::nproc::move_user(old.uid, new.uid);
-    change(old, new).map(|()| 0)
+    let user = crate::nproc::Move::prepare(old.uid, new.uid)?;
+    change(old, new)?;
+    user.commit();
+    Ok(0)
 }
 
 /// Commits new group ids; see [`commit_uid`].
@@ -34,17 +36,18 @@ fn commit_gid(old: &Cred, mut new: Cred) -> Result<usize> {
 fn change(old: &Cred, new: Cred) -> Result {
     let other = [old.euid, old.egid, old.fsuid, old.fsgid] != [new.euid, new.egid, new.fsuid, new.fsgid]
         || !new.cap_permitted.is_subset(old.cap_permitted);
-    cred::commit(Arc::new(new, GFP_KERNEL)?)?;
+    let new = Arc::new(new, GFP_KERNEL)?;
     if other {
+        // First: nobody is to look into it with rights that were enough for what it was.
         let task = task::current();
         if let Some(process) = crate::current_process() {
-            process.dumpable.store(SUID_DUMPABLE.load(Ordering::Relaxed), Ordering::Relaxed);
+            process.dumpable.store(SUID_DUMPABLE.load(Ordering::Relaxed), Ordering::SeqCst);
         }
         if let Some(thread) = crate::thread_of(&task) {
             thread.parent_death_signal.store(0, Ordering::Relaxed);
         }
     }
-    Ok(())
+    cred::commit(new)
 }
 
 const SECURE_NO_SETUID_FIXUP: u32 = 1 << 2;
@@ -350,7 +353,7 @@ pub fn sys_capget(regs: &PtRegs) -> Result<usize> {
 /// `capset(2)`.
 pub fn sys_capset(regs: &PtRegs) -> Result<usize> {
     let (words, pid) = capability_header(regs.arg0())?;
-    if pid != 0 && pid.unsigned_abs() != task::current().tid() {
+    if pid != 0 && pid != task::current().tid().cast_signed() {
         return Err(EPERM);
     }
     let (mut effective, mut permitted, mut inheritable) = (0u64, 0u64, 0u64);

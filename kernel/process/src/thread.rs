@@ -29,7 +29,8 @@ pub(crate) static TREE: SpinLock<()> = SpinLock::new(());
 /// What a task is as a thread of a process.
 pub struct Thread {
     process: Arc<Process>,
-    nr: Arc<PidNr>,
+    /// Its number; `execve` exchanges it with the leader's.
+    nr: SpinLock<Arc<PidNr>>,
     /// Blocked signals; changed by the thread itself only.
     pub(crate) blocked: AtomicU64,
     /// The mask to go back to after `sigsuspend` and its kin (with `RESTORE_SIGMASK`).
@@ -90,7 +91,7 @@ pub struct Thread {
     /// Minor and major faults.
     pub(crate) fault_counts: [AtomicU64; 2],
     /// Monotonic nanoseconds at creation.
-    pub(crate) start_time: u64,
+    start_time: AtomicU64,
 }
 
 /// A thread group.
@@ -117,6 +118,9 @@ pub struct Process {
     pub(crate) ptraced: SpinLock<KVec<Arc<Task>>>,
     /// The number of the thread that made it.
     pub(crate) forker: AtomicU32,
+    /// A thread of it is in `execve`, between looking who traces it and the new credentials: nobody begins to trace it. Changes under
+    /// `TREE`.
+    pub(crate) in_exec: AtomicBool,
     /// Has called execve since its fork (`setpgid` looks).
     pub(crate) did_exec: AtomicBool,
     /// `/proc` keeps names of it, to be dropped when it is released.
@@ -165,7 +169,7 @@ pub(crate) struct Links {
 pub(crate) struct ProcessSignals {
     pub(crate) shared: Pending,
     pub(crate) threads: KVec<Arc<Task>>,
-    /// Threads that have ended and wait for their tracer.
+    /// Threads that have ended and wait for their tracer, or are about to.
     pub(crate) zombie_threads: u32,
     /// The whole group is on its way out with this status.
     pub(crate) group_exit: Option<i32>,
@@ -276,7 +280,7 @@ impl Thread {
         let user = crate::nproc::of_user(cred::task_cred(task).map_or(0, |cred| cred.uid))?;
         let thread = Self {
             process,
-            nr,
+            nr: SpinLock::new(nr),
             blocked: AtomicU64::new(blocked.0),
             saved_mask: AtomicU64::new(0),
             pending: SpinLock::new(Pending::new()),
@@ -307,7 +311,7 @@ impl Thread {
             zombie: AtomicBool::new(false),
             left_memory: AtomicBool::new(false),
             fault_counts: [const { AtomicU64::new(0) }; 2],
-            start_time: now,
+            start_time: AtomicU64::new(now),
         };
         THREAD.set(task, KBox::new(thread, GFP_KERNEL)?).map_err(|_| EBUSY)
     }
@@ -319,8 +323,18 @@ impl Thread {
     }
 
     /// The thread's number object.
-    pub(crate) fn nr(&self) -> &Arc<PidNr> {
-        &self.nr
+    pub(crate) fn nr(&self) -> Arc<PidNr> {
+        self.nr.lock().clone()
+    }
+
+    /// Takes the place of the leader `old`, which has ended: its number (which would else be given to somebody else) and its age.
+    /// Under `TREE`.
+    pub(crate) fn replace_leader(&self, old: &Thread) {
+        let own = self.nr();
+        let number = core::mem::replace(&mut *old.nr.lock(), own);
+        let own = core::mem::replace(&mut *self.nr.lock(), number);
+        drop(own);
+        self.start_time.store(old.start_time(), Ordering::Relaxed);
     }
 
     /// The blocked signals.
@@ -376,7 +390,7 @@ impl Thread {
 
     /// Monotonic nanoseconds at creation.
     pub fn start_time(&self) -> u64 {
-        self.start_time
+        self.start_time.load(Ordering::Relaxed)
     }
 }
 
@@ -411,6 +425,7 @@ impl Process {
             usage: SpinLock::new(Usage::default()),
             ptraced: SpinLock::new(KVec::new()),
             forker: AtomicU32::new(0),
+            in_exec: AtomicBool::new(false),
             did_exec: AtomicBool::new(false),
             shown: AtomicBool::new(false),
             live_threads: AtomicU32::new(0),

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Resource limits of a process: the table every subsystem asks (`rlimit::current(RLIMIT_NOFILE)`), and nothing more; the system
-//! calls that change it are in `kernel/process`. Threads of a process share one table. No locks: each limit is two atomics, and
-//! a reader needs only one of them. Source: `getrlimit(2)`.
+//! calls that change it are in `kernel/process`. Threads of a process share one table. Each limit is two atomics: who enforces one
+//! reads its soft half without a lock. Source: `getrlimit(2)`.
+//!
+//! Locks: a table's `change`, innermost, interrupts off: both halves of a limit are read and changed as one.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 use core::sync::atomic::{AtomicU64, Ordering};
-use errno::Result;
+use errno::{Result, code::EINVAL};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
+use locking::SpinLock;
 use task::{Task, TaskLocal, try_current};
 
 /// Number of limits (`RLIM_NLIMITS`).
@@ -29,6 +32,7 @@ pub struct Limit {
 /// A process's limits.
 pub struct Rlimits {
     limits: [(AtomicU64, AtomicU64); COUNT],
+    change: SpinLock<()>,
 }
 
 /// Linux's initial values (`INIT_RLIMITS`), by resource number.
@@ -56,29 +60,36 @@ static RLIMITS: TaskLocal<Arc<Rlimits>> = TaskLocal::new();
 impl Rlimits {
     /// The table of the first process.
     pub fn initial() -> Self {
-        Self { limits: INITIAL.map(|(cur, max)| (AtomicU64::new(cur), AtomicU64::new(max))) }
+        Self { limits: INITIAL.map(|(cur, max)| (AtomicU64::new(cur), AtomicU64::new(max))), change: SpinLock::new(()) }
     }
 
     /// A copy for a child process.
     pub fn duplicate(&self) -> Self {
         let copy = |a: &AtomicU64| AtomicU64::new(a.load(Ordering::Relaxed));
-        Self { limits: core::array::from_fn(|i| (copy(&self.limits[i].0), copy(&self.limits[i].1))) }
+        let _change = self.change.lock_irqsave();
+        let limits = core::array::from_fn(|i| (copy(&self.limits[i].0), copy(&self.limits[i].1)));
+        Self { limits, change: SpinLock::new(()) }
     }
 
     /// One limit; `INFINITY` for numbers that do not exist.
     pub fn get(&self, resource: u32) -> Limit {
-        match self.limits.get(resource as usize) {
-            Some((cur, max)) => Limit { cur: cur.load(Ordering::Relaxed), max: max.load(Ordering::Relaxed) },
-            None => Limit { cur: INFINITY, max: INFINITY },
-        }
+        let Some((cur, max)) = self.limits.get(resource as usize) else {
+            return Limit { cur: INFINITY, max: INFINITY };
+        };
+        let _change = self.change.lock_irqsave();
+        Limit { cur: cur.load(Ordering::Relaxed), max: max.load(Ordering::Relaxed) }
     }
 
-    /// Sets one limit; the caller has checked permission and `cur <= max`.
-    pub fn set(&self, resource: u32, limit: Limit) {
-        if let Some((cur, max)) = self.limits.get(resource as usize) {
-            cur.store(limit.cur, Ordering::Relaxed);
-            max.store(limit.max, Ordering::Relaxed);
-        }
+    /// Makes of one limit what `decide` makes of it, as one step; gives it as it was. `decide` checks permission and `cur <= max`; it
+    /// runs with interrupts off. `EINVAL` for numbers that do not exist, and `decide`'s errors, which change nothing.
+    pub fn update(&self, resource: u32, decide: impl FnOnce(Limit) -> Result<Limit>) -> Result<Limit> {
+        let (cur, max) = self.limits.get(resource as usize).ok_or(EINVAL)?;
+        let _change = self.change.lock_irqsave();
+        let old = Limit { cur: cur.load(Ordering::Relaxed), max: max.load(Ordering::Relaxed) };
+        let new = decide(old)?;
+        cur.store(new.cur, Ordering::Relaxed);
+        max.store(new.max, Ordering::Relaxed);
+        Ok(old)
     }
 }
 

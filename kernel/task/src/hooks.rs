@@ -80,8 +80,8 @@ pub static TRAP: Hook<dyn TrapHandler> = Hook::new();
 
 /// Life-cycle events that level 1 itself causes.
 pub trait Lifecycle: Sync {
-    /// A kernel thread was created; give it an id, credentials and so on, before it runs.
-    fn kthread_created(&self, task: &Arc<Task>) -> errno::Result;
+    /// A kernel thread was created; give it an id, credentials and so on, before it runs. `vital`: no limit holds for it.
+    fn kthread_created(&self, task: &Arc<Task>, vital: bool) -> errno::Result;
     /// The current task ends with `code` (kernel thread's function returned, or an oops killed it). Must not return.
     fn exit(&self, code: i32) -> !;
 }

@@ -12,8 +12,17 @@ use kalloc::{Arc, KBox};
 use x86_cpu::regs::PtRegs;
 
 /// Makes a kernel thread that will run `f` and end. It does not run before `wake_up_new` (see [`kthread_run`]), so the caller
-/// may bind it to a CPU first. May sleep.
+/// may bind it to a CPU first. `EAGAIN` if there are too many tasks. May sleep.
 pub fn kthread_create(name: &[u8], f: impl FnOnce() + Send + 'static) -> Result<Arc<Task>> {
+    create(name, f, false)
+}
+
+/// As [`kthread_create`], however many tasks there are: for one without which what others wait for would not be done.
+pub fn kthread_create_vital(name: &[u8], f: impl FnOnce() + Send + 'static) -> Result<Arc<Task>> {
+    create(name, f, true)
+}
+
+fn create(name: &[u8], f: impl FnOnce() + Send + 'static, vital: bool) -> Result<Arc<Task>> {
     // Unsized values cannot be called by value: the box holds a closure that gives its content away at the first call.
     let mut once = Some(f);
     let call = move || {
@@ -26,7 +35,7 @@ pub fn kthread_create(name: &[u8], f: impl FnOnce() + Send + 'static) -> Result<
     prepare_stack(&task, &PtRegs::default());
     SCHEDULER.get().ok_or(EAGAIN)?.fork(&task, &current())?;
     if let Some(lifecycle) = LIFECYCLE.get() {
-        lifecycle.kthread_created(&task)?;
+        lifecycle.kthread_created(&task, vital)?;
     }
     Ok(task)
 }

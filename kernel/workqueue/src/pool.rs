@@ -114,7 +114,8 @@ fn add_worker(cpu: CpuId) -> Result {
     let _ = core::fmt::Write::write_fmt(&mut w, format_args!("kworker/{cpu}:{number}"));
     let len = w.len();
     pool.workers.fetch_add(1, SeqCst);
-    let made = task::kthread_create(comm.get(..len).unwrap_or_default(), move || worker(cpu));
+    // An item may wait for one that is behind it: there must be a worker for that one, however many tasks there are.
+    let made = task::kthread::kthread_create_vital(comm.get(..len).unwrap_or_default(), move || worker(cpu));
     match made {
         Ok(thread) => {
             sched::bind(&thread, cpu);

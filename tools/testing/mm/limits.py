@@ -23,7 +23,7 @@ APPEND = "console=ttyS0 loglevel=7 panic=-1"
 COMPLAINT = re.compile(r"^\[ *\d+\.\d+\].*(Oops|BUG:|WARNING|panicked|Kernel panic|lock order|invalid context|rcu.*stall).*$", re.M)
 # Tests of `limits` that --short runs.
 SHORT = ("fork_bomb", "nproc", "nproc_zombies", "nproc_threads", "threads_max", "file_numbers", "nr_open", "file_max", "map_count",
-         "map_count_split", "pipe_user_pages", "long_names", "symlink_chain")
+         "map_count_split", "pipe_user_pages", "pipe_capabilities", "inodes_and_names_counted", "long_names", "symlink_chain")
 WAYS = ("private", "threads", "shared", "memfd", "tables", "locked", "children")
 SHORT_WAYS = ("private",)
 # Seconds within which the shell answers whatever happens; beside a bomb of 60 processes it takes its turn.

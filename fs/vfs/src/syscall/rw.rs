@@ -205,9 +205,10 @@ pub fn sys_pwritev2(regs: &PtRegs) -> Result<usize> {
     Ok(n)
 }
 
-/// Whether `RWF_*` flags send a write to the end of `file`.
+/// Whether `RWF_*` flags send a write to the end of `file`: what is no regular file has no end to write at, and takes the position as
+/// it is.
 pub fn appends(file: &File, flags: u32) -> bool {
-    flags & uapi::RWF_APPEND != 0 && file.mode() & fmode::SEEK != 0
+    flags & uapi::RWF_APPEND != 0 && file.mode() & fmode::SEEK != 0 && file.inode().is_reg()
 }
 
 /// Writes at the end; if `own`, the file's own position goes there, too.
@@ -219,7 +220,8 @@ pub fn append(file: &File, from: &mut IovIter<'_>, own: bool) -> Result<usize> {
     let mut pos = file.pos.lock();
     let n = vfs_write(file, from, &mut end)?;
     if n != 0 {
-        *pos = end;
+        // Files of text that is made when it is read have no end either; they leave the mark.
+        *pos = if end >= 0 { end } else { pos.saturating_add(n as i64) };
     }
     Ok(n)
 }

@@ -2,6 +2,7 @@
 //! Extended attributes. Source: `xattr(7)`.
 
 use crate::fdtable::fdget;
+use crate::filecaps;
 use crate::inode::{Inode, iop};
 use crate::namei::{PathName, Start, lflag, walk::lookup_path};
 use crate::path::Path;
@@ -66,32 +67,20 @@ fn may_change_security(name: &[u8], removes: bool) -> Result {
     if !name.starts_with(b"security.") {
         return Ok(());
     }
-    if name != CAPABILITY {
+    if name != filecaps::NAME {
         return if cred::capable(CAP_SYS_ADMIN) { Ok(()) } else { Err(EPERM) };
     }
     // Who sets it was asked before the value was looked at.
     if !removes || cred::capable(CAP_SETFCAP) { Ok(()) } else { Err(EPERM) }
 }
 
-/// File capabilities.
-const CAPABILITY: &[u8] = b"security.capability";
-
-/// Whether `value` is a `struct vfs_cap_data` of version 2 or 3. `EINVAL`.
-fn check_capability(value: &[u8]) -> Result {
-    let version = value.first_chunk().map(|word| u32::from_le_bytes(*word) & !uapi::VFS_CAP_FLAGS_EFFECTIVE);
-    match (value.len(), version) {
-        (20, Some(uapi::VFS_CAP_REVISION_2)) | (24, Some(uapi::VFS_CAP_REVISION_3)) => Ok(()),
-        _ => Err(EINVAL),
-    }
-}
-
 fn get(path: &Path, name: usize, to: usize, size: usize) -> Result<usize> {
     let name = attribute(name)?;
     let inode = path.inode()?;
     allowed(inode, &name, MAY_READ)?;
-    let value = inode.ops().getxattr(inode, &name)?;
-    if *name == *CAPABILITY {
-        check_capability(&value)?;
+    let mut value = inode.ops().getxattr(inode, &name)?;
+    if *name == *filecaps::NAME {
+        value = filecaps::shown(value)?;
     }
     put_sized(&value, to, size)
 }
@@ -121,16 +110,13 @@ fn set(path: &Path, regs: &PtRegs) -> Result<usize> {
     let _write = path.mnt.want_write()?;
     let inode = path.inode()?;
     // An empty value is looked at by nobody, as on Linux.
-    if *name == *CAPABILITY && !value.is_empty() {
-        check_capability(&value)?;
-        if !cred::capable(CAP_SETFCAP) {
-            return Err(EPERM);
-        }
+    if *name == *filecaps::NAME && !value.is_empty() {
+        filecaps::check_new(&value)?;
     }
     let _lock = inode.lock.write();
     allowed(inode, &name, MAY_WRITE)?;
     may_change_security(&name, false)?;
-    inode.ops().setxattr(inode, &name, Some(&value), flags)?;
+    filecaps::set_xattr(inode, &name, Some(&value), flags)?;
     crate::notify::path_event(path, uapi::IN_ATTRIB);
     Ok(0)
 }
@@ -151,7 +137,7 @@ fn remove(path: &Path, name: usize) -> Result<usize> {
     let _lock = inode.lock.write();
     allowed(inode, &name, MAY_WRITE)?;
     may_change_security(&name, true)?;
-    inode.ops().setxattr(inode, &name, None, uapi::XATTR_REPLACE)?;
+    filecaps::set_xattr(inode, &name, None, uapi::XATTR_REPLACE)?;
     crate::notify::path_event(path, uapi::IN_ATTRIB);
     Ok(0)
 }

@@ -71,6 +71,12 @@ pub(super) struct Interpreter {
     loaded: Loaded,
 }
 
+impl Interpreter {
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+}
+
 /// Where things ended up.
 struct Placed {
     entry: u64,

@@ -100,15 +100,19 @@ pub(super) fn attach(task: &Arc<Task>, seize: Option<usize>, addr: usize) -> Res
     if task.is_kthread() || Arc::ptr_eq(own.process(), thread.process()) {
         return Err(EPERM);
     }
-    if !may_access_realcreds(task) {
-        return Err(EPERM);
-    }
-    {
+    let process = thread.process();
+    loop {
+        crate::exec::wait_done(process)?;
         let _tree = TREE.lock();
-        if thread.is_traced() || thread.is_exiting() {
+        if process.in_exec.load(core::sync::atomic::Ordering::SeqCst) {
+            continue;
+        }
+        // With the rights that it has when the tie is made: `execve` looks for it before it gives new ones.
+        if !may_access_realcreds(task) || thread.is_traced() || thread.is_exiting() {
             return Err(EPERM);
         }
         link(task, thread, &me.to_arc(), flags)?;
+        break;
     }
     if seize.is_none() {
         // A standard signal cannot fail for want of room.

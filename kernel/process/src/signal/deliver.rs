@@ -41,9 +41,16 @@ fn has_pending(thread: &Thread) -> bool {
 /// Changes the current thread's mask (never `SIGKILL` and `SIGSTOP`) and looks whether that uncovers a signal.
 pub(crate) fn set_blocked(thread: &Thread, mask: SigSet) {
     let mask = mask.without(SigSet::UNMASKABLE);
-    thread.blocked.store(mask.0, Ordering::Relaxed);
-    let pending = thread.pending_set.load(Ordering::SeqCst) | thread.process().shared_set.load(Ordering::SeqCst);
+    // In order with the looks at what is pending: a sender queues first and looks at the mask then.
+    let before = SigSet(thread.blocked.swap(mask.0, Ordering::SeqCst));
+    let process = thread.process();
+    let shared = SigSet(process.shared_set.load(Ordering::SeqCst));
+    let pending = thread.pending_set.load(Ordering::SeqCst) | shared.0;
     let task = current();
+    let covered = mask.without(before);
+    if !shared.and(covered).is_empty() && process.thread_count() > 1 {
+        super::send::retarget(&task, &process.signals.lock_irqsave(), covered);
+    }
     if pending & !mask.0 != 0 {
         task.set_flags(TaskFlags::SIGPENDING);
     } else if task.signal_pending() {
@@ -235,7 +242,7 @@ fn stops(thread: &Thread, process: &Process) -> Stops {
     }
     let signals = match jobctl & stop::STOP_PENDING {
         0 => signals,
-        _ => match stop::do_signal_stop(thread, signals, 0) {
+        _ => match stop::do_signal_stop(thread, process, signals, 0) {
             Ok(()) => return Stops::Again,
             Err(signals) => signals,
         },
@@ -280,7 +287,7 @@ fn act(thread: &Thread, process: &Arc<Process>, info: SigInfo) -> Acted {
     if SigSet::STOPS.has(signal) {
         if signal == super::SIGSTOP || !process.group().is_orphaned(None) {
             // If it did not stop, `SIGCONT` came in between, or a trap is pending now.
-            let _ = stop::do_signal_stop(thread, process.signals.lock_irqsave(), signal);
+            let _ = stop::do_signal_stop(thread, process, process.signals.lock_irqsave(), signal);
         }
         return Acted::Done;
     }

@@ -6,7 +6,7 @@ use super::{SIGKILL, SIGSTOP, SigInfo, SigSet, valid};
 use crate::group::ProcessGroup;
 use crate::nproc::User;
 use crate::pid;
-use crate::thread::{Process, ProcessSignals, Thread, current_process, thread_of};
+use crate::thread::{Process, ProcessSignals, TREE, Thread, current_process, thread_of};
 use core::sync::atomic::Ordering;
 use cred::Cred;
 use errno::Result;
@@ -175,7 +175,9 @@ fn wants(thread: &Thread, task: &Task, signal: u32) -> bool {
     if signal == SIGKILL {
         return true;
     }
-    !thread.blocked().has(signal) && !task.state().intersects(State(State::STOPPED.0 | State::TRACED.0))
+    // After it was queued (see `set_blocked`).
+    let blocked = SigSet(thread.blocked.load(Ordering::SeqCst));
+    !blocked.has(signal) && !task.state().intersects(State(State::STOPPED.0 | State::TRACED.0))
 }
 
 /// Chooses the thread that will take the signal and wakes it; a fatal one takes the whole group down at once.
@@ -199,6 +201,26 @@ fn complete(process: &Process, signals: &mut ProcessSignals, target: Option<(&Ta
         return;
     }
     signal_wake(&task, signal == SIGKILL);
+}
+
+/// `task` takes signals of `which` no more: other threads of its process look at those that are pending for all of them, one for each
+/// signal.
+pub(crate) fn retarget(task: &Task, signals: &ProcessSignals, which: SigSet) {
+    let mut left = signals.shared.set().and(which);
+    for other in signals.threads.iter().filter(|other| !core::ptr::eq(&***other, task)) {
+        if left.is_empty() {
+            return;
+        }
+        let Some(thread) = thread_of(other).filter(|thread| !thread.is_exiting()) else { continue };
+        let blocked = SigSet(thread.blocked.load(Ordering::SeqCst));
+        if left.without(blocked).is_empty() {
+            continue;
+        }
+        left = left.and(blocked);
+        if !other.signal_pending() {
+            signal_wake(other, false);
+        }
+    }
 }
 
 /// Threads inside `sigtimedwait` for this signal look again.
@@ -270,8 +292,14 @@ pub(crate) fn requeue(process: &Process, target: Option<(&Task, &Thread)>, info:
     let _ = send(process, target, info, false);
 }
 
-/// Whether `sender` may send `signal` to `target` (`kill(2)`, "permission").
+/// Whether `sender`, the current task, may send `signal` to `target` (`kill(2)`, "permission").
 fn may_signal(sender: &Cred, target: &Task, signal: u32) -> bool {
+    // Its threads may have other ids.
+    let own =
+        crate::thread::with_thread(|me| thread_of(target).is_some_and(|it| Arc::ptr_eq(me.process(), it.process())));
+    if own == Some(true) {
+        return true;
+    }
     let Some(receiver) = cred::task_cred(target) else { return false };
     if [sender.euid, sender.uid].iter().any(|&id| id == receiver.suid || id == receiver.uid) {
         return true;
@@ -289,32 +317,33 @@ fn may_signal(sender: &Cred, target: &Task, signal: u32) -> bool {
 /// `kill(2)` on one process: checks permission; `signal` 0 only checks.
 pub fn kill_process(process: &Process, signal: u32, info: SigInfo) -> Result {
     let leader = process.leader().ok_or(ESRCH)?;
+    if signal != 0 && !valid(signal) {
+        return Err(EINVAL);
+    }
     if info.from_user() && !may_signal(&*cred::current_cred()?, &leader, signal) {
         return Err(EPERM);
     }
-    match signal {
-        0 => Ok(()),
-        s if valid(s) => send_to_process(process, info),
-        _ => Err(EINVAL),
-    }
+    if signal == 0 { Ok(()) } else { send_to_process(process, info) }
 }
 
 /// `tgkill(2)` on one thread: checks permission; `signal` 0 only checks.
 pub fn kill_thread(target: &Task, signal: u32, info: SigInfo) -> Result {
+    if signal != 0 && !valid(signal) {
+        return Err(EINVAL);
+    }
     if info.from_user() && !may_signal(&*cred::current_cred()?, target, signal) {
         return Err(EPERM);
     }
-    match signal {
-        0 => Ok(()),
-        s if valid(s) => send_to_thread(target, info),
-        _ => Err(EINVAL),
-    }
+    if signal == 0 { Ok(()) } else { send_to_thread(target, info) }
 }
 
-/// Sends to every member of a group, with permission checks; succeeds if it worked for one.
+/// Sends to every member of a group, with permission checks; succeeds if it worked for one. No member that dies of it has a child that
+/// was not there yet: a fork looks for its parent's death under the same lock.
 pub fn kill_group(group: &ProcessGroup, signal: u32, info: SigInfo) -> Result {
     let mut result = Err(ESRCH);
-    for member in group.members()?.iter() {
+    let tree = TREE.lock();
+    let members = group.members()?;
+    for member in members.iter() {
         match kill_process(member, signal, info) {
             Ok(()) => result = Ok(()),
             Err(error) => {
@@ -322,6 +351,31 @@ pub fn kill_group(group: &ProcessGroup, signal: u32, info: SigInfo) -> Result {
                     result = Err(error);
                 }
             }
+        }
+    }
+    // Before the references, of which one may be the last.
+    drop(tree);
+    result
+}
+
+/// `kill(-1)`: sends to every process but the first and the caller's own, as [`kill_group`] to its members. The last error other than
+/// `EPERM` is told; `ESRCH` if there is nobody else.
+pub(crate) fn kill_all(signal: u32, info: SigInfo) -> Result {
+    let me = current_process().ok_or(ESRCH)?.pid();
+    let mut result = Err(ESRCH);
+    let _tree = TREE.lock();
+    let mut from = 2;
+    while let Some((tid, task)) = pid::next_thread(from) {
+        from = tid.saturating_add(1);
+        let Some(thread) = thread_of(&task).filter(|thread| thread.process().pid() == tid) else { continue };
+        if tid == me {
+            continue;
+        }
+        match kill_process(thread.process(), signal, info) {
+            Err(EPERM) if result == Err(ESRCH) => result = Ok(()),
+            // It was waited for meanwhile.
+            Err(EPERM | ESRCH) => {}
+            other => result = other,
         }
     }
     result

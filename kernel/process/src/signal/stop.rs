@@ -102,8 +102,13 @@ pub(crate) fn join(task: &Task, stop: &mut Stop, like: &Thread) {
 }
 
 /// Starts a group stop by `signal` (0: takes part in the one under way) and stops, or leaves a trap pending if traced. Takes the
-/// lock; true if it has given it up, that is, if it stopped.
-pub(crate) fn do_signal_stop<'a>(thread: &Thread, mut signals: Signals<'a>, signal: u32) -> Result<(), Signals<'a>> {
+/// lock, and gives it back if it did not stop.
+pub(crate) fn do_signal_stop<'a>(
+    thread: &Thread,
+    process: &'a Process,
+    mut signals: Signals<'a>,
+    signal: u32,
+) -> Result<(), Signals<'a>> {
     let task = current();
     if thread.jobctl.load(Relaxed) & STOP_PENDING == 0 {
         let dequeued = thread.jobctl.load(Relaxed) & STOP_DEQUEUED != 0;
@@ -111,6 +116,14 @@ pub(crate) fn do_signal_stop<'a>(thread: &Thread, mut signals: Signals<'a>, sign
             return Err(signals);
         }
         start_group_stop(&task, thread, &mut signals, signal);
+    }
+    // Who waits looks under `TREE`: it sees no stop of which it has not been told.
+    drop(signals);
+    let tree = TREE.lock();
+    let mut signals = process.signals.lock_irqsave();
+    if thread.jobctl.load(Relaxed) & STOP_PENDING == 0 {
+        // `SIGCONT` or the end came in between.
+        return Err(signals);
     }
     if thread.is_traced() {
         set_pending(&task, thread, TRAP_STOP);
@@ -121,9 +134,9 @@ pub(crate) fn do_signal_stop<'a>(thread: &Thread, mut signals: Signals<'a>, sign
     task.set_state(State::STOPPED);
     drop(signals);
     if notify {
-        let _tree = TREE.lock();
         notify_cldstop(&task, false, uapi::CLD_STOPPED);
     }
+    drop(tree);
     task::schedule();
     Ok(())
 }

@@ -3,7 +3,7 @@
 
 use super::action::{SIG_DFL, SIG_IGN, SigAction};
 use super::deliver::{dequeue_from, recalc, set_blocked};
-use super::send::{kill_group, kill_process, kill_thread};
+use super::send::{kill_all, kill_group, kill_process, kill_thread};
 use super::{SIGKILL, SIGSTOP, SigInfo, SigSet, valid};
 use crate::pid;
 use crate::thread::{Thread, current_process, process_of, thread_of};
@@ -265,20 +265,6 @@ pub fn sys_kill(regs: &PtRegs) -> Result<usize> {
     Ok(0)
 }
 
-fn kill_all(signal: u32, info: SigInfo) -> Result {
-    let me = current_process().ok_or(ESRCH)?.pid();
-    let mut result = Err(ESRCH);
-    for task in pid::all_processes()?.iter() {
-        let Some(process) = process_of(task).filter(|p| p.pid() > 1 && p.pid() != me) else { continue };
-        match kill_process(&process, signal, info) {
-            Err(EPERM) if result.is_ok() => {}
-            Err(EPERM) => result = Err(EPERM),
-            _ => result = Ok(()),
-        }
-    }
-    result
-}
-
 fn find_in_group(tgid: Option<u32>, tid: u32) -> Result<kalloc::Arc<Task>> {
     let task = pid::find_thread(tid).ok_or(ESRCH)?;
     let process = process_of(&task).ok_or(ESRCH)?;
@@ -326,8 +312,8 @@ fn user_siginfo(signal: u32, address: usize, to_self: bool) -> Result<SigInfo> {
 pub fn sys_rt_sigqueueinfo(regs: &PtRegs) -> Result<usize> {
     let pid = u32::try_from(regs.arg0() as i32).map_err(|_| ESRCH)?;
     let signal = signal_arg(regs.arg1())?;
-    let me = current_process().ok_or(ESRCH)?.pid();
-    let info = user_siginfo(signal, regs.arg2(), pid == me)?;
+    // Its own number is the first thread's alone.
+    let info = user_siginfo(signal, regs.arg2(), pid == current().tid())?;
     let task = pid::find_thread(pid).ok_or(ESRCH)?;
     let process = process_of(&task).ok_or(ESRCH)?;
     kill_process(&process, signal, info)?;

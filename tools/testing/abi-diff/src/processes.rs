@@ -216,10 +216,8 @@ pub fn run(s: &mut Seq) {
     w.settle(0);
     for _ in 0..70 {
         one(s, &w);
+        w.settle_all();
         for n in 0..MOST {
-            if w.pid(n) != 0 {
-                w.settle(n);
-            }
             if w.pid(n) != 0
                 && w.pending(n)
                 && let Answer::Result(_) = w.answer(n)

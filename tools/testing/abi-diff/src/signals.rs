@@ -166,6 +166,27 @@ fn other_stack(s: &mut Seq) {
     s.data(&format!("{} {:x} {}", old[0] == base, old[1] & 0xffff_ffff, old[2]));
 }
 
+/// Waits for the SIGCHLD of a child that was seen stopped: that it has stopped may be seen a little earlier. `before`: handlers that had
+/// run by then. If no signal comes, by the action that is set, there is nothing to wait for.
+fn told_of_stop(s: &mut Seq, before: usize) {
+    let (old, pending) = (keep([0u64; 4]), keep(0u64));
+    s.quiet(libc::SYS_rt_sigaction, &[libc::SIGCHLD as u64, 0, old, 8]);
+    // SAFETY: what `keep` gave.
+    let [what, flags, ..] = unsafe { *(old as *const [u64; 4]) };
+    if what != handler as *const () as u64 || flags & libc::SA_NOCLDSTOP as u64 != 0 {
+        return;
+    }
+    loop {
+        s.quiet(libc::SYS_rt_sigpending, &[pending, 8]);
+        // SAFETY: what `keep` gave.
+        let pending = unsafe { (pending as *const u64).read_volatile() };
+        if LOGGED.load(Relaxed) != before || pending & 1 << (libc::SIGCHLD - 1) != 0 {
+            return;
+        }
+        s.quiet(libc::SYS_sched_yield, &[]);
+    }
+}
+
 /// A child that ends, stops or goes on; it is waited for.
 fn child(s: &mut Seq) {
     let what = s.pick(&[libc::SIGKILL, libc::SIGTERM, libc::SIGSEGV, libc::SIGSTOP, 0, 7]);
@@ -183,6 +204,7 @@ fn child(s: &mut Seq) {
         }
         raw(libc::SYS_exit_group, &[what as u64 + 1]);
     }
+    let handlers = LOGGED.load(Relaxed);
     for options in
         [libc::WEXITED | libc::WSTOPPED | libc::WNOWAIT, libc::WSTOPPED | libc::WNOHANG, libc::WEXITED | libc::WNOHANG]
     {
@@ -190,6 +212,9 @@ fn child(s: &mut Seq) {
         let mut got = s.quiet(libc::SYS_waitid, &[1, pid as u64, b, options as u64, 0]);
         while got == i64::from(-libc::EINTR) {
             got = s.quiet(libc::SYS_waitid, &[1, pid as u64, b, options as u64, 0]);
+        }
+        if got == 0 && what == libc::SIGSTOP {
+            told_of_stop(s, handlers);
         }
         s.said(&format!("waitid of {what} {options:x}"), got);
         let text = format!("{} {} {} {}", s.half(0), s.half(8), s.half(16) == pid as u32, s.half(24));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Processes that make calls for a sequence, one at a time, so that several can be related (locks, waiting) and one can wait in
-//! a call. Whether a worker waits is read from /proc: it is asleep, and has not answered.
+//! a call. Whether a worker waits is read from /proc: it is asleep, and has not answered. What one does may make others run (a
+//! signal, a lock, an end): nothing is read before all of them have come to rest.
 
 use crate::engine::raw;
 use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::SeqCst};
@@ -115,9 +116,23 @@ impl Workers {
     pub fn settle(&self, i: usize) -> char {
         loop {
             match self.state(i) {
-                'R' | 'D' => raw(libc::SYS_sched_yield, &[]),
+                // `X`: it has been waited for, and is about to be gone.
+                'R' | 'D' | 'X' | 'x' => raw(libc::SYS_sched_yield, &[]),
                 state => return state,
             };
+        }
+    }
+
+    /// Waits until no worker has anything to do. One that was looked at may have been woken by one that was not yet: they are at rest
+    /// when all are found as they were before.
+    pub fn settle_all(&self) {
+        let mut before = None;
+        loop {
+            let now: [char; MOST] = core::array::from_fn(|n| if self.pid(n) == 0 { '-' } else { self.settle(n) });
+            if before == Some(now) {
+                return;
+            }
+            before = Some(now);
         }
     }
 
@@ -141,6 +156,7 @@ impl Workers {
     /// What became of the last question to worker `i`.
     pub fn answer(&self, i: usize) -> Answer {
         let slot = &self.slots[i];
+        self.settle_all();
         let state = self.settle(i);
         if slot.state.load(SeqCst) == DONE && (state == 'S' || state == '-' || state == 'Z') {
             slot.state.store(IDLE, SeqCst);

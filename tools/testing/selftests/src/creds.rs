@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! User and group ids, capabilities, set-id programs, umask and resource limits.
 
+pub mod filecaps;
+
 use crate::util::*;
 use crate::{Test, c, ck, eq, fails};
 use std::os::unix::fs::MetadataExt;
@@ -20,6 +22,17 @@ pub const TESTS: &[Test] = &[
     ("creds.access_uses_real_ids", access),
     ("creds.capabilities", capabilities),
     ("creds.no_new_privs", no_new_privs),
+    ("creds.file_caps_given", filecaps::given),
+    ("creds.file_caps_bounded", filecaps::bounded),
+    ("creds.file_caps_ambient", filecaps::ambient),
+    ("creds.file_caps_root", filecaps::root),
+    ("creds.file_caps_forms", filecaps::forms),
+    ("creds.file_caps_taken_away", filecaps::taken_away),
+    ("creds.file_caps_nosuid", filecaps::nosuid),
+    ("creds.file_caps_unsafe_company", filecaps::unsafe_company),
+    ("creds.file_caps_attach_race", filecaps::attach_race),
+    ("creds.set_id_stack_limit", filecaps::stack_limit),
+    ("creds.unreadable_program", filecaps::unreadable),
     ("creds.umask", umask),
     ("creds.rlimit_get_set", rlimits),
     ("creds.rlimit_nofile", nofile),
@@ -29,6 +42,8 @@ pub const TESTS: &[Test] = &[
     ("creds.rlimit_stack", stack),
     ("creds.rlimit_cpu", cpu),
     ("creds.prlimit_other", prlimit),
+    ("creds.prlimit_own_as_other_user", prlimit_own),
+    ("creds.prlimit_race", prlimit_race),
 ];
 
 fn uids() -> (u32, u32, u32) {
@@ -444,5 +459,63 @@ fn prlimit() -> Outcome {
     c!(libc::kill(pid, libc::SIGKILL));
     signal_of(pid)?;
     fails!(libc::prlimit(pid, libc::RLIMIT_NOFILE, core::ptr::null(), &mut old), libc::ESRCH);
+    Ok(())
+}
+
+/// Its own limits are a process's own, by its number too, whoever it runs as.
+fn prlimit_own() -> Outcome {
+    in_child(|| {
+        c!(libc::setresuid(1000, 1001, 1002));
+        let mut old = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: live structures.
+        c!(libc::prlimit(libc::getpid(), libc::RLIMIT_NOFILE, core::ptr::null(), &mut old));
+        fails!(libc::prlimit(libc::getppid(), libc::RLIMIT_NOFILE, core::ptr::null(), &mut old), libc::EPERM);
+        Ok(())
+    })
+}
+
+/// Whoever reads a limit while others set it sees one setting or another, and what it replaces is told once.
+fn prlimit_race() -> Outcome {
+    const ROUNDS: u64 = 20_000;
+    let pid = child(|| {
+        loop {
+            // SAFETY: takes nothing.
+            unsafe { libc::pause() };
+        }
+    })?;
+    let set = move |value: u64| -> (u64, u64) {
+        let new = libc::rlimit { rlim_cur: value, rlim_max: value };
+        let mut old = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: live structures.
+        unsafe { libc::prlimit(pid, libc::RLIMIT_CORE, &new, &mut old) };
+        (old.rlim_cur, old.rlim_max)
+    };
+    set(1_000_000);
+    let setters: Vec<_> = (0..3u64)
+        .map(|number| {
+            std::thread::spawn(move || -> Result<u64, (u64, u64)> {
+                let mut sum = 0u64;
+                for round in 0..ROUNDS {
+                    let (soft, hard) = set(number * ROUNDS + round);
+                    if soft != hard {
+                        return Err((soft, hard));
+                    }
+                    sum += soft;
+                }
+                Ok(sum)
+            })
+        })
+        .collect();
+    let mut sum = 0;
+    for setter in setters {
+        let replaced = setter.join().map_err(|_| "panic")?;
+        sum += replaced.map_err(|halves| format!("halves of two settings: {halves:?}"))?;
+    }
+    // Each setting is what the next one replaced.
+    let last = set(0).0;
+    let all = (0..3 * ROUNDS).sum::<u64>() + 1_000_000;
+    eq!(sum + last, all);
+    c!(libc::kill(pid, libc::SIGKILL));
+    eq!(signal_of(pid)?, libc::SIGKILL);
     Ok(())
 }

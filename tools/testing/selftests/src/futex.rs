@@ -107,7 +107,7 @@ fn timeout() -> Outcome {
     let start = now_ms();
     fails!(futex(&WORD, libc::FUTEX_WAIT | PRIVATE, 0, &raw const ts as usize, 0, 0), libc::ETIMEDOUT);
     let took = now_ms() - start;
-    ck!((49..2000).contains(&took), "took {took} ms");
+    ck!((49..15_000).contains(&took), "took {took} ms");
     let bad = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000_000 };
     fails!(futex(&WORD, libc::FUTEX_WAIT | PRIVATE, 0, &raw const bad as usize, 0, 0), libc::EINVAL);
     Ok(())
@@ -129,7 +129,7 @@ fn timeout_absolute() -> Outcome {
             libc::ETIMEDOUT
         );
         let took = now_ms() - start;
-        ck!((45..2000).contains(&took), "took {took} ms");
+        ck!((45..15_000).contains(&took), "took {took} ms");
     }
     Ok(())
 }

@@ -246,7 +246,7 @@ fn expires() -> Outcome {
     break_time(&old)?;
     eq!(status?, 0);
     let took = now_ms() - start;
-    ck!((900..4000).contains(&took), "took {took} ms");
+    ck!((900..15_000).contains(&took), "took {took} ms");
     eq!(fcntl(fd, GETLEASE, 0), UN);
     fails!(fcntl(fd, SETLEASE, UN), libc::EAGAIN);
     Ok(())
@@ -266,7 +266,7 @@ fn close_gives_up() -> Outcome {
     close(copy);
     let start = now_ms();
     close(open(&path, libc::O_WRONLY)?);
-    ck!(now_ms() - start < 2000);
+    ck!(now_ms() - start < 15_000);
     Ok(())
 }
 

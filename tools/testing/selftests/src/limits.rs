@@ -10,8 +10,8 @@ mod sockets;
 mod tasks;
 mod trees;
 
-use crate::util::{Outcome, child, errno, exit_of, text};
-use crate::{Test, c, ck};
+use crate::util::{Outcome, errno, text};
+use crate::{Test, c};
 
 pub const TESTS: &[Test] = &[
     ("limits.fork_bomb", tasks::fork_bomb),
@@ -25,6 +25,7 @@ pub const TESTS: &[Test] = &[
     ("limits.file_numbers", files::numbers),
     ("limits.nr_open", files::nr_open),
     ("limits.file_max", files::file_max),
+    ("limits.inodes_and_names_counted", files::census),
     ("limits.maps", maps::maps),
     ("limits.map_count", maps::map_count),
     ("limits.map_count_split", maps::map_count_split),
@@ -32,6 +33,7 @@ pub const TESTS: &[Test] = &[
     ("limits.pipe_storm", pipes::storm),
     ("limits.pipes", pipes::many),
     ("limits.pipe_user_pages", pipes::user_pages),
+    ("limits.pipe_capabilities", pipes::capabilities),
     ("limits.epoll_many", files::epoll_many),
     ("limits.deep_directories", trees::deep_directories),
     ("limits.deep_tree_dropped", trees::deep_tree_dropped),
@@ -76,6 +78,16 @@ impl Drop for Setting {
 fn become_user() -> Outcome {
     c!(libc::setgroups(0, core::ptr::null()));
     c!(libc::setresuid(USER, USER, USER));
+    Ok(())
+}
+
+/// Becomes [`USER`] with these capabilities alone (bits of numbers below 32).
+fn become_user_with(caps: u32) -> Outcome {
+    c!(libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0));
+    become_user()?;
+    let header = [0x2008_0522u32, 0];
+    let data = [caps, caps, 0, 0, 0, 0];
+    c!(libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()));
     Ok(())
 }
 

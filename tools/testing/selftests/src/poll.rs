@@ -71,26 +71,21 @@ fn timeout() -> Outcome {
     let start = now_ms();
     eq!(one(r, libc::POLLIN, 60)?, 0);
     let took = now_ms() - start;
-    ck!((59..2000).contains(&took), "took {took} ms");
+    ck!((59..15_000).contains(&took), "took {took} ms");
     eq!(c!(libc::poll(core::ptr::null_mut(), 0, 10)), 0);
     Ok(())
 }
 
 fn wakes() -> Outcome {
     let (r, w) = pipe()?;
-    let pid = child(|| {
-        sleep_ms(30);
-        i32::from(write(w, b"x") != Ok(1))
-    })?;
-    eq!(one(r, libc::POLLIN, 5000)?, libc::POLLIN);
+    let me = std::process::id() as i32;
+    let pid = child(|| i32::from(asleep(me).is_err() || write(w, b"x") != Ok(1)))?;
+    eq!(one(r, libc::POLLIN, 15_000)?, libc::POLLIN);
     eq!(exit_of(pid)?, 0);
     read(r, 1)?;
-    let pid = child(|| {
-        sleep_ms(30);
-        0
-    })?;
+    let pid = child(|| i32::from(asleep(me).is_err()))?;
     close(w); // the child's copy closes at its end
-    eq!(one(r, libc::POLLIN, 5000)?, libc::POLLHUP);
+    eq!(one(r, libc::POLLIN, 15_000)?, libc::POLLHUP);
     eq!(exit_of(pid)?, 0);
     Ok(())
 }
@@ -206,16 +201,16 @@ fn select() -> Outcome {
 fn select_remaining() -> Outcome {
     let (r, w) = pipe()?;
     let pid = child(|| {
-        sleep_ms(50);
-        i32::from(write(w, b"x") != Ok(1))
+        let parent = std::os::unix::process::parent_id() as i32;
+        i32::from(asleep(parent).is_err() || write(w, b"x") != Ok(1))
     })?;
     // SAFETY: live sets and times.
     unsafe {
         let mut rs: libc::fd_set = core::mem::zeroed();
         libc::FD_SET(r, &mut rs);
-        let mut tv = libc::timeval { tv_sec: 9, tv_usec: 0 };
+        let mut tv = libc::timeval { tv_sec: 15, tv_usec: 0 };
         eq!(c!(libc::select(r + 1, &mut rs, core::ptr::null_mut(), core::ptr::null_mut(), &mut tv)), 1);
-        ck!(tv.tv_sec == 8, "left: {}.{:06}", tv.tv_sec, tv.tv_usec); // Linux writes back what is left
+        ck!(tv.tv_sec < 15, "left: {}.{:06}", tv.tv_sec, tv.tv_usec); // Linux writes back what is left
     }
     eq!(exit_of(pid)?, 0);
     Ok(())
@@ -323,11 +318,9 @@ fn epoll_wakes() -> Outcome {
     let (r, w) = pipe()?;
     let ep = c!(libc::epoll_create1(0));
     c!(add(ep, r, libc::EPOLLIN, 3));
-    let pid = child(|| {
-        sleep_ms(30);
-        i32::from(write(w, b"x") != Ok(1))
-    })?;
-    eq!(ready(ep, 5000)?, [(libc::EPOLLIN, 3)]);
+    let me = std::process::id() as i32;
+    let pid = child(|| i32::from(asleep(me).is_err() || write(w, b"x") != Ok(1)))?;
+    eq!(ready(ep, 15_000)?, [(libc::EPOLLIN, 3)]);
     eq!(exit_of(pid)?, 0);
     read(r, 1)?;
     let start = now_ms();
@@ -460,10 +453,8 @@ fn eventfd_overflow() -> Outcome {
 
 fn eventfd_blocks() -> Outcome {
     let fd = c!(libc::eventfd(0, 0)) as i32;
-    let pid = child(|| {
-        sleep_ms(30);
-        i32::from(write(fd, &9u64.to_ne_bytes()) != Ok(8))
-    })?;
+    let me = std::process::id() as i32;
+    let pid = child(|| i32::from(asleep(me).is_err() || write(fd, &9u64.to_ne_bytes()) != Ok(8)))?;
     eq!(count_of(fd)?, 9);
     eq!(exit_of(pid)?, 0);
     Ok(())
@@ -485,16 +476,19 @@ fn timer(first_ms: i64, every_ms: i64) -> Result<i32, String> {
 fn timerfd() -> Outcome {
     let start = now_ms();
     let fd = timer(40, 0)?;
-    eq!(one(fd, libc::POLLIN, 0)?, 0);
+    let early = one(fd, libc::POLLIN, 0)?;
+    ck!(early == 0 || now_ms() - start >= 39);
     eq!(count_of(fd)?, 1);
     ck!(now_ms() - start >= 39);
     Ok(())
 }
 
 fn timerfd_interval() -> Outcome {
+    let start = now_ms();
     let fd = timer(10, 10)?;
     sleep_ms(100);
     let got = count_of(fd)?;
-    ck!((5..100).contains(&got), "{got} expirations");
+    let most = (now_ms() - start) / 10 + 1;
+    ck!((9..=most).contains(&got), "{got} expirations, at most {most}");
     Ok(())
 }

@@ -44,6 +44,8 @@ pub const TESTS: &[Test] = &[
     ("process.exec_too_long", exec::exec_too_long),
     ("process.execveat", exec::execveat),
     ("process.exec_from_thread", exec::exec_from_thread),
+    ("process.exec_thread_becomes_leader", exec::exec_thread_leader),
+    ("process.exec_beside_new_threads", exec::exec_beside_new_threads),
     ("process.auxv", exec::auxv),
     ("process.exit_group_code", exit_code),
     ("process.prctl_name", prctl_name),
@@ -73,6 +75,14 @@ pub fn helper(words: &[String]) -> ! {
             0
         }
         "signals" => helper_signals(),
+        "caps" => {
+            print!("{}", crate::creds::filecaps::shown());
+            0
+        }
+        "leader" => {
+            print!("{}", exec::leader());
+            0
+        }
         // SAFETY: take nothing or a number.
         "euid" => unsafe { libc::geteuid() as i32 + if libc::getauxval(libc::AT_SECURE) != 0 { 100 } else { 0 } },
         "wait" => {
@@ -115,10 +125,11 @@ fn reparent() -> Outcome {
     let (r, w) = pipe()?;
     let middle = child(|| {
         let _ = child(|| {
-            sleep_ms(100);
-            // SAFETY: takes nothing.
-            let parent = unsafe { libc::getppid() };
-            let _ = write(w, &parent.to_ne_bytes());
+            // SAFETY: take nothing.
+            let parent = || unsafe { libc::getppid() };
+            let first = parent();
+            let _ = until("another parent", || parent() != first || first == 1);
+            let _ = write(w, &parent().to_ne_bytes());
             0
         });
         0

@@ -188,7 +188,7 @@ fn nanosleep() -> Outcome {
         c!(libc::nanosleep(&ts, core::ptr::null_mut()));
         let took = get(libc::CLOCK_MONOTONIC)? - start;
         ck!(took >= ms * 1_000_000, "slept {took} ns of {ms} ms");
-        ck!(took < 2_000_000_000, "slept {took} ns of {ms} ms");
+        ck!(took < 15_000_000_000, "slept {took} ns of {ms} ms");
     }
     Ok(())
 }
@@ -228,7 +228,7 @@ fn short_sleeps() -> Outcome {
         c!(libc::nanosleep(&ts, core::ptr::null_mut()));
     }
     let took = now_ms() - start;
-    ck!((20..3000).contains(&took), "{took} ms");
+    ck!((20..15_000).contains(&took), "{took} ms");
     Ok(())
 }
 

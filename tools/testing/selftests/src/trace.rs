@@ -177,15 +177,13 @@ fn errors() -> Outcome {
 }
 
 fn attach_detach() -> Outcome {
-    let pid = child(|| {
-        sleep_ms(50);
-        3
-    })?;
+    let (pid, word) = held(3)?;
     c!(pt(libc::PTRACE_ATTACH, pid, 0, 0));
     eq!(stop_of(pid)?, libc::SIGSTOP);
     fails!(pt(libc::PTRACE_DETACH, pid, 0, 99), libc::EIO);
     c!(pt(libc::PTRACE_DETACH, pid, 0, 0));
     fails!(pt(libc::PTRACE_CONT, pid, 0, 0), libc::ESRCH);
+    close(word);
     eq!(exit_of(pid)?, 3);
     let pid = child(|| {
         sleep_ms(20_000);

@@ -274,11 +274,11 @@ pub fn mask(how: i32, signals: &[i32]) -> Outcome {
     Ok(())
 }
 
-/// Waits (at most 5 s) until `done` says yes.
+/// Waits (at most 15 s: the host may be busy) until `done` says yes.
 pub fn until(what: &str, mut done: impl FnMut() -> bool) -> Outcome {
-    let end = now_ms() + 5000;
+    let end = now_ms() + 15_000;
     while !done() {
-        ck!(now_ms() < end, "not within 5 s: {what}");
+        ck!(now_ms() < end, "not within 15 s: {what}");
         sleep_ms(2);
     }
     Ok(())
@@ -288,6 +288,24 @@ pub fn until(what: &str, mut done: impl FnMut() -> bool) -> Outcome {
 pub fn state(pid: i32) -> char {
     let stat = text(&format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(") ").next().and_then(|s| s.chars().next()).unwrap_or('?')
+}
+
+/// Waits until `pid` waits for something: it is in the call that it was going to make.
+pub fn asleep(pid: i32) -> Outcome {
+    until("it waits", || state(pid) == 'S')
+}
+
+/// A child that waits for a word, and then ends with `code`. Its pid, and the descriptor whose closing is the word.
+pub fn held(code: i32) -> Result<(i32, i32), String> {
+    let (r, w) = pipe()?;
+    let pid = child(|| {
+        close(w);
+        // A stop and a tracer interrupt it.
+        while read(r, 1).is_err() {}
+        code
+    })?;
+    close(r);
+    Ok((pid, w))
 }
 
 /// Goes to the test's own directory, for tests that use names relative to it.

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Names, files and their attributes.
 
-use crate::util::{Outcome, child, close, exit_of, home, in_child, write};
-use crate::{Test, c, eq, fails};
+use crate::util::{Outcome, child, close, exit_of, home, in_child, open, text, write};
+use crate::{Test, c, ck, eq, fails};
 
 pub const TESTS: &[Test] = &[
     ("alike.append_once", append_once),
+    ("alike.append_nowhere", append_nowhere),
     ("alike.chattr", chattr),
     ("alike.xattr_names", xattr_names),
     ("alike.xattr_security", xattr_security),
@@ -35,6 +36,25 @@ fn append_once() -> Outcome {
     // Where nothing can end counts before flags that are not known.
     fails!(libc::pwritev2(f, &iov, 1, i64::MAX, 0x4000_0000), libc::EINVAL);
     fails!(libc::pwritev2(f, &iov, 1, 0, 0x4000_0000), libc::EOPNOTSUPP);
+    Ok(())
+}
+
+/// Where there is no end to write at, `RWF_APPEND` changes nothing: devices, settings.
+fn append_nowhere() -> Outcome {
+    let iov = libc::iovec { iov_base: b"ab".as_ptr().cast_mut().cast(), iov_len: 2 };
+    let zero = open("/dev/zero", libc::O_RDWR)?;
+    for at in [0, 5, -1] {
+        eq!(c!(libc::pwritev2(zero, &iov, 1, at, RWF_APPEND)), 2);
+    }
+    ck!(c!(libc::lseek(zero, 0, libc::SEEK_CUR)) >= 0);
+    const SETTING: &str = "/proc/sys/fs/pipe-user-pages-soft";
+    let before = text(SETTING)?;
+    let iov = libc::iovec { iov_base: before.as_ptr().cast_mut().cast(), iov_len: before.len() };
+    let fd = open(SETTING, libc::O_WRONLY)?;
+    eq!(c!(libc::pwritev2(fd, &iov, 1, -1, RWF_APPEND)) as usize, before.len());
+    eq!(c!(libc::lseek(fd, 0, libc::SEEK_CUR)) as usize, before.len());
+    close(fd);
+    eq!(text(SETTING)?, before);
     Ok(())
 }
 

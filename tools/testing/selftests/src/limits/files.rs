@@ -2,7 +2,7 @@
 //! Open files up to their limits.
 
 use super::{Setting, become_user, limit};
-use crate::util::{Outcome, errno, in_child, pipe, read, text, write};
+use crate::util::{Outcome, dir, errno, in_child, pipe, read, text, until, write};
 use crate::{c, ck, eq, fails};
 
 pub(super) fn open_files() -> Outcome {
@@ -145,4 +145,42 @@ pub(super) fn epoll_many() -> Outcome {
         }
     }
     Ok(())
+}
+
+/// The numbers of a file of `/proc/sys/fs`.
+fn numbers_of(name: &str) -> Result<Vec<u64>, String> {
+    let text = text(&format!("/proc/sys/fs/{name}"))?;
+    text.trim_end().split('\t').map(|number| number.parse().map_err(|_| format!("{name}: {text}"))).collect()
+}
+
+/// `inode-nr`, `inode-state` and `dentry-state` count what there is.
+pub(super) fn census() -> Outcome {
+    const FILES: u64 = 2000;
+    // Others come and go meanwhile.
+    const OTHERS: u64 = 500;
+    let counts = || -> Result<(u64, u64), String> {
+        let (inodes, state, names) = (numbers_of("inode-nr")?, numbers_of("inode-state")?, numbers_of("dentry-state")?);
+        eq!((inodes.len(), state.len(), names.len()), (2, 7, 6));
+        ck!(inodes[0] >= inodes[1] && state[0] >= state[1] && state[2..] == [0; 5], "{inodes:?} {state:?}");
+        ck!(names[0] >= names[1] && names[1] >= names[4], "{names:?}");
+        eq!((names[2], names[3], names[5]), (45, 0, 0));
+        ck!(state[0].abs_diff(inodes[0]) < OTHERS, "{inodes:?} {state:?}");
+        // A file system may keep in mind that a name is not there.
+        Ok((state[0], names[0] - names[4]))
+    };
+    let dir = dir()?;
+    let name = |n: u64| format!("{dir}/census{n}");
+    let before = counts()?;
+    for n in 0..FILES {
+        std::fs::write(name(n), "").map_err(|e| e.to_string())?;
+    }
+    let there = counts()?;
+    let grown = (there.0.saturating_sub(before.0), there.1.saturating_sub(before.1));
+    let expected = FILES - OTHERS..FILES + OTHERS;
+    ck!(expected.contains(&grown.0) && expected.contains(&grown.1), "{before:?} {there:?}");
+    for n in 0..FILES {
+        std::fs::remove_file(name(n)).map_err(|e| e.to_string())?;
+    }
+    // They are freed a while after nobody sees them any more.
+    until("the counts fall", || counts().is_ok_and(|now| now.0 < before.0 + OTHERS && now.1 < before.1 + OTHERS))
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Many pipes, and what a user may have of them.
 
-use super::{Setting, become_user, limit};
-use crate::util::{Outcome, child, close, errno, errno_name, exit_of, in_child, pipe, read, write};
+use super::{Setting, become_user, become_user_with, limit};
+use crate::util::{Outcome, child, close, errno, exit_of, in_child, pipe, read, write};
 use crate::{c, ck, eq, fails};
 
 /// Rings of processes hand bytes around through many pipes.
@@ -109,4 +109,36 @@ pub(super) fn user_pages() -> Outcome {
         eq!(size_of(pipe()?.0)?, 16 * PAGE);
         Ok(())
     })
+}
+
+/// `CAP_SYS_RESOURCE` goes beyond `pipe-max-size`, and either capability beyond what a user may have.
+pub(super) fn capabilities() -> Outcome {
+    const PAGE: i32 = 4096;
+    const ADMIN: u32 = 1 << 21;
+    const RESOURCE: u32 = 1 << 24;
+    let _size = Setting::new("fs/pipe-max-size", 8 * PAGE)?;
+    let _soft = Setting::new("fs/pipe-user-pages-soft", 20)?;
+    // Pages of a user's first three pipes, and what asking for 16 pages of the first says.
+    for (caps, pages, larger) in
+        [(0, [8, 8, 2], libc::EPERM), (ADMIN, [8, 8, 8], libc::EPERM), (RESOURCE, [16, 16, 16], 0)]
+    {
+        in_child(|| {
+            become_user_with(caps)?;
+            let mut ends = Vec::new();
+            for expected in pages {
+                ends.push(pipe()?.0);
+                eq!((caps, size_of(ends[ends.len() - 1])?), (caps, expected * PAGE));
+            }
+            let asked = |size: i32| {
+                // SAFETY: numbers.
+                if unsafe { libc::fcntl(ends[0], libc::F_SETPIPE_SZ, size) } == -1 { errno() } else { 0 }
+            };
+            eq!((caps, asked(16 * PAGE)), (caps, larger));
+            // Smaller is always allowed; what no pipe can be is no matter of rights.
+            eq!((caps, asked(PAGE)), (caps, 0));
+            eq!((caps, asked(-1)), (caps, libc::EINVAL));
+            Ok(())
+        })?;
+    }
+    Ok(())
 }

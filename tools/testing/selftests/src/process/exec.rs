@@ -29,6 +29,7 @@ fn helper_output(path: &str, words: &[&str], env: &[&str], before: impl FnOnce()
 }
 
 const EXE: &str = "/proc/self/exe";
+const EXE_C: &std::ffi::CStr = c"/proc/self/exe";
 
 pub(super) fn exec_args() -> Outcome {
     let (status, out) = helper_output(EXE, &["x", "--helper", "args", "one", "", "three four"], &[], || ())?;
@@ -187,6 +188,105 @@ pub(super) fn exec_from_thread() -> Outcome {
     })?;
     // The thread's exec replaced the process before the ordinary one: it exits 0.
     eq!((status, out.as_str()), (0, ""));
+    Ok(())
+}
+
+/// When a process started, in ticks since boot.
+fn start_time(pid: &str) -> Result<String, String> {
+    let stat = text(&format!("/proc/{pid}/stat"))?;
+    let after_name = stat.rsplit(") ").next().ok_or("no name")?;
+    Ok(after_name.split(' ').nth(19).ok_or("too short")?.into())
+}
+
+/// The helper of [`exec_thread_leader`]: what is pending, what is queued for the user, the age, and the session it makes.
+pub(super) fn leader() -> String {
+    // SAFETY: a live set; numbers.
+    let (pending, sid, pid, tid) = unsafe {
+        let mut pending = core::mem::zeroed();
+        libc::sigpending(&mut pending);
+        let pending = LEADER_SIGNALS.map(|signal| libc::sigismember(&pending, signal()));
+        (pending, libc::setsid(), libc::getpid(), libc::gettid())
+    };
+    let status = text("/proc/self/status").unwrap_or_default();
+    let queued = status.split("SigQ:\t").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or("?");
+    let started = start_time("self").unwrap_or_default();
+    format!("{pending:?} {queued} {started} {}", sid == pid && tid == pid && sid > 0)
+}
+
+/// For the old leader alone, for the process, for the thread that executes.
+const LEADER_SIGNALS: [fn() -> i32; 3] = [|| libc::SIGRTMIN() + 1, || libc::SIGRTMIN() + 2, || libc::SIGRTMIN() + 3];
+
+/// The thread that executes is the leader then: its number is the process's, its age the old leader's, and what was pending for that
+/// one alone is gone and not queued any more.
+pub(super) fn exec_thread_leader() -> Outcome {
+    const USER: u32 = 4322;
+    let (started, out) = {
+        let (r, w) = pipe()?;
+        let (told, tell) = pipe()?;
+        let pid = child(|| {
+            // SAFETY: numbers; NUL-terminated lists of NUL-terminated strings.
+            unsafe {
+                libc::dup2(w, 1);
+                close(told);
+                let signals = LEADER_SIGNALS.map(|signal| signal());
+                if libc::setresuid(USER, USER, USER) != 0 || mask(libc::SIG_BLOCK, &signals).is_err() {
+                    return 1;
+                }
+                let pid = libc::getpid();
+                libc::syscall(libc::SYS_tgkill, pid, pid, signals[0]);
+                libc::kill(pid, signals[1]);
+                // Some time after the leader.
+                let _ = write(tell, start_time("self").unwrap_or_default().as_bytes());
+                close(tell);
+                sleep_ms(50);
+                let thread = std::thread::spawn(move || {
+                    libc::syscall(libc::SYS_tgkill, pid, libc::gettid(), signals[2]);
+                    let argv = [c"x".as_ptr(), c"--helper".as_ptr(), c"leader".as_ptr(), null()];
+                    libc::execv(EXE_C.as_ptr(), argv.as_ptr());
+                });
+                let _ = thread.join();
+            }
+            2
+        })?;
+        close(w);
+        close(tell);
+        let started = String::from_utf8_lossy(&read_all(told)?).into_owned();
+        let out = String::from_utf8_lossy(&read_all(r)?).into_owned();
+        eq!(exit_of(pid)?, 0);
+        (started, out)
+    };
+    eq!(out, format!("[0, 1, 1] 2 {started} true"));
+    Ok(())
+}
+
+/// Threads that make threads without end do not outlive an execve.
+pub(super) fn exec_beside_new_threads() -> Outcome {
+    fn breeder() {
+        let more = std::thread::Builder::new().stack_size(16 << 10).spawn(breeder);
+        if more.is_err() {
+            std::thread::yield_now();
+        }
+    }
+    for _ in 0..10 {
+        let pid = child(|| {
+            for _ in 0..3 {
+                std::thread::spawn(|| {
+                    loop {
+                        breeder();
+                        std::thread::yield_now();
+                    }
+                });
+            }
+            sleep_ms(5);
+            // SAFETY: NUL-terminated lists of NUL-terminated strings.
+            unsafe {
+                let argv = [c"x".as_ptr(), c"--helper".as_ptr(), c"exit".as_ptr(), c"5".as_ptr(), null()];
+                libc::execv(EXE_C.as_ptr(), argv.as_ptr());
+            }
+            1
+        })?;
+        eq!(exit_of(pid)?, 5);
+    }
     Ok(())
 }
 

@@ -122,3 +122,91 @@ pub(super) fn pending() -> Outcome {
     }
     Ok(())
 }
+
+/// A thread that waits for signals for ever.
+fn sleeper() {
+    std::thread::spawn(|| {
+        loop {
+            // SAFETY: takes nothing.
+            unsafe { libc::pause() };
+        }
+    });
+}
+
+/// A process that sends SIGUSR1 to this one for each byte it is given; the descriptor to write to.
+fn sender() -> Result<i32, String> {
+    let (r, w) = pipe()?;
+    let to = me();
+    child(|| {
+        close(w);
+        while read(r, 1).is_ok_and(|got| !got.is_empty()) {
+            // SAFETY: numbers.
+            unsafe { libc::kill(to, libc::SIGUSR1) };
+        }
+        0
+    })?;
+    close(r);
+    Ok(w)
+}
+
+/// A signal that comes while its thread starts to block it is another thread's.
+pub(super) fn handed_on() -> Outcome {
+    on(libc::SIGUSR1, 0)?;
+    let send = sender()?;
+    sleeper();
+    for n in 1..=500 {
+        mask(libc::SIG_UNBLOCK, &[libc::SIGUSR1])?;
+        write(send, b"x")?;
+        for _ in 0..n % 50 {
+            std::hint::spin_loop();
+        }
+        mask(libc::SIG_BLOCK, &[libc::SIGUSR1])?;
+        until("a handler runs", || COUNT.load(SeqCst) == n)?;
+    }
+    Ok(())
+}
+
+/// And one that comes while its thread ends.
+pub(super) fn handed_on_at_exit() -> Outcome {
+    on(libc::SIGUSR1, 0)?;
+    let send = sender()?;
+    sleeper();
+    mask(libc::SIG_BLOCK, &[libc::SIGUSR1])?;
+    for n in 1..=300 {
+        let thread = std::thread::spawn(move || {
+            let open = mask(libc::SIG_UNBLOCK, &[libc::SIGUSR1]);
+            open.and_then(|()| write(send, b"x"))
+        });
+        thread.join().map_err(|_| "panic")??;
+        until("a handler runs", || COUNT.load(SeqCst) == n)?;
+    }
+    Ok(())
+}
+
+/// Who sees a child's end by waiting has its SIGCHLD already.
+pub(super) fn sigchld_before_wait() -> Outcome {
+    mask(libc::SIG_BLOCK, &[libc::SIGCHLD])?;
+    let only = set(&[libc::SIGCHLD]);
+    for n in 0..1000 {
+        let pid = child(|| n % 100)?;
+        loop {
+            // SAFETY: live variables.
+            let (seen, pending) = unsafe {
+                let mut info: libc::siginfo_t = core::mem::zeroed();
+                let mut pending = core::mem::zeroed();
+                let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+                c!(libc::waitid(libc::P_PID, pid as u32, &mut info, flags));
+                libc::sigpending(&mut pending);
+                (info.si_pid() == pid, libc::sigismember(&pending, libc::SIGCHLD) == 1)
+            };
+            if seen {
+                ck!(pending, "child {n} has ended, and there is no SIGCHLD");
+                break;
+            }
+        }
+        eq!(exit_of(pid)?, n % 100);
+        let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        eq!(c!(libc::sigtimedwait(&only, null_mut(), &now)), libc::SIGCHLD);
+    }
+    Ok(())
+}

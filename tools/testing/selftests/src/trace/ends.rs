@@ -22,14 +22,12 @@ fn tracer_of(pid: i32, options: i32) -> Result<i32, String> {
 }
 
 pub(super) fn tracer_exit() -> Outcome {
-    let pid = child(|| {
-        sleep_ms(200);
-        4
-    })?;
+    let (pid, word) = held(4)?;
     let tracer = tracer_of(pid, 0)?;
     let mut status = 0;
     eq!(c!(libc::waitpid(pid, &mut status, libc::WNOHANG)), 0);
     end(tracer)?;
+    close(word);
     eq!(exit_of(pid)?, 4);
     Ok(())
 }
@@ -87,7 +85,7 @@ pub(super) fn thread_zombie() -> Outcome {
     cont(new)?;
     cont(pid)?;
     // The process ends for us only when the thread has been waited for.
-    sleep_ms(150);
+    until("its first thread has ended", || state(pid) == 'Z')?;
     let mut status = 0;
     eq!(c!(libc::waitpid(pid, &mut status, libc::WNOHANG)), 0);
     eq!(c!(libc::waitpid(new, &mut status, libc::__WALL)), new);

@@ -58,7 +58,7 @@ pub fn timeout() -> Outcome {
     let start = now_ms();
     eq!(ring.one(wait)?, -libc::ETIME);
     let took = now_ms() - start;
-    ck!((49..2000).contains(&took), "took {took} ms");
+    ck!((49..15_000).contains(&took), "took {took} ms");
     // It also ends with so many results.
     let long = [100i64, 0];
     let counts = Sqe { addr: long.as_ptr() as u64, off: 2, user_data: 1, ..wait };

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Tests in the kernel.
+
+use macros::kunit_tests;
+
+#[kunit_tests(process)]
+mod in_kernel {
+    use crate::thread::thread_of;
+    use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
+    use kalloc::Arc;
+    use kalloc::flags::GFP_KERNEL;
+    use sync::Completion;
+    use task::state::TaskFlags;
+    use task::{State, current};
+
+    /// How long a test waits for what must come, whatever else the machine does.
+    const PATIENCE_NS: u64 = 20_000_000_000;
+    const WAITED: u32 = 1;
+    const REFUSED: u32 = 2;
+
+    struct Shared {
+        killed: AtomicU32,
+        exiting: AtomicU32,
+        go: Completion,
+        done: Completion,
+    }
+
+    fn outcome(result: errno::Result) -> u32 {
+        if result.is_ok() { WAITED } else { REFUSED }
+    }
+
+    /// A fatal signal ends a killable wait, but not that of a task which is ending by it already.
+    #[test]
+    fn killable_waits_of_the_killed_and_of_the_dying() {
+        let shared = Shared {
+            killed: AtomicU32::new(0),
+            exiting: AtomicU32::new(0),
+            go: Completion::new(),
+            done: Completion::new(),
+        };
+        let Ok(shared) = Arc::new(shared, GFP_KERNEL) else { return assert!(false) };
+        let its = shared.clone();
+        let thread = task::kthread_run(b"killable", move || {
+            let task = current();
+            if let Some(thread) = thread_of(&task) {
+                thread.kill.store(true, SeqCst);
+                task.set_flags(TaskFlags::SIGPENDING);
+                its.killed.store(outcome(its.go.wait_killable()), SeqCst);
+                thread.exiting.store(true, SeqCst);
+                its.exiting.store(outcome(its.go.wait_killable()), SeqCst);
+                // As it was, for its real end.
+                thread.exiting.store(false, SeqCst);
+                thread.kill.store(false, SeqCst);
+                task.clear_flags(TaskFlags::SIGPENDING);
+            }
+            its.done.complete();
+        });
+        let Ok(thread) = thread else { return assert!(false) };
+        let deadline = ktime::now_ns() + PATIENCE_NS;
+        let asleep = || shared.killed.load(SeqCst) != 0 && thread.state() == State::KILLABLE;
+        while !asleep() && shared.exiting.load(SeqCst) == 0 && ktime::now_ns() < deadline {
+            ktime::sleep_ns(1_000_000);
+        }
+        assert_eq!(shared.killed.load(SeqCst), REFUSED);
+        shared.go.complete();
+        shared.done.wait();
+        assert_eq!(shared.exiting.load(SeqCst), WAITED);
+    }
+
+    /// Changes of a limit are steps: none is lost.
+    #[test]
+    fn limits_change_one_at_a_time() {
+        const STEPS: u64 = 20_000;
+        const CHANGERS: u64 = 3;
+        let Ok(limits) = Arc::new(rlimit::Rlimits::initial(), GFP_KERNEL) else { return assert!(false) };
+        let Ok(done) = Arc::new(Completion::new(), GFP_KERNEL) else { return assert!(false) };
+        let before = limits.get(uapi::RLIMIT_NOFILE);
+        for _ in 0..CHANGERS {
+            let (limits, its_done) = (limits.clone(), done.clone());
+            let thread = task::kthread_run(b"limits", move || {
+                for _ in 0..STEPS {
+                    let step = limits
+                        .update(uapi::RLIMIT_NOFILE, |old| Ok(rlimit::Limit { cur: old.cur + 1, max: old.max + 2 }));
+                    debug_assert!(step.is_ok());
+                }
+                its_done.complete();
+            });
+            if thread.is_err() {
+                // The sum below will tell.
+                done.complete();
+            }
+        }
+        for _ in 0..CHANGERS {
+            done.wait();
+        }
+        let after = limits.get(uapi::RLIMIT_NOFILE);
+        assert_eq!((after.cur - before.cur, after.max - before.max), (CHANGERS * STEPS, 2 * CHANGERS * STEPS));
+        assert_eq!(limits.update(uapi::RLIMIT_NOFILE, |_| Err(errno::code::EPERM)), Err(errno::code::EPERM));
+        assert_eq!(limits.get(uapi::RLIMIT_NOFILE), after);
+    }
+
+    /// Kernel threads are tasks like others, but those that nobody can do without.
+    #[test]
+    fn kernel_threads_within_threads_max() {
+        let most = crate::nproc::threads_max();
+        assert!(crate::nproc::set_threads_max(1).is_ok());
+        let refused = task::kthread_create(b"refused", || ()).err();
+        let vital = task::kthread::kthread_create_vital(b"vital", || ());
+        assert!(crate::nproc::set_threads_max(most).is_ok());
+        assert_eq!(refused, Some(errno::code::EAGAIN));
+        assert!(vital.is_ok());
+        if let Ok(vital) = vital {
+            task::kthread::wake_up_new(vital);
+        }
+    }
+}

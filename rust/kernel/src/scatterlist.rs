@@ -9,7 +9,7 @@ use core::ops::Deref;
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Allocator, Flags, KVec, Vec};
 use mm_alloc::{PAGE_SIZE, kpt};
-use pin_init::{PinInit, pin_init_from_closure};
+use pin_init::{PinInit, init_with};
 
 /// A piece: contiguous for the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,14 +70,10 @@ impl<A: Allocator + 'static> SGTable<Owned<Vec<u8, A>>> {
         _dir: DataDirection,
         _flags: Flags,
     ) -> impl PinInit<Self, Error> + '_ {
-        let make = move |slot: *mut Self| {
+        init_with(move || {
             let entries = pieces(pages.as_ptr().addr(), pages.capacity())?;
-            // SAFETY: The slot is valid for a write.
-            unsafe { slot.write(Self { entries, _owner: Owned { _pages: pages, _device: dev.into() } }) };
-            Ok(())
-        };
-        // SAFETY: On success the slot was written; on an error nothing of it needs to be dropped.
-        unsafe { pin_init_from_closure(make) }
+            Ok(Self { entries, _owner: Owned { _pages: pages, _device: dev.into() } })
+        })
     }
 }
 

@@ -2,7 +2,6 @@
 //! Tests of what this crate makes itself (and does not just pass on), in the kernel.
 
 mod io;
-mod list;
 mod maps;
 mod num;
 

@@ -11,10 +11,12 @@ pub mod bitfield;
 pub mod bits;
 pub mod build_assert;
 pub mod device_id;
+pub mod dma;
 pub mod error;
 pub mod ffi;
 pub mod fmt;
 pub mod id_pool;
+pub mod io;
 pub mod ioctl;
 pub mod module_param;
 pub mod num;
@@ -28,7 +30,9 @@ pub mod set_once;
 pub mod sizes;
 pub mod std_vendor;
 pub mod str;
+pub mod sync;
 pub mod time;
+pub mod uaccess;
 
 #[doc(hidden)]
 pub mod macros {

@@ -53,21 +53,19 @@ pub mod task;
 mod tests;
 pub mod time;
 pub mod tracepoint;
-pub mod transmute;
 pub mod types;
-pub mod uaccess;
 pub mod workqueue;
 
 pub use kernel_base::{
     acpi, acpi_device_table, b_str, bitfield, bits, build_assert, build_assert_macro, build_error, c_str, const_assert,
     device_id, error, ffi, fmt, id_pool, ioctl, module_device_table, module_param, num, of, of_device_table, print,
-    sizes, static_assert, std_vendor,
+    sizes, static_assert, std_vendor, uaccess,
 };
 pub use kernel_base::{
     dbg, do_once_lite, pr_alert, pr_alert_once, pr_cont, pr_crit, pr_crit_once, pr_debug, pr_emerg, pr_emerg_once,
     pr_err, pr_err_once, pr_info, pr_info_once, pr_notice, pr_notice_once, pr_warn, pr_warn_once, print_macro,
 };
-pub use kernel_raw::bitmap;
+pub use kernel_raw::{bitmap, transmute};
 pub use module::{InPlaceModule, Module, ModuleMetadata, ThisModule};
 
 /// What records of this crate itself begin with.

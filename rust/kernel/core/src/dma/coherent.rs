@@ -8,6 +8,7 @@ use crate::io::{IoBase, SysMem};
 use crate::ptr::KnownSize;
 use crate::sync::aref::ARef;
 use crate::transmute::{AsBytes, FromBytes};
+use crate::uaccess::SharedBytes;
 use core::alloc::Layout;
 use core::ptr::NonNull;
 use kalloc::{Allocator, Flags, Kmalloc};
@@ -69,7 +70,7 @@ impl<T: AsBytes + FromBytes> Coherent<T> {
     /// A value whose bytes are zero. `ENOMEM`; `EINVAL` if it has none.
     #[inline]
     pub fn zeroed(dev: &device::Device<Bound>, gfp_flags: Flags) -> Result<Self> {
-        Self::zeroed_with_attrs(dev, gfp_flags, Attrs(0))
+        Self::zeroed_with_attrs(dev, gfp_flags, Attrs::NONE)
     }
 
     /// As [`Self::zeroed`].
@@ -89,7 +90,7 @@ impl<T: AsBytes + FromBytes> Coherent<T> {
     where
         Error: From<E>,
     {
-        Self::init_with_attrs(dev, gfp_flags, Attrs(0), init)
+        Self::init_with_attrs(dev, gfp_flags, Attrs::NONE, init)
     }
 
     /// As [`Self::init`].
@@ -111,7 +112,7 @@ impl<T: AsBytes + FromBytes> Coherent<T> {
     /// `len` values whose bytes are zero. `EINVAL` for none, `ENOMEM`.
     #[inline]
     pub fn zeroed_slice(dev: &device::Device<Bound>, len: usize, gfp_flags: Flags) -> Result<Coherent<[T]>> {
-        Self::zeroed_slice_with_attrs(dev, len, gfp_flags, Attrs(0))
+        Self::zeroed_slice_with_attrs(dev, len, gfp_flags, Attrs::NONE)
     }
 
     /// As [`Self::zeroed_slice`].
@@ -137,7 +138,7 @@ impl<T: AsBytes + FromBytes> Coherent<T> {
     where
         T: Copy,
     {
-        Self::from_slice_with_attrs(dev, data, gfp_flags, Attrs(0))
+        Self::from_slice_with_attrs(dev, data, gfp_flags, Attrs::NONE)
     }
 
     /// As [`Self::from_slice`].
@@ -213,6 +214,24 @@ impl<T: KnownSize + ?Sized> Coherent<T> {
     }
 }
 
+impl<T: KnownSize + AsBytes + ?Sized> SharedBytes for Coherent<T> {
+    fn count(&self) -> usize {
+        self.size()
+    }
+
+    fn copy_out(&self, at: usize, to: &mut [u8]) -> Result {
+        if at.checked_add(to.len()).is_none_or(|end| end > self.size()) {
+            return Err(ERANGE);
+        }
+        let bytes = self.as_ptr().cast::<u8>();
+        for (i, byte) in to.iter_mut().enumerate() {
+            // SAFETY: In bounds of the memory, which is there as long as this is.
+            *byte = unsafe { bytes.add(at + i).read_volatile() };
+        }
+        Ok(())
+    }
+}
+
 impl<'a, T: KnownSize + ?Sized> IoBase<'a> for &'a Coherent<T> {
     type Backend = super::CoherentIoBackend;
     type Target = T;
@@ -231,7 +250,7 @@ impl CoherentHandle {
     /// `size` bytes. `EINVAL` for none, `ENOMEM`.
     #[inline]
     pub fn alloc(dev: &device::Device<Bound>, size: usize, gfp_flags: Flags) -> Result<Self> {
-        Self::alloc_with_attrs(dev, size, gfp_flags, Attrs(0))
+        Self::alloc_with_attrs(dev, size, gfp_flags, Attrs::NONE)
     }
 
     /// As [`Self::alloc`].

@@ -12,24 +12,18 @@ mod mmio;
 mod part;
 mod project;
 mod region;
-pub mod resource;
 mod sys_map;
 mod sys_mem;
 
 pub use crate::io_project;
 pub use backend::{IoBackend, IoBase, IoCapable, IoCopyable};
+pub use kernel_base::io::resource::{self, Resource};
+pub use kernel_base::io::{PhysAddr, ResourceSize};
 pub use mmio::{Mmio, MmioBackend, MmioRaw, RelaxedMmio, RelaxedMmioBackend};
 #[doc(hidden)]
 pub use part::{checked, copy_in, copy_out, known};
 #[doc(hidden)]
 pub use project::{finish, start};
 pub use region::Region;
-pub use resource::Resource;
 pub use sys_map::{IoSysMap, IoSysMapBackend};
 pub use sys_mem::{SysMem, SysMemBackend};
-
-/// A physical address.
-pub type PhysAddr = u64;
-
-/// The size of a [`Resource`], in bytes.
-pub type ResourceSize = u64;

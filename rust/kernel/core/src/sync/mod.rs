@@ -3,18 +3,17 @@
 
 pub mod aref;
 pub mod atomic;
-pub mod completion;
 mod condvar;
 pub mod lock;
 mod locked_by;
 pub mod poll;
-pub mod rcu;
 mod refcount;
 
 pub use crate::{global_lock, new_condvar, new_mutex, new_spinlock, new_spinlock_irq, static_lock_class};
 pub use completion::Completion;
 pub use condvar::{CondVar, CondVarTimeoutResult};
 pub use kalloc::{Arc, ArcBorrow, UniqueArc};
+pub use kernel_base::sync::{completion, rcu};
 pub use kernel_base::{barrier, set_once::SetOnce};
 pub use lock::global::{GlobalGuard, GlobalLock, GlobalLockBackend, GlobalLockedBy};
 pub use lock::mutex::{Mutex, MutexGuard};

@@ -3,12 +3,11 @@
 //! takes an `Arc` of that, and gives a handle that stops the timer when it is dropped. Callbacks run in an interrupt: they must not
 //! sleep.
 
-mod mode;
 mod pointers;
 mod raw;
 
 pub use crate::impl_has_hr_timer;
-pub use mode::{
+pub use kernel_base::time::hrtimer_mode::{
     AbsoluteHardMode, AbsoluteMode, AbsolutePinnedHardMode, AbsolutePinnedMode, HrTimerExpires, HrTimerMode,
     RelativeHardMode, RelativeMode, RelativePinnedHardMode, RelativePinnedMode,
 };

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `CString`, and what `CStr` can do beyond `core`.
 
-use crate::ffi::c_char;
 use core::ffi::CStr;
 use core::fmt::{self, Write};
 use core::ops::{Deref, DerefMut};
 use errno::{Error, code::EINVAL};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{AllocError, KVec};
+
+/// `char`, as the API has it: without a sign.
+#[allow(non_camel_case_types, reason = "as C has it")]
+type c_char = u8;
 
 mod sealed {
     pub trait Sealed {}
@@ -160,11 +163,5 @@ impl<'a> TryFrom<&'a CStr> for CString {
 impl fmt::Debug for CString {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
-    }
-}
-
-impl kernel_base::fmt::AsText for CString {
-    fn text(&self) -> &[u8] {
-        self.to_bytes()
     }
 }

@@ -1,61 +1,59 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A program's memory: `kernel::uaccess`. Each byte is read once: a reader moves on, so that what was checked is what is used.
 
-use crate::dma::Coherent;
-use crate::ptr::KnownSize;
-use crate::transmute::{AsBytes, FromBytes};
 use core::ffi::{CStr, c_void};
 use core::mem::MaybeUninit;
 use errno::{Result, code::*};
 use kalloc::{Allocator, Flags, Vec};
+use kernel_raw::transmute::{AsBytes, FromBytes, filled};
 use pin_init::Zeroable;
 use x86_mm::uaccess as raw;
 
 /// An address in a program's memory.
 #[repr(transparent)]
-#[derive(Copy, Clone, Debug)]
-pub struct UserPtr(*mut c_void);
-
-// SAFETY: Zero is an address.
-unsafe impl Zeroable for UserPtr {}
+#[derive(Copy, Clone, Debug, Zeroable)]
+pub struct UserPtr {
+    at: *mut c_void,
+}
 
 impl UserPtr {
     /// The address that a number is.
     #[inline]
     pub fn from_addr(addr: usize) -> Self {
-        Self(core::ptr::without_provenance_mut(addr))
+        Self { at: core::ptr::without_provenance_mut(addr) }
     }
 
     /// The address that a pointer is.
     #[inline]
     pub fn from_ptr(addr: *mut c_void) -> Self {
-        Self(addr)
+        Self { at: addr }
     }
 
     /// As a pointer.
     #[inline]
     pub fn as_const_ptr(self) -> *const c_void {
-        self.0
+        self.at
     }
 
     /// As a pointer.
     #[inline]
     pub fn as_mut_ptr(self) -> *mut c_void {
-        self.0
+        self.at
     }
 
     /// The address `add` bytes further.
     #[inline]
     pub fn wrapping_byte_add(self, add: usize) -> Self {
-        Self(self.0.wrapping_byte_add(add))
+        Self { at: self.at.wrapping_byte_add(add) }
     }
 
-    pub(crate) fn from_raw(ptr: raw::UserPtr) -> Self {
+    #[doc(hidden)]
+    pub fn from_raw(ptr: raw::UserPtr) -> Self {
         Self::from_addr(ptr.addr())
     }
 
     fn raw(self) -> raw::UserPtr {
-        raw::UserPtr::from_addr(self.0.addr())
+        raw::UserPtr::from_addr(self.at.addr())
     }
 }
 
@@ -123,9 +121,10 @@ impl UserSliceReader {
 
     /// Reads as many bytes as `out` has.
     pub fn read_raw(&mut self, out: &mut [MaybeUninit<u8>]) -> Result {
-        out.fill(MaybeUninit::new(0));
-        // SAFETY: Initialized just above; bytes have no other requirement.
-        self.read_slice(unsafe { core::slice::from_raw_parts_mut(out.as_mut_ptr().cast(), out.len()) })
+        if out.len() > self.length || raw::copy_from_user_uninit(out, self.ptr.raw()) != 0 {
+            return Err(EFAULT);
+        }
+        self.skip(out.len())
     }
 
     /// Reads as many bytes as `out` has.
@@ -147,7 +146,7 @@ impl UserSliceReader {
     }
 
     /// As [`Self::read_slice_partial`] at a file's position, which moves on.
-    pub fn read_slice_file(&mut self, out: &mut [u8], offset: &mut crate::fs::file::Offset) -> Result<usize> {
+    pub fn read_slice_file(&mut self, out: &mut [u8], offset: &mut i64) -> Result<usize> {
         let at = usize::try_from(*offset)?;
         let len = self.read_slice_partial(out, at)?;
         *offset = offset.checked_add(i64::try_from(len)?).ok_or(errno::code::EOVERFLOW)?;
@@ -156,23 +155,17 @@ impl UserSliceReader {
 
     /// Reads a value.
     pub fn read<T: FromBytes>(&mut self) -> Result<T> {
-        let mut value = MaybeUninit::<T>::zeroed();
-        // SAFETY: The memory of the value, which is zeroed.
-        let bytes = unsafe { core::slice::from_raw_parts_mut(value.as_mut_ptr().cast::<u8>(), size_of::<T>()) };
-        self.read_slice(bytes)?;
-        // SAFETY: Initialized, and every bit pattern is a value of the type.
-        Ok(unsafe { value.assume_init() })
+        filled(|bytes| self.read_slice(bytes))
     }
 
     /// Reads all that is left, to the end of `buf`.
-    pub fn read_all<A: Allocator>(mut self, buf: &mut Vec<u8, A>, flags: Flags) -> Result {
-        let len = self.length;
-        buf.reserve(len, flags)?;
-        if let Some(room) = buf.spare_capacity_mut().get_mut(..len) {
-            self.read_raw(room)?;
+    pub fn read_all<A: Allocator>(self, buf: &mut Vec<u8, A>, flags: Flags) -> Result {
+        let before = buf.len();
+        buf.reserve(self.length, flags)?;
+        if raw::copy_from_user_append(buf, self.ptr.raw(), self.length) != self.length {
+            buf.truncate(before);
+            return Err(EFAULT);
         }
-        // SAFETY: The first `len` bytes after the last were initialized just now (there were none to, if the length is 0).
-        unsafe { buf.inc_len(len) };
         Ok(())
     }
 
@@ -225,7 +218,7 @@ impl UserSliceWriter {
     }
 
     /// As [`Self::write_slice_partial`] at a file's position, which moves on.
-    pub fn write_slice_file(&mut self, data: &[u8], offset: &mut crate::fs::file::Offset) -> Result<usize> {
+    pub fn write_slice_file(&mut self, data: &[u8], offset: &mut i64) -> Result<usize> {
         let at = usize::try_from(*offset)?;
         let len = self.write_slice_partial(data, at)?;
         *offset = offset.checked_add(i64::try_from(len)?).ok_or(errno::code::EOVERFLOW)?;
@@ -239,28 +232,29 @@ impl UserSliceWriter {
 
     /// Writes `count` bytes of `alloc` from `offset` on; what a device writes there meanwhile may be in it or not. `ERANGE` if there
     /// are not as many, there or here; `EFAULT`. May sleep.
-    pub fn write_dma<T: KnownSize + AsBytes + ?Sized>(
-        &mut self,
-        alloc: &Coherent<T>,
-        offset: usize,
-        count: usize,
-    ) -> Result {
+    pub fn write_dma(&mut self, alloc: &impl SharedBytes, offset: usize, count: usize) -> Result {
         let end = offset.checked_add(count).ok_or(ERANGE)?;
-        if end > alloc.size() || count > self.len() {
+        if end > alloc.count() || count > self.len() {
             return Err(ERANGE);
         }
-        let bytes = alloc.as_ptr().cast::<u8>();
         let mut chunk = [0; 128];
         let mut at = offset;
         while at < end {
             let piece = chunk.get_mut(..(end - at).min(128)).ok_or(EFAULT)?;
-            for (i, byte) in piece.iter_mut().enumerate() {
-                // SAFETY: In bounds of the memory, which is there as long as `alloc` is.
-                *byte = unsafe { bytes.add(at + i).read_volatile() };
-            }
+            alloc.copy_out(at, piece)?;
             self.write_slice(piece)?;
             at += piece.len();
         }
         Ok(())
     }
+}
+
+/// Memory that a device may write meanwhile (`kernel::dma::Coherent`).
+#[doc(hidden)]
+pub trait SharedBytes {
+    /// How many bytes there are.
+    fn count(&self) -> usize;
+
+    /// Copies the bytes from `at` on, each as it is at some moment. `ERANGE` if there are not as many.
+    fn copy_out(&self, at: usize, to: &mut [u8]) -> Result;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Types as bytes and back: `kernel::transmute`.
 
+use core::mem::MaybeUninit;
+
 /// A type for which every bit pattern is a value.
 ///
 /// # Safety
@@ -93,6 +95,16 @@ pub unsafe trait AsBytes {
         // SAFETY: As above, and every bit pattern is a value.
         unsafe { core::slice::from_raw_parts_mut(core::ptr::from_mut(self).cast(), size_of_val(self)) }
     }
+}
+
+/// The value whose bytes `fill` sets; they are zero before.
+#[doc(hidden)]
+pub fn filled<T: FromBytes, E>(fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<T, E> {
+    let mut value = MaybeUninit::<T>::zeroed();
+    // SAFETY: The memory of the value, which is zeroed.
+    fill(unsafe { core::slice::from_raw_parts_mut(value.as_mut_ptr().cast::<u8>(), size_of::<T>()) })?;
+    // SAFETY: Initialized, and every bit pattern is a value of the type.
+    Ok(unsafe { value.assume_init() })
 }
 
 macro_rules! implement {

@@ -17,6 +17,7 @@ pub use kernel_core::*;
 pub mod auxiliary;
 pub mod cdev;
 pub mod debugfs;
+pub mod device;
 pub mod driver;
 pub mod ext;
 #[cfg(feature = "CONFIG_BLOCK")]
@@ -28,6 +29,8 @@ pub mod hvc;
 pub mod impl_flags;
 pub mod io;
 pub mod maple_tree;
+pub mod miscdevice;
+pub mod module;
 #[cfg(feature = "CONFIG_PCI")]
 pub mod pci;
 pub mod platform;
@@ -36,9 +39,17 @@ pub mod processor;
 pub mod rbtree;
 pub mod scatterlist;
 pub mod soc;
+pub mod sync;
 #[cfg(CONFIG_KUNIT = "y")]
 mod tests;
 pub mod xarray;
 
 /// What records of this crate itself begin with.
 pub(crate) const __LOG_PREFIX: &[u8] = b"rust_kernel\0";
+
+#[doc(hidden)]
+pub mod __private {
+    //! What the macros expand to.
+    pub use crate::module::bytes_of;
+    pub use kernel_core::__private::*;
+}

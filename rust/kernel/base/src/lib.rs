@@ -26,6 +26,7 @@ pub mod ordering;
 pub mod pci_id;
 pub mod print;
 pub mod ptr;
+pub mod seq_file;
 pub mod set_once;
 pub mod sizes;
 pub mod std_vendor;

@@ -12,7 +12,8 @@ macro_rules! common {
     ($name:ident) => {
         impl $name<'_> {
             /// Calls `f` with the iterator in this form.
-            pub(crate) fn with<R>(iov: &mut IovIter<'_>, f: impl FnOnce(&mut $name<'_>) -> R) -> R {
+            #[doc(hidden)]
+            pub fn with<R>(iov: &mut IovIter<'_>, f: impl FnOnce(&mut $name<'_>) -> R) -> R {
                 f(&mut $name { iov: NonNull::from(iov).cast(), _data: PhantomData })
             }
 

@@ -45,7 +45,6 @@ pub mod pci;
 pub mod ptr;
 pub mod revocable;
 pub mod safety;
-pub mod seq_file;
 pub mod str;
 pub mod sync;
 pub mod task;
@@ -59,7 +58,7 @@ pub mod workqueue;
 pub use kernel_base::{
     acpi, acpi_device_table, b_str, bitfield, bits, build_assert, build_assert_macro, build_error, c_str, const_assert,
     device_id, error, ffi, fmt, id_pool, ioctl, module_device_table, module_param, num, of, of_device_table, print,
-    sizes, static_assert, std_vendor, uaccess,
+    seq_file, seq_print, sizes, static_assert, std_vendor, uaccess,
 };
 pub use kernel_base::{
     dbg, do_once_lite, pr_alert, pr_alert_once, pr_cont, pr_crit, pr_crit_once, pr_debug, pr_emerg, pr_emerg_once,
@@ -95,7 +94,7 @@ macro_rules! container_of {
 #[doc(hidden)]
 pub mod __private {
     //! What the macros expand to.
-    pub use crate::module::{Instance, bytes_of};
+    pub use crate::module::Instance;
     pub use kalloc::kvec;
     pub use module_core::{Header, Param, VERMAGIC};
     pub use pin_init;

@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Miscellaneous devices: `kernel::miscdevice`, over `drivers/char/misc`. A device is a type that implements [`MiscDevice`];
-//! each open file has a value of its `Ptr`.
+//! Miscellaneous devices, their open files and the values of these: the part of `kernel::miscdevice` that holds pointers, over
+//! `drivers/char/misc`.
 
+use crate::build_error;
 use crate::device::Device;
-use crate::error::VTABLE_DEFAULT_ERROR;
 use crate::fs::{File, Kiocb};
-use crate::iov::{IovIterDest, IovIterSource};
-use crate::module::ModuleMetadata;
-use crate::seq_file::SeqFile;
-use crate::sync::poll::PollTable;
 use crate::types::ForeignOwnable;
-use crate::{build_error, macros::vtable};
 use core::ffi::{CStr, c_void};
 use core::fmt;
 use core::marker::{PhantomData, PhantomPinned};
@@ -21,7 +16,7 @@ use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use locking::SetOnce;
-use misc::{MiscOps, Registration};
+use misc::MiscOps;
 use module_core::Header;
 use pin_init::{PinInit, pin_data, pin_init_from_closure, pinned_drop};
 use vfs::{FileOps, PollMask, fmode};
@@ -36,20 +31,20 @@ pub struct MiscDeviceOptions {
 
 /// A device that is registered. It goes when this is dropped.
 #[pin_data(PinnedDrop)]
-pub struct MiscDeviceRegistration<T> {
+pub struct Registration<T> {
     device: SetOnce<Arc<::device::Device>>,
-    inner: Option<Registration>,
+    inner: Option<misc::Registration>,
     #[pin]
     _pin: PhantomPinned,
     _t: PhantomData<T>,
 }
 
 // SAFETY: There is no `T` in it; the rest may be used anywhere.
-unsafe impl<T> Send for MiscDeviceRegistration<T> {}
+unsafe impl<T> Send for Registration<T> {}
 // SAFETY: As above.
-unsafe impl<T> Sync for MiscDeviceRegistration<T> {}
+unsafe impl<T> Sync for Registration<T> {}
 
-impl<T: MiscDevice> MiscDeviceRegistration<T> {
+impl<T: Operations> Registration<T> {
     /// Registers a device with a minor of its own. `EEXIST`, `ENOMEM`. May sleep.
     pub fn register(opts: MiscDeviceOptions) -> impl PinInit<Self, Error> {
         let build = move |slot: *mut Self| {
@@ -57,7 +52,7 @@ impl<T: MiscDevice> MiscDeviceRegistration<T> {
             unsafe {
                 slot.write(Self { device: SetOnce::new(), inner: None, _pin: PhantomPinned, _t: PhantomData });
                 let opener = Opener::<T> { registration: NonNull::new_unchecked(slot), _t: PhantomData };
-                let made = Registration::new(opts.name.to_bytes(), misc::DYNAMIC_MINOR, |device| {
+                let made = misc::Registration::new(opts.name.to_bytes(), misc::DYNAMIC_MINOR, |device| {
                     // Set once, just here.
                     let _ = (*slot).device.set(device.clone());
                     Ok(KBox::new(opener, GFP_KERNEL)?)
@@ -85,7 +80,7 @@ impl<T: MiscDevice> MiscDeviceRegistration<T> {
 }
 
 #[pinned_drop]
-impl<T> PinnedDrop for MiscDeviceRegistration<T> {
+impl<T> PinnedDrop for Registration<T> {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: Nothing is moved out of the pinned value but the registration, which is not pinned.
         let inner = unsafe { &mut self.get_unchecked_mut().inner };
@@ -94,71 +89,40 @@ impl<T> PinnedDrop for MiscDeviceRegistration<T> {
     }
 }
 
-/// A device's operations. The defaults of those that are optional are never called.
-#[vtable]
-pub trait MiscDevice: Sized + 'static {
+/// What a kind of devices does. All but `poll` may sleep.
+pub trait Operations: Sized + 'static {
     /// What each open file has.
     type Ptr: ForeignOwnable + Send + Sync;
 
     /// Opens a file.
-    fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<Self::Ptr>;
-
-    /// The file is closed: its last reference is gone.
-    fn release(device: Self::Ptr, _file: &File) {
-        drop(device);
-    }
-
+    fn open(file: &File, device: &Registration<Self>) -> Result<Self::Ptr>;
+    /// The file's last reference is gone.
+    fn release(private: Self::Ptr, file: &File);
     /// `read(2)`.
-    fn read_iter(_kiocb: Kiocb<'_, Self::Ptr>, _iov: &mut IovIterDest<'_>) -> Result<usize> {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
+    fn read(kiocb: Kiocb<'_, Self::Ptr>, to: &mut IovIter<'_>) -> Result<usize>;
     /// `write(2)`.
-    fn write_iter(_kiocb: Kiocb<'_, Self::Ptr>, _iov: &mut IovIterSource<'_>) -> Result<usize> {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
+    fn write(kiocb: Kiocb<'_, Self::Ptr>, from: &mut IovIter<'_>) -> Result<usize>;
     /// `ioctl(2)`.
-    fn ioctl(
-        _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
-        _file: &File,
-        _cmd: u32,
-        _arg: usize,
-    ) -> Result<isize> {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// `ioctl(2)` of a 32-bit program: none run here.
-    fn compat_ioctl(
-        _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
-        _file: &File,
-        _cmd: u32,
-        _arg: usize,
-    ) -> Result<isize> {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// `poll(2)` and its kin: what is ready (`POLLIN`...), after registering what would be waited for. Must not sleep.
-    fn poll(
-        _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
-        _file: &File,
-        _table: &mut PollTable<'_>,
-    ) -> Result<u32> {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
+    fn ioctl(private: Borrowed<'_, Self>, file: &File, cmd: u32, arg: usize) -> Result<usize>;
+    /// `poll(2)`.
+    fn poll(private: Borrowed<'_, Self>, file: &File, table: &mut vfs::PollTable) -> PollMask;
+    /// Whether there is one.
+    fn can_poll() -> bool;
     /// Lines for `/proc/PID/fdinfo`.
-    fn show_fdinfo(_device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>, _m: &SeqFile<'_>, _file: &File) {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
+    fn show_fdinfo(private: Borrowed<'_, Self>, file: &File, out: &mut dyn fmt::Write);
+    /// The module.
+    fn owner() -> Option<&'static Header>;
 }
+
+/// An open file's value, borrowed.
+pub type Borrowed<'a, T> = <<T as Operations>::Ptr as ForeignOwnable>::Borrowed<'a>;
 
 /// Opens files of the device.
 ///
 /// # Invariants
 /// The registration is valid as long as this is known to the core: it takes it away first when it is dropped.
 struct Opener<T> {
-    registration: NonNull<MiscDeviceRegistration<T>>,
+    registration: NonNull<Registration<T>>,
     _t: PhantomData<T>,
 }
 
@@ -167,7 +131,7 @@ unsafe impl<T> Send for Opener<T> {}
 // SAFETY: As above.
 unsafe impl<T> Sync for Opener<T> {}
 
-impl<T: MiscDevice> MiscOps for Opener<T> {
+impl<T: Operations> MiscOps for Opener<T> {
     fn open(&self, file: &vfs::File) -> Result<KBox<dyn FileOps>> {
         // SAFETY: By the type invariant; the core holds its lock, which taking the device away needs.
         let registration = unsafe { self.registration.as_ref() };
@@ -182,7 +146,7 @@ impl<T: MiscDevice> MiscOps for Opener<T> {
     }
 
     fn owner(&self) -> Option<&'static Header> {
-        <T::OwnerModule as ModuleMetadata>::this_module().header()
+        T::owner()
     }
 }
 
@@ -195,34 +159,26 @@ struct Open<T> {
     _t: PhantomData<fn() -> T>,
 }
 
-impl<T: MiscDevice> Open<T> {
+impl<T: Operations> Open<T> {
     fn private(&self) -> *mut c_void {
         self.private.load(Ordering::Acquire)
     }
 
-    fn borrow(&self) -> <T::Ptr as ForeignOwnable>::Borrowed<'_> {
+    fn borrow(&self) -> Borrowed<'_, T> {
         // SAFETY: By the type invariant.
         unsafe { T::Ptr::borrow(self.private()) }
     }
 }
 
-impl<T: MiscDevice> FileOps for Open<T> {
+impl<T: Operations> FileOps for Open<T> {
     fn read(&self, _: &vfs::File, to: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
-        if !T::HAS_READ_ITER {
-            return Err(EINVAL);
-        }
         // SAFETY: By the type invariant.
-        let kiocb = unsafe { Kiocb::<T::Ptr>::new(self.private(), pos) };
-        IovIterDest::with(to, |iov| T::read_iter(kiocb, iov))
+        T::read(unsafe { Kiocb::new(self.private(), pos) }, to)
     }
 
     fn write(&self, _: &vfs::File, from: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
-        if !T::HAS_WRITE_ITER {
-            return Err(EINVAL);
-        }
         // SAFETY: By the type invariant.
-        let kiocb = unsafe { Kiocb::<T::Ptr>::new(self.private(), pos) };
-        IovIterSource::with(from, |iov| T::write_iter(kiocb, iov))
+        T::write(unsafe { Kiocb::new(self.private(), pos) }, from)
     }
 
     fn llseek(&self, _: &vfs::File, _: &mut i64, _: i64, _: u32) -> Result<i64> {
@@ -230,22 +186,15 @@ impl<T: MiscDevice> FileOps for Open<T> {
     }
 
     fn ioctl(&self, file: &vfs::File, cmd: u32, arg: usize) -> Result<usize> {
-        if !T::HAS_IOCTL {
-            return Err(ENOTTY);
-        }
-        T::ioctl(self.borrow(), File::from_vfs(file), cmd, arg).map(isize::cast_unsigned)
+        T::ioctl(self.borrow(), File::from_vfs(file), cmd, arg)
     }
 
     fn poll(&self, file: &vfs::File, table: &mut vfs::PollTable) -> PollMask {
-        if !T::HAS_POLL {
-            return PollMask::DEFAULT;
-        }
-        let ready = T::poll(self.borrow(), File::from_vfs(file), &mut PollTable::new(table));
-        ready.map_or(PollMask::ERR, PollMask)
+        T::poll(self.borrow(), File::from_vfs(file), table)
     }
 
     fn can_poll(&self) -> bool {
-        T::HAS_POLL
+        T::can_poll()
     }
 
     fn release(&self, file: &vfs::File) {
@@ -257,9 +206,7 @@ impl<T: MiscDevice> FileOps for Open<T> {
     }
 
     fn show_fdinfo(&self, file: &vfs::File, out: &mut dyn fmt::Write) -> fmt::Result {
-        if T::HAS_SHOW_FDINFO {
-            T::show_fdinfo(self.borrow(), &SeqFile::new(out), File::from_vfs(file));
-        }
+        T::show_fdinfo(self.borrow(), File::from_vfs(file), out);
         Ok(())
     }
 }

@@ -3,15 +3,12 @@
 
 pub mod aref;
 pub mod atomic;
-mod condvar;
 pub mod lock;
 mod locked_by;
-pub mod poll;
 mod refcount;
 
-pub use crate::{global_lock, new_condvar, new_mutex, new_spinlock, new_spinlock_irq, static_lock_class};
+pub use crate::{global_lock, new_mutex, new_spinlock, new_spinlock_irq, static_lock_class};
 pub use completion::Completion;
-pub use condvar::{CondVar, CondVarTimeoutResult};
 pub use kalloc::{Arc, ArcBorrow, UniqueArc};
 pub use kernel_base::sync::{completion, rcu};
 pub use kernel_base::{barrier, set_once::SetOnce};

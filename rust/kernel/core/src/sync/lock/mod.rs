@@ -148,7 +148,8 @@ impl<'a, T: ?Sized, B: Backend> Guard<'a, T, B> {
     }
 
     /// Calls `cb` with what lets the lock go, which it does before it waits for something; then takes the lock again.
-    pub(crate) fn do_unlocking<U>(&mut self, cb: impl FnOnce(&mut dyn FnMut()) -> U) -> U {
+    #[doc(hidden)]
+    pub fn do_unlocking<U>(&mut self, cb: impl FnOnce(&mut dyn FnMut()) -> U) -> U {
         let (lock, state, mut held) = (self.lock, &mut self.state, true);
         let result = cb(&mut || {
             if core::mem::take(&mut held) {

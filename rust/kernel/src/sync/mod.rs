@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Sharing: `kernel::sync`, over `kalloc` (reference counts) and `kernel/locking`.
+
+mod condvar;
+pub mod poll;
+
+pub use crate::new_condvar;
+pub use condvar::{CondVar, CondVarTimeoutResult};
+pub use kernel_core::sync::*;

@@ -10,6 +10,7 @@ pub mod barrier;
 pub mod bitfield;
 pub mod bits;
 pub mod build_assert;
+pub mod device;
 pub mod device_id;
 pub mod dma;
 pub mod error;
@@ -33,6 +34,7 @@ pub mod std_vendor;
 pub mod str;
 pub mod sync;
 pub mod time;
+pub mod types;
 pub mod uaccess;
 
 #[doc(hidden)]

@@ -5,9 +5,9 @@
 mod context;
 mod data;
 mod print;
-pub mod property;
 
 pub use context::{Bound, BoundInternal, Core, CoreInternal, DeviceContext, InternalBoundContext, Normal};
+pub use kernel_base::device::property;
 
 use crate::str::CString;
 use crate::sync::aref::AlwaysRefCounted;
@@ -15,6 +15,7 @@ use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use kalloc::Arc;
+use property::FwNode;
 
 /// A device.
 ///
@@ -57,9 +58,20 @@ impl<Ctx: DeviceContext> Device<Ctx> {
         self.0.parent().map(|parent| unsafe { Device::from_core(parent) })
     }
 
+    /// What firmware says of it.
+    pub fn fwnode(&self) -> Option<&FwNode> {
+        self.0.info::<::device::platform::Info>()?.fwnode.as_ref().map(FwNode::of)
+    }
+
     /// Its name, copied. `ENOMEM`.
     pub fn name(&self) -> errno::Result<CString> {
         CString::try_from_fmt(format_args!("{}", self.0.name().escape_ascii()))
+    }
+}
+
+impl<Ctx: DeviceContext> property::Reporter for Device<Ctx> {
+    fn error(&self, text: core::fmt::Arguments<'_>) {
+        self.pr_err(text);
     }
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Sharing: `kernel::sync`, over `kalloc` (reference counts) and `kernel/locking`.
 
-pub mod aref;
 pub mod atomic;
 pub mod lock;
 mod locked_by;
@@ -12,6 +11,7 @@ pub use completion::Completion;
 pub use kalloc::{Arc, ArcBorrow, UniqueArc};
 pub use kernel_base::sync::{completion, rcu};
 pub use kernel_base::{barrier, set_once::SetOnce};
+pub use kernel_raw::aref;
 pub use lock::global::{GlobalGuard, GlobalLock, GlobalLockBackend, GlobalLockedBy};
 pub use lock::mutex::{Mutex, MutexGuard};
 pub use lock::spinlock::{SpinLock, SpinLockGuard, SpinLockIrq, SpinLockIrqGuard};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! References to objects that count their users themselves: `kernel::sync::aref`.
 
-use crate::types::ForeignOwnable;
+use crate::foreign::ForeignOwnable;
 use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;

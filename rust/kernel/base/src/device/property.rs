@@ -2,50 +2,31 @@
 //! What firmware says of a device: `kernel::device::property`, over the properties of `drivers/base/core` (on this machine they
 //! come from ACPI).
 
-use super::{Device, DeviceContext};
 use crate::error::{Result, code::*};
 use crate::str::{CStr, CString};
-use crate::sync::aref::{ARef, AlwaysRefCounted};
 use ::device::Value;
 use core::fmt;
-use core::mem::{ManuallyDrop, MaybeUninit};
-use core::ptr::NonNull;
+use kalloc::KVec;
 use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, KVec};
+use kernel_raw::aref::ARef;
+use kernel_raw::in_arc;
 
-/// A node of firmware's tree.
-///
-/// # Invariants
-/// The value inside lives in an `Arc`.
-#[repr(transparent)]
-pub struct FwNode(::device::FwNode);
-
-impl<Ctx: DeviceContext> Device<Ctx> {
-    /// What firmware says of it.
-    pub fn fwnode(&self) -> Option<&FwNode> {
-        let node = self.core().info::<::device::platform::Info>()?.fwnode.as_ref()?;
-        // SAFETY: `FwNode` is a transparent wrapper, and the value lives in an `Arc`.
-        Some(unsafe { &*Arc::as_ptr(node).cast() })
-    }
+in_arc! {
+    mod counted;
+    /// A node of firmware's tree.
+    pub struct FwNode(::device::FwNode);
 }
 
-// SAFETY: By the type invariant the value lives in an `Arc`, whose count these change.
-unsafe impl AlwaysRefCounted for FwNode {
-    fn inc_ref(&self) {
-        // SAFETY: By the type invariant; the caller's own reference is only looked at.
-        let node = ManuallyDrop::new(unsafe { Arc::from_raw(&raw const self.0) });
-        core::mem::forget(Arc::clone(&node));
-    }
-
-    unsafe fn dec_ref(obj: NonNull<Self>) {
-        // SAFETY: The caller gives up a reference that was counted.
-        drop(unsafe { Arc::from_raw(obj.as_ptr().cast::<::device::FwNode>()) });
-    }
+/// Who prints that a property is missing: a device.
+#[doc(hidden)]
+pub trait Reporter {
+    /// Prints an error.
+    fn error(&self, text: fmt::Arguments<'_>);
 }
 
 impl FwNode {
     fn value(&self, name: &CStr) -> Result<&Value> {
-        self.0.property(name.to_bytes()).ok_or(EINVAL)
+        self.inner().property(name.to_bytes()).ok_or(EINVAL)
     }
 
     /// Whether it is of a device tree: never on this machine.
@@ -55,12 +36,12 @@ impl FwNode {
 
     /// Its path, to be shown.
     pub fn display_path(&self) -> impl fmt::Display + '_ {
-        &self.0.path
+        &self.inner().path
     }
 
     /// Whether it has the property.
     pub fn property_present(&self, name: &CStr) -> bool {
-        self.0.property(name.to_bytes()).is_some()
+        self.inner().property(name.to_bytes()).is_some()
     }
 
     /// Whether it has the property, whatever its value: so it is with ACPI's properties.
@@ -115,17 +96,13 @@ impl FwNode {
 
     /// The nodes below it.
     pub fn children<'a>(&'a self) -> impl Iterator<Item = ARef<FwNode>> + 'a {
-        self.0.children.iter().map(|node| {
-            // SAFETY: `FwNode` is a transparent wrapper, and the value lives in an `Arc`.
-            let node: &FwNode = unsafe { &*Arc::as_ptr(node).cast() };
-            ARef::from(node)
-        })
+        self.inner().children.iter().map(|node| ARef::from(FwNode::of(node)))
     }
 
     /// The node below it whose path ends with `name`.
     pub fn get_child_by_name(&self, name: &CStr) -> Option<ARef<Self>> {
         self.children().find(|node| {
-            let last = node.0.path.as_bytes().rsplit(|&byte| byte == b'.').next();
+            let last = node.inner().path.as_bytes().rsplit(|&byte| byte == b'.').next();
             last == Some(name.to_bytes())
         })
     }
@@ -173,7 +150,7 @@ impl FwNodeReferenceArgs {
 }
 
 /// A number that a property can have.
-pub trait PropertyInt: Copy + Sized {
+pub trait PropertyInt: Copy + Default {
     /// That of a part of a value. `EPROTO`, `EOVERFLOW`.
     #[doc(hidden)]
     fn of(value: &Value) -> Result<Self>;
@@ -227,12 +204,11 @@ impl Property for CString {
 impl<T: PropertyInt, const N: usize> Property for [T; N] {
     fn read_from_fwnode_property(fwnode: &FwNode, name: &CStr) -> Result<Self> {
         let parts = fwnode.value(name)?.parts().get(..N).ok_or(EOVERFLOW)?;
-        let mut values = [const { MaybeUninit::<T>::uninit() }; N];
-        for (slot, part) in values.iter_mut().zip(parts) {
-            slot.write(T::of(part)?);
+        let mut values = [T::default(); N];
+        for (value, part) in values.iter_mut().zip(parts) {
+            *value = T::of(part)?;
         }
-        // SAFETY: There are as many parts as slots, and each was written.
-        Ok(values.map(|value| unsafe { value.assume_init() }))
+        Ok(values)
     }
 }
 
@@ -245,10 +221,10 @@ pub struct PropertyGuard<'fwnode, 'name, T> {
 
 impl<T> PropertyGuard<'_, '_, T> {
     /// The value; without one a record about `dev` says so.
-    pub fn required_by<Ctx: DeviceContext>(self, dev: &Device<Ctx>) -> Result<T> {
+    pub fn required_by(self, dev: &impl Reporter) -> Result<T> {
         if self.inner.is_err() {
             let name = self.name.to_bytes().escape_ascii();
-            dev.pr_err(format_args!("{}: property '{name}' is missing\n", self.fwnode.display_path()));
+            dev.error(format_args!("{}: property '{name}' is missing\n", self.fwnode.display_path()));
         }
         self.inner
     }

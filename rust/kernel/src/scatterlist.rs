@@ -63,7 +63,7 @@ fn pieces(start: usize, len: usize) -> Result<KVec<SGEntry>> {
 }
 
 impl<A: Allocator + 'static> SGTable<Owned<Vec<u8, A>>> {
-    /// The list of the pages of `pages`, mapped for `dev`. `EINVAL`, `ENOMEM`. May sleep.
+    /// The list of the pages of `pages`, mapped for `dev`. `EINVAL`, `ENOMEM`, `EIO` if the device does not reach one. May sleep.
     pub fn new(
         dev: &device::Device<Bound>,
         pages: Vec<u8, A>,
@@ -72,6 +72,10 @@ impl<A: Allocator + 'static> SGTable<Owned<Vec<u8, A>>> {
     ) -> impl PinInit<Self, Error> + '_ {
         init_with(move || {
             let entries = pieces(pages.as_ptr().addr(), pages.capacity())?;
+            let mask = dev.core().dma_mask();
+            if entries.iter().any(|entry| entry.address.saturating_add(entry.len.saturating_sub(1)) > mask) {
+                return Err(EIO);
+            }
             Ok(Self { entries, _owner: Owned { _pages: pages, _device: dev.into() } })
         })
     }

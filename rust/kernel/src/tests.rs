@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Tests of what this crate makes itself (and does not just pass on), in the kernel.
 
+mod dma;
 mod io;
 mod maps;
 mod num;

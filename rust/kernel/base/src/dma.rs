@@ -2,6 +2,8 @@
 //! Addresses of devices, and wishes about memory for them: a part of `kernel::dma`.
 
 use crate::error::{Result, code::EINVAL};
+use kalloc::Flags;
+use kalloc::flags::{__GFP_DMA, __GFP_DMA32};
 
 /// An address as devices see it.
 pub type DmaAddress = u64;
@@ -28,6 +30,23 @@ impl DmaMask {
     /// All of them.
     pub const fn value(&self) -> u64 {
         self.0
+    }
+}
+
+/// Whether a device of this mask reaches all memory, which ends at `end`. It must: there are no bounce buffers.
+#[doc(hidden)]
+pub const fn reaches_all(mask: u64, end: u64) -> bool {
+    mask >= end.saturating_sub(1)
+}
+
+/// Where memory for a device of this mask is to be taken from, as flags; `None` if there is no zone that it reaches.
+#[doc(hidden)]
+pub const fn zone_of(mask: u64, end: u64) -> Option<Flags> {
+    match mask {
+        _ if reaches_all(mask, end) => Some(Flags::from_raw(0)),
+        0xffff_ffff.. => Some(__GFP_DMA32),
+        0xff_ffff.. => Some(__GFP_DMA),
+        _ => None,
     }
 }
 

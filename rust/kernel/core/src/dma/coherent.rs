@@ -9,47 +9,27 @@ use crate::ptr::KnownSize;
 use crate::sync::aref::ARef;
 use crate::transmute::{AsBytes, FromBytes};
 use crate::uaccess::SharedBytes;
-use core::alloc::Layout;
 use core::ptr::NonNull;
-use kalloc::{Allocator, Flags, Kmalloc};
-use mm_alloc::{PAGE_SIZE, kpt};
+use kalloc::Flags;
+use kernel_base::dma::zone_of;
+use mm_alloc::dma::DmaBuffer;
+use mm_alloc::{PAGE_SIZE, memblock};
 use pin_init::Init;
 
-/// Physically contiguous memory from a page boundary on, for a device.
-///
-/// # Invariants
-/// `start` is memory of `layout` from `Kmalloc`, not given back, and the device sees it at `address`.
+/// Physically contiguous memory from a page boundary on, which the device reaches.
 struct Memory {
-    start: NonNull<u8>,
-    layout: Layout,
-    address: DmaAddress,
+    buffer: DmaBuffer,
     _device: ARef<device::Device>,
 }
 
 impl Memory {
     /// `size` bytes that are zero. `ENOMEM`.
     fn zeroed(dev: &device::Device<Bound>, size: usize, flags: Flags) -> Result<Self> {
-        let layout = Layout::from_size_align(size.max(1), PAGE_SIZE).map_err(|_| ENOMEM)?;
-        let start = Kmalloc::alloc(layout, flags)?;
-        // SAFETY: Just allocated with this size.
-        unsafe { start.write_bytes(0, layout.size()) };
-        let mut memory = Self { start, layout, address: 0, _device: dev.into() };
-        (memory.address, ..) = kpt::translate(start.as_ptr().addr()).ok_or(ENOMEM)?;
-        Ok(memory)
+        let zone = zone_of(dev.core().coherent_dma_mask(), memblock::end()).ok_or(ENOMEM)?;
+        let buffer = DmaBuffer::new(size, false, flags | zone).map_err(|_| ENOMEM)?;
+        Ok(Self { buffer, _device: dev.into() })
     }
 }
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant; it is not used any more.
-        unsafe { Kmalloc::free(self.start, self.layout) };
-    }
-}
-
-// SAFETY: It is owned memory.
-unsafe impl Send for Memory {}
-// SAFETY: A shared reference gives nothing but the address.
-unsafe impl Sync for Memory {}
 
 /// Memory that the CPU and a device see alike: one `T`, or a slice. It is accessed like a device's ([`Io`](crate::io::Io)), as the
 /// device may change it at any time.
@@ -81,7 +61,7 @@ impl<T: AsBytes + FromBytes> Coherent<T> {
             return Err(EINVAL);
         }
         let memory = Memory::zeroed(dev, size_of::<T>(), gfp_flags)?;
-        Ok(Self { value: memory.start.cast(), memory })
+        Ok(Self { value: memory.buffer.as_ptr().cast(), memory })
     }
 
     /// A value that `init` makes there. `ENOMEM`, or what `init` fails with.
@@ -129,7 +109,7 @@ impl<T: AsBytes + FromBytes> Coherent<T> {
             return Err(EINVAL);
         }
         let memory = Memory::zeroed(dev, size, gfp_flags)?;
-        Ok(Coherent { value: NonNull::slice_from_raw_parts(memory.start.cast(), len), memory })
+        Ok(Coherent { value: NonNull::slice_from_raw_parts(memory.buffer.as_ptr().cast(), len), memory })
     }
 
     /// A copy of `data`. `EINVAL` if that is empty, `ENOMEM`.
@@ -177,7 +157,7 @@ impl<T: KnownSize + ?Sized> Coherent<T> {
     /// Where the device sees it.
     #[inline]
     pub fn dma_address(&self) -> DmaAddress {
-        self.memory.address
+        self.memory.buffer.bus_addr()
     }
 
     /// Its address.
@@ -239,7 +219,7 @@ impl<'a, T: KnownSize + ?Sized> IoBase<'a> for &'a Coherent<T> {
     #[inline]
     fn as_view(self) -> CoherentView<'a, T> {
         // SAFETY: By the type invariant the memory is there as long as this is.
-        CoherentView::new(unsafe { SysMem::new(self.value.as_ptr()) }, self.memory.address)
+        CoherentView::new(unsafe { SysMem::new(self.value.as_ptr()) }, self.memory.buffer.bus_addr())
     }
 }
 
@@ -270,12 +250,12 @@ impl CoherentHandle {
     /// Where the device sees it.
     #[inline]
     pub fn dma_address(&self) -> DmaAddress {
-        self.0.address
+        self.0.buffer.bus_addr()
     }
 
     /// Its bytes.
     #[inline]
     pub fn size(&self) -> usize {
-        self.0.layout.size()
+        self.0.buffer.len()
     }
 }

@@ -3,7 +3,8 @@
 //! on this machine its view of memory is the caches'.
 
 use crate::device;
-use crate::error::{Result, code::*};
+use crate::error::{Result, code::EIO};
+use mm_alloc::memblock;
 
 mod coherent;
 mod coherent_box;
@@ -11,31 +12,31 @@ mod view;
 
 pub use coherent::{Coherent, CoherentHandle};
 pub use coherent_box::CoherentBox;
-pub use kernel_base::dma::{Attrs, DataDirection, DmaAddress, DmaMask, attrs};
+pub use kernel_base::dma::*;
 pub use view::{CoherentIoBackend, CoherentView};
-
-/// `EIO` for a mask that does not reach all of memory: what would be needed then is not there.
-fn check(mask: DmaMask) -> Result {
-    let every = u64::MAX >> 64u32.saturating_sub(x86_cpu::cpuid::features().phys_bits).min(63);
-    if mask.value() & every == every { Ok(()) } else { Err(EIO) }
-}
 
 /// A device that transfers, while its driver probes it.
 pub trait Device<'a>: AsRef<device::Device<device::Core<'a>>> {
-    /// Says which addresses streaming transfers can reach. `EIO`.
+    /// Says which addresses streaming transfers can reach. `EIO` if that is not all memory: there are no bounce buffers.
     ///
     /// # Safety
     /// Nothing is mapped or allocated for the device at the same time.
     unsafe fn dma_set_mask(&self, mask: DmaMask) -> Result {
-        check(mask)
+        if !reaches_all(mask.value(), memblock::end()) {
+            return Err(EIO);
+        }
+        self.as_ref().core().set_dma_mask(mask.value());
+        Ok(())
     }
 
-    /// Says which addresses coherent memory may have. `EIO`.
+    /// Says which addresses coherent memory may have. `EIO` if there is none of these.
     ///
     /// # Safety
     /// As for [`Self::dma_set_mask`].
     unsafe fn dma_set_coherent_mask(&self, mask: DmaMask) -> Result {
-        check(mask)
+        zone_of(mask.value(), memblock::end()).ok_or(EIO)?;
+        self.as_ref().core().set_coherent_dma_mask(mask.value());
+        Ok(())
     }
 
     /// Both.
@@ -43,7 +44,11 @@ pub trait Device<'a>: AsRef<device::Device<device::Core<'a>>> {
     /// # Safety
     /// As for [`Self::dma_set_mask`].
     unsafe fn dma_set_mask_and_coherent(&self, mask: DmaMask) -> Result {
-        check(mask)
+        // SAFETY: The caller's contract.
+        unsafe {
+            self.dma_set_mask(mask)?;
+            self.dma_set_coherent_mask(mask)
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::device::{Bound, Device};
 use crate::devres::DevresLt;
 use crate::error::{Result, code::*};
 use crate::str::CString;
-use crate::types::{CovariantForLt, ForLt};
+use crate::types::covariant_by_lifetime;
 use mm_alloc::MmioRegion;
 
 /// A device's wish for one of its resources.
@@ -61,12 +61,7 @@ pub struct IoMem<'a, const SIZE: usize = 0> {
 /// An [`IoMem`] that may be kept longer than the driver is bound, but not used.
 pub type DevresIoMem<const SIZE: usize = 0> = DevresLt<IoMem<'static, SIZE>>;
 
-impl<const SIZE: usize> ForLt for IoMem<'static, SIZE> {
-    type Of<'a> = IoMem<'a, SIZE>;
-}
-
-// SAFETY: What has the lifetime is a shared reference, so a longer one may become a shorter one.
-unsafe impl<const SIZE: usize> CovariantForLt for IoMem<'static, SIZE> {}
+covariant_by_lifetime!(IoMem<'_, const SIZE: usize>);
 
 impl<'a, const SIZE: usize> IoMem<'a, SIZE> {
     fn map(device: &'a Device<Bound>, resource: &Resource) -> Result<Self> {
@@ -107,12 +102,7 @@ pub struct ExclusiveIoMem<'a, const SIZE: usize> {
 /// An [`ExclusiveIoMem`] that may be kept longer than the driver is bound, but not used.
 pub type DevresExclusiveIoMem<const SIZE: usize> = DevresLt<ExclusiveIoMem<'static, SIZE>>;
 
-impl<const SIZE: usize> ForLt for ExclusiveIoMem<'static, SIZE> {
-    type Of<'a> = ExclusiveIoMem<'a, SIZE>;
-}
-
-// SAFETY: As for `IoMem`.
-unsafe impl<const SIZE: usize> CovariantForLt for ExclusiveIoMem<'static, SIZE> {}
+covariant_by_lifetime!(ExclusiveIoMem<'_, const SIZE: usize>);
 
 impl<const SIZE: usize> ExclusiveIoMem<'_, SIZE> {
     /// As [`IoMem::into_devres`].

@@ -7,7 +7,7 @@ use crate::devres::DevresLt;
 use crate::error::{Result, code::*};
 use crate::io::{IoBackend, IoBase, IoCapable, Mmio, MmioBackend, MmioRaw, Region};
 use crate::ptr::KnownSize;
-use crate::types::{CovariantForLt, ForLt};
+use crate::types::covariant_by_lifetime;
 use ::pci::{BarClaim, PciDevice};
 use core::ffi::CStr;
 use kalloc::Arc;
@@ -30,12 +30,7 @@ pub struct Bar<'a, const SIZE: usize = 0> {
 /// A [`Bar`] that may be kept longer than the driver is bound, but not used ([`Bar::into_devres`]).
 pub type DevresBar<const SIZE: usize = 0> = DevresLt<Bar<'static, SIZE>>;
 
-impl<const SIZE: usize> ForLt for Bar<'static, SIZE> {
-    type Of<'a> = Bar<'a, SIZE>;
-}
-
-// SAFETY: What has the lifetime is a shared reference, so a longer one may become a shorter one.
-unsafe impl<const SIZE: usize> CovariantForLt for Bar<'static, SIZE> {}
+covariant_by_lifetime!(Bar<'_, const SIZE: usize>);
 
 impl<const SIZE: usize> Bar<'_, SIZE> {
     /// Gives the mapping to the device's care: it can be kept in a driver's data, and goes when the driver is unbound. `ENOMEM`.

@@ -24,6 +24,28 @@ pub unsafe trait CovariantForLt: ForLt {
 
 pub use module_macro::{CovariantForLt, ForLt};
 
+/// Says that `Name<'static, SIZE>` is [`CovariantForLt`], with `Name<'a, SIZE>` for `'a`; the compiler checks that it is.
+macro_rules! covariant_by_lifetime {
+    ($name:ident<'_, const $size:ident: usize>) => {
+        impl<const $size: usize> $crate::types::ForLt for $name<'static, $size> {
+            type Of<'a> = $name<'a, $size>;
+        }
+
+        // SAFETY: `shorten` does not compile for a type that is not covariant.
+        unsafe impl<const $size: usize> $crate::types::CovariantForLt for $name<'static, $size> {}
+
+        const _: () = {
+            #[allow(dead_code, reason = "it need only compile")]
+            fn shorten<'short, 'long: 'short, const $size: usize>(
+                long: &'short $name<'long, $size>,
+            ) -> &'short $name<'short, $size> {
+                long
+            }
+        };
+    };
+}
+pub(crate) use covariant_by_lifetime;
+
 /// What the macros expand to; `N` is 1 for one that is proved to be covariant.
 #[doc(hidden)]
 pub struct UnsafeForLtImpl<T: ?Sized, WF, const N: usize>(PhantomData<fn(&T, WF)>);

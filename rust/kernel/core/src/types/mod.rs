@@ -6,6 +6,7 @@ mod opaque;
 mod owned_foreign;
 
 pub use crate::sync::aref::{ARef, AlwaysRefCounted};
+pub(crate) use for_lt::covariant_by_lifetime;
 pub use for_lt::{CovariantForLt, ForLt};
 #[doc(hidden)]
 pub use for_lt::{UnsafeForLtImpl, WithLt};

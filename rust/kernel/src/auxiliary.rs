@@ -8,6 +8,7 @@ use crate::device::{self, CoreInternal};
 use crate::device_id::{Alias, RawDeviceId, RawDeviceIdIndex};
 use crate::driver;
 use crate::error::{Error, code::*};
+use crate::for_kernel;
 use ::device::auxiliary::Info;
 use core::ffi::CStr;
 use core::marker::PhantomData;
@@ -36,13 +37,13 @@ impl<T: Driver + 'static> driver::RegistrationOps for Adapter<T> {
 
     fn probe<'bound>(device: &'bound device::Device<CoreInternal<'_>>) -> impl PinInit<Self::Data<'bound>, Error> {
         pin_init_scope(|| {
-            let info = entry::<T>(device.core()).ok_or(ENODEV)?;
-            Ok(T::probe(Device::of(device), info))
+            let info = entry::<T>(for_kernel::device(device)).ok_or(ENODEV)?;
+            Ok(T::probe(for_kernel::auxiliary_device(device), info))
         })
     }
 
     fn unbind<'bound>(device: &'bound device::Device<CoreInternal<'_>>, data: Pin<&Self::Data<'bound>>) {
-        T::unbind(Device::of(device), data);
+        T::unbind(for_kernel::auxiliary_device(device), data);
     }
 }
 

@@ -5,11 +5,10 @@
 pub use kernel_core::driver::{DynamicIds, RegistrationOps};
 
 use crate::error::Error;
-use crate::{ThisModule, acpi, device, of};
+use crate::{ThisModule, acpi, device, for_kernel, of};
 use core::ffi::CStr;
 use core::marker::PhantomData;
 use kalloc::Arc;
-use kernel_core::driver::ops_of;
 use pin_init::{PinInit, init_with};
 
 /// A driver that is registered; it goes when this is dropped, after it gave up its devices.
@@ -22,7 +21,7 @@ impl<T: RegistrationOps> Registration<T> {
     /// The driver `name`. `EEXIST`, `ENOMEM`. May sleep.
     pub fn new(name: &'static CStr, _module: &'static ThisModule) -> impl PinInit<Self, Error> {
         init_with(|| {
-            let driver = ::device::Driver::register(T::bus(), name.to_bytes(), ops_of::<T>()?)?;
+            let driver = ::device::Driver::register(T::bus(), name.to_bytes(), for_kernel::driver_ops::<T>()?)?;
             Ok(Self { driver, _adapter: PhantomData })
         })
     }
@@ -47,7 +46,7 @@ pub trait Adapter {
 
     /// The data for the id that matches `device`, if one does.
     fn id_info(device: &device::Device) -> Option<&'static Self::IdInfo> {
-        firmware_match::<Self::IdInfo>(device.core(), Self::acpi_id_table(), Self::of_id_table())
+        firmware_match::<Self::IdInfo>(for_kernel::device(device), Self::acpi_id_table(), Self::of_id_table())
     }
 }
 

@@ -14,6 +14,9 @@ extern crate self as kernel;
 
 pub use kernel_core::*;
 
+#[allow(hidden_glob_reexports, reason = "modules must not reach it")]
+use kernel_core::for_kernel;
+
 pub mod auxiliary;
 pub mod cdev;
 pub mod debugfs;

@@ -6,6 +6,7 @@ pub use kernel_core::pci::*;
 use crate::device::{self, CoreInternal};
 use crate::driver::{self, DynamicIds};
 use crate::error::{Error, Result};
+use crate::for_kernel;
 use core::marker::PhantomData;
 use core::pin::Pin;
 use kalloc::Arc;
@@ -55,11 +56,11 @@ impl<T: Driver + 'static> driver::RegistrationOps for Adapter<T> {
     }
 
     fn probe<'bound>(device: &'bound device::Device<CoreInternal<'_>>) -> impl PinInit<Self::Data<'bound>, Error> {
-        T::probe(Device::of(device), entry::<T>(device.core()))
+        T::probe(for_kernel::pci_device(device), entry::<T>(for_kernel::device(device)))
     }
 
     fn unbind<'bound>(device: &'bound device::Device<CoreInternal<'_>>, data: Pin<&Self::Data<'bound>>) {
-        T::unbind(Device::of(device), data);
+        T::unbind(for_kernel::pci_device(device), data);
     }
 
     fn dynamic_ids() -> Option<Arc<dyn DynamicIds>> {

@@ -6,7 +6,7 @@ use crate::driver;
 use crate::error::Error;
 use crate::io::mem::IoRequest;
 use crate::io::resource::{Flags, Resource};
-use crate::{acpi, dma, of};
+use crate::{acpi, dma, for_kernel, of};
 use core::ffi::CStr;
 use core::marker::PhantomData;
 use core::pin::Pin;
@@ -27,7 +27,7 @@ impl<T: Driver + 'static> driver::RegistrationOps for Adapter<T> {
     }
 
     fn probe<'bound>(device: &'bound device::Device<CoreInternal<'_>>) -> impl PinInit<Self::Data<'bound>, Error> {
-        let info = driver::firmware_match(device.core(), T::ACPI_ID_TABLE, T::OF_ID_TABLE);
+        let info = driver::firmware_match(for_kernel::device(device), T::ACPI_ID_TABLE, T::OF_ID_TABLE);
         T::probe(Device::of(device), info)
     }
 
@@ -88,11 +88,11 @@ crate::bus_device! {
 impl Device<device::Bound> {
     /// The wish for the device's memory number `index`, as firmware describes it; `None` if it has less.
     pub fn io_request_by_index(&self, index: u32) -> Option<IoRequest<'_>> {
-        let info = self.0.core().info::<::device::platform::Info>()?;
+        let info = for_kernel::device(&self.0).info::<::device::platform::Info>()?;
         let memory = info.memory.get(index as usize)?;
         let last = memory.start.checked_add(memory.len.checked_sub(1)?)?;
         let resource = Resource::new(memory.start, last, Flags::IORESOURCE_MEM, None);
-        Some(IoRequest::new(&self.0, resource))
+        Some(for_kernel::io_request(&self.0, resource))
     }
 
     /// The wish for the memory that firmware calls `name`. Nothing has names here but in a device tree, which there is none of.

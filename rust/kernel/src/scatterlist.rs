@@ -4,6 +4,7 @@
 use crate::device::{self, Bound};
 use crate::dma::{DataDirection, DmaAddress};
 use crate::error::{Error, Result, code::*};
+use crate::for_kernel;
 use crate::sync::aref::ARef;
 use core::ops::Deref;
 use kalloc::flags::GFP_KERNEL;
@@ -72,7 +73,7 @@ impl<A: Allocator + 'static> SGTable<Owned<Vec<u8, A>>> {
     ) -> impl PinInit<Self, Error> + '_ {
         init_with(move || {
             let entries = pieces(pages.as_ptr().addr(), pages.capacity())?;
-            let mask = dev.core().dma_mask();
+            let mask = for_kernel::device(dev).dma_mask();
             if entries.iter().any(|entry| entry.address.saturating_add(entry.len.saturating_sub(1)) > mask) {
                 return Err(EIO);
             }

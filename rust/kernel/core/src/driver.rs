@@ -90,7 +90,6 @@ impl<T: RegistrationOps> ::device::DriverOps for Ops<T> {
 }
 
 /// What the level below calls for the drivers of adapter `T`. `ENOMEM`.
-#[doc(hidden)]
-pub fn ops_of<T: RegistrationOps>() -> Result<Arc<dyn ::device::DriverOps>> {
+pub(crate) fn ops_of<T: RegistrationOps>() -> Result<Arc<dyn ::device::DriverOps>> {
     Ok(Arc::new(Ops::<T> { dynamic: T::dynamic_ids(), _adapter: PhantomData }, GFP_KERNEL)?)
 }

@@ -2,7 +2,8 @@
 //! The part of the API of modules that is made of unsafe code, and what that needs. The crate `kernel`, which forbids unsafe code,
 //! re-exports it and has the rest, each under Rust-for-Linux's path. Nobody else uses this crate.
 //!
-//! What is public here and hidden in the documentation is for `kernel`; modules reach it too, so it is as safe to call as the rest.
+//! What is public here and hidden in the documentation is for `kernel`; modules reach it too, so it is as safe to call as the rest, but
+//! for what is in `for_kernel`.
 //! Locks: those of what is re-exported.
 
 #![no_std]
@@ -29,6 +30,8 @@ pub mod devres;
 pub mod dma;
 pub mod driver;
 pub mod faux;
+#[doc(hidden)]
+pub mod for_kernel;
 pub mod fs;
 pub mod init;
 pub mod interrupt;

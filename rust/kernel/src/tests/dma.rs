@@ -5,7 +5,7 @@ use crate::alloc::flags::*;
 use crate::device::{Bound, Device};
 use crate::dma::{Coherent, DmaMask};
 use crate::error::{Result, code::*};
-use crate::faux;
+use crate::{faux, for_kernel};
 use kernel_core::dma::{reaches_all, zone_of};
 
 const GB: u64 = 1 << 30;
@@ -37,11 +37,11 @@ mod cases {
         let device: &Device<Bound> = device.as_ref();
         for bits in [24, 32, 64] {
             let mask = DmaMask::try_new(bits)?.value();
-            device.core().set_coherent_dma_mask(mask);
+            for_kernel::device(device).set_coherent_dma_mask(mask);
             let memory = Coherent::<u8>::zeroed_slice(device, 0x3000, GFP_KERNEL)?;
             assert!(memory.dma_address() + 0x2fff <= mask);
         }
-        device.core().set_coherent_dma_mask(0xffff);
+        for_kernel::device(device).set_coherent_dma_mask(0xffff);
         assert!(Coherent::<u8>::zeroed_slice(device, 0x1000, GFP_KERNEL).err() == Some(ENOMEM));
         Ok(())
     }

@@ -40,14 +40,12 @@ impl<Ctx: DeviceContext> Device<Ctx> {
     }
 
     /// The device of the level below.
-    #[doc(hidden)]
-    pub fn core(&self) -> &::device::Device {
+    pub(crate) fn core(&self) -> &::device::Device {
         &self.0
     }
 
     /// A reference to it of the level below.
-    #[doc(hidden)]
-    pub fn to_core(&self) -> Arc<::device::Device> {
+    pub(crate) fn to_core(&self) -> Arc<::device::Device> {
         // SAFETY: By the type invariant the value lives in an `Arc`; that of the caller is only looked at.
         Arc::clone(&ManuallyDrop::new(unsafe { Arc::from_raw(&raw const self.0) }))
     }
@@ -107,10 +105,8 @@ macro_rules! bus_device {
         pub struct $device<Ctx: $crate::device::DeviceContext = $crate::device::Normal>($crate::device::Device<Ctx>);
 
         impl<Ctx: $crate::device::DeviceContext> $device<Ctx> {
-            /// The bus's form of a device.
-            /// A device as one of this bus. What its type says does not hold for one of another, which then has no vendor, memory...
-            #[doc(hidden)]
-            pub fn of(device: &$crate::device::Device<Ctx>) -> &Self {
+            /// The bus's form of a device, which is on the bus.
+            pub(crate) fn of(device: &$crate::device::Device<Ctx>) -> &Self {
                 // SAFETY: The type is a transparent wrapper, and promises nothing more.
                 unsafe { &*::core::ptr::from_ref(device).cast() }
             }

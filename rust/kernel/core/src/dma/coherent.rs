@@ -31,7 +31,7 @@ impl Memory {
     }
 }
 
-/// Memory that the CPU and a device see alike: one `T`, or a slice. It is accessed like a device's ([`Io`](crate::io::Io)), as the
+/// Memory that the CPU and a device see alike: one `T`, or a slice. It is accessed like a device's (`kernel::io::Io`), as the
 /// device may change it at any time.
 ///
 /// # Invariants

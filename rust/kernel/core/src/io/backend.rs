@@ -80,7 +80,7 @@ where
 pub trait IoBase<'a>: Copy {
     /// How it is reached.
     type Backend: IoBackend;
-    /// What is there: [`Region`] if it is just bytes.
+    /// What is there: [`Region`](super::Region) if it is just bytes.
     type Target: ?Sized + KnownSize;
 
     /// The view of all of it.

@@ -18,8 +18,7 @@ pub struct IoRequest<'a> {
 
 impl<'a> IoRequest<'a> {
     /// The wish for `resource`, which is one of `device`'s.
-    #[doc(hidden)]
-    pub fn new(device: &'a Device<Bound>, resource: Resource) -> Self {
+    pub(crate) fn new(device: &'a Device<Bound>, resource: Resource) -> Self {
         Self { device, resource }
     }
 

@@ -5,6 +5,7 @@ mod dma;
 mod io;
 mod maps;
 mod num;
+mod small;
 
 use crate::bitmap::BitmapVec;
 use crate::prelude::*;

@@ -38,8 +38,11 @@ mod cases {
         for bits in [24, 32, 64] {
             let mask = DmaMask::try_new(bits)?.value();
             for_kernel::device(device).set_coherent_dma_mask(mask);
-            let memory = Coherent::<u8>::zeroed_slice(device, 0x3000, GFP_KERNEL)?;
-            assert!(memory.dma_address() + 0x2fff <= mask);
+            match Coherent::<u8>::zeroed_slice(device, 0x3000, GFP_KERNEL) {
+                Ok(memory) => assert!(memory.dma_address() + 0x2fff <= mask),
+                // There is little memory below 16 MB; it may be in use.
+                Err(error) => assert_eq!((error, bits), (ENOMEM, 24)),
+            }
         }
         for_kernel::device(device).set_coherent_dma_mask(0xffff);
         assert!(Coherent::<u8>::zeroed_slice(device, 0x1000, GFP_KERNEL).err() == Some(ENOMEM));

@@ -5,6 +5,7 @@
 
 use crate::disk::Gendisk;
 use crate::open::Claims;
+use crate::registry::Number;
 use crate::stats::{DiskStats, StatTotals};
 use crate::types::{SECTOR_SHIFT, SECTOR_SIZE};
 use core::any::Any;
@@ -40,7 +41,7 @@ pub struct PartitionInfo {
 
 /// A disk or a partition.
 pub struct BlockDevice {
-    dev: Dev,
+    number: Number,
     partno: u32,
     disk: Arc<Gendisk>,
     start: AtomicU64,
@@ -59,14 +60,14 @@ pub struct BlockDevice {
 impl BlockDevice {
     pub(crate) fn new(
         disk: &Arc<Gendisk>,
-        dev: Dev,
+        number: Number,
         partno: u32,
         start: u64,
         sectors: u64,
         info: PartitionInfo,
     ) -> Result<Arc<Self>> {
         let bdev = Self {
-            dev,
+            number,
             partno,
             disk: disk.clone(),
             start: AtomicU64::new(start),
@@ -85,7 +86,7 @@ impl BlockDevice {
     /// Its number.
     #[inline]
     pub fn dev(&self) -> Dev {
-        self.dev
+        self.number.dev()
     }
 
     /// Number of the partition; 0 is the whole disk.
@@ -104,6 +105,18 @@ impl BlockDevice {
     #[inline]
     pub fn disk(&self) -> &Arc<Gendisk> {
         &self.disk
+    }
+
+    /// Bytes from its start to the device's first natural boundary.
+    pub fn alignment_offset(&self) -> u32 {
+        let limits = self.disk.limits();
+        if self.is_partition() { limits.alignment_of(self.start_sector()) } else { limits.alignment_offset }
+    }
+
+    /// Bytes from its start to the first block that can be discarded by itself.
+    pub fn discard_alignment(&self) -> u32 {
+        let limits = self.disk.limits();
+        if self.is_partition() { limits.discard_alignment_of(self.start_sector()) } else { limits.discard_alignment }
     }
 
     /// First sector on the disk.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `Gendisk`: a disk, the driver behind it and its partitions; and the registry that finds them by number and by name.
+//! `Gendisk`: a disk, the driver behind it and its partitions.
 //!
 //! Life: [`Gendisk::new`], limits and capacity, [`Gendisk::add`] (now it is found), [`Gendisk::remove`] (not found any more; what is
 //! sent gets `EIO`). The last reference frees it.
@@ -8,22 +8,19 @@ use crate::bdev::{BlockDevice, PartitionInfo};
 use crate::bio::Bio;
 use crate::limits::QueueLimits;
 use crate::mq::Queue;
+use crate::registry::{self, Number};
 use crate::stats::DiskStats;
-use containers::{IdPool, RBTree, RBTreeNode};
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
 use errno::{Result, code::*};
 use hook::Hook;
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec};
-use kdev::Dev;
-use locking::{SetOnce, SpinLock};
+use locking::SetOnce;
+use mm_alloc::PAGE_SIZE;
 use module_core::Header;
 use rcu::RcuArc;
 use sync::Mutex;
-
-/// Major of partitions (and disks) for which a driver has no minors of its own.
-pub const BLOCK_EXT_MAJOR: u32 = 259;
 
 /// What the disk's heads and cylinders would be (`HDIO_GETGEO`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,11 +148,7 @@ pub struct Gendisk {
     read_ahead_kb: AtomicU32,
 }
 
-static DISKS: Mutex<KVec<Arc<Gendisk>>> = Mutex::new(KVec::new());
-static BDEVS: SpinLock<RBTree<u32, Arc<BlockDevice>>> = SpinLock::new(RBTree::new());
-static MAJORS: SpinLock<KVec<(u32, &'static str)>> = SpinLock::new(KVec::new());
 static DISKSEQ: AtomicU64 = AtomicU64::new(0);
-static EXT_MINORS: Mutex<IdPool> = Mutex::new(IdPool::new());
 
 impl Gendisk {
     /// A disk that is not found yet. ENOMEM. May sleep.
@@ -275,9 +268,9 @@ impl Gendisk {
         self.read_ahead_kb.load(Relaxed)
     }
 
-    /// Sets the read-ahead.
+    /// Sets the read-ahead: whole pages of it.
     pub fn set_read_ahead_kb(&self, kb: u32) {
-        self.read_ahead_kb.store(kb, Relaxed);
+        self.read_ahead_kb.store(kb - kb % (PAGE_SIZE as u32 >> 10), Relaxed);
     }
 
     /// Counters of the whole disk.
@@ -342,20 +335,20 @@ impl Gendisk {
         }
     }
 
-    /// Puts it into the registry, makes its nodes and looks for partitions. EBUSY if its number is taken. May sleep.
+    /// Puts it into the registry, makes its nodes and looks for partitions. EBUSY if its number is taken, EEXIST if its name is. May sleep.
     pub fn add(self: &Arc<Self>) -> Result {
-        let dev = if self.major == 0 { ext_dev()? } else { Dev::new(self.major, self.first_minor) };
-        let whole = BlockDevice::new(self, dev, 0, 0, self.capacity(), PartitionInfo::default())?;
-        register(&whole)?;
+        let number = if self.major == 0 { Number::ext()? } else { Number::of(self.major, self.first_minor) };
+        let whole = BlockDevice::new(self, number, 0, 0, self.capacity(), PartitionInfo::default())?;
         let mut list = KVec::new();
-        list.push(whole, GFP_KERNEL)?;
-        self.parts.replace(Some(Arc::new(Parts(list), GFP_KERNEL)?));
+        list.push(whole.clone(), GFP_KERNEL)?;
+        let parts = Arc::new(Parts(list), GFP_KERNEL)?;
+        registry::enter(self)?;
+        registry::register(&whole).inspect_err(|_| registry::leave(self))?;
+        self.parts.replace(Some(parts));
         self.live.store(true, Release);
-        let added = DISKS.lock().push(self.clone(), GFP_KERNEL).map_err(Into::into).and_then(|()| match EVENTS.get() {
-            Some(events) => events.disk_added(self),
-            None => Ok(()),
-        });
-        if let Err(error) = added {
+        if let Some(events) = EVENTS.get()
+            && let Err(error) = events.disk_added(self)
+        {
             self.remove();
             return Err(error);
         }
@@ -385,13 +378,13 @@ impl Gendisk {
                 if let Some(events) = EVENTS.get().filter(|_| part.is_partition()) {
                     events.partition_removed(part);
                 }
-                unregister(part);
+                registry::unregister(part);
             }
         }
         if let Some(events) = EVENTS.get() {
             events.disk_removed(self);
         }
-        DISKS.lock().retain(|disk| !Arc::ptr_eq(disk, self));
+        registry::leave(self);
         self.parts.replace(None);
     }
 
@@ -448,13 +441,16 @@ impl Gendisk {
         if parts.0.iter().any(|part| part.partno() == number) {
             return Err(EBUSY);
         }
-        let dev = if number < self.minors { Dev::new(self.major, self.first_minor + number) } else { ext_dev()? };
-        let part = BlockDevice::new(self, dev, number, start, sectors, info)?;
+        let its = match number {
+            number if number < self.minors => Number::of(self.major, self.first_minor + number),
+            _ => Number::ext()?,
+        };
+        let part = BlockDevice::new(self, its, number, start, sectors, info)?;
         let mut list = parts.0.try_clone(GFP_KERNEL)?;
         let at = list.iter().take_while(|other| other.partno() < number).count();
         list.insert(at, part.clone(), GFP_KERNEL)?;
         let list = Arc::new(Parts(list), GFP_KERNEL)?;
-        register(&part)?;
+        registry::register(&part)?;
         self.parts.replace(Some(list));
         if let Some(events) = EVENTS.get()
             && let Err(error) = events.partition_added(&part)
@@ -481,6 +477,28 @@ impl Gendisk {
         self.add_partition(number, start, sectors, info).map(drop)
     }
 
+    /// `BLKPG_RESIZE_PARTITION`. ENXIO without that partition, EINVAL if it begins elsewhere, is to be empty or to leave the disk, EBUSY if
+    /// it would overlap another one. The disk's `open` lock is taken. May sleep.
+    pub fn resize_partition(self: &Arc<Self>, number: u32, start: u64, sectors: u64) -> Result {
+        let _open = self.open.lock();
+        let part = self.part(number).filter(|part| part.is_partition()).ok_or(ENXIO)?;
+        if part.start_sector() != start || sectors == 0 {
+            return Err(EINVAL);
+        }
+        let end = start.checked_add(sectors).filter(|&end| end <= self.capacity()).ok_or(EINVAL)?;
+        let overlaps = |other: &Arc<BlockDevice>| {
+            other.is_partition() && other.partno() != number && {
+                let its_end = other.start_sector().saturating_add(other.nr_sectors());
+                other.start_sector() < end && start < its_end
+            }
+        };
+        if self.parts.get().ok_or(ENXIO)?.0.iter().any(overlaps) {
+            return Err(EBUSY);
+        }
+        part.set_range(start, sectors);
+        Ok(())
+    }
+
     fn drop_partition(self: &Arc<Self>, part: &Arc<BlockDevice>) -> Result {
         let parts = self.parts.get().ok_or(ENXIO)?;
         let mut list = KVec::with_capacity(parts.0.len(), GFP_KERNEL)?;
@@ -494,7 +512,7 @@ impl Gendisk {
         if let Some(events) = EVENTS.get() {
             events.partition_removed(part);
         }
-        unregister(part);
+        registry::unregister(part);
         Ok(())
     }
 
@@ -507,110 +525,5 @@ impl Gendisk {
         }
         part.sync()?;
         self.drop_partition(&part)
-    }
-}
-
-/// The next free number of [`BLOCK_EXT_MAJOR`].
-fn ext_dev() -> Result<Dev> {
-    let minor = EXT_MINORS.lock().alloc(0, 1 << 20, GFP_KERNEL)?;
-    Ok(Dev::new(BLOCK_EXT_MAJOR, minor))
-}
-
-fn register(bdev: &Arc<BlockDevice>) -> Result {
-    let node = RBTreeNode::new(bdev.dev().0, bdev.clone(), GFP_KERNEL)?;
-    let mut bdevs = BDEVS.lock();
-    if bdevs.get(&bdev.dev().0).is_some() {
-        return Err(EBUSY);
-    }
-    let replaced = bdevs.insert(node);
-    drop(bdevs);
-    drop(replaced);
-    Ok(())
-}
-
-fn unregister(bdev: &Arc<BlockDevice>) {
-    let gone = BDEVS.lock().remove_node(&bdev.dev().0);
-    drop(gone);
-    if bdev.dev().major() == BLOCK_EXT_MAJOR {
-        EXT_MINORS.lock().free(bdev.dev().minor());
-    }
-}
-
-/// The device with number `dev`. Does not open it.
-pub fn lookup(dev: Dev) -> Option<Arc<BlockDevice>> {
-    BDEVS.lock().get(&dev.0).cloned()
-}
-
-/// The device with this name (`vda1`), as `root=/dev/vda1` has it without `/dev/`. May sleep.
-pub fn lookup_name(name: &[u8]) -> Option<Arc<BlockDevice>> {
-    let disks = disks().ok()?;
-    for disk in disks.iter() {
-        for part in disk.parts().ok()?.iter() {
-            if part.name().ok()?.as_bytes() == name {
-                return Some(part.clone());
-            }
-        }
-    }
-    None
-}
-
-/// The name of disk `index` of a kind: `vda` to `vdz`, `vdaa`... ENOMEM.
-pub fn disk_name(prefix: &str, index: u32) -> Result<KString> {
-    let mut letters = [0u8; 8];
-    let (mut first, mut rest) = (letters.len(), u64::from(index) + 1);
-    while rest != 0 && first != 0 {
-        rest -= 1;
-        first -= 1;
-        if let Some(letter) = letters.get_mut(first) {
-            *letter = b'a' + (rest % 26) as u8;
-        }
-        rest /= 26;
-    }
-    let mut name = KString::from_str(prefix, GFP_KERNEL)?;
-    name.push_bytes(letters.get(first..).unwrap_or_default(), GFP_KERNEL)?;
-    Ok(name)
-}
-
-/// All disks, in the order in which they came. ENOMEM. May sleep.
-pub fn disks() -> Result<KVec<Arc<Gendisk>>> {
-    Ok(DISKS.lock().try_clone(GFP_KERNEL)?)
-}
-
-/// Takes major number `major` (0: any free one) for a driver; returns it. EBUSY, EINVAL. May sleep.
-pub fn register_blkdev(major: u32, name: &'static str) -> Result<u32> {
-    if major > 511 {
-        return Err(EINVAL);
-    }
-    loop {
-        let needed = MAJORS.lock().len() + 1;
-        let mut room: KVec<(u32, &'static str)> = KVec::with_capacity(needed, GFP_KERNEL)?;
-        let mut majors = MAJORS.lock();
-        if room.capacity() <= majors.len() {
-            continue;
-        }
-        let taken = |wanted: u32| majors.iter().any(|&(other, _)| other == wanted);
-        let major = match major {
-            0 => (1..=254).rev().find(|&wanted| !taken(wanted)).ok_or(EBUSY)?,
-            wanted if taken(wanted) => return Err(EBUSY),
-            wanted => wanted,
-        };
-        let at = majors.partition_point(|&(other, _)| other < major);
-        room.extend_from_slice(&majors, GFP_KERNEL)?;
-        room.insert(at, (major, name), GFP_KERNEL)?;
-        core::mem::swap(&mut *majors, &mut room);
-        drop(majors);
-        return Ok(major);
-    }
-}
-
-/// Gives a major number back.
-pub fn unregister_blkdev(major: u32) {
-    MAJORS.lock().retain(|entry| entry.0 != major);
-}
-
-/// Calls `f` for each major number and its driver's name, in order (`/proc/devices`). `f` must not sleep.
-pub fn for_each_major(mut f: impl FnMut(u32, &'static str)) {
-    for &(major, name) in MAJORS.lock().iter() {
-        f(major, name);
     }
 }

@@ -78,6 +78,21 @@ pub fn issue_discard(bdev: &Arc<BlockDevice>, sector: u64, sectors: u64) -> Resu
     without_pages(bdev, Op::Discard, OpFlags::NONE, sector, sectors)
 }
 
+/// The same, and nobody can read them afterwards. EOPNOTSUPP if the device cannot.
+pub fn issue_secure_erase(bdev: &Arc<BlockDevice>, sector: u64, sectors: u64) -> Result {
+    if bdev.disk().limits().max_secure_erase_sectors == 0 {
+        return Err(EOPNOTSUPP);
+    }
+    if bdev.is_read_only() {
+        return Err(EPERM);
+    }
+    check_blocks(bdev, sector, sectors)?;
+    if sectors == 0 {
+        return Err(EINVAL);
+    }
+    without_pages(bdev, Op::SecureErase, OpFlags::NONE, sector, sectors)
+}
+
 fn check_blocks(bdev: &BlockDevice, sector: u64, sectors: u64) -> Result {
     let unit = u64::from(bdev.logical_block_size() >> SECTOR_SHIFT);
     if sector.is_multiple_of(unit) && sectors.is_multiple_of(unit) { Ok(()) } else { Err(EINVAL) }

@@ -9,7 +9,8 @@
 //! | `issue` | flush, discard, zeroes, and reading or writing a few bytes, with a wait |
 //! | `limits` | what a device can do at once |
 //! | `bdev` | [`BlockDevice`]: a disk or a partition, as `dev_t` names it |
-//! | `disk` | [`Gendisk`]: a disk, its driver, its partitions; the registry |
+//! | `disk` | [`Gendisk`]: a disk, its driver, its partitions |
+//! | `registry` | which disks there are, their numbers and names |
 //! | `open` | opening, exclusive claims |
 //! | `plug` | what a task keeps back while it sends several |
 //! | `mq` | requests for drivers with hardware queues |
@@ -17,8 +18,8 @@
 //!
 //! Above: the page cache, file systems, block device files. Below: drivers, through [`BlockOps`].
 //!
-//! Locks, outermost first: a disk's `open` mutex, the registry's `DISKS` mutex, then the spin locks `MAJORS`, `BDEVS`. None is held
-//! while a driver is called but `open`. Submitting takes no lock: the partition table and the limits are read under RCU.
+//! Locks, outermost first: a disk's `open` mutex, the registry's (see `registry`). None is held while a driver is called but
+//! `open`. Submitting takes no lock: the partition table and the limits are read under RCU.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -32,6 +33,7 @@ mod limits;
 pub mod mq;
 mod open;
 mod plug;
+mod registry;
 mod stats;
 mod submit;
 mod types;
@@ -43,17 +45,18 @@ mod tests;
 
 pub use bdev::{BdevCache, BlockDevice, PartitionInfo};
 pub use bio::{Bio, BioEnd, BioVec, EndIo};
-pub use disk::{
-    BLOCK_EXT_MAJOR, BlockEvents, BlockOps, DiskOps, Gendisk, GendiskParams, Geometry, disk_name, disks,
-    for_each_major, lookup, lookup_name, register_blkdev, set_events, unregister_blkdev,
-};
+pub use disk::{BlockEvents, BlockOps, DiskOps, Gendisk, GendiskParams, Geometry, set_events};
 pub use issue::{
-    issue_discard, issue_flush, issue_zeroout, read_bytes, read_pages, transfer_bytes, write_bytes, write_pages,
+    issue_discard, issue_flush, issue_secure_erase, issue_zeroout, read_bytes, read_pages, transfer_bytes, write_bytes,
+    write_pages,
 };
 pub use kdev::Dev;
 pub use limits::{BLK_DEF_MAX_SECTORS, QueueLimits};
 pub use open::{BdevHandle, Holder, open_by_dev, open_nonblock};
 pub use plug::init;
+pub use registry::{
+    BLOCK_EXT_MAJOR, disk_name, disks, for_each_major, lookup, lookup_name, register_blkdev, unregister_blkdev,
+};
 pub use stats::{DiskStats, StatTotals};
 pub use submit::{submit_bio, submit_bio_wait};
 pub use task_io::Plug;

@@ -2,6 +2,7 @@
 //! `QueueLimits`: how much a device takes at once, its block sizes and features. Drivers fill it in; file systems read it. No locks.
 
 use crate::bio::BioVec;
+use crate::types::SECTOR_SHIFT;
 
 /// Limits of a device. `Default` is what a driver that says nothing gets (Linux's `blk_set_default_limits`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +111,24 @@ impl QueueLimits {
         self.max_discard_sectors = self.max_discard_sectors.min(self.max_hw_discard_sectors);
         self.max_discard_segments = self.max_discard_segments.max(1);
         self
+    }
+
+    /// Bytes from `sector`, where a partition begins, to the first natural boundary of the device.
+    pub fn alignment_of(&self, sector: u64) -> u32 {
+        let unit = u64::from(self.physical_block_size.max(self.io_min));
+        let over = (sector % (unit >> SECTOR_SHIFT).max(1)) << SECTOR_SHIFT;
+        ((unit + u64::from(self.alignment_offset) - over) % unit.max(1)) as u32
+    }
+
+    /// Bytes from `sector` to the first block that can be discarded by itself; 0 where nothing can.
+    pub fn discard_alignment_of(&self, sector: u64) -> u32 {
+        let unit = u64::from(self.discard_granularity >> SECTOR_SHIFT);
+        if self.max_discard_sectors == 0 || unit == 0 {
+            return 0;
+        }
+        let first = u64::from(self.discard_alignment >> SECTOR_SHIFT);
+        // Less than the granularity, which has 32 bits.
+        (((unit + first - sector % unit) % unit) << SECTOR_SHIFT) as u32
     }
 
     /// Whether a piece may be followed by another one in one request.

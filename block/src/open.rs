@@ -3,7 +3,7 @@
 //! system). A claim of a partition keeps others from claiming the whole disk, and the other way round.
 
 use crate::bdev::BlockDevice;
-use crate::disk::lookup;
+use crate::registry::lookup;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use errno::{Result, code::*};
 use kalloc::Arc;

@@ -92,7 +92,7 @@ pub(crate) fn add(request: KBox<Request>) -> Result<(), KBox<Request>> {
     if full {
         flush(&task);
     }
-    cell.0.lock().push_within_capacity(request)?;
+    cell.0.lock().push_within_capacity(request).map_err(|refused| refused.0)?;
     task.set_flags(TaskFlags::PLUGGED);
     Ok(())
 }

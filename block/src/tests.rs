@@ -157,8 +157,8 @@ mod in_kernel {
             if request.sector() == 64 && request.op() == Op::Read {
                 return Err(mq::Refused::Failed(request, EIO));
             }
-            if let Err(request) = held.push_within_capacity(request) {
-                return Err(mq::Refused::Busy(request));
+            if let Err(refused) = held.push_within_capacity(request) {
+                return Err(mq::Refused::Busy(refused.0));
             }
             drop(held);
             self.work.queue();
@@ -188,7 +188,12 @@ mod in_kernel {
 
     #[test]
     fn requests_end_though_the_driver_is_busy() {
+        ["none", "mq-deadline", "kyber"].into_iter().for_each(busy);
+    }
+
+    fn busy(scheduler: &str) {
         let Ok((disk, queue)) = slow_disk() else { return assert!(false) };
+        assert_eq!(queue.set_scheduler(scheduler), Ok(()));
         let Some(whole) = disk.part(0) else { return assert!(false) };
         for _ in 0..20 {
             let Ok(pages) = pattern(32, 1) else { return assert!(false) };
@@ -274,6 +279,10 @@ mod in_kernel {
             };
             assert_eq!(plugged(queues, limits, &up, none)?, [8, 0]);
         }
+        for name in ["mq-deadline", "kyber"] {
+            assert_eq!(plugged(2, limits, &up, |queue| queue.set_scheduler(name))?, [1, 7]);
+            assert_eq!(plugged(2, limits, &[0, 2, 4, 6], |queue| queue.set_scheduler(name))?, [4, 0]);
+        }
         // As large as the device takes.
         let few = QueueLimits { max_segments: 3, ..limits };
         assert_eq!(plugged(2, few, &up, nothing)?, [3, 5]);
@@ -292,9 +301,16 @@ mod in_kernel {
         queue.set_nr_requests(2)?;
         assert_eq!((queue.nr_requests(), queue.async_depth()), (4, Some(3)));
         assert_eq!(queue.set_nr_requests(5000), Err(EINVAL));
-        queue.set_tunables(|tunables| tunables.fifo_batch = 3)?;
+        let three = mq::Tunables::Deadline(mq::DeadlineTunables { fifo_batch: 3, ..Default::default() });
+        queue.set_tunables(|tunables| *tunables = three)?;
         queue.set_nr_requests(256)?;
-        assert_eq!(queue.tunables().map(|tunables| tunables.fifo_batch), Some(3));
+        assert_eq!(queue.tunables(), Some(three));
+        queue.set_scheduler("kyber")?;
+        let first = mq::Tunables::Kyber(Default::default());
+        assert_eq!((queue.scheduler(), queue.nr_requests(), queue.tunables()), ("kyber", 128, Some(first)));
+        // Another scheduler's are nothing to it.
+        queue.set_tunables(|tunables| *tunables = three)?;
+        assert_eq!(queue.tunables(), Some(first));
         queue.set_scheduler("none")?;
         assert_eq!((queue.scheduler(), queue.nr_requests(), queue.tunables()), ("none", 64, None));
         assert_eq!(queue.set_nr_requests(65), Err(EINVAL));
@@ -302,6 +318,95 @@ mod in_kernel {
         assert_eq!(queue.nr_requests(), 8);
         queue.set_scheduler("mq-deadline")?;
         assert_eq!(queue.nr_requests(), 128);
+        Ok(())
+    }
+
+    #[test]
+    fn partitions_have_alignments_of_their_own() {
+        let limits = QueueLimits {
+            physical_block_size: 4096,
+            io_min: 4096,
+            alignment_offset: 3584,
+            max_discard_sectors: 64,
+            max_hw_discard_sectors: 64,
+            discard_granularity: 8192,
+            ..QueueLimits::default()
+        };
+        // A disk whose first natural boundary is sector 7.
+        assert_eq!([0, 7, 8, 63, 2048].map(|sector| limits.alignment_of(sector)), [3584, 0, 3584, 0, 3584]);
+        assert_eq!([0, 1, 15, 16, 17].map(|sector| limits.discard_alignment_of(sector)), [0, 7680, 512, 0, 7680]);
+        let none = QueueLimits::default();
+        assert_eq!((none.alignment_of(9), none.discard_alignment_of(9)), (0, 0));
+    }
+
+    #[test]
+    fn partitions_grow() -> Result {
+        with_disk(QueueLimits::default(), |disk, _| {
+            disk.new_partition(1, 8, 8, PartitionInfo::default())?;
+            disk.new_partition(2, 64, 8, PartitionInfo::default())?;
+            assert_eq!(disk.resize_partition(3, 8, 8), Err(ENXIO));
+            assert_eq!(disk.resize_partition(0, 0, 8), Err(ENXIO));
+            assert_eq!(disk.resize_partition(1, 16, 8), Err(EINVAL));
+            assert_eq!(disk.resize_partition(1, 8, 0), Err(EINVAL));
+            assert_eq!(disk.resize_partition(1, 8, 57), Err(EBUSY));
+            assert_eq!(disk.resize_partition(2, 64, SECTORS - 63), Err(EINVAL));
+            disk.resize_partition(1, 8, 56)?;
+            disk.resize_partition(2, 64, SECTORS - 64)?;
+            let sizes = [1, 2].map(|number| disk.part(number).map(|part| part.nr_sectors()));
+            assert_eq!(sizes, [Some(56), Some(SECTORS - 64)]);
+            Ok(())
+        })
+    }
+
+    /// Whatever fails, numbers come back; another disk's name and number stay as they are.
+    #[test]
+    fn numbers_come_back() -> Result {
+        let before = crate::registry::ext_count();
+        let first = disk(QueueLimits::default())?;
+        assert_eq!(crate::registry::ext_count(), before + 1);
+        let number = first.part(0).ok_or(ENXIO)?.dev();
+        assert_eq!(disk(QueueLimits::default()).err(), Some(EEXIST));
+        first.new_partition(1, 8, 8, PartitionInfo::default())?;
+        assert_eq!(first.new_partition(1, 32, 8, PartitionInfo::default()).err(), Some(EBUSY));
+        assert_eq!(crate::registry::ext_count(), before + 2);
+        assert!(lookup(number).is_some() && lookup_name(b"kunitblk").is_some_and(|found| found.dev() == number));
+        // Who has the device keeps its number, though nobody finds it any more.
+        let held = first.part(1).ok_or(ENXIO)?;
+        first.remove();
+        assert!(lookup(number).is_none() && lookup(held.dev()).is_none());
+        drop(first);
+        rcu::barrier();
+        assert!(crate::registry::ext_count() > before);
+        drop(held);
+        rcu::barrier();
+        assert_eq!(crate::registry::ext_count(), before);
+        Ok(())
+    }
+
+    #[test]
+    fn a_taken_number_is_refused() -> Result {
+        let made = |name: &str| -> Result<Arc<Gendisk>> {
+            let first = params(name);
+            let params = GendiskParams { major: 240, first_minor: 16, minors: 4, ..first };
+            let ram = RamDisk {
+                pages: KVec::new(),
+                reads: AtomicU64::new(0),
+                writes: AtomicU64::new(0),
+                flushes: AtomicU64::new(0),
+                fail_writes: false.into(),
+                bad: AtomicU64::new(0),
+                bad_error: EIO,
+            };
+            Gendisk::new(&params, QueueLimits::default(), KBox::new(ram, GFP_KERNEL)?)
+        };
+        let (first, second) = (made("kunitone")?, made("kunittwo")?);
+        first.add()?;
+        assert_eq!(second.add(), Err(EBUSY));
+        assert!(lookup_name(b"kunittwo").is_none() && lookup(Dev::new(240, 16)).is_some());
+        first.remove();
+        second.add()?;
+        second.remove();
+        assert!(lookup(Dev::new(240, 16)).is_none());
         Ok(())
     }
 

@@ -16,6 +16,8 @@ pub(crate) fn run(info: &'static BootInfo) {
     if !params.autorun {
         return;
     }
+    static WHO: kunit::Who = || core::ptr::from_ref::<task::Task>(&task::current()).addr();
+    kunit::set_who(&WHO);
     kunit::run_all(&params);
     if let Some(machine) = MACHINE.get() {
         match params.shutdown {

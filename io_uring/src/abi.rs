@@ -93,13 +93,21 @@ pub(crate) mod sqe_flag {
 
 /// Flags of `io_uring_setup`.
 pub(crate) mod setup {
+    pub(crate) const SQPOLL: u32 = 1 << 1;
+    pub(crate) const SQ_AFF: u32 = 1 << 2;
     pub(crate) const CQSIZE: u32 = 1 << 3;
     pub(crate) const CLAMP: u32 = 1 << 4;
+    pub(crate) const ATTACH_WQ: u32 = 1 << 5;
     pub(crate) const R_DISABLED: u32 = 1 << 6;
     pub(crate) const SUBMIT_ALL: u32 = 1 << 7;
     pub(crate) const COOP_TASKRUN: u32 = 1 << 8;
+    pub(crate) const TASKRUN_FLAG: u32 = 1 << 9;
     pub(crate) const SINGLE_ISSUER: u32 = 1 << 12;
-    pub(crate) const KNOWN: u32 = CQSIZE | CLAMP | R_DISABLED | SUBMIT_ALL | COOP_TASKRUN | SINGLE_ISSUER;
+    pub(crate) const DEFER_TASKRUN: u32 = 1 << 13;
+    /// Those that say how a task goes on with its requests.
+    pub(crate) const TASKRUN: u32 = COOP_TASKRUN | TASKRUN_FLAG | DEFER_TASKRUN;
+    pub(crate) const KNOWN: u32 =
+        SQPOLL | SQ_AFF | CQSIZE | CLAMP | ATTACH_WQ | R_DISABLED | SUBMIT_ALL | SINGLE_ISSUER | TASKRUN;
 }
 
 /// What `io_uring_setup` says there is.
@@ -109,18 +117,28 @@ pub(crate) mod feature {
     const RW_CUR_POS: u32 = 1 << 3;
     const FAST_POLL: u32 = 1 << 5;
     const POLL_32BITS: u32 = 1 << 6;
+    const SQPOLL_NONFIXED: u32 = 1 << 7;
     const EXT_ARG: u32 = 1 << 8;
     const CQE_SKIP: u32 = 1 << 11;
     const LINKED_FILE: u32 = 1 << 12;
-    pub(crate) const ALL: u32 =
-        SINGLE_MMAP | NODROP | RW_CUR_POS | FAST_POLL | POLL_32BITS | EXT_ARG | CQE_SKIP | LINKED_FILE;
+    pub(crate) const ALL: u32 = SINGLE_MMAP
+        | NODROP
+        | RW_CUR_POS
+        | FAST_POLL
+        | POLL_32BITS
+        | SQPOLL_NONFIXED
+        | EXT_ARG
+        | CQE_SKIP
+        | LINKED_FILE;
 }
 
 /// Flags of `io_uring_enter`.
 pub(crate) mod enter {
     pub(crate) const GETEVENTS: u32 = 1 << 0;
+    pub(crate) const SQ_WAKEUP: u32 = 1 << 1;
+    pub(crate) const SQ_WAIT: u32 = 1 << 2;
     pub(crate) const EXT_ARG: u32 = 1 << 3;
-    pub(crate) const KNOWN: u32 = GETEVENTS | EXT_ARG;
+    pub(crate) const KNOWN: u32 = GETEVENTS | SQ_WAKEUP | SQ_WAIT | EXT_ARG;
 }
 
 /// Where the program maps what.
@@ -134,8 +152,12 @@ pub(crate) mod offset {
 /// Flags of a result: a buffer was taken, whose number is above; more results come.
 pub(crate) const CQE_BUFFER: u32 = 1 << 0;
 pub(crate) const CQE_MORE: u32 = 1 << 1;
-/// In the program's flags of the submission ring: results wait that found no room.
+/// In the program's flags of the submission ring: the thread that takes requests in sleeps.
+pub(crate) const SQ_NEED_WAKEUP: u32 = 1 << 0;
+/// In the same flags: results wait that found no room.
 pub(crate) const SQ_CQ_OVERFLOW: u32 = 1 << 1;
+/// In the same flags: `io_uring_enter` has something to go on with.
+pub(crate) const SQ_TASKRUN: u32 = 1 << 2;
 /// In its flags of the completion ring: no event descriptor now.
 pub(crate) const CQ_EVENTFD_DISABLED: u32 = 1 << 0;
 /// Most requests.
@@ -213,7 +235,7 @@ pub(crate) mod accept {
     pub(crate) const MULTISHOT: u16 = 1 << 0;
 }
 
-/// Flags of `RECV`, in the place of a priority.
+/// Flags of `RECV` and `RECVMSG`, in the place of a priority.
 pub(crate) mod recv {
     pub(crate) const MULTISHOT: u16 = 1 << 1;
 }

@@ -13,6 +13,7 @@
 //! | `multi` | requests with several results |
 //! | `provided` | buffers that are chosen when a request's turn comes |
 //! | `pending` | requests that wait: for a file to be ready, for a time; taking them back |
+//! | `sqpoll` | the thread that takes requests in (`IORING_SETUP_SQPOLL`) |
 //! | `register` | registered files, buffers, event descriptors |
 //! | `syscalls` | the calls |
 //!
@@ -37,6 +38,7 @@ mod register;
 mod request;
 mod ring;
 mod rw;
+mod sqpoll;
 mod syscalls;
 
 pub use ring::init;

@@ -113,6 +113,46 @@ pub(crate) fn receive_all(mut request: KBox<Request>) {
     wait_ready(request, READ);
 }
 
+/// `RECVMSG` with `IORING_RECV_MULTISHOT`: the same with the sender's address and control messages.
+pub(crate) fn receive_messages(mut request: KBox<Request>) {
+    let sqe = request.sqe;
+    let Some(file) = request.file.clone() else { return request.end(Err(EBADF)) };
+    let bad = !sqe.has(sqe_flag::BUFFER_SELECT)
+        || sqe.op_flags & uapi::MSG_WAITALL != 0
+        || sqe.last != 0
+        || sqe.off != 0
+        || sqe.ioprio & !recv::MULTISHOT != 0;
+    if bad {
+        return request.end(Err(EINVAL));
+    }
+    let shape = match socket::syscalls::InOne::get(sqe.addr as usize) {
+        Ok(shape) => shape,
+        Err(error) => return request.end(Err(error)),
+    };
+    for _ in 0..TURN {
+        let buffer = match request.ring.groups.select(sqe.buf_index, shape.most) {
+            Ok(buffer) => buffer,
+            Err(error) => return request.end(Err(error)),
+        };
+        match shape.receive(&file, buffer.addr() as usize, buffer.len as usize, sqe.op_flags) {
+            // A message without data is the last: perhaps no other comes.
+            Ok((used, data)) if data == 0 || !request.post_more(used, buffer.cqe_flags()) => {
+                request.cqe_flags = buffer.cqe_flags();
+                return request.end(Ok(used));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                request.ring.groups.give_back(&buffer);
+                if error == EAGAIN && sqe.op_flags & uapi::MSG_DONTWAIT == 0 {
+                    break;
+                }
+                return request.end(Err(error));
+            }
+        }
+    }
+    wait_ready(request, READ);
+}
+
 impl Again {
     /// What was told so far is being looked at.
     fn seen(&self) {

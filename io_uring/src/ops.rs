@@ -62,8 +62,12 @@ fn begin(request: KBox<Request>) {
     match sqe.opcode {
         op::ACCEPT if sqe.ioprio & abi::accept::MULTISHOT != 0 => on_file(request, PollMask::NONE, multi::accept_all),
         op::RECV if sqe.ioprio & abi::recv::MULTISHOT != 0 => on_file(request, PollMask::NONE, multi::receive_all),
+        op::RECVMSG if sqe.ioprio & abi::recv::MULTISHOT != 0 => {
+            on_file(request, PollMask::NONE, multi::receive_messages);
+        }
         // Others of that place are not known.
-        op::ACCEPT | op::RECV if sqe.ioprio != 0 => request.end(Err(EINVAL)),
+        op::ACCEPT | op::RECV | op::RECVMSG if sqe.ioprio != 0 => request.end(Err(EINVAL)),
+        op::RECVMSG if sqe.has(sqe_flag::BUFFER_SELECT) => request.end(Err(EOPNOTSUPP)),
         op::RECV if sqe.has(sqe_flag::BUFFER_SELECT) => on_file(request, READ, receive),
         op::PROVIDE_BUFFERS => answer(request, |request| request.ring.groups.provide(&request.sqe)),
         op::REMOVE_BUFFERS => answer(request, |request| request.ring.groups.remove(&request.sqe)),

@@ -114,6 +114,9 @@ pub(crate) fn register(ring: &Arc<Ring>, what: u32, arg: usize, count: u32) -> R
             }
             ring.set_issuer();
             ring.enabled.store(true, Release);
+            if let Some(poll) = &ring.sqpoll {
+                poll.wake();
+            }
         }
         _ => return Err(EINVAL),
     }

@@ -94,6 +94,8 @@ impl Request {
         let value = match result {
             // A result has 32 bits; transfers are shorter.
             Ok(done) => i32::try_from(done).unwrap_or(i32::MAX),
+            // Nobody begins it again.
+            Err(ERESTARTSYS | ERESTARTNOINTR | ERESTARTNOHAND | ERESTART_RESTARTBLOCK) => -EINTR.to_errno().abs(),
             Err(error) => -error.to_errno().abs(),
         };
         let short = matches!((result, self.wanted), (Ok(done), Some(wanted)) if done < wanted);

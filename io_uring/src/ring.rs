@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A ring: where requests are taken from, where results go, who waits for them, and what a task still has to do for it.
 
-use crate::abi::{CQ_EVENTFD_DISABLED, CQE, CQE_MORE, SQ_CQ_OVERFLOW, SQE, Sqe, offset, op, setup};
+use crate::abi::{CQ_EVENTFD_DISABLED, CQE, CQE_MORE, SQ_CQ_OVERFLOW, SQ_TASKRUN, SQE, Sqe, offset, op, setup};
 use crate::pending::Pending;
 use crate::provided::Groups;
 use crate::region::Region;
 use crate::register::Buffer;
 use crate::request::{Request, Sender, cancel_chain};
+use crate::sqpoll::SqPoll;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 use errno::{Result, code::*};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
@@ -52,6 +53,10 @@ pub(crate) struct Ring {
     pub(crate) sq_entries: u32,
     pub(crate) cq_entries: u32,
     pub(crate) flags: u32,
+    /// The thread that takes requests in, if there is to be one.
+    pub(crate) sqpoll: Option<Arc<SqPoll>>,
+    /// Who waits for room in the ring (`IORING_ENTER_SQ_WAIT`).
+    pub(crate) sq_room: WaitQueue,
     pub(crate) rings: Region,
     sqes: Region,
     /// Where the next request is taken from.
@@ -81,7 +86,7 @@ pub(crate) struct Ring {
 
 impl Ring {
     /// Rings for so many requests and results, both powers of two. ENOMEM.
-    pub(crate) fn new(sq_entries: u32, cq_entries: u32, flags: u32) -> Result<Arc<Self>> {
+    pub(crate) fn new(sq_entries: u32, cq_entries: u32, flags: u32, sqpoll: Option<Arc<SqPoll>>) -> Result<Arc<Self>> {
         let array = at::CQES + cq_entries as usize * CQE;
         let rings = Region::new(array + sq_entries as usize * 4)?;
         for (offset, value) in [
@@ -96,6 +101,8 @@ impl Ring {
             sq_entries,
             cq_entries,
             flags,
+            sqpoll,
+            sq_room: WaitQueue::new(),
             rings,
             sqes: Region::new(sq_entries as usize * SQE)?,
             sq_head: AtomicU32::new(0),
@@ -147,6 +154,16 @@ impl Ring {
         self.issuer.get().is_none_or(|task| task.is(&current().to_arc()))
     }
 
+    /// How many requests the program has put in that were not taken yet, as it says.
+    pub(crate) fn entries(&self) -> u32 {
+        self.rings.load(at::SQ_TAIL).wrapping_sub(self.sq_head.load(Relaxed))
+    }
+
+    /// Whether there are requests to take in.
+    pub(crate) fn has_requests(&self) -> bool {
+        self.entries() != 0 && crate::register::is_enabled(self)
+    }
+
     /// Takes the next request the program has put in. One whose place in the array is nonsense is passed over, and ends the taking.
     pub(crate) fn next_sqe(&self) -> Option<Sqe> {
         let head = self.sq_head.load(Relaxed);
@@ -163,6 +180,13 @@ impl Ring {
         }
         let start = index as usize * SQE;
         Some(Sqe::new([0, 8, 16, 24, 32, 40, 48, 56].map(|offset| self.sqes.load_long(start + offset))))
+    }
+
+    /// The request that was taken last was not: it is the next again. `submit` is held.
+    pub(crate) fn put_back(&self) {
+        let head = self.sq_head.load(Relaxed).wrapping_sub(1);
+        self.sq_head.store(head, Relaxed);
+        self.rings.store(at::SQ_HEAD, head);
     }
 
     /// Posts a result of a request of which more come, if there is room. Any context.
@@ -205,6 +229,13 @@ impl Ring {
         if self.waiters.is_active() {
             self.waiters.wake_up_poll(PollMask(PollMask::IN.0 | PollMask::RDNORM.0));
         }
+        self.signal_event();
+        if let Some(posted) = counted {
+            self.pending.counted(posted);
+        }
+    }
+
+    fn signal_event(&self) {
         if self.rings.load(at::CQ_FLAGS) & CQ_EVENTFD_DISABLED == 0 {
             let event = self.event.lock_irqsave();
             if let Some(file) = &*event {
@@ -212,9 +243,11 @@ impl Ring {
                 let _ = eventpoll::eventfd_signal(file);
             }
         }
-        if let Some(posted) = counted {
-            self.pending.counted(posted);
-        }
+    }
+
+    /// Whether requests go on only when their task waits for results (`DEFER_TASKRUN`).
+    pub(crate) fn is_deferred(&self) -> bool {
+        self.flags & setup::DEFER_TASKRUN != 0
     }
 
     /// Puts a result into the ring, if there is room.
@@ -292,7 +325,16 @@ impl Ring {
             }
             push(&mut work, request);
         }
-        if let Some(task) = task.upgrade() {
+        if let Some(poll) = &self.sqpoll {
+            return poll.wake();
+        }
+        if self.flags & setup::TASKRUN_FLAG != 0 {
+            self.rings.change(at::SQ_FLAGS, SQ_TASKRUN, 0);
+        }
+        if self.is_deferred() {
+            // Who waits for the ring by other means is to come and wait for results.
+            self.signal_event();
+        } else if let Some(task) = task.upgrade() {
             task.set_flags(TaskFlags::TASK_WORK);
             if self.flags & setup::COOP_TASKRUN == 0 {
                 sched::kick(&task);
@@ -308,10 +350,19 @@ impl Ring {
             .any(|request| request.sender.space == space)
     }
 
+    /// Whether there is something to go on with.
+    pub(crate) fn has_any_work(&self) -> bool {
+        self.work.lock_irqsave().is_some()
+    }
+
     /// Goes on with what tasks of the current address space have sent: to others the memory of a request means something else. May
     /// sleep.
     pub(crate) fn run_work(self: &Arc<Self>) {
         let Ok(space) = Sender::space() else { return };
+        if self.flags & setup::TASKRUN_FLAG != 0 {
+            // Before the list is taken: what comes after says so again.
+            self.rings.change(at::SQ_FLAGS, 0, SQ_TASKRUN);
+        }
         // First in, first out.
         let mut first: Option<KBox<Request>> = None;
         {
@@ -338,8 +389,11 @@ impl Ring {
     }
 
     /// Nobody has it open any more: what waits is given up. May sleep.
-    fn close(self: &Arc<Self>) {
+    pub(crate) fn close(self: &Arc<Self>) {
         self.closed.store(true, Release);
+        if let Some(poll) = &self.sqpoll {
+            poll.wake();
+        }
         self.pending.cancel_all();
         let mut list = self.work.lock_irqsave().take();
         while let Some(mut request) = list {
@@ -378,7 +432,7 @@ impl FileOps for RingFile {
         if tail.wrapping_sub(head) < self.0.sq_entries {
             mask |= PollMask(PollMask::OUT.0 | PollMask::WRNORM.0);
         }
-        if self.0.ready() != 0 {
+        if self.0.ready() != 0 || self.0.is_deferred() && self.0.has_any_work() {
             mask |= PollMask(PollMask::IN.0 | PollMask::RDNORM.0);
         }
         mask
@@ -395,6 +449,14 @@ impl FileOps for RingFile {
         region.page(index).cloned().ok_or(EFAULT)
     }
 
+    fn show_fdinfo(&self, _: &File, out: &mut dyn core::fmt::Write) -> core::fmt::Result {
+        // Linux shows -1 for both where there is no thread.
+        match self.0.sqpoll.as_ref().and_then(|poll| poll.shown()) {
+            Some((tid, cpu)) => write!(out, "SqThread:\t{tid}\nSqThreadCpu:\t{cpu}\n"),
+            None => out.write_str("SqThread:\t-1\nSqThreadCpu:\t-1\n"),
+        }
+    }
+
     fn release(&self, _: &File) {
         self.0.close();
     }
@@ -408,6 +470,10 @@ static MINE: TaskLocal<Mine> = TaskLocal::new();
 
 /// The current task may have to go on with requests of `ring`. ENOMEM. May sleep.
 pub(crate) fn note_ring(ring: &Arc<Ring>) -> Result {
+    if ring.is_deferred() {
+        // Not on its way to user mode.
+        return Ok(());
+    }
     let task = current();
     if MINE.get(&task).is_none() {
         // Only this task sets its slot.

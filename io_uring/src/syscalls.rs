@@ -6,6 +6,7 @@ use crate::ops::go_on;
 use crate::register::{is_enabled, register};
 use crate::request::{Request, Sender, cancel_chain};
 use crate::ring::{Ring, RingFile, at, note_ring};
+use crate::sqpoll::{self, SqPoll};
 use core::sync::atomic::Ordering::AcqRel;
 use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
@@ -30,12 +31,45 @@ fn entries(asked: u32, most: u32, clamp: bool) -> Result<u32> {
     }
 }
 
+/// The thread of a new ring, if it wants one: that of ring `other`, or one that is to be started. EINVAL, ENXIO.
+fn poller(flags: u32, cpu: u32, other: u32) -> Result<Option<Arc<SqPoll>>> {
+    let other = match flags & setup::ATTACH_WQ {
+        0 => None,
+        _ => {
+            let file = vfs::fdtable::fdget(other as usize).map_err(|_| ENXIO)?;
+            // There are no workers that could be shared but this thread.
+            Some(file.private::<RingFile>().ok_or(EINVAL)?.0.sqpoll.clone())
+        }
+    };
+    if flags & setup::SQPOLL == 0 {
+        // A CPU for nobody.
+        return if flags & setup::SQ_AFF == 0 { Ok(None) } else { Err(EINVAL) };
+    }
+    if flags & setup::TASKRUN != 0 {
+        // Nobody is interrupted there to go on with requests.
+        return Err(EINVAL);
+    }
+    if let Some(other) = other {
+        let theirs = other.ok_or(EINVAL)?;
+        // As Linux: a thread that works for others is not taken, but one is started.
+        if theirs.can_share()? {
+            return Ok(Some(theirs));
+        }
+    }
+    SqPoll::new((flags & setup::SQ_AFF != 0).then_some(cpu)).map(Some)
+}
+
 /// `io_uring_setup(entries, params)`.
 pub fn sys_io_uring_setup(regs: &PtRegs) -> Result<usize> {
     let params_at = regs.arg1();
     let mut params = get_user::<Params>(params_at)?;
-    let [_, cq_asked, flags, _, _, _, _, reserved @ ..] = params;
+    let [_, cq_asked, flags, cpu, idle_ms, _, other, reserved @ ..] = params;
     if reserved.iter().take(3).any(|&word| word != 0) || flags & !setup::KNOWN != 0 {
+        return Err(EINVAL);
+    }
+    let (flag, defer) = (flags & setup::TASKRUN_FLAG != 0, flags & setup::DEFER_TASKRUN != 0);
+    // The flag is for who is not interrupted; who puts work off must be alone.
+    if flag && flags & (setup::COOP_TASKRUN | setup::DEFER_TASKRUN) == 0 || defer && flags & setup::SINGLE_ISSUER == 0 {
         return Err(EINVAL);
     }
     let clamp = flags & setup::CLAMP != 0;
@@ -47,7 +81,8 @@ pub fn sys_io_uring_setup(regs: &PtRegs) -> Result<usize> {
     if cq < sq {
         return Err(EINVAL);
     }
-    let ring = Ring::new(sq, cq, flags)?;
+    let sqpoll = poller(flags, cpu, other)?;
+    let ring = Ring::new(sq, cq, flags, sqpoll)?;
     let array = u32::try_from(ring.array())?;
     let (sq_offsets, cq_offsets) = (
         [at::SQ_HEAD, at::SQ_TAIL, at::SQ_MASK, at::SQ_ENTRIES, at::SQ_FLAGS, at::SQ_DROPPED],
@@ -60,12 +95,16 @@ pub fn sys_io_uring_setup(regs: &PtRegs) -> Result<usize> {
     }
     let [sq_entries, cq_entries, _, _, _, features, ..] = &mut params;
     (*sq_entries, *cq_entries, *features) = (sq, cq, feature::ALL);
-    note_ring(&ring)?;
+    if ring.sqpoll.is_none() {
+        note_ring(&ring)?;
+    }
     if is_enabled(&ring) {
         ring.set_issuer();
     }
     let fd = vfs::get_unused_fd(true)?;
-    let file = KIND.open(OpenFlags(uapi::O_RDWR), KBox::new(RingFile(ring), GFP_KERNEL)?)?;
+    let file = KIND.open(OpenFlags(uapi::O_RDWR), KBox::new(RingFile(ring.clone()), GFP_KERNEL)?)?;
+    // If something fails from here on, the file's end is the thread's.
+    sqpoll::start(&ring, idle_ms)?;
     put_user(params_at, params)?;
     Ok(fd.install(file) as usize)
 }
@@ -92,12 +131,12 @@ impl Intake<'_> {
         const KNOWN: u8 =
             sqe_flag::FIXED_FILE | sqe_flag::LINK | sqe_flag::HARDLINK | sqe_flag::BUFFER_SELECT | sqe_flag::CQE_SKIP;
         // Workers, personalities, priorities and draining are not there.
-        let has_flags = matches!(sqe.opcode, op::ACCEPT | op::RECV);
+        let has_flags = matches!(sqe.opcode, op::ACCEPT | op::RECV | op::RECVMSG);
         let known = sqe.flags & !KNOWN == 0 && sqe.personality == 0 && (sqe.ioprio == 0 || has_flags);
         if !known || !op::ALL.contains(&sqe.opcode) {
             return Err(EINVAL);
         }
-        if sqe.has(sqe_flag::BUFFER_SELECT) && !matches!(sqe.opcode, op::READ | op::RECV) {
+        if sqe.has(sqe_flag::BUFFER_SELECT) && !matches!(sqe.opcode, op::READ | op::RECV | op::RECVMSG) {
             return Err(EOPNOTSUPP);
         }
         Ok(())
@@ -156,12 +195,17 @@ impl Intake<'_> {
     }
 }
 
-/// Takes at most `count` requests in: how many.
+/// Takes at most `count` requests in for the program: how many.
 fn submit(ring: &Arc<Ring>, count: u32) -> Result<usize> {
     if !ring.is_issuer() {
         return Err(EEXIST);
     }
     note_ring(ring)?;
+    take_in(ring, count)
+}
+
+/// Takes at most `count` requests in, which are the current task's: how many. May sleep.
+pub(crate) fn take_in(ring: &Arc<Ring>, count: u32) -> Result<usize> {
     let _submit = ring.submit.lock();
     let _plug = (count > 2).then(Plug::start);
     let mut intake = Intake { ring, sender: Sender::current()?, chain: None, broken: false };
@@ -172,6 +216,8 @@ fn submit(ring: &Arc<Ring>, count: u32) -> Result<usize> {
         match intake.take(sqe) {
             Ok(()) => done += 1,
             Err(ENOMEM) => {
+                // It stays in the ring.
+                ring.put_back();
                 failed = Some(EAGAIN);
                 break;
             }
@@ -194,15 +240,19 @@ fn submit(ring: &Arc<Ring>, count: u32) -> Result<usize> {
 /// Waits until there are `least` results, or the time is up (ETIME), or a signal comes (EINTR).
 fn wait(ring: &Arc<Ring>, least: u32, deadline: Option<u64>) -> Result {
     let (least, space) = (least.min(ring.cq_entries), Sender::space()?);
+    // Else its thread goes on with requests.
+    let own = ring.sqpoll.is_none();
     loop {
-        ring.run_work();
+        if own {
+            ring.run_work();
+        }
         ring.flush_overflow();
         ring.drop_spent();
         if ring.ready() >= least {
             return Ok(());
         }
         let there =
-            ring.waiters.wait_interruptible_deadline(deadline, || ring.ready() >= least || ring.has_work(space));
+            ring.waiters.wait_interruptible_deadline(deadline, || ring.ready() >= least || own && ring.has_work(space));
         match there {
             Ok(true) => {}
             Ok(false) => return Err(ETIME),
@@ -244,15 +294,33 @@ pub fn sys_io_uring_enter(regs: &PtRegs) -> Result<usize> {
     }
     ring.drop_spent();
     let mut done = 0;
-    if count != 0 {
+    if let Some(poll) = &ring.sqpoll {
+        ring.flush_overflow();
+        if !poll.is_alive() {
+            return Err(EOWNERDEAD);
+        }
+        if flags & enter::SQ_WAKEUP != 0 {
+            poll.wake();
+        }
+        if flags & enter::SQ_WAIT != 0 {
+            sqpoll::wait_for_room(&ring, poll);
+        }
+        // They are the thread's to take.
+        done = count as usize;
+    } else if count != 0 {
         done = submit(&ring, count)?;
         if done != count as usize {
             return Ok(done);
         }
     }
     if flags & enter::GETEVENTS == 0 {
-        ring.run_work();
+        if ring.sqpoll.is_none() && !ring.is_deferred() {
+            ring.run_work();
+        }
         return Ok(done);
+    }
+    if ring.is_deferred() && !ring.is_issuer() {
+        return if done != 0 { Ok(done) } else { Err(EEXIST) };
     }
     let (mask, size, deadline) = wait_arguments(flags, regs.arg4(), regs.arg5())?;
     if mask != 0 {

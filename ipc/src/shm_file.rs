@@ -54,6 +54,10 @@ impl VmFile for ShmFile {
         self.segment.file.show_path(out)
     }
 
+    fn punch_hole(&self, start: u64, len: u64) -> Result {
+        self.segment.file.punch_hole(start, len)
+    }
+
     fn counts_mappings(&self) -> bool {
         true
     }

@@ -28,12 +28,16 @@ const BLKIOOPT: u32 = 0x1279;
 const BLKALIGNOFF: u32 = 0x127a;
 const BLKPBSZGET: u32 = 0x127b;
 const BLKDISCARDZEROES: u32 = 0x127c;
+const BLKSECDISCARD: u32 = 0x127d;
 const BLKROTATIONAL: u32 = 0x127e;
 const BLKZEROOUT: u32 = 0x127f;
 const BLKGETDISKSEQ: u32 = 0x8008_1280;
+const BLKGETZONESZ: u32 = 0x8004_1284;
+const BLKGETNRZONES: u32 = 0x8004_1285;
 const HDIO_GETGEO: u32 = 0x0301;
 const BLKPG_ADD_PARTITION: i32 = 1;
 const BLKPG_DEL_PARTITION: i32 = 2;
+const BLKPG_RESIZE_PARTITION: i32 = 3;
 
 /// Read-ahead is told in sectors.
 const KB_SECTORS: u64 = 2;
@@ -49,7 +53,7 @@ pub(crate) fn ioctl(handle: &BdevHandle, cmd: u32, arg: usize) -> Result<usize> 
         BLKPBSZGET => put_user(arg, limits.physical_block_size)?,
         BLKIOMIN => put_user(arg, limits.io_min)?,
         BLKIOOPT => put_user(arg, limits.io_opt)?,
-        BLKALIGNOFF => put_user(arg, limits.alignment_offset)?,
+        BLKALIGNOFF => put_user(arg, bdev.alignment_offset())?,
         BLKSECTGET => put_user(arg, u16::try_from(limits.max_sectors).unwrap_or(u16::MAX))?,
         BLKROTATIONAL => put_user(arg, u16::from(limits.rotational))?,
         BLKDISCARDZEROES => put_user(arg, 0u32)?,
@@ -61,6 +65,9 @@ pub(crate) fn ioctl(handle: &BdevHandle, cmd: u32, arg: usize) -> Result<usize> 
             admin()?;
             bdev.set_read_only(get_user::<u32>(arg)? != 0)?;
         }
+        // No device has zones.
+        BLKGETZONESZ | BLKGETNRZONES => put_user(arg, 0u32)?,
+        BLKRAGET | BLKFRAGET if arg == 0 => return Err(EINVAL),
         BLKRAGET | BLKFRAGET => put_user(arg, u64::from(disk.read_ahead_kb()) * KB_SECTORS)?,
         BLKRASET | BLKFRASET => {
             admin()?;
@@ -78,10 +85,12 @@ pub(crate) fn ioctl(handle: &BdevHandle, cmd: u32, arg: usize) -> Result<usize> 
             if bdev.is_partition() || disk.has_no_partitions() {
                 return Err(EINVAL);
             }
+            // Who has claimed the disk, or its partitions, goes by the table as it is.
+            let _claim = if handle.is_exclusive() { None } else { Some(claim(handle)?) };
             disk.scan_partitions()?;
         }
         BLKPG => partition(bdev, arg)?,
-        BLKDISCARD | BLKZEROOUT => range(bdev, write, cmd, arg)?,
+        BLKDISCARD | BLKSECDISCARD | BLKZEROOUT => range(bdev, write, cmd, arg)?,
         HDIO_GETGEO => geometry(bdev, arg)?,
         _ => return disk.ops().ioctl(bdev, write, cmd, arg),
     }
@@ -90,6 +99,11 @@ pub(crate) fn ioctl(handle: &BdevHandle, cmd: u32, arg: usize) -> Result<usize> 
 
 fn admin() -> Result {
     if capable(CAP_SYS_ADMIN) { Ok(()) } else { Err(EACCES) }
+}
+
+/// The device for this call alone. EBUSY if somebody has it, ENXIO if it is gone.
+fn claim(handle: &BdevHandle) -> Result<BdevHandle> {
+    open_by_dev(handle.bdev().dev(), false, Some(Holder::unique()))
 }
 
 /// The caller has the device to itself, or could. EBUSY.
@@ -102,17 +116,22 @@ fn set_block_size(handle: &BdevHandle, arg: usize) -> Result {
     if handle.is_exclusive() {
         return bdev.set_block_size(size);
     }
-    let _claim = open_by_dev(bdev.dev(), handle.writes(), Some(Holder::unique())).map_err(|_| EBUSY)?;
+    let _claim = claim(handle).map_err(|_| EBUSY)?;
     bdev.set_block_size(size)
 }
 
-/// `BLKDISCARD`, `BLKZEROOUT`: start and length in bytes.
+/// `BLKDISCARD`, `BLKSECDISCARD`, `BLKZEROOUT`: start and length in bytes.
 fn range(bdev: &Arc<BlockDevice>, write: bool, cmd: u32, arg: usize) -> Result {
     if !write {
         return Err(EBADF);
     }
     let limits = bdev.disk().limits();
-    if cmd == BLKDISCARD && limits.max_discard_sectors == 0 {
+    let unable = match cmd {
+        BLKDISCARD => limits.max_discard_sectors == 0,
+        BLKSECDISCARD => limits.max_secure_erase_sectors == 0,
+        _ => false,
+    };
+    if unable {
         return Err(EOPNOTSUPP);
     }
     let [start, len] = get_user::<[u64; 2]>(arg)?;
@@ -120,15 +139,17 @@ fn range(bdev: &Arc<BlockDevice>, write: bool, cmd: u32, arg: usize) -> Result {
     if !start.is_multiple_of(512) || !len.is_multiple_of(512) || end > bdev.size() {
         return Err(EINVAL);
     }
-    // What is cached there is old afterwards.
-    buffer::io::before_direct(&*buffer::DeviceCache::of(bdev)?, start, end, true)?;
-    if cmd == BLKDISCARD {
-        return block::issue_discard(bdev, start >> 9, len >> 9);
-    }
-    if len == 0 {
+    if len == 0 && cmd != BLKDISCARD {
         return Err(EINVAL);
     }
-    block::issue_zeroout(bdev, start >> 9, len >> 9, true, false)
+    // What is cached there is old afterwards.
+    buffer::io::before_direct(&*buffer::DeviceCache::of(bdev)?, start, end, true)?;
+    let (sector, sectors) = (start >> 9, len >> 9);
+    match cmd {
+        BLKDISCARD => block::issue_discard(bdev, sector, sectors),
+        BLKSECDISCARD => block::issue_secure_erase(bdev, sector, sectors),
+        _ => block::issue_zeroout(bdev, sector, sectors, true, false),
+    }
 }
 
 /// `struct hd_geometry`: heads, sectors, cylinders, start.
@@ -155,13 +176,17 @@ fn partition(bdev: &Arc<BlockDevice>, arg: usize) -> Result {
     let number = u32::try_from(number).ok().filter(|&number| number != 0).ok_or(EINVAL)?;
     match op {
         BLKPG_DEL_PARTITION => bdev.disk().delete_partition(number),
-        BLKPG_ADD_PARTITION => {
+        BLKPG_ADD_PARTITION | BLKPG_RESIZE_PARTITION => {
             let (start, length) = (u64::try_from(start)?, u64::try_from(length)?);
             let unit = u64::from(bdev.logical_block_size());
             if length == 0 || !start.is_multiple_of(unit) || !length.is_multiple_of(unit) {
                 return Err(EINVAL);
             }
-            bdev.disk().new_partition(number, start >> 9, length >> 9, PartitionInfo::default())
+            let (start, length) = (start >> 9, length >> 9);
+            match op {
+                BLKPG_RESIZE_PARTITION => bdev.disk().resize_partition(number, start, length),
+                _ => bdev.disk().new_partition(number, start, length, PartitionInfo::default()),
+            }
         }
         _ => Err(EINVAL),
     }

@@ -46,9 +46,9 @@ fn common(dir: &Arc<Node>, bdev: &Arc<BlockDevice>) -> Result {
         seq_print!(out, "{reads:>8} {writes:>8}\n")
     })?;
     let b = live(bdev);
-    attr(dir, "alignment_offset", move |out| seq_print!(out, "{}\n", b()?.disk().limits().alignment_offset))?;
+    attr(dir, "alignment_offset", move |out| seq_print!(out, "{}\n", b()?.alignment_offset()))?;
     let b = live(bdev);
-    attr(dir, "discard_alignment", move |out| seq_print!(out, "{}\n", b()?.disk().limits().discard_alignment))?;
+    attr(dir, "discard_alignment", move |out| seq_print!(out, "{}\n", b()?.discard_alignment()))?;
     dir.dir_or_new(b"holders")?;
     Ok(())
 }

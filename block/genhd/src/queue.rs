@@ -45,12 +45,20 @@ pub(crate) fn add(dir: &Arc<Node>, disk: &Arc<Gendisk>) -> Result {
         ("write_zeroes_max_bytes", |l| u64::from(l.max_write_zeroes_sectors) << 9),
         ("virt_boundary_mask", |l| l.virt_boundary_mask),
         ("dma_alignment", |l| l.dma_alignment.into()),
+        // No device has parts of these kinds: boundaries that transfers must not cross, checksums of its own, zones, memory.
+        ("chunk_sectors", |_| 0),
+        ("max_integrity_segments", |_| 0),
+        ("nr_zones", |_| 0),
+        ("zone_append_max_bytes", |_| 0),
+        ("zone_write_granularity", |_| 0),
+        ("dax", |_| 0),
         ("fua", |l| flag(l.write_cache && l.fua)),
         ("stable_writes", |l| flag(l.stable_writes)),
     ];
     for &(name, value) in names {
         show(dir, disk, name, value)?;
     }
+    sysfs::constant(dir, "zoned", "none")?;
     writable(dir, disk)
 }
 
@@ -82,8 +90,12 @@ fn set_max_sectors_kb(disk: &Gendisk, kb: u64) -> Result {
 }
 
 fn set_discard_max(disk: &Gendisk, bytes: u64) -> Result {
-    let hardware = disk.limits().max_hw_discard_sectors;
-    let new = u32::try_from(bytes >> 9).unwrap_or(u32::MAX).min(hardware);
+    let limits = disk.limits();
+    let inside = u64::from(limits.discard_granularity).saturating_sub(1);
+    if bytes & inside != 0 {
+        return Err(EINVAL);
+    }
+    let new = u32::try_from(bytes >> 9).map_err(|_| EINVAL)?.min(limits.max_hw_discard_sectors);
     disk.update_limits(|limits| limits.max_discard_sectors = new)
 }
 

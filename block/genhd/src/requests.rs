@@ -5,7 +5,7 @@
 use crate::live;
 use crate::queue::setting;
 use block::Gendisk;
-use block::mq::{Queue, Tunables};
+use block::mq::{DeadlineTunables, KyberTunables, Queue, Tunables};
 use errno::{Result, code::*};
 use kalloc::Arc;
 use sysfs::{Node, attr, attr_rw};
@@ -64,23 +64,84 @@ pub(crate) fn add(dir: &Arc<Node>, disk: &Arc<Gendisk>) -> Result {
 
 /// The schedulers there are, the one in use in brackets.
 fn scheduler(queue: &Queue, out: &mut SeqBuf) -> Result {
-    match queue.scheduler() {
-        "none" => out.put(b"[none] mq-deadline\n"),
-        _ => out.put(b"[mq-deadline] none\n"),
+    let its = queue.scheduler();
+    let mut put = |name: &str, last: bool| {
+        let (open, close) = if name == its { ("[", "]") } else { ("", "") };
+        seq_print!(out, "{open}{name}{close}{}", if last { '\n' } else { ' ' })
+    };
+    if its == "none" {
+        put("none", false)?;
     }
+    for (n, name) in Queue::SCHEDULERS.into_iter().enumerate() {
+        put(name, its == "none" && n + 1 == Queue::SCHEDULERS.len())?;
+    }
+    if its == "none" { Ok(()) } else { put("none", true) }
 }
 
 const NS_PER_MS: u64 = 1_000_000;
 
-/// A time, shown in milliseconds.
-macro_rules! time {
-    ($dir:expr, $queue:expr, $name:ident) => {
+/// mq-deadline's tunables, if that is the scheduler.
+fn deadline(queue: &Queue) -> Option<DeadlineTunables> {
+    match queue.tunables() {
+        Some(Tunables::Deadline(tunables)) => Some(tunables),
+        _ => None,
+    }
+}
+
+/// Kyber's.
+fn kyber(queue: &Queue) -> Option<KyberTunables> {
+    match queue.tunables() {
+        Some(Tunables::Kyber(tunables)) => Some(tunables),
+        _ => None,
+    }
+}
+
+/// A tunable of mq-deadline: what is shown of it, and how it is changed.
+macro_rules! of_deadline {
+    ($dir:expr, $queue:expr, $name:ident, $get:expr, $set:expr) => {
         setting(
             $dir,
             $queue,
             stringify!($name),
-            |q| q.tunables().map_or(0, |t| t.$name / NS_PER_MS),
-            |q, ms| q.set_tunables(|t| t.$name = ms.min(i32::MAX as u64) * NS_PER_MS),
+            |queue| deadline(queue).map_or(0, $get),
+            |queue, value| {
+                queue.set_tunables(|tunables| {
+                    if let Tunables::Deadline(tunables) = tunables {
+                        let set: fn(&mut DeadlineTunables, u64) = $set;
+                        set(tunables, value);
+                    }
+                })
+            },
+        )
+    };
+}
+
+/// A time, shown in milliseconds.
+macro_rules! time {
+    ($dir:expr, $queue:expr, $name:ident) => {
+        of_deadline!($dir, $queue, $name, |t| t.$name / NS_PER_MS, |t, ms| t.$name =
+            ms.min(i32::MAX as u64) * NS_PER_MS)
+    };
+}
+
+/// A latency that Kyber is to keep to, in nanoseconds. EINVAL for 0.
+macro_rules! latency {
+    ($dir:expr, $queue:expr, $file:literal, $name:ident) => {
+        setting(
+            $dir,
+            $queue,
+            $file,
+            |queue| kyber(queue).map_or(0, |t| t.$name),
+            |queue, ns| {
+                if ns == 0 {
+                    return Err(EINVAL);
+                }
+                queue.set_tunables(|tunables| {
+                    if let Tunables::Kyber(tunables) = tunables {
+                        tunables.$name = ns;
+                    }
+                })
+            },
         )
     };
 }
@@ -90,32 +151,24 @@ fn iosched(dir: &Arc<Node>, queue: &Arc<Queue>) -> Result {
     if let Some(old) = dir.child(b"iosched") {
         old.remove();
     }
-    let Some(Tunables { .. }) = queue.tunables() else { return Ok(()) };
-    let dir = &dir.dir_or_new(b"iosched")?;
+    match queue.tunables() {
+        None => Ok(()),
+        Some(Tunables::Deadline(_)) => deadline_files(&dir.dir_or_new(b"iosched")?, queue),
+        Some(Tunables::Kyber(_)) => {
+            let dir = &dir.dir_or_new(b"iosched")?;
+            latency!(dir, queue, "read_lat_nsec", read_lat)?;
+            latency!(dir, queue, "write_lat_nsec", write_lat)
+        }
+    }
+}
+
+fn deadline_files(dir: &Arc<Node>, queue: &Arc<Queue>) -> Result {
     time!(dir, queue, read_expire)?;
     time!(dir, queue, write_expire)?;
     time!(dir, queue, prio_aging_expire)?;
-    setting(
-        dir,
-        queue,
-        "writes_starved",
-        |q| q.tunables().map_or(0, |t| t.writes_starved.into()),
-        |q, n| q.set_tunables(|t| t.writes_starved = small(n)),
-    )?;
-    setting(
-        dir,
-        queue,
-        "fifo_batch",
-        |q| q.tunables().map_or(0, |t| t.fifo_batch.into()),
-        |q, n| q.set_tunables(|t| t.fifo_batch = small(n)),
-    )?;
-    setting(
-        dir,
-        queue,
-        "front_merges",
-        |q| q.tunables().map_or(0, |t| t.front_merges.into()),
-        |q, n| q.set_tunables(|t| t.front_merges = n != 0),
-    )?;
+    of_deadline!(dir, queue, writes_starved, |t| t.writes_starved.into(), |t, n| t.writes_starved = small(n))?;
+    of_deadline!(dir, queue, fifo_batch, |t| t.fifo_batch.into(), |t, n| t.fifo_batch = small(n))?;
+    of_deadline!(dir, queue, front_merges, |t| t.front_merges.into(), |t, n| t.front_merges = n != 0)?;
     setting(
         dir,
         queue,

@@ -2,13 +2,13 @@
 //! What an administrator sets in `/sys/block/*/queue`: the scheduler and its tunables, how many requests, merging, statistics,
 //! time-outs. Source: Linux's `Documentation/ABI/stable/sysfs-block`.
 
+use super::policy::Tunables;
 use super::queue::{HwQueue, Queue};
 use super::sched::Sched;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
 use errno::{Result, code::EINVAL};
 use kalloc::Arc;
 use locking::SetOnce;
-use mq_deadline::Tunables;
 use workqueue::DelayedWork;
 
 /// Fewest requests of a queue (`BLKDEV_MIN_RQ`).
@@ -134,7 +134,7 @@ impl Queue {
 
     /// Name of the scheduler.
     pub fn scheduler(&self) -> &'static str {
-        if self.sched.is_null() { "none" } else { "mq-deadline" }
+        self.sched.get().map_or("none", |sched| sched.name())
     }
 
     /// Tunables of the scheduler, if there is one.
@@ -163,17 +163,20 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes another scheduler: `none` or `mq-deadline`; waits until the old one has nothing left. EINVAL for an unknown one. May sleep.
+    /// Names of the schedulers there are, but for `none`.
+    pub const SCHEDULERS: [&'static str; 2] = ["mq-deadline", "kyber"];
+
+    /// Takes another scheduler, or `none`; waits until the old one has nothing left. EINVAL for an unknown one. May sleep.
     pub fn set_scheduler(&self, name: &str) -> Result {
         let _changing = self.changing.lock();
         let new = match name {
             _ if name == self.scheduler() => return Ok(()),
             "none" => None,
-            "mq-deadline" => {
+            name => {
+                let tunables = Tunables::of(name).ok_or(EINVAL)?;
                 let depth = self.hw(0).map_or(1, HwQueue::depth);
-                Some(Sched::new(2 * depth.min(DEFAULT_REQUESTS), Tunables::default())?)
+                Some(Sched::new(2 * depth.min(DEFAULT_REQUESTS), tunables)?)
             }
-            _ => return Err(EINVAL),
         };
         if new.is_some() {
             self.hw_queues().iter().for_each(|hw| hw.set_limit(hw.depth()));

@@ -10,7 +10,8 @@
 //! | `merge` | joining bios |
 //! | `queue` | from a bio to the driver |
 //! | `waiting` | requests that the driver could not take yet |
-//! | `sched` | the I/O scheduler mq-deadline |
+//! | `sched` | the I/O scheduler |
+//! | `policy` | what it may be: mq-deadline, Kyber |
 //! | `timeout` | requests that take too long |
 //! | `control` | what an administrator sets |
 //!
@@ -21,6 +22,7 @@
 
 mod control;
 mod merge;
+mod policy;
 mod queue;
 mod request;
 mod sched;
@@ -29,7 +31,7 @@ mod timeout;
 mod waiting;
 
 pub(crate) use merge::try_merge;
-pub use mq_deadline::Tunables;
+pub use policy::{DeadlineTunables, KyberTunables, Tunables};
 pub use queue::{HwQueue, MqDisk, MqOps, MqParams, Queue, Refused};
 pub use request::Request;
 pub use timeout::{Expired, TimeoutAction};

@@ -206,7 +206,7 @@ impl Queue {
         self.dead.store(true, SeqCst);
         for sched in [&self.sched, &self.old_sched].into_iter().filter_map(RcuArc::get) {
             sched.wake_all();
-            while let Some(request) = sched.next() {
+            while let Some(request) = sched.take_any() {
                 request.complete(Err(EIO));
             }
         }
@@ -291,8 +291,7 @@ impl Queue {
     fn request_for(&self, bio: &Bio, index: u32, mut sched: Option<Arc<Sched>>) -> Result<KBox<Request>> {
         let wait = !bio.flags().has(OpFlags::NOWAIT);
         while let Some(its) = sched {
-            let sync_read = !bio.op().is_write() && !bio.flags().any(OpFlags::RAHEAD | OpFlags::BACKGROUND);
-            if let Some(mut request) = its.get(sync_read, wait, || self.is_dead()) {
+            if let Some(mut request) = its.get(bio, wait, || self.is_dead()) {
                 request.set_sched(its);
                 return Ok(request);
             }
@@ -501,11 +500,12 @@ impl Queue {
             while sched.has_work() {
                 // Without a tag: who gives one back comes here again.
                 let Some(mut request) = hw.tags.try_get() else { break };
-                let Some(mut kept) = sched.next() else {
+                let Some((mut kept, sent)) = sched.next() else {
                     hw.tags.put(request);
                     break;
                 };
                 kept.take_sched();
+                kept.set_sent(sent);
                 kept.set_hw_queue(hw.index);
                 kept.move_to(&mut request);
                 sched.put(kept);

@@ -4,12 +4,12 @@
 
 use super::merge::{Merged, is_mergeable};
 use super::queue::Queue;
-use super::sched::Sched;
+use super::sched::{Sched, Sent};
 use crate::bio::{Bio, BioVec};
 use crate::types::{Op, OpFlags, SECTOR_SHIFT};
 use errno::Result;
 use kalloc::flags::{GFP_KERNEL, GFP_NOWAIT};
-use kalloc::{Arc, KBox, KVec};
+use kalloc::{Arc, InsertError, KBox, KVec};
 
 /// What a request still has to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,6 +46,8 @@ struct Body {
     home: Option<(Arc<Queue>, u32)>,
     /// Whose tag it is, if it is a scheduler's.
     sched: Option<Arc<Sched>>,
+    /// Its scheduler wants to hear of its end.
+    sent: Option<Sent>,
 }
 
 impl Request {
@@ -65,6 +67,7 @@ impl Request {
             start_ns: 0,
             home: None,
             sched: None,
+            sent: None,
         };
         Ok(Self { tag, body, private: 0 })
     }
@@ -103,6 +106,11 @@ impl Request {
 
     pub(super) fn take_sched(&mut self) -> Option<Arc<Sched>> {
         self.body.sched.take()
+    }
+
+    /// A scheduler sent it, and wants to hear of its end.
+    pub(super) fn set_sent(&mut self, sent: Option<Sent>) {
+        self.body.sent = sent;
     }
 
     pub(super) fn set_sched(&mut self, sched: Arc<Sched>) {
@@ -229,10 +237,10 @@ impl Request {
         body.len += bio.len();
         body.segments = body.segments.saturating_add(bio.segments().len() as u32);
         match at {
-            Merged::Back => body.bios.push_within_capacity(bio),
+            Merged::Back => body.bios.push_within_capacity(bio).map_err(|refused| refused.0),
             Merged::Front => {
                 body.sector = bio.sector();
-                body.bios.insert_within_capacity(0, bio)
+                body.bios.insert_within_capacity(0, bio).map_err(InsertError::into_value)
             }
         }
     }
@@ -264,6 +272,9 @@ impl Request {
             let now = ktime::now_ns();
             let (op, len, start) = (body.stat_op(), body.len, body.start_ns);
             for_stats(bio, |stats| stats.end(op, len, start, now));
+        }
+        if let Some(sent) = body.sent.take() {
+            sent.done(body.start_ns);
         }
         let (home, sched) = (body.home.take(), body.sched.take());
         for bio in body.bios.drain_all() {

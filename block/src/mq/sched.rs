@@ -1,38 +1,47 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A disk's I/O scheduler: keeps requests, which have tags of the scheduler's own, until a hardware queue has room for one. The policy
-//! is `mq_deadline`'s; without a scheduler (`none`) requests go to the hardware as they come.
+//! is another one's (`policy`); without a scheduler (`none`) requests go to the hardware as they come.
 //!
 //! Lock: `state` (interrupts off), none inside. A scheduler that is replaced is closed: no new requests come, and what it has is sent before its successor's.
 
-use super::merge::{Merged, try_merge};
+use super::policy::{Policy, Tunables};
 use super::request::Request;
 use super::tags::Tags;
 use crate::bio::Bio;
 use crate::limits::QueueLimits;
+use crate::types::OpFlags;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 use errno::Result;
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
+use kyber::Domain;
 use locking::SpinLock;
-use mq_deadline::{Class, Deadline, Tunables};
 
 /// A scheduler.
 pub(super) struct Sched {
     tags: Tags,
-    /// Tags that writes, and reads that nobody waits for, may use.
+    name: &'static str,
+    /// Tags that may be used by what nobody waits for; with mq-deadline by writes, too.
     async_depth: AtomicU32,
     closed: AtomicBool,
-    state: SpinLock<Deadline<KBox<Request>>>,
+    state: SpinLock<Policy>,
     /// What `state` holds, to look without the lock.
     len: AtomicU32,
 }
 
-/// The class that an `ioprio` says.
-fn class(priority: u16) -> Class {
-    match priority >> 13 {
-        1 => Class::Rt,
-        3 => Class::Idle,
-        _ => Class::Be,
+/// A request that the driver has and that its scheduler wants to hear of.
+pub(super) struct Sent {
+    sched: Arc<Sched>,
+    domain: Domain,
+    at_ns: u64,
+}
+
+impl Sent {
+    /// It is over, and was made at `start_ns`. Any context.
+    pub(super) fn done(self, start_ns: u64) {
+        let now = ktime::now_ns();
+        let (total, device) = (now.saturating_sub(start_ns), now.saturating_sub(self.at_ns));
+        self.sched.state.lock_irqsave().done(self.domain, total, device, now);
     }
 }
 
@@ -41,12 +50,17 @@ impl Sched {
     pub(super) fn new(depth: u32, tunables: Tunables) -> Result<Arc<Self>> {
         let sched = Self {
             tags: Tags::new(depth)?,
+            name: tunables.name(),
             async_depth: AtomicU32::new((depth * 3 / 4).max(1)),
             closed: AtomicBool::new(false),
-            state: SpinLock::new(Deadline::new(depth, tunables)?),
+            state: SpinLock::new(Policy::new(depth, tunables)?),
             len: AtomicU32::new(0),
         };
         Ok(Arc::new(sched, GFP_KERNEL)?)
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        self.name
     }
 
     pub(super) fn depth(&self) -> u32 {
@@ -63,11 +77,11 @@ impl Sched {
     }
 
     pub(super) fn tunables(&self) -> Tunables {
-        self.state.lock_irqsave().tunables
+        self.state.lock_irqsave().tunables()
     }
 
     pub(super) fn set_tunables(&self, tunables: Tunables) {
-        self.state.lock_irqsave().tunables = tunables;
+        self.state.lock_irqsave().set_tunables(tunables);
     }
 
     /// Whether requests wait in it.
@@ -80,9 +94,18 @@ impl Sched {
         self.closed.load(Acquire)
     }
 
-    /// Takes a request of its own; waits for one, unless `wait` is false. `None`: there is none, or it was closed or `dead`.
-    pub(super) fn get(&self, sync_read: bool, wait: bool, dead: impl Fn() -> bool) -> Option<KBox<Request>> {
-        let most = if sync_read { u32::MAX } else { self.async_depth() };
+    /// Whether somebody waits for such a bio, as the policy sees it.
+    fn is_urgent(&self, bio: &Bio) -> bool {
+        let awaited = !bio.flags().any(OpFlags::RAHEAD | OpFlags::BACKGROUND);
+        match self.name {
+            "kyber" => !bio.op().is_write() || bio.flags().has(OpFlags::SYNC),
+            _ => !bio.op().is_write() && awaited,
+        }
+    }
+
+    /// Takes a request of its own for `bio`; waits for one, unless `wait` is false. `None`: there is none, or it was closed or `dead`.
+    pub(super) fn get(&self, bio: &Bio, wait: bool, dead: impl Fn() -> bool) -> Option<KBox<Request>> {
+        let most = if self.is_urgent(bio) { u32::MAX } else { self.async_depth() };
         let request = self.tags.get(most, || !wait || self.is_closed() || dead())?;
         if self.closed.load(SeqCst) {
             // `drain` may have looked before this tag was taken.
@@ -102,36 +125,36 @@ impl Sched {
         if !self.has_work() {
             return Err(bio);
         }
-        let (class, write) = (class(bio.priority()), bio.op().is_write());
-        let mut state = self.state.lock_irqsave();
-        let back = state.ending_at(class, write, bio.sector());
-        let found = back.or_else(|| state.starting_at(class, write, bio.end_sector()));
-        let Some(index) = found else { return Err(bio) };
-        let Some(request) = state.item_mut(index) else { return Err(bio) };
-        if try_merge(request, bio, limits)? == Merged::Front {
-            state.moved(class, index);
-        }
-        Ok(())
+        self.state.lock_irqsave().merge(bio, limits)
     }
 
     /// Puts a request of its own in; given back if there is no room. Any context.
     pub(super) fn insert(&self, request: KBox<Request>) -> Result<(), KBox<Request>> {
-        let now = request.start_ns();
-        let class = class(request.priority());
         let mut state = self.state.lock_irqsave();
-        state.insert(request, class, now)?;
+        state.insert(request)?;
         self.len.store(state.len() as u32, SeqCst);
         Ok(())
     }
 
-    /// Takes the one to be sent next. Any context.
-    pub(super) fn next(&self) -> Option<KBox<Request>> {
+    /// Takes the one to be sent next, and what is told when it is over. Any context.
+    pub(super) fn next(self: &Arc<Self>) -> Option<(KBox<Request>, Option<Sent>)> {
         if !self.has_work() {
             return None;
         }
         let now = ktime::now_ns();
         let mut state = self.state.lock_irqsave();
-        let request = state.dispatch(now);
+        let found = state.dispatch(now);
+        self.len.store(state.len() as u32, SeqCst);
+        drop(state);
+        let (request, domain) = found?;
+        Some((request, domain.map(|domain| Sent { sched: self.clone(), domain, at_ns: now })))
+    }
+
+    /// Takes any that waits: the driver is gone. Any context.
+    pub(super) fn take_any(&self) -> Option<KBox<Request>> {
+        let now = ktime::now_ns();
+        let mut state = self.state.lock_irqsave();
+        let request = state.take_any(now);
         self.len.store(state.len() as u32, SeqCst);
         request
     }

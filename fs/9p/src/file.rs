@@ -281,8 +281,9 @@ impl FileOps for RegFile {
         if lock.kind != uapi::F_UNLCK
             && let Some(mapping) = file.inode().mapping()
         {
-            // What others wrote before is seen under the lock.
-            mapping.write_and_wait(0, u64::MAX)?;
+            // What others wrote before is seen under the lock. An error of writing is remembered, for `fsync` and `close`, and is none of
+            // the lock's.
+            let _ = mapping.write_and_wait(0, u64::MAX);
             mapping.drop_clean(0, u64::MAX);
         }
         crate::lock::set(&self.shared, &self.opened.fid, lock)

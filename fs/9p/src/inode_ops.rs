@@ -153,7 +153,7 @@ impl InodeOps for Node {
     }
 
     fn rename(&self, rename: &Rename<'_>) -> Result {
-        let &Rename { old_dir, old_name, inode, new_dir, new_name, target, flags } = rename;
+        let &Rename { old_dir, old_name, inode, new_dir, new_name, target, flags, .. } = rename;
         if flags != 0 {
             return Err(EINVAL);
         }

@@ -50,8 +50,8 @@ pub(crate) fn set(shared: &Shared, fid: &Fid, wanted: &RemoteLock) -> Result {
                 nobody.wait_interruptible_deadline(Some(until), || false)?;
             }
             lock::BLOCKED => return Err(EAGAIN),
-            lock::ERROR | lock::GRACE => return Err(ENOLCK),
-            _ => return Err(EIO),
+            // An error, a server that has just started, or an answer that is none.
+            _ => return Err(ENOLCK),
         }
     }
 }

@@ -49,7 +49,7 @@ impl FileSystemType for Type {
         if context.source.is_empty() {
             return Err(EINVAL);
         }
-        let client = Client::connect(&Connection { transport, address: context.source, msize: options.msize })?;
+        let client = Client::connect(Connection { transport, address: context.source, msize: options.msize })?;
         self.fill(context, client.clone(), options).inspect_err(|_| client.close())
     }
 }

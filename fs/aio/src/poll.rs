@@ -73,7 +73,7 @@ impl Polls {
                 }
                 core::mem::swap(&mut *list, &mut room);
             }
-            return list.push_within_capacity(waiting);
+            return list.push_within_capacity(waiting).map_err(|refused| refused.0);
         }
     }
 

@@ -6,7 +6,7 @@ use crate::buffer::Buffer;
 use crate::table::Table;
 use block::{BdevCache, BlockDevice, OpFlags};
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::*};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering::*};
 use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec, WeakArc};
@@ -33,6 +33,8 @@ pub struct DeviceCache {
     pub(crate) sizes: AtomicU32,
     pub(crate) hand: AtomicUsize,
     pub(crate) dirty: SpinLock<DirtyList>,
+    /// What a write of buffers that nobody waited for ended with: the next who waits for all hears of it.
+    pub(crate) lost: AtomicI32,
     dead: AtomicBool,
 }
 
@@ -139,6 +141,7 @@ impl DeviceCache {
             sizes: AtomicU32::new(0),
             hand: AtomicUsize::new(0),
             dirty: SpinLock::new(DirtyList::default()),
+            lost: AtomicI32::new(0),
             dead: AtomicBool::new(false),
         };
         let cache = Arc::new_cyclic(make, GFP_KERNEL)?;
@@ -303,9 +306,24 @@ impl DeviceCache {
         bios::transfer_pieces(&bdev, &io, first, pieces.filter(|piece| piece.len != 0), OpFlags::NONE)
     }
 
-    /// Writes all dirty pages and buffers and waits; the device's own cache is not flushed. May sleep.
+    /// Writes all dirty pages and buffers and waits; the device's own cache is not flushed. An error of a buffer that was written in the
+    /// background since the last call is told, too. May sleep.
     pub fn write_all(&self) -> Result {
-        DirtyItem::write_back(self, true, i64::MAX)
+        let written = DirtyItem::write_back(self, true, i64::MAX);
+        let earlier = match self.lost.swap(0, AcqRel) {
+            0 => Ok(()),
+            errno => Err(Error::from_errno(errno)),
+        };
+        written.and(earlier)
+    }
+
+    /// Writes all, for a caller who can be told of no error: the next one who can is. May sleep.
+    pub(crate) fn sync_unheard(&self) {
+        if let Err(error) = DirtyItem::write_back(self, true, i64::MAX) {
+            self.lost.store(error.to_errno(), Release);
+        }
+        // A device that is gone, or has no medium, has lost nothing by this.
+        let _ = self.flush();
     }
 
     /// Writes all, and the device's own cache out. May sleep.

@@ -83,6 +83,22 @@ mod in_kernel {
         })
     }
 
+    #[test]
+    fn an_error_that_nobody_waited_for_is_told_once() -> Result {
+        with_disk(|ram, _, cache| {
+            let buffer = cache.bread(3, 4096)?;
+            buffer.write().fill(1);
+            ram.fail_writes.store(true, SeqCst);
+            buffer.mark_dirty();
+            cache.write_dirty(false)?;
+            buffer.wait_written();
+            ram.fail_writes.store(false, SeqCst);
+            assert!(buffer.has_failed());
+            assert_eq!(cache.write_all(), Err(EIO));
+            cache.write_all()
+        })
+    }
+
     /// A cache that was dirty is queued for the device's thread, and has the queue: both go with the device.
     #[test]
     fn nothing_is_left_of_a_device() -> Result {

@@ -41,7 +41,7 @@ impl vfs::hooks::SyncDevices for Devices {
     fn sync_all(&self) {
         // Errors are remembered for those who have a file open.
         device::for_each(|cache| {
-            let _ = cache.sync_and_flush();
+            cache.sync_unheard();
         });
     }
 

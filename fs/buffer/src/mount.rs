@@ -4,6 +4,7 @@
 use crate::device::DeviceCache;
 use block::{BdevHandle, BlockDevice, Holder};
 use core::any::Any;
+use core::sync::atomic::Ordering::Release;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KString};
@@ -134,6 +135,8 @@ pub fn mount_bdev(
         return if same { Ok(sb) } else { Err(EBUSY) };
     }
     let device = open_dev(fs_type, dev, context.flags)?;
+    // What was lost before was not this file system's.
+    device.cache().lost.store(0, Release);
     let made = fill(device.clone());
     if made.is_err() {
         device.release();

@@ -9,7 +9,7 @@ use block::{Bio, EndIo, Op, OpFlags};
 use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering::*};
 use errno::{Error, Result};
 use kalloc::flags::GFP_NOFS;
-use kalloc::{Arc, KBox, KVec, UniqueArc};
+use kalloc::{Arc, KBox, KVec, UniqueArc, WeakArc};
 use mm_alloc::Page;
 use mm_alloc::layout::PAGE_SIZE;
 use sync::Completion;
@@ -24,6 +24,8 @@ struct Waiter {
     left: AtomicUsize,
     error: AtomicI32,
     done: Completion,
+    /// Nobody waits: the cache remembers an error.
+    cache: Option<WeakArc<DeviceCache>>,
 }
 
 impl Waiter {
@@ -42,11 +44,17 @@ struct Group {
 
 impl Group {
     fn end(&self, result: Result) {
-        for buffer in self.buffers.iter() {
-            buffer.end_write(result);
-        }
+        // First: who waits for a buffer may ask for the error then.
         if let Err(error) = result {
             let _ = self.waiter.error.compare_exchange(0, error.to_errno(), Relaxed, Relaxed);
+            if let Some(cache) = self.waiter.cache.as_ref().and_then(WeakArc::upgrade) {
+                cache.lost.store(error.to_errno(), Release);
+                // Any context: it may be the last reference.
+                rcu::defer_drop(cache);
+            }
+        }
+        for buffer in self.buffers.iter() {
+            buffer.end_write(result);
         }
         self.waiter.put();
     }
@@ -112,7 +120,8 @@ impl DeviceCache {
             }
         }
         batch.sort_unstable_by_key(|buffer| buffer.pos());
-        let waiter = Waiter { left: AtomicUsize::new(1), error: AtomicI32::new(0), done: Completion::new() };
+        let cache = (!wait).then(|| self.me.clone());
+        let waiter = Waiter { left: AtomicUsize::new(1), error: AtomicI32::new(0), done: Completion::new(), cache };
         let waiter = Arc::new(waiter, GFP_NOFS)?;
         let mut result = Ok(());
         let plug = block::Plug::start();

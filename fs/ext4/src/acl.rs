@@ -7,6 +7,7 @@
 
 use crate::mounted::Mounted;
 use crate::node::{Node, Shared, to_core};
+use crate::options::ask;
 use errno::Result;
 use errno::code::{EACCES, EINVAL, ENODATA, EOPNOTSUPP};
 use ext4_core::{Inode as CoreInode, SetMode};
@@ -151,7 +152,7 @@ fn set_mode(acl: &mut [AclEntry], mode: u32) {
 
 /// The ACL that an inode has on the disk.
 pub(crate) fn load(mount: &Mounted, inode: &CoreInode, kind: Kind) -> Result<Option<Acl>> {
-    if !mount.options().acl || !inode.may_have_xattrs() {
+    if !mount.has(ask::ACL) || !inode.may_have_xattrs() {
         return Ok(None);
     }
     match mount.core.xattr_get(inode, kind as u8, b"") {
@@ -178,7 +179,7 @@ pub(crate) fn remember(inode: &Inode, node: &Node, acl: Option<Acl>) -> Result {
 
 /// The value of an ACL's attribute.
 pub(crate) fn get(shared: &Shared, kind: Kind) -> Result<KVec<u8>> {
-    if !shared.mount.options().acl {
+    if !shared.mount.has(ask::ACL) {
         return Err(EOPNOTSUPP);
     }
     let tree = shared.tree.read();
@@ -191,7 +192,7 @@ pub(crate) fn get(shared: &Shared, kind: Kind) -> Result<KVec<u8>> {
 /// Sets or removes an ACL. The inode's lock is held; the VFS has checked that the caller owns it.
 pub(crate) fn set(inode: &Inode, node: &Node, kind: Kind, value: Option<&[u8]>) -> Result {
     let mount = node.mount();
-    if !mount.options().acl || inode.is_symlink() {
+    if !mount.has(ask::ACL) || inode.is_symlink() {
         return Err(EOPNOTSUPP);
     }
     let acl = match value {
@@ -273,7 +274,7 @@ impl Inherited {
     /// For a file of `mode`, which no umask was taken off (`SB_POSIXACL`).
     pub(crate) fn of(mount: &Mounted, dir: &CoreInode, mode: u32) -> Result<Self> {
         let nothing = |mode| Ok(Self { mode, access: None, default: None });
-        if !mount.options().acl || mode & uapi::S_IFMT == uapi::S_IFLNK {
+        if !mount.has(ask::ACL) || mode & uapi::S_IFMT == uapi::S_IFLNK {
             return nothing(mode);
         }
         let Some(mut acl) = load(mount, dir, Kind::Default)? else { return nothing(mode & !current_umask()) };

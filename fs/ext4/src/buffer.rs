@@ -8,7 +8,7 @@
 use crate::device::{Batch, Blocks};
 use containers::HashMap;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use errno::Result;
 use errno::code::EIO;
 use jbd2::{BlockDevice as _, Claim, Mark};
@@ -171,6 +171,8 @@ pub(crate) struct Cache {
     limit: usize,
     /// Dirty blocks of a file system without a journal.
     dirty: Mutex<KVec<Buf>>,
+    /// There was no memory to list some of them.
+    unlisted: AtomicBool,
 }
 
 impl Cache {
@@ -179,8 +181,8 @@ impl Cache {
         for _ in 0..SHARDS {
             shards.push(Mutex::new(HashMap::new()), GFP_NOFS)?;
         }
-        let cache = Self { device, shards, count: AtomicUsize::new(0), limit, dirty: Mutex::new(KVec::new()) };
-        Ok(Arc::new(cache, GFP_NOFS)?)
+        let (count, dirty, unlisted) = (AtomicUsize::new(0), Mutex::new(KVec::new()), AtomicBool::new(false));
+        Ok(Arc::new(Self { device, shards, count, limit, dirty, unlisted }, GFP_NOFS)?)
     }
 
     fn shard(&self, block: u64) -> Result<&Mutex<HashMap<u64, Buf>>> {
@@ -292,32 +294,53 @@ impl Cache {
         Ok(())
     }
 
-    /// Without a journal: the block was changed.
-    pub(crate) fn dirtied(&self, buf: &Buf) -> Result {
-        if buf.set(DIRTY | LISTED) & LISTED == 0 {
-            self.dirty.lock().push(buf.clone(), GFP_NOFS)?;
+    /// Without a journal: the block was changed. That cannot be undone, so this cannot fail: if there is no memory for the list, the
+    /// next `sync` looks at all blocks.
+    pub(crate) fn dirtied(&self, buf: &Buf) {
+        if buf.set(DIRTY | LISTED) & LISTED == 0 && self.dirty.lock().push(buf.clone(), GFP_NOFS).is_err() {
+            buf.clear(LISTED);
+            self.unlisted.store(true, Ordering::Release);
         }
-        Ok(())
     }
 
-    /// Without a journal: writes all blocks that were changed.
+    /// Without a journal: writes all blocks that were changed. What could not even be tried stays for the next time.
     pub(crate) fn sync(&self) -> Result {
         let list = core::mem::take(&mut *self.dirty.lock());
         for buf in &list {
             buf.clear(LISTED);
         }
+        let mut result = self.write_list(&list);
+        if self.unlisted.swap(false, Ordering::AcqRel) {
+            result = result.and(self.shards.iter().map(|shard| self.write_shard(shard)).fold(Ok(()), Result::and));
+        }
+        result
+    }
+
+    fn write_list(&self, list: &[Buf]) -> Result {
         let mut result = Ok(());
         for chunk in list.chunks(64) {
             let written = self.write_back(chunk);
             if written.is_err() {
-                // What could not even be tried stays for the next time.
-                for buf in chunk.iter().filter(|buf| buf.has(DIRTY)) {
-                    self.dirtied(buf)?;
-                }
+                chunk.iter().filter(|buf| buf.has(DIRTY)).for_each(|buf| self.dirtied(buf));
             }
             result = result.and(written);
         }
         result
+    }
+
+    /// Writes the dirty blocks of a shard, which keeps them whether they are listed or not.
+    fn write_shard(&self, shard: &Mutex<HashMap<u64, Buf>>) -> Result {
+        let mut list = KVec::new();
+        let gathered = shard
+            .lock()
+            .iter()
+            .filter(|(_, buf)| buf.has(DIRTY))
+            .try_for_each(|(_, buf)| list.push(buf.clone(), GFP_NOFS));
+        if let Err(error) = gathered {
+            self.unlisted.store(true, Ordering::Release);
+            return self.write_list(&list).and(Err(error.into()));
+        }
+        self.write_list(&list)
     }
 
     /// Drops every block that nobody uses: what the device has was changed from elsewhere.

@@ -77,7 +77,9 @@ impl jbd2::BlockDevice for Blocks {
     }
 
     fn write(&self, block: u64, data: &[u8], flags: WriteFlags) -> Result {
-        block::write_bytes(&self.bdev, self.offset(block)?, data, op_flags(flags))
+        block::write_bytes(&self.bdev, self.offset(block)?, data, op_flags(flags))?;
+        self.forget_page(block);
+        Ok(())
     }
 
     fn flush(&self) -> Result {

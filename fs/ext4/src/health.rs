@@ -60,6 +60,15 @@ pub(crate) struct Record {
     pub(crate) count: u32,
 }
 
+impl Record {
+    /// Takes errors back that came before those that it has.
+    pub(crate) fn put_back(&mut self, before: Self) {
+        self.first = before.first.or(self.first);
+        self.last = self.last.or(before.last);
+        self.count = self.count.saturating_add(before.count);
+    }
+}
+
 /// The state of a mounted file system that errors change.
 pub(crate) struct Health {
     /// The device's name.

@@ -6,6 +6,7 @@
 
 use crate::mounted::{Mounted, parts};
 use crate::node::{Node, from_core, iget, new_vfs_inode, number, to_core};
+use crate::options::ask;
 use crate::store::KernelStore;
 use crate::{acl, dir, file, truncate, xattr};
 use errno::Result;
@@ -27,7 +28,7 @@ fn add(
 ) -> Result<Arc<Inode>> {
     let (node, mount) = parts(dir)?;
     let (uid, gid, mode) = owner_for_new(dir, mode)?;
-    let gid = if mount.options().grpid { dir.gid() } else { gid };
+    let gid = if mount.has(ask::GRPID) { dir.gid() } else { gid };
     let (inherited, credits) = {
         let tree = node.shared.tree.read();
         let inherited = acl::Inherited::of(mount, &tree.inode, mode)?;
@@ -140,7 +141,7 @@ impl InodeOps for Node {
         }
         rename_inodes(self.mount(), rename)?;
         // A file that replaces another is expected to be there whole after a crash.
-        if rename.target.is_some() && self.mount().options().auto_da_alloc {
+        if rename.target.is_some() && self.mount().has(ask::AUTO_DA_ALLOC) {
             file::start_writing(rename.inode);
         }
         Ok(())

@@ -4,7 +4,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `mount`, `super_block`, `options`, `mounted`, `mmp` | mounting, and a mounted file system |
+//! | `mount`, `recover`, `super_block`, `options`, `mounted`, `mmp` | mounting, and a mounted file system |
 //! | `node`, `inode_ops`, `dir`, `truncate`, `fallocate`, `xattr`, `acl`, `file`, `direct` | inodes, and what is done to them |
 //! | `ioctl`, `fileattr`, `fiemap`, `admin`, `move_extent` | requests of e2fsprogs |
 //! | `pages`, `bios`, `ranges`, `clusters`, `journal_data` | pages of files, delayed allocation |
@@ -45,6 +45,7 @@ mod node;
 mod options;
 mod pages;
 mod ranges;
+mod recover;
 mod show;
 mod store;
 mod super_block;

@@ -9,13 +9,14 @@ use crate::journal::{Journal, Sys};
 use crate::mounted::Mounted;
 use crate::node::new_vfs_inode;
 use crate::options::{DataMode, Options};
+use crate::recover::{finish_orphans, note_journal_error};
 use crate::show;
 use crate::store::{Base, KernelStore};
 use crate::super_block::{Ext4Super, apply, apply_quotas};
 use core::sync::atomic::AtomicBool;
 use errno::Result;
-use errno::code::{EBUSY, EINVAL, EIO, EROFS, ESTALE, EUCLEAN};
-use ext4_core::{Fs, Inode as CoreInode};
+use errno::code::{EBUSY, EINVAL, EROFS, ESTALE, EUCLEAN};
+use ext4_core::Fs;
 use ext4_format::SuperBlock as DiskSuper;
 use ext4_format::feature::{incompat, ro_compat};
 use jbd2::format::{COMPAT_CHECKSUM, INCOMPAT_64BIT, INCOMPAT_ASYNC_COMMIT, INCOMPAT_CSUM_V2, INCOMPAT_CSUM_V3};
@@ -114,7 +115,7 @@ impl Type {
             }
             return Err(EINVAL);
         }
-        features_ok(&disk, name, rdonly)?;
+        features_ok(&disk, &name, rdonly)?;
         let options = Options::of_disk(&disk).parse(context)?;
         let block_size = 1024usize << disk.log_block_size.get();
         let blocks = Blocks::new(device.bdev(), block_size)?;
@@ -125,8 +126,8 @@ impl Type {
         let health = Health::new(KString::from_fmt(format_args!("{name}"), GFP_KERNEL)?, options.errors);
         let base = Base { cache: cache.clone(), health, journal: SetOnce::new(), journaling: AtomicBool::new(false) };
         let base = Arc::new(base, GFP_KERNEL)?;
-        // Before anything is written; that nobody has it is said if what follows fails.
-        let taken = if rdonly || !disk.has_incompat(incompat::MMP) { None } else { take(&base)? };
+        // Before anything is written, and while the log is replayed; that nobody has it is said if what follows fails.
+        let beat = if rdonly || !disk.has_incompat(incompat::MMP) { None } else { protect(&base)? };
         let journal = if disk.has_journal() && !options.noload {
             Some(open_journal(&base, &disk, &options, device, blocks)?)
         } else {
@@ -148,9 +149,7 @@ impl Type {
         };
         let mount = Mounted::new(core_of(&base, core_options)?, base, options, device.clone());
         let mount = Arc::new(mount, GFP_KERNEL)?;
-        if let Some(taken) = taken {
-            *mount.beat.lock() = Some(crate::mmp::start(taken)?);
-        }
+        *mount.beat.lock() = beat;
         let made = self.build(context, device, &mount, journal, rdonly);
         if made.is_err()
             && let Some(journal) = mount.journal()
@@ -196,11 +195,9 @@ impl Type {
             return Err(EUCLEAN);
         }
         if !rdonly {
+            note_journal_error(mount)?;
             Ext4Super::mark_in_use(mount)?;
-            let count = mount.core.recover_orphans(finish_orphan)?;
-            if count != 0 {
-                pr_info!("EXT4-fs ({}): {count} orphan inodes deleted or truncated\n", mount.base.health.name);
-            }
+            finish_orphans(mount)?;
         }
         let root = sb.iget(ROOT_INO.into(), || new_vfs_inode(&sb, mount, root))?;
         sb.set_root(Dentry::new_root(root)?);
@@ -247,11 +244,10 @@ fn core_of(base: &Arc<Base>, options: ext4_core::Options) -> Result<KBox<Fs<Kern
 
 /// Multiple-mount protection, by what the disk says before its log is looked at.
 #[inline(never)]
-fn take(base: &Arc<Base>) -> Result<Option<crate::mmp::Taken>> {
-    let only = ext4_core::Options { read_only: true, ..Default::default() };
-    let taken = crate::mmp::take(base, &*core_of(base, only)?);
+fn protect(base: &Arc<Base>) -> Result<Option<crate::mmp::Beating>> {
+    let beat = crate::mmp::protect(base, &*core_of(base, ext4_core::Options::before_recovery())?);
     base.cache.drop_unused();
-    taken
+    beat
 }
 
 /// Reads the superblock, and looks whether it is one.
@@ -278,7 +274,7 @@ fn read_super(device: &Device, silent: bool) -> Result<KBox<DiskSuper>> {
 }
 
 /// Whether all is known that must be to read it, or to write it. `EINVAL`, with what is missing in the log.
-fn features_ok(disk: &DiskSuper, name: &str, rdonly: bool) -> Result {
+pub(crate) fn features_ok(disk: &DiskSuper, name: &dyn core::fmt::Display, rdonly: bool) -> Result {
     let missing = disk.feature_incompat.get() & !incompat::SUPPORTED;
     if missing & incompat::CASEFOLD != 0 {
         pr_err!("EXT4-fs ({name}): Filesystem with casefold feature cannot be mounted without CONFIG_UNICODE\n");
@@ -399,8 +395,8 @@ fn open_journal(
     let (geometry, blocks) = if external {
         external_log(device, disk, options, block_size)?
     } else {
-        let only = ext4_core::Options { read_only: true, ..Default::default() };
-        let runs = log_runs(&*core_of(base, only)?).inspect_err(|_| {
+        let core = core_of(base, ext4_core::Options::before_recovery())?;
+        let runs = log_runs(&core).inspect_err(|_| {
             pr_err!("EXT4-fs ({name}): no journal found\n");
         })?;
         (runs, blocks)
@@ -455,29 +451,5 @@ fn start_journal(mount: &Arc<Mounted>, journal: &Arc<Journal>) -> Result {
         }
     }
     mount.base.journaling.store(true, core::sync::atomic::Ordering::Release);
-    if let Some(error) = journal.recorded_error() {
-        pr_warn!("EXT4-fs ({}): Filesystem error recorded from previous mount: {error}\n", mount.base.health.name);
-        pr_warn!("EXT4-fs ({}): Marking fs in need of filesystem check.\n", mount.base.health.name);
-        if !mount.core.read_only() {
-            mount.core.run(4, true, |tx| mount.core.update_super(tx, |sb| sb.state.set(sb.state.get() | 2)))?;
-            journal.commit_all()?;
-            journal.clear_error()?;
-        }
-    }
     Ok(())
-}
-
-/// Frees an inode that lost its last name, or cuts one that was being truncated, before the last mount ended.
-fn finish_orphan(core: &Fs<KernelStore>, mut inode: CoreInode) -> Result {
-    // Each step makes progress; no inode has more blocks than this many steps free.
-    for _ in 0..u32::MAX {
-        let credits = core.credits_for_truncate(&inode);
-        let done = core.run(credits, true, |tx| {
-            if inode.raw.links_count == 0 { core.evict(tx, &mut inode) } else { core.truncate(tx, &mut inode) }
-        })?;
-        if done {
-            return Ok(());
-        }
-    }
-    Err(EIO)
 }

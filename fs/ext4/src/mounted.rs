@@ -5,12 +5,12 @@ use crate::bdev::Device;
 use crate::health::Policy;
 use crate::journal::{Journal, Listener};
 use crate::node::{Node, Shared};
-use crate::options::{DataMode, Options};
+use crate::options::{Options, ask};
 use crate::show::Shown;
 use crate::store::{Base, KernelStore};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use errno::{Error, Result};
-use ext4_core::{Create, Fs, Tx};
+use ext4_core::{Fs, Tx};
 use ext4_format::inode::flag;
 use ext4_store::Store;
 use jbd2::{OrderedRange, Tid};
@@ -28,6 +28,8 @@ pub(crate) struct Mounted {
     pub(crate) core: KBox<Fs<KernelStore>>,
     pub(crate) base: Arc<Base>,
     options: SpinLock<Options>,
+    /// Those that operations ask for (`ask`).
+    asked: AtomicU32,
     device: Arc<dyn SuperDevice>,
     pub(crate) sb: SetOnce<WeakArc<SuperBlock>>,
     /// Somebody makes it larger.
@@ -45,7 +47,7 @@ pub(crate) struct Mounted {
     sectors_before: u64,
     kbytes_before: u64,
     /// The thread of multiple-mount protection, while the file system may be written.
-    pub(crate) beat: SpinLock<Option<Arc<crate::mmp::Beat>>>,
+    pub(crate) beat: SpinLock<Option<crate::mmp::Beating>>,
     /// What `/sys` and `/proc` have of it.
     pub(crate) shown: SpinLock<Option<Shown>>,
 }
@@ -69,6 +71,7 @@ impl Mounted {
             base,
             delayed: AtomicBool::new(options.delalloc),
             reserved_for: [options.resuid, options.resgid].map(AtomicU32::new),
+            asked: AtomicU32::new(options.bits()),
             options: SpinLock::new(options),
             device,
             sb: SetOnce::new(),
@@ -88,7 +91,7 @@ impl Mounted {
 
     /// Whether the data of a file with these flags on the disk goes through the journal.
     pub(crate) fn journals_data(&self, flags: u32) -> bool {
-        let wanted = self.options().data == DataMode::Journal || flags & flag::JOURNAL_DATA != 0;
+        let wanted = self.has(ask::JOURNAL) || flags & flag::JOURNAL_DATA != 0;
         wanted && self.journal().is_some()
     }
 
@@ -113,9 +116,8 @@ impl Mounted {
     /// Says that nobody has the file system any more, if it is protected (`mmp`).
     pub(crate) fn end_beat(&self) {
         let beat = self.beat.lock().take();
-        if let Some(beat) = beat {
-            crate::mmp::end(&beat);
-        }
+        // Without the lock: the thread is waited for.
+        drop(beat);
     }
 
     /// How quotas are kept, as messages say it: with the journal, or past it.
@@ -132,9 +134,16 @@ impl Mounted {
         *self.options.lock()
     }
 
+    /// Whether an option of `ask` is on.
+    #[inline]
+    pub(crate) fn has(&self, option: u32) -> bool {
+        self.asked.load(Ordering::Relaxed) & option != 0
+    }
+
     pub(crate) fn set_options(&self, options: Options) {
         *self.options.lock() = options;
         self.delayed.store(options.delalloc, Ordering::Relaxed);
+        self.asked.store(options.bits(), Ordering::Relaxed);
         for (place, id) in self.reserved_for.iter().zip([options.resuid, options.resgid]) {
             place.store(id, Ordering::Relaxed);
         }
@@ -220,41 +229,44 @@ impl Mounted {
                 shared.count(&tree);
                 return Ok(());
             }
-            let data = self.core.inline_evict(tx, &mut tree.inode)?;
-            shared.count(&tree);
-            if data.is_empty() {
-                return self.core.write_inode(tx, &tree.inode);
-            }
-            let made = self.core.map_create(tx, &mut tree.inode, 0, 1, Create::default())?;
-            let block = made.block().ok_or(errno::code::EIO)?;
-            let mut bytes = kalloc::KVec::from_elem(0u8, self.core.geo.block_size, kalloc::flags::GFP_NOFS)?;
-            for (to, from) in bytes.iter_mut().zip(data.iter()) {
-                *to = *from;
-            }
-            if shared.is_journaled() {
-                crate::journal_data::put(self, tx, block, |to| {
-                    to.iter_mut().zip(bytes.iter()).for_each(|(to, from)| *to = *from);
-                })?;
-            } else {
-                jbd2::BlockDevice::write(&self.base.cache.device, block, &bytes, jbd2::WriteFlags::default())?;
-            }
+            let left =
+                self.core.inline_leave(tx, &mut tree.inode, |tx, block, data| self.put_first(shared, tx, block, data));
             shared.note(self.tid(tx), true);
             shared.count(&tree);
-            self.core.write_inode(tx, &tree.inode)
+            left
         })
+    }
+
+    /// Writes the content of a file that was inside its inode to its first block.
+    fn put_first(&self, shared: &Shared, tx: &mut Tx<KernelStore>, block: u64, data: &[u8]) -> Result {
+        let mut bytes = kalloc::KVec::from_elem(0u8, self.core.geo.block_size, kalloc::flags::GFP_NOFS)?;
+        for (to, from) in bytes.iter_mut().zip(data) {
+            *to = *from;
+        }
+        if shared.is_journaled() {
+            return crate::journal_data::put(self, tx, block, |to| {
+                to.iter_mut().zip(bytes.iter()).for_each(|(to, from)| *to = *from);
+            });
+        }
+        jbd2::BlockDevice::write(&self.base.cache.device, block, &bytes, jbd2::WriteFlags::default())
     }
 
     /// Notes errors that were found in the superblock, and brings its counts up to date.
     pub(crate) fn sync_super(&self) -> Result {
         let record = core::mem::take(&mut *self.base.health.record.lock());
-        self.core.run(8, true, |tx| {
+        let done = self.core.run(8, true, |tx| {
             if record.count != 0 {
                 self.core.update_super(tx, |sb| crate::super_block::note_errors(sb, &record))?;
             }
             let kbytes = self.lifetime_kbytes();
             self.core.update_super(tx, |sb| sb.kbytes_written.set(kbytes))?;
             self.core.sync_super(tx)
-        })
+        });
+        if done.is_err() {
+            // They wait for the next time.
+            self.base.health.record.lock().put_back(record);
+        }
+        done
     }
 }
 
@@ -265,7 +277,7 @@ fn written_sectors(base: &Base) -> u64 {
 
 impl Listener for Mounted {
     fn committed(&self, tid: Tid) {
-        let discard = self.options().discard;
+        let discard = self.has(ask::DISCARD);
         self.core.committed(tid, |block, count| {
             if discard {
                 let device = &self.base.cache.device;

@@ -82,6 +82,18 @@ mod default_opt {
     pub(super) const NODELALLOC: u32 = 0x800;
 }
 
+/// Options that are asked for in operations: bits of one word ([`Options::bits`]), read without a lock.
+pub(crate) mod ask {
+    pub(crate) const ACL: u32 = 1;
+    pub(crate) const USER_XATTR: u32 = 1 << 1;
+    pub(crate) const GRPID: u32 = 1 << 2;
+    pub(crate) const AUTO_DA_ALLOC: u32 = 1 << 3;
+    pub(crate) const DISCARD: u32 = 1 << 4;
+    /// `data=ordered`, `data=journal`.
+    pub(crate) const ORDERED: u32 = 1 << 5;
+    pub(crate) const JOURNAL: u32 = 1 << 6;
+}
+
 fn number(value: Option<&[u8]>) -> Result<u32> {
     option::number(value.ok_or(EINVAL)?, 0)
 }
@@ -141,6 +153,22 @@ impl Options {
             self.delalloc = false;
         }
         Ok(self)
+    }
+
+    /// What is on, of the options that operations ask for.
+    pub(crate) fn bits(&self) -> u32 {
+        [
+            (self.acl, ask::ACL),
+            (self.user_xattr, ask::USER_XATTR),
+            (self.grpid, ask::GRPID),
+            (self.auto_da_alloc, ask::AUTO_DA_ALLOC),
+            (self.discard, ask::DISCARD),
+            (self.data == DataMode::Ordered, ask::ORDERED),
+            (self.data == DataMode::Journal, ask::JOURNAL),
+        ]
+        .into_iter()
+        .filter_map(|(on, bit)| on.then_some(bit))
+        .sum()
     }
 
     /// Whether `data=` was named, and is not what the superblock says anyway.

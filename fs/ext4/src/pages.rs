@@ -8,7 +8,7 @@
 use crate::bios::{Bios, ReadEnd, WriteEnd};
 use crate::journal_data;
 use crate::node::{Shared, Tree};
-use crate::options::DataMode;
+use crate::options::ask;
 use errno::Result;
 use errno::code::{EIO, ENOSPC};
 use ext4_core::{Create, State, Tx};
@@ -165,7 +165,7 @@ impl Shared {
         if changed {
             core.write_inode(tx, &tree.inode)?;
             self.note(core.store.tid(&tx.handle), true);
-            if !self.is_journaled() && self.mount.options().data == DataMode::Ordered {
+            if !self.is_journaled() && self.mount.has(ask::ORDERED) {
                 let from = u64::from(first) << self.block_bits();
                 core.store.order_data(&mut tx.handle, tree.inode.ino, from, reached)?;
             }
@@ -383,6 +383,11 @@ impl MappingOps for Pages {
             return shared.place_unwritten(from, to);
         }
         shared.reserve(from, to)
+    }
+
+    fn dirty_is_prepared(&self) -> bool {
+        // In pages of several blocks some may be holes. What is inside the inode is to leave it.
+        self.0.per_page() == 1 && !self.0.is_inline()
     }
 
     fn make_writable(&self, index: u64) -> Result {

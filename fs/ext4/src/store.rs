@@ -149,7 +149,10 @@ impl Store for KernelStore {
     fn dirty_metadata(&self, handle: &mut KHandle, buf: &Buf) -> Result {
         match handle {
             KHandle::Journal(handle) => handle.dirty_metadata(buf),
-            KHandle::Plain { .. } => self.0.cache.dirtied(buf),
+            KHandle::Plain { .. } => {
+                self.0.cache.dirtied(buf);
+                Ok(())
+            }
         }
     }
 

@@ -2,9 +2,11 @@
 //! Mounted file systems as the VFS sees them: statfs, sync, remount, unmount.
 
 use crate::health::{Noted, Policy, Record};
+use crate::mount::features_ok;
 use crate::mounted::Mounted;
 use crate::node::{Node, iget};
 use crate::options::Options;
+use crate::recover::{finish_orphans, note_journal_error};
 use core::fmt::Write;
 use core::sync::atomic::Ordering;
 use errno::Result;
@@ -95,6 +97,26 @@ impl Ext4Super {
         mount.base.cache.device.flush_cache()
     }
 
+    /// Makes a file system that was mounted read-only writable: with all that a mount for writing asks of it, and does. `EROFS` if it
+    /// cannot be written.
+    fn begin_writing(mount: &Mounted) -> Result {
+        if mount.base.health.is_dead() || mount.bdev_read_only() {
+            return Err(EROFS);
+        }
+        mount.core.with_super(|sb| features_ok(sb, &mount.base.health.name, false)).map_err(|_| EROFS)?;
+        mount.core.load_for_writing()?;
+        let beat = crate::mmp::protect(&mount.base, &mount.core)?;
+        *mount.beat.lock() = beat;
+        mount.core.set_read_only(false);
+        let begun =
+            note_journal_error(mount).and_then(|()| Self::mark_in_use(mount)).and_then(|()| finish_orphans(mount));
+        if begun.is_err() {
+            mount.core.set_read_only(true);
+            mount.end_beat();
+        }
+        begun
+    }
+
     /// Brings everything home and marks the file system as clean. After that nothing may be changed.
     fn settle(&self) -> Result {
         let mount = &*self.0;
@@ -138,6 +160,10 @@ impl SuperOps for Ext4Super {
         out.files = numbers.inodes;
         out.ffree = numbers.free_inodes;
         Ok(())
+    }
+
+    fn uuid(&self) -> [u8; 16] {
+        self.0.core.with_super(|sb| sb.uuid)
     }
 
     fn file_id(&self, inode: &Inode) -> Option<FileId> {
@@ -286,19 +312,18 @@ impl SuperOps for Ext4Super {
         }
         let rdonly = flags & uapi::MS_RDONLY != 0;
         if rdonly && !mount.core.read_only() {
-            sb.sync_all()?;
-            self.settle()?;
+            // What an error has ended nothing is written of any more, as it is.
+            if !mount.base.health.is_dead() {
+                sb.sync_all()?;
+                self.settle()?;
+            }
             mount.core.set_read_only(true);
             mount.end_beat();
         } else if !rdonly && mount.core.read_only() {
-            if mount.base.health.is_dead() || new.noload || mount.bdev_read_only() {
+            if new.noload {
                 return Err(EROFS);
             }
-            if let Some(taken) = crate::mmp::take(&mount.base, &mount.core)? {
-                *mount.beat.lock() = Some(crate::mmp::start(taken)?);
-            }
-            mount.core.set_read_only(false);
-            Self::mark_in_use(mount)?;
+            Self::begin_writing(mount)?;
         }
         mount.set_options(new);
         apply(mount, &new);

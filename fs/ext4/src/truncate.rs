@@ -3,6 +3,7 @@
 
 use crate::mounted::{Mounted, parts};
 use crate::node::{Node, to_core};
+use crate::options::ask;
 use errno::Result;
 use errno::code::{EINVAL, EUCLEAN};
 use ext4_core::State;
@@ -32,9 +33,10 @@ fn grow(inode: &Inode, node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, siz
     if leaves {
         mount.leave_inline(&node.shared)?;
     }
+    let old = inode.size();
     mapping.set_size(size);
     inode.set_size(size);
-    mount.run(8, |tx| {
+    let grown = mount.run(8, |tx| {
         let mut tree = node.shared.tree.write();
         to_core(inode, &mut tree.inode);
         if tree.inode.is_inline() && mount.core.inline_truncate(tx, &mut tree.inode, size)? {
@@ -45,7 +47,12 @@ fn grow(inode: &Inode, node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, siz
         mount.core.write_inode(tx, &tree.inode)?;
         node.shared.note(mount.tid(tx), true);
         Ok(())
-    })
+    });
+    if grown.is_err() {
+        mapping.set_size(old);
+        inode.set_size(old);
+    }
+    grown
 }
 
 /// Bytes from `at` to the end of its page become zeros, if the page has data there.
@@ -73,7 +80,7 @@ pub(crate) fn clear_rest(node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, a
 
 fn shrink(inode: &Inode, node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, size: u64) -> Result {
     clear_rest(node, mount, mapping, size)?;
-    if size == 0 && mount.options().auto_da_alloc {
+    if size == 0 && mount.has(ask::AUTO_DA_ALLOC) {
         node.shared.flush_on_close.store(true, core::sync::atomic::Ordering::Release);
     }
     let _guard = mapping.invalidate_lock();

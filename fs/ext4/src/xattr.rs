@@ -4,6 +4,7 @@
 use crate::acl::{self, Kind};
 use crate::mounted::parts;
 use crate::node::{Node, Shared, from_core, to_core};
+use crate::options::ask;
 use errno::Result;
 use errno::code::{EINVAL, EOPNOTSUPP};
 use ext4_core::SetMode;
@@ -25,7 +26,7 @@ fn split<'a>(shared: &Shared, name: &'a [u8]) -> Result<(u8, &'a [u8])> {
     if rest.is_empty() {
         return Err(EINVAL);
     }
-    if index == 1 && !shared.mount.options().user_xattr {
+    if index == 1 && !shared.mount.has(ask::USER_XATTR) {
         return Err(EOPNOTSUPP);
     }
     Ok((index, rest))
@@ -68,7 +69,7 @@ pub(crate) fn set(inode: &Inode, node: &Node, name: &[u8], value: Option<&[u8]>,
 /// The names, each ended by a NUL.
 pub(crate) fn list(shared: &Shared) -> Result<KVec<u8>> {
     let trusted = cred::capable(cred::CAP_SYS_ADMIN);
-    let (user, acl) = (shared.mount.options().user_xattr, shared.mount.options().acl);
+    let (user, acl) = (shared.mount.has(ask::USER_XATTR), shared.mount.has(ask::ACL));
     let mut names = KVec::new();
     shared.mount.core.xattr_list(&shared.tree.read().inode, |index, name| {
         if (index == 4 && !trusted) || (index == 1 && !user) || (matches!(index, 2 | 3) && !acl) {

@@ -98,6 +98,10 @@ impl Chain {
         if count <= self.known {
             return Ok(self.known);
         }
+        if count > mounted.geo.clusters {
+            // Before memory is asked for so many.
+            return Err(ENOSPC);
+        }
         let mut new = KVVec::new();
         // What follows must not fail.
         self.runs.reserve((count - self.known) as usize, GFP_NOFS)?;

@@ -185,12 +185,14 @@ impl FileOps for RegFile {
         let Ok(node) = Node::of(file.inode()) else { return };
         let mounted = &node.shared.mounted;
         if file.mode() & fmode::WRITE != 0 && mounted.options.flush {
-            // So that a stick can be pulled soon. Errors are found by `fsync`.
+            // So that a stick can be pulled soon. Errors of pages are found by `fsync`, others by `syncfs`.
             if let Some(mapping) = file.inode().mapping() {
                 let _ = mapping.write_pages(&mut WriteControl::start(0, u64::MAX));
             }
-            let _ = node.shared.write(file.inode(), false);
-            let _ = mounted.cache().write_all();
+            let written = node.shared.write(file.inode(), false);
+            if let Err(error) = written.and(mounted.cache().write_all()) {
+                file.inode().sb().errors().set(error);
+            }
         }
     }
 }

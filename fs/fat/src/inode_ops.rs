@@ -8,6 +8,7 @@ use crate::open_dir::DirFile;
 use fat_format::date::Stamp;
 use fat_format::entry::{DOT, DOTDOT, Entry, Kind, attr};
 use kalloc::{Arc, KBox};
+use kernel::filesystem::cred;
 use kernel::filesystem::vfs::{
     FileOps, FileType, Inode, InodeOps, Kstat, OpenFlags, Rename, SetAttr, SuperDevice, current_time, idirty,
 };
@@ -278,6 +279,12 @@ impl InodeOps for Node {
             Err(_) if self.shared.mounted.options.quiet => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    fn may_set_times(&self, inode: &Inode) -> bool {
+        let allowed = self.shared.mounted.options.allow_utime;
+        let in_group = cred::current_cred().is_ok_and(|cred| cred.in_group(inode.gid()));
+        (if in_group { allowed >> 3 } else { allowed }) & 0o2 != 0
     }
 
     fn getattr(&self, inode: &Inode, stat: &mut Kstat) {

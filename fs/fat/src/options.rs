@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The options of a mount. Not built (`EINVAL`): code pages other than 437, character sets other than ASCII, Latin-1 and UTF-8,
-//! `allow_utime`, `nfs`, `dos1xfloppy`, `debug`, `sys_immutable`.
+//! `nfs`, `dos1xfloppy`, `debug`, `sys_immutable`.
 
 use core::fmt::Write;
 use fat_format::charset::{Charset, Coding};
@@ -26,6 +26,8 @@ pub(crate) struct Options {
     pub(crate) gid: u32,
     pub(crate) fmask: u32,
     pub(crate) dmask: u32,
+    /// Who may set times though he is not the owner: the group, the others.
+    pub(crate) allow_utime: u32,
     pub(crate) coding: Coding,
     pub(crate) style: Style,
     /// `check=`.
@@ -63,6 +65,7 @@ impl Options {
             gid: cred.gid,
             fmask: mask,
             dmask: mask,
+            allow_utime: u32::MAX,
             coding: Coding { utf8: true, io: Charset::Ascii, escapes: false, strict: false },
             style: Style::Mixed,
             check: b'n',
@@ -78,6 +81,10 @@ impl Options {
         };
         for option in context.iter_options() {
             out.take(option)?;
+        }
+        if out.allow_utime == u32::MAX {
+            // Who may write in directories.
+            out.allow_utime = !out.dmask & 0o022;
         }
         if out.coding.escapes {
             out.coding.utf8 = false;
@@ -96,6 +103,7 @@ impl Options {
             }
             (b"fmask", Some(value)) => self.fmask = number(value, 8)?,
             (b"dmask", Some(value)) => self.dmask = number(value, 8)?,
+            (b"allow_utime", Some(value)) => self.allow_utime = number(value, 8)? & 0o022,
             (b"codepage", Some(b"437")) => {}
             (b"iocharset", Some(b"ascii")) => self.coding.io = Charset::Ascii,
             (b"iocharset", Some(b"iso8859-1")) => self.coding.io = Charset::Latin1,
@@ -146,7 +154,11 @@ impl Options {
                 write!(out, ",{name}={id}")?;
             }
         }
-        write!(out, ",fmask={:04o},dmask={:04o},codepage=437", self.fmask, self.dmask)?;
+        write!(out, ",fmask={:04o},dmask={:04o}", self.fmask, self.dmask)?;
+        if self.allow_utime != 0 {
+            write!(out, ",allow_utime={:04o}", self.allow_utime)?;
+        }
+        out.write_str(",codepage=437")?;
         let style = match self.style {
             Style::Lower => "lower",
             Style::Win95 => "win95",

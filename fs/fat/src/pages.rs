@@ -68,8 +68,8 @@ impl Pages {
         page.write(0, &bytes)
     }
 
-    /// Submits the pages of a run under write-back: as far as there are clusters.
-    fn write(&self, io: &Arc<WriteIo>, first: u64) -> Result {
+    /// Submits the pages of a run under write-back: as far as there are clusters. EIO if they end before the file: its chain is damaged.
+    fn write(&self, io: &Arc<WriteIo>, mapping: &Mapping, first: u64) -> Result {
         let bdev = self.0.mounted.device.bdev();
         let mut pieces: KVec<Piece> = KVec::new();
         let mut start = 0;
@@ -83,7 +83,13 @@ impl Pages {
             let pos = (first + index as u64).saturating_mul(PAGE);
             let mut offset = 0;
             while offset < PAGE {
-                let Some((byte, n)) = self.place(pos + offset, PAGE - offset)? else { break };
+                let at = pos + offset;
+                let (byte, n) = match self.place(at, PAGE - offset)? {
+                    Some(found) => found,
+                    // Who cuts a file makes it shorter first.
+                    None if at < mapping.size() => self.inside(at, PAGE - offset)?,
+                    None => break,
+                };
                 if byte != end && !pieces.is_empty() {
                     send(start, &mut pieces)?;
                 }
@@ -110,9 +116,9 @@ impl MappingOps for Pages {
     }
 
     fn write_run(&self, run: WriteRun) -> Result {
-        let first = run.first();
+        let (first, mapping) = (run.first(), run.mapping().clone());
         let io = run.start()?;
-        self.write(&io, first).inspect_err(|error| io.fail(*error))
+        self.write(&io, &mapping, first).inspect_err(|error| io.fail(*error))
     }
 
     fn prepare_write(&self, pos: u64, len: usize) -> Result {

@@ -8,7 +8,7 @@ use crate::journal::Journal;
 use crate::state::State;
 use crate::system::{Buffer, Monitor, System};
 use errno::Result;
-use errno::code::{EIO, ENOSPC};
+use errno::code::{EIO, ENOMEM, ENOSPC};
 use kalloc::flags::GFP_NOFS;
 use kalloc::{KVVec, KVec};
 
@@ -66,10 +66,7 @@ impl<S: System> Journal<S> {
         }
         match todo {
             Todo::Write(buffers) => {
-                if let Err(error) = self.sys.write_back(&buffers) {
-                    self.abort(error);
-                    return Err(error);
-                }
+                self.write_home(&buffers)?;
                 Ok(Step::Again)
             }
             Todo::Failed => {
@@ -115,7 +112,7 @@ impl<S: System> Journal<S> {
     fn home_step(&self) -> Result {
         let todo = self.state.with(oldest_todo).inspect_err(|_| self.rest_until_commit())?;
         match todo {
-            Todo::Write(buffers) => self.sys.write_back(&buffers).inspect_err(|error| self.abort(*error)),
+            Todo::Write(buffers) => self.write_home(&buffers).inspect_err(|_| self.rest_until_commit()),
             Todo::Failed => {
                 self.abort(EIO);
                 Err(EIO)
@@ -130,6 +127,15 @@ impl<S: System> Journal<S> {
                 if worth { self.advance_tail().map(drop) } else { Ok(()) }
             }
         }
+    }
+
+    /// Writes buffers home. An error aborts the journal, but for want of memory: what could not be tried stays dirty.
+    fn write_home(&self, buffers: &[S::Buf]) -> Result {
+        self.sys.write_back(buffers).inspect_err(|error| {
+            if *error != ENOMEM {
+                self.abort(*error);
+            }
+        })
     }
 
     /// There is nothing to bring home until another transaction is committed.

@@ -167,7 +167,7 @@ pub struct Journal<S: System> {
     pub(crate) max_transaction: u32,
     /// ... and of them for handles: the rest is for descriptors and the commit block.
     pub(crate) max_credits: u32,
-    pub(crate) state: S::Monitor<State<S>>,
+    pub(crate) state: KBox<S::Monitor<State<S>>>,
     pub(crate) superblock: S::Monitor<Superblock>,
     /// Held by the one who advances the tail.
     pub(crate) checkpointing: S::Monitor<()>,
@@ -221,7 +221,7 @@ impl<S: System> Journal<S> {
         Self::open_with(sys, geometry, block_size, config, None)
     }
 
-    /// As `open`, with one who can replay fast commits.
+    /// As `open`, with one who can replay fast commits. `EINVAL` for a log that is too short.
     #[inline(never)]
     pub fn open_with(
         sys: S,
@@ -231,6 +231,9 @@ impl<S: System> Journal<S> {
         fast: Option<&mut dyn Replay>,
     ) -> Result<(Arc<Self>, Recovered)> {
         let mut sb = Self::read_superblock(&sys, &geometry, block_size)?;
+        if sb.max_len() < MIN_BLOCKS {
+            return Err(EINVAL);
+        }
         let done = Self::recover(&sys, &geometry, &mut sb, fast)?;
         if sb.kind() == SUPERBLOCK_V1 {
             sb.set_kind(SUPERBLOCK_V2);
@@ -250,7 +253,7 @@ impl<S: System> Journal<S> {
             block_size,
             max_transaction,
             max_credits,
-            state: Monitor::new(State::new(area, done.next_tid))?,
+            state: Self::new_state(area, done.next_tid)?,
             superblock: Monitor::new(sb)?,
             checkpointing: Monitor::new(())?,
             writer: Monitor::new(Some(writer))?,
@@ -264,6 +267,12 @@ impl<S: System> Journal<S> {
             sys,
         };
         Ok((Arc::new(journal, GFP_KERNEL)?, done))
+    }
+
+    /// The state of a journal that is not used yet. In a box: it is large for a stack.
+    #[inline(never)]
+    fn new_state(area: Area, next_tid: Tid) -> Result<KBox<S::Monitor<State<S>>>> {
+        Ok(KBox::new(Monitor::new(State::new(area, next_tid))?, GFP_KERNEL)?)
     }
 
     /// The system below.

@@ -322,10 +322,14 @@ fn fresh(name: &str, make: &[&str], block_size: usize, config: Config) -> Option
     let dir = PathBuf::from(std::env::temp_dir()).join(format!("jbd2-ext4-{}-{name}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
     let image = dir.join("image");
-    std::fs::File::create(&image).unwrap().set_len(12 << 20).unwrap();
+    // The disk was another's before: what nobody has written yet is not zeros.
+    let mut old = Rng(block_size as u64);
+    let words: Vec<u8> = (0..(12u32 << 20) / 8).flat_map(|_| old.next().to_le_bytes()).collect();
+    std::fs::write(&image, words).unwrap();
     let size = block_size.to_string();
     let journal_size = if block_size == 1024 { "size=1" } else { "size=4" };
-    let mut arguments = vec!["-q", "-F", "-b", &size, "-J", journal_size];
+    let fill = "nodiscard,lazy_itable_init=0,lazy_journal_init=0";
+    let mut arguments = vec!["-q", "-F", "-b", &size, "-J", journal_size, "-E", fill];
     arguments.extend_from_slice(make);
     let Some((0, _)) = tool("mke2fs", &arguments, &image) else {
         println!("skipped: no e2fsprogs");
@@ -352,6 +356,44 @@ fn fresh(name: &str, make: &[&str], block_size: usize, config: Config) -> Option
     Some((dir, image, disk, base))
 }
 
+/// What a mount makes of a disk: the log replayed, orphans finished while a thread commits, all brought home. It must come to an end.
+fn recovered(bytes: Vec<u8>, block_size: usize, config: Config, context: &str) -> Vec<u8> {
+    let (done, end) = std::sync::mpsc::channel();
+    let recovery =
+        std::thread::spawn(move || {
+            let disk = Disk::new(bytes, block_size);
+            let log = geometry(&disk, block_size);
+            let sys = HostSystem::new(disk.clone(), disk.clone());
+            let (journal, _) = Journal::open(sys, log, block_size, config).unwrap();
+            let base = base(&disk, block_size);
+            base.journal.set(journal.clone()).ok().unwrap();
+            journal.begin_thread();
+            let of_thread = journal.clone();
+            let thread = std::thread::spawn(move || of_thread.run_thread());
+            let fs = Fs::mount(TestStore(base.clone()), Options::default()).unwrap();
+            fs.recover_orphans(|fs, mut inode| {
+                let credits = fs.credits_for_truncate(&inode);
+                let gone = inode.raw.links_count == 0;
+                while !fs.run(credits, true, |tx| {
+                    if gone { fs.evict(tx, &mut inode) } else { fs.truncate(tx, &mut inode) }
+                })? {}
+                Ok(())
+            })
+            .unwrap();
+            journal.flush().unwrap();
+            journal.close().unwrap();
+            thread.join().unwrap();
+            let reports = base.reports.lock().unwrap();
+            assert!(reports.is_empty(), "{reports:?}");
+            done.send(disk.bytes()).unwrap();
+        });
+    match end.recv_timeout(std::time::Duration::from_secs(60)) {
+        Ok(bytes) => bytes,
+        // It panicked, or does not end.
+        Err(error) => panic!("{context}: {error}, {}", if recovery.is_finished() { "panicked" } else { "no end" }),
+    }
+}
+
 fn run(name: &str, make: &[&str], block_size: usize, config: Config, seed: u64, steps: u32, cuts: u32) {
     let Some((dir, image, disk, base)) = fresh(name, make, block_size, config) else { return };
     let start = disk.bytes();
@@ -369,15 +411,7 @@ fn run(name: &str, make: &[&str], block_size: usize, config: Config, seed: u64, 
         let at = load.rng.below(events.len() as u64 + 1) as usize;
         let after = cut_sized(&start, &events[..at], &mut load.rng, block_size);
         let context = format!("{name}, seed {seed}, cut at {at} of {}", events.len());
-        let bytes = if number % 2 == 0 {
-            let disk = Disk::new(after, block_size);
-            let log = geometry(&disk, block_size);
-            let sys = HostSystem::new(disk.clone(), disk.clone());
-            Journal::open(sys, log, block_size, config).unwrap_or_else(|error| panic!("{context}: {error:?}"));
-            disk.bytes()
-        } else {
-            after
-        };
+        let bytes = if number % 2 == 0 { recovered(after, block_size, config, &context) } else { after };
         std::fs::write(&image, &bytes).unwrap();
         let (status, text) = tool("e2fsck", &["-fp"], &image).unwrap();
         assert!(status <= 1, "{context}: e2fsck -fp gives {status}: {text}");

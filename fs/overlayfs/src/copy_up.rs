@@ -118,9 +118,18 @@ impl Node {
         let real = self.real()?;
         let new = to.inode()?.clone();
         if real.is_reg() {
-            copy_data(self.real_path()?, to, size.unwrap_or(u64::MAX).min(real.size()))?;
+            copy_data(self.real_path()?, to, size.unwrap_or(u64::MAX).min(real.size()), self.fs.syncs()?)?;
         }
         copy_attributes(&self.fs, real, &new)?;
+        // A file with several names below becomes several: none of them has its number. Attributes of users are for files and directories.
+        let one = real.is_dir() || real.nlink() == 1;
+        if one && (real.is_dir() || real.is_reg() || !self.fs.options.userxattr) {
+            let origin = crate::origin::encode(&self.real_path()?)?;
+            match self.fs.set_attribute(&new, b"origin", &origin) {
+                Err(EPERM | EOPNOTSUPP) => {}
+                set => set?,
+            }
+        }
         let attr = SetAttr {
             uid: Some(real.uid()),
             gid: Some(real.gid()),
@@ -141,8 +150,8 @@ pub(crate) fn change(inode: &Inode, attr: &SetAttr) -> Result {
     inode.ops().setattr(inode, attr)
 }
 
-/// Copies `size` bytes, leaving holes where the source has them, and writes them to the disk.
-fn copy_data(from: Path, to: Path, size: u64) -> Result {
+/// Copies `size` bytes, leaving holes where the source has them, and writes them to the disk if it `syncs`.
+fn copy_data(from: Path, to: Path, size: u64, syncs: bool) -> Result {
     let from = kernel_open_real(from, uapi::O_RDONLY | uapi::O_LARGEFILE | uapi::O_NOATIME)?;
     let to = kernel_open_real(to, uapi::O_WRONLY | uapi::O_LARGEFILE)?;
     let mut buffer = KVVec::from_elem(0u8, CHUNK.min(size.max(1) as usize), GFP_KERNEL)?;
@@ -167,7 +176,7 @@ fn copy_data(from: Path, to: Path, size: u64) -> Result {
     if to.inode().size() < size {
         change(to.inode(), &SetAttr { size: Some(size), ctime: current_time(), ..SetAttr::default() })?;
     }
-    if to.inode().sb().device().is_some() { to.fsync(false) } else { Ok(()) }
+    if syncs && to.inode().sb().device().is_some() { to.fsync(false) } else { Ok(()) }
 }
 
 /// Copies the extended attributes but for our own. What the upper layer cannot keep is left out, unless it says who may do what.

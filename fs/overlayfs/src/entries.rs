@@ -26,7 +26,7 @@ pub(crate) fn make(
     own.copy_up(dir, None)?;
     let dentry = add(own, name, mode, kind)?;
     refresh(dir);
-    Node::inode(dir.sb(), &own.fs, Some(dentry), KVec::new(), None)
+    Node::inode(dir.sb(), &own.fs, Some(dentry), KVec::new(), None, None)
 }
 
 /// The mode for the upper layer, which looks at the umask itself if it has ACLs.
@@ -108,7 +108,7 @@ pub(crate) fn tmpfile(own: &Node, dir: &Arc<Inode>, mode: u32) -> Result<Arc<Ino
     let at = up.inode()?;
     let made = at.ops().tmpfile(at, masked(at, mode))?;
     let dentry = Dentry::new_anon(made, b"")?;
-    let inode = Node::inode(dir.sb(), &own.fs, Some(dentry), KVec::new(), None)?;
+    let inode = Node::inode(dir.sb(), &own.fs, Some(dentry), KVec::new(), None, None)?;
     inode.set_nlink(0);
     Ok(inode)
 }

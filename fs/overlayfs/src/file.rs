@@ -56,9 +56,12 @@ impl FileOps for DirFile {
     }
 
     fn fsync(&self, file: &File, datasync: bool) -> Result {
-        match node(file.inode())?.upper_path()? {
-            Some(path) => kernel_open_real(path, uapi::O_RDONLY | uapi::O_DIRECTORY)?.fsync(datasync),
-            None => Ok(()),
+        let node = node(file.inode())?;
+        match node.upper_path()? {
+            Some(path) if node.fs.syncs()? => {
+                kernel_open_real(path, uapi::O_RDONLY | uapi::O_DIRECTORY)?.fsync(datasync)
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -71,14 +74,16 @@ pub(crate) struct RegFile {
 }
 
 /// Flags that a file of a layer is opened with. Its access time is ours to move.
-fn layer_flags(flags: OpenFlags) -> u32 {
+fn layer_flags(node: &Node, flags: OpenFlags) -> u32 {
     const GONE: u32 = uapi::O_CREAT | uapi::O_EXCL | uapi::O_NOCTTY | uapi::O_TRUNC | uapi::O_NOFOLLOW;
-    flags.0 & !GONE | uapi::O_NOATIME | uapi::O_LARGEFILE
+    // `O_SYNC` has the bit of `O_DSYNC`.
+    let unsynced = if node.fs.options.volatile { uapi::O_SYNC } else { 0 };
+    flags.0 & !(GONE | unsynced) | uapi::O_NOATIME | uapi::O_LARGEFILE
 }
 
 impl RegFile {
     pub(crate) fn open(node: &Node, flags: OpenFlags) -> Result<Self> {
-        let first = kernel_open_real(node.real_path()?, layer_flags(flags))?;
+        let first = kernel_open_real(node.real_path()?, layer_flags(node, flags))?;
         Ok(Self { first, later: SetOnce::new() })
     }
 
@@ -90,7 +95,7 @@ impl RegFile {
         } else {
             if self.later.get().is_none() {
                 // A lost race gives the file back: the winner's is as good.
-                drop(self.later.set(kernel_open_real(node.real_path()?, layer_flags(file.flags()))?));
+                drop(self.later.set(kernel_open_real(node.real_path()?, layer_flags(node, file.flags()))?));
             }
             self.later.get().ok_or(EIO)?
         };
@@ -142,7 +147,8 @@ impl FileOps for RegFile {
     }
 
     fn fsync(&self, file: &File, datasync: bool) -> Result {
-        if node(file.inode())?.upper.get().is_none() {
+        let node = node(file.inode())?;
+        if node.upper.get().is_none() || !node.fs.syncs()? {
             return Ok(());
         }
         self.real(file)?.fsync(datasync)

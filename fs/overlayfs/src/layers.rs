@@ -21,6 +21,8 @@ pub(crate) struct Layer {
 pub(crate) struct System {
     /// `st_dev` of its files, where they keep one of their own.
     pub(crate) dev: Option<Dev>,
+    /// What handles of its files are known by, where that means one of the lower file systems alone.
+    pub(crate) uuid: Option<[u8; 16]>,
     pub(crate) _own: Option<AnonDev>,
 }
 
@@ -38,6 +40,8 @@ pub(crate) struct Fs {
     /// By how many bits a file system's number goes up in inode numbers, if that is done.
     pub(crate) xino: Option<u32>,
     pub(crate) options: Options,
+    /// Of the upper file system's errors, where `volatile` counts from.
+    pub(crate) errors: u32,
     /// Who mounted it.
     pub(crate) cred: Arc<Cred>,
     pub(crate) table: Table,
@@ -61,6 +65,15 @@ impl Fs {
     /// The mount of the upper layer. `EROFS` without one.
     pub(crate) fn upper_mount(&self) -> Result<&Arc<Mount>> {
         self.upper.as_ref().map(|path| &path.mnt).ok_or(EROFS)
+    }
+
+    /// Whether what is in the upper layer is to be written to the disk when somebody asks for it; with `volatile` it is not. EIO: something
+    /// could not be written since it was mounted, so that all of it may be damaged.
+    pub(crate) fn syncs(&self) -> Result<bool> {
+        match &self.upper {
+            Some(upper) if self.options.volatile => upper.mnt.sb.errors().check(self.errors).map(|()| false),
+            _ => Ok(true),
+        }
     }
 
     /// The directory for what is in the making. `EROFS` without an upper layer.
@@ -109,9 +122,23 @@ impl Fs {
 
     /// Makes a directory of the upper layer hide what lies below it.
     pub(crate) fn set_opaque(&self, dentry: &Dentry) -> Result {
-        let inode = dentry.positive()?;
+        self.set_attribute(dentry.positive()?, b"opaque", b"y")
+    }
+
+    /// Sets one of our attributes of a file of the upper layer.
+    pub(crate) fn set_attribute(&self, inode: &Inode, name: &[u8], value: &[u8]) -> Result {
         let _lock = inode.lock.write();
-        inode.ops().setxattr(inode, &self.name(b"opaque")?, Some(b"y"), 0)
+        inode.ops().setxattr(inode, &self.name(name)?, Some(value), 0)
+    }
+
+    /// Whether a directory of the upper layer has entries whose numbers are those of lower files, though it is not merged itself.
+    pub(crate) fn is_impure(&self, inode: &Inode) -> Result<bool> {
+        Ok(self.attribute(inode, b"impure")?.is_some_and(|value| value.as_slice() == b"y"))
+    }
+
+    /// Makes it one.
+    pub(crate) fn set_impure(&self, inode: &Inode) -> Result {
+        if self.is_impure(inode)? { Ok(()) } else { self.set_attribute(inode, b"impure", b"y") }
     }
 
     /// Whether an entry of directory `dir` says that there is no such name: a device 0:0, or, where the directory is marked so, an

@@ -9,6 +9,7 @@
 //! | `layers` | the layers of a mount and their attributes |
 //! | `node` | inodes: which files they stand for, attributes |
 //! | `lookup` | what a name stands for in all layers |
+//! | `origin` | where a copied file came from |
 //! | `copy_up` | files and directories come to the upper layer |
 //! | `entries`, `rename` | changing directories |
 //! | `merge` | listing directories |
@@ -29,6 +30,7 @@ mod merge;
 mod mount;
 mod node;
 mod options;
+mod origin;
 mod rename;
 
 use kernel::filesystem::vfs::{register_filesystem, unregister_filesystem};

@@ -2,6 +2,7 @@
 //! Listing directories: the entries of all layers, each name once, without what whiteouts hide. A list is made when a directory is
 //! read from its beginning, and kept with the open file.
 
+use crate::lookup::find;
 use crate::node::Node;
 use core::cmp::Ordering;
 use kalloc::{KVVec, KVec};
@@ -148,7 +149,11 @@ pub(crate) fn list(node: &Node) -> Result<List> {
 /// As [`list`], with the numbers that `stat` shows for the entries of the open directory `file`.
 pub(crate) fn numbered(node: &Node, file: &File) -> Result<List> {
     let mut list = list(node)?;
-    let merges = node.upper.get().is_some() && !node.lower.is_empty();
+    // Entries of the upper layer may show the number of a lower file.
+    let merges = match node.upper.get() {
+        Some(dentry) => !node.lower.is_empty() || node.fs.is_impure(dentry.positive()?)?,
+        None => false,
+    };
     if !merges && node.fs.xino.is_none() {
         return Ok(list);
     }
@@ -159,9 +164,7 @@ pub(crate) fn numbered(node: &Node, file: &File) -> Result<List> {
         let ino = match entry.upper && merges {
             true => match cached() {
                 Some(ino) => Some(ino),
-                // It shows the number of the directory that it is merged with.
-                None if entry.kind == FileType::Dir => merged_with(node, name)?,
-                None => None,
+                None => below(node, name)?,
             },
             false => None,
         };
@@ -173,23 +176,23 @@ pub(crate) fn numbered(node: &Node, file: &File) -> Result<List> {
     Ok(list)
 }
 
-/// The number of the topmost lower directory that directory `name` of the upper layer is merged with.
-fn merged_with(node: &Node, name: &[u8]) -> Result<Option<u64>> {
-    let Some(path) = node.upper_path()? else { return Ok(None) };
-    let Some(dentry) = kernel_lookup(&path, name)? else { return Ok(None) };
-    let numbered = node.fs.same || node.fs.xino.is_some();
-    if !numbered || node.fs.is_opaque(dentry.positive()?)? {
+/// The number that entry `name` of the upper layer has from a lower file: from the topmost directory that it is merged with, or from what it
+/// is a copy of.
+fn below(node: &Node, name: &[u8]) -> Result<Option<u64>> {
+    if !node.fs.same && node.fs.xino.is_none() {
         return Ok(None);
     }
-    for lower in node.lower.iter() {
-        let path = node.lower_path(lower)?;
-        if let Some(dentry) = kernel_lookup(&path, name)? {
-            let inode = dentry.positive()?;
-            let shown = node.fs.number(node.fs.system(lower.layer), inode.ino);
-            return Ok(shown.filter(|_| inode.is_dir()));
-        }
-    }
-    Ok(None)
+    let _acting = node.fs.act()?;
+    let lower = match find(node, name) {
+        Ok(found) => found.lower,
+        Err(ENOMEM) => return Err(ENOMEM),
+        // Who looks at it hears of that.
+        Err(_) => return Ok(None),
+    };
+    let Some(first) = lower.first() else { return Ok(None) };
+    let inode = first.dentry.positive()?;
+    let shown = inode.is_dir() || inode.nlink() == 1;
+    Ok(node.fs.number(node.fs.system(first.layer), inode.ino).filter(|_| shown))
 }
 
 /// Whether a directory shows no entries.

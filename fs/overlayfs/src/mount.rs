@@ -81,6 +81,9 @@ impl FileSystemType for Type {
         if options.upper.is_none() && options.work.take().is_some() {
             pr_info!("overlayfs: option \"workdir\" is useless in a non-upper mount, ignore\n");
         }
+        if options.upper.is_none() && core::mem::take(&mut options.volatile) {
+            pr_info!("overlayfs: option \"volatile\" is meaningless in a non-upper mount, ignoring it.\n");
+        }
         if options.upper.is_none() && options.lower.len() == 1 {
             return refuse("at least 2 lowerdir are needed while upperdir nonexistent", EINVAL);
         }
@@ -95,7 +98,7 @@ impl FileSystemType for Type {
             lower.push(Lower { layer, dentry: found.root.dentry.clone() }, GFP_KERNEL)?;
         }
         let upper = fs.upper.as_ref().map(|path| path.dentry.clone());
-        let root = Node::inode(&sb, &fs, upper, lower, None)?;
+        let root = Node::inode(&sb, &fs, upper, lower, None, None)?;
         sb.set_root(Dentry::new_root(root)?);
         Ok(sb)
     }
@@ -123,7 +126,7 @@ fn layers(options: Options) -> Result<Fs> {
         if lies_below(&place.dentry, &work_place.dentry) || lies_below(&work_place.dentry, &place.dentry) {
             return refuse("workdir and upperdir must be separate subtrees", EINVAL);
         }
-        systems.push(System { dev: Some(own.mnt.sb.dev), _own: None }, GFP_KERNEL)?;
+        systems.push(System { dev: Some(own.mnt.sb.dev), uuid: None, _own: None }, GFP_KERNEL)?;
         supers.push(Some(own.mnt.sb.clone()), GFP_KERNEL)?;
         traps.push(own.dentry.clone(), GFP_KERNEL)?;
         traps.push(work_own.dentry.clone(), GFP_KERNEL)?;
@@ -131,7 +134,7 @@ fn layers(options: Options) -> Result<Fs> {
         work = Some(Path { mnt: own.mnt.clone(), dentry: work_own.dentry });
         upper = Some(own);
     } else {
-        systems.push(System { dev: None, _own: None }, GFP_KERNEL)?;
+        systems.push(System { dev: None, uuid: None, _own: None }, GFP_KERNEL)?;
         supers.push(None, GFP_KERNEL)?;
     }
     let mut lower = KVec::new();
@@ -147,7 +150,7 @@ fn layers(options: Options) -> Result<Fs> {
             Some(system) => system,
             None => {
                 let anon = AnonDev::new()?;
-                systems.push(System { dev: Some(anon.dev()), _own: Some(anon) }, GFP_KERNEL)?;
+                systems.push(System { dev: Some(anon.dev()), uuid: None, _own: Some(anon) }, GFP_KERNEL)?;
                 supers.push(Some(own.mnt.sb.clone()), GFP_KERNEL)?;
                 systems.len() - 1
             }
@@ -155,8 +158,13 @@ fn layers(options: Options) -> Result<Fs> {
         roots.push(own.dentry.clone(), GFP_KERNEL)?;
         lower.push(Layer { root: own, system }, GFP_KERNEL)?;
     }
+    tell_apart(&mut systems, &lower);
     let same = systems.len() == 1 || systems.len() == 2 && upper.is_none();
-    let bits = (usize::BITS - (systems.len() - 1).leading_zeros()) + 1;
+    let bits = match supers.iter().flatten().all(has_short_numbers) {
+        true => u32::BITS,
+        // One bit more than file systems need.
+        false => (usize::BITS - (systems.len() - 1).leading_zeros()) + 1,
+    };
     let xino = (!same && options.xino != Xino::Off).then_some(u64::BITS - bits);
     let mut fs = Fs {
         upper,
@@ -167,6 +175,7 @@ fn layers(options: Options) -> Result<Fs> {
         same,
         xino,
         options,
+        errors: 0,
         cred: current_cred()?,
         table: Table::new()?,
         temporary: AtomicU64::new(1),
@@ -176,13 +185,71 @@ fn layers(options: Options) -> Result<Fs> {
         fs.traps.push(work.dentry.clone(), GFP_KERNEL)?;
         fs.work = Some(work);
         check_upper(&fs)?;
+        if fs.options.volatile {
+            begin_volatile(&mut fs)?;
+        }
     }
     Ok(fs)
+}
+
+/// Directory in the work directory whose entries name what an older kernel must know to mount it.
+const INCOMPAT: &[u8] = b"incompat";
+
+/// Marks the layer: it is mounted with `volatile`, and is not to be mounted again unless somebody takes the mark away.
+fn begin_volatile(fs: &mut Fs) -> Result {
+    let Some(work) = &fs.work else { return Ok(()) };
+    let errors = work.mnt.sb.errors();
+    fs.errors = errors.sample();
+    if errors.check(fs.errors).is_err() {
+        return refuse(
+            "Cannot mount volatile when upperdir has an unseen error. Sync upperdir fs to clear state.",
+            EIO,
+        );
+    }
+    let _write = work.mnt.want_write()?;
+    let mut at = work.clone();
+    for name in [INCOMPAT, b"volatile"] {
+        let dentry = kernel_make(&at, name, |dir| dir.ops().mkdir(dir, name, uapi::S_IFDIR))?;
+        at = Path { mnt: at.mnt, dentry };
+    }
+    kernel_make(&at, b"dirty", |dir| dir.ops().create(dir, b"dirty", uapi::S_IFREG)).map(drop)
+}
+
+/// Whether a file system's numbers of inodes have 32 bits, as its handles say.
+fn has_short_numbers(sb: &Arc<SuperBlock>) -> bool {
+    let root = sb.root();
+    let id = root.as_ref().and_then(|root| root.inode()).and_then(|inode| sb.ops().file_id(inode));
+    // `FILEID_INO32_GEN`: a number and its generation.
+    id.is_some_and(|id| id.kind == 1 && id.words().len() == 2)
+}
+
+/// Notes the lower file systems' UUIDs: not one that two have, nor the one that says nothing.
+fn tell_apart(systems: &mut [System], lower: &[Layer]) {
+    let uuid_of = |number: usize| {
+        let layer = lower.iter().find(|layer| layer.system == number)?;
+        Some(layer.root.mnt.sb.ops().uuid()).filter(|uuid| *uuid != [0; 16])
+    };
+    let count = systems.len();
+    for (number, system) in systems.iter_mut().enumerate() {
+        system.uuid =
+            uuid_of(number).filter(|uuid| (0..count).filter(|other| uuid_of(*other) == Some(*uuid)).count() == 1);
+    }
 }
 
 /// The directory `work` in the work directory, new and empty.
 fn prepare_work(place: &Path) -> Result<Path> {
     let _write = place.mnt.want_write()?;
+    if let Some(dentry) = kernel_lookup(place, b"work")?
+        && dentry.positive()?.is_dir()
+        && let Some(dentry) = kernel_lookup(&Path { mnt: place.mnt.clone(), dentry }, INCOMPAT)?
+        && dentry.positive()?.is_dir()
+    {
+        let names = crate::merge::names(Path { mnt: place.mnt.clone(), dentry })?;
+        if let Some(name) = names.split(|&byte| byte == 0).find(|name| !name.is_empty()) {
+            pr_err!("overlayfs: overlay with incompat feature '{}' cannot be mounted\n", name.escape_ascii());
+            return Err(EINVAL);
+        }
+    }
     if kernel_lookup(place, b"work")?.is_some() && clear(place, b"work", 0).is_err() {
         return refuse("failed to create directory work/work", EIO);
     }
@@ -213,7 +280,7 @@ impl SuperOps for Super {
 
     fn sync(&self, _: &SuperBlock, wait: bool) -> Result {
         match &self.0.upper {
-            Some(path) if wait => path.mnt.sb.sync_all(),
+            Some(path) if wait && self.0.syncs()? => path.mnt.sb.sync_all(),
             _ => Ok(()),
         }
     }

@@ -30,11 +30,13 @@ pub(crate) struct Home {
 pub(crate) struct Node {
     pub(crate) fs: Arc<Fs>,
     pub(crate) upper: SetOnce<Arc<Dentry>>,
-    /// Directories that are merged, topmost first; at most one other file.
+    /// Directories that are merged, topmost first; at most one other file, which may be where one of the upper layer came from.
     pub(crate) lower: KVec<Lower>,
     pub(crate) home: Option<Home>,
     /// The inode whose node this is.
     pub(crate) own: SetOnce<WeakArc<Inode>>,
+    /// What its directory in the upper layer says of where the directories below are (`redirect`).
+    pub(crate) redirect: Mutex<Option<KVec<u8>>>,
     /// Held while it comes to the upper layer.
     pub(crate) copying: Mutex<()>,
     /// A regular file that came to the upper layer is in use there until this inode is not: who opened it before goes on in the copy,
@@ -56,6 +58,7 @@ impl Node {
         upper: Option<Arc<Dentry>>,
         lower: KVec<Lower>,
         home: Option<Home>,
+        redirect: Option<KVec<u8>>,
     ) -> Result<Arc<Inode>> {
         let real = match (&upper, lower.first()) {
             (Some(dentry), _) => dentry.positive()?.clone(),
@@ -75,6 +78,7 @@ impl Node {
                 lower,
                 home,
                 own: SetOnce::new(),
+                redirect: Mutex::new(redirect),
                 copying: Mutex::new(()),
                 held: Mutex::new(None),
             };

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The options of a mount. What is not built here (`index`, `metacopy`, `nfs_export`, following redirects, `volatile`) can only be
-//! switched off.
+//! The options of a mount. What is not built here (`index`, `metacopy`, `nfs_export`) can only be switched off.
 
 use core::fmt::Write;
-use errno::{Result, code::*};
 use kalloc::KVec;
-use kalloc::flags::GFP_KERNEL;
+use kernel::prelude::*;
 
 /// How inode numbers of layers on different file systems become one space.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -13,6 +11,29 @@ pub(crate) enum Xino {
     Off,
     Auto,
     On,
+}
+
+/// What becomes of directories that are in a lower layer when they are renamed, and of those that were.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Redirect {
+    /// They can be renamed.
+    On,
+    /// They are found where they are, and cannot be renamed.
+    Follow,
+    /// As Linux as Debian builds it: the same, by another name.
+    Off,
+    /// One that was renamed is refused.
+    NoFollow,
+}
+
+impl Redirect {
+    pub(crate) fn follows(self) -> bool {
+        self != Self::NoFollow
+    }
+
+    pub(crate) fn makes(self) -> bool {
+        self == Self::On
+    }
 }
 
 /// What was asked for.
@@ -25,6 +46,11 @@ pub(crate) struct Options {
     pub(crate) default_permissions: bool,
     pub(crate) userxattr: bool,
     pub(crate) xino: Xino,
+    pub(crate) redirect: Redirect,
+    /// Nothing is written to the disk because of the overlay; after a crash the upper layer is worth nothing.
+    pub(crate) volatile: bool,
+    /// It was said.
+    said_redirect: bool,
 }
 
 /// Splits `text` at each `at` that has no backslash before it. Backslashes stay.
@@ -73,10 +99,21 @@ impl Options {
             default_permissions: false,
             userxattr: false,
             xino: Xino::Off,
+            redirect: Redirect::Off,
+            volatile: false,
+            said_redirect: false,
         };
         for option in split(text, b',').filter(|option| !option.is_empty()) {
             let mut parts = option.splitn(2, |&byte| byte == b'=');
             out.take(parts.next().unwrap_or(option), parts.next())?;
+        }
+        if out.userxattr {
+            // Anybody may write these attributes.
+            if out.said_redirect && out.redirect.follows() {
+                pr_err!("overlayfs: conflicting options: userxattr,redirect_dir\n");
+                return Err(EINVAL);
+            }
+            out.redirect = Redirect::NoFollow;
         }
         Ok(out)
     }
@@ -99,10 +136,20 @@ impl Options {
             (b"workdir", Some(dir)) => self.work = Some(unescaped(dir)?),
             (b"default_permissions", None) => self.default_permissions = true,
             (b"userxattr", None) => self.userxattr = true,
+            (b"volatile", None) => self.volatile = true,
             (b"xino", Some(b"off")) => self.xino = Xino::Off,
             (b"xino", Some(b"auto")) => self.xino = Xino::Auto,
             (b"xino", Some(b"on")) => self.xino = Xino::On,
-            (b"redirect_dir", Some(b"off" | b"nofollow")) => {}
+            (b"redirect_dir", Some(mode)) => {
+                self.redirect = match mode {
+                    b"on" => Redirect::On,
+                    b"follow" => Redirect::Follow,
+                    b"off" => Redirect::Off,
+                    b"nofollow" => Redirect::NoFollow,
+                    _ => return Err(EINVAL),
+                };
+                self.said_redirect = true;
+            }
             (b"index" | b"nfs_export" | b"metacopy", Some(b"off")) => {}
             _ => return Err(EINVAL),
         }
@@ -119,10 +166,19 @@ impl Options {
         if self.default_permissions {
             out.write_str(",default_permissions")?;
         }
+        match self.redirect {
+            Redirect::On => out.write_str(",redirect_dir=on")?,
+            Redirect::Follow => out.write_str(",redirect_dir=follow")?,
+            Redirect::NoFollow if self.said_redirect => out.write_str(",redirect_dir=nofollow")?,
+            Redirect::Off | Redirect::NoFollow => {}
+        }
         match self.xino {
             Xino::Off => {}
             Xino::Auto => out.write_str(",xino=auto")?,
             Xino::On => out.write_str(",xino=on")?,
+        }
+        if self.volatile {
+            out.write_str(",volatile")?;
         }
         if self.userxattr {
             out.write_str(",userxattr")?;

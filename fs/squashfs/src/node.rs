@@ -137,12 +137,16 @@ impl InodeOps for Node {
                 names.extend_from_slice(name, GFP_KERNEL)?;
                 names.push(0, GFP_KERNEL)?;
             }
-            Ok(())
+            // What no program can be given takes no memory.
+            if names.len() > LIST_MAX { Err(E2BIG) } else { Ok(()) }
         });
         mounted.checked("attributes", listed)?;
         Ok(names)
     }
 }
+
+/// Bytes of the longest list of attributes (`XATTR_LIST_MAX`).
+const LIST_MAX: usize = 65536;
 
 /// What a position in a directory is more than the byte of the entry: `.` and `..` come before.
 const FIRST: i64 = 3;

@@ -225,14 +225,15 @@ fn populate(mapping: &Mapping, first: u64, last: u64) -> Result {
     let mut added: KVec<(u64, u64)> = KVec::new();
     let mut result = Ok(());
     for index in first..last {
-        result = mapping.preallocate(index).and_then(|new| {
-            match added.last_mut() {
-                _ if !new => {}
-                Some(stretch) if stretch.1 == index => stretch.1 = index + 1,
-                _ => added.push((index, index + 1), GFP_KERNEL)?,
-            }
-            Ok(())
-        });
+        // Room for the note first: what is kept must not be forgotten.
+        result =
+            added.reserve(1, GFP_KERNEL).map_err(Into::into).and_then(|()| mapping.preallocate(index)).map(|new| {
+                match added.last_mut() {
+                    _ if !new => {}
+                    Some(stretch) if stretch.1 == index => stretch.1 = index + 1,
+                    _ => drop(added.push_within_capacity((index, index + 1))),
+                }
+            });
         if result.is_ok() && task::current().signal_pending() {
             result = Err(EINTR);
         }
@@ -242,7 +243,8 @@ fn populate(mapping: &Mapping, first: u64, last: u64) -> Result {
     }
     if result.is_err() {
         for &(from, to) in added.iter() {
-            mapping.remove(from, to - 1);
+            // A program that has the file mapped may use some already.
+            mapping.forget_kept(from, to - 1);
         }
     }
     result

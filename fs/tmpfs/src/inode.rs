@@ -86,7 +86,9 @@ pub(crate) fn new_inode(
         }
         FileType::Reg => {
             let pages = KBox::new(Pages(limits.clone()), GFP_KERNEL)?;
-            node.kind = Kind::Reg { mapping: Mapping::new(pages, 0)?, seals: AtomicU32::new(uapi::F_SEAL_SEAL) };
+            let mapping = Mapping::new(pages, 0)?;
+            mapping.set_unevictable(limits.noswap);
+            node.kind = Kind::Reg { mapping, seals: AtomicU32::new(uapi::F_SEAL_SEAL) };
         }
         FileType::Link => node.kind = Kind::Link(KVec::from_slice(target, GFP_KERNEL)?),
         _ => {}

@@ -18,12 +18,13 @@ impl Count {
     /// Takes `n`; `ENOSPC` over the limit.
     pub(crate) fn charge(&self, n: u64) -> Result {
         let max = self.max();
-        let old = self.used.fetch_add(n, Ordering::Relaxed);
-        if max != 0 && old.saturating_add(n) > max {
-            self.used.fetch_sub(n, Ordering::Relaxed);
-            return Err(ENOSPC);
+        if max == 0 {
+            self.used.fetch_add(n, Ordering::Relaxed);
+            return Ok(());
         }
-        Ok(())
+        // In one step: what one takes for a moment and gives back must not be missing to another.
+        let more = |used: u64| used.checked_add(n).filter(|used| *used <= max);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).map(drop).map_err(|_| ENOSPC)
     }
 
     pub(crate) fn uncharge(&self, n: u64) {
@@ -49,8 +50,10 @@ impl Count {
     }
 }
 
-/// The limits of one file system.
+/// The limits of one file system, and what else its files share.
 pub(crate) struct Limits {
+    /// Contents stay in memory: `noswap`, and ramfs.
+    pub(crate) noswap: bool,
     /// Pages of contents.
     pub(crate) pages: Count,
     /// Inodes.

@@ -25,7 +25,7 @@ const NAME_MAX: usize = 255 - 6;
 
 pub(crate) fn init(fs_type: &'static dyn FileSystemType) -> Result {
     let sb = crate::new_super(fs_type, 0, &Options::unlimited(), uapi::TMPFS_MAGIC)?;
-    let limits = Arc::new(Limits { pages: Count::new(0), inodes: Count::new(0) }, GFP_KERNEL)?;
+    let limits = Arc::new(Limits { noswap: false, pages: Count::new(0), inodes: Count::new(0) }, GFP_KERNEL)?;
     let place = vfs::mounting::kern_mount(&sb, b"tmpfs")?;
     INTERNAL.set(Internal { place, limits }).map_err(|_| EBUSY)
 }

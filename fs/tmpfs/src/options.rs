@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Mount options. Source: `tmpfs(5)`. Parsing only; no locks.
 
+use crate::limits::Limits;
 use core::fmt::Write;
 use errno::{Result, code::*};
 use mm_alloc::layout::PAGE_SIZE;
@@ -19,6 +20,8 @@ pub struct Options {
     pub uid: u32,
     /// Group of the root.
     pub gid: u32,
+    /// Contents stay in memory.
+    pub noswap: bool,
     /// Which of the limits were given.
     pub given: Given,
 }
@@ -40,12 +43,12 @@ impl Options {
     /// tmpfs's defaults: half of memory.
     pub fn tmpfs() -> Self {
         let half = mm::meminfo().total / 2;
-        Self { pages: half, inodes: half, mode: ROOT_MODE, uid: 0, gid: 0, given: Given::default() }
+        Self { pages: half, inodes: half, mode: ROOT_MODE, uid: 0, gid: 0, noswap: false, given: Given::default() }
     }
 
     /// No limits, and a root that belongs to root (ramfs, rootfs, devtmpfs).
     pub fn unlimited() -> Self {
-        Self { pages: 0, inodes: 0, mode: 0o755, uid: 0, gid: 0, given: Given::default() }
+        Self { pages: 0, inodes: 0, mode: 0o755, uid: 0, gid: 0, noswap: false, given: Given::default() }
     }
 
     /// Reads the options of a tmpfs. `EINVAL`.
@@ -82,16 +85,18 @@ impl Options {
                 self.gid = option::id(value)?;
                 self.given.other = true;
             }
+            (b"noswap", None) => self.noswap = true,
             // What is the case here anyway.
-            (b"inode64" | b"noswap", None) => {}
+            (b"inode64", None) => {}
             (b"huge", Some(b"never")) => {}
             _ => return Err(EINVAL),
         }
         Ok(())
     }
 
-    /// Reads the options of a ramfs: `mode`; others are ignored, as `ramfs` always did.
+    /// Reads the options of a ramfs, which is never swapped: `mode`; others are ignored, as `ramfs` always did.
     pub fn parse_ramfs(mut self, context: &FsContext<'_>) -> Result<Self> {
+        self.noswap = true;
         for (key, value) in context.iter_options() {
             if let (b"mode", Some(value)) = (key, value) {
                 self.mode = option::number(value, 8)? & 0o7777;
@@ -135,7 +140,8 @@ fn size(text: &[u8]) -> Result<u64> {
 }
 
 /// Shows what differs from the defaults, as `/proc/mounts` has it.
-pub(crate) fn show(pages: u64, inodes: u64, root: (u32, u32, u32), out: &mut dyn Write) -> core::fmt::Result {
+pub(crate) fn show(limits: &Limits, root: (u32, u32, u32), out: &mut dyn Write) -> core::fmt::Result {
+    let (pages, inodes) = (limits.pages.max(), limits.inodes.max());
     let default = Options::tmpfs();
     if pages != default.pages {
         write!(out, ",size={}k", pages.saturating_mul(PAGE_SIZE as u64 / 1024))?;
@@ -153,5 +159,6 @@ pub(crate) fn show(pages: u64, inodes: u64, root: (u32, u32, u32), out: &mut dyn
     if gid != 0 {
         write!(out, ",gid={gid}")?;
     }
-    out.write_str(",inode64")
+    out.write_str(",inode64")?;
+    if limits.noswap { out.write_str(",noswap") } else { Ok(()) }
 }

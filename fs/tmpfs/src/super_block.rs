@@ -20,12 +20,17 @@ struct TmpfsSuper {
     limited: bool,
     /// In each handle, so that those of another tmpfs are none here.
     generation: u32,
+    uuid: [u8; 16],
 }
 
 /// `FILEID_INO32_GEN`, though a handle here has three words.
 const FILE_ID: i32 = 1;
 
 impl SuperOps for TmpfsSuper {
+    fn uuid(&self) -> [u8; 16] {
+        self.uuid
+    }
+
     fn statfs(&self, _sb: &SuperBlock, out: &mut Kstatfs) -> Result {
         let (pages, inodes) = (&self.limits.pages, &self.limits.inodes);
         if pages.max() != 0 {
@@ -60,7 +65,7 @@ impl SuperOps for TmpfsSuper {
             return Ok(());
         }
         let root = (inode.mode() & 0o7777, inode.uid(), inode.gid());
-        show(self.limits.pages.max(), self.limits.inodes.max(), root, out)
+        show(&self.limits, root, out)
     }
 
     fn remount(&self, _sb: &SuperBlock, flags: u32, options: &[u8]) -> Result {
@@ -69,6 +74,10 @@ impl SuperOps for TmpfsSuper {
         }
         let context = FsContext { source: b"", flags, options };
         let new = Options::tmpfs().parse(&context)?;
+        // Files that there are may be in swap space already.
+        if new.noswap && !self.limits.noswap {
+            return Err(EINVAL);
+        }
         if new.given.size {
             self.limits.pages.check_limit(new.pages)?;
         }
@@ -90,10 +99,14 @@ pub fn new_super(
     options: &Options,
     magic: u32,
 ) -> Result<Arc<SuperBlock>> {
-    let limits = Limits { pages: Count::new(options.pages), inodes: Count::new(options.inodes) };
+    let (pages, inodes) = (Count::new(options.pages), Count::new(options.inodes));
+    let limits = Limits { noswap: options.noswap, pages, inodes };
     let limits = Arc::new(limits, GFP_KERNEL)?;
     let limited = magic == uapi::TMPFS_MAGIC;
-    let ops = KBox::new(TmpfsSuper { limits: limits.clone(), limited, generation: random::u64() as u32 }, GFP_KERNEL)?;
+    let mut uuid = [0; 16];
+    random::fill(&mut uuid);
+    let ops = TmpfsSuper { limits: limits.clone(), limited, generation: random::u64() as u32, uuid };
+    let ops = KBox::new(ops, GFP_KERNEL)?;
     let init = SuperInit { magic: magic.into(), block_size: PAGE_SIZE as u32, max_bytes: i64::MAX as u64, flags };
     let sb = SuperBlock::new(fs_type, init, ops)?;
     let owner = Owner { mode: uapi::S_IFDIR | options.mode, uid: options.uid, gid: options.gid };

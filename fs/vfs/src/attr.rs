@@ -70,7 +70,8 @@ fn check(inode: &Inode, attr: &mut SetAttr) -> Result {
             return Err(EPERM);
         }
     }
-    if (attr.mode.is_some() || attr.times_set) && !owner && !cred.capable(CAP_FOWNER) {
+    let sets_times = attr.times_set && (owner || !inode.ops().may_set_times(inode));
+    if (attr.mode.is_some() || sets_times) && !owner && !cred.capable(CAP_FOWNER) {
         return Err(EPERM);
     }
     if let Some(mode) = attr.mode {

@@ -212,6 +212,21 @@ pub(crate) fn is_subdir(dentry: &Arc<Dentry>, ancestor: &Dentry) -> bool {
     }
 }
 
+/// Whether `dentry` is directory `inode` or below it, as far as the tree holds still.
+pub(crate) fn is_inside(dentry: &Arc<Dentry>, inode: &Arc<Inode>) -> bool {
+    let section = rcu::read_lock();
+    let mut at = dentry.as_arc_borrow();
+    loop {
+        if at.inode().is_some_and(|own| Arc::ptr_eq(own, inode)) {
+            return true;
+        }
+        match at.parent(&section) {
+            Some(parent) => at = parent,
+            None => return false,
+        }
+    }
+}
+
 /// Drops every cached name below `root`, deepest first. For a file system that goes away.
 pub(crate) fn drop_tree(root: &Arc<Dentry>) {
     let mut at = root.clone();

@@ -195,7 +195,11 @@ impl FilesStruct {
     }
 
     fn filp_close(&self, file: Arc<File>) -> Result {
-        let result = if file.mode() & crate::file::fmode::PATH != 0 { Ok(()) } else { file.ops().flush(&file) };
+        if file.mode() & crate::file::fmode::PATH != 0 {
+            // It cannot have made a lock, and takes none away.
+            return Ok(());
+        }
+        let result = file.ops().flush(&file);
         crate::flock::release_owner(&file, self.lock_owner());
         result
     }

@@ -192,7 +192,7 @@ pub trait FileOps: Any + Send + Sync {
 
     /// Reserves or frees space.
     fn fallocate(&self, file: &File, mode: u32, offset: u64, len: u64) -> Result {
-        Err(if file.inode().file_type() == crate::types::FileType::Fifo { ESPIPE } else { ENODEV })
+        Err(EOPNOTSUPP)
     }
 
     /// Flags are about to change (`F_SETFL`); an error refuses it.

@@ -191,10 +191,15 @@ pub fn write_page(mapping: &Mapping, from: &mut IovIter<'_>, at: u64) -> Result<
     let offset = at as usize % PAGE_SIZE;
     let index = at >> PAGE_SHIFT;
     let want = (PAGE_SIZE - offset).min(from.count());
+    let there = mapping.get(index);
     if !mapping.is_memory() {
-        mapping.ops().prepare_write(at, want)?;
+        let dirty = there.as_ref().is_some_and(|page| page.has(PageFlags::DIRTY));
+        if !(dirty && mapping.ops().dirty_is_prepared()) {
+            mapping.ops().prepare_write(at, want)?;
+        }
     }
-    if let Some(page) = mapping.get(index) {
+    // Who sees the page keeps it in the cache; one that came meanwhile is found below.
+    if let Some(page) = there {
         let n = from.copy_page_from_iter(&page, offset, want);
         written(mapping, index, &page, offset, n);
         return Ok(n);
@@ -299,6 +304,12 @@ impl VmFile for File {
 
     fn sync_range(&self, _start: u64, _end: u64) -> Result {
         self.fsync(true)
+    }
+
+    fn punch_hole(&self, start: u64, len: u64) -> Result {
+        let mode = uapi::FALLOC_FL_PUNCH_HOLE | uapi::FALLOC_FL_KEEP_SIZE;
+        let (start, len) = (i64::try_from(start).map_err(|_| EINVAL)?, i64::try_from(len).map_err(|_| EINVAL)?);
+        crate::syscall::meta::fallocate(self, mode, start, len)
     }
 
     fn readahead(&self) -> Option<&mm::Readahead> {

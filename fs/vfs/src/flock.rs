@@ -147,6 +147,19 @@ impl LockState {
         Ok(None)
     }
 
+    /// Whether the range's holder has a lock of its kind.
+    pub(crate) fn holds(&self, range: &Range) -> bool {
+        self.held.lock().ranges.iter().any(|held| held.same_holder(range))
+    }
+
+    /// Whether there are locks of the other kind (`flock` or not) that a server takes for the same process's.
+    fn has_other_kind(&self, range: &Range) -> bool {
+        let held = self.held.lock();
+        held.ranges
+            .iter()
+            .any(|held| held.flock != range.flock && (held.pid == range.pid || held.pid == -1 || range.pid == -1))
+    }
+
     /// Takes away what `owner` holds within the range.
     pub(crate) fn unset(&self, range: &Range) -> Result {
         let mut state = self.held.lock();
@@ -161,15 +174,19 @@ impl LockState {
         Ok(())
     }
 
-    /// Takes away all that `owner` holds, of one kind; whether there was any. Needs no memory: nothing is cut.
-    fn unset_all(&self, owner: usize, flock: bool) -> bool {
+    /// Takes away all that `owner` holds, of one kind; whose it was (as [`Range::pid`]) if there was any. Needs no memory: nothing is cut.
+    fn unset_all(&self, owner: usize, flock: bool) -> Option<i32> {
         let mut state = self.held.lock();
-        let ranges = &mut state.ranges;
-        let before = ranges.len();
-        ranges.retain(|held| held.owner != owner || held.flock != flock);
-        let gone = ranges.len() != before;
+        let mut gone = None;
+        state.ranges.retain(|held| {
+            let stays = held.owner != owner || held.flock != flock;
+            if !stays {
+                gone = Some(held.pid);
+            }
+            stays
+        });
         drop(state);
-        if gone {
+        if gone.is_some() {
             self.waiters.wake_up_all();
         }
         gone
@@ -288,8 +305,8 @@ pub(crate) fn release_file(file: &File) {
     if let Some(state) = file.inode().locks() {
         let owner = core::ptr::from_ref(file).addr();
         for flock in [true, false] {
-            if state.unset_all(owner, flock) {
-                unlock_remote(file);
+            if let Some(pid) = state.unset_all(owner, flock) {
+                unlock_remote(file, pid);
             }
         }
         crate::lease::release_file(state, owner);
@@ -300,24 +317,26 @@ pub(crate) fn release_file(file: &File) {
 #[inline]
 pub(crate) fn release_owner(file: &File, owner: usize) {
     if let Some(state) = file.inode().locks()
-        && state.unset_all(owner, false)
+        && let Some(pid) = state.unset_all(owner, false)
     {
-        unlock_remote(file);
+        unlock_remote(file, pid);
     }
 }
 
-/// All locks of somebody on `file` are gone: on a server, too.
+/// All locks of somebody on `file` are gone: on a server, too. `pid`: who set them, which need not be who closes an inherited file last.
 #[cold]
-fn unlock_remote(file: &File) {
+fn unlock_remote(file: &File, pid: i32) {
     if file.ops().has_remote_locks() {
-        let pid = crate::hooks::current_pid() as i32;
+        let pid = if pid > 0 { pid } else { crate::hooks::current_pid() as i32 };
         let all = RemoteLock { kind: uapi::F_UNLCK, start: 0, end: i64::MAX, pid, wait: false };
         // There is nobody left to tell.
         let _ = file.ops().lock(file, &all);
     }
 }
 
-/// What was done to `range` here is done on the server of `file`, if it has one. An error of setting undoes it here.
+/// What was done to `range` here is done on the server of `file`, if it has one. An error of setting undoes it here, and there: the server
+/// may have granted it before the caller was killed, or still have what the caller had before. (A server knows one kind of locks: those of
+/// the other kind that the process has stay.)
 pub(crate) fn follow_remote(file: &File, state: &LockState, range: &Range, set: bool, wait: bool) -> Result {
     if !file.ops().has_remote_locks() {
         return Ok(());
@@ -330,7 +349,11 @@ pub(crate) fn follow_remote(file: &File, state: &LockState, range: &Range, set: 
     let lock = RemoteLock { kind, start: range.start, end: range.end, pid: crate::hooks::current_pid() as i32, wait };
     let result = file.ops().lock(file, &lock);
     if set && result.is_err() {
-        state.unset(range)?;
+        // The first error is the one to tell.
+        let _ = state.unset(range);
+        if !state.has_other_kind(range) {
+            let _ = file.ops().lock(file, &RemoteLock { kind: uapi::F_UNLCK, wait: false, ..lock });
+        }
     }
     result
 }

@@ -34,6 +34,12 @@ pub(crate) struct InodeCache {
 /// References to an unused inode: its bucket's, and the looker's.
 const UNUSED: usize = 2;
 
+/// Whether something of the inode is still on its way to the device: who read it in anew would get what is older there, and who waits
+/// for its pages (a commit) finds them by the inode.
+fn is_unsettled(inode: &Inode) -> bool {
+    inode.dirty_flags() != 0 || inode.mapping().is_some_and(|mapping| mapping.is_writeback())
+}
+
 impl InodeCache {
     /// Sized by the machine's memory. ENOMEM.
     pub(crate) fn new() -> Result<Self> {
@@ -109,7 +115,7 @@ impl InodeCache {
     }
 
     fn drop_unused(&self, bucket: &RcuList<Inode>, inode: &Arc<Inode>) -> bool {
-        if Arc::strong_count(inode) > UNUSED || inode.dirty_flags() != 0 || inode.is_evicted() {
+        if Arc::strong_count(inode) > UNUSED || is_unsettled(inode) || inode.is_evicted() {
             return false;
         }
         let Some(_reading) = self.reader(inode.ino).ok().and_then(Mutex::try_lock) else { return false };
@@ -120,7 +126,7 @@ impl InodeCache {
         fence(SeqCst);
         // The bucket's reference is only given up after a grace period, so an unused inode still counts two. Who found it meanwhile
         // has a third, or sees the mark.
-        if Arc::strong_count(inode) > UNUSED || inode.dirty_flags() != 0 {
+        if Arc::strong_count(inode) > UNUSED || is_unsettled(inode) {
             inode.change_iflags(0, iop::UNCACHED);
             // Just removed, so it is in no list.
             let _ = bucket.lock().push(inode.clone());

@@ -10,6 +10,7 @@ mod init;
 pub use init::{InodeInit, owner_for_new};
 
 use crate::attr::SetAttr;
+use crate::dentry::Dentry;
 use crate::disk_inode::{DiskInode, idirty};
 use crate::file::{FileOps, OpenFlags};
 use crate::fileattr::FileAttr;
@@ -135,6 +136,11 @@ pub trait InodeOps: Any + Send + Sync {
         crate::perm::generic_permission(inode, mask)
     }
 
+    /// Whether the current task, which is not the owner, may set the times of `inode` to what it likes.
+    fn may_set_times(&self, inode: &Inode) -> bool {
+        false
+    }
+
     /// Whether a cached dentry of `inode` still stands (with [`iop::REVALIDATE`]). Must not sleep.
     fn revalidate(&self, inode: &Inode) -> bool {
         true
@@ -224,12 +230,16 @@ pub struct Rename<'a> {
     pub old_name: &'a [u8],
     /// What moves.
     pub inode: &'a Arc<Inode>,
+    /// Its place in the tree, which is the old one until the call is over.
+    pub place: &'a Arc<Dentry>,
     /// Directory it goes to (possibly the same).
     pub new_dir: &'a Arc<Inode>,
     /// Name it gets.
     pub new_name: &'a [u8],
     /// What has that name now and is replaced (or exchanged).
     pub target: Option<&'a Arc<Inode>>,
+    /// The place of that.
+    pub target_place: Option<&'a Arc<Dentry>>,
     /// `RENAME_*`. `RENAME_NOREPLACE` is already checked.
     pub flags: u32,
 }

@@ -172,6 +172,11 @@ pub trait SuperOps: Any + Send + Sync {
         Err(ESTALE)
     }
 
+    /// What tells this file system from all others, whatever it is mounted as; zeros: nothing does.
+    fn uuid(&self) -> [u8; 16] {
+        [0; 16]
+    }
+
     /// The last mount is gone. The dentries are already dropped.
     fn put_super(&self, sb: &SuperBlock) {}
 }

@@ -10,7 +10,7 @@ use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KString, KVec};
 use klog::{pr_err, pr_notice, pr_warn};
-use module_core::{Area, VERMAGIC};
+use module_core::{Area, Header, VERMAGIC};
 use module_image::{Bad, Elf, Layout, Linked, Region, Segment, fnv1a};
 
 /// What the caller wants to be overlooked.
@@ -70,8 +70,13 @@ pub(crate) fn load(file: &[u8], text: &[u8], force: Force) -> Result {
 
 /// The module's name, which says too that the file is one.
 fn name_of<'a>(elf: &Elf<'a>) -> Result<&'a [u8]> {
-    if elf.section_named(b".gnu.linkonce.this_module").is_none() {
+    let Some((_, header)) = elf.section_named(b".gnu.linkonce.this_module") else {
         pr_err!("No .gnu.linkonce.this_module section found in module: is it a module at all?");
+        return Err(ENOEXEC);
+    };
+    // What is behind it would be taken for a part of it, and written to.
+    if header.size != size_of::<Header>() || header.data.len() != header.size {
+        pr_err!("The section .gnu.linkonce.this_module has not the size of this kernel's ({})", header.size);
         return Err(ENOEXEC);
     }
     let fits = |name: &&[u8]| {
@@ -155,7 +160,10 @@ fn place(elf: &Elf<'_>, layout: &Layout, module: &Module, gpl: bool, checked: bo
     Ok((core, init))
 }
 
-/// Relocates, with the symbols of the image and of other modules; notes which modules those are.
+/// How long a module waits for another one's `init`, to use its symbols.
+const PATIENCE_NS: u64 = 30_000_000_000;
+
+/// Relocates, with the symbols of the image and of other modules; notes which modules those are. Waits for such as are coming.
 fn resolve(
     elf: &Elf<'_>,
     layout: &Layout,
@@ -165,27 +173,41 @@ fn resolve(
     checked: bool,
 ) -> Result<Linked> {
     let name = module.name().as_bytes();
-    // Held until the references of the modules found are this module's: none of them can go meanwhile.
-    let list = registry::modules();
-    let mut finder = Finder::new(name, elf, &list, gpl, checked)?;
-    let result = elf.link(layout, core, init, &mut |symbol| {
-        finder.find(symbol).map_err(|error| {
-            pr_warn!("{}: Unknown symbol {} (err {})", Shown(name), Shown(symbol), error.to_errno());
-            Bad { error, reason: "Unknown symbol", number: 0 }
-        })
-    });
-    let result = result.map_err(|bad| match bad.reason {
-        "Unknown symbol" => bad.error,
-        _ => refuse(name, bad),
-    });
-    match result {
-        Ok(linked) => module.set_uses(finder.uses).map(|()| linked),
-        Err(error) => {
+    let until = ktime::now_ns().saturating_add(PATIENCE_NS);
+    let mut patient = true;
+    loop {
+        // Held until the references of the modules found are this module's: none of them can go meanwhile.
+        let list = registry::modules();
+        let mut finder = Finder::new(name, elf, &list, gpl, checked)?;
+        let result = elf.link(layout, core, init, &mut |symbol| {
+            finder.find(symbol).map_err(|error| Bad { error, reason: UNKNOWN, number: 0 })
+        });
+        // Also for a weak symbol, which the link did without.
+        if let Some(coming) = finder.coming.take().filter(|_| patient) {
             finder.put();
-            Err(error)
+            drop(list);
+            patient = registry::wait_started(&coming, until);
+            if !patient {
+                pr_warn!("{}: gave up waiting for init of module {}.", Shown(name), coming.name());
+            }
+            continue;
         }
+        let error = match result {
+            Ok(linked) => return module.set_uses(finder.uses).map(|()| linked),
+            Err(bad) if bad.reason == UNKNOWN => {
+                let symbol = elf.symbol(bad.number as usize).map_or(&b"?"[..], |symbol| symbol.name);
+                pr_warn!("{}: Unknown symbol {} (err {})", Shown(name), Shown(symbol), bad.error.to_errno());
+                bad.error
+            }
+            Err(bad) => refuse(name, bad),
+        };
+        finder.put();
+        return Err(error);
     }
 }
+
+/// Why a module with a symbol that nobody has is refused.
+const UNKNOWN: &str = "Unknown symbol";
 
 /// Everything the kernel remembers of the file, which goes.
 fn body(elf: &Elf<'_>, layout: &Layout, core: Area) -> Result<Body> {
@@ -209,10 +231,14 @@ fn body(elf: &Elf<'_>, layout: &Layout, core: Area) -> Result<Body> {
     }
     symbols.sort_unstable_by_key(|own| own.hash);
     functions.sort_unstable_by_key(|function| function.0);
-    let mut sections = KVec::new();
+    let (mut sections, mut notes) = (KVec::new(), KVec::new());
     for (name, index) in elf.loaded_sections(layout) {
         if let Some((Region::Core, offset)) = layout.place_of(index) {
-            sections.push((KString::from_bytes(name, GFP_KERNEL)?, base.wrapping_add(offset)), GFP_KERNEL)?;
+            let address = base.wrapping_add(offset);
+            sections.push((KString::from_bytes(name, GFP_KERNEL)?, address), GFP_KERNEL)?;
+            if let Some(section) = elf.section(index).filter(|section| section.is_note()) {
+                notes.push((KString::from_bytes(name, GFP_KERNEL)?, address, section.size), GFP_KERNEL)?;
+            }
         }
     }
     let version = elf.modinfo(b"symversion").and_then(|text| core::str::from_utf8(text).ok());
@@ -222,6 +248,7 @@ fn body(elf: &Elf<'_>, layout: &Layout, core: Area) -> Result<Body> {
         symbols,
         version: version.and_then(|text| u32::from_str_radix(text, 16).ok()).unwrap_or(0),
         sections,
+        notes,
         functions,
         extable: find(b"__ex_table").unwrap_or((base, 0)),
         core,
@@ -255,7 +282,10 @@ fn start(elf: &Elf<'_>, layout: &Layout, module: &Arc<Module>, text: &[u8], trus
     module.init_size.store(init.as_ref().map_or(0, Area::len) as u64, Ordering::Relaxed);
     let body = module.body().ok_or(EINVAL)?;
     let refused = |reason| refuse(name, Bad { error: ENOEXEC, reason, number: 0 });
-    let header = module.header().ok_or_else(|| refused("bad this_module"))?;
+    let header = module.header().filter(|header| header.is_fresh()).ok_or_else(|| refused("bad this_module"))?;
+    if !symbols::is_extable_sound(body, init.as_ref()) {
+        return Err(refused("bad __ex_table"));
+    }
     let starts = |function: usize| elf.is_function(layout, bases, function);
     let begin = header.init().filter(|&init| starts(init as usize)).ok_or_else(|| refused("init is no function"))?;
     if header.exit().is_some_and(|exit| !starts(exit as usize)) {

@@ -59,6 +59,8 @@ pub(crate) struct Body {
     pub(crate) version: u32,
     /// Loaded sections: name, address.
     pub(crate) sections: KVec<(KString, usize)>,
+    /// Loaded sections of notes: name, address, size.
+    pub(crate) notes: KVec<(KString, usize, usize)>,
     /// Functions for traces: offset in the core region, size, name; sorted.
     pub(crate) functions: KVec<(u32, u32, KString)>,
     /// Address and bytes of the table of faulting instructions.
@@ -190,6 +192,11 @@ pub(crate) fn add(name: &[u8]) -> Result<Arc<Module>> {
             return Err(EBUSY);
         }
     }
+}
+
+/// Waits until a module that is coming is there, or will not be. False if that is not so by `until`, or a signal came.
+pub(crate) fn wait_started(module: &Module, until: u64) -> bool {
+    CHANGED.wait_interruptible_deadline(Some(until), || module.state() != State::Coming) == Ok(true)
 }
 
 /// Takes a module off the list.

@@ -145,6 +145,7 @@ fn fill(dir: &Arc<Node>, module: &Arc<Module>) -> Result {
         })?;
     }
     sections(&dir.mkdir(b"sections")?, module)?;
+    notes(dir, module)?;
     parameters(dir, module)?;
     holders(dir, module)
 }
@@ -161,6 +162,39 @@ fn sections(dir: &Arc<Node>, module: &Arc<Module>) -> Result {
         }
     }
     Ok(())
+}
+
+/// `notes/`: the bytes of sections of notes, by which a debugger knows which build this is.
+fn notes(dir: &Arc<Node>, module: &Arc<Module>) -> Result {
+    let Some(body) = module.body().filter(|body| !body.notes.is_empty()) else { return Ok(()) };
+    let dir = dir.mkdir(b"notes")?;
+    for (at, (name, ..)) in body.notes.iter().enumerate() {
+        match dir.attr(name.as_bytes(), 0o444, Note { module: Arc::downgrade(module), at }) {
+            Ok(_) | Err(EEXIST) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// A section of notes.
+struct Note {
+    module: WeakArc<Module>,
+    at: usize,
+}
+
+impl Attribute for Note {
+    fn show(&self, _: u64, out: &mut SeqBuf) -> Result<Option<u64>> {
+        let module = self.module.upgrade().ok_or(ENODEV)?;
+        let body = module.body().ok_or(ENODEV)?;
+        let (_, address, len) = body.notes.get(self.at).ok_or(ENODEV)?;
+        out.put(body.core.bytes(*address, *len)?)?;
+        Ok(None)
+    }
+
+    fn size(&self) -> u64 {
+        self.module.upgrade().and_then(|module| Some(module.body()?.notes.get(self.at)?.2 as u64)).unwrap_or(0)
+    }
 }
 
 /// `parameters/`: those that have permissions.

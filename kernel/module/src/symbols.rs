@@ -7,12 +7,13 @@
 //!
 //! Lock: `TEXTS` (interrupts off), the modules that code runs of; in a trace it is only tried.
 
-use crate::registry::{Module, State};
+use crate::registry::{Body, Module, State};
 use core::fmt::Arguments;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_ATOMIC;
 use kalloc::{Arc, KVec};
 use locking::SpinLock;
+use module_core::Area;
 use module_image::{Elf, fnv1a};
 
 /// Modules whose code may run.
@@ -39,6 +40,8 @@ pub(crate) struct Finder<'a> {
     gpl: bool,
     /// Whether versions are compared.
     checked: bool,
+    /// One whose `init` still runs has a symbol that is wanted.
+    pub(crate) coming: Option<Arc<Module>>,
     /// Modules whose symbols were found.
     pub(crate) uses: KVec<Arc<Module>>,
     /// Where the last search in the table of versions ended: both are in the same order.
@@ -59,10 +62,10 @@ impl<'a> Finder<'a> {
         for version in elf.versions().into_iter().flatten() {
             versions.push(version, kalloc::flags::GFP_KERNEL)?;
         }
-        Ok(Self { name, list, gpl, checked, uses: KVec::new(), at: 0, versions })
+        Ok(Self { name, list, gpl, checked, coming: None, uses: KVec::new(), at: 0, versions })
     }
 
-    /// The address of `symbol`: `ENOENT` if nobody has it, `EINVAL` if its version differs.
+    /// The address of `symbol`: `ENOENT` if nobody has it, `EINVAL` if its version differs, `EBUSY` if [`Self::coming`] has it.
     pub(crate) fn find(&mut self, symbol: &[u8]) -> Result<usize> {
         let name = crate::Shown(self.name);
         if !self.gpl {
@@ -104,10 +107,14 @@ impl<'a> Finder<'a> {
 
     fn find_in_modules(&mut self, symbol: &[u8]) -> Result<(usize, u32)> {
         let hash = fnv1a(symbol);
-        for module in self.list.iter().filter(|module| module.state() == State::Live) {
+        for module in self.list.iter().filter(|module| matches!(module.state(), State::Live | State::Coming)) {
             let Some(body) = module.body() else { continue };
             let Ok(at) = body.symbols.binary_search_by_key(&hash, |own| own.hash) else { continue };
             let Some(own) = body.symbols.get(at) else { continue };
+            if module.state() == State::Coming {
+                self.coming = Some(module.clone());
+                return Err(EBUSY);
+            }
             if !self.uses.iter().any(|used| Arc::ptr_eq(used, module)) {
                 self.uses.push(module.clone(), kalloc::flags::GFP_KERNEL)?;
                 let taken = module.header().is_some_and(|header| header.try_get());
@@ -127,6 +134,25 @@ impl<'a> Finder<'a> {
             header.put();
         }
     }
+}
+
+/// The table of instructions that may fault, and where to go on then. `None`: it is not among the constants.
+fn faulting(body: &Body) -> Option<impl Iterator<Item = (usize, usize)>> {
+    let (start, len) = body.extable;
+    let bytes = body.core.bytes(start, len).ok()?;
+    Some(bytes.as_chunks::<8>().0.iter().enumerate().map(move |(index, entry)| {
+        let [a, b, c, d, e, f, g, h] = *entry;
+        let at = start.wrapping_add(index.wrapping_mul(8));
+        let insn = at.wrapping_add_signed(i32::from_le_bytes([a, b, c, d]) as isize);
+        (insn, at.wrapping_add(4).wrapping_add_signed(i32::from_le_bytes([e, f, g, h]) as isize))
+    }))
+}
+
+/// Whether the table is whole, and leads from the module's code to the module's code (which may be in `init`).
+pub(crate) fn is_extable_sound(body: &Body, init: Option<&Area>) -> bool {
+    let is_code = |address| body.core.is_code(address) || init.is_some_and(|area| area.is_code(address));
+    body.extable.1.is_multiple_of(8)
+        && faulting(body).is_some_and(|mut all| all.all(|(insn, fixup)| is_code(insn) && is_code(fixup)))
 }
 
 struct Texts;
@@ -164,16 +190,7 @@ impl x86_mm::extable::ModuleTables for Texts {
         // A fault on user memory never happens under this lock: whoever holds it is another CPU, and soon done.
         let texts = TEXTS.lock_irqsave();
         let module = texts.iter().find(|module| module.body().is_some_and(|body| body.core.is_code(ip)))?;
-        let body = module.body()?;
-        let (start, len) = body.extable;
-        let bytes = body.core.bytes(start, len).ok()?;
-        bytes.as_chunks::<8>().0.iter().enumerate().find_map(|(index, entry)| {
-            let [a, b, c, d, e, f, g, h] = *entry;
-            let at = start.wrapping_add(index.wrapping_mul(8));
-            let insn = at.wrapping_add_signed(i32::from_le_bytes([a, b, c, d]) as isize);
-            let fixup = at.wrapping_add(4).wrapping_add_signed(i32::from_le_bytes([e, f, g, h]) as isize);
-            (insn == ip).then_some(fixup)
-        })
+        faulting(module.body()?)?.find_map(|(insn, fixup)| (insn == ip).then_some(fixup))
     }
 }
 

@@ -129,9 +129,8 @@ fn unpack(file: &[u8]) -> Result<KVVec<u8>> {
 /// `delete_module(name, flags)`.
 pub fn sys_delete_module(regs: &PtRegs) -> Result<usize> {
     permitted()?;
-    // As Linux: a name that is too long is cut, and then not found.
-    let mut name = user_text(regs.arg0(), NAME_LEN)?;
-    name.truncate(NAME_LEN - 1);
+    // No module has a name that is too long.
+    let name = user_text(regs.arg0(), NAME_LEN).map_err(|error| if error == E2BIG { ENOENT } else { error })?;
     // O_NONBLOCK changes nothing since Linux 3.13: nobody waits.
     unload::unload(&name, regs.arg1() as u32 & O_TRUNC != 0)?;
     Ok(0)

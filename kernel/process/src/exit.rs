@@ -203,14 +203,16 @@ fn exit_notify(task: &Task, thread: &Thread, process: &Arc<Process>, status: i32
 
 /// A traced thread that is not the leader has ended: its tracer hears of it, and it is gone at once if that ignores its children.
 fn tell_tracer(task: &Task, thread: &Thread, status: i32) {
-    let tracer = {
+    let tracer;
+    let ignored = {
+        // Whoever waits sees it under the same lock: not before the signal is there.
         let _tree = TREE.lock();
-        thread.tracer().and_then(|t| crate::thread::process_of(&t))
+        tracer = thread.tracer().and_then(|t| crate::thread::process_of(&t));
+        if let Some(tracer) = &tracer {
+            send_death(tracer, task.tid(), thread.process(), uapi::SIGCHLD, status);
+        }
+        tracer.as_ref().is_none_or(|tracer| ignores_signal(tracer))
     };
-    let ignored = tracer.as_ref().is_none_or(|tracer| ignores_signal(tracer));
-    if let Some(tracer) = &tracer {
-        send_death(tracer, task.tid(), thread.process(), uapi::SIGCHLD, status);
-    }
     if ignored {
         release_thread(task, thread);
     }
@@ -251,25 +253,60 @@ pub(crate) fn tracer_left(task: &Task, thread: &Thread, reparented: bool) {
 }
 
 /// A zombie that its tracer has seen now is its parent's.
-pub(crate) fn tell_real_parent(process: &Arc<Process>) {
-    let (parent, reap) = {
+fn tell_real_parent(process: &Arc<Process>) {
+    let told = {
         let _tree = TREE.lock();
-        let parent = process.parent();
-        let ignored = parent.as_ref().is_none_or(|parent| ignores_children(parent, process));
-        if ignored && let Some(parent) = &parent {
-            parent.links.lock().children.retain(|c| !Arc::ptr_eq(c, process));
-        }
-        (parent, ignored)
+        told_real_parent(process)
     };
+    told.finish(process);
+}
+
+/// What is left to do outside `TREE` for a process whose parent was told of its end.
+#[must_use]
+pub(crate) struct Told {
+    /// Dropped when the lock is not held any more.
+    _parent: Option<Arc<Process>>,
+    reap: bool,
+}
+
+impl Told {
+    pub(crate) fn finish(self, process: &Arc<Process>) {
+        if self.reap {
+            release(process);
+        }
+    }
+}
+
+/// [`tell_real_parent`] under `TREE`.
+pub(crate) fn told_real_parent(process: &Arc<Process>) -> Told {
+    let parent = process.parent();
+    let waits = |parent: &Arc<Process>| parent.links.lock().children.iter().any(|c| Arc::ptr_eq(c, process));
+    if parent.as_ref().is_some_and(|parent| !waits(parent)) {
+        // It has waited for it meanwhile.
+        return Told { _parent: parent, reap: false };
+    }
+    let reap = parent.as_ref().is_none_or(|parent| ignores_children(parent, process));
+    hand_over(process, parent.as_ref(), process.exit_signal.load(Ordering::Relaxed), reap);
+    Told { _parent: parent, reap }
+}
+
+/// Tells `told` (its parent or its tracer) of a process's end, and takes it from its parent if nobody will wait for it (`reap`). Under
+/// `TREE`, as is each look of `wait`: whoever has waited for a child has the signal of its end, too.
+fn hand_over(process: &Process, told: Option<&Arc<Process>>, signal: i32, reap: bool) {
     if reap {
+        if let Some(parent) = process.parent() {
+            parent.links.lock().children.retain(|c| !core::ptr::eq(&**c, process));
+        }
+        // Before anybody can see that it is gone.
         forget_signals(process);
     }
-    if let Some(parent) = parent {
-        tell_parent(&parent, process, process.exit_status.load(Ordering::Relaxed));
+    let Some(told) = told else { return };
+    if let Ok(signo) = u32::try_from(signal)
+        && crate::signal::valid(signo)
+    {
+        send_death(told, process.pid(), process, signo, process.exit_status.load(Ordering::Relaxed));
     }
-    if reap {
-        release(process);
-    }
+    told.child_exit.wake_up_all();
 }
 
 /// The last thread is gone: children find a new parent.
@@ -284,10 +321,11 @@ fn end_process(process: &Arc<Process>, status: i32) {
 
 /// If no thread is left, and none that a tracer has to wait for: the process is a zombie, and its parent or tracer is told.
 fn announce_if_alone(process: &Arc<Process>) {
-    let code = process.exit_status.load(Ordering::Relaxed);
     let leader = process.leader();
     let leader_thread = leader.as_ref().and_then(|l| thread_of(l));
-    let (told, signal, reap) = {
+    // Dropped when the lock is not held any more.
+    let (parent, tracer);
+    let reap = {
         let _tree = TREE.lock();
         {
             let signals = process.signals.lock_irqsave();
@@ -296,40 +334,22 @@ fn announce_if_alone(process: &Arc<Process>) {
                 return;
             }
         }
-        let parent = process.parent();
-        let tracer = leader_thread.and_then(|t| t.tracer()).and_then(|t| crate::thread::process_of(&t));
-        let foreign = tracer.filter(|tracer| parent.as_ref().is_none_or(|parent| !Arc::ptr_eq(parent, tracer)));
-        match foreign {
-            Some(tracer) => {
-                let reap = ignores_signal(&tracer);
-                (Some(tracer), uapi::SIGCHLD as i32, reap)
-            }
+        parent = process.parent();
+        tracer = leader_thread.and_then(|t| t.tracer()).and_then(|t| crate::thread::process_of(&t));
+        let foreign =
+            tracer.as_ref().filter(|tracer| parent.as_ref().is_none_or(|parent| !Arc::ptr_eq(parent, tracer)));
+        let (told, signal, reap) = match foreign {
+            Some(tracer) => (Some(tracer), uapi::SIGCHLD as i32, ignores_signal(tracer)),
             None => {
                 let ignored = parent.as_ref().is_none_or(|parent| ignores_children(parent, process));
-                (parent, process.exit_signal.load(Ordering::Relaxed), ignored)
+                (parent.as_ref(), process.exit_signal.load(Ordering::Relaxed), ignored)
             }
-        }
+        };
+        hand_over(process, told, signal, reap);
+        reap
     };
-    if reap {
-        let _tree = TREE.lock();
-        if let Some(parent) = process.parent() {
-            parent.links.lock().children.retain(|c| !Arc::ptr_eq(c, process));
-        }
-    }
-    if reap {
-        // Before anybody can see that it is gone.
-        forget_signals(process);
-    }
     if let Some(queue) = process.pidfd_wait.get() {
         queue.wake_up_all();
-    }
-    if let Some(told) = told {
-        if let Ok(signo) = u32::try_from(signal)
-            && crate::signal::valid(signo)
-        {
-            send_death(&told, process.pid(), process, signo, code);
-        }
-        told.child_exit.wake_up_all();
     }
     if reap {
         release(process);
@@ -348,16 +368,6 @@ fn ignores_children(parent: &Process, child: &Process) -> bool {
         return false;
     }
     ignores_signal(parent)
-}
-
-fn tell_parent(parent: &Arc<Process>, process: &Process, code: i32) {
-    let signal = process.exit_signal.load(Ordering::Relaxed);
-    if let Ok(signo) = u32::try_from(signal)
-        && crate::signal::valid(signo)
-    {
-        send_death(parent, process.pid(), process, signo, code);
-    }
-    parent.child_exit.wake_up_all();
 }
 
 /// The signal of an end with `code`, to whoever waits for it, and a wake-up of `wait`.
@@ -379,30 +389,26 @@ fn send_death(parent: &Process, pid: u32, process: &Process, signo: u32, code: i
 /// Gives the children to the nearest subreaper, or to init. Returns them.
 fn reparent_children(process: &Arc<Process>) -> KVec<Arc<Process>> {
     let mut moved = KVec::new();
+    // Dropped when the lock is not held any more.
+    let mut reaper;
     loop {
         // Reserve outside the lock; the number can grow only by fork in this process, which has no thread left.
         let count = process.links.lock().children.len();
-        if moved.reserve(count, GFP_ATOMIC).is_ok() || count == 0 {
-            break;
+        if count == 0 {
+            return moved;
         }
-        task::schedule();
-    }
-    let reaper = find_reaper(process);
-    {
-        let _tree = TREE.lock();
-        let children = core::mem::take(&mut process.links.lock().children);
-        for child in children.iter() {
-            child.set_parent(reaper.clone());
-            // Whatever signal it was to end with: nobody else asked for it.
-            child.exit_signal.store(uapi::SIGCHLD as i32, Ordering::Relaxed);
-            let _ = moved.push(child.clone(), GFP_ATOMIC);
-        }
-        if let Some(reaper) = &reaper {
-            let mut links = reaper.links.lock();
-            for child in children.iter() {
-                let _ = links.children.push(child.clone(), GFP_ATOMIC);
+        if moved.reserve(count, GFP_ATOMIC).is_ok() {
+            let tree = TREE.lock();
+            reaper = find_reaper(process);
+            let room = |reaper: &Arc<Process>| reaper.links.lock().children.reserve(count, GFP_ATOMIC).is_ok();
+            if reaper.as_ref().is_none_or(room) {
+                move_children(process, reaper.as_ref(), &mut moved);
+                break;
             }
+            drop(tree);
         }
+        // A child that is in no list would never be waited for: memory will come.
+        task::schedule();
     }
     for child in moved.iter() {
         after_reparent(child, reaper.as_ref());
@@ -410,10 +416,33 @@ fn reparent_children(process: &Arc<Process>) -> KVec<Arc<Process>> {
     moved
 }
 
+/// Under `TREE`; both lists have room.
+fn move_children(process: &Process, reaper: Option<&Arc<Process>>, moved: &mut KVec<Arc<Process>>) {
+    let children = core::mem::take(&mut process.links.lock().children);
+    for child in children.iter() {
+        child.set_parent(reaper.cloned());
+        // Whatever signal it was to end with: nobody else asked for it.
+        child.exit_signal.store(uapi::SIGCHLD as i32, Ordering::Relaxed);
+        let _ = moved.push_within_capacity(child.clone());
+    }
+    if let Some(reaper) = reaper {
+        let mut links = reaper.links.lock();
+        for child in children {
+            let _ = links.children.push_within_capacity(child);
+        }
+    }
+}
+
+/// Init, or the nearest ancestor that wants to be and has a thread that stays: who has none gives away its children soon, or has done
+/// so. Under `TREE`.
 fn find_reaper(process: &Arc<Process>) -> Option<Arc<Process>> {
+    let stays = |candidate: &Process| {
+        let signals = candidate.signals.lock_irqsave();
+        signals.threads.iter().any(|task| thread_of(task).is_some_and(|thread| !thread.is_exiting()))
+    };
     let mut ancestor = process.parent();
     while let Some(candidate) = ancestor {
-        if candidate.pid() == 1 || (candidate.subreaper.load(Ordering::Relaxed) && !candidate.is_exiting()) {
+        if candidate.pid() == 1 || candidate.subreaper.load(Ordering::Relaxed) && stays(&candidate) {
             return Some(candidate);
         }
         ancestor = candidate.parent();
@@ -436,25 +465,14 @@ fn after_reparent(child: &Arc<Process>, reaper: Option<&Arc<Process>>) {
             let _ = send_to_process(child, SigInfo::user(signal, uapi::SI_USER as i32, 0, 0));
         }
     }
-    let Some(reaper) = reaper else { return };
+    if reaper.is_none() {
+        return;
+    }
     let traced = child.leader().is_some_and(|l| thread_of(&l).is_some_and(|t| t.is_traced()));
     if !child.is_zombie() || traced {
         return;
     }
-    if ignores_children(reaper, child) {
-        let taken = {
-            let _tree = TREE.lock();
-            let mut links = reaper.links.lock();
-            let before = links.children.len();
-            links.children.retain(|c| !Arc::ptr_eq(c, child));
-            before != links.children.len()
-        };
-        if taken {
-            release(child);
-        }
-    } else {
-        tell_parent(reaper, child, child.exit_status.load(Ordering::Relaxed));
-    }
+    tell_real_parent(child);
 }
 
 /// A group that becomes orphaned by this exit and has stopped members gets `SIGHUP` and `SIGCONT` (POSIX).

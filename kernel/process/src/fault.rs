@@ -15,6 +15,14 @@ const TRAP_PF: u64 = 14;
 
 pub(crate) struct Faults;
 
+impl mm::FaultCounter for Faults {
+    fn count(&self, major: bool) {
+        if let Some(thread) = thread_of(&current()) {
+            thread.count_fault(major);
+        }
+    }
+}
+
 impl FaultHandler for Faults {
     fn user_fault(&self, address: usize, error_code: u64, regs: &mut PtRegs) {
         let result = mm::handle_user_fault(address, error_code, regs.rsp as usize);

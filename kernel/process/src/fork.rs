@@ -9,14 +9,14 @@ use crate::pid::{self, PidNr};
 use crate::pidfd::NewPidFd;
 use crate::ptrace;
 use crate::signal::syscalls::this;
-use crate::signal::{deliver, stop};
+use crate::signal::{SigSet, deliver, stop};
 use crate::thread::{Process, TREE, Thread, process_of, thread_of};
 use crate::user::{copy_from_user, read_user, write_user};
 use core::sync::atomic::Ordering;
 use errno::Result;
 use errno::code::{E2BIG, EAGAIN, EINVAL, EPERM, ERESTARTNOINTR};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
-use kalloc::{Arc, KVec};
+use kalloc::{Arc, KBox, KVec};
 use sync::Completion;
 use task::hooks::SCHEDULER;
 use task::state::TaskFlags;
@@ -202,7 +202,7 @@ fn kernel_clone(args: CloneArgs) -> Result<usize> {
         _ => Some(Arc::new(Completion::new(), GFP_KERNEL)?),
     };
     let event = traced_event(&args);
-    let child = copy_process(&args, done.clone(), event.is_some())?;
+    let child = copy_process(&args, done.clone(), event.is_some(), None)?;
     let tid = child.tid();
     if let Some((pidfd, process)) = pidfd.zip(process_of(&child)) {
         pidfd.install(&process);
@@ -239,7 +239,22 @@ fn traced_event(args: &CloneArgs) -> Option<u32> {
     this(|_, thread| Ok(ptrace::wants_event(thread, event))).unwrap_or(false).then_some(event)
 }
 
-fn copy_process(args: &CloneArgs, vfork_done: Option<Arc<Completion>>, followed: bool) -> Result<Arc<Task>> {
+/// A thread of the current process that runs `entry` in the kernel and ends: memory, files and places are the process's, rights the
+/// current thread's, and no signal but `SIGKILL` and `SIGSTOP` reaches it. It does not run yet. `ERESTARTNOINTR` if signals wait.
+pub(crate) fn worker(entry: Worker) -> Result<Arc<Task>> {
+    let args = CloneArgs { flags: VM | FS | FILES | SIGHAND | THREAD | UNTRACED, ..Default::default() };
+    copy_process(&args, None, false, Some(entry))
+}
+
+/// What a thread does that stays in the kernel.
+pub(crate) type Worker = KBox<dyn FnMut() + Send>;
+
+fn copy_process(
+    args: &CloneArgs,
+    vfork_done: Option<Arc<Completion>>,
+    followed: bool,
+    worker: Option<Worker>,
+) -> Result<Arc<Task>> {
     let parent_task = current();
     let flags = args.flags;
     this(|task, thread| {
@@ -264,7 +279,11 @@ fn copy_process(args: &CloneArgs, vfork_done: Option<Arc<Completion>>, followed:
         regs.rsp = args.stack as u64;
     }
     let tls = (flags & SETTLS != 0).then_some(args.tls);
-    let child = Task::new_user(&parent_task.comm(), &regs, child_mm.page_table().clone(), tls)?;
+    let (name, table, in_kernel) = (parent_task.comm(), child_mm.page_table().clone(), worker.is_some());
+    let child = match worker {
+        None => Task::new_user(&name, &regs, table, tls)?,
+        Some(entry) => Task::new_worker(&name, &PtRegs::default(), table, entry)?,
+    };
     SCHEDULER.get().ok_or(EAGAIN)?.fork(&child, &parent_task)?;
     mm::attach(&child, child_mm)?;
     cred::attach(&child, cred::current_cred()?)?;
@@ -277,7 +296,7 @@ fn copy_process(args: &CloneArgs, vfork_done: Option<Arc<Completion>>, followed:
         _ => limits.clone(),
     };
     rlimit::attach(&child, limits)?;
-    attach_thread(args, &child, vfork_done, followed, counted)?;
+    attach_thread(args, &child, vfork_done, followed, counted, in_kernel)?;
     Ok(child)
 }
 
@@ -288,6 +307,7 @@ fn attach_thread(
     vfork_done: Option<Arc<Completion>>,
     followed: bool,
     counted: nproc::Counted,
+    in_kernel: bool,
 ) -> Result {
     let flags = args.flags;
     let nr = match args.set_tid {
@@ -298,7 +318,9 @@ fn attach_thread(
     this(|_, thread| {
         let me = thread.process();
         let process = if flags & THREAD != 0 { me.clone() } else { new_process(thread, args, &nr)? };
-        Thread::attach(child, process.clone(), nr.clone(), thread.blocked(), now)?;
+        // What stays in the kernel runs no handler.
+        let blocked = if in_kernel { SigSet(u64::MAX).without(SigSet::UNMASKABLE) } else { thread.blocked() };
+        Thread::attach(child, process.clone(), nr.clone(), blocked, now)?;
         let new = thread_of(child).ok_or(EINVAL)?;
         *new.counted.lock() = Some(counted);
         new.set_io_priority(thread.io_priority());

@@ -9,6 +9,7 @@
 //! | `thread` | `Thread` and `Process`, and the order of this crate's locks |
 //! | `pid`, `group` | numbers, process groups, sessions |
 //! | `fork`, `exec`, `exit`, `wait` | the life of a process |
+//! | `io_thread` | threads of a process that stay in the kernel |
 //! | `pidfd`, `access` | processes as files; who may look inside one |
 //! | `unshare` | leaving what is shared |
 //! | `signal/` | signals |
@@ -36,6 +37,7 @@ pub mod fork;
 pub mod group;
 pub mod hooks;
 pub mod ids;
+pub mod io_thread;
 pub mod ioport;
 pub mod ldt;
 mod life;

@@ -72,8 +72,9 @@ pub fn fatal_pending(task: &Task) -> bool {
 }
 
 impl Signals for Hooks {
+    /// What ended a task ends no sleep of its exit: files are closed, and what is left in them is written, as if it lived.
     fn fatal_pending(&self, task: &Task) -> bool {
-        fatal_pending(task)
+        fatal_pending(task) && thread_of(task).is_none_or(|thread| !thread.is_exiting())
     }
 }
 
@@ -167,12 +168,14 @@ pub fn init() {
     static LIFECYCLE: &'static dyn Lifecycle = &Hooks;
     static FAULT: &'static dyn FaultHandler = &Faults;
     static TRAP: &'static dyn TrapHandler = &Faults;
+    static COUNTER: &dyn mm::FaultCounter = &Faults;
     static VFS: &'static dyn vfs::hooks::ProcessHooks = &VfsHooks;
     task::hooks::USER_EXIT.set(&USER_EXIT);
     task::hooks::SIGNALS.set(&SIGNALS);
     task::hooks::LIFECYCLE.set(&LIFECYCLE);
     task::hooks::FAULT.set(&FAULT);
     task::hooks::TRAP.set(&TRAP);
+    mm::FAULT_COUNTER.set(&COUNTER);
     vfs::hooks::PROCESS.set(&VFS);
     crate::cpu_limit::init();
 }

@@ -185,10 +185,12 @@ fn scan(me: &Arc<Process>, target: &Target, options: u32) -> Result<Option<Event
                 (Some(_), Some(thread)) => ptrace::attach::unlink(&task, thread),
                 _ => None,
             };
+            // Before the parent can see that it is no tracee any more: who has waited for it has the signal of its end, too.
+            let told = dead.as_ref().map(exit::told_real_parent);
             drop(tree);
             drop(cut);
-            if let Some(process) = dead {
-                exit::tell_real_parent(&process);
+            if let (Some(process), Some(told)) = (dead, told) {
+                told.finish(&process);
             }
             Ok(Some(event))
         }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Deferred drops: what must outlive today's readers waits in a per-CPU list of chunks; the thread `rcu_reclaim` takes all
-//! lists, waits for a grace period and drops everything. It gathers for a while first, so that one grace period serves many.
+//! lists, waits for a grace period and drops everything. It gathers for a while first, so that one grace period serves many; but not when
+//! what it dropped, which was little, defers in turn: a chain of objects that hold each other goes one link a grace period.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use kalloc::{Arc, KBox};
 use rcu_grace::{now_ns, synchronize};
 use rcu_queue::Entry;
@@ -13,11 +14,18 @@ const GATHER_NS: u64 = 3_000_000;
 /// With more than this on one CPU gathering ends early.
 const PRESSURE: usize = 8192;
 
+/// Entries that are little.
+const FEW: u64 = 16;
+
 static WORK: WaitQueue = WaitQueue::new();
 /// Something was deferred since the thread last looked.
 static PENDING: AtomicBool = AtomicBool::new(false);
 static HURRY: AtomicBool = AtomicBool::new(false);
 static RUNNING: AtomicBool = AtomicBool::new(false);
+/// The last batch had few entries.
+static LAST_FEW: AtomicBool = AtomicBool::new(false);
+/// The thread's task, as a number.
+static THREAD: AtomicUsize = AtomicUsize::new(0);
 /// Entries handed in and entries dropped, for [`barrier`].
 static DEFERRED: AtomicU64 = AtomicU64::new(0);
 static DONE: AtomicU64 = AtomicU64::new(0);
@@ -29,6 +37,9 @@ fn defer(entry: Entry) {
         Ok(()) => {
             DEFERRED.fetch_add(1, Ordering::Relaxed);
             if !PENDING.load(Ordering::Relaxed) && !PENDING.swap(true, Ordering::SeqCst) {
+                if LAST_FEW.load(Ordering::Relaxed) && me() == THREAD.load(Ordering::Relaxed) {
+                    HURRY.store(true, Ordering::SeqCst);
+                }
                 WORK.wake_up();
             }
             if count > PRESSURE && !HURRY.swap(true, Ordering::SeqCst) {
@@ -37,6 +48,11 @@ fn defer(entry: Entry) {
         }
         Err(entry) => without_memory(entry),
     }
+}
+
+/// A number for the current task.
+fn me() -> usize {
+    core::ptr::from_ref(&*task::current()).addr()
 }
 
 /// No chunk to be had. A caller that may sleep waits for the readers itself; from atomic context the object is left alone for
@@ -99,6 +115,7 @@ pub fn barrier() {
 /// Starts the reclaiming thread. Once, when threads and timers work. May sleep.
 pub fn start_reclaim() -> errno::Result {
     task::kthread_run(b"rcu_reclaim", || {
+        THREAD.store(me(), Ordering::Relaxed);
         RUNNING.store(true, Ordering::Relaxed);
         loop {
             reclaim_once();
@@ -118,6 +135,7 @@ fn reclaim_once() {
     synchronize();
     // SAFETY: `synchronize` has waited for a grace period since the lists were taken.
     let done = unsafe { batch.run() };
+    LAST_FEW.store(done <= FEW, Ordering::Relaxed);
     DONE.fetch_add(done, Ordering::SeqCst);
     DRAINED.wake_up_all();
 }

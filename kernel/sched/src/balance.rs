@@ -125,6 +125,18 @@ pub fn bind(task: &Task, cpu: CpuId) {
     }
 }
 
+/// Ties a task to those CPUs of `mask` for good, and moves it if need be. `EINVAL` if none of them is online.
+pub fn bind_to_any(task: &Task, mask: u64) -> errno::Result {
+    if mask & ONLINE.load(Relaxed) == 0 {
+        return Err(errno::code::EINVAL);
+    }
+    if let Some(entity) = ENTITY.get(task) {
+        entity.bound.store(1, Relaxed);
+    }
+    set_allowed(task, mask);
+    Ok(())
+}
+
 /// `sched_setaffinity(2)`: `EINVAL` without an online CPU in the mask, or for a kernel thread that is tied to its CPU.
 pub fn set_affinity(task: &Task, mask: u64) -> errno::Result {
     let bound = ENTITY.get(task).is_none_or(|entity| entity.bound.load(Relaxed) != 0);

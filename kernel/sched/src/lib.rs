@@ -39,7 +39,7 @@ mod wake;
 pub mod weight;
 
 pub use crate::core::sched_yield;
-pub use balance::{allowed_cpus, bind, online_count, online_cpus, set_affinity};
+pub use balance::{allowed_cpus, bind, bind_to_any, online_count, online_cpus, set_affinity};
 pub use entity::policy;
 pub use params::{
     Params, check_params, params_of, proc_priority, rr_interval_ns, set_boost, set_nice, set_params,

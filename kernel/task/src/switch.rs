@@ -11,7 +11,7 @@ use crate::current::{current, replace_current, try_current};
 use crate::state::{State, TaskFlags};
 use crate::task_struct::Task;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
-use kalloc::Arc;
+use kalloc::{Arc, KBox};
 use x86_cpu::asm::cpu_relax;
 use x86_cpu::cpuid::features;
 use x86_cpu::preempt::{preempt_count, preempt_count_set};
@@ -447,7 +447,28 @@ impl Task {
         table: Arc<x86_mm::PageTable>,
         fs_base: Option<u64>,
     ) -> errno::Result<Arc<Self>> {
-        let task = Self::alloc(name, None, false)?;
+        Self::new_in_space(name, regs, table, fs_base, None)
+    }
+
+    /// A new task in the address space `table` that runs `entry` and ends: it never returns to user mode, and a tracer sees `regs` as
+    /// its registers. The rest is as for [`Self::new_user`].
+    pub fn new_worker(
+        name: &[u8],
+        regs: &PtRegs,
+        table: Arc<x86_mm::PageTable>,
+        entry: KBox<dyn FnMut() + Send>,
+    ) -> errno::Result<Arc<Self>> {
+        Self::new_in_space(name, regs, table, None, Some(entry))
+    }
+
+    fn new_in_space(
+        name: &[u8],
+        regs: &PtRegs,
+        table: Arc<x86_mm::PageTable>,
+        fs_base: Option<u64>,
+        entry: Option<KBox<dyn FnMut() + Send>>,
+    ) -> errno::Result<Arc<Self>> {
+        let task = Self::alloc(name, entry, false)?;
         let Segments { fs_base: current_fs, gs_base, mut selectors } = segments();
         let fs_base = fs_base.filter(|&base| canonical(base));
         if fs_base.is_some() {
@@ -546,8 +567,8 @@ unsafe extern "C" fn task_start() {
     )
 }
 
-/// First steps of a new task, interrupts off: a kernel thread runs its function and ends, unless that function became a user
-/// program; a user task goes on to user mode.
+/// First steps of a new task, interrupts off: a kernel thread or a worker runs its function and ends, unless a kernel thread's function
+/// became a user program; a user task goes on to user mode.
 extern "C" fn task_enter() {
     finish_switch();
     x86_cpu::irqflags::local_irq_enable();
@@ -555,11 +576,12 @@ extern "C" fn task_enter() {
     // SAFETY: Only the task itself takes its entry, here, once (type invariant).
     let entry = unsafe { (*task.entry.get()).take() };
     if let Some(mut entry) = entry {
+        let worker = !task.is_kthread();
         entry();
         drop(entry);
         // SAFETY: The current task's own context.
         let has_user = unsafe { (*task.context.get()).page_table.is_some() };
-        if !has_user {
+        if worker || !has_user {
             crate::kthread::exit(0);
         }
     }

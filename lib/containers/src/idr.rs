@@ -28,6 +28,11 @@ impl IdPool {
         self.count
     }
 
+    /// How many numbers there is memory for.
+    pub fn room(&self) -> usize {
+        self.used.len() * 64
+    }
+
     /// Whether `id` is in use.
     #[inline]
     pub fn is_used(&self, id: u32) -> bool {

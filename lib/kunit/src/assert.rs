@@ -2,13 +2,37 @@
 //! How a running test says what became of it. One test runs at a time, so its state is static.
 
 use core::fmt::Arguments;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use hook::AtomicRef;
 
 /// Failed assertions of the running test.
 static FAILURES: AtomicU32 = AtomicU32::new(0);
 /// Why the running test was skipped.
 static SKIPPED: AtomicRef<&'static str> = AtomicRef::new();
+
+/// What runs this code, as a number that is not 0: said by who knows tasks.
+pub type Who = fn() -> usize;
+/// See [`Who`].
+static WHO: AtomicRef<Who> = AtomicRef::new();
+/// What runs the running test; 0: there is none.
+static RUNNER: AtomicUsize = AtomicUsize::new(0);
+
+fn who() -> usize {
+    WHO.load().map_or(0, |who| who())
+}
+
+/// Says how what runs this code is asked for: before the first test.
+pub fn set_who(who: &'static Who) {
+    WHO.store(Some(who));
+}
+
+/// Whether the running test runs this code itself: not another task meanwhile, nor one that the test started.
+pub fn in_test() -> bool {
+    match RUNNER.load(Ordering::Acquire) {
+        0 => false,
+        runner => runner == who(),
+    }
+}
 
 /// What became of a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +47,14 @@ pub enum Outcome {
 
 /// Forgets the previous test.
 pub(crate) fn begin() {
+    RUNNER.store(who(), Ordering::Release);
     FAILURES.store(0, Ordering::Release);
     SKIPPED.store(None);
+}
+
+/// The test is over.
+pub(crate) fn end() {
+    RUNNER.store(0, Ordering::Release);
 }
 
 /// What became of the test since [`begin`].

@@ -16,7 +16,7 @@ mod glob;
 mod params;
 mod run;
 
-pub use assert::{Failed, Outcome, fail, finish, skip};
+pub use assert::{Failed, Outcome, Who, fail, finish, in_test, set_who, skip};
 pub use kunit_suites::{Case, Suite, kunit_suite, suites};
 pub use params::{Action, Params, Shutdown};
 pub use run::{Output, Totals, run};

@@ -89,6 +89,7 @@ fn run_suite(suite: &Suite, params: &Params<'_>, out: Output<'_>) -> Totals {
     for (index, case) in cases.enumerate() {
         assert::begin();
         case.run();
+        assert::end();
         let outcome = assert::outcome();
         totals.count(outcome);
         let number = index.saturating_add(1);

@@ -80,17 +80,23 @@ pub fn add(pages: &[Page]) {
 
 /// Takes a page off its list, if it is on one. Any context.
 pub fn remove(page: &Page) {
+    drop(take(page));
+}
+
+/// Takes a page off its list, if it is on one: which, and the list's reference. [`put_back`] undoes it. Any context.
+pub fn take(page: &Page) -> Option<(Page, Which)> {
     let mut lists = LISTS.lock_irqsave();
     if !page.has(PageFlags::LRU) {
-        return;
+        return None;
     }
     let active = page.has(PageFlags::ON_ACTIVE);
     lists[index(active)].unlink(page.frame());
     LEN[index(active)].fetch_sub(1, Relaxed);
     page.clear(PageFlags(PageFlags::LRU.0 | PageFlags::ON_ACTIVE.0));
     drop(lists);
-    // SAFETY: The list's reference, which nobody else gives up: the flag was set under the lock. `page` is another.
-    drop(unsafe { Page::from_frame(page.frame()) });
+    // SAFETY: The list's reference, which nobody else gives up: the flag was set under the lock.
+    let own = unsafe { Page::from_frame(page.frame()) };
+    Some((own, if active { Which::Active } else { Which::Inactive }))
 }
 
 /// Takes up to `max` of the oldest pages off a list, each with the list's reference. `out` has the room. Any context.

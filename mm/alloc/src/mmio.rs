@@ -141,6 +141,22 @@ impl MmioRegion {
         self.phys
     }
 
+    /// Gives the mapping up to the caller, by its address: [`Self::unmap`] takes it back, else it stays for ever.
+    pub fn into_virt(self) -> usize {
+        let virt = self.virt;
+        core::mem::forget(self);
+        virt
+    }
+
+    /// Takes a mapping back.
+    ///
+    /// # Safety
+    /// `virt` came from [`Self::into_virt`], and nobody uses the mapping any more.
+    pub unsafe fn unmap(virt: usize) {
+        // SAFETY: By the caller's contract this is the start of a mapping that is his; its length is the area's.
+        unsafe { vmalloc::unmap_area(virt & PAGE_MASK) };
+    }
+
     /// Kernel address of the first byte, for drivers at level 1.
     pub fn virt(&self) -> usize {
         self.virt

@@ -157,6 +157,19 @@ pub(crate) unsafe fn map_phys(phys: PhysAddr, pages: usize, prot: Prot) -> Resul
     }
 }
 
+/// Undoes [`map_phys`], for who does not know how many pages there are. What is no area is left alone.
+///
+/// # Safety
+/// If `start` is an area's, that is one of [`map_phys`] and the caller's, and nobody uses the mapping any more.
+pub(crate) unsafe fn unmap_area(start: usize) {
+    let len = AREAS.lock_irqsave().areas.len_at(start);
+    // Behind it is the guard page.
+    if let Some(pages) = len.and_then(|len| (len / PAGE_SIZE).checked_sub(1)) {
+        // SAFETY: The caller's contract, and all pages of the area.
+        unsafe { unmap_phys(start, pages) };
+    }
+}
+
 /// Undoes [`map_phys`].
 ///
 /// # Safety

@@ -76,6 +76,12 @@ impl Areas {
         }
     }
 
+    /// How many bytes the area at `start` has, if it is in use.
+    pub fn len_at(&self, start: usize) -> Option<usize> {
+        let area = self.list.get(self.list.partition_point(|a| a.start < start))?;
+        (area.start == start && area.state == State::InUse).then_some(area.end - area.start)
+    }
+
     /// Marks the area at `start` as dead; false if there is none, or it is dead already.
     pub fn retire(&mut self, start: usize) -> bool {
         let at = self.list.partition_point(|a| a.start < start);

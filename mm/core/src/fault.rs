@@ -7,10 +7,11 @@
 use crate::flags::VmFlags;
 use crate::layout::STACK_GUARD_GAP;
 use crate::mapping::Mapping;
-use crate::mm_struct::{Mm, current_mm};
+use crate::mm_struct::{Mm, own_mm};
 use crate::vma::{Backing, Vma};
 use core::sync::atomic::Ordering;
 use errno::{Error, Result, code::*};
+use hook::Hook;
 use kalloc::flags::{GFP_HIGHUSER, GFP_KERNEL};
 use mm_alloc::layout::{PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PMD_SIZE, TASK_SIZE};
 use mm_alloc::stat::{self, Item};
@@ -48,13 +49,22 @@ impl From<Error> for FaultSignal {
     }
 }
 
+/// Who counts the faults of each thread (`ru_minflt`, `ru_majflt`).
+pub trait FaultCounter: Sync {
+    /// The current thread had a fault that was not the program's own: the kernel used a program's memory. `major`: something was read.
+    fn count(&self, major: bool);
+}
+
+/// The registered counter.
+pub static FAULT_COUNTER: Hook<dyn FaultCounter> = Hook::new();
+
 type Fault<T = bool> = core::result::Result<T, FaultSignal>;
 
 /// A fault of user mode at `address`, with the exception's error code and the program's stack pointer. `Ok(true)`: input was
 /// waited for. May sleep.
 pub fn handle_user_fault(address: usize, error_code: u64, _stack: usize) -> Fault {
     stat::add(Item::PgFault, 1);
-    let Some(mm) = current_mm() else { return Err(FaultSignal::MapError) };
+    let Some(mm) = own_mm() else { return Err(FaultSignal::MapError) };
     mm.handle(address, error_code & WRITE != 0, error_code & FETCH != 0, error_code & PRESENT != 0)
 }
 
@@ -64,12 +74,13 @@ pub fn handle_kernel_fault(address: usize, error_code: u64) -> bool {
     if x86_cpu::preempt::in_atomic() || error_code & FETCH != 0 {
         return false;
     }
-    handle_user_fault(address, error_code, 0).is_ok()
+    let Some(mm) = own_mm() else { return false };
+    count(mm.handle(address, error_code & WRITE != 0, false, error_code & PRESENT != 0)).is_ok()
 }
 
 impl Mm {
     /// Resolves an access of the program's own rights.
-    fn handle(&self, address: usize, write: bool, fetch: bool, present: bool) -> Fault {
+    pub(crate) fn handle(&self, address: usize, write: bool, fetch: bool, present: bool) -> Fault {
         if address >= TASK_SIZE {
             return Err(FaultSignal::MapError);
         }
@@ -107,7 +118,11 @@ impl Mm {
         if self.table.has_swap()
             && let Some(entry) = self.table.query(addr).swap()
         {
-            return self.swap_fault(vma, addr, entry, write);
+            let major = self.swap_fault(vma, addr, entry, write)?;
+            if major {
+                stat::add(Item::PgMajFault, 1);
+            }
+            return Ok(major);
         }
         if present && write {
             return self.write_present(slot, addr);
@@ -176,7 +191,7 @@ impl Mm {
     /// writable, and the page is dirty, all before write-back can look at it again.
     fn share_writable(&self, mapping: &Mapping, index: u64, page: &Page, map: impl FnOnce(&Page) -> Result) -> Fault {
         let _stays = mapping.invalidate_shared();
-        if index >= mapping.size().div_ceil(PAGE_SIZE as u64) {
+        if !mapping.has_page(index) {
             return Err(FaultSignal::BusError);
         }
         if page.has(PageFlags::TRUNCATED) {
@@ -205,16 +220,18 @@ impl Mm {
             }
             found => found,
         };
-        let (new, old) = match found {
+        // What is copied stays until the copy is in its place: were it free before, its frame could be there again with other bytes, and
+        // the entry would look as it did.
+        let (new, old, _from) = match found {
             WriteFault::Empty | WriteFault::Done => return Ok(false),
             WriteFault::Special => return Err(FaultSignal::AccessError),
-            WriteFault::Zero(old) => (Page::alloc_zeroed(GFP_HIGHUSER)?, old),
+            WriteFault::Zero(old) => (Page::alloc_zeroed(GFP_HIGHUSER)?, old, None),
             // In the swap cache still: others have it too.
             WriteFault::Copy(from, old) | WriteFault::SwapCache(from, old) => {
                 let new = Page::alloc(GFP_HIGHUSER)?;
                 new.copy_from(&from);
                 stat::add(Item::CowBreak, 1);
-                (new, old)
+                (new, old, Some(from))
             }
         };
         vma.note_anon();
@@ -226,7 +243,7 @@ impl Mm {
     fn file_fault(&self, slot: &Slot<kalloc::KBox<Vma>>, mapping: &Mapping, addr: usize, write: bool) -> Fault {
         let vma = &*slot.value;
         let index = vma.pgoff_at(slot.start, addr);
-        if index >= mapping.size().div_ceil(PAGE_SIZE as u64) {
+        if !mapping.has_page(index) {
             return Err(FaultSignal::BusError);
         }
         let (page, major) = match mapping.get(index) {
@@ -236,34 +253,39 @@ impl Mm {
                     if let Backing::File(file) = &vma.backing
                         && let Some(state) = file.readahead()
                     {
-                        mapping.fault_hit(state, &page, index);
+                        mapping.fault_hit(state, &page, index, vma.flags.any(VmFlags::RAND_READ));
                     }
                 } else if crate::swap::is_watching() {
                     page.mark_accessed();
                 }
                 (page, false)
             }
-            None if mapping.is_memory() => (mapping.get_or_read(index).map_err(bus_or_memory)?, false),
+            None if mapping.is_memory() => {
+                let (page, read) = mapping.page_for_fault(index).map_err(bus_or_memory)?;
+                if read {
+                    stat::add(Item::PgMajFault, 1);
+                }
+                (page, read)
+            }
+            // Who waits for what another reads has a major fault too, though it is read but once.
             None => (self.read_around(vma, mapping, index)?, true),
         };
-        if major {
-            stat::add(Item::PgMajFault, 1);
-        }
+        // Asked under the entry's lock. Who cuts the file changes its size, marks pages, and then empties entries.
+        let stays = |page: &Page| !page.has(PageFlags::TRUNCATED) && mapping.has_page(index);
         let shared = vma.flags.any(VmFlags::SHARED);
         if write && !shared {
             let copy = Page::alloc(GFP_HIGHUSER)?;
             copy.copy_from(&page);
+            copy.set(PageFlags::ANON);
             vma.note_anon();
-            if !self.table.map_anon(addr, copy, vma.flags.prot())? {
-                return self.write_private(vma, addr);
+            if !self.table.map(addr, copy, vma.flags.prot(), |_| stays(&page))? {
+                return self.write_private(vma, addr).map(|_| major);
             }
             return self.check_stable().map(|_| major);
         }
         if write && !mapping.is_memory() {
-            return self.share_writable(mapping, index, &page, |page| {
-                self.table.map(addr, page.clone(), vma.flags.prot(), |page| !page.has(PageFlags::TRUNCATED))?;
-                Ok(())
-            });
+            let map = |page: &Page| self.table.map(addr, page.clone(), vma.flags.prot(), stays).map(drop);
+            return self.share_writable(mapping, index, &page, map).map(|_| major);
         }
         if write {
             page.set(PageFlags::DIRTY);
@@ -274,16 +296,20 @@ impl Mm {
             true => vma.flags.prot(),
             false => vma.flags.prot().read_only(),
         };
-        self.table.map(addr, page, prot, |page| !page.has(PageFlags::TRUNCATED))?;
+        self.table.map(addr, page, prot, stays)?;
         if !write && !vma.flags.any(VmFlags::RAND_READ) {
             self.map_around(slot, mapping, addr, prot)?;
         }
         Ok(major)
     }
 
-    /// A file's page that is not cached, with what the way of access suggests around it.
+    /// A file's page that is not cached, with what the way of access suggests around it; or one that is on its way in.
     #[cold]
     fn read_around(&self, vma: &Vma, mapping: &Mapping, index: u64) -> Fault<Page> {
+        if mapping.find(index).is_some() {
+            return mapping.get_or_read(index).map_err(bus_or_memory);
+        }
+        stat::add(Item::PgMajFault, 1);
         if let Backing::File(file) = &vma.backing
             && let Some(state) = file.readahead()
         {
@@ -318,29 +344,34 @@ impl Mm {
         }
         let mapped = self.table.map_around(low, pages, prot, |i| {
             let page = mapping.find(first + i as u64)?;
-            // Asked under the entries' lock, as where a single page is mapped.
-            (page.has(PageFlags::UPTODATE) && !page.has(PageFlags::TRUNCATED)).then_some(page)
+            // Asked under the entries' lock, as where a single page is mapped. A page with the mark is to be noticed when it is reached.
+            let stays = !page.has(PageFlags::TRUNCATED) && mapping.has_page(first + i as u64);
+            (page.is_ready() && stays).then_some(page)
         })?;
         stat::add(Item::FaultAround, mapped as i64);
         Ok(())
     }
 
-    /// Brings a page in although the mapping's rights do not allow the access (a debugger's). The caller holds the lock.
-    pub(crate) fn force_in(&self, slot: &Slot<kalloc::KBox<Vma>>, addr: usize, write: bool) -> Result {
+    /// The page behind `addr` although the mapping's rights do not allow the access (a debugger's). To be written it must be this address
+    /// space's alone, and not in swap space too. The caller holds the lock.
+    pub(crate) fn forced_page(&self, slot: &Slot<kalloc::KBox<Vma>>, addr: usize, write: bool) -> Result<Page> {
+        /// The entry's reference and ours.
+        const ALONE: u32 = 2;
         for _ in 0..8 {
-            let entry = self.table.query(addr);
-            let held = self.table.page(addr, false);
-            // What is in swap space too must not change without that knowing.
-            let ours = held.as_ref().is_some_and(|page| page.has(PageFlags::ANON) && !page.has(PageFlags::SWAP_CACHE));
-            if held.is_some() && (!write || ours && !entry.is_special()) {
-                return Ok(());
-            }
-            let step = match (&held, write) {
-                // The program's next write would copy: here the copy is mapped with the rights that the mapping has.
-                (Some(_), true) => self.write_private(&slot.value, addr),
-                _ => self.resolve(slot, addr, false, false),
+            let step = match self.table.page(addr, false) {
+                Some(page) => {
+                    let own = page.has(PageFlags::ANON) && !page.has(PageFlags::SWAP_CACHE);
+                    if !write || own && page.ref_count() <= ALONE {
+                        return Ok(page);
+                    }
+                    // Ours would make it somebody else's too.
+                    drop(page);
+                    // The program's next write would copy: here the copy is mapped with the rights that the mapping has.
+                    self.write_private(&slot.value, addr)
+                }
+                None => self.resolve(slot, addr, false, false),
             };
-            step.map_err(|signal| if signal == FaultSignal::OutOfMemory { ENOMEM } else { EFAULT })?;
+            count(step).map_err(|signal| if signal == FaultSignal::OutOfMemory { ENOMEM } else { EFAULT })?;
         }
         Err(EFAULT)
     }
@@ -400,11 +431,13 @@ impl Mm {
     /// Brings one page in, as the program's own access would. EFAULT, ENOMEM. May sleep.
     pub(crate) fn fault_in(&self, addr: usize, write: bool) -> Result {
         for _ in 0..8 {
-            let entry = self.table.query(addr);
-            if entry.is_present() && (!write || entry.is_writable()) {
-                return Ok(());
-            }
-            match self.handle(addr, write, false, entry.is_present()) {
+            let step = match self.try_in(addr & PAGE_MASK, write) {
+                Some(Ok(true)) => return Ok(()),
+                Some(step) => step,
+                // A stack may grow.
+                None => count(self.handle(addr, write, false, false)),
+            };
+            match step {
                 Ok(_) => {}
                 Err(FaultSignal::OutOfMemory) => return Err(ENOMEM),
                 Err(_) => return Err(EFAULT),
@@ -413,6 +446,31 @@ impl Mm {
         // Somebody takes the page away each time (truncation, another thread's unmapping).
         if self.dying.load(Ordering::Relaxed) { Err(ENOMEM) } else { Err(EFAULT) }
     }
+
+    /// Brings the page of `addr` in, under one hold of the lock; whether it is there then. `None`: nothing is mapped there.
+    fn try_in(&self, addr: usize, write: bool) -> Option<Fault> {
+        let inner = self.inner.read();
+        let slot = inner.areas.containing(addr)?;
+        let there = |entry: x86_mm::Entry| entry.is_present() && (!write || entry.is_writable());
+        let entry = self.table.query(addr);
+        if there(entry) {
+            return Some(Ok(true));
+        }
+        if !slot.value.flags.any(if write { VmFlags::WRITE } else { VmFlags::ACCESS }) {
+            return Some(Err(FaultSignal::AccessError));
+        }
+        let step = count(self.resolve(slot, addr, write, entry.is_present()));
+        Some(step.map(|_| there(self.table.query(addr))))
+    }
+}
+
+/// Counts a fault that the kernel has for a program.
+fn count(result: Fault) -> Fault {
+    stat::add(Item::PgFault, 1);
+    if let (Ok(major), Some(counter)) = (result, FAULT_COUNTER.get()) {
+        counter.count(major);
+    }
+    result
 }
 
 fn bus_or_memory(error: Error) -> FaultSignal {

@@ -59,6 +59,10 @@ pub trait VmFile: Send + Sync {
     fn sync_range(&self, _start: u64, _end: u64) -> Result {
         Ok(())
     }
+    /// Makes a hole of `len` bytes at `start`, as `fallocate(2)` does it (`MADV_REMOVE`). Called without `mm`'s locks. May sleep.
+    fn punch_hole(&self, _start: u64, _len: u64) -> Result {
+        Err(EOPNOTSUPP)
+    }
     /// Whether the file counts the mappings of it ([`Self::mapped`], [`Self::unmapped`]). Such mappings never join.
     fn counts_mappings(&self) -> bool {
         false

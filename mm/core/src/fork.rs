@@ -51,6 +51,7 @@ impl Mm {
             child.count(&mut to, flags, slot.len(), true);
             if has_anon {
                 *copied = true;
+                let _moving = vma.mapping().map(|mapping| mapping.moving());
                 self.table.fork_range(&child.table, slot.start, slot.end, vma.flags.is_cow())?;
             }
         }

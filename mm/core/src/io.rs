@@ -89,7 +89,7 @@ impl ReadRun {
         for page in self.pages.drain(..count) {
             match pages.push_within_capacity(page) {
                 Ok(()) => {}
-                Err(refused) => read_done(&refused, Err(ENOMEM)),
+                Err(refused) => read_done(&refused.0, Err(ENOMEM)),
             }
         }
         let front = ReadRun { first: self.first, pages, ahead: self.ahead };

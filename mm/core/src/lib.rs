@@ -4,8 +4,8 @@
 //! Called by the fault entry (through `kernel/process`), by `fork`, `execve` and `exit`, by file systems, by `/proc`, and by the
 //! system calls in [`syscalls`]. Files come in as [`VmFile`]; this crate knows no VFS.
 //!
-//! Locks, outermost first: a file's own locks (a write may fault) -> [`Mm`]'s semaphore ->
-//! `Mapping`'s `invalidate` lock -> page locks -> page-table locks, or the page tree's lock (spin). `Mapping::users` (spin) is taken alone.
+//! Locks, outermost first: a file's own locks (a write may fault) -> [`Mm`]'s semaphore -> `Mapping`'s `invalidate` lock -> page locks ->
+//! `Mapping::moves` -> page-table locks, or the page tree's lock (spin). `Mapping::users` (spin) is taken alone.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -28,6 +28,10 @@ mod io;
 mod kunit;
 #[cfg(CONFIG_KUNIT)]
 mod kunit_advice;
+#[cfg(CONFIG_KUNIT)]
+mod kunit_lock;
+#[cfg(CONFIG_KUNIT)]
+mod kunit_pages;
 pub mod layout;
 mod lock;
 mod madvise;
@@ -57,7 +61,7 @@ pub use bdi::{BackingDev, DEFAULT_RA_PAGES, Flusher, WakeReason};
 pub use dirty::{MAX_RUN, WriteControl, dirty_sectors, sector, writeback_sectors};
 pub use errseq::ErrSeq;
 pub use exec::{ExecLayout, SpecialMapping};
-pub use fault::{FaultSignal, handle_kernel_fault, handle_user_fault};
+pub use fault::{FAULT_COUNTER, FaultCounter, FaultSignal, handle_kernel_fault, handle_user_fault};
 pub use file::{FILE_TABLE, FileTable, MmapRequest, VmFile};
 pub use flags::{Prot, VmFlags};
 pub use futex_key::FutexKey;

@@ -124,6 +124,9 @@ impl Mm {
                 let inner = self.inner.read();
                 let Some(slot) = inner.areas.find(at).filter(|slot| slot.start < end) else { break };
                 let (from, to) = (slot.start.max(at), slot.end.min(end));
+                if !matches!(slot.value.backing, Backing::File(_)) && !crate::swap::is_built_in() {
+                    return Err(EBADF);
+                }
                 let first = slot.value.pgoff_at(slot.start, from);
                 (slot.value.mapping().cloned(), first, ((to - from) >> PAGE_SHIFT) as u64, to)
             };
@@ -135,13 +138,13 @@ impl Mm {
         if self.inner.read().areas.is_covered(start, end) { Ok(()) } else { Err(ENOMEM) }
     }
 
-    /// Makes a hole in a shared file.
+    /// Makes a hole in a shared file; what the file system says of that is the answer.
     fn remove_advice(&self, start: usize, end: usize) -> Result {
         let mut at = start;
         // A hole is told when all that is there was done.
         let mut holes = false;
         while at < end {
-            let (mapping, from, to, next) = {
+            let (file, from, len, next) = {
                 let inner = self.inner.read();
                 let Some(slot) = inner.areas.find(at).filter(|slot| slot.start < end) else { return Err(ENOMEM) };
                 holes |= slot.start > at;
@@ -150,18 +153,15 @@ impl Mm {
                 if flags.any(VmFlags::LOCKED) {
                     return Err(EINVAL);
                 }
-                let mapping = slot.value.mapping().cloned().ok_or(EINVAL)?;
+                let Backing::File(file) = &slot.value.backing else { return Err(EINVAL) };
                 if !flags.has(VmFlags(VmFlags::SHARED.0 | VmFlags::WRITE.0)) {
                     return Err(EACCES);
                 }
                 let to = slot.end.min(end);
                 let first = slot.value.pgoff_at(slot.start, at) << PAGE_SHIFT;
-                (mapping, first, first.saturating_add((to - at) as u64), to)
+                (file.clone(), first, (to - at) as u64, to)
             };
-            if !mapping.is_memory() {
-                return Err(EOPNOTSUPP);
-            }
-            mapping.punch(from, to);
+            file.punch_hole(from, len)?;
             at = next;
         }
         if holes { Err(ENOMEM) } else { Ok(()) }
@@ -190,10 +190,11 @@ impl Mm {
         Ok(())
     }
 
-    /// `mlock(2)` and `mlock2(2)`. ENOMEM, EPERM, EINVAL. May sleep.
+    /// `mlock(2)` and `mlock2(2)`. ENOMEM, EAGAIN, EPERM, EINVAL. May sleep.
     pub fn mlock(&self, start: usize, len: usize, on_fault: bool) -> Result {
         check_may_lock()?;
-        let len = page_align(len.checked_add(start & !PAGE_MASK).ok_or(EINVAL)?);
+        // As Linux: a length that goes round is what is left of it.
+        let len = page_align(len.wrapping_add(start & !PAGE_MASK));
         let start = start & PAGE_MASK;
         let end = start.checked_add(len).ok_or(EINVAL)?;
         if end == start {
@@ -214,12 +215,16 @@ impl Mm {
             let lock = if on_fault { LOCK_ON_FAULT } else { VmFlags::LOCKED };
             self.change_flags(&mut inner, start, end, false, |vma| Ok(lockable(vma.flags, lock)))?;
         }
-        if on_fault { Ok(()) } else { self.bring_in(start, end, false, true).map_err(|_| ENOMEM) }
+        if on_fault {
+            return Ok(());
+        }
+        // The errors of `mlock(2)`: addresses that cannot be brought in are ENOMEM, and too little memory for them is EAGAIN.
+        self.bring_in(start, end, false, true).map_err(|error| if error == ENOMEM { EAGAIN } else { ENOMEM })
     }
 
     /// `munlock(2)`.
     pub fn munlock(&self, start: usize, len: usize) -> Result {
-        let len = page_align(len.checked_add(start & !PAGE_MASK).ok_or(EINVAL)?);
+        let len = page_align(len.wrapping_add(start & !PAGE_MASK));
         let start = start & PAGE_MASK;
         let end = start.checked_add(len).ok_or(EINVAL)?;
         let mut inner = self.inner.write();
@@ -250,7 +255,7 @@ impl Mm {
             };
             // There are holes between the mappings; they are no error here.
             match self.change_flags(&mut inner, 0, TASK_SIZE, true, new) {
-                Err(ENOMEM) | Ok(()) => {}
+                Err(ENOMEM | EAGAIN) | Ok(()) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -420,7 +425,6 @@ fn advised_flags(vma: &Vma, advice: u32) -> Result<VmFlags> {
             return Err(EINVAL);
         }
         uapi::MADV_WIPEONFORK => flags.with(VmFlags::WIPEONFORK),
-        uapi::MADV_KEEPONFORK if flags.any(VmFlags::PFNMAP) => return Err(EINVAL),
         uapi::MADV_KEEPONFORK => flags.without(VmFlags::WIPEONFORK),
         uapi::MADV_DONTDUMP => flags.with(VmFlags::DONTDUMP),
         uapi::MADV_DODUMP if flags.any(VmFlags(VmFlags::IO.0 | VmFlags::DONTEXPAND.0 | VmFlags::PFNMAP.0)) => {

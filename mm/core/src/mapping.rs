@@ -7,105 +7,28 @@
 //! ([`Mapping::preallocate`]); their pages are locked on their way to swap space and back only (`swap::shmem`). Pages of other files are
 //! read, written and taken out under the page's lock.
 //! Locks: `invalidate` (sleeping; shared around reading in and around making writable, exclusively around taking out), the pages'
-//! locks, the tree's lock, `users` (spin). Never the tree's lock and `users` at once. A look-up takes none.
+//! locks, `moves` (sleeping), the tree's lock, `users` (spin). Never the tree's lock and `users` at once. A look-up takes none.
 
+mod ops;
+mod remove;
 mod users;
 
+pub use ops::{MappingHost, MappingOps};
 pub(crate) use users::MapLink;
 
 use crate::bdi::BackingDev;
-use crate::dirty::{MAX_RUN, WriteControl};
 use crate::errseq::ErrSeq;
-use crate::io::{ReadRun, WriteRun};
-use crate::page_lock::{lock_page, unlock_page, wait_writeback};
 use crate::page_tree::{PageTree, There};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use locking::{SetOnce, SpinLock};
-use mm_alloc::layout::{PAGE_SHIFT, PAGE_SIZE};
+use mm_alloc::layout::PAGE_SIZE;
 use mm_alloc::stat::{self, Item};
 use mm_alloc::{Page, PageFlags};
 use sync::{RwReadGuard, RwSemaphore, RwWriteGuard};
 use users::Users;
-
-/// Where a mapping's pages come from, and where they go.
-#[allow(unused_variables, reason = "defaults ignore their arguments")]
-pub trait MappingOps: Send + Sync {
-    /// Fills `page` with the file's page `index`. The page is new; nobody else sees it yet. May sleep. EIO and so on.
-    fn read_page(&self, index: u64, page: &Page) -> Result {
-        Err(EIO)
-    }
-    /// Starts reading the pages of `run`; returns without waiting if it can. Called with the mapping's `invalidate` lock held
-    /// shared: nothing is truncated meanwhile. The default reads page by page with [`MappingOps::read_page`]. Errors are told
-    /// through the run. May sleep.
-    fn read_pages(&self, mapping: &Mapping, run: ReadRun) {
-        let mut run = run;
-        while !run.pages().is_empty() {
-            let Ok(front) = run.split_front(1) else { return };
-            let read = front.pages().first().map_or(Ok(()), |page| self.read_page(front.first(), page));
-            if read.is_ok() {
-                // Dropping it is success; without memory for it the page is read again.
-                drop(front.start());
-            }
-        }
-    }
-    /// Starts writing what `wbc` asks for; returns without waiting for the I/O. The default takes run after run
-    /// ([`Mapping::next_dirty_run`]) and gives each to [`MappingOps::write_run`]. A file system that must start a transaction
-    /// before it takes page locks does so here, around each `next_dirty_run`. May sleep.
-    fn write_pages(&self, mapping: &Arc<Mapping>, wbc: &mut WriteControl) -> Result {
-        let mut result = Ok(());
-        while let Some(run) = mapping.next_dirty_run(wbc, MAX_RUN)? {
-            if let Err(error) = self.write_run(run) {
-                mapping.write_error(error);
-                result = result.and(Err(error));
-            }
-        }
-        result
-    }
-    /// Starts writing a run: allocates space, calls [`WriteRun::start`], submits. May sleep.
-    fn write_run(&self, run: WriteRun) -> Result {
-        Err(EIO)
-    }
-    /// Pages live in memory only (tmpfs): they are never written back, and a fresh one is zero.
-    fn is_memory(&self) -> bool {
-        false
-    }
-    /// Blocks are smaller than a page: dirty sectors are told apart ([`crate::dirty_sectors`]).
-    fn has_small_blocks(&self) -> bool {
-        false
-    }
-    /// A page is about to be added: count it against the file system's limit. ENOSPC.
-    fn charge(&self, pages: u64) -> Result {
-        Ok(())
-    }
-    /// Pages went.
-    fn uncharge(&self, pages: u64) {}
-    /// Bytes `[pos, pos + len)`, within one page, are about to be written: reserve space for them (delayed allocation). The inode's
-    /// lock is held exclusively. May sleep. ENOSPC, EDQUOT.
-    fn prepare_write(&self, pos: u64, len: usize) -> Result {
-        Ok(())
-    }
-    /// A page is about to be written through a shared mapping: reserve space for it (`page_mkwrite`). Called with the `invalidate`
-    /// lock held shared, without the page's lock. May sleep. ENOSPC becomes SIGBUS.
-    fn make_writable(&self, index: u64) -> Result {
-        Ok(())
-    }
-    /// Memory is short and clean page `index`, locked and without other users, is to go: give up what is kept for it. `false`
-    /// refuses. Must not wait for I/O.
-    fn release_page(&self, index: u64, page: &Page) -> bool {
-        true
-    }
-}
-
-/// Who is told what happens to a mapping's dirty pages (the VFS, for the inode).
-pub trait MappingHost: Send + Sync {
-    /// A page is dirty, and none was before. Must not sleep.
-    fn dirtied(&self);
-    /// A page could not be written. Any context.
-    fn write_error(&self, error: Error);
-}
 
 /// The cached pages of a file.
 pub struct Mapping {
@@ -121,6 +44,8 @@ pub struct Mapping {
     unevictable: AtomicBool,
     invalidate: RwSemaphore<()>,
     users: SpinLock<Users>,
+    /// Held shared while pages go from one user to another, exclusively by who must see all users' pages.
+    moves: RwSemaphore<()>,
     ops: KBox<dyn MappingOps>,
     memory: bool,
     small_blocks: AtomicBool,
@@ -145,6 +70,7 @@ impl Mapping {
             unevictable: AtomicBool::new(false),
             invalidate: RwSemaphore::new(()),
             users: SpinLock::new(Users::new()),
+            moves: RwSemaphore::new(()),
             ops,
             memory,
             small_blocks: AtomicBool::new(small),
@@ -287,12 +213,57 @@ impl Mapping {
     #[inline(never)]
     fn read_in(&self, index: u64) -> Result<Page> {
         if self.memory {
-            return match self.present(index)? {
-                Some(page) => Ok(first_use(page)),
-                None => self.add_new(index, Page::alloc_zeroed(GFP_KERNEL)?),
-            };
+            loop {
+                match self.present(index)? {
+                    None => return self.add_new(index, Page::alloc_zeroed(GFP_KERNEL)?),
+                    Some(page) => match self.first_use(index, page) {
+                        Some(page) => return Ok(page),
+                        None => continue,
+                    },
+                }
+            }
         }
         self.read_one(index)
+    }
+
+    /// The page `index` of a file in memory for a program that touched it, made if the file has none there; and whether it came from
+    /// swap space. EFAULT beyond the file's end, also if that came nearer just now. ENOSPC, ENOMEM, EIO. May sleep.
+    pub(crate) fn page_for_fault(&self, index: u64) -> Result<(Page, bool)> {
+        loop {
+            let (there, read) = self.look_up(index)?;
+            if let Some(page) = there {
+                match self.first_use(index, page) {
+                    Some(page) => return Ok((page, read)),
+                    None => continue,
+                }
+            }
+            let page = Page::alloc_zeroed(GFP_KERNEL)?;
+            page.set(MEMORY_FLAGS);
+            // Asked under the lock of the tree: who cuts the file changes its size, takes that lock, and only then looks for pages.
+            if self.add_if(index, &page, || self.has_page(index))?.is_none() {
+                return Ok((page, false));
+            }
+        }
+    }
+
+    /// Whether page `index` is below the file's end at this moment.
+    #[inline(always)]
+    pub(crate) fn has_page(&self, index: u64) -> bool {
+        index < self.size().div_ceil(PAGE_SIZE as u64)
+    }
+
+    /// A page that may be preallocated is used: all zeros, which it is already, are the file's contents now. `None`: it is the file's no
+    /// more.
+    fn first_use(&self, index: u64, page: Page) -> Option<Page> {
+        if !page.has(PageFlags::UPTODATE) {
+            // Under the lock, since pages that nobody used may be taken back (`forget_kept`).
+            let tree = self.pages.lock();
+            if !tree.holds(index, &page) {
+                return None;
+            }
+            page.set(MEMORY_FLAGS);
+        }
+        Some(page)
     }
 
     /// Puts a page at `index` of a file in memory, unless one is there: it is kept for the file, and counts as a hole until it is used
@@ -307,14 +278,6 @@ impl Mapping {
         let page = Page::alloc_zeroed(GFP_KERNEL)?;
         page.set(PageFlags(MEMORY_FLAGS.0 & !PageFlags::UPTODATE.0));
         Ok(self.add(index, &page)?.is_none())
-    }
-
-    /// The page `index` for overwriting it completely: a new page is not read in and its contents are undefined. May sleep.
-    pub fn get_for_overwrite(&self, index: u64) -> Result<Page> {
-        match self.get(index) {
-            Some(page) => Ok(page),
-            None => self.add_new(index, Page::alloc(GFP_KERNEL)?),
-        }
     }
 
     /// Puts a page that is already filled into the cache; gives the page that is there if another was first. May sleep.
@@ -333,7 +296,10 @@ impl Mapping {
                 return Ok(there);
             }
             if self.memory {
-                return Ok(first_use(there));
+                match self.first_use(index, there) {
+                    Some(there) => return Ok(there),
+                    None => continue,
+                }
             }
             // It is on its way in, or could not be read.
             match self.read_one(index) {
@@ -353,10 +319,18 @@ impl Mapping {
 
     /// Puts `page` into the cache in the state it is in; gives what is there if there is something.
     pub(crate) fn add(&self, index: u64, page: &Page) -> Result<Option<There>> {
-        self.ops.charge(1)?;
+        self.add_if(index, page, || true)
+    }
+
+    /// As [`Mapping::add`], if `allowed`, asked under the tree's lock, says so; else EFAULT.
+    fn add_if(&self, index: u64, page: &Page, allowed: impl Fn() -> bool) -> Result<Option<There>> {
+        if let Err(full) = self.ops.charge(1) {
+            // What is there has been counted: kept for the file, or in swap space.
+            return self.pages.lock().look(index).map(Some).ok_or(full);
+        }
         page.private().store(0, Ordering::Relaxed);
         page.set_owner(self.id, index);
-        match self.pages.insert(index, page, GFP_KERNEL) {
+        match self.pages.insert(index, page, GFP_KERNEL, allowed) {
             Ok(None) => {}
             other => {
                 self.ops.uncharge(1);
@@ -378,239 +352,7 @@ impl Mapping {
     pub fn for_each_from(&self, first: u64, mut f: impl FnMut(u64, &Page) -> bool) {
         self.pages.each(first, u64::MAX, None, |index, page| f(index, &page));
     }
-
-    /// Makes the file `size` bytes long, dropping pages beyond and clearing the rest of the last one. The file system's lock on
-    /// the inode is held, for a file on a device also [`Mapping::invalidate_lock`] until its blocks are freed. Waits for
-    /// write-back of what goes. May sleep.
-    pub fn truncate(&self, size: u64) {
-        let old = self.size.swap(size, Ordering::AcqRel);
-        if size >= old {
-            return;
-        }
-        self.clear_partial(size, PAGE_SIZE - (size as usize % PAGE_SIZE));
-        self.remove(size.div_ceil(PAGE_SIZE as u64), u64::MAX);
-    }
-
-    /// Drops the pages `[first, last]` from the cache and from every address space. Contents are lost; write-back that is going on
-    /// is waited for. Locks as for [`Mapping::truncate`]. May sleep.
-    pub fn remove(&self, first: u64, last: u64) {
-        if first > last {
-            return;
-        }
-        let mut from = first;
-        loop {
-            // In batches: the pages must live until they are unmapped.
-            let mut gone = [const { None }; 32];
-            let mut count = 0;
-            self.pages.each_there(from, last, |index, there| {
-                if let Some(slot) = gone.get_mut(count) {
-                    *slot = Some((index, there));
-                    count += 1;
-                }
-                count < 32
-            });
-            if count == 0 {
-                break;
-            }
-            let (start, mut taken) = (from, 0);
-            for (index, there) in gone.iter().flatten() {
-                match there {
-                    There::Page(page) => taken += usize::from(self.take_out(*index, page)),
-                    There::Mark(mark) => self.forget_swapped(*index, *mark),
-                }
-                from = *index;
-            }
-            self.forgot(taken);
-            self.unmap(start, from, false);
-            drop(gone);
-            // The last one again: another may have been put there.
-        }
-        // Pages beyond the end may be mapped privately only.
-        self.unmap(first, last, false);
-    }
-
-    /// Takes one page out of the tree, unless it is gone already.
-    fn take_out(&self, index: u64, page: &Page) -> bool {
-        if self.memory {
-            let mut tree = self.pages.lock();
-            let ours = tree.holds(index, page);
-            if ours {
-                page.set(PageFlags::TRUNCATED);
-                // `page` is another reference.
-                drop(tree.erase(index));
-            }
-            return ours;
-        }
-        lock_page(page);
-        wait_writeback(page);
-        let mut tree = self.pages.lock();
-        let ours = tree.holds(index, page);
-        if ours {
-            page.set(PageFlags::TRUNCATED);
-            drop(tree.erase(index));
-        }
-        drop(tree);
-        if ours {
-            self.cancel_dirty(page);
-            mm_alloc::lru::remove(page);
-        }
-        unlock_page(page);
-        ours
-    }
-
-    /// Drops the clean pages of `[first, last]` that nobody uses (`POSIX_FADV_DONTNEED`, `drop_caches`); how many. May sleep, but
-    /// waits for nobody.
-    pub fn drop_clean(&self, first: u64, last: u64) -> usize {
-        let (mut from, mut dropped) = (first, 0);
-        if self.memory {
-            return 0;
-        }
-        loop {
-            let mut batch = [const { None }; 32];
-            let mut count = 0;
-            self.pages.each(from, last, None, |index, page| {
-                if let Some(slot) = batch.get_mut(count) {
-                    *slot = Some((index, page));
-                    count += 1;
-                }
-                count < 32
-            });
-            let mut next = None;
-            for (index, page) in batch.iter().flatten() {
-                dropped += usize::from(self.drop_page(*index, page));
-                next = index.checked_add(1);
-            }
-            match next.filter(|_| count == 32) {
-                Some(next) => from = next,
-                None => break,
-            }
-        }
-        dropped
-    }
-
-    /// Drops one page if it is clean and nobody but the cache and the caller has it.
-    pub(crate) fn drop_page(&self, index: u64, page: &Page) -> bool {
-        if page.has(PageFlags::DIRTY) || page.has(PageFlags::WRITEBACK) || !crate::page_lock::try_lock_page(page) {
-            return false;
-        }
-        let dropped = self.drop_locked(index, page);
-        unlock_page(page);
-        if dropped {
-            mm_alloc::lru::remove(page);
-            self.forgot(1);
-        }
-        dropped
-    }
-
-    fn drop_locked(&self, index: u64, page: &Page) -> bool {
-        /// The cache's reference and the caller's.
-        const UNUSED: u32 = 2;
-        let busy = |page: &Page| {
-            page.has(PageFlags::DIRTY) || page.has(PageFlags::WRITEBACK) || page.has(PageFlags::TRUNCATED)
-        };
-        if busy(page) || page.ref_count() != UNUSED + u32::from(page.has(PageFlags::LRU)) {
-            return false;
-        }
-        if !self.ops.release_page(index, page) {
-            return false;
-        }
-        let mut tree = self.pages.lock();
-        let refs = UNUSED + u32::from(page.has(PageFlags::LRU));
-        // Frozen: nobody can find it any more. Dirty after all: somebody had it until just now.
-        if !tree.holds(index, page) {
-            return false;
-        }
-        let Some(mut frozen) = page.freeze(refs).filter(|_| !busy(page)) else { return false };
-        page.set(PageFlags::TRUNCATED);
-        tree.erase_frozen(index, &mut frozen);
-        true
-    }
-
-    /// Clears `[at, at + len)` of a page that is cached (`len` may reach the page's end at most).
-    pub fn clear_partial(&self, at: u64, len: usize) {
-        let offset = at as usize % PAGE_SIZE;
-        if offset == 0 {
-            return;
-        }
-        if let Some(page) = self.get_present(at >> PAGE_SHIFT) {
-            // In bounds: the offset and the length are within one page.
-            let _ = page.fill(offset, len.min(PAGE_SIZE - offset), 0);
-        }
-    }
-
-    /// Makes a hole of zeros: whole pages are dropped, partial ones cleared (`FALLOC_FL_PUNCH_HOLE`, `MADV_REMOVE`). May sleep.
-    pub fn punch(&self, start: u64, end: u64) {
-        let page = PAGE_SIZE as u64;
-        let (first, last) = (start.div_ceil(page), end / page);
-        if first > last {
-            // Inside one page.
-            self.clear_partial(start, end.saturating_sub(start) as usize);
-            return;
-        }
-        self.clear_partial(start, PAGE_SIZE);
-        if !end.is_multiple_of(page)
-            && let Some(cached) = self.get_present(last)
-        {
-            let _ = cached.fill(0, (end % page) as usize, 0);
-        }
-        if first < last {
-            self.remove(first, last - 1);
-        }
-    }
-
-    /// The page `index`, if the file has it, of a file in memory also from swap space, which is waited for. An error is none here.
-    fn get_present(&self, index: u64) -> Option<Page> {
-        match self.get(index) {
-            None if self.memory => self.present(index).ok().flatten().filter(|page| page.has(PageFlags::UPTODATE)),
-            page => page,
-        }
-    }
-
-    /// Pages that were in swap space went.
-    pub(crate) fn forgot_swapped(&self, pages: usize) {
-        self.count.fetch_sub(pages, Ordering::Relaxed);
-        self.ops.uncharge(pages as u64);
-    }
-
-    fn forgot(&self, pages: usize) {
-        self.count.fetch_sub(pages, Ordering::Relaxed);
-        stat::add(Item::FilePages, -(pages as i64));
-        if self.memory {
-            stat::add(Item::Shmem, -(pages as i64));
-        }
-        self.ops.uncharge(pages as u64);
-    }
-}
-
-/// A page that was preallocated is used: all zeros, which it is already, are the file's contents now.
-pub(crate) fn first_use(page: Page) -> Page {
-    page.set(MEMORY_FLAGS);
-    page
 }
 
 /// How pages of tmpfs are marked once they are used: they are current.
 pub(crate) const MEMORY_FLAGS: PageFlags = PageFlags(PageFlags::UPTODATE.0 | PageFlags::SWAP_BACKED.0);
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        if self.memory {
-            crate::swap::shmem::unregister(self.id);
-            self.forget_all_swapped();
-        } else {
-            crate::reclaim::unregister(self.id);
-        }
-        // Page by page: what the nodes still held would only be freed after a grace period.
-        let mut pages = 0;
-        while let Some((index, page)) = self.pages.next(0, u64::MAX, None) {
-            page.set(PageFlags::TRUNCATED);
-            drop(self.pages.lock().erase(index));
-            self.cancel_dirty(&page);
-            if !self.memory {
-                mm_alloc::lru::remove(&page);
-            }
-            page.set_owner(0, 0);
-            pages += 1;
-        }
-        self.forgot(pages);
-    }
-}

@@ -132,7 +132,8 @@ impl Mm {
     }
 
     /// Calls `change` with the flags of each mapping in `[start, end)` and gives it those that come back. ENOMEM at the first hole
-    /// (with `pass` after all that is there was done), or what `change` says (at once).
+    /// (with `pass` after all that is there was done), or what `change` says (at once). Where there is no room for a mapping more: ENOMEM,
+    /// with `pass` EAGAIN, as `madvise(2)` has it.
     pub(crate) fn change_flags(
         &self,
         inner: &mut Inner,
@@ -157,7 +158,8 @@ impl Mm {
             let (from, to) = (slot.start.max(at), slot.end.min(end));
             let (old, new) = (slot.value.flags, change(&slot.value)?);
             if old != new {
-                self.set_flags(inner, from, to, new)?;
+                self.set_flags(inner, from, to, new)
+                    .map_err(|error| if pass && error == ENOMEM { EAGAIN } else { error })?;
             } else if from == slot.start {
                 // The one before may have become like it just now.
                 Changed { at: from, last }.join(inner);

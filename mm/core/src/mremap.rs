@@ -3,6 +3,7 @@
 
 use crate::account;
 use crate::flags::VmFlags;
+use crate::mapping::Mapping;
 use crate::mm_struct::{Inner, Mm};
 use crate::mmap::{MapArgs, check_room, max_map_count, pick};
 use crate::unmap::Removed;
@@ -162,19 +163,24 @@ impl Mm {
         if accounted {
             account::charge(args.new_len)?;
         }
-        let undo = |mm: &Self| {
+        let mapping = vma.mapping().cloned();
+        let relocate = |from, to| {
+            let _moving = mapping.as_deref().map(Mapping::moving);
+            self.table.move_range(from, to, args.old_len)
+        };
+        let undo = || {
             if accounted {
                 account::uncharge(args.new_len);
             }
             // Pages that were moved go back to where they were, for which there are tables.
-            let _ = mm.table.move_range(new, args.old, args.old_len);
+            let _ = relocate(new, args.old);
         };
-        if let Err(error) = self.table.move_range(args.old, new, args.old_len) {
-            undo(self);
+        if let Err(error) = relocate(args.old, new) {
+            undo();
             return Err(error);
         }
         if inner.areas.insert(new, new + args.new_len, vma).is_err() {
-            undo(self);
+            undo();
             return Err(ENOMEM);
         }
         self.count(inner, flags, args.new_len, true);

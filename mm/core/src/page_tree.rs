@@ -6,7 +6,7 @@
 //! tree at once and are freed after a grace period.
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use errno::Result;
+use errno::{Result, code::EFAULT};
 use kalloc::flags::{__GFP_NOWARN, GFP_ATOMIC};
 use kalloc::{Arc, Flags};
 use locking::SpinLock;
@@ -291,11 +291,23 @@ impl PageTree {
         Writer { tree: self, _lock: self.lock.lock_irqsave() }
     }
 
-    /// Puts `page` at `index`; gives what is there if there is something. May sleep if `flags` say so. ENOMEM.
-    pub(crate) fn insert(&self, index: u64, page: &Page, flags: Flags) -> Result<Option<There>> {
+    /// Puts `page` at `index`; gives what is there if there is something. May sleep if `flags` say so. ENOMEM, and EFAULT if nothing is
+    /// there and `allowed`, asked under the lock, says no.
+    pub(crate) fn insert(
+        &self,
+        index: u64,
+        page: &Page,
+        flags: Flags,
+        allowed: impl Fn() -> bool,
+    ) -> Result<Option<There>> {
         let mut spare = None;
         loop {
-            let inserted = self.lock().insert(index, page, &mut spare);
+            let mut writer = self.lock();
+            if !allowed() {
+                return writer.look(index).map(Some).ok_or(EFAULT);
+            }
+            let inserted = writer.insert(index, page, &mut spare);
+            drop(writer);
             match inserted {
                 Inserted::New => return Ok(None),
                 Inserted::There(there) => return Ok(Some(there)),

@@ -119,14 +119,15 @@ mod pagemap {
     pub(super) const PFN: u64 = (1 << 55) - 1;
 }
 
-/// Mappings of a page: its references but for the cache's own.
+/// Mappings of a page: its references but for its cache's (a file's, or the swap cache's) and its list's.
 fn users_of(frame: &Frame, kind: Kind) -> u64 {
     let flags = frame.flag_bits();
-    let others = match kind {
-        Kind::Anon if flags & PageFlags::SWAP_CACHE.0 != 0 => 1 + u32::from(flags & PageFlags::LRU.0 != 0),
-        Kind::Anon => 0,
-        _ => 1,
+    let cached = match kind {
+        Kind::Anon => flags & PageFlags::SWAP_CACHE.0 != 0,
+        // A page that left its file is on its way out of this address space too.
+        _ => flags & PageFlags::TRUNCATED.0 == 0,
     };
+    let others = u32::from(cached) + u32::from(flags & PageFlags::LRU.0 != 0);
     u64::from(frame.ref_count().saturating_sub(others).max(1))
 }
 
@@ -171,7 +172,7 @@ impl Mm {
         for slot in inner.areas.overlapping(start, end) {
             let locked = slot.value.flags.any(VmFlags::LOCKED);
             if let Some(mapping) = slot.value.mapping().filter(|mapping| mapping.is_memory())
-                && slot.value.flags.any(VmFlags::SHARED)
+                && (slot.value.flags.any(VmFlags::SHARED) || !slot.value.flags.any(VmFlags::WRITE))
             {
                 let (from, to) = (slot.start.max(start), slot.end.min(end));
                 let first = slot.value.pgoff_at(slot.start, from);

@@ -237,7 +237,7 @@ impl Mapping {
     pub fn readahead_marked(&self, state: &Readahead, page: &Page, index: u64, wanted: u64) {
         page.clear(PageFlags::READAHEAD);
         let max = state.max_of(self);
-        if max != 0 && !page.has(PageFlags::WRITEBACK) {
+        if max != 0 {
             self.readahead(state, index, wanted, max, true);
         }
     }
@@ -277,16 +277,17 @@ impl Mapping {
     }
 
     /// Starts reading `[first, first + count)` whatever the way of reading (`POSIX_FADV_WILLNEED`, `readahead(2)`); returns without
-    /// waiting for it. May sleep.
+    /// waiting for it. As in Linux no more than one request of the device's largest size, or one window if that is larger: a program
+    /// must not fill memory with what it may never look at. May sleep.
     pub fn read_forced(&self, first: u64, count: u64) {
         if self.is_memory() {
             return;
         }
         let device = self.bdi().map_or(0, |bdi| u64::from(bdi.io_pages().max(bdi.ra_pages())));
-        let mut left = count;
+        let mut left = count.min(device.max(1));
         let mut at = first;
         while left != 0 {
-            let part = left.min(FORCED_CHUNK).min(device.max(1));
+            let part = left.min(FORCED_CHUNK);
             self.read_ahead_range(at, part, None, true);
             at = at.saturating_add(part);
             left -= part;
@@ -339,7 +340,10 @@ impl Mapping {
     }
 
     /// A program touched page `index` in mapped memory, and it was there.
-    pub(crate) fn fault_hit(&self, state: &Readahead, page: &Page, index: u64) {
+    pub(crate) fn fault_hit(&self, state: &Readahead, page: &Page, index: u64, random: bool) {
+        if random {
+            return;
+        }
         let misses = state.misses.load(Relaxed);
         if misses != 0 {
             state.misses.store(misses - 1, Relaxed);

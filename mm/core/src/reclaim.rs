@@ -206,7 +206,11 @@ fn look_in(mapping: &Arc<Mapping>, page: &Page) -> Fate {
     }
     // The cache's and the looker's; more are programs that have it mapped, or somebody who reads it just now.
     if page.ref_count() > 2 {
-        mapping.unmap(index, index, true);
+        if mapping.is_locked_at(index) {
+            // It is to stay where it is (`mlock`): it does not come by again soon.
+            return Fate::Keep(Which::Active);
+        }
+        mapping.try_unmap(index);
         if page.ref_count() > 2 {
             return Fate::Keep(Which::Inactive);
         }
@@ -217,6 +221,12 @@ fn look_in(mapping: &Arc<Mapping>, page: &Page) -> Fate {
         }
     }
     if mapping.drop_page(index, page) { Fate::Taken } else { Fate::Keep(Which::Inactive) }
+}
+
+/// What reclaim does with a page of `mapping` that it took off its list; whether it went. For tests.
+#[cfg(CONFIG_KUNIT)]
+pub(crate) fn take_cached(mapping: &Arc<Mapping>, page: &Page) -> bool {
+    matches!(look_in(mapping, page), Fate::Taken)
 }
 
 /// A program says that it does not need `page`, which it has mapped, for now (`MADV_COLD`) or any more (`out`: `MADV_PAGEOUT`). What
@@ -238,7 +248,7 @@ pub(crate) fn advised(mapping: &Mapping, index: u64, page: &Page, out: bool) {
     if page.has(PageFlags::DIRTY) || page.has(PageFlags::WRITEBACK) {
         return;
     }
-    mapping.unmap(index, index, true);
+    mapping.try_unmap(index);
     if mapping.drop_page(index, page) {
         stat::add(Item::StealDirect, 1);
     }

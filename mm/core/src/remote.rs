@@ -4,7 +4,7 @@
 use crate::flags::VmFlags;
 use crate::mm_struct::Mm;
 use errno::{Result, code::*};
-use mm_alloc::PageFlags;
+use mm_alloc::Page;
 use mm_alloc::layout::{PAGE_MASK, PAGE_SIZE, TASK_SIZE};
 
 impl Mm {
@@ -16,9 +16,8 @@ impl Mm {
             let at = addr.saturating_add(done);
             let offset = at & !PAGE_MASK;
             let part = (out.len() - done).min(PAGE_SIZE - offset);
-            let Ok(page) = self.remote_page(at, false, force) else { break };
-            let copied = out.get_mut(done..done + part).is_some_and(|bytes| page.read(offset, bytes).is_ok());
-            if !copied {
+            let Some(to) = out.get_mut(done..done + part) else { break };
+            if self.with_page(at, false, force, |page| page.read(offset, to)).and_then(|copied| copied).is_err() {
                 break;
             }
             done += part;
@@ -34,11 +33,11 @@ impl Mm {
             let at = addr.saturating_add(done);
             let offset = at & !PAGE_MASK;
             let part = (bytes.len() - done).min(PAGE_SIZE - offset);
-            let Ok(page) = self.remote_page(at, true, force) else { break };
-            match bytes.get(done..done + part) {
-                Some(from) if page.write(offset, from).is_ok() => done += part,
-                _ => break,
+            let Some(from) = bytes.get(done..done + part) else { break };
+            if self.with_page(at, true, force, |page| page.write(offset, from)).and_then(|copied| copied).is_err() {
+                break;
             }
+            done += part;
         }
         done
     }
@@ -49,55 +48,44 @@ impl Mm {
     }
 
     /// The page behind `addr`, brought in. EFAULT, ENOMEM.
-    pub(crate) fn remote_page(&self, addr: usize, write: bool, force: bool) -> Result<mm_alloc::Page> {
+    pub(crate) fn remote_page(&self, addr: usize, write: bool, force: bool) -> Result<Page> {
+        self.with_page(addr, write, force, Page::clone)
+    }
+
+    /// Calls `f` with the page behind `addr`, brought in. The lock is held meanwhile: were the address space copied between the look and
+    /// a write of `f`, the child would get what was written to its parent, or the parent would lose it. EFAULT, ENOMEM. May sleep.
+    fn with_page<R>(&self, addr: usize, write: bool, force: bool, f: impl FnOnce(&Page) -> R) -> Result<R> {
         if addr >= TASK_SIZE {
             return Err(EFAULT);
         }
         let addr = addr & PAGE_MASK;
         for _ in 0..8 {
-            let forced_write = {
-                let inner = self.inner.read();
-                match inner.areas.containing(addr) {
-                    // A stack that has not grown so far yet: `fault_in` extends it.
-                    None => false,
-                    Some(slot) => {
-                        let flags = slot.value.flags;
-                        let may = if write { VmFlags::WRITE } else { VmFlags::READ };
-                        let could = if write { VmFlags::MAYWRITE } else { VmFlags::MAYREAD };
-                        if !(flags.any(may) || force && flags.any(could)) || flags.any(VmFlags::IO) && write {
-                            return Err(EFAULT);
-                        }
-                        if write && !flags.any(VmFlags::WRITE) && !flags.is_cow() {
-                            return Err(EFAULT);
-                        }
-                        !flags.any(may)
-                    }
+            let inner = self.inner.read();
+            // Else a stack that has not grown so far yet: `fault_in` extends it.
+            if let Some(slot) = inner.areas.containing(addr) {
+                if !may_access(slot.value.flags, write, force) {
+                    return Err(EFAULT);
                 }
-            };
-            if forced_write {
-                return self.forced_page(addr, write);
+                let page = match slot.value.flags.any(if write { VmFlags::WRITE } else { VmFlags::READ }) {
+                    true => self.table.page(addr, write),
+                    false => Some(self.forced_page(slot, addr, write)?),
+                };
+                if let Some(page) = page {
+                    return Ok(f(&page));
+                }
             }
-            if let Some(page) = self.table.page(addr, write) {
-                return Ok(page);
-            }
+            drop(inner);
             self.fault_in(addr, write)?;
         }
         Err(EFAULT)
     }
+}
 
-    /// The page of a mapping whose own rights do not allow the access.
-    fn forced_page(&self, addr: usize, write: bool) -> Result<mm_alloc::Page> {
-        let inner = self.inner.read();
-        let slot = inner.areas.containing(addr).ok_or(EFAULT)?;
-        for _ in 0..8 {
-            self.force_in(slot, addr, write)?;
-            // It may have left for swap space just now.
-            if let Some(page) = self.table.page(addr, false)
-                && !(write && page.has(PageFlags::SWAP_CACHE))
-            {
-                return Ok(page);
-            }
-        }
-        Err(EFAULT)
-    }
+/// Whether memory with these flags may be accessed from elsewhere.
+fn may_access(flags: VmFlags, write: bool, force: bool) -> bool {
+    let may = if write { VmFlags::WRITE } else { VmFlags::READ };
+    let could = if write { VmFlags::MAYWRITE } else { VmFlags::MAYREAD };
+    let allowed = flags.any(may) || force && flags.any(could);
+    // What is shared is not written behind its rights' back.
+    allowed && !(write && (flags.any(VmFlags::IO) || !flags.any(VmFlags::WRITE) && !flags.is_cow()))
 }

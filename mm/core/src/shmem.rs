@@ -52,6 +52,11 @@ impl VmFile for AnonShared {
         out.write_str("/dev/zero (deleted)")
     }
 
+    fn punch_hole(&self, start: u64, len: u64) -> Result {
+        self.mapping.punch(start, start.saturating_add(len));
+        Ok(())
+    }
+
     fn as_any(&self) -> &dyn core::any::Any {
         self
     }

@@ -7,7 +7,7 @@ use crate::flags::VmFlags;
 use crate::mapping::{MapLink, Mapping};
 use core::sync::atomic::{AtomicBool, Ordering};
 use errno::Result;
-use errno::code::ENOMEM;
+use errno::code::{EINVAL, ENOMEM};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use mm_alloc::layout::PAGE_SHIFT;
@@ -94,11 +94,11 @@ impl Vma {
         old
     }
 
-    /// Files in memory know where their pages have to stay. `old`: the flags before.
+    /// Files know where their pages have to stay. `old`: the flags before.
     fn tell_locked(&self, old: VmFlags) {
         let locked = self.flags.any(VmFlags::LOCKED);
         if locked != old.any(VmFlags::LOCKED)
-            && let Some(link) = self.link.as_ref().filter(|link| link.mapping.is_memory())
+            && let Some(link) = &self.link
         {
             link.set_locked(locked);
         }
@@ -182,7 +182,8 @@ impl Drop for Vma {
     }
 }
 
-/// Splits the range around `at` so that one begins there, if `at` is inside one. ENOMEM (also above the limit of mappings).
+/// Splits the range around `at` so that one begins there, if `at` is inside one. ENOMEM (also above the limit of mappings); EINVAL for
+/// what only goes as a whole.
 pub(crate) fn split_at(areas: &mut Areas, table: &Arc<PageTable>, at: usize) -> Result {
     let index = areas.index(at);
     let Some(slot) = areas.get(index) else { return Ok(()) };
@@ -202,7 +203,13 @@ pub(crate) fn split_uncounted(areas: &mut Areas, table: &Arc<PageTable>, at: usi
     if slot.start >= at {
         return Ok(());
     }
+    if matches!(slot.value.backing, Backing::Special(_)) {
+        // As in Linux: the program is told of the vDSO as one piece.
+        return Err(EINVAL);
+    }
     let (start, end, pgoff) = (slot.start, slot.end, slot.value.pgoff);
+    let mapping = slot.value.mapping().cloned();
+    let _moving = mapping.as_deref().map(Mapping::moving);
     let upper = slot.value.copy_for(start, at, end, table)?;
     areas.split(index, at, upper).map_err(|_| ENOMEM)?;
     if let Some(link) = areas.get(index).and_then(|slot| slot.value.link.as_ref()) {
@@ -219,6 +226,8 @@ pub(crate) fn merge_with_previous(areas: &mut Areas, index: usize) -> bool {
         return false;
     }
     let (start, end) = (previous.start, slot.end);
+    let mapping = slot.value.mapping().cloned();
+    let _moving = mapping.as_deref().map(Mapping::moving);
     let anon = slot.value.has_anon.load(Ordering::Relaxed);
     let soft_clean = slot.value.soft_clean.load(Ordering::Relaxed);
     let removed = areas.remove(index);

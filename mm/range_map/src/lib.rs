@@ -180,7 +180,7 @@ impl<V> RangeMap<V> {
         if start >= end || self.slots.last().is_some_and(|last| last.end > start) {
             return Err(value);
         }
-        self.slots.push_within_capacity(Slot { start, end, value }).map_err(|slot| slot.value)
+        self.slots.push_within_capacity(Slot { start, end, value }).map_err(|refused| refused.0.value)
     }
 
     /// Removes a range.

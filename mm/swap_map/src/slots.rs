@@ -155,7 +155,7 @@ impl SlotMap {
     /// An entry more names the page: it is the first of a page of the cache, or was copied. False if the page is not in use.
     pub fn get(&self, page: u64) -> bool {
         let Some(slot) = self.slot(page) else { return false };
-        // 2^30 entries need 8 GB of page tables of one area's page each; refused above.
+        // More entries than that need 8 GB of page tables for this one page; `fork` fails then.
         slot.fetch_update(AcqRel, Relaxed, |now| (now & BAD == 0 && now != 0 && now & COUNT < COUNT).then(|| now + 1))
             .is_ok()
     }
@@ -206,6 +206,11 @@ impl SlotMap {
     /// Entries that name the page.
     pub fn count(&self, page: u64) -> u32 {
         self.slot(page).map_or(0, |slot| slot.load(Acquire) & COUNT)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set_count(&self, page: u64, count: u32) {
+        self.slot(page).unwrap().fetch_or(count, Relaxed);
     }
 
     /// The first page from `from` on that is in use.

@@ -47,6 +47,19 @@ fn a_page_is_free_when_neither_entries_nor_the_cache_have_it() {
 }
 
 #[test]
+fn a_count_that_is_full_stays() {
+    let map = map(4, &[]);
+    let page = alloc(&map, 1)[0];
+    map.set_count(page, (1 << 30) - 2);
+    assert!(map.get(page) && !map.get(page) && !map.get(page));
+    assert_eq!(map.count(page), (1 << 30) - 1);
+    assert_eq!(map.put(page), Put::Used);
+    assert!(map.get(page));
+    // With and without the cache it says the same.
+    assert!(!map.leave_cache(page) && !map.get(page));
+}
+
+#[test]
 fn neighbours_are_given_and_the_search_goes_round() {
     let map = map(2000, &[]);
     assert_eq!(alloc(&map, 32), (1..33).collect::<Vec<_>>());

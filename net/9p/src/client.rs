@@ -3,7 +3,7 @@
 
 use crate::fid::Numbers;
 use crate::request::{Answer, Data, Request};
-use crate::trans::{Channel, Transport};
+use crate::trans::{Channel, TransportRef};
 use core::sync::atomic::{AtomicBool, Ordering::*};
 use kalloc::Arc;
 use kernel::ext::{AliveGuard, SetOnce, SpinLock, WaitQueue, Work};
@@ -18,18 +18,35 @@ const FLUSH: u16 = TAGS as u16;
 
 /// What a session is made with.
 pub struct Options<'a> {
-    /// The way to the server.
-    pub transport: &'static dyn Transport,
+    /// The way to the server; the session keeps it.
+    pub transport: TransportRef,
     /// Its address there.
     pub address: &'a [u8],
     /// Bytes of the greatest message.
     pub msize: u32,
 }
 
+/// A connection, and what keeps its code in memory.
+struct Line {
+    channel: Arc<dyn Channel>,
+    /// Given back when the channel is closed, not when RCU lets the last user go: who unmounts may unload. (A transport's module waits
+    /// for its channels.) `None`: closed, or a test's channel.
+    transport: SpinLock<Option<TransportRef>>,
+    /// Its name.
+    name: &'static str,
+}
+
+impl Line {
+    fn close(&self) {
+        self.channel.close();
+        let transport = self.transport.lock_irqsave().take();
+        drop(transport);
+    }
+}
+
 /// A session.
 pub struct Client {
-    channel: Arc<dyn Channel>,
-    transport: &'static str,
+    line: Line,
     msize: u32,
     /// Tags in use.
     tags: SpinLock<u64>,
@@ -42,6 +59,40 @@ pub struct Client {
     closed: AtomicBool,
     /// Dropped last.
     _alive: AliveGuard,
+}
+
+/// What became of a message that has no answer to give.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fate {
+    /// The server never saw it.
+    Unsent,
+    /// The server says no.
+    Refused,
+    /// The server may have done it.
+    Unknown,
+}
+
+/// Why a message has no answer to give.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Failed {
+    pub(crate) error: Error,
+    pub(crate) fate: Fate,
+}
+
+impl Failed {
+    fn unsent(error: impl Into<Error>) -> Self {
+        Self { error: error.into(), fate: Fate::Unsent }
+    }
+
+    fn unknown(error: Error) -> Self {
+        Self { error, fate: Fate::Unknown }
+    }
+}
+
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Self {
+        failed.error
+    }
 }
 
 /// A tag in use.
@@ -58,33 +109,30 @@ impl Drop for Tag<'_> {
 }
 
 impl Client {
-    /// Connects and agrees on a version and on the size of messages. ENOENT, EBUSY; EREMOTEIO: the server speaks another version, or takes
-    /// no message of a page. May sleep.
-    pub fn connect(options: &Options<'_>) -> Result<Arc<Self>> {
-        let channel = options.transport.connect(options.address)?;
-        let name = options.transport.name();
+    /// Connects and agrees on a version and on the size of messages. ENOENT, EBUSY; EINVAL: the way takes no message of a page; EREMOTEIO:
+    /// the server speaks another version, or takes none. May sleep.
+    pub fn connect(options: Options<'_>) -> Result<Arc<Self>> {
+        let way = options.transport.get();
+        let channel = way.connect(options.address)?;
         let most = channel.max_message();
         if options.msize > most {
-            pr_info!("Limiting 'msize' to {most} as this is the maximum supported by transport {name}\n");
+            pr_info!("Limiting 'msize' to {most} as this is the maximum supported by transport {}\n", way.name());
         }
-        Self::on_channel(channel, name, options.msize.min(most))
+        Self::on_channel(channel, Some(options.transport), options.msize.min(most))
     }
 
     /// As [`Self::connect`], on a channel that is there.
-    pub(crate) fn on_channel(channel: Arc<dyn Channel>, transport: &'static str, msize: u32) -> Result<Arc<Self>> {
-        match agree(&*channel, msize).and_then(|msize| Self::new(channel.clone(), transport, msize)) {
-            Ok(client) => Ok(client),
-            Err(error) => {
-                channel.close();
-                Err(error)
-            }
-        }
-    }
-
-    fn new(channel: Arc<dyn Channel>, transport: &'static str, msize: u32) -> Result<Arc<Self>> {
+    pub(crate) fn on_channel(
+        channel: Arc<dyn Channel>,
+        transport: Option<TransportRef>,
+        msize: u32,
+    ) -> Result<Arc<Self>> {
+        let name = transport.as_ref().map_or("", |transport| transport.get().name());
+        let line = Line { channel, transport: SpinLock::new(transport), name };
+        let msize = agree(&*line.channel, msize).inspect_err(|_| line.close())?;
+        // Dropped before it is in use, it gives the channel back.
         let client = Self {
-            channel,
-            transport,
+            line,
             msize,
             tags: SpinLock::new(0),
             tag_wait: WaitQueue::new(),
@@ -106,8 +154,8 @@ impl Client {
     }
 
     /// Name of the way to the server.
-    pub fn transport(&self) -> &'static str {
-        self.transport
+    pub fn transport(&self) -> &str {
+        self.line.name
     }
 
     /// Bytes of the greatest message.
@@ -140,13 +188,13 @@ impl Client {
         if let Some(work) = self.clunks.get() {
             work.flush();
         }
-        self.channel.close();
+        self.line.close();
     }
 
-    /// Waits for a tag. ERESTARTSYS: a fatal signal came first.
-    fn tag(&self) -> Result<Tag<'_>> {
+    /// Waits for a tag. ERESTARTSYS: a fatal signal came first, and `killable` was asked for.
+    fn tag(&self, killable: bool) -> Result<Tag<'_>> {
         let mut number = 0;
-        self.tag_wait.wait_killable(|| {
+        wait(&self.tag_wait, killable, || {
             let mut tags = self.tags.lock_irqsave();
             number = tags.trailing_ones();
             if number < TAGS {
@@ -160,28 +208,50 @@ impl Client {
     /// Sends `message`, with `data`, and waits for the answer, which has at most `room` bytes behind its frame and before its data. The
     /// server's error; EIO if the session is over or the answer makes no sense; ERESTARTSYS if a fatal signal came (the request is given
     /// up on the server, too). May sleep.
-    pub(crate) fn call(&self, message: Message, room: usize, data: Data) -> Result<(Answer, Arc<Request>)> {
+    pub(crate) fn call(&self, message: Message, room: usize, data: Data) -> Result<(Answer, Arc<Request>), Failed> {
+        self.call_killable(message, room, data, true)
+    }
+
+    /// As [`Self::call`], for what must be done before its caller ends: no signal gives it up.
+    pub(crate) fn call_always(&self, message: Message, room: usize) -> Result<Answer, Failed> {
+        Ok(self.call_killable(message, room, Data::None, false)?.0)
+    }
+
+    fn call_killable(
+        &self,
+        message: Message,
+        room: usize,
+        data: Data,
+        killable: bool,
+    ) -> Result<(Answer, Arc<Request>), Failed> {
         if self.is_closed() {
-            return Err(EIO);
+            return Err(Failed::unsent(EIO));
         }
-        let tag = self.tag()?;
+        let tag = self.tag(killable).map_err(Failed::unsent)?;
+        let request = self.request(&tag, message, room, data).map_err(Failed::unsent)?;
+        self.line.channel.submit(&request, killable).map_err(Failed::unsent)?;
+        if let Err(error) = wait(&request.wait, killable, || request.is_over()) {
+            self.flush(&request);
+            if !request.is_over() {
+                return Err(Failed::unknown(error));
+            }
+        }
+        match request.take_answer() {
+            Ok(Ok(answer)) => Ok((answer, request)),
+            Ok(Err(error)) => Err(Failed { error, fate: Fate::Refused }),
+            Err(error) => Err(Failed::unknown(error)),
+        }
+    }
+
+    /// What is to be sent. EMSGSIZE.
+    fn request(&self, tag: &Tag<'_>, message: Message, room: usize, data: Data) -> Result<Arc<Request>> {
         let kind = message.kind();
         let out = if let Data::Out(pieces) = &data { crate::data::total(pieces) } else { 0 };
         let bytes = message.finish(tag.number, out)?;
-        if bytes.len() > self.msize as usize {
+        if bytes.len().saturating_add(out) > self.msize as usize {
             return Err(EMSGSIZE);
         }
-        let request = Request::new(tag.number, kind, &bytes, room, data)?;
-        drop(bytes);
-        self.channel.submit(&request, true)?;
-        if let Err(error) = request.wait_killable() {
-            self.flush(&request);
-            if !request.is_over() {
-                return Err(error);
-            }
-        }
-        let answer = request.take_answer()?;
-        Ok((answer, request))
+        Request::new(tag.number, kind, &bytes, room, data)
     }
 
     /// Gives a request up. When this returns its answer is there, or will never come.
@@ -190,12 +260,29 @@ impl Client {
     fn flush(&self, request: &Arc<Request>) {
         let tag = request.tag() | FLUSH;
         let made = request_for(request::flush(request.tag()), tag);
-        match made.and_then(|flush| self.channel.submit(&flush, false).map(|()| flush)) {
-            Ok(flush) => flush.wait(),
+        match made.and_then(|flush| self.line.channel.submit(&flush, false).map(|()| flush)) {
+            Ok(flush) => flush.wait_over(),
             // It cannot be given up: it is waited for.
-            Err(_) => request.wait(),
+            Err(_) => request.wait_over(),
         }
     }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if !*self.closed.get_mut() {
+            self.line.close();
+        }
+    }
+}
+
+/// Waits for `condition`. ERESTARTSYS: a fatal signal came first, and `killable` was asked for.
+fn wait(queue: &WaitQueue, killable: bool, condition: impl FnMut() -> bool) -> Result {
+    if killable {
+        return queue.wait_killable(condition);
+    }
+    queue.wait_until(condition);
+    Ok(())
 }
 
 /// A request without data whose answer is short.
@@ -204,13 +291,17 @@ fn request_for(message: Message, tag: u16) -> Result<Arc<Request>> {
     Request::new(tag, kind, &message.finish(tag, 0)?, 64, Data::None)
 }
 
-/// Agrees with the server. The bytes of the greatest message.
+/// Agrees with the server. The bytes of the greatest message, which has room for more than the head of any.
 fn agree(channel: &dyn Channel, msize: u32) -> Result<u32> {
+    if msize < MIN_MSIZE {
+        pr_err!("Please specify a msize of at least 4k\n");
+        return Err(EINVAL);
+    }
     let request = request_for(request::version(msize, VERSION), NOTAG)?;
     channel.submit(&request, false)?;
     // There is nothing that could be given up.
-    request.wait();
-    let answer = request.take_answer()?;
+    request.wait_over();
+    let answer = request.take_answer()??;
     let agreed = Version::read(&answer.body)?;
     if agreed.version != VERSION {
         pr_err!("server returned an unknown version\n");

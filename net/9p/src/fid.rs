@@ -2,7 +2,7 @@
 //! `Fid`: a file as the server knows it, by a number of ours. One that is dropped is given back to the server by a worker: it may be
 //! dropped in any context, and what gives it up need not wait.
 
-use crate::client::Client;
+use crate::client::{Client, Failed, Fate};
 use crate::request::Data;
 use kalloc::{Arc, KVec};
 use kernel::prelude::*;
@@ -15,11 +15,13 @@ pub(crate) struct Numbers {
     free: KVec<u32>,
     /// To be given back to the server.
     waiting: KVec<u32>,
+    /// How many the server may know for ever: no file gets them again.
+    lost: usize,
 }
 
 impl Numbers {
     pub(crate) fn new() -> Self {
-        Self { next: 0, free: KVec::new(), waiting: KVec::new() }
+        Self { next: 0, free: KVec::new(), waiting: KVec::new(), lost: 0 }
     }
 
     /// A number, if there is room for one more; else how many there should be room for.
@@ -37,7 +39,7 @@ impl Numbers {
 
     /// Numbers of files that somebody has.
     pub(crate) fn in_use(&self) -> usize {
-        (self.next as usize).saturating_sub(self.free.len() + self.waiting.len())
+        (self.next as usize).saturating_sub(self.free.len() + self.waiting.len() + self.lost)
     }
 
     fn release(&mut self, number: u32) {
@@ -148,9 +150,18 @@ impl Client {
         loop {
             let next = self.fids.lock_irqsave().waiting.pop();
             let Some(number) = next else { return };
-            // Whatever the server says: it is gone, as the protocol has it.
-            let _ = self.call(request::simple(kind::TCLUNK, number), 0, Data::None);
-            self.fids.lock_irqsave().release(number);
+            let result = self.call(request::simple(kind::TCLUNK, number), 0, Data::None);
+            let mut numbers = self.fids.lock_irqsave();
+            match result {
+                // Whatever the server says: it is gone, as the protocol has it.
+                Ok(_) | Err(Failed { fate: Fate::Refused, .. }) => numbers.release(number),
+                Err(Failed { fate: Fate::Unsent, error: ENOMEM }) => {
+                    // There is room for all. The next one that is dropped tries again.
+                    let _ = numbers.waiting.push_within_capacity(number);
+                    return;
+                }
+                Err(_) => numbers.lost += 1,
+            }
         }
     }
 }

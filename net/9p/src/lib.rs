@@ -34,7 +34,7 @@ pub use data::{Piece, bytes_of, pages_for, pieces_of};
 pub use fid::Fid;
 pub use p9_proto as proto;
 pub use request::{Data, Request};
-pub use trans::{Channel, Transport, find_transport, register_transport, unregister_transport};
+pub use trans::{Channel, Transport, TransportRef, find_transport, register_transport, unregister_transport};
 
 use kernel::ext::Alive;
 use kernel::prelude::*;

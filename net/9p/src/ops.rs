@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What can be asked of a fid. All may sleep, and give the server's error, or those of [`Client::call`].
 
-use crate::client::Client;
+use crate::client::{Client, Failed, Fate};
 use crate::data::{Piece, bytes_of, pages_for, pieces_of, total};
 use crate::fid::Fid;
 use crate::request::Data;
 use kalloc::{Arc, KVec};
 use kernel::prelude::*;
 use p9_proto::{
-    Attributes, FileLock, GotLock, MAX_WALK, Message, NONUNAME, NewAttributes, Qid, Reader, StatFs, answer, kind,
+    Attributes, FileLock, GotLock, MAX_WALK, Message, NONUNAME, NewAttributes, Qid, Reader, StatFs, answer, kind, lock,
     request,
 };
 
@@ -35,25 +35,25 @@ impl Client {
     }
 
     /// Sends a message without data. What follows the answer's frame.
-    fn ask(&self, message: Message, room: usize) -> Result<KVec<u8>> {
+    fn ask(&self, message: Message, room: usize) -> Result<KVec<u8>, Failed> {
         Ok(self.call(message, room, Data::None)?.0.body)
     }
 }
 
 /// Sends what makes a fid known to the server.
-fn introduce<R>(fid: &mut Fid, send: impl FnOnce(&Client) -> Result<R>) -> Result<R> {
+fn introduce<R>(fid: &mut Fid, send: impl FnOnce(&Client) -> Result<R, Failed>) -> Result<R> {
     let client = fid.client().clone();
     let result = send(&client);
     match &result {
-        // The server may have done it before it gave the request up.
-        Ok(_) | Err(ERESTARTSYS) => fid.born(),
+        // The server may have done it before it gave the request up, or said nonsense.
+        Ok(_) | Err(Failed { fate: Fate::Unknown, .. }) => fid.born(),
         Err(_) => {}
     }
-    result
+    Ok(result?)
 }
 
 impl Fid {
-    fn ask(&self, message: Message, room: usize) -> Result<KVec<u8>> {
+    fn ask(&self, message: Message, room: usize) -> Result<KVec<u8>, Failed> {
         self.client().ask(message, room)
     }
 
@@ -73,12 +73,25 @@ impl Fid {
 
     /// What `names` lead to from here; without names the same file again. ENOENT.
     pub fn walk(&self, names: &[&[u8]]) -> Result<Fid> {
-        let mut parts = names.chunks(MAX_WALK);
-        let mut at = self.walk_step(parts.next().unwrap_or(&[]))?;
-        for part in parts {
-            at = at.walk_step(part)?;
+        let (first, mut rest) = self.front(names);
+        let mut at = self.walk_step(first)?;
+        while !rest.is_empty() {
+            let (next, others) = self.front(rest);
+            at = at.walk_step(next)?;
+            rest = others;
         }
         Ok(at)
+    }
+
+    /// Splits off as many of `names` as go into one message, which is at least one.
+    fn front<'a, 'b>(&self, names: &'a [&'b [u8]]) -> (&'a [&'b [u8]], &'a [&'b [u8]]) {
+        let most = self.client().max_data() as usize;
+        let mut bytes = 0;
+        let fits = names.iter().take(MAX_WALK).take_while(|name| {
+            bytes += 2 + name.len();
+            bytes <= most
+        });
+        names.split_at(fits.count().max(1).min(names.len()))
     }
 
     /// Opens it (`flags` in the protocol's numbers, which are those of `O_*` on most machines).
@@ -112,29 +125,42 @@ impl Fid {
 
     /// A further name of `file`, in this directory.
     pub fn link(&self, name: &[u8], file: &Fid) -> Result {
-        self.ask(request::link(self.number(), file.number(), name), 0).map(drop)
+        self.ask(request::link(self.number(), file.number(), name), 0)?;
+        Ok(())
     }
 
     /// Moves entry `name` of this directory to `new_dir`. EOPNOTSUPP: the server does not know this message.
     pub fn rename_at(&self, name: &[u8], new_dir: &Fid, new_name: &[u8]) -> Result {
-        self.ask(request::renameat(self.number(), name, new_dir.number(), new_name), 0).map(drop)
+        self.ask(request::renameat(self.number(), name, new_dir.number(), new_name), 0)?;
+        Ok(())
     }
 
     /// Moves this file to `new_dir`.
     pub fn rename(&self, new_dir: &Fid, new_name: &[u8]) -> Result {
-        self.ask(request::rename(self.number(), new_dir.number(), new_name), 0).map(drop)
+        self.ask(request::rename(self.number(), new_dir.number(), new_name), 0)?;
+        Ok(())
     }
 
     /// Removes entry `name` of this directory (`AT_REMOVEDIR`: which is one).
     pub fn unlink_at(&self, name: &[u8], flags: u32) -> Result {
-        self.ask(request::unlinkat(self.number(), name, flags), 0).map(drop)
+        self.ask(request::unlinkat(self.number(), name, flags), 0)?;
+        Ok(())
     }
 
     /// Removes this file. The fid is gone, whatever the server says.
-    pub fn remove(mut self) -> Result {
-        let result = self.ask(request::simple(kind::TREMOVE, self.number()), 0).map(drop);
-        self.gone();
-        result
+    pub fn remove(self) -> Result {
+        self.last(kind::TREMOVE)
+    }
+
+    /// Sends what ends a fid for the server, be the answer yes or no. Its number stays taken if it is not known whether the server saw
+    /// that: then it is given back once more, and another file gets the number after the answer to that.
+    fn last(mut self, kind: u8) -> Result {
+        let result = self.ask(request::simple(kind, self.number()), 0);
+        match &result {
+            Ok(_) | Err(Failed { fate: Fate::Refused, .. }) => self.gone(),
+            Err(_) => {}
+        }
+        Ok(result.map(drop)?)
     }
 
     /// Its attributes.
@@ -144,7 +170,8 @@ impl Fid {
 
     /// Changes its attributes.
     pub fn set_attributes(&self, new: &NewAttributes) -> Result {
-        self.ask(request::setattr(self.number(), new), 0).map(drop)
+        self.ask(request::setattr(self.number(), new), 0)?;
+        Ok(())
     }
 
     /// Counts of its file system.
@@ -241,12 +268,18 @@ impl Fid {
 
     /// Writes the file to the server's disk.
     pub fn fsync(&self, datasync: bool) -> Result {
-        self.ask(request::fsync(self.number(), datasync), 0).map(drop)
+        self.ask(request::fsync(self.number(), datasync), 0)?;
+        Ok(())
     }
 
-    /// Asks for a lock: `lock::SUCCESS` and its kin.
+    /// Asks for a lock: `lock::SUCCESS` and its kin. One that is taken away is, even if the caller is killed meanwhile.
     pub fn lock(&self, lock: &FileLock<'_>) -> Result<u8> {
-        Reader::new(&self.ask(request::lock(self.number(), lock), 1)?).take_u8()
+        let message = request::lock(self.number(), lock);
+        let body = match lock.kind {
+            lock::UNLCK => self.client().call_always(message, 1)?.body,
+            _ => self.ask(message, 1)?,
+        };
+        Reader::new(&body).take_u8()
     }
 
     /// What is in the way of a lock.
@@ -255,11 +288,7 @@ impl Fid {
     }
 
     /// Gives it back now, to hear of errors.
-    pub fn clunk(mut self) -> Result {
-        let result = self.ask(request::simple(kind::TCLUNK, self.number()), 0).map(drop);
-        if result != Err(ERESTARTSYS) {
-            self.gone();
-        }
-        result
+    pub fn clunk(self) -> Result {
+        self.last(kind::TCLUNK)
     }
 }

@@ -8,7 +8,7 @@ use kalloc::{Arc, KVec};
 use kernel::ext::WaitQueue;
 use kernel::filesystem::mm_alloc::dma::DmaBuffer;
 use kernel::prelude::*;
-use p9_proto::{Frame, HEADER};
+use p9_proto::{Frame, HEADER, kind};
 
 /// Bytes that a message takes or gives beside the message proper.
 pub enum Data {
@@ -51,7 +51,7 @@ pub struct Request {
     state: AtomicU32,
     /// Bytes that the server wrote.
     received: AtomicU32,
-    wait: WaitQueue,
+    pub(crate) wait: WaitQueue,
 }
 
 /// What the server said: what follows the frame, without [`Data::In`].
@@ -150,18 +150,13 @@ impl Request {
         self.state.load(Acquire) != WAITS
     }
 
-    /// Waits for the answer or for a fatal signal (ERESTARTSYS). May sleep.
-    pub(crate) fn wait_killable(&self) -> Result {
-        self.wait.wait_killable(|| self.is_over())
-    }
-
     /// Waits for the answer. May sleep.
-    pub(crate) fn wait(&self) {
+    pub(crate) fn wait_over(&self) {
         self.wait.wait_until(|| self.is_over());
     }
 
-    /// The answer, once it is over. The server's error; EIO if there is none or it makes no sense.
-    pub(crate) fn take_answer(&self) -> Result<Answer> {
+    /// The answer, once it is over: what the server says, or its error. EIO if there is none or it makes no sense.
+    pub(crate) fn take_answer(&self) -> Result<Result<Answer>> {
         if self.state.load(Acquire) != DONE {
             return Err(EIO);
         }
@@ -176,7 +171,9 @@ impl Request {
         let head = size.min(self.answer_len);
         body.truncate(head);
         drop(body.drain(..HEADER));
-        frame.check(self.kind, &body)?;
-        Ok(Answer { body, data: size - head })
+        match frame.check(self.kind, &body) {
+            Err(error) if frame.kind == kind::RLERROR => Ok(Err(error)),
+            other => other.map(|()| Ok(Answer { body, data: size - head })),
+        }
     }
 }

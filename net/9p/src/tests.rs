@@ -35,6 +35,8 @@ mod in_kernel {
         /// Types of what it was asked.
         asked: SpinLock<KVec<u8>>,
         closed: AtomicBool,
+        /// Nothing is given back.
+        deaf: AtomicBool,
     }
 
     const QID: &[u8] = &[0x80, 1, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0];
@@ -59,7 +61,11 @@ mod in_kernel {
             // What nobody told it about it grants.
             let say = {
                 let mut says = self.says.lock();
-                if frame.kind == kind::TCLUNK { Some(Say::Answer(&[])) } else { says.remove(0) }
+                match frame.kind {
+                    kind::TCLUNK if self.deaf.load(SeqCst) => Some(Say::Dies),
+                    kind::TCLUNK => Some(Say::Answer(&[])),
+                    _ => says.remove(0),
+                }
             };
             let answer = match say.unwrap_or(Say::Dies) {
                 Say::Answer(body) => bytes(frame.kind + 1, frame.tag, body)?,
@@ -95,6 +101,7 @@ mod in_kernel {
             says: SpinLock::new(KVec::from_slice(says, GFP_KERNEL)?),
             asked: SpinLock::new(KVec::with_capacity(256, GFP_KERNEL)?),
             closed: AtomicBool::new(false),
+            deaf: AtomicBool::new(false),
         };
         Ok(Arc::new(fake, GFP_KERNEL)?)
     }
@@ -104,7 +111,7 @@ mod in_kernel {
         all.push(Say::Answer(VERSION), GFP_KERNEL)?;
         all.extend_from_slice(says, GFP_KERNEL)?;
         let fake = server(&all)?;
-        let client = Client::on_channel(fake.clone(), "fake", 65536)?;
+        let client = Client::on_channel(fake.clone(), None, 65536)?;
         Ok((fake, client))
     }
 
@@ -132,12 +139,46 @@ mod in_kernel {
             (b"\x00\x20\x00\x00\x09\x009P2000.L", EFAULT),
         ] {
             let fake = server(&[Say::Answer(body)])?;
-            assert_eq!(Client::on_channel(fake.clone(), "fake", 65536).err(), Some(error));
+            assert_eq!(Client::on_channel(fake.clone(), None, 65536).err(), Some(error));
             assert!(fake.closed.load(SeqCst));
         }
         // A greater size than was asked for is not taken.
         let fake = server(&[Say::Answer(VERSION)])?;
-        assert_eq!(Client::on_channel(fake, "fake", 4096)?.msize(), 4096);
+        assert_eq!(Client::on_channel(fake, None, 4096)?.msize(), 4096);
+        // Without room for the head of a message nothing is sent.
+        for msize in [0, 23, 4095] {
+            let fake = server(&[Say::Answer(VERSION)])?;
+            assert_eq!(Client::on_channel(fake.clone(), None, msize).err(), Some(EINVAL));
+            assert!(fake.closed.load(SeqCst) && fake.asked.lock().is_empty());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn numbers_that_the_server_may_know_are_not_given_out() -> Result {
+        // Nonsense for a walk: the server may have taken the number, so that it is given back first.
+        let (fake, client) = session(&[Say::Answer(QID), Say::Wrong, Say::Answer(WALKED), Say::Wrong])?;
+        let root = client.attach(b"", 0)?;
+        assert_eq!(root.walk(&[b"a"]).err(), Some(EIO));
+        settle(&client);
+        assert_eq!(count(&fake, kind::TCLUNK), 1);
+        // A removal without a sensible answer is followed by giving back, one that was refused is not.
+        assert_eq!(root.walk(&[b"a"])?.remove().err(), Some(EIO));
+        settle(&client);
+        assert_eq!(count(&fake, kind::TCLUNK), 2);
+        fake.says.lock().extend_from_slice(&[Say::Answer(WALKED), Say::Fails(1)], GFP_ATOMIC)?;
+        assert_eq!(root.walk(&[b"a"])?.remove().err(), Some(EPERM));
+        settle(&client);
+        assert_eq!(count(&fake, kind::TCLUNK), 2);
+        assert_eq!(client.fids_in_use(), 1);
+        // Giving back fails: the number stays taken, and nobody has it.
+        fake.deaf.store(true, SeqCst);
+        drop(root);
+        settle(&client);
+        assert_eq!((count(&fake, kind::TCLUNK), client.fids_in_use()), (3, 0));
+        fake.deaf.store(false, SeqCst);
+        fake.says.lock().push(Say::Answer(QID), GFP_ATOMIC)?;
+        assert_eq!(client.attach(b"", 0)?.number(), 1);
         Ok(())
     }
 
@@ -202,6 +243,24 @@ mod in_kernel {
         assert_eq!(root.read_bytes(kind::TREAD, 0, 100).err(), Some(EIO));
         assert_eq!(root.read_bytes(kind::TREAD, 0, 100).err(), Some(EIO));
         assert_eq!(root.read_bytes(kind::TREAD, 0, 100).err(), Some(EIO));
+        Ok(())
+    }
+
+    #[test]
+    fn long_walks_are_several() -> Result {
+        // As many of the longest names as 4096 bytes have room for.
+        const FIFTEEN: &[u8] = &{
+            let mut body = [0; 2 + 13 * 15];
+            body[0] = 15;
+            body
+        };
+        let says = [Say::Answer(VERSION), Say::Answer(QID), Say::Answer(FIFTEEN), Say::Answer(WALKED)];
+        let fake = server(&says)?;
+        let client = Client::on_channel(fake.clone(), None, 4096)?;
+        let root = client.attach(b"", 0)?;
+        let name = [b'n'; 255];
+        let file = root.walk(&[&name[..]; 16])?;
+        assert_eq!((count(&fake, kind::TWALK), file.qid().path), (2, 7));
         Ok(())
     }
 

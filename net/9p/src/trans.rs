@@ -3,7 +3,7 @@
 
 use crate::request::Request;
 use kalloc::{Arc, KVec};
-use kernel::ext::{ModuleHeader, Mutex};
+use kernel::ext::{ModuleHeader, ModuleRef, Mutex};
 use kernel::filesystem::vfs::hooks::request_module;
 use kernel::prelude::*;
 
@@ -45,9 +45,31 @@ pub fn unregister_transport(transport: &'static dyn Transport) {
     TRANSPORTS.lock().retain(|other| other.name() != transport.name());
 }
 
+/// A way to servers whose module stays meanwhile.
+pub struct TransportRef {
+    transport: &'static dyn Transport,
+    /// None of the module's code runs when this is dropped.
+    _module: ModuleRef,
+}
+
+impl TransportRef {
+    /// A reference to a way. `None`: its module is going.
+    pub(crate) fn of(transport: &'static dyn Transport) -> Option<Self> {
+        Some(Self { transport, _module: ModuleRef::get(transport.owner())? })
+    }
+
+    /// The way, to be used while this is there.
+    pub fn get(&self) -> &dyn Transport {
+        self.transport
+    }
+}
+
 /// The way called `name`, whose module is loaded if need be. May sleep.
-pub fn find_transport(name: &str) -> Option<&'static dyn Transport> {
-    let find = || TRANSPORTS.lock().iter().copied().find(|transport| transport.name() == name);
+pub fn find_transport(name: &str) -> Option<TransportRef> {
+    let find = || {
+        let transports = TRANSPORTS.lock();
+        transports.iter().copied().filter(|transport| transport.name() == name).find_map(TransportRef::of)
+    };
     find().or_else(|| {
         request_module(format_args!("9p-{name}"));
         find()

@@ -207,6 +207,59 @@ fn receive_one(file: &File, at: usize, flags: u32) -> Result<usize> {
     Ok(n)
 }
 
+/// How a message is laid out that is received with all that belongs to it into one buffer: a header of four words (`struct
+/// io_uring_recvmsg_out`), room for the sender's address, room for control messages, the data.
+#[derive(Clone, Copy)]
+pub struct InOne {
+    name: usize,
+    control: usize,
+    /// Most bytes of the buffer that are used; 0: all.
+    pub most: u32,
+}
+
+impl InOne {
+    /// Bytes of the header.
+    const HEADER: usize = 16;
+
+    /// As a `struct msghdr` says it, of which lengths count alone; its one piece is a length, too. EINVAL, EOVERFLOW, EFAULT.
+    pub fn get(at: usize) -> Result<Self> {
+        let [_, name, iov, iov_len, _, control, _]: [u64; 7] = user::get(at)?;
+        let most = match iov_len {
+            0 => 0,
+            1 => {
+                let [_, len]: [u64; 2] = user::get(iov as usize)?;
+                u32::try_from(len).map_err(|_| EINVAL)?
+            }
+            _ => return Err(EINVAL),
+        };
+        let name = usize::try_from(name as u32 as i32).map_err(|_| EOVERFLOW)?;
+        let control = i32::try_from(control).map_err(|_| EOVERFLOW)? as usize;
+        let all = Self::HEADER + name + control;
+        if i32::try_from(all).is_err() { Err(EOVERFLOW) } else { Ok(Self { name, control, most }) }
+    }
+
+    /// Receives a message so into `len` bytes at `buffer`, if there is one: bytes of the buffer that are used, and of them data. EFAULT
+    /// if there is not even room for what comes before the data, EAGAIN.
+    pub fn receive(self, file: &File, buffer: usize, len: usize, flags: u32) -> Result<(usize, usize)> {
+        let before = Self::HEADER + self.name + self.control;
+        let room = len.checked_sub(before).ok_or(EFAULT)?;
+        let mut data = IovIter::user(user::ptr(buffer.wrapping_add(before)), room)?;
+        let mut message = Recv::new(&mut data, flags | MSG_DONTWAIT);
+        message.wants_control = self.control != 0;
+        let n = socket_of(file)?.receive(&mut message)?;
+        let (from, mut out_flags) = (message.from, message.out_flags);
+        let control = core::mem::take(&mut message.control);
+        let name_at = buffer.wrapping_add(Self::HEADER);
+        let name = from.as_bytes();
+        user::copy_out(name_at, name.get(..name.len().min(self.name)).unwrap_or(&[]))?;
+        let (used, control_flags) = control_to_user(control, name_at.wrapping_add(self.name), self.control, flags)?;
+        out_flags |= control_flags | flags & uapi::MSG_CMSG_CLOEXEC;
+        user::put(buffer, &[name.len() as u32, used as u32, n as u32, out_flags])?;
+        let n = n.min(room);
+        Ok((before + n, n))
+    }
+}
+
 /// `sendmsg(fd, msg, flags)`.
 pub fn sys_sendmsg(regs: &PtRegs) -> Result<usize> {
     let file = socket_file(regs.arg0())?;

@@ -6,7 +6,9 @@
 //! that is in no queue; so a file with more references than places in queues is in use, and with it all in its queue, and so on.
 //!
 //! Garbage hangs together in circles, and a circle is closed by a message to a socket that is in flight itself. So nothing is looked
-//! for before such a message was queued, nor after a look that found no circle at all, until the next one.
+//! for before such a message was queued, nor after a look that found no circle at all, until the next one. A look goes through all sockets
+//! in flight: after one that found nothing, some closes pass without one, the more the longer it took, so that each close pays the same;
+//! what they leave is looked for a moment after the last of them.
 //!
 //! Locks: `FLIGHT`; inside it sockets' states and queues. A message's files are counted before it is queued and until they
 //! are taken out of it, so that in between they count as in use. Source: `unix(7)`, "Ancillary messages".
@@ -19,9 +21,10 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::*};
 use errno::{Result, code::*};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
 use kalloc::{Arc, KVec, WeakArc};
-use locking::{LazyLock, SpinLock};
+use locking::{LazyLock, SetOnce, SpinLock};
 use task::TaskFlags;
 use vfs::File;
+use workqueue::DelayedWork;
 
 /// What is in flight.
 struct InFlight {
@@ -46,6 +49,13 @@ pub(crate) fn queued(socket: &UnixSocket) {
         CIRCLES.store(true, SeqCst);
     }
 }
+
+/// Sockets in flight that one close may look at, on average.
+const SHARE: usize = 16;
+/// Closes that pass without a look.
+static SPARED: AtomicUsize = AtomicUsize::new(0);
+/// Nanoseconds from a close that was passed to a look.
+const LATER: u64 = 100_000_000;
 
 /// Not looked at; all references are in queues; in use after all.
 const UNKNOWN: u8 = 0;
@@ -297,6 +307,7 @@ impl InFlight {
 fn find_garbage() -> Result<KVec<Queue>> {
     let flight = FLIGHT.lock();
     CIRCLES.store(false, SeqCst);
+    SPARED.store(flight.sockets.len() / SHARE, Relaxed);
     let circle = flight.has_circle().inspect_err(|_| CIRCLES.store(true, SeqCst))?;
     if !circle {
         return Ok(KVec::new());
@@ -352,9 +363,31 @@ pub(crate) fn drop_unread(socket: &UnixSocket, unread: Queue) {
         *socket.flight.unread.lock() = (Some(unread), next);
         *first = Some(me);
     }
-    if !has_files && !may_be_garbage() {
-        return;
+    let looks = may_be_garbage() && !is_spared();
+    if has_files || looks {
+        drop_files(looks);
     }
+}
+
+/// Whether this close passes without a look. Then there is one later.
+fn is_spared() -> bool {
+    static LOOK: SetOnce<DelayedWork> = SetOnce::new();
+    if SPARED.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_err() {
+        return false;
+    }
+    if LOOK.get().is_none()
+        && let Ok(work) = DelayedWork::new(|| drop_files(true))
+    {
+        // Another may have been faster.
+        drop(LOOK.set(work));
+    }
+    let Some(work) = LOOK.get() else { return false };
+    work.queue_after(LATER);
+    true
+}
+
+/// Drops what nobody received, and (`looks`) garbage. May sleep.
+fn drop_files(looks: bool) {
     let task = task::current();
     if task.test_flags(TaskFlags::DROPS_FILES) {
         return;
@@ -364,7 +397,7 @@ pub(crate) fn drop_unread(socket: &UnixSocket, unread: Queue) {
         while let Some(queue) = next_unread() {
             drop(queue);
         }
-        if !may_be_garbage() {
+        if !looks || !may_be_garbage() {
             break;
         }
         // Without memory the garbage waits for the next socket that is closed.

@@ -16,7 +16,7 @@ pub use ktime::hrtimer::{Clock, HrTimer, Restart};
 pub use locking::{SetOnce, SpinLock};
 pub use misc::{MiscOps, Registration as MiscRegistration};
 pub use mm_alloc::Page;
-pub use module_core::Header as ModuleHeader;
+pub use module_core::{Header as ModuleHeader, ModuleRef};
 pub use workqueue::{DelayedWork, Work, spawn};
 
 /// Counts what a module made and others may hold for a moment longer than it is in use: a static of the module.

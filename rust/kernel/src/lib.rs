@@ -12,6 +12,7 @@
 // Macros name this crate as modules do.
 extern crate self as kernel;
 
+pub use ::uapi;
 pub use kernel_core::*;
 
 #[allow(hidden_glob_reexports, reason = "modules must not reach it")]
@@ -19,6 +20,7 @@ use kernel_core::for_kernel;
 
 pub mod auxiliary;
 pub mod cdev;
+pub mod clk;
 pub mod debugfs;
 pub mod device;
 pub mod driver;
@@ -26,11 +28,13 @@ pub mod ext;
 #[cfg(feature = "CONFIG_BLOCK")]
 pub mod filesystem;
 pub mod firmware;
+pub mod gpu;
 pub mod hardware;
 #[cfg(feature = "CONFIG_HVC_DRIVER")]
 pub mod hvc;
 pub mod impl_flags;
 pub mod io;
+pub mod kunit;
 pub mod maple_tree;
 pub mod miscdevice;
 pub mod module;

@@ -14,6 +14,7 @@ pub use crate::ffi::{
 };
 pub use crate::init::InPlaceInit;
 pub use crate::kvec;
+pub use crate::page::VmallocExt as _;
 pub use crate::str::CStrExt as _;
 pub use crate::uaccess::UserPtr;
 pub use crate::{Module, ThisModule};

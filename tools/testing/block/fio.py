@@ -146,7 +146,7 @@ def merges(guest, where):
 
 
 def scheduler(guest, where):
-    """Schedulers are changed under load; tunables are there with mq-deadline alone."""
+    """Schedulers are changed under load; tunables are there with their scheduler alone."""
     queue = "/sys/block/vda/queue"
     guest.check(f"echo mq-deadline >{queue}/scheduler")
     want("scheduler", guest.check(f"cat {queue}/scheduler").split()[0], "[mq-deadline]")
@@ -154,9 +154,16 @@ def scheduler(guest, where):
     want("read_expire", guest.check(f"cat {queue}/iosched/read_expire").strip(), "500")
     guest.check(f"echo 8 >{queue}/iosched/fifo_batch; echo 16 >{queue}/nr_requests")
     want("nr_requests", guest.check(f"cat {queue}/nr_requests").strip(), "16")
-    guest.check(f"(for i in 1 2 3 4 5 6; do echo none >{queue}/scheduler; sleep 0.3; echo mq-deadline >{queue}/scheduler; sleep 0.3; done) & true")
+    guest.check(f"(for i in 1 2 3 4 5 6; do echo none >{queue}/scheduler; sleep 0.2; echo kyber >{queue}/scheduler; sleep 0.3; "
+                f"echo mq-deadline >{queue}/scheduler; sleep 0.3; done) & true")
     verified("libaio", direct="1", iodepth="32")(guest, where)
     guest.check("wait; true")
+    guest.check(f"echo kyber >{queue}/scheduler; [ ! -e {queue}/iosched/fifo_batch ]")
+    want("schedulers", guest.check(f"cat {queue}/scheduler").strip(), "mq-deadline [kyber] none")
+    want("wanted latencies", guest.check(f"cat {queue}/iosched/read_lat_nsec {queue}/iosched/write_lat_nsec").split(), ["2000000", "10000000"])
+    # What nothing can keep to: few requests at a time, but none is lost.
+    guest.check(f"echo 1 >{queue}/iosched/read_lat_nsec; echo 1 >{queue}/iosched/write_lat_nsec")
+    verified("libaio", direct="1", iodepth="32")(guest, where)
     guest.check(f"echo none >{queue}/scheduler; [ ! -e {queue}/iosched ]")
     if guest.run(f"echo bogus >{queue}/scheduler")[0] == 0:
         raise GuestError("an unknown scheduler was taken")
@@ -199,6 +206,7 @@ TESTS = {
     "io_uring": verified("io_uring", direct="1", iodepth="32"),
     "io_uring-buffered": verified("io_uring", iodepth="16"),
     "io_uring-fixed": verified("io_uring", direct="1", iodepth="32", fixedbufs="1", registerfiles="1"),
+    "io_uring-sqpoll": verified("io_uring", direct="1", iodepth="32", registerfiles="1", sqthread_poll="1"),
     "merges": merges,
     "scheduler": scheduler,
     "counters": counters,

@@ -50,7 +50,14 @@ class Slots(Guest):
             arguments["drive"] = node
         if kind == "nvme":
             arguments["serial"] = "rideau"
-        self.qmp("device_add", **arguments)
+        for left in range(50, -1, -1):
+            try:
+                return self.qmp("device_add", **arguments)
+            except GuestError as error:
+                # A card that is gone for the guest holds its image until QEMU's threads are through with it.
+                if "Permission conflict" not in str(error) or not left:
+                    raise
+                time.sleep(0.1)
 
     def has_card(self, ident="card"):
         return any(entry["name"] == ident for entry in self.qmp("qom-list", path="/machine/peripheral"))
@@ -180,13 +187,14 @@ def many_times(bench):
                 for ident in "ab":
                     guest.wait_gone(ident)
                 guest.until("[ ! -e /dev/vda ] && [ ! -e /dev/nvme0n1 ] && [ \"$(cat /sys/bus/pci/slots/*/power | tr -d '\\n')\" = 00 ]", "a disk is still there")
-        rounds(4)
+        # The CPUs' own lists of free objects fill first.
+        rounds(8)
         before, used = memory(guest), objects(guest)
         rounds(ROUNDS)
         after = memory(guest)
         print(f"# before {before}, after {after}")
         same_objects(used, objects(guest), ROUNDS)
-        if before["MemFree"] - after["MemFree"] > 16 * ROUNDS or after["Slab"] - before["Slab"] > 4 * ROUNDS:
+        if before["MemFree"] - after["MemFree"] > 16 * ROUNDS or after["Slab"] - before["Slab"] > 100 + 2 * ROUNDS:
             raise GuestError(f"memory before {before}, after {after}")
         healthy(guest)
 

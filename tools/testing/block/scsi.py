@@ -302,6 +302,10 @@ def cdrom(adapter):
         want("size", guest.check("cat /sys/block/sr0/size").strip(), str(len(data) // 512))
         want("blocks", guest.check("blockdev --getss /dev/sr0").strip(), "2048")
         want("number", guest.check("cat /sys/block/sr0/dev").strip(), "11:0")
+        guest.check("echo offline >/sys/block/sr0/device/state")
+        if "No such device or address" not in guest.run("head -c 1 /dev/sr0 2>&1 >/dev/null")[1]:
+            raise GuestError("a drive that is offline was opened")
+        guest.check("echo running >/sys/block/sr0/device/state; head -c 1 /dev/sr0 >/dev/null")
         want("read", guest.check("dd if=/dev/sr0 bs=64k 2>/dev/null | sha256sum").split()[0], sha(data))
         want("type", guest.check("cat /sys/block/sr0/device/type").strip(), "5")
         if guest.run("dd if=/dev/zero of=/dev/sr0 bs=2048 count=1 2>/dev/null")[0] == 0:

@@ -40,7 +40,7 @@ ROWS = [
     ("mmp", "ext4", ["-t", "ext4", "-O", "mmp", "-E", "mmp_update_interval=1"]),
     ("nofiletype", "ext4", ["-t", "ext4", "-O", "^filetype,^huge_file,^dir_nlink"]),
     ("noindex", "ext4", ["-t", "ext4", "-O", "^dir_index,^large_file", "-r", "1"]),
-    ("noflex", "ext4", ["-t", "ext4", "-b", "1024", "-O", "^flex_bg,^sparse_super", "-g", "1024"]),
+    ("noflex", "ext4", ["-t", "ext4", "-b", "1024", "-O", "^flex_bg,^sparse_super,^resize_inode", "-g", "1024"]),
     ("quota", "ext4", ["-t", "ext4", "-O", "quota,project", "-E", "quotatype=usrquota:grpquota:prjquota"]),
     ("fast_commit", "ext4", ["-t", "ext4", "-O", "fast_commit"]),
     ("stable_inodes", "ext4", ["-t", "ext4", "-O", "stable_inodes", "-E", "stride=4,stripe_width=16"]),

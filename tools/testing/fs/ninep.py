@@ -354,9 +354,9 @@ def pulled(guest, args):
     """The device goes while it is mounted. (Debian's kernel waits until it is not.)"""
     mount(guest, args, "")
     guest.check("cd /mnt/a; exec 7<tree/sizes/200001; head -c 10 <&7 >/dev/null", args.step)
-    guest.check("d=$(basename /sys/bus/virtio/drivers/9pnet_virtio/virtio*); (cat /mnt/a/tree/sizes/* >/dev/null 2>&1 &); "
+    guest.check("d=$(basename /sys/bus/virtio/drivers/9pnet_virtio/virtio*); (while cat /mnt/a/tree/sizes/* >/dev/null 2>&1; do :; done; echo over >/tmp/over) & "
                 "echo $d >/sys/bus/virtio/drivers/9pnet_virtio/unbind && ! ls /mnt/a 2>/dev/null && ! head -c 10 <&7 2>/dev/null; r=$?; exec 7<&-; cd /; "
-                "umount /mnt/a && test $r = 0", args.step)
+                "wait; test $(cat /tmp/over) = over && umount /mnt/a && test $r = 0", args.step)
     guest.check("echo $d >/sys/bus/virtio/drivers/9pnet_virtio/bind", args.step)
     mount(guest, args, "")
     guest.check("test -d /mnt/a/tree && umount /mnt/a", args.step)

@@ -89,6 +89,44 @@ t_rename_dir() {
   mkdir $M/new; mv $M/low $M/copy; is "$(cat $M/copy/f)" 1; is "$(names $M)" "copy gone moved new"; is_whiteout $U/low
   rm -r $M/gone; mv $M/new $M/gone; is "$(names $M/gone)" ""; again; is "$(names $M/gone)" ""; is "$(names $M/copy)" "f sub"; worked
 }
+t_redirect() {
+  mkdir -p $L/low/sub $B/low $L/d; echo 1 >$L/low/f; echo 2 >$B/low/g; echo 3 >$L/low/sub/h
+  up ,redirect_dir=on
+  is "$(grep -c ' /tmp/merged .*,redirect_dir=on' /proc/mounts)" 1; was=$(ino $M/low); mv $M/low $M/moved; is "$(ino $M/moved)" $was
+  is "$(xattr $U/moved trusted.overlay.redirect)" low; is_whiteout $U/low; [ ! -e $U/moved/f ]; is "$(names $M/moved)" "f g sub"
+  is "$(cat $M/moved/sub/h)" 3; echo more >>$M/moved/f; is "$(cat $U/moved/f)" "$(printf '1\nmore')"; is "$(names $M)" "d moved"
+  mv $M/moved $M/d/deep; is "$(xattr $U/d/deep trusted.overlay.redirect)" /low; is "$(names $M/d/deep)" "f g sub"; [ ! -e $U/moved ]
+  mv $M/d $M/e; is "$(xattr $U/e trusted.overlay.redirect)" d; again; is "$(names $M)" e; is "$(names $M/e/deep)" "f g sub"
+  is "$(cat $M/e/deep/f $M/e/deep/g $M/e/deep/sub/h)" "$(printf '1\nmore\n2\n3')"; umount $M; up ,redirect_dir=on
+  mv $M/e/deep/sub $M/sub; is "$(xattr $U/sub trusted.overlay.redirect)" /low/sub; is "$(cat $M/sub/h)" 3; mkdir $M/low; is "$(names $M/low)" ""
+  again; is "$(names $M)" "e low sub"; is "$(names $M/low)" ""; is "$(names $M/e/deep)" "f g"; is "$(cat $M/sub/h)" 3; rm -r $M/sub $M/e; is "$(names $M)" low; worked
+}
+t_redirect_found() {
+  mkdir -p $L/x $B/y $B/x $U/d $L/d $U/new/in $B/far/in $U/n; echo 1 >$B/y/f; echo 2 >$B/x/g; echo 3 >$B/far/in/h
+  r() { $P/setfattr -n trusted.overlay.redirect -v $1 $2; }
+  r y $L/x; r a/b $U/d; r /far/in $U/new/in; $P/setfattr -n trusted.overlay.opaque -v y $U/new; r /nowhere $U/n
+  up
+  is "$(names $M/x)" f; fails ls $M/d; is "$(names $M/new/in)" h; is "$(names $M/n)" ""; umount $M
+  up ,redirect_dir=nofollow; fails ls $M/x; is "$(names $M/n)" ""; umount $M
+  fails up ,redirect_dir=some; fails up ,userxattr,redirect_dir=on; up ,redirect_dir=follow; is "$(names $M/x)" f
+}
+t_origin() {
+  mkdir $L/d; echo 1 >$L/f; echo 2 >$L/d/g; echo 3 >$L/h; ln $L/h $L/i
+  up
+  i=$(ino $M/f); echo >>$M/f; echo >>$M/h; is "$($P/getfattr -m trusted.overlay.origin $U/f 2>/dev/null | grep -c origin)" 1
+  is "$($P/getfattr -m trusted.overlay.origin $U/h 2>/dev/null | grep -c origin)" 0; mv $M/f $M/z; mkdir $M/p; again
+  listed() { ls -ia $1 | awk -v n=$2 '$2 == n {print $1}'; }
+  [ $(dev $L) = $(dev $U) ] || exit 0
+  is "$(ino $M/z)" $i; is "$(listed $M z)" $i; mv $M/z $M/p/z; is "$(xattr $U/p trusted.overlay.impure)" y; is "$(listed $M/p z)" $i; again
+  is "$(listed $M/p z)" $i; is "$(ino $M/p/z)" $i; rm $M/p/z; echo new >$M/p/z; is "$(ino $M/p/z)" "$(ino $U/p/z)"; is "$(listed $M/p z)" "$(ino $U/p/z)"
+}
+t_volatile() {
+  mkdir $B/d; echo 1 >$L/f
+  up ,volatile
+  is "$(grep -c ' /tmp/merged .*[,=]volatile' /proc/mounts)" 1; [ -f $W/work/incompat/volatile/dirty ]; echo 2 >>$M/f; sync; echo 3 >$M/d/g; mv $M/d/g $M/d/h
+  is "$(cat $U/f)" "$(printf '1\n2')"; dd if=/dev/zero of=$M/s bs=1 count=1 conv=fsync 2>/dev/null; umount $M
+  fails up; fails up ,volatile; is "$(cat $U/d/h)" 3; rm -r $W/work/incompat; up; is "$(cat $M/f $M/d/h)" "$(printf '1\n2\n3')"
+}
 t_link() {
   echo 1 >$L/f; ln $L/f $L/g; echo 2 >$L/h
   up

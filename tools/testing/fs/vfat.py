@@ -139,6 +139,7 @@ SHOWN = [
      "shortname=winnt,utf8,errors=remount-ro"),
     ("fmask=0111,dmask=0,utf8=0,check=s,quiet,tz=UTC,errors=continue,shortname=lower,nonumtail,usefree,showexec,flush,rodir",
      None),
+    ("umask=0,allow_utime=20", "rw,relatime,fmask=0000,dmask=0000,allow_utime=0020,codepage=437,iocharset=ascii,shortname=mixed,utf8,errors=remount-ro"),
     ("ro,time_offset=-90,uni_xlate,errors=panic,shortname=win95", "ro,relatime,fmask=0022,dmask=0022,codepage=437,iocharset=ascii,"
      "shortname=win95,uni_xlate,time_offset=-90,errors=panic"),
 ]
@@ -199,6 +200,11 @@ def semantics(guest, args, disk, path):
     guest.check(f"mount -t vfat {disk} /mnt/a && mount -o remount,ro /mnt/a && ! touch /mnt/a/x 2>/dev/null "
                 "&& mount -o remount,rw /mnt/a && echo x >/mnt/a/x && umount /mnt/a", args.step)
     tool("fsck.vfat", "-n", path)
+    # Who may write in directories may set times, unless the mount says otherwise.
+    touch = "su nobody -s /bin/sh -c \"touch -d '2001-02-03 04:05:06' /mnt/a/times\""
+    for options, may in (("umask=0", True), ("umask=0,allow_utime=0", False), ("umask=022", False), ("gid=65534,umask=0,allow_utime=20", True)):
+        guest.check(f"mount -t vfat -o {options} {disk} /mnt/a && : >/mnt/a/times && {'' if may else '! '}{touch} 2>/dev/null; r=$?; "
+                    "rm /mnt/a/times; umount /mnt/a; [ $r = 0 ]", args.step)
     # What is done is on the disk at once.
     guest.check(f"mount -t vfat -o sync {disk} /mnt/a && mkdir /mnt/a/now && echo text >/mnt/a/now/one && mv /mnt/a/now/one /mnt/a/now/two "
                 "&& truncate -s 3 /mnt/a/now/two", args.step)
@@ -230,7 +236,8 @@ def full(guest, args, disk, path):
 
 
 def break_chains(path):
-    """Cuts the chain of the file BIG with a free cluster, and makes that of the directory ROUND a circle (FAT16)."""
+    """Cuts the chain of the file BIG with a free cluster, makes that of the directory ROUND a circle, and UP/INNER the directory that it is
+    in (FAT16)."""
     with open(path, "r+b") as f:
         data = f.read(1 << 20)
         table = int.from_bytes(data[14:16], "little") * 512
@@ -239,6 +246,9 @@ def break_chains(path):
             start = int.from_bytes(data[entry + 26:entry + 28], "little")
             f.seek(table + 2 * (start + skip))
             f.write((0 if skip else start).to_bytes(2, "little"))
+        outer, inner = (data.index(name) for name in (b"UP         ", b"INNER      "))
+        f.seek(inner + 26)
+        f.write(data[outer + 26:outer + 28])
 
 
 def damaged_chain(guest, args, disk):
@@ -248,7 +258,8 @@ def damaged_chain(guest, args, disk):
     if not guest.check(f"grep {disk} /proc/mounts").split()[3].startswith("ro,"):
         raise GuestError("it is not read-only after an error")
     guest.check("! touch /mnt/a/new 2>/dev/null && cat /mnt/a/good >/dev/null && umount /mnt/a", args.step)
-    guest.check(f"mount -t vfat -o errors=continue {disk} /mnt/a && ! cat /mnt/a/big >/dev/null 2>&1 && ! ls /mnt/a/round/x 2>/dev/null; "
+    guest.check(f"mount -t vfat -o errors=continue {disk} /mnt/a && ! cat /mnt/a/big >/dev/null 2>&1 && ! ls /mnt/a/round/x 2>/dev/null "
+                "&& test -d /mnt/a/up/inner && ! ls -d /mnt/a/up/inner/inner 2>/dev/null && ! rmdir /mnt/a/up/inner/inner 2>/dev/null && "
                 "touch /mnt/a/new && rm /mnt/a/new && umount /mnt/a", args.step)
 
 
@@ -341,7 +352,7 @@ def main():
                 with open(os.path.join(work, name), "wb") as f:
                     f.write(b"x" * 20000)
                 tool("mcopy", "-i", paths["chain"], os.path.join(work, name), f"::/{name.upper()}")
-            tool("mmd", "-i", paths["chain"], "::/ROUND")
+            tool("mmd", "-i", paths["chain"], "::/ROUND", "::/UP", "::/UP/INNER")
             break_chains(paths["chain"])
         names = list(paths)
         # With many disks the firmware's tables grow into the room that QEMU leaves for an initramfs.

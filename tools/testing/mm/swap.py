@@ -185,7 +185,7 @@ def file(args):
         for command, text in (("echo x >>/mnt/swapfile", "Text file busy"), ("rm -f /mnt/swapfile", "not permitted"),
                               ("truncate -s 0 /mnt/swapfile", "Text file busy"), ("swapon /mnt/swapfile", "busy"),
                               ("swaptest on /mnt/holes", "Invalid argument"), ("umount /mnt", "busy"),
-                              ("swapon /mnt", "directory"), ("swapoff /mnt/holes", "Invalid argument")):
+                              ("swapon /mnt", "read swap header failed"), ("swapoff /mnt/holes", "Invalid argument")):
             said = guest.check(f"{{ {command}; }} 2>&1; true")
             if text not in said:
                 raise GuestError(f"{command}: {said!r}, not {text!r}")

@@ -50,7 +50,8 @@ def ranges(data):
     shoff, = struct.unpack_from("<Q", data, 40)
     found = {"header": (0, 64), "section headers": (shoff, shoff + 64 * struct.unpack_from("<H", data, 60)[0])}
     for name, kind, offset, size, _ in sections(data):
-        if kind in (SHT_SYMTAB, SHT_RELA) or kind == SHT_STRTAB or name in (".modinfo", "__version_ext_crcs", "__version_ext_names"):
+        if kind in (SHT_SYMTAB, SHT_RELA) or kind == SHT_STRTAB or name in (".modinfo", "__version_ext_crcs", "__version_ext_names",
+                                                                                 ".gnu.linkonce.this_module"):
             found[name] = (offset, offset + size)
     return {name: span for name, span in found.items() if span[1] > span[0]}
 

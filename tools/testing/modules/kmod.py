@@ -117,6 +117,11 @@ def information(guest, release):
                     r"^parm: +test_parameter:.*\(i64\)", r"^intree: +Y$"):
         need(text, pattern)
     need(guest.check("modinfo -F depends rust_shared_user"), r"^rust_shared$")
+    # The notes of the running module: which build it is.
+    guest.check("modprobe rust_minimal")
+    note = guest.check("od -An -c /sys/module/rust_minimal/notes/.note.gnu.build-id && stat -c %s /sys/module/rust_minimal/notes/.note.gnu.build-id")
+    need(note, r"G +N +U", r"^36$")
+    guest.check("modprobe -r rust_minimal")
     guest.check("depmod")
     need(guest.check(f"cat /lib/modules/{release}/modules.dep"), r"rust_shared_user.ko: kernel/samples/rust/rust_shared/rust_shared.ko")
 

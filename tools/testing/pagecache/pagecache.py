@@ -186,12 +186,17 @@ def device(args, work):
     with start(args, disk) as guest:
         with open(disk, "rb") as back:
             md5 = hashlib.md5(back.read()).hexdigest()
+        # What was read goes with the last one who has the device open.
+        guest.check("exec 9</dev/vda")
         if md5 not in guest.check("md5sum /dev/vda"):
             raise GuestError("the device reads otherwise")
         before = reads(guest)
         guest.check("md5sum /dev/vda")
         if reads(guest)[1] != before[1]:
             raise GuestError("the device was read twice")
+        guest.check("exec 9<&-; md5sum /dev/vda")
+        if reads(guest)[1] == before[1]:
+            raise GuestError("the device's pages stayed after its last close")
         guest.check("printf hello | dd of=/dev/vda bs=1 seek=1000 conv=notrunc 2>/dev/null")
         if guest.check("dd if=/dev/vda bs=512 skip=1 count=1 iflag=direct 2>/dev/null | dd bs=1 skip=488 count=5 2>/dev/null") != "hello":
             raise GuestError("O_DIRECT does not see what was written")
@@ -236,14 +241,14 @@ def root(args, work):
 
 
 def advice(args, work):
-    """What a program maps and says it does not need: clean pages leave the cache at once, and come back from the disk. And file
-    handles, which outlive the caches."""
+    """What a program maps and says it does not need: clean pages leave the cache at once, and come back from the disk, by faults that
+    count; holes that are made through memory. And file handles, which outlive the caches."""
     disk = os.path.join(work, "advice.img")
     make_disk(disk, 64)
     with start(args, disk) as guest:
         guest.check("mount -t ext4 /dev/vda /mnt && mkdir /mnt/tmp && mount --bind /mnt/tmp /tmp")
-        said = guest.check("/bin/selftest vmem.pageout handles.")
-        if "not ok" in said or said.count("\nok ") + said.startswith("ok ") < 6:
+        said = guest.check("/bin/selftest vmem.pageout vmem.remove_on_disk vmem.major_faults handles.")
+        if "not ok" in said or said.count("\nok ") + said.startswith("ok ") < 8:
             raise GuestError(said[-1500:])
         quiet(guest)
 

@@ -6,11 +6,12 @@ use crate::swap::SwapEntry;
 use crate::table::{Counts, Kind, PageTable, TableLock, part, scan};
 use crate::tlb;
 use core::sync::atomic::{AtomicU64, Ordering};
-use errno::Result;
-use mm_alloc::Frame;
+use errno::{Result, code::ENOMEM};
+use kalloc::flags::{__GFP_NOWARN, GFP_ATOMIC};
 use mm_alloc::kpt::bits;
 use mm_alloc::layout::TASK_SIZE;
 use mm_alloc::page::get_frame;
+use mm_alloc::{Frame, Page, PageFlags};
 
 impl PageTable {
     /// Maps in `child` what is mapped here in `[start, end)`. With `cow` writes copy from now on, in both. The caller holds
@@ -40,9 +41,11 @@ impl PageTable {
                         Err(error) => result = Err(error),
                     }
                 }
-                if let Some(to) = to.get(i) {
-                    copied += 1;
-                    copy_entry(from, to, value, cow, &mut counts);
+                if let Some(to) = to.get(i).filter(|_| result.is_ok()) {
+                    match copy_entry(from, to, value, cow, &mut counts) {
+                        true => copied += 1,
+                        false => result = Err(ENOMEM),
+                    }
                 }
             });
             if let Some(target) = made {
@@ -59,12 +62,16 @@ impl PageTable {
     }
 }
 
-/// Shares one page with the child.
+/// Shares one page with the child. False if it has too many users, or could not be copied.
 #[inline(always)]
-fn copy_entry(from: &AtomicU64, to: &AtomicU64, mut value: u64, cow: bool, counts: &mut Counts) {
+fn copy_entry(from: &AtomicU64, to: &AtomicU64, mut value: u64, cow: bool, counts: &mut Counts) -> bool {
     if value & bits::SPECIAL == 0 {
         // SAFETY: An entry that is not special holds a reference to a frame, and the table's lock keeps it.
         let frame = unsafe { Frame::of_phys(value & bits::ADDR) };
+        if cow && value & bits::WRITE != 0 && frame.ref_count() > 1 && Kind::of(frame) == Kind::Anon {
+            // SAFETY: As above.
+            return unsafe { copy_pinned(frame, to, value, counts) };
+        }
         // SAFETY: As above: the parent's entry is a reference.
         unsafe { get_frame(frame) };
         counts[Kind::of(frame) as usize] += 1;
@@ -72,18 +79,44 @@ fn copy_entry(from: &AtomicU64, to: &AtomicU64, mut value: u64, cow: bool, count
             from.fetch_and(!bits::WRITE, Ordering::Relaxed);
             value &= !bits::WRITE;
         }
-    } else {
-        copied_special(value, counts);
+    } else if !copied_special(value, counts) {
+        return false;
     }
     to.store(value, Ordering::Relaxed);
+    true
 }
 
-/// Counts a copied entry that has no page.
+/// Private memory that can be written has one entry: who else has a reference is about to read or write it for the program (a transfer
+/// that goes on). So the page stays the parent's, writable, and the child gets a copy at once; were it shared, the parent's next write
+/// would leave the page, and what the transfer brings, to the child. False without memory.
+///
+/// # Safety
+/// The frame stays meanwhile.
 #[cold]
 #[inline(never)]
-fn copied_special(value: u64, counts: &mut Counts) {
-    if let Some(swap) = SwapEntry::from_bits(value) {
-        crate::swap::duplicate(swap);
-        counts[Kind::Swap as usize] += 1;
-    }
+unsafe fn copy_pinned(frame: &'static Frame, to: &AtomicU64, value: u64, counts: &mut Counts) -> bool {
+    // SAFETY: As the caller promises; the reference is added for the handle.
+    let from = unsafe {
+        get_frame(frame);
+        Page::from_frame(frame)
+    };
+    // Under the table's lock nobody can wait for memory.
+    let Ok(copy) = Page::alloc(GFP_ATOMIC | __GFP_NOWARN) else { return false };
+    copy.copy_from(&from);
+    copy.set(PageFlags::ANON);
+    to.store(value & !bits::ADDR | copy.phys(), Ordering::Relaxed);
+    // The entry's reference.
+    copy.into_frame();
+    counts[Kind::Anon as usize] += 1;
+    true
+}
+
+/// Counts a copied entry that has no page. False if its place has too many users.
+#[cold]
+#[inline(never)]
+fn copied_special(value: u64, counts: &mut Counts) -> bool {
+    let Some(swap) = SwapEntry::from_bits(value) else { return true };
+    let counted = crate::swap::duplicate(swap);
+    counts[Kind::Swap as usize] += i64::from(counted);
+    counted
 }

@@ -21,6 +21,7 @@ pub mod ldt;
 mod marks;
 mod quicklist;
 pub mod range;
+mod rss;
 pub mod swap;
 pub mod table;
 pub mod tlb;

@@ -68,8 +68,8 @@ impl Entry {
 
 /// Who keeps the books of swap space. Nothing here may sleep.
 pub trait Swap: Sync {
-    /// `fork` copied an entry: its place has a user more.
-    fn duplicate(&self, entry: SwapEntry);
+    /// `fork` copies an entry: its place has a user more. False if there are too many to be counted.
+    fn duplicate(&self, entry: SwapEntry) -> bool;
     /// An entry is gone.
     fn free(&self, entry: SwapEntry);
     /// An entry that mapped a page of the swap cache is gone; `page` was its reference.
@@ -79,13 +79,11 @@ pub trait Swap: Sync {
 /// The registered keeper.
 pub static SWAP: Hook<dyn Swap> = Hook::new();
 
-/// An entry was copied.
+/// An entry is to be copied; false if that cannot be.
 #[cold]
 #[inline(never)]
-pub(crate) fn duplicate(entry: SwapEntry) {
-    if let Some(swap) = SWAP.get() {
-        swap.duplicate(entry);
-    }
+pub(crate) fn duplicate(entry: SwapEntry) -> bool {
+    SWAP.get().is_some_and(|swap| swap.duplicate(entry))
 }
 
 /// An entry is gone.

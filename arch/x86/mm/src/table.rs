@@ -8,8 +8,9 @@
 use crate::entry::{Entry, PROT_NONE, UserProt};
 use crate::ldt::LdtSlot;
 use crate::range::put_frame_of_any;
+use crate::rss::Rss;
 use crate::{quicklist, tlb};
-use core::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use errno::{Result, code::*};
 use kalloc::Arc;
 use kalloc::flags::GFP_KERNEL;
@@ -76,7 +77,7 @@ pub struct PageTable {
     pub(crate) context: u64,
     /// Excludes freeing of tables against walkers without `mm`'s lock.
     pub(crate) structure: SpinLock<()>,
-    rss: [AtomicI64; 4],
+    rss: Rss,
     /// Pages used as tables, the top level not counted.
     pub(crate) tables: AtomicUsize,
     /// The program's own segments.
@@ -198,7 +199,7 @@ impl PageTable {
             generation: AtomicU64::new(1),
             context: NEXT_CONTEXT.fetch_add(1, Ordering::Relaxed),
             structure: SpinLock::new(()),
-            rss: [const { AtomicI64::new(0) }; 4],
+            rss: Rss::new(),
             tables: AtomicUsize::new(0),
             ldt: LdtSlot::new(),
         };
@@ -208,13 +209,13 @@ impl PageTable {
 
     /// Pages resident, by kind. At least 0.
     pub fn rss(&self, kind: Kind) -> usize {
-        usize::try_from(self.rss[kind as usize].load(Ordering::Relaxed)).unwrap_or(0)
+        usize::try_from(self.rss.sum(kind)).unwrap_or(0)
     }
 
     /// Whether any page may be in swap space.
     #[inline(always)]
     pub fn has_swap(&self) -> bool {
-        self.rss[Kind::Swap as usize].load(Ordering::Relaxed) != 0
+        self.rss.has_swap()
     }
 
     /// Bytes of page tables (`VmPTE`).
@@ -224,7 +225,7 @@ impl PageTable {
 
     #[inline(always)]
     pub(crate) fn count(&self, kind: Kind, delta: i64) {
-        self.rss[kind as usize].fetch_add(delta, Ordering::Relaxed);
+        self.rss.add(kind, delta);
         stat_of(kind, delta);
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `Ida`: the numbers in the names of devices of a kind (Linux's `ida`). The lowest free one is given out, as an [`Id`] that gives it
-//! back when it is dropped. Lock: its own (sleeping), innermost.
+//! back when it is dropped. The last one gives the memory back, too: a static of a module is never dropped. Lock: its own (sleeping),
+//! innermost.
 
 use containers::IdPool;
 use errno::Result;
@@ -24,14 +25,6 @@ impl Ida {
     }
 }
 
-impl Ida {
-    /// Forgets all, and gives the memory back: for a module that goes, whose numbers are all free (`ida_destroy`). May sleep.
-    pub fn destroy(&self) {
-        let old = core::mem::replace(&mut *self.0.lock(), IdPool::new());
-        drop(old);
-    }
-}
-
 /// A number that is taken. Dropping it gives the number back, and may sleep.
 pub struct Id {
     number: u32,
@@ -47,7 +40,11 @@ impl Id {
 
 impl Drop for Id {
     fn drop(&mut self) {
-        self.ida.0.lock().free(self.number);
+        let mut pool = self.ida.0.lock();
+        pool.free(self.number);
+        let unused = (pool.count() == 0).then(|| core::mem::take(&mut *pool));
+        drop(pool);
+        drop(unused);
     }
 }
 
@@ -68,6 +65,18 @@ mod tests {
         drop(second);
         assert_eq!(NUMBERS.alloc(3).map(|id| id.get()), Ok(1));
         assert_eq!(NUMBERS.alloc(u32::MAX).map(|id| id.get()), Ok(1));
+        Ok(())
+    }
+
+    #[test]
+    fn the_last_gives_the_memory_back() -> Result {
+        static NUMBERS: Ida = Ida::new();
+        let (first, second) = (NUMBERS.alloc(9)?, NUMBERS.alloc(9)?);
+        drop(first);
+        assert_ne!(NUMBERS.0.lock().room(), 0);
+        drop(second);
+        assert_eq!(NUMBERS.0.lock().room(), 0);
+        assert_eq!(NUMBERS.alloc(9)?.get(), 0);
         Ok(())
     }
 }

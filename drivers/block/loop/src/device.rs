@@ -6,7 +6,7 @@ use crate::{LOOP_MAJOR, module_parameters};
 use core::sync::atomic::{AtomicBool, Ordering::*};
 use kernel::block::blk_mq::{HwQueue, MqDisk, MqOps, MqParams, Queue, Refused, Request};
 use kernel::block::{BlockDevice, DiskOps, Gendisk, GendiskParams, QueueLimits};
-use kernel::ext::{KString, Mutex, SetOnce, SpinLock, Work, spawn};
+use kernel::ext::{AliveGuard, KString, Mutex, SetOnce, SpinLock, Work, spawn};
 use kernel::filesystem::cred::{CAP_SYS_ADMIN, capable};
 use kernel::filesystem::vfs::{File, FileType, fdget};
 use kernel::prelude::*;
@@ -47,6 +47,8 @@ pub(crate) struct Device {
     work: SetOnce<Arc<Work>>,
     /// Until the device is removed: the disk's queue refers to this device.
     disk: SpinLock<Option<Arc<Gendisk>>>,
+    /// Dropped last.
+    _alive: AliveGuard,
 }
 
 /// The driver's side.
@@ -58,8 +60,8 @@ impl MqOps for Driver {
             return Err(Refused::Failed(request, EIO));
         }
         let pushed = self.0.waiting.lock_irqsave().list.push_within_capacity(request);
-        if let Err(request) = pushed {
-            return Err(Refused::Busy(request));
+        if let Err(refused) = pushed {
+            return Err(Refused::Busy(refused.0));
         }
         if let Some(work) = self.0.work.get() {
             work.queue();
@@ -96,6 +98,7 @@ impl Device {
             waiting: SpinLock::new(Waiting { list: KVec::with_capacity(depth as usize, GFP_KERNEL)? }),
             work: SetOnce::new(),
             disk: SpinLock::new(None),
+            _alive: crate::ALIVE.count(),
         };
         let device = Arc::new(device, GFP_KERNEL)?;
         let weak = Arc::downgrade(&device);

@@ -23,7 +23,7 @@ mod io;
 
 use device::Device;
 use kernel::block::{Gendisk, register_blkdev, unregister_blkdev};
-use kernel::ext::{MiscRegistration, Mutex};
+use kernel::ext::{Alive, MiscRegistration, Mutex};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
@@ -54,6 +54,8 @@ module! {
 }
 
 static DEVICES: Mutex<KVec<Arc<Device>>> = Mutex::new(KVec::new());
+/// Devices that are in memory, those that were removed too.
+static ALIVE: Alive = Alive::new();
 
 /// Adds device `number`, or the first free one. EEXIST, ENOMEM. May sleep.
 fn add(number: Option<u32>) -> Result<u32> {
@@ -65,6 +67,8 @@ fn add(number: Option<u32>) -> Result<u32> {
         None => (0..=1 << 20).find(|&number| !taken(number)).ok_or(ENOSPC)?,
     };
     let at = devices.iter().take_while(|device| device.number() < number).count();
+    // A device and its disk have each other: nothing fails between its making and `add`.
+    devices.reserve(1, GFP_KERNEL)?;
     let device = Device::new(number)?;
     devices.insert(at, device.clone(), GFP_KERNEL)?;
     if let Err(error) = device.disk()?.add() {
@@ -125,6 +129,9 @@ impl Drop for Loop {
                 Gendisk::remove_and_wait(disk);
             }
         }
+        drop(devices);
+        // One that was removed a moment ago may wait for RCU, or for who reads a list of disks.
+        ALIVE.wait_gone();
         unregister_blkdev(LOOP_MAJOR);
     }
 }

@@ -207,7 +207,7 @@ impl DiskOps for Null {}
 impl MqOps for Null {
     fn queue_rq(&self, hw: &HwQueue, request: KBox<Request>, _: bool) -> Result<(), Refused> {
         if self.lose_every != 0 && (self.count.fetch_add(1, Relaxed) + 1).is_multiple_of(self.lose_every) {
-            return self.lost.lock_irqsave().push_within_capacity(request).map_err(Refused::Busy);
+            return self.lost.lock_irqsave().push_within_capacity(request).map_err(|refused| Refused::Busy(refused.0));
         }
         let result = self.work(&request);
         match self.slots.get(hw.index() as usize).and_then(|slots| slots.get(request.tag() as usize)) {

@@ -36,6 +36,17 @@ pub(crate) struct Controller {
     data: PortRange,
     command: PortRange,
     config: u8,
+    /// What firmware had set: set again at the end.
+    found: Option<u8>,
+}
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        if let Some(found) = self.found.take() {
+            // As for `stop`.
+            let _ = self.set_config(found);
+        }
+    }
 }
 
 impl Controller {
@@ -43,7 +54,7 @@ impl Controller {
     pub(crate) fn probe() -> Result<Self> {
         let data = PortRange::claim(0x60, 1).ok_or(ENODEV)?;
         let command = PortRange::claim(0x64, 1).ok_or(ENODEV)?;
-        let mut this = Self { data, command, config: 0 };
+        let mut this = Self { data, command, config: 0, found: None };
         // An absent chip reads as ones.
         if this.status() == 0xff {
             return Err(ENODEV);
@@ -51,6 +62,7 @@ impl Controller {
         this.flush();
         this.send_command(READ_CONFIG)?;
         this.config = this.receive().ok_or(ENODEV)?;
+        this.found = Some(this.config);
         this.set_config(this.config & !(KEYBOARD_INTERRUPT | MOUSE_INTERRUPT) | KEYBOARD_OFF | MOUSE_OFF)?;
         this.flush();
         this.send_command(DISABLE_MOUSE)?;
@@ -68,7 +80,7 @@ impl Controller {
         self.set_config(self.config | KEYBOARD_INTERRUPT)
     }
 
-    /// Leaves the chip as it was found: the keyboard is on, and raises no interrupt.
+    /// The keyboard raises no interrupt any more, and nothing of it waits.
     pub(crate) fn stop(&mut self) {
         // A chip that does not take it is left to itself.
         let _ = self.set_config(self.config & !KEYBOARD_INTERRUPT);

@@ -38,8 +38,8 @@ module! {
 const IRQ: u8 = 8;
 /// The driver's name, and the device's.
 const NAME: &str = "rtc_cmos";
-/// Its id in ACPI.
-const ACPI_ID: &str = "PNP0B00";
+/// Its ids in ACPI, which the module's aliases name, too.
+const ACPI_IDS: [&str; 3] = ["PNP0B00", "PNP0B01", "PNP0B02"];
 /// Interrupts that can be switched on.
 const INTERRUPTS: u8 = chip::PIE | chip::AIE | chip::UIE;
 
@@ -205,6 +205,11 @@ fn interrupt() -> Option<u8> {
     (flags & chip::IRQF != 0 && mine != 0).then_some(mine)
 }
 
+/// Whether firmware calls such a clock so.
+fn is_clock(id: &[u8]) -> bool {
+    ACPI_IDS.iter().any(|its| its.as_bytes() == id)
+}
+
 /// What is bound.
 struct Bound {
     rtc: Arc<Rtc>,
@@ -218,7 +223,7 @@ struct CmosDriver {
 impl DriverOps for CmosDriver {
     fn matches(&self, device: &Device) -> bool {
         let Some(info) = device.info::<platform::Info>() else { return false };
-        device.name() == NAME.as_bytes() || info.acpi_ids.iter().any(|id| id.as_bytes() == ACPI_ID.as_bytes())
+        device.name() == NAME.as_bytes() || info.acpi_ids.iter().any(|id| is_clock(id.as_bytes()))
     }
 
     fn probe(&self, device: &Arc<Device>) -> Result {
@@ -296,5 +301,17 @@ impl kernel::Module for RtcCmos {
 impl Drop for RtcCmos {
     fn drop(&mut self) {
         self.0.unregister();
+    }
+}
+
+#[cfg(CONFIG_KUNIT = "y")]
+#[kunit_tests(rtc_cmos)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_firmware() {
+        assert!([b"PNP0B00", b"PNP0B01", b"PNP0B02"].into_iter().all(|id| is_clock(id)));
+        assert!(!is_clock(b"PNP0B03") && !is_clock(b"PNP0B0") && !is_clock(b""));
     }
 }

@@ -35,8 +35,7 @@ pub(crate) fn number(id: u32) -> Dev {
 
 impl CharDevice for Clocks {
     fn open(&self, inode: &Arc<Inode>, _: OpenFlags) -> Result<KBox<dyn FileOps>> {
-        let rtc = Rtc::find(inode.rdev.minor()).ok_or(ENXIO)?;
-        let module = ModuleRef::get(rtc.owner).ok_or(ENXIO)?;
+        let (rtc, module) = Rtc::find(inode.rdev.minor()).ok_or(ENXIO)?;
         if rtc.busy.swap(true, Ordering::Acquire) {
             return Err(EBUSY);
         }

@@ -1,25 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `Rtc`: a clock, and what programs can ask of it. Its number is free again when it is dropped.
+//!
+//! Lock `CLOCKS` (sleeping): a clock that is in the list has its driver's module.
 
 use crate::alarm::{State, Which};
 use crate::{Alarm, RtcOps, Time, dev, show};
-use containers::IdPool;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use device::Device;
+use device::{Device, Id, Ida};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KString, KVec};
 use klog::Level;
 use ktime::hrtimer::{Clock, HrTimer, Restart};
 use locking::{SetOnce, SpinLock};
-use module_core::Header;
+use module_core::{Header, ModuleRef};
 use sync::{Mutex, PollMask, WaitQueue};
 use uapi::{POLL_IN, RTC_AF, RTC_IRQF, RTC_MAX_FREQ, RTC_PF, RTC_UF};
 use vfs::FasyncList;
 use workqueue::Work;
 
 /// Numbers of clocks.
-static NUMBERS: Mutex<IdPool> = Mutex::new(IdPool::new());
+static NUMBERS: Ida = Ida::new();
 /// The clocks there are.
 static CLOCKS: Mutex<KVec<Arc<Rtc>>> = Mutex::new(KVec::new());
 /// Periodic interrupts a second that everybody may have, at first.
@@ -64,7 +65,7 @@ impl Events {
 
 /// A clock. Always in an `Arc`.
 pub struct Rtc {
-    id: u32,
+    id: Id,
     /// `rtc0`.
     name: KString,
     /// The driver's module.
@@ -95,10 +96,7 @@ impl Rtc {
         ops: Arc<dyn RtcOps>,
         owner: Option<&'static Header>,
     ) -> Result<Arc<Self>> {
-        let id = NUMBERS.lock().alloc(0, dev::MINORS, GFP_KERNEL)?;
-        let rtc = Self::new(id, parent, home, ops, owner).inspect_err(|_| {
-            NUMBERS.lock().free(id);
-        })?;
+        let rtc = Self::new(NUMBERS.alloc(dev::MINORS)?, parent, home, ops, owner)?;
         let weak = Arc::downgrade(&rtc);
         let work = Work::new(move || {
             if let Some(rtc) = weak.upgrade() {
@@ -115,14 +113,14 @@ impl Rtc {
         }
         rtc.parent.print(Level::Info, format_args!("registered as {}", rtc.name));
         #[cfg(feature = "hctosys")]
-        if id == 0 {
+        if rtc.id() == 0 {
             rtc.set_system_time();
         }
         Ok(rtc)
     }
 
     fn new(
-        id: u32,
+        id: Id,
         parent: &Arc<Device>,
         home: &str,
         ops: Arc<dyn RtcOps>,
@@ -147,8 +145,8 @@ impl Rtc {
             Restart::Yes
         })?;
         let rtc = Self {
+            name: KString::from_fmt(format_args!("rtc{}", id.get()), GFP_KERNEL)?,
             id,
-            name: KString::from_fmt(format_args!("rtc{id}"), GFP_KERNEL)?,
             owner,
             parent: parent.clone(),
             home: KString::from_str(home, GFP_KERNEL)?,
@@ -167,7 +165,7 @@ impl Rtc {
     /// The driver goes: nobody asks it any more when this returns. Who has the device open gets `ENODEV`. May sleep.
     pub fn unregister(&self) {
         show::remove(self);
-        CLOCKS.lock().retain(|other| other.id != self.id);
+        CLOCKS.lock().retain(|other| !core::ptr::eq(&**other, self));
         self.set_periodic(false);
         let ops = self.state.lock().ops.take();
         if let Some(work) = self.work.get() {
@@ -176,14 +174,17 @@ impl Rtc {
         drop(ops);
     }
 
-    /// The clock with this number.
-    pub(crate) fn find(id: u32) -> Option<Arc<Self>> {
-        CLOCKS.lock().iter().find(|rtc| rtc.id == id).cloned()
+    /// The clock with this number, and its driver's module, which stays while that is held.
+    pub(crate) fn find(id: u32) -> Option<(Arc<Self>, ModuleRef)> {
+        // A driver takes its clock off the list before its module goes: until then the module can be asked.
+        let clocks = CLOCKS.lock();
+        let rtc = clocks.iter().find(|rtc| rtc.id() == id)?;
+        Some((rtc.clone(), ModuleRef::get(rtc.owner)?))
     }
 
     /// Its number.
     pub fn id(&self) -> u32 {
-        self.id
+        self.id.get()
     }
 
     /// Its name.
@@ -394,11 +395,5 @@ impl Rtc {
         self.set_system.store(true, Ordering::Relaxed);
         let (date, clock) = (time.date(), time.clock());
         self.parent.print(Level::Info, format_args!("setting system clock to {date}T{clock} UTC ({seconds})"));
-    }
-}
-
-impl Drop for Rtc {
-    fn drop(&mut self) {
-        NUMBERS.lock().free(self.id);
     }
 }

@@ -4,7 +4,7 @@
 use crate::command::{Command, Data, Direction, End, HostStatus};
 use crate::unit::Unit;
 use core::sync::atomic::{AtomicBool, Ordering::*};
-use errno::{Result, code::*};
+use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVec};
 use kernel::hardware::{ktime, locking, mm_alloc, sync};
@@ -63,6 +63,12 @@ impl End for Waiter {
     }
 }
 
+/// A command that did not get to its unit, with the status that programs see.
+pub(crate) fn unsent(mut command: KBox<Command>, error: Error) -> KBox<Command> {
+    command.host_status = if matches!(error, EIO | ENXIO) { HostStatus::NoConnect } else { HostStatus::Error };
+    command
+}
+
 /// A command that somebody waits for.
 pub struct Call {
     /// What to do.
@@ -98,7 +104,7 @@ impl Unit {
         match self.submit(command, true) {
             Ok(()) => {}
             Err((EBUSY, command)) => self.again(command, 1_000_000),
-            Err((error, command)) => waiter.end(command, Err(error)),
+            Err((error, command)) => waiter.end(unsent(command, error), Err(error)),
         }
         let (command, result) = loop {
             let deadline = ktime::now_ns().saturating_add(call.timeout_ns);

@@ -4,7 +4,7 @@
 use crate::command::{Data, Direction};
 use crate::execute::{Answer, Call};
 use crate::filter;
-use crate::unit::Unit;
+use crate::unit::{State, Unit};
 use core::sync::atomic::Ordering::Relaxed;
 use cred::{CAP_SYS_RAWIO, capable};
 use errno::{Result, code::*};
@@ -49,10 +49,13 @@ const LEAST_MS: u64 = 7_000;
 const MAX_PIECES: u16 = 1024;
 
 /// A request of a program on a unit's node. `part`: the node is a partition's; `write`: it is open for writing. ENOTTY for one that is
-/// not known, or not for partitions. May sleep.
+/// not known, or not for partitions, ENODEV if the unit is offline or gone. May sleep.
 pub fn ioctl(unit: &Arc<Unit>, part: bool, write: bool, cmd: u32, arg: usize) -> Result<usize> {
     if part && !capable(CAP_SYS_RAWIO) {
         return Err(ENOTTY);
+    }
+    if !matches!(unit.state(), State::Running | State::Cancel) {
+        return Err(ENODEV);
     }
     match cmd {
         SG_IO => sg_io(unit, write, arg)?,

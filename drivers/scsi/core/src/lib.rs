@@ -71,6 +71,5 @@ impl Drop for ScsiMod {
     fn drop(&mut self) {
         BUS.unregister();
         ALIVE.wait_gone();
-        host::NUMBERS.destroy();
     }
 }

@@ -5,7 +5,7 @@
 use crate::command::HostStatus;
 use crate::execute::{Answer, Call, TIMEOUT_NS};
 use crate::host::Host;
-use crate::unit::Unit;
+use crate::unit::{State, Unit};
 use crate::{Data, Direction};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
@@ -90,7 +90,8 @@ impl Host {
     pub fn drop_missing(self: &Arc<Self>, target: u32) {
         let _scanning = self.scanning.lock();
         let Ok(units) = self.units_of(Some(target)) else { return };
-        for unit in units.iter() {
+        // One that is offline cannot be asked: it stays.
+        for unit in units.iter().filter(|unit| unit.state() == State::Running) {
             let answer = inquire(unit, FIRST_INQUIRY);
             let gone = match answer {
                 Ok((answer, bytes)) => match scsi_proto::inquiry(&bytes) {

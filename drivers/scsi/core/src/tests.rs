@@ -35,6 +35,24 @@ mod in_kernel {
         aborted: AtomicBool,
     }
 
+    const PARAMS: HostParams = HostParams {
+        name: "KUnit",
+        driver: "kunit",
+        owner: None,
+        hw_queues: 1,
+        can_queue: 4,
+        cmd_per_lun: 2,
+        targets: 1,
+        max_lun: 8,
+        max_sectors: 64,
+        max_segments: 8,
+        max_segment_size: 65536,
+        dma_alignment: 3,
+        seg_boundary_mask: u64::MAX,
+        no_write_same: false,
+        unique_id: 0,
+    };
+
     struct Ops(Arc<Fake>);
 
     impl HostOps for Ops {
@@ -94,24 +112,7 @@ mod in_kernel {
             aborted: AtomicBool::new(false),
         };
         let fake = Arc::new(fake, GFP_KERNEL)?;
-        let params = HostParams {
-            name: "KUnit",
-            driver: "kunit",
-            owner: None,
-            hw_queues: 1,
-            can_queue: 4,
-            cmd_per_lun: 2,
-            targets: 1,
-            max_lun: 8,
-            max_sectors: 64,
-            max_segments: 8,
-            max_segment_size: 65536,
-            dma_alignment: 3,
-            seg_boundary_mask: u64::MAX,
-            no_write_same: false,
-            unique_id: 0,
-        };
-        let host = Host::add(params, "devices/virtual/kunit_scsi", Arc::new(Ops(fake.clone()), GFP_KERNEL)?)?;
+        let host = Host::add(PARAMS, "devices/virtual/kunit_scsi", Arc::new(Ops(fake.clone()), GFP_KERNEL)?)?;
         let answer = crate::unit::Unit::new(&host, 0, 0).and_then(|unit| {
             let answer = unit.execute_plain(Cdb::test_unit_ready(), timeout_ns, retries);
             assert_eq!(unit.busy(), 0);
@@ -150,6 +151,33 @@ mod in_kernel {
             let (answer, sent, _) = ask(&[say], 5, SECOND)?;
             assert_eq!((answer.result, sent), (Err(error), 1));
         }
+        Ok(())
+    }
+
+    /// A command that did not get there is no success.
+    #[test]
+    fn units_that_are_gone_do_not_answer() -> Result {
+        let fake = Fake {
+            says: SpinLock::new(KVec::new()),
+            kept: SpinLock::new(None),
+            sent: AtomicU32::new(0),
+            aborted: AtomicBool::new(false),
+        };
+        let fake = Arc::new(fake, GFP_KERNEL)?;
+        let host = Host::add(PARAMS, "devices/virtual/kunit_scsi", Arc::new(Ops(fake.clone()), GFP_KERNEL)?)?;
+        let unit = crate::unit::Unit::new(&host, 0, 0);
+        let asked = unit.and_then(|unit| {
+            let ask = || unit.execute_plain(Cdb::test_unit_ready(), SECOND, 3);
+            unit.set_online(false)?;
+            let offline = ask()?;
+            unit.set_online(true)?;
+            let online = ask()?;
+            unit.set_gone();
+            Ok([offline, online, ask()?].map(|answer| (answer.result, answer.host_status)))
+        });
+        host.remove();
+        let wanted = [(Err(EIO), HostStatus::NoConnect), (Ok(()), HostStatus::Ok), (Err(ENXIO), HostStatus::NoConnect)];
+        assert_eq!((asked?, fake.sent.load(SeqCst)), (wanted, 1));
         Ok(())
     }
 

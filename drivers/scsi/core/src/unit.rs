@@ -2,6 +2,7 @@
 //! `Unit`: a logical unit, and the way of commands to it and back.
 
 use crate::command::{Command, Data, HostStatus};
+use crate::execute::unsent;
 use crate::host::Host;
 use block::mq::Queue;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::*};
@@ -322,7 +323,7 @@ impl Unit {
         command.clear();
         let refused = self.again.lock_irqsave().push_within_capacity(command);
         if let Err(refused) = refused {
-            return finish(refused, Err(EIO));
+            return finish(refused.0, Err(EIO));
         }
         if let Some(work) = self.again_work.get() {
             work.queue_after(delay_ns);
@@ -334,7 +335,7 @@ impl Unit {
             match self.submit(command, true) {
                 Ok(()) => {}
                 Err((EBUSY, command)) => return self.again(command, LATER_NS),
-                Err((error, command)) => finish(command, Err(error)),
+                Err((error, command)) => finish(unsent(command, error), Err(error)),
             }
         }
     }

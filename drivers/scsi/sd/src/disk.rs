@@ -290,7 +290,11 @@ impl MqOps for DiskOfQueue {
 
 impl DiskOps for DiskOfQueue {
     fn open(&self, shown: &Arc<Gendisk>, write: bool) -> Result {
-        self.0.opened(shown, write)
+        self.0.opened(shown, write, false)
+    }
+
+    fn open_nonblock(&self, shown: &Arc<Gendisk>, write: bool) -> Result {
+        self.0.opened(shown, write, true)
     }
 
     fn ioctl(&self, bdev: &Arc<BlockDevice>, write: bool, cmd: u32, arg: usize) -> Result<usize> {

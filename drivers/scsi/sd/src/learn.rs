@@ -7,7 +7,7 @@ use kalloc::Arc;
 use kernel::hardware::{block, ktime};
 use klog::{pr_info, pr_notice, pr_warn};
 use scsi::Unit;
-use scsi_proto::{Capacity, Cdb, Limits, Mode, Provisioning, key, opcode};
+use scsi_proto::{Capacity, Cdb, Limits, Mode, Provisioning, Sense, key, opcode};
 
 /// Most blocks of WRITE SAME (16), and of UNMAP (`SD_MAX_WS16_BLOCKS`), and of WRITE SAME (10).
 const MAX_WS16: u32 = 0x7f_ffff;
@@ -15,6 +15,8 @@ const MAX_WS10: u32 = 0xffff;
 /// Until a disk that is told to start is ready: 100 seconds.
 const SPIN_UP_NS: u64 = 100_000_000_000;
 const READY_NS: u64 = 30_000_000_000;
+/// How often a disk is asked that has something to tell first.
+const TESTS: u32 = 3;
 
 /// How blocks are given back (`provisioning_mode`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -108,32 +110,59 @@ impl Default for Facts {
     }
 }
 
-/// Whether there is a medium that can be used; a disk that sleeps is started. ENOMEM. May sleep.
-pub(crate) fn is_ready(unit: &Arc<Unit>, name: &str) -> Result<bool> {
-    let mut started = false;
-    let deadline = ktime::now_ns().saturating_add(SPIN_UP_NS);
-    loop {
+/// Whether a disk is ready now, and why not if it says. What only waits to be told (a reset, a new medium) is asked again. ENOMEM. May
+/// sleep.
+pub(crate) fn test(unit: &Arc<Unit>) -> Result<(bool, Option<Sense>)> {
+    for tries in 1.. {
         let answer = unit.execute_plain(Cdb::test_unit_ready(), READY_NS, 3)?;
-        let Some(sense) = answer.sense_data().filter(|_| answer.result.is_err()) else {
-            return Ok(answer.result.is_ok());
-        };
-        let waits = match (sense.key, sense.asc, sense.ascq) {
-            // No medium; wants something by hand; standby; offline; others that time does not mend.
-            (key::NOT_READY, 0x3a, _) | (key::NOT_READY, 0x04, 0x03 | 0x0b | 0x0c | 0x12) => return Ok(false),
-            (key::NOT_READY, 0x04, 0x02) if !started => {
-                started = true;
-                pr_notice!("sd: [{name}] Spinning up disk...");
-                unit.execute_plain(Cdb::start_stop(true, false), SPIN_UP_NS, 3)?;
-                true
-            }
-            (key::NOT_READY, ..) => started,
-            (key::UNIT_ATTENTION, ..) => true,
-            _ => return Ok(false),
-        };
-        if !waits || ktime::now_ns() > deadline {
+        let sense = answer.sense_data().filter(|_| answer.result.is_err());
+        if tries == TESTS || sense.is_none_or(|sense| sense.key != key::UNIT_ATTENTION) {
+            return Ok((answer.result.is_ok(), sense));
+        }
+    }
+    Ok((false, None))
+}
+
+/// What is to be done about a disk that is not ready (`sd_spinup_disk`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Patience {
+    /// Starting it would not help: there is no medium, or it waits for somebody or something else.
+    None,
+    /// It is started, if it was not, and waited for.
+    Start,
+}
+
+fn patience(sense: Sense) -> Patience {
+    match (sense.key, sense.asc, sense.ascq) {
+        // No medium; wants something by hand; standby; unavailable; being wiped.
+        (key::NOT_READY, 0x3a, _) | (key::NOT_READY, 0x04, 0x03 | 0x0b | 0x0c | 0x1b) => Patience::None,
+        (key::NOT_READY, ..) => Patience::Start,
+        _ => Patience::None,
+    }
+}
+
+/// Whether there is a medium that can be used; a disk that is not ready is started, and waited for. ENOMEM. May sleep.
+fn is_ready(unit: &Arc<Unit>, name: &str) -> Result<bool> {
+    let mut deadline = None;
+    loop {
+        let (ready, sense) = test(unit)?;
+        // A disk that is gone has nothing to say.
+        let Some(sense) = sense else { return Ok(ready) };
+        if patience(sense) == Patience::None {
             return Ok(false);
         }
-        ktime::sleep_ns(100_000_000);
+        match deadline {
+            None => {
+                pr_notice!("sd: [{name}] Spinning up disk...");
+                deadline = Some(ktime::now_ns().saturating_add(SPIN_UP_NS));
+                unit.execute_plain(Cdb::start_stop(true, false), SPIN_UP_NS, 3)?;
+            }
+            Some(deadline) if ktime::now_ns() > deadline => {
+                pr_notice!("sd: [{name}] not responding...");
+                return Ok(false);
+            }
+            Some(_) => ktime::sleep_ns(200_000_000),
+        }
     }
 }
 
@@ -346,4 +375,23 @@ pub(crate) fn set_write_cache(unit: &Arc<Unit>, on: bool) -> Result {
     }
     let len = u8::try_from(bytes.len()).map_err(|_| EINVAL)?;
     unit.tell(Cdb::mode_select(len), &bytes).inspect_err(|error| pr_warn!("sd: the cache's mode was refused: {error}"))
+}
+
+#[cfg(CONFIG_KUNIT = "y")]
+#[kernel::prelude::kunit_tests(sd)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_ready_is_started() {
+        let of = |key, asc, ascq| patience(Sense { key, asc, ascq, deferred: false });
+        for ascq in [0, 1, 2, 4, 0x12] {
+            assert_eq!(of(key::NOT_READY, 4, ascq), Patience::Start);
+        }
+        for ascq in [3, 0xb, 0xc, 0x1b] {
+            assert_eq!(of(key::NOT_READY, 4, ascq), Patience::None);
+        }
+        assert_eq!(of(key::NOT_READY, 0x3a, 1), Patience::None);
+        assert_eq!(of(key::ILLEGAL_REQUEST, 0x20, 0), Patience::None);
+    }
 }

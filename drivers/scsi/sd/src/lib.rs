@@ -122,6 +122,5 @@ impl Drop for SdMod {
         self.driver.unregister();
         // Who reads a list of disks may have one for a moment.
         ALIVE.wait_gone();
-        NUMBERS.destroy();
     }
 }

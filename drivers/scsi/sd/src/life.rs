@@ -2,7 +2,7 @@
 //! A disk comes, changes and goes.
 
 use crate::disk::{Disk, DiskOfQueue, DiskOfUnit};
-use crate::learn::{is_ready, learn};
+use crate::learn::{learn, test};
 use crate::{MAX_DISKS, MINORS, NUMBERS, number, show};
 use block::mq::{MqDisk, MqParams, Queue};
 use block::{Gendisk, GendiskParams, disk_name};
@@ -137,22 +137,27 @@ impl Disk {
         shown.set_capacity(facts.sectors());
     }
 
-    /// Somebody opens it. ENXIO if it is gone, ENOMEDIUM without a medium, EROFS to write on a protected one. May sleep.
-    pub(crate) fn opened(&self, shown: &Arc<Gendisk>, write: bool) -> Result {
-        if self.gone.load(Acquire) || self.unit().state() != scsi::State::Running {
+    /// Somebody opens it. ENXIO if it is gone or offline, ENOMEDIUM without a medium (but for who says `nonblock`), EROFS to write on a
+    /// protected one. May sleep.
+    pub(crate) fn opened(&self, shown: &Arc<Gendisk>, write: bool, nonblock: bool) -> Result {
+        let is_there = || !self.gone.load(Acquire) && self.unit().state() == scsi::State::Running;
+        if !is_there() {
             return Err(ENXIO);
         }
-        if !shown.is_removable() {
-            return Ok(());
+        if shown.is_removable() {
+            let (ready, _) = test(self.unit())?;
+            if self.changed.load(Acquire) || ready != (shown.capacity() != 0) {
+                self.look_again();
+            }
+            if shown.capacity() == 0 && !nonblock {
+                return Err(ENOMEDIUM);
+            }
         }
-        let ready = is_ready(self.unit(), self.name.to_str().unwrap_or("sd"))?;
-        if self.changed.load(Acquire) || ready != (shown.capacity() != 0) {
-            self.look_again();
+        if write && self.facts().read_only {
+            return Err(EROFS);
         }
-        if shown.capacity() == 0 {
-            return Err(ENOMEDIUM);
-        }
-        if write && shown.is_read_only() { Err(EROFS) } else { Ok(()) }
+        // It may have gone while it was asked.
+        if is_there() { Ok(()) } else { Err(ENXIO) }
     }
 }
 

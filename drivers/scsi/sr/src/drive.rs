@@ -13,7 +13,7 @@ use kernel::ext::AliveGuard;
 use kernel::hardware::{block, device, ktime, locking, sync};
 use klog::pr_info;
 use locking::{SetOnce, SpinLock};
-use scsi::{Command, Data, Direction, End, Unit, Upper};
+use scsi::{Command, Data, Direction, End, State, Unit, Upper};
 use scsi_proto::{Cdb, Transfer, key};
 use sync::Mutex;
 
@@ -218,9 +218,14 @@ impl Drive {
         Ok(())
     }
 
-    /// Somebody opens it. ENXIO, EROFS to write; without `nonblock` ENOMEDIUM. May sleep.
+    /// Whether it goes, or is offline.
+    fn is_away(&self) -> bool {
+        self.gone.load(Acquire) || self.unit.state() != State::Running
+    }
+
+    /// Somebody opens it. ENXIO if it is gone or offline, EROFS to write; without `nonblock` ENOMEDIUM. May sleep.
     fn opened(&self, shown: &Arc<Gendisk>, write: bool, nonblock: bool) -> Result {
-        if self.gone.load(Acquire) {
+        if self.is_away() {
             return Err(ENXIO);
         }
         self.look_at_medium(shown)?;
@@ -362,7 +367,7 @@ impl DiskOps for OfQueue {
     }
 
     fn ioctl(&self, bdev: &Arc<BlockDevice>, write: bool, cmd: u32, arg: usize) -> Result<usize> {
-        if self.0.gone.load(Acquire) {
+        if self.0.is_away() {
             return Err(ENODEV);
         }
         ioctl::ioctl(&self.0, bdev, write, cmd, arg)

@@ -134,7 +134,11 @@ fn options(drive: &Drive, set: bool, arg: usize) -> Result<usize> {
 
 fn status(drive: &Drive) -> Result<usize> {
     let answer = drive.unit().execute_plain(Cdb::test_unit_ready(), WAIT_NS, 3)?;
-    let Some(sense) = answer.sense_data().filter(|_| answer.result.is_err()) else { return Ok(CDS_DISC_OK) };
+    if answer.result.is_ok() {
+        return Ok(CDS_DISC_OK);
+    }
+    // A drive that is just gone does not say why.
+    let Some(sense) = answer.sense_data() else { return Ok(CDS_DRIVE_NOT_READY) };
     if sense.key == key::NOT_READY && sense.asc == 0x04 && sense.ascq == 0x01 {
         return Ok(CDS_DRIVE_NOT_READY);
     }

@@ -80,6 +80,5 @@ impl Drop for SrMod {
         block::unregister_blkdev(MAJOR);
         // Who reads a list of disks may have one for a moment.
         ALIVE.wait_gone();
-        NUMBERS.destroy();
     }
 }

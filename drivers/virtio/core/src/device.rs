@@ -294,7 +294,6 @@ impl VirtioDevice {
 pub(crate) fn clear() {
     let old = core::mem::take(&mut *DRIVERS.lock());
     drop(old);
-    NUMBERS.destroy();
 }
 
 /// A transport found a device; a driver that is there gets it. [`unregister_device`] takes it away. May sleep.

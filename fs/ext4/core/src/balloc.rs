@@ -435,12 +435,13 @@ impl<S: Store> Fs<S> {
             self.load_map(number, group, &mut state)?;
             self.change_bitmap(tx, number, group, &mut state, (start, len), false)?;
             let tid = self.store.tid(&tx.handle);
-            if tid == 0 || state.pending.push(Pending { tid, start, len }, GFP_NOFS).is_err() {
-                // Without a journal at once. Without memory for the note the clusters are lost to this mount only.
-                if tid == 0 {
-                    self.map_give(group, &mut state, start, len);
-                }
+            if tid == 0 {
+                // Without a journal at once.
+                self.map_give(group, &mut state, start, len);
+            } else if state.pending.push(Pending { tid, start, len }, GFP_NOFS).is_ok() {
+                group.waits.store(true, Ordering::Relaxed);
             }
+            // Without memory for the note the clusters are lost to this mount only.
             drop(state);
             self.free_clusters.add(self.store.cpu(), len.into());
             at = stop;
@@ -453,6 +454,10 @@ impl<S: Store> Fs<S> {
     pub fn committed(&self, tid: u32, mut discard: impl FnMut(u64, u32)) {
         for number in 0..self.groups_count() {
             let Ok(group) = self.group(number) else { return };
+            // Who freed something for this transaction ended his handle before its commit: the mark is seen.
+            if !group.waits.load(Ordering::Relaxed) {
+                continue;
+            }
             let mut state = group.state.lock();
             let mut index = 0;
             while let Some(&entry) = state.pending.get(index) {
@@ -464,13 +469,16 @@ impl<S: Store> Fs<S> {
                 discard(self.geo.cluster_start(number, entry.start), entry.len << self.geo.cluster_bits);
                 self.map_give(group, &mut state, entry.start, entry.len);
             }
+            group.waits.store(!state.pending.is_empty(), Ordering::Relaxed);
         }
     }
 
     /// Whether blocks are kept back until a commit: who got `ENOSPC` may wait for it and try again.
     pub fn has_pending(&self) -> bool {
-        (0..self.groups_count())
-            .any(|number| self.group(number).is_ok_and(|group| !group.state.lock().pending.is_empty()))
+        (0..self.groups_count()).any(|number| {
+            self.group(number)
+                .is_ok_and(|group| group.waits.load(Ordering::Relaxed) && !group.state.lock().pending.is_empty())
+        })
     }
 
     /// Calls `trim` for the free runs of a group of at least `least` clusters, within `from..to`: they are taken meanwhile,

@@ -25,6 +25,15 @@ pub struct Options {
     pub stripe: u32,
     /// `data=journal`: the caller writes the data of files as it writes metadata; what is freed must be revoked.
     pub journal_data: bool,
+    /// Only what is needed to find an inode is loaded: the log has not been replayed, so the rest may be of different times.
+    pub bare: bool,
+}
+
+impl Options {
+    /// For a look before the log is replayed.
+    pub fn before_recovery() -> Self {
+        Self { read_only: true, bare: true, ..Self::default() }
+    }
 }
 
 /// Where the superblock is, and the list of orphans that begins in it.
@@ -94,14 +103,22 @@ impl<S: Store> Fs<S> {
         let (buf, offset, sb) = Self::first_super(&store)?;
         let fs = Self::assemble(store, options, buf, offset, sb)?;
         fs.load_groups()?;
+        if options.bare {
+            return Ok(fs);
+        }
         fs.load_protected()?;
         fs.load_orphan_file()?;
-        match fs.load_quotas() {
+        match fs.load_for_writing() {
             // Without writing there is nothing to count.
             Err(_) if options.read_only => {}
             other => other?,
         }
         Ok(fs)
+    }
+
+    /// Loads what only writing needs (quotas), if a read-only mount could not: before the file system is made writable.
+    pub fn load_for_writing(&self) -> Result {
+        if self.has_quotas() { Ok(()) } else { self.load_quotas() }
     }
 
     /// The superblock, wherever the block size puts it.
@@ -113,10 +130,16 @@ impl<S: Store> Fs<S> {
         Ok((buf, offset, sb))
     }
 
+    /// The shape that the superblock says. In a box: it is on no stack while the rest is made.
+    #[inline(never)]
+    fn shape(sb: &SuperBlock, read_only: bool) -> Result<KBox<Geometry>> {
+        Ok(KBox::new(Geometry::new(sb, read_only)?, GFP_KERNEL)?)
+    }
+
     /// The value with nothing loaded yet.
     #[inline(never)]
     fn assemble(store: S, options: Options, buf: S::Buf, offset: usize, sb: KBox<SuperBlock>) -> Result<KBox<Self>> {
-        let geo = Geometry::new(&sb, options.read_only)?;
+        let geo = Self::shape(&sb, options.read_only)?;
         if geo.block_size != store.block_size() {
             return Err(EINVAL);
         }
@@ -135,8 +158,9 @@ impl<S: Store> Fs<S> {
         let dirty_clusters = Counter::new(0, cpus)?;
         let free_inodes = Counter::new(0, cpus)?;
         let dirs = Counter::new(0, cpus)?;
+        let groups = Groups::new()?;
         let make = move || Self {
-            groups: Groups::new(),
+            groups,
             blocks: AtomicU64::new(blocks),
             groups_count: AtomicU32::new(groups_count),
             reserved_blocks: AtomicU64::new(sb.r_blocks_count().min(blocks)),
@@ -160,7 +184,7 @@ impl<S: Store> Fs<S> {
             read_only: AtomicBool::new(options.read_only),
             next_generation: AtomicU32::new(store.random()),
             store,
-            geo,
+            geo: KBox::into_inner(geo),
         };
         Ok(KBox::new_with(make, GFP_KERNEL)?)
     }

@@ -4,7 +4,7 @@
 use crate::bitmap;
 use crate::fs::Fs;
 use crate::tx::Tx;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use errno::{Result, code::*};
 use ext4_format::GroupDesc;
 use ext4_format::crc::crc32c;
@@ -75,6 +75,8 @@ pub(crate) struct Group<S: Store> {
     pub(crate) used_dirs: AtomicU32,
     /// No run of free clusters is longer (`u32::MAX`: not known).
     pub(crate) longest: AtomicU32,
+    /// Whether `pending` may have entries: set with them, under the lock.
+    pub(crate) waits: AtomicBool,
     pub(crate) flags: AtomicU32,
     pub(crate) state: S::Mutex<GroupState<S>>,
 }
@@ -90,6 +92,7 @@ impl<S: Store> Group<S> {
             free_inodes: AtomicU32::new(desc.free_inodes_count),
             used_dirs: AtomicU32::new(desc.used_dirs_count),
             longest: AtomicU32::new(u32::MAX),
+            waits: AtomicBool::new(false),
             flags: AtomicU32::new(if desc.flags & group::INODE_ZEROED != 0 { ZEROED } else { 0 }),
             state: S::Mutex::new(GroupState {
                 desc,
@@ -122,12 +125,16 @@ type Chunk<S> = KVVec<<S as Locks>::Once<Group<S>>>;
 
 /// All groups.
 pub(crate) struct Groups<S: Store> {
-    chunks: [S::Once<Chunk<S>>; CHUNKS],
+    chunks: KVec<S::Once<Chunk<S>>>,
 }
 
 impl<S: Store> Groups<S> {
-    pub(crate) fn new() -> Self {
-        Self { chunks: core::array::from_fn(|_| S::Once::new()) }
+    pub(crate) fn new() -> Result<Self> {
+        let mut chunks = KVec::with_capacity(CHUNKS, GFP_NOFS)?;
+        for _ in 0..CHUNKS {
+            chunks.push(S::Once::new(), GFP_NOFS)?;
+        }
+        Ok(Self { chunks })
     }
 
     fn place(number: u32) -> (usize, usize) {
@@ -191,15 +198,9 @@ impl<S: Store> Fs<S> {
         Ok((buf, (number % self.geo.desc_per_block) as usize * self.geo.desc_size))
     }
 
-    /// Writes the descriptor and the numbers derived from it.
-    pub(crate) fn write_desc(
-        &self,
-        tx: &mut Tx<S>,
-        number: u32,
-        group: &Group<S>,
-        state: &mut GroupState<S>,
-    ) -> Result {
-        let offset = (number % self.geo.desc_per_block) as usize * self.geo.desc_size;
+    /// Access to the block of a group's descriptor: what may fail of writing it. Asked for before the bitmap is changed, which cannot be
+    /// undone.
+    pub(crate) fn open_desc(&self, tx: &mut Tx<S>, number: u32, state: &mut GroupState<S>) -> Result<S::Buf> {
         let buf = match &state.desc_buf {
             Some(buf) => buf.clone(),
             None => {
@@ -209,6 +210,19 @@ impl<S: Store> Fs<S> {
             }
         };
         self.store.get_write_access(&mut tx.handle, &buf)?;
+        Ok(buf)
+    }
+
+    /// Writes the descriptor and the numbers derived from it.
+    pub(crate) fn write_desc(
+        &self,
+        tx: &mut Tx<S>,
+        number: u32,
+        group: &Group<S>,
+        state: &mut GroupState<S>,
+    ) -> Result {
+        let offset = (number % self.geo.desc_per_block) as usize * self.geo.desc_size;
+        let buf = self.open_desc(tx, number, state)?;
         {
             let mut data = buf.write();
             if let Some(record) = data.get_mut(offset..offset + self.geo.desc_size) {
@@ -302,6 +316,7 @@ impl<S: Store> Fs<S> {
     ) -> Result {
         let buf = state.bitmap.clone().ok_or(EUCLEAN)?;
         let end = start.checked_add(len).filter(|&end| end <= self.clusters_in(number)).ok_or(EUCLEAN)?;
+        self.open_desc(tx, number, state)?;
         self.store.get_write_access(&mut tx.handle, &buf)?;
         let good = {
             let mut data = buf.write();

@@ -46,7 +46,12 @@ impl<S: Store> Fs<S> {
     }
 
     fn init_inode(&self, tx: &mut Tx<S>, dir: &Inode, ino: u32, mode: u16, owner: (u32, u32)) -> Result<Inode> {
-        let mut inode = self.fresh_inode(ino, mode)?;
+        let is_dir = mode & mode::IFMT == mode::IFDIR;
+        let fresh = self.fresh_inode(ino, mode);
+        if fresh.is_err() {
+            self.release_inode(tx, ino, is_dir)?;
+        }
+        let mut inode = fresh?;
         inode.raw.uid = owner.0;
         inode.raw.gid = owner.1;
         let mask = match mode & mode::IFMT {
@@ -59,7 +64,7 @@ impl<S: Store> Fs<S> {
             inode.raw.projid = dir.raw.projid;
         }
         if let Err(error) = self.quota_inode(tx, &inode, 1) {
-            self.release_inode(tx, ino, inode.is_dir())?;
+            self.release_inode(tx, ino, is_dir)?;
             return Err(error);
         }
         Ok(inode)
@@ -81,6 +86,7 @@ impl<S: Store> Fs<S> {
             }
             return Ok(None);
         }
+        self.open_desc(tx, number, &mut state)?;
         self.change_inode_bitmap(tx, &buf, &mut state, index, true)?;
         if self.geo.desc_csum != DescCsum::None {
             if state.desc.flags & BLOCK_UNINIT != 0 {
@@ -102,12 +108,23 @@ impl<S: Store> Fs<S> {
         Ok(Some(index))
     }
 
+    /// Whether an inode is in use by its bitmap. The number is one of the file system.
+    pub(crate) fn inode_in_use(&self, ino: u32) -> Result<bool> {
+        let (number, index) = self.geo.locate_inode(ino);
+        let group = self.group(number)?;
+        let mut state = group.state.lock();
+        let buf = self.load_inode_bitmap(group, &mut state)?;
+        let uninit = state.desc.flags & ext4_format::group::INODE_UNINIT != 0;
+        Ok(!uninit && bitmap::test(&ext4_store::Buffer::read(&buf), index))
+    }
+
     /// Frees an inode in its bitmap.
     fn release_inode(&self, tx: &mut Tx<S>, ino: u32, is_dir: bool) -> Result {
         let (number, index) = self.geo.locate_inode(ino);
         let group = self.group(number)?;
         let mut state = group.state.lock();
         let buf = self.load_inode_bitmap(group, &mut state)?;
+        self.open_desc(tx, number, &mut state)?;
         self.change_inode_bitmap(tx, &buf, &mut state, index, false)?;
         state.desc.free_inodes_count = (state.desc.free_inodes_count + 1).min(self.geo.inodes_per_group);
         state.desc.used_dirs_count = state.desc.used_dirs_count.saturating_sub(u32::from(is_dir));

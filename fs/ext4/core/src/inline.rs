@@ -8,8 +8,10 @@
 use crate::dir::{Cursor, Found};
 use crate::fs::Fs;
 use crate::inode::Inode;
+use crate::map::Create;
 use crate::tx::Tx;
 use errno::{Result, code::*};
+use ext4_format::RawInode;
 use ext4_format::dir::{self, Entries, Entry, ft, record_len};
 use ext4_format::inode::{BLOCK_BYTES, flag, mode};
 use ext4_format::xattr::{entry_len, index, value_len};
@@ -85,7 +87,7 @@ impl<S: Store> Fs<S> {
     }
 
     /// Writes to a file that is, or (while it is empty) may become inline. False if the file does not fit any more: then
-    /// [`Self::inline_evict`] and blocks are next.
+    /// [`Self::inline_leave`] is next.
     pub fn inline_write(&self, tx: &mut Tx<S>, inode: &mut Inode, pos: u64, bytes: &[u8]) -> Result<bool> {
         let Some(end) = pos.checked_add(bytes.len() as u64) else { return Err(EFBIG) };
         let fresh = !inode.is_inline();
@@ -140,13 +142,46 @@ impl<S: Store> Fs<S> {
         Ok(true)
     }
 
-    /// Ends a file's being inline: gives its content, which the caller writes to the file's first block in the same
-    /// operation. The inode then has no blocks; its size stays.
-    pub fn inline_evict(&self, tx: &mut Tx<S>, inode: &mut Inode) -> Result<KVec<u8>> {
+    /// Moves a file's content out of its inode: `put` writes it to the block that it gets (none for an empty file), in this operation.
+    /// If that cannot be, the content stays where it was. `ENOSPC`, `EDQUOT`, `put`'s error.
+    pub fn inline_leave(
+        &self,
+        tx: &mut Tx<S>,
+        inode: &mut Inode,
+        put: impl FnOnce(&mut Tx<S>, u64, &[u8]) -> Result,
+    ) -> Result {
         let data = self.inline_read(inode)?;
+        let (raw, tail) = (inode.raw.clone(), KVec::from_slice(&inode.tail, GFP_NOFS)?);
+        let moved = self.leave(tx, inode, &data, put);
+        if moved.is_err() {
+            self.back_inside(tx, inode, (raw, tail))?;
+        }
+        moved
+    }
+
+    /// What was to leave the inode stays: it is as before, on the disk too.
+    fn back_inside(&self, tx: &mut Tx<S>, inode: &mut Inode, before: (RawInode, KVec<u8>)) -> Result {
+        if !inode.is_inline() {
+            // The block, if it got one: nothing leads to it after this, so that an error costs no more than the block.
+            let _ = self.remove_range(tx, inode, 0, u64::from(u32::MAX));
+        }
+        (inode.raw, inode.tail) = before;
+        self.write_inode(tx, inode)
+    }
+
+    fn leave(
+        &self,
+        tx: &mut Tx<S>,
+        inode: &mut Inode,
+        data: &[u8],
+        put: impl FnOnce(&mut Tx<S>, u64, &[u8]) -> Result,
+    ) -> Result {
         self.end_inline(inode)?;
-        self.write_inode(tx, inode)?;
-        Ok(data)
+        if !data.is_empty() {
+            let made = self.map_create(tx, inode, 0, 1, Create::default())?;
+            put(tx, made.block().ok_or(EIO)?, data)?;
+        }
+        self.write_inode(tx, inode)
     }
 
     fn end_inline(&self, inode: &mut Inode) -> Result {
@@ -363,7 +398,7 @@ impl<S: Store> Fs<S> {
             }
         });
         if let Err(error) = made {
-            (dir.raw, dir.tail) = before;
+            self.back_inside(tx, dir, before)?;
             return Err(error);
         }
         self.write_inode(tx, dir)

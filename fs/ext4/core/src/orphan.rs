@@ -7,6 +7,7 @@
 use crate::fs::{Fs, SuperState};
 use crate::inode::Inode;
 use crate::tx::Tx;
+use containers::HashMap;
 use errno::{Result, code::*};
 use ext4_format::crc::crc32c;
 use ext4_format::feature::{compat, ro_compat};
@@ -14,7 +15,7 @@ use ext4_format::inode;
 use ext4_format::le;
 use ext4_store::{Buffer, MutexLike, OnceLike, Store};
 use kalloc::{
-    KVec,
+    KVVec, KVec,
     flags::{GFP_KERNEL, GFP_NOFS},
 };
 
@@ -109,11 +110,18 @@ impl<S: Store> Fs<S> {
         }
         let mut state = self.super_state.lock();
         let head = state.sb.last_orphan.get();
+        let before = inode.raw.dtime;
         state.orphans.push(inode.ino, GFP_NOFS)?;
         state.sb.last_orphan.set(inode.ino);
-        self.write_super(tx, &mut state)?;
         inode.raw.dtime = head;
-        self.write_inode(tx, inode)?;
+        // The inode first: it leads to the others once the superblock leads to it.
+        let written = self.write_inode(tx, inode).and_then(|()| self.write_super(tx, &mut state));
+        if written.is_err() {
+            inode.raw.dtime = before;
+            state.orphans.pop();
+            state.sb.last_orphan.set(head);
+            return written;
+        }
         inode.orphan = Noted::List;
         Ok(())
     }
@@ -187,28 +195,9 @@ impl<S: Store> Fs<S> {
 
     /// The orphans that were left by whoever had the file system mounted before, newest first; each is then given to
     /// `finish`, which frees it or cuts it to its size. The list is empty afterwards. For the time between mounting and use.
+    /// Damage (a ring, an inode that cannot be an orphan) ends the list, and is reported when the good ones are finished.
     pub fn recover_orphans(&self, mut finish: impl FnMut(&Self, Inode) -> Result) -> Result<u32> {
-        let mut found = 0;
-        let mut list: KVec<u32> = KVec::new();
-        let mut number = self.super_state.lock().sb.last_orphan.get();
-        // No list is longer than there are inodes: a damaged one may be a ring.
-        while number != 0 && list.len() < self.inodes_count() as usize {
-            if !self.valid_ino(number) || list.len() > 1 << 20 {
-                self.corrupt("orphan_list", number, 0);
-                break;
-            }
-            let Ok(inode) = self.inode(number) else {
-                self.corrupt("orphan_inode", number, 0);
-                break;
-            };
-            if list.last() == Some(&number) || (list.len() > 64 && list.contains(&number)) {
-                self.corrupt("orphan_list", number, 0);
-                break;
-            }
-            list.push(number, GFP_KERNEL)?;
-            number =
-                if inode.raw.links_count == 0 || inode.raw.dtime < self.inodes_count() { inode.raw.dtime } else { 0 };
-        }
+        let (list, mut bad) = self.orphan_list()?;
         {
             let mut state = self.super_state.lock();
             state.orphans.clear();
@@ -216,30 +205,99 @@ impl<S: Store> Fs<S> {
                 state.orphans.push(ino, GFP_KERNEL)?;
             }
         }
+        let mut found = 0;
         for &number in list.iter() {
             let mut inode = self.inode(number)?;
             inode.orphan = Noted::List;
             finish(self, inode)?;
             found += 1;
         }
-        let Some(file) = self.orphan_file.get() else { return Ok(found) };
-        for (index, lock) in file.blocks.iter().enumerate() {
+        if bad.is_some() {
+            self.forget_orphans()?;
+        }
+        let files = self.orphan_file.get().map_or(&[][..], |file| &file.blocks);
+        for (index, lock) in files.iter().enumerate() {
             for slot in 0..self.slots() {
                 let number = le::u32_at(&lock.lock().read(), slot * 4);
                 if number == 0 {
                     continue;
                 }
-                let inode = if self.valid_ino(number) { self.inode(number) } else { Err(EUCLEAN) };
-                let Ok(mut inode) = inode else {
-                    self.corrupt("orphan_inode", number, 0);
-                    continue;
-                };
-                inode.orphan = Noted::File(index as u32, slot as u32);
-                finish(self, inode)?;
-                found += 1;
+                match self.orphan(number)? {
+                    Ok(mut inode) => {
+                        inode.orphan = Noted::File(index as u32, slot as u32);
+                        finish(self, inode)?;
+                        found += 1;
+                    }
+                    Err(what) => {
+                        bad.get_or_insert((what, number));
+                    }
+                }
             }
         }
+        if let Some((what, number)) = bad {
+            self.corrupt(what, number, 0);
+        }
         Ok(found)
+    }
+
+    /// The list as the disk has it, newest first, up to the first that cannot be: what is wrong with it, and its number.
+    #[allow(clippy::type_complexity)]
+    fn orphan_list(&self) -> Result<(KVVec<u32>, Option<(&'static str, u32)>)> {
+        let (mut list, mut seen): (KVVec<u32>, HashMap<u32, ()>) = (KVVec::new(), HashMap::new());
+        let mut number = self.super_state.lock().sb.last_orphan.get();
+        while number != 0 {
+            let inode = match self.orphan(number)? {
+                Ok(inode) => inode,
+                Err(what) => return Ok((list, Some((what, number)))),
+            };
+            if inode.raw.dtime > self.inodes_count() {
+                return Ok((list, Some(("orphan_next", number))));
+            }
+            if seen.insert(number, ())?.is_some() {
+                return Ok((list, Some(("orphan_ring", number))));
+            }
+            list.push(number, GFP_KERNEL)?;
+            number = inode.raw.dtime;
+        }
+        Ok((list, None))
+    }
+
+    /// An inode that is said to be an orphan, or why it cannot be one: only one in use is, that files may have, and that is to be
+    /// freed or can be cut. One that has names is never freed.
+    fn orphan(&self, number: u32) -> Result<Result<Inode, &'static str>> {
+        if number < self.geo.first_ino || number > self.inodes_count() || number == self.orphan_file_number() {
+            return Ok(Err("orphan_number"));
+        }
+        match self.inode_in_use(number) {
+            Ok(true) => {}
+            Err(ENOMEM) => return Err(ENOMEM),
+            Ok(false) | Err(_) => return Ok(Err("orphan_not_in_use")),
+        }
+        let inode = match self.inode(number) {
+            Ok(inode) => inode,
+            Err(ENOMEM) => return Err(ENOMEM),
+            Err(_) => return Ok(Err("orphan_inode")),
+        };
+        let cut = inode.is_regular() || inode.is_dir() || (inode.is_symlink() && !inode.is_fast_symlink());
+        if inode.raw.links_count != 0 && !cut { Ok(Err("orphan_kind")) } else { Ok(Ok(inode)) }
+    }
+
+    /// Whether the last use left orphans in the list.
+    pub fn has_orphans(&self) -> bool {
+        self.super_state.lock().sb.last_orphan.get() != 0
+    }
+
+    /// Forgets the list of orphans: e2fsck is to find them. Nothing if there is none.
+    pub fn forget_orphans(&self) -> Result {
+        if !self.has_orphans() {
+            return Ok(());
+        }
+        self.run(4, true, |tx| {
+            let mut state = self.super_state.lock();
+            state.orphans.clear();
+            state.sb.last_orphan.set(0);
+            self.write_super(tx, &mut state)
+        })
     }
 
     /// For a file system with a file of orphans: the superblock says whether it may hold some (while it is mounted for

@@ -152,7 +152,8 @@ impl<S: Store> Fs<S> {
         let share = {
             let state = self.super_state.lock();
             // As much of the new blocks is reserved for root as of the old ones.
-            u128::from(state.sb.r_blocks_count()) * u128::from(blocks) / u128::from(state.sb.blocks_count().max(1))
+            u128::from(state.sb.r_blocks_count().min(state.sb.blocks_count())) * u128::from(blocks)
+                / u128::from(state.sb.blocks_count().max(1))
         } as u64;
         self.set_size(total, number + 1);
         self.add_reserved_blocks(share, last);
@@ -162,7 +163,7 @@ impl<S: Store> Fs<S> {
         let free = (self.free_clusters.sum().max(0) as u64) << geo.cluster_bits;
         self.update_super(tx, |sb| {
             sb.set_blocks_count(total);
-            sb.set_r_blocks_count(sb.r_blocks_count() + share);
+            sb.set_r_blocks_count(sb.r_blocks_count().saturating_add(share).min(total));
             sb.set_free_blocks_count(free);
             sb.inodes_count.set(sb.inodes_count.get().saturating_add(geo.inodes_per_group));
             sb.free_inodes_count.set(sb.free_inodes_count.get().saturating_add(geo.inodes_per_group));

@@ -431,3 +431,43 @@ fn four_at_once() {
         check(&mut vfs, &image);
     }
 }
+
+/// A file whose content cannot leave its inode keeps it there.
+#[test]
+fn inline_content_is_not_lost() {
+    let scratch = Scratch::new();
+    let image = scratch.file("image");
+    mkfs(&image, "-t ext4 -b 1024 -O ^has_journal,inline_data -I 256", "4M", None);
+    let mut vfs = Vfs::new(mount(&image, false));
+    let (ino, other) = (vfs.create(2, b"small", FILE).unwrap(), vfs.create(2, b"other", FILE).unwrap());
+    let content: Vec<u8> = (1..=100).collect();
+    vfs.write(ino, 0, &content, 0).unwrap();
+    let (mut inode, mut greedy) = (vfs.take(ino), vfs.take(other));
+    assert!(inode.is_inline());
+    let fs = &vfs.fs;
+    let before = fs.statfs().free;
+    let broken = fs.run(60, true, |tx| fs.inline_leave(tx, &mut inode, |_, _, _| Err(errno::code::EIO)));
+    assert_eq!((broken, inode.is_inline()), (Err(errno::code::EIO), true));
+    assert_eq!((fs.inline_read(&inode).unwrap().to_vec(), fs.statfs().free), (content.clone(), before));
+    // All that is free is promised to another.
+    let mut promised = before;
+    while fs.reserve(&mut greedy, promised, true).is_err() {
+        promised -= 1;
+    }
+    let full = fs.run(60, false, |tx| fs.inline_leave(tx, &mut inode, |_, _, _| panic!("there was a block")));
+    assert_eq!((full, inode.is_inline()), (Err(errno::code::ENOSPC), true));
+    fs.unreserve(&mut greedy, promised);
+    let mut found = Vec::new();
+    fs.run(60, true, |tx| {
+        fs.inline_leave(tx, &mut inode, |_, block, data| {
+            found.extend_from_slice(data);
+            fs.store.write_data(block, 0, data);
+            Ok(())
+        })
+    })
+    .unwrap();
+    assert_eq!((found, inode.is_inline()), (content, false));
+    vfs.put(inode);
+    vfs.put(greedy);
+    check(&mut vfs, &image);
+}

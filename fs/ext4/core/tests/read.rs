@@ -236,7 +236,7 @@ fn attributes_as_debugfs_sets_them() {
 
 #[test]
 fn multiple_mount_protection() {
-    use ext4_core::mmp::{MmpCheck, SEQ_CLEAN, SEQ_FSCK};
+    use ext4_core::mmp::{Mmp, MmpCheck, SEQ_CLEAN, SEQ_FSCK, node};
     let scratch = Scratch::new();
     let image = scratch.file("image");
     mkfs(&image, "-t ext4 -b 1024 -O mmp", "4M", None);
@@ -246,7 +246,8 @@ fn multiple_mount_protection() {
     let mut data = fs.store.read_data(block);
     let mmp = protect.decode(&data).unwrap();
     assert_eq!((mmp.seq, protect.check(&mmp)), (SEQ_CLEAN, Ok(MmpCheck::Free)));
-    protect.encode(&mut data, 1, 77, b"host", b"vda");
+    let said = Mmp { seq: 77, interval: protect.first_interval(), node: node(b"host"), ..mmp };
+    protect.encode(&mut data, 1, &said, b"vda");
     let mmp = protect.decode(&data).unwrap();
     assert!(matches!(protect.check(&mmp), Ok(MmpCheck::Wait(21))), "{:?}", protect.check(&mmp));
     // e2fsck reads it as we do: a number of a mount makes it wait, and say so.
@@ -254,7 +255,7 @@ fn multiple_mount_protection() {
     std::fs::write(&image, fs.store.image()).unwrap();
     let (_, text) = run("debugfs", &["-R", "dump_mmp", image.to_str().unwrap()]);
     assert!(text.contains("sequence: 0000004d") && text.contains("node_name: host"), "{text}");
-    protect.encode(&mut data, 2, SEQ_FSCK, b"", b"");
+    protect.encode(&mut data, 2, &Mmp { seq: SEQ_FSCK, ..said }, b"");
     assert_eq!(protect.check(&protect.decode(&data).unwrap()), Err(errno::code::EBUSY));
     data[5] ^= 1;
     assert_eq!(protect.decode(&data), Err(errno::code::EBADMSG));

@@ -16,12 +16,14 @@ pub(super) fn add(tree: &Arc<Node>) -> Result {
     file(tree, "filesystems", 0o444, filesystems)?;
     file(tree, "devices", 0o444, devices)?;
     file(tree, "consoles", 0o444, consoles)?;
+    #[cfg(feature = "CONFIG_SWAP")]
     file(tree, "swaps", 0o444, swaps)?;
     // Without block devices there is no partition; Linux shows no header then.
     file(tree, "partitions", 0o444, |_| Ok(()))
 }
 
 /// `/proc/swaps`.
+#[cfg(feature = "CONFIG_SWAP")]
 fn swaps(out: &mut SeqBuf) -> Result {
     out.put(b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")?;
     match mm::swap::LIST.get() {

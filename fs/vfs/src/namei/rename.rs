@@ -154,9 +154,11 @@ impl Plan<'_> {
             old_dir,
             old_name: self.old_key.bytes,
             inode,
+            place: &dentry,
             new_dir,
             new_name: self.new_key.bytes,
             target: victim,
+            target_place: target,
             flags: self.flags,
         })?;
         match back {

@@ -41,7 +41,14 @@ pub(crate) fn lookup_locked(dir: &Arc<Dentry>, key: &Key<'_>) -> Result<Option<A
     if inode.iflags() & iop::COMPLETE != 0 {
         return Ok(None);
     }
-    match inode.ops().lookup(inode, key.bytes)? {
+    let found = inode.ops().lookup(inode, key.bytes)?;
+    if let Some(found) = found.as_ref().filter(|found| found.is_dir())
+        && dcache::is_inside(dir, found)
+    {
+        // A damaged file system: who goes down would never be done, and who locks from above to below waits for himself.
+        return Err(ELOOP);
+    }
+    match found {
         Some(found) if inode.iflags() & iop::ALIASES != 0 => under_this_name(dir, key, found).map(Some),
         Some(found) => dcache::add(dir, key, Some(found)).map(Some),
         None if inode.iflags() & iop::NO_NEGATIVE != 0 => Ok(None),

@@ -49,7 +49,11 @@ pub fn sys_flock(regs: &PtRegs) -> Result<usize> {
     // A conversion is not atomic: the old lock goes first, so that two who share it can both ask for more.
     match state.set(&range, false) {
         Err(EAGAIN) => {
+            let had = state.holds(&range);
             state.unset(&range)?;
+            if had {
+                follow_remote(&file, state, &range, false, false)?;
+            }
             state.set(&range, wait)?;
         }
         other => other?,

@@ -3,6 +3,7 @@
 //! `chdir(2)`, `chroot(2)`, `getcwd(2)`, `umask(2)`.
 
 use super::DirFd;
+use crate::File;
 use crate::attr::{SetAttr, chown, notify_change, truncate};
 use crate::fdtable::{fdget, fdget_raw};
 use crate::file::{OpenFlags, fmode};
@@ -245,7 +246,11 @@ pub fn sys_ftruncate(regs: &PtRegs) -> Result<usize> {
 /// `fallocate(fd, mode, offset, len)`.
 pub fn sys_fallocate(regs: &PtRegs) -> Result<usize> {
     let (mode, offset, len) = (regs.arg1() as u32, regs.arg2() as i64, regs.arg3() as i64);
-    let file = fdget(regs.arg0())?;
+    fallocate(&*fdget(regs.arg0())?, mode, offset, len).map(|()| 0)
+}
+
+/// What `fallocate(2)` does to an open file, and `MADV_REMOVE` to a mapped one. May sleep.
+pub(crate) fn fallocate(file: &File, mode: u32, offset: i64, len: i64) -> Result {
     if offset < 0 || len <= 0 {
         return Err(EINVAL);
     }
@@ -291,9 +296,9 @@ pub fn sys_fallocate(regs: &PtRegs) -> Result<usize> {
     if end.cast_unsigned() > inode.sb().max_bytes {
         return Err(EFBIG);
     }
-    file.ops().fallocate(&file, mode, offset.cast_unsigned(), len.cast_unsigned())?;
-    notify::file_event(&file, uapi::IN_MODIFY);
-    Ok(0)
+    file.ops().fallocate(file, mode, offset.cast_unsigned(), len.cast_unsigned())?;
+    notify::file_event(file, uapi::IN_MODIFY);
+    Ok(())
 }
 
 fn enter(path: Path) -> Result<usize> {

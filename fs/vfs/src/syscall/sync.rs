@@ -18,10 +18,12 @@ pub fn sys_sync(_: &PtRegs) -> Result<usize> {
 
 /// Writes back everything there is, and waits. May sleep.
 pub(crate) fn sync_everything() {
-    // All begin before one is waited for. `sync` reports no error; those of a file are reported by its `fsync`.
+    // All begin before one is waited for. `sync` reports no error; those of a file are reported by its `fsync`, others by `syncfs`.
     for_each_on_device(|sb| sb.sync_start());
     for_each_on_device(|sb| {
-        let _ = sb.sync_all();
+        if let Err(error) = sb.sync_all() {
+            sb.errors().set(error);
+        }
     });
     crate::hooks::sync_devices();
 }

@@ -5,6 +5,8 @@ use super::remap;
 use super::rw::{check_end, vfs_read, vfs_write};
 use crate::fdtable::fdget;
 use crate::file::{File, fmode};
+use crate::filemap::write_limit;
+use crate::inode::iop;
 use crate::user;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
@@ -66,7 +68,6 @@ pub fn sys_sendfile(regs: &PtRegs) -> Result<usize> {
         return Err(EINVAL);
     }
     check_end(from, regs.arg3())?;
-    let count = regs.arg3().min(MAX_RW_COUNT);
     let output = fdget(regs.arg0())?;
     if output.mode() & fmode::WRITE == 0 {
         return Err(EBADF);
@@ -75,6 +76,10 @@ pub fn sys_sendfile(regs: &PtRegs) -> Result<usize> {
     if input.mode() & fmode::SEEK == 0 || output.flags().any(uapi::O_APPEND) {
         return Err(EINVAL);
     }
+    // No byte lies behind what both file systems can have.
+    let most = input.inode().sb().max_bytes.min(output.inode().sb().max_bytes);
+    let room = most.checked_sub(from.cast_unsigned()).filter(|room| *room != 0 || regs.arg3() == 0).ok_or(EOVERFLOW)?;
+    let count = regs.arg3().min(MAX_RW_COUNT).min(usize::try_from(room).unwrap_or(usize::MAX));
     if let Some(mut from) = offset {
         let n = with_position(&output, |to| pump(&input, &mut from, &output, to, count))?;
         user::put(regs.arg2(), &from)?;
@@ -100,33 +105,46 @@ pub fn sys_sendfile(regs: &PtRegs) -> Result<usize> {
     pump(&input, &mut from, &output, &mut to, count)
 }
 
+/// How many of `len` bytes can be copied from `input` at `from` to `output` at `to`: what there is and what may be there. Errors in
+/// Linux's order.
+fn copy_count(input: &File, from: i64, output: &File, to: i64, len: usize) -> Result<usize> {
+    let (source, target) = (input.inode(), output.inode());
+    if !Arc::ptr_eq(source.sb(), target.sb()) {
+        return Err(EXDEV);
+    }
+    if target.iflags() & iop::IMMUTABLE != 0 {
+        return Err(EPERM);
+    }
+    if (source.iflags() | target.iflags()) & iop::SWAPFILE != 0 {
+        return Err(ETXTBSY);
+    }
+    // As numbers without a sign: one that is negative is found here, unless there is nothing to copy.
+    let wraps = |pos: i64| pos.cast_unsigned().checked_add(len as u64).is_none();
+    if wraps(from) || wraps(to) {
+        return Err(EOVERFLOW);
+    }
+    if from < 0 || to < 0 {
+        return Err(EINVAL);
+    }
+    let left = usize::try_from(source.size().saturating_sub(from.cast_unsigned())).unwrap_or(usize::MAX);
+    let count = write_limit(target, to.cast_unsigned(), len.min(left))?;
+    let (first, other) = (from.cast_unsigned(), to.cast_unsigned());
+    let overlaps = first < other.saturating_add(count as u64) && other < first.saturating_add(count as u64);
+    if Arc::ptr_eq(source, target) && overlaps { Err(EINVAL) } else { Ok(count.min(MAX_RW_COUNT)) }
+}
+
 /// `copy_file_range(in, off_in, out, off_out, len, flags)`.
 pub fn sys_copy_file_range(regs: &PtRegs) -> Result<usize> {
     let (input, output) = (fdget(regs.arg0())?, fdget(regs.arg2())?);
-    let count = regs.arg4().min(MAX_RW_COUNT);
     let given = |address: usize, file: &File| if address == 0 { Ok(file.position()) } else { user::get(address) };
+    let mut from: i64 = given(regs.arg1(), &input)?;
+    let mut to: i64 = given(regs.arg3(), &output)?;
     if regs.arg5() != 0 {
         return Err(EINVAL);
     }
     remap::check_pair(&input, &output)?;
-    if !Arc::ptr_eq(input.inode().sb(), output.inode().sb()) {
-        return Err(EXDEV);
-    }
-    let mut from: i64 = given(regs.arg1(), &input)?;
-    let mut to: i64 = given(regs.arg3(), &output)?;
-    if from < 0 || to < 0 {
-        return Err(EINVAL);
-    }
-    let len = count as i64;
-    if from.checked_add(len).is_none() || to.checked_add(len).is_none() {
-        return Err(EOVERFLOW);
-    }
-    let left = input.inode().size().cast_signed().saturating_sub(from).max(0);
-    let count = len.min(left);
-    if Arc::ptr_eq(input.inode(), output.inode()) && from < to + count && to < from + count {
-        return Err(EINVAL);
-    }
-    let n = pump(&input, &mut from, &output, &mut to, count as usize)?;
+    let count = copy_count(&input, from, &output, to, regs.arg4())?;
+    let n = pump(&input, &mut from, &output, &mut to, count)?;
     for (address, file, pos) in [(regs.arg1(), &input, from), (regs.arg3(), &output, to)] {
         if address == 0 {
             *file.pos.lock() = pos;

@@ -15,5 +15,6 @@ pub mod poll;
 pub use completion::Completion;
 pub use poll::PollTable;
 pub use wait_queue::{
-    Mutex, MutexGuard, PollMask, RwReadGuard, RwSemaphore, RwWriteGuard, WaitQueue, WakeCallback, mutex, rwsem, wait,
+    BiasedReadGuard, BiasedRwSemaphore, Mutex, MutexGuard, PollMask, RwReadGuard, RwSemaphore, RwWriteGuard, WaitQueue,
+    WakeCallback, mutex, rwsem, wait,
 };

@@ -6,10 +6,12 @@
 
 #![no_std]
 
+pub mod biased;
 pub mod mutex;
 pub mod rwsem;
 pub mod wait;
 
+pub use biased::{BiasedReadGuard, BiasedRwSemaphore};
 pub use mutex::{Mutex, MutexGuard};
 pub use rwsem::{RwReadGuard, RwSemaphore, RwWriteGuard};
 pub use wait::WaitQueue;

@@ -87,6 +87,12 @@ impl<T: ?Sized> RwSemaphore<T> {
     pub fn write(&self) -> RwWriteGuard<'_, T> {
         task::might_sleep();
         self.notes.acquire();
+        self.write_noted()
+    }
+
+    /// [`Self::write`], of which the checks know already.
+    #[inline(always)]
+    pub(crate) fn write_noted(&self) -> RwWriteGuard<'_, T> {
         if self.state.compare_exchange(0, WRITER, Ordering::Acquire, Ordering::Relaxed).is_err() {
             // As in `read`.
             let _ = self.write_slow(State::UNINTERRUPTIBLE);
@@ -98,12 +104,9 @@ impl<T: ?Sized> RwSemaphore<T> {
     /// the checks of the order of locks do not learn from it.
     pub fn write_nested(&self) -> RwWriteGuard<'_, T> {
         task::might_sleep();
-        if self.state.compare_exchange(0, WRITER, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            // As in `read`.
-            let _ = self.write_slow(State::UNINTERRUPTIBLE);
-        }
+        let guard = self.write_noted();
         self.notes.acquired();
-        RwWriteGuard { lock: self, not_send: PhantomData }
+        guard
     }
 
     /// Takes it for writing if that needs no waiting.
@@ -186,7 +189,35 @@ impl<T: ?Sized> RwSemaphore<T> {
         }
     }
 
-    fn put_reader(&self) {
+    /// What the checks of the order of locks know of it.
+    #[inline(always)]
+    pub(crate) fn notes(&self) -> &Notes {
+        &self.notes
+    }
+
+    /// Whether readers besides the caller, who is one, are counted at this moment.
+    #[inline(always)]
+    pub(crate) fn is_shared(&self) -> bool {
+        self.state.load(Ordering::Relaxed) >= 2 * READER
+    }
+
+    /// Whether anybody waits.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & WAITERS != 0
+    }
+
+    /// The value.
+    ///
+    /// # Safety
+    /// No writer has it as long as the reference is used.
+    #[inline(always)]
+    pub(crate) unsafe fn value(&self) -> &T {
+        // SAFETY: As the caller promises.
+        unsafe { &*self.value.get() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn put_reader(&self) {
         let old = self.state.fetch_sub(READER, Ordering::Release);
         if old & WAITERS != 0 && old & !WAITERS == READER {
             self.wake_waiters();

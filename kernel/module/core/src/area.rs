@@ -147,8 +147,20 @@ impl Area {
         }
         self.object::<Param>(address, count, &self.constants()).ok_or(ENOEXEC)?;
         // SAFETY: Inside of the area's mapped constants and aligned; by acceptance entries of `__param` are there, which never
-        // change.
-        Ok(unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance(address), count) })
+        // change. Where they lead is looked at before anything there is.
+        let params: &[Param] =
+            unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance(address), count) };
+        if params.iter().all(|param| self.is_own(param)) { Ok(params) } else { Err(ENOEXEC) }
+    }
+
+    /// Whether name and value of a parameter are in this area.
+    fn is_own(&self, param: &Param) -> bool {
+        let (name, len) = (param.name.as_ptr().addr(), param.name.len());
+        let value = core::ptr::from_ref(param.value).addr();
+        len != 0
+            && self.object::<u8>(name, len, &self.constants()).is_some()
+            && core::str::from_utf8(param.name.as_bytes()).is_ok()
+            && value.checked_sub(self.start).is_some_and(|offset| (self.code.end..=self.len).contains(&offset))
     }
 
     /// Calls the module's `init`, which is code of `init` or of this area. `ENOEXEC` if it is elsewhere.

@@ -40,6 +40,11 @@ impl Header {
         self.magic == MAGIC
     }
 
+    /// Whether it is as it was made: nobody has a reference but the loader.
+    pub fn is_fresh(&self) -> bool {
+        self.refs.load(Ordering::Relaxed) == BASE
+    }
+
     /// Where the module begins.
     pub fn init(&self) -> Option<InitFn> {
         self.init

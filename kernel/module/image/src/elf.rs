@@ -11,7 +11,9 @@ const EM_X86_64: u16 = 62;
 pub(crate) const SHT_SYMTAB: u32 = 2;
 const SHT_STRTAB: u32 = 3;
 pub(crate) const SHT_RELA: u32 = 4;
+const SHT_NOTE: u32 = 7;
 pub(crate) const SHT_NOBITS: u32 = 8;
+const SHT_REL: u32 = 9;
 pub(crate) const SHF_WRITE: u64 = 1;
 pub(crate) const SHF_ALLOC: u64 = 2;
 pub(crate) const SHF_EXECINSTR: u64 = 4;
@@ -129,6 +131,11 @@ impl<'a> Section<'a> {
         self.flags & SHF_EXECINSTR != 0
     }
 
+    /// Whether notes are in it (which build this is).
+    pub fn is_note(&self) -> bool {
+        self.kind == SHT_NOTE
+    }
+
     /// The relocations in it, if it is a `SHT_RELA`.
     pub(crate) fn relas(&self) -> impl Iterator<Item = Rela> + use<'a> {
         self.data.chunks_exact(size_of::<RawRela>()).filter_map(|raw| {
@@ -205,10 +212,11 @@ impl<'a> Elf<'a> {
         let mut sections = KVec::with_capacity(raw.len() / size_of::<Shdr>(), GFP_KERNEL)?;
         for (index, entry) in (0u64..).zip(raw.chunks_exact(size_of::<Shdr>())) {
             let shdr = Shdr::read_from_bytes(entry).map_err(|_| Bad::new("Invalid ELF section header", index))?;
-            sections.push(Self::section(bytes, names, &shdr, index)?, GFP_KERNEL)?;
+            sections.push(Self::read_section(bytes, names, &shdr, index)?, GFP_KERNEL)?;
         }
         let (symbol_section, symbols, strings) = Self::symbol_table(&sections)?;
         let elf = Self { sections, symbols, symbol_section, strings, len: bytes.len() };
+        elf.check_names()?;
         elf.check_relocations()?;
         elf.check_symbols()?;
         Ok(elf)
@@ -256,7 +264,7 @@ impl<'a> Elf<'a> {
         Ok(names)
     }
 
-    fn section(bytes: &'a [u8], names: &'a [u8], shdr: &Shdr, index: u64) -> Result<Section<'a>> {
+    fn read_section(bytes: &'a [u8], names: &'a [u8], shdr: &Shdr, index: u64) -> Result<Section<'a>> {
         let name = string(names, shdr.name).ok_or(Bad::new("Invalid ELF section name in section", index))?;
         if index == 0 && (shdr.kind != 0 || shdr.size != 0 || shdr.addr != 0) {
             return Err(Bad::new("ELF Spec violation: section 0 type(!=SH_NULL) or non-zero len or addr", index));
@@ -295,8 +303,25 @@ impl<'a> Elf<'a> {
         Ok((index, table.data, strings.data))
     }
 
+    /// Whether of what the loader looks for by its name there is no second one.
+    fn check_names(&self) -> Result {
+        let many = |name: &[u8]| self.sections.iter().filter(|s| s.name == name && s.kind != 0).count() > 1;
+        if many(b".gnu.linkonce.this_module") {
+            return Err(Bad::new("Only one .gnu.linkonce.this_module section must exist.", 0));
+        }
+        if many(b".modinfo") {
+            return Err(Bad::new("Only one .modinfo section must exist.", 0));
+        }
+        Ok(())
+    }
+
     /// Whether tables of relocations are whole, and about this table of symbols.
     fn check_relocations(&self) -> Result {
+        // Those that are said to be something else would be left out, and the code run as it is.
+        let not_read = |s: &Section<'_>| s.kind == SHT_REL || s.kind != SHT_RELA && s.name.starts_with(b".rela");
+        if let Some((index, _)) = (0u64..).zip(self.sections.iter()).find(|(_, s)| not_read(s)) {
+            return Err(Bad::new("relocations of another type than RELA in section", index));
+        }
         for (index, table) in (0u64..).zip(self.sections.iter()).filter(|(_, s)| s.kind == SHT_RELA) {
             if !table.is_table_of::<RawRela>() {
                 return Err(Bad::new("Invalid ELF relocation table size in section", index));
@@ -347,6 +372,11 @@ impl<'a> Elf<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Section `index`.
+    pub fn section(&self, index: usize) -> Option<&Section<'a>> {
+        self.sections.get(index)
     }
 
     /// The section of that name, if it is loaded or only read.

@@ -37,7 +37,7 @@ impl Target {
     }
 }
 
-/// Finds a symbol that the module does not define: its address.
+/// Finds a symbol that the module does not define: its address. An error gets the symbol's index as its number.
 pub type Resolve<'r> = &'r mut dyn FnMut(&[u8]) -> Result<usize>;
 
 /// The relocated bytes.
@@ -133,7 +133,7 @@ impl Elf<'_> {
                 SHN_UNDEF => match resolve(symbol.name) {
                     Ok(address) => outside(address as u64),
                     Err(_) if symbol.weak => outside(0),
-                    Err(bad) => return Err(bad),
+                    Err(bad) => return Err(Bad { number: index as u64, ..bad }),
                 },
                 SHN_ABS => None,
                 SHN_COMMON => return Err(Bad::new("common symbol: please compile with -fno-common", index as u64)),
@@ -210,6 +210,9 @@ impl Elf<'_> {
         let Some((index, section)) = self.section_named(b"__smap_sites") else { return Ok(()) };
         let Some((region, start)) = layout.place_of(index) else { return Ok(()) };
         let bad = Bad::new("Invalid __smap_sites", index as u64);
+        if !section.size.is_multiple_of(8) {
+            return Err(bad);
+        }
         let bytes = linked.region(region);
         for at in (0..section.size).step_by(8).filter_map(|at| start.checked_add(at)) {
             let entry = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()).copied().ok_or(bad)?;

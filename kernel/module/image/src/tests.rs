@@ -219,6 +219,13 @@ fn bad_symbols_and_tables_are_refused() {
     assert_eq!(reason(&|parts| parts[2].data.truncate(23)), Err("Invalid ELF relocation table size in section"));
     assert_eq!(reason(&|parts| parts[2].link = 3), Err("Invalid ELF sh_link in relocation section"));
     assert_eq!(reason(&|parts| parts[2].info = 0), Err("Invalid ELF relocation target"));
+    for kind in [1, 5, 6, 9] {
+        let not_read = Err("relocations of another type than RELA in section");
+        assert_eq!(reason(&|parts| parts[2].kind = kind), not_read);
+    }
+    assert_eq!(reason(&|parts| parts[3].name = ".modinfo"), Err("Only one .modinfo section must exist."));
+    let headers = |parts: &mut Vec<Part>| (3..5).for_each(|at| parts[at].name = ".gnu.linkonce.this_module");
+    assert_eq!(reason(&headers), Err("Only one .gnu.linkonce.this_module section must exist."));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! stop, the end of the process, or nothing. Also the restart rules of interrupted system calls (`signal(7)`).
 
 use super::action::{SIG_DFL, SIG_IGN, SigAction};
+use super::send::begin_group_exit;
 use super::{SigInfo, SigSet, frame, stop};
 use crate::thread::{Process, Thread, with_thread};
 use core::sync::atomic::Ordering;
@@ -175,6 +176,34 @@ fn get_signal(thread: &Thread) -> Option<(SigInfo, SigAction)> {
                 let status = crate::exit::fatal_status(&process, &info);
                 drop(process);
                 crate::exit::do_group_exit(status);
+            }
+        }
+    }
+}
+
+/// The signals of a thread that stays in the kernel, which blocks all it can: it stops with its process. Whether it is to end.
+pub(crate) fn in_kernel(task: &Task, thread: &Thread) -> bool {
+    let process = thread.process();
+    loop {
+        match stops(thread, process) {
+            Stops::None => {}
+            Stops::Again => continue,
+            Stops::Exit(_) => return true,
+        }
+        let Some((mut info, shared)) = dequeue_from(thread, process, thread.blocked()) else {
+            recalc(task, thread);
+            return false;
+        };
+        crate::hooks::signal_taken(&mut info, shared);
+        match act(thread, process, info) {
+            // There is no handler for those that it does not block.
+            Acted::Handler(_) | Acted::Done => {}
+            Acted::Fatal(info) => {
+                let mut signals = process.signals.lock_irqsave();
+                if signals.group_exit.is_none() {
+                    begin_group_exit(&mut signals, info.signo as i32);
+                }
+                return true;
             }
         }
     }

@@ -17,7 +17,10 @@ fn addresses_are_used_once() {
     let second = areas.reserve(4 * PAGE_SIZE).ok();
     assert_eq!((first, second), (Some(FIRST), Some(FIRST + 4 * PAGE_SIZE)));
     assert_eq!(areas.reserve(PAGE_SIZE), Err(ENOMEM));
+    assert_eq!(areas.len_at(FIRST), Some(4 * PAGE_SIZE));
+    assert_eq!((areas.len_at(FIRST + PAGE_SIZE), areas.len_at(END)), (None, None));
     assert!(areas.retire(FIRST) && !areas.retire(FIRST) && !areas.retire(FIRST + 1));
+    assert_eq!(areas.len_at(FIRST), None);
     // Dead is not free.
     assert_eq!(areas.reserve(PAGE_SIZE), Err(ENOMEM));
     let flush = areas.begin_flush();

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Who has a file's pages mapped: its mappings' addresses by address space.
 //!
-//! Lock: `Mapping::users` (spin); never held while an address space is changed.
+//! Locks: `Mapping::users` (spin); never held while an address space is changed. `Mapping::moves` (sleeping, under `mm`'s lock and pages'
+//! locks): a walk over all users must not pass by pages that go from one to another meanwhile.
 
 use super::Mapping;
 use errno::Result;
 use kalloc::flags::GFP_ATOMIC;
 use kalloc::{Arc, KVec};
 use mm_alloc::layout::PAGE_SHIFT;
+use sync::RwReadGuard;
 use x86_mm::PageTable;
 
 /// One mapping of a range of the file in some address space.
@@ -33,14 +35,31 @@ impl Users {
 }
 
 impl Mapping {
-    /// Unmaps the file's pages `[first, last]` in every address space; with `keep_private` copies stay.
+    /// Unmaps the file's pages `[first, last]` in every address space; with `keep_private` copies stay. May sleep.
     pub fn unmap(&self, first: u64, last: u64, keep_private: bool) {
-        self.for_each_user(first, last, |table, start, end| table.zap_shared(start, end, keep_private));
+        if self.is_mapped() {
+            let _all = self.moves.write();
+            self.for_each_user(first, last, |table, start, end| table.zap_shared(start, end, keep_private));
+        }
     }
 
-    /// Takes write access from shared mappings of `[first, last]`, so that the next write is noticed (write-back).
+    /// [`Mapping::unmap`] of one page whose copies stay, for reclaim, which waits for nobody: nothing is done while pages move.
+    pub(crate) fn try_unmap(&self, index: u64) {
+        if let Some(_all) = self.moves.try_write() {
+            self.for_each_user(index, index, |table, start, end| table.zap_shared(start, end, true));
+        }
+    }
+
+    /// Takes write access from shared mappings of `[first, last]`, so that the next write is noticed (write-back). May sleep.
     pub fn write_protect(&self, first: u64, last: u64) {
+        let _all = self.moves.write();
         self.for_each_user(first, last, |table, start, end| table.clean(start, end));
+    }
+
+    /// To be held while entries for the file's pages are moved or copied from one user's addresses to another's, both being in the list,
+    /// or while addresses go from one user to another. May sleep.
+    pub(crate) fn moving(&self) -> RwReadGuard<'_, ()> {
+        self.moves.read()
     }
 
     /// Whether page `index` is in memory that a program locked.

@@ -39,7 +39,7 @@ impl Area {
         let shared = page.has(PageFlags::SWAP_BACKED);
         page.set(if shared { PageFlags::SWAP_CACHE } else { PageFlags(PageFlags::ANON.0 | PageFlags::SWAP_CACHE.0) });
         // Nobody else can put one there: the mark keeps them out.
-        if let Err(error) = self.cache.insert(offset, page, flags) {
+        if let Err(error) = self.cache.insert(offset, page, flags, || true) {
             page.clear(PageFlags::SWAP_CACHE);
             page.set_owner(0, 0);
             return Err(error);

@@ -33,9 +33,7 @@ impl Mm {
     pub(crate) fn swap_fault(&self, vma: &Vma, addr: usize, entry: SwapEntry, write: bool) -> Fault {
         let Some(area) = area(entry.area) else { return Ok(false) };
         let Some((page, major)) = area.bring_in(entry.offset, true)? else { return Ok(false) };
-        if major {
-            stat::add(Item::PgMajFault, 1);
-        } else if page.clear(PageFlags::READAHEAD) {
+        if !major && page.clear(PageFlags::READAHEAD) {
             stat::add(Item::SwapRaHit, 1);
         }
         let mapped = self.map_back(vma, addr, entry, &page);
@@ -72,9 +70,12 @@ impl Mm {
 
 impl Area {
     /// The page at `offset`, locked, with its contents or without (it cannot be read), and whether it was read just now. `None`: nobody
-    /// names the place any more. With `around` neighbours are read too. ENOMEM. May sleep.
+    /// names the place any more. With `around` neighbours are read too; that one of them cannot be read is no matter of this one. ENOMEM.
+    /// May sleep.
     pub(super) fn bring_in(&self, offset: u64, around: bool) -> Result<Option<(Page, bool)>> {
         let mut read = false;
+        // Read without its neighbours: if that failed it cannot be read.
+        let mut alone = false;
         loop {
             let page = match self.find(offset) {
                 Some(page) => page,
@@ -86,7 +87,7 @@ impl Area {
                         continue;
                     }
                     Fresh::New(page) => {
-                        read = true;
+                        (read, alone) = (true, !around);
                         if around {
                             self.read_around(offset, page.clone());
                         } else {
@@ -98,12 +99,12 @@ impl Area {
             };
             lock_page(&page);
             let here = place_of(&page) == Some(SwapEntry { area: self.number, offset });
-            if here && (page.has(PageFlags::UPTODATE) || read) {
+            if here && (page.has(PageFlags::UPTODATE) || alone) {
                 return Ok(Some((page, read)));
             }
             if here {
                 // It could not be read with others: once more, alone.
-                read = true;
+                (read, alone) = (true, true);
                 page.clear(PageFlags::ERROR);
                 self.read_run(offset, &mut KVec::new(), page.clone());
                 continue;

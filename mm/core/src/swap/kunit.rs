@@ -4,13 +4,14 @@
 #[macros::kunit_tests(swap)]
 mod tests {
     use crate::exec::ExecLayout;
+    use crate::fault::FaultSignal;
     use crate::flags::Prot;
     use crate::io::ReadRun;
     use crate::mapping::Mapping;
     use crate::mm_struct::Mm;
     use crate::mmap::MapArgs;
     use crate::swap::{Area, SwapIo, SwapWrite, empty, madvise, shmem, write};
-    use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
     use errno::{Result, code::*};
     use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
     use kalloc::{Arc, KBox, KVec};
@@ -26,6 +27,8 @@ mod tests {
     struct Store {
         pages: SpinLock<containers::XArray<Page>>,
         broken: AtomicBool,
+        /// A place that cannot be read.
+        bad: AtomicU64,
         reads: AtomicUsize,
     }
 
@@ -37,8 +40,10 @@ mod tests {
             let Ok(io) = run.start() else { return };
             self.0.reads.fetch_add(io.pages().len(), Ordering::Relaxed);
             for (i, page) in io.pages().iter().enumerate() {
-                match self.0.pages.lock().load(first + i as u64) {
-                    Some(there) if !self.0.broken.load(Ordering::Relaxed) => page.copy_from(there),
+                let place = first + i as u64;
+                let bad = self.0.bad.load(Ordering::Relaxed) == place;
+                match self.0.pages.lock().load(place) {
+                    Some(there) if !bad && !self.0.broken.load(Ordering::Relaxed) => page.copy_from(there),
                     _ => io.fail(EIO),
                 }
             }
@@ -66,6 +71,7 @@ mod tests {
         let store = Store {
             pages: SpinLock::new(containers::XArray::new()),
             broken: AtomicBool::new(false),
+            bad: AtomicU64::new(u64::MAX),
             reads: AtomicUsize::new(0),
         };
         let store = Arc::new(store, GFP_KERNEL)?;
@@ -183,6 +189,28 @@ mod tests {
         close(&area)
     }
 
+    #[test]
+    fn a_bad_page_hurts_itself_alone() -> Result {
+        let (area, store) = area()?;
+        let (mm, at) = space()?;
+        out(&mm, at)?;
+        let place = mm.table.query(at + 9 * PAGE_SIZE).swap().ok_or(ENOENT)?;
+        store.bad.store(place.offset, Ordering::Relaxed);
+        // A page beside it is read with it.
+        assert_eq!(mm.handle(at + 8 * PAGE_SIZE, false, false, false), Ok(true));
+        for page in 0..PAGES {
+            assert_eq!(byte(&mm, at, page), (page != 9).then_some(page as u8 + 1));
+        }
+        // And again, though a page without contents is in the cache.
+        for write in [false, true] {
+            assert_eq!(mm.handle(at + 9 * PAGE_SIZE, write, false, false), Err(FaultSignal::BusError));
+        }
+        store.bad.store(u64::MAX, Ordering::Relaxed);
+        assert_eq!(byte(&mm, at, 9), Some(10));
+        drop(mm);
+        close(&area)
+    }
+
     fn file() -> Result<Arc<Mapping>> {
         let file = crate::shmem::anon_shared((PAGES * PAGE_SIZE) as u64)?;
         let mapping = file.mapping().cloned().ok_or(EINVAL)?;
@@ -220,6 +248,9 @@ mod tests {
         assert!(mapping.get(3).is_none());
         // Nothing may be put where a page is in swap space.
         assert!(!mapping.preallocate(4)?);
+        // A fault that reads is a major one; the next finds the page.
+        assert!(mapping.page_for_fault(5)?.1 && !mapping.page_for_fault(5)?.1);
+        file_out(&mapping)?;
         for page in 0..PAGES {
             assert_eq!(file_byte(&mapping, page)?, Some(page as u8 + 1));
         }

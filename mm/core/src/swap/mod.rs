@@ -74,6 +74,11 @@ pub trait SwapList: Sync {
 /// The registered list.
 pub static LIST: Hook<dyn SwapList> = Hook::new();
 
+/// Whether there can be swap space at all (`CONFIG_SWAP`).
+pub(crate) fn is_built_in() -> bool {
+    LIST.get().is_some()
+}
+
 /// What pages have that are or were in the swap cache: those of files on devices have none of these.
 pub(crate) const MAY_BE_CACHED: PageFlags =
     PageFlags(PageFlags::ANON.0 | PageFlags::SWAP_BACKED.0 | PageFlags::SWAP_CACHE.0);
@@ -308,11 +313,9 @@ fn free(entry: SwapEntry) {
 struct Keeper;
 
 impl Swap for Keeper {
-    fn duplicate(&self, entry: SwapEntry) {
-        if let Some(area) = area(entry.area) {
-            // The parent's entry names it, so it is in use.
-            area.map.get(entry.offset);
-        }
+    fn duplicate(&self, entry: SwapEntry) -> bool {
+        // The parent's entry names it, so it is in use: only the count can be too high.
+        area(entry.area).is_some_and(|area| area.map.get(entry.offset))
     }
 
     fn free(&self, entry: SwapEntry) {

@@ -161,7 +161,7 @@ fn take_out(mapping: &Arc<Mapping>, index: u64, page: Page) -> Option<Page> {
         return None;
     }
     if is_mapped(&page) {
-        mapping.unmap(index, index, true);
+        mapping.try_unmap(index);
     }
     if is_mapped(&page) || !try_lock_page(&page) {
         return None;
@@ -209,44 +209,47 @@ impl Mapping {
     /// The page `index` of a file in memory, in whatever state, brought back from swap space if it is there. `None`: the file has none.
     /// ENOMEM, EIO. May sleep.
     pub fn present(&self, index: u64) -> Result<Option<Page>> {
+        self.look_up(index).map(|(page, _)| page)
+    }
+
+    /// As [`Mapping::present`]; and whether the page was read just now.
+    pub(crate) fn look_up(&self, index: u64) -> Result<(Option<Page>, bool)> {
         // In this order: what came back from swap space is in the tree before it is counted as back.
         let swapped = self.swapped.load(Ordering::Acquire) != 0 || is_watching();
-        if swapped { self.bring_in(index) } else { Ok(self.find(index)) }
+        if swapped { self.bring_in(index) } else { Ok((self.find(index), false)) }
     }
 
     #[cold]
     #[inline(never)]
-    fn bring_in(&self, index: u64) -> Result<Option<Page>> {
+    fn bring_in(&self, index: u64) -> Result<(Option<Page>, bool)> {
         loop {
             // Under the lock a page is seen as one or the other.
             let there = self.pages.lock().look(index);
             match there {
-                None => return Ok(None),
-                Some(There::Page(page)) => return Ok(Some(page)),
+                None => return Ok((None, false)),
+                Some(There::Page(page)) => return Ok((Some(page), false)),
                 Some(There::Mark(mark)) => {
-                    if let Some(page) = self.bring_back(index, mark)? {
-                        return Ok(Some(page));
+                    if let Some((page, read)) = self.bring_back(index, mark)? {
+                        return Ok((Some(page), read));
                     }
                 }
             }
         }
     }
 
-    /// Brings the page with this mark back. `None`: it is not there any more. ENOMEM, EIO. May sleep.
-    fn bring_back(&self, index: u64, mark: u64) -> Result<Option<Page>> {
+    /// Brings the page with this mark back, and whether it was read just now. `None`: it is not there any more. ENOMEM, EIO. May sleep.
+    fn bring_back(&self, index: u64, mark: u64) -> Result<Option<(Page, bool)>> {
         let place = place_from(mark);
         let Some(area) = area(place.area) else { return Ok(None) };
         let Some((page, read)) = area.bring_in(place.offset, true)? else { return Ok(None) };
-        if read {
-            stat::add(Item::PgMajFault, 1);
-        } else if page.clear(PageFlags::READAHEAD) {
+        if !read && page.clear(PageFlags::READAHEAD) {
             stat::add(Item::SwapRaHit, 1);
         }
         // Its place must not be given away while it is being written there.
         wait_writeback(&page);
         let result = self.settle(index, mark, &page);
         unlock_page(&page);
-        Ok(result?.then_some(page))
+        Ok(result?.then_some((page, read)))
     }
 
     /// Puts a locked page of the swap cache in the place of its mark, and gives its place in swap space up. EIO: it could not be read.

@@ -15,6 +15,12 @@ pub(crate) static ALIVE: Alive = Alive::new();
 /// Devices that can be mounted.
 static CHANNELS: Mutex<KVec<Arc<Virtio>>> = Mutex::new(KVec::new());
 
+/// The list's memory goes back: for the module's end, when no device is left.
+pub(crate) fn clear() {
+    let old = core::mem::take(&mut *CHANNELS.lock());
+    drop(old);
+}
+
 /// The device says a tag (`VIRTIO_9P_MOUNT_TAG`).
 const MOUNT_TAG: u64 = 1 << 0;
 

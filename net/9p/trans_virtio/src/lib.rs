@@ -40,5 +40,6 @@ impl Drop for Net9pVirtio {
         unregister_driver(&device::DRIVER);
         unregister_transport(&device::VIRTIO);
         device::ALIVE.wait_gone();
+        device::clear();
     }
 }

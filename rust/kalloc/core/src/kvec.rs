@@ -2,8 +2,10 @@
 //! `KVec`: a growable array in kernel memory (R4L's `kernel::alloc::kvec`). Every call that may allocate takes flags and
 //! can fail; a failure leaves the vector as it was. No locks.
 
+mod errors;
 mod iter;
 
+pub use errors::{InsertError, PushError};
 pub use iter::{Drain, IntoIter};
 
 use crate::allocator::{Allocator, KVmalloc, Kmalloc, Vmalloc};
@@ -205,9 +207,9 @@ impl<T, A: Allocator> Vec<T, A> {
 
     /// Appends `value` if there is room already, else gives it back.
     #[inline]
-    pub fn push_within_capacity(&mut self, value: T) -> Result<(), T> {
+    pub fn push_within_capacity(&mut self, value: T) -> Result<(), PushError<T>> {
         if self.len == self.cap {
-            return Err(value);
+            return Err(PushError(value));
         }
         // SAFETY: There is room for one more element.
         unsafe { self.ptr.as_ptr().add(self.len).write(value) };
@@ -361,9 +363,12 @@ impl<T, A: Allocator> Vec<T, A> {
     }
 
     /// Inserts `value` before `index` if there is room and `index` is not past the end; else gives it back.
-    pub fn insert_within_capacity(&mut self, index: usize, value: T) -> Result<(), T> {
-        if index > self.len || self.len == self.capacity() {
-            return Err(value);
+    pub fn insert_within_capacity(&mut self, index: usize, value: T) -> Result<(), InsertError<T>> {
+        if index > self.len {
+            return Err(InsertError::IndexOutOfBounds(value));
+        }
+        if self.len == self.capacity() {
+            return Err(InsertError::OutOfCapacity(value));
         }
         // SAFETY: There is room for one more; the elements from `index` on move up by one, into it.
         unsafe {

@@ -294,3 +294,19 @@ proptest! {
         prop_assert_eq!(count.get(), 0);
     }
 }
+
+#[test]
+fn a_full_vector_gives_back() {
+    let mut v = KVec::with_capacity(2, GFP_KERNEL).unwrap();
+    assert!(v.insert_within_capacity(0, 2).is_ok() && v.insert_within_capacity(0, 1).is_ok());
+    assert_eq!(v.as_slice(), [1, 2]);
+    let room = v.capacity();
+    while v.len() < room {
+        v.push_within_capacity(0).unwrap();
+    }
+    assert_eq!(v.push_within_capacity(7).unwrap_err().0, 7);
+    assert!(matches!(v.insert_within_capacity(0, 8), Err(crate::kvec::InsertError::OutOfCapacity(8))));
+    assert!(matches!(v.insert_within_capacity(room + 1, 8), Err(crate::kvec::InsertError::IndexOutOfBounds(8))));
+    assert_eq!(v.insert_within_capacity(0, 9).unwrap_err().into_value(), 9);
+    assert_eq!(errno::Error::from(v.push_within_capacity(1).unwrap_err()), errno::code::EINVAL);
+}

@@ -20,6 +20,16 @@
 //!
 //! A field `high:low name;` gives `name()`, a [`Bounded`](crate::num::Bounded), and `with_name`, which takes what fits by its type;
 //! `with_const_name::<V>()`, checked when compiled; `try_with_name` (`EOVERFLOW`); and `NAME_MASK`, `NAME_SHIFT` and `NAME_RANGE`.
+//! Fields must lie within the number: this does not compile.
+//!
+//! ```compile_fail
+//! kernel::bitfield! {
+//!     struct Wide(u16) {
+//!         16:9 more;
+//!     }
+//! }
+//! ```
+//!
 //! `name => Type` converts with `From`, `name ?=> Type` with `TryFrom`. Setters leave all other bits as they are.
 
 /// Declares a number with fields: see [the module](mod@crate::bitfield).
@@ -57,6 +67,11 @@ macro_rules! bitfield {
             $crate::__bitfield!(@fields $vis $raw; $($fields)*);
         }
 
+        // Also of fields that nobody uses.
+        const _: () = {
+            $crate::__bitfield!(@check $raw; $($fields)*);
+        };
+
         // SAFETY: A number may be zero.
         unsafe impl $crate::macros::Zeroable for $name {}
 
@@ -88,6 +103,18 @@ macro_rules! bitfield {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __bitfield {
+    (@check $raw:ty;) => {};
+    (@check $raw:ty; $(#[$attr:meta])* $high:literal : $low:literal $field:ident; $($rest:tt)*) => {
+        ::core::assert!($high >= $low, ::core::concat!("the bits of `", ::core::stringify!($field), "` end before they begin"));
+        ::core::assert!($high < <$raw>::BITS, ::core::concat!("`", ::core::stringify!($field), "` is not in the number"));
+        $crate::__bitfield!(@check $raw; $($rest)*);
+    };
+    (@check $raw:ty; $(#[$attr:meta])* $high:literal : $low:literal $field:ident => $ty:ty; $($rest:tt)*) => {
+        $crate::__bitfield!(@check $raw; $high : $low $field; $($rest)*);
+    };
+    (@check $raw:ty; $(#[$attr:meta])* $high:literal : $low:literal $field:ident ?=> $ty:ty; $($rest:tt)*) => {
+        $crate::__bitfield!(@check $raw; $high : $low $field; $($rest)*);
+    };
     (@shown $self:ident $shown:ident;) => {};
     (@shown $self:ident $shown:ident; $(#[$attr:meta])* $high:literal : $low:literal $field:ident; $($rest:tt)*) => {
         $shown.field(::core::stringify!($field), &$self.$field());

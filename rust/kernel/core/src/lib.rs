@@ -34,6 +34,7 @@ pub mod faux;
 pub mod for_kernel;
 pub mod fs;
 pub mod init;
+pub mod interop;
 pub mod interrupt;
 pub mod io;
 pub mod iov;

@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Pages: `kernel::page`, over `mm/alloc`.
 
+use crate::alloc::allocator::{Vmalloc, VmallocPageIter};
+use crate::alloc::{VBox, VVec};
+use crate::bindings;
 use crate::uaccess::UserSliceReader;
-use core::ptr;
+use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
+use core::ops::Deref;
+use core::ptr::{self, NonNull};
 use errno::{Result, code::EINVAL};
 use kalloc::{AllocError, Flags};
 
@@ -21,6 +27,85 @@ pub const fn page_align(addr: usize) -> Option<usize> {
     }
 }
 
+/// A page that somebody else owns for `'a`.
+pub struct BorrowedPage<'a>(ManuallyDrop<Page>, PhantomData<&'a Page>);
+
+impl BorrowedPage<'_> {
+    /// The page with this record.
+    ///
+    /// # Safety
+    /// `ptr` is valid, and the page is there, for all of the lifetime.
+    pub unsafe fn from_raw(ptr: NonNull<bindings::page>) -> Self {
+        // SAFETY: A valid record lives for ever. The reference that the value takes over is not his: he never gives it back.
+        let page = unsafe { mm_alloc::Page::from_frame(ptr.as_ref()) };
+        Self(ManuallyDrop::new(Page { page }), PhantomData)
+    }
+}
+
+impl Deref for BorrowedPage<'_> {
+    type Target = Page;
+
+    fn deref(&self) -> &Page {
+        &self.0
+    }
+}
+
+/// What has its memory in pages.
+pub trait AsPageIter {
+    /// The iterator over them.
+    type Iter<'a>: Iterator<Item = BorrowedPage<'a>>
+    where
+        Self: 'a;
+
+    /// The pages.
+    fn page_iter(&mut self) -> Self::Iter<'_>;
+}
+
+impl<T> AsPageIter for VBox<T> {
+    type Iter<'a>
+        = VmallocPageIter<'a>
+    where
+        Self: 'a;
+
+    fn page_iter(&mut self) -> VmallocPageIter<'_> {
+        let start = NonNull::from(&mut **self).cast();
+        // SAFETY: This is the box's memory, which is borrowed.
+        unsafe { VmallocPageIter::new(start, size_of::<T>()) }
+    }
+}
+
+impl<T> AsPageIter for VVec<T> {
+    type Iter<'a>
+        = VmallocPageIter<'a>
+    where
+        Self: 'a;
+
+    fn page_iter(&mut self) -> VmallocPageIter<'_> {
+        let size = self.capacity() * size_of::<T>();
+        let start = NonNull::new(self.as_mut_ptr().cast()).unwrap_or(NonNull::dangling());
+        // SAFETY: This is the vector's memory, which is borrowed.
+        unsafe { VmallocPageIter::new(start, size) }
+    }
+}
+
+/// What `Vmalloc` has beyond memory (in the prelude: in Rust-for-Linux the function is its own).
+pub trait VmallocExt {
+    /// The page of an address. Memory of up to 256 bytes is not in pages of its own: asking for its page is a bug, which ends the kernel.
+    ///
+    /// # Safety
+    /// `ptr` is in memory of `Vmalloc`, which is there for all of `'a`.
+    unsafe fn to_page<'a>(ptr: NonNull<u8>) -> BorrowedPage<'a>;
+}
+
+impl VmallocExt for Vmalloc {
+    unsafe fn to_page<'a>(ptr: NonNull<u8>) -> BorrowedPage<'a> {
+        // SAFETY: The function does no harm with any address.
+        let page = NonNull::new(unsafe { bindings::vmalloc_to_page(ptr.as_ptr().cast()) });
+        // SAFETY: The page is mapped as long as the memory is there: for all of `'a`.
+        unsafe { BorrowedPage::from_raw(page.expect("not memory of Vmalloc's pages")) }
+    }
+}
+
 /// A page of memory, owned.
 pub struct Page {
     page: mm_alloc::Page,
@@ -35,6 +120,11 @@ impl Page {
             mm_alloc::Page::alloc(flags)
         };
         Ok(Self { page: page.map_err(|_| AllocError)? })
+    }
+
+    /// Its record.
+    pub fn as_ptr(&self) -> *mut bindings::page {
+        ptr::from_ref(self.page.frame()).cast_mut()
     }
 
     /// The memory node it is on: there is one.

@@ -45,6 +45,20 @@ pub struct Kuid {
     kuid: u32,
 }
 
+impl CurrentTask {
+    /// The first thread of its process, whose number is the process's; the task itself, if it is one of the kernel.
+    pub fn group_leader(&self) -> &Task {
+        let leader = ::process::process_of(&self.0.0).and_then(|process| process.leader());
+        match leader {
+            // SAFETY: The process has a leader for as long as it has a thread, which this task is. Only a thread that executes another
+            // program takes the leader's place, when it is the last one: it does not run what has borrowed `self` then. The wrapper has
+            // the same layout.
+            Some(leader) => unsafe { &*Arc::as_ptr(&leader).cast::<Task>() },
+            None => self,
+        }
+    }
+}
+
 impl Deref for CurrentTask {
     type Target = Task;
 

@@ -2,3 +2,4 @@
 //! Tests that need unsafe code themselves; the others are in `kernel`.
 
 mod list;
+mod outside;

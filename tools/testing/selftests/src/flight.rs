@@ -15,6 +15,7 @@ pub const TESTS: &[Test] = &[
     ("flight.peek", peek),
     ("flight.border", border),
     ("flight.long_chain", long_chain),
+    ("flight.live_circle", live_circle),
 ];
 
 fn pair() -> Result<[i32; 2], String> {
@@ -207,28 +208,58 @@ fn border() -> Outcome {
     Ok(())
 }
 
+/// How long it takes to look as often as a chain has links.
+fn chain_time(links: usize) -> Result<u64, String> {
+    let (r, w) = pipe()?;
+    let mut last = w;
+    for _ in 0..links {
+        let [a, b] = pair()?;
+        send(a, &[last])?;
+        close(last);
+        close(a);
+        last = b;
+    }
+    let start = now_ms();
+    for _ in 0..links {
+        look()?;
+    }
+    close(last);
+    collected(r)?;
+    Ok(now_ms() - start)
+}
+
 /// A chain without circles takes no longer a socket than a short one, however many are in flight.
 fn long_chain() -> Outcome {
-    let time = |links: usize| -> Result<u64, String> {
-        let (r, w) = pipe()?;
-        let mut last = w;
-        for _ in 0..links {
-            let [a, b] = pair()?;
-            send(a, &[last])?;
-            close(last);
-            close(a);
-            last = b;
-        }
-        let start = now_ms();
-        for _ in 0..links {
-            look()?;
-        }
-        close(last);
-        collected(r)?;
-        Ok(now_ms() - start)
-    };
-    let (short, long) = (time(100)?.max(20), time(2000)?);
+    let (short, long) = (chain_time(100)?.max(20), chain_time(2000)?);
     ck!(long < short * 20 * 6, "{long} ms for 2000, {short} ms for 100");
+    Ok(())
+}
+
+/// The same beside a circle that is in use; and one that is not is found, though few sockets are closed afterwards.
+fn live_circle() -> Outcome {
+    let (one, two) = (pair()?, pair()?);
+    send(one[0], &[two[1]])?;
+    send(two[0], &[one[1]])?;
+    let (short, long) = (chain_time(100)?.max(20), chain_time(2000)?);
+    ck!(long < short * 20 * 6, "{long} ms for 2000, {short} ms for 100");
+    // Many in flight, so that the next look is far away.
+    let mut kept = Vec::new();
+    for _ in 0..300 {
+        let [a, b] = pair()?;
+        send(a, &[b])?;
+        kept.extend([a, b]);
+    }
+    look()?;
+    let (r, w) = pipe()?;
+    let [a, b] = pair()?;
+    send(a, &[b, w])?;
+    for end in [b, w, a] {
+        close(end);
+    }
+    until("the files are closed, though nobody closes more", || at_end(r))?;
+    for end in kept.into_iter().chain(one).chain(two) {
+        close(end);
+    }
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Memory: as /proc shows it (`show`), advice, locking, limits, access to other processes' memory, the OOM killer's settings.
 
+mod room;
 mod show;
 
 use crate::util::*;
@@ -24,6 +25,11 @@ pub const TESTS: &[Test] = &[
     ("vmem.madvise_reclaim", reclaim_advice),
     ("vmem.pageout", pageout),
     ("vmem.tmpfs_preallocated", preallocated),
+    ("vmem.tmpfs_promised", room::promised),
+    ("vmem.remove_sealed", room::remove_sealed),
+    ("vmem.remove_on_disk", room::remove_on_disk),
+    ("vmem.major_faults", room::major_faults),
+    ("vmem.tmpfs_noswap", room::noswap),
     ("vmem.mlock_limits", mlock_limits),
     ("vmem.mlock_onfault", mlock_onfault),
     ("vmem.mlockall_future", mlockall),

@@ -36,6 +36,10 @@ pub(crate) fn changed() {
     WAIT.wake_up_all();
     let mut running = RUNNING.lock();
     if !running.on && wanted() {
+        // The one before has let go of the lock for good, or there was none.
+        if let Some(before) = running.thread.take() {
+            before.join();
+        }
         match Thread::run(b"hwrng", run) {
             Ok(thread) => *running = Running { on: true, thread: Some(thread) },
             Err(error) => pr_err!("hwrng_fill thread creation failed: {error}"),
@@ -43,13 +47,24 @@ pub(crate) fn changed() {
     }
 }
 
-/// Waits for the thread, which has nothing to read any more. May sleep.
-pub(crate) fn end() {
+/// A generator went. If it was the last one, waits for the thread, which has nothing to read any more: nothing of that generator's is
+/// in anybody's hands then. No generator comes meanwhile (`list::CHANGING`). May sleep.
+pub(crate) fn end_if_alone() {
     changed();
+    // One of no quality may get some meanwhile.
+    if LIST.lock().current.is_some() {
+        return;
+    }
     let thread = RUNNING.lock().thread.take();
     if let Some(thread) = thread {
         thread.join();
     }
+}
+
+/// Whether the thread is there.
+#[cfg(CONFIG_KUNIT = "y")]
+pub(crate) fn is_running() -> bool {
+    RUNNING.lock().thread.is_some()
 }
 
 fn wanted() -> bool {

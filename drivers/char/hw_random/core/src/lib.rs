@@ -11,8 +11,8 @@
 //! | `fill` | the thread |
 //! | `dev` | the device node and the files in sysfs |
 //!
-//! Locks: `READING` (sleeping), one reader at a time, around what the driver does; `list::LIST` (sleeping), never held while a driver
-//! runs. Source: Linux's `Documentation/admin-guide/hw_random.rst`, `hwrng(4)` of other systems.
+//! Locks, in this order: `list::CHANGING` (sleeping), while a generator comes or goes; `fill::RUNNING` (sleeping); `READING` (sleeping),
+//! one reader at a time, around what the driver does; `list::LIST` (sleeping), never held while a driver runs. Source: Linux's `Documentation/admin-guide/hw_random.rst`, `hwrng(4)` of other systems.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -59,7 +59,7 @@ impl Drop for RngCore {
         // Nobody has it open.
         let device = self.0.take();
         drop(device);
-        fill::end();
+        fill::end_if_alone();
         list::clear();
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct List {
     pub(crate) chosen: bool,
 }
 
+/// Generators come and go one after the other.
+static CHANGING: Mutex<()> = Mutex::new(());
 /// See [`List`].
 pub(crate) static LIST: Mutex<List> = Mutex::new(List::new());
 
@@ -130,6 +132,7 @@ impl Registration {
             rng: Revocable::new(rng),
         };
         let source = Arc::new(source, GFP_KERNEL)?;
+        let _changing = CHANGING.lock();
         LIST.lock().add(source.clone())?;
         fill::changed();
         Ok(Self { source })
@@ -138,9 +141,11 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
+        let _changing = CHANGING.lock();
         LIST.lock().remove(&self.source);
         fill::changed();
         self.source.rng.revoke();
+        fill::end_if_alone();
     }
 }
 
@@ -190,6 +195,21 @@ mod tests {
         list.remove(&a);
         list.remove(&c);
         assert_eq!((list.choose(b""), current(&list)), (Ok(()), &b"b"[..]));
+    }
+
+    #[test]
+    fn the_thread_ends_with_the_last_one() -> Result {
+        if LIST.lock().current.is_some() {
+            // Of a machine with a generator, it does not.
+            return Ok(());
+        }
+        for _ in 0..3 {
+            let its = Registration::new(b"kunit", 1, Arc::new(Counter, GFP_KERNEL)?)?;
+            assert!(fill::is_running());
+            drop(its);
+            assert!(!fill::is_running());
+        }
+        Ok(())
     }
 
     #[test]

@@ -106,6 +106,9 @@ impl<S: Store> Fs<S> {
             self.modify(tx, &buf, |data| data.get_mut(at..at + BLOCK as usize).map(|bytes| bytes.fill(0)))?;
             return Ok(free);
         }
+        if u64::from(blocks) * BLOCK > file.raw.size {
+            return Err(self.corrupt("quota_blocks", file.ino, blocks.into()));
+        }
         let end = (u64::from(blocks) + 1) * BLOCK;
         let lblk = ((end - 1) >> self.geo.block_bits) as u32;
         if self.map(file, lblk, 1)?.block().is_none() {
@@ -115,7 +118,7 @@ impl<S: Store> Fs<S> {
         }
         file.raw.size = file.raw.size.max(end);
         self.write_inode(tx, file)?;
-        self.quota_info(tx, file, info::BLOCKS, blocks + 1)?;
+        self.quota_info(tx, file, info::BLOCKS, blocks.saturating_add(1))?;
         let (buf, at) = self.quota_block(file, blocks)?;
         self.modify(tx, &buf, |data| data.get_mut(at..at + BLOCK as usize).map(|bytes| bytes.fill(0)))?;
         Ok(blocks)
@@ -144,7 +147,9 @@ impl<S: Store> Fs<S> {
             };
             ((0..PER_BLOCK).find(unused), le::u16_at(&data, offset + 8), le::u32_at(&data, offset))
         };
-        let index = index.ok_or_else(|| self.corrupt("quota_entries", file.ino, target.into()))?;
+        let index = index
+            .filter(|_| usize::from(entries) < PER_BLOCK)
+            .ok_or_else(|| self.corrupt("quota_entries", file.ino, target.into()))?;
         let full = usize::from(entries) + 1 >= PER_BLOCK;
         self.modify(tx, &buf, |data| {
             if let Some(entry) = data.get_mut(at(index)..at(index) + ENTRY) {

@@ -153,24 +153,11 @@ impl Vfs {
     }
 
     fn leave_inline(&self, inode: &mut Inode) -> Result {
-        let size = inode.raw.size;
         self.op(24 + self.fs.credits_for_map(inode), |tx| {
-            let data = self.fs.inline_evict(tx, inode)?;
-            if data.is_empty() {
-                return Ok(());
-            }
-            match self.fs.map_create(tx, inode, 0, 1, Create::default()) {
-                Ok(found) => {
-                    self.put_data(found.allocated().unwrap(), true, 0, &data);
-                    Ok(())
-                }
-                Err(error) => {
-                    inode.raw.size = 0;
-                    assert!(self.fs.inline_write(tx, inode, 0, &data)?);
-                    inode.raw.size = size;
-                    Err(error)
-                }
-            }
+            self.fs.inline_leave(tx, inode, |_, block, data| {
+                self.put_data(block, true, 0, data);
+                Ok(())
+            })
         })
     }
 

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Memory: `kernel::alloc`, over the crate `kalloc`.
 
+mod iter;
 pub mod layout;
 
 pub use kalloc::{AllocError, Allocator, Flags, flags};
 
 /// Sources of memory.
 pub mod allocator {
+    pub use super::iter::VmallocPageIter;
     pub use kalloc::{KVmalloc, Kmalloc, Vmalloc};
 }
 
@@ -17,7 +19,7 @@ pub mod kbox {
 
 /// Vectors.
 pub mod kvec {
-    pub use kalloc::{Drain, IntoIter, KVVec, KVec, VVec, Vec};
+    pub use kalloc::{Drain, InsertError, IntoIter, KVVec, KVec, PushError, VVec, Vec};
 }
 
 pub use kbox::{Box, KBox, KVBox, VBox};

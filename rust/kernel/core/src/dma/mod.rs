@@ -8,6 +8,9 @@ use mm_alloc::memblock;
 
 mod coherent;
 mod coherent_box;
+#[cfg(CONFIG_KUNIT = "y")]
+#[doc(hidden)]
+pub mod for_tests;
 mod view;
 
 pub use coherent::{Coherent, CoherentHandle};

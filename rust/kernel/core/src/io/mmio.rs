@@ -91,7 +91,7 @@ impl<'a, T: ?Sized> Mmio<'a, T> {
         Self { pointer: raw.pointer, _mapping: PhantomData }
     }
 
-    /// The same with accesses that are not ordered with those to memory.
+    /// The same with accesses that need not be ordered with those to memory.
     #[inline]
     pub fn relaxed(self) -> RelaxedMmio<'a, T> {
         RelaxedMmio(self)
@@ -128,7 +128,7 @@ impl IoBackend for MmioBackend {
     }
 }
 
-/// A view of a device's memory whose accesses are not ordered with those to memory.
+/// A view of a device's memory whose accesses need not be ordered with those to memory.
 pub struct RelaxedMmio<'a, T: ?Sized>(Mmio<'a, T>);
 
 impl<T: ?Sized> Copy for RelaxedMmio<'_, T> {}
@@ -198,10 +198,10 @@ macro_rules! accesses {
             #[inline]
             fn io_read(view: RelaxedMmio<'_, $ty>) -> $ty {
                 let value;
-                // SAFETY: By the type invariant it is mapped, and it is no memory of the program.
+                // SAFETY: By the type invariant it is mapped. There is no `nomem`: a device's memory is memory.
                 unsafe {
                     asm!(concat!("mov {0", $register, "}, [{1}]"), out($class) value, in(reg) view.0.pointer,
-                        options(nomem, nostack, preserves_flags));
+                        options(nostack, preserves_flags));
                 }
                 value
             }
@@ -211,7 +211,7 @@ macro_rules! accesses {
                 // SAFETY: As above.
                 unsafe {
                     asm!(concat!("mov [{1}], {0", $register, "}"), in($class) value, in(reg) view.0.pointer,
-                        options(nomem, nostack, preserves_flags));
+                        options(nostack, preserves_flags));
                 }
             }
         }

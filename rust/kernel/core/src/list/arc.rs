@@ -270,7 +270,6 @@ pub struct AtomicTracker<const ID: u64 = 0> {
 
 impl<const ID: u64> AtomicTracker<ID> {
     /// That of a value that has none.
-    #[expect(clippy::new_ret_no_self, reason = "it is built in place")]
     pub fn new() -> impl PinInit<Self> {
         Self { there: AtomicFlag::new(false), _pin: PhantomPinned }
     }

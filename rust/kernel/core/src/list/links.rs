@@ -33,7 +33,6 @@ unsafe impl<const ID: u64> Sync for ListLinks<ID> {}
 
 impl<const ID: u64> ListLinks<ID> {
     /// Links of a value that is in no list.
-    #[expect(clippy::new_ret_no_self, reason = "it is built in place")]
     pub fn new() -> impl PinInit<Self> {
         Self { inner: Opaque::new(Fields::NONE) }
     }
@@ -69,7 +68,6 @@ unsafe impl<T: ?Sized + Sync, const ID: u64> Sync for ListLinksSelfPtr<T, ID> {}
 
 impl<T: ?Sized, const ID: u64> ListLinksSelfPtr<T, ID> {
     /// Links of a value that is in no list.
-    #[expect(clippy::new_ret_no_self, reason = "it is built in place")]
     pub fn new() -> impl PinInit<Self> {
         Self { inner: ListLinks { inner: Opaque::new(Fields::NONE) }, value: UnsafeCell::new(None) }
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Names, files and their attributes.
 
-use crate::util::{Outcome, child, exit_of, home, in_child};
+use crate::util::{Outcome, child, close, exit_of, home, in_child, write};
 use crate::{Test, c, eq, fails};
 
 pub const TESTS: &[Test] = &[
@@ -13,8 +13,10 @@ pub const TESTS: &[Test] = &[
     ("alike.exclusive_directory", exclusive_directory),
     ("alike.birth_when_asked", birth_when_asked),
     ("alike.sendfile_end", sendfile_end),
+    ("alike.copy_file_range", copy_file_range),
     ("alike.record_lock_order", record_lock_order),
     ("alike.ofd_no_deadlock", ofd_no_deadlock),
+    ("alike.path_keeps_locks", path_keeps_locks),
 ];
 
 const RWF_APPEND: i32 = 0x10;
@@ -137,6 +139,40 @@ fn birth_when_asked() -> Outcome {
     Ok(())
 }
 
+/// What is wrong with the stretches is said in this order, and what is behind an end is nothing.
+fn copy_file_range() -> Outcome {
+    home()?;
+    let f = c!(libc::open(c"from".as_ptr(), libc::O_RDWR | libc::O_CREAT, 0o600));
+    let t = c!(libc::open(c"to".as_ptr(), libc::O_RDWR | libc::O_CREAT, 0o600));
+    eq!(write(f, b"0123456789")?, 10);
+    let copy = |from: i64, fd: i32, to: i64, len: usize| {
+        let (mut from, mut to) = (from, to);
+        // SAFETY: both offsets are live.
+        unsafe { libc::copy_file_range(f, &mut from, fd, &mut to, len, 0) }
+    };
+    eq!(c!(copy(2, t, 1, 100)), 8);
+    eq!(c!(copy(10, t, 0, 100)), 0);
+    eq!(c!(copy(i64::MAX - 5, t, 0, 100)), 0);
+    fails!(copy(1, t, 0, usize::MAX), libc::EOVERFLOW);
+    fails!(copy(-1, t, 0, 10), libc::EOVERFLOW);
+    fails!(copy(-1, t, 0, 0), libc::EINVAL);
+    fails!(copy(0, t, i64::MAX, 10), libc::EFBIG);
+    // Overlapping, but only as far as there are bytes.
+    fails!(copy(0, f, 5, 10), libc::EINVAL);
+    eq!(c!(copy(7, f, 10, 100)), 3);
+    let small = libc::rlimit { rlim_cur: 4, rlim_max: libc::RLIM_INFINITY };
+    let same = in_child(move || {
+        c!(libc::signal(libc::SIGXFSZ, libc::SIG_IGN));
+        c!(libc::setrlimit(libc::RLIMIT_FSIZE, &small));
+        eq!(c!(copy(0, t, 1, 100)), 3);
+        fails!(copy(0, t, 4, 100), libc::EFBIG);
+        Ok(())
+    });
+    close(f);
+    close(t);
+    same
+}
+
 /// A length that goes over the last position is the input's fault.
 fn sendfile_end() -> Outcome {
     home()?;
@@ -210,4 +246,25 @@ fn ofd_no_deadlock() -> Outcome {
     c!(libc::close(mine));
     eq!(exit_of(pid)?, 0);
     Ok(())
+}
+
+/// Closing a descriptor takes a process's locks away, but not one that only stands for a place.
+fn path_keeps_locks() -> Outcome {
+    home()?;
+    let f = c!(libc::open(c"f".as_ptr(), libc::O_RDWR | libc::O_CREAT, 0o600));
+    // SAFETY: numbers alone, all of which may be zero.
+    let mut lock: libc::flock = unsafe { core::mem::zeroed() };
+    lock.l_type = libc::F_WRLCK as i16;
+    c!(libc::fcntl(f, libc::F_SETLK, &lock));
+    let other = || {
+        in_child(move || {
+            let f = c!(libc::open(c"f".as_ptr(), libc::O_RDWR));
+            c!(libc::fcntl(f, libc::F_SETLK, &lock));
+            Ok(())
+        })
+    };
+    close(c!(libc::open(c"f".as_ptr(), libc::O_PATH)));
+    eq!(other().is_err(), true);
+    close(c!(libc::open(c"f".as_ptr(), libc::O_RDONLY)));
+    other()
 }

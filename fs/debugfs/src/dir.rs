@@ -50,6 +50,17 @@ impl Dir {
         Ok(self.dirs.lock().push(dir, GFP_KERNEL)?)
     }
 
+    /// Takes away all that the directory owns, whoever else refers to it. May sleep.
+    pub fn clear(&self) {
+        let dirs = core::mem::take(&mut *self.dirs.lock());
+        for dir in &dirs {
+            dir.clear();
+            dir.node.remove();
+        }
+        drop(dirs);
+        drop(core::mem::take(&mut *self.files.lock()));
+    }
+
     /// Makes a directory in this one that this one is to own. `EEXIST`. May sleep.
     pub fn subdir(&self, name: &[u8]) -> Result<Arc<Dir>> {
         let node = self.node.mkdir(name)?;

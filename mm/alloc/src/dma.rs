@@ -2,9 +2,10 @@
 //! `DmaBuffer`: physically contiguous memory that a device reads and writes, with its bus address (x86 DMA is coherent and,
 //! without an IOMMU, bus addresses are physical). Access is volatile and bounds-checked. No locks.
 
-use crate::buddy;
 use crate::frame::Frame;
 use crate::layout::{PAGE_SIZE, PhysAddr};
+use crate::{buddy, reclaim};
+use core::ptr::NonNull;
 use errno::{Result, code::*};
 use kalloc::Flags;
 use kalloc::flags::__GFP_DMA32;
@@ -52,7 +53,9 @@ impl DmaBuffer {
         }
         let order = len.div_ceil(PAGE_SIZE).next_power_of_two().ilog2() as usize;
         let flags = if below_4g { flags | __GFP_DMA32 } else { flags };
-        let frame = buddy::alloc_pages(order, flags).ok_or(ENOMEM)?;
+        let frame = buddy::alloc_pages(order, flags)
+            .or_else(|| reclaim::allocate(order, flags, |flags| buddy::alloc_pages(order, flags)))
+            .ok_or(ENOMEM)?;
         // SAFETY: The block was just allocated.
         unsafe { core::ptr::write_bytes(frame.virt(), 0, PAGE_SIZE << order) };
         Ok(Self { frame, order, len })
@@ -70,6 +73,13 @@ impl DmaBuffer {
         read16, write16, u16;
         read32, write32, u32;
         read64, write64, u64;
+    }
+
+    /// The first byte. The memory is there as long as this is; the device may access it at any time.
+    #[inline]
+    pub fn as_ptr(&self) -> NonNull<u8> {
+        // The direct map has no page at 0.
+        NonNull::new(self.frame.virt()).unwrap_or(NonNull::dangling())
     }
 
     /// What the device is told.

@@ -3,7 +3,7 @@
 
 use crate::layout::{PAGE_SHIFT, PAGE_SIZE, PhysAddr};
 
-pub use mm_base::memblock::{MAX_SECTIONS, SECTION_FRAMES, alloc, alloc_low, init, section_present, totals};
+pub use mm_base::memblock::{MAX_SECTIONS, SECTION_FRAMES, alloc, alloc_low, end, init, section_present, totals};
 pub(crate) use mm_base::memblock::{for_each_memory, is_all_free, is_kernel_memory, lift_limit};
 
 /// Gives every range that is not reserved to the buddy allocator, and closes this one.

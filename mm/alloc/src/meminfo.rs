@@ -6,6 +6,7 @@ use crate::stat::get;
 use crate::{buddy, pcp};
 use core::arch::asm;
 use core::sync::atomic::AtomicI64;
+pub use mm_base::stat::MemInfo;
 use mm_base::stat::{COUNTERS, Item};
 
 /// Adds `delta` (pages, or what the item counts) on this CPU. Any context.
@@ -15,37 +16,6 @@ pub fn add(item: Item, delta: i64) {
     // SAFETY: `slot` is inside the per-CPU array's own static; with GS's base added it is this CPU's copy, one add to which is
     // whole with regard to interrupts and migration.
     unsafe { asm!("add qword ptr gs:[{}], {}", in(reg) slot, in(reg) delta, options(nostack)) };
-}
-
-/// The figures behind `sysinfo(2)` and the first lines of `/proc/meminfo`, in pages.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct MemInfo {
-    /// Usable memory (what the page allocator was given).
-    pub total: u64,
-    /// Free memory, pages in per-CPU lists included.
-    pub free: u64,
-    /// An estimate of what new programs can have: free above the reserve, and clean cache.
-    pub available: u64,
-    /// Page cache, tmpfs included.
-    pub cached: u64,
-    /// tmpfs and shared memory.
-    pub shmem: u64,
-    /// Slab.
-    pub slab: u64,
-    /// Page tables.
-    pub page_tables: u64,
-    /// KiB of kernel stacks.
-    pub kernel_stack_kb: u64,
-    /// Anonymous pages.
-    pub anon: u64,
-    /// Mapped file pages.
-    pub mapped: u64,
-    /// Dirty pages.
-    pub dirty: u64,
-    /// Pages under write-back.
-    pub writeback: u64,
-    /// vmalloc.
-    pub vmalloc: u64,
 }
 
 /// Takes the figures.

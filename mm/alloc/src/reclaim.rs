@@ -1,113 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What an allocation does that finds no memory: caches are asked to shrink, then the OOM killer ends a process. Both are crates
-//! above, which register here. No locks.
+//! What an allocation does that finds no memory: `mm_base::reclaim`, for the allocators here. No locks.
 
 use crate::stat::{self, Item};
 use crate::{buddy, pcp, slab, vmalloc};
 use core::sync::atomic::Ordering;
-use hook::Hook;
 use kalloc::Flags;
-use kalloc::flags::{__GFP_MEMALLOC, __GFP_NORETRY};
-use x86_cpu::irqflags::irqs_disabled;
-use x86_cpu::preempt::in_atomic;
 
-/// Blocks of a higher order are not worth a process (`PAGE_ALLOC_COSTLY_ORDER`).
-pub const COSTLY_ORDER: usize = 3;
+pub(crate) use mm_base::reclaim::refilled;
+pub use mm_base::reclaim::{COSTLY_ORDER, OOM, OutOfMemory, RECLAIM, Reclaim, Verdict};
 
-/// Rounds of reclaim that freed something but not what is needed, before a process is ended (`MAX_RECLAIM_RETRIES`).
-const MOST_FUTILE: u32 = 16;
+struct Allocators;
 
-/// Who can give memory back when there is none.
-pub trait Reclaim: Sync {
-    /// Frees about `pages` pages if it can; returns how many. `flags`: what the allocation allows. Called in a context that may sleep.
-    fn reclaim(&self, pages: usize, flags: Flags) -> usize;
-    /// A CPU took a batch of pages from a zone, in a context that may sleep.
-    fn refilled(&self);
-}
+impl mm_base::reclaim::Allocators for Allocators {
+    fn drain_local() {
+        slab::drain_local();
+        pcp::drain_local();
+    }
 
-/// The registered reclaimer.
-pub static RECLAIM: Hook<dyn Reclaim> = Hook::new();
+    fn purge() {
+        vmalloc::purge(1);
+        pcp::drain_local();
+    }
 
-/// What an allocation that nothing could be reclaimed for is to do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verdict {
-    /// Memory is being freed, or was: once more.
-    Retry,
-    /// The caller dies itself: take the reserves, or fail.
-    Reserves,
-    /// Fail.
-    Fail,
-}
+    fn stalled() {
+        stat::add(Item::AllocStall, 1);
+    }
 
-/// Who ends processes for want of memory.
-pub trait OutOfMemory: Sync {
-    /// An allocation of 2^`order` pages cannot be met. May sleep.
-    fn out_of_memory(&self, order: usize, flags: Flags) -> Verdict;
-}
-
-/// The registered killer.
-pub static OOM: Hook<dyn OutOfMemory> = Hook::new();
-
-/// Whether the caller may wait here for memory, whatever its flags say.
-fn may_wait(flags: Flags) -> bool {
-    flags.may_sleep() && !in_atomic() && !irqs_disabled()
-}
-
-/// A CPU took a batch of pages from a zone.
-#[inline]
-pub(crate) fn refilled(flags: Flags) {
-    if may_wait(flags)
-        && let Some(reclaimer) = RECLAIM.get()
-    {
-        reclaimer.refilled();
+    fn failed() {
+        buddy::FAILURES.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 /// The slow path of an allocation that failed once: tries until `attempt` succeeds or nothing more can be done.
-#[cold]
-#[inline(never)]
-pub(crate) fn allocate<T>(order: usize, flags: Flags, mut attempt: impl FnMut(Flags) -> Option<T>) -> Option<T> {
-    let got = match may_wait(flags) {
-        true => allocate_waiting(order, flags, &mut attempt),
-        false => {
-            // What this CPU keeps may be what is missing.
-            slab::drain_local();
-            pcp::drain_local();
-            attempt(flags)
-        }
-    };
-    if got.is_none() {
-        buddy::FAILURES.fetch_add(1, Ordering::Relaxed);
-    }
-    got
-}
-
-fn allocate_waiting<T>(order: usize, flags: Flags, attempt: &mut impl FnMut(Flags) -> Option<T>) -> Option<T> {
-    stat::add(Item::AllocStall, 1);
-    let mut futile = 0;
-    loop {
-        // Stacks and buffers whose addresses wait for their flush.
-        vmalloc::purge(1);
-        pcp::drain_local();
-        let freed = RECLAIM.get().map_or(0, |reclaimer| reclaimer.reclaim(1 << order, flags));
-        if let Some(got) = attempt(flags) {
-            return Some(got);
-        }
-        if flags.contains(__GFP_NORETRY) {
-            return None;
-        }
-        if freed != 0 && order <= COSTLY_ORDER && futile < MOST_FUTILE {
-            // What was freed others took, or it does not fit together.
-            futile += 1;
-            continue;
-        }
-        if order > COSTLY_ORDER {
-            return None;
-        }
-        match OOM.get().map_or(Verdict::Fail, |killer| killer.out_of_memory(order, flags)) {
-            Verdict::Retry => {}
-            Verdict::Reserves => return attempt(flags | __GFP_MEMALLOC),
-            Verdict::Fail => return None,
-        }
-    }
+#[inline]
+pub(crate) fn allocate<T>(order: usize, flags: Flags, attempt: impl FnMut(Flags) -> Option<T>) -> Option<T> {
+    mm_base::reclaim::allocate::<Allocators, T>(order, flags, attempt)
 }

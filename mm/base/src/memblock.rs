@@ -229,6 +229,11 @@ pub fn is_kernel_memory(first: PhysAddr, last: PhysAddr) -> bool {
         && !mb.firmware.iter().any(|r| r.start <= first && r.end > last)
 }
 
+/// One past the last byte of memory.
+pub fn end() -> PhysAddr {
+    MEMBLOCK.lock().memory.as_slice().last().map_or(0, |r| r.end)
+}
+
 /// Bytes of memory, and how many of them were reserved at boot.
 pub fn totals() -> (u64, u64) {
     let mb = MEMBLOCK.lock();

@@ -119,3 +119,34 @@ pub fn get(item: Item) -> u64 {
         .fold(0i64, i64::wrapping_add);
     sum.max(0).cast_unsigned()
 }
+
+/// The figures behind `sysinfo(2)` and the first lines of `/proc/meminfo`, in pages.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MemInfo {
+    /// Usable memory (what the page allocator was given).
+    pub total: u64,
+    /// Free memory, pages in per-CPU lists included.
+    pub free: u64,
+    /// An estimate of what new programs can have: free above the reserve, and clean cache.
+    pub available: u64,
+    /// Page cache, tmpfs included.
+    pub cached: u64,
+    /// tmpfs and shared memory.
+    pub shmem: u64,
+    /// Slab.
+    pub slab: u64,
+    /// Page tables.
+    pub page_tables: u64,
+    /// KiB of kernel stacks.
+    pub kernel_stack_kb: u64,
+    /// Anonymous pages.
+    pub anon: u64,
+    /// Mapped file pages.
+    pub mapped: u64,
+    /// Dirty pages.
+    pub dirty: u64,
+    /// Pages under write-back.
+    pub writeback: u64,
+    /// vmalloc.
+    pub vmalloc: u64,
+}

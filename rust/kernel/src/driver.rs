@@ -2,87 +2,14 @@
 //! Drivers: `kernel::driver`, over `drivers/base/core`. A bus has an `Adapter<T>` for the drivers `T` that implement its trait; a
 //! [`Registration`] of it is the driver in the tree.
 
-use crate::device::{self, CoreInternal, Device};
-use crate::error::Result;
-use crate::{ThisModule, acpi, of};
+pub use kernel_core::driver::{DynamicIds, RegistrationOps};
+
+use crate::error::Error;
+use crate::{ThisModule, acpi, device, for_kernel, of};
 use core::ffi::CStr;
 use core::marker::PhantomData;
 use kalloc::Arc;
-use kalloc::flags::GFP_KERNEL;
-use pin_init::{PinInit, pin_init_from_closure};
-
-/// What a bus's adapter does for its drivers. All may sleep.
-pub trait RegistrationOps: 'static {
-    /// The bus.
-    fn bus() -> &'static ::device::Bus;
-
-    /// Whether the driver serves `device`.
-    #[doc(hidden)]
-    fn matches(device: &::device::Device) -> bool;
-
-    /// Takes a device: its data is in the device afterwards.
-    #[doc(hidden)]
-    fn probe(device: &Device<CoreInternal<'_>>) -> Result;
-
-    /// Gives a device up: takes the data out.
-    #[doc(hidden)]
-    fn remove(device: &Device<CoreInternal<'_>>);
-
-    /// Ids that programs may add, if the bus has such.
-    #[doc(hidden)]
-    fn dynamic_ids() -> Option<Arc<dyn DynamicIds>> {
-        None
-    }
-}
-
-/// Ids that programs add (`new_id`).
-#[doc(hidden)]
-pub trait DynamicIds: Send + Sync {
-    /// Whether one of them is that of `device`.
-    fn matches(&self, device: &::device::Device) -> bool;
-    /// Adds one.
-    fn add(&self, text: &[u8]) -> Result;
-    /// Removes one.
-    fn remove(&self, text: &[u8]) -> Result;
-}
-
-/// The operations of a driver, for the level below.
-struct Ops<T> {
-    dynamic: Option<Arc<dyn DynamicIds>>,
-    _adapter: PhantomData<fn() -> T>,
-}
-
-/// The device in the context of a call of the bus's core.
-fn core_of(device: &Arc<::device::Device>) -> &Device<CoreInternal<'_>> {
-    // SAFETY: The level below calls with the device's lock held, and the driver set.
-    unsafe { Device::from_core(device) }
-}
-
-impl<T: RegistrationOps> ::device::DriverOps for Ops<T> {
-    fn matches(&self, device: &::device::Device) -> bool {
-        T::matches(device) || self.dynamic.as_ref().is_some_and(|ids| ids.matches(device))
-    }
-
-    fn probe(&self, device: &Arc<::device::Device>) -> Result {
-        T::probe(core_of(device))
-    }
-
-    fn remove(&self, device: &Arc<::device::Device>) {
-        T::remove(core_of(device));
-    }
-
-    fn has_dynamic_ids(&self) -> bool {
-        self.dynamic.is_some()
-    }
-
-    fn add_id(&self, text: &[u8]) -> Result {
-        self.dynamic.as_ref().map_or(Err(errno::code::EINVAL), |ids| ids.add(text))
-    }
-
-    fn remove_id(&self, text: &[u8]) -> Result {
-        self.dynamic.as_ref().map_or(Err(errno::code::ENODEV), |ids| ids.remove(text))
-    }
-}
+use pin_init::{PinInit, init_with};
 
 /// A driver that is registered; it goes when this is dropped, after it gave up its devices.
 pub struct Registration<T: RegistrationOps> {
@@ -92,17 +19,11 @@ pub struct Registration<T: RegistrationOps> {
 
 impl<T: RegistrationOps> Registration<T> {
     /// The driver `name`. `EEXIST`, `ENOMEM`. May sleep.
-    pub fn new(name: &'static CStr, _module: &'static ThisModule) -> impl PinInit<Self, crate::error::Error> {
-        let make = move |slot: *mut Self| {
-            let ops: Arc<dyn ::device::DriverOps> =
-                Arc::new(Ops::<T> { dynamic: T::dynamic_ids(), _adapter: PhantomData }, GFP_KERNEL)?;
-            let driver = ::device::Driver::register(T::bus(), name.to_bytes(), ops)?;
-            // SAFETY: The slot is valid for a write.
-            unsafe { slot.write(Self { driver, _adapter: PhantomData }) };
-            Ok(())
-        };
-        // SAFETY: On success the slot was written; on an error nothing of it needs to be dropped.
-        unsafe { pin_init_from_closure(make) }
+    pub fn new(name: &'static CStr, _module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        init_with(|| {
+            let driver = ::device::Driver::register(T::bus(), name.to_bytes(), for_kernel::driver_ops::<T>()?)?;
+            Ok(Self { driver, _adapter: PhantomData })
+        })
     }
 }
 
@@ -125,7 +46,7 @@ pub trait Adapter {
 
     /// The data for the id that matches `device`, if one does.
     fn id_info(device: &device::Device) -> Option<&'static Self::IdInfo> {
-        firmware_match::<Self::IdInfo>(device.core(), Self::acpi_id_table(), Self::of_id_table())
+        firmware_match::<Self::IdInfo>(for_kernel::device(device), Self::acpi_id_table(), Self::of_id_table())
     }
 }
 

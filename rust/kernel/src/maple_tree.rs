@@ -76,7 +76,6 @@ fn gap<T: ForeignOwnable>(ranges: &Ranges<T>, first: usize, last: usize, size: u
 
 impl<T: ForeignOwnable> MapleTree<T> {
     /// An empty map.
-    #[expect(clippy::new_ret_no_self, reason = "it is built in place")]
     pub fn new() -> impl PinInit<Self> {
         pin_init!(Self { ranges <- new_spinlock!(Ranges::new(), "MapleTree") })
     }
@@ -172,7 +171,6 @@ pub struct MapleTreeAlloc<T: ForeignOwnable> {
 
 impl<T: ForeignOwnable> MapleTreeAlloc<T> {
     /// An empty map.
-    #[expect(clippy::new_ret_no_self, reason = "it is built in place")]
     pub fn new() -> impl PinInit<Self> {
         pin_init!(Self { tree <- MapleTree::new() })
     }

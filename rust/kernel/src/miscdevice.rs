@@ -2,7 +2,6 @@
 //! Miscellaneous devices: `kernel::miscdevice`, over `drivers/char/misc`. A device is a type that implements [`MiscDevice`];
 //! each open file has a value of its `Ptr`.
 
-use crate::device::Device;
 use crate::error::VTABLE_DEFAULT_ERROR;
 use crate::fs::{File, Kiocb};
 use crate::iov::{IovIterDest, IovIterSource};
@@ -10,89 +9,19 @@ use crate::module::ModuleMetadata;
 use crate::seq_file::SeqFile;
 use crate::sync::poll::PollTable;
 use crate::types::ForeignOwnable;
-use crate::{build_error, prelude::vtable};
-use core::ffi::{CStr, c_void};
+use crate::{build_error, macros::vtable};
 use core::fmt;
-use core::marker::{PhantomData, PhantomPinned};
-use core::pin::Pin;
-use core::ptr::NonNull;
-use core::sync::atomic::{AtomicPtr, Ordering};
-use errno::{Error, Result, code::*};
-use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, KBox};
-use locking::SetOnce;
-use misc::{MiscOps, Registration};
+use core::marker::PhantomData;
+use errno::{Result, code::*};
+use kernel_core::miscdevice::{Borrowed, Operations, Registration};
 use module_core::Header;
-use pin_init::{PinInit, pin_data, pin_init_from_closure, pinned_drop};
-use vfs::{FileOps, PollMask, fmode};
+use vfs::PollMask;
 use x86_mm::uaccess::IovIter;
 
-/// What a device is like.
-#[derive(Copy, Clone)]
-pub struct MiscDeviceOptions {
-    /// Its name, and that of its node in `/dev`.
-    pub name: &'static CStr,
-}
+pub use kernel_core::miscdevice::MiscDeviceOptions;
 
 /// A device that is registered. It goes when this is dropped.
-#[pin_data(PinnedDrop)]
-pub struct MiscDeviceRegistration<T> {
-    device: SetOnce<Arc<::device::Device>>,
-    inner: Option<Registration>,
-    #[pin]
-    _pin: PhantomPinned,
-    _t: PhantomData<T>,
-}
-
-// SAFETY: There is no `T` in it; the rest may be used anywhere.
-unsafe impl<T> Send for MiscDeviceRegistration<T> {}
-// SAFETY: As above.
-unsafe impl<T> Sync for MiscDeviceRegistration<T> {}
-
-impl<T: MiscDevice> MiscDeviceRegistration<T> {
-    /// Registers a device with a minor of its own. `EEXIST`, `ENOMEM`. May sleep.
-    pub fn register(opts: MiscDeviceOptions) -> impl PinInit<Self, Error> {
-        let build = move |slot: *mut Self| {
-            // SAFETY: The slot is memory for the value, which stays where it is. On an error what was written is dropped.
-            unsafe {
-                slot.write(Self { device: SetOnce::new(), inner: None, _pin: PhantomPinned, _t: PhantomData });
-                let opener = Opener::<T> { registration: NonNull::new_unchecked(slot), _t: PhantomData };
-                let made = Registration::new(opts.name.to_bytes(), misc::DYNAMIC_MINOR, |device| {
-                    // Set once, just here.
-                    let _ = (*slot).device.set(device.clone());
-                    Ok(KBox::new(opener, GFP_KERNEL)?)
-                });
-                match made {
-                    Ok(registration) => (&raw mut (*slot).inner).write(Some(registration)),
-                    Err(error) => {
-                        (&raw mut (*slot).device).drop_in_place();
-                        return Err(error);
-                    }
-                }
-            }
-            Ok(())
-        };
-        // SAFETY: All is built, or an error is returned and nothing is left.
-        unsafe { pin_init_from_closure(build) }
-    }
-
-    /// The device, as sysfs shows it.
-    pub fn device(&self) -> &Device {
-        let Some(device) = self.device.get() else { build_error!("a registration has its device from the start") };
-        // SAFETY: `Normal` promises nothing.
-        unsafe { Device::from_core(device) }
-    }
-}
-
-#[pinned_drop]
-impl<T> PinnedDrop for MiscDeviceRegistration<T> {
-    fn drop(self: Pin<&mut Self>) {
-        // SAFETY: Nothing is moved out of the pinned value but the registration, which is not pinned.
-        let inner = unsafe { &mut self.get_unchecked_mut().inner };
-        // Nobody opens the device after this; until then an open may refer to this value.
-        drop(inner.take());
-    }
-}
+pub type MiscDeviceRegistration<T> = Registration<Adapter<T>>;
 
 /// A device's operations. The defaults of those that are optional are never called.
 #[vtable]
@@ -153,113 +82,51 @@ pub trait MiscDevice: Sized + 'static {
     }
 }
 
-/// Opens files of the device.
-///
-/// # Invariants
-/// The registration is valid as long as this is known to the core: it takes it away first when it is dropped.
-struct Opener<T> {
-    registration: NonNull<MiscDeviceRegistration<T>>,
-    _t: PhantomData<T>,
-}
+/// The operations of `T`, for the crate below.
+#[doc(hidden)]
+pub struct Adapter<T>(PhantomData<fn() -> T>);
 
-// SAFETY: The registration may be used anywhere.
-unsafe impl<T> Send for Opener<T> {}
-// SAFETY: As above.
-unsafe impl<T> Sync for Opener<T> {}
+impl<T: MiscDevice> Operations for Adapter<T> {
+    type Ptr = T::Ptr;
 
-impl<T: MiscDevice> MiscOps for Opener<T> {
-    fn open(&self, file: &vfs::File) -> Result<KBox<dyn FileOps>> {
-        // SAFETY: By the type invariant; the core holds its lock, which taking the device away needs.
-        let registration = unsafe { self.registration.as_ref() };
-        let open = KBox::new(Open::<T> { private: AtomicPtr::default(), _t: PhantomData }, GFP_KERNEL)?;
-        let private = T::open(File::from_vfs(file), registration)?;
-        open.private.store(private.into_foreign(), Ordering::Release);
-        Ok(open)
+    fn open(file: &File, device: &Registration<Self>) -> Result<T::Ptr> {
+        T::open(file, device)
     }
 
-    fn mode(&self) -> u32 {
-        fmode::SEEK
+    fn release(private: T::Ptr, file: &File) {
+        T::release(private, file);
     }
 
-    fn owner(&self) -> Option<&'static Header> {
-        <T::OwnerModule as ModuleMetadata>::this_module().header()
-    }
-}
-
-/// An open file of the device.
-///
-/// # Invariants
-/// `private` came from `T::Ptr::into_foreign`, and is taken back by `release` alone, which nothing follows.
-struct Open<T> {
-    private: AtomicPtr<c_void>,
-    _t: PhantomData<fn() -> T>,
-}
-
-impl<T: MiscDevice> Open<T> {
-    fn private(&self) -> *mut c_void {
-        self.private.load(Ordering::Acquire)
+    fn read(kiocb: Kiocb<'_, T::Ptr>, to: &mut IovIter<'_>) -> Result<usize> {
+        if T::HAS_READ_ITER { IovIterDest::with(to, |iov| T::read_iter(kiocb, iov)) } else { Err(EINVAL) }
     }
 
-    fn borrow(&self) -> <T::Ptr as ForeignOwnable>::Borrowed<'_> {
-        // SAFETY: By the type invariant.
-        unsafe { T::Ptr::borrow(self.private()) }
-    }
-}
-
-impl<T: MiscDevice> FileOps for Open<T> {
-    fn read(&self, _: &vfs::File, to: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
-        if !T::HAS_READ_ITER {
-            return Err(EINVAL);
-        }
-        // SAFETY: By the type invariant.
-        let kiocb = unsafe { Kiocb::<T::Ptr>::new(self.private(), pos) };
-        IovIterDest::with(to, |iov| T::read_iter(kiocb, iov))
+    fn write(kiocb: Kiocb<'_, T::Ptr>, from: &mut IovIter<'_>) -> Result<usize> {
+        if T::HAS_WRITE_ITER { IovIterSource::with(from, |iov| T::write_iter(kiocb, iov)) } else { Err(EINVAL) }
     }
 
-    fn write(&self, _: &vfs::File, from: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
-        if !T::HAS_WRITE_ITER {
-            return Err(EINVAL);
-        }
-        // SAFETY: By the type invariant.
-        let kiocb = unsafe { Kiocb::<T::Ptr>::new(self.private(), pos) };
-        IovIterSource::with(from, |iov| T::write_iter(kiocb, iov))
+    fn ioctl(private: Borrowed<'_, Self>, file: &File, cmd: u32, arg: usize) -> Result<usize> {
+        if T::HAS_IOCTL { T::ioctl(private, file, cmd, arg).map(isize::cast_unsigned) } else { Err(ENOTTY) }
     }
 
-    fn llseek(&self, _: &vfs::File, _: &mut i64, _: i64, _: u32) -> Result<i64> {
-        Err(ESPIPE)
-    }
-
-    fn ioctl(&self, file: &vfs::File, cmd: u32, arg: usize) -> Result<usize> {
-        if !T::HAS_IOCTL {
-            return Err(ENOTTY);
-        }
-        T::ioctl(self.borrow(), File::from_vfs(file), cmd, arg).map(isize::cast_unsigned)
-    }
-
-    fn poll(&self, file: &vfs::File, table: &mut vfs::PollTable) -> PollMask {
+    fn poll(private: Borrowed<'_, Self>, file: &File, table: &mut vfs::PollTable) -> PollMask {
         if !T::HAS_POLL {
             return PollMask::DEFAULT;
         }
-        let ready = T::poll(self.borrow(), File::from_vfs(file), &mut PollTable::new(table));
-        ready.map_or(PollMask::ERR, PollMask)
+        T::poll(private, file, &mut PollTable::new(table)).map_or(PollMask::ERR, PollMask)
     }
 
-    fn can_poll(&self) -> bool {
+    fn can_poll() -> bool {
         T::HAS_POLL
     }
 
-    fn release(&self, file: &vfs::File) {
-        let private = self.private.swap(core::ptr::null_mut(), Ordering::AcqRel);
-        // SAFETY: By the type invariant it is taken back once: the file's last reference is gone.
-        if let Some(private) = unsafe { T::Ptr::try_from_foreign(private) } {
-            T::release(private, File::from_vfs(file));
+    fn show_fdinfo(private: Borrowed<'_, Self>, file: &File, out: &mut dyn fmt::Write) {
+        if T::HAS_SHOW_FDINFO {
+            T::show_fdinfo(private, &SeqFile::new(out), file);
         }
     }
 
-    fn show_fdinfo(&self, file: &vfs::File, out: &mut dyn fmt::Write) -> fmt::Result {
-        if T::HAS_SHOW_FDINFO {
-            T::show_fdinfo(self.borrow(), &SeqFile::new(out), File::from_vfs(file));
-        }
-        Ok(())
+    fn owner() -> Option<&'static Header> {
+        <T::OwnerModule as ModuleMetadata>::this_module().header()
     }
 }

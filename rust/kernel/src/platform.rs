@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Platform devices and their drivers: `kernel::platform`, over `drivers/base/core`.
 
-use crate::device::{self, CoreInternal, DeviceContext};
+use crate::device::{self, CoreInternal};
 use crate::driver;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::io::mem::IoRequest;
 use crate::io::resource::{Flags, Resource};
-use crate::{acpi, of};
+use crate::{acpi, dma, for_kernel, of};
 use core::ffi::CStr;
 use core::marker::PhantomData;
 use core::pin::Pin;
@@ -16,6 +16,8 @@ use pin_init::PinInit;
 pub struct Adapter<T: Driver>(PhantomData<fn() -> T>);
 
 impl<T: Driver + 'static> driver::RegistrationOps for Adapter<T> {
+    type Data<'bound> = T::Data<'bound>;
+
     fn bus() -> &'static ::device::Bus {
         &::device::platform::BUS
     }
@@ -24,15 +26,13 @@ impl<T: Driver + 'static> driver::RegistrationOps for Adapter<T> {
         driver::firmware_match(device, T::ACPI_ID_TABLE, T::OF_ID_TABLE).is_some()
     }
 
-    fn probe(device: &device::Device<CoreInternal<'_>>) -> Result {
-        let pdev = Device::of(device);
-        let info = driver::firmware_match(device.core(), T::ACPI_ID_TABLE, T::OF_ID_TABLE);
-        device.set_drvdata::<T::Data<'_>>(T::probe(pdev, info))
+    fn probe<'bound>(device: &'bound device::Device<CoreInternal<'_>>) -> impl PinInit<Self::Data<'bound>, Error> {
+        let info = driver::firmware_match(for_kernel::device(device), T::ACPI_ID_TABLE, T::OF_ID_TABLE);
+        T::probe(Device::of(device), info)
     }
 
-    fn remove(device: &device::Device<CoreInternal<'_>>) {
-        // SAFETY: `probe` of this adapter put it there, and nobody has taken it.
-        unsafe { device.remove_drvdata::<T::Data<'_>>(|data| T::unbind(Device::of(device), data)) };
+    fn unbind<'bound>(device: &'bound device::Device<CoreInternal<'_>>, data: Pin<&Self::Data<'bound>>) {
+        T::unbind(Device::of(device), data);
     }
 }
 
@@ -80,20 +80,19 @@ pub trait Driver {
     }
 }
 
-/// A platform device.
-#[repr(transparent)]
-pub struct Device<Ctx: DeviceContext = device::Normal>(device::Device<Ctx>);
-
-crate::impl_bus_device!(Device);
+crate::bus_device! {
+    /// A platform device.
+    pub struct Device;
+}
 
 impl Device<device::Bound> {
     /// The wish for the device's memory number `index`, as firmware describes it; `None` if it has less.
     pub fn io_request_by_index(&self, index: u32) -> Option<IoRequest<'_>> {
-        let info = self.0.core().info::<::device::platform::Info>()?;
+        let info = for_kernel::device(&self.0).info::<::device::platform::Info>()?;
         let memory = info.memory.get(index as usize)?;
         let last = memory.start.checked_add(memory.len.checked_sub(1)?)?;
         let resource = Resource::new(memory.start, last, Flags::IORESOURCE_MEM, None);
-        Some(IoRequest::new(&self.0, resource))
+        Some(for_kernel::io_request(&self.0, resource))
     }
 
     /// The wish for the memory that firmware calls `name`. Nothing has names here but in a device tree, which there is none of.
@@ -102,3 +101,5 @@ impl Device<device::Bound> {
         None
     }
 }
+
+impl<'a> dma::Device<'a> for Device<device::Core<'a>> {}

@@ -4,12 +4,13 @@
 use crate::device::{self, Bound};
 use crate::dma::{DataDirection, DmaAddress};
 use crate::error::{Error, Result, code::*};
+use crate::for_kernel;
 use crate::sync::aref::ARef;
 use core::ops::Deref;
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Allocator, Flags, KVec, Vec};
 use mm_alloc::{PAGE_SIZE, kpt};
-use pin_init::{PinInit, pin_init_from_closure};
+use pin_init::{PinInit, init_with};
 
 /// A piece: contiguous for the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,21 +64,21 @@ fn pieces(start: usize, len: usize) -> Result<KVec<SGEntry>> {
 }
 
 impl<A: Allocator + 'static> SGTable<Owned<Vec<u8, A>>> {
-    /// The list of the pages of `pages`, mapped for `dev`. `EINVAL`, `ENOMEM`. May sleep.
+    /// The list of the pages of `pages`, mapped for `dev`. `EINVAL`, `ENOMEM`, `EIO` if the device does not reach one. May sleep.
     pub fn new(
         dev: &device::Device<Bound>,
         pages: Vec<u8, A>,
         _dir: DataDirection,
         _flags: Flags,
     ) -> impl PinInit<Self, Error> + '_ {
-        let make = move |slot: *mut Self| {
+        init_with(move || {
             let entries = pieces(pages.as_ptr().addr(), pages.capacity())?;
-            // SAFETY: The slot is valid for a write.
-            unsafe { slot.write(Self { entries, _owner: Owned { _pages: pages, _device: dev.into() } }) };
-            Ok(())
-        };
-        // SAFETY: On success the slot was written; on an error nothing of it needs to be dropped.
-        unsafe { pin_init_from_closure(make) }
+            let mask = for_kernel::device(dev).dma_mask();
+            if entries.iter().any(|entry| entry.address.saturating_add(entry.len.saturating_sub(1)) > mask) {
+                return Err(EIO);
+            }
+            Ok(Self { entries, _owner: Owned { _pages: pages, _device: dev.into() } })
+        })
     }
 }
 

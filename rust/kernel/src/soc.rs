@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::str::CString;
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KString, KVec};
-use pin_init::{PinInit, pin_init_from_closure};
+use pin_init::{PinInit, init_with};
 
 /// What is said of it in `/sys/devices/socN`.
 pub struct Attributes {
@@ -49,14 +49,7 @@ impl Registration {
 
     /// The device with these attributes. `ENOMEM`. May sleep.
     pub fn new(attr: Attributes) -> impl PinInit<Self, Error> {
-        let make = move |slot: *mut Self| {
-            let registration = Self::register(&attr)?;
-            // SAFETY: The slot is valid for a write.
-            unsafe { slot.write(registration) };
-            Ok(())
-        };
-        // SAFETY: On success the slot was written; on an error nothing of it needs to be dropped.
-        unsafe { pin_init_from_closure(make) }
+        init_with(move || Self::register(&attr))
     }
 }
 

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Tests of what this crate makes itself (and does not just pass on), in the kernel.
 
+mod coherent;
 mod dma;
 mod io;
 mod later;
-mod list;
 mod maps;
 mod num;
 mod outside;
+mod small;
 
 use crate::bitmap::BitmapVec;
 use crate::prelude::*;

@@ -47,7 +47,6 @@ pub enum AllocKind {
 
 impl<T: ForeignOwnable> XArray<T> {
     /// An empty array.
-    #[expect(clippy::new_ret_no_self, reason = "it is built in place")]
     pub fn new(kind: AllocKind) -> impl PinInit<Self> {
         pin_init!(Self {
             slots <- new_spinlock!(Slots::new(), "XArray"),

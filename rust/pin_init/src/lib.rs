@@ -76,3 +76,15 @@ where
     // SAFETY: The inner initializer builds the value or leaves nothing behind; so does this one.
     unsafe { init_from_closure(build) }
 }
+
+/// A value that is made when its place is there.
+pub fn init_with<T, E>(make: impl FnOnce() -> Result<T, E>) -> impl Init<T, E> {
+    let build = move |slot: *mut T| {
+        let value = make()?;
+        // SAFETY: The slot is memory for a `T`.
+        unsafe { slot.write(value) };
+        Ok(())
+    };
+    // SAFETY: The value is written, or there is an error and nothing was.
+    unsafe { init_from_closure(build) }
+}

@@ -2,6 +2,7 @@
 //! `Device`: a thing on a bus or in a class, with its directory in sysfs. Always in an `Arc`.
 
 use crate::bus::Bus;
+use crate::dma::DmaMasks;
 use crate::driver::Driver;
 use core::any::Any;
 use core::fmt::{self, Arguments};
@@ -48,6 +49,7 @@ pub struct Device {
     node: SetOnce<Arc<Node>>,
     /// A word of the driver's own; 0 without one.
     data: AtomicUsize,
+    pub(crate) dma: DmaMasks,
     /// What goes when its driver was unbound, the last first (`devres`).
     resources: Mutex<KVec<Resource>>,
     /// Held while a driver is bound or unbound. True: the device is registered.
@@ -99,6 +101,7 @@ impl Device {
             driver: SpinLock::new(None),
             node: SetOnce::new(),
             data: AtomicUsize::new(0),
+            dma: DmaMasks::new(),
             resources: Mutex::new(KVec::new()),
             binding: match bus {
                 Some(bus) => Mutex::new_at(false, bus.place()),

@@ -16,6 +16,7 @@ pub mod auxiliary;
 mod bus;
 mod defer;
 mod dev;
+mod dma;
 mod driver;
 pub mod faux;
 mod fwnode;

@@ -109,15 +109,11 @@ fn x86(data: &mut [u8]) {
             continue;
         }
         let next = (at as u32).wrapping_add(5);
-        let mut from = u32::from_le_bytes(operand);
-        let mut to = from.wrapping_sub(next);
-        while seen != 0 {
-            let shift = 8 * reach as u32;
-            if !is_sign((to >> (24 - shift)) as u8) {
-                break;
-            }
-            from = to ^ (1u32 << (32 - shift)).wrapping_sub(1);
-            to = from.wrapping_sub(next);
+        let mut to = u32::from_le_bytes(operand).wrapping_sub(next);
+        let shift = 8 * reach as u32;
+        if seen != 0 && is_sign((to >> (24 - shift)) as u8) {
+            // Once is enough: the bits below are then the complement of the operand's, whose highest byte is no sign.
+            to = (to ^ (1u32 << (32 - shift)).wrapping_sub(1)).wrapping_sub(next);
         }
         to &= 0x01ff_ffff;
         to |= 0u32.wrapping_sub(to & 0x0100_0000);

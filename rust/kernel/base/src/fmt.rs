@@ -7,6 +7,7 @@ pub use core::fmt::{UpperExp, UpperHex, Write, from_fn};
 pub use module_macro::fmt;
 
 use core::ffi::CStr;
+use kernel_raw::cstring::CString;
 
 /// A type that is text without being `Display`.
 pub trait AsText {
@@ -15,6 +16,12 @@ pub trait AsText {
 }
 
 impl AsText for CStr {
+    fn text(&self) -> &[u8] {
+        self.to_bytes()
+    }
+}
+
+impl AsText for CString {
     fn text(&self) -> &[u8] {
         self.to_bytes()
     }

@@ -10,11 +10,14 @@ pub mod barrier;
 pub mod bitfield;
 pub mod bits;
 pub mod build_assert;
+pub mod device;
 pub mod device_id;
+pub mod dma;
 pub mod error;
 pub mod ffi;
 pub mod fmt;
 pub mod id_pool;
+pub mod io;
 pub mod ioctl;
 pub mod module_param;
 pub mod num;
@@ -24,11 +27,15 @@ pub mod ordering;
 pub mod pci_id;
 pub mod print;
 pub mod ptr;
+pub mod seq_file;
 pub mod set_once;
 pub mod sizes;
 pub mod std_vendor;
 pub mod str;
+pub mod sync;
 pub mod time;
+pub mod types;
+pub mod uaccess;
 
 #[doc(hidden)]
 pub mod macros {

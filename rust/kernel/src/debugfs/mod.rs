@@ -6,15 +6,16 @@ mod ops;
 mod scope;
 mod traits;
 
+pub use kernel_core::debugfs::Writer;
 pub use scope::{File, Scope, ScopedDir};
-pub use traits::{BinaryReader, BinaryReaderMut, BinaryWriter, Reader, Writer};
+pub use traits::{BinaryReader, BinaryReaderMut, BinaryWriter, Reader};
 
 use crate::str::CStr;
 use crate::uaccess::UserSliceReader;
 use core::fmt;
 use kalloc::Arc;
 use ops::{BinaryReadFile, BinaryReadWriteFile, BinaryWriteFile, ReadFile, ReadWriteFile, WriteFile};
-use ops::{CallbackFile, MakeOps, ShowFile, TakeFile};
+use ops::{CallbackFile, ShowFile, TakeFile};
 use pin_init::PinInit;
 
 /// A directory. It goes with its last clone and the last file and directory in it.
@@ -121,9 +122,4 @@ impl Dir {
     {
         Scope::in_dir(self.0.clone(), data, name, init)
     }
-}
-
-/// The permissions of a kind of file.
-fn mode<T, M: MakeOps<T>>() -> u32 {
-    (if M::READS { 0o400 } else { 0 }) | if M::WRITES { 0o200 } else { 0 }
 }

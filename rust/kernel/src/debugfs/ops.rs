@@ -1,94 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! From a value and a kind of file to what the file system calls.
+//! The kinds of files.
 
-use super::traits::{BinaryReader, BinaryWriter, Reader, Writer};
-use crate::uaccess::{UserPtr, UserSlice, UserSliceReader};
-use ::debugfs::Ops;
+use super::Writer;
+use super::traits::{BinaryReader, BinaryWriter, Reader};
+use crate::uaccess::{UserSlice, UserSliceReader};
 use core::fmt;
-use core::ptr::NonNull;
-use errno::{Result, code::*};
-use kalloc::Arc;
-use kalloc::flags::GFP_KERNEL;
-use vfs::SeqBuf;
-use x86_mm::uaccess::UserPtr as RawPtr;
-
-/// A value, with what a kind of file does to it.
-///
-/// # Invariants
-/// The value is valid as long as the file is there: whoever made the file takes it away first.
-struct Data<T, M> {
-    data: NonNull<T>,
-    how: M,
-}
-
-// SAFETY: It shares a `T`, which is `Sync`.
-unsafe impl<T: Sync, M: Send> Send for Data<T, M> {}
-// SAFETY: As above.
-unsafe impl<T: Sync, M: Sync> Sync for Data<T, M> {}
-
-/// A kind of file.
-pub(super) trait MakeOps<T>: Sized + Send + Sync + 'static {
-    /// Whether it can be read.
-    const READS: bool;
-    /// Whether it can be written.
-    const WRITES: bool;
-    /// Whether what is read is a text.
-    const TEXT: bool = true;
-
-    fn show(&self, _: &T, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Err(fmt::Error)
-    }
-
-    fn read(&self, _: &T, _: UserSlice, _: &mut i64) -> Result<usize> {
-        Err(EINVAL)
-    }
-
-    fn write(&self, _: &T, _: UserSlice, _: &mut i64) -> Result<usize> {
-        Err(EINVAL)
-    }
-
-    /// The operations of a file that does this to `data`.
-    ///
-    /// # Safety
-    /// `data` is valid until the file is taken away.
-    unsafe fn ops(self, data: &T) -> Result<Arc<dyn Ops>>
-    where
-        T: Sync + 'static,
-    {
-        Ok(Arc::new(Data { data: NonNull::from(data), how: self }, GFP_KERNEL)?)
-    }
-}
-
-/// Something that `Writer` or a function writes, as `Display`.
-struct Shown<F>(F);
-
-impl<F: Fn(&mut fmt::Formatter<'_>) -> fmt::Result> fmt::Display for Shown<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (self.0)(f)
-    }
-}
-
-impl<T: Sync + 'static, M: MakeOps<T>> Ops for Data<T, M> {
-    fn is_text(&self) -> bool {
-        M::TEXT && M::READS
-    }
-
-    fn show(&self, out: &mut SeqBuf) -> Result {
-        // SAFETY: By the type invariant.
-        let data = unsafe { self.data.as_ref() };
-        out.print(format_args!("{}", Shown(|f: &mut fmt::Formatter<'_>| self.how.show(data, f))))
-    }
-
-    fn read(&self, to: RawPtr, len: usize, pos: &mut i64) -> Result<usize> {
-        // SAFETY: By the type invariant.
-        self.how.read(unsafe { self.data.as_ref() }, UserSlice::new(UserPtr::from_raw(to), len), pos)
-    }
-
-    fn write(&self, from: RawPtr, len: usize, pos: &mut i64) -> Result<usize> {
-        // SAFETY: By the type invariant.
-        self.how.write(unsafe { self.data.as_ref() }, UserSlice::new(UserPtr::from_raw(from), len), pos)
-    }
-}
+use errno::Result;
+use kernel_core::debugfs::MakeOps;
 
 /// Takes all that was written.
 fn take<T: Reader>(data: &T, from: UserSlice) -> Result<usize> {

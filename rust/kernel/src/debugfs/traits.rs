@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a value must be able to do to be shown or set by a file.
 
+use crate::dma::Coherent;
 use crate::fs::file::Offset;
+use crate::ptr::KnownSize;
 use crate::sync::Mutex;
 use crate::sync::atomic::{Atomic, AtomicBasicOps, AtomicType, Relaxed};
+use crate::transmute::AsBytes;
 use crate::uaccess::{UserSliceReader, UserSliceWriter};
-use core::fmt;
 use core::ops::DerefMut;
 use core::pin::Pin;
 use core::str::FromStr;
@@ -15,24 +17,6 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Longest text that a file sets a value from.
 const TEXT_MAX: usize = 128;
-
-/// A value that has a text.
-pub trait Writer {
-    /// Writes the text.
-    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
-}
-
-impl<T: Writer> Writer for Mutex<T> {
-    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.lock().write(f)
-    }
-}
-
-impl<T: fmt::Debug> Writer for T {
-    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{self:?}")
-    }
-}
 
 /// A value that can be set from text.
 pub trait Reader {
@@ -99,6 +83,19 @@ impl<T: Plain> BinaryWriter for T {
 impl<T: BinaryWriter> BinaryWriter for Mutex<T> {
     fn write_to_slice(&self, writer: &mut UserSliceWriter, offset: &mut Offset) -> Result<usize> {
         self.lock().write_to_slice(writer, offset)
+    }
+}
+
+impl<T: KnownSize + AsBytes + ?Sized> BinaryWriter for Coherent<T> {
+    fn write_to_slice(&self, writer: &mut UserSliceWriter, offset: &mut Offset) -> Result<usize> {
+        let start = usize::try_from(*offset).map_err(|_| EINVAL)?;
+        let count = self.size().saturating_sub(start).min(writer.len());
+        if count == 0 {
+            return Ok(0);
+        }
+        writer.write_dma(self, start, count)?;
+        *offset += count as Offset;
+        Ok(count)
     }
 }
 

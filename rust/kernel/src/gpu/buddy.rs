@@ -24,7 +24,7 @@ use crate::error::{Result, code::*};
 use crate::ptr::Alignment;
 use core::ops::Range;
 use kalloc::{Arc, KVec};
-use pin_init::{PinInit, pin_init_from_closure};
+use pin_init::{PinInit, init_with};
 use space_buddy::{Block, Space};
 use sync::Mutex;
 
@@ -114,16 +114,12 @@ impl GpuBuddy {
         flags: impl Into<GpuBuddyAllocFlags>,
     ) -> impl PinInit<AllocatedBlocks, crate::error::Error> {
         let (buddy, flags) = (self.0.clone(), flags.into());
-        let make = move |slot: *mut AllocatedBlocks| {
+        init_with(move || {
             let mut taken = AllocatedBlocks { blocks: KVec::new(), buddy };
             let wanted = Wanted::new(&taken.buddy.params, &mode, size, min_block_size, flags)?;
             wanted.take(&mut taken.buddy.space.lock(), &mut taken.blocks)?;
-            // SAFETY: The slot is memory for one.
-            unsafe { slot.write(taken) };
-            Ok(())
-        };
-        // SAFETY: The slot is written, or an error given.
-        unsafe { pin_init_from_closure(make) }
+            Ok(taken)
+        })
     }
 }
 

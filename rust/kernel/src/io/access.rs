@@ -2,55 +2,10 @@
 //! `Io`: the accesses.
 
 use super::register::LocatedRegister;
-use super::{IoBackend, IoBase, IoCapable, IoCopyable, IoLoc};
-use crate::build_assert::build_assert;
-use crate::error::{Result, code::EINVAL};
+use super::{IoBackend, IoBase, IoCapable, IoCopyable, IoLoc, checked, copy_in, copy_out, known};
+use crate::error::Result;
 use crate::ptr::KnownSize;
 use zerocopy::{FromBytes, IntoBytes};
-
-/// A `U` in something of type `Io`.
-type Part<'a, Io, U> = <<Io as IoBase<'a>>::Backend as IoBackend>::View<'a, U>;
-
-/// Whether a `U` at `offset` is in `size` bytes, and aligned if the first of them is at `base`.
-#[inline(always)]
-const fn fits<U>(base: usize, offset: usize, size: usize) -> bool {
-    match offset.checked_add(size_of::<U>()) {
-        Some(end) => end <= size && base.wrapping_add(offset).is_multiple_of(align_of::<U>()),
-        None => false,
-    }
-}
-
-/// The view of the `U` at `offset`.
-///
-/// # Safety
-/// It is inside, and aligned.
-#[inline(always)]
-unsafe fn part<'a, I: IoBase<'a>, U>(io: I, offset: usize) -> Part<'a, I, U> {
-    let view = io.as_view();
-    let place = I::Backend::as_ptr(view).cast::<u8>().wrapping_add(offset).cast();
-    // SAFETY: The caller's contract.
-    unsafe { I::Backend::project_view(view, place) }
-}
-
-/// The view of the `U` at `offset`, which the compiler can see to be inside.
-#[inline(always)]
-#[track_caller]
-fn known<'a, I: IoBase<'a>, U>(io: I, offset: usize) -> Part<'a, I, U> {
-    build_assert!(fits::<U>(0, offset, I::Target::MIN_SIZE), "offset out of bounds");
-    // SAFETY: A region has its smallest size at least, and starts where every width of access may.
-    unsafe { part::<I, U>(io, offset) }
-}
-
-/// The view of the `U` at `offset`. `EINVAL` if it is not inside, or not aligned.
-#[inline(always)]
-fn checked<'a, I: IoBase<'a>, U>(io: I, offset: usize) -> Result<Part<'a, I, U>> {
-    let pointer = I::Backend::as_ptr(io.as_view());
-    if !fits::<U>(pointer.addr(), offset, I::Target::size(pointer)) {
-        return Err(EINVAL);
-    }
-    // SAFETY: Just checked.
-    Ok(unsafe { part::<I, U>(io, offset) })
-}
 
 macro_rules! widths {
     ($($ty:ident $read:ident $write:ident $try_read:ident $try_write:ident;)*) => { $(
@@ -185,9 +140,7 @@ pub trait Io<'a>: IoBase<'a> {
         Self::Backend: IoCopyable,
         Self: Io<'a, Target = [u8]>,
     {
-        assert!(self.len() == data.len(), "lengths differ");
-        // SAFETY: As long, and a shared slice is no device's memory.
-        unsafe { <Self as IoBase<'a>>::Backend::copy_to_io(self.as_view(), data.as_ptr()) };
+        copy_in::<<Self as IoBase<'a>>::Backend>(self.as_view(), data);
     }
 
     /// Copies it to `data`.
@@ -201,9 +154,7 @@ pub trait Io<'a>: IoBase<'a> {
         Self::Backend: IoCopyable,
         Self: Io<'a, Target = [u8]>,
     {
-        assert!(self.len() == data.len(), "lengths differ");
-        // SAFETY: As long, and a borrowed slice is no device's memory.
-        unsafe { <Self as IoBase<'a>>::Backend::copy_from_io(self.as_view(), data.as_mut_ptr()) };
+        copy_out::<<Self as IoBase<'a>>::Backend>(self.as_view(), data);
     }
 
     widths! {

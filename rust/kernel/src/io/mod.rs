@@ -27,30 +27,12 @@
 //! No locks: who writes a register that another CPU may write sees to the order.
 
 mod access;
-mod backend;
-pub mod mem;
-mod mmio;
+mod location;
 pub mod poll;
 mod project;
-mod region;
 pub mod register;
-pub mod resource;
-mod sys_map;
-mod sys_mem;
 
-pub use crate::{io_project, io_read, io_write, register};
+pub use crate::{io_read, io_write, register};
 pub use access::Io;
-pub use backend::{IoBackend, IoBase, IoCapable, IoCopyable, IoLoc};
-pub use mmio::{Mmio, MmioBackend, MmioRaw, RelaxedMmio, RelaxedMmioBackend};
-#[doc(hidden)]
-pub use project::{finish, start};
-pub use region::Region;
-pub use resource::Resource;
-pub use sys_map::{IoSysMap, IoSysMapBackend};
-pub use sys_mem::{SysMem, SysMemBackend};
-
-/// A physical address.
-pub type PhysAddr = u64;
-
-/// The size of a [`Resource`], in bytes.
-pub type ResourceSize = u64;
+pub use kernel_core::io::*;
+pub use location::IoLoc;

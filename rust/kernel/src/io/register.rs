@@ -112,7 +112,10 @@ pub trait WithBase {
 pub trait RelativeRegister: Register + WithBase {}
 
 /// The place of a [`RelativeRegister`], or of the first of a [`RelativeRegisterArray`], in part `B`.
-pub struct RelativeRegisterLoc<T: WithBase + ?Sized, B: ?Sized>(PhantomData<fn() -> PhantomData<(*const T, *const B)>>);
+pub struct RelativeRegisterLoc<T: WithBase + ?Sized, B: ?Sized>(
+    PhantomData<fn() -> *const T>,
+    PhantomData<fn() -> *const B>,
+);
 
 impl<T: WithBase + ?Sized, B: ?Sized> Clone for RelativeRegisterLoc<T, B> {
     fn clone(&self) -> Self {
@@ -130,7 +133,7 @@ impl<T: Register + WithBase, B: RegisterBase<T::BaseFamily> + ?Sized> RelativeRe
     #[inline(always)]
     #[expect(clippy::new_without_default, reason = "it is Rust-for-Linux's interface")]
     pub const fn new() -> Self {
-        Self(PhantomData)
+        Self(PhantomData, PhantomData)
     }
 }
 

@@ -1,85 +1,51 @@
 // SPDX-License-Identifier: GPL-2.0
-//! KUnit tests of memory that devices see.
+//! KUnit tests of what devices reach.
 
+use crate::alloc::flags::*;
 use crate::device::{Bound, Device};
-use crate::dma::{Coherent, CoherentBox, CoherentHandle, DmaMask, attrs};
-use crate::io::{Io, io_project, io_read, io_write};
-use crate::page::PAGE_SIZE;
-use crate::prelude::*;
-use crate::{bindings, faux};
+use crate::dma::{Coherent, DmaMask};
+use crate::error::{Result, code::*};
+use crate::{faux, for_kernel};
+use kernel_core::dma::{reaches_all, zone_of};
 
-/// What a device reads.
-#[repr(C)]
-#[derive(zerocopy::FromBytes, zerocopy::IntoBytes, Clone, Copy, PartialEq, Debug, Default)]
-struct Entry {
-    address: u64,
-    len: u32,
-    flags: u32,
-}
-
-// SAFETY: Numbers without gaps.
-unsafe impl crate::transmute::AsBytes for Entry {}
-// SAFETY: As above.
-unsafe impl crate::transmute::FromBytes for Entry {}
+const GB: u64 = 1 << 30;
 
 #[macros::kunit_tests(rust_kernel_dma)]
 mod cases {
     use super::*;
 
-    fn device(registration: &faux::Registration) -> &Device<Bound> {
+    /// Masks and the end of memory.
+    #[test]
+    fn masks() {
+        let mask = |bits| DmaMask::try_new(bits).map_or(0, |mask| mask.value());
+        assert!(reaches_all(mask(32), 4 * GB) && !reaches_all(mask(32), 4 * GB + 0x1000));
+        assert!(reaches_all(mask(64), u64::MAX) && reaches_all(mask(24), 1 << 24));
+        assert!(zone_of(mask(64), 8 * GB) == Some(Flags::from_raw(0)));
+        assert!(zone_of(mask(32), GB) == Some(Flags::from_raw(0)));
+        assert!(zone_of(mask(40), 8 << 40) == Some(__GFP_DMA32));
+        assert!(zone_of(mask(32), 8 * GB) == Some(__GFP_DMA32));
+        assert!(zone_of(mask(31), 8 * GB) == Some(__GFP_DMA));
+        assert!(zone_of(mask(24), GB) == Some(__GFP_DMA));
+        assert!(zone_of(mask(23), GB).is_none());
+    }
+
+    /// Memory is where the device reaches it.
+    #[test]
+    fn coherent_memory_is_in_reach() -> Result {
+        let registration = faux::Registration::new(c"dma-reach", None)?;
         let device: &faux::Device<Bound> = registration.as_ref();
-        device.as_ref()
-    }
-
-    #[test]
-    fn coherent_memory() -> Result {
-        let registration = faux::Registration::new(c"dma-test", None)?;
-        let dev = device(&registration);
-        let ring = Coherent::<Entry>::zeroed_slice(dev, 300, GFP_KERNEL)?;
-        assert_eq!((ring.len(), ring.size()), (300, 4800));
-        assert!(ring.dma_address() != 0 && ring.dma_address().is_multiple_of(PAGE_SIZE as u64));
-        io_write!(ring, [try: 299].flags, 7);
-        assert_eq!((io_read!(ring, [try: 299].flags), io_read!(ring, [try: 298].flags)), (7, 0));
-        let beyond = || -> Result<u32> { Ok(io_read!(ring, [try: 300].flags)) };
-        assert_eq!(beyond(), Err(ERANGE));
-        // A part is seen behind the start by as much.
-        let part = io_project!(ring.as_view(), [try: 256]);
-        assert_eq!(part.dma_address(), ring.dma_address() + 4096);
-        part.copy_write(Entry { address: 1, len: 2, flags: 3 });
-        // SAFETY: There is no device.
-        assert_eq!(unsafe { ring.as_ref() }.get(256), Some(&Entry { address: 1, len: 2, flags: 3 }));
-        // It is no memory of vmalloc's, whose pages lie anywhere.
-        // SAFETY: No address does harm.
-        assert!(unsafe { bindings::vmalloc_to_page(ring.as_ptr().cast()) }.is_null());
-        assert_eq!(Coherent::<Entry>::zeroed_slice(dev, 0, GFP_KERNEL).err(), Some(EINVAL));
-        assert_eq!(Coherent::<Entry>::zeroed_slice(dev, usize::MAX / 8, GFP_KERNEL).err(), Some(ENOMEM));
-        assert_eq!(CoherentHandle::alloc(dev, 0, GFP_KERNEL).err(), Some(EINVAL));
-        assert_eq!(CoherentHandle::alloc(dev, 100, GFP_KERNEL)?.size(), 100);
-        Ok(())
-    }
-
-    /// It is filled before the device hears of it.
-    #[test]
-    fn memory_of_our_own() -> Result {
-        let registration = faux::Registration::new(c"dma-test", None)?;
-        let mut own = CoherentBox::<[Entry]>::from_slice(device(&registration), &[Entry::default(); 3], GFP_KERNEL)?;
-        own.init_at(1, Entry { address: 0, len: 5, flags: 0 })?;
-        assert_eq!(own.init_at(3, Entry::default()), Err(EINVAL));
-        if let Some(last) = own.last_mut() {
-            last.len = 9;
+        let device: &Device<Bound> = device.as_ref();
+        for bits in [24, 32, 64] {
+            let mask = DmaMask::try_new(bits)?.value();
+            for_kernel::device(device).set_coherent_dma_mask(mask);
+            match Coherent::<u8>::zeroed_slice(device, 0x3000, GFP_KERNEL) {
+                Ok(memory) => assert!(memory.dma_address() + 0x2fff <= mask),
+                // There is little memory below 16 MB; it may be in use.
+                Err(error) => assert_eq!((error, bits), (ENOMEM, 24)),
+            }
         }
-        assert!(own.iter().map(|entry| entry.len).eq([0, 5, 9]));
-        let shared = Coherent::from(own);
-        assert_eq!(io_read!(shared, [try: 2].len), 9);
+        for_kernel::device(device).set_coherent_dma_mask(0xffff);
+        assert!(Coherent::<u8>::zeroed_slice(device, 0x1000, GFP_KERNEL).err() == Some(ENOMEM));
         Ok(())
-    }
-
-    #[test]
-    fn masks_and_wishes() {
-        assert_eq!((DmaMask::new::<32>().value(), DmaMask::new::<64>().value()), (0xffff_ffff, u64::MAX));
-        assert_eq!((DmaMask::try_new(0), DmaMask::try_new(65)), (Err(EINVAL), Err(EINVAL)));
-        assert_eq!(DmaMask::try_new(1).map(|mask| mask.value()), Ok(1));
-        let both = attrs::DMA_ATTR_NO_WARN | attrs::DMA_ATTR_FORCE_CONTIGUOUS;
-        assert!(both.contains(attrs::DMA_ATTR_NO_WARN) && !attrs::DMA_ATTR_NO_WARN.contains(both));
     }
 }

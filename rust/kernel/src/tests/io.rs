@@ -2,7 +2,7 @@
 //! KUnit tests of accesses to memory as a device's, of registers, and of parts of views.
 
 use crate::io::register::{Array, RegisterBase, WithBase};
-use crate::io::{Io, IoSysMap, Mmio, MmioRaw, Region, SysMem, io_project, io_read, io_write, register};
+use crate::io::{Io, IoSysMap, Mmio, Region, for_tests, io_project, io_read, io_write, register};
 
 /// The parts of the made-up device.
 struct Parts;
@@ -56,9 +56,7 @@ mod cases {
 
     /// A view of it as of a device's memory.
     fn view(memory: &mut Memory) -> Mmio<'_, Region<0x40>> {
-        let raw = MmioRaw::new_region((&raw mut *memory).expose_provenance(), 0x40).unwrap_or_else(|_| unreachable!());
-        // SAFETY: It is borrowed as long as the view is there, and normal memory answers like a device's.
-        unsafe { Mmio::from_raw(raw) }
+        for_tests::mmio(&mut memory.0).unwrap_or_else(|_| unreachable!())
     }
 
     /// By number: widths, bounds, alignment.
@@ -98,16 +96,15 @@ mod cases {
     #[test]
     fn parts() -> Result {
         let mut table = [Entry { id: 1, pair: [2, 3] }; 4];
-        // SAFETY: It is borrowed by nobody else meanwhile.
-        let memory = unsafe { SysMem::new(&raw mut table as *mut [Entry]) };
+        let memory = for_tests::sys_mem(&mut table[..]);
         let io = IoSysMap::from(memory);
         io_write!(io, [try: 2].pair[panic: 1], 0x55);
         assert_eq!(io_read!(memory, [try: 2].pair[try: 1]), 0x55);
         assert_eq!(io_project!(memory, [try: 1]).copy_read(), Entry { id: 1, pair: [2, 3] });
         io_project!(memory, [try: 3]).copy_write(Entry { id: 7, pair: [8, 9] });
-        assert_eq!((table[3].id, table[2].pair[1], table.len()), (7, 0x55, 4));
         let beyond = || -> Result<u32> { Ok(io_read!(memory, [try: 4].id)) };
         assert_eq!(beyond(), Err(ERANGE));
+        assert_eq!((table[3].id, table[2].pair[1], table.len()), (7, 0x55, 4));
         Ok(())
     }
 

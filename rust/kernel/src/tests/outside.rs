@@ -1,35 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! KUnit tests of what is seen of others: firmware's files, C's lists, pages of memory, the task and the test itself.
+//! KUnit tests of what is seen of others: firmware's files, the task and the test itself.
 
-use crate::alloc::allocator::Vmalloc;
 use crate::device::{Bound, Device};
 use crate::firmware::{self, Firmware, ModInfoBuilder};
-use crate::interop::list::{CListHead, clist_create};
-use crate::page::{AsPageIter, PAGE_SIZE};
 use crate::prelude::*;
 use crate::sync::{Arc, Completion};
-use crate::types::Opaque;
-use crate::{bindings, faux, kunit, workqueue};
-use core::ptr::NonNull;
+use crate::{faux, kunit, workqueue};
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use vfs::namei::{PathName, Start, create, remove};
-
-/// An entry of a list, as C would have it.
-#[repr(C)]
-struct Raw {
-    value: u32,
-    link: bindings::list_head,
-}
-
-#[repr(transparent)]
-struct Entry(Opaque<Raw>);
-
-impl Entry {
-    fn value(&self) -> u32 {
-        // SAFETY: The test made it, and nobody writes it.
-        unsafe { (*self.0.get()).value }
-    }
-}
 
 /// The text that says which files a module loads.
 const fn text<const N: usize>(module: &'static CStr) -> ModInfoBuilder<N> {
@@ -113,60 +91,6 @@ mod cases {
         const IMAGE: [u8; text::<0>(c"chip").build_length()] = text(c"chip").build();
         assert_eq!(&MODULE[..], b"firmware=a/b.bin\0firmware=c.bin\0");
         assert_eq!(&IMAGE[..], b"chip.firmware=a/b.bin\0chip.firmware=c.bin\0");
-    }
-
-    #[test]
-    fn lists_of_c() -> Result {
-        stack_pin_init!(let head = CListHead::new());
-        assert!(!head.is_linked() && head.next() == &*head);
-        let raw = head.as_raw();
-        let empty = bindings::list_head { next: raw, prev: raw };
-        let mut entries = KBox::new([10, 20, 30].map(|value| Raw { value, link: empty }), GFP_KERNEL)?;
-        for entry in entries.iter_mut() {
-            // SAFETY: The entries stay in their box until the last use of the list.
-            unsafe { bindings::list_add_tail(&raw mut entry.link, raw) };
-        }
-        // SAFETY: As above; `Entry` is a wrapper of what is linked.
-        let list = unsafe { clist_create!(raw, Entry, Raw, link) };
-        assert!(!list.is_empty() && head.is_linked());
-        assert!(list.iter().map(Entry::value).eq([10, 20, 30]));
-        // SAFETY: The list is not borrowed any more. The second entry is linked.
-        unsafe { bindings::list_del_init(&raw mut entries[1].link) };
-        // SAFETY: As above.
-        let list = unsafe { clist_create!(raw, Entry, Raw, link) };
-        assert!(list.into_iter().map(Entry::value).eq([10, 30]));
-        Ok(())
-    }
-
-    /// Pages of memory from `vmalloc` are those that its addresses lead to.
-    #[test]
-    fn pages_of_vmalloc() -> Result {
-        let mut memory = VVec::<u8>::new();
-        assert!(memory.page_iter().next().is_none());
-        memory.extend_with(2 * PAGE_SIZE + 1, 0xa5, GFP_KERNEL)?;
-        let pages = memory.capacity().div_ceil(PAGE_SIZE);
-        assert!(pages >= 3);
-        assert_eq!((memory.page_iter().page_count(), memory.page_iter().count()), (pages, pages));
-        let Some(page) = memory.page_iter().nth(1) else { return Err(EINVAL) };
-        let mut byte = 0;
-        // SAFETY: The memory is the test's, and nobody else's.
-        unsafe {
-            page.read_raw(&raw mut byte, 17, 1)?;
-            page.fill_zero_raw(16, 3)?;
-        }
-        assert_eq!(byte, 0xa5);
-        assert_eq!(memory.get(PAGE_SIZE + 15..PAGE_SIZE + 20), Some(&[0xa5, 0, 0, 0, 0xa5][..]));
-        // Small memory shares its page.
-        assert!(VBox::new(1u8, GFP_KERNEL)?.page_iter().next().is_none());
-        let mut large = VBox::<[u8; PAGE_SIZE]>::new_uninit(GFP_KERNEL)?;
-        let start = NonNull::from(&mut *large).cast();
-        // SAFETY: The box's memory, for as long as the box is there.
-        let (first, page) = unsafe { (Vmalloc::to_page(start), large.page_iter().next()) };
-        assert_eq!(page.map(|page| page.as_ptr()), Some(first.as_ptr()));
-        let other = KBox::new(byte, GFP_KERNEL)?;
-        // SAFETY: No address does harm.
-        assert!(unsafe { bindings::vmalloc_to_page((&raw const *other).cast()) }.is_null());
-        Ok(())
     }
 
     /// The task that runs the test does; what the test has others do is not the test.

@@ -94,7 +94,7 @@ pub fn copy_from_user_partial(to: &mut [u8], from: impl Into<UserPtr>) -> usize 
 
 /// As [`copy_from_user_partial`], to memory that need not hold anything yet. What was copied is initialized.
 #[inline]
-fn copy_from_user_uninit(to: &mut [MaybeUninit<u8>], from: UserPtr) -> usize {
+pub fn copy_from_user_uninit(to: &mut [MaybeUninit<u8>], from: UserPtr) -> usize {
     if !access_ok(from, to.len()) {
         return to.len();
     }

@@ -13,7 +13,8 @@ mod xstate;
 
 pub use copy::{
     UserValue, access_ok, clear_user, cmpxchg_user_u32, copy_from_user, copy_from_user_append, copy_from_user_partial,
-    copy_page_from_user, copy_page_to_user, copy_to_user, copy_to_user_partial, get_user, put_user,
+    copy_from_user_uninit, copy_page_from_user, copy_page_to_user, copy_to_user, copy_to_user_partial, get_user,
+    put_user,
 };
 pub use xstate::{xrstor_from_user, xsave_to_user};
 

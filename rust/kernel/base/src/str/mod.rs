@@ -7,6 +7,7 @@ pub mod parse_int;
 pub use crate::{b_str, c_str};
 pub use core::ffi::CStr;
 pub use kernel_raw::bstr::BStr;
+pub use kernel_raw::cstring::{CStrExt, CString};
 
 use errno::{Result, code::EINVAL};
 

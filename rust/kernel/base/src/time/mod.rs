@@ -3,8 +3,13 @@
 
 pub mod delay;
 mod delta;
+#[doc(hidden)]
+pub mod hrtimer_mode;
+mod instant;
 
 pub use delta::Delta;
+pub use instant::Instant;
+pub use kernel_raw::clock::{BootTime, ClockSource, Monotonic, RealTime, Tai};
 
 /// Nanoseconds of a microsecond.
 pub const NSEC_PER_USEC: i64 = 1_000;

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+//! KUnit tests of small types: guards, texts of files, directories of debugfs.
+
+use crate::alloc::KBox;
+use crate::alloc::flags::GFP_KERNEL;
+use crate::error::{Error, Result};
+use crate::fmt::from_fn;
+use crate::seq_file::SeqFile;
+use crate::str::Formatter;
+use crate::types::ScopeGuard;
+use core::cell::Cell;
+use kalloc::{Arc, InPlaceInit};
+use kernel_core::debugfs::{MakeOps, Scope, ScopedDir};
+use pin_init::init_with;
+
+/// A kind of file that says by its count whether the file is there.
+struct Counted {
+    _count: Arc<u32>,
+}
+
+impl MakeOps<u32> for Counted {
+    const READS: bool = true;
+    const WRITES: bool = false;
+}
+
+/// Makes a file in a directory in the scope's, which is forgotten.
+fn fill<'data>(data: &'data u32, dir: ScopedDir<'data, 'data>, count: Arc<u32>) {
+    let inner = dir.dir(c"inner");
+    inner.create(c"file", data, Counted { _count: count });
+    core::mem::forget(inner);
+}
+
+#[macros::kunit_tests(rust_kernel_small)]
+mod cases {
+    use super::*;
+
+    /// A guard cleans up once, and not if it was dismissed.
+    #[test]
+    fn guards() {
+        let cleaned = Cell::new(0);
+        let mut guard = ScopeGuard::new_with_data(3, |data| cleaned.set(cleaned.get() + data));
+        *guard += 1;
+        assert_eq!(*guard, 4);
+        drop(guard);
+        assert_eq!(cleaned.get(), 4);
+        assert_eq!(ScopeGuard::new_with_data(5, |data| cleaned.set(data)).dismiss(), 5);
+        assert_eq!(cleaned.get(), 4);
+        drop(ScopeGuard::new(|| cleaned.set(9)));
+        assert_eq!(cleaned.get(), 9);
+    }
+
+    /// What is printed to a text while it is printed to is not there; what follows is.
+    #[test]
+    fn a_text_has_one_writer() {
+        let mut buffer = [0; 16];
+        let mut out = Formatter::new(&mut buffer);
+        let file = SeqFile::new(&mut out);
+        let nested = from_fn(|f| {
+            file.call_printf(format_args!("no"));
+            f.write_str("2")
+        });
+        file.call_printf(format_args!("1{nested}3"));
+        file.call_printf(format_args!("4"));
+        assert_eq!(&buffer[..5], b"1234\0");
+    }
+
+    /// The files of a scope go with it, also if a directory in it was forgotten.
+    #[test]
+    fn a_forgotten_directory_keeps_no_file() -> Result {
+        let count = Arc::new(0, GFP_KERNEL)?;
+        let make = || ::debugfs::Dir::new(b"kunit-forgotten", None);
+        let (data, counted) = (init_with(|| Ok::<_, Error>(7)), count.clone());
+        let scope = Scope::dir(None, make, data, |data, dir| fill(data, dir, counted));
+        let scope = KBox::pin_init(scope, GFP_KERNEL)?;
+        assert_eq!((Arc::strong_count(&count), **scope), (2, 7));
+        drop(scope);
+        assert_eq!(Arc::strong_count(&count), 1);
+        Ok(())
+    }
+}

@@ -136,9 +136,12 @@ impl SqPoll {
         }
     }
 
-    fn needs_wakeup(&self, on: bool) {
+    /// Says to the programs whether they are to wake the thread; how many rings say so now.
+    fn needs_wakeup(&self, on: bool) -> usize {
         let (set, clear) = if on { (SQ_NEED_WAKEUP, 0) } else { (0, SQ_NEED_WAKEUP) };
-        self.rings.lock().iter().for_each(|ring| ring.rings.change(at::SQ_FLAGS, set, clear));
+        let rings = self.rings.lock();
+        rings.iter().for_each(|ring| ring.rings.change(at::SQ_FLAGS, set, clear));
+        rings.len()
     }
 }
 
@@ -257,10 +260,10 @@ fn step(ring: &Arc<Ring>, most: u32) -> bool {
 /// Sleeps until the program wakes the thread, or a request can go on.
 fn rest(poll: &SqPoll) {
     // The program looks at this after it has put a request in, the thread looks for requests after this: one of them sees the other.
-    poll.needs_wakeup(true);
+    let told = poll.needs_wakeup(true);
     core::sync::atomic::fence(SeqCst);
     let wanted = |ring: &Ring| ring.has_requests() || ring.has_any_work() || ring.is_closed();
-    // A signal ends it, which the thread looks at.
-    let _ = poll.wait.wait_interruptible(|| poll.any(wanted));
+    // A ring that came since does not say so. A signal ends it, which the thread looks at.
+    let _ = poll.wait.wait_interruptible(|| poll.any(wanted) || poll.rings.lock().len() != told);
     poll.needs_wakeup(false);
 }

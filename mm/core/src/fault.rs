@@ -400,7 +400,11 @@ impl Mm {
     /// Brings one page in, as the program's own access would. EFAULT, ENOMEM. May sleep.
     pub(crate) fn fault_in(&self, addr: usize, write: bool) -> Result {
         for _ in 0..8 {
-            let entry = self.table.query(addr);
+            let entry = {
+                // Else the tables could go meanwhile.
+                let _inner = self.inner.read();
+                self.table.query(addr)
+            };
             if entry.is_present() && (!write || entry.is_writable()) {
                 return Ok(());
             }

@@ -70,15 +70,18 @@ impl Mm {
                         if write && !flags.any(VmFlags::WRITE) && !flags.is_cow() {
                             return Err(EFAULT);
                         }
+                        // Under the lock: else the tables could go meanwhile.
+                        if flags.any(may)
+                            && let Some(page) = self.table.page(addr, write)
+                        {
+                            return Ok(page);
+                        }
                         !flags.any(may)
                     }
                 }
             };
             if forced_write {
                 return self.forced_page(addr, write);
-            }
-            if let Some(page) = self.table.page(addr, write) {
-                return Ok(page);
             }
             self.fault_in(addr, write)?;
         }

@@ -23,11 +23,14 @@ mod file;
 mod flags;
 mod fork;
 mod futex_key;
+mod huge;
 mod io;
 #[cfg(CONFIG_KUNIT)]
 mod kunit;
 #[cfg(CONFIG_KUNIT)]
 mod kunit_advice;
+#[cfg(all(CONFIG_KUNIT, CONFIG_TRANSPARENT_HUGEPAGE))]
+mod kunit_huge;
 pub mod layout;
 mod lock;
 mod madvise;
@@ -61,6 +64,7 @@ pub use fault::{FaultSignal, handle_kernel_fault, handle_user_fault};
 pub use file::{FILE_TABLE, FileTable, MmapRequest, VmFile};
 pub use flags::{Prot, VmFlags};
 pub use futex_key::FutexKey;
+pub use huge::{HugeMode, init as init_huge_pages};
 pub use io::{Finish, ReadIo, ReadRun, WriteIo, WriteRun};
 pub use mapping::{Mapping, MappingHost, MappingOps};
 pub use mm_alloc::stat::{MemInfo, meminfo};

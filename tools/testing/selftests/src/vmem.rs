@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Memory: as /proc shows it (`show`), advice, locking, limits, access to other processes' memory, the OOM killer's settings.
 
-mod show;
+pub(crate) mod show;
 
 use crate::util::*;
 use crate::{Test, c, ck, eq, fails};

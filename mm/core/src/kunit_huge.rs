@@ -209,8 +209,23 @@ mod tests {
     fn fork_copies_on_write() -> Result {
         let _asked = Asked::new();
         let Some((mm, at)) = mapped()? else { kunit::kunit_skip!("no 2 MB in one piece") };
+        // Both have it whole; who writes gets pages, of which one is a copy.
+        let whole = PMD_SIZE as u64;
         let child = mm.fork()?;
-        assert_eq!((child.rss(), anon_huge(&mm), anon_huge(&child)), (PAGES, 0, 0));
+        assert_eq!((child.rss(), anon_huge(&mm), anon_huge(&child)), (PAGES, whole, whole));
+        assert!(!mm.table.query(at).is_writable() && intact(&child, at, 0..PAGES));
+        assert_eq!(child.write(at, &[0xdd; 2], false), 2);
+        assert_eq!((number(&mm, at, 0), number(&child, at, 0)), (Some(0), Some(0xdddd)));
+        assert_eq!((child.rss(), anon_huge(&mm), anon_huge(&child)), (PAGES, whole, 0));
+        let grandchild = child.fork()?;
+        drop(child);
+        assert!(intact(&mm, at, 0..PAGES) && intact(&grandchild, at, 1..PAGES));
+        assert_eq!(number(&grandchild, at, 0), Some(0xdddd));
+        // Once it is alone it writes to it as before.
+        drop(grandchild);
+        assert_eq!(mm.write(at + 2, &[1], false), 1);
+        assert!(mm.table.query(at).is_huge() && mm.table.query(at + 9 * PAGE_SIZE).is_writable());
+        let child = mm.fork()?;
         assert_eq!(mm.write(at, &[0xff; 2], false), 2);
         assert_eq!(child.write(at + PAGE_SIZE, &[0xee; 2], false), 2);
         assert_eq!((number(&mm, at, 0), number(&child, at, 0)), (Some(0xffff), Some(0)));

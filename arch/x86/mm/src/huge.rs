@@ -296,6 +296,31 @@ impl PageTable {
         true
     }
 
+    /// Maps the huge mapping at `at`, all of it, in `child` too, which nobody uses yet and where nothing is there; with `cow` a write
+    /// copies from now on, in both. Whether there is one. ENOMEM.
+    pub(crate) fn fork_huge(&self, child: &PageTable, at: usize, cow: bool, counts: &mut Counts) -> Result<bool> {
+        let table = child.make_level(at, 1)?;
+        let kept = quicklist::get()?;
+        let Some(locked) = self.lock_huge(at) else {
+            // SAFETY: The table is fresh, and nobody has seen it.
+            unsafe { quicklist::put(kept) };
+            return Ok(false);
+        };
+        let taken = if cow { bits::WRITE } else { 0 };
+        let value = locked.entry.fetch_and(!taken, Ordering::Relaxed) & !taken;
+        for page in 0..PAGES {
+            // SAFETY: The entry holds a reference to each of its frames, and the lock keeps it.
+            unsafe { get_frame(locked.frame(page * PAGE_SIZE)) };
+        }
+        drop(locked);
+        huge_slot(table, at).store(value, Ordering::Relaxed);
+        keep(table, kept);
+        table.entries().fetch_add(1, Ordering::Relaxed);
+        child.count_huge(1);
+        counts[Kind::Anon as usize] += PAGES as i64;
+        Ok(true)
+    }
+
     /// Moves the huge mapping of `[from, from + len)`, if that is all of one, to `to`, if nothing, not even a table, is there. The
     /// caller holds `mm`'s lock exclusively and flushes.
     pub(crate) fn move_huge(&self, from: usize, to: usize, len: usize) -> Result<bool> {

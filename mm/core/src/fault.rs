@@ -337,8 +337,11 @@ impl Mm {
         for _ in 0..8 {
             let entry = self.table.query(addr);
             let held = self.table.page(addr, false);
-            // What is in swap space too must not change without that knowing.
-            let ours = held.as_ref().is_some_and(|page| page.has(PageFlags::ANON) && !page.has(PageFlags::SWAP_CACHE));
+            // What is in swap space too must not change without that knowing, and what `fork` shares not for both: the entry's
+            // reference and this one are all there may be.
+            let ours = held.as_ref().is_some_and(|page| {
+                page.has(PageFlags::ANON) && !page.has(PageFlags::SWAP_CACHE) && page.ref_count() == 2
+            });
             if held.is_some() && (!write || ours && !entry.is_special()) {
                 return Ok(());
             }

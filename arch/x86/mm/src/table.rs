@@ -447,7 +447,7 @@ impl PageTable {
         let lock = TableLock::take(table);
         let entry = entry_at(table, addr);
         let value = entry.load(Ordering::Relaxed);
-        if value & bits::PRESENT == 0 {
+        if value & (bits::PRESENT | PROT_NONE) == 0 {
             return WriteFault::Empty;
         }
         if value & bits::WRITE != 0 {

@@ -5,7 +5,7 @@
 
 use crate::frame::Frame;
 use crate::layout::{PAGE_SIZE, PMD_SIZE, PhysAddr};
-use crate::page::{PageFlags, put_frame};
+use crate::page::{Page, PageFlags, put_frame};
 use crate::{buddy, mem, pcp, reclaim, stat};
 use core::sync::atomic::{Ordering, fence};
 use kalloc::Flags;
@@ -49,6 +49,14 @@ impl Block {
     /// Physical address.
     pub fn phys(&self) -> PhysAddr {
         self.first.phys()
+    }
+
+    /// Fills page `index`, below [`PAGES`], with the bytes of `from`.
+    pub fn copy_in(&self, index: usize, from: &Page) {
+        if let Some(frame) = frames(self.first).nth(index) {
+            // SAFETY: Both are pages that we have references to; the contents of pages are shared bytes by definition.
+            unsafe { mem::copy_page(frame.virt(), from.as_ptr()) };
+        }
     }
 
     /// Gives the references up as a plain record; [`Block::from_first`] takes them back, else they leak.

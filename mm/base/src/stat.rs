@@ -107,6 +107,10 @@ items! {
     ThpFaultAlloc = with_huge("thp_fault_alloc"),
     /// Faults that could have, but for want of a block brought in a page.
     ThpFaultFallback = with_huge("thp_fault_fallback"),
+    /// Blocks that were taken for pages to be put together in since boot.
+    ThpCollapseAlloc = with_huge("thp_collapse_alloc"),
+    /// Times that there was none.
+    ThpCollapseFailed = with_huge("thp_collapse_alloc_failed"),
     /// Huge mappings that became mappings of single pages since boot.
     ThpSplitPmd = with_huge("thp_split_pmd"),
 }

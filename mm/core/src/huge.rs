@@ -8,12 +8,14 @@ use crate::flags::VmFlags;
 use crate::mm_struct::Mm;
 use crate::vma::{Backing, Vma};
 use core::sync::atomic::{AtomicU32, Ordering};
+use errno::{Result, code::*};
 use kalloc::KBox;
 use kalloc::flags::GFP_HIGHUSER;
 use mm_alloc::huge::Block;
-use mm_alloc::layout::PMD_SIZE;
+use mm_alloc::layout::{PAGE_SIZE, PMD_SIZE};
 use mm_alloc::stat::{self, Item};
 use range_map::Slot;
+use x86_mm::Joined;
 use x86_mm::huge::{ENABLED, Room};
 
 /// Below so much memory there are none unless somebody asks for them, as in Linux: 512 MB.
@@ -111,7 +113,8 @@ impl Mm {
     ) -> Option<core::result::Result<bool, FaultSignal>> {
         let from = span(addr, slot.start, slot.end)?;
         // Who cannot write reads zeros, which need no memory.
-        if self.no_huge.load(Ordering::Relaxed) || !slot.value.flags.any(VmFlags::WRITE) {
+        let unwanted = self.no_huge.load(Ordering::Relaxed) || self.dying.load(Ordering::Relaxed);
+        if unwanted || !slot.value.flags.any(VmFlags::WRITE) {
             return None;
         }
         match self.table.room(from) {
@@ -147,9 +150,98 @@ impl Mm {
 
     /// What `THPeligible` of `smaps` says of a mapping of `[start, end)`.
     pub(crate) fn is_huge_eligible(&self, vma: &Vma, start: usize, end: usize) -> bool {
-        let special = VmFlags(VmFlags::IO.0 | VmFlags::DONTEXPAND.0 | VmFlags::PFNMAP.0);
+        may(vma.flags) && self.could_be_huge(vma, start, end)
+    }
+
+    /// Whether a mapping of `[start, end)` could have huge pages, whatever is in force.
+    fn could_be_huge(&self, vma: &Vma, start: usize, end: usize) -> bool {
+        let never = VmFlags(VmFlags::IO.0 | VmFlags::DONTEXPAND.0 | VmFlags::PFNMAP.0 | VmFlags::NOHUGEPAGE.0);
         let suitable = end.checked_sub(PMD_SIZE).is_some_and(|last| span(last, start, end).is_some());
-        let anon = matches!(vma.backing, Backing::Anon) && !vma.flags.any(special);
-        anon && suitable && may(vma.flags) && !vma.flags.any(VmFlags::NOHUGEPAGE) && !self.huge_pages_disabled()
+        let anon = matches!(vma.backing, Backing::Anon) && !vma.flags.any(never);
+        anon && suitable && !self.huge_pages_disabled()
+    }
+
+    /// `MADV_COLLAPSE`: puts the pages of each aligned 2 MB of `[start, end)` together. EINVAL where there are none or what cannot be, EAGAIN
+    /// if somebody has one of them just now, ENOMEM for want of blocks, and at holes once the rest is done. May sleep.
+    pub(crate) fn collapse(&self, start: usize, end: usize) -> Result {
+        let (mut at, mut holes) = (start, false);
+        while at < end {
+            let (from, to) = {
+                let inner = self.inner.read();
+                let Some(slot) = inner.areas.find(at).filter(|slot| slot.start < end) else { return Err(ENOMEM) };
+                if !self.could_be_huge(&slot.value, slot.start, slot.end) {
+                    return Err(EINVAL);
+                }
+                (slot.start.max(at), slot.end.min(end))
+            };
+            holes |= from > at;
+            self.collapse_part(from, to)?;
+            at = to;
+        }
+        if holes { Err(ENOMEM) } else { Ok(()) }
+    }
+
+    /// [`Self::collapse`] within one mapping.
+    fn collapse_part(&self, from: usize, to: usize) -> Result {
+        let (first, last) = (from.checked_next_multiple_of(PMD_SIZE).ok_or(EINVAL)?, to & !(PMD_SIZE - 1));
+        // As Linux: less than would have a whole one in it.
+        if first > last {
+            return Err(EINVAL);
+        }
+        let mut result = Ok(());
+        for at in (first..last).step_by(PMD_SIZE) {
+            match self.collapse_one(at) {
+                Ok(()) => {}
+                Err(ENOMEM) => return Err(ENOMEM),
+                failed => result = failed,
+            }
+        }
+        result
+    }
+
+    fn collapse_one(&self, at: usize) -> Result {
+        self.bring_back(at)?;
+        let room = {
+            let _inner = self.inner.read();
+            self.table.room(at)
+        };
+        match room {
+            Room::Huge => return Ok(()),
+            Room::Free => return Err(EINVAL),
+            Room::Table => {}
+        }
+        let Some(block) = Block::alloc_zeroed(GFP_HIGHUSER) else {
+            stat::add(Item::ThpCollapseFailed, 1);
+            return Err(ENOMEM);
+        };
+        stat::add(Item::ThpCollapseAlloc, 1);
+        let inner = self.inner.write();
+        let slot = inner.areas.containing(at).ok_or(EINVAL)?;
+        // It may be another mapping by now.
+        if !self.could_be_huge(&slot.value, slot.start, slot.end) || span(at, slot.start, slot.end).is_none() {
+            return Err(EINVAL);
+        }
+        match self.table.join_huge(at, block, slot.value.flags.prot()) {
+            Joined::Done => Ok(()),
+            Joined::Busy => Err(EAGAIN),
+            Joined::Unfit => Err(EINVAL),
+        }
+    }
+
+    /// Brings back what the 2 MB at `at` have in swap space.
+    fn bring_back(&self, at: usize) -> Result {
+        for addr in (at..at + PMD_SIZE).step_by(PAGE_SIZE) {
+            if !self.table.has_swap() {
+                return Ok(());
+            }
+            let away = {
+                let _inner = self.inner.read();
+                self.table.query(addr).swap().is_some()
+            };
+            if away {
+                self.fault_in(addr, true).map_err(|error| if error == ENOMEM { error } else { EINVAL })?;
+            }
+        }
+        Ok(())
     }
 }

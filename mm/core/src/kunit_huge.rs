@@ -10,7 +10,7 @@ mod tests {
     use crate::mm_struct::Mm;
     use crate::mmap::MapArgs;
     use crate::proc::SmapsInfo;
-    use errno::Result;
+    use errno::{Result, code::*};
     use kalloc::Arc;
     use mm_alloc::layout::{PAGE_SIZE, PMD_SIZE};
     use mm_alloc::stat::{self, Item};
@@ -253,6 +253,51 @@ mod tests {
         assert_eq!((mm.rss(), anon_huge(&mm)), (PAGES, 0));
         mm.munmap(other, PMD_SIZE)?;
         assert_eq!(mm.rss(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn pages_are_put_together() -> Result {
+        let _asked = Asked::new();
+        if mapped()?.is_none() {
+            kunit::kunit_skip!("no 2 MB in one piece");
+        }
+        let mm = space()?;
+        let at = map(&mm, 3)?;
+        HugeMode::Never.set();
+        assert_eq!(mm.madvise(at, PMD_SIZE, uapi::MADV_COLLAPSE), Err(EINVAL));
+        // Every third is there, every other third is a page of zeros.
+        for page in 0..PAGES {
+            match page % 3 {
+                0 => assert_eq!(mm.write(at + page * PAGE_SIZE, &(page as u16).to_le_bytes(), false), 2),
+                1 => assert_eq!(number(&mm, at, page), Some(0)),
+                _ => {}
+            }
+        }
+        let there = PAGES.div_ceil(3);
+        assert_eq!((mm.rss(), mm.table.room(at)), (there, Room::Table));
+        let pinned = mm.pin_page(at, false)?;
+        assert_eq!(mm.madvise(at, PMD_SIZE, uapi::MADV_COLLAPSE), Err(EAGAIN));
+        drop(pinned);
+        let child = mm.fork()?;
+        assert_eq!(mm.madvise(at, PMD_SIZE, uapi::MADV_COLLAPSE), Err(EAGAIN));
+        drop(child);
+        let bytes = mm.table.table_bytes();
+        for page in (0..PAGES).step_by(3) {
+            assert_eq!(mm.write(at + page * PAGE_SIZE + 2, &[1], false), 1);
+        }
+        mm.madvise(at, PMD_SIZE, uapi::MADV_COLLAPSE)?;
+        assert_eq!((mm.table.room(at), mm.rss(), anon_huge(&mm)), (Room::Huge, PAGES, PMD_SIZE as u64));
+        assert_eq!(mm.table.table_bytes(), bytes);
+        for page in 0..PAGES {
+            assert_eq!(number(&mm, at, page), Some(if page % 3 == 0 { page as u16 } else { 0 }));
+        }
+        // What is whole stays so, and comes apart as any other.
+        mm.madvise(at + PMD_SIZE - PAGE_SIZE, 2 * PAGE_SIZE, uapi::MADV_COLLAPSE)?;
+        mm.madvise(at, PMD_SIZE, uapi::MADV_COLLAPSE)?;
+        mm.munmap(at + 3 * PAGE_SIZE, PAGE_SIZE)?;
+        assert_eq!((mm.table.room(at), mm.rss(), number(&mm, at, 6)), (Room::Table, PAGES - 1, Some(6)));
+        assert_eq!(mm.madvise(at, PMD_SIZE, uapi::MADV_COLLAPSE), Err(EINVAL));
         Ok(())
     }
 

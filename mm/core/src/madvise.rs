@@ -34,6 +34,7 @@ impl Mm {
                 return self.populate_advice(start, end, advice == uapi::MADV_POPULATE_WRITE);
             }
             uapi::MADV_REMOVE => return self.remove_advice(start, end),
+            uapi::MADV_COLLAPSE => return self.collapse(start, end),
             uapi::MADV_WILLNEED => return self.will_need(start, end),
             uapi::MADV_DONTNEED | uapi::MADV_DONTNEED_LOCKED | uapi::MADV_FREE => {
                 return self.dont_need(start, end, advice);
@@ -403,7 +404,7 @@ fn known(advice: u32) -> bool {
             | uapi::MADV_POPULATE_READ
             | uapi::MADV_POPULATE_WRITE
             | uapi::MADV_DONTNEED_LOCKED
-    ) || x86_mm::huge::ENABLED && matches!(advice, uapi::MADV_HUGEPAGE | uapi::MADV_NOHUGEPAGE)
+    ) || x86_mm::huge::ENABLED && matches!(advice, uapi::MADV_HUGEPAGE | uapi::MADV_NOHUGEPAGE | uapi::MADV_COLLAPSE)
 }
 
 fn advised_flags(vma: &Vma, advice: u32) -> Result<VmFlags> {

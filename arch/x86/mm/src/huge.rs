@@ -5,12 +5,12 @@
 //! what asks for [`Found::Huge`], knows of them.
 //!
 //! States of an entry of level 1: 0; a table (`PRESENT` without `HUGE`); a huge mapping (`HUGE`, with `PRESENT` or `PROT_NONE`);
-//! [`BUSY`] while a mapping is split. From 0 an entry becomes a table or a huge mapping, from that 0 or a table; a table stays.
+//! [`BUSY`] while a mapping is split or put together. From 0 an entry becomes a table or a huge mapping, from that 0 or a table; a table
+//! stays, but for [`PageTable::join_huge`].
 //!
 //! For each huge entry the table that has it keeps an empty last-level table (`Frame::kept`), so that a split cannot fail.
 //!
-//! Locks: huge entries change under the lock of their table (as a last-level table's, taken before those), but for an empty entry's
-//! becoming one. TLBs are flushed under it while a mapping is split: interrupts are on wherever tables are walked.
+//! Locks: huge entries change under the lock of their table (as a last-level table's, taken before those). TLBs are flushed under it while a mapping is split: interrupts are on wherever tables are walked.
 
 use crate::entry::{Entry, PROT_NONE, UserProt};
 use crate::table::{Counts, Kind, PageTable, Table, TableLock, check, index, slot, table_at};
@@ -27,8 +27,8 @@ use mm_alloc::{Frame, Page};
 /// Whether there are huge mappings at all.
 pub const ENABLED: bool = cfg!(CONFIG_TRANSPARENT_HUGEPAGE);
 
-/// A huge mapping on its way to a table: nothing for the hardware.
-const BUSY: u64 = bits::HUGE;
+/// A huge mapping on its way to a table, or the other way: nothing for the hardware.
+pub(crate) const BUSY: u64 = bits::HUGE;
 
 /// Whether an entry of level 1 is a huge mapping, or was one just now.
 #[inline(always)]
@@ -104,7 +104,7 @@ impl Locked {
 }
 
 /// Keeps an empty table for a huge entry of `table`, whose lock is held.
-fn keep(table: &'static Frame, frame: &'static Frame) {
+pub(crate) fn keep(table: &'static Frame, frame: &'static Frame) {
     frame.kept().store(table.kept().load(Ordering::Relaxed), Ordering::Relaxed);
     table.kept().store(frame.phys() as usize, Ordering::Relaxed);
 }
@@ -143,7 +143,7 @@ impl PageTable {
     }
 
     /// The table of level 1 for `addr` (its entries lead to last-level tables), if there is one.
-    fn table_above(&self, addr: usize) -> Option<&'static Frame> {
+    pub(crate) fn table_above(&self, addr: usize) -> Option<&'static Frame> {
         let mut table: &'static Table = self.root();
         for level in [3, 2] {
             let entry = slot(table, addr, level).load(Ordering::Acquire);
@@ -218,6 +218,12 @@ impl PageTable {
             self.tables.fetch_sub(1, Ordering::Relaxed);
         }
         stat::add(Item::AnonHuge, delta);
+    }
+
+    /// Counts a mapping for which a table was there.
+    pub(crate) fn count_joined(&self) {
+        self.huge.fetch_add(1, Ordering::Relaxed);
+        stat::add(Item::AnonHuge, 1);
     }
 
     /// Makes a huge mapping around `addr` one of single pages, if there is one: rights and marks of use and writing stay. The caller
@@ -435,7 +441,7 @@ impl Entry {
 
 /// The entry of `addr` in a table of level 1.
 #[inline(always)]
-fn huge_slot(table: &'static Frame, addr: usize) -> &'static AtomicU64 {
+pub(crate) fn huge_slot(table: &'static Frame, addr: usize) -> &'static AtomicU64 {
     // SAFETY: Callers got `table` as one of ours that stays.
     slot(unsafe { table_at(table.phys()) }, addr, 1)
 }

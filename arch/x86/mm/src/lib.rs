@@ -19,6 +19,7 @@ pub mod extable;
 pub mod fork;
 pub mod huge;
 pub mod init;
+mod join;
 pub mod ldt;
 mod marks;
 mod quicklist;
@@ -30,6 +31,7 @@ pub mod uaccess;
 
 pub use entry::{Entry, UserProt};
 pub use init::{init, init_cpu};
+pub use join::Joined;
 pub use ldt::{Ldt, UserDesc};
 pub use mm_alloc::layout::TASK_SIZE;
 pub use table::{Kind, PageTable, WriteFault};

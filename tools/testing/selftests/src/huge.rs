@@ -20,6 +20,7 @@ pub const TESTS: &[Test] = &[
     ("huge.remote_access", remote),
     ("huge.lock_part", lock_part),
     ("huge.soft_dirty", soft_dirty),
+    ("huge.collapse", collapse),
     ("huge.system_calls", system_calls),
     ("huge.threads_first_touch", threads_first_touch),
     ("huge.threads_and_changes", threads_and_changes),
@@ -386,6 +387,43 @@ fn soft_dirty() -> Outcome {
     eq!(bit(3)?, 1);
     std::fs::write("/proc/self/clear_refs", "1").map_err(|e| e.to_string())?;
     ck!(intact(at, 0..PAGES));
+    Ok(())
+}
+
+fn collapse() -> Outcome {
+    const COLLAPSE: i32 = 25;
+    let _asked = Asked::new()?;
+    let at = map(4)?;
+    fails!(libc::madvise(at as *mut _, HUGE, COLLAPSE), libc::EINVAL);
+    choose("never")?;
+    for page in (0..2 * PAGES).step_by(2) {
+        poke(at + page * PAGE, value(page));
+    }
+    eq!((rss_kib(at)?, huge_kib(at)?), (2048, 0));
+    // Whatever is in force.
+    c!(libc::madvise(at as *mut _, 2 * HUGE, COLLAPSE));
+    eq!((rss_kib(at)?, huge_kib(at)?), (4096, 4096));
+    ck!((0..2 * PAGES).all(|page| peek(at + page * PAGE) == if page % 2 == 0 { value(page) } else { 0 }));
+    c!(libc::madvise(at as *mut _, 2 * HUGE, COLLAPSE));
+    // Less than a whole one: none at all is as good as done, unless it reaches into a second.
+    c!(libc::madvise(at as *mut _, HUGE / 2, COLLAPSE));
+    fails!(libc::madvise((at + PAGE) as *mut _, HUGE / 2, COLLAPSE), libc::EINVAL);
+    c!(libc::madvise((at + PAGE) as *mut _, HUGE, COLLAPSE));
+    // One that is untouched beside two that are whole.
+    fails!(libc::madvise(at as *mut _, 3 * HUGE, COLLAPSE), libc::EINVAL);
+    // Taken apart, and together again.
+    protect(at + 9 * PAGE, PAGE, libc::PROT_READ)?;
+    protect(at + 9 * PAGE, PAGE, RW)?;
+    eq!(huge_kib(at)?, 2048);
+    c!(libc::madvise(at as *mut _, HUGE, COLLAPSE));
+    eq!(huge_kib(at)?, 4096);
+    fill(at, 2);
+    ck!(intact(at, 0..2 * PAGES));
+    advise(at + 3 * HUGE, HUGE, libc::MADV_NOHUGEPAGE)?;
+    poke(at + 3 * HUGE, 1);
+    fails!(libc::madvise((at + 3 * HUGE) as *mut _, HUGE, COLLAPSE), libc::EINVAL);
+    unmap(at + HUGE, HUGE)?;
+    fails!(libc::madvise(at as *mut _, 2 * HUGE, COLLAPSE), libc::ENOMEM);
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 //! They come from the page allocator together and go back together, if nobody has a page still. No locks here.
 
 use crate::frame::Frame;
-use crate::layout::{PAGE_SIZE, PMD_SIZE, PhysAddr};
+use crate::layout::{PAGE_SIZE, PMD_SIZE, PhysAddr, phys_to_virt};
 use crate::page::{Page, PageFlags, put_frame};
 use crate::{buddy, mem, pcp, reclaim, stat};
 use core::sync::atomic::{Ordering, fence};
@@ -51,11 +51,12 @@ impl Block {
         self.first.phys()
     }
 
-    /// Fills page `index`, below [`PAGES`], with the bytes of `from`.
+    /// Fills page `index` with the bytes of `from`; nothing happens if there is no such page.
     pub fn copy_in(&self, index: usize, from: &Page) {
-        if let Some(frame) = frames(self.first).nth(index) {
+        if index < PAGES {
+            let page = phys_to_virt(self.phys()).wrapping_add(index * PAGE_SIZE);
             // SAFETY: Both are pages that we have references to; the contents of pages are shared bytes by definition.
-            unsafe { mem::copy_page(frame.virt(), from.as_ptr()) };
+            unsafe { mem::copy_page(page, from.as_ptr()) };
         }
     }
 

@@ -200,7 +200,6 @@ impl Mm {
     }
 
     fn collapse_one(&self, at: usize) -> Result {
-        self.bring_back(at)?;
         let room = {
             let _inner = self.inner.read();
             self.table.room(at)
@@ -215,6 +214,7 @@ impl Mm {
             return Err(ENOMEM);
         };
         stat::add(Item::ThpCollapseAlloc, 1);
+        self.make_own(at)?;
         let inner = self.inner.write();
         let slot = inner.areas.containing(at).ok_or(EINVAL)?;
         // It may be another mapping by now.
@@ -228,17 +228,16 @@ impl Mm {
         }
     }
 
-    /// Brings back what the 2 MB at `at` have in swap space.
-    fn bring_back(&self, at: usize) -> Result {
+    /// Makes the pages of the 2 MB at `at` that the program cannot write at once its own, as its writes would: what is in swap space comes
+    /// back, what it shares with a child is copied. EINVAL if it may not write there, ENOMEM.
+    fn make_own(&self, at: usize) -> Result {
         for addr in (at..at + PMD_SIZE).step_by(PAGE_SIZE) {
-            if !self.table.has_swap() {
-                return Ok(());
-            }
-            let away = {
+            let foreign = {
                 let _inner = self.inner.read();
-                self.table.query(addr).swap().is_some()
+                let entry = self.table.query(addr);
+                entry.swap().is_some() || entry.is_present() && !entry.is_special() && !entry.is_writable()
             };
-            if away {
+            if foreign {
                 self.fault_in(addr, true).map_err(|error| if error == ENOMEM { error } else { EINVAL })?;
             }
         }

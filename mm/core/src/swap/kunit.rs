@@ -5,6 +5,7 @@
 mod tests {
     use crate::exec::ExecLayout;
     use crate::flags::Prot;
+    use crate::huge::HugeMode;
     use crate::io::ReadRun;
     use crate::mapping::Mapping;
     use crate::mm_struct::Mm;
@@ -16,9 +17,10 @@ mod tests {
     use kalloc::{Arc, KBox, KVec};
     use locking::SpinLock;
     use mm_alloc::Page;
-    use mm_alloc::layout::PAGE_SIZE;
+    use mm_alloc::layout::{PAGE_SIZE, PMD_SIZE};
     use swap_map::SlotMap;
     use x86_mm::Kind;
+    use x86_mm::huge::Room;
 
     const PAGES: usize = 64;
 
@@ -140,6 +142,44 @@ mod tests {
             assert_eq!(byte(&child, at, page), Some(page as u8 + 1));
         }
         drop(child);
+        close(&area)
+    }
+
+    #[test]
+    fn a_huge_page_leaves_page_by_page() -> Result {
+        if !x86_mm::huge::ENABLED {
+            kunit::kunit_skip!("no huge pages");
+        }
+        let mm = Mm::new_exec(&ExecLayout { randomize: true, stack_limit: 8 << 20 })?;
+        let (len, flags) = (2 * PMD_SIZE, uapi::MAP_PRIVATE | uapi::MAP_ANONYMOUS);
+        let at = mm.mmap(MapArgs { addr: 0, len, prot: Prot::RW, flags, file: None, pgoff: 0 })?;
+        mm.madvise(at, len, uapi::MADV_HUGEPAGE)?;
+        let (at, all) = (at.next_multiple_of(PMD_SIZE), PMD_SIZE / PAGE_SIZE);
+        let before = HugeMode::get();
+        HugeMode::Madvise.set();
+        let written = (0..all).all(|page| set(&mm, at, page, page as u8));
+        before.set();
+        assert!(written);
+        if mm.table.room(at) != Room::Huge {
+            kunit::kunit_skip!("no 2 MB in one piece");
+        }
+        let (area, _) = area()?;
+        out(&mm, at + 9 * PAGE_SIZE)?;
+        assert_eq!((mm.table.rss(Kind::Anon), mm.table.rss(Kind::Swap)), (all - PAGES, PAGES));
+        assert_eq!(mm.table.room(at), Room::Table);
+        assert!((0..all).all(|page| byte(&mm, at, page) == Some(page as u8)));
+        // What is away comes back first where all is to be in one piece again.
+        out(&mm, at + 100 * PAGE_SIZE)?;
+        match madvise(&mm, at, PMD_SIZE, uapi::MADV_COLLAPSE) {
+            // Others took what there was.
+            Err(ENOMEM) => {}
+            result => {
+                result?;
+                assert_eq!((mm.table.room(at), mm.table.rss(Kind::Swap)), (Room::Huge, 0));
+            }
+        }
+        assert!((0..all).all(|page| byte(&mm, at, page) == Some(page as u8)));
+        drop(mm);
         close(&area)
     }
 

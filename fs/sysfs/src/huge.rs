@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `/sys/kernel/mm/transparent_hugepage`: who gets huge pages. What Linux has besides is not here: there is nothing to be set about
-//! defragmentation and pages of zeros. Source: Linux's `Documentation/admin-guide/mm/transhuge.rst`.
+//! `/sys/kernel/mm/transparent_hugepage`: who gets huge pages. What Linux has besides is not here: there is nothing to be set
+//! about defragmentation and pages of zeros. Source: Linux's `Documentation/admin-guide/mm/transhuge.rst`.
 
 use crate::{Node, attr, attr_rw};
 use errno::Result;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Blocks of 2 MB for huge mappings. A block is 512 pages that are counted one by one, each as if it had been allocated alone: what
-//! has one of them needs not know of the others, and a mapping of the block becomes one of pages without the pages' knowing.
+//! Blocks of 2 MB for huge mappings. A block is 512 pages that are counted one by one, each as if it had been allocated alone:
+//! what has one of them needs not know of the others, and a mapping of the block becomes one of pages without the pages' knowing.
 //! They come from the page allocator together and go back together, if nobody has a page still. No locks here.
 
 use crate::frame::Frame;
@@ -27,8 +27,8 @@ pub struct Block {
 }
 
 impl Block {
-    /// A block of zeros, of pages of private memory. `None` if there is none, or if little would be left: nothing is reclaimed for it,
-    /// and a page alone does as well. May sleep.
+    /// A block of zeros, of pages of private memory. `None` if there is none, or if little would be left: nothing is reclaimed
+    /// for it, and a page alone does as well. May sleep.
     pub fn alloc_zeroed(flags: Flags) -> Option<Self> {
         if buddy::free_pages_total() < buddy::reserve_pages() + PAGES {
             return None;
@@ -70,7 +70,8 @@ impl Block {
     /// Takes over the references to a whole block.
     ///
     /// # Safety
-    /// `first` begins a block that was made here; the caller owns one reference to each of its frames and gives them to the result.
+    /// `first` begins a block that was made here; the caller owns one reference to each of its frames and gives them to the
+    /// result.
     pub unsafe fn from_first(first: &'static Frame) -> Self {
         Self { first }
     }

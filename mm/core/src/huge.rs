@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Transparent huge pages: which faults bring in 2 MB of private memory at once. That they are mapped by one entry only the page tables
-//! know (`x86_mm::huge`): everything else sees pages. Source: `Documentation/admin-guide/mm/transhuge.rst` of Linux, `madvise(2)`,
-//! `prctl(2)`. No locks of its own.
+//! Transparent huge pages: which faults bring in 2 MB of private memory at once. That they are mapped by one entry only the page
+//! tables know (`x86_mm::huge`): everything else sees pages. Source: `Documentation/admin-guide/mm/transhuge.rst` of Linux,
+//! `madvise(2)`, `prctl(2)`. No locks of its own.
 
 use crate::fault::FaultSignal;
 use crate::flags::VmFlags;
@@ -77,8 +77,8 @@ const DEFAULT: HugeMode = if cfg!(CONFIG_TRANSPARENT_HUGEPAGE_ALWAYS) {
 /// The flag that decides: `HUGEPAGE` if it has to be there, `NOHUGEPAGE` if it has not to be, 0 for never.
 static MASK: AtomicU32 = AtomicU32::new(0);
 
-/// Sets what is in force: `parameter` of the command line (`transparent_hugepage=`), else what the configuration says, if there is
-/// memory enough. Once, at boot.
+/// Sets what is in force: `parameter` of the command line (`transparent_hugepage=`), else what the configuration says, if there
+/// is memory enough. Once, at boot.
 pub fn init(parameter: Option<&[u8]>) {
     if !ENABLED {
         return;
@@ -161,8 +161,9 @@ impl Mm {
         anon && suitable && !self.huge_pages_disabled()
     }
 
-    /// `MADV_COLLAPSE`: puts the pages of each aligned 2 MB of `[start, end)` together. EINVAL where there are none or what cannot be, EAGAIN
-    /// if somebody has one of them just now, ENOMEM for want of blocks, and at holes once the rest is done. May sleep.
+    /// `MADV_COLLAPSE`: puts the pages of each aligned 2 MB of `[start, end)` together. EINVAL where there are none or what
+    /// cannot be, EAGAIN if somebody has one of them just now, ENOMEM for want of blocks, and at holes once the rest is done. May
+    /// sleep.
     pub(crate) fn collapse(&self, start: usize, end: usize) -> Result {
         let (mut at, mut holes) = (start, false);
         while at < end {
@@ -228,8 +229,8 @@ impl Mm {
         }
     }
 
-    /// Makes the pages of the 2 MB at `at` that the program cannot write at once its own, as its writes would: what is in swap space comes
-    /// back, what it shares with a child is copied. EINVAL if it may not write there, ENOMEM.
+    /// Makes the pages of the 2 MB at `at` that the program cannot write at once its own, as its writes would: what is in swap
+    /// space comes back, what it shares with a child is copied. EINVAL if it may not write there, ENOMEM.
     fn make_own(&self, at: usize) -> Result {
         for addr in (at..at + PMD_SIZE).step_by(PAGE_SIZE) {
             let foreign = {

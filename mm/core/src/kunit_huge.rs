@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Tests in the kernel: huge mappings, made and taken apart, in address spaces that nobody runs in. They need blocks of 2 MB; where there
-//! are none left they see nothing.
+//! Tests in the kernel: huge mappings, made and taken apart, in address spaces that nobody runs in. They need blocks of 2 MB;
+//! where there are none left they see nothing.
 
 #[macros::kunit_tests(mm_huge)]
 mod tests {
@@ -49,7 +49,8 @@ mod tests {
         Ok(at.next_multiple_of(PMD_SIZE))
     }
 
-    /// An address space with 2 MB that are mapped at once, each page with its number in its first two bytes; `None` without a block.
+    /// An address space with 2 MB that are mapped at once, each page with its number in its first two bytes; `None` without a
+    /// block.
     fn mapped() -> Result<Option<(Arc<Mm>, usize)>> {
         let mm = space()?;
         let at = map(&mm, 2)?;

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Huge mappings of private memory: an entry one level above the last that maps 2 MB at once. Its 512 pages are counted one by one
-//! ([`mm_alloc::huge`]), so the same memory can be mapped by a table of 512 entries with the same rights at any time. Whoever walks to a
-//! last-level table ([`PageTable::walk`] and all above it) finds one: a huge mapping in the way is split first. Only what is here, and
-//! what asks for [`Found::Huge`], knows of them.
+//! Huge mappings of private memory: an entry one level above the last that maps 2 MB at once. Its 512 pages are counted one by
+//! one ([`mm_alloc::huge`]), so the same memory can be mapped by a table of 512 entries with the same rights at any time. Whoever
+//! walks to a last-level table ([`PageTable::walk`] and all above it) finds one: a huge mapping in the way is split first. Only
+//! what is here, and what asks for [`Found::Huge`], knows of them.
 //!
 //! States of an entry of level 1: 0; a table (`PRESENT` without `HUGE`); a huge mapping (`HUGE`, with `PRESENT` or `PROT_NONE`);
-//! [`BUSY`] while a mapping is split or put together. From 0 an entry becomes a table or a huge mapping, from that 0 or a table; a table
-//! stays, but for [`PageTable::join_huge`].
+//! [`BUSY`] while a mapping is split or put together. From 0 an entry becomes a table or a huge mapping, from that 0 or a table;
+//! a table stays, but for [`PageTable::join_huge`].
 //!
 //! For each huge entry the table that has it keeps an empty last-level table (`Frame::kept`), so that a split cannot fail.
 //!
-//! Locks: huge entries change under the lock of their table (as a last-level table's, taken before those). TLBs are flushed under it while a mapping is split: interrupts are on wherever tables are walked.
+//! Locks: huge entries change under the lock of their table (as a last-level table's, taken before those). TLBs are flushed under
+//! it while a mapping is split: interrupts are on wherever tables are walked.
 
 use crate::entry::{Entry, PROT_NONE, UserProt};
 use crate::table::{Counts, Kind, PageTable, Table, TableLock, check, index, slot, table_at};
@@ -181,8 +182,8 @@ impl PageTable {
         if entry == 0 { Room::Free } else { Room::Table }
     }
 
-    /// Maps `block` at the 2 MB around `addr` if nothing is mapped there, not even a table is. False if not: the block is dropped.
-    /// ENOMEM. The caller holds `mm`'s lock, shared is enough.
+    /// Maps `block` at the 2 MB around `addr` if nothing is mapped there, not even a table is. False if not: the block is
+    /// dropped. ENOMEM. The caller holds `mm`'s lock, shared is enough.
     pub fn map_huge(&self, addr: usize, block: Block, prot: UserProt) -> Result<bool> {
         check(addr)?;
         let table = self.make_level(addr, 1)?;
@@ -226,15 +227,15 @@ impl PageTable {
         stat::add(Item::AnonHuge, 1);
     }
 
-    /// Makes a huge mapping around `addr` one of single pages, if there is one: rights and marks of use and writing stay. The caller
-    /// holds `mm`'s lock, shared is enough.
+    /// Makes a huge mapping around `addr` one of single pages, if there is one: rights and marks of use and writing stay. The
+    /// caller holds `mm`'s lock, shared is enough.
     #[cold]
     #[inline(never)]
     pub(crate) fn split_huge(&self, addr: usize) {
         let Some(locked) = self.lock_huge(addr) else { return };
         let start = addr & !(PMD_SIZE - 1);
-        // No CPU may have translations of both sizes for an address (Intel SDM volume 3, 4.10.2.3, and the errata about it): the huge one
-        // goes first. Nor can the hardware set bits then that would be lost.
+        // No CPU may have translations of both sizes for an address (Intel SDM volume 3, 4.10.2.3, and the errata about it): the
+        // huge one goes first. Nor can the hardware set bits then that would be lost.
         let value = locked.entry.swap(BUSY, Ordering::AcqRel);
         tlb::flush_range(self, start, start + PMD_SIZE, false);
         let frame = locked.take_kept();
@@ -258,8 +259,8 @@ impl PageTable {
         self.walk(addr)
     }
 
-    /// Sees to it that no huge mapping reaches across `addr`, where a mapping of the program's is about to begin or end. The caller
-    /// holds `mm`'s lock exclusively.
+    /// Sees to it that no huge mapping reaches across `addr`, where a mapping of the program's is about to begin or end. The
+    /// caller holds `mm`'s lock exclusively.
     #[inline]
     pub fn split_huge_at(&self, addr: usize) {
         if self.has_huge() && !addr.is_multiple_of(PMD_SIZE) {
@@ -267,8 +268,8 @@ impl PageTable {
         }
     }
 
-    /// The last-level table for `addr`, if there is one, for walkers without `mm`'s lock: they look for pages of files, which no huge
-    /// mapping has.
+    /// The last-level table for `addr`, if there is one, for walkers without `mm`'s lock: they look for pages of files, which no
+    /// huge mapping has.
     #[inline]
     pub(crate) fn walk_shared(&self, addr: usize) -> Option<&'static Frame> {
         match self.look(addr) {
@@ -302,8 +303,8 @@ impl PageTable {
         true
     }
 
-    /// Maps the huge mapping at `at`, all of it, in `child` too, which nobody uses yet and where nothing is there; with `cow` a write
-    /// copies from now on, in both. Whether there is one. ENOMEM.
+    /// Maps the huge mapping at `at`, all of it, in `child` too, which nobody uses yet and where nothing is there; with `cow` a
+    /// write copies from now on, in both. Whether there is one. ENOMEM.
     pub(crate) fn fork_huge(&self, child: &PageTable, at: usize, cow: bool, counts: &mut Counts) -> Result<bool> {
         let table = child.make_level(at, 1)?;
         let kept = quicklist::get()?;
@@ -327,8 +328,8 @@ impl PageTable {
         Ok(true)
     }
 
-    /// Moves the huge mapping of `[from, from + len)`, if that is all of one, to `to`, if nothing, not even a table, is there. The
-    /// caller holds `mm`'s lock exclusively and flushes.
+    /// Moves the huge mapping of `[from, from + len)`, if that is all of one, to `to`, if nothing, not even a table, is there.
+    /// The caller holds `mm`'s lock exclusively and flushes.
     pub(crate) fn move_huge(&self, from: usize, to: usize, len: usize) -> Result<bool> {
         if !self.has_huge() || len != PMD_SIZE || self.room(from) != Room::Huge || self.room(to) != Room::Free {
             return Ok(false);

@@ -24,8 +24,8 @@ pub enum Joined {
 }
 
 impl PageTable {
-    /// Copies the pages of the 2 MB at `at`, an aligned address, to `block` and maps that with the rights `prot` in their place. The
-    /// caller holds `mm`'s lock exclusively, and all of it is in one mapping of private memory. May sleep.
+    /// Copies the pages of the 2 MB at `at`, an aligned address, to `block` and maps that with the rights `prot` in their place.
+    /// The caller holds `mm`'s lock exclusively, and all of it is in one mapping of private memory. May sleep.
     pub fn join_huge(&self, at: usize, block: Block, prot: UserProt) -> Joined {
         let table = match self.look(at) {
             Ok(Found::Table(table)) => table,

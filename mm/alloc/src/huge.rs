@@ -60,6 +60,11 @@ impl Block {
         }
     }
 
+    /// The pages' records, in order.
+    pub fn frames(&self) -> impl Iterator<Item = &'static Frame> + use<> {
+        frames(self.first)
+    }
+
     /// Gives the references up as a plain record; [`Block::from_first`] takes them back, else they leak.
     pub fn into_first(self) -> &'static Frame {
         let first = self.first;

@@ -14,6 +14,7 @@
 //! it while a mapping is split: interrupts are on wherever tables are walked.
 
 use crate::entry::{Entry, PROT_NONE, UserProt};
+use crate::range::put_frame_of_any;
 use crate::table::{Counts, Kind, PageTable, Table, TableLock, check, index, slot, table_at};
 use crate::{quicklist, tlb};
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +24,7 @@ use mm_alloc::kpt::bits;
 use mm_alloc::layout::{PAGE_SIZE, PMD_SIZE};
 use mm_alloc::page::get_frame;
 use mm_alloc::stat::{self, Item};
-use mm_alloc::{Frame, Page};
+use mm_alloc::{Frame, Page, PageFlags};
 
 /// Whether there are huge mappings at all.
 pub const ENABLED: bool = cfg!(CONFIG_TRANSPARENT_HUGEPAGE);
@@ -133,7 +134,21 @@ fn none_kept() -> ! {
 /// The mapping was taken out of the table, `first` begins its pages, and no CPU uses the translation any more.
 pub(crate) unsafe fn put_block(first: &'static Frame) {
     // SAFETY: The mapping's references are the caller's, who gives them to the block.
-    drop(unsafe { Block::from_first(first) });
+    let block = unsafe { Block::from_first(first) };
+    // A child that `fork` gave the pages too may have sent some to swap space.
+    if block.frames().any(|frame| frame.flag_bits() & PageFlags::SWAP_CACHE.0 != 0) {
+        return put_cached(block);
+    }
+    drop(block);
+}
+
+#[cold]
+fn put_cached(block: Block) {
+    for frame in block.frames() {
+        // SAFETY: The block's references are given up one by one.
+        unsafe { put_frame_of_any(frame) };
+    }
+    let _ = block.into_first();
 }
 
 impl PageTable {

@@ -10,6 +10,7 @@ mod tests {
     use crate::mapping::Mapping;
     use crate::mm_struct::Mm;
     use crate::mmap::MapArgs;
+    use crate::swap::out::go_round;
     use crate::swap::{Area, SwapIo, SwapWrite, empty, madvise, shmem, write};
     use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use errno::{Result, code::*};
@@ -179,7 +180,16 @@ mod tests {
             }
         }
         assert!((0..all).all(|page| byte(&mm, at, page) == Some(page as u8)));
-        drop(mm);
+        // The clock's hand takes a child's pages one by one, of which the parent's stay mapped at once.
+        let (child, other) = (mm.fork()?, mm.fork()?);
+        go_round(&child, 3);
+        assert!(child.table.rss(Kind::Swap) != 0 && mm.table.rss(Kind::Anon) == all);
+        assert!(set(&mm, at, 1, 100) && set(&child, at, 2, 200));
+        assert_eq!((byte(&mm, at, 1), byte(&child, at, 1)), (Some(100), Some(1)));
+        assert_eq!((byte(&mm, at, 2), byte(&child, at, 2)), (Some(2), Some(200)));
+        drop((mm, other));
+        assert!((3..all).all(|page| byte(&child, at, page) == Some(page as u8)));
+        drop(child);
         close(&area)
     }
 

@@ -370,8 +370,13 @@ impl PageTable {
         if !self.has_huge() {
             return None;
         }
-        let locked = self.lock_huge(addr)?;
-        Some(Entry(small(locked.value(), addr) | bits::HUGE))
+        let entry = huge_slot(self.table_above(addr)?, addr);
+        let mut value = entry.load(Ordering::Acquire);
+        if value == BUSY {
+            // Else it is no need to wait for anybody: pages are not looked at.
+            value = self.lock_huge(addr)?.value();
+        }
+        is_huge(value).then(|| Entry(small(value, addr) | bits::HUGE))
     }
 
     /// [`PageTable::page`] in a huge mapping; `Ok` with what it answers.

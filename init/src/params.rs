@@ -41,6 +41,7 @@ const KNOWN: &[&str] = &[
     "kunit_shutdown",
     "random.trust_bootloader",
     "random.trust_cpu",
+    "transparent_hugepage",
     "no-kvmclock",
     "nopcid",
     "nosmap",

@@ -9,6 +9,8 @@
 
 pub mod cpu;
 pub mod device;
+#[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+mod huge;
 pub mod uevent;
 
 pub use kernfs::{Attribute, Node};
@@ -170,6 +172,8 @@ pub fn init() -> Result {
     constant(&kernel, "cpu_byteorder", "little")?;
     cpu::add(&root)?;
     add_clock_sources(&root)?;
+    #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+    huge::add(&root)?;
     ROOT.set(root).map_err(|_| EBUSY)?;
     uevent::init()?;
     register_filesystem(&SYSFS)

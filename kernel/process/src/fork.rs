@@ -376,7 +376,6 @@ fn new_process(thread: &Thread, args: &CloneArgs, nr: &Arc<PidNr>) -> Result<Arc
     process.forker.store(current().tid(), Ordering::Relaxed);
     process.inherit_oom(me);
     process.personality.store(me.personality.load(Ordering::Relaxed), Ordering::Relaxed);
-    process.thp_disabled.store(me.thp_disabled.load(Ordering::Relaxed), Ordering::Relaxed);
     process.dumpable.store(me.dumpable.load(Ordering::Relaxed), Ordering::Relaxed);
     process.coredump_filter.store(me.coredump_filter.load(Ordering::Relaxed), Ordering::Relaxed);
     if let Some(limits) = rlimit::of(&current()) {

@@ -17,7 +17,8 @@ pub fn sys_process_madvise(regs: &PtRegs) -> Result<usize> {
     let mut pieces = IovIter::from_iovec(UserPtr::from(regs.arg1()), regs.arg2())?;
     let process = process_of_file(&*vfs::fdget(regs.arg0())?)?;
     let task = process.leader().ok_or(ESRCH)?;
-    if !matches!(advice, uapi::MADV_COLD | uapi::MADV_PAGEOUT | uapi::MADV_WILLNEED) {
+    let huge = x86_mm::huge::ENABLED && advice == uapi::MADV_COLLAPSE;
+    if !huge && !matches!(advice, uapi::MADV_COLD | uapi::MADV_PAGEOUT | uapi::MADV_WILLNEED) {
         return Err(EINVAL);
     }
     let mm = mm::mm_of(&task).ok_or(ESRCH)?;

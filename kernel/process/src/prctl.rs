@@ -2,11 +2,11 @@
 //! `prctl(2)`, second part: the time-stamp counter, and what checkpoint programs ask. Source: prctl(2).
 
 use crate::signal::syscalls::this;
-use crate::thread::{MCE_EARLY, MCE_PROCESS, Thread, current_process};
+use crate::thread::{MCE_EARLY, MCE_PROCESS, Thread};
 use crate::user::write_user;
 use core::sync::atomic::Ordering;
 use errno::Result;
-use errno::code::{EINVAL, ESRCH};
+use errno::code::EINVAL;
 use x86_cpu::regs::PtRegs;
 
 /// The options that `misc::sys_prctl` leaves.
@@ -29,10 +29,10 @@ pub(crate) fn more(option: u32, regs: &PtRegs) -> Result<usize> {
             write_user(arg, &address)?;
         }
         uapi::PR_SET_THP_DISABLE if regs.arg2() == 0 && rest == 0 => {
-            current_process().ok_or(ESRCH)?.thp_disabled.store(arg != 0, Ordering::Relaxed);
+            mm::with_current_mm(|mm| Ok(mm.disable_huge_pages(arg != 0)))?;
         }
         uapi::PR_GET_THP_DISABLE if arg == 0 && regs.arg2() == 0 && rest == 0 => {
-            return Ok(usize::from(current_process().ok_or(ESRCH)?.thp_disabled.load(Ordering::Relaxed)));
+            return mm::with_current_mm(|mm| Ok(usize::from(mm.huge_pages_disabled())));
         }
         uapi::PR_MCE_KILL if rest == 0 => this(|_, thread| mce_kill(thread, arg, regs.arg2()))?,
         uapi::PR_MCE_KILL_GET if arg == 0 && regs.arg2() == 0 && rest == 0 => {

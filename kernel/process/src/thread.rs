@@ -135,8 +135,6 @@ pub struct Process {
     pub(crate) dumpable: AtomicU8,
     /// `/proc/PID/coredump_filter`.
     pub(crate) coredump_filter: AtomicU32,
-    /// `prctl(PR_SET_THP_DISABLE)`: it wants no huge pages (there are none), nor do its children.
-    pub(crate) thp_disabled: AtomicBool,
     /// `prctl(PR_SET_CHILD_SUBREAPER)`.
     pub(crate) subreaper: AtomicBool,
     /// `/proc/PID/oom_score_adj`, and the least that it may be set to without privilege.
@@ -433,7 +431,6 @@ impl Process {
             personality: AtomicU32::new(0),
             dumpable: AtomicU8::new(1),
             coredump_filter: AtomicU32::new(crate::coredump::DEFAULT_FILTER),
-            thp_disabled: AtomicBool::new(false),
             subreaper: AtomicBool::new(false),
             oom_score_adj: AtomicI32::new(0),
             oom_score_adj_min: AtomicI32::new(0),

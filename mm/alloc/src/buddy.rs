@@ -174,7 +174,8 @@ fn free_rest(frame: &'static Frame, order: usize) {
     }
 }
 
-fn give_back(frame: &'static Frame, order: usize) {
+/// Puts a block that nobody has into the lists.
+pub(crate) fn give_back(frame: &'static Frame, order: usize) {
     let id = ZoneId::of(frame.pfn());
     let mut lists = lists(id).lock_irqsave();
     lists.give(frame, order);

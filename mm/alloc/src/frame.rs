@@ -123,6 +123,13 @@ impl Frame {
         &self.private
     }
 
+    /// Of a page table with huge entries: physical address of the first of the tables that are kept for them, 0 if none; of such a
+    /// table, that of the next.
+    #[inline(always)]
+    pub fn kept(&self) -> &AtomicUsize {
+        &self.owner
+    }
+
     #[inline(always)]
     pub(crate) fn addr(&self) -> usize {
         core::ptr::from_ref(self).expose_provenance()

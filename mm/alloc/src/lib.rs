@@ -18,6 +18,7 @@ pub mod deferred;
 pub mod dma;
 pub mod frame;
 pub mod heap;
+pub mod huge;
 pub mod initrd;
 pub mod kpt;
 pub mod lru;

@@ -5,7 +5,7 @@
 use core::sync::atomic::{AtomicI64, Ordering};
 
 macro_rules! items {
-    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+    ($($(#[$doc:meta])* $name:ident = $text:expr,)*) => {
         /// What is counted.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         #[repr(usize)]
@@ -101,6 +101,23 @@ items! {
     SwapRaHit = "swap_ra_hit",
     /// Objects that shrinkers were asked to look at since boot.
     SlabsScanned = "slabs_scanned",
+    /// Huge mappings of private memory now, each of 512 pages.
+    AnonHuge = with_huge("nr_anon_transparent_hugepages"),
+    /// Faults that brought in a huge page since boot.
+    ThpFaultAlloc = with_huge("thp_fault_alloc"),
+    /// Faults that could have, but for want of a block brought in a page.
+    ThpFaultFallback = with_huge("thp_fault_fallback"),
+    /// Blocks that were taken for pages to be put together in since boot.
+    ThpCollapseAlloc = with_huge("thp_collapse_alloc"),
+    /// Times that there was none.
+    ThpCollapseFailed = with_huge("thp_collapse_alloc_failed"),
+    /// Huge mappings that became mappings of single pages since boot.
+    ThpSplitPmd = with_huge("thp_split_pmd"),
+}
+
+/// The name of what is shown where there are huge pages.
+const fn with_huge(name: &'static str) -> &'static str {
+    if cfg!(CONFIG_TRANSPARENT_HUGEPAGE) { name } else { "" }
 }
 
 /// How many items there are.

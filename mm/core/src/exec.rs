@@ -7,7 +7,7 @@
 use crate::file::VmFile;
 use crate::flags::{Prot, VmFlags};
 use crate::layout::{Places, brk_start};
-use crate::mm_struct::Mm;
+use crate::mm_struct::{Mm, with_mm_of};
 use crate::mmap::MapArgs;
 use crate::vma::{Backing, Vma};
 use errno::{Result, code::*};
@@ -63,7 +63,10 @@ const INITIAL_STACK: usize = 132 << 10;
 impl Mm {
     /// An empty address space with its places chosen. ENOMEM.
     pub fn new_exec(layout: &ExecLayout) -> Result<Arc<Self>> {
-        Mm::new(Places::choose(layout.randomize, layout.stack_limit), layout.randomize)
+        let mm = Mm::new(Places::choose(layout.randomize, layout.stack_limit), layout.randomize)?;
+        let no_huge = task::try_current().and_then(|task| with_mm_of(&task, |mm| mm.huge_pages_disabled()));
+        mm.disable_huge_pages(no_huge == Some(true));
+        Ok(mm)
     }
 
     /// Where a position-independent program goes that has an interpreter (others, and interpreters, go where `mmap` puts them).

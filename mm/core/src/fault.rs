@@ -128,7 +128,14 @@ impl Mm {
             return self.write_present(slot, addr);
         }
         match &vma.backing {
-            Backing::Anon => self.anon_fault(vma, addr, write),
+            Backing::Anon => {
+                if crate::huge::may(vma.flags)
+                    && let Some(done) = self.huge_fault(slot, addr)
+                {
+                    return done;
+                }
+                self.anon_fault(vma, addr, write)
+            }
             Backing::File(file) => match vma.mapping() {
                 Some(mapping) => self.file_fault(slot, mapping, addr, write),
                 None => {

@@ -16,6 +16,7 @@ impl Mm {
         let child = Mm::new(inner.places, inner.randomize)?;
         child.set_exe_file(self.exe_file());
         child.dumpable.store(self.dumpable.load(Ordering::Relaxed), Ordering::Relaxed);
+        child.no_huge.store(self.no_huge.load(Ordering::Relaxed), Ordering::Relaxed);
         child.inherit_ldt(self);
         let mut copied = false;
         let result = self.copy_areas(&mut inner, &child, &mut copied);

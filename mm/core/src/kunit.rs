@@ -192,6 +192,19 @@ mod tests {
         // A debugger may write all the same, to a copy.
         assert_eq!(mm.write(at, &[9], true), 1);
         assert_eq!(byte(&mm, at), Some(9));
+        // Nor does a child see it, or its parent what is written to the child.
+        let child = mm.fork()?;
+        assert_eq!((mm.write(at, &[10], true), child.write(at + 1, &[11], true)), (1, 1));
+        assert_eq!((byte(&mm, at), byte(&mm, at + 1)), (Some(10), Some(0)));
+        assert_eq!((byte(&child, at), byte(&child, at + 1)), (Some(9), Some(11)));
+        drop(child);
+        mm.mprotect(at, MIB, uapi::PROT_NONE)?;
+        let child = mm.fork()?;
+        assert_eq!(child.write(at, &[12], true), 1);
+        mm.mprotect(at, MIB, uapi::PROT_READ)?;
+        child.mprotect(at, MIB, uapi::PROT_READ)?;
+        assert_eq!((byte(&mm, at), byte(&child, at)), (Some(10), Some(12)));
+        drop(child);
         mm.mprotect(at, MIB, uapi::PROT_READ | uapi::PROT_WRITE)?;
         assert!(set(&mm, at + PAGE_SIZE, 6));
         assert_eq!(mm.inner.read().areas.len(), 1);

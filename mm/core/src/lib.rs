@@ -23,6 +23,7 @@ mod file;
 mod flags;
 mod fork;
 mod futex_key;
+mod huge;
 mod io;
 #[cfg(CONFIG_KUNIT)]
 mod kunit;
@@ -32,6 +33,8 @@ mod kunit_advice;
 mod kunit_lock;
 #[cfg(CONFIG_KUNIT)]
 mod kunit_pages;
+#[cfg(all(CONFIG_KUNIT, CONFIG_TRANSPARENT_HUGEPAGE))]
+mod kunit_huge;
 pub mod layout;
 mod lock;
 mod madvise;
@@ -65,6 +68,7 @@ pub use fault::{FAULT_COUNTER, FaultCounter, FaultSignal, handle_kernel_fault, h
 pub use file::{FILE_TABLE, FileTable, MmapRequest, VmFile};
 pub use flags::{Prot, VmFlags};
 pub use futex_key::FutexKey;
+pub use huge::{HugeMode, init as init_huge_pages};
 pub use io::{Finish, ReadIo, ReadRun, WriteIo, WriteRun};
 pub use mapping::{Mapping, MappingHost, MappingOps};
 pub use mm_alloc::stat::{MemInfo, meminfo};

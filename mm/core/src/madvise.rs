@@ -34,6 +34,7 @@ impl Mm {
                 return self.populate_advice(start, end, advice == uapi::MADV_POPULATE_WRITE);
             }
             uapi::MADV_REMOVE => return self.remove_advice(start, end),
+            uapi::MADV_COLLAPSE => return self.collapse(start, end),
             uapi::MADV_WILLNEED => return self.will_need(start, end),
             uapi::MADV_DONTNEED | uapi::MADV_DONTNEED_LOCKED | uapi::MADV_FREE => {
                 return self.dont_need(start, end, advice);
@@ -386,7 +387,7 @@ fn check_may_lock() -> Result {
     if rlimit::current(uapi::RLIMIT_MEMLOCK) != 0 || cred::capable(cred::CAP_IPC_LOCK) { Ok(()) } else { Err(EPERM) }
 }
 
-/// Advice that is understood. What needs huge pages, merging or poison is not built in.
+/// Advice that is understood. What needs merging or poison is not built in.
 fn known(advice: u32) -> bool {
     matches!(
         advice,
@@ -408,7 +409,7 @@ fn known(advice: u32) -> bool {
             | uapi::MADV_POPULATE_READ
             | uapi::MADV_POPULATE_WRITE
             | uapi::MADV_DONTNEED_LOCKED
-    )
+    ) || x86_mm::huge::ENABLED && matches!(advice, uapi::MADV_HUGEPAGE | uapi::MADV_NOHUGEPAGE | uapi::MADV_COLLAPSE)
 }
 
 fn advised_flags(vma: &Vma, advice: u32) -> Result<VmFlags> {
@@ -426,6 +427,8 @@ fn advised_flags(vma: &Vma, advice: u32) -> Result<VmFlags> {
         }
         uapi::MADV_WIPEONFORK => flags.with(VmFlags::WIPEONFORK),
         uapi::MADV_KEEPONFORK => flags.without(VmFlags::WIPEONFORK),
+        uapi::MADV_HUGEPAGE => flags.without(VmFlags::NOHUGEPAGE).with(VmFlags::HUGEPAGE),
+        uapi::MADV_NOHUGEPAGE => flags.without(VmFlags::HUGEPAGE).with(VmFlags::NOHUGEPAGE),
         uapi::MADV_DONTDUMP => flags.with(VmFlags::DONTDUMP),
         uapi::MADV_DODUMP if flags.any(VmFlags(VmFlags::IO.0 | VmFlags::DONTEXPAND.0 | VmFlags::PFNMAP.0)) => {
             return Err(EINVAL);

@@ -40,6 +40,8 @@ pub struct Mm {
     pub(crate) dying: AtomicBool,
     /// It may have pages in swap space: it is among those that `swapoff` looks at.
     pub(crate) swapped: AtomicBool,
+    /// It wants no huge pages (`MMF_DISABLE_THP`).
+    pub(crate) no_huge: AtomicBool,
     /// There is nothing more to be had from it (`MMF_OOM_SKIP`).
     pub(crate) reaped: AtomicBool,
 }
@@ -136,6 +138,7 @@ impl Mm {
             membarrier: AtomicU32::new(0),
             dying: AtomicBool::new(false),
             swapped: AtomicBool::new(false),
+            no_huge: AtomicBool::new(false),
             reaped: AtomicBool::new(false),
         };
         Ok(Arc::new(mm, GFP_KERNEL)?)

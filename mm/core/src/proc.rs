@@ -25,6 +25,8 @@ pub struct VmaInfo {
     pub file: Option<Arc<dyn VmFile>>,
     /// `[heap]`, `[stack]`, `[vdso]`... where there is no file.
     pub name: Option<&'static str>,
+    /// It may have huge pages.
+    pub huge: bool,
 }
 
 /// The figures of mappings in `/proc/PID/smaps`, in bytes.
@@ -44,6 +46,7 @@ pub struct SmapsInfo {
     pub private_dirty: u64,
     pub referenced: u64,
     pub anonymous: u64,
+    pub anon_huge: u64,
     pub swap: u64,
     swap_pss: u64,
 }
@@ -156,7 +159,8 @@ impl Mm {
         };
         let offset = if file.is_some() { vma.pgoff << PAGE_SHIFT } else { 0 };
         let written = if vma.soft_clean.load(Ordering::Relaxed) { VmFlags::NONE } else { VmFlags::SOFTDIRTY };
-        Some(VmaInfo { start: slot.start, end: slot.end, flags: vma.flags.with(written), offset, file, name })
+        let huge = self.is_huge_eligible(vma, slot.start, slot.end);
+        Some(VmaInfo { start: slot.start, end: slot.end, flags: vma.flags.with(written), offset, file, name, huge })
     }
 
     /// The first address of the first mapping and the end of the last. May sleep.
@@ -190,6 +194,9 @@ impl Mm {
                 // Memory without a file behind it is never clean.
                 let dirty = entry.is_dirty() || kind == Kind::Anon || frame.flag_bits() & PageFlags::DIRTY.0 != 0;
                 info.add(kind, users_of(frame, kind), dirty, entry.is_accessed(), locked);
+                if entry.is_huge() {
+                    info.anon_huge += PAGE_SIZE as u64;
+                }
             });
         }
     }

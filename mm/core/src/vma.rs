@@ -210,6 +210,7 @@ pub(crate) fn split_uncounted(areas: &mut Areas, table: &Arc<PageTable>, at: usi
     let (start, end, pgoff) = (slot.start, slot.end, slot.value.pgoff);
     let mapping = slot.value.mapping().cloned();
     let _moving = mapping.as_deref().map(Mapping::moving);
+    table.split_huge_at(at);
     let upper = slot.value.copy_for(start, at, end, table)?;
     areas.split(index, at, upper).map_err(|_| ENOMEM)?;
     if let Some(link) = areas.get(index).and_then(|slot| slot.value.link.as_ref()) {

@@ -2,6 +2,7 @@
 //! Copying a range of one address space into another: pages are shared, and private ones lose write access in both, so that
 //! the first write copies. One pass over the entries; the child's tables are private until it runs and need no lock.
 
+use crate::huge::{Found, is_whole};
 use crate::swap::SwapEntry;
 use crate::table::{Counts, Kind, PageTable, TableLock, part, scan};
 use crate::tlb;
@@ -21,10 +22,19 @@ impl PageTable {
         let end = end.min(TASK_SIZE);
         let mut result = Ok(());
         let mut counts: Counts = [0; 4];
-        self.for_each_table(start.min(end), end, |source, at, stop| {
+        self.for_each_found(start.min(end), end, |found, at, stop| {
             if result.is_err() {
-                return;
+                return true;
             }
+            let Found::Table(source) = found else {
+                if !is_whole(at, stop) {
+                    return false;
+                }
+                return self.fork_huge(child, at, cow, &mut counts).unwrap_or_else(|error| {
+                    result = Err(error);
+                    true
+                });
+            };
             let from = part(source, at, stop);
             let mut to: &'static [AtomicU64] = &[];
             let mut made: Option<&'static Frame> = None;
@@ -51,6 +61,7 @@ impl PageTable {
             if let Some(target) = made {
                 target.entries().fetch_add(copied, Ordering::Relaxed);
             }
+            true
         });
         child.count_all(&counts);
         result

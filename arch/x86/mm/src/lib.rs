@@ -4,11 +4,12 @@
 //! - [`PageTable`]: the user half of one address space. It owns one reference to each page it maps. `mm` decides what to map.
 //! - [`switch_to`]: loads an address space, lazily; [`tlb`]: keeps every CPU's translations true.
 //! - [`ldt`]: the segments that a program makes for itself (`modify_ldt`).
+//! - [`huge`]: entries that map 2 MB of private memory.
 //! - [`swap`]: entries of pages that are in swap space.
 //! - [`uaccess`]: copies from and to user memory that may fault; [`extable`]: where such a fault continues.
 //!
-//! Locks: a lock for each last-level table (in its frame record), taken with preemption off; nothing is locked inside but the
-//! page cache's lock by closures of `mm`, and what [`swap::SWAP`] takes. Table pages are made without a lock and freed by `unmap` under `PageTable`'s own
+//! Locks: a lock for each table that has entries of memory (in its frame record), taken with preemption off; nothing is locked inside
+//! but the page cache's lock by closures of `mm`, and what [`swap::SWAP`] takes. Table pages are made without a lock and freed by `unmap` under `PageTable`'s own
 //! lock, which walkers hold who have no lock of `mm` (truncation). User addresses are below `TASK_SIZE`; others are refused.
 
 #![no_std]
@@ -16,7 +17,9 @@
 pub mod entry;
 pub mod extable;
 pub mod fork;
+pub mod huge;
 pub mod init;
+mod join;
 pub mod ldt;
 mod marks;
 mod quicklist;
@@ -29,6 +32,7 @@ pub mod uaccess;
 
 pub use entry::{Entry, UserProt};
 pub use init::{init, init_cpu};
+pub use join::Joined;
 pub use ldt::{Ldt, UserDesc};
 pub use mm_alloc::layout::TASK_SIZE;
 pub use table::{Kind, PageTable, WriteFault};

@@ -2,6 +2,7 @@
 //! Changes of the entries of a range that stay where they are: what the program may do, and the hardware's marks of use and of writing.
 
 use crate::entry::{PROT_NONE, UserProt};
+use crate::huge::{Found, is_whole};
 use crate::range::{clamp, note_dirty};
 use crate::table::{Kind, PageTable, TableLock, entry_at, index, part, scan, table_at};
 use crate::tlb;
@@ -16,7 +17,16 @@ impl PageTable {
     pub fn protect(&self, start: usize, end: usize, prot: UserProt, keep_read_only: bool) {
         let (start, end) = clamp(start, end);
         let mut flush = (usize::MAX, 0usize);
-        self.for_each_table(start, end, |table, at, stop| {
+        self.for_each_found(start, end, |found, at, stop| {
+            let Found::Table(table) = found else {
+                let mut forget = false;
+                let change = |old| protected(old, prot, keep_read_only);
+                let done = is_whole(at, stop) && self.change_huge(at, change, &mut forget);
+                if forget {
+                    flush = (flush.0.min(at), flush.1.max(stop));
+                }
+                return done;
+            };
             // SAFETY: A last-level table of ours.
             let entries = unsafe { table_at(table.phys()) };
             let _lock = TableLock::take(table);
@@ -27,15 +37,7 @@ impl PageTable {
                     // Nothing, or in swap space: what comes back gets its rights from its mapping.
                     continue;
                 }
-                let mut new = old & (bits::ADDR | bits::SPECIAL | bits::PCD | bits::PWT) | prot.bits();
-                let was_writable = old & (bits::PRESENT | bits::WRITE) == bits::PRESENT | bits::WRITE;
-                if !was_writable && (keep_read_only || old & bits::SPECIAL != 0) {
-                    new &= !(bits::WRITE | bits::DIRTY);
-                }
-                new |= old & bits::DIRTY & if new & bits::PRESENT != 0 { u64::MAX } else { 0 };
-                if old & (bits::DIRTY | bits::SOFT_DIRTY) != 0 && new & bits::DIRTY == 0 {
-                    new |= bits::SOFT_DIRTY;
-                }
+                let new = protected(old, prot, keep_read_only);
                 if old & bits::DIRTY != 0 && old & bits::SPECIAL == 0 && new & bits::DIRTY == 0 {
                     // SAFETY: An entry that is not special holds a reference to a frame.
                     let frame = unsafe { Frame::of_phys(old & bits::ADDR) };
@@ -49,6 +51,7 @@ impl PageTable {
                     }
                 }
             }
+            true
         });
         if flush.0 < flush.1 {
             tlb::flush_range(self, flush.0, flush.1, false);
@@ -59,7 +62,12 @@ impl PageTable {
     pub fn clear_accessed(&self, start: usize, end: usize) {
         let (start, end) = clamp(start, end);
         let mut cleared = false;
-        self.for_each_table(start, end, |table, at, stop| {
+        self.for_each_found(start, end, |found, at, stop| {
+            let Found::Table(table) = found else {
+                let used = if is_whole(at, stop) { self.clear_accessed_huge(at) } else { None };
+                cleared |= used == Some(true);
+                return used.is_some();
+            };
             let _lock = TableLock::take(table);
             scan(part(table, at, stop), |_, entry, value| {
                 if value & bits::SPECIAL == 0 && value & bits::ACCESSED != 0 {
@@ -67,6 +75,7 @@ impl PageTable {
                     cleared = true;
                 }
             });
+            true
         });
         if cleared {
             tlb::flush_range(self, start, end, false);
@@ -76,7 +85,7 @@ impl PageTable {
     /// Forgets that the page at `addr` was used; whether it was. For callers without `mm`'s lock.
     pub fn clear_accessed_shared(&self, addr: usize) -> bool {
         let structure = self.structure.lock();
-        let used = self.walk(addr).is_some_and(|table| {
+        let used = self.walk_shared(addr).is_some_and(|table| {
             let _lock = TableLock::take(table);
             let entry = entry_at(table, addr);
             let value = entry.load(Ordering::Relaxed);
@@ -99,7 +108,9 @@ impl PageTable {
         let (start, end) = clamp(start, end);
         let mut cleaned = false;
         let structure = self.structure.lock();
-        self.for_each_table(start, end, |table, at, stop| {
+        self.for_each_found(start, end, |found, at, stop| {
+            // Huge mappings have no pages of files.
+            let Found::Table(table) = found else { return true };
             // SAFETY: A last-level table of ours.
             let entries = unsafe { table_at(table.phys()) };
             let _lock = TableLock::take(table);
@@ -119,6 +130,7 @@ impl PageTable {
                     cleaned = true;
                 }
             }
+            true
         });
         drop(structure);
         if cleaned {
@@ -156,4 +168,19 @@ impl PageTable {
             tlb::flush_range(self, start, end, false);
         }
     }
+}
+
+/// What an entry that maps something, `old`, becomes with the rights `prot`: see [`PageTable::protect`].
+#[inline(always)]
+fn protected(old: u64, prot: UserProt, keep_read_only: bool) -> u64 {
+    let mut new = old & (bits::ADDR | bits::SPECIAL | bits::PCD | bits::PWT) | prot.bits();
+    let was_writable = old & (bits::PRESENT | bits::WRITE) == bits::PRESENT | bits::WRITE;
+    if !was_writable && (keep_read_only || old & bits::SPECIAL != 0) {
+        new &= !(bits::WRITE | bits::DIRTY);
+    }
+    new |= old & bits::DIRTY & if new & bits::PRESENT != 0 { u64::MAX } else { 0 };
+    if old & (bits::DIRTY | bits::SOFT_DIRTY) != 0 && new & bits::DIRTY == 0 {
+        new |= bits::SOFT_DIRTY;
+    }
+    new
 }

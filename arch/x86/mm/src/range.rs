@@ -5,12 +5,14 @@
 //! Pages and tables that are unmapped are gathered and freed after every CPU forgot them.
 
 use crate::entry::{Entry, PROT_NONE};
+use crate::huge::{self, Found, is_huge, is_table, is_whole};
 use crate::swap::{self, SwapEntry};
 use crate::table::{Counts, Kind, PageTable, Table, TableLock, entry_at, index, part, scan, table_at};
 use crate::{quicklist, tlb};
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 use errno::Result;
+use mm_alloc::huge::PAGES;
 use mm_alloc::kpt::bits;
 use mm_alloc::layout::{PAGE_SIZE, PMD_SIZE, TASK_SIZE};
 use mm_alloc::page::put_frame;
@@ -29,6 +31,8 @@ struct Gather<'a> {
     /// The first `count` are set. (Not `Option`s: clearing them would cost more than a small unmap.)
     pages: [MaybeUninit<&'static Frame>; BATCH],
     count: usize,
+    /// Which of `pages` are the first of 512 each, one bit for each.
+    huge: u64,
     /// Unlinked table pages, cleared, freed after the flush; the first `table_count` are set.
     tables: [MaybeUninit<&'static Frame>; TABLES],
     table_count: usize,
@@ -45,6 +49,7 @@ impl<'a> Gather<'a> {
             end: 0,
             pages: [const { MaybeUninit::uninit() }; BATCH],
             count: 0,
+            huge: 0,
             tables: [const { MaybeUninit::uninit() }; TABLES],
             table_count: 0,
             counts: [0; 4],
@@ -70,6 +75,9 @@ impl<'a> Gather<'a> {
             let (start, end) = if self.end > self.start { (self.start, self.end) } else { (0, TASK_SIZE) };
             tlb::flush_range(self.table, start, end, self.table_count > 0);
         }
+        if self.huge != 0 {
+            self.put_huge();
+        }
         let cached = self.flags & PageFlags::SWAP_CACHE.0 != 0;
         for frame in self.pages.iter().take(self.count) {
             // SAFETY: The first `count` are set. The reference was the entry's, which is gone, and no CPU uses the translation
@@ -82,6 +90,39 @@ impl<'a> Gather<'a> {
         }
         (self.start, self.end, self.count, self.table_count) = (usize::MAX, 0, 0, 0);
         self.flags = 0;
+    }
+
+    /// Gives the pages of huge mappings up, which are every CPU's past, and leaves the others.
+    #[cold]
+    fn put_huge(&mut self) {
+        let mut kept = 0;
+        for i in 0..self.count {
+            // SAFETY: The first `count` are set.
+            let frame = unsafe { self.pages[i].assume_init() };
+            if self.huge & 1 << i != 0 {
+                // SAFETY: It began a huge mapping, which is gone, and no CPU uses the translation any more.
+                unsafe { huge::put_block(frame) };
+            } else {
+                self.pages[kept].write(frame);
+                kept += 1;
+            }
+        }
+        (self.count, self.huge) = (kept, 0);
+    }
+
+    /// Takes out the huge mapping at `addr`, if there is one; whether there is.
+    fn take_huge(&mut self, addr: usize) -> bool {
+        let Some(first) = self.table.take_huge(addr) else { return false };
+        self.touched(addr);
+        self.touched(addr + PMD_SIZE - PAGE_SIZE);
+        self.counts[Kind::Anon as usize] -= PAGES as i64;
+        self.huge |= 1 << self.count;
+        self.pages[self.count].write(first);
+        self.count += 1;
+        if self.is_full() {
+            self.finish();
+        }
+        true
     }
 }
 
@@ -104,35 +145,50 @@ pub(crate) fn next_boundary(addr: usize, end: usize) -> usize {
 }
 
 impl PageTable {
-    /// Calls `f` for each last-level table in `[start, end)` with the part of the range that it covers. Skips holes quickly.
+    /// Calls `f` for each last-level table in `[start, end)` with the part of the range that it covers. Skips holes quickly. Huge
+    /// mappings become tables.
     #[inline]
     pub(crate) fn for_each_table(&self, start: usize, end: usize, mut f: impl FnMut(&'static Frame, usize, usize)) {
+        self.for_each_found(start, end, |found, at, stop| match found {
+            Found::Table(frame) => {
+                f(frame, at, stop);
+                true
+            }
+            Found::Huge => false,
+        });
+    }
+
+    /// As [`PageTable::for_each_table`], for who knows of huge mappings: `f` says false of one that is to become a table, for which it is
+    /// called then. Of a table it says true.
+    #[inline]
+    pub(crate) fn for_each_found(&self, start: usize, end: usize, mut f: impl FnMut(Found, usize, usize) -> bool) {
         let mut at = start;
         while at < end {
             let stop = next_boundary(at, end);
-            match self.walk_or_skip(at) {
-                Ok(frame) => {
-                    f(frame, at, stop);
-                    at = stop;
-                }
+            match self.look(at) {
+                Ok(found) if f(found, at, stop) => at = stop,
+                Ok(_) => self.split_huge(at),
                 Err(skip) => at = skip.min(end),
             }
         }
     }
 
-    /// The last-level table for `addr`, or where the hole that it is in ends.
+    /// What is at the place of the last-level table for `addr`, or where the hole that it is in ends.
     #[inline]
-    pub(crate) fn walk_or_skip(&self, addr: usize) -> core::result::Result<&'static Frame, usize> {
+    pub(crate) fn look(&self, addr: usize) -> core::result::Result<Found, usize> {
         let mut table: &'static Table = self.root();
         for level in [3u32, 2, 1] {
             let entry = table[index(addr, level)].load(Ordering::Acquire);
+            if level == 1 && is_table(entry) {
+                // SAFETY: A present upper entry of ours leads to a table of ours, which is a frame of memory.
+                return Ok(Found::Table(unsafe { Frame::of_phys(entry & bits::ADDR) }));
+            }
+            if level == 1 && is_huge(entry) {
+                return Ok(Found::Huge);
+            }
             if entry & bits::PRESENT == 0 {
                 let size = 1usize << (12 + 9 * level);
                 return Err((addr & !(size - 1)).saturating_add(size));
-            }
-            if level == 1 {
-                // SAFETY: A present upper entry of ours leads to a table of ours, which is a frame of memory.
-                return Ok(unsafe { Frame::of_phys(entry & bits::ADDR) });
             }
             // SAFETY: As above.
             table = unsafe { table_at(entry & bits::ADDR) };
@@ -171,8 +227,10 @@ impl PageTable {
             let mut from = at;
             while from < stop {
                 let structure = self.structure.lock();
-                from = match self.walk_or_skip(from) {
-                    Ok(frame) => self.zap_table(frame, from, stop, &mut gather, keep_private),
+                from = match self.look(from) {
+                    Ok(Found::Table(frame)) => self.zap_table(frame, from, stop, &mut gather, keep_private),
+                    // No pages of files.
+                    Ok(Found::Huge) => stop,
                     Err(skip) => skip.max(stop),
                 };
                 drop(structure);
@@ -187,14 +245,16 @@ impl PageTable {
     /// Unmaps; returns whether there were any tables.
     fn zap(&self, start: usize, end: usize, gather: &mut Gather<'_>, keep_private: bool) -> bool {
         let mut any = false;
-        self.for_each_table(start, end, |frame, mut at, stop| {
+        self.for_each_found(start, end, |found, mut at, stop| {
             any = true;
+            let Found::Table(frame) = found else { return is_whole(at, stop) && gather.take_huge(at) };
             while at < stop {
                 at = self.zap_table(frame, at, stop, gather, keep_private);
                 if gather.is_full() {
                     gather.finish();
                 }
             }
+            true
         });
         any
     }
@@ -306,7 +366,7 @@ impl PageTable {
         // SAFETY: A table of ours.
         let entry = &unsafe { table_at(parent.phys()) }[index(at, level)];
         let value = entry.load(Ordering::Acquire);
-        if value & bits::PRESENT == 0 {
+        if value & bits::PRESENT == 0 || level == 1 && is_huge(value) {
             return None;
         }
         // SAFETY: As above.
@@ -328,6 +388,17 @@ impl PageTable {
         while done < len {
             let (from, to) = (old + done, new + done);
             let step = (next_boundary(from, old + len) - from).min(next_boundary(to, new + len) - to);
+            match self.move_huge(from, to, step) {
+                Ok(false) => {}
+                Ok(true) => {
+                    done += step;
+                    continue;
+                }
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
             if let Some(source) = self.walk(from) {
                 match self.make(to) {
                     Ok(target) => move_entries(source, from, target, to, step / PAGE_SIZE),
@@ -348,7 +419,8 @@ impl PageTable {
     /// Calls `f` with address and entry for each page mapped in `[start, end)`.
     pub fn for_each_entry(&self, start: usize, end: usize, mut f: impl FnMut(usize, Entry, Option<&'static Frame>)) {
         let (start, end) = clamp(start, end);
-        self.for_each_table(start, end, |table, at, stop| {
+        self.for_each_found(start, end, |found, at, stop| {
+            let Found::Table(table) = found else { return self.each_in_huge(at, stop, &mut f) };
             // SAFETY: A last-level table of ours.
             let entries = unsafe { table_at(table.phys()) };
             let _lock = TableLock::take(table);
@@ -361,6 +433,7 @@ impl PageTable {
                     f(at + i * PAGE_SIZE, Entry(value), frame);
                 }
             }
+            true
         });
     }
 
@@ -374,8 +447,12 @@ impl PageTable {
         }
         for (start, end) in ranges.clone() {
             let (start, end) = clamp(start, end);
-            self.for_each_table(start, end, |table, at, stop| {
+            self.for_each_found(start, end, |found, at, stop| {
+                let Found::Table(table) = found else {
+                    return is_whole(at, stop) && self.free_huge(at, &mut counts);
+                };
                 table.entries().fetch_sub(free_entries(part(table, at, stop), &mut counts), Ordering::Relaxed);
+                true
             });
         }
         self.count_all(&counts);
@@ -414,6 +491,11 @@ impl PageTable {
 /// Empties the table under `entry` and below, and frees it. `level` is the table's own (0 = last).
 fn free_level(entry: &AtomicU64, level: u32, counts: &mut Counts) {
     let value = entry.load(Ordering::Relaxed);
+    if level == 0 && is_huge(value) {
+        entry.store(0, Ordering::Relaxed);
+        // SAFETY: The address space is being freed, and the entry is clear.
+        return unsafe { huge::free_entry(value, counts) };
+    }
     if value & bits::PRESENT == 0 {
         return;
     }
@@ -423,6 +505,10 @@ fn free_level(entry: &AtomicU64, level: u32, counts: &mut Counts) {
     if level > 0 {
         for entry in table {
             free_level(entry, level - 1, counts);
+        }
+        while let Some(kept) = (level == 1).then(|| huge::take_kept(frame)).flatten() {
+            // SAFETY: The table is empty; it was never in use.
+            unsafe { quicklist::put(kept) };
         }
     } else {
         let _ = free_entries(table, counts);

@@ -11,6 +11,7 @@
 //! Locks: `mm`'s of the address space, shared, for everything here. The hook is called under a last-level table's lock.
 
 use crate::entry::{Entry, PROT_NONE, UserProt};
+use crate::huge::{Found, is_whole};
 use crate::range::{clamp, next_boundary};
 use crate::table::{Counts, Kind, PageTable, TableLock, entry_at, part};
 use crate::tlb;
@@ -148,8 +149,19 @@ impl PageTable {
         let mut at = start;
         let mut aged = false;
         while at < end && *budget != 0 && out.len() < out.capacity() {
-            at = match self.walk_or_skip(at) {
-                Ok(table) => collect_in(table, at, next_boundary(at, end), budget, force, out, &mut aged),
+            let stop = next_boundary(at, end);
+            at = match self.look(at) {
+                Ok(Found::Table(table)) => collect_in(table, at, stop, budget, force, out, &mut aged),
+                // One that was used stays what it is, another goes page by page.
+                Ok(Found::Huge) if !force && is_whole(at, stop) && self.clear_accessed_huge(at) == Some(true) => {
+                    aged = true;
+                    *budget -= 1;
+                    stop
+                }
+                Ok(Found::Huge) => {
+                    self.split_huge(at);
+                    at
+                }
                 Err(skip) => {
                     *budget -= 1;
                     skip.min(end)

@@ -6,6 +6,7 @@
 //! enough; unmapping with freed tables needs it exclusively), but for [`PageTable::zap_shared`].
 
 use crate::entry::{Entry, PROT_NONE, UserProt};
+use crate::huge::{is_huge, is_table};
 use crate::ldt::LdtSlot;
 use crate::range::put_frame_of_any;
 use crate::rss::Rss;
@@ -65,8 +66,8 @@ pub(crate) type Counts = [i64; 4];
 ///
 /// # Invariants
 /// `pgd` is a top-level table whose upper half is the kernel's and whose lower half leads to tables owned by this value alone.
-/// Each last-level entry that is not `SPECIAL` owns one reference to its page. A table's record counts its entries that are not
-/// 0; only a table with none is freed.
+/// Each last-level entry that is not `SPECIAL` owns one reference to its page, a huge one (see `huge`) one to each of its 512. A
+/// table's record counts its entries that are not 0; only a table with none is freed.
 pub struct PageTable {
     pub(crate) pgd: &'static Frame,
     /// CPUs that have it loaded, lazily too.
@@ -78,8 +79,10 @@ pub struct PageTable {
     /// Excludes freeing of tables against walkers without `mm`'s lock.
     pub(crate) structure: SpinLock<()>,
     rss: Rss,
-    /// Pages used as tables, the top level not counted.
+    /// Pages used as tables, or kept to be one, the top level not counted.
     pub(crate) tables: AtomicUsize,
+    /// Huge mappings.
+    pub(crate) huge: AtomicUsize,
     /// The program's own segments.
     pub(crate) ldt: LdtSlot,
 }
@@ -201,6 +204,7 @@ impl PageTable {
             structure: SpinLock::new(()),
             rss: Rss::new(),
             tables: AtomicUsize::new(0),
+            huge: AtomicUsize::new(0),
             ldt: LdtSlot::new(),
         };
         // On failure the drop of `table` gives the page back.
@@ -244,7 +248,7 @@ impl PageTable {
         unsafe { table_at(self.pgd.phys()) }
     }
 
-    /// The last-level table for `addr`, if there is one.
+    /// The last-level table for `addr`, if there is one. A huge mapping becomes one.
     #[inline(always)]
     pub(crate) fn walk(&self, addr: usize) -> Option<&'static Frame> {
         let mut entry = slot(self.root(), addr, 3).load(Ordering::Acquire);
@@ -255,8 +259,11 @@ impl PageTable {
             // SAFETY: A present upper entry of ours leads to a table of ours.
             entry = slot(unsafe { table_at(entry & bits::ADDR) }, addr, level).load(Ordering::Acquire);
         }
-        // SAFETY: As above; tables are frames of memory.
-        (entry & bits::PRESENT != 0).then(|| unsafe { Frame::of_phys(entry & bits::ADDR) })
+        if is_table(entry) {
+            // SAFETY: As above; tables are frames of memory.
+            return Some(unsafe { Frame::of_phys(entry & bits::ADDR) });
+        }
+        if is_huge(entry) { self.walk_split(addr) } else { None }
     }
 
     /// The last-level table for `addr`, made if it is not there.
@@ -272,26 +279,15 @@ impl PageTable {
     #[inline(never)]
     fn make_slow(&self, addr: usize) -> Result<&'static Frame> {
         check(addr)?;
+        self.make_level(addr, 0)
+    }
+
+    /// The table of `level` (0: last) for `addr`, made with those above if it is not there.
+    pub(crate) fn make_level(&self, addr: usize, level: u32) -> Result<&'static Frame> {
         let mut table = self.root();
         let mut frame = self.pgd;
-        for level in [3, 2, 1] {
-            let entry = slot(table, addr, level);
-            let mut value = entry.load(Ordering::Acquire);
-            if value & bits::PRESENT == 0 {
-                let new = quicklist::get()?;
-                match entry.compare_exchange(0, new.phys() | bits::TABLE, Ordering::AcqRel, Ordering::Acquire) {
-                    Ok(_) => {
-                        frame.entries().fetch_add(1, Ordering::Relaxed);
-                        self.tables.fetch_add(1, Ordering::Relaxed);
-                        value = new.phys();
-                    }
-                    Err(other) => {
-                        // SAFETY: Nobody has seen the new page.
-                        unsafe { quicklist::put(new) };
-                        value = other;
-                    }
-                }
-            }
+        for above in (level + 1..=3).rev() {
+            let value = self.make_under(slot(table, addr, above), frame, addr, above)?;
             // SAFETY: A present upper entry of ours leads to a table of ours.
             let next = unsafe { (table_at(value & bits::ADDR), Frame::of_phys(value & bits::ADDR)) };
             (table, frame) = next;
@@ -299,11 +295,41 @@ impl PageTable {
         Ok(frame)
     }
 
+    /// What the entry of `level` for `addr`, in the table `frame`, says once there is a table under it.
+    fn make_under(&self, entry: &AtomicU64, frame: &'static Frame, addr: usize, level: u32) -> Result<u64> {
+        loop {
+            let value = entry.load(Ordering::Acquire);
+            if level == 1 && is_huge(value) {
+                self.split_huge(addr);
+                continue;
+            }
+            if value & bits::PRESENT != 0 {
+                return Ok(value);
+            }
+            let new = quicklist::get()?;
+            if level == 2 {
+                new.kept().store(0, Ordering::Relaxed);
+            }
+            match entry.compare_exchange(0, new.phys() | bits::TABLE, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => {
+                    frame.entries().fetch_add(1, Ordering::Relaxed);
+                    self.tables.fetch_add(1, Ordering::Relaxed);
+                    return Ok(new.phys());
+                }
+                // SAFETY: Nobody has seen the new page.
+                Err(_) => unsafe { quicklist::put(new) },
+            }
+        }
+    }
+
     /// The entry of `addr` at this moment.
     #[inline]
     pub fn query(&self, addr: usize) -> Entry {
         if addr >= TASK_SIZE {
             return Entry(0);
+        }
+        if let Some(entry) = self.query_huge(addr) {
+            return entry;
         }
         match self.walk(addr) {
             Some(frame) => Entry(entry_at(frame, addr).load(Ordering::Relaxed)),
@@ -415,11 +441,14 @@ impl PageTable {
     /// What a write to `addr`, in memory that is private to the process, needs. A page that only this entry refers to becomes
     /// writable at once.
     pub fn write_private(&self, addr: usize, prot: UserProt) -> WriteFault {
+        if self.has_huge() && self.write_huge(addr, prot) {
+            return WriteFault::Done;
+        }
         let Some(table) = self.walk(addr) else { return WriteFault::Empty };
         let lock = TableLock::take(table);
         let entry = entry_at(table, addr);
         let value = entry.load(Ordering::Relaxed);
-        if value & bits::PRESENT == 0 {
+        if value & (bits::PRESENT | PROT_NONE) == 0 {
             return WriteFault::Empty;
         }
         if value & bits::WRITE != 0 {
@@ -497,6 +526,11 @@ impl PageTable {
     pub fn page(&self, addr: usize, write: bool) -> Option<Page> {
         if addr >= TASK_SIZE {
             return None;
+        }
+        if self.has_huge()
+            && let Ok(found) = self.page_huge(addr, write)
+        {
+            return found;
         }
         let table = self.walk(addr)?;
         let _lock = TableLock::take(table);

@@ -122,7 +122,8 @@ const VSYSCALL: (usize, usize) = (0xffff_ffff_ff60_0000, 0xffff_ffff_ff60_1000);
 /// `maps`.
 pub(super) fn maps(view: &View, at: u64, out: &mut SeqBuf) -> Result<Option<u64>> {
     let (start, end) = VSYSCALL;
-    let gate = VmaInfo { start, end, flags: VmFlags::EXEC, offset: 0, file: None, name: Some("[vsyscall]") };
+    let gate =
+        VmaInfo { start, end, flags: VmFlags::EXEC, offset: 0, file: None, name: Some("[vsyscall]"), huge: false };
     let gate = (process::vsyscall::is_enabled() && view.mm.is_some() && at < end as u64).then_some((gate, end as u64));
     let Some((area, next)) = area_at(view, at).or(gate) else { return Ok(None) };
     map_line(&area, out)?;
@@ -180,7 +181,7 @@ fn figures(info: &SmapsInfo, rollup: bool, out: &mut SeqBuf) -> Result {
         ("Anonymous:", info.anonymous),
         // Pages given up by MADV_FREE are freed at once, and what follows is not built in.
         ("LazyFree:", 0),
-        ("AnonHugePages:", 0),
+        ("AnonHugePages:", info.anon_huge),
         ("ShmemPmdMapped:", 0),
         ("FilePmdMapped:", 0),
         ("Shared_Hugetlb:", 0),
@@ -203,7 +204,7 @@ pub(super) fn smaps(view: &View, at: u64, out: &mut SeqBuf) -> Result<Option<u64
     kib_line(out, "KernelPageSize:", PAGE_SIZE as u64)?;
     kib_line(out, "MMUPageSize:", PAGE_SIZE as u64)?;
     figures(&info, false, out)?;
-    out.put(b"THPeligible:    0\nVmFlags: ")?;
+    seq_print!(out, "THPeligible:    {}\nVmFlags: ", u8::from(area.huge))?;
     // What shared memory was promised is its object's, which the flag is kept for here alone.
     let flags = if area.flags.any(VmFlags::SHARED) { area.flags.without(VmFlags::ACCOUNT) } else { area.flags };
     for (_, name) in FLAG_NAMES.iter().filter(|(flag, _)| flags.any(*flag)) {
@@ -396,8 +397,15 @@ mod tests {
     fn map_lines() {
         let mut out = SeqBuf::new(200);
         let flags = VmFlags::READ.with(VmFlags::WRITE);
-        let area =
-            VmaInfo { start: 0x40_0000, end: 0x7f12_3456_7000, flags, offset: 0, file: None, name: Some("[heap]") };
+        let area = VmaInfo {
+            start: 0x40_0000,
+            end: 0x7f12_3456_7000,
+            flags,
+            offset: 0,
+            file: None,
+            name: Some("[heap]"),
+            huge: false,
+        };
         assert!(map_line(&area, &mut out).is_ok());
         let wanted: &[u8] = b"00400000-7f1234567000 rw-p 00000000 00:00 0                              [heap]\n";
         assert_eq!(out.text(), wanted);

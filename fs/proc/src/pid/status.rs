@@ -97,7 +97,8 @@ fn memory(view: &View, out: &mut SeqBuf) -> Result {
     for (name, pages) in lines {
         seq_print!(out, "{name}:\t{:>8} kB\n", pages * (PAGE_SIZE / 1024))?;
     }
-    Ok(())
+    let huge = x86_mm::huge::ENABLED && !mm.huge_pages_disabled();
+    seq_print!(out, "THP_enabled:\t{}\n", u8::from(huge))
 }
 
 fn signals(view: &View, process: &Process, out: &mut SeqBuf) -> Result {

@@ -3,7 +3,7 @@
 
 use errno::Result;
 use mm_alloc::buddy::ZoneId;
-use mm_alloc::layout::{PAGE_SIZE, VMALLOC_END, VMALLOC_START};
+use mm_alloc::layout::{PAGE_SIZE, PMD_SIZE, VMALLOC_END, VMALLOC_START};
 use mm_alloc::lru::{self, Which};
 use mm_alloc::stat::{ITEMS, Item, get, meminfo as figures};
 use mm_alloc::{buddy, pcp, slab};
@@ -61,7 +61,11 @@ pub(super) fn meminfo(out: &mut SeqBuf) -> Result {
     line(out, "CommitLimit:", mm::commit_limit().saturating_mul(KIB_A_PAGE))?;
     line(out, "Committed_AS:", mm::committed().saturating_mul(KIB_A_PAGE))?;
     line(out, "VmallocTotal:", (VMALLOC_END - VMALLOC_START) as u64 / 1024)?;
-    line(out, "VmallocUsed:", info.vmalloc.saturating_mul(KIB_A_PAGE))
+    line(out, "VmallocUsed:", info.vmalloc.saturating_mul(KIB_A_PAGE))?;
+    if cfg!(CONFIG_TRANSPARENT_HUGEPAGE) {
+        line(out, "AnonHugePages:", get(Item::AnonHuge).saturating_mul(PMD_SIZE as u64 / 1024))?;
+    }
+    Ok(())
 }
 
 /// `/proc/vmstat`.

@@ -6,10 +6,12 @@ mod tests {
     use crate::exec::ExecLayout;
     use crate::fault::FaultSignal;
     use crate::flags::Prot;
+    use crate::huge::HugeMode;
     use crate::io::ReadRun;
     use crate::mapping::Mapping;
     use crate::mm_struct::Mm;
     use crate::mmap::MapArgs;
+    use crate::swap::out::go_round;
     use crate::swap::{Area, SwapIo, SwapWrite, empty, madvise, shmem, write};
     use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
     use errno::{Result, code::*};
@@ -17,9 +19,10 @@ mod tests {
     use kalloc::{Arc, KBox, KVec};
     use locking::SpinLock;
     use mm_alloc::Page;
-    use mm_alloc::layout::PAGE_SIZE;
+    use mm_alloc::layout::{PAGE_SIZE, PMD_SIZE};
     use swap_map::SlotMap;
     use x86_mm::Kind;
+    use x86_mm::huge::Room;
 
     const PAGES: usize = 64;
 
@@ -145,6 +148,53 @@ mod tests {
         for page in 1..PAGES {
             assert_eq!(byte(&child, at, page), Some(page as u8 + 1));
         }
+        drop(child);
+        close(&area)
+    }
+
+    #[test]
+    fn a_huge_page_leaves_page_by_page() -> Result {
+        if !x86_mm::huge::ENABLED {
+            kunit::kunit_skip!("no huge pages");
+        }
+        let mm = Mm::new_exec(&ExecLayout { randomize: true, stack_limit: 8 << 20 })?;
+        let (len, flags) = (2 * PMD_SIZE, uapi::MAP_PRIVATE | uapi::MAP_ANONYMOUS);
+        let at = mm.mmap(MapArgs { addr: 0, len, prot: Prot::RW, flags, file: None, pgoff: 0 })?;
+        mm.madvise(at, len, uapi::MADV_HUGEPAGE)?;
+        let (at, all) = (at.next_multiple_of(PMD_SIZE), PMD_SIZE / PAGE_SIZE);
+        let before = HugeMode::get();
+        HugeMode::Madvise.set();
+        let written = (0..all).all(|page| set(&mm, at, page, page as u8));
+        before.set();
+        assert!(written);
+        if mm.table.room(at) != Room::Huge {
+            kunit::kunit_skip!("no 2 MB in one piece");
+        }
+        let (area, _) = area()?;
+        out(&mm, at + 9 * PAGE_SIZE)?;
+        assert_eq!((mm.table.rss(Kind::Anon), mm.table.rss(Kind::Swap)), (all - PAGES, PAGES));
+        assert_eq!(mm.table.room(at), Room::Table);
+        assert!((0..all).all(|page| byte(&mm, at, page) == Some(page as u8)));
+        // What is away comes back first where all is to be in one piece again.
+        out(&mm, at + 100 * PAGE_SIZE)?;
+        match madvise(&mm, at, PMD_SIZE, uapi::MADV_COLLAPSE) {
+            // Others took what there was.
+            Err(ENOMEM) => {}
+            result => {
+                result?;
+                assert_eq!((mm.table.room(at), mm.table.rss(Kind::Swap)), (Room::Huge, 0));
+            }
+        }
+        assert!((0..all).all(|page| byte(&mm, at, page) == Some(page as u8)));
+        // The clock's hand takes a child's pages one by one, of which the parent's stay mapped at once.
+        let (child, other) = (mm.fork()?, mm.fork()?);
+        go_round(&child, 3);
+        assert!(child.table.rss(Kind::Swap) != 0 && mm.table.rss(Kind::Anon) == all);
+        assert!(set(&mm, at, 1, 100) && set(&child, at, 2, 200));
+        assert_eq!((byte(&mm, at, 1), byte(&child, at, 1)), (Some(100), Some(1)));
+        assert_eq!((byte(&mm, at, 2), byte(&child, at, 2)), (Some(2), Some(200)));
+        drop((mm, other));
+        assert!((3..all).all(|page| byte(&child, at, page) == Some(page as u8)));
         drop(child);
         close(&area)
     }

@@ -171,6 +171,19 @@ fn step(mm: &Arc<Mm>, from: usize, batch: &mut Batch) -> Option<usize> {
     None
 }
 
+/// Lets the hand go round in one address space, for tests.
+#[cfg(CONFIG_KUNIT)]
+pub(super) fn go_round(mm: &Arc<Mm>, rounds: usize) {
+    let Some(mut batch) = Batch::new(false) else { return };
+    for _ in 0..rounds {
+        let mut at = Some(0);
+        while let Some(from) = at.filter(|_| batch.writes.capacity() != 0) {
+            at = step(mm, from, &mut batch);
+            batch.finish();
+        }
+    }
+}
+
 /// Whether pages of a mapping may leave memory.
 fn may_go(vma: &Vma) -> bool {
     let fixed = VmFlags(VmFlags::LOCKED.0 | VmFlags::PFNMAP.0 | VmFlags::IO.0);

@@ -16,6 +16,7 @@ mod files;
 mod flight;
 mod futex;
 mod handles;
+mod huge;
 mod inotify;
 mod ipc;
 mod jobs;
@@ -80,6 +81,7 @@ fn all() -> Vec<Test> {
         inotify::TESTS,
         mm::TESTS,
         vmem::TESTS,
+        huge::TESTS,
         files::TESTS,
         handles::TESTS,
         lease::TESTS,

@@ -2,7 +2,7 @@
 //! Memory: as /proc shows it (`show`), advice, locking, limits, access to other processes' memory, the OOM killer's settings.
 
 mod room;
-mod show;
+pub(crate) mod show;
 
 use crate::util::*;
 use crate::{Test, c, ck, eq, fails};

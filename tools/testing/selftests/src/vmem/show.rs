@@ -4,7 +4,7 @@
 use super::*;
 
 /// The lines of the mapping that begins at `at` in /proc/self/smaps.
-pub(super) fn smaps_of(at: usize) -> Result<Vec<String>, String> {
+pub(crate) fn smaps_of(at: usize) -> Result<Vec<String>, String> {
     let text = text("/proc/self/smaps")?;
     let start = format!("{at:08x}-");
     let mut lines = text.lines().skip_while(|l| !l.starts_with(&start));
@@ -13,7 +13,7 @@ pub(super) fn smaps_of(at: usize) -> Result<Vec<String>, String> {
     Ok(std::iter::once(first).chain(rest).collect())
 }
 
-pub(super) fn kib(lines: &[String], name: &str) -> Result<u64, String> {
+pub(crate) fn kib(lines: &[String], name: &str) -> Result<u64, String> {
     let line = lines.iter().find(|l| l.starts_with(name)).ok_or(format!("no line {name}"))?;
     line.split_whitespace().nth(1).and_then(|v| v.parse().ok()).ok_or(format!("{line}: no number"))
 }
@@ -99,7 +99,7 @@ pub(super) const PRESENT: u64 = 1 << 63;
 const FILE: u64 = 1 << 61;
 const EXCLUSIVE: u64 = 1 << 56;
 
-pub(super) fn words(at: usize, pages: usize) -> Result<Vec<u64>, String> {
+pub(crate) fn words(at: usize, pages: usize) -> Result<Vec<u64>, String> {
     let fd = open("/proc/self/pagemap", libc::O_RDONLY)?;
     let mut out = vec![0u64; pages];
     let got = c!(libc::pread(fd, out.as_mut_ptr().cast(), pages * 8, (at / PAGE * 8) as i64));
@@ -197,7 +197,7 @@ pub(super) fn soft_dirty() -> Outcome {
     })
 }
 
-pub(super) fn status_of(name: &str) -> Result<u64, String> {
+pub(crate) fn status_of(name: &str) -> Result<u64, String> {
     let lines: Vec<String> = text("/proc/self/status")?.lines().map(String::from).collect();
     kib(&lines, name)
 }

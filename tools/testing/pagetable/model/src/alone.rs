@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0
+//! One program at a time.
+
+use crate::space::{BASE, END, PAGES, Rights, Space, at, first};
+use crate::table::{PageTable, zero_page};
+use crate::{Joined, Random, check_end, huge, quicklist};
+use kalloc::flags::GFP_HIGHUSER;
+use kalloc::{Arc, KVec};
+use mm_alloc::huge::Block;
+use mm_alloc::layout::PAGE_SIZE;
+use mm_alloc::{Page, PageFlags};
+
+const STEPS: usize = 3000;
+/// Below and above what is looked after nothing is mapped.
+const FLOOR: usize = 0x7e00_0000_0000;
+const CEILING: usize = 1 << 47;
+
+struct Run {
+    random: Random,
+    spaces: Vec<Space>,
+    /// Pages that somebody holds, and pages that look as if they were in the swap cache.
+    held: Vec<Page>,
+    cached: Vec<Page>,
+    stamp: u64,
+}
+
+pub fn run(seed: u64) {
+    let spaces = vec![Space::new()];
+    let mut run = Run { random: Random::new(seed), spaces, held: Vec::new(), cached: Vec::new(), stamp: 1 };
+    for step in 0..STEPS {
+        run.step();
+        if step % 37 == 0 {
+            run.spaces.iter().for_each(Space::check);
+        }
+    }
+    run.spaces.iter().for_each(Space::check);
+    run.spaces.clear();
+    run.held.clear();
+    run.cached.drain(..).for_each(|page| page.clear(PageFlags::SWAP_CACHE));
+    check_end();
+}
+
+impl Run {
+    fn step(&mut self) {
+        let which = self.random.below(self.spaces.len());
+        let page = self.random.below(PAGES);
+        let (from, to) = self.range();
+        let (start, end) = (at(from), at(to));
+        match self.random.below(27) {
+            0..=7 => self.write(which, page),
+            8..=11 => {
+                let huge = !self.random.one_in(3);
+                let space = &self.spaces[which];
+                if space.rights[page] != Rights::Nothing {
+                    space.read(page, huge);
+                }
+            }
+            12 => (page..PAGES.min(page + 40)).for_each(|page| self.write(which, page)),
+            13 => {
+                self.spaces[which].table.unmap(start, end, FLOOR, CEILING);
+                self.spaces[which].forget(from, to);
+            }
+            14 => {
+                self.spaces[which].table.zap_range(start, end);
+                self.spaces[which].values[from..to].fill(0);
+            }
+            15 => {
+                let rights = [Rights::Write, Rights::Read, Rights::Nothing, Rights::Write][self.random.below(4)];
+                self.spaces[which].table.protect(start, end, rights.prot(), true);
+                self.spaces[which].rights[from..to].fill(rights);
+            }
+            16 => self.fork(which),
+            17 => self.exit(which),
+            18 => self.move_part(which),
+            19 => self.join(which, page),
+            20 => self.spaces[which].table.split_huge_at(at(page)),
+            21 => self.hold(which, page),
+            22 => self.spaces[which].table.clear_accessed(start, end),
+            23 => self.spaces[which].table.clear_soft_dirty(start, end),
+            24 => {
+                let (mut out, mut budget) = (KVec::with_room(8), 300);
+                let force = self.random.one_in(2);
+                self.spaces[which].table.collect_idle(start, end, &mut budget, force, &mut out);
+            }
+            25 => {
+                // Walkers without the lock: private copies stay, whatever they are told of files.
+                let table = &self.spaces[which].table;
+                table.zap_shared(start, end, true);
+                table.clean(start, end);
+                table.clear_accessed_shared(at(page));
+            }
+            _ => self.cache(which, page),
+        }
+    }
+
+    /// A range of pages, often of whole 2 MB, often short.
+    fn range(&mut self) -> (usize, usize) {
+        let random = &mut self.random;
+        let (mut from, mut to) = (random.below(PAGES), random.below(PAGES));
+        if random.one_in(3) {
+            (from, to) = (first(from), first(to) + 512);
+        }
+        if from > to {
+            (from, to) = (to, from);
+        }
+        if random.one_in(2) { (from, to.min(from + 600)) } else { (from, to) }
+    }
+
+    fn write(&mut self, which: usize, page: usize) {
+        if self.spaces[which].rights[page] == Rights::Write {
+            self.stamp += 1;
+            let huge = !self.random.one_in(3);
+            self.spaces[which].write(page, self.stamp, huge);
+        }
+    }
+
+    /// Sometimes one of the next tables cannot be had.
+    fn maybe_fail(&mut self) {
+        if self.random.one_in(4) {
+            quicklist::fail(1 + self.random.below(6) as u32);
+        }
+    }
+
+    fn fork(&mut self, which: usize) {
+        if self.spaces.len() == 4 {
+            return;
+        }
+        let child = PageTable::new().expect("memory");
+        self.maybe_fail();
+        let parent = &self.spaces[which];
+        let done = parent.table.fork_range(&child, BASE, END, true);
+        parent.table.flush_all();
+        quicklist::fail(0);
+        if done.is_ok() {
+            let child = Space { table: child, values: parent.values.clone(), rights: parent.rights.clone() };
+            child.check();
+            self.spaces.push(child);
+        }
+    }
+
+    fn exit(&mut self, which: usize) {
+        if self.spaces.len() == 1 {
+            return;
+        }
+        let mut gone = self.spaces.swap_remove(which);
+        // Sometimes nobody says what was mapped.
+        if self.random.one_in(2)
+            && let Some(table) = Arc::get_mut(&mut gone.table)
+        {
+            table.teardown([(BASE, at(PAGES / 2)), (at(PAGES / 2), END)].into_iter());
+        }
+    }
+
+    /// Moves pages from one half to the other, as `mremap` does.
+    fn move_part(&mut self, which: usize) {
+        let half = PAGES / 2;
+        let random = &mut self.random;
+        let len = if random.one_in(2) { 512 * (1 + random.below(2)) } else { 1 + random.below(900) };
+        let (mut from, mut to) = (random.below(half - len), half + random.below(half - len));
+        if random.one_in(2) {
+            (from, to) = (first(from), first(to));
+        }
+        if random.one_in(2) {
+            (from, to) = (to, from);
+        }
+        self.maybe_fail();
+        let space = &mut self.spaces[which];
+        space.table.unmap(at(to), at(to + len), FLOOR, CEILING);
+        space.forget(to, to + len);
+        space.table.split_huge_at(at(from));
+        space.table.split_huge_at(at(from + len));
+        let moved = space.table.move_range(at(from), at(to), len * PAGE_SIZE);
+        quicklist::fail(0);
+        if moved.is_err() {
+            // There are tables where they were.
+            assert!(space.table.move_range(at(to), at(from), len * PAGE_SIZE).is_ok());
+            return;
+        }
+        space.values.copy_within(from..from + len, to);
+        space.rights.copy_within(from..from + len, to);
+        space.forget(from, from + len);
+    }
+
+    fn join(&mut self, which: usize, page: usize) {
+        let page = first(page);
+        if !self.spaces[which].is_writable_around(page) {
+            return;
+        }
+        let Some(block) = Block::alloc_zeroed(GFP_HIGHUSER) else { return };
+        if self.random.one_in(2) {
+            // As for `MADV_COLLAPSE`: what is shared becomes its own first.
+            for page in page..page + 512 {
+                let entry = self.spaces[which].table.query(at(page));
+                if entry.is_present() && !entry.is_special() && !entry.is_writable() {
+                    let value = self.spaces[which].values[page];
+                    self.spaces[which].write(page, value, false);
+                }
+            }
+        }
+        let table = &self.spaces[which].table;
+        if table.join_huge(at(page), block, Rights::Write.prot()) == Joined::Done {
+            assert_eq!(table.room(at(page)), huge::Room::Huge);
+        }
+    }
+
+    /// Somebody takes a page for a while.
+    fn hold(&mut self, which: usize, page: usize) {
+        let space = &self.spaces[which];
+        if let Some(held) = space.table.page(at(page), self.random.one_in(3)) {
+            assert_eq!(held.word().load(std::sync::atomic::Ordering::Relaxed), space.values[page]);
+            self.held.push(held);
+        }
+        if self.held.len() > 6 {
+            self.held.swap_remove(self.random.below(6));
+        }
+    }
+
+    /// A page looks as if it had a place in swap space for a while.
+    fn cache(&mut self, which: usize, page: usize) {
+        if let Some(found) = self.spaces[which].table.page(at(page), false)
+            && found.phys() != zero_page().phys()
+            && !found.has(PageFlags::SWAP_CACHE)
+        {
+            found.set(PageFlags::SWAP_CACHE);
+            self.cached.push(found);
+        }
+        if self.cached.len() > 20 {
+            self.cached.swap_remove(self.random.below(20)).clear(PageFlags::SWAP_CACHE);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0
+//! An address space with what each of its pages has to hold, and the faults that make it so: `mm/core`'s, but for files.
+
+use crate::cpu::{self, Miss};
+use crate::huge::Room;
+use crate::table::{Kind, PageTable, WriteFault, zero_page};
+use crate::{Entry, UserProt};
+use kalloc::Arc;
+use kalloc::flags::GFP_HIGHUSER;
+use mm_alloc::huge::Block;
+use mm_alloc::layout::{PAGE_SIZE, PMD_SIZE};
+use mm_alloc::{Page, phys_to_virt};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Pages that are looked after: 8 times 2 MB.
+pub const PAGES: usize = 8 * 512;
+/// Where they begin: a border of the higher tables is among them.
+pub const BASE: usize = 0x7f00_0000_0000 - PAGES / 2 * PAGE_SIZE;
+/// Where they end.
+pub const END: usize = BASE + PAGES * PAGE_SIZE;
+
+/// What a program may do with a page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rights {
+    Write,
+    Read,
+    Nothing,
+}
+
+impl Rights {
+    pub fn prot(self) -> UserProt {
+        match self {
+            Self::Write => UserProt::new(true, false),
+            Self::Read => UserProt::new(false, false),
+            Self::Nothing => UserProt::NONE,
+        }
+    }
+}
+
+/// The address of a page.
+pub fn at(page: usize) -> usize {
+    BASE + page * PAGE_SIZE
+}
+
+/// The first page of the 2 MB that a page is in.
+pub fn first(page: usize) -> usize {
+    page / 512 * 512
+}
+
+pub struct Space {
+    pub table: Arc<PageTable>,
+    /// The first word of each page.
+    pub values: Vec<u64>,
+    pub rights: Vec<Rights>,
+}
+
+impl Space {
+    pub fn new() -> Self {
+        let table = PageTable::new().expect("memory");
+        Self { table, values: vec![0; PAGES], rights: vec![Rights::Write; PAGES] }
+    }
+
+    /// Whether the 2 MB around a page can all be written, as if they were in one mapping.
+    pub fn is_writable_around(&self, page: usize) -> bool {
+        self.rights[first(page)..first(page) + 512].iter().all(|rights| *rights == Rights::Write)
+    }
+
+    /// The program writes to a page, which it may.
+    pub fn write(&mut self, page: usize, value: u64, huge: bool) {
+        self.values[page] = value;
+        self.reach(page, true, huge, |word| word.store(value, Ordering::Relaxed));
+    }
+
+    /// The program reads a page, which it may.
+    pub fn read(&self, page: usize, huge: bool) {
+        assert_eq!(
+            self.reach(page, false, huge, |word| word.load(Ordering::Relaxed)),
+            self.values[page],
+            "page {page}"
+        );
+    }
+
+    fn reach<T>(&self, page: usize, write: bool, huge: bool, mut f: impl FnMut(&AtomicU64) -> T) -> T {
+        let (prot, huge) = (self.rights[page].prot(), huge && self.is_writable_around(page));
+        for _ in 0..20 {
+            match cpu::access(&self.table, at(page), write, &mut f) {
+                Ok(value) => return value,
+                Err(miss) => fault(&self.table, at(page), write, miss, prot, huge),
+            }
+        }
+        panic!("page {page} cannot be reached")
+    }
+
+    /// Nothing is in `[from, to)` any more; whatever comes next may be written.
+    pub fn forget(&mut self, from: usize, to: usize) {
+        self.values[from..to].fill(0);
+        self.rights[from..to].fill(Rights::Write);
+    }
+
+    /// Compares with what has to be there.
+    pub fn check(&self) {
+        let (mut seen, mut anon) = (vec![0; PAGES], 0);
+        self.table.for_each_entry(BASE, END, |addr, entry, frame| {
+            let page = (addr - BASE) / PAGE_SIZE;
+            // SAFETY: Memory is there for ever, and the address is aligned.
+            let word: &AtomicU64 = unsafe { &*phys_to_virt(entry.phys()).cast() };
+            seen[page] = word.load(Ordering::Relaxed);
+            anon += usize::from(frame.is_some());
+            assert_eq!(self.table.query(addr), entry);
+            assert!(self.rights[page] == Rights::Write || !entry.is_writable());
+            assert!(self.rights[page] != Rights::Nothing || !entry.is_present());
+        });
+        assert!(seen == self.values);
+        assert_eq!((self.table.rss(Kind::Anon), self.table.rss(Kind::File)), (anon, 0));
+    }
+}
+
+/// Makes an access possible.
+pub fn fault(table: &PageTable, addr: usize, write: bool, miss: Miss, prot: UserProt, huge: bool) {
+    if miss == Miss::ReadOnly {
+        return write_private(table, addr, prot);
+    }
+    if huge {
+        match table.room(addr) {
+            Room::Huge => return,
+            Room::Table => {}
+            Room::Free => {
+                if Block::alloc_zeroed(GFP_HIGHUSER).is_some_and(|block| table.map_huge(addr, block, prot).is_ok()) {
+                    return;
+                }
+            }
+        }
+    }
+    if !write {
+        let _ = table.map_static(addr, zero_page(), prot.read_only());
+        return;
+    }
+    let page = Page::alloc_zeroed(GFP_HIGHUSER).expect("memory");
+    if let Ok(false) = table.map_anon(addr, page, prot) {
+        write_private(table, addr, prot);
+    }
+}
+
+fn write_private(table: &PageTable, addr: usize, prot: UserProt) {
+    let (new, old) = match table.write_private(addr, prot) {
+        WriteFault::Empty | WriteFault::Done => return,
+        WriteFault::Special => panic!("there are no devices"),
+        WriteFault::Zero(old) => (Page::alloc_zeroed(GFP_HIGHUSER).expect("memory"), old),
+        WriteFault::Copy(from, old) | WriteFault::SwapCache(from, old) => {
+            let new = Page::alloc(GFP_HIGHUSER).expect("memory");
+            new.copy_from(&from);
+            (new, old)
+        }
+    };
+    table.replace(addr, old, new, prot);
+}

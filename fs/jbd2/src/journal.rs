@@ -410,12 +410,17 @@ impl<S: System> Journal<S> {
         self.commit_all()?;
         self.checkpoint_all()?;
         self.checkpointing.with(|()| {
-            let (tid, idle) = self.state.with(|state| (state.oldest().0, state.running.is_none()));
+            let (tid, idle, flushed) =
+                self.state.with(|state| (state.oldest().0, state.running.is_none(), state.flushed));
             if !idle {
                 return Ok(());
             }
             if self.barrier() {
                 self.sys.fs().flush().inspect_err(|error| self.abort(*error))?;
+            }
+            // The disk says so already: a device that cannot be written is not written to.
+            if flushed {
+                return Ok(());
             }
             self.write_tail(tid, None)?;
             self.state.with(|state| {

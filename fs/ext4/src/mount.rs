@@ -9,7 +9,7 @@ use crate::journal::{Journal, Sys};
 use crate::mounted::Mounted;
 use crate::node::new_vfs_inode;
 use crate::options::{DataMode, Options};
-use crate::recover::{finish_orphans, note_journal_error};
+use crate::recover::finish_last_use;
 use crate::show;
 use crate::store::{Base, KernelStore};
 use crate::super_block::{Ext4Super, apply, apply_quotas};
@@ -129,7 +129,7 @@ impl Type {
         // Before anything is written, and while the log is replayed; that nobody has it is said if what follows fails.
         let beat = if rdonly || !disk.has_incompat(incompat::MMP) { None } else { protect(&base)? };
         let journal = if disk.has_journal() && !options.noload {
-            Some(open_journal(&base, &disk, &options, device, blocks)?)
+            Some(open_journal(&base, &disk, &options, device, blocks, rdonly)?)
         } else {
             if disk.has_incompat(incompat::RECOVER) && !rdonly {
                 pr_err!("EXT4-fs ({name}): required journal recovery suppressed and not mounted read-only\n");
@@ -150,7 +150,10 @@ impl Type {
         let mount = Mounted::new(core_of(&base, core_options)?, base, options, device.clone());
         let mount = Arc::new(mount, GFP_KERNEL)?;
         *mount.beat.lock() = beat;
-        let made = self.build(context, device, &mount, journal, rdonly);
+        let unclean = disk.last_orphan.get() != 0
+            || disk.has_ro_compat(ro_compat::ORPHAN_PRESENT)
+            || disk.has_incompat(incompat::RECOVER);
+        let made = self.build(context, device, &mount, journal, unclean);
         if made.is_err()
             && let Some(journal) = mount.journal()
         {
@@ -170,8 +173,9 @@ impl Type {
         device: &Arc<Device>,
         mount: &Arc<Mounted>,
         journal: Option<Arc<Journal>>,
-        rdonly: bool,
+        unclean: bool,
     ) -> Result<Arc<SuperBlock>> {
+        let rdonly = context.flags & uapi::MS_RDONLY != 0;
         let geo = &mount.core.geo;
         let init = SuperInit {
             magic: MAGIC.into(),
@@ -194,11 +198,7 @@ impl Type {
             pr_err!("EXT4-fs ({}): corrupt root inode, run e2fsck\n", mount.base.health.name);
             return Err(EUCLEAN);
         }
-        if !rdonly {
-            note_journal_error(mount)?;
-            Ext4Super::mark_in_use(mount)?;
-            finish_orphans(mount)?;
-        }
+        finish_last_use(mount, rdonly, unclean)?;
         let root = sb.iget(ROOT_INO.into(), || new_vfs_inode(&sb, mount, root))?;
         sb.set_root(Dentry::new_root(root)?);
         match show::add(mount) {
@@ -252,7 +252,7 @@ fn protect(base: &Arc<Base>) -> Result<Option<crate::mmp::Beating>> {
 
 /// Reads the superblock, and looks whether it is one.
 #[inline(never)]
-fn read_super(device: &Device, silent: bool) -> Result<KBox<DiskSuper>> {
+pub(crate) fn read_super(device: &Device, silent: bool) -> Result<KBox<DiskSuper>> {
     let name = SuperDevice::name(device);
     let mut bytes = KVec::from_elem(0u8, ext4_format::superblock::SIZE, GFP_KERNEL)?;
     block::read_bytes(device.bdev(), ext4_format::superblock::OFFSET, &mut bytes).inspect_err(|_| {
@@ -375,12 +375,17 @@ fn open_journal(
     options: &Options,
     device: &Device,
     blocks: Blocks,
+    rdonly: bool,
 ) -> Result<Arc<Journal>> {
     let name = SuperDevice::name(device);
     let recover = disk.has_incompat(incompat::RECOVER);
-    if recover && device.bdev().is_read_only() {
-        pr_err!("EXT4-fs ({name}): write access unavailable, cannot proceed (try mounting with noload)\n");
-        return Err(EROFS);
+    if recover && rdonly {
+        pr_info!("EXT4-fs ({name}): INFO: recovery required on readonly filesystem\n");
+        if device.bdev().is_read_only() {
+            pr_err!("EXT4-fs ({name}): write access unavailable, cannot proceed (try mounting with noload)\n");
+            return Err(EROFS);
+        }
+        pr_info!("EXT4-fs ({name}): write access will be enabled during recovery\n");
     }
     let block_size = blocks.block_size;
     let external = disk.journal_inum.get() == 0;
@@ -422,10 +427,7 @@ fn open_journal(
     }
     let sys = Sys::new(blocks, base.cache.clone(), external);
     let opened = Journal::open(sys, geometry, block_size, config);
-    let (journal, done) = opened.inspect_err(|error| pr_err!("EXT4-fs ({name}): error loading journal: {error}\n"))?;
-    if done.needed {
-        pr_info!("EXT4-fs ({name}): recovery complete\n");
-    }
+    let (journal, _) = opened.inspect_err(|error| pr_err!("EXT4-fs ({name}): error loading journal: {error}\n"))?;
     base.cache.drop_unused();
     Ok(journal)
 }

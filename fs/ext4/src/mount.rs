@@ -116,6 +116,8 @@ impl Type {
             return Err(EINVAL);
         }
         features_ok(&disk, &name, rdonly)?;
+        // It asks for that itself.
+        let rdonly = rdonly || disk.has_ro_compat(ro_compat::READONLY);
         let options = Options::of_disk(&disk).parse(context)?;
         let block_size = 1024usize << disk.log_block_size.get();
         let blocks = Blocks::new(device.bdev(), block_size)?;
@@ -153,7 +155,7 @@ impl Type {
         let unclean = disk.last_orphan.get() != 0
             || disk.has_ro_compat(ro_compat::ORPHAN_PRESENT)
             || disk.has_incompat(incompat::RECOVER);
-        let made = self.build(context, device, &mount, journal, unclean);
+        let made = self.build(context, device, &mount, journal, rdonly, unclean);
         if made.is_err()
             && let Some(journal) = mount.journal()
         {
@@ -173,15 +175,17 @@ impl Type {
         device: &Arc<Device>,
         mount: &Arc<Mounted>,
         journal: Option<Arc<Journal>>,
+        rdonly: bool,
         unclean: bool,
     ) -> Result<Arc<SuperBlock>> {
-        let rdonly = context.flags & uapi::MS_RDONLY != 0;
         let geo = &mount.core.geo;
         let init = SuperInit {
             magic: MAGIC.into(),
             block_size: geo.block_size as u32,
             max_bytes: geo.max_size(geo.extents()),
-            flags: context.flags & !uapi::MS_POSIXACL | if mount.options().acl { uapi::MS_POSIXACL } else { 0 },
+            flags: context.flags & !uapi::MS_POSIXACL
+                | if mount.options().acl { uapi::MS_POSIXACL } else { 0 }
+                | if rdonly { uapi::MS_RDONLY } else { 0 },
         };
         let ops = KBox::new(Ext4Super(mount.clone()), GFP_KERNEL)?;
         let sb = SuperBlock::new_on(self, init, ops, device.clone())?;
@@ -273,7 +277,8 @@ pub(crate) fn read_super(device: &Device, silent: bool) -> Result<KBox<DiskSuper
     Ok(disk)
 }
 
-/// Whether all is known that must be to read it, or to write it. `EINVAL`, with what is missing in the log.
+/// Whether all is known that must be to read it, or to write it (one with the feature `read-only` is to be mounted so). `EINVAL`, with
+/// what is missing in the log.
 pub(crate) fn features_ok(disk: &DiskSuper, name: &dyn core::fmt::Display, rdonly: bool) -> Result {
     let missing = disk.feature_incompat.get() & !incompat::SUPPORTED;
     if missing & incompat::CASEFOLD != 0 {
@@ -284,8 +289,15 @@ pub(crate) fn features_ok(disk: &DiskSuper, name: &dyn core::fmt::Display, rdonl
         pr_err!("EXT4-fs ({name}): Couldn't mount because of unsupported optional features ({missing:x})\n");
         return Err(EINVAL);
     }
+    if rdonly {
+        return Ok(());
+    }
+    if disk.has_ro_compat(ro_compat::READONLY) {
+        pr_info!("EXT4-fs ({name}): filesystem is read-only\n");
+        return Ok(());
+    }
     let missing = disk.feature_ro_compat.get() & !ro_compat::SUPPORTED;
-    if missing != 0 && !rdonly {
+    if missing != 0 {
         pr_err!("EXT4-fs ({name}): couldn't mount RDWR because of unsupported optional features ({missing:x})\n");
         return Err(EINVAL);
     }

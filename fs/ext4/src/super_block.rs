@@ -13,7 +13,7 @@ use errno::Result;
 use errno::code::{EACCES, EINVAL, ERANGE, EROFS, ESTALE};
 use ext4_core::{Cursor, Quota, QuotaKind};
 use ext4_format::SuperBlock as DiskSuper;
-use ext4_format::feature::incompat;
+use ext4_format::feature::{incompat, ro_compat};
 use kalloc::Arc;
 use kernel::filesystem::vfs::handle::FileId;
 use kernel::filesystem::vfs::super_block::{QuotaInfo, QuotaLimits};
@@ -100,7 +100,10 @@ impl Ext4Super {
         let name = &mount.base.health.name;
         // What e2fsck did to it meanwhile is true.
         mount.reread_super();
-        mount.core.with_super(|sb| features_ok(sb, name, false)).map_err(|_| EROFS)?;
+        let asks = mount.core.with_super(|sb| sb.has_ro_compat(ro_compat::READONLY));
+        if asks || mount.core.with_super(|sb| features_ok(sb, name, false)).is_err() {
+            return Err(EROFS);
+        }
         if !mount.core.orphans_empty() {
             pr_warn!(
                 "EXT4-fs ({name}): Couldn't remount RDWR because of unprocessed orphan inode list.  \

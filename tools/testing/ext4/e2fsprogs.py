@@ -322,7 +322,12 @@ def mounts(run):
     run("e2fsck -fy /dev/vda; mount -t ext4 /dev/vda /mnt && touch /mnt/x", limit=120)
     run(said, r"^Filesystem state:\s+not clean$")
     run(f"umount /mnt && {said}", r"^Filesystem state:\s+clean$")
-    run("mke2fs -q -F -t ext4 /dev/vda 64M", limit=120)
+    # One that says so itself is mounted read-only.
+    run("tune2fs -O read-only /dev/vda && mount -t ext4 /dev/vda /mnt && grep ' /mnt ' /proc/mounts", r" ro,")
+    run("dmesg | tail -n 6", r"filesystem is read-only")
+    run("mount -o remount,rw /mnt; grep ' /mnt ' /proc/mounts", r" ro,")
+    run.refused("touch /mnt/z", "Read-only")
+    run("umount /mnt && mke2fs -q -F -t ext4 /dev/vda 64M", limit=120)
 
 
 GROUPS = [make, flags, acls, fallocate, direct, defragment, grow, names, options, journaled, offline, projects, quotas, mounts]

@@ -43,6 +43,8 @@ pub(crate) struct Mounted {
     thawed: WaitQueue,
     /// It was clean when it was last made writable.
     pub(crate) was_valid: AtomicBool,
+    /// It was writable once.
+    pub(crate) was_writable: AtomicBool,
     /// The process id of the journal's thread, 0 without one.
     pub(crate) journal_task: AtomicU32,
     /// Sectors that were written to the device before, and KiB in the file system's life.
@@ -65,6 +67,7 @@ impl Mounted {
         let kbytes_before = core.with_super(|sb| sb.kbytes_written.get());
         Self {
             was_valid: AtomicBool::new(false),
+            was_writable: AtomicBool::new(false),
             journal_task: AtomicU32::new(0),
             sectors_before,
             kbytes_before,

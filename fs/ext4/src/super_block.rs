@@ -75,6 +75,7 @@ impl Ext4Super {
         // Where the log was found this time.
         let log = mount.log_dev();
         mount.core.with_super(|sb| mount.was_valid.store(sb.state.get() & VALID_FS != 0, Ordering::Relaxed));
+        mount.was_writable.store(true, Ordering::Relaxed);
         mount.past_journal(|sb| {
             if journal {
                 sb.feature_incompat.set(sb.feature_incompat.get() | incompat::RECOVER);
@@ -245,7 +246,7 @@ impl SuperOps for Ext4Super {
     }
 
     fn quota_enable(&self, kind: u32, on: bool) -> Result {
-        self.0.core.quota_enforce(quota_kind(kind)?, on)
+        self.0.core.quota_switch(quota_kind(kind)?, self.0.was_writable.load(Ordering::Relaxed), on)
     }
 
     fn quota_info(&self, kind: u32) -> Result<QuotaInfo> {

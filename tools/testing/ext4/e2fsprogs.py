@@ -230,6 +230,13 @@ def quotas(run):
         "EDITOR=/tmp/edit edquota -u 1000 && repquota -u -n -p /mnt", r"^#1000\s+-\+\s+400\s+600\s+1200\s+0\s+")
     run("setquota -u 1000 500 1000 5 8 /mnt && quotaoff -g /mnt; quotaon -p -u /mnt; quotaon -p -g /mnt; true", r"user quota on /mnt .*is on")
     run("cd / && umount /mnt && mount -t ext4 -o usrquota /dev/vda /mnt && repquota -u -n -p /mnt", r"^#1000\s+-\+\s+400\s+500\s+1000\s")
+    # Read-only there are no quotas; they are there when it is writable again.
+    run("mount -o remount,ro /mnt")
+    run.refused("setquota -u 1000 1 1 1 1 /mnt", ".")
+    run("mount -o remount,rw /mnt && repquota -u -n -p /mnt", r"^#1000\s+-\+\s+400\s+500\s+1000\s")
+    run("umount /mnt && mount -t ext4 -o ro,usrquota /dev/vda /mnt")
+    run.refused("setquota -u 1000 1 1 1 1 /mnt", ".")
+    run("mount -o remount,rw /mnt && repquota -u -n -p /mnt", r"^#1000\s+-\+\s+400\s+500\s+1000\s")
     run("umount /mnt && e2fsck -fn /dev/vda", limit=120)
 
 

@@ -15,7 +15,7 @@ use crate::store::{Base, KernelStore};
 use crate::super_block::{Ext4Super, apply, apply_quotas};
 use core::sync::atomic::AtomicBool;
 use errno::Result;
-use errno::code::{EBUSY, EINVAL, EROFS, ESTALE, EUCLEAN};
+use errno::code::{EACCES, EBUSY, EINVAL, EROFS, ESTALE, EUCLEAN};
 use ext4_core::Fs;
 use ext4_format::SuperBlock as DiskSuper;
 use ext4_format::feature::{incompat, ro_compat};
@@ -330,9 +330,10 @@ fn log_runs(core: &Fs<KernelStore>) -> Result<Geometry> {
 fn external_log(device: &Device, disk: &DiskSuper, options: &Options, block_size: usize) -> Result<(Geometry, Blocks)> {
     let name = SuperDevice::name(device);
     let of_disk = Dev::decode(disk.journal_dev.get());
-    let log = Device::open(options.journal_dev.unwrap_or(of_disk), true).inspect_err(|error| {
-        let dev = options.journal_dev.unwrap_or(of_disk);
+    let dev = options.journal_dev.unwrap_or(of_disk);
+    let log = Device::open(dev, true).map_err(|error| {
         pr_err!("EXT4-fs: failed to open journal device unknown-block({},{}) {error}\n", dev.major(), dev.minor());
+        if error == EACCES { EROFS } else { error }
     })?;
     let made = check_external(&log, disk, block_size);
     match made {

@@ -427,6 +427,8 @@ fn open_journal(
         barrier: options.barrier,
         set_incompat: if sums { INCOMPAT_CSUM_V3 } else { 0 },
         clear_incompat: if sums { INCOMPAT_CSUM_V2 } else { 0 },
+        skip: !recover,
+        read_only: device.bdev().is_read_only(),
         ..Config::default()
     };
     if disk.has_incompat(incompat::BIT64) {

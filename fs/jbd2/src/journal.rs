@@ -120,6 +120,10 @@ pub struct Config {
     pub set_incompat: u32,
     /// See `set_compat`.
     pub clear_incompat: u32,
+    /// The file system says that it was unmounted: what is in the log is left out when it is opened ...
+    pub skip: bool,
+    /// ... and that is not written to the disk.
+    pub read_only: bool,
 }
 
 impl Config {
@@ -145,6 +149,8 @@ impl Default for Config {
             set_compat: 0,
             set_incompat: 0,
             clear_incompat: 0,
+            skip: false,
+            read_only: false,
         }
     }
 }
@@ -208,10 +214,20 @@ impl<S: System> Journal<S> {
             return Err(EUCLEAN);
         }
         if done.needed {
-            sb.set_start(0);
-            sb.set_sequence(done.next_tid);
-            sb.set_head(0);
+            set_empty(sb, done.next_tid);
             write_superblock(sys, geometry, sb, true)?;
+        }
+        Ok(done)
+    }
+
+    /// Leaves out what is in the log (`Config::skip`).
+    fn skip(sys: &S, geometry: &Geometry, sb: &mut Superblock, read_only: bool) -> Result<Recovered> {
+        let done = Recovery { superblock: sb, geometry, log: sys.log(), fs: sys.fs() }.skip()?;
+        if done.needed {
+            set_empty(sb, done.next_tid);
+            if !read_only {
+                write_superblock(sys, geometry, sb, true)?;
+            }
         }
         Ok(done)
     }
@@ -234,7 +250,11 @@ impl<S: System> Journal<S> {
         if sb.max_len() < MIN_BLOCKS {
             return Err(EINVAL);
         }
-        let done = Self::recover(&sys, &geometry, &mut sb, fast)?;
+        let done = if config.skip {
+            Self::skip(&sys, &geometry, &mut sb, config.read_only)?
+        } else {
+            Self::recover(&sys, &geometry, &mut sb, fast)?
+        };
         if sb.kind() == SUPERBLOCK_V1 {
             sb.set_kind(SUPERBLOCK_V2);
             sb.0.get_mut(0x24..).unwrap_or_default().fill(0);
@@ -439,6 +459,13 @@ impl<S: System> Journal<S> {
         self.state.wait(|state| (!state.threaded).then_some(()));
         done
     }
+}
+
+/// Nothing in the log is to be recovered.
+fn set_empty(sb: &mut Superblock, next_tid: Tid) {
+    sb.set_start(0);
+    sb.set_sequence(next_tid);
+    sb.set_head(0);
 }
 
 /// Writes the superblock, durably, with its checksum.

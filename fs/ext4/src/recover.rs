@@ -5,7 +5,7 @@
 use crate::mount::features_ok;
 use crate::mounted::Mounted;
 use crate::store::KernelStore;
-use crate::super_block::ERROR_FS;
+use crate::super_block::{ERROR_FS, VALID_FS};
 use core::sync::atomic::Ordering;
 use errno::Result;
 use errno::code::EUCLEAN;
@@ -23,6 +23,27 @@ pub(crate) fn note_journal_error(mount: &Mounted) -> Result {
     pr_warn!("EXT4-fs ({name}): Marking fs in need of filesystem check.\n");
     mount.past_journal(|sb| sb.state.set(sb.state.get() | ERROR_FS))?;
     journal.clear_error()
+}
+
+/// Says that e2fsck should look at a file system that is about to be written.
+pub(crate) fn recommend_check(mount: &Mounted) {
+    let now = ext4_store::Store::now(&mount.core.store).sec;
+    let why = mount.core.with_super(|sb| {
+        let (state, most) = (sb.state.get(), sb.max_mnt_count.get().cast_signed());
+        let interval = i64::from(sb.checkinterval.get());
+        let last = i64::from(sb.lastcheck.get()) | i64::from(sb.lastcheck_hi) << 32;
+        match () {
+            () if state & VALID_FS == 0 => Some("mounting unchecked fs"),
+            () if state & ERROR_FS != 0 => Some("mounting fs with errors"),
+            () if most > 0 && sb.mnt_count.get() >= most.cast_unsigned() => Some("maximal mount count reached"),
+            () if interval != 0 && last.saturating_add(interval) <= now => Some("checktime reached"),
+            () => None,
+        }
+    });
+    if let Some(why) = why {
+        let name = &mount.base.health.name;
+        pr_warn!("EXT4-fs ({name}): warning: {why}, running e2fsck is recommended\n");
+    }
 }
 
 /// Lets a read-only file system be changed while `f` runs. `None` if its device cannot be written.

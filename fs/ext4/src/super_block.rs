@@ -6,7 +6,7 @@ use crate::mount::features_ok;
 use crate::mounted::Mounted;
 use crate::node::{Node, iget};
 use crate::options::Options;
-use crate::recover::note_journal_error;
+use crate::recover::{note_journal_error, recommend_check};
 use core::fmt::Write;
 use core::sync::atomic::Ordering;
 use errno::Result;
@@ -25,7 +25,7 @@ const FILEID_INO32_GEN: i32 = 1;
 const FILEID_INO32_GEN_PARENT: i32 = 2;
 
 /// `s_state`.
-const VALID_FS: u16 = 1;
+pub(crate) const VALID_FS: u16 = 1;
 pub(crate) const ERROR_FS: u16 = 2;
 
 /// The file system's part of a super block.
@@ -76,6 +76,7 @@ impl Ext4Super {
         let log = mount.log_dev();
         mount.core.with_super(|sb| mount.was_valid.store(sb.state.get() & VALID_FS != 0, Ordering::Relaxed));
         mount.was_writable.store(true, Ordering::Relaxed);
+        recommend_check(mount);
         mount.past_journal(|sb| {
             if journal {
                 sb.feature_incompat.set(sb.feature_incompat.get() | incompat::RECOVER);

@@ -326,6 +326,7 @@ def mounts(run):
     # Without a journal: what was not unmounted, and not checked since, stays so.
     run("umount /mnt && mke2fs -q -F -t ext4 -O ^has_journal /dev/vda 64M && debugfs -w -R 'ssv state 0' /dev/vda", limit=120)
     run(f"mount -t ext4 /dev/vda /mnt && touch /mnt/x && umount /mnt && {said}", r"^Filesystem state:\s+not clean$")
+    run(last, r"warning: mounting unchecked fs, running e2fsck is recommended")
     run("e2fsck -fy /dev/vda; mount -t ext4 /dev/vda /mnt && touch /mnt/x", limit=120)
     run(said, r"^Filesystem state:\s+not clean$")
     run(f"umount /mnt && {said}", r"^Filesystem state:\s+clean$")

@@ -8,7 +8,7 @@ use crate::recovery::{Recovered, Recovery};
 use crate::state::{State, Stats};
 use crate::system::{LogBuf, Monitor, System, WriteFlags};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use errno::code::{EINVAL, EIO, ENOSPC, EUCLEAN};
+use errno::code::{EINVAL, EIO, ENOSPC, ESHUTDOWN, EUCLEAN};
 use errno::{Error, Result};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVVec, KVec};
@@ -371,7 +371,7 @@ impl<S: System> Journal<S> {
     }
 
     /// Gives up: nothing is committed any more, and nobody gets a handle. `error` is noted in the superblock, so that the next
-    /// mount knows; the first one counts. The file system is told.
+    /// mount knows (not `ESHUTDOWN`: somebody wanted that); the first one counts. The file system is told.
     pub fn abort(&self, error: Error) {
         let first = self.state.with(|state| {
             self.dead.store(true, Ordering::Release);
@@ -384,7 +384,7 @@ impl<S: System> Journal<S> {
             return;
         }
         self.superblock.with(|sb| {
-            if sb.errno() == 0 {
+            if sb.errno() == 0 && error != ESHUTDOWN {
                 sb.set_errno(error.to_errno() as u32);
                 // It may well fail: that is perhaps why we are here.
                 let _ = write_superblock(&self.sys, &self.geometry, sb, self.barrier());

@@ -199,6 +199,11 @@ fn errors_abort() {
     journal.clear_error().unwrap();
     let (journal, _) = open(&disk).unwrap();
     assert_eq!(journal.recorded_error(), None);
+    // One that somebody asked for is no error.
+    journal.abort(ESHUTDOWN);
+    assert!(journal.is_aborted());
+    let (journal, _) = open(&disk).unwrap();
+    assert_eq!(journal.recorded_error(), None);
 }
 
 #[test]

@@ -310,7 +310,7 @@ def mounts(run):
     run(f"umount /mnt && {said}", left)
     run(f"mount -t ext4 /dev/vda /mnt && umount /mnt && {last}", r"Errors on filesystem, clearing orphan list")
     run(f"test -z \"$({said} | grep 'First orphan')\"; e2fsck -fy /dev/vda; e2fsck -fn /dev/vda", limit=120)
-    # In the file of orphans: deleted, but open when the file system was shut down.
+    # In the file of orphans: deleted, but open when the file system was shut down, which is no error to the next mount.
     run("mke2fs -q -F -t ext4 -O orphan_file /dev/vda 64M && mount -t ext4 /dev/vda /mnt", limit=120)
     run("(exec 3>/mnt/o && echo data >&3 && rm /mnt/o && sync && xfs_io -x -c 'shutdown -f' /mnt); umount /mnt")
     run(said, r"orphan_present")

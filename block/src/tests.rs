@@ -263,6 +263,71 @@ mod in_kernel {
         Ok([sent.load(SeqCst), totals.merges.iter().sum()])
     }
 
+    /// Ends requests in a worker, but only those that it was told of.
+    struct Told {
+        held: Arc<locking::SpinLock<KVec<KBox<mq::Request>>>>,
+        work: Arc<workqueue::Work>,
+    }
+
+    impl DiskOps for Told {}
+
+    impl mq::MqOps for Told {
+        fn queue_rq(&self, hw: &mq::HwQueue, request: KBox<mq::Request>, last: bool) -> Result<(), mq::Refused> {
+            if let Err(request) = self.held.lock_irqsave().push_within_capacity(request) {
+                return Err(mq::Refused::Busy(request));
+            }
+            if last {
+                self.commit_rqs(hw);
+            }
+            Ok(())
+        }
+
+        fn commit_rqs(&self, _: &mq::HwQueue) {
+            self.work.queue();
+        }
+    }
+
+    #[test]
+    fn flushes_and_what_is_put_in_order_do_not_wait_for_each_other() -> Result {
+        let held = Arc::new(locking::SpinLock::new(KVec::with_capacity(8, GFP_KERNEL)?), GFP_KERNEL)?;
+        let its = held.clone();
+        let work = workqueue::Work::new(move || {
+            loop {
+                let request: Option<KBox<mq::Request>> = its.lock_irqsave().pop();
+                let Some(request) = request else { return };
+                request.complete(Ok(()));
+            }
+        })?;
+        // A single tag: who waits for it waits for one that the hardware must know of.
+        let params = mq::MqParams { hw_queues: 1, depth: 1, no_sched: false };
+        let queue = mq::Queue::new(params, KBox::new(Told { held, work }, GFP_KERNEL)?)?;
+        assert_eq!(queue.scheduler(), "mq-deadline");
+        let limits = QueueLimits { write_cache: true, ..QueueLimits::default() };
+        let disk =
+            Gendisk::new(&testing::params("kunittold"), limits, KBox::new(mq::MqDisk(queue.clone()), GFP_KERNEL)?)?;
+        disk.set_capacity(SECTORS);
+        disk.add()?;
+        let whole = disk.part(0).ok_or(ENXIO)?;
+        for flags in [[OpFlags::PREFLUSH, OpFlags::NONE], [OpFlags::NONE, OpFlags::PREFLUSH]] {
+            let plug = Plug::start();
+            for (index, flags) in flags.into_iter().enumerate() {
+                let mut bio = Bio::new(&whole, Op::Write, flags, 1, GFP_KERNEL)?;
+                bio.set_sector(index as u64 * 64);
+                bio.add_page(Page::alloc(GFP_KERNEL)?, 0, PAGE_SIZE as u32)?;
+                submit_bio(bio);
+            }
+            drop(plug);
+            let deadline = ktime::now_ns() + 20_000_000_000;
+            while queue.in_flight() != 0 && ktime::now_ns() < deadline {
+                ktime::sleep_ns(1_000_000);
+            }
+            assert_eq!(queue.in_flight(), 0);
+        }
+        disk.remove();
+        queue.kill();
+        Ok(())
+    }
+
     #[test]
     fn neighbours_are_joined() -> Result {
         let nothing = |_: &mq::Queue| Ok(());

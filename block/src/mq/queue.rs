@@ -315,7 +315,15 @@ impl Queue {
     /// A request is ready: to the scheduler, or to the driver. `last`: no other follows at once. Any context: does not sleep.
     pub(crate) fn insert(self: &Arc<Self>, request: KBox<Request>, last: bool) {
         let Some(hw) = self.hw(request.hw_queue()) else { return };
-        let Some(sched) = request.sched().cloned() else { return self.issue(hw, request, last) };
+        let Some(sched) = request.sched().cloned() else {
+            // What follows or came before it may lie in the scheduler, which need not have a tag for it: then nobody would tell the
+            // hardware of this one, or send those.
+            self.issue(hw, request, last || !self.sched.is_null());
+            if last && self.sched_has_work() {
+                self.run_hw(hw);
+            }
+            return;
+        };
         // It has room for as many as it has tags.
         if let Err(request) = sched.insert(request) {
             request.complete(Err(EIO));

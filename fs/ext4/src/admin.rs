@@ -236,7 +236,7 @@ pub(crate) fn shutdown(inode: &Inode, mount: &Mounted, arg: usize) -> Result {
     }
     mount.base.health.shut_down();
     if let Some(journal) = mount.journal() {
-        journal.abort(errno::code::EIO);
+        journal.abort(errno::code::ESHUTDOWN);
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 use crate::device::Blocks;
 use core::any::Any;
 use errno::Result;
-use errno::code::{EACCES, EINVAL, ENOTBLK, EROFS};
+use errno::code::{EACCES, EINVAL, ENOTBLK};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KString};
 use kernel::filesystem::block::{self, BdevHandle, BlockDevice, Holder};
@@ -43,14 +43,11 @@ pub(crate) fn number_of(path: &[u8]) -> Result<Dev> {
 }
 
 impl Device {
-    /// Opens and claims a device. `EBUSY` if somebody else has it; `EROFS` if it cannot be written but should be.
+    /// Opens and claims a device. `EBUSY` if somebody else has it; `EACCES` if it cannot be written but should be.
     pub(crate) fn open(dev: Dev, write: bool) -> Result<Arc<Self>> {
         let bdev = block::lookup(dev).ok_or(errno::code::ENXIO)?;
         let holder = Holder::unique();
-        let handle = block::open_by_dev(dev, write, Some(holder)).map_err(|error| match error {
-            EACCES if write => EROFS,
-            error => error,
-        })?;
+        let handle = block::open_by_dev(dev, write, Some(holder))?;
         let device = Self {
             name: bdev.name()?,
             bdi: DeviceCache::of(&bdev)?.bdi().clone(),

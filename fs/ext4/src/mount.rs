@@ -9,13 +9,13 @@ use crate::journal::{Journal, Sys};
 use crate::mounted::Mounted;
 use crate::node::new_vfs_inode;
 use crate::options::{DataMode, Options};
-use crate::recover::{finish_orphans, note_journal_error};
+use crate::recover::finish_last_use;
 use crate::show;
 use crate::store::{Base, KernelStore};
 use crate::super_block::{Ext4Super, apply, apply_quotas};
 use core::sync::atomic::AtomicBool;
 use errno::Result;
-use errno::code::{EBUSY, EINVAL, EROFS, ESTALE, EUCLEAN};
+use errno::code::{EACCES, EBUSY, EINVAL, EROFS, ESTALE, EUCLEAN};
 use ext4_core::Fs;
 use ext4_format::SuperBlock as DiskSuper;
 use ext4_format::feature::{incompat, ro_compat};
@@ -116,6 +116,8 @@ impl Type {
             return Err(EINVAL);
         }
         features_ok(&disk, &name, rdonly)?;
+        // It asks for that itself.
+        let rdonly = rdonly || disk.has_ro_compat(ro_compat::READONLY);
         let options = Options::of_disk(&disk).parse(context)?;
         let block_size = 1024usize << disk.log_block_size.get();
         let blocks = Blocks::new(device.bdev(), block_size)?;
@@ -129,7 +131,7 @@ impl Type {
         // Before anything is written, and while the log is replayed; that nobody has it is said if what follows fails.
         let beat = if rdonly || !disk.has_incompat(incompat::MMP) { None } else { protect(&base)? };
         let journal = if disk.has_journal() && !options.noload {
-            Some(open_journal(&base, &disk, &options, device, blocks)?)
+            Some(open_journal(&base, &disk, &options, device, blocks, rdonly)?)
         } else {
             if disk.has_incompat(incompat::RECOVER) && !rdonly {
                 pr_err!("EXT4-fs ({name}): required journal recovery suppressed and not mounted read-only\n");
@@ -150,7 +152,10 @@ impl Type {
         let mount = Mounted::new(core_of(&base, core_options)?, base, options, device.clone());
         let mount = Arc::new(mount, GFP_KERNEL)?;
         *mount.beat.lock() = beat;
-        let made = self.build(context, device, &mount, journal, rdonly);
+        let unclean = disk.last_orphan.get() != 0
+            || disk.has_ro_compat(ro_compat::ORPHAN_PRESENT)
+            || disk.has_incompat(incompat::RECOVER);
+        let made = self.build(context, device, &mount, journal, rdonly, unclean);
         if made.is_err()
             && let Some(journal) = mount.journal()
         {
@@ -171,13 +176,16 @@ impl Type {
         mount: &Arc<Mounted>,
         journal: Option<Arc<Journal>>,
         rdonly: bool,
+        unclean: bool,
     ) -> Result<Arc<SuperBlock>> {
         let geo = &mount.core.geo;
         let init = SuperInit {
             magic: MAGIC.into(),
             block_size: geo.block_size as u32,
             max_bytes: geo.max_size(geo.extents()),
-            flags: context.flags & !uapi::MS_POSIXACL | if mount.options().acl { uapi::MS_POSIXACL } else { 0 },
+            flags: context.flags & !uapi::MS_POSIXACL
+                | if mount.options().acl { uapi::MS_POSIXACL } else { 0 }
+                | if rdonly { uapi::MS_RDONLY } else { 0 },
         };
         let ops = KBox::new(Ext4Super(mount.clone()), GFP_KERNEL)?;
         let sb = SuperBlock::new_on(self, init, ops, device.clone())?;
@@ -194,11 +202,7 @@ impl Type {
             pr_err!("EXT4-fs ({}): corrupt root inode, run e2fsck\n", mount.base.health.name);
             return Err(EUCLEAN);
         }
-        if !rdonly {
-            note_journal_error(mount)?;
-            Ext4Super::mark_in_use(mount)?;
-            finish_orphans(mount)?;
-        }
+        finish_last_use(mount, rdonly, unclean)?;
         let root = sb.iget(ROOT_INO.into(), || new_vfs_inode(&sb, mount, root))?;
         sb.set_root(Dentry::new_root(root)?);
         match show::add(mount) {
@@ -252,7 +256,7 @@ fn protect(base: &Arc<Base>) -> Result<Option<crate::mmp::Beating>> {
 
 /// Reads the superblock, and looks whether it is one.
 #[inline(never)]
-fn read_super(device: &Device, silent: bool) -> Result<KBox<DiskSuper>> {
+pub(crate) fn read_super(device: &Device, silent: bool) -> Result<KBox<DiskSuper>> {
     let name = SuperDevice::name(device);
     let mut bytes = KVec::from_elem(0u8, ext4_format::superblock::SIZE, GFP_KERNEL)?;
     block::read_bytes(device.bdev(), ext4_format::superblock::OFFSET, &mut bytes).inspect_err(|_| {
@@ -273,7 +277,8 @@ fn read_super(device: &Device, silent: bool) -> Result<KBox<DiskSuper>> {
     Ok(disk)
 }
 
-/// Whether all is known that must be to read it, or to write it. `EINVAL`, with what is missing in the log.
+/// Whether all is known that must be to read it, or to write it (one with the feature `read-only` is to be mounted so). `EINVAL`, with
+/// what is missing in the log.
 pub(crate) fn features_ok(disk: &DiskSuper, name: &dyn core::fmt::Display, rdonly: bool) -> Result {
     let missing = disk.feature_incompat.get() & !incompat::SUPPORTED;
     if missing & incompat::CASEFOLD != 0 {
@@ -284,8 +289,15 @@ pub(crate) fn features_ok(disk: &DiskSuper, name: &dyn core::fmt::Display, rdonl
         pr_err!("EXT4-fs ({name}): Couldn't mount because of unsupported optional features ({missing:x})\n");
         return Err(EINVAL);
     }
+    if rdonly {
+        return Ok(());
+    }
+    if disk.has_ro_compat(ro_compat::READONLY) {
+        pr_info!("EXT4-fs ({name}): filesystem is read-only\n");
+        return Ok(());
+    }
     let missing = disk.feature_ro_compat.get() & !ro_compat::SUPPORTED;
-    if missing != 0 && !rdonly {
+    if missing != 0 {
         pr_err!("EXT4-fs ({name}): couldn't mount RDWR because of unsupported optional features ({missing:x})\n");
         return Err(EINVAL);
     }
@@ -318,9 +330,10 @@ fn log_runs(core: &Fs<KernelStore>) -> Result<Geometry> {
 fn external_log(device: &Device, disk: &DiskSuper, options: &Options, block_size: usize) -> Result<(Geometry, Blocks)> {
     let name = SuperDevice::name(device);
     let of_disk = Dev::decode(disk.journal_dev.get());
-    let log = Device::open(options.journal_dev.unwrap_or(of_disk), true).inspect_err(|error| {
-        let dev = options.journal_dev.unwrap_or(of_disk);
+    let dev = options.journal_dev.unwrap_or(of_disk);
+    let log = Device::open(dev, true).map_err(|error| {
         pr_err!("EXT4-fs: failed to open journal device unknown-block({},{}) {error}\n", dev.major(), dev.minor());
+        if error == EACCES { EROFS } else { error }
     })?;
     let made = check_external(&log, disk, block_size);
     match made {
@@ -375,12 +388,17 @@ fn open_journal(
     options: &Options,
     device: &Device,
     blocks: Blocks,
+    rdonly: bool,
 ) -> Result<Arc<Journal>> {
     let name = SuperDevice::name(device);
     let recover = disk.has_incompat(incompat::RECOVER);
-    if recover && device.bdev().is_read_only() {
-        pr_err!("EXT4-fs ({name}): write access unavailable, cannot proceed (try mounting with noload)\n");
-        return Err(EROFS);
+    if recover && rdonly {
+        pr_info!("EXT4-fs ({name}): INFO: recovery required on readonly filesystem\n");
+        if device.bdev().is_read_only() {
+            pr_err!("EXT4-fs ({name}): write access unavailable, cannot proceed (try mounting with noload)\n");
+            return Err(EROFS);
+        }
+        pr_info!("EXT4-fs ({name}): write access will be enabled during recovery\n");
     }
     let block_size = blocks.block_size;
     let external = disk.journal_inum.get() == 0;
@@ -409,6 +427,8 @@ fn open_journal(
         barrier: options.barrier,
         set_incompat: if sums { INCOMPAT_CSUM_V3 } else { 0 },
         clear_incompat: if sums { INCOMPAT_CSUM_V2 } else { 0 },
+        skip: !recover,
+        read_only: device.bdev().is_read_only(),
         ..Config::default()
     };
     if disk.has_incompat(incompat::BIT64) {
@@ -422,10 +442,7 @@ fn open_journal(
     }
     let sys = Sys::new(blocks, base.cache.clone(), external);
     let opened = Journal::open(sys, geometry, block_size, config);
-    let (journal, done) = opened.inspect_err(|error| pr_err!("EXT4-fs ({name}): error loading journal: {error}\n"))?;
-    if done.needed {
-        pr_info!("EXT4-fs ({name}): recovery complete\n");
-    }
+    let (journal, _) = opened.inspect_err(|error| pr_err!("EXT4-fs ({name}): error loading journal: {error}\n"))?;
     base.cache.drop_unused();
     Ok(journal)
 }

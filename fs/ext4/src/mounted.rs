@@ -41,6 +41,10 @@ pub(crate) struct Mounted {
     /// Who may use blocks that are kept for root besides root: a user, and a group if not 0.
     reserved_for: [AtomicU32; 2],
     thawed: WaitQueue,
+    /// It was clean when it was last made writable.
+    pub(crate) was_valid: AtomicBool,
+    /// It was writable once.
+    pub(crate) was_writable: AtomicBool,
     /// The process id of the journal's thread, 0 without one.
     pub(crate) journal_task: AtomicU32,
     /// Sectors that were written to the device before, and KiB in the file system's life.
@@ -62,6 +66,8 @@ impl Mounted {
         let sectors_before = written_sectors(&base);
         let kbytes_before = core.with_super(|sb| sb.kbytes_written.get());
         Self {
+            was_valid: AtomicBool::new(false),
+            was_writable: AtomicBool::new(false),
             journal_task: AtomicU32::new(0),
             sectors_before,
             kbytes_before,
@@ -249,6 +255,24 @@ impl Mounted {
             });
         }
         jbd2::BlockDevice::write(&self.base.cache.device, block, &bytes, jbd2::WriteFlags::default())
+    }
+
+    /// Changes the superblock on the disk at once, past the journal, which must not have it.
+    pub(crate) fn past_journal(&self, change: impl FnOnce(&mut ext4_format::SuperBlock)) -> Result {
+        let was = self.base.journaling.swap(false, Ordering::AcqRel);
+        let done = self.core.run(4, true, |tx| self.core.update_super(tx, change));
+        self.base.journaling.store(was, Ordering::Release);
+        done?;
+        self.base.cache.sync()?;
+        self.base.cache.device.flush_cache()
+    }
+
+    /// The superblock of a read-only file system may have been changed on the disk: by e2fsck.
+    pub(crate) fn reread_super(&self) {
+        let Some(device) = self.device.as_any().downcast_ref::<Device>() else { return };
+        if let Ok(disk) = crate::mount::read_super(device, true) {
+            self.core.refresh_super(&disk);
+        }
     }
 
     /// Notes errors that were found in the superblock, and brings its counts up to date.

@@ -6,14 +6,14 @@ use crate::mount::features_ok;
 use crate::mounted::Mounted;
 use crate::node::{Node, iget};
 use crate::options::Options;
-use crate::recover::{finish_orphans, note_journal_error};
+use crate::recover::{note_journal_error, recommend_check};
 use core::fmt::Write;
 use core::sync::atomic::Ordering;
 use errno::Result;
-use errno::code::{EINVAL, ERANGE, EROFS, ESTALE};
+use errno::code::{EACCES, EINVAL, ERANGE, EROFS, ESTALE};
 use ext4_core::{Cursor, Quota, QuotaKind};
 use ext4_format::SuperBlock as DiskSuper;
-use ext4_format::feature::incompat;
+use ext4_format::feature::{incompat, ro_compat};
 use kalloc::Arc;
 use kernel::filesystem::vfs::handle::FileId;
 use kernel::filesystem::vfs::super_block::{QuotaInfo, QuotaLimits};
@@ -25,7 +25,7 @@ const FILEID_INO32_GEN: i32 = 1;
 const FILEID_INO32_GEN_PARENT: i32 = 2;
 
 /// `s_state`.
-const VALID_FS: u16 = 1;
+pub(crate) const VALID_FS: u16 = 1;
 pub(crate) const ERROR_FS: u16 = 2;
 
 /// The file system's part of a super block.
@@ -74,42 +74,50 @@ impl Ext4Super {
         let now = ext4_store::Store::now(&mount.core.store).sec;
         // Where the log was found this time.
         let log = mount.log_dev();
-        let was = mount.base.journaling.swap(false, Ordering::AcqRel);
-        let done = mount.core.run(4, true, |tx| {
-            mount.core.update_super(tx, |sb| {
-                if journal {
-                    sb.feature_incompat.set(sb.feature_incompat.get() | incompat::RECOVER);
-                } else {
-                    sb.state.set(sb.state.get() & !VALID_FS);
-                }
-                mount.core.orphan_feature(sb, true);
-                if let Some(log) = log {
-                    sb.journal_dev.set(log.encode() as u32);
-                }
-                sb.mnt_count.set(sb.mnt_count.get().saturating_add(1));
-                sb.mtime.set(now as u32);
-                sb.mtime_hi = (now >> 32) as u8;
-            })
-        });
-        mount.base.journaling.store(was, Ordering::Release);
-        done?;
-        mount.base.cache.sync()?;
-        mount.base.cache.device.flush_cache()
+        mount.core.with_super(|sb| mount.was_valid.store(sb.state.get() & VALID_FS != 0, Ordering::Relaxed));
+        mount.was_writable.store(true, Ordering::Relaxed);
+        recommend_check(mount);
+        mount.past_journal(|sb| {
+            if journal {
+                sb.feature_incompat.set(sb.feature_incompat.get() | incompat::RECOVER);
+            } else {
+                sb.state.set(sb.state.get() & !VALID_FS);
+            }
+            mount.core.orphan_feature(sb, true);
+            if let Some(log) = log {
+                sb.journal_dev.set(log.encode() as u32);
+            }
+            sb.mnt_count.set(sb.mnt_count.get().saturating_add(1));
+            sb.mtime.set(now as u32);
+            sb.mtime_hi = (now >> 32) as u8;
+        })
     }
 
     /// Makes a file system that was mounted read-only writable: with all that a mount for writing asks of it, and does. `EROFS` if it
-    /// cannot be written.
+    /// cannot be written; `EINVAL` if the mount had to leave orphans, which only another mount finishes.
     fn begin_writing(mount: &Mounted) -> Result {
-        if mount.base.health.is_dead() || mount.bdev_read_only() {
+        if mount.base.health.is_dead() {
             return Err(EROFS);
         }
-        mount.core.with_super(|sb| features_ok(sb, &mount.base.health.name, false)).map_err(|_| EROFS)?;
+        let name = &mount.base.health.name;
+        // What e2fsck did to it meanwhile is true.
+        mount.reread_super();
+        let asks = mount.core.with_super(|sb| sb.has_ro_compat(ro_compat::READONLY));
+        if asks || mount.core.with_super(|sb| features_ok(sb, name, false)).is_err() {
+            return Err(EROFS);
+        }
+        if !mount.core.orphans_empty() {
+            pr_warn!(
+                "EXT4-fs ({name}): Couldn't remount RDWR because of unprocessed orphan inode list.  \
+                 Please umount/remount instead\n"
+            );
+            return Err(EINVAL);
+        }
         mount.core.load_for_writing()?;
         let beat = crate::mmp::protect(&mount.base, &mount.core)?;
         *mount.beat.lock() = beat;
         mount.core.set_read_only(false);
-        let begun =
-            note_journal_error(mount).and_then(|()| Self::mark_in_use(mount)).and_then(|()| finish_orphans(mount));
+        let begun = note_journal_error(mount).and_then(|()| Self::mark_in_use(mount));
         if begun.is_err() {
             mount.core.set_read_only(true);
             mount.end_beat();
@@ -133,20 +141,15 @@ impl Ext4Super {
         }
         result?;
         // Past the journal, which is empty.
-        let was = mount.base.journaling.swap(false, Ordering::AcqRel);
-        let done = mount.core.run(4, true, |tx| {
-            mount.core.update_super(tx, |sb| {
-                sb.feature_incompat.set(sb.feature_incompat.get() & !incompat::RECOVER);
-                if sb.state.get() & ERROR_FS == 0 {
-                    sb.state.set(sb.state.get() | VALID_FS);
-                }
-                mount.core.orphan_feature(sb, false);
-            })
-        });
-        mount.base.journaling.store(was, Ordering::Release);
-        done?;
-        mount.base.cache.sync()?;
-        mount.base.cache.device.flush_cache()
+        let valid = mount.was_valid.load(Ordering::Relaxed);
+        mount.past_journal(|sb| {
+            sb.feature_incompat.set(sb.feature_incompat.get() & !incompat::RECOVER);
+            // One that nobody checked after a crash without a journal stays unclean.
+            if valid && sb.state.get() & ERROR_FS == 0 {
+                sb.state.set(sb.state.get() | VALID_FS);
+            }
+            mount.core.orphan_feature(sb, false);
+        })
     }
 }
 
@@ -248,7 +251,7 @@ impl SuperOps for Ext4Super {
     }
 
     fn quota_enable(&self, kind: u32, on: bool) -> Result {
-        self.0.core.quota_enforce(quota_kind(kind)?, on)
+        self.0.core.quota_switch(quota_kind(kind)?, self.0.was_writable.load(Ordering::Relaxed), on)
     }
 
     fn quota_info(&self, kind: u32) -> Result<QuotaInfo> {
@@ -289,6 +292,9 @@ impl SuperOps for Ext4Super {
 
     fn remount(&self, sb: &SuperBlock, flags: u32, options: &[u8]) -> Result {
         let mount = &*self.0;
+        if flags & uapi::MS_RDONLY == 0 && mount.bdev_read_only() {
+            return Err(EACCES);
+        }
         let old = mount.options();
         let context = FsContext { source: b"", flags, options };
         if context.iter_options().any(|(key, _)| matches!(key, b"journal_dev" | b"journal_path")) {

@@ -235,7 +235,8 @@ fn sort_out<S: System>(state: &mut State<S>, tid: Tid, buffers: &mut KVVec<S::Bu
         let Some(head) = state.heads.get(&buf.block()) else { return false };
         match head.owner {
             Some(tid) => owner = Some(tid),
-            None if !buf.is_busy() => failed = true,
+            // One that came home since `try_clean` looked is no failure: writing it does nothing, and the next look drops it.
+            None if buf.has_failed() && !buf.is_busy() => failed = true,
             None => error = write.push(buf.clone(), GFP_NOFS).err(),
         }
         true

@@ -8,7 +8,7 @@ use crate::recovery::{Recovered, Recovery};
 use crate::state::{State, Stats};
 use crate::system::{LogBuf, Monitor, System, WriteFlags};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use errno::code::{EINVAL, EIO, ENOSPC, EUCLEAN};
+use errno::code::{EINVAL, EIO, ENOSPC, ESHUTDOWN, EUCLEAN};
 use errno::{Error, Result};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVVec, KVec};
@@ -120,6 +120,10 @@ pub struct Config {
     pub set_incompat: u32,
     /// See `set_compat`.
     pub clear_incompat: u32,
+    /// The file system says that it was unmounted: what is in the log is left out when it is opened ...
+    pub skip: bool,
+    /// ... and that is not written to the disk.
+    pub read_only: bool,
 }
 
 impl Config {
@@ -145,6 +149,8 @@ impl Default for Config {
             set_compat: 0,
             set_incompat: 0,
             clear_incompat: 0,
+            skip: false,
+            read_only: false,
         }
     }
 }
@@ -208,10 +214,20 @@ impl<S: System> Journal<S> {
             return Err(EUCLEAN);
         }
         if done.needed {
-            sb.set_start(0);
-            sb.set_sequence(done.next_tid);
-            sb.set_head(0);
+            set_empty(sb, done.next_tid);
             write_superblock(sys, geometry, sb, true)?;
+        }
+        Ok(done)
+    }
+
+    /// Leaves out what is in the log (`Config::skip`).
+    fn skip(sys: &S, geometry: &Geometry, sb: &mut Superblock, read_only: bool) -> Result<Recovered> {
+        let done = Recovery { superblock: sb, geometry, log: sys.log(), fs: sys.fs() }.skip()?;
+        if done.needed {
+            set_empty(sb, done.next_tid);
+            if !read_only {
+                write_superblock(sys, geometry, sb, true)?;
+            }
         }
         Ok(done)
     }
@@ -234,7 +250,11 @@ impl<S: System> Journal<S> {
         if sb.max_len() < MIN_BLOCKS {
             return Err(EINVAL);
         }
-        let done = Self::recover(&sys, &geometry, &mut sb, fast)?;
+        let done = if config.skip {
+            Self::skip(&sys, &geometry, &mut sb, config.read_only)?
+        } else {
+            Self::recover(&sys, &geometry, &mut sb, fast)?
+        };
         if sb.kind() == SUPERBLOCK_V1 {
             sb.set_kind(SUPERBLOCK_V2);
             sb.0.get_mut(0x24..).unwrap_or_default().fill(0);
@@ -351,7 +371,7 @@ impl<S: System> Journal<S> {
     }
 
     /// Gives up: nothing is committed any more, and nobody gets a handle. `error` is noted in the superblock, so that the next
-    /// mount knows; the first one counts. The file system is told.
+    /// mount knows (not `ESHUTDOWN`: somebody wanted that); the first one counts. The file system is told.
     pub fn abort(&self, error: Error) {
         let first = self.state.with(|state| {
             self.dead.store(true, Ordering::Release);
@@ -364,7 +384,7 @@ impl<S: System> Journal<S> {
             return;
         }
         self.superblock.with(|sb| {
-            if sb.errno() == 0 {
+            if sb.errno() == 0 && error != ESHUTDOWN {
                 sb.set_errno(error.to_errno() as u32);
                 // It may well fail: that is perhaps why we are here.
                 let _ = write_superblock(&self.sys, &self.geometry, sb, self.barrier());
@@ -410,12 +430,17 @@ impl<S: System> Journal<S> {
         self.commit_all()?;
         self.checkpoint_all()?;
         self.checkpointing.with(|()| {
-            let (tid, idle) = self.state.with(|state| (state.oldest().0, state.running.is_none()));
+            let (tid, idle, flushed) =
+                self.state.with(|state| (state.oldest().0, state.running.is_none(), state.flushed));
             if !idle {
                 return Ok(());
             }
             if self.barrier() {
                 self.sys.fs().flush().inspect_err(|error| self.abort(*error))?;
+            }
+            // The disk says so already: a device that cannot be written is not written to.
+            if flushed {
+                return Ok(());
             }
             self.write_tail(tid, None)?;
             self.state.with(|state| {
@@ -434,6 +459,13 @@ impl<S: System> Journal<S> {
         self.state.wait(|state| (!state.threaded).then_some(()));
         done
     }
+}
+
+/// Nothing in the log is to be recovered.
+fn set_empty(sb: &mut Superblock, next_tid: Tid) {
+    sb.set_start(0);
+    sb.set_sequence(next_tid);
+    sb.set_head(0);
 }
 
 /// Writes the superblock, durably, with its checksum.

@@ -93,27 +93,10 @@ impl Recovery<'_> {
     /// device's. A log that ends at a commit with a wrong checksum is replayed up to there, and `failed_commit` says so.
     pub fn run(&self, mut fast: Option<&mut dyn Replay>) -> Result<Recovered> {
         let sb = self.superblock;
-        let area = Area::new(sb);
         if sb.start() == 0 {
-            let head = if sb.head() == 0 { area.first } else { sb.head() };
-            return Ok(Recovered { next_tid: sb.sequence().wrapping_add(1), head, ..Default::default() });
+            return Ok(self.nothing());
         }
-        if sb.start() < area.first || sb.start() >= area.last {
-            return Err(EUCLEAN);
-        }
-        let size = sb.block_size() as usize;
-        let mut walk = Walk {
-            what: self,
-            features: sb.features(),
-            area,
-            block: KVec::from_elem(0, size, GFP_KERNEL)?,
-            copy: KVec::from_elem(0, size, GFP_KERNEL)?,
-            revoked: HashMap::new(),
-            end: None,
-            head: None,
-            done: Recovered { needed: true, ..Default::default() },
-            error: None,
-        };
+        let mut walk = self.walk()?;
         let mut fast_tags = 0;
         for pass in [Pass::Scan, Pass::Revoke, Pass::Replay] {
             walk.pass(pass)?;
@@ -133,14 +116,58 @@ impl Recovery<'_> {
         if let Some(error) = walk.error {
             return Err(error);
         }
-        // One number is left out, so that a transaction that was begun but not finished cannot be taken for a new one.
-        walk.done.next_tid = walk.end.unwrap_or(sb.sequence()).wrapping_add(1);
-        walk.done.head = walk.head.unwrap_or(walk.area.first);
-        Ok(walk.done)
+        Ok(walk.end())
+    }
+
+    /// Replays nothing: the file system says that it does not need the log. Only where that ends is looked for, so that no number comes
+    /// twice.
+    pub fn skip(&self) -> Result<Recovered> {
+        if self.superblock.start() == 0 {
+            return Ok(self.nothing());
+        }
+        let mut walk = self.walk()?;
+        walk.pass(Pass::Scan)?;
+        walk.done.failed_commit = None;
+        Ok(walk.end())
+    }
+
+    /// The log is empty.
+    fn nothing(&self) -> Recovered {
+        let sb = self.superblock;
+        let head = if sb.head() == 0 { Area::new(sb).first } else { sb.head() };
+        Recovered { next_tid: sb.sequence().wrapping_add(1), head, ..Default::default() }
+    }
+
+    fn walk(&self) -> Result<Walk<'_, '_>> {
+        let sb = self.superblock;
+        let area = Area::new(sb);
+        if sb.start() < area.first || sb.start() >= area.last {
+            return Err(EUCLEAN);
+        }
+        let size = sb.block_size() as usize;
+        Ok(Walk {
+            what: self,
+            features: sb.features(),
+            area,
+            block: KVec::from_elem(0, size, GFP_KERNEL)?,
+            copy: KVec::from_elem(0, size, GFP_KERNEL)?,
+            revoked: HashMap::new(),
+            end: None,
+            head: None,
+            done: Recovered { needed: true, ..Default::default() },
+            error: None,
+        })
     }
 }
 
 impl Walk<'_, '_> {
+    /// What was done.
+    fn end(self) -> Recovered {
+        // One number is left out, so that a transaction that was begun but not finished cannot be taken for a new one.
+        let next_tid = self.end.unwrap_or(self.what.superblock.sequence()).wrapping_add(1);
+        Recovered { next_tid, head: self.head.unwrap_or(self.area.first), ..self.done }
+    }
+
     /// One pass.
     fn pass(&mut self, pass: Pass) -> Result {
         let sb = self.what.superblock;

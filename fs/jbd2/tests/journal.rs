@@ -65,6 +65,29 @@ fn a_commit_is_replayed() {
 }
 
 #[test]
+fn a_log_that_is_not_needed_is_left_out() {
+    let disk = Disk::new(image(0, 0), BLOCK);
+    let (journal, _) = open(&disk).unwrap();
+    put(&journal, 20, 7);
+    journal.commit_all().unwrap();
+    let bytes = disk.bytes();
+    for read_only in [true, false] {
+        let after = Disk::new(bytes.clone(), BLOCK);
+        let sys = HostSystem::new(after.clone(), after.clone());
+        let config = Config { skip: true, read_only, ..Config::default() };
+        let (journal, done) = Journal::open(sys, geometry(), BLOCK, config).unwrap();
+        assert_eq!((done.needed, done.replayed), (true, 0));
+        assert_eq!(on_disk(&after, 20), 0);
+        // Nothing is written to a device that cannot be.
+        journal.close().unwrap();
+        assert_eq!(after.bytes() == bytes, read_only);
+        let (_, again) = open(&Disk::new(after.bytes(), BLOCK)).unwrap();
+        assert_eq!(again.needed, read_only);
+        assert!(again.next_tid >= done.next_tid);
+    }
+}
+
+#[test]
 fn frozen_copies() {
     let disk = Disk::new(image(0, INCOMPAT_CSUM_V3), BLOCK);
     let (journal, _) = open(&disk).unwrap();
@@ -174,6 +197,11 @@ fn errors_abort() {
     let (journal, _) = open(&disk).unwrap();
     assert_eq!(journal.recorded_error(), Some(EUCLEAN));
     journal.clear_error().unwrap();
+    let (journal, _) = open(&disk).unwrap();
+    assert_eq!(journal.recorded_error(), None);
+    // One that somebody asked for is no error.
+    journal.abort(ESHUTDOWN);
+    assert!(journal.is_aborted());
     let (journal, _) = open(&disk).unwrap();
     assert_eq!(journal.recorded_error(), None);
 }

@@ -117,7 +117,8 @@ pub trait SuperOps: Any + Send + Sync {
         Err(EOPNOTSUPP)
     }
 
-    /// Turns limits of a kind (0 user, 1 group, 2 project) on or off. `ENOSYS` without quotas at all, `ESRCH` without those.
+    /// Turns limits of a kind (0 user, 1 group, 2 project) on or off. `ENOSYS` without quotas at all; `EINVAL` if those are not
+    /// counted, `EEXIST` if they are on or off already.
     fn quota_enable(&self, kind: u32, on: bool) -> Result {
         Err(ENOSYS)
     }

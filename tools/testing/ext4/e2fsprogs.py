@@ -230,6 +230,13 @@ def quotas(run):
         "EDITOR=/tmp/edit edquota -u 1000 && repquota -u -n -p /mnt", r"^#1000\s+-\+\s+400\s+600\s+1200\s+0\s+")
     run("setquota -u 1000 500 1000 5 8 /mnt && quotaoff -g /mnt; quotaon -p -u /mnt; quotaon -p -g /mnt; true", r"user quota on /mnt .*is on")
     run("cd / && umount /mnt && mount -t ext4 -o usrquota /dev/vda /mnt && repquota -u -n -p /mnt", r"^#1000\s+-\+\s+400\s+500\s+1000\s")
+    # Read-only there are no quotas; they are there when it is writable again.
+    run("mount -o remount,ro /mnt")
+    run.refused("setquota -u 1000 1 1 1 1 /mnt", ".")
+    run("mount -o remount,rw /mnt && repquota -u -n -p /mnt", r"^#1000\s+-\+\s+400\s+500\s+1000\s")
+    run("umount /mnt && mount -t ext4 -o ro,usrquota /dev/vda /mnt")
+    run.refused("setquota -u 1000 1 1 1 1 /mnt", ".")
+    run("mount -o remount,rw /mnt && repquota -u -n -p /mnt", r"^#1000\s+-\+\s+400\s+500\s+1000\s")
     run("umount /mnt && e2fsck -fn /dev/vda", limit=120)
 
 
@@ -259,6 +266,14 @@ def projects(run):
     run("cd / && umount /mnt && e2fsck -fn /dev/vda", limit=120)
 
 
+def orphan(run, *more):
+    """Leaves a file on /dev/vda, which is not mounted, as one that was deleted and open when the machine stopped."""
+    commands = "\\n".join(["sif o links_count 0", "unlink o", "ssv last_orphan $i", *more])
+    run("echo data >/tmp/data && debugfs -w -R 'write /tmp/data o' /dev/vda && "
+        "i=$(debugfs -R 'stat o' /dev/vda 2>/dev/null | sed -n 's/^Inode: \\([0-9]*\\) .*/\\1/p') && test \"$i\" -gt 10 && "
+        f"printf \"{commands}\\n\" >/tmp/cmd && debugfs -w -f /tmp/cmd /dev/vda")
+
+
 def mounts(run):
     free, said = r"mmp_sequence:\s+0xff4d4d50", "dumpe2fs -h /dev/vda 2>/dev/null"
     run("cd /; umount /mnt 2>/dev/null; mke2fs -q -F -t ext4 -O mmp -E mmp_update_interval=1 /dev/vda 64M && mount -t ext4 /dev/vda /mnt", limit=120)
@@ -271,20 +286,55 @@ def mounts(run):
     run(f"mount -o remount,rw /mnt && touch /mnt/x && sleep 2 && {said}", r"mmp_sequence:\s+0x(?!ff4d4d50)")
     run(f"mount -o remount,ro /mnt && {said}", free)
     run("umount /mnt && e2fsck -fn /dev/vda", limit=120)
-    # An orphan: finished when the file system is written again.
-    run("echo data >/tmp/data && debugfs -w -R 'write /tmp/data o' /dev/vda && "
-        "i=$(debugfs -R 'stat o' /dev/vda 2>/dev/null | sed -n 's/^Inode: \\([0-9]*\\) .*/\\1/p') && test \"$i\" -gt 10 && "
-        "printf \"sif o links_count 0\\nunlink o\\nssv last_orphan $i\\n\" >/tmp/cmd && debugfs -w -f /tmp/cmd /dev/vda")
-    run(said, r"^First orphan inode:\s+\d+")
-    run("mount -t ext4 -o ro /dev/vda /mnt" if run.linux else f"mount -t ext4 -o ro /dev/vda /mnt && {said}", None if run.linux else r"^First orphan inode:")
-    run("mount -o remount,rw /mnt && umount /mnt && e2fsck -fn /dev/vda", limit=120)
-    run(f"test -z \"$({said} | grep 'First orphan')\"")
+    # An orphan: finished at a read-only mount too.
+    left, last = r"^First orphan inode:\s+\d+", "dmesg | tail -n 6"
+    orphan(run)
+    run(said, left)
+    run(f"mount -t ext4 -o ro /dev/vda /mnt && test -z \"$({said} | grep 'First orphan')\" && {last}",
+        r"orphan cleanup on readonly fs\n(.*\n)*.*1 orphan inode deleted\n(.*\n)*.*recovery complete")
+    run("mount -o remount,rw /mnt && touch /mnt/y && umount /mnt && e2fsck -fn /dev/vda", limit=120)
+    # Not if the device cannot be written: then the mount does not become writable, but another mount does.
+    orphan(run)
+    run(f"blockdev --setro /dev/vda && mount -t ext4 -o ro /dev/vda /mnt && {last}", r"write access unavailable, skipping orphan cleanup")
+    run("mount -o remount,rw /mnt; grep ' /mnt ' /proc/mounts", r" ro,")
+    run("blockdev --setrw /dev/vda")
+    run.refused("mount -o remount,rw /mnt", "Invalid argument")
+    run(last, r"Couldn't remount RDWR because of unprocessed orphan inode list\.  Please umount/remount instead")
+    run(f"grep ' /mnt ' /proc/mounts; {said}", left)
+    run(f"umount /mnt && mount -t ext4 /dev/vda /mnt && umount /mnt && {last}", r"1 orphan inode deleted")
+    run("e2fsck -fn /dev/vda", limit=120)
+    # Nor if the file system has errors; a mount for writing drops the list.
+    orphan(run, "ssv state 3")
+    run("mount -t ext4 -o ro /dev/vda /mnt")
+    run.refused("mount -o remount,rw /mnt", "Invalid argument")
+    run(f"umount /mnt && {said}", left)
+    run(f"mount -t ext4 /dev/vda /mnt && umount /mnt && {last}", r"Errors on filesystem, clearing orphan list")
+    run(f"test -z \"$({said} | grep 'First orphan')\"; e2fsck -fy /dev/vda; e2fsck -fn /dev/vda", limit=120)
+    # In the file of orphans: deleted, but open when the file system was shut down, which is no error to the next mount.
+    run("mke2fs -q -F -t ext4 -O orphan_file /dev/vda 64M && mount -t ext4 /dev/vda /mnt", limit=120)
+    run("(exec 3>/mnt/o && echo data >&3 && rm /mnt/o && sync && xfs_io -x -c 'shutdown -f' /mnt); umount /mnt")
+    run(said, r"orphan_present")
+    run(f"mount -t ext4 -o ro /dev/vda /mnt && {last}", r"orphan cleanup on readonly fs\n(.*\n)*.*1 orphan inode deleted")
+    run(f"test -z \"$({said} | grep -E 'orphan_present|needs_recovery')\" && mount -o remount,rw /mnt && touch /mnt/y && umount /mnt")
+    run("e2fsck -fn /dev/vda", limit=120)
     # What a kernel does not know it must not write; busybox's mount takes EROFS for an answer, and mounts read-only.
-    run("debugfs -w -R 'feature FEATURE_R31' /dev/vda")
+    orphan(run, "feature FEATURE_R31")
     run.refused("mount -t ext4 /dev/vda /mnt", "Invalid argument")
-    run("mount -t ext4 -o ro /dev/vda /mnt; mount -o remount,rw /mnt; grep ' /mnt ' /proc/mounts", r" ro,")
-    run("dmesg | tail", r"couldn't mount RDWR because of unsupported optional features \(80000000\)")
-    # debugfs takes the bit no more away than e2fsck would.
+    run(f"mount -t ext4 -o ro /dev/vda /mnt && {last}", r"Skipping orphan cleanup due to unknown ROCOMPAT features")
+    run("mount -o remount,rw /mnt; grep ' /mnt ' /proc/mounts", r" ro,")
+    run(last, r"couldn't mount RDWR because of unsupported optional features \(80000000\)")
+    # Without a journal: what was not unmounted, and not checked since, stays so.
+    run("umount /mnt && mke2fs -q -F -t ext4 -O ^has_journal /dev/vda 64M && debugfs -w -R 'ssv state 0' /dev/vda", limit=120)
+    run(f"mount -t ext4 /dev/vda /mnt && touch /mnt/x && umount /mnt && {said}", r"^Filesystem state:\s+not clean$")
+    run(last, r"warning: mounting unchecked fs, running e2fsck is recommended")
+    run("e2fsck -fy /dev/vda; mount -t ext4 /dev/vda /mnt && touch /mnt/x", limit=120)
+    run(said, r"^Filesystem state:\s+not clean$")
+    run(f"umount /mnt && {said}", r"^Filesystem state:\s+clean$")
+    # One that says so itself is mounted read-only.
+    run("tune2fs -O read-only /dev/vda && mount -t ext4 /dev/vda /mnt && grep ' /mnt ' /proc/mounts", r" ro,")
+    run("dmesg | tail -n 6", r"filesystem is read-only")
+    run("mount -o remount,rw /mnt; grep ' /mnt ' /proc/mounts", r" ro,")
+    run.refused("touch /mnt/z", "Read-only")
     run("umount /mnt && mke2fs -q -F -t ext4 /dev/vda 64M", limit=120)
 
 

@@ -411,6 +411,22 @@ impl<S: Store> Fs<S> {
         Ok(result)
     }
 
+    /// Takes over a superblock that somebody else changed on the disk, while nothing is written here. One that is damaged, or of
+    /// another shape, is not looked at.
+    pub fn refresh_super(&self, disk: &SuperBlock) {
+        let mut state = self.super_state.lock();
+        let now = &*state.sb;
+        let same = (!disk.has_metadata_csum() || disk.checksum.get() == disk.compute_checksum())
+            && (disk.magic, disk.uuid, disk.blocks_count()) == (now.magic, now.uuid, now.blocks_count())
+            && (disk.feature_compat, disk.feature_incompat) == (now.feature_compat, now.feature_incompat)
+            && (disk.blocks_per_group, disk.inodes_per_group) == (now.blocks_per_group, now.inodes_per_group)
+            && (disk.log_block_size, disk.inode_size, disk.desc_size)
+                == (now.log_block_size, now.inode_size, now.desc_size);
+        if self.read_only() && same {
+            *state.sb = disk.clone();
+        }
+    }
+
     pub(crate) fn write_super(&self, tx: &mut Tx<S>, state: &mut SuperState<S>) -> Result {
         state.sb.update_checksum();
         let (buf, offset) = (state.buf.clone(), state.offset);

@@ -287,6 +287,26 @@ impl<S: Store> Fs<S> {
         self.super_state.lock().sb.last_orphan.get() != 0
     }
 
+    /// Whether there is a file for orphans.
+    pub fn has_orphan_file(&self) -> bool {
+        self.orphan_file.get().is_some_and(|file| !file.blocks.is_empty())
+    }
+
+    /// Whether the file of orphans, if there is one, has none.
+    pub fn orphan_file_empty(&self) -> bool {
+        let files = self.orphan_file.get().map_or(&[][..], |file| &file.blocks);
+        files.iter().all(|lock| {
+            let buf = lock.lock();
+            let data = buf.read();
+            (0..self.slots()).all(|slot| le::u32_at(&data, slot * 4) == 0)
+        })
+    }
+
+    /// Whether there are no orphans: neither in the list nor in the file.
+    pub fn orphans_empty(&self) -> bool {
+        !self.has_orphans() && self.orphan_file_empty()
+    }
+
     /// Forgets the list of orphans: e2fsck is to find them. Nothing if there is none.
     pub fn forget_orphans(&self) -> Result {
         if !self.has_orphans() {

@@ -358,7 +358,20 @@ fn quotas_are_counted_and_kept() {
     // A hard limit of 40 KiB holds for who is not privileged; what was written before stays.
     let new = Quota { block_hard: 40, ..Quota::default() };
     vfs.fs.quota_set(QuotaKind::User, ids[30], &new).unwrap();
-    vfs.fs.quota_enforce(QuotaKind::User, true).unwrap();
+    let (exists, invalid, none) = (Err(errno::code::EEXIST), Err(errno::code::EINVAL), Some(errno::code::ESRCH));
+    assert_eq!(vfs.fs.quota_switch(QuotaKind::User, true, false), exists);
+    assert_eq!(vfs.fs.quota_switch(QuotaKind::User, true, true), Ok(()));
+    assert_eq!(vfs.fs.quota_switch(QuotaKind::User, true, true), exists);
+    // Read-only nothing is counted, but limits may be turned on and off if it was.
+    vfs.fs.set_read_only(true);
+    assert_eq!(vfs.fs.quota_get(QuotaKind::User, ids[30]).err(), none);
+    assert_eq!(vfs.fs.quota_next(QuotaKind::User, 1).err(), none);
+    assert_eq!(vfs.fs.quota_grace(QuotaKind::User).err(), none);
+    assert_eq!(vfs.fs.quota_set(QuotaKind::User, ids[30], &new).err(), none);
+    assert_eq!(vfs.fs.quota_set_grace(QuotaKind::User, 1, 1).err(), none);
+    assert_eq!([true, false].map(|on| vfs.fs.quota_switch(QuotaKind::User, false, on)), [invalid, exists]);
+    assert_eq!([false, true].map(|on| vfs.fs.quota_switch(QuotaKind::User, true, on)), [Ok(()), Ok(())]);
+    vfs.fs.set_read_only(false);
     let mut inode = vfs.take(files[30]);
     let mut at = 30;
     let error = loop {

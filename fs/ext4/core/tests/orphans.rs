@@ -136,20 +136,65 @@ fn damaged_orphan_files_end() {
 }
 
 #[test]
-fn a_mount_that_is_made_writable_finishes_them() {
+fn a_read_only_mount_finishes_them_too() {
     let scratch = Scratch::new();
     let image = scratch.file("image");
-    let (kept, _) = made(&image, "-t ext4 -b 1024 -O ^has_journal,quota");
-    let fs = mount_bytes(std::fs::read(&image).unwrap(), true).unwrap();
-    assert!(fs.has_orphans());
-    assert_eq!(fs.forget_orphans(), Err(errno::code::EROFS));
-    fs.set_read_only(false);
-    fs.load_for_writing().unwrap();
-    let (fs, found, reports) = recover_on(fs);
-    assert_eq!((found, reports.is_empty()), (3, true), "{reports:?}");
-    is_kept(&fs, kept);
-    std::fs::write(&image, fs.store.image()).unwrap();
-    assert_eq!(fsck(&image), None);
+    for (words, in_list) in [
+        ("-t ext4 -b 1024 -O ^has_journal,quota", true),
+        ("-t ext4 -b 1024 -J size=1 -O orphan_file,quota,^metadata_csum", false),
+        ("-t ext4 -b 1024 -J size=1 -O orphan_file,metadata_csum", false),
+    ] {
+        let (kept, _) = made(&image, words);
+        let fs = mount_bytes(std::fs::read(&image).unwrap(), true).unwrap();
+        assert_eq!((fs.has_orphans(), fs.has_orphan_file(), fs.orphan_file_empty()), (in_list, !in_list, in_list));
+        assert!(!fs.orphans_empty());
+        if in_list {
+            assert_eq!(fs.forget_orphans(), Err(errno::code::EROFS));
+        }
+        // As the module does: only for this it is written.
+        fs.set_read_only(false);
+        fs.load_for_writing().unwrap();
+        let (fs, found, reports) = recover_on(fs);
+        assert_eq!((found, reports.is_empty()), (3, true), "{reports:?}");
+        fs.run(8, true, |tx| fs.sync_super(tx)).unwrap();
+        fs.set_read_only(true);
+        assert!(fs.orphans_empty());
+        is_kept(&fs, kept);
+        std::fs::write(&image, fs.store.image()).unwrap();
+        assert_eq!(fsck(&image), None, "{words}");
+    }
+}
+
+#[test]
+fn what_was_changed_under_a_read_only_mount_is_seen() {
+    let scratch = Scratch::new();
+    let image = scratch.file("image");
+    for words in [PLAIN, "-t ext4 -b 1024 -O ^has_journal,metadata_csum"] {
+        made(&image, words);
+        let fs = mount_bytes(std::fs::read(&image).unwrap(), true).unwrap();
+        let now = || SuperBlock::parse(&std::fs::read(&image).unwrap()[1024..]).unwrap();
+        // Another's superblock, and a damaged one, are not taken.
+        let mut other = now();
+        other.last_orphan.set(0);
+        other.uuid[0] ^= 1;
+        other.update_checksum();
+        fs.refresh_super(&other);
+        assert!(fs.has_orphans());
+        if other.has_metadata_csum() {
+            let mut damaged = now();
+            damaged.last_orphan.set(0);
+            fs.refresh_super(&damaged);
+            assert!(fs.has_orphans());
+        }
+        debugfs(&image, &["ssv last_orphan 0".into(), "ssv state 3".into()]);
+        fs.set_read_only(false);
+        fs.refresh_super(&now());
+        assert!(fs.has_orphans(), "what is written here is ours");
+        fs.set_read_only(true);
+        fs.refresh_super(&now());
+        assert!(fs.orphans_empty());
+        assert_eq!(fs.with_super(|sb| sb.state.get()), 3);
+    }
 }
 
 #[test]

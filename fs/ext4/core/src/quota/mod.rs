@@ -204,10 +204,28 @@ impl<S: Store> Fs<S> {
         self.quota.get()?.kinds.get(kind as usize)?.as_deref()
     }
 
-    /// Whether limits of a kind are enforced (`Q_QUOTAON`, `Q_QUOTAOFF`); usage is counted in any case. `ESRCH` without a file.
+    /// A kind that is asked for from outside. `ESRCH` if it is not counted: without a file, or on a read-only file system.
+    fn quota_counted(&self, kind: QuotaKind) -> Result<&Kind<S>> {
+        self.quota_kind(kind).filter(|_| !self.read_only()).ok_or(ESRCH)
+    }
+
+    /// Whether limits of a kind are enforced (the mount options); usage is counted in any case. `ESRCH` without a file.
     pub fn quota_enforce(&self, kind: QuotaKind, on: bool) -> Result {
         self.quota_kind(kind).ok_or(ESRCH)?.enforced.store(on, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// The same for `Q_QUOTAON` and `Q_QUOTAOFF`. `EEXIST` if it is so already, `EINVAL` if the kind is not counted (`begun`: the
+    /// file system was writable once, which begins the counting).
+    pub fn quota_switch(&self, kind: QuotaKind, begun: bool, on: bool) -> Result {
+        if !self.with_super(|sb| sb.has_ro_compat(ro_compat::QUOTA)) {
+            return if on { Err(EINVAL) } else { Ok(()) };
+        }
+        match self.quota_kind(kind).filter(|_| begun) {
+            None => Err(if on { EINVAL } else { EEXIST }),
+            Some(kind) if kind.enforced.swap(on, Ordering::Relaxed) == on => Err(EEXIST),
+            Some(_) => Ok(()),
+        }
     }
 
     /// Runs `f` on an id's entry, which is made if it is not there and `tx` is given.
@@ -429,7 +447,7 @@ impl<S: Store> Fs<S> {
 
     /// Usage, with what is promised, and limits of an id. `ESRCH` without quotas of that kind.
     pub fn quota_get(&self, kind: QuotaKind, id: u32) -> Result<Quota> {
-        let kind = self.quota_kind(kind).ok_or(ESRCH)?;
+        let kind = self.quota_counted(kind)?;
         let found = self.with_quota(None, kind, id, |_, known| {
             let data = known.buf.read();
             let quota = Quota::decode(data.get(known.offset..known.offset + ENTRY).unwrap_or(&[]));
@@ -443,7 +461,7 @@ impl<S: Store> Fs<S> {
 
     /// The first id from `id` on that is in the file, with what `quota_get` says of it. `ENOENT` if there is none.
     pub fn quota_next(&self, which: QuotaKind, id: u32) -> Result<(u32, Quota)> {
-        let kind = self.quota_kind(which).ok_or(ESRCH)?;
+        let kind = self.quota_counted(which)?;
         let found = self.quota_next_id(&kind.file.lock(), id)?;
         let next = found.ok_or(ENOENT)?;
         Ok((next, self.quota_get(which, next)?))
@@ -451,12 +469,12 @@ impl<S: Store> Fs<S> {
 
     /// Seconds that usage may be over a soft limit: of space, and of inodes. `ESRCH` without quotas of that kind.
     pub fn quota_grace(&self, kind: QuotaKind) -> Result<(u32, u32)> {
-        Ok(self.quota_kind(kind).ok_or(ESRCH)?.grace())
+        Ok(self.quota_counted(kind)?.grace())
     }
 
     /// Sets those times.
     pub fn quota_set_grace(&self, kind: QuotaKind, space: u32, inodes: u32) -> Result {
-        let kind = self.quota_kind(kind).ok_or(ESRCH)?;
+        let kind = self.quota_counted(kind)?;
         self.run(4, true, |tx| {
             let file = kind.file.lock();
             let (buf, offset) = self.quota_block(&file, 0)?;
@@ -472,7 +490,7 @@ impl<S: Store> Fs<S> {
     /// Sets limits and times of an id; usage stays. What is over a new soft limit gets the usual time, unless the caller gave
     /// another; what is not over a soft limit needs none.
     pub fn quota_set(&self, kind: QuotaKind, id: u32, new: &Quota) -> Result {
-        let kind = self.quota_kind(kind).ok_or(ESRCH)?;
+        let kind = self.quota_counted(kind)?;
         let now = self.store.now().sec.max(0) as u64;
         let grace = kind.grace();
         self.run(self.credits_for_quota() + 4, true, |tx| {

@@ -274,7 +274,7 @@ mod in_kernel {
     impl mq::MqOps for Told {
         fn queue_rq(&self, hw: &mq::HwQueue, request: KBox<mq::Request>, last: bool) -> Result<(), mq::Refused> {
             if let Err(request) = self.held.lock_irqsave().push_within_capacity(request) {
-                return Err(mq::Refused::Busy(request));
+                return Err(mq::Refused::Busy(request.0));
             }
             if last {
                 self.commit_rqs(hw);

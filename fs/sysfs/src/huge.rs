@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn words_and_brackets() {
-        let mut out = SeqBuf::new(64);
+        let mut out = SeqBuf::new(128);
         let shown = HugeMode::ALL.into_iter().try_for_each(|mode| show(mode, &mut out));
         assert_eq!(shown, Ok(()));
         assert_eq!(out.text(), b"[always] madvise never\nalways [madvise] never\nalways madvise [never]\n");

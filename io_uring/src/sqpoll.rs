@@ -38,6 +38,8 @@ pub(crate) struct SqPoll {
     task: SetOnce<WeakArc<Task>>,
     /// It runs, or is about to. Changes under `rings`.
     alive: AtomicBool,
+    /// There is a ring that does not say yet whether its thread sleeps. Changes under `rings`.
+    joined: AtomicBool,
     /// Where the thread sleeps.
     wait: WaitQueue,
 }
@@ -58,6 +60,7 @@ impl SqPoll {
             rings: SpinLock::new(KVec::new()),
             task: SetOnce::new(),
             alive: AtomicBool::new(true),
+            joined: AtomicBool::new(false),
             wait: WaitQueue::new(),
         };
         Ok(Arc::new(poll, GFP_KERNEL)?)
@@ -103,6 +106,8 @@ impl SqPoll {
             }
             let _ = room.push_within_capacity(ring.clone());
             core::mem::swap(&mut *rings, &mut room);
+            // A thread that sleeps has to tell the new ring so: its program would not wake it.
+            self.joined.store(true, Release);
             drop(rings);
             self.idle_ns.fetch_max(u64::from(idle_ms) * 1_000_000, Relaxed);
             self.wake();
@@ -138,7 +143,9 @@ impl SqPoll {
 
     fn needs_wakeup(&self, on: bool) {
         let (set, clear) = if on { (SQ_NEED_WAKEUP, 0) } else { (0, SQ_NEED_WAKEUP) };
-        self.rings.lock().iter().for_each(|ring| ring.rings.change(at::SQ_FLAGS, set, clear));
+        let rings = self.rings.lock();
+        self.joined.store(false, Release);
+        rings.iter().for_each(|ring| ring.rings.change(at::SQ_FLAGS, set, clear));
     }
 }
 
@@ -157,9 +164,12 @@ pub(crate) fn start(ring: &Arc<Ring>, idle_ms: u32) -> Result {
     if poll.task.get().is_some() {
         return Ok(());
     }
-    let name = KString::from_fmt(format_args!("iou-sqp-{}", current().tid()), GFP_KERNEL)?;
     let its = poll.clone();
-    let task = process::io_thread::run(name.as_bytes(), move || run(&its)).inspect_err(|_| end(poll))?;
+    let task = KString::from_fmt(format_args!("iou-sqp-{}", current().tid()), GFP_KERNEL)
+        .map_err(Into::into)
+        .and_then(|name| process::io_thread::run(name.as_bytes(), move || run(&its)))
+        // The ring and what would have been its thread have each other.
+        .inspect_err(|_| end(poll))?;
     // Nobody else has it yet, so it is empty.
     let _ = poll.task.set(Arc::downgrade(&task));
     Ok(())
@@ -261,6 +271,6 @@ fn rest(poll: &SqPoll) {
     core::sync::atomic::fence(SeqCst);
     let wanted = |ring: &Ring| ring.has_requests() || ring.has_any_work() || ring.is_closed();
     // A signal ends it, which the thread looks at.
-    let _ = poll.wait.wait_interruptible(|| poll.any(wanted));
+    let _ = poll.wait.wait_interruptible(|| poll.joined.load(Acquire) || poll.any(wanted));
     poll.needs_wakeup(false);
 }

@@ -146,6 +146,7 @@ impl Intake<'_> {
     /// says so.
     fn take(&mut self, sqe: Sqe) -> Result {
         let mut request = KBox::new(Request::new(self.ring, sqe, &self.sender), GFP_KERNEL)?;
+        self.ring.taken();
         self.ring.active.fetch_add(1, AcqRel);
         let checked = Self::check(&sqe);
         let (links, in_chain) = (sqe.links(), self.chain.is_some());

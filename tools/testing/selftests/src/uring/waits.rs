@@ -264,6 +264,35 @@ pub fn deferred() -> Outcome {
     Ok(())
 }
 
+/// A ring waits for what is told of its results: the event descriptor, or an epoll that watches the ring.
+pub fn circles() -> Outcome {
+    const EVENTFD: u32 = 4;
+    for flags in [0, 1 << 13 | 1 << 12] {
+        let ring = Ring::new(8, flags, 0)?;
+        let event = c!(libc::eventfd(0, libc::EFD_NONBLOCK));
+        register(&ring, EVENTFD, &raw const event as usize, 1)?;
+        ring.put(Sqe { op_flags: libc::POLLIN as u32, ..sqe(POLL_ADD, event, 1) });
+        eq!(ring.enter(1, 0)?, 1);
+        write(event, &1u64.to_ne_bytes())?;
+        eq!(ring.enter(0, 1)?, 0);
+        eq!(ring.take(), Some((1, 1)));
+
+        let epoll = c!(libc::epoll_create1(0));
+        let (r, w) = pipe()?;
+        for fd in [ring.fd, r] {
+            let mut wanted = libc::epoll_event { events: libc::EPOLLIN as u32, u64: fd as u64 };
+            c!(libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd, &mut wanted));
+        }
+        ring.put(Sqe { op_flags: libc::POLLIN as u32, ..sqe(POLL_ADD, epoll, 2) });
+        eq!(ring.enter(1, 0)?, 1);
+        write(w, b"x")?;
+        eq!(ring.enter(0, 1)?, 0);
+        eq!(ring.take(), Some((2, 1)));
+        [event, epoll, r, w].into_iter().for_each(close);
+    }
+    Ok(())
+}
+
 extern "C" fn nothing(_: i32) {}
 
 /// A signal ends the wait, whatever its handler says of restarting.

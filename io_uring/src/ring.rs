@@ -88,6 +88,8 @@ pub(crate) struct Ring {
     pub(crate) event: SpinLock<Option<Arc<File>>>,
     /// Requests without a result yet.
     pub(crate) active: AtomicU32,
+    /// Time-outs that were over by themselves: each ends waits, however many results are wanted.
+    pub(crate) timeouts: AtomicU32,
     closed: AtomicBool,
 }
 
@@ -131,6 +133,7 @@ impl Ring {
             groups: Groups::new(),
             event: SpinLock::new(None),
             active: AtomicU32::new(0),
+            timeouts: AtomicU32::new(0),
             closed: AtomicBool::new(false),
         };
         let ring = Arc::new(ring, GFP_KERNEL)?;

@@ -73,6 +73,14 @@ pub fn timeout() -> Outcome {
     let spec = [0i64, 20_000_000];
     let argument = [0u64, 8, spec.as_ptr() as u64];
     fails!(syscall(SYS_io_uring_enter, ring.fd, 0, 1, 9, argument.as_ptr(), 24usize), libc::ETIME);
+    // Fewer results than are waited for are no error; and a time-out ends the wait, too.
+    ring.put(sqe(NOP, -1, 8));
+    eq!(ring.enter(1, 0)?, 1);
+    eq!(c!(syscall(SYS_io_uring_enter, ring.fd, 0, 2, 9, argument.as_ptr(), 24usize)), 0);
+    eq!(ring.take(), Some((8, 0)));
+    ring.put(wait);
+    eq!(ring.enter(1, 3)?, 1);
+    eq!(ring.take(), Some((1, -libc::ETIME)));
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use crate::region::Region;
 use crate::register::Buffer;
 use crate::request::{Request, Sender, cancel_chain};
 use crate::sqpoll::SqPoll;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
 use errno::{Result, code::*};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
 use kalloc::{Arc, KBox, KVec, WeakArc};
@@ -55,6 +55,8 @@ pub(crate) struct Ring {
     pub(crate) flags: u32,
     /// The thread that takes requests in, if there is to be one.
     pub(crate) sqpoll: Option<Arc<SqPoll>>,
+    /// How long that looks at the ring while it is empty.
+    pub(crate) idle_ns: AtomicU64,
     /// Who waits for room in the ring (`IORING_ENTER_SQ_WAIT`).
     pub(crate) sq_room: WaitQueue,
     pub(crate) rings: Region,
@@ -111,6 +113,7 @@ impl Ring {
             cq_entries,
             flags,
             sqpoll,
+            idle_ns: AtomicU64::new(0),
             sq_room: WaitQueue::new(),
             rings,
             sqes: Region::new(sq_entries as usize * SQE)?,

@@ -32,7 +32,7 @@ pub(crate) struct SqPoll {
     /// Whose thread it is, and the rights that it has.
     process: u32,
     cred: Arc<Cred>,
-    /// The longest that one of its rings wants.
+    /// The longest that one of its rings wants. Changes under `rings`.
     idle_ns: AtomicU64,
     rings: SpinLock<KVec<Arc<Ring>>>,
     task: SetOnce<WeakArc<Task>>,
@@ -90,6 +90,7 @@ impl SqPoll {
     /// One more ring. ENXIO if the thread is gone, ENOMEM. May sleep.
     fn add(&self, ring: &Arc<Ring>, idle_ms: u32) -> Result {
         let idle_ms = if idle_ms == 0 { IDLE_MS } else { idle_ms };
+        ring.idle_ns.store(u64::from(idle_ms) * 1_000_000, Relaxed);
         loop {
             let needed = self.rings.lock().len() + 1;
             let mut room = KVec::with_capacity(needed, GFP_KERNEL)?;
@@ -108,11 +109,16 @@ impl SqPoll {
             core::mem::swap(&mut *rings, &mut room);
             // A thread that sleeps has to tell the new ring so: its program would not wake it.
             self.joined.store(true, Release);
+            self.set_idle(&rings);
             drop(rings);
-            self.idle_ns.fetch_max(u64::from(idle_ms) * 1_000_000, Relaxed);
             self.wake();
             return Ok(());
         }
+    }
+
+    fn set_idle(&self, rings: &[Arc<Ring>]) {
+        let longest = rings.iter().map(|ring| ring.idle_ns.load(Relaxed)).max();
+        self.idle_ns.store(longest.unwrap_or(0), Relaxed);
     }
 
     /// Ring `index` of those there are now, and how many there are.
@@ -136,6 +142,7 @@ impl SqPoll {
                 self.alive.store(!rings.is_empty(), Release);
                 return !rings.is_empty();
             }
+            self.set_idle(&rings);
             drop(rings);
             drop(gone);
         }

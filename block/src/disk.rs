@@ -93,6 +93,9 @@ pub trait BlockEvents: Sync {
     fn scan(&self, disk: &Arc<Gendisk>) -> Result;
 }
 
+/// Numbers of partitions are below this (`DISK_MAX_PARTS`).
+const MAX_PARTS: u32 = 256;
+
 static EVENTS: Hook<dyn BlockEvents> = Hook::new();
 
 /// Sets who is told; once, at boot, before the first disk.
@@ -462,7 +465,7 @@ impl Gendisk {
     }
 
     /// `BLKPG_ADD_PARTITION`: as [`Self::add_partition`]; the `open` lock is taken, and EBUSY if it overlaps another partition, EINVAL if
-    /// it leaves the disk. May sleep.
+    /// it leaves the disk or its number is above those that a disk has (`ext_range`). May sleep.
     pub fn new_partition(self: &Arc<Self>, number: u32, start: u64, sectors: u64, info: PartitionInfo) -> Result {
         let _open = self.open.lock();
         let end = start.checked_add(sectors).filter(|&end| end <= self.capacity()).ok_or(EINVAL)?;
@@ -473,6 +476,9 @@ impl Gendisk {
         };
         if self.parts.get().ok_or(ENXIO)?.0.iter().any(overlaps) {
             return Err(EBUSY);
+        }
+        if number >= MAX_PARTS {
+            return Err(EINVAL);
         }
         self.add_partition(number, start, sectors, info).map(drop)
     }

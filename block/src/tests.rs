@@ -409,6 +409,7 @@ mod in_kernel {
         with_disk(QueueLimits::default(), |disk, _| {
             disk.new_partition(1, 8, 8, PartitionInfo::default())?;
             disk.new_partition(2, 64, 8, PartitionInfo::default())?;
+            assert_eq!(disk.new_partition(256, 80, 8, PartitionInfo::default()), Err(EINVAL));
             assert_eq!(disk.resize_partition(3, 8, 8), Err(ENXIO));
             assert_eq!(disk.resize_partition(0, 0, 8), Err(ENXIO));
             assert_eq!(disk.resize_partition(1, 16, 8), Err(EINVAL));

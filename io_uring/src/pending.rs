@@ -115,6 +115,7 @@ impl Pending {
         while self.counting.load(Acquire) != 0 {
             let reached = |waiting: &Waiting| matches!(waiting.until, Until::Time(Some(target)) if posted.wrapping_sub(target).cast_signed() >= 0);
             let Some(request) = self.take(reached) else { return };
+            request.ring.timeouts.fetch_add(1, SeqCst);
             request.end(Ok(0));
         }
     }
@@ -329,7 +330,10 @@ fn expire(ring: &Arc<Ring>, id: u64) {
         })
     };
     let Some(request) = ring.pending.take_id(id) else { return };
-    let Some(target) = target else { return request.end(Err(ETIME)) };
+    let Some(target) = target else {
+        ring.timeouts.fetch_add(1, SeqCst);
+        return request.end(Err(ETIME));
+    };
     match ring.pending.take_id(target) {
         Some(late) => {
             late.end(Err(ECANCELED));

@@ -210,6 +210,7 @@ fn event(ring: &Ring, arg: usize, count: u32) -> Result {
         return Err(EBUSY);
     }
     *event = Some(file);
+    ring.heard.store(true, Release);
     Ok(())
 }
 

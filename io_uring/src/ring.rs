@@ -8,7 +8,7 @@ use crate::region::Region;
 use crate::register::Buffer;
 use crate::request::{Request, Sender, cancel_chain};
 use crate::sqpoll::SqPoll;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
 use errno::{Result, code::*};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
 use kalloc::{Arc, KBox, KVec, WeakArc};
@@ -18,7 +18,7 @@ use mm_alloc::{PAGE_SIZE, Page};
 use sync::{Mutex, PollMask, PollTable, WaitQueue};
 use task::{Task, TaskFlags, TaskLocal, current};
 use vfs::{File, FileOps};
-use workqueue::DelayedWork;
+use workqueue::{DelayedWork, Work};
 
 /// Offsets in the rings' memory. Heads and tails lie in lines of their own.
 pub(crate) mod at {
@@ -55,6 +55,8 @@ pub(crate) struct Ring {
     pub(crate) flags: u32,
     /// The thread that takes requests in, if there is to be one.
     pub(crate) sqpoll: Option<Arc<SqPoll>>,
+    /// How long that looks at the ring while it is empty.
+    pub(crate) idle_ns: AtomicU64,
     /// Who waits for room in the ring (`IORING_ENTER_SQ_WAIT`).
     pub(crate) sq_room: WaitQueue,
     pub(crate) rings: Region,
@@ -66,7 +68,14 @@ pub(crate) struct Ring {
     /// Who alone may use it (`SINGLE_ISSUER`).
     issuer: SetOnce<WeakArc<Task>>,
     cq: SpinLock<Cq>,
-    pub(crate) waiters: Arc<WaitQueue>,
+    /// Tasks in `io_uring_enter`. Woken in any context, so nothing but tasks is on it.
+    pub(crate) waiters: WaitQueue,
+    /// Who polls the ring. Waking calls back, to who may hold locks that a file's wake-up holds, too.
+    pollers: Arc<WaitQueue>,
+    /// Somebody hears of the ring by other means than `io_uring_enter`: `pollers`, `event`. Stays.
+    pub(crate) heard: AtomicBool,
+    /// Tells them where a wake-up must not.
+    notice: SetOnce<Arc<Work>>,
     /// Chains that a task is to go on with, last first.
     work: SpinLock<Option<KBox<Request>>>,
     /// Requests that ended where their file could not be dropped.
@@ -81,6 +90,8 @@ pub(crate) struct Ring {
     pub(crate) event: SpinLock<Option<Arc<File>>>,
     /// Requests without a result yet.
     pub(crate) active: AtomicU32,
+    /// Time-outs that were over by themselves: each ends waits, however many results are wanted.
+    pub(crate) timeouts: AtomicU32,
     closed: AtomicBool,
 }
 
@@ -102,6 +113,7 @@ impl Ring {
             cq_entries,
             flags,
             sqpoll,
+            idle_ns: AtomicU64::new(0),
             sq_room: WaitQueue::new(),
             rings,
             sqes: Region::new(sq_entries as usize * SQE)?,
@@ -110,7 +122,10 @@ impl Ring {
             enabled: AtomicBool::new(flags & setup::R_DISABLED == 0),
             issuer: SetOnce::new(),
             cq: SpinLock::new(Cq { tail: 0, overflow: KVec::new(), posted: 0 }),
-            waiters: Arc::new(WaitQueue::new(), GFP_KERNEL)?,
+            waiters: WaitQueue::new(),
+            pollers: Arc::new(WaitQueue::new(), GFP_KERNEL)?,
+            heard: AtomicBool::new(false),
+            notice: SetOnce::new(),
             work: SpinLock::new(None),
             spent: SpinLock::new(None),
             armed: AtomicBool::new(false),
@@ -121,6 +136,7 @@ impl Ring {
             groups: Groups::new(),
             event: SpinLock::new(None),
             active: AtomicU32::new(0),
+            timeouts: AtomicU32::new(0),
             closed: AtomicBool::new(false),
         };
         let ring = Arc::new(ring, GFP_KERNEL)?;
@@ -131,8 +147,14 @@ impl Ring {
                 ring.drop_spent();
             }
         })?;
-        // New, so it is empty.
-        drop(ring.later.set(later));
+        let weak = Arc::downgrade(&ring);
+        let notice = Work::new(move || {
+            if let Some(ring) = weak.upgrade() {
+                ring.tell_others();
+            }
+        })?;
+        // New, so they are empty.
+        drop((ring.later.set(later), ring.notice.set(notice)));
         Ok(ring)
     }
 
@@ -164,7 +186,8 @@ impl Ring {
         self.entries() != 0 && crate::register::is_enabled(self)
     }
 
-    /// Takes the next request the program has put in. One whose place in the array is nonsense is passed over, and ends the taking.
+    /// Takes the next request the program has put in, whose place is the program's again after [`Self::taken`]. One whose place in the
+    /// array is nonsense is passed over, and ends the taking.
     pub(crate) fn next_sqe(&self) -> Option<Sqe> {
         let head = self.sq_head.load(Relaxed);
         if head == self.rings.load(at::SQ_TAIL) {
@@ -173,8 +196,8 @@ impl Ring {
         let slot = (head & (self.sq_entries - 1)) as usize;
         let index = self.rings.load(self.array() + slot * 4);
         self.sq_head.store(head.wrapping_add(1), Relaxed);
-        self.rings.store(at::SQ_HEAD, head.wrapping_add(1));
         if index >= self.sq_entries {
+            self.taken();
             self.rings.add(at::SQ_DROPPED, 1);
             return None;
         }
@@ -182,11 +205,14 @@ impl Ring {
         Some(Sqe::new([0, 8, 16, 24, 32, 40, 48, 56].map(|offset| self.sqes.load_long(start + offset))))
     }
 
-    /// The request that was taken last was not: it is the next again. `submit` is held.
+    /// The program can use the place of the request that was taken last. `submit` is held.
+    pub(crate) fn taken(&self) {
+        self.rings.store(at::SQ_HEAD, self.sq_head.load(Relaxed));
+    }
+
+    /// Instead of [`Self::taken`]: it is the next again. `submit` is held.
     pub(crate) fn put_back(&self) {
-        let head = self.sq_head.load(Relaxed).wrapping_sub(1);
-        self.sq_head.store(head, Relaxed);
-        self.rings.store(at::SQ_HEAD, head);
+        self.sq_head.store(self.sq_head.load(Relaxed).wrapping_sub(1), Relaxed);
     }
 
     /// Posts a result of a request of which more come, if there is room. Any context.
@@ -227,21 +253,42 @@ impl Ring {
     /// Tells who waits for results that there is one; `counted`: how many there were, for timeouts.
     fn tell(&self, counted: Option<u32>) {
         if self.waiters.is_active() {
-            self.waiters.wake_up_poll(PollMask(PollMask::IN.0 | PollMask::RDNORM.0));
+            self.waiters.wake_up_all();
         }
-        self.signal_event();
+        if self.is_closed() {
+            // Perhaps what a file's wake-up found too late.
+            self.tell_others_later();
+        } else {
+            self.tell_others();
+        }
         if let Some(posted) = counted {
             self.pending.counted(posted);
         }
     }
 
-    fn signal_event(&self) {
+    /// Tells who polls the ring, and its event descriptor. Any context but in a wake-up.
+    fn tell_others(&self) {
+        if !self.heard.load(Acquire) {
+            return;
+        }
+        if self.pollers.is_active() {
+            self.pollers.wake_up_poll(PollMask(PollMask::IN.0 | PollMask::RDNORM.0));
+        }
         if self.rings.load(at::CQ_FLAGS) & CQ_EVENTFD_DISABLED == 0 {
             let event = self.event.lock_irqsave();
             if let Some(file) = &*event {
                 // It was one when it was registered.
                 let _ = eventpoll::eventfd_signal(file);
             }
+        }
+    }
+
+    /// The same, soon. In a file's wake-up its queue is locked, which may be the event descriptor's, or of what polls this ring.
+    fn tell_others_later(&self) {
+        if self.heard.load(Acquire)
+            && let Some(notice) = self.notice.get()
+        {
+            notice.queue();
         }
     }
 
@@ -333,7 +380,7 @@ impl Ring {
         }
         if self.is_deferred() {
             // Who waits for the ring by other means is to come and wait for results.
-            self.signal_event();
+            self.tell_others_later();
         } else if let Some(task) = task.upgrade() {
             task.set_flags(TaskFlags::TASK_WORK);
             if self.flags & setup::COOP_TASKRUN == 0 {
@@ -426,7 +473,11 @@ pub(crate) struct RingFile(pub(crate) Arc<Ring>);
 
 impl FileOps for RingFile {
     fn poll(&self, _: &File, table: &mut PollTable) -> PollMask {
-        table.add(&self.0.waiters);
+        table.add(&self.0.pollers);
+        if table.is_waiting() {
+            // Before the ring is looked at: what comes later is told.
+            self.0.heard.store(true, SeqCst);
+        }
         let mut mask = PollMask::NONE;
         let (head, tail) = (self.0.rings.load(at::SQ_HEAD), self.0.rings.load(at::SQ_TAIL));
         if tail.wrapping_sub(head) < self.0.sq_entries {

@@ -4,7 +4,9 @@
 use crate::abi::{op, sqe_flag};
 use crate::request::Request;
 use errno::{Result, code::*};
-use kalloc::KBox;
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KBox};
+use locking::SpinLock;
 use vfs::file::fmode;
 use vfs::syscall::rw::{append, appends, read_file, vfs_read, vfs_write, write_file};
 use vfs::{File, IovIter};
@@ -97,15 +99,25 @@ pub(crate) fn sync(request: KBox<Request>) {
         return request.end(Err(EINVAL));
     }
     let Some(file) = request.file.clone() else { return request.end(Err(EBADF)) };
-    let ring = request.ring.clone();
+    // Not in the worker itself: if that cannot be made, the request is still to end, with its chain.
+    let place = match Arc::new(SpinLock::new(None), GFP_KERNEL) {
+        Ok(place) => place,
+        Err(error) => return request.end(Err(error.into())),
+    };
+    *place.lock() = Some(request);
+    let its = place.clone();
     let spawned = workqueue::spawn(move || {
         let result = file.fsync(sqe.op_flags & DATASYNC != 0).map(|()| 0);
         drop(file);
-        request.end(result);
+        let request = its.lock().take();
+        if let Some(request) = request {
+            request.end(result);
+        }
     });
     if let Err(error) = spawned {
-        // The request went with the worker that was not made.
-        ring.post(&sqe, -error.to_errno().abs(), 0);
-        ring.active.fetch_sub(1, core::sync::atomic::Ordering::AcqRel);
+        let request = place.lock().take();
+        if let Some(request) = request {
+            request.end(Err(error));
+        }
     }
 }

@@ -32,12 +32,14 @@ pub(crate) struct SqPoll {
     /// Whose thread it is, and the rights that it has.
     process: u32,
     cred: Arc<Cred>,
-    /// The longest that one of its rings wants.
+    /// The longest that one of its rings wants. Changes under `rings`.
     idle_ns: AtomicU64,
     rings: SpinLock<KVec<Arc<Ring>>>,
     task: SetOnce<WeakArc<Task>>,
     /// It runs, or is about to. Changes under `rings`.
     alive: AtomicBool,
+    /// There is a ring that does not say yet whether its thread sleeps. Changes under `rings`.
+    joined: AtomicBool,
     /// Where the thread sleeps.
     wait: WaitQueue,
 }
@@ -58,6 +60,7 @@ impl SqPoll {
             rings: SpinLock::new(KVec::new()),
             task: SetOnce::new(),
             alive: AtomicBool::new(true),
+            joined: AtomicBool::new(false),
             wait: WaitQueue::new(),
         };
         Ok(Arc::new(poll, GFP_KERNEL)?)
@@ -87,6 +90,7 @@ impl SqPoll {
     /// One more ring. ENXIO if the thread is gone, ENOMEM. May sleep.
     fn add(&self, ring: &Arc<Ring>, idle_ms: u32) -> Result {
         let idle_ms = if idle_ms == 0 { IDLE_MS } else { idle_ms };
+        ring.idle_ns.store(u64::from(idle_ms) * 1_000_000, Relaxed);
         loop {
             let needed = self.rings.lock().len() + 1;
             let mut room = KVec::with_capacity(needed, GFP_KERNEL)?;
@@ -103,11 +107,18 @@ impl SqPoll {
             }
             let _ = room.push_within_capacity(ring.clone());
             core::mem::swap(&mut *rings, &mut room);
+            // A thread that sleeps has to tell the new ring so: its program would not wake it.
+            self.joined.store(true, Release);
+            self.set_idle(&rings);
             drop(rings);
-            self.idle_ns.fetch_max(u64::from(idle_ms) * 1_000_000, Relaxed);
             self.wake();
             return Ok(());
         }
+    }
+
+    fn set_idle(&self, rings: &[Arc<Ring>]) {
+        let longest = rings.iter().map(|ring| ring.idle_ns.load(Relaxed)).max();
+        self.idle_ns.store(longest.unwrap_or(0), Relaxed);
     }
 
     /// Ring `index` of those there are now, and how many there are.
@@ -131,17 +142,17 @@ impl SqPoll {
                 self.alive.store(!rings.is_empty(), Release);
                 return !rings.is_empty();
             }
+            self.set_idle(&rings);
             drop(rings);
             drop(gone);
         }
     }
 
-    /// Says to the programs whether they are to wake the thread; how many rings say so now.
-    fn needs_wakeup(&self, on: bool) -> usize {
+    fn needs_wakeup(&self, on: bool) {
         let (set, clear) = if on { (SQ_NEED_WAKEUP, 0) } else { (0, SQ_NEED_WAKEUP) };
         let rings = self.rings.lock();
+        self.joined.store(false, Release);
         rings.iter().for_each(|ring| ring.rings.change(at::SQ_FLAGS, set, clear));
-        rings.len()
     }
 }
 
@@ -160,9 +171,12 @@ pub(crate) fn start(ring: &Arc<Ring>, idle_ms: u32) -> Result {
     if poll.task.get().is_some() {
         return Ok(());
     }
-    let name = KString::from_fmt(format_args!("iou-sqp-{}", current().tid()), GFP_KERNEL)?;
     let its = poll.clone();
-    let task = process::io_thread::run(name.as_bytes(), move || run(&its)).inspect_err(|_| end(poll))?;
+    let task = KString::from_fmt(format_args!("iou-sqp-{}", current().tid()), GFP_KERNEL)
+        .map_err(Into::into)
+        .and_then(|name| process::io_thread::run(name.as_bytes(), move || run(&its)))
+        // The ring and what would have been its thread have each other.
+        .inspect_err(|_| end(poll))?;
     // Nobody else has it yet, so it is empty.
     let _ = poll.task.set(Arc::downgrade(&task));
     Ok(())
@@ -260,10 +274,10 @@ fn step(ring: &Arc<Ring>, most: u32) -> bool {
 /// Sleeps until the program wakes the thread, or a request can go on.
 fn rest(poll: &SqPoll) {
     // The program looks at this after it has put a request in, the thread looks for requests after this: one of them sees the other.
-    let told = poll.needs_wakeup(true);
+    poll.needs_wakeup(true);
     core::sync::atomic::fence(SeqCst);
     let wanted = |ring: &Ring| ring.has_requests() || ring.has_any_work() || ring.is_closed();
-    // A ring that came since does not say so. A signal ends it, which the thread looks at.
-    let _ = poll.wait.wait_interruptible(|| poll.any(wanted) || poll.rings.lock().len() != told);
+    // A signal ends it, which the thread looks at.
+    let _ = poll.wait.wait_interruptible(|| poll.joined.load(Acquire) || poll.any(wanted));
     poll.needs_wakeup(false);
 }

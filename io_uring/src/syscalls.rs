@@ -7,7 +7,7 @@ use crate::register::{is_enabled, register};
 use crate::request::{Request, Sender, cancel_chain};
 use crate::ring::{Ring, RingFile, at, note_ring};
 use crate::sqpoll::{self, SqPoll};
-use core::sync::atomic::Ordering::AcqRel;
+use core::sync::atomic::Ordering::{AcqRel, SeqCst};
 use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
@@ -146,6 +146,7 @@ impl Intake<'_> {
     /// says so.
     fn take(&mut self, sqe: Sqe) -> Result {
         let mut request = KBox::new(Request::new(self.ring, sqe, &self.sender), GFP_KERNEL)?;
+        self.ring.taken();
         self.ring.active.fetch_add(1, AcqRel);
         let checked = Self::check(&sqe);
         let (links, in_chain) = (sqe.links(), self.chain.is_some());
@@ -237,26 +238,29 @@ pub(crate) fn take_in(ring: &Arc<Ring>, count: u32) -> Result<usize> {
     }
 }
 
-/// Waits until there are `least` results, or the time is up (ETIME), or a signal comes (EINTR).
-fn wait(ring: &Arc<Ring>, least: u32, deadline: Option<u64>) -> Result {
+/// Waits until there are `least` results, a time-out of the ring's is over, the time is up (ETIME), or a signal comes (EINTR). With
+/// results it is no error that they are fewer. `signal`: one came, whatever the result says.
+fn wait(ring: &Arc<Ring>, least: u32, deadline: Option<u64>, signal: &mut bool) -> Result {
     let (least, space) = (least.min(ring.cq_entries), Sender::space()?);
     // Else its thread goes on with requests.
     let own = ring.sqpoll.is_none();
+    let timeouts = ring.timeouts.load(SeqCst);
+    let enough = || ring.ready() >= least || ring.timeouts.load(SeqCst) != timeouts;
     loop {
         if own {
             ring.run_work();
         }
         ring.flush_overflow();
         ring.drop_spent();
-        if ring.ready() >= least {
+        if enough() {
             return Ok(());
         }
-        let there =
-            ring.waiters.wait_interruptible_deadline(deadline, || ring.ready() >= least || own && ring.has_work(space));
+        let there = ring.waiters.wait_interruptible_deadline(deadline, || enough() || own && ring.has_work(space));
+        *signal = there.is_err();
         match there {
             Ok(true) => {}
+            _ if ring.ready() != 0 => return Ok(()),
             Ok(false) => return Err(ETIME),
-            Err(_) if ring.ready() != 0 => return Ok(()),
             Err(_) => return Err(EINTR),
         }
     }
@@ -326,9 +330,11 @@ pub fn sys_io_uring_enter(regs: &PtRegs) -> Result<usize> {
     if mask != 0 {
         set_temporary_mask(mask, size)?;
     }
-    let waited = wait(&ring, least, deadline);
+    let mut signal = false;
+    let waited = wait(&ring, least, deadline, &mut signal);
     if mask != 0 {
-        restore_temporary_mask(waited == Err(EINTR));
+        // Its handler runs first, though results are told of.
+        restore_temporary_mask(signal);
     }
     if done != 0 { Ok(done) } else { waited.map(|()| 0) }
 }

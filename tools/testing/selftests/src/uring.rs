@@ -32,6 +32,7 @@ pub const TESTS: &[Test] = &[
     ("uring.issuer", waits::issuer),
     ("uring.shared", waits::shared),
     ("uring.deferred", waits::deferred),
+    ("uring.circles", waits::circles),
     ("uring.signal", waits::signal),
     ("uring.multipoll", multi::multipoll),
     ("uring.multiaccept", multi::multiaccept),
@@ -51,6 +52,7 @@ pub const TESTS: &[Test] = &[
     ("uring.sqpoll_threads", sqpoll::threads),
     ("uring.sqpoll_exec", sqpoll::exec),
     ("uring.sqpoll_shared", sqpoll::shared),
+    ("uring.sqpoll_joins", sqpoll::joins),
     ("uring.sqpoll_bad", sqpoll::bad),
 ];
 

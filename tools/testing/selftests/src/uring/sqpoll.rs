@@ -312,6 +312,20 @@ pub fn shared() -> Outcome {
     until("the thread's end", || pollers().is_ok_and(|list| list.is_empty()))
 }
 
+/// A ring that joins a thread that sleeps says so, too.
+pub fn joins() -> Outcome {
+    let first = polled(4, 0, 5)?;
+    for n in 0..5 {
+        until("the thread's sleep", || first.sleeps())?;
+        let mut params = [0u32; 30];
+        (params[2], params[4], params[6]) = (SQPOLL | ATTACH_WQ, 5, first.fd as u32);
+        let other = Ring::with(4, params)?;
+        eq!(other.seen(&[sqe(NOP, -1, n)])?, [(n, 0)]);
+        until("the thread's sleep", || other.sleeps())?;
+    }
+    Ok(())
+}
+
 pub fn bad() -> Outcome {
     for flags in [SQ_AFF, SQPOLL | COOP_TASKRUN] {
         let mut params = [0u32; 30];

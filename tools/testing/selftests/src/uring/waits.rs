@@ -73,6 +73,14 @@ pub fn timeout() -> Outcome {
     let spec = [0i64, 20_000_000];
     let argument = [0u64, 8, spec.as_ptr() as u64];
     fails!(syscall(SYS_io_uring_enter, ring.fd, 0, 1, 9, argument.as_ptr(), 24usize), libc::ETIME);
+    // Fewer results than are waited for are no error; and a time-out ends the wait, too.
+    ring.put(sqe(NOP, -1, 8));
+    eq!(ring.enter(1, 0)?, 1);
+    eq!(c!(syscall(SYS_io_uring_enter, ring.fd, 0, 2, 9, argument.as_ptr(), 24usize)), 0);
+    eq!(ring.take(), Some((8, 0)));
+    ring.put(wait);
+    eq!(ring.enter(1, 3)?, 1);
+    eq!(ring.take(), Some((1, -libc::ETIME)));
     Ok(())
 }
 
@@ -261,6 +269,35 @@ pub fn deferred() -> Outcome {
     eq!(ring.enter(0, 1)?, 0);
     eq!(ring.take(), Some((4, 2)));
     eq!(ring.word(ring.params[14]).load(Acquire) & 4, 0);
+    Ok(())
+}
+
+/// A ring waits for what is told of its results: the event descriptor, or an epoll that watches the ring.
+pub fn circles() -> Outcome {
+    const EVENTFD: u32 = 4;
+    for flags in [0, 1 << 13 | 1 << 12] {
+        let ring = Ring::new(8, flags, 0)?;
+        let event = c!(libc::eventfd(0, libc::EFD_NONBLOCK));
+        register(&ring, EVENTFD, &raw const event as usize, 1)?;
+        ring.put(Sqe { op_flags: libc::POLLIN as u32, ..sqe(POLL_ADD, event, 1) });
+        eq!(ring.enter(1, 0)?, 1);
+        write(event, &1u64.to_ne_bytes())?;
+        eq!(ring.enter(0, 1)?, 0);
+        eq!(ring.take(), Some((1, 1)));
+
+        let epoll = c!(libc::epoll_create1(0));
+        let (r, w) = pipe()?;
+        for fd in [ring.fd, r] {
+            let mut wanted = libc::epoll_event { events: libc::EPOLLIN as u32, u64: fd as u64 };
+            c!(libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd, &mut wanted));
+        }
+        ring.put(Sqe { op_flags: libc::POLLIN as u32, ..sqe(POLL_ADD, epoll, 2) });
+        eq!(ring.enter(1, 0)?, 1);
+        write(w, b"x")?;
+        eq!(ring.enter(0, 1)?, 0);
+        eq!(ring.take(), Some((2, 1)));
+        [event, epoll, r, w].into_iter().for_each(close);
+    }
     Ok(())
 }
 

@@ -10,8 +10,8 @@ mod init;
 pub use init::{InodeInit, owner_for_new};
 
 use crate::attr::SetAttr;
-use crate::dentry::Dentry;
 use crate::census::{Inodes, One};
+use crate::dentry::Dentry;
 use crate::disk_inode::{DiskInode, idirty};
 use crate::file::{FileOps, OpenFlags};
 use crate::fileattr::FileAttr;

@@ -32,6 +32,7 @@ pub const TESTS: &[Test] = &[
     ("creds.file_caps_unsafe_company", filecaps::unsafe_company),
     ("creds.file_caps_attach_race", filecaps::attach_race),
     ("creds.set_id_stack_limit", filecaps::stack_limit),
+    ("creds.set_id_given_away", filecaps::given_away),
     ("creds.unreadable_program", filecaps::unreadable),
     ("creds.umask", umask),
     ("creds.rlimit_get_set", rlimits),

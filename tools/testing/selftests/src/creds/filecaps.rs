@@ -395,3 +395,30 @@ pub(super) fn attach_race() -> Outcome {
         Ok(())
     })
 }
+
+/// A program that is given to root loses its bits by that: at no moment does it run as root.
+pub(super) fn given_away() -> Outcome {
+    const OWNER: u32 = 1001;
+    // As the helper tells them; AT_SECURE adds 100.
+    let (root, owner, caller) = (100, (OWNER as i32 + 100) & 0xff, USER as i32 & 0xff);
+    let path = program(OWNER, 0o4755)?;
+    let file = cstr(&path);
+    let giver = child(|| {
+        loop {
+            // SAFETY: NUL-terminated.
+            unsafe {
+                libc::chown(file.as_ptr(), 0, 0);
+                libc::chown(file.as_ptr(), OWNER, OWNER);
+                libc::chmod(file.as_ptr(), 0o4755);
+            }
+        }
+    })?;
+    for turn in 0..300 {
+        let ran = super::run_as_user(&path, || ())?;
+        ck!(ran != root, "turn {turn}: as root");
+        ck!([owner, caller].contains(&ran), "turn {turn}: {ran}");
+    }
+    c!(libc::kill(giver, libc::SIGKILL));
+    eq!(signal_of(giver)?, libc::SIGKILL);
+    Ok(())
+}

@@ -444,9 +444,13 @@ fn move_children(process: &Process, reaper: Option<&Arc<Process>>, moved: &mut K
     }
 }
 
-/// Who takes the children of `process`: one that has still to look for a parent for its own. Under `TREE`.
+/// Who takes the children of `process`: init, or the nearest ancestor that wants them and has a thread that is not ending; whose last one
+/// ends has still to look for a parent for its own. Under `TREE`.
 fn find_reaper(process: &Arc<Process>) -> Option<Arc<Process>> {
-    let lives = |candidate: &Process| !candidate.signals.lock_irqsave().threads.is_empty();
+    let lives = |candidate: &Process| {
+        let signals = candidate.signals.lock_irqsave();
+        signals.threads.iter().any(|task| thread_of(task).is_some_and(|thread| !thread.is_exiting()))
+    };
     let mut ancestor = process.parent();
     while let Some(candidate) = ancestor {
         if candidate.pid() == 1 || candidate.subreaper.load(Ordering::Relaxed) && lives(&candidate) {

@@ -207,6 +207,15 @@ fn chown() -> Outcome {
         fails!(libc::chown(cstr(&path).as_ptr(), u32::MAX, 61), libc::EPERM);
         fails!(libc::chown(cstr(&path).as_ptr(), 0, u32::MAX), libc::EPERM);
         Ok(())
+    })?;
+    // Nor can who changes nothing take another's bits away.
+    let path = file("d", 0o4755)?;
+    in_child(|| {
+        c!(libc::setuid(1000));
+        fails!(libc::chown(cstr(&path).as_ptr(), u32::MAX, u32::MAX), libc::EPERM);
+        let meta = std::fs::metadata(&path).map_err(|e| e.to_string())?;
+        eq!(meta.mode() & 0o7777, 0o4755);
+        Ok(())
     })
 }
 

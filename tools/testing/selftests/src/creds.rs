@@ -34,6 +34,7 @@ pub const TESTS: &[Test] = &[
     ("creds.set_id_stack_limit", filecaps::stack_limit),
     ("creds.set_id_given_away", filecaps::given_away),
     ("creds.unreadable_program", filecaps::unreadable),
+    ("creds.unreadable_traced", filecaps::unreadable_traced),
     ("creds.umask", umask),
     ("creds.rlimit_get_set", rlimits),
     ("creds.rlimit_nofile", nofile),

@@ -341,6 +341,40 @@ pub(super) fn unreadable() -> Outcome {
     Ok(())
 }
 
+/// Nor by who traces it from before its start.
+pub(super) fn unreadable_traced() -> Outcome {
+    let path = program(0, 0o711)?;
+    let file = cstr(&path);
+    let argv = [c"x".as_ptr(), c"--helper".as_ptr(), c"exit".as_ptr(), c"0".as_ptr(), core::ptr::null()];
+    let look = |readable: bool| {
+        in_child(|| {
+            as_user()?;
+            // SAFETY: NUL-terminated.
+            let traced = child(|| unsafe {
+                libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0);
+                libc::execv(file.as_ptr(), argv.as_ptr());
+                99
+            })?;
+            let status = wait(traced)?;
+            ck!(libc::WIFSTOPPED(status) && libc::WSTOPSIG(status) == libc::SIGTRAP, "{status:#x}");
+            // SAFETY: plain numbers.
+            let mut regs: libc::user_regs_struct = unsafe { core::mem::zeroed() };
+            c!(libc::ptrace(libc::PTRACE_GETREGS, traced, 0, &mut regs));
+            let mut word = 0u64;
+            let request = libc::PTRACE_PEEKDATA as usize;
+            // SAFETY: a word of this frame.
+            let got = unsafe { libc::syscall(libc::SYS_ptrace, request, traced, regs.rsp, &raw mut word) };
+            ck!(readable == (got == 0) && (readable || errno() == libc::EIO), "{got}, {}", errno_name());
+            c!(libc::kill(traced, libc::SIGKILL));
+            eq!(signal_of(traced)?, libc::SIGKILL);
+            Ok(())
+        })
+    };
+    look(false)?;
+    c!(libc::chmod(file.as_ptr(), 0o755));
+    look(true)
+}
+
 /// A program with more rights than its caller does not get a stack that is as large as that likes.
 pub(super) fn stack_limit() -> Outcome {
     let path = program(33, 0o755)?;

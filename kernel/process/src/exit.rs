@@ -219,29 +219,37 @@ fn become_zombie(task: &Task, thread: &Thread, status: i32) -> bool {
     true
 }
 
-/// A zombie thread is waited for: out of the tables. The last one lets the process be a zombie.
-pub(crate) fn release_thread(task: &Task, thread: &Thread) {
-    let cut = {
-        let _tree = TREE.lock();
-        if !thread.zombie.swap(false, Ordering::SeqCst) {
-            return;
+/// A zombie thread that is the caller's to release.
+#[must_use]
+pub(crate) struct Claimed(Option<ptrace::attach::Cut>);
+
+/// Takes a zombie thread from who else may wait for it. Under `TREE`.
+pub(crate) fn claim_thread(task: &Task, thread: &Thread) -> Option<Claimed> {
+    thread.zombie.swap(false, Ordering::SeqCst).then(|| Claimed(ptrace::attach::unlink(task, thread)))
+}
+
+impl Claimed {
+    /// The thread leaves the tables. The last one lets the process be a zombie.
+    pub(crate) fn release(self, task: &Task, thread: &Thread) {
+        drop(self.0);
+        drop(pid::unpublish_thread(task.tid()));
+        forget_pending(thread);
+        {
+            let mut signals = thread.process().signals.lock_irqsave();
+            signals.zombie_threads = signals.zombie_threads.saturating_sub(1);
         }
-        ptrace::attach::unlink(task, thread)
-    };
-    drop(cut);
-    drop(pid::unpublish_thread(task.tid()));
-    forget_pending(thread);
-    {
-        let mut signals = thread.process().signals.lock_irqsave();
-        signals.zombie_threads = signals.zombie_threads.saturating_sub(1);
+        announce_if_alone(thread.process());
     }
-    announce_if_alone(thread.process());
 }
 
 /// The tracer of `task` has left it (its end, or it has waited for it on behalf of nobody): what it kept from others goes on.
 pub(crate) fn tracer_left(task: &Task, thread: &Thread, reparented: bool) {
-    if thread.zombie.load(Ordering::SeqCst) {
-        release_thread(task, thread);
+    let claimed = {
+        let _tree = TREE.lock();
+        claim_thread(task, thread)
+    };
+    if let Some(claimed) = claimed {
+        claimed.release(task, thread);
         return;
     }
     let process = thread.process();

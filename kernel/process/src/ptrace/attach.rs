@@ -28,9 +28,12 @@ fn link(task: &Arc<Task>, thread: &Thread, tracer: &Arc<Task>, flags: u32) -> Re
     Ok(())
 }
 
+/// What a tie held: the tracer, and the tracee as the tracer's process had it.
+pub(crate) type Cut = (Arc<Task>, Option<Arc<Task>>);
+
 /// Cuts the tie. Under `TREE`. What comes back is to be dropped outside.
 #[must_use]
-pub(crate) fn unlink(task: &Task, thread: &Thread) -> Option<(Arc<Task>, Option<Arc<Task>>)> {
+pub(crate) fn unlink(task: &Task, thread: &Thread) -> Option<Cut> {
     let tracer = {
         let mut trace = thread.trace.lock_irqsave();
         trace.sysemu = false;

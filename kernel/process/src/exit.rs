@@ -242,28 +242,35 @@ impl Claimed {
     }
 }
 
-/// The tracer of `task` has left it (its end, or it has waited for it on behalf of nobody): what it kept from others goes on.
-pub(crate) fn tracer_left(task: &Task, thread: &Thread, reparented: bool) {
-    let claimed = {
-        let _tree = TREE.lock();
-        claim_thread(task, thread)
-    };
-    if let Some(claimed) = claimed {
-        claimed.release(task, thread);
-        return;
-    }
+/// What is left to do outside `TREE` for a task whose tracer left it.
+#[must_use]
+pub(crate) struct Left {
+    claimed: Option<Claimed>,
+    told: Option<Told>,
+    _cut: Option<ptrace::attach::Cut>,
+}
+
+/// The tracer of `task` leaves it by its end: cuts the tie, and what it kept from others goes on. Under `TREE`.
+pub(crate) fn leave_tracee(task: &Task, thread: &Thread) -> Left {
+    let claimed = claim_thread(task, thread);
     let process = thread.process();
-    if !process.is_zombie() || task.tid() != process.pid() {
-        return;
-    }
-    let told = {
-        let _tree = TREE.lock();
-        match reparented {
-            true => told_real_parent(process),
-            false => left_by_parent(process),
+    let reparented = ptrace::is_reparented(task);
+    let _cut = ptrace::attach::unlink(task, thread);
+    // One that ends later is told of as any other.
+    let ended = claimed.is_none() && process.is_zombie() && task.tid() == process.pid();
+    let told = ended.then(|| if reparented { told_real_parent(process) } else { left_by_parent(process) });
+    Left { claimed, told, _cut }
+}
+
+impl Left {
+    pub(crate) fn finish(self, task: &Task, thread: &Thread) {
+        if let Some(claimed) = self.claimed {
+            claimed.release(task, thread);
         }
-    };
-    told.finish(process);
+        if let Some(told) = self.told {
+            told.finish(thread.process());
+        }
+    }
 }
 
 /// What is left to do outside `TREE` for a process whose parent was told of its end.

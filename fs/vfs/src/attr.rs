@@ -93,16 +93,16 @@ pub fn chown(inode: &Inode, uid: Option<u32>, gid: Option<u32>) -> Result {
     if inode.is_dir() {
         return notify_change(inode, attr);
     }
-    // The change of mode comes with the change of owner: no right of its own is needed for it.
     let _lock = inode.lock.write();
     attr.ctime = current_time();
-    check(inode, &mut attr)?;
-    filecaps::take_away(inode)?;
+    // A change of mode, for which one must be the owner: who changes nothing else must not take another's bits away.
     let mode = inode.mode();
     let new = without_privileges(mode);
     if new != mode {
         attr.mode = Some(new & 0o7777);
     }
+    check(inode, &mut attr)?;
+    filecaps::take_away(inode)?;
     inode.ops().setattr(inode, &attr)
 }
 

@@ -160,11 +160,11 @@ pub(crate) fn wait_done(process: &Process) -> Result {
 }
 
 /// The current process has no new tracer until this is dropped.
-struct Guard(Arc<Process>);
+pub(crate) struct Guard(Arc<Process>);
 
 impl Guard {
     /// Waits for another thread that is in `execve`: it ends this one, or fails. May sleep.
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let process = crate::current_process().ok_or(ESRCH)?;
         loop {
             wait_done(&process)?;

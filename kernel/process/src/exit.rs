@@ -191,87 +191,86 @@ fn exit_notify(task: &Task, thread: &Thread, process: &Arc<Process>, status: i32
     if last {
         end_process(process, status);
     }
-    let zombie = traced.then(|| become_zombie(task, thread, status)).flatten();
-    if zombie.is_none() && holds {
+    let zombie = traced && become_zombie(task, thread, status);
+    if !zombie && holds {
         let mut signals = process.signals.lock_irqsave();
         signals.zombie_threads = signals.zombie_threads.saturating_sub(1);
     }
-    match zombie {
-        Some(true) => release_thread(task, thread),
-        Some(false) => {}
-        None if is_leader => {}
-        None => {
-            drop(pid::unpublish_thread(task.tid()));
-            forget_pending(thread);
-        }
+    if !zombie && !is_leader {
+        drop(pid::unpublish_thread(task.tid()));
+        forget_pending(thread);
     }
     if holds {
         announce_if_alone(process);
     }
 }
 
-/// A thread that is not the leader has ended, and its tracer is to wait for it; `None` if that has left. Who waits looks under the same
-/// lock: it sees no end of which it has not been told. True if it ignores its children: then the thread is to be gone at once.
-fn become_zombie(task: &Task, thread: &Thread, status: i32) -> Option<bool> {
+/// A thread that is not the leader has ended, and its tracer, which hears of it, is to wait for it; false if that has left. Who waits
+/// looks under the same lock: it sees no end of which it has not been told.
+fn become_zombie(task: &Task, thread: &Thread, status: i32) -> bool {
     let _tree = TREE.lock();
     if !thread.is_traced() {
-        return None;
+        return false;
     }
     thread.zombie.store(true, Ordering::SeqCst);
-    Some(tell_tracer(task, thread, status))
-}
-
-/// A traced thread that is not the leader has ended: its tracer hears of it. True if that ignores its children: then the thread is to be
-/// gone at once. Under `TREE`.
-fn tell_tracer(task: &Task, thread: &Thread, status: i32) -> bool {
-    let tracer = thread.tracer().and_then(|t| crate::thread::process_of(&t));
-    if let Some(tracer) = &tracer {
-        send_death(tracer, task.tid(), thread.process(), uapi::SIGCHLD, status);
+    if let Some(tracer) = thread.tracer().and_then(|tracer| crate::thread::process_of(&tracer)) {
+        send_death(&tracer, task.tid(), thread.process(), uapi::SIGCHLD, status);
     }
-    tracer.is_none_or(|tracer| ignores_signal(&tracer))
+    true
 }
 
-/// A zombie thread is waited for: out of the tables. The last one lets the process be a zombie.
-pub(crate) fn release_thread(task: &Task, thread: &Thread) {
-    let cut = {
-        let _tree = TREE.lock();
-        if !thread.zombie.swap(false, Ordering::SeqCst) {
-            return;
+/// A zombie thread that is the caller's to release.
+#[must_use]
+pub(crate) struct Claimed(Option<ptrace::attach::Cut>);
+
+/// Takes a zombie thread from who else may wait for it. Under `TREE`.
+pub(crate) fn claim_thread(task: &Task, thread: &Thread) -> Option<Claimed> {
+    thread.zombie.swap(false, Ordering::SeqCst).then(|| Claimed(ptrace::attach::unlink(task, thread)))
+}
+
+impl Claimed {
+    /// The thread leaves the tables. The last one lets the process be a zombie.
+    pub(crate) fn release(self, task: &Task, thread: &Thread) {
+        drop(self.0);
+        drop(pid::unpublish_thread(task.tid()));
+        forget_pending(thread);
+        {
+            let mut signals = thread.process().signals.lock_irqsave();
+            signals.zombie_threads = signals.zombie_threads.saturating_sub(1);
         }
-        ptrace::attach::unlink(task, thread)
-    };
-    drop(cut);
-    drop(pid::unpublish_thread(task.tid()));
-    forget_pending(thread);
-    {
-        let mut signals = thread.process().signals.lock_irqsave();
-        signals.zombie_threads = signals.zombie_threads.saturating_sub(1);
+        announce_if_alone(thread.process());
     }
-    announce_if_alone(thread.process());
 }
 
-/// The tracer of `task` has left it (its end, or it has waited for it on behalf of nobody): what it kept from others goes on.
-pub(crate) fn tracer_left(task: &Task, thread: &Thread, reparented: bool) {
-    if thread.zombie.load(Ordering::SeqCst) {
-        release_thread(task, thread);
-        return;
-    }
+/// What is left to do outside `TREE` for a task whose tracer left it.
+#[must_use]
+pub(crate) struct Left {
+    claimed: Option<Claimed>,
+    told: Option<Told>,
+    _cut: Option<ptrace::attach::Cut>,
+}
+
+/// The tracer of `task` leaves it by its end: cuts the tie, and what it kept from others goes on. Under `TREE`.
+pub(crate) fn leave_tracee(task: &Task, thread: &Thread) -> Left {
+    let claimed = claim_thread(task, thread);
     let process = thread.process();
-    if !process.is_zombie() || task.tid() != process.pid() {
-        return;
-    }
-    if reparented {
-        tell_real_parent(process);
-    }
+    let reparented = ptrace::is_reparented(task);
+    let _cut = ptrace::attach::unlink(task, thread);
+    // One that ends later is told of as any other.
+    let ended = claimed.is_none() && process.is_zombie() && task.tid() == process.pid();
+    let told = ended.then(|| if reparented { told_real_parent(process) } else { left_by_parent(process) });
+    Left { claimed, told, _cut }
 }
 
-/// A zombie that its tracer has seen now is its parent's.
-fn tell_real_parent(process: &Arc<Process>) {
-    let told = {
-        let _tree = TREE.lock();
-        told_real_parent(process)
-    };
-    told.finish(process);
+impl Left {
+    pub(crate) fn finish(self, task: &Task, thread: &Thread) {
+        if let Some(claimed) = self.claimed {
+            claimed.release(task, thread);
+        }
+        if let Some(told) = self.told {
+            told.finish(thread.process());
+        }
+    }
 }
 
 /// What is left to do outside `TREE` for a process whose parent was told of its end.
@@ -290,31 +289,46 @@ impl Told {
     }
 }
 
-/// [`tell_real_parent`] under `TREE`.
+/// A zombie that its tracer has seen now is its parent's. Under `TREE`.
 pub(crate) fn told_real_parent(process: &Arc<Process>) -> Told {
     let parent = process.parent();
-    let waits = |parent: &Arc<Process>| parent.links.lock().children.iter().any(|c| Arc::ptr_eq(c, process));
-    if parent.as_ref().is_some_and(|parent| !waits(parent)) {
+    if parent.as_ref().is_some_and(|parent| !is_child_of(process, parent)) {
         // It has waited for it meanwhile.
         return Told { _parent: parent, reap: false };
     }
     let reap = parent.as_ref().is_none_or(|parent| ignores_children(parent, process));
-    hand_over(process, parent.as_ref(), reap);
+    hand_over(process, parent.as_deref(), process.exit_signal.load(Ordering::Relaxed), reap);
     Told { _parent: parent, reap }
 }
 
-/// Tells the parent (`told`) of a process's end, and takes it from its parent if nobody will wait for it (`reap`). Under
-/// `TREE`, as is each look of `wait`: whoever has waited for a child has the signal of its end, too.
-fn hand_over(process: &Process, told: Option<&Arc<Process>>, reap: bool) {
+/// A zombie whose parent traced it, heard of its end, and traces it no more: if it has no use for children, nobody waits. Under `TREE`.
+fn left_by_parent(process: &Arc<Process>) -> Told {
+    let parent = process.parent();
+    let reap = parent.as_ref().is_some_and(|parent| ignores_signal(parent) && is_child_of(process, parent));
+    if reap {
+        hand_over(process, parent.as_deref(), 0, true);
+    }
+    Told { _parent: parent, reap }
+}
+
+fn is_child_of(process: &Process, parent: &Process) -> bool {
+    parent.links.lock().children.iter().any(|child| core::ptr::eq(&**child, process))
+}
+
+/// Tells the parent or tracer (`told`) of a process's end by `signal`, if it is one, and takes it from its parent if nobody will wait
+/// for it (`reap`). Under `TREE`, as is each look of `wait`: whoever has waited for a child has the signal of its end, too.
+fn hand_over(process: &Process, told: Option<&Process>, signal: i32, reap: bool) {
     if reap {
         if let Some(parent) = process.parent() {
-            parent.links.lock().children.retain(|c| !core::ptr::eq(&**c, process));
+            parent.links.lock().children.retain(|child| !core::ptr::eq(&**child, process));
         }
         // Before anybody can see that it is gone.
         forget_signals(process);
     }
-    if let Some(told) = told {
-        tell_parent(told, process, process.exit_status.load(Ordering::Relaxed));
+    let Some(told) = told else { return };
+    match u32::try_from(signal).ok().filter(|&signo| crate::signal::valid(signo)) {
+        Some(signo) => send_death(told, process.pid(), process, signo, process.exit_status.load(Ordering::Relaxed)),
+        None => told.child_exit.wake_up_all(),
     }
 }
 
@@ -341,36 +355,15 @@ fn announce_if_alone(process: &Arc<Process>) {
                 return;
             }
         }
-        // Not before: `end_process` may just have set it.
-        let code = process.exit_status.load(Ordering::Relaxed);
         let parent = process.parent();
         let tracer = leader_thread.and_then(|t| t.tracer()).and_then(|t| crate::thread::process_of(&t));
-        let foreign = tracer.filter(|tracer| parent.as_ref().is_none_or(|parent| !Arc::ptr_eq(parent, tracer)));
-        let (told, signal, reap) = match foreign {
-            Some(tracer) => {
-                let reap = ignores_signal(&tracer);
-                (Some(tracer), uapi::SIGCHLD as i32, reap)
-            }
-            None => {
-                let ignored = parent.as_ref().is_none_or(|parent| ignores_children(parent, process));
-                (parent.clone(), process.exit_signal.load(Ordering::Relaxed), ignored)
-            }
-        };
-        if reap {
-            if let Some(parent) = &parent {
-                parent.links.lock().children.retain(|c| !Arc::ptr_eq(c, process));
-            }
-            // Before anybody can see that it is gone.
-            forget_signals(process);
-        }
-        // Who waits looks under the same lock: it sees no end of which it has not been told.
-        if let Some(told) = told {
-            if let Ok(signo) = u32::try_from(signal)
-                && crate::signal::valid(signo)
-            {
-                send_death(&told, process.pid(), process, signo, code);
-            }
-            told.child_exit.wake_up_all();
+        let foreign =
+            tracer.as_ref().filter(|tracer| parent.as_ref().is_none_or(|parent| !Arc::ptr_eq(parent, tracer)));
+        // What is traced is not gone before its tracer has seen it, whatever that ignores.
+        let reap = tracer.is_none() && parent.as_ref().is_none_or(|parent| ignores_children(parent, process));
+        match foreign {
+            Some(tracer) => hand_over(process, Some(tracer), uapi::SIGCHLD as i32, false),
+            None => hand_over(process, parent.as_deref(), process.exit_signal.load(Ordering::Relaxed), reap),
         }
         reap
     };
@@ -396,16 +389,6 @@ fn ignores_children(parent: &Process, child: &Process) -> bool {
     ignores_signal(parent)
 }
 
-fn tell_parent(parent: &Arc<Process>, process: &Process, code: i32) {
-    let signal = process.exit_signal.load(Ordering::Relaxed);
-    if let Ok(signo) = u32::try_from(signal)
-        && crate::signal::valid(signo)
-    {
-        send_death(parent, process.pid(), process, signo, code);
-    }
-    parent.child_exit.wake_up_all();
-}
-
 /// The signal of an end with `code`, to whoever waits for it, and a wake-up of `wait`.
 fn send_death(parent: &Process, pid: u32, process: &Process, signo: u32, code: i32) {
     let (si_code, value) = match code & 0x7f {
@@ -422,10 +405,13 @@ fn send_death(parent: &Process, pid: u32, process: &Process, signo: u32, code: i
     parent.child_exit.wake_up_all();
 }
 
+/// A child that has a new parent, and whether that has no use for it: it has ended, and is to be released.
+type Moved = (Arc<Process>, bool);
+
 /// Gives the children to the nearest subreaper, or to init. Returns them.
-fn reparent_children(process: &Arc<Process>) -> KVec<Arc<Process>> {
+fn reparent_children(process: &Arc<Process>) -> KVec<Moved> {
     let mut moved = KVec::new();
-    let reaper = loop {
+    loop {
         let tree = TREE.lock();
         let reaper = find_reaper(process);
         let count = process.links.lock().children.len();
@@ -438,22 +424,26 @@ fn reparent_children(process: &Arc<Process>) -> KVec<Arc<Process>> {
             continue;
         }
         move_children(process, reaper.as_ref(), &mut moved);
-        break reaper;
-    };
-    for child in moved.iter() {
-        after_reparent(child, reaper.as_ref());
+        drop(tree);
+        break;
+    }
+    for (child, unwanted) in moved.iter() {
+        send_parent_death(child);
+        if *unwanted {
+            release(child);
+        }
     }
     moved
 }
 
 /// Gives all children of `process` to `reaper`, and adds them to `moved`; in both there is room. Under `TREE`.
-fn move_children(process: &Process, reaper: Option<&Arc<Process>>, moved: &mut KVec<Arc<Process>>) {
+fn move_children(process: &Process, reaper: Option<&Arc<Process>>, moved: &mut KVec<Moved>) {
     let children = core::mem::take(&mut process.links.lock().children);
     for child in children.iter() {
         child.set_parent(reaper.cloned());
         // Whatever signal it was to end with: nobody else asked for it.
         child.exit_signal.store(uapi::SIGCHLD as i32, Ordering::Relaxed);
-        let _ = moved.push(child.clone(), GFP_ATOMIC);
+        let _ = moved.push((child.clone(), false), GFP_ATOMIC);
     }
     let Some(reaper) = reaper else { return };
     {
@@ -463,14 +453,19 @@ fn move_children(process: &Process, reaper: Option<&Arc<Process>>, moved: &mut K
         }
     }
     // As at an end of its own: who waits sees none of which it has not been told.
-    for child in children.iter().filter(|child| is_parents(child) && !ignores_children(reaper, child)) {
-        tell_parent(reaper, child, child.exit_status.load(Ordering::Relaxed));
+    for (child, unwanted) in moved.iter_mut().filter(|(child, _)| is_parents(child)) {
+        *unwanted = ignores_children(reaper, child);
+        hand_over(child, Some(&**reaper), uapi::SIGCHLD as i32, *unwanted);
     }
 }
 
-/// Who takes the children of `process`: one that has still to look for a parent for its own. Under `TREE`.
+/// Who takes the children of `process`: init, or the nearest ancestor that wants them and has a thread that is not ending; whose last one
+/// ends has still to look for a parent for its own. Under `TREE`.
 fn find_reaper(process: &Arc<Process>) -> Option<Arc<Process>> {
-    let lives = |candidate: &Process| !candidate.signals.lock_irqsave().threads.is_empty();
+    let lives = |candidate: &Process| {
+        let signals = candidate.signals.lock_irqsave();
+        signals.threads.iter().any(|task| thread_of(task).is_some_and(|thread| !thread.is_exiting()))
+    };
     let mut ancestor = process.parent();
     while let Some(candidate) = ancestor {
         if candidate.pid() == 1 || candidate.subreaper.load(Ordering::Relaxed) && lives(&candidate) {
@@ -481,7 +476,8 @@ fn find_reaper(process: &Arc<Process>) -> Option<Arc<Process>> {
     pid::find_thread(1).and_then(|t| crate::thread::process_of(&t))
 }
 
-fn after_reparent(child: &Arc<Process>, reaper: Option<&Arc<Process>>) {
+/// The threads' signals for the end of their parent (`PR_SET_PDEATHSIG`).
+fn send_parent_death(child: &Arc<Process>) {
     // How many threads want each signal.
     let mut wanted = [0u32; crate::signal::NSIG as usize + 1];
     for thread in child.signals.lock_irqsave().threads.iter().filter_map(|task| thread_of(task)) {
@@ -496,19 +492,6 @@ fn after_reparent(child: &Arc<Process>, reaper: Option<&Arc<Process>>) {
             let _ = send_to_process(child, SigInfo::user(signal, uapi::SI_USER as i32, 0, 0));
         }
     }
-    let Some(reaper) = reaper else { return };
-    if is_parents(child) && ignores_children(reaper, child) {
-        let taken = {
-            let _tree = TREE.lock();
-            let mut links = reaper.links.lock();
-            let before = links.children.len();
-            links.children.retain(|c| !Arc::ptr_eq(c, child));
-            before != links.children.len()
-        };
-        if taken {
-            release(child);
-        }
-    }
 }
 
 /// Whether a child has ended and no tracer has the first word about that.
@@ -517,7 +500,7 @@ fn is_parents(child: &Process) -> bool {
 }
 
 /// A group that becomes orphaned by this exit and has stopped members gets `SIGHUP` and `SIGCONT` (POSIX).
-fn signal_orphaned_groups(process: &Arc<Process>, children: &KVec<Arc<Process>>) {
+fn signal_orphaned_groups(process: &Arc<Process>, children: &KVec<Moved>) {
     let mut candidates: KVec<Arc<group::ProcessGroup>> = KVec::new();
     let own = process.group();
     // Only a tie between two groups of one session can be what kept a group from being orphaned.
@@ -525,7 +508,7 @@ fn signal_orphaned_groups(process: &Arc<Process>, children: &KVec<Arc<Process>>)
         |a: &group::ProcessGroup, b: &group::ProcessGroup| !core::ptr::eq(a, b) && a.session().id() == b.session().id();
     let with_parent = process.parent().is_some_and(|parent| tied(&own, &parent.group()));
     let groups = with_parent.then(|| own.clone()).into_iter();
-    for group in groups.chain(children.iter().map(|c| c.group()).filter(|group| tied(group, &own))) {
+    for group in groups.chain(children.iter().map(|(child, _)| child.group()).filter(|group| tied(group, &own))) {
         if !candidates.iter().any(|g| Arc::ptr_eq(g, &group)) && candidates.push(group, GFP_ATOMIC).is_err() {
             break;
         }

@@ -253,6 +253,29 @@ pub(crate) fn worker(entry: Worker) -> Result<Arc<Task>> {
 /// What a thread does that stays in the kernel.
 pub(crate) type Worker = KBox<dyn FnMut() + Send>;
 
+/// The current thread makes a process: until this is dropped, what is sent to many is noted for that.
+struct Forking(Arc<Task>);
+
+impl Forking {
+    fn begin() -> Result<Self> {
+        this(|task, thread| {
+            let _signals = thread.process().signals.lock_irqsave();
+            thread.for_child.store(0, Ordering::Relaxed);
+            thread.forking.store(true, Ordering::Relaxed);
+            Ok(Self(task.to_arc()))
+        })
+    }
+}
+
+impl Drop for Forking {
+    fn drop(&mut self) {
+        if let Some(thread) = thread_of(&self.0) {
+            let _signals = thread.process().signals.lock_irqsave();
+            thread.forking.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
 fn copy_process(
     args: &CloneArgs,
     vfork_done: Option<Arc<Completion>>,
@@ -261,6 +284,8 @@ fn copy_process(
 ) -> Result<Arc<Task>> {
     let parent_task = current();
     let flags = args.flags;
+    // Signals sent to many come before the fork, and are taken first, or reach the child, too.
+    let _forking = if flags & THREAD == 0 { Some(Forking::begin()?) } else { None };
     this(|task, thread| {
         if task.signal_pending() {
             // Signals first: the call starts again after them.
@@ -444,8 +469,25 @@ fn link(thread: &Thread, process: &Arc<Process>, child: &Arc<Task>, tid: u32, fl
         links.group = group;
         links.leader = Some(child.clone());
     }
+    give_signals(thread, process, child);
     drop(tree);
     Ok(())
+}
+
+/// What was sent to many while the child was made is the child's, too: it is one of them from here on. Under `TREE`.
+fn give_signals(parent: &Thread, process: &Process, child: &Task) {
+    let told = {
+        let _signals = parent.process().signals.lock_irqsave();
+        SigSet(parent.for_child.swap(0, Ordering::Relaxed))
+    };
+    if told.is_empty() {
+        return;
+    }
+    let mut signals = process.signals.lock_irqsave();
+    // Without causes, for which there is always room.
+    signals.shared.mark(told);
+    process.shared_set.store(signals.shared.set().0, Ordering::SeqCst);
+    child.set_flags(TaskFlags::SIGPENDING);
 }
 
 /// Whether the thread is told to end, with its process or by another thread's `execve`.

@@ -65,7 +65,7 @@ impl UserExit for Hooks {
 }
 
 /// Whether a signal is pending that will end the task, whatever it does. One that is ending already has heard of it: what it waits
-/// for on its way (to write a file back, say) it waits for like others.
+/// for on its way (to close files and write what is left in them) it waits for like others.
 pub fn fatal_pending(task: &Task) -> bool {
     let Some(thread) = thread_of(task) else { return false };
     if thread.is_exiting() {
@@ -76,9 +76,8 @@ pub fn fatal_pending(task: &Task) -> bool {
 }
 
 impl Signals for Hooks {
-    /// What ended a task ends no sleep of its exit: files are closed, and what is left in them is written, as if it lived.
     fn fatal_pending(&self, task: &Task) -> bool {
-        fatal_pending(task) && thread_of(task).is_none_or(|thread| !thread.is_exiting())
+        fatal_pending(task)
     }
 }
 

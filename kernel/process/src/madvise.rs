@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `process_madvise(2)`: advice about another process's memory. Locks: those of the address space.
 
-use crate::access::may_access_fscreds;
+use crate::access::{look_inside, may_access_fscreds};
 use crate::pidfd::process_of_file;
 use errno::Result;
 use errno::code::{EACCES, EINVAL, EPERM, ESRCH};
@@ -21,10 +21,10 @@ pub fn sys_process_madvise(regs: &PtRegs) -> Result<usize> {
     if !huge && !matches!(advice, uapi::MADV_COLD | uapi::MADV_PAGEOUT | uapi::MADV_WILLNEED) {
         return Err(EINVAL);
     }
-    let mm = mm::mm_of(&task).ok_or(ESRCH)?;
-    if !may_access_fscreds(&task) {
-        return Err(EACCES);
+    if mm::with_mm_of(&task, |_| ()).is_none() {
+        return Err(ESRCH);
     }
+    let mm = look_inside(&task, may_access_fscreds, || mm::mm_of(&task))?.ok_or(EACCES)?.ok_or(ESRCH)?;
     if !cred::capable(cred::CAP_SYS_NICE) {
         return Err(EPERM);
     }

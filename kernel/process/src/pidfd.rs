@@ -4,7 +4,7 @@
 //!
 //! Locks: none of its own; those of sending signals and of the descriptor table.
 
-use crate::access::may_access_realcreds;
+use crate::access::{look_inside, may_access_realcreds};
 use crate::pid;
 use crate::signal::info::{SIGINFO_SIZE, SigInfo};
 use crate::signal::send::kill_process;
@@ -166,9 +166,7 @@ pub fn sys_pidfd_getfd(regs: &PtRegs) -> Result<usize> {
     }
     let process = process_of_file(&*vfs::fdget(regs.arg0())?)?;
     let task = process.leader().ok_or(ESRCH)?;
-    if !may_access_realcreds(&task) {
-        return Err(EPERM);
-    }
-    let wanted = vfs::fdtable::task_files(&task).ok_or(EBADF)?.get_raw(regs.arg1() as u32)?;
+    let get = || vfs::fdtable::task_files(&task).ok_or(EBADF)?.get_raw(regs.arg1() as u32);
+    let wanted = look_inside(&task, may_access_realcreds, get)?.ok_or(EPERM)??;
     Ok(vfs::get_unused_fd(true)?.install(wanted) as usize)
 }

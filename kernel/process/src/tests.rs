@@ -67,6 +67,50 @@ mod in_kernel {
         assert_eq!(shared.exiting.load(SeqCst), WAITED);
     }
 
+    /// Nobody gets hold of what a process has in the middle of an `execve`.
+    #[test]
+    fn nobody_looks_inside_during_execve() {
+        let shared = Shared {
+            killed: AtomicU32::new(0),
+            exiting: AtomicU32::new(0),
+            go: Completion::new(),
+            done: Completion::new(),
+        };
+        let Ok(shared) = Arc::new(shared, GFP_KERNEL) else { return assert!(false) };
+        let its = shared.clone();
+        let target = task::kthread_run(b"execve", move || {
+            let guard = crate::exec::Guard::new();
+            its.killed.store(outcome(guard.as_ref().map(|_| ()).map_err(|&error| error)), SeqCst);
+            its.go.wait();
+            its.exiting.store(1, SeqCst);
+            drop(guard);
+            its.done.wait();
+        });
+        let Ok(target) = target else { return assert!(false) };
+        let deadline = ktime::now_ns() + PATIENCE_NS;
+        while shared.killed.load(SeqCst) == 0 && ktime::now_ns() < deadline {
+            ktime::sleep_ns(1_000_000);
+        }
+        assert_eq!(shared.killed.load(SeqCst), WAITED);
+        let its = shared.clone();
+        let Ok(answer) = Arc::new((AtomicU32::new(0), Completion::new()), GFP_KERNEL) else { return assert!(false) };
+        let (told, looked_at) = (answer.clone(), target.clone());
+        let looker = task::kthread_run(b"looker", move || {
+            let found = crate::access::look_inside(&looked_at, |_| true, || its.exiting.load(SeqCst));
+            told.0.store(if found == Ok(Some(1)) { WAITED } else { REFUSED }, SeqCst);
+            told.1.complete();
+        });
+        ktime::sleep_ns(20_000_000);
+        let early = answer.0.load(SeqCst);
+        shared.go.complete();
+        if looker.is_ok() {
+            answer.1.wait();
+        }
+        assert_eq!((early, answer.0.load(SeqCst)), (0, WAITED));
+        assert_eq!(crate::access::look_inside(&target, |_| false, || ()), Ok(None));
+        shared.done.complete();
+    }
+
     /// Changes of a limit are steps: none is lost.
     #[test]
     fn limits_change_one_at_a_time() {

@@ -66,6 +66,10 @@ pub struct Thread {
     pub(crate) exit_code: AtomicI32,
     /// `prctl(PR_SET_PDEATHSIG)`.
     pub(crate) parent_death_signal: AtomicU32,
+    /// Inside a fork of a process, from its look at pending signals on; changes under the process's `signals`.
+    pub(crate) forking: AtomicBool,
+    /// Signals that were sent to many meanwhile: they are for the child, too. Changes under the process's `signals`.
+    pub(crate) for_child: AtomicU64,
     /// Told when this thread execs or exits (`vfork`).
     pub(crate) vfork_done: SpinLock<Option<Arc<Completion>>>,
     /// Another thread execs: this one must end.
@@ -297,6 +301,8 @@ impl Thread {
             rseq_sig: AtomicU32::new(0),
             exit_code: AtomicI32::new(0),
             parent_death_signal: AtomicU32::new(0),
+            forking: AtomicBool::new(false),
+            for_child: AtomicU64::new(0),
             vfork_done: SpinLock::new(None),
             kill: AtomicBool::new(false),
             no_new_privs: AtomicBool::new(false),

@@ -2,7 +2,7 @@
 //! `process_vm_readv(2)` and `process_vm_writev(2)`: bytes between the caller's memory and another process's, through a buffer of a
 //! page. Locks: those of the address spaces, one at a time.
 
-use crate::access::may_access_realcreds;
+use crate::access::{look_inside, may_access_realcreds};
 use crate::pid;
 use crate::user::read_user;
 use errno::Result;
@@ -88,6 +88,9 @@ fn pieces(vec: usize, count: usize) -> Result<KVVec<[usize; 2]>> {
 fn mm_of(pid: u32) -> Result<Arc<Mm>> {
     let task = pid::find_thread(pid).ok_or(ESRCH)?;
     let mm = mm::mm_of(&task).ok_or(ESRCH)?;
-    let own = mm::current_mm().is_some_and(|own| Arc::ptr_eq(&own, &mm));
-    if own || may_access_realcreds(&task) { Ok(mm) } else { Err(EPERM) }
+    if mm::current_mm().is_some_and(|own| Arc::ptr_eq(&own, &mm)) {
+        return Ok(mm);
+    }
+    drop(mm);
+    look_inside(&task, may_access_realcreds, || mm::mm_of(&task))?.ok_or(EPERM)?.ok_or(ESRCH)
 }

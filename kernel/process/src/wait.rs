@@ -195,13 +195,13 @@ fn scan(me: &Arc<Process>, target: &Target, options: u32) -> Result<Option<Event
             Ok(Some(event))
         }
         Found::Thread(task, event) => {
+            let ended = !keep && event.code != uapi::CLD_TRAPPED && event.code != uapi::CLD_CONTINUED;
+            let thread = thread_of(&task).filter(|_| ended);
+            // Before another thread that waits can see it.
+            let claimed = thread.and_then(|thread| exit::claim_thread(&task, thread));
             drop(tree);
-            if let Some(thread) = thread_of(&task)
-                && !keep
-                && event.code != uapi::CLD_TRAPPED
-                && event.code != uapi::CLD_CONTINUED
-            {
-                exit::release_thread(&task, thread);
+            if let Some((thread, claimed)) = thread.zip(claimed) {
+                claimed.release(&task, thread);
             }
             Ok(Some(event))
         }

@@ -8,7 +8,7 @@ use process::Process;
 use process::pidfd::{PROC_DIR, ProcDir};
 use vfs::File;
 
-pub(super) use process::access::may_access_fscreds as may_access;
+pub(super) use process::access::{look_inside, may_access_fscreds as may_access};
 
 struct Directories;
 

@@ -2,7 +2,7 @@
 //! `/proc/PID/map_files`: a link for each mapping of a file, named by its first address and its end. Memory that processes share
 //! without a file of the file system has none. Locks: those of the address space, inside its functions.
 
-use super::access::may_access;
+use super::access::{look_inside, may_access};
 use errno::{Result, code::*};
 use mm::{Mm, VmaInfo};
 use task::Task;
@@ -79,10 +79,7 @@ pub(super) fn link_mode(task: &Task, range: &Range) -> Result<u32> {
 
 /// Lists what is mapped. `EACCES` for who may not look inside.
 pub(super) fn iterate(task: &Task, context: &mut DirContext<'_>) -> Result {
-    if !may_access(task) {
-        return Err(EACCES);
-    }
-    let Some(mm) = mm::mm_of(task) else { return Ok(()) };
+    let Some(mm) = look_inside(task, may_access, || mm::mm_of(task))?.ok_or(EACCES)? else { return Ok(()) };
     while let Ok(page) = usize::try_from(context.pos - FIRST) {
         let Some(area) = page.checked_mul(4096).and_then(|at| mm.vma_after(at)) else { break };
         let next = FIRST + (area.end / 4096) as i64;

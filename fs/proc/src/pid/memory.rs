@@ -237,10 +237,8 @@ pub(super) fn clear_refs(view: &View, data: &[u8]) -> Result<usize> {
     if !(1..=5).contains(&kind) {
         return Err(EINVAL);
     }
-    if !super::access::may_access(&view.task) {
-        return Err(EACCES);
-    }
-    if let Some(mm) = mm::mm_of(&view.task) {
+    use super::access::{look_inside, may_access};
+    if let Some(mm) = look_inside(&view.task, may_access, || mm::mm_of(&view.task))?.ok_or(EACCES)? {
         match kind {
             1..=3 => mm.clear_refs(kind != 3, kind != 2),
             4 => mm.clear_soft_dirty(),

@@ -29,7 +29,7 @@ pub(crate) use access::init;
 pub(crate) use dir::process_inode;
 
 use crate::options::ProcSuper;
-use access::may_access;
+use access::{look_inside, may_access};
 use core::sync::atomic::{AtomicU64, Ordering};
 use errno::{Result, code::*};
 use kalloc::{Arc, KBox, WeakArc};
@@ -260,18 +260,8 @@ impl SeqShow for Source {
 fn open(subject: &Subject, entry: &'static Entry) -> Result<KBox<dyn FileOps>> {
     let task = subject.living().ok_or(ESRCH)?;
     let mm = match entry.2 {
-        Inside(_) => {
-            if !may_access(&task) {
-                return Err(EACCES);
-            }
-            mm::mm_of(&task)
-        }
-        Opened(open) => {
-            if !may_access(&task) {
-                return Err(EACCES);
-            }
-            return open(mm::mm_of(&task));
-        }
+        Inside(_) => look_inside(&task, may_access, || mm::mm_of(&task))?.ok_or(EACCES)?,
+        Opened(open) => return open(look_inside(&task, may_access, || mm::mm_of(&task))?.ok_or(EACCES)?),
         Link(_) | Fds | FdInfos | MapFiles | Tasks | Namespaces => return Err(ELOOP),
         _ => None,
     };

@@ -12,7 +12,7 @@ use kalloc::Arc;
 use kalloc::flags::GFP_KERNEL;
 use vfs::File;
 use vfs::filecaps::{self, FileCaps};
-use vfs::perm::{MAY_READ, inode_permission};
+use vfs::perm::{MAY_EXEC, MAY_READ, inode_permission};
 
 const SECBIT_NOROOT: u32 = 1;
 const SECURE_KEEP_CAPS: u32 = 1 << 4;
@@ -83,18 +83,28 @@ fn no_new_privs() -> bool {
     with_thread(|thread| thread.no_new_privs.load(Ordering::Relaxed)).unwrap_or(false)
 }
 
-/// Takes the ids that set-id bits give; whether there is one.
+/// Takes the ids that set-id bits give; whether there is one. May sleep.
 fn take_ids(file: &File, new: &mut Cred) -> bool {
     const SET_GID: u32 = uapi::S_ISGID | uapi::S_IXGRP;
+    let sets = |mode: u32| (mode & uapi::S_ISUID != 0, mode & SET_GID == SET_GID);
     let inode = file.inode();
-    let mode = inode.mode();
-    if mode & uapi::S_ISUID != 0 {
+    if sets(inode.mode()) == (false, false) {
+        return false;
+    }
+    // Mode and owner as they are together: a program that is given to somebody else loses its bits by that.
+    let _stays = inode.lock.read();
+    if inode_permission(inode, MAY_EXEC).is_err() {
+        // It was another program when it was opened.
+        return false;
+    }
+    let (user, group) = sets(inode.mode());
+    if user {
         new.euid = inode.uid();
     }
-    if mode & SET_GID == SET_GID {
+    if group {
         new.egid = inode.gid();
     }
-    mode & uapi::S_ISUID != 0 || mode & SET_GID == SET_GID
+    user || group
 }
 
 /// What the file's capabilities give, nothing without them; whether it is effective.

@@ -2,7 +2,7 @@
 //! The tie between tracer and tracee: `PTRACE_TRACEME`, `ATTACH`, `SEIZE`, `DETACH`, inheritance by `clone`, and what becomes of it
 //! when either ends. Locks: `TREE`, then the tracee's `signals`.
 
-use super::{PT_PTRACED, PT_SEIZED, is_reparented};
+use super::{PT_PTRACED, PT_SEIZED};
 use crate::access::may_access_realcreds;
 use crate::signal::stop::{self, STOP_PENDING, STOP_SIGMASK, STOPPED, TRACED, TRAP_MASK, TRAP_STOP, TRAPPING};
 use crate::signal::{SigInfo, SigSet, send, send_to_thread};
@@ -28,9 +28,12 @@ fn link(task: &Arc<Task>, thread: &Thread, tracer: &Arc<Task>, flags: u32) -> Re
     Ok(())
 }
 
+/// What a tie held: the tracer, and the tracee as the tracer's process had it.
+pub(crate) type Cut = (Arc<Task>, Option<Arc<Task>>);
+
 /// Cuts the tie. Under `TREE`. What comes back is to be dropped outside.
 #[must_use]
-pub(crate) fn unlink(task: &Task, thread: &Thread) -> Option<(Arc<Task>, Option<Arc<Task>>)> {
+pub(crate) fn unlink(task: &Task, thread: &Thread) -> Option<Cut> {
     let tracer = {
         let mut trace = thread.trace.lock_irqsave();
         trace.sysemu = false;
@@ -185,10 +188,8 @@ pub(crate) fn tracer_exits(tracer: &Task, process: &Process) {
             // Cannot fail for want of room.
             let _ = send_to_thread(&task, SigInfo::kernel(uapi::SIGKILL));
         }
-        let reparented = is_reparented(&task);
-        let cut = unlink(&task, thread);
+        let left = exit::leave_tracee(&task, thread);
         drop(tree);
-        exit::tracer_left(&task, thread, reparented);
-        drop(cut);
+        left.finish(&task, thread);
     }
 }

@@ -5,13 +5,13 @@ pub(super) use super::siginfo::signal_data;
 use super::{EVENT_STOP, PT_SEIZED, SYSEMU, SYSEMU_SINGLESTEP, attach, regs, siginfo, step};
 use crate::signal::stop::{self, LISTENING, TRACED, TRAP_NOTIFY, TRAP_STOP};
 use crate::signal::{SigInfo, send, send_to_thread};
-use crate::thread::{Thread, thread_of};
+use crate::thread::{Thread, process_of, thread_of};
 use crate::user::{copy_from_user, copy_to_user, read_user, write_user};
 use core::sync::atomic::Ordering::Relaxed;
 use errno::Result;
 use errno::code::{EINVAL, EIO, ESRCH};
-use kalloc::KVec;
 use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KVec};
 use task::{Inspected, State, Task};
 
 /// `PTRACE_GETFPREGS` and its kin, of x86.
@@ -84,9 +84,19 @@ fn stopped<R>(task: &Task, f: impl FnOnce(&mut Inspected<'_>) -> Result<R>) -> R
     task.inspect(State::TRACED, f).ok_or(ESRCH)?
 }
 
+/// The tracee's memory. `EIO` for a program that became one which its tracer may not look into after it had begun to trace it (a file that
+/// may be executed, and not be read).
+fn memory(task: &Task) -> Result<Arc<mm::Mm>> {
+    let process = process_of(task).ok_or(EIO)?;
+    if !process.is_dumpable() && !cred::capable(cred::CAP_SYS_PTRACE) {
+        return Err(EIO);
+    }
+    mm::mm_of(task).ok_or(EIO)
+}
+
 fn peek(task: &Task, addr: usize, data: usize) -> Result {
     let mut word = [0; 8];
-    let mm = mm::mm_of(task).ok_or(EIO)?;
+    let mm = memory(task)?;
     if mm.read(addr, &mut word, true) != word.len() {
         return Err(EIO);
     }
@@ -94,7 +104,7 @@ fn peek(task: &Task, addr: usize, data: usize) -> Result {
 }
 
 fn poke(task: &Task, addr: usize, word: usize) -> Result {
-    let mm = mm::mm_of(task).ok_or(EIO)?;
+    let mm = memory(task)?;
     if mm.write(addr, &word.to_le_bytes(), true) == size_of_val(&word) { Ok(()) } else { Err(EIO) }
 }
 

@@ -17,7 +17,7 @@ use task::{State, Task};
 
 /// Sends to a process: any of its threads may take it. A signal nobody would notice is dropped. `EAGAIN`: see `Pending::push`.
 pub fn send_to_process(process: &Process, info: SigInfo) -> Result {
-    send(process, None, info, false).map(|_| ())
+    send(process, None, info, Way::Plain).map(|_| ())
 }
 
 /// What became of a timer's signal.
@@ -36,13 +36,13 @@ pub fn send_timer(process: &Process, thread: Option<&Task>, info: SigInfo) -> Re
         None => None,
         Some(task) => Some((task, thread_of(task).filter(|thread| !thread.is_exiting()).ok_or(ESRCH)?)),
     };
-    send(process, target, info, false)
+    send(process, target, info, Way::Plain)
 }
 
 /// Sends to one thread.
 pub fn send_to_thread(target: &Task, info: SigInfo) -> Result {
     let thread = thread_of(target).ok_or(ESRCH)?;
-    send(thread.process(), Some((target, thread)), info, false).map(|_| ())
+    send(thread.process(), Some((target, thread)), info, Way::Plain).map(|_| ())
 }
 
 /// A signal the thread cannot escape: a fault in its own code. If it is blocked or ignored it becomes default and kills.
@@ -57,18 +57,31 @@ pub fn force(target: &Task, info: SigInfo) {
         thread.blocked.fetch_and(!SigSet::of(info.signo).0, Ordering::Relaxed);
     }
     // A forced signal is never a real-time one, so it cannot fail for want of room.
-    let _ = send(thread.process(), Some((target, thread)), info, true);
+    let _ = send(thread.process(), Some((target, thread)), info, Way::Forced);
 }
 
-fn send(process: &Process, target: Option<(&Task, &Thread)>, info: SigInfo, forced: bool) -> Result<Sent> {
+/// How a signal is sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Plain,
+    /// Whatever its disposition.
+    Forced,
+    /// To each of many processes: a child that one of them is just making is one of them. Under `TREE`.
+    Many,
+}
+
+fn send(process: &Process, target: Option<(&Task, &Thread)>, info: SigInfo, way: Way) -> Result<Sent> {
     let mut signals = process.signals.lock_irqsave();
     if signals.group_exit.is_some() && !(signals.core.is_some() && info.signo == SIGKILL) {
         // It is dying: nothing is added.
         return Ok(Sent::Pending);
     }
     prepare(process, &mut signals, info.signo);
-    if !forced && ignored(process, &signals, target, info.signo) {
+    if way != Way::Forced && ignored(process, &signals, target, info.signo) {
         return Ok(Sent::Ignored);
+    }
+    if way == Way::Many {
+        tell_forks(&signals, info.signo);
     }
     let (user, limit) = quota(&signals, target);
     let queued = match target {
@@ -89,6 +102,21 @@ fn send(process: &Process, target: Option<(&Task, &Thread)>, info: SigInfo, forc
         complete(process, &mut signals, target, info.signo);
     }
     Ok(Sent::Pending)
+}
+
+/// Threads that are inside a fork get `signal` for their child.
+fn tell_forks(signals: &ProcessSignals, signal: u32) {
+    let against = match signal {
+        uapi::SIGCONT => SigSet::STOPS,
+        _ if SigSet::STOPS.has(signal) => SigSet::of(uapi::SIGCONT),
+        _ => SigSet::EMPTY,
+    };
+    for thread in signals.threads.iter().filter_map(|task| thread_of(task)) {
+        if thread.forking.load(Ordering::Relaxed) {
+            let told = SigSet(thread.for_child.load(Ordering::Relaxed)).without(against).or(SigSet::of(signal));
+            thread.for_child.store(told.0, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Readers of a signalfd look again.
@@ -289,7 +317,7 @@ pub(crate) fn signal_wake_tracing(task: &Task, thread: &Thread, resume: bool) {
 /// Queues a signal again that a tracer put into a thread's way while the thread blocks it.
 pub(crate) fn requeue(process: &Process, target: Option<(&Task, &Thread)>, info: SigInfo) {
     // A queue that is full loses it, as on Linux.
-    let _ = send(process, target, info, false);
+    let _ = send(process, target, info, Way::Plain);
 }
 
 /// Whether `sender`, the current task, may send `signal` to `target` (`kill(2)`, "permission").
@@ -316,6 +344,10 @@ fn may_signal(sender: &Cred, target: &Task, signal: u32) -> bool {
 
 /// `kill(2)` on one process: checks permission; `signal` 0 only checks.
 pub fn kill_process(process: &Process, signal: u32, info: SigInfo) -> Result {
+    kill(process, signal, info, Way::Plain)
+}
+
+fn kill(process: &Process, signal: u32, info: SigInfo, way: Way) -> Result {
     let leader = process.leader().ok_or(ESRCH)?;
     if signal != 0 && !valid(signal) {
         return Err(EINVAL);
@@ -323,7 +355,7 @@ pub fn kill_process(process: &Process, signal: u32, info: SigInfo) -> Result {
     if info.from_user() && !may_signal(&*cred::current_cred()?, &leader, signal) {
         return Err(EPERM);
     }
-    if signal == 0 { Ok(()) } else { send_to_process(process, info) }
+    if signal == 0 { Ok(()) } else { send(process, None, info, way).map(|_| ()) }
 }
 
 /// `tgkill(2)` on one thread: checks permission; `signal` 0 only checks.
@@ -344,7 +376,7 @@ pub fn kill_group(group: &ProcessGroup, signal: u32, info: SigInfo) -> Result {
     let tree = TREE.lock();
     let members = group.members()?;
     for member in members.iter() {
-        match kill_process(member, signal, info) {
+        match kill(member, signal, info, Way::Many) {
             Ok(()) => result = Ok(()),
             Err(error) => {
                 if result.is_err() {
@@ -371,7 +403,7 @@ pub(crate) fn kill_all(signal: u32, info: SigInfo) -> Result {
         if tid == me {
             continue;
         }
-        match kill_process(thread.process(), signal, info) {
+        match kill(thread.process(), signal, info, Way::Many) {
             Err(EPERM) if result == Err(ESRCH) => result = Ok(()),
             // It was waited for meanwhile.
             Err(EPERM | ESRCH) => {}
@@ -381,13 +413,16 @@ pub(crate) fn kill_all(signal: u32, info: SigInfo) -> Result {
     result
 }
 
-/// From the terminal: a signal of the kernel's to every member of group `id` (no permission check). Any context that may take
-/// spin locks.
+/// From the terminal: a signal of the kernel's to every member of group `id` (no permission check), in one step for forks as
+/// [`kill_group`]. Not in interrupts.
 pub fn signal_group(id: u32, signal: u32) {
     let Some(group) = pid::find_group(id) else { return };
+    let tree = TREE.lock();
     let Ok(members) = group.members() else { return };
     for member in members.iter() {
         // A standard signal from the kernel cannot fail for want of room.
-        let _ = send_to_process(member, SigInfo::kernel(signal));
+        let _ = send(member, None, SigInfo::kernel(signal), Way::Many);
     }
+    // As there.
+    drop(tree);
 }

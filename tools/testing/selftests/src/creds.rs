@@ -32,7 +32,9 @@ pub const TESTS: &[Test] = &[
     ("creds.file_caps_unsafe_company", filecaps::unsafe_company),
     ("creds.file_caps_attach_race", filecaps::attach_race),
     ("creds.set_id_stack_limit", filecaps::stack_limit),
+    ("creds.set_id_given_away", filecaps::given_away),
     ("creds.unreadable_program", filecaps::unreadable),
+    ("creds.unreadable_traced", filecaps::unreadable_traced),
     ("creds.umask", umask),
     ("creds.rlimit_get_set", rlimits),
     ("creds.rlimit_nofile", nofile),
@@ -205,6 +207,15 @@ fn chown() -> Outcome {
         c!(libc::chown(cstr(&path).as_ptr(), u32::MAX, 60)); // into a group of one's own
         fails!(libc::chown(cstr(&path).as_ptr(), u32::MAX, 61), libc::EPERM);
         fails!(libc::chown(cstr(&path).as_ptr(), 0, u32::MAX), libc::EPERM);
+        Ok(())
+    })?;
+    // Nor can who changes nothing take another's bits away.
+    let path = file("d", 0o4755)?;
+    in_child(|| {
+        c!(libc::setuid(1000));
+        fails!(libc::chown(cstr(&path).as_ptr(), u32::MAX, u32::MAX), libc::EPERM);
+        let meta = std::fs::metadata(&path).map_err(|e| e.to_string())?;
+        eq!(meta.mode() & 0o7777, 0o4755);
         Ok(())
     })
 }

@@ -32,6 +32,7 @@ pub const TESTS: &[Test] = &[
     ("process.zombie", zombie),
     ("process.sigchld_ignore_reaps", sigchld_ignore),
     ("process.sigchld_before_wait", sigchld_before_wait),
+    ("process.sigchld_of_orphan", sigchld_of_orphan),
     ("process.exec_args", exec::exec_args),
     ("process.exec_env", exec::exec_env),
     ("process.exec_keeps_pid_and_fds", exec::exec_keeps),
@@ -287,6 +288,43 @@ fn sigchld_ignore() -> Outcome {
     child(|| 0)?;
     let mut status = 0;
     fails!(libc::wait(&mut status), libc::ECHILD);
+    Ok(())
+}
+
+/// Who has no use for children hears of their ends all the same, also of those that it inherits dead.
+fn sigchld_of_orphan() -> Outcome {
+    c!(libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1));
+    handle(libc::SIGCHLD, nothing as *const () as usize, libc::SA_NOCLDWAIT)?;
+    let signals = set(&[libc::SIGCHLD]);
+    c!(libc::sigprocmask(libc::SIG_BLOCK, &signals, std::ptr::null_mut()));
+    let (r, w) = pipe()?;
+    // A child whose child leaves a zombie behind.
+    let elder = child(|| {
+        // They keep theirs until somebody waits.
+        if handle(libc::SIGCHLD, libc::SIG_DFL, 0).is_err() {
+            return 1;
+        }
+        let parent = child(|| {
+            let Ok(dead) = child(|| 3) else { return 1 };
+            let _ = until("it is a zombie", || state(dead) == 'Z');
+            let _ = write(w, &dead.to_ne_bytes());
+            0
+        });
+        let waited = parent.and_then(exit_of);
+        sleep_ms(20_000);
+        i32::from(waited.is_err())
+    })?;
+    let dead = i32::from_ne_bytes(read(r, 4)?.try_into().map_err(|_| "short")?);
+    let patience = libc::timespec { tv_sec: 15, tv_nsec: 0 };
+    // SAFETY: plain numbers.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    eq!(c!(libc::sigtimedwait(&signals, &mut info, &patience)), libc::SIGCHLD);
+    // SAFETY: it was written for a child.
+    eq!(unsafe { (info.si_pid(), info.si_status()) }, (dead, 3));
+    until("it is gone", || state(dead) != 'Z')?;
+    c!(libc::kill(elder, libc::SIGKILL));
+    let mut status = 0;
+    fails!(libc::waitpid(elder, &mut status, 0), libc::ECHILD);
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! Signals: delivery, masks, restart, alternate stacks, what the handler is told.
 
 mod context;
+mod groups;
 mod info;
 mod masks;
 mod stacks;
@@ -44,6 +45,7 @@ pub const TESTS: &[Test] = &[
     ("signal.signalfd", signalfd),
     ("signal.kill_errors", kill_errors),
     ("signal.kill_group", kill_group),
+    ("signal.group_and_fork", groups::fork_meanwhile),
     ("signal.tgkill", tgkill),
     ("signal.alarm", alarm),
     ("signal.itimer", itimer),

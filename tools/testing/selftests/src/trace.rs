@@ -48,6 +48,7 @@ pub const TESTS: &[Test] = &[
     ("trace.exitkill", ends::exitkill),
     ("trace.reparented_zombie", ends::reparented),
     ("trace.thread_zombie", ends::thread_zombie),
+    ("trace.ignored_end", ends::ignored_end),
     ("trace.tracer_pid", tracer_pid),
     ("trace.access", access),
     ("trace.kill_in_stop", ends::kill_in_stop),

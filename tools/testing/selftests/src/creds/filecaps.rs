@@ -341,6 +341,40 @@ pub(super) fn unreadable() -> Outcome {
     Ok(())
 }
 
+/// Nor by who traces it from before its start.
+pub(super) fn unreadable_traced() -> Outcome {
+    let path = program(0, 0o711)?;
+    let file = cstr(&path);
+    let argv = [c"x".as_ptr(), c"--helper".as_ptr(), c"exit".as_ptr(), c"0".as_ptr(), core::ptr::null()];
+    let look = |readable: bool| {
+        in_child(|| {
+            as_user()?;
+            // SAFETY: NUL-terminated.
+            let traced = child(|| unsafe {
+                libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0);
+                libc::execv(file.as_ptr(), argv.as_ptr());
+                99
+            })?;
+            let status = wait(traced)?;
+            ck!(libc::WIFSTOPPED(status) && libc::WSTOPSIG(status) == libc::SIGTRAP, "{status:#x}");
+            // SAFETY: plain numbers.
+            let mut regs: libc::user_regs_struct = unsafe { core::mem::zeroed() };
+            c!(libc::ptrace(libc::PTRACE_GETREGS, traced, 0, &mut regs));
+            let mut word = 0u64;
+            let request = libc::PTRACE_PEEKDATA as usize;
+            // SAFETY: a word of this frame.
+            let got = unsafe { libc::syscall(libc::SYS_ptrace, request, traced, regs.rsp, &raw mut word) };
+            ck!(readable == (got == 0) && (readable || errno() == libc::EIO), "{got}, {}", errno_name());
+            c!(libc::kill(traced, libc::SIGKILL));
+            eq!(signal_of(traced)?, libc::SIGKILL);
+            Ok(())
+        })
+    };
+    look(false)?;
+    c!(libc::chmod(file.as_ptr(), 0o755));
+    look(true)
+}
+
 /// A program with more rights than its caller does not get a stack that is as large as that likes.
 pub(super) fn stack_limit() -> Outcome {
     let path = program(33, 0o755)?;
@@ -394,4 +428,31 @@ pub(super) fn attach_race() -> Outcome {
         }
         Ok(())
     })
+}
+
+/// A program that is given to root loses its bits by that: at no moment does it run as root.
+pub(super) fn given_away() -> Outcome {
+    const OWNER: u32 = 1001;
+    // As the helper tells them; AT_SECURE adds 100.
+    let (root, owner, caller) = (100, (OWNER as i32 + 100) & 0xff, USER as i32 & 0xff);
+    let path = program(OWNER, 0o4755)?;
+    let file = cstr(&path);
+    let giver = child(|| {
+        loop {
+            // SAFETY: NUL-terminated.
+            unsafe {
+                libc::chown(file.as_ptr(), 0, 0);
+                libc::chown(file.as_ptr(), OWNER, OWNER);
+                libc::chmod(file.as_ptr(), 0o4755);
+            }
+        }
+    })?;
+    for turn in 0..300 {
+        let ran = super::run_as_user(&path, || ())?;
+        ck!(ran != root, "turn {turn}: as root");
+        ck!([owner, caller].contains(&ran), "turn {turn}: {ran}");
+    }
+    c!(libc::kill(giver, libc::SIGKILL));
+    eq!(signal_of(giver)?, libc::SIGKILL);
+    Ok(())
 }

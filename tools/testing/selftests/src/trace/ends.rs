@@ -93,6 +93,19 @@ pub(super) fn thread_zombie() -> Outcome {
     Ok(())
 }
 
+/// What is traced is waited for, whatever its tracer ignores; what is not is gone at once.
+pub(super) fn ignored_end() -> Outcome {
+    handle(libc::SIGCHLD, libc::SIG_IGN, 0)?;
+    let pid = traced(|| 5)?;
+    cont(pid)?;
+    eq!(exit_of(pid)?, 5);
+    let pid = held(6)?;
+    close(pid.1);
+    let mut status = 0;
+    fails!(libc::waitpid(pid.0, &mut status, 0), libc::ECHILD);
+    Ok(())
+}
+
 pub(super) fn kill_in_stop() -> Outcome {
     let pid = traced(|| 0)?;
     c!(libc::kill(pid, libc::SIGKILL));

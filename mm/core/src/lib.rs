@@ -29,12 +29,12 @@ mod io;
 mod kunit;
 #[cfg(CONFIG_KUNIT)]
 mod kunit_advice;
+#[cfg(all(CONFIG_KUNIT, CONFIG_TRANSPARENT_HUGEPAGE))]
+mod kunit_huge;
 #[cfg(CONFIG_KUNIT)]
 mod kunit_lock;
 #[cfg(CONFIG_KUNIT)]
 mod kunit_pages;
-#[cfg(all(CONFIG_KUNIT, CONFIG_TRANSPARENT_HUGEPAGE))]
-mod kunit_huge;
 pub mod layout;
 mod lock;
 mod madvise;

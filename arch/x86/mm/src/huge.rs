@@ -319,11 +319,15 @@ impl PageTable {
     }
 
     /// Maps the huge mapping at `at`, all of it, in `child` too, which nobody uses yet and where nothing is there; with `cow` a
-    /// write copies from now on, in both. Whether there is one. ENOMEM.
+    /// write copies from now on, in both. False if there is none, or if it has to be split: somebody else has one of the pages of
+    /// private memory that can be written, and those pages are to stay the parent's (see `fork`). ENOMEM.
     pub(crate) fn fork_huge(&self, child: &PageTable, at: usize, cow: bool, counts: &mut Counts) -> Result<bool> {
         let table = child.make_level(at, 1)?;
         let kept = quicklist::get()?;
-        let Some(locked) = self.lock_huge(at) else {
+        // References are taken under the lock: who has none now finds the entry as it is afterwards.
+        let pinned =
+            |locked: &Locked| cow && locked.value() & bits::WRITE != 0 && !Block::is_ours_alone(locked.frame(at));
+        let Some(locked) = self.lock_huge(at).filter(|locked| !pinned(locked)) else {
             // SAFETY: The table is fresh, and nobody has seen it.
             unsafe { quicklist::put(kept) };
             return Ok(false);

@@ -1,21 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0
 //! One program at a time.
 
-use crate::space::{BASE, END, PAGES, Rights, Space, at, first};
+use crate::space::{BASE, END, PAGES, Rights, Space, at, check_counts, first};
 use crate::table::{PageTable, zero_page};
-use crate::{Joined, Random, check_end, huge, quicklist};
+use crate::{Joined, Random, check_end, huge, keeper, quicklist};
 use kalloc::flags::GFP_HIGHUSER;
 use kalloc::{Arc, KVec};
 use mm_alloc::huge::Block;
 use mm_alloc::layout::PAGE_SIZE;
-use mm_alloc::{Page, PageFlags};
+use mm_alloc::stat::{Item, get};
+use mm_alloc::{Page, PageFlags, free_pages};
+use std::sync::atomic::Ordering;
 
 const STEPS: usize = 3000;
 /// Below and above what is looked after nothing is mapped.
 const FLOOR: usize = 0x7e00_0000_0000;
 const CEILING: usize = 1 << 47;
 
-struct Run {
+/// What happened in all programs, so that it is seen that they do what they are for.
+#[derive(Default, Debug)]
+pub struct Seen {
+    forks: u64,
+    failed_forks: u64,
+    /// Pages that somebody held while `fork` ran, and those of them in huge mappings.
+    pinned: u64,
+    pinned_huge: u64,
+    swapped: u64,
+}
+
+struct Run<'a> {
+    seen: &'a mut Seen,
     random: Random,
     spaces: Vec<Space>,
     /// Pages that somebody holds, and pages that look as if they were in the swap cache.
@@ -24,9 +38,14 @@ struct Run {
     stamp: u64,
 }
 
-pub fn run(seed: u64) {
+/// What is in use: pages, tables, private pages that are mapped, entries of swap space.
+fn in_use() -> (usize, i64, i64, u32) {
+    (free_pages(), get(Item::PageTables), get(Item::Anon), keeper::users())
+}
+
+pub fn run(seed: u64, seen: &mut Seen) {
     let spaces = vec![Space::new()];
-    let mut run = Run { random: Random::new(seed), spaces, held: Vec::new(), cached: Vec::new(), stamp: 1 };
+    let mut run = Run { seen, random: Random::new(seed), spaces, held: Vec::new(), cached: Vec::new(), stamp: 1 };
     for step in 0..STEPS {
         run.step();
         if step % 37 == 0 {
@@ -40,7 +59,7 @@ pub fn run(seed: u64) {
     check_end();
 }
 
-impl Run {
+impl Run<'_> {
     fn step(&mut self) {
         let which = self.random.below(self.spaces.len());
         let page = self.random.below(PAGES);
@@ -77,11 +96,7 @@ impl Run {
             21 => self.hold(which, page),
             22 => self.spaces[which].table.clear_accessed(start, end),
             23 => self.spaces[which].table.clear_soft_dirty(start, end),
-            24 => {
-                let (mut out, mut budget) = (KVec::with_room(8), 300);
-                let force = self.random.one_in(2);
-                self.spaces[which].table.collect_idle(start, end, &mut budget, force, &mut out);
-            }
+            24 => self.swap_out(which, start, end),
             25 => {
                 // Walkers without the lock: private copies stay, whatever they are told of files.
                 let table = &self.spaces[which].table;
@@ -125,16 +140,72 @@ impl Run {
         if self.spaces.len() == 4 {
             return;
         }
-        let child = PageTable::new().expect("memory");
-        self.maybe_fail();
+        let before = in_use();
+        let pinned = self.pinned(which);
+        let mut child = PageTable::new().expect("memory");
+        let fails = self.random.one_in(3);
+        if fails {
+            self.maybe_fail();
+            mm_alloc::page::fail(self.random.below(4) as u32);
+            keeper::fail(self.random.below(9) as u32);
+        }
         let parent = &self.spaces[which];
         let done = parent.table.fork_range(&child, BASE, END, true);
         parent.table.flush_all();
         quicklist::fail(0);
-        if done.is_ok() {
-            let child = Space { table: child, values: parent.values.clone(), rights: parent.rights.clone() };
-            child.check();
-            self.spaces.push(child);
+        mm_alloc::page::fail(0);
+        keeper::fail(0);
+        self.seen.forks += 1;
+        for (addr, page) in &pinned {
+            // What somebody is about to read or write stays the parent's.
+            let entry = parent.table.query(*addr);
+            assert!(entry.is_writable() && entry.maps(page), "a page that somebody held left the parent");
+            assert!(!child.query(*addr).maps(page), "a page that somebody held went to the child");
+        }
+        if let Err(error) = done {
+            assert!(fails && error == errno::code::ENOMEM);
+            self.seen.failed_forks += 1;
+            check_counts(&child);
+            self.free(&mut child);
+            drop(child);
+            assert_eq!(in_use(), before, "a child that did not come to be left something");
+            return self.spaces[which].check();
+        }
+        let child = Space { table: child, values: parent.values.clone(), rights: parent.rights.clone() };
+        child.check();
+        self.spaces.push(child);
+    }
+
+    /// The pages that the program can write and somebody holds, with their addresses.
+    fn pinned(&mut self, which: usize) -> Vec<(usize, Page)> {
+        let mut found = Vec::new();
+        let seen = &mut self.seen;
+        self.spaces[which].table.for_each_entry(BASE, END, |addr, entry, _| {
+            let others = || self.held.iter().chain(&self.cached);
+            if entry.is_writable()
+                && let Some(page) = others().find(|page| entry.maps(page))
+            {
+                seen.pinned += 1;
+                seen.pinned_huge += u64::from(entry.is_huge());
+                found.push((addr, page.clone()));
+            }
+        });
+        found
+    }
+
+    /// Pages that were not used lately are looked for, and sometimes leave.
+    fn swap_out(&mut self, which: usize, start: usize, end: usize) {
+        let (mut out, mut budget) = (KVec::with_room(8), 300);
+        let force = self.random.one_in(2);
+        let table = &self.spaces[which].table;
+        table.collect_idle(start, end, &mut budget, force, &mut out);
+        if self.random.one_in(2) {
+            let done = table.unmap_to_swap(out.as_mut_slice(), force, |_, page, writable| {
+                // The entry has a reference and the victim. Who holds a page that can be written may write it.
+                let alone = page.frame().ref_count() == 2;
+                (alone || !writable).then(|| keeper::keep(page.word().load(Ordering::Relaxed)))
+            });
+            self.seen.swapped += done as u64;
         }
     }
 
@@ -143,9 +214,13 @@ impl Run {
             return;
         }
         let mut gone = self.spaces.swap_remove(which);
-        // Sometimes nobody says what was mapped.
+        self.free(&mut gone.table);
+    }
+
+    /// A table is about to go; sometimes nobody says what was mapped.
+    fn free(&mut self, table: &mut Arc<PageTable>) {
         if self.random.one_in(2)
-            && let Some(table) = Arc::get_mut(&mut gone.table)
+            && let Some(table) = Arc::get_mut(table)
         {
             table.teardown([(BASE, at(PAGES / 2)), (at(PAGES / 2), END)].into_iter());
         }
@@ -207,7 +282,7 @@ impl Run {
     fn hold(&mut self, which: usize, page: usize) {
         let space = &self.spaces[which];
         if let Some(held) = space.table.page(at(page), self.random.one_in(3)) {
-            assert_eq!(held.word().load(std::sync::atomic::Ordering::Relaxed), space.values[page]);
+            assert_eq!(held.word().load(Ordering::Relaxed), space.values[page]);
             self.held.push(held);
         }
         if self.held.len() > 6 {

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `cpu` | a processor: it walks the tables as the hardware does, and remembers what it found |
 //! | `tlb`, `quicklist`, `ldt` | in the place of the kernel's |
+//! | `keeper` | the books of swap space |
 //! | `space` | an address space: faults, and what is expected of it |
 //! | `alone` | one program at a time: every operation, failing allocations too |
 //! | `threads` | threads with pages of their own, the lock shared for faults |
@@ -25,6 +26,8 @@ mod join;
 mod marks;
 #[path = "../../../../../arch/x86/mm/src/range.rs"]
 mod range;
+#[path = "../../../../../arch/x86/mm/src/rss.rs"]
+mod rss;
 #[path = "../../../../../arch/x86/mm/src/swap.rs"]
 mod swap;
 #[path = "../../../../../arch/x86/mm/src/table.rs"]
@@ -32,6 +35,7 @@ mod table;
 
 mod alone;
 mod cpu;
+mod keeper;
 mod ldt;
 mod quicklist;
 mod space;
@@ -43,20 +47,6 @@ pub use join::Joined;
 pub use table::{Kind, PageTable, WriteFault};
 
 use mm_alloc::stat::{Item, get};
-use mm_alloc::{Page, PageFlags};
-
-/// Who keeps the books of swap space: there is none, but pages may look as if.
-struct Keeper;
-
-impl swap::Swap for Keeper {
-    fn duplicate(&self, _: swap::SwapEntry) {}
-
-    fn free(&self, _: swap::SwapEntry) {}
-
-    fn unmapped(&self, page: Page) {
-        assert!(page.has(PageFlags::SWAP_CACHE));
-    }
-}
 
 /// A generator of numbers that are the same every time.
 struct Random(u64);
@@ -88,19 +78,21 @@ fn check_end() {
         assert_eq!(get(item), 0, "{item:?}");
     }
     assert_eq!(mm_alloc::free_pages(), mm_alloc::PAGES - 1, "pages were lost");
+    assert_eq!(keeper::users(), 0, "entries of swap space were lost");
     assert_eq!(tlb::mixed(), 0, "translations of both sizes");
 }
 
 fn main() {
-    static KEEPER: &dyn swap::Swap = &Keeper;
+    static KEEPER: &dyn swap::Swap = &keeper::Keeper;
     swap::SWAP.set(&KEEPER);
     table::make_zero_page().expect("memory");
     let mut numbers = std::env::args().skip(1).map(|word| word.parse::<u64>().expect("a number"));
     let (rounds, first) = (numbers.next().unwrap_or(40), numbers.next().unwrap_or(1));
+    let mut seen = alone::Seen::default();
     for seed in first..first + rounds {
-        alone::run(seed);
+        alone::run(seed, &mut seen);
     }
-    println!("ok 1 alone: {rounds} programs, {} splits", get(Item::ThpSplitPmd));
+    println!("ok 1 alone: {rounds} programs, {} splits, {seen:?}", get(Item::ThpSplitPmd));
     for seed in first..first + rounds.div_ceil(4) {
         threads::run(seed);
     }

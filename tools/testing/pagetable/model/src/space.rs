@@ -2,14 +2,15 @@
 //! An address space with what each of its pages has to hold, and the faults that make it so: `mm/core`'s, but for files.
 
 use crate::cpu::{self, Miss};
-use crate::huge::Room;
-use crate::table::{Kind, PageTable, WriteFault, zero_page};
-use crate::{Entry, UserProt};
+use crate::huge::{Found, Room};
+use crate::swap::{Swap, SwapEntry};
+use crate::table::{Kind, PageTable, WriteFault, part, zero_page};
+use crate::{Entry, UserProt, keeper};
 use kalloc::Arc;
 use kalloc::flags::GFP_HIGHUSER;
 use mm_alloc::huge::Block;
 use mm_alloc::layout::{PAGE_SIZE, PMD_SIZE};
-use mm_alloc::{Page, phys_to_virt};
+use mm_alloc::{Page, PageFlags, phys_to_virt};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Pages that are looked after: 8 times 2 MB.
@@ -99,19 +100,41 @@ impl Space {
 
     /// Compares with what has to be there.
     pub fn check(&self) {
-        let (mut seen, mut anon) = (vec![0; PAGES], 0);
+        let mut seen = vec![0; PAGES];
         self.table.for_each_entry(BASE, END, |addr, entry, frame| {
             let page = (addr - BASE) / PAGE_SIZE;
-            // SAFETY: Memory is there for ever, and the address is aligned.
-            let word: &AtomicU64 = unsafe { &*phys_to_virt(entry.phys()).cast() };
-            seen[page] = word.load(Ordering::Relaxed);
-            anon += usize::from(frame.is_some());
+            seen[page] = match entry.swap() {
+                Some(place) => keeper::value(place),
+                None => {
+                    // SAFETY: Memory is there for ever, and the address is aligned.
+                    let word: &AtomicU64 = unsafe { &*phys_to_virt(entry.phys()).cast() };
+                    word.load(Ordering::Relaxed)
+                }
+            };
+            assert_eq!(frame.is_some(), !entry.is_special());
             assert_eq!(self.table.query(addr), entry);
             assert!(self.rights[page] == Rights::Write || !entry.is_writable());
             assert!(self.rights[page] != Rights::Nothing || !entry.is_present());
         });
         assert!(seen == self.values);
-        assert_eq!((self.table.rss(Kind::Anon), self.table.rss(Kind::File)), (anon, 0));
+        check_counts(&self.table);
+    }
+}
+
+/// Compares what is counted with what is there.
+pub fn check_counts(table: &PageTable) {
+    let (mut anon, mut swapped) = (0, 0);
+    table.for_each_entry(BASE, END, |_, entry, frame| {
+        anon += usize::from(frame.is_some());
+        swapped += usize::from(entry.swap().is_some());
+    });
+    let counted = [Kind::Anon, Kind::File, Kind::Swap].map(|kind| table.rss(kind));
+    assert_eq!(counted, [anon, 0, swapped]);
+    for addr in (BASE..END).step_by(PMD_SIZE) {
+        if let Ok(Found::Table(last)) = table.look(addr) {
+            let entries = part(last, addr, addr + PMD_SIZE).iter().filter(|entry| entry.load(Ordering::Relaxed) != 0);
+            assert_eq!(last.entries().load(Ordering::Relaxed), entries.count() as i32);
+        }
     }
 }
 
@@ -119,6 +142,9 @@ impl Space {
 pub fn fault(table: &PageTable, addr: usize, write: bool, miss: Miss, prot: UserProt, huge: bool) {
     if miss == Miss::ReadOnly {
         return write_private(table, addr, prot);
+    }
+    if let Some(place) = table.query(addr).swap() {
+        return swap_in(table, addr, place, prot);
     }
     if huge {
         match table.room(addr) {
@@ -139,6 +165,14 @@ pub fn fault(table: &PageTable, addr: usize, write: bool, miss: Miss, prot: User
     if let Ok(false) = table.map_anon(addr, page, prot) {
         write_private(table, addr, prot);
     }
+}
+
+fn swap_in(table: &PageTable, addr: usize, place: SwapEntry, prot: UserProt) {
+    let page = Page::alloc_zeroed(GFP_HIGHUSER).expect("memory");
+    page.word().store(keeper::value(place), Ordering::Relaxed);
+    page.set(PageFlags::ANON);
+    assert!(table.map_swapped(addr, place, page, prot));
+    keeper::Keeper.free(place);
 }
 
 fn write_private(table: &PageTable, addr: usize, prot: UserProt) {

@@ -1,15 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The kernel's containers, by the standard library's.
 
-use std::ops::Deref;
+use std::ops::{BitOr, Deref};
 
 #[derive(Clone, Copy)]
 pub struct Flags(pub u32);
+
+impl BitOr for Flags {
+    type Output = Self;
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl Flags {
+    pub fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
 
 pub mod flags {
     use super::Flags;
     pub const GFP_KERNEL: Flags = Flags(0);
     pub const GFP_HIGHUSER: Flags = Flags(1);
+    pub const GFP_ATOMIC: Flags = Flags(2);
+    pub const __GFP_NOWARN: Flags = Flags(4);
 }
 
 pub struct Arc<T>(std::sync::Arc<T>);
@@ -54,6 +69,10 @@ impl<T> KVec<T> {
 
     pub fn capacity(&self) -> usize {
         self.room
+    }
+
+    pub fn as_mut_slice(&mut self) -> &mut [T] {
+        &mut self.items
     }
 
     pub fn push_within_capacity(&mut self, item: T) -> Result<(), T> {

@@ -2,7 +2,16 @@
 //! Counted pages.
 
 use crate::{Frame, PhysAddr, free, give, mem};
-use std::sync::atomic::{AtomicU64, Ordering};
+use kalloc::flags::GFP_ATOMIC;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// Which allocation that must not wait fails from now on, 0 for none.
+static FAILS: AtomicU32 = AtomicU32::new(0);
+
+/// The `nth` allocation from now on that must not wait fails; 0: none.
+pub fn fail(nth: u32) {
+    FAILS.store(nth, Ordering::Relaxed);
+}
 
 #[derive(Clone, Copy)]
 pub struct PageFlags(pub u64);
@@ -19,7 +28,11 @@ pub struct Page {
 }
 
 impl Page {
-    pub fn alloc(_: kalloc::Flags) -> errno::Result<Self> {
+    pub fn alloc(flags: kalloc::Flags) -> errno::Result<Self> {
+        let may_fail = flags.contains(GFP_ATOMIC) && FAILS.load(Ordering::Relaxed) != 0;
+        if may_fail && FAILS.fetch_sub(1, Ordering::Relaxed) == 1 {
+            return Err(errno::code::ENOMEM);
+        }
         let mut free = free();
         let number = free.pages.pop_last().ok_or(errno::code::ENOMEM)?;
         free.of_block[number / 512] -= 1;

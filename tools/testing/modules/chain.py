@@ -365,12 +365,12 @@ def main():
         cpio = image.base()
         root = os.path.join(work, "root")
         install(root, os.path.abspath(top))
-        for directory, _, names in os.walk(root):
-            inside = os.path.relpath(directory, root)
+        for top_dir, _, names in os.walk(root):
+            inside = os.path.relpath(top_dir, root)
             if inside != ".":
                 cpio.dir(inside)
             for name in names:
-                cpio.file(os.path.join(inside, name), src=os.path.join(directory, name), mode=0o644)
+                cpio.file(os.path.join(inside, name), src=os.path.join(top_dir, name), mode=0o644)
         kmod(cpio)
         cpio.slink("sbin/modprobe", "/kmod/kmod")
         udev(cpio)

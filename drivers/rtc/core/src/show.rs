@@ -5,7 +5,7 @@ use crate::{Alarm, Rtc, Time, dev};
 use core::sync::atomic::Ordering;
 use devtmpfs::{Device, Kind};
 use errno::{Result, code::*};
-use kalloc::Arc;
+use kalloc::{Arc, WeakArc};
 use sysfs::Node;
 use vfs::{SeqBuf, seq_print};
 
@@ -21,13 +21,26 @@ fn device(rtc: &Rtc) -> Result<Device<'_>> {
     })
 }
 
+/// A clock as its files have it: who once looked at one keeps the file, but not the clock with its number.
+struct Shown(WeakArc<Rtc>);
+
+impl Shown {
+    fn of(rtc: &Arc<Rtc>) -> Self {
+        Self(Arc::downgrade(rtc))
+    }
+
+    fn get(&self) -> Result<Arc<Rtc>> {
+        self.0.upgrade().ok_or(ENODEV)
+    }
+}
+
 /// Shows the clock. May sleep.
 pub(crate) fn add(rtc: &Arc<Rtc>) -> Result {
     devtmpfs::create_device_with(&device(rtc)?, |dir| fill(rtc, dir))?;
     if rtc.id() == 0 {
-        let its = rtc.clone();
+        let its = Shown::of(rtc);
         let dir = proc::root()?.path_or_new("driver")?;
-        dir.attr(b"rtc", 0o444, kernfs::Text(move |out: &mut SeqBuf| proc_text(&its, out)))?;
+        dir.attr(b"rtc", 0o444, kernfs::Text(move |out: &mut SeqBuf| proc_text(&*its.get()?, out)))?;
     }
     Ok(())
 }
@@ -46,13 +59,14 @@ pub(crate) fn remove(rtc: &Rtc) {
 
 /// Adds a file that shows the time.
 fn time_file(rtc: &Arc<Rtc>, dir: &Arc<Node>, name: &str, show: fn(&Time, &mut SeqBuf) -> Result) -> Result {
-    let its = rtc.clone();
-    sysfs::attr(dir, name, move |out| show(&its.read_time()?, out)).map(drop)
+    let its = Shown::of(rtc);
+    sysfs::attr(dir, name, move |out| show(&its.get()?.read_time()?, out)).map(drop)
 }
 
 fn fill(rtc: &Arc<Rtc>, dir: &Arc<Node>) -> Result {
-    let its = rtc.clone();
+    let its = Shown::of(rtc);
     sysfs::attr(dir, "name", move |out| {
+        let its = its.get()?;
         if let Some(driver) = its.parent().driver() {
             out.put(driver.name())?;
         }
@@ -63,24 +77,24 @@ fn fill(rtc: &Arc<Rtc>, dir: &Arc<Node>) -> Result {
     time_file(rtc, dir, "date", |time, out| seq_print!(out, "{}\n", time.date()))?;
     time_file(rtc, dir, "time", |time, out| seq_print!(out, "{}\n", time.clock()))?;
     time_file(rtc, dir, "since_epoch", |time, out| seq_print!(out, "{}\n", time.to_seconds()))?;
-    let (shown, stored) = (rtc.clone(), rtc.clone());
-    let show = move |out: &mut SeqBuf| seq_print!(out, "{}\n", shown.max_user_freq());
+    let (shown, stored) = (Shown::of(rtc), Shown::of(rtc));
+    let show = move |out: &mut SeqBuf| seq_print!(out, "{}\n", shown.get()?.max_user_freq());
     sysfs::attr_rw(dir, "max_user_freq", show, move |data| {
-        stored.set_max_user_freq(u32::try_from(proc::parse_number(data)?).map_err(|_| EINVAL)?)?;
+        stored.get()?.set_max_user_freq(u32::try_from(proc::parse_number(data)?).map_err(|_| EINVAL)?)?;
         Ok(data.len())
     })?;
-    let its = rtc.clone();
+    let its = Shown::of(rtc);
     sysfs::attr(dir, "hctosys", move |out| {
-        out.put(if its.set_system.load(Ordering::Relaxed) { b"1\n" } else { b"0\n" })
+        out.put(if its.get()?.set_system.load(Ordering::Relaxed) { b"1\n" } else { b"0\n" })
     })?;
     if rtc.state.lock().ops()?.has_alarm() {
-        let (shown, stored) = (rtc.clone(), rtc.clone());
-        let show = move |out: &mut SeqBuf| match shown.read_alarm()? {
+        let (shown, stored) = (Shown::of(rtc), Shown::of(rtc));
+        let show = move |out: &mut SeqBuf| match shown.get()?.read_alarm()? {
             Alarm { enabled: true, time } => seq_print!(out, "{}\n", time.to_seconds()),
             _ => Ok(()),
         };
         sysfs::attr_rw(dir, "wakealarm", show, move |data| {
-            set_wake_alarm(&stored, data)?;
+            set_wake_alarm(&*stored.get()?, data)?;
             Ok(data.len())
         })?;
     }

@@ -198,6 +198,7 @@ fn exit_notify(task: &Task, thread: &Thread, process: &Arc<Process>, status: i32
     }
     if !zombie && !is_leader {
         drop(pid::unpublish_thread(task.tid()));
+        thread.give_back_number();
         forget_pending(thread);
     }
     if holds {
@@ -233,6 +234,7 @@ impl Claimed {
     pub(crate) fn release(self, task: &Task, thread: &Thread) {
         drop(self.0);
         drop(pid::unpublish_thread(task.tid()));
+        thread.give_back_number();
         forget_pending(thread);
         {
             let mut signals = thread.process().signals.lock_irqsave();
@@ -546,10 +548,14 @@ pub(crate) fn release(process: &Arc<Process>) {
     if let Some(thread) = leader.as_ref().and_then(|leader| thread_of(leader)) {
         forget_pending(thread);
     }
-    drop(leader);
     if process.shown.load(Ordering::Relaxed) {
         crate::hooks::released(process.pid());
     }
+    // From here on another process may have it.
+    if let Some(thread) = leader.as_ref().and_then(|leader| thread_of(leader)) {
+        thread.give_back_number();
+    }
+    drop(leader);
 }
 
 /// What nobody took of the signals of a process that nobody waits for.

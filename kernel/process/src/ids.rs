@@ -96,7 +96,7 @@ pub fn sys_setpgid(regs: &PtRegs) -> Result<usize> {
             Some(group) => group,
             None => {
                 let leader = target.leader().ok_or(ESRCH)?;
-                let nr = thread_of(&leader).ok_or(ESRCH)?.nr();
+                let nr = thread_of(&leader).and_then(|thread| thread.nr()).ok_or(ESRCH)?;
                 ProcessGroup::new(nr, target.session())?
             }
         }
@@ -128,7 +128,7 @@ pub fn sys_setsid(_: &PtRegs) -> Result<usize> {
         return Err(EPERM);
     }
     let leader = me.leader().ok_or(ESRCH)?;
-    let nr = thread_of(&leader).ok_or(ESRCH)?.nr();
+    let nr = thread_of(&leader).and_then(|thread| thread.nr()).ok_or(ESRCH)?;
     let session = Session::new(nr.clone())?;
     let group = ProcessGroup::new(nr, session)?;
     move_to_group(&me, group)?;

@@ -187,7 +187,7 @@ pub fn find_thread(tid: u32) -> Option<Arc<Task>> {
 /// The number `id`, if a thread, a group or a session has it.
 pub(crate) fn find_number(id: u32) -> Option<Arc<PidNr>> {
     let table = TABLE.read();
-    let thread = table.threads.load(u64::from(id)).and_then(|task| Some(crate::thread::thread_of(task)?.nr()));
+    let thread = table.threads.load(u64::from(id)).and_then(|task| crate::thread::thread_of(task)?.nr());
     let group = || table.groups.get(&id).map(|group| group.nr().clone());
     thread.or_else(group).or_else(|| table.sessions.get(&id).map(|session| session.nr().clone()))
 }

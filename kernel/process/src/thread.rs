@@ -30,7 +30,8 @@ pub(crate) static TREE: SpinLock<()> = SpinLock::new(());
 pub struct Thread {
     process: Arc<Process>,
     /// Its number; `execve` exchanges it with the leader's.
-    nr: SpinLock<Arc<PidNr>>,
+    /// `None` once the thread is gone for everybody ([`Self::give_back_number`]).
+    nr: SpinLock<Option<Arc<PidNr>>>,
     /// Blocked signals; changed by the thread itself only.
     pub(crate) blocked: AtomicU64,
     /// The mask to go back to after `sigsuspend` and its kin (with `RESTORE_SIGMASK`).
@@ -282,7 +283,7 @@ impl Thread {
         let user = crate::nproc::of_user(cred::task_cred(task).map_or(0, |cred| cred.uid))?;
         let thread = Self {
             process,
-            nr: SpinLock::new(nr),
+            nr: SpinLock::new(Some(nr)),
             blocked: AtomicU64::new(blocked.0),
             saved_mask: AtomicU64::new(0),
             pending: SpinLock::new(Pending::new()),
@@ -326,9 +327,16 @@ impl Thread {
         &self.process
     }
 
-    /// The thread's number object.
-    pub(crate) fn nr(&self) -> Arc<PidNr> {
+    /// The thread's number object, which it has until it is gone.
+    pub(crate) fn nr(&self) -> Option<Arc<PidNr>> {
         self.nr.lock().clone()
+    }
+
+    /// The thread is in no table any more: its number is free, unless a group or a session is named by it, however long somebody still
+    /// has the thread. Who has waited for it may make another one with that number (`clone3`'s `set_tid`).
+    pub(crate) fn give_back_number(&self) {
+        let nr = self.nr.lock().take();
+        drop(nr);
     }
 
     /// Takes the place of the leader `old`, which has ended: its number (which would else be given to somebody else) and its age.

@@ -109,7 +109,7 @@ impl Device<'_> {
     }
 }
 
-/// Shows `device` in `/sys` and makes its node (`device_create`). `EEXIST`. May sleep.
+/// Shows `device` in `/sys` and makes its node, if nobody has made one (`device_create`). `EEXIST`: there is such a device. May sleep.
 pub fn create_device(device: &Device<'_>) -> Result {
     create_device_with(device, |_| Ok(())).map(drop)
 }
@@ -121,7 +121,11 @@ pub fn create_device_with(
 ) -> Result<Arc<sysfs::Node>> {
     device.shown(|shown| {
         let node = sysfs::device::add(shown)?;
-        let make = || create_node(device.node.unwrap_or(device.name), device.kind, device.dev, device.mode);
+        let make = || match create_node(device.node.unwrap_or(device.name), device.kind, device.dev, device.mode) {
+            // A program made it before: opening that node may be what loads the driver.
+            Err(EEXIST) => Ok(()),
+            made => made,
+        };
         if let Err(error) = fill(&node).and_then(|()| make()) {
             let _ = sysfs::device::forget(shown);
             return Err(error);

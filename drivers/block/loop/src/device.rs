@@ -6,7 +6,7 @@ use crate::{LOOP_MAJOR, module_parameters};
 use core::sync::atomic::{AtomicBool, Ordering::*};
 use kernel::block::blk_mq::{HwQueue, MqDisk, MqOps, MqParams, Queue, Refused, Request};
 use kernel::block::{BlockDevice, DiskOps, Gendisk, GendiskParams, QueueLimits};
-use kernel::ext::{AliveGuard, KString, Mutex, SetOnce, SpinLock, Work, spawn};
+use kernel::ext::{AliveGuard, KString, ModuleRef, Mutex, SetOnce, SpinLock, Work, spawn};
 use kernel::filesystem::cred::{CAP_SYS_ADMIN, capable};
 use kernel::filesystem::vfs::{File, FileType, fdget};
 use kernel::prelude::*;
@@ -31,6 +31,8 @@ struct Bound {
     sizelimit: u64,
     flags: u32,
     name: [u8; 64],
+    /// The module stays while a file is attached.
+    _module: ModuleRef,
 }
 
 /// Requests that wait, oldest first; room for all there are.
@@ -215,6 +217,7 @@ impl Device {
             sizelimit: info.as_ref().map_or(0, |info| info.sizelimit),
             flags,
             name: info.as_ref().map_or([0; 64], |info| info.name),
+            _module: ModuleRef::get(crate::THIS_MODULE.header()).ok_or(ENODEV)?,
         };
         if i64::try_from(bound.offset).is_err() || i64::try_from(bound.sizelimit).is_err() {
             return Err(EOVERFLOW);

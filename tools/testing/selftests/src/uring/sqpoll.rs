@@ -95,8 +95,11 @@ pub fn basic() -> Outcome {
 /// The thread sleeps, says so, and is woken by a call only.
 pub fn wakeup() -> Outcome {
     let ring = polled(4, 0, 5)?;
+    let its = pollers()?;
+    // It says so first, and looks once more then.
+    let state = || text(&format!("/proc/self/task/{}/status", its[0])).is_ok_and(|status| status.contains("State:\tS"));
     for round in 0..5 {
-        until("the thread's sleep", || ring.sleeps())?;
+        until("the thread's sleep", || ring.sleeps() && state())?;
         ring.put(sqe(NOP, -1, round));
         sleep_ms(20);
         eq!(ring.ready(), 0);

@@ -129,20 +129,38 @@ mod in_kernel {
     }
 
     #[test]
-    fn gone_disks_answer() {
-        let Ok(disk) = disk(QueueLimits::default()) else { return assert!(false) };
-        let Some(whole) = disk.part(0) else { return assert!(false) };
-        let Ok(handle) = open_by_dev(whole.dev(), false, None) else { return assert!(false) };
+    fn gone_disks_answer() -> Result {
+        let disk = disk(QueueLimits::default())?;
+        let whole = disk.part(0).ok_or(ENXIO)?;
+        let handle = open_by_dev(whole.dev(), false, None)?;
         disk.remove();
-        let Ok(pages) = pattern(1, 0) else { return assert!(false) };
+        let pages = pattern(1, 0)?;
         assert_eq!(read_pages(handle.bdev(), 0, &pages), Err(EIO));
         assert!(open_by_dev(whole.dev(), false, None).is_err());
+        Ok(())
+    }
+
+    /// Requests that a driver has.
+    type Held = Arc<locking::SpinLock<KVec<KBox<mq::Request>>>>;
+
+    /// Room for eight, and a worker that ends them.
+    fn held() -> Result<(Held, Arc<workqueue::Work>)> {
+        let held = Arc::new(locking::SpinLock::new(KVec::with_capacity(8, GFP_KERNEL)?), GFP_KERNEL)?;
+        let its: Held = held.clone();
+        let work = workqueue::Work::new(move || {
+            loop {
+                let request = its.lock_irqsave().pop();
+                let Some(request) = request else { return };
+                request.complete(Ok(()));
+            }
+        })?;
+        Ok((held, work))
     }
 
     /// Takes every second request, and ends it in a worker.
     struct Slow {
         calls: AtomicU64,
-        held: Arc<locking::SpinLock<KVec<KBox<mq::Request>>>>,
+        held: Held,
         work: Arc<workqueue::Work>,
     }
 
@@ -167,15 +185,7 @@ mod in_kernel {
     }
 
     fn slow_disk() -> Result<(Arc<Gendisk>, Arc<mq::Queue>)> {
-        let held = Arc::new(locking::SpinLock::new(KVec::with_capacity(8, GFP_KERNEL)?), GFP_KERNEL)?;
-        let its = held.clone();
-        let work = workqueue::Work::new(move || {
-            loop {
-                let request: Option<KBox<mq::Request>> = its.lock_irqsave().pop();
-                let Some(request) = request else { return };
-                request.complete(Ok(()));
-            }
-        })?;
+        let (held, work) = held()?;
         let slow = Slow { calls: AtomicU64::new(0), held, work };
         let queue =
             mq::Queue::new(mq::MqParams { hw_queues: 2, depth: 4, no_sched: false }, KBox::new(slow, GFP_KERNEL)?)?;
@@ -187,16 +197,16 @@ mod in_kernel {
     }
 
     #[test]
-    fn requests_end_though_the_driver_is_busy() {
-        ["none", "mq-deadline", "kyber"].into_iter().for_each(busy);
+    fn requests_end_though_the_driver_is_busy() -> Result {
+        ["none", "mq-deadline", "kyber"].into_iter().try_for_each(busy)
     }
 
-    fn busy(scheduler: &str) {
-        let Ok((disk, queue)) = slow_disk() else { return assert!(false) };
-        assert_eq!(queue.set_scheduler(scheduler), Ok(()));
-        let Some(whole) = disk.part(0) else { return assert!(false) };
+    fn busy(scheduler: &str) -> Result {
+        let (disk, queue) = slow_disk()?;
+        queue.set_scheduler(scheduler)?;
+        let whole = disk.part(0).ok_or(ENXIO)?;
         for _ in 0..20 {
-            let Ok(pages) = pattern(32, 1) else { return assert!(false) };
+            let pages = pattern(32, 1)?;
             // Many more requests than tags, each with a flush before and after it.
             assert_eq!(write_pages(&whole, 0, &pages, OpFlags::PREFLUSH | OpFlags::FUA), Ok(()));
             assert_eq!(issue_flush(&whole), Ok(()));
@@ -214,6 +224,7 @@ mod in_kernel {
             ktime::sleep_ns(1_000_000);
         }
         assert_eq!(queue.in_flight(), 0);
+        Ok(())
     }
 
     /// Ends requests at once, and counts them.
@@ -265,7 +276,7 @@ mod in_kernel {
 
     /// Ends requests in a worker, but only those that it was told of.
     struct Told {
-        held: Arc<locking::SpinLock<KVec<KBox<mq::Request>>>>,
+        held: Held,
         work: Arc<workqueue::Work>,
     }
 
@@ -289,15 +300,7 @@ mod in_kernel {
 
     #[test]
     fn flushes_and_what_is_put_in_order_do_not_wait_for_each_other() -> Result {
-        let held = Arc::new(locking::SpinLock::new(KVec::with_capacity(8, GFP_KERNEL)?), GFP_KERNEL)?;
-        let its = held.clone();
-        let work = workqueue::Work::new(move || {
-            loop {
-                let request: Option<KBox<mq::Request>> = its.lock_irqsave().pop();
-                let Some(request) = request else { return };
-                request.complete(Ok(()));
-            }
-        })?;
+        let (held, work) = held()?;
         // A single tag: who waits for it waits for one that the hardware must know of.
         let params = mq::MqParams { hw_queues: 1, depth: 1, no_sched: false };
         let queue = mq::Queue::new(params, KBox::new(Told { held, work }, GFP_KERNEL)?)?;

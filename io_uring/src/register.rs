@@ -85,7 +85,9 @@ pub(crate) fn register(ring: &Arc<Ring>, what: u32, arg: usize, count: u32) -> R
     match what {
         code::BUFFERS => buffers(ring, arg, count)?,
         code::FILES => files(ring, arg, count)?,
-        code::NO_BUFFERS | code::NO_FILES | code::NO_EVENTFD if arg != 0 || count != 0 => return Err(EINVAL),
+        code::NO_BUFFERS | code::NO_FILES | code::NO_EVENTFD | code::ENABLE_RINGS if arg != 0 || count != 0 => {
+            return Err(EINVAL);
+        }
         code::NO_BUFFERS => {
             let old = core::mem::take(&mut *ring.buffers.lock_irqsave());
             if old.is_empty() {

@@ -91,8 +91,9 @@ fn set_max_sectors_kb(disk: &Gendisk, kb: u64) -> Result {
 
 fn set_discard_max(disk: &Gendisk, bytes: u64) -> Result {
     let limits = disk.limits();
-    let inside = u64::from(limits.discard_granularity).saturating_sub(1);
-    if bytes & inside != 0 {
+    // As Linux: without a granularity nothing but 0 will do.
+    let inside = limits.discard_granularity.wrapping_sub(1);
+    if bytes & u64::from(inside) != 0 {
         return Err(EINVAL);
     }
     let new = u32::try_from(bytes >> 9).map_err(|_| EINVAL)?.min(limits.max_hw_discard_sectors);

@@ -124,7 +124,7 @@ macro_rules! time {
     };
 }
 
-/// A latency that Kyber is to keep to, in nanoseconds. EINVAL for 0.
+/// A latency that Kyber is to keep to, in nanoseconds.
 macro_rules! latency {
     ($dir:expr, $queue:expr, $file:literal, $name:ident) => {
         setting(
@@ -133,9 +133,6 @@ macro_rules! latency {
             $file,
             |queue| kyber(queue).map_or(0, |t| t.$name),
             |queue, ns| {
-                if ns == 0 {
-                    return Err(EINVAL);
-                }
                 queue.set_tunables(|tunables| {
                     if let Tunables::Kyber(tunables) = tunables {
                         tunables.$name = ns;

@@ -236,7 +236,7 @@ impl<T: Item> Kyber<T> {
             let Some(p99) = p99.filter(|&bucket| congested || bucket >= GOOD) else { continue };
             let most = DEPTHS.get(domain as usize).copied().unwrap_or(1);
             if let Some(tokens) = self.tokens.get_mut(domain as usize) {
-                tokens.depth = (tokens.depth * (p99 + 1) >> SHIFT).clamp(1, most);
+                tokens.depth = ((tokens.depth * (p99 + 1)) >> SHIFT).clamp(1, most);
             }
         }
     }

@@ -5,7 +5,7 @@ use super::merge::{Merged, try_merge};
 use super::request::Request;
 use crate::bio::Bio;
 use crate::limits::QueueLimits;
-use crate::types::Op;
+use crate::types::{Op, OpFlags};
 use errno::Result;
 use kalloc::KBox;
 use kyber::{Domain, Kyber};
@@ -40,9 +40,18 @@ impl Tunables {
             Self::Kyber(_) => "kyber",
         }
     }
+
+    /// What says whether somebody waits for a bio, as the scheduler sees it.
+    pub(super) fn urgent(&self) -> fn(&Bio) -> bool {
+        match self {
+            Self::Deadline(_) => |bio| !bio.op().is_write() && !bio.flags().any(OpFlags::RAHEAD | OpFlags::BACKGROUND),
+            Self::Kyber(_) => |bio| !bio.op().is_write() || bio.flags().has(OpFlags::SYNC),
+        }
+    }
 }
 
 /// The requests of a scheduler, in the order that its policy wants.
+#[allow(clippy::large_enum_variant, reason = "a disk has one, which lies in its `Sched`")]
 pub(super) enum Policy {
     Deadline(Deadline<KBox<Request>>),
     Kyber(Kyber<KBox<Request>>),

@@ -9,7 +9,6 @@ use super::request::Request;
 use super::tags::Tags;
 use crate::bio::Bio;
 use crate::limits::QueueLimits;
-use crate::types::OpFlags;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 use errno::Result;
 use kalloc::flags::GFP_KERNEL;
@@ -21,6 +20,8 @@ use locking::SpinLock;
 pub(super) struct Sched {
     tags: Tags,
     name: &'static str,
+    /// See [`Tunables::urgent`].
+    urgent: fn(&Bio) -> bool,
     /// Tags that may be used by what nobody waits for; with mq-deadline by writes, too.
     async_depth: AtomicU32,
     closed: AtomicBool,
@@ -51,6 +52,7 @@ impl Sched {
         let sched = Self {
             tags: Tags::new(depth)?,
             name: tunables.name(),
+            urgent: tunables.urgent(),
             async_depth: AtomicU32::new((depth * 3 / 4).max(1)),
             closed: AtomicBool::new(false),
             state: SpinLock::new(Policy::new(depth, tunables)?),
@@ -94,18 +96,9 @@ impl Sched {
         self.closed.load(Acquire)
     }
 
-    /// Whether somebody waits for such a bio, as the policy sees it.
-    fn is_urgent(&self, bio: &Bio) -> bool {
-        let awaited = !bio.flags().any(OpFlags::RAHEAD | OpFlags::BACKGROUND);
-        match self.name {
-            "kyber" => !bio.op().is_write() || bio.flags().has(OpFlags::SYNC),
-            _ => !bio.op().is_write() && awaited,
-        }
-    }
-
     /// Takes a request of its own for `bio`; waits for one, unless `wait` is false. `None`: there is none, or it was closed or `dead`.
     pub(super) fn get(&self, bio: &Bio, wait: bool, dead: impl Fn() -> bool) -> Option<KBox<Request>> {
-        let most = if self.is_urgent(bio) { u32::MAX } else { self.async_depth() };
+        let most = if (self.urgent)(bio) { u32::MAX } else { self.async_depth() };
         let request = self.tags.get(most, || !wait || self.is_closed() || dead())?;
         if self.closed.load(SeqCst) {
             // `drain` may have looked before this tag was taken.

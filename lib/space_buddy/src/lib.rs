@@ -76,13 +76,13 @@ impl Space {
     }
 
     /// The free blocks of `order` and above, by order.
-    fn from_order(&self, order: u32) -> impl Iterator<Item = (u32, &RBTree<u64, ()>)> {
+    fn orders_from(&self, order: u32) -> impl Iterator<Item = (u32, &RBTree<u64, ()>)> {
         (0u32..).zip(self.free.iter()).skip(order as usize)
     }
 
     /// The free block that `at` is in: start, order.
     fn block_at(&self, at: u64) -> Option<(u64, u32)> {
-        self.from_order(0).map(|(order, free)| (at >> order << order, order, free)).find_map(|(start, order, free)| {
+        self.orders_from(0).map(|(order, free)| (at >> order << order, order, free)).find_map(|(start, order, free)| {
             free.get(&start)?;
             Some((start, order))
         })
@@ -90,13 +90,13 @@ impl Space {
 
     /// Where to take a block of `order`: of the smallest that is large enough, the last one's end.
     pub fn find(&self, order: u32) -> Option<u64> {
-        let (its, (start, ())) = self.from_order(order).find_map(|(its, free)| Some((its, free.last()?)))?;
+        let (its, (start, ())) = self.orders_from(order).find_map(|(its, free)| Some((its, free.last()?)))?;
         Some(start + (1 << its) - (1 << order))
     }
 
     /// Where to take a block of `order` as far up as there is one.
     pub fn find_top(&self, order: u32) -> Option<u64> {
-        let ends = self.from_order(order).filter_map(|(its, free)| Some(free.last()?.0 + (1 << its)));
+        let ends = self.orders_from(order).filter_map(|(its, free)| Some(free.last()?.0 + (1 << its)));
         Some(ends.max()? - (1 << order))
     }
 
@@ -111,7 +111,7 @@ impl Space {
             let around = free.floor(&start).and_then(|(block, ())| in_block(*block, its));
             around.or_else(|| free.lower_bound(&start).and_then(|(block, ())| in_block(*block, its)))
         };
-        self.from_order(order).filter_map(of_order).min()
+        self.orders_from(order).filter_map(of_order).min()
     }
 
     /// Where `len` free numbers follow each other, in whatever blocks, from a multiple of two to the power of `order` on: the last such place.
@@ -124,7 +124,7 @@ impl Space {
                 best = place.filter(|&place| place >= begin).or(best);
             } else {
                 let next =
-                    self.from_order(0).filter_map(|(_, free)| free.lower_bound(&at)).map(|(start, ())| *start).min();
+                    self.orders_from(0).filter_map(|(_, free)| free.lower_bound(&at)).map(|(start, ())| *start).min();
                 at = next.unwrap_or(self.size);
                 begin = at;
             }

@@ -162,7 +162,7 @@ def scheduler(guest, where):
     want("schedulers", guest.check(f"cat {queue}/scheduler").strip(), "mq-deadline [kyber] none")
     want("wanted latencies", guest.check(f"cat {queue}/iosched/read_lat_nsec {queue}/iosched/write_lat_nsec").split(), ["2000000", "10000000"])
     # What nothing can keep to: few requests at a time, but none is lost.
-    guest.check(f"echo 1 >{queue}/iosched/read_lat_nsec; echo 1 >{queue}/iosched/write_lat_nsec")
+    guest.check(f"echo 0 >{queue}/iosched/read_lat_nsec; echo 1 >{queue}/iosched/write_lat_nsec")
     verified("libaio", direct="1", iodepth="32")(guest, where)
     guest.check(f"echo none >{queue}/scheduler; [ ! -e {queue}/iosched ]")
     if guest.run(f"echo bogus >{queue}/scheduler")[0] == 0:

@@ -72,6 +72,10 @@ def null(guest, _):
         guest.check(f"insmod /null_blk.ko gb=1 {parameters}")
         guest.check("dd if=/data of=/dev/nullb0 bs=64k count=30 2>/dev/null; dd if=/dev/nullb0 bs=64k count=30 2>/dev/null >/tmp/a; cmp -n 1966080 /tmp/a /data")
         guest.check("for i in 0 1 2 3; do dd if=/dev/nullb0 of=/dev/null bs=4k count=200 2>/dev/null & done; wait")
+        # What cannot be discarded has no other limit than 0.
+        guest.check("echo 0 >/sys/block/nullb0/queue/discard_max_bytes")
+        if "discard" not in parameters and guest.run("echo 4096 >/sys/block/nullb0/queue/discard_max_bytes")[0] == 0:
+            raise GuestError("a limit of discards was taken where there are none")
         guest.check("rmmod null_blk; [ ! -e /dev/nullb0 ]")
 
 

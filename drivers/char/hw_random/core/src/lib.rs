@@ -12,7 +12,9 @@
 //! | `dev` | the device node and the files in sysfs |
 //!
 //! Locks, in this order: `list::CHANGING` (sleeping), while a generator comes or goes; `fill::RUNNING` (sleeping); `READING` (sleeping),
-//! one reader at a time, around what the driver does; `list::LIST` (sleeping), never held while a driver runs. Source: Linux's `Documentation/admin-guide/hw_random.rst`, `hwrng(4)` of other systems.
+//! one reader at a time, around what the driver does; `list::LIST` (sleeping), never held while a driver runs.
+//!
+//! Source: Linux's `Documentation/admin-guide/hw_random.rst`, `hwrng(4)` of other systems.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -14,6 +14,8 @@ const GETEVENTS: u32 = 1 << 0;
 const SQ_WAKEUP: u32 = 1 << 1;
 const SQ_WAIT: u32 = 1 << 2;
 const ENABLE_RINGS: u32 = 12;
+/// More ms than anything here takes.
+const LONG: u32 = 60_000;
 
 /// A ring with a thread that sleeps after `idle` ms without requests.
 fn polled(entries: u32, flags: u32, idle: u32) -> Result<Ring, String> {
@@ -27,6 +29,13 @@ impl Ring {
     fn sleeps(&self) -> bool {
         fence(SeqCst);
         self.word(self.params[14]).load(Acquire) & 1 != 0
+    }
+
+    /// Waits until it has, and has looked once more since: from here on only a call wakes it.
+    fn asleep(&self) -> Outcome {
+        until("the thread's sleep", || self.sleeps())?;
+        sleep_ms(20);
+        Ok(())
     }
 
     fn enter_flags(&self, count: u32, flags: u32) -> Result<i64, String> {
@@ -95,11 +104,12 @@ pub fn basic() -> Outcome {
 /// The thread sleeps, says so, and is woken by a call only.
 pub fn wakeup() -> Outcome {
     let ring = polled(4, 0, 5)?;
-    let its = pollers()?;
-    // It says so first, and looks once more then.
-    let state = || text(&format!("/proc/self/task/{}/status", its[0])).is_ok_and(|status| status.contains("State:\tS"));
     for round in 0..5 {
-        until("the thread's sleep", || ring.sleeps() && state())?;
+        ring.asleep()?;
+        eq!(pollers()?.len(), 1);
+        let its = pollers()?[0];
+        let status = text(&format!("/proc/self/task/{its}/status"))?;
+        ck!(status.contains("State:\tS"), "{status}");
         ring.put(sqe(NOP, -1, round));
         sleep_ms(20);
         eq!(ring.ready(), 0);
@@ -108,7 +118,7 @@ pub fn wakeup() -> Outcome {
         eq!(ring.take(), Some((round, 0)));
     }
     // While it looks, no call is needed.
-    let busy = polled(4, 0, 3000)?;
+    let busy = polled(4, 0, LONG)?;
     eq!(busy.seen(&[sqe(NOP, -1, 8)])?, [(8, 0)]);
     sleep_ms(20);
     ck!(!busy.sleeps(), "it sleeps already");
@@ -138,6 +148,7 @@ pub fn disabled() -> Outcome {
     sleep_ms(30);
     eq!(ring.ready(), 0);
     fails!(syscall(SYS_io_uring_enter, ring.fd, 0, 0, SQ_WAKEUP, 0usize, 0usize), libc::EBADFD);
+    fails!(syscall(SYS_io_uring_register, ring.fd, ENABLE_RINGS, 0usize, 1), libc::EINVAL);
     register(&ring, ENABLE_RINGS, 0, 0)?;
     until("a result", || ring.ready() == 1)?;
     eq!(ring.take(), Some((1, 0)));
@@ -174,7 +185,7 @@ pub fn links() -> Outcome {
     let write = Sqe { flags: LINK, addr: text.as_ptr() as u64, len: 6, ..sqe(WRITE, fd, 1) };
     let read = Sqe { addr: back.as_mut_ptr() as u64, len: 6, ..sqe(READ, fd, 2) };
     // The thread may see the first before the second is there: a chain is put in at once.
-    until("the thread's sleep", || ring.sleeps())?;
+    ring.asleep()?;
     eq!(ring.seen(&[write, read])?, [(1, 6), (2, 6)]);
     eq!(&back, text);
     Ok(())
@@ -183,7 +194,7 @@ pub fn links() -> Outcome {
 /// A full ring: a call waits until the thread has taken something.
 pub fn room() -> Outcome {
     let ring = polled(4, 0, 5)?;
-    until("the thread's sleep", || ring.sleeps())?;
+    ring.asleep()?;
     (0..4).for_each(|n| ring.put(sqe(NOP, -1, n)));
     let left = || ring.word(ring.params[11]).load(Acquire).wrapping_sub(ring.word(ring.params[10]).load(Acquire));
     eq!(left(), 4);
@@ -216,9 +227,9 @@ pub fn forked() -> Outcome {
     Ok(())
 }
 
-/// The thread stops with its process, asleep or not, and does nothing until that goes on.
+/// The thread stops with its process, asleep or not, and goes on with it.
 pub fn stopped() -> Outcome {
-    for idle in [1, 3000] {
+    for idle in [1, LONG] {
         let pid = child(|| {
             let Ok(ring) = polled(4, 0, idle) else { return 1 };
             if ring.seen(&[sqe(NOP, -1, 7)]) != Ok(vec![(7, 0)]) {
@@ -236,7 +247,7 @@ pub fn stopped() -> Outcome {
     }
     // Killed, the process is gone with its thread.
     let pid = child(|| {
-        let Ok(ring) = polled(4, 0, 3000) else { return 1 };
+        let Ok(ring) = polled(4, 0, LONG) else { return 1 };
         let served = ring.seen(&[sqe(NOP, -1, 1)]);
         sleep_ms(60_000);
         i32::from(served.is_err())
@@ -249,7 +260,7 @@ pub fn stopped() -> Outcome {
 
 /// The ring's end is the thread's.
 pub fn threads() -> Outcome {
-    let rings = [polled(4, 0, 1)?, polled(4, 0, 5000)?];
+    let rings = [polled(4, 0, 1)?, polled(4, 0, LONG)?];
     // On Linux the thread names itself.
     until("two threads", || pollers().is_ok_and(|list| list.len() == 2))?;
     eq!(rings[1].seen(&[sqe(NOP, -1, 1)])?, [(1, 0)]);
@@ -260,7 +271,7 @@ pub fn threads() -> Outcome {
 /// Another program is not held up by the thread of the one before.
 pub fn exec() -> Outcome {
     let pid = child(|| {
-        let Ok(_ring) = polled(4, 0, 5000) else { return 1 };
+        let Ok(_ring) = polled(4, 0, LONG) else { return 1 };
         // SAFETY: the words end with a null pointer.
         unsafe {
             let null = libc::open(c"/dev/null".as_ptr(), libc::O_WRONLY);

@@ -112,6 +112,10 @@ mod tests {
         assert_eq!(written(&mm), [true, true, false, false, false, false, false, false]);
         assert_eq!(written(&child), [false; PAGES]);
         mm.mprotect(at, LEN, uapi::PROT_NONE)?;
+        // They are in memory all the same.
+        let mut there = [0; PAGES];
+        mm.mincore(at, &mut there)?;
+        assert_eq!(there, [1; PAGES]);
         mm.mprotect(at, LEN, uapi::PROT_READ)?;
         assert_eq!(written(&mm), [true, true, false, false, false, false, false, false]);
         Ok(())

@@ -18,7 +18,7 @@ use range_map::Slot;
 use x86_mm::Joined;
 use x86_mm::huge::{ENABLED, Room};
 
-/// Below so much memory there are none unless somebody asks for them, as in Linux: 512 MB.
+/// Below so much memory there are none until somebody writes to `enabled`, as in Linux, whatever the command line says: 512 MB.
 const LEAST_MEMORY: usize = 512 << (20 - 12);
 
 /// Who gets huge pages.
@@ -77,8 +77,8 @@ const DEFAULT: HugeMode = if cfg!(CONFIG_TRANSPARENT_HUGEPAGE_ALWAYS) {
 /// The flag that decides: `HUGEPAGE` if it has to be there, `NOHUGEPAGE` if it has not to be, 0 for never.
 static MASK: AtomicU32 = AtomicU32::new(0);
 
-/// Sets what is in force: `parameter` of the command line (`transparent_hugepage=`), else what the configuration says, if there
-/// is memory enough. Once, at boot.
+/// Sets what is in force, if there is memory enough: `parameter` of the command line (`transparent_hugepage=`), else what the
+/// configuration says. Once, at boot.
 pub fn init(parameter: Option<&[u8]>) {
     if !ENABLED {
         return;
@@ -88,7 +88,7 @@ pub fn init(parameter: Option<&[u8]>) {
         klog::pr_warn!("transparent_hugepage= is always, madvise or never");
     }
     let enough = mm_alloc::buddy::managed_pages() >= LEAST_MEMORY;
-    asked.unwrap_or(if enough { DEFAULT } else { HugeMode::Never }).set();
+    if enough { asked.unwrap_or(DEFAULT) } else { HugeMode::Never }.set();
 }
 
 /// Whether a mapping with these flags may get huge pages at the moment.

@@ -6,6 +6,7 @@ mod tests {
     use crate::exec::ExecLayout;
     use crate::file::VmFile;
     use crate::flags::Prot;
+    use crate::kunit_file::{Open, Shown};
     use crate::mapping::Mapping;
     use crate::mm_struct::Mm;
     use crate::mmap::MapArgs;
@@ -121,34 +122,10 @@ mod tests {
         moved: AtomicBool,
     }
 
-    impl VmFile for Moves {
-        fn readable(&self) -> bool {
-            true
-        }
-
-        fn writable(&self) -> bool {
-            true
-        }
-
-        fn may_exec(&self) -> bool {
-            false
-        }
-
+    impl Shown for Moves {
         fn mapping(&self) -> Option<&Arc<Mapping>> {
             let [first, second] = &self.files;
             if self.moved.load(Ordering::Relaxed) { second.mapping() } else { first.mapping() }
-        }
-
-        fn id(&self) -> (u64, u64) {
-            (0, 0)
-        }
-
-        fn show_path(&self, _: &mut dyn core::fmt::Write) -> core::fmt::Result {
-            Ok(())
-        }
-
-        fn as_any(&self) -> &dyn core::any::Any {
-            self
         }
     }
 
@@ -158,11 +135,11 @@ mod tests {
         let files = [anon_shared(MIB as u64)?, anon_shared(MIB as u64)?];
         let old = map_file(&mm, &files[0], MIB, uapi::MAP_SHARED)?;
         assert!(set(&mm, old, 1) && set(&mm, old + PAGE_SIZE, 2) && set(&mm, old + 2 * PAGE_SIZE, 3));
-        let moves = Arc::new(Moves { files, moved: AtomicBool::new(false) }, GFP_KERNEL)?;
+        let moves = Arc::new(Open(Moves { files, moved: AtomicBool::new(false) }), GFP_KERNEL)?;
         let file: Arc<dyn VmFile> = moves.clone();
         let at = map_file(&mm, &file, 2 * PAGE_SIZE, uapi::MAP_SHARED)?;
         assert_eq!(byte(&mm, at), Some(1));
-        moves.moved.store(true, Ordering::Relaxed);
+        moves.0.moved.store(true, Ordering::Relaxed);
         // Neither what is brought in later, nor a part, nor a child's copy follows.
         assert_eq!(byte(&mm, at + PAGE_SIZE), Some(2));
         mm.mprotect(at + PAGE_SIZE, PAGE_SIZE, uapi::PROT_READ)?;

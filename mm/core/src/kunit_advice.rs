@@ -7,57 +7,24 @@ mod tests {
     use crate::exec::ExecLayout;
     use crate::file::VmFile;
     use crate::flags::Prot;
-    use crate::mapping::{Mapping, MappingOps};
+    use crate::kunit_file::{Numbered, Open};
+    use crate::mapping::Mapping;
     use crate::mm_struct::Mm;
     use crate::mmap::MapArgs;
     use crate::shmem::anon_shared;
     use errno::{Result, code::*};
     use kalloc::flags::GFP_KERNEL;
     use kalloc::{Arc, KBox};
+    use mm_alloc::PageFlags;
     use mm_alloc::layout::PAGE_SIZE;
-    use mm_alloc::{Page, PageFlags};
 
     const PAGES: usize = 8;
     const LEN: usize = PAGES * PAGE_SIZE;
     const SOFT_DIRTY: u64 = 1 << 55;
 
-    /// Pages as of a file on a device: each begins with its number.
-    struct Numbered;
-    impl MappingOps for Numbered {
-        fn read_page(&self, index: u64, page: &Page) -> Result {
-            page.zero();
-            page.fill(0, 1, index as u8 + 1)
-        }
-    }
-
-    struct OnDisk(Arc<Mapping>);
-    impl VmFile for OnDisk {
-        fn readable(&self) -> bool {
-            true
-        }
-        fn writable(&self) -> bool {
-            true
-        }
-        fn may_exec(&self) -> bool {
-            false
-        }
-        fn mapping(&self) -> Option<&Arc<Mapping>> {
-            Some(&self.0)
-        }
-        fn id(&self) -> (u64, u64) {
-            (0, 0)
-        }
-        fn show_path(&self, _: &mut dyn core::fmt::Write) -> core::fmt::Result {
-            Ok(())
-        }
-        fn as_any(&self) -> &dyn core::any::Any {
-            self
-        }
-    }
-
     fn file() -> Result<(Arc<dyn VmFile>, Arc<Mapping>)> {
         let mapping = Mapping::new(KBox::new(Numbered, GFP_KERNEL)?, LEN as u64)?;
-        let file: Arc<dyn VmFile> = Arc::new(OnDisk(mapping.clone()), GFP_KERNEL)?;
+        let file: Arc<dyn VmFile> = Arc::new(Open(mapping.clone()), GFP_KERNEL)?;
         Ok((file, mapping))
     }
 
@@ -145,6 +112,10 @@ mod tests {
         assert_eq!(written(&mm), [true, true, false, false, false, false, false, false]);
         assert_eq!(written(&child), [false; PAGES]);
         mm.mprotect(at, LEN, uapi::PROT_NONE)?;
+        // They are in memory all the same.
+        let mut there = [0; PAGES];
+        mm.mincore(at, &mut there)?;
+        assert_eq!(there, [1; PAGES]);
         mm.mprotect(at, LEN, uapi::PROT_READ)?;
         assert_eq!(written(&mm), [true, true, false, false, false, false, false, false]);
         Ok(())

@@ -9,6 +9,7 @@ mod tests {
     use crate::fault::FaultSignal;
     use crate::file::VmFile;
     use crate::flags::Prot;
+    use crate::kunit_file::{Numbered, Open};
     use crate::mapping::{Mapping, MappingOps};
     use crate::mm_struct::Mm;
     use crate::mmap::MapArgs;
@@ -26,15 +27,6 @@ mod tests {
     const PAGES: usize = 64;
     const LEN: usize = PAGES * PAGE_SIZE;
 
-    /// Pages as of a file on a device.
-    struct Disk;
-    impl MappingOps for Disk {
-        fn read_page(&self, index: u64, page: &Page) -> Result {
-            page.zero();
-            page.fill(0, 1, index as u8 + 1)
-        }
-    }
-
     /// Pages in memory, of which there may be `0` more.
     struct Limited(Arc<AtomicU64>);
     impl MappingOps for Limited {
@@ -49,40 +41,8 @@ mod tests {
         }
     }
 
-    struct Open {
-        mapping: Arc<Mapping>,
-        ahead: Readahead,
-    }
-
-    impl VmFile for Open {
-        fn readable(&self) -> bool {
-            true
-        }
-        fn writable(&self) -> bool {
-            true
-        }
-        fn may_exec(&self) -> bool {
-            false
-        }
-        fn mapping(&self) -> Option<&Arc<Mapping>> {
-            Some(&self.mapping)
-        }
-        fn readahead(&self) -> Option<&Readahead> {
-            Some(&self.ahead)
-        }
-        fn id(&self) -> (u64, u64) {
-            (0, 0)
-        }
-        fn show_path(&self, _: &mut dyn core::fmt::Write) -> core::fmt::Result {
-            Ok(())
-        }
-        fn as_any(&self) -> &dyn core::any::Any {
-            self
-        }
-    }
-
     fn disk() -> Result<Arc<Mapping>> {
-        Mapping::new_on(KBox::new(Disk, GFP_KERNEL)?, LEN as u64, &BackingDev::new(16, 8)?)
+        Mapping::new_on(KBox::new(Numbered, GFP_KERNEL)?, LEN as u64, &BackingDev::new(16, 8)?)
     }
 
     fn limited(room: u64) -> Result<(Arc<Mapping>, Arc<AtomicU64>)> {
@@ -97,8 +57,7 @@ mod tests {
     fn map(mm: &Mm, mapping: Option<&Arc<Mapping>>, prot: Prot, flags: u32) -> Result<usize> {
         let file = match mapping {
             Some(mapping) => {
-                let open = Open { mapping: mapping.clone(), ahead: Readahead::new() };
-                let file: Arc<dyn VmFile> = Arc::new(open, GFP_KERNEL)?;
+                let file: Arc<dyn VmFile> = Arc::new(Open((mapping.clone(), Readahead::new())), GFP_KERNEL)?;
                 Some(file)
             }
             None => None,
@@ -308,6 +267,12 @@ mod tests {
         assert_eq!(mm.madvise(shared, LEN, uapi::MADV_WIPEONFORK), Err(EINVAL));
         assert_eq!(mm.madvise(at + 1, LEN, uapi::MADV_NORMAL), Err(EINVAL));
         assert_eq!(mm.madvise(at, LEN, uapi::MADV_HUGEPAGE + 1000), Err(EINVAL));
+        let huge = if x86_mm::huge::ENABLED { Ok(()) } else { Err(EINVAL) };
+        for advice in [uapi::MADV_HUGEPAGE, uapi::MADV_NOHUGEPAGE] {
+            assert_eq!(mm.madvise(at, LEN, advice), huge);
+        }
+        // Too little for a huge page, and no room for one.
+        assert_eq!(mm.madvise(at, LEN, uapi::MADV_COLLAPSE), Err(EINVAL));
         assert_eq!(mm.madvise(at, usize::MAX, uapi::MADV_NORMAL), Err(EINVAL));
         assert_eq!(mm.madvise(at, 0, uapi::MADV_DONTNEED), Ok(()));
         assert_eq!(mm.madvise(read_only, LEN, uapi::MADV_POPULATE_WRITE), Err(EINVAL));

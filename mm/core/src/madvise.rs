@@ -168,8 +168,8 @@ impl Mm {
         if holes { Err(ENOMEM) } else { Ok(()) }
     }
 
-    /// Brings pages in as the program's own accesses would. EINVAL where it has not the right, ENOMEM at a hole; what comes before
-    /// is there then.
+    /// Brings pages in as the program's own accesses would. EINVAL where it has not the right, ENOMEM at a hole, EINTR; what comes
+    /// before is there then.
     fn populate_advice(&self, start: usize, end: usize, write: bool) -> Result {
         let needed = if write { VmFlags::WRITE } else { VmFlags::READ };
         let mut at = start;
@@ -184,14 +184,14 @@ impl Mm {
                 slot.end.min(end)
             };
             for addr in (at..stop).step_by(PAGE_SIZE) {
-                self.fault_in(addr, write)?;
+                self.bring_one_in(addr, write)?;
             }
             at = stop;
         }
         Ok(())
     }
 
-    /// `mlock(2)` and `mlock2(2)`. ENOMEM, EAGAIN, EPERM, EINVAL. May sleep.
+    /// `mlock(2)` and `mlock2(2)`. ENOMEM, EAGAIN, EPERM, EINVAL, EINTR. May sleep.
     pub fn mlock(&self, start: usize, len: usize, on_fault: bool) -> Result {
         check_may_lock()?;
         // As Linux: a length that goes round is what is left of it.
@@ -220,7 +220,11 @@ impl Mm {
             return Ok(());
         }
         // The errors of `mlock(2)`: addresses that cannot be brought in are ENOMEM, and too little memory for them is EAGAIN.
-        self.bring_in(start, end, false, true).map_err(|error| if error == ENOMEM { EAGAIN } else { ENOMEM })
+        self.bring_in(start, end, false, true).map_err(|error| match error {
+            ENOMEM => EAGAIN,
+            EINTR => EINTR,
+            _ => ENOMEM,
+        })
     }
 
     /// `munlock(2)`.
@@ -277,7 +281,8 @@ impl Mm {
         }
         out.fill(0);
         self.table.for_each_entry(start, end, |addr, entry, _| {
-            let there = entry.is_present() || entry.swap().is_some_and(crate::swap::is_cached);
+            // A page that the program may not touch at the moment (`PROT_NONE`) is there too.
+            let there = entry.swap().is_none_or(crate::swap::is_cached);
             if there && let Some(byte) = out.get_mut((addr - start) / PAGE_SIZE) {
                 *byte = 1;
             }
@@ -344,7 +349,8 @@ impl Mm {
         let _ = self.bring_in(start, end, write, false);
     }
 
-    /// As [`Self::populate`]; with `strict` the first failure ends it, also that of a mapping without access. EFAULT, ENOMEM. May sleep.
+    /// As [`Self::populate`]; with `strict` the first failure ends it, also that of a mapping without access. EFAULT, ENOMEM, EINTR. May
+    /// sleep.
     fn bring_in(&self, start: usize, end: usize, write: bool, strict: bool) -> Result {
         let mut at = start;
         while at < end {
@@ -363,13 +369,18 @@ impl Mm {
                     false => (slot.end, slot.end, false),
                 }
             };
-            let done = (from..to).step_by(PAGE_SIZE).try_for_each(|addr| self.fault_in(addr, write));
-            if strict {
+            let done = (from..to).step_by(PAGE_SIZE).try_for_each(|addr| self.bring_one_in(addr, write));
+            if strict || done == Err(EINTR) {
                 done?;
             }
             at = to.max(from);
         }
         Ok(())
+    }
+
+    /// As [`Self::fault_in`]. EINTR for who is killed meanwhile: it is not to bring in all that it asked for first.
+    fn bring_one_in(&self, addr: usize, write: bool) -> Result {
+        if crate::throttle::dies() { Err(EINTR) } else { self.fault_in(addr, write) }
     }
 }
 

@@ -105,7 +105,7 @@ fn balance(mapping: &Mapping) {
 }
 
 /// Whether a fatal signal waits for the current task: it is not to wait for anything.
-fn dies() -> bool {
+pub(crate) fn dies() -> bool {
     let task = task::current();
     task.signal_pending() && task::hooks::SIGNALS.get().is_some_and(|signals| signals.fatal_pending(&task))
 }

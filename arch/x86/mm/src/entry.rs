@@ -90,7 +90,7 @@ impl Entry {
         self.0 & bits::ACCESSED != 0
     }
 
-    /// Not a counted page: the zero page or a device.
+    /// Not a counted page: the zero page, a device, or a place in swap space.
     #[inline(always)]
     pub const fn is_special(self) -> bool {
         self.0 & bits::SPECIAL != 0

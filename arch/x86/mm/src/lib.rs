@@ -9,14 +9,17 @@
 //! - [`uaccess`]: copies from and to user memory that may fault; [`extable`]: where such a fault continues.
 //!
 //! Locks: a lock for each table that has entries of memory (in its frame record), taken with preemption off; nothing is locked inside
-//! but the page cache's lock by closures of `mm`, and what [`swap::SWAP`] takes. Table pages are made without a lock and freed by `unmap` under `PageTable`'s own
-//! lock, which walkers hold who have no lock of `mm` (truncation). User addresses are below `TASK_SIZE`; others are refused.
+//! but the page cache's lock by closures of `mm`, and what [`swap::SWAP`] takes. Table pages are made without a lock and freed by `unmap`
+//! under `PageTable`'s own lock, which walkers hold who have no lock of `mm` (truncation). User addresses are below `TASK_SIZE`; others
+//! are refused.
 
 #![no_std]
 
 pub mod entry;
 pub mod extable;
 pub mod fork;
+mod free;
+mod gather;
 pub mod huge;
 pub mod init;
 mod join;

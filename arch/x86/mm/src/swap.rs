@@ -42,8 +42,8 @@ impl SwapEntry {
     /// Pages of an area that entries can name.
     pub const MAX_PAGES: u64 = bits::ADDR >> 12;
 
-    /// As an entry of a table, without [`bits::SOFT_DIRTY`], which an entry may have besides. The page's number is there inverted: what a processor that does not wait for the present bit takes for
-    /// an address (L1TF) is beyond all memory.
+    /// As an entry of a table, without [`bits::SOFT_DIRTY`], which an entry may have besides. The page's number is there inverted: what a
+    /// processor that does not wait for the present bit takes for an address (L1TF) is beyond all memory.
     #[inline]
     fn to_bits(self) -> u64 {
         bits::SPECIAL | u64::from(self.area) << AREA_SHIFT | !(self.offset << 12) & bits::ADDR

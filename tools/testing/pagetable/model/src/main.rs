@@ -18,6 +18,10 @@
 mod entry;
 #[path = "../../../../../arch/x86/mm/src/fork.rs"]
 mod fork;
+#[path = "../../../../../arch/x86/mm/src/free.rs"]
+mod free;
+#[path = "../../../../../arch/x86/mm/src/gather.rs"]
+mod gather;
 #[path = "../../../../../arch/x86/mm/src/huge.rs"]
 mod huge;
 #[path = "../../../../../arch/x86/mm/src/join.rs"]

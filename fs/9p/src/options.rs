@@ -25,9 +25,9 @@ pub(crate) mod cache {
 /// Who acts on the server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Access {
-    /// Each user himself; rights are checked here, too.
-    Client,
     /// Each user himself.
+    Client,
+    /// The same: what Linux does less then, looking at access control lists here, is not there.
     User,
     /// The one who mounted it, for all.
     Any,

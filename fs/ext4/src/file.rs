@@ -9,7 +9,7 @@ use core::sync::atomic::Ordering;
 use errno::Result;
 use errno::code::EINVAL;
 use kalloc::Arc;
-use kernel::filesystem::mm::{Mapping, WriteControl};
+use kernel::filesystem::mm::{Mapping, MmapRequest, WriteControl};
 use kernel::filesystem::mm_alloc::PAGE_SIZE;
 use kernel::filesystem::vfs::filemap::{generic_read, generic_write};
 use kernel::filesystem::vfs::{File, FileOps, Inode, IovIter, fmode, idirty, iop, seek};
@@ -28,6 +28,7 @@ impl FileOps for RegFile {
     }
 
     fn read(&self, file: &File, to: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
+        parts(file.inode())?.1.base.health.usable()?;
         if direct::wanted(file.flags(), file.inode())? {
             return direct::read(file, mapping(file)?, to, pos);
         }
@@ -98,6 +99,10 @@ impl FileOps for RegFile {
         mapping(file).ok()
     }
 
+    fn mmap(&self, file: &File, _request: &MmapRequest) -> Result {
+        parts(file.inode())?.1.base.health.usable()
+    }
+
     fn ioctl(&self, file: &File, cmd: u32, arg: usize) -> Result<usize> {
         crate::ioctl::ioctl(file, cmd, arg)
     }
@@ -132,6 +137,7 @@ fn writes_at_once(node: &Node, mount: &Mounted) -> bool {
 /// Has what is known of an inode on the disk: its attributes, and the transaction that changed it last.
 pub(crate) fn sync_inode(inode: &Inode, datasync: bool) -> Result {
     let (node, mount) = parts(inode)?;
+    mount.base.health.usable()?;
     if mount.core.read_only() {
         return Ok(());
     }

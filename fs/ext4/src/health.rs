@@ -115,14 +115,21 @@ impl Health {
         self.dead.store(true, Ordering::Release);
     }
 
-    /// `EXT4_IOC_SHUTDOWN`: every operation fails with `EIO` from now on.
+    /// `EXT4_IOC_SHUTDOWN`: nothing can be changed, and no file opened, read, mapped or written to the disk from now on (`EIO`).
     pub(crate) fn shut_down(&self) {
         self.shut_down.store(true, Ordering::Release);
         self.kill();
     }
 
+    #[inline]
     pub(crate) fn is_shut_down(&self) -> bool {
         self.shut_down.load(Ordering::Acquire)
+    }
+
+    /// `EIO` after `EXT4_IOC_SHUTDOWN`.
+    #[inline]
+    pub(crate) fn usable(&self) -> Result {
+        if self.is_shut_down() { Err(EIO) } else { Ok(()) }
     }
 
     /// Something is wrong on the disk. Returns the error to pass on.

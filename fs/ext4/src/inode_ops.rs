@@ -190,7 +190,10 @@ impl InodeOps for Node {
     fn open(&self, inode: &Arc<Inode>, _flags: OpenFlags) -> Result<KBox<dyn FileOps>> {
         match inode.file_type() {
             FileType::Dir => Ok(KBox::new(dir::DirFile::new(), GFP_KERNEL)?),
-            FileType::Reg => Ok(KBox::new(file::RegFile, GFP_KERNEL)?),
+            FileType::Reg => {
+                self.mount().base.health.usable()?;
+                Ok(KBox::new(file::RegFile, GFP_KERNEL)?)
+            }
             _ => Err(ENXIO),
         }
     }

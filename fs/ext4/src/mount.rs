@@ -422,20 +422,21 @@ fn open_journal(
     // What was looked at so far may be older than what the log has.
     base.cache.drop_unused();
     let sums = disk.has_metadata_csum();
+    let wanted = options.journal_checksum || options.async_commit;
     let mut config = Config {
         commit_interval_ns: u64::from(options.commit) * 1_000_000_000,
         barrier: options.barrier,
-        set_incompat: if sums { INCOMPAT_CSUM_V3 } else { 0 },
-        clear_incompat: if sums { INCOMPAT_CSUM_V2 } else { 0 },
+        // What the last mount was told is not what this one is.
+        clear_compat: COMPAT_CHECKSUM,
+        clear_incompat: INCOMPAT_CSUM_V2 | INCOMPAT_CSUM_V3 | INCOMPAT_ASYNC_COMMIT,
+        set_compat: if wanted && !sums { COMPAT_CHECKSUM } else { 0 },
+        set_incompat: if wanted && sums { INCOMPAT_CSUM_V3 } else { 0 },
         skip: !recover,
         read_only: device.bdev().is_read_only(),
         ..Config::default()
     };
     if disk.has_incompat(incompat::BIT64) {
         config.set_incompat |= INCOMPAT_64BIT;
-    }
-    if options.journal_checksum && !sums {
-        config.set_compat |= COMPAT_CHECKSUM;
     }
     if options.async_commit {
         config.set_incompat |= INCOMPAT_ASYNC_COMMIT;

@@ -54,6 +54,7 @@ pub(crate) struct Options {
     pub(crate) stripe: u32,
     /// Limits of users, groups and projects hold.
     pub(crate) quotas: [bool; 3],
+    /// The log has checksums of its blocks.
     pub(crate) journal_checksum: bool,
     pub(crate) async_commit: bool,
     /// Where the log is (`journal_dev=`, `journal_path=`), if not where the superblock says.
@@ -63,6 +64,8 @@ pub(crate) struct Options {
     /// What was named by an option, and what the superblock says: only what differs from that is shown.
     delalloc_named: bool,
     data_named: bool,
+    checksum_named: bool,
+    default_checksum: bool,
     default_delalloc: bool,
     default_data: Option<DataMode>,
     default_errors: Policy,
@@ -134,7 +137,9 @@ impl Options {
             resgid: sb.def_resgid.get().into(),
             stripe: 0,
             quotas: [false; 3],
-            journal_checksum: false,
+            journal_checksum: sb.has_metadata_csum(),
+            default_checksum: sb.has_metadata_csum(),
+            checksum_named: false,
             async_commit: false,
             journal_dev: None,
         }
@@ -180,7 +185,7 @@ impl Options {
     pub(crate) fn of_journal(&self) -> Option<&'static str> {
         let given = [
             (self.async_commit, "journal_async_commit"),
-            (self.journal_checksum, "journal_checksum"),
+            (self.checksum_named, "journal_checksum"),
             (self.commit != DEFAULT_COMMIT, "commit="),
             (self.data_differs(), "data="),
         ];
@@ -236,7 +241,7 @@ impl Options {
             (b"journal_async_commit", None) => (self.async_commit, self.journal_checksum) = (true, true),
             (b"journal_dev", value) => self.journal_dev = Some(Dev::decode(number(value)?)),
             (b"journal_path", Some(path)) => self.journal_dev = Some(crate::bdev::number_of(path)?),
-            (b"journal_checksum", None) => self.journal_checksum = true,
+            (b"journal_checksum", None) => (self.journal_checksum, self.checksum_named) = (true, true),
             (b"nojournal_checksum", None) => self.journal_checksum = false,
             // What Linux takes without effect, or what is the case here anyway.
             (b"oldalloc" | b"orlov" | b"nobh" | b"bh" | b"i_version", None) => {}
@@ -256,8 +261,9 @@ impl Options {
             (!self.user_xattr, "nouser_xattr"),
             (!self.acl, "noacl"),
             (!self.barrier, "nobarrier"),
+            (!self.journal_checksum && self.default_checksum, "nojournal_checksum"),
+            (self.journal_checksum && !self.default_checksum, "journal_checksum"),
             (self.async_commit, "journal_async_commit"),
-            (self.journal_checksum && !self.async_commit, "journal_checksum"),
             (!self.auto_da_alloc, "noauto_da_alloc"),
             (self.discard, "discard"),
             (self.delalloc && !self.default_delalloc, "delalloc"),

@@ -114,8 +114,11 @@ pub struct Config {
     pub max_batch_ns: u64,
     /// The device's cache is flushed where order matters (mount option `barrier`).
     pub barrier: bool,
-    /// `COMPAT_*` that the log shall have, `INCOMPAT_*` that it shall have and shall not have; looked at when it is opened.
+    /// `COMPAT_*` and `INCOMPAT_*` that the log shall have, and those that it shall not have (of both kinds: it has them); looked at when
+    /// it is opened.
     pub set_compat: u32,
+    /// See `set_compat`.
+    pub clear_compat: u32,
     /// See `set_compat`.
     pub set_incompat: u32,
     /// See `set_compat`.
@@ -129,7 +132,7 @@ pub struct Config {
 impl Config {
     /// Puts the features that are wanted into a superblock.
     fn apply(&self, sb: &mut Superblock) {
-        sb.set_compat(sb.compat() | self.set_compat);
+        sb.set_compat((sb.compat() & !self.clear_compat) | self.set_compat);
         // New transactions may have revoke records, and need the format that has them.
         sb.set_incompat((sb.incompat() & !self.clear_incompat) | self.set_incompat | INCOMPAT_REVOKE);
         if sb.features().checksums() {
@@ -147,6 +150,7 @@ impl Default for Config {
             max_batch_ns: 15_000_000,
             barrier: true,
             set_compat: 0,
+            clear_compat: 0,
             set_incompat: 0,
             clear_incompat: 0,
             skip: false,

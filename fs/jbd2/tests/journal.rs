@@ -88,6 +88,25 @@ fn a_log_that_is_not_needed_is_left_out() {
 }
 
 #[test]
+fn features_that_are_not_wanted_go() {
+    let (compat, incompat) = (COMPAT_CHECKSUM, INCOMPAT_ASYNC_COMMIT);
+    let disk = Disk::new(image(compat, incompat), BLOCK);
+    let (journal, _) = open(&disk).unwrap();
+    assert!(journal.features().has(INCOMPAT_ASYNC_COMMIT));
+    put(&journal, 20, 7);
+    journal.commit_all().unwrap();
+    // What is in the log is read as it was written.
+    let sys = HostSystem::new(disk.clone(), disk.clone());
+    let config = Config { clear_compat: compat, clear_incompat: incompat, ..Config::default() };
+    let (journal, done) = Journal::open(sys, geometry(), BLOCK, config).unwrap();
+    assert!(done.needed && on_disk(&disk, 20) == 7);
+    put(&journal, 21, 8);
+    journal.commit_all().unwrap();
+    let (journal, _) = open(&disk).unwrap();
+    assert!(!journal.features().has(INCOMPAT_ASYNC_COMMIT) && on_disk(&disk, 21) == 8);
+}
+
+#[test]
 fn frozen_copies() {
     let disk = Disk::new(image(0, INCOMPAT_CSUM_V3), BLOCK);
     let (journal, _) = open(&disk).unwrap();

@@ -10,6 +10,7 @@ use core::sync::atomic::AtomicU64;
 use kalloc::{Arc, KBox, KVec};
 use kernel::ext::ModuleHeader;
 use kernel::filesystem::cred::current_cred;
+use kernel::filesystem::vfs::handle::FileId;
 use kernel::filesystem::vfs::namei::kernel::{kernel_lookup, kernel_make};
 use kernel::filesystem::vfs::namei::walk::lookup_path;
 use kernel::filesystem::vfs::namei::{PathName, Start, lflag};
@@ -106,7 +107,7 @@ impl FileSystemType for Type {
 
 /// Looks all layers up.
 #[inline(never)]
-fn layers(options: Options) -> Result<Fs> {
+fn layers(mut options: Options) -> Result<Fs> {
     let mut systems = KVec::new();
     // Super blocks of `systems`, compared by address.
     let mut supers: KVec<Option<Arc<SuperBlock>>> = KVec::new();
@@ -159,6 +160,10 @@ fn layers(options: Options) -> Result<Fs> {
         lower.push(Layer { root: own, system }, GFP_KERNEL)?;
     }
     tell_apart(&mut systems, &lower);
+    if options.xino == Xino::Auto && upper.is_some() && !lower.iter().all(|layer| numbers_stay(layer, &systems)) {
+        pr_warn!("overlayfs: a lower fs has no file handles or no uuid of its own, falling back to xino=off.\n");
+        options.xino = Xino::Off;
+    }
     let same = systems.len() == 1 || systems.len() == 2 && upper.is_none();
     let bits = match supers.iter().flatten().all(has_short_numbers) {
         true => u32::BITS,
@@ -215,12 +220,22 @@ fn begin_volatile(fs: &mut Fs) -> Result {
     kernel_make(&at, b"dirty", |dir| dir.ops().create(dir, b"dirty", uapi::S_IFREG)).map(drop)
 }
 
+/// The handle of a file system's root, if it has handles.
+fn root_id(sb: &SuperBlock) -> Option<FileId> {
+    let root = sb.root()?;
+    sb.ops().file_id(root.inode()?)
+}
+
 /// Whether a file system's numbers of inodes have 32 bits, as its handles say.
 fn has_short_numbers(sb: &Arc<SuperBlock>) -> bool {
-    let root = sb.root();
-    let id = root.as_ref().and_then(|root| root.inode()).and_then(|inode| sb.ops().file_id(inode));
     // `FILEID_INO32_GEN`: a number and its generation.
-    id.is_some_and(|id| id.kind == 1 && id.words().len() == 2)
+    root_id(sb).is_some_and(|id| id.kind == 1 && id.words().len() == 2)
+}
+
+/// Whether a file of a lower layer is found again from its copy, which then keeps its number. (The upper file system, the first, is known.)
+fn numbers_stay(layer: &Layer, systems: &[System]) -> bool {
+    let told = layer.system == 0 || systems.get(layer.system).is_some_and(|system| system.uuid.is_some());
+    told && root_id(&layer.root.mnt.sb).is_some()
 }
 
 /// Notes the lower file systems' UUIDs: not one that two have, nor the one that says nothing.
@@ -289,11 +304,13 @@ impl SuperOps for Super {
         self.0.options.show(out)
     }
 
-    fn remount(&self, _: &SuperBlock, flags: u32, _options: &[u8]) -> Result {
+    fn remount(&self, sb: &SuperBlock, flags: u32, _options: &[u8]) -> Result {
         // Linux looks at no option here, whatever it says.
-        if flags & uapi::MS_RDONLY == 0 && self.0.upper.is_none() {
-            return Err(EROFS);
+        let rdonly = flags & uapi::MS_RDONLY != 0;
+        match &self.0.upper {
+            None if !rdonly => Err(EROFS),
+            Some(path) if rdonly && !sb.is_rdonly() && !self.0.options.volatile => path.mnt.sb.sync_all(),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }

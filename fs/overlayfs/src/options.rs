@@ -8,8 +8,11 @@ use kernel::prelude::*;
 /// How inode numbers of layers on different file systems become one space.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Xino {
+    /// They do not.
     Off,
+    /// They do if they stay the same when a file is copied; else it is `Off`.
     Auto,
+    /// They do.
     On,
 }
 

@@ -318,6 +318,16 @@ def mounts(run):
     run(f"mount -t ext4 -o ro /dev/vda /mnt && {last}", r"orphan cleanup on readonly fs\n(.*\n)*.*1 orphan inode deleted")
     run(f"test -z \"$({said} | grep -E 'orphan_present|needs_recovery')\" && mount -o remount,rw /mnt && touch /mnt/y && umount /mnt")
     run("e2fsck -fn /dev/vda", limit=120)
+    # A file system that was shut down gives nothing any more, also to who has a file open.
+    run("mount -t ext4 /dev/vda /mnt && echo text >/mnt/seen && sync && (exec 4</mnt/seen; xfs_io -x -c shutdown /mnt; cat <&4; cat /mnt/seen; "
+        "touch /mnt/new) >/tmp/said 2>&1; umount /mnt; grep -c 'Input/output error' /tmp/said", r"^3$")
+    run("mount -t ext4 /dev/vda /mnt && grep text /mnt/seen && umount /mnt && e2fsck -fn /dev/vda", limit=120)
+    # What the log has follows the options of this mount, not of one before.
+    log = "dumpe2fs -h /dev/vda 2>/dev/null | grep '^Journal features:'"
+    run(f"mount -t ext4 -o data=journal,journal_async_commit /dev/vda /mnt && touch /mnt/z && sync && umount /mnt && {log}", r"journal_async_commit")
+    run(f"mount -t ext4 -o nojournal_checksum /dev/vda /mnt && grep -c ' /mnt .*,nojournal_checksum' /proc/mounts && touch /mnt/z && sync && umount /mnt && "
+        f"{log} | grep -v -e async -e checksum", r"^Journal features")
+    run(f"mount -t ext4 /dev/vda /mnt && touch /mnt/z && sync && umount /mnt && {log} | grep -v async", r"journal_checksum_v3")
     # What a kernel does not know it must not write; busybox's mount takes EROFS for an answer, and mounts read-only.
     orphan(run, "feature FEATURE_R31")
     run.refused("mount -t ext4 /dev/vda /mnt", "Invalid argument")

@@ -199,6 +199,12 @@ t_xino() {
   for n in d e f u; do is "$(listed . $n)" "$(ino $M/$n)"; is "$(dev $M/$n)" "$(dev $M)"; done
   is "$(listed e x)" "$(ino $M/e/x)"; is "$(listed d b)" "$(ino $M/d/b)"; echo >>$M/f; is "$(listed . f)" "$(ino $M/f)"
 }
+t_xino_auto() {
+  auto() { mount -t overlay ovl -o lowerdir=$1,upperdir=$U,workdir=$W,xino=$2 $M; is "$(grep -c " /tmp/merged .*,xino=$2" /proc/mounts)" $3; umount $M; }
+  auto $L auto 1
+  # It has neither handles nor a UUID.
+  mkdir -p /tmp/pts; mount -t devpts none /tmp/pts; auto /tmp/pts auto 0; auto /tmp/pts on 1; umount /tmp/pts
+}
 t_userxattr() {
   mkdir -p $L/d $U/d; echo 1 >$L/d/a; $P/setfattr -n user.overlay.opaque -v y $U/d || { echo skipped; exit 0; }
   up ,userxattr

@@ -39,6 +39,7 @@ const QIF_ALL: u32 = 63;
 const IIF_BGRACE: u32 = 1;
 const IIF_IGRACE: u32 = 2;
 const IIF_FLAGS: u32 = 4;
+const IIF_ALL: u32 = 7;
 /// `DQF_SYS_FILE`: the file system keeps limits and usage in files that nobody sees.
 const DQF_SYS_FILE: u32 = 1 << 16;
 
@@ -123,8 +124,12 @@ fn request(sb: &Arc<SuperBlock>, cmd: u32, kind: u32, id: u32, address: usize) -
             user::put_user(address.wrapping_add(20), IIF_BGRACE | IIF_IGRACE | IIF_FLAGS)?;
         }
         Q_SETINFO => {
-            let [block_grace, inode_grace] = words(address)?;
-            let valid: u32 = user::get_user(address.wrapping_add(20))?;
+            let [block_grace, inode_grace, last] = words(address)?;
+            let (flags, valid) = (last as u32, (last >> 32) as u32);
+            // The one flag that can be set, `DQF_ROOT_SQUASH`, is of another format.
+            if valid & !IIF_ALL != 0 || valid & IIF_FLAGS != 0 && flags != 0 {
+                return Err(EINVAL);
+            }
             let mut info = ops.quota_info(kind)?;
             if valid & IIF_BGRACE != 0 {
                 info = QuotaInfo { block_grace, ..info };

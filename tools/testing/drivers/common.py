@@ -3,13 +3,12 @@
 
 import importlib.util
 import os
-import re
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TESTING = os.path.dirname(HERE)
 sys.path.insert(0, TESTING)
-from guest import Guest, GuestError, Report, debian, image, programs  # noqa: E402, F401
+from guest import Guest, GuestError, Report, debian, image, need, programs  # noqa: E402, F401
 
 # Both have the name `common`.
 _spec = importlib.util.spec_from_file_location("fs_common", os.path.join(TESTING, "fs", "common.py"))
@@ -57,16 +56,6 @@ def machine(args, path, extra=(), append=APPEND):
     guest = Guest(kernel, path, append, memory=512, cpus=args.cpus, limit=args.limit, extra=list(extra))
     guest.expect("@READY@", args.limit)
     return guest
-
-
-def need(text, *patterns):
-    """Each pattern is in the text, in this order."""
-    at = 0
-    for pattern in patterns:
-        found = re.compile(pattern, re.M).search(text, at)
-        if not found:
-            raise GuestError(f"no '{pattern}' in:\n{text}")
-        at = found.end()
 
 
 def run(args, report, guest, tests):

@@ -63,12 +63,9 @@ def run(args, report, guest, tests):
     for test in tests:
         if args.only and test.__name__ not in args.only:
             continue
-        try:
+        with report.attempt(test.__name__):
             test(args, guest)
             fs.quiet(guest)
-            report.ok(test.__name__)
-        except GuestError as error:
-            report.fail(test.__name__, error)
 
 
 def parse(text):

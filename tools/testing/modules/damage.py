@@ -184,11 +184,8 @@ def main():
                 guest.expect("@READY@", 60)
                 guest.check("dmesg -n 1; mount -t sysfs none /sys 2>/dev/null; true")
                 for test, number in tests:
-                    try:
+                    with report.attempt(test.__name__):
                         test(guest, spans, args.number) if number is None else test(guest, number, len(good))
-                        report.ok(test.__name__)
-                    except GuestError as error:
-                        report.fail(test.__name__, error)
     report.finish()
 
 

@@ -85,11 +85,8 @@ def main():
         with Guest(args.vmlinux, initrd, APPEND, cpus=args.cpus, limit=500, extra=["-device", "edu"], log=args.log) as guest:
             guest.expect("@READY@", 60)
             for test, value in ((probe, None), (again, args.times)):
-                try:
+                with report.attempt(test.__name__):
                     test(guest, value)
-                    report.ok(test.__name__)
-                except GuestError as error:
-                    report.fail(test.__name__, error)
     report.finish()
 
 

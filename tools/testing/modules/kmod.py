@@ -231,11 +231,8 @@ def main():
             guest.check("; ".join(f'{tool}() {{ /kmod/{tool} "$@"; }}' for tool in TOOLS))
             for test, value in ((dependencies, None), (configuration, None), (information, release), (timer, None), (mailbox, None), (requests, None),
                                 (races, args.seconds), (flipped, args.flips)):
-                try:
+                with report.attempt(test.__name__):
                     test(guest, value)
-                    report.ok(test.__name__)
-                except GuestError as error:
-                    report.fail(test.__name__, error)
     report.finish()
 
 

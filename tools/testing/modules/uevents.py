@@ -132,11 +132,8 @@ def main():
                    extra=["-device", "pci-testdev"]) as guest:
             guest.expect("@READY@", 90)
             for test in (kernel_messages, daemon, autoload):
-                try:
+                with report.attempt(test.__name__):
                     test(guest)
-                    report.ok(test.__name__)
-                except GuestError as error:
-                    report.fail(test.__name__, error)
     report.finish()
 
 

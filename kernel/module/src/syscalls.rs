@@ -10,7 +10,7 @@ use kalloc::{KVVec, KVec};
 use uapi::O_TRUNC;
 use vfs::FileType;
 use x86_cpu::regs::PtRegs;
-use x86_mm::uaccess::{UserPtr, UserSlice};
+use x86_mm::uaccess::copy_from_user;
 
 // Flags of `finit_module` (`linux/module.h`).
 const MODULE_INIT_IGNORE_MODVERSIONS: u32 = 1;
@@ -57,7 +57,7 @@ pub fn sys_init_module(regs: &PtRegs) -> Result<usize> {
         return Err(ENOMEM);
     }
     let mut file: KVVec<u8> = KVVec::from_elem(0, len, GFP_KERNEL)?;
-    UserSlice::new(UserPtr::from_addr(image), len).reader().read_slice(&mut file)?;
+    copy_from_user(&mut file, image)?;
     load(&file, &user_text(args, ARGS_MAX)?, Force::default())?;
     Ok(0)
 }

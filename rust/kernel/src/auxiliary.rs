@@ -21,7 +21,7 @@ pub struct Adapter<T: Driver>(PhantomData<fn() -> T>);
 /// The entry of the driver's table that `device` matches.
 fn entry<T: Driver>(device: &::device::Device) -> Option<&'static T::IdInfo> {
     let info = device.info::<Info>()?;
-    T::ID_TABLE.entries().iter().find(|(id, _)| id.is(info.matches.as_bytes())).map(|(_, data)| *data)
+    T::ID_TABLE.find(|id| id.is(info.matches.as_bytes()))
 }
 
 impl<T: Driver + 'static> driver::RegistrationOps for Adapter<T> {

@@ -57,10 +57,8 @@ pub(crate) fn firmware_match<I: 'static>(
     of_table: Option<of::IdTable<I>>,
 ) -> Option<&'static I> {
     let info = device.info::<::device::platform::Info>()?;
-    let by_acpi = acpi_table.and_then(|table| {
-        let has = |id: &acpi::DeviceId| info.acpi_ids.iter().any(|its| its.as_bytes() == id.as_bytes());
-        table.entries().iter().find(|(id, _)| has(id)).map(|(_, data)| *data)
-    });
+    let by_acpi =
+        acpi_table.and_then(|table| table.find(|id| info.acpi_ids.iter().any(|its| its.as_bytes() == id.as_bytes())));
     by_acpi.or_else(|| {
         // Properties count as a device tree's if firmware says so by this id.
         info.acpi_ids.iter().find(|id| id.as_bytes() == b"PRP0001")?;
@@ -71,7 +69,7 @@ pub(crate) fn firmware_match<I: 'static>(
             };
             compatible.parts().iter().any(is)
         };
-        of_table?.entries().iter().find(|(id, _)| has(id)).map(|(_, data)| *data)
+        of_table?.find(has)
     })
 }
 

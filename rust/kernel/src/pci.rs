@@ -19,7 +19,7 @@ pub struct Adapter<T: Driver>(PhantomData<fn() -> T>);
 /// The entry of the driver's table that `device` matches.
 fn entry<T: Driver>(device: &::device::Device) -> Option<&'static T::IdInfo> {
     let function = ::pci::bus::function(device)?;
-    T::ID_TABLE.entries().iter().find(|(id, _)| id.as_raw().matches(function)).map(|(_, data)| *data)
+    T::ID_TABLE.find(|id| id.as_raw().matches(function))
 }
 
 struct Dynamic(::pci::bus::DynamicIds);

@@ -253,11 +253,8 @@ def main():
         for name, test in tests:
             if args.only and name.split()[-1] not in args.only:
                 continue
-            try:
+            with report.attempt(name):
                 test()
-                report.ok(name)
-            except GuestError as error:
-                report.fail(name, error)
     report.finish()
 
 

@@ -220,11 +220,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix="hotplug-") as work:
         bench = Bench(args.kernel, work)
         for name in args.tests:
-            try:
+            with report.attempt(name):
                 TESTS[name](bench)
-                report.ok(name)
-            except GuestError as error:
-                report.fail(name, error)
     report.finish()
 
 

@@ -114,11 +114,8 @@ def main():
         add_fio(cpio, work)
         cpio.write(bench.initrd)
         for name in args.tests:
-            try:
+            with report.attempt(name):
                 TESTS[name](bench)
-                report.ok(name)
-            except GuestError as error:
-                report.fail(name, error)
     report.finish()
 
 

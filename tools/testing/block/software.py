@@ -139,11 +139,8 @@ def main():
         with Guest(args.kernel, initrd, APPEND, cpus=2, memory=512, limit=300) as guest:
             guest.expect("@READY@", 120)
             for test in tests:
-                try:
+                with report.attempt(test.__name__):
                     test(guest, files)
-                    report.ok(test.__name__)
-                except GuestError as error:
-                    report.fail(test.__name__, error)
     report.finish()
 
 

@@ -197,11 +197,8 @@ def main():
                 name = f"{row[0]} {test.__name__}"
                 if args.only and not all(word in name.split() for word in args.only):
                     continue
-                try:
+                with report.attempt(name):
                     test(bench, row)
-                    report.ok(name)
-                except GuestError as error:
-                    report.fail(name, error)
     report.finish()
 
 

@@ -53,11 +53,8 @@ def main():
         args.initrd = os.path.join(work, "initrd")
         image.base().write(args.initrd)
         for test in (unreadable, long):
-            try:
+            with report.attempt(test.__name__):
                 test(args, work)
-                report.ok(test.__name__)
-            except GuestError as error:
-                report.fail(test.__name__, error)
     report.finish()
 
 

@@ -3,13 +3,12 @@
 
 import importlib.util
 import os
-import re
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TESTING = os.path.dirname(HERE)
 sys.path.insert(0, TESTING)
-from guest import Guest, GuestError, Report, debian, image, programs  # noqa: E402, F401
+from guest import Guest, GuestError, Report, debian, image, need, programs  # noqa: E402, F401
 
 # Both have the name `common`.
 _spec = importlib.util.spec_from_file_location("fs_common", os.path.join(TESTING, "fs", "common.py"))
@@ -59,27 +58,14 @@ def machine(args, path, extra=(), append=APPEND):
     return guest
 
 
-def need(text, *patterns):
-    """Each pattern is in the text, in this order."""
-    at = 0
-    for pattern in patterns:
-        found = re.compile(pattern, re.M).search(text, at)
-        if not found:
-            raise GuestError(f"no '{pattern}' in:\n{text}")
-        at = found.end()
-
-
 def run(args, report, guest, tests):
     """Runs the tests in the guest; the kernel must not complain."""
     for test in tests:
         if args.only and test.__name__ not in args.only:
             continue
-        try:
+        with report.attempt(test.__name__):
             test(args, guest)
             fs.quiet(guest)
-            report.ok(test.__name__)
-        except GuestError as error:
-            report.fail(test.__name__, error)
 
 
 def parse(text):

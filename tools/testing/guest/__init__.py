@@ -5,7 +5,9 @@ Scripts beside this package put `tools/testing` on sys.path and import from here
 """
 
 from .qemu import Guest, GuestError, GuestExit, GuestTimeout
+from .log import need, no_complaint
 from .report import Report
 from . import debian, groups, image, programs
 
-__all__ = ["Guest", "GuestError", "GuestExit", "GuestTimeout", "Report", "debian", "groups", "image", "programs"]
+__all__ = ["Guest", "GuestError", "GuestExit", "GuestTimeout", "Report", "debian", "groups", "image", "need", "no_complaint",
+           "programs"]

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """`Report`: counts results and prints the last line that scripts/check.py adds up."""
 
+import contextlib
 import sys
+
+from .qemu import GuestError
 
 
 class Report:
@@ -36,6 +39,16 @@ class Report:
         else:
             self.fail(name, why)
         return good
+
+    @contextlib.contextmanager
+    def attempt(self, name):
+        """`ok` if what is done inside ends, `fail` if it ends with a GuestError."""
+        try:
+            yield
+        except GuestError as error:
+            self.fail(name, error)
+        else:
+            self.ok(name)
 
     def finish(self):
         """Prints the counts and ends the program: 0 if nothing failed."""

@@ -20,8 +20,8 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 sys.path.insert(0, os.path.dirname(HERE))
-from guest import Guest, GuestError, GuestExit, GuestTimeout, Report, image, programs  # noqa: E402
-from kmod import TOOLS, install, kmod, need  # noqa: E402
+from guest import Guest, GuestError, GuestExit, GuestTimeout, Report, image, need, programs  # noqa: E402
+from kmod import TOOLS, install, kmod  # noqa: E402
 from uevents import udev  # noqa: E402
 
 APPEND = "console=ttyS0 quiet panic=-1"

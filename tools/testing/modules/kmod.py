@@ -17,23 +17,13 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
-from guest import Guest, GuestError, Report, debian, image, programs  # noqa: E402
+from guest import Guest, GuestError, Report, debian, image, need, programs  # noqa: E402
 
 APPEND = "console=ttyS0 quiet panic=-1"
 CONF = "options rust_minimal test_parameter=42\nalias shared-alias rust_shared\nblacklist rust_print\nalias quiet-print rust_print\n"
 
 
 TOOLS = ("modprobe", "modinfo", "lsmod", "insmod", "rmmod", "depmod")
-
-
-def need(text, *patterns):
-    """Each pattern is in the text, in this order."""
-    at = 0
-    for pattern in patterns:
-        found = re.compile(pattern, re.M).search(text, at)
-        if not found:
-            raise GuestError(f"no '{pattern}' in:\n{text}")
-        at = found.end()
 
 
 def install(work, top):
@@ -241,11 +231,8 @@ def main():
             guest.check("; ".join(f'{tool}() {{ /kmod/{tool} "$@"; }}' for tool in TOOLS))
             for test, value in ((dependencies, None), (configuration, None), (information, release), (timer, None), (mailbox, None), (requests, None),
                                 (races, args.seconds), (flipped, args.flips)):
-                try:
+                with report.attempt(test.__name__):
                     test(guest, value)
-                    report.ok(test.__name__)
-                except GuestError as error:
-                    report.fail(test.__name__, error)
     report.finish()
 
 

@@ -186,11 +186,8 @@ def main():
             guest.expect("@READY@", 60)
             for test, value in ((load_and_unload, None), (parameters, None), (printing, None), (refused, bad), (truncated, len(good)),
                                 (reload, (args.reloads, args.load)), (permission, None)):
-                try:
+                with report.attempt(test.__name__):
                     test(guest, value)
-                    report.ok(test.__name__)
-                except GuestError as error:
-                    report.fail(test.__name__, error)
     report.finish()
 
 

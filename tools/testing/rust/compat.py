@@ -21,7 +21,7 @@ sys.path.insert(0, HERE)
 import examples  # noqa: E402
 import linux  # noqa: E402
 import ssdt  # noqa: E402
-from guest import Guest, GuestError, Report, image, programs  # noqa: E402
+from guest import Guest, GuestError, Report, image, need, no_complaint, programs  # noqa: E402
 from rungs import DMESG, RUNGS  # noqa: E402
 
 APPEND = "console=ttyS0 quiet panic=-1"
@@ -100,19 +100,15 @@ def run(guest, result):
             shown, log = log or guest.check("dmesg -r -c | sed 's/^<[0-9]*>//; s/^\\[[^]]*\\] //'"), ""
         else:
             shown = guest.run(command)[1]
-        at = 0
-        shown = shown.replace("\r", "")
-        for pattern in patterns:
-            found = re.compile(pattern, re.M).search(shown, at)
-            if not found:
-                raise GuestError(f"no '{pattern}' (in this order) after {command if command is not DMESG else 'dmesg'}:\n{shown}")
-            at = found.end()
+        try:
+            need(shown.replace("\r", ""), *patterns)
+        except GuestError as error:
+            raise GuestError(f"after {command if command is not DMESG else 'dmesg'}: {error}") from None
     if not rung.fails:
         guest.check(f"rmmod {rung.name}")
     if rung.name in guest.check("cat /proc/modules"):
         raise GuestError("it is still loaded")
-    if re.search(r"BUG|WARNING|Oops|possible recursive|circular", guest.check("dmesg")):
-        raise GuestError("the kernel complains:\n" + guest.check("dmesg"))
+    no_complaint(guest)
 
 
 def word(value):

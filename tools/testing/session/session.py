@@ -323,11 +323,8 @@ def main():
     if not args.only:
         ends += [("reboot ends QEMU", lambda: reboot(args, report, False)), ("reboot starts again", lambda: reboot(args, report, True))]
     for name, end in ends:
-        try:
+        with report.attempt(name):
             end()
-            report.ok(name)
-        except GuestError as error:
-            report.fail(name, error)
     report.finish()
 
 

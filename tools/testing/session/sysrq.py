@@ -171,21 +171,15 @@ def main():
         with boot() as guest:
             guest.expect("@READY@", 90)
             for test in (texts, settings, signals, serial_break) + (() if args.linux else (file_systems, keyboard)):
-                try:
+                with report.attempt(test.__name__):
                     test(guest)
-                    report.ok(test.__name__)
-                except GuestError as error:
-                    report.fail(test.__name__, error)
         for name, key, says in (("reboot", "b", "Resetting"), ("crash", "c", "Kernel panic - not syncing: sysrq triggered crash"),
                                 ("poweroff", "o", "Power Off")):
-            try:
+            with report.attempt(name):
                 with boot() as guest:
                     guest.expect("@READY@", 90)
                     ends(guest, key, re.escape(says))
                     need(not guest.alive(), "the machine still runs")
-                report.ok(name)
-            except GuestError as error:
-                report.fail(name, error)
     report.finish()
 
 

@@ -41,6 +41,5 @@ pub use mm_alloc::layout::TASK_SIZE;
 pub use table::{Kind, PageTable, WriteFault};
 pub use tlb::{FlushRequest, TLB_IPI, TlbIpi, switch_to};
 pub use uaccess::{
-    IovIter, UserPtr, UserSlice, UserSliceReader, UserSliceWriter, access_ok, clear_user, copy_from_user, copy_to_user,
-    get_user, put_user, strncpy_from_user,
+    IovIter, UserPtr, access_ok, clear_user, copy_from_user, copy_to_user, get_user, put_user, strncpy_from_user,
 };

@@ -7,6 +7,7 @@
 //! | `command` | [`Command`]: one command, its data and its answer |
 //! | `host` | [`Host`], and [`HostOps`]: what an adapter's driver does |
 //! | `unit` | [`Unit`]: a logical unit (Linux's `scsi_device`); commands are sent, ended, sent again |
+//! | `tags` | commands kept ready for the requests of a driver above |
 //! | `execute` | commands that somebody waits for; commands that take too long |
 //! | `scan` | which units there are |
 //! | `show` | the bus `scsi` and `/sys/class/scsi_*` |
@@ -30,6 +31,7 @@ mod host;
 mod ioctl;
 mod scan;
 mod show;
+mod tags;
 #[cfg(CONFIG_KUNIT = "y")]
 mod tests;
 mod unit;
@@ -39,6 +41,7 @@ pub use execute::{Answer, Call, TIMEOUT_NS};
 pub use host::{Host, HostOps, HostParams};
 pub use ioctl::ioctl;
 pub use show::{BUS, unit_of};
+pub use tags::Tags;
 pub use unit::{State, Unit, Upper, done};
 
 use kernel::ext::Alive;

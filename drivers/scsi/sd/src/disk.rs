@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A disk's requests. For every tag of every hardware queue a command is kept ready, so nothing is allocated on the way.
+//! A disk's requests: nothing is allocated on their way (`scsi::Tags`).
 
 use crate::learn::{Discard, Facts};
 use block::mq::{Expired, HwQueue, MqOps, Queue, Refused, Request, TimeoutAction};
 use block::{BlockDevice, DiskOps, Gendisk, Geometry, Op, OpFlags, disk_name};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
+use core::sync::atomic::{AtomicBool, Ordering::*};
 use device::Id;
 use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec, WeakArc};
 use kernel::ext::AliveGuard;
 use kernel::hardware::{block, device, locking, mm_alloc, rcu, sync, workqueue};
-use locking::{SetOnce, SpinLock};
+use locking::SetOnce;
 use mm_alloc::dma::DmaBuffer;
 use rcu::RcuArc;
-use scsi::{Command, Data, Direction, End, Unit, Upper};
+use scsi::{Command, Data, Direction, End, Tags, Unit, Upper};
 use scsi_proto::{Cdb, Transfer, key};
 use sync::Mutex;
 use workqueue::Work;
@@ -26,26 +26,15 @@ const LIST: usize = 24;
 /// Distance of two lists.
 const LIST_STEP: usize = 32;
 
-/// What belongs to a tag.
-struct Place {
-    command: SpinLock<Option<KBox<Command>>>,
-    /// The number that its command was sent with.
-    id: AtomicU64,
-}
-
-/// The places of a hardware queue, and memory for their lists.
-struct Places {
-    list: KVec<Place>,
-    unmap: DmaBuffer,
-}
-
 /// A disk.
 pub(crate) struct Disk {
     unit: Arc<Unit>,
     /// Its name (`sda`), and the number in it: that is given back as soon as nobody has the disk open any more.
     pub(crate) name: KString,
     pub(crate) index: Mutex<Option<Id>>,
-    places: KVec<Places>,
+    tags: Tags,
+    /// Memory for lists of UNMAP, by hardware queue.
+    lists: KVec<DmaBuffer>,
     /// A block of zeros for WRITE SAME.
     zeros: DmaBuffer,
     facts: RcuArc<Facts>,
@@ -69,21 +58,16 @@ pub(crate) struct Disk {
 impl Disk {
     /// Disk `index` with `depth` requests in each of `queues` hardware queues. ENOMEM.
     pub(crate) fn new(unit: &Arc<Unit>, index: Id, queues: u32, depth: u32, facts: Facts) -> Result<Arc<Self>> {
-        let mut places = KVec::with_capacity(queues as usize, GFP_KERNEL)?;
-        for hw in 0..queues {
-            let mut list = KVec::with_capacity(depth as usize, GFP_KERNEL)?;
-            for _ in 0..depth {
-                let command = KBox::new(Command::new(hw), GFP_KERNEL)?;
-                list.push(Place { command: SpinLock::new(Some(command)), id: AtomicU64::new(0) }, GFP_KERNEL)?;
-            }
-            let unmap = DmaBuffer::new(depth as usize * LIST_STEP, false, GFP_KERNEL)?;
-            places.push(Places { list, unmap }, GFP_KERNEL)?;
+        let mut lists = KVec::with_capacity(queues as usize, GFP_KERNEL)?;
+        for _ in 0..queues {
+            lists.push(DmaBuffer::new(depth as usize * LIST_STEP, false, GFP_KERNEL)?, GFP_KERNEL)?;
         }
         let disk = Self {
             unit: unit.clone(),
             name: disk_name("sd", index.get())?,
             index: Mutex::new(Some(index)),
-            places,
+            tags: Tags::new(queues, depth)?,
+            lists,
             zeros: DmaBuffer::new(4096, false, GFP_KERNEL)?,
             facts: RcuArc::new(Some(Arc::new(facts, GFP_KERNEL)?)),
             learning: Mutex::new(()),
@@ -124,10 +108,6 @@ impl Disk {
         self.shown.lock().as_ref().map(|(_, shown)| shown.clone())
     }
 
-    fn place(&self, hw: u32, tag: u32) -> Option<&Place> {
-        self.places.get(hw as usize)?.list.get(tag as usize)
-    }
-
     /// What the block layer is told after the disk refused something.
     pub(crate) fn take_refusals(&self, facts: &mut Facts) {
         if self.refused_discard.load(Acquire) {
@@ -158,7 +138,7 @@ impl Disk {
             Op::Discard if self.refused_discard.load(Acquire) => Err(EOPNOTSUPP),
             Op::Discard => match facts.discard {
                 Discard::Unmap => {
-                    let lists = &self.places.get(hw as usize).ok_or(EIO)?.unmap;
+                    let lists = self.lists.get(hw as usize).ok_or(EIO)?;
                     let at = request.tag() as usize * LIST_STEP;
                     lists.write_bytes(at, &Cdb::unmap_list(lba, blocks))?;
                     Ok((Cdb::unmap(), Direction::Out, Data::Piece(lists.bus_addr() + at as u64, LIST as u32)))
@@ -194,32 +174,16 @@ impl Disk {
             Ok(built) => built,
             Err(error) => return Err(Refused::Failed(request, error)),
         };
-        let tag = request.tag();
-        let (Some(place), Some(me)) = (self.place(hw, tag), self.me.get().and_then(WeakArc::upgrade)) else {
-            return Err(Refused::Failed(request, EIO));
-        };
-        let Some(mut command) = place.command.lock_irqsave().take() else {
-            return Err(Refused::Failed(request, EIO));
-        };
-        let flush = request.op() == Op::Flush;
-        command.cdb = cdb;
-        command.direction = direction;
-        command.data = data;
-        command.allowed = if request.flags().has(OpFlags::FAILFAST_DEV) { 0 } else { RETRIES };
-        command.timeout_ns = self.unit.timeout_ns().saturating_mul(if flush { 2 } else { 1 });
-        command.request = Some(request);
-        place.id.store(command.begin(me), Release);
-        let Err((error, mut command)) = self.unit.submit(command, last) else { return Ok(()) };
-        let request = command.request.take();
-        command.data = Data::None;
-        command.forget_end();
-        *place.command.lock_irqsave() = Some(command);
-        match request {
-            Some(request) if error == EBUSY => Err(Refused::Busy(request)),
-            Some(request) => Err(Refused::Failed(request, if error == ENXIO { EIO } else { error })),
-            // It gives back what it was given.
-            None => Ok(()),
-        }
+        let Some(me) = self.me.get().and_then(WeakArc::upgrade) else { return Err(Refused::Failed(request, EIO)) };
+        let allowed = if request.flags().has(OpFlags::FAILFAST_DEV) { 0 } else { RETRIES };
+        let timeout_ns = self.unit.timeout_ns().saturating_mul(if request.op() == Op::Flush { 2 } else { 1 });
+        self.tags.send(&self.unit, me, hw, request, last, |command| {
+            command.cdb = cdb;
+            command.direction = direction;
+            command.data = data;
+            command.allowed = allowed;
+            command.timeout_ns = timeout_ns;
+        })
     }
 
     /// What the block layer hears of an error; the disk may have refused a kind of command for good.
@@ -253,11 +217,7 @@ impl End for Disk {
     fn end(&self, mut command: KBox<Command>, result: Result) {
         let Some(request) = command.request.take() else { return };
         let result = result.map_err(|error| self.error_of(&command, request.op(), error));
-        command.data = Data::None;
-        // Before the tag is free.
-        if let Some(place) = self.place(request.hw_queue(), request.tag()) {
-            *place.command.lock_irqsave() = Some(command);
-        }
+        self.tags.keep(&request, command);
         request.complete(result);
     }
 }
@@ -279,12 +239,7 @@ impl MqOps for DiskOfQueue {
     }
 
     fn timeout(&self, hw: &HwQueue, expired: Expired) -> TimeoutAction {
-        let id = self.0.place(hw.index(), expired.tag).map_or(0, |place| place.id.load(Acquire));
-        if hw.is_expired(&expired) && id != 0 {
-            // If another request has the tag by now, its command has another number.
-            self.0.unit.late(hw.index(), id);
-        }
-        TimeoutAction::ResetTimer
+        self.0.tags.late(&self.0.unit, hw, expired)
     }
 }
 

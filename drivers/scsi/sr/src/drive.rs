@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A drive: its requests, for each of which a command is kept ready; its medium; how it comes and goes.
+//! A drive: its requests (`scsi::Tags` has their commands); its medium; how it comes and goes.
 
 use crate::{MAJOR, MAX_DRIVES, NUMBERS, ioctl};
 use block::mq::{Expired, HwQueue, MqDisk, MqOps, MqParams, Queue, Refused, Request, TimeoutAction};
 use block::{BlockDevice, DiskOps, Gendisk, GendiskParams, Op, QueueLimits};
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 use device::Id;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, KBox, KString, KVec, WeakArc};
+use kalloc::{Arc, KBox, KString, WeakArc};
 use kernel::ext::AliveGuard;
 use kernel::hardware::{block, device, ktime, locking, sync};
 use klog::pr_info;
-use locking::{SetOnce, SpinLock};
-use scsi::{Command, Data, Direction, End, State, Unit, Upper};
+use locking::SetOnce;
+use scsi::{Command, Data, Direction, End, State, Tags, Unit, Upper};
 use scsi_proto::{Cdb, Transfer, key};
 use sync::Mutex;
 
@@ -24,20 +24,12 @@ const BLOCK: u32 = 2048;
 const SHIFT: u32 = 11;
 const READY_NS: u64 = 30_000_000_000;
 
-/// What belongs to a tag.
-struct Place {
-    command: SpinLock<Option<KBox<Command>>>,
-    /// The number that its command was sent with.
-    id: AtomicU64,
-}
-
 /// A drive.
 pub(crate) struct Drive {
     unit: Arc<Unit>,
     /// Its number: given back as soon as nobody has it open any more.
     index: Mutex<Option<Id>>,
-    /// By hardware queue.
-    places: KVec<KVec<Place>>,
+    tags: Tags,
     me: SetOnce<WeakArc<Drive>>,
     /// Around looking at the medium.
     medium: Mutex<()>,
@@ -75,19 +67,10 @@ pub(crate) fn probe(unit: &Arc<Unit>) -> Result<Bound> {
     let number = index.get();
     let host = *unit.host().params();
     let depth = unit.max_depth().clamp(1, 64);
-    let mut places = KVec::with_capacity(host.hw_queues as usize, GFP_KERNEL)?;
-    for hw in 0..host.hw_queues {
-        let mut list = KVec::with_capacity(depth as usize, GFP_KERNEL)?;
-        for _ in 0..depth {
-            let command = SpinLock::new(Some(KBox::new(Command::new(hw), GFP_KERNEL)?));
-            list.push(Place { command, id: AtomicU64::new(0) }, GFP_KERNEL)?;
-        }
-        places.push(list, GFP_KERNEL)?;
-    }
     let drive = Drive {
         unit: unit.clone(),
         index: Mutex::new(Some(index)),
-        places,
+        tags: Tags::new(host.hw_queues, depth)?,
         me: SetOnce::new(),
         medium: Mutex::new(()),
         shown: Mutex::new(None),
@@ -165,10 +148,6 @@ impl Drive {
             let index = self.index.lock().take();
             drop(index);
         }
-    }
-
-    fn place(&self, hw: u32, tag: u32) -> Option<&Place> {
-        self.places.get(hw as usize)?.get(tag as usize)
     }
 
     /// Whether there is a medium that can be read; what changed is noted. ENOMEM. May sleep.
@@ -269,36 +248,20 @@ impl Drive {
     }
 
     fn send(&self, hw: u32, request: KBox<Request>, last: bool) -> Result<(), Refused> {
-        let (sector, sectors, tag) = (request.sector(), request.sectors(), request.tag());
+        let (sector, sectors) = (request.sector(), request.sectors());
         if request.op() != Op::Read || self.changed.load(Acquire) || (sector | sectors) & 3 != 0 {
             // A medium that nobody has looked at is not read.
             return Err(Refused::Failed(request, EIO));
         }
         let Ok(blocks) = u32::try_from(sectors >> 2) else { return Err(Refused::Failed(request, EIO)) };
-        let (Some(place), Some(me)) = (self.place(hw, tag), self.me.get().and_then(WeakArc::upgrade)) else {
-            return Err(Refused::Failed(request, EIO));
-        };
-        let Some(mut command) = place.command.lock_irqsave().take() else {
-            return Err(Refused::Failed(request, EIO));
-        };
-        command.cdb = Cdb::transfer(Transfer { write: false, lba: sector >> 2, blocks, fua: false }, false);
-        command.direction = Direction::In;
-        command.data = Data::Request;
-        command.allowed = RETRIES;
-        command.timeout_ns = self.unit.timeout_ns();
-        command.request = Some(request);
-        place.id.store(command.begin(me), Release);
-        let Err((error, mut command)) = self.unit.submit(command, last) else { return Ok(()) };
-        let request = command.request.take();
-        command.data = Data::None;
-        command.forget_end();
-        *place.command.lock_irqsave() = Some(command);
-        match request {
-            Some(request) if error == EBUSY => Err(Refused::Busy(request)),
-            Some(request) => Err(Refused::Failed(request, EIO)),
-            // It gives back what it was given.
-            None => Ok(()),
-        }
+        let Some(me) = self.me.get().and_then(WeakArc::upgrade) else { return Err(Refused::Failed(request, EIO)) };
+        self.tags.send(&self.unit, me, hw, request, last, |command| {
+            command.cdb = Cdb::transfer(Transfer { write: false, lba: sector >> 2, blocks, fua: false }, false);
+            command.direction = Direction::In;
+            command.data = Data::Request;
+            command.allowed = RETRIES;
+            command.timeout_ns = self.unit.timeout_ns();
+        })
     }
 }
 
@@ -319,11 +282,7 @@ impl End for Drive {
         {
             self.note_change();
         }
-        command.data = Data::None;
-        // Before the tag is free.
-        if let Some(place) = self.place(request.hw_queue(), request.tag()) {
-            *place.command.lock_irqsave() = Some(command);
-        }
+        self.tags.keep(&request, command);
         request.complete(result);
     }
 }
@@ -345,11 +304,7 @@ impl MqOps for OfQueue {
     }
 
     fn timeout(&self, hw: &HwQueue, expired: Expired) -> TimeoutAction {
-        let id = self.0.place(hw.index(), expired.tag).map_or(0, |place| place.id.load(Acquire));
-        if hw.is_expired(&expired) && id != 0 {
-            self.0.unit.late(hw.index(), id);
-        }
-        TimeoutAction::ResetTimer
+        self.0.tags.late(&self.0.unit, hw, expired)
     }
 }
 

@@ -26,6 +26,14 @@ pub trait IdTable<T: RawDeviceId, U: 'static> {
     fn entries(&self) -> &[(T, &'static U)];
 }
 
+impl<T: RawDeviceId, U: 'static> dyn IdTable<T, U> {
+    /// The driver's data for the first id that is right.
+    #[doc(hidden)]
+    pub fn find(&self, is_right: impl Fn(&T) -> bool) -> Option<&'static U> {
+        self.entries().iter().find(|(id, _)| is_right(id)).map(|(_, data)| *data)
+    }
+}
+
 impl<T: RawDeviceId, U: 'static, const N: usize> IdTable<T, U> for IdArray<T, U, N> {
     fn entries(&self) -> &[(T, &'static U)] {
         &self.ids

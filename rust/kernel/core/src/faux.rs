@@ -41,6 +41,20 @@ impl AsRef<Device<device::Bound>> for Registration {
     }
 }
 
+/// For tests that need a device.
+#[cfg(CONFIG_KUNIT = "y")]
+#[doc(hidden)]
+pub mod for_tests {
+    use super::{Device, Registration};
+    use crate::device::{self, Bound};
+
+    /// The device, whatever bus it is on.
+    pub fn device(registration: &Registration) -> &device::Device<Bound> {
+        let device: &Device<Bound> = registration.as_ref();
+        device.as_ref()
+    }
+}
+
 impl Drop for Registration {
     fn drop(&mut self) {
         self.0.unregister();

@@ -2,6 +2,26 @@
 //! Files for debugging: `kernel::debugfs`, over `fs/debugfs`. A [`File`] or [`Scope`] owns the data that its files show, so these
 //! go first. Nothing here fails: what cannot be made is not there, as nothing may depend on it.
 
+/// The files that show a value or set it: `each!` makes them, those that own the value and those of a scope.
+macro_rules! kinds {
+    ($each:ident) => {
+        $each! {
+            /// A file that shows a value as text.
+            read_only_file: ReadFile where Writer;
+            /// A file that shows a value's bytes.
+            read_binary_file: BinaryReadFile where BinaryWriter;
+            /// A file that shows a value as text, and sets it.
+            read_write_file: ReadWriteFile where Writer, Reader;
+            /// A file that shows a value's bytes, and sets them.
+            read_write_binary_file: BinaryReadWriteFile where BinaryWriter, BinaryReader;
+            /// A file that sets a value from text.
+            write_only_file: WriteFile where Reader;
+            /// A file that sets a value's bytes.
+            write_binary_file: BinaryWriteFile where BinaryReader;
+        }
+    };
+}
+
 mod ops;
 mod scope;
 mod traits;
@@ -40,20 +60,7 @@ macro_rules! files {
     };
 }
 
-files! {
-    /// A file that shows a value as text.
-    read_only_file: ReadFile where Writer;
-    /// A file that shows a value's bytes.
-    read_binary_file: BinaryReadFile where BinaryWriter;
-    /// A file that shows a value as text, and sets it.
-    read_write_file: ReadWriteFile where Writer, Reader;
-    /// A file that shows a value's bytes, and sets them.
-    read_write_binary_file: BinaryReadWriteFile where BinaryWriter, BinaryReader;
-    /// A file that sets a value from text.
-    write_only_file: WriteFile where Reader;
-    /// A file that sets a value's bytes.
-    write_binary_file: BinaryWriteFile where BinaryReader;
-}
+kinds!(files);
 
 impl Dir {
     /// A directory in the root.

@@ -113,20 +113,7 @@ macro_rules! files {
     };
 }
 
-files! {
-    /// A file that shows a value as text.
-    read_only_file: ReadFile where Writer;
-    /// A file that shows a value's bytes.
-    read_binary_file: BinaryReadFile where BinaryWriter;
-    /// A file that shows a value as text, and sets it.
-    read_write_file: ReadWriteFile where Writer, Reader;
-    /// A file that shows a value's bytes, and sets them.
-    read_write_binary_file: BinaryReadWriteFile where BinaryWriter, BinaryReader;
-    /// A file that sets a value from text.
-    write_only_file: WriteFile where Reader;
-    /// A file that sets a value's bytes.
-    write_binary_file: BinaryWriteFile where BinaryReader;
-}
+kinds!(files);
 
 impl<'data, 'dir> ScopedDir<'data, 'dir> {
     /// A directory in this one.

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! KUnit tests of memory that devices see.
 
-use crate::device::{Bound, Device};
 use crate::dma::{Coherent, CoherentBox, CoherentHandle, DmaMask, attrs};
-use crate::faux;
+use crate::faux::{self, for_tests::device};
 use crate::io::{Io, io_project, io_read, io_write};
 use crate::page::PAGE_SIZE;
 use crate::prelude::*;
@@ -12,11 +11,6 @@ use kernel_core::dma::for_tests::Entry;
 #[macros::kunit_tests(rust_kernel_coherent)]
 mod cases {
     use super::*;
-
-    fn device(registration: &faux::Registration) -> &Device<Bound> {
-        let device: &faux::Device<Bound> = registration.as_ref();
-        device.as_ref()
-    }
 
     #[test]
     fn coherent_memory() -> Result {

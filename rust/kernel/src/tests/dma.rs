@@ -2,7 +2,6 @@
 //! KUnit tests of what devices reach.
 
 use crate::alloc::flags::*;
-use crate::device::{Bound, Device};
 use crate::dma::{Coherent, DmaMask};
 use crate::error::{Result, code::*};
 use crate::{faux, for_kernel};
@@ -33,8 +32,7 @@ mod cases {
     #[test]
     fn coherent_memory_is_in_reach() -> Result {
         let registration = faux::Registration::new(c"dma-reach", None)?;
-        let device: &faux::Device<Bound> = registration.as_ref();
-        let device: &Device<Bound> = device.as_ref();
+        let device = faux::for_tests::device(&registration);
         for bits in [24, 32, 64] {
             let mask = DmaMask::try_new(bits)?.value();
             for_kernel::device(device).set_coherent_dma_mask(mask);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! KUnit tests of what is seen of others: firmware's files, the task and the test itself.
 
-use crate::device::{Bound, Device};
+use crate::faux::{self, for_tests::device};
 use crate::firmware::{self, Firmware, ModInfoBuilder};
 use crate::prelude::*;
 use crate::sync::{Arc, Completion};
-use crate::{faux, kunit, workqueue};
+use crate::{kunit, workqueue};
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use vfs::namei::{PathName, Start, create, remove};
 
@@ -17,11 +17,6 @@ const fn text<const N: usize>(module: &'static CStr) -> ModInfoBuilder<N> {
 #[macros::kunit_tests(rust_kernel_outside)]
 mod cases {
     use super::*;
-
-    fn device(registration: &faux::Registration) -> &Device<Bound> {
-        let device: &faux::Device<Bound> = registration.as_ref();
-        device.as_ref()
-    }
 
     /// What there can be no file for.
     #[test]

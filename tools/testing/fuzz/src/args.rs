@@ -4,7 +4,7 @@
 //! The arena: `SIZE` bytes to read and write, a page without access behind them, then a page that can only be read.
 
 use crate::calls::Arg;
-use crate::sys::Rng;
+use crate::rng::Rng;
 use crate::tables::{IOCTLS, NAMES, NUMBERS, PATHS, QUEUES, TYPES};
 
 /// Bytes of the arena that can be written.

@@ -8,14 +8,16 @@
 mod args;
 mod calls;
 mod ring;
+#[path = "../../abi-diff/src/rng.rs"]
+mod rng;
 mod round;
 mod sys;
 mod tables;
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use rng::Rng;
 use round::Progress;
 use std::time::{Duration, Instant};
-use sys::Rng;
 
 /// Calls of one round.
 const ROUND: u64 = 1500;

@@ -3,7 +3,7 @@
 
 use crate::args::{self, World};
 use crate::calls::Arg;
-use crate::sys::Rng;
+use crate::rng::Rng;
 
 /// Entries of the submission ring.
 const ENTRIES: u64 = 8;

@@ -3,7 +3,8 @@
 
 use crate::args::{self, PLAY, SIZE, World};
 use crate::calls::{self, Arg, Call, GROUPS, LIMIT};
-use crate::sys::{Rng, call, call_twice};
+use crate::rng::Rng;
+use crate::sys::{call, call_twice};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What a round tells the process that watches it; shared memory.

@@ -24,32 +24,8 @@ fn pair() -> Result<[i32; 2], String> {
     Ok(ends)
 }
 
-/// Sends descriptors; what sendmsg gave.
-fn send_raw(to: i32, fds: &[i32]) -> isize {
-    let mut byte = *b"f";
-    let mut vector = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
-    let mut control = [0u64; 140];
-    let size = (fds.len() * 4) as u32;
-    // SAFETY: the control buffer is aligned and large enough for 253 descriptors.
-    unsafe {
-        let mut msg: libc::msghdr = core::mem::zeroed();
-        msg.msg_iov = &mut vector;
-        msg.msg_iovlen = 1;
-        msg.msg_control = control.as_mut_ptr().cast();
-        msg.msg_controllen = libc::CMSG_SPACE(size) as usize;
-        let head = libc::CMSG_FIRSTHDR(&msg);
-        (*head).cmsg_level = libc::SOL_SOCKET;
-        (*head).cmsg_type = libc::SCM_RIGHTS;
-        (*head).cmsg_len = libc::CMSG_LEN(size) as usize;
-        for (index, fd) in fds.iter().enumerate() {
-            libc::CMSG_DATA(head).cast::<i32>().add(index).write_unaligned(*fd);
-        }
-        libc::sendmsg(to, &msg, libc::MSG_DONTWAIT)
-    }
-}
-
 fn send(to: i32, fds: &[i32]) -> Outcome {
-    eq!(c!(send_raw(to, fds)), 1);
+    eq!(c!(send_fds(to, fds)), 1);
     Ok(())
 }
 
@@ -276,7 +252,7 @@ fn limit() -> Outcome {
             pairs.push([a, b]);
             // A socket takes a few messages only.
             for _ in 0..8 {
-                if send_raw(a, &[r; 10]) < 0 {
+                if send_fds(a, &[r; 10]) < 0 {
                     break 'all errno();
                 }
                 sent += 10;

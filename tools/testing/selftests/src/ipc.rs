@@ -380,23 +380,7 @@ fn peer() -> Outcome {
 
 /// Sends one descriptor with a byte.
 fn send_fd(to: i32, fd: i32) -> Outcome {
-    let mut byte = *b"f";
-    let mut vector = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
-    let mut control = [0u64; 3];
-    // SAFETY: the control buffer is aligned and large enough for one descriptor.
-    unsafe {
-        let mut msg: libc::msghdr = core::mem::zeroed();
-        msg.msg_iov = &mut vector;
-        msg.msg_iovlen = 1;
-        msg.msg_control = control.as_mut_ptr().cast();
-        msg.msg_controllen = libc::CMSG_SPACE(4) as usize;
-        let head = libc::CMSG_FIRSTHDR(&msg);
-        (*head).cmsg_level = libc::SOL_SOCKET;
-        (*head).cmsg_type = libc::SCM_RIGHTS;
-        (*head).cmsg_len = libc::CMSG_LEN(4) as usize;
-        libc::CMSG_DATA(head).cast::<i32>().write_unaligned(fd);
-        eq!(c!(libc::sendmsg(to, &msg, 0)), 1);
-    }
+    eq!(c!(send_fds(to, &[fd])), 1);
     Ok(())
 }
 
@@ -405,7 +389,7 @@ fn receive_fd(from: i32) -> Result<i32, String> {
     let mut byte = [0u8; 4];
     let mut vector = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 4 };
     let mut control = [0u64; 3];
-    // SAFETY: as in send_fd.
+    // SAFETY: the buffers are live, and large enough for one descriptor.
     unsafe {
         let mut msg: libc::msghdr = core::mem::zeroed();
         msg.msg_iov = &mut vector;

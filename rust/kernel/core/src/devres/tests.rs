@@ -6,7 +6,7 @@ use super::*;
 #[macros::kunit_tests(rust_devres)]
 mod cases {
     use super::*;
-    use crate::faux;
+    use crate::faux::{self, for_tests::device};
     use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
     /// Counts its drops.
@@ -16,11 +16,6 @@ mod cases {
         fn drop(&mut self) {
             self.0.fetch_add(1, SeqCst);
         }
-    }
-
-    fn device(registration: &faux::Registration) -> &Device<Bound> {
-        let device: &faux::Device<Bound> = registration.as_ref();
-        device.as_ref()
     }
 
     #[test]

@@ -2,23 +2,13 @@
 //! `CoherentView`: a part of memory that a device sees, and where it sees it.
 
 use super::DmaAddress;
-use crate::io::{IoBackend, IoBase, IoCapable, IoCopyable, SysMem, SysMemBackend};
-use crate::ptr::KnownSize;
+use crate::io::{IoCapable, IoCopyable, SysMem, SysMemBackend, io_backend};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// A part of a [`Coherent`](super::Coherent).
 pub struct CoherentView<'a, T: ?Sized> {
     memory: SysMem<'a, T>,
     address: DmaAddress,
-}
-
-impl<T: ?Sized> Copy for CoherentView<'_, T> {}
-
-impl<T: ?Sized> Clone for CoherentView<'_, T> {
-    #[inline]
-    fn clone(&self) -> Self {
-        *self
-    }
 }
 
 impl<'a, T: ?Sized> CoherentView<'a, T> {
@@ -59,37 +49,16 @@ impl<'a, T: ?Sized> CoherentView<'a, T> {
     }
 }
 
-impl<'a, T: ?Sized + KnownSize> IoBase<'a> for CoherentView<'a, T> {
-    type Backend = CoherentIoBackend;
-    type Target = T;
-
-    #[inline]
-    fn as_view(self) -> Self {
-        self
-    }
-}
-
-/// How [`CoherentView`] is reached: as memory.
-pub struct CoherentIoBackend;
-
-impl IoBackend for CoherentIoBackend {
-    type View<'a, T: ?Sized + KnownSize> = CoherentView<'a, T>;
-
-    #[inline]
-    fn as_ptr<'a, T: ?Sized + KnownSize>(view: CoherentView<'a, T>) -> *mut T {
-        view.memory.as_ptr()
-    }
-
-    #[inline]
-    unsafe fn project_view<'a, T: ?Sized + KnownSize, U: ?Sized + KnownSize>(
-        view: Self::View<'a, T>,
-        part: *mut U,
-    ) -> Self::View<'a, U> {
+io_backend! {
+    /// How [`CoherentView`] is reached: as memory.
+    pub struct CoherentIoBackend of CoherentView;
+    |view| view.memory.as_ptr();
+    |view, part| {
         let offset = part.addr().wrapping_sub(view.memory.as_ptr().addr()) as u64;
         // SAFETY: The caller's contract.
         let memory = unsafe { SysMemBackend::project_view(view.memory, part) };
         CoherentView { memory, address: view.address.wrapping_add(offset) }
-    }
+    };
 }
 
 impl<T> IoCapable<T> for CoherentIoBackend

@@ -86,3 +86,54 @@ pub trait IoBase<'a>: Copy {
     /// The view of all of it.
     fn as_view(self) -> <Self::Backend as IoBackend>::View<'a, Self::Target>;
 }
+
+/// Declares a way to reach bytes, and what its views are: copied, and each the view of all of itself. The first closure is
+/// [`IoBackend::as_ptr`], the second [`IoBackend::project_view`], whose contract it may rely on.
+macro_rules! io_backend {
+    (
+        $(#[$attr:meta])*
+        pub struct $backend:ident of $view:ident;
+        |$whole:ident| $pointer:expr;
+        |$of:pat, $part:ident| $made:expr;
+    ) => {
+        impl<T: ?Sized> Copy for $view<'_, T> {}
+
+        impl<T: ?Sized> Clone for $view<'_, T> {
+            #[inline]
+            fn clone(&self) -> Self {
+                *self
+            }
+        }
+
+        impl<'a, T: ?Sized + $crate::ptr::KnownSize> $crate::io::IoBase<'a> for $view<'a, T> {
+            type Backend = $backend;
+            type Target = T;
+
+            #[inline]
+            fn as_view(self) -> Self {
+                self
+            }
+        }
+
+        $(#[$attr])*
+        pub struct $backend;
+
+        impl $crate::io::IoBackend for $backend {
+            type View<'a, T: ?Sized + $crate::ptr::KnownSize> = $view<'a, T>;
+
+            #[inline]
+            fn as_ptr<'a, T: ?Sized + $crate::ptr::KnownSize>($whole: $view<'a, T>) -> *mut T {
+                $pointer
+            }
+
+            #[inline]
+            unsafe fn project_view<'a, T: ?Sized + $crate::ptr::KnownSize, U: ?Sized + $crate::ptr::KnownSize>(
+                $of: Self::View<'a, T>,
+                $part: *mut U,
+            ) -> Self::View<'a, U> {
+                $made
+            }
+        }
+    };
+}
+pub(crate) use io_backend;

@@ -2,7 +2,7 @@
 //! A device's memory, mapped into the kernel: accesses are single instructions, and the compiler moves no other memory access across
 //! one that is not relaxed.
 
-use super::{IoBackend, IoBase, IoCapable, IoCopyable, Region};
+use super::{IoCapable, IoCopyable, Region, io_backend};
 use crate::error::Result;
 use crate::ptr::KnownSize;
 use core::arch::asm;
@@ -67,15 +67,6 @@ pub struct Mmio<'a, T: ?Sized> {
     _mapping: PhantomData<&'a ()>,
 }
 
-impl<T: ?Sized> Copy for Mmio<'_, T> {}
-
-impl<T: ?Sized> Clone for Mmio<'_, T> {
-    #[inline]
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
 // SAFETY: A device's memory can be accessed by every CPU.
 unsafe impl<T: ?Sized + Sync> Send for Mmio<'_, T> {}
 // SAFETY: As above.
@@ -98,76 +89,21 @@ impl<'a, T: ?Sized> Mmio<'a, T> {
     }
 }
 
-impl<'a, T: ?Sized + KnownSize> IoBase<'a> for Mmio<'a, T> {
-    type Backend = MmioBackend;
-    type Target = T;
-
-    #[inline]
-    fn as_view(self) -> Self {
-        self
-    }
-}
-
-/// How [`Mmio`] is reached.
-pub struct MmioBackend;
-
-impl IoBackend for MmioBackend {
-    type View<'a, T: ?Sized + KnownSize> = Mmio<'a, T>;
-
-    #[inline]
-    fn as_ptr<'a, T: ?Sized + KnownSize>(view: Mmio<'a, T>) -> *mut T {
-        view.pointer
-    }
-
-    #[inline]
-    unsafe fn project_view<'a, T: ?Sized + KnownSize, U: ?Sized + KnownSize>(
-        _: Self::View<'a, T>,
-        part: *mut U,
-    ) -> Self::View<'a, U> {
-        Mmio { pointer: part, _mapping: PhantomData }
-    }
+io_backend! {
+    /// How [`Mmio`] is reached.
+    pub struct MmioBackend of Mmio;
+    |view| view.pointer;
+    |_, part| Mmio { pointer: part, _mapping: PhantomData };
 }
 
 /// A view of a device's memory whose accesses need not be ordered with those to memory.
 pub struct RelaxedMmio<'a, T: ?Sized>(Mmio<'a, T>);
 
-impl<T: ?Sized> Copy for RelaxedMmio<'_, T> {}
-
-impl<T: ?Sized> Clone for RelaxedMmio<'_, T> {
-    #[inline]
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<'a, T: ?Sized + KnownSize> IoBase<'a> for RelaxedMmio<'a, T> {
-    type Backend = RelaxedMmioBackend;
-    type Target = T;
-
-    #[inline]
-    fn as_view(self) -> Self {
-        self
-    }
-}
-
-/// How [`RelaxedMmio`] is reached.
-pub struct RelaxedMmioBackend;
-
-impl IoBackend for RelaxedMmioBackend {
-    type View<'a, T: ?Sized + KnownSize> = RelaxedMmio<'a, T>;
-
-    #[inline]
-    fn as_ptr<'a, T: ?Sized + KnownSize>(view: RelaxedMmio<'a, T>) -> *mut T {
-        view.0.pointer
-    }
-
-    #[inline]
-    unsafe fn project_view<'a, T: ?Sized + KnownSize, U: ?Sized + KnownSize>(
-        _: Self::View<'a, T>,
-        part: *mut U,
-    ) -> Self::View<'a, U> {
-        RelaxedMmio(Mmio { pointer: part, _mapping: PhantomData })
-    }
+io_backend! {
+    /// How [`RelaxedMmio`] is reached.
+    pub struct RelaxedMmioBackend of RelaxedMmio;
+    |view| view.0.pointer;
+    |_, part| RelaxedMmio(Mmio { pointer: part, _mapping: PhantomData });
 }
 
 macro_rules! accesses {

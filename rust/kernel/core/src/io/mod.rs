@@ -16,6 +16,7 @@ mod sys_map;
 mod sys_mem;
 
 pub use crate::io_project;
+pub(crate) use backend::io_backend;
 pub use backend::{IoBackend, IoBase, IoCapable, IoCopyable};
 pub use kernel_base::io::resource::{self, Resource};
 pub use kernel_base::io::{PhysAddr, ResourceSize};

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `IoSysMap`: a device's memory or the kernel's, for code that takes either.
 
-use super::{IoBackend, IoBase, IoCapable, IoCopyable, Mmio, MmioBackend, SysMem, SysMemBackend};
-use crate::ptr::KnownSize;
+use super::{IoCapable, IoCopyable, Mmio, MmioBackend, SysMem, SysMemBackend, io_backend};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// A view of either.
@@ -11,15 +10,6 @@ pub enum IoSysMap<'a, T: ?Sized> {
     Io(Mmio<'a, T>),
     /// Of the kernel's.
     Sys(SysMem<'a, T>),
-}
-
-impl<T: ?Sized> Copy for IoSysMap<'_, T> {}
-
-impl<T: ?Sized> Clone for IoSysMap<'_, T> {
-    #[inline]
-    fn clone(&self) -> Self {
-        *self
-    }
 }
 
 impl<'a, T: ?Sized> From<Mmio<'a, T>> for IoSysMap<'a, T> {
@@ -36,43 +26,19 @@ impl<'a, T: ?Sized> From<SysMem<'a, T>> for IoSysMap<'a, T> {
     }
 }
 
-impl<'a, T: ?Sized + KnownSize> IoBase<'a> for IoSysMap<'a, T> {
-    type Backend = IoSysMapBackend;
-    type Target = T;
-
-    #[inline]
-    fn as_view(self) -> Self {
-        self
-    }
-}
-
-/// How [`IoSysMap`] is reached.
-pub struct IoSysMapBackend;
-
-impl IoBackend for IoSysMapBackend {
-    type View<'a, T: ?Sized + KnownSize> = IoSysMap<'a, T>;
-
-    #[inline]
-    fn as_ptr<'a, T: ?Sized + KnownSize>(view: IoSysMap<'a, T>) -> *mut T {
-        match view {
-            IoSysMap::Io(view) => MmioBackend::as_ptr(view),
-            IoSysMap::Sys(view) => SysMemBackend::as_ptr(view),
-        }
-    }
-
-    #[inline]
-    unsafe fn project_view<'a, T: ?Sized + KnownSize, U: ?Sized + KnownSize>(
-        view: Self::View<'a, T>,
-        part: *mut U,
-    ) -> Self::View<'a, U> {
+io_backend! {
+    /// How [`IoSysMap`] is reached.
+    pub struct IoSysMapBackend of IoSysMap;
+    |view| match view {
+        IoSysMap::Io(view) => MmioBackend::as_ptr(view),
+        IoSysMap::Sys(view) => SysMemBackend::as_ptr(view),
+    };
+    |view, part| match view {
         // SAFETY: The caller's contract.
-        unsafe {
-            match view {
-                IoSysMap::Io(view) => IoSysMap::Io(MmioBackend::project_view(view, part)),
-                IoSysMap::Sys(view) => IoSysMap::Sys(SysMemBackend::project_view(view, part)),
-            }
-        }
-    }
+        IoSysMap::Io(view) => IoSysMap::Io(unsafe { MmioBackend::project_view(view, part) }),
+        // SAFETY: As above.
+        IoSysMap::Sys(view) => IoSysMap::Sys(unsafe { SysMemBackend::project_view(view, part) }),
+    };
 }
 
 impl<T> IoCapable<T> for IoSysMapBackend

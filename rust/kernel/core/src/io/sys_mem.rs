@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Memory that a device (or anybody else) may change at any time.
 
-use super::{IoBackend, IoBase, IoCapable, IoCopyable};
-use crate::ptr::KnownSize;
+use super::{IoCapable, IoCopyable, io_backend};
 use core::marker::PhantomData;
 use core::mem::{ManuallyDrop, MaybeUninit};
 use zerocopy::{FromBytes, IntoBytes};
@@ -14,15 +13,6 @@ use zerocopy::{FromBytes, IntoBytes};
 pub struct SysMem<'a, T: ?Sized> {
     pointer: *mut T,
     _memory: PhantomData<&'a ()>,
-}
-
-impl<T: ?Sized> Copy for SysMem<'_, T> {}
-
-impl<T: ?Sized> Clone for SysMem<'_, T> {
-    #[inline]
-    fn clone(&self) -> Self {
-        *self
-    }
 }
 
 // SAFETY: Memory can be accessed by every CPU.
@@ -47,34 +37,11 @@ impl<'a, T: ?Sized> SysMem<'a, T> {
     }
 }
 
-impl<'a, T: ?Sized + KnownSize> IoBase<'a> for SysMem<'a, T> {
-    type Backend = SysMemBackend;
-    type Target = T;
-
-    #[inline]
-    fn as_view(self) -> Self {
-        self
-    }
-}
-
-/// How [`SysMem`] is reached.
-pub struct SysMemBackend;
-
-impl IoBackend for SysMemBackend {
-    type View<'a, T: ?Sized + KnownSize> = SysMem<'a, T>;
-
-    #[inline]
-    fn as_ptr<'a, T: ?Sized + KnownSize>(view: SysMem<'a, T>) -> *mut T {
-        view.pointer
-    }
-
-    #[inline]
-    unsafe fn project_view<'a, T: ?Sized + KnownSize, U: ?Sized + KnownSize>(
-        _: Self::View<'a, T>,
-        part: *mut U,
-    ) -> Self::View<'a, U> {
-        SysMem { pointer: part, _memory: PhantomData }
-    }
+io_backend! {
+    /// How [`SysMem`] is reached.
+    pub struct SysMemBackend of SysMem;
+    |view| view.pointer;
+    |_, part| SysMem { pointer: part, _memory: PhantomData };
 }
 
 macro_rules! accesses {

@@ -5,8 +5,7 @@ use super::Device;
 use crate::device::Bound;
 use crate::devres::DevresLt;
 use crate::error::{Result, code::*};
-use crate::io::{IoBackend, IoBase, IoCapable, Mmio, MmioBackend, MmioRaw, Region};
-use crate::ptr::KnownSize;
+use crate::io::{IoBase, IoCapable, Mmio, MmioBackend, MmioRaw, Region, io_backend};
 use crate::types::covariant_by_lifetime;
 use ::pci::{BarClaim, PciDevice};
 use core::ffi::CStr;
@@ -84,14 +83,6 @@ pub struct ConfigSpace<'a, T: ?Sized = Extended> {
     place: *mut T,
 }
 
-impl<T: ?Sized> Copy for ConfigSpace<'_, T> {}
-
-impl<T: ?Sized> Clone for ConfigSpace<'_, T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
 // SAFETY: The pointer is a number.
 unsafe impl<T: ?Sized + Sync> Send for ConfigSpace<'_, T> {}
 // SAFETY: As above.
@@ -104,34 +95,11 @@ impl<'a, const SIZE: usize> ConfigSpace<'a, Region<SIZE>> {
     }
 }
 
-impl<'a, T: ?Sized + KnownSize> IoBase<'a> for ConfigSpace<'a, T> {
-    type Backend = ConfigSpaceBackend;
-    type Target = T;
-
-    #[inline]
-    fn as_view(self) -> Self {
-        self
-    }
-}
-
-/// How [`ConfigSpace`] is reached.
-pub struct ConfigSpaceBackend;
-
-impl IoBackend for ConfigSpaceBackend {
-    type View<'a, T: ?Sized + KnownSize> = ConfigSpace<'a, T>;
-
-    #[inline]
-    fn as_ptr<'a, T: ?Sized + KnownSize>(view: ConfigSpace<'a, T>) -> *mut T {
-        view.place
-    }
-
-    #[inline]
-    unsafe fn project_view<'a, T: ?Sized + KnownSize, U: ?Sized + KnownSize>(
-        view: Self::View<'a, T>,
-        part: *mut U,
-    ) -> Self::View<'a, U> {
-        ConfigSpace { function: view.function, place: part }
-    }
+io_backend! {
+    /// How [`ConfigSpace`] is reached.
+    pub struct ConfigSpaceBackend of ConfigSpace;
+    |view| view.place;
+    |view, part| ConfigSpace { function: view.function, place: part };
 }
 
 macro_rules! accesses {

@@ -4,7 +4,6 @@
 use crate::alloc::allocator::Vmalloc;
 use crate::alloc::flags::GFP_KERNEL;
 use crate::alloc::{KBox, VBox, VVec};
-use crate::device::{Bound, Device};
 use crate::dma::{Coherent, for_tests};
 use crate::error::{Result, code::*};
 use crate::interop::list::{CListHead, clist_create};
@@ -94,8 +93,7 @@ mod cases {
     #[test]
     fn references_to_coherent_memory() -> Result {
         let registration = faux::Registration::new(c"dma-references", None)?;
-        let device: &faux::Device<Bound> = registration.as_ref();
-        let device: &Device<Bound> = device.as_ref();
+        let device = faux::for_tests::device(&registration);
         let ring = Coherent::<for_tests::Entry>::zeroed_slice(device, 300, GFP_KERNEL)?;
         // SAFETY: There is no device, and no other reference.
         let entry = unsafe { ring.as_mut() }.get_mut(256).ok_or(EINVAL)?;

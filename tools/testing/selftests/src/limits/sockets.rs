@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Sockets in the queues of sockets.
 
-use crate::util::{Outcome, close, in_child, pipe, read};
+use crate::util::{Outcome, close, in_child, pipe, read, send_fds};
 use crate::{c, eq};
 
 /// Sockets sent through each other, in a long chain and in a circle.
@@ -45,22 +45,6 @@ pub(super) fn chain_closed() -> Outcome {
 }
 
 fn send_fd(through: i32, fd: i32) -> Outcome {
-    let mut byte = *b"x";
-    let mut iov = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
-    let mut control = [0u64; 4];
-    // SAFETY: all zero is a valid msghdr; the buffers live until the call is over.
-    unsafe {
-        let mut msg: libc::msghdr = core::mem::zeroed();
-        msg.msg_iov = &mut iov;
-        msg.msg_iovlen = 1;
-        msg.msg_control = control.as_mut_ptr().cast();
-        msg.msg_controllen = libc::CMSG_SPACE(4) as usize;
-        let head = libc::CMSG_FIRSTHDR(&msg);
-        (*head).cmsg_level = libc::SOL_SOCKET;
-        (*head).cmsg_type = libc::SCM_RIGHTS;
-        (*head).cmsg_len = libc::CMSG_LEN(4) as usize;
-        libc::CMSG_DATA(head).cast::<i32>().write_unaligned(fd);
-        c!(libc::sendmsg(through, &msg, 0));
-    }
+    c!(send_fds(through, &[fd]));
     Ok(())
 }

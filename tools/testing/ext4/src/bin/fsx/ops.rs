@@ -14,18 +14,8 @@ impl Model {
         self.random(length);
         self.note(format!("{} {at}+{length}", if direct { "direct write" } else { "write" }));
         let file = if direct { self.direct.as_ref().unwrap_or(&self.file) } else { &self.file };
-        match file.write(&self.buffer[..length as usize], at) {
-            Ok(done) => {
-                self.wrote(at, done);
-                if done as u64 != length {
-                    self.settle(at, length);
-                }
-            }
-            Err(errno) => {
-                self.refused("write", errno);
-                self.settle(at, length);
-            }
-        }
+        let result = file.write(&self.buffer[..length as usize], at);
+        self.written(result, at, length);
     }
 
     pub(super) fn append(&mut self) {
@@ -36,7 +26,13 @@ impl Model {
         }
         self.random(length);
         self.note(format!("append {at}+{length}"));
-        match self.append.write(&self.buffer[..length as usize], 0) {
+        let result = self.append.write(&self.buffer[..length as usize], 0);
+        self.written(result, at, length);
+    }
+
+    /// Notes what a write of `length` bytes at `at` did.
+    fn written(&mut self, result: Result<usize, i32>, at: u64, length: u64) {
+        match result {
             Ok(done) => {
                 self.wrote(at, done);
                 if done as u64 != length {

@@ -250,14 +250,15 @@ def hotplug(adapter):
             plug()
             guest.check("dd if=/dev/sda of=/dev/null bs=64k 2>/dev/null")
             unplug()
-        for _ in range(3):
+        # The CPUs' own lists of free objects fill first; what they take does not grow with the rounds.
+        for _ in range(8):
             cycle()
         before, used = memory(guest), objects(guest)
         for _ in range(ROUNDS):
             cycle()
         after = memory(guest)
         same_objects(used, objects(guest), ROUNDS)
-        if before["MemFree"] - after["MemFree"] > 16 * ROUNDS or after["Slab"] - before["Slab"] > 4 * ROUNDS:
+        if before["MemFree"] - after["MemFree"] > 16 * ROUNDS or after["Slab"] - before["Slab"] > 100 + 2 * ROUNDS:
             raise GuestError(f"memory before {before}, after {after}")
         plug()
         guest.qmp("block_resize", **{"node-name": "hot", "size": 8 * MB})

@@ -47,6 +47,8 @@ pub mod iop {
     pub const REFRESH: u32 = 1 << 14;
     /// It is known to have no file capabilities: who writes to it need not look (`S_NOSEC`).
     pub const NO_CAPS: u32 = 1 << 15;
+    /// The kernel made it for a device, or on the way to one, and takes it away with that (devtmpfs).
+    pub const FOR_DEVICE: u32 = 1 << 16;
 }
 
 /// Where a symbolic link leads.

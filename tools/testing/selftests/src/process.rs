@@ -46,6 +46,7 @@ pub const TESTS: &[Test] = &[
     ("process.exec_from_thread", exec::exec_from_thread),
     ("process.exec_thread_becomes_leader", exec::exec_thread_leader),
     ("process.exec_beside_new_threads", exec::exec_beside_new_threads),
+    ("process.exec_beside_stops", exec::exec_beside_stops),
     ("process.auxv", exec::auxv),
     ("process.exit_group_code", exit_code),
     ("process.prctl_name", prctl_name),

@@ -137,5 +137,5 @@ fn try_hide(bdev: &Arc<BlockDevice>) -> Result {
     sysfs::uevent::emit(Action::Remove, &dir, "block", |out| attributes::uevent(bdev, out));
     dir.remove();
     let node = bdev.name()?;
-    devtmpfs::remove_node(node.to_str().ok_or(EINVAL)?)
+    devtmpfs::remove_node(node.to_str().ok_or(EINVAL)?, Kind::Block, bdev.dev())
 }

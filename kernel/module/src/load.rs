@@ -76,7 +76,7 @@ fn name_of<'a>(elf: &Elf<'a>) -> Result<&'a [u8]> {
     };
     // What is behind it would be taken for a part of it, and written to.
     if header.size != size_of::<Header>() || header.data.len() != header.size {
-        pr_err!("The section .gnu.linkonce.this_module has not the size of this kernel's ({})", header.size);
+        pr_err!("Section .gnu.linkonce.this_module has {} bytes, this kernel's {}", header.size, size_of::<Header>());
         return Err(ENOEXEC);
     }
     let fits = |name: &&[u8]| {

@@ -264,10 +264,11 @@ fn take_leaders_number(thread: &Thread, process: &Arc<Process>) -> Result {
         let _tree = TREE.lock();
         let old = process.links.lock().leader.replace(task.to_arc());
         let its = old.as_ref().and_then(|old| crate::thread::thread_of(old));
-        if let Some(its) = its {
-            thread.replace_leader(its);
-        }
-        crate::pid::take_number(&task.to_arc(), own, number)?;
+        crate::pid::take_number(&task.to_arc(), own, number, || {
+            if let Some(its) = its {
+                thread.replace_leader(its);
+            }
+        })?;
         if let Some(old) = &old {
             old.set_tid(own);
         }
@@ -276,6 +277,7 @@ fn take_leaders_number(thread: &Thread, process: &Arc<Process>) -> Result {
         (old, cut)
     };
     if let Some(its) = old.as_ref().and_then(|old| crate::thread::thread_of(old)) {
+        its.give_back_number();
         exit::forget_pending(its);
     }
     if let Some((tracer, _)) = &cut

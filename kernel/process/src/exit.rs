@@ -526,23 +526,18 @@ fn signal_orphaned_groups(process: &Arc<Process>, children: &KVec<Moved>) {
 
 /// The last of a process: out of its group and of the tables. Its statistics have been taken by whoever waited.
 pub(crate) fn release(process: &Arc<Process>) {
-    let group = process.group();
-    group.remove(process);
-    let leader = {
-        let mut links = process.links.lock();
-        links.parent = None;
-        links.leader.take()
-    };
-    if let Some(leader) = &leader
-        && let Some(thread) = thread_of(leader)
-        && thread.is_traced()
-    {
-        let cut = {
-            let _tree = TREE.lock();
-            ptrace::attach::unlink(leader, thread)
+    let (leader, parent, cut) = {
+        let _tree = TREE.lock();
+        // Together: who puts it into another group sees that it is gone.
+        process.group().remove(process);
+        let (leader, parent) = {
+            let mut links = process.links.lock();
+            (links.leader.take(), links.parent.take())
         };
-        drop(cut);
-    }
+        let cut = leader.as_ref().and_then(|leader| ptrace::attach::unlink(leader, thread_of(leader)?));
+        (leader, parent, cut)
+    };
+    drop((parent, cut));
     drop(pid::unpublish_thread(process.pid()));
     flush_all(process, &mut process.signals.lock_irqsave(), EVERY_SIGNAL);
     if let Some(thread) = leader.as_ref().and_then(|leader| thread_of(leader)) {

@@ -3,7 +3,7 @@
 //! `setsid(2)`.
 
 use crate::group::{ProcessGroup, Session};
-use crate::pid;
+use crate::pid::{self, PidNr};
 use crate::thread::{Process, TREE, current_process, process_of, thread_of, with_thread};
 use core::sync::atomic::Ordering;
 use errno::Result;
@@ -94,11 +94,7 @@ pub fn sys_setpgid(regs: &PtRegs) -> Result<usize> {
     let group = if id == target.pid() {
         match pid::find_group(id) {
             Some(group) => group,
-            None => {
-                let leader = target.leader().ok_or(ESRCH)?;
-                let nr = thread_of(&leader).and_then(|thread| thread.nr()).ok_or(ESRCH)?;
-                ProcessGroup::new(nr, target.session())?
-            }
+            None => ProcessGroup::new(number_of(&target)?, target.session())?,
         }
     } else {
         pid::find_group(id).filter(|g| g.session().id() == target.session().id()).ok_or(EPERM)?
@@ -107,14 +103,30 @@ pub fn sys_setpgid(regs: &PtRegs) -> Result<usize> {
     Ok(0)
 }
 
-/// Puts a process into `group` and takes it out of its old one.
+/// The number that a group or a session is named by which `process` starts. `ESRCH` if it is gone.
+fn number_of(process: &Process) -> Result<Arc<PidNr>> {
+    // `execve` by another thread changes the leader, and then its number.
+    let tree = TREE.lock();
+    let leader = process.leader();
+    let nr = leader.as_ref().and_then(|leader| thread_of(leader)?.nr());
+    drop(tree);
+    nr.ok_or(ESRCH)
+}
+
+/// Puts a process into `group` and takes it out of its old one. `ESRCH` if it has been waited for meanwhile.
 pub(crate) fn move_to_group(process: &Arc<Process>, group: Arc<ProcessGroup>) -> Result {
     let _tree = TREE.lock();
     let old = process.group();
     if Arc::ptr_eq(&old, &group) {
         return Ok(());
     }
-    group.add(process)?;
+    let gone = process.links.lock().leader.is_none();
+    let joined = if gone { Err(ESRCH) } else { group.add(process) };
+    if joined.is_err() {
+        // If it was made for this, nobody is in it: it goes.
+        group.remove(process);
+        return joined;
+    }
     process.links.lock().group = group;
     old.remove(process);
     Ok(())
@@ -127,8 +139,7 @@ pub fn sys_setsid(_: &PtRegs) -> Result<usize> {
     if pid::find_group(me.pid()).is_some() {
         return Err(EPERM);
     }
-    let leader = me.leader().ok_or(ESRCH)?;
-    let nr = thread_of(&leader).and_then(|thread| thread.nr()).ok_or(ESRCH)?;
+    let nr = number_of(&me)?;
     let session = Session::new(nr.clone())?;
     let group = ProcessGroup::new(nr, session)?;
     move_to_group(&me, group)?;

@@ -154,10 +154,12 @@ pub(crate) fn unpublish_thread(tid: u32) -> Option<Arc<Task>> {
 }
 
 /// `task`, whose number was `own`, is to be found by `number` in place of who is, and by `own` no more: nobody who looks finds neither.
-pub(crate) fn take_number(task: &Arc<Task>, own: u32, number: u32) -> Result {
+/// `exchange` moves what the threads themselves keep of their numbers: who looks finds both changed, or none.
+pub(crate) fn take_number(task: &Arc<Task>, own: u32, number: u32, exchange: impl FnOnce()) -> Result {
     let mut table = TABLE.write();
     // Without an entry there, room must be found.
     let old = table.threads.store(u64::from(number), task.clone(), GFP_ATOMIC)?;
+    exchange();
     task.set_tid(number);
     let gone = table.threads.erase(u64::from(own));
     drop(table);

@@ -18,11 +18,32 @@ mod in_kernel {
     const WAITED: u32 = 1;
     const REFUSED: u32 = 2;
 
+    /// What a test and its thread tell each other.
     struct Shared {
-        killed: AtomicU32,
-        exiting: AtomicU32,
+        first: AtomicU32,
+        second: AtomicU32,
         go: Completion,
         done: Completion,
+    }
+
+    impl Shared {
+        fn new() -> errno::Result<Arc<Self>> {
+            let new = Self {
+                first: AtomicU32::new(0),
+                second: AtomicU32::new(0),
+                go: Completion::new(),
+                done: Completion::new(),
+            };
+            Ok(Arc::new(new, GFP_KERNEL)?)
+        }
+    }
+
+    /// Waits until `done` says yes, or too long.
+    fn wait_for(done: impl Fn() -> bool) {
+        let deadline = ktime::now_ns() + PATIENCE_NS;
+        while !done() && ktime::now_ns() < deadline {
+            ktime::sleep_ns(1_000_000);
+        }
     }
 
     fn outcome(result: errno::Result) -> u32 {
@@ -32,22 +53,16 @@ mod in_kernel {
     /// A fatal signal ends a killable wait, but not that of a task which is ending by it already.
     #[test]
     fn killable_waits_of_the_killed_and_of_the_dying() {
-        let shared = Shared {
-            killed: AtomicU32::new(0),
-            exiting: AtomicU32::new(0),
-            go: Completion::new(),
-            done: Completion::new(),
-        };
-        let Ok(shared) = Arc::new(shared, GFP_KERNEL) else { return assert!(false) };
+        let Ok(shared) = Shared::new() else { return assert!(false) };
         let its = shared.clone();
         let thread = task::kthread_run(b"killable", move || {
             let task = current();
             if let Some(thread) = thread_of(&task) {
                 thread.kill.store(true, SeqCst);
                 task.set_flags(TaskFlags::SIGPENDING);
-                its.killed.store(outcome(its.go.wait_killable()), SeqCst);
+                its.first.store(outcome(its.go.wait_killable()), SeqCst);
                 thread.exiting.store(true, SeqCst);
-                its.exiting.store(outcome(its.go.wait_killable()), SeqCst);
+                its.second.store(outcome(its.go.wait_killable()), SeqCst);
                 // As it was, for its real end.
                 thread.exiting.store(false, SeqCst);
                 thread.kill.store(false, SeqCst);
@@ -56,47 +71,35 @@ mod in_kernel {
             its.done.complete();
         });
         let Ok(thread) = thread else { return assert!(false) };
-        let deadline = ktime::now_ns() + PATIENCE_NS;
-        let asleep = || shared.killed.load(SeqCst) != 0 && thread.state() == State::KILLABLE;
-        while !asleep() && shared.exiting.load(SeqCst) == 0 && ktime::now_ns() < deadline {
-            ktime::sleep_ns(1_000_000);
-        }
-        assert_eq!(shared.killed.load(SeqCst), REFUSED);
+        let asleep = || shared.first.load(SeqCst) != 0 && thread.state() == State::KILLABLE;
+        wait_for(|| asleep() || shared.second.load(SeqCst) != 0);
+        assert_eq!(shared.first.load(SeqCst), REFUSED);
         shared.go.complete();
         shared.done.wait();
-        assert_eq!(shared.exiting.load(SeqCst), WAITED);
+        assert_eq!(shared.second.load(SeqCst), WAITED);
     }
 
     /// Nobody gets hold of what a process has in the middle of an `execve`.
     #[test]
     fn nobody_looks_inside_during_execve() {
-        let shared = Shared {
-            killed: AtomicU32::new(0),
-            exiting: AtomicU32::new(0),
-            go: Completion::new(),
-            done: Completion::new(),
-        };
-        let Ok(shared) = Arc::new(shared, GFP_KERNEL) else { return assert!(false) };
+        let Ok(shared) = Shared::new() else { return assert!(false) };
         let its = shared.clone();
         let target = task::kthread_run(b"execve", move || {
             let guard = crate::exec::Guard::new();
-            its.killed.store(outcome(guard.as_ref().map(|_| ()).map_err(|&error| error)), SeqCst);
+            its.first.store(outcome(guard.as_ref().map(|_| ()).map_err(|&error| error)), SeqCst);
             its.go.wait();
-            its.exiting.store(1, SeqCst);
+            its.second.store(1, SeqCst);
             drop(guard);
             its.done.wait();
         });
         let Ok(target) = target else { return assert!(false) };
-        let deadline = ktime::now_ns() + PATIENCE_NS;
-        while shared.killed.load(SeqCst) == 0 && ktime::now_ns() < deadline {
-            ktime::sleep_ns(1_000_000);
-        }
-        assert_eq!(shared.killed.load(SeqCst), WAITED);
+        wait_for(|| shared.first.load(SeqCst) != 0);
+        assert_eq!(shared.first.load(SeqCst), WAITED);
         let its = shared.clone();
         let Ok(answer) = Arc::new((AtomicU32::new(0), Completion::new()), GFP_KERNEL) else { return assert!(false) };
         let (told, looked_at) = (answer.clone(), target.clone());
         let looker = task::kthread_run(b"looker", move || {
-            let found = crate::access::look_inside(&looked_at, |_| true, || its.exiting.load(SeqCst));
+            let found = crate::access::look_inside(&looked_at, |_| true, || its.second.load(SeqCst));
             told.0.store(if found == Ok(Some(1)) { WAITED } else { REFUSED }, SeqCst);
             told.1.complete();
         });

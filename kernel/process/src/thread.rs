@@ -29,8 +29,8 @@ pub(crate) static TREE: SpinLock<()> = SpinLock::new(());
 /// What a task is as a thread of a process.
 pub struct Thread {
     process: Arc<Process>,
-    /// Its number; `execve` exchanges it with the leader's.
-    /// `None` once the thread is gone for everybody ([`Self::give_back_number`]).
+    /// Its number; `execve` exchanges it with the leader's, under `TREE`. `None` once the thread is gone for everybody
+    /// ([`Self::give_back_number`]).
     nr: SpinLock<Option<Arc<PidNr>>>,
     /// Blocked signals; changed by the thread itself only.
     pub(crate) blocked: AtomicU64,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! devtmpfs: the file system in which the kernel makes a node for every device that drivers register. There is one instance;
-//! every mount shows it, and programs may add to it and change it like any tmpfs.
+//! every mount shows it, and programs may add to it and change it like any tmpfs: what they made, the kernel leaves alone.
 //!
 //! Drivers call `create_device`, or `create_node` and `remove_node`; the boot code calls `init` before any of them, after `tmpfs::init`.
 //! Locks: those of the VFS (directories on the way to a node, one at a time).
@@ -12,9 +12,10 @@ use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KString};
 use locking::SetOnce;
-use uapi::{S_IFBLK, S_IFCHR, S_IFDIR};
+use uapi::{S_IFBLK, S_IFCHR, S_IFDIR, S_IFMT};
+use vfs::inode::{Inode, iop};
 use vfs::namei::kernel::kernel_make;
-use vfs::namei::remove::kernel_remove;
+use vfs::namei::remove::kernel_remove_if;
 use vfs::{Dev, FileSystemType, FsContext, Path, SuperBlock, register_filesystem};
 
 struct Devtmpfs;
@@ -57,11 +58,28 @@ pub enum Kind {
     Block,
 }
 
-/// Makes node `name` (perhaps with directories, `input/event0`) for device `dev`. `mode`: permissions. `EEXIST`. May sleep.
+impl Kind {
+    /// The type of its nodes.
+    fn file_type(self) -> u32 {
+        if self == Self::Char { S_IFCHR } else { S_IFBLK }
+    }
+}
+
+/// Makes node `name` (perhaps with directories, `input/event0`) for device `dev`, unless a program made one by that name before: opening
+/// that may be what loads the driver. `mode`: permissions. May sleep.
 pub fn create_node(name: &str, kind: Kind, dev: Dev, mode: u32) -> Result {
     let (dir, last) = directory_of(name, true)?;
-    let kind = if kind == Kind::Char { S_IFCHR } else { S_IFBLK };
-    kernel_make(&dir, last, |dir| dir.ops().mknod(dir, last, kind | mode & 0o777, dev)).map(drop)
+    let mode = kind.file_type() | mode & 0o777;
+    match kernel_make(&dir, last, |dir| dir.ops().mknod(dir, last, mode, dev).map(marked)) {
+        Ok(_) | Err(EEXIST) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// What the kernel made is known by this.
+fn marked(inode: Arc<Inode>) -> Arc<Inode> {
+    inode.change_iflags(iop::FOR_DEVICE, 0);
+    inode
 }
 
 /// A device of a driver, as `sysfs` and devtmpfs show it.
@@ -109,7 +127,7 @@ impl Device<'_> {
     }
 }
 
-/// Shows `device` in `/sys` and makes its node, if nobody has made one (`device_create`). `EEXIST`: there is such a device. May sleep.
+/// Shows `device` in `/sys` and makes its node (`device_create`). `EEXIST`: there is such a device. May sleep.
 pub fn create_device(device: &Device<'_>) -> Result {
     create_device_with(device, |_| Ok(())).map(drop)
 }
@@ -121,11 +139,7 @@ pub fn create_device_with(
 ) -> Result<Arc<sysfs::Node>> {
     device.shown(|shown| {
         let node = sysfs::device::add(shown)?;
-        let make = || match create_node(device.node.unwrap_or(device.name), device.kind, device.dev, device.mode) {
-            // A program made it before: opening that node may be what loads the driver.
-            Err(EEXIST) => Ok(()),
-            made => made,
-        };
+        let make = || create_node(device.node.unwrap_or(device.name), device.kind, device.dev, device.mode);
         if let Err(error) = fill(&node).and_then(|()| make()) {
             let _ = sysfs::device::forget(shown);
             return Err(error);
@@ -137,23 +151,42 @@ pub fn create_device_with(
 
 /// Takes a device's node and its directory away (`device_destroy`). May sleep.
 pub fn remove_device(device: &Device<'_>) {
-    // A program may have removed or replaced the node, which is its right.
-    let _ = remove_node(device.node.unwrap_or(device.name));
-    // What is gone already is fine.
+    // Without memory the node stays; what is gone already is fine.
+    let _ = remove_node(device.node.unwrap_or(device.name), device.kind, device.dev);
     let _ = device.shown(sysfs::device::remove);
 }
 
-/// Removes node `name`, and directories that are empty then. May sleep.
-pub fn remove_node(name: &str) -> Result {
+/// Removes node `name` of device `dev`, and the kernel's directories that are empty then. A program may have removed it, or put another in
+/// its place, which stays. May sleep.
+pub fn remove_node(name: &str, kind: Kind, dev: Dev) -> Result {
+    match try_remove(name, kind, dev) {
+        Err(ENOENT) => Ok(()),
+        result => result,
+    }
+}
+
+fn try_remove(name: &str, kind: Kind, dev: Dev) -> Result {
+    let is_marked = |inode: &Inode| inode.iflags() & iop::FOR_DEVICE != 0;
+    let is_its = |inode: &Inode| {
+        let is_its = is_marked(inode) && inode.mode() & S_IFMT == kind.file_type() && inode.rdev == dev;
+        if is_its {
+            // By another name that a program gave it nobody else gets at the next device of this number.
+            inode.set_owner(0, 0);
+            inode.set_mode(inode.mode() & !0o777);
+        }
+        is_its
+    };
     let (dir, last) = directory_of(name, false)?;
-    kernel_remove(&dir, last)?;
+    if !kernel_remove_if(&dir, last, is_its)? {
+        return Ok(());
+    }
     let mut rest = name;
     while let Some((above, _)) = rest.rsplit_once('/') {
         let (dir, last) = directory_of(above, false)?;
-        match kernel_remove(&dir, last) {
-            Ok(()) => rest = above,
-            // Others are still in it.
-            Err(ENOTEMPTY) => break,
+        match kernel_remove_if(&dir, last, is_marked) {
+            Ok(true) => rest = above,
+            // A program's, or others are still in it.
+            Ok(false) | Err(ENOTEMPTY) => break,
             Err(error) => return Err(error),
         }
     }
@@ -171,14 +204,63 @@ fn directory_of(name: &str, make: bool) -> Result<(Path, &[u8])> {
         let component = component.as_bytes();
         let found = match vfs::dcache::lookup_cached(&at.dentry, component) {
             Some(found) => found,
-            None if make => match kernel_make(&at, component, |dir| dir.ops().mkdir(dir, component, S_IFDIR | 0o755)) {
-                Ok(made) => made,
-                Err(EEXIST) => vfs::dcache::lookup_cached(&at.dentry, component).ok_or(ENOENT)?,
-                Err(error) => return Err(error),
-            },
+            None if make => {
+                match kernel_make(&at, component, |dir| dir.ops().mkdir(dir, component, S_IFDIR | 0o755).map(marked)) {
+                    Ok(made) => made,
+                    Err(EEXIST) => vfs::dcache::lookup_cached(&at.dentry, component).ok_or(ENOENT)?,
+                    Err(error) => return Err(error),
+                }
+            }
             None => return Err(ENOENT),
         };
         at = Path { mnt: at.mnt.clone(), dentry: found };
     }
     Ok((at, last.as_bytes()))
+}
+
+#[macros::kunit_tests(devtmpfs)]
+mod tests {
+    use super::*;
+    use vfs::namei::kernel::kernel_lookup;
+    use vfs::namei::remove::kernel_remove;
+
+    const NODE: &str = "kunit_devtmpfs/node";
+    const MINE: Dev = Dev::new(509, 1);
+
+    /// What a look-up finds, as its device.
+    fn found() -> Result<Option<Dev>> {
+        let (dir, last) = match directory_of(NODE, false) {
+            Err(ENOENT) => return Ok(None),
+            found => found?,
+        };
+        Ok(kernel_lookup(&dir, last)?.and_then(|node| node.inode().map(|inode| inode.rdev)))
+    }
+
+    #[test]
+    fn the_kernel_takes_its_own_away() -> Result {
+        create_node(NODE, Kind::Char, MINE, 0o600)?;
+        // Of another device, or another kind.
+        remove_node(NODE, Kind::Char, Dev::new(509, 2))?;
+        remove_node(NODE, Kind::Block, MINE)?;
+        assert_eq!(found(), Ok(Some(MINE)));
+        remove_node(NODE, Kind::Char, MINE)?;
+        assert_eq!(directory_of(NODE, false).err(), Some(ENOENT));
+        remove_node(NODE, Kind::Char, MINE)
+    }
+
+    #[test]
+    fn what_a_program_made_stays() -> Result {
+        let root = INSTANCE.get().ok_or(ENODEV)?;
+        let above = b"kunit_devtmpfs";
+        kernel_make(root, above, |dir| dir.ops().mkdir(dir, above, S_IFDIR | 0o755))?;
+        create_node(NODE, Kind::Char, MINE, 0o600)?;
+        remove_node(NODE, Kind::Char, MINE)?;
+        let (dir, last) = directory_of(NODE, false)?;
+        kernel_make(&dir, last, |dir| dir.ops().mknod(dir, last, S_IFCHR | 0o600, MINE))?;
+        create_node(NODE, Kind::Char, MINE, 0o600)?;
+        remove_node(NODE, Kind::Char, MINE)?;
+        assert_eq!(found(), Ok(Some(MINE)));
+        kernel_remove(&dir, last)?;
+        kernel_remove(root, above)
+    }
 }

@@ -101,12 +101,20 @@ pub fn rmdir(start: Start<'_>, name: &PathName) -> Result {
 
 /// Removes `name` from `dir` by the kernel's own right (a device went away). `ENOENT`, `ENOTEMPTY`. May sleep.
 pub fn kernel_remove(dir: &Path, name: &[u8]) -> Result {
+    kernel_remove_if(dir, name, |_| true).map(drop)
+}
+
+/// As [`kernel_remove`], if `is_it` says so of what has that name, whose lock is held; whether it did. May sleep.
+pub fn kernel_remove_if(dir: &Path, name: &[u8], is_it: impl FnOnce(&Inode) -> bool) -> Result<bool> {
     let inode = dir.inode()?;
     let gone: Arc<Inode> = {
         let _lock = inode.lock.write();
         let dentry = lookup_locked(&dir.dentry, &Key::new(name))?.ok_or(ENOENT)?;
         let victim = dentry.positive()?;
         let victim_lock = victim.lock.write();
+        if !is_it(victim) {
+            return Ok(false);
+        }
         if victim.is_dir() {
             inode.ops().rmdir(inode, name, victim)?;
         } else {
@@ -119,5 +127,5 @@ pub fn kernel_remove(dir: &Path, name: &[u8]) -> Result {
         victim.clone()
     };
     gone.put_user(false);
-    Ok(())
+    Ok(true)
 }

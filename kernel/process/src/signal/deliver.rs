@@ -247,6 +247,10 @@ fn stops(thread: &Thread, process: &Process) -> Stops {
             Err(signals) => signals,
         },
     };
+    if thread.kill.load(Ordering::Relaxed) {
+        // Told meanwhile: it stops no more.
+        return Stops::Again;
+    }
     if thread.jobctl.load(Ordering::Relaxed) & stop::TRAP_MASK != 0 {
         crate::ptrace::stop::jobctl_trap(thread, signals);
         return Stops::Again;

@@ -121,8 +121,8 @@ pub(crate) fn do_signal_stop<'a>(
     drop(signals);
     let tree = TREE.lock();
     let mut signals = process.signals.lock_irqsave();
-    if thread.jobctl.load(Relaxed) & STOP_PENDING == 0 {
-        // `SIGCONT` or the end came in between.
+    if thread.jobctl.load(Relaxed) & STOP_PENDING == 0 || thread.kill.load(Relaxed) {
+        // `SIGCONT`, the end, or another thread's `execve` came in between.
         return Err(signals);
     }
     if thread.is_traced() {

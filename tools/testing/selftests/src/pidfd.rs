@@ -2,7 +2,7 @@
 //! Processes and signals as files: pidfds, signalfds.
 
 use crate::Test;
-use crate::util::{Outcome, child, exit_of, pipe, text};
+use crate::util::{Outcome, child, exit_of, pipe, read, signal_of, text, until, write};
 use crate::{c, ck, eq, fails};
 
 pub const TESTS: &[Test] = &[
@@ -17,6 +17,7 @@ pub const TESTS: &[Test] = &[
     ("pidfd.waitid_nonblock", waitid_nonblock),
     ("pidfd.clone", clone),
     ("pidfd.clone3_set_tid", clone3_set_tid),
+    ("pidfd.numbers_given_back", numbers_given_back),
     ("signalfd.read", signalfd_read),
     ("signalfd.queue", signalfd_queue),
     ("signalfd.poll_and_change", signalfd_poll),
@@ -263,6 +264,47 @@ fn clone3_set_tid() -> Outcome {
     }
     eq!(pid, 31234);
     eq!(exit_of(pid)?, 0);
+    Ok(())
+}
+
+/// A child with this number, which ends; it is waited for while its file in /proc is open, which is given.
+fn child_numbered(tid: i32) -> Result<std::fs::File, String> {
+    let signal = libc::SIGCHLD as u64;
+    let pid = c!(clone3(&[0, 0, 0, 0, signal, 0, 0, 0, (&raw const tid) as u64, 1, 0])) as i32;
+    if pid == 0 {
+        // SAFETY: ends this process.
+        unsafe { libc::_exit(0) };
+    }
+    eq!(pid, tid);
+    let look = std::fs::File::open(format!("/proc/{pid}/status")).map_err(|e| e.to_string())?;
+    eq!(exit_of(pid)?, 0);
+    Ok(look)
+}
+
+/// The number of a process is free when it has been waited for, and that of a thread when it became the leader by `execve`.
+fn numbers_given_back() -> Outcome {
+    let mut looks = Vec::new();
+    for _ in 0..50 {
+        looks.push(child_numbered(31235)?);
+    }
+    let (r, w) = pipe()?;
+    let pid = child(|| {
+        let thread = std::thread::spawn(move || {
+            // SAFETY: takes nothing.
+            let _ = write(w, &unsafe { libc::gettid() }.to_ne_bytes());
+            let argv = [c"x".as_ptr(), c"--helper".as_ptr(), c"wait".as_ptr(), core::ptr::null()];
+            // SAFETY: a list of strings that ends.
+            unsafe { libc::execv(c"/proc/self/exe".as_ptr(), argv.as_ptr()) };
+        });
+        let _ = thread.join();
+        2
+    })?;
+    looks.push(std::fs::File::open(format!("/proc/{pid}/task/{pid}/status")).map_err(|e| e.to_string())?);
+    let tid = i32::from_ne_bytes(read(r, 4)?.try_into().map_err(|_| "short")?);
+    until("it executes", || text(&format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == "x\0--helper\0wait\0"))?;
+    looks.push(child_numbered(tid)?);
+    c!(libc::kill(pid, libc::SIGKILL));
+    eq!(signal_of(pid)?, libc::SIGKILL);
     Ok(())
 }
 

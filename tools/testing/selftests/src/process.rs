@@ -31,7 +31,6 @@ pub const TESTS: &[Test] = &[
     ("process.wait_rusage", wait_rusage),
     ("process.zombie", zombie),
     ("process.sigchld_ignore_reaps", sigchld_ignore),
-    ("process.sigchld_before_wait", sigchld_before_wait),
     ("process.sigchld_of_orphan", sigchld_of_orphan),
     ("process.exec_args", exec::exec_args),
     ("process.exec_env", exec::exec_env),
@@ -47,6 +46,7 @@ pub const TESTS: &[Test] = &[
     ("process.exec_from_thread", exec::exec_from_thread),
     ("process.exec_thread_becomes_leader", exec::exec_thread_leader),
     ("process.exec_beside_new_threads", exec::exec_beside_new_threads),
+    ("process.exec_beside_stops", exec::exec_beside_stops),
     ("process.auxv", exec::auxv),
     ("process.exit_group_code", exit_code),
     ("process.prctl_name", prctl_name),
@@ -325,26 +325,6 @@ fn sigchld_of_orphan() -> Outcome {
     c!(libc::kill(elder, libc::SIGKILL));
     let mut status = 0;
     fails!(libc::waitpid(elder, &mut status, 0), libc::ECHILD);
-    Ok(())
-}
-
-/// Who has waited for a child has its `SIGCHLD`, too, however early the look.
-fn sigchld_before_wait() -> Outcome {
-    // SAFETY: a set of this frame.
-    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
-    c!(libc::sigaddset(&mut set, libc::SIGCHLD));
-    c!(libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()));
-    for turn in 0..300 {
-        let pid = child(|| 0)?;
-        let mut status = 0;
-        while c!(libc::waitpid(pid, &mut status, libc::WNOHANG)) == 0 {}
-        // SAFETY: another one.
-        let mut pending: libc::sigset_t = unsafe { std::mem::zeroed() };
-        c!(libc::sigpending(&mut pending));
-        // SAFETY: it was written.
-        ck!(unsafe { libc::sigismember(&pending, libc::SIGCHLD) } == 1, "turn {turn}: not pending");
-        eq!(c!(libc::sigwaitinfo(&set, std::ptr::null_mut())), libc::SIGCHLD);
-    }
     Ok(())
 }
 

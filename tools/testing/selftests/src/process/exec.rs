@@ -290,6 +290,42 @@ pub(super) fn exec_beside_new_threads() -> Outcome {
     Ok(())
 }
 
+/// A thread that stops while another one executes does not keep that one waiting.
+pub(super) fn exec_beside_stops() -> Outcome {
+    let (r, w) = pipe()?;
+    for turn in 0..150 {
+        let pid = child(|| {
+            for _ in 0..3 {
+                std::thread::spawn(|| {
+                    loop {
+                        std::thread::yield_now();
+                    }
+                });
+            }
+            let _ = write(w, b"x");
+            // SAFETY: NUL-terminated lists of NUL-terminated strings.
+            unsafe {
+                let argv = [c"x".as_ptr(), c"--helper".as_ptr(), c"exit".as_ptr(), c"5".as_ptr(), null()];
+                libc::execv(EXE_C.as_ptr(), argv.as_ptr());
+            }
+            1
+        })?;
+        read(r, 1)?;
+        for _ in 0..turn * 100 {
+            std::hint::spin_loop();
+        }
+        c!(libc::kill(pid, libc::SIGSTOP));
+        let mut status = 0;
+        eq!(c!(libc::waitpid(pid, &mut status, libc::WUNTRACED)), pid);
+        if libc::WIFSTOPPED(status) {
+            c!(libc::kill(pid, libc::SIGCONT));
+            eq!(c!(libc::waitpid(pid, &mut status, 0)), pid);
+        }
+        ck!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 5, "turn {turn}: {status:#x}");
+    }
+    Ok(())
+}
+
 pub(super) fn auxv() -> Outcome {
     // SAFETY: numbers.
     unsafe {

@@ -13,7 +13,10 @@ use kernel::filesystem::vfs::{File, Inode};
 /// Invalid request descriptor.
 const EBADR: Error = Error::from_errno(53);
 const FLAG_SYNC: u32 = 1;
+/// Where the attributes are, and not the data.
+const FLAG_XATTR: u32 = 2;
 const FLAG_CACHE: u32 = 4;
+const FLAGS: u32 = FLAG_SYNC | FLAG_XATTR | FLAG_CACHE;
 const LAST: u32 = 1;
 const UNKNOWN: u32 = 2;
 const DELALLOC: u32 = 4;
@@ -84,8 +87,8 @@ impl Gathered {
 pub(crate) fn fiemap(file: &File, arg: usize) -> Result<usize> {
     let (start, length) = (get_user::<u64>(arg)?, get_user::<u64>(arg + 8)?);
     let (flags, most) = (get_user::<u32>(arg + 16)?, get_user::<u32>(arg + 24)?);
-    if flags & !(FLAG_SYNC | FLAG_CACHE) != 0 {
-        put_user(arg + 16, flags & (FLAG_SYNC | FLAG_CACHE))?;
+    if flags & !FLAGS != 0 {
+        put_user(arg + 16, flags & FLAGS)?;
         return Err(EBADR);
     }
     if length == 0 || most as usize > (u32::MAX as usize) / EXTENT {
@@ -98,7 +101,11 @@ pub(crate) fn fiemap(file: &File, arg: usize) -> Result<usize> {
         mapping.write_and_wait(0, u64::MAX)?;
     }
     let mut gathered = Gathered { list: KVec::new(), count: 0, most, last: None };
-    gather(inode, start, start.saturating_add(length), &mut gathered)?;
+    if flags & FLAG_XATTR != 0 {
+        attributes(inode, start, &mut gathered)?;
+    } else {
+        gather(inode, start, start.saturating_add(length), &mut gathered)?;
+    }
     for (index, extent) in gathered.list.iter().enumerate() {
         let at = arg + HEADER + index * EXTENT;
         put_user(at, extent.logical)?;
@@ -112,6 +119,17 @@ pub(crate) fn fiemap(file: &File, arg: usize) -> Result<usize> {
     }
     put_user(arg + 20, gathered.count)?;
     Ok(0)
+}
+
+/// The one extent of the attributes.
+fn attributes(inode: &Inode, start: u64, gathered: &mut Gathered) -> Result {
+    let (node, mount) = parts(inode)?;
+    let tree = node.shared.tree.read();
+    if let Some((physical, length, inside)) = mount.core.xattr_place(&tree.inode)?.filter(|(_, length, _)| start < *length) {
+        let flags = LAST | if inside { DATA_INLINE | NOT_ALIGNED } else { 0 };
+        gathered.push(Extent { logical: 0, physical, length, flags })?;
+    }
+    Ok(())
 }
 
 fn gather(inode: &Inode, start: u64, end: u64, gathered: &mut Gathered) -> Result {

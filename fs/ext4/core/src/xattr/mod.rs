@@ -121,6 +121,19 @@ impl<S: Store> Fs<S> {
         parse(&inode.tail, 4, 4, false).map_err(|DoesNotFit| self.corrupt("xattr_in_inode", inode.ino, 0))
     }
 
+    /// Where the attributes are on the disk, in bytes: the first, how many, and whether that is in the inode itself. Those in a block
+    /// are not told of when the inode has some. In the inode, the first byte is counted from the begin of the inode's block, as Linux
+    /// counts it for `FIEMAP_FLAG_XATTR`.
+    pub fn xattr_place(&self, inode: &Inode) -> Result<Option<(u64, u64, bool)>> {
+        let bits = self.geo.block_bits;
+        if inode.tail.len() >= 8 && le::u32_at(&inode.tail, 0) == MAGIC {
+            let (block, _) = self.inode_place(inode.ino)?;
+            let offset = self.geo.inode_size.saturating_sub(inode.tail.len());
+            return Ok(Some(((block << bits) + offset as u64, inode.tail.len() as u64, true)));
+        }
+        Ok((inode.raw.file_acl != 0).then(|| (inode.raw.file_acl << bits, 1 << bits, false)))
+    }
+
     /// Puts attributes into the inode itself; `ENOSPC` if they do not fit. The caller writes the inode.
     pub(crate) fn set_body_items(&self, inode: &mut Inode, items: &[Item]) -> Result {
         if items.is_empty() {

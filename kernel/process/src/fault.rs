@@ -40,21 +40,25 @@ impl FaultHandler for Faults {
                 }
             }
             Err(_) if crate::vsyscall::emulate(address, error_code, regs) => {}
-            Err(signal) => {
-                let (signo, code) = match signal {
-                    FaultSignal::MapError => (uapi::SIGSEGV, uapi::SEGV_MAPERR),
-                    FaultSignal::AccessError => (uapi::SIGSEGV, uapi::SEGV_ACCERR),
-                    FaultSignal::BusError => (uapi::SIGBUS, uapi::BUS_ADRERR),
-                    FaultSignal::OutOfMemory => (uapi::SIGKILL, 0),
-                };
-                raise(SigInfo::fault(signo, code as i32, address as u64), TRAP_PF, error_code, address as u64);
-            }
+            Err(signal) => raise(info_of(signal, address as u64), TRAP_PF, error_code, address as u64),
         }
     }
 
     fn kernel_fault(&self, address: usize, error_code: u64) -> bool {
         mm::handle_kernel_fault(address, error_code)
     }
+}
+
+/// What a program is told of a fault that nothing can be done about.
+fn info_of(signal: FaultSignal, address: u64) -> SigInfo {
+    let (signo, code) = match signal {
+        FaultSignal::KeyError(key) => return SigInfo::key_fault(address, key),
+        FaultSignal::MapError => (uapi::SIGSEGV, uapi::SEGV_MAPERR),
+        FaultSignal::AccessError => (uapi::SIGSEGV, uapi::SEGV_ACCERR),
+        FaultSignal::BusError => (uapi::SIGBUS, uapi::BUS_ADRERR),
+        FaultSignal::OutOfMemory => (uapi::SIGKILL, 0),
+    };
+    SigInfo::fault(signo, code as i32, address)
 }
 
 /// Notes the fault for the signal frame and forces the signal on the current task.

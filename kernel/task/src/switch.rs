@@ -17,7 +17,7 @@ use x86_cpu::cpuid::features;
 use x86_cpu::preempt::{preempt_count, preempt_count_set};
 use x86_cpu::regs::PtRegs;
 use x86_cpu::segments::{self, Selectors};
-use x86_cpu::{cr, msr, tss};
+use x86_cpu::{cr, msr, pkru, tss};
 
 x86_cpu::percpu! {
     /// The task this CPU just switched away from: an `Arc` made raw, until the new task's first steps take it.
@@ -67,17 +67,23 @@ pub fn switch_to(next: Arc<Task>) {
     // SAFETY: This CPU runs `prev` and has just claimed `next` by `on_cpu`, so both contexts are this CPU's (type invariant).
     let (from, to) = unsafe { (&mut *prev_context, &mut *next.context.get()) };
     let in_use = segments::in_use();
+    let rights = pkru::read();
     // A kernel thread is left alone: what it finds in the registers is some program's, and stays there.
     if let Some(fpu) = from.fpu.as_mut() {
         if !prev.test_flags(TaskFlags::NEED_FPU_LOAD) {
             fpu.save();
             prev.set_flags(TaskFlags::NEED_FPU_LOAD);
         }
+        fpu.set_pkru(rights);
         save_segments(from, in_use);
     }
     // Before the segments: they may be the address space's own.
     x86_mm::switch_to(to.page_table.as_ref());
-    if to.fpu.is_some() {
+    if let Some(fpu) = &to.fpu {
+        // Not only on the way to user mode: the kernel's own accesses to the program's memory obey it.
+        if fpu.pkru() != rights {
+            pkru::write(fpu.pkru());
+        }
         load_segments(to, in_use);
     }
     if from.special | to.special != 0 {
@@ -315,7 +321,7 @@ pub fn load_fpu() {
 }
 
 /// Runs `f` on the current task's floating-point state in memory, registers saved there first; the registers are loaded again
-/// before user mode. For signal frames, `execve`, core dumps. `None` for a kernel thread. `f` must not sleep.
+/// before user mode, PKRU at once. For signal frames, `execve`, core dumps. `None` for a kernel thread. `f` must not sleep.
 pub fn with_fpu<R>(f: impl FnOnce(&mut x86_fpu::FpuState) -> R) -> Option<R> {
     let _preempt = x86_cpu::preempt_disable();
     let task = current();
@@ -325,7 +331,10 @@ pub fn with_fpu<R>(f: impl FnOnce(&mut x86_fpu::FpuState) -> R) -> Option<R> {
         fpu.save();
         task.set_flags(TaskFlags::NEED_FPU_LOAD);
     }
-    Some(f(fpu))
+    fpu.set_pkru(pkru::read());
+    let result = f(fpu);
+    pkru::load(fpu.pkru());
+    Some(result)
 }
 
 /// Runs `f` with the current task's floating-point registers in this CPU and preemption off: for a signal frame written from
@@ -344,12 +353,13 @@ pub fn with_fpu_loaded<R>(f: impl FnOnce() -> R) -> Option<R> {
 }
 
 /// Runs `f`, which gives this CPU's floating-point registers new values: from now on the registers are the current task's, and
-/// what was saved is out of date. If `f` fails the registers are undefined: the caller goes on with [`with_fpu`] and replaces
-/// the state there. `f` must not sleep.
+/// what was saved is out of date. If `f` fails the registers but PKRU are undefined: the caller goes on with [`with_fpu`] and
+/// replaces the state there. `f` must not sleep.
 #[inline]
 pub fn replace_fpu<E>(f: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
     let _preempt = x86_cpu::preempt_disable();
-    f()?;
+    let rights = pkru::read();
+    f().inspect_err(|_| pkru::load(rights))?;
     let task = current();
     if task.test_flags(TaskFlags::NEED_FPU_LOAD) {
         task.clear_flags(TaskFlags::NEED_FPU_LOAD);
@@ -433,6 +443,7 @@ pub fn set_debug_regs(debug: crate::DebugRegs) {
 pub fn install_fpu(state: x86_fpu::FpuState) {
     let _preempt = x86_cpu::preempt_disable();
     let task = current();
+    pkru::load(state.pkru());
     // SAFETY: The current task's own context; preemption is off.
     unsafe { (*task.context.get()).fpu = Some(state) };
     task.set_flags(TaskFlags::NEED_FPU_LOAD);

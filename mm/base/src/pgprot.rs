@@ -27,6 +27,10 @@ pub mod bits {
     pub const SPECIAL: u64 = 1 << 9;
     /// Software: was written, which `DIRTY` says no more (`/proc/PID/clear_refs` 4 begins anew).
     pub const SOFT_DIRTY: u64 = 1 << 11;
+    /// The protection key of a user page is above this bit.
+    pub const KEY_SHIFT: u32 = 59;
+    /// The protection key.
+    pub const KEY: u64 = 15 << KEY_SHIFT;
     /// No execute.
     pub const NX: u64 = 1 << 63;
     /// The address in an entry.

@@ -26,6 +26,8 @@ const PRESENT: u64 = 1;
 const WRITE: u64 = 2;
 /// An instruction fetch.
 const FETCH: u64 = 16;
+/// The page's protection key forbids it.
+const KEY: u64 = 32;
 
 /// Pages around a file's page that are mapped with it if they are cached (`fault_around_bytes`).
 const AROUND: usize = 16;
@@ -37,6 +39,8 @@ pub enum FaultSignal {
     MapError,
     /// The mapping does not allow that (`SEGV_ACCERR`).
     AccessError,
+    /// PKRU does not allow that with the mapping's protection key (`SEGV_PKUERR`).
+    KeyError(u8),
     /// Beyond the end of the file, or it cannot be read (`BUS_ADRERR`).
     BusError,
     /// No memory.
@@ -65,13 +69,16 @@ type Fault<T = bool> = core::result::Result<T, FaultSignal>;
 pub fn handle_user_fault(address: usize, error_code: u64, _stack: usize) -> Fault {
     stat::add(Item::PgFault, 1);
     let Some(mm) = own_mm() else { return Err(FaultSignal::MapError) };
+    if error_code & KEY != 0 {
+        return Err(mm.key_error(address));
+    }
     mm.handle(address, error_code & WRITE != 0, error_code & FETCH != 0, error_code & PRESENT != 0)
 }
 
 /// A fault of the kernel on a user address, in code that may fault. False: the access fails. May sleep; where the caller must
 /// not (preemption or interrupts off) it fails.
 pub fn handle_kernel_fault(address: usize, error_code: u64) -> bool {
-    if x86_cpu::preempt::in_atomic() || error_code & FETCH != 0 {
+    if x86_cpu::preempt::in_atomic() || error_code & (FETCH | KEY) != 0 {
         return false;
     }
     let Some(mm) = own_mm() else { return false };
@@ -79,8 +86,23 @@ pub fn handle_kernel_fault(address: usize, error_code: u64) -> bool {
 }
 
 impl Mm {
-    /// Resolves an access of the program's own rights.
+    /// What a program is told whose PKRU forbade an access. The key is the mapping's now, as in Linux.
+    #[cold]
+    fn key_error(&self, address: usize) -> FaultSignal {
+        match self.inner.read().areas.containing(address) {
+            Some(slot) => FaultSignal::KeyError(slot.value.flags.key()),
+            None => FaultSignal::MapError,
+        }
+    }
+
+    /// Resolves an access of the running program, within its rights.
     pub(crate) fn handle(&self, address: usize, write: bool, fetch: bool, present: bool) -> Fault {
+        self.reach(address, write, fetch, present, true)
+    }
+
+    /// As [`Self::handle`]; without `keys` for others, whom PKRU has nothing to say.
+    #[inline(always)]
+    fn reach(&self, address: usize, write: bool, fetch: bool, present: bool, keys: bool) -> Fault {
         if address >= TASK_SIZE {
             return Err(FaultSignal::MapError);
         }
@@ -97,7 +119,12 @@ impl Mm {
                 } else {
                     VmFlags::ACCESS
                 };
-                if !slot.value.flags.any(needed) {
+                let flags = slot.value.flags;
+                // First, as in Linux. Instructions are fetched whatever the key.
+                if keys && !fetch && !crate::pkey::allows(flags, write) {
+                    return Err(FaultSignal::KeyError(flags.key()));
+                }
+                if !flags.any(needed) {
                     return Err(FaultSignal::AccessError);
                 }
                 return self.resolve(slot, addr, write, present);
@@ -442,7 +469,7 @@ impl Mm {
                 Some(Ok(true)) => return Ok(()),
                 Some(step) => step,
                 // A stack may grow.
-                None => count(self.handle(addr, write, false, false)),
+                None => count(self.reach(addr, write, false, false, false)),
             };
             match step {
                 Ok(_) => {}

@@ -3,9 +3,12 @@
 
 use x86_mm::UserProt;
 
+/// Where the protection key is.
+const KEY_SHIFT: u32 = 32;
+
 /// Flags of a mapping.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct VmFlags(pub u32);
+pub struct VmFlags(pub u64);
 
 #[allow(missing_docs, reason = "named and defined as in Linux's mm.h")]
 impl VmFlags {
@@ -34,6 +37,8 @@ impl VmFlags {
     pub const SOFTDIRTY: Self = Self(1 << 27);
     pub const HUGEPAGE: Self = Self(1 << 29);
     pub const NOHUGEPAGE: Self = Self(1 << 30);
+    /// The protection key, in four bits.
+    pub const KEY: Self = Self(15 << KEY_SHIFT);
     /// The three rights.
     pub const ACCESS: Self = Self(7);
     pub const NONE: Self = Self(0);
@@ -74,14 +79,26 @@ impl VmFlags {
         self.0 & (Self::WRITE.0 | Self::SHARED.0 | Self::GROWSDOWN.0) == Self::WRITE.0
     }
 
+    /// The protection key.
+    #[inline(always)]
+    pub const fn key(self) -> u8 {
+        (self.0 >> KEY_SHIFT & 15) as u8
+    }
+
+    /// The same with another protection key, of 16.
+    pub const fn with_key(self, key: u8) -> Self {
+        Self(self.0 & !Self::KEY.0 | (key as u64) << KEY_SHIFT & Self::KEY.0)
+    }
+
     /// What entries of pages get that may be written at once.
     #[inline(always)]
     pub const fn prot(self) -> UserProt {
-        if self.0 & Self::ACCESS.0 == 0 {
+        let rights = if self.0 & Self::ACCESS.0 == 0 {
             UserProt::NONE
         } else {
             UserProt::new(self.0 & Self::WRITE.0 != 0, self.0 & Self::EXEC.0 != 0)
-        }
+        };
+        rights.with_key(self.key())
     }
 }
 

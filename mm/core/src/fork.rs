@@ -30,6 +30,7 @@ impl Mm {
     fn copy_areas(&self, parent: &mut crate::mm_struct::Inner, child: &Arc<Mm>, copied: &mut bool) -> Result {
         let mut to = child.inner.write();
         to.marks = parent.marks;
+        to.keys = parent.keys;
         to.areas.reserve(parent.areas.len())?;
         for slot in parent.areas.iter() {
             let vma = &*slot.value;

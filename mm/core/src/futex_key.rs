@@ -44,6 +44,9 @@ impl Mm {
         let page = addr & PAGE_MASK;
         let inner = self.inner.read();
         let slot = inner.areas.containing(addr).ok_or(EFAULT)?;
+        if !self.key_permits(slot.value.flags, false) {
+            return Err(EFAULT);
+        }
         match slot.value.mapping() {
             Some(mapping) if slot.value.flags.any(VmFlags::MAYSHARE) => Ok(FutexKey::Shared {
                 mapping: mapping.id(),

@@ -7,7 +7,7 @@ use crate::fault::FaultSignal;
 use crate::flags::VmFlags;
 use crate::mm_struct::Mm;
 use crate::vma::{Backing, Vma};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use errno::{Result, code::*};
 use kalloc::KBox;
 use kalloc::flags::GFP_HIGHUSER;
@@ -56,7 +56,7 @@ impl HugeMode {
         MASK.store(self.mask(), Ordering::Relaxed);
     }
 
-    const fn mask(self) -> u32 {
+    const fn mask(self) -> u64 {
         match self {
             Self::Always => VmFlags::NOHUGEPAGE.0,
             Self::Madvise => VmFlags::HUGEPAGE.0,
@@ -75,7 +75,7 @@ const DEFAULT: HugeMode = if cfg!(CONFIG_TRANSPARENT_HUGEPAGE_ALWAYS) {
 };
 
 /// The flag that decides: `HUGEPAGE` if it has to be there, `NOHUGEPAGE` if it has not to be, 0 for never.
-static MASK: AtomicU32 = AtomicU32::new(0);
+static MASK: AtomicU64 = AtomicU64::new(0);
 
 /// Sets what is in force, if there is memory enough: `parameter` of the command line (`transparent_hugepage=`), else what the
 /// configuration says. Once, at boot.

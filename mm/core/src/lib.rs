@@ -37,6 +37,8 @@ mod kunit_huge;
 mod kunit_lock;
 #[cfg(CONFIG_KUNIT)]
 mod kunit_pages;
+#[cfg(CONFIG_KUNIT)]
+mod kunit_pkey;
 pub mod layout;
 mod lock;
 mod madvise;
@@ -49,6 +51,7 @@ mod oom;
 pub mod page_lock;
 mod page_tree;
 mod pin;
+mod pkey;
 mod proc;
 mod read_in;
 pub mod readahead;

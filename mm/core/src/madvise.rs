@@ -168,8 +168,8 @@ impl Mm {
         if holes { Err(ENOMEM) } else { Ok(()) }
     }
 
-    /// Brings pages in as the program's own accesses would. EINVAL where it has not the right, ENOMEM at a hole, EINTR; what comes
-    /// before is there then.
+    /// Brings pages in as the program's own accesses would. EINVAL where it has not the right, by PKRU neither, ENOMEM at a hole,
+    /// EINTR; what comes before is there then.
     fn populate_advice(&self, start: usize, end: usize, write: bool) -> Result {
         let needed = if write { VmFlags::WRITE } else { VmFlags::READ };
         let mut at = start;
@@ -178,7 +178,8 @@ impl Mm {
                 let inner = self.inner.read();
                 let slot = inner.areas.containing(at).ok_or(ENOMEM)?;
                 let flags = slot.value.flags;
-                if !flags.any(needed) || flags.any(VmFlags(VmFlags::PFNMAP.0 | VmFlags::IO.0)) {
+                let special = flags.any(VmFlags(VmFlags::PFNMAP.0 | VmFlags::IO.0));
+                if !flags.any(needed) || special || !self.key_permits(flags, write) {
                     return Err(EINVAL);
                 }
                 slot.end.min(end)
@@ -364,8 +365,13 @@ impl Mm {
                 if strict && !flags.any(VmFlags(VmFlags::ACCESS.0 | VmFlags::PFNMAP.0 | VmFlags::IO.0)) {
                     return Err(EFAULT);
                 }
-                match flags.any(VmFlags::ACCESS) && !flags.any(VmFlags::PFNMAP) {
-                    true => (slot.start.max(at), slot.end.min(end), write && flags.any(VmFlags::WRITE)),
+                let write = write && flags.any(VmFlags::WRITE);
+                let permitted = self.key_permits(flags, write);
+                if strict && !permitted {
+                    return Err(EFAULT);
+                }
+                match flags.any(VmFlags::ACCESS) && !flags.any(VmFlags::PFNMAP) && permitted {
+                    true => (slot.start.max(at), slot.end.min(end), write),
                     false => (slot.end, slot.end, false),
                 }
             };

@@ -8,6 +8,7 @@ use crate::file::VmFile;
 use crate::flags::VmFlags;
 use crate::layout::Places;
 use crate::lock::RwSemaphore;
+use crate::pkey::Keys;
 use crate::vma::Areas;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use errno::Result;
@@ -61,6 +62,7 @@ pub(crate) struct Inner {
     pub(crate) stack: usize,
     /// Added to every new mapping (`mlockall(MCL_FUTURE)`).
     pub(crate) default_flags: VmFlags,
+    pub(crate) keys: Keys,
 }
 
 /// Addresses that `execve` notes, for `brk`, `/proc/PID/stat` and `prctl(PR_SET_MM)`.
@@ -125,6 +127,7 @@ impl Mm {
             exec: 0,
             stack: 0,
             default_flags: VmFlags::NONE,
+            keys: Keys::new(),
         };
         let mm = Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),

@@ -85,7 +85,12 @@ impl Mm {
             return Err(ENOMEM);
         }
         let addr = place(&mut inner, &args, len)?;
-        let flags = plan.flags.with(inner.default_flags);
+        let mut flags = plan.flags.with(inner.default_flags);
+        if args.prot == Prot(uapi::PROT_EXEC)
+            && let Some(key) = self.execute_only_key(&mut inner.keys)
+        {
+            flags = flags.with_key(key);
+        }
         check_limits(&inner, flags, len)?;
         if args.flags & uapi::MAP_FIXED != 0 {
             self.unmap_locked(&mut inner, addr, addr + len, &mut removed)?;

@@ -16,6 +16,11 @@ const KNOWN: u32 =
 impl Mm {
     /// `mprotect(2)`. EINVAL, ENOMEM, EACCES. May sleep.
     pub fn mprotect(&self, start: usize, len: usize, prot: u32) -> Result {
+        self.pkey_mprotect(start, len, prot, None)
+    }
+
+    /// `pkey_mprotect(2)`; without a key `mprotect(2)`. EINVAL, ENOMEM, EACCES. May sleep.
+    pub(crate) fn pkey_mprotect(&self, start: usize, len: usize, prot: u32, key: Option<i32>) -> Result {
         let grows = prot & (uapi::PROT_GROWSDOWN | uapi::PROT_GROWSUP);
         if grows == uapi::PROT_GROWSDOWN | uapi::PROT_GROWSUP || start & !PAGE_MASK != 0 {
             return Err(EINVAL);
@@ -29,6 +34,10 @@ impl Mm {
             return Err(EINVAL);
         }
         let mut inner = self.inner.write();
+        let key = match key {
+            Some(key) => Some(inner.keys.find(key).ok_or(EINVAL)?),
+            None => None,
+        };
         let first = inner.areas.find(start).ok_or(ENOMEM)?;
         let mut start = start;
         if grows & uapi::PROT_GROWSDOWN != 0 {
@@ -45,14 +54,15 @@ impl Mm {
             return Err(EINVAL);
         }
         let mut done = Changed { at: start, last: false };
-        let result = self.protect_range(&mut inner, &mut done, end, Prot(prot).to_flags());
+        let result = self.protect_range(&mut inner, &mut done, end, prot & !grows, key);
         // What was done before an error stays done, and joined with what follows.
         done.join(&mut inner);
         result
     }
 
-    /// Gives `[done.at, end)` the rights `rights`, mapping by mapping; `done` follows.
-    fn protect_range(&self, inner: &mut Inner, done: &mut Changed, end: usize, rights: VmFlags) -> Result {
+    /// Gives `[done.at, end)` the rights `prot` and `key`, or the key that goes with them, mapping by mapping; `done` follows.
+    fn protect_range(&self, inner: &mut Inner, done: &mut Changed, end: usize, prot: u32, key: Option<u8>) -> Result {
+        let rights = Prot(prot).to_flags();
         while done.at < end {
             let at = done.at;
             let index = inner.areas.index(at);
@@ -62,7 +72,8 @@ impl Mm {
             }
             let stop = slot.end.min(end);
             let old = slot.value.flags;
-            let new = VmFlags(old.0 & !VmFlags::ACCESS.0 | rights.0);
+            let key = key.unwrap_or_else(|| self.key_for(&mut inner.keys, old, prot));
+            let new = VmFlags(old.0 & !VmFlags::ACCESS.0 | rights.0).with_key(key);
             // The rights that it may get are four bits above.
             if rights.0 & !(old.0 >> 4) & VmFlags::ACCESS.0 != 0 {
                 return Err(EACCES);

@@ -220,7 +220,7 @@ impl Mm {
             }
             (file.clone(), rights)
         };
-        let prot = crate::flags::Prot(rights.0 & VmFlags::ACCESS.0);
+        let prot = crate::flags::Prot((rights.0 & VmFlags::ACCESS.0) as u32);
         let locked = if rights.any(VmFlags::LOCKED) { uapi::MAP_LOCKED } else { 0 };
         let flags = flags & uapi::MAP_NONBLOCK | uapi::MAP_SHARED | uapi::MAP_FIXED | uapi::MAP_POPULATE | locked;
         let args = MapArgs { addr: start, len: size, prot, flags, file: Some(file), pgoff };

@@ -12,11 +12,11 @@ use kalloc::Arc;
 use mm_alloc::Page;
 
 impl Mm {
-    /// The page behind a program's address, brought in; `write`: somebody is going to write to it for the program, so a page that is
-    /// shared copy-on-write is copied first. It stays while it is held, whatever the program does to its addresses. EFAULT, ENOMEM.
-    /// May sleep.
+    /// The page behind a program's address, brought in; `write`: somebody is going to write to it for the program, so a page that
+    /// is shared copy-on-write is copied first. It stays while it is held, whatever the program does to its addresses. EFAULT,
+    /// also if the program's PKRU forbids the access now; ENOMEM. May sleep.
     pub fn pin_page(&self, addr: usize, write: bool) -> Result<Page> {
-        self.remote_page(addr, write, false)
+        self.own_page(addr, write)
     }
 
     /// Maps the first `len` bytes of a file of the kernel's for reading and writing, shared, wherever there is room; the address. Errors

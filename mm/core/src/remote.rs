@@ -7,6 +7,23 @@ use errno::{Result, code::*};
 use mm_alloc::Page;
 use mm_alloc::layout::{PAGE_MASK, PAGE_SIZE, TASK_SIZE};
 
+/// Who looks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Who {
+    /// The program itself, which its rights by protection keys bind.
+    Program,
+    /// Another, as the program may.
+    Other,
+    /// One who may also do what the program may not.
+    Debugger,
+}
+
+impl Who {
+    fn other(force: bool) -> Self {
+        if force { Self::Debugger } else { Self::Other }
+    }
+}
+
 impl Mm {
     /// Reads; returns how many bytes there were before the first that cannot be read. With `force` also what the program itself
     /// may not read. May sleep.
@@ -17,7 +34,11 @@ impl Mm {
             let offset = at & !PAGE_MASK;
             let part = (out.len() - done).min(PAGE_SIZE - offset);
             let Some(to) = out.get_mut(done..done + part) else { break };
-            if self.with_page(at, false, force, |page| page.read(offset, to)).and_then(|copied| copied).is_err() {
+            if self
+                .with_page(at, false, Who::other(force), |page| page.read(offset, to))
+                .and_then(|copied| copied)
+                .is_err()
+            {
                 break;
             }
             done += part;
@@ -34,7 +55,11 @@ impl Mm {
             let offset = at & !PAGE_MASK;
             let part = (bytes.len() - done).min(PAGE_SIZE - offset);
             let Some(from) = bytes.get(done..done + part) else { break };
-            if self.with_page(at, true, force, |page| page.write(offset, from)).and_then(|copied| copied).is_err() {
+            if self
+                .with_page(at, true, Who::other(force), |page| page.write(offset, from))
+                .and_then(|copied| copied)
+                .is_err()
+            {
                 break;
             }
             done += part;
@@ -47,14 +72,14 @@ impl Mm {
         if self.write(addr, bytes, true) == bytes.len() { Ok(()) } else { Err(EFAULT) }
     }
 
-    /// The page behind `addr`, brought in. EFAULT, ENOMEM.
-    pub(crate) fn remote_page(&self, addr: usize, write: bool, force: bool) -> Result<Page> {
-        self.with_page(addr, write, force, Page::clone)
+    /// The page behind `addr`, brought in for the program itself. EFAULT, ENOMEM.
+    pub(crate) fn own_page(&self, addr: usize, write: bool) -> Result<Page> {
+        self.with_page(addr, write, Who::Program, Page::clone)
     }
 
     /// Calls `f` with the page behind `addr`, brought in. The lock is held meanwhile: were the address space copied between the look and
     /// a write of `f`, the child would get what was written to its parent, or the parent would lose it. EFAULT, ENOMEM. May sleep.
-    fn with_page<R>(&self, addr: usize, write: bool, force: bool, f: impl FnOnce(&Page) -> R) -> Result<R> {
+    fn with_page<R>(&self, addr: usize, write: bool, who: Who, f: impl FnOnce(&Page) -> R) -> Result<R> {
         if addr >= TASK_SIZE {
             return Err(EFAULT);
         }
@@ -63,7 +88,11 @@ impl Mm {
             let inner = self.inner.read();
             // Else a stack that has not grown so far yet: `fault_in` extends it.
             if let Some(slot) = inner.areas.containing(addr) {
-                if !may_access(slot.value.flags, write, force) {
+                let flags = slot.value.flags;
+                if !may_access(flags, write, who == Who::Debugger) {
+                    return Err(EFAULT);
+                }
+                if who == Who::Program && !self.key_permits(flags, write) {
                     return Err(EFAULT);
                 }
                 let page = match slot.value.flags.any(if write { VmFlags::WRITE } else { VmFlags::READ }) {

@@ -40,22 +40,24 @@ pub fn sys_mprotect(regs: &PtRegs) -> Result<usize> {
     done(|mm| mm.mprotect(regs.arg0(), regs.arg1(), regs.arg2() as u32))
 }
 
-/// `pkey_mprotect(2)`. There are no keys, as on a CPU without them.
+/// `pkey_mprotect(2)`.
 pub fn sys_pkey_mprotect(regs: &PtRegs) -> Result<usize> {
-    if regs.arg3() as i32 != -1 && regs.arg1() != 0 {
+    let key = Some(regs.arg3() as i32).filter(|&key| key != -1);
+    done(|mm| mm.pkey_mprotect(regs.arg0(), regs.arg1(), regs.arg2() as u32, key))
+}
+
+/// `pkey_alloc(2)`: no flags are known.
+pub fn sys_pkey_alloc(regs: &PtRegs) -> Result<usize> {
+    let (flags, denied) = (regs.arg0(), regs.arg1());
+    if flags != 0 || denied & !((uapi::PKEY_DISABLE_ACCESS | uapi::PKEY_DISABLE_WRITE) as usize) != 0 {
         return Err(EINVAL);
     }
-    done(|mm| mm.mprotect(regs.arg0(), regs.arg1(), regs.arg2() as u32))
+    with_current_mm(|mm| mm.pkey_alloc(denied as u32).map(usize::from))
 }
 
-/// `pkey_alloc(2)`: there are no keys, as on a CPU without them.
-pub fn sys_pkey_alloc(_regs: &PtRegs) -> Result<usize> {
-    Err(EINVAL)
-}
-
-/// `pkey_free(2)`: none was ever handed out.
-pub fn sys_pkey_free(_regs: &PtRegs) -> Result<usize> {
-    Err(EINVAL)
+/// `pkey_free(2)`.
+pub fn sys_pkey_free(regs: &PtRegs) -> Result<usize> {
+    done(|mm| mm.pkey_free(regs.arg0() as i32))
 }
 
 /// `remap_file_pages(2)`: as Linux does it now, with a mapping of its own for the pages.

@@ -10,6 +10,7 @@ from guest import Guest, GuestError, debian, image
 from guest.qemu import no_ansi
 
 from . import source
+from .programs import AS_USER
 
 # no_timer_check: else Linux panics where a busy host keeps its timer late.
 APPEND = "console=ttyS0 quiet loglevel=1 panic=-1 no_timer_check"
@@ -18,6 +19,8 @@ COMPLAINT = re.compile(r"^.*(Oops|BUG:|WARNING:|panicked|Kernel panic|lock order
 PACKAGES = {"bash": ["bin/bash"], "python3.11-minimal": ["usr/bin/python3.11"], "util-linux": ["usr/bin/unshare"],
             "coreutils": ["bin/true", "usr/bin/timeout", "usr/bin/env", "usr/bin/stdbuf"], "libc-bin": ["usr/bin/getconf"]}
 PYTHON = "libpython3.11-minimal"
+# Starts a program as a user.
+USER = "/usr/bin/python3 -c 'import os, sys; os.setgid(65534); os.setuid(65534); os.execv(sys.argv[1], sys.argv[1:])' "
 
 
 def _libraries(path, env):
@@ -97,9 +100,10 @@ class Runner:
         if not self.guest:
             self._start()
         words = " ".join(shlex.quote(w) for w in argv)
+        user = USER if f"{collection}/{argv[0]}" in AS_USER else ""
         # Standard input is a pipe that never says anything, as in Linux's own runner it is not a terminal.
-        line = (f"cd /ks/{collection}; /usr/bin/timeout -k 5 {limit} ./{words} </dev/null >/tmp/.out 2>&1; echo $? >/tmp/.rc; cd /; "
-                "head -c 400000 /tmp/.out; echo; echo @RC@$(cat /tmp/.rc)@; rm -rf /tmp/.out")
+        line = (f"cd /ks/{collection}; /usr/bin/timeout -k 5 {limit} {user}./{words} </dev/null >/tmp/.out 2>&1; "
+                "echo $? >/tmp/.rc; cd /; head -c 400000 /tmp/.out; echo; echo @RC@$(cat /tmp/.rc)@; rm -rf /tmp/.out")
         try:
             _, text = self.guest.run(line, limit + 40)
         except GuestError as why:

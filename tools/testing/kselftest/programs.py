@@ -19,6 +19,8 @@ LISTS = {
 }
 # Programs that the collection's Makefile leaves to a person, because they set the clock.
 MORE = {"timers": ["valid-adjtimex", "set-tai", "set-2038", "set-tz"]}
+# As root it asks hugetlbfs for huge pages first, and gives up where there is none (here); as a user it does all the rest.
+AS_USER = {"vm/protection_keys_64"}
 # Collections in `make check`; the others, and these programs, are in `make check-full` only.
 SHORT = "clone3 core futex kcmp membarrier mincore mount openat2 prctl rlimits sigaltstack size tmpfs vDSO x86".split()
 LONG = {"futex/run.sh", "x86/syscall_numbering_64", "openat2/rename_attack_test", "x86/sysret_ss_attrs_64", "x86/sigtrap_loop_64",

@@ -52,10 +52,10 @@ def read_missing():
     return {name: reason for name, reason in lines}
 
 
-def boot(kernel, append, initrd, cpus, memory, limit, log, results):
+def boot(kernel, append, initrd, cpus, cpu, memory, limit, log, results):
     """One boot; adds {name: (verdict, text)} to results. Gives what ended it early, if so, and the test that ran then."""
     running = None
-    with Guest(kernel, initrd, append, memory=memory, cpus=cpus, limit=limit, log=log) as g:
+    with Guest(kernel, initrd, append, cpu=cpu, memory=memory, cpus=cpus, limit=limit, log=log) as g:
         try:
             while True:
                 found = g.expect(r"^# (run (\S+)|end of tests)\r?\n", SILENCE)
@@ -73,7 +73,7 @@ def boot(kernel, append, initrd, cpus, memory, limit, log, results):
             return f"{why}", running
 
 
-def run(kernel, append, selftest, names, missing, cpus, memory, limit, report):
+def run(kernel, append, selftest, names, missing, cpus, cpu, memory, limit, report):
     """All `names` on `cpus` CPUs, in as many boots as it takes."""
     build = programs.build_dir("selftests")
     left, results, boots = list(names), {}, 0
@@ -81,7 +81,7 @@ def run(kernel, append, selftest, names, missing, cpus, memory, limit, report):
         boots += 1
         log = os.path.join(build, f"guest-{cpus}-{boots}.log")
         initrd = make_image(selftest, left, os.path.join(build, f"initrd-{cpus}.cpio"))
-        why, running = boot(kernel, append, initrd, cpus, memory, limit, log, results)
+        why, running = boot(kernel, append, initrd, cpus, cpu, memory, limit, log, results)
         if why and not running:
             results.setdefault(left[0], ("failed", "does not start: " + why))
         elif why:
@@ -110,6 +110,7 @@ def main():
     p.add_argument("--kernel", help="the kernel (default: what make built)")
     p.add_argument("--linux", action="store_true", help="Debian's kernel instead")
     p.add_argument("--cpus", default="1,2,4", help="numbers of CPUs, with commas")
+    p.add_argument("--cpu", help="QEMU's -cpu, for what only some have: `max,pku=off`")
     p.add_argument("--memory", type=int, default=512)
     p.add_argument("--limit", type=int, default=600, help="seconds for one boot")
     p.add_argument("--list", action="store_true", help="list the tests, and stop")
@@ -127,7 +128,8 @@ def main():
     append = APPEND + " no_timer_check lsm=capability" * a.linux
     report = Report(quiet=a.quiet)
     for cpus in a.cpus.split(","):
-        run(kernel, append, selftest, names, {} if a.linux else read_missing(), int(cpus), a.memory, a.limit, report)
+        run(kernel, append, selftest, names, {} if a.linux else read_missing(), int(cpus), a.cpu, a.memory, a.limit,
+            report)
     report.finish()
 
 

@@ -39,6 +39,8 @@ pub const CR4_OSXSAVE: u64 = 1 << 18;
 pub const CR4_SMEP: u64 = 1 << 20;
 /// CR4: supervisor-mode access prevention.
 pub const CR4_SMAP: u64 = 1 << 21;
+/// CR4: protection keys of user pages.
+pub const CR4_PKE: u64 = 1 << 22;
 /// CR3: do not flush on load (with PCID).
 pub const CR3_NOFLUSH: u64 = 1 << 63;
 

@@ -14,6 +14,7 @@ pub mod io;
 pub mod irqflags;
 pub mod msr;
 pub mod percpu;
+pub mod pkru;
 pub mod preempt;
 pub mod pvclock;
 pub mod segments;

@@ -48,6 +48,8 @@ pub struct Features {
     pub smap: bool,
     /// UMIP.
     pub umip: bool,
+    /// Protection keys of user pages, and XSAVE that keeps PKRU.
+    pub pku: bool,
     /// XSAVE.
     pub xsave: bool,
     /// XSAVEOPT.
@@ -110,6 +112,7 @@ impl Features {
         smep: false,
         smap: false,
         umip: false,
+        pku: false,
         xsave: false,
         xsaveopt: false,
         xsavec: false,
@@ -186,6 +189,7 @@ pub fn read_features(cpuid: impl Fn(u32, u32) -> CpuidResult) -> Features {
         f.xsaveopt = bit(ld1.eax, 0);
         f.xsavec = bit(ld1.eax, 1);
         f.xsaves = bit(ld1.eax, 3);
+        f.pku = bit(cpuid(7, 0).ecx, 3) && f.xcr0_supported & crate::xstate::XFEATURE_PKRU != 0;
     }
     read_tsc_frequency(&mut f, &cpuid);
     read_extended(&mut f, &cpuid);

@@ -14,6 +14,8 @@ pub const SW_BYTES_AT: usize = 464;
 
 /// x87 and SSE: always there, and what FXSAVE knows.
 pub const XFEATURES_LEGACY: u64 = 0b11;
+/// Rights by protection keys.
+pub const XFEATURE_PKRU: u64 = 1 << 9;
 /// Bytes of the FXSAVE image.
 pub const FXSAVE_SIZE: usize = 512;
 /// FXSAVE image plus XSAVE header.

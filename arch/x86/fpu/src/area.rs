@@ -2,11 +2,12 @@
 //! `FpuState`: one thread's save area.
 
 use crate::insn::{self, FCW_DEFAULT, MXCSR_DEFAULT};
-use crate::{XFEATURES_LEGACY, area_size, xfeatures};
+use crate::{XFEATURES_LEGACY, area_size, pkru_at, saved, xstate_size};
 use alloc::alloc::{Layout, alloc, alloc_zeroed, dealloc};
 use core::ptr::NonNull;
-use errno::{Error, code::ENOMEM};
-use x86_defs::xstate::fill;
+use errno::{Result, code::ENOMEM};
+use x86_cpu::pkru;
+use x86_defs::xstate::{XFEATURE_PKRU, fill};
 
 pub(crate) use x86_defs::xstate::{MXCSR_AT, XSTATE_BV_AT, put, read_u64};
 
@@ -18,7 +19,12 @@ pub(crate) use x86_defs::xstate::{MXCSR_AT, XSTATE_BV_AT, put, read_u64};
 pub struct FpuState {
     area: NonNull<u8>,
     size: usize,
+    /// PKRU while the thread does not run.
+    pkru: u32,
 }
+
+/// For the room between components in images.
+static ZEROS: [u8; 256] = [0; 256];
 
 // SAFETY: The area is plain owned memory.
 unsafe impl Send for FpuState {}
@@ -28,24 +34,24 @@ unsafe impl Sync for FpuState {}
 impl FpuState {
     /// An area with the registers' initial values (a new program's). Fails with ENOMEM. May be called in atomic context as
     /// far as the allocator may.
-    pub fn new() -> Result<Self, Error> {
+    pub fn new() -> Result<Self> {
         let size = area_size();
         let layout = Layout::from_size_align(size, 64).map_err(|_| ENOMEM)?;
         // SAFETY: The size is not zero.
         let area = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(ENOMEM)?;
-        let mut state = Self { area, size };
+        let mut state = Self { area, size, pkru: pkru::INIT };
         state.put_initial_controls();
         Ok(state)
     }
 
     /// A copy of the saved image (fork: the parent saves its registers first).
-    pub fn try_clone(&self) -> Result<Self, Error> {
+    pub fn try_clone(&self) -> Result<Self> {
         let layout = Layout::from_size_align(self.size, 64).map_err(|_| ENOMEM)?;
         // SAFETY: The size is not zero.
         let area = NonNull::new(unsafe { alloc(layout) }).ok_or(ENOMEM)?;
         // SAFETY: Both areas have `size` bytes, and the new one is nobody else's.
         unsafe { area.copy_from_nonoverlapping(self.area, self.size) };
-        Ok(Self { area, size: self.size })
+        Ok(Self { area, size: self.size, pkru: self.pkru })
     }
 
     /// Saves this CPU's registers into the area. Preemption is off, and the registers are this thread's.
@@ -67,6 +73,19 @@ impl FpuState {
     pub fn reset(&mut self) {
         self.bytes_mut().fill(0);
         self.put_initial_controls();
+        self.pkru = pkru::INIT;
+    }
+
+    /// PKRU as it is kept here.
+    #[inline(always)]
+    pub fn pkru(&self) -> u32 {
+        self.pkru
+    }
+
+    /// Keeps another PKRU. Where there is none it is what [`pkru::read`] gives.
+    #[inline(always)]
+    pub fn set_pkru(&mut self, value: u32) {
+        self.pkru = value;
     }
 
     fn put_initial_controls(&mut self) {
@@ -82,9 +101,10 @@ impl FpuState {
         if target.len() == source.len() {
             target.copy_from_slice(source);
         }
+        self.pkru = other.pkru;
     }
 
-    /// The saved image, in the processor's own format.
+    /// The saved image, in the processor's own format, without PKRU.
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: By the type invariant; writers have `&mut self`.
         unsafe { core::slice::from_raw_parts(self.area.as_ptr(), self.size) }
@@ -98,7 +118,7 @@ impl FpuState {
     /// Gives components that are in their initial state (bit clear in `XSTATE_BV`) their initial bytes, as user space that
     /// reads the image expects, since XSAVEOPT leaves what was there before.
     pub(crate) fn write_out_init_components(&mut self) {
-        if xfeatures() == 0 {
+        if saved() == 0 {
             return;
         }
         let present = read_u64(self.bytes(), XSTATE_BV_AT);
@@ -115,12 +135,41 @@ impl FpuState {
             put(bytes, MXCSR_AT, &MXCSR_DEFAULT.to_le_bytes());
         }
         for component in 2..64u32 {
-            if xfeatures() & (1 << component) != 0 && present & (1 << component) == 0 {
+            if saved() & (1 << component) != 0 && present & (1 << component) == 0 {
                 let leaf = x86_cpu::cpuid::cpuid(0xd, component);
                 fill(bytes, leaf.ebx as usize, leaf.eax as usize);
             }
         }
-        put(bytes, XSTATE_BV_AT, &(present | XFEATURES_LEGACY).to_le_bytes());
+        let mut present = present & !XFEATURE_PKRU | XFEATURES_LEGACY;
+        if pkru_at().is_some() && self.pkru != 0 {
+            present |= XFEATURE_PKRU;
+        }
+        // In the save area the last bit means nothing: what is restored does not have PKRU.
+        put(self.bytes_mut(), XSTATE_BV_AT, &present.to_le_bytes());
+    }
+
+    /// Passes the image of all components to `write`, part by part, each with its offset. The area was written out.
+    pub(crate) fn each_part(&self, write: &mut dyn FnMut(usize, &[u8]) -> Result) -> Result {
+        write(0, self.bytes())?;
+        let Some(at) = pkru_at() else { return Ok(()) };
+        let (mut done, end) = (self.size, xstate_size());
+        while done < end {
+            let part = ZEROS.get(..end - done).unwrap_or(&ZEROS);
+            write(done, part)?;
+            done += part.len();
+        }
+        write(at, &u64::from(self.pkru).to_le_bytes())
+    }
+
+    /// Takes PKRU from an image of all components, of which `present` are not in their initial state.
+    pub(crate) fn take_pkru(&mut self, present: u64, read: &mut dyn FnMut(usize, &mut [u8]) -> Result) -> Result {
+        let Some(at) = pkru_at() else { return Ok(()) };
+        let mut value = [0; 4];
+        if present & XFEATURE_PKRU != 0 {
+            read(at, &mut value)?;
+        }
+        self.pkru = u32::from_le_bytes(value);
+        Ok(())
     }
 }
 

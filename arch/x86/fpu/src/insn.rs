@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The save and restore instructions themselves.
 
-use crate::{XFEATURES_LEGACY, xfeatures};
+use crate::{XFEATURES_LEGACY, saved};
 use core::arch::asm;
 use x86_cpu::cpuid;
 
@@ -49,7 +49,7 @@ pub(crate) fn mxcsr_mask() -> u32 {
 /// `area` is a live, 64-byte aligned save area of `area_size()` bytes that nothing else accesses.
 #[inline(always)]
 pub(crate) unsafe fn save(area: *mut u8) {
-    let mask = xfeatures();
+    let mask = saved();
     let (low, high) = (mask as u32, (mask >> 32) as u32);
     // SAFETY: The area is large enough for what the chosen instruction writes (the caller's promise, and `init_cpu` sized it);
     // the instruction exists, as XCR0 or CPUID says.
@@ -70,7 +70,7 @@ pub(crate) unsafe fn save(area: *mut u8) {
 /// As [`save`]; the image is valid: its header has no reserved bit, its MXCSR no forbidden one (else #GP).
 #[inline(always)]
 pub(crate) unsafe fn restore(area: *const u8) {
-    let mask = xfeatures();
+    let mask = saved();
     // SAFETY: As the caller promises; the instruction exists (see `save`).
     unsafe {
         if mask == 0 {

@@ -3,7 +3,7 @@
 //! or its first part alone (`NT_PRFPREG`).
 
 use crate::area::{FpuState, MXCSR_AT, XSTATE_BV_AT, put, read_u64};
-use crate::{FXSAVE_SIZE, MXCSR_MASK, XFEATURES_LEGACY, xfeatures};
+use crate::{FXSAVE_SIZE, MXCSR_MASK, XFEATURES_LEGACY, xfeatures, xstate_size};
 use core::sync::atomic::Ordering;
 use errno::{Result, code::EINVAL};
 
@@ -18,13 +18,20 @@ fn check_mxcsr(bytes: &[u8]) -> Result {
 }
 
 impl FpuState {
-    /// The image as `NT_X86_XSTATE` has it. The registers must have been saved before.
-    pub fn user_image(&mut self) -> &[u8] {
+    /// Fills `out` with the beginning of the image as `NT_X86_XSTATE` has it, which is [`xstate_size`] bytes long. The registers
+    /// must have been saved before.
+    pub fn user_image(&mut self, out: &mut [u8]) -> Result {
         self.write_out_init_components();
         let mut software = [0u8; 48];
         put(&mut software, 0, &xfeatures().to_le_bytes());
         put(self.bytes_mut(), SW_BYTES_AT, &software);
-        self.bytes()
+        self.each_part(&mut |at, bytes| {
+            let Some(rest) = out.get_mut(at..) else { return Ok(()) };
+            for (to, from) in rest.iter_mut().zip(bytes) {
+                *to = *from;
+            }
+            Ok(())
+        })
     }
 
     /// Replaces the x87 and SSE registers by those of an FXSAVE image; `EINVAL` if it is not one.
@@ -47,11 +54,15 @@ impl FpuState {
         let header = image.get(XSTATE_BV_AT..XSTATE_BV_AT + HEADER).ok_or(EINVAL)?;
         let present = read_u64(header, 0);
         let reserved = header.iter().skip(8).any(|&byte| byte != 0);
-        if image.len() != self.bytes().len() || present & !xfeatures() != 0 || reserved {
+        if image.len() != xstate_size() || present & !xfeatures() != 0 || reserved {
             return Err(EINVAL);
         }
         check_mxcsr(image)?;
-        put(self.bytes_mut(), 0, image);
-        Ok(())
+        let area = self.bytes_mut();
+        area.copy_from_slice(image.get(..area.len()).ok_or(EINVAL)?);
+        self.take_pkru(present, &mut |at, to| {
+            to.copy_from_slice(image.get(at..at.wrapping_add(to.len())).ok_or(EINVAL)?);
+            Ok(())
+        })
     }
 }

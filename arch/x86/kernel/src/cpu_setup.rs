@@ -4,7 +4,7 @@
 
 use crate::entry::{syscall, vectors};
 use boot_info::BootInfo;
-use x86_cpu::{cpu_id, cpuid, cr, msr};
+use x86_cpu::{cpu_id, cpuid, cr, msr, pkru};
 
 /// EFER: SYSCALL enable.
 const EFER_SCE: u64 = 1 << 0;
@@ -27,6 +27,7 @@ pub(crate) fn options(info: &BootInfo) {
             f.fsgsbase &= !refused("nofsgsbase");
             f.xsave &= !refused("noxsave");
             f.xsaveopt &= !refused("noxsaveopt") && f.xsave;
+            f.pku &= !refused("nopku") && f.xsave;
             f.x2apic &= !refused("nox2apic");
         });
     }
@@ -43,11 +44,13 @@ pub(crate) fn init() {
         (cr::CR4_SMEP, features.smep),
         (cr::CR4_SMAP, features.smap),
         (cr::CR4_UMIP, features.umip),
+        (cr::CR4_PKE, features.pku),
     ];
     let bits = wanted.iter().filter(|(_, has)| *has).fold(0, |bits, (bit, _)| bits | bit);
-    // SAFETY: Only bits that CPUID has; the kernel executes no user page (SMEP), opens user access explicitly (SMAP), and
-    // expects GS base to be changed by user code (FSGSBASE).
+    // SAFETY: Only bits that CPUID has; the kernel executes no user page (SMEP), opens user access explicitly (SMAP), expects GS
+    // base to be changed by user code (FSGSBASE), and accesses to user pages to fail (PKE).
     unsafe { cr::write_cr4(cr::read_cr4() | bits) };
+    pkru::load(pkru::INIT);
     // PCIDE may be set only in long mode with PCID 0 in CR3.
     if features.pcid && features.pge && cr::read_cr3() & 0xfff == 0 {
         // SAFETY: As required above.

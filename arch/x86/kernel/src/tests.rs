@@ -115,16 +115,21 @@ mod fpu {
     fn frame() -> ([u8; 4096], usize) {
         let mut bytes = [0u8; 4096];
         let mut state = FpuState::new().unwrap();
-        let len = state.write_sigframe(|image, magic| {
-            bytes[..image.len()].copy_from_slice(image);
-            bytes[image.len()..image.len() + magic.len()].copy_from_slice(magic);
-            image.len() + magic.len()
+        let mut len = 0;
+        let done = state.write_sigframe(|at, part| {
+            bytes[at..at + part.len()].copy_from_slice(part);
+            len = len.max(at + part.len());
+            Ok(())
         });
+        assert!(done.is_ok());
         (bytes, len)
     }
 
     fn read(bytes: &[u8]) -> errno::Result {
-        let mut state = FpuState::new().unwrap();
+        read_into(bytes, &mut FpuState::new()?)
+    }
+
+    fn read_into(bytes: &[u8], state: &mut FpuState) -> errno::Result {
         state.read_sigframe(|at, to| {
             to.copy_from_slice(bytes.get(at..at + to.len()).ok_or(errno::code::EFAULT)?);
             Ok(())
@@ -161,6 +166,36 @@ mod fpu {
             }
             assert!(read(&bytes[..len]).is_ok());
         }
+    }
+
+    #[test]
+    fn rights_by_keys_are_in_images() -> errno::Result {
+        let (mut bytes, len) = frame();
+        let Some(at) = x86_fpu::pkru_at() else { return Ok(()) };
+        assert_eq!(bytes[at..at + 8], 0x5555_5554u64.to_le_bytes());
+        bytes[at..at + 4].copy_from_slice(&0x1234_5670u32.to_le_bytes());
+        let mut state = FpuState::new()?;
+        read_into(&bytes[..len], &mut state)?;
+        assert_eq!(state.pkru(), 0x1234_5670);
+        let copy = state.try_clone()?;
+        assert_eq!(copy.pkru(), 0x1234_5670);
+        // As a debugger sees and changes it.
+        let image = &mut bytes[..x86_fpu::xstate_size()];
+        state.user_image(image)?;
+        assert_eq!(image[at..at + 8], 0x1234_5670u64.to_le_bytes());
+        image[at] = 0x74;
+        state.set_xsave(image)?;
+        assert_eq!(state.pkru(), 0x1234_5674);
+        // What is in its initial state allows everything.
+        image[513] &= !2;
+        state.set_xsave(image)?;
+        assert_eq!(state.pkru(), 0);
+        state.user_image(image)?;
+        assert_eq!((image[513] & 2, &image[at..at + 8]), (0, &[0; 8][..]));
+        assert!(read(&bytes[..100]).is_err());
+        state.reset();
+        assert_eq!(state.pkru(), x86_cpu::pkru::INIT);
+        Ok(())
     }
 }
 

@@ -15,7 +15,7 @@ impl UserProt {
     /// No access; the page stays.
     pub const NONE: Self = Self(PROT_NONE | bits::NX);
 
-    /// Readable, and more as told (x86 has no unreadable writable or executable pages without protection keys).
+    /// Readable, and more as told (x86 has no unreadable writable or executable pages but by protection keys).
     #[inline(always)]
     pub const fn new(write: bool, exec: bool) -> Self {
         let mut value = bits::PRESENT | bits::USER | bits::ACCESSED;
@@ -32,6 +32,12 @@ impl UserProt {
     #[inline(always)]
     pub const fn read_only(self) -> Self {
         Self(self.0 & !(bits::WRITE | bits::DIRTY))
+    }
+
+    /// The same with a protection key, of 16.
+    #[inline(always)]
+    pub const fn with_key(self, key: u8) -> Self {
+        Self(self.0 & !bits::KEY | (key as u64) << bits::KEY_SHIFT & bits::KEY)
     }
 
     /// Whether writes are allowed.
@@ -88,6 +94,12 @@ impl Entry {
     #[inline(always)]
     pub const fn is_accessed(self) -> bool {
         self.0 & bits::ACCESSED != 0
+    }
+
+    /// The page's protection key.
+    #[inline(always)]
+    pub const fn key(self) -> u8 {
+        ((self.0 & bits::KEY) >> bits::KEY_SHIFT) as u8
     }
 
     /// Not a counted page: the zero page, a device, or a place in swap space.

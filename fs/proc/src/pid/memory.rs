@@ -204,7 +204,11 @@ pub(super) fn smaps(view: &View, at: u64, out: &mut SeqBuf) -> Result<Option<u64
     kib_line(out, "KernelPageSize:", PAGE_SIZE as u64)?;
     kib_line(out, "MMUPageSize:", PAGE_SIZE as u64)?;
     figures(&info, false, out)?;
-    seq_print!(out, "THPeligible:    {}\nVmFlags: ", u8::from(area.huge))?;
+    seq_print!(out, "THPeligible:    {}\n", u8::from(area.huge))?;
+    if x86_cpu::cpuid::features().pku {
+        seq_print!(out, "ProtectionKey:  {:8}\n", area.flags.key())?;
+    }
+    seq_print!(out, "VmFlags: ")?;
     // What shared memory was promised is its object's, which the flag is kept for here alone.
     let flags = if area.flags.any(VmFlags::SHARED) { area.flags.without(VmFlags::ACCOUNT) } else { area.flags };
     for (_, name) in FLAG_NAMES.iter().filter(|(flag, _)| flags.any(*flag)) {

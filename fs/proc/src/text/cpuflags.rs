@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The `flags` of `/proc/cpuinfo`: the bits of CPUID by Linux's names and in Linux's order. Bits of features that a program
-//! can only use if the kernel supports them (protection keys, shadow stacks, five-level tables) have no name here until it does.
+//! can only use if the kernel supports them (shadow stacks, five-level tables) have no name here until it does.
 
 use errno::Result;
 use vfs::SeqBuf;
@@ -55,7 +55,7 @@ static WORDS: [Word; 9] = [
         NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE,
     ]),
     Word(7, 0, Reg::C, [
-        NONE, "avx512vbmi", "umip", NONE, NONE, "waitpkg", "avx512_vbmi2", NONE, "gfni", "vaes", "vpclmulqdq", "avx512_vnni",
+        NONE, "avx512vbmi", "umip", "pku", "ospke", "waitpkg", "avx512_vbmi2", NONE, "gfni", "vaes", "vpclmulqdq", "avx512_vnni",
         "avx512_bitalg", NONE, "avx512_vpopcntdq", NONE, NONE, NONE, NONE, NONE, NONE, NONE, "rdpid", NONE, NONE, "cldemote",
         NONE, "movdiri", "movdir64b", NONE, NONE, NONE,
     ]),
@@ -84,7 +84,8 @@ fn cleared(word: &Word) -> u32 {
         }
         (7, 0, Reg::C) => {
             let vector = [1, 6, 9, 10, 11, 12, 14].into_iter().fold(0, |bits, bit| bits | off(bit, f.xsave));
-            vector | off(2, f.umip)
+            // With `nopku` the CPU still has them, and says itself that the system does not use them.
+            vector | off(2, f.umip) | off(3, f.xsave) | off(4, f.pku)
         }
         (7, 0, Reg::D) => [2, 3, 8].into_iter().fold(0, |bits, bit| bits | off(bit, f.xsave)),
         (0xd, 1, Reg::A) => {
@@ -161,6 +162,7 @@ mod tests {
         assert!(names(&WORDS[0], 1 << 0 | 1 << 10 | 1 << 25, &mut out).is_ok());
         assert!(names(&WORDS[2], 1 << 0 | 1 << 31, &mut out).is_ok());
         assert!(names(&WORDS[4], 1 << 0 | 1 << 31, &mut out).is_ok());
-        assert_eq!(out.text(), b" fpu sse pni hypervisor fsgsbase avx512vl");
+        assert!(names(&WORDS[7], 0b111 << 2, &mut out).is_ok());
+        assert_eq!(out.text(), b" fpu sse pni hypervisor fsgsbase avx512vl umip pku ospke");
     }
 }

@@ -176,18 +176,17 @@ pub(super) fn get_set(task: &Task, stopped: &mut Inspected<'_>, kind: u32) -> Re
 
 /// The bytes of a set of floating-point registers.
 pub fn fpu_set(fpu: &mut x86_fpu::FpuState, kind: u32) -> Result<KVec<u8>> {
-    let image = fpu.user_image();
-    match kind {
-        uapi::NT_PRFPREG => {
-            let mut bytes = KVec::from_slice(image.get(..x86_fpu::FXSAVE_SIZE).ok_or(EINVAL)?, GFP_ATOMIC)?;
-            if let Some(software) = bytes.get_mut(464..) {
-                software.fill(0);
-            }
-            Ok(bytes)
-        }
-        uapi::NT_X86_XSTATE if x86_fpu::xfeatures() != 0 => Ok(KVec::from_slice(image, GFP_ATOMIC)?),
-        _ => Err(EINVAL),
+    if kind == uapi::NT_PRSTATUS {
+        return Err(EINVAL);
     }
+    let mut bytes = KVec::from_elem(0u8, set_size(kind)?, GFP_ATOMIC)?;
+    fpu.user_image(&mut bytes)?;
+    if kind == uapi::NT_PRFPREG
+        && let Some(software) = bytes.get_mut(464..)
+    {
+        software.fill(0);
+    }
+    Ok(bytes)
 }
 
 /// Changes register set `kind`; floating-point sets only whole.
@@ -197,7 +196,7 @@ pub(super) fn put_set(task: &Task, stopped: &mut Inspected<'_>, kind: u32, bytes
         uapi::NT_PRFPREG => stopped.fpu().ok_or(ENODEV)?.set_fxsave(bytes),
         uapi::NT_X86_XSTATE if x86_fpu::xfeatures() != 0 => {
             let fpu = stopped.fpu().ok_or(ENODEV)?;
-            if bytes.len() != fpu.bytes().len() { Err(EFAULT) } else { fpu.set_xsave(bytes) }
+            if bytes.len() != x86_fpu::xstate_size() { Err(EFAULT) } else { fpu.set_xsave(bytes) }
         }
         _ => Err(EINVAL),
     }

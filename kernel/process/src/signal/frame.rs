@@ -69,7 +69,8 @@ pub(super) fn setup(
     // Handlers are 64-bit code. They find the stack segment of what they interrupt, if 64-bit code can have it.
     regs.cs = USER_CS;
     make_stack_segment_valid(regs);
-    // A handler starts with fresh vector registers.
+    // A handler starts with fresh vector registers, and a new program's rights by keys: the frame was written with those that it
+    // interrupts.
     task::switch::replace_fpu(|| {
         x86_fpu::load_initial();
         Ok(())
@@ -162,10 +163,7 @@ fn write_fpu(address: u64) -> Result {
     }
     let copy = || {
         let written = task::switch::with_fpu(|fpu| {
-            fpu.write_sigframe(|image, magic| {
-                copy_to_user(address as usize, image)?;
-                copy_to_user(address as usize + image.len(), magic)
-            })
+            fpu.write_sigframe(|at, bytes| copy_to_user((address as usize).wrapping_add(at), bytes))
         });
         written.unwrap_or(Ok(()))
     };

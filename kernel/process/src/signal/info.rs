@@ -40,6 +40,12 @@ impl SigInfo {
         Self { signo, errno: 0, code, sequence: 0, words: [address, 0, 0, 0] }
     }
 
+    /// A fault at `address`, because of a protection key.
+    pub const fn key_fault(address: u64, key: u8) -> Self {
+        let code = uapi::SEGV_PKUERR as i32;
+        Self { signo: uapi::SIGSEGV, errno: 0, code, sequence: 0, words: [address, 0, key as u64, 0] }
+    }
+
     /// A child changed state; times in clock ticks.
     pub const fn child(signo: u32, code: i32, pid: u32, uid: u32, status: i32, utime: u64, stime: u64) -> Self {
         Self { signo, errno: 0, code, sequence: 0, words: [pair(pid, uid), status as u32 as u64, utime, stime] }

@@ -135,6 +135,27 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_back_has_its_key() -> Result {
+        const RW: u32 = uapi::PROT_READ | uapi::PROT_WRITE;
+        let (area, _) = area()?;
+        let (mm, at) = space()?;
+        let key = mm.inner.write().keys.take();
+        if let Some(key) = key.filter(|_| x86_cpu::cpuid::features().pku) {
+            mm.pkey_mprotect(at, 8 * PAGE_SIZE, RW, Some(key.into()))?;
+            out(&mm, at)?;
+            assert_eq!(mm.table.rss(Kind::Swap), PAGES);
+            // Changed while it is away.
+            mm.pkey_mprotect(at, PAGE_SIZE, RW, Some(0))?;
+            assert_eq!([0, 1, 8].map(|page| byte(&mm, at, page)), [Some(1), Some(2), Some(9)]);
+            assert!(set(&mm, at, 2, 99));
+            let keys = [0, 1, 2, 8].map(|page| mm.table.query(at + page * PAGE_SIZE).key());
+            assert_eq!(keys, [0, key, key, 0]);
+        }
+        mm.munmap(at, PAGES * PAGE_SIZE)?;
+        close(&area)
+    }
+
+    #[test]
     fn children_share_until_they_write() -> Result {
         let (area, _) = area()?;
         let (mm, at) = space()?;

@@ -3,7 +3,7 @@
 
 use crate::util::*;
 use crate::vmem::show::{kib, smaps_of, status_of};
-use crate::{Test, c, ck, eq, fails};
+use crate::{Test, c, ck, eq, fails, pkeys};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 pub const TESTS: &[Test] = &[
@@ -14,6 +14,7 @@ pub const TESTS: &[Test] = &[
     ("huge.unmap_part", unmap_part),
     ("huge.protect_part", protect_part),
     ("huge.protect_all", protect_all),
+    ("huge.protection_keys", keys),
     ("huge.fork", fork),
     ("huge.dont_need", dont_need),
     ("huge.remap", remap),
@@ -271,6 +272,48 @@ fn protect_all() -> Outcome {
     eq!(peek(at + 5 * PAGE), 9);
     eq!((rss_kib(at)?, huge_kib(at)?), (2048, 2048));
     ck!(intact(at, 6..PAGES));
+    Ok(())
+}
+
+fn keys() -> Outcome {
+    pkeys::need_keys()?;
+    let _asked = Asked::new()?;
+    let at = mapped(2)?;
+    let key = pkeys::alloc(0)?;
+    pkeys::protect(at, 2 * HUGE, RW, key)?;
+    eq!(huge_kib(at)?, 4096);
+    ck!(intact(at, 0..2 * PAGES));
+    let zero = open("/dev/zero", libc::O_RDONLY)?;
+    let denied = |page: usize| -> Outcome {
+        fails!(libc::read(zero, (at + page * PAGE) as *mut _, 1), libc::EFAULT);
+        Ok(())
+    };
+    pkeys::set_rights(key, pkeys::NO_WRITE);
+    ck!(intact(at, 0..2 * PAGES));
+    [0, 9, PAGES - 1, PAGES].into_iter().try_for_each(denied)?;
+    // A part with another key; the rest keeps its.
+    pkeys::protect(at + 9 * PAGE, PAGE, RW, 0)?;
+    poke(at + 9 * PAGE, 77);
+    [0, 8, 10, PAGES - 1, PAGES].into_iter().try_for_each(denied)?;
+    pkeys::set_rights(key, 0);
+    eq!(peek(at + 9 * PAGE), 77);
+    ck!(intact(at, 0..9) && intact(at, 10..2 * PAGES));
+    // What comes in huge has the key too, and so has a child.
+    let at = map(1)?;
+    advise(at, HUGE, libc::MADV_HUGEPAGE)?;
+    pkeys::protect(at, HUGE, RW, key)?;
+    poke(at, 1);
+    pkeys::set_rights(key, pkeys::NO_ACCESS);
+    in_child(|| {
+        fails!(libc::read(zero, (at + 7 * PAGE) as *mut _, 1), libc::EFAULT);
+        pkeys::set_rights(key, 0);
+        poke(at, 2);
+        pkeys::set_rights(key, pkeys::NO_ACCESS);
+        fails!(libc::read(zero, at as *mut _, 1), libc::EFAULT);
+        fails!(libc::read(zero, (at + HUGE - PAGE) as *mut _, 1), libc::EFAULT);
+        Ok(())
+    })?;
+    close(zero);
     Ok(())
 }
 

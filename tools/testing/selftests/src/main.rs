@@ -28,6 +28,7 @@ mod mm;
 mod mountapi;
 mod mounts;
 mod pidfd;
+mod pkeys;
 mod poll;
 mod process;
 mod procfs;
@@ -82,6 +83,7 @@ fn all() -> Vec<Test> {
         mm::TESTS,
         vmem::TESTS,
         huge::TESTS,
+        pkeys::TESTS,
         files::TESTS,
         handles::TESTS,
         lease::TESTS,

@@ -80,6 +80,10 @@ pub fn helper(words: &[String]) -> ! {
             print!("{}", crate::creds::filecaps::shown());
             0
         }
+        "pkeys" => {
+            print!("{}", crate::pkeys::shown());
+            0
+        }
         "leader" => {
             print!("{}", exec::leader());
             0

@@ -85,8 +85,10 @@ impl Run<'_> {
             }
             15 => {
                 let rights = [Rights::Write, Rights::Read, Rights::Nothing, Rights::Write][self.random.below(4)];
-                self.spaces[which].table.protect(start, end, rights.prot(), true);
+                let key = if self.random.one_in(2) { 0 } else { self.random.below(16) as u8 };
+                self.spaces[which].table.protect(start, end, rights.prot().with_key(key), true);
                 self.spaces[which].rights[from..to].fill(rights);
+                self.spaces[which].keys[from..to].fill(key);
             }
             16 => self.fork(which),
             17 => self.exit(which),
@@ -171,7 +173,8 @@ impl Run<'_> {
             assert_eq!(in_use(), before, "a child that did not come to be left something");
             return self.spaces[which].check();
         }
-        let child = Space { table: child, values: parent.values.clone(), rights: parent.rights.clone() };
+        let (values, rights, keys) = (parent.values.clone(), parent.rights.clone(), parent.keys.clone());
+        let child = Space { table: child, values, rights, keys };
         child.check();
         self.spaces.push(child);
     }
@@ -253,6 +256,7 @@ impl Run<'_> {
         }
         space.values.copy_within(from..from + len, to);
         space.rights.copy_within(from..from + len, to);
+        space.keys.copy_within(from..from + len, to);
         space.forget(from, from + len);
     }
 
@@ -273,7 +277,7 @@ impl Run<'_> {
             }
         }
         let table = &self.spaces[which].table;
-        if table.join_huge(at(page), block, Rights::Write.prot()) == Joined::Done {
+        if table.join_huge(at(page), block, self.spaces[which].prot(page)) == Joined::Done {
             assert_eq!(table.room(at(page)), huge::Room::Huge);
         }
     }

@@ -23,8 +23,9 @@ fn word(phys: u64) -> &'static AtomicU64 {
     unsafe { &*phys_to_virt(phys).cast() }
 }
 
-/// Calls `f` with the first word of the page at `addr`.
-pub fn access<T>(table: &PageTable, addr: usize, write: bool, f: impl FnOnce(&AtomicU64) -> T) -> Result<T, Miss> {
+/// Calls `f` with the first word of the page at `addr`, and with the protection key by which the program's rights would be looked
+/// up.
+pub fn access<T>(table: &PageTable, addr: usize, write: bool, f: impl FnOnce(&AtomicU64, u8) -> T) -> Result<T, Miss> {
     let mut tlb = tlb::lock();
     let known = [false, true].into_iter().find_map(|huge| {
         tlb.get(Key::of(table, addr, huge)).filter(|found| !write || found.write).map(|found| (found, huge))
@@ -38,7 +39,7 @@ pub fn access<T>(table: &PageTable, addr: usize, write: bool, f: impl FnOnce(&At
         }
     };
     let offset = addr & if huge { PMD_SIZE - PAGE_SIZE } else { 0 };
-    Ok(f(word(found.phys + offset as u64)))
+    Ok(f(word(found.phys + offset as u64), found.key))
 }
 
 /// Walks the tables, and marks what it uses.
@@ -66,7 +67,8 @@ fn walk(table: &PageTable, addr: usize, write: bool) -> Result<(Translation, boo
             (phys, writable) = (value & bits::ADDR, may);
             if leaf {
                 assert!(level == 0 || phys.is_multiple_of(PMD_SIZE as u64));
-                return Ok((Translation { phys, write: may }, level == 1));
+                let key = (value >> 59 & 15) as u8;
+                return Ok((Translation { phys, write: may, key }, level == 1));
             }
             break;
         }

@@ -53,17 +53,25 @@ pub struct Space {
     /// The first word of each page.
     pub values: Vec<u64>,
     pub rights: Vec<Rights>,
+    /// Their protection keys.
+    pub keys: Vec<u8>,
 }
 
 impl Space {
     pub fn new() -> Self {
         let table = PageTable::new().expect("memory");
-        Self { table, values: vec![0; PAGES], rights: vec![Rights::Write; PAGES] }
+        Self { table, values: vec![0; PAGES], rights: vec![Rights::Write; PAGES], keys: vec![0; PAGES] }
     }
 
     /// Whether the 2 MB around a page can all be written, as if they were in one mapping.
     pub fn is_writable_around(&self, page: usize) -> bool {
-        self.rights[first(page)..first(page) + 512].iter().all(|rights| *rights == Rights::Write)
+        let (mut around, key) = (first(page)..first(page) + 512, self.keys[page]);
+        around.all(|other| self.rights[other] == Rights::Write && self.keys[other] == key)
+    }
+
+    /// What the program may do with a page.
+    pub fn prot(&self, page: usize) -> UserProt {
+        self.rights[page].prot().with_key(self.keys[page])
     }
 
     /// The program writes to a page, which it may.
@@ -82,7 +90,11 @@ impl Space {
     }
 
     fn reach<T>(&self, page: usize, write: bool, huge: bool, mut f: impl FnMut(&AtomicU64) -> T) -> T {
-        let (prot, huge) = (self.rights[page].prot(), huge && self.is_writable_around(page));
+        let (prot, huge) = (self.prot(page), huge && self.is_writable_around(page));
+        let mut f = |word: &AtomicU64, key| {
+            assert_eq!(key, self.keys[page], "key of page {page}");
+            f(word)
+        };
         for _ in 0..20 {
             match cpu::access(&self.table, at(page), write, &mut f) {
                 Ok(value) => return value,
@@ -96,6 +108,7 @@ impl Space {
     pub fn forget(&mut self, from: usize, to: usize) {
         self.values[from..to].fill(0);
         self.rights[from..to].fill(Rights::Write);
+        self.keys[from..to].fill(0);
     }
 
     /// Compares with what has to be there.
@@ -114,6 +127,7 @@ impl Space {
             assert_eq!(frame.is_some(), !entry.is_special());
             assert_eq!(self.table.query(addr), entry);
             assert!(self.rights[page] == Rights::Write || !entry.is_writable());
+            assert!(entry.swap().is_some() || entry.key() == self.keys[page]);
             assert!(self.rights[page] != Rights::Nothing || !entry.is_present());
         });
         assert!(seen == self.values);

@@ -5,7 +5,7 @@
 use crate::cpu::{self, Miss};
 use crate::space::{BASE, END, PAGES, Rights, at, fault, first};
 use crate::table::PageTable;
-use crate::{Random, check_end};
+use crate::{Random, UserProt, check_end};
 use kalloc::KVec;
 use kalloc::flags::GFP_HIGHUSER;
 use mm_alloc::huge::Block;
@@ -15,6 +15,13 @@ use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 const THREADS: usize = 4;
 const STEPS: u64 = 6000;
+/// Their protection key.
+const KEY: u8 = 11;
+
+/// What they may do with their pages.
+fn rights() -> UserProt {
+    Rights::Write.prot().with_key(KEY)
+}
 
 pub fn run(seed: u64) {
     let table = PageTable::new().expect("memory");
@@ -65,12 +72,16 @@ impl<'a> Thread<'a> {
 
     fn reach<T>(&mut self, page: usize, write: bool, mut f: impl FnMut(&AtomicU64) -> T) -> T {
         let huge = !self.random.one_in(4);
+        let mut f = |word: &AtomicU64, key| {
+            assert_eq!(key, KEY);
+            f(word)
+        };
         for _ in 0..100_000 {
             match cpu::access(self.table, at(page), write, &mut f) {
                 Ok(value) => return value,
                 Err(miss) => {
                     let _lock = self.shared();
-                    fault(self.table, at(page), write, miss, Rights::Write.prot(), huge);
+                    fault(self.table, at(page), write, miss, rights(), huge);
                 }
             }
         }
@@ -116,7 +127,7 @@ impl<'a> Thread<'a> {
     /// Something that all threads have to do with.
     fn change(&mut self, page: usize) {
         let (start, end) = (at(first(page)), at(first(page)) + PMD_SIZE);
-        let rights = Rights::Write.prot();
+        let rights = rights();
         match self.random.below(6) {
             0 => {
                 let block = Block::alloc_zeroed(GFP_HIGHUSER);
@@ -127,7 +138,7 @@ impl<'a> Thread<'a> {
             }
             1 => {
                 let _lock = self.exclusive();
-                self.table.protect(start, end, Rights::Nothing.prot(), true);
+                self.table.protect(start, end, Rights::Nothing.prot().with_key(KEY), true);
                 self.table.protect(start, end, rights, true);
             }
             2 => {

@@ -41,6 +41,8 @@ fn size(huge: bool) -> usize {
 pub struct Translation {
     pub phys: u64,
     pub write: bool,
+    /// The protection key.
+    pub key: u8,
 }
 
 #[derive(Default)]

@@ -49,6 +49,7 @@ pub(super) fn page_fault(regs: &PtRegs, address: usize, error_code: u64) -> ! {
     };
     let reason = match error_code {
         code if code & 8 != 0 => "reserved bit violation",
+        code if code & 32 != 0 => "protection keys violation",
         code if code & 1 != 0 => "permissions violation",
         _ => "not-present page",
     };

@@ -81,7 +81,10 @@ impl Appender<'_> {
         }
         write_commit(&self.features, &mut self.copy, self.log.tid, (time, 0), 0);
         let at = self.next()?;
-        self.write(at, &self.copy, WriteFlags { preflush: true, fua: true })
+        self.write(at, &self.copy, WriteFlags { preflush: true, fua: true })?;
+        // The area is over. A kernel sees that by its number; e2fsck (1.47) takes one of another transaction for damage.
+        self.copy.fill(0);
+        self.write(self.log.area.fast_first, &self.copy, WriteFlags::default())
     }
 }
 

@@ -349,6 +349,10 @@ fn cut_on_the_way_home() {
         let (done, cut) = recover(&bytes, home);
         assert_eq!(done.err(), Some(EIO), "{home} blocks");
         // Now it is a transaction: nobody need know of fast commits.
+        std::fs::write(&image, &cut).unwrap();
+        let (status, text) = tool("e2fsck", &["-fy"], &image).unwrap();
+        assert!(status <= 1, "{home} blocks: {text}");
+        verify(&image, std::fs::read(&image).unwrap(), &format!("{home} blocks home, by e2fsck: {text}"));
         let disk = Disk::new(cut, BS);
         let log = geometry(&disk.bytes());
         let sys = HostSystem::new(disk.clone(), disk.clone());

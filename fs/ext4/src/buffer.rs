@@ -10,7 +10,7 @@ use containers::HashMap;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use errno::Result;
-use errno::code::EIO;
+use errno::code::{EIO, ENOMEM};
 use jbd2::{BlockDevice as _, Claim, Mark};
 use kalloc::flags::GFP_NOFS;
 use kalloc::{Arc, KVec};
@@ -314,6 +314,18 @@ impl Cache {
             result = result.and(self.shards.iter().map(|shard| self.write_shard(shard)).fold(Ok(()), Result::and));
         }
         result
+    }
+
+    /// Without a journal: number and content of each block that was changed since the last `sync`. `ENOMEM` if some could not be listed.
+    pub(crate) fn each_dirty(&self, each: &mut dyn FnMut(u64, &[u8]) -> Result) -> Result {
+        if self.unlisted.load(Ordering::Acquire) {
+            return Err(ENOMEM);
+        }
+        let mut list = KVec::new();
+        for buf in self.dirty.lock().iter().filter(|buf| buf.has(DIRTY)) {
+            list.push(buf.clone(), GFP_NOFS)?;
+        }
+        list.iter().try_for_each(|buf| each(buf.0.number, &buf.0.data.read()))
     }
 
     fn write_list(&self, list: &[Buf]) -> Result {

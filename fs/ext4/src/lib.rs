@@ -28,6 +28,7 @@ mod device;
 mod dir;
 mod direct;
 mod fallocate;
+mod fast_commit;
 mod fiemap;
 mod file;
 mod fileattr;

@@ -4,6 +4,7 @@
 use crate::bdev::{Device, number_of};
 use crate::buffer::Cache;
 use crate::device::Blocks;
+use crate::fast_commit::FastCommits;
 use crate::health::Health;
 use crate::journal::{Journal, Sys};
 use crate::mounted::Mounted;
@@ -19,7 +20,9 @@ use errno::code::{EACCES, EBUSY, EINVAL, EROFS, ESTALE, EUCLEAN};
 use ext4_core::Fs;
 use ext4_format::SuperBlock as DiskSuper;
 use ext4_format::feature::{incompat, ro_compat};
-use jbd2::format::{COMPAT_CHECKSUM, INCOMPAT_64BIT, INCOMPAT_ASYNC_COMMIT, INCOMPAT_CSUM_V2, INCOMPAT_CSUM_V3};
+use jbd2::format::{
+    COMPAT_CHECKSUM, INCOMPAT_64BIT, INCOMPAT_ASYNC_COMMIT, INCOMPAT_CSUM_V2, INCOMPAT_CSUM_V3, INCOMPAT_FAST_COMMIT,
+};
 use jbd2::{Config, Geometry, Run};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec};
@@ -426,9 +429,9 @@ fn open_journal(
     let mut config = Config {
         commit_interval_ns: u64::from(options.commit) * 1_000_000_000,
         barrier: options.barrier,
-        // What the last mount was told is not what this one is.
+        // What the last mount was told is not what this one is. Fast commits are replayed, but not written.
         clear_compat: COMPAT_CHECKSUM,
-        clear_incompat: INCOMPAT_CSUM_V2 | INCOMPAT_CSUM_V3 | INCOMPAT_ASYNC_COMMIT,
+        clear_incompat: INCOMPAT_CSUM_V2 | INCOMPAT_CSUM_V3 | INCOMPAT_ASYNC_COMMIT | INCOMPAT_FAST_COMMIT,
         set_compat: if wanted && !sums { COMPAT_CHECKSUM } else { 0 },
         set_incompat: if wanted && sums { INCOMPAT_CSUM_V3 } else { 0 },
         skip: !recover,
@@ -442,7 +445,8 @@ fn open_journal(
         config.set_incompat |= INCOMPAT_ASYNC_COMMIT;
     }
     let sys = Sys::new(blocks, base.cache.clone(), external);
-    let opened = Journal::open(sys, geometry, block_size, config);
+    let mut fast = FastCommits::new(base, disk.inode_size());
+    let opened = Journal::open_with(sys, geometry, block_size, config, Some(&mut fast));
     let (journal, _) = opened.inspect_err(|error| pr_err!("EXT4-fs ({name}): error loading journal: {error}\n"))?;
     base.cache.drop_unused();
     Ok(journal)

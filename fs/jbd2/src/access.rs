@@ -184,6 +184,10 @@ fn give_access<S: System>(
 /// Takes a freed buffer out of the transaction, under the lock. False if it is being written home just now: that write must
 /// have ended before the block can get another use.
 fn forget<S: System>(state: &mut State<S>, tid: Tid, buf: &S::Buf, credits: &mut u32) -> Result<bool> {
+    // Room first: a head that says whose the buffer is, without being in that one's list, would never be let go of.
+    if let Some(running) = &mut state.running {
+        running.buffers.reserve(1, GFP_NOFS)?;
+    }
     let block = buf.block();
     let claim = if state.heads.get(&block).is_none_or(|head| head.owner.is_none()) { Some(buf.claim()) } else { None };
     if claim == Some(Claim::Busy) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The area for fast commits: records of single changes (little-endian tag, length, value) after the last whole transaction.
-//! Here they are found and checked; what they mean is the file system's business ([`Replay`]).
+//! Here they are found, checked and taken apart; what they do to the file system is its own business ([`Replay`]).
 
 use crate::Tid;
 use crate::csum::crc32c;
@@ -31,13 +31,106 @@ pub const TAIL: u16 = 8;
 pub const HEAD: u16 = 9;
 
 const TAG_SIZE: usize = 4;
+/// The shortest record of an inode.
+const INODE_MIN: usize = 128;
+/// Lengths of extents above this one mean unwritten ones.
+const WRITTEN_MAX: u32 = 0x8000;
 
-/// The file system that replays records.
+/// What happened to a name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// The inode is new, and this is its name.
+    Create,
+    /// One name more.
+    Link,
+    /// The name is gone.
+    Unlink,
+}
+
+/// What a record says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Record<'a> {
+    /// Blocks `block..block + len` of a file are at `start` of the disk.
+    AddRange {
+        /// The file.
+        ino: u32,
+        /// First block within it.
+        block: u32,
+        /// Blocks.
+        len: u32,
+        /// First block on the disk.
+        start: u64,
+        /// They read as zeros.
+        unwritten: bool,
+    },
+    /// Blocks of a file are a hole.
+    DelRange {
+        /// The file.
+        ino: u32,
+        /// First block within it.
+        block: u32,
+        /// Blocks.
+        len: u32,
+    },
+    /// A change of a name.
+    Name {
+        /// Which.
+        change: Change,
+        /// The directory.
+        parent: u32,
+        /// What the name stands for.
+        ino: u32,
+        /// The name: 1 to 255 bytes.
+        name: &'a [u8],
+    },
+    /// An inode's record, without the tree of its blocks; attributes behind the fixed part may be left out.
+    Inode {
+        /// Its number.
+        ino: u32,
+        /// At least 128 bytes.
+        bytes: &'a [u8],
+    },
+}
+
+impl<'a> Record<'a> {
+    /// From a tag and its value, whose length was checked. `None` for those that change nothing.
+    fn parse(tag: u16, value: &'a [u8]) -> Option<Self> {
+        let change = match tag {
+            CREAT => Change::Create,
+            LINK => Change::Link,
+            UNLINK => Change::Unlink,
+            ADD_RANGE => {
+                let (sizes, low) = (word(value, 2), word(value, 3));
+                let (raw, high) = (sizes & 0xffff, sizes >> 16);
+                let unwritten = raw > WRITTEN_MAX;
+                let len = if unwritten { raw - WRITTEN_MAX } else { raw };
+                let start = u64::from(high) << 32 | u64::from(low);
+                return Some(Self::AddRange { ino: word(value, 0), block: word(value, 1), len, start, unwritten });
+            }
+            DEL_RANGE => {
+                return Some(Self::DelRange { ino: word(value, 0), block: word(value, 1), len: word(value, 2) });
+            }
+            INODE => return Some(Self::Inode { ino: word(value, 0), bytes: value.get(4..)? }),
+            _ => return None,
+        };
+        Some(Self::Name { change, parent: word(value, 0), ino: word(value, 1), name: value.get(8..)? })
+    }
+}
+
+/// The file system that replays records. What it changes stays in memory until [`Self::write_home`].
 pub trait Replay {
-    /// Replays one record (`ADD_RANGE` to `INODE`).
-    fn record(&mut self, tag: u16, value: &[u8]) -> Result;
+    /// Bytes of an inode's record on the disk: longer ones end the scan.
+    fn inode_size(&self) -> usize;
+    /// A record that will be replayed. All are announced before the first is.
+    fn announce(&mut self, record: &Record<'_>) -> Result;
+    /// Replays one record.
+    fn record(&mut self, record: &Record<'_>) -> Result;
     /// All records are replayed.
     fn finish(&mut self) -> Result;
+    /// Tells the blocks that were changed: number and content.
+    fn changed(&self, each: &mut dyn FnMut(u64, &[u8]) -> Result) -> Result;
+    /// Writes them to their places.
+    fn write_home(&mut self) -> Result;
 }
 
 /// The area of one log.
@@ -46,6 +139,8 @@ pub(crate) struct FastLog<'a> {
     pub(crate) area: &'a Area,
     /// The transaction that the records belong to: the one after the last whole one.
     pub(crate) tid: Tid,
+    /// The longest record of an inode.
+    pub(crate) inode_size: usize,
 }
 
 /// How many records count, and how far the scan has come.
@@ -58,19 +153,6 @@ struct Scan {
 
 fn word(value: &[u8], index: usize) -> u32 {
     value.as_chunks::<4>().0.get(index).map_or(0, |bytes| u32::from_le_bytes(*bytes))
-}
-
-fn length_is_valid(tag: u16, length: usize) -> bool {
-    match tag {
-        ADD_RANGE => length == 16,
-        DEL_RANGE => length == 12,
-        CREAT | LINK | UNLINK => (8 + 1..=8 + 255).contains(&length),
-        INODE => length >= 4 + 128,
-        PAD => true,
-        TAIL => length >= 8,
-        HEAD => length == 8,
-        _ => false,
-    }
 }
 
 impl Scan {
@@ -99,6 +181,19 @@ impl Scan {
 }
 
 impl FastLog<'_> {
+    fn length_is_valid(&self, tag: u16, length: usize) -> bool {
+        match tag {
+            ADD_RANGE => length == 16,
+            DEL_RANGE => length == 12,
+            CREAT | LINK | UNLINK => (8 + 1..=8 + 255).contains(&length),
+            INODE => (INODE_MIN..=self.inode_size).contains(&length.saturating_sub(4)),
+            PAD => true,
+            TAIL => length >= 8,
+            HEAD => length == 8,
+            _ => false,
+        }
+    }
+
     /// Calls `f` for each record: tag, the whole of it, its value. `f` returns false to end. A record that cannot be is
     /// given as `None`.
     fn walk(&self, mut f: impl FnMut(u16, Option<(&[u8], &[u8])>) -> Result<bool>) -> Result {
@@ -111,7 +206,7 @@ impl FastLog<'_> {
             }
             while let Some([a, b, c, d]) = rest.first_chunk::<TAG_SIZE>() {
                 let (tag, length) = (u16::from_le_bytes([*a, *b]), usize::from(u16::from_le_bytes([*c, *d])));
-                let record = rest.get(..TAG_SIZE + length).filter(|_| length_is_valid(tag, length));
+                let record = rest.get(..TAG_SIZE + length).filter(|_| self.length_is_valid(tag, length));
                 let Some((record, value)) = record.and_then(|record| Some((record, record.get(TAG_SIZE..)?))) else {
                     f(tag, None)?;
                     return Ok(());
@@ -136,17 +231,23 @@ impl FastLog<'_> {
         Ok(scan.valid)
     }
 
-    /// Gives the first `count` records to the file system.
-    pub(crate) fn replay(&self, count: u32, replay: &mut dyn Replay) -> Result {
+    /// Gives each of the first `count` records (one at least) to `f`.
+    fn each(&self, count: u32, mut f: impl FnMut(&Record<'_>) -> Result) -> Result {
         let mut left = count;
         self.walk(|tag, record| {
             let (_, value) = record.ok_or(EUCLEAN)?;
-            if !matches!(tag, HEAD | PAD | TAIL) {
-                replay.record(tag, value)?;
+            if let Some(record) = Record::parse(tag, value) {
+                f(&record)?;
             }
-            left -= 1;
+            left = left.saturating_sub(1);
             Ok(left != 0)
-        })?;
+        })
+    }
+
+    /// Gives the first `count` records to the file system.
+    pub(crate) fn replay(&self, count: u32, replay: &mut dyn Replay) -> Result {
+        self.each(count, |record| replay.announce(record))?;
+        self.each(count, |record| replay.record(record))?;
         replay.finish()
     }
 }

@@ -470,6 +470,8 @@ fn set_empty(sb: &mut Superblock, next_tid: Tid) {
     sb.set_start(0);
     sb.set_sequence(next_tid);
     sb.set_head(0);
+    // An empty log has no fast commits: who does not know of them may use it.
+    sb.set_incompat(sb.incompat() & !INCOMPAT_FAST_COMMIT);
 }
 
 /// Writes the superblock, durably, with its checksum.

@@ -8,7 +8,7 @@
 //! | module | what |
 //! |---|---|
 //! | `format`, `csum` | what lies on the disk: superblock, descriptor tags, revoke and commit blocks, their checksums |
-//! | `recovery`, `fast_commit` | replay after a crash in three passes; the fast-commit area |
+//! | `recovery`, `fast_commit`, `append` | replay after a crash in three passes; the fast-commit area; what its replay changed |
 //! | `journal` | opening, flushing, ending, aborting a journal; its superblock |
 //! | `handle`, `access` | handles and their credits; which transaction a buffer belongs to |
 //! | `commit`, `log` | writing a transaction |
@@ -27,6 +27,7 @@
 extern crate std;
 
 mod access;
+mod append;
 mod checkpoint;
 mod commit;
 mod csum;

@@ -3,6 +3,7 @@
 //! *scan* finds the end, *revoke* collects blocks that must not be replayed, *replay* copies blocks home.
 //! Runs when a journal is opened, before anybody else uses it.
 
+use crate::append::End;
 use crate::csum::crc32_be;
 use crate::fast_commit::{FastLog, Replay};
 use crate::format::*;
@@ -64,6 +65,8 @@ struct Walk<'a, 'b> {
     revoked: HashMap<u64, Tid>,
     end: Option<Tid>,
     head: Option<u32>,
+    /// When the last transaction was committed.
+    time: u64,
     done: Recovered,
     error: Option<Error>,
 }
@@ -97,18 +100,25 @@ impl Recovery<'_> {
             return Ok(self.nothing());
         }
         let mut walk = self.walk()?;
+        let inode_size = fast.as_deref().map_or(usize::MAX, |fast| fast.inode_size());
         let mut fast_tags = 0;
         for pass in [Pass::Scan, Pass::Revoke, Pass::Replay] {
             walk.pass(pass)?;
-            if !walk.features.has(INCOMPAT_FAST_COMMIT) || pass == Pass::Revoke {
+            // What cannot be recovered as a whole is not to be changed further.
+            let whole = walk.error.is_none() && walk.done.failed_commit.is_none();
+            if !walk.features.has(INCOMPAT_FAST_COMMIT) || pass == Pass::Revoke || !whole {
                 continue;
             }
-            let fast_log = FastLog { recovery: self, area: &walk.area, tid: walk.end.unwrap_or(sb.sequence()) };
+            let tid = walk.end.unwrap_or(sb.sequence());
+            let fast_log = FastLog { recovery: self, area: &walk.area, tid, inode_size };
             if pass == Pass::Scan {
                 fast_tags = fast_log.scan()?;
             } else if fast_tags != 0 {
                 // Without someone who knows the file system's records, what they hold would be lost silently.
-                fast_log.replay(fast_tags, fast.as_deref_mut().ok_or(EOPNOTSUPP)?)?;
+                let fast = fast.as_deref_mut().ok_or(EOPNOTSUPP)?;
+                fast_log.replay(fast_tags, fast)?;
+                fast_log.append(fast, End { head: walk.head.unwrap_or(sb.start()), time: walk.time })?;
+                fast.write_home()?;
                 walk.done.fast_tags = fast_tags;
             }
         }
@@ -154,6 +164,7 @@ impl Recovery<'_> {
             revoked: HashMap::new(),
             end: None,
             head: None,
+            time: 0,
             done: Recovered { needed: true, ..Default::default() },
             error: None,
         })
@@ -207,6 +218,7 @@ impl Walk<'_, '_> {
         if pass == Pass::Scan {
             self.end.get_or_insert(cursor.tid);
             self.head.get_or_insert(cursor.head);
+            self.time = cursor.last_time;
         } else if self.end != Some(cursor.tid) {
             self.error.get_or_insert(EIO);
         }

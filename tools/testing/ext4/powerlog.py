@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
@@ -20,9 +21,9 @@ sys.path.insert(0, HERE)
 import disks  # noqa: E402
 import nbd  # noqa: E402
 import tools  # noqa: E402
-from guest import Guest, GuestError, Report, debian, programs  # noqa: E402
+from guest import Guest, GuestError, GuestTimeout, Report, debian, programs  # noqa: E402
 
-APPEND = "console=ttyS0 loglevel=4 panic=-1"
+APPEND = "console=ttyS0 loglevel=4 panic=-1 sysrq_always_enabled"
 COMPLAINT = re.compile(r"^.*(Oops|BUG:|WARNING:|panicked|Kernel panic|lock order|sleeping function|EXT4-fs error).*$", re.M)
 BLOCK = 4096
 
@@ -146,8 +147,20 @@ def by_e2fsck(args, path, kept, work):
     look(args, path, kept, work)
 
 
+def blocked(guest):
+    """What the tasks of a machine that does not answer wait for, and what its CPUs do: SysRq, with a log level that lets it through."""
+    begin = len(guest.text)
+    for key in "7wl":
+        guest.monitor("chardev-send-break con")
+        time.sleep(0.3)
+        guest.send(key)
+        time.sleep(3)
+    return guest.text[begin:]
+
+
 def by_kernel(args, batch, work, report):
-    """Images [(path, kept, what)] recovered by the kernel, in one boot."""
+    """Images [(path, kept, what)] recovered by the kernel, in one boot. With --keep one that it does not answer for stays, as it
+    was and as it is."""
     cpio = base(args)
     drives = []
     for number, (path, kept, _) in enumerate(batch):
@@ -155,6 +168,8 @@ def by_kernel(args, batch, work, report):
         list_of(kept, names)
         cpio.file(f"kept{number}", src=names)
         drives += ["-drive", f"file={path},format=raw,if=none,id=d{number},cache=writeback", "-device", f"virtio-blk-pci,drive=d{number}"]
+        if args.keep:
+            shutil.copyfile(path, path + "-before")
     initrd = os.path.join(work, "initrd-recover")
     cpio.write(initrd)
     with start(args, initrd, drives) as guest:
@@ -169,6 +184,13 @@ def by_kernel(args, batch, work, report):
                 disks.check(path)
                 look(args, path, kept, work)
                 args.recovered += 1
+            except GuestTimeout as error:
+                waits = f"\n{blocked(guest)}" if guest.alive() else ""
+                report.fail(f"{what}, recovered by the kernel", f"{error}{waits}")
+                if args.keep:
+                    for state in ("-before", ""):
+                        shutil.copyfile(path + state, os.path.join(args.keep, re.sub(r"\W+", "-", what) + state))
+                break
             except (GuestError, RuntimeError) as error:
                 report.fail(f"{what}, recovered by the kernel", error)
                 if not guest.alive():

@@ -11,7 +11,7 @@ use crate::inode::{Inode, NOWHERE};
 use crate::tx::Tx;
 use core::sync::atomic::Ordering;
 use errno::{Result, code::*};
-use ext4_store::{MutexLike, Store};
+use ext4_store::{MutexLike, OnceLike, Store};
 use kalloc::flags::GFP_NOFS;
 
 /// Files of up to so many clusters share what a processor keeps (`mb_stream_req`).
@@ -424,6 +424,9 @@ impl<S: Store> Fs<S> {
     pub(crate) fn free_blocks(&self, tx: &mut Tx<S>, ino: u32, block: u64, count: u32) -> Result {
         if !self.valid_blocks(block, count) && !self.is_hidden(ino) {
             return Err(self.corrupt("free_blocks", ino, block));
+        }
+        if let Some(freed) = self.freed.get() {
+            return Ok(freed.lock().push((block, count), GFP_NOFS)?);
         }
         let (mut at, end) = (block, block.saturating_add(count.into()).min(self.blocks_count()));
         while at < end {

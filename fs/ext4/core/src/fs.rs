@@ -27,6 +27,9 @@ pub struct Options {
     pub journal_data: bool,
     /// Only what is needed to find an inode is loaded: the log has not been replayed, so the rest may be of different times.
     pub bare: bool,
+    /// For the replay of fast commits ([`crate::Replayer`]): checksums that it makes right are not looked at, and what is freed stays
+    /// taken.
+    pub replay: bool,
 }
 
 impl Options {
@@ -85,6 +88,8 @@ pub struct Fs<S: Store> {
     pub(crate) locality: KVec<S::Mutex<u32>>,
     pub(crate) orphan_file: S::Once<crate::orphan::OrphanFile<S>>,
     pub(crate) quota: S::Once<crate::quota::Quotas<S>>,
+    /// While fast commits are replayed: runs of blocks that were freed.
+    pub(crate) freed: S::Once<S::Mutex<KVVec<(u64, u32)>>>,
     read_only: AtomicBool,
     next_generation: AtomicU32,
 }
@@ -108,6 +113,9 @@ impl<S: Store> Fs<S> {
         }
         fs.load_protected()?;
         fs.load_orphan_file()?;
+        if options.replay {
+            return Ok(fs);
+        }
         match fs.load_for_writing() {
             // Without writing there is nothing to count.
             Err(_) if options.read_only => {}
@@ -159,6 +167,11 @@ impl<S: Store> Fs<S> {
         let free_inodes = Counter::new(0, cpus)?;
         let dirs = Counter::new(0, cpus)?;
         let groups = Groups::new()?;
+        let freed = S::Once::new();
+        if options.replay {
+            // A new cell.
+            let _ = freed.set(S::Mutex::new(KVVec::new()));
+        }
         let make = move || Self {
             groups,
             blocks: AtomicU64::new(blocks),
@@ -181,6 +194,7 @@ impl<S: Store> Fs<S> {
             locality,
             orphan_file: S::Once::new(),
             quota: S::Once::new(),
+            freed,
             read_only: AtomicBool::new(options.read_only),
             next_generation: AtomicU32::new(store.random()),
             store,
@@ -351,6 +365,10 @@ impl<S: Store> Fs<S> {
     /// Whether nothing may be written.
     pub fn read_only(&self) -> bool {
         self.read_only.load(Ordering::Relaxed)
+    }
+    /// Whether fast commits are being replayed.
+    pub(crate) fn replaying(&self) -> bool {
+        self.freed.get().is_some()
     }
     /// Remounted read-only, or for writing; the caller has checked that it may be.
     pub fn set_read_only(&self, read_only: bool) {

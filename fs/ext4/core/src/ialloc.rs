@@ -3,7 +3,7 @@
 
 use crate::bitmap;
 use crate::fs::Fs;
-use crate::group::{Group, INODES_CORRUPT};
+use crate::group::{Group, GroupState, INODES_CORRUPT};
 use crate::inode::Inode;
 use crate::tx::Tx;
 use core::sync::atomic::Ordering;
@@ -87,11 +87,26 @@ impl<S: Store> Fs<S> {
             return Ok(None);
         }
         self.open_desc(tx, number, &mut state)?;
-        self.change_inode_bitmap(tx, &buf, &mut state, index, true)?;
+        self.take_index(tx, number, group, &mut state, &buf, (index, is_dir))?;
+        Ok(Some(index))
+    }
+
+    /// Takes a free inode: bitmap, descriptor, counts.
+    fn take_index(
+        &self,
+        tx: &mut Tx<S>,
+        number: u32,
+        group: &Group<S>,
+        state: &mut GroupState<S>,
+        buf: &S::Buf,
+        (index, is_dir): (u32, bool),
+    ) -> Result {
+        let per_group = self.geo.inodes_per_group;
+        self.change_inode_bitmap(tx, buf, state, index, true)?;
         if self.geo.desc_csum != DescCsum::None {
             if state.desc.flags & BLOCK_UNINIT != 0 {
-                self.load_map(number, group, &mut state)?;
-                self.change_bitmap(tx, number, group, &mut state, (0, 0), true)?;
+                self.load_map(number, group, state)?;
+                self.change_bitmap(tx, number, group, state, (0, 0), true)?;
             }
             let used = per_group - state.desc.itable_unused.min(per_group);
             if index >= used {
@@ -100,12 +115,25 @@ impl<S: Store> Fs<S> {
         }
         state.desc.free_inodes_count = state.desc.free_inodes_count.saturating_sub(1);
         state.desc.used_dirs_count += u32::from(is_dir);
-        self.write_desc(tx, number, group, &mut state)?;
-        drop(state);
+        self.write_desc(tx, number, group, state)?;
         let cpu = self.store.cpu();
         self.free_inodes.add(cpu, -1);
         self.dirs.add(cpu, i64::from(is_dir));
-        Ok(Some(index))
+        Ok(())
+    }
+
+    /// Marks an inode as used, if it is not yet: one that was allocated after the last transaction.
+    pub(crate) fn mark_inode_used(&self, tx: &mut Tx<S>, ino: u32, is_dir: bool) -> Result {
+        let (number, index) = self.geo.locate_inode(ino);
+        let group = self.group(number)?;
+        let mut state = group.state.lock();
+        let buf = self.load_inode_bitmap(group, &mut state)?;
+        let uninit = state.desc.flags & ext4_format::group::INODE_UNINIT != 0;
+        if !uninit && bitmap::test(&ext4_store::Buffer::read(&buf), index) {
+            return Ok(());
+        }
+        self.open_desc(tx, number, &mut state)?;
+        self.take_index(tx, number, group, &mut state, &buf, (index, is_dir))
     }
 
     /// Whether an inode is in use by its bitmap. The number is one of the file system.

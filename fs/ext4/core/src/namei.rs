@@ -19,7 +19,7 @@ use ext4_format::xattr::index;
 use ext4_store::Store;
 
 /// The most names of a file.
-const LINK_MAX: u16 = 65000;
+pub(crate) const LINK_MAX: u16 = 65000;
 
 /// Who makes a file, and how.
 #[derive(Clone, Copy, Debug)]

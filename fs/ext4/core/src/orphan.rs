@@ -240,6 +240,32 @@ impl<S: Store> Fs<S> {
         Ok(found)
     }
 
+    /// Where the orphans of the last use are noted, for a replay that changes them: the good ones.
+    pub(crate) fn load_orphans(&self) -> Result<HashMap<u32, Noted>> {
+        let (list, _) = self.orphan_list()?;
+        let mut noted = HashMap::new();
+        {
+            let mut state = self.super_state.lock();
+            state.orphans.clear();
+            for &ino in list.iter().rev() {
+                state.orphans.push(ino, GFP_KERNEL)?;
+                noted.insert(ino, Noted::List)?;
+            }
+        }
+        let files = self.orphan_file.get().map_or(&[][..], |file| &file.blocks);
+        for (index, lock) in files.iter().enumerate() {
+            let buf = lock.lock();
+            let data = buf.read();
+            for slot in 0..self.slots() {
+                let number = le::u32_at(&data, slot * 4);
+                if number != 0 {
+                    noted.insert(number, Noted::File(index as u32, slot as u32))?;
+                }
+            }
+        }
+        Ok(noted)
+    }
+
     /// The list as the disk has it, newest first, up to the first that cannot be: what is wrong with it, and its number.
     #[allow(clippy::type_complexity)]
     fn orphan_list(&self) -> Result<(KVVec<u32>, Option<(&'static str, u32)>)> {

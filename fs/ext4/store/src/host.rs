@@ -130,6 +130,7 @@ struct Inner {
     seed: AtomicU32,
     cpu: AtomicU32,
     most: AtomicU32,
+    tid: AtomicU32,
 }
 
 /// A disk in memory.
@@ -150,6 +151,7 @@ impl HostStore {
             seed: AtomicU32::new(1),
             cpu: AtomicU32::new(0),
             most: AtomicU32::new(0),
+            tid: AtomicU32::new(0),
         };
         Self { block_size, inner: Arc::new(inner) }
     }
@@ -203,6 +205,11 @@ impl HostStore {
     /// What was reported as wrong, since the last call.
     pub fn reports(&self) -> Vec<String> {
         core::mem::take(&mut self.inner.reports.lock().unwrap())
+    }
+
+    /// From now on all is one transaction, as with a journal: what is freed stays taken.
+    pub fn hold_freed(&self) {
+        self.inner.tid.store(1, Ordering::Relaxed);
     }
 
     /// The device grows to this many bytes.
@@ -308,7 +315,7 @@ impl Store for HostStore {
     }
     fn set_sync(&self, _handle: &mut HostHandle) {}
     fn tid(&self, _handle: &HostHandle) -> u32 {
-        0
+        self.inner.tid.load(Ordering::Relaxed)
     }
     fn get_write_access(&self, handle: &mut HostHandle, buf: &HostBuf) -> Result {
         self.access(handle, buf)

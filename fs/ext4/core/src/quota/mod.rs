@@ -151,6 +151,13 @@ struct Change {
     forced: bool,
 }
 
+/// What an inode counts for: user, group and project, and the bytes of its blocks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Usage {
+    pub(crate) ids: [u32; 3],
+    pub(crate) bytes: u64,
+}
+
 impl Change {
     fn reverse(self) -> Self {
         Self { space: -self.space, inodes: -self.inodes, reserved: -self.reserved, forced: true }
@@ -384,6 +391,28 @@ impl<S: Store> Fs<S> {
 
     pub(crate) fn quota_inode(&self, tx: &mut Tx<S>, inode: &Inode, inodes: i64) -> Result {
         self.quota_all(Some(tx), inode, Change { inodes, ..Change::default() })
+    }
+
+    /// What an inode counts for.
+    pub(crate) fn usage(&self, inode: &Inode) -> Usage {
+        let raw = &inode.raw;
+        Usage { ids: [raw.uid, raw.gid, raw.projid], bytes: inode.sectors(self.geo.block_bits) << 9 }
+    }
+
+    /// Counts an inode and its blocks for those owners (`sign` 1), or no more (-1).
+    pub(crate) fn quota_usage(&self, tx: &mut Tx<S>, ino: u32, usage: Usage, sign: i64) -> Result {
+        if ino == self.orphan_file_number() {
+            return Ok(());
+        }
+        let Some(quotas) = self.quota.get() else { return Ok(()) };
+        let change = Change { space: sign * usage.bytes as i64, inodes: sign, reserved: 0, forced: true };
+        for (kind, id) in quotas.kinds.iter().zip(usage.ids) {
+            let Some(kind) = kind else { continue };
+            if kind.number != ino {
+                self.quota_change(Some(tx), kind, id, change)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether the file system counts what users, groups or projects have.

@@ -113,7 +113,7 @@ impl Mm {
 
     /// Makes the access possible within one mapping whose rights allow it.
     #[inline]
-    fn resolve(&self, slot: &Slot<kalloc::KBox<Vma>>, addr: usize, write: bool, present: bool) -> Fault {
+    pub(crate) fn resolve(&self, slot: &Slot<kalloc::KBox<Vma>>, addr: usize, write: bool, present: bool) -> Fault {
         let vma = &*slot.value;
         if self.table.has_swap()
             && let Some(entry) = self.table.query(addr).swap()

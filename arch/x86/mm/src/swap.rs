@@ -21,6 +21,7 @@ use kalloc::KVec;
 use mm_alloc::kpt::bits;
 use mm_alloc::layout::PAGE_SIZE;
 use mm_alloc::page::{get_frame, put_frame};
+use mm_alloc::stat::{self, Item};
 use mm_alloc::{Frame, Page, PageFlags};
 
 /// A place in swap space.
@@ -160,6 +161,7 @@ impl PageTable {
                 }
                 Ok(Found::Huge) => {
                     self.split_huge(at);
+                    stat::add(Item::ThpSwpoutFallback, 1);
                     at
                 }
                 Err(skip) => {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Transparent huge pages: 2 MB that came with one fault are pages to everything that changes a part of them.
 
+mod thread;
+
 use crate::util::*;
 use crate::vmem::show::{kib, smaps_of, status_of};
 use crate::{Test, c, ck, eq, fails};
@@ -24,6 +26,12 @@ pub const TESTS: &[Test] = &[
     ("huge.system_calls", system_calls),
     ("huge.threads_first_touch", threads_first_touch),
     ("huge.threads_and_changes", threads_and_changes),
+    ("huge.khugepaged_files", thread::files),
+    ("huge.khugepaged_comes_and_goes", thread::comes_and_goes),
+    ("huge.khugepaged_collapses", thread::collapses),
+    ("huge.khugepaged_leaves_alone", thread::leaves_alone),
+    ("huge.khugepaged_and_threads", thread::beside_threads),
+    ("huge.khugepaged_and_ends", thread::ends),
 ];
 
 const PAGE: usize = 4096;
@@ -32,8 +40,11 @@ const PAGES: usize = HUGE / PAGE;
 const RW: i32 = libc::PROT_READ | libc::PROT_WRITE;
 const DIR: &str = "/sys/kernel/mm/transparent_hugepage";
 
-/// While it lives, who asks gets huge pages.
-struct Asked(String);
+/// While it lives, who asks gets huge pages, and `khugepaged` does nothing.
+struct Asked {
+    before: String,
+    _quiet: thread::Quiet,
+}
 
 impl Asked {
     fn new() -> Result<Self, String> {
@@ -41,14 +52,15 @@ impl Asked {
             return Err(format!("{SKIP}the kernel has no huge pages"));
         };
         let before = text.split(['[', ']']).nth(1).ok_or(format!("no mode in {text}"))?.to_string();
+        let _quiet = thread::Quiet::new()?;
         choose("madvise")?;
-        Ok(Self(before))
+        Ok(Self { before, _quiet })
     }
 }
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        let _ = choose(&self.0);
+        let _ = choose(&self.before);
     }
 }
 

@@ -72,11 +72,12 @@ pub mod stat {
         FileMapped,
         AnonHuge,
         ThpSplitPmd,
+        ThpSwpoutFallback,
         PgFree,
         PageTables,
     }
 
-    static COUNTS: [AtomicI64; 6] = [const { AtomicI64::new(0) }; 6];
+    static COUNTS: [AtomicI64; 7] = [const { AtomicI64::new(0) }; 7];
 
     pub fn add(item: Item, delta: i64) {
         COUNTS[item as usize].fetch_add(delta, Ordering::Relaxed);

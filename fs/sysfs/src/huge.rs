@@ -4,13 +4,13 @@
 
 use crate::{Node, attr, attr_rw};
 use cmdline::{kstrtou32, kstrtou64};
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use errno::Result;
 use errno::code::EINVAL;
 use kalloc::Arc;
 use mm::khugepaged::{self, ALLOC_SLEEP, COLLAPSED, DEFRAG, FULL_SCANS, PAGES_TO_SCAN, SCAN_SLEEP};
 use mm::khugepaged::{MAX_NONE, MAX_SHARED, MAX_SWAP};
-use mm::{HugeDefrag, HugeMode};
+use mm::{HugeDefrag, HugeMode, USE_ZEROS};
 use mm_alloc::huge::PAGES;
 use mm_alloc::layout::PMD_SIZE;
 use vfs::SeqBuf;
@@ -57,6 +57,20 @@ fn line(number: u64, out: &mut SeqBuf) -> Result {
     out.byte(b'\n')
 }
 
+/// A file of a switch.
+fn switch(dir: &Arc<Node>, name: &str, place: &'static AtomicBool) -> Result {
+    attr_rw(
+        dir,
+        name,
+        |out| line(place.load(Ordering::Relaxed).into(), out),
+        |data| {
+            place.store(parse_switch(data)?, Ordering::Relaxed);
+            Ok(data.len())
+        },
+    )
+    .map(drop)
+}
+
 /// A file of a number of `khugepaged`'s; `wakes`: what it sleeps for may be over.
 fn number(dir: &Arc<Node>, name: &str, place: &'static AtomicU32, least: u32, most: u32, wakes: bool) -> Result {
     attr_rw(
@@ -99,6 +113,7 @@ pub(crate) fn add(root: &Arc<Node>) -> Result {
             Ok(data.len())
         },
     )?;
+    switch(&dir, "use_zero_page", &USE_ZEROS)?;
     attr(&dir, "hpage_pmd_size", |out| line(PMD_SIZE as u64, out))?;
     add_khugepaged(&root.path_or_new("kernel/mm/transparent_hugepage/khugepaged")?)
 }
@@ -106,15 +121,7 @@ pub(crate) fn add(root: &Arc<Node>) -> Result {
 /// Makes the directory of the thread.
 fn add_khugepaged(dir: &Arc<Node>) -> Result {
     const MOST: u32 = PAGES as u32 - 1;
-    attr_rw(
-        dir,
-        "defrag",
-        |out| line(DEFRAG.load(Ordering::Relaxed).into(), out),
-        |data| {
-            DEFRAG.store(parse_switch(data)?, Ordering::Relaxed);
-            Ok(data.len())
-        },
-    )?;
+    switch(dir, "defrag", &DEFRAG)?;
     number(dir, "max_ptes_none", &MAX_NONE, 0, MOST, false)?;
     number(dir, "max_ptes_swap", &MAX_SWAP, 0, MOST, false)?;
     number(dir, "max_ptes_shared", &MAX_SHARED, 0, MOST, false)?;

@@ -119,6 +119,10 @@ items! {
     ThpScanExceedSwap = with_huge("thp_scan_exceed_swap_pte"),
     /// Because too many are shared.
     ThpScanExceedShare = with_huge("thp_scan_exceed_share_pte"),
+    /// Blocks of zeros that were allocated for programs to read since boot.
+    ThpZeroAlloc = with_huge("thp_zero_page_alloc"),
+    /// Times that there was none.
+    ThpZeroAllocFailed = with_huge("thp_zero_page_alloc_failed"),
     /// Huge mappings that became mappings of single pages for swap space since boot.
     ThpSwpoutFallback = with_huge("thp_swpout_fallback"),
 }

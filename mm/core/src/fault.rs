@@ -130,7 +130,7 @@ impl Mm {
         match &vma.backing {
             Backing::Anon => {
                 if crate::huge::may(vma.flags)
-                    && let Some(done) = self.huge_fault(slot, addr)
+                    && let Some(done) = self.huge_fault(slot, addr, write)
                 {
                     return done;
                 }

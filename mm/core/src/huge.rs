@@ -17,7 +17,7 @@ use crate::fault::FaultSignal;
 use crate::flags::VmFlags;
 use crate::mm_struct::Mm;
 use crate::vma::{Backing, Vma};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use defrag::{Effort, block_for_collapse, block_for_fault};
 use errno::{Result, code::*};
 use kalloc::KBox;
@@ -84,6 +84,9 @@ const DEFAULT: HugeMode = if cfg!(CONFIG_TRANSPARENT_HUGEPAGE_ALWAYS) {
     HugeMode::Never
 };
 
+/// `use_zero_page`: what programs read where nothing was written needs no memory; else it gets a block at once.
+pub static USE_ZEROS: AtomicBool = AtomicBool::new(true);
+
 /// The flag that decides: `HUGEPAGE` if it has to be there, `NOHUGEPAGE` if it has not to be, 0 for never.
 static MASK: AtomicU32 = AtomicU32::new(0);
 
@@ -120,11 +123,13 @@ impl Mm {
         &self,
         slot: &Slot<KBox<Vma>>,
         addr: usize,
+        write: bool,
     ) -> Option<core::result::Result<bool, FaultSignal>> {
         let from = span(addr, slot.start, slot.end)?;
-        // Who cannot write reads zeros, which need no memory.
         let unwanted = self.no_huge.load(Ordering::Relaxed) || self.dying.load(Ordering::Relaxed);
-        if unwanted || !slot.value.flags.any(VmFlags::WRITE) {
+        let zeros = !write && USE_ZEROS.load(Ordering::Relaxed);
+        // Who cannot write needs no memory.
+        if unwanted || !zeros && !slot.value.flags.any(VmFlags::WRITE) {
             return None;
         }
         if !self.scanned.load(Ordering::Acquire) {
@@ -135,6 +140,9 @@ impl Mm {
             // Another thread was first.
             Room::Huge => return Some(Ok(false)),
             Room::Free => {}
+        }
+        if zeros {
+            return self.map_zeros(slot.value.flags, from);
         }
         let Some(block) = block_for_fault(slot.value.flags) else {
             stat::add(Item::ThpFaultFallback, 1);
@@ -148,6 +156,17 @@ impl Mm {
             // The single page needs a table too, and waits for one.
             Err(_) => return None,
         }
+        Some(self.check_stable())
+    }
+
+    /// The program reads 2 MB where nothing was written. `None` as [`Self::huge_fault`].
+    fn map_zeros(&self, flags: VmFlags, from: usize) -> Option<core::result::Result<bool, FaultSignal>> {
+        let Some(block) = x86_mm::huge::zeros() else {
+            stat::add(Item::ThpFaultFallback, 1);
+            return None;
+        };
+        // Was another thread first, the program faults again if that was not enough.
+        self.table.map_huge_zeros(from, block, flags.prot()).ok()?;
         Some(self.check_stable())
     }
 

@@ -326,6 +326,39 @@ mod tests {
     }
 
     #[test]
+    fn zeros_need_no_memory() -> Result {
+        let _asked = Asked::new();
+        let before = stat::get(Item::AnonHuge);
+        let mm = space()?;
+        let at = map(&mm, 2)?;
+        let other = at + PMD_SIZE;
+        assert!((0..PAGES).all(|page| number(&mm, at, page) == Some(0)) && number(&mm, other, 9) == Some(0));
+        if !mm.table.has_huge_zeros(at) || !mm.table.has_huge_zeros(other) {
+            kunit::kunit_skip!("no 2 MB in one piece");
+        }
+        assert_eq!((mm.rss(), anon_huge(&mm), stat::get(Item::AnonHuge)), (0, 0, before));
+        let page = mm.pin_page(at + 5 * PAGE_SIZE, false)?;
+        assert!(page.phys() == x86_mm::table::zero_page().phys());
+        // Who writes gets a page.
+        assert_eq!(mm.write(at + 7 * PAGE_SIZE, &7u16.to_le_bytes(), false), 2);
+        assert_eq!((mm.rss(), mm.table.room(at), mm.table.room(other)), (1, Room::Table, Room::Huge));
+        let child = mm.fork()?;
+        assert!(child.table.has_huge_zeros(other) && number(&child, at, 7) == Some(7));
+        assert_eq!((child.rss(), child.write(other, &[1], false), child.rss()), (1, 1, 2));
+        assert_eq!(number(&mm, other, 0), Some(0));
+        // Rights come and go; written it is nowhere.
+        mm.mprotect(other, PMD_SIZE, uapi::PROT_NONE)?;
+        mm.mprotect(other, PMD_SIZE, RW)?;
+        mm.clear_soft_dirty();
+        assert!(mm.table.has_huge_zeros(other) && !mm.table.query(other).is_writable());
+        mm.madvise(other, PMD_SIZE, uapi::MADV_COLLAPSE)?;
+        assert_eq!((mm.rss(), mm.write(other + PAGE_SIZE, &[1], false), mm.rss()), (1, 1, 2));
+        mm.munmap(at, 2 * PMD_SIZE)?;
+        assert_eq!(mm.rss(), 0);
+        Ok(())
+    }
+
+    #[test]
     fn nothing_leaks() -> Result {
         let _asked = Asked::new();
         let round = || -> Result {

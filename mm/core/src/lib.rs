@@ -72,7 +72,7 @@ pub use fault::{FAULT_COUNTER, FaultCounter, FaultSignal, handle_kernel_fault, h
 pub use file::{FILE_TABLE, FileTable, MmapRequest, VmFile};
 pub use flags::{Prot, VmFlags};
 pub use futex_key::FutexKey;
-pub use huge::{HugeDefrag, HugeMode, init as init_huge_pages, khugepaged};
+pub use huge::{HugeDefrag, HugeMode, USE_ZEROS, init as init_huge_pages, khugepaged};
 pub use io::{Finish, ReadIo, ReadRun, WriteIo, WriteRun};
 pub use mapping::{Mapping, MappingHost, MappingOps};
 pub use mm_alloc::stat::{MemInfo, meminfo};

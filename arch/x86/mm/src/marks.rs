@@ -144,7 +144,9 @@ impl PageTable {
         const WRITTEN: u64 = bits::WRITE | bits::DIRTY | bits::SOFT_DIRTY;
         let (start, end) = clamp(start, end);
         let mut cleared = false;
-        self.for_each_table(start, end, |table, at, stop| {
+        self.for_each_found(start, end, |found, at, stop| {
+            // Nobody can have written to zeros; what else is huge becomes pages.
+            let Found::Table(table) = found else { return self.has_huge_zeros(at) };
             let _lock = TableLock::take(table);
             scan(part(table, at, stop), |_, entry, value| {
                 if value & bits::SPECIAL != 0 {
@@ -163,6 +165,7 @@ impl PageTable {
                 note_dirty(frame, Kind::of(frame), old);
                 cleared = true;
             });
+            true
         });
         if cleared {
             tlb::flush_range(self, start, end, false);

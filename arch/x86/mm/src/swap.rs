@@ -159,6 +159,10 @@ impl PageTable {
                     *budget -= 1;
                     stop
                 }
+                Ok(Found::Huge) if self.has_huge_zeros(at) => {
+                    *budget -= 1;
+                    stop
+                }
                 Ok(Found::Huge) => {
                     self.split_huge(at);
                     stat::add(Item::ThpSwpoutFallback, 1);

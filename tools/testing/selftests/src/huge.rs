@@ -12,6 +12,7 @@ pub const TESTS: &[Test] = &[
     ("huge.enabled", enabled),
     ("huge.first_touch", first_touch),
     ("huge.who_gets_none", who_gets_none),
+    ("huge.read_first", read_first),
     ("huge.prctl", prctl),
     ("huge.unmap_part", unmap_part),
     ("huge.protect_part", protect_part),
@@ -202,6 +203,35 @@ fn who_gets_none() -> Outcome {
     eq!((huge_kib(at)?, rss_kib(at)?), (0, 8));
     eq!((huge_kib(at + HUGE)?, rss_kib(at + HUGE)?), (0, 4));
     Ok(())
+}
+
+/// What is only read needs no memory, whoever reads.
+fn read_first() -> Outcome {
+    let _asked = Asked::new()?;
+    eq!(text(&format!("{DIR}/use_zero_page"))?, "1\n");
+    unmap(mapped(1)?, HUGE)?;
+    let at = map(2)?;
+    advise(at, 2 * HUGE, libc::MADV_HUGEPAGE)?;
+    ck!((0..PAGES).all(|page| peek(at + page * PAGE) == 0));
+    let fd = open("/proc/self/mem", libc::O_RDONLY)?;
+    let mut byte = 1u8;
+    eq!(c!(libc::pread(fd, (&raw mut byte).cast(), 1, (at + HUGE + 9) as i64)), 1);
+    close(fd);
+    eq!((byte, rss_kib(at)?, huge_kib(at)?), (0, 0, 0));
+    ck!(vmstat("thp_zero_page_alloc")? > 0);
+    let mut there = [0u8; PAGES];
+    c!(libc::mincore(at as *mut _, HUGE, there.as_mut_ptr()));
+    ck!(there.iter().all(|byte| byte & 1 == 1));
+    let pid = child(|| {
+        poke(at + 3 * PAGE, 3);
+        i32::from(!(peek(at + 3 * PAGE) == 3 && (4..PAGES).all(|page| peek(at + page * PAGE) == 0)))
+    })?;
+    eq!(exit_of(pid)?, 0);
+    poke(at + 5 * PAGE, 5);
+    eq!((rss_kib(at)?, peek(at + 3 * PAGE), peek(at + 5 * PAGE)), (4, 0, 5));
+    fill(at, 2);
+    ck!(intact(at, 0..2 * PAGES));
+    unmap(at, 2 * HUGE)
 }
 
 fn prctl() -> Outcome {

@@ -26,6 +26,8 @@ pub struct Seen {
     pinned: u64,
     pinned_huge: u64,
     swapped: u64,
+    /// Reads of huge mappings of zeros.
+    zeros: u64,
 }
 
 struct Run<'a> {
@@ -72,6 +74,7 @@ impl Run<'_> {
                 let space = &self.spaces[which];
                 if space.rights[page] != Rights::Nothing {
                     space.read(page, huge);
+                    self.seen.zeros += u64::from(space.table.has_huge_zeros(at(page)));
                 }
             }
             12 => (page..PAGES.min(page + 40)).for_each(|page| self.write(which, page)),

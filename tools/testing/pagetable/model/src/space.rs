@@ -2,7 +2,7 @@
 //! An address space with what each of its pages has to hold, and the faults that make it so: `mm/core`'s, but for files.
 
 use crate::cpu::{self, Miss};
-use crate::huge::{Found, Room};
+use crate::huge::{Found, Room, zeros};
 use crate::swap::{Swap, SwapEntry};
 use crate::table::{Kind, PageTable, WriteFault, part, zero_page};
 use crate::{Entry, UserProt, keeper};
@@ -150,6 +150,14 @@ pub fn fault(table: &PageTable, addr: usize, write: bool, miss: Miss, prot: User
         match table.room(addr) {
             Room::Huge => return,
             Room::Table => {}
+            // Some read zeros without a block of their own.
+            Room::Free if !write && addr / PAGE_SIZE % 3 != 0 => {
+                if let Some(zeros) = zeros()
+                    && table.map_huge_zeros(addr, zeros, prot).is_ok()
+                {
+                    return;
+                }
+            }
             Room::Free => {
                 if Block::alloc_zeroed(GFP_HIGHUSER).is_some_and(|block| table.map_huge(addr, block, prot).is_ok()) {
                     return;

@@ -73,11 +73,13 @@ pub mod stat {
         AnonHuge,
         ThpSplitPmd,
         ThpSwpoutFallback,
+        ThpZeroAlloc,
+        ThpZeroAllocFailed,
         PgFree,
         PageTables,
     }
 
-    static COUNTS: [AtomicI64; 7] = [const { AtomicI64::new(0) }; 7];
+    static COUNTS: [AtomicI64; 9] = [const { AtomicI64::new(0) }; 9];
 
     pub fn add(item: Item, delta: i64) {
         COUNTS[item as usize].fetch_add(delta, Ordering::Relaxed);

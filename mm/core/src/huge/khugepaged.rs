@@ -5,9 +5,10 @@
 //!
 //! Who ends is not to wait for it, nor to leave its memory and files to it: whoever gives an address space up as the last takes it off
 //! the list, and if the thread is there just now it is told to leave, which it does after the page that it is at ([`leave`]). It
-//! holds an address space neither while it sleeps nor while it looks for a block.
+//! holds an address space neither while it sleeps nor while it looks for a block. It gives way to all others, so who waits for it lends
+//! it the lowest real-time priority meanwhile.
 //!
-//! Locks: `LIST` (spin) alone. `RUNNING` (sleeping) -> what making a thread takes.
+//! Locks: `LIST`, `THREAD` (spin) alone. `RUNNING` (sleeping) -> what making a thread takes.
 
 use super::defrag::{Effort, block_for_collapse};
 use super::{HugeMode, may, span};
@@ -17,10 +18,12 @@ use errno::{Result, code::*};
 use kalloc::flags::{__GFP_NOWARN, GFP_ATOMIC};
 use kalloc::{Arc, WeakArc};
 use locking::SpinLock;
+use mm_alloc::buddy;
 use mm_alloc::huge::{Block, PAGES};
 use mm_alloc::layout::PMD_SIZE;
 use mm_alloc::stat::{self, Item};
 use sync::{Mutex, WaitQueue};
+use task::Task;
 use x86_mm::{Census, Joined};
 
 /// `khugepaged/defrag`: whether memory is freed for a block.
@@ -42,6 +45,9 @@ pub static COLLAPSED: AtomicU64 = AtomicU64::new(0);
 /// `full_scans`: times that it came to the end of its list.
 pub static FULL_SCANS: AtomicU64 = AtomicU64::new(0);
 
+/// Pages to be free beyond the reserve where some are copied: what each CPU may take at once.
+const BATCH: usize = 64;
+
 /// Pages looked at under one hold of an address space's lock.
 const MOST_AT_ONCE: usize = 16 * PAGES;
 
@@ -57,8 +63,9 @@ static WORK: WaitQueue = WaitQueue::new();
 static LEFT: WaitQueue = WaitQueue::new();
 /// A setting was changed: it is to look again how long to sleep.
 static CHANGED: AtomicBool = AtomicBool::new(false);
-/// Whether there is a thread.
+/// Whether there is a thread; and the thread.
 static RUNNING: Mutex<bool> = Mutex::new(false);
+static THREAD: SpinLock<Option<Arc<Task>>> = SpinLock::new(None);
 
 /// Enters an address space that may have huge pages, if it is not there yet.
 #[inline]
@@ -120,7 +127,11 @@ pub(crate) fn leave(mm: &Arc<Mm>) {
     drop(list);
     drop(gone);
     if visited {
+        let thread = THREAD.lock().clone();
+        let lend = |priority| thread.iter().for_each(|thread| sched::set_boost(thread, priority));
+        lend(1);
         LEFT.wait_until(|| VISITED.load(Ordering::Acquire) != mm.id());
+        lend(0);
     }
 }
 
@@ -234,8 +245,11 @@ impl Mm {
 
     /// Puts the pages of the 2 MB at `at` together in `block`, if they are still worth it; whether it did.
     fn collapse_quietly(&self, at: usize, block: Block, limits: Limits) -> bool {
-        let leaves = || LEAVE.load(Ordering::Relaxed);
-        if self.make_own(at, leaves).is_err() || leaves() {
+        // Nor is a process to be ended for the copies: then it might wait for us to leave.
+        let stops = || {
+            LEAVE.load(Ordering::Relaxed) || buddy::free_pages_total() < buddy::reserve_pages().saturating_add(BATCH)
+        };
+        if stops() || self.make_own(at, stops).is_err() || stops() {
             return false;
         }
         let inner = self.inner.write();
@@ -358,9 +372,11 @@ pub fn wake() {
 pub fn start_or_stop() -> Result {
     let mut running = RUNNING.lock();
     if !is_unwanted() && !*running {
-        let task = task::kthread_run(b"khugepaged", run)?;
-        sched::set_nice(&task, 19);
+        let thread = task::kthread_run(b"khugepaged", run)?;
+        sched::set_nice(&thread, 19);
         *running = true;
+        let none = THREAD.lock().replace(thread);
+        drop(none);
     }
     drop(running);
     WORK.wake_up();
@@ -375,6 +391,8 @@ fn run() {
             // Else somebody wants it again already.
             if is_unwanted() {
                 *running = false;
+                let itself = THREAD.lock().take();
+                drop(itself);
                 return;
             }
         }

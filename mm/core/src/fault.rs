@@ -368,7 +368,7 @@ impl Mm {
             let step = match self.table.page(addr, false) {
                 Some(page) => {
                     let own = page.has(PageFlags::ANON) && !page.has(PageFlags::SWAP_CACHE);
-                    if !write || own && page.ref_count() <= ALONE {
+                    if !write || own && (page.ref_count() <= ALONE || self.table.query(addr).is_own()) {
                         return Ok(page);
                     }
                     // Ours would make it somebody else's too.

@@ -17,6 +17,7 @@
 //! it while a mapping is split: interrupts are on wherever tables are walked.
 
 use crate::entry::{Entry, PROT_NONE, UserProt};
+use crate::fork::OWN;
 use crate::range::put_frame_of_any;
 use crate::table::{Counts, Kind, PageTable, Table, TableLock, check, index, slot, table_at, zero_page};
 use crate::{quicklist, tlb};
@@ -381,14 +382,13 @@ impl PageTable {
         let table = child.make_level(at, 1)?;
         let kept = quicklist::get()?;
         // References are taken under the lock: who has none now finds the entry as it is afterwards.
-        let pinned =
-            |locked: &Locked| cow && locked.value() & bits::WRITE != 0 && !Block::is_ours_alone(locked.frame(at));
+        let pinned = |locked: &Locked| cow && locked.value() & OWN != 0 && !Block::is_ours_alone(locked.frame(at));
         let Some(locked) = self.lock_huge(at).filter(|locked| !pinned(locked)) else {
             // SAFETY: The table is fresh, and nobody has seen it.
             unsafe { quicklist::put(kept) };
             return Ok(false);
         };
-        let taken = if cow { bits::WRITE } else { 0 };
+        let taken = if cow { OWN } else { 0 };
         let value = locked.entry.fetch_and(!taken, Ordering::Relaxed) & !taken;
         if !is_zeros(value) {
             for page in 0..PAGES {
@@ -467,10 +467,11 @@ impl PageTable {
             return false;
         }
         if value & bits::WRITE == 0 {
-            if !Block::is_ours_alone(locked.frame(0)) {
+            if value & bits::OWN == 0 && !Block::is_ours_alone(locked.frame(0)) {
                 return false;
             }
-            locked.entry.store(value & bits::ADDR | prot.bits() | bits::HUGE, Ordering::Release);
+            let own = if prot.writable() { 0 } else { bits::OWN };
+            locked.entry.store(value & bits::ADDR | prot.bits() | bits::HUGE | own, Ordering::Release);
         }
         drop(locked);
         // Other CPUs may have the read-only entry cached; they fault and find it writable.

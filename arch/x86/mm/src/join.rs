@@ -3,6 +3,7 @@
 //! meanwhile: the caller has `mm`'s lock exclusively, and walkers without it hold `structure`.
 
 use crate::entry::UserProt;
+use crate::fork::OWN;
 use crate::huge::{BUSY, Found, huge_slot, keep};
 use crate::swap::SwapEntry;
 use crate::table::{Kind, PageTable, TableLock, table_at, zero_page};
@@ -37,7 +38,7 @@ pub struct Census {
     pub busy: usize,
     /// Pages that were used since somebody last forgot that they were.
     pub used: usize,
-    /// Pages that the program can write to.
+    /// Pages that the program can write to without a copy.
     pub writable: usize,
     /// Entries that no huge mapping can have.
     pub unfit: usize,
@@ -64,7 +65,7 @@ impl Census {
         // The swap cache and its list have references that are nobody's use.
         let others = u32::from(flags & PageFlags::SWAP_CACHE.0 != 0) + u32::from(flags & PageFlags::LRU.0 != 0);
         let alone = frame.ref_count().saturating_sub(others) <= 1;
-        let writable = value & bits::WRITE != 0;
+        let writable = value & OWN != 0;
         self.unfit += usize::from(Kind::from_flags(flags) != Kind::Anon);
         self.busy += usize::from(!alone && writable);
         self.shared += usize::from(!alone && !writable);

@@ -12,16 +12,19 @@
 
 use super::defrag::{Effort, block_for_collapse};
 use super::{HugeMode, may, span};
+use crate::flags::VmFlags;
 use crate::mm_struct::{Mm, own_mm};
+use crate::vma::Vma;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use errno::{Result, code::*};
 use kalloc::flags::{__GFP_NOWARN, GFP_ATOMIC};
-use kalloc::{Arc, WeakArc};
+use kalloc::{Arc, KBox, WeakArc};
 use locking::SpinLock;
 use mm_alloc::buddy;
 use mm_alloc::huge::{Block, PAGES};
 use mm_alloc::layout::PMD_SIZE;
 use mm_alloc::stat::{self, Item};
+use range_map::Slot;
 use sync::{Mutex, WaitQueue};
 use task::Task;
 use x86_mm::{Census, Joined};
@@ -225,7 +228,7 @@ impl Mm {
                 return Found::Enough(at);
             }
             at = at.max(slot.start);
-            let fits = may(slot.value.flags) && self.could_be_huge(&slot.value, slot.start, slot.end);
+            let fits = self.is_collapsible(slot);
             let first = at.checked_next_multiple_of(PMD_SIZE).filter(|_| fits).unwrap_or(slot.end);
             for place in (first..slot.end & !(PMD_SIZE - 1)).step_by(PMD_SIZE) {
                 if *budget == 0 {
@@ -243,6 +246,12 @@ impl Mm {
         Found::End
     }
 
+    /// Whether there may be something to be done in a mapping. Where the program may not write now, no page can be written.
+    fn is_collapsible(&self, slot: &Slot<KBox<Vma>>) -> bool {
+        let flags = slot.value.flags;
+        flags.any(VmFlags::WRITE) && may(flags) && self.could_be_huge(&slot.value, slot.start, slot.end)
+    }
+
     /// Puts the pages of the 2 MB at `at` together in `block`, if they are still worth it; whether it did.
     fn collapse_quietly(&self, at: usize, block: Block, limits: Limits) -> bool {
         // Nor is a process to be ended for the copies: then it might wait for us to leave.
@@ -254,10 +263,13 @@ impl Mm {
         }
         let inner = self.inner.write();
         let Some(slot) = inner.areas.containing(at) else { return false };
-        let fits = may(slot.value.flags) && self.could_be_huge(&slot.value, slot.start, slot.end);
         // It is not what it was when it was looked at; what was shared and in swap space then is the program's own.
         let worth = self.table.census(at).is_some_and(|census| limits.allow(&census));
-        if !fits || !worth || span(at, slot.start, slot.end).is_none() || self.dying.load(Ordering::Relaxed) {
+        if !self.is_collapsible(slot)
+            || !worth
+            || span(at, slot.start, slot.end).is_none()
+            || self.dying.load(Ordering::Relaxed)
+        {
             return false;
         }
         self.table.join_huge(at, block, slot.value.flags.prot()) == Joined::Done

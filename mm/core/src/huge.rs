@@ -125,15 +125,19 @@ impl Mm {
         addr: usize,
         write: bool,
     ) -> Option<core::result::Result<bool, FaultSignal>> {
-        let from = span(addr, slot.start, slot.end)?;
+        let span = span(addr, slot.start, slot.end);
+        // Another part of a mapping that grows (a heap) may be worth a look already.
+        if !self.scanned.load(Ordering::Acquire)
+            && (span.is_some() || self.could_be_huge(&slot.value, slot.start, slot.end))
+        {
+            khugepaged::enter_own(self);
+        }
+        let from = span?;
         let unwanted = self.no_huge.load(Ordering::Relaxed) || self.dying.load(Ordering::Relaxed);
         let zeros = !write && USE_ZEROS.load(Ordering::Relaxed);
         // Who cannot write needs no memory.
         if unwanted || !zeros && !slot.value.flags.any(VmFlags::WRITE) {
             return None;
-        }
-        if !self.scanned.load(Ordering::Acquire) {
-            khugepaged::enter_own(self);
         }
         match self.table.room(from) {
             Room::Table => return None,

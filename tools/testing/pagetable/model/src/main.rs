@@ -47,7 +47,7 @@ mod threads;
 mod tlb;
 
 pub use entry::{Entry, UserProt};
-pub use join::Joined;
+pub use join::{Census, Joined};
 pub use table::{Kind, PageTable, WriteFault};
 
 use mm_alloc::stat::{Item, get};

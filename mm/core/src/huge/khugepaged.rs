@@ -27,6 +27,7 @@ use mm_alloc::stat::{self, Item};
 use range_map::Slot;
 use sync::{Mutex, WaitQueue};
 use task::Task;
+use x86_cpu::preempt_disable;
 use x86_mm::{Census, Joined};
 
 /// `khugepaged/defrag`: whether memory is freed for a block.
@@ -48,11 +49,14 @@ pub static COLLAPSED: AtomicU64 = AtomicU64::new(0);
 /// `full_scans`: times that it came to the end of its list.
 pub static FULL_SCANS: AtomicU64 = AtomicU64::new(0);
 
+/// The lowest real-time priority.
+const LENT: u8 = 1;
+
 /// Pages to be free beyond the reserve where some are copied: what each CPU may take at once.
 const BATCH: usize = 64;
 
-/// Pages looked at under one hold of an address space's lock.
-const MOST_AT_ONCE: usize = 16 * PAGES;
+/// Mappings and tables looked at under one hold of an address space's lock.
+const MOST_AT_ONCE: usize = 32;
 
 /// Address spaces to look at, by number. [`VISITED`] and [`LEAVE`] belong to it.
 static LIST: SpinLock<containers::XArray<WeakArc<Mm>>> = SpinLock::new(containers::XArray::new());
@@ -132,7 +136,7 @@ pub(crate) fn leave(mm: &Arc<Mm>) {
     if visited {
         let thread = THREAD.lock().clone();
         let lend = |priority| thread.iter().for_each(|thread| sched::set_boost(thread, priority));
-        lend(1);
+        lend(LENT);
         LEFT.wait_until(|| VISITED.load(Ordering::Acquire) != mm.id());
         lend(0);
     }
@@ -204,6 +208,22 @@ impl Limits {
     }
 }
 
+/// While it lives the current task, which gives way to all others, does not: others' faults wait for what it does.
+struct Hurry;
+
+impl Hurry {
+    fn new() -> Self {
+        sched::set_boost(&task::current(), LENT);
+        Self
+    }
+}
+
+impl Drop for Hurry {
+    fn drop(&mut self) {
+        sched::set_boost(&task::current(), 0);
+    }
+}
+
 /// What a look at an address space came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Found {
@@ -218,29 +238,33 @@ enum Found {
 impl Mm {
     /// Looks for pages worth a block from `from` on, at `budget` pages at most. Waits for nobody.
     fn find_worth(&self, from: usize, limits: Limits, budget: &mut usize) -> Found {
+        // Who wants to change the address space is not to wait until nobody else wants this CPU.
+        let _stays = preempt_disable();
         let Some(inner) = self.inner.try_read() else { return Found::End };
-        let mut at = from;
+        let (mut at, mut looks) = (from, 0);
         while let Some(slot) = inner.areas.find(at) {
             if self.dying.load(Ordering::Relaxed) || LEAVE.load(Ordering::Relaxed) {
                 return Found::End;
             }
-            if *budget == 0 {
+            if *budget == 0 || looks >= MOST_AT_ONCE {
                 return Found::Enough(at);
             }
             at = at.max(slot.start);
             let fits = self.is_collapsible(slot);
             let first = at.checked_next_multiple_of(PMD_SIZE).filter(|_| fits).unwrap_or(slot.end);
             for place in (first..slot.end & !(PMD_SIZE - 1)).step_by(PMD_SIZE) {
-                if *budget == 0 {
+                if *budget == 0 || looks >= MOST_AT_ONCE {
                     return Found::Enough(place);
                 }
                 *budget = budget.saturating_sub(PAGES);
+                looks += 1;
                 if self.table.census(place).is_some_and(|census| limits.allow(&census)) {
                     return Found::Worth(place);
                 }
             }
             // For the mapping itself.
             *budget = budget.saturating_sub(1);
+            looks += 1;
             at = slot.end;
         }
         Found::End
@@ -261,6 +285,7 @@ impl Mm {
         if stops() || self.make_own(at, stops).is_err() || stops() {
             return false;
         }
+        let _hurry = Hurry::new();
         let inner = self.inner.write();
         let Some(slot) = inner.areas.containing(at) else { return false };
         // It is not what it was when it was looked at; what was shared and in swap space then is the program's own.
@@ -303,14 +328,11 @@ impl Hand {
             *self = Self { id, at: 0 };
         }
         let limits = Limits::get();
-        let mut part = (*budget).min(MOST_AT_ONCE);
-        let whole = part;
         let found = match visit.as_ref().and_then(Visit::mm) {
-            Some(mm) => mm.find_worth(self.at, limits, &mut part),
+            Some(mm) => mm.find_worth(self.at, limits, budget),
             None => Found::End,
         };
         drop(visit);
-        *budget = budget.saturating_sub(whole - part);
         match found {
             Found::Enough(at) => self.at = at,
             Found::End => {

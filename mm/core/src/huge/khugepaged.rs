@@ -16,7 +16,7 @@ use crate::flags::VmFlags;
 use crate::mm_struct::{Mm, own_mm};
 use crate::vma::Vma;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use errno::{Result, code::*};
+use errno::Result;
 use kalloc::flags::{__GFP_NOWARN, GFP_ATOMIC};
 use kalloc::{Arc, KBox, WeakArc};
 use locking::SpinLock;
@@ -450,7 +450,7 @@ pub(crate) fn look_at(mm: &Arc<Mm>) -> Result<usize> {
             Found::End => return Ok(done),
             Found::Enough(next) => at = next,
             Found::Worth(place) => {
-                let block = block_for_collapse(Effort::Light).ok_or(ENOMEM)?;
+                let block = block_for_collapse(Effort::Light).ok_or(errno::code::ENOMEM)?;
                 done += usize::from(mm.collapse_quietly(place, block, limits));
                 at = place + PMD_SIZE;
             }

@@ -73,7 +73,7 @@ fn process_one(info: &'static BootInfo) -> Result {
     step("work queues", workqueue::start())?;
     step("clock watch", ktime::source::watch_wrap())?;
     mm::account::init();
-    mm::init_huge_pages(crate::params::line(info).value("transparent_hugepage"));
+    step("khugepaged", mm::init_huge_pages(crate::params::line(info).value("transparent_hugepage")))?;
     step("OOM killer", oom::init())?;
     step("kswapd", mm::reclaim::start())?;
     step("vDSO", crate::vdso::init())?;

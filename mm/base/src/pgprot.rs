@@ -25,6 +25,8 @@ pub mod bits {
     pub const GLOBAL: u64 = 1 << 8;
     /// Software: the frame is not counted by this entry (the zero page, device memory).
     pub const SPECIAL: u64 = 1 << 9;
+    /// Software: private memory that no other entry has, though it cannot be written at the moment.
+    pub const OWN: u64 = 1 << 10;
     /// Software: was written, which `DIRTY` says no more (`/proc/PID/clear_refs` 4 begins anew).
     pub const SOFT_DIRTY: u64 = 1 << 11;
     /// The protection key of a user page is above this bit.

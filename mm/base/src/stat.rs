@@ -113,6 +113,18 @@ items! {
     ThpCollapseFailed = with_huge("thp_collapse_alloc_failed"),
     /// Huge mappings that became mappings of single pages since boot.
     ThpSplitPmd = with_huge("thp_split_pmd"),
+    /// Times that `khugepaged` left pages alone because too few of the 512 are there.
+    ThpScanExceedNone = with_huge("thp_scan_exceed_none_pte"),
+    /// Because too many are in swap space.
+    ThpScanExceedSwap = with_huge("thp_scan_exceed_swap_pte"),
+    /// Because too many are shared.
+    ThpScanExceedShare = with_huge("thp_scan_exceed_share_pte"),
+    /// Blocks of zeros that were allocated for programs to read since boot.
+    ThpZeroAlloc = with_huge("thp_zero_page_alloc"),
+    /// Times that there was none.
+    ThpZeroAllocFailed = with_huge("thp_zero_page_alloc_failed"),
+    /// Huge mappings that became mappings of single pages for swap space since boot.
+    ThpSwpoutFallback = with_huge("thp_swpout_fallback"),
 }
 
 /// The name of what is shown where there are huge pages.

@@ -140,7 +140,7 @@ impl Mm {
 
     /// Makes the access possible within one mapping whose rights allow it.
     #[inline]
-    fn resolve(&self, slot: &Slot<kalloc::KBox<Vma>>, addr: usize, write: bool, present: bool) -> Fault {
+    pub(crate) fn resolve(&self, slot: &Slot<kalloc::KBox<Vma>>, addr: usize, write: bool, present: bool) -> Fault {
         let vma = &*slot.value;
         if self.table.has_swap()
             && let Some(entry) = self.table.query(addr).swap()
@@ -157,7 +157,7 @@ impl Mm {
         match &vma.backing {
             Backing::Anon => {
                 if crate::huge::may(vma.flags)
-                    && let Some(done) = self.huge_fault(slot, addr)
+                    && let Some(done) = self.huge_fault(slot, addr, write)
                 {
                     return done;
                 }
@@ -395,7 +395,7 @@ impl Mm {
             let step = match self.table.page(addr, false) {
                 Some(page) => {
                     let own = page.has(PageFlags::ANON) && !page.has(PageFlags::SWAP_CACHE);
-                    if !write || own && page.ref_count() <= ALONE {
+                    if !write || own && (page.ref_count() <= ALONE || self.table.query(addr).is_own()) {
                         return Ok(page);
                     }
                     // Ours would make it somebody else's too.

@@ -24,7 +24,11 @@ impl Mm {
             // The parent's writable translations must go before either runs on.
             self.table.flush_all();
         }
-        result.map(|()| child)
+        result?;
+        if self.scanned.load(Ordering::Relaxed) {
+            crate::huge::khugepaged::enter(&child);
+        }
+        Ok(child)
     }
 
     fn copy_areas(&self, parent: &mut crate::mm_struct::Inner, child: &Arc<Mm>, copied: &mut bool) -> Result {

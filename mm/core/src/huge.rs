@@ -2,16 +2,25 @@
 //! Transparent huge pages: which faults bring in 2 MB of private memory at once. That they are mapped by one entry only the page
 //! tables know (`x86_mm::huge`): everything else sees pages. Source: `Documentation/admin-guide/mm/transhuge.rst` of Linux,
 //! `madvise(2)`, `prctl(2)`. No locks of its own.
+//!
+//! | file | what |
+//! |---|---|
+//! | `defrag` | where blocks come from |
+//! | `khugepaged` | the thread that puts pages together unasked |
+
+mod defrag;
+pub mod khugepaged;
+
+pub use defrag::HugeDefrag;
 
 use crate::fault::FaultSignal;
 use crate::flags::VmFlags;
 use crate::mm_struct::Mm;
 use crate::vma::{Backing, Vma};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use defrag::{Effort, block_for_collapse, block_for_fault};
 use errno::{Result, code::*};
 use kalloc::KBox;
-use kalloc::flags::GFP_HIGHUSER;
-use mm_alloc::huge::Block;
 use mm_alloc::layout::{PAGE_SIZE, PMD_SIZE};
 use mm_alloc::stat::{self, Item};
 use range_map::Slot;
@@ -51,9 +60,10 @@ impl HugeMode {
         Self::ALL.into_iter().find(|mode| mode.mask() == mask).unwrap_or(Self::Never)
     }
 
-    /// Makes it what is in force, for faults from now on.
-    pub fn set(self) {
+    /// Makes it what is in force, for faults from now on; `khugepaged` starts or ends. EAGAIN, ENOMEM: there is no thread. May sleep.
+    pub fn set(self) -> Result {
         MASK.store(self.mask(), Ordering::Relaxed);
+        khugepaged::start_or_stop()
     }
 
     const fn mask(self) -> u64 {
@@ -74,21 +84,24 @@ const DEFAULT: HugeMode = if cfg!(CONFIG_TRANSPARENT_HUGEPAGE_ALWAYS) {
     HugeMode::Never
 };
 
+/// `use_zero_page`: what programs read where nothing was written needs no memory; else it gets a block at once.
+pub static USE_ZEROS: AtomicBool = AtomicBool::new(true);
+
 /// The flag that decides: `HUGEPAGE` if it has to be there, `NOHUGEPAGE` if it has not to be, 0 for never.
 static MASK: AtomicU64 = AtomicU64::new(0);
 
 /// Sets what is in force, if there is memory enough: `parameter` of the command line (`transparent_hugepage=`), else what the
-/// configuration says. Once, at boot.
-pub fn init(parameter: Option<&[u8]>) {
+/// configuration says. Once, at boot. May sleep.
+pub fn init(parameter: Option<&[u8]>) -> Result {
     if !ENABLED {
-        return;
+        return Ok(());
     }
     let asked = HugeMode::ALL.into_iter().find(|mode| parameter == Some(mode.name().as_bytes()));
     if parameter.is_some() && asked.is_none() {
         klog::pr_warn!("transparent_hugepage= is always, madvise or never");
     }
     let enough = mm_alloc::buddy::managed_pages() >= LEAST_MEMORY;
-    if enough { asked.unwrap_or(DEFAULT) } else { HugeMode::Never }.set();
+    if enough { asked.unwrap_or(DEFAULT) } else { HugeMode::Never }.set()
 }
 
 /// Whether a mapping with these flags may get huge pages at the moment.
@@ -110,11 +123,20 @@ impl Mm {
         &self,
         slot: &Slot<KBox<Vma>>,
         addr: usize,
+        write: bool,
     ) -> Option<core::result::Result<bool, FaultSignal>> {
-        let from = span(addr, slot.start, slot.end)?;
-        // Who cannot write reads zeros, which need no memory.
+        let span = span(addr, slot.start, slot.end);
+        // Another part of a mapping that grows (a heap) may be worth a look already.
+        if !self.scanned.load(Ordering::Acquire)
+            && (span.is_some() || self.could_be_huge(&slot.value, slot.start, slot.end))
+        {
+            khugepaged::enter_own(self);
+        }
+        let from = span?;
         let unwanted = self.no_huge.load(Ordering::Relaxed) || self.dying.load(Ordering::Relaxed);
-        if unwanted || !slot.value.flags.any(VmFlags::WRITE) {
+        let zeros = !write && USE_ZEROS.load(Ordering::Relaxed);
+        // Who cannot write needs no memory.
+        if unwanted || !zeros && !slot.value.flags.any(VmFlags::WRITE) {
             return None;
         }
         match self.table.room(from) {
@@ -123,7 +145,10 @@ impl Mm {
             Room::Huge => return Some(Ok(false)),
             Room::Free => {}
         }
-        let Some(block) = Block::alloc_zeroed(GFP_HIGHUSER) else {
+        if zeros {
+            return self.map_zeros(slot.value.flags, from);
+        }
+        let Some(block) = block_for_fault(slot.value.flags) else {
             stat::add(Item::ThpFaultFallback, 1);
             return None;
         };
@@ -135,6 +160,17 @@ impl Mm {
             // The single page needs a table too, and waits for one.
             Err(_) => return None,
         }
+        Some(self.check_stable())
+    }
+
+    /// The program reads 2 MB where nothing was written. `None` as [`Self::huge_fault`].
+    fn map_zeros(&self, flags: VmFlags, from: usize) -> Option<core::result::Result<bool, FaultSignal>> {
+        let Some(block) = x86_mm::huge::zeros() else {
+            stat::add(Item::ThpFaultFallback, 1);
+            return None;
+        };
+        // Was another thread first, the program faults again if that was not enough.
+        self.table.map_huge_zeros(from, block, flags.prot()).ok()?;
         Some(self.check_stable())
     }
 
@@ -193,7 +229,7 @@ impl Mm {
         for at in (first..last).step_by(PMD_SIZE) {
             match self.collapse_one(at) {
                 Ok(()) => {}
-                Err(ENOMEM) => return Err(ENOMEM),
+                Err(error @ (ENOMEM | EINTR)) => return Err(error),
                 failed => result = failed,
             }
         }
@@ -210,12 +246,12 @@ impl Mm {
             Room::Free => return Err(EINVAL),
             Room::Table => {}
         }
-        let Some(block) = Block::alloc_zeroed(GFP_HIGHUSER) else {
+        let Some(block) = block_for_collapse(Effort::Direct) else {
             stat::add(Item::ThpCollapseFailed, 1);
             return Err(ENOMEM);
         };
         stat::add(Item::ThpCollapseAlloc, 1);
-        self.make_own(at)?;
+        self.make_own(at, crate::throttle::dies)?;
         let inner = self.inner.write();
         let slot = inner.areas.containing(at).ok_or(EINVAL)?;
         // It may be another mapping by now.
@@ -230,18 +266,37 @@ impl Mm {
     }
 
     /// Makes the pages of the 2 MB at `at` that the program cannot write at once its own, as its writes would: what is in swap
-    /// space comes back, what it shares with a child is copied. EINVAL if it may not write there, ENOMEM.
-    fn make_own(&self, at: usize) -> Result {
+    /// space comes back, what it shares with a child is copied. EINVAL if it may not write there, ENOMEM; EINTR if `stops` says so.
+    fn make_own(&self, at: usize, stops: impl Fn() -> bool) -> Result {
         for addr in (at..at + PMD_SIZE).step_by(PAGE_SIZE) {
-            let foreign = {
-                let _inner = self.inner.read();
-                let entry = self.table.query(addr);
-                entry.swap().is_some() || entry.is_present() && !entry.is_special() && !entry.is_writable()
-            };
-            if foreign {
-                self.fault_in(addr, true).map_err(|error| if error == ENOMEM { error } else { EINVAL })?;
+            // What comes back from swap space may have to be copied still.
+            for _ in 0..8 {
+                if self.make_one_own(addr)? {
+                    break;
+                }
+                if stops() {
+                    return Err(EINTR);
+                }
             }
         }
         Ok(())
+    }
+
+    /// One step of [`Self::make_own`] for one page; whether there is nothing more to be done.
+    fn make_one_own(&self, addr: usize) -> Result<bool> {
+        let inner = self.inner.read();
+        let entry = self.table.query(addr);
+        if entry.swap().is_none() && (!entry.is_present() || entry.is_special() || entry.is_writable()) {
+            return Ok(true);
+        }
+        let slot = inner.areas.containing(addr).ok_or(EINVAL)?;
+        if !self.could_be_huge(&slot.value, slot.start, slot.end) || !slot.value.flags.any(VmFlags::WRITE) {
+            return Err(EINVAL);
+        }
+        match self.resolve(slot, addr, true, entry.is_present()) {
+            Ok(_) => Ok(false),
+            Err(FaultSignal::OutOfMemory) => Err(ENOMEM),
+            Err(_) => Err(EINVAL),
+        }
     }
 }

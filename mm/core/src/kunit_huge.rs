@@ -26,14 +26,15 @@ mod tests {
     impl Asked {
         fn new() -> Self {
             let before = HugeMode::get();
-            HugeMode::Madvise.set();
+            // Without its thread it is in force too.
+            let _ = HugeMode::Madvise.set();
             Self(before)
         }
     }
 
     impl Drop for Asked {
         fn drop(&mut self) {
-            self.0.set();
+            let _ = self.0.set();
         }
     }
 
@@ -155,12 +156,12 @@ mod tests {
         assert!(!mm.table.query(at).is_writable());
         assert_eq!(mm.write(at + 2, &[1], false), 1);
         assert!(mm.table.query(at + PMD_SIZE - 1).is_writable() && mm.table.query(at).is_huge());
-        // Not so if somebody has a page.
+        // So it is if somebody has a page: it is the program's own still, and who has it sees what is written.
+        let page = mm.pin_page(at + PAGE_SIZE, false)?;
         mm.mprotect(at, PMD_SIZE, uapi::PROT_READ)?;
         mm.mprotect(at, PMD_SIZE, RW)?;
-        let page = mm.pin_page(at + PAGE_SIZE, false)?;
         assert_eq!(mm.write(at + PAGE_SIZE + 2, &[9], false), 1);
-        assert_eq!((mm.table.room(at), page.read_u64(0) >> 16), (Room::Table, 0));
+        assert_eq!((mm.table.room(at), page.read_u64(0) >> 16 & 0xff), (Room::Huge, 9));
         drop(page);
         assert!(intact(&mm, at, 0..PAGES));
         Ok(())
@@ -265,7 +266,7 @@ mod tests {
         }
         let mm = space()?;
         let at = map(&mm, 3)?;
-        HugeMode::Never.set();
+        HugeMode::Never.set()?;
         assert_eq!(mm.madvise(at, PMD_SIZE, uapi::MADV_COLLAPSE), Err(EINVAL));
         // Every third is there, every other third is a page of zeros.
         for page in 0..PAGES {
@@ -311,9 +312,9 @@ mod tests {
         let at = map(&mm, 4)?;
         mm.madvise(at, PMD_SIZE, uapi::MADV_NOHUGEPAGE)?;
         assert_eq!(one(&mm, at)?, Some(1));
-        HugeMode::Never.set();
+        HugeMode::Never.set()?;
         assert_eq!(one(&mm, at + PMD_SIZE)?, Some(1));
-        HugeMode::Always.set();
+        HugeMode::Always.set()?;
         assert_eq!(one(&mm, at + PAGE_SIZE)?, Some(1));
         mm.disable_huge_pages(true);
         assert_eq!(one(&mm, at + 2 * PMD_SIZE)?, Some(1));
@@ -321,6 +322,39 @@ mod tests {
         // Where pages are already.
         mm.disable_huge_pages(false);
         assert_eq!(one(&mm, at + 2 * PMD_SIZE + PAGE_SIZE)?, Some(1));
+        Ok(())
+    }
+
+    #[test]
+    fn zeros_need_no_memory() -> Result {
+        let _asked = Asked::new();
+        let before = stat::get(Item::AnonHuge);
+        let mm = space()?;
+        let at = map(&mm, 2)?;
+        let other = at + PMD_SIZE;
+        assert!((0..PAGES).all(|page| number(&mm, at, page) == Some(0)) && number(&mm, other, 9) == Some(0));
+        if !mm.table.has_huge_zeros(at) || !mm.table.has_huge_zeros(other) {
+            kunit::kunit_skip!("no 2 MB in one piece");
+        }
+        assert_eq!((mm.rss(), anon_huge(&mm), stat::get(Item::AnonHuge)), (0, 0, before));
+        let page = mm.pin_page(at + 5 * PAGE_SIZE, false)?;
+        assert!(page.phys() == x86_mm::table::zero_page().phys());
+        // Who writes gets a page.
+        assert_eq!(mm.write(at + 7 * PAGE_SIZE, &7u16.to_le_bytes(), false), 2);
+        assert_eq!((mm.rss(), mm.table.room(at), mm.table.room(other)), (1, Room::Table, Room::Huge));
+        let child = mm.fork()?;
+        assert!(child.table.has_huge_zeros(other) && number(&child, at, 7) == Some(7));
+        assert_eq!((child.rss(), child.write(other, &[1], false), child.rss()), (1, 1, 2));
+        assert_eq!(number(&mm, other, 0), Some(0));
+        // Rights come and go; written it is nowhere.
+        mm.mprotect(other, PMD_SIZE, uapi::PROT_NONE)?;
+        mm.mprotect(other, PMD_SIZE, RW)?;
+        mm.clear_soft_dirty();
+        assert!(mm.table.has_huge_zeros(other) && !mm.table.query(other).is_writable());
+        mm.madvise(other, PMD_SIZE, uapi::MADV_COLLAPSE)?;
+        assert_eq!((mm.rss(), mm.write(other + PAGE_SIZE, &[1], false), mm.rss()), (1, 1, 2));
+        mm.munmap(at, 2 * PMD_SIZE)?;
+        assert_eq!(mm.rss(), 0);
         Ok(())
     }
 

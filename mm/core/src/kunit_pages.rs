@@ -357,4 +357,34 @@ mod tests {
         assert_eq!((mm.rss(), shared.ref_count()), (0, 1));
         Ok(())
     }
+
+    /// What a transfer has stays the program's page where that may not write for a while.
+    #[test]
+    fn pinned_pages_outlive_other_rights() -> Result {
+        let mm = space()?;
+        let at = map(&mm, None, Prot::RW, uapi::MAP_PRIVATE | uapi::MAP_ANONYMOUS)?;
+        assert_eq!(mm.write(at, &[1, 1], false), 2);
+        let pinned = mm.pin_page(at, true)?;
+        mm.mprotect(at, PAGE_SIZE, uapi::PROT_READ)?;
+        // A debugger writes there too, and a child has a copy.
+        assert_eq!(mm.write(at, &[2], true), 1);
+        let child = mm.fork()?;
+        pinned.write(1, &[3])?;
+        assert_eq!((byte(&mm, at), byte(&mm, at + 1), byte(&child, at + 1)), (Some(2), Some(3), Some(1)));
+        mm.mprotect(at, PAGE_SIZE, uapi::PROT_READ | uapi::PROT_WRITE)?;
+        assert_eq!(mm.write(at, &[4], false), 1);
+        mm.mprotect(at, PAGE_SIZE, uapi::PROT_NONE)?;
+        mm.mprotect(at, PAGE_SIZE, uapi::PROT_READ | uapi::PROT_WRITE)?;
+        mm.clear_soft_dirty();
+        assert_eq!(mm.write(at + 2, &[5], false), 1);
+        pinned.write(3, &[6])?;
+        let bytes = [0, 1, 2, 3].map(|i| byte(&mm, at + i));
+        assert_eq!(bytes, [Some(4), Some(3), Some(5), Some(6)]);
+        // Alone again, it is shared with a child as any other.
+        drop(pinned);
+        drop(child);
+        let child = mm.fork()?;
+        assert_eq!((child.write(at, &[7], false), byte(&mm, at), byte(&child, at)), (1, Some(4), Some(7)));
+        Ok(())
+    }
 }

@@ -33,6 +33,8 @@ mod kunit_advice;
 mod kunit_file;
 #[cfg(all(CONFIG_KUNIT, CONFIG_TRANSPARENT_HUGEPAGE))]
 mod kunit_huge;
+#[cfg(all(CONFIG_KUNIT, CONFIG_TRANSPARENT_HUGEPAGE))]
+mod kunit_khugepaged;
 #[cfg(CONFIG_KUNIT)]
 mod kunit_lock;
 #[cfg(CONFIG_KUNIT)]
@@ -73,7 +75,7 @@ pub use fault::{FAULT_COUNTER, FaultCounter, FaultSignal, handle_kernel_fault, h
 pub use file::{FILE_TABLE, FileTable, MmapRequest, VmFile};
 pub use flags::{Prot, VmFlags};
 pub use futex_key::FutexKey;
-pub use huge::{HugeMode, init as init_huge_pages};
+pub use huge::{HugeDefrag, HugeMode, USE_ZEROS, init as init_huge_pages, khugepaged};
 pub use io::{Finish, ReadIo, ReadRun, WriteIo, WriteRun};
 pub use mapping::{Mapping, MappingHost, MappingOps};
 pub use mm_alloc::stat::{MemInfo, meminfo};

@@ -43,6 +43,8 @@ pub struct Mm {
     pub(crate) swapped: AtomicBool,
     /// It wants no huge pages (`MMF_DISABLE_THP`).
     pub(crate) no_huge: AtomicBool,
+    /// It is among those that `khugepaged` looks at (`MMF_VM_HUGEPAGE`).
+    pub(crate) scanned: AtomicBool,
     /// There is nothing more to be had from it (`MMF_OOM_SKIP`).
     pub(crate) reaped: AtomicBool,
 }
@@ -142,6 +144,7 @@ impl Mm {
             dying: AtomicBool::new(false),
             swapped: AtomicBool::new(false),
             no_huge: AtomicBool::new(false),
+            scanned: AtomicBool::new(false),
             reaped: AtomicBool::new(false),
         };
         Ok(Arc::new(mm, GFP_KERNEL)?)
@@ -290,6 +293,7 @@ impl Mm {
 impl Drop for Mm {
     fn drop(&mut self) {
         crate::swap::forget(self);
+        crate::huge::khugepaged::forget(self);
         let inner = self.inner.get_mut();
         let promised: usize = inner.areas.iter().filter(|s| s.value.flags.any(VmFlags::ACCOUNT)).map(|s| s.len()).sum();
         account::uncharge(promised);
@@ -364,6 +368,9 @@ pub fn replace_mm(mm: Arc<Mm>) -> Result<Option<Arc<Mm>>> {
         old.note_rss();
     }
     drop(task::switch::replace_page_table(Some(table)));
+    if let Some(old) = &old {
+        crate::huge::khugepaged::leave(old);
+    }
     Ok(old)
 }
 
@@ -374,5 +381,8 @@ pub fn exit_mm() {
     let old = slot.0.lock().take();
     let table = task::switch::replace_page_table(None);
     drop(table);
+    if let Some(old) = &old {
+        crate::huge::khugepaged::leave(old);
+    }
     drop(old);
 }

@@ -112,6 +112,7 @@ def main():
     p.add_argument("--cpus", default="1,2,4", help="numbers of CPUs, with commas")
     p.add_argument("--cpu", help="QEMU's -cpu, for what only some have: `max,pku=off`")
     p.add_argument("--memory", type=int, default=512)
+    p.add_argument("--append", default="", help="more for the command line, as transparent_hugepage=always (with --memory 768)")
     p.add_argument("--limit", type=int, default=600, help="seconds for one boot")
     p.add_argument("--list", action="store_true", help="list the tests, and stop")
     p.add_argument("-q", "--quiet", action="store_true", help="print only what did not pass")
@@ -125,7 +126,7 @@ def main():
     kernel = debian.kernel() if a.linux else a.kernel or programs.default_kernel()
     # On a busy host Linux's own check of the timer interrupt fails now and then.
     # Debian's kernel has a security module that lets anybody set attributes of the name space `security`.
-    append = APPEND + " no_timer_check lsm=capability" * a.linux
+    append = APPEND + " no_timer_check lsm=capability" * a.linux + f" {a.append}".rstrip()
     report = Report(quiet=a.quiet)
     for cpus in a.cpus.split(","):
         run(kernel, append, selftest, names, {} if a.linux else read_missing(), int(cpus), a.cpu, a.memory, a.limit,

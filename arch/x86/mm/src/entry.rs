@@ -102,6 +102,12 @@ impl Entry {
         ((self.0 & bits::KEY) >> bits::KEY_SHIFT) as u8
     }
 
+    /// No other entry has the page of private memory, though it may not be written at the moment: a write needs no copy, whoever holds it.
+    #[inline(always)]
+    pub const fn is_own(self) -> bool {
+        self.0 & bits::SPECIAL == 0 && self.0 & (bits::WRITE | bits::OWN) != 0
+    }
+
     /// Not a counted page: the zero page, a device, or a place in swap space.
     #[inline(always)]
     pub const fn is_special(self) -> bool {

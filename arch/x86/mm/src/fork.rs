@@ -73,22 +73,25 @@ impl PageTable {
     }
 }
 
+/// What the one entry of a page of private memory has, before it is shared.
+pub(crate) const OWN: u64 = bits::WRITE | bits::OWN;
+
 /// Shares one page with the child. False if it has too many users, or could not be copied.
 #[inline(always)]
 fn copy_entry(from: &AtomicU64, to: &AtomicU64, mut value: u64, cow: bool, counts: &mut Counts) -> bool {
     if value & bits::SPECIAL == 0 {
         // SAFETY: An entry that is not special holds a reference to a frame, and the table's lock keeps it.
         let frame = unsafe { Frame::of_phys(value & bits::ADDR) };
-        if cow && value & bits::WRITE != 0 && frame.ref_count() > 1 && Kind::of(frame) == Kind::Anon {
+        if cow && value & OWN != 0 && frame.ref_count() > 1 && Kind::of(frame) == Kind::Anon {
             // SAFETY: As above.
             return unsafe { copy_pinned(frame, to, value, counts) };
         }
         // SAFETY: As above: the parent's entry is a reference.
         unsafe { get_frame(frame) };
         counts[Kind::of(frame) as usize] += 1;
-        if cow && value & bits::WRITE != 0 {
-            from.fetch_and(!bits::WRITE, Ordering::Relaxed);
-            value &= !bits::WRITE;
+        if cow && value & OWN != 0 {
+            from.fetch_and(!OWN, Ordering::Relaxed);
+            value &= !OWN;
         }
     } else if !copied_special(value, counts) {
         return false;
@@ -97,7 +100,7 @@ fn copy_entry(from: &AtomicU64, to: &AtomicU64, mut value: u64, cow: bool, count
     true
 }
 
-/// Private memory that can be written has one entry: who else has a reference is about to read or write it for the program (a transfer
+/// Private memory that can be written, or could be, has one entry: who else has a reference is about to read or write it for the program (a transfer
 /// that goes on). So the page stays the parent's, writable, and the child gets a copy at once; were it shared, the parent's next write
 /// would leave the page, and what the transfer brings, to the child. False without memory.
 ///

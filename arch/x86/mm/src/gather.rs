@@ -137,9 +137,11 @@ impl<'a> Gather<'a> {
 
     /// Takes out the huge mapping at `addr`, if there is one; whether there is.
     pub(crate) fn take_huge(&mut self, addr: usize) -> bool {
-        let Some(first) = self.table.take_huge(addr) else { return false };
+        let Some(taken) = self.table.take_huge(addr) else { return false };
         self.touched(addr);
         self.touched(addr + PMD_SIZE - PAGE_SIZE);
+        // Zeros are nobody's.
+        let Some(first) = taken else { return true };
         self.counts[Kind::Anon as usize] -= PAGES as i64;
         self.huge |= 1 << self.count;
         self.pages[self.count].write(first);

@@ -8,17 +8,23 @@
 //! [`BUSY`] while a mapping is split or put together. From 0 an entry becomes a table or a huge mapping, from that 0 or a table;
 //! a table stays, but for [`PageTable::join_huge`].
 //!
+//! A huge mapping of zeros (`HUGE` and `SPECIAL`) has no pages of its own and cannot be written: all are of one block, which stays once it
+//! was wanted. A write splits it, and finds the page of zeros.
+//!
 //! For each huge entry the table that has it keeps an empty last-level table (`Frame::kept`), so that a split cannot fail.
 //!
 //! Locks: huge entries change under the lock of their table (as a last-level table's, taken before those). TLBs are flushed under
 //! it while a mapping is split: interrupts are on wherever tables are walked.
 
 use crate::entry::{Entry, PROT_NONE, UserProt};
+use crate::fork::OWN;
 use crate::range::put_frame_of_any;
-use crate::table::{Counts, Kind, PageTable, Table, TableLock, check, index, slot, table_at};
+use crate::table::{Counts, Kind, PageTable, Table, TableLock, check, index, slot, table_at, zero_page};
 use crate::{quicklist, tlb};
 use core::sync::atomic::{AtomicU64, Ordering};
 use errno::Result;
+use kalloc::flags::GFP_HIGHUSER;
+use locking::SetOnce;
 use mm_alloc::huge::{Block, PAGES};
 use mm_alloc::kpt::bits;
 use mm_alloc::layout::{PAGE_SIZE, PMD_SIZE};
@@ -38,6 +44,30 @@ pub(crate) const fn is_huge(entry: u64) -> bool {
     ENABLED && entry & bits::HUGE != 0
 }
 
+/// Whether a huge mapping is one of zeros.
+#[inline(always)]
+const fn is_zeros(value: u64) -> bool {
+    value & bits::SPECIAL != 0
+}
+
+/// The block of all huge mappings of zeros.
+static ZEROS: SetOnce<Block> = SetOnce::new();
+
+/// The block of zeros, allocated when it is first wanted; `None` without one. May sleep.
+pub fn zeros() -> Option<&'static Block> {
+    if let Some(block) = ZEROS.get() {
+        return Some(block);
+    }
+    let Some(block) = Block::alloc_zeroed(GFP_HIGHUSER) else {
+        stat::add(Item::ThpZeroAllocFailed, 1);
+        return None;
+    };
+    stat::add(Item::ThpZeroAlloc, 1);
+    // Should another be first, this one goes back.
+    let _ = ZEROS.set(block);
+    ZEROS.get()
+}
+
 /// Whether an entry of level 1 leads to a table.
 #[inline(always)]
 pub(crate) const fn is_table(entry: u64) -> bool {
@@ -55,6 +85,12 @@ pub(crate) const fn is_whole(start: usize, stop: usize) -> bool {
 #[inline(always)]
 fn small(value: u64, addr: usize) -> u64 {
     (value & !bits::HUGE) + (index(addr, 0) * PAGE_SIZE) as u64
+}
+
+/// As [`small`], for a table that is put in the place of the mapping: there zeros are the page of zeros.
+#[inline(always)]
+fn split_off(value: u64, addr: usize) -> u64 {
+    if is_zeros(value) { value & !(bits::HUGE | bits::ADDR) | zero_page().phys() } else { small(value, addr) }
 }
 
 /// What is at the place of a last-level table.
@@ -90,7 +126,11 @@ impl Locked {
         self.entry.load(Ordering::Relaxed)
     }
 
-    /// The frame of `addr`.
+    fn is_zeros(&self) -> bool {
+        is_zeros(self.value())
+    }
+
+    /// The frame of `addr`. Of zeros it is nobody's.
     fn frame(&self, addr: usize) -> &'static Frame {
         // SAFETY: A huge entry holds references to its 512 frames, and the lock keeps it.
         unsafe { Frame::of_phys(small(self.value(), addr) & bits::ADDR) }
@@ -200,32 +240,43 @@ impl PageTable {
     /// Maps `block` at the 2 MB around `addr` if nothing is mapped there, not even a table is. False if not: the block is
     /// dropped. ENOMEM. The caller holds `mm`'s lock, shared is enough.
     pub fn map_huge(&self, addr: usize, block: Block, prot: UserProt) -> Result<bool> {
-        check(addr)?;
-        let table = self.make_level(addr, 1)?;
-        let kept = quicklist::get()?;
-        // Counted before: who finds the mapping finds the counts.
-        self.count_huge(1);
-        let lock = TableLock::take(table);
-        let value = block.phys() | prot.bits() | bits::HUGE;
-        // Tables are put in without the lock, hence the exchange.
-        if huge_slot(table, addr).compare_exchange(0, value, Ordering::AcqRel, Ordering::Relaxed).is_err() {
-            drop(lock);
-            self.count_huge(-1);
-            // SAFETY: The table is fresh, and nobody has seen it.
-            unsafe { quicklist::put(kept) };
+        if !self.put_huge(addr, block.phys() | prot.bits() | bits::HUGE)? {
             return Ok(false);
         }
-        keep(table, kept);
-        table.entries().fetch_add(1, Ordering::Relaxed);
-        drop(lock);
         self.count(Kind::Anon, PAGES as i64);
         // The entry has the references now.
         let _ = block.into_first();
         Ok(true)
     }
 
-    /// Counts a mapping, and the table that is kept for it.
-    fn count_huge(&self, delta: i64) {
+    /// As [`Self::map_huge`], of the block of [`zeros`], which can be read only.
+    pub fn map_huge_zeros(&self, addr: usize, block: &'static Block, prot: UserProt) -> Result<bool> {
+        self.put_huge(addr, block.phys() | prot.read_only().bits() | bits::HUGE | bits::SPECIAL)
+    }
+
+    /// Puts a huge entry in if there is none, nor a table; whether it did. ENOMEM.
+    fn put_huge(&self, addr: usize, value: u64) -> Result<bool> {
+        check(addr)?;
+        let table = self.make_level(addr, 1)?;
+        let kept = quicklist::get()?;
+        // Counted before: who finds the mapping finds the counts.
+        self.count_huge(1, value);
+        let lock = TableLock::take(table);
+        // Tables are put in without the lock, hence the exchange.
+        if huge_slot(table, addr).compare_exchange(0, value, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            drop(lock);
+            self.count_huge(-1, value);
+            // SAFETY: The table is fresh, and nobody has seen it.
+            unsafe { quicklist::put(kept) };
+            return Ok(false);
+        }
+        keep(table, kept);
+        table.entries().fetch_add(1, Ordering::Relaxed);
+        Ok(true)
+    }
+
+    /// Counts the mapping `value`, and the table that is kept for it.
+    fn count_huge(&self, delta: i64, value: u64) {
         if delta > 0 {
             self.huge.fetch_add(1, Ordering::Relaxed);
             self.tables.fetch_add(1, Ordering::Relaxed);
@@ -233,7 +284,9 @@ impl PageTable {
             self.huge.fetch_sub(1, Ordering::Relaxed);
             self.tables.fetch_sub(1, Ordering::Relaxed);
         }
-        stat::add(Item::AnonHuge, delta);
+        if !is_zeros(value) {
+            stat::add(Item::AnonHuge, delta);
+        }
     }
 
     /// Counts a mapping for which a table was there.
@@ -256,13 +309,15 @@ impl PageTable {
         let frame = locked.take_kept();
         // SAFETY: An empty table of ours.
         for (i, entry) in unsafe { table_at(frame.phys()) }.iter().enumerate() {
-            entry.store(small(value, i * PAGE_SIZE), Ordering::Relaxed);
+            entry.store(split_off(value, i * PAGE_SIZE), Ordering::Relaxed);
         }
         frame.entries().store(PAGES as i32, Ordering::Relaxed);
         locked.entry.store(frame.phys() | bits::TABLE, Ordering::Release);
         drop(locked);
         self.huge.fetch_sub(1, Ordering::Relaxed);
-        stat::add(Item::AnonHuge, -1);
+        if !is_zeros(value) {
+            stat::add(Item::AnonHuge, -1);
+        }
         stat::add(Item::ThpSplitPmd, 1);
     }
 
@@ -293,28 +348,30 @@ impl PageTable {
         }
     }
 
-    /// Takes the huge mapping at `addr`, all of it, out of the table, if there is one: its first frame. The references are the
-    /// caller's, who flushes and counts.
-    pub(crate) fn take_huge(&self, addr: usize) -> Option<&'static Frame> {
+    /// Takes the huge mapping at `addr`, all of it, out of the table, if there is one: its first frame, or `None` for zeros. The
+    /// references are the caller's, who flushes and counts.
+    pub(crate) fn take_huge(&self, addr: usize) -> Option<Option<&'static Frame>> {
         let locked = self.lock_huge(addr)?;
         // The hardware may set bits until the entry is gone; pages of private memory do not need to know.
         let old = locked.entry.swap(0, Ordering::AcqRel);
         let kept = locked.take_kept();
         locked.table.entries().fetch_sub(1, Ordering::Relaxed);
         drop(locked);
-        self.count_huge(-1);
+        self.count_huge(-1, old);
         // SAFETY: The table is empty; it was never in use.
         unsafe { quicklist::put(kept) };
-        // SAFETY: A huge entry holds references to frames of memory.
-        Some(unsafe { Frame::of_phys(old & bits::ADDR) })
+        // SAFETY: A huge entry that is not of zeros holds references to frames of memory.
+        Some((!is_zeros(old)).then(|| unsafe { Frame::of_phys(old & bits::ADDR) }))
     }
 
     /// Frees the huge mapping at `addr`, if there is one, in an address space that no CPU has loaded; whether there was.
     pub(crate) fn free_huge(&self, addr: usize, counts: &mut Counts) -> bool {
-        let Some(first) = self.take_huge(addr) else { return false };
-        counts[Kind::Anon as usize] -= PAGES as i64;
-        // SAFETY: Taken out above; no CPU has the translation for this context, which is never used again.
-        unsafe { put_block(first) };
+        let Some(taken) = self.take_huge(addr) else { return false };
+        if let Some(first) = taken {
+            counts[Kind::Anon as usize] -= PAGES as i64;
+            // SAFETY: Taken out above; no CPU has the translation for this context, which is never used again.
+            unsafe { put_block(first) };
+        }
         true
     }
 
@@ -325,25 +382,26 @@ impl PageTable {
         let table = child.make_level(at, 1)?;
         let kept = quicklist::get()?;
         // References are taken under the lock: who has none now finds the entry as it is afterwards.
-        let pinned =
-            |locked: &Locked| cow && locked.value() & bits::WRITE != 0 && !Block::is_ours_alone(locked.frame(at));
+        let pinned = |locked: &Locked| cow && locked.value() & OWN != 0 && !Block::is_ours_alone(locked.frame(at));
         let Some(locked) = self.lock_huge(at).filter(|locked| !pinned(locked)) else {
             // SAFETY: The table is fresh, and nobody has seen it.
             unsafe { quicklist::put(kept) };
             return Ok(false);
         };
-        let taken = if cow { bits::WRITE } else { 0 };
+        let taken = if cow { OWN } else { 0 };
         let value = locked.entry.fetch_and(!taken, Ordering::Relaxed) & !taken;
-        for page in 0..PAGES {
-            // SAFETY: The entry holds a reference to each of its frames, and the lock keeps it.
-            unsafe { get_frame(locked.frame(page * PAGE_SIZE)) };
+        if !is_zeros(value) {
+            for page in 0..PAGES {
+                // SAFETY: The entry holds a reference to each of its frames, and the lock keeps it.
+                unsafe { get_frame(locked.frame(page * PAGE_SIZE)) };
+            }
+            counts[Kind::Anon as usize] += PAGES as i64;
         }
         drop(locked);
         huge_slot(table, at).store(value, Ordering::Relaxed);
         keep(table, kept);
         table.entries().fetch_add(1, Ordering::Relaxed);
-        child.count_huge(1);
-        counts[Kind::Anon as usize] += PAGES as i64;
+        child.count_huge(1, value);
         Ok(true)
     }
 
@@ -389,6 +447,9 @@ impl PageTable {
         if write && locked.value() & bits::WRITE == 0 {
             return Ok(None);
         }
+        if locked.is_zeros() {
+            return Ok(Some(zero_page().clone()));
+        }
         let frame = locked.frame(addr);
         // SAFETY: The entry holds a reference to the frame, and the lock keeps it there.
         unsafe {
@@ -402,14 +463,15 @@ impl PageTable {
     pub(crate) fn write_huge(&self, addr: usize, prot: UserProt) -> bool {
         let Some(locked) = self.lock_huge(addr) else { return false };
         let value = locked.value();
-        if value & bits::PRESENT == 0 {
+        if value & bits::PRESENT == 0 || is_zeros(value) {
             return false;
         }
         if value & bits::WRITE == 0 {
-            if !Block::is_ours_alone(locked.frame(0)) {
+            if value & bits::OWN == 0 && !Block::is_ours_alone(locked.frame(0)) {
                 return false;
             }
-            locked.entry.store(value & bits::ADDR | prot.bits() | bits::HUGE, Ordering::Release);
+            let own = if prot.writable() { 0 } else { bits::OWN };
+            locked.entry.store(value & bits::ADDR | prot.bits() | bits::HUGE | own, Ordering::Release);
         }
         drop(locked);
         // Other CPUs may have the read-only entry cached; they fault and find it writable.
@@ -450,9 +512,16 @@ impl PageTable {
         let Some(locked) = self.lock_huge(start) else { return false };
         let value = locked.value();
         for addr in (start..stop).step_by(PAGE_SIZE) {
-            f(addr, Entry(small(value, addr) | bits::HUGE), Some(locked.frame(addr)));
+            f(addr, Entry(small(value, addr) | bits::HUGE), (!is_zeros(value)).then(|| locked.frame(addr)));
         }
         true
+    }
+}
+
+impl PageTable {
+    /// Whether there is a huge mapping of zeros at `addr`.
+    pub fn has_huge_zeros(&self, addr: usize) -> bool {
+        self.query_huge(addr).is_some_and(|entry| is_zeros(entry.0))
     }
 }
 
@@ -477,6 +546,9 @@ pub(crate) fn huge_slot(table: &'static Frame, addr: usize) -> &'static AtomicU6
 /// The entry was of a table of an address space that is being freed, and is cleared.
 #[cold]
 pub(crate) unsafe fn free_entry(value: u64, counts: &mut Counts) {
+    if is_zeros(value) {
+        return;
+    }
     counts[Kind::Anon as usize] -= PAGES as i64;
     stat::add(Item::AnonHuge, -1);
     // SAFETY: The entry's references are ours, and no CPU has the translation for this context, which is never used again.

@@ -3,14 +3,16 @@
 //! meanwhile: the caller has `mm`'s lock exclusively, and walkers without it hold `structure`.
 
 use crate::entry::UserProt;
+use crate::fork::OWN;
 use crate::huge::{BUSY, Found, huge_slot, keep};
+use crate::swap::SwapEntry;
 use crate::table::{Kind, PageTable, TableLock, table_at, zero_page};
 use crate::tlb;
 use core::sync::atomic::Ordering;
 use mm_alloc::huge::{Block, PAGES};
 use mm_alloc::kpt::bits;
 use mm_alloc::layout::{PAGE_SIZE, PMD_SIZE};
-use mm_alloc::{Frame, Page};
+use mm_alloc::{Frame, Page, PageFlags};
 
 /// What came of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,7 +25,68 @@ pub enum Joined {
     Unfit,
 }
 
+/// What is in the 512 entries of a last-level table, for who decides whether to put the pages together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Census {
+    /// Entries without a page of their own: empty, or of zeros.
+    pub none: usize,
+    /// Pages in swap space.
+    pub swapped: usize,
+    /// Pages that a write would copy first: somebody else may have them.
+    pub shared: usize,
+    /// Pages that somebody has for a transfer, or that are on their way to swap space.
+    pub busy: usize,
+    /// Pages that were used since somebody last forgot that they were.
+    pub used: usize,
+    /// Pages that the program can write to without a copy.
+    pub writable: usize,
+    /// Entries that no huge mapping can have.
+    pub unfit: usize,
+}
+
+impl Census {
+    /// Counts an entry; its frame is kept there by the table's lock.
+    fn add(&mut self, value: u64) {
+        if value == 0 || value & bits::SPECIAL != 0 && value & bits::ADDR == zero_page().phys() {
+            self.none += 1;
+            return;
+        }
+        if SwapEntry::from_bits(value).is_some() {
+            self.swapped += 1;
+            return;
+        }
+        if value & bits::PRESENT == 0 || value & bits::SPECIAL != 0 {
+            self.unfit += 1;
+            return;
+        }
+        // SAFETY: An entry that is not special holds a reference to a frame, and the lock keeps it there.
+        let frame = unsafe { Frame::of_phys(value & bits::ADDR) };
+        let flags = frame.flag_bits();
+        // The swap cache and its list have references that are nobody's use.
+        let others = u32::from(flags & PageFlags::SWAP_CACHE.0 != 0) + u32::from(flags & PageFlags::LRU.0 != 0);
+        let alone = frame.ref_count().saturating_sub(others) <= 1;
+        let writable = value & OWN != 0;
+        self.unfit += usize::from(Kind::from_flags(flags) != Kind::Anon);
+        self.busy += usize::from(!alone && writable);
+        self.shared += usize::from(!alone && !writable);
+        self.writable += usize::from(writable);
+        self.used += usize::from(value & bits::ACCESSED != 0);
+    }
+}
+
 impl PageTable {
+    /// Counts what the last-level table for `at` has; `None` if there is none. The caller holds `mm`'s lock, shared is enough.
+    pub fn census(&self, at: usize) -> Option<Census> {
+        let Ok(Found::Table(table)) = self.look(at) else { return None };
+        let mut census = Census::default();
+        let _lock = TableLock::take(table);
+        // SAFETY: A last-level table of ours.
+        for entry in unsafe { table_at(table.phys()) } {
+            census.add(entry.load(Ordering::Relaxed));
+        }
+        Some(census)
+    }
+
     /// Copies the pages of the 2 MB at `at`, an aligned address, to `block` and maps that with the rights `prot` in their place.
     /// The caller holds `mm`'s lock exclusively, and all of it is in one mapping of private memory. May sleep.
     pub fn join_huge(&self, at: usize, block: Block, prot: UserProt) -> Joined {

@@ -35,7 +35,7 @@ pub mod uaccess;
 
 pub use entry::{Entry, UserProt};
 pub use init::{init, init_cpu};
-pub use join::Joined;
+pub use join::{Census, Joined};
 pub use ldt::{Ldt, UserDesc};
 pub use mm_alloc::layout::TASK_SIZE;
 pub use table::{Kind, PageTable, WriteFault};

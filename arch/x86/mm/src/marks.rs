@@ -144,7 +144,9 @@ impl PageTable {
         const WRITTEN: u64 = bits::WRITE | bits::DIRTY | bits::SOFT_DIRTY;
         let (start, end) = clamp(start, end);
         let mut cleared = false;
-        self.for_each_table(start, end, |table, at, stop| {
+        self.for_each_found(start, end, |found, at, stop| {
+            // Nobody can have written to zeros; what else is huge becomes pages.
+            let Found::Table(table) = found else { return self.has_huge_zeros(at) };
             let _lock = TableLock::take(table);
             scan(part(table, at, stop), |_, entry, value| {
                 if value & bits::SPECIAL != 0 {
@@ -158,11 +160,15 @@ impl PageTable {
                     return;
                 }
                 let old = entry.fetch_and(!WRITTEN, Ordering::AcqRel);
+                if old & bits::WRITE != 0 {
+                    entry.fetch_or(bits::OWN, Ordering::AcqRel);
+                }
                 // SAFETY: An entry that is not special holds a reference to a frame.
                 let frame = unsafe { Frame::of_phys(old & bits::ADDR) };
                 note_dirty(frame, Kind::of(frame), old);
                 cleared = true;
             });
+            true
         });
         if cleared {
             tlb::flush_range(self, start, end, false);
@@ -170,13 +176,17 @@ impl PageTable {
     }
 }
 
-/// What an entry that maps something, `old`, becomes with the rights `prot`: see [`PageTable::protect`].
+/// What an entry that maps something, `old`, becomes with the rights `prot`: see [`PageTable::protect`]. What could be written is nobody
+/// else's, and stays so: were it copied later, who holds the page for a transfer would have another than the program.
 #[inline(always)]
 fn protected(old: u64, prot: UserProt, keep_read_only: bool) -> u64 {
     let mut new = old & (bits::ADDR | bits::SPECIAL | bits::PCD | bits::PWT) | prot.bits();
     let was_writable = old & (bits::PRESENT | bits::WRITE) == bits::PRESENT | bits::WRITE;
     if !was_writable && (keep_read_only || old & bits::SPECIAL != 0) {
         new &= !(bits::WRITE | bits::DIRTY);
+    }
+    if (was_writable || old & bits::OWN != 0) && old & bits::SPECIAL == 0 && new & bits::WRITE == 0 {
+        new |= bits::OWN;
     }
     new |= old & bits::DIRTY & if new & bits::PRESENT != 0 { u64::MAX } else { 0 };
     if old & (bits::DIRTY | bits::SOFT_DIRTY) != 0 && new & bits::DIRTY == 0 {

@@ -28,21 +28,8 @@ pub(crate) fn next_boundary(addr: usize, end: usize) -> usize {
 }
 
 impl PageTable {
-    /// Calls `f` for each last-level table in `[start, end)` with the part of the range that it covers. Skips holes quickly. Huge
-    /// mappings become tables.
-    #[inline]
-    pub(crate) fn for_each_table(&self, start: usize, end: usize, mut f: impl FnMut(&'static Frame, usize, usize)) {
-        self.for_each_found(start, end, |found, at, stop| match found {
-            Found::Table(frame) => {
-                f(frame, at, stop);
-                true
-            }
-            Found::Huge => false,
-        });
-    }
-
-    /// As [`PageTable::for_each_table`], for who knows of huge mappings: `f` says false of one that is to become a table, for which it is
-    /// called then. Of a table it says true.
+    /// Calls `f` for each last-level table and each huge mapping in `[start, end)` with the part of the range that it covers. Skips holes
+    /// quickly. `f` says false of a huge mapping that is to become a table, for which it is called then. Of a table it says true.
     #[inline]
     pub(crate) fn for_each_found(&self, start: usize, end: usize, mut f: impl FnMut(Found, usize, usize) -> bool) {
         let mut at = start;

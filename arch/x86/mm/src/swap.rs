@@ -11,6 +11,7 @@
 //! Locks: `mm`'s of the address space, shared, for everything here. The hook is called under a last-level table's lock.
 
 use crate::entry::{Entry, PROT_NONE, UserProt};
+use crate::fork::OWN;
 use crate::huge::{Found, is_whole};
 use crate::range::{clamp, next_boundary};
 use crate::table::{Counts, Kind, PageTable, TableLock, entry_at, part};
@@ -21,6 +22,7 @@ use kalloc::KVec;
 use mm_alloc::kpt::bits;
 use mm_alloc::layout::PAGE_SIZE;
 use mm_alloc::page::{get_frame, put_frame};
+use mm_alloc::stat::{self, Item};
 use mm_alloc::{Frame, Page, PageFlags};
 
 /// A place in swap space.
@@ -158,8 +160,13 @@ impl PageTable {
                     *budget -= 1;
                     stop
                 }
+                Ok(Found::Huge) if self.has_huge_zeros(at) => {
+                    *budget -= 1;
+                    stop
+                }
                 Ok(Found::Huge) => {
                     self.split_huge(at);
+                    stat::add(Item::ThpSwpoutFallback, 1);
                     at
                 }
                 Err(skip) => {
@@ -176,7 +183,7 @@ impl PageTable {
     }
 
     /// Puts entries of swap space in the place of victims that were not used meanwhile. `place` is asked under the entry's lock with
-    /// the victim's number, its page, and whether the program could write to it. Afterwards no CPU can reach the pages through these
+    /// the victim's number, its page, and whether it is the entry's own: who holds it may write to it. Afterwards no CPU can reach the pages through these
     /// entries; the entries' references are given up. How many were replaced.
     pub fn unmap_to_swap(
         &self,
@@ -197,7 +204,7 @@ impl PageTable {
             if value == 0 || other || value & bits::ACCESSED != 0 && !force {
                 continue;
             }
-            let Some(swap) = place(i, &victim.page, value & bits::WRITE != 0) else { continue };
+            let Some(swap) = place(i, &victim.page, value & OWN != 0) else { continue };
             // Who clears the bits for written pages takes write access away too: what can be written counts as written.
             let written =
                 if value & (bits::WRITE | bits::DIRTY | bits::SOFT_DIRTY) != 0 { bits::SOFT_DIRTY } else { 0 };

@@ -438,8 +438,8 @@ impl PageTable {
         Ok(done)
     }
 
-    /// What a write to `addr`, in memory that is private to the process, needs. A page that only this entry refers to becomes
-    /// writable at once.
+    /// What a write to `addr`, in memory that is private to the process, needs. A page that only this entry refers to, or that is this
+    /// entry's own, becomes writable at once.
     pub fn write_private(&self, addr: usize, prot: UserProt) -> WriteFault {
         if self.has_huge() && self.write_huge(addr, prot) {
             return WriteFault::Done;
@@ -460,8 +460,11 @@ impl PageTable {
         }
         // SAFETY: An entry that is not special holds a reference to a frame.
         let frame = unsafe { Frame::of_phys(value & bits::ADDR) };
-        if Kind::of(frame) == Kind::Anon && frame.ref_count() == 1 {
-            entry.store((value & bits::ADDR) | prot.bits(), Ordering::Release);
+        let own = value & bits::OWN != 0 && frame.flag_bits() & PageFlags::SWAP_CACHE.0 == 0;
+        if Kind::of(frame) == Kind::Anon && (own || frame.ref_count() == 1) {
+            // A debugger writes where the program may not: what it could not write yet stays its own.
+            let own = if prot.writable() { 0 } else { bits::OWN };
+            entry.store((value & bits::ADDR) | prot.bits() | own, Ordering::Release);
             drop(lock);
             // Other CPUs may have the read-only entry cached; they fault and find it writable.
             tlb::flush_local_page(self, addr);

@@ -184,9 +184,9 @@ mod tests {
         mm.madvise(at, len, uapi::MADV_HUGEPAGE)?;
         let (at, all) = (at.next_multiple_of(PMD_SIZE), PMD_SIZE / PAGE_SIZE);
         let before = HugeMode::get();
-        HugeMode::Madvise.set();
+        HugeMode::Madvise.set()?;
         let written = (0..all).all(|page| set(&mm, at, page, page as u8));
-        before.set();
+        before.set()?;
         assert!(written);
         if mm.table.room(at) != Room::Huge {
             kunit::kunit_skip!("no 2 MB in one piece");

@@ -340,13 +340,14 @@ pub fn makes_progress() -> bool {
     LAST.swap(written, Ordering::Relaxed) != written || in_flight() != 0
 }
 
-/// [`Mm::madvise`], and for `MADV_PAGEOUT` and `MADV_WILLNEED` what that leaves to be done here. Errors are those of `madvise(2)`. May sleep.
+/// [`Mm::madvise`], and for `MADV_PAGEOUT`, `MADV_WILLNEED` and `MADV_HUGEPAGE` what that leaves to be done here. Errors are those of `madvise(2)`. May sleep.
 pub fn madvise(mm: &Arc<Mm>, start: usize, len: usize, advice: u32) -> Result {
     let result = mm.madvise(start, len, advice);
     let end = start.saturating_add(page_align(len));
     match advice {
         // Also around holes, which are an error.
         uapi::MADV_PAGEOUT if matches!(result, Ok(()) | Err(ENOMEM)) => page_out_range(mm, start, end),
+        uapi::MADV_HUGEPAGE if result.is_ok() => crate::huge::khugepaged::enter(mm),
         uapi::MADV_WILLNEED if result.is_ok() && total_pages() != 0 => mm.read_swap_ahead(start, end)?,
         _ => {}
     }

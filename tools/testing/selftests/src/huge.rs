@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Transparent huge pages: 2 MB that came with one fault are pages to everything that changes a part of them.
 
+mod thread;
+
 use crate::util::*;
 use crate::vmem::show::{kib, smaps_of, status_of};
 use crate::{Test, c, ck, eq, fails, pkeys};
@@ -10,6 +12,7 @@ pub const TESTS: &[Test] = &[
     ("huge.enabled", enabled),
     ("huge.first_touch", first_touch),
     ("huge.who_gets_none", who_gets_none),
+    ("huge.read_first", read_first),
     ("huge.prctl", prctl),
     ("huge.unmap_part", unmap_part),
     ("huge.protect_part", protect_part),
@@ -25,6 +28,12 @@ pub const TESTS: &[Test] = &[
     ("huge.system_calls", system_calls),
     ("huge.threads_first_touch", threads_first_touch),
     ("huge.threads_and_changes", threads_and_changes),
+    ("huge.khugepaged_files", thread::files),
+    ("huge.khugepaged_comes_and_goes", thread::comes_and_goes),
+    ("huge.khugepaged_collapses", thread::collapses),
+    ("huge.khugepaged_leaves_alone", thread::leaves_alone),
+    ("huge.khugepaged_and_threads", thread::beside_threads),
+    ("huge.khugepaged_and_ends", thread::ends),
 ];
 
 const PAGE: usize = 4096;
@@ -33,8 +42,11 @@ const PAGES: usize = HUGE / PAGE;
 const RW: i32 = libc::PROT_READ | libc::PROT_WRITE;
 const DIR: &str = "/sys/kernel/mm/transparent_hugepage";
 
-/// While it lives, who asks gets huge pages.
-struct Asked(String);
+/// While it lives, who asks gets huge pages, and `khugepaged` does nothing.
+struct Asked {
+    before: String,
+    _quiet: thread::Quiet,
+}
 
 impl Asked {
     fn new() -> Result<Self, String> {
@@ -42,14 +54,15 @@ impl Asked {
             return Err(format!("{SKIP}the kernel has no huge pages"));
         };
         let before = text.split(['[', ']']).nth(1).ok_or(format!("no mode in {text}"))?.to_string();
+        let _quiet = thread::Quiet::new()?;
         choose("madvise")?;
-        Ok(Self(before))
+        Ok(Self { before, _quiet })
     }
 }
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        let _ = choose(&self.0);
+        let _ = choose(&self.before);
     }
 }
 
@@ -191,6 +204,35 @@ fn who_gets_none() -> Outcome {
     eq!((huge_kib(at)?, rss_kib(at)?), (0, 8));
     eq!((huge_kib(at + HUGE)?, rss_kib(at + HUGE)?), (0, 4));
     Ok(())
+}
+
+/// What is only read needs no memory, whoever reads.
+fn read_first() -> Outcome {
+    let _asked = Asked::new()?;
+    eq!(text(&format!("{DIR}/use_zero_page"))?, "1\n");
+    unmap(mapped(1)?, HUGE)?;
+    let at = map(2)?;
+    advise(at, 2 * HUGE, libc::MADV_HUGEPAGE)?;
+    ck!((0..PAGES).all(|page| peek(at + page * PAGE) == 0));
+    let fd = open("/proc/self/mem", libc::O_RDONLY)?;
+    let mut byte = 1u8;
+    eq!(c!(libc::pread(fd, (&raw mut byte).cast(), 1, (at + HUGE + 9) as i64)), 1);
+    close(fd);
+    eq!((byte, rss_kib(at)?, huge_kib(at)?), (0, 0, 0));
+    ck!(vmstat("thp_zero_page_alloc")? > 0);
+    let mut there = [0u8; PAGES];
+    c!(libc::mincore(at as *mut _, HUGE, there.as_mut_ptr()));
+    ck!(there.iter().all(|byte| byte & 1 == 1));
+    let pid = child(|| {
+        poke(at + 3 * PAGE, 3);
+        i32::from(!(peek(at + 3 * PAGE) == 3 && (4..PAGES).all(|page| peek(at + page * PAGE) == 0)))
+    })?;
+    eq!(exit_of(pid)?, 0);
+    poke(at + 5 * PAGE, 5);
+    eq!((rss_kib(at)?, peek(at + 3 * PAGE), peek(at + 5 * PAGE)), (4, 0, 5));
+    fill(at, 2);
+    ck!(intact(at, 0..2 * PAGES));
+    unmap(at, 2 * HUGE)
 }
 
 fn prctl() -> Outcome {

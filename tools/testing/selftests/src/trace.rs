@@ -20,6 +20,7 @@ pub const TESTS: &[Test] = &[
     ("trace.attach_detach", attach_detach),
     ("trace.attach_stopped", attach_stopped),
     ("trace.peek_poke", registers::peek_poke),
+    ("trace.poke_shared", registers::poke_shared),
     ("trace.registers", registers::registers),
     ("trace.register_sets", registers::register_sets),
     ("trace.user_area", registers::user_area),

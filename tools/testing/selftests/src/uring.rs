@@ -24,6 +24,7 @@ pub const TESTS: &[Test] = &[
     ("uring.cancel", waits::cancel),
     ("uring.overflow", waits::overflow),
     ("uring.registered", basic::registered),
+    ("uring.registered_and_rights", basic::registered_and_rights),
     ("uring.sockets", basic::sockets),
     ("uring.eventfd", basic::eventfd),
     ("uring.fsync", basic::fsync),
@@ -60,6 +61,7 @@ const NOP: u8 = 0;
 const READV: u8 = 1;
 const FSYNC: u8 = 3;
 const READ_FIXED: u8 = 4;
+const WRITE_FIXED: u8 = 5;
 const POLL_ADD: u8 = 6;
 const POLL_REMOVE: u8 = 7;
 const RECVMSG: u8 = 10;

@@ -366,6 +366,7 @@ fn mlockall() -> Outcome {
     fails!(libc::mlockall(4), libc::EINVAL); // MCL_ONFAULT alone
     c!(libc::munlockall());
     let later = map(4 * PAGE)?;
+    small(later, 4 * PAGE);
     eq!(resident(later, 4)?, 0);
     Ok(())
 }

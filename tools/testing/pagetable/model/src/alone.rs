@@ -7,7 +7,7 @@ use crate::{Joined, Random, check_end, huge, keeper, quicklist};
 use kalloc::flags::GFP_HIGHUSER;
 use kalloc::{Arc, KVec};
 use mm_alloc::huge::Block;
-use mm_alloc::layout::PAGE_SIZE;
+use mm_alloc::layout::{PAGE_SIZE, PMD_SIZE};
 use mm_alloc::stat::{Item, get};
 use mm_alloc::{Page, PageFlags, free_pages};
 use std::sync::atomic::Ordering;
@@ -26,6 +26,10 @@ pub struct Seen {
     pinned: u64,
     pinned_huge: u64,
     swapped: u64,
+    /// Writes to pages that somebody held, and that could not be written for a while.
+    kept: u64,
+    /// Reads of huge mappings of zeros.
+    zeros: u64,
 }
 
 struct Run<'a> {
@@ -36,6 +40,11 @@ struct Run<'a> {
     held: Vec<Page>,
     cached: Vec<Page>,
     stamp: u64,
+}
+
+/// Where the 2 MB of a page begin.
+fn first_at(page: usize) -> usize {
+    at(first(page))
 }
 
 /// What is in use: pages, tables, private pages that are mapped, entries of swap space.
@@ -72,6 +81,7 @@ impl Run<'_> {
                 let space = &self.spaces[which];
                 if space.rights[page] != Rights::Nothing {
                     space.read(page, huge);
+                    self.seen.zeros += u64::from(space.table.has_huge_zeros(at(page)));
                 }
             }
             12 => (page..PAGES.min(page + 40)).for_each(|page| self.write(which, page)),
@@ -127,7 +137,15 @@ impl Run<'_> {
         if self.spaces[which].rights[page] == Rights::Write {
             self.stamp += 1;
             let huge = !self.random.one_in(3);
+            let before = self.spaces[which].table.query(at(page));
             self.spaces[which].write(page, self.stamp, huge);
+            let after = self.spaces[which].table.query(at(page));
+            let cached = self.cached.iter().any(|cached| before.maps(cached));
+            if before.is_own() && !cached {
+                assert!(before.phys() == after.phys(), "what was the program's own was copied");
+                let held = self.held.iter().any(|held| before.maps(held));
+                self.seen.kept += u64::from(held && !before.is_writable());
+            }
         }
     }
 
@@ -161,7 +179,7 @@ impl Run<'_> {
         for (addr, page) in &pinned {
             // What somebody is about to read or write stays the parent's.
             let entry = parent.table.query(*addr);
-            assert!(entry.is_writable() && entry.maps(page), "a page that somebody held left the parent");
+            assert!(entry.is_own() && entry.maps(page), "a page that somebody held left the parent");
             assert!(!child.query(*addr).maps(page), "a page that somebody held went to the child");
         }
         if let Err(error) = done {
@@ -179,13 +197,13 @@ impl Run<'_> {
         self.spaces.push(child);
     }
 
-    /// The pages that the program can write and somebody holds, with their addresses.
+    /// The pages that are the program's own and somebody holds, with their addresses.
     fn pinned(&mut self, which: usize) -> Vec<(usize, Page)> {
         let mut found = Vec::new();
         let seen = &mut self.seen;
         self.spaces[which].table.for_each_entry(BASE, END, |addr, entry, _| {
             let others = || self.held.iter().chain(&self.cached);
-            if entry.is_writable()
+            if entry.is_own()
                 && let Some(page) = others().find(|page| entry.maps(page))
             {
                 seen.pinned += 1;
@@ -288,6 +306,16 @@ impl Run<'_> {
         if let Some(held) = space.table.page(at(page), self.random.one_in(3)) {
             assert_eq!(held.word().load(Ordering::Relaxed), space.values[page]);
             self.held.push(held);
+            if space.rights[page] == Rights::Write && self.random.one_in(2) {
+                // It cannot be written for a moment.
+                let (start, end) = (at(page), at(page) + PAGE_SIZE);
+                match self.random.one_in(2) {
+                    true => space.table.protect(start, end, Rights::Read.prot(), true),
+                    false => space.table.clear_soft_dirty(first_at(page), first_at(page) + PMD_SIZE),
+                }
+                space.table.protect(start, end, Rights::Write.prot(), true);
+                self.write(which, page);
+            }
         }
         if self.held.len() > 6 {
             self.held.swap_remove(self.random.below(6));

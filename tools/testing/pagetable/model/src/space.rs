@@ -2,10 +2,10 @@
 //! An address space with what each of its pages has to hold, and the faults that make it so: `mm/core`'s, but for files.
 
 use crate::cpu::{self, Miss};
-use crate::huge::{Found, Room};
+use crate::huge::{Found, Room, zeros};
 use crate::swap::{Swap, SwapEntry};
 use crate::table::{Kind, PageTable, WriteFault, part, zero_page};
-use crate::{Entry, UserProt, keeper};
+use crate::{Census, Entry, UserProt, keeper};
 use kalloc::Arc;
 use kalloc::flags::GFP_HIGHUSER;
 use mm_alloc::huge::Block;
@@ -145,11 +145,37 @@ pub fn check_counts(table: &PageTable) {
     let counted = [Kind::Anon, Kind::File, Kind::Swap].map(|kind| table.rss(kind));
     assert_eq!(counted, [anon, 0, swapped]);
     for addr in (BASE..END).step_by(PMD_SIZE) {
+        check_census(table, addr);
         if let Ok(Found::Table(last)) = table.look(addr) {
             let entries = part(last, addr, addr + PMD_SIZE).iter().filter(|entry| entry.load(Ordering::Relaxed) != 0);
             assert_eq!(last.entries().load(Ordering::Relaxed), entries.count() as i32);
         }
     }
+}
+
+/// Compares what is counted for who decides whether to put pages together.
+fn check_census(table: &PageTable, addr: usize) {
+    let Some(census) = table.census(addr) else { return };
+    let mut wanted = Census { none: 512, ..Census::default() };
+    table.for_each_entry(addr, addr + PMD_SIZE, |_, entry, frame| {
+        if entry.maps(zero_page()) {
+            return;
+        }
+        wanted.none -= 1;
+        wanted.swapped += usize::from(entry.swap().is_some());
+        let Some(frame) = frame else { return };
+        if !entry.is_present() {
+            wanted.unfit += 1;
+            return;
+        }
+        let cached = u32::from(frame.flag_bits() & PageFlags::SWAP_CACHE.0 != 0);
+        let alone = frame.ref_count() - cached == 1;
+        wanted.busy += usize::from(!alone && entry.is_own());
+        wanted.shared += usize::from(!alone && !entry.is_own());
+        wanted.writable += usize::from(entry.is_own());
+        wanted.used += usize::from(entry.is_accessed());
+    });
+    assert_eq!(census, wanted);
 }
 
 /// Makes an access possible.
@@ -164,6 +190,14 @@ pub fn fault(table: &PageTable, addr: usize, write: bool, miss: Miss, prot: User
         match table.room(addr) {
             Room::Huge => return,
             Room::Table => {}
+            // Some read zeros without a block of their own.
+            Room::Free if !write && addr / PAGE_SIZE % 3 != 0 => {
+                if let Some(zeros) = zeros()
+                    && table.map_huge_zeros(addr, zeros, prot).is_ok()
+                {
+                    return;
+                }
+            }
             Room::Free => {
                 if Block::alloc_zeroed(GFP_HIGHUSER).is_some_and(|block| table.map_huge(addr, block, prot).is_ok()) {
                     return;

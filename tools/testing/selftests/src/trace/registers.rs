@@ -21,6 +21,32 @@ pub(super) fn peek_poke() -> Outcome {
     Ok(())
 }
 
+/// Memory that tracer and tracee had in common, in huge pages too, and that the tracee may not write: it alone sees what is poked.
+pub(super) fn poke_shared() -> Outcome {
+    const LEN: usize = 4 << 20;
+    let (rw, anon) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    for advice in [libc::MADV_NOHUGEPAGE, libc::MADV_HUGEPAGE] {
+        let at = c!(libc::mmap(core::ptr::null_mut(), LEN, rw, anon, -1, 0) as i64) as usize;
+        // SAFETY: its own mapping. A kernel without huge pages refuses, which is as good.
+        unsafe { libc::madvise(at as *mut _, LEN, advice) };
+        // SAFETY: in the mapping.
+        let word = |page: usize| unsafe { ((at + page * 4096) as *const u64).read_volatile() };
+        for page in 0..LEN / 4096 {
+            // SAFETY: in the mapping.
+            unsafe { ((at + page * 4096) as *mut u64).write_volatile(page as u64) };
+        }
+        c!(libc::mprotect(at as *mut _, LEN, libc::PROT_READ));
+        let pid = traced(|| i32::from(!(word(600) == 77 && (601..1024).all(|page| word(page) == page as u64))))?;
+        c!(pt(libc::PTRACE_POKEDATA, pid, at + 600 * 4096, 77));
+        eq!((peek(libc::PTRACE_PEEKDATA, pid, at + 600 * 4096)?, word(600)), (77, 600));
+        cont(pid)?;
+        eq!(exit_of(pid)?, 0);
+        ck!((0..1024).all(|page| word(page) == page as u64));
+        c!(libc::munmap(at as *mut _, LEN));
+    }
+    Ok(())
+}
+
 pub(super) fn registers() -> Outcome {
     let pid = traced(|| 1)?;
     let mut r = regs(pid)?;

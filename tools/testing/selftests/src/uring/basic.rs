@@ -120,6 +120,58 @@ pub fn registered() -> Outcome {
     Ok(())
 }
 
+/// A registered buffer stays the program's memory where that may not write for a while: in pages, and in huge pages.
+pub fn registered_and_rights() -> Outcome {
+    const LEN: usize = 4 << 20;
+    let (rw, anon) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    let path = dir()? + "/f";
+    std::fs::write(&path, "0123456789").map_err(|e| e.to_string())?;
+    let fd = open(&path, libc::O_RDONLY)?;
+    let (reader, writer) = pipe()?;
+    for advice in [libc::MADV_NOHUGEPAGE, libc::MADV_HUGEPAGE] {
+        let ring = Ring::new(4, 0, 0)?;
+        let at = c!(libc::mmap(core::ptr::null_mut(), LEN, rw, anon, -1, 0) as i64) as usize;
+        // SAFETY: its own mapping. A kernel without huge pages refuses, which is as good.
+        unsafe { libc::madvise(at as *mut _, LEN, advice) };
+        let buffer = at + LEN / 2;
+        // SAFETY: in the mapping.
+        let poke = |at: usize, value: u8| unsafe { (at as *mut u8).write_volatile(value) };
+        let peek = |at: usize| unsafe { (at as *const u8).read_volatile() };
+        poke(buffer, 1);
+        let list = [buffer, 8192];
+        register(&ring, 0, list.as_ptr() as usize, 1)?;
+        let check = |at: usize, value: u8| -> Outcome {
+            poke(at, value);
+            let read = Sqe { addr: at as u64 + 1, len: 4, off: 2, ..sqe(READ_FIXED, fd, 1) };
+            eq!(ring.one(read)?, 4);
+            let seen = [0, 1, 2, 3, 4].map(|i| peek(at + i));
+            eq!(seen, [value, b'2', b'3', b'4', b'5']);
+            poke(at + 4, value);
+            eq!(ring.one(Sqe { addr: at as u64, len: 5, ..sqe(WRITE_FIXED, writer, 2) })?, 5);
+            eq!(crate::util::read(reader, 5)?, [value, b'2', b'3', b'4', value]);
+            Ok(())
+        };
+        check(buffer + 100, 2)?;
+        for rights in [libc::PROT_READ, libc::PROT_NONE] {
+            c!(libc::mprotect(at as *mut _, LEN, rights));
+            c!(libc::mprotect(at as *mut _, LEN, rw));
+            check(buffer + 200, 3)?;
+        }
+        // Where the kernel has soft-dirty bits, forgetting them is the same.
+        let _ = std::fs::write("/proc/self/clear_refs", "4");
+        check(buffer + 4300, 4)?;
+        // What a child has is a copy.
+        c!(libc::mprotect(at as *mut _, LEN, libc::PROT_READ));
+        let pid = child(|| i32::from(peek(buffer + 4300) != 4))?;
+        eq!(exit_of(pid)?, 0);
+        c!(libc::mprotect(at as *mut _, LEN, rw));
+        check(buffer + 4300, 5)?;
+        register(&ring, 1, 0, 0)?;
+        c!(libc::munmap(at as *mut _, LEN));
+    }
+    Ok(())
+}
+
 pub fn sockets() -> Outcome {
     let ring = Ring::new(8, 0, 0)?;
     let server = c!(libc::socket(libc::AF_UNIX, libc::SOCK_STREAM, 0));

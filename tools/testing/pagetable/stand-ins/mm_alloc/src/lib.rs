@@ -72,11 +72,14 @@ pub mod stat {
         FileMapped,
         AnonHuge,
         ThpSplitPmd,
+        ThpSwpoutFallback,
+        ThpZeroAlloc,
+        ThpZeroAllocFailed,
         PgFree,
         PageTables,
     }
 
-    static COUNTS: [AtomicI64; 6] = [const { AtomicI64::new(0) }; 6];
+    static COUNTS: [AtomicI64; 9] = [const { AtomicI64::new(0) }; 9];
 
     pub fn add(item: Item, delta: i64) {
         COUNTS[item as usize].fetch_add(delta, Ordering::Relaxed);

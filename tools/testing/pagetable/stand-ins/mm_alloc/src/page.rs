@@ -20,6 +20,7 @@ impl PageFlags {
     pub const DIRTY: Self = Self(1 << 2);
     pub const ANON: Self = Self(1 << 5);
     pub const SWAP_BACKED: Self = Self(1 << 7);
+    pub const LRU: Self = Self(1 << 13);
     pub const SWAP_CACHE: Self = Self(1 << 17);
 }
 

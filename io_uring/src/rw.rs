@@ -8,6 +8,7 @@ use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use locking::SpinLock;
 use vfs::file::fmode;
+use vfs::kiocb::{Durable, IoDone, Kiocb};
 use vfs::syscall::rw::{append, appends, read_file, vfs_read, vfs_write, write_file};
 use vfs::{File, IovIter};
 use x86_mm::uaccess::UserPtr;
@@ -72,13 +73,19 @@ fn prepare(request: &mut Request, file: &File, write: bool) -> Result<IovIter<'s
 fn run(mut request: KBox<Request>, file: &File, mut iter: IovIter<'static>, write: bool) {
     let sqe = request.sqe;
     request.wanted = Some(iter.count());
-    let durable = write && sqe.op_flags & (uapi::RWF_DSYNC | uapi::RWF_SYNC) != 0;
+    let durable = if write { Durable::of_write(sqe.op_flags) } else { Durable::No };
     let own = sqe.off == u64::MAX || file.mode() & fmode::SEEK == 0;
     let appends = write && appends(file, sqe.op_flags);
-    if !own && !durable && !appends && !iter.is_empty() && file.ops().can_submit(file, &iter) {
-        return file.ops().submit_direct(file, &mut iter, sqe.off, write, request);
-    }
     let mut pos = sqe.off.cast_signed();
+    let fits = pos.checked_add_unsigned(iter.count() as u64).is_some();
+    let mut done: KBox<dyn IoDone> = request;
+    if !own && fits && !appends && !iter.is_empty() && file.ops().can_submit(file) {
+        match file.ops().submit_direct(file, &mut iter, Kiocb { pos: sqe.off, write, durable, done }) {
+            None => return,
+            // Within the call.
+            Some(back) => done = back.done,
+        }
+    }
     let mut result = match (own, write) {
         (own, true) if appends => append(file, &mut iter, own),
         (true, true) => write_file(file, &mut iter),
@@ -86,10 +93,10 @@ fn run(mut request: KBox<Request>, file: &File, mut iter: IovIter<'static>, writ
         (false, true) => vfs_write(file, &mut iter, &mut pos),
         (false, false) => vfs_read(file, &mut iter, &mut pos),
     };
-    if durable && result.is_ok() {
-        result = file.fsync(sqe.op_flags & uapi::RWF_SYNC == 0).and(result);
+    if durable != Durable::No && result.is_ok() {
+        result = file.fsync(durable == Durable::Data).and(result);
     }
-    request.end(result);
+    done.done(result);
 }
 
 /// `fsync`, in a worker.

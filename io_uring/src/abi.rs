@@ -85,6 +85,7 @@ pub(crate) mod op {
 /// Flags of a request.
 pub(crate) mod sqe_flag {
     pub(crate) const FIXED_FILE: u8 = 1 << 0;
+    pub(crate) const DRAIN: u8 = 1 << 1;
     pub(crate) const LINK: u8 = 1 << 2;
     pub(crate) const HARDLINK: u8 = 1 << 3;
     pub(crate) const BUFFER_SELECT: u8 = 1 << 5;

@@ -12,6 +12,7 @@
 //! | `rw` | reads and writes |
 //! | `multi` | requests with several results |
 //! | `provided` | buffers that are chosen when a request's turn comes |
+//! | `drain` | requests that all others wait for (`IOSQE_IO_DRAIN`) |
 //! | `pending` | requests that wait: for a file to be ready, for a time; taking them back |
 //! | `sqpoll` | the thread that takes requests in (`IORING_SETUP_SQPOLL`) |
 //! | `register` | registered files, buffers, event descriptors |
@@ -29,6 +30,7 @@
 #![feature(arbitrary_self_types)]
 
 mod abi;
+mod drain;
 mod multi;
 mod ops;
 mod pending;

@@ -5,7 +5,7 @@ use crate::abi::{Sqe, op, sqe_flag, timeout};
 use crate::pending::Again;
 use crate::register::Buffer;
 use crate::ring::Ring;
-use core::sync::atomic::Ordering::AcqRel;
+use core::sync::atomic::Ordering::SeqCst;
 use errno::{Result, code::*};
 use kalloc::{Arc, KBox, WeakArc};
 use ktime::hrtimer::HrTimer;
@@ -105,7 +105,7 @@ impl Request {
         if failed || !self.sqe.has(sqe_flag::CQE_SKIP) {
             ring.post(&self.sqe, value, self.cqe_flags);
         }
-        ring.active.fetch_sub(1, AcqRel);
+        ring.active.fetch_sub(1, SeqCst);
         if self.timed {
             ring.pending.target_ended(self.id);
         }
@@ -116,6 +116,7 @@ impl Request {
                 ring.go_on_later(next);
             }
         }
+        crate::drain::ended(&ring);
         ring.drop_later(self);
     }
 }

@@ -2,6 +2,7 @@
 //! A ring: where requests are taken from, where results go, who waits for them, and what a task still has to do for it.
 
 use crate::abi::{CQ_EVENTFD_DISABLED, CQE, CQE_MORE, SQ_CQ_OVERFLOW, SQ_TASKRUN, SQE, Sqe, offset, op, setup};
+use crate::drain::Deferred;
 use crate::pending::Pending;
 use crate::provided::Groups;
 use crate::region::Region;
@@ -83,6 +84,9 @@ pub(crate) struct Ring {
     armed: AtomicBool,
     later: SetOnce<DelayedWork>,
     pub(crate) pending: Pending,
+    pub(crate) deferred: Deferred,
+    /// A request was sent whose result is not posted (`IOSQE_CQE_SKIP_SUCCESS`): there is no draining any more.
+    pub(crate) drain_disabled: AtomicBool,
     pub(crate) files: SpinLock<KVec<Option<Arc<File>>>>,
     pub(crate) buffers: SpinLock<KVec<Arc<Buffer>>>,
     /// Buffers to choose from.
@@ -131,6 +135,8 @@ impl Ring {
             armed: AtomicBool::new(false),
             later: SetOnce::new(),
             pending: Pending::new(),
+            deferred: Deferred::new(),
+            drain_disabled: AtomicBool::new(false),
             files: SpinLock::new(KVec::new()),
             buffers: SpinLock::new(KVec::new()),
             groups: Groups::new(),
@@ -442,6 +448,7 @@ impl Ring {
             poll.wake();
         }
         self.pending.cancel_all();
+        self.deferred.cancel_all();
         let mut list = self.work.lock_irqsave().take();
         while let Some(mut request) = list {
             list = request.next.take();
@@ -463,7 +470,7 @@ impl Ring {
 }
 
 /// Puts a request at the front of a list.
-fn push(list: &mut Option<KBox<Request>>, mut request: KBox<Request>) {
+pub(crate) fn push(list: &mut Option<KBox<Request>>, mut request: KBox<Request>) {
     request.next = list.take();
     *list = Some(request);
 }

@@ -3,6 +3,7 @@
 
 mod basic;
 mod multi;
+mod order;
 mod sqpoll;
 mod waits;
 
@@ -34,6 +35,7 @@ pub const TESTS: &[Test] = &[
     ("uring.deferred", waits::deferred),
     ("uring.circles", waits::circles),
     ("uring.signal", waits::signal),
+    ("uring.drain", order::drain),
     ("uring.multipoll", multi::multipoll),
     ("uring.multiaccept", multi::multiaccept),
     ("uring.provided", multi::provided),

@@ -88,6 +88,7 @@ pub(crate) mod sqe_flag {
     pub(crate) const DRAIN: u8 = 1 << 1;
     pub(crate) const LINK: u8 = 1 << 2;
     pub(crate) const HARDLINK: u8 = 1 << 3;
+    pub(crate) const ASYNC: u8 = 1 << 4;
     pub(crate) const BUFFER_SELECT: u8 = 1 << 5;
     pub(crate) const CQE_SKIP: u8 = 1 << 6;
 }
@@ -120,6 +121,7 @@ pub(crate) mod feature {
     const POLL_32BITS: u32 = 1 << 6;
     const SQPOLL_NONFIXED: u32 = 1 << 7;
     const EXT_ARG: u32 = 1 << 8;
+    const NATIVE_WORKERS: u32 = 1 << 9;
     const CQE_SKIP: u32 = 1 << 11;
     const LINKED_FILE: u32 = 1 << 12;
     pub(crate) const ALL: u32 = SINGLE_MMAP
@@ -129,6 +131,7 @@ pub(crate) mod feature {
         | POLL_32BITS
         | SQPOLL_NONFIXED
         | EXT_ARG
+        | NATIVE_WORKERS
         | CQE_SKIP
         | LINKED_FILE;
 }

@@ -15,6 +15,7 @@
 //! | `drain` | requests that all others wait for (`IOSQE_IO_DRAIN`) |
 //! | `pending` | requests that wait: for a file to be ready, for a time; taking them back |
 //! | `sqpoll` | the thread that takes requests in (`IORING_SETUP_SQPOLL`) |
+//! | `workers` | threads that do requests (`IOSQE_ASYNC`) |
 //! | `register` | registered files, buffers, event descriptors |
 //! | `syscalls` | the calls |
 //!
@@ -42,6 +43,7 @@ mod ring;
 mod rw;
 mod sqpoll;
 mod syscalls;
+mod workers;
 
 pub use ring::init;
 pub use syscalls::{sys_io_uring_enter, sys_io_uring_register, sys_io_uring_setup};

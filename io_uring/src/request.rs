@@ -47,6 +47,8 @@ pub(crate) struct Request {
     pub(crate) next: Option<KBox<Request>>,
     /// What its transfer should move; less breaks the chain.
     pub(crate) wanted: Option<usize>,
+    /// A worker does it, or was to (`IOSQE_ASYNC`).
+    pub(crate) handed: bool,
     /// It was ready once: it is not put off again.
     pub(crate) polled: bool,
     /// No other request of the ring has this number.
@@ -73,6 +75,7 @@ impl Request {
             link: None,
             next: None,
             wanted: None,
+            handed: false,
             polled: false,
             id: ring.pending.new_id(),
             timed: false,

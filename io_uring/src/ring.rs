@@ -9,6 +9,7 @@ use crate::region::Region;
 use crate::register::Buffer;
 use crate::request::{Request, Sender, cancel_chain};
 use crate::sqpoll::SqPoll;
+use crate::workers::Workers;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
 use errno::{Result, code::*};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
@@ -84,6 +85,7 @@ pub(crate) struct Ring {
     armed: AtomicBool,
     later: SetOnce<DelayedWork>,
     pub(crate) pending: Pending,
+    pub(crate) workers: Workers,
     pub(crate) deferred: Deferred,
     /// A request was sent whose result is not posted (`IOSQE_CQE_SKIP_SUCCESS`): there is no draining any more.
     pub(crate) drain_disabled: AtomicBool,
@@ -135,6 +137,7 @@ impl Ring {
             armed: AtomicBool::new(false),
             later: SetOnce::new(),
             pending: Pending::new(),
+            workers: Workers::new(),
             deferred: Deferred::new(),
             drain_disabled: AtomicBool::new(false),
             files: SpinLock::new(KVec::new()),
@@ -449,6 +452,7 @@ impl Ring {
         }
         self.pending.cancel_all();
         self.deferred.cancel_all();
+        self.workers.cancel_all();
         let mut list = self.work.lock_irqsave().take();
         while let Some(mut request) = list {
             list = request.next.take();

@@ -132,9 +132,10 @@ impl Intake<'_> {
             | sqe_flag::DRAIN
             | sqe_flag::LINK
             | sqe_flag::HARDLINK
+            | sqe_flag::ASYNC
             | sqe_flag::BUFFER_SELECT
             | sqe_flag::CQE_SKIP;
-        // Workers, personalities and priorities are not there.
+        // Personalities and priorities are not there.
         let has_flags = matches!(sqe.opcode, op::ACCEPT | op::RECV | op::RECVMSG);
         let known = sqe.flags & !KNOWN == 0 && sqe.personality == 0 && (sqe.ioprio == 0 || has_flags);
         if !known || !op::ALL.contains(&sqe.opcode) {

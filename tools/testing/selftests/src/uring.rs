@@ -36,6 +36,7 @@ pub const TESTS: &[Test] = &[
     ("uring.circles", waits::circles),
     ("uring.signal", waits::signal),
     ("uring.drain", order::drain),
+    ("uring.workers", order::workers),
     ("uring.multipoll", multi::multipoll),
     ("uring.multiaccept", multi::multiaccept),
     ("uring.provided", multi::provided),

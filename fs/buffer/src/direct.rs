@@ -14,10 +14,10 @@ use block::{Bio, BioEnd, BlockDevice, EndIo, Op, OpFlags, Plug, submit_bio};
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, KBox};
+use kalloc::{Arc, KBox, KVec};
 use locking::{SetOnce, SpinLock};
-use mm::Mm;
-use mm_alloc::PAGE_SIZE;
+use mm::{Mm, pin};
+use mm_alloc::{PAGE_SIZE, Page};
 use sync::{Completion, WaitQueue};
 use vfs::IovIter;
 use vfs::kiocb::IoDone;
@@ -59,14 +59,22 @@ pub fn conclude(end: &mut dyn Ending, result: Result<usize>) -> Result<usize> {
 struct Tail {
     /// Its parts; it is allocated before they are there.
     parts: Option<(KBox<dyn Ending>, KBox<dyn IoDone>, Arc<Endings>)>,
+    /// Pages of files that the device wrote to.
+    cached: KVec<Page>,
     result: Result<usize>,
     next: Option<KBox<Tail>>,
+}
+
+/// The device wrote to pages of files that programs have mapped: those that were written back meanwhile are dirty again. May sleep.
+fn dirty(cached: &mut KVec<Page>) {
+    cached.drain_all().filter(pin::is_clean).for_each(|page| pin::dirty_page(&page));
 }
 
 impl Tail {
     fn tell(mut self: KBox<Self>) {
         if let Some((end, done, queue)) = self.parts.take() {
             // Whoever hears of it may let go of the file, and that of the file system: neither is in use any more.
+            self.cached.clear();
             drop(end);
             drop(queue);
             done.done(self.result);
@@ -76,14 +84,15 @@ impl Tail {
     /// All bios are done.
     fn end(self: KBox<Self>, may_sleep: bool) {
         match &self.parts {
-            Some((end, _, _)) if !end.needs_task(self.result) => self.tell(),
+            Some((end, _, _)) if !end.needs_task(self.result) && !self.cached.iter().any(pin::is_clean) => self.tell(),
             Some((_, _, queue)) if !may_sleep => {
                 let queue = queue.clone();
                 queue.push(self);
             }
             _ => {
                 let mut tail = self;
-                let Tail { parts, result, .. } = &mut *tail;
+                let Tail { parts, result, cached, .. } = &mut *tail;
+                dirty(cached);
                 if let Some((end, _, _)) = parts {
                     *result = conclude(&mut **end, *result);
                 }
@@ -139,7 +148,8 @@ impl Endings {
         let mut synced = None;
         while let Some(mut tail) = first {
             first = tail.next.take();
-            let Tail { parts, result, .. } = &mut *tail;
+            let Tail { parts, result, cached, .. } = &mut *tail;
+            dirty(cached);
             let Some((end, _, _)) = parts else { continue };
             *result = end.settle(*result);
             if result.is_ok() && end.wants_sync() {
@@ -269,6 +279,8 @@ pub struct Direct<'a> {
     mm: Arc<Mm>,
     dio: Arc<Dio>,
     tail: Option<KBox<Tail>>,
+    /// Pages of files that the device writes to.
+    cached: KVec<Page>,
     plug: Option<Plug>,
 }
 
@@ -281,7 +293,7 @@ impl<'a> Direct<'a> {
             flags = flags | OpFlags::FUA;
         }
         let tail = match told {
-            true => Some(KBox::new(Tail { parts: None, result: Ok(0), next: None }, GFP_KERNEL)?),
+            true => Some(KBox::new(Tail { parts: None, cached: KVec::new(), result: Ok(0), next: None }, GFP_KERNEL)?),
             false => None,
         };
         let dio = Dio {
@@ -294,7 +306,8 @@ impl<'a> Direct<'a> {
         };
         let dio = Arc::new(dio, GFP_KERNEL)?;
         let plug = (most > PAGE_SIZE).then(Plug::start);
-        Ok(Self { bdev, op, flags, mm: mm::current_mm().ok_or(EFAULT)?, dio, tail, plug })
+        let mm = mm::current_mm().ok_or(EFAULT)?;
+        Ok(Self { bdev, op, flags, mm, dio, tail, cached: KVec::new(), plug })
     }
 
     /// Sends the next `len` bytes of memory, whole sectors, from or to the device's `sector`. An error is the transfer's
@@ -335,6 +348,9 @@ impl<'a> Direct<'a> {
             }
             // The device writes to memory when the program reads.
             let page = self.mm.pin_page(at, self.op == Op::Read)?;
+            if self.op == Op::Read && pin::is_cached(&page) {
+                self.cached.push(page.clone(), GFP_KERNEL)?;
+            }
             bio.add_page(page, (at % PAGE_SIZE) as u32, here as u32)?;
             iter.advance(here);
             left -= here;
@@ -364,6 +380,7 @@ impl<'a> Direct<'a> {
         drop(self.plug.take());
         self.dio.put(true);
         self.dio.waiter.wait_io();
+        dirty(&mut self.cached);
         self.dio.result()
     }
 
@@ -378,6 +395,7 @@ impl<'a> Direct<'a> {
             return done.done(result);
         };
         tail.parts = Some((end, done, queue.clone()));
+        tail.cached = core::mem::take(&mut self.cached);
         *self.dio.tail.lock_irqsave() = Some(tail);
         drop(self.plug.take());
         self.dio.put(true);
@@ -388,7 +406,6 @@ impl<'a> Direct<'a> {
 #[macros::kunit_tests(buffer_direct)]
 mod tests {
     use super::*;
-    use kalloc::KVec;
 
     /// What happened, in order: a digit for who, a letter for what.
     struct Log {
@@ -443,7 +460,8 @@ mod tests {
     fn tail(who: u8, log: &Arc<Log>, queue: &Arc<Endings>, result: Result<usize>) -> Result<KBox<Tail>> {
         let end: KBox<dyn Ending> = KBox::new(End(who, log.clone()), GFP_KERNEL)?;
         let done: KBox<dyn IoDone> = KBox::new(Told(who, log.clone()), GFP_KERNEL)?;
-        Ok(KBox::new(Tail { parts: Some((end, done, queue.clone())), result, next: None }, GFP_KERNEL)?)
+        let parts = Some((end, done, queue.clone()));
+        Ok(KBox::new(Tail { parts, cached: KVec::new(), result, next: None }, GFP_KERNEL)?)
     }
 
     #[test]

@@ -48,7 +48,7 @@ mod mremap;
 mod oom;
 pub mod page_lock;
 mod page_tree;
-mod pin;
+pub mod pin;
 mod proc;
 mod read_in;
 pub mod readahead;

@@ -207,6 +207,46 @@ fn cached(context: &Context, dir: &str) {
     }
 }
 
+/// Reads into the pages of another file, which is written back all the time: it gets what was read.
+fn mapped(context: &Context, dir: &str) {
+    let file = File::open(&path(&format!("{dir}/mapped")), DIRECT, 0o600).expect("a file");
+    let name = path(&format!("{dir}/other"));
+    let other = File::open(&name, libc::O_RDWR | libc::O_CREAT, 0o600).expect("a file");
+    let whole = UNIT * DEPTH;
+    other.truncate(whole as u64).expect("truncate");
+    // SAFETY: new memory.
+    let map = unsafe {
+        libc::mmap(core::ptr::null_mut(), whole, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, other.0, 0)
+    };
+    assert!(map != libc::MAP_FAILED, "mmap");
+    // SAFETY: the mapping is so long, and stays.
+    let map: &'static [u8] = unsafe { core::slice::from_raw_parts(map.cast::<u8>(), whole) };
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let relaxed = std::sync::atomic::Ordering::Relaxed;
+    for id in 20..40 {
+        file.truncate(whole as u64).expect("truncate");
+        let memory = write_units(context, &file, id, 1, 0);
+        all_written(context);
+        done.store(false, relaxed);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(relaxed) {
+                    other.sync(true).expect("fdatasync");
+                }
+            });
+            let parts = map.chunks(UNIT).enumerate();
+            context.submit(&parts.map(|(n, part)| iocb(&file, READ, part, (n * UNIT) as u64)).collect::<Vec<_>>());
+            all_written(context);
+            done.store(true, relaxed);
+        });
+        other.sync(true).expect("fdatasync");
+        let direct = File::open(&name, DIRECT, 0o600).expect("a direct file");
+        let mut back = Pages::new(whole);
+        assert_eq!(direct.read(&mut back, 0), Ok(whole));
+        assert!(back[..] == memory[..], "what was read into the mapping is in the file");
+    }
+}
+
 /// A program that ends with requests under way: they are done when it is gone.
 fn ends(dir: &str) {
     for round in 0..4 {
@@ -238,6 +278,7 @@ fn main() {
     edges(&context, dir);
     cut(&context, dir);
     cached(&context, dir);
+    mapped(&context, dir);
     ends(dir);
     println!("aio: done");
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Reads, writes and `fsync`. A direct transfer goes on after the call; others are done here.
 
-use crate::abi::{op, sqe_flag};
+use crate::abi::{op, setup, sqe_flag};
 use crate::request::Request;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
@@ -57,10 +57,11 @@ fn prepare(request: &mut Request, file: &File, write: bool) -> Result<IovIter<'s
         return Err(EBADF);
     }
     // Polling is the ring's (`IOPOLL`), not a request's.
-    if request.sqe.op_flags & uapi::RWF_HIPRI != 0 {
+    let polls = request.ring.flags & setup::IOPOLL != 0;
+    if request.sqe.op_flags & uapi::RWF_HIPRI != 0 && !polls {
         return Err(EINVAL);
     }
-    if request.sqe.op_flags & !RWF != 0 {
+    if request.sqe.op_flags & !(RWF | uapi::RWF_HIPRI) != 0 || polls && !file.ops().can_submit(file) {
         return Err(EOPNOTSUPP);
     }
     // As Linux: -1 is the file's own position, others have no sign.

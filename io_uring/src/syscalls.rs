@@ -144,6 +144,9 @@ impl Intake<'_> {
         if sqe.has(sqe_flag::BUFFER_SELECT) && !matches!(sqe.opcode, op::READ | op::RECV | op::RECVMSG) {
             return Err(EOPNOTSUPP);
         }
+        if self.ring.flags & setup::IOPOLL != 0 && !op::POLLED.contains(&sqe.opcode) {
+            return Err(EINVAL);
+        }
         if sqe.has(sqe_flag::CQE_SKIP) {
             self.ring.drain_disabled.store(true, Relaxed);
         }
@@ -254,7 +257,15 @@ fn wait(ring: &Arc<Ring>, least: u32, deadline: Option<u64>, signal: &mut bool) 
     // Else its thread goes on with requests.
     let own = ring.sqpoll.is_none();
     let timeouts = ring.timeouts.load(SeqCst);
-    let enough = || ring.ready() >= least || ring.timeouts.load(SeqCst) != timeouts;
+    let polls = ring.flags & setup::IOPOLL != 0;
+    if polls && own && ring.ready() != 0 {
+        // As Linux, which looks only if it has nothing to tell.
+        return Ok(());
+    }
+    let enough = || {
+        let over = polls && own && ring.active.load(SeqCst) == 0;
+        over || ring.ready() >= least || ring.timeouts.load(SeqCst) != timeouts
+    };
     loop {
         if own {
             ring.run_work();

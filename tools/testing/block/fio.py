@@ -226,6 +226,7 @@ TESTS = {
     "io_uring": verified("io_uring", direct="1", iodepth="32"),
     "io_uring-buffered": verified("io_uring", iodepth="16"),
     "io_uring-fixed": verified("io_uring", direct="1", iodepth="32", fixedbufs="1", registerfiles="1"),
+    "io_uring-hipri": verified("io_uring", direct="1", iodepth="32", hipri="1"),
     "io_uring-sqpoll": verified("io_uring", direct="1", iodepth="32", registerfiles="1", sqthread_poll="1"),
     "merges": merges,
     "scheduler": scheduler,

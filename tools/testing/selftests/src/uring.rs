@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU32, Ordering::*};
 pub const TESTS: &[Test] = &[
     ("uring.nop", basic::nop),
     ("uring.bad", basic::bad),
+    ("uring.polled", basic::polled),
     ("uring.files", basic::files),
     ("uring.vectors", basic::vectors),
     ("uring.poll", waits::poll),

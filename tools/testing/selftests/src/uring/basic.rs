@@ -37,6 +37,22 @@ pub fn bad() -> Outcome {
     Ok(())
 }
 
+/// A ring that polls for completions.
+pub fn polled() -> Outcome {
+    let ring = Ring::new(4, 1, 0)?;
+    eq!(ring.one(sqe(NOP, -1, 1))?, 0);
+    let zero = open("/dev/zero", libc::O_RDONLY)?;
+    let mut to = [1u8; 8];
+    let read = Sqe { addr: to.as_mut_ptr() as u64, len: 8, ..sqe(READ, zero, 2) };
+    eq!(ring.one(read)?, -libc::EOPNOTSUPP);
+    for other in [sqe(POLL_ADD, zero, 3), sqe(FSYNC, zero, 4), sqe(TIMEOUT, -1, 5), sqe(CLOSE, zero, 6)] {
+        eq!(ring.one(other)?, -libc::EINVAL);
+    }
+    // Nothing is on its way.
+    eq!(ring.enter(0, 1)?, 0);
+    Ok(())
+}
+
 pub fn files() -> Outcome {
     let ring = Ring::new(8, 0, 0)?;
     let path = cstr(&(dir()? + "/f"));

@@ -7,8 +7,9 @@ use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use locking::SpinLock;
+use task_io::RequestPriority;
 use vfs::file::fmode;
-use vfs::kiocb::{Durable, IoDone, Kiocb};
+use vfs::kiocb::{self, Durable, IoDone, Kiocb};
 use vfs::syscall::rw::{append, appends, read_file, vfs_read, vfs_write, write_file};
 use vfs::{File, IovIter};
 use x86_mm::uaccess::UserPtr;
@@ -64,6 +65,7 @@ fn prepare(request: &mut Request, file: &File, write: bool) -> Result<IovIter<'s
     if request.sqe.op_flags & !(RWF | uapi::RWF_HIPRI) != 0 || polls && !file.ops().can_submit(file) {
         return Err(EOPNOTSUPP);
     }
+    kiocb::priority(request.sqe.ioprio)?;
     // As Linux: -1 is the file's own position, others have no sign.
     if request.sqe.off.cast_signed() < -1 {
         return Err(EINVAL);
@@ -74,6 +76,8 @@ fn prepare(request: &mut Request, file: &File, write: bool) -> Result<IovIter<'s
 fn run(mut request: KBox<Request>, file: &File, mut iter: IovIter<'static>, write: bool) {
     let sqe = request.sqe;
     request.wanted = Some(iter.count());
+    // It was found to be one that may be asked for.
+    let _priority = RequestPriority::set(sqe.ioprio);
     let durable = if write { Durable::of_write(sqe.op_flags) } else { Durable::No };
     let own = sqe.off == u64::MAX || file.mode() & fmode::SEEK == 0;
     let appends = write && appends(file, sqe.op_flags);

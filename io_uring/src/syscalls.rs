@@ -135,8 +135,19 @@ impl Intake<'_> {
             | sqe_flag::ASYNC
             | sqe_flag::BUFFER_SELECT
             | sqe_flag::CQE_SKIP;
-        // Personalities and priorities are not there.
-        let has_flags = matches!(sqe.opcode, op::ACCEPT | op::RECV | op::RECVMSG);
+        // Personalities are not there. Transfers have a priority, others flags in its place.
+        let has_flags = matches!(
+            sqe.opcode,
+            op::ACCEPT
+                | op::RECV
+                | op::RECVMSG
+                | op::READ
+                | op::READV
+                | op::READ_FIXED
+                | op::WRITE
+                | op::WRITEV
+                | op::WRITE_FIXED
+        );
         let known = sqe.flags & !KNOWN == 0 && sqe.personality == 0 && (sqe.ioprio == 0 || has_flags);
         if !known || !op::ALL.contains(&sqe.opcode) {
             return Err(EINVAL);

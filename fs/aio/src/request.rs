@@ -5,8 +5,9 @@ use crate::context::Context;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
+use task_io::RequestPriority;
 use vfs::file::fmode;
-use vfs::kiocb::{Durable, IoDone, Kiocb};
+use vfs::kiocb::{self, Durable, IoDone, Kiocb};
 use vfs::syscall::rw::{append, appends, vfs_read, vfs_write};
 use vfs::{File, IovIter};
 use x86_mm::uaccess::{UserPtr, get_user, put_user};
@@ -171,10 +172,10 @@ fn transfer(request: KBox<Request>, iocb: &Iocb, write: bool) -> Result {
     if iocb.rw_flags & !(uapi::RWF_HIPRI | uapi::RWF_DSYNC | uapi::RWF_SYNC | uapi::RWF_APPEND) != 0 {
         return Err(EOPNOTSUPP);
     }
-    if iocb.flags & FLAG_IOPRIO != 0 && iocb.priority != 0 {
-        // Transfers go with their task's.
-        return Err(EINVAL);
-    }
+    let _priority = match iocb.flags & FLAG_IOPRIO {
+        0 => RequestPriority::set(0),
+        _ => RequestPriority::set(kiocb::priority(iocb.priority)?),
+    };
     let mut pos = if request.file.mode() & fmode::SEEK != 0 { iocb.offset } else { 0 };
     if pos < 0 {
         return Err(EINVAL);

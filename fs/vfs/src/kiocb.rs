@@ -44,6 +44,12 @@ impl Durable {
     }
 }
 
+/// The priority that a request asks for, if it may (`ioprio_set(2)`). EINVAL, EPERM.
+pub fn priority(asked: u16) -> Result<u16> {
+    let may = || cred::capable(cred::CAP_SYS_ADMIN) || cred::capable(cred::CAP_SYS_NICE);
+    task_io::check_priority(asked.into(), may).map(|()| asked)
+}
+
 /// A transfer between a file and memory, whose end is told.
 pub struct Kiocb {
     /// First byte of the file.

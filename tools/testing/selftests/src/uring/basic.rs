@@ -68,6 +68,9 @@ pub fn files() -> Outcome {
     eq!(ring.one(read)?, 12);
     eq!(&back[..12], b"\0\0\0some text");
     eq!(ring.one(Sqe { op_flags: libc::RWF_HIPRI as u32, ..read })?, -libc::EINVAL);
+    // Priorities: best effort, and what is no class.
+    eq!(ring.one(Sqe { ioprio: 2 << 13 | 4, ..read })?, 12);
+    eq!(ring.one(Sqe { ioprio: 7 << 13, ..read })?, -libc::EINVAL);
     // The file's own position.
     eq!(ring.one(Sqe { off: u64::MAX, len: 5, ..read })?, 5);
     eq!(c!(libc::lseek(fd, 0, libc::SEEK_CUR)), 5);

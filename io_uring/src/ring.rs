@@ -39,6 +39,9 @@ pub(crate) mod at {
     pub(crate) const CQES: usize = 320;
 }
 
+/// Requests that ended and hold a file are dropped after this, unless a call of the program does it before.
+const DROP_AFTER_NS: u64 = 10_000_000;
+
 /// A result that found no room.
 type Cqe = [u64; 2];
 
@@ -353,10 +356,12 @@ impl Ring {
     /// Room for what ends without being able to sleep: a request is put here and dropped by a task. Any context.
     pub(crate) fn drop_later(&self, request: KBox<Request>) {
         push(&mut self.spent.lock_irqsave(), request);
-        if !self.armed.swap(true, SeqCst)
+        // Nobody calls for a closed ring any more, and its files are to be free soon.
+        let closed = self.is_closed();
+        if (!self.armed.swap(true, SeqCst) || closed)
             && let Some(later) = self.later.get()
         {
-            later.queue_after(10_000_000);
+            later.queue_after(if closed { 0 } else { DROP_AFTER_NS });
         }
     }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Workers (`IOSQE_ASYNC`): threads of the program's own (`iou-wrk-TID`) that do requests while who sent them goes on. A ring has as many
-//! as it has requests for that would wait otherwise, at most four for each CPU; those that connect, which may take for ever, are not
-//! limited by that. One that had nothing to do for five seconds ends, as all do with the ring, with the process, and when it becomes another
-//! program.
+//! Workers (`IOSQE_ASYNC`): threads of the program's own (`iou-wrk-TID`) that do requests while who sent them goes on. A ring has as
+//! many as it has requests for that would wait otherwise, at most four for each CPU and for tasks with the same memory and rights; those
+//! that connect, which may take for ever, are not limited by that. One that had nothing to do for five seconds ends, as all do with the
+//! ring, with the process, and when it becomes another program.
 //!
 //! A worker has the memory, the files and the rights of the task that made it, and does requests of tasks with the same memory and rights
 //! alone. What a request begins in a worker and has to wait for its file is put off as elsewhere, and then goes on in the task that sent it.
@@ -99,8 +99,8 @@ impl Inner {
     /// Whether another worker is wanted for what waits.
     fn wants(&self, whose: &Whose, limit: usize) -> bool {
         let waiting = self.queue.iter().filter(|waiting| waiting.whose.is(whose)).count();
-        let idle = self.slots.iter().filter(|slot| slot.idle && slot.whose.is(whose)).count();
-        waiting > idle && self.slots.len() < limit
+        let mine = || self.slots.iter().filter(|slot| slot.whose.is(whose));
+        waiting > mine().filter(|slot| slot.idle).count() && mine().count() < limit
     }
 
     fn slot(&mut self, id: u64) -> Option<&mut Slot> {

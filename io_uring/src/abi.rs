@@ -40,6 +40,9 @@ pub(crate) mod op {
     pub(crate) const SYMLINKAT: u8 = 38;
     pub(crate) const LINKAT: u8 = 39;
     pub(crate) const SOCKET: u8 = 45;
+    /// What a ring that polls for completions takes (`IORING_SETUP_IOPOLL`).
+    pub(crate) const POLLED: &[u8] =
+        &[NOP, READV, WRITEV, READ_FIXED, WRITE_FIXED, READ, WRITE, PROVIDE_BUFFERS, REMOVE_BUFFERS];
     /// All there are; others answer EINVAL, as in a kernel that does not know them.
     pub(crate) const ALL: &[u8] = &[
         NOP,
@@ -85,14 +88,17 @@ pub(crate) mod op {
 /// Flags of a request.
 pub(crate) mod sqe_flag {
     pub(crate) const FIXED_FILE: u8 = 1 << 0;
+    pub(crate) const DRAIN: u8 = 1 << 1;
     pub(crate) const LINK: u8 = 1 << 2;
     pub(crate) const HARDLINK: u8 = 1 << 3;
+    pub(crate) const ASYNC: u8 = 1 << 4;
     pub(crate) const BUFFER_SELECT: u8 = 1 << 5;
     pub(crate) const CQE_SKIP: u8 = 1 << 6;
 }
 
 /// Flags of `io_uring_setup`.
 pub(crate) mod setup {
+    pub(crate) const IOPOLL: u32 = 1 << 0;
     pub(crate) const SQPOLL: u32 = 1 << 1;
     pub(crate) const SQ_AFF: u32 = 1 << 2;
     pub(crate) const CQSIZE: u32 = 1 << 3;
@@ -107,7 +113,7 @@ pub(crate) mod setup {
     /// Those that say how a task goes on with its requests.
     pub(crate) const TASKRUN: u32 = COOP_TASKRUN | TASKRUN_FLAG | DEFER_TASKRUN;
     pub(crate) const KNOWN: u32 =
-        SQPOLL | SQ_AFF | CQSIZE | CLAMP | ATTACH_WQ | R_DISABLED | SUBMIT_ALL | SINGLE_ISSUER | TASKRUN;
+        IOPOLL | SQPOLL | SQ_AFF | CQSIZE | CLAMP | ATTACH_WQ | R_DISABLED | SUBMIT_ALL | SINGLE_ISSUER | TASKRUN;
 }
 
 /// What `io_uring_setup` says there is.
@@ -119,6 +125,7 @@ pub(crate) mod feature {
     const POLL_32BITS: u32 = 1 << 6;
     const SQPOLL_NONFIXED: u32 = 1 << 7;
     const EXT_ARG: u32 = 1 << 8;
+    const NATIVE_WORKERS: u32 = 1 << 9;
     const CQE_SKIP: u32 = 1 << 11;
     const LINKED_FILE: u32 = 1 << 12;
     pub(crate) const ALL: u32 = SINGLE_MMAP
@@ -128,6 +135,7 @@ pub(crate) mod feature {
         | POLL_32BITS
         | SQPOLL_NONFIXED
         | EXT_ARG
+        | NATIVE_WORKERS
         | CQE_SKIP
         | LINKED_FILE;
 }

@@ -12,8 +12,10 @@
 //! | `rw` | reads and writes |
 //! | `multi` | requests with several results |
 //! | `provided` | buffers that are chosen when a request's turn comes |
+//! | `drain` | requests that all others wait for (`IOSQE_IO_DRAIN`) |
 //! | `pending` | requests that wait: for a file to be ready, for a time; taking them back |
 //! | `sqpoll` | the thread that takes requests in (`IORING_SETUP_SQPOLL`) |
+//! | `workers` | threads that do requests (`IOSQE_ASYNC`) |
 //! | `register` | registered files, buffers, event descriptors |
 //! | `syscalls` | the calls |
 //!
@@ -29,6 +31,7 @@
 #![feature(arbitrary_self_types)]
 
 mod abi;
+mod drain;
 mod multi;
 mod ops;
 mod pending;
@@ -40,6 +43,7 @@ mod ring;
 mod rw;
 mod sqpoll;
 mod syscalls;
+mod workers;
 
 pub use ring::init;
 pub use syscalls::{sys_io_uring_enter, sys_io_uring_register, sys_io_uring_setup};

@@ -6,6 +6,7 @@ use crate::multi;
 use crate::pending::{Armed, cancel, remove_poll, remove_timeout, wait_ready, wait_time};
 use crate::request::Request;
 use crate::rw;
+use crate::workers::hand_over;
 use errno::{Result, code::*};
 use kalloc::{Arc, KBox};
 use sync::{PollMask, PollTable};
@@ -25,6 +26,30 @@ fn find_file(request: &Request) -> Result<Arc<File>> {
     vfs::fdtable::fdget(fd)
 }
 
+/// Finds the file of a request that keeps it while it is under way.
+pub(crate) fn take_file(request: &mut Request) -> Result {
+    let keeps = matches!(
+        request.sqe.opcode,
+        op::READ
+            | op::READV
+            | op::READ_FIXED
+            | op::WRITE
+            | op::WRITEV
+            | op::WRITE_FIXED
+            | op::FSYNC
+            | op::POLL_ADD
+            | op::ACCEPT
+            | op::RECV
+            | op::RECVMSG
+            | op::SEND
+            | op::SENDMSG
+    );
+    if keeps && request.file.is_none() {
+        request.file = Some(find_file(request)?);
+    }
+    Ok(())
+}
+
 /// Begins a request whose turn it is, in its task. May sleep.
 pub(crate) fn go_on(mut request: KBox<Request>) {
     if request.again.is_none() {
@@ -33,6 +58,12 @@ pub(crate) fn go_on(mut request: KBox<Request>) {
     }
     if request.ring.is_closed() {
         return request.end(Err(ECANCELED));
+    }
+    if request.sqe.has(sqe_flag::ASYNC) && !request.handed {
+        match hand_over(request) {
+            Some(back) => request = back,
+            None => return,
+        }
     }
     let mut limited = None;
     if !request.polled

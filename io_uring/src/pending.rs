@@ -4,6 +4,7 @@
 use crate::abi::{cancel, op, timeout};
 use crate::request::Request;
 use crate::ring::{Ring, RingFile};
+use crate::workers::Found;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
@@ -385,10 +386,21 @@ pub(crate) fn cancel(request: &Request) -> Result<usize> {
     let any = sqe.op_flags & cancel::ANY != 0;
     let its = |waiting: &Waiting| any || waiting.request.sqe.user_data == sqe.addr;
     let mut count = 0;
-    while let Some(found) = request.ring.pending.take(its) {
+    let many = sqe.op_flags & (cancel::ALL | cancel::ANY) != 0;
+    loop {
+        let queued = |request: &Request| any || request.sqe.user_data == sqe.addr;
+        let found = match request.ring.pending.take(its) {
+            Some(found) => found,
+            None => match request.ring.workers.take_back(queued, (!many).then_some(sqe.addr)) {
+                Found::Queued(found) => found,
+                // It is interrupted, but may be too far for that.
+                Found::Running => return Err(EALREADY),
+                Found::Nothing => break,
+            },
+        };
         found.end(Err(ECANCELED));
         count += 1;
-        if sqe.op_flags & (cancel::ALL | cancel::ANY) == 0 {
+        if !many {
             return Ok(0);
         }
     }

@@ -5,7 +5,7 @@ use crate::abi::{Sqe, op, sqe_flag, timeout};
 use crate::pending::Again;
 use crate::register::Buffer;
 use crate::ring::Ring;
-use core::sync::atomic::Ordering::AcqRel;
+use core::sync::atomic::Ordering::SeqCst;
 use errno::{Result, code::*};
 use kalloc::{Arc, KBox, WeakArc};
 use ktime::hrtimer::HrTimer;
@@ -47,6 +47,8 @@ pub(crate) struct Request {
     pub(crate) next: Option<KBox<Request>>,
     /// What its transfer should move; less breaks the chain.
     pub(crate) wanted: Option<usize>,
+    /// A worker does it, or was to (`IOSQE_ASYNC`).
+    pub(crate) handed: bool,
     /// It was ready once: it is not put off again.
     pub(crate) polled: bool,
     /// No other request of the ring has this number.
@@ -73,6 +75,7 @@ impl Request {
             link: None,
             next: None,
             wanted: None,
+            handed: false,
             polled: false,
             id: ring.pending.new_id(),
             timed: false,
@@ -105,7 +108,7 @@ impl Request {
         if failed || !self.sqe.has(sqe_flag::CQE_SKIP) {
             ring.post(&self.sqe, value, self.cqe_flags);
         }
-        ring.active.fetch_sub(1, AcqRel);
+        ring.active.fetch_sub(1, SeqCst);
         if self.timed {
             ring.pending.target_ended(self.id);
         }
@@ -116,6 +119,7 @@ impl Request {
                 ring.go_on_later(next);
             }
         }
+        crate::drain::ended(&ring);
         ring.drop_later(self);
     }
 }

@@ -2,12 +2,14 @@
 //! A ring: where requests are taken from, where results go, who waits for them, and what a task still has to do for it.
 
 use crate::abi::{CQ_EVENTFD_DISABLED, CQE, CQE_MORE, SQ_CQ_OVERFLOW, SQ_TASKRUN, SQE, Sqe, offset, op, setup};
+use crate::drain::Deferred;
 use crate::pending::Pending;
 use crate::provided::Groups;
 use crate::region::Region;
 use crate::register::Buffer;
 use crate::request::{Request, Sender, cancel_chain};
 use crate::sqpoll::SqPoll;
+use crate::workers::Workers;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
 use errno::{Result, code::*};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
@@ -36,6 +38,9 @@ pub(crate) mod at {
     pub(crate) const CQ_OVERFLOW: usize = 284;
     pub(crate) const CQES: usize = 320;
 }
+
+/// Requests that ended and hold a file are dropped after this, unless a call of the program does it before.
+const DROP_AFTER_NS: u64 = 10_000_000;
 
 /// A result that found no room.
 type Cqe = [u64; 2];
@@ -83,6 +88,10 @@ pub(crate) struct Ring {
     armed: AtomicBool,
     later: SetOnce<DelayedWork>,
     pub(crate) pending: Pending,
+    pub(crate) workers: Workers,
+    pub(crate) deferred: Deferred,
+    /// A request was sent whose result is not posted (`IOSQE_CQE_SKIP_SUCCESS`): there is no draining any more.
+    pub(crate) drain_disabled: AtomicBool,
     pub(crate) files: SpinLock<KVec<Option<Arc<File>>>>,
     pub(crate) buffers: SpinLock<KVec<Arc<Buffer>>>,
     /// Buffers to choose from.
@@ -131,6 +140,9 @@ impl Ring {
             armed: AtomicBool::new(false),
             later: SetOnce::new(),
             pending: Pending::new(),
+            workers: Workers::new(),
+            deferred: Deferred::new(),
+            drain_disabled: AtomicBool::new(false),
             files: SpinLock::new(KVec::new()),
             buffers: SpinLock::new(KVec::new()),
             groups: Groups::new(),
@@ -344,10 +356,12 @@ impl Ring {
     /// Room for what ends without being able to sleep: a request is put here and dropped by a task. Any context.
     pub(crate) fn drop_later(&self, request: KBox<Request>) {
         push(&mut self.spent.lock_irqsave(), request);
-        if !self.armed.swap(true, SeqCst)
+        // Nobody calls for a closed ring any more, and its files are to be free soon.
+        let closed = self.is_closed();
+        if (!self.armed.swap(true, SeqCst) || closed)
             && let Some(later) = self.later.get()
         {
-            later.queue_after(10_000_000);
+            later.queue_after(if closed { 0 } else { DROP_AFTER_NS });
         }
     }
 
@@ -442,6 +456,8 @@ impl Ring {
             poll.wake();
         }
         self.pending.cancel_all();
+        self.deferred.cancel_all();
+        self.workers.cancel_all();
         let mut list = self.work.lock_irqsave().take();
         while let Some(mut request) = list {
             list = request.next.take();
@@ -463,7 +479,7 @@ impl Ring {
 }
 
 /// Puts a request at the front of a list.
-fn push(list: &mut Option<KBox<Request>>, mut request: KBox<Request>) {
+pub(crate) fn push(list: &mut Option<KBox<Request>>, mut request: KBox<Request>) {
     request.next = list.take();
     *list = Some(request);
 }

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Reads, writes and `fsync`. A direct transfer goes on after the call; others are done here.
 
-use crate::abi::{op, sqe_flag};
+use crate::abi::{op, setup, sqe_flag};
 use crate::request::Request;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use locking::SpinLock;
+use task_io::RequestPriority;
 use vfs::file::fmode;
+use vfs::kiocb::{self, Durable, IoDone, Kiocb};
 use vfs::syscall::rw::{append, appends, read_file, vfs_read, vfs_write, write_file};
 use vfs::{File, IovIter};
 use x86_mm::uaccess::UserPtr;
@@ -56,12 +58,14 @@ fn prepare(request: &mut Request, file: &File, write: bool) -> Result<IovIter<'s
         return Err(EBADF);
     }
     // Polling is the ring's (`IOPOLL`), not a request's.
-    if request.sqe.op_flags & uapi::RWF_HIPRI != 0 {
+    let polls = request.ring.flags & setup::IOPOLL != 0;
+    if request.sqe.op_flags & uapi::RWF_HIPRI != 0 && !polls {
         return Err(EINVAL);
     }
-    if request.sqe.op_flags & !RWF != 0 {
+    if request.sqe.op_flags & !(RWF | uapi::RWF_HIPRI) != 0 || polls && !file.ops().can_submit(file) {
         return Err(EOPNOTSUPP);
     }
+    kiocb::priority(request.sqe.ioprio)?;
     // As Linux: -1 is the file's own position, others have no sign.
     if request.sqe.off.cast_signed() < -1 {
         return Err(EINVAL);
@@ -72,13 +76,21 @@ fn prepare(request: &mut Request, file: &File, write: bool) -> Result<IovIter<'s
 fn run(mut request: KBox<Request>, file: &File, mut iter: IovIter<'static>, write: bool) {
     let sqe = request.sqe;
     request.wanted = Some(iter.count());
-    let durable = write && sqe.op_flags & (uapi::RWF_DSYNC | uapi::RWF_SYNC) != 0;
+    // It was found to be one that may be asked for.
+    let _priority = RequestPriority::set(sqe.ioprio);
+    let durable = if write { Durable::of_write(sqe.op_flags) } else { Durable::No };
     let own = sqe.off == u64::MAX || file.mode() & fmode::SEEK == 0;
     let appends = write && appends(file, sqe.op_flags);
-    if !own && !durable && !appends && !iter.is_empty() && file.ops().can_submit(file, &iter) {
-        return file.ops().submit_direct(file, &mut iter, sqe.off, write, request);
-    }
     let mut pos = sqe.off.cast_signed();
+    let fits = pos.checked_add_unsigned(iter.count() as u64).is_some();
+    let mut done: KBox<dyn IoDone> = request;
+    if !own && fits && !appends && !iter.is_empty() && file.ops().can_submit(file) {
+        match file.ops().submit_direct(file, &mut iter, Kiocb { pos: sqe.off, write, durable, done }) {
+            None => return,
+            // Within the call.
+            Some(back) => done = back.done,
+        }
+    }
     let mut result = match (own, write) {
         (own, true) if appends => append(file, &mut iter, own),
         (true, true) => write_file(file, &mut iter),
@@ -86,10 +98,10 @@ fn run(mut request: KBox<Request>, file: &File, mut iter: IovIter<'static>, writ
         (false, true) => vfs_write(file, &mut iter, &mut pos),
         (false, false) => vfs_read(file, &mut iter, &mut pos),
     };
-    if durable && result.is_ok() {
-        result = file.fsync(sqe.op_flags & uapi::RWF_SYNC == 0).and(result);
+    if durable != Durable::No && result.is_ok() {
+        result = file.fsync(durable == Durable::Data).and(result);
     }
-    request.end(result);
+    done.done(result);
 }
 
 /// `fsync`, in a worker.

@@ -2,12 +2,12 @@
 //! The calls. Source: `io_uring_setup(2)`, `io_uring_enter(2)`, `io_uring_register(2)`.
 
 use crate::abi::{MAX_CQ_ENTRIES, MAX_ENTRIES, Sqe, enter, feature, op, setup, sqe_flag};
-use crate::ops::go_on;
+use crate::drain;
 use crate::register::{is_enabled, register};
 use crate::request::{Request, Sender, cancel_chain};
 use crate::ring::{Ring, RingFile, at, note_ring};
 use crate::sqpoll::{self, SqPoll};
-use core::sync::atomic::Ordering::{AcqRel, SeqCst};
+use core::sync::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
 use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
@@ -127,11 +127,27 @@ struct Intake<'a> {
 
 impl Intake<'_> {
     /// What is wrong with a request, whatever it does.
-    fn check(sqe: &Sqe) -> Result {
-        const KNOWN: u8 =
-            sqe_flag::FIXED_FILE | sqe_flag::LINK | sqe_flag::HARDLINK | sqe_flag::BUFFER_SELECT | sqe_flag::CQE_SKIP;
-        // Workers, personalities, priorities and draining are not there.
-        let has_flags = matches!(sqe.opcode, op::ACCEPT | op::RECV | op::RECVMSG);
+    fn check(&self, sqe: &Sqe) -> Result {
+        const KNOWN: u8 = sqe_flag::FIXED_FILE
+            | sqe_flag::DRAIN
+            | sqe_flag::LINK
+            | sqe_flag::HARDLINK
+            | sqe_flag::ASYNC
+            | sqe_flag::BUFFER_SELECT
+            | sqe_flag::CQE_SKIP;
+        // Personalities are not there. Transfers have a priority, others flags in its place.
+        let has_flags = matches!(
+            sqe.opcode,
+            op::ACCEPT
+                | op::RECV
+                | op::RECVMSG
+                | op::READ
+                | op::READV
+                | op::READ_FIXED
+                | op::WRITE
+                | op::WRITEV
+                | op::WRITE_FIXED
+        );
         let known = sqe.flags & !KNOWN == 0 && sqe.personality == 0 && (sqe.ioprio == 0 || has_flags);
         if !known || !op::ALL.contains(&sqe.opcode) {
             return Err(EINVAL);
@@ -139,7 +155,14 @@ impl Intake<'_> {
         if sqe.has(sqe_flag::BUFFER_SELECT) && !matches!(sqe.opcode, op::READ | op::RECV | op::RECVMSG) {
             return Err(EOPNOTSUPP);
         }
-        Ok(())
+        if self.ring.flags & setup::IOPOLL != 0 && !op::POLLED.contains(&sqe.opcode) {
+            return Err(EINVAL);
+        }
+        if sqe.has(sqe_flag::CQE_SKIP) {
+            self.ring.drain_disabled.store(true, Relaxed);
+        }
+        // Results that are not posted could not be waited for, says Linux.
+        if sqe.has(sqe_flag::DRAIN) && self.ring.drain_disabled.load(Relaxed) { Err(EOPNOTSUPP) } else { Ok(()) }
     }
 
     /// Takes one in and begins it, or its chain when that is complete. `Err`: it was refused, and its chain is complete; its result
@@ -148,7 +171,7 @@ impl Intake<'_> {
         let mut request = KBox::new(Request::new(self.ring, sqe, &self.sender), GFP_KERNEL)?;
         self.ring.taken();
         self.ring.active.fetch_add(1, AcqRel);
-        let checked = Self::check(&sqe);
+        let checked = self.check(&sqe);
         let (links, in_chain) = (sqe.links(), self.chain.is_some());
         if let Err(error) = checked {
             // A chain with a bad one is given up, the bad one with its own error.
@@ -165,7 +188,7 @@ impl Intake<'_> {
             return Ok(());
         }
         if !links && !in_chain {
-            go_on(request);
+            drain::begin(self.ring, request);
             return Ok(());
         }
         request.link = self.chain.take();
@@ -191,7 +214,7 @@ impl Intake<'_> {
     /// Begins the chain that is open.
     fn finish(&mut self) {
         if let Some(chain) = self.whole() {
-            go_on(chain);
+            drain::begin(self.ring, chain);
         }
     }
 }
@@ -245,7 +268,15 @@ fn wait(ring: &Arc<Ring>, least: u32, deadline: Option<u64>, signal: &mut bool) 
     // Else its thread goes on with requests.
     let own = ring.sqpoll.is_none();
     let timeouts = ring.timeouts.load(SeqCst);
-    let enough = || ring.ready() >= least || ring.timeouts.load(SeqCst) != timeouts;
+    let polls = ring.flags & setup::IOPOLL != 0;
+    if polls && own && ring.ready() != 0 {
+        // As Linux, which looks only if it has nothing to tell.
+        return Ok(());
+    }
+    let enough = || {
+        let over = polls && own && ring.active.load(SeqCst) == 0;
+        over || ring.ready() >= least || ring.timeouts.load(SeqCst) != timeouts
+    };
     loop {
         if own {
             ring.run_work();

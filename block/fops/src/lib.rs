@@ -20,7 +20,7 @@ use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use vfs::chrdev::BlockOpen;
 use vfs::file::fmode;
-use vfs::kiocb::IoDone;
+use vfs::kiocb::{Durable, Kiocb};
 use vfs::{File, FileOps, Inode, OpenFlags};
 use x86_mm::uaccess::IovIter;
 
@@ -133,17 +133,22 @@ impl FileOps for BlockFile {
         Ok(done)
     }
 
-    fn can_submit(&self, file: &File, iter: &IovIter<'_>) -> bool {
-        file.flags().any(uapi::O_DIRECT) && direct::is_aligned(self.bdev(), iter)
+    fn can_submit(&self, file: &File) -> bool {
+        file.flags().any(uapi::O_DIRECT)
     }
 
-    fn submit_direct(&self, file: &File, iter: &mut IovIter<'_>, pos: u64, write: bool, done: KBox<dyn IoDone>) {
-        let sync = write && file.flags().any(uapi::O_DSYNC);
+    fn submit_direct(&self, file: &File, iter: &mut IovIter<'_>, kiocb: Kiocb) -> Option<Kiocb> {
+        if !direct::is_aligned(self.bdev(), iter) {
+            return Some(kiocb);
+        }
+        let Kiocb { pos, write, durable, done } = kiocb;
+        let sync = write && durable.max(Durable::of_file(file)) != Durable::No;
         match self.transfer(iter, pos, write, sync) {
             Ok(Some(transfer)) => transfer.submit(done),
             Ok(None) => done.done(Ok(0)),
             Err(error) => done.done(Err(error)),
         }
+        None
     }
 
     fn llseek(&self, _: &File, pos: &mut i64, offset: i64, whence: u32) -> Result<i64> {

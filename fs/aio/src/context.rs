@@ -44,6 +44,8 @@ pub(crate) struct Context {
     tail: SpinLock<u32>,
     /// Requests whose event is not in the ring yet.
     active: AtomicU32,
+    /// Requests that are not in `spent` yet.
+    alive: AtomicU32,
     reaping: Mutex<()>,
     pub(crate) waiters: WaitQueue,
     dead: AtomicBool,
@@ -77,6 +79,7 @@ impl Context {
             ring,
             tail: SpinLock::new(0),
             active: AtomicU32::new(0),
+            alive: AtomicU32::new(0),
             reaping: Mutex::new(()),
             waiters: WaitQueue::new(),
             dead: AtomicBool::new(false),
@@ -114,12 +117,15 @@ impl Context {
         let taken = self
             .active
             .fetch_update(AcqRel, Relaxed, |active| (active.saturating_add(self.ready()) < most).then_some(active + 1));
-        taken.map(drop).map_err(|_| EAGAIN)
+        taken.map_err(|_| EAGAIN)?;
+        self.alive.fetch_add(1, AcqRel);
+        Ok(())
     }
 
     /// A request that was counted never began.
     pub(crate) fn give_place(&self) {
         self.active.fetch_sub(1, AcqRel);
+        self.alive.fetch_sub(1, AcqRel);
         self.waiters.wake_up_all();
     }
 
@@ -138,6 +144,7 @@ impl Context {
             request.next = spent.take();
             *spent = Some(request);
         }
+        self.alive.fetch_sub(1, SeqCst);
         if self.waiters.is_active() {
             self.waiters.wake_up_all();
         }
@@ -186,11 +193,16 @@ impl Context {
         if self.dead.swap(true, AcqRel) {
             return Err(EINVAL);
         }
+        self.finish();
+        Ok(())
+    }
+
+    /// It is dead: waits for the requests on their way, and lets go of their files. May sleep.
+    fn finish(&self) {
         self.waiters.wake_up_all();
         self.polls.cancel_all();
-        self.waiters.wait_until(|| self.active.load(Acquire) == 0);
+        self.waiters.wait_until(|| self.alive.load(SeqCst) == 0);
         self.drop_spent();
-        Ok(())
     }
 }
 
@@ -213,10 +225,9 @@ impl FileOps for RingFile {
     }
 
     fn release(&self, _: &File) {
-        // The mapping is gone: nobody hears any more, and nothing more is to wait.
+        // The mapping is gone: nobody hears any more. When the program is gone its files are not in use either, as on Linux.
         self.0.dead.store(true, Release);
-        self.0.waiters.wake_up_all();
-        self.0.polls.cancel_all();
+        self.0.finish();
     }
 
     fn fault(&self, _: &File, pgoff: u64, _: bool) -> Result<Page> {

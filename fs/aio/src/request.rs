@@ -5,8 +5,9 @@ use crate::context::Context;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
+use task_io::RequestPriority;
 use vfs::file::fmode;
-use vfs::kiocb::IoDone;
+use vfs::kiocb::{self, Durable, IoDone, Kiocb};
 use vfs::syscall::rw::{append, appends, vfs_read, vfs_write};
 use vfs::{File, IovIter};
 use x86_mm::uaccess::{UserPtr, get_user, put_user};
@@ -171,32 +172,38 @@ fn transfer(request: KBox<Request>, iocb: &Iocb, write: bool) -> Result {
     if iocb.rw_flags & !(uapi::RWF_HIPRI | uapi::RWF_DSYNC | uapi::RWF_SYNC | uapi::RWF_APPEND) != 0 {
         return Err(EOPNOTSUPP);
     }
-    if iocb.flags & FLAG_IOPRIO != 0 && iocb.priority != 0 {
-        // Transfers go with their task's.
-        return Err(EINVAL);
-    }
+    let _priority = match iocb.flags & FLAG_IOPRIO {
+        0 => RequestPriority::set(0),
+        _ => RequestPriority::set(kiocb::priority(iocb.priority)?),
+    };
     let mut pos = if request.file.mode() & fmode::SEEK != 0 { iocb.offset } else { 0 };
     if pos < 0 {
         return Err(EINVAL);
     }
     let mut iter = iocb.iter()?;
-    let durable = write && iocb.rw_flags & (uapi::RWF_DSYNC | uapi::RWF_SYNC) != 0;
+    let durable = if write { Durable::of_write(iocb.rw_flags) } else { Durable::No };
     let file = request.file.clone();
     let appends = write && appends(&file, iocb.rw_flags);
-    if !durable && !appends && !iter.is_empty() && file.ops().can_submit(&file, &iter) {
-        file.ops().submit_direct(&file, &mut iter, pos.cast_unsigned(), write, request);
-        return Ok(());
+    let mut done: KBox<dyn IoDone> = request;
+    let fits = pos.checked_add_unsigned(iter.count() as u64).is_some();
+    if fits && !appends && !iter.is_empty() && file.ops().can_submit(&file) {
+        let kiocb = Kiocb { pos: pos.cast_unsigned(), write, durable, done };
+        match file.ops().submit_direct(&file, &mut iter, kiocb) {
+            None => return Ok(()),
+            // Within the call.
+            Some(back) => done = back.done,
+        }
     }
     let mut result = match write {
         true if appends => append(&file, &mut iter, false),
         true => vfs_write(&file, &mut iter, &mut pos),
         false => vfs_read(&file, &mut iter, &mut pos),
     };
-    if durable && result.is_ok() {
-        let synced = file.fsync(iocb.rw_flags & uapi::RWF_SYNC == 0);
+    if durable != Durable::No && result.is_ok() {
+        let synced = file.fsync(durable == Durable::Data);
         result = synced.and(result);
     }
-    request.end(result);
+    done.done(result);
     Ok(())
 }
 

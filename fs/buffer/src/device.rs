@@ -3,6 +3,7 @@
 
 use crate::bios;
 use crate::buffer::Buffer;
+use crate::direct::Endings;
 use crate::table::Table;
 use block::{BdevCache, BlockDevice, OpFlags};
 use core::any::Any;
@@ -36,6 +37,7 @@ pub struct DeviceCache {
     /// What a write of buffers that nobody waited for ended with: the next who waits for all hears of it.
     pub(crate) lost: AtomicI32,
     dead: AtomicBool,
+    endings: Arc<Endings>,
 }
 
 /// Dirty buffers, first in, first out.
@@ -127,6 +129,7 @@ impl DeviceCache {
         let back = Arc::new(SetOnce::new(), GFP_KERNEL)?;
         let mapping = Mapping::new_on(KBox::new(Shared(back.clone()), GFP_KERNEL)?, bdev.size(), &bdi)?;
         let table = Table::new()?;
+        let endings = Endings::new()?;
         let make = |me: &WeakArc<Self>| Self {
             me: me.clone(),
             bdev: Arc::downgrade(bdev),
@@ -143,6 +146,7 @@ impl DeviceCache {
             dirty: SpinLock::new(DirtyList::default()),
             lost: AtomicI32::new(0),
             dead: AtomicBool::new(false),
+            endings,
         };
         let cache = Arc::new_cyclic(make, GFP_KERNEL)?;
         // New, so the cells are empty.
@@ -177,6 +181,11 @@ impl DeviceCache {
     /// What the page cache knows of it.
     pub fn bdi(&self) -> &Arc<BackingDev> {
         &self.bdi
+    }
+
+    /// What a worker has to do at the end of transfers past the cache.
+    pub fn endings(&self) -> &Arc<Endings> {
+        &self.endings
     }
 
     /// Buffers in memory.
@@ -344,7 +353,7 @@ impl DeviceCache {
 
     /// Drops the cached pages of the bytes `[start, end)`, which were written first: somebody writes past them.
     pub(crate) fn drop_pages(&self, start: u64, end: u64) {
-        if start < end {
+        if start < end && self.mapping.page_count() != 0 {
             let _guard = self.mapping.invalidate_lock();
             self.mapping.remove(start >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT);
         }

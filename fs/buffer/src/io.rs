@@ -4,7 +4,7 @@
 use crate::device::DeviceCache;
 use block::OpFlags;
 use errno::{Result, code::*};
-use mm_alloc::layout::{PAGE_SHIFT, PAGE_SIZE};
+use mm_alloc::layout::PAGE_SHIFT;
 use vfs::filemap::{generic_read, write_page};
 use vfs::{File, IovIter};
 
@@ -60,20 +60,25 @@ pub fn before_direct(cache: &DeviceCache, start: u64, end: u64, write: bool) -> 
         Ok(())
     })?;
     if write {
-        after_direct(cache, start, end)?;
+        cache.drop_pages(start, end);
+        forget_buffers(cache, start, end)?;
     }
     Ok(())
 }
 
-/// After a write past the cache: what was read in meanwhile is old.
+/// After a write past the cache: what was read in meanwhile is old. What a program made dirty meanwhile stays, and is written later.
 pub fn after_direct(cache: &DeviceCache, start: u64, end: u64) -> Result {
     if start >= end {
         return Ok(());
     }
     if cache.mapping().page_count() != 0 {
-        let page = PAGE_SIZE as u64;
-        cache.drop_pages(start - start % page, end.next_multiple_of(page));
+        let _guard = cache.mapping().invalidate_lock();
+        cache.mapping().drop_old(start >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT);
     }
+    forget_buffers(cache, start, end)
+}
+
+fn forget_buffers(cache: &DeviceCache, start: u64, end: u64) -> Result {
     cache.each_in(start, end, |buffer| {
         if !buffer.is_busy() {
             buffer.forget();

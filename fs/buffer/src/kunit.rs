@@ -288,4 +288,35 @@ mod in_kernel {
             Ok(())
         })
     }
+
+    #[test]
+    fn what_is_old_goes_and_what_is_dirty_stays() -> Result {
+        with_disk(|ram, bdev, cache| {
+            let file = file(bdev, cache)?;
+            for index in 0..8 {
+                drop(file.get_or_read(index)?);
+            }
+            let page = file.get_or_read(3)?;
+            page.write(8, &[7; 8])?;
+            file.set_dirty(3, &page);
+            drop(page);
+            // Somebody has it, perhaps to change it.
+            let held = file.get_or_read(5)?;
+            for page in &ram.pages {
+                page.write(16, &[9; 8])?;
+            }
+            {
+                let _guard = file.invalidate_lock();
+                file.drop_old(1, 6);
+            }
+            let there = |index: u64| file.find(index).is_some();
+            assert_eq!([0, 1, 2, 3, 4, 5, 6, 7].map(there), [true, false, false, true, false, true, false, true]);
+            drop(held);
+            let new = |index: u64| file.get_or_read(index).map(|page| page.read_u64(16) != 0);
+            assert_eq!((new(0), new(1), new(3)), (Ok(false), Ok(true), Ok(false)));
+            file.write_and_wait(0, u64::MAX)?;
+            assert_eq!(ram.pages.get(3).map_or(0, |page| page.read_u64(8)), u64::from_le_bytes([7; 8]));
+            Ok(())
+        })
+    }
 }

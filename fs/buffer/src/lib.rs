@@ -9,6 +9,7 @@
 //! | `write` | writing dirty buffers |
 //! | `bios` | bios for runs of pages |
 //! | `io` | reading and writing a device through its pages |
+//! | `direct` | transfers past them, of programs' own pages, that are waited for or told of |
 //! | `mount` | a device for a super block |
 //!
 //! A buffer's bytes live in memory of their own. They and the device's pages are kept the same: a page is filled from the buffers
@@ -24,6 +25,7 @@
 pub mod bios;
 mod buffer;
 mod device;
+pub mod direct;
 pub mod io;
 #[cfg(CONFIG_KUNIT = "y")]
 mod kunit;

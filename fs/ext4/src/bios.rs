@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Transfers between pages of files and the device: pieces that follow each other on the disk go into one bio. No locks.
 
-use crate::device::{Batch, Blocks};
+use crate::device::Blocks;
 use errno::Result;
 use kalloc::flags::GFP_NOFS;
 use kalloc::{Arc, KBox};
@@ -12,30 +12,19 @@ use kernel::filesystem::mm_alloc::Page;
 /// Most pieces of a bio.
 const PIECES: usize = 256;
 
-/// Who is told that a bio is done.
-enum End {
-    Shared(Arc<dyn EndIo>),
-    Batch(Arc<Batch>),
-}
-
 /// Gathers pieces into bios and submits those that are full.
 pub(crate) struct Bios<'a> {
     device: &'a Blocks,
     op: Op,
     flags: OpFlags,
-    end: End,
+    end: Arc<dyn EndIo>,
     bio: Option<KBox<Bio>>,
     next: u64,
 }
 
 impl<'a> Bios<'a> {
     pub(crate) fn new(device: &'a Blocks, op: Op, flags: OpFlags, end: Arc<dyn EndIo>) -> Self {
-        Self { device, op, flags, end: End::Shared(end), bio: None, next: 0 }
-    }
-
-    /// Bios that are waited for with a batch.
-    pub(crate) fn in_batch(device: &'a Blocks, op: Op, flags: OpFlags, batch: &Arc<Batch>) -> Self {
-        Self { device, op, flags, end: End::Batch(batch.clone()), bio: None, next: 0 }
+        Self { device, op, flags, end, bio: None, next: 0 }
     }
 
     /// Adds `len` bytes of a page (one block) that belong to `block`.
@@ -59,13 +48,8 @@ impl<'a> Bios<'a> {
     /// Submits what is left.
     pub(crate) fn submit(&mut self) {
         let Some(mut bio) = self.bio.take() else { return };
-        match &self.end {
-            End::Shared(end) => {
-                bio.set_end(BioEnd::Shared(end.clone()));
-                block::submit_bio(bio);
-            }
-            End::Batch(batch) => batch.submit(bio),
-        }
+        bio.set_end(BioEnd::Shared(self.end.clone()));
+        block::submit_bio(bio);
     }
 }
 

@@ -9,6 +9,7 @@ use kalloc::flags::GFP_NOFS;
 use kalloc::{Arc, KBox, KVec};
 use kernel::filesystem::block::{self, Bio, BioEnd, BlockDevice, EndIo, Op, OpFlags, SECTOR_SHIFT};
 use kernel::filesystem::buffer::DeviceCache;
+use kernel::filesystem::buffer::direct::Endings;
 use kernel::filesystem::mm::Mapping;
 use kernel::filesystem::mm_alloc::{PAGE_SIZE, Page};
 use kernel::filesystem::sync::Completion;
@@ -20,18 +21,25 @@ pub(crate) struct Blocks {
     pub(crate) block_size: usize,
     /// The device's own pages, which programs read.
     pages: Arc<Mapping>,
+    endings: Arc<Endings>,
     barrier: Arc<AtomicBool>,
 }
 
 impl Blocks {
     pub(crate) fn new(bdev: &Arc<BlockDevice>, block_size: usize) -> Result<Self> {
-        let pages = DeviceCache::of(bdev)?.mapping().clone();
-        Ok(Self { bdev: bdev.clone(), block_size, pages, barrier: Arc::new(AtomicBool::new(true), GFP_NOFS)? })
+        let cache = DeviceCache::of(bdev)?;
+        let (pages, endings) = (cache.mapping().clone(), cache.endings().clone());
+        Ok(Self { bdev: bdev.clone(), block_size, pages, endings, barrier: Arc::new(AtomicBool::new(true), GFP_NOFS)? })
     }
 
     /// Whether the device's cache is flushed where order matters (mount option `barrier`).
     pub(crate) fn set_barrier(&self, barrier: bool) {
         self.barrier.store(barrier, Ordering::Relaxed);
+    }
+
+    /// What a worker has to do at the end of direct transfers.
+    pub(crate) fn endings(&self) -> &Arc<Endings> {
+        &self.endings
     }
 
     /// Blocks of the device.

@@ -1,79 +1,53 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `O_DIRECT`: between the program and the device, past the page cache.
+//! `O_DIRECT`: between the program's own pages and the device, past the page cache (`buffer::direct`).
 //!
-//! Data goes through pages of the request's own. A write to blocks without a place gives them unwritten ones first and marks them
-//! written when the data is there, together with the new size: a crash shows nothing of what the blocks held before. What does
-//! not end at a block's bounds, and holes of files without extents, go through the cache and are written back at once.
+//! A write to blocks without a place gives them unwritten ones first and marks them written when the data is there, together with the
+//! new size: a crash shows nothing of what the blocks held before. What does not end at a block's bounds, and writes to files without
+//! extents, go through the cache and are written back at once.
+//!
+//! Asynchronous requests ([`submit`]) leave the inode's lock when they are on their way and count in `Shared::direct` until their end:
+//! who takes blocks away holds the lock exclusively and waits for them. At the end a worker marks blocks written and drops what was read
+//! in meanwhile; it takes no lock of an inode. Writes that make the file longer are done within the call.
+//!
+//! Locks: the inode's, shared for reads and for writes within the file, the mapping's `invalidate` lock while cached pages make way, never
+//! while the program's memory is looked up: a page of it may be the same file's.
 
-use crate::bios::Bios;
-use crate::device::Batch;
+use crate::file::sync_inode;
 use crate::mounted::{Mounted, parts};
-use crate::node::{Node, to_core};
+use crate::node::Node;
 use errno::Result;
-use errno::code::{EFAULT, EFBIG, EINVAL, EIO};
-use ext4_core::{Create, State};
+use errno::code::{EFBIG, EINVAL, EIO};
+use ext4_core::State;
 use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, KVec};
-use kernel::filesystem::block::{Op, OpFlags};
+use kalloc::{Arc, KBox};
+use kernel::filesystem::buffer::direct::{Direct, Ending, is_aligned};
 use kernel::filesystem::mm::Mapping;
-use kernel::filesystem::mm_alloc::{PAGE_SIZE, Page};
-use kernel::filesystem::vfs::attr::remove_privileges;
-use kernel::filesystem::vfs::filemap::{generic_write, write_limit};
-use kernel::filesystem::vfs::{File, Inode, IovIter, OpenFlags};
+use kernel::filesystem::mm_alloc::PAGE_SIZE;
+use kernel::filesystem::vfs::attr::{has_privileges, remove_privileges};
+use kernel::filesystem::vfs::filemap::{generic_read, generic_write, write_limit};
+use kernel::filesystem::vfs::kiocb::{Durable, Kiocb};
+use kernel::filesystem::vfs::{File, Inode, IovIter, OpenFlags, iop};
 
-/// Bytes moved at a time.
+/// Bytes that a write which is waited for moves at a time: what is written of it stays if the disk is full then.
 const CHUNK: usize = 1 << 20;
 
-/// Whether place and memory are where the device can reach them: multiples of its sectors.
-fn check_alignment(mount: &Mounted, iter: &mut IovIter<'_>, pos: u64) -> Result {
-    let sector = u64::from(mount.base.cache.device.bdev.logical_block_size());
-    let mut all = pos | iter.count() as u64;
-    let mut seen = 0;
-    while let Some((address, len)) = iter.next_part().filter(|(_, len)| *len != 0) {
-        all |= address.addr() as u64 | len as u64;
-        iter.advance(len);
-        seen += len;
-    }
-    iter.revert(seen);
-    if all.is_multiple_of(sector) { Ok(()) } else { Err(EINVAL) }
+/// Whether a file was opened for this.
+pub(crate) fn wanted(flags: OpenFlags, inode: &Inode) -> Result<bool> {
+    // What goes through the journal is in memory until it is home.
+    Ok(flags.any(uapi::O_DIRECT) && !Node::of(inode)?.shared.is_journaled())
 }
 
-fn pages_for(len: usize) -> Result<KVec<Page>> {
-    let mut pages = KVec::new();
-    for _ in 0..len.div_ceil(PAGE_SIZE) {
-        pages.push(Page::alloc(GFP_KERNEL)?, GFP_KERNEL)?;
-    }
-    Ok(pages)
+/// Whether place and memory are where the device can reach them.
+fn check_alignment(mount: &Mounted, iter: &IovIter<'_>, pos: u64) -> Result {
+    let bdev = &mount.base.cache.device.bdev;
+    let whole = (pos | iter.count() as u64).is_multiple_of(u64::from(bdev.logical_block_size()));
+    if whole && is_aligned(bdev, iter) { Ok(()) } else { Err(EINVAL) }
 }
 
-/// Moves blocks between consecutive ones of the device and the request's pages from byte `at` on.
-struct Transfer<'a> {
-    mount: &'a Mounted,
-    pages: &'a [Page],
-    op: Op,
-    batch: Arc<Batch>,
-}
-
-impl<'a> Transfer<'a> {
-    fn new(mount: &'a Mounted, pages: &'a [Page], op: Op) -> Result<Self> {
-        Ok(Self { mount, pages, op, batch: Batch::new()? })
-    }
-
-    fn add(&self, block: u64, count: u32, at: usize) -> Result {
-        let size = self.mount.core.geo.block_size;
-        let mut bios = Bios::in_batch(&self.mount.base.cache.device, self.op, OpFlags::SYNC, &self.batch);
-        for step in 0..count as usize {
-            let from = at + step * size;
-            let page = self.pages.get(from / PAGE_SIZE).ok_or(EIO)?;
-            bios.push(block + step as u64, page, from % PAGE_SIZE, size)?;
-        }
-        bios.submit();
-        Ok(())
-    }
-
-    fn wait(&self) -> Result {
-        self.batch.wait()
-    }
+/// Whether the data is where blocks of it can be reached: not inside the inode, and for a write mapped by extents.
+fn has_blocks(node: &Node, write: bool) -> bool {
+    let tree = node.shared.tree.read();
+    !tree.inode.is_inline() && (!write || tree.inode.uses_extents())
 }
 
 /// Reads. The position advances by what was read.
@@ -84,83 +58,76 @@ pub(crate) fn read(file: &File, mapping: &Arc<Mapping>, to: &mut IovIter<'_>, po
     if to.count() == 0 {
         return Ok(0);
     }
-    check_alignment(mount, to, start)?;
-    let _lock = inode.lock.read();
-    let (mut at, mut done) = (start, 0);
-    while to.count() != 0 && at < inode.size() {
-        let len = to.count().min(CHUNK).min(usize::try_from(inode.size() - at).unwrap_or(CHUNK));
-        mapping.write_and_wait(at, at + len as u64 - 1)?;
-        let n = match read_chunk(node, mount, to, at, len) {
-            Ok(n) => n,
-            Err(error) if done == 0 => return Err(error),
-            Err(_) => break,
-        };
-        at += n as u64;
-        done += n;
-        if n < len {
-            break;
-        }
+    if to.user_alignment().is_none() {
+        // The kernel's own memory.
+        return generic_read(file, mapping, to, pos);
     }
-    *pos = at.cast_signed();
+    check_alignment(mount, to, start)?;
+    let done = {
+        let _lock = inode.lock.read();
+        if !has_blocks(node, false) {
+            return generic_read(file, mapping, to, pos);
+        }
+        match begin_read(inode, mapping, to, start, false)? {
+            Some(direct) => direct.wait()?,
+            None => 0,
+        }
+    };
+    *pos = start.saturating_add(done as u64).cast_signed();
     file.accessed();
     Ok(done)
 }
 
-fn read_chunk(node: &Node, mount: &Mounted, to: &mut IovIter<'_>, at: u64, len: usize) -> Result<usize> {
-    let core = &mount.core;
-    let (bits, size) = (core.geo.block_bits, core.geo.block_size);
-    let first = u32::try_from(at >> bits).map_err(|_| EFBIG)?;
-    let skip = (at % size as u64) as usize;
-    let blocks = (skip + len).div_ceil(size) as u32;
-    let pages = pages_for(blocks as usize * size)?;
-    {
-        let transfer = Transfer::new(mount, &pages, Op::Read)?;
-        let result = map_and_read(node, mount, &transfer, first, blocks);
-        transfer.wait().and(result)?;
+/// Begins to read; `None` behind the end of the file. The inode's lock is held.
+fn begin_read<'a>(
+    inode: &'a Inode,
+    mapping: &Arc<Mapping>,
+    to: &mut IovIter<'_>,
+    start: u64,
+    told: bool,
+) -> Result<Option<Direct<'a>>> {
+    let (node, mount) = parts(inode)?;
+    let bdev = &mount.base.cache.device.bdev;
+    let Some(left) = inode.size().checked_sub(start).filter(|left| *left != 0) else { return Ok(None) };
+    let most = to.count().min(usize::try_from(left).unwrap_or(usize::MAX));
+    // Whole sectors; the memory has room for them.
+    let end = start + most.next_multiple_of(bdev.logical_block_size() as usize) as u64;
+    mapping.write_and_wait(start, end - 1)?;
+    let mut direct = Direct::new(bdev, false, false, most, told)?;
+    if let Err(error) = send(node, mount, &mut direct, to, (start, end), false) {
+        direct.fail(error);
     }
-    let mut done = 0;
-    while done < len {
-        let from = skip + done;
-        let page = pages.get(from / PAGE_SIZE).ok_or(EIO)?;
-        let want = (PAGE_SIZE - from % PAGE_SIZE).min(len - done);
-        let n = to.copy_page_to_iter(page, from % PAGE_SIZE, want);
-        done += n;
-        if n < want {
-            return if done == 0 { Err(EFAULT) } else { Ok(done) };
-        }
-    }
-    Ok(done)
+    Ok(Some(direct))
 }
 
-fn map_and_read(node: &Node, mount: &Mounted, transfer: &Transfer<'_>, first: u32, blocks: u32) -> Result {
-    let (core, size) = (&mount.core, mount.core.geo.block_size);
-    let tree = node.shared.tree.read();
-    if tree.inode.is_inline() {
-        let data = core.inline_read(&tree.inode)?;
-        for (index, page) in transfer.pages.iter().enumerate() {
-            page.zero();
-            let from = first as usize * size + index * PAGE_SIZE;
-            let rest = data.get(from..).unwrap_or(&[]);
-            page.write(0, rest.get(..rest.len().min(PAGE_SIZE)).unwrap_or(&[]))?;
+/// Sends the bytes from `at` to `end`. Holes and unwritten blocks are read as zeros; for a write all have a place. Whether some of them are
+/// unwritten.
+fn send(
+    node: &Node,
+    mount: &Mounted,
+    direct: &mut Direct<'_>,
+    iter: &mut IovIter<'_>,
+    (mut at, end): (u64, u64),
+    write: bool,
+) -> Result<bool> {
+    let (bits, size) = (mount.core.geo.block_bits, mount.core.geo.block_size as u64);
+    let mut unwritten = false;
+    while at < end {
+        let first = u32::try_from(at >> bits).map_err(|_| EFBIG)?;
+        let left = u32::try_from(end.div_ceil(size) - u64::from(first)).map_err(|_| EFBIG)?;
+        // The lock must be free again when memory is looked up.
+        let found = mount.core.map(&node.shared.tree.read().inode, first, left)?;
+        let until = ((u64::from(first) + u64::from(found.len.clamp(1, left))) << bits).min(end);
+        let len = (until - at) as usize;
+        match if write { found.allocated() } else { found.block() } {
+            Some(block) => direct.send(iter, mount.base.cache.device.sector(block) + (at % size >> 9), len)?,
+            None if write => return Err(EIO),
+            None => direct.zeros(iter, len)?,
         }
-        return Ok(());
+        unwritten |= matches!(found.state, State::Unwritten(_));
+        at = until;
     }
-    let mut done = 0;
-    while done < blocks {
-        let found = core.map(&tree.inode, first + done, blocks - done)?;
-        let len = found.len.clamp(1, blocks - done);
-        match found.block() {
-            Some(block) => transfer.add(block, len, done as usize * size)?,
-            None => {
-                for step in done..done + len {
-                    let from = step as usize * size;
-                    transfer.pages.get(from / PAGE_SIZE).ok_or(EIO)?.fill(from % PAGE_SIZE, size, 0)?;
-                }
-            }
-        }
-        done += len;
-    }
-    Ok(())
+    Ok(unwritten)
 }
 
 /// Writes.
@@ -173,59 +140,99 @@ pub(crate) fn write(file: &File, mapping: &Arc<Mapping>, from: &mut IovIter<'_>,
     if from.count() == 0 {
         return Ok(0);
     }
-    check_alignment(mount, from, start)?;
-    let plain = {
-        let tree = node.shared.tree.read();
-        tree.inode.is_inline() || !tree.inode.uses_extents()
-    };
-    if plain || !(start | from.count() as u64).is_multiple_of(size) {
+    let user = from.user_alignment().is_some();
+    if user {
+        check_alignment(mount, from, start)?;
+    }
+    if !user || !has_blocks(node, true) || !(start | from.count() as u64).is_multiple_of(size) {
         return through_cache(file, mapping, from, pos);
     }
-    let lock = inode.lock.write();
-    let start = if append { inode.size() } else { start };
-    if start % size != 0 {
-        drop(lock);
-        return through_cache(file, mapping, from, pos);
-    }
-    from.truncate(write_limit(inode, start, from.count())? & !(size as usize - 1));
-    if from.count() == 0 {
-        // A limit lets in less than a block.
-        return Err(EINVAL);
-    }
-    remove_privileges(inode)?;
-    inode.touch_mtime();
-    if start > inode.size() {
-        // The rest of the last page is zeros on the disk, too.
-        crate::truncate::clear_rest(node, mount, mapping, inode.size())?;
-    }
+    let writing = mount.writing_direct();
     let (mut at, mut done) = (start, 0);
     let mut result = Ok(());
-    while from.count() != 0 {
-        match write_chunk(inode, mapping, from, at) {
-            Ok(0) => break,
-            Ok(n) => {
-                at += n as u64;
-                done += n;
-            }
-            Err(error) => {
-                result = Err(error);
-                break;
-            }
+    if !append && may_share(inode, start, from.count()) {
+        let _lock = inode.lock.read();
+        // Others may have changed that since.
+        if may_share(inode, start, from.count()) {
+            from.truncate(write_limit(inode, start, from.count())? & !(size as usize - 1));
+            result = write_chunks(inode, mapping, from, &mut at, &mut done);
         }
     }
-    drop(lock);
+    if done == 0 && result.is_ok() {
+        let lock = inode.lock.write();
+        at = if append { inode.size() } else { start };
+        if !at.is_multiple_of(size) || !has_blocks(node, true) {
+            drop(lock);
+            return through_cache(file, mapping, from, pos);
+        }
+        from.truncate(write_limit(inode, at, from.count())? & !(size as usize - 1));
+        remove_privileges(inode)?;
+        if at > inode.size() {
+            // The rest of the last page is zeros on the disk, too.
+            crate::truncate::clear_rest(node, mount, mapping, inode.size())?;
+        }
+        result = write_chunks(inode, mapping, from, &mut at, &mut done);
+    }
     if done == 0 {
         result?;
     }
     *pos = at.cast_signed();
-    if file.flags().any(uapi::O_DSYNC) || inode.sb().flags() & uapi::MS_SYNCHRONOUS != 0 {
+    drop(writing);
+    if done != 0 && (file.flags().any(uapi::O_DSYNC) || inode.sb().flags() & uapi::MS_SYNCHRONOUS != 0) {
         file.fsync(!file.flags().has(uapi::O_SYNC))?;
     }
     Ok(done)
 }
 
+/// Whether a write of `count` bytes at `start` changes neither the file's size nor its rights: then others may write at the same time.
+fn may_share(inode: &Inode, start: u64, count: usize) -> bool {
+    start.checked_add(count as u64).is_some_and(|end| end <= inode.size()) && !has_privileges(inode)
+}
+
+/// Writes piece by piece and waits for each. EINVAL for nothing: a limit lets in less than a block. The inode's lock is held.
+fn write_chunks(
+    inode: &Inode,
+    mapping: &Arc<Mapping>,
+    from: &mut IovIter<'_>,
+    at: &mut u64,
+    done: &mut usize,
+) -> Result {
+    if from.count() == 0 {
+        return Err(EINVAL);
+    }
+    inode.touch_mtime();
+    while from.count() != 0 {
+        let len = write_chunk(inode, mapping, from, *at)?;
+        *at += len as u64;
+        *done += len;
+    }
+    Ok(())
+}
+
+fn write_chunk(inode: &Inode, mapping: &Arc<Mapping>, from: &mut IovIter<'_>, at: u64) -> Result<usize> {
+    let (node, mount) = parts(inode)?;
+    let len = from.count().min(CHUNK);
+    let end = at + len as u64;
+    let (direct, unsettled) = begin_write(inode, mapping, from, (at, end), false)?;
+    direct.wait()?;
+    if unsettled {
+        settle(node, mount, (at, end))?;
+    }
+    forget_cached(mapping, at, end);
+    if end > inode.size() {
+        mapping.set_size(end);
+        inode.set_size(end);
+    }
+    Ok(len)
+}
+
 /// Writes to the cache, and from there to the device at once.
 fn through_cache(file: &File, mapping: &Arc<Mapping>, from: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
+    {
+        // A block of which a part is written must not be read before what is on its way to it is there.
+        let _lock = file.inode().lock.write();
+        Node::of(file.inode())?.shared.direct.wait();
+    }
     let done = generic_write(file, mapping, from, pos)?;
     let end = (*pos).cast_unsigned();
     if done != 0 {
@@ -236,117 +243,245 @@ fn through_cache(file: &File, mapping: &Arc<Mapping>, from: &mut IovIter<'_>, po
     Ok(done)
 }
 
-fn write_chunk(inode: &Inode, mapping: &Arc<Mapping>, from: &mut IovIter<'_>, at: u64) -> Result<usize> {
+/// Begins to write whole blocks; whether [`settle`] has something to do at the end. The inode's lock is held, shared at least.
+fn begin_write<'a>(
+    inode: &'a Inode,
+    mapping: &Arc<Mapping>,
+    from: &mut IovIter<'_>,
+    (at, end): (u64, u64),
+    told: bool,
+) -> Result<(Direct<'a>, bool)> {
     let (node, mount) = parts(inode)?;
-    let (bits, size) = (mount.core.geo.block_bits, mount.core.geo.block_size);
-    let len = from.count().min(CHUNK);
-    let pages = pages_for(len)?;
-    let mut taken = 0;
-    for page in &pages {
-        let want = (len - taken).min(PAGE_SIZE);
-        let n = from.copy_page_from_iter(page, 0, want);
-        taken += n;
-        if n < want {
-            break;
-        }
-    }
-    let len = taken - taken % size;
-    if len == 0 {
-        return Err(EFAULT);
-    }
-    from.revert(taken - len);
-    let end = at + len as u64;
-    mapping.write_and_wait(at, end - 1)?;
-    let _invalidate = mapping.invalidate_lock();
-    mapping.remove(at / PAGE_SIZE as u64, (end - 1) / PAGE_SIZE as u64);
-    let first = u32::try_from(at >> bits).map_err(|_| EFBIG)?;
-    let count = (len >> bits) as u32;
-    // A program may have dirtied a page of its mapping since it was written: what the page had reserved goes with it.
-    let pages_end = u32::try_from(end.next_multiple_of(PAGE_SIZE as u64) >> bits).map_err(|_| EFBIG)?;
-    let pages_start = ((at - at % PAGE_SIZE as u64) >> bits) as u32;
-    node.shared.unreserve(&mut node.shared.tree.write(), pages_start, pages_end)?;
-    let transfer = Transfer::new(mount, &pages, Op::Write)?;
-    let placed = place_and_write(inode, node, mount, &transfer, first, count);
-    transfer.wait().and(placed)?;
-    settle(inode, node, mount, (first, count), end)?;
-    if end > inode.size() {
-        mapping.set_size(end);
-        inode.set_size(end);
-    }
-    Ok(len)
+    let bits = mount.core.geo.block_bits;
+    let block = |at: u64| u32::try_from(at >> bits).map_err(|_| EFBIG);
+    make_way(node, mapping, at, end)?;
+    node.shared.place_unwritten(block(at)?, block(end)?)?;
+    let mut direct = Direct::new(&mount.base.cache.device.bdev, true, false, (end - at) as usize, told)?;
+    let unwritten = send(node, mount, &mut direct, from, (at, end), true).unwrap_or_else(|error| {
+        direct.fail(error);
+        false
+    });
+    let unsettled = unwritten || end > node.shared.tree.read().inode.raw.size;
+    Ok((direct, unsettled))
 }
 
-/// Gives the blocks a place, unwritten, and submits their data.
-fn place_and_write(
-    inode: &Inode,
-    node: &Node,
-    mount: &Mounted,
-    transfer: &Transfer<'_>,
-    first: u32,
-    count: u32,
-) -> Result {
-    let core = &mount.core;
-    let mut done = 0;
-    while done < count {
-        let (at, left) = (first + done, count - done);
-        let mut found = core.map(&node.shared.tree.read().inode, at, left)?;
-        if found.state == State::Hole {
-            let len = found.len.clamp(1, left);
-            let credits = core.credits_for_map(&node.shared.tree.read().inode) + 4;
-            found = mount.run(credits, |tx| {
-                let mut tree = node.shared.tree.write();
-                to_core(inode, &mut tree.inode);
-                let how = Create { unwritten: true, ..Create::default() };
-                let made = node.shared.keep_reserved(&mut tree, (at, at + len), |tree| {
-                    core.map_create(tx, &mut tree.inode, at, len, how)
-                })?;
-                node.shared.note(mount.tid(tx), true);
-                node.shared.count(&tree);
-                Ok(made)
-            })?;
+/// Takes cached pages out of the way of a write: dirty ones are written first.
+fn make_way(node: &Node, mapping: &Arc<Mapping>, at: u64, end: u64) -> Result {
+    mapping.write_and_wait(at, end - 1)?;
+    if mapping.page_count() == 0 && node.shared.tree.read().delayed.is_empty() {
+        return Ok(());
+    }
+    let _invalidate = mapping.invalidate_lock();
+    // What a program stored in its mapping meanwhile; from here on it cannot.
+    mapping.write_and_wait(at, end - 1)?;
+    let page = PAGE_SIZE as u64;
+    mapping.remove(at / page, (end - 1) / page);
+    // Behind the end of the file pages keep what was reserved for them, which goes with them.
+    let bits = node.shared.block_bits();
+    let from = u32::try_from((at - at % page) >> bits).map_err(|_| EFBIG)?;
+    let to = u32::try_from(end.next_multiple_of(page) >> bits).map_err(|_| EFBIG)?;
+    node.shared.unreserve(&mut node.shared.tree.write(), from, to)
+}
+
+/// After a write: what was read into the cache meanwhile is old.
+fn forget_cached(mapping: &Mapping, at: u64, end: u64) {
+    if mapping.page_count() != 0 {
+        let _invalidate = mapping.invalidate_lock();
+        mapping.drop_old(at / PAGE_SIZE as u64, (end - 1) / PAGE_SIZE as u64);
+    }
+}
+
+/// The data of the bytes from `start` to `end` is there: their blocks are written ones, and on the disk the file reaches as far as they do.
+/// Needs no lock of the inode's if nobody cuts the file meanwhile.
+fn settle(node: &Node, mount: &Mounted, (start, end): (u64, u64)) -> Result {
+    let (core, bits) = (&mount.core, mount.core.geo.block_bits);
+    let block = |at: u64| u32::try_from(at >> bits).map_err(|_| EFBIG);
+    let (mut at, last) = (block(start)?, block(end)?);
+    let reach = |next: u32| (u64::from(next) << bits).min(end);
+    while at < last {
+        let (credits, settled, next) = {
+            let tree = node.shared.tree.read();
+            let run = core.map(&tree.inode, at, last - at)?;
+            let next = at + run.len.clamp(1, last - at);
+            let settled = !matches!(run.state, State::Unwritten(_)) && reach(next) <= tree.inode.raw.size;
+            (core.credits_for_map(&tree.inode) + 4, settled, next)
+        };
+        if settled {
+            at = next;
+            continue;
         }
-        let len = found.len.clamp(1, left);
-        transfer.add(found.allocated().ok_or(EIO)?, len, done as usize * core.geo.block_size)?;
-        done += len;
+        at = core.run(credits, true, |tx| {
+            let mut tree = node.shared.tree.write();
+            // Once more: others mark blocks, too, and there are credits for one run.
+            let run = core.map(&tree.inode, at, last - at)?;
+            let len = run.len.clamp(1, last - at);
+            if matches!(run.state, State::Unwritten(_)) {
+                core.convert_written(tx, &mut tree.inode, at, len)?;
+            }
+            if reach(at + len) > tree.inode.raw.size {
+                tree.inode.raw.size = reach(at + len);
+                core.write_inode(tx, &tree.inode)?;
+            }
+            node.shared.note(mount.tid(tx), true);
+            Ok(at + len)
+        })?;
     }
     Ok(())
 }
 
-/// The data is there: the blocks are written ones, and the file reaches as far as they do.
-fn settle(inode: &Inode, node: &Node, mount: &Mounted, (first, count): (u32, u32), end: u64) -> Result {
-    let core = &mount.core;
-    let mut at = first;
-    let last = first + count;
-    loop {
-        let run = core.map(&node.shared.tree.read().inode, at, last - at)?;
-        let len = run.len.clamp(1, last - at);
-        let unwritten = matches!(run.state, State::Unwritten(_));
-        let grows = at + len >= last && end > node.shared.tree.read().inode.raw.size;
-        if unwritten || grows {
-            let credits = core.credits_for_map(&node.shared.tree.read().inode) + 4;
-            mount.run(credits, |tx| {
-                let mut tree = node.shared.tree.write();
-                to_core(inode, &mut tree.inode);
-                if unwritten {
-                    core.convert_written(tx, &mut tree.inode, at, len)?;
-                }
-                if grows {
-                    tree.inode.raw.size = tree.inode.raw.size.max(end);
-                    core.write_inode(tx, &tree.inode)?;
-                }
-                node.shared.note(mount.tid(tx), true);
-                Ok(())
-            })?;
+/// A request on its way, and what is left to do at its end. Until then it counts in `Shared::direct`, a write in that of the mount, too.
+struct End {
+    inode: Arc<Inode>,
+    written: Option<Written>,
+}
+
+/// What was written.
+struct Written {
+    range: (u64, u64),
+    /// [`settle`] has something to do.
+    unsettled: bool,
+    durable: Durable,
+}
+
+impl End {
+    /// The inode's lock is held: who waits for the end of all holds it exclusively. ENOMEM.
+    fn new(inode: &Arc<Inode>, written: Option<Written>) -> Result<KBox<Self>> {
+        let (node, mount) = parts(inode)?;
+        if written.is_some() {
+            mount.direct.begin();
         }
-        at += len;
-        if at >= last {
-            return Ok(());
+        node.shared.direct.begin();
+        Ok(KBox::new(Self { inode: inode.clone(), written }, GFP_KERNEL)?)
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if let Ok((node, mount)) = parts(&self.inode) {
+            node.shared.direct.end();
+            if self.written.is_some() {
+                mount.direct.end();
+            }
         }
     }
 }
 
-/// Whether a file was opened for this.
-pub(crate) fn wanted(flags: OpenFlags, inode: &Inode) -> Result<bool> {
-    // What goes through the journal is in memory until it is home.
-    Ok(flags.any(uapi::O_DIRECT) && !Node::of(inode)?.shared.is_journaled())
+impl Ending for End {
+    fn needs_task(&self, result: Result<usize>) -> bool {
+        self.written.as_ref().is_some_and(|written| {
+            let cached = self.inode.mapping().is_some_and(|mapping| mapping.page_count() != 0);
+            cached || result.is_ok() && (written.unsettled || written.durable != Durable::No)
+        })
+    }
+
+    fn settle(&mut self, result: Result<usize>) -> Result<usize> {
+        let Some(written) = &self.written else { return result };
+        let (node, mount) = parts(&self.inode)?;
+        let mut settled = result;
+        if result.is_ok() && written.unsettled {
+            settled = settle(node, mount, written.range).and(result);
+        }
+        if let Some(mapping) = self.inode.mapping() {
+            forget_cached(mapping, written.range.0, written.range.1);
+        }
+        settled
+    }
+
+    fn wants_sync(&self) -> bool {
+        self.written.as_ref().is_some_and(|written| written.durable != Durable::No)
+    }
+
+    fn sync(&mut self) -> Result {
+        let Some(written) = &self.written else { return Ok(()) };
+        sync_inode(&self.inode, written.durable == Durable::Data)
+    }
+}
+
+/// Begins a request that goes on after the call; gives it back if it is to be done within the call, which has all errors, too.
+pub(crate) fn submit(file: &File, iter: &mut IovIter<'_>, kiocb: Kiocb) -> Option<Kiocb> {
+    let inode = file.inode();
+    let (Ok((_, mount)), Some(mapping)) = (parts(inode), inode.mapping()) else { return Some(kiocb) };
+    let plain = check_alignment(mount, iter, kiocb.pos).is_ok() && mount.base.health.usable().is_ok();
+    if !plain || iter.is_empty() {
+        return Some(kiocb);
+    }
+    if kiocb.write { submit_write(file, mapping, iter, kiocb) } else { submit_read(file, mapping, iter, kiocb) }
+}
+
+fn submit_read(file: &File, mapping: &Arc<Mapping>, to: &mut IovIter<'_>, kiocb: Kiocb) -> Option<Kiocb> {
+    let inode = file.inode();
+    let Ok((node, mount)) = parts(inode) else { return Some(kiocb) };
+    let lock = inode.lock.read();
+    if node.shared.is_journaled() || !has_blocks(node, false) {
+        return Some(kiocb);
+    }
+    let Ok(end) = End::new(inode, None) else { return Some(kiocb) };
+    let begun = begin_read(inode, mapping, to, kiocb.pos, true);
+    drop(lock);
+    match begun {
+        Ok(Some(direct)) => {
+            file.accessed();
+            direct.submit(end, kiocb.done, mount.base.cache.device.endings());
+        }
+        Ok(None) => {
+            drop(end);
+            kiocb.done.done(Ok(0));
+        }
+        Err(error) => {
+            drop(end);
+            kiocb.done.done(Err(error));
+        }
+    }
+    None
+}
+
+fn submit_write(file: &File, mapping: &Arc<Mapping>, from: &mut IovIter<'_>, kiocb: Kiocb) -> Option<Kiocb> {
+    let inode = file.inode();
+    let Ok((node, mount)) = parts(inode) else { return Some(kiocb) };
+    let (start, count) = (kiocb.pos, from.count());
+    let whole = (start | count as u64).is_multiple_of(mount.core.geo.block_size as u64);
+    if !whole || file.appends(start.cast_signed()) || !may_share(inode, start, count) {
+        return Some(kiocb);
+    }
+    // It may wait, so before the lock.
+    let _writing = mount.writing_direct();
+    let lock = inode.lock.read();
+    let swaps = inode.iflags() & iop::SWAPFILE != 0;
+    let writable = !swaps && !mount.core.read_only() && !mount.base.health.is_dead();
+    if !writable || node.shared.is_journaled() || !has_blocks(node, true) {
+        return Some(kiocb);
+    }
+    // Others may have changed that since.
+    if !may_share(inode, start, count) || !write_limit(inode, start, count).is_ok_and(|most| most == count) {
+        return Some(kiocb);
+    }
+    let range = (start, start + count as u64);
+    let written = Written { range, unsettled: false, durable: durable(file, node, kiocb.durable) };
+    let Ok(mut end) = End::new(inode, Some(written)) else { return Some(kiocb) };
+    inode.touch_mtime();
+    let begun = begin_write(inode, mapping, from, range, true);
+    drop(lock);
+    match begun {
+        Ok((direct, unsettled)) => {
+            if let Some(written) = &mut end.written {
+                written.unsettled = unsettled;
+            }
+            direct.submit(end, kiocb.done, mount.base.cache.device.endings());
+        }
+        Err(error) => {
+            drop(end);
+            kiocb.done.done(Err(error));
+        }
+    }
+    None
+}
+
+/// What is to be on stable storage at the end: what the request asks for, the file's flags, the inode's, or the mount's.
+fn durable(file: &File, node: &Node, asked: Durable) -> Durable {
+    let always = match node.shared.write_through.load(core::sync::atomic::Ordering::Relaxed) {
+        true => Durable::All,
+        false if file.inode().sb().flags() & uapi::MS_SYNCHRONOUS != 0 => Durable::Data,
+        false => Durable::No,
+    };
+    asked.max(always).max(Durable::of_file(file))
 }

@@ -27,6 +27,7 @@ pub(crate) fn fallocate(file: &File, mode: u32, offset: u64, len: u64) -> Result
     }
     mount.wait_thawed();
     let _lock = inode.lock.write();
+    node.shared.direct.wait();
     if node.shared.tree.read().inode.is_inline() {
         mount.leave_inline(&node.shared)?;
     }

@@ -12,6 +12,7 @@ use kalloc::Arc;
 use kernel::filesystem::mm::{Mapping, MmapRequest, WriteControl};
 use kernel::filesystem::mm_alloc::PAGE_SIZE;
 use kernel::filesystem::vfs::filemap::{generic_read, generic_write};
+use kernel::filesystem::vfs::kiocb::Kiocb;
 use kernel::filesystem::vfs::{File, FileOps, Inode, IovIter, fmode, idirty, iop, seek};
 
 /// An open regular file. It has no state of its own.
@@ -84,6 +85,14 @@ impl FileOps for RegFile {
         let inode = file.inode();
         mapping(file)?.write_and_wait(0, u64::MAX)?;
         sync_inode(inode, datasync)
+    }
+
+    fn can_submit(&self, file: &File) -> bool {
+        file.flags().any(uapi::O_DIRECT)
+    }
+
+    fn submit_direct(&self, file: &File, iter: &mut IovIter<'_>, kiocb: Kiocb) -> Option<Kiocb> {
+        direct::submit(file, iter, kiocb)
     }
 
     fn fallocate(&self, file: &File, mode: u32, offset: u64, len: u64) -> Result {

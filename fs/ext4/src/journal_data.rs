@@ -48,6 +48,7 @@ pub(crate) fn get_page(mount: &Mounted, block: u64, page: &Page, offset: usize) 
 /// and the cache must not have what they held before.
 pub(crate) fn switch(inode: &Inode, node: &Node, mount: &Mounted, flags: u32) -> Result {
     let Some(journal) = mount.journal() else { return Ok(()) };
+    node.shared.direct.wait();
     if let Some(mapping) = inode.mapping() {
         mapping.write_and_wait(0, u64::MAX)?;
     }

@@ -16,6 +16,7 @@ use ext4_store::Store;
 use jbd2::{OrderedRange, Tid};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, WeakArc};
+use kernel::filesystem::buffer::direct::InFlight;
 use kernel::filesystem::cred;
 use kernel::filesystem::locking::{SetOnce, SpinLock};
 use kernel::filesystem::mm::BackingDev;
@@ -41,6 +42,8 @@ pub(crate) struct Mounted {
     /// Who may use blocks that are kept for root besides root: a user, and a group if not 0.
     reserved_for: [AtomicU32; 2],
     thawed: WaitQueue,
+    /// Direct writes on their way, which `FIFREEZE` waits for.
+    pub(crate) direct: InFlight,
     /// It was clean when it was last made writable.
     pub(crate) was_valid: AtomicBool,
     /// It was writable once.
@@ -84,6 +87,7 @@ impl Mounted {
             resizing: AtomicBool::new(false),
             frozen: AtomicBool::new(false),
             thawed: WaitQueue::new(),
+            direct: InFlight::new(),
         }
     }
 
@@ -111,9 +115,22 @@ impl Mounted {
         self.kbytes_before.saturating_add(self.session_kbytes())
     }
 
+    /// For a direct write: the file system is not frozen while the result is there. May sleep; no lock of an inode is held.
+    pub(crate) fn writing_direct(&self) -> Writing<'_> {
+        loop {
+            self.wait_thawed();
+            self.direct.begin();
+            let writing = Writing(self);
+            // Either this is seen here, or who freezes sees that there is one more.
+            if !self.frozen.load(Ordering::SeqCst) {
+                return writing;
+            }
+        }
+    }
+
     /// Lets writers in again, or keeps them out.
     pub(crate) fn set_frozen(&self, frozen: bool) {
-        self.frozen.store(frozen, Ordering::Release);
+        self.frozen.store(frozen, Ordering::SeqCst);
         if !frozen {
             self.thawed.wake_up_all();
         }
@@ -291,6 +308,15 @@ impl Mounted {
             self.base.health.record.lock().put_back(record);
         }
         done
+    }
+}
+
+/// A direct write is on its way.
+pub(crate) struct Writing<'a>(&'a Mounted);
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.0.direct.end();
     }
 }
 

@@ -81,6 +81,9 @@ fn move_locked(
     let (first, second) = if file.inode.ino < donor.inode.ino { (file, donor) } else { (donor, file) };
     let _first = first.inode.lock.write();
     let _second = second.inode.lock.write();
+    // What is on its way would go to blocks that are the other's by then.
+    first.node.shared.direct.wait();
+    second.node.shared.direct.wait();
     let len = check(mount, file, donor, (start, donor_start, len))?;
     let bits = mount.core.geo.block_bits;
     for (side, at) in [(file, start), (donor, donor_start)] {

@@ -15,6 +15,7 @@ use ext4_core::Inode as CoreInode;
 use ext4_format::inode::{DiskTime, flag};
 use kalloc::flags::GFP_NOFS;
 use kalloc::{Arc, KBox};
+use kernel::filesystem::buffer::direct::InFlight;
 use kernel::filesystem::locking::{SetOnce, SpinLock};
 use kernel::filesystem::mm::Mapping;
 use kernel::filesystem::sync::RwSemaphore;
@@ -44,6 +45,9 @@ pub(crate) struct Shared {
     pub(crate) write_through: AtomicBool,
     /// Its data goes through the journal (`data=journal`, `chattr +j`). Changes under the inode's lock, with nothing in the cache dirty.
     pub(crate) journaled: AtomicBool,
+    /// Direct transfers on their way, which begin under the inode's lock: who takes blocks away, or says otherwise where data is, holds
+    /// that exclusively and waits for them.
+    pub(crate) direct: InFlight,
 }
 
 /// The file system's part of an inode.
@@ -153,6 +157,7 @@ pub(crate) fn new_vfs_inode(sb: &Arc<SuperBlock>, mount: &Arc<Mounted>, core: Co
         flush_on_close: AtomicBool::new(false),
         write_through: AtomicBool::new(write_through),
         journaled: AtomicBool::new(journaled),
+        direct: InFlight::new(),
     };
     let shared = Arc::new(shared, GFP_NOFS)?;
     shared.count(&shared.tree.read());

@@ -179,8 +179,9 @@ impl Shared {
         if self.is_journaled() { journal_data::BLOCKS.max(self.per_page()) } else { 0 }
     }
 
-    /// `nodelalloc`: gives the holes of `from..to` a place before data is in memory. The blocks are unwritten until it is written.
-    fn place_unwritten(&self, from: u32, to: u32) -> Result {
+    /// `nodelalloc`, `O_DIRECT`: gives the holes of `from..to` a place before data is in memory, or on its way past it. The blocks are unwritten
+    /// until it is written.
+    pub(crate) fn place_unwritten(&self, from: u32, to: u32) -> Result {
         let core = &self.mount.core;
         let mut at = from;
         while at < to {

@@ -231,6 +231,7 @@ impl SuperOps for Ext4Super {
 
     fn freeze(&self, sb: &SuperBlock) -> Result {
         self.0.set_frozen(true);
+        self.0.direct.wait();
         let result = sb.sync_all().and_then(|()| {
             let Some(journal) = self.0.journal() else { return Ok(()) };
             journal.lock_updates();

@@ -16,6 +16,7 @@ use kernel::filesystem::vfs::Inode;
 pub(crate) fn set_size(inode: &Inode, size: u64) -> Result {
     let (node, mount) = parts(inode)?;
     let mapping = inode.mapping().ok_or(EINVAL)?;
+    node.shared.direct.wait();
     if size > inode.size() {
         grow(inode, node, mount, mapping, size)
     } else {

@@ -126,6 +126,11 @@ pub fn remove_privileges(inode: &Inode) -> Result {
     Ok(())
 }
 
+/// Whether a write has rights to take away ([`remove_privileges`]), or has to look whether it has. No lock.
+pub fn has_privileges(inode: &Inode) -> bool {
+    inode.is_reg() && (inode.iflags() & iop::NO_CAPS == 0 || inode.mode() & (SUID | SGID) != 0)
+}
+
 /// Sets the size of a regular file (`do_truncate`). The caller has write access. `touch`: the times move even if the size stays.
 /// `EFBIG` (with `SIGXFSZ`) over the limits. May sleep.
 pub fn truncate(inode: &Arc<Inode>, size: u64, touch: bool) -> Result {

@@ -7,7 +7,7 @@
 
 use crate::file_count::Counted;
 use crate::inode::{Inode, iop};
-use crate::kiocb::IoDone;
+use crate::kiocb::Kiocb;
 use crate::mount::Mount;
 use crate::path::Path;
 use crate::position::Position;
@@ -178,16 +178,16 @@ pub trait FileOps: Any + Send + Sync {
         }
     }
 
-    /// Whether [`Self::submit_direct`] can be used: the file is open with `O_DIRECT`, files of its kind can do it, and the memory is
-    /// aligned as it must be.
-    fn can_submit(&self, file: &File, iter: &IovIter<'_>) -> bool {
+    /// Whether [`Self::submit_direct`] is worth a try: the file is open with `O_DIRECT`, and files of its kind can do it.
+    fn can_submit(&self, file: &File) -> bool {
         false
     }
 
-    /// Begins to read (`write` false) or write past the page cache and returns; `done` hears of the end or of an error, perhaps before.
-    /// The caller keeps the file until then.
-    fn submit_direct(&self, file: &File, iter: &mut IovIter<'_>, pos: u64, write: bool, done: KBox<dyn IoDone>) {
-        done.done(Err(EOPNOTSUPP));
+    /// Begins to read or write past the page cache and returns; the one named by `kiocb` hears of the end or of an error, perhaps before.
+    /// The caller keeps the file until then. Gives `kiocb` back, with nothing done, if this is to be done within the call ([`Self::read`],
+    /// [`Self::write`]), which then has the errors, too.
+    fn submit_direct(&self, file: &File, iter: &mut IovIter<'_>, kiocb: Kiocb) -> Option<Kiocb> {
+        Some(kiocb)
     }
 
     /// Reserves or frees space.

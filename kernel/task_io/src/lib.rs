@@ -9,7 +9,7 @@
 #![forbid(unsafe_code)]
 
 use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
-use errno::{Result, code::ENOMEM};
+use errno::{Result, code::*};
 use kalloc::KBox;
 use kalloc::flags::GFP_NOWAIT;
 use task::{Task, TaskFlags, TaskLocal, current};
@@ -51,15 +51,20 @@ pub struct TaskIo {
     /// Of those, bytes that were forgotten before they were written.
     pub cancelled_write_bytes: Counter,
     priority: AtomicU16,
+    /// That of the request that the task sends just now, 0 if it has none.
+    request: AtomicU16,
     /// Plugs, one within the other.
     plugs: AtomicU32,
 }
 
 impl TaskIo {
-    /// The priority that was set, 0 if none was.
+    /// The priority with which I/O goes: the request's, else the one that was set for the task, 0 if none was.
     #[inline]
     pub fn priority(&self) -> u16 {
-        self.priority.load(Relaxed)
+        match self.request.load(Relaxed) {
+            0 => self.priority.load(Relaxed),
+            request => request,
+        }
     }
 }
 
@@ -182,6 +187,47 @@ pub fn use_of(task: &Task) -> IoUse {
         write_bytes: io.write_bytes.get(),
         cancelled_write_bytes: io.cancelled_write_bytes.get(),
     })
+}
+
+/// While one of these is there, the current task's I/O goes with another priority: that of the request it is sent for.
+#[must_use]
+pub struct RequestPriority {
+    before: Option<u16>,
+    /// It belongs to the task that made it.
+    _here: core::marker::PhantomData<*const ()>,
+}
+
+impl RequestPriority {
+    /// From here on; 0 changes nothing. Nor is anything changed without memory.
+    pub fn set(priority: u16) -> Self {
+        let task = current();
+        let io = if priority == 0 { None } else { of(&task) };
+        let before = io.map(|io| io.request.swap(priority, Relaxed));
+        Self { before, _here: core::marker::PhantomData }
+    }
+}
+
+impl Drop for RequestPriority {
+    fn drop(&mut self) {
+        if let (Some(before), Some(io)) = (self.before, IO.get(&current())) {
+            io.request.store(before, Relaxed);
+        }
+    }
+}
+
+/// Classes of priorities, above this bit; the level is below.
+const CLASS_SHIFT: u32 = 13;
+const LEVELS: u32 = 8;
+
+/// Whether a priority means something: EINVAL. EPERM for the class of real time if the caller `may` not ask for it.
+pub fn check_priority(priority: u32, may: impl FnOnce() -> bool) -> Result {
+    // Above the three bits of the level are hints for the device, which nobody here takes.
+    match (priority >> CLASS_SHIFT, priority & (LEVELS - 1)) {
+        (0, 1..) => Err(EINVAL),
+        (1, _) if !may() => Err(EPERM),
+        (0..=3, _) => Ok(()),
+        _ => Err(EINVAL),
+    }
 }
 
 /// Sets with which priority the I/O of `task` goes from now on. ENOMEM.

@@ -174,17 +174,17 @@ impl<'a> IovIter<'a> {
         }
     }
 
-    /// The bits of all addresses and lengths, or'ed: what the least aligned of the program's buffers is aligned to. `None` for the
-    /// kernel's own memory.
-    pub fn user_alignment(&self) -> Option<usize> {
+    /// The bits of all addresses, and those of all lengths, or'ed: what the least aligned of the program's buffers are aligned to. `None`
+    /// for the kernel's own memory.
+    pub fn user_alignment(&self) -> Option<(usize, usize)> {
         match &self.kind {
-            Kind::User(base) => Some(base.addr() | self.count),
+            Kind::User(base) => Some((base.addr(), self.count)),
             Kind::Segments { segments, at, offset } => {
-                let (mut bits, mut skip, mut left) = (0, *offset, self.count);
+                let (mut bits, mut skip, mut left) = ((0, 0), *offset, self.count);
                 for segment in segments.iter().skip(*at) {
                     let len = segment.len.saturating_sub(skip).min(left);
                     if len != 0 {
-                        bits |= segment.base.addr().wrapping_add(skip) | len;
+                        bits = (bits.0 | segment.base.addr().wrapping_add(skip), bits.1 | len);
                     }
                     (skip, left) = (0, left - len);
                 }

@@ -52,7 +52,7 @@ mod mremap;
 mod oom;
 pub mod page_lock;
 mod page_tree;
-mod pin;
+pub mod pin;
 mod pkey;
 mod proc;
 mod read_in;

@@ -6,10 +6,11 @@ use crate::file::VmFile;
 use crate::flags::Prot;
 use crate::mm_struct::Mm;
 use crate::mmap::MapArgs;
+use crate::page_lock::{lock_page, unlock_page};
 use crate::vma::Backing;
 use errno::Result;
 use kalloc::Arc;
-use mm_alloc::Page;
+use mm_alloc::{Page, PageFlags};
 
 impl Mm {
     /// The page behind a program's address, brought in; `write`: somebody is going to write to it for the program, so a page that
@@ -35,4 +36,34 @@ impl Mm {
             _ => None,
         }
     }
+}
+
+/// Whether a page that a device writes to for a program is one of a file on a device: then it is to be looked at when the device is done
+/// ([`is_clean`]).
+pub fn is_cached(page: &Page) -> bool {
+    let private = page.has(PageFlags::ANON) || page.has(PageFlags::SWAP_BACKED);
+    !private && page.owner() != 0
+}
+
+/// Whether such a page was written back since it was pinned, perhaps before the device wrote to it. Any context.
+pub fn is_clean(page: &Page) -> bool {
+    !page.has(PageFlags::DIRTY) && !page.has(PageFlags::TRUNCATED)
+}
+
+/// A device wrote to such a page: what its file has is old. If there is no room for it any more the file's writers hear of that. May
+/// sleep.
+pub fn dirty_page(page: &Page) {
+    let Some(mapping) = crate::reclaim::find(page.owner()) else { return };
+    let index = page.index();
+    // As for a program that stores to it.
+    let _stays = mapping.invalidate_shared();
+    if !mapping.has_page(index) || page.has(PageFlags::TRUNCATED) {
+        return;
+    }
+    if let Err(error) = mapping.ops().make_writable(index) {
+        return mapping.write_error(error);
+    }
+    lock_page(page);
+    mapping.set_dirty(index, page);
+    unlock_page(page);
 }

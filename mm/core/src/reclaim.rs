@@ -41,7 +41,7 @@ pub(crate) fn unregister(id: usize) {
     drop(gone);
 }
 
-fn find(id: usize) -> Option<Arc<Mapping>> {
+pub(crate) fn find(id: usize) -> Option<Arc<Mapping>> {
     shard(id).lock().load((id / SHARDS) as u64).and_then(WeakArc::upgrade)
 }
 

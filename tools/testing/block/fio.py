@@ -38,6 +38,7 @@ int shmctl(int id, int command, void *to) { return 0; }
 """
 REAL = {"libc.so.6": "libc6", "libm.so.6": "libc6", "libz.so.1": "zlib1g", "libnuma.so.1": "libnuma1", "libaio.so.1": "libaio1"}
 LIB = "lib/x86_64-linux-gnu"
+PATHS = dict(os.environ, PATH=os.environ["PATH"] + ":/sbin:/usr/sbin")
 
 
 def _readelf(*argv):
@@ -196,6 +197,25 @@ def ext4(guest, _):
     guest.check("umount /mnt")
 
 
+def deep(engine):
+    """A test: 32 direct requests under way on files of ext4: to unwritten blocks, to holes, over what is there, with O_DSYNC, reading and writing
+    mixed, several jobs on one file."""
+    def run(guest, _):
+        words = {"ioengine": engine, "direct": "1", "iodepth": "32", "verify": "crc32c", "verify_fatal": "1"}
+        guest.check("mount -t ext4 /dev/vdb /mnt; rm -f /mnt/* 2>/dev/null; grep -q ' /mnt ext4 ' /proc/mounts")
+        rows = {"unwritten": {"rw": "randwrite"}, "holes": {"rw": "randwrite", "fallocate": "truncate"},
+                "over": {"rw": "randwrite", "overwrite": "1", "verify_backlog": "64"}, "dsync": {"rw": "randwrite", "sync": "dsync", "size": "1m"},
+                "mixed": {"rw": "randrw", "bs": "16k", "fallocate": "none"}}
+        try:
+            for row, more in rows.items():
+                fio(guest, row, f"/mnt/{row}", **words, **more)
+            guest.check("dd if=/dev/zero of=/mnt/jobs bs=1k seek=8191 count=1 2>/dev/null")
+            fio(guest, "jobs", "/mnt/jobs", **words, rw="randwrite", numjobs="4", size="2m", offset_increment="2m")
+        finally:
+            guest.run("umount /mnt")
+    return run
+
+
 TESTS = {
     "psync": verified("psync"),
     "psync-direct": verified("psync", direct="1"),
@@ -206,11 +226,14 @@ TESTS = {
     "io_uring": verified("io_uring", direct="1", iodepth="32"),
     "io_uring-buffered": verified("io_uring", iodepth="16"),
     "io_uring-fixed": verified("io_uring", direct="1", iodepth="32", fixedbufs="1", registerfiles="1"),
+    "io_uring-hipri": verified("io_uring", direct="1", iodepth="32", hipri="1"),
     "io_uring-sqpoll": verified("io_uring", direct="1", iodepth="32", registerfiles="1", sqthread_poll="1"),
     "merges": merges,
     "scheduler": scheduler,
     "counters": counters,
     "ext4": ext4,
+    "ext4-libaio": deep("libaio"),
+    "ext4-io_uring": deep("io_uring"),
 }
 
 
@@ -245,7 +268,7 @@ def main():
         other = os.path.join(work, "ext4")
         with open(other, "wb") as f:
             f.truncate(64 * MB)
-        subprocess.run(["mke2fs", "-q", "-t", "ext4", other], check=True, env=dict(os.environ, PATH=os.environ["PATH"] + ":/sbin:/usr/sbin"))
+        subprocess.run(["mke2fs", "-q", "-t", "ext4", other], check=True, env=PATHS)
         extra = ["-drive", f"if=none,id=d0,file={disk},format=raw,cache=writeback", "-device", args.device,
                  "-drive", f"if=none,id=d1,file={other},format=raw", "-device", "virtio-blk-pci,drive=d1"]
         with Guest(args.kernel, initrd, APPEND, cpus=args.cpus, memory=512, limit=1200, extra=extra) as guest:
@@ -258,6 +281,11 @@ def main():
                     report.fail(name, error)
                     if not guest.alive():
                         break
+        found = subprocess.run(["e2fsck", "-fn", other], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=PATHS)
+        if found.returncode == 0:
+            report.ok("e2fsck")
+        else:
+            report.fail("e2fsck", found.stdout[-600:])
     report.finish()
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 """Debian's e2fsprogs and their neighbours (acl, attr, quota, util-linux) in the guest: making, growing, naming, defragmenting, trimming
-and freezing a mounted file system; flags, ACLs, attributes, quotas; all modes of fallocate; O_DIRECT. Each group is a result; at the end
+and freezing a mounted file system; flags, ACLs, attributes, quotas; all modes of fallocate; O_DIRECT, asynchronous, too. Each group is a result; at the end
 e2fsck on the host finds nothing. --linux: the same on Debian's kernel."""
 
 import argparse
@@ -129,6 +129,12 @@ def direct(run):
     run("dd if=fb of=da bs=512 count=3 seek=1 conv=notrunc oflag=direct 2>/dev/null && tail -c +513 da | head -c 1536 >/tmp/a && head -c 1536 fb | cmp - /tmp/a")
     run("dd if=fb of=db bs=4096 seek=100 oflag=direct 2>/dev/null && stat -c %s db && tail -c 163840 db | cmp - fb", r"^573440$")
     run("cd / && umount /mnt && mount -t ext4 /dev/vda /mnt && cd /mnt && tail -c 163840 db | cmp - fb && rm da db")
+
+
+def asynchronous(run):
+    run("/bin/aio dir=/mnt/aio && cd / && umount /mnt && mount -t ext4 /dev/vda /mnt && rm -r /mnt/aio", limit=180)
+    run("umount /mnt && mount -t ext4 -o nodelalloc,sync /dev/vda /mnt && /bin/aio dir=/mnt/aio && rm -r /mnt/aio && umount /mnt && mount -t ext4 /dev/vda /mnt",
+        limit=300)
 
 
 def defragment(run):
@@ -349,7 +355,7 @@ def mounts(run):
     run("umount /mnt && mke2fs -q -F -t ext4 /dev/vda 64M", limit=120)
 
 
-GROUPS = [make, flags, acls, fallocate, direct, defragment, grow, names, options, journaled, offline, projects, quotas, mounts]
+GROUPS = [make, flags, acls, fallocate, direct, asynchronous, defragment, grow, names, options, journaled, offline, projects, quotas, mounts]
 
 
 def main():
@@ -366,7 +372,9 @@ def main():
     report = Report()
     with tempfile.TemporaryDirectory(prefix="ext4-") as work:
         initrd = os.path.join(work, "initrd")
-        tools.base(PROGRAMS, args.linux).write(initrd)
+        cpio = tools.base(PROGRAMS, args.linux)
+        cpio.file("bin/aio", src=os.path.join(programs.build("ext4-tests"), "aio"), mode=0o755)
+        cpio.write(initrd)
         path = os.path.join(work, "image")
         with open(path, "wb") as f:
             f.truncate(256 << 20)

@@ -10,7 +10,6 @@ use x86_cpu::regs::PtRegs;
 
 /// The class is above this bit of a priority, the level below.
 const CLASS_SHIFT: u32 = 13;
-const LEVELS: u32 = 8;
 const NONE: u32 = 0;
 const RT: u32 = 1;
 const BEST_EFFORT: u32 = 2;
@@ -19,18 +18,6 @@ const IDLE: u32 = 3;
 const WHO_PROCESS: i32 = 1;
 const WHO_PGRP: i32 = 2;
 const WHO_USER: i32 = 3;
-
-/// Whether `priority` means something, and the caller may ask for it.
-fn check(priority: u32) -> Result {
-    // Above the three bits of the level are hints for the device, which nobody here takes.
-    let level = priority & (LEVELS - 1);
-    match priority >> CLASS_SHIFT {
-        RT if !cred::capable(cred::CAP_SYS_ADMIN) && !cred::capable(cred::CAP_SYS_NICE) => Err(EPERM),
-        NONE if level != 0 => Err(EINVAL),
-        NONE | RT | BEST_EFFORT | IDLE => Ok(()),
-        _ => Err(EINVAL),
-    }
-}
 
 /// What was set for `task`.
 fn raw(task: &Task) -> u32 {
@@ -67,7 +54,8 @@ fn set_one(task: &Task, priority: u32) -> Result {
 /// `ioprio_set(2)`.
 pub fn sys_ioprio_set(regs: &PtRegs) -> Result<usize> {
     let (which, who, priority) = (regs.arg0() as i32, regs.arg1(), regs.arg2() as u32);
-    check(priority)?;
+    let may = || cred::capable(cred::CAP_SYS_ADMIN) || cred::capable(cred::CAP_SYS_NICE);
+    task_io::check_priority(priority, may)?;
     if !(WHO_PROCESS..=WHO_USER).contains(&which) {
         return Err(EINVAL);
     }

@@ -146,6 +146,32 @@ impl Mapping {
         dropped
     }
 
+    /// Drops those of the pages `[first, last]` that are clean, from every address space, too: what they hold is old, since somebody wrote
+    /// past the cache. Reading and write-back that are going on are waited for. What was made dirty meanwhile stays, as does what somebody
+    /// is about to change. [`Mapping::invalidate_lock`] is held. May sleep.
+    pub fn drop_old(&self, first: u64, last: u64) {
+        let mut from = Some(first).filter(|_| !self.memory && self.page_count() != 0);
+        while let Some(start) = from.filter(|start| *start <= last) {
+            let mut found = None;
+            self.pages.each(start, last, None, |index, page| {
+                found = Some((index, page));
+                false
+            });
+            let Some((index, page)) = found else { return };
+            lock_page(&page);
+            wait_writeback(&page);
+            if !page.has(PageFlags::DIRTY) {
+                self.unmap(index, index, true);
+            }
+            let dropped = self.drop_locked(index, &page);
+            unlock_page(&page);
+            if dropped {
+                self.forgot(1);
+            }
+            from = index.checked_add(1);
+        }
+    }
+
     /// Drops one page if it is clean and nobody but the cache and the caller has it.
     pub(crate) fn drop_page(&self, index: u64, page: &Page) -> bool {
         if is_busy(page) || !try_lock_page(page) {

@@ -9,6 +9,7 @@ pub const TESTS: &[Test] = &[
     ("aio.setup", setup),
     ("aio.files", files),
     ("aio.errors", errors),
+    ("aio.priority", priority),
     ("aio.eventfd", eventfd),
     ("aio.wait", wait),
     ("aio.poll", poll),
@@ -95,6 +96,30 @@ fn files() -> Outcome {
     events.sort();
     eq!((events[0][0], events[0][2], events[1][0], events[1][2]), (2, 16, 3, 0));
     eq!(&to[4..16], data);
+    Ok(())
+}
+
+/// `IOCB_FLAG_IOPRIO`.
+fn priority() -> Outcome {
+    let context = Context::new(4)?;
+    let fd = open("/dev/zero", libc::O_RDONLY)? as u32;
+    let mut to = [1u8; 4];
+    let read = Iocb {
+        opcode: PREAD,
+        fd,
+        buf: to.as_mut_ptr() as u64,
+        nbytes: 4,
+        flags: 2,
+        priority: 2 << 13,
+        ..Iocb::default()
+    };
+    eq!(context.submit(&[&read])?, 1);
+    eq!(context.events(1, 4)?[0][2], 4);
+    for priority in [4, 5 << 13] {
+        let bad = Iocb { priority: priority as u16 as i16, ..read };
+        let list = [&raw const bad as usize];
+        fails!(syscall(libc::SYS_io_submit, context.0, 1, list.as_ptr()), libc::EINVAL);
+    }
     Ok(())
 }
 

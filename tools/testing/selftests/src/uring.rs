@@ -3,6 +3,7 @@
 
 mod basic;
 mod multi;
+mod order;
 mod sqpoll;
 mod waits;
 
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicU32, Ordering::*};
 pub const TESTS: &[Test] = &[
     ("uring.nop", basic::nop),
     ("uring.bad", basic::bad),
+    ("uring.polled", basic::polled),
     ("uring.files", basic::files),
     ("uring.vectors", basic::vectors),
     ("uring.poll", waits::poll),
@@ -35,6 +37,8 @@ pub const TESTS: &[Test] = &[
     ("uring.deferred", waits::deferred),
     ("uring.circles", waits::circles),
     ("uring.signal", waits::signal),
+    ("uring.drain", order::drain),
+    ("uring.workers", order::workers),
     ("uring.multipoll", multi::multipoll),
     ("uring.multiaccept", multi::multiaccept),
     ("uring.provided", multi::provided),

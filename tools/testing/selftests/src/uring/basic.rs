@@ -37,6 +37,22 @@ pub fn bad() -> Outcome {
     Ok(())
 }
 
+/// A ring that polls for completions.
+pub fn polled() -> Outcome {
+    let ring = Ring::new(4, 1, 0)?;
+    eq!(ring.one(sqe(NOP, -1, 1))?, 0);
+    let zero = open("/dev/zero", libc::O_RDONLY)?;
+    let mut to = [1u8; 8];
+    let read = Sqe { addr: to.as_mut_ptr() as u64, len: 8, ..sqe(READ, zero, 2) };
+    eq!(ring.one(read)?, -libc::EOPNOTSUPP);
+    for other in [sqe(POLL_ADD, zero, 3), sqe(FSYNC, zero, 4), sqe(TIMEOUT, -1, 5), sqe(CLOSE, zero, 6)] {
+        eq!(ring.one(other)?, -libc::EINVAL);
+    }
+    // Nothing is on its way.
+    eq!(ring.enter(0, 1)?, 0);
+    Ok(())
+}
+
 pub fn files() -> Outcome {
     let ring = Ring::new(8, 0, 0)?;
     let path = cstr(&(dir()? + "/f"));
@@ -52,6 +68,9 @@ pub fn files() -> Outcome {
     eq!(ring.one(read)?, 12);
     eq!(&back[..12], b"\0\0\0some text");
     eq!(ring.one(Sqe { op_flags: libc::RWF_HIPRI as u32, ..read })?, -libc::EINVAL);
+    // Priorities: best effort, and what is no class.
+    eq!(ring.one(Sqe { ioprio: 2 << 13 | 4, ..read })?, 12);
+    eq!(ring.one(Sqe { ioprio: 7 << 13, ..read })?, -libc::EINVAL);
     // The file's own position.
     eq!(ring.one(Sqe { off: u64::MAX, len: 5, ..read })?, 5);
     eq!(c!(libc::lseek(fd, 0, libc::SEEK_CUR)), 5);

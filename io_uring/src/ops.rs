@@ -228,7 +228,29 @@ fn do_call(request: &Request) -> Result<usize> {
     call(&PtRegs { rdi, rsi, rdx, r10, r8, r9, ..PtRegs::default() })
 }
 
-fn call(request: KBox<Request>) {
+/// The same without waiting for anybody; EAGAIN where a worker has to wait.
+fn do_call_now(request: &Request) -> Result<usize> {
+    let (_, [rdi, rsi, rdx, r10, r8, r9]) = call_of(request)?;
+    let regs = PtRegs { rdi, rsi, rdx, r10, r8, r9, ..PtRegs::default() };
+    match request.sqe.opcode {
+        op::OPENAT => vfs::syscall::open::openat_now(&regs),
+        op::OPENAT2 => vfs::syscall::open::openat2_now(&regs),
+        _ => socket::syscalls::connect_now(&regs),
+    }
+}
+
+/// Calls that may wait until somebody comes (an opener of a FIFO's other end, who accepts) do so in a worker: others of the ring go on.
+fn call(mut request: KBox<Request>) {
+    if matches!(request.sqe.opcode, op::OPENAT | op::OPENAT2 | op::CONNECT) && !request.handed {
+        match do_call_now(&request) {
+            Err(EAGAIN) => {}
+            result => return request.end(result),
+        }
+        match hand_over(request) {
+            Some(back) => request = back,
+            None => return,
+        }
+    }
     let result = do_call(&request);
     request.end(result);
 }

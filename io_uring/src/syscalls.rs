@@ -228,9 +228,10 @@ fn submit(ring: &Arc<Ring>, count: u32) -> Result<usize> {
     take_in(ring, count)
 }
 
-/// Takes at most `count` requests in, which are the current task's: how many. May sleep.
+/// Takes at most `count` requests in, which are the current task's: how many. May sleep. EINTR: a signal came while another took some in.
 pub(crate) fn take_in(ring: &Arc<Ring>, count: u32) -> Result<usize> {
-    let _submit = ring.submit.lock();
+    // A request may wait for its file in there when another took what it was ready for.
+    let _submit = ring.submit.lock_interruptible().map_err(|_| EINTR)?;
     let _plug = (count > 2).then(Plug::start);
     let mut intake = Intake { ring, sender: Sender::current()?, chain: None, broken: false };
     let mut done = 0;

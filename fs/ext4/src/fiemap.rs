@@ -125,7 +125,9 @@ pub(crate) fn fiemap(file: &File, arg: usize) -> Result<usize> {
 fn attributes(inode: &Inode, start: u64, gathered: &mut Gathered) -> Result {
     let (node, mount) = parts(inode)?;
     let tree = node.shared.tree.read();
-    if let Some((physical, length, inside)) = mount.core.xattr_place(&tree.inode)?.filter(|(_, length, _)| start < *length) {
+    if let Some((physical, length, inside)) =
+        mount.core.xattr_place(&tree.inode)?.filter(|(_, length, _)| start < *length)
+    {
         let flags = LAST | if inside { DATA_INLINE | NOT_ALIGNED } else { 0 };
         gathered.push(Extent { logical: 0, physical, length, flags })?;
     }

@@ -58,6 +58,13 @@ pub fn sys_connect(regs: &PtRegs) -> Result<usize> {
     socket_of(&file)?.connect(&address, file.nonblock()).map(|()| 0)
 }
 
+/// As [`sys_connect`], without waiting for anybody: EAGAIN if that is needed.
+pub fn connect_now(regs: &PtRegs) -> Result<usize> {
+    let file = socket_file(regs.arg0())?;
+    let address = SockAddr::from_user(regs.arg1(), regs.arg2())?;
+    socket_of(&file)?.connect(&address, true).map(|()| 0)
+}
+
 /// `listen(fd, backlog)`.
 pub fn sys_listen(regs: &PtRegs) -> Result<usize> {
     let file = socket_file(regs.arg0())?;

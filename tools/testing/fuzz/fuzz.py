@@ -37,6 +37,8 @@ def make_image(fuzz, path):
 def boot(kernel, append, initrd, a, seed, log):
     """One boot; what was wrong, and a short text about the run."""
     words = f"{append} fuzz.seed={seed} fuzz.calls={a.calls} fuzz.slots={a.slots} fuzz.bad={int(a.bad)}"
+    if a.slot is not None:
+        words += f" fuzz.slot={a.slot} fuzz.skip={a.skip}"
     with Guest(kernel, initrd, words, memory=a.memory, cpus=a.cpus, limit=a.limit, log=log) as g:
         try:
             while True:
@@ -71,11 +73,13 @@ def main():
     p.add_argument("--linux", action="store_true", help="Debian's kernel instead")
     p.add_argument("--cpus", type=int, default=4)
     p.add_argument("--memory", type=int, default=1024)
-    p.add_argument("--slots", type=int, default=8, help="processes at once")
+    p.add_argument("--slots", type=int, default=24, help="processes at once")
     p.add_argument("--calls", type=int, default=200_000)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--seeds", type=int, default=1, help="so many runs, with seeds that follow")
     p.add_argument("--bad", action="store_true", help="bad pointers in every argument of every call")
+    p.add_argument("--slot", type=int, help="this slot alone, to see a round again")
+    p.add_argument("--skip", type=int, default=0, help="so many rounds of --slot are left out")
     p.add_argument("--limit", type=int, default=900, help="seconds for one boot")
     a = p.parse_args()
     kernel = debian.kernel() if a.linux else a.kernel or programs.default_kernel()

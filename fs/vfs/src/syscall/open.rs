@@ -2,10 +2,11 @@
 //! Opening by name. Source: `open(2)`, `openat2(2)`, `creat(2)`.
 
 use super::DirFd;
-use crate::fdtable::{current_files, get_unused_fd};
+use crate::fdtable::{FdGuard, current_files, get_unused_fd};
 use crate::namei::{OpenHow, PathName, lflag, open_path};
-use crate::user;
+use crate::{File, user};
 use errno::{Result, code::*};
+use kalloc::Arc;
 use x86_cpu::regs::PtRegs;
 
 /// Every flag that `openat2` knows.
@@ -29,13 +30,46 @@ pub(super) const VALID_FLAGS: u32 = uapi::O_ACCMODE
     | uapi::__O_TMPFILE;
 
 fn do_open(dirfd: usize, address: usize, how: &OpenHow) -> Result<usize> {
+    let (fd, file) = open_file(dirfd, address, how)?;
+    Ok(fd.install(file) as usize)
+}
+
+#[inline(always)]
+fn open_file(dirfd: usize, address: usize, how: &OpenHow) -> Result<(FdGuard, Arc<File>)> {
     let mut name = PathName::blank();
     name.read(address, false)?;
     let fd = get_unused_fd(how.flags.any(uapi::O_CLOEXEC))?;
     // Where the root is the directory itself, absolute names start there too.
     let dir = if how.walk & lflag::IN_ROOT != 0 { DirFd::always(dirfd)? } else { DirFd::new(dirfd, &name)? };
     let file = open_path(dir.start(), &name, how)?;
+    Ok((fd, file))
+}
+
+/// Opens without waiting for anybody, as io_uring tries first: EAGAIN where that cannot be (what makes or cuts files may wait). As on Linux
+/// one end of a FIFO does not wait for the other then, and to write to it without a reader is ENXIO.
+fn open_now(dirfd: usize, address: usize, mut how: OpenHow) -> Result<usize> {
+    if how.flags.any(uapi::O_CREAT | uapi::O_TRUNC | uapi::__O_TMPFILE) {
+        return Err(EAGAIN);
+    }
+    let asked = how.flags.0 & uapi::O_NONBLOCK;
+    if !how.flags.any(uapi::O_PATH) {
+        how.flags.0 |= uapi::O_NONBLOCK;
+    }
+    let (fd, file) = open_file(dirfd, address, &how)?;
+    file.change_flags(asked, uapi::O_NONBLOCK);
     Ok(fd.install(file) as usize)
+}
+
+/// As [`sys_openat`], without waiting for anybody.
+pub fn openat_now(regs: &PtRegs) -> Result<usize> {
+    let how = OpenHow::new(regs.arg2() as u32 & VALID_FLAGS | uapi::O_LARGEFILE, regs.arg3() as u32)?;
+    open_now(regs.arg0(), regs.arg1(), how)
+}
+
+/// As [`sys_openat2`], without waiting for anybody.
+pub fn openat2_now(regs: &PtRegs) -> Result<usize> {
+    let how: uapi::open_how = user::get_extensible(regs.arg2(), regs.arg3(), 24)?;
+    open_now(regs.arg0(), regs.arg1(), checked_how(&how)?)
 }
 
 /// `open(name, flags, mode)`.

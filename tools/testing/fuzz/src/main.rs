@@ -3,7 +3,8 @@
 //! powers off; the kernel's log is the host's matter.
 //!
 //! Words on the kernel's command line: `fuzz.seed=N`, `fuzz.calls=N` (in all), `fuzz.slots=N` (processes at once; every fourth
-//! runs as root in a tree of its own), `fuzz.bad=1` (instead: bad pointers in every argument of every call).
+//! runs as root in a tree of its own), `fuzz.bad=1` (instead: bad pointers in every argument of every call), `fuzz.slot=N` (one slot
+//! alone, as it runs after the first part of a whole run) and `fuzz.skip=N` (without its first rounds): to see a round again.
 
 mod args;
 mod calls;
@@ -124,6 +125,8 @@ fn report_hang(slot: u64, pid: i32, progress: &Progress) {
             println!("{name}: {}", text.replace('\n', "; "));
         }
     }
+    // The stacks of all tasks, in the kernel's log.
+    let _ = std::fs::write("/proc/sysrq-trigger", "t");
 }
 
 /// Waits for a round's process, nudging it along. False if it hangs.
@@ -248,6 +251,9 @@ fn slot(number: u64, shared: &'static Shared, seed: u64, until: u64, bad: bool) 
     let root = !bad && number % 4 == 3;
     let mut rng = Rng::new(seed ^ number << 32);
     let mut nr = number;
+    for _ in 0..word("fuzz.skip", 0) {
+        rng.next();
+    }
     // SAFETY: numbers: orphans come to this process.
     unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
     loop {
@@ -297,7 +303,8 @@ fn settled_kb() -> u64 {
 /// Runs all slots until `until` calls were made.
 fn phase(shared: &'static Shared, seed: u64, until: u64, slots: u64, bad: bool) {
     let mut pids = Vec::new();
-    for number in 0..slots {
+    let only = word("fuzz.slot", u64::MAX);
+    for number in (0..slots).filter(|number| only == u64::MAX || *number == only) {
         // SAFETY: one thread.
         let pid = unsafe { libc::fork() };
         if pid == 0 {
@@ -340,7 +347,7 @@ fn main() {
     let shared: &'static Shared = unsafe { share() };
     println!("fuzz: seed {seed}, {calls} calls, {slots} slots");
     // The first part fills the kernel's caches; after it the memory must stay where it is.
-    let warm = if bad { 0 } else { calls / 4 };
+    let warm = if bad || word("fuzz.slot", u64::MAX) != u64::MAX { 0 } else { calls / 4 };
     phase(shared, seed, warm, slots, false);
     let before = settled_kb();
     phase(shared, seed + 1, calls, slots, bad);

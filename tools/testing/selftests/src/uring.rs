@@ -39,6 +39,7 @@ pub const TESTS: &[Test] = &[
     ("uring.signal", waits::signal),
     ("uring.drain", order::drain),
     ("uring.workers", order::workers),
+    ("uring.beside", order::beside),
     ("uring.multipoll", multi::multipoll),
     ("uring.multiaccept", multi::multiaccept),
     ("uring.provided", multi::provided),

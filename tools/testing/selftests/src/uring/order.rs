@@ -4,6 +4,7 @@
 use super::*;
 use crate::{c, ck, eq};
 
+const CONNECT: u8 = 16;
 const DRAIN: u8 = 2;
 const SKIP: u8 = 1 << 6;
 const ASYNC: u8 = 16;
@@ -139,6 +140,67 @@ pub fn workers() -> Outcome {
         let ring = Ring::new(4, 0, 0)?;
         open_fifo(&ring, &name, 9)
     })
+}
+
+/// What waits for somebody does not hold up the ring's other requests, also without the flag.
+pub fn beside() -> Outcome {
+    let ring = Ring::new(8, 0, 0)?;
+    let name = cstr(&(dir()? + "/fifo"));
+    c!(libc::mkfifo(name.as_ptr(), 0o600));
+    let open = |flags: i32, data: u64| Sqe {
+        addr: name.as_ptr() as u64,
+        op_flags: flags as u32,
+        ..sqe(OPENAT, libc::AT_FDCWD, data)
+    };
+    // These do not wait at all.
+    eq!(ring.one(open(libc::O_WRONLY, 1))?, -libc::ENXIO);
+    let reader = ring.one(open(libc::O_RDONLY, 2))?;
+    ck!(reader > 0, "{reader}");
+    eq!(c!(libc::fcntl(reader, libc::F_GETFL)) & libc::O_NONBLOCK, 0);
+    close(reader);
+    // This does, for it might cut a file.
+    ring.put(open(libc::O_RDONLY | libc::O_TRUNC, 3));
+    eq!(ring.enter(1, 0)?, 1);
+    for n in 10..20 {
+        eq!(ring.one(sqe(NOP, -1, n))?, 0);
+    }
+    let writer = c!(libc::open(name.as_ptr(), libc::O_WRONLY));
+    let (data, reader, _) = ring.next()?;
+    ck!(data == 3 && reader > 0, "{data}: {reader}");
+    close(reader);
+    close(writer);
+    // A queue of connections that is full.
+    let (at, size, server) = short_queue()?;
+    let connect =
+        |fd: i32, data: u64| Sqe { addr: &raw const at as u64, off: u64::from(size), ..sqe(CONNECT, fd, data) };
+    let socket = || -> Result<i32, String> { Ok(c!(libc::socket(libc::AF_UNIX, libc::SOCK_STREAM, 0))) };
+    let (first, second) = (socket()?, socket()?);
+    eq!(ring.one(connect(first, 4))?, 0);
+    ring.put(connect(second, 5));
+    eq!(ring.enter(1, 0)?, 1);
+    sleep_ms(20);
+    eq!(ring.one(sqe(NOP, -1, 6))?, 0);
+    let accept =
+        || -> Result<i32, String> { Ok(c!(libc::accept(server, core::ptr::null_mut(), core::ptr::null_mut()))) };
+    let accepted = [accept()?, accept()?];
+    eq!(ring.next()?, (5, 0, 0));
+    [first, second, server].into_iter().chain(accepted).for_each(close);
+    Ok(())
+}
+
+/// A listening socket that keeps one connection for who accepts, and its address.
+fn short_queue() -> Result<(libc::sockaddr_un, u32, i32), String> {
+    let server = c!(libc::socket(libc::AF_UNIX, libc::SOCK_STREAM, 0));
+    // SAFETY: zeroes are a value of the structure.
+    let mut at: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+    at.sun_family = libc::AF_UNIX as u16;
+    for (to, from) in at.sun_path.iter_mut().zip((dir()? + "/short").bytes()) {
+        *to = from as libc::c_char;
+    }
+    let size = size_of::<libc::sockaddr_un>() as u32;
+    c!(libc::bind(server, (&raw const at).cast(), size));
+    c!(libc::listen(server, 0));
+    Ok((at, size, server))
 }
 
 fn write_all(fd: i32, count: usize) -> Outcome {

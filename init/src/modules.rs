@@ -98,6 +98,9 @@ pub(crate) fn start(info: &'static BootInfo) -> Result {
             0.. => {}
             error => pr_warn!("initcall {} returned with error code {error}", entry.name),
         }
+        if let Err(error) = crate::built_in::show(entry) {
+            pr_warn!("{}: no files of its parameters ({error})", entry.name);
+        }
     }
     Ok(())
 }

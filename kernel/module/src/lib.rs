@@ -7,6 +7,7 @@
 //! | `load` | from bytes to a running module |
 //! | `signing` | whether somebody known has signed them |
 //! | `unload` | back |
+//! | `suites` | tests that a module brings |
 //! | `request` | modules that the kernel asks for: `/proc/sys/kernel/modprobe` |
 //! | `registry` | which modules there are, and their states |
 //! | `symbols` | who defines a symbol, its version; names for traces |
@@ -28,6 +29,8 @@ mod registry;
 mod request;
 mod show;
 mod signing;
+#[cfg(CONFIG_KUNIT = "y")]
+mod suites;
 mod symbols;
 mod syscalls;
 pub mod taint;

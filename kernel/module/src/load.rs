@@ -245,6 +245,8 @@ fn body(elf: &Elf<'_>, layout: &Layout, core: Area) -> Result<Body> {
     Ok(Body {
         header,
         params: find(b"__param").unwrap_or((base, 0)),
+        #[cfg(CONFIG_KUNIT = "y")]
+        suites: find(b".kunit_test_suites").unwrap_or((base, 0)),
         symbols,
         version: version.and_then(|text| u32::from_str_radix(text, 16).ok()).unwrap_or(0),
         sections,
@@ -313,6 +315,8 @@ fn start(elf: &Elf<'_>, layout: &Layout, module: &Arc<Module>, text: &[u8], trus
     module.set_state(State::Live);
     module.init_size.store(0, Ordering::Relaxed);
     drop(init);
+    #[cfg(CONFIG_KUNIT = "y")]
+    crate::suites::run(module);
     Ok(())
 }
 

@@ -116,6 +116,16 @@ def information(guest, release):
     need(guest.check(f"cat /lib/modules/{release}/modules.dep"), r"rust_shared_user.ko: kernel/samples/rust/rust_shared/rust_shared.ko")
 
 
+def built_in(guest, _):
+    """What is in the image: modprobe has nothing to do, modinfo knows it, its parameters are shown."""
+    guest.check("modprobe virtio_blk && modprobe virtio:d00000002v00001AF4")
+    need(guest.check("modinfo virtio_blk"), r"^filename: +\(builtin\)$", r"^description: +Virtio block driver$", r"^license: +GPL$",
+         r"^parm: +queue_depth:.*\(u32\)$")
+    need(guest.run("modprobe -r virtio_blk 2>&1")[1], r"is builtin")
+    need(guest.check("cat /sys/module/virtio_blk/parameters/queue_depth && ls /sys/module/virtio_blk"), r"^0$", r"^parameters$", r"^uevent$")
+    guest.check("[ ! -e /sys/module/virtio_blk/initstate ] && [ ! -e /sys/module/kyber_iosched ] && ! grep virtio_blk /proc/modules")
+
+
 def races(guest, seconds):
     """Loading and unloading of the same modules on all CPUs at once: nothing hangs, nothing is left, nothing is said."""
     guest.check("dmesg -c >/dev/null")
@@ -229,7 +239,7 @@ def main():
             guest.expect("@READY@", 60)
             # busybox's shell has applets of these names, which it takes whatever PATH says.
             guest.check("; ".join(f'{tool}() {{ /kmod/{tool} "$@"; }}' for tool in TOOLS))
-            for test, value in ((dependencies, None), (configuration, None), (information, release), (timer, None), (mailbox, None), (requests, None),
+            for test, value in ((dependencies, None), (configuration, None), (information, release), (built_in, None), (timer, None), (mailbox, None), (requests, None),
                                 (races, args.seconds), (flipped, args.flips)):
                 with report.attempt(test.__name__):
                     test(guest, value)

@@ -76,6 +76,20 @@ use virtio_scsi as _;
 use errno::Result;
 use kernel::built_in::BuiltIn;
 use klog::{pr_err, pr_warn};
+#[cfg(feature = "CONFIG_SAMPLE_RUST_CHRDEV")]
+use rust_chrdev as _;
+#[cfg(feature = "CONFIG_SAMPLE_RUST_CONFIG")]
+use rust_config as _;
+#[cfg(feature = "CONFIG_SAMPLE_RUST_KNOBS")]
+use rust_knobs as _;
+#[cfg(feature = "CONFIG_SAMPLE_RUST_PARAMS")]
+use rust_params as _;
+#[cfg(feature = "CONFIG_SAMPLE_RUST_PLATDEV")]
+use rust_platdev as _;
+#[cfg(feature = "CONFIG_SAMPLE_RUST_SUITE")]
+use rust_suite as _;
+#[cfg(feature = "CONFIG_SAMPLE_RUST_WORKER")]
+use rust_worker as _;
 use x86_head::BootInfo;
 
 /// Starts the loader, then the modules.

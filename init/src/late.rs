@@ -38,6 +38,9 @@ impl Machine for Pc {
     fn halt(&self) {
         x86::reboot::machine_halt()
     }
+    fn shut_devices_down(&self) {
+        device::shutdown();
+    }
 }
 
 /// Makes process 1. Interrupts are off; it runs when this context becomes the idle task.
@@ -85,6 +88,7 @@ fn process_one(info: &'static BootInfo) -> Result {
     step("pcieport", pcieport::init())?;
     #[cfg(feature = "CONFIG_HOTPLUG_PCI_PCIE")]
     step("pciehp", pciehp::init())?;
+    device::wait_for_probe();
     let _ = initramfs::unpack(DEFAULT_INITRAMFS);
     mm_alloc::initrd::consume(info, |archive| {
         // What went wrong has been said; the boot goes on with what is there.

@@ -105,6 +105,14 @@ pub(crate) fn start(info: &'static BootInfo) -> Result {
         {
             pr_err!("`{}' invalid for parameter `module.sig_enforce'", crate::params::Shown(word.text()));
         }
+        if let Some(word) = crate::params::line(info).params().find(|word| word.is("module.async_probe"))
+            && module::set_async_probe(word.value).is_err()
+        {
+            pr_err!("`{}' invalid for parameter `module.async_probe'", crate::params::Shown(word.text()));
+        }
+    }
+    if let Some(names) = crate::params::line(info).value("driver_async_probe") {
+        device::set_async_drivers(names)?;
     }
     for entry in kernel::built_in::all() {
         parameters(info, entry);

@@ -38,7 +38,7 @@ mod unload;
 
 pub use registry::{Module, State};
 pub use request::request_module;
-pub use show::set_blacklist;
+pub use show::{set_async_probe, set_blacklist};
 pub use signing::set_enforced;
 pub use syscalls::{sys_delete_module, sys_finit_module, sys_init_module};
 

@@ -295,10 +295,11 @@ fn start(elf: &Elf<'_>, layout: &Layout, module: &Arc<Module>, text: &[u8], trus
     }
     let (at, len) = body.params;
     let params = body.core.params(at, len).inspect_err(|_| pr_err!("{}: bad __param", module.name()))?;
-    args::parse(name, text, params)?;
+    let beside = args::parse(name, text, params)?;
     symbols::add_text(module)?;
     let result = show::add(module).and_then(|()| {
-        let value = body.core.call_init(begin, init.as_ref())?;
+        let call = || body.core.call_init(begin, init.as_ref());
+        let value = if beside { device::loading(call)?? } else { call()? };
         match value {
             0 => Ok(()),
             ..0 => Err(Error::from_errno(value)),
@@ -313,6 +314,10 @@ fn start(elf: &Elf<'_>, layout: &Layout, module: &Arc<Module>, text: &[u8], trus
         return Err(error);
     }
     module.set_state(State::Live);
+    if !beside {
+        // As on Linux: who loaded it finds its devices.
+        device::wait_for_probe();
+    }
     module.init_size.store(0, Ordering::Relaxed);
     drop(init);
     #[cfg(CONFIG_KUNIT = "y")]

@@ -328,6 +328,11 @@ def devices(guest):
     guest.check("losetup -d /dev/loop0")
     settled(guest)
     guest.check("rmmod loop && rm /tmp/image")
+    # By its numbers.
+    guest.check("mknod /tmp/ram b 1 0 && dd if=/tmp/ram of=/dev/null bs=4096 count=1 2>/dev/null")
+    loaded(guest, "brd")
+    settled(guest)
+    guest.check("rmmod brd && rm /tmp/ram")
 
 
 def drivers_go(guest):

@@ -174,8 +174,9 @@ def requests(guest, _):
     """What the kernel asks for: file systems and devices by their aliases, through the program that /proc/sys/kernel/modprobe names."""
     need(guest.check("cat /proc/sys/kernel/modprobe"), r"^/sbin/modprobe$")
     guest.check("printf '#!/bin/sh\\necho \"$@\" >>/tmp/asked\\n' >/tmp/probe; chmod +x /tmp/probe; echo /tmp/probe >/proc/sys/kernel/modprobe")
-    guest.run("mount -t nosuchfs none /mnt 2>&1; mknod /tmp/dev c 240 7; cat /tmp/dev; mknod /tmp/misc c 10 77; cat /tmp/misc")
-    need(guest.check("cat /tmp/asked"), r"^-q -- fs-nosuchfs$", r"^-q -- char-major-240-7$", r"^-q -- char-major-10-77$")
+    guest.run("mount -t nosuchfs none /mnt 2>&1; mknod /tmp/dev c 240 7; cat /tmp/dev; mknod /tmp/misc c 10 77; cat /tmp/misc; mknod /tmp/disk b 240 7; cat /tmp/disk")
+    need(guest.check("cat /tmp/asked"), r"^-q -- fs-nosuchfs$", r"^-q -- char-major-240-7$", r"^-q -- char-major-10-77$",
+         r"^-q -- block-major-240-7$", r"^-q -- block-major-240$")
     guest.check("echo /kmod/modprobe >/proc/sys/kernel/modprobe; echo 'alias fs-wanted rust_shared' >>/etc/modprobe.d/test.conf")
     need(guest.run("mount -t wanted none /mnt 2>&1")[1], r"No such device")
     need(guest.check("lsmod"), r"^rust_shared ")

@@ -86,11 +86,15 @@ def forced(guest):
 
 
 def sections_shown(guest):
-    """Where its sections are: for those who may know."""
+    """Where its sections and functions are: for those who may know."""
     guest.check("insmod /signed/rust_minimal.ko")
     need(guest.check("cd /sys/module/rust_minimal/sections && ls -A && cat .text && stat -c %a .text; cd /"),
          r"^\.gnu\.linkonce\.this_module$", r"^\.text$", r"^0xffffffffc[0-9a-f]{7}$", r"^400$")
-    guest.check("rmmod rust_minimal")
+    # Its functions, and the kernel's; who may not see addresses sees none.
+    need(guest.check("grep rust_minimal] /proc/kallsyms"), r"^ffffffffc[0-9a-f]{7} t \S+\t\[rust_minimal\]$")
+    need(guest.check("grep ' module::load::' /proc/kallsyms | head -n 3"), r"^ffffffff[89ab][0-9a-f]{7} t module::load::\S+$")
+    need(guest.check("su nobody -s /bin/sh -c 'grep -c . /proc/kallsyms; grep -v ^0000000000000000 /proc/kallsyms | wc -l'"), r"^\d{4,}$", r"^0$")
+    guest.check("rmmod rust_minimal && ! grep rust_minimal] /proc/kallsyms")
 
 
 def fails(guest):

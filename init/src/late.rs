@@ -127,7 +127,15 @@ fn file_systems(info: &'static BootInfo) -> Result {
     step("device model", device::faux::init())?;
     step("platform bus", device::platform::init())?;
     step("auxiliary bus", device::auxiliary::init())?;
-    step("soc bus", device::soc::init())
+    step("soc bus", device::soc::init())?;
+    // Linux has reasons in the second column, if drivers give them.
+    let deferred = |out: &mut vfs::SeqBuf| {
+        device::for_each_deferred(|device| {
+            out.put(device.name())?;
+            out.put(b"\t\n")
+        })
+    };
+    step("deferred devices", debugfs::attr(b"devices_deferred", 0o444, kernfs::Text(deferred)))
 }
 
 fn devices(info: &'static BootInfo) -> Result {

@@ -29,6 +29,7 @@ pub mod soc;
 
 pub use beside::{loading, modules_probe_beside, set_async_drivers, set_modules_probe_beside, wait_for_probe};
 pub use bus::{Bus, BusOps};
+pub use defer::for_each_deferred;
 pub use dev::{Device, Info, Number, Resource};
 pub use driver::{Driver, DriverOps, ProbeType};
 pub use fwnode::{FwNode, Property, Value};

@@ -43,6 +43,7 @@ def params(guest):
     need(guest.check(f"cd {where} && ls && cat level offset verbose word && stat -c %a verbose word; cd /"),
          r"^level$", r"^offset$", r"^verbose$", r"^word$", r"^3$", r"^-16$", r"^Y$", r"^two words$", r"^400$", r"^644$")
     guest.check(f"[ ! -e {where}/secret ]")
+    refused(guest, f"sh -c 'echo 4 >{where}/level'", "ermission denied")
     # A value is set once.
     refused(guest, f"sh -c 'echo more >{where}/word'", "exists")
     guest.check("rmmod rust_params")

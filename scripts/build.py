@@ -25,7 +25,8 @@ import toolchain
 
 SRCTREE, OBJTREE = kconfig.SRCTREE, os.path.abspath(kconfig.OBJTREE)
 BUILD = os.path.join(OBJTREE, "build")
-CARGO_TARGET = os.path.join(BUILD, "cargo")
+# Another output directory may share what was compiled for this one by a link (tools/testing/modules/rsa.py): one place has one name.
+CARGO_TARGET = os.path.realpath(os.path.join(BUILD, "cargo"))
 VERBOSE = os.environ.get("V", "") not in ("", "0")
 IMAGE = os.environ.get("IMAGE") or "init"
 LDS = os.path.join(SRCTREE, "arch/x86/kernel/vmlinux.lds")
@@ -36,7 +37,7 @@ TARGET = toolchain.TARGET
 CHOICES = tuple("--cfg=CONFIG_" + name for name in (
     "MODULES", "MODULE_SIG", "SYSTEM_TRUSTED_KEYS", "SAMPLE", "BLOCK", "EXT4", "BLK_", "PCIEPORTBUS", "HOTPLUG_", "VIRTIO",
     "NVME", "SCSI", "SATA", "ATA", "SYSVIPC", "POSIX_MQUEUE", "KERNEL_", "OVERLAY_FS", "SQUASHFS", "RTC_", "HW_RANDOM",
-    "HVC_", "SERIO_", "SWAP"))
+    "HVC_", "SERIO_", "SWAP", "MQ_IOSCHED_"))
 BUILD_STD = ["-Zbuild-std=core,alloc", "-Zbuild-std-features=compiler-builtins-mem", "--target", TARGET]
 
 
@@ -87,7 +88,7 @@ def kernel_environment(config):
 def host_environment(target=None):
     """What cargo needs to compile for the build machine."""
     env = toolchain.environment()
-    env["CARGO_TARGET_DIR"] = target or os.path.join(BUILD, "host")
+    env["CARGO_TARGET_DIR"] = target or os.path.realpath(os.path.join(BUILD, "host"))
     env.pop("CARGO_ENCODED_RUSTFLAGS", None)
     return env
 

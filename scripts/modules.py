@@ -28,8 +28,9 @@ AS = os.environ.get("AS") or "as"
 LDS = os.path.join(SRCTREE, "scripts/module.lds")
 # What Rust-for-Linux allows to code that is no abstraction.
 FEATURES = "arbitrary_self_types,asm_goto"
-# Crates that code outside of the tree can name, as in Rust-for-Linux; `pinned_init` is what macros of `pin_init` expand to.
-EXTERN = ["kernel", "pin_init", "pinned_init", "zerocopy", "zerocopy_derive"]
+# Crates that code outside of the tree can name, as in Rust-for-Linux; `pinned_init` is what macros of `pin_init` expand to, `kunit` what
+# `#[kunit_tests]` does.
+EXTERN = ["kernel", "kunit", "pin_init", "pinned_init", "zerocopy", "zerocopy_derive"]
 
 
 def release():
@@ -337,8 +338,7 @@ def install():
     if not directory:
         with open(os.path.join(top, "modules.order"), "w") as f:
             f.writelines(f"kernel/{name}\n" for name in names)
-        for name in ("modules.builtin", "modules.builtin.modinfo"):
-            open(os.path.join(top, name), "w").close()
+        builtin(kconfig.auto_conf(), top)
     depmod = shutil.which("depmod") or shutil.which("depmod", path="/usr/sbin:/sbin")
     if not depmod:
         print("depmod is missing (package kmod): modules.dep was not made", file=sys.stderr)
@@ -346,6 +346,47 @@ def install():
     print(f"  DEPMOD  {top}", flush=True)
     base = os.environ.get("INSTALL_MOD_PATH") or "/"
     subprocess.run([depmod, "-b", base, release()], check=True)
+
+
+def builtin(config, top):
+    """`modules.builtin` and `modules.builtin.modinfo`: what modprobe and modinfo say of modules that are in the image."""
+    in_image, packages = build.modules_of(config, "y"), {package["name"]: package for package in metadata()}
+    files = {}
+    for name in in_image:
+        rideau = packages[name]["metadata"]["rideau"]
+        if rideau.get("level") == 4:
+            place = os.path.relpath(os.path.dirname(packages[name]["manifest_path"]), SRCTREE)
+            target = next(t for t in packages[name]["targets"] if "lib" in t["kind"])
+            file = rideau.get("module") or target["name"]
+            files[file.replace("-", "_")] = os.path.join(place, file)
+    with open(os.path.join(top, "modules.builtin"), "w") as f:
+        f.writelines(f"kernel/{path}.ko\n" for path in sorted(files.values()))
+    info = between(os.path.join(OBJTREE, "vmlinux.debug"), "__start_modinfo", "__stop_modinfo")
+    # kmod reads what stands together of a module.
+    lines = [line for line in info.split(b"\0") if line]
+    for name, path in sorted(files.items()):
+        own = [line for line in lines if line.startswith(name.encode() + b".")]
+        lines = [line for line in lines if line not in own] + [f"{name}.file={path}".encode(), *own]
+    with open(os.path.join(top, "modules.builtin.modinfo"), "wb") as f:
+        f.write(b"".join(line + b"\0" for line in lines))
+
+
+def between(path, start, stop):
+    """What an ELF file has between two of its symbols."""
+    def rows(option):
+        done = subprocess.run([exports.READELF, option, path], stdout=subprocess.PIPE, text=True, check=True)
+        return [line.split() for line in done.stdout.splitlines()]
+
+    places = {row[7]: int(row[1], 16) for row in rows("-sW") if len(row) == 8 and row[7] in (start, stop)}
+    first, last = places[start], places[stop]
+    for row in rows("-lW"):
+        if row[:1] == ["LOAD"]:
+            offset, address, size = (int(row[i], 16) for i in (1, 2, 4))
+            if address <= first and last <= address + size:
+                with open(path, "rb") as f:
+                    f.seek(offset + first - address)
+                    return f.read(last - first)
+    sys.exit(f"*** {path}: no {start}")
 
 
 if __name__ == "__main__":

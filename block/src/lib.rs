@@ -52,7 +52,7 @@ pub use issue::{
 };
 pub use kdev::Dev;
 pub use limits::{BLK_DEF_MAX_SECTORS, QueueLimits};
-pub use open::{BdevHandle, Holder, open_by_dev, open_nonblock};
+pub use open::{Autoload, BdevHandle, Holder, open_by_dev, open_nonblock, set_autoload};
 pub use plug::init;
 pub use registry::{
     BLOCK_EXT_MAJOR, disk_name, disks, for_each_major, lookup, lookup_name, register_blkdev, unregister_blkdev,

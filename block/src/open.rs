@@ -6,6 +6,7 @@ use crate::bdev::BlockDevice;
 use crate::registry::lookup;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use errno::{Result, code::*};
+use hook::AtomicRef;
 use kalloc::Arc;
 use kdev::Dev;
 use module_core::ModuleRef;
@@ -21,6 +22,25 @@ impl Holder {
         static NEXT: AtomicUsize = AtomicUsize::new(1);
         Self(NEXT.fetch_add(2, Ordering::Relaxed))
     }
+}
+
+/// Has the module of a device loaded that is not there, if one says that it is its (`block-major-MAJOR-MINOR`). May sleep.
+pub type Autoload = fn(Dev);
+
+static AUTOLOAD: AtomicRef<Autoload> = AtomicRef::new();
+
+/// Says who loads modules of devices: once, at boot.
+pub fn set_autoload(autoload: &'static Autoload) {
+    AUTOLOAD.store(Some(autoload));
+}
+
+/// The device with that number, whose module may have to be loaded first. ENXIO.
+fn find(dev: Dev) -> Result<Arc<BlockDevice>> {
+    if let Some(found) = lookup(dev) {
+        return Ok(found);
+    }
+    AUTOLOAD.load().ok_or(ENXIO)?(dev);
+    lookup(dev).ok_or(ENXIO)
 }
 
 /// Openers and claims of a device.
@@ -68,12 +88,12 @@ impl BdevHandle {
 /// Opens the device with number `dev`. ENXIO without one, EBUSY if it is claimed by another than `holder`, and what the driver says.
 /// With a holder and `write`, EACCES if it is read-only. May sleep.
 pub fn open_by_dev(dev: Dev, write: bool, holder: Option<Holder>) -> Result<BdevHandle> {
-    open(&lookup(dev).ok_or(ENXIO)?, write, false, holder)
+    open(&find(dev)?, write, false, holder)
 }
 
 /// As [`open_by_dev`], for a program that says `O_NONBLOCK`: a drive without a medium is opened too. May sleep.
 pub fn open_nonblock(dev: Dev, write: bool, holder: Option<Holder>) -> Result<BdevHandle> {
-    open(&lookup(dev).ok_or(ENXIO)?, write, true, holder)
+    open(&find(dev)?, write, true, holder)
 }
 
 fn open(bdev: &Arc<BlockDevice>, write: bool, nonblock: bool, holder: Option<Holder>) -> Result<BdevHandle> {

@@ -198,7 +198,17 @@ mod in_kernel {
 
     #[test]
     fn requests_end_though_the_driver_is_busy() -> Result {
-        ["none", "mq-deadline", "kyber"].into_iter().try_for_each(busy)
+        busy("none")?;
+        every_scheduler(busy)
+    }
+
+    /// Calls `f` with the name of each scheduler of this kernel.
+    fn every_scheduler(mut f: impl FnMut(&str) -> Result) -> Result {
+        // Not from inside of the table's lock: it is taken again.
+        for name in ["mq-deadline", "kyber"].into_iter().filter(|name| mq::is_scheduler(name)) {
+            f(name)?;
+        }
+        Ok(())
     }
 
     fn busy(scheduler: &str) -> Result {
@@ -304,7 +314,7 @@ mod in_kernel {
         // A single tag: who waits for it waits for one that the hardware must know of.
         let params = mq::MqParams { hw_queues: 1, depth: 1, no_sched: false };
         let queue = mq::Queue::new(params, KBox::new(Told { held, work }, GFP_KERNEL)?)?;
-        assert_eq!(queue.scheduler(), "mq-deadline");
+        assert!(queue.has_scheduler("mq-deadline"));
         let limits = QueueLimits { write_cache: true, ..QueueLimits::default() };
         let disk =
             Gendisk::new(&testing::params("kunittold"), limits, KBox::new(mq::MqDisk(queue.clone()), GFP_KERNEL)?)?;
@@ -347,10 +357,11 @@ mod in_kernel {
             };
             assert_eq!(plugged(queues, limits, &up, none)?, [8, 0]);
         }
-        for name in ["mq-deadline", "kyber"] {
+        every_scheduler(|name| {
             assert_eq!(plugged(2, limits, &up, |queue| queue.set_scheduler(name))?, [1, 7]);
             assert_eq!(plugged(2, limits, &[0, 2, 4, 6], |queue| queue.set_scheduler(name))?, [4, 0]);
-        }
+            Ok(())
+        })?;
         // As large as the device takes.
         let few = QueueLimits { max_segments: 3, ..limits };
         assert_eq!(plugged(2, few, &up, nothing)?, [3, 5]);
@@ -359,28 +370,72 @@ mod in_kernel {
         Ok(())
     }
 
+    /// First come, first served.
+    struct Fifo(KVec<KBox<mq::Request>>);
+
+    static FIFO: mq::SchedulerType = mq::SchedulerType {
+        name: "kunit-fifo",
+        tunables: &[],
+        has_async_depth: false,
+        urgent: |_| true,
+        new: |depth| Ok(KBox::new(Fifo(KVec::with_capacity(depth as usize, GFP_KERNEL)?), GFP_KERNEL)?),
+    };
+
+    impl mq::Policy for Fifo {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+
+        fn insert(&mut self, request: KBox<mq::Request>) -> Result<(), KBox<mq::Request>> {
+            self.0.push_within_capacity(request).map_err(|error| error.0)
+        }
+
+        fn dispatch(&mut self, _: u64) -> Option<(KBox<mq::Request>, Option<u32>)> {
+            Some((self.0.remove(0)?, None))
+        }
+
+        fn take_any(&mut self, _: u64) -> Option<KBox<mq::Request>> {
+            self.0.pop()
+        }
+
+        fn merge(&mut self, bio: KBox<Bio>, _: &QueueLimits) -> Result<(), KBox<Bio>> {
+            Err(bio)
+        }
+    }
+
     #[test]
     fn schedulers_change() -> Result {
         let sent = Arc::new(AtomicU64::new(0), GFP_KERNEL)?;
         let params = mq::MqParams { hw_queues: 1, depth: 64, no_sched: false };
         let queue = mq::Queue::new(params, KBox::new(Quick(sent), GFP_KERNEL)?)?;
-        assert_eq!((queue.scheduler(), queue.nr_requests()), ("mq-deadline", 128));
-        assert_eq!(queue.set_scheduler("bfq"), Err(EINVAL));
+        assert!(queue.has_scheduler("mq-deadline"));
+        assert_eq!(queue.nr_requests(), 128);
+        assert_eq!(queue.set_scheduler("kunit-none"), Err(EINVAL));
         queue.set_nr_requests(2)?;
         assert_eq!((queue.nr_requests(), queue.async_depth()), (4, Some(3)));
         assert_eq!(queue.set_nr_requests(5000), Err(EINVAL));
-        let three = mq::Tunables::Deadline(mq::DeadlineTunables { fifo_batch: 3, ..Default::default() });
-        queue.set_tunables(|tunables| *tunables = three)?;
+        let deadline = queue.with_scheduler(|its| its.map(|(_, id)| id)).ok_or(ENOENT)?;
+        // Each shows what it was given.
+        (0..5).try_for_each(|index| queue.set_tunable(deadline, index, 3 + index as u64))?;
+        (0..5).try_for_each(|index| -> Result {
+            assert_eq!(queue.tunable(deadline, index)?, 3 + index as u64);
+            Ok(())
+        })?;
         queue.set_nr_requests(256)?;
-        assert_eq!(queue.tunables(), Some(three));
-        queue.set_scheduler("kyber")?;
-        let first = mq::Tunables::Kyber(Default::default());
-        assert_eq!((queue.scheduler(), queue.nr_requests(), queue.tunables()), ("kyber", 128, Some(first)));
+        assert_eq!((queue.nr_requests(), queue.tunable(deadline, 4)), (256, Ok(7)));
+        mq::register_scheduler(&FIFO, None)?;
+        assert_eq!(mq::register_scheduler(&FIFO, None), Err(EBUSY));
+        queue.set_scheduler("kunit-fifo")?;
+        assert_eq!((queue.has_scheduler("kunit-fifo"), queue.nr_requests()), (true, 128));
         // Another scheduler's are nothing to it.
-        queue.set_tunables(|tunables| *tunables = three)?;
-        assert_eq!(queue.tunables(), Some(first));
+        assert_eq!((queue.tunable(deadline, 0), queue.set_tunable(deadline, 0, 1)), (Err(ENODEV), Err(ENODEV)));
+        let fifo = queue.with_scheduler(|its| its.map(|(kind, id)| (kind.tunables.len(), id)));
+        assert_eq!(fifo.map(|(count, id)| (count, id != deadline)), Some((0, true)));
         queue.set_scheduler("none")?;
-        assert_eq!((queue.scheduler(), queue.nr_requests(), queue.tunables()), ("none", 64, None));
+        mq::unregister_scheduler(&FIFO);
+        assert_eq!(queue.set_scheduler("kunit-fifo"), Err(EINVAL));
+        assert_eq!((queue.has_scheduler("none"), queue.nr_requests()), (true, 64));
+        assert_eq!(queue.tunable(deadline, 0), Err(ENODEV));
         assert_eq!(queue.set_nr_requests(65), Err(EINVAL));
         queue.set_nr_requests(8)?;
         assert_eq!(queue.nr_requests(), 8);

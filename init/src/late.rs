@@ -38,6 +38,9 @@ impl Machine for Pc {
     fn halt(&self) {
         x86::reboot::machine_halt()
     }
+    fn shut_devices_down(&self) {
+        device::shutdown();
+    }
 }
 
 /// Makes process 1. Interrupts are off; it runs when this context becomes the idle task.
@@ -85,6 +88,7 @@ fn process_one(info: &'static BootInfo) -> Result {
     step("pcieport", pcieport::init())?;
     #[cfg(feature = "CONFIG_HOTPLUG_PCI_PCIE")]
     step("pciehp", pciehp::init())?;
+    device::wait_for_probe();
     let _ = initramfs::unpack(DEFAULT_INITRAMFS);
     mm_alloc::initrd::consume(info, |archive| {
         // What went wrong has been said; the boot goes on with what is there.
@@ -123,7 +127,15 @@ fn file_systems(info: &'static BootInfo) -> Result {
     step("device model", device::faux::init())?;
     step("platform bus", device::platform::init())?;
     step("auxiliary bus", device::auxiliary::init())?;
-    step("soc bus", device::soc::init())
+    step("soc bus", device::soc::init())?;
+    // Linux has reasons in the second column, if drivers give them.
+    let deferred = |out: &mut vfs::SeqBuf| {
+        device::for_each_deferred(|device| {
+            out.put(device.name())?;
+            out.put(b"\t\n")
+        })
+    };
+    step("deferred devices", debugfs::attr(b"devices_deferred", 0o444, kernfs::Text(deferred)))
 }
 
 fn devices(info: &'static BootInfo) -> Result {

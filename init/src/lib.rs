@@ -10,6 +10,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod built_in;
 mod early_console;
 mod firmware;
 mod late;

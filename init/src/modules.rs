@@ -14,6 +14,8 @@ use i8042 as _;
 #[cfg(feature = "CONFIG_ISO9660_FS")]
 use isofs as _;
 use kernel as _;
+#[cfg(feature = "CONFIG_MQ_IOSCHED_KYBER")]
+use kyber_iosched as _;
 #[cfg(feature = "CONFIG_BLK_DEV_LOOP")]
 use loop_dev as _;
 #[cfg(feature = "CONFIG_BLK_DEV_NULL_BLK")]
@@ -74,6 +76,20 @@ use virtio_scsi as _;
 use errno::Result;
 use kernel::built_in::BuiltIn;
 use klog::{pr_err, pr_warn};
+#[cfg(feature = "CONFIG_SAMPLE_RUST_CHRDEV")]
+use rust_chrdev as _;
+#[cfg(feature = "CONFIG_SAMPLE_RUST_CONFIG")]
+use rust_config as _;
+#[cfg(feature = "CONFIG_SAMPLE_RUST_KNOBS")]
+use rust_knobs as _;
+#[cfg(feature = "CONFIG_SAMPLE_RUST_PARAMS")]
+use rust_params as _;
+#[cfg(feature = "CONFIG_SAMPLE_RUST_PLATDEV")]
+use rust_platdev as _;
+#[cfg(feature = "CONFIG_SAMPLE_RUST_SUITE")]
+use rust_suite as _;
+#[cfg(feature = "CONFIG_SAMPLE_RUST_WORKER")]
+use rust_worker as _;
 use x86_head::BootInfo;
 
 /// Starts the loader, then the modules.
@@ -89,12 +105,23 @@ pub(crate) fn start(info: &'static BootInfo) -> Result {
         {
             pr_err!("`{}' invalid for parameter `module.sig_enforce'", crate::params::Shown(word.text()));
         }
+        if let Some(word) = crate::params::line(info).params().find(|word| word.is("module.async_probe"))
+            && module::set_async_probe(word.value).is_err()
+        {
+            pr_err!("`{}' invalid for parameter `module.async_probe'", crate::params::Shown(word.text()));
+        }
+    }
+    if let Some(names) = crate::params::line(info).value("driver_async_probe") {
+        device::set_async_drivers(names)?;
     }
     for entry in kernel::built_in::all() {
         parameters(info, entry);
         match (entry.init)() {
             0.. => {}
             error => pr_warn!("initcall {} returned with error code {error}", entry.name),
+        }
+        if let Err(error) = crate::built_in::show(entry) {
+            pr_warn!("{}: no files of its parameters ({error})", entry.name);
         }
     }
     Ok(())

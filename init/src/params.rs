@@ -42,6 +42,7 @@ const KNOWN: &[&str] = &[
     "random.trust_bootloader",
     "random.trust_cpu",
     "transparent_hugepage",
+    "driver_async_probe",
     "no-kvmclock",
     "nopcid",
     "nosmap",

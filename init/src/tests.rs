@@ -2,6 +2,7 @@
 //! Runs the tests that are linked in (KUnit), before the first program.
 
 use kunit::{Params, Shutdown};
+use locking::SetOnce;
 use process::hooks::MACHINE;
 use x86_head::BootInfo;
 
@@ -13,11 +14,18 @@ pub(crate) fn run(info: &'static BootInfo) {
             params.set(name, value);
         }
     }
+    static WHO: kunit::Who = || core::ptr::from_ref::<task::Task>(&task::current()).addr();
+    kunit::set_who(&WHO);
+    // What modules bring is run when they are loaded, by the same words.
+    static PARAMS: SetOnce<Params<'static>> = SetOnce::new();
+    if PARAMS.set(params).is_ok()
+        && let Some(params) = PARAMS.get()
+    {
+        kunit::set_for_modules(params);
+    }
     if !params.autorun {
         return;
     }
-    static WHO: kunit::Who = || core::ptr::from_ref::<task::Task>(&task::current()).addr();
-    kunit::set_who(&WHO);
     kunit::run_all(&params);
     if let Some(machine) = MACHINE.get() {
         match params.shutdown {

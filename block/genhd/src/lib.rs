@@ -64,8 +64,21 @@ impl BlockEvents for Events {
 /// Begins to show disks. Once, at boot, before the first driver. May sleep.
 pub fn init() -> Result {
     static EVENTS: &dyn BlockEvents = &Events;
+    static AUTOLOAD: block::Autoload = autoload;
     block::set_events(&EVENTS);
+    block::set_autoload(&AUTOLOAD);
     text::add()
+}
+
+/// Asks for the module of a device that is not there, as Linux does: by both numbers, then by the major one alone.
+fn autoload(dev: block::Dev) {
+    vfs::hooks::request_module(format_args!("block-major-{}-{}", dev.major(), dev.minor()));
+    if block::lookup(dev).is_none() {
+        vfs::hooks::request_module(format_args!("block-major-{}", dev.major()));
+    }
+    if block::lookup(dev).is_some() {
+        pr_warn!("block device autoloading is deprecated and will be removed.");
+    }
 }
 
 /// `cciss/c0d0` is `cciss!c0d0` in sysfs.

@@ -15,7 +15,7 @@ fn show(dir: &Arc<Node>, disk: &Arc<Gendisk>, name: &str, value: fn(&QueueLimits
 }
 
 /// A number as a program writes it.
-fn number(data: &[u8]) -> Result<u64> {
+pub(crate) fn number(data: &[u8]) -> Result<u64> {
     let text = core::str::from_utf8(data.trim_ascii())?;
     text.parse().map_err(|_| EINVAL)
 }

@@ -3,9 +3,9 @@
 //! Source: Linux's `Documentation/ABI/stable/sysfs-block`, `Documentation/block/deadline-iosched.rst`.
 
 use crate::live;
-use crate::queue::setting;
+use crate::queue::{number, setting};
 use block::Gendisk;
-use block::mq::{DeadlineTunables, KyberTunables, Queue, Tunables};
+use block::mq::{self, Queue};
 use errno::{Result, code::*};
 use kalloc::Arc;
 use sysfs::{Node, attr, attr_rw};
@@ -52,7 +52,7 @@ pub(crate) fn add(dir: &Arc<Node>, disk: &Arc<Gendisk>) -> Result {
         move |data| {
             let name = core::str::from_utf8(data.trim_ascii())?;
             let queue = s()?;
-            queue.set_scheduler(name)?;
+            choose(&queue, name)?;
             if let Some(dir) = d.upgrade() {
                 iosched(&dir, &queue)?;
             }
@@ -62,115 +62,57 @@ pub(crate) fn add(dir: &Arc<Node>, disk: &Arc<Gendisk>) -> Result {
     iosched(dir, queue)
 }
 
+/// Takes the scheduler of that name; a module that has it is asked for, as Linux does.
+fn choose(queue: &Queue, name: &str) -> Result {
+    if mq::is_scheduler_name(name) && name != "none" && !mq::is_scheduler(name) {
+        vfs::hooks::request_module(format_args!("{name}-iosched"));
+    }
+    queue.set_scheduler(name)
+}
+
 /// The schedulers there are, the one in use in brackets.
 fn scheduler(queue: &Queue, out: &mut SeqBuf) -> Result {
-    let its = queue.scheduler();
-    let mut put = |name: &str, last: bool| {
-        let (open, close) = if name == its { ("[", "]") } else { ("", "") };
-        seq_print!(out, "{open}{name}{close}{}", if last { '\n' } else { ' ' })
-    };
-    if its == "none" {
-        put("none", false)?;
-    }
-    for (n, name) in Queue::SCHEDULERS.into_iter().enumerate() {
-        put(name, its == "none" && n + 1 == Queue::SCHEDULERS.len())?;
-    }
-    if its == "none" { Ok(()) } else { put("none", true) }
+    queue.with_scheduler(|its| {
+        if its.is_none() {
+            out.put(b"[none] ")?;
+        }
+        mq::for_each_scheduler(|name| {
+            let (open, close) = if its.is_some_and(|(kind, _)| kind.name == name) { ("[", "]") } else { ("", "") };
+            seq_print!(out, "{open}{name}{close} ")
+        })?;
+        out.put(if its.is_some() { b"none\n" } else { b"\n" })
+    })
 }
 
-const NS_PER_MS: u64 = 1_000_000;
-
-/// mq-deadline's tunables, if that is the scheduler.
-fn deadline(queue: &Queue) -> Option<DeadlineTunables> {
-    match queue.tunables() {
-        Some(Tunables::Deadline(tunables)) => Some(tunables),
-        _ => None,
-    }
-}
-
-/// Kyber's.
-fn kyber(queue: &Queue) -> Option<KyberTunables> {
-    match queue.tunables() {
-        Some(Tunables::Kyber(tunables)) => Some(tunables),
-        _ => None,
-    }
-}
-
-/// A tunable of mq-deadline: what is shown of it, and how it is changed.
-macro_rules! of_deadline {
-    ($dir:expr, $queue:expr, $name:ident, $get:expr, $set:expr) => {
-        setting(
-            $dir,
-            $queue,
-            stringify!($name),
-            |queue| deadline(queue).map_or(0, $get),
-            |queue, value| {
-                queue.set_tunables(|tunables| {
-                    if let Tunables::Deadline(tunables) = tunables {
-                        let set: fn(&mut DeadlineTunables, u64) = $set;
-                        set(tunables, value);
-                    }
-                })
-            },
-        )
-    };
-}
-
-/// A time, shown in milliseconds.
-macro_rules! time {
-    ($dir:expr, $queue:expr, $name:ident) => {
-        of_deadline!($dir, $queue, $name, |t| t.$name / NS_PER_MS, |t, ms| t.$name =
-            ms.min(i32::MAX as u64) * NS_PER_MS)
-    };
-}
-
-/// A latency that Kyber is to keep to, in nanoseconds.
-macro_rules! latency {
-    ($dir:expr, $queue:expr, $file:literal, $name:ident) => {
-        setting(
-            $dir,
-            $queue,
-            $file,
-            |queue| kyber(queue).map_or(0, |t| t.$name),
-            |queue, ns| {
-                queue.set_tunables(|tunables| {
-                    if let Tunables::Kyber(tunables) = tunables {
-                        tunables.$name = ns;
-                    }
-                })
-            },
-        )
-    };
-}
-
-/// `iosched`: what the scheduler in use can be told.
+/// `iosched`: what the scheduler in use can be told. A file that somebody has open is nothing to the next scheduler.
 fn iosched(dir: &Arc<Node>, queue: &Arc<Queue>) -> Result {
     if let Some(old) = dir.child(b"iosched") {
         old.remove();
     }
-    match queue.tunables() {
-        None => Ok(()),
-        Some(Tunables::Deadline(_)) => deadline_files(&dir.dir_or_new(b"iosched")?, queue),
-        Some(Tunables::Kyber(_)) => {
-            let dir = &dir.dir_or_new(b"iosched")?;
-            latency!(dir, queue, "read_lat_nsec", read_lat)?;
-            latency!(dir, queue, "write_lat_nsec", write_lat)
+    queue.with_scheduler(|its| {
+        let Some((kind, id)) = its else { return Ok(()) };
+        if kind.tunables.is_empty() && !kind.has_async_depth {
+            return Ok(());
         }
-    }
-}
-
-fn deadline_files(dir: &Arc<Node>, queue: &Arc<Queue>) -> Result {
-    time!(dir, queue, read_expire)?;
-    time!(dir, queue, write_expire)?;
-    time!(dir, queue, prio_aging_expire)?;
-    of_deadline!(dir, queue, writes_starved, |t| t.writes_starved.into(), |t, n| t.writes_starved = small(n))?;
-    of_deadline!(dir, queue, fifo_batch, |t| t.fifo_batch.into(), |t, n| t.fifo_batch = small(n))?;
-    of_deadline!(dir, queue, front_merges, |t| t.front_merges.into(), |t, n| t.front_merges = n != 0)?;
-    setting(
-        dir,
-        queue,
-        "async_depth",
-        |q| q.async_depth().unwrap_or(0).into(),
-        |q, n| if n == 0 { Err(EINVAL) } else { q.set_async_depth(small(n)) },
-    )
+        let dir = dir.dir_or_new(b"iosched")?;
+        for (index, name) in kind.tunables.iter().enumerate() {
+            let (shown, changed) = (live(queue), live(queue));
+            attr_rw(
+                &dir,
+                name,
+                move |out| seq_print!(out, "{}\n", shown()?.tunable(id, index)?),
+                move |data| changed()?.set_tunable(id, index, number(data)?).map(|()| data.len()),
+            )?;
+        }
+        if !kind.has_async_depth {
+            return Ok(());
+        }
+        setting(
+            &dir,
+            queue,
+            "async_depth",
+            |q| q.async_depth().unwrap_or(0).into(),
+            |q, n| if n == 0 { Err(EINVAL) } else { q.set_async_depth(small(n)) },
+        )
+    })
 }

@@ -2,11 +2,14 @@
 //! What an administrator sets in `/sys/block/*/queue`: the scheduler and its tunables, how many requests, merging, statistics,
 //! time-outs. Source: Linux's `Documentation/ABI/stable/sysfs-block`.
 
-use super::policy::Tunables;
+use super::elevator::{self, SchedulerType};
 use super::queue::{HwQueue, Queue};
 use super::sched::Sched;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
-use errno::{Result, code::EINVAL};
+use errno::{
+    Result,
+    code::{EINVAL, ENODEV},
+};
 use kalloc::Arc;
 use locking::SetOnce;
 use workqueue::DelayedWork;
@@ -132,24 +135,27 @@ impl Queue {
         Ok(())
     }
 
-    /// Name of the scheduler.
-    pub fn scheduler(&self) -> &'static str {
-        self.sched.get().map_or("none", |sched| sched.name())
+    /// Whether that is the name of its scheduler (`none`: it has none).
+    pub fn has_scheduler(&self, name: &str) -> bool {
+        self.with_scheduler(|its| its.map_or("none", |(kind, _)| kind.name) == name)
     }
 
-    /// Tunables of the scheduler, if there is one.
-    pub fn tunables(&self) -> Option<Tunables> {
-        self.sched.get().map(|sched| sched.tunables())
+    /// Tells `f` of its scheduler, if there is one: the type, and a number that no other type has. The type may be a module's, and gone
+    /// afterwards.
+    pub fn with_scheduler<R>(&self, f: impl FnOnce(Option<(&SchedulerType, u64)>) -> R) -> R {
+        let sched = self.sched.get();
+        f(sched.as_ref().map(|sched| (sched.kind(), sched.id())))
     }
 
-    /// Changes them. EINVAL without a scheduler.
-    pub fn set_tunables(&self, change: impl FnOnce(&mut Tunables)) -> Result {
+    /// Tunable `index` of the scheduler whose type has the number `id`. ENODEV: it has another one.
+    pub fn tunable(&self, id: u64, index: usize) -> Result<u64> {
+        self.sched.get().ok_or(ENODEV)?.tunable(id, index)
+    }
+
+    /// Sets it. ENODEV.
+    pub fn set_tunable(&self, id: u64, index: usize, value: u64) -> Result {
         let _changing = self.changing.lock();
-        let sched = self.sched.get().ok_or(EINVAL)?;
-        let mut tunables = sched.tunables();
-        change(&mut tunables);
-        sched.set_tunables(tunables);
-        Ok(())
+        self.sched.get().ok_or(ENODEV)?.set_tunable(id, index, value)
     }
 
     /// How many requests writes may use, if there is a scheduler.
@@ -163,19 +169,16 @@ impl Queue {
         Ok(())
     }
 
-    /// Names of the schedulers there are, but for `none`.
-    pub const SCHEDULERS: [&'static str; 2] = ["mq-deadline", "kyber"];
-
     /// Takes another scheduler, or `none`; waits until the old one has nothing left. EINVAL for an unknown one. May sleep.
     pub fn set_scheduler(&self, name: &str) -> Result {
         let _changing = self.changing.lock();
         let new = match name {
-            _ if name == self.scheduler() => return Ok(()),
+            _ if self.has_scheduler(name) => return Ok(()),
             "none" => None,
             name => {
-                let tunables = Tunables::of(name).ok_or(EINVAL)?;
+                let chosen = elevator::choose(name).ok_or(EINVAL)?;
                 let depth = self.hw(0).map_or(1, HwQueue::depth);
-                Some(Sched::new(2 * depth.min(DEFAULT_REQUESTS), tunables)?)
+                Some(Sched::new(2 * depth.min(DEFAULT_REQUESTS), chosen)?)
             }
         };
         if new.is_some() {
@@ -217,7 +220,10 @@ impl Queue {
             return Err(EINVAL);
         }
         if count != sched.depth() {
-            self.replace(Some(Sched::new(count, sched.tunables())?));
+            // Its module is kept by the old one, and cannot be going.
+            let new = Sched::new(count, elevator::choose(sched.kind().name).ok_or(EINVAL)?)?;
+            new.take_tunables(&sched)?;
+            self.replace(Some(new));
         }
         Ok(())
     }

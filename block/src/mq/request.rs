@@ -2,10 +2,11 @@
 //! `Request`: bios that go to the hardware together. With a volatile cache a request may take several steps: flush what is in the
 //! cache, transfer, flush what was transferred (`PREFLUSH`, `FUA` that the hardware does not have). The driver sees one step at a time.
 
-use super::merge::{Merged, is_mergeable};
+use super::merge::{Merged, is_mergeable, try_merge};
 use super::queue::Queue;
 use super::sched::{Sched, Sent};
 use crate::bio::{Bio, BioVec};
+use crate::limits::QueueLimits;
 use crate::types::{Op, OpFlags, SECTOR_SHIFT};
 use errno::Result;
 use kalloc::flags::{GFP_KERNEL, GFP_NOWAIT};
@@ -191,6 +192,11 @@ impl Request {
     /// When it was made, on the monotonic clock.
     pub(super) fn start_ns(&self) -> u64 {
         self.body.start_ns
+    }
+
+    /// Joins `bio` with it, if they are neighbours and fit within `limits`; else gives it back. For schedulers.
+    pub fn try_join(&mut self, bio: KBox<Bio>, limits: &QueueLimits) -> Result<(), KBox<Bio>> {
+        try_merge(self, bio, limits).map(|_| ())
     }
 
     /// Whether others may be joined with it.

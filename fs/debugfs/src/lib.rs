@@ -84,6 +84,11 @@ impl FileSystemType for Debugfs {
     }
 }
 
+/// Makes a file in the root that is always there: code of the image is behind it. `EEXIST`. May sleep.
+pub fn attr(name: &[u8], mode: u32, attribute: impl kernfs::Attribute) -> Result {
+    root()?.attr(name, mode, attribute).map(drop)
+}
+
 /// Makes the root and its mount point, and registers the file system. Once, at boot, in a task, after sysfs.
 pub fn init() -> Result {
     let root = Node::new_root(&NUMBERS)?;

@@ -114,6 +114,14 @@ impl InodeOps for NodeInode {
     }
 
     fn open(&self, inode: &Arc<Inode>, flags: OpenFlags) -> Result<KBox<dyn FileOps>> {
+        // In sysfs what permissions give to nobody is not for root either: a file that is not to be written has nobody to take it.
+        let refused = |opens: bool, bits: u32| opens && self.node.mode() & bits == 0;
+        if inode.sb().magic == u64::from(uapi::SYSFS_MAGIC)
+            && !matches!(self.node.kind, Kind::Dir(_))
+            && (refused(flags.writes(), 0o222) || refused(flags.reads(), 0o444))
+        {
+            return Err(EACCES);
+        }
         match &self.node.kind {
             Kind::Dir(_) => Ok(KBox::new(DirFile, GFP_KERNEL)?),
             Kind::Attribute(attribute, _) => match attribute.with(|attribute| attribute.open(inode, flags))? {

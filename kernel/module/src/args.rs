@@ -49,17 +49,28 @@ fn split(word: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
+/// Whether a switch's text means yes. (As on Linux, any other text than those for no.)
+fn is_yes(text: Option<&[u8]>) -> bool {
+    !matches!(text, Some([b'n' | b'N' | b'f' | b'F' | b'0', ..] | [b'o' | b'O', b'f' | b'F', ..]))
+}
+
 /// Sets `params` of `module` as `text` says. Names that nobody knows are reported and ignored; the first value that a parameter
-/// refuses ends it with that error.
-pub(crate) fn parse(module: &[u8], text: &[u8], params: &[Param]) -> Result {
+/// refuses ends it with that error. The value is that of `async_probe`, which every module has: whether its drivers probe beside others.
+pub(crate) fn parse(module: &[u8], text: &[u8], params: &[Param]) -> Result<bool> {
     let mut rest = text;
+    let mut beside = device::modules_probe_beside();
     while let Some((word, next)) = next_word(rest) {
         rest = next;
         let (name, value) = split(word);
         if name == b"--" && value.is_none() {
-            return Ok(());
+            return Ok(beside);
         }
-        let Some(param) = params.iter().find(|param| same_name(param.name.as_bytes(), name)) else {
+        let known = params.iter().find(|param| same_name(param.name.as_bytes(), name));
+        if known.is_none() && name == b"async_probe" {
+            beside = is_yes(value);
+            continue;
+        }
+        let Some(param) = known else {
             klog::pr_warn!("{}: unknown parameter '{}' ignored", Shown(module), Shown(name));
             continue;
         };
@@ -80,7 +91,7 @@ pub(crate) fn parse(module: &[u8], text: &[u8], params: &[Param]) -> Result {
             }
         }
     }
-    Ok(())
+    Ok(beside)
 }
 
 #[macros::kunit_tests(module_args)]
@@ -109,15 +120,24 @@ mod tests {
     #[test]
     fn words_names_and_quotes() {
         let params = [Param::new("one_thing", &ONE, 0), Param::new("two", &TWO, 0)];
-        assert_eq!(parse(b"m", b"  one-thing=5 two=\"7\"\n", &params), Ok(()));
+        assert_eq!(parse(b"m", b"  one-thing=5 two=\"7\"\n", &params), Ok(false));
         assert_eq!(ONE.0.load(Ordering::Relaxed), 5);
         assert_eq!(TWO.0.load(Ordering::Relaxed), 7);
-        assert_eq!(parse(b"m", b"unknown=1 \"two=9\"", &params), Ok(()));
+        assert_eq!(parse(b"m", b"unknown=1 \"two=9\"", &params), Ok(false));
         assert_eq!(TWO.0.load(Ordering::Relaxed), 9);
         assert_eq!(parse(b"m", b"two", &params), Err(EINVAL));
         assert_eq!(parse(b"m", b"two=x one_thing=1", &params), Err(EINVAL));
         assert_eq!(ONE.0.load(Ordering::Relaxed), 5);
-        assert_eq!(parse(b"m", b"-- two=3", &params), Ok(()));
+        assert_eq!(parse(b"m", b"-- two=3", &params), Ok(false));
+        for (text, beside) in [
+            (&b"async_probe"[..], true),
+            (b"async_probe=1", true),
+            (b"async_probe=what", true),
+            (b"async_probe=0", false),
+            (b"async_probe -- two=3", true),
+        ] {
+            assert_eq!(parse(b"m", text, &params), Ok(beside));
+        }
         assert_eq!(TWO.0.load(Ordering::Relaxed), 9);
         assert_eq!(next_word(b"a\"b c\" d"), Some((&b"a\"b c\""[..], &b" d"[..])));
     }

@@ -7,6 +7,7 @@
 //! | `load` | from bytes to a running module |
 //! | `signing` | whether somebody known has signed them |
 //! | `unload` | back |
+//! | `suites` | tests that a module brings |
 //! | `request` | modules that the kernel asks for: `/proc/sys/kernel/modprobe` |
 //! | `registry` | which modules there are, and their states |
 //! | `symbols` | who defines a symbol, its version; names for traces |
@@ -28,6 +29,8 @@ mod registry;
 mod request;
 mod show;
 mod signing;
+#[cfg(CONFIG_KUNIT = "y")]
+mod suites;
 mod symbols;
 mod syscalls;
 pub mod taint;
@@ -35,7 +38,7 @@ mod unload;
 
 pub use registry::{Module, State};
 pub use request::request_module;
-pub use show::set_blacklist;
+pub use show::{set_async_probe, set_blacklist};
 pub use signing::set_enforced;
 pub use syscalls::{sys_delete_module, sys_finit_module, sys_init_module};
 

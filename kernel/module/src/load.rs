@@ -245,6 +245,8 @@ fn body(elf: &Elf<'_>, layout: &Layout, core: Area) -> Result<Body> {
     Ok(Body {
         header,
         params: find(b"__param").unwrap_or((base, 0)),
+        #[cfg(CONFIG_KUNIT = "y")]
+        suites: find(b".kunit_test_suites").unwrap_or((base, 0)),
         symbols,
         version: version.and_then(|text| u32::from_str_radix(text, 16).ok()).unwrap_or(0),
         sections,
@@ -293,10 +295,11 @@ fn start(elf: &Elf<'_>, layout: &Layout, module: &Arc<Module>, text: &[u8], trus
     }
     let (at, len) = body.params;
     let params = body.core.params(at, len).inspect_err(|_| pr_err!("{}: bad __param", module.name()))?;
-    args::parse(name, text, params)?;
+    let beside = args::parse(name, text, params)?;
     symbols::add_text(module)?;
     let result = show::add(module).and_then(|()| {
-        let value = body.core.call_init(begin, init.as_ref())?;
+        let call = || body.core.call_init(begin, init.as_ref());
+        let value = if beside { device::loading(call)?? } else { call()? };
         match value {
             0 => Ok(()),
             ..0 => Err(Error::from_errno(value)),
@@ -311,8 +314,14 @@ fn start(elf: &Elf<'_>, layout: &Layout, module: &Arc<Module>, text: &[u8], trus
         return Err(error);
     }
     module.set_state(State::Live);
+    if !beside {
+        // As on Linux: who loaded it finds its devices.
+        device::wait_for_probe();
+    }
     module.init_size.store(0, Ordering::Relaxed);
     drop(init);
+    #[cfg(CONFIG_KUNIT = "y")]
+    crate::suites::run(module);
     Ok(())
 }
 

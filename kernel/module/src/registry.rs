@@ -53,6 +53,9 @@ pub(crate) struct Body {
     pub(crate) header: usize,
     /// Address and bytes of its parameters.
     pub(crate) params: (usize, usize),
+    /// Address and bytes of its suites of tests.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(crate) suites: (usize, usize),
     /// What others may use, sorted by hash.
     pub(crate) symbols: KVec<OwnSymbol>,
     /// Version of those symbols.

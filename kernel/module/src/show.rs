@@ -284,6 +284,16 @@ pub(crate) fn remove(module: &Arc<Module>) {
     }
 }
 
+/// Sets `module.async_probe` from a text; none is the same as 1. `EINVAL`.
+pub fn set_async_probe(text: Option<&[u8]>) -> Result {
+    device::set_modules_probe_beside(match text {
+        None | Some([b'y' | b'Y' | b't' | b'T' | b'1', ..] | [b'o' | b'O', b'n' | b'N', ..]) => true,
+        Some([b'n' | b'N' | b'f' | b'F' | b'0', ..] | [b'o' | b'O', b'f' | b'F', ..]) => false,
+        Some(_) => return Err(EINVAL),
+    });
+    Ok(())
+}
+
 fn store_disabled(data: &[u8]) -> Result<usize> {
     match data.trim_ascii() {
         b"1" => DISABLED.store(true, Ordering::Relaxed),
@@ -315,5 +325,8 @@ pub(crate) fn init() -> Result {
     let show = |out: &mut SeqBuf| out.put(if signing::is_enforced() { b"Y\n" } else { b"N\n" });
     let store = |data: &[u8]| signing::set_enforced(Some(data.trim_ascii())).map(|()| data.len());
     own.attr(b"sig_enforce", 0o644, TextRw(show, store))?;
+    let show = |out: &mut SeqBuf| out.put(if device::modules_probe_beside() { b"Y\n" } else { b"N\n" });
+    let store = |data: &[u8]| set_async_probe(Some(data.trim_ascii())).map(|()| data.len());
+    own.attr(b"async_probe", 0o644, TextRw(show, store))?;
     crate::request::init(&kernel)
 }

@@ -183,6 +183,17 @@ impl kallsyms::Modules for Texts {
         }
         true
     }
+
+    fn functions(&self, index: usize, f: &mut dyn FnMut(usize, &[u8], &[u8])) -> bool {
+        // The module stays in memory as long as somebody has it.
+        let Some(module) = crate::registry::modules().get(index).cloned() else { return false };
+        if let Some(body) = module.body() {
+            for (offset, _, name) in &body.functions {
+                f(body.core.start().wrapping_add(*offset as usize), name.as_bytes(), module.name().as_bytes());
+            }
+        }
+        true
+    }
 }
 
 impl x86_mm::extable::ModuleTables for Texts {

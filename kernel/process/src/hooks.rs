@@ -16,10 +16,18 @@ pub trait Machine: Sync {
     fn power_off(&self);
     /// Stops all CPUs.
     fn halt(&self);
+    /// Tells drivers that one of these follows. May sleep.
+    fn shut_devices_down(&self) {}
 }
 
 /// The machine (`arch/x86/kernel`, through `init`).
 pub static MACHINE: Hook<dyn Machine> = Hook::new();
+
+pub(crate) fn shut_devices_down() {
+    if let Some(machine) = MACHINE.get() {
+        machine.shut_devices_down();
+    }
+}
 
 pub(crate) fn restart() {
     if let Some(machine) = MACHINE.get() {

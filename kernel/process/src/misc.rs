@@ -401,6 +401,15 @@ pub fn sys_reboot(regs: &PtRegs) -> Result<usize> {
     }
     // One at a time, as on Linux: the machine's hooks count on it.
     let _transition = SYSTEM_TRANSITION.lock();
+    let down = [
+        uapi::LINUX_REBOOT_CMD_RESTART,
+        uapi::LINUX_REBOOT_CMD_RESTART2,
+        uapi::LINUX_REBOOT_CMD_POWER_OFF,
+        uapi::LINUX_REBOOT_CMD_HALT,
+    ];
+    if down.contains(&(regs.arg2() as u32)) {
+        crate::hooks::shut_devices_down();
+    }
     match regs.arg2() as u32 {
         uapi::LINUX_REBOOT_CMD_RESTART | uapi::LINUX_REBOOT_CMD_RESTART2 => crate::hooks::restart(),
         uapi::LINUX_REBOOT_CMD_POWER_OFF => crate::hooks::power_off(),

@@ -18,6 +18,10 @@ pub trait Modules: Sync {
 
     /// Calls `print` with the name of `address`, if that is in a module's code: `name+0x12/0x340 [module]`.
     fn show(&self, address: usize, print: &mut dyn FnMut(core::fmt::Arguments<'_>)) -> bool;
+
+    /// Tells `f` the functions of module number `index` in the order of their addresses: address, name, module. False: there are not so many
+    /// modules. May sleep, unlike the others.
+    fn functions(&self, index: usize, f: &mut dyn FnMut(usize, &[u8], &[u8])) -> bool;
 }
 
 /// The module loader, when there is one.

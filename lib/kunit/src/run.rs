@@ -4,6 +4,7 @@
 use crate::assert::{self, Outcome};
 use crate::{Action, Case, Params, Suite};
 use core::fmt::Arguments;
+use hook::AtomicRef;
 
 /// Where lines go.
 pub type Output<'a> = &'a dyn Fn(Arguments<'_>);
@@ -57,27 +58,64 @@ fn selected<'a>(suite: &'a Suite, params: &'a Params<'_>) -> impl Iterator<Item 
 
 /// Runs (or lists) what `params` select of `suites`, one test at a time. May sleep, as tests may.
 pub fn run(suites: &[&Suite], params: &Params<'_>, out: Output<'_>) -> Totals {
-    let mut totals = Totals::default();
     if !params.enable {
         out(format_args!("kunit: disabled"));
-        return totals;
+        return Totals::default();
     }
-    let chosen = suites.iter().filter(|suite| selected(suite, params).next().is_some());
     out(format_args!("KTAP version 1"));
-    if params.action == Action::List {
-        for suite in chosen {
-            selected(suite, params).for_each(|case| out(format_args!("{}.{}", suite.name(), case.name())));
-        }
-        return totals;
+    if params.action == Action::Run {
+        out(format_args!("1..{}", chosen(suites, params).count()));
     }
-    out(format_args!("1..{}", chosen.clone().count()));
-    for (index, suite) in chosen.enumerate() {
+    let totals = run_chosen(suites, params, out);
+    if params.action == Action::Run {
+        totals.print("", "Totals", out);
+    }
+    totals
+}
+
+/// The suites with a test that `params` select.
+fn chosen<'a>(suites: &'a [&Suite], params: &'a Params<'_>) -> impl Iterator<Item = &'a Suite> {
+    suites.iter().copied().filter(|suite| selected(suite, params).next().is_some())
+}
+
+/// Runs or lists them.
+fn run_chosen(suites: &[&Suite], params: &Params<'_>, out: Output<'_>) -> Totals {
+    let mut totals = Totals::default();
+    for (index, suite) in chosen(suites, params).enumerate() {
+        if params.action == Action::List {
+            selected(suite, params).for_each(|case| out(format_args!("{}.{}", suite.name(), case.name())));
+            continue;
+        }
         let of_suite = run_suite(suite, params, out);
         out(format_args!("{} {} {}", of_suite.word(), index.saturating_add(1), suite.name()));
         totals.add(of_suite);
     }
-    totals.print("", "Totals", out);
     totals
+}
+
+/// How suites of modules are run.
+static FOR_MODULES: AtomicRef<Params<'static>> = AtomicRef::new();
+
+/// Says how suites of modules are run from now on; before that they are not.
+pub fn set_for_modules(params: &'static Params<'static>) {
+    FOR_MODULES.store(Some(params));
+}
+
+/// Runs the suites of a module that was loaded, on the kernel log, without the plan and the totals that a whole image has. The caller
+/// has it run alone. May sleep.
+pub fn run_of_module(suites: &[&Suite]) -> Totals {
+    match FOR_MODULES.load() {
+        Some(params) => run_suites(suites, params, &|args| klog::pr_info!("{args}")),
+        None => Totals::default(),
+    }
+}
+
+/// See [`run_of_module`].
+pub(crate) fn run_suites(suites: &[&Suite], params: &Params<'_>, out: Output<'_>) -> Totals {
+    if !params.enable {
+        out(format_args!("kunit: disabled"));
+    }
+    if params.enable && params.autorun { run_chosen(suites, params, out) } else { Totals::default() }
 }
 
 fn run_suite(suite: &Suite, params: &Params<'_>, out: Output<'_>) -> Totals {

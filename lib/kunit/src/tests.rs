@@ -57,6 +57,16 @@ fn ktap_filter_and_list() {
     ];
     assert_eq!(*lines.borrow(), expected);
 
+    // A module's: without plan and totals.
+    lines.borrow_mut().clear();
+    let totals = crate::run::run_suites(&[&ONE, &TWO], &params, &out);
+    assert_eq!(totals, Totals { pass: 2, fail: 2, skip: 1 });
+    assert_eq!(*lines.borrow(), expected[2..expected.len() - 1]);
+    lines.borrow_mut().clear();
+    let off = Params { enable: false, ..params };
+    assert_eq!(crate::run::run_suites(&[&ONE], &off, &out), Totals::default());
+    assert_eq!(*lines.borrow(), ["kunit: disabled"]);
+
     lines.borrow_mut().clear();
     assert!(params.set("kunit.filter_glob", "t*.[a-f]*"));
     assert!(params.set("kunit.action", "list"));

@@ -120,7 +120,7 @@ def coldplug(guest):
     loaded(guest, *FOUND)
     for driver in DRIVERS:
         guest.check(f"ls -d /sys/bus/{driver}")
-    gone(guest, "ext4", "squashfs", "overlay", "isofs", "vfat", "9p", "loop", "brd", "null_blk", "virtio_mmio")
+    gone(guest, "ext4", "squashfs", "overlay", "isofs", "vfat", "9p", "loop", "brd", "null_blk", "virtio_mmio", "kyber_iosched")
 
 
 def ahci_disk(guest):
@@ -261,6 +261,26 @@ def again_and_again(guest):
     no_loss(guest, "mount -t squashfs /dev/nvme0n1 /mnt/s && cat /mnt/s/big >/dev/null && umount /mnt/s && rmmod squashfs")
 
 
+def schedulers(guest):
+    """A scheduler that is a module comes when somebody wants it, and stays while a disk has it."""
+    queue = "/sys/block/vda/queue"
+    gone(guest, "kyber_iosched")
+    before = re.search(r"\[(\S+)\]", guest.check(f"cat {queue}/scheduler")).group(1)
+    guest.check(f"echo kyber >{queue}/scheduler")
+    loaded(guest, "kyber_iosched")
+    need(guest.check(f"cat {queue}/scheduler {queue}/iosched/read_lat_nsec"), r"mq-deadline \[kyber\] none$", r"^2000000$")
+    guest.check("dd if=/dev/vda of=/dev/null bs=64k count=64 iflag=direct")
+    hold(guest, 9, f"{queue}/iosched/write_lat_nsec")
+    refused(guest, "rmmod kyber_iosched", "in use")
+    guest.check(f"echo {before} >{queue}/scheduler && rmmod kyber_iosched && ! grep kyber {queue}/scheduler")
+    refused(guest, "cat <&9", "No such device")
+    let_go(guest)
+    refused(guest, f"sh -c 'echo bogus >{queue}/scheduler'", "nvalid argument")
+    no_loss(guest, f"echo kyber >{queue}/scheduler && dd if=/dev/vda of=/dev/null bs=64k count=16 iflag=direct && "
+                   f"echo none >{queue}/scheduler && rmmod kyber_iosched")
+    guest.check(f"echo {before} >{queue}/scheduler")
+
+
 def scsi_again(guest):
     """The whole of SCSI, loaded and unloaded many times. udev must not open disks meanwhile; with its queue stopped it would keep the
     events of all rounds, megabytes of them: it does not run."""
@@ -308,6 +328,11 @@ def devices(guest):
     guest.check("losetup -d /dev/loop0")
     settled(guest)
     guest.check("rmmod loop && rm /tmp/image")
+    # By its numbers.
+    guest.check("mknod /tmp/ram b 1 0 && dd if=/tmp/ram of=/dev/null bs=4096 count=1 2>/dev/null")
+    loaded(guest, "brd")
+    settled(guest)
+    guest.check("rmmod brd && rm /tmp/ram")
 
 
 def drivers_go(guest):
@@ -391,7 +416,7 @@ def main():
             guest.expect("@READY@", 90)
             # busybox's shell has applets of these names, which it takes whatever PATH says.
             guest.check("; ".join(f'{tool}() {{ /kmod/{tool} "$@"; }}' for tool in TOOLS))
-            tests = [nothing_yet, coldplug, file_systems, again_and_again, scsi, scsi_again, generator, clock, keyboard, console, directory,
+            tests = [nothing_yet, coldplug, file_systems, again_and_again, schedulers, scsi, scsi_again, generator, clock, keyboard, console, directory,
                      devices, drivers_go, healthy]
             for at, test in enumerate(tests):
                 try:

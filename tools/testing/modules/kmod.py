@@ -116,6 +116,16 @@ def information(guest, release):
     need(guest.check(f"cat /lib/modules/{release}/modules.dep"), r"rust_shared_user.ko: kernel/samples/rust/rust_shared/rust_shared.ko")
 
 
+def built_in(guest, _):
+    """What is in the image: modprobe has nothing to do, modinfo knows it, its parameters are shown."""
+    guest.check("modprobe virtio_blk && modprobe virtio:d00000002v00001AF4")
+    need(guest.check("modinfo virtio_blk"), r"^filename: +\(builtin\)$", r"^description: +Virtio block driver$", r"^license: +GPL$",
+         r"^parm: +queue_depth:.*\(u32\)$")
+    need(guest.run("modprobe -r virtio_blk 2>&1")[1], r"is builtin")
+    need(guest.check("cat /sys/module/virtio_blk/parameters/queue_depth && ls /sys/module/virtio_blk"), r"^0$", r"^parameters$", r"^uevent$")
+    guest.check("[ ! -e /sys/module/virtio_blk/initstate ] && [ ! -e /sys/module/kyber_iosched ] && ! grep virtio_blk /proc/modules")
+
+
 def races(guest, seconds):
     """Loading and unloading of the same modules on all CPUs at once: nothing hangs, nothing is left, nothing is said."""
     guest.check("dmesg -c >/dev/null")
@@ -164,8 +174,9 @@ def requests(guest, _):
     """What the kernel asks for: file systems and devices by their aliases, through the program that /proc/sys/kernel/modprobe names."""
     need(guest.check("cat /proc/sys/kernel/modprobe"), r"^/sbin/modprobe$")
     guest.check("printf '#!/bin/sh\\necho \"$@\" >>/tmp/asked\\n' >/tmp/probe; chmod +x /tmp/probe; echo /tmp/probe >/proc/sys/kernel/modprobe")
-    guest.run("mount -t nosuchfs none /mnt 2>&1; mknod /tmp/dev c 240 7; cat /tmp/dev; mknod /tmp/misc c 10 77; cat /tmp/misc")
-    need(guest.check("cat /tmp/asked"), r"^-q -- fs-nosuchfs$", r"^-q -- char-major-240-7$", r"^-q -- char-major-10-77$")
+    guest.run("mount -t nosuchfs none /mnt 2>&1; mknod /tmp/dev c 240 7; cat /tmp/dev; mknod /tmp/misc c 10 77; cat /tmp/misc; mknod /tmp/disk b 240 7; cat /tmp/disk")
+    need(guest.check("cat /tmp/asked"), r"^-q -- fs-nosuchfs$", r"^-q -- char-major-240-7$", r"^-q -- char-major-10-77$",
+         r"^-q -- block-major-240-7$", r"^-q -- block-major-240$")
     guest.check("echo /kmod/modprobe >/proc/sys/kernel/modprobe; echo 'alias fs-wanted rust_shared' >>/etc/modprobe.d/test.conf")
     need(guest.run("mount -t wanted none /mnt 2>&1")[1], r"No such device")
     need(guest.check("lsmod"), r"^rust_shared ")
@@ -229,7 +240,7 @@ def main():
             guest.expect("@READY@", 60)
             # busybox's shell has applets of these names, which it takes whatever PATH says.
             guest.check("; ".join(f'{tool}() {{ /kmod/{tool} "$@"; }}' for tool in TOOLS))
-            for test, value in ((dependencies, None), (configuration, None), (information, release), (timer, None), (mailbox, None), (requests, None),
+            for test, value in ((dependencies, None), (configuration, None), (information, release), (built_in, None), (timer, None), (mailbox, None), (requests, None),
                                 (races, args.seconds), (flipped, args.flips)):
                 with report.attempt(test.__name__):
                     test(guest, value)

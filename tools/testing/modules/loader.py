@@ -16,6 +16,8 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
+sys.path.insert(0, HERE)
+from damage import sections  # noqa: E402
 from guest import Guest, GuestError, Report, image, programs  # noqa: E402
 
 APPEND = "console=ttyS0 quiet panic=-1"
@@ -35,6 +37,9 @@ def bad_files(good):
     yield "sections", patched(58, struct.pack("<H", 63)), "Invalid ELF section header size"
     yield "vermagic", patched(magic + 9, b"9"), "version magic '9"
     yield "symbol", good.replace(symbol, symbol[:-1] + b"x"), "Unknown symbol " + symbol[:-1].decode() + "x (err -2)"
+    parts = {name: (offset, header) for name, _, offset, _, header in sections(good)}
+    yield "overlap", patched(parts[".rodata"][1] + 24, struct.pack("<Q", parts[".text"][0])), "ELF section overlaps another"
+    yield "relocation", patched(parts[".rela.text"][0] + 16, struct.pack("<q", 1 << 40)), "relocation leads outside of what its symbol is in"
     yield "license", good.replace(b"license=GPL\0", b"license=GPX\0"), "Unknown symbol"
 
 

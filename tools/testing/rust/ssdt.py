@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The ACPI table that Linux's samples for platform drivers want: `\\_SB.T432` with _HID "LNUXBEEF" and the property "compatible", as
-the comment of rust_debugfs.rs has it in ASL. Source: ACPI specification 5.2.6, 20 (AML encoding), 6.2.5 (_DSD).
+"""The ACPI table that samples for platform drivers want: `\\_SB.T432` with an _HID, the HPET's memory and properties; by default what the
+comment of Linux's rust_debugfs.rs has in ASL ("LNUXBEEF", "compatible"). Source: ACPI specification 5.2.6, 20 (AML encoding), 6.2.5 (_DSD).
 """
 
 import struct
@@ -37,12 +37,18 @@ def name(what, value):
     return b"\x08" + what.encode() + value
 
 
-def table():
-    """The whole table."""
+def number(value):
+    """An integer below 256."""
+    return b"\x0a" + bytes([value])
+
+
+def table(hid="LNUXBEEF", properties=(("compatible", text("sample-debugfs")),)):
+    """The whole table. A property's value is encoded already."""
+    pairs = package(*(package(text(key), value) for key, value in properties))
     memory = struct.pack("<BHBII", 0x86, 9, 1, 0xFED00000, 0x1000) + b"\x79\0"
     device = b"T432" + b"".join((
-        name("_HID", text("LNUXBEEF")), name("_UID", b"\x01"), name("_STA", b"\x0a\x0f"),
-        name("_DSD", package(buffer(PROPERTIES), package(package(text("compatible"), text("sample-debugfs"))))),
+        name("_HID", text(hid)), name("_UID", b"\x01"), name("_STA", b"\x0a\x0f"),
+        name("_DSD", package(buffer(PROPERTIES), pairs)),
         name("_CRS", buffer(memory))))
     body = b"\x10" + length(b"\\_SB_" + b"\x5b\x82" + length(device))
     header = struct.pack("<4sIBB6s8sI4sI", b"SSDT", 36 + len(body), 2, 0, b"TEST  ", b"VIRTACPI", 1, b"TEST", 1)

@@ -118,8 +118,8 @@ pub struct Device {
 }
 
 impl Device {
-    /// Shows device `minor` of a region, with its node (permissions 0600); `parent`: where in `/sys` the device is that it belongs to.
-    /// `EEXIST`. May sleep.
+    /// Shows device `minor` of a region, with its node (permissions 0600); `parent`: where in `/sys` the device is that it belongs to,
+    /// empty if to none (`devices/virtual`).    /// `EEXIST`. May sleep.
     pub fn new(region: &Region, minor: u32, class: &'static str, name: &str, parent: &str) -> Result<Self> {
         let (name, parent) = (KString::from_str(name, GFP_KERNEL)?, KString::from_str(parent, GFP_KERNEL)?);
         let dev = Dev::new(region.major, minor);
@@ -152,7 +152,7 @@ fn shown<'a>(class: &'a str, name: &'a KString, parent: &'a KString, dev: Dev) -
         kind: Kind::Char,
         dev,
         mode: 0o600,
-        parent: Some(parent.to_str().ok_or(EINVAL)?),
+        parent: Some(parent.to_str().ok_or(EINVAL)?).filter(|parent| !parent.is_empty()),
     })
 }
 

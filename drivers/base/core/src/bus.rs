@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `Bus`: devices and drivers of one kind, and who is bound to whom.
 
+use crate::beside;
 use crate::defer;
 use crate::dev::Device;
 use crate::driver::Driver;
@@ -103,7 +104,7 @@ impl Bus {
         })?;
         // As in Linux no error says that nobody takes the device.
         let probe = |data: &[u8]| -> Result<usize> {
-            self.attach(&self.find_device(data.trim_ascii()).ok_or(ENODEV)?);
+            self.attach_now(&self.find_device(data.trim_ascii()).ok_or(ENODEV)?, true);
             Ok(data.len())
         };
         bus.attr(b"drivers_probe", 0o200, kernfs::TextRw(|_: &mut SeqBuf| Err(EIO), probe))?;
@@ -192,24 +193,51 @@ impl Bus {
         Ok(all)
     }
 
-    /// Binds `device` to the first driver that matches and takes it.
-    pub(crate) fn attach(&self, device: &Arc<Device>) {
-        let mut at = 0;
+    /// Binds `device` to the first driver that matches and takes it; those that probe in workers come after the others.
+    pub(crate) fn attach(&'static self, device: &Arc<Device>) {
+        if self.attach_now(device, false) {
+            let device = device.clone();
+            beside::later(move || {
+                self.attach_now(&device, true);
+            });
+        }
+    }
+
+    /// As [`Self::attach`], now: with `all`, also to drivers that probe in workers. Whether such a one matches and was left out.
+    fn attach_now(&self, device: &Arc<Device>, all: bool) -> bool {
+        let (mut at, mut left) = (0, false);
         loop {
             let driver = self.lists.lock().drivers.get(at).cloned();
-            let Some(driver) = driver else { return };
+            let Some(driver) = driver else { return left };
             at += 1;
-            if device.driver().is_none() && driver.takes(device) && self.bind(device, &driver).is_ok() {
-                return;
+            if device.driver().is_some() {
+                return false;
+            }
+            if !driver.takes(device) {
+                continue;
+            }
+            if driver.probes_beside() && !all {
+                left = true;
+            } else if self.bind(device, &driver).is_ok() {
+                return false;
             }
         }
     }
 
     /// Binds `driver` to every device that it matches and that has none.
-    pub(crate) fn attach_all(&self, driver: &Arc<Driver>) {
+    pub(crate) fn attach_all(&'static self, driver: &Arc<Driver>) {
         let Ok(devices) = self.devices() else { return };
         for device in &devices {
-            if device.driver().is_none() && driver.takes(device) {
+            if device.driver().is_some() || !driver.takes(device) {
+                continue;
+            }
+            if driver.probes_beside() {
+                let (device, driver) = (device.clone(), driver.clone());
+                // Another driver may have been faster.
+                beside::later(move || {
+                    let _ = self.bind(&device, &driver);
+                });
+            } else {
                 // What went wrong is in the log; the device stays without a driver.
                 let _ = self.bind(device, driver);
             }

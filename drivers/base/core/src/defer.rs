@@ -37,6 +37,11 @@ pub(crate) fn forget(device: &Arc<Device>) {
     WAITING.lock().retain(|other| !Arc::ptr_eq(other, device));
 }
 
+/// Tells `f` the devices that wait for a driver that is not ready for them. May sleep; `f` takes no lock of devices.
+pub fn for_each_deferred(f: impl FnMut(&Device) -> Result) -> Result {
+    WAITING.lock().iter().map(|device| &**device).try_for_each(f)
+}
+
 /// A driver was bound: those who wait may be waiting for that.
 pub(crate) fn succeeded() {
     BOUND.fetch_add(1, Ordering::AcqRel);
@@ -106,7 +111,12 @@ mod tests {
         let user = Driver::register(&BUS, b"user", Arc::new(Consumer, GFP_KERNEL)?)?;
         let consumer = Device::new(&BUS, b"consumer", None, None)?;
         consumer.register()?;
-        let early = consumer.driver().is_some();
+        let mut listed = false;
+        for_each_deferred(|device| {
+            listed |= device.name() == b"consumer";
+            Ok(())
+        })?;
+        let early = consumer.driver().is_some() || !listed;
         let giver = Driver::register(&BUS, b"giver", Arc::new(Provider, GFP_KERNEL)?)?;
         let provider = Device::new(&BUS, b"provider", None, None)?;
         provider.register()?;

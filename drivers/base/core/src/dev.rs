@@ -163,7 +163,8 @@ impl Device {
         let node = above.mkdir(shown.as_bytes())?;
         let added = self.fill(&node, bus, shown.as_bytes());
         let added = added.and_then(|()| self.node.set(node.clone()).map_err(|_| EBUSY));
-        if let Err(error) = added.and_then(|()| bus.add_device(self)) {
+        if let Err(error) = added.and_then(|()| bus.add_device(self)).and_then(|()| crate::power::add(self)) {
+            bus.remove_device(self);
             bus.unlink(shown.as_bytes());
             node.remove();
             return Err(error);
@@ -261,6 +262,7 @@ impl Device {
         *self.binding.lock() = false;
         bus.detach(self);
         crate::defer::forget(self);
+        crate::power::forget(self);
         bus.remove_device(self);
         if let Some(node) = self.node.get() {
             bus.unlink(node.name());
@@ -323,6 +325,12 @@ impl Device {
     /// Whether a `T` is kept. May sleep.
     pub fn has_resource<T: 'static>(&self) -> bool {
         self.resources.lock().iter().any(|resource| (**resource).is::<T>())
+    }
+
+    /// Calls `f` with the `T` that is kept, if one is. May sleep; `f` keeps and takes nothing.
+    pub fn with_resource<T: 'static, R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
+        let resources = self.resources.lock();
+        resources.iter().find_map(|resource| (**resource).downcast_ref::<T>()).map(f)
     }
 
     /// Takes back the resource that `is` knows. `None`: it is dropped already, or is just being dropped. May sleep.

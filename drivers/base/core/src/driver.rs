@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `Driver`: what serves the devices of a bus that it matches, with its directory in sysfs. Always in an `Arc`.
 
+use crate::beside;
 use crate::bus::Bus;
 use crate::dev::Device;
 use core::any::Any;
@@ -13,6 +14,17 @@ use locking::SetOnce;
 use sysfs::Node;
 use sysfs::uevent::{self, Action};
 
+/// When devices are probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeType {
+    /// At once, unless the command line or who loads the module says otherwise.
+    Default,
+    /// In workers (`PROBE_PREFER_ASYNCHRONOUS`).
+    Beside,
+    /// At once, whatever anybody says (`PROBE_FORCE_SYNCHRONOUS`).
+    Now,
+}
+
 /// What a driver does. All may sleep.
 pub trait DriverOps: Any + Send + Sync {
     /// Whether it serves `device`.
@@ -23,6 +35,17 @@ pub trait DriverOps: Any + Send + Sync {
 
     /// Gives a device up.
     fn remove(&self, device: &Arc<Device>);
+
+    /// The machine goes down: leaves a device as it may be found when it comes up again, with nothing left in a cache. The device stays
+    /// bound.
+    fn shutdown(&self, device: &Arc<Device>) {
+        let _ = device;
+    }
+
+    /// Whether who registers the driver, or a device, waits for `probe`.
+    fn probe_type(&self) -> ProbeType {
+        ProbeType::Default
+    }
 
     /// Whether programs may bind and unbind its devices (`suppress_bind_attrs` is the opposite).
     fn has_bind_files(&self) -> bool {
@@ -56,18 +79,25 @@ pub struct Driver {
     ops: Revocable<dyn DriverOps>,
     /// It is being unregistered, and takes no more devices.
     going: AtomicBool,
+    /// Its devices are probed in workers.
+    beside: bool,
     node: SetOnce<Arc<Node>>,
 }
 
 impl Driver {
     /// Registers a driver and binds it to devices that it matches. `EEXIST` (a driver of this name), `EINVAL`. May sleep.
     pub fn register(bus: &'static Bus, name: &[u8], ops: Arc<dyn DriverOps>) -> Result<Arc<Self>> {
+        let beside = match ops.probe_type() {
+            ProbeType::Default => beside::is_wanted(name),
+            its => its == ProbeType::Beside,
+        };
         let driver = Arc::new(
             Self {
                 name: KString::from_bytes(name, GFP_KERNEL)?,
                 bus,
                 ops: Revocable::new(ops),
                 going: AtomicBool::new(false),
+                beside,
                 node: SetOnce::new(),
             },
             GFP_KERNEL,
@@ -154,6 +184,10 @@ impl Driver {
     pub fn unregister(self: &Arc<Self>) {
         self.bus.remove_driver(self);
         self.going.store(true, Ordering::Release);
+        if self.beside {
+            // They find that it goes, or have bound their device.
+            beside::wait_for_probe();
+        }
         self.bus.detach_all(self);
         if let Some(node) = self.node.get() {
             uevent::emit(Action::Remove, node, "drivers", |_| Ok(()));
@@ -177,6 +211,11 @@ impl Driver {
         self.going.load(Ordering::Acquire)
     }
 
+    /// Whether its devices are probed in workers.
+    pub(crate) fn probes_beside(&self) -> bool {
+        self.beside
+    }
+
     /// Whether it may take `device`: a program's choice comes before ids.
     pub(crate) fn takes(&self, device: &Device) -> bool {
         device.is_chosen(self.name()).unwrap_or_else(|| self.matches(device))
@@ -188,6 +227,10 @@ impl Driver {
 
     pub(crate) fn probe(&self, device: &Arc<Device>) -> Result {
         self.ops.with(|ops| ops.probe(device)).ok_or(ENODEV)?
+    }
+
+    pub(crate) fn shutdown(&self, device: &Arc<Device>) {
+        let _ = self.ops.with(|ops| ops.shutdown(device));
     }
 
     pub(crate) fn remove(&self, device: &Arc<Device>) {

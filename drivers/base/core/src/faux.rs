@@ -4,7 +4,7 @@
 
 use crate::bus::{Bus, BusOps};
 use crate::dev::Device;
-use crate::driver::{Driver, DriverOps};
+use crate::driver::{Driver, DriverOps, ProbeType};
 use errno::{Result, code::*};
 use kalloc::Arc;
 use kalloc::flags::GFP_KERNEL;
@@ -34,6 +34,10 @@ impl DriverOps for FauxDriver {
     /// Who has such a device relies on its being bound.
     fn has_bind_files(&self) -> bool {
         false
+    }
+
+    fn probe_type(&self) -> ProbeType {
+        ProbeType::Now
     }
 }
 

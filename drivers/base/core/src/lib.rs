@@ -6,13 +6,14 @@
 //! code of the module runs any more or will.
 //!
 //! Locks, outermost first: a device's `binding` (sleeping, around probe and remove), those of devices on other buses that its
-//! driver makes, a bus's lists.
+//! driver makes, a bus's lists; `defer`'s, `beside`'s and `power`'s are innermost.
 
 #![no_std]
 #![forbid(unsafe_code)]
 #![feature(arbitrary_self_types)]
 
 pub mod auxiliary;
+mod beside;
 mod bus;
 mod defer;
 mod dev;
@@ -22,12 +23,16 @@ pub mod faux;
 mod fwnode;
 mod ida;
 pub mod platform;
+mod power;
 mod show;
 pub mod soc;
 
+pub use beside::{loading, modules_probe_beside, set_async_drivers, set_modules_probe_beside, wait_for_probe};
 pub use bus::{Bus, BusOps};
+pub use defer::for_each_deferred;
 pub use dev::{Device, Info, Number, Resource};
-pub use driver::{Driver, DriverOps};
+pub use driver::{Driver, DriverOps, ProbeType};
 pub use fwnode::{FwNode, Property, Value};
 pub use ida::{Id, Ida};
+pub use power::shutdown;
 pub use show::OwnedAttribute;

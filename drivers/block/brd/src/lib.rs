@@ -28,14 +28,17 @@ module! {
         rd_nr: i32 {
             default: 16,
             description: "Maximum number of brd devices",
+            permissions: 0o444,
         },
         rd_size: u64 {
             default: 4096,
             description: "Size of each RAM disk in kbytes.",
+            permissions: 0o444,
         },
         max_part: i32 {
             default: 1,
             description: "Num Minors to reserve between devices",
+            permissions: 0o444,
         },
     },
 }

@@ -41,14 +41,17 @@ module! {
         max_loop: u32 {
             default: 8,
             description: "Maximum number of loop devices",
+            permissions: 0o444,
         },
         max_part: u32 {
             default: 0,
             description: "Maximum number of partitions per loop device",
+            permissions: 0o444,
         },
         hw_queue_depth: u32 {
             default: 128,
             description: "Queue depth for each hardware queue. Default: 128",
+            permissions: 0o444,
         },
     },
 }

@@ -27,54 +27,67 @@ module! {
         nr_devices: u32 {
             default: 1,
             description: "Number of devices to register. Default: 1",
+            permissions: 0o444,
         },
         gb: u64 {
             default: 250,
             description: "Size in GB",
+            permissions: 0o444,
         },
         bs: u32 {
             default: 512,
             description: "Block size (in bytes)",
+            permissions: 0o444,
         },
         max_sectors: u32 {
             default: 0,
             description: "Maximum size of a command (in 512B sectors)",
+            permissions: 0o444,
         },
         submit_queues: u32 {
             default: 1,
             description: "Number of submission queues",
+            permissions: 0o444,
         },
         hw_queue_depth: u32 {
             default: 64,
             description: "Queue depth for each hardware queue. Default: 64",
+            permissions: 0o444,
         },
         queue_mode: u32 {
             default: 2,
             description: "Block interface to use (0=bio,1=rq,2=multiqueue)",
+            permissions: 0o444,
         },
         irqmode: u32 {
             default: 1,
             description: "IRQ completion handler. 0-none, 1-softirq, 2-timer",
+            permissions: 0o444,
         },
         completion_nsec: u64 {
             default: 10_000,
             description: "Time in ns to complete a request in hardware. Default: 10,000ns",
+            permissions: 0o444,
         },
         lose_every: u32 {
             default: 0,
             description: "Every so-manieth request is lost until its time is up; 0: none. Default: 0",
+            permissions: 0o444,
         },
         no_sched: bool {
             default: false,
             description: "No io scheduler",
+            permissions: 0o444,
         },
         memory_backed: bool {
             default: false,
             description: "Create a memory-backed block device. Default: false",
+            permissions: 0o444,
         },
         discard: bool {
             default: false,
             description: "Support discard operations (requires memory-backed null_blk device). Default: false",
+            permissions: 0o444,
         },
     },
 }

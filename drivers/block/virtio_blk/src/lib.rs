@@ -33,10 +33,12 @@ module! {
         num_request_queues: u32 {
             default: 0,
             description: "Limit the number of request queues to use for blk device. 0 for no limit. Values > nr_cpu_ids truncated to nr_cpu_ids.",
+            permissions: 0o444,
         },
         queue_depth: u32 {
             default: 0,
             description: "Requests of each queue; 0: as many as the ring has room for.",
+            permissions: 0o444,
         },
     },
 }

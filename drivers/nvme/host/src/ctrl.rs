@@ -5,7 +5,10 @@
 use crate::admin::Admin;
 use crate::command::{LIST, MAX_SECTORS, Namespace, build};
 use crate::queue::{Finished, Pair};
-use crate::spec::{CC_ENABLE, CSTS_FATAL, CSTS_READY, ONCS_DSM, ONCS_WRITE_ZEROES, admin, error_of, reg};
+use crate::spec::{
+    CC_ENABLE, CC_SHUTDOWN, CSTS_FATAL, CSTS_READY, CSTS_SHUTDOWN, CSTS_SHUTDOWN_DONE, ONCS_DSM, ONCS_WRITE_ZEROES,
+    admin, error_of, reg,
+};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
@@ -24,6 +27,8 @@ use klog::{pr_err, pr_info, pr_warn};
 const MAX_DEPTH: u16 = 128;
 /// How often a command is sent again after resets.
 const MAX_RETRIES: u64 = 5;
+/// How long a controller may take to write its cache at the end (Linux's `shutdown_timeout`).
+const SHUTDOWN_NS: u64 = 5_000_000_000;
 /// Commands that are ended at once.
 const BATCH: usize = 16;
 
@@ -84,6 +89,26 @@ pub(crate) static ALIVE: Alive = Alive::new();
 
 /// A controller while a driver is bound to its function; dropped, it stops.
 pub(crate) struct Bound(Arc<Ctrl>);
+
+impl Bound {
+    /// Tells the controller that its power goes (NVM Express Base Specification 2.0, 3.6.1), and waits for it. May sleep.
+    pub(crate) fn shut_down(&self) {
+        let ctrl = &*self.0;
+        // No reset meanwhile.
+        let _admin = ctrl.admin.lock();
+        if ctrl.dead.load(SeqCst) || !ctrl.device.is_present() {
+            return;
+        }
+        ctrl.regs.write32(reg::CC, CC_ENABLE | CC_SHUTDOWN);
+        let deadline = ktime::now_ns().saturating_add(SHUTDOWN_NS);
+        while ctrl.regs.read32(reg::CSTS) & CSTS_SHUTDOWN != CSTS_SHUTDOWN_DONE {
+            if ktime::now_ns() > deadline {
+                return pr_warn!("nvme {}: Device shutdown incomplete; abort shutdown", ctrl.name);
+            }
+            ktime::sleep_ns(1_000_000);
+        }
+    }
+}
 
 impl Drop for Bound {
     fn drop(&mut self) {

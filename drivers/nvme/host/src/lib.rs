@@ -56,6 +56,11 @@ impl DriverOps for Ops {
 
     /// What is to be done is the resource's.
     fn remove(&self, _: &Arc<Device>) {}
+
+    /// The controller is told, and writes what is in its cache.
+    fn shutdown(&self, device: &Arc<Device>) {
+        device.with_resource(ctrl::Bound::shut_down);
+    }
 }
 
 struct Nvme(Arc<Driver>);

@@ -17,6 +17,10 @@ pub(crate) mod reg {
 
 /// `CC`: enabled, entries of 64 and 16 bytes, pages of 4 KB.
 pub(crate) const CC_ENABLE: u32 = 1 | 6 << 16 | 4 << 20;
+/// A normal shutdown is wanted, in the configuration; it is complete, in the status.
+pub(crate) const CC_SHUTDOWN: u32 = 1 << 14;
+pub(crate) const CSTS_SHUTDOWN: u32 = 3 << 2;
+pub(crate) const CSTS_SHUTDOWN_DONE: u32 = 2 << 2;
 pub(crate) const CSTS_READY: u32 = 1 << 0;
 pub(crate) const CSTS_FATAL: u32 = 1 << 1;
 

@@ -82,6 +82,11 @@ impl DriverOps for Sd {
 
     /// What is to be done is the resource's.
     fn remove(&self, _: &Arc<Device>) {}
+
+    /// What is in the disk's cache is written.
+    fn shutdown(&self, device: &Arc<Device>) {
+        device.with_resource(life::Bound::sync);
+    }
 }
 
 /// The driver's device numbers.

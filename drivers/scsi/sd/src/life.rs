@@ -23,6 +23,13 @@ pub(crate) struct Bound {
     _files: show::Files,
 }
 
+impl Bound {
+    /// Has the disk write its cache, if it has one. May sleep.
+    pub(crate) fn sync(&self) {
+        self.disk.sync();
+    }
+}
+
 impl Drop for Bound {
     fn drop(&mut self) {
         self.disk.remove();
@@ -87,12 +94,7 @@ impl Disk {
     fn remove(&self) {
         let Some((queue, shown)) = self.shown.lock().take() else { return };
         shown.remove();
-        if self.facts().write_cache
-            && let Ok(answer) = self.unit().execute_plain(Cdb::synchronize_cache(), self.unit().timeout_ns(), 3)
-            && let Err(error) = answer.result
-        {
-            pr_warn!("sd: [{}] Synchronizing SCSI cache failed: {error}", self.name);
-        }
+        self.sync();
         self.gone.store(true, Release);
         if let Some(work) = self.limits_work.get() {
             work.cancel_sync();
@@ -103,6 +105,19 @@ impl Disk {
         if shown.openers() == 0 {
             let index = self.index.lock().take();
             drop(index);
+        }
+    }
+
+    /// Has the disk write its cache, if it has one. May sleep.
+    fn sync(&self) {
+        if !self.facts().write_cache {
+            return;
+        }
+        pr_notice!("sd: [{}] Synchronizing SCSI cache", self.name);
+        if let Ok(answer) = self.unit().execute_plain(Cdb::synchronize_cache(), self.unit().timeout_ns(), 3)
+            && let Err(error) = answer.result
+        {
+            pr_warn!("sd: [{}] Synchronizing SCSI cache failed: {error}", self.name);
         }
     }
 

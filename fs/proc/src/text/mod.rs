@@ -4,6 +4,7 @@
 mod cpuflags;
 mod cpuinfo;
 mod interrupts;
+mod kallsyms;
 mod memory;
 mod stat;
 mod system;
@@ -46,6 +47,9 @@ pub(crate) fn add(tree: &Arc<Node>, command_line: &'static [u8]) -> Result {
     file(tree, "pagetypeinfo", 0o400, memory::pagetypeinfo)?;
     file(tree, "slabinfo", 0o400, memory::slabinfo)?;
     file(tree, "stat", 0o444, stat::stat)?;
+    if ::kallsyms::table().is_some() {
+        tree.attr(b"kallsyms", 0o444, kallsyms::Kallsyms)?;
+    }
     file(tree, "uptime", 0o444, stat::uptime)?;
     file(tree, "loadavg", 0o444, stat::loadavg)?;
     file(tree, "locks", 0o444, vfs::lock_list::show_locks)?;

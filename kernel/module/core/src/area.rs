@@ -10,6 +10,7 @@ use core::ops::Range;
 use errno::{Result, code::*};
 use kalloc::KVec;
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
+use kunit_suites::Suite;
 use locking::SpinLock;
 use mm_alloc::kpt::{self, Prot};
 use mm_alloc::layout::{MODULES_END, MODULES_START};
@@ -161,6 +162,27 @@ impl Area {
             && self.object::<u8>(name, len, &self.constants()).is_some()
             && core::str::from_utf8(param.name.as_bytes()).is_ok()
             && value.checked_sub(self.start).is_some_and(|offset| (self.code.end..=self.len).contains(&offset))
+    }
+
+    /// The module's suites of tests: `len` bytes of references at `address`, in its constants.
+    pub fn suites(&self, address: usize, len: usize) -> Result<&[&Suite]> {
+        if len == 0 {
+            return Ok(&[]);
+        }
+        let count = len / size_of::<&Suite>();
+        if !len.is_multiple_of(size_of::<&Suite>()) {
+            return Err(ENOEXEC);
+        }
+        self.object::<usize>(address, count, &self.constants()).ok_or(ENOEXEC)?;
+        // SAFETY: Inside of the area's mapped constants and aligned; nobody writes there.
+        let addresses: &[usize] =
+            unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance(address), count) };
+        let whole = self.code.end..self.len;
+        if !addresses.iter().all(|&suite| self.object::<Suite>(suite, 1, &whole).is_some()) {
+            return Err(ENOEXEC);
+        }
+        // SAFETY: As above; each leads to aligned, mapped memory of this area, where by acceptance a `Suite` is that never changes.
+        Ok(unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance(address), count) })
     }
 
     /// Calls the module's `init`, which is code of `init` or of this area. `ENOEXEC` if it is elsewhere.

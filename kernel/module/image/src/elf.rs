@@ -214,6 +214,7 @@ impl<'a> Elf<'a> {
             let shdr = Shdr::read_from_bytes(entry).map_err(|_| Bad::new("Invalid ELF section header", index))?;
             sections.push(Self::read_section(bytes, names, &shdr, index)?, GFP_KERNEL)?;
         }
+        Self::check_extents(bytes, &sections)?;
         let (symbol_section, symbols, strings) = Self::symbol_table(&sections)?;
         let elf = Self { sections, symbols, symbol_section, strings, len: bytes.len() };
         elf.check_names()?;
@@ -284,6 +285,20 @@ impl<'a> Elf<'a> {
         }
         let (size, kind, flags) = (word(shdr.size)?, shdr.kind, shdr.flags);
         Ok(Section { name, kind, flags, data, size, align, link: shdr.link, info: shdr.info, entsize: shdr.entsize })
+    }
+
+    /// No byte of the file belongs to two sections: nobody makes such files, and what is checked of one would be said of another.
+    fn check_extents(bytes: &[u8], sections: &[Section<'_>]) -> Result {
+        let mut extents = KVec::with_capacity(sections.len(), GFP_KERNEL)?;
+        for (index, section) in (0u64..).zip(sections).filter(|(_, section)| !section.data.is_empty()) {
+            let start = section.data.as_ptr().addr().wrapping_sub(bytes.as_ptr().addr());
+            extents.push((start, start.wrapping_add(section.data.len()), index), GFP_KERNEL)?;
+        }
+        extents.sort_unstable();
+        match extents.windows(2).find(|pair| matches!(pair, [(_, end, _), (start, ..)] if start < end)) {
+            Some([_, (.., index)]) => Err(Bad::new("ELF section overlaps another, section", *index)),
+            _ => Ok(()),
+        }
     }
 
     /// The symbols' section, the symbols and their strings.

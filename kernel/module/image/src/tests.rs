@@ -194,6 +194,24 @@ fn wrong_files_are_refused() {
     }
 }
 
+#[test]
+fn sections_do_not_overlap() {
+    let good = file(parts(&[]));
+    let headers = u64::from_le_bytes(good[40..48].try_into().unwrap()) as usize;
+    let offset_of = |bytes: &[u8], index: usize| {
+        let at = headers + 64 * index + 24;
+        u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
+    };
+    let (text, data) = (offset_of(&good, 1), offset_of(&good, 3));
+    for (offset, overlaps) in [(text, true), (text + 31, true), (data, false)] {
+        let mut bytes = good.clone();
+        bytes[headers + 64 * 3 + 24..headers + 64 * 3 + 32].copy_from_slice(&offset.to_le_bytes());
+        let reason = Elf::parse(&bytes).map(|_| ()).map_err(|bad| (bad.error, bad.reason));
+        let refused = Err((ENOEXEC, "ELF section overlaps another, section"));
+        assert_eq!(reason, if overlaps { refused } else { Ok(()) }, "{offset}");
+    }
+}
+
 /// Symbols that no compiler makes.
 #[test]
 fn bad_symbols_and_tables_are_refused() {

@@ -74,6 +74,60 @@ impl ModuleParam for bool {
     }
 }
 
+/// Longest text of a [`StringParam`].
+const STRING_MAX: usize = 255;
+
+/// A parameter that is a text, of 255 bytes at most: `name: StringParam { default: StringParam::new("one"), .. }`. Rust-for-Linux has none yet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct StringParam {
+    bytes: [u8; STRING_MAX],
+    len: u8,
+}
+
+impl StringParam {
+    /// What it is if none is given; a text that is too long is cut.
+    pub const fn new(text: &str) -> Self {
+        let (mut bytes, text) = ([0; STRING_MAX], text.as_bytes());
+        let len = if text.len() < STRING_MAX { text.len() } else { STRING_MAX };
+        let mut at = 0;
+        while at < len {
+            bytes[at] = text[at];
+            at += 1;
+        }
+        Self { bytes, len: len as u8 }
+    }
+
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len.into()).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for StringParam {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_bytes().utf8_chunks().try_for_each(|chunk| f.write_str(chunk.valid()))
+    }
+}
+
+impl fmt::Debug for StringParam {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.as_bytes().escape_ascii())
+    }
+}
+
+impl ModuleParam for StringParam {
+    fn try_from_param_arg(arg: &[u8]) -> Result<Self> {
+        let mut text = Self::new("");
+        text.bytes.get_mut(..arg.len()).ok_or(ENOSPC)?.copy_from_slice(arg);
+        text.len = arg.len() as u8;
+        Ok(text)
+    }
+
+    fn show(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        write!(out, "{self}")
+    }
+}
+
 /// A parameter: its default, and what was given.
 pub struct ModuleParamAccess<T> {
     given: SetOnce<T>,

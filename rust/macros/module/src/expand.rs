@@ -92,8 +92,13 @@ impl Param {
     /// The lines that `modinfo` shows.
     fn info(&self) -> [(String, LitStr); 2] {
         let text = |value: String| LitStr::new(&value, self.name.span());
+        // As C's parameters have it.
+        let type_ = match self.type_.to_string() {
+            name if name == "StringParam" => "charp".into(),
+            name => name,
+        };
         [
-            ("parmtype".into(), text(format!("{}:{}", self.name, self.type_))),
+            ("parmtype".into(), text(format!("{}:{}", self.name, type_))),
             ("parm".into(), text(format!("{}:{}", self.name, self.description.value()))),
         ]
     }

@@ -96,7 +96,7 @@ fn charge() -> (bool, u32) {
     rq.write_back(entity);
     stats::sample(entity, &task, irq_from_user());
     let over = match rq.curr.class {
-        FAIR => rq.nr_running > 1 && rq.curr.ran >= rq.slice(),
+        FAIR => rq.nr_running > 1 && rq.curr.open,
         rank if rq.curr.policy == policy::RR => {
             let left = entity.rr_left.load(Relaxed).saturating_sub(TICK_NS);
             entity.rr_left.store(if left == 0 { RR_SLICE_NS } else { left }, Relaxed);

@@ -3,7 +3,8 @@
 //! Source: `proc(5)`, Linux's `Documentation/admin-guide/sysctl/`.
 
 use crate::text::file;
-use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::ops::RangeInclusive;
+use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use errno::{Result, code::*};
 use kalloc::{Arc, KString, flags::GFP_KERNEL};
 use kernfs::{Node, Text, TextRw};
@@ -81,6 +82,21 @@ fn setting_u32(dir: &Arc<Node>, name: &str, value: &'static AtomicU32, max: u32)
     Ok(())
 }
 
+/// A setting in a signed word.
+fn setting_i32(dir: &Arc<Node>, name: &str, value: &'static AtomicI32, range: RangeInclusive<i32>) -> Result {
+    let show = move |out: &mut SeqBuf| seq_print!(out, "{}\n", value.load(Ordering::Relaxed));
+    let store = move |data: &[u8]| {
+        let new = i32::try_from(parse_number(data)?).ok().filter(|new| range.contains(new)).ok_or(EINVAL)?;
+        value.store(new, Ordering::Relaxed);
+        Ok(data.len())
+    };
+    dir.attr(name.as_bytes(), 0o644, TextRw(show, store))?;
+    Ok(())
+}
+
+/// Any number that fits.
+const ANY: RangeInclusive<i32> = i32::MIN..=i32::MAX;
+
 /// A setting in a long word.
 fn setting_u64(dir: &Arc<Node>, name: &str, value: &'static AtomicU64) -> Result {
     let show = move |out: &mut SeqBuf| seq_print!(out, "{}\n", value.load(Ordering::Relaxed));
@@ -110,6 +126,7 @@ pub(crate) fn add(tree: &Arc<Node>) -> Result {
         Ok(data.len())
     };
     kernel.attr(b"threads-max", 0o644, TextRw(show, store))?;
+    setting_i32(&kernel, "randomize_va_space", &mm::layout::RANDOMIZE_VA_SPACE, ANY)?;
     number(&kernel, "ngroups_max", cred::NGROUPS_MAX as u64)?;
     number(&kernel, "cap_last_cap", cred::CAP_LAST_CAP.number().into())?;
     kernel.attr(b"printk", 0o644, TextRw(show_printk, store_printk))?;
@@ -291,6 +308,7 @@ fn vm_files(sys: &Arc<Node>) -> Result {
         Ok(data.len())
     };
     vm.attr(b"mmap_min_addr", 0o644, TextRw(show, store))?;
+    setting_i32(&vm, "legacy_va_layout", &mm::layout::LEGACY_VA_LAYOUT, 0..=i32::MAX)?;
     setting_u32(&vm, "max_map_count", &mm::MAX_MAP_COUNT, i32::MAX.cast_unsigned())?;
     setting_u8(&vm, "swappiness", &mm::swap::SWAPPINESS, 200)?;
     setting_u32(&vm, "page-cluster", &mm::swap::PAGE_CLUSTER, 31)?;

@@ -309,25 +309,21 @@ pub fn sys_prctl(regs: &PtRegs) -> Result<usize> {
     Ok(0)
 }
 
-/// Bits of `personality(2)` whose effect is not there are refused; what is stored is true. (The others that Linux takes change
-/// nothing for 64-bit programs there either.)
-const REFUSED: u32 = uapi::READ_IMPLIES_EXEC | uapi::MMAP_PAGE_ZERO | uapi::ADDR_COMPAT_LAYOUT | uapi::STICKY_TIMEOUTS;
 /// The execution domain in a personality, and that of 32-bit programs.
 const PER_MASK: u32 = 0xff;
 const PER_LINUX32: u32 = 8;
 /// "Only ask".
 const ASK: u32 = u32::MAX;
 
-/// `personality(2)`: `PER_LINUX` and `PER_LINUX32` (what `uname` shows), `ADDR_NO_RANDOMIZE`, `UNAME26`.
+/// `personality(2)`: `PER_LINUX` and `PER_LINUX32` (what `uname` shows), `ADDR_NO_RANDOMIZE`, `ADDR_COMPAT_LAYOUT`, `MMAP_PAGE_ZERO` (from
+/// the next program on), `READ_IMPLIES_EXEC` (until then), `STICKY_TIMEOUTS`, `UNAME26`. The other bits change nothing for 64-bit programs.
 pub fn sys_personality(regs: &PtRegs) -> Result<usize> {
     let wanted = regs.arg0() as u32;
     this(|_, thread| {
         let old = thread.process().personality.load(Ordering::Relaxed);
         if wanted != ASK {
-            if wanted & REFUSED != 0 {
-                return Err(EINVAL);
-            }
             thread.process().personality.store(wanted, Ordering::Relaxed);
+            mm::with_current_mm(|mm| Ok(mm.set_read_implies_exec(wanted & uapi::READ_IMPLIES_EXEC != 0)))?;
         }
         Ok(old as usize)
     })

@@ -53,6 +53,7 @@ impl Mm {
 
     /// Gives `[done.at, end)` the rights `rights`, mapping by mapping; `done` follows.
     fn protect_range(&self, inner: &mut Inner, done: &mut Changed, end: usize, rights: VmFlags) -> Result {
+        let implied = rights.any(VmFlags::READ) && self.reads_execute(Prot::READ);
         while done.at < end {
             let at = done.at;
             let index = inner.areas.index(at);
@@ -62,6 +63,10 @@ impl Mm {
             }
             let stop = slot.end.min(end);
             let old = slot.value.flags;
+            let rights = match implied && old.any(VmFlags::MAYEXEC) {
+                true => rights.with(VmFlags::EXEC),
+                false => rights,
+            };
             let new = VmFlags(old.0 & !VmFlags::ACCESS.0 | rights.0);
             // The rights that it may get are four bits above.
             if rights.0 & !(old.0 >> 4) & VmFlags::ACCESS.0 != 0 {

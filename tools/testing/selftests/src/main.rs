@@ -27,6 +27,7 @@ mod links;
 mod mm;
 mod mountapi;
 mod mounts;
+mod persona;
 mod pidfd;
 mod poll;
 mod process;
@@ -64,6 +65,7 @@ const LONG_LIMIT: u32 = 60;
 fn all() -> Vec<Test> {
     [
         process::TESTS,
+        persona::TESTS,
         signal::TESTS,
         sigio::TESTS,
         pidfd::TESTS,

@@ -43,7 +43,7 @@ pub fn parse_number(data: &[u8]) -> Result<i64> {
 }
 
 /// A number for a setting in a long word, of which all bits count. `EINVAL`.
-fn parse_long(data: &[u8]) -> Result<u64> {
+pub(crate) fn parse_long(data: &[u8]) -> Result<u64> {
     let (negative, value) = sign_and_size(data)?;
     if negative { Err(EINVAL) } else { Ok(value) }
 }

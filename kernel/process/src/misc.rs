@@ -5,7 +5,7 @@ use crate::pid;
 use crate::signal::syscalls::this;
 use crate::thread::{current_process, process_of, thread_of};
 use crate::user::{copy_from_user, copy_to_user, read_user, write_user, write_user_opt};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicI32, Ordering};
 use errno::Result;
 use errno::code::{EFAULT, EINVAL, ENODEV, EPERM, ESRCH};
 use kalloc::flags::GFP_KERNEL;
@@ -372,8 +372,8 @@ pub fn sys_sysinfo(regs: &PtRegs) -> Result<usize> {
 
 const REBOOT_MAGIC1: u32 = 0xfee1_dead;
 const REBOOT_MAGIC2: [u32; 4] = [672_274_793, 85_072_278, 369_367_448, 537_993_216];
-/// Whether ctrl-alt-del restarts at once (1) or signals init (0).
-static CTRL_ALT_DEL: AtomicU32 = AtomicU32::new(1);
+/// Whether ctrl-alt-del restarts at once (not 0) or signals init (`kernel.ctrl-alt-del`).
+pub static CTRL_ALT_DEL: AtomicI32 = AtomicI32::new(1);
 
 /// Ctrl-Alt-Del on a console keyboard: restarts, or sends init `SIGINT`. Any context.
 pub fn ctrl_alt_del() {

@@ -103,8 +103,15 @@ pub struct Entity {
 /// Every task's entity.
 pub static ENTITY: TaskLocal<Entity> = TaskLocal::new();
 
-/// Length of a round-robin slice (`sched_rr_timeslice_ms`).
-pub const RR_SLICE_NS: u64 = 100_000_000;
+/// Length of a round-robin slice (`kernel.sched_rr_timeslice_ms`), and what it is by default.
+pub static RR_SLICE_MS: AtomicI32 = AtomicI32::new(RR_SLICE_MS_DEFAULT);
+/// See [`RR_SLICE_MS`].
+pub const RR_SLICE_MS_DEFAULT: i32 = 100;
+
+/// [`RR_SLICE_MS`] in nanoseconds.
+pub(crate) fn rr_slice_ns() -> u64 {
+    u64::from(RR_SLICE_MS.load(Relaxed).max(1).unsigned_abs()) * 1_000_000
+}
 
 /// Timer slack of the first task.
 const SLACK_NS: u64 = 50_000;
@@ -128,7 +135,7 @@ impl Entity {
             deadline: AtomicU64::new(0),
             lag: AtomicI64::new(0),
             slice: AtomicU64::new(0),
-            rr_left: AtomicU64::new(RR_SLICE_NS),
+            rr_left: AtomicU64::new(rr_slice_ns()),
             allowed: AtomicU64::new(u64::MAX),
             key: (AtomicU64::new(0), AtomicU64::new(0)),
             rt_ticks: AtomicU32::new(0),

@@ -111,7 +111,7 @@ pub fn rr_interval_ns(task: &Task) -> u64 {
     let Some(entity) = ENTITY.get(task) else { return 0 };
     match entity.policy.load(Relaxed) {
         policy::FIFO => 0,
-        policy::RR => crate::entity::RR_SLICE_NS,
+        policy::RR => crate::entity::rr_slice_ns(),
         _ => entity.slice_ns(),
     }
 }

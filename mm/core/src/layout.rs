@@ -35,8 +35,8 @@ pub(crate) const STACK_GUARD_GAP: usize = 256 * PAGE_SIZE;
 pub(crate) const BOTTOM: usize = (TASK_SIZE / 3) & !(PAGE_SIZE - 1);
 const MIN_GAP: usize = 128 << 20;
 const MAX_GAP: usize = TASK_SIZE / 6 * 5;
-/// Random bits of the places of maps and of position-independent programs.
-const MMAP_BITS: u32 = 28;
+/// Random bits of the places of maps and of position-independent programs (`vm.mmap_rnd_bits`, 28 to 32).
+pub static MMAP_RND_BITS: AtomicI32 = AtomicI32::new(28);
 /// Random pages of the stack's top: up to 16 GB.
 const STACK_PAGES: u64 = 0x3f_ffff;
 
@@ -70,8 +70,9 @@ impl Places {
     /// Chooses. `stack_limit` is the soft RLIMIT_STACK; `legacy`: maps go bottom up.
     pub(crate) fn choose(randomize: bool, stack_limit: u64, legacy: bool) -> Self {
         let page = |bits: u32| ((random() & ((1 << bits) - 1)) as usize) * PAGE_SIZE;
+        let bits = MMAP_RND_BITS.load(Ordering::Relaxed).clamp(0, 32).cast_unsigned();
         let (map_random, pie_random, stack_random) = match randomize {
-            true => (page(MMAP_BITS), page(MMAP_BITS), (random() & STACK_PAGES) as usize * PAGE_SIZE),
+            true => (page(bits), page(bits), (random() & STACK_PAGES) as usize * PAGE_SIZE),
             false => (0, 0, 0),
         };
         // Room for the stack's own randomness and its guard.

@@ -38,6 +38,7 @@ mod sigio;
 mod signal;
 mod sockets;
 mod splice;
+mod sysctl;
 mod sysvipc;
 mod sysvmsg;
 mod sysvsem;
@@ -96,6 +97,7 @@ fn all() -> Vec<Test> {
         tty::TESTS,
         procfs::TESTS,
         procpid::TESTS,
+        sysctl::TESTS,
         time::TESTS,
         aio::TESTS,
         uring::TESTS,

@@ -10,9 +10,9 @@ use kalloc::KVec;
 use kalloc::flags::GFP_KERNEL;
 use uapi::{
     SO_ACCEPTCONN, SO_BROADCAST, SO_DEBUG, SO_DOMAIN, SO_DONTROUTE, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_OOBINLINE,
-    SO_PASSCRED, SO_PEEK_OFF, SO_PEERCRED, SO_PEERNAME, SO_PRIORITY, SO_PROTOCOL, SO_RCVBUF, SO_RCVBUFFORCE,
-    SO_RCVLOWAT, SO_RCVTIMEO_NEW, SO_RCVTIMEO_OLD, SO_REUSEADDR, SO_REUSEPORT, SO_SNDBUF, SO_SNDBUFFORCE, SO_SNDLOWAT,
-    SO_SNDTIMEO_NEW, SO_SNDTIMEO_OLD, SO_TYPE,
+    SO_PASSCRED, SO_PEEK_OFF, SO_PEERCRED, SO_PEERGROUPS, SO_PEERNAME, SO_PRIORITY, SO_PROTOCOL, SO_RCVBUF,
+    SO_RCVBUFFORCE, SO_RCVLOWAT, SO_RCVTIMEO_NEW, SO_RCVTIMEO_OLD, SO_REUSEADDR, SO_REUSEPORT, SO_SNDBUF,
+    SO_SNDBUFFORCE, SO_SNDLOWAT, SO_SNDTIMEO_NEW, SO_SNDTIMEO_OLD, SO_TYPE,
 };
 
 /// Default size of both buffers (`net.core.wmem_default`).
@@ -261,6 +261,13 @@ pub(crate) fn get(socket: &dyn Socket, name: u32, out: &mut KVec<u8>) -> Result 
             push_int(out, pid)?;
             push_int(out, uid.cast_signed())?;
             push_int(out, gid.cast_signed())
+        }
+        SO_PEERGROUPS => {
+            let groups = socket.peer_groups()?;
+            for gid in groups.as_ref().map_or([].as_slice(), |groups| groups.gids()) {
+                push_int(out, gid.cast_signed())?;
+            }
+            Ok(())
         }
         SO_PEERNAME => Ok(out.extend_from_slice(socket.peer_name()?.as_bytes(), GFP_KERNEL)?),
         _ => Err(ENOPROTOOPT),

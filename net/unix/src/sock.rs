@@ -5,6 +5,7 @@ use crate::inflight::{self, Flight};
 use crate::name::{self, Bound};
 use crate::queue::Queue;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering};
+use cred::GroupInfo;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec, WeakArc};
@@ -28,11 +29,29 @@ pub(crate) enum Link {
     Peer(Arc<UnixSocket>),
 }
 
+/// Who somebody is.
+#[derive(Clone)]
+pub(crate) struct PeerCred {
+    who: Ucred,
+    /// His groups, if he is known; none are no allocation.
+    groups: Option<Option<Arc<GroupInfo>>>,
+}
+
+impl PeerCred {
+    /// Nobody known.
+    const NOBODY: Self = Self { who: Ucred::NOBODY, groups: None };
+
+    /// The current process.
+    pub(crate) fn current() -> Result<Self> {
+        Ok(Self { who: Ucred::effective()?, groups: Some(cred::current_cred()?.groups.clone()) })
+    }
+}
+
 pub(crate) struct State {
     pub(crate) link: Link,
     pub(crate) bound: Option<Bound>,
     /// Who is on the other side, as of the connection (or who listens here).
-    pub(crate) peer_cred: Ucred,
+    pub(crate) peer_cred: PeerCred,
     /// The peer was there once (a stream's name and errors after the peer closed).
     pub(crate) was_connected: bool,
 }
@@ -75,7 +94,7 @@ pub(crate) const SEND_SHUT: u32 = 2;
 impl UnixSocket {
     pub(crate) fn new(kind: u32) -> Result<Arc<Self>> {
         let (readers, space) = (Arc::new(WaitQueue::new(), GFP_KERNEL)?, Arc::new(WaitQueue::new(), GFP_KERNEL)?);
-        let state = State { link: Link::None, bound: None, peer_cred: Ucred::NOBODY, was_connected: false };
+        let state = State { link: Link::None, bound: None, peer_cred: PeerCred::NOBODY, was_connected: false };
         let socket = Arc::new_cyclic(
             |me| Self {
                 me: me.clone(),
@@ -324,7 +343,11 @@ impl Socket for UnixSocket {
     }
 
     fn peer_credentials(&self) -> Ucred {
-        self.state.lock().peer_cred
+        self.state.lock().peer_cred.who
+    }
+
+    fn peer_groups(&self) -> Result<Option<Arc<GroupInfo>>> {
+        self.state.lock().peer_cred.groups.clone().ok_or(ENODATA)
     }
 
     fn has_peek_offset(&self) -> bool {

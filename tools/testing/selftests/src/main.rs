@@ -33,6 +33,7 @@ mod poll;
 mod process;
 mod procfs;
 mod procpid;
+mod rare;
 mod remount;
 mod sigio;
 mod signal;
@@ -92,6 +93,7 @@ fn all() -> Vec<Test> {
         links::TESTS,
         mounts::TESTS,
         remount::TESTS,
+        rare::TESTS,
         mountapi::TESTS,
         trace::TESTS,
         tty::TESTS,

@@ -95,6 +95,8 @@ impl UnixSocket {
     /// Connects a stream or packet socket: the connection is complete at once, and waits to be accepted.
     pub(crate) fn connect_stream(&self, address: &SockAddr, nonblock: bool) -> Result {
         let me = self.me()?;
+        name::parse(address)?;
+        self.name_for_credentials()?;
         let deadline = Options::deadline(&self.options.sndtimeo);
         loop {
             // What is wrong with the other side counts before what is wrong with this one.
@@ -143,6 +145,8 @@ impl UnixSocket {
         let peer = if address.family() == Some(AF_UNSPEC) {
             Link::None
         } else {
+            name::parse(address)?;
+            self.name_for_credentials()?;
             let peer = name::find(address, self.type_number())?;
             // A socket that has a peer of its own hears only that one.
             if let Some(theirs) = peer.peer()

@@ -10,6 +10,7 @@ use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec, WeakArc};
 use locking::SpinLock;
+use socket::options::flag;
 use socket::{Options, Recv, Send, SockAddr, Socket, Ucred};
 use sync::wait::WaitQueue;
 use sync::{Mutex, PollMask, PollTable};
@@ -65,6 +66,8 @@ pub(crate) struct UnixSocket {
     pub(crate) queue: SpinLock<Queue>,
     /// One receiver at a time.
     pub(crate) reading: Mutex<()>,
+    /// One at a time gives it a name.
+    binding: Mutex<()>,
     /// Directions that are shut down: 1 receiving, 2 sending.
     shut: AtomicU32,
     pub(crate) closed: AtomicBool,
@@ -103,6 +106,7 @@ impl UnixSocket {
                 state: SpinLock::new(state),
                 queue: SpinLock::new(Queue::new()),
                 reading: Mutex::new(()),
+                binding: Mutex::new(()),
                 shut: AtomicU32::new(0),
                 closed: AtomicBool::new(false),
                 waits: AtomicBool::new(false),
@@ -122,6 +126,19 @@ impl UnixSocket {
 
     pub(crate) fn weak(&self) -> WeakArc<Self> {
         self.me.clone()
+    }
+
+    /// Gives a socket that wants credentials a name of the kernel's choice, if it has none: it is to be answered.
+    pub(crate) fn name_for_credentials(&self) -> Result {
+        if !self.options.has(flag::PASSCRED) || self.state.lock().bound.is_some() {
+            return Ok(());
+        }
+        let _binding = self.binding.lock_interruptible()?;
+        if self.state.lock().bound.is_none() {
+            let bound = name::autobind(&self.me()?)?;
+            self.state.lock().bound = Some(bound);
+        }
+        Ok(())
     }
 
     pub(crate) fn me(&self) -> Result<Arc<Self>> {
@@ -304,6 +321,7 @@ impl Socket for UnixSocket {
     }
 
     fn bind(&self, address: &SockAddr) -> Result {
+        let _binding = self.binding.lock_interruptible()?;
         if self.state.lock().bound.is_some() {
             // A name of the kernel's choice is asked for, and it has one.
             if address.as_bytes().len() == 2 && address.family() == Some(AF_UNIX) {

@@ -131,6 +131,12 @@ pub(crate) fn add(tree: &Arc<Node>) -> Result {
         Ok(data.len())
     };
     kernel.attr(b"pid_max", 0o644, TextRw(show, store))?;
+    let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", process::pid::last_pid());
+    let store = |data: &[u8]| {
+        process::pid::set_last_pid(u32::try_from(parse_number(data)?).map_err(|_| EINVAL)?)?;
+        Ok(data.len())
+    };
+    kernel.attr(b"ns_last_pid", 0o666, TextRw(show, store))?;
     let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", process::nproc::threads_max());
     let store = |data: &[u8]| {
         process::nproc::set_threads_max(u32::try_from(parse_number(data)?).map_err(|_| EINVAL)?)?;

@@ -7,7 +7,7 @@ use crate::thread::{current_process, process_of, thread_of};
 use crate::user::{copy_from_user, copy_to_user, read_user, write_user, write_user_opt};
 use core::sync::atomic::{AtomicI32, Ordering};
 use errno::Result;
-use errno::code::{EFAULT, EINVAL, ENODEV, EPERM, ESRCH};
+use errno::code::{EFAULT, EINVAL, ENODEV, EOPNOTSUPP, EPERM, ESRCH};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KString};
 use locking::SpinLock;
@@ -211,6 +211,9 @@ fn check_prlimit(task: &Task) -> Result {
     if allowed { Ok(()) } else { Err(EPERM) }
 }
 
+/// One more than the number of the last component that XSAVE can have.
+const XFEATURE_MAX: usize = 19;
+
 /// `arch_prctl(2)`.
 pub fn sys_arch_prctl(regs: &PtRegs) -> Result<usize> {
     let (code, address) = (regs.arg0() as u32, regs.arg1());
@@ -220,6 +223,16 @@ pub fn sys_arch_prctl(regs: &PtRegs) -> Result<usize> {
         uapi::ARCH_SET_FS | uapi::ARCH_SET_GS => return Err(EPERM),
         uapi::ARCH_GET_FS => write_user(address, &task::switch::segments().fs_base)?,
         uapi::ARCH_GET_GS => write_user(address, &task::switch::segments().gs_base)?,
+        // The instruction is there for everybody; the CPU's way to keep programs from it is not used.
+        uapi::ARCH_GET_CPUID => return Ok(1),
+        uapi::ARCH_SET_CPUID => return Err(ENODEV),
+        uapi::ARCH_GET_XCOMP_SUPP | uapi::ARCH_GET_XCOMP_PERM => {
+            /// x87 and SSE, which FXSAVE has.
+            const LEGACY: u64 = 3;
+            write_user(address, &(x86_fpu::xfeatures() | LEGACY))?;
+        }
+        // None of the components that a program has to ask for is in use.
+        uapi::ARCH_REQ_XCOMP_PERM => return Err(if address >= XFEATURE_MAX { EINVAL } else { EOPNOTSUPP }),
         _ => return Err(EINVAL),
     }
     Ok(0)

@@ -11,6 +11,7 @@ pub const TESTS: &[Test] = &[
     ("rare.mrelease", mrelease),
     ("rare.write_hint", write_hint),
     ("rare.peer_groups", peer_groups),
+    ("rare.arch_prctl", arch_prctl),
 ];
 
 /// Free inodes by the number of a device.
@@ -123,4 +124,23 @@ fn peer_groups() -> Outcome {
         fails!(short(alone, libc::SOL_SOCKET, PEERGROUPS, groups.as_mut_ptr().cast(), &mut len), libc::ENODATA);
         Ok(())
     })
+}
+
+/// Components of the registers that XSAVE keeps: those that need no asking are there for everybody.
+fn arch_prctl() -> Outcome {
+    const GET_CPUID: i32 = 0x1011;
+    const GET_SUPPORTED: i32 = 0x1021;
+    const GET_PERMITTED: i32 = 0x1022;
+    const REQUEST: i32 = 0x1023;
+    eq!(c!(libc::syscall(libc::SYS_arch_prctl, GET_CPUID, 0)), 1);
+    let (mut supported, mut permitted) = (0_u64, 0_u64);
+    c!(libc::syscall(libc::SYS_arch_prctl, GET_SUPPORTED, &mut supported));
+    c!(libc::syscall(libc::SYS_arch_prctl, GET_PERMITTED, &mut permitted));
+    eq!((supported & 3, permitted & 3), (3, 3));
+    eq!(permitted & !supported, 0);
+    fails!(libc::syscall(libc::SYS_arch_prctl, GET_SUPPORTED, 8), libc::EFAULT);
+    fails!(libc::syscall(libc::SYS_arch_prctl, REQUEST, 2), libc::EOPNOTSUPP);
+    fails!(libc::syscall(libc::SYS_arch_prctl, REQUEST, 63), libc::EINVAL);
+    fails!(libc::syscall(libc::SYS_arch_prctl, 0x1fff, 0), libc::EINVAL);
+    Ok(())
 }

@@ -12,6 +12,7 @@ pub const TESTS: &[Test] = &[
     ("sysctl.mount_max", mount_max),
     ("sysctl.pty_max", pty_max),
     ("sysctl.watermarks", watermarks),
+    ("sysctl.last_pid", last_pid),
 ];
 
 fn path(name: &str) -> String {
@@ -198,4 +199,23 @@ fn watermarks() -> Outcome {
     let (near, further) = (far("10")?, far("500")?);
     ck!(further > near, "{near} and {further}");
     Ok(())
+}
+
+/// The next process gets the first free number above what is written.
+fn last_pid() -> Outcome {
+    let name = "kernel/ns_last_pid";
+    let most: i32 = get("kernel/pid_max")?.parse().map_err(|_| "kernel/pid_max is no number")?;
+    eq!(put(name, &(most + 1).to_string()), Err(libc::EINVAL));
+    // Others make processes meanwhile; and at the end the numbers begin again.
+    let before: i32 = get(name)?.parse().map_err(|_| "it is no number")?;
+    let wanted = if before + 3000 < most { before + 1000 } else { 1000 };
+    eq!(put(name, &wanted.to_string()), Ok(()));
+    let pid = child(|| 0)?;
+    wait(pid)?;
+    ck!((wanted + 1..wanted + 500).contains(&pid), "{pid} after {wanted}");
+    in_child(|| {
+        c!(libc::setuid(1000));
+        eq!(put(name, "1000"), Err(libc::EPERM));
+        Ok(())
+    })
 }

@@ -210,3 +210,69 @@ proptest! {
         }
     }
 }
+
+/// The trees of `kernel/sched`'s run queue in the small: who is eligible by deadline, the others by virtual run time; who is in the
+/// wrong tree is moved when it comes to be first.
+#[derive(Default)]
+struct Trees {
+    queue: std::collections::BTreeSet<(u64, usize)>,
+    later: std::collections::BTreeSet<(u64, usize)>,
+}
+
+impl Trees {
+    fn insert(&mut self, cpu: &Cpu, index: usize) {
+        let task = &cpu.tasks[index];
+        match cpu.mean.is_eligible(task.vruntime) {
+            true => self.queue.insert((task.deadline, index)),
+            false => self.later.insert((task.vruntime, index)),
+        };
+    }
+
+    fn remove(&mut self, cpu: &Cpu, index: usize) {
+        let task = &cpu.tasks[index];
+        let there = self.queue.remove(&(task.deadline, index)) | self.later.remove(&(task.vruntime, index));
+        assert!(there);
+    }
+
+    fn settle(&mut self, cpu: &Cpu) {
+        while let Some(&(vruntime, index)) = self.later.first().filter(|key| cpu.mean.is_eligible(key.0)) {
+            self.later.remove(&(vruntime, index));
+            self.queue.insert((cpu.tasks[index].deadline, index));
+        }
+        while let Some(&key) = self.queue.first().filter(|key| !cpu.mean.is_eligible(cpu.tasks[key.1].vruntime)) {
+            self.queue.remove(&key);
+            self.later.insert((cpu.tasks[key.1].vruntime, key.1));
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn two_trees_find_the_first(ops in proptest::collection::vec(op(), 1..300)) {
+        let mut cpu = Cpu::new(&[(1024, 3 * MS), (3, 3 * MS), (15, MS / 10), (88761, 100 * MS), (1024, MS), (335, 3 * MS)]);
+        let mut trees = Trees::default();
+        (0..cpu.tasks.len()).for_each(|index| trees.insert(&cpu, index));
+        for op in ops {
+            match op {
+                Op::Run(time) => {
+                    trees.settle(&cpu);
+                    let first = trees.queue.first().map(|key| cpu.tasks[key.1].deadline);
+                    prop_assert_eq!(first, cpu.pick().map(|index| cpu.tasks[index].deadline));
+                    if let Some((_, next)) = trees.queue.pop_first() {
+                        cpu.run(next, time);
+                        trees.insert(&cpu, next);
+                    }
+                }
+                Op::Sleep(index) if cpu.tasks[index].runs => {
+                    trees.remove(&cpu, index);
+                    cpu.sleep(index);
+                }
+                Op::Wake(index) if !cpu.tasks[index].runs => {
+                    cpu.wake(index);
+                    trees.insert(&cpu, index);
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -57,6 +57,7 @@ pub(crate) fn start(info: &'static BootInfo) -> Result {
     posix_time::init();
     timerfd::init();
     inotify::limits::init();
+    eventpoll::limits::init();
     #[cfg(feature = "CONFIG_SYSVIPC")]
     sysvipc::init();
     syscalls::init();
@@ -118,6 +119,7 @@ fn file_systems(info: &'static BootInfo) -> Result {
     step("sysfs", sysfs::init())?;
     step("netlink", netlink::init())?;
     step("proc", proc::init(info.cmdline.as_slice()))?;
+    step("settings of devpts", devpts::init_files())?;
     #[cfg(feature = "CONFIG_SYSVIPC")]
     step("System V IPC", sysvipc::init_files())?;
     #[cfg(feature = "CONFIG_POSIX_MQUEUE")]

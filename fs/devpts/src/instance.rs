@@ -34,6 +34,7 @@ pub(crate) struct Instance {
 impl Instance {
     /// The lowest free number. `ENOSPC`, `ENOMEM`.
     pub(crate) fn take_number(&self) -> Result<u32> {
+        crate::pty::check_limit()?;
         let max = self.options.lock().max;
         self.numbers.lock().alloc(0, max, GFP_ATOMIC).map_err(|error| match error {
             errno::code::ENOMEM => error,

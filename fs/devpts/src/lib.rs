@@ -17,7 +17,7 @@ mod instance;
 mod options;
 mod pty;
 
-pub use pty::counts;
+pub use pty::init_files;
 
 /// Registers the file system and the device numbers of `ptmx` and the slaves. Called once, after `tty::init`. May sleep.
 pub fn init() -> errno::Result {

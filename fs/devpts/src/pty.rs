@@ -2,9 +2,10 @@
 //! Opening `ptmx` makes a pty and its node; opening the node opens the slave. Called by the VFS and by crate `tty`.
 
 use crate::instance::{self, FIRST_INO, Instance};
+use core::sync::atomic::{AtomicU32, Ordering};
 use errno::{
     Result,
-    code::{EINVAL, EIO, ENODEV, ENOENT},
+    code::{EINVAL, EIO, ENODEV, ENOENT, ENOSPC},
 };
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString};
@@ -13,8 +14,8 @@ use tty::pty::{PTS_COUNT, PTS_MAJOR, PtyHost, open_master};
 use tty::{How, Tty};
 use uapi::{O_ACCMODE, O_CLOEXEC, O_NOCTTY, O_NONBLOCK, S_IFCHR, TTYAUX_MAJOR};
 use vfs::{
-    CharDevice, Dentry, Dev, File, FileOps, Inode, InodeInit, InodeOps, OpenFlags, Path, Prepared, SuperBlock, dcache,
-    get_unused_fd,
+    CharDevice, Dentry, Dev, File, FileOps, Inode, InodeInit, InodeOps, OpenFlags, Path, Prepared, SeqBuf, SuperBlock,
+    dcache, get_unused_fd, seq_print,
 };
 
 /// A pty's number and node.
@@ -140,7 +141,24 @@ pub(crate) fn init() -> Result {
     vfs::register_chrdev(PTS_MAJOR, 0, PTS_COUNT, "pts", &Slaves)
 }
 
-/// How many ptys there are, and may be (`/proc/sys/kernel/pty`).
-pub fn counts() -> (u32, u32) {
-    (instance::all_ptys(), PTS_COUNT)
+/// Most ptys of all instances (`kernel.pty.max`).
+static LIMIT: AtomicU32 = AtomicU32::new(4096);
+
+/// `ENOSPC` if there may be no more ptys.
+pub(crate) fn check_limit() -> Result {
+    if instance::all_ptys() < LIMIT.load(Ordering::Relaxed) { Ok(()) } else { Err(ENOSPC) }
+}
+
+/// `/proc/sys/kernel/pty`: how many ptys there are, and may be. Once, when `/proc` is there.
+pub fn init_files() -> Result {
+    let dir = proc::root()?.path_or_new("sys/kernel")?.mkdir_mode(b"pty", 0o555)?;
+    let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", LIMIT.load(Ordering::Relaxed));
+    let store = |data: &[u8]| {
+        let most = i32::try_from(proc::parse_number(data)?).ok().and_then(|most| u32::try_from(most).ok());
+        LIMIT.store(most.ok_or(EINVAL)?, Ordering::Relaxed);
+        Ok(data.len())
+    };
+    dir.attr(b"max", 0o644, proc::TextRw(show, store))?;
+    dir.attr(b"nr", 0o444, proc::Text(|out: &mut SeqBuf| seq_print!(out, "{}\n", instance::all_ptys())))?;
+    Ok(())
 }

@@ -3,6 +3,7 @@
 
 use crate::epoll::{Entry, of};
 use crate::item::{Item, PRIVATE};
+use crate::limits::Charge;
 use core::sync::atomic::Ordering;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
@@ -75,6 +76,13 @@ pub(crate) fn add(epfile: &Arc<File>, file: &Arc<File>, fd: u32, wanted: Wanted)
     if items.len().is_power_of_two() && items.len() >= 16 {
         ep.prune(&mut items);
     }
+    let charge = match Charge::new(&ep.user) {
+        Ok(charge) => charge,
+        Err(_) => {
+            ep.prune(&mut items);
+            Charge::new(&ep.user)?
+        }
+    };
     ep.reserve(items.len() + 1)?;
     let events = wanted.events | EPOLLERR | EPOLLHUP;
     let item = Item::new(&ep.shared, file, fd, events, wanted.data)?;
@@ -85,7 +93,7 @@ pub(crate) fn add(epfile: &Arc<File>, file: &Arc<File>, fd: u32, wanted: Wanted)
     if let Some(error) = table.error() {
         return Err(error);
     }
-    items.insert(key(file, fd), Entry { item: item.clone(), _table: table })?;
+    items.insert(key(file, fd), Entry { item: item.clone(), _table: table, _charge: charge })?;
     drop(items);
     if ready != 0 {
         item.queue();
@@ -118,7 +126,7 @@ pub(crate) fn modify(epfile: &Arc<File>, file: &Arc<File>, fd: u32, wanted: Want
 pub(crate) fn remove(epfile: &Arc<File>, file: &Arc<File>, fd: u32) -> Result {
     let ep = of(epfile)?;
     let mut items = ep.items.lock();
-    let Entry { item, _table: registrations } = items.remove(&key(file, fd)).ok_or(ENOENT)?;
+    let Entry { item, _table: registrations, .. } = items.remove(&key(file, fd)).ok_or(ENOENT)?;
     // After this no wake-up queues it.
     drop(registrations);
     ep.forget(&item);

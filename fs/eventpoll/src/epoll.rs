@@ -2,6 +2,7 @@
 //! The epoll file: its items, and collecting what is ready of them.
 
 use crate::item::{Item, PRIVATE, Shared};
+use crate::limits::{Charge, User};
 use containers::HashMap;
 use core::fmt::Write;
 use core::sync::atomic::Ordering;
@@ -16,6 +17,7 @@ use vfs::{AnonKind, File, FileOps, OpenFlags, user};
 pub(crate) struct Entry {
     pub(crate) item: Arc<Item>,
     pub(crate) _table: PollTable,
+    pub(crate) _charge: Charge,
 }
 
 /// Items by the file's address and the descriptor it was added by.
@@ -25,6 +27,8 @@ pub(crate) type Items = HashMap<(usize, u32), Entry>;
 pub(crate) struct EventPoll {
     pub(crate) shared: Arc<Shared>,
     pub(crate) items: Mutex<Items>,
+    /// Whom watched files count for.
+    pub(crate) user: Arc<User>,
     /// One task at a time collects; the list is its room.
     scan: Mutex<KVec<Arc<Item>>>,
 }
@@ -33,7 +37,12 @@ static KIND: AnonKind = AnonKind::new("[eventpoll]");
 
 /// A new epoll file. May sleep.
 pub(crate) fn open() -> Result<Arc<File>> {
-    let ep = EventPoll { shared: Shared::new()?, items: Mutex::new(Items::new()), scan: Mutex::new(KVec::new()) };
+    let ep = EventPoll {
+        shared: Shared::new()?,
+        items: Mutex::new(Items::new()),
+        user: User::current()?,
+        scan: Mutex::new(KVec::new()),
+    };
     KIND.open(OpenFlags(uapi::O_RDWR), KBox::new(ep, GFP_KERNEL)?)
 }
 

@@ -6,6 +6,7 @@
 //! | `item` | one watched file, and the list of those that are ready |
 //! | `epoll` | the open epoll file: its table of items, collecting events |
 //! | `ctl` | adding, changing and removing items; loops among nested epolls |
+//! | `limits` | how many files a user may watch |
 //! | `syscalls` | `epoll_create`, `epoll_ctl`, `epoll_wait` and their kin |
 //! | `eventfd` | the counter |
 //!
@@ -19,6 +20,7 @@ mod ctl;
 mod epoll;
 mod eventfd;
 mod item;
+pub mod limits;
 mod syscalls;
 
 pub use ctl::target;

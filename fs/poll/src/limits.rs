@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Time limits and temporary signal masks of the calls here.
 
-use errno::code::{EINVAL, ERESTARTNOHAND};
+use errno::code::{EINTR, EINVAL, ERESTARTNOHAND};
 use errno::{Error, Result};
 use process::signal::syscalls::{restore_temporary_mask, set_temporary_mask};
 use task::current;
@@ -53,18 +53,26 @@ impl Limit {
         }
     }
 
-    /// Writes what is left back, as Linux's calls do. Errors are ignored there too: the result is already known.
-    pub(crate) fn write_back(self, address: usize, unit: u64) {
+    /// The end of a call: what is left is written back, and `result` given back. Where that is not wanted (`STICKY_TIMEOUTS`) or not
+    /// possible, a wait that a signal ended is not begun again: it would last longer than it should.
+    pub(crate) fn finish(self, result: Result<usize>, address: usize, unit: u64) -> Result<usize> {
         if address == 0 || self == Self::Never {
-            return;
+            return result;
         }
+        let sticky = process::current_process().is_some_and(|p| p.personality() & uapi::STICKY_TIMEOUTS != 0);
+        if (sticky || self.write_back(address, unit).is_err()) && result == Err(ERESTARTNOHAND) {
+            return Err(EINTR);
+        }
+        result
+    }
+
+    fn write_back(self, address: usize, unit: u64) -> Result {
         let left = match self {
             Self::Until(at) => at.saturating_sub(ktime::now_ns()),
             Self::Now | Self::Never => 0,
         };
         let words = [left / NSEC_PER_SEC, left % NSEC_PER_SEC / unit];
-        // See above.
-        let _ = put_user(UserPtr::from(address), words);
+        put_user(UserPtr::from(address), words)
     }
 }
 

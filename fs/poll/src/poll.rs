@@ -127,6 +127,5 @@ pub fn sys_ppoll(regs: &PtRegs) -> Result<usize> {
     let (address, n, timeout) = (regs.arg0(), regs.arg1() as u32 as usize, regs.arg2());
     let limit = Limit::from_user(timeout, 1)?;
     let result = with_mask(regs.arg3(), regs.arg4(), || do_poll(address, n, limit));
-    limit.write_back(timeout, 1);
-    result
+    limit.finish(result, timeout, 1)
 }

@@ -136,8 +136,7 @@ pub fn sys_select(regs: &PtRegs) -> Result<usize> {
     let timeout = regs.arg4();
     let limit = Limit::from_user(timeout, 1000)?;
     let result = do_select(regs.arg0(), [regs.arg1(), regs.arg2(), regs.arg3()], limit);
-    limit.write_back(timeout, 1000);
-    result
+    limit.finish(result, timeout, 1000)
 }
 
 /// `pselect6(2)`: the sixth argument points at the mask's address and size.
@@ -149,6 +148,5 @@ pub fn sys_pselect6(regs: &PtRegs) -> Result<usize> {
     };
     let limit = Limit::from_user(timeout, 1)?;
     let result = with_mask(mask, size, || do_select(regs.arg0(), [regs.arg1(), regs.arg2(), regs.arg3()], limit));
-    limit.write_back(timeout, 1);
-    result
+    limit.finish(result, timeout, 1)
 }

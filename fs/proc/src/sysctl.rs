@@ -3,7 +3,8 @@
 //! Source: `proc(5)`, Linux's `Documentation/admin-guide/sysctl/`.
 
 use crate::text::file;
-use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::ops::RangeInclusive;
+use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use errno::{Result, code::*};
 use kalloc::{Arc, KString, flags::GFP_KERNEL};
 use kernfs::{Node, Text, TextRw};
@@ -42,7 +43,7 @@ pub fn parse_number(data: &[u8]) -> Result<i64> {
 }
 
 /// A number for a setting in a long word, of which all bits count. `EINVAL`.
-fn parse_long(data: &[u8]) -> Result<u64> {
+pub(crate) fn parse_long(data: &[u8]) -> Result<u64> {
     let (negative, value) = sign_and_size(data)?;
     if negative { Err(EINVAL) } else { Ok(value) }
 }
@@ -81,6 +82,32 @@ fn setting_u32(dir: &Arc<Node>, name: &str, value: &'static AtomicU32, max: u32)
     Ok(())
 }
 
+/// A setting in a signed word.
+fn setting_i32(dir: &Arc<Node>, name: &str, value: &'static AtomicI32, range: RangeInclusive<i32>) -> Result {
+    setting_mode_i32(dir, name, 0o644, value, range)
+}
+
+/// As [`setting_i32`], with the file's permissions.
+fn setting_mode_i32(
+    dir: &Arc<Node>,
+    name: &str,
+    mode: u32,
+    value: &'static AtomicI32,
+    range: RangeInclusive<i32>,
+) -> Result {
+    let show = move |out: &mut SeqBuf| seq_print!(out, "{}\n", value.load(Ordering::Relaxed));
+    let store = move |data: &[u8]| {
+        let new = i32::try_from(parse_number(data)?).ok().filter(|new| range.contains(new)).ok_or(EINVAL)?;
+        value.store(new, Ordering::Relaxed);
+        Ok(data.len())
+    };
+    dir.attr(name.as_bytes(), mode, TextRw(show, store))?;
+    Ok(())
+}
+
+/// Any number that fits.
+const ANY: RangeInclusive<i32> = i32::MIN..=i32::MAX;
+
 /// A setting in a long word.
 fn setting_u64(dir: &Arc<Node>, name: &str, value: &'static AtomicU64) -> Result {
     let show = move |out: &mut SeqBuf| seq_print!(out, "{}\n", value.load(Ordering::Relaxed));
@@ -104,12 +131,22 @@ pub(crate) fn add(tree: &Arc<Node>) -> Result {
         Ok(data.len())
     };
     kernel.attr(b"pid_max", 0o644, TextRw(show, store))?;
+    let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", process::pid::last_pid());
+    let store = |data: &[u8]| {
+        process::pid::set_last_pid(u32::try_from(parse_number(data)?).map_err(|_| EINVAL)?)?;
+        Ok(data.len())
+    };
+    kernel.attr(b"ns_last_pid", 0o666, TextRw(show, store))?;
     let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", process::nproc::threads_max());
     let store = |data: &[u8]| {
         process::nproc::set_threads_max(u32::try_from(parse_number(data)?).map_err(|_| EINVAL)?)?;
         Ok(data.len())
     };
     kernel.attr(b"threads-max", 0o644, TextRw(show, store))?;
+    setting_i32(&kernel, "ctrl-alt-del", &process::misc::CTRL_ALT_DEL, ANY)?;
+    restricted(&kernel, "dmesg_restrict", &printk::syslog::RESTRICTED)?;
+    rr_file(&kernel)?;
+    setting_i32(&kernel, "randomize_va_space", &mm::layout::RANDOMIZE_VA_SPACE, ANY)?;
     number(&kernel, "ngroups_max", cred::NGROUPS_MAX as u64)?;
     number(&kernel, "cap_last_cap", cred::CAP_LAST_CAP.number().into())?;
     kernel.attr(b"printk", 0o644, TextRw(show_printk, store_printk))?;
@@ -145,7 +182,43 @@ pub(crate) fn add(tree: &Arc<Node>) -> Result {
     setting_u32(&watches, "max_queued_events", &inotify::limits::MAX_QUEUED_EVENTS, i32::MAX as u32)?;
     setting_u32(&watches, "max_user_instances", &inotify::limits::MAX_USER_INSTANCES, i32::MAX as u32)?;
     setting_u32(&watches, "max_user_watches", &inotify::limits::MAX_USER_WATCHES, i32::MAX as u32)?;
+    setting_u64(&fs.mkdir_mode(b"epoll", 0o555)?, "max_user_watches", &eventpoll::limits::MAX_USER_WATCHES)?;
+    let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", vfs::mounting::MOUNT_MAX.load(Ordering::Relaxed));
+    let store = |data: &[u8]| {
+        let most = u32::try_from(parse_number(data)?).ok().filter(|most| *most != 0).ok_or(EINVAL)?;
+        vfs::mounting::MOUNT_MAX.store(most, Ordering::Relaxed);
+        Ok(data.len())
+    };
+    fs.attr(b"mount-max", 0o644, TextRw(show, store))?;
     vm_files(&sys)
+}
+
+/// A switch that only the administrator changes, whoever may write to the file.
+fn restricted(dir: &Arc<Node>, name: &str, value: &'static AtomicI32) -> Result {
+    let show = move |out: &mut SeqBuf| seq_print!(out, "{}\n", value.load(Ordering::Relaxed));
+    let store = move |data: &[u8]| {
+        if !cred::capable(cred::CAP_SYS_ADMIN) {
+            return Err(EPERM);
+        }
+        let new = i32::try_from(parse_number(data)?).ok().filter(|new| matches!(new, 0 | 1)).ok_or(EINVAL)?;
+        value.store(new, Ordering::Relaxed);
+        Ok(data.len())
+    };
+    dir.attr(name.as_bytes(), 0o644, TextRw(show, store))?;
+    Ok(())
+}
+
+/// The slice of `SCHED_RR`; what is no time is the default.
+fn rr_file(kernel: &Arc<Node>) -> Result {
+    use sched::entity::{RR_SLICE_MS, RR_SLICE_MS_DEFAULT};
+    let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", RR_SLICE_MS.load(Ordering::Relaxed));
+    let store = |data: &[u8]| {
+        let ms = i32::try_from(parse_number(data)?).map_err(|_| EINVAL)?;
+        RR_SLICE_MS.store(if ms <= 0 { RR_SLICE_MS_DEFAULT } else { ms }, Ordering::Relaxed);
+        Ok(data.len())
+    };
+    kernel.attr(b"sched_rr_timeslice_ms", 0o644, TextRw(show, store))?;
+    Ok(())
 }
 
 /// How many files may be open, and how large a pipe may be.
@@ -291,6 +364,17 @@ fn vm_files(sys: &Arc<Node>) -> Result {
         Ok(data.len())
     };
     vm.attr(b"mmap_min_addr", 0o644, TextRw(show, store))?;
+    let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", mm_alloc::buddy::watermark_scale_factor());
+    let store = |data: &[u8]| {
+        let parts =
+            usize::try_from(parse_number(data)?).ok().filter(|parts| (1..=3000).contains(parts)).ok_or(EINVAL)?;
+        mm_alloc::buddy::set_watermark_scale_factor(parts);
+        Ok(data.len())
+    };
+    vm.attr(b"watermark_scale_factor", 0o644, TextRw(show, store))?;
+    setting_u32(&vm, "vfs_cache_pressure", &vfs::icache::CACHE_PRESSURE, i32::MAX.cast_unsigned())?;
+    setting_mode_i32(&vm, "mmap_rnd_bits", 0o600, &mm::layout::MMAP_RND_BITS, 28..=32)?;
+    setting_i32(&vm, "legacy_va_layout", &mm::layout::LEGACY_VA_LAYOUT, 0..=i32::MAX)?;
     setting_u32(&vm, "max_map_count", &mm::MAX_MAP_COUNT, i32::MAX.cast_unsigned())?;
     setting_u8(&vm, "swappiness", &mm::swap::SWAPPINESS, 200)?;
     setting_u32(&vm, "page-cluster", &mm::swap::PAGE_CLUSTER, 31)?;
@@ -338,6 +422,7 @@ fn line(out: &mut SeqBuf, text: &[u8]) -> Result {
 fn names(kernel: &Arc<Node>) -> Result {
     file(kernel, "ostype", 0o444, |out| line(out, b"Linux"))?;
     file(kernel, "osrelease", 0o444, |out| line(out, uapi::UTS_RELEASE.as_bytes()))?;
+    file(kernel, "arch", 0o444, |out| line(out, b"x86_64"))?;
     file(kernel, "version", 0o444, |out| line(out, process::misc::VERSION.as_bytes()))?;
     let show = |out: &mut SeqBuf| line(out, &process::misc::hostname());
     let store = |data: &[u8]| process::misc::set_hostname(first_line(data)).map(|()| data.len());

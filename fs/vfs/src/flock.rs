@@ -30,6 +30,8 @@ pub(crate) enum Kind {
 pub(crate) struct Range {
     /// Who holds it: the address of a file (flock, OFD) or of a descriptor table (POSIX).
     pub(crate) owner: usize,
+    /// The address of the file through which it was set, to show it there.
+    pub(crate) through: usize,
     /// As `F_GETLK` shows it; -1 for OFD locks.
     pub(crate) pid: i32,
     pub(crate) kind: Kind,

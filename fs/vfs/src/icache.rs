@@ -9,7 +9,7 @@
 use crate::dentry::Dentry;
 use crate::inode::{Inode, iop};
 use crate::super_block::{SuperBlock, for_each_on_device};
-use core::sync::atomic::{AtomicUsize, Ordering::*, fence};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*, fence};
 use errno::{Result, code::*};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
 use kalloc::{Arc, KVVec, KVec};
@@ -244,15 +244,22 @@ pub fn cached() -> usize {
     CACHED.load(Relaxed)
 }
 
+/// `vm.vfs_cache_pressure`: how many names and inodes are looked at when memory is short, in percent of the usual number.
+pub static CACHE_PRESSURE: AtomicU32 = AtomicU32::new(100);
+
 struct Caches;
 
 impl mm::reclaim::Shrinker for Caches {
     fn shrink(&self, count: usize) -> usize {
-        let mut dropped = crate::dcache::shrink(count);
-        for_each_on_device(|sb| {
-            dropped += sb.shrink_inodes(count);
-            sb.prune_known();
-        });
+        let names = count.saturating_mul(CACHE_PRESSURE.load(Relaxed) as usize) / 100;
+        let mut dropped = 0;
+        if names != 0 {
+            dropped += crate::dcache::shrink(names);
+            for_each_on_device(|sb| {
+                dropped += sb.shrink_inodes(names);
+                sb.prune_known();
+            });
+        }
         dropped + crate::hooks::DEVICES.get().map_or(0, |devices| devices.shrink(count))
     }
 

@@ -39,6 +39,11 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
+    /// Whether `file` holds it.
+    pub(crate) fn is_of(&self, file: &File) -> bool {
+        self.file == core::ptr::from_ref(file).addr()
+    }
+
     /// Whether somebody waits for the holder.
     pub(crate) fn is_breaking(&self) -> bool {
         self.must_go || self.must_share

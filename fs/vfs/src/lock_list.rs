@@ -3,6 +3,8 @@
 //!
 //! Locks: as `flock`; each file is shown as it was at one moment.
 
+use crate::fdtable::FilesStruct;
+use crate::file::File;
 use crate::flock::{Kind, LockState, Range, Waiter, for_each_locked};
 use crate::inode::Inode;
 use crate::seq_file::SeqBuf;
@@ -103,6 +105,40 @@ fn show(what: &What, inode: &Inode, out: &mut SeqBuf) -> Result {
             seq_print!(out, "LEASE  BREAKER   {} {pid} <none>:0 0 EOF\n", kind_name(*kind))
         }
     }
+}
+
+/// `lock:` lines of `/proc/PID/fdinfo`: what was set through `file` and is held by it, or by the process for which `files` stands;
+/// that of `flock` first. May sleep.
+pub fn show_locks_of(file: &File, files: &FilesStruct, out: &mut SeqBuf) -> Result {
+    let inode = file.inode();
+    let Some(state) = inode.locks() else { return Ok(()) };
+    let (own, table) = (core::ptr::from_ref(file).addr(), files.lock_owner());
+    let shown = |range: &Range| range.through == own && (range.owner == own || range.owner == table);
+    let all = loop {
+        let wanted = {
+            let held = state.held.lock();
+            held.ranges.len() + held.leases.len()
+        };
+        let mut all = KVec::with_capacity(wanted, GFP_KERNEL)?;
+        let held = state.held.lock();
+        if held.ranges.len() + held.leases.len() > all.capacity() {
+            continue;
+        }
+        for flock in [true, false] {
+            for range in held.ranges.iter().filter(|range| range.flock == flock && shown(range)) {
+                all.push(What::Lock(*range), GFP_ATOMIC)?;
+            }
+        }
+        for lease in held.leases.iter().filter(|lease| lease.is_of(file)) {
+            all.push(What::Lease(lease.pid, lease.is_breaking(), lease.target()), GFP_ATOMIC)?;
+        }
+        break all;
+    };
+    for (number, what) in (1..).zip(all.iter()) {
+        seq_print!(out, "lock:\t{number}: ")?;
+        show(what, inode, out)?;
+    }
+    Ok(())
 }
 
 /// `/proc/locks`. May sleep.

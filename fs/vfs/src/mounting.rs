@@ -10,6 +10,7 @@ use crate::mount::{MOUNT_FLAGS, MOUNTS, Mount, Mounts, follow_down, freeze_super
 use crate::path::Path;
 use crate::propagation::TreeCopy;
 use crate::super_block::{FsContext, SB_FLAGS, SuperBlock};
+use core::sync::atomic::{AtomicU32, Ordering};
 use errno::{Result, code::*};
 use hook::Hook;
 use kalloc::flags::GFP_KERNEL;
@@ -123,9 +124,32 @@ pub(crate) fn attach_tree(
 ) -> Result {
     // What may fail comes before anything can be seen, but for the list's own room.
     let copies = mounts.propagate(tree, target)?;
+    check_count(mounts, tree, target.mnt.ns(), &copies)?;
     attach(mounts, target.mnt.ns())?;
     for copy in copies.iter() {
         attach_copy(mounts, tree, copy)?;
+    }
+    Ok(())
+}
+
+/// Most mounts of a name space (`fs.mount-max`).
+pub static MOUNT_MAX: AtomicU32 = AtomicU32::new(100_000);
+
+/// `ENOSPC` if a name space would have too many. What moves is in the list already.
+fn check_count(mounts: &Mounts, tree: &[Arc<Mount>], here: u64, copies: &[TreeCopy]) -> Result {
+    let most = MOUNT_MAX.load(Ordering::Relaxed) as usize;
+    let new = tree.iter().filter(|mount| mount.ns() == 0).count();
+    let copied: usize = copies.iter().map(|copy| copy.tree.len()).sum();
+    if mounts.list.len() + new + copied <= most {
+        return Ok(());
+    }
+    for ns in copies.iter().map(|copy| copy.at.mnt.ns()).chain(core::iter::once(here)) {
+        let there = mounts.list.iter().filter(|mount| mount.ns() == ns).count();
+        let comes: usize = copies.iter().filter(|copy| copy.at.mnt.ns() == ns).map(|copy| copy.tree.len()).sum();
+        let added = comes + if ns == here { new } else { 0 };
+        if added != 0 && there + added > most {
+            return Err(ENOSPC);
+        }
     }
     Ok(())
 }

@@ -4,8 +4,11 @@
 
 use crate::ring::{Meta, Missing, TEXT_MAX};
 use crate::{RING, level, now_ns, record};
-use core::sync::atomic::{AtomicI16, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicI16, AtomicI32, AtomicU32, Ordering};
 use errno::{Result, code::*};
+
+/// `kernel.dmesg_restrict`: the log is for the administrator alone.
+pub static RESTRICTED: AtomicI32 = AtomicI32::new(0);
 
 /// Where `syslog(2)`'s destructive read is.
 static SYSLOG_NEXT: AtomicU32 = AtomicU32::new(0);

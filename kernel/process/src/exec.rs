@@ -131,7 +131,8 @@ fn run_elf(found: Candidate, head: &[u8]) -> Result<usize> {
         let old_tid = current().tid();
         let most_stack = if program.creds.secure { SECURE_STACK } else { rlimit::INFINITY };
         let new_mm = mm::Mm::new_exec(&mm::ExecLayout {
-            randomize: program.creds.hides_layout || randomize(thread),
+            randomize: program.creds.hides_layout || !has_personality(thread, uapi::ADDR_NO_RANDOMIZE),
+            legacy: !program.creds.hides_layout && has_personality(thread, uapi::ADDR_COMPAT_LAYOUT),
             stack_limit: rlimit::current(uapi::RLIMIT_STACK).min(most_stack),
         })?;
         let name = program.args_name()?;
@@ -183,10 +184,13 @@ impl Drop for Guard {
     }
 }
 
-/// Whether addresses are random for this process (`personality(2)`).
-fn randomize(thread: &Thread) -> bool {
-    thread.process().personality.load(Ordering::Relaxed) & uapi::ADDR_NO_RANDOMIZE == 0
+/// Whether the process asked for `bit` by `personality(2)`.
+fn has_personality(thread: &Thread, bit: u32) -> bool {
+    thread.process().personality.load(Ordering::Relaxed) & bit != 0
 }
+
+/// What a program that is more than its caller must not take over from it (`PER_CLEAR_ON_SETID`).
+const CALLERS_LAYOUT: u32 = uapi::ADDR_NO_RANDOMIZE | uapi::ADDR_COMPAT_LAYOUT | uapi::MMAP_PAGE_ZERO;
 
 impl Program {
     /// The task's new name: the last component of the path.
@@ -236,8 +240,10 @@ fn begin_new_program(
             let _ = limits.update(uapi::RLIMIT_STACK, lower);
         }
     }
+    // A 64-bit program starts without this one; `setarch -X` is for others, as in Linux.
+    process.personality.fetch_and(!uapi::READ_IMPLIES_EXEC, Ordering::Relaxed);
     if program.creds.hides_layout {
-        process.personality.fetch_and(!uapi::ADDR_NO_RANDOMIZE, Ordering::Relaxed);
+        process.personality.fetch_and(!CALLERS_LAYOUT, Ordering::Relaxed);
     }
     crate::rseq::forget(thread);
     process.did_exec.store(true, Ordering::Relaxed);

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `process_madvise(2)`: advice about another process's memory. Locks: those of the address space.
+//! `process_madvise(2)`: advice about another process's memory; `process_mrelease(2)`: taking it from one that was killed. Locks:
+//! those of the address space.
 
 use crate::access::{look_inside, may_access_fscreds};
 use crate::pidfd::process_of_file;
+use crate::thread::Process;
 use errno::Result;
 use errno::code::{EACCES, EINVAL, EPERM, ESRCH};
+use kalloc::Arc;
+use mm::Mm;
 use x86_cpu::regs::PtRegs;
 use x86_mm::uaccess::{IovIter, UserPtr};
 
@@ -37,4 +41,33 @@ pub fn sys_process_madvise(regs: &PtRegs) -> Result<usize> {
         pieces.advance(len);
     }
     Ok(done)
+}
+
+/// `process_mrelease(pidfd, flags)`: frees the memory of a process that was killed, before it gets to that itself. `EINVAL` while it, or
+/// somebody who shares its memory, is to live; `ESRCH` if it has none any more.
+pub fn sys_process_mrelease(regs: &PtRegs) -> Result<usize> {
+    if regs.arg1() as u32 != 0 {
+        return Err(EINVAL);
+    }
+    let process = process_of_file(&*vfs::fdget(regs.arg0())?)?;
+    let mm = memory_of(&process)?.ok_or(ESRCH)?;
+    let mut from = 1;
+    while let Some((tid, leader)) = crate::pid::next_thread(from) {
+        from = tid.saturating_add(1);
+        let Some(other) = crate::process_of(&leader).filter(|other| other.pid() == tid) else { continue };
+        let shares = Arc::ptr_eq(&other, &process) || memory_of(&other)?.is_some_and(|its| Arc::ptr_eq(&its, &mm));
+        if shares && !other.ends_without_core() {
+            return if mm.is_reaped() { Ok(0) } else { Err(EINVAL) };
+        }
+    }
+    mm.release_memory();
+    Ok(0)
+}
+
+/// The memory of `process`, which some of its threads may have given up already.
+fn memory_of(process: &Process) -> Result<Option<Arc<Mm>>> {
+    if let Some(mm) = process.leader().and_then(|leader| mm::mm_of(&leader)) {
+        return Ok(Some(mm));
+    }
+    Ok(process.threads()?.iter().find_map(|thread| mm::mm_of(thread)))
 }

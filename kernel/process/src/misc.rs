@@ -5,9 +5,9 @@ use crate::pid;
 use crate::signal::syscalls::this;
 use crate::thread::{current_process, process_of, thread_of};
 use crate::user::{copy_from_user, copy_to_user, read_user, write_user, write_user_opt};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicI32, Ordering};
 use errno::Result;
-use errno::code::{EFAULT, EINVAL, ENODEV, EPERM, ESRCH};
+use errno::code::{EFAULT, EINVAL, ENODEV, EOPNOTSUPP, EPERM, ESRCH};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KString};
 use locking::SpinLock;
@@ -211,6 +211,9 @@ fn check_prlimit(task: &Task) -> Result {
     if allowed { Ok(()) } else { Err(EPERM) }
 }
 
+/// One more than the number of the last component that XSAVE can have.
+const XFEATURE_MAX: usize = 19;
+
 /// `arch_prctl(2)`.
 pub fn sys_arch_prctl(regs: &PtRegs) -> Result<usize> {
     let (code, address) = (regs.arg0() as u32, regs.arg1());
@@ -220,6 +223,16 @@ pub fn sys_arch_prctl(regs: &PtRegs) -> Result<usize> {
         uapi::ARCH_SET_FS | uapi::ARCH_SET_GS => return Err(EPERM),
         uapi::ARCH_GET_FS => write_user(address, &task::switch::segments().fs_base)?,
         uapi::ARCH_GET_GS => write_user(address, &task::switch::segments().gs_base)?,
+        // The instruction is there for everybody; the CPU's way to keep programs from it is not used.
+        uapi::ARCH_GET_CPUID => return Ok(1),
+        uapi::ARCH_SET_CPUID => return Err(ENODEV),
+        uapi::ARCH_GET_XCOMP_SUPP | uapi::ARCH_GET_XCOMP_PERM => {
+            /// x87 and SSE, which FXSAVE has.
+            const LEGACY: u64 = 3;
+            write_user(address, &(x86_fpu::xfeatures() | LEGACY))?;
+        }
+        // None of the components that a program has to ask for is in use.
+        uapi::ARCH_REQ_XCOMP_PERM => return Err(if address >= XFEATURE_MAX { EINVAL } else { EOPNOTSUPP }),
         _ => return Err(EINVAL),
     }
     Ok(0)
@@ -309,25 +322,21 @@ pub fn sys_prctl(regs: &PtRegs) -> Result<usize> {
     Ok(0)
 }
 
-/// Bits of `personality(2)` whose effect is not there are refused; what is stored is true. (The others that Linux takes change
-/// nothing for 64-bit programs there either.)
-const REFUSED: u32 = uapi::READ_IMPLIES_EXEC | uapi::MMAP_PAGE_ZERO | uapi::ADDR_COMPAT_LAYOUT | uapi::STICKY_TIMEOUTS;
 /// The execution domain in a personality, and that of 32-bit programs.
 const PER_MASK: u32 = 0xff;
 const PER_LINUX32: u32 = 8;
 /// "Only ask".
 const ASK: u32 = u32::MAX;
 
-/// `personality(2)`: `PER_LINUX` and `PER_LINUX32` (what `uname` shows), `ADDR_NO_RANDOMIZE`, `UNAME26`.
+/// `personality(2)`: `PER_LINUX` and `PER_LINUX32` (what `uname` shows), `ADDR_NO_RANDOMIZE`, `ADDR_COMPAT_LAYOUT`, `MMAP_PAGE_ZERO` (from
+/// the next program on), `READ_IMPLIES_EXEC` (until then), `STICKY_TIMEOUTS`, `UNAME26`. The other bits change nothing for 64-bit programs.
 pub fn sys_personality(regs: &PtRegs) -> Result<usize> {
     let wanted = regs.arg0() as u32;
     this(|_, thread| {
         let old = thread.process().personality.load(Ordering::Relaxed);
         if wanted != ASK {
-            if wanted & REFUSED != 0 {
-                return Err(EINVAL);
-            }
             thread.process().personality.store(wanted, Ordering::Relaxed);
+            mm::with_current_mm(|mm| Ok(mm.set_read_implies_exec(wanted & uapi::READ_IMPLIES_EXEC != 0)))?;
         }
         Ok(old as usize)
     })
@@ -376,8 +385,8 @@ pub fn sys_sysinfo(regs: &PtRegs) -> Result<usize> {
 
 const REBOOT_MAGIC1: u32 = 0xfee1_dead;
 const REBOOT_MAGIC2: [u32; 4] = [672_274_793, 85_072_278, 369_367_448, 537_993_216];
-/// Whether ctrl-alt-del restarts at once (1) or signals init (0).
-static CTRL_ALT_DEL: AtomicU32 = AtomicU32::new(1);
+/// Whether ctrl-alt-del restarts at once (not 0) or signals init (`kernel.ctrl-alt-del`).
+pub static CTRL_ALT_DEL: AtomicI32 = AtomicI32::new(1);
 
 /// Ctrl-Alt-Del on a console keyboard: restarts, or sends init `SIGINT`. Any context.
 pub fn ctrl_alt_del() {

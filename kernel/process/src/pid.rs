@@ -8,7 +8,7 @@ use crate::group::{ProcessGroup, Session};
 use containers::{HashMap, IdPool, XArray};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use errno::Result;
-use errno::code::{EAGAIN, EEXIST, EINVAL};
+use errno::code::{EAGAIN, EEXIST, EINVAL, EPERM};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
 use kalloc::{Arc, KVec};
 use locking::{LazyLock, RwSpinLock, SpinLock};
@@ -123,6 +123,18 @@ impl Drop for PidNr {
 /// The number handed out last (`/proc/loadavg`).
 pub fn last_pid() -> u32 {
     NUMBERS.lock().cursor.saturating_sub(1)
+}
+
+/// The next number will be the first free one above `last` (`/proc/sys/kernel/ns_last_pid`). `EPERM`, `EINVAL`.
+pub fn set_last_pid(last: u32) -> Result {
+    if !cred::capable(cred::CAP_CHECKPOINT_RESTORE) && !cred::capable(cred::CAP_SYS_ADMIN) {
+        return Err(EPERM);
+    }
+    if last > pid_max() {
+        return Err(EINVAL);
+    }
+    NUMBERS.lock().cursor = last + 1;
+    Ok(())
 }
 
 pub(crate) struct Table {

@@ -77,6 +77,11 @@ impl Process {
         self.personality.load(Relaxed)
     }
 
+    /// Whether its core file is being written.
+    pub fn is_dumping_core(&self) -> bool {
+        self.signals.lock_irqsave().core.is_some()
+    }
+
     /// The signal that its parent gets when it ends.
     pub fn exit_signal(&self) -> i32 {
         self.exit_signal.load(Relaxed)

@@ -533,6 +533,12 @@ impl Process {
         self.signals.lock_irqsave().stop.stopped
     }
 
+    /// Whether the whole group is on its way out, and leaves no core file behind.
+    pub(crate) fn ends_without_core(&self) -> bool {
+        let signals = self.signals.lock_irqsave();
+        signals.group_exit.is_some() && signals.core.is_none()
+    }
+
     /// Whether the whole group is on its way out.
     pub fn is_exiting(&self) -> bool {
         self.signals.lock_irqsave().group_exit.is_some()

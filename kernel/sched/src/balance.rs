@@ -53,11 +53,10 @@ fn pull(from: CpuId, to: CpuId) -> bool {
 fn depart(mut rq: locking::SpinGuard<'static, rq::RunQueue>, task: &Arc<Task>, to: CpuId) -> bool {
     let Some(entity) = ENTITY.get(task) else { return false };
     let Some(in_tree) = rq.dequeue_queued(entity) else { return false };
-    rq.make_relative(entity);
     entity.on_rq.store(MOVING, Relaxed);
     task.set_cpu(to);
     drop(rq);
-    arrive(task, entity, Place::MovedAwake);
+    arrive(task, entity, Place::Moved);
     drop(in_tree);
     true
 }

@@ -69,7 +69,7 @@ pub(crate) fn schedule_once(preempted: bool) {
         entity.voluntary.store(entity.voluntary.load(Relaxed) + 1, Relaxed);
     } else if !was_idle {
         if rq.curr_goes_on() {
-            (rq.curr.ran, rq.curr.yielded) = (0, false);
+            (rq.curr.ran, rq.curr.yielded, rq.curr.open) = (0, false, false);
             return;
         }
         // First the choice: one that yields may well be the first in line itself.

@@ -4,7 +4,7 @@
 
 use crate::weight;
 use containers::RBTreeNode;
-use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicI32, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use errno::Result;
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
@@ -29,7 +29,7 @@ pub mod policy {
     pub const IDLE: u8 = 5;
 }
 
-/// First rank of the fair class: its ranks are this plus the virtual run time. Real-time ranks are 0 (priority 99) to 98.
+/// First rank of the fair class: its ranks are this plus the virtual run time, or the deadline for who is eligible. Real-time ranks are 0 (priority 99) to 98.
 pub(crate) const FAIR: u64 = 1 << 63;
 /// Rank of a CPU's idle task.
 pub(crate) const IDLE_RANK: u64 = u64::MAX;
@@ -55,6 +55,8 @@ pub struct Entity {
     /// Children start with the default policy (`SCHED_RESET_ON_FORK`).
     pub(crate) reset_on_fork: AtomicU8,
     pub(crate) on_rq: AtomicU8,
+    /// Which of the queue's trees it is in.
+    pub(crate) late: AtomicU8,
     /// What it is counted as while it sleeps (bits of [`counted`]).
     pub(crate) counted: AtomicU8,
     /// May not be moved by programs (`PF_NO_SETAFFINITY`).
@@ -65,8 +67,13 @@ pub struct Entity {
     pub(crate) nice: AtomicI32,
     pub(crate) weight: AtomicU32,
     pub(crate) inverse: AtomicU32,
-    /// Virtual run time; while `MOVING`, relative to the old queue's least.
+    /// Virtual run time, and that at which the slice it asks for is over; both of the queue it was on last.
     pub(crate) vruntime: AtomicU64,
+    pub(crate) deadline: AtomicU64,
+    /// What it was owed when it left its queue, in nanoseconds of run time; below 0 it owes.
+    pub(crate) lag: AtomicI64,
+    /// The slice it asks for in nanoseconds; 0: the usual one.
+    pub(crate) slice: AtomicU64,
     /// What is left of a round-robin slice.
     pub(crate) rr_left: AtomicU64,
     /// CPUs the task may run on, one bit each.
@@ -96,8 +103,15 @@ pub struct Entity {
 /// Every task's entity.
 pub static ENTITY: TaskLocal<Entity> = TaskLocal::new();
 
-/// Length of a round-robin slice (`sched_rr_timeslice_ms`).
-pub const RR_SLICE_NS: u64 = 100_000_000;
+/// Length of a round-robin slice (`kernel.sched_rr_timeslice_ms`), and what it is by default.
+pub static RR_SLICE_MS: AtomicI32 = AtomicI32::new(RR_SLICE_MS_DEFAULT);
+/// See [`RR_SLICE_MS`].
+pub const RR_SLICE_MS_DEFAULT: i32 = 100;
+
+/// [`RR_SLICE_MS`] in nanoseconds.
+pub(crate) fn rr_slice_ns() -> u64 {
+    u64::from(RR_SLICE_MS.load(Relaxed).max(1).unsigned_abs()) * 1_000_000
+}
 
 /// Timer slack of the first task.
 const SLACK_NS: u64 = 50_000;
@@ -109,6 +123,7 @@ impl Entity {
             policy: AtomicU8::new(policy::NORMAL),
             reset_on_fork: AtomicU8::new(0),
             on_rq: AtomicU8::new(OFF),
+            late: AtomicU8::new(0),
             counted: AtomicU8::new(0),
             bound: AtomicU8::new(0),
             rt_priority: AtomicU8::new(0),
@@ -117,7 +132,10 @@ impl Entity {
             weight: AtomicU32::new(weight::NICE_0_WEIGHT),
             inverse: AtomicU32::new(weight::inverse(weight::NICE_0_WEIGHT)),
             vruntime: AtomicU64::new(0),
-            rr_left: AtomicU64::new(RR_SLICE_NS),
+            deadline: AtomicU64::new(0),
+            lag: AtomicI64::new(0),
+            slice: AtomicU64::new(0),
+            rr_left: AtomicU64::new(rr_slice_ns()),
             allowed: AtomicU64::new(u64::MAX),
             key: (AtomicU64::new(0), AtomicU64::new(0)),
             rt_ticks: AtomicU32::new(0),
@@ -146,12 +164,13 @@ impl Entity {
                 nice = 0;
             }
             nice = nice.max(0);
+        } else {
+            child.slice.store(parent.slice.load(Relaxed), Relaxed);
         }
         child.set_params(policy, priority, nice);
         let slack = parent.slack.load(Relaxed);
         child.slack.store(slack, Relaxed);
         child.default_slack.store(slack, Relaxed);
-        child.vruntime.store(parent.vruntime.load(Relaxed), Relaxed);
         Ok(child)
     }
 
@@ -162,6 +181,15 @@ impl Entity {
         let weight = if policy == policy::IDLE { weight::IDLE_WEIGHT } else { weight::of_nice(nice) };
         self.weight.store(weight, Relaxed);
         self.inverse.store(weight::inverse(weight), Relaxed);
+    }
+
+    /// The slice it asks for, in nanoseconds.
+    #[inline(always)]
+    pub(crate) fn slice_ns(&self) -> u64 {
+        match self.slice.load(Relaxed) {
+            0 => crate::rq::SLICE_NS,
+            ns => ns,
+        }
     }
 
     /// Real-time class, by itself or by what it was lent.

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `core` | `schedule()`: choose and switch |
 //! | `wake` | wake-ups and where the woken run |
-//! | `rq` | the run queue of one CPU, the fair class's arithmetic |
+//! | `rq` | the run queue of one CPU, its order (the fair class's arithmetic is in crate `eevdf`) |
 //! | `entity` | a task's scheduling data |
 //! | `balance` | pulling, affinity, the migration threads |
 //! | `tick`, `load`, `stats` | slices, load average, accounting |
@@ -42,8 +42,8 @@ pub use crate::core::sched_yield;
 pub use balance::{allowed_cpus, bind, bind_to_any, online_count, online_cpus, set_affinity};
 pub use entity::policy;
 pub use params::{
-    Params, check_params, params_of, proc_priority, rr_interval_ns, set_boost, set_nice, set_params,
-    set_timer_slack_ns, timer_slack_ns, urgency,
+    Params, check_params, params_of, proc_priority, rr_interval_ns, set_boost, set_nice, set_params, set_slice_ns,
+    set_timer_slack_ns, slice_ns, timer_slack_ns, urgency,
 };
 pub use stats::{CpuTimes, TaskTimes, context_switches, cpu_times, nr_iowait, nr_running, runtime_ns, task_times};
 pub use tick::{RT_WATCH, RtWatch};

@@ -84,7 +84,6 @@ fn change(task: &Task, set: impl FnOnce(&Entity)) {
     let _preempt = preempt_disable();
     let _irq = IrqGuard::new();
     let Some(mut rq) = rq::lock_of(task) else { return };
-    let was_rt = entity.is_rt();
     if rq.is_curr(task) {
         rq.recount_curr(task, entity, true);
         set(entity);
@@ -93,8 +92,7 @@ fn change(task: &Task, set: impl FnOnce(&Entity)) {
     } else if entity.on_rq.load(Relaxed) == ON {
         let Some(in_tree) = rq.dequeue_queued(entity) else { return };
         set(entity);
-        let place = if was_rt && !entity.is_rt() { Place::Wakeup } else { Place::Changed };
-        rq.enqueue(&in_tree, entity, place);
+        rq.enqueue(&in_tree, entity, Place::Moved);
         rq.check_preempt(entity);
         rq::resched(rq.cpu);
     } else {
@@ -113,14 +111,25 @@ pub fn rr_interval_ns(task: &Task) -> u64 {
     let Some(entity) = ENTITY.get(task) else { return 0 };
     match entity.policy.load(Relaxed) {
         policy::FIFO => 0,
-        policy::RR => crate::entity::RR_SLICE_NS,
-        _ => slice_of(entity, task),
+        policy::RR => crate::entity::rr_slice_ns(),
+        _ => entity.slice_ns(),
     }
 }
 
-fn slice_of(_entity: &Entity, task: &Task) -> u64 {
-    let _irq = IrqGuard::new();
-    rq::lock_of(task).map_or(rq::LATENCY_NS, |rq| rq.slice().max(rq::MIN_SLICE_NS))
+/// Shortest and longest slice that a task may ask for.
+const SLICES_NS: (u64, u64) = (100_000, 100_000_000);
+
+/// The slice that a fair task asked for, in nanoseconds; 0 if it asked for none.
+pub fn slice_ns(task: &Task) -> u64 {
+    ENTITY.get(task).map_or(0, |entity| entity.slice.load(Relaxed))
+}
+
+/// Sets the slice that a task asks for (0: the usual one). Shorter ones are shorter waits, not more time.
+pub fn set_slice_ns(task: &Task, ns: u64) {
+    let ns = if ns == 0 { 0 } else { ns.clamp(SLICES_NS.0, SLICES_NS.1) };
+    if ENTITY.get(task).is_some_and(|entity| entity.slice.load(Relaxed) != ns) {
+        change(task, |entity| entity.slice.store(ns, Relaxed));
+    }
 }
 
 /// How late the task's timers may be, in nanoseconds. Ours are as exact as the hardware, which is within any slack.

@@ -1,41 +1,48 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The run queue of one CPU: the runnable tasks in the order in which they are to run, and what is needed of the one that runs.
 //!
-//! Real-time tasks come first, by priority and arrival; fair tasks follow by virtual run time, as in CFS: run time weighted by
-//! nice, a sleeper is put back no further than half a latency period behind the queue's least. The running task is not in the
-//! tree; its figures are in the queue itself and go back to its entity when they are needed there.
+//! Real-time tasks come first, by priority and arrival; fair tasks follow as EEVDF orders them (crate `eevdf`): those that are owed
+//! time by their deadlines. Fair tasks that have had more than their share are in a second tree, by virtual run time, until the mean
+//! reaches them; who is in the wrong tree is moved when it comes to be first ([`RunQueue::settle`]). The running task is in no tree;
+//! its figures are in the queue itself and go back to its entity when they are needed there.
 //!
 //! Lock order: run queues are never nested; a moved task is `MOVING` in between. Interrupts are off while one is held.
 
-use crate::entity::{ENTITY, Entity, FAIR, IDLE_RANK, Key, OFF, ON, policy};
+use crate::entity::{ENTITY, Entity, FAIR, IDLE_RANK, Key, Node, OFF, ON, policy};
 use crate::iowait::IoWaiters;
+use crate::tick::TICK_NS;
 use crate::weight;
 use containers::RBTree;
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use eevdf::Mean;
 use kalloc::Arc;
 use locking::{SpinGuard, SpinLock};
 use task::{Task, TaskFlags, current};
 use x86_cpu::percpu::{CpuId, cpu_id};
 use x86_cpu::preempt::{SEND_RESCHED, set_need_resched};
 
-/// Period in which every runnable task should run once.
-pub(crate) const LATENCY_NS: u64 = 6_000_000;
-/// Shortest slice.
-pub(crate) const MIN_SLICE_NS: u64 = 750_000;
-/// How far behind a woken task must be to preempt.
-const WAKEUP_NS: u64 = 1_000_000;
+/// Slice of a task that did not ask for another.
+pub(crate) const SLICE_NS: u64 = 3_000_000;
+/// Who was chosen runs so long before a woken task may preempt it, or for its slice if that is shorter.
+const PROTECTED_NS: u64 = 750_000;
+/// Who yields goes on only if the others have had so much more.
+const YIELD_NS: u64 = 1_000_000;
+
+/// Class of a running task that sleeps already, until the next one is chosen.
+const GONE: u64 = u64::MAX - 1;
 
 /// Run queue of a CPU.
 pub(crate) struct RunQueue {
     pub(crate) cpu: CpuId,
     queue: RBTree<Key, Option<Arc<Task>>>,
+    /// Fair tasks that are not eligible, by virtual run time.
+    later: RBTree<Key, Option<Arc<Task>>>,
     pub(crate) idle: Option<Arc<Task>>,
     /// Order of arrival: back of the line, front of the line.
     tail: i64,
     head: i64,
-    min_vruntime: u64,
-    /// Sum of the weights of runnable fair tasks, the running one included.
-    load: u64,
+    /// Of the runnable fair tasks, the running one included.
+    mean: Mean,
     pub(crate) nr_running: u32,
     pub(crate) curr: Running,
 }
@@ -44,10 +51,12 @@ pub(crate) struct RunQueue {
 pub(crate) struct Running {
     /// Address of the task, to recognise it.
     id: usize,
-    /// [`IDLE_RANK`], a real-time rank, or [`FAIR`].
+    /// [`IDLE_RANK`], [`GONE`], a real-time rank, or [`FAIR`].
     pub(crate) class: u64,
     pub(crate) policy: u8,
     vruntime: u64,
+    deadline: u64,
+    slice: u64,
     weight: u32,
     inverse: u32,
     exec_start: u64,
@@ -56,6 +65,8 @@ pub(crate) struct Running {
     unwritten: u64,
     /// `sched_yield`: let others go first.
     pub(crate) yielded: bool,
+    /// It had its slice, or somebody woke who may run at once: whoever is first runs.
+    pub(crate) open: bool,
 }
 
 /// What others may know of a run queue without its lock.
@@ -102,23 +113,26 @@ impl RunQueue {
         Self {
             cpu: 0,
             queue: RBTree::new(),
+            later: RBTree::new(),
             idle: None,
             tail: 0,
             head: -1,
-            min_vruntime: 1 << 32,
-            load: 0,
+            mean: Mean::new(1 << 32),
             nr_running: 0,
             curr: Running {
                 id: 0,
                 class: IDLE_RANK,
                 policy: policy::NORMAL,
                 vruntime: 0,
+                deadline: 0,
+                slice: SLICE_NS,
                 weight: weight::NICE_0_WEIGHT,
                 inverse: 1 << 22,
                 exec_start: 0,
                 ran: 0,
                 unwritten: 0,
                 yielded: false,
+                open: false,
             },
         }
     }
@@ -132,26 +146,14 @@ impl RunQueue {
         self.curr.ran += delta;
         self.curr.unwritten += delta;
         if self.curr.class == FAIR {
-            self.curr.vruntime += weight::scale(delta, self.curr.weight, self.curr.inverse);
-            self.update_min();
-        }
-    }
-
-    #[inline]
-    fn update_min(&mut self) {
-        let mut least = self.curr.vruntime;
-        if let Some((key, _)) = self.queue.first()
-            && key.0 & FAIR != 0
-        {
-            let first = key.0 & !FAIR;
-            if self.curr.class != FAIR || first < least {
-                least = first;
+            let virtual_delta = weight::scale(delta, self.curr.weight, self.curr.inverse);
+            self.curr.vruntime += virtual_delta;
+            self.mean.ran(virtual_delta, self.curr.weight);
+            if self.curr.vruntime >= self.curr.deadline {
+                // It asks for another slice, and others may be due before.
+                self.curr.deadline = self.curr.vruntime + virtual_slice(self.curr.slice, self.curr.weight);
+                self.curr.open = true;
             }
-        } else if self.curr.class != FAIR {
-            return;
-        }
-        if least > self.min_vruntime {
-            self.min_vruntime = least;
         }
     }
 
@@ -162,6 +164,7 @@ impl RunQueue {
         self.curr.unwritten = 0;
         if self.curr.class == FAIR {
             entity.vruntime.store(self.curr.vruntime, Relaxed);
+            entity.deadline.store(self.curr.deadline, Relaxed);
         }
     }
 
@@ -182,11 +185,14 @@ impl RunQueue {
         };
         self.curr.policy = entity.policy.load(Relaxed);
         self.curr.vruntime = entity.vruntime.load(Relaxed);
+        self.curr.deadline = entity.deadline.load(Relaxed);
+        self.curr.slice = entity.slice_ns();
         self.curr.weight = entity.weight.load(Relaxed);
         self.curr.inverse = entity.inverse.load(Relaxed);
         self.curr.ran = 0;
         self.curr.unwritten = 0;
         self.curr.yielded = false;
+        self.curr.open = false;
         self.public().class.store(self.curr.class, Relaxed);
     }
 
@@ -209,18 +215,18 @@ impl RunQueue {
 
     #[inline]
     fn count(&mut self, more: bool, entity: &Entity) {
-        let weight = u64::from(entity.weight.load(Relaxed));
+        let (vruntime, weight) = (entity.vruntime.load(Relaxed), entity.weight.load(Relaxed));
         let fair = !entity.is_rt();
         let before = self.nr_running;
         if more {
             self.nr_running += 1;
             if fair {
-                self.load += weight;
+                self.mean.join(vruntime, weight);
             }
         } else {
             self.nr_running = before.saturating_sub(1);
             if fair {
-                self.load = self.load.saturating_sub(weight);
+                self.mean.leave(vruntime, weight);
             }
         }
         self.public().nr_running.store(self.nr_running, Relaxed);
@@ -242,28 +248,81 @@ impl RunQueue {
             self.tail += 1;
             self.tail
         };
-        let key = (entity.rank(), order);
-        entity.key.0.store(key.0, Relaxed);
-        entity.key.1.store(key.1 as u64, Relaxed);
+        let rank = entity.rank();
+        let late = rank & FAIR != 0 && !self.mean.is_eligible(rank & !FAIR);
+        let key = match rank & FAIR != 0 && !late {
+            true => (FAIR | entity.deadline.load(Relaxed), order),
+            false => (rank, order),
+        };
         let (k, v) = node.key_value_mut();
         *k = key;
         *v = Some(task.to_arc());
-        self.queue.insert(node);
+        self.put(entity, node, late);
     }
 
-    /// Takes the task out of the tree and returns the tree's reference.
+    /// Puts a node with its key into one of the trees.
+    #[inline]
+    fn put(&mut self, entity: &Entity, node: Node, late: bool) {
+        let key = node.key();
+        entity.key.0.store(key.0, Relaxed);
+        entity.key.1.store(key.1 as u64, Relaxed);
+        entity.late.store(u8::from(late), Relaxed);
+        if late {
+            self.later.insert(node);
+        } else {
+            self.queue.insert(node);
+        }
+    }
+
+    /// Takes the task out of its tree and returns the tree's reference.
     #[inline]
     fn extract(&mut self, entity: &Entity) -> Option<Arc<Task>> {
-        let mut node = self.queue.remove_node(&entity.queued_key())?;
+        let tree = if entity.late.load(Relaxed) != 0 { &mut self.later } else { &mut self.queue };
+        let mut node = tree.remove_node(&entity.queued_key())?;
         let task = node.key_value_mut().1.take();
         *entity.node.lock() = Some(node);
         task
     }
 
-    /// The next task to run, out of the tree.
+    /// Sees to it that the first fair task of the first tree, if there is one, is eligible, and that nobody is eligible in the second.
+    #[inline]
+    fn settle(&mut self) {
+        while let Some((key, _)) = self.later.first()
+            && self.mean.is_eligible(key.0 & !FAIR)
+        {
+            self.move_first(true);
+        }
+        while let Some((key, Some(task))) = self.queue.first()
+            && key.0 & FAIR != 0
+            && let Some(entity) = ENTITY.get(task)
+            && !self.mean.is_eligible(entity.vruntime.load(Relaxed))
+        {
+            // Somebody came who is owed more, or somebody left who owed.
+            self.move_first(false);
+        }
+    }
+
+    /// Moves the first of one tree to the other.
+    #[cold]
+    fn move_first(&mut self, from_later: bool) {
+        let tree = if from_later { &mut self.later } else { &mut self.queue };
+        let Some(mut node) = tree.pop_first_node() else { return };
+        let Some(task) = node.value().clone() else { return };
+        let Some(entity) = ENTITY.get(&task) else { return };
+        let time = if from_later { &entity.deadline } else { &entity.vruntime };
+        node.key_value_mut().0.0 = FAIR | time.load(Relaxed);
+        self.put(entity, node, !from_later);
+    }
+
+    /// The next task to run, out of its tree.
     #[inline]
     pub(crate) fn pick(&mut self) -> Option<Arc<Task>> {
-        let mut node = self.queue.pop_first_node()?;
+        self.settle();
+        let mut node = match self.queue.pop_first_node() {
+            Some(node) => node,
+            // For one that yields, though the others have had more.
+            None => self.later.pop_first_node()?,
+        };
         let task = node.key_value_mut().1.take()?;
         if let Some(entity) = ENTITY.get(&task) {
             *entity.node.lock() = Some(node);
@@ -279,70 +338,113 @@ impl RunQueue {
 
     /// Whether the running task (figures up to date and written back) should go on rather than the first in line.
     #[inline]
-    pub(crate) fn curr_goes_on(&self) -> bool {
-        let Some(first) = self.first() else { return true };
+    pub(crate) fn curr_goes_on(&mut self) -> bool {
         match self.curr.class {
-            // One that yields lets others go first, unless they have had much more than it has.
-            FAIR if self.curr.yielded => (FAIR | self.curr.vruntime) + WAKEUP_NS < first,
-            FAIR => (FAIR | self.curr.vruntime) <= first,
-            IDLE_RANK => false,
-            rank => rank < first || (rank == first && !self.curr.yielded),
+            FAIR => self.fair_goes_on(),
+            IDLE_RANK => self.queue.is_empty() && self.later.is_empty(),
+            rank => self.first().is_none_or(|first| rank < first || (rank == first && !self.curr.yielded)),
+        }
+    }
+
+    fn fair_goes_on(&mut self) -> bool {
+        if self.first().is_some_and(|first| first & FAIR == 0) {
+            return false;
+        }
+        if !self.curr.open && !self.curr.yielded && self.curr.ran < PROTECTED_NS.min(self.curr.slice) {
+            return true;
+        }
+        self.settle();
+        match self.first() {
+            Some(_) if self.curr.yielded => false,
+            Some(first) => self.mean.is_eligible(self.curr.vruntime) && FAIR | self.curr.deadline <= first,
+            None if self.curr.yielded => {
+                let next = self.later.first().map(|(key, _)| key.0 & !FAIR);
+                next.is_none_or(|next| self.curr.vruntime + YIELD_NS < next)
+            }
+            None => true,
         }
     }
 
     /// The running task stays runnable but somebody else, picked already, is next: into the tree.
     #[inline]
     pub(crate) fn requeue(&mut self, task: &Task, entity: &Entity) {
+        if self.curr.yielded && self.curr.class == FAIR {
+            // As if it had woken now: those who asked before go first.
+            let slice = virtual_slice(self.curr.slice, self.curr.weight);
+            entity.deadline.store(self.curr.vruntime + slice, Relaxed);
+        }
         self.insert(task, entity, !self.curr.yielded);
     }
 
     /// A task becomes runnable here.
     #[inline]
     pub(crate) fn enqueue(&mut self, task: &Task, entity: &Entity, place: Place) {
+        let fair = !entity.is_rt();
+        if fair && self.curr.class == FAIR {
+            // The mean is to be that of now.
+            self.update_curr();
+        }
         if matches!(place, Place::Wakeup) {
             entity.rt_ticks.store(0, Relaxed);
+            self.settle_debt(entity);
         }
-        if !entity.is_rt() {
-            let v = entity.vruntime.load(Relaxed);
-            let least = self.min_vruntime;
-            let v = match place {
-                Place::Wakeup => v.max(least.saturating_sub(LATENCY_NS / 2)),
-                Place::New => v.max(least.saturating_add(self.slice_of(entity))),
-                // The distance from the old queue's least is signed: after a long sleep it may be more than this queue's
-                // whole time line.
-                Place::MovedAwake => least.saturating_add_signed(v as i64).max(least.saturating_sub(LATENCY_NS)),
-                Place::Moved => least.saturating_add_signed(v as i64).max(least.saturating_sub(LATENCY_NS / 2)),
-                Place::Changed => v,
-            };
-            entity.vruntime.store(v, Relaxed);
-        } else if matches!(place, Place::Moved | Place::MovedAwake) {
-            // A distance means nothing here; should the task become a fair one, it starts at this queue's least.
-            entity.vruntime.store(0, Relaxed);
+        if fair {
+            self.place(entity, matches!(place, Place::New));
         }
         entity.on_rq.store(ON, Relaxed);
         self.count(true, entity);
         self.insert(task, entity, false);
     }
 
+    /// Gives a fair task that joins its virtual run time, by what it is owed, and its first deadline.
+    #[inline]
+    fn place(&mut self, entity: &Entity, new: bool) {
+        let weight = entity.weight.load(Relaxed);
+        let lag = if new { 0 } else { eevdf::to_virtual(entity.lag.load(Relaxed), weight) };
+        let vruntime = self.mean.place(lag, weight);
+        // A new task's first slice is half as long, so that it starts soon.
+        let slice = virtual_slice(entity.slice_ns(), weight) >> u32::from(new);
+        entity.vruntime.store(vruntime, Relaxed);
+        entity.deadline.store(vruntime + slice, Relaxed);
+    }
+
+    /// A task that is still counted here is about to leave: remembers what it is owed.
+    #[inline]
+    fn keep_lag(&mut self, entity: &Entity) {
+        let lag = match entity.is_rt() {
+            true => 0,
+            false => {
+                let limit = entity.slice_ns().saturating_mul(2).max(TICK_NS);
+                self.mean.lag(entity.vruntime.load(Relaxed), entity.weight.load(Relaxed), limit)
+            }
+        };
+        entity.lag.store(lag, Relaxed);
+    }
+
+    /// A task that slept here wakes: what it owed may be forgiven by now.
+    #[inline]
+    pub(crate) fn settle_debt(&mut self, entity: &Entity) {
+        let (vruntime, weight) = (entity.vruntime.load(Relaxed), entity.weight.load(Relaxed));
+        let lag = self.mean.lag_after_sleep(entity.lag.load(Relaxed), vruntime, weight);
+        entity.lag.store(lag, Relaxed);
+    }
+
     /// The running task stops being runnable.
     #[inline]
     pub(crate) fn dequeue_curr(&mut self, entity: &Entity) {
+        self.keep_lag(entity);
         entity.on_rq.store(OFF, Relaxed);
         self.count(false, entity);
+        // Nobody charges it any more or takes it for running, should the lock be given away before the next one is chosen.
+        (self.curr.id, self.curr.class) = (0, GONE);
     }
 
     /// A queued task leaves the queue, to come back changed or on another CPU.
     pub(crate) fn dequeue_queued(&mut self, entity: &Entity) -> Option<Arc<Task>> {
         let task = self.extract(entity)?;
+        self.keep_lag(entity);
         self.count(false, entity);
         Some(task)
-    }
-
-    /// Makes a task's virtual time independent of this queue (see [`Place::Moved`]).
-    pub(crate) fn make_relative(&self, entity: &Entity) {
-        let distance = entity.vruntime.load(Relaxed).wrapping_sub(self.min_vruntime);
-        // A real-time task has no place in the order of fair ones.
-        entity.vruntime.store(if entity.is_rt() { 0 } else { distance }, Relaxed);
     }
 
     /// The running task's parameters are about to change (`leave`) or have changed.
@@ -350,33 +452,26 @@ impl RunQueue {
         if leave {
             self.update_curr();
             self.write_back(entity);
+            self.keep_lag(entity);
         } else {
-            let (ran, vruntime) = (self.curr.ran, entity.vruntime.load(Relaxed).max(self.min_vruntime));
-            entity.vruntime.store(vruntime, Relaxed);
+            if !entity.is_rt() {
+                self.place(entity, false);
+            }
+            let ran = self.curr.ran;
             self.set_curr(task, entity, false);
             self.curr.ran = ran;
         }
         self.count(!leave, entity);
     }
 
-    /// Virtual length of a new task's first slice.
-    fn slice_of(&self, entity: &Entity) -> u64 {
-        weight::scale(MIN_SLICE_NS * 4, entity.weight.load(Relaxed), entity.inverse.load(Relaxed))
-    }
-
-    /// Real time that the running task may run before others must.
-    pub(crate) fn slice(&self) -> u64 {
-        let n = u64::from(self.nr_running);
-        let period = LATENCY_NS.max(n * MIN_SLICE_NS);
-        (period * u64::from(self.curr.weight) / self.load.max(1)).clamp(MIN_SLICE_NS, LATENCY_NS)
-    }
-
-    /// Whether the woken task should run at once; if so asks for it.
+    /// Whether the task that was just enqueued should run at once; if so asks for it.
     #[inline]
     pub(crate) fn check_preempt(&mut self, entity: &Entity) {
         let rank = entity.rank();
         let preempt = match self.curr.class {
             IDLE_RANK => true,
+            // The choice is still to come.
+            GONE => false,
             FAIR if rank & FAIR == 0 => true,
             FAIR => self.fair_preempt(entity),
             running => rank < running,
@@ -390,19 +485,26 @@ impl RunQueue {
     fn fair_preempt(&mut self, entity: &Entity) -> bool {
         let woken = entity.policy.load(Relaxed);
         if self.curr.policy == policy::IDLE {
+            self.curr.open |= woken != policy::IDLE;
             return woken != policy::IDLE;
         }
         if woken != policy::NORMAL {
             return false;
         }
-        self.update_curr();
-        let ahead = self.curr.vruntime.saturating_sub(entity.vruntime.load(Relaxed));
-        ahead > weight::scale(WAKEUP_NS, entity.weight.load(Relaxed), entity.inverse.load(Relaxed))
+        // Who asks for shorter slices than others need not wait for what they have begun.
+        let short = entity.slice_ns() < self.curr.slice;
+        if !self.curr.open && !short && self.curr.ran < PROTECTED_NS.min(self.curr.slice) {
+            return false;
+        }
+        let first = self.mean.is_eligible(entity.vruntime.load(Relaxed))
+            && (!self.mean.is_eligible(self.curr.vruntime) || entity.deadline.load(Relaxed) < self.curr.deadline);
+        self.curr.open |= first;
+        self.curr.open
     }
 
     /// The first queued task that `wanted` accepts.
     pub(crate) fn find_queued(&self, mut wanted: impl FnMut(&Task, &Entity) -> bool) -> Option<Arc<Task>> {
-        for (_, task) in self.queue.iter() {
+        for (_, task) in self.queue.iter().chain(self.later.iter()) {
             if let Some(task) = task
                 && let Some(entity) = ENTITY.get(task)
                 && wanted(task, entity)
@@ -414,19 +516,22 @@ impl RunQueue {
     }
 }
 
-/// Where a task's virtual time goes when it becomes runnable.
+/// How a task becomes runnable.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// It slept: not too far behind the others.
+    /// It slept on this CPU.
     Wakeup,
-    /// It is new: it owes its first slice.
+    /// It is new: it is owed nothing.
     New,
-    /// It comes from another CPU, asleep until now; its virtual time is relative.
+    /// It comes from another CPU or back with other parameters; what it is owed is known.
     Moved,
-    /// It comes from another CPU, where it was runnable; its virtual time is relative.
-    MovedAwake,
-    /// Only its parameters changed.
-    Changed,
+}
+
+/// A slice in virtual time.
+#[inline]
+fn virtual_slice(ns: u64, weight: u32) -> u64 {
+    // Slices are far below 2^63.
+    eevdf::to_virtual(ns as i64, weight).cast_unsigned()
 }
 
 /// A CPU's run queue, locked. Interrupts are off.

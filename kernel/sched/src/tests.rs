@@ -246,6 +246,53 @@ mod in_kernel {
     }
 
     #[test]
+    fn slices() {
+        let me = task::current();
+        assert_eq!((crate::slice_ns(&me), crate::rr_interval_ns(&me)), (0, crate::rq::SLICE_NS));
+        for (asked, given) in [(1, 100_000), (2 * MS, 2 * MS), (NSEC_PER_SEC, 100 * MS)] {
+            crate::set_slice_ns(&me, asked);
+            assert_eq!((crate::slice_ns(&me), crate::rr_interval_ns(&me)), (given, given));
+        }
+        crate::set_slice_ns(&me, 0);
+        assert_eq!(crate::slice_ns(&me), 0);
+    }
+
+    /// Of two that never sleep on one CPU each gets its part by its weight; the sleeper between them is not kept out.
+    #[test]
+    fn weights_share_a_cpu() {
+        let cpu = x86_cpu::cpu_id();
+        let Some(s) = shared() else { return assert!(false) };
+        let mut threads = kalloc::KVec::new();
+        for nice in [0, 5] {
+            let t = s.clone();
+            let Ok(thread) = task::kthread_create(b"weighs", move || {
+                while t.turn.load(SeqCst) == 0 {
+                    core::hint::spin_loop();
+                }
+                t.done.complete();
+            }) else {
+                return assert!(false);
+            };
+            crate::bind(&thread, cpu);
+            crate::set_nice(&thread, nice);
+            task::kthread::wake_up_new(thread.clone());
+            assert!(threads.push(thread, GFP_KERNEL).is_ok());
+        }
+        // Until the lighter one has had enough to tell; the sleeper runs between them.
+        let end = now_ns() + 10 * NSEC_PER_SEC;
+        while crate::runtime_ns(&threads[1]) < 60 * MS && now_ns() < end {
+            sleep_ns(5 * MS);
+        }
+        let (heavy, light) = (crate::runtime_ns(&threads[0]), crate::runtime_ns(&threads[1]));
+        s.turn.store(1, SeqCst);
+        s.done.wait();
+        s.done.wait();
+        assert!(light >= 60 * MS);
+        // 1024 to 335, and a tick or two.
+        assert!(heavy > 2 * light && heavy < 4 * light);
+    }
+
+    #[test]
     fn lent_priority_counts() {
         let Some(s) = shared() else { return assert!(false) };
         let cpu = x86_cpu::cpu_id();

@@ -2,7 +2,7 @@
 //! The tick of a busy CPU: ends slices, samples user and system time, balances now and then, keeps the load average. A timer
 //! like others: it starts when a CPU leaves idle, and does not restart when it finds the CPU idle. An idle CPU has none.
 
-use crate::entity::{ENTITY, FAIR, IDLE_RANK, RR_SLICE_NS, policy};
+use crate::entity::{ENTITY, FAIR, IDLE_RANK, policy, rr_slice_ns};
 use crate::{balance, load, rq, stats};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use kalloc::Arc;
@@ -96,10 +96,10 @@ fn charge() -> (bool, u32) {
     rq.write_back(entity);
     stats::sample(entity, &task, irq_from_user());
     let over = match rq.curr.class {
-        FAIR => rq.nr_running > 1 && rq.curr.ran >= rq.slice(),
+        FAIR => rq.nr_running > 1 && rq.curr.open,
         rank if rq.curr.policy == policy::RR => {
             let left = entity.rr_left.load(Relaxed).saturating_sub(TICK_NS);
-            entity.rr_left.store(if left == 0 { RR_SLICE_NS } else { left }, Relaxed);
+            entity.rr_left.store(if left == 0 { rr_slice_ns() } else { left }, Relaxed);
             let over = left == 0 && rq.first() == Some(rank);
             rq.curr.yielded |= over;
             over

@@ -59,7 +59,7 @@ pub(crate) fn try_to_wake_up(task: &Task, mask: State) -> bool {
         rq.check_preempt(entity);
     } else {
         entity.rt_ticks.store(0, Relaxed);
-        rq.make_relative(entity);
+        rq.settle_debt(entity);
         entity.on_rq.store(MOVING, Relaxed);
         task.set_cpu(target);
         drop(rq);
@@ -182,8 +182,6 @@ pub(crate) fn wake_up_new(task: Arc<Task>) {
     task.set_cpu(cpu);
     if let Some(mut rq) = rq::lock_of(&task) {
         task.set_state(State::RUNNING);
-        // A child starts level with its parent's queue; a parent elsewhere has another time line.
-        entity.vruntime.store(0, Relaxed);
         rq.enqueue(&task, entity, Place::New);
         rq.check_preempt(entity);
     }

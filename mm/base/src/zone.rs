@@ -154,6 +154,20 @@ pub fn may_take(id: ZoneId, pages: usize, flags: Flags) -> bool {
 /// `vm.min_free_kbytes`.
 static MIN_FREE_KBYTES: AtomicUsize = AtomicUsize::new(0);
 
+/// `vm.watermark_scale_factor`: the least distance between two marks, in ten-thousandths of a zone.
+static WATERMARK_SCALE_FACTOR: AtomicUsize = AtomicUsize::new(10);
+
+/// The least distance between two marks, in ten-thousandths of a zone.
+pub fn watermark_scale_factor() -> usize {
+    WATERMARK_SCALE_FACTOR.load(Ordering::Relaxed)
+}
+
+/// Sets it, and each zone's marks.
+pub fn set_watermark_scale_factor(parts: usize) {
+    WATERMARK_SCALE_FACTOR.store(parts, Ordering::Relaxed);
+    set_min_free_kbytes(min_free_kbytes());
+}
+
 /// KiB that ordinary allocations leave alone.
 pub fn min_free_kbytes() -> usize {
     MIN_FREE_KBYTES.load(Ordering::Relaxed)
@@ -164,12 +178,13 @@ pub fn set_min_free_kbytes(kbytes: usize) {
     MIN_FREE_KBYTES.store(kbytes, Ordering::Relaxed);
     let total = managed_pages().max(1);
     let pages = (kbytes >> (PAGE_SHIFT - 10)).min(total / 2);
+    let scale = WATERMARK_SCALE_FACTOR.load(Ordering::Relaxed);
     for id in ZoneId::ALL {
         let zone = id.zone();
         let managed = zone.managed.load(Ordering::Relaxed);
         let min = pages.saturating_mul(managed) / total;
-        // As Linux: a quarter more, at least a thousandth of the zone, makes the next mark.
-        let step = (min / 4).max(managed / 1000);
+        // As Linux: a quarter more, at least a part of the zone (a thousandth by default), makes the next mark.
+        let step = (min / 4).max(managed.saturating_mul(scale) / 10_000);
         zone.min.store(min, Ordering::Relaxed);
         zone.low.store(min + step, Ordering::Relaxed);
         zone.high.store(min + 2 * step, Ordering::Relaxed);

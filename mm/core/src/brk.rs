@@ -2,7 +2,7 @@
 //! `brk`: the heap's end. Source: `brk(2)`; the system call answers with the end it has, also on failure.
 
 use crate::account;
-use crate::flags::VmFlags;
+use crate::flags::{Prot, VmFlags};
 use crate::layout::STACK_GUARD_GAP;
 use crate::mm_struct::Mm;
 use crate::mmap::{check_room, max_map_count};
@@ -39,7 +39,10 @@ impl Mm {
                 return brk;
             }
         } else if new > old {
-            let flags = HEAP.with(inner.default_flags);
+            let mut flags = HEAP.with(inner.default_flags);
+            if self.reads_execute(Prot::RW) {
+                flags = flags.with(VmFlags::EXEC);
+            }
             // A page stays free above, and the gap below a stack.
             let clear = match inner.areas.find(old) {
                 Some(next) if next.value.flags.any(VmFlags::GROWSDOWN) => {

@@ -6,10 +6,11 @@
 
 use crate::file::VmFile;
 use crate::flags::{Prot, VmFlags};
-use crate::layout::{Places, brk_start};
+use crate::layout::{LEGACY_VA_LAYOUT, Places, RANDOMIZE_VA_SPACE, brk_start};
 use crate::mm_struct::{Mm, with_mm_of};
 use crate::mmap::MapArgs;
 use crate::vma::{Backing, Vma};
+use core::sync::atomic::Ordering;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
@@ -19,10 +20,12 @@ use mm_alloc::layout::{PAGE_MASK, PAGE_SIZE, page_align};
 /// How to lay the address space out.
 #[derive(Clone, Copy, Debug)]
 pub struct ExecLayout {
-    /// Random addresses (not with ADDR_NO_RANDOMIZE or `kernel.randomize_va_space` 0).
+    /// Random addresses (not with ADDR_NO_RANDOMIZE; `kernel.randomize_va_space` 0 counts besides).
     pub randomize: bool,
     /// Soft RLIMIT_STACK of the new program.
     pub stack_limit: u64,
+    /// Maps go bottom up (`ADDR_COMPAT_LAYOUT`).
+    pub legacy: bool,
 }
 
 /// Pages of the kernel's that programs may map: the vDSO and its data.
@@ -63,7 +66,9 @@ const INITIAL_STACK: usize = 132 << 10;
 impl Mm {
     /// An empty address space with its places chosen. ENOMEM.
     pub fn new_exec(layout: &ExecLayout) -> Result<Arc<Self>> {
-        let mm = Mm::new(Places::choose(layout.randomize, layout.stack_limit), layout.randomize)?;
+        let randomize = layout.randomize && RANDOMIZE_VA_SPACE.load(Ordering::Relaxed) != 0;
+        let legacy = layout.legacy || LEGACY_VA_LAYOUT.load(Ordering::Relaxed) != 0;
+        let mm = Mm::new(Places::choose(randomize, layout.stack_limit, legacy), randomize)?;
         let no_huge = task::try_current().and_then(|task| with_mm_of(&task, |mm| mm.huge_pages_disabled()));
         mm.disable_huge_pages(no_huge == Some(true));
         Ok(mm)
@@ -101,6 +106,12 @@ impl Mm {
         let flags = uapi::MAP_PRIVATE | uapi::MAP_FIXED | uapi::MAP_ANONYMOUS;
         let prot = Prot(uapi::PROT_READ | uapi::PROT_WRITE | if exec { uapi::PROT_EXEC } else { 0 });
         self.mmap(MapArgs { addr: start, len, prot, flags, file: None, pgoff: 0 }).map(|_| ())
+    }
+
+    /// Maps a page of zeros at address 0 for programs that read there (`MMAP_PAGE_ZERO`). `EPERM` below `vm.mmap_min_addr`.
+    pub fn map_page_zero(&self) -> Result {
+        let flags = uapi::MAP_PRIVATE | uapi::MAP_FIXED | uapi::MAP_ANONYMOUS;
+        self.mmap(MapArgs { addr: 0, len: PAGE_SIZE, prot: Prot::RX, flags, file: None, pgoff: 0 }).map(drop)
     }
 
     /// Reserves `len` bytes of addresses anywhere, for a program with several segments: its address. They are unmapped again as

@@ -17,6 +17,7 @@ impl Mm {
         child.set_exe_file(self.exe_file());
         child.dumpable.store(self.dumpable.load(Ordering::Relaxed), Ordering::Relaxed);
         child.no_huge.store(self.no_huge.load(Ordering::Relaxed), Ordering::Relaxed);
+        child.set_read_implies_exec(self.read_implies_exec.load(Ordering::Relaxed));
         child.inherit_ldt(self);
         let mut copied = false;
         let result = self.copy_areas(&mut inner, &child, &mut copied);

@@ -23,7 +23,7 @@ mod tests {
     const MIB: usize = 1 << 20;
 
     fn space() -> Result<Arc<Mm>> {
-        Mm::new_exec(&ExecLayout { randomize: true, stack_limit: 8 << 20 })
+        Mm::new_exec(&ExecLayout { randomize: true, stack_limit: 8 << 20, legacy: false })
     }
 
     fn map(mm: &Mm, len: usize, prot: Prot, flags: u32) -> Result<usize> {

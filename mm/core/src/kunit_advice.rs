@@ -29,7 +29,7 @@ mod tests {
     }
 
     fn space(file: Option<&Arc<dyn VmFile>>, flags: u32) -> Result<(Arc<Mm>, usize)> {
-        let mm = Mm::new_exec(&ExecLayout { randomize: true, stack_limit: 8 << 20 })?;
+        let mm = Mm::new_exec(&ExecLayout { randomize: true, stack_limit: 8 << 20, legacy: false })?;
         let at = mm.mmap(MapArgs { addr: 0, len: LEN, prot: Prot::RW, flags, file: file.cloned(), pgoff: 0 })?;
         Ok((mm, at))
     }

@@ -39,7 +39,7 @@ mod tests {
     }
 
     fn space() -> Result<Arc<Mm>> {
-        Mm::new_exec(&ExecLayout { randomize: true, stack_limit: 8 << 20 })
+        Mm::new_exec(&ExecLayout { randomize: true, stack_limit: 8 << 20, legacy: false })
     }
 
     /// A mapping of which `count` times 2 MB from the result on are aligned.

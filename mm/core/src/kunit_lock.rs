@@ -187,7 +187,7 @@ mod tests {
         const THREADS: usize = 4;
         const PAGES: usize = 256;
         const LEN: usize = THREADS * PAGES * PAGE_SIZE;
-        let (s, mm) = (shared()?, Mm::new_exec(&ExecLayout { randomize: true, stack_limit: 8 << 20 })?);
+        let (s, mm) = (shared()?, Mm::new_exec(&ExecLayout { randomize: true, stack_limit: 8 << 20, legacy: false })?);
         let flags = uapi::MAP_PRIVATE | uapi::MAP_ANONYMOUS;
         let map = |len| mm.mmap(MapArgs { addr: 0, len, prot: Prot::RW, flags, file: None, pgoff: 0 });
         let at = map(LEN)?;

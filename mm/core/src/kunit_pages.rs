@@ -51,7 +51,7 @@ mod tests {
     }
 
     fn space() -> Result<Arc<Mm>> {
-        Mm::new_exec(&ExecLayout { randomize: true, stack_limit: 8 << 20 })
+        Mm::new_exec(&ExecLayout { randomize: true, stack_limit: 8 << 20, legacy: false })
     }
 
     fn map(mm: &Mm, mapping: Option<&Arc<Mapping>>, prot: Prot, flags: u32) -> Result<usize> {

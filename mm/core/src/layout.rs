@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Where things go in a new address space, and by how much each place is random (as Linux's `arch/x86/mm/mmap.c` and
-//! `fs/binfmt_elf.c`; `personality(2)`'s ADDR_NO_RANDOMIZE turns it off). No locks.
+//! `fs/binfmt_elf.c`; `personality(2)`'s ADDR_NO_RANDOMIZE and `kernel.randomize_va_space` turn it off). No locks.
 
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use hook::Hook;
 use mm_alloc::layout::{PAGE_SIZE, TASK_SIZE, page_align};
 
@@ -18,6 +18,12 @@ pub static RANDOM: Hook<dyn AddressRandom> = Hook::new();
 /// Lowest address that programs without CAP_SYS_RAWIO may map (`vm.mmap_min_addr`).
 pub static MMAP_MIN_ADDR: AtomicUsize = AtomicUsize::new(65536);
 
+/// `kernel.randomize_va_space`: 0 places are not random, 1 all but the heap's are, above that all are.
+pub static RANDOMIZE_VA_SPACE: AtomicI32 = AtomicI32::new(2);
+
+/// `vm.legacy_va_layout`: new programs are laid out as with `ADDR_COMPAT_LAYOUT`.
+pub static LEGACY_VA_LAYOUT: AtomicI32 = AtomicI32::new(0);
+
 /// [`MMAP_MIN_ADDR`] now, in whole pages.
 #[inline]
 pub(crate) fn mmap_min_addr() -> usize {
@@ -25,10 +31,12 @@ pub(crate) fn mmap_min_addr() -> usize {
 }
 /// Pages kept free below a stack (`stack_guard_gap`).
 pub(crate) const STACK_GUARD_GAP: usize = 256 * PAGE_SIZE;
+/// Where maps begin that go bottom up (`TASK_UNMAPPED_BASE`).
+pub(crate) const BOTTOM: usize = (TASK_SIZE / 3) & !(PAGE_SIZE - 1);
 const MIN_GAP: usize = 128 << 20;
 const MAX_GAP: usize = TASK_SIZE / 6 * 5;
-/// Random bits of the places of maps and of position-independent programs.
-const MMAP_BITS: u32 = 28;
+/// Random bits of the places of maps and of position-independent programs (`vm.mmap_rnd_bits`, 28 to 32).
+pub static MMAP_RND_BITS: AtomicI32 = AtomicI32::new(28);
 /// Random pages of the stack's top: up to 16 GB.
 const STACK_PAGES: u64 = 0x3f_ffff;
 
@@ -48,8 +56,10 @@ pub(crate) fn random() -> u64 {
 /// The places of a new address space.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Places {
-    /// Maps go below this.
+    /// Maps go below this, or above it with `bottom_up`.
     pub(crate) mmap_base: usize,
+    /// The old layout.
+    pub(crate) bottom_up: bool,
     /// One past the stack.
     pub(crate) stack_top: usize,
     /// Where a position-independent program with an interpreter goes.
@@ -57,11 +67,12 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// Chooses. `stack_limit` is the soft RLIMIT_STACK.
-    pub(crate) fn choose(randomize: bool, stack_limit: u64) -> Self {
+    /// Chooses. `stack_limit` is the soft RLIMIT_STACK; `legacy`: maps go bottom up.
+    pub(crate) fn choose(randomize: bool, stack_limit: u64, legacy: bool) -> Self {
         let page = |bits: u32| ((random() & ((1 << bits) - 1)) as usize) * PAGE_SIZE;
+        let bits = MMAP_RND_BITS.load(Ordering::Relaxed).clamp(0, 32).cast_unsigned();
         let (map_random, pie_random, stack_random) = match randomize {
-            true => (page(MMAP_BITS), page(MMAP_BITS), (random() & STACK_PAGES) as usize * PAGE_SIZE),
+            true => (page(bits), page(bits), (random() & STACK_PAGES) as usize * PAGE_SIZE),
             false => (0, 0, 0),
         };
         // Room for the stack's own randomness and its guard.
@@ -69,7 +80,11 @@ impl Places {
         let wanted = usize::try_from(stack_limit).unwrap_or(usize::MAX).saturating_add(pad);
         let gap = wanted.clamp(MIN_GAP, MAX_GAP);
         Self {
-            mmap_base: page_align(TASK_SIZE - gap - map_random),
+            mmap_base: match legacy {
+                true => BOTTOM + map_random,
+                false => page_align(TASK_SIZE - gap - map_random),
+            },
+            bottom_up: legacy,
             stack_top: TASK_SIZE - stack_random,
             pie_base: page_align(TASK_SIZE / 3 * 2 + pie_random),
         }
@@ -78,6 +93,7 @@ impl Places {
 
 /// A random heap start above `end` of the program's data.
 pub(crate) fn brk_start(end: usize, randomize: bool) -> usize {
+    let randomize = randomize && RANDOMIZE_VA_SPACE.load(Ordering::Relaxed) > 1;
     let random = if randomize { random() as usize % 0x200_0000 } else { 0 };
     page_align(end.saturating_add(random))
 }

@@ -45,6 +45,8 @@ pub struct Mm {
     pub(crate) no_huge: AtomicBool,
     /// It is among those that `khugepaged` looks at (`MMF_VM_HUGEPAGE`).
     pub(crate) scanned: AtomicBool,
+    /// See [`Mm::set_read_implies_exec`].
+    pub(crate) read_implies_exec: AtomicBool,
     /// There is nothing more to be had from it (`MMF_OOM_SKIP`).
     pub(crate) reaped: AtomicBool,
 }
@@ -145,9 +147,20 @@ impl Mm {
             swapped: AtomicBool::new(false),
             no_huge: AtomicBool::new(false),
             scanned: AtomicBool::new(false),
+            read_implies_exec: AtomicBool::new(false),
             reaped: AtomicBool::new(false),
         };
         Ok(Arc::new(mm, GFP_KERNEL)?)
+    }
+
+    /// `READ_IMPLIES_EXEC` of `personality(2)`: what is mapped or protected to be read can be executed too.
+    pub fn set_read_implies_exec(&self, on: bool) {
+        self.read_implies_exec.store(on, Ordering::Relaxed);
+    }
+
+    /// Whether these rights bring the right to execute along.
+    pub(crate) fn reads_execute(&self, prot: crate::flags::Prot) -> bool {
+        prot.0 & uapi::PROT_READ != 0 && self.read_implies_exec.load(Ordering::Relaxed)
     }
 
     /// Identity.

@@ -4,7 +4,7 @@
 use crate::account;
 use crate::file::{MmapRequest, VmFile};
 use crate::flags::{Prot, VmFlags};
-use crate::layout::{STACK_GUARD_GAP, mmap_min_addr};
+use crate::layout::{BOTTOM, STACK_GUARD_GAP, mmap_min_addr};
 use crate::mm_struct::{Inner, Mm};
 use crate::shmem::anon_shared;
 use crate::unmap::Removed;
@@ -59,7 +59,10 @@ struct Plan {
 
 impl Mm {
     /// `mmap(2)` but for finding the file. May sleep. Errors as there.
-    pub(crate) fn mmap(&self, args: MapArgs) -> Result<usize> {
+    pub(crate) fn mmap(&self, mut args: MapArgs) -> Result<usize> {
+        if self.reads_execute(args.prot) && args.file.as_ref().is_none_or(|file| file.may_exec()) {
+            args.prot.0 |= uapi::PROT_EXEC;
+        }
         let len = page_align(args.len);
         if args.flags & uapi::MAP_HUGETLB != 0 || args.len == 0 {
             return Err(EINVAL);
@@ -273,6 +276,9 @@ pub(crate) fn pick(inner: &mut Inner, hint: usize, len: usize) -> Result<usize> 
             return Ok(addr);
         }
     }
+    if inner.places.bottom_up {
+        return pick_above(inner, inner.places.mmap_base, len);
+    }
     let mut high = inner.places.mmap_base;
     while let Some(addr) = inner.areas.hole_below(len, mmap_min_addr(), high) {
         if fits(inner, addr, addr + len) {
@@ -285,8 +291,19 @@ pub(crate) fn pick(inner: &mut Inner, hint: usize, len: usize) -> Result<usize> 
         };
     }
     // Linux then goes bottom up, through what is above the base too.
-    let addr = inner.areas.hole_above(len, (TASK_SIZE / 3) & PAGE_MASK, TASK_SIZE).ok_or(ENOMEM)?;
-    if fits(inner, addr, addr + len) { Ok(addr) } else { Err(ENOMEM) }
+    pick_above(inner, BOTTOM, len)
+}
+
+/// The lowest free place from `low` on.
+fn pick_above(inner: &Inner, mut low: usize, len: usize) -> Result<usize> {
+    while let Some(addr) = inner.areas.hole_above(len, low, TASK_SIZE) {
+        if fits(inner, addr, addr + len) {
+            return Ok(addr);
+        }
+        // In the gap below a stack: behind it.
+        low = inner.areas.find(addr).ok_or(ENOMEM)?.end;
+    }
+    Err(ENOMEM)
 }
 
 /// Whether `[start, end)` is free and keeps clear of the gap below a stack.

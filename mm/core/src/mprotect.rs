@@ -63,6 +63,7 @@ impl Mm {
     /// Gives `[done.at, end)` the rights `prot` and `key`, or the key that goes with them, mapping by mapping; `done` follows.
     fn protect_range(&self, inner: &mut Inner, done: &mut Changed, end: usize, prot: u32, key: Option<u8>) -> Result {
         let rights = Prot(prot).to_flags();
+        let implied = rights.any(VmFlags::READ) && self.reads_execute(Prot::READ);
         while done.at < end {
             let at = done.at;
             let index = inner.areas.index(at);
@@ -72,7 +73,11 @@ impl Mm {
             }
             let stop = slot.end.min(end);
             let old = slot.value.flags;
-            let key = key.unwrap_or_else(|| self.key_for(&mut inner.keys, old, prot));
+            let (rights, asked) = match implied && old.any(VmFlags::MAYEXEC) {
+                true => (rights.with(VmFlags::EXEC), prot | uapi::PROT_EXEC),
+                false => (rights, prot),
+            };
+            let key = key.unwrap_or_else(|| self.key_for(&mut inner.keys, old, asked));
             let new = VmFlags(old.0 & !VmFlags::ACCESS.0 | rights.0).with_key(key);
             // The rights that it may get are four bits above.
             if rights.0 & !(old.0 >> 4) & VmFlags::ACCESS.0 != 0 {

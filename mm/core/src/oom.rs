@@ -2,7 +2,7 @@
 //! What the OOM killer needs of an address space: its size without locks, and taking its memory before its threads have ended.
 
 use crate::flags::VmFlags;
-use crate::mm_struct::Mm;
+use crate::mm_struct::{Inner, Mm};
 use crate::vma::Backing;
 use core::sync::atomic::Ordering;
 use mm_alloc::layout::PAGE_SIZE;
@@ -54,6 +54,19 @@ impl Mm {
     /// holds the lock for writing. May sleep.
     pub fn oom_reap(&self) -> bool {
         let Some(inner) = self.inner.try_read() else { return false };
+        self.take_memory(&inner);
+        true
+    }
+
+    /// As [`Self::oom_reap`], for who can wait for the lock (`process_mrelease(2)`). May sleep.
+    pub fn release_memory(&self) {
+        let inner = self.inner.read();
+        if !self.is_reaped() {
+            self.take_memory(&inner);
+        }
+    }
+
+    fn take_memory(&self, inner: &Inner) {
         self.dying.store(true, Ordering::SeqCst);
         for slot in inner.areas.iter() {
             let flags = slot.value.flags;
@@ -65,9 +78,7 @@ impl Mm {
                 self.table.zap_range(slot.start, slot.end);
             }
         }
-        drop(inner);
         self.set_reaped();
-        true
     }
 }
 

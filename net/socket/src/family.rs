@@ -5,6 +5,7 @@ use crate::address::SockAddr;
 use crate::message::{Recv, Send as SendMessage, Ucred};
 use crate::options::Options;
 use core::any::Any;
+use cred::GroupInfo;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_ATOMIC;
 use kalloc::{Arc, KVec};
@@ -53,6 +54,10 @@ pub trait Socket: Any + Send + Sync {
     /// Who is on the other side (`SO_PEERCRED`).
     fn peer_credentials(&self) -> Ucred {
         Ucred::NOBODY
+    }
+    /// The groups of who is on the other side (`SO_PEERGROUPS`). `ENODATA` if nobody is known.
+    fn peer_groups(&self) -> Result<Option<Arc<GroupInfo>>> {
+        Err(ENODATA)
     }
     /// Whether `MSG_PEEK` can look elsewhere than at the first byte (`SO_PEEK_OFF`).
     fn has_peek_offset(&self) -> bool {

@@ -3,6 +3,7 @@
 //! (`SCM_CREDENTIALS`). Source: `sendmsg(2)`, `recvmsg(2)`, `cmsg(3)`, `unix(7)`. No locks.
 
 use crate::address::SockAddr;
+use crate::options::Timestamp;
 use cred::{CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN, capable};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
@@ -74,6 +75,8 @@ pub struct Control {
     pub files: KVec<Arc<File>>,
     /// Who sent it, if the sender said so.
     pub credentials: Option<Ucred>,
+    /// When it was sent, for who asked for that.
+    pub timestamp: Option<Timestamp>,
 }
 
 /// A message to be sent.
@@ -168,11 +171,20 @@ fn add_files(control: &mut Control, body: &[u8]) -> Result {
 pub(crate) fn control_to_user(control: Control, at: usize, room: usize, flags: u32) -> Result<(usize, u32)> {
     let mut used = 0;
     let mut out_flags = 0;
+    if let Some(Timestamp(kind, time)) = control.timestamp {
+        if room >= HEADER + 16 {
+            put_header(at, HEADER + 16, kind)?;
+            user::put(at.wrapping_add(HEADER), &time)?;
+            used = HEADER + 16;
+        } else {
+            out_flags |= MSG_CTRUNC;
+        }
+    }
     if let Some(credentials) = control.credentials {
-        if room >= HEADER + 12 {
-            put_header(at, HEADER + 12, SCM_CREDENTIALS)?;
-            user::copy_out(at.wrapping_add(HEADER), &credentials.bytes())?;
-            used = aligned(HEADER + 12).min(room);
+        if room - used >= HEADER + 12 {
+            put_header(at.wrapping_add(used), HEADER + 12, SCM_CREDENTIALS)?;
+            user::copy_out(at.wrapping_add(used + HEADER), &credentials.bytes())?;
+            used = (used + aligned(HEADER + 12)).min(room);
         } else {
             out_flags |= MSG_CTRUNC;
         }

@@ -10,9 +10,10 @@ use kalloc::KVec;
 use kalloc::flags::GFP_KERNEL;
 use uapi::{
     SO_ACCEPTCONN, SO_BROADCAST, SO_DEBUG, SO_DOMAIN, SO_DONTROUTE, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_OOBINLINE,
-    SO_PASSCRED, SO_PEEK_OFF, SO_PEERCRED, SO_PEERNAME, SO_PRIORITY, SO_PROTOCOL, SO_RCVBUF, SO_RCVBUFFORCE,
-    SO_RCVLOWAT, SO_RCVTIMEO_NEW, SO_RCVTIMEO_OLD, SO_REUSEADDR, SO_REUSEPORT, SO_SNDBUF, SO_SNDBUFFORCE, SO_SNDLOWAT,
-    SO_SNDTIMEO_NEW, SO_SNDTIMEO_OLD, SO_TYPE,
+    SO_PASSCRED, SO_PASSSEC, SO_PEEK_OFF, SO_PEERCRED, SO_PEERGROUPS, SO_PEERNAME, SO_PRIORITY, SO_PROTOCOL, SO_RCVBUF,
+    SO_RCVBUFFORCE, SO_RCVLOWAT, SO_RCVTIMEO_NEW, SO_RCVTIMEO_OLD, SO_REUSEADDR, SO_REUSEPORT, SO_SNDBUF,
+    SO_SNDBUFFORCE, SO_SNDLOWAT, SO_SNDTIMEO_NEW, SO_SNDTIMEO_OLD, SO_TIMESTAMP_NEW, SO_TIMESTAMP_OLD,
+    SO_TIMESTAMPNS_NEW, SO_TIMESTAMPNS_OLD, SO_TYPE,
 };
 
 /// Default size of both buffers (`net.core.wmem_default`).
@@ -33,12 +34,18 @@ pub mod flag {
     pub const DONTROUTE: u32 = 1 << 4;
     /// `SO_PASSCRED`.
     pub const PASSCRED: u32 = 1 << 5;
-    /// `SO_TIMESTAMP`.
+    /// `SO_TIMESTAMP` and its kin: messages come with the time at which they were sent.
     pub const TIMESTAMP: u32 = 1 << 6;
     /// `SO_REUSEPORT`.
     pub const REUSEPORT: u32 = 1 << 7;
     /// `SO_DEBUG`.
     pub const DEBUG: u32 = 1 << 8;
+    /// `SO_PASSSEC`: without security modules nothing comes of it.
+    pub const PASSSEC: u32 = 1 << 9;
+    /// Times are in nanoseconds (`SO_TIMESTAMPNS`).
+    pub const TIMESTAMP_NS: u32 = 1 << 10;
+    /// The option's newer number was used, and is told.
+    pub const TIMESTAMP_NEW: u32 = 1 << 11;
 }
 
 /// The options of one socket.
@@ -117,6 +124,33 @@ impl Options {
         }
     }
 
+    /// What a program that asked for times is told of a message that was sent at `ns` of real time (0: not known).
+    pub fn timestamp(&self, ns: u64) -> Option<Timestamp> {
+        if !self.has(flag::TIMESTAMP) {
+            return None;
+        }
+        let ns = if ns == 0 { ktime::real_ns() } else { ns };
+        let (seconds, rest) = (ns / 1_000_000_000, ns % 1_000_000_000);
+        Some(match (self.has(flag::TIMESTAMP_NS), self.has(flag::TIMESTAMP_NEW)) {
+            (false, new) => Timestamp(if new { SO_TIMESTAMP_NEW } else { SO_TIMESTAMP_OLD }, [seconds, rest / 1000]),
+            (true, new) => Timestamp(if new { SO_TIMESTAMPNS_NEW } else { SO_TIMESTAMPNS_OLD }, [seconds, rest]),
+        })
+    }
+
+    fn set_timestamp(&self, name: u32, on: bool) {
+        let (ns, new) = timestamp_kind(name);
+        self.set(flag::TIMESTAMP, on);
+        self.set(flag::TIMESTAMP_NS, on && ns);
+        if on {
+            self.set(flag::TIMESTAMP_NEW, new);
+        }
+    }
+
+    fn has_timestamp(&self, name: u32) -> bool {
+        let (ns, new) = timestamp_kind(name);
+        self.has(flag::TIMESTAMP) && self.has(flag::TIMESTAMP_NS) == ns && self.has(flag::TIMESTAMP_NEW) == new
+    }
+
     /// Until when a wait may last that begins now; `None` for ever.
     pub fn deadline(limit: &AtomicU64) -> Option<u64> {
         match limit.load(Ordering::Relaxed) {
@@ -132,6 +166,16 @@ impl Default for Options {
     }
 }
 
+/// A time for a control message: its kind, and the time.
+#[derive(Clone, Copy, Debug)]
+pub struct Timestamp(pub(crate) u32, pub(crate) [u64; 2]);
+
+/// Whether an option for times means nanoseconds, and is the newer number.
+fn timestamp_kind(name: u32) -> (bool, bool) {
+    let ns = matches!(name, SO_TIMESTAMPNS_OLD | SO_TIMESTAMPNS_NEW);
+    (ns, matches!(name, SO_TIMESTAMP_NEW | SO_TIMESTAMPNS_NEW))
+}
+
 fn flag_of(name: u32) -> Option<u32> {
     Some(match name {
         SO_REUSEADDR => flag::REUSEADDR,
@@ -142,6 +186,7 @@ fn flag_of(name: u32) -> Option<u32> {
         SO_OOBINLINE => flag::OOBINLINE,
         SO_DONTROUTE => flag::DONTROUTE,
         SO_PASSCRED => flag::PASSCRED,
+        SO_PASSSEC => flag::PASSSEC,
         _ => return None,
     })
 }
@@ -215,6 +260,9 @@ pub(crate) fn set(socket: &dyn Socket, name: u32, value: &[u8]) -> Result {
             let seconds = int(value.get(4..).unwrap_or(&[]))?;
             options.linger.store(u64::from(on) << 32 | u64::from(seconds.cast_unsigned()), Ordering::Relaxed);
         }
+        SO_TIMESTAMP_OLD | SO_TIMESTAMP_NEW | SO_TIMESTAMPNS_OLD | SO_TIMESTAMPNS_NEW => {
+            options.set_timestamp(name, number != 0);
+        }
         SO_PEEK_OFF if !socket.has_peek_offset() => return Err(EOPNOTSUPP),
         SO_PEEK_OFF => options.peek_off.store(number, Ordering::Relaxed),
         SO_RCVLOWAT => {
@@ -247,6 +295,9 @@ pub(crate) fn get(socket: &dyn Socket, name: u32, out: &mut KVec<u8>) -> Result 
         SO_PRIORITY => push_int(out, load(&options.priority)),
         SO_RCVLOWAT => push_int(out, load(&options.lowat)),
         SO_SNDLOWAT => push_int(out, 1),
+        SO_TIMESTAMP_OLD | SO_TIMESTAMP_NEW | SO_TIMESTAMPNS_OLD | SO_TIMESTAMPNS_NEW => {
+            push_int(out, options.has_timestamp(name).into())
+        }
         SO_PEEK_OFF if !socket.has_peek_offset() => Err(EOPNOTSUPP),
         SO_PEEK_OFF => push_int(out, options.peek_off.load(Ordering::Relaxed)),
         SO_LINGER => {
@@ -261,6 +312,13 @@ pub(crate) fn get(socket: &dyn Socket, name: u32, out: &mut KVec<u8>) -> Result 
             push_int(out, pid)?;
             push_int(out, uid.cast_signed())?;
             push_int(out, gid.cast_signed())
+        }
+        SO_PEERGROUPS => {
+            let groups = socket.peer_groups()?;
+            for gid in groups.as_ref().map_or([].as_slice(), |groups| groups.gids()) {
+                push_int(out, gid.cast_signed())?;
+            }
+            Ok(())
         }
         SO_PEERNAME => Ok(out.extend_from_slice(socket.peer_name()?.as_bytes(), GFP_KERNEL)?),
         _ => Err(ENOPROTOOPT),

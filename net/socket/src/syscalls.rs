@@ -9,7 +9,7 @@ use crate::options;
 use errno::{Result, code::*};
 use kalloc::KVec;
 use kalloc::flags::GFP_KERNEL;
-use uapi::{MSG_DONTWAIT, O_CLOEXEC, O_NONBLOCK, SOL_SOCKET};
+use uapi::{MSG_DONTWAIT, O_CLOEXEC, O_NONBLOCK, SO_PEERGROUPS, SOL_SOCKET};
 use vfs::{File, IovIter, get_unused_fd, user};
 use x86_cpu::regs::PtRegs;
 
@@ -363,6 +363,11 @@ pub fn sys_getsockopt(regs: &PtRegs) -> Result<usize> {
         options::get(&**socket, name, &mut value)?;
     } else {
         socket.get_option(level, name, &mut value)?;
+    }
+    if level == SOL_SOCKET && name == SO_PEERGROUPS && value.len() > room {
+        // Part of a list would be misleading.
+        user::put(regs.arg4(), &(value.len() as i32))?;
+        return Err(ERANGE);
     }
     let len = value.len().min(room);
     user::copy_out(regs.arg3(), value.get(..len).unwrap_or(&[]))?;

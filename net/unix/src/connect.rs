@@ -2,22 +2,22 @@
 //! Listening, connecting, accepting, and pairs.
 
 use crate::name;
-use crate::sock::{Link, RCV_SHUT, UnixSocket};
+use crate::sock::{Link, PeerCred, RCV_SHUT, UnixSocket};
 use core::sync::atomic::Ordering;
 use errno::{Result, code::*};
 use kalloc::Arc;
 use kalloc::KVec;
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
-use socket::{Options, SockAddr, Ucred};
+use socket::{Options, SockAddr};
 
 /// Two sockets connected with each other.
 pub(crate) fn pair(kind: u32) -> Result<[Arc<UnixSocket>; 2]> {
     let (a, b) = (UnixSocket::new(kind)?, UnixSocket::new(kind)?);
-    let cred = Ucred::effective()?;
+    let cred = PeerCred::current()?;
     for (this, other) in [(&a, &b), (&b, &a)] {
         let mut state = this.state.lock();
         state.link = Link::Peer(other.clone());
-        state.peer_cred = cred;
+        state.peer_cred = cred.clone();
         state.was_connected = true;
     }
     Ok([a, b])
@@ -28,7 +28,7 @@ impl UnixSocket {
         if self.is_dgram() {
             return Err(EOPNOTSUPP);
         }
-        let cred = Ucred::effective()?;
+        let cred = PeerCred::current()?;
         let room = KVec::with_capacity(8, GFP_KERNEL)?;
         let backlog = usize::try_from(backlog).unwrap_or(0);
         let mut state = self.state.lock();
@@ -95,6 +95,8 @@ impl UnixSocket {
     /// Connects a stream or packet socket: the connection is complete at once, and waits to be accepted.
     pub(crate) fn connect_stream(&self, address: &SockAddr, nonblock: bool) -> Result {
         let me = self.me()?;
+        name::parse(address)?;
+        self.name_for_credentials()?;
         let deadline = Options::deadline(&self.options.sndtimeo);
         loop {
             // What is wrong with the other side counts before what is wrong with this one.
@@ -143,6 +145,8 @@ impl UnixSocket {
         let peer = if address.family() == Some(AF_UNSPEC) {
             Link::None
         } else {
+            name::parse(address)?;
+            self.name_for_credentials()?;
             let peer = name::find(address, self.type_number())?;
             // A socket that has a peer of its own hears only that one.
             if let Some(theirs) = peer.peer()
@@ -166,7 +170,7 @@ enum Enqueued {
 
 /// Ties `client` and `end` together and puts `end` into the listener's queue.
 fn enqueue(listener: &Arc<UnixSocket>, client: &Arc<UnixSocket>, end: &Arc<UnixSocket>) -> Result<Enqueued> {
-    let cred = Ucred::effective()?;
+    let cred = PeerCred::current()?;
     // What the client sees before it is in the queue; nobody else knows `end` yet.
     let (bound, listener_cred) = {
         let mut state = listener.state.lock();
@@ -178,7 +182,7 @@ fn enqueue(listener: &Arc<UnixSocket>, client: &Arc<UnixSocket>, end: &Arc<UnixS
             return Ok(Enqueued::Full);
         }
         waiting.reserve(1, GFP_ATOMIC)?;
-        (state.bound.clone(), state.peer_cred)
+        (state.bound.clone(), state.peer_cred.clone())
     };
     {
         let mut state = end.state.lock();

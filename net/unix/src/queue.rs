@@ -23,6 +23,8 @@ pub(crate) struct Message {
     pub(crate) from: SockAddr,
     /// The sender, if it is there still.
     pub(crate) source: WeakArc<UnixSocket>,
+    /// When a packet was sent, if its receiver wanted to know by then (real time, nanoseconds); else 0.
+    pub(crate) sent_at: u64,
     /// What a packet takes of its sender's buffer while it is not received; 0 in streams and before it is queued.
     pub(crate) charged: usize,
 }

@@ -5,10 +5,12 @@ use crate::inflight::{self, Flight};
 use crate::name::{self, Bound};
 use crate::queue::Queue;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering};
+use cred::GroupInfo;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec, WeakArc};
 use locking::SpinLock;
+use socket::options::flag;
 use socket::{Options, Recv, Send, SockAddr, Socket, Ucred};
 use sync::wait::WaitQueue;
 use sync::{Mutex, PollMask, PollTable};
@@ -28,11 +30,29 @@ pub(crate) enum Link {
     Peer(Arc<UnixSocket>),
 }
 
+/// Who somebody is.
+#[derive(Clone)]
+pub(crate) struct PeerCred {
+    who: Ucred,
+    /// His groups, if he is known; none are no allocation.
+    groups: Option<Option<Arc<GroupInfo>>>,
+}
+
+impl PeerCred {
+    /// Nobody known.
+    const NOBODY: Self = Self { who: Ucred::NOBODY, groups: None };
+
+    /// The current process.
+    pub(crate) fn current() -> Result<Self> {
+        Ok(Self { who: Ucred::effective()?, groups: Some(cred::current_cred()?.groups.clone()) })
+    }
+}
+
 pub(crate) struct State {
     pub(crate) link: Link,
     pub(crate) bound: Option<Bound>,
     /// Who is on the other side, as of the connection (or who listens here).
-    pub(crate) peer_cred: Ucred,
+    pub(crate) peer_cred: PeerCred,
     /// The peer was there once (a stream's name and errors after the peer closed).
     pub(crate) was_connected: bool,
 }
@@ -46,6 +66,8 @@ pub(crate) struct UnixSocket {
     pub(crate) queue: SpinLock<Queue>,
     /// One receiver at a time.
     pub(crate) reading: Mutex<()>,
+    /// One at a time gives it a name.
+    binding: Mutex<()>,
     /// Directions that are shut down: 1 receiving, 2 sending.
     shut: AtomicU32,
     pub(crate) closed: AtomicBool,
@@ -75,7 +97,7 @@ pub(crate) const SEND_SHUT: u32 = 2;
 impl UnixSocket {
     pub(crate) fn new(kind: u32) -> Result<Arc<Self>> {
         let (readers, space) = (Arc::new(WaitQueue::new(), GFP_KERNEL)?, Arc::new(WaitQueue::new(), GFP_KERNEL)?);
-        let state = State { link: Link::None, bound: None, peer_cred: Ucred::NOBODY, was_connected: false };
+        let state = State { link: Link::None, bound: None, peer_cred: PeerCred::NOBODY, was_connected: false };
         let socket = Arc::new_cyclic(
             |me| Self {
                 me: me.clone(),
@@ -84,6 +106,7 @@ impl UnixSocket {
                 state: SpinLock::new(state),
                 queue: SpinLock::new(Queue::new()),
                 reading: Mutex::new(()),
+                binding: Mutex::new(()),
                 shut: AtomicU32::new(0),
                 closed: AtomicBool::new(false),
                 waits: AtomicBool::new(false),
@@ -103,6 +126,19 @@ impl UnixSocket {
 
     pub(crate) fn weak(&self) -> WeakArc<Self> {
         self.me.clone()
+    }
+
+    /// Gives a socket that wants credentials a name of the kernel's choice, if it has none: it is to be answered.
+    pub(crate) fn name_for_credentials(&self) -> Result {
+        if !self.options.has(flag::PASSCRED) || self.state.lock().bound.is_some() {
+            return Ok(());
+        }
+        let _binding = self.binding.lock_interruptible()?;
+        if self.state.lock().bound.is_none() {
+            let bound = name::autobind(&self.me()?)?;
+            self.state.lock().bound = Some(bound);
+        }
+        Ok(())
     }
 
     pub(crate) fn me(&self) -> Result<Arc<Self>> {
@@ -285,6 +321,7 @@ impl Socket for UnixSocket {
     }
 
     fn bind(&self, address: &SockAddr) -> Result {
+        let _binding = self.binding.lock_interruptible()?;
         if self.state.lock().bound.is_some() {
             // A name of the kernel's choice is asked for, and it has one.
             if address.as_bytes().len() == 2 && address.family() == Some(AF_UNIX) {
@@ -324,7 +361,11 @@ impl Socket for UnixSocket {
     }
 
     fn peer_credentials(&self) -> Ucred {
-        self.state.lock().peer_cred
+        self.state.lock().peer_cred.who
+    }
+
+    fn peer_groups(&self) -> Result<Option<Arc<GroupInfo>>> {
+        self.state.lock().peer_cred.groups.clone().ok_or(ENODATA)
     }
 
     fn has_peek_offset(&self) -> bool {

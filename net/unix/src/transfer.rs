@@ -40,7 +40,7 @@ impl UnixSocket {
             None => Ucred::real()?,
         };
         let rights = Rights::new(control.files)?;
-        Ok(Message { data, taken: 0, rights, sender, from: self.source(), source: self.weak(), charged: 0 })
+        Ok(Message { data, taken: 0, rights, sender, from: self.source(), source: self.weak(), sent_at: 0, charged: 0 })
     }
 
     /// Puts `message` into `peer`'s queue, waiting for room.
@@ -67,6 +67,9 @@ impl UnixSocket {
             };
             let Some(space) = full else {
                 if !self.is_stream() {
+                    if peer.options.has(flag::TIMESTAMP) {
+                        message.sent_at = ktime::real_ns();
+                    }
                     message.charged = charge_packet(message.data.len());
                     self.charge(message.charged);
                 }
@@ -121,6 +124,7 @@ impl UnixSocket {
             None => return Err(ENOTCONN),
         };
         if !self.is_stream() {
+            self.name_for_credentials()?;
             self.check_packet(message.data.count())?;
         }
         if self.shut(SEND_SHUT) {
@@ -168,6 +172,7 @@ impl UnixSocket {
             None if self.peer().is_none() => return Err(ENOTCONN),
             None => {}
         }
+        self.name_for_credentials()?;
         self.check_packet(message.data.count())?;
         let peer = match to {
             Some(to) => {
@@ -295,6 +300,7 @@ impl UnixSocket {
         let want = len.min(message.data.count());
         let copied = message.data.copy_to_iter(packet.data.get(..want).unwrap_or(&[]));
         message.from = packet.address();
+        message.control.timestamp = self.options.timestamp(packet.sent_at);
         let control = self.give_control(&mut packet, message, peek);
         if peek {
             self.check_in(packet, 0, true);
@@ -374,10 +380,13 @@ impl UnixSocket {
         let mut bytes: KVVec<u8> = KVVec::with_capacity(room, GFP_KERNEL)?;
         let mut files = KVec::with_capacity(if has_files { MOST_FILES } else { 0 }, GFP_KERNEL)?;
         let seen = inflight::while_nobody_counts(|| self.look(skip, room, &mut bytes, &mut files));
-        let Some(Seen { sender, from, source, left }) = seen else { return Ok(0) };
+        let Some(Seen { sender, from, source, sent_at, left }) = seen else { return Ok(0) };
         message.from = address_of(from, &source);
         if self.options.has(flag::PASSCRED) {
             message.control.credentials = Some(sender);
+        }
+        if !self.is_stream() {
+            message.control.timestamp = self.options.timestamp(sent_at);
         }
         message.control.files = files;
         let copied = message.data.copy_to_iter(&bytes);
@@ -413,7 +422,8 @@ impl UnixSocket {
             let rest = left.get(skip..).unwrap_or(&[]);
             skip = 0;
             let sender = seen.map_or(message.sender, |seen| seen.sender);
-            seen = Some(Seen { sender, from: message.from, source: message.source.clone(), left: rest.len() });
+            let (source, sent_at) = (message.source.clone(), message.sent_at);
+            seen = Some(Seen { sender, from: message.from, source, sent_at, left: rest.len() });
             let part = rest.get(..rest.len().min(room.saturating_sub(bytes.len()))).unwrap_or(&[]);
             let _ = bytes.extend_from_slice(part, GFP_ATOMIC);
             for file in message.rights.files() {
@@ -438,6 +448,7 @@ struct Seen {
     sender: Ucred,
     from: SockAddr,
     source: WeakArc<UnixSocket>,
+    sent_at: u64,
     /// Bytes of the last message, from where the look began in it.
     left: usize,
 }

@@ -6,7 +6,7 @@ use kalloc::flags::GFP_KERNEL;
 use kalloc::{KBox, KVec};
 use printk::syslog::{Cursor, write_user};
 use sync::Mutex;
-use vfs::{File, FileOps, IovIter, PollMask, PollTable, fmode};
+use vfs::{File, FileOps, IovIter, OpenFlags, PollMask, PollTable, fmode};
 
 /// Longest record in its form for programs.
 const RECORD_MAX: usize = 8192;
@@ -17,7 +17,10 @@ struct Kmsg {
     cursor: Mutex<Cursor>,
 }
 
-pub(crate) fn open() -> Result<KBox<dyn FileOps>> {
+pub(crate) fn open(flags: OpenFlags) -> Result<KBox<dyn FileOps>> {
+    if flags.0 & uapi::O_ACCMODE != uapi::O_WRONLY {
+        crate::syslog::may_read()?;
+    }
     Ok(KBox::new(Kmsg { cursor: Mutex::new(Cursor::oldest()) }, GFP_KERNEL)?)
 }
 

@@ -27,14 +27,14 @@ const MAJOR: u32 = 1;
 struct MemDevices;
 
 impl CharDevice for MemDevices {
-    fn open(&self, inode: &Arc<Inode>, _flags: OpenFlags) -> Result<KBox<dyn FileOps>> {
+    fn open(&self, inode: &Arc<Inode>, flags: OpenFlags) -> Result<KBox<dyn FileOps>> {
         match inode.rdev.minor() {
             3 => null::null(),
             5 => null::zero(),
             7 => null::full(),
             8 => rand::open(false),
             9 => rand::open(true),
-            11 => kmsg::open(),
+            11 => kmsg::open(flags),
             _ => Err(ENXIO),
         }
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `syslog(2)`. Locks: `READER`, so that two destructive reads do not mix.
 
+use core::sync::atomic::Ordering;
 use cred::{CAP_SYS_ADMIN, CAP_SYSLOG};
 use errno::{Result, code::*};
 use printk::syslog as log;
@@ -15,6 +16,11 @@ const READ_ALL: usize = 3;
 const READ_CLEAR: usize = 4;
 const SIZE_BUFFER: usize = 10;
 
+/// Whether the caller may read the log, if that is a privilege (`dmesg_restrict`).
+pub(crate) fn may_read() -> Result {
+    if log::RESTRICTED.load(Ordering::Relaxed) != 0 { may_change() } else { Ok(()) }
+}
+
 fn may_change() -> Result {
     if cred::capable(CAP_SYSLOG) || cred::capable(CAP_SYS_ADMIN) { Ok(()) } else { Err(EPERM) }
 }
@@ -23,7 +29,9 @@ fn may_change() -> Result {
 pub fn sys_syslog(regs: &PtRegs) -> Result<usize> {
     let (action, address) = (regs.arg0(), regs.arg1());
     let len = regs.arg2() as i32;
-    if action != READ_ALL && action != SIZE_BUFFER {
+    if action == READ_ALL || action == SIZE_BUFFER {
+        may_read()?;
+    } else {
         may_change()?;
     }
     match action {

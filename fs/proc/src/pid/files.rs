@@ -76,6 +76,7 @@ impl SeqShow for Info {
         let (mnt, ino) = (file.path().mnt.id, file.inode().ino);
         seq_print!(out, "pos:\t{}\nflags:\t0{flags:o}\nmnt_id:\t{mnt}\nino:\t{ino}\n", file.position())?;
         if file.mode() & fmode::PATH == 0 {
+            vfs::lock_list::show_locks_of(&file, &files, out)?;
             file.ops().show_fdinfo(&file, out).map_err(|_| ENOMEM)?;
         }
         Ok(None)

@@ -10,9 +10,10 @@
 //! | `memory` | `maps`, `smaps`, `mem`, `cmdline`, `environ` |
 //! | `files` | `fd`, `fdinfo`, `cwd`, `root`, `exe` |
 //! | `map_files` | `map_files`: the files that are mapped, by their addresses |
-//! | `mounts` | `mounts`, `mountinfo`, `ns/mnt` |
+//! | `mounts` | `mounts`, `mountinfo`, `mountstats`, `ns/mnt` |
 //! | `oom` | `oom_score`, `oom_score_adj`, `oom_adj` |
 //! | `small` | `comm`, `limits`, `personality`, `syscall`, `wchan`, `io` |
+//! | `waits` | `stack`, `timers`, `timerslack_ns` |
 
 mod access;
 mod dir;
@@ -24,6 +25,7 @@ mod oom;
 mod small;
 mod stat;
 mod status;
+mod waits;
 
 pub(crate) use access::init;
 pub(crate) use dir::process_inode;
@@ -158,10 +160,16 @@ impl Entry {
 use What::*;
 
 /// What a process has that a thread has not.
-static PROCESS_ENTRIES: [Entry; 2] = [Entry("task", 0o555, Tasks), Entry("map_files", 0o500, MapFiles)];
+static PROCESS_ENTRIES: [Entry; 5] = [
+    Entry("task", 0o555, Tasks),
+    Entry("map_files", 0o500, MapFiles),
+    Entry("mountstats", 0o400, Lines(mounts::mountstats)),
+    Entry("timers", 0o444, Text(waits::timers)),
+    Entry("timerslack_ns", 0o666, Writable(waits::slack, waits::set_slack)),
+];
 
 /// What both have.
-static ENTRIES: [Entry; 30] = [
+static ENTRIES: [Entry; 31] = [
     Entry("fd", 0o500, Fds),
     Entry("fdinfo", 0o555, FdInfos),
     Entry("ns", 0o511, Namespaces),
@@ -182,6 +190,7 @@ static ENTRIES: [Entry; 30] = [
     Entry("clear_refs", 0o200, Writable(nothing, memory::clear_refs)),
     Entry("mem", 0o600, Opened(memory::open_mem)),
     Entry("wchan", 0o444, Text(small::wchan)),
+    Entry("stack", 0o400, Text(waits::stack)),
     Entry("cwd", 0o777, Link(files::cwd)),
     Entry("root", 0o777, Link(files::root)),
     Entry("exe", 0o777, Link(files::exe)),

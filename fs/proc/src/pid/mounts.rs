@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `mounts` and `mountinfo`: what is mounted, as the process sees it from its root. Each mount is shown under the name space's
+//! `mounts`, `mountinfo` and `mountstats`: what is mounted, as the process sees it from its root. Each mount is shown under the name space's
 //! mutex; between two of them others may come and go.
 
 use super::View;
@@ -98,6 +98,17 @@ pub(super) fn mounts(view: &View, at: u64, out: &mut SeqBuf) -> Result<Option<u6
         options(mount.flags(), &MOUNT_OPTIONS, out)?;
         mount.sb.ops().show_options(&mount.sb, out).map_err(|_| ENOMEM)?;
         out.put(b" 0 0\n")
+    })
+}
+
+/// `mountstats`: for file systems that count something; none does here.
+pub(super) fn mountstats(view: &View, at: u64, out: &mut SeqBuf) -> Result<Option<u64>> {
+    one(view, at, |mount, place| {
+        out.put(b"device ")?;
+        out.escaped(source(mount), SPECIAL)?;
+        out.put(b" mounted on ")?;
+        out.escaped(place, SPECIAL)?;
+        seq_print!(out, " with fstype {}\n", mount.sb.fs_type.name())
     })
 }
 

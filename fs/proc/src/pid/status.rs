@@ -97,6 +97,8 @@ fn memory(view: &View, out: &mut SeqBuf) -> Result {
     for (name, pages) in lines {
         seq_print!(out, "{name}:\t{:>8} kB\n", pages * (PAGE_SIZE / 1024))?;
     }
+    let dumps = view.thread()?.process().is_dumping_core();
+    seq_print!(out, "CoreDumping:\t{}\n", u8::from(dumps))?;
     let huge = x86_mm::huge::ENABLED && !mm.huge_pages_disabled();
     seq_print!(out, "THP_enabled:\t{}\n", u8::from(huge))
 }

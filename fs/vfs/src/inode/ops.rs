@@ -49,6 +49,10 @@ pub mod iop {
     pub const NO_CAPS: u32 = 1 << 15;
     /// The kernel made it for a device, or on the way to one, and takes it away with that (devtmpfs).
     pub const FOR_DEVICE: u32 = 1 << 16;
+    /// Three bits: how long what is written is expected to live (`F_SET_RW_HINT`).
+    pub const WRITE_HINT: u32 = 7 << WRITE_HINT_SHIFT;
+    /// See [`WRITE_HINT`].
+    pub const WRITE_HINT_SHIFT: u32 = 28;
 }
 
 /// Where a symbolic link leads.

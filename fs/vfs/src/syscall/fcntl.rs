@@ -6,6 +6,7 @@ use super::lock::record_lock;
 use crate::fasync::OwnerKind;
 use crate::fdtable::{current_files, nofile_limit};
 use crate::file::{File, SETFL_MASK, fmode};
+use crate::iop;
 use crate::perm::owner_or_capable;
 use crate::user;
 use errno::{Result, code::*};
@@ -48,8 +49,21 @@ pub fn sys_fcntl(regs: &PtRegs) -> Result<usize> {
         uapi::F_SETSIG => file.set_owner_signal(arg).map(|()| 0),
         uapi::F_SETLEASE => crate::lease::set(&file, fd as i32, arg),
         uapi::F_GETLEASE => Ok(crate::lease::get(&file)),
+        uapi::F_GET_RW_HINT => {
+            let hint = (file.inode().iflags() & iop::WRITE_HINT) >> iop::WRITE_HINT_SHIFT;
+            user::put_user(arg, u64::from(hint)).map(|()| 0)
+        }
+        uapi::F_SET_RW_HINT => set_write_hint(&file, arg),
         _ => file.ops().fcntl(&file, cmd, arg),
     }
+}
+
+/// `F_SET_RW_HINT`: how long what is written to the file will live; kept while the inode is in memory.
+fn set_write_hint(file: &File, arg: usize) -> Result<usize> {
+    let hint = user::get_user::<u64>(arg)?;
+    let hint = u32::try_from(hint).ok().filter(|hint| *hint <= uapi::RWH_WRITE_LIFE_EXTREME).ok_or(EINVAL)?;
+    file.inode().change_iflags(hint << iop::WRITE_HINT_SHIFT, iop::WRITE_HINT);
+    Ok(0)
 }
 
 /// `F_SETOWN_EX`: a `struct f_owner_ex`.
@@ -80,7 +94,7 @@ fn get_owner_ex(file: &File, arg: usize) -> Result<usize> {
 fn set_flags(file: &File, fd: i32, flags: u32) -> Result<usize> {
     let old = file.flags().0;
     let inode = file.inode();
-    if old & uapi::O_APPEND != 0 && flags & uapi::O_APPEND == 0 && inode.iflags() & crate::iop::APPEND != 0 {
+    if old & uapi::O_APPEND != 0 && flags & uapi::O_APPEND == 0 && inode.iflags() & iop::APPEND != 0 {
         return Err(EPERM);
     }
     if flags & uapi::O_NOATIME != 0 && old & uapi::O_NOATIME == 0 && !owner_or_capable(inode)? {

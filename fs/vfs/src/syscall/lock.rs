@@ -23,6 +23,7 @@ pub fn sys_flock(regs: &PtRegs) -> Result<usize> {
     let owner = Arc::as_ptr(&file).addr();
     let mut range = Range {
         owner,
+        through: owner,
         pid: crate::hooks::current_pid() as i32,
         kind: Kind::Shared,
         start: 0,
@@ -101,7 +102,8 @@ pub(crate) fn record_lock(file: &Arc<File>, cmd: u32, arg: usize, owner: usize, 
     }
     let (start, end) = range_of(file, &lock)?;
     let pid = if ofd { -1 } else { crate::hooks::current_pid() as i32 };
-    let mut range = Range { owner, pid, kind: Kind::Shared, start, end, flock: false };
+    let through = Arc::as_ptr(file).addr();
+    let mut range = Range { owner, through, pid, kind: Kind::Shared, start, end, flock: false };
     let kind = lock.l_type as u32;
     match kind {
         uapi::F_RDLCK => {}

@@ -13,6 +13,7 @@ pub mod meta;
 pub mod mount;
 pub mod mount_api;
 pub mod names;
+pub mod old;
 pub mod open;
 pub mod quota;
 mod remap;

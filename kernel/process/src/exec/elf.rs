@@ -123,6 +123,11 @@ pub(super) fn map_and_start(program: &Program, loaded: &Loaded, interpreter: Opt
         return Err(EINVAL);
     }
     let vdso = crate::hooks::map_vdso(&mm)?;
+    let zero = crate::thread::current_process().is_some_and(|p| p.personality() & uapi::MMAP_PAGE_ZERO != 0);
+    if zero {
+        // As Linux: who may not have it goes without.
+        let _ = mm.map_page_zero();
+    }
     let sp = build_stack(program, &placed, stack_top as u64, vdso as u64, &mm)?;
     start(placed.start, sp);
     Ok(())

@@ -139,6 +139,8 @@ struct Attr {
     flags: u64,
     nice: i32,
     priority: u32,
+    /// Of fair policies: the slice asked for, 0 for the usual one.
+    runtime: u64,
 }
 
 /// Reads a `struct sched_attr` of whatever size the program was built with. `E2BIG` (and the size we know written back) if it
@@ -168,11 +170,12 @@ fn read_attr(at: usize) -> Result<Attr> {
         }
         u32::from_le_bytes(w)
     };
-    let flags = u64::from(word(2)) | u64::from(word(3)) << 32;
-    Ok(Attr { policy: word(1), flags, nice: word(4) as i32, priority: word(5) })
+    let long = |i: usize| u64::from(word(i)) | u64::from(word(i + 1)) << 32;
+    let (flags, runtime) = (long(2), long(6));
+    Ok(Attr { policy: word(1), flags, nice: word(4) as i32, priority: word(5), runtime })
 }
 
-/// `sched_setattr(2)`. Utilisation clamps are not there (`EOPNOTSUPP`, as when configured out).
+/// `sched_setattr(2)`. `sched_runtime` of a fair task is the slice it asks for, as in Linux 6.12. Utilisation clamps are not there (`EOPNOTSUPP`, as when configured out).
 pub fn sys_sched_setattr(regs: &PtRegs) -> Result<usize> {
     const UTIL_CLAMP: u64 = 0x60;
     const KNOWN: u64 = 0x7f;
@@ -216,19 +219,36 @@ pub fn sys_sched_setattr(regs: &PtRegs) -> Result<usize> {
         return Ok(0);
     }
     set(&task, new)?;
+    if matches!(policy, policy::NORMAL | policy::BATCH) {
+        sched::set_slice_ns(&task, attr.runtime);
+    }
     Ok(0)
 }
 
-/// `sched_getattr(2)`.
+/// `sched_getattr(2)`. The run time of a fair task is shown if it asked for a slice of its own.
 pub fn sys_sched_getattr(regs: &PtRegs) -> Result<usize> {
     let size = regs.arg2() as u32 as usize;
     if regs.arg1() == 0 || (regs.arg0() as i32) < 0 || !(ATTR_SIZE_VER0..=4096).contains(&size) || regs.arg3() != 0 {
         return Err(EINVAL);
     }
-    let p = sched::params_of(&*target::find(regs.arg0())?);
+    let task = target::find(regs.arg0())?;
+    let p = sched::params_of(&task);
     let size = size.min(ATTR_SIZE);
     let flags = if p.reset_on_fork { FLAG_RESET_ON_FORK as u32 } else { 0 };
-    let words = [size as u32, u32::from(p.policy), flags, 0, p.nice as u32, u32::from(p.rt_priority)];
+    let runtime = match p.policy {
+        policy::NORMAL | policy::BATCH => sched::slice_ns(&task),
+        _ => 0,
+    };
+    let words = [
+        size as u32,
+        u32::from(p.policy),
+        flags,
+        0,
+        p.nice as u32,
+        u32::from(p.rt_priority),
+        runtime as u32,
+        (runtime >> 32) as u32,
+    ];
     let mut bytes = [0u8; ATTR_SIZE];
     for (to, from) in bytes.iter_mut().zip(words.map(u32::to_le_bytes).iter().flatten()) {
         *to = *from;

@@ -26,6 +26,11 @@ pub(crate) fn existing() -> Option<Arc<Timers>> {
     TIMERS.get(&current()).cloned()
 }
 
+/// The timers of `task`'s process, if it has any.
+pub(crate) fn of(task: &Task) -> Option<Arc<Timers>> {
+    TIMERS.get(task).cloned()
+}
+
 /// The current process's timers, made if need be. May sleep.
 pub(crate) fn timers() -> Result<Arc<Timers>> {
     let task = current();

@@ -16,7 +16,7 @@ use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
 use errno::Result;
 use errno::code::{EAGAIN, EINVAL, EOPNOTSUPP, ESRCH};
 use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, WeakArc};
+use kalloc::{Arc, KVec, WeakArc};
 use ktime::{HrTimer, Restart};
 use locking::{SpinIrqGuard, SpinLock};
 use process::Process;
@@ -47,11 +47,57 @@ struct Notify {
     thread: Option<WeakArc<Task>>,
     /// `SIGEV_NONE`.
     silent: bool,
+    /// `SIGEV_*` and the thread's number, as the program gave them.
+    asked: (i32, u32),
 }
 
 struct PosixTimer {
     engine: Engine,
     shared: Arc<Shared>,
+    clock: i32,
+}
+
+/// What `/proc/PID/timers` shows of a timer.
+pub struct ShownTimer {
+    /// Its number.
+    pub id: u32,
+    /// The signal and its value.
+    pub signal: u32,
+    /// The value that comes with the signal.
+    pub value: u64,
+    /// `SIGEV_*`.
+    pub kind: i32,
+    /// The thread that is told with `SIGEV_THREAD_ID`.
+    pub tid: u32,
+    /// `CLOCK_*`.
+    pub clock: i32,
+}
+
+/// The timers of `task`'s process in the order of their numbers. May sleep.
+pub fn timers_of(task: &Task) -> Result<KVec<ShownTimer>> {
+    let mut all = KVec::new();
+    let Some(timers) = owner::of(task) else { return Ok(all) };
+    let set = timers.posix.lock();
+    let mut at = 0;
+    while let Some((id, timer)) = set.timers.next(at) {
+        let notify = &timer.shared.notify;
+        let shown = ShownTimer {
+            id,
+            signal: notify.signal,
+            value: notify.value.unwrap_or(id.into()),
+            kind: notify.asked.0,
+            tid: notify.asked.1,
+            // As Linux shows the process's and the thread's own clock: of nobody in particular.
+            clock: match timer.clock {
+                2 => -6,
+                3 => -2,
+                other => other,
+            },
+        };
+        all.push(shown, GFP_KERNEL)?;
+        at = id.saturating_add(1);
+    }
+    Ok(all)
 }
 
 /// What makes it expire.
@@ -335,14 +381,23 @@ pub(crate) fn init() {
 
 /// `struct sigevent`: value, signal and kind, thread id.
 fn read_event(at: usize, process: &Arc<Process>) -> Result<Notify> {
-    let mut notify =
-        Notify { signal: SIGALRM, value: None, process: Arc::downgrade(process), thread: None, silent: false };
+    let mut notify = Notify {
+        signal: SIGALRM,
+        value: None,
+        process: Arc::downgrade(process),
+        thread: None,
+        silent: false,
+        asked: (SIGEV_SIGNAL, 0),
+    };
     if at == 0 {
         return Ok(notify);
     }
     let value = get_user::<u64>(at)?;
     let [signal, kind, tid] = get_user::<[i32; 3]>(at.wrapping_add(8))?;
     notify.value = Some(value);
+    notify.asked.0 = kind;
+    // Shown, also if nothing is sent.
+    notify.signal = signal.cast_unsigned();
     match kind {
         SIGEV_NONE => notify.silent = true,
         // The library makes the thread; the kernel sends the signal.
@@ -353,6 +408,7 @@ fn read_event(at: usize, process: &Arc<Process>) -> Result<Notify> {
                 return Err(EINVAL);
             }
             notify.thread = Some(Arc::downgrade(&task));
+            notify.asked.1 = tid.cast_unsigned();
         }
         _ => return Err(EINVAL),
     }
@@ -364,7 +420,8 @@ fn read_event(at: usize, process: &Arc<Process>) -> Result<Notify> {
 
 /// `timer_create(2)`.
 pub fn sys_timer_create(regs: &PtRegs) -> Result<usize> {
-    let clock = clock(regs.arg0() as i32)?;
+    let number = regs.arg0() as i32;
+    let clock = clock(number)?;
     if clock.timer_clock().is_none() && !matches!(clock, ClockId::Process(_) | ClockId::Thread(_)) {
         return Err(EOPNOTSUPP);
     }
@@ -375,7 +432,7 @@ pub fn sys_timer_create(regs: &PtRegs) -> Result<usize> {
     let PosixTimers { timers: table, next } = &mut *set;
     let shared = Shared { id: AtomicI32::new(0), state: SpinLock::new(State::new()), notify, _charge: charge_timer()? };
     let shared = Arc::new(shared, GFP_KERNEL)?;
-    let timer = PosixTimer { engine: Engine::new(&clock, &shared)?, shared: shared.clone() };
+    let timer = PosixTimer { engine: Engine::new(&clock, &shared)?, shared: shared.clone(), clock: number };
     let id = table.alloc_cyclic(timer, next, 0, TIMERS_MAX, GFP_KERNEL).map_err(|_| EAGAIN)?;
     shared.id.store(id as i32, Relaxed);
     if let Err(error) = put_user(regs.arg2(), id as i32) {

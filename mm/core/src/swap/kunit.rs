@@ -84,7 +84,7 @@ mod tests {
     }
 
     fn space() -> Result<(Arc<Mm>, usize)> {
-        let mm = Mm::new_exec(&ExecLayout { randomize: true, stack_limit: 8 << 20 })?;
+        let mm = Mm::new_exec(&ExecLayout { randomize: true, stack_limit: 8 << 20, legacy: false })?;
         let flags = uapi::MAP_PRIVATE | uapi::MAP_ANONYMOUS;
         let at = mm.mmap(MapArgs { addr: 0, len: PAGES * PAGE_SIZE, prot: Prot::RW, flags, file: None, pgoff: 0 })?;
         for page in 0..PAGES {
@@ -178,7 +178,7 @@ mod tests {
         if !x86_mm::huge::ENABLED {
             kunit::kunit_skip!("no huge pages");
         }
-        let mm = Mm::new_exec(&ExecLayout { randomize: true, stack_limit: 8 << 20 })?;
+        let mm = Mm::new_exec(&ExecLayout { randomize: true, stack_limit: 8 << 20, legacy: false })?;
         let (len, flags) = (2 * PMD_SIZE, uapi::MAP_PRIVATE | uapi::MAP_ANONYMOUS);
         let at = mm.mmap(MapArgs { addr: 0, len, prot: Prot::RW, flags, file: None, pgoff: 0 })?;
         mm.madvise(at, len, uapi::MADV_HUGEPAGE)?;

@@ -27,17 +27,20 @@ mod links;
 mod mm;
 mod mountapi;
 mod mounts;
+mod persona;
 mod pidfd;
 mod pkeys;
 mod poll;
 mod process;
 mod procfs;
 mod procpid;
+mod rare;
 mod remount;
 mod sigio;
 mod signal;
 mod sockets;
 mod splice;
+mod sysctl;
 mod sysvipc;
 mod sysvmsg;
 mod sysvsem;
@@ -65,6 +68,7 @@ const LONG_LIMIT: u32 = 60;
 fn all() -> Vec<Test> {
     [
         process::TESTS,
+        persona::TESTS,
         signal::TESTS,
         sigio::TESTS,
         pidfd::TESTS,
@@ -91,11 +95,13 @@ fn all() -> Vec<Test> {
         links::TESTS,
         mounts::TESTS,
         remount::TESTS,
+        rare::TESTS,
         mountapi::TESTS,
         trace::TESTS,
         tty::TESTS,
         procfs::TESTS,
         procpid::TESTS,
+        sysctl::TESTS,
         time::TESTS,
         aio::TESTS,
         uring::TESTS,

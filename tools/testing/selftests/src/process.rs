@@ -84,6 +84,10 @@ pub fn helper(words: &[String]) -> ! {
             print!("{}", crate::pkeys::shown());
             0
         }
+        "place" => {
+            print!("{}", crate::persona::shown().unwrap_or_else(|why| why));
+            0
+        }
         "leader" => {
             print!("{}", exec::leader());
             0

@@ -12,6 +12,11 @@ pub const TESTS: &[Test] = &[
     ("proc.subset_pid", subset),
     ("proc.name_of_tmpfile", tmpfile),
     ("proc.mmap_min_addr", min_addr),
+    ("proc.timerslack", timerslack),
+    ("proc.timers", timers),
+    ("proc.stack", stack),
+    ("proc.mountstats", mountstats),
+    ("proc.fdinfo_locks", fdinfo_locks),
 ];
 
 const PAGE: usize = 4096;
@@ -234,4 +239,126 @@ fn min_addr() -> Outcome {
     })();
     let _ = std::fs::write(setting, before);
     outcome
+}
+
+fn write_to(path: &str, value: &str) -> Result<(), i32> {
+    std::fs::write(path, value).map_err(|e| e.raw_os_error().unwrap_or(0))
+}
+
+/// `timerslack_ns` is what `prctl` sets, also of others for who may set priorities.
+fn timerslack() -> Outcome {
+    let own = "/proc/self/timerslack_ns";
+    c!(libc::prctl(libc::PR_SET_TIMERSLACK, 1234));
+    eq!(text(own)?, "1234\n");
+    eq!(write_to(own, "5000"), Ok(()));
+    eq!(c!(libc::prctl(libc::PR_GET_TIMERSLACK)), 5000);
+    eq!(write_to(own, "5x"), Err(libc::EINVAL));
+    let (child, held) = held(0)?;
+    let other = format!("/proc/{child}/timerslack_ns");
+    eq!(text(&other)?, "5000\n");
+    eq!(write_to(&other, "77"), Ok(()));
+    eq!(text(&other)?, "77\n");
+    // The child was born with 5000.
+    eq!(write_to(&other, "0\n"), Ok(()));
+    eq!(text(&other)?, "5000\n");
+    in_child(|| {
+        c!(libc::setuid(1000));
+        ck!(write_to(&other, "1").is_err(), "another user may");
+        Ok(())
+    })?;
+    close(held);
+    wait(child)?;
+    Ok(())
+}
+
+fn make_timer(clock: i32, kind: i32, signal: i32, value: usize) -> Outcome {
+    // SAFETY: may be all zeroes.
+    let mut event: libc::sigevent = unsafe { core::mem::zeroed() };
+    (event.sigev_notify, event.sigev_signo) = (kind, signal);
+    event.sigev_value.sival_ptr = value as *mut libc::c_void;
+    event.sigev_notify_thread_id = c!(libc::syscall(libc::SYS_gettid)) as i32;
+    let mut id = 0_i32;
+    c!(libc::syscall(libc::SYS_timer_create, clock, &mut event, &mut id));
+    Ok(())
+}
+
+/// `timers` has what `timer_create` made.
+fn timers() -> Outcome {
+    let path = "/proc/self/timers";
+    if !std::path::Path::new(path).exists() {
+        return Err(format!("{SKIP}no {path}"));
+    }
+    eq!(text(path)?, "");
+    make_timer(libc::CLOCK_MONOTONIC, libc::SIGEV_SIGNAL, libc::SIGUSR1, 0xabc)?;
+    make_timer(libc::CLOCK_REALTIME, libc::SIGEV_NONE, 0, 0)?;
+    make_timer(libc::CLOCK_PROCESS_CPUTIME_ID, libc::SIGEV_THREAD_ID, libc::SIGUSR2, 1)?;
+    let pid = std::process::id();
+    let shown = text(path)?;
+    for wanted in [
+        format!("signal: 10/0000000000000abc\nnotify: signal/pid.{pid}\nClockID: 1\n"),
+        format!("signal: 0/0000000000000000\nnotify: none/pid.{pid}\nClockID: 0\n"),
+        format!("signal: 12/0000000000000001\nnotify: signal/tid.{pid}\nClockID: -6\n"),
+    ] {
+        ck!(shown.contains(&wanted), "{shown}");
+    }
+    eq!(shown.lines().filter(|line| line.starts_with("ID: ")).count(), 3);
+    Ok(())
+}
+
+/// Where in the kernel somebody sleeps is told to the administrator alone.
+fn stack() -> Outcome {
+    let (child, held) = held(0)?;
+    asleep(child)?;
+    let path = format!("/proc/{child}/stack");
+    let shown = text(&path)?;
+    ck!(!shown.is_empty() && shown.lines().all(|line| line.starts_with("[<0>] ") && line.contains("+0x")), "{shown}");
+    in_child(|| {
+        c!(libc::setuid(1000));
+        fails!(libc::open(cstr(&path).as_ptr(), libc::O_RDONLY), libc::EACCES);
+        Ok(())
+    })?;
+    close(held);
+    wait(child)?;
+    Ok(())
+}
+
+/// One line a mount.
+fn mountstats() -> Outcome {
+    let shown = text("/proc/self/mountstats")?;
+    ck!(shown.lines().all(|l| l.contains(" mounted on ") && l.contains(" with fstype ")), "{shown}");
+    ck!(shown.lines().any(|line| line.ends_with(" mounted on /proc with fstype proc")), "{shown}");
+    Ok(())
+}
+
+/// `fdinfo` shows the locks that are held through a descriptor.
+fn fdinfo_locks() -> Outcome {
+    let name = format!("{}/locked", dir()?);
+    std::fs::write(&name, "text").map_err(|e| e.to_string())?;
+    let (one, other) = (open(&name, libc::O_RDWR)?, open(&name, libc::O_RDWR)?);
+    let lines = |fd: i32| -> Result<Vec<String>, String> {
+        let info = text(&format!("/proc/self/fdinfo/{fd}"))?;
+        Ok(info.lines().filter(|line| line.starts_with("lock:")).map(String::from).collect())
+    };
+    eq!(lines(one)?.len(), 0);
+    c!(libc::flock(one, libc::LOCK_SH));
+    c!(libc::flock(other, libc::LOCK_SH));
+    // SAFETY: may be all zeroes.
+    let mut range: libc::flock = unsafe { core::mem::zeroed() };
+    (range.l_type, range.l_start, range.l_len) = (libc::F_WRLCK as i16, 1, 2);
+    c!(libc::fcntl(other, libc::F_OFD_SETLK, &range));
+    let (first, second) = (lines(one)?, lines(other)?);
+    let pid = std::process::id();
+    eq!(first.len(), 1);
+    ck!(first[0].starts_with(&format!("lock:\t1: FLOCK  ADVISORY  READ {pid} ")), "{first:?}");
+    ck!(first[0].ends_with(" 0 EOF"), "{first:?}");
+    eq!(second.len(), 2);
+    ck!(second[0].starts_with(&format!("lock:\t1: FLOCK  ADVISORY  READ {pid} ")), "{second:?}");
+    ck!(second[1].starts_with("lock:\t2: OFDLCK ADVISORY  WRITE -1 "), "{second:?}");
+    ck!(second[1].ends_with(" 1 2"), "{second:?}");
+    // A record lock is the process's, and shown where it was set.
+    (range.l_start, range.l_len) = (8, 0);
+    c!(libc::fcntl(one, libc::F_SETLK, &range));
+    ck!(lines(one)?[1].starts_with(&format!("lock:\t2: POSIX  ADVISORY  WRITE {pid} ")), "{:?}", lines(one)?);
+    eq!(lines(other)?.len(), 2);
+    Ok(())
 }

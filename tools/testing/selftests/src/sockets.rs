@@ -17,6 +17,8 @@ pub const TESTS: &[Test] = &[
     ("sockets.many_datagrams", many_datagrams),
     ("sockets.later_name", later_name),
     ("sockets.errors_first", errors_first),
+    ("sockets.timestamps", timestamps),
+    ("sockets.name_for_credentials", name_for_credentials),
 ];
 
 const PEEK: i32 = libc::MSG_PEEK | libc::MSG_DONTWAIT;
@@ -276,5 +278,109 @@ fn forced_buffers() -> Outcome {
     c!(libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, (&raw const size).cast(), 4));
     c!(libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, (&raw mut got).cast(), &mut len));
     ck!(got > 0 && got < 10_000, "a buffer of {got}");
+    Ok(())
+}
+
+/// The kinds and sizes of the control messages that come with the next message, and what the first has in it.
+fn control_of(fd: i32) -> Result<(Vec<(i32, usize)>, [u64; 2]), String> {
+    let (mut byte, mut room) = (0_u8, [0_u64; 16]);
+    let mut data = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    // SAFETY: may be all zeroes.
+    let mut message: libc::msghdr = unsafe { core::mem::zeroed() };
+    (message.msg_iov, message.msg_iovlen) = (&mut data, 1);
+    (message.msg_control, message.msg_controllen) = (room.as_mut_ptr().cast(), 128);
+    c!(libc::recvmsg(fd, &mut message, libc::MSG_DONTWAIT));
+    eq!(message.msg_flags & libc::MSG_CTRUNC, 0);
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at * 8 < message.msg_controllen {
+        let len = room[at] as usize;
+        eq!(room[at + 1] as i32, libc::SOL_SOCKET);
+        found.push(((room[at + 1] >> 32) as i32, len - 16));
+        at += len.div_ceil(8);
+    }
+    Ok((found, [room[2], room[3]]))
+}
+
+/// Packets come with the time at which they were sent, for who asks, in the form that was asked for.
+fn timestamps() -> Outcome {
+    const NEW: (i32, i32) = (63, 64);
+    let option = |fd: i32, name: i32| {
+        let (mut value, mut len) = (7_i32, 4_u32);
+        c!(libc::getsockopt(fd, libc::SOL_SOCKET, name, (&raw mut value).cast(), &mut len));
+        Ok::<i32, String>(value)
+    };
+    for kind in [libc::SOCK_DGRAM, libc::SOCK_SEQPACKET] {
+        let [a, b] = pair(kind)?;
+        put(a, b"x")?;
+        eq!(control_of(b)?.0, vec![]);
+        for (name, units) in [
+            (libc::SO_TIMESTAMP, 1_000_000),
+            (libc::SO_TIMESTAMPNS, 1_000_000_000),
+            (NEW.0, 1_000_000),
+            (NEW.1, 1_000_000_000),
+        ] {
+            let on = 1_i32;
+            c!(libc::setsockopt(b, libc::SOL_SOCKET, name, (&raw const on).cast(), 4));
+            eq!(option(b, name)?, 1);
+            put(a, b"x")?;
+            let (found, [seconds, part]) = control_of(b)?;
+            eq!(found, vec![(name, 16)]);
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |t| t.as_secs());
+            ck!(now.abs_diff(seconds) <= 2 && part < units, "{seconds} and {part} at {now}");
+        }
+        eq!(option(b, libc::SO_TIMESTAMP)?, 0);
+        // The time goes before who sent it.
+        let on = 1_i32;
+        c!(libc::setsockopt(b, libc::SOL_SOCKET, libc::SO_PASSCRED, (&raw const on).cast(), 4));
+        put(a, b"x")?;
+        eq!(control_of(b)?.0, vec![(NEW.1, 16), (libc::SCM_CREDENTIALS, 12)]);
+        let off = 0_i32;
+        c!(libc::setsockopt(b, libc::SOL_SOCKET, NEW.1, (&raw const off).cast(), 4));
+        put(a, b"x")?;
+        eq!(control_of(b)?.0, vec![(libc::SCM_CREDENTIALS, 12)]);
+    }
+    // Streams have no times.
+    let [a, b] = pair(libc::SOCK_STREAM)?;
+    let on = 1_i32;
+    c!(libc::setsockopt(b, libc::SOL_SOCKET, libc::SO_TIMESTAMP, (&raw const on).cast(), 4));
+    put(a, b"x")?;
+    eq!(control_of(b)?.0, vec![]);
+    Ok(())
+}
+
+/// A socket that wants credentials gets a name when it first sends or connects.
+fn name_for_credentials() -> Outcome {
+    let named = |fd: i32| {
+        // SAFETY: may be all zeroes.
+        let mut name: libc::sockaddr_un = unsafe { core::mem::zeroed() };
+        let mut len = 110;
+        c!(libc::getsockname(fd, (&raw mut name).cast(), &mut len));
+        Ok::<(u32, i8), String>((len, name.sun_path[0]))
+    };
+    for kind in [libc::SOCK_DGRAM, libc::SOCK_SEQPACKET] {
+        let [a, _b] = pair(kind)?;
+        put(a, b"x")?;
+        eq!(named(a)?, (2, 0));
+        let on = 1_i32;
+        c!(libc::setsockopt(a, libc::SOL_SOCKET, libc::SO_PASSCRED, (&raw const on).cast(), 4));
+        eq!(named(a)?, (2, 0));
+        put(a, b"x")?;
+        // Five digits after a NUL.
+        eq!(named(a)?, (8, 0));
+    }
+    let listener = c!(libc::socket(libc::AF_UNIX, libc::SOCK_STREAM, 0));
+    let family = libc::AF_UNIX as u16;
+    c!(libc::bind(listener, (&raw const family).cast(), 2));
+    c!(libc::listen(listener, 1));
+    // SAFETY: may be all zeroes.
+    let mut name: libc::sockaddr_un = unsafe { core::mem::zeroed() };
+    let mut len = 110;
+    c!(libc::getsockname(listener, (&raw mut name).cast(), &mut len));
+    let client = c!(libc::socket(libc::AF_UNIX, libc::SOCK_STREAM, 0));
+    let on = 1_i32;
+    c!(libc::setsockopt(client, libc::SOL_SOCKET, libc::SO_PASSCRED, (&raw const on).cast(), 4));
+    c!(libc::connect(client, (&raw const name).cast(), len));
+    eq!(named(client)?, (8, 0));
     Ok(())
 }

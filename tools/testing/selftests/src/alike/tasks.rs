@@ -2,10 +2,11 @@
 //! Priorities, timers, process groups, sockets and memory.
 
 use crate::util::{Outcome, in_child};
-use crate::{Test, c, eq, fails};
+use crate::{Test, c, ck, eq, fails};
 
 pub const TESTS: &[Test] = &[
     ("alike.keep_params", keep_params),
+    ("alike.slice", slice),
     ("alike.io_priority_of_root", io_priority_of_root),
     ("alike.timer_off_remembers", timer_off_remembers),
     ("alike.group_before_pid", group_before_pid),
@@ -23,6 +24,28 @@ fn keep_params() -> Outcome {
         c!(libc::syscall(libc::SYS_sched_setattr, 0, &attr, 0));
         eq!(c!(libc::sched_getscheduler(0)), 0);
         eq!(c!(libc::getpriority(libc::PRIO_PROCESS, 0)), 0);
+        Ok(())
+    })
+}
+
+/// A fair task may ask for a slice: since Linux 6.12 it is kept within bounds and shown, before it is ignored.
+fn slice() -> Outcome {
+    in_child(|| {
+        let set = |policy: u32, runtime: u32| [48_u32, policy, 0, 0, 0, 0, runtime, 0, 0, 0, 0, 0];
+        let shown = || {
+            let mut attr = [0_u32; 12];
+            c!(libc::syscall(libc::SYS_sched_getattr, 0, &mut attr, 48, 0));
+            Ok::<_, String>((attr[1], attr[6]))
+        };
+        for (policy, asked, given) in [(0, 200_000, 200_000), (3, 1, 100_000), (0, 900_000_000, 100_000_000)] {
+            c!(libc::syscall(libc::SYS_sched_setattr, 0, &set(policy, asked), 0));
+            let (now, runtime) = shown()?;
+            eq!(now, policy);
+            ck!(runtime == given || runtime == 0, "{runtime}");
+        }
+        // SCHED_IDLE has none.
+        c!(libc::syscall(libc::SYS_sched_setattr, 0, &set(5, 200_000), 0));
+        eq!(shown()?.0, 5);
         Ok(())
     })
 }

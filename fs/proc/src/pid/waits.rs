@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a process waits for and how exactly: `stack`, `timers`, `timerslack_ns`. Locks: those of what is shown, one at a time.
+
+use super::View;
+use super::access::may_access;
+use crate::sysctl::parse_long;
+use errno::{Result, code::*};
+use kalloc::KVec;
+use kalloc::flags::GFP_ATOMIC;
+use task::State;
+use vfs::{SeqBuf, seq_print};
+
+/// Most entries of a stack that are shown.
+const DEPTH: usize = 64;
+
+/// `stack`: where in the kernel the thread sleeps, for the administrator; nothing of one that runs.
+pub(super) fn stack(view: &View, out: &mut SeqBuf) -> Result {
+    if !cred::capable(cred::CAP_SYS_ADMIN) {
+        return Err(EACCES);
+    }
+    if !may_access(&view.task) {
+        return Err(EPERM);
+    }
+    let waiting = State(State::NORMAL.0 | State::STOPPED.0 | State::TRACED.0);
+    let mut places = KVec::with_capacity(DEPTH, kalloc::flags::GFP_KERNEL)?;
+    view.task.inspect(waiting, |sleeper| {
+        sleeper.stack_trace(|address| places.len() < DEPTH && places.push(address, GFP_ATOMIC).is_ok());
+    });
+    for address in &places {
+        // The call, and not what follows it.
+        match kallsyms::lookup(address.wrapping_sub(1)) {
+            Some(at) => seq_print!(out, "[<0>] {}+{:#x}/{:#x}\n", at.name, at.offset + 1, at.size)?,
+            None => seq_print!(out, "[<0>] {address:#x}\n")?,
+        }
+    }
+    Ok(())
+}
+
+/// `timers`: those that the process made by `timer_create(2)`, the newest first.
+pub(super) fn timers(view: &View, out: &mut SeqBuf) -> Result {
+    let pid = view.thread()?.process().pid();
+    for timer in posix_time::posix_timer::timers_of(&view.task)?.iter().rev() {
+        let how = match timer.kind & !SIGEV_THREAD_ID {
+            SIGEV_NONE => "none",
+            SIGEV_THREAD => "thread",
+            _ => "signal",
+        };
+        let (who, number) = if timer.kind & SIGEV_THREAD_ID != 0 { ("tid", timer.tid) } else { ("pid", pid) };
+        seq_print!(out, "ID: {}\nsignal: {}/{:016x}\n", timer.id, timer.signal, timer.value)?;
+        seq_print!(out, "notify: {how}/{who}.{number}\nClockID: {}\n", timer.clock)?;
+    }
+    Ok(())
+}
+
+const SIGEV_NONE: i32 = 1;
+const SIGEV_THREAD: i32 = 2;
+const SIGEV_THREAD_ID: i32 = 4;
+
+/// Others' slack is the business of who may set their priorities.
+fn may_slack(view: &View) -> Result {
+    let own = core::ptr::eq(&*view.task, &*task::current());
+    if own || cred::capable(cred::CAP_SYS_NICE) { Ok(()) } else { Err(EPERM) }
+}
+
+/// `timerslack_ns`.
+pub(super) fn slack(view: &View, out: &mut SeqBuf) -> Result {
+    may_slack(view)?;
+    seq_print!(out, "{}\n", sched::timer_slack_ns(&view.task))
+}
+
+/// A write to `timerslack_ns`: 0 goes back to what the thread started with.
+pub(super) fn set_slack(view: &View, data: &[u8]) -> Result<usize> {
+    let ns = parse_long(data)?;
+    may_slack(view)?;
+    sched::set_timer_slack_ns(&view.task, ns);
+    Ok(data.len())
+}

@@ -8,6 +8,7 @@ use crate::bdev::{BlockDevice, PartitionInfo};
 use crate::bio::Bio;
 use crate::limits::QueueLimits;
 use crate::mq::Queue;
+use crate::ratios::DirtyRatios;
 use crate::registry::{self, Number};
 use crate::stats::DiskStats;
 use core::any::Any;
@@ -149,6 +150,7 @@ pub struct Gendisk {
     diskseq: u64,
     /// Read-ahead in KB (`queue/read_ahead_kb`).
     read_ahead_kb: AtomicU32,
+    dirty: DirtyRatios,
 }
 
 static DISKSEQ: AtomicU64 = AtomicU64::new(0);
@@ -177,6 +179,7 @@ impl Gendisk {
             parts: RcuArc::null(),
             open: Mutex::new(0),
             diskseq: DISKSEQ.fetch_add(1, Relaxed) + 1,
+            dirty: DirtyRatios::new(),
         };
         Ok(Arc::new(disk, GFP_KERNEL)?)
     }
@@ -274,6 +277,11 @@ impl Gendisk {
     /// Sets the read-ahead: whole pages of it.
     pub fn set_read_ahead_kb(&self, kb: u32) {
         self.read_ahead_kb.store(kb - kb % (PAGE_SIZE as u32 >> 10), Relaxed);
+    }
+
+    /// What its devices have of the memory that may be dirty.
+    pub fn dirty(&self) -> &DirtyRatios {
+        &self.dirty
     }
 
     /// Counters of the whole disk.

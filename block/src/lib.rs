@@ -10,6 +10,7 @@
 //! | `limits` | what a device can do at once |
 //! | `bdev` | [`BlockDevice`]: a disk or a partition, as `dev_t` names it |
 //! | `disk` | [`Gendisk`]: a disk, its driver, its partitions |
+//! | `ratios` | what a disk has of the memory that may be dirty |
 //! | `registry` | which disks there are, their numbers and names |
 //! | `open` | opening, exclusive claims |
 //! | `plug` | what a task keeps back while it sends several |
@@ -33,6 +34,7 @@ mod limits;
 pub mod mq;
 mod open;
 mod plug;
+mod ratios;
 mod registry;
 mod stats;
 mod submit;
@@ -54,6 +56,7 @@ pub use kdev::Dev;
 pub use limits::{BLK_DEF_MAX_SECTORS, QueueLimits};
 pub use open::{BdevHandle, Holder, open_by_dev, open_nonblock};
 pub use plug::init;
+pub use ratios::DirtyRatios;
 pub use registry::{
     BLOCK_EXT_MAJOR, disk_name, disks, for_each_major, lookup, lookup_name, register_blkdev, unregister_blkdev,
 };

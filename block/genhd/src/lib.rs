@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What programs see of disks: nodes in `/dev`, `/sys/block`, `/sys/class/block`, `/proc/partitions`, `/proc/diskstats`; and the reading
+//! What programs see of disks: nodes in `/dev`, `/sys/block`, `/sys/class/{block,bdi}`, `/proc/partitions`, `/proc/diskstats`; and the reading
 //! of partition tables when a disk comes. The core tells this crate of what comes and goes (`block::BlockEvents`).
 //!
 //! Locks: those of the file systems it writes to; the core's `open` mutex is held around a scan.
@@ -9,6 +9,7 @@
 #![feature(arbitrary_self_types)]
 
 mod attributes;
+mod bdi;
 mod queue;
 mod requests;
 mod scan;
@@ -107,6 +108,7 @@ fn show(bdev: &Arc<BlockDevice>) -> Result {
             dir.link(b"device", &root.path_or_new(parent)?)?;
         }
         queue::add(&dir, bdev.disk())?;
+        bdi::add(&dir, bdev)?;
     }
     attributes::add(&dir, bdev)?;
     let node = bdev.name()?;
@@ -132,6 +134,9 @@ fn try_hide(bdev: &Arc<BlockDevice>) -> Result {
         {
             link.remove();
         }
+    }
+    if !bdev.is_partition() {
+        bdi::remove(bdev)?;
     }
     let dir = directory(bdev)?;
     sysfs::uevent::emit(Action::Remove, &dir, "block", |out| attributes::uevent(bdev, out));

@@ -11,6 +11,7 @@ use crate::mq::Queue;
 use crate::ratios::DirtyRatios;
 use crate::registry::{self, Number};
 use crate::stats::DiskStats;
+use crate::trace::Traced;
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
 use errno::{Result, code::*};
@@ -151,6 +152,8 @@ pub struct Gendisk {
     /// Read-ahead in KB (`queue/read_ahead_kb`).
     read_ahead_kb: AtomicU32,
     dirty: DirtyRatios,
+    /// Who is told of what happens.
+    pub(crate) tracer: RcuArc<Traced>,
 }
 
 static DISKSEQ: AtomicU64 = AtomicU64::new(0);
@@ -180,6 +183,7 @@ impl Gendisk {
             open: Mutex::new(0),
             diskseq: DISKSEQ.fetch_add(1, Relaxed) + 1,
             dirty: DirtyRatios::new(),
+            tracer: RcuArc::null(),
         };
         Ok(Arc::new(disk, GFP_KERNEL)?)
     }

@@ -15,6 +15,7 @@
 //! | `open` | opening, exclusive claims |
 //! | `plug` | what a task keeps back while it sends several |
 //! | `mq` | requests for drivers with hardware queues |
+//! | `trace` | telling a listener of all this |
 //! | `stats` | counters of `/proc/diskstats` |
 //!
 //! Above: the page cache, file systems, block device files. Below: drivers, through [`BlockOps`].
@@ -38,6 +39,7 @@ mod ratios;
 mod registry;
 mod stats;
 mod submit;
+mod trace;
 mod types;
 
 #[cfg(any(test, CONFIG_KUNIT = "y"))]
@@ -63,4 +65,5 @@ pub use registry::{
 pub use stats::{DiskStats, StatTotals};
 pub use submit::{submit_bio, submit_bio_wait};
 pub use task_io::Plug;
+pub use trace::{Action, Event, Extra, Traced, Tracer};
 pub use types::{Op, OpFlags, SECTOR_SHIFT, SECTOR_SIZE};

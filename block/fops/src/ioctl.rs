@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `BLK*` requests that every block device knows; what is not known goes to the driver. Source: `linux/fs.h` of the UAPI headers.
 
+use blktrace::{BLKTRACESETUP, BLKTRACESTART, BLKTRACESTOP, BLKTRACETEARDOWN};
 use block::{BdevHandle, BlockDevice, Holder, PartitionInfo, open_by_dev};
 use cred::{CAP_SYS_ADMIN, capable};
 use errno::{Result, code::*};
@@ -91,6 +92,7 @@ pub(crate) fn ioctl(handle: &BdevHandle, cmd: u32, arg: usize) -> Result<usize> 
         }
         BLKPG => partition(bdev, arg)?,
         BLKDISCARD | BLKSECDISCARD | BLKZEROOUT => range(bdev, write, cmd, arg)?,
+        BLKTRACESETUP | BLKTRACESTART | BLKTRACESTOP | BLKTRACETEARDOWN => blktrace::ioctl(bdev, cmd, arg)?,
         HDIO_GETGEO => geometry(bdev, arg)?,
         _ => return disk.ops().ioctl(bdev, write, cmd, arg),
     }

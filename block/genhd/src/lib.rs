@@ -42,6 +42,7 @@ impl BlockEvents for Events {
     }
 
     fn disk_removed(&self, disk: &Arc<Gendisk>) {
+        blktrace::gone(disk);
         if let Some(whole) = disk.part(0) {
             hide(&whole);
         }

@@ -6,6 +6,7 @@ use super::merge::{Merged, is_mergeable};
 use super::queue::Queue;
 use super::sched::{Sched, Sent};
 use crate::bio::{Bio, BioVec};
+use crate::trace::{Action, Extra};
 use crate::types::{Op, OpFlags, SECTOR_SHIFT};
 use errno::Result;
 use kalloc::flags::{GFP_KERNEL, GFP_NOWAIT};
@@ -220,6 +221,7 @@ impl Request {
             let (op, start) = (body.stat_op(), body.start_ns);
             for_stats(&bio, |stats| stats.start(op, start));
         }
+        bio.trace(Action::GetRequest, Extra::None);
         // There is room for one.
         let _ = body.bios.push_within_capacity(bio);
     }
@@ -234,6 +236,7 @@ impl Request {
             let op = bio.op();
             for_stats(&bio, |stats| stats.merged(op));
         }
+        bio.trace(if at == Merged::Back { Action::BackMerge } else { Action::FrontMerge }, Extra::None);
         body.len += bio.len();
         body.segments = body.segments.saturating_add(bio.segments().len() as u32);
         match at {
@@ -253,6 +256,7 @@ impl Request {
     /// It was done (or failed): tells the bios' receivers and frees the tag, or goes on with the next step. Any context. It may call
     /// `queue_rq` for others: the driver holds no lock that it takes there.
     pub fn complete(mut self: KBox<Self>, status: Result) {
+        self.trace(Action::Complete, status);
         let next = match self.body.step {
             Step::PreFlush if self.body.len != 0 => Some(Step::Data),
             Step::Data if self.body.post_flush => Some(Step::PostFlush),

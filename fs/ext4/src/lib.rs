@@ -31,6 +31,7 @@ mod fallocate;
 mod fiemap;
 mod file;
 mod fileattr;
+mod fsmap;
 mod health;
 mod inode_ops;
 mod ioctl;

@@ -44,6 +44,7 @@ mod namei;
 mod orphan;
 mod quota;
 mod resize;
+mod space;
 mod tx;
 mod xattr;
 
@@ -58,5 +59,6 @@ pub use map::{Create, Mapping, State};
 pub use namei::NewFile;
 pub use orphan::Noted;
 pub use quota::{Quota, QuotaKind};
+pub use space::{Run, Use};
 pub use tx::Tx;
 pub use xattr::SetMode;

@@ -484,3 +484,33 @@ fn inline_content_is_not_lost() {
     vfs.put(greedy);
     check(&mut vfs, &image);
 }
+
+#[test]
+fn blocks_where_they_are_wanted() {
+    use ext4_core::{Run, Use};
+    let scratch = Scratch::new();
+    let image = scratch.file("image");
+    mkfs(&image, "-t ext4 -b 1024 -O ^has_journal", "48M", None);
+    let mut vfs = Vfs::new(mount(&image, false));
+    let fs = &vfs.fs;
+    let fixed = fs.fixed_metadata().unwrap();
+    let free: Vec<Run> = (0..fs.groups_count()).flat_map(|number| fs.free_space(number).unwrap().to_vec()).collect();
+    // Nothing is two things, and all that dumpe2fs calls free is.
+    let mut all: Vec<Run> = fixed.iter().chain(&free).copied().collect();
+    all.sort_unstable();
+    assert!(all.windows(2).all(|pair| pair[0].start + pair[0].len <= pair[1].start), "{all:?}");
+    assert_eq!(free.iter().map(|run| run.len).sum::<u64>(), fs.statfs().free);
+    assert_eq!(fixed.iter().filter(|run| run.what == Use::Super).map(|run| run.len).sum::<u64>(), 4);
+    let hole = *free.iter().max_by_key(|run| run.len).unwrap();
+    let goal = hole.start + hole.len / 2;
+    let file = vfs.create(2, b"file", FILE).unwrap();
+    let mut inode = vfs.take(file);
+    assert!(vfs.fs.set_goal(&mut inode, 0, 1).is_err(), "the superblock");
+    vfs.fs.set_goal(&mut inode, 10, goal).unwrap();
+    let credits = vfs.fs.credits_for_map(&inode) + 8;
+    let found = vfs.fs.run(credits, true, |tx| vfs.fs.preallocate(tx, &mut inode, 10, 60)).unwrap();
+    assert_eq!(found, 60);
+    assert_eq!(vfs.fs.map(&inode, 10, 50).unwrap().state, State::Unwritten(goal));
+    vfs.put(inode);
+    check(&mut vfs, &image);
+}

@@ -79,14 +79,25 @@ fn open(path: &Path, block: u64) -> Option<(File, Vec<Extent>)> {
     (!extents.is_empty()).then_some((file, extents))
 }
 
+/// How often pages that are busy are tried.
+const TRIES: u32 = 5;
+
 /// Exchanges all of one extent; whether all of it was.
 fn exchange(file: &File, extent: Extent, donor: &File, at: u64) -> Result<bool> {
-    let mut done = 0;
+    let (mut done, mut tries) = (0, 0);
     while done < extent.len {
-        match sys::exchange(file, extent.logical + done, donor, at + done, extent.len - done)? {
-            0 => return Ok(false),
-            moved => done += moved,
+        match sys::exchange(file, extent.logical + done, donor, at + done, extent.len - done) {
+            Ok(0) => return Ok(false),
+            Ok(moved) => done += moved,
+            // What is cached of it is in use: it is read again.
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) && tries < TRIES => {
+                tries += 1;
+                file.sync_all()?;
+                sys::forget(file);
+            }
+            Err(error) => return Err(error),
         }
+        file.sync_data()?;
     }
     Ok(true)
 }

@@ -132,6 +132,12 @@ pub fn allocate(file: &File, start: u64, len: u64) -> Result<()> {
     if result < 0 { Err(Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Drops what is cached of the file, if nobody uses it.
+pub fn forget(file: &File) {
+    // SAFETY: plain numbers. It is advice: there is no error to look at.
+    unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+}
+
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 struct Record {

@@ -86,9 +86,11 @@ const TRIES: u32 = 5;
 fn exchange(file: &File, extent: Extent, donor: &File, at: u64) -> Result<bool> {
     let (mut done, mut tries) = (0, 0);
     while done < extent.len {
-        match sys::exchange(file, extent.logical + done, donor, at + done, extent.len - done) {
-            Ok(0) => return Ok(false),
-            Ok(moved) => done += moved,
+        let (moved, result) = sys::exchange(file, extent.logical + done, donor, at + done, extent.len - done);
+        done += moved;
+        match result {
+            Ok(()) if moved == 0 => return Ok(false),
+            Ok(()) => {}
             // What is cached of it is in use: it is read again.
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) && tries < TRIES => {
                 tries += 1;

@@ -105,8 +105,8 @@ pub fn extents(file: &File, block: u64) -> Result<Option<Vec<Extent>>> {
     }
 }
 
-/// Exchanges `len` blocks: `file` has the donor's afterwards, with its own content. How many were.
-pub fn exchange(file: &File, start: u64, donor: &File, donor_start: u64, len: u64) -> Result<u64> {
+/// Exchanges `len` blocks: `file` has the donor's afterwards, with its own content. How many were, also if the rest failed.
+pub fn exchange(file: &File, start: u64, donor: &File, donor_start: u64, len: u64) -> (u64, Result<()>) {
     #[repr(C)]
     struct Move {
         reserved: u32,
@@ -115,8 +115,8 @@ pub fn exchange(file: &File, start: u64, donor: &File, donor_start: u64, len: u6
         moved: u64,
     }
     let mut request = Move { reserved: 0, donor: donor.as_raw_fd() as u32, range: [start, donor_start, len], moved: 0 };
-    ioctl(file, EXT4_IOC_MOVE_EXT, &raw mut request)?;
-    Ok(request.moved)
+    let result = ioctl(file, EXT4_IOC_MOVE_EXT, &raw mut request);
+    (request.moved, result)
 }
 
 /// Says where the file's block should be. `Unsupported` on another kernel.

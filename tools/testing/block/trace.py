@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Readahead as the disk sees it, by Debian's blktrace: the windows of a stream, and what streams that are interleaved, backward, strided,
 unaligned or retried cost in requests and bytes; what `posix_fadvise` and `read_ahead_kb` change; and that traces themselves hold
-together (each request that was sent ends). --linux: the same on Debian's kernel."""
+together (each request that was sent ends); and loop devices past their file's cache. --linux: the same on Debian's kernel."""
 
 import argparse
 import os
@@ -144,7 +144,32 @@ def traces(guest):
     guest.check("kill -INT $(cat /tmp/pid); wait $(cat /tmp/pid); true")
 
 
-TESTS = [windows, without, advice, at_random, interleaved, orders, cached, traces]
+def loop(guest):
+    """A loop device past its file's cache: what is written arrives, what is read is cached once alone; and what sysfs says of it."""
+    losetup = "/usr/sbin/losetup"
+    guest.check("dd if=/dev/urandom of=/mnt/l bs=1M count=8 2>/dev/null; sync")
+    device = guest.check(f"{losetup} --direct-io=on -f --show /mnt/l").strip()
+    about = f"/sys/block/{os.path.basename(device)}/loop"
+    want("attributes", guest.check(f"cat {about}/dio {about}/offset {about}/sizelimit {about}/autoclear {about}/partscan").split(), ["1", "0", "0", "0", "0"])
+    want("file", guest.check(f"cat {about}/backing_file").strip(), "/mnt/l")
+    want("losetup", guest.check(f"{losetup} -n -O DIO,BACK-FILE {device}").split(), ["1", "/mnt/l"])
+    guest.check("echo 3 >/proc/sys/vm/drop_caches")
+    guest.check(f"dd if=/dev/urandom of=/tmp/new bs=64k count=16 2>/dev/null; dd if=/tmp/new of={device} bs=64k seek=20 conv=fsync 2>/dev/null; "
+                f"cat {device} | md5sum >/tmp/sum; dd if={device} bs=64k skip=20 count=16 2>/dev/null | cmp - /tmp/new")
+    cached = int(guest.check("fincore -n -b -o PAGES /mnt/l").strip())
+    if cached > 64:
+        raise GuestError(f"{cached} pages of the file are cached")
+    guest.check("dd if=/mnt/l bs=64k skip=20 count=16 2>/dev/null | cmp - /tmp/new; md5sum </mnt/l | cmp - /tmp/sum")
+    guest.check(f"{losetup} --direct-io=off {device}")
+    want("dio", guest.check(f"cat {about}/dio").strip(), "0")
+    guest.check(f"dd if=/tmp/new of={device} bs=64k conv=fsync 2>/dev/null; dd if=/mnt/l bs=64k count=16 2>/dev/null | cmp - /tmp/new")
+    guest.check(f"{losetup} -d {device}; n=0; while [ -e {about} ] && [ $n -lt 50 ]; do sleep 0.1; n=$((n+1)); done; [ ! -e {about} ]; rm /mnt/l")
+    # A file of tmpfs has no such way on Linux 6.1: asking for it is no error when it is attached.
+    guest.check(f"dd if=/dev/zero of=/tmp/l bs=1M count=1 2>/dev/null; d=$({losetup} --direct-io=on -f --show /tmp/l) && "
+                f"[ $(cat /sys/block/${{d#/dev/}}/loop/dio) = 0 ] && {losetup} -d $d; rm /tmp/l")
+
+
+TESTS = [windows, without, advice, at_random, interleaved, orders, cached, traces, loop]
 
 
 def main():
@@ -158,7 +183,7 @@ def main():
     report = Report()
     with tempfile.TemporaryDirectory(prefix="trace-") as work:
         disk, initrd = os.path.join(work, "disk"), os.path.join(work, "initrd")
-        cpio = tools.base(("blktrace", "blkparse", "filefrag"), linux=args.linux, packages=("blktrace", "libaio1"))
+        cpio = tools.base(("blktrace", "blkparse", "filefrag", "losetup", "fincore"), linux=args.linux, packages=("blktrace", "libaio1", "mount"))
         cpio.file("bin/streams", src=os.path.join(programs.build("ext4-tests"), "streams"), mode=0o755)
         cpio.write(initrd)
         with open(disk, "wb") as f:

@@ -110,6 +110,7 @@ fn show(bdev: &Arc<BlockDevice>) -> Result {
         }
         queue::add(&dir, bdev.disk())?;
         bdi::add(&dir, bdev)?;
+        requests::add_hw(&dir, bdev.disk())?;
     }
     attributes::add(&dir, bdev)?;
     let node = bdev.name()?;

@@ -270,6 +270,9 @@ impl Request {
             return;
         }
         let body = &mut self.body;
+        if let Some(bio) = body.bios.first() {
+            bio.bdev().disk().add_random();
+        }
         if body.counted
             && let Some(bio) = body.bios.first()
         {

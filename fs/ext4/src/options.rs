@@ -51,7 +51,11 @@ pub(crate) struct Options {
     pub(crate) minixdf: bool,
     pub(crate) resuid: u32,
     pub(crate) resgid: u32,
+    /// Blocks that allocations are aligned to; 0: none.
     pub(crate) stripe: u32,
+    /// What counts if no good stripe is named, and the largest that is one.
+    default_stripe: u32,
+    most_stripe: u32,
     /// Limits of users, groups and projects hold.
     pub(crate) quotas: [bool; 3],
     /// The log has checksums of its blocks.
@@ -101,6 +105,12 @@ fn number(value: Option<&[u8]>) -> Result<u32> {
     option::number(value.ok_or(EINVAL)?, 0)
 }
 
+/// The first of two stripes that fits a group; one of a single block aligns nothing.
+fn stripe(wanted: [u32; 2], most: u32) -> u32 {
+    let found = wanted.into_iter().find(|&blocks| blocks != 0 && blocks <= most).unwrap_or(0);
+    if found == 1 { 0 } else { found }
+}
+
 impl Options {
     /// What the superblock says.
     pub(crate) fn of_disk(sb: &SuperBlock) -> Self {
@@ -113,6 +123,8 @@ impl Options {
             _ => Some(DataMode::Ordered),
         };
         let delalloc = opts & default_opt::NODELALLOC == 0;
+        let most = sb.blocks_per_group.get();
+        let default_stripe = stripe([sb.raid_stripe_width.get(), sb.raid_stride.get().into()], most);
         Self {
             errors,
             default_errors: errors,
@@ -135,7 +147,9 @@ impl Options {
             minixdf: false,
             resuid: sb.def_resuid.get().into(),
             resgid: sb.def_resgid.get().into(),
-            stripe: 0,
+            stripe: default_stripe,
+            default_stripe,
+            most_stripe: most,
             quotas: [false; 3],
             journal_checksum: sb.has_metadata_csum(),
             default_checksum: sb.has_metadata_csum(),
@@ -237,7 +251,7 @@ impl Options {
             (b"bsddf", None) => self.minixdf = false,
             (b"resuid", value) => self.resuid = option::id(value.ok_or(EINVAL)?)?,
             (b"resgid", value) => self.resgid = option::id(value.ok_or(EINVAL)?)?,
-            (b"stripe", value) => self.stripe = number(value)?,
+            (b"stripe", value) => self.stripe = stripe([number(value)?, self.default_stripe], self.most_stripe),
             (b"journal_async_commit", None) => (self.async_commit, self.journal_checksum) = (true, true),
             (b"journal_dev", value) => self.journal_dev = Some(Dev::decode(number(value)?)),
             (b"journal_path", Some(path)) => self.journal_dev = Some(crate::bdev::number_of(path)?),

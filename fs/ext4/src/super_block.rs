@@ -310,7 +310,6 @@ impl SuperOps for Ext4Super {
         if new.noload != old.noload
             || new.async_commit != old.async_commit
             || new.data != old.data
-            || new.stripe != old.stripe
             || new.acl != old.acl
             || new.quotas != old.quotas
         {
@@ -332,6 +331,7 @@ impl SuperOps for Ext4Super {
             Self::begin_writing(mount)?;
         }
         mount.set_options(new);
+        mount.core.set_stripe(new.stripe);
         apply(mount, &new);
         pr_info!(
             "EXT4-fs ({}): re-mounted {}. Quota mode: {}.\n",

@@ -79,6 +79,18 @@ def null(guest, _):
         guest.check("rmmod null_blk; [ ! -e /dev/nullb0 ]")
 
 
+def shown(guest, _):
+    """What sysfs says of hardware queues and of the disk's part of the page cache; requests for zones and reservations that no disk has."""
+    guest.check("insmod /null_blk.ko gb=1 submit_queues=2 hw_queue_depth=16")
+    disk = "/sys/block/nullb0"
+    want("mq", guest.check(f"cat {disk}/mq/0/nr_tags {disk}/mq/1/nr_reserved_tags {disk}/mq/0/cpu_list {disk}/mq/1/cpu_list").split(), ["16", "0", "0", "1"])
+    want("bdi", guest.check(f"cat {disk}/bdi/read_ahead_kb {disk}/bdi/min_ratio {disk}/bdi/max_ratio {disk}/bdi/stable_pages_required").split(),
+         ["128", "0", "100", "0"])
+    guest.check(f"echo 256 >{disk}/bdi/read_ahead_kb; [ $(cat {disk}/queue/read_ahead_kb) = 256 ]")
+    guest.check(f"echo 1 >{disk}/queue/add_random; [ $(cat {disk}/queue/add_random) = 1 ]; dd if=/dev/nullb0 of=/dev/null bs=64k count=8 2>/dev/null")
+    guest.check(f"n=$(cat {disk}/dev); rmmod null_blk; [ ! -e /sys/class/bdi/$n ] && [ ! -e /sys/devices/virtual/bdi/$n ]")
+
+
 def last_close(guest, disk):
     """The disk is open as file 7. What is read stays cached until that is closed."""
     read = f"dd if=/dev/{disk} of=/dev/null bs=64k count=8 2>/dev/null; set -- $(cat /sys/block/{disk}/stat); echo $3"
@@ -127,7 +139,7 @@ def main():
                 f.write(data)
             cpio.file(name, src=path)
         tests = [loop, partitions]
-        for test, name in ((ram, "brd"), (null, "null_blk"), (in_use, "null_blk"), (timeouts, "null_blk")):
+        for test, name in ((ram, "brd"), (null, "null_blk"), (shown, "null_blk"), (in_use, "null_blk"), (timeouts, "null_blk")):
             module = os.path.join(top, f"drivers/block/{name}/{name}.ko")
             if os.path.exists(module):
                 cpio.file(f"{name}.ko", src=module)

@@ -183,7 +183,9 @@ def options(run):
     run("mount -o remount,ro /mnt && grep ' /mnt ' /proc/mounts", r" ro,")
     run.refused("touch /mnt/x", "Read-only")
     run("mount -o remount,rw,commit=30 /mnt && touch /mnt/x && grep ' /mnt ' /proc/mounts", r"commit=30")
-    run("umount /mnt")
+    run("umount /mnt && tune2fs -E stride=16,stripe_width=64 /dev/vda && mount -t ext4 /dev/vda /mnt && grep ' /mnt ' /proc/mounts", r"stripe=64\b")
+    run("mount -o remount,stripe=32 /mnt && grep ' /mnt ' /proc/mounts", r"stripe=32\b")
+    run("umount /mnt && tune2fs -E stride=0,stripe_width=0 /dev/vda && mount -t ext4 /dev/vda /mnt && ! grep stripe /proc/mounts && umount /mnt")
     run.refused("mount -t ext4 -o nosuchthing /dev/vda /mnt", "Invalid argument")
     run("mount -t ext4 -o noload,ro /dev/vda /mnt && umount /mnt")
 

@@ -514,3 +514,32 @@ fn blocks_where_they_are_wanted() {
     vfs.put(inode);
     check(&mut vfs, &image);
 }
+
+#[test]
+fn a_long_run_of_pointers() {
+    let scratch = Scratch::new();
+    let image = scratch.file("image");
+    mkfs(&image, "-t ext3 -b 1024 -O ^has_journal", "64M", None);
+    let mut vfs = Vfs::new(mount(&image, false));
+    let file = vfs.create(2, b"file", FILE).unwrap();
+    let mut inode = vfs.take(file);
+    // Twice over the bounds of blocks of pointers that are not there yet, in as few calls as it takes.
+    for (first, len) in [(0u32, 2000u32), (65_804, 1500)] {
+        let mut at = first;
+        while at < first + len {
+            let credits = vfs.fs.credits_for_map(&inode) + 8;
+            let how = Create::default();
+            let found = vfs.fs.run(credits, true, |tx| vfs.fs.map_create(tx, &mut inode, at, first + len - at, how)).unwrap();
+            for lblk in at..at + found.len {
+                let there = vfs.fs.map(&inode, lblk, 1).unwrap().block();
+                assert_eq!(there, Some(found.block().unwrap() + u64::from(lblk - at)), "{lblk}");
+            }
+            at += found.len;
+        }
+    }
+    inode.raw.size = 67_304 * 1024;
+    let credits = 8;
+    vfs.fs.run(credits, true, |tx| vfs.fs.write_inode(tx, &inode)).unwrap();
+    vfs.put(inode);
+    check(&mut vfs, &image);
+}

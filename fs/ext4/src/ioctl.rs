@@ -62,6 +62,7 @@ pub(crate) fn ioctl(file: &File, cmd: u32, arg: usize) -> Result<usize> {
         EXT4_IOC_RESIZE_FS => admin::resize(file, mount, arg, false)?,
         EXT4_IOC_GROUP_EXTEND => admin::resize(file, mount, arg, true)?,
         EXT4_IOC_MOVE_EXT => move_extent::ioctl(file, arg)?,
+        EXT4_IOC_MIGRATE => crate::migrate::ioctl(file, node, mount)?,
         EXT4_IOC_ALLOC_DA_BLKS => {
             if !perm::owner_or_capable(inode)? {
                 return Err(EACCES);
@@ -90,7 +91,7 @@ pub(crate) fn ioctl(file: &File, cmd: u32, arg: usize) -> Result<usize> {
         EXT4_IOC_SETFSUUID => admin::set_uuid(file, mount, arg)?,
         EXT4_IOC_SHUTDOWN => admin::shutdown(inode, mount, arg)?,
         // Not built in.
-        EXT4_IOC_GROUP_ADD | EXT4_IOC_MIGRATE | EXT4_IOC_SWAP_BOOT => return Err(EOPNOTSUPP),
+        EXT4_IOC_GROUP_ADD | EXT4_IOC_SWAP_BOOT => return Err(EOPNOTSUPP),
         _ => return Err(ENOTTY),
     }
     Ok(0)

@@ -38,6 +38,7 @@ mod ioctl;
 mod journal;
 mod journal_data;
 mod locks;
+mod migrate;
 mod mmp;
 mod mount;
 mod mounted;

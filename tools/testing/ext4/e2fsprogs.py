@@ -277,6 +277,22 @@ def orphan(run, *more):
         f"printf \"{commands}\\n\" >/tmp/cmd && debugfs -w -f /tmp/cmd /dev/vda")
 
 
+def migrate(run):
+    """A file of ext3 becomes one with extents where it is; the disk is as it was found afterwards."""
+    run("cd /; umount /mnt; mke2fs -q -F -t ext3 -b 1024 /dev/vda 64M && tune2fs -O extents /dev/vda && mount -t ext3 /dev/vda /mnt 2>/dev/null || "
+        "mount -t ext4 /dev/vda /mnt", limit=120)
+    # Made with pointers whatever the mount's type is.
+    run("umount /mnt && tune2fs -O ^extents /dev/vda; e2fsck -fy /dev/vda; mount -t ext3 /dev/vda /mnt", limit=120)
+    run("cd /mnt && mkdir d && dd if=/dev/urandom of=d/f bs=1M count=9 2>/dev/null && dd if=/dev/urandom of=d/sparse bs=1k count=3 seek=20000 2>/dev/null && "
+        "md5sum d/* >/tmp/sum && lsattr d/f", r"^-{22} d/f$", limit=120)
+    run("cd / && umount /mnt && tune2fs -O extents /dev/vda && mount -t ext4 /dev/vda /mnt && cd /mnt && chattr +e d/f d/sparse && lsattr d", r"^-{14}e-{7} d/f$",
+        limit=120)
+    run("md5sum -c /tmp/sum && echo 3 >/proc/sys/vm/drop_caches && md5sum -c /tmp/sum && echo more >>d/f && filefrag d/f", r"extents? found", limit=120)
+    run("chattr +e d/f")
+    run.refused("chattr -e d/sparse", "not supported")
+    run("cd / && umount /mnt && e2fsck -fn /dev/vda && mke2fs -q -F -t ext4 /dev/vda 64M", limit=120)
+
+
 def mounts(run):
     free, said = r"mmp_sequence:\s+0xff4d4d50", "dumpe2fs -h /dev/vda 2>/dev/null"
     run("cd /; umount /mnt 2>/dev/null; mke2fs -q -F -t ext4 -O mmp -E mmp_update_interval=1 /dev/vda 64M && mount -t ext4 /dev/vda /mnt", limit=120)
@@ -351,7 +367,7 @@ def mounts(run):
     run("umount /mnt && mke2fs -q -F -t ext4 /dev/vda 64M", limit=120)
 
 
-GROUPS = [make, flags, acls, fallocate, direct, defragment, grow, names, options, journaled, offline, projects, quotas, mounts]
+GROUPS = [make, flags, acls, fallocate, direct, defragment, grow, names, options, journaled, offline, projects, quotas, migrate, mounts]
 
 
 def main():

@@ -59,7 +59,7 @@ impl<S: Store> Fs<S> {
         }
     }
 
-    fn pointer_block(&self, inode: &Inode, block: u32) -> Result<S::Buf> {
+    pub(crate) fn pointer_block(&self, inode: &Inode, block: u32) -> Result<S::Buf> {
         if !self.valid_blocks(block.into(), 1) {
             return Err(self.corrupt("indirect_block", inode.ino, block.into()));
         }

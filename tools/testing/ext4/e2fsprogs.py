@@ -279,10 +279,7 @@ def orphan(run, *more):
 
 def migrate(run):
     """A file of ext3 becomes one with extents where it is; the disk is as it was found afterwards."""
-    run("cd /; umount /mnt; mke2fs -q -F -t ext3 -b 1024 /dev/vda 64M && tune2fs -O extents /dev/vda && mount -t ext3 /dev/vda /mnt 2>/dev/null || "
-        "mount -t ext4 /dev/vda /mnt", limit=120)
-    # Made with pointers whatever the mount's type is.
-    run("umount /mnt && tune2fs -O ^extents /dev/vda; e2fsck -fy /dev/vda; mount -t ext3 /dev/vda /mnt", limit=120)
+    run("cd /; umount /mnt; mke2fs -q -F -t ext3 -b 1024 /dev/vda 64M && mount -t ext3 /dev/vda /mnt", limit=120)
     run("cd /mnt && mkdir d && dd if=/dev/urandom of=d/f bs=1M count=9 2>/dev/null && dd if=/dev/urandom of=d/sparse bs=1k count=3 seek=20000 2>/dev/null && "
         "md5sum d/* >/tmp/sum && lsattr d/f", r"^-{22} d/f$", limit=120)
     run("cd / && umount /mnt && tune2fs -O extents /dev/vda && mount -t ext4 /dev/vda /mnt && cd /mnt && chattr +e d/f d/sparse && lsattr d", r"^-{14}e-{7} d/f$",

@@ -55,6 +55,8 @@ pub(crate) struct Options {
     pub(crate) stripe: u32,
     /// What counts if no good stripe is named, and the largest that is one.
     default_stripe: u32,
+    /// KB; 0: directories grow as they like.
+    pub(crate) max_dir: u32,
     most_stripe: u32,
     /// Limits of users, groups and projects hold.
     pub(crate) quotas: [bool; 3],
@@ -149,6 +151,7 @@ impl Options {
             resgid: sb.def_resgid.get().into(),
             stripe: default_stripe,
             default_stripe,
+            max_dir: 0,
             most_stripe: most,
             quotas: [false; 3],
             journal_checksum: sb.has_metadata_csum(),
@@ -251,6 +254,7 @@ impl Options {
             (b"bsddf", None) => self.minixdf = false,
             (b"resuid", value) => self.resuid = option::id(value.ok_or(EINVAL)?)?,
             (b"resgid", value) => self.resgid = option::id(value.ok_or(EINVAL)?)?,
+            (b"max_dir_size_kb", value) => self.max_dir = number(value)?,
             (b"stripe", value) => self.stripe = stripe([number(value)?, self.default_stripe], self.most_stripe),
             (b"journal_async_commit", None) => (self.async_commit, self.journal_checksum) = (true, true),
             (b"journal_dev", value) => self.journal_dev = Some(Dev::decode(number(value)?)),
@@ -311,6 +315,9 @@ impl Options {
         }
         if self.stripe != 0 {
             write!(out, ",stripe={}", self.stripe)?;
+        }
+        if self.max_dir != 0 {
+            write!(out, ",max_dir_size_kb={}", self.max_dir)?;
         }
         if has_journal && self.data_differs() {
             write!(out, ",data={}", self.data.name())?;

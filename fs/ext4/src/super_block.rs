@@ -331,7 +331,6 @@ impl SuperOps for Ext4Super {
             Self::begin_writing(mount)?;
         }
         mount.set_options(new);
-        mount.core.set_stripe(new.stripe);
         apply(mount, &new);
         pr_info!(
             "EXT4-fs ({}): re-mounted {}. Quota mode: {}.\n",
@@ -395,6 +394,8 @@ pub(crate) fn apply_quotas(mount: &Mounted) -> Result {
 /// Gives the journal and the device what the options say of them.
 pub(crate) fn apply(mount: &Mounted, options: &Options) {
     mount.base.cache.device.set_barrier(options.barrier);
+    mount.core.set_stripe(options.stripe);
+    mount.core.set_max_dir(options.max_dir);
     if let Some(journal) = mount.journal() {
         journal.system().set_barrier(options.barrier);
         journal.set_config(jbd2::Config {

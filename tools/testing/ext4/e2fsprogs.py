@@ -186,6 +186,10 @@ def options(run):
     run("umount /mnt && tune2fs -E stride=16,stripe_width=64 /dev/vda && mount -t ext4 /dev/vda /mnt && grep ' /mnt ' /proc/mounts", r"stripe=64\b")
     run("mount -o remount,stripe=32 /mnt && grep ' /mnt ' /proc/mounts", r"stripe=32\b")
     run("umount /mnt && tune2fs -E stride=0,stripe_width=0 /dev/vda && mount -t ext4 /dev/vda /mnt && ! grep stripe /proc/mounts && umount /mnt")
+    run("mount -t ext4 -o max_dir_size_kb=8 /dev/vda /mnt && grep ' /mnt ' /proc/mounts && mkdir /mnt/small", r"max_dir_size_kb=8\b")
+    run("i=0; while touch /mnt/small/a-name-of-some-length-$i 2>/dev/null && [ $i -lt 500 ]; do i=$((i+1)); done; [ $i -gt 100 ] && [ $i -lt 400 ] && "
+        "[ $(stat -c %s /mnt/small) -le 8192 ]", limit=120)
+    run("mount -o remount,max_dir_size_kb=0 /mnt && touch /mnt/small/one-more-name-that-needs-room && rm -r /mnt/small && umount /mnt")
     run.refused("mount -t ext4 -o nosuchthing /dev/vda /mnt", "Invalid argument")
     run("mount -t ext4 -o noload,ro /dev/vda /mnt && umount /mnt")
 

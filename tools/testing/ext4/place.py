@@ -76,6 +76,12 @@ def space(guest):
     found = int(re.search(r"Free blocks: (\d+)", said).group(1))
     if abs(found - free_blocks) > 64:
         raise GuestError(f"e2freefrag: {found} free blocks, statfs: {free_blocks}")
+    lines = guest.check("cat /proc/fs/ext4/vda/mb_groups").splitlines()
+    groups = [[int(word) for word in re.findall(r"\d+", line)] for line in lines[1:]]
+    # Group, free, pieces, first, then pieces by power of two.
+    if abs(sum(group[1] for group in groups) - free_blocks) > 64 or any(
+            group[1] != sum(count << order for order, count in enumerate(group[4:])) for group in groups):
+        raise GuestError("mb_groups: " + "; ".join(lines))
     said = guest.check("xfs_io -r -c 'fsmap -n 16' /mnt", 60)
     spans = [(int(a), int(b)) for a, b in re.findall(r"\[(\d+)\.\.(\d+)\]", said)]
     if len(spans) < 6 or any(b + 1 != c for (_, b), (c, _) in zip(spans[::1], spans[1:])):

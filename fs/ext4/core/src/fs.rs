@@ -84,6 +84,8 @@ pub struct Fs<S: Store> {
     /// Clusters that only a last resort may take.
     pub(crate) last_clusters: AtomicU64,
     pub(crate) journal_data: bool,
+    /// Directories of so many KB do not grow; 0: no such limit.
+    pub(crate) max_dir_kb: AtomicU32,
     /// In clusters; 0 or 1: no matter.
     pub(crate) stripe: AtomicU32,
     /// Blocks of the journal's inode: no file has them.
@@ -181,6 +183,7 @@ impl<S: Store> Fs<S> {
             } else {
                 0
             }),
+            max_dir_kb: AtomicU32::new(0),
             stripe: AtomicU32::new(stripe_of(&geo, options.stripe)),
             journal_data: options.journal_data,
             protected: S::Once::new(),
@@ -198,6 +201,11 @@ impl<S: Store> Fs<S> {
     /// Aligns allocations to `blocks` from now on; 0: to nothing.
     pub fn set_stripe(&self, blocks: u32) {
         self.stripe.store(stripe_of(&self.geo, blocks), Ordering::Relaxed);
+    }
+
+    /// Directories of so many KB do not grow from now on (`max_dir_size_kb=`); 0: no such limit.
+    pub fn set_max_dir(&self, kb: u32) {
+        self.max_dir_kb.store(kb, Ordering::Relaxed);
     }
 
     /// Reads and checks all group descriptors, and fills the table.

@@ -310,7 +310,6 @@ impl SuperOps for Ext4Super {
         if new.noload != old.noload
             || new.async_commit != old.async_commit
             || new.data != old.data
-            || new.acl != old.acl
             || new.quotas != old.quotas
         {
             return Err(EINVAL);

@@ -104,6 +104,12 @@ def acls(run):
     run("cd / && umount /mnt && mount -t ext4 /dev/vda /mnt && cd /mnt && getfacl -n adir/new", r"^mask::rw-$")
     run("setfattr -n user.colour -v red acl && setfattr -n trusted.t -v 0x0102 acl && getfattr -d -m - acl", r'^user.colour="red"$')
     run("getfattr -e hex -n trusted.t acl", r"^trusted.t=0x0102$")
+    # Without ACLs the umask holds, and what lies on the disk comes back with them.
+    run("mount -o remount,noacl /mnt && grep ' /mnt ' /proc/mounts && umask 027 && touch adir/plain && umask 022 && stat -c %a adir/plain", r"^640$")
+    run.refused("setfacl -m u:1000:r acl", "not supported")
+    run.refused(f"chmod 600 acl && {USER} cat acl", "Permission denied")
+    run("mount -o remount,acl /mnt && getfacl -n adir/new", r"^user:1000:rwx\s+#effective:rw-$")
+    run(f"setfacl -m u:1000:r acl && {USER} cat acl", r"^more$")
     run.refused("setfacl -d -m u:1:r acl", "Operation not permitted|Only directories|Permission denied")
 
 

@@ -89,6 +89,7 @@ def shown(guest, _):
     guest.check("insmod /null_blk.ko gb=1 submit_queues=2 hw_queue_depth=16")
     disk = "/sys/block/nullb0"
     want("mq", guest.check(f"cat {disk}/mq/0/nr_tags {disk}/mq/1/nr_reserved_tags {disk}/mq/0/cpu_list {disk}/mq/1/cpu_list").split(), ["16", "0", "0", "1"])
+    want("events", guest.check(f"cat {disk}/events {disk}/events_async {disk}/events_poll_msecs {disk}/badblocks").split(), ["-1"])
     want("bdi", guest.check(f"cat {disk}/bdi/read_ahead_kb {disk}/bdi/min_ratio {disk}/bdi/max_ratio {disk}/bdi/stable_pages_required").split(),
          ["128", "0", "100", "0"])
     guest.check(f"echo 256 >{disk}/bdi/read_ahead_kb; [ $(cat {disk}/queue/read_ahead_kb) = 256 ]")

@@ -62,3 +62,25 @@ impl Drop for DirtyRatios {
         ALL_MIN.fetch_sub(*self.min.get_mut(), Relaxed);
     }
 }
+
+#[macros::kunit_tests(block_ratios)]
+mod tests {
+    use super::DirtyRatios;
+    use errno::code::EINVAL;
+
+    #[test]
+    fn promises_are_kept_and_given_back() {
+        let before = DirtyRatios::all_min();
+        let (one, other) = (DirtyRatios::new(), DirtyRatios::new());
+        assert_eq!(one.get(), (0, 100));
+        assert_eq!(one.set_max(101), Err(EINVAL));
+        assert_eq!((one.set_max(50), one.set_min(51), one.set_min(20)), (Ok(()), Err(EINVAL), Ok(())));
+        assert_eq!((one.set_max(19), one.get()), (Err(EINVAL), (20, 50)));
+        // Not everything can be promised.
+        assert_eq!(other.set_min(80), Err(EINVAL));
+        assert_eq!(DirtyRatios::all_min(), before + 20);
+        assert_eq!((one.set_min(5), DirtyRatios::all_min()), (Ok(()), before + 5));
+        drop(one);
+        assert_eq!(DirtyRatios::all_min(), before);
+    }
+}

@@ -181,6 +181,11 @@ impl Device {
         f(self.state.lock().as_ref().ok_or(ENXIO)?)
     }
 
+    /// The same, to change what is known of it.
+    pub(crate) fn change_bound<R>(&self, f: impl FnOnce(&mut Bound) -> Result<R>) -> Result<R> {
+        f(self.state.lock().as_mut().ok_or(ENXIO)?)
+    }
+
     fn ioctl(self: &Arc<Self>, disk: &Arc<Gendisk>, write: bool, cmd: u32, arg: usize) -> Result {
         let guarded = [LOOP_SET_STATUS, LOOP_SET_STATUS64, LOOP_SET_CAPACITY, LOOP_SET_DIRECT_IO, LOOP_SET_BLOCK_SIZE];
         if guarded.contains(&cmd) && !write && !capable(CAP_SYS_ADMIN) {
@@ -204,10 +209,7 @@ impl Device {
                 disk.set_capacity(size);
                 Ok(())
             }
-            LOOP_SET_DIRECT_IO => {
-                let block = disk.limits().logical_block_size;
-                self.state.lock().as_mut().ok_or(ENXIO)?.set_direct(arg != 0, block)
-            }
+            LOOP_SET_DIRECT_IO => self.set_direct(arg != 0, disk.limits().logical_block_size),
             LOOP_SET_BLOCK_SIZE => self.set_block_size(disk, arg),
             LOOP_CHANGE_FD => self.change(disk, arg),
             _ => Err(EINVAL),
@@ -249,8 +251,8 @@ impl Device {
             return Err(EOVERFLOW);
         }
         let size = size_of_device(&mut bound)?;
-        if direct {
-            let _ = bound.set_direct(true, block);
+        if direct && let Ok(direct) = crate::direct::open(&bound.file, bound.flags, bound.offset, block) {
+            drop(bound.use_direct(Some(direct)));
         }
         let mut state = self.state.lock();
         if state.is_some() {
@@ -351,9 +353,10 @@ impl Device {
         let before = bound.flags;
         (bound.offset, bound.sizelimit, bound.name) = (info.offset, info.sizelimit, info.name);
         bound.flags = before & !CLEARABLE | info.flags & SETTABLE;
-        bound.check_direct(disk.limits().logical_block_size);
+        let unfit = bound.check_direct(disk.limits().logical_block_size);
         let (size, flags) = (size_of_device(bound)?, bound.flags);
         drop(state);
+        drop(unfit);
         disk.set_capacity(size);
         if flags & PARTSCAN != 0 && before & PARTSCAN == 0 {
             self.scan(disk, flags);
@@ -374,9 +377,8 @@ impl Device {
             limits.physical_block_size = size;
             limits.io_min = size;
         })?;
-        if let Some(bound) = self.state.lock().as_mut() {
-            bound.check_direct(size);
-        }
+        let unfit = self.change_bound(|bound| Ok(bound.check_direct(size)))?;
+        drop(unfit);
         Ok(())
     }
 
@@ -389,10 +391,13 @@ impl Device {
         if bound.flags & READ_ONLY == 0 || file_size(&file)? != file_size(&bound.file)? {
             return Err(EINVAL);
         }
-        bound.file = file;
-        if bound.direct.take().is_some() {
-            bound.check_direct(disk.limits().logical_block_size);
+        let before = (core::mem::replace(&mut bound.file, file), bound.use_direct(None));
+        drop(state);
+        if before.1.is_some() {
+            // If the new one cannot, it goes through its cache.
+            let _ = self.set_direct(true, disk.limits().logical_block_size);
         }
+        drop(before);
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 //! named, who gets it back with all its pages. It holds a reference to each page. No locks.
 
 use crate::bdev::BlockDevice;
+use crate::trace::{Action, Extra};
 use crate::types::{Op, OpFlags, SECTOR_SHIFT};
 use errno::{Result, code::*};
 use kalloc::{Arc, Flags, KBox, KVec};
@@ -54,6 +55,8 @@ pub struct Bio {
     pub private: u64,
     /// The partition's offset has been added.
     pub(crate) remapped: bool,
+    /// Its end is to be told of: its driver has no requests.
+    pub(crate) traced: bool,
 }
 
 impl Bio {
@@ -72,6 +75,7 @@ impl Bio {
             priority: 0,
             private: 0,
             remapped: false,
+            traced: false,
         };
         Ok(KBox::new(bio, flags)?)
     }
@@ -198,6 +202,10 @@ impl Bio {
     /// It is done: tells the receiver. Any context; the receiver's `end_io` runs here.
     pub fn end(mut self: KBox<Self>, status: Result) {
         self.status = status;
+        if self.traced {
+            self.traced = false;
+            self.trace(Action::Complete, Extra::None);
+        }
         match core::mem::replace(&mut self.end, BioEnd::Nobody) {
             BioEnd::Nobody => {}
             BioEnd::Static(end) => end.end_io(self),
@@ -214,6 +222,7 @@ impl Bio {
         self.len = 0;
         self.status = Ok(());
         self.remapped = false;
+        self.traced = false;
     }
 
     /// A new bio for the `len` bytes from byte `skip` on; pages are shared. The pieces wanted are counted first. ENOMEM.

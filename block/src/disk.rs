@@ -8,8 +8,10 @@ use crate::bdev::{BlockDevice, PartitionInfo};
 use crate::bio::Bio;
 use crate::limits::QueueLimits;
 use crate::mq::Queue;
+use crate::ratios::DirtyRatios;
 use crate::registry::{self, Number};
 use crate::stats::DiskStats;
+use crate::trace::Traced;
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
 use errno::{Result, code::*};
@@ -149,6 +151,11 @@ pub struct Gendisk {
     diskseq: u64,
     /// Read-ahead in KB (`queue/read_ahead_kb`).
     read_ahead_kb: AtomicU32,
+    dirty: DirtyRatios,
+    /// The limits' `add_random`.
+    adds_random: AtomicBool,
+    /// Who is told of what happens.
+    pub(crate) tracer: RcuArc<Traced>,
 }
 
 static DISKSEQ: AtomicU64 = AtomicU64::new(0);
@@ -156,6 +163,7 @@ static DISKSEQ: AtomicU64 = AtomicU64::new(0);
 impl Gendisk {
     /// A disk that is not found yet. ENOMEM. May sleep.
     pub fn new(params: &GendiskParams<'_>, limits: QueueLimits, ops: KBox<dyn BlockOps>) -> Result<Arc<Self>> {
+        let adds_random = limits.add_random;
         let limits = Arc::new(limits.checked(), GFP_KERNEL)?;
         let disk = Self {
             name: KString::from_str(params.name, GFP_KERNEL)?,
@@ -177,6 +185,9 @@ impl Gendisk {
             parts: RcuArc::null(),
             open: Mutex::new(0),
             diskseq: DISKSEQ.fetch_add(1, Relaxed) + 1,
+            dirty: DirtyRatios::new(),
+            adds_random: AtomicBool::new(adds_random),
+            tracer: RcuArc::null(),
         };
         Ok(Arc::new(disk, GFP_KERNEL)?)
     }
@@ -262,7 +273,9 @@ impl Gendisk {
     pub fn update_limits(&self, change: impl FnOnce(&mut QueueLimits)) -> Result {
         let mut limits = self.limits();
         change(&mut limits);
+        let adds_random = limits.add_random;
         self.limits.replace(Some(Arc::new(limits.checked(), GFP_KERNEL)?));
+        self.adds_random.store(adds_random, Relaxed);
         Ok(())
     }
 
@@ -274,6 +287,19 @@ impl Gendisk {
     /// Sets the read-ahead: whole pages of it.
     pub fn set_read_ahead_kb(&self, kb: u32) {
         self.read_ahead_kb.store(kb - kb % (PAGE_SIZE as u32 >> 10), Relaxed);
+    }
+
+    /// A request is over: its time goes into the random numbers, if the disk is of that kind. Any context.
+    #[inline]
+    pub(crate) fn add_random(&self) {
+        if self.adds_random.load(Relaxed) {
+            random::add_disk(self.diskseq);
+        }
+    }
+
+    /// What its devices have of the memory that may be dirty.
+    pub fn dirty(&self) -> &DirtyRatios {
+        &self.dirty
     }
 
     /// Counters of the whole disk.

@@ -10,10 +10,12 @@
 //! | `limits` | what a device can do at once |
 //! | `bdev` | [`BlockDevice`]: a disk or a partition, as `dev_t` names it |
 //! | `disk` | [`Gendisk`]: a disk, its driver, its partitions |
+//! | `ratios` | what a disk has of the memory that may be dirty |
 //! | `registry` | which disks there are, their numbers and names |
 //! | `open` | opening, exclusive claims |
 //! | `plug` | what a task keeps back while it sends several |
 //! | `mq` | requests for drivers with hardware queues |
+//! | `trace` | telling a listener of all this |
 //! | `stats` | counters of `/proc/diskstats` |
 //!
 //! Above: the page cache, file systems, block device files. Below: drivers, through [`BlockOps`].
@@ -33,9 +35,11 @@ mod limits;
 pub mod mq;
 mod open;
 mod plug;
+mod ratios;
 mod registry;
 mod stats;
 mod submit;
+mod trace;
 mod types;
 
 #[cfg(any(test, CONFIG_KUNIT = "y"))]
@@ -54,10 +58,12 @@ pub use kdev::Dev;
 pub use limits::{BLK_DEF_MAX_SECTORS, QueueLimits};
 pub use open::{Autoload, BdevHandle, Holder, open_by_dev, open_nonblock, set_autoload};
 pub use plug::init;
+pub use ratios::DirtyRatios;
 pub use registry::{
     BLOCK_EXT_MAJOR, disk_name, disks, for_each_major, lookup, lookup_name, register_blkdev, unregister_blkdev,
 };
 pub use stats::{DiskStats, StatTotals};
 pub use submit::{submit_bio, submit_bio_wait};
 pub use task_io::Plug;
+pub use trace::{Action, Event, Extra, Traced, Tracer};
 pub use types::{Op, OpFlags, SECTOR_SHIFT, SECTOR_SIZE};

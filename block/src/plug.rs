@@ -46,6 +46,9 @@ fn flush(task: &Task) {
     let Some(cell) = KEPT.get(task) else { return };
     task.clear_flags(TaskFlags::PLUGGED);
     let mut requests = core::mem::take(&mut *cell.0.lock());
+    if let Some(first) = requests.first() {
+        first.trace_plug(Some(requests.len() as u64));
+    }
     let mut rest = requests.drain_all().peekable();
     while let Some(request) = rest.next() {
         let Some(queue) = request.queue().cloned() else { continue };
@@ -92,7 +95,12 @@ pub(crate) fn add(request: KBox<Request>) -> Result<(), KBox<Request>> {
     if full {
         flush(&task);
     }
-    cell.0.lock().push_within_capacity(request).map_err(|refused| refused.0)?;
+    let mut kept = cell.0.lock();
+    if kept.is_empty() {
+        request.trace_plug(None);
+    }
+    kept.push_within_capacity(request).map_err(|refused| refused.0)?;
+    drop(kept);
     task.set_flags(TaskFlags::PLUGGED);
     Ok(())
 }

@@ -5,6 +5,7 @@
 use crate::bio::{Bio, BioEnd, BioVec, EndIo};
 use crate::disk::Gendisk;
 use crate::limits::QueueLimits;
+use crate::trace::{Action, Extra};
 use crate::types::{Op, OpFlags, SECTOR_SHIFT};
 use errno::{Error, Result, code::*};
 use kalloc::flags::{GFP_NOIO, GFP_NOWAIT};
@@ -58,9 +59,11 @@ fn prepare(bio: &mut KBox<Bio>, disk: &Gendisk) -> Result<bool> {
     if !bio.remapped {
         let start = bio.bdev().start_sector();
         let sector = bio.sector().checked_add(start).ok_or(EIO)?;
+        let before = bio.sector();
         bio.set_sector(sector);
         bio.remapped = true;
         account(bio);
+        disk.trace_sent(bio, before);
     }
     Ok(true)
 }
@@ -193,6 +196,9 @@ fn split(disk: &Arc<Gendisk>, bio: KBox<Bio>, limits: &QueueLimits) {
     let mut failed = Ok(());
     while skip < bio.len() {
         let len = fits(&bio, limits, skip).unwrap_or(bio.len() - skip);
+        if skip + len < bio.len() {
+            bio.trace(Action::Split, Extra::Number(bio.sector().saturating_add((skip + len) >> SECTOR_SHIFT)));
+        }
         match part_of(&bio, &parent, skip, len, flags) {
             Ok(part) => {
                 parent.state.lock_irqsave().left += 1;

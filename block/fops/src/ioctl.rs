@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `BLK*` requests that every block device knows; what is not known goes to the driver. Source: `linux/fs.h` of the UAPI headers.
 
+use blktrace::{BLKTRACESETUP, BLKTRACESTART, BLKTRACESTOP, BLKTRACETEARDOWN};
 use block::{BdevHandle, BlockDevice, Holder, PartitionInfo, open_by_dev};
 use cred::{CAP_SYS_ADMIN, capable};
 use errno::{Result, code::*};
@@ -34,6 +35,11 @@ const BLKZEROOUT: u32 = 0x127f;
 const BLKGETDISKSEQ: u32 = 0x8008_1280;
 const BLKGETZONESZ: u32 = 0x8004_1284;
 const BLKGETNRZONES: u32 = 0x8004_1285;
+const BLKREPORTZONE: u32 = 0xc010_1282;
+/// Reset, open, close, finish.
+const ZONE_REQUESTS: [u32; 4] = [0x4010_1283, 0x4010_1286, 0x4010_1287, 0x4010_1288];
+/// Reservations: register, reserve, release, preempt, preempt and abort, clear.
+const PR_REQUESTS: [u32; 6] = [0x4018_70c8, 0x4010_70c9, 0x4010_70ca, 0x4018_70cb, 0x4018_70cc, 0x4010_70cd];
 const HDIO_GETGEO: u32 = 0x0301;
 const BLKPG_ADD_PARTITION: i32 = 1;
 const BLKPG_DEL_PARTITION: i32 = 2;
@@ -67,6 +73,13 @@ pub(crate) fn ioctl(handle: &BdevHandle, cmd: u32, arg: usize) -> Result<usize> 
         }
         // No device has zones.
         BLKGETZONESZ | BLKGETNRZONES => put_user(arg, 0u32)?,
+        cmd if cmd == BLKREPORTZONE || ZONE_REQUESTS.contains(&cmd) => {
+            return Err(if arg == 0 { EINVAL } else { ENOTTY });
+        }
+        // No driver has any; a partition is not asked.
+        cmd if PR_REQUESTS.contains(&cmd) => {
+            return Err(if bdev.is_partition() || !write && !capable(CAP_SYS_ADMIN) { EPERM } else { EOPNOTSUPP });
+        }
         BLKRAGET | BLKFRAGET if arg == 0 => return Err(EINVAL),
         BLKRAGET | BLKFRAGET => put_user(arg, u64::from(disk.read_ahead_kb()) * KB_SECTORS)?,
         BLKRASET | BLKFRASET => {
@@ -91,6 +104,7 @@ pub(crate) fn ioctl(handle: &BdevHandle, cmd: u32, arg: usize) -> Result<usize> 
         }
         BLKPG => partition(bdev, arg)?,
         BLKDISCARD | BLKSECDISCARD | BLKZEROOUT => range(bdev, write, cmd, arg)?,
+        BLKTRACESETUP | BLKTRACESTART | BLKTRACESTOP | BLKTRACETEARDOWN => blktrace::ioctl(bdev, cmd, arg)?,
         HDIO_GETGEO => geometry(bdev, arg)?,
         _ => return disk.ops().ioctl(bdev, write, cmd, arg),
     }

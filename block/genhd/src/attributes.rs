@@ -5,7 +5,7 @@ use crate::live;
 use block::{BlockDevice, StatTotals};
 use errno::{Result, code::*};
 use kalloc::Arc;
-use sysfs::{Node, attr};
+use sysfs::{Node, attr, attr_rw};
 use vfs::{SeqBuf, seq_print};
 
 const NS_PER_MS: u64 = 1_000_000;
@@ -89,6 +89,11 @@ fn disk(dir: &Arc<Node>, bdev: &Arc<BlockDevice>) -> Result {
     let seq = disk.diskseq();
     attr(dir, "diskseq", move |out| seq_print!(out, "{seq}\n"))?;
     dir.dir_or_new(b"slaves")?;
+    // No driver tells of media that come and go, nor has a list of bad blocks.
+    attr(dir, "events", |out| out.put(b"\n"))?;
+    attr(dir, "events_async", |out| out.put(b"\n"))?;
+    attr_rw(dir, "events_poll_msecs", |out| seq_print!(out, "-1\n"), |_| Err(ENODEV))?;
+    attr_rw(dir, "badblocks", |out| out.put(b"\n"), |_| Err(ENXIO))?;
     if disk.ops().serial(&disk).is_some() {
         let d = live(&disk);
         attr(dir, "serial", move |out| {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What programs see of disks: nodes in `/dev`, `/sys/block`, `/sys/class/block`, `/proc/partitions`, `/proc/diskstats`; and the reading
+//! What programs see of disks: nodes in `/dev`, `/sys/block`, `/sys/class/{block,bdi}`, `/proc/partitions`, `/proc/diskstats`; and the reading
 //! of partition tables when a disk comes. The core tells this crate of what comes and goes (`block::BlockEvents`).
 //!
 //! Locks: those of the file systems it writes to; the core's `open` mutex is held around a scan.
@@ -9,6 +9,7 @@
 #![feature(arbitrary_self_types)]
 
 mod attributes;
+mod bdi;
 mod queue;
 mod requests;
 mod scan;
@@ -41,6 +42,7 @@ impl BlockEvents for Events {
     }
 
     fn disk_removed(&self, disk: &Arc<Gendisk>) {
+        blktrace::gone(disk);
         if let Some(whole) = disk.part(0) {
             hide(&whole);
         }
@@ -120,6 +122,8 @@ fn show(bdev: &Arc<BlockDevice>) -> Result {
             dir.link(b"device", &root.path_or_new(parent)?)?;
         }
         queue::add(&dir, bdev.disk())?;
+        bdi::add(&dir, bdev)?;
+        requests::add_hw(&dir, bdev.disk())?;
     }
     attributes::add(&dir, bdev)?;
     let node = bdev.name()?;
@@ -145,6 +149,9 @@ fn try_hide(bdev: &Arc<BlockDevice>) -> Result {
         {
             link.remove();
         }
+    }
+    if !bdev.is_partition() {
+        bdi::remove(bdev)?;
     }
     let dir = directory(bdev)?;
     sysfs::uevent::emit(Action::Remove, &dir, "block", |out| attributes::uevent(bdev, out));

@@ -121,6 +121,13 @@ fn writable(dir: &Arc<Node>, disk: &Arc<Gendisk>) -> Result {
         |disk| flag(disk.limits().rotational),
         |disk, on| disk.update_limits(|limits| limits.rotational = on != 0),
     )?;
+    setting(
+        dir,
+        disk,
+        "add_random",
+        |disk| flag(disk.limits().add_random),
+        |disk, on| disk.update_limits(|limits| limits.add_random = on != 0),
+    )?;
     let (d, s) = (live(disk), live(disk));
     attr_rw(
         dir,

@@ -7,7 +7,8 @@ use crate::queue::{number, setting};
 use block::Gendisk;
 use block::mq::{self, Queue};
 use errno::{Result, code::*};
-use kalloc::Arc;
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{Arc, KString};
 use sysfs::{Node, attr, attr_rw};
 use vfs::{SeqBuf, seq_print};
 
@@ -68,6 +69,31 @@ fn choose(queue: &Queue, name: &str) -> Result {
         vfs::hooks::request_module(format_args!("{name}-iosched"));
     }
     queue.set_scheduler(name)
+}
+
+/// `mq` in the disk's directory: each hardware queue's tags, and whose requests come to it.
+pub(crate) fn add_hw(dir: &Arc<Node>, disk: &Arc<Gendisk>) -> Result {
+    let Some(queue) = disk.ops().queue() else { return Ok(()) };
+    let all = dir.dir_or_new(b"mq")?;
+    for hw in queue.hw_queues() {
+        let index = hw.index();
+        let name = KString::from_fmt(format_args!("{index}"), GFP_KERNEL)?;
+        let dir = all.dir_or_new(name.as_bytes())?;
+        let tags = hw.depth();
+        attr(&dir, "nr_tags", move |out| seq_print!(out, "{tags}\n"))?;
+        attr(&dir, "nr_reserved_tags", |out| seq_print!(out, "0\n"))?;
+        let queue = live(queue);
+        attr(&dir, "cpu_list", move |out| {
+            let queue = queue()?;
+            let mut first = true;
+            for cpu in (0..64).filter(|cpu| x86::smp::possible() >> cpu & 1 != 0 && queue.map_cpu(*cpu) == index) {
+                seq_print!(out, "{}{cpu}", if first { "" } else { ", " })?;
+                first = false;
+            }
+            out.byte(b'\n')
+        })?;
+    }
+    Ok(())
 }
 
 /// The schedulers there are, the one in use in brackets.

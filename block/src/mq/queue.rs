@@ -13,6 +13,7 @@ use crate::bdev::BlockDevice;
 use crate::bio::Bio;
 use crate::disk::{BlockOps, DiskOps, Gendisk, Geometry};
 use crate::plug;
+use crate::trace::Action;
 use crate::types::OpFlags;
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
@@ -324,6 +325,7 @@ impl Queue {
             }
             return;
         };
+        request.trace(Action::Insert, Ok(()));
         // It has room for as many as it has tags.
         if let Err(request) = sched.insert(request) {
             request.complete(Err(EIO));
@@ -345,9 +347,13 @@ impl Queue {
             return Err(Refused::Failed(request, EIO));
         }
         self.settings.started(hw, tag);
+        request.trace(Action::Issue, Ok(()));
         let result = self.ops.queue_rq(hw, request, last);
-        if result.is_err() {
+        if let Err(refused) = &result {
             hw.deadlines.clear(tag);
+            if let Refused::Busy(request) = refused {
+                request.trace(Action::Requeue, Ok(()));
+            }
         }
         result
     }

@@ -7,6 +7,7 @@ use super::queue::Queue;
 use super::sched::{Sched, Sent};
 use crate::bio::{Bio, BioVec};
 use crate::limits::QueueLimits;
+use crate::trace::{Action, Extra};
 use crate::types::{Op, OpFlags, SECTOR_SHIFT};
 use errno::Result;
 use kalloc::flags::{GFP_KERNEL, GFP_NOWAIT};
@@ -226,6 +227,7 @@ impl Request {
             let (op, start) = (body.stat_op(), body.start_ns);
             for_stats(&bio, |stats| stats.start(op, start));
         }
+        bio.trace(Action::GetRequest, Extra::None);
         // There is room for one.
         let _ = body.bios.push_within_capacity(bio);
     }
@@ -240,6 +242,7 @@ impl Request {
             let op = bio.op();
             for_stats(&bio, |stats| stats.merged(op));
         }
+        bio.trace(if at == Merged::Back { Action::BackMerge } else { Action::FrontMerge }, Extra::None);
         body.len += bio.len();
         body.segments = body.segments.saturating_add(bio.segments().len() as u32);
         match at {
@@ -259,6 +262,7 @@ impl Request {
     /// It was done (or failed): tells the bios' receivers and frees the tag, or goes on with the next step. Any context. It may call
     /// `queue_rq` for others: the driver holds no lock that it takes there.
     pub fn complete(mut self: KBox<Self>, status: Result) {
+        self.trace(Action::Complete, status);
         let next = match self.body.step {
             Step::PreFlush if self.body.len != 0 => Some(Step::Data),
             Step::Data if self.body.post_flush => Some(Step::PostFlush),
@@ -272,6 +276,9 @@ impl Request {
             return;
         }
         let body = &mut self.body;
+        if let Some(bio) = body.bios.first() {
+            bio.bdev().disk().add_random();
+        }
         if body.counted
             && let Some(bio) = body.bios.first()
         {

@@ -12,7 +12,7 @@ use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec, WeakArc};
 use locking::{SetOnce, SpinLock};
-use mm::{BackingDev, Mapping, MappingHost, MappingOps, ReadRun, WriteControl, WriteRun};
+use mm::{BackingDev, Mapping, MappingHost, MappingOps, Ratios, ReadRun, Settings, WriteControl, WriteRun};
 use mm_alloc::Page;
 use mm_alloc::layout::{PAGE_SHIFT, PAGE_SIZE};
 use sync::Mutex;
@@ -83,6 +83,22 @@ impl MappingHost for Host {
     fn write_error(&self, _error: Error) {}
 }
 
+/// What is set of a disk holds for all its devices.
+struct OfDisk(WeakArc<BlockDevice>);
+
+impl Settings for OfDisk {
+    fn ra_pages(&self) -> u32 {
+        self.0.upgrade().map_or(0, |bdev| bdev.disk().read_ahead_kb() / 4)
+    }
+
+    fn ratios(&self) -> Ratios {
+        self.0.upgrade().map_or_else(Ratios::default, |bdev| {
+            let (min, max) = bdev.disk().dirty().get();
+            Ratios { min, max, all_min: block::DirtyRatios::all_min() }
+        })
+    }
+}
+
 /// Where the pages of a device come from: its cache, once that is made.
 struct Shared(Arc<SetOnce<WeakArc<DeviceCache>>>);
 
@@ -121,9 +137,7 @@ impl DeviceCache {
         }
         let limits = bdev.disk().limits();
         let bdi = BackingDev::new(bdev.disk().read_ahead_kb() / 4, limits.max_sectors >> 3)?;
-        let device = Arc::downgrade(bdev);
-        let window = move || device.upgrade().map_or(0, |bdev| bdev.disk().read_ahead_kb() / 4);
-        bdi.set_ra_source(KBox::new(window, GFP_KERNEL)?);
+        bdi.set_settings(KBox::new(OfDisk(Arc::downgrade(bdev)), GFP_KERNEL)?);
         let name = bdev.name()?;
         let writer = writer_of(&bdi, name.to_str().unwrap_or("block"))?;
         let back = Arc::new(SetOnce::new(), GFP_KERNEL)?;

@@ -5,7 +5,7 @@ use crate::file::{File, Ops};
 use errno::Result;
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
-use kernfs::Node;
+use kernfs::{Attribute, Node};
 use sync::Mutex;
 
 /// A directory.
@@ -38,6 +38,11 @@ impl Dir {
     /// Makes a file in it, which goes when the value is dropped. `mode`: permissions. `EEXIST`. May sleep.
     pub fn file(&self, name: &[u8], mode: u32, ops: Arc<dyn Ops>) -> Result<File> {
         File::new(&self.node, name, mode, ops)
+    }
+
+    /// Makes a file of the image's code with operations of its own (a stream), which goes with the directory. `EEXIST`. May sleep.
+    pub fn attribute(&self, name: &[u8], mode: u32, attribute: impl Attribute) -> Result {
+        self.node.attr(name, mode, attribute).map(drop)
     }
 
     /// The directory owns `file` from now on.

@@ -150,9 +150,9 @@ fn set_mode(acl: &mut [AclEntry], mode: u32) {
     }
 }
 
-/// The ACL that an inode has on the disk.
+/// The ACL that an inode has on the disk, whether ACLs count at the moment or not: a remount may change that.
 pub(crate) fn load(mount: &Mounted, inode: &CoreInode, kind: Kind) -> Result<Option<Acl>> {
-    if !mount.has(ask::ACL) || !inode.may_have_xattrs() {
+    if !inode.may_have_xattrs() {
         return Ok(None);
     }
     match mount.core.xattr_get(inode, kind as u8, b"") {
@@ -254,6 +254,9 @@ fn store(inode: &Inode, node: &Node, kind: Kind, acl: Option<&[AclEntry]>) -> Re
 
 /// The mode of an inode with an access ACL was changed by `chmod`: so is the ACL.
 pub(crate) fn chmod(inode: &Inode, node: &Node) -> Result {
+    if !node.mount().has(ask::ACL) {
+        return Ok(());
+    }
     let Some(old) = node.acl.lock().clone() else { return Ok(()) };
     let mut acl = KVec::from_slice(&old, GFP_NOFS)?;
     set_mode(&mut acl, inode.mode());
@@ -274,8 +277,11 @@ impl Inherited {
     /// For a file of `mode`, which no umask was taken off (`SB_POSIXACL`).
     pub(crate) fn of(mount: &Mounted, dir: &CoreInode, mode: u32) -> Result<Self> {
         let nothing = |mode| Ok(Self { mode, access: None, default: None });
-        if !mount.has(ask::ACL) || mode & uapi::S_IFMT == uapi::S_IFLNK {
+        if mode & uapi::S_IFMT == uapi::S_IFLNK {
             return nothing(mode);
+        }
+        if !mount.has(ask::ACL) {
+            return nothing(mode & !current_umask());
         }
         let Some(mut acl) = load(mount, dir, Kind::Default)? else { return nothing(mode & !current_umask()) };
         let is_dir = mode & uapi::S_IFMT == uapi::S_IFDIR;

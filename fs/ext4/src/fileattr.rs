@@ -70,7 +70,7 @@ fn change(file: &File, projid: Option<u32>, named: u32, new: impl Fn(u32) -> u32
         return Err(EPERM);
     }
     let _lock = inode.lock.write();
-    let old = node.shared.tree.read().inode.raw.flags;
+    let mut old = node.shared.tree.read().inode.raw.flags;
     let wanted = new(old);
     let alien = if inode.is_dir() { 0 } else { flag::NOT_REGULAR & flag::USER_MODIFIABLE };
     if named & !flag::USER_VISIBLE != 0 || wanted & alien != 0 {
@@ -80,8 +80,8 @@ fn change(file: &File, projid: Option<u32>, named: u32, new: impl Fn(u32) -> u32
     if changed & (flag::IMMUTABLE | flag::APPEND) != 0 && !capable(CAP_LINUX_IMMUTABLE) {
         return Err(EPERM);
     }
-    // Migrating between maps and the like are not built in.
-    if changed & (flag::EXTENTS | flag::DAX | flag::CASEFOLD) != 0 {
+    // From extents back to block pointers, and the like, are not built in.
+    if changed & (flag::DAX | flag::CASEFOLD) != 0 || changed & old & flag::EXTENTS != 0 {
         return Err(EOPNOTSUPP);
     }
     if changed & flag::JOURNAL_DATA != 0 && !capable(CAP_SYS_RESOURCE) {
@@ -90,6 +90,11 @@ fn change(file: &File, projid: Option<u32>, named: u32, new: impl Fn(u32) -> u32
     if mount.journal().is_none() {
         // As on Linux: there is nothing that the flag could change.
         changed &= !flag::JOURNAL_DATA;
+    }
+    if changed & flag::EXTENTS != 0 {
+        crate::migrate::migrate(inode, node, mount)?;
+        old |= flag::EXTENTS;
+        changed &= !flag::EXTENTS;
     }
     let new = old ^ changed;
     let projects = mount.core.geo.has_ro_compat(ro_compat::PROJECT);

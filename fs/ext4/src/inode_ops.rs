@@ -173,7 +173,7 @@ impl InodeOps for Node {
     }
 
     fn permission(&self, inode: &Inode, mask: u32) -> Result {
-        let acl = self.acl.lock().clone();
+        let acl = if self.mount().has(ask::ACL) { self.acl.lock().clone() } else { None };
         acl.map_or_else(|| generic_permission(inode, mask), |acl| acl_permission(inode, mask, &acl))
     }
 

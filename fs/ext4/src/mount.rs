@@ -186,9 +186,8 @@ impl Type {
             magic: MAGIC.into(),
             block_size: geo.block_size as u32,
             max_bytes: geo.max_size(geo.extents()),
-            flags: context.flags & !uapi::MS_POSIXACL
-                | if mount.options().acl { uapi::MS_POSIXACL } else { 0 }
-                | if rdonly { uapi::MS_RDONLY } else { 0 },
+            // The umask is left to this file system whether ACLs count or not: that may change at a remount.
+            flags: context.flags | uapi::MS_POSIXACL | if rdonly { uapi::MS_RDONLY } else { 0 },
         };
         let ops = KBox::new(Ext4Super(mount.clone()), GFP_KERNEL)?;
         let sb = SuperBlock::new_on(self, init, ops, device.clone())?;

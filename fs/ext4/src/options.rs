@@ -51,7 +51,13 @@ pub(crate) struct Options {
     pub(crate) minixdf: bool,
     pub(crate) resuid: u32,
     pub(crate) resgid: u32,
+    /// Blocks that allocations are aligned to; 0: none.
     pub(crate) stripe: u32,
+    /// What counts if no good stripe is named, and the largest that is one.
+    default_stripe: u32,
+    /// KB; 0: directories grow as they like.
+    pub(crate) max_dir: u32,
+    most_stripe: u32,
     /// Limits of users, groups and projects hold.
     pub(crate) quotas: [bool; 3],
     /// The log has checksums of its blocks.
@@ -101,6 +107,12 @@ fn number(value: Option<&[u8]>) -> Result<u32> {
     option::number(value.ok_or(EINVAL)?, 0)
 }
 
+/// The first of two stripes that fits a group; one of a single block aligns nothing.
+fn stripe(wanted: [u32; 2], most: u32) -> u32 {
+    let found = wanted.into_iter().find(|&blocks| blocks != 0 && blocks <= most).unwrap_or(0);
+    if found == 1 { 0 } else { found }
+}
+
 impl Options {
     /// What the superblock says.
     pub(crate) fn of_disk(sb: &SuperBlock) -> Self {
@@ -113,6 +125,8 @@ impl Options {
             _ => Some(DataMode::Ordered),
         };
         let delalloc = opts & default_opt::NODELALLOC == 0;
+        let most = sb.blocks_per_group.get();
+        let default_stripe = stripe([sb.raid_stripe_width.get(), sb.raid_stride.get().into()], most);
         Self {
             errors,
             default_errors: errors,
@@ -135,7 +149,10 @@ impl Options {
             minixdf: false,
             resuid: sb.def_resuid.get().into(),
             resgid: sb.def_resgid.get().into(),
-            stripe: 0,
+            stripe: default_stripe,
+            default_stripe,
+            max_dir: 0,
+            most_stripe: most,
             quotas: [false; 3],
             journal_checksum: sb.has_metadata_csum(),
             default_checksum: sb.has_metadata_csum(),
@@ -237,7 +254,8 @@ impl Options {
             (b"bsddf", None) => self.minixdf = false,
             (b"resuid", value) => self.resuid = option::id(value.ok_or(EINVAL)?)?,
             (b"resgid", value) => self.resgid = option::id(value.ok_or(EINVAL)?)?,
-            (b"stripe", value) => self.stripe = number(value)?,
+            (b"max_dir_size_kb", value) => self.max_dir = number(value)?,
+            (b"stripe", value) => self.stripe = stripe([number(value)?, self.default_stripe], self.most_stripe),
             (b"journal_async_commit", None) => (self.async_commit, self.journal_checksum) = (true, true),
             (b"journal_dev", value) => self.journal_dev = Some(Dev::decode(number(value)?)),
             (b"journal_path", Some(path)) => self.journal_dev = Some(crate::bdev::number_of(path)?),
@@ -297,6 +315,9 @@ impl Options {
         }
         if self.stripe != 0 {
             write!(out, ",stripe={}", self.stripe)?;
+        }
+        if self.max_dir != 0 {
+            write!(out, ",max_dir_size_kb={}", self.max_dir)?;
         }
         if has_journal && self.data_differs() {
             write!(out, ",data={}", self.data.name())?;

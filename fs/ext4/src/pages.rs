@@ -51,7 +51,7 @@ impl Shared {
     }
 
     /// Reads a run: holes become zeros, the rest is submitted.
-    fn read(&self, io: &Arc<ReadIo>, first: u64) -> Result {
+    fn read(&self, io: &Arc<ReadIo>, first: u64, flags: OpFlags) -> Result {
         let core = &self.mount.core;
         let tree = self.tree.read();
         if tree.inode.is_inline() {
@@ -60,7 +60,7 @@ impl Shared {
         let (bits, per_page) = (self.block_bits(), self.per_page());
         let journaled = self.is_journaled();
         let end = ReadEnd::shared(io.clone())?;
-        let mut bios = Bios::new(&self.mount.base.cache.device, Op::Read, OpFlags::NONE, end);
+        let mut bios = Bios::new(&self.mount.base.cache.device, Op::Read, flags, end);
         let start = u64::from(per_page) * first;
         let count = io.pages().len() as u64 * u64::from(per_page);
         let mut at = 0;
@@ -306,8 +306,9 @@ impl Shared {
 impl MappingOps for Pages {
     fn read_pages(&self, _mapping: &Mapping, run: ReadRun) {
         let first = run.first();
+        let flags = if run.is_ahead() { OpFlags::RAHEAD } else { OpFlags::NONE };
         let Ok(io) = run.start() else { return };
-        if let Err(error) = self.0.read(&io, first) {
+        if let Err(error) = self.0.read(&io, first, flags) {
             io.fail(error);
         }
     }

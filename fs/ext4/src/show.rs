@@ -121,6 +121,7 @@ pub(crate) fn add(mount: &Arc<Mounted>) -> Result<Shown> {
     shown.nodes.push(dir.clone(), kalloc::flags::GFP_KERNEL)?;
     let weak = Arc::downgrade(mount);
     dir.attr(b"options", 0o444, proc::Text(move |out: &mut SeqBuf| with(&weak, |mount| options(mount, out))))?;
+    dir.attr(b"mb_groups", 0o444, Groups(Arc::downgrade(mount)))?;
     if mount.journal().is_some() {
         let dir = proc::root()?.path_or_new("fs/jbd2")?.mkdir(&mount.journal_name()?)?;
         shown.nodes.push(dir.clone(), kalloc::flags::GFP_KERNEL)?;
@@ -128,6 +129,51 @@ pub(crate) fn add(mount: &Arc<Mounted>) -> Result<Shown> {
         dir.attr(b"info", 0o444, proc::Text(move |out: &mut SeqBuf| with(&weak, |mount| journal(mount, out))))?;
     }
     Ok(shown)
+}
+
+/// Powers of two that `mb_groups` counts free runs by.
+const ORDERS: usize = 14;
+
+/// How many pieces of each power of two a free run consists of, as a buddy allocator would have them: each lies at a multiple of its size.
+fn count_pieces(mut start: u64, len: u64, counts: &mut [u32; ORDERS]) {
+    let end = start + len;
+    while start < end {
+        let order = start.trailing_zeros().min((end - start).ilog2()).min(ORDERS as u32 - 1);
+        if let Some(count) = counts.get_mut(order as usize) {
+            *count += 1;
+        }
+        start += 1 << order;
+    }
+}
+
+/// `mb_groups`: the free clusters of each group and how they lie, a group a line.
+struct Groups(WeakArc<Mounted>);
+
+impl proc::Attribute for Groups {
+    fn show(&self, at: u64, out: &mut SeqBuf) -> Result<Option<u64>> {
+        let mount = self.0.upgrade().ok_or(ENODEV)?;
+        let (core, number) = (&mount.core, u32::try_from(at).map_err(|_| EINVAL)?);
+        if number == 0 {
+            out.put(b"#group: free  frags first [")?;
+            (0..ORDERS).try_for_each(|order| out.print(format_args!(" 2^{order:<3}")))?;
+            out.put(b" ]\n")?;
+        }
+        if number >= core.groups_count() {
+            return Ok(None);
+        }
+        let (runs, bits) = (core.free_space(number)?, core.geo.cluster_bits);
+        let (mut counts, mut free) = ([0; ORDERS], 0);
+        let home = core.geo.group_start(number);
+        for run in runs.iter() {
+            free += run.len >> bits;
+            count_pieces((run.start - home) >> bits, run.len >> bits, &mut counts);
+        }
+        let first = runs.first().map_or(0, |run| (run.start - home) >> bits);
+        out.print(format_args!("#{number:<5}: {free:<5} {:<5} {first:<5} [", runs.len()))?;
+        counts.iter().try_for_each(|count| out.print(format_args!(" {count:<5}")))?;
+        out.put(b" ]\n")?;
+        Ok((at + 1 < core.groups_count().into()).then_some(at + 1))
+    }
 }
 
 fn with<R>(weak: &WeakArc<Mounted>, f: impl FnOnce(&Mounted) -> Result<R>) -> Result<R> {

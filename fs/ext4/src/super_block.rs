@@ -311,8 +311,6 @@ impl SuperOps for Ext4Super {
         if new.noload != old.noload
             || new.async_commit != old.async_commit
             || new.data != old.data
-            || new.stripe != old.stripe
-            || new.acl != old.acl
             || new.quotas != old.quotas
         {
             return Err(EINVAL);
@@ -396,6 +394,8 @@ pub(crate) fn apply_quotas(mount: &Mounted) -> Result {
 /// Gives the journal and the device what the options say of them.
 pub(crate) fn apply(mount: &Mounted, options: &Options) {
     mount.base.cache.device.set_barrier(options.barrier);
+    mount.core.set_stripe(options.stripe);
+    mount.core.set_max_dir(options.max_dir);
     if let Some(journal) = mount.journal() {
         journal.system().set_barrier(options.barrier);
         journal.set_config(jbd2::Config {

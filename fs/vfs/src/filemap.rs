@@ -40,7 +40,7 @@ pub fn generic_read(file: &File, mapping: &Mapping, to: &mut IovIter<'_>, pos: &
                 // Several reads of one page in a row are one use.
                 let watched = match mapping.is_memory() {
                     true => mm::swap::is_watching(),
-                    false => offset == 0 || done != 0 || !file.ra.was_last(at >> PAGE_SHIFT),
+                    false => !file.ra.is_once() && (offset == 0 || done != 0 || !file.ra.was_last(at >> PAGE_SHIFT)),
                 };
                 if watched {
                     page.mark_accessed();

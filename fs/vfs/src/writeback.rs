@@ -11,11 +11,10 @@ use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
 use errno::Result;
 use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, KBox};
+use kalloc::{Arc, KBox, WeakArc};
 use locking::SpinLock;
-use mm::throttle::{DIRTYTIME_EXPIRE, EXPIRE_CENTISECS, WRITEBACK_CENTISECS, thresholds};
+use mm::throttle::{DIRTYTIME_EXPIRE, EXPIRE_CENTISECS, WRITEBACK_CENTISECS, over_background};
 use mm::{BackingDev, Flusher, WakeReason};
-use mm_alloc::stat::{self, Item};
 use sync::{Mutex, WaitQueue};
 
 const CENTISEC_NS: u64 = 10_000_000;
@@ -160,6 +159,7 @@ pub struct Writer {
     /// Bits of what was asked for.
     asked: AtomicU32,
     stop: AtomicBool,
+    bdi: WeakArc<BackingDev>,
 }
 
 const ASKED_LOOK: u32 = 1;
@@ -196,6 +196,7 @@ pub fn writer_of(bdi: &Arc<BackingDev>, name: &str) -> Result<Arc<Writer>> {
         wait: WaitQueue::new(),
         asked: AtomicU32::new(0),
         stop: AtomicBool::new(false),
+        bdi: Arc::downgrade(bdi),
     };
     let writer = Arc::new(writer, GFP_KERNEL)?;
     let handle = KBox::new(Handle(writer.clone()), GFP_KERNEL)?;
@@ -314,7 +315,7 @@ impl Writer {
         let most = self.pending();
         // What is queued again meanwhile has its turn next time.
         for _ in 0..most.saturating_mul(2) {
-            if background && stat::get(Item::Dirty) <= thresholds().background {
+            if background && !self.bdi.upgrade().is_some_and(|bdi| over_background(&bdi)) {
                 return;
             }
             let Some(item) = self.take(before) else { return };

@@ -2,8 +2,11 @@
 //! The lists of pages that can be reclaimed, oldest last: `Inactive` (used once) and `Active`. A page on a list has the flag `LRU` and
 //! one reference that is the list's.
 //!
-//! Locks: `LISTS` (spin, interrupts off), innermost. A frame's links belong to the list while the flag is set; the flag changes under
-//! the lock.
+//! There are several of each, so that CPUs that fill the cache do not wait for each other: a page's frame number says which are its. Frames
+//! that lie side by side, as an allocator's batch does, have the same ones. Reclaim takes from all in turn, so age is approximate.
+//!
+//! Locks: a pair of lists' (spin, interrupts off), innermost, one at a time. A frame's links belong to the list while the flag is set; the
+//! flag changes under the lock.
 
 use crate::frame::Frame;
 use crate::page::{Page, PageFlags};
@@ -28,9 +31,34 @@ struct List {
     tail: usize,
 }
 
-static LISTS: SpinLock<[List; 2]> = SpinLock::new([List { head: 0, tail: 0 }; 2]);
-/// Pages on the lists; changed under `LISTS`.
-static LEN: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+/// Pairs of lists; a power of two.
+const SHARDS: usize = 16;
+/// Frames in a row that have the same lists, as a shift.
+const RUN_SHIFT: usize = 5;
+
+/// An inactive and an active list.
+#[repr(align(64))]
+struct Shard {
+    lists: SpinLock<[List; 2]>,
+    /// Pages on them; changed under `lists`.
+    len: [AtomicUsize; 2],
+}
+
+impl Shard {
+    const fn new() -> Self {
+        Self { lists: SpinLock::new([List { head: 0, tail: 0 }; 2]), len: [const { AtomicUsize::new(0) }; 2] }
+    }
+}
+
+static SHARD: [Shard; SHARDS] = [const { Shard::new() }; SHARDS];
+/// Which lists reclaim takes from next.
+static TURN: AtomicUsize = AtomicUsize::new(0);
+
+/// The lists of a page.
+fn shard_of(page: &Page) -> &'static Shard {
+    // In bounds: the rest of a division by the length.
+    &SHARD[(page.pfn() >> RUN_SHIFT) % SHARDS]
+}
 
 impl List {
     /// Puts a frame at the young end.
@@ -68,12 +96,13 @@ fn index(active: bool) -> usize {
 
 /// Puts pages on the inactive list, those that are on none. The list has a reference of its own to each. Any context.
 pub fn add(pages: &[Page]) {
-    let mut lists = LISTS.lock_irqsave();
     for page in pages {
+        let shard = shard_of(page);
+        let mut lists = shard.lists.lock_irqsave();
         if !page.set(PageFlags::LRU) {
             page.clear(PageFlags::ACTIVE);
             lists[index(false)].push(page.clone().into_frame());
-            LEN[index(false)].fetch_add(1, Relaxed);
+            shard.len[index(false)].fetch_add(1, Relaxed);
         }
     }
 }
@@ -85,13 +114,14 @@ pub fn remove(page: &Page) {
 
 /// Takes a page off its list, if it is on one: which, and the list's reference. [`put_back`] undoes it. Any context.
 pub fn take(page: &Page) -> Option<(Page, Which)> {
-    let mut lists = LISTS.lock_irqsave();
+    let shard = shard_of(page);
+    let mut lists = shard.lists.lock_irqsave();
     if !page.has(PageFlags::LRU) {
         return None;
     }
     let active = page.has(PageFlags::ON_ACTIVE);
     lists[index(active)].unlink(page.frame());
-    LEN[index(active)].fetch_sub(1, Relaxed);
+    shard.len[index(active)].fetch_sub(1, Relaxed);
     page.clear(PageFlags(PageFlags::LRU.0 | PageFlags::ON_ACTIVE.0));
     drop(lists);
     // SAFETY: The list's reference, which nobody else gives up: the flag was set under the lock.
@@ -99,31 +129,43 @@ pub fn take(page: &Page) -> Option<(Page, Which)> {
     Some((own, if active { Which::Active } else { Which::Inactive }))
 }
 
-/// Takes up to `max` of the oldest pages off a list, each with the list's reference. `out` has the room. Any context.
+/// Takes up to `max` of the oldest pages off the lists of a kind, as long as `out` has room, each with the list's reference. They come from
+/// one pair of lists, and only if that has too few from the next ones; the next call begins with another pair. Any context.
 pub fn isolate(which: Which, max: usize, out: &mut KVec<Page>) {
     let active = which == Which::Active;
-    let mut lists = LISTS.lock_irqsave();
-    let list = &mut lists[index(active)];
-    for _ in 0..max {
-        // SAFETY: By the invariant it is 0 or the address of a frame.
-        let Some(frame) = (unsafe { Frame::from_addr(list.tail) }) else { return };
-        if out.len() == out.capacity() {
+    let first = TURN.fetch_add(1, Relaxed);
+    let mut left = max.min(out.capacity() - out.len());
+    for step in 0..SHARDS {
+        // In bounds: the rest of a division by the length.
+        let shard = &SHARD[first.wrapping_add(step) % SHARDS];
+        if left == 0 {
             return;
         }
-        list.unlink(frame);
-        LEN[index(active)].fetch_sub(1, Relaxed);
-        // SAFETY: The list's reference goes to the result.
-        let page = unsafe { Page::from_frame(frame) };
-        page.clear(PageFlags(PageFlags::LRU.0 | PageFlags::ON_ACTIVE.0));
-        // There is room.
-        let _ = out.push_within_capacity(page);
+        if shard.len[index(active)].load(Relaxed) == 0 {
+            continue;
+        }
+        let mut lists = shard.lists.lock_irqsave();
+        let list = &mut lists[index(active)];
+        while left != 0 {
+            // SAFETY: By the invariant it is 0 or the address of a frame.
+            let Some(frame) = (unsafe { Frame::from_addr(list.tail) }) else { break };
+            list.unlink(frame);
+            shard.len[index(active)].fetch_sub(1, Relaxed);
+            // SAFETY: The list's reference goes to the result.
+            let page = unsafe { Page::from_frame(frame) };
+            page.clear(PageFlags(PageFlags::LRU.0 | PageFlags::ON_ACTIVE.0));
+            // There is room.
+            let _ = out.push_within_capacity(page);
+            left -= 1;
+        }
     }
 }
 
 /// Puts a page that was isolated back, at the young end, unless it left its file meanwhile. Any context.
 pub fn put_back(page: Page, which: Which) {
     let active = which == Which::Active;
-    let mut lists = LISTS.lock_irqsave();
+    let shard = shard_of(&page);
+    let mut lists = shard.lists.lock_irqsave();
     if page.has(PageFlags::TRUNCATED) || page.set(PageFlags::LRU) {
         drop(lists);
         drop(page);
@@ -133,10 +175,11 @@ pub fn put_back(page: Page, which: Which) {
         page.set(PageFlags::ON_ACTIVE);
     }
     lists[index(active)].push(page.into_frame());
-    LEN[index(active)].fetch_add(1, Relaxed);
+    shard.len[index(active)].fetch_add(1, Relaxed);
 }
 
-/// Pages on a list.
+/// Pages on the lists of a kind.
 pub fn len(which: Which) -> usize {
-    LEN[index(which == Which::Active)].load(Relaxed)
+    let kind = index(which == Which::Active);
+    SHARD.iter().map(|shard| shard.len[kind].load(Relaxed)).sum()
 }

@@ -2,6 +2,7 @@
 //! `BackingDev`: what the page cache knows of the device behind a file system (Linux's `backing_dev_info`): how far to read ahead,
 //! how much is dirty and under write-back, and whom to wake for writing. Locks: `draining` (sleeping) among those who wait.
 
+use crate::share::{Share, TOTAL};
 use core::any::Any;
 use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use errno::Result;
@@ -32,16 +33,41 @@ pub trait Flusher: Send + Sync {
     fn as_any(&self) -> &dyn Any;
 }
 
+/// What an administrator lets a device have of the memory that may be dirty, in percent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ratios {
+    /// So much however little is written to it.
+    pub min: u32,
+    /// No more than this.
+    pub max: u32,
+    /// What all devices together have for sure.
+    pub all_min: u32,
+}
+
+impl Default for Ratios {
+    fn default() -> Self {
+        Self { min: 0, max: 100, all_min: 0 }
+    }
+}
+
+/// Who knows the settings of a device, if that is somebody else (a disk). Any context.
+pub trait Settings: Send + Sync {
+    /// Pages read ahead.
+    fn ra_pages(&self) -> u32;
+    /// Its part of what may be dirty.
+    fn ratios(&self) -> Ratios;
+}
+
 /// A device behind file systems.
 pub struct BackingDev {
     ra_pages: AtomicU32,
-    /// Who knows how far to read ahead, if that is somebody else.
-    ra_source: SetOnce<KBox<dyn Fn() -> u32 + Send + Sync>>,
+    settings: SetOnce<KBox<dyn Settings>>,
     io_pages: AtomicU32,
     dirty: AtomicI64,
     writeback: AtomicI64,
     dirtied: AtomicU64,
     written: AtomicU64,
+    share: Share,
     /// Which of `started` counts what begins now.
     epoch: AtomicU32,
     /// Pages under write-back that began in each epoch.
@@ -56,12 +82,13 @@ impl BackingDev {
     pub fn new(ra_pages: u32, io_pages: u32) -> Result<Arc<Self>> {
         let bdi = Self {
             ra_pages: AtomicU32::new(ra_pages),
-            ra_source: SetOnce::new(),
+            settings: SetOnce::new(),
             io_pages: AtomicU32::new(io_pages),
             dirty: AtomicI64::new(0),
             writeback: AtomicI64::new(0),
             dirtied: AtomicU64::new(0),
             written: AtomicU64::new(0),
+            share: Share::new(),
             epoch: AtomicU32::new(0),
             started: [const { AtomicI64::new(0) }; 2],
             drained: WaitQueue::new(),
@@ -74,16 +101,25 @@ impl BackingDev {
     /// Pages read ahead.
     #[inline]
     pub fn ra_pages(&self) -> u32 {
-        match self.ra_source.get() {
-            Some(source) => source(),
+        match self.settings.get() {
+            Some(settings) => settings.ra_pages(),
             None => self.ra_pages.load(Ordering::Relaxed),
         }
     }
 
-    /// Says who knows the pages read ahead (the disk, whose setting it is). Once. Called where a page is missing or marked.
-    pub fn set_ra_source(&self, source: KBox<dyn Fn() -> u32 + Send + Sync>) {
+    /// Says who knows its settings. Once. Asked where a page is missing or marked, and where writers may have to wait.
+    pub fn set_settings(&self, settings: KBox<dyn Settings>) {
         // A second one would say the same: the first stays.
-        drop(self.ra_source.set(source));
+        drop(self.settings.set(settings));
+    }
+
+    /// Its part of `limit` pages that may be dirty: by what was written to it of late, within what an administrator set.
+    pub fn part_of(&self, limit: u64) -> u64 {
+        let Ratios { min, max, all_min } =
+            self.settings.get().map_or_else(Ratios::default, |settings| settings.ratios());
+        let percent = |part: u32| limit.saturating_mul(part.min(100).into()) / 100;
+        let part = self.share.of(&TOTAL, percent(100 - all_min.min(100)));
+        part.saturating_add(percent(min)).min(percent(max))
     }
 
     /// Sets the pages read ahead (`read_ahead_kb`, `BLKRASET`).
@@ -137,6 +173,7 @@ impl BackingDev {
     /// Write-back of `pages` pages is done. Any context.
     pub(crate) fn end(&self, pages: i64, epoch: u32) {
         self.writeback.fetch_sub(pages, Ordering::Relaxed);
+        self.share.add(&TOTAL, pages.max(0).cast_unsigned(), ktime::now_ns());
         if let Some(started) = self.started.get(epoch as usize)
             && started.fetch_sub(pages, Ordering::AcqRel) == pages
             && self.drained.is_active()

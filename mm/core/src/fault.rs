@@ -8,6 +8,7 @@ use crate::flags::VmFlags;
 use crate::layout::STACK_GUARD_GAP;
 use crate::mapping::Mapping;
 use crate::mm_struct::{Mm, own_mm};
+use crate::readahead::Readahead;
 use crate::vma::{Backing, Vma};
 use core::sync::atomic::Ordering;
 use errno::{Error, Result, code::*};
@@ -283,10 +284,14 @@ impl Mm {
         let (page, major) = match mapping.get(index) {
             Some(page) => {
                 if !mapping.is_memory() {
-                    page.mark_accessed();
-                    if let Backing::File(file) = &vma.backing
-                        && let Some(state) = file.readahead()
-                    {
+                    let state = match &vma.backing {
+                        Backing::File(file) => file.readahead(),
+                        _ => None,
+                    };
+                    if !state.is_some_and(Readahead::is_once) {
+                        page.mark_accessed();
+                    }
+                    if let Some(state) = state {
                         mapping.fault_hit(state, &page, index, vma.flags.any(VmFlags::RAND_READ));
                     }
                 } else if crate::swap::is_watching() {

@@ -71,6 +71,29 @@ mod tests {
     }
 
     #[test]
+    fn pages_of_all_lists_are_counted_and_found() -> Result {
+        let total = || lru::len(lru::Which::Inactive) + lru::len(lru::Which::Active);
+        let mapping = disk()?;
+        for index in 0..PAGES as u64 {
+            mapping.get_or_read(index)?;
+        }
+        assert!(total() >= PAGES);
+        // Reclaim, which may have taken some for a moment, gives them back: nobody else has them off their lists for long.
+        let mut batch = kalloc::KVec::with_capacity(2 * PAGES, GFP_KERNEL)?;
+        lru::isolate(lru::Which::Inactive, PAGES, &mut batch);
+        assert!(batch.len() <= PAGES && batch.iter().all(|page| !page.has(PageFlags::LRU)));
+        let room = batch.capacity() - batch.len();
+        lru::isolate(lru::Which::Inactive, usize::MAX, &mut batch);
+        assert!(batch.len() <= batch.capacity() && room >= batch.capacity() - batch.len());
+        for page in batch {
+            lru::put_back(page, lru::Which::Inactive);
+        }
+        mapping.drop_clean(0, u64::MAX);
+        assert_eq!(mapping.page_count(), 0);
+        Ok(())
+    }
+
+    #[test]
     fn a_page_that_a_reclaimer_has_is_kept() -> Result {
         let mapping = disk()?;
         let page = mapping.get_or_read(3)?;

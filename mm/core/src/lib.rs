@@ -59,6 +59,7 @@ mod read_in;
 pub mod readahead;
 pub mod reclaim;
 mod remote;
+mod share;
 mod shmem;
 pub mod swap;
 pub mod syscalls;
@@ -67,7 +68,7 @@ mod unmap;
 mod vma;
 
 pub use account::{commit_limit, committed};
-pub use bdi::{BackingDev, DEFAULT_RA_PAGES, Flusher, WakeReason};
+pub use bdi::{BackingDev, DEFAULT_RA_PAGES, Flusher, Ratios, Settings, WakeReason};
 pub use dirty::{MAX_RUN, WriteControl, dirty_sectors, sector, writeback_sectors};
 pub use errseq::ErrSeq;
 pub use exec::{ExecLayout, SpecialMapping};

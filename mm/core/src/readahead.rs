@@ -6,7 +6,7 @@
 //! The state is kept in atomics without a lock: two threads that read one open file may spoil each other's guess, no more.
 
 use crate::mapping::Mapping;
-use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 use kalloc::flags::{__GFP_NORETRY, __GFP_NOWARN, GFP_KERNEL};
 use mm_alloc::layout::{PAGE_SHIFT, PAGE_SIZE};
 use mm_alloc::{Page, PageFlags};
@@ -26,6 +26,8 @@ pub struct Readahead {
     /// Pages of the largest window; negative: the device's.
     pages: AtomicI32,
     misses: AtomicU32,
+    /// Pages are read once.
+    once: AtomicBool,
 }
 
 /// How memory that is mapped is used.
@@ -169,6 +171,7 @@ impl Readahead {
             prev: AtomicU64::new(u64::MAX),
             pages: AtomicI32::new(-1),
             misses: AtomicU32::new(0),
+            once: AtomicBool::new(false),
         }
     }
 
@@ -188,6 +191,22 @@ impl Readahead {
     /// Sets the largest window in pages (`posix_fadvise`); negative: the device's; 0: none.
     pub fn set_pages(&self, pages: i32) {
         self.pages.store(pages, Relaxed);
+    }
+
+    /// Whether it was told that the order is random.
+    fn is_random(&self) -> bool {
+        self.pages.load(Relaxed) == RANDOM
+    }
+
+    /// Says whether what is read is used once alone (`POSIX_FADV_NOREUSE`).
+    pub fn set_once(&self, once: bool) {
+        self.once.store(once, Relaxed);
+    }
+
+    /// Whether reading a page is no reason to keep it.
+    #[inline(always)]
+    pub fn is_once(&self) -> bool {
+        self.once.load(Relaxed)
     }
 
     fn max_of(&self, mapping: &Mapping) -> u64 {
@@ -226,8 +245,8 @@ impl Mapping {
     pub fn readahead_missing(&self, state: &Readahead, index: u64, wanted: u64) {
         let max = state.max_of(self);
         if max == 0 {
-            // Without a window, or told that the order is random: what is wanted, in pieces.
-            self.read_forced(index, wanted);
+            // Told that the order is random: what is wanted, in pieces. Without a window: page by page.
+            self.read_forced(index, if state.is_random() { wanted } else { 1 });
             return;
         }
         self.readahead(state, index, wanted, max, false);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! How much may be dirty (`vm.dirty_*`), and making those wait who dirty faster than devices write. No locks.
+//! How much may be dirty (`vm.dirty_*`), of all and of one device, and making those wait who dirty faster than devices write. No locks.
 
-use crate::bdi::WakeReason;
+use crate::bdi::{BackingDev, WakeReason};
 use crate::mapping::Mapping;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use mm_alloc::layout::PAGE_SIZE;
@@ -63,6 +63,12 @@ x86_cpu::percpu! {
     static SINCE: AtomicU32 = AtomicU32::new(0);
 }
 
+/// Whether the background has to write to `bdi`: too much is dirty, or more than its part.
+pub fn over_background(bdi: &BackingDev) -> bool {
+    let background = thresholds().background;
+    stat::get(Item::Dirty) > background || bdi.dirty() > bdi.part_of(background)
+}
+
 /// The caller has dirtied `pages` pages of `mapping`: waits if too much is dirty. Without locks that write-back needs. May sleep.
 #[inline]
 pub fn balance_dirty(mapping: &Mapping, pages: u32) {
@@ -91,13 +97,19 @@ fn balance(mapping: &Mapping) {
         if now <= u64::midpoint(background, limit) {
             return;
         }
+        // A device has its part of the limit, so that a slow one does not take it all; something as long as there is room for all.
+        let part = bdi.part_of(limit).max(limit.saturating_sub(now) / 8);
+        if bdi.dirty() > part / 2 {
+            bdi.wake(WakeReason::Background);
+        }
+        let room = || limit.saturating_sub(outstanding()).min(part.saturating_sub(bdi.dirty() + bdi.writeback()));
         // The nearer to the limit, the longer; at the limit until something was written.
-        let room = limit.saturating_sub(now);
-        let full = room == 0;
-        let span = (limit - background).max(1) / 2 + 1;
-        let pause = if full { PAUSE_NS } else { PAUSE_NS / 10 * span.saturating_sub(room) / span };
+        let left = room();
+        let full = left == 0;
+        let span = ((limit - background).max(1) / 2).min(part / 2) + 1;
+        let pause = if full { PAUSE_NS } else { PAUSE_NS / 10 * span.saturating_sub(left) / span };
         let deadline = ktime::now_ns().saturating_add(pause);
-        WAITERS.wait_until_deadline(deadline, || dies() || outstanding() <= limit && full);
+        WAITERS.wait_until_deadline(deadline, || dies() || full && room() != 0);
         if !full || dies() {
             return;
         }

@@ -68,15 +68,33 @@ def ram(guest, _):
 
 def null(guest, _):
     """null_blk: with memory, with a timer, on several queues."""
-    for parameters in ("memory_backed=1 discard=1", "memory_backed=1 irqmode=2 submit_queues=2 hw_queue_depth=2", "memory_backed=1 queue_mode=0 bs=4096"):
+    for parameters in ("memory_backed=1 discard=1", "memory_backed=1 irqmode=2 submit_queues=2 hw_queue_depth=2", "memory_backed=1 queue_mode=0 bs=4096",
+                       "memory_backed=1 virt_boundary=1 max_sectors=64"):
         guest.check(f"insmod /null_blk.ko gb=1 {parameters}")
         guest.check("dd if=/data of=/dev/nullb0 bs=64k count=30 2>/dev/null; dd if=/dev/nullb0 bs=64k count=30 2>/dev/null >/tmp/a; cmp -n 1966080 /tmp/a /data")
+        # Pieces that begin within pages, direct: cut where memory has gaps, if the disk minds.
+        if "bs=4096" not in parameters:
+            guest.check("dd if=/data of=/dev/nullb0 bs=36352 count=20 oflag=direct 2>/dev/null; dd if=/dev/nullb0 bs=36352 count=20 iflag=direct 2>/dev/null >/tmp/a; "
+                        "cmp -n 727040 /tmp/a /data")
         guest.check("for i in 0 1 2 3; do dd if=/dev/nullb0 of=/dev/null bs=4k count=200 2>/dev/null & done; wait")
         # What cannot be discarded has no other limit than 0.
         guest.check("echo 0 >/sys/block/nullb0/queue/discard_max_bytes")
         if "discard" not in parameters and guest.run("echo 4096 >/sys/block/nullb0/queue/discard_max_bytes")[0] == 0:
             raise GuestError("a limit of discards was taken where there are none")
         guest.check("rmmod null_blk; [ ! -e /dev/nullb0 ]")
+
+
+def shown(guest, _):
+    """What sysfs says of hardware queues and of the disk's part of the page cache; requests for zones and reservations that no disk has."""
+    guest.check("insmod /null_blk.ko gb=1 submit_queues=2 hw_queue_depth=16")
+    disk = "/sys/block/nullb0"
+    want("mq", guest.check(f"cat {disk}/mq/0/nr_tags {disk}/mq/1/nr_reserved_tags {disk}/mq/0/cpu_list {disk}/mq/1/cpu_list").split(), ["16", "0", "0", "1"])
+    want("events", guest.check(f"cat {disk}/events {disk}/events_async {disk}/events_poll_msecs {disk}/badblocks").split(), ["-1"])
+    want("bdi", guest.check(f"cat {disk}/bdi/read_ahead_kb {disk}/bdi/min_ratio {disk}/bdi/max_ratio {disk}/bdi/stable_pages_required").split(),
+         ["128", "0", "100", "0"])
+    guest.check(f"echo 256 >{disk}/bdi/read_ahead_kb; [ $(cat {disk}/queue/read_ahead_kb) = 256 ]")
+    guest.check(f"echo 1 >{disk}/queue/add_random; [ $(cat {disk}/queue/add_random) = 1 ]; dd if=/dev/nullb0 of=/dev/null bs=64k count=8 2>/dev/null")
+    guest.check(f"n=$(cat {disk}/dev); rmmod null_blk; [ ! -e /sys/class/bdi/$n ] && [ ! -e /sys/devices/virtual/bdi/$n ]")
 
 
 def last_close(guest, disk):
@@ -127,7 +145,7 @@ def main():
                 f.write(data)
             cpio.file(name, src=path)
         tests = [loop, partitions]
-        for test, name in ((ram, "brd"), (null, "null_blk"), (in_use, "null_blk"), (timeouts, "null_blk")):
+        for test, name in ((ram, "brd"), (null, "null_blk"), (shown, "null_blk"), (in_use, "null_blk"), (timeouts, "null_blk")):
             module = os.path.join(top, f"drivers/block/{name}/{name}.ko")
             if os.path.exists(module):
                 cpio.file(f"{name}.ko", src=module)

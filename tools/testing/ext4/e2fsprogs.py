@@ -104,6 +104,12 @@ def acls(run):
     run("cd / && umount /mnt && mount -t ext4 /dev/vda /mnt && cd /mnt && getfacl -n adir/new", r"^mask::rw-$")
     run("setfattr -n user.colour -v red acl && setfattr -n trusted.t -v 0x0102 acl && getfattr -d -m - acl", r'^user.colour="red"$')
     run("getfattr -e hex -n trusted.t acl", r"^trusted.t=0x0102$")
+    # Without ACLs the umask holds, and what lies on the disk comes back with them.
+    run("mount -o remount,noacl /mnt && grep ' /mnt ' /proc/mounts && umask 027 && touch adir/plain && umask 022 && stat -c %a adir/plain", r"^640$")
+    run.refused("setfacl -m u:1000:r acl", "not supported")
+    run.refused(f"chmod 600 acl && {USER} cat acl", "Permission denied")
+    run("mount -o remount,acl /mnt && getfacl -n adir/new", r"^user:1000:rwx\s+#effective:rw-$")
+    run(f"setfacl -m u:1000:r acl && {USER} cat acl", r"^more$")
     run.refused("setfacl -d -m u:1:r acl", "Operation not permitted|Only directories|Permission denied")
 
 
@@ -189,7 +195,13 @@ def options(run):
     run("mount -o remount,ro /mnt && grep ' /mnt ' /proc/mounts", r" ro,")
     run.refused("touch /mnt/x", "Read-only")
     run("mount -o remount,rw,commit=30 /mnt && touch /mnt/x && grep ' /mnt ' /proc/mounts", r"commit=30")
-    run("umount /mnt")
+    run("umount /mnt && tune2fs -E stride=16,stripe_width=64 /dev/vda && mount -t ext4 /dev/vda /mnt && grep ' /mnt ' /proc/mounts", r"stripe=64\b")
+    run("mount -o remount,stripe=32 /mnt && grep ' /mnt ' /proc/mounts", r"stripe=32\b")
+    run("umount /mnt && tune2fs -E stride=0,stripe_width=0 /dev/vda && mount -t ext4 /dev/vda /mnt && ! grep stripe /proc/mounts && umount /mnt")
+    run("mount -t ext4 -o max_dir_size_kb=8 /dev/vda /mnt && grep ' /mnt ' /proc/mounts && mkdir /mnt/small", r"max_dir_size_kb=8\b")
+    run("i=0; while touch /mnt/small/a-name-of-some-length-$i 2>/dev/null && [ $i -lt 500 ]; do i=$((i+1)); done; [ $i -gt 100 ] && [ $i -lt 400 ] && "
+        "[ $(stat -c %s /mnt/small) -le 8192 ]", limit=120)
+    run("mount -o remount,max_dir_size_kb=0 /mnt && touch /mnt/small/one-more-name-that-needs-room && rm -r /mnt/small && umount /mnt")
     run.refused("mount -t ext4 -o nosuchthing /dev/vda /mnt", "Invalid argument")
     run("mount -t ext4 -o noload,ro /dev/vda /mnt && umount /mnt")
 
@@ -281,6 +293,19 @@ def orphan(run, *more):
         f"printf \"{commands}\\n\" >/tmp/cmd && debugfs -w -f /tmp/cmd /dev/vda")
 
 
+def migrate(run):
+    """A file of ext3 becomes one with extents where it is; the disk is as it was found afterwards."""
+    run("cd /; umount /mnt; mke2fs -q -F -t ext3 -b 1024 /dev/vda 64M && mount -t ext3 /dev/vda /mnt", limit=120)
+    run("cd /mnt && mkdir d && dd if=/dev/urandom of=d/f bs=1M count=9 2>/dev/null && dd if=/dev/urandom of=d/sparse bs=1k count=3 seek=20000 2>/dev/null && "
+        "md5sum d/* >/tmp/sum && lsattr d/f", r"^-{22} d/f$", limit=120)
+    run("cd / && umount /mnt && tune2fs -O extents /dev/vda && mount -t ext4 /dev/vda /mnt && cd /mnt && chattr +e d/f d/sparse && lsattr d", r"^-{14}e-{7} d/f$",
+        limit=120)
+    run("md5sum -c /tmp/sum && echo 3 >/proc/sys/vm/drop_caches && md5sum -c /tmp/sum && echo more >>d/f && filefrag d/f", r"extents? found", limit=120)
+    run("chattr +e d/f")
+    run.refused("chattr -e d/sparse", "not supported")
+    run("cd / && umount /mnt && e2fsck -fn /dev/vda && mke2fs -q -F -t ext4 /dev/vda 64M", limit=120)
+
+
 def mounts(run):
     free, said = r"mmp_sequence:\s+0xff4d4d50", "dumpe2fs -h /dev/vda 2>/dev/null"
     run("cd /; umount /mnt 2>/dev/null; mke2fs -q -F -t ext4 -O mmp -E mmp_update_interval=1 /dev/vda 64M && mount -t ext4 /dev/vda /mnt", limit=120)
@@ -355,7 +380,8 @@ def mounts(run):
     run("umount /mnt && mke2fs -q -F -t ext4 /dev/vda 64M", limit=120)
 
 
-GROUPS = [make, flags, acls, fallocate, direct, asynchronous, defragment, grow, names, options, journaled, offline, projects, quotas, mounts]
+GROUPS = [make, flags, acls, fallocate, direct, asynchronous, defragment, grow, names, options, journaled, offline, projects, quotas,
+          migrate, mounts]
 
 
 def main():

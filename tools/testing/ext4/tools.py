@@ -11,10 +11,10 @@ PACKAGES = ["libc6", "e2fsprogs", "libext2fs2", "libcom-err2", "logsave", "libss
             "libudev1", "quota", "libtirpc3", "libgssapi-krb5-2", "libkrb5-3", "libk5crypto3", "libkrb5support0", "libkeyutils1"]
 
 
-def add(cpio, programs):
-    """Adds `programs` in /usr/sbin, and the C library with what they are linked with."""
+def add(cpio, programs, packages=()):
+    """Adds `programs` in /usr/sbin, and the C library with what they are linked with. `packages`: where else to look for both."""
     need = {name: None for name in programs}
-    tops = [debian.unpack(package) for package in PACKAGES]
+    tops = [debian.unpack(package) for package in (*PACKAGES, *packages)]
     libraries = {}
     for top in tops:
         for place, _, files in os.walk(top):
@@ -72,9 +72,9 @@ MODULES = ["virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_
            "quota_v2"]
 
 
-def base(programs=(), linux=False, last=None):
-    """`image.base` with `programs` in /usr/sbin; `linux`: for Debian's kernel, with the modules that it needs. `last`: what it
-    does in place of waiting for commands."""
+def base(programs=(), linux=False, last=None, packages=()):
+    """`image.base` with `programs` in /usr/sbin (also from `packages`); `linux`: for Debian's kernel, with the modules that it needs.
+    `last`: what it does in place of waiting for commands."""
     init = image.AGENT if last is None else image.SETUP + "echo @READY@\n" + last
     if linux:
         load = "".join(f"insmod /modules/{name}.ko\n" for name in MODULES)
@@ -87,7 +87,7 @@ def base(programs=(), linux=False, last=None):
         for name in MODULES:
             cpio.file(f"modules/{name}.ko", src=found[f"{name}.ko"])
     if programs:
-        add(cpio, programs)
+        add(cpio, programs, packages)
     return cpio
 
 

@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
@@ -37,9 +38,9 @@ def make_disk(path, megabytes, files=None, options=()):
     run("mke2fs", "-q", "-t", "ext4", *options, *(("-d", files) if files else ()), path)
 
 
-def start(args, disk, memory="256M", cpus=2, append="", initrd=True):
-    """A machine with the disk that waits for commands."""
-    extra = ("-drive", f"file={disk},format=raw,if=none,id=d,cache=unsafe", "-device", "virtio-blk-pci,drive=d")
+def start(args, disk, memory="256M", cpus=2, append="", initrd=True, more=()):
+    """A machine with the disk that waits for commands. `more`: QEMU's words for a further one."""
+    extra = ("-drive", f"file={disk},format=raw,if=none,id=d,cache=unsafe", "-device", "virtio-blk-pci,drive=d", *more)
     guest = Guest(args.kernel, args.initrd if initrd else None, f"{APPEND} {append}", memory=memory, cpus=cpus,
                   limit=args.limit, extra=extra)
     guest.expect("@READY@", args.limit)
@@ -141,6 +142,34 @@ def flood(args, work):
         quiet(guest)
     run("e2fsck", "-fn", disk)
     return f"{stat['nr_written']} pages written, {stat['nr_dirtied']} dirtied"
+
+
+def share(args, work):
+    """Who writes to a fast disk does not wait for a slow one that has all the dirty pages it may have; a disk's settings hold."""
+    fast, slow = (os.path.join(work, f"{name}.img") for name in ("fast", "slow"))
+    make_disk(fast, 160)
+    make_disk(slow, 160)
+    more = ("-drive", f"file={slow},format=raw,if=none,id=s,cache=unsafe,throttling.bps-write=1048576", "-device", "virtio-blk-pci,drive=s")
+    with start(args, fast, memory="256M", more=more) as guest:
+        bdi = "/sys/block/vdb/bdi"
+        if guest.check(f"cat {bdi}/min_ratio {bdi}/max_ratio {bdi}/read_ahead_kb").split() != ["0", "100", "128"]:
+            raise GuestError("the settings of a disk are others at first")
+        for file, value in (("max_ratio", 101), ("min_ratio", 100), ("min_ratio", 70)):
+            if guest.run(f"echo 60 >{bdi}/max_ratio; echo {value} >{bdi}/{file}")[0] == 0:
+                raise GuestError(f"{value} was taken for {file}")
+        guest.check(f"echo 5 >{bdi}/min_ratio; [ $(cat {bdi}/min_ratio) = 5 ]; [ -d /sys/class/bdi/$(cat /sys/block/vdb/dev) ]")
+        guest.check("mkdir -p /fast /slow; mount -t ext4 /dev/vda /fast && mount -t ext4 /dev/vdb /slow")
+        guest.check("dd if=/dev/zero of=/slow/f bs=64k count=1600 2>/dev/null & echo $! >/tmp/pid; sleep 5")
+        began = time.monotonic()
+        guest.check("dd if=/dev/zero of=/fast/f bs=64k count=1200 2>/dev/null", 200)
+        took = time.monotonic() - began
+        if guest.run("kill -0 $(cat /tmp/pid)")[0]:
+            raise GuestError("the slow disk was done first")
+        if took > 40:
+            raise GuestError(f"75 MB to the fast disk took {took:.0f} s while the slow one wrote")
+        guest.check(f"kill $(cat /tmp/pid); wait; echo 100 >{bdi}/max_ratio")
+        quiet(guest)
+    return f"75 MB in {took:.1f} s"
 
 
 def ahead(args, work):
@@ -254,7 +283,7 @@ def advice(args, work):
 
 
 def main():
-    tests = (contents, device, ahead, advice, large, flood, root)
+    tests = (contents, device, ahead, advice, large, flood, share, root)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kernel", help="the kernel (default: what make built)")
     parser.add_argument("--linux", action="store_true", help="Debian's kernel instead")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A loop device: the file behind it, its status, and what programs ask of it.
 
+use crate::direct::{O_DIRECT, block_size};
 use crate::info::{AUTOCLEAR, CLEARABLE, CONFIGURABLE, DIRECT_IO, Info, PARTSCAN, READ_ONLY, SETTABLE};
 use crate::{LOOP_MAJOR, module_parameters};
 use core::sync::atomic::{AtomicBool, Ordering::*};
@@ -8,6 +9,7 @@ use kernel::block::blk_mq::{HwQueue, MqDisk, MqOps, MqParams, Queue, Refused, Re
 use kernel::block::{BlockDevice, DiskOps, Gendisk, GendiskParams, QueueLimits};
 use kernel::ext::{AliveGuard, KString, ModuleRef, Mutex, SetOnce, SpinLock, Work, spawn};
 use kernel::filesystem::cred::{CAP_SYS_ADMIN, capable};
+use kernel::filesystem::sysfs::Node;
 use kernel::filesystem::vfs::{File, FileType, fdget};
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -25,11 +27,13 @@ const LOOP_SET_BLOCK_SIZE: u32 = 0x4c09;
 const LOOP_CONFIGURE: u32 = 0x4c0a;
 
 /// A file that is attached.
-struct Bound {
-    file: Arc<File>,
-    offset: u64,
-    sizelimit: u64,
-    flags: u32,
+pub(crate) struct Bound {
+    pub(crate) file: Arc<File>,
+    /// The same for transfers past its cache, if that is how they are to be.
+    pub(crate) direct: Option<Arc<File>>,
+    pub(crate) offset: u64,
+    pub(crate) sizelimit: u64,
+    pub(crate) flags: u32,
     name: [u8; 64],
     /// The module stays while a file is attached.
     _module: ModuleRef,
@@ -47,6 +51,8 @@ pub(crate) struct Device {
     bound: AtomicBool,
     waiting: SpinLock<Waiting>,
     work: SetOnce<Arc<Work>>,
+    /// Its directory in sysfs while there is a file.
+    shown: SpinLock<Option<Arc<Node>>>,
     /// Until the device is removed: the disk's queue refers to this device.
     disk: SpinLock<Option<Arc<Gendisk>>>,
     /// Dropped last.
@@ -99,6 +105,7 @@ impl Device {
             bound: AtomicBool::new(false),
             waiting: SpinLock::new(Waiting { list: KVec::with_capacity(depth as usize, GFP_KERNEL)? }),
             work: SetOnce::new(),
+            shown: SpinLock::new(None),
             disk: SpinLock::new(None),
             _alive: crate::ALIVE.count(),
         };
@@ -156,12 +163,30 @@ impl Device {
         self.waiting.lock_irqsave().list.remove(0)
     }
 
-    /// The file, and where in it the device begins. EIO without one.
-    pub(crate) fn backing(&self) -> Result<(Arc<File>, u64)> {
-        self.state.lock().as_ref().map(|bound| (bound.file.clone(), bound.offset)).ok_or(EIO)
+    /// The file, whether it is to be read and written past its cache, and where in it the device begins. EIO without one.
+    pub(crate) fn backing(&self) -> Result<(Arc<File>, bool, u64)> {
+        let state = self.state.lock();
+        let bound = state.as_ref().ok_or(EIO)?;
+        let file = bound.direct.as_ref().unwrap_or(&bound.file).clone();
+        Ok((file, bound.direct.is_some(), bound.offset))
     }
 
-    fn ioctl(&self, disk: &Arc<Gendisk>, write: bool, cmd: u32, arg: usize) -> Result {
+    /// Its disk's name.
+    pub(crate) fn name(&self) -> Result<KString> {
+        Ok(KString::from_fmt(format_args!("loop{}", self.number), GFP_KERNEL)?)
+    }
+
+    /// Looks at the file that is attached. ENXIO without one. May sleep.
+    pub(crate) fn with_bound<R>(&self, f: impl FnOnce(&Bound) -> Result<R>) -> Result<R> {
+        f(self.state.lock().as_ref().ok_or(ENXIO)?)
+    }
+
+    /// The same, to change what is known of it.
+    pub(crate) fn change_bound<R>(&self, f: impl FnOnce(&mut Bound) -> Result<R>) -> Result<R> {
+        f(self.state.lock().as_mut().ok_or(ENXIO)?)
+    }
+
+    fn ioctl(self: &Arc<Self>, disk: &Arc<Gendisk>, write: bool, cmd: u32, arg: usize) -> Result {
         let guarded = [LOOP_SET_STATUS, LOOP_SET_STATUS64, LOOP_SET_CAPACITY, LOOP_SET_DIRECT_IO, LOOP_SET_BLOCK_SIZE];
         if guarded.contains(&cmd) && !write && !capable(CAP_SYS_ADMIN) {
             return Err(EPERM);
@@ -184,15 +209,15 @@ impl Device {
                 disk.set_capacity(size);
                 Ok(())
             }
-            LOOP_SET_DIRECT_IO => self.set_direct(arg != 0),
+            LOOP_SET_DIRECT_IO => self.set_direct(arg != 0, disk.limits().logical_block_size),
             LOOP_SET_BLOCK_SIZE => self.set_block_size(disk, arg),
-            LOOP_CHANGE_FD => self.change(write, arg),
+            LOOP_CHANGE_FD => self.change(disk, arg),
             _ => Err(EINVAL),
         }
     }
 
     /// Attaches file `fd`. EBUSY if there is one, EINVAL if it is no file or disk, EBADF.
-    fn attach(&self, disk: &Arc<Gendisk>, write: bool, fd: u32, config: Option<(u32, Info)>) -> Result {
+    fn attach(self: &Arc<Self>, disk: &Arc<Gendisk>, write: bool, fd: u32, config: Option<(u32, Info)>) -> Result {
         let file = fdget(fd as usize)?;
         backs(&file)?;
         let (block, info) = match config {
@@ -209,10 +234,13 @@ impl Device {
         if !write || !file.flags().writes() {
             flags |= READ_ONLY;
         }
-        // As Linux for a file that cannot: the status says that it is not.
+        // A file that cannot is no error: the status says that it is not.
+        let direct = flags & DIRECT_IO != 0 || file.flags().any(O_DIRECT);
         flags &= !DIRECT_IO;
+        let block = if block == 0 { block_size(&file, direct) } else { block };
         let mut bound = Bound {
             file,
+            direct: None,
             offset: info.as_ref().map_or(0, |info| info.offset),
             sizelimit: info.as_ref().map_or(0, |info| info.sizelimit),
             flags,
@@ -223,13 +251,15 @@ impl Device {
             return Err(EOVERFLOW);
         }
         let size = size_of_device(&mut bound)?;
+        if direct && let Ok(direct) = crate::direct::open(&bound.file, bound.flags, bound.offset, block) {
+            drop(bound.use_direct(Some(direct)));
+        }
         let mut state = self.state.lock();
         if state.is_some() {
             return Err(EBUSY);
         }
         *state = Some(bound);
         drop(state);
-        let block = if block == 0 { 512 } else { block };
         disk.update_limits(|limits| {
             limits.logical_block_size = block;
             limits.physical_block_size = block;
@@ -244,6 +274,10 @@ impl Device {
         disk.set_read_only(flags & READ_ONLY != 0);
         self.bound.store(true, Release);
         disk.set_capacity(size);
+        match crate::show::add(self) {
+            Ok(dir) => *self.shown.lock() = Some(dir),
+            Err(error) => pr_warn!("loop{}: no attributes: {error}\n", self.number),
+        }
         self.scan(disk, flags);
         Ok(())
     }
@@ -276,6 +310,10 @@ impl Device {
         self.bound.store(false, Release);
         if let Some(work) = self.work.get() {
             work.flush();
+        }
+        let shown = self.shown.lock().take();
+        if let Some(dir) = shown {
+            dir.remove();
         }
         let old = self.state.lock().take();
         disk.set_capacity(0);
@@ -315,21 +353,15 @@ impl Device {
         let before = bound.flags;
         (bound.offset, bound.sizelimit, bound.name) = (info.offset, info.sizelimit, info.name);
         bound.flags = before & !CLEARABLE | info.flags & SETTABLE;
+        let unfit = bound.check_direct(disk.limits().logical_block_size);
         let (size, flags) = (size_of_device(bound)?, bound.flags);
         drop(state);
+        drop(unfit);
         disk.set_capacity(size);
         if flags & PARTSCAN != 0 && before & PARTSCAN == 0 {
             self.scan(disk, flags);
         }
         Ok(())
-    }
-
-    /// `LOOP_SET_DIRECT_IO`: bytes go through the file's cache, so it can only be off. EINVAL.
-    fn set_direct(&self, on: bool) -> Result {
-        if !self.is_bound() {
-            return Err(ENXIO);
-        }
-        if on { Err(EINVAL) } else { Ok(()) }
     }
 
     fn set_block_size(&self, disk: &Arc<Gendisk>, arg: usize) -> Result {
@@ -344,11 +376,14 @@ impl Device {
             limits.logical_block_size = size;
             limits.physical_block_size = size;
             limits.io_min = size;
-        })
+        })?;
+        let unfit = self.change_bound(|bound| Ok(bound.check_direct(size)))?;
+        drop(unfit);
+        Ok(())
     }
 
     /// `LOOP_CHANGE_FD`: another file of the same size, for a device that cannot be written.
-    fn change(&self, _: bool, arg: usize) -> Result {
+    fn change(&self, disk: &Gendisk, arg: usize) -> Result {
         let file = fdget(arg)?;
         backs(&file)?;
         let mut state = self.state.lock();
@@ -356,7 +391,13 @@ impl Device {
         if bound.flags & READ_ONLY == 0 || file_size(&file)? != file_size(&bound.file)? {
             return Err(EINVAL);
         }
-        bound.file = file;
+        let before = (core::mem::replace(&mut bound.file, file), bound.use_direct(None));
+        drop(state);
+        if before.1.is_some() {
+            // If the new one cannot, it goes through its cache.
+            let _ = self.set_direct(true, disk.limits().logical_block_size);
+        }
+        drop(before);
         Ok(())
     }
 }

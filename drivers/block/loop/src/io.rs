@@ -16,18 +16,23 @@ impl Device {
     /// Serves what waits, until nothing does. In a worker; may sleep.
     pub(crate) fn serve(&self) {
         while let Some(request) = self.next_request() {
-            let result = self.backing().and_then(|(file, offset)| transfer(&file, offset, &request));
+            let result = self.backing().and_then(|(file, direct, offset)| transfer(&file, direct, offset, &request));
             request.complete(result);
         }
     }
 }
 
-fn transfer(file: &File, offset: u64, request: &Request) -> Result {
+fn transfer(file: &File, direct: bool, offset: u64, request: &Request) -> Result {
     let at = request.sector().checked_mul(512).and_then(|at| at.checked_add(offset)).ok_or(EIO)?;
     match request.op() {
+        Op::Read if direct => read_direct(file, at, request),
         Op::Read => read(file, at, request),
         Op::Write => {
-            write(file, at, request)?;
+            if direct {
+                write_direct(file, at, request)?
+            } else {
+                write(file, at, request)?
+            }
             if request.flags().has(OpFlags::FUA) { sync(file) } else { Ok(()) }
         }
         Op::Flush => sync(file),
@@ -80,4 +85,30 @@ fn write(file: &File, mut at: u64, request: &Request) -> Result {
         at += u64::from(piece.len);
     }
     Ok(())
+}
+
+/// All of a request at once, past the file's cache.
+fn read_direct(file: &File, at: u64, request: &Request) -> Result {
+    let mut buffer = KVVec::zeroed(usize::try_from(request.len())?, GFP_NOIO)?;
+    // A file that became shorter reads as zeros.
+    tasks::kernel_read(file, i64::try_from(at)?, &mut buffer)?;
+    let mut rest: &[u8] = &buffer;
+    for piece in request.segments() {
+        let (bytes, more) = rest.split_at_checked(piece.len as usize).ok_or(EIO)?;
+        piece.page.write(piece.offset as usize, bytes)?;
+        rest = more;
+    }
+    Ok(())
+}
+
+fn write_direct(file: &File, at: u64, request: &Request) -> Result {
+    let mut buffer = KVVec::zeroed(usize::try_from(request.len())?, GFP_NOIO)?;
+    let mut done = 0;
+    for piece in request.segments() {
+        let end = done + piece.len as usize;
+        piece.page.read(piece.offset as usize, buffer.get_mut(done..end).ok_or(EIO)?)?;
+        done = end;
+    }
+    let written = tasks::kernel_write(file, i64::try_from(at)?, &buffer);
+    written.map(drop).map_err(|error| if error == ENOSPC { ENOSPC } else { EIO })
 }

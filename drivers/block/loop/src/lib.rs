@@ -6,8 +6,10 @@
 //! | `lib` | the module, the list of devices |
 //! | `control` | `/dev/loop-control`: adding, removing, finding a free one |
 //! | `device` | a device: attaching a file, its status, `ioctl` |
+//! | `direct` | past the file's cache |
 //! | `info` | `struct loop_info64` and its old form |
 //! | `io` | requests become reads and writes of the file, in a worker |
+//! | `show` | `/sys/block/loopN/loop` |
 //!
 //! Locks, outermost first: `DEVICES` (mutex), a device's `state` (mutex); a device's list of requests (spin, interrupts off) inside
 //! neither. The file's own locks are taken in the worker without any of them. Source: `loop(4)`, `linux/loop.h` of the UAPI headers.
@@ -18,8 +20,10 @@
 
 mod control;
 mod device;
+mod direct;
 mod info;
 mod io;
+mod show;
 
 use device::Device;
 use kernel::block::{Gendisk, register_blkdev, unregister_blkdev};

@@ -39,6 +39,10 @@ module! {
             description: "Block size (in bytes)",
             permissions: 0o444,
         },
+        virt_boundary: bool {
+            default: false,
+            description: "Require a virtual boundary for the device. Default: False",
+        },
         max_sectors: u32 {
             default: 0,
             description: "Maximum size of a command (in 512B sectors)",
@@ -313,6 +317,7 @@ fn make(major: u32, index: u32) -> Result<Arc<Gendisk>> {
         max_hw_discard_sectors: if discard { u32::MAX >> 9 } else { 0 },
         max_discard_sectors: if discard { u32::MAX >> 9 } else { 0 },
         discard_granularity: if discard { block } else { 0 },
+        virt_boundary_mask: if *module_parameters::virt_boundary.value() { PAGE as u64 - 1 } else { 0 },
         rotational: false,
         ..QueueLimits::default()
     };

@@ -179,6 +179,12 @@ fn mix_interrupts(word: u64, left: &AtomicU32) {
     left.store(if is_ready() { INTERRUPTS_A_MIX } else { INTERRUPTS_A_BIT }, Ordering::Relaxed);
 }
 
+/// A request of a disk whose time depends on its mechanics ended. Any context. Nothing is credited: it may be known from outside.
+pub fn add_disk(disk: u64) {
+    let words = [tsc::rdtsc().to_le_bytes(), disk.to_le_bytes()];
+    POOL.lock_irqsave().mix(words.as_flattened());
+}
+
 /// Collects the unevenness of the counter around work of data-dependent length.
 fn jitter() {
     const SAMPLES: usize = 512;

@@ -351,7 +351,8 @@ impl<S: Store> Fs<S> {
                 return Some((from, run.min(best)));
             }
         }
-        let align = if self.stripe > 1 && needed >= self.stripe { self.stripe } else { 1 };
+        let stripe = self.stripe.load(Ordering::Relaxed);
+        let align = if stripe > 1 && needed >= stripe { stripe } else { 1 };
         let mut longest = (0, 0);
         for (at, run) in bitmap::free_runs(map, from, end) {
             let skip = (align - at % align) % align;

@@ -39,6 +39,11 @@ impl Options {
     }
 }
 
+/// A stripe of `blocks` in clusters; 0 if that is not a whole number of them.
+fn stripe_of(geo: &Geometry, blocks: u32) -> u32 {
+    if blocks & (geo.cluster_blocks() - 1) == 0 { blocks >> geo.cluster_bits } else { 0 }
+}
+
 /// Where the superblock is, and the list of orphans that begins in it.
 pub(crate) struct SuperState<S: Store> {
     pub(crate) buf: S::Buf,
@@ -82,7 +87,10 @@ pub struct Fs<S: Store> {
     /// Clusters that only a last resort may take.
     pub(crate) last_clusters: AtomicU64,
     pub(crate) journal_data: bool,
-    pub(crate) stripe: u32,
+    /// Directories of so many KB do not grow; 0: no such limit.
+    pub(crate) max_dir_kb: AtomicU32,
+    /// In clusters; 0 or 1: no matter.
+    pub(crate) stripe: AtomicU32,
     /// Blocks of the journal's inode: no file has them.
     pub(crate) protected: S::Once<KVec<(u64, u64)>>,
     pub(crate) locality: KVec<S::Mutex<u32>>,
@@ -188,7 +196,8 @@ impl<S: Store> Fs<S> {
             } else {
                 0
             }),
-            stripe: options.stripe,
+            max_dir_kb: AtomicU32::new(0),
+            stripe: AtomicU32::new(stripe_of(&geo, options.stripe)),
             journal_data: options.journal_data,
             protected: S::Once::new(),
             locality,
@@ -201,6 +210,16 @@ impl<S: Store> Fs<S> {
             geo: KBox::into_inner(geo),
         };
         Ok(KBox::new_with(make, GFP_KERNEL)?)
+    }
+
+    /// Aligns allocations to `blocks` from now on; 0: to nothing.
+    pub fn set_stripe(&self, blocks: u32) {
+        self.stripe.store(stripe_of(&self.geo, blocks), Ordering::Relaxed);
+    }
+
+    /// Directories of so many KB do not grow from now on (`max_dir_size_kb=`); 0: no such limit.
+    pub fn set_max_dir(&self, kb: u32) {
+        self.max_dir_kb.store(kb, Ordering::Relaxed);
     }
 
     /// Reads and checks all group descriptors, and fills the table.

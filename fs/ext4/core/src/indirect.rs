@@ -59,7 +59,7 @@ impl<S: Store> Fs<S> {
         }
     }
 
-    fn pointer_block(&self, inode: &Inode, block: u32) -> Result<S::Buf> {
+    pub(crate) fn pointer_block(&self, inode: &Inode, block: u32) -> Result<S::Buf> {
         if !self.valid_blocks(block.into(), 1) {
             return Err(self.corrupt("indirect_block", inode.ino, block.into()));
         }
@@ -150,9 +150,11 @@ impl<S: Store> Fs<S> {
             let before = self.pointer(inode, buf.as_ref(), slot - 1);
             goal = if before != 0 { u64::from(before) + 1 } else { goal };
         }
+        // A hole may go on beyond this block of pointers.
+        let end = if route.levels == 0 { NDIR_BLOCKS as u32 } else { self.geo.pointers() };
         let request = Request {
             goal,
-            len: found.len.max(1),
+            len: found.len.clamp(1, end - slot),
             lblk,
             data: inode.is_regular() && !how.exact,
             reserved: how.reserved,

@@ -484,3 +484,112 @@ fn inline_content_is_not_lost() {
     vfs.put(greedy);
     check(&mut vfs, &image);
 }
+
+#[test]
+fn blocks_where_they_are_wanted() {
+    use ext4_core::{Run, Use};
+    let scratch = Scratch::new();
+    let image = scratch.file("image");
+    mkfs(&image, "-t ext4 -b 1024 -O ^has_journal", "48M", None);
+    let mut vfs = Vfs::new(mount(&image, false));
+    let fs = &vfs.fs;
+    let fixed = fs.fixed_metadata().unwrap();
+    let free: Vec<Run> = (0..fs.groups_count()).flat_map(|number| fs.free_space(number).unwrap().to_vec()).collect();
+    // Nothing is two things, and all that dumpe2fs calls free is.
+    let mut all: Vec<Run> = fixed.iter().chain(&free).copied().collect();
+    all.sort_unstable();
+    assert!(all.windows(2).all(|pair| pair[0].start + pair[0].len <= pair[1].start), "{all:?}");
+    assert_eq!(free.iter().map(|run| run.len).sum::<u64>(), fs.statfs().free);
+    assert_eq!(fixed.iter().filter(|run| run.what == Use::Super).map(|run| run.len).sum::<u64>(), 4);
+    let hole = *free.iter().max_by_key(|run| run.len).unwrap();
+    let goal = hole.start + hole.len / 2;
+    let file = vfs.create(2, b"file", FILE).unwrap();
+    let mut inode = vfs.take(file);
+    assert!(vfs.fs.set_goal(&mut inode, 0, 1).is_err(), "the superblock");
+    vfs.fs.set_goal(&mut inode, 10, goal).unwrap();
+    let credits = vfs.fs.credits_for_map(&inode) + 8;
+    let found = vfs.fs.run(credits, true, |tx| vfs.fs.preallocate(tx, &mut inode, 10, 60)).unwrap();
+    assert_eq!(found, 60);
+    assert_eq!(vfs.fs.map(&inode, 10, 50).unwrap().state, State::Unwritten(goal));
+    vfs.put(inode);
+    check(&mut vfs, &image);
+}
+
+#[test]
+fn a_file_of_pointers_gets_extents() {
+    let scratch = Scratch::new();
+    let image = scratch.file("image");
+    mkfs(&image, "-t ext4 -b 1024 -O ^has_journal,^64bit,quota", "64M", None);
+    let mut vfs = Vfs::new(mount(&image, false));
+    let file = vfs.create(2, b"file", FILE).unwrap();
+    let mut inode = vfs.take(file);
+    // As an older system made it: no blocks yet, so the flag alone is the map.
+    inode.raw.flags &= !ext4_core::format::inode::flag::EXTENTS;
+    inode.raw.block.fill(0);
+    let exact = Create { exact: true, ..Create::default() };
+    // Through all levels, in runs and with holes.
+    for (lblk, len) in [(0, 40), (100, 700), (20_000, 3), (70_000, 400), (200_000, 1)] {
+        let mut at = lblk;
+        while at < lblk + len {
+            let credits = vfs.fs.credits_for_map(&inode) + 8;
+            let found =
+                vfs.fs.run(credits, true, |tx| vfs.fs.map_create(tx, &mut inode, at, lblk + len - at, exact)).unwrap();
+            at += found.len;
+        }
+    }
+    for lblk in (300_000u32..302_000).step_by(2) {
+        let credits = vfs.fs.credits_for_map(&inode) + 8;
+        vfs.fs.run(credits, true, |tx| vfs.fs.map_create(tx, &mut inode, lblk, 1, exact)).unwrap();
+    }
+    inode.raw.size = 302_000 * 1024;
+    let all = |inode: &ext4_core::Inode| {
+        let mut blocks = Vec::new();
+        vfs.fs
+            .runs(inode, 0, u64::from(u32::MAX), |run, _| {
+                blocks.extend((0..run.len).map(|i| (run.lblk + i, run.block().unwrap() + u64::from(i))));
+                Ok(true)
+            })
+            .unwrap();
+        blocks
+    };
+    let before = all(&inode);
+    assert_eq!(before.len(), 40 + 700 + 3 + 400 + 1 + 1000);
+    let plan = vfs.fs.plan_migration(&inode).unwrap();
+    let credits = vfs.fs.credits_for_migration(&plan);
+    vfs.fs.run(credits, true, |tx| vfs.fs.migrate(tx, &mut inode, &plan)).unwrap();
+    assert!(inode.uses_extents());
+    assert_eq!(all(&inode), before);
+    assert!(vfs.fs.plan_migration(&inode).is_err(), "it has extents");
+    vfs.put(inode);
+    check(&mut vfs, &image);
+}
+
+#[test]
+fn a_long_run_of_pointers() {
+    let scratch = Scratch::new();
+    let image = scratch.file("image");
+    mkfs(&image, "-t ext3 -b 1024 -O ^has_journal", "64M", None);
+    let mut vfs = Vfs::new(mount(&image, false));
+    let file = vfs.create(2, b"file", FILE).unwrap();
+    let mut inode = vfs.take(file);
+    // Twice over the bounds of blocks of pointers that are not there yet, in as few calls as it takes.
+    for (first, len) in [(0u32, 2000u32), (65_804, 1500)] {
+        let mut at = first;
+        while at < first + len {
+            let credits = vfs.fs.credits_for_map(&inode) + 8;
+            let how = Create::default();
+            let found =
+                vfs.fs.run(credits, true, |tx| vfs.fs.map_create(tx, &mut inode, at, first + len - at, how)).unwrap();
+            for lblk in at..at + found.len {
+                let there = vfs.fs.map(&inode, lblk, 1).unwrap().block();
+                assert_eq!(there, Some(found.block().unwrap() + u64::from(lblk - at)), "{lblk}");
+            }
+            at += found.len;
+        }
+    }
+    inode.raw.size = 67_304 * 1024;
+    let credits = 8;
+    vfs.fs.run(credits, true, |tx| vfs.fs.write_inode(tx, &inode)).unwrap();
+    vfs.put(inode);
+    check(&mut vfs, &image);
+}

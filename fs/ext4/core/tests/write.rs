@@ -254,7 +254,8 @@ impl World {
 
     fn write(&mut self) {
         let Some((ino, size)) = self.file() else { return };
-        let most = [50, 3000, 60_000][self.random.below(3) as usize];
+        // Seldom one that takes several blocks of pointers.
+        let most = if self.random.below(25) == 0 { 900_000 } else { [50, 3000, 60_000][self.random.below(3) as usize] };
         let length = 1 + self.random.below(most) as usize;
         let pos = match self.random.below(4) {
             0 => size,

@@ -106,7 +106,10 @@ pub fn sys_fadvise64(regs: &PtRegs) -> Result<usize> {
         len => start.saturating_add(len.cast_unsigned()),
     };
     match advice {
-        uapi::POSIX_FADV_NORMAL => file.ra.set_pages(-1),
+        uapi::POSIX_FADV_NORMAL => {
+            file.ra.set_pages(-1);
+            file.ra.set_once(false);
+        }
         uapi::POSIX_FADV_SEQUENTIAL => file.ra.set_pages(mm::readahead::SEQUENTIAL),
         uapi::POSIX_FADV_RANDOM => file.ra.set_pages(mm::readahead::RANDOM),
         uapi::POSIX_FADV_WILLNEED => {
@@ -115,8 +118,8 @@ pub fn sys_fadvise64(regs: &PtRegs) -> Result<usize> {
             mapping.read_forced(first, pages);
         }
         uapi::POSIX_FADV_DONTNEED => dont_need(mapping, start, end),
-        // Used once: nothing keeps it longer than other pages.
-        _ => {}
+        // Used once: reading it is no reason to keep it longer than other pages.
+        _ => file.ra.set_once(true),
     }
     Ok(0)
 }

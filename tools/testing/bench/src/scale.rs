@@ -16,6 +16,9 @@ const LOADS: &[(&str, Work, bool)] = &[
     ("fault_processes", fault, false),
     ("open_same", open_same, false),
     ("open_different", open_different, false),
+    ("create_unlink", create_unlink, false),
+    ("read_own", read_own, false),
+    ("write_own", write_own, false),
 ];
 
 /// How long each load runs.
@@ -134,14 +137,57 @@ fn open_same(_: u32) -> Result<u64, isize> {
     Ok(32)
 }
 
+/// A path of the worker's own: `/tmp/scale.N`, or below it.
+fn own(worker: u32, below: &str) -> Result<std::ffi::CString, isize> {
+    std::ffi::CString::new(format!("/tmp/scale.{worker}{below}")).map_err(|_| -22)
+}
+
 fn open_different(worker: u32) -> Result<u64, isize> {
-    let mut path = *b"/tmp/scale.0\0";
-    path[11] += (worker % 10) as u8;
-    let path = core::ffi::CStr::from_bytes_with_nul(&path).map_err(|_| -22isize)?;
+    let path = own(worker, "")?;
     for _ in 0..32 {
-        sys::close(sys::open(path, libc::O_RDWR | libc::O_CREAT)?);
+        sys::close(sys::open(&path, libc::O_RDWR | libc::O_CREAT)?);
     }
     Ok(32)
+}
+
+/// Files in a directory of the worker's own.
+fn create_unlink(worker: u32) -> Result<u64, isize> {
+    let (dir, file) = (own(worker, ".d")?, own(worker, ".d/file")?);
+    match check(sys!(libc::SYS_mkdir, dir.as_ptr(), 0o755)) {
+        Ok(_) | Err(-17) => {}
+        Err(error) => return Err(error),
+    }
+    for _ in 0..32 {
+        sys::close(sys::open(&file, libc::O_RDWR | libc::O_CREAT)?);
+        check(sys!(libc::SYS_unlink, file.as_ptr()))?;
+    }
+    Ok(32)
+}
+
+const OWN_PAGES: usize = 64;
+
+/// Pages of a cached file of the worker's own, read or written one by one.
+fn pages_of_own(worker: u32, write: bool) -> Result<u64, isize> {
+    let (path, mut page) = (own(worker, ".data")?, [1u8; 4096]);
+    let fd = sys::open(&path, libc::O_RDWR | libc::O_CREAT)?;
+    let move_all = |call: libc::c_long, at: *mut u8| {
+        (0..OWN_PAGES).try_for_each(|n| check(sys!(call, fd, at, 4096, n * 4096)).map(drop))
+    };
+    let at = page.as_mut_ptr();
+    let full = check(sys!(libc::SYS_lseek, fd, 0, libc::SEEK_END)).is_ok_and(|end| end as usize >= OWN_PAGES * 4096);
+    let result = if full { Ok(()) } else { move_all(libc::SYS_pwrite64, at) };
+    let call = if write { libc::SYS_pwrite64 } else { libc::SYS_pread64 };
+    let result = result.and_then(|()| (0..8).try_for_each(|_| move_all(call, at)));
+    sys::close(fd);
+    result.map(|()| 8 * OWN_PAGES as u64)
+}
+
+fn read_own(worker: u32) -> Result<u64, isize> {
+    pages_of_own(worker, false)
+}
+
+fn write_own(worker: u32) -> Result<u64, isize> {
+    pages_of_own(worker, true)
 }
 
 fn socketpair() -> Result<(i32, i32), isize> {

@@ -67,6 +67,15 @@ impl File {
         result(unsafe { if data_only { libc::fdatasync(self.0) } else { libc::fsync(self.0) } }.into()).map(drop)
     }
 
+    /// posix_fadvise(2) about the whole file.
+    pub fn advise(&self, advice: i32) -> Result<()> {
+        // SAFETY: takes numbers.
+        match unsafe { libc::posix_fadvise(self.0, 0, 0, advice) } {
+            0 => Ok(()),
+            error => Err(error),
+        }
+    }
+
     /// lseek(2).
     pub fn seek(&self, offset: u64, whence: i32) -> Result<u64> {
         // SAFETY: takes numbers.

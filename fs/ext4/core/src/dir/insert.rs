@@ -6,6 +6,7 @@ use crate::fs::Fs;
 use crate::inode::Inode;
 use crate::map::Create;
 use crate::tx::Tx;
+use core::sync::atomic::Ordering;
 use errno::{Result, code::*};
 use ext4_format::dir::{Entries, Entry, record_len};
 use ext4_format::feature::incompat;
@@ -129,6 +130,10 @@ impl<S: Store> Fs<S> {
         dir: &mut Inode,
         fill: impl FnOnce(&mut [u8]),
     ) -> Result<(u32, S::Buf)> {
+        let most = self.max_dir_kb.load(Ordering::Relaxed);
+        if most != 0 && dir.raw.size >> 10 >= most.into() {
+            return Err(ENOSPC);
+        }
         let size = dir.raw.size.saturating_add(self.geo.block_size as u64);
         if size > SIZE_MAX && !self.geo.has_incompat(incompat::LARGEDIR) {
             return Err(ENOSPC);

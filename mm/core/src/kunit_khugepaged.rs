@@ -53,7 +53,7 @@ mod tests {
 
     /// An address space, and the first of 2 MB of which every third page has its number in it.
     fn space() -> Result<(Arc<Mm>, usize)> {
-        let mm = Mm::new_exec(&ExecLayout { randomize: true, stack_limit: 8 << 20 })?;
+        let mm = Mm::new_exec(&ExecLayout { randomize: true, stack_limit: 8 << 20, legacy: false })?;
         let (len, flags) = (2 * PMD_SIZE, uapi::MAP_PRIVATE | uapi::MAP_ANONYMOUS);
         let start = mm.mmap(MapArgs { addr: 0, len, prot: Prot::RW, flags, file: None, pgoff: 0 })?;
         let at = start.next_multiple_of(PMD_SIZE);

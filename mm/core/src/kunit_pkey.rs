@@ -18,7 +18,7 @@ mod tests {
     const RW: u32 = uapi::PROT_READ | uapi::PROT_WRITE;
 
     fn space() -> Result<Arc<Mm>> {
-        Mm::new_exec(&ExecLayout { randomize: true, stack_limit: 8 << 20 })
+        Mm::new_exec(&ExecLayout { randomize: true, stack_limit: 8 << 20, legacy: false })
     }
 
     fn map(mm: &Mm, prot: Prot) -> Result<usize> {

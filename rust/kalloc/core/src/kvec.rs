@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `KVec`: a growable array in kernel memory (R4L's `kernel::alloc::kvec`). Every call that may allocate takes flags and
 //! can fail; a failure leaves the vector as it was. No locks.
+//!
+//! ```
+//! let mut numbers = KVec::with_capacity(2, GFP_KERNEL)?;
+//! numbers.push(1, GFP_KERNEL)?;
+//! numbers.extend_from_slice(&[2, 3], GFP_KERNEL)?;
+//! assert_eq!(numbers.pop(), Some(3));
+//! assert_eq!(numbers.as_slice(), [1, 2]);
+//! # Ok::<(), Error>(())
+//! ```
 
 mod errors;
 mod iter;

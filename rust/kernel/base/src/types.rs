@@ -1,5 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Small types that abstractions share: a part of `kernel::types`.
+//!
+//! ```
+//! use core::cell::Cell;
+//! use kernel::types::ScopeGuard;
+//!
+//! let undone = Cell::new(false);
+//! drop(ScopeGuard::new(|| undone.set(true)));
+//! assert!(undone.take());
+//! // It went well: there is nothing to undo.
+//! ScopeGuard::new(|| undone.set(true)).dismiss();
+//! assert!(!undone.get());
+//! ```
 
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};

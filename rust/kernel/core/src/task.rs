@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Tasks: `kernel::task`, over `kernel/task`.
+//!
+//! ```
+//! let task = current!();
+//! pr_info!("process {}, thread {}\n", task.tgid(), task.pid());
+//! assert!(!task.signal_pending());
+//! ```
 
 use crate::ffi::{c_int, c_long, c_uint};
 use crate::sync::aref::AlwaysRefCounted;

@@ -343,7 +343,7 @@ macro_rules! __register {
     };
     (@of $other:ident) => { <$other as $crate::io::register::Register>::OFFSET };
     (@of $other:ident [$index:expr]) => {{
-        const { assert!($index < <$other as $crate::io::register::RegisterArray>::SIZE, "index out of bounds") };
+        const { ::core::assert!($index < <$other as $crate::io::register::RegisterArray>::SIZE, "index out of bounds") };
         <$other as $crate::io::register::Register>::OFFSET
             + $index * <$other as $crate::io::register::RegisterArray>::STRIDE
     }};
@@ -380,7 +380,7 @@ macro_rules! __register {
         impl $crate::io::register::RegisterArray for $name {
             const SIZE: usize = $size;
             const STRIDE: usize = {
-                assert!($stride >= ::core::mem::size_of::<$raw>(), "the registers overlap");
+                ::core::assert!($stride >= ::core::mem::size_of::<$raw>(), "the registers overlap");
                 $stride
             };
         }

@@ -1,5 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! RCU's read side: `kernel::sync::rcu`, over `kernel/rcu`.
+//!
+//! ```
+//! use kernel::sync::rcu;
+//!
+//! let section = rcu::read_lock();
+//! // What RCU protects is looked at here.
+//! section.unlock();
+//! rcu::synchronize_rcu();
+//! ```
 
 /// A read-side section: what RCU protects stays while this lives. Does not sleep.
 pub struct Guard(::rcu::ReadGuard);

@@ -1,5 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Spans of time and their units.
+//!
+//! ```
+//! use kernel::time::{Delta, Instant, Monotonic, delay::fsleep};
+//!
+//! let start = Instant::<Monotonic>::now();
+//! fsleep(Delta::from_micros(300));
+//! assert!(start.elapsed() >= Delta::from_micros(300));
+//! assert_eq!(Delta::from_nanos(1_001).as_micros_ceil(), 2);
+//! ```
 
 pub mod delay;
 mod delta;

@@ -1,6 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Work that is done later, where sleeping is allowed: `kernel::workqueue`, over `kernel/workqueue`. A [`Work`] is a field of what
 //! the work is about; queueing gives that away until the work is done.
+//!
+//! ```
+//! use kernel::sync::{Arc, Completion};
+//! use kernel::workqueue::{self, Work, WorkItem, impl_has_work, new_work};
+//!
+//! #[pin_data]
+//! struct Report {
+//!     #[pin]
+//!     work: Work<Report>,
+//!     #[pin]
+//!     sent: Completion,
+//! }
+//!
+//! impl_has_work! {
+//!     impl HasWork<Self> for Report { self.work }
+//! }
+//!
+//! impl WorkItem for Report {
+//!     type Pointer = Arc<Report>;
+//!
+//!     fn run(this: Arc<Report>) {
+//!         this.sent.complete_all();
+//!     }
+//! }
+//!
+//! let report = pin_init!(Report { work <- new_work!(), sent <- Completion::new() });
+//! let report = Arc::pin_init(report, GFP_KERNEL)?;
+//! assert!(workqueue::system().enqueue(report.clone()).is_ok());
+//! report.sent.wait_for_completion();
+//! # Ok::<(), Error>(())
+//! ```
 
 mod delayed;
 mod item;

@@ -329,7 +329,7 @@ impl Device {
     pub fn take_resource(&self, is: impl Fn(&Resource) -> bool) -> Option<Resource> {
         let mut resources = self.resources.lock();
         let at = resources.iter().position(is)?;
-        resources.remove(at)
+        resources.remove(at).ok()
     }
 
     /// Drops what was kept (`devres_release_all`).

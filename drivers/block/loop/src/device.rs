@@ -153,7 +153,7 @@ impl Device {
 
     /// The next request to be served.
     pub(crate) fn next_request(&self) -> Option<KBox<Request>> {
-        self.waiting.lock_irqsave().list.remove(0)
+        self.waiting.lock_irqsave().list.remove(0).ok()
     }
 
     /// The file, and where in it the device begins. EIO without one.

@@ -72,7 +72,7 @@ fn add(number: Option<u32>) -> Result<u32> {
     let device = Device::new(number)?;
     devices.insert(at, device.clone(), GFP_KERNEL)?;
     if let Err(error) = device.disk()?.add() {
-        devices.remove(at);
+        let _ = devices.remove(at);
         drop(device.take_disk());
         return Err(error);
     }
@@ -87,7 +87,7 @@ fn remove(number: u32) -> Result {
     if device.is_bound() || device.disk()?.openers() != 0 {
         return Err(EBUSY);
     }
-    devices.remove(at);
+    let _ = devices.remove(at);
     drop(devices);
     if let Some(disk) = device.take_disk() {
         disk.remove();

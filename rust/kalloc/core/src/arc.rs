@@ -261,8 +261,8 @@ impl<T: ?Sized> Arc<T> {
 
     /// Gives the reference up as a pointer to the value; `from_raw` takes it back, else it leaks.
     #[inline]
-    pub fn into_raw(this: Self) -> *const T {
-        Self::as_ptr(&ManuallyDrop::new(this))
+    pub fn into_raw(self) -> *const T {
+        Self::as_ptr(&ManuallyDrop::new(self))
     }
 
     /// Takes back what `into_raw` gave.

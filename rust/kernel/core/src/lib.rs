@@ -46,6 +46,7 @@ pub mod module;
 pub mod page;
 #[cfg(feature = "CONFIG_PCI")]
 pub mod pci;
+pub mod platform;
 pub mod ptr;
 pub mod revocable;
 pub mod safety;

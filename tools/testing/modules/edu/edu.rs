@@ -78,8 +78,7 @@ impl pci::Driver for Edu {
             let registers: Registers<'bound> = pdev.iomap_region_sized(0, c"edu")?;
             registers.write_reg(LIVENESS::from_raw(0x1234_5678));
             dev_info!(pdev, "alive: {:#x}\n", registers.read(LIVENESS).into_raw());
-            let vectors = pdev.alloc_irq_vectors(1, 1, pci::IrqTypes::all())?;
-            let vector = *vectors.start();
+            let vector = pdev.alloc_irq_vectors(1, 1, pci::IrqTypes::all())?.keep()?.index(0)?;
             let handler = try_pin_init!(Interrupt {
                 registers,
                 done <- Completion::new(),

@@ -5,12 +5,12 @@ mod io;
 mod irq;
 
 pub use io::{Bar, ConfigSpace, ConfigSpaceBackend, ConfigSpaceSize, DevresBar, Extended, Normal};
-pub use irq::{IrqType, IrqTypes, IrqVector};
+pub use irq::{IrqType, IrqTypes, IrqVector, IrqVectorRegistration};
 pub use kernel_base::pci_id::{Class, ClassMask, DeviceId, IdTable, Vendor};
 
 use crate::device;
 use crate::device::DeviceContext;
-use crate::error::{Result, code::*};
+use crate::error::{Error, Result, code::*};
 
 crate::bus_device! {
     /// A PCI device.
@@ -97,5 +97,14 @@ impl Device<device::Core<'_>> {
         if let Ok(function) = self.function() {
             function.set_master();
         }
+    }
+}
+
+impl<'a, Ctx: DeviceContext> TryFrom<&'a device::Device<Ctx>> for &'a Device<Ctx> {
+    type Error = Error;
+
+    /// The PCI device that a device is. `EINVAL` if it is another bus's.
+    fn try_from(device: &'a device::Device<Ctx>) -> Result<Self> {
+        if ::pci::bus::function(device.core()).is_some() { Ok(Device::of(device)) } else { Err(EINVAL) }
     }
 }

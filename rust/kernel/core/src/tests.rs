@@ -4,3 +4,4 @@
 mod list;
 mod outside;
 mod platform;
+mod small;

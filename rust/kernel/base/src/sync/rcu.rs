@@ -43,6 +43,11 @@ pub fn read_lock() -> Guard {
     Guard::new()
 }
 
+/// Waits until what was to be freed, or called, after a grace period is done, as far as that was said before. May sleep.
+pub fn rcu_barrier() {
+    ::rcu::barrier();
+}
+
 /// Waits until every section that began before has ended. May sleep.
 pub fn synchronize_rcu() {
     ::rcu::synchronize();

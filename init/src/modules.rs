@@ -36,6 +36,8 @@ use rtc_cmos as _;
 use rust_mailbox as _;
 #[cfg(feature = "CONFIG_SAMPLE_RUST_MINIMAL")]
 use rust_minimal as _;
+#[cfg(feature = "CONFIG_SAMPLE_RUST_PARAMETERS")]
+use rust_parameters as _;
 #[cfg(feature = "CONFIG_SAMPLE_RUST_PRINT")]
 use rust_print as _;
 #[cfg(feature = "CONFIG_SAMPLE_RUST_SHARED")]

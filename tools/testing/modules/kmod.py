@@ -139,6 +139,26 @@ def flipped(guest, number):
         raise GuestError(guest.check("dmesg | tail -40"))
 
 
+def parameters(guest, _):
+    """Parameters of each kind: given, by default, out of range; as modinfo and sysfs show them."""
+    guest.check("dmesg -c >/dev/null; modprobe rust_parameters small=0x10 signed=-128 offset=-9 flag text=two-words")
+    need(guest.check("dmesg -c"), r"rust_parameters: numbers: 16 -128 0 -9 4096$", r"rust_parameters: flag: true$",
+         r"rust_parameters: text: two-words$")
+    shown = guest.check("cd /sys/module/rust_parameters/parameters && ls | tr '\\n' ' ' && cat small signed offset flag text; cd /")
+    if shown.split() != "flag offset signed small text 16 -128 -9 Y two-words".split():
+        raise GuestError(f"sysfs: {shown}")
+    guest.check("modprobe -r rust_parameters")
+    for value, words in (("small=256", "out of range|Numerical result"), ("signed=128", "out of range|Numerical result"),
+                         ("count=-1", "out of range|Numerical result"), ("flag=maybe", "nvalid"),
+                         ("text=$(head -c 1025 /dev/zero | tr '\\0' x)", "[Nn]o space")):
+        status, text = guest.run(f"modprobe rust_parameters {value} 2>&1")
+        if status == 0 or not re.search(words, text):
+            raise GuestError(f"{value}: status {status}, {text}")
+    guest.check("modprobe rust_parameters text=$(head -c 1024 /dev/zero | tr '\\0' x) && modprobe -r rust_parameters")
+    for pattern in (r"^parm: +text:A text \(charp\)$", r"^parm: +small:.*\(u8\)$", r"^alias: +rust-parameters-sample$"):
+        need(guest.check("modinfo rust_parameters"), pattern)
+
+
 def timer(guest, _):
     """A timer's callback runs five times, ten milliseconds apart."""
     guest.check("dmesg -c >/dev/null; modprobe rust_timer; modprobe -r rust_timer")
@@ -229,7 +249,7 @@ def main():
             guest.expect("@READY@", 60)
             # busybox's shell has applets of these names, which it takes whatever PATH says.
             guest.check("; ".join(f'{tool}() {{ /kmod/{tool} "$@"; }}' for tool in TOOLS))
-            for test, value in ((dependencies, None), (configuration, None), (information, release), (timer, None), (mailbox, None), (requests, None),
+            for test, value in ((dependencies, None), (configuration, None), (information, release), (parameters, None), (timer, None), (mailbox, None), (requests, None),
                                 (races, args.seconds), (flipped, args.flips)):
                 with report.attempt(test.__name__):
                     test(guest, value)

@@ -92,7 +92,7 @@ impl DiskOps for Driver {
 impl Device {
     /// Device `number`, without a file; its disk is not added yet.
     pub(crate) fn new(number: u32) -> Result<Arc<Self>> {
-        let depth = (*module_parameters::hw_queue_depth.value()).clamp(1, 1024);
+        let depth = module_parameters::hw_queue_depth.value().clamp(1, 1024);
         let device = Self {
             number,
             state: Mutex::new(None),
@@ -111,7 +111,7 @@ impl Device {
         })?;
         let _ = device.work.set(work);
         let name = KString::from_fmt(format_args!("loop{number}"), GFP_KERNEL)?;
-        let max_part = *module_parameters::max_part.value();
+        let max_part = module_parameters::max_part.value();
         let params = GendiskParams {
             name: name.to_str().ok_or(EINVAL)?,
             major: LOOP_MAJOR,
@@ -365,7 +365,7 @@ impl Device {
 fn drop_partitions(disk: &Arc<Gendisk>) {
     // Those that somebody has open stay, and give EIO.
     let _ = disk.scan_partitions();
-    if *module_parameters::max_part.value() == 0 {
+    if module_parameters::max_part.value() == 0 {
         disk.set_no_partitions(true);
     }
 }

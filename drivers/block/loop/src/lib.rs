@@ -113,7 +113,7 @@ impl kernel::Module for Loop {
         register_blkdev(LOOP_MAJOR, "loop")?;
         let control = control::register().inspect_err(|_| unregister_blkdev(LOOP_MAJOR))?;
         let made = Self { _control: control };
-        for number in 0..*module_parameters::max_loop.value() {
+        for number in 0..module_parameters::max_loop.value() {
             add(Some(number))?;
         }
         pr_info!("module loaded\n");

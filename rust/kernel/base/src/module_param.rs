@@ -5,7 +5,7 @@
 use crate::error::{Result, code::*};
 use crate::str::kstrtobool_bytes;
 use crate::str::parse_int::split;
-use core::fmt;
+use core::fmt::{self, Write};
 use locking::SetOnce;
 use module_core::ParamValue;
 
@@ -74,6 +74,75 @@ impl ModuleParam for bool {
     }
 }
 
+/// A text: a parameter that `module!` calls `str`, and that is `charp` to programs. It has at most [`Text::MOST`] bytes, and no memory of
+/// its own, so that nothing has to be given back.
+#[derive(Clone, Copy)]
+pub struct Text {
+    bytes: [u8; Self::MOST],
+    len: usize,
+}
+
+impl Text {
+    /// Bytes that there can be, as in Linux.
+    pub const MOST: usize = 1024;
+
+    /// A text that is known when the module is built; a longer one does not compile.
+    pub const fn new(text: &str) -> Self {
+        match Self::from_bytes(text.as_bytes()) {
+            Some(text) => text,
+            None => panic!("the text is too long"),
+        }
+    }
+
+    const fn from_bytes(text: &[u8]) -> Option<Self> {
+        if text.len() > Self::MOST {
+            return None;
+        }
+        let mut bytes = [0; Self::MOST];
+        bytes.split_at_mut(text.len()).0.copy_from_slice(text);
+        Some(Self { bytes, len: text.len() })
+    }
+
+    /// Its bytes, which programs chose.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    /// The text, if it is UTF-8.
+    pub fn to_str(&self) -> Option<&str> {
+        core::str::from_utf8(self.as_bytes()).ok()
+    }
+}
+
+/// What is no UTF-8 is shown as the replacement character.
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in self.as_bytes().utf8_chunks() {
+            f.write_str(part.valid())?;
+            if !part.invalid().is_empty() {
+                f.write_char(char::REPLACEMENT_CHARACTER)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.as_bytes().escape_ascii())
+    }
+}
+
+impl ModuleParam for Text {
+    fn try_from_param_arg(arg: &[u8]) -> Result<Self> {
+        Self::from_bytes(arg).ok_or(ENOSPC)
+    }
+
+    fn show(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        write!(out, "{self}")
+    }
+}
+
 /// A parameter: its default, and what was given.
 pub struct ModuleParamAccess<T> {
     given: SetOnce<T>,
@@ -87,7 +156,12 @@ impl<T: ModuleParam> ModuleParamAccess<T> {
     }
 
     /// The value: what was given when the module was loaded, else the default.
-    pub fn value(&self) -> &T {
+    pub fn value(&self) -> T {
+        *self.value_ref()
+    }
+
+    /// As [`Self::value`], where it is.
+    pub fn value_ref(&self) -> &T {
         self.given.get().unwrap_or(&self.default)
     }
 }
@@ -106,7 +180,7 @@ impl<T: ModuleParam> ParamValue for ModuleParamAccess<T> {
     }
 
     fn show(&self, out: &mut dyn fmt::Write) -> fmt::Result {
-        self.value().show(out)
+        self.value_ref().show(out)
     }
 
     fn takes_no_text(&self) -> bool {

@@ -78,3 +78,41 @@ mod cases {
         Ok(())
     }
 }
+
+/// What parameters of modules take.
+#[macros::kunit_tests(rust_kernel_module_param)]
+mod parameters {
+    use crate::error::code::*;
+    use crate::module_param::{ModuleParam, Text};
+
+    /// Each type takes its range, in the bases that the kernel reads.
+    #[test]
+    fn numbers() {
+        assert_eq!((u8::try_from_param_arg(b"255"), u8::try_from_param_arg(b"256")), (Ok(255), Err(ERANGE)));
+        assert_eq!((i8::try_from_param_arg(b"-128"), i8::try_from_param_arg(b"128")), (Ok(-128), Err(ERANGE)));
+        assert_eq!(
+            (u16::try_from_param_arg(b"0xffff"), i16::try_from_param_arg(b"-0x8000")),
+            (Ok(u16::MAX), Ok(i16::MIN))
+        );
+        assert_eq!((u32::try_from_param_arg(b"-1"), i32::try_from_param_arg(b"017")), (Err(ERANGE), Ok(15)));
+        assert_eq!(u64::try_from_param_arg(b"18446744073709551615"), Ok(u64::MAX));
+        assert_eq!(i64::try_from_param_arg(b"-9223372036854775808"), Ok(i64::MIN));
+        assert_eq!((usize::try_from_param_arg(b""), isize::try_from_param_arg(b"1x")), (Err(EINVAL), Err(EINVAL)));
+    }
+
+    #[test]
+    fn flags() {
+        assert_eq!((bool::try_from_param_arg(b"Y"), bool::try_from_param_arg(b"0")), (Ok(true), Ok(false)));
+        assert_eq!((bool::try_from_param_arg(b"maybe"), bool::without_text()), (Err(EINVAL), Some(true)));
+    }
+
+    #[test]
+    fn texts() {
+        let text = Text::try_from_param_arg(b"two words");
+        assert_eq!(text.ok().as_ref().and_then(Text::to_str), Some("two words"));
+        assert_eq!(Text::new("by default").as_bytes(), b"by default");
+        assert_eq!(Text::try_from_param_arg(&[b'x'; Text::MOST]).map(|text| text.as_bytes().len()), Ok(Text::MOST));
+        assert_eq!(Text::try_from_param_arg(&[b'x'; Text::MOST + 1]).err(), Some(ENOSPC));
+        assert!(Text::without_text().is_none());
+    }
+}

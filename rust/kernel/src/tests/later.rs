@@ -124,6 +124,25 @@ mod cases {
         Ok(())
     }
 
+    /// Work of a bottom half runs where nothing may sleep, and the same work elsewhere runs where it may.
+    #[test]
+    fn bottom_halves() -> Result {
+        for (queue, expected) in
+            [(workqueue::system_bh(), true), (workqueue::system_bh_highpri(), true), (workqueue::system(), false)]
+        {
+            let told = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
+            let atomic = Arc::new(AtomicU32::new(9), GFP_KERNEL)?;
+            let (tells, sees) = (told.clone(), atomic.clone());
+            queue.try_spawn(GFP_KERNEL, move || {
+                sees.store(x86_cpu::preempt::in_atomic().into(), SeqCst);
+                tells.complete_all();
+            })?;
+            told.wait_for_completion();
+            assert_eq!(atomic.load(SeqCst), u32::from(expected));
+        }
+        Ok(())
+    }
+
     /// The handle has the box: dropping it stops the timer, and frees it.
     #[test]
     fn timers_in_boxes() -> Result {

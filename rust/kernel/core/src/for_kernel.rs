@@ -4,6 +4,8 @@
 
 use crate::device::{Device, DeviceContext};
 use crate::error::Result;
+use crate::io::PhysAddr;
+use crate::page::Page;
 use crate::{auxiliary, driver, platform};
 use kalloc::Arc;
 
@@ -20,6 +22,11 @@ pub fn driver_ops<T: driver::RegistrationOps>() -> Result<Arc<dyn ::device::Driv
 /// A platform device as one.
 pub fn platform_device<Ctx: DeviceContext>(device: &Device<Ctx>) -> &platform::Device<Ctx> {
     platform::Device::of(device)
+}
+
+/// Where a page is, for a device too.
+pub fn page_address(page: &Page) -> PhysAddr {
+    page.phys()
 }
 
 /// An auxiliary device as one.

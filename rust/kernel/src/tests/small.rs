@@ -116,3 +116,41 @@ mod parameters {
         assert!(Text::without_text().is_none());
     }
 }
+
+/// Pointers as text.
+#[macros::kunit_tests(rust_kernel_pointers)]
+mod pointers {
+    use crate::prelude::*;
+    use crate::str::CString;
+
+    /// The same number for the same place, whatever says where that is; never the place; null as it is.
+    #[test]
+    fn places_are_not_told() -> Result {
+        let value = KBox::new(7_u32, GFP_KERNEL)?;
+        let place: *const u32 = &*value;
+        let (raw, again) = (CString::try_from_fmt(fmt!("{:p}", place))?, CString::try_from_fmt(fmt!("{place:p}"))?);
+        assert_eq!((raw.to_bytes().len(), raw.to_bytes()), (18, again.to_bytes()));
+        assert!(raw.to_bytes().starts_with(b"0x00000000"));
+        let reference = CString::try_from_fmt(fmt!("{:p}", &*value))?;
+        assert_eq!(reference.to_bytes(), raw.to_bytes());
+        let plain = CString::try_from_fmt(format_args!("{:#018x}", place.addr()))?;
+        assert!(plain.to_bytes() != raw.to_bytes());
+        let null = CString::try_from_fmt(fmt!("{:p}", core::ptr::null::<u8>()))?;
+        assert_eq!(null.to_bytes(), b"0x0000000000000000");
+        // References are still what they refer to, elsewhere.
+        assert_eq!(CString::try_from_fmt(fmt!("{} {:?} {:#x}", &*value, &&*value, &255))?.to_bytes(), b"7 7 0xff");
+        Ok(())
+    }
+
+    #[test]
+    fn other_places_are_other_numbers() -> Result {
+        let pair = [1_u8, 2];
+        let (one, two) = (fmt_of(&pair[0])?, fmt_of(&pair[1])?);
+        assert!(one.to_bytes() != two.to_bytes());
+        Ok(())
+    }
+
+    fn fmt_of(place: &u8) -> Result<CString> {
+        CString::try_from_fmt(fmt!("{place:p}"))
+    }
+}

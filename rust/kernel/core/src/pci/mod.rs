@@ -11,6 +11,7 @@ pub use kernel_base::pci_id::{Class, ClassMask, DeviceId, IdTable, Vendor};
 use crate::device;
 use crate::device::DeviceContext;
 use crate::error::{Error, Result, code::*};
+use core::num::NonZero;
 
 crate::bus_device! {
     /// A PCI device.
@@ -81,6 +82,15 @@ impl<Ctx: DeviceContext> Device<Ctx> {
 }
 
 impl Device<device::Core<'_>> {
+    /// How many virtual functions the device could have, as its SR-IOV capability says; `None` without one.
+    pub fn sriov_get_totalvfs(&self) -> Option<NonZero<u16>> {
+        const SRIOV: u16 = 0x10;
+        const TOTAL_VFS: u16 = 0xe;
+        let function = self.function().ok()?;
+        let (_, at) = ::pci::extended_capabilities(function.address).find(|(id, _)| *id == SRIOV)?;
+        NonZero::new(x86::pci_config::read16(function.address, at.checked_add(TOTAL_VFS)?))
+    }
+
     /// Lets the device answer to accesses of its memory. May sleep.
     pub fn enable_device_mem(&self) -> Result {
         self.function()?.enable();

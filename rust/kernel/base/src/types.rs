@@ -18,7 +18,7 @@ use core::ops::{Deref, DerefMut};
 
 /// A field of this type makes a type stay in its thread.
 pub type NotThreadSafe = PhantomData<*mut ()>;
-/// The value of [`NotThreadSafe`].
+/// The value of [`type@NotThreadSafe`].
 #[allow(non_upper_case_globals, reason = "named as the type it is the only value of")]
 pub const NotThreadSafe: NotThreadSafe = PhantomData;
 

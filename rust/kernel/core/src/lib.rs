@@ -18,6 +18,7 @@ pub mod auxiliary;
 pub mod bindings;
 #[cfg(feature = "CONFIG_BLOCK")]
 pub mod block;
+pub mod bug;
 #[doc(hidden)]
 pub mod built_in;
 pub mod configfs;

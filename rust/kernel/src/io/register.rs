@@ -297,7 +297,7 @@ impl<const REGION: usize, T: FixedRegister> LocatedRegister<Region<REGION>> for 
     }
 }
 
-/// Declares registers. Each is a type, as [`bitfield!`](crate::bitfield) makes one, and has a place:
+/// Declares registers. Each is a type, as [`bitfield!`](crate::bitfield!) makes one, and has a place:
 ///
 /// - `NAME(u32) @ 0x4 { fields }`: one place; the constant `NAME` is it.
 /// - `NAME(u32)[8] @ 0x40 { fields }`, `NAME(u8)[8, stride = 4] @ 0x40 { fields }`: [`Array::at`] gives the places.

@@ -92,8 +92,8 @@ impl Srcu {
 #[pinned_drop]
 impl PinnedDrop for Srcu {
     fn drop(self: Pin<&mut Self>) {
-        if self.readers.iter().any(|readers| readers.load(SeqCst) != 0) {
-            klog::pr_err!("srcu: dropped with readers, one of which was leaked");
+        // One was leaked: nothing ever ends it.
+        if crate::warn_on!(self.readers.iter().any(|readers| readers.load(SeqCst) != 0)) {
             self.synchronize();
         }
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Devices that firmware names, put on the platform bus.
 
-use acpi_core::namespace::{self, AcpiDevice, Value};
+use acpi_core::namespace::{self, AcpiDevice, AcpiInterrupt, Value};
 use device::platform::{self, Info, Interrupt, Memory};
 use device::{FwNode, Property};
 use errno::Result;
@@ -32,6 +32,18 @@ fn value(from: &Value) -> Result<device::Value> {
     })
 }
 
+/// Where a line ends, and how it signals. What firmware says of an ISA line in its tables of interrupts goes before what a device says.
+fn interrupt(of: &AcpiInterrupt) -> Interrupt {
+    match of.isa {
+        Some(isa) => {
+            let line = irq::isa_line(isa);
+            let (level, low) = (line.trigger == irq::Trigger::Level, line.polarity == irq::Polarity::Low);
+            Interrupt { gsi: line.gsi, level, low }
+        }
+        None => Interrupt { gsi: of.number, level: of.level, low: of.low },
+    }
+}
+
 fn info(of: &AcpiDevice) -> Result<Info> {
     let mut properties = KVec::new();
     for (name, its) in &of.properties {
@@ -45,7 +57,11 @@ fn info(of: &AcpiDevice) -> Result<Info> {
     for &(start, len) in &of.memory {
         memory.push(Memory { start, len }, GFP_KERNEL)?;
     }
-    Ok(Info { acpi_ids, fwnode: Some(Arc::new(fwnode, GFP_KERNEL)?), memory, interrupt: None })
+    let mut interrupts = KVec::new();
+    for its in &of.interrupts {
+        interrupts.push(interrupt(its), GFP_KERNEL)?;
+    }
+    Ok(Info { acpi_ids, fwnode: Some(Arc::new(fwnode, GFP_KERNEL)?), memory, interrupts, ..Info::default() })
 }
 
 /// Adds a device, or says why not: the boot goes on without it.
@@ -78,7 +94,7 @@ fn add_virtio() -> Result {
     for (at, found) in acpi_core::devices_with_hid("LNRO0005").iter().enumerate() {
         let mut info = with_id("LNRO0005")?;
         info.memory.push(Memory { start: found.base, len: found.len }, GFP_KERNEL)?;
-        info.interrupt = Some(Interrupt { gsi: found.gsi, level: found.level, low: found.low });
+        info.interrupts.push(Interrupt { gsi: found.gsi, level: found.level, low: found.low }, GFP_KERNEL)?;
         let name = KString::from_fmt(format_args!("LNRO0005:{at:02x}"), GFP_KERNEL)?;
         put(name.as_bytes(), Ok(info));
     }

@@ -14,6 +14,8 @@ use i8042 as _;
 #[cfg(feature = "CONFIG_ISO9660_FS")]
 use isofs as _;
 use kernel as _;
+#[cfg(feature = "CONFIG_KUNIT")]
+use kernel_doctests as _;
 #[cfg(feature = "CONFIG_MQ_IOSCHED_KYBER")]
 use kyber_iosched as _;
 #[cfg(feature = "CONFIG_BLK_DEV_LOOP")]

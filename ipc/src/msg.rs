@@ -148,7 +148,7 @@ impl State {
                 index += 1;
                 continue;
             }
-            let Some(receiver) = self.receivers.remove(index) else { break };
+            let Ok(receiver) = self.receivers.remove(index) else { break };
             if receiver.most < message.text.len() {
                 receiver.give(Err(E2BIG));
                 continue;
@@ -290,7 +290,7 @@ impl Queue {
         let left = {
             let mut state = self.state.lock();
             let place = state.receivers.iter().position(|other| Arc::ptr_eq(other, receiver));
-            place.and_then(|index| state.receivers.remove(index))
+            place.and_then(|index| state.receivers.remove(index).ok())
         };
         drop(left);
         let given = receiver.slot.lock().take();
@@ -300,7 +300,7 @@ impl Queue {
 
 impl State {
     fn take_at(&mut self, place: usize) -> Result<Message> {
-        let mut queued = self.messages.remove(place).ok_or(ENOMSG)?;
+        let mut queued = self.messages.remove(place).map_err(|_| ENOMSG)?;
         let len = queued.0.text.len();
         self.bytes = self.bytes.saturating_sub(len);
         self.receive_time = now();

@@ -194,7 +194,7 @@ fn wait_over(set: &Set, sleeper: &Arc<Sleeper>, deadline: Option<u64>) -> Result
     let left = {
         let mut state = set.state.lock();
         let place = state.sleepers.iter().position(|other| Arc::ptr_eq(other, sleeper));
-        place.and_then(|index| state.sleepers.remove(index))
+        place.and_then(|index| state.sleepers.remove(index).ok())
     };
     if left.is_some() {
         let late = deadline.is_some_and(|deadline| ktime::now_ns() >= deadline);

@@ -184,7 +184,7 @@ impl State {
                 Outcome::Failed(error) => Err(error),
             };
             *any |= result.is_ok();
-            self.sleepers.remove(index);
+            let _ = self.sleepers.remove(index);
             sleeper.finish(result);
             if altering && result.is_ok() {
                 return true;

@@ -67,7 +67,7 @@ impl Side {
         let from = self.sorted.partition_point(|&(other, _)| other < key);
         let same = self.sorted.get(from..).unwrap_or_default();
         if let Some(at) = same.iter().take_while(|entry| entry.0 == key).position(|entry| entry.1 == index) {
-            self.sorted.remove(from + at);
+            let _ = self.sorted.remove(from + at);
         }
     }
 

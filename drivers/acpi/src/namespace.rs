@@ -28,8 +28,23 @@ pub struct AcpiDevice {
     pub ids: Vec<String>,
     /// Ranges of memory: address, bytes.
     pub memory: Vec<(u64, u64)>,
+    /// Its interrupts.
+    pub interrupts: Vec<AcpiInterrupt>,
     /// Its properties.
     pub properties: Vec<(String, Value)>,
+}
+
+/// An interrupt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AcpiInterrupt {
+    /// Its number.
+    pub number: u32,
+    /// The number if it is an ISA line's (0 to 15), which the rest is not about.
+    pub isa: Option<u8>,
+    /// It is level-triggered.
+    pub level: bool,
+    /// Its active level is low.
+    pub low: bool,
 }
 
 /// UUID of device properties, daffd814-6eba-4d8c-8a91-bc9bbf4aa301.
@@ -60,12 +75,12 @@ fn device(aml: &Aml, path: &AmlName) -> Option<AcpiDevice> {
             _ => {}
         }
     }
-    let memory = evaluate("_CRS").map_or_else(Vec::new, |list| match &*list {
-        Object::Buffer(bytes) => memory(bytes),
-        _ => Vec::new(),
+    let (memory, interrupts) = evaluate("_CRS").map_or_else(Default::default, |list| match &*list {
+        Object::Buffer(bytes) => (memory(bytes), interrupts(bytes)),
+        _ => Default::default(),
     });
     let properties = evaluate("_DSD").map_or_else(Vec::new, |list| properties(&list));
-    Some(AcpiDevice { path: path.to_string(), ids, memory, properties })
+    Some(AcpiDevice { path: path.to_string(), ids, memory, interrupts, properties })
 }
 
 /// The properties in a `_DSD`: pairs of a UUID and what it is about.
@@ -110,4 +125,34 @@ fn value_of_part(object: &Object) -> Option<Value> {
 fn memory(bytes: &[u8]) -> Vec<(u64, u64)> {
     let item = |(tag, item)| if tag == FIXED_MEMORY { fixed_memory(item) } else { None };
     resources(bytes).filter_map(item).collect()
+}
+
+/// The interrupts in a list of resources, in its order: those of the extended item, and ISA lines. Source: ACPI specification 6.4.2.1,
+/// 6.4.3.6.
+fn interrupts(bytes: &[u8]) -> Vec<AcpiInterrupt> {
+    const LINES: u8 = 0x20;
+    const EXTENDED: u8 = 0x89;
+    let mut found = Vec::new();
+    for (tag, item) in resources(bytes) {
+        match (tag, item) {
+            (LINES, [low, high, ..]) => {
+                let lines = u16::from_le_bytes([*low, *high]);
+                let isa = (0..16).filter(|line| lines & 1 << line != 0);
+                found.extend(isa.map(|isa| AcpiInterrupt {
+                    number: isa.into(),
+                    isa: Some(isa),
+                    level: false,
+                    low: false,
+                }));
+            }
+            (EXTENDED, [flags, count, numbers @ ..]) => {
+                let numbers =
+                    numbers.as_chunks().0.iter().take((*count).into()).map(|number| u32::from_le_bytes(*number));
+                let (level, low) = (flags & 2 == 0, flags & 4 != 0);
+                found.extend(numbers.map(|number| AcpiInterrupt { number, isa: None, level, low }));
+            }
+            _ => {}
+        }
+    }
+    found
 }

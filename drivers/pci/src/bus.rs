@@ -99,7 +99,7 @@ impl DynamicIds {
                 && has(id.subdevice, other.subdevice)
                 && (other.class ^ id.class) & id.class_mask == 0
         });
-        ids.remove(at.ok_or(ENODEV)?).map(drop).ok_or(ENODEV)
+        ids.remove(at.ok_or(ENODEV)?).map(drop).map_err(|_| ENODEV)
     }
 }
 

@@ -38,6 +38,8 @@ pub struct PciDevice {
     config: Mutex<()>,
     /// Base address registers that somebody has for himself, by bit.
     claimed: AtomicU8,
+    /// How many [`MsiVectors`](crate::MsiVectors) there are of it.
+    pub(crate) messages: AtomicU8,
 }
 
 /// A claim of what is behind a base address register, which ends when this is dropped.
@@ -78,6 +80,7 @@ impl PciDevice {
             parent: parent.cloned(),
             config: Mutex::new(()),
             claimed: AtomicU8::new(0),
+            messages: AtomicU8::new(0),
         }
     }
 

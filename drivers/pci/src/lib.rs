@@ -23,5 +23,5 @@ pub use self::device::{BarClaim, PciDevice};
 pub use bar::{Bar, BarKind};
 pub use capability::{CapId, capabilities, extended_capabilities};
 pub use enumerate::{devices, init};
-pub use msi::{MsiVectors, enable_msi, enable_msix, msix_count};
+pub use msi::{MsiVectors, enable_msi, enable_msix, has_messages, msix_count};
 pub use x86::pci_config::PciAddress;

@@ -6,6 +6,7 @@
 use crate::capability::CapId;
 use crate::device::PciDevice;
 use crate::regs::*;
+use core::sync::atomic::Ordering::Relaxed;
 use errno::{Result, code::EINVAL, code::ENODEV};
 use irq::MsiMessage;
 use kalloc::flags::GFP_KERNEL;
@@ -55,6 +56,11 @@ impl MsiVectors {
         self.irqs.len()
     }
 
+    /// Whether they are in a table (MSI-X).
+    pub fn is_msix(&self) -> bool {
+        matches!(self.table, Table::Msix(_))
+    }
+
     /// Whether there are none (there is always one).
     pub fn is_empty(&self) -> bool {
         self.irqs.is_empty()
@@ -68,7 +74,7 @@ pub fn enable_msi(device: &Arc<PciDevice>, cpu: u32) -> Result<MsiVectors> {
     }
     let at = device.address;
     let capability = device.find_capability(CapId::MSI).ok_or(ENODEV)?;
-    let mut vectors = MsiVectors { device: device.clone(), capability, table: Table::Msi, irqs: KVec::new() };
+    let mut vectors = MsiVectors::new(device, capability, Table::Msi);
     let message = vectors.allocate(cpu)?;
     let control = read16(at, capability + 2);
     write32(at, capability + 4, message.address as u32);
@@ -81,6 +87,11 @@ pub fn enable_msi(device: &Arc<PciDevice>, cpu: u32) -> Result<MsiVectors> {
     device.change_command(0, PCI_COMMAND_INTX_DISABLE | PCI_COMMAND_MASTER);
     write16(at, capability + 2, control & !MSI_QSIZE | MSI_ENABLE);
     Ok(vectors)
+}
+
+/// Whether the device's messages are on.
+pub fn has_messages(device: &PciDevice) -> bool {
+    device.messages.load(Relaxed) != 0
 }
 
 /// How many messages the device's MSI-X table has. ENODEV if it has none or the machine cannot.
@@ -106,7 +117,7 @@ pub fn enable_msix(device: &Arc<PciDevice>, cpus: &[u32]) -> Result<MsiVectors> 
         return Err(EINVAL);
     }
     let table = map_table(device, read32(at, capability + 4), entries)?;
-    let mut vectors = MsiVectors { device: device.clone(), capability, table: Table::Msix(table), irqs: KVec::new() };
+    let mut vectors = MsiVectors::new(device, capability, Table::Msix(table));
     write16(at, capability + 2, control | MSIX_ENABLE | MSIX_MASKALL);
     for (index, &cpu) in cpus.iter().enumerate() {
         let message = vectors.allocate(cpu)?;
@@ -132,6 +143,12 @@ fn map_table(device: &PciDevice, place: u32, entries: usize) -> Result<MmioRegio
 }
 
 impl MsiVectors {
+    /// No messages yet.
+    fn new(device: &Arc<PciDevice>, capability: u16, table: Table) -> Self {
+        device.messages.fetch_add(1, Relaxed);
+        Self { device: device.clone(), capability, table, irqs: KVec::new() }
+    }
+
     fn allocate(&mut self, cpu: u32) -> Result<MsiMessage> {
         self.irqs.reserve(1, GFP_KERNEL)?;
         let (irq, message) = irq::alloc_message(cpu)?;
@@ -163,5 +180,6 @@ impl Drop for MsiVectors {
         for &irq in self.irqs.iter() {
             irq::free_message(irq);
         }
+        self.device.messages.fetch_sub(1, Relaxed);
     }
 }

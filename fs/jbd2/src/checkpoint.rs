@@ -199,7 +199,7 @@ fn drop_clean<S: System>(state: &mut State<S>) {
         if !empty {
             break;
         }
-        state.checkpoints.remove(0);
+        let _ = state.checkpoints.remove(0);
     }
 }
 

@@ -387,7 +387,7 @@ impl Drop for Listed {
         let gone = {
             let mut listed = LISTED.lock();
             let index = listed.binary_search_by_key(&self.0, |entry| entry.0);
-            index.ok().and_then(|index| listed.remove(index))
+            index.ok().and_then(|index| listed.remove(index).ok())
         };
         drop(gone);
     }

@@ -90,7 +90,7 @@ impl LockState {
     fn take_lease_back(&self, file: usize) {
         let mut held = self.held.lock();
         let index = held.leases.iter().position(|lease| lease.file == file);
-        let taken = index.and_then(|index| held.leases.remove(index));
+        let taken = index.and_then(|index| held.leases.remove(index).ok());
         drop(held);
         if taken.is_some() {
             self.leases.fetch_sub(1, Ordering::Relaxed);
@@ -103,7 +103,7 @@ impl LockState {
         let ended = {
             let mut held = self.held.lock();
             let index = held.leases.iter().position(|lease| lease.file == file);
-            index.and_then(|index| held.leases.remove(index))
+            index.and_then(|index| held.leases.remove(index).ok())
         };
         let Some(lease) = ended else { return false };
         self.leases.fetch_sub(1, Ordering::Relaxed);

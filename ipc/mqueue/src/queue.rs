@@ -73,7 +73,7 @@ impl State {
             return;
         }
         let Some(sender) = self.senders.first().cloned() else { return };
-        self.senders.remove(0);
+        let _ = self.senders.remove(0);
         let message = sender.slot.lock().take();
         if let Some(message) = message {
             // There is room for it.
@@ -161,7 +161,7 @@ impl Queue {
             let Some(ready) = ready else { return Ok(()) };
             let mut told = None;
             if let Some(receiver) = state.receivers.first().cloned() {
-                state.receivers.remove(0);
+                let _ = state.receivers.remove(0);
                 *receiver.slot.lock() = Some(ready);
                 receiver.finish();
             } else {
@@ -216,7 +216,7 @@ impl Queue {
             let mut state = self.state.lock();
             let list = list(&mut state);
             let place = list.iter().position(|other| Arc::ptr_eq(other, waiter));
-            place.and_then(|index| list.remove(index))
+            place.and_then(|index| list.remove(index).ok())
         };
         match (left, ended) {
             (None, _) => Ok(()),

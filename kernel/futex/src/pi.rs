@@ -138,7 +138,7 @@ impl States {
     /// The owner of `key` lets go: the first waiter becomes the owner. It is still to be told.
     fn hand_over(&mut self, at: usize) -> Option<Arc<Waiter>> {
         let contended = self.0.get_mut(at)?;
-        let first = contended.waiters.remove(0)?;
+        let first = contended.waiters.remove(0).ok()?;
         let old = core::mem::replace(&mut contended.owner, first.task.clone());
         self.drop_empty();
         self.inherit(&old);

@@ -2,7 +2,7 @@
 //! A handler of an interrupt: the hard half that runs in interrupt context, and the thread that some have.
 
 use crate::desc::{self, Desc};
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed, Ordering::SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use errno::Result;
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVec};
@@ -46,9 +46,14 @@ pub(crate) struct Action {
     /// Masks that `wake_thread` took and the thread has to give back.
     held_masks: AtomicU32,
     pending: AtomicBool,
+    /// How often the thread was woken, and up to which of these it has run.
+    woken: AtomicU64,
+    served: AtomicU64,
     silenced: AtomicBool,
     stopped: AtomicBool,
     wait: WaitQueue,
+    /// Who waits for the thread to have run.
+    drained: WaitQueue,
 }
 
 impl Action {
@@ -72,6 +77,7 @@ impl Action {
             self.held_masks.fetch_add(1, SeqCst);
             desc::mask(irq, desc);
         }
+        self.woken.fetch_add(1, SeqCst);
         self.pending.store(true, SeqCst);
         self.wait.wake_up();
     }
@@ -87,6 +93,8 @@ impl Action {
             if self.silenced.load(SeqCst) {
                 break;
             }
+            // Read before the run: what was asked for by now, this run serves.
+            let woken = self.woken.load(SeqCst);
             if let Some(thread) = &self.thread {
                 thread(irq);
             }
@@ -95,9 +103,12 @@ impl Action {
                     desc::unmask(irq, desc);
                 }
             }
+            self.served.store(woken, SeqCst);
+            self.drained.wake_up_all();
         }
         self.stopped.store(true, SeqCst);
         self.wait.wake_up_all();
+        self.drained.wake_up_all();
     }
 }
 
@@ -111,6 +122,15 @@ impl IrqRequest {
     /// The interrupt number.
     pub fn irq(&self) -> u32 {
         self.irq
+    }
+
+    /// Waits until no call of the handler that began before is running, and until its thread has done what they woke it for
+    /// (`synchronize_irq`). Not from the handler or its thread. May sleep.
+    pub fn synchronize(&self) {
+        rcu::synchronize();
+        let action = &self.action;
+        let woken = action.woken.load(SeqCst);
+        action.drained.wait_until(|| action.served.load(SeqCst) >= woken || action.stopped.load(SeqCst));
     }
 }
 
@@ -162,9 +182,12 @@ fn request(
             oneshot: flags.oneshot,
             held_masks: AtomicU32::new(0),
             pending: AtomicBool::new(false),
+            woken: AtomicU64::new(0),
+            served: AtomicU64::new(0),
             silenced: AtomicBool::new(false),
             stopped: AtomicBool::new(!threaded),
             wait: WaitQueue::new(),
+            drained: WaitQueue::new(),
         },
         GFP_KERNEL,
     )?;

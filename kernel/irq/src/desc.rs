@@ -150,6 +150,13 @@ pub(crate) fn attach(irq: u32, action: Arc<Action>, trigger: Option<(Trigger, Po
     if old.is_some() && !(shared && config.shared) {
         return Err(EBUSY);
     }
+    // Those who share a line agree on its trigger.
+    if let (Source::Line(now), Some((wanted, _))) = (config.source, trigger)
+        && old.is_some()
+        && now != wanted
+    {
+        return Err(EBUSY);
+    }
     let mut list = KVec::new();
     if let Some(old) = &old {
         for a in &old.0 {

@@ -27,7 +27,7 @@ pub(crate) fn add_text(module: &Arc<Module>) -> Result {
 /// No code of the module runs any more.
 pub(crate) fn remove_text(module: &Arc<Module>) {
     let mut texts = TEXTS.lock_irqsave();
-    let taken = texts.iter().position(|other| Arc::ptr_eq(other, module)).and_then(|at| texts.remove(at));
+    let taken = texts.iter().position(|other| Arc::ptr_eq(other, module)).and_then(|at| texts.remove(at).ok());
     drop(texts);
     // Not the last reference: the caller has one.
     drop(taken);

@@ -16,6 +16,8 @@ pub const PROPRIETARY_MODULE: Taint = Taint(0, b'P');
 pub const FORCED_MODULE: Taint = Taint(1, b'F');
 /// A module was unloaded by force.
 pub const FORCED_RMMOD: Taint = Taint(3, b'R');
+/// The kernel warned of what must not be.
+pub const WARN: Taint = Taint(9, b'W');
 /// A module that was built out of the kernel's tree.
 pub const OOT_MODULE: Taint = Taint(12, b'O');
 
@@ -44,7 +46,8 @@ pub(crate) fn add_bits(bits: u64) {
 
 /// All taints of the kernel (`get_taint`).
 pub fn get() -> u64 {
-    TAINTED.load(Ordering::Relaxed)
+    let warned = if module_core::has_warned() { WARN.bit() } else { 0 };
+    TAINTED.load(Ordering::Relaxed) | warned
 }
 
 /// The letters of a module's taints (`module_flags_taint`).

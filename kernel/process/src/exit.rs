@@ -172,7 +172,7 @@ fn exit_notify(task: &Task, thread: &Thread, process: &Arc<Process>, status: i32
         let tree = TREE.lock();
         let mut signals = process.signals.lock_irqsave();
         let at = signals.threads.iter().position(|t| core::ptr::eq(&**t, task));
-        let own = at.and_then(|at| signals.threads.remove(at));
+        let own = at.and_then(|at| signals.threads.remove(at).ok());
         account(task, process);
         let traced = !is_leader && thread.is_traced();
         let last = signals.threads.is_empty();

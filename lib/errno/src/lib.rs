@@ -5,6 +5,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+use core::ffi::CStr;
 use core::num::NonZeroI32;
 
 /// A kernel error: a positive errno below `MAX_ERRNO`. `Result<usize>` fits two registers.
@@ -37,16 +38,22 @@ impl Error {
         -(self.0.get() as isize)
     }
 
-    /// The symbolic name (`"ENOENT"`), if the code has one.
-    pub const fn name(self) -> Option<&'static str> {
+    /// The symbolic name (`"ENOENT"`), if the code has one, as R4L's `name` gives it.
+    pub const fn name(&self) -> Option<&'static CStr> {
         code::name(self.0.get())
+    }
+
+    /// The error as a pointer that is never one (`ERR_PTR`), as R4L's `to_ptr` gives it.
+    pub const fn to_ptr<T>(self) -> *mut T {
+        core::ptr::without_provenance_mut(self.to_ret().cast_unsigned())
     }
 }
 
 impl core::fmt::Debug for Error {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self.name() {
-            Some(name) => f.write_str(name),
+            // Names are ASCII.
+            Some(name) => f.write_str(name.to_str().unwrap_or_default()),
             None => write!(f, "errno {}", self.0),
         }
     }
@@ -82,15 +89,23 @@ impl From<core::convert::Infallible> for Error {
     }
 }
 
+/// A text with its zero byte as a C string.
+const fn text(text: &'static str) -> Option<&'static CStr> {
+    match CStr::from_bytes_with_nul(text.as_bytes()) {
+        Ok(text) => Some(text),
+        Err(_) => None,
+    }
+}
+
 macro_rules! declare_errors {
     ($($name:ident = $value:literal, $doc:literal;)*) => {
         $(#[doc = $doc] pub const $name: super::Error = super::Error(match core::num::NonZeroI32::new($value) {
             Some(v) => v,
             None => core::num::NonZeroI32::MIN,
         });)*
-        pub(super) const fn name(errno: i32) -> Option<&'static str> {
+        pub(super) const fn name(errno: i32) -> Option<&'static core::ffi::CStr> {
             match errno {
-                $($value => Some(stringify!($name)),)*
+                $($value => super::text(concat!(stringify!($name), "\0")),)*
                 _ => None,
             }
         }

@@ -185,7 +185,7 @@ impl<V> RangeMap<V> {
 
     /// Removes a range.
     pub fn remove(&mut self, index: usize) -> Option<Slot<V>> {
-        let slot = self.slots.remove(index)?;
+        let slot = self.slots.remove(index).ok()?;
         self.opened(slot.end);
         Some(slot)
     }

@@ -37,7 +37,7 @@ pub fn sys_swapoff(regs: &PtRegs) -> Result<usize> {
     let gone = {
         let mut used = USED.lock();
         let at = used.iter().position(|used| used.area.io().id() == id);
-        at.and_then(|at| used.remove(at))
+        at.and_then(|at| used.remove(at).ok())
     };
     drop(gone);
     Ok(0)

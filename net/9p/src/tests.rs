@@ -64,7 +64,7 @@ mod in_kernel {
                 match frame.kind {
                     kind::TCLUNK if self.deaf.load(SeqCst) => Some(Say::Dies),
                     kind::TCLUNK => Some(Say::Answer(&[])),
-                    _ => says.remove(0),
+                    _ => says.remove(0).ok(),
                 }
             };
             let answer = match say.unwrap_or(Say::Dies) {

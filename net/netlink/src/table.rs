@@ -21,7 +21,7 @@ pub(crate) fn add(kind: u32, protocol: u32) -> Result<Arc<NetlinkSocket>> {
 pub(crate) fn remove(socket: &NetlinkSocket) {
     let mut sockets = SOCKETS.lock();
     let at = sockets.iter().position(|other| core::ptr::eq(&**other, socket));
-    let gone = at.and_then(|at| sockets.remove(at));
+    let gone = at.and_then(|at| sockets.remove(at).ok());
     drop(sockets);
     // What waited in its queue goes outside of the lock.
     drop(gone);

@@ -74,7 +74,7 @@ impl UnixSocket {
             Link::Listening { .. } if self.shut(RCV_SHUT) => Err(EINVAL),
             Link::Listening { waiting, .. } if waiting.is_empty() => Ok(None),
             Link::Listening { waiting, .. } => {
-                let connection = waiting.remove(0);
+                let connection = waiting.remove(0).ok();
                 if let Some(connection) = &connection {
                     connection.waits.store(false, Ordering::SeqCst);
                 }

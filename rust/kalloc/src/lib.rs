@@ -16,9 +16,9 @@ mod kstring;
 mod tests;
 
 pub use kalloc_core::{
-    AllocError, Allocator, Arc, ArcBorrow, Box, Drain, Flags, InPlaceInit, InsertError, IntoIter, KBox, KVBox, KVVec,
-    KVec, KVmalloc, Kmalloc, PushError, UniqueArc, VBox, VVec, Vec, Vmalloc, WeakArc, allocator, flags, kvec,
-    pinned_init,
+    AllocError, Allocator, Arc, ArcBorrow, Box, Drain, DrainAll, Flags, InPlaceInit, InsertError, IntoIter, KBox,
+    KVBox, KVVec, KVec, KVmalloc, Kmalloc, PushError, RemoveError, UniqueArc, VBox, VVec, Vec, Vmalloc, WeakArc,
+    allocator, flags, kvec, pinned_init,
 };
 pub use kstring::KString;
 

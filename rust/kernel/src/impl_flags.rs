@@ -1,5 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Types for flags and for sets of them: `kernel::impl_flags!`.
+//!
+//! ```
+//! use kernel::impl_flags;
+//!
+//! impl_flags! {
+//!     /// What may be done.
+//!     #[derive(Debug, Clone, Default, Copy, PartialEq, Eq)]
+//!     pub struct Rights(u32);
+//!
+//!     /// One thing that may be done.
+//!     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+//!     pub enum Right {
+//!         /// To read.
+//!         Read = 1 << 0,
+//!         /// To write.
+//!         Write = 1 << 1,
+//!     }
+//! }
+//!
+//! let rights = Right::Read | Right::Write;
+//! assert!(rights.contains(Right::Write));
+//! assert!(!(rights & Right::Read).contains(Right::Write));
+//! ```
 
 /// An operator between sets, between flags, and between a set and a flag; and where it assigns.
 #[doc(hidden)]

@@ -1,6 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Miscellaneous devices: `kernel::miscdevice`, over `drivers/char/misc`. A device is a type that implements [`MiscDevice`];
 //! each open file has a value of its `Ptr`.
+//!
+//! ```no_run
+//! use kernel::fs::{File, Kiocb};
+//! use kernel::iov::IovIterDest;
+//! use kernel::miscdevice::{MiscDevice, MiscDeviceOptions, MiscDeviceRegistration};
+//!
+//! /// An open file of `/dev/zeroes`.
+//! struct Zeroes;
+//!
+//! #[vtable]
+//! impl MiscDevice for Zeroes {
+//!     type Ptr = KBox<Self>;
+//!
+//!     fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<KBox<Self>> {
+//!         Ok(KBox::new(Zeroes, GFP_KERNEL)?)
+//!     }
+//!
+//!     fn read_iter(_kiocb: Kiocb<'_, Self::Ptr>, iov: &mut IovIterDest<'_>) -> Result<usize> {
+//!         Ok(iov.copy_to_iter(&[0; 64]))
+//!     }
+//! }
+//!
+//! let options = MiscDeviceOptions { name: c"zeroes" };
+//! let _registration = KBox::pin_init(MiscDeviceRegistration::<Zeroes>::register(options), GFP_KERNEL)?;
+//! # Ok::<(), Error>(())
+//! ```
 
 use crate::error::VTABLE_DEFAULT_ERROR;
 use crate::fs::{File, Kiocb};

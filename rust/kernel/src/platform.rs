@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Platform devices and their drivers: `kernel::platform`, over `drivers/base/core`.
 
+pub use kernel_core::platform::*;
+
 use crate::device::{self, CoreInternal};
 use crate::driver;
 use crate::error::Error;
-use crate::io::mem::IoRequest;
-use crate::io::resource::{Flags, Resource};
-use crate::{acpi, dma, for_kernel, of};
-use core::ffi::CStr;
+use crate::{acpi, for_kernel, of};
 use core::marker::PhantomData;
 use core::pin::Pin;
 use pin_init::PinInit;
@@ -28,11 +27,11 @@ impl<T: Driver + 'static> driver::RegistrationOps for Adapter<T> {
 
     fn probe<'bound>(device: &'bound device::Device<CoreInternal<'_>>) -> impl PinInit<Self::Data<'bound>, Error> {
         let info = driver::firmware_match(for_kernel::device(device), T::ACPI_ID_TABLE, T::OF_ID_TABLE);
-        T::probe(Device::of(device), info)
+        T::probe(for_kernel::platform_device(device), info)
     }
 
     fn unbind<'bound>(device: &'bound device::Device<CoreInternal<'_>>, data: Pin<&Self::Data<'bound>>) {
-        T::unbind(Device::of(device), data);
+        T::unbind(for_kernel::platform_device(device), data);
     }
 }
 
@@ -79,27 +78,3 @@ pub trait Driver {
         let _ = (dev, this);
     }
 }
-
-crate::bus_device! {
-    /// A platform device.
-    pub struct Device;
-}
-
-impl Device<device::Bound> {
-    /// The wish for the device's memory number `index`, as firmware describes it; `None` if it has less.
-    pub fn io_request_by_index(&self, index: u32) -> Option<IoRequest<'_>> {
-        let info = for_kernel::device(&self.0).info::<::device::platform::Info>()?;
-        let memory = info.memory.get(index as usize)?;
-        let last = memory.start.checked_add(memory.len.checked_sub(1)?)?;
-        let resource = Resource::new(memory.start, last, Flags::IORESOURCE_MEM, None);
-        Some(for_kernel::io_request(&self.0, resource))
-    }
-
-    /// The wish for the memory that firmware calls `name`. Nothing has names here but in a device tree, which there is none of.
-    pub fn io_request_by_name(&self, name: &CStr) -> Option<IoRequest<'_>> {
-        let _ = name;
-        None
-    }
-}
-
-impl<'a> dma::Device<'a> for Device<device::Core<'a>> {}

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Lists of the pieces of memory that a transfer is about: `kernel::scatterlist`.
 
+use crate::alloc::allocator::VmallocPageIter;
 use crate::device::{self, Bound};
 use crate::dma::{DataDirection, DmaAddress};
 use crate::error::{Error, Result, code::*};
 use crate::for_kernel;
+use crate::page::{AsPageIter, PAGE_SIZE};
 use crate::sync::aref::ARef;
 use core::ops::Deref;
-use kalloc::flags::GFP_KERNEL;
-use kalloc::{Allocator, Flags, KVec, Vec};
-use mm_alloc::{PAGE_SIZE, kpt};
+use kalloc::{Flags, KVec};
 use pin_init::{PinInit, init_with};
 
 /// A piece: contiguous for the device.
@@ -46,33 +46,38 @@ pub struct Owned<P> {
 /// The pieces of the list, in order.
 pub type SGTableIter<'a> = core::slice::Iter<'a, SGEntry>;
 
-/// The pages of a vector's memory (all that it has room for), neighbours put together. `EINVAL` for none, `ENOMEM`.
-fn pieces(start: usize, len: usize) -> Result<KVec<SGEntry>> {
-    if len == 0 || !start.is_multiple_of(PAGE_SIZE) {
+/// The pages, neighbours put together. `EINVAL` if there are none, or memory that is not in pages of its own; `ENOMEM`.
+fn pieces(pages: VmallocPageIter<'_>, flags: Flags) -> Result<KVec<SGEntry>> {
+    let mut left = pages.size();
+    if left == 0 {
         return Err(EINVAL);
     }
     let mut entries: KVec<SGEntry> = KVec::new();
-    for offset in (0..len).step_by(PAGE_SIZE) {
-        let (address, ..) = kpt::translate(start.wrapping_add(offset)).ok_or(EFAULT)?;
-        let bytes = len.saturating_sub(offset).min(PAGE_SIZE) as u64;
+    for page in pages {
+        let (address, bytes) = (for_kernel::page_address(&page), left.min(PAGE_SIZE));
+        left = left.saturating_sub(bytes);
+        let len = bytes as u64;
         match entries.last_mut() {
-            Some(last) if last.address.wrapping_add(last.len) == address => last.len = last.len.saturating_add(bytes),
-            _ => entries.push(SGEntry { address, len: bytes }, GFP_KERNEL)?,
+            Some(last) if last.address.wrapping_add(last.len) == address => last.len = last.len.saturating_add(len),
+            _ => entries.push(SGEntry { address, len }, flags)?,
         }
     }
-    Ok(entries)
+    if left == 0 { Ok(entries) } else { Err(EINVAL) }
 }
 
-impl<A: Allocator + 'static> SGTable<Owned<Vec<u8, A>>> {
+impl<P> SGTable<Owned<P>>
+where
+    P: for<'a> AsPageIter<Iter<'a> = VmallocPageIter<'a>> + 'static,
+{
     /// The list of the pages of `pages`, mapped for `dev`. `EINVAL`, `ENOMEM`, `EIO` if the device does not reach one. May sleep.
     pub fn new(
         dev: &device::Device<Bound>,
-        pages: Vec<u8, A>,
+        mut pages: P,
         _dir: DataDirection,
-        _flags: Flags,
+        flags: Flags,
     ) -> impl PinInit<Self, Error> + '_ {
         init_with(move || {
-            let entries = pieces(pages.as_ptr().addr(), pages.capacity())?;
+            let entries = pieces(pages.page_iter(), flags)?;
             let mask = for_kernel::device(dev).dma_mask();
             if entries.iter().any(|entry| entry.address.saturating_add(entry.len.saturating_sub(1)) > mask) {
                 return Err(EIO);

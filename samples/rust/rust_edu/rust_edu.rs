@@ -135,8 +135,7 @@ impl pci::Driver for Edu {
             // SAFETY: Nothing was allocated for the device yet, and nobody else probes it.
             unsafe { pdev.dma_set_coherent_mask(DmaMask::new::<28>())? };
             let words: Coherent<[u32]> = Coherent::zeroed_slice(pdev.as_ref(), 2 * WORDS, GFP_KERNEL)?;
-            let vectors = pdev.alloc_irq_vectors(1, 1, pci::IrqTypes::all())?;
-            let vector = *vectors.start();
+            let vector = pdev.alloc_irq_vectors(1, 1, pci::IrqTypes::all())?.keep()?.index(0)?;
             let handler = try_pin_init!(Interrupt {
                 registers,
                 seen: Atomic::new(0),

@@ -149,6 +149,23 @@ def flipped(guest, number):
         raise GuestError(guest.check("dmesg | tail -40"))
 
 
+def parameters(guest, _):
+    """Parameters of each kind as modprobe gives them, and as modinfo and sysfs show them."""
+    guest.check("dmesg -c >/dev/null; modprobe rust_params level=0x10 offset=-9 verbose word=two-words secret=8")
+    need(guest.check("dmesg -c"), r"rust_params: level 16, offset -9, verbose true$", r"rust_params: word 'two-words', secret 8$")
+    shown = guest.check("cd /sys/module/rust_params/parameters && ls | tr '\\n' ' ' && cat level offset verbose word; cd /")
+    if shown.split() != "level offset verbose word 16 -9 Y two-words".split():
+        raise GuestError(f"sysfs: {shown}")
+    guest.check("modprobe -r rust_params")
+    for value, words in (("level=256", "out of range|Numerical result"), ("secret=-1", "out of range|Numerical result"),
+                         ("verbose=maybe", "nvalid"), ("word=$(head -c 1025 /dev/zero | tr '\\0' x)", "[Nn]o space")):
+        status, text = guest.run(f"modprobe rust_params {value} 2>&1")
+        if status == 0 or not re.search(words, text):
+            raise GuestError(f"{value}: status {status}, {text}")
+    guest.check("modprobe rust_params word=$(head -c 1024 /dev/zero | tr '\\0' x) && modprobe -r rust_params")
+    need(guest.check("modinfo rust_params"), r"^parm: +word:A text of 1024 bytes at most \(charp\)$", r"^parm: +level:.*\(u8\)$")
+
+
 def timer(guest, _):
     """A timer's callback runs five times, ten milliseconds apart."""
     guest.check("dmesg -c >/dev/null; modprobe rust_timer; modprobe -r rust_timer")
@@ -240,7 +257,8 @@ def main():
             guest.expect("@READY@", 60)
             # busybox's shell has applets of these names, which it takes whatever PATH says.
             guest.check("; ".join(f'{tool}() {{ /kmod/{tool} "$@"; }}' for tool in TOOLS))
-            for test, value in ((dependencies, None), (configuration, None), (information, release), (built_in, None), (timer, None), (mailbox, None), (requests, None),
+            for test, value in ((dependencies, None), (configuration, None), (information, release), (built_in, None), (parameters, None),
+                                (timer, None), (mailbox, None), (requests, None),
                                 (races, args.seconds), (flipped, args.flips)):
                 with report.attempt(test.__name__):
                     test(guest, value)

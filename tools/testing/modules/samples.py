@@ -51,7 +51,7 @@ def params(guest):
     guest.check(f"echo later >{where}/word && [ $(cat {where}/word) = later ] && rmmod rust_params")
     for value, line in (("level=300", "`300' invalid for parameter `level'"), ("level=", "`' invalid for parameter `level'"),
                         ("verbose=maybe", "`maybe' invalid for parameter `verbose'"), ("level=201", "level 201 is above 200"),
-                        ("word=" + "x" * 256, "too large for parameter `word'")):
+                        ("word=" + "x" * 1025, "too large for parameter `word'")):
         refused(guest, f"dmesg -c >/dev/null; insmod /rust_params.ko {value}", "can't insert")
         if line not in guest.check("dmesg"):
             raise GuestError(f"{value}: " + guest.check("dmesg"))

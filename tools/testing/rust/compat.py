@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Linux's own Rust modules, unmodified, on this kernel: compiled with `make M=`, loaded in a guest, and what they say compared.
 
-The sources come from Debian's newest linux-source package (linux.py). `--write` makes Documentation/rust/compatibility.md;
+The sources come from Debian's newest linux-source package (linux.py). `--write` makes Documentation/rust/compatibility.md, all of it;
 `--examples` also compiles the documentation examples of Rust-for-Linux's `kernel` crate one by one (examples.py).
 A module up to `DONE` that fails is a failure of the test; beyond it the table shows how far it is.
 """
@@ -55,21 +55,11 @@ def build(rung, tree, work, objtree):
     result.compiles = done.returncode == 0 and os.path.exists(result.ko)
     if not result.compiles:
         result.errors = len(re.findall(r"^error(?:\[E\d+\])?: ", done.stdout, re.M))
-        result.missing = missing(done.stdout)
+        result.missing = examples.missing(done.stdout)
         result.why = "\n".join(line for line in done.stdout.splitlines() if line.startswith("error"))[:1500]
         if os.environ.get("V"):
             print(done.stdout)
     return result
-
-
-def missing(text):
-    """Names that the compiler did not find in this kernel's crate."""
-    found = set()
-    for pattern in (r"unresolved imports? (.+)", r"cannot find (?:type|trait|function|macro|module or crate|value|attribute)[^`]*`([^`]+)`",
-                    r"no (?:method|associated function or constant|associated item|function or associated item) named `([^`]+)`"):
-        for match in re.finditer(pattern, text):
-            found |= set(re.findall(r"`([^`]+)`", match.group(1))) or {match.group(1)}
-    return found
 
 
 def c_program(source, work):
@@ -115,24 +105,48 @@ def word(value):
     return {True: "yes", False: "no", None: "-"}[value]
 
 
-def page(tree, results, shares):
-    """The table."""
-    version = os.path.basename(tree).removeprefix("linux-")
-    lines = ["<!-- SPDX-License-Identifier: GPL-2.0 -->", "<!-- Made by tools/testing/rust/compat.py; do not edit. -->",
-             "# Linux's Rust modules on Rideau", "",
-             f"The modules of Linux {version}, unmodified, compiled with `make M=` against the `kernel` crate, loaded in a guest (debug",
-             "kernel), and what they say and do compared with Linux. Beyond what is done, the number of names that are missing.", "",
+def modules_part(tree, results):
+    """The table of the modules."""
+    lines = ["The modules of Linux, unmodified, compiled with `make M=` against the `kernel` crate, loaded in a guest (debug kernel), and what",
+             "they say and do compared with Linux. Beyond what is done, the number of names that are missing.", "",
              "| rung | module | lines | compiles | loads | transcript | |", "|---|---|---|---|---|---|---|"]
     for r in results:
         size = sum(len(open(os.path.join(tree, name)).readlines()) for name in r.rung.files)
         note = r.rung.note if r.compiles else f"{len(r.missing)} names missing, {r.errors} errors"
         lines.append(f"| {r.rung.number} | {r.rung.name} | {size} | {word(r.compiles)} | {word(r.loads)} | {word(r.same)} | {note} |")
-    if shares:
-        good, every = sum(g for g, _ in shares.values()), sum(n for _, n in shares.values())
-        lines += ["", "## Documentation examples", "",
-                  f"The examples in the documentation of Rust-for-Linux's `kernel` crate that compile against ours: {good} of {every} "
-                  f"({100 * good // max(every, 1)} %).", "", "| module | compile | of |", "|---|---|---|"]
-        lines += [f"| {name} | {g} | {n} |" for name, (g, n) in sorted(shares.items())]
+    return lines
+
+
+def examples_part(shares, failures):
+    """The shares of the examples, and why the others do not compile."""
+    good, every = sum(g for g, _ in shares.values()), sum(n for _, n in shares.values())
+    lines = ["## Documentation examples", "",
+             f"The examples in the documentation of Rust-for-Linux's `kernel` crate that compile against ours: {good} of {every} "
+             f"({100 * good // max(every, 1)} %).", "", "| module | compile | of |", "|---|---|---|"]
+    lines += [f"| {name} | {g} | {n} |" for name, (g, n) in sorted(shares.items())]
+    if failures:
+        lines += ["", "Those that do not, and what they miss:", "", "| file | example | |", "|---|---|---|"]
+        lines += [f"| {failure.file} | {failure.number} | {failure.why} |" for failure in failures]
+    return lines
+
+
+def page(tree, parts):
+    """Writes the page: `parts` are lines by name; a part that is None stays as it was."""
+    try:
+        with open(PAGE) as f:
+            old = f.read()
+    except OSError:
+        old = ""
+    version = os.path.basename(tree).removeprefix("linux-")
+    lines = ["<!-- SPDX-License-Identifier: GPL-2.0 -->", "<!-- Made by tools/testing/rust/compat.py; do not edit. -->",
+             f"# Linux {version}'s Rust modules on Rideau"]
+    for name, part in parts.items():
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        if part is None:
+            found = re.search(re.escape(begin) + r"\n(.*?)\n" + re.escape(end), old, re.S)
+            part = found.group(1).split("\n") if found else []
+        if part:
+            lines += ["", begin, *part, end]
     os.makedirs(os.path.dirname(PAGE), exist_ok=True)
     with open(PAGE, "w") as f:
         f.write("\n".join(lines) + "\n")
@@ -144,30 +158,32 @@ def main():
     parser.add_argument("--cpus", type=int, default=2)
     parser.add_argument("--only", help="the module of that name alone")
     parser.add_argument("--examples", action="store_true", help="the documentation's examples too")
-    parser.add_argument("--write", action="store_true", help="write the page")
+    parser.add_argument("--no-modules", action="store_true", help="no module: with --examples, no guest is started")
+    parser.add_argument("--write", action="store_true", help="write the page; a part that was not tried stays as it is there")
     parser.add_argument("--log", help="a file that gets the console")
     args = parser.parse_args()
     report, tree = Report(), linux.tree()
     with tempfile.TemporaryDirectory(prefix="compat-") as work:
-        results = [build(rung, tree, work, os.path.abspath(top)) for rung in RUNGS if args.only in (None, rung.name)]
+        results = [build(rung, tree, work, os.path.abspath(top)) for rung in RUNGS
+                   if not args.no_modules and args.only in (None, rung.name)]
         for r in results:
             if r.compiles or r.rung.number <= DONE and not r.rung.later or args.only:
                 report.add(f"{r.rung.name}: compiles", r.compiles, r.why)
             else:
                 print(f"        {r.rung.name}: {r.errors} errors, {len(r.missing)} names missing: {', '.join(sorted(r.missing))[:300]}")
         loadable = [r for r in results if r.compiles and r.rung.load]
-        cpio = image.base()
-        for r in loadable:
-            subprocess.run(["strip", "--strip-debug", r.ko], check=True)
-            subprocess.run([sys.executable, os.path.join(programs.SRCTREE, "scripts/certs.py"), "sign-with",
-                            os.path.join(top, "certs/signing_key.pem"), r.ko], check=True)
-            cpio.file(f"{r.rung.name}.ko", src=r.ko, mode=0o644)
-            program = c_program(os.path.join(tree, r.rung.files[0]), work) if r.rung.program else None
-            if program:
-                cpio.file(r.rung.program, src=program, mode=0o755)
-        initrd = os.path.join(work, "initrd")
-        cpio.write(initrd)
         if loadable:
+            cpio = image.base()
+            for r in loadable:
+                subprocess.run(["strip", "--strip-debug", r.ko], check=True)
+                subprocess.run([sys.executable, os.path.join(programs.SRCTREE, "scripts/certs.py"), "sign-with",
+                                os.path.join(top, "certs/signing_key.pem"), r.ko], check=True)
+                cpio.file(f"{r.rung.name}.ko", src=r.ko, mode=0o644)
+                program = c_program(os.path.join(tree, r.rung.files[0]), work) if r.rung.program else None
+                if program:
+                    cpio.file(r.rung.program, src=program, mode=0o755)
+            initrd = os.path.join(work, "initrd")
+            cpio.write(initrd)
             table = os.path.join(work, "ssdt.aml")
             with open(table, "wb") as f:
                 f.write(ssdt.table())
@@ -183,9 +199,13 @@ def main():
                     except GuestError as error:
                         r.same = False
                         report.fail(f"{r.rung.name}: loads, transcript", error)
-        shares = examples.compile_all(tree, work, os.path.abspath(top)) if args.examples else None
+        compiled = examples.compile_all(tree, work, *examples.compiler(os.path.abspath(top))) if args.examples else None
+        if compiled:
+            for failure in compiled[1]:
+                print(f"        {failure.file}, example {failure.number}: {failure.why}")
     if args.write:
-        page(tree, results, shares)
+        whole = modules_part(tree, results) if args.only is None and not args.no_modules else None
+        page(tree, {"modules": whole, "examples": examples_part(*compiled) if compiled else None})
     report.finish()
 
 

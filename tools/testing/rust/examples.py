@@ -67,8 +67,29 @@ def compile_one(line, env, path, text):
     return done.returncode == 0, done.stdout
 
 
-def compile_all(tree, work, objtree, log=None):
-    """Module of the crate: (how many compile, of how many)."""
+def missing(text):
+    """Names that the compiler did not find in this kernel's crate."""
+    found = set()
+    for pattern in (r"unresolved imports? (.+)", r"cannot find (?:type|trait|function|macro|module or crate|value|attribute)[^`]*`([^`]+)`",
+                    r"cannot find `([^`]+)` in", r"could not find `([^`]+)` in",
+                    r"no (?:method|associated function or constant|associated item|function or associated item) named `([^`]+)`"):
+        for match in re.finditer(pattern, text):
+            found |= set(re.findall(r"`([^`]+)`", match.group(1))) or {match.group(1)}
+    return found
+
+
+class Failure:
+    """An example that does not compile: its file, its number there (from 1), and the names that are missing, else the first error."""
+
+    def __init__(self, file, number, text):
+        names = sorted(missing(text))
+        error = re.search(r"^error(?:\[E\d+\])?: (.+)$", text, re.M)
+        self.file, self.number = file, number
+        self.why = ", ".join(f"`{name}`" for name in names) or (error.group(1) if error else "?").replace("|", "\\|")
+
+
+def compiler(objtree):
+    """The compiler's command line and environment, for the kernel that was built in `objtree`."""
     os.environ.update({"objtree": objtree, "srctree": programs.SRCTREE})
     import build
     import kconfig
@@ -86,6 +107,11 @@ def compile_all(tree, work, objtree, log=None):
     line += [word for path in sorted({os.path.dirname(p) for p in crates["host"].values()}) for word in ("-L", f"dependency={path}")]
     env = build.kernel_environment(config)
     env["RUST_MODFILE"] = "example"
+    return line, env
+
+
+def compile_all(tree, work, line, env, log=None):
+    """Module of the crate: (how many compile, of how many); and what became of the others."""
     top, jobs = os.path.join(tree, "rust/kernel"), []
     directory = os.path.join(work, "examples")
     os.makedirs(directory, exist_ok=True)
@@ -96,12 +122,15 @@ def compile_all(tree, work, objtree, log=None):
                 module = relative.removesuffix(".rs").split("/")[0]
                 for at, body in enumerate(blocks(os.path.join(place, name))):
                     base = re.sub(r"\W", "_", relative.removesuffix(".rs"))
-                    jobs.append((module, os.path.join(directory, f"{base}_{at}.rs"), source(body)))
-    shares = {}
+                    jobs.append((module, os.path.join(directory, f"{base}_{at}.rs"), source(body), relative, at))
+    shares, failures = {}, []
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for (module, path, _), (good, text) in zip(jobs, pool.map(lambda job: compile_one(line, env, job[1], job[2]), jobs)):
+        done = pool.map(lambda job: compile_one(line, env, job[1], job[2]), jobs)
+        for (module, path, _, relative, at), (good, text) in zip(jobs, done):
             have = shares.get(module, (0, 0))
             shares[module] = (have[0] + good, have[1] + 1)
-            if not good and log:
-                log.write(f"== {os.path.basename(path)}\n{text}\n")
-    return shares
+            if not good:
+                failures.append(Failure(relative, at + 1, text))
+                if log:
+                    log.write(f"== {os.path.basename(path)}\n{text}\n")
+    return shares, failures

@@ -5,6 +5,7 @@ use crate::bus::Bus;
 use crate::dma::DmaMasks;
 use crate::driver::Driver;
 use core::any::Any;
+use core::ffi::CStr;
 use core::fmt::{self, Arguments};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use errno::{Result, code::*};
@@ -36,7 +37,8 @@ pub struct Number {
 
 /// A device.
 pub struct Device {
-    name: KString,
+    /// With a zero byte behind it.
+    name: KVec<u8>,
     parent: Option<Arc<Device>>,
     bus: Option<&'static Bus>,
     class: Option<&'static str>,
@@ -89,8 +91,11 @@ impl Device {
         if name.is_empty() {
             return Err(EINVAL);
         }
+        let mut owned = KVec::with_capacity(name.len() + 1, GFP_KERNEL)?;
+        owned.extend_from_slice(name, GFP_KERNEL)?;
+        owned.push(0, GFP_KERNEL)?;
         Ok(Self {
-            name: KString::from_bytes(name, GFP_KERNEL)?,
+            name: owned,
             parent,
             bus,
             class,
@@ -129,7 +134,7 @@ impl Device {
     /// A device of a class as devtmpfs has it.
     fn class_device(&self) -> Option<devtmpfs::Device<'_>> {
         let (class, number) = (self.class?, self.number?);
-        let name = self.name.to_str()?;
+        let name = core::str::from_utf8(self.name()).ok()?;
         let kind = devtmpfs::Kind::Char;
         Some(devtmpfs::Device {
             class,
@@ -159,7 +164,7 @@ impl Device {
             Some(node) => node.clone(),
             None => sysfs::root()?.path_or_new("devices")?,
         };
-        let shown = sysfs_name(self.name.as_bytes())?;
+        let shown = sysfs_name(self.name())?;
         let node = above.mkdir(shown.as_bytes())?;
         let added = self.fill(&node, bus, shown.as_bytes());
         let added = added.and_then(|()| self.node.set(node.clone()).map_err(|_| EBUSY));
@@ -273,7 +278,12 @@ impl Device {
 
     /// Its name (`dev_name`).
     pub fn name(&self) -> &[u8] {
-        self.name.as_bytes()
+        self.name.split_last().map_or(&[], |(_, name)| name)
+    }
+
+    /// Its name as a C string; a name with a zero byte ends there.
+    pub fn c_name(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.name).unwrap_or_default()
     }
 
     /// The device it belongs to.
@@ -337,7 +347,7 @@ impl Device {
     pub fn take_resource(&self, is: impl Fn(&Resource) -> bool) -> Option<Resource> {
         let mut resources = self.resources.lock();
         let at = resources.iter().position(is)?;
-        resources.remove(at)
+        resources.remove(at).ok()
     }
 
     /// Drops what was kept (`devres_release_all`).
@@ -365,13 +375,13 @@ impl Device {
                 (None, Some(bus), _) => bus.name().as_bytes(),
                 (None, None, class) => class.unwrap_or_default().as_bytes(),
             };
-            write!(f, "{} {}: ", name.escape_ascii(), self.name.as_bytes().escape_ascii())
+            write!(f, "{} {}: ", name.escape_ascii(), self.name().escape_ascii())
         })
     }
 }
 
 impl fmt::Debug for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Device({})", self.name)
+        write!(f, "Device({})", self.name().escape_ascii())
     }
 }

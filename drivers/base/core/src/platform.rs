@@ -5,9 +5,12 @@ use crate::bus::{Bus, BusOps};
 use crate::dev::Device;
 use crate::driver::{Driver, DriverOps};
 use crate::fwnode::FwNode;
+use core::any::Any;
+use core::fmt;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec};
+use locking::SetOnce;
 use sysfs::Node;
 use vfs::{SeqBuf, seq_print};
 
@@ -43,8 +46,31 @@ pub struct Info {
     pub fwnode: Option<Arc<FwNode>>,
     /// Its registers.
     pub memory: KVec<Memory>,
-    /// Its interrupt.
-    pub interrupt: Option<Interrupt>,
+    /// Its interrupts.
+    pub interrupts: KVec<Interrupt>,
+    /// What the API of drivers makes of these, once it was asked.
+    pub shown: Shown,
+}
+
+/// A value that a level above keeps with a device.
+#[derive(Default)]
+pub struct Shown(SetOnce<KBox<dyn Any + Send + Sync>>);
+
+impl Shown {
+    /// The value, which is made by `make` at first. `None`: that failed, or it is of another type.
+    pub fn get_or_make<T: Any + Send + Sync>(&self, make: impl FnOnce() -> Option<KBox<T>>) -> Option<&T> {
+        if self.0.get().is_none() {
+            // Another CPU may have been faster; its value stays.
+            let _ = self.0.set(make()?);
+        }
+        self.0.get()?.downcast_ref()
+    }
+}
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shown")
+    }
 }
 
 struct Platform;

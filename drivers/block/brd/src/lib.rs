@@ -111,8 +111,8 @@ struct Brd {
 
 impl kernel::Module for Brd {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        let count = u32::try_from(*module_parameters::rd_nr.value()).map_err(|_| EINVAL)?;
-        let minors = u32::try_from(*module_parameters::max_part.value()).unwrap_or(0).clamp(1, 256);
+        let count = u32::try_from(module_parameters::rd_nr.value()).map_err(|_| EINVAL)?;
+        let minors = u32::try_from(module_parameters::max_part.value()).unwrap_or(0).clamp(1, 256);
         register_blkdev(RAMDISK_MAJOR, "ramdisk")?;
         let mut brd = Self { disks: KVec::new() };
         for index in 0..count {

@@ -98,7 +98,7 @@ impl DiskOps for Driver {
 impl Device {
     /// Device `number`, without a file; its disk is not added yet.
     pub(crate) fn new(number: u32) -> Result<Arc<Self>> {
-        let depth = (*module_parameters::hw_queue_depth.value()).clamp(1, 1024);
+        let depth = module_parameters::hw_queue_depth.value().clamp(1, 1024);
         let device = Self {
             number,
             state: Mutex::new(None),
@@ -118,7 +118,7 @@ impl Device {
         })?;
         let _ = device.work.set(work);
         let name = KString::from_fmt(format_args!("loop{number}"), GFP_KERNEL)?;
-        let max_part = *module_parameters::max_part.value();
+        let max_part = module_parameters::max_part.value();
         let params = GendiskParams {
             name: name.to_str().ok_or(EINVAL)?,
             major: LOOP_MAJOR,
@@ -160,7 +160,7 @@ impl Device {
 
     /// The next request to be served.
     pub(crate) fn next_request(&self) -> Option<KBox<Request>> {
-        self.waiting.lock_irqsave().list.remove(0)
+        self.waiting.lock_irqsave().list.remove(0).ok()
     }
 
     /// The file, whether it is to be read and written past its cache, and where in it the device begins. EIO without one.
@@ -406,7 +406,7 @@ impl Device {
 fn drop_partitions(disk: &Arc<Gendisk>) {
     // Those that somebody has open stay, and give EIO.
     let _ = disk.scan_partitions();
-    if *module_parameters::max_part.value() == 0 {
+    if module_parameters::max_part.value() == 0 {
         disk.set_no_partitions(true);
     }
 }

@@ -79,7 +79,7 @@ fn add(number: Option<u32>) -> Result<u32> {
     let device = Device::new(number)?;
     devices.insert(at, device.clone(), GFP_KERNEL)?;
     if let Err(error) = device.disk()?.add() {
-        devices.remove(at);
+        let _ = devices.remove(at);
         drop(device.take_disk());
         return Err(error);
     }
@@ -94,7 +94,7 @@ fn remove(number: u32) -> Result {
     if device.is_bound() || device.disk()?.openers() != 0 {
         return Err(EBUSY);
     }
-    devices.remove(at);
+    let _ = devices.remove(at);
     drop(devices);
     if let Some(disk) = device.take_disk() {
         disk.remove();
@@ -120,7 +120,7 @@ impl kernel::Module for Loop {
         register_blkdev(LOOP_MAJOR, "loop")?;
         let control = control::register().inspect_err(|_| unregister_blkdev(LOOP_MAJOR))?;
         let made = Self { _control: control };
-        for number in 0..*module_parameters::max_loop.value() {
+        for number in 0..module_parameters::max_loop.value() {
             add(Some(number))?;
         }
         pr_info!("module loaded\n");

@@ -194,7 +194,7 @@ struct Null {
 impl Null {
     fn new(queues: u32, depth: u32) -> Result<Self> {
         let mut slots = KVec::new();
-        if *module_parameters::irqmode.value() == 2 {
+        if module_parameters::irqmode.value() == 2 {
             for _ in 0..queues {
                 let mut its = KVec::with_capacity(depth as usize, GFP_KERNEL)?;
                 for _ in 0..depth {
@@ -204,10 +204,10 @@ impl Null {
             }
         }
         let store = module_parameters::memory_backed.value().then(Store::default);
-        let lose_every = u64::from(*module_parameters::lose_every.value());
+        let lose_every = u64::from(module_parameters::lose_every.value());
         let room = if lose_every == 0 { 0 } else { queues as usize * depth as usize };
         let lost = SpinLock::new(KVec::with_capacity(room, GFP_KERNEL)?);
-        let delay_ns = *module_parameters::completion_nsec.value();
+        let delay_ns = module_parameters::completion_nsec.value();
         Ok(Self { store, delay_ns, slots, lose_every, count: AtomicU64::new(0), lost })
     }
 
@@ -275,12 +275,12 @@ struct NullBlk {
 
 impl kernel::Module for NullBlk {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        if *module_parameters::queue_mode.value() == 1 {
+        if module_parameters::queue_mode.value() == 1 {
             pr_err!("legacy IO path is no longer available\n");
             return Err(EINVAL);
         }
         let mut null = Self { major: register_blkdev(0, "nullb")?, disks: KVec::new() };
-        for index in 0..*module_parameters::nr_devices.value() {
+        for index in 0..module_parameters::nr_devices.value() {
             let disk = make(null.major, index)?;
             null.disks.push(disk.clone(), GFP_KERNEL)?;
             disk.add()?;
@@ -302,13 +302,13 @@ fn make(major: u32, index: u32) -> Result<Arc<Gendisk>> {
         no_part: false,
         owner: <NullBlk as kernel::ModuleMetadata>::this_module().header(),
     };
-    let block = *module_parameters::bs.value();
+    let block = module_parameters::bs.value();
     let block = if block.is_power_of_two() { block.clamp(512, 4096) } else { 512 };
-    let most = match *module_parameters::max_sectors.value() {
+    let most = match module_parameters::max_sectors.value() {
         0 => 2560,
         most => most,
     };
-    let discard = *module_parameters::discard.value() && *module_parameters::memory_backed.value();
+    let discard = module_parameters::discard.value() && module_parameters::memory_backed.value();
     let limits = QueueLimits {
         logical_block_size: block,
         physical_block_size: block,
@@ -321,14 +321,14 @@ fn make(major: u32, index: u32) -> Result<Arc<Gendisk>> {
         rotational: false,
         ..QueueLimits::default()
     };
-    let queues = (*module_parameters::submit_queues.value()).clamp(1, 64);
-    let depth = (*module_parameters::hw_queue_depth.value()).clamp(1, 1024);
+    let queues = module_parameters::submit_queues.value().clamp(1, 64);
+    let depth = module_parameters::hw_queue_depth.value().clamp(1, 1024);
     let null = Null::new(queues, depth)?;
-    let ops: KBox<dyn BlockOps> = match *module_parameters::queue_mode.value() {
+    let ops: KBox<dyn BlockOps> = match module_parameters::queue_mode.value() {
         0 => KBox::new(NullBio(null), GFP_KERNEL)?,
         _ => KBox::new(
             MqDisk(Queue::new(
-                MqParams { hw_queues: queues, depth, no_sched: *module_parameters::no_sched.value() },
+                MqParams { hw_queues: queues, depth, no_sched: module_parameters::no_sched.value() },
                 KBox::new(null, GFP_KERNEL)?,
             )?),
             GFP_KERNEL,

@@ -224,7 +224,7 @@ pub(crate) fn probe(device: &Arc<VirtioDevice>) -> Result<Arc<dyn Handler>> {
     let size = rings.first().map_or(4, Ring::size);
     let indirect = device.has(virtio::features::INDIRECT_DESC);
     let mut depth = u32::from(if indirect { size } else { size / 2 });
-    let limit = *module_parameters::queue_depth.value();
+    let limit = module_parameters::queue_depth.value();
     if limit != 0 {
         depth = depth.min(limit);
     }
@@ -270,7 +270,7 @@ pub(crate) fn probe(device: &Arc<VirtioDevice>) -> Result<Arc<dyn Handler>> {
 /// A CPU for each queue.
 fn queue_cpus(device: &VirtioDevice) -> Result<KVec<u32>> {
     let offered = if device.has(feature::MQ) { u32::from(device.config16(config::NUM_QUEUES)) } else { 1 };
-    let limit = match *module_parameters::num_request_queues.value() {
+    let limit = match module_parameters::num_request_queues.value() {
         0 => u32::MAX,
         limit => limit,
     };

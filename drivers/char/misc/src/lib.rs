@@ -100,7 +100,7 @@ impl Drop for Registration {
     fn drop(&mut self) {
         let mut devices = DEVICES.lock();
         let at = devices.iter().position(|entry| entry.minor == self.minor);
-        let entry = at.and_then(|at| devices.remove(at));
+        let entry = at.and_then(|at| devices.remove(at).ok());
         self.device.destroy_class_device();
         drop(devices);
         drop(entry);

@@ -69,7 +69,7 @@ impl Input {
         self.at += by;
         while self.filled.first().is_some_and(|(_, len)| self.at >= *len) {
             self.at = 0;
-            let Some((buffer, _)) = self.filled.remove(0) else { return };
+            let Ok((buffer, _)) = self.filled.remove(0) else { return };
             self.give(buffer);
         }
     }

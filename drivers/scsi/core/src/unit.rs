@@ -345,7 +345,7 @@ impl Unit {
         let mut again = self.again.lock_irqsave();
         // Under the lock: what recovery brings back comes into the list after recovery has begun.
         if !self.host.recovering.load(Acquire) {
-            return again.remove(0);
+            return again.remove(0).ok();
         }
         let some_wait = !again.is_empty();
         drop(again);

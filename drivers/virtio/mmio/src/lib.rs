@@ -51,7 +51,7 @@ impl DriverOps for Ops {
 
     fn probe(&self, device: &Arc<Device>) -> Result {
         let info = device.info::<platform::Info>().ok_or(ENODEV)?;
-        let (memory, interrupt) = (info.memory.first().ok_or(EINVAL)?, info.interrupt.ok_or(ENXIO)?);
+        let (memory, interrupt) = (info.memory.first().ok_or(EINVAL)?, info.interrupts.first().copied().ok_or(ENXIO)?);
         let place = Named {
             size: memory.len.min(1 << 20),
             base: memory.start,

@@ -166,7 +166,7 @@ impl<S: Store> Fs<S> {
                 let Some(at) = state.orphans.iter().rposition(|&ino| ino == inode.ino) else { return Ok(()) };
                 let older = if at == 0 { 0 } else { state.orphans.get(at - 1).copied().unwrap_or(0) };
                 let newer = state.orphans.get(at + 1).copied();
-                state.orphans.remove(at);
+                let _ = state.orphans.remove(at);
                 inode.raw.dtime = 0;
                 self.link_orphan(tx, &mut state, newer, older)
             }

@@ -13,6 +13,21 @@
 mod area;
 mod exports;
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 pub use area::Area;
 pub use exports::exports;
 pub use module_header::{ExitFn, Header, InitFn, ModuleRef, Param, ParamValue, VERMAGIC};
+
+/// Something warned of what must not be.
+static WARNED: AtomicBool = AtomicBool::new(false);
+
+/// Notes that a warning was given (`TAINT_WARN`). Any context.
+pub fn note_warning() {
+    WARNED.store(true, Ordering::Relaxed);
+}
+
+/// Whether one was.
+pub fn has_warned() -> bool {
+    WARNED.load(Ordering::Relaxed)
+}

@@ -42,7 +42,7 @@ pub(crate) fn unlink(task: &Task, thread: &Thread) -> Option<Cut> {
     let listed = process_of(&tracer).and_then(|process| {
         let mut list = process.ptraced.lock();
         let at = list.iter().position(|t| core::ptr::eq(&**t, task));
-        at.and_then(|at| list.remove(at))
+        at.and_then(|at| list.remove(at).ok())
     });
     task.clear_flags(TaskFlags::SYSCALL_TRACE);
     let signals = thread.process().signals.lock_irqsave();

@@ -96,7 +96,7 @@ impl Pending {
     /// Takes the oldest entry of `signal`, which must be in the set.
     pub(crate) fn take(&mut self, signal: u32) -> SigInfo {
         let position = self.queue.iter().position(|queued| queued.info.signo == signal);
-        let info = match position.and_then(|at| self.queue.remove(at)) {
+        let info = match position.and_then(|at| self.queue.remove(at).ok()) {
             Some(queued) => queued.info,
             // Its cause could not be queued: as from `kill` by nobody.
             None => SigInfo::user(signal, uapi::SI_USER as i32, 0, 0),

@@ -6,6 +6,19 @@
 //! The value of an `Arc` never moves and is never reachable mutably except through `UniqueArc` and `Arc::get_mut`.
 //! All strong references together hold one weak count; memory is freed at weak 0. A `UniqueArc` has strong 0, so that
 //! no `WeakArc` can be upgraded meanwhile.
+//!
+//! ```
+//! use kernel::sync::{Arc, UniqueArc};
+//!
+//! let mut draft = UniqueArc::new([1, 2], GFP_KERNEL)?;
+//! draft[0] = 7;
+//! let shared: Arc<[u32; 2]> = draft.into();
+//! let other = shared.clone();
+//! assert!(Arc::ptr_eq(&shared, &other));
+//! drop(shared);
+//! assert!(Arc::into_unique_or_drop(other).is_some());
+//! # Ok::<(), Error>(())
+//! ```
 
 mod unique;
 
@@ -248,8 +261,8 @@ impl<T: ?Sized> Arc<T> {
 
     /// Gives the reference up as a pointer to the value; `from_raw` takes it back, else it leaks.
     #[inline]
-    pub fn into_raw(this: Self) -> *const T {
-        Self::as_ptr(&ManuallyDrop::new(this))
+    pub fn into_raw(self) -> *const T {
+        Self::as_ptr(&ManuallyDrop::new(self))
     }
 
     /// Takes back what `into_raw` gave.

@@ -1,5 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `KBox`: one owned value in kernel memory (R4L's `kernel::alloc::kbox`). No locks.
+//!
+//! ```
+//! let number = KBox::new(24_u64, GFP_KERNEL)?;
+//! assert_eq!(*number, 24);
+//! let slice: KBox<[u8]> = KBox::new([1, 2, 3], GFP_KERNEL)?;
+//! assert_eq!(slice.len(), 3);
+//! # Ok::<(), Error>(())
+//! ```
 
 use crate::allocator::{Allocator, KVmalloc, Kmalloc, Vmalloc};
 use crate::{AllocError, Flags};

@@ -1,12 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `KVec`: a growable array in kernel memory (R4L's `kernel::alloc::kvec`). Every call that may allocate takes flags and
 //! can fail; a failure leaves the vector as it was. No locks.
+//!
+//! ```
+//! let mut numbers = KVec::with_capacity(2, GFP_KERNEL)?;
+//! numbers.push(1, GFP_KERNEL)?;
+//! numbers.extend_from_slice(&[2, 3], GFP_KERNEL)?;
+//! assert_eq!(numbers.remove(0)?, 1);
+//! assert_eq!(numbers.pop(), Some(3));
+//! assert_eq!(numbers.as_slice(), [2]);
+//! # Ok::<(), Error>(())
+//! ```
 
 mod errors;
 mod iter;
 
-pub use errors::{InsertError, PushError};
-pub use iter::{Drain, IntoIter};
+pub use errors::{InsertError, PushError, RemoveError};
+pub use iter::{Drain, DrainAll, IntoIter};
 
 use crate::allocator::{Allocator, KVmalloc, Kmalloc, Vmalloc};
 use crate::{AllocError, Box, Flags};
@@ -241,10 +251,10 @@ impl<T, A: Allocator> Vec<T, A> {
         Ok(())
     }
 
-    /// Removes and returns the element at `index`, keeping the order; `None` if there is no such element.
-    pub fn remove(&mut self, index: usize) -> Option<T> {
+    /// Removes and returns the element at `index`, keeping the order.
+    pub fn remove(&mut self, index: usize) -> Result<T, RemoveError> {
         if index >= self.len {
-            return None;
+            return Err(RemoveError);
         }
         // SAFETY: `index < len`: the element is moved out once and the tail moves down over it.
         unsafe {
@@ -252,7 +262,7 @@ impl<T, A: Allocator> Vec<T, A> {
             let value = at.read();
             ptr::copy(at.add(1), at, self.len - index - 1);
             self.len -= 1;
-            Some(value)
+            Ok(value)
         }
     }
 
@@ -358,8 +368,8 @@ impl<T, A: Allocator> Vec<T, A> {
     }
 
     /// Takes all elements out, one after the other; what is not taken is dropped.
-    pub fn drain_all(&mut self) -> Drain<'_, T, A> {
-        self.drain(..)
+    pub fn drain_all(&mut self) -> DrainAll<'_, T> {
+        DrainAll::new(self)
     }
 
     /// Inserts `value` before `index` if there is room and `index` is not past the end; else gives it back.

@@ -27,7 +27,7 @@ pub use arc::{Arc, ArcBorrow, UniqueArc, WeakArc};
 pub use gfp::{AllocError, Flags, flags};
 pub use init::InPlaceInit;
 pub use kbox::{Box, KBox, KVBox, VBox};
-pub use kvec::{Drain, InsertError, IntoIter, KVVec, KVec, PushError, VVec, Vec};
+pub use kvec::{Drain, DrainAll, InsertError, IntoIter, KVVec, KVec, PushError, RemoveError, VVec, Vec};
 pub use pinned_init;
 
 /// Everything a user of the crate commonly needs.

@@ -219,6 +219,7 @@ enum Op {
     SwapRemove(usize),
     Truncate(usize),
     Drain(usize, usize),
+    DrainAll(usize),
     Retain(u32),
     Extend(u8),
     Resize(usize),
@@ -235,6 +236,7 @@ fn op() -> impl Strategy<Value = Op> {
         (0usize..20).prop_map(Op::SwapRemove),
         (0usize..40).prop_map(Op::Truncate),
         (0usize..20, 0usize..20).prop_map(|(a, b)| Op::Drain(a, b)),
+        (0usize..20).prop_map(Op::DrainAll),
         (1u32..5).prop_map(Op::Retain),
         any::<u8>().prop_map(|n| Op::Extend(n % 16)),
         (0usize..40).prop_map(Op::Resize),
@@ -260,13 +262,21 @@ proptest! {
                 }
                 Op::Remove(i) => {
                     let want = (i < m.len()).then(|| m.remove(i));
-                    prop_assert_eq!(v.remove(i).map(|l| l.1), want);
+                    prop_assert_eq!(v.remove(i).ok().map(|l| l.1), want);
                 }
                 Op::SwapRemove(i) => {
                     let want = (i < m.len()).then(|| m.swap_remove(i));
                     prop_assert_eq!(v.swap_remove(i).map(|l| l.1), want);
                 }
                 Op::Truncate(n) => { v.truncate(n); m.truncate(n); }
+                Op::DrainAll(n) => {
+                    let all: StdVec<u32> = std::mem::take(&mut m);
+                    let taken = v.drain_all();
+                    prop_assert_eq!(taken.len(), all.len());
+                    let got: StdVec<u32> = taken.take(n).map(|l| l.1).collect();
+                    prop_assert_eq!(&got[..], &all[..all.len().min(n)]);
+                    prop_assert!(v.is_empty());
+                }
                 Op::Drain(a, b) => {
                     let end = b.min(m.len());
                     let start = a.min(end);

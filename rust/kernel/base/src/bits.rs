@@ -1,5 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Single bits and ranges of bits: `kernel::bits`.
+//!
+//! ```
+//! use kernel::bits::{bit_u32, checked_bit_u32, genmask_u32};
+//!
+//! assert_eq!(bit_u32(3), 8);
+//! assert_eq!(checked_bit_u32(32), None);
+//! assert_eq!(genmask_u32(4..=7), 0xf0);
+//! ```
 
 use core::ops::RangeInclusive;
 

@@ -1,5 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Errors: `kernel::error`, over the crate `errno`.
+//!
+//! ```
+//! use kernel::error::{from_err_ptr, to_result};
+//!
+//! assert_eq!(to_result(0), Ok(()));
+//! assert_eq!(to_result(-22), Err(EINVAL));
+//! assert_eq!(from_err_ptr(core::ptr::without_provenance_mut::<u8>(12_usize.wrapping_neg())), Err(ENOMEM));
+//! ```
 
 pub use errno::{Error, Result, code};
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Formatting: `kernel::fmt`. The traits are `core`'s. What has text in the kernel but no `core::fmt::Display` (C strings) can
-//! be printed all the same: `fmt!` passes each argument through [`Tag`], which chooses by type.
+//! be printed all the same: `fmt!` passes each argument through [`Tag`], which chooses by type. So pointers are printed by `{:p}` as
+//! numbers that say no more than which are the same ([`HashedPtr`]).
 
 pub use core::fmt::{Arguments, Binary, Debug, Display, Error, Formatter, LowerExp, LowerHex, Octal, Pointer, Result};
 pub use core::fmt::{UpperExp, UpperHex, Write, from_fn};
@@ -8,6 +9,12 @@ pub use module_macro::fmt;
 
 use core::ffi::CStr;
 use kernel_raw::cstring::CString;
+
+mod pointer;
+
+pub use pointer::HashedPtr;
+#[doc(hidden)]
+pub use pointer::{AsPointer, Pointed};
 
 /// A type that is text without being `Display`.
 pub trait AsText {
@@ -36,7 +43,11 @@ impl<T: ?Sized + AsText> AsText for &T {
 /// An argument of which it is not known yet how it is printed: what is [`AsText`] has a method `shown` of its own, which is found
 /// before that of what this dereferences to.
 #[doc(hidden)]
-pub struct Tag<'a, T: ?Sized>(Plain<'a, T>);
+pub struct Tag<'a, T: ?Sized>(MaybePointer<'a, T>);
+
+/// An argument that may be a pointer.
+#[doc(hidden)]
+pub struct MaybePointer<'a, T: ?Sized>(Plain<'a, T>);
 
 /// An argument that is printed as it is.
 #[doc(hidden)]
@@ -46,7 +57,7 @@ impl<'a, T: ?Sized> Tag<'a, T> {
     /// An argument.
     #[inline(always)]
     pub fn new(value: &'a T) -> Self {
-        Self(Plain(value))
+        Self(MaybePointer(Plain(value)))
     }
 }
 
@@ -54,11 +65,28 @@ impl<'a, T: ?Sized + AsText> Tag<'a, T> {
     /// The argument as text.
     #[inline(always)]
     pub fn shown(&self) -> Shown<'a, T> {
-        Shown(self.0.0)
+        Shown(self.0.0.0)
     }
 }
 
 impl<'a, T: ?Sized> core::ops::Deref for Tag<'a, T> {
+    type Target = MaybePointer<'a, T>;
+
+    #[inline(always)]
+    fn deref(&self) -> &MaybePointer<'a, T> {
+        &self.0
+    }
+}
+
+impl<'a, T: ?Sized + AsPointer> MaybePointer<'a, T> {
+    /// The argument as a pointer.
+    #[inline(always)]
+    pub fn shown(&self) -> Pointed<'a, T> {
+        Pointed(self.0.0)
+    }
+}
+
+impl<'a, T: ?Sized> core::ops::Deref for MaybePointer<'a, T> {
     type Target = Plain<'a, T>;
 
     #[inline(always)]

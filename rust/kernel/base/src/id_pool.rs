@@ -1,5 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Numbers that are in use, as bits: `kernel::id_pool`. Growing is done by the caller, who can allocate outside of locks.
+//!
+//! ```
+//! use kernel::id_pool::IdPool;
+//!
+//! let mut pool = IdPool::with_capacity(64, GFP_KERNEL)?;
+//! let first = pool.find_unused_id(0).ok_or(ENOSPC)?.acquire();
+//! let second = pool.find_unused_id(0).ok_or(ENOSPC)?.acquire();
+//! assert_eq!((first, second), (0, 1));
+//! pool.release_id(first);
+//! assert_eq!(pool.find_unused_id(0).map(|id| id.as_usize()), Some(0));
+//! # Ok::<(), Error>(())
+//! ```
 
 use kalloc::{AllocError, Flags};
 use kernel_raw::bitmap::BitmapVec;

@@ -1,5 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Numbers of `ioctl(2)` requests: `kernel::ioctl`. Direction, size, type and number in one word, as `asm-generic/ioctl.h` has it.
+//!
+//! ```
+//! use kernel::ioctl::{_IOC_NR, _IOC_SIZE, _IOR};
+//!
+//! const GET_VALUE: u32 = _IOR::<u64>('|' as u32, 0x81);
+//! assert_eq!((_IOC_NR(GET_VALUE), _IOC_SIZE(GET_VALUE)), (0x81, 8));
+//! assert_eq!(GET_VALUE, 0x8008_7c81);
+//! ```
 
 #![expect(non_snake_case, reason = "the names are C's")]
 

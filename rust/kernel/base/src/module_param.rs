@@ -5,7 +5,7 @@
 use crate::error::{Result, code::*};
 use crate::str::kstrtobool_bytes;
 use crate::str::parse_int::split;
-use core::fmt;
+use core::fmt::{self, Write};
 use locking::SetOnce;
 use module_core::ParamValue;
 
@@ -74,53 +74,68 @@ impl ModuleParam for bool {
     }
 }
 
-/// Longest text of a [`StringParam`].
-const STRING_MAX: usize = 255;
-
-/// A parameter that is a text, of 255 bytes at most: `name: StringParam { default: StringParam::new("one"), .. }`. Rust-for-Linux has none yet.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct StringParam {
-    bytes: [u8; STRING_MAX],
-    len: u8,
+/// A text: a parameter that `module!` calls `str`, and that is `charp` to programs. It has at most [`Text::MOST`] bytes, and no memory of
+/// its own, so that nothing has to be given back.
+#[derive(Clone, Copy)]
+pub struct Text {
+    bytes: [u8; Self::MOST],
+    len: usize,
 }
 
-impl StringParam {
-    /// What it is if none is given; a text that is too long is cut.
+impl Text {
+    /// Bytes that there can be, as in Linux.
+    pub const MOST: usize = 1024;
+
+    /// A text that is known when the module is built; a longer one does not compile.
     pub const fn new(text: &str) -> Self {
-        let (mut bytes, text) = ([0; STRING_MAX], text.as_bytes());
-        let len = if text.len() < STRING_MAX { text.len() } else { STRING_MAX };
-        let mut at = 0;
-        while at < len {
-            bytes[at] = text[at];
-            at += 1;
+        match Self::from_bytes(text.as_bytes()) {
+            Some(text) => text,
+            None => panic!("the text is too long"),
         }
-        Self { bytes, len: len as u8 }
     }
 
-    /// Its bytes.
+    const fn from_bytes(text: &[u8]) -> Option<Self> {
+        if text.len() > Self::MOST {
+            return None;
+        }
+        let mut bytes = [0; Self::MOST];
+        bytes.split_at_mut(text.len()).0.copy_from_slice(text);
+        Some(Self { bytes, len: text.len() })
+    }
+
+    /// Its bytes, which programs chose.
     pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len.into()).unwrap_or_default()
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    /// The text, if it is UTF-8.
+    pub fn to_str(&self) -> Option<&str> {
+        core::str::from_utf8(self.as_bytes()).ok()
     }
 }
 
-impl fmt::Display for StringParam {
+/// What is no UTF-8 is shown as the replacement character.
+impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.as_bytes().utf8_chunks().try_for_each(|chunk| f.write_str(chunk.valid()))
+        for part in self.as_bytes().utf8_chunks() {
+            f.write_str(part.valid())?;
+            if !part.invalid().is_empty() {
+                f.write_char(char::REPLACEMENT_CHARACTER)?;
+            }
+        }
+        Ok(())
     }
 }
 
-impl fmt::Debug for StringParam {
+impl fmt::Debug for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{}\"", self.as_bytes().escape_ascii())
     }
 }
 
-impl ModuleParam for StringParam {
+impl ModuleParam for Text {
     fn try_from_param_arg(arg: &[u8]) -> Result<Self> {
-        let mut text = Self::new("");
-        text.bytes.get_mut(..arg.len()).ok_or(ENOSPC)?.copy_from_slice(arg);
-        text.len = arg.len() as u8;
-        Ok(text)
+        Self::from_bytes(arg).ok_or(ENOSPC)
     }
 
     fn show(&self, out: &mut dyn fmt::Write) -> fmt::Result {
@@ -141,7 +156,12 @@ impl<T: ModuleParam> ModuleParamAccess<T> {
     }
 
     /// The value: what was given when the module was loaded, else the default.
-    pub fn value(&self) -> &T {
+    pub fn value(&self) -> T {
+        *self.value_ref()
+    }
+
+    /// As [`Self::value`], where it is.
+    pub fn value_ref(&self) -> &T {
         self.given.get().unwrap_or(&self.default)
     }
 }
@@ -160,7 +180,7 @@ impl<T: ModuleParam> ParamValue for ModuleParamAccess<T> {
     }
 
     fn show(&self, out: &mut dyn fmt::Write) -> fmt::Result {
-        self.value().show(out)
+        self.value_ref().show(out)
     }
 
     fn takes_no_text(&self) -> bool {

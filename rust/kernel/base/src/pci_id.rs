@@ -2,6 +2,7 @@
 //! Ids of PCI devices. Numbers are those of the PCI ID repository and of the PCI Code and ID Assignment Specification.
 
 use crate::device_id::{Alias, RawDeviceId, RawDeviceIdIndex};
+use crate::error::{Error, Result, code::EINVAL};
 use ::pci::bus::{ANY, Id};
 use core::fmt;
 
@@ -106,8 +107,21 @@ pub enum ClassMask {
     ClassSubclass,
 }
 
+impl TryFrom<u32> for ClassMask {
+    type Error = Error;
+
+    fn try_from(bits: u32) -> Result<Self> {
+        match bits {
+            0xff_ffff => Ok(Self::Full),
+            0xff_ff00 => Ok(Self::ClassSubclass),
+            _ => Err(EINVAL),
+        }
+    }
+}
+
 impl ClassMask {
-    const fn as_raw(self) -> u32 {
+    /// The bits.
+    pub const fn as_raw(self) -> u32 {
         match self {
             Self::Full => 0xff_ffff,
             Self::ClassSubclass => 0xff_ff00,

@@ -1,5 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Alignments: `kernel::ptr`.
+//!
+//! ```
+//! use kernel::ptr::{Alignable, Alignment};
+//!
+//! let page = Alignment::new::<4096>();
+//! assert_eq!(5000_usize.align_up(page), Some(8192));
+//! assert_eq!(5000_usize.align_down(page), 4096);
+//! assert_eq!(usize::MAX.align_up(page), None);
+//! ```
 
 use core::num::NonZero;
 

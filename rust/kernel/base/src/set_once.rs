@@ -1,5 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `SetOnce`: a value that is set once. `kernel::sync::SetOnce`.
+//!
+//! ```
+//! use kernel::sync::SetOnce;
+//!
+//! let limit = SetOnce::new();
+//! assert_eq!(limit.copy(), None);
+//! assert!(limit.populate(64));
+//! assert!(!limit.populate(65));
+//! assert_eq!(limit.as_ref(), Some(&64));
+//! ```
 
 use core::fmt;
 

@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Sizes by name: `kernel::sizes`.
+//!
+//! ```
+//! use kernel::sizes::{SZ_4K, SZ_1M};
+//!
+//! assert_eq!(SZ_1M / SZ_4K, 256);
+//! ```
 
 macro_rules! sizes {
     ($($name:ident = $value:expr;)*) => { $(

@@ -1,12 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Small types that abstractions share: a part of `kernel::types`.
+//!
+//! ```
+//! use core::cell::Cell;
+//! use kernel::types::ScopeGuard;
+//!
+//! let undone = Cell::new(false);
+//! drop(ScopeGuard::new(|| undone.set(true)));
+//! assert!(undone.take());
+//! // It went well: there is nothing to undo.
+//! ScopeGuard::new(|| undone.set(true)).dismiss();
+//! assert!(!undone.get());
+//! ```
 
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 
 /// A field of this type makes a type stay in its thread.
 pub type NotThreadSafe = PhantomData<*mut ()>;
-/// The value of [`NotThreadSafe`].
+/// The value of [`type@NotThreadSafe`].
 #[allow(non_upper_case_globals, reason = "named as the type it is the only value of")]
 pub const NotThreadSafe: NotThreadSafe = PhantomData;
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What Linux's modules use by its C name: `kernel::bindings`. Few do, and only these are here.
 
-use crate::ffi::c_void;
+use crate::ffi::{c_int, c_void};
+use core::sync::atomic::{AtomicI32, Ordering::Relaxed, Ordering::SeqCst};
 use mm_alloc::layout::{PhysAddr, VMALLOC_END, VMALLOC_START};
 use mm_alloc::mmio::MmioRegion;
 
@@ -87,6 +88,52 @@ pub unsafe fn list_del_init(entry: *mut list_head) {
         (*next).prev = prev;
         INIT_LIST_HEAD(entry);
     }
+}
+
+/// A static key: how often it was turned on.
+#[repr(C)]
+#[derive(Debug)]
+pub struct static_key {
+    /// That number.
+    pub enabled: AtomicI32,
+}
+
+/// A static key that is off at first.
+#[repr(C)]
+#[derive(Debug)]
+pub struct static_key_false {
+    /// The key.
+    pub key: static_key,
+}
+
+/// How often a key was turned on, and not off again.
+///
+/// # Safety
+/// `key` is a valid key.
+pub unsafe fn static_key_count(key: *mut static_key) -> c_int {
+    // SAFETY: The caller's contract.
+    unsafe { &(*key).enabled }.load(Relaxed)
+}
+
+/// Turns a key on, once more.
+///
+/// # Safety
+/// As for [`static_key_count`].
+pub unsafe fn static_key_slow_inc(key: *mut static_key) -> bool {
+    // SAFETY: The caller's contract.
+    let before = unsafe { &(*key).enabled }.fetch_update(SeqCst, SeqCst, |count| count.checked_add(1));
+    before.is_ok()
+}
+
+/// Turns a key off, once; one that is off stays off.
+///
+/// # Safety
+/// As for [`static_key_count`].
+pub unsafe fn static_key_slow_dec(key: *mut static_key) {
+    // SAFETY: The caller's contract.
+    let enabled = unsafe { &(*key).enabled };
+    // Not on: there is nothing to be turned off.
+    let _ = enabled.fetch_update(SeqCst, SeqCst, |count| (count > 0).then(|| count - 1));
 }
 
 /// The record of a page frame.

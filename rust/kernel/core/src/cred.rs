@@ -25,7 +25,7 @@ impl Credential {
         Kuid::from_raw(self.0.euid)
     }
 
-    /// The security module's number of it; there is no such module.
+    /// The security module's number of it; there is no such module ([`security`](crate::security)).
     pub fn get_secid(&self) -> u32 {
         0
     }

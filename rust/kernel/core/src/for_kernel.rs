@@ -2,11 +2,11 @@
 //! What the crate `kernel` needs of this one and modules must not have: it does not re-export this. `SAFETY` comments here rest on
 //! `kernel` asking for a bus's form of a device only in calls of that bus, and for the operations of a driver only to register it.
 
-use crate::device::{Bound, Device, DeviceContext};
+use crate::device::{Device, DeviceContext};
 use crate::error::Result;
-use crate::io::mem::IoRequest;
-use crate::io::resource::Resource;
-use crate::{auxiliary, driver};
+use crate::io::PhysAddr;
+use crate::page::Page;
+use crate::{auxiliary, driver, platform};
 use kalloc::Arc;
 
 /// The device of the level below.
@@ -19,9 +19,14 @@ pub fn driver_ops<T: driver::RegistrationOps>() -> Result<Arc<dyn ::device::Driv
     driver::ops_of::<T>()
 }
 
-/// The wish for `resource`, which is one of `device`'s.
-pub fn io_request(device: &Device<Bound>, resource: Resource) -> IoRequest<'_> {
-    IoRequest::new(device, resource)
+/// A platform device as one.
+pub fn platform_device<Ctx: DeviceContext>(device: &Device<Ctx>) -> &platform::Device<Ctx> {
+    platform::Device::of(device)
+}
+
+/// Where a page is, for a device too.
+pub fn page_address(page: &Page) -> PhysAddr {
+    page.phys()
 }
 
 /// An auxiliary device as one.

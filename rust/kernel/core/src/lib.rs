@@ -18,6 +18,7 @@ pub mod auxiliary;
 pub mod bindings;
 #[cfg(feature = "CONFIG_BLOCK")]
 pub mod block;
+pub mod bug;
 #[doc(hidden)]
 pub mod built_in;
 pub mod configfs;
@@ -39,6 +40,7 @@ pub mod interrupt;
 pub mod io;
 pub mod iov;
 pub mod irq;
+pub mod jump_label;
 pub mod list;
 pub mod macros;
 pub mod miscdevice;
@@ -46,9 +48,12 @@ pub mod module;
 pub mod page;
 #[cfg(feature = "CONFIG_PCI")]
 pub mod pci;
+pub mod pid_namespace;
+pub mod platform;
 pub mod ptr;
 pub mod revocable;
 pub mod safety;
+pub mod security;
 pub mod str;
 pub mod sync;
 pub mod task;

@@ -127,6 +127,11 @@ impl Page {
         ptr::from_ref(self.page.frame()).cast_mut()
     }
 
+    /// Its place in memory.
+    pub(crate) fn phys(&self) -> crate::io::PhysAddr {
+        self.page.phys()
+    }
+
     /// The memory node it is on: there is one.
     pub fn nid(&self) -> i32 {
         0

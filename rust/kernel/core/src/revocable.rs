@@ -1,5 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Values that can be taken away while others use them: `kernel::revocable`. A look takes no lock: it is an RCU section.
+//!
+//! ```
+//! use kernel::revocable::Revocable;
+//!
+//! let value = KBox::pin_init(Revocable::new(42), GFP_KERNEL)?;
+//! assert_eq!(value.try_access().map(|value| *value), Some(42));
+//! assert!(value.revoke());
+//! assert!(value.try_access().is_none());
+//! # Ok::<(), Error>(())
+//! ```
 
 use crate::sync::rcu;
 use crate::types::Opaque;

@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Tasks: `kernel::task`, over `kernel/task`.
+//!
+//! ```
+//! let task = current!();
+//! pr_info!("process {}, thread {}\n", task.tgid(), task.pid());
+//! assert!(!task.signal_pending());
+//! ```
 
 use crate::ffi::{c_int, c_long, c_uint};
-use crate::sync::aref::AlwaysRefCounted;
+use crate::pid_namespace::PidNamespace;
+use crate::sync::aref::{ARef, AlwaysRefCounted};
 use crate::types::NotThreadSafe;
 use core::ops::Deref;
 use core::ptr::NonNull;
@@ -16,6 +23,8 @@ pub const TASK_INTERRUPTIBLE: c_int = 1;
 pub const TASK_UNINTERRUPTIBLE: c_int = 2;
 /// Both.
 pub const TASK_NORMAL: c_uint = 3;
+/// With one of these: a system that suspends need not wake the task. This kernel does not suspend.
+pub const TASK_FREEZABLE: c_int = 0x2000;
 
 /// The current task.
 #[macro_export]
@@ -46,6 +55,11 @@ pub struct Kuid {
 }
 
 impl CurrentTask {
+    /// The name space in which processes that it makes get their numbers.
+    pub fn active_pid_ns(&self) -> Option<&PidNamespace> {
+        PidNamespace::of(&self.0.0)
+    }
+
     /// The first thread of its process, whose number is the process's; the task itself, if it is one of the kernel.
     pub fn group_leader(&self) -> &Task {
         let leader = ::process::process_of(&self.0.0).and_then(|process| process.leader());
@@ -100,7 +114,24 @@ impl Task {
 
     /// The number of its process.
     pub fn tgid(&self) -> Pid {
-        ::process::process_of(&self.0).map_or(0, |process| process.pid().cast_signed())
+        match ::process::process_of(&self.0) {
+            Some(process) => process.pid().cast_signed(),
+            // Each thread of the kernel is a process.
+            None if self.0.is_kthread() => self.pid(),
+            None => 0,
+        }
+    }
+
+    /// The name space in which it has its number; `None` if it is gone.
+    pub fn get_pid_ns(&self) -> Option<ARef<PidNamespace>> {
+        PidNamespace::of(&self.0).map(ARef::from)
+    }
+
+    /// The number of its process in `pidns`, or in the name space of the current task; 0 if it has none there.
+    pub fn tgid_nr_ns(&self, pidns: Option<&PidNamespace>) -> Pid {
+        // There is one name space.
+        let _ = pidns;
+        if PidNamespace::of(&self.0).is_some() { self.tgid() } else { 0 }
     }
 
     /// Its user.

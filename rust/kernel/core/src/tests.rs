@@ -3,3 +3,5 @@
 
 mod list;
 mod outside;
+mod platform;
+mod small;

@@ -20,3 +20,4 @@ macro_rules! declare_trace {
         )*
     };
 }
+pub use declare_trace;

@@ -1,5 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Bitmaps: `kernel::bitmap`. An index past the end is an error in the log, and changes nothing.
+//!
+//! ```
+//! use kernel::bitmap::BitmapVec;
+//!
+//! let mut used = BitmapVec::new(70, GFP_KERNEL)?;
+//! used.set_bit(0);
+//! used.set_bit(64);
+//! assert_eq!(used.next_bit(1), Some(64));
+//! assert_eq!(used.next_zero_bit(64), Some(65));
+//! assert_eq!(used.last_bit(), Some(64));
+//! used.clear_bit(64);
+//! assert_eq!(used.next_bit(1), None);
+//! # Ok::<(), Error>(())
+//! ```
 
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicUsize, Ordering};

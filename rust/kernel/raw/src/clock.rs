@@ -6,6 +6,8 @@
 /// # Safety
 /// `ktime_get` gives times that are not negative.
 pub unsafe trait ClockSource {
+    /// Its number (`clockid_t`).
+    const ID: i32;
     /// The clock of the level below.
     const CLOCK: ktime::Clock;
 
@@ -14,12 +16,13 @@ pub unsafe trait ClockSource {
 }
 
 macro_rules! clocks {
-    ($($(#[$doc:meta])* $name:ident $clock:ident $get:ident;)*) => { $(
+    ($($(#[$doc:meta])* $name:ident $id:literal $clock:ident $get:ident;)*) => { $(
         $(#[$doc])*
         pub struct $name;
 
         // SAFETY: No clock comes near to the end of what an `i64` has within three hundred years.
         unsafe impl ClockSource for $name {
+            const ID: i32 = $id;
             const CLOCK: ktime::Clock = ktime::Clock::$clock;
 
             fn ktime_get() -> i64 {
@@ -30,11 +33,11 @@ macro_rules! clocks {
 }
 clocks! {
     /// Time since boot; never set.
-    Monotonic Monotonic now_ns;
+    Monotonic 1 Monotonic now_ns;
     /// The time of day; may be set.
-    RealTime Realtime real_ns;
+    RealTime 0 Realtime real_ns;
     /// Time since boot, sleeps included; never set.
-    BootTime Monotonic boottime_ns;
+    BootTime 7 Monotonic boottime_ns;
     /// Atomic time.
-    Tai Tai tai_ns;
+    Tai 11 Tai tai_ns;
 }

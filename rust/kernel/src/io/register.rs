@@ -297,7 +297,7 @@ impl<const REGION: usize, T: FixedRegister> LocatedRegister<Region<REGION>> for 
     }
 }
 
-/// Declares registers. Each is a type, as [`bitfield!`](crate::bitfield) makes one, and has a place:
+/// Declares registers. Each is a type, as [`bitfield!`](crate::bitfield!) makes one, and has a place:
 ///
 /// - `NAME(u32) @ 0x4 { fields }`: one place; the constant `NAME` is it.
 /// - `NAME(u32)[8] @ 0x40 { fields }`, `NAME(u8)[8, stride = 4] @ 0x40 { fields }`: [`Array::at`] gives the places.
@@ -343,7 +343,7 @@ macro_rules! __register {
     };
     (@of $other:ident) => { <$other as $crate::io::register::Register>::OFFSET };
     (@of $other:ident [$index:expr]) => {{
-        const { assert!($index < <$other as $crate::io::register::RegisterArray>::SIZE, "index out of bounds") };
+        const { ::core::assert!($index < <$other as $crate::io::register::RegisterArray>::SIZE, "index out of bounds") };
         <$other as $crate::io::register::Register>::OFFSET
             + $index * <$other as $crate::io::register::RegisterArray>::STRIDE
     }};
@@ -380,7 +380,7 @@ macro_rules! __register {
         impl $crate::io::register::RegisterArray for $name {
             const SIZE: usize = $size;
             const STRIDE: usize = {
-                assert!($stride >= ::core::mem::size_of::<$raw>(), "the registers overlap");
+                ::core::assert!($stride >= ::core::mem::size_of::<$raw>(), "the registers overlap");
                 $stride
             };
         }

@@ -1,5 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `CondVar`: waiting for a condition that a lock guards. `kernel::sync::CondVar`, over the wait queues of `kernel/locking/sleep`.
+//!
+//! ```
+//! use kernel::sync::{Arc, CondVar, Mutex};
+//! use kernel::{new_condvar, new_mutex, workqueue};
+//!
+//! #[pin_data]
+//! struct Mail {
+//!     #[pin]
+//!     letters: Mutex<u32>,
+//!     #[pin]
+//!     came: CondVar,
+//! }
+//!
+//! let mail = Arc::pin_init(pin_init!(Mail { letters <- new_mutex!(0), came <- new_condvar!() }), GFP_KERNEL)?;
+//! let sender = mail.clone();
+//! workqueue::system().try_spawn(GFP_KERNEL, move || {
+//!     *sender.letters.lock() += 1;
+//!     sender.came.notify_one();
+//! })?;
+//! let mut letters = mail.letters.lock();
+//! while *letters == 0 {
+//!     mail.came.wait(&mut letters);
+//! }
+//! assert_eq!(*letters, 1);
+//! # Ok::<(), Error>(())
+//! ```
 
 use super::LockClassKey;
 use super::lock::{Backend, Guard};

@@ -3,7 +3,9 @@
 
 mod condvar;
 pub mod poll;
+pub mod srcu;
 
-pub use crate::new_condvar;
+pub use crate::{new_condvar, new_srcu};
 pub use condvar::{CondVar, CondVarTimeoutResult};
 pub use kernel_core::sync::*;
+pub use srcu::Srcu;

@@ -2,10 +2,15 @@
 //! Condition variables that programs can wait for with `poll(2)` and `epoll(7)`: `kernel::sync::poll`.
 
 use super::{CondVar, LockClassKey};
+use crate::alloc::AllocError;
+use crate::error::Error;
 use crate::fs::File;
+use core::cell::RefCell;
 use core::ffi::CStr;
 use core::ops::Deref;
 use core::pin::Pin;
+use kalloc::flags::GFP_KERNEL;
+use kalloc::{InPlaceInit, KBox};
 use pin_init::{PinInit, pin_data, pin_init, pinned_drop};
 
 /// A [`PollCondVar`], in place.
@@ -18,18 +23,21 @@ macro_rules! new_poll_condvar {
 
 /// Where a file's `poll` registers what it would wait for.
 pub struct PollTable<'a> {
-    table: &'a mut ::sync::PollTable,
+    table: RefCell<&'a mut ::sync::PollTable>,
 }
 
 impl<'a> PollTable<'a> {
     pub(crate) fn new(table: &'a mut ::sync::PollTable) -> Self {
-        Self { table }
+        Self { table: RefCell::new(table) }
     }
 
     /// Registers `cv`: its `notify_*` wakes the poll. Without memory the poll is not woken by it.
-    pub fn register_wait(&mut self, _file: &File, cv: &PollCondVar) {
-        // As in Linux a table without memory reports its error by itself.
-        let _ = cv.inner.poll(self.table);
+    pub fn register_wait(&self, _file: &File, cv: &PollCondVar) {
+        // Nothing that is called here comes back to this table.
+        if let Ok(mut table) = self.table.try_borrow_mut() {
+            // As in Linux a table without memory reports its error by itself.
+            let _ = cv.inner.poll(&mut table);
+        }
     }
 }
 
@@ -59,5 +67,27 @@ impl Deref for PollCondVar {
 impl PinnedDrop for PollCondVar {
     fn drop(self: Pin<&mut Self>) {
         self.inner.hang_up();
+    }
+}
+
+/// A [`PollCondVar`] in a box. Dropping it never sleeps, which here is true of one without a box as well: who polls shares what it is
+/// waiting in.
+pub struct PollCondVarBox {
+    inner: Pin<KBox<PollCondVar>>,
+}
+
+impl PollCondVarBox {
+    /// A variable nobody waits for.
+    pub fn new(name: &'static CStr, key: Pin<&'static LockClassKey>) -> Result<Self, AllocError> {
+        let inner: Result<_, Error> = KBox::pin_init(PollCondVar::new(name, key), GFP_KERNEL);
+        inner.map(|inner| Self { inner }).map_err(|_| AllocError)
+    }
+}
+
+impl Deref for PollCondVarBox {
+    type Target = PollCondVar;
+
+    fn deref(&self) -> &PollCondVar {
+        &self.inner
     }
 }

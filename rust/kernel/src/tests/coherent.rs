@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! KUnit tests of memory that devices see.
 
-use crate::dma::{Coherent, CoherentBox, CoherentHandle, DmaMask, attrs};
+use crate::dma::{Coherent, CoherentBox, CoherentHandle, DataDirection, DmaMask, attrs};
 use crate::faux::{self, for_tests::device};
 use crate::io::{Io, io_project, io_read, io_write};
 use crate::page::PAGE_SIZE;
 use crate::prelude::*;
+use crate::scatterlist::SGTable;
 use kernel_core::dma::for_tests::Entry;
 
 #[macros::kunit_tests(rust_kernel_coherent)]
@@ -59,5 +60,23 @@ mod cases {
         assert_eq!(DmaMask::try_new(1).map(|mask| mask.value()), Ok(1));
         let both = attrs::DMA_ATTR_NO_WARN | attrs::DMA_ATTR_FORCE_CONTIGUOUS;
         assert!(both.contains(attrs::DMA_ATTR_NO_WARN) && !attrs::DMA_ATTR_NO_WARN.contains(both));
+    }
+
+    /// Each page is in one piece, in order; what has no pages of its own is no list.
+    #[test]
+    fn lists_of_pages() -> Result {
+        let registration = faux::Registration::new(c"dma-test", None)?;
+        let dev = device(&registration);
+        let pages = VVec::<u8>::with_capacity(3 * PAGE_SIZE, GFP_KERNEL)?;
+        let bytes = pages.capacity() as u64;
+        let table = KBox::pin_init(SGTable::new(dev, pages, DataDirection::ToDevice, GFP_KERNEL), GFP_KERNEL)?;
+        assert_eq!(table.iter().map(|entry| entry.dma_len()).sum::<u64>(), bytes);
+        assert!(table.iter().all(|entry| entry.dma_address().is_multiple_of(PAGE_SIZE as u64)));
+        let wide = VVec::<u32>::with_capacity(PAGE_SIZE / 2, GFP_KERNEL)?;
+        let table = KBox::pin_init(SGTable::new(dev, wide, DataDirection::FromDevice, GFP_KERNEL), GFP_KERNEL)?;
+        assert!(table.iter().map(|entry| entry.dma_len()).sum::<u64>() >= 2 * PAGE_SIZE as u64);
+        let none = SGTable::new(dev, VVec::<u8>::new(), DataDirection::ToDevice, GFP_KERNEL);
+        assert_eq!(KBox::pin_init(none, GFP_KERNEL).err(), Some(EINVAL));
+        Ok(())
     }
 }

@@ -2,10 +2,11 @@
 //! KUnit tests of what happens later: delayed work, timers that a box has and such that are borrowed.
 
 use crate::prelude::*;
-use crate::sync::{Arc, Completion};
+use crate::sync::{Arc, ArcBorrow, Completion};
 use crate::time::hrtimer::{
-    AbsoluteMode, HrTimer, HrTimerCallback, HrTimerCallbackContext, HrTimerHandle, HrTimerPointer, HrTimerRestart,
-    RelativeHardMode, RelativePinnedMode, ScopedHrTimerPointer, impl_has_hr_timer,
+    AbsoluteMode, AbsolutePinnedSoftMode, HrTimer, HrTimerCallback, HrTimerCallbackContext, HrTimerHandle,
+    HrTimerPointer, HrTimerRestart, RelativeHardMode, RelativePinnedMode, RelativeSoftMode, ScopedHrTimerPointer,
+    impl_has_hr_timer,
 };
 use crate::time::{Delta, Instant, Monotonic, msecs_to_jiffies};
 use crate::workqueue::{self, DelayedWork, WorkItem, impl_has_delayed_work, new_delayed_work};
@@ -81,6 +82,8 @@ macro_rules! ticker {
 
 ticker!(Boxed, RelativePinnedMode<Monotonic>, Pin<KBox<Self>>, Pin<&mut Self>);
 ticker!(Borrowed, RelativeHardMode<Monotonic>, Pin<&'a Self>, Pin<&Self>);
+ticker!(Soft, RelativeSoftMode<Monotonic>, Arc<Self>, ArcBorrow<'_, Self>);
+ticker!(SoftBoxed, AbsolutePinnedSoftMode<Monotonic>, Pin<KBox<Self>>, Pin<&mut Self>);
 ticker!(AtOnce, AbsoluteMode<Monotonic>, Pin<&'a mut Self>, Pin<&mut Self>);
 
 fn counter() -> Result<Arc<AtomicU32>> {
@@ -117,6 +120,25 @@ mod cases {
                 tries += 1;
             }
             assert_eq!(later.times.load(SeqCst), times);
+        }
+        Ok(())
+    }
+
+    /// Work of a bottom half runs where nothing may sleep, and the same work elsewhere runs where it may.
+    #[test]
+    fn bottom_halves() -> Result {
+        for (queue, expected) in
+            [(workqueue::system_bh(), true), (workqueue::system_bh_highpri(), true), (workqueue::system(), false)]
+        {
+            let told = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
+            let atomic = Arc::new(AtomicU32::new(9), GFP_KERNEL)?;
+            let (tells, sees) = (told.clone(), atomic.clone());
+            queue.try_spawn(GFP_KERNEL, move || {
+                sees.store(x86_cpu::preempt::in_atomic().into(), SeqCst);
+                tells.complete_all();
+            })?;
+            told.wait_for_completion();
+            assert_eq!(atomic.load(SeqCst), u32::from(expected));
         }
         Ok(())
     }
@@ -168,6 +190,44 @@ mod cases {
             }
         });
         assert_eq!(others.load(SeqCst), 3);
+        Ok(())
+    }
+
+    /// A callback in a thread: it goes on, is waited for, and one that was stopped is not called, however often it is started.
+    #[test]
+    fn soft_timers() -> Result {
+        let ticks = counter()?;
+        let soft = Arc::pin_init(Soft::new(&ticks), GFP_KERNEL)?;
+        let mut handle = soft.clone().start(Delta::from_micros(50));
+        soft.done.wait_for_completion();
+        assert_eq!(ticks.load(SeqCst), 3);
+        assert!(!handle.cancel());
+        drop(handle);
+        for _ in 0..50 {
+            // At any point: before it expires, between that and its callback, or after it.
+            let mut handle = soft.clone().start(Delta::from_micros(20));
+            crate::time::delay::udelay(Delta::from_micros(20));
+            handle.cancel();
+            let now = ticks.load(SeqCst);
+            crate::time::delay::udelay(Delta::from_micros(40));
+            assert_eq!(ticks.load(SeqCst), now);
+        }
+        let mut handle = soft.clone().start(Delta::from_secs(3600));
+        assert!(handle.cancel() && !handle.cancel());
+        drop(handle);
+        drop(soft);
+        assert_eq!(Arc::strong_count(&ticks), 1);
+        let begin = Instant::<Monotonic>::now() + Delta::from_micros(200);
+        let others = counter()?;
+        let handle = KBox::pin_init(SoftBoxed::new(&others), GFP_KERNEL)?.start(begin);
+        let mut tries = 0;
+        while others.load(SeqCst) < 3 && tries < 2000 {
+            crate::time::delay::fsleep(Delta::from_millis(1));
+            tries += 1;
+        }
+        assert!(Instant::<Monotonic>::now() > begin);
+        drop(handle);
+        assert_eq!((others.load(SeqCst), Arc::strong_count(&others)), (3, 1));
         Ok(())
     }
 }

@@ -89,16 +89,21 @@ impl Parse for Param {
 }
 
 impl Param {
+    /// Its type as programs know it, its type, and its default: `str` is a text with room of its own, `charp` as in C.
+    fn kind(&self) -> (String, TokenStream, TokenStream) {
+        let (type_, default) = (&self.type_, &self.default);
+        if type_ == "str" {
+            let text = quote!(::kernel::module_param::Text);
+            return ("charp".into(), text.clone(), quote!(#text::new(#default)));
+        }
+        (type_.to_string(), quote!(#type_), quote!(#default))
+    }
+
     /// The lines that `modinfo` shows.
     fn info(&self) -> [(String, LitStr); 2] {
         let text = |value: String| LitStr::new(&value, self.name.span());
-        // As C's parameters have it.
-        let type_ = match self.type_.to_string() {
-            name if name == "StringParam" => "charp".into(),
-            name => name,
-        };
         [
-            ("parmtype".into(), text(format!("{}:{}", self.name, type_))),
+            ("parmtype".into(), text(format!("{}:{}", self.name, self.kind().0))),
             ("parm".into(), text(format!("{}:{}", self.name, self.description.value()))),
         ]
     }
@@ -164,7 +169,8 @@ pub(crate) fn expand(input: TokenStream) -> Result<TokenStream> {
         std::ffi::CString::new(name.value()).map_err(|_| Error::new(name.span(), "a name has no zero byte"))?;
     let c_name = proc_macro2::Literal::c_string(&c_name);
     let params = params.iter().map(|param| {
-        let Param { name, type_, default, perm, .. } = param;
+        let Param { name, perm, .. } = param;
+        let (_, type_, default) = param.kind();
         let text = name.to_string();
         quote!({ #name, #type_, #default, #perm, #text })
     });

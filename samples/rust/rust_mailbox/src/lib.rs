@@ -93,7 +93,7 @@ impl Shelf {
     fn take(&self, wait: bool) -> Result<KVec<u8>> {
         let mut messages = self.messages.lock();
         loop {
-            if let Some(first) = messages.remove(0) {
+            if let Ok(first) = messages.remove(0) {
                 self.taken.add(1, Relaxed);
                 self.waiting.fetch_sub(1, Relaxed);
                 return Ok(first);

@@ -28,7 +28,7 @@ impl kernel::Module for Minimal {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         pr_info!("Rust minimal sample (init)\n");
         pr_info!("Am I built-in? {}\n", !cfg!(MODULE));
-        pr_info!("test_parameter: {}\n", *module_parameters::test_parameter.value());
+        pr_info!("test_parameter: {}\n", module_parameters::test_parameter.value());
         let mut numbers = KVec::new();
         for number in [72, 108, 200] {
             numbers.push(number, GFP_KERNEL)?;

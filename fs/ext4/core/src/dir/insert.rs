@@ -55,8 +55,9 @@ impl<S: Store> Fs<S> {
         }
         let blocks = self.dir_blocks(dir);
         let first = if dir.dir_hint < blocks { dir.dir_hint } else { 0 };
-        for lblk in first..blocks {
-            let Some(buf) = self.dir_block(dir, lblk, Kind::Leaf)? else { continue };
+        let mut next = first;
+        while let Some((lblk, buf)) = self.next_dir_block(dir, next, blocks, Kind::Leaf)? {
+            next = lblk + 1;
             if self.insert_in_leaf(tx, dir, &buf, new)? {
                 dir.dir_hint = lblk;
                 return self.entry_added(tx, dir);

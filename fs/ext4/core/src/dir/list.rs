@@ -67,31 +67,30 @@ impl<S: Store> Fs<S> {
     fn list_blocks(&self, dir: &Inode, cursor: &mut Cursor, emit: &mut dyn FnMut(&Found<'_>) -> bool) -> Result {
         let (size, bits) = (self.geo.block_size, self.geo.block_bits);
         let blocks = self.dir_blocks(dir);
-        while cursor.pos >> bits < u64::from(blocks) {
-            let lblk = (cursor.pos >> bits) as u32;
+        let mut next = (cursor.pos >> bits).min(u64::from(blocks)) as u32;
+        while let Some((lblk, buf)) = self.next_dir_block(dir, next, blocks, Kind::Any)? {
             let start = u64::from(lblk) << bits;
-            if let Some(buf) = self.dir_block(dir, lblk, Kind::Any)? {
-                // A copy: `emit` may sleep.
-                let data = KVec::from_slice(&buf.read(), GFP_NOFS)?;
-                for entry in Entries::new(&data, 0, size, self.geo.filetype()) {
-                    let entry = entry.map_err(|_| self.corrupt("dir_entry", dir.ino, buf.block()))?;
-                    // A position in the middle of an entry (it was another's when it was given) goes to the next.
-                    if start + (entry.offset as u64) < cursor.pos {
-                        continue;
-                    }
-                    let next = start + (entry.offset + entry.rec_len) as u64;
-                    if entry.inode != 0 {
-                        let found =
-                            Found { name: entry.name(&data), ino: entry.inode, file_type: entry.file_type, next };
-                        if !emit(&found) {
-                            return Ok(());
-                        }
-                    }
-                    cursor.pos = next;
+            // A copy: `emit` may sleep.
+            let data = KVec::from_slice(&buf.read(), GFP_NOFS)?;
+            for entry in Entries::new(&data, 0, size, self.geo.filetype()) {
+                let entry = entry.map_err(|_| self.corrupt("dir_entry", dir.ino, buf.block()))?;
+                // A position in the middle of an entry (it was another's when it was given) goes to the next.
+                if start + (entry.offset as u64) < cursor.pos {
+                    continue;
                 }
+                let behind = start + (entry.offset + entry.rec_len) as u64;
+                if entry.inode != 0 {
+                    let (ino, file_type) = (entry.inode, entry.file_type);
+                    if !emit(&Found { name: entry.name(&data), ino, file_type, next: behind }) {
+                        return Ok(());
+                    }
+                }
+                cursor.pos = behind;
             }
             cursor.pos = start + size as u64;
+            next = lblk + 1;
         }
+        cursor.pos = cursor.pos.max(u64::from(blocks) << bits);
         Ok(())
     }
 

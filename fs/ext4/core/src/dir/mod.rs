@@ -91,6 +91,23 @@ impl<S: Store> Fs<S> {
         Ok(Some(buf))
     }
 
+    /// The first block of `lblk..end` that is there. Holes are passed over in one step: a damaged directory may say that it is terabytes long.
+    pub(crate) fn next_dir_block(
+        &self,
+        dir: &Inode,
+        mut lblk: u32,
+        end: u32,
+        kind: Kind,
+    ) -> Result<Option<(u32, S::Buf)>> {
+        while lblk < end {
+            match self.dir_block(dir, lblk, kind)? {
+                Some(buf) => return Ok(Some((lblk, buf))),
+                None => lblk = lblk.saturating_add(self.map(dir, lblk, end - lblk)?.len.max(1)),
+            }
+        }
+        Ok(None)
+    }
+
     /// As [`Self::dir_block`]; a hole is `EUCLEAN`.
     pub(crate) fn dir_block_there(&self, dir: &Inode, lblk: u32, kind: Kind) -> Result<S::Buf> {
         match self.dir_block(dir, lblk, kind)? {
@@ -170,11 +187,13 @@ impl<S: Store> Fs<S> {
         }
         let blocks = if dots && self.is_indexed(dir) { 1 } else { self.dir_blocks(dir) };
         let first = if dir.dir_hint < blocks { dir.dir_hint } else { 0 };
-        for lblk in (first..blocks).chain(0..first) {
-            let Some(buf) = self.dir_block(dir, lblk, Kind::Any)? else { continue };
-            let found = self.find_entry(dir, &buf.read(), 0, name)?;
-            if let Some(entry) = found {
-                return Ok(Some((buf, entry)));
+        for (mut next, end) in [(first, blocks), (0, first)] {
+            while let Some((lblk, buf)) = self.next_dir_block(dir, next, end, Kind::Any)? {
+                let found = self.find_entry(dir, &buf.read(), 0, name)?;
+                if let Some(entry) = found {
+                    return Ok(Some((buf, entry)));
+                }
+                next = lblk + 1;
             }
         }
         Ok(None)
@@ -204,8 +223,9 @@ impl<S: Store> Fs<S> {
         if dir.is_inline() {
             return self.inline_is_empty(dir);
         }
-        for lblk in 0..self.dir_blocks(dir) {
-            let Some(buf) = self.dir_block(dir, lblk, Kind::Any)? else { continue };
+        let mut next = 0;
+        while let Some((lblk, buf)) = self.next_dir_block(dir, next, self.dir_blocks(dir), Kind::Any)? {
+            next = lblk + 1;
             let data = buf.read();
             for entry in Entries::new(&data, 0, self.geo.block_size, self.geo.filetype()) {
                 let entry = entry.map_err(|_| self.corrupt("dir_entry", dir.ino, buf.block()))?;

@@ -209,8 +209,8 @@ impl<S: Store> Fs<S> {
         if !exists && (mode == SetMode::Replace || value.is_none()) {
             return Err(ENODATA);
         }
-        let old_body = in_body.and_then(|at| body.remove(at));
-        let old_block = in_block.and_then(|at| block.remove(at));
+        let old_body = in_body.and_then(|at| body.remove(at).ok());
+        let old_block = in_block.and_then(|at| block.remove(at).ok());
         if let Some(value) = value {
             let inline_data = index == index::SYSTEM && name == b"data";
             let mut item = Item {
@@ -300,7 +300,7 @@ impl<S: Store> Fs<S> {
         while !body.is_empty() && total(&body) + 4 > room {
             let at =
                 body.iter().position(|item| !(item.index == index::SYSTEM && &*item.name == b"data")).ok_or(ENOSPC)?;
-            let Some(item) = body.remove(at) else { break };
+            let Ok(item) = body.remove(at) else { break };
             if total(&block) + item.len() > self.geo.block_size - xattr::BLOCK_HEADER {
                 return Err(ENOSPC);
             }

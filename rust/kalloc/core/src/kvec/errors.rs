@@ -20,6 +20,21 @@ impl<T> From<PushError<T>> for Error {
     }
 }
 
+/// There is no such element.
+pub struct RemoveError;
+
+impl fmt::Debug for RemoveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("behind the end")
+    }
+}
+
+impl From<RemoveError> for Error {
+    fn from(_: RemoveError) -> Self {
+        EINVAL
+    }
+}
+
 /// Why a value was not inserted.
 pub enum InsertError<T> {
     /// The place is behind the end.

@@ -4,8 +4,8 @@
 use super::Vec;
 use crate::Flags;
 use crate::allocator::Allocator;
-use core::mem::ManuallyDrop;
-use core::ptr;
+use core::mem::{self, ManuallyDrop};
+use core::{ptr, slice};
 
 impl<'a, T, A: Allocator> IntoIterator for &'a Vec<T, A> {
     type Item = &'a T;
@@ -144,6 +144,47 @@ impl<T, A: Allocator> Drop for Drain<'_, T, A> {
             let base = self.vec.ptr.as_ptr();
             ptr::copy(base.add(self.end), base.add(self.start), tail);
             self.vec.set_len(self.start + tail);
+        }
+    }
+}
+
+/// All elements of a vector, taken out by `drain_all`. Those that are left when it is dropped are dropped.
+///
+/// # Invariants
+/// The elements that the slice still has are initialized and owned by this value.
+pub struct DrainAll<'vec, T> {
+    elements: slice::IterMut<'vec, T>,
+}
+
+impl<'vec, T> DrainAll<'vec, T> {
+    /// The elements of `vec`, which has none from now on.
+    pub(super) fn new<A: Allocator>(vec: &'vec mut Vec<T, A>) -> Self {
+        let len = mem::take(&mut vec.len);
+        // SAFETY: The first `len` elements are initialized; the vector gives them up, so that nobody else drops or reads them, and its
+        // memory is borrowed for `'vec`.
+        Self { elements: unsafe { slice::from_raw_parts_mut(vec.ptr.as_ptr(), len) }.iter_mut() }
+    }
+}
+
+impl<T> Iterator for DrainAll<'_, T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        // SAFETY: By the type invariant; the element is read once, as the slice no longer has it.
+        self.elements.next().map(|element| unsafe { ptr::read(element) })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.elements.size_hint()
+    }
+}
+
+impl<T> ExactSizeIterator for DrainAll<'_, T> {}
+
+impl<T> Drop for DrainAll<'_, T> {
+    fn drop(&mut self) {
+        for value in self {
+            drop(value);
         }
     }
 }

@@ -13,6 +13,8 @@
 //! # Ok::<(), Error>(())
 //! ```
 
+pub use super::convert::TryIntoBounded;
+
 use super::Integer;
 use crate::build_assert::build_assert;
 use core::ops::Deref;

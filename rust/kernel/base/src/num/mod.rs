@@ -4,13 +4,12 @@
 
 use core::ops;
 
-mod bounded;
+pub mod bounded;
 pub mod casts;
 mod convert;
 mod operators;
 
-pub use bounded::Bounded;
-pub use convert::TryIntoBounded;
+pub use bounded::{Bounded, TryIntoBounded};
 
 /// [`Integer::Signedness`] of unsigned types.
 pub enum Unsigned {}

@@ -1,5 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Strings.
+//!
+//! ```
+//! use kernel::str::{CString, kstrtobool};
+//! use kernel::str::parse_int::ParseInt;
+//!
+//! let name = CString::try_from_fmt(fmt!("{}-{}", "queue", 3))?;
+//! assert_eq!(name.to_bytes(), b"queue-3");
+//! assert_eq!(kstrtobool(c"yes")?, true);
+//! assert_eq!(u16::from_str(b_str("0x1f"))?, 31);
+//! # fn b_str(text: &str) -> &kernel::str::BStr { kernel::str::BStr::from_bytes(text.as_bytes()) }
+//! # Ok::<(), Error>(())
+//! ```
 
 pub mod formatter;
 pub mod parse_int;

@@ -1,5 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `Completion`: `kernel::sync::completion`, over `kernel/locking/sleep`.
+//!
+//! ```
+//! use kernel::sync::{Arc, Completion};
+//! use kernel::workqueue;
+//!
+//! let done = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
+//! let worker = done.clone();
+//! workqueue::system().try_spawn(GFP_KERNEL, move || worker.complete_all())?;
+//! done.wait_for_completion();
+//! # Ok::<(), Error>(())
+//! ```
 
 use pin_init::{PinInit, pin_data, pin_init};
 

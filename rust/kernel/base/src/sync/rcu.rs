@@ -1,5 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! RCU's read side: `kernel::sync::rcu`, over `kernel/rcu`.
+//!
+//! ```
+//! use kernel::sync::rcu;
+//!
+//! let section = rcu::read_lock();
+//! // What RCU protects is looked at here.
+//! section.unlock();
+//! rcu::synchronize_rcu();
+//! ```
 
 /// A read-side section: what RCU protects stays while this lives. Does not sleep.
 pub struct Guard(::rcu::ReadGuard);
@@ -32,6 +41,11 @@ impl Default for Guard {
 #[inline]
 pub fn read_lock() -> Guard {
     Guard::new()
+}
+
+/// Waits until what was to be freed, or called, after a grace period is done, as far as that was said before. May sleep.
+pub fn rcu_barrier() {
+    ::rcu::barrier();
 }
 
 /// Waits until every section that began before has ended. May sleep.

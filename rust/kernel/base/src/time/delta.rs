@@ -2,78 +2,126 @@
 //! `Delta`: a span of time.
 
 use super::{NSEC_PER_MSEC, NSEC_PER_SEC, NSEC_PER_USEC};
-use core::ops;
+use core::{fmt, ops};
 
-/// A span of time, forward or back, in nanoseconds.
+/// Divided by a positive number, rounded up.
+fn div_ceil(value: i64, by: i64) -> i64 {
+    // Negative ones are rounded up by the division itself.
+    if value > 0 { (value - 1) / by + 1 } else { value / by }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Nsec {}
+    impl Sealed for super::Jiffy {}
+}
+
+/// What a span of time is counted in.
+pub trait TimeUnit: sealed::Sealed {
+    /// The count.
+    type Repr: Copy + Clone + PartialEq + PartialOrd + Eq + Ord + fmt::Debug;
+}
+
+/// Nanoseconds.
 #[derive(Copy, Clone, PartialEq, PartialOrd, Eq, Ord, Debug)]
-pub struct Delta {
-    nanos: i64,
+pub enum Nsec {}
+
+impl TimeUnit for Nsec {
+    type Repr = i64;
+}
+
+/// Ticks.
+#[derive(Copy, Clone, PartialEq, PartialOrd, Eq, Ord, Debug)]
+pub enum Jiffy {}
+
+impl TimeUnit for Jiffy {
+    type Repr = isize;
+}
+
+/// A span of time, forward or back; in nanoseconds, if nothing else is said.
+#[derive(Copy, Clone, PartialEq, PartialOrd, Eq, Ord, Debug)]
+pub struct Delta<U: TimeUnit = Nsec> {
+    value: U::Repr,
+}
+
+impl Delta<Jiffy> {
+    /// So many ticks.
+    #[inline]
+    pub const fn from_jiffies(jiffies: isize) -> Self {
+        Self { value: jiffies }
+    }
+
+    /// As ticks.
+    #[inline]
+    pub const fn as_jiffies(self) -> isize {
+        self.value
+    }
 }
 
 impl Delta {
     /// None.
-    pub const ZERO: Self = Self { nanos: 0 };
+    pub const ZERO: Self = Self { value: 0 };
 
     /// So many nanoseconds.
     #[inline]
     pub const fn from_nanos(nanos: i64) -> Self {
-        Self { nanos }
+        Self { value: nanos }
     }
 
     /// So many microseconds; what is out of range is the end of the range.
     #[inline]
     pub const fn from_micros(micros: i64) -> Self {
-        Self { nanos: micros.saturating_mul(NSEC_PER_USEC) }
+        Self { value: micros.saturating_mul(NSEC_PER_USEC) }
     }
 
     /// So many milliseconds; what is out of range is the end of the range.
     #[inline]
     pub const fn from_millis(millis: i64) -> Self {
-        Self { nanos: millis.saturating_mul(NSEC_PER_MSEC) }
+        Self { value: millis.saturating_mul(NSEC_PER_MSEC) }
     }
 
     /// So many seconds; what is out of range is the end of the range.
     #[inline]
     pub const fn from_secs(secs: i64) -> Self {
-        Self { nanos: secs.saturating_mul(NSEC_PER_SEC) }
+        Self { value: secs.saturating_mul(NSEC_PER_SEC) }
     }
 
     /// Whether there is none.
     #[inline]
     pub fn is_zero(self) -> bool {
-        self.nanos == 0
+        self.value == 0
     }
 
     /// Whether it goes back.
     #[inline]
     pub fn is_negative(self) -> bool {
-        self.nanos < 0
+        self.value < 0
     }
 
     /// As nanoseconds.
     #[inline]
     pub const fn as_nanos(self) -> i64 {
-        self.nanos
+        self.value
     }
 
     /// As microseconds, rounded up.
     pub fn as_micros_ceil(self) -> i64 {
-        self.nanos.saturating_add(NSEC_PER_USEC - 1) / NSEC_PER_USEC
+        div_ceil(self.value, NSEC_PER_USEC)
     }
 
     /// As milliseconds, rounded to zero.
     pub fn as_millis(self) -> i64 {
-        self.nanos / NSEC_PER_MSEC
+        self.value / NSEC_PER_MSEC
     }
 
     /// As milliseconds, rounded up.
     pub fn as_millis_ceil(self) -> i64 {
-        self.nanos.saturating_add(NSEC_PER_MSEC - 1) / NSEC_PER_MSEC
+        div_ceil(self.value, NSEC_PER_MSEC)
     }
 
     /// The rest of the division by `dividend` nanoseconds.
     pub fn rem_nanos(self, dividend: i32) -> Self {
-        Self { nanos: self.nanos.wrapping_rem(i64::from(dividend)) }
+        Self { value: self.value.wrapping_rem(i64::from(dividend)) }
     }
 }
 
@@ -81,13 +129,13 @@ impl ops::Add for Delta {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self { nanos: self.nanos + other.nanos }
+        Self { value: self.value + other.value }
     }
 }
 
 impl ops::AddAssign for Delta {
     fn add_assign(&mut self, other: Self) {
-        self.nanos += other.nanos;
+        self.value += other.value;
     }
 }
 
@@ -95,13 +143,13 @@ impl ops::Sub for Delta {
     type Output = Self;
 
     fn sub(self, other: Self) -> Self {
-        Self { nanos: self.nanos - other.nanos }
+        Self { value: self.value - other.value }
     }
 }
 
 impl ops::SubAssign for Delta {
     fn sub_assign(&mut self, other: Self) {
-        self.nanos -= other.nanos;
+        self.value -= other.value;
     }
 }
 
@@ -109,13 +157,13 @@ impl ops::Mul<i64> for Delta {
     type Output = Self;
 
     fn mul(self, factor: i64) -> Self {
-        Self { nanos: self.nanos * factor }
+        Self { value: self.value * factor }
     }
 }
 
 impl ops::MulAssign<i64> for Delta {
     fn mul_assign(&mut self, factor: i64) {
-        self.nanos *= factor;
+        self.value *= factor;
     }
 }
 
@@ -123,6 +171,6 @@ impl ops::Div for Delta {
     type Output = i64;
 
     fn div(self, other: Self) -> i64 {
-        self.nanos / other.nanos
+        self.value / other.value
     }
 }

@@ -30,6 +30,8 @@ impl HrTimerExpires for Delta {
 pub trait HrTimerMode: sealed::Sealed {
     /// Whether they are spans.
     const RELATIVE: bool;
+    /// Whether the callback runs in a thread and not in the interrupt.
+    const SOFT: bool;
     /// On which clock.
     type Clock: ClockSource;
     /// As what.
@@ -37,7 +39,7 @@ pub trait HrTimerMode: sealed::Sealed {
 }
 
 macro_rules! modes {
-    ($($(#[$doc:meta])* $name:ident $relative:literal $expires:ident;)*) => { $(
+    ($($(#[$doc:meta])* $name:ident $relative:literal $soft:literal $expires:ident;)*) => { $(
         $(#[$doc])*
         pub struct $name<C: ClockSource>(PhantomData<C>);
 
@@ -45,6 +47,7 @@ macro_rules! modes {
 
         impl<C: ClockSource> HrTimerMode for $name<C> {
             const RELATIVE: bool = $relative;
+            const SOFT: bool = $soft;
             type Clock = C;
             type Expires = modes!(@ $expires C);
         }
@@ -52,23 +55,30 @@ macro_rules! modes {
     (@ Instant $clock:ident) => { Instant<$clock> };
     (@ Delta $clock:ident) => { Delta };
 }
-// A timer expires on the CPU that started it, in its interrupt, so that the ones below differ in their names alone. Linux's "soft" modes,
-// whose callbacks may take locks that are not safe in an interrupt, are not there.
+// A timer expires on the CPU that started it: "pinned" says no more. Without a word for it, it is in the interrupt.
 modes! {
     /// At a point in time.
-    AbsoluteMode false Instant;
+    AbsoluteMode false false Instant;
     /// After a span of time.
-    RelativeMode true Delta;
+    RelativeMode true false Delta;
     /// At a point in time, on the CPU that started it.
-    AbsolutePinnedMode false Instant;
+    AbsolutePinnedMode false false Instant;
     /// After a span of time, on the CPU that started it.
-    RelativePinnedMode true Delta;
+    RelativePinnedMode true false Delta;
     /// At a point in time, in the interrupt.
-    AbsoluteHardMode false Instant;
+    AbsoluteHardMode false false Instant;
     /// After a span of time, in the interrupt.
-    RelativeHardMode true Delta;
+    RelativeHardMode true false Delta;
     /// At a point in time, in the interrupt of the CPU that started it.
-    AbsolutePinnedHardMode false Instant;
+    AbsolutePinnedHardMode false false Instant;
     /// After a span of time, in the interrupt of the CPU that started it.
-    RelativePinnedHardMode true Delta;
+    RelativePinnedHardMode true false Delta;
+    /// At a point in time, in a thread.
+    AbsoluteSoftMode false true Instant;
+    /// After a span of time, in a thread.
+    RelativeSoftMode true true Delta;
+    /// At a point in time, in a thread on the CPU that started it.
+    AbsolutePinnedSoftMode false true Instant;
+    /// After a span of time, in a thread on the CPU that started it.
+    RelativePinnedSoftMode true true Delta;
 }

@@ -1,5 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Spans of time and their units.
+//!
+//! ```
+//! use kernel::time::{Delta, Instant, Monotonic, delay::fsleep};
+//!
+//! let start = Instant::<Monotonic>::now();
+//! fsleep(Delta::from_micros(300));
+//! assert!(start.elapsed() >= Delta::from_micros(300));
+//! assert_eq!(Delta::from_nanos(1_001).as_micros_ceil(), 2);
+//! assert_eq!(Delta::from_nanos(-1_999).as_micros_ceil(), -1);
+//! assert_eq!(Delta::from_nanos(i64::MAX).as_millis_ceil(), i64::MAX / 1_000_000 + 1);
+//! ```
 
 pub mod delay;
 mod delta;
@@ -7,7 +18,7 @@ mod delta;
 pub mod hrtimer_mode;
 mod instant;
 
-pub use delta::Delta;
+pub use delta::{Delta, Jiffy, Nsec, TimeUnit};
 pub use instant::Instant;
 pub use kernel_raw::clock::{BootTime, ClockSource, Monotonic, RealTime, Tai};
 

@@ -19,7 +19,7 @@ pub mod kbox {
 
 /// Vectors.
 pub mod kvec {
-    pub use kalloc::{Drain, InsertError, IntoIter, KVVec, KVec, PushError, VVec, Vec};
+    pub use kalloc::{Drain, DrainAll, InsertError, IntoIter, KVVec, KVec, PushError, RemoveError, VVec, Vec};
 }
 
 pub use kbox::{Box, KBox, KVBox, VBox};

@@ -9,8 +9,8 @@ mod print;
 pub use context::{Bound, BoundInternal, Core, CoreInternal, DeviceContext, InternalBoundContext, Normal};
 pub use kernel_base::device::property;
 
-use crate::str::CString;
 use crate::sync::aref::AlwaysRefCounted;
+use core::ffi::CStr;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
@@ -61,9 +61,9 @@ impl<Ctx: DeviceContext> Device<Ctx> {
         self.0.info::<::device::platform::Info>()?.fwnode.as_ref().map(FwNode::of)
     }
 
-    /// Its name, copied. `ENOMEM`.
-    pub fn name(&self) -> errno::Result<CString> {
-        CString::try_from_fmt(format_args!("{}", self.0.name().escape_ascii()))
+    /// Its name.
+    pub fn name(&self) -> &CStr {
+        self.0.c_name()
     }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A PCI device's interrupts: messages, which stay on as long as a driver is bound.
+//! A PCI device's interrupts: messages.
 
 use super::Device;
 use crate::device::Bound;
@@ -7,7 +7,6 @@ use crate::error::{Error, Result, code::*};
 use crate::irq::{self, IrqRequest};
 use ::pci::{MsiVectors, PciDevice};
 use core::ffi::CStr;
-use core::ops::RangeInclusive;
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVec};
 use pin_init::PinInit;
@@ -43,33 +42,71 @@ impl IrqTypes {
     }
 }
 
-/// One of a device's interrupts, counted from 0.
-#[derive(Clone, Copy)]
+/// One of a device's interrupts.
 pub struct IrqVector<'a> {
-    device: &'a Device<Bound>,
-    index: u32,
-    irq: u32,
+    request: IrqRequest<'a>,
+    vectors: &'a IrqVectorRegistration<'a>,
 }
 
 impl<'a> IrqVector<'a> {
-    /// Its place among the device's.
-    pub fn index(&self) -> u32 {
-        self.index
+    /// All that were turned on with it.
+    pub fn vectors(&self) -> &'a IrqVectorRegistration<'a> {
+        self.vectors
+    }
+
+    /// What kind it is.
+    pub fn irq_type(&self) -> IrqType {
+        self.vectors.irq_type()
     }
 }
 
-impl<'a> TryFrom<IrqVector<'a>> for IrqRequest<'a> {
-    type Error = Error;
+impl<'a> From<IrqVector<'a>> for IrqRequest<'a> {
+    fn from(vector: IrqVector<'a>) -> Self {
+        vector.request
+    }
+}
 
-    fn try_from(vector: IrqVector<'a>) -> Result<Self> {
-        // SAFETY: The messages are the device's as long as it is bound.
-        Ok(unsafe { IrqRequest::new(vector.device.as_ref(), vector.irq) })
+/// Interrupts of a device that are on until this is dropped, which those who use them borrow.
+pub struct IrqVectorRegistration<'a> {
+    device: &'a Device<Bound>,
+    vectors: MsiVectors,
+}
+
+impl<'a> IrqVectorRegistration<'a> {
+    /// How many there are: one at least.
+    #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
+    pub fn len(&self) -> usize {
+        self.vectors.len()
+    }
+
+    /// What kind they are.
+    pub fn irq_type(&self) -> IrqType {
+        if self.vectors.is_msix() { IrqType::MsiX } else { IrqType::Msi }
+    }
+
+    /// Number `index`, counted from 0. `EINVAL`.
+    pub fn index(&self, index: usize) -> Result<IrqVector<'_>> {
+        let irq = self.vectors.irq(index).ok_or(EINVAL)?;
+        // SAFETY: The message is the device's as long as `self` is borrowed.
+        Ok(IrqVector { request: unsafe { IrqRequest::new(self.device.as_ref(), irq) }, vectors: self })
+    }
+
+    /// Leaves them on until the driver is unbound: for who keeps them and their handlers side by side. `ENOMEM`. May sleep.
+    pub fn keep(self) -> Result<&'a Self> {
+        let device = self.device;
+        let kept = KBox::into_raw(KBox::new(self, GFP_KERNEL)?);
+        // SAFETY: It is the pointer just taken out of a box. The lifetime is that of the device in a bound state; the device drops the
+        // box when its driver was unbound, and is there itself while it does, and dropping does not look at the reference.
+        let owner: KBox<IrqVectorRegistration<'static>> = unsafe { KBox::from_raw(kept.cast()) };
+        device.as_ref().core().add_resource(owner)?;
+        // SAFETY: The device has the box as long as `'a`, and nobody has it mutably.
+        Ok(unsafe { &*kept })
     }
 }
 
 /// Turns messages on: MSI-X, else one of MSI.
 fn enable(device: &Arc<PciDevice>, min: u32, max: u32, types: IrqTypes) -> Result<MsiVectors> {
-    if min == 0 || max < min {
+    if min == 0 || max < min || ::pci::has_messages(device) {
         return Err(EINVAL);
     }
     let table = ::pci::msix_count(device).ok().and_then(|count| u32::try_from(count).ok()).unwrap_or(0);
@@ -92,24 +129,17 @@ fn enable(device: &Arc<PciDevice>, min: u32, max: u32, types: IrqTypes) -> Resul
 }
 
 impl Device<Bound> {
-    /// Turns `min_vecs` to `max_vecs` interrupts on, which stay on until the driver is unbound: the first and the last. Lines are not
-    /// among them: `ENOSPC` without messages, `EINVAL` (they are on already), `ENOMEM`. May sleep.
+    /// Turns `min_vecs` to `max_vecs` interrupts on. Lines are not among them: `ENOSPC` without messages, `EINVAL` (they are on
+    /// already), `ENOMEM`. May sleep.
     pub fn alloc_irq_vectors(
         &self,
         min_vecs: u32,
         max_vecs: u32,
         irq_types: IrqTypes,
-    ) -> Result<RangeInclusive<IrqVector<'_>>> {
+    ) -> Result<IrqVectorRegistration<'_>> {
         let function = self.as_ref().core().info::<Arc<PciDevice>>().ok_or(ENODEV)?;
-        if self.as_ref().core().has_resource::<MsiVectors>() {
-            return Err(EINVAL);
-        }
         let vectors = enable(function, min_vecs, max_vecs, irq_types)?;
-        let last = u32::try_from(vectors.len())?.checked_sub(1).ok_or(ENOSPC)?;
-        let (first_irq, last_irq) = (vectors.irq(0).ok_or(ENOSPC)?, vectors.irq(last as usize).ok_or(ENOSPC)?);
-        self.as_ref().core().add_resource(KBox::new(vectors, GFP_KERNEL)?)?;
-        let vector = |index, irq| IrqVector { device: self, index, irq };
-        Ok(vector(0, first_irq)..=vector(last, last_irq))
+        Ok(IrqVectorRegistration { device: self, vectors })
     }
 
     /// Registers a handler of an interrupt.
@@ -124,9 +154,8 @@ impl Device<Bound> {
         handler: impl PinInit<T, Error> + 'a,
     ) -> impl PinInit<irq::Registration<'a, T>, Error> + 'a {
         pin_init::pin_init_scope(move || {
-            let request = vector.try_into()?;
             // SAFETY: The caller's contract.
-            Ok(unsafe { irq::Registration::<T>::new(request, flags, name, handler) })
+            Ok(unsafe { irq::Registration::<T>::new(vector.into(), flags, name, handler) })
         })
     }
 
@@ -142,9 +171,8 @@ impl Device<Bound> {
         handler: impl PinInit<T, Error> + 'a,
     ) -> impl PinInit<irq::ThreadedRegistration<'a, T>, Error> + 'a {
         pin_init::pin_init_scope(move || {
-            let request = vector.try_into()?;
             // SAFETY: The caller's contract.
-            Ok(unsafe { irq::ThreadedRegistration::<T>::new(request, flags, name, handler) })
+            Ok(unsafe { irq::ThreadedRegistration::<T>::new(vector.into(), flags, name, handler) })
         })
     }
 }

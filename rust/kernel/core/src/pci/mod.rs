@@ -5,12 +5,13 @@ mod io;
 mod irq;
 
 pub use io::{Bar, ConfigSpace, ConfigSpaceBackend, ConfigSpaceSize, DevresBar, Extended, Normal};
-pub use irq::{IrqType, IrqTypes, IrqVector};
+pub use irq::{IrqType, IrqTypes, IrqVector, IrqVectorRegistration};
 pub use kernel_base::pci_id::{Class, ClassMask, DeviceId, IdTable, Vendor};
 
 use crate::device;
 use crate::device::DeviceContext;
-use crate::error::{Result, code::*};
+use crate::error::{Error, Result, code::*};
+use core::num::NonZero;
 
 crate::bus_device! {
     /// A PCI device.
@@ -81,6 +82,15 @@ impl<Ctx: DeviceContext> Device<Ctx> {
 }
 
 impl Device<device::Core<'_>> {
+    /// How many virtual functions the device could have, as its SR-IOV capability says; `None` without one.
+    pub fn sriov_get_totalvfs(&self) -> Option<NonZero<u16>> {
+        const SRIOV: u16 = 0x10;
+        const TOTAL_VFS: u16 = 0xe;
+        let function = self.function().ok()?;
+        let (_, at) = ::pci::extended_capabilities(function.address).find(|(id, _)| *id == SRIOV)?;
+        NonZero::new(x86::pci_config::read16(function.address, at.checked_add(TOTAL_VFS)?))
+    }
+
     /// Lets the device answer to accesses of its memory. May sleep.
     pub fn enable_device_mem(&self) -> Result {
         self.function()?.enable();
@@ -97,5 +107,14 @@ impl Device<device::Core<'_>> {
         if let Ok(function) = self.function() {
             function.set_master();
         }
+    }
+}
+
+impl<'a, Ctx: DeviceContext> TryFrom<&'a device::Device<Ctx>> for &'a Device<Ctx> {
+    type Error = Error;
+
+    /// The PCI device that a device is. `EINVAL` if it is another bus's.
+    fn try_from(device: &'a device::Device<Ctx>) -> Result<Self> {
+        if ::pci::bus::function(device.core()).is_some() { Ok(Device::of(device)) } else { Err(EINVAL) }
     }
 }

@@ -1,5 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `LockedBy`: a value that a lock elsewhere guards.
+//!
+//! ```
+//! use kernel::new_mutex;
+//! use kernel::sync::LockedBy;
+//!
+//! /// What the lock guards by itself.
+//! struct Total(u32);
+//!
+//! let total = KBox::pin_init(new_mutex!(Total(0)), GFP_KERNEL)?;
+//! let part = LockedBy::new(&total, 5);
+//! let mut guard = total.lock();
+//! *part.access_mut(&mut guard) += 1;
+//! guard.0 += *part.access(&guard);
+//! assert_eq!(guard.0, 6);
+//! # Ok::<(), Error>(())
+//! ```
 
 use super::lock::{Backend, Lock};
 use core::cell::UnsafeCell;

@@ -1,5 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `Refcount`: a count that sticks at its end in place of wrapping. `kernel::sync::Refcount`.
+//!
+//! ```
+//! use kernel::sync::Refcount;
+//!
+//! let count = Refcount::new(1);
+//! count.inc();
+//! assert!(!count.dec_and_test());
+//! assert!(count.dec_and_test());
+//! ```
 
 use super::atomic::Atomic;
 use core::sync::atomic::{AtomicI32, Ordering};

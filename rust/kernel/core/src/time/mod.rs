@@ -4,8 +4,8 @@
 pub mod hrtimer;
 
 pub use kernel_base::time::{
-    BootTime, ClockSource, Delta, HZ, Instant, Jiffies, Monotonic, Msecs, NSEC_PER_MSEC, NSEC_PER_SEC, NSEC_PER_USEC,
-    RealTime, Tai, delay, msecs_to_jiffies,
+    BootTime, ClockSource, Delta, HZ, Instant, Jiffies, Jiffy, Monotonic, Msecs, NSEC_PER_MSEC, NSEC_PER_SEC,
+    NSEC_PER_USEC, Nsec, RealTime, Tai, TimeUnit, delay, msecs_to_jiffies,
 };
 #[doc(hidden)]
 pub use kernel_base::time::{jiffies_to_nsecs, nsecs_to_jiffies_ceil};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Small types that abstractions share: `kernel::types`.
 
-mod for_lt;
+pub mod for_lt;
 mod opaque;
 mod owned_foreign;
 

@@ -31,7 +31,7 @@
 //! # Ok::<(), Error>(())
 //! ```
 
-use super::{HasWork, Item, RawWorkItem, Work, WorkItem, WorkItemPointer};
+use super::{Context, HasWork, Item, RawWorkItem, Work, WorkItem, WorkItemPointer};
 use crate::sync::LockClassKey;
 use crate::sync::aref::{ARef, AlwaysRefCounted};
 use core::ffi::CStr;
@@ -119,7 +119,7 @@ macro_rules! impl_has_delayed_work {
 pub unsafe trait RawDelayedWorkItem<const ID: u64>: RawWorkItem<ID> {
     /// Queues it in so many nanoseconds.
     #[doc(hidden)]
-    fn __enqueue_delayed(self, nanos: u64) -> Self::EnqueueOutput;
+    fn __enqueue_delayed(self, nanos: u64, context: Context) -> Self::EnqueueOutput;
 }
 
 // SAFETY: By the contract of `HasDelayedWork`.
@@ -127,10 +127,10 @@ unsafe impl<T, const ID: u64> RawDelayedWorkItem<ID> for Arc<T>
 where
     T: WorkItem<ID, Pointer = Self> + HasDelayedWork<T, ID>,
 {
-    fn __enqueue_delayed(self, nanos: u64) -> Result<(), Self> {
+    fn __enqueue_delayed(self, nanos: u64, context: Context) -> Result<(), Self> {
         let ptr = Arc::into_raw(self).cast_mut();
         // SAFETY: The reference just given away keeps the object; its work's `run` takes it back.
-        let queued = unsafe { (*T::raw_get_work(ptr)).item().queue_after(ptr.cast(), nanos) };
+        let queued = unsafe { (*T::raw_get_work(ptr)).item().queue_after(ptr.cast(), nanos, context) };
         if queued {
             return Ok(());
         }
@@ -144,11 +144,11 @@ unsafe impl<T, const ID: u64> RawDelayedWorkItem<ID> for Pin<KBox<T>>
 where
     T: WorkItem<ID, Pointer = Self> + HasDelayedWork<T, ID>,
 {
-    fn __enqueue_delayed(self, nanos: u64) {
+    fn __enqueue_delayed(self, nanos: u64, context: Context) {
         // SAFETY: The object stays where it is until `run` pins it again.
         let ptr = KBox::into_raw(unsafe { Pin::into_inner_unchecked(self) });
         // SAFETY: The object is valid; its work's `run` takes it back.
-        let queued = unsafe { (*T::raw_get_work(ptr)).item().queue_after(ptr.cast(), nanos) };
+        let queued = unsafe { (*T::raw_get_work(ptr)).item().queue_after(ptr.cast(), nanos, context) };
         if !queued {
             // Nobody else has the box, so it was not queued: there was no memory. The work is done here and now.
             // SAFETY: Nobody took it.
@@ -162,10 +162,11 @@ unsafe impl<T, const ID: u64> RawDelayedWorkItem<ID> for ARef<T>
 where
     T: AlwaysRefCounted + WorkItem<ID, Pointer = Self> + HasDelayedWork<T, ID>,
 {
-    fn __enqueue_delayed(self, nanos: u64) -> Result<(), Self> {
+    fn __enqueue_delayed(self, nanos: u64, context: Context) -> Result<(), Self> {
         let ptr = ARef::into_raw(self);
         // SAFETY: The reference just given away keeps the object; its work's `run` takes it back.
-        let queued = unsafe { (*T::raw_get_work(ptr.as_ptr())).item().queue_after(ptr.as_ptr().cast(), nanos) };
+        let queued =
+            unsafe { (*T::raw_get_work(ptr.as_ptr())).item().queue_after(ptr.as_ptr().cast(), nanos, context) };
         if queued {
             return Ok(());
         }

@@ -2,6 +2,7 @@
 //! What a [`Work`](super::Work) has of the level below. All that the workers call, and drop, is code of this crate: a module may be
 //! gone when the last of it is.
 
+use super::Context;
 use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
@@ -10,6 +11,7 @@ use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
 use ktime::{Clock, HrTimer, Restart};
 use locking::SetOnce;
 use workqueue::Work;
+use x86_cpu::preempt::preempt_disable;
 
 /// A function, and the object it is to be called with.
 struct Call {
@@ -18,6 +20,8 @@ struct Call {
     object: AtomicPtr<c_void>,
     /// Whether the time of the object has come. Clear while there is none.
     due: AtomicBool,
+    /// Whether it runs as a bottom half.
+    bottom_half: AtomicBool,
 }
 
 /// Work that can be queued.
@@ -30,7 +34,11 @@ pub struct Item {
 }
 
 fn make(run: unsafe fn(*mut c_void), flags: kalloc::Flags) -> Option<(Arc<Work>, Arc<Call>)> {
-    let call = Arc::new(Call { run, object: AtomicPtr::default(), due: AtomicBool::new(false) }, flags).ok()?;
+    let call = Arc::new(
+        Call { run, object: AtomicPtr::default(), due: AtomicBool::new(false), bottom_half: AtomicBool::new(false) },
+        flags,
+    )
+    .ok()?;
     let called = call.clone();
     let work = Work::new(move || {
         // One that waits for its timer stays: this may be the end of a run for another.
@@ -39,6 +47,7 @@ fn make(run: unsafe fn(*mut c_void), flags: kalloc::Flags) -> Option<(Arc<Work>,
         }
         let object = called.object.swap(ptr::null_mut(), Ordering::AcqRel);
         if !object.is_null() {
+            let _off = called.bottom_half.load(Ordering::Relaxed).then(preempt_disable);
             // SAFETY: `queue` put it there, and it is taken out once.
             unsafe { (called.run)(object) };
         }
@@ -84,10 +93,11 @@ impl Item {
     }
 
     /// Queues a call with `object`; false if one is queued already (or if there was never memory). Any context but NMI.
-    pub(crate) fn queue(&self, object: *mut c_void) -> bool {
+    pub(crate) fn queue(&self, object: *mut c_void, context: Context) -> bool {
         let Some((work, call)) = self.parts() else { return false };
         let free = call.object.compare_exchange(ptr::null_mut(), object, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         if free {
+            call.bottom_half.store(context == Context::BottomHalf, Ordering::Relaxed);
             call.due.store(true, Ordering::Release);
             // It may be pending for an object that was just taken: then it is about to look again, or is queued anew here.
             work.queue();
@@ -96,13 +106,14 @@ impl Item {
     }
 
     /// As [`Self::queue`], in so many nanoseconds. For one that was made [`Self::with_timer`].
-    pub(crate) fn queue_after(&self, object: *mut c_void, nanos: u64) -> bool {
+    pub(crate) fn queue_after(&self, object: *mut c_void, nanos: u64, context: Context) -> bool {
         if nanos == 0 {
-            return self.queue(object);
+            return self.queue(object, context);
         }
         let (Some((_, call)), Some(timer)) = (self.parts(), self.timer.get()) else { return false };
         let free = call.object.compare_exchange(ptr::null_mut(), object, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         if free {
+            call.bottom_half.store(context == Context::BottomHalf, Ordering::Relaxed);
             timer.start_after(nanos);
         }
         free

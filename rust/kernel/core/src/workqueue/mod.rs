@@ -1,6 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Work that is done later, where sleeping is allowed: `kernel::workqueue`, over `kernel/workqueue`. A [`Work`] is a field of what
 //! the work is about; queueing gives that away until the work is done.
+//!
+//! ```
+//! use kernel::sync::{Arc, Completion};
+//! use kernel::workqueue::{self, Work, WorkItem, impl_has_work, new_work};
+//!
+//! #[pin_data]
+//! struct Report {
+//!     #[pin]
+//!     work: Work<Report>,
+//!     #[pin]
+//!     sent: Completion,
+//! }
+//!
+//! impl_has_work! {
+//!     impl HasWork<Self> for Report { self.work }
+//! }
+//!
+//! impl WorkItem for Report {
+//!     type Pointer = Arc<Report>;
+//!
+//!     fn run(this: Arc<Report>) {
+//!         this.sent.complete_all();
+//!     }
+//! }
+//!
+//! let report = pin_init!(Report { work <- new_work!(), sent <- Completion::new() });
+//! let report = Arc::pin_init(report, GFP_KERNEL)?;
+//! assert!(workqueue::system().enqueue(report.clone()).is_ok());
+//! report.sent.wait_for_completion();
+//! # Ok::<(), Error>(())
+//! ```
 
 mod delayed;
 mod item;
@@ -29,7 +60,17 @@ macro_rules! new_work {
 
 /// A queue of work. There is one pool of workers for each CPU behind all of them.
 #[derive(Debug)]
-pub struct Queue(());
+pub struct Queue(Context);
+
+/// Where work runs.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Context {
+    /// In a task, where it may sleep.
+    Task,
+    /// With preemption off, as softirqs do; here that is in a task, too.
+    BottomHalf,
+}
 
 impl Queue {
     /// Queues `w`. For an `Arc`: `Err` with it if it is queued already (or, seldom, if there is no memory). Any context but NMI.
@@ -37,7 +78,7 @@ impl Queue {
     where
         W: RawWorkItem<ID> + Send + 'static,
     {
-        w.__enqueue()
+        w.__enqueue(self.0)
     }
 
     /// As [`Self::enqueue`], `delay` ticks from now.
@@ -45,7 +86,7 @@ impl Queue {
     where
         W: RawDelayedWorkItem<ID> + Send + 'static,
     {
-        w.__enqueue_delayed(jiffies_to_nsecs(delay))
+        w.__enqueue_delayed(jiffies_to_nsecs(delay), self.0)
     }
 
     /// Runs `func` once in a worker. May sleep now, unless `flags` say otherwise.
@@ -103,7 +144,7 @@ pub trait RawWorkItem<const ID: u64> {
     type EnqueueOutput;
 
     /// Queues it.
-    fn __enqueue(self) -> Self::EnqueueOutput;
+    fn __enqueue(self, context: Context) -> Self::EnqueueOutput;
 }
 
 /// What can be queued and comes back when the work is done.
@@ -190,10 +231,10 @@ where
 {
     type EnqueueOutput = Result<(), Self>;
 
-    fn __enqueue(self) -> Result<(), Self> {
+    fn __enqueue(self, context: Context) -> Result<(), Self> {
         let ptr = Arc::into_raw(self).cast_mut();
         // SAFETY: The reference just given away keeps the object; its work's `run` takes it back.
-        let queued = unsafe { (*T::raw_get_work(ptr)).item().queue(ptr.cast()) };
+        let queued = unsafe { (*T::raw_get_work(ptr)).item().queue(ptr.cast(), context) };
         if queued {
             return Ok(());
         }
@@ -219,11 +260,11 @@ where
 {
     type EnqueueOutput = ();
 
-    fn __enqueue(self) {
+    fn __enqueue(self, context: Context) {
         // SAFETY: The object stays where it is until `run` pins it again.
         let ptr = KBox::into_raw(unsafe { Pin::into_inner_unchecked(self) });
         // SAFETY: The object is valid; its work's `run` takes it back.
-        let queued = unsafe { (*T::raw_get_work(ptr)).item().queue(ptr.cast()) };
+        let queued = unsafe { (*T::raw_get_work(ptr)).item().queue(ptr.cast(), context) };
         if !queued {
             // Nobody else has the box, so it was not queued: there was no memory. The work is done here and now.
             // SAFETY: Nobody took it.
@@ -249,10 +290,10 @@ where
 {
     type EnqueueOutput = Result<(), Self>;
 
-    fn __enqueue(self) -> Result<(), Self> {
+    fn __enqueue(self, context: Context) -> Result<(), Self> {
         let ptr = ARef::into_raw(self);
         // SAFETY: The reference just given away keeps the object; its work's `run` takes it back.
-        let queued = unsafe { (*T::raw_get_work(ptr.as_ptr())).item().queue(ptr.as_ptr().cast()) };
+        let queued = unsafe { (*T::raw_get_work(ptr.as_ptr())).item().queue(ptr.as_ptr().cast(), context) };
         if queued {
             return Ok(());
         }
@@ -273,27 +314,31 @@ where
 }
 
 macro_rules! queues {
-    ($($(#[$doc:meta])* $name:ident)*) => { $(
+    ($($(#[$doc:meta])* $name:ident $context:ident;)*) => { $(
         $(#[$doc])*
         pub fn $name() -> &'static Queue {
-            static QUEUE: Queue = Queue(());
+            static QUEUE: Queue = Queue(Context::$context);
             &QUEUE
         }
     )* };
 }
 queues! {
     /// The usual queue.
-    system
+    system Task;
     /// For work that should not wait for other work: here the workers' pools see to that.
-    system_highpri
+    system_highpri Task;
     /// For work that takes long.
-    system_long
+    system_long Task;
     /// For work that need not stay on its CPU.
-    system_unbound
+    system_unbound Task;
     /// For work that stops when the machine sleeps.
-    system_freezable
+    system_freezable Task;
     /// For work that may wait for the sake of power.
-    system_power_efficient
+    system_power_efficient Task;
     /// Both of the above.
-    system_freezable_power_efficient
+    system_freezable_power_efficient Task;
+    /// For work that must not sleep, and is not interrupted by other work: a softirq's in Linux.
+    system_bh BottomHalf;
+    /// As [`system_bh`], before other such work; here the workers' pools see to that.
+    system_bh_highpri BottomHalf;
 }

@@ -1,5 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Atomics with the kernel's orders: `kernel::sync::atomic`. The order is an argument's type: `x.load(Acquire)`.
+//!
+//! ```
+//! use kernel::sync::atomic::{Acquire, Atomic, Full, Relaxed, Release};
+//!
+//! let state = Atomic::new(1_u32);
+//! assert_eq!(state.fetch_add(2, Relaxed), 1);
+//! assert_eq!(state.cmpxchg(3, 8, Full), Ok(3));
+//! assert_eq!(state.cmpxchg(3, 9, Full), Err(8));
+//! state.store(0, Release);
+//! assert_eq!(state.load(Acquire), 0);
+//! ```
 
 mod flag;
 mod repr;

@@ -1,5 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Locks that are statics: `global_lock!`.
+//!
+//! ```
+//! kernel::sync::global_lock! {
+//!     /// How many are open.
+//!     static OPEN: Mutex<u32> = 0;
+//! }
+//!
+//! *OPEN.lock() += 1;
+//! assert!(OPEN.try_lock().is_some_and(|open| *open > 0));
+//! ```
 
 use super::{Backend, Guard, Lock};
 use crate::sync::LockClassKey;

@@ -1,5 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Locks around values: `kernel::sync::lock`. A back end says how to lock; `Lock` and `Guard` are the same for all.
+//!
+//! ```
+//! use kernel::new_mutex;
+//!
+//! let numbers = KBox::pin_init(new_mutex!(KVec::<u32>::new(), "numbers"), GFP_KERNEL)?;
+//! numbers.lock().push(1, GFP_KERNEL)?;
+//! assert!(numbers.try_lock().is_some_and(|numbers| numbers.len() == 1));
+//! # Ok::<(), Error>(())
+//! ```
 
 pub mod global;
 pub mod mutex;

@@ -1,5 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `SpinLock` and `SpinLockIrq`: locks whose waiters spin. `kernel::sync::lock::spinlock`, over `kernel/locking`.
+//!
+//! ```
+//! use kernel::interrupt::local_interrupt_disable;
+//! use kernel::new_spinlock_irq;
+//!
+//! let ticks = KBox::pin_init(new_spinlock_irq!(0_u64), GFP_KERNEL)?;
+//! *ticks.lock() += 1;
+//! // One stretch without interrupts is enough for several locks.
+//! let off = local_interrupt_disable();
+//! assert_eq!(*ticks.lock_with(&off), 1);
+//! # Ok::<(), Error>(())
+//! ```
 
 use super::{Backend, Guard, Lock};
 use crate::interrupt::LocalInterruptDisabled;

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Timers with a callback: `kernel::time::hrtimer`, over `kernel/time`. An [`HrTimer`] is a field of what it is about; starting one
-//! takes an `Arc` of that, and gives a handle that stops the timer when it is dropped. Callbacks run in an interrupt: they must not
-//! sleep.
+//! takes an `Arc` of that, and gives a handle that stops the timer when it is dropped. Callbacks run in an interrupt, or, in the soft
+//! modes, in a worker with preemption off: they must not sleep. Stopping a soft timer may sleep.
 
 mod pointers;
 mod raw;
 
 pub use crate::impl_has_hr_timer;
 pub use kernel_base::time::hrtimer_mode::{
-    AbsoluteHardMode, AbsoluteMode, AbsolutePinnedHardMode, AbsolutePinnedMode, HrTimerExpires, HrTimerMode,
-    RelativeHardMode, RelativeMode, RelativePinnedHardMode, RelativePinnedMode,
+    AbsoluteHardMode, AbsoluteMode, AbsolutePinnedHardMode, AbsolutePinnedMode, AbsolutePinnedSoftMode,
+    AbsoluteSoftMode, HrTimerExpires, HrTimerMode, RelativeHardMode, RelativeMode, RelativePinnedHardMode,
+    RelativePinnedMode, RelativePinnedSoftMode, RelativeSoftMode,
 };
 pub use pointers::{
     BoxHrTimerHandle, PinHrTimerHandle, PinMutHrTimerHandle, ScopedHrTimerPointer, UnsafeHrTimerPointer,
@@ -44,7 +45,7 @@ impl<T> HrTimer<T> {
     {
         let clock = <<T::TimerMode as HrTimerMode>::Clock as ClockSource>::CLOCK;
         pin_init!(Self {
-            raw: Raw::new(clock, <T::Pointer<'static> as RawHrTimerCallback>::run),
+            raw: Raw::new(clock, T::TimerMode::SOFT, <T::Pointer<'static> as RawHrTimerCallback>::run),
             _pin: PhantomPinned,
             _t: PhantomData,
         })

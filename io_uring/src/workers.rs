@@ -154,7 +154,7 @@ impl Workers {
     pub(crate) fn take_back(&self, which: impl Fn(&Request) -> bool, interrupts: Option<u64>) -> Found {
         let mut state = self.state.lock();
         let index = state.queue.iter().position(|waiting| which(&waiting.request));
-        let waiting = index.and_then(|index| state.queue.remove(index));
+        let waiting = index.and_then(|index| state.queue.remove(index).ok());
         let doing = match &waiting {
             None => state.slots.iter().find(|slot| interrupts.is_some() && slot.does == interrupts),
             Some(_) => None,
@@ -183,7 +183,7 @@ impl Workers {
         let waiting = {
             let mut state = self.state.lock();
             let found = state.first(whose);
-            let waiting = found.and_then(|index| state.queue.remove(index));
+            let waiting = found.and_then(|index| state.queue.remove(index).ok());
             if let Some(slot) = state.slot(id) {
                 slot.idle = waiting.is_none();
                 slot.does = waiting.as_ref().map(|waiting| waiting.request.sqe.user_data);
@@ -218,7 +218,7 @@ impl Workers {
         let waiting = {
             let mut state = self.state.lock();
             let index = state.first(whose)?;
-            state.queue.remove(index)
+            state.queue.remove(index).ok()
         };
         waiting.map(|waiting| waiting.request)
     }
@@ -256,7 +256,7 @@ pub(crate) fn hand_over(mut request: KBox<Request>) -> Option<KBox<Request>> {
                 true => None,
                 false => {
                     let index = state.queue.iter().position(|waiting| waiting.request.id == id);
-                    index.and_then(|index| state.queue.remove(index))
+                    index.and_then(|index| state.queue.remove(index).ok())
                 }
             }
         };

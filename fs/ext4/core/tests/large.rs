@@ -593,3 +593,21 @@ fn a_long_run_of_pointers() {
     vfs.put(inode);
     check(&mut vfs, &image);
 }
+
+/// A damaged directory that says it is terabytes long: what is not there is passed over at once, in every way through it.
+#[test]
+fn a_directory_of_holes() {
+    for options in ["-t ext4 -b 1024 -O ^has_journal,^dir_index", "-t ext2 -b 1024 -O ^dir_index"] {
+        let scratch = Scratch::new();
+        let image = scratch.file("image");
+        mkfs(&image, options, "8M", None);
+        let mut vfs = Vfs::new(mount(&image, false));
+        let dir = vfs.create(2, b"dir", DIR).unwrap();
+        vfs.create(dir, b"file", FILE).unwrap();
+        let mut inode = vfs.take(dir);
+        inode.raw.size = u64::from(u32::MAX) << 10;
+        assert_eq!(list(&vfs.fs, &inode).unwrap().len(), 3);
+        assert!(!vfs.fs.is_empty_dir(&inode).unwrap());
+        assert_eq!(vfs.fs.lookup(&inode, b"none").unwrap(), None);
+    }
+}

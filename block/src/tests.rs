@@ -391,7 +391,7 @@ mod in_kernel {
         }
 
         fn dispatch(&mut self, _: u64) -> Option<(KBox<mq::Request>, Option<u32>)> {
-            Some((self.0.remove(0)?, None))
+            Some((self.0.remove(0).ok()?, None))
         }
 
         fn take_any(&mut self, _: u64) -> Option<KBox<mq::Request>> {

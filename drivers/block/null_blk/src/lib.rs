@@ -317,7 +317,7 @@ fn make(major: u32, index: u32) -> Result<Arc<Gendisk>> {
         max_hw_discard_sectors: if discard { u32::MAX >> 9 } else { 0 },
         max_discard_sectors: if discard { u32::MAX >> 9 } else { 0 },
         discard_granularity: if discard { block } else { 0 },
-        virt_boundary_mask: if *module_parameters::virt_boundary.value() { PAGE as u64 - 1 } else { 0 },
+        virt_boundary_mask: if module_parameters::virt_boundary.value() { PAGE as u64 - 1 } else { 0 },
         rotational: false,
         ..QueueLimits::default()
     };

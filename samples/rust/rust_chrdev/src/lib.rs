@@ -120,7 +120,7 @@ struct Pages {
 
 impl kernel::Module for Pages {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        let count = *module_parameters::count.value();
+        let count = module_parameters::count.value();
         if !(1..=16).contains(&count) {
             return Err(EINVAL);
         }

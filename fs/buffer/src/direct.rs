@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Transfers between a program's own pages and a device, past any cache: bios are made of the pages behind the program's memory, which
-//! are held until the device is done. The submitter waits for the end ([`Direct::wait`]), or goes on and somebody is told
+//! are held until the device is done; the kernel's own memory goes through pages of the transfer's. The submitter waits for the end ([`Direct::wait`]), or goes on and somebody is told
 //! ([`Direct::submit`]). For device files and for files of file systems on devices (`O_DIRECT`).
 //!
 //! What is left to do at the end and may sleep (marking blocks written, dropping cached pages that are old now, waiting for stable
@@ -13,7 +13,7 @@
 use block::{Bio, BioEnd, BlockDevice, EndIo, Op, OpFlags, Plug, submit_bio};
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 use errno::{Error, Result, code::*};
-use kalloc::flags::GFP_KERNEL;
+use kalloc::flags::{GFP_KERNEL, GFP_NOIO};
 use kalloc::{Arc, KBox, KVec};
 use locking::{SetOnce, SpinLock};
 use mm::{Mm, pin};
@@ -276,9 +276,11 @@ pub struct Direct<'a> {
     bdev: &'a Arc<BlockDevice>,
     op: Op,
     flags: OpFlags,
-    mm: Arc<Mm>,
+    mm: Option<Arc<Mm>>,
     dio: Arc<Dio>,
     tail: Option<KBox<Tail>>,
+    /// What is read for the kernel itself, in order: pages of the transfer's own, or zeros; and how much of each.
+    own: KVec<(Option<Page>, usize)>,
     /// Pages of files that the device writes to.
     cached: KVec<Page>,
     plug: Option<Plug>,
@@ -286,7 +288,7 @@ pub struct Direct<'a> {
 
 impl<'a> Direct<'a> {
     /// Nothing yet; at most `most` bytes are told of. `fua`: a write that is to be on stable storage when it is done. `told`: the end is to
-    /// be told. EFAULT without a program's memory, ENOMEM. May sleep.
+    /// be told. ENOMEM. May sleep.
     pub fn new(bdev: &'a Arc<BlockDevice>, write: bool, fua: bool, most: usize, told: bool) -> Result<Self> {
         let (op, mut flags) = if write { (Op::Write, OpFlags::SYNC) } else { (Op::Read, OpFlags::SYNC) };
         if fua {
@@ -306,8 +308,8 @@ impl<'a> Direct<'a> {
         };
         let dio = Arc::new(dio, GFP_KERNEL)?;
         let plug = (most > PAGE_SIZE).then(Plug::start);
-        let mm = mm::current_mm().ok_or(EFAULT)?;
-        Ok(Self { bdev, op, flags, mm, dio, tail, cached: KVec::new(), plug })
+        let mm = mm::current_mm();
+        Ok(Self { bdev, op, flags, mm, dio, tail, own: KVec::new(), cached: KVec::new(), plug })
     }
 
     /// Sends the next `len` bytes of memory, whole sectors, from or to the device's `sector`. An error is the transfer's
@@ -335,10 +337,15 @@ impl<'a> Direct<'a> {
         let unit = u64::from(self.bdev.logical_block_size());
         let mut left = len;
         while left != 0 {
-            // The memory ends where the transfer does, or before: then it is the kernel's, or not as long as was said.
-            let (part, here) = iter.next_part().filter(|part| part.1 != 0).ok_or(EFAULT)?;
-            let at = part.addr();
+            let (at, here) = match iter.next_part() {
+                Some((part, here)) => (part.addr(), here),
+                None => (0, PAGE_SIZE),
+            };
             let here = here.min(PAGE_SIZE - at % PAGE_SIZE).min(left);
+            if iter.is_empty() || here == 0 {
+                // Not as much memory as was said.
+                return Err(EFAULT);
+            }
             if bio.segments().len() >= room {
                 if bio.len().is_multiple_of(unit) {
                     break;
@@ -346,8 +353,13 @@ impl<'a> Direct<'a> {
                 // Pieces smaller than a sector: room for the sector's rest.
                 bio.reserve(1, GFP_KERNEL)?;
             }
+            if iter.next_part().is_none() {
+                bio.add_page(self.own_page(iter, here)?, 0, here as u32)?;
+                left -= here;
+                continue;
+            }
             // The device writes to memory when the program reads.
-            let page = self.mm.pin_page(at, self.op == Op::Read)?;
+            let page = self.mm.as_ref().ok_or(EFAULT)?.pin_page(at, self.op == Op::Read)?;
             if self.op == Op::Read && pin::is_cached(&page) {
                 self.cached.push(page.clone(), GFP_KERNEL)?;
             }
@@ -361,9 +373,22 @@ impl<'a> Direct<'a> {
         Ok(bio)
     }
 
+    /// A page for the next `len` bytes of the kernel's own memory. What is read into it is copied when it is there ([`Self::wait_into`]).
+    fn own_page(&mut self, iter: &mut IovIter<'_>, len: usize) -> Result<Page> {
+        let page = Page::alloc(GFP_NOIO)?;
+        if self.op == Op::Read {
+            self.own.push((Some(page.clone()), len), GFP_NOIO)?;
+        } else if iter.copy_page_from_iter(&page, 0, len) < len {
+            return Err(EFAULT);
+        }
+        Ok(page)
+    }
+
     /// A hole: the next `len` bytes of memory become zeros. EFAULT. May take page faults.
     pub fn zeros(&mut self, iter: &mut IovIter<'_>, len: usize) -> Result {
-        if iter.zero(len) < len {
+        if iter.next_part().is_none() && !iter.is_empty() {
+            self.own.push((None, len), GFP_NOIO)?;
+        } else if iter.zero(len) < len {
             return Err(EFAULT);
         }
         self.dio.bytes.fetch_add(len as u64, AcqRel);
@@ -384,7 +409,26 @@ impl<'a> Direct<'a> {
         self.dio.result()
     }
 
-    /// Goes on without the caller: when all is done, `end` does what is left, in a worker of `queue` if it sleeps, and `done` is told. If
+    /// As [`Self::wait`], for a read whose memory may be the kernel's.
+    pub fn wait_into(mut self, to: &mut IovIter<'_>) -> Result<usize> {
+        let own = core::mem::take(&mut self.own);
+        let done = self.wait()?;
+        let mut left = done;
+        for (page, len) in &own {
+            let here = left.min(*len);
+            let copied = match page {
+                Some(page) => to.copy_page_to_iter(page, 0, here),
+                None => to.zero(here),
+            };
+            if copied < here {
+                return Err(EFAULT);
+            }
+            left -= here;
+        }
+        Ok(done)
+    }
+
+    /// Goes on without the caller, who gave a program's memory: when all is done, `end` does what is left, in a worker of `queue` if it sleeps, and `done` is told. If
     /// it is done already that happens here, so the caller holds no locks.
     pub fn submit(mut self, end: KBox<dyn Ending>, done: KBox<dyn IoDone>, queue: &Arc<Endings>) {
         let Some(mut tail) = self.tail.take() else {

@@ -58,18 +58,20 @@ pub(crate) fn read(file: &File, mapping: &Arc<Mapping>, to: &mut IovIter<'_>, po
     if to.count() == 0 {
         return Ok(0);
     }
-    if to.user_alignment().is_none() {
-        // The kernel's own memory.
+    let unit = u64::from(mount.base.cache.device.bdev.logical_block_size());
+    if to.user_alignment().is_some() {
+        check_alignment(mount, to, start)?;
+    } else if !(start | to.count() as u64).is_multiple_of(unit) {
+        // The kernel reads as it likes.
         return generic_read(file, mapping, to, pos);
     }
-    check_alignment(mount, to, start)?;
     let done = {
         let _lock = inode.lock.read();
         if !has_blocks(node, false) {
             return generic_read(file, mapping, to, pos);
         }
         match begin_read(inode, mapping, to, start, false)? {
-            Some(direct) => direct.wait()?,
+            Some(direct) => direct.wait_into(to)?,
             None => 0,
         }
     };
@@ -140,11 +142,10 @@ pub(crate) fn write(file: &File, mapping: &Arc<Mapping>, from: &mut IovIter<'_>,
     if from.count() == 0 {
         return Ok(0);
     }
-    let user = from.user_alignment().is_some();
-    if user {
+    if from.user_alignment().is_some() {
         check_alignment(mount, from, start)?;
     }
-    if !user || !has_blocks(node, true) || !(start | from.count() as u64).is_multiple_of(size) {
+    if !has_blocks(node, true) || !(start | from.count() as u64).is_multiple_of(size) {
         return through_cache(file, mapping, from, pos);
     }
     let writing = mount.writing_direct();

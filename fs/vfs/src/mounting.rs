@@ -254,14 +254,10 @@ fn bind(source: &[u8], target: Path, recursive: bool) -> Result {
     let (originals, copies) = copy_at(&mounts, &from, recursive)?;
     let top = copies.first().ok_or(EINVAL)?;
     check_target(top, &at)?;
-    let target_ns = at.mnt.ns();
-    let elsewhere = mounts.propagate(&copies, &at)?;
-    mounts.attach(top, target_ns, Some(&at))?;
-    mounts.attach_parts(&originals, &copies, target_ns)?;
-    for copy in elsewhere.iter() {
-        attach_copy(&mut mounts, &copies, copy)?;
-    }
-    Ok(())
+    attach_tree(&mut mounts, &copies, &at, |mounts, ns| {
+        mounts.attach(top, ns, Some(&at))?;
+        mounts.attach_parts(&originals, &copies, ns)
+    })
 }
 
 /// Copies for a bind of `from`, with `recursive` of the mounts below it too, and what they are copies of. The first is the one that

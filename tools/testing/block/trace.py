@@ -148,7 +148,7 @@ def loop(guest):
     """A loop device past its file's cache: what is written arrives, what is read is cached once alone; and what sysfs says of it."""
     losetup = "/usr/sbin/losetup"
     guest.check("dd if=/dev/urandom of=/mnt/l bs=1M count=8 2>/dev/null; sync")
-    device = guest.check(f"{losetup} --direct-io=on -f --show /mnt/l").strip()
+    device = re.search(r"/dev/loop\d+", guest.check(f"{losetup} --direct-io=on -f --show /mnt/l")).group(0)
     about = f"/sys/block/{os.path.basename(device)}/loop"
     want("attributes", guest.check(f"cat {about}/dio {about}/offset {about}/sizelimit {about}/autoclear {about}/partscan").split(), ["1", "0", "0", "0", "0"])
     want("file", guest.check(f"cat {about}/backing_file").strip(), "/mnt/l")

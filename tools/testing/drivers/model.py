@@ -20,11 +20,11 @@ DRIVERS = ["nvme_core", "nvme", "scsi_common", "scsi_mod", "virtio_scsi", "crc_t
 
 def disks(args, guest):
     """All is there when the first program runs, whoever probed it."""
-    nodes = guest.check("i=0; while ! [ -e /dev/sda -a -e /dev/nvme0n1 ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i+1)); done; echo $i; ls /dev/sda /dev/nvme0n1")
+    nodes = guest.check("i=0; while ! [ -e /dev/sda -a -e /dev/nvme0n1 ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i+1)); done; echo $i; ls -1 /dev/sda /dev/nvme0n1")
     need(nodes, r"^/dev/nvme0n1$", r"^/dev/sda$")
     if not args.linux:
         need(nodes, r"^0$")
-        need(guest.check("ls /sys/bus/pci/drivers/nvme /sys/bus/scsi/drivers/sd"), r"^0000:", r"^\d+:\d+:\d+:\d+$")
+        need(guest.check("ls -1 /sys/bus/pci/drivers/nvme /sys/bus/scsi/drivers/sd"), r"^0000:", r"^\d+:\d+:\d+:\d+$")
 
 
 def deferred(args, guest):

@@ -122,7 +122,7 @@ def built_in(guest, _):
     need(guest.check("modinfo virtio_blk"), r"^filename: +\(builtin\)$", r"^description: +Virtio block driver$", r"^license: +GPL$",
          r"^parm: +queue_depth:.*\(u32\)$")
     need(guest.run("modprobe -r virtio_blk 2>&1")[1], r"is builtin")
-    need(guest.check("cat /sys/module/virtio_blk/parameters/queue_depth && ls /sys/module/virtio_blk"), r"^0$", r"^parameters$", r"^uevent$")
+    need(guest.check("cat /sys/module/virtio_blk/parameters/queue_depth && ls -1 /sys/module/virtio_blk"), r"^0$", r"^parameters$", r"^uevent$")
     guest.check("[ ! -e /sys/module/virtio_blk/initstate ] && [ ! -e /sys/module/kyber_iosched ] && ! grep virtio_blk /proc/modules")
 
 

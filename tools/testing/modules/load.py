@@ -47,7 +47,7 @@ def pack(path):
 def finit(guest, name, flags, pattern):
     """Loads /NAME with these flags, which must say that; the log since before."""
     text = guest.check(f"dmesg -c >/dev/null; finit /{name} {flags}")
-    if not re.search(pattern, text):
+    if not re.search(pattern, text, re.M):
         raise GuestError(f"finit_module of {name} with {flags}: {text}")
     return guest.check("dmesg")
 
@@ -88,7 +88,7 @@ def forced(guest):
 def sections_shown(guest):
     """Where its sections and functions are: for those who may know."""
     guest.check("insmod /signed/rust_minimal.ko")
-    need(guest.check("cd /sys/module/rust_minimal/sections && ls -A && cat .text && stat -c %a .text; cd /"),
+    need(guest.check("cd /sys/module/rust_minimal/sections && ls -1A && cat .text && stat -c %a .text; cd /"),
          r"^\.gnu\.linkonce\.this_module$", r"^\.text$", r"^0xffffffffc[0-9a-f]{7}$", r"^400$")
     # Its functions, and the kernel's; who may not see addresses sees none.
     need(guest.check("grep rust_minimal] /proc/kallsyms"), r"^ffffffffc[0-9a-f]{7} t \S+\t\[rust_minimal\]$")

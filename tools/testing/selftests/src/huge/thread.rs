@@ -50,6 +50,7 @@ fn pieces(step: usize) -> Result<usize, String> {
     advise(at, HUGE, libc::MADV_NOHUGEPAGE)?;
     for page in (0..PAGES).step_by(step) {
         poke(at + page * PAGE, value(page));
+        poke(at + page * PAGE + PAGE - 1, value(page));
     }
     advise(at, HUGE, libc::MADV_HUGEPAGE)?;
     Ok(at)
@@ -124,7 +125,10 @@ pub(super) fn collapses() -> Outcome {
     let (before, made) = (file("pages_collapsed")?, vmstat("thp_collapse_alloc")?);
     let at = pieces(3)?;
     until("it is one piece", || whole(at))?;
-    ck!(file("pages_collapsed")? > before && vmstat("thp_collapse_alloc")? > made);
+    until("it is counted", || {
+        file("pages_collapsed").is_ok_and(|now| now > before)
+            && vmstat("thp_collapse_alloc").is_ok_and(|now| now > made)
+    })?;
     eq!(rss_kib(at)?, 2048);
     ck!((0..PAGES).all(|page| peek(at + page * PAGE) == if page % 3 == 0 { value(page) } else { 0 }));
     // Taken apart, and found again.

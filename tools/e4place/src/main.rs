@@ -193,7 +193,13 @@ fn free(path: &Path) -> Result<()> {
         sys::set_goal(&donor, from - start, from)?;
         sys::allocate(&donor, (from - start) * block, (to - from) * block)?;
         if !is_at(&donor, block, from - start, from, to - from)? {
-            return Err(other("somebody else took the place"));
+            let got: Vec<_> = sys::extents(&donor, block)?
+                .unwrap_or_default()
+                .into_iter()
+                .filter(|extent| extent.logical + extent.len > from - start)
+                .map(|extent| format!("{}..{}", extent.physical, extent.physical + extent.len))
+                .collect();
+            return Err(Error::other(format!("blocks {from}..{to} were wanted, {} were given", got.join(", "))));
         }
     }
     // What lies in the window moves as far away as there is room; the donor gets its place.

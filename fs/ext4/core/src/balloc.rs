@@ -168,6 +168,10 @@ impl<S: Store> Fs<S> {
             let (number, start, len) = self.find(request.goal, want, want)?;
             return self.commit(tx, number, start, len, len);
         }
+        if core::mem::take(&mut inode.wished) {
+            let (number, start, len) = self.find(request.goal, want, want)?;
+            return self.commit(tx, number, start, len, len);
+        }
         if let Some(found) = self.take_kept(tx, inode, request.lblk, want)? {
             return Ok(found);
         }

@@ -26,6 +26,8 @@ pub struct Inode {
     pub(crate) kept_in: [u32; 4],
     /// Where the last allocation ended, and for which block of the file.
     pub(crate) last_goal: Option<(u32, u64)>,
+    /// Somebody asked for that goal: a shorter run there is better than a longer one elsewhere, and nothing is kept ahead of it.
+    pub(crate) wished: bool,
     /// Where the next search for room in a directory begins.
     pub(crate) dir_hint: u32,
     /// Clusters reserved by delayed allocation.
@@ -183,6 +185,7 @@ impl<S: Store> Fs<S> {
                 seed,
                 kept_in: [NOWHERE; 4],
                 last_goal: None,
+                wished: false,
                 dir_hint: 0,
                 reserved: 0,
                 orphan: Noted::No,
@@ -346,6 +349,7 @@ impl<S: Store> Fs<S> {
             seed: crc::inode_seed(geo.csum_seed, number, generation),
             kept_in: [NOWHERE; 4],
             last_goal: None,
+            wished: false,
             dir_hint: 0,
             reserved: 0,
             orphan: Noted::No,

@@ -105,6 +105,7 @@ impl<S: Store> Fs<S> {
             return Err(EINVAL);
         }
         inode.last_goal = Some((lblk, goal));
+        inode.wished = true;
         Ok(())
     }
 }

@@ -212,7 +212,9 @@ impl<S: Store> Fs<S> {
         }
         let records = KVec::from_slice(inode.root_node().get(RECORD..).unwrap_or(&[]), GFP_NOFS)?;
         let key = if header.entries == 0 { 0 } else { le::u32_at(&records, 0) };
-        let goal = inode.last_goal.map_or_else(|| self.default_goal(inode), |(_, block)| block);
+        // A goal that somebody asked for is one for data.
+        let last = inode.last_goal.filter(|_| !inode.wished);
+        let goal = last.map_or_else(|| self.default_goal(inode), |(_, block)| block);
         let child = Header { max: self.geo.node_max(), ..header };
         let block = self.new_node(tx, inode, goal, child, &records)?;
         let root = &mut inode.raw.block;

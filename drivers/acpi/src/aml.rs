@@ -68,23 +68,19 @@ impl Aml {
 
 /// The items in a list of resources: tag and contents. The tag of a small one, below 0x80, is without its length.
 pub(crate) fn resources(mut bytes: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
-    core::iter::from_fn(move || {
-        loop {
-            match bytes {
-                // Small ones: the length is in the low bits; 0x78 ends the list.
-                [tag, rest @ ..] if tag & 0x80 == 0 => {
-                    let (item, next) = rest.split_at_checked(usize::from(tag & 7)).filter(|_| tag & 0x78 != 0x78)?;
-                    bytes = next;
-                    return Some((tag & 0x78, item));
-                }
-                [tag, low, high, rest @ ..] => {
-                    let (item, next) = rest.split_at_checked(usize::from(u16::from_le_bytes([*low, *high])))?;
-                    bytes = next;
-                    return Some((*tag, item));
-                }
-                _ => return None,
-            }
+    core::iter::from_fn(move || match bytes {
+        // Small ones: the length is in the low bits; 0x78 ends the list.
+        [tag, rest @ ..] if tag & 0x80 == 0 => {
+            let (item, next) = rest.split_at_checked(usize::from(tag & 7)).filter(|_| tag & 0x78 != 0x78)?;
+            bytes = next;
+            Some((tag & 0x78, item))
         }
+        [tag, low, high, rest @ ..] => {
+            let (item, next) = rest.split_at_checked(usize::from(u16::from_le_bytes([*low, *high])))?;
+            bytes = next;
+            Some((*tag, item))
+        }
+        _ => None,
     })
 }
 

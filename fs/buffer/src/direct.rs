@@ -55,10 +55,13 @@ pub fn conclude(end: &mut dyn Ending, result: Result<usize>) -> Result<usize> {
     Ok(done)
 }
 
+/// What is left to do, who is told, and who does it if it sleeps.
+type Parts = (KBox<dyn Ending>, KBox<dyn IoDone>, Arc<Endings>);
+
 /// The end of a transfer that somebody is told of.
 struct Tail {
     /// Its parts; it is allocated before they are there.
-    parts: Option<(KBox<dyn Ending>, KBox<dyn IoDone>, Arc<Endings>)>,
+    parts: Option<Parts>,
     /// Pages of files that the device wrote to.
     cached: KVec<Page>,
     result: Result<usize>,

@@ -184,7 +184,7 @@ impl kallsyms::Modules for Texts {
         true
     }
 
-    fn functions(&self, index: usize, f: &mut dyn FnMut(usize, &[u8], &[u8])) -> bool {
+    fn functions(&self, index: usize, f: &mut kallsyms::Tell<'_>) -> bool {
         // The module stays in memory as long as somebody has it.
         let Some(module) = crate::registry::modules().get(index).cloned() else { return false };
         if let Some(body) = module.body() {

@@ -336,7 +336,10 @@ pub fn sys_personality(regs: &PtRegs) -> Result<usize> {
         let old = thread.process().personality.load(Ordering::Relaxed);
         if wanted != ASK {
             thread.process().personality.store(wanted, Ordering::Relaxed);
-            mm::with_current_mm(|mm| Ok(mm.set_read_implies_exec(wanted & uapi::READ_IMPLIES_EXEC != 0)))?;
+            mm::with_current_mm(|mm| {
+                mm.set_read_implies_exec(wanted & uapi::READ_IMPLIES_EXEC != 0);
+                Ok(())
+            })?;
         }
         Ok(old as usize)
     })

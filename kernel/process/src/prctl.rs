@@ -29,7 +29,10 @@ pub(crate) fn more(option: u32, regs: &PtRegs) -> Result<usize> {
             write_user(arg, &address)?;
         }
         uapi::PR_SET_THP_DISABLE if regs.arg2() == 0 && rest == 0 => {
-            mm::with_current_mm(|mm| Ok(mm.disable_huge_pages(arg != 0)))?;
+            mm::with_current_mm(|mm| {
+                mm.disable_huge_pages(arg != 0);
+                Ok(())
+            })?;
         }
         uapi::PR_GET_THP_DISABLE if arg == 0 && regs.arg2() == 0 && rest == 0 => {
             return mm::with_current_mm(|mm| Ok(usize::from(mm.huge_pages_disabled())));

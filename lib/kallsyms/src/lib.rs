@@ -11,6 +11,9 @@
 
 pub use kallsyms_table::{BLOCK_ROWS, BLOCK_SIZE, FUNCTION_SIZE, Functions, HEADER_SIZE, MAGIC, Reader, Symbol, Table};
 
+/// Is told a function: address, name, module.
+pub type Tell<'a> = dyn FnMut(usize, &[u8], &[u8]) + 'a;
+
 /// What the module loader knows of code outside the image. Any context.
 pub trait Modules: Sync {
     /// Whether `address` is in a module's code.
@@ -19,9 +22,9 @@ pub trait Modules: Sync {
     /// Calls `print` with the name of `address`, if that is in a module's code: `name+0x12/0x340 [module]`.
     fn show(&self, address: usize, print: &mut dyn FnMut(core::fmt::Arguments<'_>)) -> bool;
 
-    /// Tells `f` the functions of module number `index` in the order of their addresses: address, name, module. False: there are not so many
+    /// Tells `f` the functions of module number `index` in the order of their addresses. False: there are not so many
     /// modules. May sleep, unlike the others.
-    fn functions(&self, index: usize, f: &mut dyn FnMut(usize, &[u8], &[u8])) -> bool;
+    fn functions(&self, index: usize, f: &mut Tell<'_>) -> bool;
 }
 
 /// The module loader, when there is one.

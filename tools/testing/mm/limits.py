@@ -43,7 +43,9 @@ class Counts:
         guest.check("echo 3 >/proc/sys/vm/drop_caches")
         text = guest.check("cat /proc/meminfo /proc/sys/fs/file-nr /proc/loadavg")
         self.total = int(re.search(r"MemTotal:\s+(\d+)", text).group(1))
-        self.free = int(re.search(r"MemFree:\s+(\d+)", text).group(1))
+        # Not in use: records of memory that is used for the first time count against the total, once.
+        total, free = (int(re.search(rf"{name}:\s+(\d+)", text).group(1)) for name in ("MemTotal", "MemFree"))
+        self.free = free - total
         self.files = int(re.search(r"^(\d+)\t\d+\t\d+", text, re.M).group(1))
         self.tasks = int(re.search(r"\d+/(\d+) \d+", text).group(1))
         slabs = guest.check("cat /proc/slabinfo")

@@ -19,7 +19,7 @@ mod in_kernel {
     fn answer(mem: &RingMemory, shape: Shape, n: u16, id: u16, len: u32) {
         let places = shape.places();
         if shape.packed {
-            let flags = if n / SIZE % 2 == 0 { 0x8080u64 } else { 0 };
+            let flags = if (n / SIZE).is_multiple_of(2) { 0x8080u64 } else { 0 };
             let at = places.desc + usize::from(n % SIZE) * 16 + 8;
             return mem.0.write64(at, u64::from(len) | u64::from(id) << 32 | flags << 48);
         }

@@ -122,7 +122,7 @@ fn send(
         let until = ((u64::from(first) + u64::from(found.len.clamp(1, left))) << bits).min(end);
         let len = (until - at) as usize;
         match if write { found.allocated() } else { found.block() } {
-            Some(block) => direct.send(iter, mount.base.cache.device.sector(block) + (at % size >> 9), len)?,
+            Some(block) => direct.send(iter, mount.base.cache.device.sector(block) + ((at % size) >> 9), len)?,
             None if write => return Err(EIO),
             None => direct.zeros(iter, len)?,
         }

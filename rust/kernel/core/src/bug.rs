@@ -5,7 +5,7 @@
 //! use kernel::warn_on;
 //!
 //! fn half(number: u32) -> Result<u32> {
-//!     if warn_on!(number % 2 != 0) {
+//!     if warn_on!(!number.is_multiple_of(2)) {
 //!         return Err(EINVAL);
 //!     }
 //!     Ok(number / 2)

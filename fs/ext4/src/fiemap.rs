@@ -138,8 +138,8 @@ fn gather(inode: &Inode, start: u64, end: u64, gathered: &mut Gathered) -> Resul
     let (node, mount) = parts(inode)?;
     let tree = node.shared.tree.read();
     if tree.inode.is_inline() {
-        let flags = DATA_INLINE | NOT_ALIGNED | LAST;
-        gathered.push(Extent { logical: 0, physical: 0, length: inode.size(), flags })?;
+        let (flags, physical) = (DATA_INLINE | NOT_ALIGNED | LAST, mount.core.inline_place(&tree.inode)?);
+        gathered.push(Extent { logical: 0, physical, length: inode.size(), flags })?;
         return Ok(());
     }
     let merged = if tree.inode.uses_extents() { 0 } else { MERGED };

@@ -25,6 +25,8 @@ use crate::dir::{New, delete, put_entry};
 const PARENT: usize = 4;
 /// Position of the first stored entry in a listing: `.` and `..` come before, as if they took 12 bytes each.
 const FIRST_POS: u64 = 24;
+/// Where an inode has its blocks or the first bytes of its content (`i_block`).
+const I_BLOCK: usize = 0x28;
 
 impl<S: Store> Fs<S> {
     /// The attribute's value: what goes beyond `i_block`.
@@ -120,6 +122,12 @@ impl<S: Store> Fs<S> {
         inode.raw.block.copy_from_slice(head);
         inode.raw.flags = inode.raw.flags & !flag::EXTENTS | flag::INLINE_DATA;
         Ok(())
+    }
+
+    /// The first byte on the disk of a content in the inode, as `FIEMAP` tells it.
+    pub fn inline_place(&self, inode: &Inode) -> Result<u64> {
+        let (block, offset) = self.inode_place(inode.ino)?;
+        Ok((block << self.geo.block_bits) + (offset + I_BLOCK) as u64)
     }
 
     /// Whether the inode has room for a content of `size` bytes.

@@ -111,10 +111,16 @@ fn end_all(slot: u64) -> bool {
         }
         if start.elapsed() > HANG {
             println!("HANG slot {slot}: children of {me} do not end");
+            stacks();
             return false;
         }
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// The stacks of all tasks, in the kernel's log.
+fn stacks() {
+    let _ = std::fs::write("/proc/sysrq-trigger", "t");
 }
 
 fn report_hang(slot: u64, pid: i32, progress: &Progress) {
@@ -125,8 +131,7 @@ fn report_hang(slot: u64, pid: i32, progress: &Progress) {
             println!("{name}: {}", text.replace('\n', "; "));
         }
     }
-    // The stacks of all tasks, in the kernel's log.
-    let _ = std::fs::write("/proc/sysrq-trigger", "t");
+    stacks();
 }
 
 /// Waits for a round's process, nudging it along. False if it hangs.

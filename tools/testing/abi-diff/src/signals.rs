@@ -190,6 +190,8 @@ fn told_of_stop(s: &mut Seq, before: usize) {
 /// A child that ends, stops or goes on; it is waited for.
 fn child(s: &mut Seq) {
     let what = s.pick(&[libc::SIGKILL, libc::SIGTERM, libc::SIGSEGV, libc::SIGSTOP, 0, 7]);
+    // Before it is there: it may run first, and have told of its stop when `fork` returns.
+    let handlers = LOGGED.load(Relaxed);
     let pid = s.quiet(libc::SYS_fork, &[]);
     if pid == 0 {
         let me = raw(libc::SYS_getpid, &[]) as u64;
@@ -204,7 +206,6 @@ fn child(s: &mut Seq) {
         }
         raw(libc::SYS_exit_group, &[what as u64 + 1]);
     }
-    let handlers = LOGGED.load(Relaxed);
     for options in
         [libc::WEXITED | libc::WSTOPPED | libc::WNOWAIT, libc::WSTOPPED | libc::WNOHANG, libc::WEXITED | libc::WNOHANG]
     {

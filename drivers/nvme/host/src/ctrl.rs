@@ -5,10 +5,7 @@
 use crate::admin::Admin;
 use crate::command::{LIST, MAX_SECTORS, Namespace, build};
 use crate::queue::{Finished, Pair};
-use crate::spec::{
-    CC_ENABLE, CC_SHUTDOWN, CSTS_FATAL, CSTS_READY, CSTS_SHUTDOWN, CSTS_SHUTDOWN_DONE, ONCS_DSM, ONCS_WRITE_ZEROES,
-    admin, error_of, reg,
-};
+use crate::spec::{ONCS_DSM, ONCS_WRITE_ZEROES, admin, error_of, reg};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
@@ -27,8 +24,6 @@ use klog::{pr_err, pr_info, pr_warn};
 const MAX_DEPTH: u16 = 128;
 /// How often a command is sent again after resets.
 const MAX_RETRIES: u64 = 5;
-/// How long a controller may take to write its cache at the end (Linux's `shutdown_timeout`).
-const SHUTDOWN_NS: u64 = 5_000_000_000;
 /// Commands that are ended at once.
 const BATCH: usize = 16;
 
@@ -56,13 +51,13 @@ struct Interrupts {
 }
 
 /// A controller.
-struct Ctrl {
-    name: KString,
-    device: Arc<PciDevice>,
-    regs: Arc<MmioRegion>,
-    cap: u64,
+pub(crate) struct Ctrl {
+    pub(crate) name: KString,
+    pub(crate) device: Arc<PciDevice>,
+    pub(crate) regs: Arc<MmioRegion>,
+    pub(crate) cap: u64,
     depth: u16,
-    admin: Mutex<Admin>,
+    pub(crate) admin: Mutex<Admin>,
     queues: SetOnce<KVec<IoQueue>>,
     /// Until it is removed.
     interrupts: Mutex<Option<Interrupts>>,
@@ -74,7 +69,7 @@ struct Ctrl {
     index: Mutex<Option<Id>>,
     /// Commands wait until it is started again.
     resetting: AtomicBool,
-    dead: AtomicBool,
+    pub(crate) dead: AtomicBool,
     last_reset: AtomicU64,
     /// Resets it.
     broken: SetOnce<Arc<Work>>,
@@ -88,27 +83,7 @@ static NUMBERS: Ida = Ida::new();
 pub(crate) static ALIVE: Alive = Alive::new();
 
 /// A controller while a driver is bound to its function; dropped, it stops.
-pub(crate) struct Bound(Arc<Ctrl>);
-
-impl Bound {
-    /// Tells the controller that its power goes (NVM Express Base Specification 2.0, 3.6.1), and waits for it. May sleep.
-    pub(crate) fn shut_down(&self) {
-        let ctrl = &*self.0;
-        // No reset meanwhile.
-        let _admin = ctrl.admin.lock();
-        if ctrl.dead.load(SeqCst) || !ctrl.device.is_present() {
-            return;
-        }
-        ctrl.regs.write32(reg::CC, CC_ENABLE | CC_SHUTDOWN);
-        let deadline = ktime::now_ns().saturating_add(SHUTDOWN_NS);
-        while ctrl.regs.read32(reg::CSTS) & CSTS_SHUTDOWN != CSTS_SHUTDOWN_DONE {
-            if ktime::now_ns() > deadline {
-                return pr_warn!("nvme {}: Device shutdown incomplete; abort shutdown", ctrl.name);
-            }
-            ktime::sleep_ns(1_000_000);
-        }
-    }
-}
+pub(crate) struct Bound(pub(crate) Arc<Ctrl>);
 
 impl Drop for Bound {
     fn drop(&mut self) {
@@ -230,46 +205,6 @@ impl Ctrl {
 
     fn queues(&self) -> &[IoQueue] {
         self.queues.get().map_or(&[], |queues| queues)
-    }
-
-    /// Waits until the controller says that it is ready, or that it is not. ENODEV, ETIMEDOUT. May sleep.
-    fn wait_ready(&self, ready: bool) -> Result {
-        let limit = (self.cap >> 24 & 0xff).max(1) * 500_000_000;
-        let deadline = ktime::now_ns().saturating_add(limit);
-        loop {
-            let status = self.regs.read32(reg::CSTS);
-            if status == u32::MAX || ready && status & CSTS_FATAL != 0 {
-                return Err(ENODEV);
-            }
-            if (status & CSTS_READY != 0) == ready {
-                return Ok(());
-            }
-            if ktime::now_ns() > deadline {
-                return Err(ETIMEDOUT);
-            }
-            ktime::sleep_ns(1_000_000);
-        }
-    }
-
-    /// Stops it: it touches no memory any more. May sleep.
-    fn disable(&self) -> Result {
-        self.regs.write32(reg::CC, 0);
-        self.wait_ready(false)
-    }
-
-    /// Starts it with empty administrative rings. May sleep.
-    fn enable(&self, admin: &Admin) -> Result {
-        self.disable()?;
-        while admin.pair.take_back().is_some() {}
-        admin.pair.restart();
-        let (sq, cq) = admin.pair.addresses();
-        self.regs.write32(reg::AQA, Admin::attributes());
-        for (at, value) in [(reg::ASQ, sq), (reg::ACQ, cq)] {
-            self.regs.write32(at, value as u32);
-            self.regs.write32(at + 4, (value >> 32) as u32);
-        }
-        self.regs.write32(reg::CC, CC_ENABLE);
-        self.wait_ready(true)
     }
 
     fn identify(&self, admin: &Admin) -> Result<Identity> {

@@ -9,9 +9,10 @@
 //! | `command` | a request as a command, with its list of pages |
 //! | `admin` | the administrative rings: one command at a time |
 //! | `ctrl` | a controller: starting, namespaces, reset after a time-out, removal |
+//! | `power` | its registers for that: on, off, shut down |
 //!
-//! Locks: a controller's `admin` mutex around starting, resetting and administrative commands; its `shown` and `interrupts`, and the numbers of controllers, taken alone; each queue's spin lock (interrupts
-//! off); requests are ended without it. Source: NVM Express Base Specification 2.0, NVM Command Set Specification 1.0.
+//! Locks: a controller's `admin` mutex around starting, resetting and administrative commands; its `shown` and `interrupts`, and the
+//! numbers of controllers, taken alone; each queue's spin lock (interrupts off); requests are ended without it. Source: NVM Express Base Specification 2.0, NVM Command Set Specification 1.0.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -20,6 +21,7 @@
 mod admin;
 mod command;
 mod ctrl;
+mod power;
 mod queue;
 mod spec;
 

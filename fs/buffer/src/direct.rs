@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Transfers between a program's own pages and a device, past any cache: bios are made of the pages behind the program's memory, which
-//! are held until the device is done; the kernel's own memory goes through pages of the transfer's. The submitter waits for the end ([`Direct::wait`]), or goes on and somebody is told
+//! are held until the device is done. The submitter waits for the end ([`Direct::wait`]), or goes on and somebody is told
 //! ([`Direct::submit`]). For device files and for files of file systems on devices (`O_DIRECT`).
+//!
+//! The kernel's own memory (a loop device's) need not be pages: its bytes go through pages of the transfer's, and the submitter waits
+//! ([`Direct::wait_into`]). Those are had without reclaim's writing, which may wait for that loop device.
 //!
 //! What is left to do at the end and may sleep (marking blocks written, dropping cached pages that are old now, waiting for stable
 //! storage) is an [`Ending`]; a worker of the device does it ([`Endings`]). All transfers that ended meanwhile are settled before the
@@ -431,8 +434,8 @@ impl<'a> Direct<'a> {
         Ok(done)
     }
 
-    /// Goes on without the caller, who gave a program's memory: when all is done, `end` does what is left, in a worker of `queue` if it sleeps, and `done` is told. If
-    /// it is done already that happens here, so the caller holds no locks.
+    /// Goes on without the caller, who gave a program's memory: when all is done, `end` does what is left, in a worker of `queue` if it
+    /// sleeps, and `done` is told. If it is done already that happens here, so the caller holds no locks.
     pub fn submit(mut self, end: KBox<dyn Ending>, done: KBox<dyn IoDone>, queue: &Arc<Endings>) {
         let Some(mut tail) = self.tail.take() else {
             // Made for a waiter.

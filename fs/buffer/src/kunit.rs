@@ -6,15 +6,17 @@ use macros::kunit_tests;
 #[kunit_tests(buffer)]
 mod in_kernel {
     use crate::bios;
+    use crate::direct::Direct;
     use crate::{Claim, DeviceCache};
     use block::testing::RamDisk;
     use block::*;
     use core::sync::atomic::Ordering::SeqCst;
     use errno::{Result, code::*};
     use kalloc::flags::GFP_KERNEL;
-    use kalloc::{Arc, KBox};
+    use kalloc::{Arc, KBox, KVec};
     use mm::{Mapping, MappingOps, ReadRun, Readahead, WriteControl, WriteRun};
     use mm_alloc::PAGE_SIZE;
+    use vfs::IovIter;
 
     const PAGES: usize = 512;
 
@@ -316,6 +318,46 @@ mod in_kernel {
             assert_eq!((new(0), new(1), new(3)), (Ok(false), Ok(true), Ok(false)));
             file.write_and_wait(0, u64::MAX)?;
             assert_eq!(ram.pages.get(3).map_or(0, |page| page.read_u64(8)), u64::from_le_bytes([7; 8]));
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn memory_of_the_kernels_own_is_read_and_written_directly() -> Result {
+        with_disk(|ram, bdev, _| {
+            // Two pages, a hole, a page and a part; the file ends within the last sector.
+            let (hole, most) = (PAGE_SIZE + 512, 4 * PAGE_SIZE + 1000);
+            let mut bytes = KVec::from_elem(0xffu8, 5 * PAGE_SIZE, GFP_KERNEL)?;
+            let mut to = IovIter::kernel_dest(&mut bytes);
+            let mut direct = Direct::new(bdev, false, false, most, false)?;
+            direct.send(&mut to, 8, 2 * PAGE_SIZE)?;
+            direct.zeros(&mut to, hole)?;
+            direct.send(&mut to, 32, PAGE_SIZE + 512)?;
+            assert_eq!((direct.wait_into(&mut to), to.count()), (Ok(most), 5 * PAGE_SIZE - most));
+            // An error leaves all as it is.
+            let mut direct = Direct::new(bdev, false, false, 512, false)?;
+            direct.send(&mut to, 8, 512)?;
+            direct.fail(ENOSPC);
+            assert_eq!((direct.wait_into(&mut to), to.count()), (Err(ENOSPC), 5 * PAGE_SIZE - most));
+            let at = |offset: usize| bytes.get(offset).copied();
+            let after = 2 * PAGE_SIZE + hole;
+            assert_eq!((at(0), at(PAGE_SIZE), at(after), at(after + PAGE_SIZE)), (Some(1), Some(2), Some(4), Some(5)));
+            assert!(bytes.iter().skip(2 * PAGE_SIZE).take(hole).all(|byte| *byte == 0));
+            assert_eq!((at(most - 1), at(most), at(5 * PAGE_SIZE - 1)), (Some(0), Some(0xff), Some(0xff)));
+
+            let bytes = KVec::from_elem(7u8, PAGE_SIZE + 512, GFP_KERNEL)?;
+            let mut from = IovIter::kernel_source(&bytes);
+            let mut direct = Direct::new(bdev, true, false, bytes.len(), false)?;
+            direct.send(&mut from, 80, PAGE_SIZE)?;
+            assert_eq!(from.count(), 512);
+            direct.send(&mut from, 88, 512)?;
+            assert_eq!((direct.send(&mut from, 89, 512), direct.wait()), (Err(EFAULT), Ok(PAGE_SIZE + 512)));
+            let on_disk = |page: usize, offset: usize| ram.pages.get(page).map_or(0, |page| page.read_u64(offset));
+            let sevens = u64::from_le_bytes([7; 8]);
+            assert_eq!(
+                [on_disk(10, 0), on_disk(10, 4088), on_disk(11, 504), on_disk(11, 512)],
+                [sevens, sevens, sevens, 0]
+            );
             Ok(())
         })
     }

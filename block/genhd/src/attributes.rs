@@ -90,8 +90,8 @@ fn disk(dir: &Arc<Node>, bdev: &Arc<BlockDevice>) -> Result {
     attr(dir, "diskseq", move |out| seq_print!(out, "{seq}\n"))?;
     dir.dir_or_new(b"slaves")?;
     // No driver tells of media that come and go, nor has a list of bad blocks.
-    attr(dir, "events", |out| out.put(b"\n"))?;
-    attr(dir, "events_async", |out| out.put(b"\n"))?;
+    attr(dir, "events", |_| Ok(()))?;
+    attr(dir, "events_async", |_| Ok(()))?;
     attr_rw(dir, "events_poll_msecs", |out| seq_print!(out, "-1\n"), |_| Err(ENODEV))?;
     attr_rw(dir, "badblocks", |out| out.put(b"\n"), |_| Err(ENXIO))?;
     if disk.ops().serial(&disk).is_some() {

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `/sys/class/bdi/MAJOR:MINOR`: what the page cache does for a disk. Source: Linux's `Documentation/ABI/testing/sysfs-class-bdi`.
 
-use crate::live;
-use crate::queue::setting;
-use block::{BlockDevice, Gendisk};
+use crate::queue::{read_ahead, setting};
+use block::BlockDevice;
 use errno::Result;
 use kalloc::Arc;
 use kalloc::KString;
 use kalloc::flags::GFP_KERNEL;
+use sysfs::Node;
 use sysfs::uevent::Action;
-use sysfs::{Node, attr};
-use vfs::seq_print;
 
 fn number(bdev: &BlockDevice) -> Result<KString> {
     let dev = bdev.dev();
@@ -27,16 +25,7 @@ pub(crate) fn add(home: &Arc<Node>, whole: &BlockDevice) -> Result {
     class.link(name.as_bytes(), &dir)?;
     home.link(b"bdi", &dir)?;
     sysfs::uevent::file(&dir, "bdi", |_| Ok(()))?;
-    setting(
-        &dir,
-        disk,
-        "read_ahead_kb",
-        |disk| disk.read_ahead_kb().into(),
-        |disk, kb| {
-            disk.set_read_ahead_kb(u32::try_from(kb)?);
-            Ok(())
-        },
-    )?;
+    read_ahead(&dir, disk)?;
     setting(
         &dir,
         disk,
@@ -51,11 +40,8 @@ pub(crate) fn add(home: &Arc<Node>, whole: &BlockDevice) -> Result {
         |disk| disk.dirty().get().1.into(),
         |disk, n| disk.dirty().set_max(u32::try_from(n)?),
     )?;
-    let disk = live(disk);
-    attr(&dir, "stable_pages_required", move |out| {
-        let disk: Arc<Gendisk> = disk()?;
-        seq_print!(out, "{}\n", u8::from(disk.limits().stable_writes))
-    })?;
+    // As Linux, whose answer is in `queue/stable_writes` now.
+    sysfs::constant(&dir, "stable_pages_required", "0")?;
     sysfs::uevent::emit(Action::Add, &dir, "bdi", |_| Ok(()));
     Ok(())
 }

@@ -100,34 +100,37 @@ fn set_discard_max(disk: &Gendisk, bytes: u64) -> Result {
     disk.update_limits(|limits| limits.max_discard_sectors = new)
 }
 
+fn set_read_ahead_kb(disk: &Gendisk, kb: u64) -> Result {
+    disk.set_read_ahead_kb(u32::try_from(kb)?);
+    Ok(())
+}
+
+/// `read_ahead_kb`, here and in the directory of `bdi`.
+pub(crate) fn read_ahead(dir: &Arc<Node>, disk: &Arc<Gendisk>) -> Result {
+    setting(dir, disk, "read_ahead_kb", |disk| disk.read_ahead_kb().into(), set_read_ahead_kb)
+}
+
 fn writable(dir: &Arc<Node>, disk: &Arc<Gendisk>) -> Result {
-    setting(
-        dir,
-        disk,
-        "read_ahead_kb",
-        |disk| disk.read_ahead_kb().into(),
-        |disk, kb| {
-            disk.set_read_ahead_kb(u32::try_from(kb)?);
-            Ok(())
-        },
-    )?;
-    setting(dir, disk, "max_sectors_kb", |disk| (disk.limits().max_sectors / 2).into(), set_max_sectors_kb)?;
-    let discard = |disk: &Gendisk| u64::from(disk.limits().max_discard_sectors) << 9;
-    setting(dir, disk, "discard_max_bytes", discard, set_discard_max)?;
-    setting(
-        dir,
-        disk,
-        "rotational",
-        |disk| flag(disk.limits().rotational),
-        |disk, on| disk.update_limits(|limits| limits.rotational = on != 0),
-    )?;
-    setting(
-        dir,
-        disk,
-        "add_random",
-        |disk| flag(disk.limits().add_random),
-        |disk, on| disk.update_limits(|limits| limits.add_random = on != 0),
-    )?;
+    type Get = fn(&Gendisk) -> u64;
+    type Set = fn(&Gendisk, u64) -> Result;
+    let names: [(&str, Get, Set); 4] = [
+        ("max_sectors_kb", |disk| (disk.limits().max_sectors / 2).into(), set_max_sectors_kb),
+        ("discard_max_bytes", |disk| u64::from(disk.limits().max_discard_sectors) << 9, set_discard_max),
+        (
+            "rotational",
+            |disk| flag(disk.limits().rotational),
+            |disk, on| disk.update_limits(|l| l.rotational = on != 0),
+        ),
+        (
+            "add_random",
+            |disk| flag(disk.limits().add_random),
+            |disk, on| disk.update_limits(|l| l.add_random = on != 0),
+        ),
+    ];
+    read_ahead(dir, disk)?;
+    for (name, get, set) in names {
+        setting(dir, disk, name, get, set)?;
+    }
     let (d, s) = (live(disk), live(disk));
     attr_rw(
         dir,

@@ -76,10 +76,8 @@ pub(crate) fn ioctl(handle: &BdevHandle, cmd: u32, arg: usize) -> Result<usize> 
         cmd if cmd == BLKREPORTZONE || ZONE_REQUESTS.contains(&cmd) => {
             return Err(if arg == 0 { EINVAL } else { ENOTTY });
         }
-        // No driver has any; a partition is not asked.
-        cmd if PR_REQUESTS.contains(&cmd) => {
-            return Err(if bdev.is_partition() || !write && !capable(CAP_SYS_ADMIN) { EPERM } else { EOPNOTSUPP });
-        }
+        // No driver has any.
+        cmd if PR_REQUESTS.contains(&cmd) => return Err(if capable(CAP_SYS_ADMIN) { EOPNOTSUPP } else { EPERM }),
         BLKRAGET | BLKFRAGET if arg == 0 => return Err(EINVAL),
         BLKRAGET | BLKFRAGET => put_user(arg, u64::from(disk.read_ahead_kb()) * KB_SECTORS)?,
         BLKRASET | BLKFRASET => {

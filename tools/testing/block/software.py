@@ -85,7 +85,7 @@ def null(guest, _):
 
 
 def shown(guest, _):
-    """What sysfs says of hardware queues and of the disk's part of the page cache; requests for zones and reservations that no disk has."""
+    """What sysfs says of hardware queues and of the disk's part of the page cache."""
     guest.check("insmod /null_blk.ko gb=1 submit_queues=2 hw_queue_depth=16")
     disk = "/sys/block/nullb0"
     want("mq", guest.check(f"cat {disk}/mq/0/nr_tags {disk}/mq/1/nr_reserved_tags {disk}/mq/0/cpu_list {disk}/mq/1/cpu_list").split(), ["16", "0", "0", "1"])

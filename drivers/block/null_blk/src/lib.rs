@@ -42,6 +42,7 @@ module! {
         virt_boundary: bool {
             default: false,
             description: "Require a virtual boundary for the device. Default: False",
+            permissions: 0o444,
         },
         max_sectors: u32 {
             default: 0,

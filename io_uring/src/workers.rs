@@ -55,7 +55,8 @@ struct Slot {
 }
 
 impl Slot {
-    /// Interrupts what it does. It looks for signals before it takes another request, so that none but this one is interrupted. The lock is held.
+    /// Interrupts what it does. It looks for signals between the end of that and taking another request, so that none but this one is
+    /// interrupted. The lock is held.
     fn interrupt(&self) {
         if let Some(task) = self.task.as_ref().filter(|_| self.does.is_some()).and_then(WeakArc::upgrade) {
             task.set_flags(TaskFlags::SIGPENDING);
@@ -193,6 +194,13 @@ impl Workers {
         waiting.map(|waiting| waiting.request)
     }
 
+    /// Worker `id` has done what it did: from here on nobody interrupts it for that.
+    fn did(&self, id: u64) {
+        if let Some(slot) = self.state.lock().slot(id) {
+            slot.does = None;
+        }
+    }
+
     fn has(&self, whose: &Whose) -> bool {
         self.state.lock().first(whose).is_some()
     }
@@ -304,6 +312,7 @@ fn run(ring: &Arc<Ring>, id: u64, whose: &Whose) {
         }
         if let Some(request) = workers.next(id, whose) {
             go_on(request);
+            workers.did(id);
             ring.drop_spent();
             continue;
         }

@@ -248,16 +248,16 @@ def table(results, only=None):
 BEGIN, END = "<!-- bench: begin (written by `make bench-docs`) -->", "<!-- bench: end -->"
 
 
-def insert(path, text):
+def insert(path, text, begin=BEGIN, end=END):
     """Replaces what stands between the marks in the Markdown file `path` by `text`."""
     with open(path) as f:
         whole = f.read()
-    head, found, rest = whole.partition(BEGIN)
-    _, closed, tail = rest.partition(END)
+    head, found, rest = whole.partition(begin)
+    _, closed, tail = rest.partition(end)
     if not found or not closed:
-        raise SystemExit(f"bench: {path} has no place for the table: {BEGIN} ... {END}")
+        raise SystemExit(f"bench: {path} has no place for the table: {begin} ... {end}")
     with open(path, "w") as f:
-        f.write(f"{head}{BEGIN}\n{text}\n{END}{tail}")
+        f.write(f"{head}{begin}\n{text}\n{end}{tail}")
 
 
 def mean(results):

@@ -15,7 +15,9 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.dirname(HERE))
+for place in (os.path.dirname(HERE), HERE):
+    sys.path.insert(0, place)
+import bench  # noqa: E402
 from guest import debian, programs  # noqa: E402
 
 BEGIN, END = "<!-- modules: begin (written by tools/testing/bench/modules.py) -->", "<!-- modules: end -->"
@@ -63,13 +65,7 @@ def main():
     text = table(ours(os.path.abspath(os.environ.get("KBUILD_OUTPUT") or programs.SRCTREE)), debians())
     print(text)
     if args.write:
-        with open(args.write) as f:
-            head, found, rest = f.read().partition(BEGIN)
-        _, closed, tail = rest.partition(END)
-        if not found or not closed:
-            raise SystemExit(f"{args.write} has no place for the table: {BEGIN} ... {END}")
-        with open(args.write, "w") as f:
-            f.write(f"{head}{BEGIN}\n{text}\n{END}{tail}")
+        bench.insert(args.write, text, BEGIN, END)
 
 
 if __name__ == "__main__":

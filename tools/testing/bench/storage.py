@@ -239,17 +239,6 @@ def instructions(args, work, size):
     return {row: (value, ours[row], ours[row] / value) for row, value in linux.items() if row in ours}
 
 
-def insert(path, text):
-    """Replaces what stands between the marks of the page."""
-    with open(path) as f:
-        head, found, rest = f.read().partition(BEGIN)
-    _, closed, tail = rest.partition(END)
-    if not found or not closed:
-        raise SystemExit(f"{path} has no place for the tables: {BEGIN} ... {END}")
-    with open(path, "w") as f:
-        f.write(f"{head}{BEGIN}\n{text}\n{END}{tail}")
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kernel", help="our kernel, a release one (default: what make built)")
@@ -296,7 +285,7 @@ def main():
     with open(os.path.join(bench.BUILD, "storage.json"), "w") as f:
         json.dump(figures, f, indent=1)
     if args.write:
-        insert(args.write, text)
+        bench.insert(args.write, text, BEGIN, END)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ random, read and written, buffered and direct, depth 1 and 32, one job and four)
 ext4 scale from 1 to 4 CPUs.
 
 By the wall clock the two kernels boot in turn, each pair gives a ratio, and the table shows the median of the ratios: above 1 is faster for
-what is measured in a second, below 1 for what takes time. Without --full everything is smaller and measured once: less than ten minutes on two
-quiet cores. --write FILE puts the tables into FILE (Documentation/storage.md) between its marks.
+what is measured in a second, below 1 for what takes time. Without --full everything is smaller and measured once.
+--write FILE puts the tables into FILE (Documentation/storage.md) between its marks.
 """
 
 import argparse

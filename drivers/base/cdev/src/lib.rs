@@ -119,7 +119,7 @@ pub struct Device {
 
 impl Device {
     /// Shows device `minor` of a region, with its node (permissions 0600); `parent`: where in `/sys` the device is that it belongs to,
-    /// empty if to none (`devices/virtual`).    /// `EEXIST`. May sleep.
+    /// empty if to none (`devices/virtual`). `EEXIST`. May sleep.
     pub fn new(region: &Region, minor: u32, class: &'static str, name: &str, parent: &str) -> Result<Self> {
         let (name, parent) = (KString::from_str(name, GFP_KERNEL)?, KString::from_str(parent, GFP_KERNEL)?);
         let dev = Dev::new(region.major, minor);

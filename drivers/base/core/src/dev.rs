@@ -332,11 +332,6 @@ impl Device {
         Ok(self.resources.lock().push(resource, GFP_KERNEL)?)
     }
 
-    /// Whether a `T` is kept. May sleep.
-    pub fn has_resource<T: 'static>(&self) -> bool {
-        self.resources.lock().iter().any(|resource| (**resource).is::<T>())
-    }
-
     /// Calls `f` with the `T` that is kept, if one is. May sleep; `f` keeps and takes nothing.
     pub fn with_resource<T: 'static, R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
         let resources = self.resources.lock();

@@ -51,7 +51,7 @@ fn split(word: &[u8]) -> (&[u8], Option<&[u8]>) {
 
 /// Whether a switch's text means yes. (As on Linux, any other text than those for no.)
 fn is_yes(text: Option<&[u8]>) -> bool {
-    !matches!(text, Some([b'n' | b'N' | b'f' | b'F' | b'0', ..] | [b'o' | b'O', b'f' | b'F', ..]))
+    text.is_none_or(|text| cmdline::kstrtobool(text).unwrap_or(true))
 }
 
 /// Sets `params` of `module` as `text` says. Names that nobody knows are reported and ignored; the first value that a parameter

@@ -286,11 +286,7 @@ pub(crate) fn remove(module: &Arc<Module>) {
 
 /// Sets `module.async_probe` from a text; none is the same as 1. `EINVAL`.
 pub fn set_async_probe(text: Option<&[u8]>) -> Result {
-    device::set_modules_probe_beside(match text {
-        None | Some([b'y' | b'Y' | b't' | b'T' | b'1', ..] | [b'o' | b'O', b'n' | b'N', ..]) => true,
-        Some([b'n' | b'N' | b'f' | b'F' | b'0', ..] | [b'o' | b'O', b'f' | b'F', ..]) => false,
-        Some(_) => return Err(EINVAL),
-    });
+    device::set_modules_probe_beside(text.map_or(Ok(true), cmdline::kstrtobool)?);
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! Signatures of modules: whether a file is what somebody whose key the kernel knows has signed. Without `CONFIG_MODULE_SIG`
 //! nothing is looked at. Source: Linux's `Documentation/admin-guide/module-signing.rst`.
 
+use cmdline::kstrtobool;
 use core::sync::atomic::{AtomicBool, Ordering};
 use errno::{Result, code::*};
 
@@ -15,11 +16,7 @@ pub(crate) fn is_enforced() -> bool {
 
 /// Sets `module.sig_enforce` from a text; none is the same as 1. `EINVAL`, `EROFS` to take it back.
 pub fn set_enforced(text: Option<&[u8]>) -> Result {
-    let value = match text {
-        None | Some([b'y' | b'Y' | b't' | b'T' | b'1', ..] | [b'o' | b'O', b'n' | b'N', ..]) => true,
-        Some([b'n' | b'N' | b'f' | b'F' | b'0', ..] | [b'o' | b'O', b'f' | b'F', ..]) => false,
-        Some(_) => return Err(EINVAL),
-    };
+    let value = text.map_or(Ok(true), kstrtobool)?;
     if !value && is_enforced() {
         return Err(EROFS);
     }

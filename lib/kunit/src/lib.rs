@@ -3,8 +3,8 @@
 //!
 //! A suite is written with `#[macros::kunit_tests(name)]`; the linker gathers all of them between
 //! `__start_kunit_test_suites` and `__stop_kunit_test_suites` (section `.kunit_test_suites`). `init` calls [`run_all`]
-//! late in boot, in a kernel thread; the loader calls [`run_of_module`] for those that a module has. Tests run one at a time. The state of the running test is a few atomics, so an
-//! assertion may be made in any context. No locks.
+//! late in boot, in a kernel thread; the loader calls [`run_of_module`] for those that a module has. Tests run one at
+//! a time. The state of the running test is a few atomics, so an assertion may be made in any context. No locks.
 //!
 //! What holds the suites together, and the unsafe code that it takes, is in `lib/kunit/suites`.
 

@@ -9,6 +9,7 @@ use kernel::configfs::{AttributeOperations, Group, GroupOperations, Subsystem, c
 use kernel::new_mutex;
 use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
+use kernel::str::CString;
 use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::{ArcBorrow, Mutex};
 
@@ -72,26 +73,8 @@ impl AttributeOperations<0> for Root {
     type Data = Root;
 
     fn show(root: &Root, page: &mut [u8; PAGE_SIZE]) -> Result<usize> {
-        let mut digits = [0u8; 16];
-        let len = number(root.made.load(Relaxed), &mut digits)?;
-        show(page, digits.get(..len).ok_or(EINVAL)?)
+        show(page, CString::try_from_fmt(fmt!("{}", root.made.load(Relaxed)))?.to_bytes())
     }
-}
-
-/// A number as text; how many bytes it has.
-fn number(value: u32, out: &mut [u8; 16]) -> Result<usize> {
-    let mut left = value;
-    let mut len = 0;
-    loop {
-        *out.get_mut(len).ok_or(EINVAL)? = b'0' + (left % 10) as u8;
-        len += 1;
-        left /= 10;
-        if left == 0 {
-            break;
-        }
-    }
-    out.get_mut(..len).ok_or(EINVAL)?.reverse();
-    Ok(len)
 }
 
 #[vtable]
@@ -120,9 +103,8 @@ impl AttributeOperations<1> for Greeting {
     type Data = Greeting;
 
     fn show(greeting: &Greeting, page: &mut [u8; PAGE_SIZE]) -> Result<usize> {
-        let mut digits = [0u8; 16];
-        let len = number(greeting.text.lock().len() as u32, &mut digits)?;
-        show(page, digits.get(..len).ok_or(EINVAL)?)
+        let len = greeting.text.lock().len();
+        show(page, CString::try_from_fmt(fmt!("{}", len))?.to_bytes())
     }
 }
 

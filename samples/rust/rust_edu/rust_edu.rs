@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A driver for QEMU's `edu` device (`-device edu`), built as code outside of the tree is: memory, a message with a handler and its thread, and
-//! transfers to and from memory. The device inverts what is written to one register, raises its interrupt when another is written, and
-//! has 4 KB of its own that it fills from memory and empties to it. Source: QEMU's `docs/specs/edu.rst`.
+//! A driver for QEMU's `edu` device (`-device edu`), built as code outside of the tree is: memory, a message with a handler and its
+//! thread, and transfers to and from memory. The device inverts what is written to one register, raises its interrupt when another is
+//! written, and has 4 KB of its own that it fills from memory and empties to it. Source: QEMU's `docs/specs/edu.rst`.
 //!
-//! (Rust-for-Linux's `request_threaded_irq` and `dma_set_coherent_mask` are unsafe: what they ask for is said where they are called. Modules
-//! in the tree forbid unsafe code, so this is none of them.)
+//! (Rust-for-Linux's `request_threaded_irq` and `dma_set_coherent_mask` are unsafe: what they ask for is said where they are called.
+//! Modules in the tree forbid unsafe code, so this is none of them.)
 
 use kernel::{
     device::Core,

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Builds the Rust test programs of tools/testing as static executables, and says where build output goes."""
+"""Builds the Rust test programs of tools/testing as static executables, and modules; says where build output goes."""
 
 import os
+import shutil
 import subprocess
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -44,3 +45,20 @@ def build(package):
     if done.returncode:
         raise SystemExit(f"cannot build {package}:\n{done.stdout}")
     return os.path.join(target, TARGET, "release")
+
+
+def make(*arguments):
+    """The tree's make, as if it were not called from one; what became of it, with what it said."""
+    drop = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "M", "O", "KBUILD_OUTPUT")
+    env = {name: value for name, value in os.environ.items() if name not in drop}
+    return subprocess.run(["make", "-C", SRCTREE, *arguments], env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def modules(source, work, objtree):
+    """`make M=` in a copy of the directory `source` of the tree, which is below `work`; where the modules are."""
+    directory = os.path.join(work, os.path.basename(source))
+    shutil.copytree(os.path.join(SRCTREE, source), directory)
+    done = make(f"O={objtree}", f"M={directory}", "modules")
+    if done.returncode:
+        raise SystemExit(done.stdout)
+    return directory

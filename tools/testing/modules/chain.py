@@ -416,8 +416,8 @@ def main():
             guest.expect("@READY@", 90)
             # busybox's shell has applets of these names, which it takes whatever PATH says.
             guest.check("; ".join(f'{tool}() {{ /kmod/{tool} "$@"; }}' for tool in TOOLS))
-            tests = [nothing_yet, coldplug, file_systems, again_and_again, schedulers, scsi, scsi_again, generator, clock, keyboard, console, directory,
-                     devices, drivers_go, healthy]
+            tests = [nothing_yet, coldplug, file_systems, again_and_again, schedulers, scsi, scsi_again, generator, clock, keyboard,
+                     console, directory, devices, drivers_go, healthy]
             for at, test in enumerate(tests):
                 try:
                     test(guest)

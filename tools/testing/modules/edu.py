@@ -7,8 +7,6 @@ transfers; bound and unbound many times without anything left (interrupts, memor
 import argparse
 import os
 import re
-import shutil
-import subprocess
 import sys
 import tempfile
 
@@ -17,18 +15,6 @@ sys.path.insert(0, os.path.dirname(HERE))
 from guest import Guest, GuestError, Report, image, no_complaint, programs  # noqa: E402
 
 APPEND = "console=ttyS0 quiet panic=-1"
-
-
-def build(work, top):
-    """`make M=`; the module."""
-    directory = os.path.join(work, "rust_edu")
-    shutil.copytree(os.path.join(programs.SRCTREE, "samples/rust/rust_edu"), directory)
-    env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "M", "O", "KBUILD_OUTPUT")}
-    done = subprocess.run(["make", "-C", programs.SRCTREE, f"O={top}", f"M={directory}", "modules"], env=env, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if done.returncode:
-        raise SystemExit(done.stdout)
-    return os.path.join(directory, "rust_edu.ko")
 
 
 def probe(guest, _):
@@ -79,8 +65,8 @@ def main():
     args = parser.parse_args()
     report = Report()
     with tempfile.TemporaryDirectory(prefix="edu-") as work:
-        cpio = image.base()
-        cpio.file("rust_edu.ko", src=build(work, os.path.abspath(top)), mode=0o644)
+        cpio, built = image.base(), programs.modules("samples/rust/rust_edu", work, os.path.abspath(top))
+        cpio.file("rust_edu.ko", src=os.path.join(built, "rust_edu.ko"), mode=0o644)
         initrd = os.path.join(work, "initrd")
         cpio.write(initrd)
         with Guest(args.vmlinux, initrd, APPEND, cpus=args.cpus, limit=500, extra=["-device", "edu"], log=args.log) as guest:

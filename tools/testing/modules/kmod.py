@@ -28,9 +28,7 @@ TOOLS = ("modprobe", "modinfo", "lsmod", "insmod", "rmmod", "depmod")
 
 def install(work, top):
     """`make modules_install` into a directory; the release."""
-    env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "KBUILD_OUTPUT", "O")}
-    done = subprocess.run(["make", "-C", programs.SRCTREE, f"O={top}", f"INSTALL_MOD_PATH={work}", "INSTALL_MOD_STRIP=1",
-                           "modules_install"], env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    done = programs.make(f"O={top}", f"INSTALL_MOD_PATH={work}", "INSTALL_MOD_STRIP=1", "modules_install")
     if done.returncode:
         raise SystemExit(done.stdout)
     release = os.listdir(os.path.join(work, "lib/modules"))[0]

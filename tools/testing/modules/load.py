@@ -26,18 +26,6 @@ VERSIONS, VERMAGIC, COMPRESSED = 1, 2, 4
 PACKERS = {"gz": ("gzip", "-9"), "xz": ("xz", "--check=crc32"), "zst": ("zstd", "-q")}
 
 
-def build(work, top):
-    """`make M=`; the directory with the modules."""
-    directory = os.path.join(work, "init")
-    shutil.copytree(os.path.join(HERE, "init"), directory)
-    env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "M", "O", "KBUILD_OUTPUT")}
-    done = subprocess.run(["make", "-C", programs.SRCTREE, f"O={top}", f"M={directory}", "modules"], env=env, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if done.returncode:
-        raise SystemExit(done.stdout)
-    return directory
-
-
 def pack(path):
     """The compressed forms of a file: {ending: bytes}."""
     return {ending: subprocess.run([*command, "-c", path], stdout=subprocess.PIPE, check=True).stdout
@@ -148,7 +136,7 @@ def main():
         files = {"vermagic.ko": good[:at] + b"9" + good[at + 1:], "versions.ko": bytes(versions)}
         for ending, data in pack(signed).items():
             files.update({f"minimal.{ending}": data, f"cut.{ending}": data[:len(data) // 2]})
-        built = build(work, os.path.abspath(top))
+        built = programs.modules("tools/testing/modules/init", work, os.path.abspath(top))
         cpio = image.base()
         cpio.file("bin/finit", src=program, mode=0o755)
         cpio.file("plain.ko", src=plain, mode=0o644)

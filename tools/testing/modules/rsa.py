@@ -41,10 +41,8 @@ def build(top):
     lines += ["# CONFIG_BLK_DEV_RAM is not set\n", "# CONFIG_BLK_DEV_NULL_BLK is not set\n"]
     with open(os.path.join(other, ".config"), "w") as f:
         f.writelines(lines)
-    env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "M", "O", "KBUILD_OUTPUT")}
     for target in ("olddefconfig", "modules"):
-        done = subprocess.run(["make", "-C", programs.SRCTREE, f"O={other}", target], env=env, text=True, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT)
+        done = programs.make(f"O={other}", target)
         if done.returncode:
             raise SystemExit(done.stdout)
     return other

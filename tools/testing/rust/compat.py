@@ -48,9 +48,7 @@ def build(rung, tree, work, objtree):
     root = os.path.basename(rung.files[0]).removesuffix(".rs")
     with open(os.path.join(directory, "Makefile"), "w") as f:
         f.write(f"obj-m := {rung.name}.o\n" + (f"{rung.name}-y := {root}.o\n" if root != rung.name else ""))
-    env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "M", "O", "KBUILD_OUTPUT")}
-    done = subprocess.run(["make", "-C", programs.SRCTREE, f"O={objtree}", f"M={directory}", "modules"], env=env, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    done = programs.make(f"O={objtree}", f"M={directory}", "modules")
     result.ko = os.path.join(directory, rung.name + ".ko")
     result.compiles = done.returncode == 0 and os.path.exists(result.ko)
     if not result.compiles:
@@ -101,6 +99,16 @@ def run(guest, result):
     no_complaint(guest)
 
 
+def counted(number, noun):
+    """`1 name`, `2 names`."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def wanting(result):
+    """What keeps a module from being compiled."""
+    return f"{counted(len(result.missing), 'name')} missing, {counted(result.errors, 'error')}"
+
+
 def word(value):
     return {True: "yes", False: "no", None: "-"}[value]
 
@@ -112,7 +120,7 @@ def modules_part(tree, results):
              "| rung | module | lines | compiles | loads | transcript | |", "|---|---|---|---|---|---|---|"]
     for r in results:
         size = sum(len(open(os.path.join(tree, name)).readlines()) for name in r.rung.files)
-        note = r.rung.note if r.compiles else f"{len(r.missing)} names missing, {r.errors} errors"
+        note = r.rung.note if r.compiles else wanting(r)
         lines.append(f"| {r.rung.number} | {r.rung.name} | {size} | {word(r.compiles)} | {word(r.loads)} | {word(r.same)} | {note} |")
     return lines
 
@@ -170,7 +178,7 @@ def main():
             if r.compiles or r.rung.number <= DONE and not r.rung.later or args.only:
                 report.add(f"{r.rung.name}: compiles", r.compiles, r.why)
             else:
-                print(f"        {r.rung.name}: {r.errors} errors, {len(r.missing)} names missing: {', '.join(sorted(r.missing))[:300]}")
+                print(f"        {r.rung.name}: {wanting(r)}: {', '.join(sorted(r.missing))[:300]}")
         loadable = [r for r in results if r.compiles and r.rung.load]
         if loadable:
             cpio = image.base()

@@ -43,7 +43,7 @@ class Counts:
         guest.check("echo 3 >/proc/sys/vm/drop_caches")
         text = guest.check("cat /proc/meminfo /proc/sys/fs/file-nr /proc/loadavg")
         self.total = int(re.search(r"MemTotal:\s+(\d+)", text).group(1))
-        # Not in use: records of memory that is used for the first time count against the total, once.
+        # Less the total: records of memory that is used for the first time count against that, once.
         total, free = (int(re.search(rf"{name}:\s+(\d+)", text).group(1)) for name in ("MemTotal", "MemFree"))
         self.free = free - total
         self.files = int(re.search(r"^(\d+)\t\d+\t\d+", text, re.M).group(1))
@@ -55,7 +55,7 @@ class Counts:
         """What is in use now and was not `before`, as text; nothing if it is within the bounds."""
         wrong = []
         if before.free - self.free > self.total // 100:
-            wrong.append(f"memory: {before.free} kB free before, {self.free} kB after")
+            wrong.append(f"memory: {-before.free} kB in use before, {-self.free} kB after")
         if self.files - before.files > FILES:
             wrong.append(f"files: {before.files} before, {self.files} after")
         if self.tasks - before.tasks > TASKS:

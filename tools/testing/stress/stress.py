@@ -73,11 +73,11 @@ def make_image(path):
 
 
 def free_kb(g):
-    """Free memory now, when what is freed late has been, without caches of names."""
+    """What is free less what there is, when what is freed late has been, without caches of names."""
     g.check("echo 3 >/proc/sys/vm/drop_caches")
     last = -(1 << 40)
     for _ in range(10):
-        # What is not in use: the records of memory that is used for the first time count against the total, once.
+        # The records of memory that is used for the first time count against the total, once.
         total, free = re.search(r"MemTotal:\s+(\d+).*?MemFree:\s+(\d+)", g.check("cat /proc/meminfo"), re.S).groups()
         now = int(free) - int(total)
         if now <= last:
@@ -134,7 +134,7 @@ def run(kernel, append, initrd, classes, seconds, cpus, memory, report):
                     report.add(f"{name} ({cpus} CPUs, {seconds} s, {lost:+} kB)", not wrong, "\n".join(wrong))
                 name = "memory"
                 lost = first - free_kb(g)
-                report.add("memory after all classes", lost <= total // 100, 
+                report.add("memory after all classes", lost <= total // 100,
                            "\n".join([f"{lost} kB of {total} kB are missing; at first:"] + at_first + ["now:"] + held(g)))
         except GuestError as why:
             report.fail(f"{name} ({cpus} CPUs, {seconds} s)", why)

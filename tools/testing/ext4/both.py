@@ -13,7 +13,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 sys.path.insert(0, HERE)
-import disks  # noqa: E402
+import images  # noqa: E402
 import tools  # noqa: E402
 from guest import Guest, GuestError, Report, debian, programs  # noqa: E402
 
@@ -126,7 +126,7 @@ def boot(args, linux, initrd, path, out, script):
     end = text.find(b"@END@")
     if end < 0:
         raise GuestError("the listing has no end")
-    disks.check(path, args.log if args.external else None)
+    images.check(path, args.log if args.external else None)
     # Directories are listed in any order.
     return sorted(text[:end].decode(errors="replace").splitlines())
 
@@ -162,10 +162,10 @@ def row(args, name, first_linux, initrds, work):
     args.env = (f"FILES={args.files} LAST={last} EXTENTS={int(extents)} EA={int('ea_inode' in options)} PROJECTS={int(projects)} "
                 f"QUOTAS={int(projects)} LSATTR={'-p' if projects else ''}")
     args.env += f" BIG={args.small_files if args.big else 0}"
-    disks.make(path, (2000 if args.big else 400) << 20, options.split())
+    images.make(path, (2000 if args.big else 400) << 20, options.split())
     args.external = "journal_path" in more
     if args.external:
-        disks.external_log(path, args.log)
+        images.external_log(path, args.log)
     who = {True: "Linux", False: "Rideau"}
     filled = boot(args, first_linux, initrds[first_linux], path, out, "fill.sh")
     seen = boot(args, not first_linux, initrds[not first_linux], path, out, None)

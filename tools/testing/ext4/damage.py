@@ -17,7 +17,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 sys.path.insert(0, HERE)
-import disks  # noqa: E402
+import images  # noqa: E402
 import tools  # noqa: E402
 from guest import Guest, GuestError, Report, debian, programs  # noqa: E402
 
@@ -50,12 +50,12 @@ def replayed(path, work):
         for number in blocks.split():
             image.seek(int(number) * BLOCK)
             out.write(image.read(BLOCK))
-    disks.tool("debugfs", "-w", "-f", "-", path, stdin=f"jo\njw -b {blocks.replace(' ', ',')} {data}\njc\n")
+    images.tool("debugfs", "-w", "-f", "-", path, stdin=f"jo\njw -b {blocks.replace(' ', ',')} {data}\njc\n")
 
 
 def places(path, image):
     """Where metadata is, by kind: [blocks]."""
-    groups = disks.tool("dumpe2fs", path)
+    groups = images.tool("dumpe2fs", path)
     table = [int(number) for number in re.search(r"Inode table at (\d+)-(\d+)", groups).groups()]
     bitmaps = [int(number) for number in re.findall(r"[Bb]itmap at (\d+)", groups)]
     inodes = range(table[0], min(table[1], table[0] + 24) + 1)
@@ -94,7 +94,7 @@ def changes(rng, image, kinds):
 
 def panics(args, initrd, path):
     """The root directory has a wrong checksum: with `errors=panic` the machine stops when somebody reads it."""
-    block = int(disks.tool("debugfs", "-R", "blocks <2>", path).splitlines()[-1].split()[0])
+    block = int(images.tool("debugfs", "-R", "blocks <2>", path).splitlines()[-1].split()[0])
     with open(path, "r+b") as f:
         f.seek(block * 1024 + 1000)
         f.write(b"damaged")
@@ -165,13 +165,13 @@ def main():
     rng = random.Random(args.seed)
     with tempfile.TemporaryDirectory(prefix="damage-") as work:
         source = os.path.join(work, "source")
-        disks.populate(source, files=10, many=40, largest=70000)
+        images.populate(source, files=10, many=40, largest=70000)
         sound, disk, cases = (os.path.join(work, name) for name in ("sound", "disk", "cases"))
         images = []
         with open(sound, "wb") as out:
             for number, (options, dirty) in enumerate(KINDS):
                 path = os.path.join(work, f"sound{number}")
-                disks.make(path, SIZE, options, source)
+                images.make(path, SIZE, options, source)
                 if dirty:
                     replayed(path, work)
                 with open(path, "rb") as f:

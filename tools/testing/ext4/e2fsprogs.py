@@ -13,7 +13,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 sys.path.insert(0, HERE)
-import disks  # noqa: E402
+import images  # noqa: E402
 import tools  # noqa: E402
 from guest import Guest, GuestError, Report, debian, programs  # noqa: E402
 
@@ -425,7 +425,7 @@ def main():
             if guest.alive():
                 guest.run("cd /; umount /mnt; sync", args.step)
         try:
-            disks.check(path)
+            images.check(path)
             report.ok("e2fsck on the host")
         except RuntimeError as error:
             report.fail("e2fsck on the host", error)

@@ -15,7 +15,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 sys.path.insert(0, HERE)
-import disks  # noqa: E402
+import images  # noqa: E402
 import tools  # noqa: E402
 from guest import Guest, GuestError, Report, debian, programs  # noqa: E402
 
@@ -142,7 +142,7 @@ def replay(args, initrd, path, wanted, options):
         raise GuestError(f"another tree ({options}): " + " | ".join(differ))
     if complaint:
         raise GuestError(f"the kernel says: {complaint.group(0)}")
-    disks.check(path)
+    images.check(path)
 
 
 def main():
@@ -170,7 +170,7 @@ def main():
             if args.only and name not in args.only:
                 continue
             try:
-                disks.make(left, 96 << 20, [*options.split(), *FAST])
+                images.make(left, 96 << 20, [*options.split(), *FAST])
                 made, wanted = fill(args, initrds[True], left)
                 if args.keep:
                     shutil.copyfile(left, os.path.join(args.keep, name))

@@ -13,7 +13,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 sys.path.insert(0, HERE)
-import disks  # noqa: E402
+import images  # noqa: E402
 import tools  # noqa: E402
 from guest import Guest, GuestError, Report, debian, programs  # noqa: E402
 
@@ -41,10 +41,10 @@ class Bench:
             for number in range(60):
                 with open(os.path.join(source, f"file{number}"), "wb") as f:
                     f.write(bytes([number]) * 65536)
-        disks.make(self.path, size, options, source)
+        images.make(self.path, size, options, source)
 
     def debugfs(self, request):
-        return disks.tool("debugfs", "-R", request, self.path)
+        return images.tool("debugfs", "-R", request, self.path)
 
     def boot(self, rules=()):
         """A machine with the image, and blkdebug's `rules`: (event, block of 4 KiB)."""
@@ -85,7 +85,7 @@ def data(bench):
         guest.check("head -c 4096 /mnt/file8 >/mnt/new && sync && grep ' /mnt ' /proc/mounts | grep -q ' rw,'", 60)
         guest.run("umount /mnt", 60)
         complain(guest)
-    disks.check(bench.path)
+    images.check(bench.path)
 
 
 def inodes(bench, policy):
@@ -128,7 +128,7 @@ def log(bench):
         guest.check("cmp /mnt/file3 /mnt/file3", 60)
         guest.run("umount /mnt", 60)
         complain(guest)
-    disks.recover(bench.path)
+    images.recover(bench.path)
 
 
 # Writers until the disk is full; what each was told was written is there, in the cache and on the disk.
@@ -174,7 +174,7 @@ def full(bench, options):
         if abs(int(after) - int(before)) > 2:
             raise GuestError(f"{before} blocks were free, {after} are")
         guest.check("umount /mnt", 60)
-    disks.check(bench.path)
+    images.check(bench.path)
     return "; ".join(said)
 
 

@@ -12,7 +12,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 sys.path.insert(0, HERE)
-import disks  # noqa: E402
+import images  # noqa: E402
 import tools  # noqa: E402
 from guest import Guest, GuestError, Report, debian, programs  # noqa: E402
 
@@ -85,8 +85,8 @@ def row(guest, args, index, name, kind, path, expected, work):
         guest.check(command, args.step)
     seen = sorted(guest.check(LIST, args.step).split("\n")[:-1])
     guest.check(f"cd / && umount /mnt/{name}", args.step)
-    disks.check(path)
-    after = disks.dumped(path, work)
+    images.check(path)
+    after = images.dumped(path, work)
     if after != seen:
         differ = sorted(set(after) ^ set(seen))
         raise GuestError(f"the host reads another tree: {differ[:4]}")
@@ -102,7 +102,7 @@ def row(guest, args, index, name, kind, path, expected, work):
 
 def refused(args, initrd, path, feature, says):
     """A feature that is not there: the mount fails, and the log says why."""
-    disks.make(path, 32 << 20, ["-t", "ext4", "-O", feature])
+    images.make(path, 32 << 20, ["-t", "ext4", "-O", feature])
     drive = ("-drive", f"file={path},format=raw,if=none,id=d0,cache=writeback", "-device", "virtio-blk-pci,drive=d0")
     with Guest(args.kernel, initrd, APPEND, memory=256, cpus=args.cpus, limit=args.limit, extra=drive) as guest:
         guest.expect("@READY@", args.limit)
@@ -124,8 +124,8 @@ def main():
     report = Report()
     with tempfile.TemporaryDirectory(prefix="ext4-") as work:
         source = os.path.join(work, "source")
-        disks.populate(source)
-        expected = disks.tree(source)
+        images.populate(source)
+        expected = images.tree(source)
         initrd = os.path.join(work, "initrd")
         tools.base(linux=args.linux).write(initrd)
         for name, kind, options in ROWS:
@@ -133,7 +133,7 @@ def main():
                 continue
             path = os.path.join(work, name)
             try:
-                disks.make(path, 96 << 20, options, source)
+                images.make(path, 96 << 20, options, source)
                 drive = ("-drive", f"file={path},format=raw,if=none,id=d0,cache=writeback",
                          "-device", "virtio-blk-pci,drive=d0")
                 with Guest(args.kernel, initrd, APPEND + (tools.LINUX if args.linux else ""), memory=512, cpus=args.cpus, limit=args.limit, extra=drive) as guest:

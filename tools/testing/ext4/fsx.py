@@ -15,7 +15,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 sys.path.insert(0, HERE)
-import disks  # noqa: E402
+import images  # noqa: E402
 import tools  # noqa: E402
 from guest import Guest, GuestError, Report, debian, programs  # noqa: E402
 
@@ -45,7 +45,7 @@ SHORT = ["default", "1k", "full"]
 
 def broken(path, work):
     """QEMU's name for the disk with some blocks that cannot be written, among those that files will get."""
-    text = disks.tool("dumpe2fs", path)
+    text = images.tool("dumpe2fs", path)
     free = [int(number) for span in re.findall(r"Free blocks: (.+)$", text, re.M) for number in re.findall(r"\d+", span.split("-")[0])]
     ends = [int(number) for number in re.findall(r"-(\d+)", " ".join(re.findall(r"Free blocks: (.+)$", text, re.M)))]
     first, last = min(free), max(ends)
@@ -127,7 +127,7 @@ def main():
         drives = []
         for number, (name, _, options, _, size, trouble) in enumerate(row for row in ROWS if row[0] in args.rows):
             path = os.path.join(work, name)
-            disks.make(path, size << 20, options.split())
+            images.make(path, size << 20, options.split())
             file = broken(path, work) if trouble == "eio" else path
             drives += ["-drive", f"file={file},format=raw,if=none,id=d{number},cache=unsafe,rerror=report,werror=report",
                        "-device", f"virtio-blk-pci,drive=d{number}"]
@@ -152,9 +152,9 @@ def main():
             trouble = next(row[5] for row in ROWS if row[0] == name)
             try:
                 if trouble == "eio":
-                    disks.tool("e2fsck", "-fy", os.path.join(work, name), codes=(0, 1))
+                    images.tool("e2fsck", "-fy", os.path.join(work, name), codes=(0, 1))
                 if not report.failed:
-                    disks.check(os.path.join(work, name))
+                    images.check(os.path.join(work, name))
                     report.ok(f"e2fsck: {name}")
             except RuntimeError as error:
                 report.fail(f"e2fsck: {name}", error)

@@ -13,7 +13,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 sys.path.insert(0, HERE)
-import disks  # noqa: E402
+import images  # noqa: E402
 import tools  # noqa: E402
 from guest import Guest, GuestError, Report, debian, programs  # noqa: E402
 
@@ -106,7 +106,7 @@ def main():
         cpio = tools.base(("filefrag", "e2freefrag", "xfs_io"), linux=args.linux)
         cpio.file("bin/e4place", src=os.path.join(programs.build("e4place"), "e4place"), mode=0o755)
         cpio.write(initrd)
-        disks.make(disk, 48 << 20, ["-t", "ext4", "-b", "4096", "-J", "size=4"])
+        images.make(disk, 48 << 20, ["-t", "ext4", "-b", "4096", "-J", "size=4"])
         extra = ["-drive", f"file={disk},format=raw,if=none,id=d0,cache=unsafe", "-device", "virtio-blk-pci,drive=d0"]
         append = APPEND + (tools.LINUX if args.linux else "")
         with Guest(kernel, initrd, append, cpus=2, memory=384, limit=args.limit, extra=extra) as guest:
@@ -131,7 +131,7 @@ def main():
             if found:
                 report.fail("messages", GuestError(found.group(0)))
         try:
-            disks.check(disk)
+            images.check(disk)
             report.ok("e2fsck")
         except RuntimeError as error:
             report.fail("e2fsck", error)

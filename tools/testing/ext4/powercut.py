@@ -15,7 +15,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 sys.path.insert(0, HERE)
-import disks  # noqa: E402
+import images  # noqa: E402
 from guest import Guest, GuestError, Report, debian, image, programs  # noqa: E402
 
 APPEND = "console=ttyS0 loglevel=4 panic=-1"
@@ -53,10 +53,10 @@ def cut(args, rng, path, start, seconds, initrd):
 
 
 def verify(path, kept, work):
-    disks.check(path)
+    images.check(path)
     for name, md5 in kept.items():
         out = os.path.join(work, "kept")
-        disks.tool("debugfs", "-R", f"dump /{name} {out}", path)
+        images.tool("debugfs", "-R", f"dump /{name} {out}", path)
         import hashlib
         with open(out, "rb") as f:
             found = hashlib.md5(f.read()).hexdigest()
@@ -84,7 +84,7 @@ def main():
         cpio.file("load", LOAD)
         cpio.write(initrd)
         path = os.path.join(work, "image")
-        disks.make(path, 64 << 20, args.mke2fs.split())
+        images.make(path, 64 << 20, args.mke2fs.split())
         start = 0
         for number in range(args.cuts):
             try:
@@ -97,7 +97,7 @@ def main():
                         guest.check("mount -t ext4 /dev/vda /mnt", 60)
                         guest.check("ls -lR /mnt >/dev/null && umount /mnt", 60)
                 else:
-                    disks.recover(path)
+                    images.recover(path)
                 verify(path, kept, work)
                 report.ok(f"cut {number}: {len(kept)} files kept, recovered by {'the kernel' if number % 2 else 'e2fsck'}")
             except (GuestError, RuntimeError) as error:

@@ -18,7 +18,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 sys.path.insert(0, HERE)
-import disks  # noqa: E402
+import images  # noqa: E402
 import nbd  # noqa: E402
 import tools  # noqa: E402
 from guest import Guest, GuestError, GuestTimeout, Report, debian, programs  # noqa: E402
@@ -51,7 +51,7 @@ def record(args, work, initrd, options, mount):
     with open(path, "wb") as f:
         for _ in range(args.size):
             f.write(os.urandom(1 << 20))
-    disks.tool("mke2fs", "-q", "-F", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0", *options.split(), path)
+    images.tool("mke2fs", "-q", "-F", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0", *options.split(), path)
     shutil.copyfile(path, before)
     with open(marks, "wb") as f:
         f.truncate(1 << 20)
@@ -130,7 +130,7 @@ def look(args, path, kept, work):
     top, names = os.path.join(work, "dump"), os.path.join(work, "kept")
     shutil.rmtree(top, ignore_errors=True)
     os.makedirs(top)
-    disks.tool("debugfs", "-R", f"rdump / {top}", path)
+    images.tool("debugfs", "-R", f"rdump / {top}", path)
     list_of(kept, names)
     done = subprocess.run([os.path.join(args.built, "cutload"), f"dir={top}", f"check={names}"], stdout=subprocess.PIPE, text=True)
     if done.returncode:
@@ -138,12 +138,12 @@ def look(args, path, kept, work):
 
 
 def by_e2fsck(args, path, kept, work):
-    disks.tool("e2fsck", "-E", "journal_only", "-y", path, codes=(0, 1))
+    images.tool("e2fsck", "-E", "journal_only", "-y", path, codes=(0, 1))
     # Orphans; with what it says it would have to repair more.
-    said = disks.tool("e2fsck", "-p", path, codes=(0, 1))
+    said = images.tool("e2fsck", "-p", path, codes=(0, 1))
     if "with errors" in said:
         raise RuntimeError(said)
-    disks.check(path)
+    images.check(path)
     look(args, path, kept, work)
 
 
@@ -181,7 +181,7 @@ def by_kernel(args, batch, work, report):
                 guest.check("umount /mnt", 120)
                 if COMPLAINT.search(guest.text):
                     raise GuestError(COMPLAINT.search(guest.text)[0])
-                disks.check(path)
+                images.check(path)
                 look(args, path, kept, work)
                 args.recovered += 1
             except GuestTimeout as error:

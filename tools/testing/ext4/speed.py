@@ -12,7 +12,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 sys.path.insert(0, HERE)
-import disks  # noqa: E402
+import images  # noqa: E402
 import tools  # noqa: E402
 from guest import Guest, GuestError, debian, programs  # noqa: E402
 
@@ -24,7 +24,7 @@ ROWS = ["stat_deep", "create_unlink", "mkdir_rmdir", "rename", "readdir_64", "re
 def measure(args, kernel, linux, work):
     """{row: instructions for one operation}"""
     path, initrd = os.path.join(work, "image"), os.path.join(work, "initrd")
-    disks.make(path, 128 << 20, ["-t", "ext4", "-E", "lazy_itable_init=0"])
+    images.make(path, 128 << 20, ["-t", "ext4", "-E", "lazy_itable_init=0"])
     cpio = tools.base(linux=linux)
     built = programs.build("bench")
     for name in ("bench", "tiny"):

@@ -12,14 +12,14 @@ import subprocess
 import tempfile
 
 import common
-import disks
+import images
 from common import GuestError, Report
 
 DRIVERS = ["isofs"]
 
 
 def populate(top):
-    disks.populate(top, files=40, many=200)
+    images.populate(top, files=40, many=200)
     os.remove(os.path.join(top, "longlink"))
     os.symlink("/a/../b/./" + "c/" * 60 + "end", os.path.join(top, "longlink"))
     os.mknod(os.path.join(top, "char"), 0o20640, os.makedev(5, 1))

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 
 import common
-import disks
+import images
 from common import GuestError, Report
 
 DRIVERS = ["squashfs"]
@@ -35,7 +35,7 @@ ROWS = [
 
 def populate(top):
     """A tree with all that an image can hold."""
-    disks.populate(top, files=50, many=300)
+    images.populate(top, files=50, many=300)
     for name, mode, major, minor in (("char", 0o20640, 5, 1), ("block", 0o60660, 8, 17), ("bigchar", 0o20600, 300, 70000)):
         os.mknod(os.path.join(top, name), mode, os.makedev(major, minor))
     os.mkfifo(os.path.join(top, "fifo"), 0o622)
@@ -118,7 +118,7 @@ def row(guest, args, disk):
 def damaged(args, report, work):
     """Images with bytes changed: whatever they say, the kernel goes on."""
     source = os.path.join(work, "small")
-    disks.populate(source, files=12, many=20, largest=9000)
+    images.populate(source, files=12, many=20, largest=9000)
     cpio = common.base(args.linux, DRIVERS, ["getfattr"])
     cpio.dir("images")
     rng = random.Random(args.seed)

@@ -308,7 +308,8 @@ pub enum Unmount {
     Expired,
 }
 
-/// Detaches the mount that `path` is the root of. `EBUSY`, `EINVAL`, `EAGAIN`. May sleep.
+/// Detaches the mount that `path` is the root of; the caller's own root becomes read-only instead, unless the call is to be lazy. `EBUSY`,
+/// `EINVAL`, `EAGAIN`. May sleep.
 pub fn umount(path: Path, how: Unmount) -> Result {
     if !is_mount_root(&path) {
         return Err(EINVAL);
@@ -316,11 +317,21 @@ pub fn umount(path: Path, how: Unmount) -> Result {
     check_mnt(&path.mnt)?;
     let Path { mnt, dentry } = path;
     drop(dentry);
-    let root = current_fs()?.paths()?.root.mnt.clone();
-    if mnt.parent_arc().is_none() || how == Unmount::Expired && Arc::ptr_eq(&root, &mnt) {
+    let is_root = Arc::ptr_eq(&current_fs()?.paths()?.root.mnt, &mnt);
+    if how == Unmount::Expired && is_root {
         return Err(EINVAL);
     }
-    drop(root);
+    if how == Unmount::Idle && is_root {
+        // One's own root stays, and nothing is written to it from now on.
+        let sb = &mnt.sb;
+        return match sb.flags() & uapi::MS_RDONLY {
+            0 => reconfigure(sb, sb.flags() | uapi::MS_RDONLY, b""),
+            _ => Ok(()),
+        };
+    }
+    if mnt.parent_arc().is_none() {
+        return Err(EINVAL);
+    }
     if how != Unmount::Lazy && !idle(&mnt) {
         return Err(EBUSY);
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Protection against tricks with links and files in directories that everybody may write to (`/proc/sys/fs/protected_*`,
-//! `proc(5)`). All are off until they are set, as Linux has them. Locks: none.
+//! `proc(5)`). Those of links are in force and those of files off until they are set, as Debian's kernel has them. Locks: none.
 
 use crate::inode::Inode;
 use crate::perm::{MAY_READ, MAY_WRITE, inode_permission, owner_or_capable};
@@ -9,9 +9,9 @@ use core::sync::atomic::{AtomicU8, Ordering};
 use errno::{Result, code::*};
 
 /// `protected_symlinks`: a link in a sticky directory for all is followed only by its owner, or if the directory's owner made it.
-pub static SYMLINKS: AtomicU8 = AtomicU8::new(0);
+pub static SYMLINKS: AtomicU8 = AtomicU8::new(1);
 /// `protected_hardlinks`: only who may read and write a plain file may link to it.
-pub static HARDLINKS: AtomicU8 = AtomicU8::new(0);
+pub static HARDLINKS: AtomicU8 = AtomicU8::new(1);
 /// `protected_fifos`: `O_CREAT` does not open others' FIFOs in sticky directories for all (2: or for a group).
 pub static FIFOS: AtomicU8 = AtomicU8::new(0);
 /// `protected_regular`: the same for regular files.

@@ -434,7 +434,7 @@ impl Socket for UnixSocket {
             Some(peer) => {
                 table.add(&peer.space);
                 if self.is_stream() {
-                    peer.has_room(self.limit() / 4 + 1) || peer.shut(RCV_SHUT)
+                    peer.has_room(self.limit() / 4 + 1)
                 } else {
                     own_room && self.takes_packet(peer)
                 }

@@ -339,7 +339,8 @@ impl<'a> Walker<'a> {
         }
         loop {
             if !place.inode.is_dir() {
-                return Err(ENOTDIR);
+                // Linux says so only outside of its section.
+                return Err(if self.flags & lflag::CACHED != 0 { EAGAIN } else { ENOTDIR });
             }
             may_lookup(place.inode)?;
             let key = Key::scan(text, at);

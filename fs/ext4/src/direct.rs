@@ -170,7 +170,7 @@ pub(crate) fn write(file: &File, mapping: &Arc<Mapping>, from: &mut IovIter<'_>,
         remove_privileges(inode)?;
         if at > inode.size() {
             // The rest of the last page is zeros on the disk, too.
-            crate::truncate::clear_rest(node, mount, mapping, inode.size())?;
+            crate::truncate::clear_rest(&node.shared, mapping, inode.size())?;
         }
         result = write_chunks(inode, mapping, from, &mut at, &mut done);
     }

@@ -2,7 +2,7 @@
 //! `fallocate(2)`, and `SEEK_DATA`, `SEEK_HOLE`.
 
 use crate::mounted::{Mounted, parts};
-use crate::node::{Node, to_core};
+use crate::node::{Node, Shared, to_core};
 use errno::Result;
 use errno::code::{EFBIG, EINTR, EINVAL, ENXIO, EOPNOTSUPP};
 use ext4_core::State;
@@ -90,13 +90,13 @@ fn preallocate(inode: &Inode, node: &Node, mount: &Mounted, offset: u64, end: u6
 fn zero(node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, offset: u64, end: u64) -> Result {
     let page = PAGE_SIZE as u64;
     let bits = mount.core.geo.block_bits;
-    clear(node, mount, mapping, offset, end.min(offset.next_multiple_of(page)))?;
+    clear(node, mapping, offset, end.min(offset.next_multiple_of(page)))?;
     if end > offset.next_multiple_of(page) {
-        clear(node, mount, mapping, end - end % page, end)?;
+        clear(node, mapping, end - end % page, end)?;
     }
     mapping.write_and_wait(offset, end)?;
     let _guard = mapping.invalidate_lock();
-    mapping.punch(offset, end);
+    forget(&node.shared, mapping, offset, end);
     let mut at = u32::try_from(offset.div_ceil(1 << bits)).map_err(|_| EFBIG)?;
     let to = u32::try_from(end >> bits).map_err(|_| EFBIG)?;
     while at < to {
@@ -188,14 +188,14 @@ fn punch(inode: &Inode, node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, of
         return Ok(());
     }
     let bits = mount.core.geo.block_bits;
-    clear(node, mount, mapping, offset, end.min(offset.next_multiple_of(PAGE_SIZE as u64)))?;
+    clear(node, mapping, offset, end.min(offset.next_multiple_of(PAGE_SIZE as u64)))?;
     if end > offset.next_multiple_of(PAGE_SIZE as u64) {
-        clear(node, mount, mapping, end - end % PAGE_SIZE as u64, end)?;
+        clear(node, mapping, end - end % PAGE_SIZE as u64, end)?;
     }
     // What is cached and not written would be written to blocks that are free by then.
     mapping.write_and_wait(offset, end)?;
     let _guard = mapping.invalidate_lock();
-    mapping.punch(offset, end);
+    forget(&node.shared, mapping, offset, end);
     let from = u32::try_from(offset.div_ceil(1 << bits)).map_err(|_| EFBIG)?;
     let to = u32::try_from(end >> bits).map_err(|_| EFBIG)?;
     if from >= to {
@@ -224,24 +224,68 @@ fn remove(node: &Node, mount: &Mounted, from: u32, to: u32) -> Result {
     }
 }
 
-/// Clears `from..to`, within one page, where the file has data.
-fn clear(node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, from: u64, to: u64) -> Result {
+/// Clears `from..to`, within one page, where the file has data. Unwritten blocks have some if their page does: it may not have been written yet.
+fn clear(node: &Node, mapping: &Mapping, from: u64, to: u64) -> Result {
     if from >= to {
         return Ok(());
     }
-    let block = u32::try_from(from >> mount.core.geo.block_bits).map_err(|_| EFBIG)?;
-    let has_data = {
-        let tree = node.shared.tree.read();
-        tree.delayed.look(block, 1).0 || mount.core.map(&tree.inode, block, 1)?.block().is_some()
+    let index = from / PAGE_SIZE as u64;
+    let page = match content(&node.shared, from, to)? {
+        Content::Data => mapping.get_or_read(index)?,
+        Content::InPage => match mapping.get(index) {
+            Some(page) => page,
+            None => return Ok(()),
+        },
+        Content::Zeros => return Ok(()),
     };
-    if has_data {
-        let index = from / PAGE_SIZE as u64;
-        let offset = (from % PAGE_SIZE as u64) as usize;
-        let page = mapping.get_or_read(index)?;
-        page.fill(offset, (to - from) as usize, 0)?;
-        mapping.set_dirty_range(index, &page, offset, offset + (to - from) as usize);
-    }
+    let offset = (from % PAGE_SIZE as u64) as usize;
+    let len = (to - from) as usize;
+    page.fill(offset, len, 0)?;
+    mapping.set_dirty_range(index, &page, offset, offset + len);
     Ok(())
+}
+
+/// Drops the pages of a range whose blocks go or become unwritten; the bytes at its ends were cleared. What a program stored in the end's pages since
+/// stays where it is part of a block that stays.
+fn forget(shared: &Shared, mapping: &Mapping, offset: u64, end: u64) {
+    let page = PAGE_SIZE as u64;
+    if shared.block_bits() < page.ilog2() {
+        return mapping.punch(offset, end);
+    }
+    if let Some(last) = (end / page).checked_sub(1) {
+        mapping.remove(offset.div_ceil(page), last);
+    }
+}
+
+/// Where the bytes of a few blocks are.
+pub(crate) enum Content {
+    /// On the disk, or reserved space says that they will be.
+    Data,
+    /// If anywhere, in a page that is to be written to unwritten blocks.
+    InPage,
+    /// Nowhere: they are zeros.
+    Zeros,
+}
+
+/// Where the bytes `from..to`, which are within one page, are. `EFBIG`.
+pub(crate) fn content(shared: &Shared, from: u64, to: u64) -> Result<Content> {
+    let bits = shared.block_bits();
+    let mut block = u32::try_from(from >> bits).map_err(|_| EFBIG)?;
+    let end = u32::try_from(to.div_ceil(1 << bits)).map_err(|_| EFBIG)?;
+    let mut found = Content::Zeros;
+    let tree = shared.tree.read();
+    while block < end {
+        if tree.delayed.look(block, 1).0 {
+            return Ok(Content::Data);
+        }
+        match shared.mount.core.map(&tree.inode, block, 1)?.state {
+            State::Written(_) => return Ok(Content::Data),
+            State::Unwritten(_) => found = Content::InPage,
+            State::Hole => {}
+        }
+        block += 1;
+    }
+    Ok(found)
 }
 
 /// The next data (or hole) at or after `offset`. Blocks with reserved space hold data.

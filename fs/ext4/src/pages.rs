@@ -408,6 +408,10 @@ impl MappingOps for Pages {
         shared.reserve(first, end)
     }
 
+    fn clear_behind_end(&self, mapping: &Mapping, size: u64) -> Result {
+        crate::truncate::clear_rest(&self.0, mapping, size)
+    }
+
     fn read_page(&self, _index: u64, _page: &Page) -> Result {
         // Only `read_pages` is used.
         Err(EIO)

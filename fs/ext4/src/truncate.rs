@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Changing a file's length, holes, and freeing files that are gone.
 
+use crate::fallocate::{Content, content};
 use crate::mounted::{Mounted, parts};
-use crate::node::{Node, to_core};
+use crate::node::{Node, Shared, to_core};
 use crate::options::ask;
 use errno::Result;
 use errno::code::{EINVAL, EUCLEAN};
-use ext4_core::State;
 use kalloc::Arc;
 use kernel::filesystem::mm::Mapping;
 use kernel::filesystem::mm_alloc::PAGE_SIZE;
@@ -25,7 +25,7 @@ pub(crate) fn set_size(inode: &Inode, size: u64) -> Result {
 }
 
 fn grow(inode: &Inode, node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, size: u64) -> Result {
-    clear_rest(node, mount, mapping, inode.size())?;
+    clear_rest(&node.shared, mapping, inode.size())?;
     // Zeros are added; if they do not fit into the inode, the file gets blocks.
     let leaves = {
         let tree = node.shared.tree.read();
@@ -57,30 +57,26 @@ fn grow(inode: &Inode, node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, siz
 }
 
 /// Bytes from `at` to the end of its page become zeros, if the page has data there.
-pub(crate) fn clear_rest(node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, at: u64) -> Result {
+pub(crate) fn clear_rest(shared: &Shared, mapping: &Mapping, at: u64) -> Result {
     let offset = (at % PAGE_SIZE as u64) as usize;
     if offset == 0 {
         return Ok(());
     }
-    let block = u32::try_from(at >> mount.core.geo.block_bits).map_err(|_| EINVAL)?;
-    let (delayed, written) = {
-        let tree = node.shared.tree.read();
-        let found = mount.core.map(&tree.inode, block, 1)?;
-        (tree.delayed.look(block, 1).0, matches!(found.state, State::Written(_)))
-    };
-    if !delayed && !written {
-        mapping.clear_partial(at, PAGE_SIZE - offset);
-        return Ok(());
-    }
     let index = at / PAGE_SIZE as u64;
-    let page = mapping.get_or_read(index)?;
+    let page = match content(shared, at, at + 1)? {
+        Content::Data => Some(mapping.get_or_read(index)?),
+        Content::InPage => mapping.get(index),
+        Content::Zeros => None,
+    };
     mapping.clear_partial(at, PAGE_SIZE - offset);
-    mapping.set_dirty_range(index, &page, offset, PAGE_SIZE);
+    if let Some(page) = page {
+        mapping.set_dirty_range(index, &page, offset, PAGE_SIZE);
+    }
     Ok(())
 }
 
 fn shrink(inode: &Inode, node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, size: u64) -> Result {
-    clear_rest(node, mount, mapping, size)?;
+    clear_rest(&node.shared, mapping, size)?;
     if size == 0 && mount.has(ask::AUTO_DA_ALLOC) {
         node.shared.flush_on_close.store(true, core::sync::atomic::Ordering::Release);
     }

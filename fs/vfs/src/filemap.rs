@@ -140,8 +140,7 @@ pub fn generic_write(file: &File, mapping: &Mapping, from: &mut IovIter<'_>, pos
     let mut done = 0;
     let old_size = inode.size();
     if !mapping.is_memory() && at > old_size {
-        // What a program left behind the end in mapped memory is no part of the file.
-        mapping.clear_partial(old_size, PAGE_SIZE);
+        mapping.ops().clear_behind_end(mapping, old_size)?;
     }
     while from.count() != 0 {
         match write_page(mapping, from, at) {

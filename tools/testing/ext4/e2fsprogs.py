@@ -125,6 +125,16 @@ def fallocate(run):
     run("cd / && umount /mnt && mount -t ext4 /dev/vda /mnt && cd /mnt")
     run("(head -c 3000 fb; head -c 30000 /dev/zero; tail -c +33001 fb) | cmp - fd")
     run("(head -c 5000 fb; head -c 20000 /dev/zero; tail -c +25001 fb) | cmp - fc && rm fa fc fd fe")
+    # Data that waits for its unwritten blocks while a part of it is cleared: what the disk gets is what the cache has.
+    drop = "sync && echo 3 >/proc/sys/vm/drop_caches"
+    run("xfs_io -f -c 'falloc 0 12288' -c 'pwrite -q -S 1 0 12288' -c 'fpunch 100 7000' -c 'fzero 9000 200' fa && xfs_io -f -c 'falloc 0 4096' "
+        "-c 'pwrite -q -S 1 0 4096' -c 'truncate 1000' -c 'truncate 4096' fc && cp fa /tmp/fa && cp fc /tmp/fc")
+    run("for f in fa fc; do tr -d '\\000' <$f | wc -c; done", r"^5088\s+1000$")
+    run(f"{drop} && cmp fa /tmp/fa && cmp fc /tmp/fc && rm fa fc")
+    # What a program stored behind the end is no part of the file when it grows.
+    run("xfs_io -f -c 'pwrite -q -S 1 0 1000' -c 'mmap -w 0 4096' -c 'mwrite -S 2 2000 500' -c fsync -c munmap fa")
+    run(f"{drop} && xfs_io -c 'pwrite -q -S 3 8192 10' fa && tr -d '\\000' <fa | wc -c", r"^1010$")
+    run(f"{drop} && tr -d '\\000' <fa | wc -c && rm fa", r"^1010$")
 
 
 def direct(run):

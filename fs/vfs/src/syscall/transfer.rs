@@ -139,7 +139,7 @@ pub fn sys_copy_file_range(regs: &PtRegs) -> Result<usize> {
     let given = |address: usize, file: &File| if address == 0 { Ok(file.position()) } else { user::get(address) };
     let mut from: i64 = given(regs.arg1(), &input)?;
     let mut to: i64 = given(regs.arg3(), &output)?;
-    if regs.arg5() != 0 {
+    if regs.arg5() as u32 != 0 {
         return Err(EINVAL);
     }
     remap::check_pair(&input, &output)?;

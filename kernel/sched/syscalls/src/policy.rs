@@ -179,7 +179,7 @@ fn read_attr(at: usize) -> Result<Attr> {
 pub fn sys_sched_setattr(regs: &PtRegs) -> Result<usize> {
     const UTIL_CLAMP: u64 = 0x60;
     const KNOWN: u64 = 0x7f;
-    if regs.arg1() == 0 || (regs.arg0() as i32) < 0 || regs.arg2() != 0 {
+    if regs.arg1() == 0 || (regs.arg0() as i32) < 0 || regs.arg2() as u32 != 0 {
         return Err(EINVAL);
     }
     let attr = read_attr(regs.arg1())?;
@@ -228,7 +228,7 @@ pub fn sys_sched_setattr(regs: &PtRegs) -> Result<usize> {
 /// `sched_getattr(2)`. The run time of a fair task is shown if it asked for a slice of its own.
 pub fn sys_sched_getattr(regs: &PtRegs) -> Result<usize> {
     let size = regs.arg2() as u32 as usize;
-    if regs.arg1() == 0 || (regs.arg0() as i32) < 0 || !(ATTR_SIZE_VER0..=4096).contains(&size) || regs.arg3() != 0 {
+    if regs.arg1() == 0 || (regs.arg0() as i32) < 0 || !(ATTR_SIZE_VER0..=4096).contains(&size) || regs.arg3() as u32 != 0 {
         return Err(EINVAL);
     }
     let task = target::find(regs.arg0())?;

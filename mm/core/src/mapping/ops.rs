@@ -7,6 +7,7 @@ use crate::io::{ReadRun, WriteRun};
 use errno::{Error, Result, code::*};
 use kalloc::Arc;
 use mm_alloc::Page;
+use mm_alloc::layout::PAGE_SIZE;
 
 /// Where a mapping's pages come from, and where they go.
 #[allow(unused_variables, reason = "defaults ignore their arguments")]
@@ -73,6 +74,12 @@ pub trait MappingOps: Send + Sync {
     /// A page is about to be written through a shared mapping: reserve space for it (`page_mkwrite`). Called with the `invalidate`
     /// lock held shared, without the page's lock. May sleep. ENOSPC becomes SIGBUS.
     fn make_writable(&self, index: u64) -> Result {
+        Ok(())
+    }
+    /// The file grows, and not from its end at `size` on: what a program left behind that end in mapped memory, in the end's page, is no part
+    /// of the file. The default clears it in the cache. The inode's lock is held exclusively. May sleep.
+    fn clear_behind_end(&self, mapping: &Mapping, size: u64) -> Result {
+        mapping.clear_partial(size, PAGE_SIZE);
         Ok(())
     }
     /// Memory is short and clean page `index`, locked and without other users, is to go: give up what is kept for it. `false`

@@ -70,9 +70,15 @@ impl Lanes {
             _ => model.file.read(&mut model.buffer[..length as usize], at).map(|done| {
                 if done != piece.len() || model.buffer[..done] != *piece {
                     let n = (0..done).find(|n| model.buffer[*n] != piece[*n]).unwrap_or(done);
+                    let differ = (0..done).filter(|n| model.buffer[*n] != piece[*n]).count();
+                    let show = |data: &[u8]| {
+                        data[n..(n + 16).min(done)].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+                    };
                     model.wrong(&format!(
-                        "byte {} of the shared file (read {at}+{length}, {done} bytes)",
-                        at + n as u64
+                        "byte {} of the shared file (read {at}+{length}, {done} bytes, of which {differ} differ): {} wanted {}",
+                        at + n as u64,
+                        show(&model.buffer),
+                        show(piece)
                     ));
                 }
             }),

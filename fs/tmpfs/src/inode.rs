@@ -204,8 +204,7 @@ impl InodeOps for Node {
     }
 
     fn rename(&self, rename: &Rename<'_>) -> Result {
-        if rename.flags & !(RENAME_NOREPLACE | RENAME_EXCHANGE) != 0 {
-            debug_assert!(rename.flags & RENAME_WHITEOUT != 0);
+        if rename.flags & !(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT) != 0 {
             return Err(EINVAL);
         }
         let across = !Arc::ptr_eq(rename.old_dir, rename.new_dir);
@@ -214,10 +213,14 @@ impl InodeOps for Node {
             return Ok(());
         }
         let is_dir = rename.inode.is_dir();
+        if rename.target.is_some_and(|target| target.is_dir() && target.size() != 0) {
+            return Err(ENOTEMPTY);
+        }
+        if rename.flags & RENAME_WHITEOUT != 0 {
+            // The last thing that may fail.
+            rename.whiteout.set(Some(self.add(rename.old_dir, uapi::S_IFCHR, Dev::default(), b"")?));
+        }
         if let Some(target) = rename.target {
-            if target.is_dir() && target.size() != 0 {
-                return Err(ENOTEMPTY);
-            }
             if target.is_dir() {
                 // The directory loses both its name and its own `.`.
                 target.drop_nlink();

@@ -7,7 +7,7 @@ use super::pathname::PathName;
 use super::remove::may_delete;
 use super::slow::lookup_locked;
 use super::walk::{Start, Walker};
-use crate::dcache::{self, Move};
+use crate::dcache::{self, Move, Pending};
 use crate::dentry::Dentry;
 use crate::inode::{Inode, Rename};
 use crate::mount::is_mountpoint;
@@ -15,6 +15,7 @@ use crate::name::Key;
 use crate::notify;
 use crate::path::Path;
 use crate::perm::{MAY_WRITE, inode_permission};
+use core::cell::Cell;
 use errno::{Result, code::*};
 use kalloc::Arc;
 use sync::{MutexGuard, RwWriteGuard};
@@ -149,8 +150,12 @@ impl Plan<'_> {
             Some(target) if exchange => Some(Move::prepare(target, &self.old_dir.dentry, self.old_key)?),
             _ => None,
         };
+        let whiteout = match self.flags & RENAME_WHITEOUT {
+            0 => None,
+            _ => Some(Pending::new(&self.old_dir.dentry, self.old_key, None)?),
+        };
         let victim_lock = victim.filter(|victim| victim.is_dir() && !exchange).map(|victim| victim.lock.write());
-        old_dir.ops().rename(&Rename {
+        let rename = Rename {
             old_dir,
             old_name: self.old_key.bytes,
             inode,
@@ -160,7 +165,13 @@ impl Plan<'_> {
             target: victim,
             target_place: target,
             flags: self.flags,
-        })?;
+            whiteout: Cell::new(None),
+        };
+        old_dir.ops().rename(&rename)?;
+        // Before the move, so that the old name leads somewhere all the time: who looks finds the newer entry first.
+        if let (Some(pending), Some(inode)) = (whiteout, rename.whiteout.take()) {
+            pending.commit(inode);
+        }
         match back {
             Some(back) => {
                 dcache::apply_moves([forth, back], None);

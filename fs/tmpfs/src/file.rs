@@ -10,7 +10,8 @@ use kalloc::{Arc, KVec};
 use mm::{Mapping, MappingOps, MmapRequest};
 use mm_alloc::Page;
 use mm_alloc::layout::{PAGE_SHIFT, PAGE_SIZE};
-use vfs::filemap::{generic_read, generic_write};
+use vfs::file::PushPage;
+use vfs::filemap::{generic_read, generic_splice_read, generic_write};
 use vfs::{File, FileOps, IovIter, fmode};
 
 /// Counts a file's pages against the file system's limit.
@@ -55,6 +56,10 @@ impl FileOps for RegFile {
 
     fn read(&self, file: &File, to: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
         generic_read(file, mapping(file)?, to, pos)
+    }
+
+    fn splice_read(&self, file: &File, pos: &mut i64, len: usize, push: PushPage<'_>) -> Option<Result<usize>> {
+        Some(mapping(file).and_then(|mapping| generic_splice_read(file, mapping, pos, len, push)))
     }
 
     fn write(&self, file: &File, from: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {

@@ -111,6 +111,9 @@ fn all() -> Vec<Test> {
         entropy::TESTS,
         alike::TESTS,
         alike::files::TESTS,
+        alike::pipes::TESTS,
+        alike::places::TESTS,
+        alike::signals::TESTS,
         alike::tasks::TESTS,
         limits::TESTS,
     ]

@@ -317,10 +317,16 @@ pub fn umount(path: Path, how: Unmount) -> Result {
     let Path { mnt, dentry } = path;
     drop(dentry);
     let root = current_fs()?.paths()?.root.mnt.clone();
-    if mnt.parent_arc().is_none() || how == Unmount::Expired && Arc::ptr_eq(&root, &mnt) {
+    let own_root = Arc::ptr_eq(&root, &mnt);
+    drop(root);
+    if own_root && how == Unmount::Idle {
+        // Whoever takes away what he stands on makes the file system read-only.
+        let (sb, _mounts) = (&mnt.sb, MOUNTS.lock());
+        return if sb.is_rdonly() { Ok(()) } else { reconfigure(sb, sb.flags() | uapi::MS_RDONLY, b"") };
+    }
+    if mnt.parent_arc().is_none() || how == Unmount::Expired && own_root {
         return Err(EINVAL);
     }
-    drop(root);
     if how != Unmount::Lazy && !idle(&mnt) {
         return Err(EBUSY);
     }

@@ -23,6 +23,8 @@ pub fn generic_read(file: &File, mapping: &Mapping, to: &mut IovIter<'_>, pos: &
     }
     let mut at = pos.cast_unsigned();
     let mut done = 0;
+    // At the end there is nothing to read, but the file is looked at all the same.
+    let looks = to.count() != 0 || mapping.is_memory();
     while to.count() != 0 {
         let size = mapping.size();
         if at >= size {
@@ -59,10 +61,10 @@ pub fn generic_read(file: &File, mapping: &Mapping, to: &mut IovIter<'_>, pos: &
         }
     }
     *pos = at.cast_signed();
-    if done != 0 {
-        if !mapping.is_memory() {
-            file.ra.set_prev(at - 1);
-        }
+    if done != 0 && !mapping.is_memory() {
+        file.ra.set_prev(at - 1);
+    }
+    if looks {
         file.accessed();
     }
     Ok(done)
@@ -104,11 +106,11 @@ pub fn generic_splice_read(
         }
     }
     *pos = at.cast_signed();
+    file.accessed();
     if done != 0 {
         if !mapping.is_memory() {
             file.ra.set_prev(at - 1);
         }
-        file.accessed();
         crate::notify::file_event(file, uapi::IN_ACCESS);
     }
     Ok(done)

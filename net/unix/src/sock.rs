@@ -434,7 +434,8 @@ impl Socket for UnixSocket {
             Some(peer) => {
                 table.add(&peer.space);
                 if self.is_stream() {
-                    peer.has_room(self.limit() / 4 + 1) || peer.shut(RCV_SHUT)
+                    // What was sent takes its room, even if the way is shut.
+                    peer.has_room(self.limit() / 4 + 1)
                 } else {
                     own_room && self.takes_packet(peer)
                 }

@@ -111,6 +111,7 @@ fn all() -> Vec<Test> {
         entropy::TESTS,
         alike::TESTS,
         alike::files::TESTS,
+        alike::names::TESTS,
         alike::pipes::TESTS,
         alike::places::TESTS,
         alike::signals::TESTS,

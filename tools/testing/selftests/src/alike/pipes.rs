@@ -14,6 +14,7 @@ pub const TESTS: &[Test] = &[
     ("alike.fault_takes_nothing", fault_takes_nothing),
     ("alike.hangup_per_reader", hangup_per_reader),
     ("alike.edges_of_pipes", edges_of_pipes),
+    ("alike.shut_is_full", shut_is_full),
 ];
 
 fn splice(from: i32, at: i64, to: i32, len: usize) -> Result<isize, String> {
@@ -151,5 +152,22 @@ fn edges_of_pipes() -> Outcome {
     eq!(edges()?, 0);
     close(w);
     ck!(edges()? == 1, "the last writer's end is an edge");
+    Ok(())
+}
+
+/// A stream whose way is shut is no readier for writing than before.
+fn shut_is_full() -> Outcome {
+    let mut fds = [0; 2];
+    c!(libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0, fds.as_mut_ptr()));
+    let ready = || -> Result<i16, String> {
+        let mut p = libc::pollfd { fd: fds[0], events: libc::POLLOUT, revents: 0 };
+        c!(libc::poll(&mut p, 1, 0));
+        Ok(p.revents)
+    };
+    eq!(write(fds[0], &[0; 70_000])?, 70_000);
+    c!(libc::shutdown(fds[0], libc::SHUT_WR));
+    eq!(ready()?, 0);
+    eq!(read(fds[1], 70_000)?.len(), 70_000);
+    eq!(ready()?, libc::POLLOUT);
     Ok(())
 }

@@ -10,6 +10,8 @@ pub const TESTS: &[Test] = &[
     ("alike.sendfile_overlap", sendfile_overlap),
     ("alike.failed_write_stays", failed_write_stays),
     ("alike.rename_whiteout", rename_whiteout),
+    ("alike.sealed_part", sealed_part),
+    ("alike.end_is_looked_at", end_is_looked_at),
 ];
 
 fn file(content: &[u8]) -> Result<i32, String> {
@@ -92,5 +94,34 @@ fn rename_whiteout() -> Outcome {
     c!(libc::unlink(c"m/b/c".as_ptr()));
     c!(libc::rmdir(c"m/b".as_ptr()));
     c!(libc::umount2(c"m".as_ptr(), libc::MNT_DETACH));
+    Ok(())
+}
+
+/// Of a write to a file that must not grow as many pages are written as lie within it; one of nothing is none.
+fn sealed_part() -> Outcome {
+    let fd = c!(libc::memfd_create(c"sealed".as_ptr(), libc::MFD_ALLOW_SEALING));
+    c!(libc::ftruncate(fd, 9000));
+    c!(libc::fcntl(fd, libc::F_ADD_SEALS, libc::F_SEAL_GROW));
+    let bytes = [1_u8; 20_000];
+    eq!(c!(libc::pwrite(fd, bytes.as_ptr().cast(), 20_000, 100)), 8192 - 100);
+    eq!(c!(libc::pwrite(fd, bytes.as_ptr().cast(), 9000, 0)), 9000);
+    fails!(libc::pwrite(fd, bytes.as_ptr().cast(), 1000, 8192), libc::EPERM);
+    c!(libc::fcntl(fd, libc::F_ADD_SEALS, libc::F_SEAL_WRITE));
+    eq!(c!(libc::write(fd, bytes.as_ptr().cast(), 0)), 0);
+    fails!(libc::write(fd, bytes.as_ptr().cast(), 1), libc::EPERM);
+    Ok(())
+}
+
+/// Who reads at a file's end has looked at it.
+fn end_is_looked_at() -> Outcome {
+    let fd = file(b"x")?;
+    let long_ago = libc::timespec { tv_sec: 1000, tv_nsec: 0 };
+    c!(libc::futimens(fd, [long_ago, long_ago].as_ptr()));
+    c!(libc::lseek(fd, 0, libc::SEEK_END));
+    eq!(read(fd, 10)?.len(), 0);
+    // SAFETY: a `stat` may be all zeroes.
+    let mut st: libc::stat = unsafe { core::mem::zeroed() };
+    c!(libc::fstat(fd, &mut st));
+    ck!(st.st_atime > 1000, "{}", st.st_atime);
     Ok(())
 }

@@ -11,7 +11,8 @@ use errno::code::EINVAL;
 use kalloc::Arc;
 use kernel::filesystem::mm::{Mapping, MmapRequest, WriteControl};
 use kernel::filesystem::mm_alloc::PAGE_SIZE;
-use kernel::filesystem::vfs::filemap::{generic_read, generic_write};
+use kernel::filesystem::vfs::file::PushPage;
+use kernel::filesystem::vfs::filemap::{generic_read, generic_splice_read, generic_write};
 use kernel::filesystem::vfs::kiocb::Kiocb;
 use kernel::filesystem::vfs::{File, FileOps, Inode, IovIter, fmode, idirty, iop, seek};
 
@@ -34,6 +35,16 @@ impl FileOps for RegFile {
             return direct::read(file, mapping(file)?, to, pos);
         }
         generic_read(file, mapping(file)?, to, pos)
+    }
+
+    fn splice_read(&self, file: &File, pos: &mut i64, len: usize, push: PushPage<'_>) -> Option<Result<usize>> {
+        // `read` has its errors; and what is read past the cache is not in it.
+        if !parts(file.inode()).is_ok_and(|(_, mount)| mount.base.health.usable().is_ok())
+            || file.flags().any(uapi::O_DIRECT)
+        {
+            return None;
+        }
+        Some(mapping(file).and_then(|mapping| generic_splice_read(file, mapping, pos, len, push)))
     }
 
     fn write(&self, file: &File, from: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {

@@ -7,7 +7,8 @@ use crate::node::{Node, Shared};
 use kalloc::Arc;
 use kernel::filesystem::mm::{Mapping, WriteControl, throttle::balance_dirty};
 use kernel::filesystem::mm_alloc::{PAGE_SIZE, Page};
-use kernel::filesystem::vfs::filemap::{generic_read, write_limit, write_page};
+use kernel::filesystem::vfs::file::PushPage;
+use kernel::filesystem::vfs::filemap::{generic_read, generic_splice_read, write_limit, write_page};
 use kernel::filesystem::vfs::{File, FileOps, Inode, IovIter, SuperDevice, fmode, idirty};
 use kernel::prelude::*;
 
@@ -123,6 +124,10 @@ impl FileOps for RegFile {
 
     fn read(&self, file: &File, to: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
         generic_read(file, mapping(file.inode())?, to, pos)
+    }
+
+    fn splice_read(&self, file: &File, pos: &mut i64, len: usize, push: PushPage<'_>) -> Option<Result<usize>> {
+        Some(mapping(file.inode()).and_then(|mapping| generic_splice_read(file, mapping, pos, len, push)))
     }
 
     fn write(&self, file: &File, from: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {

@@ -6,7 +6,8 @@ use crate::pages::Pages;
 use isofs_format::{DirReader, Place};
 use kalloc::{Arc, KBox};
 use kernel::filesystem::mm::Mapping;
-use kernel::filesystem::vfs::filemap::generic_read;
+use kernel::filesystem::vfs::file::PushPage;
+use kernel::filesystem::vfs::filemap::{generic_read, generic_splice_read};
 use kernel::filesystem::vfs::{
     Dev, DirContext, File, FileOps, FileType, Inode, InodeInit, InodeOps, IovIter, Kstat, Link, OpenFlags, SuperBlock,
     Timespec, fmode, iop,
@@ -156,6 +157,12 @@ impl FileOps for RegFile {
 
     fn read(&self, file: &File, to: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
         generic_read(file, file.inode().mapping().ok_or(EINVAL)?, to, pos)
+    }
+
+    fn splice_read(&self, file: &File, pos: &mut i64, len: usize, push: PushPage<'_>) -> Option<Result<usize>> {
+        Some(
+            file.inode().mapping().ok_or(EINVAL).and_then(|mapping| generic_splice_read(file, mapping, pos, len, push)),
+        )
     }
 
     fn can_poll(&self) -> bool {

@@ -36,7 +36,7 @@ struct PipeInode(Option<Arc<Pipe>>);
 impl InodeOps for PipeInode {
     fn open(&self, _: &Arc<Inode>, flags: OpenFlags) -> Result<KBox<dyn FileOps>> {
         let pipe = self.0.clone().ok_or(ENXIO)?;
-        let end = KBox::new(PipeEnd { pipe: pipe.clone(), fifo: None }, GFP_KERNEL)?;
+        let end = KBox::new(PipeEnd { pipe: pipe.clone(), fifo: None, alone_since: None }, GFP_KERNEL)?;
         crate::fifo::join(&pipe, flags)?;
         Ok(end)
     }
@@ -90,7 +90,7 @@ fn create(flags: u32) -> Result<(Arc<File>, Arc<File>)> {
         // Packets are the writer's matter.
         let kept = if access == uapi::O_WRONLY { uapi::O_NONBLOCK | uapi::O_DIRECT } else { uapi::O_NONBLOCK };
         let flags = access | flags & kept;
-        let ops = KBox::new(PipeEnd { pipe: pipe.clone(), fifo: None }, GFP_KERNEL)?;
+        let ops = KBox::new(PipeEnd { pipe: pipe.clone(), fifo: None, alone_since: None }, GFP_KERNEL)?;
         File::new(path.clone(), OpenFlags(flags), ops, Prepared::nothing())
     };
     Ok((end(uapi::O_RDONLY)?, end(uapi::O_WRONLY)?))

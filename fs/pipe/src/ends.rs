@@ -16,6 +16,9 @@ pub(crate) struct PipeEnd {
     pub(crate) pipe: Arc<Pipe>,
     /// Key of the FIFO, if it has a name.
     pub(crate) fifo: Option<usize>,
+    /// A FIFO's reader that came when nobody wrote, and did not wait: how many writers had come before. Until there is another one it is not
+    /// hung up.
+    pub(crate) alone_since: Option<u32>,
 }
 
 /// Bytes that `read` or `write` on a FIFO or pipe move at once without mixing with others' (`PIPE_BUF`).
@@ -31,9 +34,8 @@ impl PipeEnd {
             return Err(EPIPE);
         }
         let was_empty = !self.pipe.has_data();
-        let before = *done;
         let mut result = Ok(());
-        if *done == 0 && !packet {
+        if *done == 0 {
             match ring.merge(from) {
                 Ok(n) => *done += n,
                 Err(error) => result = Err(error),
@@ -47,7 +49,8 @@ impl PipeEnd {
         }
         self.pipe.publish(&ring);
         drop(ring);
-        if *done > before && (was_empty || self.pipe.polled.load(Ordering::SeqCst)) {
+        // Edge-triggered epoll hears of a write that found no room, too, as on Linux.
+        if was_empty || self.pipe.polled.load(Ordering::SeqCst) {
             self.pipe.read_wait.wake_up_poll(PollMask::IN | PollMask::RDNORM);
         }
         result?;
@@ -154,8 +157,7 @@ impl FileOps for PipeEnd {
             if self.pipe.has_data() {
                 ready |= PollMask::IN | PollMask::RDNORM;
             }
-            // A FIFO that never had a writer is not hung up.
-            let had_writer = self.pipe.writer_opens.load(Ordering::SeqCst) != 0;
+            let had_writer = self.alone_since != Some(self.pipe.writer_opens.load(Ordering::SeqCst));
             if self.pipe.writers.load(Ordering::SeqCst) == 0 && had_writer {
                 ready |= PollMask::HUP;
             }
@@ -221,10 +223,10 @@ impl FileOps for PipeEnd {
         if file.mode() & fmode::WRITE != 0 {
             self.pipe.writers.fetch_sub(1, Ordering::SeqCst);
         }
-        self.pipe.read_wait.wake_up_all();
-        self.pipe.write_wait.wake_up_all();
         let (readers, writers) = (&self.pipe.readers, &self.pipe.writers);
         if (readers.load(Ordering::SeqCst) == 0) != (writers.load(Ordering::SeqCst) == 0) {
+            self.pipe.read_wait.wake_up_all();
+            self.pipe.write_wait.wake_up_all();
             self.pipe.async_readers.kill(uapi::POLL_IN);
             self.pipe.async_writers.kill(uapi::POLL_OUT);
         }

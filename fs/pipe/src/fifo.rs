@@ -55,9 +55,12 @@ struct Opener;
 impl FifoOpen for Opener {
     fn open(&self, inode: &Arc<Inode>, flags: OpenFlags) -> Result<KBox<dyn FileOps>> {
         let (pipe, key) = get(inode)?;
-        let end = KBox::new(PipeEnd { pipe: pipe.clone(), fifo: Some(key) }, GFP_KERNEL)
+        let end = KBox::new(PipeEnd { pipe: pipe.clone(), fifo: Some(key), alone_since: None }, GFP_KERNEL)
             .map_err(errno::Error::from)
-            .and_then(|end| open_end(&pipe, flags).map(|()| end));
+            .and_then(|mut end| {
+                end.alone_since = open_end(&pipe, flags)?;
+                Ok(end)
+            });
         match end {
             Ok(end) => Ok(end),
             Err(error) => {
@@ -70,8 +73,9 @@ impl FifoOpen for Opener {
 
 fn enter(users: &AtomicU32, opens: &AtomicU32, other: &WaitQueue) {
     opens.fetch_add(1, Ordering::SeqCst);
-    users.fetch_add(1, Ordering::SeqCst);
-    other.wake_up_all();
+    if users.fetch_add(1, Ordering::SeqCst) == 0 {
+        other.wake_up_all();
+    }
 }
 
 /// One more end of a pipe that is open already: it waits for nobody.
@@ -88,14 +92,15 @@ pub(crate) fn join(pipe: &Pipe, flags: OpenFlags) -> Result {
     Ok(())
 }
 
-/// Counts the new end in and waits for the other, as the flags say.
-fn open_end(pipe: &Pipe, flags: OpenFlags) -> Result {
+/// Counts the new end in and waits for the other, as the flags say. For a reader without a writer that does not wait: how many writers there
+/// have been.
+fn open_end(pipe: &Pipe, flags: OpenFlags) -> Result<Option<u32>> {
     let nonblock = flags.any(uapi::O_NONBLOCK);
     match (flags.reads(), flags.writes()) {
         (true, true) => {
             enter(&pipe.readers, &pipe.reader_opens, &pipe.write_wait);
             enter(&pipe.writers, &pipe.writer_opens, &pipe.read_wait);
-            Ok(())
+            Ok(None)
         }
         (true, false) => {
             // Both before we are seen: a writer may come, or one that waits for us go on, and be done before we look again.
@@ -103,11 +108,12 @@ fn open_end(pipe: &Pipe, flags: OpenFlags) -> Result {
             let partner = pipe.writers.load(Ordering::SeqCst) != 0;
             enter(&pipe.readers, &pipe.reader_opens, &pipe.write_wait);
             if nonblock || partner {
-                return Ok(());
+                return Ok((!partner).then_some(seen));
             }
             let arrived =
                 || pipe.writers.load(Ordering::SeqCst) != 0 || pipe.writer_opens.load(Ordering::SeqCst) != seen;
-            pipe.read_wait.wait_interruptible(arrived).inspect_err(|_| leave(&pipe.readers, &pipe.write_wait))
+            pipe.read_wait.wait_interruptible(arrived).inspect_err(|_| leave(&pipe.readers, &pipe.write_wait))?;
+            Ok(None)
         }
         (false, true) => {
             if nonblock && pipe.readers.load(Ordering::SeqCst) == 0 {
@@ -118,11 +124,12 @@ fn open_end(pipe: &Pipe, flags: OpenFlags) -> Result {
             let partner = pipe.readers.load(Ordering::SeqCst) != 0;
             enter(&pipe.writers, &pipe.writer_opens, &pipe.read_wait);
             if partner {
-                return Ok(());
+                return Ok(None);
             }
             let arrived =
                 || pipe.readers.load(Ordering::SeqCst) != 0 || pipe.reader_opens.load(Ordering::SeqCst) != seen;
-            pipe.write_wait.wait_interruptible(arrived).inspect_err(|_| leave(&pipe.writers, &pipe.read_wait))
+            pipe.write_wait.wait_interruptible(arrived).inspect_err(|_| leave(&pipe.writers, &pipe.read_wait))?;
+            Ok(None)
         }
         (false, false) => Err(EINVAL),
     }

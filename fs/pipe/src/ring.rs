@@ -45,6 +45,8 @@ struct Buffer {
     packet: bool,
     /// The page's rest belongs to this buffer: a small write may go there.
     merge: bool,
+    /// The page was made for a pipe: no file has it.
+    own: bool,
 }
 
 /// Buffers, oldest at `head`.
@@ -205,7 +207,7 @@ impl Ring {
         if self.count == 0 {
             return;
         }
-        let buffer = self.slot(0).and_then(Option::take);
+        let buffer = self.slot(0).and_then(Option::take).filter(|buffer| buffer.own);
         self.head = self.head.wrapping_add(1) & self.slots.len().wrapping_sub(1);
         self.count -= 1;
         if self.spare.is_none() {
@@ -246,6 +248,7 @@ impl Ring {
                 len: n,
                 packet: buffer.packet,
                 merge: buffer.merge && !split,
+                own: buffer.own,
             };
             if split {
                 buffer.offset += n;
@@ -270,10 +273,9 @@ impl Ring {
             }
             let Some(Some(buffer)) = from.slot(index) else { break };
             let n = buffer.len.min(max - done);
-            // From now on neither may write into the page.
-            buffer.merge = false;
-            let (page, offset, packet) = (buffer.page.clone(), buffer.offset, buffer.packet);
-            self.push(Buffer { page, offset, len: n, packet, merge: false });
+            // A later write to the other pipe goes behind what both have.
+            let (page, offset, packet, own) = (buffer.page.clone(), buffer.offset, buffer.packet, buffer.own);
+            self.push(Buffer { page, offset, len: n, packet, merge: false, own });
             done += n;
         }
         done
@@ -308,13 +310,12 @@ impl Ring {
         while !to.is_empty() {
             let Some(buffer) = self.front() else { break };
             let want = buffer.len.min(to.count());
-            let n = to.copy_page_to_iter(&buffer.page, buffer.offset, want);
-            done += n;
-            if n < want {
-                buffer.offset += n;
-                buffer.len -= n;
+            if to.copy_page_to_iter(&buffer.page, buffer.offset, want) < want {
+                // The buffer stays whole: no part of it counts.
                 return if done == 0 { Err(EFAULT) } else { Ok(done) };
             }
+            let n = want;
+            done += n;
             let packet = packets && buffer.packet;
             buffer.offset += n;
             buffer.len -= n;
@@ -359,8 +360,14 @@ impl Ring {
             self.spare = Some(page);
             return Err(EFAULT);
         }
-        self.push(Buffer { page, offset: 0, len: n, packet, merge: !packet });
+        self.push(Buffer { page, offset: 0, len: n, packet, merge: !packet, own: true });
         Ok(n)
+    }
+
+    /// Fills one more slot, which must be free, with a part of a page of a file's. Whether there is another one.
+    pub(crate) fn share(&mut self, page: Page, offset: usize, len: usize) -> bool {
+        self.push(Buffer { page, offset, len, packet: false, merge: false, own: false });
+        !self.is_full()
     }
 
     /// No later write goes into the last page: it came whole from elsewhere.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Moving bytes between a pipe and a file, or between two pipes. Source: `splice(2)`, `tee(2)`, `vmsplice(2)`.
 //!
-//! Between pipes pages move, or are shared by both; between a pipe and a file (or a program's memory) bytes are copied, which
-//! the manual allows: the flags are hints.
+//! Between pipes pages move, or are shared by both; a file in the page cache shares its pages with a pipe. From a pipe to a file, and
+//! between a pipe and a program's memory, bytes are copied, which the manual allows: the flags are hints.
 
 use crate::ends::PipeEnd;
 use crate::ring::{Pipe, Ring};
@@ -96,10 +96,12 @@ fn between_pipes(input: &Arc<Pipe>, output: &Arc<Pipe>, len: usize, nonblock: bo
         return Err(EINVAL);
     }
     loop {
-        if !input.wait_for_data(nonblock)? {
+        let more = input.wait_for_data(nonblock)?;
+        // At the end of the input, too: no room, or no reader, is said first.
+        output.wait_for_room(nonblock)?;
+        if !more {
             return Ok(0);
         }
-        output.wait_for_room(nonblock)?;
         let done = with_both(input, output, |from, to| match take {
             true => to.move_from(from, len),
             false => to.copy_from(from, len),
@@ -115,45 +117,52 @@ fn between_pipes(input: &Arc<Pipe>, output: &Arc<Pipe>, len: usize, nonblock: bo
     }
 }
 
-/// From a file into a pipe: what one read gives, and what there is room for.
+/// Copies what one read of a file gives, or several of a regular one, into the slots of `ring` that are free.
+fn read_into(file: &File, pos: &mut i64, ring: &mut Ring, len: usize) -> Result<usize> {
+    let mut buffer = KVVec::from_elem(0u8, len.min(CHUNK), GFP_KERNEL)?;
+    let mut done = 0;
+    while done < len {
+        let want = buffer.len().min(len - done);
+        let space = buffer.get_mut(..want).ok_or(EINVAL)?;
+        let got = match vfs_read(file, &mut IovIter::kernel_dest(space), pos) {
+            Ok(got) => got,
+            Err(error) if done == 0 => return Err(error),
+            Err(_) => break,
+        };
+        let mut bytes = IovIter::kernel_source(buffer.get(..got).ok_or(EINVAL)?);
+        while !bytes.is_empty() && !ring.is_full() {
+            match ring.append(&mut bytes, false) {
+                Ok(n) => done += n,
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break,
+            }
+            ring.seal_last();
+        }
+        // Only a regular file gives more without waiting.
+        if got < want || !file.inode().is_reg() {
+            break;
+        }
+    }
+    Ok(done)
+}
+
+/// From a file into a pipe: what there is room for. Pages of the page cache are shared.
 fn from_file(file: &File, pos: &mut i64, pipe: &Pipe, len: usize, nonblock: bool) -> Result<usize> {
     loop {
         pipe.wait_for_room(nonblock)?;
         let mut ring = pipe.ring.lock();
-        let room = ring.room().saturating_mul(PAGE_SIZE);
-        if room == 0 {
+        let len = len.min(ring.room().saturating_mul(PAGE_SIZE));
+        if len == 0 {
             continue;
         }
-        let mut buffer = KVVec::from_elem(0u8, len.min(room).min(CHUNK), GFP_KERNEL)?;
-        let mut done = 0;
-        while done < len.min(room) {
-            let want = buffer.len().min(len.min(room) - done);
-            let space = buffer.get_mut(..want).ok_or(EINVAL)?;
-            let got = match vfs_read(file, &mut IovIter::kernel_dest(space), pos) {
-                Ok(got) => got,
-                Err(error) if done == 0 => return Err(error),
-                Err(_) => break,
-            };
-            let mut bytes = IovIter::kernel_source(buffer.get(..got).ok_or(EINVAL)?);
-            while !bytes.is_empty() && !ring.is_full() {
-                match ring.append(&mut bytes, false) {
-                    Ok(n) => done += n,
-                    Err(error) if done == 0 => return Err(error),
-                    Err(_) => break,
-                }
-                ring.seal_last();
-            }
-            // Only a regular file gives more without waiting.
-            if got < want || !file.inode().is_reg() {
-                break;
-            }
-        }
+        let shared = file.ops().splice_read(file, pos, len, &mut |page, offset, len| ring.share(page, offset, len));
+        let result = shared.unwrap_or_else(|| read_into(file, pos, &mut ring, len));
         pipe.publish(&ring);
         drop(ring);
-        if done > 0 {
+        if result.is_ok_and(|done| done > 0) {
             pipe.wake_readers();
         }
-        return Ok(done);
+        return result;
     }
 }
 

@@ -10,7 +10,8 @@ use kalloc::{Arc, KVec};
 use mm::{Mapping, MappingOps, MmapRequest};
 use mm_alloc::Page;
 use mm_alloc::layout::{PAGE_SHIFT, PAGE_SIZE};
-use vfs::filemap::{generic_read, generic_write};
+use vfs::file::PushPage;
+use vfs::filemap::{generic_read, generic_splice_read, generic_write, write_limit};
 use vfs::{File, FileOps, IovIter, fmode};
 
 /// Counts a file's pages against the file system's limit.
@@ -57,11 +58,15 @@ impl FileOps for RegFile {
         generic_read(file, mapping(file)?, to, pos)
     }
 
+    fn splice_read(&self, file: &File, pos: &mut i64, len: usize, push: PushPage<'_>) -> Option<Result<usize>> {
+        Some(mapping(file).and_then(|mapping| generic_splice_read(file, mapping, pos, len, push)))
+    }
+
     fn write(&self, file: &File, from: &mut IovIter<'_>, pos: &mut i64) -> Result<usize> {
         let node = node(file)?;
         let seals = node.seals();
         if seals & (uapi::F_SEAL_WRITE | uapi::F_SEAL_FUTURE_WRITE | uapi::F_SEAL_GROW) != 0 {
-            check_seals(file, seals, *pos, from.count())?;
+            check_seals(file, seals, *pos, from)?;
         }
         generic_write(file, node.mapping().ok_or(EINVAL)?, from, pos)
     }
@@ -111,14 +116,25 @@ impl FileOps for RegFile {
     }
 }
 
+/// A write to a sealed file, if there is something to write and the limits allow that: as much as comes before a page that it may not
+/// write.
 #[cold]
-fn check_seals(file: &File, seals: u32, pos: i64, count: usize) -> Result {
-    if seals & (uapi::F_SEAL_WRITE | uapi::F_SEAL_FUTURE_WRITE) != 0 {
-        return Err(EPERM);
+fn check_seals(file: &File, seals: u32, pos: i64, from: &mut IovIter<'_>) -> Result {
+    if from.count() == 0 {
+        return Ok(());
     }
     let size = file.inode().size();
     let pos = if file.appends(pos) { size } else { pos.cast_unsigned() };
-    if seals & uapi::F_SEAL_GROW != 0 && pos.saturating_add(count as u64) > size { Err(EPERM) } else { Ok(()) }
+    let count = write_limit(file.inode(), pos, from.count())?;
+    if seals & (uapi::F_SEAL_WRITE | uapi::F_SEAL_FUTURE_WRITE) != 0 {
+        return Err(EPERM);
+    }
+    if pos.saturating_add(count as u64) <= size {
+        return Ok(());
+    }
+    let within = (size & !(PAGE_SIZE as u64 - 1)).checked_sub(pos).filter(|left| *left != 0).ok_or(EPERM)?;
+    from.truncate(usize::try_from(within).unwrap_or(usize::MAX));
+    Ok(())
 }
 
 fn add_seals(file: &File, add: u32) -> Result<usize> {

@@ -4,7 +4,7 @@
 use crate::file::{Pages, RegFile};
 use crate::limits::Limits;
 use crate::xattr::Xattrs;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVec};
@@ -39,6 +39,8 @@ pub(crate) struct Node {
     xattrs: Xattrs,
     /// `FS_*_FL`.
     flags: AtomicU32,
+    /// Counted in `limits.nameless`.
+    nameless: AtomicBool,
 }
 
 /// Flags that can be changed, and those that a new entry has from its directory.
@@ -56,6 +58,7 @@ fn iflags_of(flags: u32) -> u32 {
 impl Drop for Node {
     fn drop(&mut self) {
         self.limits.inodes.uncharge(1);
+        self.set_nameless(false);
     }
 }
 
@@ -74,10 +77,18 @@ pub(crate) fn new_inode(
     rdev: Dev,
     target: &[u8],
 ) -> Result<Arc<Inode>> {
-    limits.inodes.charge(1)?;
+    limits.inodes.charge(1).or_else(|_| {
+        limits.settle();
+        limits.inodes.charge(1)
+    })?;
     // From here on the node's drop takes the charge back.
-    let mut node =
-        Node { kind: Kind::Special, limits: limits.clone(), xattrs: Xattrs::new(), flags: AtomicU32::new(0) };
+    let mut node = Node {
+        kind: Kind::Special,
+        limits: limits.clone(),
+        xattrs: Xattrs::new(),
+        flags: AtomicU32::new(0),
+        nameless: AtomicBool::new(false),
+    };
     let mut iflags = 0;
     match FileType::of(owner.mode) {
         FileType::Dir => {
@@ -115,6 +126,32 @@ impl Node {
         match &self.kind {
             Kind::Reg { seals, .. } => seals.load(Ordering::Acquire),
             _ => 0,
+        }
+    }
+
+    /// Whether the inode has no name.
+    fn set_nameless(&self, nameless: bool) {
+        if self.nameless.swap(nameless, Ordering::Relaxed) == nameless {
+            return;
+        }
+        if nameless {
+            self.limits.nameless.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.limits.nameless.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// `inode` loses a name. All but the first of a file count as inodes do, as in Linux.
+    fn drop_name(&self, inode: &Inode) {
+        if inode.nlink() > 1 && !inode.is_dir() {
+            self.limits.inodes.uncharge(1);
+        }
+        inode.drop_nlink();
+        inode.touch_ctime();
+        if inode.nlink() == 0
+            && let Some(node) = inode.private::<Self>()
+        {
+            node.set_nameless(true);
         }
     }
 
@@ -177,10 +214,18 @@ impl InodeOps for Node {
         let inode = new_inode(dir.sb(), &self.limits, Owner { mode, uid, gid }, Dev::default(), b"")?;
         self.pass_on(&inode);
         inode.set_nlink(0);
+        if let Some(node) = inode.private::<Self>() {
+            node.set_nameless(true);
+        }
         Ok(inode)
     }
 
     fn link(&self, dir: &Arc<Inode>, _name: &[u8], inode: &Arc<Inode>) -> Result {
+        if inode.nlink() != 0 {
+            self.limits.inodes.charge(1)?;
+        } else if let Some(node) = inode.private::<Self>() {
+            node.set_nameless(false);
+        }
         grow(dir, true);
         inode.inc_nlink();
         inode.touch_ctime();
@@ -189,8 +234,7 @@ impl InodeOps for Node {
 
     fn unlink(&self, dir: &Arc<Inode>, _name: &[u8], inode: &Arc<Inode>) -> Result {
         grow(dir, false);
-        inode.drop_nlink();
-        inode.touch_ctime();
+        self.drop_name(inode);
         Ok(())
     }
 
@@ -204,8 +248,7 @@ impl InodeOps for Node {
     }
 
     fn rename(&self, rename: &Rename<'_>) -> Result {
-        if rename.flags & !(RENAME_NOREPLACE | RENAME_EXCHANGE) != 0 {
-            debug_assert!(rename.flags & RENAME_WHITEOUT != 0);
+        if rename.flags & !(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT) != 0 {
             return Err(EINVAL);
         }
         let across = !Arc::ptr_eq(rename.old_dir, rename.new_dir);
@@ -214,17 +257,20 @@ impl InodeOps for Node {
             return Ok(());
         }
         let is_dir = rename.inode.is_dir();
+        if rename.target.is_some_and(|target| target.is_dir() && target.size() != 0) {
+            return Err(ENOTEMPTY);
+        }
+        if rename.flags & RENAME_WHITEOUT != 0 {
+            // The last thing that may fail.
+            rename.whiteout.set(Some(self.add(rename.old_dir, uapi::S_IFCHR, Dev::default(), b"")?));
+        }
         if let Some(target) = rename.target {
-            if target.is_dir() && target.size() != 0 {
-                return Err(ENOTEMPTY);
-            }
             if target.is_dir() {
                 // The directory loses both its name and its own `.`.
                 target.drop_nlink();
                 rename.new_dir.drop_nlink();
             }
-            target.drop_nlink();
-            target.touch_ctime();
+            self.drop_name(target);
             grow(rename.new_dir, false);
         }
         if is_dir {

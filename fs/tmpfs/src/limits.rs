@@ -56,6 +56,23 @@ pub(crate) struct Limits {
     pub(crate) noswap: bool,
     /// Pages of contents.
     pub(crate) pages: Count,
-    /// Inodes.
+    /// Inodes, and names of inodes after the first.
     pub(crate) inodes: Count,
+    /// Inodes without a name: what nobody uses of them goes after a grace period.
+    pub(crate) nameless: AtomicU64,
+}
+
+impl Limits {
+    /// Whether there are inodes that have no name and are in use. May sleep.
+    pub(crate) fn has_nameless(&self) -> bool {
+        self.settle();
+        self.nameless.load(Ordering::Relaxed) != 0
+    }
+
+    /// Waits until what nobody uses any more is not counted. May sleep.
+    pub(crate) fn settle(&self) {
+        if self.nameless.load(Ordering::Relaxed) != 0 {
+            rcu::barrier();
+        }
+    }
 }

@@ -4,7 +4,7 @@
 use crate::inode::{Kind, Node, Owner, new_inode};
 use crate::limits::{Count, Limits};
 use crate::options::Options;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 use errno::{Result, code::*};
 use kalloc::Arc;
 use kalloc::KVec;
@@ -25,7 +25,8 @@ const NAME_MAX: usize = 255 - 6;
 
 pub(crate) fn init(fs_type: &'static dyn FileSystemType) -> Result {
     let sb = crate::new_super(fs_type, 0, &Options::unlimited(), uapi::TMPFS_MAGIC)?;
-    let limits = Arc::new(Limits { noswap: false, pages: Count::new(0), inodes: Count::new(0) }, GFP_KERNEL)?;
+    let (pages, inodes) = (Count::new(0), Count::new(0));
+    let limits = Arc::new(Limits { noswap: false, pages, inodes, nameless: AtomicU64::new(0) }, GFP_KERNEL)?;
     let place = vfs::mounting::kern_mount(&sb, b"tmpfs")?;
     INTERNAL.set(Internal { place, limits }).map_err(|_| EBUSY)
 }

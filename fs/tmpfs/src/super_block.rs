@@ -5,6 +5,7 @@ use crate::inode::{Owner, new_inode};
 use crate::limits::{Count, Limits};
 use crate::options::{Options, show};
 use core::fmt::Write;
+use core::sync::atomic::AtomicU64;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
@@ -39,6 +40,7 @@ impl SuperOps for TmpfsSuper {
             out.bavail = out.bfree;
         }
         if inodes.max() != 0 {
+            self.limits.settle();
             out.files = inodes.max();
             out.ffree = inodes.max().saturating_sub(inodes.used());
         }
@@ -68,9 +70,13 @@ impl SuperOps for TmpfsSuper {
         show(&self.limits, root, out)
     }
 
-    fn remount(&self, _sb: &SuperBlock, flags: u32, options: &[u8]) -> Result {
+    fn remount(&self, sb: &SuperBlock, flags: u32, options: &[u8]) -> Result {
         if !self.limited {
             return Ok(());
+        }
+        if flags & uapi::MS_RDONLY != 0 && !sb.is_rdonly() && self.limits.has_nameless() {
+            // Those are still to be removed.
+            return Err(EBUSY);
         }
         let context = FsContext { source: b"", flags, options };
         let new = Options::tmpfs().parse(&context)?;
@@ -100,7 +106,7 @@ pub fn new_super(
     magic: u32,
 ) -> Result<Arc<SuperBlock>> {
     let (pages, inodes) = (Count::new(options.pages), Count::new(options.inodes));
-    let limits = Limits { noswap: options.noswap, pages, inodes };
+    let limits = Limits { noswap: options.noswap, pages, inodes, nameless: AtomicU64::new(0) };
     let limits = Arc::new(limits, GFP_KERNEL)?;
     let limited = magic == uapi::TMPFS_MAGIC;
     let mut uuid = [0; 16];

@@ -34,10 +34,11 @@ const SUID: u32 = uapi::S_ISUID;
 const SGID: u32 = uapi::S_ISGID;
 const XGRP: u32 = uapi::S_IXGRP;
 
-/// The mode without what makes a program run as somebody else, if the current task must not keep it (`file_remove_privs`).
-fn without_privileges(mode: u32) -> u32 {
-    let mut mode = mode & !SUID;
-    if mode & XGRP != 0 {
+/// The mode without what makes a program run as somebody else, if the current task must not keep it (`file_remove_privs`). Without the
+/// group's right to execute it the group's bit is for locks, and stays for who is in the group.
+fn without_privileges(inode: &Inode, cred: &Cred) -> u32 {
+    let mut mode = inode.mode() & !SUID;
+    if mode & SGID != 0 && (mode & XGRP != 0 || !cred.in_group(inode.gid()) && !cred.capable(CAP_FSETID)) {
         mode &= !SGID;
     }
     mode
@@ -96,9 +97,8 @@ pub fn chown(inode: &Inode, uid: Option<u32>, gid: Option<u32>) -> Result {
     let _lock = inode.lock.write();
     attr.ctime = current_time();
     // A change of mode, for which one must be the owner: who changes nothing else must not take another's bits away.
-    let mode = inode.mode();
-    let new = without_privileges(mode);
-    if new != mode {
+    let new = without_privileges(inode, &*cred::current_cred()?);
+    if new != inode.mode() {
         attr.mode = Some(new & 0o7777);
     }
     check(inode, &mut attr)?;
@@ -118,7 +118,7 @@ pub fn remove_privileges(inode: &Inode) -> Result {
     if mode & (SUID | SGID) == 0 {
         return Ok(());
     }
-    let new = without_privileges(mode);
+    let new = without_privileges(inode, &*cred::current_cred()?);
     if new != mode && !cred::capable(CAP_FSETID) {
         inode.set_mode(new);
         inode.touch_ctime();

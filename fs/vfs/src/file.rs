@@ -98,6 +98,9 @@ pub struct RemoteLock {
     pub wait: bool,
 }
 
+/// Takes a page, an offset in it and a length; whether there is room for more.
+pub type PushPage<'a> = &'a mut dyn FnMut(mm_alloc::Page, usize, usize) -> bool;
+
 /// What is behind an open file. `self` is the part of its own that `InodeOps::open` (or a system call) made. All may sleep but
 /// `poll`. Defaults answer as Linux does where the operation is missing.
 #[allow(unused_variables, reason = "defaults ignore their arguments")]
@@ -155,6 +158,12 @@ pub trait FileOps: Any + Send + Sync {
             // Event descriptors and the like have no type of their own.
             kind => kind == crate::types::FileType::Reg && !file.is_anon(),
         }
+    }
+
+    /// Gives what the page cache has from `pos` on to `push` (a page, an offset in it and a length, until that says no), for `splice(2)`:
+    /// a pipe shares the pages, and sees what is written to them later. The bytes; `None`: `read` makes copies.
+    fn splice_read(&self, file: &File, pos: &mut i64, len: usize, push: PushPage<'_>) -> Option<Result<usize>> {
+        None
     }
 
     /// Called by each `close` of a descriptor; its error is `close`'s.

@@ -4,7 +4,7 @@
 
 use crate::attr::remove_privileges;
 use crate::disk_inode::idirty;
-use crate::file::{File, fmode};
+use crate::file::{File, PushPage, fmode};
 use crate::hooks::send_current;
 use crate::inode::{Inode, iop};
 use core::fmt::Write;
@@ -23,6 +23,8 @@ pub fn generic_read(file: &File, mapping: &Mapping, to: &mut IovIter<'_>, pos: &
     }
     let mut at = pos.cast_unsigned();
     let mut done = 0;
+    // At the end there is nothing to read, but the file is looked at all the same.
+    let looks = to.count() != 0 || mapping.is_memory();
     while to.count() != 0 {
         let size = mapping.size();
         if at >= size {
@@ -59,11 +61,57 @@ pub fn generic_read(file: &File, mapping: &Mapping, to: &mut IovIter<'_>, pos: &
         }
     }
     *pos = at.cast_signed();
+    if done != 0 && !mapping.is_memory() {
+        file.ra.set_prev(at - 1);
+    }
+    if looks {
+        file.accessed();
+    }
+    Ok(done)
+}
+
+/// [`FileOps::splice_read`](crate::FileOps::splice_read) of a file in the page cache. A hole of a memory-only file gives a page of its own.
+pub fn generic_splice_read(
+    file: &File,
+    mapping: &Mapping,
+    pos: &mut i64,
+    len: usize,
+    push: PushPage<'_>,
+) -> Result<usize> {
+    if *pos < 0 || pos.checked_add_unsigned(len as u64).is_none() {
+        return Err(EINVAL);
+    }
+    let mut at = pos.cast_unsigned();
+    let mut done = 0;
+    while done < len {
+        let size = mapping.size();
+        if at >= size {
+            break;
+        }
+        let offset = at as usize % PAGE_SIZE;
+        let n = (PAGE_SIZE - offset).min(len - done).min(usize::try_from(size - at).unwrap_or(usize::MAX));
+        let found = page_for(file, mapping, at, len - done);
+        let page = match found.and_then(|page| page.map_or_else(|| Page::alloc_zeroed(GFP_KERNEL), Ok)) {
+            Ok(page) => page,
+            Err(error) if done == 0 => return Err(error),
+            Err(_) => break,
+        };
+        if !mapping.is_memory() || mm::swap::is_watching() {
+            page.mark_accessed();
+        }
+        at += n as u64;
+        done += n;
+        if !push(page, offset, n) {
+            break;
+        }
+    }
+    *pos = at.cast_signed();
+    file.accessed();
     if done != 0 {
         if !mapping.is_memory() {
             file.ra.set_prev(at - 1);
         }
-        file.accessed();
+        crate::notify::file_event(file, uapi::IN_ACCESS);
     }
     Ok(done)
 }

@@ -308,8 +308,7 @@ pub enum Unmount {
     Expired,
 }
 
-/// Detaches the mount that `path` is the root of; the caller's own root becomes read-only instead, unless the call is to be lazy. `EBUSY`,
-/// `EINVAL`, `EAGAIN`. May sleep.
+/// Detaches the mount that `path` is the root of. `EBUSY`, `EINVAL`, `EAGAIN`. May sleep.
 pub fn umount(path: Path, how: Unmount) -> Result {
     if !is_mount_root(&path) {
         return Err(EINVAL);
@@ -317,19 +316,15 @@ pub fn umount(path: Path, how: Unmount) -> Result {
     check_mnt(&path.mnt)?;
     let Path { mnt, dentry } = path;
     drop(dentry);
-    let is_root = Arc::ptr_eq(&current_fs()?.paths()?.root.mnt, &mnt);
-    if how == Unmount::Expired && is_root {
-        return Err(EINVAL);
+    let root = current_fs()?.paths()?.root.mnt.clone();
+    let own_root = Arc::ptr_eq(&root, &mnt);
+    drop(root);
+    if own_root && how == Unmount::Idle {
+        // Whoever takes away what he stands on makes the file system read-only.
+        let (sb, _mounts) = (&mnt.sb, MOUNTS.lock());
+        return if sb.is_rdonly() { Ok(()) } else { reconfigure(sb, sb.flags() | uapi::MS_RDONLY, b"") };
     }
-    if how == Unmount::Idle && is_root {
-        // One's own root stays, and nothing is written to it from now on.
-        let sb = &mnt.sb;
-        return match sb.flags() & uapi::MS_RDONLY {
-            0 => reconfigure(sb, sb.flags() | uapi::MS_RDONLY, b""),
-            _ => Ok(()),
-        };
-    }
-    if mnt.parent_arc().is_none() {
+    if mnt.parent_arc().is_none() || how == Unmount::Expired && own_root {
         return Err(EINVAL);
     }
     if how != Unmount::Lazy && !idle(&mnt) {

@@ -17,13 +17,21 @@ pub const MAY_READ: u32 = 4;
 #[inline]
 pub fn inode_permission(inode: &Inode, mask: u32) -> Result {
     let flags = inode.iflags();
-    if mask & MAY_WRITE != 0 && flags & iop::IMMUTABLE != 0 {
-        return Err(EPERM);
+    if mask & MAY_WRITE != 0 {
+        may_change(inode)?;
     }
     if flags & iop::PERMISSION != 0 {
         return inode.ops().permission(inode, mask);
     }
     generic_permission(inode, mask)
+}
+
+/// Whether anybody may write: devices, FIFOs and sockets are no part of their file system.
+fn may_change(inode: &Inode) -> Result {
+    if inode.sb().is_rdonly() && (inode.is_reg() || inode.is_dir() || inode.is_symlink()) {
+        return Err(EROFS);
+    }
+    if inode.iflags() & iop::IMMUTABLE != 0 { Err(EPERM) } else { Ok(()) }
 }
 
 /// Whether the current task may search directory `inode`. The common case, a directory that everybody may search, looks at no

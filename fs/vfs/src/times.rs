@@ -4,33 +4,38 @@
 use crate::disk_inode::idirty;
 use crate::inode::{Inode, iop};
 use crate::mount::Mount;
-use crate::types::current_time;
+use crate::types::{Timespec, current_time};
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// The file was read: moves its access time if flags and mount say so.
+/// What the access time of a file that is read becomes, if flags and mount say that it moves.
 #[inline]
-pub fn touch_atime(mnt: &Mount, inode: &Inode) {
+pub(crate) fn needs_touch(mnt: &Mount, inode: &Inode) -> Option<Timespec> {
     let flags = mnt.flags();
     if inode.iflags() & iop::NOATIME != 0 || flags & uapi::MS_NOATIME != 0 {
-        return;
+        return None;
     }
     if flags & uapi::MS_NODIRATIME != 0 && inode.is_dir() {
-        return;
+        return None;
     }
     let atime = inode.atime.get();
     if flags & uapi::MS_RELATIME != 0 && atime > inode.mtime.get() && atime > inode.ctime.get() {
         // Only once a day while nothing changes.
         let now = current_time();
         if now.sec.saturating_sub(atime.sec) < DAY {
-            return;
+            return None;
         }
     }
     let now = current_time();
-    if atime == now {
-        return;
-    }
-    if let Ok(_write) = mnt.want_write() {
+    (atime != now).then_some(now)
+}
+
+/// The file was read: moves its access time if flags and mount say so.
+#[inline]
+pub fn touch_atime(mnt: &Mount, inode: &Inode) {
+    if let Some(now) = needs_touch(mnt, inode)
+        && let Ok(_write) = mnt.want_write()
+    {
         inode.atime.set(now);
         inode.mark_dirty(if inode.sb().flags() & uapi::MS_LAZYTIME != 0 { idirty::TIME } else { idirty::SYNC });
     }

@@ -328,7 +328,9 @@ fn hand_over(process: &Process, told: Option<&Process>, signal: i32, reap: bool)
         forget_signals(process);
     }
     let Some(told) = told else { return };
-    match u32::try_from(signal).ok().filter(|&signo| crate::signal::valid(signo)) {
+    // One that ignores it gets none, though it may block it: that would be pending, and seen once it is no longer ignored.
+    let unheard = reap && told.actions.lock_irqsave().get(uapi::SIGCHLD).handler == SIG_IGN;
+    match u32::try_from(if unheard { 0 } else { signal }).ok().filter(|&signo| crate::signal::valid(signo)) {
         Some(signo) => send_death(told, process.pid(), process, signo, process.exit_status.load(Ordering::Relaxed)),
         None => told.child_exit.wake_up_all(),
     }

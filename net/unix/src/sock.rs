@@ -434,6 +434,7 @@ impl Socket for UnixSocket {
             Some(peer) => {
                 table.add(&peer.space);
                 if self.is_stream() {
+                    // What was sent takes its room, even if the way is shut.
                     peer.has_room(self.limit() / 4 + 1)
                 } else {
                     own_room && self.takes_packet(peer)

@@ -9,6 +9,7 @@ use crate::fileattr::FileAttr;
 use crate::path::Path;
 use crate::types::{Dev, Kstat};
 use core::any::Any;
+use core::cell::Cell;
 use errno::{Result, code::*};
 use kalloc::{Arc, KBox, KVec};
 
@@ -235,4 +236,6 @@ pub struct Rename<'a> {
     pub target_place: Option<&'a Arc<Dentry>>,
     /// `RENAME_*`. `RENAME_NOREPLACE` is already checked.
     pub flags: u32,
+    /// What has the old name now (`RENAME_WHITEOUT`): from file systems whose names are in the dentry cache alone.
+    pub whiteout: Cell<Option<Arc<Inode>>>,
 }

@@ -8,6 +8,7 @@ use super::walk::{Start, Walker};
 use crate::dcache::Pending;
 use crate::fs_struct::borrow_fs;
 use crate::inode::{Inode, iop};
+use crate::mount::Mount;
 use crate::notify;
 use crate::path::Path;
 use crate::perm::{MAY_EXEC, MAY_WRITE, inode_permission};
@@ -31,14 +32,17 @@ pub fn current_umask() -> u32 {
 
 /// `mode` for a new file in `dir`: without the umask's bits, but where the file system has ACLs, which decides that itself.
 pub(crate) fn masked(dir: &Inode, mode: u32) -> u32 {
+    // The group that may execute it counts, whatever the umask leaves of that.
+    let mode = crate::inode::owner_for_new(dir, mode).map_or(mode, |(_, _, mode)| mode);
     if dir.sb().flags() & uapi::MS_POSIXACL != 0 { mode } else { mode & !current_umask() }
 }
 
-/// Walks to where `name` is to be made, checks that it may be, and lets `make` do it.
+/// Walks to where `name` is to be made, on the mount `within` if that is given, checks that it may be, and lets `make` do it.
 fn create_entry(
     start: Start<'_>,
     name: &PathName,
     is_dir: bool,
+    within: Option<&Arc<Mount>>,
     make: impl FnOnce(&Path, &Arc<Inode>, &[u8]) -> Result<Arc<Inode>>,
 ) -> Result {
     let mut walker = Walker::new(start, name, 0)?;
@@ -57,6 +61,9 @@ fn create_entry(
         return Err(ENOENT);
     }
     let _write = dir.mnt.want_write()?;
+    if within.is_some_and(|mnt| !Arc::ptr_eq(mnt, &dir.mnt)) {
+        return Err(EXDEV);
+    }
     may_create(inode)?;
     let pending = Pending::new(&dir.dentry, &key, cached)?;
     let made = make(&dir, inode, key.bytes)?;
@@ -68,7 +75,7 @@ fn create_entry(
 /// `mkdir`. `mode`: permissions before the umask.
 pub fn mkdir(start: Start<'_>, name: &PathName, mode: u32) -> Result {
     let mode = uapi::S_IFDIR | mode & (0o777 | uapi::S_ISVTX);
-    create_entry(start, name, true, |_, dir, name| dir.ops().mkdir(dir, name, masked(dir, mode)))
+    create_entry(start, name, true, None, |_, dir, name| dir.ops().mkdir(dir, name, masked(dir, mode)))
 }
 
 /// Whether `mknod` makes what the type in `mode` says, whatever the name. `EPERM`, `EINVAL`.
@@ -85,7 +92,7 @@ pub fn mknod(start: Start<'_>, name: &PathName, mode: u32, dev: Dev) -> Result {
     let kind = mode & uapi::S_IFMT;
     let permissions = mode & 0o7777;
     may_mknod(mode)?;
-    create_entry(start, name, false, |_, dir, name| match kind {
+    create_entry(start, name, false, None, |_, dir, name| match kind {
         0 | uapi::S_IFREG => dir.ops().create(dir, name, masked(dir, uapi::S_IFREG | permissions)),
         uapi::S_IFCHR | uapi::S_IFBLK => {
             // The one device that everybody may make stands for a removed name (overlayfs whiteout).
@@ -103,7 +110,7 @@ pub fn mknod(start: Start<'_>, name: &PathName, mode: u32, dev: Dev) -> Result {
 pub fn mksock(start: Start<'_>, name: &PathName, mode: u32) -> Result<Path> {
     let mode = uapi::S_IFSOCK | mode & 0o777;
     let mut place = None;
-    create_entry(start, name, false, |path, dir, name| {
+    create_entry(start, name, false, None, |path, dir, name| {
         place = Some(path.clone());
         dir.ops().mknod(dir, name, masked(dir, mode), Dev::default())
     })?;
@@ -124,16 +131,13 @@ pub fn symlink(target: &PathName, start: Start<'_>, name: &PathName) -> Result {
     if target.len() >= PATH_MAX {
         return Err(ENAMETOOLONG);
     }
-    create_entry(start, name, false, |_, dir, name| dir.ops().symlink(dir, name, target))
+    create_entry(start, name, false, None, |_, dir, name| dir.ops().symlink(dir, name, target))
 }
 
 /// `link`: another name for what is at `old`.
 pub fn link(old: &Path, start: Start<'_>, name: &PathName) -> Result {
     let inode = old.inode()?;
-    create_entry(start, name, false, |path, dir, name| {
-        if !Arc::ptr_eq(&path.mnt, &old.mnt) {
-            return Err(EXDEV);
-        }
+    create_entry(start, name, false, Some(&old.mnt), |_, dir, name| {
         if inode.iflags() & (iop::APPEND | iop::IMMUTABLE) != 0 || inode.file_type() == FileType::Dir {
             return Err(EPERM);
         }

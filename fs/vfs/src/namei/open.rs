@@ -114,6 +114,10 @@ pub fn open_at(path: Path, flags: OpenFlags) -> Result<Arc<File>> {
         return File::new(path, flags, KBox::new(PathOnly, GFP_KERNEL)?, prepared);
     }
     let inode = path.inode()?.clone();
+    // To cut a file off counts before what may be done to it; else what the mount says comes last, when a writer is counted.
+    if flags.any(uapi::O_TRUNC) && inode.is_reg() {
+        drop(path.mnt.want_write()?);
+    }
     may_open(&path, &inode, flags)?;
     let prepared = Prepared::open(&path, &inode, flags.writes()).inspect_err(|&error| settle(&path, error))?;
     let file = open_prepared(path, &inode, flags, prepared)?;
@@ -195,15 +199,14 @@ fn may_open(path: &Path, inode: &Inode, flags: OpenFlags) -> Result {
     if flags.writes() || flags.any(uapi::O_TRUNC) || flags.0 & uapi::O_ACCMODE == uapi::O_ACCMODE {
         mask |= MAY_WRITE;
     }
+    if flags.any(uapi::O_DIRECTORY) && !inode.is_dir() {
+        return Err(ENOTDIR);
+    }
     match inode.file_type() {
         FileType::Link => return Err(ELOOP),
         FileType::Dir if mask & MAY_WRITE != 0 => return Err(EISDIR),
         FileType::Char | FileType::Block if path.mnt.flags() & uapi::MS_NODEV != 0 => return Err(EACCES),
-        FileType::Reg | FileType::Dir if mask & MAY_WRITE != 0 && path.mnt.is_rdonly() => return Err(EROFS),
         _ => {}
-    }
-    if flags.any(uapi::O_DIRECTORY) && !inode.is_dir() {
-        return Err(ENOTDIR);
     }
     inode_permission(inode, mask)?;
     if inode.iflags() & iop::APPEND != 0 && (flags.writes() && !flags.any(uapi::O_APPEND) || flags.any(uapi::O_TRUNC)) {
@@ -228,6 +231,8 @@ fn create_open(walker: &mut Walker<'_>, how: &OpenHow) -> Result<Arc<File>> {
         let Some(dir) = walker.parent()? else { return Err(directory_instead(how)) };
         let (key, slash) = walker.last();
         if key.dots() != 0 {
+            // It may lead where the walk must not go.
+            walker.run(|_| Ok(()))?;
             return Err(directory_instead(how));
         }
         if slash {
@@ -248,12 +253,12 @@ fn create_open(walker: &mut Walker<'_>, how: &OpenHow) -> Result<Arc<File>> {
             }
             Last::Found(dentry) => dentry,
         };
-        if how.flags.any(uapi::O_EXCL) {
-            return Err(EEXIST);
-        }
         let mut path = Path { mnt: dir.mnt.clone(), dentry };
         if walker.flags() & lflag::NO_XDEV != 0 && crate::mount::is_mountpoint(&path.dentry) {
             return Err(EXDEV);
+        }
+        if how.flags.any(uapi::O_EXCL) {
+            return Err(EEXIST);
         }
         follow_down(&mut path);
         let inode = path.inode()?;
@@ -350,7 +355,8 @@ fn open_tmpfile(dir: &Path, how: &OpenHow) -> Result<Arc<File>> {
         return Err(ENOTDIR);
     }
     let _write = dir.mnt.want_write()?;
-    may_create(inode)?;
+    // A directory that is gone will do: no name comes there.
+    inode_permission(inode, MAY_WRITE | MAY_EXEC)?;
     let mode = masked(inode, uapi::S_IFREG | how.mode);
     let made = inode.ops().tmpfile(inode, mode)?;
     if !how.flags.any(uapi::O_EXCL) {

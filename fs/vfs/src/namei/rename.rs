@@ -7,7 +7,7 @@ use super::pathname::PathName;
 use super::remove::may_delete;
 use super::slow::lookup_locked;
 use super::walk::{Start, Walker};
-use crate::dcache::{self, Move};
+use crate::dcache::{self, Move, Pending};
 use crate::dentry::Dentry;
 use crate::inode::{Inode, Rename};
 use crate::mount::is_mountpoint;
@@ -15,6 +15,7 @@ use crate::name::Key;
 use crate::notify;
 use crate::path::Path;
 use crate::perm::{MAY_WRITE, inode_permission};
+use core::cell::Cell;
 use errno::{Result, code::*};
 use kalloc::Arc;
 use sync::{MutexGuard, RwWriteGuard};
@@ -65,14 +66,24 @@ pub fn check_flags(flags: u32) -> Result {
 /// Where the old name is: the walk to its directory has been made.
 pub struct Source<'a> {
     walk: Walker<'a>,
-    dir: Option<Path>,
+    dir: Parent,
+}
+
+/// The directory of a last name; without one (`/`), what the path leads to.
+type Parent = core::result::Result<Path, Path>;
+
+fn parent(walk: &mut Walker<'_>) -> Result<Parent> {
+    match walk.parent()? {
+        Some(dir) => Ok(Ok(dir)),
+        None => walk.run(|place| Ok(Err(place.to_path()))),
+    }
 }
 
 impl<'a> Source<'a> {
     /// Walks to the directory of `old`. May sleep. Errors of the walk.
     pub fn new(from: Start<'a>, old: &'a PathName) -> Result<Self> {
         let mut walk = Walker::new(from, old, 0)?;
-        let dir = walk.parent()?;
+        let dir = parent(&mut walk)?;
         Ok(Self { walk, dir })
     }
 }
@@ -81,18 +92,19 @@ impl<'a> Source<'a> {
 pub fn rename(source: Source<'_>, to: Start<'_>, new: &PathName, flags: u32) -> Result {
     let Source { walk: old_walk, dir: old_dir } = source;
     let mut new_walk = Walker::new(to, new, 0)?;
-    let new_dir = new_walk.parent()?;
-    let Some(old_dir) = old_dir else { return Err(EBUSY) };
-    let taken = if flags & RENAME_NOREPLACE != 0 { EEXIST } else { EBUSY };
-    let Some(new_dir) = new_dir else { return Err(taken) };
-    if !Arc::ptr_eq(&old_dir.mnt, &new_dir.mnt) {
+    let new_dir = parent(&mut new_walk)?;
+    let mount = |dir: &Parent| dir.as_ref().map_or_else(|path| path.mnt.clone(), |path| path.mnt.clone());
+    if !Arc::ptr_eq(&mount(&old_dir), &mount(&new_dir)) {
         return Err(EXDEV);
     }
+    let taken = if flags & RENAME_NOREPLACE != 0 { EEXIST } else { EBUSY };
+    let old_dir = old_dir.map_err(|_| EBUSY)?;
     let (old_key, old_slash) = old_walk.last();
-    let (new_key, new_slash) = new_walk.last();
     if old_key.dots() != 0 {
         return Err(EBUSY);
     }
+    let new_dir = new_dir.map_err(|_| taken)?;
+    let (new_key, new_slash) = new_walk.last();
     if new_key.dots() != 0 {
         return Err(taken);
     }
@@ -149,8 +161,12 @@ impl Plan<'_> {
             Some(target) if exchange => Some(Move::prepare(target, &self.old_dir.dentry, self.old_key)?),
             _ => None,
         };
+        let whiteout = match self.flags & RENAME_WHITEOUT {
+            0 => None,
+            _ => Some(Pending::new(&self.old_dir.dentry, self.old_key, None)?),
+        };
         let victim_lock = victim.filter(|victim| victim.is_dir() && !exchange).map(|victim| victim.lock.write());
-        old_dir.ops().rename(&Rename {
+        let rename = Rename {
             old_dir,
             old_name: self.old_key.bytes,
             inode,
@@ -160,7 +176,13 @@ impl Plan<'_> {
             target: victim,
             target_place: target,
             flags: self.flags,
-        })?;
+            whiteout: Cell::new(None),
+        };
+        old_dir.ops().rename(&rename)?;
+        // Before the move, so that the old name leads somewhere all the time: who looks finds the newer entry first.
+        if let (Some(pending), Some(inode)) = (whiteout, rename.whiteout.take()) {
+            pending.commit(inode);
+        }
         match back {
             Some(back) => {
                 dcache::apply_moves([forth, back], None);

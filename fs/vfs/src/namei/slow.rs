@@ -23,7 +23,7 @@ pub(crate) fn lookup_locked(dir: &Arc<Dentry>, key: &Key<'_>) -> Result<Option<A
         return Err(ENOTDIR);
     }
     if key.bytes.len() > NAME_MAX {
-        return Err(ENAMETOOLONG);
+        return Err(if inode.nlink() == 0 { ENOENT } else { ENAMETOOLONG });
     }
     let cached = {
         let section = rcu::read_lock();

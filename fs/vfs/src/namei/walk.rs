@@ -182,6 +182,13 @@ impl<'a> Walker<'a> {
             walker.anchor = Anchor::Given(path);
         }
         if flags & (lflag::BENEATH | lflag::IN_ROOT) != 0 {
+            if let Start::At(path) = start
+                && flags & lflag::IN_ROOT != 0
+                && !name.is_empty()
+                && !path.inode()?.is_dir()
+            {
+                return Err(ENOTDIR);
+            }
             walker.scope(start)?;
         }
         if name.padded().first() == Some(&b'/') {
@@ -369,7 +376,11 @@ impl<'a> Walker<'a> {
                 }
             }
             if len > NAME_MAX {
-                return Err(ENAMETOOLONG);
+                return Err(match self.flags & lflag::CACHED {
+                    0 if place.inode.nlink() == 0 => ENOENT,
+                    0 => ENAMETOOLONG,
+                    _ => EAGAIN,
+                });
             }
             let Some(child) = dcache::lookup(section, &place.dentry, &key) else {
                 if place.inode.iflags() & iop::COMPLETE != 0 {
@@ -424,30 +435,38 @@ impl<'a> Walker<'a> {
         Ok(place)
     }
 
-    /// `..`: never above `root`, up through mounts.
-    fn up<'g>(&self, section: &'g ReadGuard, root: Place<'g>, mut place: Place<'g>) -> Result<Place<'g>> {
-        loop {
-            if place.is(&root) {
-                return if self.flags & lflag::BENEATH != 0 { Err(EXDEV) } else { Ok(place) };
-            }
-            if !core::ptr::eq(&*place.dentry, &*place.mnt.root) {
-                break;
-            }
-            let Some((mnt, dentry)) = place.mnt.mounted_on(section) else { return Ok(place) };
+    /// `..`: never above `root`, up through mounts. `ENOENT` where a bind mount's directory was moved out of what is mounted.
+    fn up<'g>(&self, section: &'g ReadGuard, root: Place<'g>, place: Place<'g>) -> Result<Place<'g>> {
+        let mut from = place;
+        if place.is(&root) {
+            return self.stay(section, place);
+        }
+        if core::ptr::eq(&*place.dentry, &*place.mnt.root) {
+            let Some(above) = above_mount(section, &root, place)? else { return self.stay(section, place) };
             if self.flags & lflag::NO_XDEV != 0 {
                 return Err(EXDEV);
             }
-            place = Place::new(mnt, dentry)?;
+            from = above;
         }
-        let Some(parent) = place.dentry.parent(section) else { return Ok(place) };
-        self.down(section, Place::new(place.mnt, parent)?)
+        let Some(parent) = from.dentry.parent(section) else { return Ok(from) };
+        if !is_connected(section, &from.mnt, parent) {
+            return Err(ENOENT);
+        }
+        self.down(section, Place::new(from.mnt, parent)?)
+    }
+
+    /// `..` where there is nothing above: what is mounted there is entered all the same.
+    fn stay<'g>(&self, section: &'g ReadGuard, place: Place<'g>) -> Result<Place<'g>> {
+        if self.flags & lflag::BENEATH != 0 { Err(EXDEV) } else { self.down(section, place) }
     }
 
     /// Does what a stretch could not do inside its section.
     #[cold]
     fn outside<R>(&mut self, next: Next<R>) -> Result {
-        if self.flags & lflag::CACHED != 0 {
-            return Err(EAGAIN);
+        match next {
+            Next::Link { .. } => {}
+            _ if self.flags & lflag::CACHED != 0 => return Err(EAGAIN),
+            _ => {}
         }
         match next {
             Next::Return(_) => Ok(()),
@@ -495,6 +514,13 @@ impl<'a> Walker<'a> {
         let inode = link.inode()?;
         if crate::protect::symlinks() && self.ends_at(rest) {
             crate::protect::may_follow(dir.inode()?, inode)?;
+        }
+        if self.flags & lflag::CACHED != 0 {
+            // As far as that needs nothing but what is in memory.
+            let in_memory = dir.inode()?.iflags() & iop::COMPLETE != 0 && inode.iflags() & iop::MAGIC_LINK == 0;
+            if !in_memory || crate::times::needs_touch(&link.mnt, inode).is_some() {
+                return Err(EAGAIN);
+            }
         }
         crate::times::touch_atime(&link.mnt, inode);
         if inode.iflags() & iop::MAGIC_LINK != 0 && self.flags & lflag::NO_MAGICLINKS != 0 {
@@ -558,6 +584,38 @@ impl<'a> Walker<'a> {
         self.at = rest;
         Ok(())
     }
+}
+
+/// What the root of a mount is mounted on: the next place above that is no root itself. `None` at the end of all mounts, and if that is
+/// `root`.
+fn above_mount<'g>(section: &'g ReadGuard, root: &Place<'g>, place: Place<'g>) -> Result<Option<Place<'g>>> {
+    let mut mnt = place.mnt;
+    while let Some((above, dentry)) = mnt.into_ref().mounted_on(section) {
+        let place = Place::new(above, dentry)?;
+        if place.is(root) {
+            break;
+        }
+        if !core::ptr::eq(&*dentry, &*above.root) {
+            return Ok(Some(place));
+        }
+        mnt = above;
+    }
+    Ok(None)
+}
+
+/// Whether `dentry` is in what `mnt` shows of its file system.
+fn is_connected(section: &ReadGuard, mnt: &Mount, dentry: ArcBorrow<'_, Dentry>) -> bool {
+    let mut at: &Dentry = &dentry;
+    if mnt.root.is_root() {
+        return true;
+    }
+    while !core::ptr::eq(at, &*mnt.root) {
+        match at.parent(section) {
+            Some(parent) => at = parent.into_ref(),
+            None => return false,
+        }
+    }
+    true
 }
 
 /// Pins what a step that cannot go on stands on.

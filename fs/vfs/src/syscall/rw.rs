@@ -52,22 +52,30 @@ pub fn vfs_write(file: &File, from: &mut IovIter<'_>, pos: &mut i64) -> Result<u
     result
 }
 
-/// Reads at the file's position and moves it.
+/// Reads at the file's position and moves it, unless it fails.
 #[inline]
 pub fn read_file(file: &File, to: &mut IovIter<'_>) -> Result<usize> {
     if file.mode() & fmode::SEEK == 0 {
         return vfs_read(file, to, &mut 0);
     }
-    vfs_read(file, to, &mut file.pos.lock())
+    let mut place = file.pos.lock();
+    let mut pos = *place;
+    let n = vfs_read(file, to, &mut pos)?;
+    *place = pos;
+    Ok(n)
 }
 
-/// Writes at the file's position and moves it.
+/// Writes at the file's position and moves it, unless it fails: at the end of a file that is appended to, too.
 #[inline]
 pub fn write_file(file: &File, from: &mut IovIter<'_>) -> Result<usize> {
     if file.mode() & fmode::SEEK == 0 {
         return vfs_write(file, from, &mut 0);
     }
-    vfs_write(file, from, &mut file.pos.lock())
+    let mut place = file.pos.lock();
+    let mut pos = *place;
+    let n = vfs_write(file, from, &mut pos)?;
+    *place = pos;
+    Ok(n)
 }
 
 /// `read(fd, buf, count)`.

@@ -122,7 +122,7 @@ pub fn sys_newfstat(regs: &PtRegs) -> Result<usize> {
 /// `newfstatat(dirfd, name, buf, flags)`.
 pub fn sys_newfstatat(regs: &PtRegs) -> Result<usize> {
     let flags = regs.arg3() as u32;
-    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT) != 0 {
+    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT | uapi::AT_STATX_SYNC_TYPE) != 0 {
         return Err(EINVAL);
     }
     let mut stat = Kstat::default();

@@ -20,7 +20,12 @@ const CHUNK: usize = 65536;
 /// Moves up to `count` bytes from `input` at `from` to `output` at `to`; both positions move by what arrived. What was read
 /// but could not be written is read again by the next call.
 fn pump(input: &File, from: &mut i64, output: &File, to: &mut i64, count: usize) -> Result<usize> {
-    let mut buffer = KVVec::from_elem(0u8, count.min(CHUNK), GFP_KERNEL)?;
+    let mut chunk = CHUNK;
+    if *to > *from && input.inode().is_reg() && Arc::ptr_eq(input.inode(), output.inode()) {
+        // Within one file what was written is what is read there later, as where the page itself is passed on.
+        chunk = chunk.min(usize::try_from(*to - *from).unwrap_or(CHUNK));
+    }
+    let mut buffer = KVVec::from_elem(0u8, count.min(chunk), GFP_KERNEL)?;
     let mut done = 0;
     while done < count {
         let want = buffer.len().min(count - done);
@@ -86,8 +91,9 @@ pub fn sys_sendfile(regs: &PtRegs) -> Result<usize> {
         return Ok(n);
     }
     if Arc::ptr_eq(&input, &output) {
-        let mut from = input.position();
-        let mut to = from;
+        // What is read is written where it was; the one position moves once.
+        let mut from = input.pos.lock();
+        let mut to = *from;
         return pump(&input, &mut from, &output, &mut to, count);
     }
     // Both positions are locked, in the order of their addresses, so that two such calls cannot wait for each other.

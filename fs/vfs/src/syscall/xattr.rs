@@ -47,6 +47,9 @@ fn allowed(inode: &Inode, name: &[u8], mask: u32) -> Result {
     if name.starts_with(b"security.") {
         return Ok(());
     }
+    if name.starts_with(b"system.") && !name.starts_with(b"system.posix_acl_") {
+        return Ok(());
+    }
     if name.starts_with(b"system.") {
         return if mask & MAY_WRITE != 0 && !crate::perm::owner_or_capable(inode)? { Err(EPERM) } else { Ok(()) };
     }
@@ -97,6 +100,7 @@ fn put_sized(value: &[u8], to: usize, size: usize) -> Result<usize> {
 }
 
 fn set(path: &Path, regs: &PtRegs) -> Result<usize> {
+    let _write = path.mnt.want_write()?;
     let flags = regs.arg4() as u32;
     if flags & !(uapi::XATTR_CREATE | uapi::XATTR_REPLACE) != 0 {
         return Err(EINVAL);
@@ -107,7 +111,6 @@ fn set(path: &Path, regs: &PtRegs) -> Result<usize> {
     }
     let mut value = KVec::from_elem(0u8, regs.arg3(), GFP_KERNEL)?;
     user::copy_in(regs.arg2(), &mut value)?;
-    let _write = path.mnt.want_write()?;
     let inode = path.inode()?;
     // An empty value is looked at by nobody, as on Linux.
     if *name == *filecaps::NAME && !value.is_empty() {
@@ -131,8 +134,8 @@ fn list(path: &Path, to: usize, size: usize) -> Result<usize> {
 }
 
 fn remove(path: &Path, name: usize) -> Result<usize> {
-    let name = attribute(name)?;
     let _write = path.mnt.want_write()?;
+    let name = attribute(name)?;
     let inode = path.inode()?;
     let _lock = inode.lock.write();
     allowed(inode, &name, MAY_WRITE)?;

@@ -111,6 +111,10 @@ fn all() -> Vec<Test> {
         entropy::TESTS,
         alike::TESTS,
         alike::files::TESTS,
+        alike::names::TESTS,
+        alike::pipes::TESTS,
+        alike::places::TESTS,
+        alike::signals::TESTS,
         alike::tasks::TESTS,
         limits::TESTS,
     ]

@@ -29,6 +29,8 @@ mod io;
 mod kunit;
 #[cfg(CONFIG_KUNIT)]
 mod kunit_advice;
+#[cfg(all(CONFIG_KUNIT, CONFIG_TRANSPARENT_HUGEPAGE))]
+mod kunit_asked;
 #[cfg(CONFIG_KUNIT)]
 mod kunit_file;
 #[cfg(all(CONFIG_KUNIT, CONFIG_TRANSPARENT_HUGEPAGE))]

@@ -14,7 +14,7 @@ use core::sync::atomic::Ordering;
 use errno::{Error, Result, code::*};
 use hook::Hook;
 use kalloc::flags::{GFP_HIGHUSER, GFP_KERNEL};
-use mm_alloc::layout::{PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PMD_SIZE, TASK_SIZE};
+use mm_alloc::layout::{PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, TASK_SIZE};
 use mm_alloc::stat::{self, Item};
 use mm_alloc::{Page, PageFlags};
 use range_map::Slot;
@@ -279,6 +279,10 @@ impl Mm {
         let vma = &*slot.value;
         let index = vma.pgoff_at(slot.start, addr);
         if !mapping.has_page(index) {
+            // As in Linux, what is there around it comes in even so.
+            if !write && !vma.flags.any(VmFlags::RAND_READ) {
+                self.map_around(slot, mapping, addr, file_prot(vma, mapping, false))?;
+            }
             return Err(FaultSignal::BusError);
         }
         let (page, major) = match mapping.get(index) {
@@ -329,12 +333,7 @@ impl Mm {
         if write {
             page.set(PageFlags::DIRTY);
         }
-        // Memory-only files need not notice the first write, unless who watches soft-dirty bits does.
-        let watched = vma.soft_clean.load(Ordering::Relaxed);
-        let prot = match shared && (write || mapping.is_memory() && !watched) {
-            true => vma.flags.prot(),
-            false => vma.flags.prot().read_only(),
-        };
+        let prot = file_prot(vma, mapping, write);
         self.table.map(addr, page, prot, stays)?;
         if !write && !vma.flags.any(VmFlags::RAND_READ) {
             self.map_around(slot, mapping, addr, prot)?;
@@ -372,13 +371,13 @@ impl Mm {
         addr: usize,
         prot: x86_mm::UserProt,
     ) -> Fault<()> {
-        let window = AROUND * PAGE_SIZE;
-        let low = (addr & !(window - 1)).max(slot.start).max(addr & !(PMD_SIZE - 1));
+        // From there as many as a window has, in this table: also where the mapping begins within one.
+        let low = (addr & !(AROUND * PAGE_SIZE - 1)).max(slot.start);
         let file_end = mapping.size().div_ceil(PAGE_SIZE as u64);
         let first = slot.value.pgoff_at(slot.start, low);
         let left = usize::try_from(file_end.saturating_sub(first)).unwrap_or(AROUND).min(AROUND);
-        let pages = ((((low & !(window - 1)) + window).min(slot.end) - low) >> PAGE_SHIFT).min(left);
-        if pages < 2 {
+        let pages = ((slot.end - low) >> PAGE_SHIFT).min(left);
+        if pages == 0 || pages == 1 && low == addr {
             return Ok(());
         }
         let mapped = self.table.map_around(low, pages, prot, |i| {
@@ -500,6 +499,17 @@ impl Mm {
         }
         let step = count(self.resolve(slot, addr, write, entry.is_present()));
         Some(step.map(|_| there(self.table.query(addr))))
+    }
+}
+
+/// What the entry of a file's page gets that is reached. Memory-only files need not notice the first write, unless who watches soft-dirty
+/// bits does.
+#[inline(always)]
+fn file_prot(vma: &Vma, mapping: &Mapping, write: bool) -> x86_mm::UserProt {
+    let watched = vma.soft_clean.load(Ordering::Relaxed);
+    match vma.flags.any(VmFlags::SHARED) && (write || mapping.is_memory() && !watched) {
+        true => vma.flags.prot(),
+        false => vma.flags.prot().read_only(),
     }
 }
 

@@ -34,10 +34,9 @@ pub struct Mm {
     pub dumpable: AtomicU64,
     /// Copy of `Inner::total`.
     total: AtomicUsize,
-    /// Being torn down for lack of memory: faults fail (`MMF_UNSTABLE`).
     /// What `membarrier(2)` was asked to register.
     pub membarrier: AtomicU32,
-    /// Being torn down for lack of memory: faults fail.
+    /// Being torn down for lack of memory: faults fail (`MMF_UNSTABLE`).
     pub(crate) dying: AtomicBool,
     /// It may have pages in swap space: it is among those that `swapoff` looks at.
     pub(crate) swapped: AtomicBool,

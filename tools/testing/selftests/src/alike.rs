@@ -2,6 +2,7 @@
 //! What tools/testing/abi-diff found to differ from Linux: one test for each thing that mattered.
 
 pub mod files;
+pub mod memory;
 pub mod tasks;
 
 use crate::util::{Outcome, child, exit_of, home, pipe_flags};

@@ -111,6 +111,7 @@ fn all() -> Vec<Test> {
         entropy::TESTS,
         alike::TESTS,
         alike::files::TESTS,
+        alike::memory::TESTS,
         alike::tasks::TESTS,
         limits::TESTS,
     ]

@@ -42,6 +42,8 @@ mod kunit_lock;
 #[cfg(CONFIG_KUNIT)]
 mod kunit_pages;
 #[cfg(CONFIG_KUNIT)]
+mod kunit_pass;
+#[cfg(CONFIG_KUNIT)]
 mod kunit_pkey;
 pub mod layout;
 mod lock;

@@ -48,7 +48,7 @@ impl Mm {
             }
             _ => {}
         }
-        let mut inner = self.inner.write();
+        let mut inner = self.inner.write_range(start, end);
         self.change_flags(&mut inner, start, end, true, |vma| advised_flags(vma, advice))
     }
 
@@ -205,7 +205,7 @@ impl Mm {
         let (start, len) = lock_span(start, len);
         let end = start.checked_add(len);
         {
-            let mut inner = self.inner.write();
+            let mut inner = self.inner.write_range(start, end.unwrap_or(usize::MAX));
             let already: usize = inner
                 .areas
                 .overlapping(start, end.unwrap_or(usize::MAX))
@@ -236,7 +236,7 @@ impl Mm {
     pub fn munlock(&self, start: usize, len: usize) -> Result {
         let (start, len) = lock_span(start, len);
         let end = start.checked_add(len).ok_or(EINVAL)?;
-        let mut inner = self.inner.write();
+        let mut inner = self.inner.write_range(start, end);
         self.change_flags(&mut inner, start, end, false, |vma| Ok(vma.flags.without(LOCK_ON_FAULT)))
     }
 

@@ -12,6 +12,7 @@ mod aio;
 mod alike;
 mod creds;
 mod entropy;
+mod faults;
 mod files;
 mod flight;
 mod futex;
@@ -86,6 +87,7 @@ fn all() -> Vec<Test> {
         inotify::TESTS,
         mm::TESTS,
         vmem::TESTS,
+        faults::TESTS,
         huge::TESTS,
         pkeys::TESTS,
         files::TESTS,

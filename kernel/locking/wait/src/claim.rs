@@ -31,6 +31,8 @@ use x86_cpu::{CpuId, MAX_CPUS, cpu_id};
 const WORDS: usize = 4;
 /// Looks at the copy while it is being changed, before the lock is waited for.
 const TRIES: usize = 64;
+/// Looks at a claim, or at a pass, before somebody sleeps for it: most are had for less than a sleep takes.
+const PATIENCE: usize = 100;
 /// Who has a word has not said yet for which address.
 const UNKNOWN: usize = usize::MAX;
 
@@ -135,6 +137,9 @@ impl<V> Gate<V> {
     /// map is to be taken. Who has a pass must not wait for that lock.
     pub fn enter(&self, addr: usize) -> Option<Pass<'_, V>> {
         task::might_sleep();
+        if self.is_claimed(addr) && !self.becomes_free(addr) {
+            return None;
+        }
         // The caller may be moved to another CPU: then the line is another's for once.
         let cpu = cpu_id();
         let bit = 1u64 << (cpu % 64);
@@ -171,6 +176,15 @@ impl<V> Gate<V> {
     #[inline(always)]
     fn is_claimed(&self, addr: usize) -> bool {
         self.low.load(Ordering::SeqCst) <= addr && addr < self.high.load(Ordering::SeqCst)
+    }
+
+    /// Waits a moment for the end of a claim; whether it came.
+    #[cold]
+    fn becomes_free(&self, addr: usize) -> bool {
+        (0..PATIENCE).any(|_| {
+            cpu_relax();
+            !self.is_claimed(addr)
+        })
     }
 
     /// The range of `addr` in the copy.
@@ -226,9 +240,19 @@ impl<V> Gate<V> {
         core::iter::from_fn(next).filter_map(|cpu| PASSES.on(cpu as CpuId)).flat_map(|words| &words.0)
     }
 
-    /// Whether anybody has a pass for something in `[low, high)`, which was published.
+    /// Whether anybody has a pass for something in `[low, high)`, which was published, and keeps it for more than a moment.
     fn is_used(&self, low: usize, high: usize) -> bool {
-        self.words().any(|word| self.is_inside(word, low, high))
+        let mut patience = PATIENCE;
+        self.words().any(|word| {
+            while self.is_inside(word, low, high) {
+                if patience == 0 {
+                    return true;
+                }
+                patience -= 1;
+                cpu_relax();
+            }
+            false
+        })
     }
 
     /// Waits until nobody has a pass for something in `[low, high)`, which was published. May sleep.

@@ -36,7 +36,7 @@ impl Mm {
     /// bytes that were mapped. `EINVAL` if there is none. May sleep.
     pub fn detach(&self, addr: usize, size: impl Fn(&dyn VmFile) -> Option<usize>) -> Result {
         let mut removed = Removed::new();
-        let mut inner = self.inner.write();
+        let mut inner = self.inner.write_some();
         let mut found: Option<(Arc<dyn VmFile>, usize)> = None;
         let mut at = addr;
         loop {

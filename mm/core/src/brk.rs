@@ -23,7 +23,7 @@ impl Mm {
     /// Moves the heap's end to `wanted` if that is possible; returns the end. May sleep.
     pub fn brk(&self, wanted: usize) -> usize {
         let mut removed = Removed::new();
-        let mut inner = self.inner.write();
+        let mut inner = self.inner.write_some();
         let (start_brk, brk) = (inner.marks.start_brk, inner.marks.brk);
         if wanted < start_brk || wanted > TASK_SIZE || start_brk == 0 {
             return brk;

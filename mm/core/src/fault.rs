@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Page faults: what a program's access needs is brought in, or the program gets a signal.
 //!
-//! Short path: find the mapping under the shared lock, make or find the page, put it into the entry if that is still empty. Two
+//! Short path: find the mapping under the shared lock, or by a pass for it where threads meet (`lock`), make or find the page, put it into the entry if that is still empty. Two
 //! threads may do that at once; the second finds the entry filled and drops its page.
 
 use crate::flags::VmFlags;
@@ -9,15 +9,14 @@ use crate::layout::STACK_GUARD_GAP;
 use crate::mapping::Mapping;
 use crate::mm_struct::{Mm, own_mm};
 use crate::readahead::Readahead;
-use crate::vma::{Backing, Vma};
+use crate::vma::{Area, Backing, Vma};
 use core::sync::atomic::Ordering;
 use errno::{Error, Result, code::*};
 use hook::Hook;
 use kalloc::flags::{GFP_HIGHUSER, GFP_KERNEL};
-use mm_alloc::layout::{PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PMD_SIZE, TASK_SIZE};
+use mm_alloc::layout::{PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, TASK_SIZE};
 use mm_alloc::stat::{self, Item};
 use mm_alloc::{Page, PageFlags};
-use range_map::Slot;
 use x86_mm::WriteFault;
 use x86_mm::table::zero_page;
 
@@ -62,6 +61,15 @@ pub trait FaultCounter: Sync {
 
 /// The registered counter.
 pub static FAULT_COUNTER: Hook<dyn FaultCounter> = Hook::new();
+
+/// What is done to an address: as [`Mm::reach`] is told.
+#[derive(Clone, Copy)]
+struct Access {
+    write: bool,
+    fetch: bool,
+    present: bool,
+    keys: bool,
+}
 
 type Fault<T = bool> = core::result::Result<T, FaultSignal>;
 
@@ -108,27 +116,15 @@ impl Mm {
             return Err(FaultSignal::MapError);
         }
         let addr = address & PAGE_MASK;
+        if let Some(pass) = self.inner.pass(addr) {
+            return self.reach_by_pass(Area::by(&pass), addr, Access { write, fetch, present, keys });
+        }
         let mut expanded = false;
         loop {
-            let inner = self.inner.read();
+            let inner = self.inner.read_for_fault();
             let Some(slot) = inner.areas.find(addr) else { return Err(FaultSignal::MapError) };
             if slot.start <= addr {
-                let needed = if write {
-                    VmFlags::WRITE
-                } else if fetch {
-                    VmFlags::EXEC
-                } else {
-                    VmFlags::ACCESS
-                };
-                let flags = slot.value.flags;
-                // First, as in Linux. Instructions are fetched whatever the key.
-                if keys && !fetch && !crate::pkey::allows(flags, write) {
-                    return Err(FaultSignal::KeyError(flags.key()));
-                }
-                if !flags.any(needed) {
-                    return Err(FaultSignal::AccessError);
-                }
-                return self.resolve(slot, addr, write, present);
+                return self.reach_in(Area::of(slot), addr, Access { write, fetch, present, keys });
             }
             if expanded || !slot.value.flags.any(VmFlags::GROWSDOWN) {
                 return Err(FaultSignal::MapError);
@@ -139,10 +135,38 @@ impl Mm {
         }
     }
 
+    /// [`Self::reach_in`], out of the way of programs whose threads do not meet.
+    #[inline(never)]
+    fn reach_by_pass(&self, area: Area<'_>, addr: usize, access: Access) -> Fault {
+        self.reach_in(area, addr, access)
+    }
+
+    /// [`Self::reach`] within the mapping that `addr` is in.
+    #[inline(always)]
+    fn reach_in(&self, area: Area<'_>, addr: usize, access: Access) -> Fault {
+        let Access { write, fetch, present, keys } = access;
+        let needed = if write {
+            VmFlags::WRITE
+        } else if fetch {
+            VmFlags::EXEC
+        } else {
+            VmFlags::ACCESS
+        };
+        let flags = area.vma.flags;
+        // First, as in Linux. Instructions are fetched whatever the key.
+        if keys && !fetch && !crate::pkey::allows(flags, write) {
+            return Err(FaultSignal::KeyError(flags.key()));
+        }
+        if !flags.any(needed) {
+            return Err(FaultSignal::AccessError);
+        }
+        self.resolve(area, addr, write, present)
+    }
+
     /// Makes the access possible within one mapping whose rights allow it.
     #[inline]
-    pub(crate) fn resolve(&self, slot: &Slot<kalloc::KBox<Vma>>, addr: usize, write: bool, present: bool) -> Fault {
-        let vma = &*slot.value;
+    pub(crate) fn resolve(&self, area: Area<'_>, addr: usize, write: bool, present: bool) -> Fault {
+        let vma = area.vma;
         if self.table.has_swap()
             && let Some(entry) = self.table.query(addr).swap()
         {
@@ -153,26 +177,26 @@ impl Mm {
             return Ok(major);
         }
         if present && write {
-            return self.write_present(slot, addr);
+            return self.write_present(area, addr);
         }
         match &vma.backing {
             Backing::Anon => {
                 if crate::huge::may(vma.flags)
-                    && let Some(done) = self.huge_fault(slot, addr, write)
+                    && let Some(done) = self.huge_fault(area, addr, write)
                 {
                     return done;
                 }
                 self.anon_fault(vma, addr, write)
             }
             Backing::File(file) => match vma.mapping() {
-                Some(mapping) => self.file_fault(slot, mapping, addr, write),
+                Some(mapping) => self.file_fault(area, mapping, addr, write),
                 None => {
-                    let page = file.fault(vma.pgoff_at(slot.start, addr), write).map_err(bus_or_memory)?;
+                    let page = file.fault(area.pgoff_at(addr), write).map_err(bus_or_memory)?;
                     self.put_page(vma, addr, page, write)
                 }
             },
             Backing::Special(special) => {
-                let page = special.page(vma.pgoff_at(slot.start, addr)).ok_or(FaultSignal::BusError)?;
+                let page = special.page(area.pgoff_at(addr)).ok_or(FaultSignal::BusError)?;
                 self.put_page(vma, addr, page.clone(), write)
             }
         }
@@ -201,15 +225,15 @@ impl Mm {
     }
 
     /// A write to an entry that is present but read-only.
-    fn write_present(&self, slot: &Slot<kalloc::KBox<Vma>>, addr: usize) -> Fault {
-        let vma = &*slot.value;
+    fn write_present(&self, area: Area<'_>, addr: usize) -> Fault {
+        let vma = area.vma;
         if !vma.flags.any(VmFlags::SHARED) {
             return self.write_private(vma, addr);
         }
         let Some(page) = self.table.page(addr, false) else { return Ok(false) };
         if let Some(mapping) = vma.mapping() {
             if !mapping.is_memory() {
-                let index = vma.pgoff_at(slot.start, addr);
+                let index = area.pgoff_at(addr);
                 return self.share_writable(mapping, index, &page, |page| {
                     self.table.make_writable(addr, page, vma.flags.prot());
                     Ok(())
@@ -275,10 +299,14 @@ impl Mm {
         Ok(false)
     }
 
-    fn file_fault(&self, slot: &Slot<kalloc::KBox<Vma>>, mapping: &Mapping, addr: usize, write: bool) -> Fault {
-        let vma = &*slot.value;
-        let index = vma.pgoff_at(slot.start, addr);
+    fn file_fault(&self, area: Area<'_>, mapping: &Mapping, addr: usize, write: bool) -> Fault {
+        let vma = area.vma;
+        let index = area.pgoff_at(addr);
         if !mapping.has_page(index) {
+            // As in Linux, what is there around it comes in even so.
+            if !write && !vma.flags.any(VmFlags::RAND_READ) {
+                self.map_around(area, mapping, addr, file_prot(vma, mapping, false))?;
+            }
             return Err(FaultSignal::BusError);
         }
         let (page, major) = match mapping.get(index) {
@@ -329,15 +357,10 @@ impl Mm {
         if write {
             page.set(PageFlags::DIRTY);
         }
-        // Memory-only files need not notice the first write, unless who watches soft-dirty bits does.
-        let watched = vma.soft_clean.load(Ordering::Relaxed);
-        let prot = match shared && (write || mapping.is_memory() && !watched) {
-            true => vma.flags.prot(),
-            false => vma.flags.prot().read_only(),
-        };
+        let prot = file_prot(vma, mapping, write);
         self.table.map(addr, page, prot, stays)?;
         if !write && !vma.flags.any(VmFlags::RAND_READ) {
-            self.map_around(slot, mapping, addr, prot)?;
+            self.map_around(area, mapping, addr, prot)?;
         }
         Ok(major)
     }
@@ -365,20 +388,14 @@ impl Mm {
     }
 
     /// Maps cached neighbours of a file's page: the program will want them, and each saves it a fault.
-    fn map_around(
-        &self,
-        slot: &Slot<kalloc::KBox<Vma>>,
-        mapping: &Mapping,
-        addr: usize,
-        prot: x86_mm::UserProt,
-    ) -> Fault<()> {
-        let window = AROUND * PAGE_SIZE;
-        let low = (addr & !(window - 1)).max(slot.start).max(addr & !(PMD_SIZE - 1));
+    fn map_around(&self, area: Area<'_>, mapping: &Mapping, addr: usize, prot: x86_mm::UserProt) -> Fault<()> {
+        // From there as many as a window has, in this table: also where the mapping begins within one.
+        let low = (addr & !(AROUND * PAGE_SIZE - 1)).max(area.start);
         let file_end = mapping.size().div_ceil(PAGE_SIZE as u64);
-        let first = slot.value.pgoff_at(slot.start, low);
+        let first = area.pgoff_at(low);
         let left = usize::try_from(file_end.saturating_sub(first)).unwrap_or(AROUND).min(AROUND);
-        let pages = ((((low & !(window - 1)) + window).min(slot.end) - low) >> PAGE_SHIFT).min(left);
-        if pages < 2 {
+        let pages = ((area.end - low) >> PAGE_SHIFT).min(left);
+        if pages == 0 || pages == 1 && low == addr {
             return Ok(());
         }
         let mapped = self.table.map_around(low, pages, prot, |i| {
@@ -393,7 +410,7 @@ impl Mm {
 
     /// The page behind `addr` although the mapping's rights do not allow the access (a debugger's). To be written it must be this address
     /// space's alone, and not in swap space too. The caller holds the lock.
-    pub(crate) fn forced_page(&self, slot: &Slot<kalloc::KBox<Vma>>, addr: usize, write: bool) -> Result<Page> {
+    pub(crate) fn forced_page(&self, area: Area<'_>, addr: usize, write: bool) -> Result<Page> {
         /// The entry's reference and ours.
         const ALONE: u32 = 2;
         for _ in 0..8 {
@@ -406,9 +423,9 @@ impl Mm {
                     // Ours would make it somebody else's too.
                     drop(page);
                     // The program's next write would copy: here the copy is mapped with the rights that the mapping has.
-                    self.write_private(&slot.value, addr)
+                    self.write_private(area.vma, addr)
                 }
-                None => self.resolve(slot, addr, false, false),
+                None => self.resolve(area, addr, false, false),
             };
             count(step).map_err(|signal| if signal == FaultSignal::OutOfMemory { ENOMEM } else { EFAULT })?;
         }
@@ -498,8 +515,19 @@ impl Mm {
         if !slot.value.flags.any(if write { VmFlags::WRITE } else { VmFlags::ACCESS }) {
             return Some(Err(FaultSignal::AccessError));
         }
-        let step = count(self.resolve(slot, addr, write, entry.is_present()));
+        let step = count(self.resolve(Area::of(slot), addr, write, entry.is_present()));
         Some(step.map(|_| there(self.table.query(addr))))
+    }
+}
+
+/// What the entry of a file's page gets that is reached. Memory-only files need not notice the first write, unless who watches soft-dirty
+/// bits does.
+#[inline(always)]
+fn file_prot(vma: &Vma, mapping: &Mapping, write: bool) -> x86_mm::UserProt {
+    let watched = vma.soft_clean.load(Ordering::Relaxed);
+    match vma.flags.any(VmFlags::SHARED) && (write || mapping.is_memory() && !watched) {
+        true => vma.flags.prot(),
+        false => vma.flags.prot().read_only(),
     }
 }
 

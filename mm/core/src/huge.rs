@@ -16,14 +16,12 @@ pub use defrag::HugeDefrag;
 use crate::fault::FaultSignal;
 use crate::flags::VmFlags;
 use crate::mm_struct::Mm;
-use crate::vma::{Backing, Vma};
+use crate::vma::{Area, Backing, Vma};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use defrag::{Effort, block_for_collapse, block_for_fault};
 use errno::{Result, code::*};
-use kalloc::KBox;
 use mm_alloc::layout::{PAGE_SIZE, PMD_SIZE};
 use mm_alloc::stat::{self, Item};
-use range_map::Slot;
 use x86_mm::Joined;
 use x86_mm::huge::{ENABLED, Room};
 
@@ -121,14 +119,14 @@ impl Mm {
     #[inline(never)]
     pub(crate) fn huge_fault(
         &self,
-        slot: &Slot<KBox<Vma>>,
+        area: Area<'_>,
         addr: usize,
         write: bool,
     ) -> Option<core::result::Result<bool, FaultSignal>> {
-        let span = span(addr, slot.start, slot.end);
+        let span = span(addr, area.start, area.end);
         // Another part of a mapping that grows (a heap) may be worth a look already.
         if !self.scanned.load(Ordering::Acquire)
-            && (span.is_some() || self.could_be_huge(&slot.value, slot.start, slot.end))
+            && (span.is_some() || self.could_be_huge(area.vma, area.start, area.end))
         {
             khugepaged::enter_own(self);
         }
@@ -136,7 +134,7 @@ impl Mm {
         let unwanted = self.no_huge.load(Ordering::Relaxed) || self.dying.load(Ordering::Relaxed);
         let zeros = !write && USE_ZEROS.load(Ordering::Relaxed);
         // Who cannot write needs no memory.
-        if unwanted || !zeros && !slot.value.flags.any(VmFlags::WRITE) {
+        if unwanted || !zeros && !area.vma.flags.any(VmFlags::WRITE) {
             return None;
         }
         match self.table.room(from) {
@@ -146,14 +144,14 @@ impl Mm {
             Room::Free => {}
         }
         if zeros {
-            return self.map_zeros(slot.value.flags, from);
+            return self.map_zeros(area.vma.flags, from);
         }
-        let Some(block) = block_for_fault(slot.value.flags) else {
+        let Some(block) = block_for_fault(area.vma.flags) else {
             stat::add(Item::ThpFaultFallback, 1);
             return None;
         };
-        slot.value.note_anon();
-        match self.table.map_huge(from, block, slot.value.flags.prot()) {
+        area.vma.note_anon();
+        match self.table.map_huge(from, block, area.vma.flags.prot()) {
             Ok(true) => stat::add(Item::ThpFaultAlloc, 1),
             // Another thread was first, and the program faults again if that was not enough.
             Ok(false) => {}
@@ -293,7 +291,7 @@ impl Mm {
         if !self.could_be_huge(&slot.value, slot.start, slot.end) || !slot.value.flags.any(VmFlags::WRITE) {
             return Err(EINVAL);
         }
-        match self.resolve(slot, addr, true, entry.is_present()) {
+        match self.resolve(Area::of(slot), addr, true, entry.is_present()) {
             Ok(_) => Ok(false),
             Err(FaultSignal::OutOfMemory) => Err(ENOMEM),
             Err(_) => Err(EINVAL),

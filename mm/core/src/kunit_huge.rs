@@ -7,6 +7,7 @@ mod tests {
     use crate::exec::ExecLayout;
     use crate::flags::Prot;
     use crate::huge::HugeMode;
+    use crate::kunit_asked::Asked;
     use crate::mm_struct::Mm;
     use crate::mmap::MapArgs;
     use crate::proc::SmapsInfo;
@@ -19,24 +20,6 @@ mod tests {
 
     const PAGES: usize = PMD_SIZE / PAGE_SIZE;
     const RW: u32 = uapi::PROT_READ | uapi::PROT_WRITE;
-
-    /// What is in force while a test runs: who asks gets huge pages.
-    struct Asked(HugeMode);
-
-    impl Asked {
-        fn new() -> Self {
-            let before = HugeMode::get();
-            // Without its thread it is in force too.
-            let _ = HugeMode::Madvise.set();
-            Self(before)
-        }
-    }
-
-    impl Drop for Asked {
-        fn drop(&mut self) {
-            let _ = self.0.set();
-        }
-    }
 
     fn space() -> Result<Arc<Mm>> {
         Mm::new_exec(&ExecLayout { randomize: true, stack_limit: 8 << 20, legacy: false })

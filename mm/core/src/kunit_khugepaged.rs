@@ -7,6 +7,7 @@ mod tests {
     use crate::flags::Prot;
     use crate::huge::HugeMode;
     use crate::huge::khugepaged::{MAX_NONE, MAX_SHARED, enter, leave, look_at};
+    use crate::kunit_asked::Asked;
     use crate::mm_struct::Mm;
     use crate::mmap::MapArgs;
     use core::sync::atomic::{AtomicU32, Ordering};
@@ -17,24 +18,6 @@ mod tests {
     use x86_mm::huge::Room;
 
     const PAGES: usize = PMD_SIZE / PAGE_SIZE;
-
-    /// What is in force while a test runs: who asks gets huge pages, but not by a fault.
-    struct Asked(HugeMode);
-
-    impl Asked {
-        fn new() -> Self {
-            let before = HugeMode::get();
-            // Without its thread it is in force too.
-            let _ = HugeMode::Madvise.set();
-            Self(before)
-        }
-    }
-
-    impl Drop for Asked {
-        fn drop(&mut self) {
-            let _ = self.0.set();
-        }
-    }
 
     /// A limit that is another while a test runs.
     struct Changed(&'static AtomicU32, u32);

@@ -5,7 +5,6 @@
 mod tests {
     use crate::exec::ExecLayout;
     use crate::flags::Prot;
-    use crate::lock::RwSemaphore;
     use crate::mm_struct::Mm;
     use crate::mmap::MapArgs;
     use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
@@ -14,7 +13,7 @@ mod tests {
     use kalloc::flags::GFP_KERNEL;
     use ktime::sleep::sleep_ns;
     use mm_alloc::layout::PAGE_SIZE;
-    use sync::Completion;
+    use sync::{BiasedRwSemaphore as RwSemaphore, Completion};
     use x86_mm::Kind;
 
     const MS: u64 = 1_000_000;

@@ -29,6 +29,8 @@ mod io;
 mod kunit;
 #[cfg(CONFIG_KUNIT)]
 mod kunit_advice;
+#[cfg(all(CONFIG_KUNIT, CONFIG_TRANSPARENT_HUGEPAGE))]
+mod kunit_asked;
 #[cfg(CONFIG_KUNIT)]
 mod kunit_file;
 #[cfg(all(CONFIG_KUNIT, CONFIG_TRANSPARENT_HUGEPAGE))]
@@ -39,6 +41,8 @@ mod kunit_khugepaged;
 mod kunit_lock;
 #[cfg(CONFIG_KUNIT)]
 mod kunit_pages;
+#[cfg(CONFIG_KUNIT)]
+mod kunit_pass;
 #[cfg(CONFIG_KUNIT)]
 mod kunit_pkey;
 pub mod layout;

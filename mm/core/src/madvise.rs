@@ -9,23 +9,27 @@ use crate::vma::{Backing, Vma};
 use errno::{Result, code::*};
 use kalloc::Arc;
 use kalloc::flags::GFP_KERNEL;
-use mm_alloc::layout::{PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, TASK_SIZE, page_align};
+use mm_alloc::layout::{PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, TASK_SIZE};
 use x86_mm::Kind;
 
-/// Rounds a range to pages as `madvise`, `mincore` and `mlock` do.
-fn span(start: usize, len: usize) -> Result<(usize, usize)> {
-    let len = page_align(len);
-    let end = start.checked_add(len).ok_or(EINVAL)?;
-    Ok((start, end))
+/// A length in whole pages, as Linux has it: one that is more than all addresses goes round to 0.
+pub(crate) const fn align_round(len: usize) -> usize {
+    len.wrapping_add(PAGE_SIZE - 1) & PAGE_MASK
+}
+
+/// The pages of a range that is locked or unlocked, and their length, which may go round.
+fn lock_span(start: usize, len: usize) -> (usize, usize) {
+    (start & PAGE_MASK, align_round(len.wrapping_add(start & !PAGE_MASK)))
 }
 
 impl Mm {
     /// `madvise(2)`. May sleep.
     pub fn madvise(&self, start: usize, len: usize, advice: u32) -> Result {
-        if !known(advice) || start & !PAGE_MASK != 0 || len != 0 && page_align(len) == 0 {
+        let pages = align_round(len);
+        if !known(advice) || start & !PAGE_MASK != 0 || len != 0 && pages == 0 {
             return Err(EINVAL);
         }
-        let (start, end) = span(start, len)?;
+        let end = start.checked_add(pages).ok_or(EINVAL)?;
         if start == end {
             return Ok(());
         }
@@ -44,7 +48,7 @@ impl Mm {
             }
             _ => {}
         }
-        let mut inner = self.inner.write();
+        let mut inner = self.inner.write_range(start, end);
         self.change_flags(&mut inner, start, end, true, |vma| advised_flags(vma, advice))
     }
 
@@ -139,7 +143,8 @@ impl Mm {
         if self.inner.read().areas.is_covered(start, end) { Ok(()) } else { Err(ENOMEM) }
     }
 
-    /// Makes a hole in a shared file; what the file system says of that is the answer.
+    /// Makes a hole in a shared file; what the file system says of that is the answer. The mapping must be one that may be written, but
+    /// need not be writable now.
     fn remove_advice(&self, start: usize, end: usize) -> Result {
         let mut at = start;
         // A hole is told when all that is there was done.
@@ -155,7 +160,7 @@ impl Mm {
                     return Err(EINVAL);
                 }
                 let Backing::File(file) = &slot.value.backing else { return Err(EINVAL) };
-                if !flags.has(VmFlags(VmFlags::SHARED.0 | VmFlags::WRITE.0)) {
+                if !flags.has(VmFlags(VmFlags::SHARED.0 | VmFlags::MAYWRITE.0)) {
                     return Err(EACCES);
                 }
                 let to = slot.end.min(end);
@@ -168,52 +173,51 @@ impl Mm {
         if holes { Err(ENOMEM) } else { Ok(()) }
     }
 
-    /// Brings pages in as the program's own accesses would. EINVAL where it has not the right, by PKRU neither, ENOMEM at a hole,
-    /// EINTR; what comes before is there then.
+    /// Brings pages in as the program's own accesses would. EINVAL where it has not the right, by PKRU neither, EFAULT, EINTR: what
+    /// comes before is there then. ENOMEM for a hole when all else is there.
     fn populate_advice(&self, start: usize, end: usize, write: bool) -> Result {
         let needed = if write { VmFlags::WRITE } else { VmFlags::READ };
         let mut at = start;
+        let mut holes = false;
         while at < end {
-            let stop = {
+            let (from, stop) = {
                 let inner = self.inner.read();
-                let slot = inner.areas.containing(at).ok_or(ENOMEM)?;
+                let Some(slot) = inner.areas.find(at).filter(|slot| slot.start < end) else { return Err(ENOMEM) };
+                holes |= slot.start > at;
                 let flags = slot.value.flags;
                 let special = flags.any(VmFlags(VmFlags::PFNMAP.0 | VmFlags::IO.0));
                 if !flags.any(needed) || special || !self.key_permits(flags, write) {
                     return Err(EINVAL);
                 }
-                slot.end.min(end)
+                (slot.start.max(at), slot.end.min(end))
             };
-            for addr in (at..stop).step_by(PAGE_SIZE) {
+            for addr in (from..stop).step_by(PAGE_SIZE) {
                 self.bring_one_in(addr, write)?;
             }
             at = stop;
         }
-        Ok(())
+        if holes { Err(ENOMEM) } else { Ok(()) }
     }
 
     /// `mlock(2)` and `mlock2(2)`. ENOMEM, EAGAIN, EPERM, EINVAL, EINTR. May sleep.
     pub fn mlock(&self, start: usize, len: usize, on_fault: bool) -> Result {
         check_may_lock()?;
-        // As Linux: a length that goes round is what is left of it.
-        let len = page_align(len.wrapping_add(start & !PAGE_MASK));
-        let start = start & PAGE_MASK;
-        let end = start.checked_add(len).ok_or(EINVAL)?;
-        if end == start {
-            return Ok(());
-        }
+        let (start, len) = lock_span(start, len);
+        let end = start.checked_add(len);
         {
-            let mut inner = self.inner.write();
+            let mut inner = self.inner.write_range(start, end.unwrap_or(usize::MAX));
             let already: usize = inner
                 .areas
-                .overlapping(start, end)
+                .overlapping(start, end.unwrap_or(usize::MAX))
                 .filter(|slot| slot.value.flags.any(VmFlags::LOCKED))
-                .map(|slot| slot.end.min(end) - slot.start.max(start))
+                .map(|slot| slot.end.min(end.unwrap_or(usize::MAX)) - slot.start.max(start))
                 .sum();
             let wanted = inner.locked.saturating_mul(PAGE_SIZE).saturating_add(len).saturating_sub(already);
             if wanted as u64 > rlimit::current(uapi::RLIMIT_MEMLOCK) && !cred::capable(cred::CAP_IPC_LOCK) {
                 return Err(ENOMEM);
             }
+            // Only after the limit, as in Linux.
+            let end = end.ok_or(EINVAL)?;
             let lock = if on_fault { LOCK_ON_FAULT } else { VmFlags::LOCKED };
             self.change_flags(&mut inner, start, end, false, |vma| Ok(lockable(vma.flags, lock)))?;
         }
@@ -221,7 +225,7 @@ impl Mm {
             return Ok(());
         }
         // The errors of `mlock(2)`: addresses that cannot be brought in are ENOMEM, and too little memory for them is EAGAIN.
-        self.bring_in(start, end, false, true).map_err(|error| match error {
+        self.bring_in(start, start + len, false, true).map_err(|error| match error {
             ENOMEM => EAGAIN,
             EINTR => EINTR,
             _ => ENOMEM,
@@ -230,10 +234,9 @@ impl Mm {
 
     /// `munlock(2)`.
     pub fn munlock(&self, start: usize, len: usize) -> Result {
-        let len = page_align(len.wrapping_add(start & !PAGE_MASK));
-        let start = start & PAGE_MASK;
+        let (start, len) = lock_span(start, len);
         let end = start.checked_add(len).ok_or(EINVAL)?;
-        let mut inner = self.inner.write();
+        let mut inner = self.inner.write_range(start, end);
         self.change_flags(&mut inner, start, end, false, |vma| Ok(vma.flags.without(LOCK_ON_FAULT)))
     }
 
@@ -314,9 +317,7 @@ impl Mm {
         if flags & !known != 0 || start & !PAGE_MASK != 0 || flags & both == both {
             return Err(EINVAL);
         }
-        // As Linux: a length that goes round is none.
-        let len = len.wrapping_add(PAGE_SIZE - 1) & PAGE_MASK;
-        let end = start.checked_add(len).ok_or(ENOMEM)?;
+        let end = start.checked_add(align_round(len)).ok_or(ENOMEM)?;
         let mut at = start;
         let mut holes = false;
         while at < end {

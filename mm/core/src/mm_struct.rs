@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `Mm`: one address space, and which task has which. Threads share one; the last reference frees it.
 //!
-//! Lock: `inner` (sleeping): shared for faults and look-ups, exclusive for changes of the map.
+//! Lock: `inner` (sleeping): shared for look-ups and faults, exclusive for changes of the map; faults of threads that meet have passes
+//! for single mappings instead (`lock`).
 
 use crate::account;
 use crate::file::VmFile;
 use crate::flags::VmFlags;
 use crate::layout::Places;
-use crate::lock::RwSemaphore;
+use crate::lock::MmLock;
 use crate::pkey::Keys;
 use crate::vma::Areas;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -24,7 +25,7 @@ pub struct Mm {
     /// Identity, for futex keys; never 0, never used twice.
     id: u64,
     pub(crate) table: Arc<PageTable>,
-    pub(crate) inner: RwSemaphore<Inner>,
+    pub(crate) inner: MmLock,
     exe: SpinLock<Option<Arc<dyn VmFile>>>,
     /// The program's own segments, as `table` has them.
     ldt: SpinLock<Option<Arc<Ldt>>>,
@@ -34,10 +35,9 @@ pub struct Mm {
     pub dumpable: AtomicU64,
     /// Copy of `Inner::total`.
     total: AtomicUsize,
-    /// Being torn down for lack of memory: faults fail (`MMF_UNSTABLE`).
     /// What `membarrier(2)` was asked to register.
     pub membarrier: AtomicU32,
-    /// Being torn down for lack of memory: faults fail.
+    /// Being torn down for lack of memory: faults fail (`MMF_UNSTABLE`).
     pub(crate) dying: AtomicBool,
     /// It may have pages in swap space: it is among those that `swapoff` looks at.
     pub(crate) swapped: AtomicBool,
@@ -136,7 +136,7 @@ impl Mm {
         let mm = Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             table: PageTable::new()?,
-            inner: RwSemaphore::new(inner),
+            inner: MmLock::new(inner),
             exe: SpinLock::new(None),
             ldt: SpinLock::new(None),
             peak_rss: AtomicUsize::new(0),
@@ -271,7 +271,7 @@ impl Mm {
 
     /// Changes the noted addresses (`execve`, `prctl(PR_SET_MM)`). May sleep.
     pub fn update_marks(&self, change: impl FnOnce(&mut Marks)) {
-        change(&mut self.inner.write().marks);
+        change(&mut self.inner.write_some().marks);
     }
 }
 

@@ -5,6 +5,7 @@ use crate::account;
 use crate::file::{MmapRequest, VmFile};
 use crate::flags::{Prot, VmFlags};
 use crate::layout::{BOTTOM, STACK_GUARD_GAP, mmap_min_addr};
+use crate::lock::POLITE;
 use crate::mm_struct::{Inner, Mm};
 use crate::shmem::anon_shared;
 use crate::unmap::Removed;
@@ -82,19 +83,31 @@ impl Mm {
             }
         };
         let mut removed = Removed::new();
-        let mut inner = self.inner.write();
-        // As Linux, before anything is unmapped, and one more than the setting says.
-        if inner.areas.len() > max_map_count() {
-            return Err(ENOMEM);
-        }
-        let addr = place(&mut inner, &args, len)?;
-        let mut flags = plan.flags.with(inner.default_flags);
-        if args.prot == Prot(uapi::PROT_EXEC)
-            && let Some(key) = self.execute_only_key(&mut inner.keys)
-        {
-            flags = flags.with_key(key);
-        }
-        check_limits(&inner, flags, len)?;
+        let mut tries = 0..POLITE;
+        let (mut inner, addr, flags) = loop {
+            let mut inner = match args.flags & uapi::MAP_FIXED {
+                0 => self.inner.write_some(),
+                _ => self.inner.write_range(args.addr, args.addr.saturating_add(len)),
+            };
+            // As Linux, before anything is unmapped, and one more than the setting says.
+            if inner.areas.len() > max_map_count() {
+                return Err(ENOMEM);
+            }
+            let addr = place(&mut inner, &args, len)?;
+            let mut flags = plan.flags.with(inner.default_flags);
+            if args.prot == Prot(uapi::PROT_EXEC)
+                && let Some(key) = self.execute_only_key(&mut inner.keys)
+            {
+                flags = flags.with_key(key);
+            }
+            check_limits(&inner, flags, len)?;
+            let Some((low, high)) = joins(&inner, addr + len, flags) else { break (inner, addr, flags) };
+            if tries.next().is_none() || inner.areas.try_claim(low, high) {
+                break (inner, addr, flags);
+            }
+            drop(inner);
+            self.inner.wait_unused(low, high);
+        };
         if args.flags & uapi::MAP_FIXED != 0 {
             self.unmap_locked(&mut inner, addr, addr + len, &mut removed)?;
         }
@@ -158,6 +171,15 @@ impl Mm {
         merge_with_previous(&mut inner.areas, index + 1);
         Ok(())
     }
+}
+
+/// The mapping that begins at `end` and may become part of one with these flags that ends there, if faults have passes.
+fn joins(inner: &Inner, end: usize, flags: VmFlags) -> Option<(usize, usize)> {
+    if !inner.areas.is_open() {
+        return None;
+    }
+    let next = inner.areas.find(end)?;
+    (next.start == end && next.value.flags == flags).then_some((next.start, next.end))
 }
 
 /// Checks flags against the file; what the mapping will be.

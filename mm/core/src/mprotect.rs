@@ -33,7 +33,7 @@ impl Mm {
         if prot & !KNOWN != 0 {
             return Err(EINVAL);
         }
-        let mut inner = self.inner.write();
+        let mut inner = self.inner.write_range(start, end);
         let key = match key {
             Some(key) => Some(inner.keys.find(key).ok_or(EINVAL)?),
             None => None,
@@ -130,6 +130,7 @@ impl Mm {
             }
             None => true,
         };
+        inner.areas.keep_claimed(start, end);
         self.table.protect(start, end, new.prot(), keep);
         Ok(())
     }

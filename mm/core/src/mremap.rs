@@ -3,14 +3,16 @@
 
 use crate::account;
 use crate::flags::VmFlags;
+use crate::madvise::align_round;
 use crate::mapping::Mapping;
 use crate::mm_struct::{Inner, Mm};
 use crate::mmap::{MapArgs, check_room, max_map_count, pick};
 use crate::unmap::Removed;
 use crate::vma::{Backing, merge_with_previous, split_at};
+use core::sync::atomic::Ordering;
 use errno::{Result, code::*};
 use kalloc::Arc;
-use mm_alloc::layout::{PAGE_MASK, PAGE_SIZE, TASK_SIZE, page_align};
+use mm_alloc::layout::{PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, TASK_SIZE};
 
 /// The arguments, checked and rounded.
 struct Args {
@@ -32,7 +34,7 @@ impl Mm {
         if flags & uapi::MREMAP_DONTUNMAP != 0 && old_len != new_len || old & !PAGE_MASK != 0 {
             return Err(EINVAL);
         }
-        let args = Args { old, old_len: page_align(old_len), new_len: page_align(new_len), flags, new };
+        let args = Args { old, old_len: align_round(old_len), new_len: align_round(new_len), flags, new };
         if args.new_len == 0 || args.old_len > TASK_SIZE || args.old > TASK_SIZE - args.old_len {
             return Err(EINVAL);
         }
@@ -101,34 +103,34 @@ impl Mm {
         self.move_area(inner, args, new, removed)
     }
 
-    /// With MREMAP_FIXED to the given address, with MREMAP_DONTUNMAP alone to a free one.
+    /// With MREMAP_FIXED to the given address, with MREMAP_DONTUNMAP alone to a free one: the given one has to be possible in any case.
     fn move_to_chosen(&self, inner: &mut Inner, args: &Args, removed: &mut Removed) -> Result<usize> {
         let fixed = args.flags & uapi::MREMAP_FIXED != 0;
-        if fixed {
-            if args.new & !PAGE_MASK != 0 || args.new_len > TASK_SIZE || args.new > TASK_SIZE - args.new_len {
-                return Err(EINVAL);
-            }
-            if args.new < args.old + args.old_len && args.old < args.new + args.new_len {
-                return Err(EINVAL);
-            }
-            if args.new < crate::layout::mmap_min_addr() && !cred::capable(cred::CAP_SYS_RAWIO) {
-                return Err(EPERM);
-            }
+        if args.new & !PAGE_MASK != 0 || args.new_len > TASK_SIZE || args.new > TASK_SIZE - args.new_len {
+            return Err(EINVAL);
+        }
+        if args.new < args.old + args.old_len && args.old < args.new + args.new_len {
+            return Err(EINVAL);
+        }
+        if fixed && args.new < crate::layout::mmap_min_addr() && !cred::capable(cred::CAP_SYS_RAWIO) {
+            return Err(EPERM);
         }
         if inner.areas.len() + 5 >= max_map_count() {
             return Err(ENOMEM);
         }
-        let end = inner.areas.containing(args.old).map(|slot| slot.end).ok_or(EFAULT)?;
+        let slot = inner.areas.containing(args.old).ok_or(EFAULT)?;
+        let (end, flags) = (slot.end, slot.value.flags);
+        let dont_unmap = args.flags & uapi::MREMAP_DONTUNMAP != 0;
+        if dont_unmap && flags.any(VmFlags(VmFlags::DONTEXPAND.0 | VmFlags::PFNMAP.0)) {
+            return Err(EINVAL);
+        }
         if args.new_len > args.old_len {
             check_growth(inner, args, end)?;
-        } else if args.old + args.new_len.min(args.old_len) > end {
+        } else if args.old + args.new_len > end {
             return Err(EFAULT);
         }
-        if args.flags & uapi::MREMAP_DONTUNMAP != 0 {
-            let slot = inner.areas.containing(args.old).ok_or(EFAULT)?;
-            if slot.value.flags.any(VmFlags(VmFlags::DONTEXPAND.0 | VmFlags::PFNMAP.0)) {
-                return Err(EINVAL);
-            }
+        if dont_unmap {
+            check_room(inner, flags, args.old_len >> PAGE_SHIFT)?;
         }
         if fixed {
             self.unmap_locked(inner, args.new, args.new + args.new_len, removed)?;
@@ -148,14 +150,23 @@ impl Mm {
             return Err(ENOMEM);
         }
         let old_end = args.old + args.old_len;
-        split_at(&mut inner.areas, &self.table, args.old)?;
-        split_at(&mut inner.areas, &self.table, old_end)?;
-        let slot = inner.areas.containing(args.old).ok_or(EFAULT)?;
-        let flags = slot.value.flags;
         // With an old length of 0 a shared mapping is shown a second time.
         let copy_only = args.old_len == 0;
+        let dont_unmap = args.flags & uapi::MREMAP_DONTUNMAP != 0;
+        if dont_unmap {
+            // The mapping stays one.
+            self.table.split_huge_at(args.old);
+            self.table.split_huge_at(old_end);
+        } else if !copy_only {
+            split_at(&mut inner.areas, &self.table, args.old)?;
+            split_at(&mut inner.areas, &self.table, old_end)?;
+        }
+        let slot = inner.areas.containing(args.old).ok_or(EFAULT)?;
+        let flags = slot.value.flags;
         let vma = slot.value.copy_for(slot.start, args.old, args.old + args.new_len, &self.table)?;
         vma.grows();
+        // As in Linux: private pages that were made elsewhere keep it apart.
+        let joins = !vma.has_anon.load(Ordering::Relaxed);
         if let Some(link) = &vma.link {
             link.update(new, new + args.new_len, vma.pgoff);
         }
@@ -184,16 +195,28 @@ impl Mm {
             return Err(ENOMEM);
         }
         self.count(inner, flags, args.new_len, true);
-        if args.flags & uapi::MREMAP_DONTUNMAP != 0 {
-            let index = inner.areas.index(args.old);
-            if let Some(vma) = inner.areas.value_mut(index) {
-                let flags = vma.flags.without(VmFlags(VmFlags::LOCKED.0 | VmFlags::LOCKONFAULT.0));
-                vma.set_flags(flags);
-            }
+        if dont_unmap {
+            self.unlock_whole(inner, args.old);
         } else if !copy_only {
             self.unmap_locked(inner, args.old, old_end, removed)?;
         }
+        if joins {
+            let index = inner.areas.index(new);
+            merge_with_previous(&mut inner.areas, index + 1);
+            merge_with_previous(&mut inner.areas, index);
+        }
         Ok(new)
+    }
+
+    /// The mapping at `addr`, all of it, is locked no more, as Linux has it for what is left behind.
+    fn unlock_whole(&self, inner: &mut Inner, addr: usize) {
+        let index = inner.areas.index(addr);
+        let Some(len) = inner.areas.get(index).map(range_map::Slot::len) else { return };
+        let Some(vma) = inner.areas.value_mut(index) else { return };
+        let flags = vma.flags.without(VmFlags(VmFlags::LOCKED.0 | VmFlags::LOCKONFAULT.0));
+        let old = vma.set_flags(flags);
+        self.count(inner, old, len, false);
+        self.count(inner, flags, len, true);
     }
 }
 

@@ -53,7 +53,7 @@ impl Mm {
     /// `pkey_alloc(2)`: a key with the rights that `denied` leaves (bit 0: none, bit 1: no writing). ENOSPC. Without keys EINVAL
     /// the first time, as Linux. May sleep.
     pub(crate) fn pkey_alloc(&self, denied: u32) -> Result<u8> {
-        let mut inner = self.inner.write();
+        let mut inner = self.inner.write_some();
         let key = inner.keys.take().ok_or(ENOSPC)?;
         if !features().pku {
             return Err(EINVAL);
@@ -64,7 +64,7 @@ impl Mm {
 
     /// `pkey_free(2)`. EINVAL. May sleep.
     pub(crate) fn pkey_free(&self, key: i32) -> Result {
-        let mut inner = self.inner.write();
+        let mut inner = self.inner.write_some();
         let key = inner.keys.find(key).ok_or(EINVAL)?;
         inner.keys.in_use &= !(1 << key);
         Ok(())

@@ -3,6 +3,7 @@
 
 use crate::flags::VmFlags;
 use crate::mm_struct::Mm;
+use crate::vma::Area;
 use errno::{Result, code::*};
 use mm_alloc::Page;
 use mm_alloc::layout::{PAGE_MASK, PAGE_SIZE, TASK_SIZE};
@@ -97,7 +98,7 @@ impl Mm {
                 }
                 let page = match slot.value.flags.any(if write { VmFlags::WRITE } else { VmFlags::READ }) {
                     true => self.table.page(addr, write),
-                    false => Some(self.forced_page(slot, addr, write)?),
+                    false => Some(self.forced_page(Area::of(slot), addr, write)?),
                 };
                 if let Some(page) = page {
                     return Ok(f(&page));

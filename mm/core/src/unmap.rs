@@ -56,7 +56,7 @@ impl Mm {
             return Err(EINVAL);
         }
         let mut removed = Removed::new();
-        let mut inner = self.inner.write();
+        let mut inner = self.inner.write_range(addr, addr + bytes);
         let result = self.unmap_locked(&mut inner, addr, addr + bytes, &mut removed);
         drop(inner);
         drop(removed);
@@ -87,6 +87,8 @@ impl Mm {
             }
             self.count(inner, slot.value.flags, slot.len(), false);
         }
+        // What is left and right of it is as it will be.
+        inner.areas.keep_claimed(start, end);
         let floor = inner.areas.before(index).map_or(0, |slot| slot.end);
         let ceiling = inner.areas.get(index).map_or(1 << 47, |slot| slot.start);
         self.table.unmap(start, end, floor, ceiling);

@@ -11,7 +11,8 @@ use errno::code::{EINVAL, ENOMEM};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use mm_alloc::layout::PAGE_SHIFT;
-use range_map::RangeMap;
+use range_map::Slot;
+use sync::{ClaimedMap, Pass};
 use x86_mm::PageTable;
 
 /// What is behind the pages.
@@ -58,7 +59,35 @@ pub(crate) struct Vma {
     pub(crate) soft_clean: AtomicBool,
 }
 
-pub(crate) type Areas = RangeMap<KBox<Vma>>;
+pub(crate) type Areas = ClaimedMap<Vma>;
+
+/// One range with what it is, for who keeps it as it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Area<'a> {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) vma: &'a Vma,
+}
+
+impl<'a> Area<'a> {
+    /// By the lock.
+    #[inline(always)]
+    pub(crate) fn of(slot: &'a Slot<KBox<Vma>>) -> Self {
+        Self { start: slot.start, end: slot.end, vma: &slot.value }
+    }
+
+    /// By a pass.
+    #[inline(always)]
+    pub(crate) fn by(pass: &'a Pass<'_, Vma>) -> Self {
+        Self { start: pass.start(), end: pass.end(), vma: pass }
+    }
+
+    /// The page offset at `addr`.
+    #[inline(always)]
+    pub(crate) fn pgoff_at(&self, addr: usize) -> u64 {
+        self.vma.pgoff_at(self.start, addr)
+    }
+}
 
 impl Vma {
     /// A VMA for `[start, end)`, entered in the list of the mapping that its file has now.
@@ -209,8 +238,11 @@ pub(crate) fn split_uncounted(areas: &mut Areas, table: &Arc<PageTable>, at: usi
     }
     let (start, end, pgoff) = (slot.start, slot.end, slot.value.pgoff);
     let mapping = slot.value.mapping().cloned();
+    // Before anything that a fault may wait for, and before what a fault notes in it is copied.
+    areas.claim(start, end);
     let _moving = mapping.as_deref().map(Mapping::moving);
     table.split_huge_at(at);
+    let Some(slot) = areas.get(index) else { return Ok(()) };
     let upper = slot.value.copy_for(start, at, end, table)?;
     areas.split(index, at, upper).map_err(|_| ENOMEM)?;
     if let Some(link) = areas.get(index).and_then(|slot| slot.value.link.as_ref()) {
@@ -227,8 +259,11 @@ pub(crate) fn merge_with_previous(areas: &mut Areas, index: usize) -> bool {
         return false;
     }
     let (start, end) = (previous.start, slot.end);
-    let mapping = slot.value.mapping().cloned();
+    let (from, mapping) = (slot.start, slot.value.mapping().cloned());
+    // As in `split_uncounted`. The one before only grows.
+    areas.claim(from, end);
     let _moving = mapping.as_deref().map(Mapping::moving);
+    let Some(slot) = areas.get(index) else { return false };
     let anon = slot.value.has_anon.load(Ordering::Relaxed);
     let soft_clean = slot.value.soft_clean.load(Ordering::Relaxed);
     let removed = areas.remove(index);

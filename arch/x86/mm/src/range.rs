@@ -67,7 +67,7 @@ impl PageTable {
     }
 
     /// Unmaps `[start, end)`. Tables that cover nothing but unmapped addresses of `[floor, ceiling)` (where the neighbours'
-    /// mappings end and begin) are freed. The caller holds `mm`'s lock exclusively.
+    /// mappings end and begin) are freed: none that a fault in another mapping can walk to. The caller holds `mm`'s lock exclusively.
     pub fn unmap(&self, start: usize, end: usize, floor: usize, ceiling: usize) {
         let (start, end) = clamp(start, end);
         let mut gather = Gather::new(self);

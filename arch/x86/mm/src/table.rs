@@ -3,7 +3,8 @@
 //! copying in `fork`.
 //!
 //! Who may call what when: all methods that make or walk tables are called under `mm`'s lock of the address space (shared is
-//! enough; unmapping with freed tables needs it exclusively), but for [`PageTable::zap_shared`].
+//! enough; unmapping with freed tables needs it exclusively), but for [`PageTable::zap_shared`]. Faults may go on in other mappings than
+//! the one that the caller changes, even where that needs the lock exclusively: they hold their mapping, not the lock.
 
 use crate::entry::{Entry, PROT_NONE, UserProt};
 use crate::huge::{is_huge, is_table};

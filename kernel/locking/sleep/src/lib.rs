@@ -4,7 +4,7 @@
 //!
 //! Locks: each object has one spin lock inside, taken with interrupts off; under it a wake-up takes a run queue's lock, and an
 //! epoll callback its own ready-list lock. Order: wait queue, then epoll, then run queue.
-//! Wait queues, mutexes and semaphores are the crate `wait_queue`.
+//! Wait queues, mutexes, semaphores and claimed maps are the crate `wait_queue`.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -15,6 +15,6 @@ pub mod poll;
 pub use completion::Completion;
 pub use poll::PollTable;
 pub use wait_queue::{
-    BiasedReadGuard, BiasedRwSemaphore, Mutex, MutexGuard, PollMask, RwReadGuard, RwSemaphore, RwWriteGuard, WaitQueue,
-    WakeCallback, mutex, rwsem, wait,
+    BiasedReadGuard, BiasedRwSemaphore, ClaimedMap, Gate, Mutex, MutexGuard, Pass, PollMask, RwReadGuard, RwSemaphore,
+    RwWriteGuard, WaitQueue, WakeCallback, mutex, rwsem, wait,
 };

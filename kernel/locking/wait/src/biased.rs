@@ -30,6 +30,8 @@ x86_cpu::percpu! {
 /// Readers that must meet before there is a bias, and how many more after a writer took it away.
 const WARM: i32 = 16;
 const COOL: i32 = -64;
+/// What a wait for a writer counts as, for a reader who can do without the semaphore.
+const WAITED: i32 = 8;
 
 /// A value with shared and exclusive access; waiters sleep.
 ///
@@ -70,6 +72,19 @@ impl<T> BiasedRwSemaphore<T> {
             return BiasedReadGuard { lock: self, word: Some(word), not_send: PhantomData };
         }
         self.by_count(self.inner.read())
+    }
+
+    /// As [`Self::read`], by the count in any case, for who can do without the semaphore if that is worth it: `often` is called, with
+    /// the semaphore held, when readers have met often or waited for writers.
+    #[inline]
+    #[track_caller]
+    pub fn read_counted(&self, often: impl FnOnce(&T)) -> BiasedReadGuard<'_, T> {
+        let waited = self.inner.read_counted();
+        let guard = BiasedReadGuard { lock: self, word: None, not_send: PhantomData };
+        if (waited || self.inner.is_shared()) && self.is_often(waited) {
+            often(&guard);
+        }
+        guard
     }
 
     /// Takes it for reading if that needs no waiting.
@@ -176,6 +191,16 @@ impl<T> BiasedRwSemaphore<T> {
             self.heat.store(0, Ordering::Relaxed);
             self.biased.store(true, Ordering::SeqCst);
         }
+    }
+
+    /// As [`Self::met`], for a reader who needs no bias: whether that was often enough.
+    #[cold]
+    #[inline(never)]
+    fn is_often(&self, waited: bool) -> bool {
+        let heat = self.heat.load(Ordering::Relaxed).saturating_add(if waited { WAITED } else { 1 });
+        let often = heat >= WARM;
+        self.heat.store(if often { 0 } else { heat }, Ordering::Relaxed);
+        often
     }
 
     /// Whether readers may be in who came by the bias, which may have gone since. (Who takes it away says that he waits before, so in this

@@ -61,6 +61,20 @@ impl<T: ?Sized> RwSemaphore<T> {
         RwReadGuard { lock: self, not_send: PhantomData }
     }
 
+    /// [`Self::read`] without a guard; whether it had to wait. The caller owes [`Self::put_reader`].
+    #[inline(always)]
+    #[track_caller]
+    pub(crate) fn read_counted(&self) -> bool {
+        task::might_sleep();
+        self.notes.acquire();
+        if self.try_read_fast() {
+            return false;
+        }
+        // As in `read`.
+        let _ = self.waiters.wait(State::UNINTERRUPTIBLE, false, None, &mut || self.try_read_slow());
+        true
+    }
+
     /// Takes it for reading if that needs no waiting.
     #[inline]
     pub fn try_read(&self) -> Option<RwReadGuard<'_, T>> {

@@ -6,6 +6,7 @@ pub mod names;
 pub mod pipes;
 pub mod places;
 pub mod signals;
+pub mod memory;
 pub mod tasks;
 
 use crate::util::{Outcome, child, exit_of, home, pipe_flags};

@@ -12,6 +12,7 @@ mod aio;
 mod alike;
 mod creds;
 mod entropy;
+mod faults;
 mod files;
 mod flight;
 mod futex;
@@ -86,6 +87,7 @@ fn all() -> Vec<Test> {
         inotify::TESTS,
         mm::TESTS,
         vmem::TESTS,
+        faults::TESTS,
         huge::TESTS,
         pkeys::TESTS,
         files::TESTS,
@@ -115,6 +117,7 @@ fn all() -> Vec<Test> {
         alike::pipes::TESTS,
         alike::places::TESTS,
         alike::signals::TESTS,
+        alike::memory::TESTS,
         alike::tasks::TESTS,
         limits::TESTS,
     ]

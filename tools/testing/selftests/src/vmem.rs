@@ -230,7 +230,7 @@ fn fork_advice() -> Outcome {
     Ok(())
 }
 
-fn set_limit(resource: u32, soft: u64) -> Outcome {
+pub(crate) fn set_limit(resource: u32, soft: u64) -> Outcome {
     let limit = libc::rlimit { rlim_cur: soft, rlim_max: soft };
     c!(libc::setrlimit(resource, &limit));
     Ok(())

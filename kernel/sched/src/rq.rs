@@ -400,8 +400,10 @@ impl RunQueue {
     #[inline]
     fn place(&mut self, entity: &Entity, new: bool) {
         let weight = entity.weight.load(Relaxed);
-        let lag = if new { 0 } else { eevdf::to_virtual(entity.lag.load(Relaxed), weight) };
-        let vruntime = self.mean.place(lag, weight);
+        let vruntime = match new {
+            true => self.mean.place_new(weight),
+            false => self.mean.place(eevdf::to_virtual(entity.lag.load(Relaxed), weight), weight),
+        };
         // A new task's first slice is half as long, so that it starts soon.
         let slice = virtual_slice(entity.slice_ns(), weight) >> u32::from(new);
         entity.vruntime.store(vruntime, Relaxed);
@@ -429,12 +431,15 @@ impl RunQueue {
         entity.lag.store(lag, Relaxed);
     }
 
-    /// The running task stops being runnable.
+    /// The running task stops being runnable, for good if it is `dead`.
     #[inline]
-    pub(crate) fn dequeue_curr(&mut self, entity: &Entity) {
+    pub(crate) fn dequeue_curr(&mut self, entity: &Entity, dead: bool) {
         self.keep_lag(entity);
         entity.on_rq.store(OFF, Relaxed);
         self.count(false, entity);
+        if dead && !entity.is_rt() {
+            self.mean.ended(entity.lag.load(Relaxed), entity.vruntime.load(Relaxed), entity.weight.load(Relaxed));
+        }
         // Nobody charges it any more or takes it for running, should the lock be given away before the next one is chosen.
         (self.curr.id, self.curr.class) = (0, GONE);
     }

@@ -147,7 +147,7 @@ impl Pipe {
     pub(crate) fn resize(&self, size: usize) -> Result<usize> {
         let size = rounded(size)?;
         let pages = size / PAGE_SIZE;
-        let mut ring = self.ring.lock();
+        let mut ring = self.ring.lock_killable()?;
         let before = ring.slots.len();
         if pages > before && size > max_size() && !cred::capable(cred::CAP_SYS_RESOURCE) {
             return Err(EPERM);

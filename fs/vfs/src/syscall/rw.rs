@@ -55,19 +55,22 @@ pub fn vfs_write(file: &File, from: &mut IovIter<'_>, pos: &mut i64) -> Result<u
 /// Reads at the file's position and moves it.
 #[inline]
 pub fn read_file(file: &File, to: &mut IovIter<'_>) -> Result<usize> {
-    if file.mode() & fmode::SEEK == 0 {
-        return vfs_read(file, to, &mut 0);
+    match file.mode() & (fmode::SEEK | fmode::POS) {
+        0 => vfs_read(file, to, &mut 0),
+        // A device, which may be waited for.
+        fmode::SEEK => file.with_position(|pos| vfs_read(file, to, pos)),
+        _ => vfs_read(file, to, &mut file.pos.lock()),
     }
-    vfs_read(file, to, &mut file.pos.lock())
 }
 
 /// Writes at the file's position and moves it.
 #[inline]
 pub fn write_file(file: &File, from: &mut IovIter<'_>) -> Result<usize> {
-    if file.mode() & fmode::SEEK == 0 {
-        return vfs_write(file, from, &mut 0);
+    match file.mode() & (fmode::SEEK | fmode::POS) {
+        0 => vfs_write(file, from, &mut 0),
+        fmode::SEEK => file.with_position(|pos| vfs_write(file, from, pos)),
+        _ => vfs_write(file, from, &mut file.pos.lock()),
     }
-    vfs_write(file, from, &mut file.pos.lock())
 }
 
 /// `read(fd, buf, count)`.

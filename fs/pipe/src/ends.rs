@@ -174,8 +174,7 @@ impl FileOps for PipeEnd {
 
     fn fasync(&self, file: &File, fd: i32, on: bool) -> Result {
         let (readers, writers) = (&self.pipe.async_readers, &self.pipe.async_writers);
-        // Of two calls for a file that is in both lists one comes first.
-        let _ring = self.pipe.ring.lock();
+        let _change = self.pipe.async_change.lock();
         if file.mode() & fmode::READ != 0 {
             readers.set(file, fd, on)?;
         }

@@ -71,6 +71,8 @@ pub(crate) struct Pipe {
     /// Who wants signals when there is something to read, and when there is room.
     pub(crate) async_readers: FasyncList,
     pub(crate) async_writers: FasyncList,
+    /// Of two changes of both lists one comes first. Not the ring's lock: who closes a file waits for nobody.
+    pub(crate) async_change: Mutex<()>,
     /// Somebody polls (perhaps edge-triggered epoll, which wants to hear of every write).
     pub(crate) polled: AtomicBool,
     /// The slots count for who made the pipe.
@@ -105,6 +107,7 @@ impl Pipe {
             write_wait: Arc::new(WaitQueue::new(), GFP_KERNEL)?,
             async_readers: FasyncList::new(),
             async_writers: FasyncList::new(),
+            async_change: Mutex::new(()),
             polled: AtomicBool::new(false),
             pages,
         };

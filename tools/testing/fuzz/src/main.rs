@@ -155,6 +155,13 @@ fn report_hang(slot: u64, pid: i32, progress: &Progress) {
     stacks();
 }
 
+/// Whether a process has ended, though not for its parent: of one that is traced the tracer hears first, and that may be a child of its
+/// own which waits for something and which nobody ends before the round is over.
+fn is_zombie(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
+}
+
 /// Waits for a round's process, nudging it along. False if it hangs.
 fn watch(pid: i32, slot: u64, progress: &Progress) -> bool {
     let (mut seen, mut since) = (0, Instant::now());
@@ -174,6 +181,9 @@ fn watch(pid: i32, slot: u64, progress: &Progress) -> bool {
             if idle > END {
                 libc::kill(pid, libc::SIGKILL);
                 hurry(pid);
+                if is_zombie(pid) {
+                    return true;
+                }
             } else if idle > NUDGE && nudged.elapsed() > NUDGE {
                 libc::kill(pid, libc::SIGALRM);
                 nudged = Instant::now();

@@ -374,6 +374,7 @@ pub fn sys_io_uring_enter(regs: &PtRegs) -> Result<usize> {
 /// `io_uring_register(fd, opcode, arg, nr_args)`.
 pub fn sys_io_uring_register(regs: &PtRegs) -> Result<usize> {
     let (_file, ring) = ring_of(regs.arg0())?;
-    let _submit = ring.submit.lock();
+    // Who takes requests in may wait in one of them, and be a process that does not end when this one is killed.
+    let _submit = ring.submit.lock_interruptible().map_err(|_| ERESTARTNOINTR)?;
     register(&ring, regs.arg1() as u32, regs.arg2(), regs.arg3() as u32)
 }

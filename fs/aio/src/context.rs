@@ -188,21 +188,22 @@ impl Context {
         self.is_dead() || self.ring.head() != *self.tail.lock_irqsave()
     }
 
-    /// No request begins any more; waits for those on their way. EINVAL if somebody else did it. May sleep.
+    /// No request begins any more; waits for those on their way. EINVAL if somebody else did it, ERESTARTSYS for who is killed. May sleep.
     pub(crate) fn kill(&self) -> Result {
         if self.dead.swap(true, AcqRel) {
             return Err(EINVAL);
         }
-        self.finish();
-        Ok(())
+        self.finish()
     }
 
-    /// It is dead: waits for the requests on their way, and lets go of their files. May sleep.
-    fn finish(&self) {
+    /// It is dead: waits for the requests on their way, and lets go of their files. Who is killed meanwhile does not wait: another
+    /// process with the same memory may be inside `io_submit` for as long as it likes. May sleep.
+    fn finish(&self) -> Result {
         self.waiters.wake_up_all();
         self.polls.cancel_all();
-        self.waiters.wait_until(|| self.alive.load(SeqCst) == 0);
+        let waited = self.waiters.wait_killable(|| self.alive.load(SeqCst) == 0);
         self.drop_spent();
+        waited
     }
 }
 
@@ -227,7 +228,8 @@ impl FileOps for RingFile {
     fn release(&self, _: &File) {
         // The mapping is gone: nobody hears any more. When the program is gone its files are not in use either, as on Linux.
         self.0.dead.store(true, Release);
-        self.0.finish();
+        // What is on its way still lets go of its file later.
+        let _ = self.0.finish();
     }
 
     fn fault(&self, _: &File, pgoff: u64, _: bool) -> Result<Page> {

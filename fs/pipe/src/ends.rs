@@ -27,7 +27,7 @@ const PIPE_BUF: usize = PAGE_SIZE;
 impl PipeEnd {
     fn write_some(&self, file: &File, from: &mut IovIter<'_>, done: &mut usize) -> Result<bool> {
         let packet = file.flags().any(uapi::O_DIRECT);
-        let mut ring = self.pipe.ring.lock();
+        let mut ring = self.pipe.ring.lock_killable()?;
         if self.pipe.readers.load(Ordering::SeqCst) == 0 {
             drop(ring);
             vfs::hooks::send_current(uapi::SIGPIPE);
@@ -74,7 +74,7 @@ impl PipeEnd {
     fn read_some(&self, file: &File, to: &mut IovIter<'_>) -> Result<usize> {
         loop {
             let (result, was_full, more) = {
-                let mut ring = self.pipe.ring.lock();
+                let mut ring = self.pipe.ring.lock_killable()?;
                 let was_full = ring.is_full();
                 let result = ring.take(to, true);
                 self.pipe.publish(&ring);
@@ -176,8 +176,7 @@ impl FileOps for PipeEnd {
 
     fn fasync(&self, file: &File, fd: i32, on: bool) -> Result {
         let (readers, writers) = (&self.pipe.async_readers, &self.pipe.async_writers);
-        // Of two calls for a file that is in both lists one comes first.
-        let _ring = self.pipe.ring.lock();
+        let _change = self.pipe.async_change.lock();
         if file.mode() & fmode::READ != 0 {
             readers.set(file, fd, on)?;
         }
@@ -195,7 +194,7 @@ impl FileOps for PipeEnd {
         if cmd != uapi::FIONREAD {
             return Err(ENOTTY);
         }
-        let bytes = self.pipe.ring.lock().bytes();
+        let bytes = self.pipe.ring.lock_killable()?.bytes();
         put_user(UserPtr::from(arg), i32::try_from(bytes).unwrap_or(i32::MAX))?;
         Ok(0)
     }

@@ -11,7 +11,8 @@
 //! | `create` | `pipe(2)`: the file system without names behind it |
 //!
 //! Locks: a pipe's `ring` mutex (held while copying, which may fault), then its wait queues; of two rings (`splice`, `tee`) the one
-//! at the lower address first. `splice` holds a ring while the file at the other end is read or written. `FIFOS` is taken alone.
+//! at the lower address first. `splice` holds a ring while the file at the other end is read or written, which may wait for as long as
+//! its other end likes: who waits for a ring can be killed. `FIFOS` is taken alone.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -73,6 +73,8 @@ pub(crate) struct Pipe {
     /// Who wants signals when there is something to read, and when there is room.
     pub(crate) async_readers: FasyncList,
     pub(crate) async_writers: FasyncList,
+    /// Of two changes of both lists one comes first. Not the ring's lock: who closes a file waits for nobody.
+    pub(crate) async_change: Mutex<()>,
     /// Somebody polls (perhaps edge-triggered epoll, which wants to hear of every write).
     pub(crate) polled: AtomicBool,
     /// The slots count for who made the pipe.
@@ -107,6 +109,7 @@ impl Pipe {
             write_wait: Arc::new(WaitQueue::new(), GFP_KERNEL)?,
             async_readers: FasyncList::new(),
             async_writers: FasyncList::new(),
+            async_change: Mutex::new(()),
             polled: AtomicBool::new(false),
             pages,
         };
@@ -149,7 +152,7 @@ impl Pipe {
     pub(crate) fn resize(&self, size: usize) -> Result<usize> {
         let size = rounded(size)?;
         let pages = size / PAGE_SIZE;
-        let mut ring = self.ring.lock();
+        let mut ring = self.ring.lock_killable()?;
         let before = ring.slots.len();
         if pages > before && size > max_size() && !cred::capable(cred::CAP_SYS_RESOURCE) {
             return Err(EPERM);

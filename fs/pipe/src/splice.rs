@@ -75,19 +75,19 @@ impl Pipe {
 }
 
 /// Runs `f` on the rings of two different pipes.
-fn with_both<R>(input: &Pipe, output: &Pipe, f: impl FnOnce(&mut Ring, &mut Ring) -> R) -> R {
+fn with_both<R>(input: &Pipe, output: &Pipe, f: impl FnOnce(&mut Ring, &mut Ring) -> R) -> Result<R> {
     let (mut from, mut to);
     if core::ptr::from_ref(input).addr() < core::ptr::from_ref(output).addr() {
-        from = input.ring.lock();
-        to = output.ring.lock();
+        from = input.ring.lock_killable()?;
+        to = output.ring.lock_killable()?;
     } else {
-        to = output.ring.lock();
-        from = input.ring.lock();
+        to = output.ring.lock_killable()?;
+        from = input.ring.lock_killable()?;
     }
     let result = f(&mut from, &mut to);
     input.publish(&from);
     output.publish(&to);
-    result
+    Ok(result)
 }
 
 /// `splice` between pipes (`take`), or `tee`.
@@ -105,7 +105,7 @@ fn between_pipes(input: &Arc<Pipe>, output: &Arc<Pipe>, len: usize, nonblock: bo
         let done = with_both(input, output, |from, to| match take {
             true => to.move_from(from, len),
             false => to.copy_from(from, len),
-        });
+        })?;
         if done > 0 {
             output.wake_readers();
             if take {
@@ -150,7 +150,7 @@ fn read_into(file: &File, pos: &mut i64, ring: &mut Ring, len: usize) -> Result<
 fn from_file(file: &File, pos: &mut i64, pipe: &Pipe, len: usize, nonblock: bool) -> Result<usize> {
     loop {
         pipe.wait_for_room(nonblock)?;
-        let mut ring = pipe.ring.lock();
+        let mut ring = pipe.ring.lock_killable()?;
         let len = len.min(ring.room().saturating_mul(PAGE_SIZE));
         if len == 0 {
             continue;
@@ -175,7 +175,7 @@ fn to_file(pipe: &Pipe, file: &File, pos: &mut i64, len: usize, nonblock: bool) 
         if !pipe.wait_for_data(nonblock)? {
             break;
         }
-        let mut ring = pipe.ring.lock();
+        let mut ring = pipe.ring.lock_killable()?;
         while done < len {
             let want = buffer.len().min(len - done);
             let n = ring.peek(buffer.get_mut(..want).ok_or(EINVAL)?)?;
@@ -309,7 +309,7 @@ fn from_memory(pipe: &Pipe, iter: &mut IovIter<'_>, nonblock: bool) -> Result<us
     let mut done = 0;
     while done == 0 {
         pipe.wait_for_room(nonblock)?;
-        let mut ring = pipe.ring.lock();
+        let mut ring = pipe.ring.lock_killable()?;
         while !iter.is_empty() && !ring.is_full() {
             match ring.append(iter, false) {
                 Ok(n) => done += n,
@@ -328,7 +328,7 @@ fn from_memory(pipe: &Pipe, iter: &mut IovIter<'_>, nonblock: bool) -> Result<us
 fn to_memory(pipe: &Pipe, iter: &mut IovIter<'_>, nonblock: bool) -> Result<usize> {
     let mut done = 0;
     while done == 0 && pipe.wait_for_data(nonblock)? {
-        let mut ring = pipe.ring.lock();
+        let mut ring = pipe.ring.lock_killable()?;
         done = ring.take(iter, false)?;
         pipe.publish(&ring);
     }

@@ -146,6 +146,7 @@ pub(crate) fn add(tree: &Arc<Node>) -> Result {
     setting_i32(&kernel, "ctrl-alt-del", &process::misc::CTRL_ALT_DEL, ANY)?;
     restricted(&kernel, "dmesg_restrict", &printk::syslog::RESTRICTED)?;
     rr_file(&kernel)?;
+    rt_files(&kernel)?;
     setting_i32(&kernel, "randomize_va_space", &mm::layout::RANDOMIZE_VA_SPACE, ANY)?;
     number(&kernel, "ngroups_max", cred::NGROUPS_MAX as u64)?;
     number(&kernel, "cap_last_cap", cred::CAP_LAST_CAP.number().into())?;
@@ -218,6 +219,24 @@ fn rr_file(kernel: &Arc<Node>) -> Result {
         Ok(data.len())
     };
     kernel.attr(b"sched_rr_timeslice_ms", 0o644, TextRw(show, store))?;
+    Ok(())
+}
+
+/// Of which period real-time tasks may have how much; -1: all. What cannot be leaves both as they were.
+fn rt_files(kernel: &Arc<Node>) -> Result {
+    use sched::throttle::{rt_limits_us, set_rt_limits_us};
+    let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", rt_limits_us().0);
+    let store = |data: &[u8]| {
+        set_rt_limits_us(i32::try_from(parse_number(data)?).map_err(|_| EINVAL)?, rt_limits_us().1)?;
+        Ok(data.len())
+    };
+    kernel.attr(b"sched_rt_period_us", 0o644, TextRw(show, store))?;
+    let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", rt_limits_us().1);
+    let store = |data: &[u8]| {
+        set_rt_limits_us(rt_limits_us().0, i32::try_from(parse_number(data)?).map_err(|_| EINVAL)?)?;
+        Ok(data.len())
+    };
+    kernel.attr(b"sched_rt_runtime_us", 0o644, TextRw(show, store))?;
     Ok(())
 }
 

@@ -393,9 +393,15 @@ impl File {
         self.pos.now()
     }
 
-    /// Calls `f` with the position, locked. For files that have one. May sleep.
+    /// Calls `f` with the position, which is what it leaves afterwards. For files that have one. Not locked: `f` may wait for whom it likes.
     pub fn with_position<R>(&self, f: impl FnOnce(&mut i64) -> R) -> R {
-        f(&mut self.pos.lock())
+        let before = self.pos.now();
+        let mut pos = before;
+        let result = f(&mut pos);
+        if pos != before {
+            self.pos.set(pos);
+        }
+        result
     }
 
     /// How it was read so far, for reading ahead.

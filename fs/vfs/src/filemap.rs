@@ -59,6 +59,9 @@ pub fn generic_read(file: &File, mapping: &Mapping, to: &mut IovIter<'_>, pos: &
             }
             break;
         }
+        if to.count() != 0 && mm::throttle::dies() {
+            break;
+        }
     }
     *pos = at.cast_signed();
     if done != 0 && !mapping.is_memory() {
@@ -191,6 +194,9 @@ pub fn generic_write(file: &File, mapping: &Mapping, from: &mut IovIter<'_>, pos
         mapping.ops().clear_behind_end(mapping, old_size)?;
     }
     while from.count() != 0 {
+        if done != 0 && mm::throttle::dies() {
+            break;
+        }
         match write_page(mapping, from, at) {
             Ok(0) if done == 0 => return Err(EFAULT),
             Ok(0) => break,

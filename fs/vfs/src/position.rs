@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The position of an open file: whoever reads or writes there has it for as long as that takes, and anybody may look.
+//! The position of an open file: whoever reads or writes there has it for as long as that takes, which is not long: nobody who has it
+//! waits for other programs. Anybody may look.
 //!
 //! Lock: the turn, which sleeps; it is taken first, before all that file systems and texts take. Looking takes none: a text may
 //! tell the position of the file that it is read from (`/proc/PID/fdinfo/N`).
@@ -25,6 +26,13 @@ impl Position {
     pub(crate) fn lock(&self) -> PositionGuard<'_> {
         let turn = self.turn.lock();
         PositionGuard { value: self.value.load(Relaxed), of: self, _turn: turn }
+    }
+
+    /// Sets it without a turn, as Linux where something at the other end may be waited for (`sendfile`, `splice`): of two who do so at a
+    /// time, or beside who has the turn, one is the last.
+    #[inline]
+    pub(crate) fn set(&self, value: i64) {
+        self.value.store(value, Relaxed);
     }
 
     /// Where it stands, or stood before what is done now.

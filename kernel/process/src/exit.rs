@@ -65,6 +65,10 @@ pub fn do_exit(status: i32) -> ! {
 
 fn exit_thread(task: &Task, thread: &Thread, status: i32) {
     let process = thread.process().clone();
+    // Before the tracer hears of it, which may take long: whoever writes the file waits for all.
+    while let Some(core) = awaited_by(task, &process) {
+        core.rest();
+    }
     if thread.is_traced() {
         // What kills it has been heard: it may stop once more.
         thread.pending.lock_irqsave().flush(SigSet::of(crate::signal::SIGKILL));
@@ -84,7 +88,7 @@ fn exit_thread(task: &Task, thread: &Thread, status: i32) {
                 thread.exiting.store(true, Ordering::SeqCst);
                 // One that was to take a signal of the process's leaves it to others.
                 retarget(task, &signals, EVERY_SIGNAL.without(thread.blocked()));
-                break stop::leave(thread, &mut signals);
+                break stop::leave(thread, &mut signals.stop);
             }
         }
     };
@@ -107,6 +111,11 @@ fn exit_thread(task: &Task, thread: &Thread, status: i32) {
     }
     ptrace::attach::tracer_exits(task, &process);
     exit_notify(task, thread, &process, status);
+}
+
+/// The core file for which `task` is to rest.
+fn awaited_by(task: &Task, process: &Process) -> Option<Arc<crate::coredump::Core>> {
+    process.signals.lock_irqsave().core.clone().filter(|core| core.counts_on(task))
 }
 
 /// Futexes that the thread held, the word that `pthread_join` waits for, a parent inside `vfork`, the address space.

@@ -429,10 +429,7 @@ fn link(thread: &Thread, process: &Arc<Process>, child: &Arc<Task>, tid: u32, fl
             stop::join(child, &mut signals.stop, thread);
         }
     }
-    let undo_thread = || {
-        process.signals.lock_irqsave().threads.retain(|t| !Arc::ptr_eq(t, child));
-        process.live_threads.fetch_sub(1, Ordering::Relaxed);
-    };
+    let undo_thread = || undo_thread(process, child);
     if let Err(error) = pid::publish_thread(tid, child.clone()) {
         undo_thread();
         return Err(error);
@@ -472,6 +469,27 @@ fn link(thread: &Thread, process: &Arc<Process>, child: &Arc<Task>, tid: u32, fl
     give_signals(thread, process, child);
     drop(tree);
     Ok(())
+}
+
+/// A new thread that was in the list of its process is to be none: who counted on it in between, to stop, to rest or to be gone, does
+/// not wait for it. Under `TREE`.
+fn undo_thread(process: &Process, child: &Arc<Task>) {
+    let (stopped, waiter) = {
+        let mut signals = process.signals.lock_irqsave();
+        signals.threads.retain(|t| !Arc::ptr_eq(t, child));
+        process.live_threads.fetch_sub(1, Ordering::Relaxed);
+        if let Some(core) = &signals.core {
+            core.one_less();
+        }
+        let stopped = thread_of(child).is_some_and(|thread| stop::leave(thread, &mut signals.stop));
+        (stopped, signals.exec_waiter.clone())
+    };
+    if stopped {
+        stop::notify_cldstop(child, false, uapi::CLD_STOPPED);
+    }
+    if let Some(waiter) = waiter {
+        waiter.wake(task::State::KILLABLE);
+    }
 }
 
 /// What was sent to many while the child was made is the child's, too: it is one of them from here on. Under `TREE`.

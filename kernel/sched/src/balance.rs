@@ -4,7 +4,7 @@
 //!
 //! A task is moved only while it is queued and its last switch away is complete (`on_cpu` clear). One run queue lock at a time.
 
-use crate::entity::{ENTITY, Entity, MOVING, ON, policy};
+use crate::entity::{ENTITY, Entity, MOVING, ON, STOPPER_PRIORITY, policy};
 use crate::rq::{self, ONLINE, OVERLOADED, PUBLIC, Place, bit};
 use crate::wake::{arrive, choose_cpu, cpus};
 use crate::{params, wake};
@@ -91,6 +91,7 @@ pub(crate) fn start_stopper(cpu: CpuId) -> errno::Result {
     })?;
     bind(&thread, cpu);
     params::set_params_of(&thread, policy::FIFO, 99, 0);
+    params::set_boost(&thread, STOPPER_PRIORITY);
     task::kthread::wake_up_new(thread);
     if let Some(stopper) = STOPPER.on(cpu) {
         stopper.started.store(true, Relaxed);

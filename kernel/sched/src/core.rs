@@ -98,7 +98,7 @@ fn stays_for_signal(task: &Task, state: State) -> bool {
 
 #[inline]
 fn sleep(rq: &mut RunQueue, task: &Task, entity: &Entity, state: State) {
-    rq.dequeue_curr(entity);
+    rq.dequeue_curr(entity, state == State::DEAD);
     if state.intersects(State::UNINTERRUPTIBLE) && !state.intersects(State::NOLOAD) {
         let mut counted = counted::LOAD;
         if task.test_flags(TaskFlags::IN_IOWAIT) {

@@ -29,8 +29,12 @@ pub mod policy {
     pub const IDLE: u8 = 5;
 }
 
-/// First rank of the fair class: its ranks are this plus the virtual run time, or the deadline for who is eligible. Real-time ranks are 0 (priority 99) to 98.
+/// First rank of the fair class: its ranks are this plus the virtual run time, or the deadline for who is eligible. Real-time ranks
+/// are 1 (priority 99) to 99.
 pub(crate) const FAIR: u64 = 1 << 63;
+/// Rank and lent priority of the migration threads: above all that programs can have.
+pub(crate) const STOPPER_RANK: u64 = 0;
+pub(crate) const STOPPER_PRIORITY: u8 = 100;
 /// Rank of a CPU's idle task.
 pub(crate) const IDLE_RANK: u64 = u64::MAX;
 
@@ -40,6 +44,16 @@ pub(crate) const OFF: u8 = 0;
 pub(crate) const ON: u8 = 1;
 /// On the way to another CPU's queue.
 pub(crate) const MOVING: u8 = 2;
+
+/// The trees of a run queue.
+pub(crate) mod tree {
+    /// Real-time tasks.
+    pub(crate) const RT: u8 = 0;
+    /// Fair tasks that are eligible.
+    pub(crate) const FAIR: u8 = 1;
+    /// Other fair tasks.
+    pub(crate) const LATER: u8 = 2;
+}
 
 /// What a sleeper is counted as.
 pub(crate) mod counted {
@@ -55,8 +69,8 @@ pub struct Entity {
     /// Children start with the default policy (`SCHED_RESET_ON_FORK`).
     pub(crate) reset_on_fork: AtomicU8,
     pub(crate) on_rq: AtomicU8,
-    /// Which of the queue's trees it is in.
-    pub(crate) late: AtomicU8,
+    /// Which of the queue's trees it is in ([`tree`]).
+    pub(crate) tree: AtomicU8,
     /// What it is counted as while it sleeps (bits of [`counted`]).
     pub(crate) counted: AtomicU8,
     /// May not be moved by programs (`PF_NO_SETAFFINITY`).
@@ -123,7 +137,7 @@ impl Entity {
             policy: AtomicU8::new(policy::NORMAL),
             reset_on_fork: AtomicU8::new(0),
             on_rq: AtomicU8::new(OFF),
-            late: AtomicU8::new(0),
+            tree: AtomicU8::new(tree::FAIR),
             counted: AtomicU8::new(0),
             bound: AtomicU8::new(0),
             rt_priority: AtomicU8::new(0),
@@ -206,7 +220,11 @@ impl Entity {
     /// First half of the queue key: lower runs first.
     #[inline(always)]
     pub(crate) fn rank(&self) -> u64 {
-        if self.is_rt() { u64::from(99u8.saturating_sub(self.urgency())) } else { FAIR | self.vruntime.load(Relaxed) }
+        if self.is_rt() {
+            u64::from(STOPPER_PRIORITY.saturating_sub(self.urgency()))
+        } else {
+            FAIR | self.vruntime.load(Relaxed)
+        }
     }
 
     pub(crate) fn queued_key(&self) -> Key {

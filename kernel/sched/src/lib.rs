@@ -10,6 +10,7 @@
 //! | `rq` | the run queue of one CPU, its order (the fair class's arithmetic is in crate `eevdf`) |
 //! | `entity` | a task's scheduling data |
 //! | `balance` | pulling, affinity, the migration threads |
+//! | `throttle` | what real-time tasks leave to others |
 //! | `tick`, `load`, `stats` | slices, load average, accounting |
 //! | `idle` | the idle task |
 //! | `params` | policy, priority, nice |
@@ -34,6 +35,7 @@ mod rq;
 pub mod stats;
 #[cfg(any(test, CONFIG_KUNIT = "y"))]
 mod tests;
+pub mod throttle;
 mod tick;
 mod wake;
 pub mod weight;

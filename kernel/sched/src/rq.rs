@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The run queue of one CPU: the runnable tasks in the order in which they are to run, and what is needed of the one that runs.
 //!
-//! Real-time tasks come first, by priority and arrival; fair tasks follow as EEVDF orders them (crate `eevdf`): those that are owed
+//! Real-time tasks come first, by priority and arrival (until their part is used up, `throttle`); fair tasks follow as EEVDF orders them (crate `eevdf`): those that are owed
 //! time by their deadlines. Fair tasks that have had more than their share are in a second tree, by virtual run time, until the mean
 //! reaches them; who is in the wrong tree is moved when it comes to be first ([`RunQueue::settle`]). The running task is in no tree;
 //! its figures are in the queue itself and go back to its entity when they are needed there.
 //!
 //! Lock order: run queues are never nested; a moved task is `MOVING` in between. Interrupts are off while one is held.
 
-use crate::entity::{ENTITY, Entity, FAIR, IDLE_RANK, Key, Node, OFF, ON, policy};
+use crate::entity::{ENTITY, Entity, FAIR, IDLE_RANK, Key, Node, OFF, ON, policy, tree};
 use crate::iowait::IoWaiters;
+use crate::throttle::Budget;
 use crate::tick::TICK_NS;
 use crate::weight;
 use containers::RBTree;
@@ -34,6 +35,9 @@ const GONE: u64 = u64::MAX - 1;
 /// Run queue of a CPU.
 pub(crate) struct RunQueue {
     pub(crate) cpu: CpuId,
+    pub(crate) rt: RBTree<Key, Option<Arc<Task>>>,
+    pub(crate) budget: Budget,
+    /// Fair tasks that are eligible, by deadline.
     queue: RBTree<Key, Option<Arc<Task>>>,
     /// Fair tasks that are not eligible, by virtual run time.
     later: RBTree<Key, Option<Arc<Task>>>,
@@ -112,6 +116,8 @@ impl RunQueue {
     const fn new() -> Self {
         Self {
             cpu: 0,
+            rt: RBTree::new(),
+            budget: Budget::new(),
             queue: RBTree::new(),
             later: RBTree::new(),
             idle: None,
@@ -154,6 +160,8 @@ impl RunQueue {
                 self.curr.deadline = self.curr.vruntime + virtual_slice(self.curr.slice, self.curr.weight);
                 self.curr.open = true;
             }
+        } else if self.curr.class < FAIR {
+            self.budget.charge(delta);
         }
     }
 
@@ -249,42 +257,46 @@ impl RunQueue {
             self.tail
         };
         let rank = entity.rank();
-        let late = rank & FAIR != 0 && !self.mean.is_eligible(rank & !FAIR);
-        let key = match rank & FAIR != 0 && !late {
-            true => (FAIR | entity.deadline.load(Relaxed), order),
-            false => (rank, order),
+        let (tree, rank) = match rank & FAIR != 0 {
+            false => (tree::RT, rank),
+            true if self.mean.is_eligible(rank & !FAIR) => (tree::FAIR, FAIR | entity.deadline.load(Relaxed)),
+            true => (tree::LATER, rank),
         };
         let (k, v) = node.key_value_mut();
-        *k = key;
+        *k = (rank, order);
         *v = Some(task.to_arc());
-        self.put(entity, node, late);
+        self.put(entity, node, tree);
     }
 
     /// Puts a node with its key into one of the trees.
     #[inline]
-    fn put(&mut self, entity: &Entity, node: Node, late: bool) {
+    fn put(&mut self, entity: &Entity, node: Node, tree: u8) {
         let key = node.key();
         entity.key.0.store(key.0, Relaxed);
         entity.key.1.store(key.1 as u64, Relaxed);
-        entity.late.store(u8::from(late), Relaxed);
-        if late {
-            self.later.insert(node);
-        } else {
-            self.queue.insert(node);
+        entity.tree.store(tree, Relaxed);
+        self.tree(tree).insert(node);
+    }
+
+    #[inline(always)]
+    fn tree(&mut self, tree: u8) -> &mut RBTree<Key, Option<Arc<Task>>> {
+        match tree {
+            tree::RT => &mut self.rt,
+            tree::LATER => &mut self.later,
+            _ => &mut self.queue,
         }
     }
 
     /// Takes the task out of its tree and returns the tree's reference.
     #[inline]
     fn extract(&mut self, entity: &Entity) -> Option<Arc<Task>> {
-        let tree = if entity.late.load(Relaxed) != 0 { &mut self.later } else { &mut self.queue };
-        let mut node = tree.remove_node(&entity.queued_key())?;
+        let mut node = self.tree(entity.tree.load(Relaxed)).remove_node(&entity.queued_key())?;
         let task = node.key_value_mut().1.take();
         *entity.node.lock() = Some(node);
         task
     }
 
-    /// Sees to it that the first fair task of the first tree, if there is one, is eligible, and that nobody is eligible in the second.
+    /// Sees to it that the first task of the first fair tree, if there is one, is eligible, and that nobody is eligible in the second.
     #[inline]
     fn settle(&mut self) {
         while let Some((key, _)) = self.later.first()
@@ -292,8 +304,7 @@ impl RunQueue {
         {
             self.move_first(true);
         }
-        while let Some((key, Some(task))) = self.queue.first()
-            && key.0 & FAIR != 0
+        while let Some((_, Some(task))) = self.queue.first()
             && let Some(entity) = ENTITY.get(task)
             && !self.mean.is_eligible(entity.vruntime.load(Relaxed))
         {
@@ -311,17 +322,19 @@ impl RunQueue {
         let Some(entity) = ENTITY.get(&task) else { return };
         let time = if from_later { &entity.deadline } else { &entity.vruntime };
         node.key_value_mut().0.0 = FAIR | time.load(Relaxed);
-        self.put(entity, node, !from_later);
+        self.put(entity, node, if from_later { tree::FAIR } else { tree::LATER });
     }
 
     /// The next task to run, out of its tree.
     #[inline]
     pub(crate) fn pick(&mut self) -> Option<Arc<Task>> {
-        self.settle();
-        let mut node = match self.queue.pop_first_node() {
-            Some(node) => node,
-            // For one that yields, though the others have had more.
-            None => self.later.pop_first_node()?,
+        let mut node = if self.rt_goes_first() {
+            self.rt.pop_first_node()?
+        } else {
+            self.settle();
+            // The second: for one that yields, though the others have had more. The third: they used up their part, but nobody else is here.
+            let fair = self.queue.pop_first_node().or_else(|| self.later.pop_first_node());
+            fair.or_else(|| self.rt.pop_first_node())?
         };
         let task = node.key_value_mut().1.take()?;
         if let Some(entity) = ENTITY.get(&task) {
@@ -330,31 +343,32 @@ impl RunQueue {
         Some(task)
     }
 
-    /// Key of the first in line.
-    #[inline]
-    pub(crate) fn first(&self) -> Option<u64> {
-        self.queue.first().map(|(key, _)| key.0)
-    }
-
     /// Whether the running task (figures up to date and written back) should go on rather than the first in line.
     #[inline]
     pub(crate) fn curr_goes_on(&mut self) -> bool {
         match self.curr.class {
             FAIR => self.fair_goes_on(),
-            IDLE_RANK => self.queue.is_empty() && self.later.is_empty(),
-            rank => self.first().is_none_or(|first| rank < first || (rank == first && !self.curr.yielded)),
+            IDLE_RANK => self.rt.is_empty() && self.is_nobody_fair(),
+            rank if !self.is_within_budget(rank) && !self.is_nobody_fair() => false,
+            rank => self.first_rt().is_none_or(|first| rank < first || (rank == first && !self.curr.yielded)),
         }
     }
 
+    /// No fair task is queued.
+    #[inline]
+    fn is_nobody_fair(&self) -> bool {
+        self.queue.is_empty() && self.later.is_empty()
+    }
+
     fn fair_goes_on(&mut self) -> bool {
-        if self.first().is_some_and(|first| first & FAIR == 0) {
+        if self.rt_goes_first() {
             return false;
         }
         if !self.curr.open && !self.curr.yielded && self.curr.ran < PROTECTED_NS.min(self.curr.slice) {
             return true;
         }
         self.settle();
-        match self.first() {
+        match self.queue.first().map(|(key, _)| key.0) {
             Some(_) if self.curr.yielded => false,
             Some(first) => self.mean.is_eligible(self.curr.vruntime) && FAIR | self.curr.deadline <= first,
             None if self.curr.yielded => {
@@ -390,6 +404,8 @@ impl RunQueue {
         }
         if fair {
             self.place(entity, matches!(place, Place::New));
+        } else if self.budget.spent {
+            self.settle_budget();
         }
         entity.on_rq.store(ON, Relaxed);
         self.count(true, entity);
@@ -400,8 +416,10 @@ impl RunQueue {
     #[inline]
     fn place(&mut self, entity: &Entity, new: bool) {
         let weight = entity.weight.load(Relaxed);
-        let lag = if new { 0 } else { eevdf::to_virtual(entity.lag.load(Relaxed), weight) };
-        let vruntime = self.mean.place(lag, weight);
+        let vruntime = match new {
+            true => self.mean.place_new(weight),
+            false => self.mean.place(eevdf::to_virtual(entity.lag.load(Relaxed), weight), weight),
+        };
         // A new task's first slice is half as long, so that it starts soon.
         let slice = virtual_slice(entity.slice_ns(), weight) >> u32::from(new);
         entity.vruntime.store(vruntime, Relaxed);
@@ -429,12 +447,15 @@ impl RunQueue {
         entity.lag.store(lag, Relaxed);
     }
 
-    /// The running task stops being runnable.
+    /// The running task stops being runnable, for good if it is `dead`.
     #[inline]
-    pub(crate) fn dequeue_curr(&mut self, entity: &Entity) {
+    pub(crate) fn dequeue_curr(&mut self, entity: &Entity, dead: bool) {
         self.keep_lag(entity);
         entity.on_rq.store(OFF, Relaxed);
         self.count(false, entity);
+        if dead && !entity.is_rt() {
+            self.mean.ended(entity.lag.load(Relaxed), entity.vruntime.load(Relaxed), entity.weight.load(Relaxed));
+        }
         // Nobody charges it any more or takes it for running, should the lock be given away before the next one is chosen.
         (self.curr.id, self.curr.class) = (0, GONE);
     }
@@ -472,9 +493,9 @@ impl RunQueue {
             IDLE_RANK => true,
             // The choice is still to come.
             GONE => false,
-            FAIR if rank & FAIR == 0 => true,
+            FAIR if rank & FAIR == 0 => self.is_within_budget(rank),
             FAIR => self.fair_preempt(entity),
-            running => rank < running,
+            running => rank < running || (rank & FAIR != 0 && !self.is_within_budget(running)),
         };
         if preempt {
             resched(self.cpu);
@@ -504,7 +525,7 @@ impl RunQueue {
 
     /// The first queued task that `wanted` accepts.
     pub(crate) fn find_queued(&self, mut wanted: impl FnMut(&Task, &Entity) -> bool) -> Option<Arc<Task>> {
-        for (_, task) in self.queue.iter().chain(self.later.iter()) {
+        for (_, task) in self.rt.iter().chain(self.queue.iter()).chain(self.later.iter()) {
             if let Some(task) = task
                 && let Some(entity) = ENTITY.get(task)
                 && wanted(task, entity)

@@ -3,7 +3,7 @@
 //! like others: it starts when a CPU leaves idle, and does not restart when it finds the CPU idle. An idle CPU has none.
 
 use crate::entity::{ENTITY, FAIR, IDLE_RANK, policy, rr_slice_ns};
-use crate::{balance, load, rq, stats};
+use crate::{balance, load, rq, stats, throttle};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use kalloc::Arc;
 use ktime::{Clock, HrTimer, Restart};
@@ -64,7 +64,10 @@ pub static RT_WATCH: hook::Hook<dyn RtWatch> = hook::Hook::new();
 
 fn tick(timer: &Arc<HrTimer>) -> Restart {
     let state = TICK.this_racy();
-    let (idle, rt_ticks) = charge();
+    let (idle, rt_ticks, spent) = charge();
+    if spent {
+        throttle::tell();
+    }
     if rt_ticks != 0
         && let Some(watch) = RT_WATCH.get()
     {
@@ -84,29 +87,31 @@ fn tick(timer: &Arc<HrTimer>) -> Restart {
     Restart::Yes
 }
 
-/// Charges the running task and ends its slice if it is used up. Whether the CPU idles, and the ticks under a real-time policy.
-fn charge() -> (bool, u32) {
+/// Charges the running task and ends its slice if it is used up. Whether the CPU idles, the ticks under a real-time policy, and whether
+/// real-time tasks have used up their part just now.
+fn charge() -> (bool, u32, bool) {
     let task = current();
-    let Some(entity) = ENTITY.get(&task) else { return (true, 0) };
+    let Some(entity) = ENTITY.get(&task) else { return (true, 0, false) };
     let mut rq = rq::lock_this();
     rq.update_curr();
     if rq.curr.class == IDLE_RANK {
-        return (true, 0);
+        return (true, 0, false);
     }
     rq.write_back(entity);
     stats::sample(entity, &task, irq_from_user());
+    let changed = rq.settle_budget();
     let over = match rq.curr.class {
         FAIR => rq.nr_running > 1 && rq.curr.open,
         rank if rq.curr.policy == policy::RR => {
             let left = entity.rr_left.load(Relaxed).saturating_sub(TICK_NS);
             entity.rr_left.store(if left == 0 { rr_slice_ns() } else { left }, Relaxed);
-            let over = left == 0 && rq.first() == Some(rank);
+            let over = left == 0 && rq.first_rt() == Some(rank);
             rq.curr.yielded |= over;
             over
         }
         _ => false,
     };
-    if over {
+    if over || changed {
         rq::resched_this();
     }
     let mut rt_ticks = 0;
@@ -115,5 +120,5 @@ fn charge() -> (bool, u32) {
         rt_ticks = entity.rt_ticks.load(Relaxed).saturating_add(1);
         entity.rt_ticks.store(rt_ticks, Relaxed);
     }
-    (false, rt_ticks)
+    (false, rt_ticks, changed && rq.budget.spent)
 }

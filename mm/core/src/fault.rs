@@ -85,9 +85,9 @@ pub fn handle_user_fault(address: usize, error_code: u64, _stack: usize) -> Faul
 }
 
 /// A fault of the kernel on a user address, in code that may fault. False: the access fails. May sleep; where the caller must
-/// not (preemption or interrupts off) it fails.
+/// not (preemption or interrupts off) it fails, and for who is killed meanwhile: nobody looks at what was copied.
 pub fn handle_kernel_fault(address: usize, error_code: u64) -> bool {
-    if x86_cpu::preempt::in_atomic() || error_code & (FETCH | KEY) != 0 {
+    if x86_cpu::preempt::in_atomic() || error_code & (FETCH | KEY) != 0 || crate::throttle::dies() {
         return false;
     }
     let Some(mm) = own_mm() else { return false };

@@ -30,7 +30,7 @@ impl Mm {
     /// may not read. May sleep.
     pub fn read(&self, addr: usize, out: &mut [u8], force: bool) -> usize {
         let mut done = 0;
-        while done < out.len() {
+        while done < out.len() && !crate::throttle::dies() {
             let at = addr.saturating_add(done);
             let offset = at & !PAGE_MASK;
             let part = (out.len() - done).min(PAGE_SIZE - offset);
@@ -51,7 +51,7 @@ impl Mm {
     /// copied first, as a debugger wants it). May sleep.
     pub fn write(&self, addr: usize, bytes: &[u8], force: bool) -> usize {
         let mut done = 0;
-        while done < bytes.len() {
+        while done < bytes.len() && !crate::throttle::dies() {
             let at = addr.saturating_add(done);
             let offset = at & !PAGE_MASK;
             let part = (bytes.len() - done).min(PAGE_SIZE - offset);

@@ -116,8 +116,9 @@ fn balance(mapping: &Mapping) {
     }
 }
 
-/// Whether a fatal signal waits for the current task: it is not to wait for anything.
-pub(crate) fn dies() -> bool {
+/// Whether a fatal signal waits for the current task: it is not to wait for anything, nor to go on with what takes long.
+#[inline]
+pub fn dies() -> bool {
     let task = task::current();
     task.signal_pending() && task::hooks::SIGNALS.get().is_some_and(|signals| signals.fatal_pending(&task))
 }

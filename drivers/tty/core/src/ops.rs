@@ -71,7 +71,7 @@ pub trait TtyOps: Any + Send + Sync {
         None
     }
 
-    /// Waits until what was sent has left the device (the driver's own buffer is empty), at most until `deadline` (monotonic).
+    /// Waits until what was sent has left the device (the driver's own buffer is empty), at most until `deadline` (monotonic) or a signal.
     fn wait_until_sent(&self, deadline: u64) {}
 
     /// Modem lines, as `TIOCM_*`.

@@ -298,9 +298,12 @@ impl TtyOps for Line {
             Some(uart) => uart.read(UART_LSR) & UART_LSR_TEMT as u8 != 0,
             None => true,
         };
-        // A FIFO of 16 bytes is sent within 4 ms at 38400 bits a second.
+        // A FIFO of 16 bytes is sent within 4 ms at 38400 bits a second; one whose other side takes nothing never. A signal ends the wait.
         while !empty() && ktime::now_ns() < deadline {
-            ktime::sleep_ns(1_000_000);
+            let next = ktime::now_ns().saturating_add(1_000_000);
+            if self.port.modem_wait.wait_interruptible_deadline(Some(next), || false).is_err() {
+                return;
+            }
         }
     }
 

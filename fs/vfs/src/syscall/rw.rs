@@ -52,30 +52,34 @@ pub fn vfs_write(file: &File, from: &mut IovIter<'_>, pos: &mut i64) -> Result<u
     result
 }
 
+/// Calls `f` with a position, which moves unless it fails.
+#[inline(always)]
+fn moving(place: &mut i64, f: impl FnOnce(&mut i64) -> Result<usize>) -> Result<usize> {
+    let mut pos = *place;
+    let n = f(&mut pos)?;
+    *place = pos;
+    Ok(n)
+}
+
 /// Reads at the file's position and moves it, unless it fails.
 #[inline]
 pub fn read_file(file: &File, to: &mut IovIter<'_>) -> Result<usize> {
-    if file.mode() & fmode::SEEK == 0 {
-        return vfs_read(file, to, &mut 0);
+    match file.mode() & (fmode::SEEK | fmode::POS) {
+        0 => vfs_read(file, to, &mut 0),
+        // A device, which may be waited for.
+        fmode::SEEK => file.with_position(|pos| moving(pos, |pos| vfs_read(file, to, pos))),
+        _ => moving(&mut file.pos.lock(), |pos| vfs_read(file, to, pos)),
     }
-    let mut place = file.pos.lock();
-    let mut pos = *place;
-    let n = vfs_read(file, to, &mut pos)?;
-    *place = pos;
-    Ok(n)
 }
 
 /// Writes at the file's position and moves it, unless it fails: at the end of a file that is appended to, too.
 #[inline]
 pub fn write_file(file: &File, from: &mut IovIter<'_>) -> Result<usize> {
-    if file.mode() & fmode::SEEK == 0 {
-        return vfs_write(file, from, &mut 0);
+    match file.mode() & (fmode::SEEK | fmode::POS) {
+        0 => vfs_write(file, from, &mut 0),
+        fmode::SEEK => file.with_position(|pos| moving(pos, |pos| vfs_write(file, from, pos))),
+        _ => moving(&mut file.pos.lock(), |pos| vfs_write(file, from, pos)),
     }
-    let mut place = file.pos.lock();
-    let mut pos = *place;
-    let n = vfs_write(file, from, &mut pos)?;
-    *place = pos;
-    Ok(n)
 }
 
 /// `read(fd, buf, count)`.
@@ -155,8 +159,8 @@ pub fn sys_pwritev(regs: &PtRegs) -> Result<usize> {
 const RWF_KNOWN: u32 = uapi::RWF_HIPRI | uapi::RWF_DSYNC | uapi::RWF_SYNC | uapi::RWF_APPEND;
 
 /// The flags of `preadv2` and `pwritev2`. What needs support of the file itself is refused, as by a file without it.
-fn check_rwf(flags: usize, known: u32) -> Result {
-    if flags & !(known as usize) != 0 { Err(EOPNOTSUPP) } else { Ok(()) }
+fn check_rwf(flags: u32, known: u32) -> Result {
+    if flags & !known != 0 { Err(EOPNOTSUPP) } else { Ok(()) }
 }
 
 /// What `preadv2` and `pwritev2` work on. The flags are looked at last, and only if there is something to move.
@@ -187,7 +191,7 @@ pub fn sys_preadv2(regs: &PtRegs) -> Result<usize> {
         return Ok(0);
     }
     check_end(pos.unwrap_or_else(|| file.position()), iter.count())?;
-    check_rwf(regs.arg5(), RWF_KNOWN)?;
+    check_rwf(regs.arg5() as u32, RWF_KNOWN)?;
     match pos {
         Some(mut pos) => vfs_read(&file, &mut iter, &mut pos),
         None => read_file(&file, &mut iter),
@@ -201,7 +205,7 @@ pub fn sys_pwritev2(regs: &PtRegs) -> Result<usize> {
         return Ok(0);
     }
     check_end(pos.unwrap_or_else(|| file.position()), iter.count())?;
-    check_rwf(regs.arg5(), RWF_KNOWN)?;
+    check_rwf(regs.arg5() as u32, RWF_KNOWN)?;
     let n = match pos {
         pos if appends(&file, regs.arg5() as u32) => append(&file, &mut iter, pos.is_none())?,
         Some(mut pos) => vfs_write(&file, &mut iter, &mut pos)?,

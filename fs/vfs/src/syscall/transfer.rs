@@ -52,9 +52,9 @@ fn pump(input: &File, from: &mut i64, output: &File, to: &mut i64, count: usize)
     Ok(done)
 }
 
-/// Calls `f` with the file's own position, locked if it has one.
+/// Calls `f` with the file's own position if it has one.
 fn with_position<R>(file: &File, f: impl FnOnce(&mut i64) -> R) -> R {
-    if file.mode() & fmode::SEEK == 0 { f(&mut 0) } else { f(&mut file.pos.lock()) }
+    if file.mode() & fmode::SEEK == 0 { f(&mut 0) } else { file.with_position(f) }
 }
 
 /// `sendfile(out, in, offset, count)`.
@@ -96,19 +96,7 @@ pub fn sys_sendfile(regs: &PtRegs) -> Result<usize> {
         let mut to = *from;
         return pump(&input, &mut from, &output, &mut to, count);
     }
-    // Both positions are locked, in the order of their addresses, so that two such calls cannot wait for each other.
-    if output.mode() & fmode::SEEK == 0 {
-        return pump(&input, &mut input.pos.lock(), &output, &mut 0, count);
-    }
-    let (mut from, mut to);
-    if Arc::as_ptr(&input).addr() < Arc::as_ptr(&output).addr() {
-        from = input.pos.lock();
-        to = output.pos.lock();
-    } else {
-        to = output.pos.lock();
-        from = input.pos.lock();
-    }
-    pump(&input, &mut from, &output, &mut to, count)
+    input.with_position(|from| with_position(&output, |to| pump(&input, from, &output, to, count)))
 }
 
 /// How many of `len` bytes can be copied from `input` at `from` to `output` at `to`: what there is and what may be there. Errors in

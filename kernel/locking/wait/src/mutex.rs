@@ -84,6 +84,17 @@ impl<T: ?Sized> Mutex<T> {
         Ok(MutexGuard { mutex: self, not_send: PhantomData })
     }
 
+    /// As [`Self::lock`], but a fatal signal ends the wait with `ERESTARTSYS`: where who has the mutex may wait for a program.
+    #[track_caller]
+    pub fn lock_killable(&self) -> Result<MutexGuard<'_, T>> {
+        task::might_sleep();
+        self.notes.acquire();
+        if self.state.compare_exchange(FREE, LOCKED, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            self.lock_slow(State::KILLABLE).inspect_err(|_| self.notes.release())?;
+        }
+        Ok(MutexGuard { mutex: self, not_send: PhantomData })
+    }
+
     /// Takes the mutex if it is free. Any context but hard interrupts.
     #[inline]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {

@@ -103,6 +103,10 @@ fn put_area(out: &mut Out<'_>, mm: &Mm, area: &Area, page: &mut [u8]) -> Result 
     let anonymous = area.info.file.is_none();
     let mut at = area.info.start;
     while at < area.info.start + area.size {
+        // Also where nothing is written, which may be terabytes.
+        if interrupted(out.process) {
+            return Err(EINTR);
+        }
         let mut entry = [0u64];
         if anonymous {
             mm.pagemap(at, &mut entry, false);

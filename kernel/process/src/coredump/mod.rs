@@ -98,11 +98,16 @@ impl Core {
         self.dumper != task.tid()
     }
 
-    /// The current thread, on its way out, rests until the file is written.
-    pub(crate) fn rest(&self) {
+    /// One of those that were counted rests, or never began.
+    pub(crate) fn one_less(&self) {
         if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.arrived.wake_up_all();
         }
+    }
+
+    /// The current thread, on its way out, rests until the file is written.
+    pub(crate) fn rest(&self) {
+        self.one_less();
         self.done.wait_until(|| self.finished.load(Ordering::SeqCst));
     }
 }

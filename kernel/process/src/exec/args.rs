@@ -4,7 +4,7 @@
 
 use crate::user::read_user;
 use errno::Result;
-use errno::code::{E2BIG, EFAULT, ENOEXEC};
+use errno::code::{E2BIG, EFAULT, EINTR, ENOEXEC};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{KVVec, KVec};
 use x86_mm::uaccess::{UserPtr, strncpy_from_user};
@@ -99,6 +99,9 @@ fn collect(array: usize, to: &mut KVVec<u8>, limit: usize) -> Result<usize> {
         let pointer: u64 = read_user(slot)?;
         if pointer == 0 {
             return Ok(count);
+        }
+        if crate::fatal_pending(&task::current()) {
+            return Err(EINTR);
         }
         append_string(pointer as usize, to)?;
         count = count.saturating_add(1);

@@ -63,7 +63,8 @@ pub(crate) fn unlink(task: &Task, thread: &Thread) -> Option<Cut> {
     Some((tracer, listed))
 }
 
-/// `PTRACE_TRACEME`: the parent becomes the tracer.
+/// `PTRACE_TRACEME`: the parent becomes the tracer: the thread that made the caller, or another one. Not one that ends: it may have let go
+/// of its tracees already, and nobody would ever let go of this one. Without any it is as if the tracer had come and gone.
 pub(super) fn trace_me() -> Result<usize> {
     let task = current();
     let thread = thread_of(&task).ok_or(ESRCH)?;
@@ -73,10 +74,11 @@ pub(super) fn trace_me() -> Result<usize> {
     }
     let process = thread.process();
     let Some(parent) = process.parent() else { return Err(EPERM) };
-    let forker = pid::find_thread(process.forker.load(Relaxed)).filter(|t| {
-        process_of(t).is_some_and(|p| Arc::ptr_eq(&p, &parent)) && thread_of(t).is_some_and(|t| !t.is_exiting())
-    });
-    if let Some(tracer) = forker.or_else(|| parent.leader()) {
+    let stays = |task: &Arc<Task>| thread_of(task).is_some_and(|thread| !thread.is_exiting());
+    let forker = pid::find_thread(process.forker.load(Relaxed))
+        .filter(|task| process_of(task).is_some_and(|its| Arc::ptr_eq(&its, &parent)) && stays(task));
+    let any = || parent.signals.lock_irqsave().threads.iter().find(|task| stays(task)).cloned();
+    if let Some(tracer) = forker.or_else(any) {
         link(&task.to_arc(), thread, &tracer, PT_PTRACED)?;
     }
     Ok(0)

@@ -210,6 +210,10 @@ fn wants(thread: &Thread, task: &Task, signal: u32) -> bool {
 
 /// Chooses the thread that will take the signal and wakes it; a fatal one takes the whole group down at once.
 fn complete(process: &Process, signals: &mut ProcessSignals, target: Option<(&Task, &Thread)>, signal: u32) {
+    if signal == SIGKILL && signals.core.is_some() {
+        // Who writes the core file is to leave off, whatever it waits for.
+        return kill_threads(signals);
+    }
     let chosen: Option<Arc<Task>> = match target {
         Some((task, thread)) => wants(thread, task, signal).then(|| task.to_arc()),
         None => signals.threads.iter().find(|t| thread_of(t).is_some_and(|th| wants(th, t, signal))).cloned(),
@@ -276,6 +280,10 @@ fn is_fatal(process: &Process, signal: u32) -> bool {
 pub(crate) fn begin_group_exit(signals: &mut ProcessSignals, status: i32) {
     signals.group_exit = Some(status);
     signals.stop = crate::thread::Stop::default();
+    kill_threads(signals);
+}
+
+fn kill_threads(signals: &ProcessSignals) {
     for task in signals.threads.iter() {
         if let Some(thread) = thread_of(task) {
             super::stop::clear_pending(thread, super::stop::PENDING_MASK);

@@ -251,7 +251,7 @@ fn send_child_signal(parent: &Arc<Process>, process: &Process, pid: u32, why: u3
 }
 
 /// The thread ends: a stop under way no longer waits for it. True if it was the last that the stop waited for.
-pub(crate) fn leave(thread: &Thread, signals: &mut ProcessSignals) -> bool {
+pub(crate) fn leave(thread: &Thread, stop: &mut Stop) -> bool {
     let pending = thread.jobctl.load(Relaxed) & STOP_PENDING != 0;
-    pending && participate(thread, &mut signals.stop)
+    pending && participate(thread, stop)
 }

@@ -31,12 +31,14 @@ pub struct Mean {
     sum: i128,
     /// The mean while there is nobody; else some time near it.
     base: u64,
+    /// Lag, virtual run time and weight of who ended last.
+    ended: (i64, u64, u32),
 }
 
 impl Mean {
     /// Of nobody, at `base`.
     pub const fn new(base: u64) -> Self {
-        Self { load: 0, sum: 0, base }
+        Self { load: 0, sum: 0, base, ended: (0, base, UNIT) }
     }
 
     /// Sum of the weights.
@@ -61,6 +63,22 @@ impl Mean {
             // Who comes next goes on from here.
             (self.sum, self.base) = (0, self.base.max(vruntime));
         }
+    }
+
+    /// A task left for good, with this lag: the next new task takes it over.
+    #[inline]
+    pub fn ended(&mut self, lag: i64, vruntime: u64, weight: u32) {
+        self.ended = (lag, vruntime, weight);
+    }
+
+    /// Where a new task of `weight` joins: as if it were the one that ended last and woke again. If it owed nothing, a row of short
+    /// tasks would run one after the other, none of them as long as it might, before those that are there all the time.
+    #[inline]
+    pub fn place_new(&mut self, weight: u32) -> u64 {
+        let (lag, vruntime, ended) = self.ended;
+        self.ended.0 = 0;
+        let lag = self.lag_after_sleep(lag, vruntime, ended);
+        self.place(to_virtual(lag, weight), weight)
     }
 
     /// A task of `weight` ran for `delta` of its virtual time.

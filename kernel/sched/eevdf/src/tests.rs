@@ -57,6 +57,23 @@ impl Cpu {
         self.mean.leave(task.vruntime, task.weight);
     }
 
+    /// A new task, the last of the list.
+    fn begin(&mut self, slice: u64) -> usize {
+        let vruntime = self.mean.place_new(UNIT);
+        let deadline = vruntime + slice / 2;
+        self.tasks.push(Task { weight: UNIT, slice, vruntime, deadline, lag: 0, runs: true, had: 0 });
+        self.mean.join(vruntime, UNIT);
+        self.tasks.len() - 1
+    }
+
+    /// The last of the list ends.
+    fn end(&mut self) {
+        let task = self.tasks.pop().expect("there is one");
+        let lag = self.mean.lag(task.vruntime, task.weight, 2 * task.slice);
+        self.mean.leave(task.vruntime, task.weight);
+        self.mean.ended(lag, task.vruntime, task.weight);
+    }
+
     fn pick(&self) -> Option<usize> {
         let eligible = |&index: &usize| self.tasks[index].runs && self.mean.is_eligible(self.tasks[index].vruntime);
         (0..self.tasks.len()).filter(eligible).min_by_key(|&index| self.tasks[index].deadline)
@@ -132,6 +149,30 @@ fn debts_are_kept_until_the_others_had_theirs() {
     cpu.wake(0);
     assert!(cpu.mean.is_eligible(cpu.tasks[0].vruntime));
     assert_eq!(cpu.mean.now(), cpu.tasks[0].vruntime);
+}
+
+/// New tasks that run for a moment and end, one after the other: who is there all the time gets its share nevertheless.
+#[test]
+fn new_tasks_starve_nobody() {
+    for (weight, each) in [(1024, MS / 2), (1024, MS), (15, MS), (3, MS), (3, 4 * MS)] {
+        let mut cpu = Cpu::new(&[(weight, 3 * MS)]);
+        let mut total = 0;
+        for _ in 0..20_000 {
+            let new = cpu.begin(3 * MS);
+            let mut left = each;
+            while left != 0 {
+                let next = cpu.pick().expect("somebody is eligible");
+                let time = if next == new { left.min(MS) } else { MS / 4 };
+                cpu.run(next, time);
+                total += time;
+                left -= if next == new { time } else { 0 };
+            }
+            cpu.end();
+        }
+        // Of two that are there.
+        let (had, due) = (cpu.tasks[0].had, total * u64::from(weight) / (1024 + u64::from(weight)));
+        assert!(had + 6 * MS >= due / 2 && had <= 2 * due + 6 * MS, "weight {weight}, {each}: {had} of {due}");
+    }
 }
 
 #[test]

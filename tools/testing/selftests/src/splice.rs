@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `splice`, `tee`, `vmsplice`.
 
-use crate::util::{Outcome, child, exit_of, home, pipe, pipe_flags, read, write};
+use crate::util::{Outcome, child, close, exit_of, home, pipe, pipe_flags, read, wait, write};
 use crate::{Test, c, ck, eq, fails};
 use core::ptr::null_mut;
+use std::time::{Duration, Instant};
 
 pub const TESTS: &[Test] = &[
     ("splice.file_to_pipe", file_to_pipe),
@@ -15,11 +16,60 @@ pub const TESTS: &[Test] = &[
     ("splice.tee", tee),
     ("splice.tee_then_write", tee_then_write),
     ("splice.vmsplice", vmsplice),
+    ("splice.position_is_free", position_is_free),
 ];
 
 fn splice(from: i32, off_in: *mut i64, to: i32, off_out: *mut i64, len: usize, flags: u32) -> isize {
     // SAFETY: the offsets are null or live objects of the caller.
     unsafe { libc::splice(from, off_in, to, off_out, len, flags) }
+}
+
+/// Bytes in a pipe.
+fn held(pipe: i32) -> Result<i32, String> {
+    let mut bytes = 0;
+    c!(libc::ioctl(pipe, libc::FIONREAD, &mut bytes));
+    Ok(bytes)
+}
+
+/// Who waits for room in a pipe keeps nobody from the position of the file that it copies from.
+fn position_is_free() -> Outcome {
+    home()?;
+    let file = temp(&[7u8; 200_000])?;
+    let copies: [(&str, fn(i32, i32) -> isize); 2] = [
+        ("splice", |file, to| {
+            while splice(file, null_mut(), to, null_mut(), 100_000, 0) > 0 {}
+            0
+        }),
+        // SAFETY: numbers and no offset.
+        ("sendfile", |file, to| unsafe { libc::sendfile(to, file, null_mut(), 200_000) }),
+    ];
+    for (name, copy) in copies {
+        c!(libc::lseek(file, 0, libc::SEEK_SET));
+        let (r, w) = pipe()?;
+        let copier = child(|| i32::from(copy(file, w) < 0))?;
+        while held(r)? < 65536 {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        // It waits, or is about to.
+        std::thread::sleep(Duration::from_millis(50));
+        let reader = child(|| i32::from(read(file, 1).is_err()))?;
+        let start = Instant::now();
+        let mut status = 0;
+        let mut ended = 0;
+        while ended == 0 && start.elapsed().as_secs() < 10 {
+            ended = c!(libc::waitpid(reader, &mut status, libc::WNOHANG));
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        c!(libc::kill(copier, libc::SIGKILL));
+        wait(copier)?;
+        if ended == 0 {
+            wait(reader)?;
+        }
+        eq!((name, ended, status), (name, reader, 0));
+        close(r);
+        close(w);
+    }
+    Ok(())
 }
 
 fn temp(content: &[u8]) -> Result<i32, String> {

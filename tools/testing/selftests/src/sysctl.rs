@@ -8,6 +8,7 @@ pub const TESTS: &[Test] = &[
     ("sysctl.bounds", bounds),
     ("sysctl.dmesg_restrict", dmesg_restrict),
     ("sysctl.rr_timeslice", rr_timeslice),
+    ("sysctl.rt_runtime", rt_runtime),
     ("sysctl.epoll_watches", epoll_watches),
     ("sysctl.mount_max", mount_max),
     ("sysctl.pty_max", pty_max),
@@ -41,6 +42,10 @@ fn bounds() -> Outcome {
     eq!(get("kernel/arch").unwrap_or("x86_64".into()), "x86_64");
     for (name, wrong, right) in [
         ("kernel/dmesg_restrict", "2", "1"),
+        ("kernel/sched_rt_period_us", "0", "2000000"),
+        ("kernel/sched_rt_period_us", "900000", "950000"),
+        ("kernel/sched_rt_runtime_us", "-2", "-1"),
+        ("kernel/sched_rt_runtime_us", "1000001", "1000000"),
         ("vm/legacy_va_layout", "-1", "1"),
         ("vm/mmap_rnd_bits", "27", "30"),
         ("vm/mmap_rnd_bits", "33", "32"),
@@ -110,6 +115,47 @@ fn rr_timeslice() -> Outcome {
         })?;
         c!(libc::sched_setscheduler(0, libc::SCHED_FIFO, &priority));
         eq!(interval()?, 0);
+        Ok(())
+    })
+}
+
+fn stay_on_first_cpu() -> Outcome {
+    // SAFETY: all zeroes is an empty set.
+    let mut cpus: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: a live set.
+    unsafe { libc::CPU_SET(0, &mut cpus) };
+    c!(libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &cpus));
+    Ok(())
+}
+
+/// A process that spins as `SCHED_FIFO` leaves others on its CPU some of the time.
+fn rt_runtime() -> Outcome {
+    in_child(|| {
+        stay_on_first_cpu()?;
+        let (ready, tell) = pipe()?;
+        let start = std::time::Instant::now();
+        let child = c!(libc::fork());
+        if child == 0 {
+            let priority = libc::sched_param { sched_priority: 1 };
+            // SAFETY: a live structure; a byte of a live array.
+            let good = unsafe {
+                libc::sched_setscheduler(0, libc::SCHED_FIFO, &priority) == 0
+                    && libc::write(tell, b"x".as_ptr().cast(), 1) == 1
+            };
+            while good && start.elapsed().as_secs() < 10 {
+                std::hint::spin_loop();
+            }
+            // SAFETY: ends this process.
+            unsafe { libc::_exit(i32::from(!good)) };
+        }
+        let mut byte = [0u8];
+        c!(libc::read(ready, byte.as_mut_ptr().cast(), 1));
+        // It has its CPU for 0.95 s of the first second; we are here in the rest of it or later, before it ends by itself.
+        let early = start.elapsed().as_secs() < 8;
+        c!(libc::kill(child, libc::SIGKILL));
+        let mut status = 0;
+        c!(libc::waitpid(child, &mut status, 0));
+        eq!((early, status), (true, libc::SIGKILL));
         Ok(())
     })
 }

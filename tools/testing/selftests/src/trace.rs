@@ -50,6 +50,8 @@ pub const TESTS: &[Test] = &[
     ("trace.reparented_zombie", ends::reparented),
     ("trace.thread_zombie", ends::thread_zombie),
     ("trace.ignored_end", ends::ignored_end),
+    ("trace.traceme_by_others", ends::traceme_by_others),
+    ("trace.traceme_outlived", ends::traceme_outlived),
     ("trace.tracer_pid", tracer_pid),
     ("trace.access", access),
     ("trace.kill_in_stop", ends::kill_in_stop),

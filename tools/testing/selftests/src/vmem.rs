@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Memory: as /proc shows it (`show`), advice, locking, limits, access to other processes' memory, the OOM killer's settings.
 
+mod killed;
 mod room;
 pub(crate) mod show;
 
@@ -38,6 +39,8 @@ pub const TESTS: &[Test] = &[
     ("vmem.mremap_dontunmap", dontunmap),
     ("vmem.process_vm", process_vm),
     ("vmem.process_vm_errors", process_vm_errors),
+    ("vmem.killed_while_copying", killed::copying),
+    ("vmem.killed_while_reading", killed::reading_holes),
     ("vmem.pkeys", pkeys),
     ("vmem.mprotect_grows", mprotect_grows),
     ("vmem.map_limits", map_limits),

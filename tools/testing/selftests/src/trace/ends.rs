@@ -115,3 +115,78 @@ pub(super) fn kill_in_stop() -> Outcome {
     eq!(signal_of(pid)?, libc::SIGKILL);
     Ok(())
 }
+
+/// A process whose first thread has ended and whose other one, told the pid of a child, ends it with `rest`'s status; the child runs
+/// `tracee` once the first thread is gone. The pid of the process.
+fn without_leader(
+    tracee: impl FnOnce() -> i32,
+    rest: impl FnOnce(i32) -> Outcome + Send + 'static,
+) -> Result<i32, String> {
+    let (ready, tell) = pipe()?;
+    child(move || {
+        let Ok(made) = child(|| if read(ready, 1).is_ok() { tracee() } else { 90 }) else { return 91 };
+        let me = std::process::id();
+        std::thread::spawn(move || {
+            let gone = || text(&format!("/proc/{me}/task/{me}/stat")).is_ok_and(|stat| stat.contains(") Z "));
+            while !gone() {
+                std::thread::yield_now();
+            }
+            let good = write(tell, b"x").is_ok() && rest(made).inspect_err(|why| println!("{why}")).is_ok();
+            // SAFETY: ends this process.
+            unsafe { libc::_exit(i32::from(!good)) };
+        });
+        // SAFETY: ends this thread.
+        unsafe { libc::syscall(libc::SYS_exit, 0) };
+        92
+    })
+}
+
+/// Who asks to be traced when the thread that made it is gone is traced by another one.
+pub(super) fn traceme_by_others() -> Outcome {
+    let tracee = || {
+        if pt(libc::PTRACE_TRACEME, 0, 0, 0) != 0 {
+            return 93;
+        }
+        // SAFETY: a number.
+        unsafe { libc::raise(libc::SIGSTOP) };
+        7
+    };
+    let process = without_leader(tracee, |tracee| {
+        eq!(stop_of(tracee)?, libc::SIGSTOP);
+        cont(tracee)?;
+        eq!(exit_of(tracee)?, 7);
+        Ok(())
+    })?;
+    eq!(exit_of(process)?, 0);
+    Ok(())
+}
+
+/// And who outlives its tracer that way is its new parent's to wait for.
+pub(super) fn traceme_outlived() -> Outcome {
+    c!(libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1));
+    let (r, w) = pipe()?;
+    let (traced_r, traced_w) = pipe()?;
+    let tracee = move || {
+        // SAFETY: no arguments.
+        let (parent, me) = unsafe { (libc::getppid(), libc::getpid()) };
+        let good = pt(libc::PTRACE_TRACEME, 0, 0, 0) == 0 && write(traced_w, b"x").is_ok();
+        // SAFETY: no arguments.
+        while unsafe { libc::getppid() } == parent {
+            std::thread::yield_now();
+        }
+        if good && write(w, &me.to_ne_bytes()).is_ok() { 7 } else { 94 }
+    };
+    let process = without_leader(tracee, move |_| read(traced_r, 1).map(|_| ()))?;
+    eq!(exit_of(process)?, 0);
+    let tracee = i32::from_ne_bytes(read(r, 4)?.try_into().map_err(|_| "no pid")?);
+    let (mut ended, mut status) = (0, 0);
+    for _ in 0..5000 {
+        ended = c!(libc::waitpid(tracee, &mut status, libc::WNOHANG));
+        if ended != 0 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    eq!((ended, status), (tracee, 7 << 8));
+    Ok(())
+}

@@ -26,7 +26,7 @@ pub struct Inode {
     pub(crate) kept_in: [u32; 4],
     /// Where the last allocation ended, and for which block of the file.
     pub(crate) last_goal: Option<(u32, u64)>,
-    /// Somebody asked for that goal: a shorter run there is better than a longer one elsewhere, and nothing is kept ahead of it.
+    /// Somebody asked for that goal: the first run from there on that is long enough is taken, and nothing is kept ahead of it.
     pub(crate) wished: bool,
     /// Where the next search for room in a directory begins.
     pub(crate) dir_hint: u32,

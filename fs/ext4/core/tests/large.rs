@@ -479,6 +479,16 @@ fn blocks_where_they_are_wanted() {
     let found = vfs.fs.run(credits, true, |tx| vfs.fs.preallocate(tx, &mut inode, 10, 60)).unwrap();
     assert_eq!(found, 60);
     assert_eq!(vfs.fs.map(&inode, 10, 50).unwrap().state, State::Unwritten(goal));
+    // A run that goes on in the next group is shorter in each than others are.
+    let second = free.windows(2).find(|pair| pair[0].start + pair[0].len == pair[1].start).unwrap()[1].start;
+    vfs.fs.set_goal(&mut inode, 100, second - 7).unwrap();
+    let mut at = 100;
+    while at < 140 {
+        let credits = vfs.fs.credits_for_map(&inode) + 8;
+        at = vfs.fs.run(credits, true, |tx| vfs.fs.preallocate(tx, &mut inode, at, 140)).unwrap();
+    }
+    assert_eq!(vfs.fs.map(&inode, 100, 40).unwrap().state, State::Unwritten(second - 7));
+    assert_eq!(vfs.fs.map(&inode, 139, 1).unwrap().state, State::Unwritten(second + 32));
     vfs.put(inode);
     check(&mut vfs, &image);
 }

@@ -7,7 +7,7 @@ mod common;
 use common::{Rng, cut_sized};
 use ext4_core::{Create, Fs, Inode, NewFile, Options, Tx};
 use ext4_store::host::{HostMutex, HostOnce};
-use ext4_store::{Buffer as _, Locks, Report, Store, Time};
+use ext4_store::{Locks, Report, Store, Time};
 use jbd2::format::{INCOMPAT_64BIT, INCOMPAT_ASYNC_COMMIT, INCOMPAT_CSUM_V3};
 use jbd2::host::*;
 use jbd2::*;

@@ -78,6 +78,12 @@ impl Buf {
         self.0.state.fetch_and(!bits, Ordering::AcqRel)
     }
 
+    /// Its content was read.
+    fn has_arrived(&self) {
+        self.clear(VERIFIED);
+        self.set(UPTODATE);
+    }
+
     /// Begins to write it home, if it is dirty and nobody does.
     fn begin_write(&self) -> bool {
         let step = |old: u32| (old & DIRTY != 0 && old & WRITING == 0).then_some(old & !DIRTY | WRITING);
@@ -222,15 +228,59 @@ impl Cache {
     /// The block, read if it is not in memory.
     pub(crate) fn read(&self, block: u64) -> Result<Buf> {
         let buf = self.get(block)?;
+        self.bring(&buf)?;
+        Ok(buf)
+    }
+
+    fn bring(&self, buf: &Buf) -> Result {
         if !buf.has(UPTODATE) {
             let mut data = buf.0.data.write();
             if !buf.has(UPTODATE) {
-                self.device.read(block, &mut data)?;
-                buf.clear(VERIFIED);
-                buf.set(UPTODATE);
+                self.device.read(buf.0.number, &mut data)?;
+                buf.has_arrived();
             }
         }
+        Ok(())
+    }
+
+    /// The block; if it is not in memory, what is not of the run that `near` gives is read with it, by one transfer.
+    pub(crate) fn read_near(&self, block: u64, near: impl FnOnce() -> (u64, u32)) -> Result<Buf> {
+        let buf = self.get(block)?;
+        if !buf.has(UPTODATE) {
+            let (first, count) = near();
+            // If that fails the block is read alone: only it must be there.
+            let _ = self.read_run(first, count as usize);
+        }
+        self.bring(&buf)?;
         Ok(buf)
+    }
+
+    #[cold]
+    fn read_run(&self, first: u64, count: usize) -> Result {
+        // Held from before the transfer on: one that came otherwise, was changed, written home and dropped would get its old content back.
+        let mut blocks = KVec::with_capacity(count, GFP_NOFS)?;
+        for number in (first..).take(count) {
+            blocks.push(self.get(number)?, GFP_NOFS)?;
+        }
+        let size = self.device.block_size;
+        let pages = self.device.read_run(first, count * size)?;
+        for (index, buf) in blocks.iter().enumerate() {
+            // Not waited for: who has the content of one that is there may want what the caller has.
+            if buf.has(UPTODATE) {
+                continue;
+            }
+            let mut data = buf.0.data.write();
+            if buf.has(UPTODATE) {
+                continue;
+            }
+            let mut at = index * size;
+            for piece in data.chunks_mut(PAGE_SIZE) {
+                pages.get(at / PAGE_SIZE).ok_or(EIO)?.read(at % PAGE_SIZE, piece)?;
+                at += piece.len();
+            }
+            buf.has_arrived();
+        }
+        Ok(())
     }
 
     /// The block without reading it; zeros if it was not in memory.

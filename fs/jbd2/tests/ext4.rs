@@ -107,7 +107,6 @@ impl Store for TestStore {
     fn getblk(&self, block: u64) -> errno::Result<Buf> {
         self.bread(block)
     }
-    fn readahead(&self, _: u64, _: u32) {}
     fn start(&self, credits: u32, revokes: u32) -> errno::Result<Self::Handle> {
         Journal::start(self.0.journal.get().unwrap(), credits, revokes)
     }

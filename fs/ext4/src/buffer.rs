@@ -14,7 +14,7 @@ use errno::code::{EIO, ENOMEM};
 use jbd2::{BlockDevice as _, Claim, Mark};
 use kalloc::flags::GFP_NOFS;
 use kalloc::{Arc, KVec};
-use kernel::filesystem::block::{Bio, Op, OpFlags};
+use kernel::filesystem::block::{self, Bio, Op, OpFlags};
 use kernel::filesystem::mm_alloc::{PAGE_SIZE, Page};
 use kernel::filesystem::sync::{Mutex, RwReadGuard, RwSemaphore, RwWriteGuard, WaitQueue};
 
@@ -304,8 +304,15 @@ impl Cache {
     fn write_round(&self, buffers: &[Buf]) -> Result<bool> {
         let batch = Batch::new()?;
         let mut started = KVec::with_capacity(buffers.len(), GFP_NOFS)?;
-        let (mut result, mut left_out) = (Ok(()), false);
+        let mut sorted = KVec::with_capacity(buffers.len(), GFP_NOFS)?;
         for buf in buffers {
+            sorted.push(buf, GFP_NOFS)?;
+        }
+        // Neighbours become one request.
+        sorted.sort_unstable_by_key(|buf| buf.0.number);
+        let (mut result, mut left_out) = (Ok(()), false);
+        let plug = block::Plug::start();
+        for &buf in &sorted {
             if !buf.begin_write() {
                 left_out |= buf.has(DIRTY);
                 continue;
@@ -320,6 +327,7 @@ impl Cache {
             // The capacity is there.
             let _ = started.push_within_capacity(buf.clone());
         }
+        drop(plug);
         let done = batch.wait();
         for buf in &started {
             buf.end_write(done);

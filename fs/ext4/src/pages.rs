@@ -367,6 +367,10 @@ impl MappingOps for Pages {
                         *wbc = WriteControl::sync(rest, wbc.last);
                     }
                     result = result.and(ended);
+                    // No handle to find that there is nothing left.
+                    if !mapping.is_dirty() {
+                        return result;
+                    }
                 }
             }
         }

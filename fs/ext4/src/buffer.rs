@@ -25,6 +25,8 @@ const FAILED: u32 = 8;
 const VERIFIED: u32 = 16;
 /// In the list of dirty blocks of a file system without a journal.
 const LISTED: u32 = 32;
+/// Was asked for again since the cache last looked for what nobody uses.
+const AGAIN: u32 = 64;
 
 /// Who waits for a write of a block.
 static WRITTEN: WaitQueue = WaitQueue::new();
@@ -210,11 +212,17 @@ impl Cache {
     fn get(&self, block: u64) -> Result<Buf> {
         let mut shard = self.shard(block)?.lock();
         if let Some(buf) = shard.get(&block) {
+            if !buf.has(AGAIN) {
+                buf.set(AGAIN);
+            }
             return Ok(buf.clone());
         }
         if self.count.load(Ordering::Relaxed) > self.limit {
             let before = shard.len();
-            shard.retain(|_, buf| Arc::strong_count(&buf.0) > 1 || buf.has(DIRTY | WRITING | LISTED));
+            shard.retain(|_, buf| {
+                let used = Arc::strong_count(&buf.0) > 1 || buf.has(DIRTY | WRITING | LISTED);
+                used || buf.clear(AGAIN) & AGAIN != 0
+            });
             self.count.fetch_sub(before - shard.len(), Ordering::Relaxed);
         }
         let data = KVec::from_elem(0, self.device.block_size, GFP_NOFS)?;

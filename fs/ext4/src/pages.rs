@@ -62,7 +62,7 @@ impl Shared {
         let (bits, per_page) = (self.block_bits(), self.per_page());
         let journaled = self.is_journaled();
         let end = ReadEnd::shared(io.clone())?;
-        let mut bios = Bios::new(&self.mount.base.cache.device, Op::Read, flags, end);
+        let mut bios = Bios::new(&self.mount.base.cache.device, Op::Read, flags, end, io.pages().len());
         let start = u64::from(per_page) * first;
         let count = io.pages().len() as u64 * u64::from(per_page);
         let mut at = 0;
@@ -250,7 +250,7 @@ impl Shared {
         }
         let submit = || {
             let end = WriteEnd::shared(io.clone())?;
-            let mut bios = Bios::new(&self.mount.base.cache.device, Op::Write, OpFlags::NONE, end);
+            let mut bios = Bios::new(&self.mount.base.cache.device, Op::Write, OpFlags::NONE, end, io.pages().len());
             for extent in &extents {
                 for step in 0..extent.len {
                     let at = extent.lblk + step - first;

@@ -20,11 +20,14 @@ pub(crate) struct Bios<'a> {
     end: Arc<dyn EndIo>,
     bio: Option<KBox<Bio>>,
     next: u64,
+    /// Most pieces of a bio.
+    most: usize,
 }
 
 impl<'a> Bios<'a> {
-    pub(crate) fn new(device: &'a Blocks, op: Op, flags: OpFlags, end: Arc<dyn EndIo>) -> Self {
-        Self { device, op, flags, end, bio: None, next: 0 }
+    /// For `pages` pages.
+    pub(crate) fn new(device: &'a Blocks, op: Op, flags: OpFlags, end: Arc<dyn EndIo>, pages: usize) -> Self {
+        Self { device, op, flags, end, bio: None, next: 0, most: pages.clamp(1, PIECES) }
     }
 
     /// Adds `len` bytes of a page (one block) that belong to `block`.
@@ -37,7 +40,7 @@ impl<'a> Bios<'a> {
             return Ok(());
         }
         self.submit();
-        let mut bio = Bio::new(&self.device.bdev, self.op, self.flags, PIECES, GFP_NOFS)?;
+        let mut bio = Bio::new(&self.device.bdev, self.op, self.flags, self.most, GFP_NOFS)?;
         bio.set_sector(self.device.sector(block));
         bio.add_page(page.clone(), offset as u32, len as u32)?;
         self.bio = Some(bio);

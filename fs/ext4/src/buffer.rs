@@ -14,7 +14,7 @@ use errno::code::{EIO, ENOMEM};
 use jbd2::{BlockDevice as _, Claim, Mark};
 use kalloc::flags::GFP_NOFS;
 use kalloc::{Arc, KVec};
-use kernel::filesystem::block::{Bio, Op, OpFlags};
+use kernel::filesystem::block::{self, Bio, Op, OpFlags};
 use kernel::filesystem::mm_alloc::{PAGE_SIZE, Page};
 use kernel::filesystem::sync::{Mutex, RwReadGuard, RwSemaphore, RwWriteGuard, WaitQueue};
 
@@ -25,6 +25,8 @@ const FAILED: u32 = 8;
 const VERIFIED: u32 = 16;
 /// In the list of dirty blocks of a file system without a journal.
 const LISTED: u32 = 32;
+/// Was asked for again since the cache last looked for what nobody uses.
+const AGAIN: u32 = 64;
 
 /// Who waits for a write of a block.
 static WRITTEN: WaitQueue = WaitQueue::new();
@@ -76,6 +78,12 @@ impl Buf {
 
     fn clear(&self, bits: u32) -> u32 {
         self.0.state.fetch_and(!bits, Ordering::AcqRel)
+    }
+
+    /// Its content was read.
+    fn has_arrived(&self) {
+        self.clear(VERIFIED);
+        self.set(UPTODATE);
     }
 
     /// Begins to write it home, if it is dirty and nobody does.
@@ -204,11 +212,17 @@ impl Cache {
     fn get(&self, block: u64) -> Result<Buf> {
         let mut shard = self.shard(block)?.lock();
         if let Some(buf) = shard.get(&block) {
+            if !buf.has(AGAIN) {
+                buf.set(AGAIN);
+            }
             return Ok(buf.clone());
         }
         if self.count.load(Ordering::Relaxed) > self.limit {
             let before = shard.len();
-            shard.retain(|_, buf| Arc::strong_count(&buf.0) > 1 || buf.has(DIRTY | WRITING | LISTED));
+            shard.retain(|_, buf| {
+                let used = Arc::strong_count(&buf.0) > 1 || buf.has(DIRTY | WRITING | LISTED);
+                used || buf.clear(AGAIN) & AGAIN != 0
+            });
             self.count.fetch_sub(before - shard.len(), Ordering::Relaxed);
         }
         let data = KVec::from_elem(0, self.device.block_size, GFP_NOFS)?;
@@ -222,15 +236,59 @@ impl Cache {
     /// The block, read if it is not in memory.
     pub(crate) fn read(&self, block: u64) -> Result<Buf> {
         let buf = self.get(block)?;
+        self.bring(&buf)?;
+        Ok(buf)
+    }
+
+    fn bring(&self, buf: &Buf) -> Result {
         if !buf.has(UPTODATE) {
             let mut data = buf.0.data.write();
             if !buf.has(UPTODATE) {
-                self.device.read(block, &mut data)?;
-                buf.clear(VERIFIED);
-                buf.set(UPTODATE);
+                self.device.read(buf.0.number, &mut data)?;
+                buf.has_arrived();
             }
         }
+        Ok(())
+    }
+
+    /// The block; if it is not in memory, what is not of the run that `near` gives is read with it, by one transfer.
+    pub(crate) fn read_near(&self, block: u64, near: impl FnOnce() -> (u64, u32)) -> Result<Buf> {
+        let buf = self.get(block)?;
+        if !buf.has(UPTODATE) {
+            let (first, count) = near();
+            // If that fails the block is read alone: only it must be there.
+            let _ = self.read_run(first, count as usize);
+        }
+        self.bring(&buf)?;
         Ok(buf)
+    }
+
+    #[cold]
+    fn read_run(&self, first: u64, count: usize) -> Result {
+        // Held from before the transfer on: one that came otherwise, was changed, written home and dropped would get its old content back.
+        let mut blocks = KVec::with_capacity(count, GFP_NOFS)?;
+        for number in (first..).take(count) {
+            blocks.push(self.get(number)?, GFP_NOFS)?;
+        }
+        let size = self.device.block_size;
+        let pages = self.device.read_run(first, count * size)?;
+        for (index, buf) in blocks.iter().enumerate() {
+            // Not waited for: who has the content of one that is there may want what the caller has.
+            if buf.has(UPTODATE) {
+                continue;
+            }
+            let mut data = buf.0.data.write();
+            if buf.has(UPTODATE) {
+                continue;
+            }
+            let mut at = index * size;
+            for piece in data.chunks_mut(PAGE_SIZE) {
+                pages.get(at / PAGE_SIZE).ok_or(EIO)?.read(at % PAGE_SIZE, piece)?;
+                at += piece.len();
+            }
+            buf.has_arrived();
+        }
+        Ok(())
     }
 
     /// The block without reading it; zeros if it was not in memory.
@@ -254,8 +312,15 @@ impl Cache {
     fn write_round(&self, buffers: &[Buf]) -> Result<bool> {
         let batch = Batch::new()?;
         let mut started = KVec::with_capacity(buffers.len(), GFP_NOFS)?;
-        let (mut result, mut left_out) = (Ok(()), false);
+        let mut sorted = KVec::with_capacity(buffers.len(), GFP_NOFS)?;
         for buf in buffers {
+            sorted.push(buf, GFP_NOFS)?;
+        }
+        // Neighbours become one request.
+        sorted.sort_unstable_by_key(|buf| buf.0.number);
+        let (mut result, mut left_out) = (Ok(()), false);
+        let plug = block::Plug::start();
+        for &buf in &sorted {
             if !buf.begin_write() {
                 left_out |= buf.has(DIRTY);
                 continue;
@@ -270,6 +335,7 @@ impl Cache {
             // The capacity is there.
             let _ = started.push_within_capacity(buf.clone());
         }
+        drop(plug);
         let done = batch.wait();
         for buf in &started {
             buf.end_write(done);

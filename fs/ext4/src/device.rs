@@ -62,6 +62,21 @@ impl Blocks {
         block.saturating_mul(self.block_size as u64) >> SECTOR_SHIFT
     }
 
+    /// Reads `bytes` from a block on, by one transfer: the pages that have them.
+    pub(crate) fn read_run(&self, block: u64, bytes: usize) -> Result<KVec<Page>> {
+        let count = bytes.div_ceil(PAGE_SIZE);
+        let mut bio = Bio::new(&self.bdev, Op::Read, OpFlags::META, count, GFP_NOFS)?;
+        bio.set_sector(self.sector(block));
+        let mut pages = KVec::with_capacity(count, GFP_NOFS)?;
+        for index in 0..count {
+            let page = Page::alloc(GFP_NOFS)?;
+            bio.add_page(page.clone(), 0, (bytes - index * PAGE_SIZE).min(PAGE_SIZE) as u32)?;
+            pages.push(page, GFP_NOFS)?;
+        }
+        block::submit_bio_wait(bio)?;
+        Ok(pages)
+    }
+
     /// Writes out the device's cache, unless barriers are off.
     pub(crate) fn flush_cache(&self) -> Result {
         if self.barrier.load(Ordering::Relaxed) { block::issue_flush(&self.bdev) } else { Ok(()) }

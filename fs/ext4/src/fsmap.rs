@@ -69,6 +69,27 @@ fn key(head: &[u8], at: usize) -> Result<Key> {
     Ok(Key { device: word(head, at), physical, owner, offset, length })
 }
 
+/// First and last block that are wanted of a device of `total` blocks of `1 << bits` bytes; `None`: nothing of it. A key bounds its own device
+/// alone: with a lower one all from its begin is wanted, with a higher one all to its end. EINVAL: another device, or the keys are not in order.
+fn bounds(low: &Key, high: &Key, device: u32, bits: u32, total: u64) -> Result<Option<(u64, u64)>> {
+    let good = |wanted: u32| wanted == 0 || wanted == u32::MAX || wanted == device;
+    // Extents of files are not told of: an offset says nothing.
+    if !good(low.device) || !good(high.device) || low.offset != 0 || !matches!(high.offset, 0 | u64::MAX) {
+        return Err(EINVAL);
+    }
+    // The low key may be the last record of a call before: what it is about is not told again.
+    let (from, to) = ((low.physical >> bits) + (low.length >> bits), high.physical >> bits);
+    if (low.device, from, 0) >= (high.device, to, high.owner) {
+        return Err(EINVAL);
+    }
+    if low.device > device || high.device < device {
+        return Ok(None);
+    }
+    let first = if low.device == device { from } else { 0 };
+    let last = if high.device == device { to } else { u64::MAX }.min(total.saturating_sub(1));
+    Ok((first <= last).then_some((first, last)))
+}
+
 /// Writes records for those who have room, and counts them.
 struct Output {
     at: usize,
@@ -157,27 +178,11 @@ pub(crate) fn ioctl(file: &File, mount: &Mounted, arg: usize) -> Result {
     }
     let (low, high) = (key(&head, KEYS[0])?, key(&head, KEYS[1])?);
     let device = device_of(file.inode());
-    let good = |wanted: u32| wanted == 0 || wanted == u32::MAX || wanted == device;
-    // A key is where the last call ended: offsets have no meaning without owners.
-    if !good(low.device) || !good(high.device) || low.offset != 0 {
-        return Err(EINVAL);
-    }
-    let from = low.physical.saturating_add(low.length);
-    if low.device > high.device || low.device == high.device && (from, low.owner) > (high.physical, high.owner) {
-        return Err(EINVAL);
-    }
-    let geo = &mount.core.geo;
-    let total = mount.core.blocks_count();
-    let mut out = Output {
-        at: arg,
-        room: word(&head, 8),
-        written: 0,
-        device,
-        bits: geo.block_bits,
-        first: from >> geo.block_bits,
-        last: (high.physical >> geo.block_bits).min(total.saturating_sub(1)),
-    };
-    if high.device >= device && out.first <= out.last {
+    let (bits, total) = (mount.core.geo.block_bits, mount.core.blocks_count());
+    let wanted = bounds(&low, &high, device, bits, total)?;
+    let (first, last) = wanted.unwrap_or_default();
+    let mut out = Output { at: arg, room: word(&head, 8), written: 0, device, bits, first, last };
+    if wanted.is_some() {
         walk(mount, &mut out, total)?;
     }
     put_user(arg.wrapping_add(4), DEV_T)?;
@@ -225,5 +230,38 @@ fn walk(mount: &Mounted, out: &mut Output, total: u64) -> Result {
     match joiner.kept.take() {
         Some(last) => joiner.out.put(last, true).map(drop),
         None => Ok(()),
+    }
+}
+
+#[cfg(CONFIG_KUNIT = "y")]
+#[macros::kunit_tests(ext4_fsmap)]
+mod tests {
+    use super::*;
+
+    fn at(device: u32, physical: u64, owner: u64) -> Key {
+        Key { device, physical, owner, offset: 0, length: 0 }
+    }
+
+    #[test]
+    fn keys_bound_their_device() {
+        let bounds = |low: Key, high: Key| super::bounds(&low, &high, 7, 12, 100);
+        let all = at(u32::MAX, u64::MAX, u64::MAX);
+        assert_eq!(bounds(at(0, 0, 0), all), Ok(Some((0, 99))));
+        assert_eq!(bounds(at(0, 8 << 12, 0), all), Ok(Some((0, 99))));
+        assert_eq!(bounds(Key { length: 2 << 12, ..at(7, 8 << 12, 5) }, all), Ok(Some((10, 99))));
+        assert_eq!(bounds(at(0, 0, 0), at(7, 5 << 12, 0)), Ok(Some((0, 5))));
+        assert_eq!(bounds(at(7, 100 << 12, 0), all), Ok(None));
+        assert_eq!(bounds(at(0, 0, 0), at(0, 1 << 12, 0)), Ok(None));
+        assert_eq!(bounds(at(u32::MAX, 0, 0), all), Ok(None));
+        assert_eq!(bounds(at(7, 4096, 9), at(7, 4096, 1)), Ok(Some((1, 1))));
+        for (low, high) in
+            [(at(7, 4096, 0), at(7, 4096, 0)), (at(7, 8192, 0), at(7, 4096, 1)), (at(7, 0, 0), at(0, 4096, 0))]
+        {
+            assert_eq!(bounds(low, high), Err(EINVAL));
+        }
+        assert_eq!(bounds(at(6, 0, 0), all), Err(EINVAL));
+        assert_eq!(bounds(Key { offset: 1, ..at(0, 0, 0) }, all), Err(EINVAL));
+        assert_eq!(bounds(at(0, 0, 0), Key { offset: 1, ..all }), Err(EINVAL));
+        assert_eq!(bounds(at(0, 0, 0), Key { offset: u64::MAX, ..all }), Ok(Some((0, 99))));
     }
 }

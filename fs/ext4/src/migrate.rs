@@ -4,7 +4,7 @@
 use crate::mounted::Mounted;
 use crate::node::{Node, to_core};
 use errno::Result;
-use errno::code::{EAGAIN, EBUSY, EFBIG};
+use errno::code::{EAGAIN, EFBIG};
 use kernel::filesystem::vfs::{File, Inode, perm};
 
 /// How often a file that programs write through memory is tried.
@@ -21,15 +21,16 @@ pub(crate) fn ioctl(file: &File, node: &Node, mount: &Mounted) -> Result {
     migrate(inode, node, mount)
 }
 
-/// Migrates a file whose `lock` the caller holds. May sleep.
+/// Migrates a file whose `lock` the caller holds. May sleep. `EAGAIN`: it was written through memory all the time.
 pub(crate) fn migrate(inode: &Inode, node: &Node, mount: &Mounted) -> Result {
+    let mut result = Err(EAGAIN);
     for _ in 0..TRIES {
-        match once(inode, node, mount) {
-            Err(error) if error == EAGAIN => {}
-            result => return result,
+        result = once(inode, node, mount);
+        if result != Err(EAGAIN) {
+            break;
         }
     }
-    Err(EBUSY)
+    result
 }
 
 fn once(inode: &Inode, node: &Node, mount: &Mounted) -> Result {

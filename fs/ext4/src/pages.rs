@@ -17,7 +17,7 @@ use kalloc::flags::GFP_NOFS;
 use kalloc::{Arc, KVec};
 use kernel::filesystem::block::{Op, OpFlags};
 use kernel::filesystem::mm::{Mapping, MappingOps, ReadIo, ReadRun, WriteControl, WriteIo, WriteRun};
-use kernel::filesystem::mm_alloc::{PAGE_SIZE, Page};
+use kernel::filesystem::mm_alloc::{PAGE_SIZE, Page, PageFlags};
 
 use crate::store::KernelStore;
 
@@ -32,6 +32,8 @@ struct Extent {
     len: u32,
 }
 
+/// Bytes for which space is reserved at once while a program writes many.
+const AHEAD: usize = 1 << 20;
 /// Pages that are given a place in one transaction.
 const RUN: usize = 512;
 
@@ -60,7 +62,7 @@ impl Shared {
         let (bits, per_page) = (self.block_bits(), self.per_page());
         let journaled = self.is_journaled();
         let end = ReadEnd::shared(io.clone())?;
-        let mut bios = Bios::new(&self.mount.base.cache.device, Op::Read, flags, end);
+        let mut bios = Bios::new(&self.mount.base.cache.device, Op::Read, flags, end, io.pages().len());
         let start = u64::from(per_page) * first;
         let count = io.pages().len() as u64 * u64::from(per_page);
         let mut at = 0;
@@ -248,7 +250,7 @@ impl Shared {
         }
         let submit = || {
             let end = WriteEnd::shared(io.clone())?;
-            let mut bios = Bios::new(&self.mount.base.cache.device, Op::Write, OpFlags::NONE, end);
+            let mut bios = Bios::new(&self.mount.base.cache.device, Op::Write, OpFlags::NONE, end, io.pages().len());
             for extent in &extents {
                 for step in 0..extent.len {
                     let at = extent.lblk + step - first;
@@ -367,6 +369,10 @@ impl MappingOps for Pages {
                         *wbc = WriteControl::sync(rest, wbc.last);
                     }
                     result = result.and(ended);
+                    // No handle to find that there is nothing left.
+                    if !mapping.is_dirty() {
+                        return result;
+                    }
                 }
             }
         }
@@ -385,6 +391,25 @@ impl MappingOps for Pages {
             return shared.place_unwritten(from, to);
         }
         shared.reserve(from, to)
+    }
+
+    fn prepare_most(&self) -> usize {
+        AHEAD
+    }
+
+    fn cancel_write(&self, mapping: &Mapping, from: u64, to: u64) {
+        let shared = &*self.0;
+        // Who stores to a page through memory reserves, and makes it dirty, with this lock shared.
+        let _invalidate = mapping.invalidate_lock();
+        let mut tree = shared.tree.write();
+        for index in from / PAGE_SIZE as u64..to.div_ceil(PAGE_SIZE as u64) {
+            let Ok(first) = shared.first_block(index) else { return };
+            let waits = mapping.get(index).is_some_and(|page| page.has(PageFlags::DIRTY));
+            if !waits {
+                // Without memory to tell them apart they stay reserved.
+                let _ = shared.unreserve(&mut tree, first, first.saturating_add(shared.per_page()));
+            }
+        }
     }
 
     fn dirty_is_prepared(&self) -> bool {

@@ -72,7 +72,12 @@ impl Store for KernelStore {
         self.0.cache.get_new(block)
     }
 
-    fn readahead(&self, _block: u64, _count: u32) {}
+    fn bread_near(&self, block: u64, near: impl FnOnce() -> (u64, u32)) -> Result<Buf> {
+        if block >= self.device_blocks() {
+            return Err(EIO);
+        }
+        self.0.cache.read_near(block, near)
+    }
 
     fn start(&self, credits: u32, revokes: u32) -> Result<KHandle> {
         self.check()?;

@@ -29,8 +29,14 @@ impl<S: System> Journal<S> {
         let Some((tid, began)) = self.state.wait(|state| self.claim_running(state)) else { return };
         self.start_log();
         let locked = self.sys.clock_ns();
-        let mut taken = self.state.wait(|state| take(state, tid));
-        self.state.wake();
+        let (mut taken, joining) = self.state.wait(|state| {
+            let taken = take(state, tid)?;
+            Some((taken, core::mem::take(&mut state.joining)))
+        });
+        // Who waits for the commit itself need not look yet.
+        if joining {
+            self.state.wake();
+        }
         let flushing = self.sys.clock_ns();
         let logged = match self.write_transaction(&mut taken) {
             Ok(blocks) => blocks,

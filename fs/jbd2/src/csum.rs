@@ -3,17 +3,9 @@
 //! `crc32c` and `crc32_be` keep them: no inversion at either end.
 
 use crc::{Crc, Table};
+pub(crate) use crc32c::crc32c;
 
-const CRC32C: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&crc::CRC_32_ISCSI);
-static CASTAGNOLI: Crc<u32, Table<16>> = CRC32C;
 static BIG_ENDIAN: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&crc::CRC_32_BZIP2);
-
-/// crc32c of `data`, going on from `seed`.
-pub(crate) fn crc32c(seed: u32, data: &[u8]) -> u32 {
-    let mut digest = CASTAGNOLI.digest_with_initial(seed.reverse_bits());
-    digest.update(data);
-    !digest.finalize()
-}
 
 /// The big-endian crc32 of `data`, going on from `seed`.
 pub(crate) fn crc32_be(seed: u32, data: &[u8]) -> u32 {

@@ -27,15 +27,26 @@ impl<S: System> Journal<S> {
     /// The thread's work: commits what is asked for and what has become old, and brings home what lies in the log long or takes
     /// much of it, until the journal is closed. `begin_thread` was called before the thread was started.
     pub fn run_thread(&self) {
+        // Where transactions follow each other it looks again after an interval, so that none has to wake it when it begins.
+        let mut busy = false;
         loop {
-            let deadline = self.state.with(|state| self.next_time(state));
+            let soon =
+                if busy { self.sys.clock_ns().saturating_add(self.config().commit_interval_ns) } else { u64::MAX };
+            let deadline = self.state.with(|state| {
+                state.looks_ns = self.next_time(state).min(soon);
+                state.looks_ns
+            });
             let work = self.state.wait_until(deadline, |state| self.next_work(state, deadline));
+            busy = false;
             match work {
                 // The time has come: the next look says for what.
                 Some(Work::Look) | None => {}
                 Some(Work::End) => break,
                 Some(Work::Home) => self.bring_home(),
-                Some(Work::Commit) => self.commit_running(),
+                Some(Work::Commit) => {
+                    self.commit_running();
+                    busy = true;
+                }
             }
         }
         self.state.with(|state| state.threaded = false);
@@ -61,7 +72,7 @@ impl<S: System> Journal<S> {
         if self.home_time(state) <= now {
             return Some(Work::Home);
         }
-        (self.next_time(state) != deadline).then_some(Work::Look)
+        (self.next_time(state) < deadline).then_some(Work::Look)
     }
 
     /// There is (about to be) a thread: from now on those who wait for a commit leave the work to it.

@@ -115,14 +115,31 @@ impl<'a> Record<'a> {
         };
         Some(Self::Name { change, parent: word(value, 0), ino: word(value, 1), name: value.get(8..)? })
     }
+
+    /// Tells what it is about.
+    fn announce(&self, replay: &mut dyn Replay) -> Result {
+        match *self {
+            Self::AddRange { ino, len, start, .. } => {
+                replay.announce(ino)?;
+                replay.announce_blocks(start, len)
+            }
+            Self::DelRange { ino, .. } | Self::Inode { ino, .. } => replay.announce(ino),
+            Self::Name { parent, ino, .. } => {
+                replay.announce(parent)?;
+                replay.announce(ino)
+            }
+        }
+    }
 }
 
 /// The file system that replays records. What it changes stays in memory until [`Self::write_home`].
 pub trait Replay {
     /// Bytes of an inode's record on the disk: longer ones end the scan.
     fn inode_size(&self) -> usize;
-    /// A record that will be replayed. All are announced before the first is.
-    fn announce(&mut self, record: &Record<'_>) -> Result;
+    /// An inode that a record is about. All are announced before the first record is replayed, and so are the blocks.
+    fn announce(&mut self, ino: u32) -> Result;
+    /// Blocks that a record gives to a file.
+    fn announce_blocks(&mut self, start: u64, len: u32) -> Result;
     /// Replays one record.
     fn record(&mut self, record: &Record<'_>) -> Result;
     /// All records are replayed.
@@ -246,7 +263,7 @@ impl FastLog<'_> {
 
     /// Gives the first `count` records to the file system.
     pub(crate) fn replay(&self, count: u32, replay: &mut dyn Replay) -> Result {
-        self.each(count, |record| replay.announce(record))?;
+        self.each(count, |record| record.announce(replay))?;
         self.each(count, |record| replay.record(record))?;
         replay.finish()
     }

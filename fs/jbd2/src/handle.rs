@@ -50,15 +50,19 @@ impl<S: System> Journal<S> {
         if credits.saturating_add(self.revoke_blocks(revokes)) > self.max_credits {
             return Err(ENOSPC);
         }
-        let began = self.sys.clock_ns();
+        // When it began to wait, if it had to.
+        let mut began = None;
         loop {
-            let mut waited = false;
             let join = self.state.wait(|state| {
                 let join = self.try_join(state, credits, revokes);
-                waited |= join.is_none();
-                if let (true, Some(Ok(Join::Joined(_)))) = (waited, &join) {
-                    state.stats.wait += self.sys.clock_ns().saturating_sub(began);
+                match (&join, began) {
+                    (None, None) => began = Some(self.sys.clock_ns()),
+                    (Some(Ok(Join::Joined(_))), Some(began)) => {
+                        state.stats.wait += self.sys.clock_ns().saturating_sub(began);
+                    }
+                    _ => {}
                 }
+                state.joining |= join.is_none();
                 join
             });
             match join? {
@@ -131,8 +135,10 @@ impl<S: System> Journal<S> {
             handles: 0,
             sync: false,
         });
-        // The thread's next wake-up is this transaction's.
-        self.state.wake();
+        // The thread's next wake-up is this transaction's, unless it looks before that by itself.
+        if state.running.as_ref().is_some_and(|running| running.expires_ns < state.looks_ns) {
+            self.state.wake();
+        }
         Ok(())
     }
 
@@ -246,11 +252,9 @@ impl<S: System> Handle<S> {
         if self.sync {
             journal.let_others_join();
         }
-        let now = journal.sys.clock_ns();
         let wake = journal.state.with(|state| {
             let wake = journal.leave(state, self);
-            let expired = state.running.as_ref().is_some_and(|running| running.expires_ns <= now);
-            if self.sync || (expired && state.threaded) {
+            if self.sync {
                 journal.request(state, self.tid);
             }
             wake

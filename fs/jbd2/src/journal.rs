@@ -419,7 +419,11 @@ impl<S: System> Journal<S> {
     /// Keeps new handles out and waits for those that there are (freezing, changing the mode of data).
     pub fn lock_updates(&self) {
         self.state.with(|state| state.barriers += 1);
-        self.state.wait(|state| state.running.as_ref().is_none_or(|running| running.updates == 0).then_some(()));
+        self.state.wait(|state| {
+            let done = state.running.as_ref().is_none_or(|running| running.updates == 0);
+            state.joining |= !done;
+            done.then_some(())
+        });
     }
 
     /// Lets new handles in again.

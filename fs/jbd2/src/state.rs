@@ -197,6 +197,10 @@ pub(crate) struct State<S: System> {
     pub(crate) abort: Option<Error>,
     /// How many keep new handles out.
     pub(crate) barriers: u32,
+    /// Somebody waits for the running transaction to be taken: to join the next, or for the end of all handles.
+    pub(crate) joining: bool,
+    /// When the thread looks for work though nobody wakes it.
+    pub(crate) looks_ns: u64,
     /// The superblock on the disk says that the log is empty.
     pub(crate) flushed: bool,
     /// A thread commits; without one, those who wait do.
@@ -229,6 +233,8 @@ impl<S: System> State<S> {
             revoked: HashMap::new(),
             abort: None,
             barriers: 0,
+            joining: false,
+            looks_ns: u64::MAX,
             flushed: true,
             threaded: false,
             stopping: false,

@@ -7,7 +7,7 @@ mod common;
 use common::{Rng, cut_sized};
 use ext4_core::{Create, Fs, Inode, NewFile, Options, Tx};
 use ext4_store::host::{HostMutex, HostOnce};
-use ext4_store::{Buffer as _, Locks, Report, Store, Time};
+use ext4_store::{Locks, Report, Store, Time};
 use jbd2::format::{INCOMPAT_64BIT, INCOMPAT_ASYNC_COMMIT, INCOMPAT_CSUM_V3};
 use jbd2::host::*;
 use jbd2::*;
@@ -107,7 +107,6 @@ impl Store for TestStore {
     fn getblk(&self, block: u64) -> errno::Result<Buf> {
         self.bread(block)
     }
-    fn readahead(&self, _: u64, _: u32) {}
     fn start(&self, credits: u32, revokes: u32) -> errno::Result<Self::Handle> {
         Journal::start(self.0.journal.get().unwrap(), credits, revokes)
     }

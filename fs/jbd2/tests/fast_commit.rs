@@ -208,19 +208,11 @@ impl Replay for Core {
     fn inode_size(&self) -> usize {
         256
     }
-    fn announce(&mut self, record: &Record<'_>) -> errno::Result {
-        let replayer = self.replayer()?;
-        match *record {
-            Record::AddRange { ino, len, start, .. } => {
-                replayer.announce(ino)?;
-                replayer.announce_blocks(start, len)
-            }
-            Record::DelRange { ino, .. } | Record::Inode { ino, .. } => replayer.announce(ino),
-            Record::Name { parent, ino, .. } => {
-                replayer.announce(parent)?;
-                replayer.announce(ino)
-            }
-        }
+    fn announce(&mut self, ino: u32) -> errno::Result {
+        self.replayer()?.announce(ino)
+    }
+    fn announce_blocks(&mut self, start: u64, len: u32) -> errno::Result {
+        self.replayer()?.announce_blocks(start, len)
     }
     fn record(&mut self, record: &Record<'_>) -> errno::Result {
         let replayer = self.replayer()?;

@@ -285,6 +285,35 @@ fn the_thread_brings_home() {
     }
 }
 
+/// Nobody asks for these: the thread looks after the interval, whether it rested before or was busy, or the interval was longer.
+#[test]
+fn the_interval_ends_a_transaction() {
+    let disk = Disk::new(image(0, INCOMPAT_CSUM_V3), BLOCK);
+    let sys = HostSystem::new(disk.clone(), disk.clone());
+    let every = |ms: u64| Config { commit_interval_ns: ms * 1_000_000, ..Config::default() };
+    let (journal, _) = Journal::open(sys, geometry(), BLOCK, every(1_000_000)).unwrap();
+    journal.begin_thread();
+    let daemon = std::thread::spawn({
+        let journal = journal.clone();
+        move || journal.run_thread()
+    });
+    put(&journal, 1, 1);
+    journal.commit_all().unwrap();
+    journal.set_config(every(20));
+    for (round, pause) in [0u64, 0, 5, 19, 21, 100, 0].into_iter().enumerate() {
+        std::thread::sleep(std::time::Duration::from_millis(pause));
+        let before = journal.committed_tid();
+        put(&journal, 2, round as u64);
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while journal.committed_tid() == before && std::time::Instant::now() < end {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        assert_ne!(journal.committed_tid(), before, "after a pause of {pause} ms");
+    }
+    journal.close().unwrap();
+    daemon.join().unwrap();
+}
+
 #[test]
 fn threads() {
     let disk = Disk::new(image(0, INCOMPAT_CSUM_V3), BLOCK);

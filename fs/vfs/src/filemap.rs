@@ -193,13 +193,16 @@ pub fn generic_write(file: &File, mapping: &Mapping, from: &mut IovIter<'_>, pos
     if !mapping.is_memory() && at > old_size {
         mapping.ops().clear_behind_end(mapping, old_size)?;
     }
+    let (mut prepared, mut result) = (Prepared::at(at), Ok(()));
     while from.count() != 0 {
         if done != 0 && mm::throttle::dies() {
             break;
         }
-        match write_page(mapping, from, at) {
-            Ok(0) if done == 0 => return Err(EFAULT),
-            Ok(0) => break,
+        match write_prepared(mapping, from, at, &mut prepared) {
+            Ok(0) => {
+                result = Err(EFAULT);
+                break;
+            }
             Ok(n) => {
                 at += n as u64;
                 done += n;
@@ -207,9 +210,17 @@ pub fn generic_write(file: &File, mapping: &Mapping, from: &mut IovIter<'_>, pos
                     extend(inode, mapping, at);
                 }
             }
-            Err(error) if done == 0 => return Err(error),
-            Err(_) => break,
+            Err(error) => {
+                result = Err(error);
+                break;
+            }
         }
+    }
+    if prepared.asked > at {
+        mapping.ops().cancel_write(mapping, at, prepared.asked);
+    }
+    if done == 0 {
+        result?;
     }
     *pos = at.cast_signed();
     drop(lock);
@@ -239,16 +250,52 @@ fn finish_write(file: &File, mapping: &Mapping, start: u64, done: usize) -> Resu
 }
 
 /// Writes what fits into the page at `at`; returns how much (0: the program's memory faulted). Whoever could truncate the file is kept
-/// out by the caller. For files whose writes differ from [`generic_write`] (block devices). May sleep.
+/// out by the caller. For files whose writes differ from [`generic_write`] (block devices), and that are prepared page by page. May sleep.
 pub fn write_page(mapping: &Mapping, from: &mut IovIter<'_>, at: u64) -> Result<usize> {
+    write_prepared(mapping, from, at, &mut Prepared::at(at))
+}
+
+/// What the file system was told of a write to come.
+struct Prepared {
+    /// Up to here there is space.
+    to: u64,
+    /// Up to here space was asked for beyond a page: some of it may be there.
+    asked: u64,
+}
+
+impl Prepared {
+    fn at(at: u64) -> Self {
+        Self { to: at, asked: at }
+    }
+
+    /// Prepares `want` bytes at `at`, and as many of the `count` as can be had with them.
+    fn prepare(&mut self, mapping: &Mapping, at: u64, want: usize, count: usize) -> Result {
+        let ops = mapping.ops();
+        let most = if count > want && at >= self.asked { ops.prepare_most().min(count) } else { want };
+        if most > want {
+            self.asked = at + most as u64;
+            if ops.prepare_write(at, most).is_ok() {
+                self.to = self.asked;
+                return Ok(());
+            }
+        }
+        // With little space left page by page: what there is room for is written.
+        ops.prepare_write(at, want)?;
+        self.to = at + want as u64;
+        Ok(())
+    }
+}
+
+/// As `write_page`, with what was prepared before.
+fn write_prepared(mapping: &Mapping, from: &mut IovIter<'_>, at: u64, prepared: &mut Prepared) -> Result<usize> {
     let offset = at as usize % PAGE_SIZE;
     let index = at >> PAGE_SHIFT;
     let want = (PAGE_SIZE - offset).min(from.count());
     let there = mapping.get(index);
-    if !mapping.is_memory() {
+    if !mapping.is_memory() && at + want as u64 > prepared.to {
         let dirty = there.as_ref().is_some_and(|page| page.has(PageFlags::DIRTY));
         if !(dirty && mapping.ops().dirty_is_prepared()) {
-            mapping.ops().prepare_write(at, want)?;
+            prepared.prepare(mapping, at, want, from.count())?;
         }
     }
     // Who sees the page keeps it in the cache; one that came meanwhile is found below.

@@ -9,6 +9,7 @@
 pub mod asm;
 pub mod cpuid;
 pub mod cr;
+pub mod crc;
 pub mod gdt;
 pub mod io;
 pub mod irqflags;

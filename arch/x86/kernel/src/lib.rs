@@ -43,6 +43,7 @@ pub fn early_init(info: &'static BootInfo) {
     x86_cpu::cpuid::init();
     cpu_setup::options(info);
     cpu_setup::init();
+    x86_cpu::crc::init();
     // SAFETY: This is the boot CPU, and the first time.
     unsafe { ist::install_boot() };
     gdt::load();

@@ -251,3 +251,19 @@ mod segments {
         Ok(())
     }
 }
+
+#[kunit_tests(x86_crc32c)]
+mod crc {
+    use crc32c::{ENGINE, by_tables, crc32c};
+
+    #[test]
+    fn the_instruction_gives_what_tables_do() {
+        let bytes: [u8; 200] = core::array::from_fn(|i| (i * i) as u8);
+        for from in 0..9 {
+            for to in from..bytes.len() {
+                assert_eq!(crc32c(!0, &bytes[from..to]), by_tables(!0, &bytes[from..to]));
+            }
+        }
+        assert_eq!(ENGINE.get().is_some(), x86_cpu::cpuid::features().leaf1_ecx & 1 << 20 != 0);
+    }
+}

@@ -164,12 +164,14 @@ impl<S: Store> Fs<S> {
 
     /// Finds a place and marks it on the disk.
     fn place(&self, tx: &mut Tx<S>, inode: &mut Inode, request: Request, want: u32) -> Result<(u64, u32)> {
-        if !request.data {
-            let (number, start, len) = self.find(request.goal, want, want)?;
-            return self.commit(tx, number, start, len, len);
-        }
-        if core::mem::take(&mut inode.wished) {
-            let (number, start, len) = self.find(request.goal, want, want)?;
+        if !request.data || inode.wished {
+            let right_there = if inode.wished { self.find_at(request.goal, want)? } else { None };
+            let (number, start, len) = match right_there {
+                Some(found) => found,
+                None => self.find(request.goal, want, want)?,
+            };
+            // What is missing may go on in the next group.
+            inode.wished &= !request.data || len < want;
             return self.commit(tx, number, start, len, len);
         }
         if let Some(found) = self.take_kept(tx, inode, request.lblk, want)? {
@@ -333,6 +335,27 @@ impl<S: Store> Fs<S> {
             }
         }
         Err(ENOSPC)
+    }
+
+    /// The clusters right at `goal`, if `want` of them are free there, or all to the group's end: the run may go on in the next.
+    fn find_at(&self, goal: u64, want: u32) -> Result<Option<Found>> {
+        let (number, from) = self.geo.locate(goal);
+        let group = self.group(number)?;
+        let mut state = group.state.lock();
+        if group.is(BLOCKS_CORRUPT) || self.load_map(number, group, &mut state).is_err() {
+            return Ok(None);
+        }
+        let end = self.clusters_in(number);
+        let Some(map) = state.map.as_deref().filter(|map| from < end && !bitmap::test(map, from)) else {
+            return Ok(None);
+        };
+        let run = bitmap::next_set(map, from, end) - from;
+        if run < want && from + run < end {
+            return Ok(None);
+        }
+        let len = run.min(want);
+        self.map_take(group, &mut state, from, len);
+        Ok(Some((number, from, len)))
     }
 
     /// A run in a group: right at `from` if that is free, else the first after it that is long enough (then from the start).

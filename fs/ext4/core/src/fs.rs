@@ -423,10 +423,12 @@ impl<S: Store> Fs<S> {
 
     /// A block without which nothing can be known of an inode or a group: reads it; a failure is one of the file system.
     pub(crate) fn bread_vital(&self, what: &'static str, ino: u32, block: u64) -> Result<S::Buf> {
-        self.store.bread(block).map_err(|error| match error {
-            EIO => self.store.error(&Report { what, ino, block, error }),
-            other => other,
-        })
+        self.store.bread(block).map_err(|error| self.vital(error, what, ino, block))
+    }
+
+    /// What to say of an error of reading a block that must be there.
+    pub(crate) fn vital(&self, error: Error, what: &'static str, ino: u32, block: u64) -> Error {
+        if error == EIO { self.store.error(&Report { what, ino, block, error }) } else { error }
     }
 
     /// Looks at the superblock as it is now.

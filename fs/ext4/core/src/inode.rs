@@ -26,7 +26,7 @@ pub struct Inode {
     pub(crate) kept_in: [u32; 4],
     /// Where the last allocation ended, and for which block of the file.
     pub(crate) last_goal: Option<(u32, u64)>,
-    /// Somebody asked for that goal: a shorter run there is better than a longer one elsewhere, and nothing is kept ahead of it.
+    /// Somebody asked for that goal: the first run from there on that is long enough is taken, and nothing is kept ahead of it.
     pub(crate) wished: bool,
     /// Where the next search for room in a directory begins.
     pub(crate) dir_hint: u32,
@@ -38,6 +38,16 @@ pub struct Inode {
 
 /// No group.
 pub(crate) const NOWHERE: u32 = u32::MAX;
+
+/// Bytes of an inode table that are read together.
+const NEAR: usize = 128 << 10;
+
+/// The blocks of a table of `blocks` that are read together with block `at`: the first, and how many.
+fn near(at: u32, blocks: u32, block_size: usize) -> (u32, u32) {
+    let most = (NEAR / block_size).clamp(1, 32) as u32;
+    let first = at - at % most;
+    (first, most.min(blocks.saturating_sub(first)).max(1))
+}
 
 impl From<Time> for InodeTime {
     fn from(time: Time) -> Self {
@@ -160,11 +170,23 @@ impl<S: Store> Fs<S> {
         Ok((table + u64::from(index / self.geo.inodes_per_block), offset))
     }
 
+    /// The block of the table that has an inode, and the inode's offset in it. What is near it in the table is read with it.
+    fn inode_block(&self, number: u32) -> Result<(S::Buf, usize)> {
+        let (block, offset) = self.inode_place(number)?;
+        let found = self.store.bread_near(block, || {
+            let (group, index) = self.geo.locate_inode(number);
+            let blocks = self.geo.inodes_per_group / self.geo.inodes_per_block;
+            let (first, count) = near(index / self.geo.inodes_per_block, blocks, self.geo.block_size);
+            self.group(group).map_or((block, 1), |group| (group.inode_table + u64::from(first), count))
+        });
+        Ok((found.map_err(|error| self.vital(error, "read_inode", number, block))?, offset))
+    }
+
     /// Reads an inode by its number, whatever it is for. `EUCLEAN` if it cannot be, `EBADMSG` for a wrong checksum, `ESTALE`
     /// if it is not in use.
     pub fn inode(&self, number: u32) -> Result<Inode> {
-        let (block, offset) = self.inode_place(number)?;
-        let buf = self.bread_vital("read_inode", number, block)?;
+        let (buf, offset) = self.inode_block(number)?;
+        let block = buf.block();
         let size = self.geo.inode_size;
         let inode = {
             let data = buf.read();
@@ -265,8 +287,7 @@ impl<S: Store> Fs<S> {
 
     /// Writes an inode to its table, with its checksum.
     pub fn write_inode(&self, tx: &mut Tx<S>, inode: &Inode) -> Result {
-        let (block, offset) = self.inode_place(inode.ino)?;
-        let buf = self.bread_vital("read_inode", inode.ino, block)?;
+        let (buf, offset) = self.inode_block(inode.ino)?;
         let size = self.geo.inode_size;
         let csum = self.geo.csum;
         if self.has_quotas() {
@@ -354,5 +375,20 @@ impl<S: Store> Fs<S> {
             reserved: 0,
             orphan: Noted::No,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::near;
+
+    #[test]
+    fn what_is_read_together_lies_in_the_table() {
+        assert_eq!(near(0, 512, 4096), (0, 32));
+        assert_eq!(near(63, 512, 4096), (32, 32));
+        assert_eq!(near(33, 40, 4096), (32, 8));
+        assert_eq!(near(200, 214, 1024), (192, 22));
+        assert_eq!(near(5, 8, 65536), (4, 2));
+        assert_eq!(near(0, 0, 4096), (0, 1));
     }
 }

@@ -8,6 +8,7 @@
 use crate::fs::Fs;
 use crate::inode::Inode;
 use crate::map::Create;
+use crate::orphan::Noted;
 use crate::tx::Tx;
 use crate::xattr::SetMode;
 use errno::{Result, code::*};
@@ -139,9 +140,14 @@ impl<S: Store> Fs<S> {
             self.undo_new(tx, &mut inode)?;
             return Err(error);
         }
-        self.finish_new(tx, dir, name, &mut inode, new.acls)?;
+        // The entry has the directory written.
+        let links = dir.raw.links_count;
         self.add_dir_link(dir);
-        self.write_inode(tx, dir)?;
+        if let Err(error) = self.finish_new(tx, dir, name, &mut inode, new.acls) {
+            dir.raw.links_count = links;
+            self.write_inode(tx, dir)?;
+            return Err(error);
+        }
         Ok(inode)
     }
 
@@ -215,8 +221,14 @@ impl<S: Store> Fs<S> {
         }
         inode.raw.links_count -= 1;
         self.touch(inode, false);
-        if inode.raw.links_count == 0 {
-            self.orphan_add(tx, inode)?;
+        self.write_dropped(tx, inode)
+    }
+
+    /// Writes an inode that has lost a name; with the last it becomes an orphan.
+    fn write_dropped(&self, tx: &mut Tx<S>, inode: &mut Inode) -> Result {
+        if inode.raw.links_count == 0 && inode.orphan == Noted::No {
+            // Which writes it.
+            return self.orphan_add(tx, inode);
         }
         self.write_inode(tx, inode)
     }
@@ -234,8 +246,7 @@ impl<S: Store> Fs<S> {
         inode.raw.links_count = 0;
         inode.raw.size = 0;
         self.touch(inode, false);
-        self.orphan_add(tx, inode)?;
-        self.write_inode(tx, inode)?;
+        self.write_dropped(tx, inode)?;
         self.drop_dir_link(parent);
         self.write_inode(tx, parent)
     }

@@ -9,7 +9,7 @@ use crate::inode::Inode;
 use crate::tx::Tx;
 use containers::HashMap;
 use errno::{Result, code::*};
-use ext4_format::crc::crc32c;
+use ext4_format::crc::{crc32c, crc32c_changed};
 use ext4_format::feature::{compat, ro_compat};
 use ext4_format::inode;
 use ext4_format::le;
@@ -132,7 +132,10 @@ impl<S: Store> Fs<S> {
         for index in (first..count).chain(0..first) {
             let Some(lock) = file.blocks.get(index) else { continue };
             let buf = lock.lock();
-            let free = (0..self.slots()).find(|&slot| le::u32_at(&buf.read(), slot * 4) == 0);
+            let free = {
+                let data = buf.read();
+                (0..self.slots()).find(|&slot| le::u32_at(&data, slot * 4) == 0)
+            };
             if let Some(slot) = free {
                 self.set_slot(tx, file, &buf, slot, ino)?;
                 return Ok(Some((index as u32, slot as u32)));
@@ -143,10 +146,14 @@ impl<S: Store> Fs<S> {
 
     fn set_slot(&self, tx: &mut Tx<S>, file: &OrphanFile<S>, buf: &S::Buf, slot: usize, value: u32) -> Result {
         let (block, at) = (buf.block(), self.geo.block_size - 4);
+        // The old checksum is right: it was looked at when the file was loaded.
+        let after = (self.slots() - 1).checked_sub(slot).ok_or(EINVAL)? * 4;
         self.modify(tx, buf, |data| {
+            let change = le::u32_at(data, slot * 4) ^ value;
             le::put_u32(data, slot * 4, value);
             if self.geo.csum {
-                let crc = self.orphan_checksum(data, file.seed, block);
+                let quick = crc32c_changed(le::u32_at(data, at), &change.to_le_bytes(), after);
+                let crc = quick.unwrap_or_else(|| self.orphan_checksum(data, file.seed, block));
                 le::put_u32(data, at, crc);
             }
         })

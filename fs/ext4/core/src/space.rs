@@ -99,7 +99,8 @@ impl<S: Store> Fs<S> {
         Ok(runs)
     }
 
-    /// The next block that the file gets at `lblk` should be `goal`: right there if it is free. `EINVAL`: no block of data can be there.
+    /// The next block that the file gets at `lblk` should be `goal`: right there if all that is asked for then
+    /// is free there, else the first run from there on that is long enough. `EINVAL`: no block of data can be there.
     pub fn set_goal(&self, inode: &mut Inode, lblk: u32, goal: u64) -> Result {
         if !self.valid_blocks(goal, 1) {
             return Err(EINVAL);

@@ -453,3 +453,15 @@ fn damaged_records_end() {
         println!("{words}: {good} replayed, {bad} refused");
     }
 }
+
+/// The root's number is never given out again, whatever a record says.
+#[test]
+fn the_root_stays() {
+    let scratch = Scratch::new();
+    let (crashed, _, log) = loaded(&scratch.file("image"), TABLE[0], 3, 60);
+    let bs = mount_bytes(crashed.clone(), true).unwrap().geo.block_size;
+    let new =
+        log.iter().find_map(|record| if let Record::Inode(_, bytes) = record { Some(bytes.clone()) } else { None });
+    let log = [Record::Inode(2, new.unwrap())];
+    assert_eq!(replay(crashed, bs, &log).err(), Some(errno::code::EUCLEAN));
+}

@@ -271,7 +271,6 @@ impl Store for HostStore {
         let buf = self.cached(block, false)?;
         Ok(buf)
     }
-    fn readahead(&self, _block: u64, _count: u32) {}
     fn zeroout(&self, block: u64, count: u32) -> Result {
         for at in block..block + u64::from(count) {
             self.write_data(at, 0, &vec![0; self.block_size]);

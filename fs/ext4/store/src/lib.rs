@@ -134,8 +134,11 @@ pub trait Store: Locks + Send + Sync + Sized + 'static {
     fn zeroout(&self, _block: u64, _count: u32) -> Result {
         Err(errno::code::EOPNOTSUPP)
     }
-    /// Starts reading `count` blocks that will be wanted soon.
-    fn readahead(&self, block: u64, count: u32);
+    /// As [`Self::bread`]. If the block is not in memory, `near` says what is likely to be wanted with it: the first of a run of blocks that
+    /// are always metadata, of which it is one, and how many.
+    fn bread_near(&self, block: u64, _near: impl FnOnce() -> (u64, u32)) -> Result<Self::Buf> {
+        self.bread(block)
+    }
 
     /// A handle that may dirty up to `credits` buffers and revoke up to `revokes` blocks. `EROFS` if the file system or the
     /// journal is aborted or read-only, `ENOSPC` if the journal is smaller than `credits`.

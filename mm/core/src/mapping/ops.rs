@@ -61,11 +61,18 @@ pub trait MappingOps: Send + Sync {
     }
     /// Pages went.
     fn uncharge(&self, pages: u64) {}
-    /// Bytes `[pos, pos + len)`, within one page, are about to be written: reserve space for them (delayed allocation). The inode's
-    /// lock is held exclusively. May sleep. ENOSPC, EDQUOT.
+    /// Bytes `[pos, pos + len)`, within one page or at most `prepare_most` of them, are about to be written: reserve space for them (delayed
+    /// allocation). The inode's lock is held exclusively. May sleep. ENOSPC, EDQUOT.
     fn prepare_write(&self, pos: u64, len: usize) -> Result {
         Ok(())
     }
+    /// For how many bytes one `prepare_write` may be: 0 for no more than a page.
+    fn prepare_most(&self) -> usize {
+        0
+    }
+    /// Bytes `[from, to)` of what `prepare_write` prepared beyond one page are not written after all: a program's memory could not be read. The
+    /// inode's lock is held exclusively. May sleep.
+    fn cancel_write(&self, mapping: &Mapping, from: u64, to: u64) {}
     /// Whether a page that is dirty needs no `prepare_write` any more, wherever in it is written: it got the space of the whole page, and
     /// keeps it while the inode's lock is held.
     fn dirty_is_prepared(&self) -> bool {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The index of a directory: from a name's hash to the leaf that would hold it.
 
-use super::Kind;
+use super::{Kind, Place};
 use crate::fs::Fs;
 use crate::inode::Inode;
 use errno::{Result, code::*};
@@ -143,7 +143,7 @@ impl<S: Store> Fs<S> {
     }
 
     /// Looks a name up by the index.
-    pub(crate) fn index_find(&self, dir: &Inode, name: &[u8]) -> Result<Option<(S::Buf, Entry)>> {
+    pub(crate) fn index_find(&self, dir: &Inode, name: &[u8]) -> Result<Option<(S::Buf, Place)>> {
         let mut major = 0;
         let mut way = self.probe(dir, |version| {
             major = self.hash_name(dir, name, version)?.major;
@@ -152,9 +152,9 @@ impl<S: Store> Fs<S> {
         // A damaged index may lead in circles, but not through more leaves than there are blocks.
         for _ in 0..=self.dir_blocks(dir) {
             let buf = self.index_leaf(dir, way.leaf()?)?;
-            let found = self.find_entry(dir, &buf.read(), 0, name)?;
-            if let Some(entry) = found {
-                return Ok(Some((buf, entry)));
+            let found = self.find_place(dir, &buf.read(), 0, name)?;
+            if let Some(place) = found {
+                return Ok(Some((buf, place)));
             }
             if self.next_leaf(dir, &mut way, Some(major))?.is_none() {
                 return Ok(None);

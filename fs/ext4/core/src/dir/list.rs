@@ -2,7 +2,7 @@
 //! Listing a directory. With an index the order is that of hashes, so that a position stays right whatever is added, removed
 //! or split meanwhile: each name that is there all the time is given exactly once.
 
-use super::Kind;
+use super::{Kind, Place};
 use crate::fs::Fs;
 use crate::inode::Inode;
 use errno::{Result, code::*};
@@ -101,12 +101,10 @@ impl<S: Store> Fs<S> {
         let mut way = self.probe(dir, |_| Ok(((cursor.pos.max(2) >> 32) as u32) << 1))?;
         for (name, at, next) in dots {
             if cursor.pos == at && cursor.skip == 0 {
-                let Some((buf, entry)) = self.find_in_blocks(dir, name)? else {
+                let Some((_, Place { entry, .. })) = self.find_in_blocks(dir, name)? else {
                     return Err(self.corrupt("dir_dots", dir.ino, 0));
                 };
-                let file_type = entry.file_type;
-                drop(buf);
-                if !emit(&Found { name, ino: entry.inode, file_type, next }) {
+                if !emit(&Found { name, ino: entry.inode, file_type: entry.file_type, next }) {
                     return Ok(());
                 }
                 cursor.pos = next;

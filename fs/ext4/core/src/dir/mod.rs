@@ -34,6 +34,14 @@ pub(crate) enum Kind {
     Any,
 }
 
+/// An entry that was found.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) entry: Entry,
+    /// The entry before it in its block.
+    pub(crate) before: Option<Entry>,
+}
+
 /// Where index entries begin in a block of the index, if it is one: by the shape of its first entries.
 fn index_offset(data: &[u8], block_size: usize, filetype: bool) -> Option<usize> {
     let first = Entry::decode(data, 0, block_size, filetype)?;
@@ -165,17 +173,24 @@ impl<S: Store> Fs<S> {
 
     /// The entry with this name in a region. `EUCLEAN` if the entries are damaged.
     pub(crate) fn find_entry(&self, dir: &Inode, region: &[u8], start: usize, name: &[u8]) -> Result<Option<Entry>> {
+        Ok(self.find_place(dir, region, start, name)?.map(|place| place.entry))
+    }
+
+    /// As [`Self::find_entry`], with the entry before it.
+    pub(crate) fn find_place(&self, dir: &Inode, region: &[u8], start: usize, name: &[u8]) -> Result<Option<Place>> {
+        let mut before = None;
         for entry in Entries::new(region, start, self.geo.block_size, self.geo.filetype()) {
             let entry = entry.map_err(|_| self.corrupt("dir_entry", dir.ino, 0))?;
             if entry.inode != 0 && entry.name(region) == name {
-                return Ok(Some(entry));
+                return Ok(Some(Place { entry, before }));
             }
+            before = Some(entry);
         }
         Ok(None)
     }
 
     /// The block of a directory that has an entry with this name, and the entry. Not for inline directories.
-    pub(crate) fn find_in_blocks(&self, dir: &Inode, name: &[u8]) -> Result<Option<(S::Buf, Entry)>> {
+    pub(crate) fn find_in_blocks(&self, dir: &Inode, name: &[u8]) -> Result<Option<(S::Buf, Place)>> {
         let dots = name == b"." || name == b"..";
         if self.is_indexed(dir) && !dots {
             match self.index_find(dir, name) {
@@ -189,9 +204,9 @@ impl<S: Store> Fs<S> {
         let first = if dir.dir_hint < blocks { dir.dir_hint } else { 0 };
         for (mut next, end) in [(first, blocks), (0, first)] {
             while let Some((lblk, buf)) = self.next_dir_block(dir, next, end, Kind::Any)? {
-                let found = self.find_entry(dir, &buf.read(), 0, name)?;
-                if let Some(entry) = found {
-                    return Ok(Some((buf, entry)));
+                let found = self.find_place(dir, &buf.read(), 0, name)?;
+                if let Some(place) = found {
+                    return Ok(Some((buf, place)));
                 }
                 next = lblk + 1;
             }
@@ -208,7 +223,7 @@ impl<S: Store> Fs<S> {
         let found = if dir.is_inline() {
             self.inline_find(dir, name)?.map(|entry| (entry.0, entry.1))
         } else {
-            self.find_in_blocks(dir, name)?.map(|(_, entry)| (entry.inode, entry.file_type))
+            self.find_in_blocks(dir, name)?.map(|(_, place)| (place.entry.inode, place.entry.file_type))
         };
         match found {
             Some((number, _)) if !self.valid_ino(number) || (number == dir.ino && name != b"." && name != b"..") => {
@@ -243,20 +258,23 @@ impl<S: Store> Fs<S> {
         if dir.is_inline() {
             return self.inline_set(tx, dir, name, number, file_type);
         }
-        let (buf, entry) = self.find_in_blocks(dir, name)?.ok_or(ENOENT)?;
+        let (buf, Place { entry, .. }) = self.find_in_blocks(dir, name)?.ok_or(ENOENT)?;
         let (filetype, seed, csum, size) = (self.geo.filetype(), dir.seed, self.geo.csum, self.geo.block_size);
         let root = if self.is_indexed(dir) { index_offset(&buf.read(), size, filetype) } else { None };
-        self.modify(tx, &buf, |data| {
+        let change = |data: &mut [u8]| {
             le::put_u32(data, entry.offset, number);
             if filetype {
                 le::put(data, entry.offset + 7, &[file_type]);
             }
-            if csum {
-                match root {
-                    Some(at) => dx::set_checksum(data, at, seed),
-                    None => dir::set_leaf_checksum(data, seed),
+        };
+        self.modify(tx, &buf, |data| match root {
+            Some(at) => {
+                change(data);
+                if csum {
+                    dx::set_checksum(data, at, seed);
                 }
             }
+            None => self.edit_leaf_bytes(dir, data, entry.offset, entry.offset + dir::HEAD, change),
         })?;
         self.touch(dir, true);
         self.write_inode(tx, dir)
@@ -267,12 +285,7 @@ impl<S: Store> Fs<S> {
         if dir.is_inline() {
             self.inline_remove(tx, dir, name)?;
         } else {
-            let (buf, entry) = self.find_in_blocks(dir, name)?.ok_or(ENOENT)?;
-            let before = {
-                let data = buf.read();
-                let entries = Entries::new(&data, 0, self.geo.block_size, self.geo.filetype());
-                entries.map_while(|entry| entry.ok()).take_while(|before| before.offset < entry.offset).last()
-            };
+            let (buf, Place { entry, before }) = self.find_in_blocks(dir, name)?.ok_or(ENOENT)?;
             let size = self.geo.block_size;
             let from = before.map_or(entry.offset, |before| before.offset);
             let to = entry.offset + dir::record_len(entry.name_len);

@@ -50,6 +50,9 @@ impl<S: Store> Replayer<S> {
         if let Some(inode) =
             old.take_if(|inode| inode.raw.generation != new.generation || inode.kind() != new.mode & mode::IFMT)
         {
+            if ino == inode::ino::ROOT {
+                return Err(self.fs.corrupt("fast_commit_inode", ino, 0));
+            }
             // The number was given out again.
             self.drop_inode(inode)?;
         }

@@ -373,3 +373,12 @@ impl Vfs {
         self.fs.store.image()
     }
 }
+
+/// The file system has found nothing wrong, and neither does e2fsck; the image is left in `image`.
+pub fn check(vfs: &mut Vfs, image: &Path) {
+    assert_eq!(vfs.fs.store.reports(), Vec::<String>::new());
+    std::fs::write(image, vfs.image()).unwrap();
+    if let Some(text) = fsck(image) {
+        panic!("{text}");
+    }
+}

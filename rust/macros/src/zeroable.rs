@@ -33,9 +33,12 @@ fn generics(of: &Generics) -> (TokenStream, TokenStream) {
 
 pub(crate) fn expand(input: TokenStream) -> Result<TokenStream> {
     let (kind, name, of, types) = match syn::parse2(input)? {
-        Item::Struct(item) => {
-            (quote!(struct), item.ident, item.generics, item.fields.into_iter().map(|field| field.ty).collect::<Vec<_>>())
-        }
+        Item::Struct(item) => (
+            quote!(struct),
+            item.ident,
+            item.generics,
+            item.fields.into_iter().map(|field| field.ty).collect::<Vec<_>>(),
+        ),
         Item::Union(item) => {
             (quote!(union), item.ident, item.generics, item.fields.named.into_iter().map(|field| field.ty).collect())
         }

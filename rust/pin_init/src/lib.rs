@@ -6,8 +6,8 @@
 
 pub use pinned_init::{
     InPlaceWrite, Init, MaybeZeroable, PinInit, PinnedDrop, Wrapper, ZeroableOption, assert_pinned, init_array_from_fn,
-    init_from_closure, init_zeroed, pin_data, pin_init_array_from_fn, pin_init_from_closure, pinned_drop, stack_pin_init,
-    stack_try_pin_init, uninit, zeroed,
+    init_from_closure, init_zeroed, pin_data, pin_init_array_from_fn, pin_init_from_closure, pinned_drop,
+    stack_pin_init, stack_try_pin_init, uninit, zeroed,
 };
 // What the macros expand to.
 #[doc(hidden)]

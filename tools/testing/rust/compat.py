@@ -54,7 +54,7 @@ def build(rung, tree, work, objtree):
     result.ko = os.path.join(directory, rung.name + ".ko")
     result.compiles = done.returncode == 0 and os.path.exists(result.ko)
     if not result.compiles:
-        result.errors = len(re.findall(r"^error(?:\[E\d+\])?: ", done.stdout, re.M))
+        result.errors = len(re.findall(r"^error(?:\[E\d+\])?: (?!aborting )", done.stdout, re.M))
         result.missing = examples.missing(done.stdout)
         result.why = "\n".join(line for line in done.stdout.splitlines() if line.startswith("error"))[:1500]
         if os.environ.get("V"):

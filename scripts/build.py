@@ -25,7 +25,7 @@ import toolchain
 
 SRCTREE, OBJTREE = kconfig.SRCTREE, os.path.abspath(kconfig.OBJTREE)
 BUILD = os.path.join(OBJTREE, "build")
-# Another output directory may share what was compiled for this one by a link (tools/testing/modules/rsa.py): one place has one name.
+# Another output directory may share what was compiled for this one by a link (guest/programs.py, `kernel_beside`): one place has one name.
 CARGO_TARGET = os.path.realpath(os.path.join(BUILD, "cargo"))
 VERBOSE = os.environ.get("V", "") not in ("", "0")
 IMAGE = os.environ.get("IMAGE") or "init"
@@ -36,8 +36,8 @@ TARGET = toolchain.TARGET
 # Options that only choose crates (features of the image): no code asks for them, so switching one compiles nothing anew.
 CHOICES = tuple("--cfg=CONFIG_" + name for name in (
     "MODULES", "MODULE_SIG", "SYSTEM_TRUSTED_KEYS", "SAMPLE", "BLOCK", "EXT4", "BLK_", "PCIEPORTBUS", "HOTPLUG_", "VIRTIO",
-    "NVME", "SCSI", "SATA", "ATA", "SYSVIPC", "POSIX_MQUEUE", "KERNEL_", "OVERLAY_FS", "SQUASHFS", "RTC_", "HW_RANDOM",
-    "HVC_", "SERIO_", "SWAP", "MQ_IOSCHED_"))
+    "NVME", "SCSI", "SATA", "ATA", "SYSVIPC", "POSIX_MQUEUE", "KERNEL_", "OVERLAY_FS", "SQUASHFS", "ISO9660_FS", "VFAT_FS", "NET_9P",
+    "9P_FS", "RTC_", "HW_RANDOM", "HVC_", "SERIO_", "SWAP", "MQ_IOSCHED_"))
 BUILD_STD = ["-Zbuild-std=core,alloc", "-Zbuild-std-features=compiler-builtins-mem", "--target", TARGET]
 
 

@@ -100,7 +100,8 @@ def make_key(path, config):
 
 def certificates(config):
     """The file that is compiled into the kernel: the certificates in DER, one after the other. Made if need be."""
-    target = os.path.join(os.path.abspath(kconfig.OBJTREE), "certs/certificates.der")
+    # One place has one name: an output directory may share the key of another by a link, and the crates that know the certificate with it.
+    target = os.path.realpath(os.path.join(kconfig.OBJTREE, "certs/certificates.der"))
     os.makedirs(os.path.dirname(target), exist_ok=True)
     data = b""
     if config.get("CONFIG_MODULE_SIG") == "y":

@@ -8,7 +8,6 @@
 //! Lock: `TEXTS` (interrupts off), the modules that code runs of; in a trace it is only tried.
 
 use crate::registry::{Body, Module, State};
-use core::fmt::Arguments;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_ATOMIC;
 use kalloc::{Arc, KVec};
@@ -164,7 +163,7 @@ impl kallsyms::Modules for Texts {
             .is_some_and(|texts| texts.iter().filter_map(|module| module.body()).any(|body| body.core.is_code(address)))
     }
 
-    fn show(&self, address: usize, print: &mut dyn FnMut(Arguments<'_>)) -> bool {
+    fn find(&self, address: usize, f: &mut dyn FnMut(&kallsyms::Place<'_>)) -> bool {
         let Some(texts) = TEXTS.try_lock_irqsave() else { return false };
         let Some(module) = texts.iter().find(|module| module.body().is_some_and(|body| body.core.is_code(address)))
         else {
@@ -174,13 +173,11 @@ impl kallsyms::Modules for Texts {
         let offset = address.wrapping_sub(body.core.start());
         let at = body.functions.partition_point(|(start, _, _)| *start as usize <= offset);
         let found = at.checked_sub(1).and_then(|at| body.functions.get(at));
-        match found.filter(|(start, size, _)| offset.wrapping_sub(*start as usize) < *size as usize) {
-            Some((start, size, name)) => {
-                let into = offset.wrapping_sub(*start as usize);
-                print(format_args!("{name}+{into:#x}/{size:#x} [{}]", module.name()));
-            }
-            None => print(format_args!("{address:#018x} [{}]", module.name())),
-        }
+        let function = found.and_then(|(start, size, name)| {
+            let into = offset.wrapping_sub(*start as usize);
+            (into < *size as usize).then_some((kallsyms::Name(name), into, *size as usize))
+        });
+        f(&kallsyms::Place { address, function, module: kallsyms::Name(module.name()) });
         true
     }
 

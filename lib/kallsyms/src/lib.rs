@@ -9,18 +9,52 @@
 
 #![no_std]
 
+use core::fmt;
 pub use kallsyms_table::{BLOCK_ROWS, BLOCK_SIZE, FUNCTION_SIZE, Functions, HEADER_SIZE, MAGIC, Reader, Symbol, Table};
 
 /// Is told a function: address, name, module.
 pub type Tell<'a> = dyn FnMut(usize, &[u8], &[u8]) + 'a;
+
+/// A name out of a module's file, which may have any bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Name<'a>(pub &'a [u8]);
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.utf8_chunks().try_for_each(|chunk| {
+            f.write_str(chunk.valid())?;
+            f.write_str(if chunk.invalid().is_empty() { "" } else { "?" })
+        })
+    }
+}
+
+/// A place in a module's code; shown as traces have it, `name+0x12/0x340 [module]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// Its address.
+    pub address: usize,
+    /// The function that it is in: name, distance from its start, size. `None`: the file does not say.
+    pub function: Option<(Name<'a>, usize, usize)>,
+    /// The module's name.
+    pub module: Name<'a>,
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.function {
+            Some((name, offset, size)) => write!(f, "{name}+{offset:#x}/{size:#x} [{}]", self.module),
+            None => write!(f, "{:#018x} [{}]", self.address, self.module),
+        }
+    }
+}
 
 /// What the module loader knows of code outside the image. Any context.
 pub trait Modules: Sync {
     /// Whether `address` is in a module's code.
     fn contains(&self, address: usize) -> bool;
 
-    /// Calls `print` with the name of `address`, if that is in a module's code: `name+0x12/0x340 [module]`.
-    fn show(&self, address: usize, print: &mut dyn FnMut(core::fmt::Arguments<'_>)) -> bool;
+    /// Tells `f` what `address` is, if that is in a module's code, with interrupts off. False: it is not, or the loader is busy.
+    fn find(&self, address: usize, f: &mut dyn FnMut(&Place<'_>)) -> bool;
 
     /// Tells `f` the functions of module number `index` in the order of their addresses. False: there are not so many
     /// modules. May sleep, unlike the others.

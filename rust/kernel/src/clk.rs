@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Frequencies: `kernel::clk`, as it is in Linux without `CONFIG_COMMON_CLK`: there are no clocks that a driver could switch on.
+//! Frequencies, and clocks that a driver switches on: `kernel::clk`. Rust-for-Linux has the side of who uses a clock; who has one is
+//! firmware's device tree and drivers in C. There is neither here, so that each look-up ends as on a PC with Linux: no clock has that name.
 
+use crate::device::Device;
+use crate::error::{Result, code::*};
 use crate::ffi::c_ulong;
+use core::convert::Infallible;
+use core::ffi::CStr;
+use core::ops::Deref;
 
 /// A frequency.
 ///
@@ -58,5 +64,97 @@ impl Hertz {
 impl From<Hertz> for c_ulong {
     fn from(frequency: Hertz) -> Self {
         frequency.0
+    }
+}
+
+/// A clock, or none: one that is not there is on, and of no rate.
+pub struct Clk(Option<Infallible>);
+
+impl Clk {
+    /// The clock that `dev` calls `name`. `ENOENT`: there is none.
+    pub fn get(_dev: &Device, _name: Option<&CStr>) -> Result<Self> {
+        Err(ENOENT)
+    }
+
+    /// What becomes of an order to the clock.
+    fn order(&self) -> Result {
+        match self.0 {
+            Some(never) => match never {},
+            None => Ok(()),
+        }
+    }
+
+    /// Switches it on. Does not sleep.
+    #[inline]
+    pub fn enable(&self) -> Result {
+        self.order()
+    }
+
+    /// Takes an `enable` back.
+    #[inline]
+    pub fn disable(&self) {
+        let _ = self.order();
+    }
+
+    /// What must be done before it is switched on. May sleep.
+    #[inline]
+    pub fn prepare(&self) -> Result {
+        self.order()
+    }
+
+    /// Takes a `prepare` back.
+    #[inline]
+    pub fn unprepare(&self) {
+        let _ = self.order();
+    }
+
+    /// Both, in this order.
+    #[inline]
+    pub fn prepare_enable(&self) -> Result {
+        self.prepare()?;
+        self.enable().inspect_err(|_| self.unprepare())
+    }
+
+    /// Takes both back.
+    #[inline]
+    pub fn disable_unprepare(&self) {
+        self.disable();
+        self.unprepare();
+    }
+
+    /// Its rate.
+    #[inline]
+    pub fn rate(&self) -> Hertz {
+        match self.0 {
+            Some(never) => match never {},
+            None => Hertz(0),
+        }
+    }
+
+    /// Sets its rate, or one near to that.
+    #[inline]
+    pub fn set_rate(&self, _rate: Hertz) -> Result {
+        self.order()
+    }
+}
+
+/// A clock that a device can do without.
+pub struct OptionalClk(Clk);
+
+impl OptionalClk {
+    /// The clock that `dev` calls `name`, or none.
+    pub fn get(dev: &Device, name: Option<&CStr>) -> Result<Self> {
+        match Clk::get(dev, name) {
+            Err(ENOENT) => Ok(Self(Clk(None))),
+            other => Ok(Self(other?)),
+        }
+    }
+}
+
+impl Deref for OptionalClk {
+    type Target = Clk;
+
+    fn deref(&self) -> &Clk {
+        &self.0
     }
 }

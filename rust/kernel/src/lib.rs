@@ -44,6 +44,7 @@ pub mod platform;
 pub mod prelude;
 pub mod processor;
 pub mod rbtree;
+pub mod regulator;
 pub mod scatterlist;
 pub mod soc;
 pub mod sync;

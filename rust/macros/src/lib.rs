@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The procedural macro that every crate may use, [`kunit_tests`]. (Those that only modules use are in the crate
-//! `module_macro`.) It runs in the compiler, on the host. What it emits that needs unsafe attributes (linker sections) goes
+//! The procedural macros that every crate may use, [`kunit_tests`] and [`macro@Zeroable`]. (Those that only modules use are in the
+//! crate `module_macro`.) It runs in the compiler, on the host. What it emits that needs unsafe attributes (linker sections) goes
 //! through `macro_rules` of the crate `kunit`, so that a crate that forbids unsafe code can use it.
 
 #![forbid(unsafe_code)]
 
 mod kunit;
+mod zeroable;
 
 use proc_macro::TokenStream;
 
@@ -16,4 +17,10 @@ use proc_macro::TokenStream;
 #[proc_macro_attribute]
 pub fn kunit_tests(attr: TokenStream, input: TokenStream) -> TokenStream {
     kunit::expand(attr.into(), input.into()).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Says that a structure or union, all of whose fields are `Zeroable`, is so too. Parameters of its type must be.
+#[proc_macro_derive(Zeroable)]
+pub fn zeroable(input: TokenStream) -> TokenStream {
+    zeroable::expand(input.into()).unwrap_or_else(syn::Error::into_compile_error).into()
 }

@@ -5,17 +5,26 @@
 #![no_std]
 
 pub use pinned_init::{
-    InPlaceWrite, Init, MaybeZeroable, PinInit, PinnedDrop, Wrapper, Zeroable, ZeroableOption, assert_pinned,
-    init_array_from_fn, init_from_closure, init_zeroed, pin_data, pin_init_array_from_fn, pin_init_from_closure,
-    pinned_drop, stack_pin_init, stack_try_pin_init, uninit, zeroed,
+    InPlaceWrite, Init, MaybeZeroable, PinInit, PinnedDrop, Wrapper, ZeroableOption, assert_pinned, init_array_from_fn,
+    init_from_closure, init_zeroed, pin_data, pin_init_array_from_fn, pin_init_from_closure, pinned_drop,
+    stack_pin_init, stack_try_pin_init, uninit, zeroed,
 };
 // What the macros expand to.
 #[doc(hidden)]
 pub use pinned_init::{__internal, __pin_data, __pinned_drop, macros};
 
+// The registry's trait, and the derive macro that takes fields without names too.
+pub use zeroable::Zeroable;
+
 use core::convert::Infallible;
 
 mod macro_rules;
+
+mod zeroable {
+    pub use ::macros::Zeroable;
+    // A name of its own wins over that of a glob: of `Zeroable` this gives the trait alone.
+    pub use pinned_init::*;
+}
 
 /// The registry's macros, which want the error type said.
 #[doc(hidden)]

@@ -67,22 +67,51 @@ def with_modules(initrd, name, files):
     return path
 
 
+# The modules that rows load. The large ones our configuration has in the image: a kernel without them is made for their rows.
+SMALL = ("fs/configfs/configfs.ko", "drivers/block/null_blk/null_blk.ko")
+LARGE = {"OVERLAY_FS": "fs/overlayfs/overlay.ko", "SQUASHFS": "fs/squashfs/squashfs.ko"}
+LARGE_ROWS = ("insmod_overlay", "insmod_squashfs")
+# What a large one has at least, as installed.
+LARGE_SIZE = 100 * 1024
+
+
+def below(root, names):
+    """Those of these modules that are installed below `root`."""
+    return [path for name in names for path in glob.glob(os.path.join(root, "lib/modules/*/kernel", name))]
+
+
 def linux_modules(kernel):
     """The modules of Debian's kernel package that the rows load."""
-    root = os.path.join(os.path.dirname(os.path.dirname(kernel)), "lib/modules")
-    names = ("fs/configfs/configfs.ko", "drivers/block/null_blk/null_blk.ko")
-    return [path for name in names for path in glob.glob(os.path.join(root, "*/kernel", name))]
+    return below(os.path.dirname(os.path.dirname(kernel)), [*SMALL, *LARGE.values()])
+
+
+def installed(top, name):
+    """Installs the modules of the kernel in `top` as `make modules_install INSTALL_MOD_STRIP=1` does; where."""
+    into = os.path.join(BUILD, name)
+    done = programs.make("-s", "O=" + os.path.abspath(top), "modules_install", "INSTALL_MOD_PATH=" + into, "INSTALL_MOD_STRIP=1")
+    if done.returncode:
+        raise SystemExit(done.stdout)
+    return into
 
 
 def our_modules():
-    """The same of the kernel in KBUILD_OUTPUT, as `make modules_install INSTALL_MOD_STRIP=1` installs them."""
+    """The same of the kernel in KBUILD_OUTPUT."""
     top = os.environ.get("KBUILD_OUTPUT") or programs.SRCTREE
-    if not os.path.exists(os.path.join(top, "modules.order")):
-        return []
-    into = os.path.join(BUILD, "modules")
-    subprocess.run(["make", "-s", "-C", programs.SRCTREE, "O=" + top, "modules_install", "INSTALL_MOD_PATH=" + into,
-                    "INSTALL_MOD_STRIP=1"], check=True, stdout=subprocess.DEVNULL)
-    return sorted(glob.glob(os.path.join(into, "lib/modules/*/kernel/drivers/block/null_blk/null_blk.ko")))
+    return below(installed(top, "modules"), SMALL) if os.path.exists(os.path.join(top, "modules.order")) else []
+
+
+def large_rows(plain, append, machine, rows, limit):
+    """What loading large modules costs, measured on a kernel beside ours that has them as modules."""
+    # The other modules would be compiled for nothing.
+    options = {**{name: "m" for name in LARGE}, "BLK_DEV_RAM": None, "BLK_DEV_NULL_BLK": None}
+    other = programs.kernel_beside(os.environ.get("KBUILD_OUTPUT") or programs.SRCTREE, "large", options)
+    files = below(installed(other, "large-modules"), LARGE.values())
+    small = [path for path in files if os.path.getsize(path) < LARGE_SIZE]
+    if small or len(files) != len(LARGE):
+        raise SystemExit(f"bench: not all of {', '.join(LARGE.values())} are there and have {LARGE_SIZE} bytes: {small or files}")
+    found = measure("large", os.path.join(other, "vmlinux"), with_modules(plain, "large", files), append, machine,
+                    ["rows=" + ",".join(rows)], limit)
+    return {name: value for name, value in found.items() if name != "boot"}
 
 
 def is_elf(path):
@@ -317,7 +346,11 @@ def main():
             name, linux, initrd, f"{APPEND} {more}".strip(), a.machine, words, a.limit))
     if ours:
         initrd = with_modules(plain, "rideau", [] if a.kernel else our_modules())
-        results["rideau"] = measure("rideau", ours, initrd, f"{APPEND} {a.append}".strip(), a.machine, words, a.limit)
+        append = f"{APPEND} {a.append}".strip()
+        results["rideau"] = measure("rideau", ours, initrd, append, a.machine, words, a.limit)
+        large = [row for row in LARGE_ROWS if row in (a.rows or row).split(",") and row not in (a.skip or "").split(",")]
+        if large and not a.kernel and our_modules():
+            results["rideau"].update(large_rows(plain, append, a.machine, large, a.limit))
     text = table(results)
     end = ""
     if ours and mean(results):

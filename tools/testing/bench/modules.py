@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Sizes of modules, ours and those of the same name of Debian's cloud kernel, both as they are installed: without debug information, signed.
 
-Ours are those of the kernel in KBUILD_OUTPUT: `make modular.config all` makes a module of everything that can be one. `--write FILE` puts the
-table into a Markdown file.
+Ours are those of the kernel in KBUILD_OUTPUT, or with `--modular` of one that is made beside it, of the crates that were compiled for it, with
+all that can be a module (modular.config). `--write FILE` puts the table into a Markdown file.
 """
 
 import argparse
@@ -19,6 +19,10 @@ for place in (os.path.dirname(HERE), HERE):
     sys.path.insert(0, place)
 import bench  # noqa: E402
 from guest import debian, programs  # noqa: E402
+
+# What is one module here and several in Linux: those that are parts of ours.
+PARTS = {"vfat": ("fat",), "sr_mod": ("cdrom",), "virtio": ("virtio_ring",), "ahci": ("libahci", "libata"), "ext4": ("jbd2", "mbcache"),
+         "nvme": ("nvme_core",), "i8042": ("serio", "libps2", "atkbd")}
 
 BEGIN, END = "<!-- modules: begin (written by tools/testing/bench/modules.py) -->", "<!-- modules: end -->"
 
@@ -49,20 +53,25 @@ def debians():
 
 
 def table(own, linux):
-    """Markdown, the largest first; samples are nobody's."""
-    lines = ["| module | Linux, KB | Rideau, KB |", "|---|---:|---:|"]
+    """Markdown, the largest first; samples are nobody's. What Debian's kernel has built in has no size there."""
+    lines = ["| module | Linux, KB | with | Rideau, KB |", "|---|---:|---|---:|"]
     for name, size in sorted(own.items(), key=lambda item: -item[1]):
         if not name.startswith("rust_"):
-            other = f"{linux[name] / 1024:,.0f}" if name in linux else "-"
-            lines.append(f"| {name} | {other} | {size / 1024:,.0f} |")
+            parts = [part for part in PARTS.get(name, ()) if name in linux and part in linux]
+            other = f"{sum(linux[part] for part in (name, *parts)) / 1024:,.0f}" if name in linux else "-"
+            lines.append(f"| {name} | {other} | {', '.join(parts)} | {size / 1024:,.0f} |")
     return "\n".join(lines)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", metavar="FILE", help="a Markdown file with the marks")
+    parser.add_argument("--modular", action="store_true", help="of a kernel with all that can be a module, made beside this one")
     args = parser.parse_args()
-    text = table(ours(os.path.abspath(os.environ.get("KBUILD_OUTPUT") or programs.SRCTREE)), debians())
+    top = os.path.abspath(os.environ.get("KBUILD_OUTPUT") or programs.SRCTREE)
+    if args.modular:
+        top = programs.kernel_beside(top, "modular", {}, ["modular.config"])
+    text = table(ours(top), debians())
     print(text)
     if args.write:
         bench.insert(args.write, text, BEGIN, END)

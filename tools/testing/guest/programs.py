@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Builds the Rust test programs of tools/testing as static executables, and modules; says where build output goes."""
+"""Builds the Rust test programs of tools/testing as static executables, modules, and kernels of another configuration; says where build
+output goes."""
 
 import os
+import re
 import shutil
 import subprocess
 
@@ -52,6 +54,30 @@ def make(*arguments):
     drop = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "M", "O", "KBUILD_OUTPUT")
     env = {name: value for name, value in os.environ.items() if name not in drop}
     return subprocess.run(["make", "-C", SRCTREE, *arguments], env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def kernel_beside(top, name, options, fragments=(), new_key=False):
+    """A kernel and its modules beside the kernel in `top`, with its configuration but for `options` ({SQUASHFS: "m"}; None: not set) and
+    `fragments` of kernel/configs, made of the crates that were compiled for that one: what options that choose crates (build.py CHOICES)
+    change is only linked. It is signed with the same key unless it is to have a new one. Gives its directory. (The next build of the other
+    one links that again.)"""
+    other = build_dir(name)
+    os.makedirs(os.path.join(other, "build"), exist_ok=True)
+    for part in ("build/cargo", "build/host", *(() if new_key else ("certs",))):
+        link = os.path.join(other, part)
+        if os.path.islink(link):
+            os.remove(link)
+        os.symlink(os.path.join(os.path.abspath(top), part), link)
+    with open(os.path.join(top, ".config")) as f:
+        lines = [line for line in f if not any(name in options for name in re.findall(r"^(?:# )?CONFIG_(\w+)", line))]
+    lines += [f"# CONFIG_{option} is not set\n" if value is None else f"CONFIG_{option}={value}\n" for option, value in options.items()]
+    with open(os.path.join(other, ".config"), "w") as f:
+        f.writelines(lines)
+    for target in (*fragments, "olddefconfig", "modules"):
+        done = make(f"O={other}", target)
+        if done.returncode:
+            raise SystemExit(done.stdout)
+    return other
 
 
 def modules(source, work, objtree):

@@ -174,6 +174,11 @@ def mailbox(guest, _):
     """The sample device: messages, waiting, poll, ioctl, debugfs; in use it cannot be unloaded."""
     guest.check("modprobe rust_mailbox; mount -t debugfs none /sys/kernel/debug 2>/dev/null; true")
     guest.check("(sleep 1; echo later >/dev/rust-mailbox) & head -n 1 /dev/rust-mailbox >/tmp/got; wait; grep -q later /tmp/got")
+    # Where somebody sleeps in a module's code has a name, too.
+    guest.check("dd if=/dev/rust-mailbox of=/dev/null 2>/dev/null & reader=$!; sleep 1")
+    need(guest.check("cat /proc/$reader/stack"), r"^\[<0>\] \S+\+0x[0-9a-f]+/0x[0-9a-f]+ \[rust_mailbox\]\s*$")
+    need(guest.check("cat /proc/$reader/wchan; echo"), r"^[^0\s]\S+$")
+    guest.check("kill $reader; wait $reader; true")
     guest.check("echo one >/dev/rust-mailbox; echo two >/dev/rust-mailbox")
     need(guest.check("cat /sys/kernel/debug/rust_mailbox/written /sys/kernel/debug/rust_mailbox/read"), r"^3$", r"^1$")
     need(guest.check("dd if=/dev/rust-mailbox bs=100 count=2 2>/dev/null"), r"^one$", r"^two$")

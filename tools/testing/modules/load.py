@@ -106,7 +106,8 @@ def panics(guest):
     status, text = guest.run("dmesg -c >/dev/null; insmod /panics.ko 2>&1")
     if status == 0:
         raise GuestError(f"insmod: {text}")
-    need(guest.check("dmesg"), r"kernel BUG at \S*panics\.rs:\d+!", r"index out of bounds: the len is 1 but the index is 1", r"\[panics\]")
+    need(guest.check("dmesg"), r"kernel BUG at \S*panics\.rs:\d+!", r"index out of bounds: the len is 1 but the index is 1",
+         r"Call Trace:", r"_R\w+7too_far\+0x[0-9a-f]+/0x[0-9a-f]+ \[panics\]\s*$")
     need(guest.check("cat /proc/modules /sys/module/panics/initstate"), r"^panics \d+ 0 - Loading \S+ \(O\+\)$", r"^coming$")
     status, text = guest.run("rmmod panics 2>&1")
     if status == 0:

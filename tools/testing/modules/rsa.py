@@ -27,25 +27,12 @@ APPEND = "console=ttyS0 quiet panic=-1 module.sig_enforce=1"
 
 def build(top):
     """The other kernel and its modules; the directory."""
-    other = programs.build_dir("rsa")
-    os.makedirs(os.path.join(other, "build"), exist_ok=True)
-    for name in ("cargo", "host"):
-        link = os.path.join(other, "build", name)
-        if os.path.islink(link):
-            os.remove(link)
-        os.symlink(os.path.join(top, "build", name), link)
     with open(os.path.join(top, ".config")) as f:
-        lines = [line for line in f if not re.match(r"(# )?CONFIG_(MODULE_SIG_KEY|SAMPLE_RUST_|BLK_DEV_(RAM|NULL))", line)]
-    lines += ["CONFIG_MODULE_SIG_KEY_TYPE_RSA=y\n", "CONFIG_SAMPLE_RUST_MINIMAL=m\n"]
-    # The default of these is m: they would be compiled for nothing.
-    lines += ["# CONFIG_BLK_DEV_RAM is not set\n", "# CONFIG_BLK_DEV_NULL_BLK is not set\n"]
-    with open(os.path.join(other, ".config"), "w") as f:
-        f.writelines(lines)
-    for target in ("olddefconfig", "modules"):
-        done = programs.make(f"O={other}", target)
-        if done.returncode:
-            raise SystemExit(done.stdout)
-    return other
+        samples = re.findall(r"CONFIG_(SAMPLE_RUST_\w+)", f.read())
+    options = {name: None for name in ("MODULE_SIG_KEY_TYPE_ECDSA", *samples, "BLK_DEV_RAM", "BLK_DEV_NULL_BLK")}
+    options.update({"MODULE_SIG_KEY": '"certs/signing_key.pem"', "MODULE_SIG_KEY_TYPE_RSA": "y", "SAMPLE_RUST_MINIMAL": "m"})
+    # The default of RAM disks and null_blk is m: they would be compiled for nothing.
+    return programs.kernel_beside(top, "rsa", options, new_key=True)
 
 
 def key(guest, _):

@@ -44,7 +44,9 @@ def build(rung, tree, work, objtree):
     directory = os.path.join(work, rung.name)
     os.makedirs(directory)
     for name in rung.files:
-        shutil.copy(os.path.join(tree, name), directory)
+        target = os.path.join(directory, os.path.relpath(name, os.path.dirname(rung.files[0])))
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        shutil.copy(os.path.join(tree, name), target)
     root = os.path.basename(rung.files[0]).removesuffix(".rs")
     with open(os.path.join(directory, "Makefile"), "w") as f:
         f.write(f"obj-m := {rung.name}.o\n" + (f"{rung.name}-y := {root}.o\n" if root != rung.name else ""))
@@ -52,7 +54,7 @@ def build(rung, tree, work, objtree):
     result.ko = os.path.join(directory, rung.name + ".ko")
     result.compiles = done.returncode == 0 and os.path.exists(result.ko)
     if not result.compiles:
-        result.errors = len(re.findall(r"^error(?:\[E\d+\])?: ", done.stdout, re.M))
+        result.errors = len(re.findall(r"^error(?:\[E\d+\])?: (?!aborting )", done.stdout, re.M))
         result.missing = examples.missing(done.stdout)
         result.why = "\n".join(line for line in done.stdout.splitlines() if line.startswith("error"))[:1500]
         if os.environ.get("V"):
@@ -178,7 +180,10 @@ def main():
             if r.compiles or r.rung.number <= DONE and not r.rung.later or args.only:
                 report.add(f"{r.rung.name}: compiles", r.compiles, r.why)
             else:
-                print(f"        {r.rung.name}: {wanting(r)}: {', '.join(sorted(r.missing))[:300]}")
+                print(f"        {r.rung.name} (rung {r.rung.number}): {wanting(r)}: {', '.join(sorted(r.missing))[:300]}")
+        for number in sorted({r.rung.number for r in results if not r.compiles and r.rung.number > DONE}):
+            names = set().union(*(r.missing for r in results if r.rung.number == number))
+            print(f"        rung {number}: {counted(len(names), 'name')} missing in all")
         loadable = [r for r in results if r.compiles and r.rung.load]
         if loadable:
             cpio = image.base()

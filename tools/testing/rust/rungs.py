@@ -6,7 +6,7 @@ DMESG = object()
 
 
 class Rung:
-    """One module: its files in Linux's tree, and its transcript. Without steps it is compiled only."""
+    """One module: its files in Linux's tree (the root of the crate first), and its transcript. Without steps it is compiled only."""
 
     def __init__(self, number, name, files, steps=(), load=True, fails=None, program=None, note="", later=False):
         self.number, self.name, self.files = number, name, files
@@ -134,6 +134,11 @@ AUXILIARY = [
     ("ls -1 /sys/bus/auxiliary/devices", [r"^rust_driver_auxiliary.auxiliary.0$", r"^rust_driver_auxiliary.auxiliary.1$"]),
 ]
 
+# The module's root first; its two files in C are not taken.
+BINDER = ["drivers/android/binder/" + name + ".rs" for name in (
+    "rust_binder_main", "allocation", "context", "debug", "deferred_close", "defs", "error", "freeze", "netlink", "node", "node/wrapper",
+    "page_range", "process", "range_alloc/array", "range_alloc/mod", "range_alloc/tree", "stats", "thread", "trace", "transaction")]
+
 RUNGS = [
     sample(1, "rust_minimal", [(DMESG, [
         r"rust_minimal: Rust minimal sample \(init\)", r"rust_minimal: Am I built-in\? false", r"rust_minimal: test_parameter: 1"])],
@@ -168,4 +173,5 @@ RUNGS = [
     Rung(12, "qt2025", ["drivers/net/phy/qt2025.rs"], load=False),
     Rung(12, "rcpufreq_dt", ["drivers/cpufreq/rcpufreq_dt.rs"], load=False),
     Rung(12, "pwm_th1520", ["drivers/pwm/pwm_th1520.rs"], load=False),
+    Rung(13, "rust_binder", BINDER, load=False),
 ]

@@ -3,6 +3,8 @@
 
 use super::View;
 use super::access::may_access;
+use super::waits::{Line, in_module};
+use core::fmt::Write;
 use errno::{Result, code::*};
 use kalloc::Arc;
 use rlimit::INFINITY;
@@ -71,19 +73,32 @@ const SLEEPING: [&str; 5] = ["task::", "sched::", "sync::", "ktime::", "core::"]
 /// `wchan`: the kernel's function that the thread sleeps in, or `0`: it runs, or the reader may not look inside.
 pub(super) fn wchan(view: &View, out: &mut SeqBuf) -> Result {
     let waiting = State(State::NORMAL.0 | State::STOPPED.0 | State::TRACED.0);
-    let mut place = None;
+    let (mut place, mut outside) = (None, None);
     if may_access(&view.task) {
         view.task.inspect(waiting, |sleeper| {
             sleeper.stack_trace(|address| {
                 // The call, and not what follows it.
-                let name = kallsyms::lookup(address.wrapping_sub(1)).map(|symbol| symbol.name);
-                place = name.filter(|name| !SLEEPING.iter().any(|part| name.trim_start_matches('<').starts_with(part)));
-                place.is_none()
+                let call = address.wrapping_sub(1);
+                match kallsyms::lookup(call).map(|symbol| symbol.name) {
+                    Some(name) => {
+                        let sleeps = SLEEPING.iter().any(|part| name.trim_start_matches('<').starts_with(part));
+                        place = (!sleeps).then_some(name);
+                    }
+                    None => outside = kallsyms::MODULES.get().filter(|all| all.contains(call)).map(|_| call),
+                }
+                place.is_none() && outside.is_none()
             });
         });
     }
+    let module = outside.and_then(|call| {
+        in_module(call, |line, at| match at.function {
+            Some((name, ..)) => write!(line, "{name}"),
+            None => line.write_str("0"),
+        })
+    });
+    let name = module.as_ref().map(Line::text).or(place).unwrap_or("0");
     // One word, whatever the function is called.
-    place.unwrap_or("0").bytes().try_for_each(|byte| out.byte(if byte == b' ' { b'_' } else { byte }))
+    name.bytes().try_for_each(|byte| out.byte(if byte == b' ' { b'_' } else { byte }))
 }
 
 /// `io`: of a thread, or of all threads of the process that ever were.

@@ -4,6 +4,7 @@
 use super::View;
 use super::access::may_access;
 use crate::sysctl::parse_long;
+use core::fmt::{self, Write};
 use errno::{Result, code::*};
 use kalloc::KVec;
 use kalloc::flags::GFP_ATOMIC;
@@ -26,14 +27,62 @@ pub(super) fn stack(view: &View, out: &mut SeqBuf) -> Result {
     view.task.inspect(waiting, |sleeper| {
         sleeper.stack_trace(|address| places.len() < DEPTH && places.push(address, GFP_ATOMIC).is_ok());
     });
-    for address in &places {
+    for &address in &places {
         // The call, and not what follows it.
-        match kallsyms::lookup(address.wrapping_sub(1)) {
+        let call = address.wrapping_sub(1);
+        match kallsyms::lookup(call) {
             Some(at) => seq_print!(out, "[<0>] {}+{:#x}/{:#x}\n", at.name, at.offset + 1, at.size)?,
-            None => seq_print!(out, "[<0>] {address:#x}\n")?,
+            None => match in_module(call, |line, found| {
+                let function = found.function.map(|(name, offset, size)| (name, offset + 1, size));
+                write!(line, "{}", kallsyms::Place { address, function, ..*found })
+            }) {
+                Some(line) => seq_print!(out, "[<0>] {}\n", line.text())?,
+                None => seq_print!(out, "[<0>] {address:#x}\n")?,
+            },
         }
     }
     Ok(())
+}
+
+/// What is written where no memory can be had; what is over the end is cut off.
+pub(super) struct Line {
+    bytes: [u8; LINE],
+    len: usize,
+}
+
+/// Longest line: names of functions are mangled paths, with the types that they are of.
+const LINE: usize = 768;
+
+impl Line {
+    /// What was written.
+    pub(super) fn text(&self) -> &str {
+        let bytes = self.bytes.get(..self.len).unwrap_or(&[]);
+        // A character may have been cut.
+        bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid())
+    }
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for (slot, byte) in self.bytes.iter_mut().skip(self.len).zip(text.bytes()) {
+            *slot = byte;
+            self.len += 1;
+        }
+        Ok(())
+    }
+}
+
+/// What `write` writes of an address in a module's code; `None` if it is in none.
+pub(super) fn in_module(
+    address: usize,
+    write: impl Fn(&mut Line, &kallsyms::Place<'_>) -> fmt::Result,
+) -> Option<Line> {
+    let mut line = Line { bytes: [0; LINE], len: 0 };
+    let there = kallsyms::MODULES.get()?.find(address, &mut |found| {
+        // It never fails.
+        let _ = write(&mut line, found);
+    });
+    there.then_some(line)
 }
 
 /// `timers`: those that the process made by `timer_create(2)`, the newest first.

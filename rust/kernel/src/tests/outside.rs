@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! KUnit tests of what is seen of others: firmware's files, the task and the test itself.
+//! KUnit tests of what is seen of others: firmware's files, clocks, the task and the test itself.
 
+use crate::clk::{Clk, Hertz, OptionalClk};
 use crate::faux::{self, for_tests::device};
 use crate::firmware::{self, Firmware, ModInfoBuilder};
 use crate::prelude::*;
+use crate::regulator::{self, Disabled, Enabled, Regulator};
 use crate::sync::{Arc, Completion};
 use crate::{kunit, workqueue};
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -35,6 +37,24 @@ mod cases {
         long.push(0, GFP_KERNEL)?;
         let long = CStr::from_bytes_with_nul(&long).map_err(|_| EINVAL)?;
         assert_eq!(load(long), Err(ENAMETOOLONG));
+        Ok(())
+    }
+
+    /// There is nobody who has clocks or supplies of voltage; a clock that a device can do without is on.
+    #[test]
+    fn no_clocks_and_supplies() -> Result {
+        let registration = faux::Registration::new(c"clock-test", None)?;
+        let dev = device(&registration);
+        assert_eq!(Clk::get(dev, Some(c"apb")).err(), Some(ENOENT));
+        let clock = OptionalClk::get(dev, None)?;
+        clock.prepare_enable()?;
+        clock.set_rate(Hertz::from_mhz(1))?;
+        assert_eq!(clock.rate(), Hertz(0));
+        clock.disable_unprepare();
+        assert_eq!(Regulator::<Disabled>::get(dev, c"vcc").err(), Some(ENODEV));
+        assert_eq!(Regulator::<Enabled>::get(dev, c"vcc").err(), Some(ENODEV));
+        assert_eq!(regulator::devm_enable(dev, c"vcc"), Err(ENODEV));
+        assert_eq!(regulator::devm_enable_optional(dev, c"vcc"), Err(ENODEV));
         Ok(())
     }
 

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Static keys, name spaces of process numbers, security modules.
+//! Static keys, name spaces of process numbers, values of zeroes, security modules.
 
 use crate::bindings;
 use crate::error::{Result, code::*};
+use crate::init::{InPlaceInit, Zeroable, zeroed};
 use crate::security::SecurityCtx;
 use crate::sync::aref::ARef;
 use core::sync::atomic::AtomicI32;
+use kalloc::{KBox, flags::GFP_KERNEL};
 
 /// What has a key, as C code declares it.
 struct Feature {
@@ -56,6 +58,38 @@ mod cases {
             (task.tgid(), task.tgid_nr_ns(Some(&space)), task.tgid_nr_ns(None)),
             (task.pid(), task.pid(), task.pid())
         );
+        Ok(())
+    }
+
+    #[derive(Zeroable)]
+    struct Named<T> {
+        low: T,
+        _high: u64,
+    }
+
+    #[derive(Zeroable)]
+    struct Plain<T: Copy, const N: usize>([T; N], Named<u16>)
+    where
+        T: Into<u64>;
+
+    #[derive(Zeroable)]
+    struct Nothing;
+
+    #[derive(Zeroable)]
+    union Either {
+        byte: u8,
+        _word: u32,
+    }
+
+    /// The derived trait is that of every kind of type that can have it.
+    #[test]
+    fn zeroes() -> Result {
+        let plain = KBox::init(zeroed::<Plain<u8, 3>>(), GFP_KERNEL)?;
+        assert_eq!((plain.0, plain.1.low), ([0; 3], 0));
+        KBox::init(zeroed::<Nothing>(), GFP_KERNEL)?;
+        let either = KBox::init(zeroed::<Either>(), GFP_KERNEL)?;
+        // SAFETY: All of it was written.
+        assert_eq!(unsafe { either.byte }, 0);
         Ok(())
     }
 

@@ -137,7 +137,7 @@ pub fn show_regs(regs: &PtRegs) {
     let modules = || kallsyms::MODULES.get();
     if let Some(symbol) = kallsyms::lookup(rip) {
         pr_emerg!("RIP: {:04x}:{symbol}", regs.cs);
-    } else if !modules().is_some_and(|all| all.show(rip, &mut |name| pr_emerg!("RIP: {:04x}:{name}", regs.cs))) {
+    } else if !modules().is_some_and(|all| all.find(rip, &mut |found| pr_emerg!("RIP: {:04x}:{found}", regs.cs))) {
         pr_emerg!("RIP: {:04x}:{rip:#018x}", regs.cs);
     }
     show_code(rip);

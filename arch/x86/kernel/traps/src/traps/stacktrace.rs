@@ -68,7 +68,7 @@ fn show_named(address: usize, back: usize, mark: &str) {
     let place = address.wrapping_sub(back);
     if let Some(symbol) = kallsyms::lookup(place) {
         pr_emerg!("{mark} {symbol}");
-    } else if !kallsyms::MODULES.get().is_some_and(|all| all.show(place, &mut |name| pr_emerg!("{mark} {name}"))) {
+    } else if !kallsyms::MODULES.get().is_some_and(|all| all.find(place, &mut |found| pr_emerg!("{mark} {found}"))) {
         pr_emerg!("{mark} {address:#018x}");
     }
 }
@@ -80,7 +80,7 @@ pub fn show_frames(frames: &[usize]) {
     for place in frames.iter().map(|frame| frame.wrapping_sub(1)) {
         if let Some(symbol) = kallsyms::lookup(place) {
             pr_info!(" {symbol}");
-        } else if !kallsyms::MODULES.get().is_some_and(|all| all.show(place, &mut |name| pr_info!(" {name}"))) {
+        } else if !kallsyms::MODULES.get().is_some_and(|all| all.find(place, &mut |found| pr_info!(" {found}"))) {
             pr_info!(" {place:#018x}");
         }
     }

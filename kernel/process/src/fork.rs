@@ -221,7 +221,7 @@ fn kernel_clone(args: CloneArgs) -> Result<usize> {
     }
     if let Some(done) = done {
         // A fatal signal ends the wait, and this process with it.
-        if done.wait_killable().is_ok() {
+        if freezer::freezable(|| done.wait_killable()).is_ok() {
             ptrace::stop::event(uapi::PTRACE_EVENT_VFORK_DONE, u64::from(tid));
         }
     }
@@ -533,7 +533,8 @@ pub(crate) fn kill_other_threads(process: &Arc<Process>) -> Result {
         if crate::fatal_pending(&me) {
             break false;
         }
-        task::schedule();
+        // One of them may be frozen.
+        freezer::freezable(task::schedule);
     };
     me.set_state(task::State::RUNNING);
     process.signals.lock_irqsave().exec_waiter = None;

@@ -343,7 +343,7 @@ fn attach_thread(
         0 => PidNr::alloc()?,
         tid => PidNr::take(tid)?,
     };
-    let now = ktime::now_ns();
+    let now = ktime::boottime_ns();
     this(|_, thread| {
         let me = thread.process();
         let process = if flags & THREAD != 0 { me.clone() } else { new_process(thread, args, &nr)? };

@@ -4,7 +4,7 @@
 use crate::process::TIMEOUT_MS;
 use crate::suspend::{self, SYNC, TEST_DELAY, Test, pm_suspend};
 use core::sync::atomic::Ordering::Relaxed;
-use errno::{Result, code::EINVAL};
+use errno::{Result, code::*};
 use kalloc::Arc;
 use sysfs::Node;
 use vfs::{SeqBuf, seq_print};
@@ -72,6 +72,16 @@ fn files(dir: &Arc<Node>) -> Result {
     sysfs::attr_rw(dir, "pm_test", show_test, store_test)?;
     let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", u8::from(SYNC.load(Relaxed)));
     sysfs::attr_rw(dir, "sync_on_suspend", show, store_sync)?;
+    sysfs::attr_rw(
+        dir,
+        "wakeup_count",
+        |out| seq_print!(out, "{}\n", wakeup::count()),
+        |data| {
+            let known = u32::try_from(number(data)?).map_err(|_| EINVAL)?;
+            if wakeup::save_count(known) { Ok(data.len()) } else { Err(EINVAL) }
+        },
+    )?;
+    sysfs::attr(dir, "pm_wakeup_irq", |out| seq_print!(out, "{}\n", wakeup::irq().ok_or(ENODATA)?))?;
     let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", TIMEOUT_MS.load(Relaxed));
     sysfs::attr_rw(dir, "pm_freeze_timeout", show, |data| {
         // As Linux keeps it.

@@ -3,8 +3,10 @@
 
 use crate::process;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
+use device::Depth;
+use device_power::Devices;
 use errno::{Result, code::*};
-use klog::{pr_info, pr_warn};
+use klog::{pr_debug, pr_err, pr_info, pr_warn};
 
 /// How far a test goes before it turns back (`pm_test`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,16 +71,55 @@ fn sync() {
 
 /// Tasks rest, then the rest sleeps.
 fn enter() -> Result {
-    process::freeze_processes(|| false)?;
-    let result = process::freeze_kernel_threads(|| false)
-        .and_then(|()| if test_ends(Test::Freezer) { Ok(()) } else { devices() });
+    process::freeze_processes(wakeup::is_pending)?;
+    let result = process::freeze_kernel_threads(wakeup::is_pending).and_then(|()| match test_ends(Test::Freezer) {
+        true => Ok(()),
+        false => sleep_devices(),
+    });
     process::thaw_processes();
     result
 }
 
-/// Devices and CPUs.
-fn devices() -> Result {
-    Err(EOPNOTSUPP)
+fn sleep_devices() -> Result {
+    // Dropped last: what comes meanwhile is probed then.
+    let devices = Devices::prepare()?;
+    devices
+        .sleep_to(Depth::Suspended)
+        .inspect_err(|_| pr_err!("PM: Some devices failed to suspend, or early wake event detected"))?;
+    let result = if test_ends(Test::Devices) { Ok(()) } else { sleep_late(&devices) };
+    devices.wake_from(Depth::Suspended);
+    result
+}
+
+fn sleep_late(devices: &Devices) -> Result {
+    devices.sleep_to(Depth::Late).inspect_err(|_| pr_err!("PM: late suspend of devices failed"))?;
+    irq::suspend_device_irqs();
+    let asleep = devices.sleep_to(Depth::Noirq).inspect_err(|_| pr_err!("PM: noirq suspend of devices failed"));
+    if asleep.is_ok() {
+        if !test_ends(Test::Platform) {
+            idle();
+        }
+        devices.wake_from(Depth::Noirq);
+    }
+    irq::resume_device_irqs();
+    devices.wake_from(Depth::Late);
+    asleep
+}
+
+/// All CPUs idle until something wakes the machine.
+fn idle() {
+    let before = ktime::boottime_ns();
+    let offset = ktime::timekeeper::boot_offset_ns();
+    while !wakeup::is_pending() {
+        wakeup::sleep(sched::kick_all);
+    }
+    ktime::timekeeper::woken();
+    let stood = ktime::timekeeper::boot_offset_ns().wrapping_sub(offset).unsigned_abs() / 1_000_000;
+    pr_debug!("PM: idle for {} ms", (ktime::boottime_ns() - before) / 1_000_000);
+    pr_info!("PM: Timekeeping suspended for {}.{:03} seconds", stood / 1000, stood % 1000);
+    if let Some(irq) = wakeup::irq() {
+        pr_info!("PM: Triggering wakeup from IRQ {irq}");
+    }
 }
 
 /// Puts the machine to sleep until something wakes it. `EBUSY`: it is just going down or to sleep, a task does not come to rest, or
@@ -100,5 +141,8 @@ fn transition() -> Result {
     if SYNC.load(Relaxed) {
         sync();
     }
-    enter()
+    wakeup::clear();
+    let result = enter();
+    wakeup::forget_count();
+    result
 }

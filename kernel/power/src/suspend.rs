@@ -7,6 +7,7 @@ use device::Depth;
 use device_power::Devices;
 use errno::{Result, code::*};
 use klog::{pr_debug, pr_err, pr_info, pr_warn};
+use task::{TaskFlags, current};
 
 /// How far a test goes before it turns back (`pm_test`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,9 +81,26 @@ fn enter() -> Result {
     result
 }
 
+/// The current task's memory comes from the reserves, if need be, and not from disks: these sleep.
+struct FromReserves;
+
+impl FromReserves {
+    fn new() -> Self {
+        current().set_flags(TaskFlags::MEMALLOC);
+        Self
+    }
+}
+
+impl Drop for FromReserves {
+    fn drop(&mut self) {
+        current().clear_flags(TaskFlags::MEMALLOC);
+    }
+}
+
 fn sleep_devices() -> Result {
     // Dropped last: what comes meanwhile is probed then.
     let devices = Devices::prepare()?;
+    let _reserves = FromReserves::new();
     devices
         .sleep_to(Depth::Suspended)
         .inspect_err(|_| pr_err!("PM: Some devices failed to suspend, or early wake event detected"))?;

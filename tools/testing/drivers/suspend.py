@@ -30,6 +30,7 @@ dd if=/dev/$1 of=/tmp/$1.b bs=64k count=8 2>/dev/null
 cmp /tmp/$1.a /tmp/$1.b >/tmp/$1.cmp || cp /tmp/$1.cmp /tmp/$1.bad
 n=$((n+1)); echo $n >/tmp/$1.rounds
 done
+touch /tmp/$1.over
 """
 
 
@@ -73,7 +74,7 @@ def files(args, guest):
 
 
 def start_load(guest):
-    guest.check("rm -f /tmp/*.bad; touch /tmp/go")
+    guest.check("rm -f /tmp/*.bad /tmp/*.rounds /tmp/*.over; touch /tmp/go")
     for disk in DISKS:
         guest.check(f"[ -b /dev/{disk} ] && {{ sh /load {disk} & }}")
     for disk in DISKS:
@@ -86,7 +87,10 @@ def end_load(guest):
     for disk, before in zip(DISKS, rounds):
         guest.check(f"i=0; while [ $(cat /tmp/{disk}.rounds) -le {before} ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i+1)); done; "
                     f"[ $(cat /tmp/{disk}.rounds) -gt {before} ]", 120)
-    guest.check("rm -f /tmp/go; wait; ! ls /tmp/*.bad 2>/dev/null", 120)
+    guest.check("rm -f /tmp/go")
+    for disk in DISKS:
+        guest.check(f"i=0; while ! [ -e /tmp/{disk}.over ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i+1)); done; [ -e /tmp/{disk}.over ]", 120)
+    guest.check("! ls /tmp/*.bad 2>/dev/null")
 
 
 def steps(args, guest):

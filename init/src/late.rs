@@ -130,6 +130,7 @@ fn file_systems(info: &'static BootInfo) -> Result {
     step("platform bus", device::platform::init())?;
     step("auxiliary bus", device::auxiliary::init())?;
     step("soc bus", device::soc::init())?;
+    step("sleep", power::init())?;
     // Linux has reasons in the second column, if drivers give them.
     let deferred = |out: &mut vfs::SeqBuf| {
         device::for_each_deferred(|device| {

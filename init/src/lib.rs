@@ -48,6 +48,15 @@ fn start(info: &'static BootInfo) -> ! {
 }
 
 /// Everything that must be there before the first task runs; interrupts off.
+/// The CMOS clock, which goes on while the machine sleeps.
+struct Wall;
+
+impl ktime::timekeeper::PersistentClock for Wall {
+    fn seconds(&self) -> Option<i64> {
+        x86::clocks::rtc::read_seconds().ok()
+    }
+}
+
 fn bring_up(info: &'static BootInfo) -> errno::Result {
     mm_alloc::memblock::init(info);
     x86::smp::boot::reserve_early();
@@ -61,6 +70,8 @@ fn bring_up(info: &'static BootInfo) -> errno::Result {
     x86::init_clocks(info);
     if let Ok(now) = x86::clocks::read_wall_ns() {
         ktime::set_boot_realtime(now.unsigned_abs());
+        static WALL: &dyn ktime::timekeeper::PersistentClock = &Wall;
+        ktime::timekeeper::PERSISTENT.set(&WALL);
     }
     irq::init();
     // Without it the log still goes to other consoles.

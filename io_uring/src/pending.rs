@@ -252,7 +252,7 @@ fn time_of(at: u64, flags: u32) -> Result<(Clock, u64)> {
     let clock = match flags & (timeout::BOOTTIME | timeout::REALTIME) {
         0 => Clock::Monotonic,
         // The two are the same.
-        timeout::BOOTTIME => Clock::Monotonic,
+        timeout::BOOTTIME => Clock::Boottime,
         timeout::REALTIME => Clock::Realtime,
         _ => return Err(EINVAL),
     };

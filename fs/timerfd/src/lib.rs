@@ -226,10 +226,11 @@ pub fn sys_timerfd_create(regs: &PtRegs) -> Result<usize> {
     }
     let clock = match clock_id {
         CLOCK_REALTIME => Clock::Realtime,
-        CLOCK_MONOTONIC | CLOCK_BOOTTIME => Clock::Monotonic,
+        CLOCK_MONOTONIC => Clock::Monotonic,
+        CLOCK_BOOTTIME => Clock::Boottime,
         CLOCK_REALTIME_ALARM | CLOCK_BOOTTIME_ALARM if !cred::capable(cred::CAP_WAKE_ALARM) => return Err(EPERM),
         CLOCK_REALTIME_ALARM => Clock::Realtime,
-        CLOCK_BOOTTIME_ALARM => Clock::Monotonic,
+        CLOCK_BOOTTIME_ALARM => Clock::Boottime,
         _ => return Err(EINVAL),
     };
     let fd = get_unused_fd(flags & uapi::O_CLOEXEC != 0)?;

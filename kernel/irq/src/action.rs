@@ -82,6 +82,12 @@ impl Action {
         self.wait.wake_up();
     }
 
+    /// Waits until the thread has done what it was woken for. May sleep.
+    pub(crate) fn drain(&self) {
+        let woken = self.woken.load(SeqCst);
+        self.drained.wait_until(|| self.served.load(SeqCst) >= woken || self.stopped.load(SeqCst));
+    }
+
     /// Not called any more (a dispatch that is going on may still call it once).
     pub(crate) fn silence(&self) {
         self.silenced.store(true, SeqCst);
@@ -128,9 +134,7 @@ impl IrqRequest {
     /// (`synchronize_irq`). Not from the handler or its thread. May sleep.
     pub fn synchronize(&self) {
         rcu::synchronize();
-        let action = &self.action;
-        let woken = action.woken.load(SeqCst);
-        action.drained.wait_until(|| action.served.load(SeqCst) >= woken || action.stopped.load(SeqCst));
+        self.action.drain();
     }
 }
 

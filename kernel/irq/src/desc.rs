@@ -5,6 +5,7 @@
 //! dispatch takes no lock, and freeing waits for a grace period, after which no handler can be running.
 
 use crate::action::{Action, IrqReturn};
+use crate::pm::Sleep;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
@@ -47,6 +48,7 @@ pub(crate) struct Desc {
     pub(crate) config: Mutex<Config>,
     /// Masks that threads and `disable_irq` hold on a line; the last one that goes unmasks.
     pub(crate) masks: AtomicU32,
+    pub(crate) sleep: Sleep,
     unhandled: AtomicU32,
     /// Interrupts since `unhandled` was last looked at.
     window: AtomicU32,
@@ -57,6 +59,7 @@ static DESCS: [Desc; NR_IRQS] = [const {
         actions: RcuArc::null(),
         config: Mutex::new(Config { source: Source::None, cpu: 0, shared: false, disabled: 0 }),
         masks: AtomicU32::new(0),
+        sleep: Sleep::new(),
         unhandled: AtomicU32::new(0),
         window: AtomicU32::new(0),
     }
@@ -80,6 +83,15 @@ pub(crate) fn handle(irq: u32) {
     if let Some(count) = COUNTS.this_racy().get(irq as usize) {
         count.store(count.load(Relaxed).wrapping_add(1), Relaxed);
     }
+    if desc.sleep.is_suspended() && crate::pm::arrived(irq, desc) {
+        return;
+    }
+    dispatch(irq, desc);
+}
+
+/// Calls the handlers. Interrupts are off.
+#[inline]
+pub(crate) fn dispatch(irq: u32, desc: &Desc) {
     let section = rcu::read_lock();
     let mut handled = false;
     if let Some(actions) = desc.actions.load(&section) {
@@ -204,6 +216,7 @@ pub(crate) fn detach(irq: u32, action: &Arc<Action>) {
             chip::ioapic_release(irq);
             config.source = Source::None;
             desc.masks.store(0, Relaxed);
+            desc.sleep.forget();
         }
         if old.0.len() > 1 {
             pr_warn!("irq {irq}: out of memory while a handler is removed, the line is off");

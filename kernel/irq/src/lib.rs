@@ -9,11 +9,13 @@
 
 mod action;
 mod desc;
+mod pm;
 
 pub use action::{
     Handler, IrqFlags, IrqRequest, IrqReturn, ThreadHandler, request_irq, request_isa_irq, request_threaded_irq,
 };
 pub use desc::{NR_IRQS, alloc_message, count, describe, disable_irq, enable_irq, free_message, spurious};
+pub use pm::{disable_irq_wake, enable_irq_wake, resume_device_irqs, suspend_device_irqs};
 pub use x86::irq::chip::{MsiMessage, Polarity, Trigger, isa_line};
 
 use x86::irq::{IRQ_DISPATCH, IrqDispatch};

@@ -221,7 +221,7 @@ fn kernel_clone(args: CloneArgs) -> Result<usize> {
     }
     if let Some(done) = done {
         // A fatal signal ends the wait, and this process with it.
-        if done.wait_killable().is_ok() {
+        if freezer::freezable(|| done.wait_killable()).is_ok() {
             ptrace::stop::event(uapi::PTRACE_EVENT_VFORK_DONE, u64::from(tid));
         }
     }
@@ -343,7 +343,7 @@ fn attach_thread(
         0 => PidNr::alloc()?,
         tid => PidNr::take(tid)?,
     };
-    let now = ktime::now_ns();
+    let now = ktime::boottime_ns();
     this(|_, thread| {
         let me = thread.process();
         let process = if flags & THREAD != 0 { me.clone() } else { new_process(thread, args, &nr)? };
@@ -551,7 +551,8 @@ pub(crate) fn kill_other_threads(process: &Arc<Process>) -> Result {
         if crate::fatal_pending(&me) {
             break false;
         }
-        task::schedule();
+        // One of them may be frozen.
+        freezer::freezable(task::schedule);
     };
     me.set_state(task::State::RUNNING);
     process.signals.lock_irqsave().exec_waiter = None;

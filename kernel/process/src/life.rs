@@ -97,7 +97,7 @@ impl Lifecycle for Hooks {
         let process = Process::new(pid, parent.clone(), group.clone(), actions, uapi::SIGCHLD as i32)?;
         // Kernel threads take no signals.
         let blocked = if pid == 1 { SigSet::EMPTY } else { SigSet(u64::MAX) };
-        Thread::attach(task, process.clone(), nr, blocked, ktime::now_ns())?;
+        Thread::attach(task, process.clone(), nr, blocked, ktime::boottime_ns())?;
         cred::attach(task, cred::init_cred()?)?;
         rlimit::attach(task, initial_limits()?)?;
         process.signals.lock_irqsave().threads.push(task.clone(), GFP_ATOMIC)?;

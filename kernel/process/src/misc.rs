@@ -401,7 +401,8 @@ pub fn ctrl_alt_del() {
     }
 }
 
-static SYSTEM_TRANSITION: sync::Mutex<()> = sync::Mutex::new(());
+/// Held by who takes the machine down or to sleep.
+pub static SYSTEM_TRANSITION: sync::Mutex<()> = sync::Mutex::new(());
 
 /// `reboot(2)`.
 pub fn sys_reboot(regs: &PtRegs) -> Result<usize> {

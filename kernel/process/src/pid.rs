@@ -147,9 +147,21 @@ static TABLE: LazyLock<RwSpinLock<Table>> = LazyLock::new(|| {
     RwSpinLock::new(Table { threads: XArray::new(), groups: HashMap::new(), sessions: HashMap::new() })
 });
 
+/// Threads that were ever made findable.
+static PUBLISHED: AtomicU64 = AtomicU64::new(0);
+
+/// How often a thread became findable: who looked at all of them by [`next_thread`] and finds this unchanged has missed none.
+pub fn published() -> u64 {
+    let _table = TABLE.read();
+    PUBLISHED.load(Ordering::Relaxed)
+}
+
 /// Makes a thread findable. Room must be found: `ENOMEM` otherwise.
 pub(crate) fn publish_thread(tid: u32, task: Arc<Task>) -> Result {
-    let old = TABLE.write().threads.store(u64::from(tid), task, GFP_ATOMIC)?;
+    let mut table = TABLE.write();
+    PUBLISHED.fetch_add(1, Ordering::Relaxed);
+    let old = table.threads.store(u64::from(tid), task, GFP_ATOMIC)?;
+    drop(table);
     if old.is_none() {
         THREADS.fetch_add(1, Ordering::Relaxed);
     }

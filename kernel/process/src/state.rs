@@ -17,6 +17,8 @@ pub fn state_of(task: &Task, process: &Process) -> (u8, &'static str) {
         (b'T', "stopped")
     } else if state.intersects(State::INTERRUPTIBLE) {
         (b'S', "sleeping")
+    } else if state.intersects(State::FROZEN) {
+        (b'D', "disk sleep")
     } else if state.intersects(State::UNINTERRUPTIBLE) {
         if state.intersects(State::NOLOAD) { (b'I', "idle") } else { (b'D', "disk sleep") }
     } else {

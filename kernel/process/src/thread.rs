@@ -95,7 +95,7 @@ pub struct Thread {
     pub(crate) left_memory: AtomicBool,
     /// Minor and major faults.
     pub(crate) fault_counts: [AtomicU64; 2],
-    /// Monotonic nanoseconds at creation.
+    /// Boot time at creation, in nanoseconds.
     start_time: AtomicU64,
 }
 
@@ -400,7 +400,7 @@ impl Thread {
         self.trace.lock_irqsave().tracer.clone()
     }
 
-    /// Monotonic nanoseconds at creation.
+    /// Boot time at creation, in nanoseconds.
     pub fn start_time(&self) -> u64 {
         self.start_time.load(Ordering::Relaxed)
     }

@@ -8,7 +8,8 @@ use core::sync::atomic::Ordering;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KString, KVec};
-use sync::{Completion, Mutex};
+use locking::SpinLock;
+use sync::{Completion, Mutex, WaitQueue};
 use task::current;
 
 /// How the start went, and who waits for that.
@@ -43,9 +44,60 @@ fn become_program(argv: &[KString], envp: &[KString]) -> Result {
     crate::exec::kernel_execve(path.as_bytes(), &words(argv)?, &words(envp)?)
 }
 
+/// How long a machine that is to sleep waits for such programs.
+const PATIENCE_NS: u64 = 5_000_000_000;
+
+struct Helpers {
+    running: usize,
+    disabled: bool,
+}
+
+static HELPERS: SpinLock<Helpers> = SpinLock::new(Helpers { running: 0, disabled: false });
+static NONE_RUNS: WaitQueue = WaitQueue::new();
+
+/// One that runs.
+struct Running(());
+
+impl Running {
+    /// `EBUSY` while none may run.
+    fn new() -> Result<Self> {
+        let mut helpers = HELPERS.lock();
+        if helpers.disabled {
+            return Err(EBUSY);
+        }
+        helpers.running += 1;
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        HELPERS.lock().running -= 1;
+        NONE_RUNS.wake_up_all();
+    }
+}
+
+/// No program is started by the kernel from here on (`EBUSY`), and none that was is running: who waits for one cannot come to rest.
+/// `EAGAIN` if they do not end. Undone by [`enable`]. May sleep.
+pub fn disable() -> Result {
+    HELPERS.lock().disabled = true;
+    let deadline = ktime::now_ns().saturating_add(PATIENCE_NS);
+    if NONE_RUNS.wait_until_deadline(deadline, || HELPERS.lock().running == 0) {
+        return Ok(());
+    }
+    enable();
+    Err(EAGAIN)
+}
+
+/// Programs may be started again.
+pub fn enable() {
+    HELPERS.lock().disabled = false;
+}
+
 /// Runs the program `argv[0]` with these words and waits for its end; the value is what `wait(2)` would say. An error: it could not
-/// be started. May sleep, and not in a thread that the program itself needs.
+/// be started (`EBUSY`: the machine is just going to sleep). May sleep, and not in a thread that the program itself needs.
 pub fn call_usermodehelper(argv: &[&[u8]], envp: &[&[u8]]) -> Result<i32> {
+    let _running = Running::new()?;
     let (argv, envp) = (copies(argv)?, copies(envp)?);
     let start = Arc::new(Start { result: Mutex::new(None), done: Completion::new() }, GFP_KERNEL)?;
     let told = start.clone();

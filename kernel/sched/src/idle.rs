@@ -18,6 +18,27 @@ pub fn poll() {
     POLL.store(true, Relaxed);
 }
 
+/// The machine sleeps: waits for an interrupt with this CPU's timer off. Interrupts are off; they are on when this returns.
+#[cold]
+fn sleep() {
+    ktime::freeze::enter(crate::online_count());
+    rcu::idle_enter();
+    safe_halt();
+    local_irq_disable();
+    rcu::idle_exit();
+    ktime::freeze::leave();
+    local_irq_enable();
+}
+
+/// Has every other CPU look at what it idles for. Any context.
+pub fn kick_all() {
+    let Some(sender) = x86_cpu::preempt::SEND_RESCHED.get() else { return };
+    let _irq = IrqGuard::new();
+    for cpu in crate::wake::cpus(crate::online_cpus()).filter(|&cpu| cpu != cpu_id()) {
+        sender.send(cpu);
+    }
+}
+
 /// Runs the idle task of this CPU, which is the current task. Interrupts may be on or off.
 pub(crate) fn run() -> ! {
     // The idle task is never preempted: it gives way by itself.
@@ -29,6 +50,10 @@ pub(crate) fn run() -> ! {
             local_irq_disable();
             if need_resched() {
                 break;
+            }
+            if wakeup::is_entered() {
+                sleep();
+                continue;
             }
             rcu::idle_enter();
             if POLL.load(Relaxed) {

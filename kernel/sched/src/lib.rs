@@ -28,7 +28,7 @@ mod core;
 pub mod entity;
 mod idle;
 mod iowait;
-pub use idle::poll as idle_poll;
+pub use idle::{kick_all, poll as idle_poll};
 pub mod load;
 pub mod params;
 mod rq;

@@ -73,6 +73,13 @@ pub(crate) fn program(at: u64) {
 #[inline]
 pub(crate) fn stop() {}
 
+/// No interrupt comes before this CPU's device is armed again. Interrupts off.
+pub(crate) fn shut_down() {
+    if let Some(device) = device() {
+        device.stop();
+    }
+}
+
 /// The device fired. Hard interrupt context.
 pub(crate) fn interrupt() {
     let count = INTERRUPTS.this_racy();

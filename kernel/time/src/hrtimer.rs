@@ -21,8 +21,10 @@ use x86_cpu::percpu::{CpuId, cpu_id};
 /// The clock that a timer's expiry is given on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
-    /// `CLOCK_MONOTONIC` (and boot time).
+    /// `CLOCK_MONOTONIC`.
     Monotonic,
+    /// `CLOCK_BOOTTIME`: goes on while the machine sleeps.
+    Boottime,
     /// `CLOCK_REALTIME`: follows the clock when it is set.
     Realtime,
     /// `CLOCK_TAI`: real time and a constant.
@@ -34,6 +36,7 @@ impl Clock {
     fn offset(self) -> i64 {
         match self {
             Self::Monotonic => 0,
+            Self::Boottime => timekeeper::boot_offset_ns(),
             Self::Realtime => timekeeper::real_offset_ns(),
             Self::Tai => timekeeper::real_offset_ns().wrapping_add(timekeeper::tai_offset_ns()),
         }
@@ -43,6 +46,7 @@ impl Clock {
     pub fn now_ns(self) -> u64 {
         match self {
             Self::Monotonic => timekeeper::now_ns(),
+            Self::Boottime => timekeeper::boottime_ns(),
             Self::Realtime => timekeeper::real_ns(),
             Self::Tai => timekeeper::tai_ns(),
         }
@@ -345,7 +349,7 @@ pub trait ClockSet: Sync {
 /// The one that wants to know.
 pub static CLOCK_SET: hook::Hook<dyn ClockSet> = hook::Hook::new();
 
-/// Real time was set: sorts every queue anew. Any context but NMI and timer callbacks.
+/// Real time was set, or the machine woke: sorts every queue anew. Any context but NMI and timer callbacks.
 pub(crate) fn clock_was_set() {
     for cpu in 0..x86_cpu::MAX_CPUS as CpuId {
         let Some(base) = BASE.on(cpu) else { continue };

@@ -15,6 +15,7 @@
 #![feature(arbitrary_self_types)]
 
 pub mod event;
+pub mod freeze;
 pub mod hrtimer;
 pub mod sleep;
 pub mod source;

@@ -5,12 +5,47 @@ use crate::hrtimer::{Clock, HrTimer, Restart};
 use crate::timekeeper;
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
-use task::{State, TaskLocal, current};
+use locking::SetOnce;
+use task::{State, Task, TaskLocal, current};
 
-/// Each task's own timers for its sleeps, made at the first one: one that follows real time, one that does not.
+/// Each task's own timers for its sleeps, made at the first one: one that follows real time, one that does not, and one that goes on while the
+/// machine sleeps if there ever was such a sleep.
 struct Sleeper {
     monotonic: Arc<HrTimer>,
     realtime: Arc<HrTimer>,
+    boottime: SetOnce<Arc<HrTimer>>,
+}
+
+fn new_sleeper() -> errno::Result<KBox<Sleeper>> {
+    let (monotonic, realtime) = (wake_timer(Clock::Monotonic)?, wake_timer(Clock::Realtime)?);
+    Ok(KBox::new(Sleeper { monotonic, realtime, boottime: SetOnce::new() }, GFP_KERNEL)?)
+}
+
+/// Makes what a sleep on `clock` needs and the task does not have. `ENOMEM`. May sleep.
+fn prepare(task: &Task, clock: Clock) -> errno::Result {
+    if SLEEPER.get(task).is_none() {
+        // Only this task sets its own slot, so it cannot be taken.
+        drop(SLEEPER.set(task, new_sleeper()?));
+    }
+    if clock == Clock::Boottime
+        && let Some(sleeper) = SLEEPER.get(task)
+        && sleeper.boottime.get().is_none()
+    {
+        // As above.
+        let _ = sleeper.boottime.set(wake_timer(Clock::Boottime)?);
+    }
+    Ok(())
+}
+
+/// The timer for a sleep on `clock` until `deadline`, and what it is to be started with.
+fn timer_of(task: &Task, clock: Clock, deadline: u64) -> Option<(&Arc<HrTimer>, u64)> {
+    let sleeper = SLEEPER.get(task)?;
+    Some(match clock {
+        Clock::Monotonic => (&sleeper.monotonic, deadline),
+        Clock::Boottime => (sleeper.boottime.get()?, deadline),
+        Clock::Realtime => (&sleeper.realtime, deadline),
+        Clock::Tai => (&sleeper.realtime, deadline.saturating_add_signed(-timekeeper::tai_offset_ns())),
+    })
 }
 
 static SLEEPER: TaskLocal<Sleeper> = TaskLocal::new();
@@ -49,28 +84,15 @@ pub fn schedule_until(clock: Clock, deadline: u64) -> bool {
         task.set_state(State::RUNNING);
         return true;
     }
-    if SLEEPER.get(&task).is_none() {
+    let Some((timer, at)) = timer_of(&task, clock, deadline) else {
         // Allocating may sleep, and a wake-up that comes meanwhile finds nobody asleep: the caller looks at its condition again.
         task.set_state(State::RUNNING);
-        let made = wake_timer(Clock::Monotonic)
-            .and_then(|monotonic| Ok(Sleeper { monotonic, realtime: wake_timer(Clock::Realtime)? }))
-            .and_then(|sleeper| Ok(KBox::new(sleeper, GFP_KERNEL)?));
-        match made {
-            // Only this task sets its own slot, so it cannot be taken.
-            Ok(sleeper) => drop(SLEEPER.set(&task, sleeper)),
-            // No memory for a timer: give the CPU away once and look again.
-            Err(_) => {
-                task::schedule();
-                return clock.now_ns() >= deadline;
-            }
+        if prepare(&task, clock).is_ok() {
+            return false;
         }
-        return false;
-    }
-    let Some(sleeper) = SLEEPER.get(&task) else { return false };
-    let (timer, at) = match clock {
-        Clock::Monotonic => (&sleeper.monotonic, deadline),
-        Clock::Realtime => (&sleeper.realtime, deadline),
-        Clock::Tai => (&sleeper.realtime, deadline.saturating_add_signed(-timekeeper::tai_offset_ns())),
+        // No memory for a timer: give the CPU away once and look again.
+        task::schedule();
+        return clock.now_ns() >= deadline;
     };
     timer.start(at);
     task::schedule();

@@ -144,7 +144,7 @@ fn watch_interval() -> Option<u64> {
 }
 
 /// A third of the time in which the current source wraps, if that is within a day.
-fn wrap_interval() -> Option<u64> {
+pub(crate) fn wrap_interval() -> Option<u64> {
     const DAY: u64 = 86_400 * timekeeper::NSEC_PER_SEC;
     let source = current()?;
     let wrap =

@@ -3,12 +3,14 @@
 //! a division. The product of cycles and multiplier has 128 bits, so a 64-bit counter never needs to be looked at in between;
 //! a narrower one is (`source::watch_wrap`).
 //!
-//! Boot time equals monotonic time (there is no suspend). Locks: the sequence lock's own, interrupts off, innermost.
+//! While the machine sleeps ([`suspend`] to [`resume`]) the monotonic clocks stand still; boot time and real time have gone on when it wakes.
+//! Locks: the sequence lock's own, interrupts off, innermost.
 
 use crate::source;
 use clock_hw::{ClockSource, VdsoMode, VdsoTime};
-use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
-use locking::SeqLock;
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use locking::{SeqLock, SpinLock};
 use x86_cpu::tsc::rdtsc_ordered;
 
 /// Nanoseconds in a second.
@@ -31,6 +33,8 @@ struct Keeper {
     real_offset: AtomicI64,
     /// TAI minus real time.
     tai_offset: AtomicI64,
+    /// Boot time minus monotonic time: how long the machine slept.
+    boot_offset: AtomicI64,
 }
 
 static KEEPER: SeqLock<Keeper> = SeqLock::new(Keeper {
@@ -45,6 +49,7 @@ static KEEPER: SeqLock<Keeper> = SeqLock::new(Keeper {
     raw_frac: AtomicU64::new(0),
     real_offset: AtomicI64::new(0),
     tai_offset: AtomicI64::new(0),
+    boot_offset: AtomicI64::new(0),
 });
 
 impl Keeper {
@@ -98,6 +103,7 @@ impl Keeper {
             raw_frac: self.raw_frac.load(Relaxed),
             real_offset_ns: self.real_offset.load(Relaxed),
             tai_offset_ns: self.tai_offset.load(Relaxed),
+            boot_offset_ns: self.boot_offset.load(Relaxed),
         });
     }
 }
@@ -117,7 +123,12 @@ pub fn real_ns() -> u64 {
 /// `CLOCK_BOOTTIME` in nanoseconds.
 #[inline]
 pub fn boottime_ns() -> u64 {
-    now_ns()
+    KEEPER.read(|k| k.mono().wrapping_add_signed(k.boot_offset.load(Relaxed)))
+}
+
+/// Boot time minus monotonic time.
+pub fn boot_offset_ns() -> i64 {
+    KEEPER.read(|k| k.boot_offset.load(Relaxed))
 }
 
 /// `CLOCK_MONOTONIC_RAW` in nanoseconds: the counter's own rate.
@@ -216,6 +227,95 @@ pub(crate) fn accumulate() {
     k.publish();
 }
 
+/// A clock that goes on whatever the machine does, in whole seconds: for a sleep that the clock source's counter may have wrapped in.
+pub trait PersistentClock: Sync {
+    /// Seconds since 1970; `None` without a sensible clock. Interrupts are off.
+    fn seconds(&self) -> Option<i64>;
+}
+
+/// That clock, if there is one (`init`).
+pub static PERSISTENT: hook::Hook<dyn PersistentClock> = hook::Hook::new();
+
+/// What [`suspend`] leaves for [`resume`].
+struct Suspended {
+    cycles: u64,
+    mult: u64,
+    raw_mult: u64,
+    sched_mult: u64,
+    seconds: Option<i64>,
+}
+
+static SUSPENDED: SpinLock<Option<Suspended>> = SpinLock::new(None);
+
+fn persistent_seconds() -> Option<i64> {
+    PERSISTENT.get().filter(|_| source::wrap_interval().is_some())?.seconds()
+}
+
+fn counter(k: &Keeper) -> u64 {
+    if k.tsc.load(Relaxed) { rdtsc_ordered() } else { source::read_current() }
+}
+
+/// All clocks stand still from here on. The CPUs idle, interrupts off.
+pub(crate) fn suspend() {
+    let seconds = persistent_seconds();
+    // Its readers find no multiplier, and then this.
+    SCHED_FROZEN.store(sched_clock().max(1), Release);
+    let sched_mult = SCHED_MULT.swap(0, AcqRel);
+    let k = KEEPER.write();
+    k.rebase();
+    let state = Suspended {
+        cycles: k.cycle_last.load(Relaxed),
+        mult: k.mult.swap(0, Relaxed),
+        raw_mult: k.raw_mult.swap(0, Relaxed),
+        sched_mult,
+        seconds,
+    };
+    k.publish();
+    *SUSPENDED.lock() = Some(state);
+}
+
+/// They go on; boot time and real time by as much as [`suspend`] was ago. Interrupts are off. [`woken`] follows.
+pub(crate) fn resume() {
+    let Some(state) = SUSPENDED.lock().take() else { return };
+    let seconds =
+        state.seconds.and_then(|before| persistent_seconds()?.checked_sub(before)).filter(|&slept| slept >= 0);
+    {
+        let k = KEEPER.write();
+        let now = counter(&k);
+        let cycles = if k.tsc.load(Relaxed) {
+            now.saturating_sub(state.cycles)
+        } else {
+            now.wrapping_sub(state.cycles) & k.mask.load(Relaxed)
+        };
+        let counted = ((u128::from(cycles) * u128::from(state.mult)) >> 32) as u64;
+        let slept = match seconds {
+            // To the second, where the counter may have wrapped.
+            Some(seconds) if seconds.unsigned_abs() > counted / NSEC_PER_SEC + 1 => {
+                seconds.unsigned_abs().saturating_mul(NSEC_PER_SEC)
+            }
+            _ => counted,
+        };
+        k.cycle_last.store(now, Relaxed);
+        k.mult.store(state.mult, Relaxed);
+        k.raw_mult.store(state.raw_mult, Relaxed);
+        for offset in [&k.boot_offset, &k.real_offset] {
+            offset.store(offset.load(Relaxed).wrapping_add_unsigned(slept), Relaxed);
+        }
+        k.publish();
+    }
+    if state.sched_mult != 0 {
+        SCHED_OFFSET.store(SCHED_FROZEN.load(Relaxed), Relaxed);
+        SCHED_BASE.store(x86_cpu::tsc::rdtsc(), Relaxed);
+        SCHED_MULT.store(state.sched_mult, Release);
+    }
+    SCHED_FROZEN.store(0, Release);
+}
+
+/// Timers on clocks that went on hear of it. Task context.
+pub fn woken() {
+    crate::hrtimer::clock_was_set();
+}
+
 /// Gives the vDSO the present state (it registered after the clock source).
 pub fn publish_vdso() {
     KEEPER.write().publish();
@@ -226,6 +326,8 @@ static SCHED_MULT: AtomicU64 = AtomicU64::new(0);
 static SCHED_BASE: AtomicU64 = AtomicU64::new(0);
 /// What other sources had counted when the TSC took over.
 static SCHED_OFFSET: AtomicU64 = AtomicU64::new(0);
+/// Where it stands while the machine sleeps; else 0.
+static SCHED_FROZEN: AtomicU64 = AtomicU64::new(0);
 
 /// Uses the TSC at `hz` for [`sched_clock`]; called as soon as its frequency is known.
 pub fn set_sched_clock(hz: u64) {
@@ -240,16 +342,27 @@ pub fn set_sched_clock(hz: u64) {
 /// Nanoseconds since boot for accounting and log stamps: cheap, any context, not exactly comparable with [`now_ns`].
 #[inline(always)]
 pub fn sched_clock() -> u64 {
-    let mult = SCHED_MULT.load(Relaxed);
+    let mult = SCHED_MULT.load(Acquire);
     if mult == 0 {
         return slow_sched_clock();
     }
+    sched_clock_by(mult)
+}
+
+#[inline(always)]
+fn sched_clock_by(mult: u64) -> u64 {
     let cycles = x86_cpu::tsc::rdtsc().saturating_sub(SCHED_BASE.load(Relaxed));
     (((u128::from(cycles) * u128::from(mult)) >> 32) as u64).wrapping_add(SCHED_OFFSET.load(Relaxed))
 }
 
 #[cold]
 fn slow_sched_clock() -> u64 {
+    match (SCHED_FROZEN.load(Acquire), SCHED_MULT.load(Acquire)) {
+        (0, 0) => {}
+        // The machine woke just now.
+        (0, mult) => return sched_clock_by(mult),
+        (frozen, _) => return frozen,
+    }
     if source::current().is_some() { now_ns() } else { 0 }
 }
 

@@ -37,8 +37,8 @@ def add(cpio, package, *names):
             cpio.file(library, src=source, mode=0o755)
 
 
-def initrd(args, path, drivers=(), packages=()):
-    """Writes an initramfs: `packages` are tuples for `add`; `drivers`: modules that Debian's kernel needs."""
+def initrd(args, path, drivers=(), packages=(), files=()):
+    """Writes an initramfs: `packages` are tuples for `add`; `drivers`: modules that Debian's kernel needs; `files`: texts by their names."""
     paths = fs.modules(VIRTIO + list(drivers)) if args.linux else []
     load = "".join(f"insmod /modules/{os.path.basename(module)}\n" for module in paths)
     cpio = image.base(image.AGENT.replace("echo @READY@", f"{load}sleep {int(args.linux)}\necho @READY@"))
@@ -47,6 +47,8 @@ def initrd(args, path, drivers=(), packages=()):
         cpio.file(f"modules/{os.path.basename(module)}", src=module)
     for package in packages:
         add(cpio, *package)
+    for name in files:
+        cpio.file(name, files[name])
     cpio.write(path)
 
 

@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The real-time clock: Debian's hwclock, /sys/class/rtc, /proc/driver/rtc, alarms, exclusive opens.
 
-The machine's clock starts at a known time. `--linux` runs Debian's kernel, and rtcwake there, which wants `power/wakeup`: that a kernel
-without suspend does not have.
+The machine's clock starts at a known time. `--linux` runs Debian's kernel.
 """
 
 import os
@@ -75,8 +74,7 @@ def alarm(args, guest):
     """`wakealarm`: set, shown, busy, pushed, taken back; it rings once."""
     # By its path: busybox has one that knows less.
     wake = "/usr/sbin/rtcwake -m show -d /dev/rtc0 -u"
-    if args.linux:
-        need(guest.check(wake, args.step), r"alarm: off")
+    need(guest.check(wake, args.step), r"alarm: off")
     guest.check(f"echo +60 >{RTC}/wakealarm")
     at = seconds(guest, f"{RTC}/wakealarm")
     if not 50 <= at - seconds(guest) <= 60:
@@ -84,8 +82,7 @@ def alarm(args, guest):
     if "busy" not in guest.run(f"sh -c 'echo +90 >{RTC}/wakealarm' 2>&1")[1]:
         raise GuestError("an alarm is overwritten")
     guest.check(f"echo +=30 >{RTC}/wakealarm; [ $(cat {RTC}/wakealarm) = {at + 30} ]")
-    if args.linux:
-        need(guest.check(wake, args.step), r"alarm: on ")
+    need(guest.check(wake, args.step), r"alarm: on ")
     need(guest.check("cat /proc/driver/rtc"), r"^alarm_IRQ\t: yes$")
     guest.check(f"echo 0 >{RTC}/wakealarm; [ -z \"$(cat {RTC}/wakealarm)\" ]")
     if not args.linux and "nvalid" not in guest.run(f"sh -c 'echo +200000 >{RTC}/wakealarm' 2>&1")[1]:

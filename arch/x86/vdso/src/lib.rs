@@ -80,7 +80,7 @@ impl VdsoUpdate for Updater {
             (CLOCK_MONOTONIC_RAW, time.raw_base_ns),
             (CLOCK_REALTIME_COARSE, real),
             (CLOCK_MONOTONIC_COARSE, mono),
-            (CLOCK_BOOTTIME, mono),
+            (CLOCK_BOOTTIME, mono.wrapping_add_signed(time.boot_offset_ns)),
             (CLOCK_TAI, real.wrapping_add_signed(time.tai_offset_ns)),
         ];
         for (clock, base) in bases {

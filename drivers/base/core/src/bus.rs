@@ -246,6 +246,10 @@ impl Bus {
 
     /// Binds the two. `EBUSY` if the device has a driver, `ENODEV` if one of them goes, or what the driver says.
     pub(crate) fn bind(&self, device: &Arc<Device>, driver: &Arc<Driver>) -> Result {
+        if defer::is_blocked() {
+            defer::defer(device, defer::bound())?;
+            return Err(EPROBE_DEFER);
+        }
         let registered = device.binding.lock();
         if !*registered {
             return Err(ENODEV);
@@ -300,6 +304,7 @@ impl Bus {
                 link.remove();
             }
         }
+        device.wake_for_removal(&driver);
         driver.remove(device);
         device.drop_resources();
         device.set_driver(None);

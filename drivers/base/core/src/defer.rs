@@ -3,7 +3,7 @@
 //! again, in a worker, whenever a driver was bound. Lock: `WAITING` (sleeping, innermost).
 
 use crate::dev::Device;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use errno::Result;
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
@@ -30,6 +30,28 @@ pub(crate) fn defer(device: &Arc<Device>, before: u64) -> Result {
         retry();
     }
     Ok(())
+}
+
+/// No device is probed: they sleep.
+static BLOCKED: AtomicBool = AtomicBool::new(false);
+
+/// Devices that come from here on, and those that a driver matches that comes, wait for [`unblock_probing`]. May sleep.
+pub fn block_probing() {
+    BLOCKED.store(true, Ordering::SeqCst);
+    crate::beside::wait_for_probe();
+}
+
+/// Devices that waited are probed now, in a worker.
+pub fn unblock_probing() {
+    BLOCKED.store(false, Ordering::SeqCst);
+    if !WAITING.lock().is_empty() {
+        retry();
+    }
+}
+
+/// Whether probes wait.
+pub(crate) fn is_blocked() -> bool {
+    BLOCKED.load(Ordering::SeqCst)
 }
 
 /// Forgets a device that goes.

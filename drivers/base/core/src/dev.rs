@@ -4,6 +4,7 @@
 use crate::bus::Bus;
 use crate::dma::DmaMasks;
 use crate::driver::Driver;
+use crate::pm::Sleep;
 use core::any::Any;
 use core::ffi::CStr;
 use core::fmt::{self, Arguments};
@@ -52,6 +53,7 @@ pub struct Device {
     /// A word of the driver's own; 0 without one.
     data: AtomicUsize,
     pub(crate) dma: DmaMasks,
+    pub(crate) sleep: Sleep,
     /// What goes when its driver was unbound, the last first (`devres`).
     resources: Mutex<KVec<Resource>>,
     /// Held while a driver is bound or unbound. True: the device is registered.
@@ -107,6 +109,7 @@ impl Device {
             node: SetOnce::new(),
             data: AtomicUsize::new(0),
             dma: DmaMasks::new(),
+            sleep: Sleep::new(),
             resources: Mutex::new(KVec::new()),
             binding: match bus {
                 Some(bus) => Mutex::new_at(false, bus.place()),

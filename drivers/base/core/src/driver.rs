@@ -4,6 +4,7 @@
 use crate::beside;
 use crate::bus::Bus;
 use crate::dev::Device;
+use crate::pm::Phase;
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, Ordering};
 use errno::{Result, code::*};
@@ -40,6 +41,13 @@ pub trait DriverOps: Any + Send + Sync {
     /// bound.
     fn shutdown(&self, device: &Arc<Device>) {
         let _ = device;
+    }
+
+    /// A step to sleep or back. An error of one to sleep ends the machine's way there, and what has gone before it is undone; the device is
+    /// as awake as before. An error of one back is told in the log. The binding does not change meanwhile.
+    fn pm(&self, device: &Arc<Device>, phase: Phase) -> Result {
+        let _ = (device, phase);
+        Ok(())
     }
 
     /// Whether who registers the driver, or a device, waits for `probe`.
@@ -231,6 +239,11 @@ impl Driver {
 
     pub(crate) fn shutdown(&self, device: &Arc<Device>) {
         let _ = self.ops.with(|ops| ops.shutdown(device));
+    }
+
+    /// A driver that is gone has nothing to do.
+    pub(crate) fn pm(&self, device: &Arc<Device>, phase: Phase) -> Result {
+        self.ops.with(|ops| ops.pm(device, phase)).unwrap_or(Ok(()))
     }
 
     pub(crate) fn remove(&self, device: &Arc<Device>) {

@@ -24,6 +24,14 @@ pub(crate) fn forget(device: &Arc<Device>) {
     ALL.lock().retain(|other| !Arc::ptr_eq(other, device));
 }
 
+/// The registered devices, in the order of that: parents before their children. May sleep.
+pub fn registered() -> Result<KVec<Arc<Device>>> {
+    let all = ALL.lock();
+    let mut devices = KVec::with_capacity(all.len(), GFP_KERNEL)?;
+    devices.extend(all.iter().cloned(), GFP_KERNEL)?;
+    Ok(devices)
+}
+
 /// Has every driver leave its devices as they may be found (`device_shutdown`). Devices that come meanwhile are not told; one whose probe
 /// does not end is passed over, so that the machine goes down in any case. May sleep.
 pub fn shutdown() {

@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use kernel::block::blk_mq::{HwQueue, MqDisk, MqOps, MqParams, Queue, Refused, Request};
 use kernel::block::{DiskOps, Gendisk, GendiskParams, Geometry, QueueLimits, disk_name};
 use kernel::ext::{Alive, AliveGuard, Id, Ida, KString, Mutex, SetOnce, Work, num_online_cpus};
+use kernel::hardware::ktime;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use virtio::{Handler, VirtioDevice};
@@ -74,6 +75,22 @@ struct Blk {
     _alive: AliveGuard,
 }
 
+/// How long a device may take for what it has when the machine goes to sleep.
+const PATIENCE: u32 = 30_000;
+
+impl Blk {
+    /// Waits until the device has nothing any more. EBUSY: it takes too long. May sleep.
+    fn wait_idle(&self) -> Result {
+        for _ in 0..PATIENCE {
+            if self.device.is_gone() || self.rings.iter().all(Ring::is_idle) {
+                return Ok(());
+            }
+            ktime::sleep_ns(1_000_000);
+        }
+        Err(EBUSY)
+    }
+}
+
 impl MqOps for Blk {
     fn queue_rq(&self, hw: &HwQueue, request: KBox<Request>, last: bool) -> Result<(), Refused> {
         match self.rings.get(hw.index() as usize) {
@@ -129,6 +146,14 @@ impl Port {
         self.queue.get()?.driver()
     }
 
+    /// The disk does not sleep: what waited goes on.
+    fn stay_awake(&self) {
+        if let (Some(queue), Some(blk)) = (self.queue.get(), self.blk()) {
+            blk.rings.iter().for_each(Ring::stay_awake);
+            queue.run();
+        }
+    }
+
     fn stop(&self) {
         if let (Some(queue), Some(blk)) = (self.queue.get(), self.blk()) {
             queue.kill();
@@ -153,6 +178,40 @@ impl Handler for PortHandler {
         if let Some(work) = self.0.changed.get() {
             work.queue();
         }
+    }
+
+    fn sleeps(&self) -> bool {
+        true
+    }
+
+    fn freeze(&self) -> Result {
+        let Some(blk) = self.0.blk() else { return Ok(()) };
+        let slept = blk.rings.iter().try_for_each(|ring| ring.sleep(&self.0.device)).and_then(|()| blk.wait_idle());
+        if slept.is_err() {
+            self.0.stay_awake();
+            return slept;
+        }
+        // It would look at the configuration of a device that was reset.
+        if let Some(work) = self.0.changed.get() {
+            work.cancel_sync();
+        }
+        Ok(())
+    }
+
+    fn restore(&self, reached: Result) -> Result {
+        let Some(blk) = self.0.blk() else { return reached };
+        let woken = reached.and_then(|()| blk.rings.iter().try_for_each(|ring| ring.wake(&self.0.device)));
+        if let Err(error) = woken {
+            self.0.stop();
+            return Err(error);
+        }
+        self.0.device.ready();
+        if let Some(queue) = self.0.queue.get() {
+            queue.run();
+        }
+        // It may have another size by now.
+        self.config_changed();
+        Ok(())
     }
 
     fn remove(&self) {

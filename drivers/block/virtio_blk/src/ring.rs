@@ -59,7 +59,14 @@ struct Inner {
     /// Where a chain is put together.
     pieces: KVec<Sg>,
     slots: DmaBuffer,
+    /// Nothing is put in.
+    asleep: bool,
+    /// What takes the queue's place when the disk wakes.
+    spare: Option<VirtQueue<Token>>,
 }
+
+/// Most entries.
+const MOST: u16 = 1024;
 
 /// A ring.
 pub(crate) struct Ring {
@@ -84,10 +91,10 @@ fn status(byte: u8) -> Result {
 impl Ring {
     /// Makes queue `index` of the device and switches it on. Requests have at most `max_pieces` pieces of `max_piece` bytes.
     pub(crate) fn new(device: &VirtioDevice, index: u16, max_pieces: u32, max_piece: u32) -> Result<Self> {
-        let queue: VirtQueue<Token> = device.new_queue(index, 1024)?;
+        let queue: VirtQueue<Token> = device.new_queue(index, MOST)?;
         let slots = DmaBuffer::new(usize::from(queue.size()) * SLOT, false, GFP_KERNEL)?;
         let pieces = KVec::with_capacity(max_pieces as usize + 2, GFP_KERNEL)?;
-        Ok(Self { index, inner: SpinLock::new(Inner { queue, pieces, slots }), max_piece })
+        Ok(Self { index, inner: SpinLock::new(Inner { queue, pieces, slots, asleep: false, spare: None }), max_piece })
     }
 
     /// Entries.
@@ -98,6 +105,9 @@ impl Ring {
     /// Puts a request into the ring.
     pub(crate) fn submit(&self, device: &VirtioDevice, request: KBox<Request>, last: bool) -> Result<(), Refused> {
         let mut inner = self.inner.lock_irqsave();
+        if inner.asleep {
+            return Err(Refused::Busy(request));
+        }
         let result = inner.add(request, self.max_piece);
         if last || result.is_err() {
             self.kick(device, inner);
@@ -132,6 +142,9 @@ impl Ring {
             Sg { addr: at + STATUS as u64, len: 1 },
         ];
         let mut inner = self.inner.lock_irqsave();
+        if inner.asleep {
+            return Err(EBUSY);
+        }
         if let Err((error, token)) = inner.queue.add(&pieces, 1, Token::Id(query.clone())) {
             drop(inner);
             drop(token);
@@ -173,6 +186,45 @@ impl Ring {
                 return result;
             }
         }
+    }
+
+    /// Nothing is put in from here on; requests wait in the block layer. Whatever [`Self::wake`] needs is made now, while disks can still take
+    /// what makes room for it. ENOMEM. May sleep.
+    pub(crate) fn sleep(&self, device: &VirtioDevice) -> Result {
+        let spare = device.make_queue(self.index, MOST)?;
+        let mut inner = self.inner.lock_irqsave();
+        inner.asleep = true;
+        inner.spare = Some(spare);
+        Ok(())
+    }
+
+    /// Whether the device has nothing.
+    pub(crate) fn is_idle(&self) -> bool {
+        let inner = self.inner.lock_irqsave();
+        inner.queue.free() == inner.queue.size()
+    }
+
+    /// The device was not reset after all: things are put in again.
+    pub(crate) fn stay_awake(&self) {
+        let spare = {
+            let mut inner = self.inner.lock_irqsave();
+            inner.asleep = false;
+            inner.spare.take()
+        };
+        drop(spare);
+    }
+
+    /// The device was reset and starts again: with an empty queue. May sleep.
+    pub(crate) fn wake(&self, device: &VirtioDevice) -> Result {
+        let spare = self.inner.lock_irqsave().spare.take().ok_or(EIO)?;
+        device.activate(self.index, &spare)?;
+        let old = {
+            let mut inner = self.inner.lock_irqsave();
+            inner.asleep = false;
+            core::mem::replace(&mut inner.queue, spare)
+        };
+        drop(old);
+        Ok(())
     }
 
     /// Ends all that the device has, with EIO. Only after its reset. Any context.

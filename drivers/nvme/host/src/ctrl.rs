@@ -28,8 +28,8 @@ const MAX_RETRIES: u64 = 5;
 const BATCH: usize = 16;
 
 /// A pair of rings for transfers, and the memory of its places' lists.
-struct IoQueue {
-    pair: Pair<KBox<Request>>,
+pub(crate) struct IoQueue {
+    pub(crate) pair: Pair<KBox<Request>>,
     lists: DmaBuffer,
 }
 
@@ -62,13 +62,17 @@ pub(crate) struct Ctrl {
     /// Until it is removed.
     interrupts: Mutex<Option<Interrupts>>,
     /// The queues of its disks.
-    disks: SpinLock<KVec<Arc<Queue>>>,
+    pub(crate) disks: SpinLock<KVec<Arc<Queue>>>,
     /// The disks themselves.
     shown: Mutex<KVec<Arc<Gendisk>>>,
     /// Its number: given back as soon as no disk of it is open any more.
     index: Mutex<Option<Id>>,
     /// Commands wait until it is started again.
     resetting: AtomicBool,
+    /// The machine sleeps, or is about to: commands wait.
+    pub(crate) asleep: AtomicBool,
+    /// The controller is off for that. Changes under `admin`.
+    pub(crate) off: AtomicBool,
     pub(crate) dead: AtomicBool,
     last_reset: AtomicU64,
     /// Resets it.
@@ -132,6 +136,8 @@ fn make(device: &Arc<PciDevice>, number: Id) -> Result<(Arc<Ctrl>, usize)> {
         shown: Mutex::new(KVec::new()),
         index: Mutex::new(Some(number)),
         resetting: AtomicBool::new(false),
+        asleep: AtomicBool::new(false),
+        off: AtomicBool::new(false),
         dead: AtomicBool::new(false),
         last_reset: AtomicU64::new(0),
         broken: SetOnce::new(),
@@ -203,7 +209,7 @@ impl Ctrl {
         self.scan(identity, index)
     }
 
-    fn queues(&self) -> &[IoQueue] {
+    pub(crate) fn queues(&self) -> &[IoQueue] {
         self.queues.get().map_or(&[], |queues| queues)
     }
 
@@ -304,7 +310,15 @@ impl Ctrl {
         }
     }
 
-    fn send(&self, index: usize, namespace: Namespace, request: KBox<Request>, last: bool) -> Result<(), Refused> {
+    /// Gives the controller a request; `again`: one that it had already, which goes though the machine is about to sleep.
+    fn send(
+        &self,
+        index: usize,
+        namespace: Namespace,
+        request: KBox<Request>,
+        last: bool,
+        again: bool,
+    ) -> Result<(), Refused> {
         if self.dead.load(Acquire) {
             return Err(Refused::Failed(request, EIO));
         }
@@ -315,7 +329,7 @@ impl Ctrl {
             if self.dead.load(SeqCst) {
                 return Err(EIO);
             }
-            if self.resetting.load(SeqCst) {
+            if self.resetting.load(SeqCst) || (self.asleep.load(SeqCst) && !again) {
                 return Err(EBUSY);
             }
             build(request, namespace, lists, usize::from(place) * LIST)
@@ -329,7 +343,7 @@ impl Ctrl {
     /// Stops the controller and starts it again; what it had is sent again. May sleep.
     fn reset(&self) {
         let admin = self.admin.lock();
-        if self.dead.load(SeqCst) {
+        if self.dead.load(SeqCst) || self.off.load(SeqCst) {
             return;
         }
         self.resetting.store(true, SeqCst);
@@ -350,14 +364,7 @@ impl Ctrl {
             }
             queue.pair.restart();
         }
-        let started = stopped.and_then(|()| {
-            self.enable(&admin)?;
-            let wanted = u16::try_from(self.queues().len())?;
-            if admin.set_queues(wanted)? < wanted {
-                return Err(EIO);
-            }
-            self.create_queues(&admin)
-        });
+        let started = stopped.and_then(|()| self.start_again(&admin));
         drop(admin);
         if let Err(error) = started {
             pr_err!("nvme {}: reset failed: {error}; the controller is given up", self.name);
@@ -373,6 +380,21 @@ impl Ctrl {
             }
             self.send_again(index, request);
         }
+        self.go_on(lost);
+    }
+
+    /// Starts the stopped controller, whose rings are empty, with as many queues as before.
+    pub(crate) fn start_again(&self, admin: &Admin) -> Result {
+        self.enable(admin)?;
+        let wanted = u16::try_from(self.queues().len())?;
+        if admin.set_queues(wanted)? < wanted {
+            return Err(EIO);
+        }
+        self.create_queues(admin)
+    }
+
+    /// What waited for the controller is sent, or, if that is lost, ends.
+    pub(crate) fn go_on(&self, lost: bool) {
         let mut index = 0;
         loop {
             let queue = self.disks.lock_irqsave().get(index).cloned();
@@ -394,7 +416,7 @@ impl Ctrl {
             its.and_then(|queue| queue.driver::<Disk>()).map(|disk| disk.namespace)
         };
         let Some(namespace) = namespace else { return request.complete(Err(EIO)) };
-        match self.send(index, namespace, request, true) {
+        match self.send(index, namespace, request, true, true) {
             Ok(()) => {}
             // The rings were just emptied.
             Err(Refused::Busy(request)) => request.complete(Err(EIO)),
@@ -505,7 +527,7 @@ impl DiskOps for Disk {}
 impl MqOps for Disk {
     fn queue_rq(&self, hw: &HwQueue, mut request: KBox<Request>, last: bool) -> Result<(), Refused> {
         request.private = 0;
-        self.ctrl.send(hw.index() as usize, self.namespace, request, last)
+        self.ctrl.send(hw.index() as usize, self.namespace, request, last, false)
     }
 
     fn commit_rqs(&self, hw: &HwQueue) {

@@ -27,7 +27,7 @@ mod spec;
 
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
-use kernel::hardware::device::{Device, Driver, DriverOps};
+use kernel::hardware::device::{Device, Driver, DriverOps, Phase};
 use kernel::hardware::pci::{self, PciDevice};
 use kernel::prelude::*;
 
@@ -58,6 +58,15 @@ impl DriverOps for Ops {
 
     /// What is to be done is the resource's.
     fn remove(&self, _: &Arc<Device>) {}
+
+    fn pm(&self, device: &Arc<Device>, phase: Phase) -> Result {
+        let done = match phase {
+            Phase::Suspend => device.with_resource(ctrl::Bound::suspend),
+            Phase::Resume => device.with_resource(ctrl::Bound::resume),
+            _ => None,
+        };
+        done.unwrap_or(Ok(()))
+    }
 
     /// The controller is told, and writes what is in its cache.
     fn shutdown(&self, device: &Arc<Device>) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A controller's configuration and status: it is started, stopped, and told that its power goes.
+//! A controller's configuration and status: it is started, stopped, and told that its power goes, at the end or while the machine sleeps.
 
 use crate::admin::Admin;
 use crate::ctrl::{Bound, Ctrl};
@@ -12,7 +12,51 @@ use klog::pr_warn;
 /// How long a controller may take to write its cache at the end (Linux's `shutdown_timeout`).
 const SHUTDOWN_NS: u64 = 5_000_000_000;
 
+/// How long commands may take when the machine goes to sleep: resets may be among it.
+const PATIENCE_NS: u64 = 60_000_000_000;
+
 impl Bound {
+    /// The machine goes to sleep: the controller ends what it has, and is switched off. EBUSY: it takes too long. May sleep.
+    pub(crate) fn suspend(&self) -> Result {
+        let ctrl = &*self.0;
+        ctrl.asleep.store(true, SeqCst);
+        let deadline = ktime::now_ns().saturating_add(PATIENCE_NS);
+        while ctrl.queues().iter().any(|queue| queue.pair.has(|_| true)) && !ctrl.dead.load(SeqCst) {
+            if ktime::now_ns() > deadline {
+                ctrl.asleep.store(false, SeqCst);
+                ctrl.go_on(false);
+                return Err(EBUSY);
+            }
+            ktime::sleep_ns(1_000_000);
+        }
+        self.shut_down();
+        let _admin = ctrl.admin.lock();
+        if !ctrl.dead.load(SeqCst) && ctrl.device.is_present() {
+            ctrl.off.store(true, SeqCst);
+            // One that does not stop is found out when it is started.
+            let _ = ctrl.disable();
+        }
+        Ok(())
+    }
+
+    /// The machine wakes: the controller is started. If it does not, it is given up. May sleep.
+    pub(crate) fn resume(&self) -> Result {
+        let ctrl = &*self.0;
+        let started = {
+            let admin = ctrl.admin.lock();
+            match ctrl.off.swap(false, SeqCst) && !ctrl.dead.load(SeqCst) {
+                true => {
+                    ctrl.queues().iter().for_each(|queue| queue.pair.restart());
+                    ctrl.start_again(&admin).inspect_err(|_| ctrl.dead.store(true, SeqCst))
+                }
+                false => Ok(()),
+            }
+        };
+        ctrl.asleep.store(false, SeqCst);
+        ctrl.go_on(ctrl.dead.load(SeqCst));
+        started
+    }
+
     /// Tells the controller that its power goes (NVM Express Base Specification 2.0, 3.6.1), and waits for it. May sleep.
     pub(crate) fn shut_down(&self) {
         let ctrl = &*self.0;

@@ -10,7 +10,7 @@
 #![forbid(unsafe_code)]
 #![feature(arbitrary_self_types)]
 
-use device::{Device, Driver, DriverOps, platform};
+use device::{Device, Driver, DriverOps, Phase, platform};
 use irq::{IrqRequest, IrqReturn};
 use kalloc::{Arc, KString};
 use kernel::hardware::acpi::fadt::Fadt;
@@ -213,7 +213,49 @@ fn is_clock(id: &[u8]) -> bool {
 /// What is bound.
 struct Bound {
     rtc: Arc<Rtc>,
-    _irq: Option<IrqRequest>,
+    irq: Option<IrqRequest>,
+    /// What is undone when the machine wakes.
+    asleep: Asleep,
+}
+
+/// What was done when the machine went to sleep.
+#[derive(Clone, Copy, Default)]
+struct Asleep {
+    /// The interrupt was made to wake the machine.
+    wakes: bool,
+    /// The alarm, which is not to wake it, was switched off.
+    silenced: bool,
+}
+
+impl Bound {
+    /// The alarm wakes the machine, or is silent.
+    fn suspend(&mut self, device: &Device) -> Result {
+        let Some(irq) = &self.irq else { return Ok(()) };
+        if device.may_wakeup() {
+            irq::enable_irq_wake(irq.irq())?;
+            self.asleep.wakes = true;
+            return Ok(());
+        }
+        let mut cmos = CMOS.lock_irqsave();
+        if cmos.read(reg::CONTROL) & chip::AIE != 0 {
+            switch(&mut cmos, 0, chip::AIE);
+            self.asleep.silenced = true;
+        }
+        Ok(())
+    }
+
+    fn resume(&mut self) -> Result {
+        let asleep = core::mem::take(&mut self.asleep);
+        if asleep.silenced {
+            switch(&mut CMOS.lock_irqsave(), chip::AIE, 0);
+            // Its time may be over.
+            self.rtc.alarm_rang();
+        }
+        match (&self.irq, asleep.wakes) {
+            (Some(irq), true) => irq::disable_irq_wake(irq.irq()),
+            _ => Ok(()),
+        }
+    }
 }
 
 struct CmosDriver {
@@ -244,10 +286,12 @@ impl DriverOps for CmosDriver {
         let fadt = Fadt::read();
         let registers = |pick: fn(&Fadt) -> Option<u8>| fadt.as_ref().and_then(pick);
         let target: Arc<SetOnce<Arc<Rtc>>> = Arc::new(SetOnce::new(), GFP_KERNEL)?;
-        let heard = target.clone();
+        let (heard, its) = (target.clone(), device.clone());
         let handler = move |_: u32| {
-            if interrupt().is_none() {
-                return IrqReturn::None;
+            match interrupt() {
+                None => return IrqReturn::None,
+                Some(what) if what & chip::AIE != 0 => its.wakeup_event(),
+                Some(_) => {}
             }
             if let Some(rtc) = heard.get() {
                 rtc.alarm_rang();
@@ -277,11 +321,23 @@ impl DriverOps for CmosDriver {
         device.print(Level::Info, format_args!("{alarms}{y3k}"));
         // Set once, just here; no alarm is on yet.
         let _ = target.set(rtc.clone());
-        *bound = Some(Bound { rtc, _irq: irq.ok() });
+        if irq.is_ok() {
+            device.init_wakeup(true).inspect_err(|_| rtc.unregister())?;
+        }
+        *bound = Some(Bound { rtc, irq: irq.ok(), asleep: Asleep::default() });
         Ok(())
     }
 
-    fn remove(&self, _: &Arc<Device>) {
+    fn pm(&self, device: &Arc<Device>, phase: Phase) -> Result {
+        match (&mut *self.bound.lock(), phase) {
+            (Some(bound), Phase::Suspend) => bound.suspend(device),
+            (Some(bound), Phase::Resume) => bound.resume(),
+            _ => Ok(()),
+        }
+    }
+
+    fn remove(&self, device: &Arc<Device>) {
+        device.clear_wakeup();
         let Some(bound) = self.bound.lock().take() else { return };
         bound.rtc.unregister();
         switch(&mut CMOS.lock_irqsave(), 0, INTERRUPTS);

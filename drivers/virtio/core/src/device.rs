@@ -9,7 +9,7 @@ use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString, KVec};
 use kernel::ext::AliveGuard;
-use kernel::hardware::device::{Bus, BusOps, Device, Driver, DriverOps, Id, Ida};
+use kernel::hardware::device::{Bus, BusOps, Device, Driver, DriverOps, Id, Ida, Phase};
 use kernel::hardware::{sync, sysfs, vfs};
 use klog::pr_err;
 use sync::Mutex;
@@ -25,6 +25,21 @@ pub trait Handler: Send + Sync {
     fn config_changed(&self);
     /// The device goes (or its driver): stop, and give up what belongs to it. May sleep.
     fn remove(&self);
+    /// Whether the device is reset when the machine sleeps, and [`Self::freeze`] and [`Self::restore`] are called; else it stays as it is.
+    fn sleeps(&self) -> bool {
+        false
+    }
+    /// The machine goes to sleep: the device has nothing left to do when this returns, and is reset then. An error: it works as before. May
+    /// sleep.
+    fn freeze(&self) -> Result {
+        Ok(())
+    }
+    /// The machine wakes: the device has the features that were agreed on, and no queues ([`VirtioDevice::activate`]); this calls
+    /// [`VirtioDevice::ready`]. `reached` is an error if the device does not come back; then, and for an error of its own, it is given up.
+    /// Needs no memory for which something would have to be written to a disk. May sleep.
+    fn restore(&self, reached: Result) -> Result {
+        reached
+    }
 }
 
 /// A driver for kinds of devices.
@@ -116,6 +131,14 @@ impl DriverOps for Ops {
         virtio_of(device)?.probe(self.0)
     }
 
+    fn pm(&self, device: &Arc<Device>, phase: Phase) -> Result {
+        match phase {
+            Phase::Suspend => virtio_of(device)?.freeze(),
+            Phase::Resume => virtio_of(device)?.restore(),
+            _ => Ok(()),
+        }
+    }
+
     fn remove(&self, device: &Arc<Device>) {
         if let Ok(its) = virtio_of(device) {
             its.unbind();
@@ -192,6 +215,18 @@ impl VirtioDevice {
 
     /// Makes queue `index`, with at most `most` entries, and switches it on. ENOENT without such a queue, ENOMEM. May sleep.
     pub fn new_queue<T>(&self, index: u16, most: u16) -> Result<VirtQueue<T>> {
+        let queue = self.make_queue(index, most)?;
+        self.activate(index, &queue)?;
+        Ok(queue)
+    }
+
+    /// Switches a queue on that was made for it. May sleep.
+    pub fn activate<T>(&self, index: u16, queue: &VirtQueue<T>) -> Result {
+        self.transport.activate_queue(index, queue.size(), &addresses(queue))
+    }
+
+    /// Makes queue `index` as [`Self::new_queue`] does, for [`Self::activate`].
+    pub fn make_queue<T>(&self, index: u16, most: u16) -> Result<VirtQueue<T>> {
         let packed = self.has(features::RING_PACKED);
         let max = self.transport.max_queue_size(index).min(32768);
         // A packed ring's may be any; a split ring's is a power of two, or it is none.
@@ -205,9 +240,7 @@ impl VirtioDevice {
             event_idx: self.has(features::EVENT_IDX),
             indirect: self.has(features::INDIRECT_DESC),
         };
-        let queue = new_ring(shape)?;
-        self.transport.activate_queue(index, shape.size, &addresses(&queue))?;
-        Ok(queue)
+        new_ring(shape)
     }
 
     /// The driver is ready: the device may begin.
@@ -246,6 +279,14 @@ impl VirtioDevice {
         } else {
             agreed &= 0xffff_ffff;
         }
+        self.agree(agreed)?;
+        self.features.store(agreed, Relaxed);
+        Ok(())
+    }
+
+    /// Tells the device of the features. EINVAL if it does not take them.
+    fn agree(&self, agreed: u64) -> Result {
+        let transport = &*self.transport;
         transport.set_features(agreed);
         if transport.is_modern() {
             transport.set_status(status::ACKNOWLEDGE | status::DRIVER | status::FEATURES_OK);
@@ -254,8 +295,30 @@ impl VirtioDevice {
                 return Err(EINVAL);
             }
         }
-        self.features.store(agreed, Relaxed);
         Ok(())
+    }
+
+    /// The handler, if the device is one that is reset when the machine sleeps, and works.
+    fn sleeper(&self) -> Option<Arc<dyn Handler>> {
+        let handler = self.handler.lock().clone();
+        handler.filter(|handler| handler.sleeps() && !self.is_gone())
+    }
+
+    fn freeze(&self) -> Result {
+        let Some(handler) = self.sleeper() else { return Ok(()) };
+        handler.freeze()?;
+        self.transport.reset();
+        Ok(())
+    }
+
+    fn restore(&self) -> Result {
+        let Some(handler) = self.sleeper() else { return Ok(()) };
+        let transport = &*self.transport;
+        transport.reset();
+        transport.set_status(status::ACKNOWLEDGE);
+        transport.set_status(status::ACKNOWLEDGE | status::DRIVER);
+        let reached = self.agree(self.features.load(Relaxed)).and_then(|()| transport.reconnect());
+        handler.restore(reached).inspect_err(|_| self.fail())
     }
 
     fn probe(self: &Arc<Self>, driver: &'static dyn VirtioDriver) -> Result {

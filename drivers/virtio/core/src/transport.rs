@@ -79,6 +79,10 @@ pub trait Transport: Send + Sync {
     /// Lets interrupts come to `handler`; `cpus`: of queue `n`, the CPU that should get its interrupts. `name`: what they are called
     /// after. Once; until [`Self::disconnect`].
     fn connect(&self, name: &str, cpus: &[u32], handler: Arc<dyn Handler>) -> Result;
+    /// After a reset, tells the device of the interrupts again, which are still connected.
+    fn reconnect(&self) -> Result {
+        Ok(())
+    }
     /// No interrupts any more; none runs when this returns.
     fn disconnect(&self);
     /// Switches a queue on.

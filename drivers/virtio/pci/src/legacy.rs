@@ -133,6 +133,13 @@ impl Transport for Legacy {
         Ok(())
     }
 
+    fn reconnect(&self) -> Result {
+        match self.state.lock().as_ref().filter(|made| made.has_messages()) {
+            Some(made) => self.set_vector(reg::CONFIG_VECTOR, made.config_vector()),
+            None => Ok(()),
+        }
+    }
+
     fn disconnect(&self) {
         let old = self.state.lock().take();
         drop(old);

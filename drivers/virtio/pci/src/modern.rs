@@ -218,6 +218,13 @@ impl Transport for Modern {
         Ok(())
     }
 
+    fn reconnect(&self) -> Result {
+        match &*self.state.lock() {
+            Some(made) => self.set_vector(reg::CONFIG_MSIX_VECTOR, made.config_vector()),
+            None => Ok(()),
+        }
+    }
+
     fn disconnect(&self) {
         let old = self.state.lock().take();
         drop(old);

@@ -88,7 +88,8 @@ fn begin(task: &Task, thread: &Thread, process: &Process, info: &SigInfo) -> Res
         // Not this one: it has work to do.
         thread.pending_set.fetch_and(!SigSet::of(SIGKILL).0, Ordering::SeqCst);
     }
-    core.arrived.wait_until(|| core.left.load(Ordering::SeqCst) == 0);
+    // One of them may be frozen.
+    freezer::freezable(|| core.arrived.wait_until(|| core.left.load(Ordering::SeqCst) == 0));
     Ok(Some(core))
 }
 
@@ -108,7 +109,7 @@ impl Core {
     /// The current thread, on its way out, rests until the file is written.
     pub(crate) fn rest(&self) {
         self.one_less();
-        self.done.wait_until(|| self.finished.load(Ordering::SeqCst));
+        freezer::freezable(|| self.done.wait_until(|| self.finished.load(Ordering::SeqCst)));
     }
 }
 

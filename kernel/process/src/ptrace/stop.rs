@@ -48,6 +48,7 @@ fn trap(thread: &Thread, mut signals: Signals<'_>, code: i32, why: u32, message:
         }
     }
     task::schedule();
+    freezer::try_to_freeze();
     let signals = thread.process().signals.lock_irqsave();
     let code = {
         let mut trace = thread.trace.lock_irqsave();

@@ -20,7 +20,7 @@ const SYSCALL_LEN: u64 = 2;
 /// Recomputes `SIGPENDING` from the queues. Clears the flag first, so that a signal sent meanwhile sets it again.
 pub(crate) fn recalc(task: &Task, thread: &Thread) {
     task.clear_flags(TaskFlags::SIGPENDING);
-    if has_pending(thread) {
+    if has_pending(thread) || freezer::is_freezing(task) {
         task.set_flags(TaskFlags::SIGPENDING);
     }
 }
@@ -154,6 +154,7 @@ fn restart_without_handler(regs: &mut PtRegs, error: Error) {
 fn get_signal(thread: &Thread) -> Option<(SigInfo, SigAction)> {
     let process: Arc<Process> = thread.process().clone();
     loop {
+        rest(thread, &process);
         match stops(thread, &process) {
             Stops::None => {}
             Stops::Again => continue,
@@ -188,10 +189,19 @@ fn get_signal(thread: &Thread) -> Option<(SigInfo, SigAction)> {
     }
 }
 
+/// The current thread rests here if tasks are to. One that is to end does so before: others may wait for that.
+fn rest(thread: &Thread, process: &Process) {
+    let ends = || thread.kill.load(Ordering::SeqCst) || process.signals.lock_irqsave().group_exit.is_some();
+    if freezer::is_freezing(&current()) && !ends() {
+        freezer::try_to_freeze();
+    }
+}
+
 /// The signals of a thread that stays in the kernel, which blocks all it can: it stops with its process. Whether it is to end.
 pub(crate) fn in_kernel(task: &Task, thread: &Thread) -> bool {
     let process = thread.process();
     loop {
+        rest(thread, process);
         match stops(thread, process) {
             Stops::None => {}
             Stops::Again => continue,

@@ -31,7 +31,7 @@ pub mod syscalls;
 pub use action::{SigAction, SigActions};
 pub use info::SigInfo;
 pub(crate) use pending::Pending;
-pub use send::{kill_group, kill_process, kill_thread, send_to_process, send_to_thread};
+pub use send::{interrupt_to_freeze, kill_group, kill_process, kill_thread, send_to_process, send_to_thread};
 
 /// Number of signals; they are numbered from 1.
 pub const NSIG: u32 = 64;

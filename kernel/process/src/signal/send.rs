@@ -293,6 +293,11 @@ fn kill_threads(signals: &ProcessSignals) {
     }
 }
 
+/// Has `task`, a program's, come to where it rests, if that is on its way to user mode or in an interruptible sleep. For the freezer.
+pub fn interrupt_to_freeze(task: &Task) {
+    signal_wake(task, false);
+}
+
 /// Makes a task notice its signals: out of an interruptible sleep (with `kill` out of a stop or a killable sleep too), or on its
 /// next way to user mode.
 pub(crate) fn signal_wake(task: &Task, kill: bool) {

@@ -138,6 +138,8 @@ pub(crate) fn do_signal_stop<'a>(
     }
     drop(tree);
     task::schedule();
+    // Whoever froze the others counted on its being stopped.
+    freezer::try_to_freeze();
     Ok(())
 }
 

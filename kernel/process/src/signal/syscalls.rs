@@ -226,9 +226,10 @@ fn wait_for(task: &Task, thread: &Thread, wanted: SigSet, deadline: Option<u64>)
             break Err(EAGAIN);
         }
         match deadline {
-            None => task::schedule(),
+            // No reason to end the call when the machine sleeps.
+            None => freezer::freezable(task::schedule),
             Some(deadline) if ktime::now_ns() >= deadline => expired = true,
-            Some(deadline) => expired = sync::wait::sleep_until(deadline),
+            Some(deadline) => expired = freezer::freezable(|| sync::wait::sleep_until(deadline)),
         }
     };
     task.set_state(State::RUNNING);

@@ -22,6 +22,8 @@ impl State {
     pub const WAKEKILL: Self = Self(0x100);
     /// With `UNINTERRUPTIBLE`: does not count in the load average.
     pub const NOLOAD: Self = Self(0x400);
+    /// Rests until the freezer lets it go on: no signal wakes it.
+    pub const FROZEN: Self = Self(0x8000);
     /// A kernel thread that waits for something to do.
     pub const IDLE: Self = Self(0x402);
     /// Not yet started.
@@ -72,4 +74,10 @@ impl TaskFlags {
     pub const DROPS_FILES: u32 = 1 << 13;
     /// Code or stack segment in its frame are perhaps not the usual ones: it goes back to user mode by IRET.
     pub const IRET: u32 = 1 << 14;
+    /// It sleeps where it would come to rest at once if it were woken: as good as frozen. Never set in user mode.
+    pub const FREEZER_SKIP: u32 = 1 << 15;
+    /// A kernel thread that the freezer brings to rest.
+    pub const FREEZABLE: u32 = 1 << 16;
+    /// It puts the machine to sleep, and goes on itself. Never set in user mode.
+    pub const SUSPENDS: u32 = 1 << 17;
 }

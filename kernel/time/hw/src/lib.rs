@@ -88,7 +88,7 @@ pub static TIMEKEEPING: Hook<dyn TimeKeeping> = Hook::new();
 
 /// What user space needs to tell the time by itself. With `delta = (cycles - cycle_last) & mask` (0 if negative):
 /// `mono_ns = base_ns + ((delta as u128 * mult + frac) >> 32)`; `CLOCK_REALTIME` is that plus `real_offset_ns`,
-/// `CLOCK_TAI` plus `tai_offset_ns` more, `CLOCK_BOOTTIME` equals monotonic. `CLOCK_MONOTONIC_RAW` is the same formula with
+/// `CLOCK_TAI` plus `tai_offset_ns` more, and `CLOCK_BOOTTIME` is monotonic time plus `boot_offset_ns`. `CLOCK_MONOTONIC_RAW` is the same formula with
 /// the `raw_` fields. The coarse clocks are the fine ones rounded down to [`COARSE_NS`].
 #[derive(Clone, Copy, Debug)]
 pub struct VdsoTime {
@@ -114,6 +114,8 @@ pub struct VdsoTime {
     pub real_offset_ns: i64,
     /// TAI minus real time.
     pub tai_offset_ns: i64,
+    /// Boot time minus monotonic time.
+    pub boot_offset_ns: i64,
 }
 
 /// Resolution of the coarse clocks: one tick of Linux's at `HZ=250`.

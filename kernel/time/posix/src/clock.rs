@@ -114,7 +114,8 @@ impl ClockId {
     pub(crate) fn timer_clock(&self) -> Option<ktime::Clock> {
         match self {
             Self::Realtime | Self::RealtimeAlarm => Some(ktime::Clock::Realtime),
-            Self::Monotonic | Self::Boottime | Self::BoottimeAlarm => Some(ktime::Clock::Monotonic),
+            Self::Monotonic => Some(ktime::Clock::Monotonic),
+            Self::Boottime | Self::BoottimeAlarm => Some(ktime::Clock::Boottime),
             Self::Tai => Some(ktime::Clock::Tai),
             _ => None,
         }

@@ -37,7 +37,7 @@ clocks! {
     /// The time of day; may be set.
     RealTime 0 Realtime real_ns;
     /// Time since boot, sleeps included; never set.
-    BootTime 7 Monotonic boottime_ns;
+    BootTime 7 Boottime boottime_ns;
     /// Atomic time.
     Tai 11 Tai tai_ns;
 }

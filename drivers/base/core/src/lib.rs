@@ -23,6 +23,7 @@ pub mod faux;
 mod fwnode;
 mod ida;
 pub mod platform;
+pub mod pnp;
 mod power;
 mod show;
 pub mod soc;

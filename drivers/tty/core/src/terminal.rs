@@ -205,6 +205,23 @@ impl Tty {
         Ok(file)
     }
 
+    /// Switches the device off, lets `change` change it, and switches it on again, for who alone has it open. `EBUSY`: others have, too.
+    /// May sleep.
+    pub fn reconfigure(self: &Arc<Self>, change: &dyn Fn()) -> Result {
+        let open = self.open.lock();
+        if open.files != 1 {
+            return Err(EBUSY);
+        }
+        if !self.has_failed() {
+            self.ops.shutdown(self);
+        }
+        change();
+        // It stays open without one: it can be tried again.
+        let works = self.ops.has_device() && self.ops.open(self).is_ok();
+        self.io_error.store(!works, Ordering::SeqCst);
+        Ok(())
+    }
+
     fn wait_for_carrier(&self, flags: OpenFlags, file: &TtyFile) -> Result {
         if flags.any(O_NONBLOCK) || self.termios().c_cflag & CLOCAL != 0 || self.has_failed() {
             return Ok(());

@@ -89,6 +89,16 @@ fn add_legacy() {
     }
 }
 
+/// Adds the HPET, whose counter the kernel has started.
+fn add_hpet() -> Result {
+    if let Some(found) = x86::clocks::hpet_found() {
+        let mut info = with_id("PNP0103")?;
+        info.memory.push(Memory { start: found.address, len: 0x400 }, GFP_KERNEL)?;
+        put(b"PNP0103:00", Ok(info));
+    }
+    Ok(())
+}
+
 /// Adds the serial ports that ACPI describes, `00:00` and so on: all that is on this bus now.
 fn add_ports() {
     let info = |of: &acpi_core::PnpDevice, id: &str| -> Result<device::pnp::Info> {
@@ -125,6 +135,7 @@ fn add_virtio() -> Result {
 pub(crate) fn add_devices() -> Result {
     add_legacy();
     add_ports();
+    add_hpet()?;
     add_virtio()?;
     let devices = namespace::devices();
     for (at, of) in devices.iter().enumerate() {

@@ -16,6 +16,7 @@ mod files;
 mod flight;
 mod futex;
 mod handles;
+mod hpet;
 mod huge;
 mod inotify;
 mod ipc;
@@ -106,6 +107,7 @@ fn all() -> Vec<Test> {
         aio::TESTS,
         uring::TESTS,
         timers::TESTS,
+        hpet::TESTS,
         sockets::TESTS,
         words::TESTS,
         entropy::TESTS,

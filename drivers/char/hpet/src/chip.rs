@@ -221,10 +221,12 @@ impl Chip {
         if self.registers.read32(STATUS) & 1 << at == 0 {
             return IrqReturn::None;
         }
-        state.count += 1;
-        if state.is_on && !state.is_periodic {
-            state.next = after(state.next, state.period, self.now(), self.margin());
-            self.set_comparator(at, state.next);
+        if state.is_on {
+            state.count += 1;
+            if !state.is_periodic {
+                state.next = after(state.next, state.period, self.now(), self.margin());
+                self.set_comparator(at, state.next);
+            }
         }
         self.registers.write32(STATUS, 1 << at);
         drop(state);

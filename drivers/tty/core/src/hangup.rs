@@ -94,3 +94,79 @@ pub fn sys_vhangup(_: &PtRegs) -> Result<usize> {
     }
     Ok(0)
 }
+
+#[cfg(CONFIG_KUNIT = "y")]
+#[macros::kunit_tests(tty_plug)]
+mod tests {
+    use crate::{Driver, DriverOps, How, Kind, Tty, TtyOps};
+    use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+    use errno::Result;
+    use kalloc::flags::GFP_KERNEL;
+    use kalloc::{Arc, KBox};
+    use uapi::{O_NOCTTY, ktermios};
+    use vfs::OpenFlags;
+
+    static PRESENT: AtomicBool = AtomicBool::new(false);
+    static ON: AtomicU32 = AtomicU32::new(0);
+    static OFF: AtomicU32 = AtomicU32::new(0);
+
+    struct Line;
+
+    impl TtyOps for Line {
+        fn has_device(&self) -> bool {
+            PRESENT.load(SeqCst)
+        }
+        fn open(&self, _: &Arc<Tty>) -> Result {
+            ON.fetch_add(1, SeqCst);
+            Ok(())
+        }
+        fn shutdown(&self, _: &Tty) {
+            OFF.fetch_add(1, SeqCst);
+        }
+        fn write(&self, _: &Tty, bytes: &[u8]) -> usize {
+            bytes.len()
+        }
+        fn write_room(&self) -> usize {
+            4096
+        }
+    }
+
+    struct Lines;
+
+    impl DriverOps for Lines {
+        fn line(&self, _: u32) -> Result<KBox<dyn TtyOps>> {
+            Ok(KBox::new(Line, GFP_KERNEL)?)
+        }
+        fn init_termios(&self, _: u32) -> ktermios {
+            crate::std_termios()
+        }
+    }
+
+    static DRIVER: Driver = Driver::new("kunit", "ttyKunit", (0, 0, 1), Kind::Serial, &Lines);
+
+    #[test]
+    fn a_device_comes_and_goes() -> Result {
+        let tty = DRIVER.line(0)?;
+        let flags = OpenFlags(O_NOCTTY);
+        // Without a device nothing is switched on.
+        drop(tty.open(flags, How::NoControl)?);
+        assert_eq!(ON.load(SeqCst), 0);
+        PRESENT.store(true, SeqCst);
+        let (console, other) = (tty.open(flags, How::Console)?, tty.open(flags, How::NoControl)?);
+        assert!(ON.load(SeqCst) == 1 && !tty.has_failed());
+        let off = OFF.load(SeqCst);
+        tty.unplug(&|| PRESENT.store(false, SeqCst));
+        assert!(OFF.load(SeqCst) == off + 1 && tty.has_failed());
+        // The console's file goes on when it is back, the other one is dead.
+        PRESENT.store(true, SeqCst);
+        tty.plug();
+        assert!(ON.load(SeqCst) == 2 && !tty.has_failed());
+        assert_eq!(tty.open.lock().files, 1);
+        drop((console, other));
+        assert_eq!(tty.open.lock().files, 0);
+        // With nobody there it just goes.
+        tty.unplug(&|| PRESENT.store(false, SeqCst));
+        assert!(!tty.has_failed());
+        Ok(())
+    }
+}

@@ -37,7 +37,7 @@ TARGET = toolchain.TARGET
 CHOICES = tuple("--cfg=CONFIG_" + name for name in (
     "MODULES", "MODULE_SIG", "SYSTEM_TRUSTED_KEYS", "SAMPLE", "BLOCK", "EXT4", "BLK_", "PCIEPORTBUS", "HOTPLUG_", "VIRTIO",
     "NVME", "SCSI", "SATA", "ATA", "SYSVIPC", "POSIX_MQUEUE", "KERNEL_", "OVERLAY_FS", "SQUASHFS", "ISO9660_FS", "VFAT_FS", "NET_9P",
-    "9P_FS", "RTC_", "HW_RANDOM", "HVC_", "SERIO_", "SWAP", "MQ_IOSCHED_"))
+    "9P_FS", "RTC_", "HW_RANDOM", "HVC_", "HPET", "SERIAL_", "SERIO_", "SWAP", "MQ_IOSCHED_"))
 BUILD_STD = ["-Zbuild-std=core,alloc", "-Zbuild-std-features=compiler-builtins-mem", "--target", TARGET]
 
 

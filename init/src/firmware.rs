@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Devices that firmware names, put on the platform bus.
+//! Devices that firmware names, put on the platform bus, and on the bus `pnp`.
 
 use acpi_core::namespace::{self, AcpiDevice, AcpiInterrupt, Value};
 use device::platform::{self, Info, Interrupt, Memory};
@@ -89,6 +89,36 @@ fn add_legacy() {
     }
 }
 
+/// Adds the HPET, whose counter the kernel has started.
+fn add_hpet() -> Result {
+    if let Some(found) = x86::clocks::hpet_found() {
+        let mut info = with_id("PNP0103")?;
+        info.memory.push(Memory { start: found.address, len: 0x400 }, GFP_KERNEL)?;
+        put(b"PNP0103:00", Ok(info));
+    }
+    Ok(())
+}
+
+/// Adds the serial ports that ACPI describes, `00:00` and so on: all that is on this bus now.
+fn add_ports() {
+    let info = |of: &acpi_core::PnpDevice, id: &str| -> Result<device::pnp::Info> {
+        let mut info = device::pnp::Info::default();
+        info.ids.push(text(id)?, GFP_KERNEL)?;
+        info.io.extend(of.io.iter().copied(), GFP_KERNEL)?;
+        info.irqs.extend(of.irqs.iter().copied(), GFP_KERNEL)?;
+        Ok(info)
+    };
+    let mut number = 0;
+    for id in ["PNP0500", "PNP0501"] {
+        for of in &acpi_core::devices_with_eisa_id(id) {
+            if let Err(error) = info(of, id).and_then(|info| device::pnp::add(number, info)) {
+                klog::pr_warn!("pnp 00:{number:02x}: {error}");
+            }
+            number = number.saturating_add(1);
+        }
+    }
+}
+
 /// Adds virtio devices in memory that ACPI names (QEMU's microvm).
 fn add_virtio() -> Result {
     for (at, found) in acpi_core::devices_with_hid("LNRO0005").iter().enumerate() {
@@ -104,6 +134,8 @@ fn add_virtio() -> Result {
 /// Adds what every PC has, and what ACPI has in additional tables: `ID:00`, `ID:01`... May sleep.
 pub(crate) fn add_devices() -> Result {
     add_legacy();
+    add_ports();
+    add_hpet()?;
     add_virtio()?;
     let devices = namespace::devices();
     for (at, of) in devices.iter().enumerate() {

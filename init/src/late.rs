@@ -128,6 +128,7 @@ fn file_systems(info: &'static BootInfo) -> Result {
     step("configfs", configfs::init())?;
     step("device model", device::faux::init())?;
     step("platform bus", device::platform::init())?;
+    step("pnp bus", device::pnp::init())?;
     step("auxiliary bus", device::auxiliary::init())?;
     step("soc bus", device::soc::init())?;
     step("sleep", power::init())?;

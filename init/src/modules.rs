@@ -9,6 +9,8 @@ use ahci as _;
 use brd as _;
 #[cfg(feature = "CONFIG_EXT4_FS")]
 use ext4 as _;
+#[cfg(feature = "CONFIG_HPET")]
+use hpet as _;
 #[cfg(feature = "CONFIG_SERIO_I8042")]
 use i8042 as _;
 #[cfg(feature = "CONFIG_ISO9660_FS")]

@@ -31,7 +31,7 @@ pub(crate) fn terminals() -> Result {
                 kind: Kind::Char,
                 dev: driver.dev(index),
                 mode: mode(driver.kind),
-                parent: (driver.kind == tty::Kind::Serial).then_some("devices/platform/serial8250"),
+                parent: None,
             })
         });
         if let Err(error) = made {

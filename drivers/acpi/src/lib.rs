@@ -3,7 +3,7 @@
 //! the static tables do not say: the sleep type of soft-off (`\_S5`), and devices.
 //!
 //! The interpreter runs in process context when the machine is to be switched off, and at boot only if the DSDT has devices that
-//! nothing else names (`devices`) or there are additional tables (`namespace`): loading it takes longer than all of the rest of
+//! nothing else names (`devices`, `pnp`) or there are additional tables (`namespace`): loading it takes longer than all of the rest of
 //! ACPI. A DSDT that the interpreter cannot load is searched for a plain `\_S5` package instead.
 //! No locks of its own; one caller at a time: process 1 at boot, then `reboot(2)`, which has a lock for that (`process::misc`).
 //! What the interpreter may do to the machine, with the unsafe code that this takes, is `acpi_osl`.
@@ -16,9 +16,11 @@ extern crate alloc;
 mod aml;
 mod devices;
 pub mod namespace;
+mod pnp;
 mod s5;
 
 pub use devices::{PlatformDevice, devices_with_hid};
+pub use pnp::{PnpDevice, devices_with_eisa_id};
 
 use core::sync::atomic::{AtomicU32, Ordering};
 use x86::acpi::fadt::Fadt;

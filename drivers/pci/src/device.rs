@@ -194,10 +194,19 @@ impl PciDevice {
         capabilities(self.address).find(|&(found, _)| found == id).map(|(_, offset)| offset)
     }
 
-    /// The line of the old interrupt controller that firmware routed the pin to. ENODEV without one.
+    /// The line of the old interrupt controller that firmware routed the pin to. A card that came later has that of the bridge's own pin, if
+    /// the bridge brings its pin there. ENODEV without one.
     pub fn isa_irq(&self) -> Result<u8> {
         let line = pci_config::read8(self.address, PCI_INTERRUPT_LINE);
-        if self.pin == 0 || line == 0 || line > 15 { Err(ENODEV) } else { Ok(line) }
+        if self.pin == 0 || self.pin > 4 {
+            return Err(ENODEV);
+        }
+        if (1..16).contains(&line) {
+            return Ok(line);
+        }
+        let bridge = self.parent.as_ref().ok_or(ENODEV)?;
+        let pin = (self.pin - 1).wrapping_add(self.address.device) % 4 + 1;
+        if pin == bridge.pin { bridge.isa_irq() } else { Err(ENODEV) }
     }
 
     /// Whether this is a bridge to another bus.

@@ -190,6 +190,15 @@ pub fn register(console: &'static dyn Console) {
     }
 }
 
+/// Whether the log is to be shown on this console, if it can be: `console=` names it, or without that word it was shown there before.
+pub fn is_wanted(console: &dyn Console) -> bool {
+    match wanted(console) {
+        Wanted::Yes(_) => true,
+        Wanted::No => false,
+        Wanted::NoChoices => SLOTS.iter().any(|slot| slot.console.get().is_some_and(|other| is_same(*other, console))),
+    }
+}
+
 fn is_same(a: &dyn Console, b: &dyn Console) -> bool {
     a.name() == b.name() && a.index() == b.index()
 }

@@ -17,6 +17,7 @@ pub use kernfs;
 pub use ktime;
 pub use locking;
 pub use misc;
+pub use mm;
 pub use mm_alloc;
 pub use module_core;
 pub use proc;

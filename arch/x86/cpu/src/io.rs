@@ -2,6 +2,7 @@
 //! Port I/O.
 
 use core::arch::asm;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 macro_rules! port_ops {
     ($in_name:ident, $out_name:ident, $ty:ty, $reg:tt, $text:literal) => {
@@ -102,6 +103,12 @@ impl PortRange {
         (base >= 0x1000 && len > 0 && base.checked_add(len - 1).is_some()).then_some(Self { base, len })
     }
 
+    /// A part of the range, for a driver that has several things behind one. `None`: it is not inside.
+    pub fn part(&self, offset: u16, len: u16) -> Option<Self> {
+        let end = offset.checked_add(len)?;
+        (len > 0 && end <= self.len).then(|| Self { base: self.base + offset, len })
+    }
+
     /// Reads 16 bits at `offset`; all ones when out of range.
     pub fn read16(&self, offset: u16) -> u16 {
         if offset.checked_add(2).is_none_or(|end| end > self.len) {
@@ -156,5 +163,70 @@ impl PortRange {
     /// The first port.
     pub fn base(&self) -> u16 {
         self.base
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> u16 {
+        self.len
+    }
+
+    /// Never: a range has ports.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+/// A place for a [`PortRange`] that may come and go while others use it, without a lock, in any context: what does not find one
+/// reads ones and writes nothing.
+#[derive(Debug)]
+pub struct PortWindow {
+    /// First port and length; 0 without a range.
+    range: AtomicU32,
+}
+
+impl PortWindow {
+    /// Without a range.
+    pub const fn new() -> Self {
+        Self { range: AtomicU32::new(0) }
+    }
+
+    /// Puts a range in, or takes the one that is there away.
+    pub fn set(&self, range: Option<PortRange>) {
+        let packed = range.map_or(0, |range| u32::from(range.base) << 16 | u32::from(range.len));
+        self.range.store(packed, Ordering::Release);
+    }
+
+    /// The range that is there. It is a copy: nobody but the window's owner knows whether it is still valid.
+    #[inline(always)]
+    fn get(&self) -> Option<PortRange> {
+        let packed = self.range.load(Ordering::Acquire);
+        // Only `set` writes it: the range was allowed.
+        (packed != 0).then_some(PortRange { base: (packed >> 16) as u16, len: packed as u16 })
+    }
+
+    /// Whether there is a range.
+    #[inline(always)]
+    pub fn is_open(&self) -> bool {
+        self.range.load(Ordering::Acquire) != 0
+    }
+
+    /// As [`PortRange::read8`].
+    #[inline(always)]
+    pub fn read8(&self, offset: u16) -> u8 {
+        self.get().map_or(0xff, |range| range.read8(offset))
+    }
+
+    /// As [`PortRange::write8`].
+    #[inline(always)]
+    pub fn write8(&self, offset: u16, value: u8) {
+        if let Some(range) = self.get() {
+            range.write8(offset, value);
+        }
+    }
+}
+
+impl Default for PortWindow {
+    fn default() -> Self {
+        Self::new()
     }
 }

@@ -24,6 +24,7 @@ mod fwnode;
 mod ida;
 pub mod platform;
 mod pm;
+pub mod pnp;
 mod power;
 mod show;
 pub mod soc;

@@ -112,6 +112,11 @@ impl Driver {
         Dev::new(self.major, self.minor_start.saturating_add(index))
     }
 
+    /// The terminal on line `index`, if somebody asked for it before. May sleep.
+    pub fn known_line(&self, index: u32) -> Option<Arc<Tty>> {
+        self.lines.lock().iter().find(|tty| tty.index() == index).cloned()
+    }
+
     /// The terminal on line `index`, made when first asked for; from then on it stays. May sleep.
     pub fn line(&'static self, index: u32) -> Result<Arc<Tty>> {
         if index >= self.count {

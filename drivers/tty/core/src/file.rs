@@ -91,6 +91,9 @@ impl FileOps for TtyFile {
         if self.is_hung_up() {
             return Ok(0);
         }
+        if self.tty.has_failed() {
+            return Err(EIO);
+        }
         let done = read::read(self, file.nonblock(), to)?;
         if done != 0 {
             update_time(&file.inode().atime);
@@ -106,6 +109,9 @@ impl FileOps for TtyFile {
             && let Some(other) = special::redirected()
         {
             return write::write(&other, &|| false, file.nonblock(), true, from);
+        }
+        if self.tty.has_failed() {
+            return Err(EIO);
         }
         let done = write::write(&self.tty, &|| self.is_hung_up(), file.nonblock(), self.console, from)?;
         if done != 0 {

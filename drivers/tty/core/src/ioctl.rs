@@ -6,7 +6,7 @@ use crate::{Tty, job, mode, special};
 use core::sync::atomic::Ordering;
 use errno::{
     Result,
-    code::{EINTR, EINVAL, ENOTTY, EPERM},
+    code::{EINTR, EINVAL, EIO, ENOTTY, EPERM},
 };
 use kalloc::Arc;
 use uapi::*;
@@ -27,12 +27,21 @@ pub(crate) fn ioctl(tty_file: &TtyFile, file: &File, cmd: u32, arg: usize) -> Re
             tty.hangup(false);
             return Ok(0);
         }
+        _ if tty.has_failed() && !works_without_device(cmd) => return Err(EIO),
         _ => {}
     }
     common(tty, cmd, arg, false)
         .or_else(|| tty.ops.ioctl(tty, file, cmd, arg))
         .or_else(|| mode::ioctl(tty, cmd, arg))
         .unwrap_or(Err(ENOTTY))
+}
+
+/// Requests that a terminal without a device answers: those about the job and the window, and how its port is set up.
+fn works_without_device(cmd: u32) -> bool {
+    let job = matches!(cmd, TIOCGPGRP | TIOCSPGRP | TIOCGSID | TIOCGWINSZ | TIOCSWINSZ | TIOCSTI);
+    let own = matches!(cmd, TIOCGETD | TIOCSETD | TIOCEXCL | TIOCNXCL | TIOCGEXCL | TIOCGDEV);
+    let line = matches!(cmd, TIOCSBRK | TIOCCBRK | TCSBRK | TCSBRKP | TIOCGICOUNT);
+    job || own || line || matches!(cmd, TIOCGSERIAL | TIOCSSERIAL | TIOCSERCONFIG)
 }
 
 fn privileged() -> Result {

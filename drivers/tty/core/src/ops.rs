@@ -12,6 +12,12 @@ use vfs::File;
 /// must not sleep. The others may.
 #[allow(unused_variables, reason = "defaults ignore their arguments")]
 pub trait TtyOps: Any + Send + Sync {
+    /// Whether there is a device. Without one the line can be opened all the same, but reads, writes and settings give `EIO`.
+    /// `Tty::open` is held.
+    fn has_device(&self) -> bool {
+        true
+    }
+
     /// The first open: switch the device on. `Tty::open` is held.
     fn open(&self, tty: &Arc<Tty>) -> Result {
         Ok(())

@@ -75,13 +75,16 @@ pub(crate) fn read(file: &TtyFile, nonblock: bool, to: &mut IovIter<'_>) -> Resu
         if file.is_hung_up() || matches!(patience, Patience::None) {
             break Ok(());
         }
+        if tty.has_failed() {
+            break Err(EIO);
+        }
         if nonblock {
             break Err(EAGAIN);
         }
         if let (Patience::For(ns), None) = (patience, deadline) {
             deadline = Some(ktime::now_ns().saturating_add(ns));
         }
-        let ready = || tty.ld.lock().is_readable() || tty.ops.other_closed() || file.is_hung_up();
+        let ready = || tty.ld.lock().is_readable() || tty.ops.other_closed() || file.is_hung_up() || tty.has_failed();
         match tty.read_wait.wait_interruptible_deadline(deadline, ready) {
             Ok(true) => {}
             // Time is up: what came is all there is.

@@ -72,6 +72,8 @@ pub struct Tty {
     pub(crate) generation: AtomicU32,
     /// `TIOCEXCL`.
     pub(crate) exclusive: AtomicBool,
+    /// It is open, but there is no device behind it (`TTY_IO_ERROR`).
+    pub(crate) io_error: AtomicBool,
     /// The device was asked to stop sending.
     throttled: AtomicBool,
     /// Echo waits for room in the device.
@@ -116,6 +118,7 @@ impl Tty {
             group_id: AtomicU32::new(0),
             generation: AtomicU32::new(0),
             exclusive: AtomicBool::new(false),
+            io_error: AtomicBool::new(false),
             throttled: AtomicBool::new(false),
             echo_waits: AtomicBool::new(false),
             fasync: FasyncList::new(),
@@ -125,6 +128,11 @@ impl Tty {
             write_wait,
         };
         Ok(Arc::new_cyclic(make, GFP_KERNEL)?)
+    }
+
+    /// Whether there is no device behind it: what wants one ends with `EIO`.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.io_error.load(Ordering::Relaxed)
     }
 
     /// The number of the line.
@@ -178,7 +186,11 @@ impl Tty {
             return Err(EBUSY);
         }
         if open.files == 0 {
-            self.ops.open(self)?;
+            let has_device = self.ops.has_device();
+            if has_device {
+                self.ops.open(self)?;
+            }
+            self.io_error.store(!has_device, Ordering::SeqCst);
         }
         open.files = open.files.saturating_add(1);
         open.consoles = open.consoles.saturating_add(u32::from(console));
@@ -193,11 +205,28 @@ impl Tty {
         Ok(file)
     }
 
+    /// Switches the device off, lets `change` change it, and switches it on again, for who alone has it open. `EBUSY`: others have, too.
+    /// May sleep.
+    pub fn reconfigure(self: &Arc<Self>, change: &dyn Fn()) -> Result {
+        let open = self.open.lock();
+        if open.files != 1 {
+            return Err(EBUSY);
+        }
+        if !self.has_failed() {
+            self.ops.shutdown(self);
+        }
+        change();
+        // It stays open without one: it can be tried again.
+        let works = self.ops.has_device() && self.ops.open(self).is_ok();
+        self.io_error.store(!works, Ordering::SeqCst);
+        Ok(())
+    }
+
     fn wait_for_carrier(&self, flags: OpenFlags, file: &TtyFile) -> Result {
-        if flags.any(O_NONBLOCK) || self.termios().c_cflag & CLOCAL != 0 || self.ops.carrier_raised() {
+        if flags.any(O_NONBLOCK) || self.termios().c_cflag & CLOCAL != 0 || self.has_failed() {
             return Ok(());
         }
-        self.write_wait.wait_interruptible(|| self.ops.carrier_raised() || file.is_hung_up())?;
+        self.write_wait.wait_interruptible(|| self.ops.carrier_raised() || file.is_hung_up() || self.has_failed())?;
         // A port that was hung up while we waited is tried anew.
         if file.is_hung_up() { Err(EAGAIN) } else { Ok(()) }
     }

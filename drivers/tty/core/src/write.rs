@@ -54,7 +54,7 @@ fn send(tty: &Tty, hung_up: &dyn Fn() -> bool, nonblock: bool, data: &[u8]) -> (
     while let Some(rest) = data.get(done..)
         && !rest.is_empty()
     {
-        if hung_up() || tty.ops.other_closed() {
+        if hung_up() || tty.ops.other_closed() || tty.has_failed() {
             return (done, Err(EIO));
         }
         let sent = process_output(tty, rest);
@@ -69,7 +69,7 @@ fn send(tty: &Tty, hung_up: &dyn Fn() -> bool, nonblock: bool, data: &[u8]) -> (
             return (done, Err(EAGAIN));
         }
         // Two bytes of room, so that a `\n` that becomes `\r\n` does not spin.
-        let ready = || tty.ops.write_room() >= 8 || tty.ops.other_closed() || hung_up();
+        let ready = || tty.ops.write_room() >= 8 || tty.ops.other_closed() || hung_up() || tty.has_failed();
         if sent == 0
             && let Err(error) = tty.write_wait.wait_interruptible(ready)
         {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The 8250/16550 serial ports of PCs: `/dev/ttyS0` to `/dev/ttyS3` and the console of that name. `init` calls `console_init`
-//! early (the log wants its console) and `init` once interrupts and the tty core are there.
+//! The 8250/16550 serial ports of PCs and of PCI cards: `/dev/ttyS0` to `/dev/ttyS3` and the console of that name. `init` calls
+//! `console_init` early (the log wants its console) and `init` once interrupts, the tty core and the buses are there.
 //!
-//! Locks: one for each port, see `port`; it is taken in interrupts, and inside the tty core's.
+//! Locks: one for each port, see `port`; it is taken in interrupts, and inside the tty core's. `owner::OWNERS` is outside these.
 //!
 //! | file | what |
 //! |---|---|
@@ -11,20 +11,28 @@
 //! | `interrupt` | bytes in and out |
 //! | `line` | the terminal layer's side |
 //! | `console` | kernel log |
+//! | `owner`, `show` | which device a line belongs to; what it shows in sysfs |
+//! | `bind`, `pci_cards` | drivers of the device model |
 
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod bind;
 mod console;
 mod interrupt;
 mod line;
+mod owner;
+#[cfg(feature = "pci")]
+mod pci_cards;
 mod port;
+mod show;
 mod uart;
 
 pub use uart::Kind;
 
-use klog::{pr_info, pr_warn};
+use klog::pr_info;
 use tty::{Driver, Kind as TtyKind};
+use x86_cpu::io::PortRange;
 
 static DRIVER: Driver =
     Driver::new("serial", "ttyS", (uapi::TTY_MAJOR, 64, port::PORTS.len() as u32), TtyKind::Serial, &line::Lines);
@@ -33,23 +41,16 @@ static DRIVER: Driver =
 /// by the boot CPU.
 pub fn console_init() {
     for (port, console) in port::PORTS.iter().zip(&console::CONSOLES) {
-        if port.probe().is_some() {
+        if PortRange::claim(port.base(), uart::PORTS).and_then(|io| port.probe(io)).is_some() {
             printk::register(console);
         }
     }
 }
 
-/// Registers `/dev/ttyS0` to `/dev/ttyS3`. Called once, after `irq::init` and `tty::init`. May sleep.
+/// Registers `/dev/ttyS0` to `/dev/ttyS3` and the drivers. Called once, after `irq::init`, `tty::init`, the buses and what firmware has on
+/// them. May sleep.
 pub fn init() -> errno::Result {
-    for port in &port::PORTS {
-        if let Some(uart) = port.probe() {
-            let (index, base, irq) = (port.index, port.base, port.irq);
-            let name = uart.kind.name();
-            pr_info!("serial8250: ttyS{index} at I/O {base:#x} (irq = {irq}, base_baud = 115200) is a {name}");
-        }
-    }
-    if let Err(error) = device::platform::add_fixed("serial8250") {
-        pr_warn!("serial8250: not shown: {error}");
-    }
-    tty::register_driver(&DRIVER)
+    pr_info!("Serial: 8250/16550 driver, {} ports, IRQ sharing enabled", port::PORTS.len());
+    tty::register_driver(&DRIVER)?;
+    bind::init()
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A port as the terminal layer's device. Called by it, see `tty::TtyOps` for what is held.
 
+use crate::owner::{OWNERS, name};
 use crate::port::{PORTS, Port, Rings};
-use crate::uart::{BASE_BAUD, Uart, divisor};
+use crate::uart::{self, BASE_BAUD, Uart, divisor};
 use errno::{
     Result,
-    code::{EINVAL, ENODEV, EPERM},
+    code::{EBUSY, EINVAL, ENODEV, EPERM},
 };
 use irq::{IrqFlags, Trigger};
 use kalloc::flags::GFP_KERNEL;
@@ -13,6 +14,10 @@ use kalloc::{Arc, KBox};
 use tty::{DriverOps, Tty, TtyOps};
 use uapi::*;
 use vfs::{File, user};
+use x86_cpu::io::PortRange;
+
+/// How a port was set up, as `TIOCGSERIAL` shows it (`UPF_BOOT_AUTOCONF`, `ASYNC_SKIP_TEST`): a chip is looked for, its loop is not tested.
+const FLAGS: i32 = 0x1000_0040;
 
 /// One port.
 struct Line {
@@ -52,9 +57,9 @@ impl DriverOps for Lines {
         termios
     }
 
-    fn is_present(&self, index: u32) -> bool {
-        // As Linux has it: four nodes, also for ports without a chip.
-        (index as usize) < PORTS.len()
+    fn is_present(&self, _index: u32) -> bool {
+        // `owner` makes the nodes.
+        false
     }
 }
 
@@ -79,6 +84,22 @@ fn line_control(c_cflag: u32) -> u8 {
         }
     }
     lcr as u8
+}
+
+/// What `TIOCGSERIAL` says.
+pub(crate) fn settings(port: &Port) -> serial_struct {
+    serial_struct {
+        type_: port.uart().map_or(0, |u| u.kind().number()).cast_signed(),
+        line: port.index.cast_signed(),
+        port: port.base().into(),
+        irq: port.irq().into(),
+        flags: FLAGS,
+        xmit_fifo_size: port.uart().map_or(1, |u| u.kind().fifo()) as i32,
+        baud_base: BASE_BAUD.cast_signed(),
+        close_delay: 50,
+        closing_wait: 3000,
+        ..Default::default()
+    }
 }
 
 impl Line {
@@ -110,18 +131,7 @@ impl Line {
     }
 
     fn get_serial(&self) -> serial_struct {
-        let port = self.port;
-        serial_struct {
-            type_: port.uart().map_or(0, |u| u.kind.number()).cast_signed(),
-            line: port.index.cast_signed(),
-            port: port.base.into(),
-            irq: port.irq.into(),
-            xmit_fifo_size: port.uart().map_or(1, |u| u.kind.fifo()) as i32,
-            baud_base: BASE_BAUD.cast_signed(),
-            close_delay: 50,
-            closing_wait: 3000,
-            ..Default::default()
-        }
+        settings(self.port)
     }
 
     /// `TIOCSSERIAL`: nothing of a standard port can be changed.
@@ -137,6 +147,20 @@ impl Line {
             (s.type_, s.port, s.irq, s.flags, s.custom_divisor, s.baud_base, s.close_delay, s.closing_wait)
         };
         if fixed(&wanted) == fixed(&now) { Ok(0) } else { Err(EINVAL) }
+    }
+
+    /// `TIOCSERCONFIG`: who alone has the port open lets the kernel look for its chip again.
+    fn configure(&self, tty: &Arc<Tty>) -> Result {
+        if !cred::capable(cred::CAP_SYS_ADMIN) {
+            return Err(EPERM);
+        }
+        let _owners = OWNERS.try_lock().ok_or(EBUSY)?;
+        tty.reconfigure(&|| {
+            // One that is there is not disturbed: it may be the log's.
+            if let Some(io) = PortRange::claim(self.port.base(), uart::PORTS) {
+                self.port.probe(io);
+            }
+        })
     }
 
     /// `TIOCMIWAIT`: waits until one of the modem lines in `lines` changes.
@@ -159,6 +183,10 @@ impl Line {
 }
 
 impl TtyOps for Line {
+    fn has_device(&self) -> bool {
+        self.port.is_usable()
+    }
+
     fn open(&self, tty: &Arc<Tty>) -> Result {
         let port = self.port;
         let uart = port.uart().ok_or(errno::code::EIO)?;
@@ -175,11 +203,11 @@ impl TtyOps for Line {
             state.change_mcr(uart, UART_MCR_DTR | UART_MCR_RTS | UART_MCR_OUT2, 0);
         }
         let (hard, thread) = (tty.clone(), tty.clone());
-        let isa = x86_line(port.irq);
+        let isa = x86_line(port.irq());
         let flags = IrqFlags { shared: true, oneshot: false, trigger: Some((isa.1, isa.2)) };
         let handler = KBox::new(move |_: u32| port.interrupt(&hard), GFP_KERNEL)?;
         let thread = KBox::new(move |_: u32| port.interrupt_thread(&thread), GFP_KERNEL)?;
-        let request = irq::request_threaded_irq(isa.0, b"ttyS", flags, Some(handler), thread)?;
+        let request = irq::request_threaded_irq(isa.0, name(port.index).as_bytes(), flags, Some(handler), thread)?;
         *port.request.lock() = Some(request);
         let termios = tty.termios();
         self.apply(&termios, tty::baud_rate(&termios));
@@ -340,10 +368,11 @@ impl TtyOps for Line {
         Ok(())
     }
 
-    fn ioctl(&self, _tty: &Arc<Tty>, _file: &File, cmd: u32, arg: usize) -> Option<Result<usize>> {
+    fn ioctl(&self, tty: &Arc<Tty>, _file: &File, cmd: u32, arg: usize) -> Option<Result<usize>> {
         Some(match cmd {
             TIOCGSERIAL => put_bytes(arg, &self.get_serial()),
             TIOCSSERIAL => self.set_serial(arg),
+            TIOCSERCONFIG => self.configure(tty).map(|()| 0),
             TIOCSERGETLSR => {
                 let lsr = self.with(|uart, _| uart.read(UART_LSR));
                 let empty = lsr & UART_LSR_TEMT as u8 != 0 && self.chars_in_buffer() == 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The four standard ports of a PC and what the driver knows of each: the chip, copies of its registers, bytes on their way in
+//! The lines, which begin as the four standard ports of a PC, and what the driver knows of each: the chip, copies of its registers, bytes on their way in
 //! and out. Called by everything in this crate.
 //!
 //! Locks: `Port::delivery` (sleeping) around moving input to the terminal; `Port::state`, interrupts off, innermost.
@@ -7,13 +7,15 @@
 use crate::uart::{LSR_ERRORS, Uart};
 use cmdline::SerialOptions;
 use containers::ByteRing;
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering::Relaxed, Ordering::SeqCst};
 use errno::Result;
 use irq::IrqRequest;
 use kalloc::flags::GFP_KERNEL;
-use locking::{SetOnce, SpinLock};
+use locking::SpinLock;
 use sync::{Mutex, WaitQueue};
 use tty::Flag;
 use uapi::*;
+use x86_cpu::io::PortRange;
 
 /// Bytes that wait to be sent, and bytes that wait for the line discipline.
 const RING_SIZE: usize = 4096;
@@ -165,7 +167,7 @@ impl State {
         }
         let Some(rings) = self.rings.as_mut() else { return };
         let mut sent = 0usize;
-        while sent < uart.kind.fifo()
+        while sent < uart.kind().fifo()
             && let Some(byte) = rings.tx.pop()
         {
             uart.write(UART_TX, byte);
@@ -238,9 +240,12 @@ impl State {
 /// One port.
 pub(crate) struct Port {
     pub(crate) index: u32,
-    pub(crate) base: u16,
-    pub(crate) irq: u8,
-    uart: SetOnce<Uart>,
+    /// First of its ports, and its ISA interrupt: those of the table, or of the device that has it, or had it last.
+    base: AtomicU16,
+    irq: AtomicU8,
+    uart: Uart,
+    /// The chip is being taken away: nobody opens the terminal.
+    pub(crate) closing: AtomicBool,
     pub(crate) state: SpinLock<State>,
     /// See the module's text.
     pub(crate) delivery: Mutex<()>,
@@ -291,9 +296,10 @@ impl Port {
         };
         Self {
             index,
-            base,
-            irq,
-            uart: SetOnce::new(),
+            base: AtomicU16::new(base),
+            irq: AtomicU8::new(irq),
+            uart: Uart::new(),
+            closing: AtomicBool::new(false),
             state: SpinLock::new(state),
             delivery: Mutex::new(()),
             request: Mutex::new(None),
@@ -301,21 +307,48 @@ impl Port {
         }
     }
 
-    /// Looks for the chip, once.
-    pub(crate) fn probe(&self) -> Option<&Uart> {
-        if self.uart.get().is_none()
-            && let Some(uart) = Uart::probe(self.base)
-        {
-            // Probing is done once, at boot.
-            drop(self.uart.set(uart));
+    /// First of its ports.
+    pub(crate) fn base(&self) -> u16 {
+        self.base.load(Relaxed)
+    }
+
+    /// Its ISA interrupt.
+    pub(crate) fn irq(&self) -> u8 {
+        self.irq.load(Relaxed)
+    }
+
+    /// Its interrupt is another one, and so are its ports, if it has no chip.
+    pub(crate) fn move_to(&self, base: u16, irq: u8) {
+        self.base.store(base, Relaxed);
+        self.irq.store(irq, Relaxed);
+    }
+
+    /// Looks for a chip behind `io`, if none is known. Only while nobody else does.
+    pub(crate) fn probe(&self, io: PortRange) -> Option<&Uart> {
+        if !self.uart.is_there() && self.uart.find(io) {
+            let mut state = self.state.lock_irqsave();
+            // What probing leaves.
+            (state.lcr, state.mcr, state.ier) = (UART_LCR_WLEN8 as u8, 0, 0);
+            (state.request_until, state.request, state.carrier_changed) = (0, None, false);
         }
         self.uart()
+    }
+
+    /// The chip is gone.
+    pub(crate) fn forget(&self) {
+        let _state = self.state.lock_irqsave();
+        self.uart.forget();
     }
 
     /// The chip, if there is one.
     #[inline(always)]
     pub(crate) fn uart(&self) -> Option<&Uart> {
-        self.uart.get()
+        self.uart.is_there().then_some(&self.uart)
+    }
+
+    /// Whether it may be opened.
+    pub(crate) fn is_usable(&self) -> bool {
+        !self.closing.load(SeqCst) && self.uart.is_there()
     }
 
     /// Whether the kernel log uses it: it is never switched off then.

@@ -2,13 +2,16 @@
 //! The registers of one UART: detection, line settings, polled output. Called by `port` and `console`, which hold the port's
 //! lock; none here. Source: National Semiconductor's PC16550D data sheet.
 
+use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use uapi::*;
-use x86_cpu::io::PortRange;
+use x86_cpu::io::{PortRange, PortWindow};
 
 /// Bits per second at divisor 1.
 pub(crate) const BASE_BAUD: u32 = 115_200;
 /// Bytes that a 16550A's transmitter takes at once.
 pub(crate) const FIFO_SIZE: usize = 16;
+/// Ports of a chip.
+pub(crate) const PORTS: u16 = 8;
 /// Bits of the line status that tell of a byte received badly.
 pub(crate) const LSR_ERRORS: u8 = (UART_LSR_BI | UART_LSR_PE | UART_LSR_FE | UART_LSR_OE) as u8;
 const BOTH_EMPTY: u8 = (UART_LSR_TEMT | UART_LSR_THRE) as u8;
@@ -47,45 +50,93 @@ impl Kind {
         }
     }
 
+    fn from_number(number: u8) -> Self {
+        match number {
+            1 => Self::I8250,
+            2 => Self::I16450,
+            3 => Self::I16550,
+            _ => Self::I16550A,
+        }
+    }
+
     /// How many bytes the transmitter takes when it is empty.
     pub(crate) fn fifo(self) -> usize {
         if self == Self::I16550A { FIFO_SIZE } else { 1 }
     }
 }
 
-/// One chip.
+/// The bytes in the receiver's FIFO of a 16550A at which it interrupts, by the upper bits of the FIFO's control register.
+pub(crate) const TRIGGERS: [u8; 4] = [1, 4, 8, 14];
+
+/// One chip, or the place of one that is missing: then reads give ones, and writes do nothing. Without a lock of its own, so that a
+/// panic can use it whoever holds the port's.
 pub(crate) struct Uart {
-    io: PortRange,
-    pub(crate) kind: Kind,
+    io: PortWindow,
+    kind: AtomicU8,
+    /// Which of `TRIGGERS`.
+    trigger: AtomicU8,
 }
 
 impl Uart {
-    /// Looks for a chip at I/O port `base`; leaves it with interrupts off and FIFOs empty.
-    pub(crate) fn probe(base: u16) -> Option<Self> {
-        let mut uart = Self { io: PortRange::claim(base, 8)?, kind: Kind::I8250 };
+    /// No chip.
+    pub(crate) const fn new() -> Self {
+        Self { io: PortWindow::new(), kind: AtomicU8::new(0), trigger: AtomicU8::new(2) }
+    }
+
+    /// Whether there is a chip.
+    #[inline(always)]
+    pub(crate) fn is_there(&self) -> bool {
+        self.io.is_open()
+    }
+
+    /// What it is.
+    pub(crate) fn kind(&self) -> Kind {
+        Kind::from_number(self.kind.load(Relaxed))
+    }
+
+    /// Looks for a chip at these ports; leaves it with interrupts off and FIFOs empty.
+    pub(crate) fn find(&self, io: PortRange) -> bool {
+        // Nobody else sees it before it is known what it is.
+        let trial = Self::new();
+        trial.io.set(io.part(0, PORTS));
+        if !trial.detect() {
+            return false;
+        }
+        self.kind.store(trial.kind.load(Relaxed), Relaxed);
+        self.trigger.store(trial.trigger.load(Relaxed), Relaxed);
+        self.io.set(io.part(0, PORTS));
+        true
+    }
+
+    /// There is no chip any more.
+    pub(crate) fn forget(&self) {
+        self.io.set(None);
+    }
+
+    fn detect(&self) -> bool {
         // The low bits of IER hold what is written to them; an absent chip reads as ones, or as what the bus last carried.
-        let saved = uart.read(UART_IER);
-        uart.write(UART_IER, 0);
-        let low = uart.read(UART_IER) & 0x0f;
-        uart.write(UART_IER, 0x0f);
-        let high = uart.read(UART_IER) & 0x0f;
-        uart.write(UART_IER, saved & 0x0f);
+        let saved = self.read(UART_IER);
+        self.write(UART_IER, 0);
+        let low = self.read(UART_IER) & 0x0f;
+        self.write(UART_IER, 0x0f);
+        let high = self.read(UART_IER) & 0x0f;
+        self.write(UART_IER, saved & 0x0f);
         if (low, high) != (0, 0x0f) {
-            return None;
+            return false;
         }
         // In loopback the modem lines show what was written to the modem control register.
-        let mcr = uart.read(UART_MCR);
-        uart.write(UART_MCR, (UART_MCR_LOOP | UART_MCR_OUT2 | UART_MCR_RTS) as u8);
-        let looped = uart.read(UART_MSR) & 0xf0;
-        uart.write(UART_MCR, mcr);
+        let mcr = self.read(UART_MCR);
+        self.write(UART_MCR, (UART_MCR_LOOP | UART_MCR_OUT2 | UART_MCR_RTS) as u8);
+        let looped = self.read(UART_MSR) & 0xf0;
+        self.write(UART_MCR, mcr);
         if looped != (UART_MSR_DCD | UART_MSR_CTS) as u8 {
-            return None;
+            return false;
         }
-        uart.kind = uart.find_kind();
-        uart.write(UART_IER, 0);
-        uart.write(UART_LCR, UART_LCR_WLEN8 as u8);
-        uart.reset_fifos();
-        Some(uart)
+        self.kind.store(self.find_kind().number() as u8, Relaxed);
+        self.write(UART_IER, 0);
+        self.write(UART_LCR, UART_LCR_WLEN8 as u8);
+        self.reset_fifos();
+        true
     }
 
     fn find_kind(&self) -> Kind {
@@ -120,14 +171,31 @@ impl Uart {
         self.io.write8(register as u16, value);
     }
 
-    /// Empties the FIFOs and switches them on, with an interrupt at half full.
+    /// Bytes that wait in the receiver when it interrupts; `None`: there is no such choice.
+    pub(crate) fn trigger(&self) -> Option<u8> {
+        let is_known = self.is_there() && self.kind() == Kind::I16550A;
+        TRIGGERS.get(usize::from(self.trigger.load(Relaxed))).copied().filter(|_| is_known)
+    }
+
+    /// Chooses the most that is not above `bytes`, now and for every open.
+    pub(crate) fn set_trigger(&self, bytes: u8) {
+        let choice = TRIGGERS.iter().rposition(|&trigger| trigger <= bytes).unwrap_or(0);
+        self.trigger.store(choice as u8, Relaxed);
+        self.write(UART_FCR, self.fifo_control());
+    }
+
+    fn fifo_control(&self) -> u8 {
+        UART_FCR_ENABLE_FIFO as u8 | self.trigger.load(Relaxed) << 6
+    }
+
+    /// Empties the FIFOs and switches them on.
     pub(crate) fn reset_fifos(&self) {
-        if self.kind != Kind::I16550A {
+        if self.kind() != Kind::I16550A {
             return;
         }
         self.write(UART_FCR, UART_FCR_ENABLE_FIFO as u8);
         self.write(UART_FCR, (UART_FCR_ENABLE_FIFO | UART_FCR_CLEAR_RCVR | UART_FCR_CLEAR_XMIT) as u8);
-        self.write(UART_FCR, (UART_FCR_ENABLE_FIFO | UART_FCR_TRIGGER_8) as u8);
+        self.write(UART_FCR, self.fifo_control());
     }
 
     /// Sets speed and format. `lcr` without the divisor latch bit.
@@ -157,7 +225,7 @@ impl Uart {
         let mut put = |byte| {
             if room == 0 {
                 self.wait_for_room(UART_LSR_THRE as u8);
-                room = self.kind.fifo();
+                room = self.kind().fifo();
             }
             self.write(UART_TX, byte);
             room = room.saturating_sub(1);

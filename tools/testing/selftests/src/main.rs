@@ -17,6 +17,7 @@ mod files;
 mod flight;
 mod futex;
 mod handles;
+mod hpet;
 mod huge;
 mod inotify;
 mod ipc;
@@ -108,6 +109,7 @@ fn all() -> Vec<Test> {
         aio::TESTS,
         uring::TESTS,
         timers::TESTS,
+        hpet::TESTS,
         sockets::TESTS,
         words::TESTS,
         entropy::TESTS,

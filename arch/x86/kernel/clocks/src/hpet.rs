@@ -51,6 +51,24 @@ pub(crate) fn init() -> Option<&'static Hpet> {
     HPET.get()
 }
 
+/// What a driver of its other comparators must know.
+#[derive(Clone, Copy, Debug)]
+pub struct HpetFound {
+    /// Physical address of the registers.
+    pub address: u64,
+    /// Ticks of the counter a second.
+    pub frequency: u64,
+}
+
+/// The kernel has these comparators for itself: the first, which can be its timer, and the second, whose interrupt by the legacy route is that
+/// of the CMOS clock.
+pub const HPET_OWN_COMPARATORS: usize = 2;
+
+/// The HPET, if there is one and its counter runs.
+pub fn hpet_found() -> Option<HpetFound> {
+    HPET.get().map(|hpet| HpetFound { address: hpet.registers.phys(), frequency: hpet.frequency })
+}
+
 /// The HPET as an event device, if it can raise the timer interrupt by the legacy route.
 pub(crate) fn event() -> Option<&'static dyn ClockEvent> {
     let hpet = HPET.get()?;

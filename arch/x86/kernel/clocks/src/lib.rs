@@ -23,6 +23,7 @@ use boot_info::BootInfo;
 use clock_hw::{ClockSource, TIMEKEEPING};
 use x86_acpi::fadt::Fadt;
 
+pub use hpet::{HPET_OWN_COMPARATORS, HpetFound, hpet_found};
 pub use x86_delay::delay;
 
 /// Calibrates the TSC against whatever needs no mapping: CPUID, KVM, the PIT. Boot CPU, interrupts off.

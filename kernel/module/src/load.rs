@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! From a file's bytes to a running module.
 
-use crate::registry::{self, Body, Module, OwnSymbol, State};
-use crate::symbols::{self, Finder};
+use crate::registry::{self, Body, Functions, Module, OwnSymbol, State};
+use crate::symbols::{self, Finder, Passing};
 use crate::taint::{self, Taint};
 use crate::{Shown, args, show, signing};
 use core::sync::atomic::Ordering;
@@ -151,7 +151,7 @@ fn place(elf: &Elf<'_>, layout: &Layout, module: &Module, gpl: bool, checked: bo
     };
     let starts = (core.start(), init.as_ref().map_or(0, Area::start));
     let mut linked = resolve(elf, layout, module, starts, gpl, checked)?;
-    elf.patch_smap(layout, &mut linked).map_err(|bad| refuse(name, bad))?;
+    elf.patch_smap(layout, starts, &mut linked).map_err(|bad| refuse(name, bad))?;
     let part = |region, segment| layout.segment(region, segment);
     core.map(&linked.core, part(Region::Core, Segment::Text), part(Region::Core, Segment::Data))?;
     if let Some(area) = &mut init {
@@ -209,6 +209,17 @@ fn resolve(
 /// Why a module with a symbol that nobody has is refused.
 const UNKNOWN: &str = "Unknown symbol";
 
+/// The functions of a region, for traces.
+fn functions(elf: &Elf<'_>, layout: &Layout, region: Region) -> Result<Functions> {
+    let mut functions = Functions::new();
+    for (offset, symbol) in elf.symbols_in(layout, region).filter(|(_, symbol)| symbol.function) {
+        let name = KString::from_bytes(symbol.name, GFP_KERNEL)?;
+        functions.push((offset as u32, symbol.size as u32, name), GFP_KERNEL)?;
+    }
+    functions.sort_unstable_by_key(|function| function.0);
+    Ok(functions)
+}
+
 /// Everything the kernel remembers of the file, which goes.
 fn body(elf: &Elf<'_>, layout: &Layout, core: Area) -> Result<Body> {
     let base = core.start();
@@ -219,18 +230,12 @@ fn body(elf: &Elf<'_>, layout: &Layout, core: Area) -> Result<Body> {
     };
     let (header, _) = find(b".gnu.linkonce.this_module").ok_or(ENOEXEC)?;
     let mut symbols: KVec<OwnSymbol> = KVec::new();
-    let mut functions: KVec<(u32, u32, KString)> = KVec::new();
-    for (offset, symbol) in elf.core_symbols(layout) {
+    for (offset, symbol) in elf.symbols_in(layout, Region::Core) {
         if symbol.exported && symbol.name.starts_with(b"_R") {
             symbols.push(OwnSymbol { hash: fnv1a(symbol.name), address: base.wrapping_add(offset) }, GFP_KERNEL)?;
         }
-        if symbol.function {
-            let name = KString::from_bytes(symbol.name, GFP_KERNEL)?;
-            functions.push((offset as u32, symbol.size as u32, name), GFP_KERNEL)?;
-        }
     }
     symbols.sort_unstable_by_key(|own| own.hash);
-    functions.sort_unstable_by_key(|function| function.0);
     let (mut sections, mut notes) = (KVec::new(), KVec::new());
     for (name, index) in elf.loaded_sections(layout) {
         if let Some((Region::Core, offset)) = layout.place_of(index) {
@@ -251,7 +256,7 @@ fn body(elf: &Elf<'_>, layout: &Layout, core: Area) -> Result<Body> {
         version: version.and_then(|text| u32::from_str_radix(text, 16).ok()).unwrap_or(0),
         sections,
         notes,
-        functions,
+        functions: functions(elf, layout, Region::Core)?,
         extable: find(b"__ex_table").unwrap_or((base, 0)),
         core,
     })
@@ -296,7 +301,13 @@ fn start(elf: &Elf<'_>, layout: &Layout, module: &Arc<Module>, text: &[u8], trus
     let (at, len) = body.params;
     let params = body.core.params(at, len).inspect_err(|_| pr_err!("{}: bad __param", module.name()))?;
     let beside = args::parse(name, text, params)?;
-    symbols::add_text(module)?;
+    let passing = match &init {
+        Some(area) => {
+            Some(Passing { code: area.code(), start: area.start(), functions: functions(elf, layout, Region::Init)? })
+        }
+        None => None,
+    };
+    symbols::add_text(module, passing)?;
     let result = show::add(module).and_then(|()| {
         let call = || body.core.call_init(begin, init.as_ref());
         let value = if beside { device::loading(call)?? } else { call()? };
@@ -319,6 +330,7 @@ fn start(elf: &Elf<'_>, layout: &Layout, module: &Arc<Module>, text: &[u8], trus
         device::wait_for_probe();
     }
     module.init_size.store(0, Ordering::Relaxed);
+    symbols::remove_passing(module);
     drop(init);
     #[cfg(CONFIG_KUNIT = "y")]
     crate::suites::run(module);

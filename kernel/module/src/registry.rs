@@ -44,6 +44,9 @@ pub(crate) struct OwnSymbol {
     pub(crate) address: usize,
 }
 
+/// Functions for traces: offset in their region, size, name; sorted.
+pub(crate) type Functions = KVec<(u32, u32, KString)>;
+
 /// What is known of a module once it is linked.
 #[derive(Debug)]
 pub(crate) struct Body {
@@ -64,8 +67,8 @@ pub(crate) struct Body {
     pub(crate) sections: KVec<(KString, usize)>,
     /// Loaded sections of notes: name, address, size.
     pub(crate) notes: KVec<(KString, usize, usize)>,
-    /// Functions for traces: offset in the core region, size, name; sorted.
-    pub(crate) functions: KVec<(u32, u32, KString)>,
+    /// Functions of the core region.
+    pub(crate) functions: Functions,
     /// Address and bytes of the table of faulting instructions.
     pub(crate) extable: (usize, usize),
 }

@@ -7,7 +7,8 @@
 //!
 //! Lock: `TEXTS` (interrupts off), the modules that code runs of; in a trace it is only tried.
 
-use crate::registry::{Body, Module, State};
+use crate::registry::{Body, Functions, Module, State};
+use core::ops::Range;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_ATOMIC;
 use kalloc::{Arc, KVec};
@@ -15,18 +16,56 @@ use locking::SpinLock;
 use module_core::Area;
 use module_image::{Elf, fnv1a};
 
+/// The code of a module that goes when its `init` is over.
+#[derive(Debug)]
+pub(crate) struct Passing {
+    /// Its addresses.
+    pub(crate) code: Range<usize>,
+    /// Where its region begins.
+    pub(crate) start: usize,
+    /// Its functions.
+    pub(crate) functions: Functions,
+}
+
+/// A module whose code may run.
+struct Text {
+    module: Arc<Module>,
+    /// While its `init` runs, if that is in a region of its own.
+    passing: Option<Passing>,
+}
+
+impl Text {
+    /// The region whose code `address` is in: where it begins, its functions.
+    fn region_of(&self, address: usize) -> Option<(usize, &Functions)> {
+        if let Some(body) = self.module.body().filter(|body| body.core.is_code(address)) {
+            return Some((body.core.start(), &body.functions));
+        }
+        let passing = self.passing.as_ref().filter(|passing| passing.code.contains(&address))?;
+        Some((passing.start, &passing.functions))
+    }
+}
+
 /// Modules whose code may run.
-static TEXTS: SpinLock<KVec<Arc<Module>>> = SpinLock::new(KVec::new());
+static TEXTS: SpinLock<KVec<Text>> = SpinLock::new(KVec::new());
 
 /// Code of the module may run from now on.
-pub(crate) fn add_text(module: &Arc<Module>) -> Result {
-    Ok(TEXTS.lock_irqsave().push(module.clone(), GFP_ATOMIC)?)
+pub(crate) fn add_text(module: &Arc<Module>, passing: Option<Passing>) -> Result {
+    Ok(TEXTS.lock_irqsave().push(Text { module: module.clone(), passing }, GFP_ATOMIC)?)
+}
+
+/// The module's `init` is over.
+pub(crate) fn remove_passing(module: &Arc<Module>) {
+    let mut texts = TEXTS.lock_irqsave();
+    let text = texts.iter_mut().find(|text| Arc::ptr_eq(&text.module, module));
+    let taken = text.and_then(|text| text.passing.take());
+    drop(texts);
+    drop(taken);
 }
 
 /// No code of the module runs any more.
 pub(crate) fn remove_text(module: &Arc<Module>) {
     let mut texts = TEXTS.lock_irqsave();
-    let taken = texts.iter().position(|other| Arc::ptr_eq(other, module)).and_then(|at| texts.remove(at).ok());
+    let taken = texts.iter().position(|text| Arc::ptr_eq(&text.module, module)).and_then(|at| texts.remove(at).ok());
     drop(texts);
     // Not the last reference: the caller has one.
     drop(taken);
@@ -158,21 +197,19 @@ struct Texts;
 
 impl kallsyms::Modules for Texts {
     fn contains(&self, address: usize) -> bool {
-        TEXTS
-            .try_lock_irqsave()
-            .is_some_and(|texts| texts.iter().filter_map(|module| module.body()).any(|body| body.core.is_code(address)))
+        TEXTS.try_lock_irqsave().is_some_and(|texts| texts.iter().any(|text| text.region_of(address).is_some()))
     }
 
     fn find(&self, address: usize, f: &mut dyn FnMut(&kallsyms::Place<'_>)) -> bool {
         let Some(texts) = TEXTS.try_lock_irqsave() else { return false };
-        let Some(module) = texts.iter().find(|module| module.body().is_some_and(|body| body.core.is_code(address)))
+        let Some((module, (start, functions))) =
+            texts.iter().find_map(|text| Some((&text.module, text.region_of(address)?)))
         else {
             return false;
         };
-        let Some(body) = module.body() else { return false };
-        let offset = address.wrapping_sub(body.core.start());
-        let at = body.functions.partition_point(|(start, _, _)| *start as usize <= offset);
-        let found = at.checked_sub(1).and_then(|at| body.functions.get(at));
+        let offset = address.wrapping_sub(start);
+        let at = functions.partition_point(|(start, _, _)| *start as usize <= offset);
+        let found = at.checked_sub(1).and_then(|at| functions.get(at));
         let function = found.and_then(|(start, size, name)| {
             let into = offset.wrapping_sub(*start as usize);
             (into < *size as usize).then_some((kallsyms::Name(name), into, *size as usize))
@@ -197,8 +234,8 @@ impl x86_mm::extable::ModuleTables for Texts {
     fn search(&self, ip: usize) -> Option<usize> {
         // A fault on user memory never happens under this lock: whoever holds it is another CPU, and soon done.
         let texts = TEXTS.lock_irqsave();
-        let module = texts.iter().find(|module| module.body().is_some_and(|body| body.core.is_code(ip)))?;
-        faulting(module.body()?)?.find_map(|(insn, fixup)| (insn == ip).then_some(fixup))
+        let text = texts.iter().find(|text| text.region_of(ip).is_some())?;
+        faulting(text.module.body()?)?.find_map(|(insn, fixup)| (insn == ip).then_some(fixup))
     }
 }
 

@@ -69,6 +69,8 @@ macro_rules! __module {
 
         static __INSTANCE: $crate::__private::Instance<$type> = $crate::__private::Instance::new();
 
+        // Of a module it goes when it is over.
+        #[cfg_attr(MODULE, unsafe(link_section = ".init.text"))]
         extern "C" fn __module_init() -> i32 {
             __INSTANCE.start(&THIS_MODULE)
         }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 """What finit_module(2) can be told, and modules that do not start: compressed files, MODULE_INIT_IGNORE_*, an `init` that ends with an
-error (100 times: nothing is lost), and one that panics.
+error (100 times: nothing is lost), one with much that only `init` needs, and one that panics.
 
 The modules are samples/rust/rust_minimal (samples.config) and those of `init/` beside this, built with `make M=`.
 """
@@ -100,6 +100,25 @@ def fails(guest):
     no_complaint(guest)
 
 
+def free_pages(guest):
+    """KB that nobody has, or that are only kept for their files."""
+    text = guest.check("echo 3 >/proc/sys/vm/drop_caches; sleep 1; cat /proc/meminfo")
+    return int(re.search(r"^MemFree:\s+(\d+)", text, re.M).group(1))
+
+
+def starts(guest):
+    """What only `init` needs is gone when it is over: 4 MB of the module."""
+    before = free_pages(guest)
+    guest.check("dmesg -c >/dev/null; insmod /starts.ko")
+    need(guest.check("dmesg"), r"starts: the sum is 29360128$")
+    size = int(re.search(r"^starts (\d+) ", guest.check("cat /proc/modules"), re.M).group(1))
+    after = free_pages(guest)
+    if size > 65536 or before - after > 2048:
+        raise GuestError(f"the module has {size} bytes, free before {before} KB, after {after} KB")
+    guest.check("[ ! -e /sys/module/starts/sections/.init.text ] && rmmod starts")
+    no_complaint(guest)
+
+
 def panics(guest):
     """`init` panics: the log names the place and the module, who loads it is killed, the kernel lives. The module stays as it is: what
     it had locked or given away nobody knows."""
@@ -143,7 +162,7 @@ def main():
         cpio.file("plain.ko", src=plain, mode=0o644)
         cpio.dir("signed")
         cpio.file("signed/rust_minimal.ko", src=signed, mode=0o644)
-        for name in ("fails", "panics"):
+        for name in ("fails", "starts", "panics"):
             cpio.file(f"{name}.ko", src=os.path.join(built, f"{name}.ko"), mode=0o644)
         for name, data in files.items():
             path = os.path.join(work, name)
@@ -154,7 +173,7 @@ def main():
         cpio.write(initrd)
         with Guest(args.vmlinux, initrd, APPEND, cpus=args.cpus, limit=600, log=args.log) as guest:
             guest.expect("@READY@", 60)
-            for test in (compressed, forced, sections_shown, fails, panics):
+            for test in (compressed, forced, sections_shown, fails, starts, panics):
                 with report.attempt(test.__name__):
                     test(guest)
     report.finish()

@@ -75,6 +75,11 @@ impl Area {
         self.len == 0
     }
 
+    /// The addresses of its code.
+    pub fn code(&self) -> Range<usize> {
+        self.start.wrapping_add(self.code.start)..self.start.wrapping_add(self.code.end)
+    }
+
     /// Whether `address` is in its code.
     pub fn is_code(&self, address: usize) -> bool {
         address.checked_sub(self.start).is_some_and(|offset| self.code.contains(&offset))

@@ -185,13 +185,13 @@ impl Elf<'_> {
         Ok(())
     }
 
-    /// The symbols of the core region: (offset there, symbol).
-    pub fn core_symbols<'s>(&'s self, layout: &'s Layout) -> impl Iterator<Item = (usize, Symbol<'s>)> {
-        (0..self.symbol_count()).filter_map(|index| {
+    /// The symbols of a region: (offset there, symbol).
+    pub fn symbols_in<'s>(&'s self, layout: &'s Layout, region: Region) -> impl Iterator<Item = (usize, Symbol<'s>)> {
+        (0..self.symbol_count()).filter_map(move |index| {
             let symbol = self.symbol(index).filter(|s| Self::is_ordinary(s.section))?;
-            let (region, offset) = layout.place_of(symbol.section.into())?;
+            let (its, offset) = layout.place_of(symbol.section.into())?;
             let at = offset.checked_add(usize::try_from(symbol.value).ok()?)?;
-            (region == Region::Core).then_some((at, symbol))
+            (its == region).then_some((at, symbol))
         })
     }
 
@@ -206,20 +206,24 @@ impl Elf<'_> {
 
     /// Puts `stac` and `clac` at the places that section `__smap_sites` lists: pairs of the distance of three bytes of code,
     /// and 1 where access opens (see `x86_mm::extable`).
-    pub fn patch_smap(&self, layout: &Layout, linked: &mut Linked) -> Result {
+    pub fn patch_smap(&self, layout: &Layout, (core, init): (usize, usize), linked: &mut Linked) -> Result {
         let Some((index, section)) = self.section_named(b"__smap_sites") else { return Ok(()) };
         let Some((region, start)) = layout.place_of(index) else { return Ok(()) };
         let bad = Bad::new("Invalid __smap_sites", index as u64);
         if !section.size.is_multiple_of(8) {
             return Err(bad);
         }
-        let bytes = linked.region(region);
+        let base = if region == Region::Core { core } else { init };
         for at in (0..section.size).step_by(8).filter_map(|at| start.checked_add(at)) {
-            let entry = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()).copied().ok_or(bad)?;
+            let entry = linked.region(region).get(at..).and_then(|rest| rest.first_chunk::<8>()).copied().ok_or(bad)?;
             let [a, b, c, d, open @ ..] = entry;
-            let site = at.checked_add_signed(i32::from_le_bytes([a, b, c, d]) as isize).ok_or(bad)?;
+            let site = base.wrapping_add(at).wrapping_add_signed(i32::from_le_bytes([a, b, c, d]) as isize);
             let code = if open == [0; 4] { [0x0f, 0x01, 0xca] } else { [0x0f, 0x01, 0xcb] };
-            let place = bytes.get_mut(site..).and_then(|rest| rest.first_chunk_mut::<3>()).ok_or(bad)?;
+            let places =
+                [(Region::Core, core), (Region::Init, init)].map(|(its, start)| (its, site.wrapping_sub(start)));
+            let (its, offset) =
+                places.into_iter().find(|&(its, offset)| offset < linked.region(its).len()).ok_or(bad)?;
+            let place = linked.region(its).get_mut(offset..).and_then(|rest| rest.first_chunk_mut::<3>()).ok_or(bad)?;
             if *place != [0x0f, 0x1f, 0x00] {
                 return Err(bad);
             }

@@ -146,6 +146,36 @@ fn a_module_is_laid_out_and_read() {
     assert_eq!(linked.init[4], 0x90);
 }
 
+/// Places of access to a program's memory, in code that stays and in code that goes.
+#[test]
+fn sites_are_patched_in_both_regions() {
+    let build = |list: &[u8]| {
+        let mut all = parts(&[]);
+        for index in [1, 4] {
+            all[index].data[..3].copy_from_slice(&[0x0f, 0x1f, 0x00]);
+        }
+        all.push(part("__smap_sites", 1, 2, list));
+        file(all)
+    };
+    let patched = |bytes: &[u8]| {
+        let elf = Elf::parse(bytes)?;
+        let layout = elf.layout()?;
+        let mut linked = elf.link(&layout, CORE, INIT, &mut resolve)?;
+        elf.patch_smap(&layout, (CORE, INIT), &mut linked).map(|()| linked)
+    };
+    let bytes = build(&[0; 16]);
+    let (region, at) = Elf::parse(&bytes).unwrap().layout().unwrap().place_of(11).unwrap();
+    assert_eq!(region, Region::Core);
+    let entry = |from: usize, to: usize, open: u32| {
+        [(to.wrapping_sub(CORE + at + from) as u32).to_le_bytes(), open.to_le_bytes()].concat()
+    };
+    let linked = patched(&build(&[entry(0, CORE, 1), entry(8, INIT, 0)].concat())).unwrap();
+    assert_eq!((&linked.core[..3], &linked.init[..3]), (&[0x0f, 0x01, 0xcb][..], &[0x0f, 0x01, 0xca][..]));
+    for wrong in [INIT + 1, INIT + PAGE_SIZE - 2, INIT + PAGE_SIZE, CORE - 1] {
+        assert!(patched(&build(&[entry(0, CORE, 1), entry(8, wrong, 0)].concat())).is_err());
+    }
+}
+
 #[test]
 fn relocations_store_what_the_abi_says() {
     let linked = link(&[(0, 4, 1, -4), (4, 11, 2, 0), (8, 1, 2, 1), (16, 2, 2, -4), (24, 24, 1, 0)]).unwrap();
@@ -283,8 +313,8 @@ proptest! {
                 && layout.size(Region::Init) < 1 << 24
                 && let Ok(mut linked) = elf.link(&layout, CORE, INIT, &mut resolve)
             {
-                let _ = elf.patch_smap(&layout, &mut linked);
-                let _ = elf.core_symbols(&layout).count();
+                let _ = elf.patch_smap(&layout, (CORE, INIT), &mut linked);
+                let _ = elf.symbols_in(&layout, Region::Core).chain(elf.symbols_in(&layout, Region::Init)).count();
             }
         }
     }

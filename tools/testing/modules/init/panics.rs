@@ -13,7 +13,9 @@ module! {
 
 struct Panics;
 
+/// In what goes when `init` is over: the trace names that, too.
 #[inline(never)]
+#[link_section = ".init.text"]
 fn too_far(numbers: &[u32], at: usize) -> u32 {
     numbers[at]
 }

@@ -47,8 +47,8 @@ pub fn console_init() {
     }
 }
 
-/// Registers `/dev/ttyS0` to `/dev/ttyS3` and the drivers. Called once, after `irq::init`, `tty::init`, the buses and what firmware has on
-/// them. May sleep.
+/// Registers `/dev/ttyS0` to `/dev/ttyS3` and the drivers. Called once, after `irq::init`, `tty::init`, the buses and what
+/// firmware has on them. May sleep.
 pub fn init() -> errno::Result {
     pr_info!("Serial: 8250/16550 driver, {} ports, IRQ sharing enabled", port::PORTS.len());
     tty::register_driver(&DRIVER)?;

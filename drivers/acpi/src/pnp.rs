@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Devices on the mainboard by their EISA id (`PNP0501`): ports and ISA interrupts. Firmware mostly says both as constants, which are
-//! read out of the DSDT's bytes; the interpreter, which takes its time, is loaded only for a device that has code there instead.
-//! Source: ACPI specification 6.1.5, 6.2.2, 6.3.7, 6.4.2, 20.2.
+//! Devices on the mainboard by their EISA id (`PNP0501`): ports and ISA interrupts. Firmware mostly says both as constants,
+//! which are read out of the DSDT's bytes; the interpreter, which takes its time, is loaded only for a device that has code
+//! there instead. Source: ACPI specification 6.1.5, 6.2.2, 6.3.7, 6.4.2, 20.2.
 
 use crate::aml::{Aml, body, resources};
 use acpi::aml::object::Object;

@@ -144,7 +144,8 @@ impl PciDevice {
         MmioRegion::map(bar.start.checked_add(offset).ok_or(EINVAL)?, len)
     }
 
-    /// Where in `/sys` it is: `devices/pci0000:00/0000:00:04.0`, behind a bridge `devices/pci0000:00/0000:00:02.0/0000:01:00.0`. ENOMEM.
+    /// Where in `/sys` it is: `devices/pci0000:00/0000:00:04.0`, behind a bridge
+    /// `devices/pci0000:00/0000:00:02.0/0000:01:00.0`. ENOMEM.
     pub fn sysfs_path(&self) -> Result<KString> {
         let top = self.bridges().last().unwrap_or(self).address;
         let mut path = KString::from_fmt(format_args!("devices/pci{:04x}:{:02x}", top.segment, top.bus), GFP_KERNEL)?;
@@ -194,8 +195,8 @@ impl PciDevice {
         capabilities(self.address).find(|&(found, _)| found == id).map(|(_, offset)| offset)
     }
 
-    /// The line of the old interrupt controller that firmware routed the pin to. A card that came later has that of the bridge's own pin, if
-    /// the bridge brings its pin there. ENODEV without one.
+    /// The line of the old interrupt controller that firmware routed the pin to. A card that came later has that of the
+    /// bridge's own pin, if the bridge brings its pin there. ENODEV without one.
     pub fn isa_irq(&self) -> Result<u8> {
         let line = pci_config::read8(self.address, PCI_INTERRUPT_LINE);
         if self.pin == 0 || self.pin > 4 {

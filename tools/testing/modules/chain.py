@@ -67,12 +67,13 @@ def refused(guest, command, pattern):
 
 # What udev loads: for devices of the machine, and for devices that these make.
 FOUND = ("virtio", "virtio_pci", "virtio_blk", "virtio_rng", "virtio_console", "virtio_scsi", "scsi_mod", "sd_mod", "sr_mod", "ahci",
-         "nvme", "rng_core", "rtc_cmos", "i8042", "9pnet", "9pnet_virtio", "rust_testdev")
-NODES = ("vda", "nvme0n1", "sda", "sdb", "sr0", "hwrng", "rtc0", "hvc0", "vport*p2")
+         "nvme", "rng_core", "rtc_cmos", "hpet", "i8042", "9pnet", "9pnet_virtio", "rust_testdev")
+NODES = ("vda", "nvme0n1", "sda", "sdb", "sr0", "hwrng", "rtc0", "hpet", "hvc0", "vport*p2")
 DRIVERS = ("pci/drivers/virtio-pci/0000*", "pci/drivers/nvme/0000*", "pci/drivers/ahci/0000*", "virtio/drivers/virtio_blk/virtio*",
            "virtio/drivers/virtio_scsi/virtio*", "virtio/drivers/virtio_rng/virtio*", "virtio/drivers/virtio_console/virtio*",
            "virtio/drivers/9pnet_virtio/virtio*",
-           "scsi/drivers/sd/*:*", "scsi/drivers/sr/*:*", "platform/drivers/rtc_cmos/rtc_cmos", "platform/drivers/i8042/i8042",
+           "scsi/drivers/sd/*:*", "scsi/drivers/sr/*:*", "platform/drivers/rtc_cmos/rtc_cmos", "platform/drivers/hpet/PNP0103:00",
+           "platform/drivers/i8042/i8042",
            "pci/drivers/rust_testdev/0000*")
 
 

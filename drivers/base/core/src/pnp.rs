@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The bus of devices on the mainboard that firmware describes with their ports and interrupts (Plug and Play; `/sys/devices/pnp0`).
+//! The bus of devices on the mainboard that firmware describes with their ports and interrupts (Plug and Play;
+//! `/sys/devices/pnp0`).
 
 use crate::bus::{Bus, BusOps};
 use crate::dev::Device;

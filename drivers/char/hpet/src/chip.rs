@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The registers. The counter runs since boot, and is the kernel's: only comparators that the kernel leaves are touched, each with 32
-//! bits and an interrupt of the I/O APIC that no device of the ISA bus has. Called by `dev`, and by interrupts.
+//! The registers. The counter runs since boot, and is the kernel's: only comparators that the kernel leaves are touched, each
+//! with 32 bits and an interrupt of the I/O APIC that no device of the ISA bus has. Called by `dev`, and by interrupts.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use irq::{IrqFlags, IrqRequest, IrqReturn, Trigger};

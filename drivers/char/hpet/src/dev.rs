@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `/dev/hpet`: an open takes a comparator, requests set it up, a read waits for interrupts and says how many came. The registers cannot
-//! be mapped (Linux without `CONFIG_HPET_MMAP`).
+//! `/dev/hpet`: an open takes a comparator, requests set it up, a read waits for interrupts and says how many came. The
+//! registers cannot be mapped (Linux without `CONFIG_HPET_MMAP`).
 
 use crate::chip::{Chip, Open};
 use crate::{THIS_MODULE, allows};

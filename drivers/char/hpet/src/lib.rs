@@ -7,8 +7,8 @@
 //! | `chip` | the registers, comparators and their interrupts |
 //! | `dev` | the file |
 //!
-//! Locks: `BOUND` (sleeping); a comparator's `request` (sleeping), inside it its `state`, which its interrupt takes. Source: IA-PC HPET
-//! specification 1.0a, Linux's `Documentation/timers/hpet.rst`.
+//! Locks: `BOUND` (sleeping); a comparator's `request` (sleeping), inside it its `state`, which its interrupt takes. Source:
+//! IA-PC HPET specification 1.0a, Linux's `Documentation/timers/hpet.rst`.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -18,7 +18,8 @@ impl Tty {
     }
 
     /// The device goes: hangs up, switches it off, though `/dev/console` may be open on it, and calls `gone`, after which
-    /// [`TtyOps::has_device`](crate::TtyOps::has_device) is false. Files of `/dev/console` get `EIO` until [`Self::plug`]. May sleep.
+    /// [`TtyOps::has_device`](crate::TtyOps::has_device) is false. Files of `/dev/console` get `EIO` until [`Self::plug`]. May
+    /// sleep.
     pub fn unplug(&self, gone: &dyn Fn()) {
         self.hang_up(false, Some(gone));
     }

@@ -205,8 +205,8 @@ impl Tty {
         Ok(file)
     }
 
-    /// Switches the device off, lets `change` change it, and switches it on again, for who alone has it open. `EBUSY`: others have, too.
-    /// May sleep.
+    /// Switches the device off, lets `change` change it, and switches it on again, for who alone has it open. `EBUSY`: others
+    /// have, too. May sleep.
     pub fn reconfigure(self: &Arc<Self>, change: &dyn Fn()) -> Result {
         let open = self.open.lock();
         if open.files != 1 {

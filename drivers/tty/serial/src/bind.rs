@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The drivers: `serial` for the ports that firmware describes, on the bus `pnp`, and `serial8250`, a platform device, for those that
-//! the table of a PC's ports has and nobody else. What they bring is found at boot without them, so that the log has its console early.
-//! Called by the device model; may sleep.
+//! The drivers: `serial` for the ports that firmware describes, on the bus `pnp`, and `serial8250`, a platform device, for
+//! those that the table of a PC's ports has and nobody else. What they bring is found at boot without them, so that the log has
+//! its console early. Called by the device model; may sleep.
 
 use crate::owner::{self, Line};
 use crate::uart::PORTS;

@@ -30,7 +30,7 @@ mod uart;
 
 pub use uart::Kind;
 
-use klog::pr_info;
+use klog::{pr_info, pr_warn};
 use tty::{Driver, Kind as TtyKind};
 use x86_cpu::io::PortRange;
 
@@ -47,10 +47,15 @@ pub fn console_init() {
     }
 }
 
-/// Registers `/dev/ttyS0` to `/dev/ttyS3` and the drivers. Called once, after `irq::init`, `tty::init`, the buses and what firmware has on
-/// them. May sleep.
+/// Registers `/dev/ttyS0` to `/dev/ttyS3` and the drivers. Called once, after `irq::init`, `tty::init`, the buses and what
+/// firmware has on them. May sleep.
 pub fn init() -> errno::Result {
     pr_info!("Serial: 8250/16550 driver, {} ports, IRQ sharing enabled", port::PORTS.len());
     tty::register_driver(&DRIVER)?;
-    bind::init()
+    // The terminals are there without drivers, too.
+    if let Err(error) = bind::init() {
+        pr_warn!("serial8250: not all drivers are there: {error}");
+        owner::show_rest();
+    }
+    Ok(())
 }

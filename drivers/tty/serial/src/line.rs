@@ -16,7 +16,8 @@ use uapi::*;
 use vfs::{File, user};
 use x86_cpu::io::PortRange;
 
-/// How a port was set up, as `TIOCGSERIAL` shows it (`UPF_BOOT_AUTOCONF`, `ASYNC_SKIP_TEST`): a chip is looked for, its loop is not tested.
+/// How a port was set up, as `TIOCGSERIAL` shows it (`UPF_BOOT_AUTOCONF`, `ASYNC_SKIP_TEST`): a chip is looked for, its loop is
+/// not tested.
 const FLAGS: i32 = 0x1000_0040;
 
 /// One port.

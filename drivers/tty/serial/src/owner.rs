@@ -99,8 +99,9 @@ fn choose(owners: &[Owner], base: u16) -> Result<usize> {
 }
 
 impl Line {
-    /// A line for the chip behind `io`, which is `device`'s; `path`: its place in `/sys`. A chip that was found at boot is not touched:
-    /// the log may be on its way. Without a chip the line is the device's all the same, as in Linux. `EBUSY`, `ENOSPC`, `ENOMEM`.
+    /// A line for the chip behind `io`, which is `device`'s; `path`: its place in `/sys`. A chip that was found at boot is not
+    /// touched: the log may be on its way. Without a chip the line is the device's all the same, as in Linux. `EBUSY`,
+    /// `ENOSPC`, `ENOMEM`.
     pub(crate) fn add(device: &Device, path: &str, io: PortRange, irq: u8) -> Result<Self> {
         let path = KString::from_str(path, GFP_KERNEL)?;
         let mut owners = OWNERS.lock();
@@ -131,7 +132,8 @@ impl Drop for Line {
     }
 }
 
-/// The chip goes: the log is not shown there any more, who uses the terminal is hung up, the line is `serial8250`'s, without a chip.
+/// The chip goes: the log is not shown there any more, who uses the terminal is hung up, the line is `serial8250`'s, without a
+/// chip.
 fn take_away(owner: &mut Owner, port: &'static Port) {
     // A terminal that is made from here on finds it closing; one that is there already is unplugged.
     port.closing.store(true, SeqCst);

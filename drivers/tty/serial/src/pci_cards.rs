@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Serial cards on PCI (QEMU's `pci-serial`): simple communication controllers of the serial class whose only range of ports has the
-//! chips one behind the other. Called by the device model; may sleep.
+//! Serial cards on PCI (QEMU's `pci-serial`): simple communication controllers of the serial class whose only range of ports
+//! has the chips one behind the other. Called by the device model; may sleep.
 
 use crate::owner::Line;
 use crate::uart::PORTS;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The lines, which begin as the four standard ports of a PC, and what the driver knows of each: the chip, copies of its registers, bytes on their way in
-//! and out. Called by everything in this crate.
+//! The lines, which begin as the four standard ports of a PC, and what the driver knows of each: the chip, copies of its
+//! registers, bytes on their way in and out. Called by everything in this crate.
 //!
 //! Locks: `Port::delivery` (sleeping) around moving input to the terminal; `Port::state`, interrupts off, innermost.
 

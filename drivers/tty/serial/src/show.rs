@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a line shows in `/sys/class/tty/ttySn`: the settings of `TIOCGSERIAL`, and whether the log is shown there. Called by sysfs.
+//! What a line shows in `/sys/class/tty/ttySn`: the settings of `TIOCGSERIAL`, and whether the log is shown there. Called by
+//! sysfs.
 
 use crate::console::CONSOLES;
 use crate::line::settings;

@@ -68,8 +68,8 @@ impl Kind {
 /// The bytes in the receiver's FIFO of a 16550A at which it interrupts, by the upper bits of the FIFO's control register.
 pub(crate) const TRIGGERS: [u8; 4] = [1, 4, 8, 14];
 
-/// One chip, or the place of one that is missing: then reads give ones, and writes do nothing. Without a lock of its own, so that a
-/// panic can use it whoever holds the port's.
+/// One chip, or the place of one that is missing: then reads give ones, and writes do nothing. Without a lock of its own, so
+/// that a panic can use it whoever holds the port's.
 pub(crate) struct Uart {
     io: PortWindow,
     kind: AtomicU8,

@@ -60,8 +60,8 @@ pub struct HpetFound {
     pub frequency: u64,
 }
 
-/// The kernel has these comparators for itself: the first, which can be its timer, and the second, whose interrupt by the legacy route is that
-/// of the CMOS clock.
+/// The kernel has these comparators for itself: the first, which can be its timer, and the second, whose interrupt by the
+/// legacy route is that of the CMOS clock.
 pub const HPET_OWN_COMPARATORS: usize = 2;
 
 /// The HPET, if there is one and its counter runs.

@@ -19,6 +19,7 @@ pub mod fmt;
 pub mod id_pool;
 pub mod io;
 pub mod ioctl;
+pub mod irq;
 pub mod module_param;
 pub mod num;
 pub mod of;
@@ -36,6 +37,8 @@ pub mod sync;
 pub mod time;
 pub mod types;
 pub mod uaccess;
+#[doc(hidden)]
+pub mod work_item;
 
 #[doc(hidden)]
 pub mod macros {

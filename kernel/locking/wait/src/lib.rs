@@ -1,18 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Wait queues, and what sleeps on them and needs unsafe code: mutexes and reader-writer semaphores. The crate `sync` re-exports
-//! all of it. Task context only (waking is allowed anywhere).
+//! Wait queues. What sleeps on them is in crates beside: mutexes and semaphores (`raw_sleep`, and `sleep_locks` with their values); the
+//! crate `sync` re-exports all of it. Task context only (waking is allowed anywhere).
 //!
 //! Locks: each object has one spin lock inside, taken with interrupts off; under it a wake-up takes a run queue's lock.
 
 #![no_std]
 
-pub mod biased;
-pub mod mutex;
-pub mod rwsem;
 pub mod wait;
 
-pub use biased::{BiasedReadGuard, BiasedRwSemaphore};
-pub use mutex::{Mutex, MutexGuard};
-pub use rwsem::{RwReadGuard, RwSemaphore, RwWriteGuard};
 pub use wait::WaitQueue;
 pub use wait_event::{PollMask, WakeCallback};

@@ -311,7 +311,9 @@ impl WaitQueue {
         });
     }
 
-    pub(crate) fn wait(
+    /// Sleeps in `state` until `condition` holds, or ends with `ERESTARTSYS` for what `state` says of signals; `Ok(false)` if the deadline
+    /// passed first. `condition` is called on the queue already. For locks, which look themselves before.
+    pub fn wait(
         &self,
         state: State,
         exclusive: bool,

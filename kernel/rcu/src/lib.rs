@@ -4,7 +4,7 @@
 //!
 //! A read section is a stretch with preemption off ([`read_lock`]), so a CPU that switches tasks, idles, or has never started
 //! is outside of any. A grace period is over when each CPU has been seen so (`rcu_grace`). Deferred frees are collected per CPU and
-//! done after a grace period by the kernel thread `rcu_reclaim`, in task context, where drops may sleep (`defer`).
+//! done after a grace period by the kernel thread `rcu_reclaim`, in task context, where drops may sleep (`rcu_defer`).
 //! [`RcuArc`] is the pointer to use, [`RcuList`] the chain (of a hash bucket).
 //!
 //! Called by everybody above tasks. The scheduler reports context switches ([`note_context_switch`]) and idleness
@@ -14,13 +14,12 @@
 
 #![no_std]
 
-mod defer;
 mod list;
 mod pointer;
 
-pub use defer::{barrier, call, defer_drop, start_reclaim};
 pub use list::{RcuLink, RcuList, RcuListed};
 pub use pointer::RcuArc;
+pub use rcu_defer::{barrier, call, defer_drop, start_reclaim};
 pub use rcu_grace::{
     Host, cpu_starting, host, idle_enter, idle_exit, irq_enter, irq_exit, note_context_switch, synchronize,
 };

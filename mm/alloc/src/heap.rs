@@ -122,6 +122,7 @@ unsafe fn free_any(ptr: *mut u8, size: usize, align: usize, kind: u32) {
     }
 }
 
+#[cfg_attr(not(target_os = "none"), allow(dead_code, reason = "the host has an allocator"))]
 struct Heap;
 
 // SAFETY: `__kalloc_alloc` gives memory of the layout's size and alignment that is valid until `__kalloc_free`.

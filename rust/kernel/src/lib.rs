@@ -21,6 +21,7 @@ use kernel_core::for_kernel;
 pub mod auxiliary;
 pub mod cdev;
 pub mod clk;
+pub mod configfs;
 pub mod debugfs;
 pub mod device;
 pub mod driver;

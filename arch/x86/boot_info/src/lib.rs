@@ -8,6 +8,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod boot_params;
 pub mod bytes;
 pub mod efi_map;
 pub mod memmap;

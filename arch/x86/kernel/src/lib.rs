@@ -32,9 +32,9 @@ mod tests;
 use boot_info::BootInfo;
 use locking::SetOnce;
 
-pub use entry::exit::start_thread;
 pub use entry::syscall::{SyscallFn, register_syscalls};
 pub(crate) use x86_stacks::ist;
+pub use x86_traps::exit::start_thread;
 pub use x86_traps::{irq, panic, reboot, traps};
 pub use {x86_acpi as acpi, x86_clocks as clocks, x86_pci as pci_config};
 

@@ -53,12 +53,12 @@ mod smp {
 
 #[kunit_tests(x86_traps)]
 mod traps {
-    use crate::entry::exit::sanitise_user_frame;
     use crate::traps::oops;
     use kalloc::Arc;
     use kalloc::flags::GFP_KERNEL;
     use sync::Completion;
     use x86_cpu::regs::PtRegs;
+    use x86_traps::exit::sanitise_user_frame;
 
     #[test]
     fn frames_are_made_harmless() {

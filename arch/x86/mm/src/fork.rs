@@ -13,6 +13,7 @@ use mm_alloc::kpt::bits;
 use mm_alloc::layout::TASK_SIZE;
 use mm_alloc::page::get_frame;
 use mm_alloc::{Frame, Page, PageFlags};
+use x86_pte::OWN;
 
 impl PageTable {
     /// Maps in `child` what is mapped here in `[start, end)`. With `cow` writes copy from now on, in both. The caller holds
@@ -72,9 +73,6 @@ impl PageTable {
         tlb::flush_range(self, 0, TASK_SIZE, false);
     }
 }
-
-/// What the one entry of a page of private memory has, before it is shared.
-pub(crate) const OWN: u64 = bits::WRITE | bits::OWN;
 
 /// Shares one page with the child. False if it has too many users, or could not be copied.
 #[inline(always)]

@@ -16,8 +16,6 @@
 //! Locks: huge entries change under the lock of their table (as a last-level table's, taken before those). TLBs are flushed under
 //! it while a mapping is split: interrupts are on wherever tables are walked.
 
-use crate::entry::{Entry, PROT_NONE, UserProt};
-use crate::fork::OWN;
 use crate::range::put_frame_of_any;
 use crate::table::{Counts, Kind, PageTable, Table, TableLock, check, index, slot, table_at, zero_page};
 use crate::{quicklist, tlb};
@@ -31,24 +29,11 @@ use mm_alloc::layout::{PAGE_SIZE, PMD_SIZE};
 use mm_alloc::page::get_frame;
 use mm_alloc::stat::{self, Item};
 use mm_alloc::{Frame, Page, PageFlags};
+use x86_pte::huge::is_zeros;
+use x86_pte::{Entry, OWN, UserProt};
 
-/// Whether there are huge mappings at all.
-pub const ENABLED: bool = cfg!(CONFIG_TRANSPARENT_HUGEPAGE);
-
-/// A huge mapping on its way to a table, or the other way: nothing for the hardware.
-pub(crate) const BUSY: u64 = bits::HUGE;
-
-/// Whether an entry of level 1 is a huge mapping, or was one just now.
-#[inline(always)]
-pub(crate) const fn is_huge(entry: u64) -> bool {
-    ENABLED && entry & bits::HUGE != 0
-}
-
-/// Whether a huge mapping is one of zeros.
-#[inline(always)]
-const fn is_zeros(value: u64) -> bool {
-    value & bits::SPECIAL != 0
-}
+pub(crate) use x86_pte::huge::{BUSY, is_huge, is_table, is_whole};
+pub use x86_pte::huge::{ENABLED, Room};
 
 /// The block of all huge mappings of zeros.
 static ZEROS: SetOnce<Block> = SetOnce::new();
@@ -66,19 +51,6 @@ pub fn zeros() -> Option<&'static Block> {
     // Should another be first, this one goes back.
     let _ = ZEROS.set(block);
     ZEROS.get()
-}
-
-/// Whether an entry of level 1 leads to a table.
-#[inline(always)]
-pub(crate) const fn is_table(entry: u64) -> bool {
-    let mask = if ENABLED { bits::PRESENT | bits::HUGE } else { bits::PRESENT };
-    entry & mask == bits::PRESENT
-}
-
-/// Whether all of a huge mapping's addresses are in `[start, stop)`, which is within them.
-#[inline(always)]
-pub(crate) const fn is_whole(start: usize, stop: usize) -> bool {
-    stop - start == PMD_SIZE
 }
 
 /// The entry of a table of single pages for `addr`, as the huge mapping `value` would have it.
@@ -100,17 +72,6 @@ pub(crate) enum Found {
     Table(&'static Frame),
     /// A huge mapping.
     Huge,
-}
-
-/// What a fault in a range of 2 MB that could be mapped at once finds there.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Room {
-    /// Nothing.
-    Free,
-    /// A huge mapping.
-    Huge,
-    /// Single pages, or a table for them.
-    Table,
 }
 
 /// A huge mapping with its lock held.
@@ -438,7 +399,7 @@ impl PageTable {
             // Else it is no need to wait for anybody: pages are not looked at.
             value = self.lock_huge(addr)?.value();
         }
-        is_huge(value).then(|| Entry(small(value, addr) | bits::HUGE))
+        is_huge(value).then(|| Entry::new(small(value, addr) | bits::HUGE))
     }
 
     /// [`PageTable::page`] in a huge mapping; `Ok` with what it answers.
@@ -512,7 +473,7 @@ impl PageTable {
         let Some(locked) = self.lock_huge(start) else { return false };
         let value = locked.value();
         for addr in (start..stop).step_by(PAGE_SIZE) {
-            f(addr, Entry(small(value, addr) | bits::HUGE), (!is_zeros(value)).then(|| locked.frame(addr)));
+            f(addr, Entry::new(small(value, addr) | bits::HUGE), (!is_zeros(value)).then(|| locked.frame(addr)));
         }
         true
     }
@@ -521,15 +482,7 @@ impl PageTable {
 impl PageTable {
     /// Whether there is a huge mapping of zeros at `addr`.
     pub fn has_huge_zeros(&self, addr: usize) -> bool {
-        self.query_huge(addr).is_some_and(|entry| is_zeros(entry.0))
-    }
-}
-
-impl Entry {
-    /// Is part of a huge mapping.
-    #[inline(always)]
-    pub const fn is_huge(self) -> bool {
-        is_huge(self.0)
+        self.query_huge(addr).is_some_and(|entry| is_zeros(entry.value()))
     }
 }
 
@@ -554,5 +507,3 @@ pub(crate) unsafe fn free_entry(value: u64, counts: &mut Counts) {
     // SAFETY: The entry's references are ours, and no CPU has the translation for this context, which is never used again.
     unsafe { put_block(Frame::of_phys(value & bits::ADDR)) };
 }
-
-const _: () = assert!(BUSY & (bits::PRESENT | PROT_NONE) == 0);

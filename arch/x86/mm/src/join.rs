@@ -2,8 +2,6 @@
 //! Putting pages together into a huge mapping: the one way from a table to a huge entry. Nobody else walks to last-level tables
 //! meanwhile: the caller has `mm`'s lock exclusively, and walkers without it hold `structure`.
 
-use crate::entry::UserProt;
-use crate::fork::OWN;
 use crate::huge::{BUSY, Found, huge_slot, keep};
 use crate::swap::SwapEntry;
 use crate::table::{Kind, PageTable, TableLock, table_at, zero_page};
@@ -13,65 +11,36 @@ use mm_alloc::huge::{Block, PAGES};
 use mm_alloc::kpt::bits;
 use mm_alloc::layout::{PAGE_SIZE, PMD_SIZE};
 use mm_alloc::{Frame, Page, PageFlags};
+use x86_pte::{OWN, UserProt};
 
-/// What came of it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Joined {
-    /// It is a huge mapping now, or was one.
-    Done,
-    /// Somebody else has one of the pages at the moment.
-    Busy,
-    /// There is nothing, or something that no huge mapping can have, or nothing that the program may write.
-    Unfit,
-}
+pub use x86_pte::{Census, Joined};
 
-/// What is in the 512 entries of a last-level table, for who decides whether to put the pages together.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Census {
-    /// Entries without a page of their own: empty, or of zeros.
-    pub none: usize,
-    /// Pages in swap space.
-    pub swapped: usize,
-    /// Pages that a write would copy first: somebody else may have them.
-    pub shared: usize,
-    /// Pages that somebody has for a transfer, or that are on their way to swap space.
-    pub busy: usize,
-    /// Pages that were used since somebody last forgot that they were.
-    pub used: usize,
-    /// Pages that the program can write to without a copy.
-    pub writable: usize,
-    /// Entries that no huge mapping can have.
-    pub unfit: usize,
-}
-
-impl Census {
-    /// Counts an entry; its frame is kept there by the table's lock.
-    fn add(&mut self, value: u64) {
-        if value == 0 || value & bits::SPECIAL != 0 && value & bits::ADDR == zero_page().phys() {
-            self.none += 1;
-            return;
-        }
-        if SwapEntry::from_bits(value).is_some() {
-            self.swapped += 1;
-            return;
-        }
-        if value & bits::PRESENT == 0 || value & bits::SPECIAL != 0 {
-            self.unfit += 1;
-            return;
-        }
-        // SAFETY: An entry that is not special holds a reference to a frame, and the lock keeps it there.
-        let frame = unsafe { Frame::of_phys(value & bits::ADDR) };
-        let flags = frame.flag_bits();
-        // The swap cache and its list have references that are nobody's use.
-        let others = u32::from(flags & PageFlags::SWAP_CACHE.0 != 0) + u32::from(flags & PageFlags::LRU.0 != 0);
-        let alone = frame.ref_count().saturating_sub(others) <= 1;
-        let writable = value & OWN != 0;
-        self.unfit += usize::from(Kind::from_flags(flags) != Kind::Anon);
-        self.busy += usize::from(!alone && writable);
-        self.shared += usize::from(!alone && !writable);
-        self.writable += usize::from(writable);
-        self.used += usize::from(value & bits::ACCESSED != 0);
+/// Counts an entry; its frame is kept there by the table's lock.
+fn count(census: &mut Census, value: u64) {
+    if value == 0 || value & bits::SPECIAL != 0 && value & bits::ADDR == zero_page().phys() {
+        census.none += 1;
+        return;
     }
+    if SwapEntry::from_bits(value).is_some() {
+        census.swapped += 1;
+        return;
+    }
+    if value & bits::PRESENT == 0 || value & bits::SPECIAL != 0 {
+        census.unfit += 1;
+        return;
+    }
+    // SAFETY: An entry that is not special holds a reference to a frame, and the lock keeps it there.
+    let frame = unsafe { Frame::of_phys(value & bits::ADDR) };
+    let flags = frame.flag_bits();
+    // The swap cache and its list have references that are nobody's use.
+    let others = u32::from(flags & PageFlags::SWAP_CACHE.0 != 0) + u32::from(flags & PageFlags::LRU.0 != 0);
+    let alone = frame.ref_count().saturating_sub(others) <= 1;
+    let writable = value & OWN != 0;
+    census.unfit += usize::from(Kind::from_flags(flags) != Kind::Anon);
+    census.busy += usize::from(!alone && writable);
+    census.shared += usize::from(!alone && !writable);
+    census.writable += usize::from(writable);
+    census.used += usize::from(value & bits::ACCESSED != 0);
 }
 
 impl PageTable {
@@ -82,7 +51,7 @@ impl PageTable {
         let _lock = TableLock::take(table);
         // SAFETY: A last-level table of ours.
         for entry in unsafe { table_at(table.phys()) } {
-            census.add(entry.load(Ordering::Relaxed));
+            count(&mut census, entry.load(Ordering::Relaxed));
         }
         Some(census)
     }

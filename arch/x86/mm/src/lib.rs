@@ -15,7 +15,6 @@
 
 #![no_std]
 
-pub mod entry;
 pub mod extable;
 pub mod fork;
 mod free;
@@ -27,13 +26,11 @@ pub mod ldt;
 mod marks;
 mod quicklist;
 pub mod range;
-mod rss;
 pub mod swap;
 pub mod table;
 pub mod tlb;
 pub mod uaccess;
 
-pub use entry::{Entry, UserProt};
 pub use init::{init, init_cpu};
 pub use join::{Census, Joined};
 pub use ldt::{Ldt, UserDesc};
@@ -43,3 +40,5 @@ pub use tlb::{FlushRequest, TLB_IPI, TlbIpi, switch_to};
 pub use uaccess::{
     IovIter, UserPtr, access_ok, clear_user, copy_from_user, copy_to_user, get_user, put_user, strncpy_from_user,
 };
+pub use x86_pte::entry;
+pub use x86_pte::{Entry, UserProt};

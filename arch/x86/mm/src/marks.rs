@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Changes of the entries of a range that stay where they are: what the program may do, and the hardware's marks of use and of writing.
 
-use crate::entry::{PROT_NONE, UserProt};
 use crate::huge::{Found, is_whole};
 use crate::range::{clamp, note_dirty};
 use crate::table::{Kind, PageTable, TableLock, entry_at, index, part, scan, table_at};
@@ -10,6 +9,7 @@ use core::sync::atomic::Ordering;
 use mm_alloc::Frame;
 use mm_alloc::kpt::bits;
 use mm_alloc::layout::PAGE_SIZE;
+use x86_pte::{PROT_NONE, UserProt};
 
 impl PageTable {
     /// Changes what the program may do with the pages in `[start, end)`. Private pages that may be shared stay read-only, so that

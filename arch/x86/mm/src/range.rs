@@ -3,7 +3,6 @@
 //!
 //! Pages and tables that are unmapped are gathered (`gather`) and freed after every CPU forgot them; which tables go: `free`.
 
-use crate::entry::Entry;
 use crate::gather::Gather;
 use crate::huge::{Found, is_huge, is_table, is_whole};
 use crate::swap::{self, SwapEntry};
@@ -15,6 +14,7 @@ use mm_alloc::kpt::bits;
 use mm_alloc::layout::{PAGE_SIZE, PMD_SIZE, TASK_SIZE};
 use mm_alloc::page::put_frame;
 use mm_alloc::{Frame, PageFlags};
+use x86_pte::Entry;
 
 /// Page-aligned and inside the user half.
 pub(crate) fn clamp(start: usize, end: usize) -> (usize, usize) {
@@ -223,7 +223,7 @@ impl PageTable {
                 if value != 0 {
                     // SAFETY: An entry that is not special holds a reference to a frame.
                     let frame = (value & bits::SPECIAL == 0).then(|| unsafe { Frame::of_phys(value & bits::ADDR) });
-                    f(at + i * PAGE_SIZE, Entry(value), frame);
+                    f(at + i * PAGE_SIZE, Entry::new(value), frame);
                 }
             }
             true

@@ -10,93 +10,21 @@
 //!
 //! Locks: `mm`'s of the address space, shared, for everything here. The hook is called under a last-level table's lock.
 
-use crate::entry::{Entry, PROT_NONE, UserProt};
-use crate::fork::OWN;
 use crate::huge::{Found, is_whole};
 use crate::range::{clamp, next_boundary};
 use crate::table::{Counts, Kind, PageTable, TableLock, entry_at, part};
 use crate::tlb;
 use core::sync::atomic::Ordering;
-use hook::Hook;
 use kalloc::KVec;
 use mm_alloc::kpt::bits;
 use mm_alloc::layout::PAGE_SIZE;
 use mm_alloc::page::{get_frame, put_frame};
 use mm_alloc::stat::{self, Item};
 use mm_alloc::{Frame, Page, PageFlags};
+use x86_pte::{OWN, UserProt};
 
-/// A place in swap space.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SwapEntry {
-    /// Number of the area (`swapon`), below [`SwapEntry::MAX_AREAS`].
-    pub area: u8,
-    /// Page in it, below [`SwapEntry::MAX_PAGES`].
-    pub offset: u64,
-}
-
-/// Where the area's number is.
-const AREA_SHIFT: u32 = 52;
-const AREA_MASK: u64 = 31;
-
-impl SwapEntry {
-    /// Areas that entries can name.
-    pub const MAX_AREAS: usize = AREA_MASK as usize + 1;
-    /// Pages of an area that entries can name.
-    pub const MAX_PAGES: u64 = bits::ADDR >> 12;
-
-    /// As an entry of a table, without [`bits::SOFT_DIRTY`], which an entry may have besides. The page's number is there inverted: what a
-    /// processor that does not wait for the present bit takes for an address (L1TF) is beyond all memory.
-    #[inline]
-    fn to_bits(self) -> u64 {
-        bits::SPECIAL | u64::from(self.area) << AREA_SHIFT | !(self.offset << 12) & bits::ADDR
-    }
-
-    /// What an entry of a table says, if it is one of these.
-    #[inline(always)]
-    pub(crate) fn from_bits(value: u64) -> Option<Self> {
-        if value & (bits::SPECIAL | bits::PRESENT | PROT_NONE) != bits::SPECIAL {
-            return None;
-        }
-        Some(Self { area: (value >> AREA_SHIFT & AREA_MASK) as u8, offset: (!value & bits::ADDR) >> 12 })
-    }
-}
-
-impl Entry {
-    /// The place in swap space, if the page is there.
-    #[inline]
-    pub fn swap(self) -> Option<SwapEntry> {
-        SwapEntry::from_bits(self.0)
-    }
-}
-
-/// Who keeps the books of swap space. Nothing here may sleep.
-pub trait Swap: Sync {
-    /// `fork` copies an entry: its place has a user more. False if there are too many to be counted.
-    fn duplicate(&self, entry: SwapEntry) -> bool;
-    /// An entry is gone.
-    fn free(&self, entry: SwapEntry);
-    /// An entry that mapped a page of the swap cache is gone; `page` was its reference.
-    fn unmapped(&self, page: Page);
-}
-
-/// The registered keeper.
-pub static SWAP: Hook<dyn Swap> = Hook::new();
-
-/// An entry is to be copied; false if that cannot be.
-#[cold]
-#[inline(never)]
-pub(crate) fn duplicate(entry: SwapEntry) -> bool {
-    SWAP.get().is_some_and(|swap| swap.duplicate(entry))
-}
-
-/// An entry is gone.
-#[cold]
-#[inline(never)]
-pub(crate) fn free(entry: SwapEntry) {
-    if let Some(swap) = SWAP.get() {
-        swap.free(entry);
-    }
-}
+pub use x86_pte::swap::{SWAP, Swap, SwapEntry};
+pub(crate) use x86_pte::swap::{duplicate, free};
 
 /// Gives up an entry's reference to a page of the swap cache.
 ///

@@ -6,11 +6,9 @@
 //! enough; unmapping with freed tables needs it exclusively), but for [`PageTable::zap_shared`]. Faults may go on in other mappings than
 //! the one that the caller changes, even where that needs the lock exclusively: they hold their mapping, not the lock.
 
-use crate::entry::{Entry, PROT_NONE, UserProt};
 use crate::huge::{is_huge, is_table};
 use crate::ldt::LdtSlot;
 use crate::range::put_frame_of_any;
-use crate::rss::Rss;
 use crate::{quicklist, tlb};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use errno::{Result, code::*};
@@ -23,45 +21,13 @@ use mm_alloc::page::get_frame;
 use mm_alloc::{Frame, Page, PageFlags, PhysAddr, phys_to_virt};
 use x86_cpu::asm::cpu_relax;
 use x86_cpu::preempt::{PreemptGuard, preempt_disable};
+use x86_pte::{Entry, PROT_NONE, Rss, UserProt};
+
+pub(crate) use x86_pte::Counts;
+pub use x86_pte::Kind;
 
 /// A table of any level, as the hardware sees it.
 pub(crate) type Table = [AtomicU64; 512];
-
-/// What a page counts as in the resident set.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(usize)]
-pub enum Kind {
-    /// Private memory.
-    Anon,
-    /// A file's page.
-    File,
-    /// tmpfs and shared memory.
-    Shmem,
-    /// Not resident: in swap space.
-    Swap,
-}
-
-impl Kind {
-    /// By the page's flags.
-    #[inline(always)]
-    pub fn of(frame: &Frame) -> Self {
-        Self::from_flags(frame.flag_bits())
-    }
-
-    #[inline(always)]
-    pub(crate) fn from_flags(flags: u64) -> Self {
-        if flags & PageFlags::ANON.0 != 0 {
-            Self::Anon
-        } else if flags & PageFlags::SWAP_BACKED.0 != 0 {
-            Self::Shmem
-        } else {
-            Self::File
-        }
-    }
-}
-
-/// Pages by [`Kind`], counted in a loop and added once.
-pub(crate) type Counts = [i64; 4];
 
 /// The user half of an address space.
 ///
@@ -231,7 +197,7 @@ impl PageTable {
     #[inline(always)]
     pub(crate) fn count(&self, kind: Kind, delta: i64) {
         self.rss.add(kind, delta);
-        stat_of(kind, delta);
+        kind.count(delta);
     }
 
     pub(crate) fn count_all(&self, counts: &Counts) {
@@ -327,14 +293,14 @@ impl PageTable {
     #[inline]
     pub fn query(&self, addr: usize) -> Entry {
         if addr >= TASK_SIZE {
-            return Entry(0);
+            return Entry::new(0);
         }
         if let Some(entry) = self.query_huge(addr) {
             return entry;
         }
         match self.walk(addr) {
-            Some(frame) => Entry(entry_at(frame, addr).load(Ordering::Relaxed)),
-            None => Entry(0),
+            Some(frame) => Entry::new(entry_at(frame, addr).load(Ordering::Relaxed)),
+            None => Entry::new(0),
         }
     }
 
@@ -457,7 +423,7 @@ impl PageTable {
         }
         if value & bits::SPECIAL != 0 {
             let zero = value & bits::ADDR == zero_page().phys();
-            return if zero { WriteFault::Zero(Entry(value)) } else { WriteFault::Special };
+            return if zero { WriteFault::Zero(Entry::new(value)) } else { WriteFault::Special };
         }
         // SAFETY: An entry that is not special holds a reference to a frame.
         let frame = unsafe { Frame::of_phys(value & bits::ADDR) };
@@ -477,9 +443,9 @@ impl PageTable {
             Page::from_frame(frame)
         };
         if page.has(PageFlags::SWAP_CACHE) {
-            return WriteFault::SwapCache(page, Entry(value));
+            return WriteFault::SwapCache(page, Entry::new(value));
         }
-        WriteFault::Copy(page, Entry(value))
+        WriteFault::Copy(page, Entry::new(value))
     }
 
     /// Maps the anonymous `new` in place of `old` at `addr`, if that is still what is mapped. False if not.
@@ -491,7 +457,7 @@ impl PageTable {
         // Accessed and dirty bits may have been set meanwhile.
         let volatile_bits = bits::ACCESSED | bits::DIRTY;
         let now = entry.load(Ordering::Relaxed);
-        if now & !volatile_bits != old.0 & !volatile_bits {
+        if now & !volatile_bits != old.value() & !volatile_bits {
             return false;
         }
         entry.store(new.phys() | prot.bits(), Ordering::Release);
@@ -500,7 +466,7 @@ impl PageTable {
         let mut counts: Counts = [0; 4];
         counts[Kind::Anon as usize] += 1;
         tlb::flush_range(self, addr, addr + PAGE_SIZE, false);
-        if old.0 & bits::SPECIAL == 0 {
+        if old.value() & bits::SPECIAL == 0 {
             // SAFETY: The entry's reference is ours since the exchange, and no CPU uses the old translation any more.
             let frame = unsafe { Frame::of_phys(old.phys()) };
             counts[Kind::of(frame) as usize] -= 1;
@@ -559,15 +525,6 @@ impl PageTable {
 pub(crate) fn entry_at(table: &'static Frame, addr: usize) -> &'static AtomicU64 {
     // SAFETY: Callers got `table` from `walk` or `make`.
     slot(unsafe { table_at(table.phys()) }, addr, 0)
-}
-
-fn stat_of(kind: Kind, delta: i64) {
-    use mm_alloc::stat::{Item, add};
-    match kind {
-        Kind::Anon => add(Item::Anon, delta),
-        Kind::File | Kind::Shmem => add(Item::FileMapped, delta),
-        Kind::Swap => {}
-    }
 }
 
 static ZERO_PAGE: locking::SetOnce<Page> = locking::SetOnce::new();

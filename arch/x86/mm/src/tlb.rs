@@ -12,7 +12,7 @@
 
 use crate::ldt::{self, Ldt};
 use crate::table::PageTable;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering, fence};
 use hook::Hook;
 use kalloc::Arc;
 use mm_alloc::layout::PAGE_SIZE;
@@ -21,11 +21,10 @@ use x86_cpu::cr::{self, CR3_NOFLUSH, CR4_PCIDE};
 use x86_cpu::irqflags::IrqGuard;
 use x86_cpu::segments::Selectors;
 use x86_cpu::{CpuId, MAX_CPUS, cpu_id, preempt_disable};
+use x86_pte::Pcids;
 
 /// Ranges of more pages than this are flushed whole (Linux's `tlb_single_page_flush_ceiling`).
 const CEILING: usize = 33;
-/// Contexts that a CPU tells apart.
-const PCIDS: usize = 6;
 
 struct CpuTlb {
     /// The table in CR3, null = the kernel's own.
@@ -34,10 +33,7 @@ struct CpuTlb {
     generation: AtomicU64,
     /// `loaded` stays only because nobody needed CR3 since.
     lazy: AtomicBool,
-    /// By PCID (less one): context, generation.
-    slots: [(AtomicU64, AtomicU64); PCIDS],
-    next_slot: AtomicUsize,
-    slot: AtomicUsize,
+    pcids: Pcids,
     /// The local descriptor table that is loaded, null = none.
     ldt: AtomicPtr<Ldt>,
 }
@@ -47,9 +43,7 @@ x86_cpu::percpu! {
         loaded: AtomicPtr::new(core::ptr::null_mut()),
         generation: AtomicU64::new(0),
         lazy: AtomicBool::new(false),
-        slots: [const { (AtomicU64::new(0), AtomicU64::new(0)) }; PCIDS],
-        next_slot: AtomicUsize::new(0),
-        slot: AtomicUsize::new(0),
+        pcids: Pcids::new(),
         ldt: AtomicPtr::new(core::ptr::null_mut()),
     };
 }
@@ -248,27 +242,10 @@ fn pcid_for(cpu: &CpuTlb, next: &PageTable, generation: u64) -> u64 {
         return 0;
     }
     // What the CPU leaves behind is as fresh as its generation says.
-    if let Some(slot) = cpu.slots.get(cpu.slot.load(Ordering::Relaxed))
-        && !cpu.loaded.load(Ordering::Relaxed).is_null()
-    {
-        slot.1.store(cpu.generation.load(Ordering::Relaxed), Ordering::Relaxed);
-    }
-    for (i, slot) in cpu.slots.iter().enumerate() {
-        if slot.0.load(Ordering::Relaxed) == next.context {
-            cpu.slot.store(i, Ordering::Relaxed);
-            let fresh = slot.1.load(Ordering::Relaxed) == generation;
-            slot.1.store(generation, Ordering::Relaxed);
-            return (i as u64 + 1) | if fresh { CR3_NOFLUSH } else { 0 };
-        }
-    }
-    let i = cpu.next_slot.load(Ordering::Relaxed) % PCIDS;
-    cpu.next_slot.store(i + 1, Ordering::Relaxed);
-    if let Some(slot) = cpu.slots.get(i) {
-        slot.0.store(next.context, Ordering::Relaxed);
-        slot.1.store(generation, Ordering::Relaxed);
-    }
-    cpu.slot.store(i, Ordering::Relaxed);
-    i as u64 + 1
+    let left = !cpu.loaded.load(Ordering::Relaxed).is_null();
+    let left = left.then(|| cpu.generation.load(Ordering::Relaxed));
+    let (pcid, fresh) = cpu.pcids.choose(next.context, generation, left);
+    pcid | if fresh { CR3_NOFLUSH } else { 0 }
 }
 
 /// Makes every CPU forget `[start, end)` of a table whose entries were changed; returns when they have. `freed_tables`: table

@@ -5,10 +5,12 @@
 //! Lock: none; updates are serialised by `kernel/time`, readers (all of user space) retry by the sequence counter.
 
 #![no_std]
+#![forbid(unsafe_code)]
 
 pub mod layout;
 
 use clock_hw::{VDSO, VdsoMode, VdsoTime, VdsoUpdate};
+use core::mem::offset_of;
 use core::sync::atomic::{Ordering, fence};
 use errno::{Result, code::EINVAL};
 use kalloc::KVec;
@@ -50,28 +52,32 @@ pub fn image() -> Option<&'static Image> {
     IMAGE.get()
 }
 
-fn page() -> Option<&'static DataPage> {
-    let image = IMAGE.get()?;
-    // SAFETY: The page lives for ever in a static, is mapped and zeroed (a valid `DataPage`, all atomics), and everybody accesses
-    // it through atomics only.
-    Some(unsafe { &*image.data.as_ptr().cast::<DataPage>() })
+/// Writes the word at `offset` of the data page.
+fn put(page: &Page, offset: usize, value: u64) {
+    if let Some(word) = page.atomic_u64(offset) {
+        word.store(value, Ordering::Relaxed);
+    }
 }
 
 struct Updater;
 
 impl VdsoUpdate for Updater {
     fn update(&self, time: &VdsoTime) {
-        let Some(page) = page() else { return };
-        let seq = page.seq.load(Ordering::Relaxed);
-        page.seq.store(seq.wrapping_add(1), Ordering::Relaxed);
+        let Some(Image { data: page, .. }) = IMAGE.get() else { return };
+        let (Some(seq), Some(mode)) =
+            (page.atomic_u32(offset_of!(DataPage, seq)), page.atomic_u32(offset_of!(DataPage, mode)))
+        else {
+            return;
+        };
+        let before = seq.load(Ordering::Relaxed);
+        seq.store(before.wrapping_add(1), Ordering::Relaxed);
         fence(Ordering::Release);
-        let mode = if time.mode == VdsoMode::Tsc { MODE_TSC } else { MODE_SYSCALL };
-        page.mode.store(mode, Ordering::Relaxed);
-        page.cycle_last.store(time.cycle_last, Ordering::Relaxed);
-        page.mult.store(time.mult, Ordering::Relaxed);
-        page.frac.store(time.frac, Ordering::Relaxed);
-        page.raw_mult.store(time.raw_mult, Ordering::Relaxed);
-        page.raw_frac.store(time.raw_frac, Ordering::Relaxed);
+        mode.store(if time.mode == VdsoMode::Tsc { MODE_TSC } else { MODE_SYSCALL }, Ordering::Relaxed);
+        put(page, offset_of!(DataPage, cycle_last), time.cycle_last);
+        put(page, offset_of!(DataPage, mult), time.mult);
+        put(page, offset_of!(DataPage, frac), time.frac);
+        put(page, offset_of!(DataPage, raw_mult), time.raw_mult);
+        put(page, offset_of!(DataPage, raw_frac), time.raw_frac);
         let mono = time.base_ns;
         let real = mono.wrapping_add_signed(time.real_offset_ns);
         let bases = [
@@ -84,18 +90,20 @@ impl VdsoUpdate for Updater {
             (CLOCK_TAI, real.wrapping_add_signed(time.tai_offset_ns)),
         ];
         for (clock, base) in bases {
-            if let Some(slot) = page.base_ns.get(clock) {
-                slot.store(base, Ordering::Relaxed);
-            }
+            put(page, offset_of!(DataPage, base_ns) + clock * size_of::<u64>(), base);
         }
-        page.seq.store(seq.wrapping_add(2), Ordering::Release);
+        seq.store(before.wrapping_add(2), Ordering::Release);
     }
 }
 
 /// Tells programs the time zone (`settimeofday(2)` with one). Rare; not part of the sequence.
 pub fn set_timezone(minutes_west: i32, dst_time: i32) {
-    if let Some(page) = page() {
-        page.minutes_west.store(minutes_west, Ordering::Relaxed);
-        page.dst_time.store(dst_time, Ordering::Relaxed);
+    let Some(Image { data: page, .. }) = IMAGE.get() else { return };
+    for (offset, value) in
+        [(offset_of!(DataPage, minutes_west), minutes_west), (offset_of!(DataPage, dst_time), dst_time)]
+    {
+        if let Some(word) = page.atomic_u32(offset) {
+            word.store(value.cast_unsigned(), Ordering::Relaxed);
+        }
     }
 }

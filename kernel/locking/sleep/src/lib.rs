@@ -4,7 +4,8 @@
 //!
 //! Locks: each object has one spin lock inside, taken with interrupts off; under it a wake-up takes a run queue's lock, and an
 //! epoll callback its own ready-list lock. Order: wait queue, then epoll, then run queue.
-//! Wait queues, mutexes, semaphores and claimed maps are the crate `wait_queue`.
+//! Wait queues are the crate `wait_queue`, mutexes and semaphores `raw_sleep` and `sleep_locks`, maps whose ranges are claimed
+//! `range_claim`.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -14,7 +15,8 @@ pub mod poll;
 
 pub use completion::Completion;
 pub use poll::PollTable;
-pub use wait_queue::{
-    BiasedReadGuard, BiasedRwSemaphore, ClaimedMap, Gate, Mutex, MutexGuard, Pass, PollMask, RwReadGuard, RwSemaphore,
-    RwWriteGuard, WaitQueue, WakeCallback, mutex, rwsem, wait,
+pub use range_claim::{ClaimedMap, Gate, Pass};
+pub use sleep_locks::{
+    BiasedReadGuard, BiasedRwSemaphore, Mutex, MutexGuard, RwReadGuard, RwSemaphore, RwWriteGuard, mutex, rwsem,
 };
+pub use wait_queue::{PollMask, WaitQueue, WakeCallback, wait};

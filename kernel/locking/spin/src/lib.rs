@@ -13,6 +13,6 @@ pub mod spin;
 use ::lockdep;
 
 pub use arcslot::ArcSlot;
-pub use once::{LazyLock, SetOnce};
+pub use once::SetOnce;
 pub use rwspin::{RwSpinLock, RwSpinReadGuard, RwSpinWriteGuard};
 pub use spin::{SpinGuard, SpinIrqGuard, SpinLock};

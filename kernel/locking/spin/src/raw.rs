@@ -1,93 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The raw spin lock: one word, a compare-and-exchange to take it when nobody has it, a byte store to give it back. It protects
-//! nothing by itself and touches neither preemption nor interrupts; [`crate::SpinLock`] is the one to use.
-//!
-//! Who must wait takes a ticket, so that CPUs get the lock in the order they asked. Not so under a hypervisor: a CPU whose turn it
-//! is may not be running there, and all behind it would wait for it; then whoever comes when the lock is free has it (Linux's
-//! `virt_spin_lock`).
+//! The raw spin lock. It protects nothing by itself and touches neither preemption nor interrupts; [`crate::SpinLock`] is the one to
+//! use. How it is waited for: `raw_spin::Ticket`.
 
-use core::sync::atomic::{AtomicU32, Ordering};
-use x86_cpu::asm::cpu_relax;
+use core::ops::Deref;
+use raw_spin::Ticket;
 
-/// Bits 0-7: somebody has it. Bits 8-19: the ticket whose turn it is. Bits 20-31: the next ticket (on top, so that its carry is
-/// lost). Both tickets are zero when nobody waits; more CPUs than tickets cannot be.
-pub struct RawSpinLock(AtomicU32);
+/// A [`Ticket`] that can be given back.
+pub struct RawSpinLock(Ticket);
 
-const LOCKED: u32 = 1;
-const LOCKED_MASK: u32 = 0xff;
-const SERVING_SHIFT: u32 = 8;
-const NEXT_SHIFT: u32 = 20;
-const TICKETS: u32 = 0xfff;
+impl Deref for RawSpinLock {
+    type Target = Ticket;
+
+    #[inline(always)]
+    fn deref(&self) -> &Ticket {
+        &self.0
+    }
+}
 
 impl RawSpinLock {
     /// An unlocked lock.
     pub const fn new() -> Self {
-        Self(AtomicU32::new(0))
-    }
-
-    /// Takes the lock, spinning while another CPU has it. The caller has disabled preemption (and interrupts, if handlers take
-    /// this lock too).
-    #[inline(always)]
-    pub fn lock(&self) {
-        if !self.try_lock() {
-            self.wait();
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn wait(&self) {
-        if x86_cpu::cpuid::features().hypervisor {
-            self.wait_unfair();
-        } else {
-            self.wait_turn();
-        }
-    }
-
-    /// Takes it as soon as it is free.
-    fn wait_unfair(&self) {
-        loop {
-            while self.0.load(Ordering::Relaxed) != 0 {
-                cpu_relax();
-            }
-            if self.try_lock() {
-                return;
-            }
-        }
-    }
-
-    /// Takes it when all who asked earlier have had it.
-    fn wait_turn(&self) {
-        let ticket = self.0.fetch_add(1 << NEXT_SHIFT, Ordering::Relaxed) >> NEXT_SHIFT;
-        while self.0.load(Ordering::Relaxed) >> SERVING_SHIFT & TICKETS != ticket {
-            cpu_relax();
-        }
-        let following = (ticket + 1) & TICKETS;
-        loop {
-            let word = self.0.load(Ordering::Relaxed);
-            if word & LOCKED_MASK != 0 {
-                cpu_relax();
-                continue;
-            }
-            let next = word >> NEXT_SHIFT;
-            // The last in the queue leaves a lock that the short way can take again.
-            let taken =
-                if next == following { LOCKED } else { next << NEXT_SHIFT | following << SERVING_SHIFT | LOCKED };
-            if self.0.compare_exchange(word, taken, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-                return;
-            }
-        }
-    }
-
-    /// Takes the lock if nobody has it or waits for it.
-    #[inline(always)]
-    pub fn try_lock(&self) -> bool {
-        self.0.compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed).is_ok()
-    }
-
-    /// Whether somebody has the lock at this moment.
-    pub fn is_locked(&self) -> bool {
-        self.0.load(Ordering::Relaxed) & LOCKED_MASK != 0
+        Self(Ticket::new())
     }
 
     /// Gives the lock back.
@@ -97,7 +30,7 @@ impl RawSpinLock {
     #[inline(always)]
     pub unsafe fn unlock(&self) {
         // Only the holder clears the low byte, so a byte store is enough and cheaper than a locked operation.
-        let held = self.0.as_ptr().cast::<u8>();
+        let held = self.0.word().as_ptr().cast::<u8>();
         // SAFETY: `held` is the low byte of a live atomic (little endian). x86 makes the store atomic with the locked operations
         // on the whole word, and does not move it before earlier accesses.
         unsafe {

@@ -3,19 +3,15 @@
 
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicU32, Ordering};
-use x86_cpu::asm::cpu_relax;
+use raw_spin::RawRwSpinLock;
 use x86_cpu::preempt::{PreemptGuard, preempt_disable};
-
-const WRITER: u32 = 1 << 31;
-const WAITING: u32 = 1 << 30;
 
 /// A value that many readers or one writer may hold. Task context only (interrupt handlers must not take it).
 ///
 /// # Invariants
-/// `state` has `WRITER` set, or counts the readers; `value` is written only by the holder of `WRITER`.
+/// `value` is written only by who has `raw` for writing, and read by who has it.
 pub struct RwSpinLock<T: ?Sized> {
-    state: AtomicU32,
+    raw: RawRwSpinLock,
     #[cfg(CONFIG_LOCKDEP)]
     class: crate::lockdep::Class,
     value: UnsafeCell<T>,
@@ -31,7 +27,7 @@ impl<T> RwSpinLock<T> {
     #[track_caller]
     pub const fn new(value: T) -> Self {
         Self {
-            state: AtomicU32::new(0),
+            raw: RawRwSpinLock::new(),
             #[cfg(CONFIG_LOCKDEP)]
             class: crate::lockdep::Class::here(),
             value: UnsafeCell::new(value),
@@ -44,14 +40,14 @@ impl<T: ?Sized> RwSpinLock<T> {
     #[inline(always)]
     fn note_acquire(&self) {
         #[cfg(CONFIG_LOCKDEP)]
-        crate::lockdep::spin_acquire(self.class, (&raw const self.state).addr(), false);
+        crate::lockdep::spin_acquire(self.class, (&raw const self.raw).addr(), false);
     }
 
     /// The other end of [`Self::note_acquire`].
     #[inline(always)]
     fn note_release(&self) {
         #[cfg(CONFIG_LOCKDEP)]
-        crate::lockdep::spin_release((&raw const self.state).addr());
+        crate::lockdep::spin_release((&raw const self.raw).addr());
     }
 
     /// Takes the lock for reading.
@@ -59,15 +55,8 @@ impl<T: ?Sized> RwSpinLock<T> {
     pub fn read(&self) -> RwSpinReadGuard<'_, T> {
         let preempt = preempt_disable();
         self.note_acquire();
-        loop {
-            let s = self.state.load(Ordering::Relaxed);
-            if s & (WRITER | WAITING) == 0
-                && self.state.compare_exchange_weak(s, s + 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
-            {
-                return RwSpinReadGuard { lock: self, _preempt: preempt };
-            }
-            cpu_relax();
-        }
+        self.raw.read();
+        RwSpinReadGuard { lock: self, _preempt: preempt }
     }
 
     /// Takes the lock for writing.
@@ -75,17 +64,8 @@ impl<T: ?Sized> RwSpinLock<T> {
     pub fn write(&self) -> RwSpinWriteGuard<'_, T> {
         let preempt = preempt_disable();
         self.note_acquire();
-        loop {
-            let s = self.state.load(Ordering::Relaxed);
-            if s & !WAITING == 0 {
-                if self.state.compare_exchange_weak(s, WRITER, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-                    return RwSpinWriteGuard { lock: self, _preempt: preempt };
-                }
-            } else if s & WAITING == 0 {
-                self.state.fetch_or(WAITING, Ordering::Relaxed);
-            }
-            cpu_relax();
-        }
+        self.raw.write();
+        RwSpinWriteGuard { lock: self, _preempt: preempt }
     }
 }
 
@@ -114,14 +94,14 @@ impl<T: ?Sized> Deref for RwSpinReadGuard<'_, T> {
 impl<T: ?Sized> Deref for RwSpinWriteGuard<'_, T> {
     type Target = T;
     fn deref(&self) -> &T {
-        // SAFETY: This guard holds `WRITER`.
+        // SAFETY: This guard is the writer's.
         unsafe { &*self.lock.value.get() }
     }
 }
 
 impl<T: ?Sized> DerefMut for RwSpinWriteGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: This guard holds `WRITER`, alone.
+        // SAFETY: This guard is the writer's, alone.
         unsafe { &mut *self.lock.value.get() }
     }
 }
@@ -129,13 +109,13 @@ impl<T: ?Sized> DerefMut for RwSpinWriteGuard<'_, T> {
 impl<T: ?Sized> Drop for RwSpinReadGuard<'_, T> {
     fn drop(&mut self) {
         self.lock.note_release();
-        self.lock.state.fetch_sub(1, Ordering::Release);
+        self.lock.raw.read_done();
     }
 }
 
 impl<T: ?Sized> Drop for RwSpinWriteGuard<'_, T> {
     fn drop(&mut self) {
         self.lock.note_release();
-        self.lock.state.fetch_and(!WRITER, Ordering::Release);
+        self.lock.raw.write_done();
     }
 }

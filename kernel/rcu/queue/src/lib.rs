@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What waits for a grace period: entries that each drop or call something once, in per-CPU lists of chunks. `rcu` fills the lists
-//! and takes them. Lock: `QUEUE` (per CPU, interrupts off, innermost).
+//! What waits for a grace period: entries that each drop or call something once, in per-CPU lists of chunks. `rcu_defer` fills the
+//! lists and takes them. Lock: `QUEUE` (per CPU, interrupts off, innermost).
 
 #![no_std]
 
@@ -75,11 +75,18 @@ impl Entry {
         Self { data: KBox::into_raw(f).cast(), drop: run::<F> }
     }
 
+    /// Waits for a grace period, then does it. May sleep.
+    pub fn finish(self) {
+        rcu_grace::synchronize();
+        // SAFETY: A grace period has passed since the entry was made.
+        unsafe { self.run() };
+    }
+
     /// Does it.
     ///
     /// # Safety
     /// A grace period has passed since the entry was made: readers may have had what it drops.
-    pub unsafe fn run(self) {
+    unsafe fn run(self) {
         // SAFETY: `Entry`'s invariant; this is the one call, as it takes the value.
         unsafe { (self.drop)(self.data) };
     }
@@ -142,18 +149,16 @@ pub fn take_all() -> Batch {
 }
 
 impl Batch {
-    /// Does everything; returns how many entries there were.
-    ///
-    /// # Safety
-    /// A grace period has passed since [`take_all`].
-    pub unsafe fn run(self) -> u64 {
+    /// Waits for a grace period, then does everything; returns how many entries there were. May sleep.
+    pub fn finish(self) -> u64 {
+        rcu_grace::synchronize();
         let mut done = 0;
         for mut list in self.0 {
             while let Some(mut chunk) = list {
                 let len = chunk.len;
                 for entry in chunk.entries.iter().take(len) {
-                    // SAFETY: The first `len` entries are initialised, and each is read once: the chunk is freed right after. The
-                    // grace period is the caller's promise.
+                    // SAFETY: The first `len` entries are initialised, and each is read once: the chunk is freed right after. A
+                    // grace period has passed since they were made: `synchronize` began after the lists were taken.
                     unsafe { entry.assume_init_read().run() };
                     done += 1;
                 }

@@ -9,6 +9,7 @@ pub mod acpi;
 pub mod barrier;
 pub mod bitfield;
 pub mod bits;
+pub mod bug;
 pub mod build_assert;
 pub mod device;
 pub mod device_id;
@@ -19,6 +20,8 @@ pub mod fmt;
 pub mod id_pool;
 pub mod io;
 pub mod ioctl;
+pub mod irq;
+pub mod kuid;
 pub mod module_param;
 pub mod num;
 pub mod of;
@@ -36,6 +39,8 @@ pub mod sync;
 pub mod time;
 pub mod types;
 pub mod uaccess;
+#[doc(hidden)]
+pub mod work_item;
 
 #[doc(hidden)]
 pub mod macros {

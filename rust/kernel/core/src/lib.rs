@@ -18,7 +18,6 @@ pub mod auxiliary;
 pub mod bindings;
 #[cfg(feature = "CONFIG_BLOCK")]
 pub mod block;
-pub mod bug;
 #[doc(hidden)]
 pub mod built_in;
 pub mod configfs;
@@ -65,9 +64,9 @@ pub mod types;
 pub mod workqueue;
 
 pub use kernel_base::{
-    acpi, acpi_device_table, b_str, bitfield, bits, build_assert, build_assert_macro, build_error, c_str, const_assert,
-    device_id, error, ffi, fmt, id_pool, ioctl, module_device_table, module_param, num, of, of_device_table, print,
-    seq_file, seq_print, sizes, static_assert, std_vendor, uaccess,
+    acpi, acpi_device_table, b_str, bitfield, bits, bug, build_assert, build_assert_macro, build_error, c_str,
+    const_assert, device_id, error, ffi, fmt, id_pool, ioctl, module_device_table, module_param, num, of,
+    of_device_table, print, seq_file, seq_print, sizes, static_assert, std_vendor, uaccess, warn_on,
 };
 pub use kernel_base::{
     dbg, do_once_lite, pr_alert, pr_alert_once, pr_cont, pr_crit, pr_crit_once, pr_debug, pr_emerg, pr_emerg_once,

@@ -7,6 +7,8 @@
 //! assert!(!task.signal_pending());
 //! ```
 
+pub use kernel_base::kuid::Kuid;
+
 use crate::ffi::{c_int, c_long, c_uint};
 use crate::pid_namespace::PidNamespace;
 use crate::sync::aref::{ARef, AlwaysRefCounted};
@@ -47,12 +49,6 @@ pub struct CurrentTask(Task, NotThreadSafe);
 
 /// A process's number.
 pub type Pid = i32;
-
-/// A user.
-#[derive(Copy, Clone, Debug)]
-pub struct Kuid {
-    kuid: u32,
-}
 
 impl CurrentTask {
     /// The name space in which processes that it makes get their numbers.
@@ -136,7 +132,7 @@ impl Task {
 
     /// Its user.
     pub fn uid(&self) -> Kuid {
-        Kuid { kuid: ::cred::task_cred(&self.0).map_or(u32::MAX, |cred| cred.uid) }
+        Kuid::from_raw(::cred::task_cred(&self.0).map_or(u32::MAX, |cred| cred.uid))
     }
 
     /// Whether a signal waits for it.
@@ -169,36 +165,6 @@ impl PartialEq for Task {
 }
 
 impl Eq for Task {}
-
-impl Kuid {
-    /// The current task's effective user.
-    pub fn current_euid() -> Self {
-        Self { kuid: ::cred::current_cred().map_or(u32::MAX, |cred| cred.euid) }
-    }
-
-    /// The user of that number.
-    pub fn from_raw(kuid: u32) -> Self {
-        Self { kuid }
-    }
-
-    /// Its number.
-    pub fn into_raw(self) -> u32 {
-        self.kuid
-    }
-
-    /// Its number as the current task's name space has it; there is one name space.
-    pub fn into_uid_in_current_ns(self) -> u32 {
-        self.kuid
-    }
-}
-
-impl PartialEq for Kuid {
-    fn eq(&self, other: &Self) -> bool {
-        self.kuid == other.kuid
-    }
-}
-
-impl Eq for Kuid {}
 
 /// Says that the caller may sleep here; the debug configuration complains where that is not allowed.
 #[track_caller]

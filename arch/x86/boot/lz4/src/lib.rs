@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! LZ4's block format, unpacked into a slice without allocation. Source: lz4_Block_format.md. Used by
+//! LZ4's block format, and its legacy frame of such blocks, unpacked into a slice without allocation. Source: lz4_Block_format.md. Used by
 //! bzImage's stub.
 
 #![no_std]
@@ -7,6 +7,27 @@
 
 #[cfg(test)]
 extern crate std;
+
+/// Magic number of LZ4's legacy frame.
+const LZ4_LEGACY: u32 = 0x184c_2102;
+
+/// Unpacks a legacy frame: a magic number, then blocks of up to 8 MB, each after its packed length.
+pub fn decompress_legacy(packed: &[u8], out: &mut [u8]) -> Result<(), &'static str> {
+    let (magic, mut rest) = packed.split_first_chunk::<4>().ok_or("no kernel")?;
+    if u32::from_le_bytes(*magic) != LZ4_LEGACY {
+        return Err("the kernel is not in LZ4 format");
+    }
+    let mut done = 0;
+    while done < out.len() {
+        let (len, blocks) = rest.split_first_chunk::<4>().ok_or("the kernel is cut off")?;
+        let len = u32::from_le_bytes(*len) as usize;
+        let (block, after) = blocks.split_at_checked(len).ok_or("the kernel is cut off")?;
+        let room = out.get_mut(done..).ok_or("the kernel is too large")?;
+        done += decompress_block(block, room).ok_or("the kernel is corrupt")?;
+        rest = after;
+    }
+    Ok(())
+}
 
 /// Unpacks one block to the start of `out`; returns how many bytes it made, or `None` if the block is broken or `out` too
 /// small.

@@ -29,9 +29,6 @@ unsafe extern "C" {
     static _payload_end: u8;
 }
 
-/// Magic number of LZ4's legacy frame.
-const LZ4_LEGACY: u32 = 0x184c_2102;
-
 /// Bytes of memory that the kernel needs at its place.
 pub(crate) fn image_size() -> usize {
     params().image_size as usize
@@ -56,27 +53,9 @@ pub(crate) unsafe fn load(dest: usize) -> Result<usize, &'static str> {
     let (file, bss) = memory.split_at_mut_checked(params.file_size as usize).ok_or("broken parameters")?;
     match params.compression {
         0 => file.copy_from_slice(payload.get(..file.len()).ok_or("the kernel is cut off")?),
-        1 => lz4(payload, file)?,
+        1 => boot_lz4::decompress_legacy(payload, file)?,
         _ => return Err("unknown compression"),
     }
     bss.fill(0);
     Ok(dest + params.entry as usize)
-}
-
-/// Unpacks a legacy frame: a magic number, then blocks of up to 8 MB, each after its packed length.
-fn lz4(packed: &[u8], out: &mut [u8]) -> Result<(), &'static str> {
-    let (magic, mut rest) = packed.split_first_chunk::<4>().ok_or("no kernel")?;
-    if u32::from_le_bytes(*magic) != LZ4_LEGACY {
-        return Err("the kernel is not in LZ4 format");
-    }
-    let mut done = 0;
-    while done < out.len() {
-        let (len, blocks) = rest.split_first_chunk::<4>().ok_or("the kernel is cut off")?;
-        let len = u32::from_le_bytes(*len) as usize;
-        let (block, after) = blocks.split_at_checked(len).ok_or("the kernel is cut off")?;
-        let room = out.get_mut(done..).ok_or("the kernel is too large")?;
-        done += boot_lz4::decompress_block(block, room).ok_or("the kernel is corrupt")?;
-        rest = after;
-    }
-    Ok(())
 }

@@ -16,6 +16,8 @@ pub mod delay;
 mod delta;
 #[doc(hidden)]
 pub mod hrtimer_mode;
+#[doc(hidden)]
+pub mod hrtimer_raw;
 mod instant;
 
 pub use delta::{Delta, Jiffy, Nsec, TimeUnit};

@@ -31,12 +31,13 @@
 //! # Ok::<(), Error>(())
 //! ```
 
-use super::{Context, HasWork, Item, RawWorkItem, Work, WorkItem, WorkItemPointer};
+use super::{Context, HasWork, RawWorkItem, Work, WorkItem, WorkItemPointer, run_of};
 use crate::sync::LockClassKey;
 use crate::sync::aref::{ARef, AlwaysRefCounted};
 use core::ffi::CStr;
 use core::pin::Pin;
 use kalloc::{Arc, KBox};
+use kernel_base::work_item::Item;
 use pin_init::{PinInit, pin_data, pin_init};
 
 /// A [`DelayedWork`], in place.
@@ -71,7 +72,7 @@ impl<T: ?Sized, const ID: u64> DelayedWork<T, ID> {
     where
         T: WorkItem<ID>,
     {
-        let item = || Item::new(<T::Pointer as WorkItemPointer<ID>>::run).with_timer();
+        let item = || Item::new(run_of::<T::Pointer, ID>).with_timer();
         pin_init!(Self { work <- Work::of_item(item) })
     }
 

@@ -34,11 +34,11 @@
 //! ```
 
 mod delayed;
-mod item;
 
 pub use crate::{impl_has_delayed_work, impl_has_work, new_delayed_work, new_work};
 pub use delayed::{DelayedWork, HasDelayedWork, RawDelayedWorkItem};
-pub use item::Item;
+#[doc(hidden)]
+pub use kernel_base::work_item::Context;
 
 use crate::sync::LockClassKey;
 use crate::sync::aref::{ARef, AlwaysRefCounted};
@@ -48,6 +48,7 @@ use core::marker::{PhantomData, PhantomPinned};
 use core::pin::Pin;
 use core::ptr::NonNull;
 use kalloc::{AllocError, Arc, Flags, KBox};
+use kernel_base::work_item::Item;
 use pin_init::{PinInit, pin_data, pin_init};
 
 /// A [`Work`], in place.
@@ -61,16 +62,6 @@ macro_rules! new_work {
 /// A queue of work. There is one pool of workers for each CPU behind all of them.
 #[derive(Debug)]
 pub struct Queue(Context);
-
-/// Where work runs.
-#[doc(hidden)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Context {
-    /// In a task, where it may sleep.
-    Task,
-    /// With preemption off, as softirqs do; here that is in a task, too.
-    BottomHalf,
-}
 
 impl Queue {
     /// Queues `w`. For an `Arc`: `Err` with it if it is queued already (or, seldom, if there is no memory). Any context but NMI.
@@ -159,6 +150,12 @@ pub unsafe trait WorkItemPointer<const ID: u64>: RawWorkItem<ID> {
     unsafe fn run(ptr: *mut c_void);
 }
 
+/// What an [`Item`] calls.
+fn run_of<P: WorkItemPointer<ID>, const ID: u64>(ptr: *mut c_void) {
+    // SAFETY: The item calls this once with each object that was queued, and `__enqueue` alone queues any (`Work::item`).
+    unsafe { P::run(ptr) };
+}
+
 /// An object with work.
 pub trait WorkItem<const ID: u64 = 0> {
     /// How it is held.
@@ -183,7 +180,7 @@ impl<T: ?Sized, const ID: u64> Work<T, ID> {
     where
         T: WorkItem<ID>,
     {
-        Self::of_item(|| Item::new(<T::Pointer as WorkItemPointer<ID>>::run))
+        Self::of_item(|| Item::new(run_of::<T::Pointer, ID>))
     }
 
     /// Work of what `item` makes.
@@ -191,9 +188,8 @@ impl<T: ?Sized, const ID: u64> Work<T, ID> {
         pin_init!(Self { item: item(), _pin: PhantomPinned, _inner: PhantomData })
     }
 
-    /// What is queued.
-    #[doc(hidden)]
-    pub fn item(&self) -> &Item {
+    /// What is queued: with what `__enqueue` gives away, and nothing else.
+    pub(crate) fn item(&self) -> &Item {
         &self.item
     }
 }

@@ -14,8 +14,6 @@
 // The kernel's files are here for what is tested of them.
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
-#[path = "../../../../../arch/x86/mm/src/entry.rs"]
-mod entry;
 #[path = "../../../../../arch/x86/mm/src/fork.rs"]
 mod fork;
 #[path = "../../../../../arch/x86/mm/src/free.rs"]
@@ -30,8 +28,6 @@ mod join;
 mod marks;
 #[path = "../../../../../arch/x86/mm/src/range.rs"]
 mod range;
-#[path = "../../../../../arch/x86/mm/src/rss.rs"]
-mod rss;
 #[path = "../../../../../arch/x86/mm/src/swap.rs"]
 mod swap;
 #[path = "../../../../../arch/x86/mm/src/table.rs"]
@@ -46,9 +42,9 @@ mod space;
 mod threads;
 mod tlb;
 
-pub use entry::{Entry, UserProt};
 pub use join::{Census, Joined};
 pub use table::{Kind, PageTable, WriteFault};
+pub use x86_pte::{Entry, UserProt};
 
 use mm_alloc::stat::{Item, get};
 

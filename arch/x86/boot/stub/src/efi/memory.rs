@@ -3,7 +3,8 @@
 //! Called by `efi`.
 
 use super::firmware::{BELOW_4G, Firmware};
-use super::{Page, room};
+use super::room;
+use boot_info::boot_params::Page;
 use boot_info::memmap::MAX_REGIONS;
 use boot_info::zero_page::{self, E820_ENTRY, E820_MAX, offset};
 use boot_info::{MemMap, efi_map};

@@ -11,7 +11,8 @@ mod screen;
 
 use crate::payload;
 use boot_info::COMMAND_LINE_SIZE;
-use boot_info::bytes::{u32_at, u64_at};
+use boot_info::boot_params::Page;
+use boot_info::bytes::u32_at;
 use boot_info::zero_page::{self, offset};
 use core::arch::asm;
 use core::fmt::Write;
@@ -31,38 +32,6 @@ const SEED_SIZE: usize = 32;
 unsafe extern "C" {
     static startup_32: u8;
     fn enter_kernel(boot_params: usize, entry: usize) -> !;
-}
-
-/// A writable `boot_params`.
-pub(crate) struct Page<'a>(&'a mut [u8]);
-
-impl Page<'_> {
-    pub(crate) fn put(&mut self, at: usize, bytes: &[u8]) {
-        if let Some(field) = self.0.get_mut(at..at + bytes.len()) {
-            field.copy_from_slice(bytes);
-        }
-    }
-    pub(crate) fn put16(&mut self, at: usize, value: u32) {
-        self.put(at, &u16::try_from(value).unwrap_or(u16::MAX).to_le_bytes());
-    }
-    pub(crate) fn put32(&mut self, at: usize, value: u32) {
-        self.put(at, &value.to_le_bytes());
-    }
-    /// The halves of `value` into two fields.
-    pub(crate) fn put_split(&mut self, low: usize, high: usize, value: u64) {
-        self.put32(low, value as u32);
-        self.put32(high, (value >> 32) as u32);
-    }
-    /// Puts a `setup_data` node at the head of the list.
-    pub(crate) fn push_setup_data(&mut self, node: &mut [u8], kind: u32, data_len: usize) {
-        let next = u64_at(self.0, offset::SETUP_DATA).unwrap_or(0);
-        let mut head = Page(node);
-        head.put(0, &next.to_le_bytes());
-        head.put32(8, kind);
-        head.put32(12, data_len as u32);
-        let address = head.0.as_ptr().addr() as u64;
-        self.put(offset::SETUP_DATA, &address.to_le_bytes());
-    }
 }
 
 /// From `entry`: `given` is the `boot_params` of the handover protocol, or 0 for an EFI application.

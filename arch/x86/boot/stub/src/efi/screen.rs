@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The graphics output protocol's present mode as `screen_info`. Called by `efi`.
 
-use super::Page;
 use super::firmware::Firmware;
+use boot_info::boot_params::Page;
 use boot_info::zero_page::{VIDEO_CAPABILITY_64BIT_BASE, VIDEO_TYPE_EFI, offset};
 use r_efi::protocols::graphics_output as gop;
 

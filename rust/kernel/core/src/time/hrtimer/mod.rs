@@ -4,7 +4,6 @@
 //! modes, in a worker with preemption off: they must not sleep. Stopping a soft timer may sleep.
 
 mod pointers;
-mod raw;
 
 pub use crate::impl_has_hr_timer;
 pub use kernel_base::time::hrtimer_mode::{
@@ -22,8 +21,8 @@ use core::marker::{PhantomData, PhantomPinned};
 use core::pin::Pin;
 use core::ptr::NonNull;
 use kalloc::{Arc, ArcBorrow};
+use kernel_base::time::hrtimer_raw::Raw;
 use pin_init::{PinInit, pin_data, pin_init};
-use raw::Raw;
 
 /// A point in time on the clock of the timer of `T`.
 pub type HrTimerInstant<T> = Instant<<<T as HasHrTimer<T>>::TimerMode as HrTimerMode>::Clock>;
@@ -45,7 +44,7 @@ impl<T> HrTimer<T> {
     {
         let clock = <<T::TimerMode as HrTimerMode>::Clock as ClockSource>::CLOCK;
         pin_init!(Self {
-            raw: Raw::new(clock, T::TimerMode::SOFT, <T::Pointer<'static> as RawHrTimerCallback>::run),
+            raw: Raw::new(clock, T::TimerMode::SOFT, run_of::<T::Pointer<'static>>),
             _pin: PhantomPinned,
             _t: PhantomData,
         })
@@ -86,6 +85,13 @@ pub trait RawHrTimerCallback {
     /// # Safety
     /// `ptr` is what starting the timer kept, and the timer is the caller's.
     unsafe fn run(ptr: *mut c_void) -> bool;
+}
+
+/// What a [`Raw`] timer calls.
+fn run_of<P: RawHrTimerCallback>(ptr: *mut c_void) -> bool {
+    // SAFETY: The timer calls this with what starting it kept, until it is stopped; the object's handle has the timer, and this is the
+    // only call of its callback.
+    unsafe { P::run(ptr) }
 }
 
 /// An object with a timer.
@@ -193,8 +199,8 @@ where
     fn start(self, expires: <T::TimerMode as HrTimerMode>::Expires) -> ArcHrTimerHandle<T> {
         let handle = ArcHrTimerHandle { inner: self };
         let object = Arc::as_ptr(&handle.inner).cast_mut().cast();
-        // SAFETY: The handle keeps the object, and stops the timer before it goes.
-        unsafe { handle.timer().raw.start(object, <T::TimerMode as HrTimerMode>::RELATIVE, expires.as_nanos()) };
+        // The handle keeps the object, and stops the timer before it goes.
+        handle.timer().raw.start(object, <T::TimerMode as HrTimerMode>::RELATIVE, expires.as_nanos());
         handle
     }
 }

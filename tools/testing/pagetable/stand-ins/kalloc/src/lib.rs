@@ -83,3 +83,35 @@ impl<T> KVec<T> {
         Ok(())
     }
 }
+
+#[derive(Default)]
+pub struct KVVec<T>(Vec<T>);
+
+impl<T: Clone> KVVec<T> {
+    pub fn with_capacity(room: usize, _: Flags) -> errno::Result<Self> {
+        Ok(Self(Vec::with_capacity(room)))
+    }
+
+    pub fn push(&mut self, item: T, _: Flags) -> errno::Result {
+        self.0.push(item);
+        Ok(())
+    }
+
+    pub fn extend_from_slice(&mut self, items: &[T], _: Flags) -> errno::Result {
+        self.0.extend_from_slice(items);
+        Ok(())
+    }
+}
+
+impl<T> Deref for KVVec<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<T> std::ops::DerefMut for KVVec<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.0
+    }
+}

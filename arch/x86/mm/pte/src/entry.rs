@@ -5,11 +5,17 @@ use mm_alloc::kpt::bits;
 use mm_alloc::{Page, PhysAddr};
 
 /// Software bit of an entry that is not present for the hardware: it still holds its page (`PROT_NONE`).
-pub(crate) const PROT_NONE: u64 = 1 << 8;
+pub const PROT_NONE: u64 = 1 << 8;
+
+/// What the one entry of a page of private memory has, before it is shared.
+pub const OWN: u64 = bits::WRITE | bits::OWN;
 
 /// What a user program may do with a page right now.
+///
+/// # Invariants
+/// No bit of an address is set, so on whatever page it is put, an entry maps that page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct UserProt(pub(crate) u64);
+pub struct UserProt(u64);
 
 impl UserProt {
     /// No access; the page stays.
@@ -46,17 +52,30 @@ impl UserProt {
         self.0 & bits::WRITE != 0
     }
 
+    /// What an entry has of it; without NX where the CPU does not know that.
     #[inline(always)]
-    pub(crate) fn bits(self) -> u64 {
+    pub fn bits(self) -> u64 {
         if x86_cpu::cpuid::features().nx { self.0 } else { self.0 & !bits::NX }
     }
 }
 
 /// A copy of an entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Entry(pub(crate) u64);
+pub struct Entry(u64);
 
 impl Entry {
+    /// A copy of an entry that has `value`.
+    #[inline(always)]
+    pub const fn new(value: u64) -> Self {
+        Self(value)
+    }
+
+    /// All its bits.
+    #[inline(always)]
+    pub const fn value(self) -> u64 {
+        self.0
+    }
+
     /// Nothing is mapped.
     #[inline(always)]
     pub const fn is_none(self) -> bool {
@@ -81,7 +100,7 @@ impl Entry {
         self.0 & bits::DIRTY != 0
     }
 
-    /// Was written through this entry since [`crate::PageTable::clear_soft_dirty`], also if it is in swap space now.
+    /// Was written through this entry since `PageTable::clear_soft_dirty`, also if it is in swap space now.
     #[inline(always)]
     pub const fn is_soft_dirty(self) -> bool {
         if self.0 & bits::SPECIAL != 0 {

@@ -2,10 +2,15 @@
 //! Deferred drops: what must outlive today's readers waits in a per-CPU list of chunks; the thread `rcu_reclaim` takes all
 //! lists, waits for a grace period and drops everything. It gathers for a while first, so that one grace period serves many; but not when
 //! what it dropped, which was little, defers in turn: a chain of objects that hold each other goes one link a grace period.
+//!
+//! Part of `rcu`, which re-exports it. Locks: none of its own.
+
+#![no_std]
+#![forbid(unsafe_code)]
 
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use kalloc::{Arc, KBox};
-use rcu_grace::{now_ns, synchronize};
+use rcu_grace::now_ns;
 use rcu_queue::Entry;
 use sync::WaitQueue;
 
@@ -60,9 +65,7 @@ fn me() -> usize {
 #[cold]
 fn without_memory(entry: Entry) {
     if !x86_cpu::preempt::in_atomic() && !x86_cpu::irqflags::irqs_disabled() {
-        synchronize();
-        // SAFETY: `synchronize` has waited for a grace period since the entry was made.
-        unsafe { entry.run() };
+        entry.finish();
     } else {
         klog::pr_err!("rcu: out of memory in atomic context, an object is leaked");
     }
@@ -131,10 +134,7 @@ fn reclaim_once() {
     }
     HURRY.store(false, Ordering::SeqCst);
     PENDING.store(false, Ordering::SeqCst);
-    let batch = rcu_queue::take_all();
-    synchronize();
-    // SAFETY: `synchronize` has waited for a grace period since the lists were taken.
-    let done = unsafe { batch.run() };
+    let done = rcu_queue::take_all().finish();
     LAST_FEW.store(done <= FEW, Ordering::Relaxed);
     DONE.fetch_add(done, Ordering::SeqCst);
     DRAINED.wake_up_all();

@@ -1,28 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `Mutex<T>`: a sleeping lock. Free to take and give back with one atomic operation each when nobody waits.
+//! `Mutex<T>`: a sleeping lock.
 
-use crate::wait::WaitQueue;
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicU32, Ordering};
 use errno::Result;
-use task::State;
-use wait_event::Notes;
-
-const FREE: u32 = 0;
-const LOCKED: u32 = 1;
-/// Locked, and somebody may wait.
-const CONTENDED: u32 = 2;
+use raw_sleep::RawMutex;
 
 /// A value that one task at a time may use; waiters sleep.
 ///
 /// # Invariants
-/// `value` is accessed only by the task that moved `state` away from `FREE`.
+/// `value` is accessed only by the task that has `raw`.
 pub struct Mutex<T: ?Sized> {
-    state: AtomicU32,
-    waiters: WaitQueue,
-    notes: Notes,
+    raw: RawMutex,
     value: UnsafeCell<T>,
 }
 
@@ -35,22 +25,12 @@ impl<T> Mutex<T> {
     /// A free mutex. The caller's place is its class for the lock-order checker.
     #[track_caller]
     pub const fn new(value: T) -> Self {
-        Self {
-            state: AtomicU32::new(FREE),
-            waiters: WaitQueue::new(),
-            notes: Notes::here(),
-            value: UnsafeCell::new(value),
-        }
+        Self { raw: RawMutex::new(), value: UnsafeCell::new(value) }
     }
 
     /// As [`Self::new`], with another place as its class.
     pub const fn new_at(value: T, place: &'static core::panic::Location<'static>) -> Self {
-        Self {
-            state: AtomicU32::new(FREE),
-            waiters: WaitQueue::new(),
-            notes: Notes::at(place),
-            value: UnsafeCell::new(value),
-        }
+        Self { raw: RawMutex::new_at(place), value: UnsafeCell::new(value) }
     }
 
     /// Takes the value out.
@@ -64,52 +44,29 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     #[track_caller]
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        task::might_sleep();
-        self.notes.acquire();
-        if self.state.compare_exchange(FREE, LOCKED, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            // Without signals or a deadline the wait ends only with the lock taken.
-            let _ = self.lock_slow(State::UNINTERRUPTIBLE);
-        }
+        self.raw.lock();
         MutexGuard { mutex: self, not_send: PhantomData }
     }
 
     /// As [`Self::lock`], but a signal ends the wait with `ERESTARTSYS`.
     #[track_caller]
     pub fn lock_interruptible(&self) -> Result<MutexGuard<'_, T>> {
-        task::might_sleep();
-        self.notes.acquire();
-        if self.state.compare_exchange(FREE, LOCKED, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            self.lock_slow(State::INTERRUPTIBLE).inspect_err(|_| self.notes.release())?;
-        }
+        self.raw.lock_interruptible()?;
         Ok(MutexGuard { mutex: self, not_send: PhantomData })
     }
 
     /// As [`Self::lock`], but a fatal signal ends the wait with `ERESTARTSYS`: where who has the mutex may wait for a program.
     #[track_caller]
     pub fn lock_killable(&self) -> Result<MutexGuard<'_, T>> {
-        task::might_sleep();
-        self.notes.acquire();
-        if self.state.compare_exchange(FREE, LOCKED, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            self.lock_slow(State::KILLABLE).inspect_err(|_| self.notes.release())?;
-        }
+        self.raw.lock_killable()?;
         Ok(MutexGuard { mutex: self, not_send: PhantomData })
     }
 
     /// Takes the mutex if it is free. Any context but hard interrupts.
     #[inline]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        let taken = self.state.compare_exchange(FREE, LOCKED, Ordering::Acquire, Ordering::Relaxed).is_ok();
-        if taken {
-            self.notes.acquired();
-        }
         // Not `then_some`: a guard that is made and dropped gives back what another holds.
-        taken.then(|| MutexGuard { mutex: self, not_send: PhantomData })
-    }
-
-    #[cold]
-    fn lock_slow(&self, state: State) -> Result {
-        self.waiters.wait(state, true, None, &mut || self.state.swap(CONTENDED, Ordering::Acquire) == FREE)?;
-        Ok(())
+        self.raw.try_lock().then(|| MutexGuard { mutex: self, not_send: PhantomData })
     }
 
     /// The value, through exclusive access to the mutex.
@@ -119,7 +76,7 @@ impl<T: ?Sized> Mutex<T> {
 
     /// Whether some task holds the mutex at this moment.
     pub fn is_locked(&self) -> bool {
-        self.state.load(Ordering::Relaxed) != FREE
+        self.raw.is_locked()
     }
 }
 
@@ -151,10 +108,7 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        self.mutex.notes.release();
-        if self.mutex.state.swap(FREE, Ordering::Release) == CONTENDED {
-            self.mutex.waiters.wake_up();
-        }
+        self.mutex.raw.unlock();
     }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! How many pages an address space has, by kind: counted where faults of several CPUs do not meet. No locks.
 
-use crate::table::Kind;
+use crate::kind::Kind;
 use core::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 /// Lines that CPUs share; a power of two.
@@ -12,27 +12,28 @@ const LINES: usize = 4;
 struct Line([AtomicI64; 3]);
 
 /// Pages of an address space.
-pub(crate) struct Rss {
+pub struct Rss {
     lines: [Line; LINES],
     /// Read in each fault and seldom changed, so it is one.
     swap: AtomicI64,
 }
 
 impl Rss {
-    pub(crate) const fn new() -> Self {
+    /// None.
+    pub const fn new() -> Self {
         Self { lines: [const { Line([const { AtomicI64::new(0) }; 3]) }; LINES], swap: AtomicI64::new(0) }
     }
 
     /// Counts `delta` pages of a kind.
     #[inline(always)]
-    pub(crate) fn add(&self, kind: Kind, delta: i64) {
+    pub fn add(&self, kind: Kind, delta: i64) {
         // In bounds: the rest of a division by the length. A move to another CPU in between does no harm.
         let Line(counts) = &self.lines[x86_cpu::cpu_id() as usize % LINES];
         counts.get(kind as usize).unwrap_or(&self.swap).fetch_add(delta, Relaxed);
     }
 
     /// Pages of a kind; right when nothing changes meanwhile.
-    pub(crate) fn sum(&self, kind: Kind) -> i64 {
+    pub fn sum(&self, kind: Kind) -> i64 {
         match kind {
             Kind::Swap => self.swap.load(Relaxed),
             _ => self.lines.iter().filter_map(|Line(counts)| counts.get(kind as usize)).map(|n| n.load(Relaxed)).sum(),
@@ -41,7 +42,13 @@ impl Rss {
 
     /// Whether any page may be in swap space.
     #[inline(always)]
-    pub(crate) fn has_swap(&self) -> bool {
+    pub fn has_swap(&self) -> bool {
         self.swap.load(Relaxed) != 0
+    }
+}
+
+impl Default for Rss {
+    fn default() -> Self {
+        Self::new()
     }
 }

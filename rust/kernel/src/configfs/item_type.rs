@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Types of directories: which attributes they have, and whether others can be made in them. Statics that `configfs_attrs!` makes.
 
-use super::ops::{self, AttributeOperations, Behind, Directory, GroupOperations};
+use super::ops::{self, AttributeOperations, Directory, GroupOperations};
 use crate::ThisModule;
 use crate::page::PAGE_SIZE;
 use crate::str::CStr;
@@ -10,6 +10,7 @@ use core::marker::PhantomData;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVec};
+use kernel_core::configfs::{Behind, Kind};
 use vfs::SeqBuf;
 
 /// An attribute of groups with `Data` behind them.
@@ -92,9 +93,10 @@ impl<Container, Data: 'static> ItemType<Container, Data> {
             if Data::HAS_DROP_ITEM { Some(ops::dropped::<Data>) } else { None };
         Self { owner, attributes, make: Some(ops::make::<Data>), dropped, _p: PhantomData }
     }
+}
 
-    /// A directory of this type.
-    pub(super) fn new_group(&'static self, behind: Behind<Data>) -> Result<NewGroup> {
+impl<Container, Data: 'static> Kind<Container, Data> for ItemType<Container, Data> {
+    fn new_group(&'static self, behind: Behind<Data>) -> Result<NewGroup> {
         let mut attributes = KVec::with_capacity(self.attributes.len(), GFP_KERNEL)?;
         for &attribute in self.attributes {
             let shown = Shown { behind: behind.clone(), attribute };

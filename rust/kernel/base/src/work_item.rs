@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a [`Work`](super::Work) has of the level below. All that the workers call, and drop, is code of this crate: a module may be
-//! gone when the last of it is.
+//! What a `Work` of modules has of the level below. All that the workers call, and drop, is code of the image, none of it generic: a
+//! module may be gone when the last of it is.
 
-use super::Context;
 use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
@@ -13,9 +12,18 @@ use locking::SetOnce;
 use workqueue::Work;
 use x86_cpu::preempt::preempt_disable;
 
+/// Where work runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Context {
+    /// In a task, where it may sleep.
+    Task,
+    /// With preemption off, as softirqs do; here that is in a task, too.
+    BottomHalf,
+}
+
 /// A function, and the object it is to be called with.
 struct Call {
-    run: unsafe fn(*mut c_void),
+    run: fn(*mut c_void),
     /// The object, while it is queued.
     object: AtomicPtr<c_void>,
     /// Whether the time of the object has come. Clear while there is none.
@@ -26,14 +34,14 @@ struct Call {
 
 /// Work that can be queued.
 pub struct Item {
-    run: unsafe fn(*mut c_void),
+    run: fn(*mut c_void),
     /// Made at the first use, if not before.
     made: SetOnce<(Arc<Work>, Arc<Call>)>,
     /// Queues it later, if it is of a kind that can be.
     timer: SetOnce<Arc<HrTimer>>,
 }
 
-fn make(run: unsafe fn(*mut c_void), flags: kalloc::Flags) -> Option<(Arc<Work>, Arc<Call>)> {
+fn make(run: fn(*mut c_void), flags: kalloc::Flags) -> Option<(Arc<Work>, Arc<Call>)> {
     let call = Arc::new(
         Call { run, object: AtomicPtr::default(), due: AtomicBool::new(false), bottom_half: AtomicBool::new(false) },
         flags,
@@ -48,16 +56,15 @@ fn make(run: unsafe fn(*mut c_void), flags: kalloc::Flags) -> Option<(Arc<Work>,
         let object = called.object.swap(ptr::null_mut(), Ordering::AcqRel);
         if !object.is_null() {
             let _off = called.bottom_half.load(Ordering::Relaxed).then(preempt_disable);
-            // SAFETY: `queue` put it there, and it is taken out once.
-            unsafe { (called.run)(object) };
+            (called.run)(object);
         }
     });
     Some((work.ok()?, call))
 }
 
 impl Item {
-    /// Work that calls `run`. May sleep.
-    pub(crate) fn new(run: unsafe fn(*mut c_void)) -> Self {
+    /// Work that calls `run` with each object that was queued, once. May sleep.
+    pub fn new(run: fn(*mut c_void)) -> Self {
         let made = SetOnce::new();
         if let Some(parts) = make(run, GFP_KERNEL) {
             // Fresh: nobody else set it.
@@ -78,7 +85,7 @@ impl Item {
     }
 
     /// Makes the timer for [`Self::queue_after`]. May sleep.
-    pub(crate) fn with_timer(self) -> Self {
+    pub fn with_timer(self) -> Self {
         if let Some((work, call)) = self.parts() {
             let (work, call) = (work.clone(), call.clone());
             let timer = HrTimer::new(Clock::Monotonic, move |_: &Arc<HrTimer>| {
@@ -93,7 +100,7 @@ impl Item {
     }
 
     /// Queues a call with `object`; false if one is queued already (or if there was never memory). Any context but NMI.
-    pub(crate) fn queue(&self, object: *mut c_void, context: Context) -> bool {
+    pub fn queue(&self, object: *mut c_void, context: Context) -> bool {
         let Some((work, call)) = self.parts() else { return false };
         let free = call.object.compare_exchange(ptr::null_mut(), object, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         if free {
@@ -106,7 +113,7 @@ impl Item {
     }
 
     /// As [`Self::queue`], in so many nanoseconds. For one that was made [`Self::with_timer`].
-    pub(crate) fn queue_after(&self, object: *mut c_void, nanos: u64, context: Context) -> bool {
+    pub fn queue_after(&self, object: *mut c_void, nanos: u64, context: Context) -> bool {
         if nanos == 0 {
             return self.queue(object, context);
         }

@@ -10,10 +10,10 @@ use crate::str::{CStr, CString};
 use crate::{build_error, fmt};
 use ::configfs::NewGroup;
 use core::any::Any;
-use core::ptr::NonNull;
 use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, ArcBorrow, InPlaceInit};
+use kernel_core::configfs::Behind;
 use pin_init::PinInit;
 
 /// A group in which programs may make others.
@@ -43,45 +43,6 @@ pub trait AttributeOperations<const ID: u64 = 0> {
     /// A program wrote `page`.
     fn store(_data: &Self::Data, _page: &[u8]) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
-    }
-}
-
-/// The data behind a directory.
-///
-/// # Invariants
-/// The pointer is valid as long as this is: the group is kept, or the subsystem takes this back before its data goes.
-pub(super) struct Behind<Data: 'static> {
-    data: NonNull<Data>,
-    group: Option<Arc<Group<Data>>>,
-}
-
-// SAFETY: The data is shared as `Subsystem` and `Group` say.
-unsafe impl<Data> Send for Behind<Data> {}
-// SAFETY: As above.
-unsafe impl<Data> Sync for Behind<Data> {}
-
-impl<Data> Clone for Behind<Data> {
-    fn clone(&self) -> Self {
-        Self { data: self.data, group: self.group.clone() }
-    }
-}
-
-impl<Data> Behind<Data> {
-    /// Data of a subsystem.
-    ///
-    /// # Safety
-    /// `data` is valid until configfs has given this back.
-    pub(super) unsafe fn borrowed(data: NonNull<Data>) -> Self {
-        Self { data, group: None }
-    }
-
-    fn owned(group: Arc<Group<Data>>) -> Self {
-        Self { data: NonNull::from(&group.data), group: Some(group) }
-    }
-
-    pub(super) fn data(&self) -> &Data {
-        // SAFETY: By the type invariant.
-        unsafe { self.data.as_ref() }
     }
 }
 
@@ -115,14 +76,14 @@ impl<Data: 'static> ::configfs::Group for Directory<Data> {
 pub(super) fn make<Parent: GroupOperations>(parent: &Parent, name: &[u8]) -> Result<NewGroup> {
     let name = CString::try_from_fmt(fmt::fmt!("{}", core::str::from_utf8(name)?))?;
     let group: Arc<Group<Parent::Child>> = Arc::pin_init(parent.make_group(&name)?, GFP_KERNEL)?;
-    let item_type = group.item_type;
-    item_type.new_group(Behind::owned(group))
+    let kind = group.kind();
+    kind.new_group(Behind::owned(group))
 }
 
 /// Tells `parent` that a group it made goes.
 pub(super) fn dropped<Parent: GroupOperations>(parent: &Parent, child: &dyn Any) {
     let Some(child) = child.downcast_ref::<Directory<Parent::Child>>() else { return };
-    if let Some(group) = &child.behind.group {
+    if let Some(group) = child.behind.group() {
         parent.drop_item(group.as_arc_borrow());
     }
 }

@@ -15,7 +15,8 @@
 //! writes the claim, then it looks at the words. One sees the other. A user that leaves clears its word, then it looks whether somebody
 //! waits; who waits says so, then it looks.
 
-use crate::wait::WaitQueue;
+#![no_std]
+
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ops::Deref;
@@ -24,6 +25,7 @@ use kalloc::flags::GFP_KERNEL;
 use kalloc::{AllocError, Arc, KBox, KVVec};
 use locking::SetOnce;
 use range_map::{RangeMap, Slot};
+use wait_queue::WaitQueue;
 use x86_cpu::asm::cpu_relax;
 use x86_cpu::{CpuId, MAX_CPUS, cpu_id};
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `BiasedRwSemaphore<T>`: an [`RwSemaphore`] for locks that many CPUs take for reading at once and few for writing (address spaces).
+//! `Bias`: for semaphores that many CPUs take for reading at once and few for writing (address spaces).
 //!
 //! A semaphore's readers meet on the cache line of its count. While the semaphore is biased a reader writes its address into a word of
 //! its own CPU instead, and nothing that others write. A writer takes the bias away and waits until no CPU has the address any more.
@@ -12,11 +12,9 @@
 //! Who writes what first: a reader its word, then it looks at the bias; a writer the bias, then it looks at the words. One sees the
 //! other. A reader that leaves clears its word, then it looks whether a writer waits; a writer says that it waits, then it looks.
 
-use crate::rwsem::{RwReadGuard, RwSemaphore, RwWriteGuard};
-use crate::wait::WaitQueue;
-use core::marker::PhantomData;
-use core::ops::Deref;
+use crate::rwsem::RawRwSemaphore;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering};
+use wait_queue::WaitQueue;
 use x86_cpu::{CpuId, MAX_CPUS};
 
 /// Words of a CPU: a cache line.
@@ -33,14 +31,13 @@ const COOL: i32 = -64;
 /// What a wait for a writer counts as, for a reader who can do without the semaphore.
 const WAITED: i32 = 8;
 
-/// A value with shared and exclusive access; waiters sleep.
+/// What a semaphore has besides if it is one of these. Each method is given the same semaphore every time.
 ///
 /// # Invariants
-/// `biased` is set only by a holder of shared access through `inner`, and `draining` is not 0 from before it is cleared until no reader
-/// is in who came by it. Exclusive access is had with `inner` held for writing, and `biased` false and `draining` 0 or all words looked
-/// at since `biased` was false.
-pub struct BiasedRwSemaphore<T> {
-    inner: RwSemaphore<T>,
+/// `biased` is set only by who has shared access through the semaphore, and `draining` is not 0 from before it is cleared until no reader
+/// is in who came by it. Exclusive access is had with the semaphore had for writing, and `biased` false and `draining` 0 or all words
+/// looked at since `biased` was false.
+pub struct Bias {
     biased: AtomicBool,
     /// Meetings of readers.
     heat: AtomicI32,
@@ -49,12 +46,16 @@ pub struct BiasedRwSemaphore<T> {
     drained: WaitQueue,
 }
 
-impl<T> BiasedRwSemaphore<T> {
-    /// A free semaphore. The caller's place is its class for the lock-order checker.
+/// How a reader came in: by a word that has the bias's address, or, `None`, it is counted.
+#[derive(Clone, Copy)]
+pub struct Ticket(Option<&'static AtomicUsize>);
+
+impl Bias {
+    /// None yet.
+    #[expect(clippy::new_without_default, reason = "made in constants, with a place")]
     #[track_caller]
-    pub const fn new(value: T) -> Self {
+    pub const fn new() -> Self {
         Self {
-            inner: RwSemaphore::new(value),
             biased: AtomicBool::new(false),
             heat: AtomicI32::new(0),
             draining: AtomicU32::new(0),
@@ -62,67 +63,68 @@ impl<T> BiasedRwSemaphore<T> {
         }
     }
 
-    /// Takes it for reading; sleeps while a writer has it or waits for it.
+    /// Takes the semaphore for reading; sleeps while a writer has it or waits for it.
     #[inline]
     #[track_caller]
-    pub fn read(&self) -> BiasedReadGuard<'_, T> {
+    pub fn read(&self, semaphore: &RawRwSemaphore) -> Ticket {
         if let Some(word) = self.enter() {
             task::might_sleep();
-            self.inner.notes().acquire();
-            return BiasedReadGuard { lock: self, word: Some(word), not_send: PhantomData };
+            semaphore.notes().acquire();
+            return Ticket(Some(word));
         }
-        self.by_count(self.inner.read())
+        semaphore.read();
+        self.by_count(semaphore)
     }
 
-    /// As [`Self::read`], by the count in any case, for who can do without the semaphore if that is worth it: `often` is called, with
-    /// the semaphore held, when readers have met often or waited for writers.
+    /// As [`Self::read`], by the count in any case, for who can do without the semaphore if that is worth it. Whether it is, since readers
+    /// have met often or waited for writers.
     #[inline]
     #[track_caller]
-    pub fn read_counted(&self, often: impl FnOnce(&T)) -> BiasedReadGuard<'_, T> {
-        let waited = self.inner.read_counted();
-        let guard = BiasedReadGuard { lock: self, word: None, not_send: PhantomData };
-        if (waited || self.inner.is_shared()) && self.is_often(waited) {
-            often(&guard);
-        }
-        guard
+    pub fn read_counted(&self, semaphore: &RawRwSemaphore) -> (Ticket, bool) {
+        let waited = semaphore.read_counted();
+        (Ticket(None), (waited || semaphore.is_shared()) && self.is_often(waited))
     }
 
     /// Takes it for reading if that needs no waiting.
     #[inline]
-    pub fn try_read(&self) -> Option<BiasedReadGuard<'_, T>> {
+    pub fn try_read(&self, semaphore: &RawRwSemaphore) -> Option<Ticket> {
         if let Some(word) = self.enter() {
-            self.inner.notes().acquired();
-            return Some(BiasedReadGuard { lock: self, word: Some(word), not_send: PhantomData });
+            semaphore.notes().acquired();
+            return Some(Ticket(Some(word)));
         }
-        self.inner.try_read().map(|guard| self.by_count(guard))
+        semaphore.try_read().then(|| self.by_count(semaphore))
     }
 
-    /// As [`RwSemaphore::try_read_beside`]: writers that wait keep nobody out here.
-    pub fn try_read_beside(&self) -> Option<BiasedReadGuard<'_, T>> {
-        self.inner.try_read_beside().map(|guard| self.by_count(guard))
+    /// As [`RawRwSemaphore::try_read_beside`]: writers that wait keep nobody out here.
+    pub fn try_read_beside(&self, semaphore: &RawRwSemaphore) -> Option<Ticket> {
+        semaphore.try_read_beside().then(|| self.by_count(semaphore))
+    }
+
+    /// Gives shared access back. By the reader that came so.
+    #[inline]
+    pub fn read_done(&self, semaphore: &RawRwSemaphore, Ticket(word): Ticket) {
+        semaphore.notes().release();
+        match word {
+            Some(word) => self.leave(word),
+            None => semaphore.put_reader(),
+        }
     }
 
     /// Takes it for writing; sleeps while anybody has it.
     #[inline]
     #[track_caller]
-    pub fn write(&self) -> RwWriteGuard<'_, T> {
+    pub fn write(&self, semaphore: &RawRwSemaphore) {
         task::might_sleep();
-        self.inner.notes().acquire();
+        semaphore.notes().acquire();
         if self.may_have_biased_readers() {
             // Before the count is taken, so that it stays open to `try_read_beside` while readers are waited for.
             self.take_bias_away();
         }
-        let guard = self.inner.write_noted();
+        semaphore.write_noted();
         if self.may_have_biased_readers() {
             // A reader was quick; none can set it again now. Or another writer still waits for readers.
             self.take_bias_away();
         }
-        guard
-    }
-
-    /// The value, through exclusive access.
-    pub fn get_mut(&mut self) -> &mut T {
-        self.inner.get_mut()
     }
 
     /// Whether readers leave the count alone at the moment.
@@ -138,7 +140,7 @@ impl<T> BiasedRwSemaphore<T> {
     /// Comes in as a reader without the count, if there is a bias and a free word.
     #[inline(always)]
     fn enter(&self) -> Option<&'static AtomicUsize> {
-        if self.biased.load(Ordering::Relaxed) { self.enter_biased() } else { None }
+        if self.is_biased() { self.enter_biased() } else { None }
     }
 
     fn enter_biased(&self) -> Option<&'static AtomicUsize> {
@@ -172,22 +174,21 @@ impl<T> BiasedRwSemaphore<T> {
 
     /// A reader that is counted: looks whether readers meet.
     #[inline(always)]
-    fn by_count<'a>(&'a self, guard: RwReadGuard<'a, T>) -> BiasedReadGuard<'a, T> {
-        core::mem::forget(guard);
-        if self.inner.is_shared() {
-            self.met();
+    fn by_count(&self, semaphore: &RawRwSemaphore) -> Ticket {
+        if semaphore.is_shared() {
+            self.met(semaphore);
         }
-        BiasedReadGuard { lock: self, word: None, not_send: PhantomData }
+        Ticket(None)
     }
 
     /// Shared access is had through the count, and others have it too.
     #[cold]
     #[inline(never)]
-    fn met(&self) {
+    fn met(&self, semaphore: &RawRwSemaphore) {
         // Counts that are lost only put it off.
         let heat = self.heat.load(Ordering::Relaxed).saturating_add(1);
         self.heat.store(heat, Ordering::Relaxed);
-        if heat >= WARM && !self.inner.is_awaited() && self.draining.load(Ordering::Relaxed) == 0 {
+        if heat >= WARM && !semaphore.is_awaited() && self.draining.load(Ordering::Relaxed) == 0 {
             self.heat.store(0, Ordering::Relaxed);
             self.biased.store(true, Ordering::SeqCst);
         }
@@ -224,38 +225,5 @@ impl<T> BiasedRwSemaphore<T> {
             }
         }
         self.draining.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-/// Shared access.
-#[must_use]
-pub struct BiasedReadGuard<'a, T> {
-    lock: &'a BiasedRwSemaphore<T>,
-    /// Where the semaphore's address is; `None`: this reader is counted.
-    word: Option<&'static AtomicUsize>,
-    not_send: PhantomData<*mut ()>,
-}
-
-// SAFETY: Sharing a guard shares `&T` only.
-unsafe impl<T: Sync> Sync for BiasedReadGuard<'_, T> {}
-
-impl<T> Deref for BiasedReadGuard<'_, T> {
-    type Target = T;
-    #[inline(always)]
-    fn deref(&self) -> &T {
-        // SAFETY: This reader is counted, or a word says that it is in and it saw the bias after that: by the invariant of the
-        // semaphore no writer is in.
-        unsafe { self.lock.inner.value() }
-    }
-}
-
-impl<T> Drop for BiasedReadGuard<'_, T> {
-    #[inline]
-    fn drop(&mut self) {
-        self.lock.inner.notes().release();
-        match self.word {
-            Some(word) => self.lock.leave(word),
-            None => self.lock.inner.put_reader(),
-        }
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a timer has of the level below. All that the interrupt and the workers call, and drop, is code of this crate: a module may be
-//! gone when the last of it is.
+//! What an `HrTimer` of modules has of the level below. All that the interrupt and the workers call, and drop, is code of the image, none
+//! of it generic: a module may be gone when the last of it is.
 //!
 //! The callback of a "soft" timer runs in a worker, with preemption off: where Linux has softirqs this kernel has threads. The interrupt
 //! says that it is `due` and queues the work. Who stops the timer says `stopping` first, so that the interrupt queues nothing more; then
@@ -18,7 +18,7 @@ use x86_cpu::preempt::preempt_disable;
 
 /// A function, and the object it is to be called with; null while the timer is not started.
 struct Call {
-    run: unsafe fn(*mut c_void) -> bool,
+    run: fn(*mut c_void) -> bool,
     object: AtomicPtr<c_void>,
     /// A soft timer expired, and its callback was not called yet.
     due: AtomicBool,
@@ -30,8 +30,7 @@ impl Call {
     /// Calls the function; whether the timer is to go on.
     fn call(&self) -> bool {
         let object = self.object.load(Ordering::Acquire);
-        // SAFETY: `start` put it there, and whoever started the timer stops it before the object goes.
-        !object.is_null() && unsafe { (self.run)(object) }
+        !object.is_null() && (self.run)(object)
     }
 }
 
@@ -43,7 +42,7 @@ struct Made {
 }
 
 /// A timer. Without memory for it when it was made, it never expires.
-pub(super) struct Raw(Option<Made>);
+pub struct Raw(Option<Made>);
 
 /// A timer whose callback runs in the interrupt.
 fn hard(clock: Clock, call: Arc<Call>) -> errno::Result<Made> {
@@ -82,17 +81,15 @@ fn soft(clock: Clock, call: Arc<Call>) -> errno::Result<Made> {
 }
 
 impl Raw {
-    pub(super) fn new(clock: Clock, is_soft: bool, run: unsafe fn(*mut c_void) -> bool) -> Self {
+    /// A timer on `clock` that is not started, and the function that it calls: in the interrupt, or, `is_soft`, in a worker.
+    pub fn new(clock: Clock, is_soft: bool, run: fn(*mut c_void) -> bool) -> Self {
         let (due, stopping) = (AtomicBool::new(false), AtomicBool::new(false));
         let call = Arc::new(Call { run, object: AtomicPtr::default(), due, stopping }, GFP_KERNEL);
         Self(call.ok().and_then(|call| if is_soft { soft(clock, call) } else { hard(clock, call) }.ok()))
     }
 
-    /// Starts the timer.
-    ///
-    /// # Safety
-    /// `object` is valid until `cancel`.
-    pub(super) unsafe fn start(&self, object: *mut c_void, relative: bool, nanos: i64) {
+    /// Starts the timer: from its expiry on, and until [`Self::cancel`] returns, the function may be called with `object`.
+    pub fn start(&self, object: *mut c_void, relative: bool, nanos: i64) {
         let Some(Made { timer, call, .. }) = &self.0 else { return };
         call.object.store(object, Ordering::Release);
         // One that expired, and was not called yet, is as if it had not.
@@ -107,7 +104,7 @@ impl Raw {
     }
 
     /// Stops the timer and waits for its callback; whether it would have been called. A soft timer: may sleep.
-    pub(super) fn cancel(&self) -> bool {
+    pub fn cancel(&self) -> bool {
         let Some(Made { timer, call, work }) = &self.0 else { return false };
         let mut was_waiting = false;
         if let Some(work) = work {
@@ -121,16 +118,19 @@ impl Raw {
         was_waiting
     }
 
-    pub(super) fn expires(&self) -> i64 {
+    /// When it expires, or did.
+    pub fn expires(&self) -> i64 {
         self.0.as_ref().map_or(0, |made| made.timer.expires().cast_signed())
     }
 
-    pub(super) fn forward_now(&self, interval: i64) -> u64 {
+    /// As [`Self::forward`], from now.
+    pub fn forward_now(&self, interval: i64) -> u64 {
         let interval = u64::try_from(interval).unwrap_or(0).max(1);
         self.0.as_ref().map_or(0, |made| made.timer.forward_now(interval))
     }
 
-    pub(super) fn forward(&self, now: i64, interval: i64) -> u64 {
+    /// Moves the expiry by whole intervals until it lies after `now`; how many.
+    pub fn forward(&self, now: i64, interval: i64) -> u64 {
         let (now, interval) = (u64::try_from(now).unwrap_or(0), u64::try_from(interval).unwrap_or(0).max(1));
         self.0.as_ref().map_or(0, |made| made.timer.forward(now, interval))
     }

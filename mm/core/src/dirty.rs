@@ -298,7 +298,7 @@ impl Mapping {
     /// Writes the bytes `[start, end]` that are dirty and waits for them. Errors that happen are found by
     /// [`Mapping::check_errors`] too; here those of starting. May sleep.
     pub fn write_and_wait(self: &Arc<Self>, start: u64, end: u64) -> Result {
-        if self.is_memory() {
+        if self.is_memory() || self.page_count() == 0 {
             return Ok(());
         }
         let (first, last) = (start >> PAGE_SHIFT, end >> PAGE_SHIFT);

@@ -431,3 +431,78 @@ impl Cache {
         }
     }
 }
+
+#[cfg(CONFIG_KUNIT = "y")]
+#[macros::kunit_tests(ext4_buffer)]
+mod tests {
+    use super::*;
+    use core::sync::atomic::Ordering::SeqCst;
+    use kernel::filesystem::block::QueueLimits;
+    use kernel::filesystem::block::testing::RamDisk;
+
+    const PAGES: usize = 64;
+
+    /// A cache of a disk each of whose blocks says where it is.
+    fn with_cache(block_size: usize, limit: usize, test: impl FnOnce(&RamDisk, &Cache) -> Result) -> Result {
+        let disk = RamDisk::disk("kunitext4", PAGES, QueueLimits::default(), u64::MAX, EIO)?;
+        let ram = disk.driver::<RamDisk>().ok_or(EIO)?;
+        for (n, page) in ram.pages.iter().enumerate() {
+            for at in (0..PAGE_SIZE).step_by(block_size) {
+                page.write(at, &((n * PAGE_SIZE + at) as u64).to_le_bytes())?;
+            }
+        }
+        let whole = disk.part(0).ok_or(EIO)?;
+        let blocks = Blocks::new(&whole, block_size);
+        let result = blocks.and_then(|blocks| Cache::new(blocks, limit)).and_then(|cache| test(ram, &cache));
+        disk.remove();
+        result
+    }
+
+    fn says(buf: &Buf) -> u64 {
+        buf.0.data.read().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    }
+
+    #[test]
+    fn neighbours_come_by_one_transfer() -> Result {
+        for size in [1024, PAGE_SIZE] {
+            with_cache(size, 1000, |ram, cache| {
+                let place = |number: u64| number * size as u64;
+                let there = cache.read(7)?;
+                there.0.data.write().fill(9);
+                let before = ram.reads.load(SeqCst);
+                assert_eq!(says(&cache.read_near(5, || (4, 8))?), place(5));
+                assert_eq!(ram.reads.load(SeqCst) - before, 1);
+                for number in [4, 6, 8, 11] {
+                    let near = cache.find_uptodate(number).ok_or(EIO)?;
+                    assert_eq!(says(&near), place(number));
+                }
+                assert_eq!(says(&there), 0x0909_0909_0909_0909, "one that was there stays");
+                assert!(cache.find_uptodate(12).is_none());
+                cache.read_near(11, || (0, 32))?;
+                assert_eq!(ram.reads.load(SeqCst) - before, 1);
+                // With what the device does not have: alone.
+                let last = (PAGES * PAGE_SIZE / size) as u64 - 1;
+                assert_eq!(says(&cache.read_near(last, || (last, 8))?), place(last));
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_full_cache_keeps_what_is_asked_for_again() -> Result {
+        with_cache(1024, 8, |_, cache| {
+            // All in one shard.
+            for number in 0..9 {
+                cache.read(number)?;
+            }
+            cache.read(3)?;
+            let held = cache.read(5)?;
+            cache.read(9)?;
+            let left = (0..10).filter(|number| cache.find(*number).is_some());
+            assert!(left.eq([3, 5, 9]));
+            drop(held);
+            Ok(())
+        })
+    }
+}

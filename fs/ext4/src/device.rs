@@ -133,7 +133,8 @@ impl LogBlocks {
     /// Writes blocks `begin..end` to consecutive blocks of the device.
     pub(crate) fn write(&self, to: &Blocks, block: u64, begin: usize, end: usize, flags: WriteFlags) -> Result {
         let blocks = self.data.get(begin..end).ok_or(EIO)?;
-        let mut bio = Bio::new(&to.bdev, Op::Write, op_flags(flags), self.pages.len(), GFP_NOFS)?;
+        let pages = blocks.iter().map(|data| data.len()).sum::<usize>().div_ceil(PAGE_SIZE);
+        let mut bio = Bio::new(&to.bdev, Op::Write, op_flags(flags), pages, GFP_NOFS)?;
         bio.set_sector(to.sector(block));
         let mut at = 0;
         for data in blocks {

@@ -121,11 +121,16 @@ fn shrink(inode: &Inode, node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, s
 /// Frees an inode that has neither a name nor an open file.
 pub(crate) fn evict(inode: &Inode, node: &Node) -> Result {
     let mount = node.mount();
-    if let Some(mapping) = inode.mapping() {
+    // Nobody can bring pages in any more.
+    if let Some(mapping) = inode.mapping().filter(|mapping| mapping.page_count() != 0) {
         let _guard = mapping.invalidate_lock();
         mapping.truncate(0);
+    }
+    {
         let mut tree = node.shared.tree.write();
-        node.shared.unreserve(&mut tree, 0, u32::MAX)?;
+        if !tree.delayed.is_empty() {
+            node.shared.unreserve(&mut tree, 0, u32::MAX)?;
+        }
     }
     if mount.core.read_only() {
         return Ok(());

@@ -222,8 +222,9 @@ fn copy_buffer<S: System>(state: &mut State<S>, tid: Tid, buf: &S::Buf, writer: 
     let frozen = head.frozen.take();
     writer.buffer(buf.block(), |to| match &frozen {
         Some(frozen) => {
-            for (to, from) in to.iter_mut().zip(frozen.block(0)) {
-                *to = *from;
+            // Both are one block.
+            if let Some(from) = frozen.block(0).get(..to.len()) {
+                to.copy_from_slice(from);
             }
         }
         None => head.buf.copy_to(to),

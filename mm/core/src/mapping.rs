@@ -330,14 +330,16 @@ impl Mapping {
         }
         page.private().store(0, Ordering::Relaxed);
         page.set_owner(self.id, index);
+        // Before it can be found: with none counted there is nothing to write.
+        self.count.fetch_add(1, Ordering::Relaxed);
         match self.pages.insert(index, page, GFP_KERNEL, allowed) {
             Ok(None) => {}
             other => {
+                self.count.fetch_sub(1, Ordering::Relaxed);
                 self.ops.uncharge(1);
                 return other;
             }
         }
-        self.count.fetch_add(1, Ordering::Relaxed);
         stat::add(Item::FilePages, 1);
         if self.memory {
             stat::add(Item::Shmem, 1);

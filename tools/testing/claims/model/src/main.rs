@@ -95,7 +95,7 @@ fn use_ranges(gate: &Gate<Told>, mut random: Random, stop: &AtomicBool) -> (usiz
                 bad += 1;
             }
             // Others run meanwhile, for longer than anybody spins.
-            if look % 4 == 3 && at % 8 == 0 {
+            if look % 4 == 3 && at.is_multiple_of(8) {
                 std::thread::yield_now();
             }
         }

@@ -188,7 +188,7 @@ mod tests {
             assert_eq!(touch(&mm, other), Ok(false));
             mm.mprotect(other + PAGE_SIZE, PAGE_SIZE, uapi::PROT_NONE)?;
             mm.munmap(other, PAGE_SIZE)?;
-            if rounds % 16 == 0 {
+            if rounds.is_multiple_of(16) {
                 drop(mm.fork()?);
             }
             mm.munmap(other, len)?;
@@ -252,7 +252,7 @@ mod tests {
                         if pass.start.load(SeqCst) != pass.start() || !(pass.start()..pass.end()).contains(&at) {
                             t.bad.fetch_add(1, SeqCst);
                         }
-                        if look == 4 && at % 16 == 0 {
+                        if look == 4 && at.is_multiple_of(16) {
                             sleep_ns(1000);
                         }
                     }
@@ -265,7 +265,7 @@ mod tests {
             seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             (seed >> 33) % below
         };
-        for round in 0..4000 {
+        for round in 0..4000_usize {
             let mut map = tried.map.lock();
             let at = random(PLACES);
             let index = map.index(at);
@@ -284,12 +284,12 @@ mod tests {
                     assert!(map.set_bounds(index, start + 1, end));
                     map.value_mut(index).ok_or(EFAULT)?.start = AtomicUsize::new(start + 1);
                 }
-                (Some(_), 2) if round % 2 == 0 => drop(map.remove(index)),
-                (Some(_), 3) if round % 3 == 0 => map.remove_many(index, 2, drop),
+                (Some(_), 2) if round.is_multiple_of(2) => drop(map.remove(index)),
+                (Some(_), 3) if round.is_multiple_of(3) => map.remove_many(index, 2, drop),
                 _ => {}
             }
             map.release();
-            if round % 64 == 0 {
+            if round.is_multiple_of(64) {
                 drop(map);
                 sleep_ns(100_000);
             }

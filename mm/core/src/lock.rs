@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The lock of an address space. Threads that fault on several CPUs at once do not meet on it, nor do they wait for who changes other
-//! mappings than theirs: once that matters they have *passes* for single mappings (`sync::claim`) instead of the lock.
+//! mappings than theirs: once that matters they have *passes* for single mappings (`sync::ClaimedMap`) instead of the lock.
 //!
 //! Who changes the address space has the lock exclusively, and claims what faults must keep out of: everything ([`MmLock::write`]), the
 //! mappings that overlap a range ([`MmLock::write_range`]), or what the map's own methods claim ([`MmLock::write_some`]). What is

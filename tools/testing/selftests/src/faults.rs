@@ -97,7 +97,7 @@ fn beside_maps() -> Outcome {
     let pass = |at: usize, round: u64, before: &dyn Fn(u64) -> u64| {
         let good = (0..PAGES as u64).all(|page| {
             let addr = at + page as usize * PAGE;
-            let first = (round + page) % 2 == 0 || peek(addr) == before(page);
+            let first = (round + page).is_multiple_of(2) || peek(addr) == before(page);
             poke(addr, round * 100 + page);
             first && peek(addr) == round * 100 + page
         });

@@ -32,11 +32,14 @@ fn held(pipe: i32) -> Result<i32, String> {
     Ok(bytes)
 }
 
+/// Copies from a file to a pipe.
+type Copier = fn(i32, i32) -> isize;
+
 /// Who waits for room in a pipe keeps nobody from the position of the file that it copies from.
 fn position_is_free() -> Outcome {
     home()?;
     let file = temp(&[7u8; 200_000])?;
-    let copies: [(&str, fn(i32, i32) -> isize); 2] = [
+    let copies: [(&str, Copier); 2] = [
         ("splice", |file, to| {
             while splice(file, null_mut(), to, null_mut(), 100_000, 0) > 0 {}
             0

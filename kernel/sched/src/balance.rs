@@ -5,8 +5,8 @@
 //! A task is moved only while it is queued and its last switch away is complete (`on_cpu` clear). One run queue lock at a time.
 
 use crate::entity::{ENTITY, Entity, MOVING, ON, STOPPER_PRIORITY, policy};
-use crate::rq::{self, ONLINE, OVERLOADED, PUBLIC, Place, bit};
-use crate::wake::{arrive, choose_cpu, cpus};
+use crate::rq::{self, ONLINE, OVERLOADED, Place, bit};
+use crate::wake::{arrive, choose_cpu, cpus, running, runs_rt};
 use crate::{params, wake};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
 use kalloc::Arc;
@@ -27,13 +27,14 @@ pub(crate) fn pull_for_idle() {
     }
 }
 
-/// This CPU is busy: takes a task from the busiest CPU if that has at least two more. Hard interrupt context.
+/// This CPU is busy: takes a task from the busiest CPU if that has at least two more, unless it would have to wait here for a real-time
+/// one. Hard interrupt context.
 pub(crate) fn pull_when_busy() {
     let this = cpu_id();
-    let running = |cpu: CpuId| PUBLIC.on(cpu).map_or(0, |p| p.nr_running.load(Relaxed));
     let busy = OVERLOADED.load(Relaxed) & !bit(this);
     if let Some(from) = cpus(busy).max_by_key(|&cpu| running(cpu))
-        && running(from) >= running(this) + 2
+        && running(from) >= running(this).saturating_add(2)
+        && (runs_rt(from) || !runs_rt(this))
     {
         pull(from, this);
     }

@@ -6,7 +6,7 @@
 //! go back to the CPU that it leaves; any other may be sent where there is room.
 
 use crate::balance;
-use crate::entity::{ENTITY, Entity, FAIR, MOVING, OFF, counted};
+use crate::entity::{ENTITY, Entity, FAIR, MOVING, OFF, STOPPER_RANK, counted};
 use crate::rq::{self, IDLE, ONLINE, PUBLIC, Place, bit};
 use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst, fence};
 use kalloc::Arc;
@@ -145,8 +145,14 @@ fn lower_urgency(rank: u64, allowed: u64, prev: CpuId) -> Option<CpuId> {
     cpus(allowed).max_by_key(|&cpu| class(cpu)).filter(|&cpu| class(cpu) > rank.min(FAIR))
 }
 
-fn running(cpu: CpuId) -> u32 {
-    PUBLIC.on(cpu).map_or(u32::MAX, |p| p.nr_running.load(Relaxed))
+/// How busy a CPU is: its runnable tasks; one of the real-time class that runs counts twice, since it leaves little to others.
+pub(crate) fn running(cpu: CpuId) -> u32 {
+    PUBLIC.on(cpu).map_or(u32::MAX, |p| p.nr_running.load(Relaxed).saturating_add(u32::from(runs_rt(cpu))))
+}
+
+/// Whether a real-time task of a program's runs on a CPU.
+pub(crate) fn runs_rt(cpu: CpuId) -> bool {
+    PUBLIC.on(cpu).is_some_and(|p| (STOPPER_RANK + 1..FAIR).contains(&p.class.load(Relaxed)))
 }
 
 fn least_busy(allowed: u64) -> CpuId {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `splice`, `tee`, `vmsplice`.
 
-use crate::util::{Outcome, child, close, exit_of, home, pipe, pipe_flags, read, wait, write};
+use crate::util::{Outcome, SKIP, child, close, exit_of, home, pipe, pipe_flags, read, text, wait, write};
 use crate::{Test, c, ck, eq, fails};
 use core::ptr::null_mut;
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ pub const TESTS: &[Test] = &[
     ("splice.tee_then_write", tee_then_write),
     ("splice.vmsplice", vmsplice),
     ("splice.position_is_free", position_is_free),
+    ("splice.killed_reader", killed_reader),
 ];
 
 fn splice(from: i32, off_in: *mut i64, to: i32, off_out: *mut i64, len: usize, flags: u32) -> isize {
@@ -31,11 +32,14 @@ fn held(pipe: i32) -> Result<i32, String> {
     Ok(bytes)
 }
 
+/// Copies from a file to a pipe.
+type Copier = fn(i32, i32) -> isize;
+
 /// Who waits for room in a pipe keeps nobody from the position of the file that it copies from.
 fn position_is_free() -> Outcome {
     home()?;
     let file = temp(&[7u8; 200_000])?;
-    let copies: [(&str, fn(i32, i32) -> isize); 2] = [
+    let copies: [(&str, Copier); 2] = [
         ("splice", |file, to| {
             while splice(file, null_mut(), to, null_mut(), 100_000, 0) > 0 {}
             0
@@ -53,22 +57,53 @@ fn position_is_free() -> Outcome {
         // It waits, or is about to.
         std::thread::sleep(Duration::from_millis(50));
         let reader = child(|| i32::from(read(file, 1).is_err()))?;
-        let start = Instant::now();
-        let mut status = 0;
-        let mut ended = 0;
-        while ended == 0 && start.elapsed().as_secs() < 10 {
-            ended = c!(libc::waitpid(reader, &mut status, libc::WNOHANG));
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        let status = ended(reader)?;
         c!(libc::kill(copier, libc::SIGKILL));
         wait(copier)?;
-        if ended == 0 {
+        if status.is_none() {
             wait(reader)?;
         }
-        eq!((name, ended, status), (name, reader, 0));
+        eq!((name, status), (name, Some(0)));
         close(r);
         close(w);
     }
+    Ok(())
+}
+
+/// The status of a child that ends within ten seconds.
+fn ended(pid: i32) -> Result<Option<i32>, String> {
+    let start = Instant::now();
+    let mut status = 0;
+    while start.elapsed().as_secs() < 10 {
+        if c!(libc::waitpid(pid, &mut status, libc::WNOHANG)) == pid {
+            return Ok(Some(status));
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(None)
+}
+
+/// Who reads from a pipe into which a `splice` from a socket without data is under way can be killed. On Linux it cannot.
+fn killed_reader() -> Outcome {
+    let (r, w) = pipe()?;
+    let mut ends = [0; 2];
+    c!(libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM, 0, ends.as_mut_ptr()));
+    let copier = child(|| i32::from(splice(ends[0], null_mut(), w, null_mut(), 100, 0) < 0))?;
+    // Nothing tells when they wait.
+    std::thread::sleep(Duration::from_millis(200));
+    let reader = child(|| i32::from(read(r, 1).is_err()))?;
+    std::thread::sleep(Duration::from_millis(200));
+    c!(libc::kill(reader, libc::SIGKILL));
+    let status = ended(reader)?;
+    c!(libc::kill(copier, libc::SIGKILL));
+    wait(copier)?;
+    if status.is_none() {
+        wait(reader)?;
+        if !text("/proc/version")?.contains("rideau") {
+            return Err(format!("{SKIP}it waits for the other process"));
+        }
+    }
+    eq!(status, Some(libc::SIGKILL));
     Ok(())
 }
 

@@ -156,7 +156,13 @@ impl UnixSocket {
             }
             Link::Peer(peer)
         };
+        let new = if let Link::Peer(peer) = &peer { Some(peer.clone()) } else { None };
         let old = core::mem::replace(&mut self.state.lock().link, peer);
+        if let Link::Peer(old) = &old
+            && new.is_none_or(|new| !Arc::ptr_eq(&new, old))
+        {
+            self.leave_peer(old);
+        }
         drop(old);
         self.readers.wake_up_all();
         Ok(())

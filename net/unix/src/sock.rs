@@ -274,9 +274,10 @@ impl UnixSocket {
             return;
         }
         name::unbind(self);
-        let (link, bound) = {
+        let (link, place) = {
             let mut state = self.state.lock();
-            (core::mem::replace(&mut state.link, Link::None), state.bound.take())
+            let place = state.bound.as_mut().and_then(Bound::leave_place);
+            (core::mem::replace(&mut state.link, Link::None), place)
         };
         let unread = self.queue.lock().take();
         self.close_directions(RCV_SHUT | SEND_SHUT);
@@ -298,8 +299,21 @@ impl UnixSocket {
             Link::Peer(_) | Link::None => {}
         }
         // Outside of the locks: files in messages may be closed by this.
-        drop(bound);
+        drop(place);
         inflight::drop_unread(self, unread);
+    }
+
+    /// A datagram socket sends to `old` no more: what it has not received is lost, of which `old` is told if it sends here alone.
+    pub(crate) fn leave_peer(&self, old: &Self) {
+        let lost = self.queue.lock().take();
+        if lost.is_empty() {
+            return;
+        }
+        self.space.wake_up_all();
+        if !old.closed.load(Ordering::Acquire) && old.peer().is_some_and(|theirs| core::ptr::eq(&*theirs, self)) {
+            old.peer_closed(0, -ECONNRESET.to_errno());
+        }
+        inflight::drop_unread(self, lost);
     }
 }
 

@@ -201,6 +201,9 @@ impl UnixSocket {
                 _ => None,
             };
             drop(state);
+            if old.is_some() {
+                self.leave_peer(&peer);
+            }
             drop(old);
         }
         result.map(|()| len)

@@ -15,6 +15,7 @@ pub const TESTS: &[Test] = &[
     ("alike.hangup_per_reader", hangup_per_reader),
     ("alike.edges_of_pipes", edges_of_pipes),
     ("alike.shut_is_full", shut_is_full),
+    ("alike.peer_left", peer_left),
 ];
 
 fn splice(from: i32, at: i64, to: i32, len: usize) -> Result<isize, String> {
@@ -169,5 +170,33 @@ fn shut_is_full() -> Outcome {
     eq!(ready()?, 0);
     eq!(read(fds[1], 70_000)?.len(), 70_000);
     eq!(ready()?, libc::POLLOUT);
+    Ok(())
+}
+
+/// Who connects a datagram socket elsewhere, or learns that its peer is gone, loses what it has not received; the old peer is told. What is
+/// closed keeps its name.
+fn peer_left() -> Outcome {
+    let pair = || -> Result<[i32; 2], String> {
+        let mut fds = [0; 2];
+        c!(libc::socketpair(libc::AF_UNIX, libc::SOCK_DGRAM | libc::SOCK_NONBLOCK, 0, fds.as_mut_ptr()));
+        Ok(fds)
+    };
+    let [a, b] = pair()?;
+    // Abstract, so that it goes with the socket.
+    let name = [1_u8, 0, 0, b'p', b'l'];
+    c!(libc::bind(a, name.as_ptr().cast(), 5));
+    write(a, b"lost")?;
+    close(a);
+    let (mut address, mut len) = ([0_u8; 110], 110);
+    c!(libc::getpeername(b, address.as_mut_ptr().cast(), &mut len));
+    eq!(address.get(..len as usize), Some(name.as_slice()));
+    fails!(libc::send(b, b"x".as_ptr().cast(), 1, 0), libc::ECONNREFUSED);
+    fails!(libc::recv(b, address.as_mut_ptr().cast(), 10, 0), libc::EAGAIN);
+    let [a, b] = pair()?;
+    write(a, b"lost")?;
+    c!(libc::connect(b, [0_u8; 2].as_ptr().cast(), 2));
+    fails!(libc::recv(b, address.as_mut_ptr().cast(), 10, 0), libc::EAGAIN);
+    fails!(libc::recv(a, address.as_mut_ptr().cast(), 10, 0), libc::ECONNRESET);
+    fails!(libc::recv(a, address.as_mut_ptr().cast(), 10, 0), libc::EAGAIN);
     Ok(())
 }

@@ -284,7 +284,7 @@ impl UnixSocket {
         match link {
             Link::Peer(peer) if !self.is_dgram() => {
                 // What was not read is lost: the peer learns of it.
-                let error = if unread.is_empty() { 0 } else { -ECONNRESET.to_errno() };
+                let error = if is_loss(&unread) { -ECONNRESET.to_errno() } else { 0 };
                 peer.peer_closed(RCV_SHUT | SEND_SHUT, error);
             }
             Link::Listening { waiting, .. } => {
@@ -485,6 +485,12 @@ impl Socket for UnixSocket {
     fn release(&self) {
         self.shut_up();
     }
+}
+
+/// Whether what nobody read is something: an empty packet, as Linux has it, is not, if no other follows.
+fn is_loss(unread: &Queue) -> bool {
+    let mut messages = unread.messages();
+    messages.next().is_some_and(|first| !first.left().is_empty() || messages.next().is_some())
 }
 
 impl UnixSocket {

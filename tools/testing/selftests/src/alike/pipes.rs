@@ -16,6 +16,7 @@ pub const TESTS: &[Test] = &[
     ("alike.edges_of_pipes", edges_of_pipes),
     ("alike.shut_is_full", shut_is_full),
     ("alike.peer_left", peer_left),
+    ("alike.sender_if_asked", sender_if_asked),
 ];
 
 fn splice(from: i32, at: i64, to: i32, len: usize) -> Result<isize, String> {
@@ -198,5 +199,34 @@ fn peer_left() -> Outcome {
     fails!(libc::recv(b, address.as_mut_ptr().cast(), 10, 0), libc::EAGAIN);
     fails!(libc::recv(a, address.as_mut_ptr().cast(), 10, 0), libc::ECONNRESET);
     fails!(libc::recv(a, address.as_mut_ptr().cast(), 10, 0), libc::EAGAIN);
+    Ok(())
+}
+
+/// Who sent what was sent before anybody asked is not told, and it is not glued to what came later. An empty packet that nobody read is no
+/// loss.
+fn sender_if_asked() -> Outcome {
+    let mut fds = [0; 2];
+    c!(libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0, fds.as_mut_ptr()));
+    write(fds[0], b"a")?;
+    let on = 1_i32;
+    c!(libc::setsockopt(fds[1], libc::SOL_SOCKET, libc::SO_PASSCRED, (&raw const on).cast(), 4));
+    write(fds[0], b"b")?;
+    let mut seen = [0_u8; 10];
+    let mut control = [0_u64; 8];
+    let mut take = || -> Result<(isize, [u32; 3]), String> {
+        let mut iov = libc::iovec { iov_base: seen.as_mut_ptr().cast(), iov_len: 10 };
+        // SAFETY: a `msghdr` may be all zeroes.
+        let mut message: libc::msghdr = unsafe { core::mem::zeroed() };
+        (message.msg_iov, message.msg_iovlen) = (&mut iov, 1);
+        (message.msg_control, message.msg_controllen) = (control.as_mut_ptr().cast(), 64);
+        let got = c!(libc::recvmsg(fds[1], &mut message, 0));
+        Ok((got, [control[2] as u32, (control[2] >> 32) as u32, control[3] as u32]))
+    };
+    eq!(take()?, (1, [0, 65534, 65534]));
+    eq!(take()?, (1, [std::process::id(), 0, 0]));
+    c!(libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_NONBLOCK, 0, fds.as_mut_ptr()));
+    eq!(write(fds[0], b"")?, 0);
+    close(fds[1]);
+    eq!(read(fds[0], 10)?.len(), 0);
     Ok(())
 }

@@ -61,6 +61,10 @@ impl UnixSocket {
             if nonblock {
                 return Err(EAGAIN);
             }
+            if self.shut(RCV_SHUT) {
+                // Only who would wait is told; what waits already can be had.
+                return Err(EINVAL);
+            }
             let ready = || self.take_ready();
             if !self.readers.wait_interruptible_deadline(deadline, ready)? {
                 return Err(EAGAIN);
@@ -71,7 +75,6 @@ impl UnixSocket {
     fn take_connection(&self) -> Result<Option<Arc<UnixSocket>>> {
         let mut state = self.state.lock();
         match &mut state.link {
-            Link::Listening { .. } if self.shut(RCV_SHUT) => Err(EINVAL),
             Link::Listening { waiting, .. } if waiting.is_empty() => Ok(None),
             Link::Listening { waiting, .. } => {
                 let connection = waiting.remove(0).ok();

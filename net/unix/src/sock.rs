@@ -387,8 +387,10 @@ impl Socket for UnixSocket {
     }
 
     fn may_send(&self) -> Result {
-        let packets = !self.is_dgram() && !self.is_stream();
-        if packets && !self.was_connected() { Err(ENOTCONN) } else { Ok(()) }
+        if !self.is_dgram() && !self.is_stream() {
+            self.check_error()?;
+        }
+        self.check_tied()
     }
 
     fn send(&self, message: &mut Send<'_, '_>) -> Result<usize> {
@@ -494,6 +496,12 @@ fn is_loss(unread: &Queue) -> bool {
 }
 
 impl UnixSocket {
+    /// `ENOTCONN` for a socket of packets that never had a peer.
+    pub(crate) fn check_tied(&self) -> Result {
+        let packets = !self.is_dgram() && !self.is_stream();
+        if packets && !self.was_connected() { Err(ENOTCONN) } else { Ok(()) }
+    }
+
     /// The pending error as a result.
     pub(crate) fn check_error(&self) -> Result {
         match self.take_error() {

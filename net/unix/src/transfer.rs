@@ -10,7 +10,7 @@ use errno::{Result, code::*};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
 use kalloc::{Arc, KVVec, KVec, WeakArc};
 use socket::options::flag;
-use socket::{Control, Options, Recv, Send, SockAddr, Socket, Ucred};
+use socket::{Control, Options, Recv, Send, SockAddr, Ucred};
 use sync::{MutexGuard, PollMask};
 use uapi::{MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL};
 use vfs::File;
@@ -282,7 +282,7 @@ impl UnixSocket {
             return Err(if self.is_stream() && !self.was_connected() { EINVAL } else { EOPNOTSUPP });
         }
         const { assert!(MSG_CMSG_CLOEXEC != MSG_PEEK) };
-        self.may_send()?;
+        self.check_tied()?;
         let deadline = Options::deadline(&self.options.rcvtimeo);
         let peeks = message.flags & MSG_PEEK != 0;
         if peeks && (self.is_stream() || self.options.peek_offset().is_some()) {

@@ -17,6 +17,7 @@ pub const TESTS: &[Test] = &[
     ("alike.shut_is_full", shut_is_full),
     ("alike.peer_left", peer_left),
     ("alike.sender_if_asked", sender_if_asked),
+    ("alike.reset_before_rights", reset_before_rights),
 ];
 
 fn splice(from: i32, at: i64, to: i32, len: usize) -> Result<isize, String> {
@@ -228,5 +229,30 @@ fn sender_if_asked() -> Outcome {
     eq!(write(fds[0], b"")?, 0);
     close(fds[1]);
     eq!(read(fds[0], 10)?.len(), 0);
+    Ok(())
+}
+
+/// That a connection of packets was reset is said before what is wrong with descriptors that are sent; who listens, but is shut, has nobody
+/// to accept at the moment.
+fn reset_before_rights() -> Outcome {
+    let mut fds = [0; 2];
+    c!(libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_NONBLOCK, 0, fds.as_mut_ptr()));
+    write(fds[0], b"x")?;
+    close(fds[1]);
+    // One descriptor, which is none.
+    let control = [20_u64, 1 | 1 << 32, 900];
+    // SAFETY: a `msghdr` may be all zeroes.
+    let mut message: libc::msghdr = unsafe { core::mem::zeroed() };
+    (message.msg_control, message.msg_controllen) = (control.as_ptr().cast_mut().cast(), 24);
+    fails!(libc::sendmsg(fds[0], &message, libc::MSG_NOSIGNAL), libc::ECONNRESET);
+    fails!(libc::sendmsg(fds[0], &message, libc::MSG_NOSIGNAL), libc::EBADF);
+    let listener = c!(libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0));
+    let family = libc::AF_UNIX as u16;
+    c!(libc::bind(listener, (&raw const family).cast(), 2));
+    c!(libc::listen(listener, 1));
+    c!(libc::shutdown(listener, libc::SHUT_RDWR));
+    fails!(libc::accept4(listener, core::ptr::null_mut(), core::ptr::null_mut(), 0), libc::EAGAIN);
+    c!(libc::fcntl(listener, libc::F_SETFL, 0));
+    fails!(libc::accept4(listener, core::ptr::null_mut(), core::ptr::null_mut(), 0), libc::EINVAL);
     Ok(())
 }

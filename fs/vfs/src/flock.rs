@@ -40,6 +40,8 @@ pub(crate) struct Range {
     pub(crate) end: i64,
     /// A `flock`, which conflicts only with others of its kind.
     pub(crate) flock: bool,
+    /// Greater than that of the holders who had a lock before this one had any.
+    pub(crate) rank: u64,
 }
 
 impl Range {
@@ -75,6 +77,15 @@ pub(crate) struct Held {
     pub(crate) leases: KVec<Lease>,
     pub(crate) waiting: KVec<(u64, Waiter)>,
     next_waiter: u64,
+    next_rank: u64,
+}
+
+impl Held {
+    /// The lock that keeps `wanted` from being set: of the holder who was first, that with the lowest place.
+    fn conflict(&self, wanted: &Range) -> Option<Range> {
+        let conflicts = self.ranges.iter().filter(|held| held.conflicts(wanted));
+        conflicts.min_by_key(|held| (held.rank, held.start)).copied()
+    }
 }
 
 /// The locks on one file.
@@ -104,7 +115,8 @@ impl Drop for Shown<'_> {
 impl LockState {
     /// Nothing yet, of the file `inode`. May sleep.
     pub(crate) fn new(inode: &Arc<Inode>) -> Result<Self> {
-        let held = Held { ranges: KVec::new(), leases: KVec::new(), waiting: KVec::new(), next_waiter: 0 };
+        let (ranges, leases, waiting) = (KVec::new(), KVec::new(), KVec::new());
+        let held = Held { ranges, leases, waiting, next_waiter: 0, next_rank: 0 };
         Ok(Self {
             held: SpinLock::new(held),
             waiters: WaitQueue::new(),
@@ -127,22 +139,30 @@ impl LockState {
         self.show_waiter(Waiter::Breaker(kind, crate::hooks::current_pid() as i32))
     }
 
-    /// Any lock that keeps `wanted` from being set.
+    /// The first lock that keeps `wanted` from being set.
     pub(crate) fn conflict(&self, wanted: &Range) -> Option<Range> {
-        self.held.lock().ranges.iter().find(|held| held.conflicts(wanted)).copied()
+        self.held.lock().conflict(wanted)
     }
 
     /// Sets `wanted` if nothing conflicts; gives the conflict back else. `ENOLCK` without memory.
     fn try_set(&self, wanted: &Range) -> Result<Option<Range>> {
         let mut state = self.held.lock();
-        let ranges = &mut state.ranges;
-        if let Some(held) = ranges.iter().find(|held| held.conflicts(wanted)) {
-            return Ok(Some(*held));
+        if let Some(held) = state.conflict(wanted) {
+            return Ok(Some(held));
         }
+        let mut wanted = *wanted;
+        wanted.rank = match state.ranges.iter().find(|held| held.same_holder(&wanted)) {
+            Some(held) => held.rank,
+            None => {
+                state.next_rank += 1;
+                state.next_rank
+            }
+        };
+        let ranges = &mut state.ranges;
         // At most two pieces of a split lock and the new one; room first, so that nothing is lost on failure.
         ranges.reserve(2, GFP_ATOMIC).map_err(|_| ENOLCK)?;
-        cut(ranges, wanted);
-        merge(ranges, *wanted);
+        cut(ranges, &wanted);
+        merge(ranges, wanted);
         drop(state);
         // A lock may have become weaker.
         self.waiters.wake_up_all();

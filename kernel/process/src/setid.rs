@@ -187,13 +187,18 @@ pub fn sys_setregid(regs: &PtRegs) -> Result<usize> {
 pub fn sys_setresuid(regs: &PtRegs) -> Result<usize> {
     let wanted = [regs.arg0() as u32, regs.arg1() as u32, regs.arg2() as u32];
     let old = current_cred()?;
+    let [ruid, euid, suid] = wanted;
+    let same = |id: u32, now: u32| id == KEEP || id == now;
+    if same(ruid, old.uid) && same(euid, old.euid) && same(euid, old.fsuid) && same(suid, old.suid) {
+        // Nothing changes, and files are seen as before.
+        return Ok(0);
+    }
     let allowed = [old.uid, old.euid, old.suid];
     if !old.capable(cred::CAP_SETUID) && wanted.iter().any(|id| *id != KEEP && !allowed.contains(id)) {
         return Err(EPERM);
     }
     let pick = |id: u32, now: u32| if id == KEEP { now } else { id };
     let mut new = copy_of(&old);
-    let [ruid, euid, suid] = wanted;
     (new.uid, new.euid, new.suid) = (pick(ruid, old.uid), pick(euid, old.euid), pick(suid, old.suid));
     new.fsuid = new.euid;
     commit_uid(&old, new)
@@ -203,13 +208,18 @@ pub fn sys_setresuid(regs: &PtRegs) -> Result<usize> {
 pub fn sys_setresgid(regs: &PtRegs) -> Result<usize> {
     let wanted = [regs.arg0() as u32, regs.arg1() as u32, regs.arg2() as u32];
     let old = current_cred()?;
+    let [rgid, egid, sgid] = wanted;
+    let same = |id: u32, now: u32| id == KEEP || id == now;
+    if same(rgid, old.gid) && same(egid, old.egid) && same(egid, old.fsgid) && same(sgid, old.sgid) {
+        // Nothing changes, and files are seen as before.
+        return Ok(0);
+    }
     let allowed = [old.gid, old.egid, old.sgid];
     if !old.capable(cred::CAP_SETGID) && wanted.iter().any(|id| *id != KEEP && !allowed.contains(id)) {
         return Err(EPERM);
     }
     let pick = |id: u32, now: u32| if id == KEEP { now } else { id };
     let mut new = copy_of(&old);
-    let [rgid, egid, sgid] = wanted;
     (new.gid, new.egid, new.sgid) = (pick(rgid, old.gid), pick(egid, old.egid), pick(sgid, old.sgid));
     new.fsgid = new.egid;
     commit_gid(&old, new)

@@ -33,6 +33,9 @@ impl Ucred {
     /// Nobody known.
     pub const NOBODY: Self = Self { pid: 0, uid: u32::MAX, gid: u32::MAX };
 
+    /// Who sent a message when nobody asked for that: the ids stand for what has no number (`overflowuid`).
+    pub const UNSAID: Self = Self { pid: 0, uid: 65534, gid: 65534 };
+
     /// The current process, by its effective ids (what a peer is shown).
     pub fn effective() -> Result<Self> {
         let cred = cred::current_cred()?;

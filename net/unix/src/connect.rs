@@ -61,6 +61,10 @@ impl UnixSocket {
             if nonblock {
                 return Err(EAGAIN);
             }
+            if self.shut(RCV_SHUT) {
+                // Only who would wait is told; what waits already can be had.
+                return Err(EINVAL);
+            }
             let ready = || self.take_ready();
             if !self.readers.wait_interruptible_deadline(deadline, ready)? {
                 return Err(EAGAIN);
@@ -71,7 +75,6 @@ impl UnixSocket {
     fn take_connection(&self) -> Result<Option<Arc<UnixSocket>>> {
         let mut state = self.state.lock();
         match &mut state.link {
-            Link::Listening { .. } if self.shut(RCV_SHUT) => Err(EINVAL),
             Link::Listening { waiting, .. } if waiting.is_empty() => Ok(None),
             Link::Listening { waiting, .. } => {
                 let connection = waiting.remove(0).ok();
@@ -156,7 +159,13 @@ impl UnixSocket {
             }
             Link::Peer(peer)
         };
+        let new = if let Link::Peer(peer) = &peer { Some(peer.clone()) } else { None };
         let old = core::mem::replace(&mut self.state.lock().link, peer);
+        if let Link::Peer(old) = &old
+            && new.is_none_or(|new| !Arc::ptr_eq(&new, old))
+        {
+            self.leave_peer(old);
+        }
         drop(old);
         self.readers.wake_up_all();
         Ok(())

@@ -50,7 +50,14 @@ pub(crate) struct Bound {
     /// The address as it was given.
     pub(crate) address: SockAddr,
     /// The place of a path; kept so that the inode's address, by which it is found, stays its own.
-    _place: Option<Path>,
+    place: Option<Path>,
+}
+
+impl Bound {
+    /// The socket is closed: it is found no more, but has its address as long as somebody can ask.
+    pub(crate) fn leave_place(&mut self) -> Option<Path> {
+        self.place.take()
+    }
 }
 
 struct Entry {
@@ -86,7 +93,7 @@ pub(crate) fn bind(socket: &Arc<UnixSocket>, address: &SockAddr) -> Result<Bound
         Wanted::Any => autobind(socket),
         Wanted::Abstract => {
             enter(Entry { inode: 0, address: *address, kind, socket: Arc::downgrade(socket) })?;
-            Ok(Bound { address: *address, _place: None })
+            Ok(Bound { address: *address, place: None })
         }
         Wanted::Path(text) => {
             let name = PathName::from_bytes(text)?;
@@ -103,7 +110,7 @@ pub(crate) fn bind(socket: &Arc<UnixSocket>, address: &SockAddr) -> Result<Bound
             }
             let address = SockAddr::new(full.get(..len).unwrap_or(&full));
             enter(Entry { inode, address, kind, socket: Arc::downgrade(socket) })?;
-            Ok(Bound { address, _place: Some(path) })
+            Ok(Bound { address, place: Some(path) })
         }
     }
 }
@@ -146,7 +153,7 @@ pub(crate) fn autobind(socket: &Arc<UnixSocket>) -> Result<Bound> {
         let address = SockAddr::new(&bytes);
         let entry = Entry { inode: 0, address, kind: socket.type_number(), socket: Arc::downgrade(socket) };
         match enter(entry) {
-            Ok(()) => return Ok(Bound { address, _place: None }),
+            Ok(()) => return Ok(Bound { address, place: None }),
             Err(EADDRINUSE) => {}
             Err(error) => return Err(error),
         }

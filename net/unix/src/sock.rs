@@ -274,16 +274,17 @@ impl UnixSocket {
             return;
         }
         name::unbind(self);
-        let (link, bound) = {
+        let (link, place) = {
             let mut state = self.state.lock();
-            (core::mem::replace(&mut state.link, Link::None), state.bound.take())
+            let place = state.bound.as_mut().and_then(Bound::leave_place);
+            (core::mem::replace(&mut state.link, Link::None), place)
         };
         let unread = self.queue.lock().take();
         self.close_directions(RCV_SHUT | SEND_SHUT);
         match link {
             Link::Peer(peer) if !self.is_dgram() => {
                 // What was not read is lost: the peer learns of it.
-                let error = if unread.is_empty() { 0 } else { -ECONNRESET.to_errno() };
+                let error = if is_loss(&unread) { -ECONNRESET.to_errno() } else { 0 };
                 peer.peer_closed(RCV_SHUT | SEND_SHUT, error);
             }
             Link::Listening { waiting, .. } => {
@@ -298,8 +299,21 @@ impl UnixSocket {
             Link::Peer(_) | Link::None => {}
         }
         // Outside of the locks: files in messages may be closed by this.
-        drop(bound);
+        drop(place);
         inflight::drop_unread(self, unread);
+    }
+
+    /// A datagram socket sends to `old` no more: what it has not received is lost, of which `old` is told if it sends here alone.
+    pub(crate) fn leave_peer(&self, old: &Self) {
+        let lost = self.queue.lock().take();
+        if lost.is_empty() {
+            return;
+        }
+        self.space.wake_up_all();
+        if !old.closed.load(Ordering::Acquire) && old.peer().is_some_and(|theirs| core::ptr::eq(&*theirs, self)) {
+            old.peer_closed(0, -ECONNRESET.to_errno());
+        }
+        inflight::drop_unread(self, lost);
     }
 }
 
@@ -373,8 +387,10 @@ impl Socket for UnixSocket {
     }
 
     fn may_send(&self) -> Result {
-        let packets = !self.is_dgram() && !self.is_stream();
-        if packets && !self.was_connected() { Err(ENOTCONN) } else { Ok(()) }
+        if !self.is_dgram() && !self.is_stream() {
+            self.check_error()?;
+        }
+        self.check_tied()
     }
 
     fn send(&self, message: &mut Send<'_, '_>) -> Result<usize> {
@@ -473,7 +489,19 @@ impl Socket for UnixSocket {
     }
 }
 
+/// Whether what nobody read is something: an empty packet, as Linux has it, is not, if no other follows.
+fn is_loss(unread: &Queue) -> bool {
+    let mut messages = unread.messages();
+    messages.next().is_some_and(|first| !first.left().is_empty() || messages.next().is_some())
+}
+
 impl UnixSocket {
+    /// `ENOTCONN` for a socket of packets that never had a peer.
+    pub(crate) fn check_tied(&self) -> Result {
+        let packets = !self.is_dgram() && !self.is_stream();
+        if packets && !self.was_connected() { Err(ENOTCONN) } else { Ok(()) }
+    }
+
     /// The pending error as a result.
     pub(crate) fn check_error(&self) -> Result {
         match self.take_error() {

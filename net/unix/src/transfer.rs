@@ -10,7 +10,7 @@ use errno::{Result, code::*};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
 use kalloc::{Arc, KVVec, KVec, WeakArc};
 use socket::options::flag;
-use socket::{Control, Options, Recv, Send, SockAddr, Socket, Ucred};
+use socket::{Control, Options, Recv, Send, SockAddr, Ucred};
 use sync::{MutexGuard, PollMask};
 use uapi::{MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL};
 use vfs::File;
@@ -34,10 +34,13 @@ impl UnixSocket {
         result
     }
 
-    fn wrap(&self, data: KVVec<u8>, control: Control) -> Result<Message> {
+    /// A message for `peer`. Who sends it is noted if one of the two asks for that now, or may once it is accepted.
+    fn wrap(&self, data: KVVec<u8>, control: Control, peer: &Self) -> Result<Message> {
+        let asks = || self.options.has(flag::PASSCRED) || peer.options.has(flag::PASSCRED);
         let sender = match control.credentials {
             Some(said) => said,
-            None => Ucred::real()?,
+            None if asks() || peer.waits.load(Ordering::SeqCst) => Ucred::real()?,
+            None => Ucred::UNSAID,
         };
         let rights = Rights::new(control.files)?;
         Ok(Message { data, taken: 0, rights, sender, from: self.source(), source: self.weak(), sent_at: 0, charged: 0 })
@@ -135,7 +138,7 @@ impl UnixSocket {
         if !self.is_stream() {
             let data = gather(message, usize::MAX)?;
             let len = data.len();
-            self.deliver(&peer, self.wrap(data, control)?, message.flags, deadline)?;
+            self.deliver(&peer, self.wrap(data, control, &peer)?, message.flags, deadline)?;
             return Ok(len);
         }
         let mut done = 0;
@@ -143,7 +146,7 @@ impl UnixSocket {
             let most = CHUNK.min((self.limit() / 2).saturating_sub(64).max(1));
             let sent = gather(message, most).and_then(|data| {
                 let len = data.len();
-                let part = self.wrap(data, core::mem::take(&mut control))?;
+                let part = self.wrap(data, core::mem::take(&mut control), &peer)?;
                 self.deliver(&peer, part, message.flags, deadline).map(|()| len)
             });
             match sent {
@@ -190,7 +193,7 @@ impl UnixSocket {
         let control = core::mem::take(&mut message.control);
         let data = gather(message, usize::MAX)?;
         let len = data.len();
-        let result = self.deliver(&peer, self.wrap(data, control)?, message.flags, deadline);
+        let result = self.deliver(&peer, self.wrap(data, control, &peer)?, message.flags, deadline);
         if result == Err(ECONNREFUSED) {
             // A peer that is gone is forgotten.
             let mut state = self.state.lock();
@@ -201,6 +204,9 @@ impl UnixSocket {
                 _ => None,
             };
             drop(state);
+            if old.is_some() {
+                self.leave_peer(&peer);
+            }
             drop(old);
         }
         result.map(|()| len)
@@ -276,7 +282,7 @@ impl UnixSocket {
             return Err(if self.is_stream() && !self.was_connected() { EINVAL } else { EOPNOTSUPP });
         }
         const { assert!(MSG_CMSG_CLOEXEC != MSG_PEEK) };
-        self.may_send()?;
+        self.check_tied()?;
         let deadline = Options::deadline(&self.options.rcvtimeo);
         let peeks = message.flags & MSG_PEEK != 0;
         if peeks && (self.is_stream() || self.options.peek_offset().is_some()) {

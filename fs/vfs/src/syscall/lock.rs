@@ -29,6 +29,7 @@ pub fn sys_flock(regs: &PtRegs) -> Result<usize> {
         start: 0,
         end: i64::MAX,
         flock: true,
+        rank: 0,
     };
     match operation & !uapi::LOCK_NB {
         uapi::LOCK_SH => {}
@@ -103,7 +104,7 @@ pub(crate) fn record_lock(file: &Arc<File>, cmd: u32, arg: usize, owner: usize, 
     let (start, end) = range_of(file, &lock)?;
     let pid = if ofd { -1 } else { crate::hooks::current_pid() as i32 };
     let through = Arc::as_ptr(file).addr();
-    let mut range = Range { owner, through, pid, kind: Kind::Shared, start, end, flock: false };
+    let mut range = Range { owner, through, pid, kind: Kind::Shared, start, end, flock: false, rank: 0 };
     let kind = lock.l_type as u32;
     match kind {
         uapi::F_RDLCK => {}

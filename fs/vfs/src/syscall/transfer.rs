@@ -85,6 +85,7 @@ pub fn sys_sendfile(regs: &PtRegs) -> Result<usize> {
     let most = input.inode().sb().max_bytes.min(output.inode().sb().max_bytes);
     let room = most.checked_sub(from.cast_unsigned()).filter(|room| *room != 0 || regs.arg3() == 0).ok_or(EOVERFLOW)?;
     let count = regs.arg3().min(MAX_RW_COUNT).min(usize::try_from(room).unwrap_or(usize::MAX));
+    check_end(if output.mode() & fmode::SEEK == 0 { 0 } else { output.position() }, count)?;
     if let Some(mut from) = offset {
         let n = with_position(&output, |to| pump(&input, &mut from, &output, to, count))?;
         user::put(regs.arg2(), &from)?;

@@ -2,7 +2,7 @@
 //! I/O priorities of tasks: `ioprio_get(2)`, `ioprio_set(2)`. Kept with the thread, for whoever queues its I/O.
 
 use crate::priority::{USER_BY_NUMBER, for_each};
-use crate::target::find;
+use crate::target::{find, is_no_stronger};
 use errno::Result;
 use errno::code::{EINVAL, EPERM, ESRCH};
 use task::Task;
@@ -44,6 +44,7 @@ fn set_one(task: &Task, priority: u32) -> Result {
     if its.uid != mine.euid && its.uid != mine.uid && !mine.capable(cred::CAP_SYS_NICE) {
         return Err(EPERM);
     }
+    is_no_stronger(task)?;
     let thread = process::thread_of(task).ok_or(ESRCH)?;
     // 16 bits: class and level were checked.
     task_io::set_priority(task, priority as u16)?;

@@ -53,6 +53,7 @@ fn set(task: &Task, new: Params) -> Result {
     // What is wrong is told before what is forbidden.
     sched::check_params(&new)?;
     permitted(task, &new)?;
+    target::is_no_stronger(task)?;
     sched::set_params(task, new)
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Nice values: `getpriority(2)` and `setpriority(2)` of a task, a process group or a user.
 
-use crate::target::{find, owns};
+use crate::target::{find, is_no_stronger, owns};
 use errno::Result;
 use errno::code::{EACCES, EINVAL, EPERM, ESRCH};
 use task::Task;
@@ -80,6 +80,7 @@ fn set_one(task: &Task, nice: i32) -> Result {
     if nice < sched::params_of(task).nice && !may_nice(nice) {
         return Err(EACCES);
     }
+    is_no_stronger(task)?;
     sched::set_nice(task, nice);
     Ok(())
 }

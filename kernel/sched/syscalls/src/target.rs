@@ -22,7 +22,17 @@ pub(crate) fn owns(task: &Task) -> bool {
     }
 }
 
-/// `EPERM` unless the caller owns `task` or may change anybody's.
+/// `EPERM` if `task` may more than the caller, who may not change anybody's.
+pub(crate) fn is_no_stronger(task: &Task) -> Result {
+    let (mine, its) = (cred::current_cred()?, cred::task_cred(task).ok_or(ESRCH)?);
+    if its.cap_permitted.is_subset(mine.cap_permitted) || mine.capable(cred::CAP_SYS_NICE) {
+        Ok(())
+    } else {
+        Err(EPERM)
+    }
+}
+
+/// `EPERM` unless the caller owns `task`, which may no more than he, or may change anybody's.
 pub(crate) fn may_change(task: &Task) -> Result {
-    if owns(task) || cred::capable(cred::CAP_SYS_NICE) { Ok(()) } else { Err(EPERM) }
+    if owns(task) || cred::capable(cred::CAP_SYS_NICE) { is_no_stronger(task) } else { Err(EPERM) }
 }

@@ -96,7 +96,10 @@ fn cached_links() -> Outcome {
     let none = openat2(CWD, c"m/nothing", libc::O_RDONLY, CACHED);
     eq!(none, -i64::from(libc::EAGAIN));
     eq!(openat2(CWD, c"m/l", libc::O_RDONLY, CACHED | libc::RESOLVE_NO_SYMLINKS), -i64::from(libc::ELOOP));
+    eq!(openat2(CWD, c"m/f/x", libc::O_RDONLY, CACHED), -i64::from(libc::EAGAIN));
+    eq!(openat2(CWD, c"m/f/", libc::O_RDONLY, CACHED), -i64::from(libc::ENOTDIR));
     let f = open(c"m/f", libc::O_RDONLY)?;
+    eq!(openat2(f, c"x", libc::O_RDONLY, CACHED), -i64::from(libc::ENOTDIR));
     eq!(openat2(f, c"/", libc::O_RDONLY, libc::RESOLVE_IN_ROOT), -i64::from(libc::ENOTDIR));
     let m = open(c"m", libc::O_RDONLY)?;
     eq!(openat2(m, c"..", libc::O_RDWR | libc::O_CREAT, libc::RESOLVE_BENEATH), -i64::from(libc::EXDEV));

@@ -15,6 +15,9 @@ pub const TESTS: &[Test] = &[
     ("alike.hangup_per_reader", hangup_per_reader),
     ("alike.edges_of_pipes", edges_of_pipes),
     ("alike.shut_is_full", shut_is_full),
+    ("alike.peer_left", peer_left),
+    ("alike.sender_if_asked", sender_if_asked),
+    ("alike.reset_before_rights", reset_before_rights),
 ];
 
 fn splice(from: i32, at: i64, to: i32, len: usize) -> Result<isize, String> {
@@ -169,5 +172,87 @@ fn shut_is_full() -> Outcome {
     eq!(ready()?, 0);
     eq!(read(fds[1], 70_000)?.len(), 70_000);
     eq!(ready()?, libc::POLLOUT);
+    Ok(())
+}
+
+/// Who connects a datagram socket elsewhere, or learns that its peer is gone, loses what it has not received; the old peer is told. What is
+/// closed keeps its name.
+fn peer_left() -> Outcome {
+    let pair = || -> Result<[i32; 2], String> {
+        let mut fds = [0; 2];
+        c!(libc::socketpair(libc::AF_UNIX, libc::SOCK_DGRAM | libc::SOCK_NONBLOCK, 0, fds.as_mut_ptr()));
+        Ok(fds)
+    };
+    let [a, b] = pair()?;
+    // Abstract, so that it goes with the socket.
+    let name = [1_u8, 0, 0, b'p', b'l'];
+    c!(libc::bind(a, name.as_ptr().cast(), 5));
+    write(a, b"lost")?;
+    close(a);
+    let (mut address, mut len) = ([0_u8; 110], 110);
+    c!(libc::getpeername(b, address.as_mut_ptr().cast(), &mut len));
+    eq!(address.get(..len as usize), Some(name.as_slice()));
+    fails!(libc::send(b, b"x".as_ptr().cast(), 1, 0), libc::ECONNREFUSED);
+    fails!(libc::recv(b, address.as_mut_ptr().cast(), 10, 0), libc::EAGAIN);
+    let [a, b] = pair()?;
+    write(a, b"lost")?;
+    c!(libc::connect(b, [0_u8; 2].as_ptr().cast(), 2));
+    fails!(libc::recv(b, address.as_mut_ptr().cast(), 10, 0), libc::EAGAIN);
+    fails!(libc::recv(a, address.as_mut_ptr().cast(), 10, 0), libc::ECONNRESET);
+    fails!(libc::recv(a, address.as_mut_ptr().cast(), 10, 0), libc::EAGAIN);
+    Ok(())
+}
+
+/// Who sent what was sent before anybody asked is not told, and it is not glued to what came later. An empty packet that nobody read is no
+/// loss.
+fn sender_if_asked() -> Outcome {
+    let mut fds = [0; 2];
+    c!(libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0, fds.as_mut_ptr()));
+    write(fds[0], b"a")?;
+    let on = 1_i32;
+    c!(libc::setsockopt(fds[1], libc::SOL_SOCKET, libc::SO_PASSCRED, (&raw const on).cast(), 4));
+    write(fds[0], b"b")?;
+    let mut seen = [0_u8; 10];
+    let mut control = [0_u64; 8];
+    let mut take = || -> Result<(isize, [u32; 3]), String> {
+        let mut iov = libc::iovec { iov_base: seen.as_mut_ptr().cast(), iov_len: 10 };
+        // SAFETY: a `msghdr` may be all zeroes.
+        let mut message: libc::msghdr = unsafe { core::mem::zeroed() };
+        (message.msg_iov, message.msg_iovlen) = (&mut iov, 1);
+        (message.msg_control, message.msg_controllen) = (control.as_mut_ptr().cast(), 64);
+        let got = c!(libc::recvmsg(fds[1], &mut message, 0));
+        Ok((got, [control[2] as u32, (control[2] >> 32) as u32, control[3] as u32]))
+    };
+    eq!(take()?, (1, [0, 65534, 65534]));
+    eq!(take()?, (1, [std::process::id(), 0, 0]));
+    c!(libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_NONBLOCK, 0, fds.as_mut_ptr()));
+    eq!(write(fds[0], b"")?, 0);
+    close(fds[1]);
+    eq!(read(fds[0], 10)?.len(), 0);
+    Ok(())
+}
+
+/// That a connection of packets was reset is said before what is wrong with descriptors that are sent; who listens, but is shut, has nobody
+/// to accept at the moment.
+fn reset_before_rights() -> Outcome {
+    let mut fds = [0; 2];
+    c!(libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_NONBLOCK, 0, fds.as_mut_ptr()));
+    write(fds[0], b"x")?;
+    close(fds[1]);
+    // One descriptor, which is none.
+    let control = [20_u64, 1 | 1 << 32, 900];
+    // SAFETY: a `msghdr` may be all zeroes.
+    let mut message: libc::msghdr = unsafe { core::mem::zeroed() };
+    (message.msg_control, message.msg_controllen) = (control.as_ptr().cast_mut().cast(), 24);
+    fails!(libc::sendmsg(fds[0], &message, libc::MSG_NOSIGNAL), libc::ECONNRESET);
+    fails!(libc::sendmsg(fds[0], &message, libc::MSG_NOSIGNAL), libc::EBADF);
+    let listener = c!(libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0));
+    let family = libc::AF_UNIX as u16;
+    c!(libc::bind(listener, (&raw const family).cast(), 2));
+    c!(libc::listen(listener, 1));
+    c!(libc::shutdown(listener, libc::SHUT_RDWR));
+    fails!(libc::accept4(listener, core::ptr::null_mut(), core::ptr::null_mut(), 0), libc::EAGAIN);
+    c!(libc::fcntl(listener, libc::F_SETFL, 0));
+    fails!(libc::accept4(listener, core::ptr::null_mut(), core::ptr::null_mut(), 0), libc::EINVAL);
     Ok(())
 }

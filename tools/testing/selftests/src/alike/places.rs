@@ -12,6 +12,7 @@ pub const TESTS: &[Test] = &[
     ("alike.rename_whiteout", rename_whiteout),
     ("alike.sealed_part", sealed_part),
     ("alike.end_is_looked_at", end_is_looked_at),
+    ("alike.first_lock_in_the_way", first_lock_in_the_way),
 ];
 
 fn file(content: &[u8]) -> Result<i32, String> {
@@ -33,13 +34,19 @@ fn sendfile_to_itself() -> Outcome {
     Ok(())
 }
 
-/// To a later place of the same file: what was written is read, as the file grows.
+/// To a later place of the same file: what was written is read, as the file grows. No byte can be written where no position is.
 fn sendfile_overlap() -> Outcome {
-    let fd = file(b"0123")?;
+    let page: Vec<u8> = (0..4096_u32).map(|i| (i * 7 + i / 256) as u8).collect();
+    let fd = file(&page)?;
     let to = c!(libc::open(c"f".as_ptr(), libc::O_WRONLY));
-    c!(libc::lseek(to, 2, libc::SEEK_SET));
-    eq!(c!(libc::sendfile(to, fd, null_mut(), 9)), 9);
-    eq!(std::fs::read("f").map_err(|e| e.to_string())?, b"01010101010".to_vec());
+    c!(libc::lseek(to, 4096, libc::SEEK_SET));
+    eq!(c!(libc::sendfile(to, fd, null_mut(), 9000)), 9000);
+    let all = std::fs::read("f").map_err(|e| e.to_string())?;
+    eq!(all.len(), 4096 + 9000);
+    ck!(all.iter().zip(page.iter().cycle()).all(|(a, b)| a == b), "each page is the first again");
+    c!(libc::lseek(to, i64::MAX - 100, libc::SEEK_SET));
+    c!(libc::lseek(fd, 0, libc::SEEK_END));
+    fails!(libc::sendfile(to, fd, null_mut(), 200), libc::EINVAL);
     Ok(())
 }
 
@@ -123,5 +130,28 @@ fn end_is_looked_at() -> Outcome {
     let mut st: libc::stat = unsafe { core::mem::zeroed() };
     c!(libc::fstat(fd, &mut st));
     ck!(st.st_atime > 1000, "{}", st.st_atime);
+    Ok(())
+}
+
+/// `F_GETLK` tells of the lock with the lowest place, of who had a lock first.
+fn first_lock_in_the_way() -> Outcome {
+    let fd = file(&[0; 100])?;
+    let other = c!(libc::open(c"f".as_ptr(), libc::O_RDWR));
+    let lock = |fd: i32, command: i32, kind: i32, start: i64, len: i64| -> Result<(i16, i64, i64), String> {
+        // SAFETY: a `flock` may be all zeroes.
+        let mut lock: libc::flock = unsafe { core::mem::zeroed() };
+        (lock.l_type, lock.l_start, lock.l_len) = (kind as i16, start, len);
+        c!(libc::fcntl(fd, command, &mut lock));
+        Ok((lock.l_type, lock.l_start, lock.l_len))
+    };
+    lock(fd, libc::F_OFD_SETLK, libc::F_RDLCK, 50, 10)?;
+    lock(other, libc::F_OFD_SETLK, libc::F_RDLCK, 0, 10)?;
+    // The first of the one who was first, though it came last.
+    lock(fd, libc::F_OFD_SETLK, libc::F_WRLCK, 20, 10)?;
+    eq!(lock(fd, libc::F_GETLK, libc::F_WRLCK, 0, 0)?, (libc::F_WRLCK as i16, 20, 10));
+    // Who has none any more is not the first any more.
+    lock(fd, libc::F_OFD_SETLK, libc::F_UNLCK, 0, 0)?;
+    lock(fd, libc::F_OFD_SETLK, libc::F_RDLCK, 5, 1)?;
+    eq!(lock(fd, libc::F_GETLK, libc::F_WRLCK, 0, 0)?, (libc::F_RDLCK as i16, 0, 10));
     Ok(())
 }

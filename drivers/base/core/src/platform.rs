@@ -3,7 +3,6 @@
 
 use crate::bus::{Bus, BusOps};
 use crate::dev::Device;
-use crate::driver::{Driver, DriverOps};
 use crate::fwnode::FwNode;
 use core::any::Any;
 use core::fmt;
@@ -109,32 +108,4 @@ pub fn add(name: &[u8], info: Info) -> Result<Arc<Device>> {
     let device = Device::new_in(&BUS, name, home()?, Some(KBox::new(info, GFP_KERNEL)?))?;
     device.register()?;
     Ok(device)
-}
-
-/// The driver of a device that is a fixed part of the machine.
-struct Fixed(&'static str);
-
-impl DriverOps for Fixed {
-    fn matches(&self, device: &Device) -> bool {
-        device.name() == self.0.as_bytes()
-    }
-
-    fn probe(&self, _: &Arc<Device>) -> Result {
-        Ok(())
-    }
-
-    fn remove(&self, _: &Arc<Device>) {}
-
-    // It serves the device before there is a bus, and cannot be taken from it.
-    fn has_bind_files(&self) -> bool {
-        false
-    }
-}
-
-/// Shows a device that is a fixed part of the machine, and the driver in the image that serves it: both are called `name`. `EEXIST`. May
-/// sleep.
-pub fn add_fixed(name: &'static str) -> Result<Arc<Device>> {
-    // The bus keeps it for ever.
-    Driver::register(&BUS, name.as_bytes(), Arc::new(Fixed(name), GFP_KERNEL)?)?;
-    add(name.as_bytes(), Info::default())
 }

@@ -11,6 +11,7 @@
 //! | `interrupt` | bytes in and out |
 //! | `line` | the terminal layer's side |
 //! | `console` | kernel log |
+//! | `pm` | the device on the platform bus, and its sleep |
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -18,6 +19,7 @@
 mod console;
 mod interrupt;
 mod line;
+mod pm;
 mod port;
 mod uart;
 
@@ -48,7 +50,7 @@ pub fn init() -> errno::Result {
             pr_info!("serial8250: ttyS{index} at I/O {base:#x} (irq = {irq}, base_baud = 115200) is a {name}");
         }
     }
-    if let Err(error) = device::platform::add_fixed("serial8250") {
+    if let Err(error) = pm::add() {
         pr_warn!("serial8250: not shown: {error}");
     }
     tty::register_driver(&DRIVER)

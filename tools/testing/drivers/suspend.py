@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import tempfile
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
@@ -189,6 +190,41 @@ def disabled(args, guest):
     guest.check(f"echo enabled >{wakeup}")
 
 
+def wake_by(guest, wake):
+    """The machine sleeps without an alarm; `wake` wakes it, and nothing before."""
+    guest.check("echo 0 >/sys/class/rtc/rtc0/wakealarm; true")
+    begin = mark(guest, "wake")
+    guest.send(f"echo freeze >{POWER}/state; echo @WOKE-$?@\n")
+    guest.expect(r"PM: suspend entry", 60)
+    time.sleep(4)
+    if "@WOKE-" in guest.text.rpartition("PM: suspend entry")[2]:
+        raise GuestError("it did not stay asleep")
+    wake()
+    guest.expect(r"@WOKE-0@", 60)
+    return log(guest, begin)
+
+
+def keyboard(args, guest):
+    """A key wakes the machine."""
+    if args.linux:
+        return
+    need(guest.check("cat /sys/devices/platform/i8042/power/wakeup"), r"^enabled$")
+    need(wake_by(guest, lambda: guest.sendkey("a")), r"Triggering wakeup from IRQ 1$")
+
+
+def serial(args, guest):
+    """What comes on the serial line wakes the machine if it is to."""
+    if args.linux:
+        return
+    wakeup = "/sys/devices/platform/serial8250/power/wakeup"
+    need(guest.check(f"cat {wakeup}"), r"^disabled$")
+    guest.check(f"echo enabled >{wakeup}")
+    need(wake_by(guest, lambda: guest.send("\n")), r"Triggering wakeup from IRQ 4$")
+    guest.check(f"echo disabled >{wakeup}")
+    # Neither by what comes then nor for good.
+    need(wake_by(guest, lambda: guest.sendkey("b")), r"Triggering wakeup from IRQ 1$")
+
+
 def many(args, guest):
     """Often, for what is lost or left behind."""
     if args.linux:
@@ -200,7 +236,7 @@ def many(args, guest):
     end_load(guest)
 
 
-TESTS = (files, steps, rtcwake, real_time, timers, known, disabled, many)
+TESTS = (files, steps, rtcwake, real_time, timers, known, disabled, keyboard, serial, many)
 
 
 def main():

@@ -4,32 +4,27 @@
 //! `unbind` is given. `Documentation/driver-model.md` says when they are called.
 //!
 //! ```
-//! # use kernel::{device::Core, pci, prelude::*, str::CStr};
 //! # use core::pin::Pin;
-//! struct Card;
+//! # use kernel::{device::Core, platform, prelude::*};
+//! struct Gauge;
 //!
-//! kernel::pci_device_table!(TABLE, MODULE_TABLE, <Card as pci::Driver>::IdInfo, [
-//!     (pci::DeviceId::from_id(pci::Vendor::REDHAT, 0x5), ()),
-//! ]);
-//!
-//! impl pci::Driver for Card {
+//! impl platform::Driver for Gauge {
 //!     type IdInfo = ();
 //!     type Data<'bound> = Self;
-//!     const ID_TABLE: pci::IdTable<Self::IdInfo> = &TABLE;
 //!
 //!     fn probe<'bound>(
-//!         _dev: &'bound pci::Device<Core<'_>>,
+//!         _dev: &'bound platform::Device<Core<'_>>,
 //!         _info: Option<&'bound Self::IdInfo>,
 //!     ) -> impl PinInit<Self, Error> + 'bound {
-//!         Ok(Card)
+//!         Ok(Gauge)
 //!     }
 //!
-//!     fn suspend<'bound>(dev: &'bound pci::Device<Core<'_>>, _this: Pin<&Self>) -> Result {
+//!     fn suspend<'bound>(dev: &'bound platform::Device<Core<'_>>, _this: Pin<&Self>) -> Result {
 //!         dev_info!(dev, "sleeps\n");
 //!         Ok(())
 //!     }
 //!
-//!     fn resume<'bound>(dev: &'bound pci::Device<Core<'_>>, _this: Pin<&Self>) -> Result {
+//!     fn resume<'bound>(dev: &'bound platform::Device<Core<'_>>, _this: Pin<&Self>) -> Result {
 //!         dev_info!(dev, "works again\n");
 //!         Ok(())
 //!     }

@@ -37,8 +37,9 @@ def add(cpio, package, *names):
             cpio.file(library, src=source, mode=0o755)
 
 
-def initrd(args, path, drivers=(), packages=(), files=()):
-    """Writes an initramfs: `packages` are tuples for `add`; `drivers`: modules that Debian's kernel needs; `files`: texts by their names."""
+def initrd(args, path, drivers=(), packages=(), files=(), binaries=()):
+    """Writes an initramfs: `packages` are tuples for `add`; `drivers`: modules that Debian's kernel needs; `files`: texts,
+    `binaries`: paths by their names."""
     paths = fs.modules(VIRTIO + list(drivers)) if args.linux else []
     load = "".join(f"insmod /modules/{os.path.basename(module)}\n" for module in paths)
     cpio = image.base(image.AGENT.replace("echo @READY@", f"{load}sleep {int(args.linux)}\necho @READY@"))
@@ -49,6 +50,8 @@ def initrd(args, path, drivers=(), packages=(), files=()):
         add(cpio, *package)
     for name in files:
         cpio.file(name, files[name])
+    for name in binaries:
+        cpio.file(name, src=binaries[name], mode=0o755)
     cpio.write(path)
 
 

@@ -15,7 +15,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 import common  # noqa: E402
-from common import GuestError, Report, need  # noqa: E402
+from common import GuestError, Report, need, programs  # noqa: E402
 
 POWER = "/sys/power"
 DISKS = ("vda", "nvme0n1")
@@ -225,6 +225,16 @@ def serial(args, guest):
     need(wake_by(guest, lambda: guest.sendkey("b")), r"Triggering wakeup from IRQ 1$")
 
 
+def programs_wait(args, guest):
+    """What programs make of it: alarms, sleeps, waits, stops (tools/testing/selftests)."""
+    if args.linux:
+        return
+    text = guest.check("SUSPEND=1 /selftest suspend", 120)
+    need(text, r"^ok \d+ (- )?suspend\.alarms", r"^ok \d+ (- )?suspend\.vfork")
+    if re.search(r"^not ok|# SKIP", text, re.M):
+        raise GuestError(text)
+
+
 def many(args, guest):
     """Often, for what is lost or left behind."""
     if args.linux:
@@ -236,7 +246,7 @@ def many(args, guest):
     end_load(guest)
 
 
-TESTS = (files, steps, rtcwake, real_time, timers, known, disabled, keyboard, serial, many)
+TESTS = (files, steps, rtcwake, real_time, timers, known, disabled, keyboard, serial, programs_wait, many)
 
 
 def main():
@@ -244,7 +254,8 @@ def main():
     report = Report()
     with tempfile.TemporaryDirectory(prefix="suspend-") as work:
         path = os.path.join(work, "initrd")
-        common.initrd(args, path, drivers=DRIVERS if args.linux else (), packages=[("util-linux", "rtcwake")], files={"load": LOAD})
+        common.initrd(args, path, drivers=DRIVERS if args.linux else (), packages=[("util-linux", "rtcwake")], files={"load": LOAD},
+                      binaries={} if args.linux else {"selftest": os.path.join(programs.build("selftests"), "selftest")})
         extra = []
         for name, device in (("a", f"virtio-blk-pci{args.virtio}"), ("b", "nvme,serial=rideau")):
             disk = os.path.join(work, name)

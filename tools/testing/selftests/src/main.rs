@@ -40,6 +40,7 @@ mod sigio;
 mod signal;
 mod sockets;
 mod splice;
+mod suspend;
 mod sysctl;
 mod sysvipc;
 mod sysvmsg;
@@ -113,6 +114,7 @@ fn all() -> Vec<Test> {
         alike::files::TESTS,
         alike::tasks::TESTS,
         limits::TESTS,
+        suspend::TESTS,
     ]
     .concat()
 }

@@ -218,7 +218,7 @@ impl FileOps for TimerFd {
     }
 }
 
-/// `timerfd_create(2)`. The machine never sleeps, so alarm clocks are as the others, but for the right.
+/// `timerfd_create(2)`. Alarm clocks are as the others, but for the right.
 pub fn sys_timerfd_create(regs: &PtRegs) -> Result<usize> {
     let (clock_id, flags) = (regs.arg0() as u32, regs.arg1() as u32);
     if flags & !(uapi::O_CLOEXEC | uapi::O_NONBLOCK) != 0 {
@@ -229,8 +229,8 @@ pub fn sys_timerfd_create(regs: &PtRegs) -> Result<usize> {
         CLOCK_MONOTONIC => Clock::Monotonic,
         CLOCK_BOOTTIME => Clock::Boottime,
         CLOCK_REALTIME_ALARM | CLOCK_BOOTTIME_ALARM if !cred::capable(cred::CAP_WAKE_ALARM) => return Err(EPERM),
-        CLOCK_REALTIME_ALARM => Clock::Realtime,
-        CLOCK_BOOTTIME_ALARM => Clock::Boottime,
+        CLOCK_REALTIME_ALARM => Clock::RealtimeAlarm,
+        CLOCK_BOOTTIME_ALARM => Clock::BoottimeAlarm,
         _ => return Err(EINVAL),
     };
     let fd = get_unused_fd(flags & uapi::O_CLOEXEC != 0)?;

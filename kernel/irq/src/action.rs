@@ -33,6 +33,8 @@ pub struct IrqFlags {
     /// The line stays masked until the thread is done (`IRQF_ONESHOT`): for level-triggered devices that only the thread can
     /// silence.
     pub oneshot: bool,
+    /// It is served while devices sleep (`IRQF_NO_SUSPEND`), and so are others that share the line.
+    pub no_suspend: bool,
     /// Trigger and polarity; `None` for a message, or to take what firmware says of an ISA line.
     pub trigger: Option<(Trigger, Polarity)>,
 }
@@ -43,6 +45,7 @@ pub(crate) struct Action {
     handler: Option<KBox<Handler>>,
     thread: Option<KBox<ThreadHandler>>,
     oneshot: bool,
+    pub(crate) no_suspend: bool,
     /// Masks that `wake_thread` took and the thread has to give back.
     held_masks: AtomicU32,
     pending: AtomicBool,
@@ -184,6 +187,7 @@ fn request(
             handler,
             thread,
             oneshot: flags.oneshot,
+            no_suspend: flags.no_suspend,
             held_masks: AtomicU32::new(0),
             pending: AtomicBool::new(false),
             woken: AtomicU64::new(0),
@@ -225,6 +229,6 @@ fn start_thread(irq: u32, name: &[u8], action: Arc<Action>) -> Result {
 /// Registers a hard handler for ISA interrupt `isa` (0 to 15), routed as firmware says. See [`request_irq`].
 pub fn request_isa_irq(isa: u8, name: &[u8], shared: bool, handler: KBox<Handler>) -> Result<IrqRequest> {
     let line = chip::isa_line(isa);
-    let flags = IrqFlags { shared, oneshot: false, trigger: Some((line.trigger, line.polarity)) };
+    let flags = IrqFlags { shared, trigger: Some((line.trigger, line.polarity)), ..IrqFlags::default() };
     request_irq(line.gsi, name, flags, handler)
 }

@@ -77,8 +77,9 @@ pub fn disable_irq_wake(irq: u32) -> Result {
 pub fn suspend_device_irqs() {
     for desc in (0..NR_IRQS as u32).filter_map(|irq| desc::desc(irq).ok()) {
         let config = desc.config.lock();
-        if desc.actions.get().is_none() {
-            continue;
+        match desc.actions.get() {
+            Some(actions) if actions.0.iter().all(|action| !action.no_suspend) => {}
+            _ => continue,
         }
         let level = if matches!(config.source, Source::Line(Trigger::Level)) { LEVEL } else { 0 };
         let armed = if desc.sleep.wake.load(SeqCst) != 0 { ARMED } else { 0 };

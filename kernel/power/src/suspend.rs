@@ -128,9 +128,11 @@ fn sleep_late(devices: &Devices) -> Result {
 fn idle() {
     let before = ktime::boottime_ns();
     let offset = ktime::timekeeper::boot_offset_ns();
+    ktime::freeze::set_alarm(ktime::hrtimer::next_alarm());
     while !wakeup::is_pending() {
         wakeup::sleep(sched::kick_all);
     }
+    ktime::freeze::set_alarm(None);
     ktime::timekeeper::woken();
     let stood = ktime::timekeeper::boot_offset_ns().wrapping_sub(offset).unsigned_abs() / 1_000_000;
     pr_debug!("PM: idle for {} ms", (ktime::boottime_ns() - before) / 1_000_000);

@@ -69,6 +69,13 @@ pub(crate) fn program(at: u64) {
     }
 }
 
+/// Arms this CPU's device `delta` nanoseconds from now, whatever the clocks do. Interrupts off.
+pub(crate) fn program_in(delta: u64) {
+    if let Some(device) = device() {
+        device.set_next_event(delta.clamp(device.min_delta_ns(), device.max_delta_ns()));
+    }
+}
+
 /// Nothing is to come: the one-shot device has fired and stays silent.
 #[inline]
 pub(crate) fn stop() {}

@@ -29,6 +29,10 @@ pub enum Clock {
     Realtime,
     /// `CLOCK_TAI`: real time and a constant.
     Tai,
+    /// As `Realtime`; a timer on it wakes the machine (`CLOCK_REALTIME_ALARM`).
+    RealtimeAlarm,
+    /// As `Boottime`; a timer on it wakes the machine (`CLOCK_BOOTTIME_ALARM`).
+    BoottimeAlarm,
 }
 
 impl Clock {
@@ -36,18 +40,23 @@ impl Clock {
     fn offset(self) -> i64 {
         match self {
             Self::Monotonic => 0,
-            Self::Boottime => timekeeper::boot_offset_ns(),
-            Self::Realtime => timekeeper::real_offset_ns(),
+            Self::Boottime | Self::BoottimeAlarm => timekeeper::boot_offset_ns(),
+            Self::Realtime | Self::RealtimeAlarm => timekeeper::real_offset_ns(),
             Self::Tai => timekeeper::real_offset_ns().wrapping_add(timekeeper::tai_offset_ns()),
         }
+    }
+
+    /// Whether timers on it wake the machine.
+    pub fn is_alarm(self) -> bool {
+        matches!(self, Self::RealtimeAlarm | Self::BoottimeAlarm)
     }
 
     /// The clock now, in nanoseconds.
     pub fn now_ns(self) -> u64 {
         match self {
             Self::Monotonic => timekeeper::now_ns(),
-            Self::Boottime => timekeeper::boottime_ns(),
-            Self::Realtime => timekeeper::real_ns(),
+            Self::Boottime | Self::BoottimeAlarm => timekeeper::boottime_ns(),
+            Self::Realtime | Self::RealtimeAlarm => timekeeper::real_ns(),
             Self::Tai => timekeeper::tai_ns(),
         }
     }
@@ -303,6 +312,10 @@ pub(crate) fn interrupt() {
         let Some(timer) = base.queue.pop_first_node().and_then(park) else { continue };
         timer.running.store(true, Ordering::Relaxed);
         drop(base);
+        if timer.clock.is_alarm() {
+            // One that is just going to sleep does not.
+            wakeup::system_wakeup();
+        }
         let restart = (timer.callback)(&timer);
         base = this.lock();
         timer.running.store(false, Ordering::Release);
@@ -380,6 +393,20 @@ pub(crate) fn clock_was_set() {
     if let Some(hook) = CLOCK_SET.get() {
         hook.clock_set();
     }
+}
+
+/// When, in boot time, the first timer expires that wakes the machine. Any context but NMI.
+pub fn next_alarm() -> Option<u64> {
+    let mut first: Option<u64> = None;
+    for base in (0..x86_cpu::MAX_CPUS as CpuId).filter_map(|cpu| BASE.on(cpu)) {
+        let base = base.lock_irqsave();
+        // In the order of expiry.
+        let alarm = base.queue.iter().find(|(_, timer)| timer.as_ref().is_some_and(|timer| timer.clock.is_alarm()));
+        if let Some((key, _)) = alarm {
+            first = Some(first.map_or(key.0, |first| first.min(key.0)));
+        }
+    }
+    first.map(|at| at.saturating_add_signed(timekeeper::boot_offset_ns()))
 }
 
 /// Timers queued on `cpu`, for `/proc/timer_list`-like reports.

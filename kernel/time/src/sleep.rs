@@ -8,17 +8,22 @@ use kalloc::{Arc, KBox};
 use locking::SetOnce;
 use task::{State, Task, TaskLocal, current};
 
-/// Each task's own timers for its sleeps, made at the first one: one that follows real time, one that does not, and one that goes on while the
-/// machine sleeps if there ever was such a sleep.
+/// Each task's own timers for its sleeps, made at the first one: one that follows real time, one that does not, and, if there ever was a sleep on such
+/// a clock, those for a machine that sleeps.
 struct Sleeper {
     monotonic: Arc<HrTimer>,
     realtime: Arc<HrTimer>,
-    boottime: SetOnce<Arc<HrTimer>>,
+    rare: [SetOnce<Arc<HrTimer>>; 3],
+}
+
+/// Which of [`Sleeper::rare`] is for `clock`.
+fn rare(clock: Clock) -> Option<usize> {
+    [Clock::Boottime, Clock::BoottimeAlarm, Clock::RealtimeAlarm].iter().position(|&its| its == clock)
 }
 
 fn new_sleeper() -> errno::Result<KBox<Sleeper>> {
     let (monotonic, realtime) = (wake_timer(Clock::Monotonic)?, wake_timer(Clock::Realtime)?);
-    Ok(KBox::new(Sleeper { monotonic, realtime, boottime: SetOnce::new() }, GFP_KERNEL)?)
+    Ok(KBox::new(Sleeper { monotonic, realtime, rare: [const { SetOnce::new() }; 3] }, GFP_KERNEL)?)
 }
 
 /// Makes what a sleep on `clock` needs and the task does not have. `ENOMEM`. May sleep.
@@ -27,12 +32,11 @@ fn prepare(task: &Task, clock: Clock) -> errno::Result {
         // Only this task sets its own slot, so it cannot be taken.
         drop(SLEEPER.set(task, new_sleeper()?));
     }
-    if clock == Clock::Boottime
-        && let Some(sleeper) = SLEEPER.get(task)
-        && sleeper.boottime.get().is_none()
+    if let (Some(sleeper), Some(at)) = (SLEEPER.get(task), rare(clock))
+        && let Some(slot) = sleeper.rare.get(at).filter(|slot| slot.get().is_none())
     {
         // As above.
-        let _ = sleeper.boottime.set(wake_timer(Clock::Boottime)?);
+        let _ = slot.set(wake_timer(clock)?);
     }
     Ok(())
 }
@@ -42,7 +46,9 @@ fn timer_of(task: &Task, clock: Clock, deadline: u64) -> Option<(&Arc<HrTimer>, 
     let sleeper = SLEEPER.get(task)?;
     Some(match clock {
         Clock::Monotonic => (&sleeper.monotonic, deadline),
-        Clock::Boottime => (sleeper.boottime.get()?, deadline),
+        Clock::Boottime | Clock::BoottimeAlarm | Clock::RealtimeAlarm => {
+            (sleeper.rare.get(rare(clock)?)?.get()?, deadline)
+        }
         Clock::Realtime => (&sleeper.realtime, deadline),
         Clock::Tai => (&sleeper.realtime, deadline.saturating_add_signed(-timekeeper::tai_offset_ns())),
     })

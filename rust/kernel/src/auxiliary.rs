@@ -7,7 +7,7 @@ pub use kernel_core::auxiliary::{Device, Registration};
 use crate::device::{self, CoreInternal};
 use crate::device_id::{Alias, RawDeviceId, RawDeviceIdIndex};
 use crate::driver;
-use crate::error::{Error, code::*};
+use crate::error::{Error, Result, code::*};
 use crate::for_kernel;
 use ::device::auxiliary::Info;
 use core::ffi::CStr;
@@ -44,6 +44,14 @@ impl<T: Driver + 'static> driver::RegistrationOps for Adapter<T> {
 
     fn unbind<'bound>(device: &'bound device::Device<CoreInternal<'_>>, data: Pin<&Self::Data<'bound>>) {
         T::unbind(for_kernel::auxiliary_device(device), data);
+    }
+
+    fn pm<'bound>(
+        device: &'bound device::Device<CoreInternal<'_>>,
+        data: Pin<&Self::Data<'bound>>,
+        phase: ::device::Phase,
+    ) -> Result {
+        crate::pm::call!(T, for_kernel::auxiliary_device(device), data, phase)
     }
 }
 
@@ -112,4 +120,6 @@ pub trait Driver {
     fn unbind<'bound>(dev: &'bound Device<device::Core<'_>>, this: Pin<&Self::Data<'bound>>) {
         let _ = (dev, this);
     }
+
+    crate::pm::callbacks! { Device<device::Core<'_>> }
 }

@@ -42,6 +42,7 @@ pub mod module;
 #[cfg(feature = "CONFIG_PCI")]
 pub mod pci;
 pub mod platform;
+pub mod pm;
 pub mod prelude;
 pub mod processor;
 pub mod rbtree;

@@ -63,6 +63,14 @@ impl<T: Driver + 'static> driver::RegistrationOps for Adapter<T> {
         T::unbind(for_kernel::pci_device(device), data);
     }
 
+    fn pm<'bound>(
+        device: &'bound device::Device<CoreInternal<'_>>,
+        data: Pin<&Self::Data<'bound>>,
+        phase: ::device::Phase,
+    ) -> Result {
+        crate::pm::call!(T, for_kernel::pci_device(device), data, phase)
+    }
+
     fn dynamic_ids() -> Option<Arc<dyn DynamicIds>> {
         dynamic_ids()
     }
@@ -104,4 +112,6 @@ pub trait Driver {
     fn unbind<'bound>(dev: &'bound Device<device::Core<'_>>, this: Pin<&Self::Data<'bound>>) {
         let _ = (dev, this);
     }
+
+    crate::pm::callbacks! { Device<device::Core<'_>> }
 }

@@ -5,7 +5,7 @@ pub use kernel_core::platform::*;
 
 use crate::device::{self, CoreInternal};
 use crate::driver;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::{acpi, for_kernel, of};
 use core::marker::PhantomData;
 use core::pin::Pin;
@@ -32,6 +32,14 @@ impl<T: Driver + 'static> driver::RegistrationOps for Adapter<T> {
 
     fn unbind<'bound>(device: &'bound device::Device<CoreInternal<'_>>, data: Pin<&Self::Data<'bound>>) {
         T::unbind(for_kernel::platform_device(device), data);
+    }
+
+    fn pm<'bound>(
+        device: &'bound device::Device<CoreInternal<'_>>,
+        data: Pin<&Self::Data<'bound>>,
+        phase: ::device::Phase,
+    ) -> Result {
+        crate::pm::call!(T, for_kernel::platform_device(device), data, phase)
     }
 }
 
@@ -77,4 +85,6 @@ pub trait Driver {
     fn unbind<'bound>(dev: &'bound Device<device::Core<'_>>, this: Pin<&Self::Data<'bound>>) {
         let _ = (dev, this);
     }
+
+    crate::pm::callbacks! { Device<device::Core<'_>> }
 }

@@ -37,9 +37,9 @@ def add(cpio, package, *names):
             cpio.file(library, src=source, mode=0o755)
 
 
-def initrd(args, path, drivers=(), packages=(), files=(), built=()):
+def initrd(args, path, drivers=(), packages=(), files=(), built=(), binaries=()):
     """Writes an initramfs: `packages` are tuples for `add`; `drivers`: modules that Debian's kernel needs; `files`: texts by their names;
-    `built`: programs, by their paths, that come to /usr/sbin."""
+    `built`: programs, by their paths, that come to /usr/sbin; `binaries`: paths of others by their names."""
     paths = fs.modules(VIRTIO + list(drivers)) if args.linux else []
     load = "".join(f"insmod /modules/{os.path.basename(module)}\n" for module in paths)
     cpio = image.base(image.AGENT.replace("echo @READY@", f"{load}sleep {int(args.linux)}\necho @READY@"))
@@ -52,6 +52,8 @@ def initrd(args, path, drivers=(), packages=(), files=(), built=()):
         cpio.file(name, files[name])
     for source in built:
         cpio.file(f"usr/sbin/{os.path.basename(source)}", src=source, mode=0o755)
+    for name in binaries:
+        cpio.file(name, src=binaries[name], mode=0o755)
     cpio.write(path)
 
 

@@ -10,11 +10,12 @@ import os
 import re
 import sys
 import tempfile
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 import common  # noqa: E402
-from common import GuestError, Report, need  # noqa: E402
+from common import GuestError, Report, need, programs  # noqa: E402
 
 POWER = "/sys/power"
 DISKS = ("vda", "nvme0n1")
@@ -189,6 +190,51 @@ def disabled(args, guest):
     guest.check(f"echo enabled >{wakeup}")
 
 
+def wake_by(guest, wake):
+    """The machine sleeps without an alarm; `wake` wakes it, and nothing before."""
+    guest.check("echo 0 >/sys/class/rtc/rtc0/wakealarm; true")
+    begin = mark(guest, "wake")
+    guest.send(f"echo freeze >{POWER}/state; echo @WOKE-$?@\n")
+    guest.expect(r"PM: suspend entry", 60)
+    time.sleep(4)
+    if "@WOKE-" in guest.text.rpartition("PM: suspend entry")[2]:
+        raise GuestError("it did not stay asleep")
+    wake()
+    guest.expect(r"@WOKE-0@", 60)
+    return log(guest, begin)
+
+
+def keyboard(args, guest):
+    """A key wakes the machine."""
+    if args.linux:
+        return
+    need(guest.check("cat /sys/devices/platform/i8042/power/wakeup"), r"^enabled$")
+    need(wake_by(guest, lambda: guest.sendkey("a")), r"Triggering wakeup from IRQ 1$")
+
+
+def serial(args, guest):
+    """What comes on the serial line wakes the machine if it is to."""
+    if args.linux:
+        return
+    wakeup = "/sys/devices/platform/serial8250/power/wakeup"
+    need(guest.check(f"cat {wakeup}"), r"^disabled$")
+    guest.check(f"echo enabled >{wakeup}")
+    need(wake_by(guest, lambda: guest.send("\n")), r"Triggering wakeup from IRQ 4$")
+    guest.check(f"echo disabled >{wakeup}")
+    # Neither by what comes then nor for good.
+    need(wake_by(guest, lambda: guest.sendkey("b")), r"Triggering wakeup from IRQ 1$")
+
+
+def programs_wait(args, guest):
+    """What programs make of it: alarms, sleeps, waits, stops (tools/testing/selftests)."""
+    if args.linux:
+        return
+    text = guest.check("SUSPEND=1 /selftest suspend", 120)
+    need(text, r"^ok \d+ (- )?suspend\.alarms", r"^ok \d+ (- )?suspend\.vfork")
+    if re.search(r"^not ok|# SKIP", text, re.M):
+        raise GuestError(text)
+
+
 def many(args, guest):
     """Often, for what is lost or left behind."""
     if args.linux:
@@ -200,7 +246,7 @@ def many(args, guest):
     end_load(guest)
 
 
-TESTS = (files, steps, rtcwake, real_time, timers, known, disabled, many)
+TESTS = (files, steps, rtcwake, real_time, timers, known, disabled, keyboard, serial, programs_wait, many)
 
 
 def main():
@@ -208,7 +254,8 @@ def main():
     report = Report()
     with tempfile.TemporaryDirectory(prefix="suspend-") as work:
         path = os.path.join(work, "initrd")
-        common.initrd(args, path, drivers=DRIVERS if args.linux else (), packages=[("util-linux", "rtcwake")], files={"load": LOAD})
+        common.initrd(args, path, drivers=DRIVERS if args.linux else (), packages=[("util-linux", "rtcwake")], files={"load": LOAD},
+                      binaries={} if args.linux else {"selftest": os.path.join(programs.build("selftests"), "selftest")})
         extra = []
         for name, device in (("a", f"virtio-blk-pci{args.virtio}"), ("b", "nvme,serial=rideau")):
             disk = os.path.join(work, name)

@@ -205,7 +205,7 @@ impl Chip {
             let handler = KBox::new(move |_: u32| chip.interrupt(at), GFP_KERNEL)?;
             let thread = KBox::new(move |_: u32| waker.signal(at), GFP_KERNEL)?;
             let trigger = Some((Trigger::Level, irq_chip::Polarity::Low));
-            let flags = IrqFlags { shared: true, oneshot: false, trigger };
+            let flags = IrqFlags { shared: true, trigger, ..IrqFlags::default() };
             match irq::request_threaded_irq(line, name.to_bytes(), flags, Some(handler), thread) {
                 Ok(request) => return Ok(request),
                 Err(error) => klog::pr_err!("hpet: IRQ {line} is not free: {error}"),

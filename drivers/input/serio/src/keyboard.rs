@@ -8,7 +8,7 @@ use errno::Result;
 use kalloc::KBox;
 use kalloc::flags::GFP_KERNEL;
 use kernel::ext::SpinLock;
-use kernel::hardware::irq::{IrqFlags, IrqRequest, IrqReturn, request_threaded_irq};
+use kernel::hardware::irq::{self, IrqFlags, IrqRequest, IrqReturn, request_threaded_irq};
 use kernel::hardware::{input, irq_chip};
 
 const SET_LEDS: u8 = 0xed;
@@ -72,6 +72,15 @@ pub(crate) fn probe(controller: &Controller) -> bool {
     ok
 }
 
+impl Served {
+    /// Has the keyboard wake a machine that sleeps, or no more. True: that was done.
+    pub(crate) fn set_wake(&self, on: bool) -> Result<bool> {
+        let Some(request) = &self.request else { return Ok(false) };
+        let change = if on { irq::enable_irq_wake } else { irq::disable_irq_wake };
+        change(request.irq()).map(|()| true)
+    }
+}
+
 /// A keyboard that is served; dropped, it is not any more.
 pub(crate) struct Served {
     request: Option<IrqRequest>,
@@ -96,7 +105,7 @@ pub(crate) fn start(controller: Controller) -> Result<Served> {
     *STATE.lock_irqsave() = Some(state);
     let mut served = Served { request: None };
     let line = irq_chip::isa_line(1);
-    let flags = IrqFlags { shared: false, oneshot: false, trigger: Some((line.trigger, line.polarity)) };
+    let flags = IrqFlags { trigger: Some((line.trigger, line.polarity)), ..IrqFlags::default() };
     let hard = KBox::new(|_: u32| interrupt(), GFP_KERNEL)?;
     let thread = KBox::new(|_: u32| deliver(), GFP_KERNEL)?;
     served.request = Some(request_threaded_irq(line.gsi, b"i8042", flags, Some(hard), thread)?);

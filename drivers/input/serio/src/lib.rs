@@ -21,7 +21,7 @@ mod keyboard;
 
 use kalloc::Arc;
 use kernel::ext::Mutex;
-use kernel::hardware::device::{Device, Driver, DriverOps, platform};
+use kernel::hardware::device::{Device, Driver, DriverOps, Phase, platform};
 use kernel::hardware::input;
 use kernel::prelude::*;
 use klog::{pr_info, pr_warn};
@@ -41,7 +41,9 @@ const NAME: &[u8] = b"i8042";
 /// What is bound. The fields are dropped in order.
 struct Bound {
     _lights: Option<input::Registration>,
-    _served: keyboard::Served,
+    served: keyboard::Served,
+    /// Its interrupt was made to wake the machine.
+    wakes: bool,
 }
 
 /// The driver of the platform bus.
@@ -55,7 +57,7 @@ impl DriverOps for Ops {
     }
 
     /// A machine without a controller is no error.
-    fn probe(&self, _: &Arc<Device>) -> Result {
+    fn probe(&self, device: &Arc<Device>) -> Result {
         let mut bound = self.bound.lock();
         // There is one.
         if bound.is_some() {
@@ -79,11 +81,26 @@ impl DriverOps for Ops {
                 None
             }
         };
-        *bound = Some(Bound { _lights: lights, _served: served });
+        // As in a Linux that sleeps like this one, a key wakes the machine.
+        device.init_wakeup(true)?;
+        *bound = Some(Bound { _lights: lights, served, wakes: false });
         Ok(())
     }
 
-    fn remove(&self, _: &Arc<Device>) {
+    /// The controller stays as it is: what comes from the keyboard is kept, or wakes the machine.
+    fn pm(&self, device: &Arc<Device>, phase: Phase) -> Result {
+        let mut bound = self.bound.lock();
+        let Some(bound) = &mut *bound else { return Ok(()) };
+        match phase {
+            Phase::Suspend if device.may_wakeup() => bound.wakes = bound.served.set_wake(true)?,
+            Phase::Resume if core::mem::take(&mut bound.wakes) => drop(bound.served.set_wake(false)?),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn remove(&self, device: &Arc<Device>) {
+        device.clear_wakeup();
         let bound = self.bound.lock().take();
         drop(bound);
     }

@@ -4,8 +4,9 @@
 //! its console early. Called by the device model; may sleep.
 
 use crate::owner::{self, Line};
+use crate::pm;
 use crate::uart::PORTS;
-use device::{Device, Driver, DriverOps, platform, pnp};
+use device::{Device, Driver, DriverOps, Phase, platform, pnp};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KString};
@@ -15,6 +16,11 @@ use x86_cpu::io::PortRange;
 const PLATFORM: &[u8] = b"serial8250";
 /// What firmware calls ports of this kind.
 const IDS: [&str; 2] = ["PNP0500", "PNP0501"];
+
+/// Where in `/sys` a device of the bus `pnp` is. ENOMEM.
+fn home(device: &Device) -> Result<KString> {
+    Ok(KString::from_fmt(format_args!("{}/{}", pnp::HOME, device.name().escape_ascii()), GFP_KERNEL)?)
+}
 
 /// The driver of the ports that firmware describes.
 struct Described;
@@ -30,13 +36,19 @@ impl DriverOps for Described {
         let &(base, _) = info.io.iter().find(|range| range.1 >= PORTS).ok_or(ENODEV)?;
         let &irq = info.irqs.first().ok_or(ENODEV)?;
         let io = PortRange::claim(base, PORTS).or_else(|| PortRange::claim_firmware(base, PORTS)).ok_or(ENODEV)?;
-        let home = KString::from_fmt(format_args!("{}/{}", pnp::HOME, device.name().escape_ascii()), GFP_KERNEL)?;
-        let line = Line::add(device, home.to_str().ok_or(EINVAL)?, io, irq)?;
-        device.add_resource(KBox::new(line, GFP_KERNEL)?)
+        let line = Line::add(device, home(device)?.to_str().ok_or(EINVAL)?, io, irq)?;
+        device.add_resource(KBox::new(line, GFP_KERNEL)?)?;
+        device.init_wakeup(false)
     }
 
-    /// What is to be done is the line's.
-    fn remove(&self, _: &Arc<Device>) {}
+    /// What else is to be done is the line's.
+    fn remove(&self, device: &Arc<Device>) {
+        device.clear_wakeup();
+    }
+
+    fn pm(&self, device: &Arc<Device>, phase: Phase) -> Result {
+        pm::step(device, home(device)?.to_str(), phase)
+    }
 }
 
 /// The driver of the others. Bound again it brings nothing, as in Linux: `setserial PORT autoconfig` does.
@@ -47,12 +59,17 @@ impl DriverOps for Table {
         device.name() == PLATFORM
     }
 
-    fn probe(&self, _: &Arc<Device>) -> Result {
-        Ok(())
+    fn probe(&self, device: &Arc<Device>) -> Result {
+        device.init_wakeup(false)
     }
 
-    fn remove(&self, _: &Arc<Device>) {
+    fn remove(&self, device: &Arc<Device>) {
+        device.clear_wakeup();
         owner::take_rest_away();
+    }
+
+    fn pm(&self, device: &Arc<Device>, phase: Phase) -> Result {
+        pm::step(device, None, phase)
     }
 }
 

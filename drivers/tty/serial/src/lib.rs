@@ -13,6 +13,7 @@
 //! | `console` | kernel log |
 //! | `owner`, `show` | which device a line belongs to; what it shows in sysfs |
 //! | `bind`, `pci_cards` | drivers of the device model |
+//! | `pm` | what ports do when the machine sleeps |
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -24,6 +25,7 @@ mod line;
 mod owner;
 #[cfg(feature = "pci")]
 mod pci_cards;
+mod pm;
 mod port;
 mod show;
 mod uart;

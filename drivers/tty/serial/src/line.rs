@@ -205,7 +205,7 @@ impl TtyOps for Line {
         }
         let (hard, thread) = (tty.clone(), tty.clone());
         let isa = x86_line(port.irq());
-        let flags = IrqFlags { shared: true, oneshot: false, trigger: Some((isa.1, isa.2)) };
+        let flags = IrqFlags { shared: true, trigger: Some((isa.1, isa.2)), ..IrqFlags::default() };
         let handler = KBox::new(move |_: u32| port.interrupt(&hard), GFP_KERNEL)?;
         let thread = KBox::new(move |_: u32| port.interrupt_thread(&thread), GFP_KERNEL)?;
         let request = irq::request_threaded_irq(isa.0, name(port.index).as_bytes(), flags, Some(handler), thread)?;

@@ -68,6 +68,13 @@ impl Owner {
     }
 }
 
+/// Calls `f` with the ports of the device at `path`, up to an error; `None`: those of `serial8250`. May sleep.
+pub(crate) fn ports_of(path: Option<&str>, mut f: impl FnMut(&'static Port) -> Result) -> Result {
+    let owners = OWNERS.lock();
+    let its = |owner: &Owner| owner.path.as_ref().and_then(KString::to_str) == path;
+    owners.iter().zip(&PORTS).filter(|(owner, _)| its(owner)).try_for_each(|(_, port)| f(port))
+}
+
 /// Says what was found.
 fn report(device: &str, port: &Port) {
     if let Some(uart) = port.uart() {

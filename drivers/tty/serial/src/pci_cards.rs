@@ -4,7 +4,7 @@
 
 use crate::owner::Line;
 use crate::uart::PORTS;
-use device::{Device, Driver, DriverOps};
+use device::{Device, Driver, DriverOps, Phase};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
@@ -69,11 +69,18 @@ impl DriverOps for Cards {
             }
             lines += 1;
         }
-        if lines == 0 { Err(ENOSPC) } else { Ok(()) }
+        if lines == 0 { Err(ENOSPC) } else { device.init_wakeup(false) }
     }
 
-    /// What is to be done is the resources'.
-    fn remove(&self, _: &Arc<Device>) {}
+    /// What else is to be done is the resources'.
+    fn remove(&self, device: &Arc<Device>) {
+        device.clear_wakeup();
+    }
+
+    fn pm(&self, device: &Arc<Device>, phase: Phase) -> Result {
+        let function = device.info::<Arc<PciDevice>>().ok_or(ENODEV)?;
+        crate::pm::step(device, function.sysfs_path()?.to_str(), phase)
+    }
 
     fn has_dynamic_ids(&self) -> bool {
         true

@@ -47,6 +47,8 @@ pub(crate) struct State {
     request_until: u64,
     /// That byte, for who lets go of the lock.
     pub(crate) request: Option<u8>,
+    /// What is undone when the machine wakes.
+    pub(crate) asleep: Option<crate::pm::Asleep>,
 }
 
 /// Bytes on their way, while the port is open.
@@ -293,6 +295,7 @@ impl Port {
             counts: NO_COUNTS,
             request_until: 0,
             request: None,
+            asleep: None,
         };
         Self {
             index,

@@ -198,6 +198,13 @@ impl Uart {
         self.write(UART_FCR, self.fifo_control());
     }
 
+    /// Switches the FIFOs on as [`Self::reset_fifos`] does, and leaves what is in them.
+    pub(crate) fn keep_fifos(&self) {
+        if self.kind == Kind::I16550A {
+            self.write(UART_FCR, (UART_FCR_ENABLE_FIFO | UART_FCR_TRIGGER_8) as u8);
+        }
+    }
+
     /// Sets speed and format. `lcr` without the divisor latch bit.
     pub(crate) fn set_line(&self, divisor: u16, lcr: u8) {
         self.write(UART_LCR, lcr | UART_LCR_DLAB as u8);

@@ -287,7 +287,7 @@ impl Transport for Mmio {
             }
             if reason != 0 { IrqReturn::Handled } else { IrqReturn::None }
         };
-        let flags = IrqFlags { shared: true, oneshot: false, trigger: Some((self.trigger, self.polarity)) };
+        let flags = IrqFlags { shared: true, trigger: Some((self.trigger, self.polarity)), ..IrqFlags::default() };
         let request = request_irq(self.irq, name.as_bytes(), flags, KBox::new(call, GFP_KERNEL)?)?;
         *self.state.lock() = Some(request);
         Ok(())

@@ -22,8 +22,7 @@ pub(crate) enum ClockId {
     MonotonicCoarse,
     Boottime,
     Tai,
-    /// Real time and boot time whose timers would wake a suspended machine. None suspends here, so they are as the plain ones,
-    /// but for who may have timers on them.
+    /// Real time and boot time whose timers wake a machine that sleeps.
     RealtimeAlarm,
     BoottimeAlarm,
     /// CPU time of a process (the task is any of its threads).
@@ -113,9 +112,11 @@ impl ClockId {
     /// The clock for timers and sleeps; `None` where there are none (`EOPNOTSUPP`).
     pub(crate) fn timer_clock(&self) -> Option<ktime::Clock> {
         match self {
-            Self::Realtime | Self::RealtimeAlarm => Some(ktime::Clock::Realtime),
+            Self::Realtime => Some(ktime::Clock::Realtime),
+            Self::RealtimeAlarm => Some(ktime::Clock::RealtimeAlarm),
             Self::Monotonic => Some(ktime::Clock::Monotonic),
-            Self::Boottime | Self::BoottimeAlarm => Some(ktime::Clock::Boottime),
+            Self::Boottime => Some(ktime::Clock::Boottime),
+            Self::BoottimeAlarm => Some(ktime::Clock::BoottimeAlarm),
             Self::Tai => Some(ktime::Clock::Tai),
             _ => None,
         }

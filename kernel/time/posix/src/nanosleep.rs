@@ -31,25 +31,29 @@ fn sleep(clock: Clock, deadline: u64) -> bool {
     }
 }
 
-/// Sleeps until monotonic `deadline`; on a signal says what is left and how to go on.
-fn sleep_relative(deadline: u64, remaining_at: u64) -> Result<usize> {
-    if sleep(Clock::Monotonic, deadline) {
+/// The clocks of relative sleeps. Setting real time does not change how long one takes: it is on none of these.
+const RELATIVE: [Clock; 3] = [Clock::Monotonic, Clock::Boottime, Clock::BoottimeAlarm];
+
+/// Sleeps until `deadline` on clock `at` of [`RELATIVE`]; on a signal says what is left and how to go on.
+fn sleep_relative(at: u64, deadline: u64, remaining_at: u64) -> Result<usize> {
+    let clock = RELATIVE.get(at as usize).copied().unwrap_or(Clock::Monotonic);
+    if sleep(clock, deadline) {
         return Ok(0);
     }
-    let left = deadline.saturating_sub(ktime::now_ns());
+    let left = deadline.saturating_sub(clock.now_ns());
     if left == 0 {
         return Ok(0);
     }
     if remaining_at != 0 {
         put_timespec(remaining_at as usize, left)?;
     }
-    restart::set(go_on, [deadline, remaining_at, 0, 0, 0, 0]);
+    restart::set(go_on, [at, deadline, remaining_at, 0, 0, 0]);
     Err(ERESTART_RESTARTBLOCK)
 }
 
 fn go_on(args: &[u64; 6]) -> Result<usize> {
-    let [deadline, remaining_at, ..] = *args;
-    sleep_relative(deadline, remaining_at)
+    let [at, deadline, remaining_at, ..] = *args;
+    sleep_relative(at, deadline, remaining_at)
 }
 
 /// Sleeps until the CPU time behind `id` (numbered `number`) reaches `deadline`; a relative sleep says what is left and goes on.
@@ -98,7 +102,7 @@ fn go_on_cpu(args: &[u64; 6]) -> Result<usize> {
 /// `nanosleep(2)`.
 pub fn sys_nanosleep(regs: &PtRegs) -> Result<usize> {
     let ns = get_timespec(regs.arg0())?;
-    sleep_relative(ktime::now_ns().saturating_add(ns), regs.arg1() as u64)
+    sleep_relative(0, ktime::now_ns().saturating_add(ns), regs.arg1() as u64)
 }
 
 /// `clock_nanosleep(2)`.
@@ -125,8 +129,13 @@ pub fn sys_clock_nanosleep(regs: &PtRegs) -> Result<usize> {
         return Err(EINVAL);
     }
     if flags & TIMER_ABSTIME == 0 {
-        // Setting real time does not change how long a relative sleep takes.
-        return sleep_relative(ktime::now_ns().saturating_add(ns), remaining as u64);
+        let at = match clock {
+            Clock::Boottime => 1,
+            Clock::BoottimeAlarm | Clock::RealtimeAlarm => 2,
+            _ => 0,
+        };
+        let now = RELATIVE.get(at).map_or(0, |clock| clock.now_ns());
+        return sleep_relative(at as u64, now.saturating_add(ns), remaining as u64);
     }
     if sleep(clock, ns) { Ok(0) } else { Err(ERESTARTNOHAND) }
 }

@@ -78,7 +78,12 @@ impl Flags {
         if self.0 & !Self::KNOWN != 0 || suspends && (!self.has(Self::SHARED) || self.has(Self::NO_SUSPEND)) {
             return Err(EINVAL);
         }
-        Ok(IrqFlags { shared: self.has(Self::SHARED), oneshot: self.has(Self::ONESHOT), trigger })
+        Ok(IrqFlags {
+            shared: self.has(Self::SHARED),
+            oneshot: self.has(Self::ONESHOT),
+            no_suspend: self.has(Self::NO_SUSPEND),
+            trigger,
+        })
     }
 
     const KNOWN: c_ulong = 0x7_ff8f;

@@ -30,6 +30,17 @@ pub trait RegistrationOps: 'static {
     #[doc(hidden)]
     fn unbind<'bound>(device: &'bound Device<CoreInternal<'_>>, data: Pin<&Self::Data<'bound>>);
 
+    /// A step to sleep or back.
+    #[doc(hidden)]
+    fn pm<'bound>(
+        device: &'bound Device<CoreInternal<'_>>,
+        data: Pin<&Self::Data<'bound>>,
+        phase: ::device::Phase,
+    ) -> Result {
+        let _ = (device, data, phase);
+        Ok(())
+    }
+
     /// Ids that programs may add, if the bus has such.
     #[doc(hidden)]
     fn dynamic_ids() -> Option<Arc<dyn DynamicIds>> {
@@ -74,6 +85,12 @@ impl<T: RegistrationOps> ::device::DriverOps for Ops<T> {
         let device = core_of(device);
         // SAFETY: `probe` put it there, and nobody has taken it.
         unsafe { device.remove_drvdata::<T::Data<'_>>(|data| T::unbind(device, data)) };
+    }
+
+    fn pm(&self, device: &Arc<::device::Device>, phase: ::device::Phase) -> Result {
+        let device = core_of(device);
+        // SAFETY: The device is bound, so `probe` put it there, and `remove` was not called yet.
+        unsafe { device.with_drvdata::<T::Data<'_>, _>(|data| T::pm(device, data, phase)) }
     }
 
     fn has_dynamic_ids(&self) -> bool {

@@ -42,6 +42,7 @@ mod sigio;
 mod signal;
 mod sockets;
 mod splice;
+mod suspend;
 mod sysctl;
 mod sysvipc;
 mod sysvmsg;
@@ -122,6 +123,7 @@ fn all() -> Vec<Test> {
         alike::memory::TESTS,
         alike::tasks::TESTS,
         limits::TESTS,
+        suspend::TESTS,
     ]
     .concat()
 }

@@ -19,6 +19,17 @@ impl Device<CoreInternal<'_>> {
         Ok(())
     }
 
+    /// Shows `f` the data.
+    ///
+    /// # Safety
+    /// `set_drvdata` put a `T` there, and nobody took it since.
+    pub(crate) unsafe fn with_drvdata<T, R>(&self, f: impl FnOnce(Pin<&T>) -> R) -> R {
+        let data = with_exposed_provenance_mut(self.core().data());
+        // SAFETY: By the caller's contract it came from `into_foreign` of such a box, which stays: the device's lock, which a call of the
+        // bus's core has, keeps the driver bound.
+        f(unsafe { Pin::<KBox<T>>::borrow(data) })
+    }
+
     /// Shows `unbind` the data, and drops it.
     ///
     /// # Safety

@@ -2,28 +2,9 @@
 //! `claims ROUNDS SEED`: threads use ranges of one map while others change it. What is used must not change, which is looked at
 //! word by word; at the end the copy that users look at must be the map, and nothing may be left.
 
-#[path = "../../../../../kernel/locking/wait/src/claim.rs"]
-#[allow(dead_code, reason = "what others use of it")]
+#[path = "../../../../../kernel/locking/wait/claim/src/lib.rs"]
+#[allow(dead_code, unused_attributes, reason = "what others use of it; it is a crate in the kernel")]
 mod claim;
-
-/// Waits, by asking again.
-mod wait {
-    pub struct WaitQueue;
-
-    impl WaitQueue {
-        pub const fn new() -> Self {
-            Self
-        }
-
-        pub fn wake_up_all(&self) {}
-
-        pub fn wait_until(&self, mut condition: impl FnMut() -> bool) {
-            while !condition() {
-                std::thread::yield_now();
-            }
-        }
-    }
-}
 
 use claim::{ClaimedMap, Gate};
 use kalloc::KBox;

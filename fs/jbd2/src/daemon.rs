@@ -27,9 +27,15 @@ impl<S: System> Journal<S> {
     /// The thread's work: commits what is asked for and what has become old, and brings home what lies in the log long or takes
     /// much of it, until the journal is closed. `begin_thread` was called before the thread was started.
     pub fn run_thread(&self) {
+        self.run_thread_in(|wait| wait());
+    }
+
+    /// As [`Self::run_thread`]; every wait for something to do is called by `idle`, which may take its time afterwards.
+    pub fn run_thread_in(&self, idle: impl Fn(&mut dyn FnMut())) {
         loop {
             let deadline = self.state.with(|state| self.next_time(state));
-            let work = self.state.wait_until(deadline, |state| self.next_work(state, deadline));
+            let mut work = None;
+            idle(&mut || work = self.state.wait_until(deadline, |state| self.next_work(state, deadline)));
             match work {
                 // The time has come: the next look says for what.
                 Some(Work::Look) | None => {}

@@ -30,7 +30,7 @@ use kernel::ext::ModuleHeader;
 use kernel::filesystem::locking::SetOnce;
 use kernel::filesystem::vfs::super_block::on_device;
 use kernel::filesystem::vfs::{Dentry, Dev, FileSystemType, FsContext, SuperBlock, SuperDevice, SuperInit};
-use kernel::filesystem::{block, mm, process, task};
+use kernel::filesystem::{block, freezer, mm, process, task};
 use kernel::prelude::*;
 
 /// `s_magic`.
@@ -461,7 +461,12 @@ fn start_journal(mount: &Arc<Mounted>, journal: &Arc<Journal>) -> Result {
     let name = KString::from_fmt(format_args!("jbd2/{}", mount.journal_name()?), GFP_KERNEL)?;
     journal.begin_thread();
     let of_thread = journal.clone();
-    match task::kthread_run(name.as_bytes(), move || of_thread.run_thread()) {
+    let run = move || {
+        // As Linux's: it does not write to a disk that is going to sleep.
+        freezer::set_freezable();
+        of_thread.run_thread_in(|wait| freezer::freezable(wait));
+    };
+    match task::kthread_run(name.as_bytes(), run) {
         Ok(thread) => {
             let pid = process::process_of(&thread).map_or(0, |process| process.pid());
             mount.journal_task.store(pid, core::sync::atomic::Ordering::Relaxed);

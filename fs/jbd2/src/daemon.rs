@@ -27,6 +27,11 @@ impl<S: System> Journal<S> {
     /// The thread's work: commits what is asked for and what has become old, and brings home what lies in the log long or takes
     /// much of it, until the journal is closed. `begin_thread` was called before the thread was started.
     pub fn run_thread(&self) {
+        self.run_thread_in(|wait| wait());
+    }
+
+    /// As [`Self::run_thread`]; every wait for something to do is called by `idle`, which may take its time afterwards.
+    pub fn run_thread_in(&self, idle: impl Fn(&mut dyn FnMut())) {
         // Where transactions follow each other it looks again after an interval, so that none has to wake it when it begins.
         let mut busy = false;
         loop {
@@ -36,7 +41,8 @@ impl<S: System> Journal<S> {
                 state.looks_ns = self.next_time(state).min(soon);
                 state.looks_ns
             });
-            let work = self.state.wait_until(deadline, |state| self.next_work(state, deadline));
+            let mut work = None;
+            idle(&mut || work = self.state.wait_until(deadline, |state| self.next_work(state, deadline)));
             busy = false;
             match work {
                 // The time has come: the next look says for what.

@@ -336,8 +336,10 @@ pub fn start() -> Result {
     task::kthread_run(b"kswapd0", || {
         // What it needs to write pages must not wait for pages to be written.
         task::current().set_flags(TaskFlags::MEMALLOC);
+        // It writes to disks, which sleep with the machine.
+        freezer::set_freezable();
         loop {
-            WAIT.wait_idle(|| WANTED.load(Acquire));
+            freezer::freezable(|| WAIT.wait_idle(|| WANTED.load(Acquire)));
             WANTED.store(false, Release);
             balance();
         }

@@ -5,6 +5,7 @@
 pub use block;
 pub use buffer;
 pub use cred;
+pub use freezer;
 pub use ktime;
 pub use locking;
 pub use mm;

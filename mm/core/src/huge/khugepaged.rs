@@ -419,6 +419,7 @@ pub fn start_or_stop() -> Result {
 
 fn run() {
     let mut hand = Hand::default();
+    freezer::set_freezable();
     loop {
         if is_unwanted() {
             let mut running = RUNNING.lock();
@@ -432,9 +433,9 @@ fn run() {
         }
         hand.scan();
         if LIST.lock().is_empty() {
-            WORK.wait_idle(|| is_unwanted() || !LIST.lock().is_empty());
+            freezer::freezable(|| WORK.wait_idle(|| is_unwanted() || !LIST.lock().is_empty()));
         } else {
-            sleep(SCAN_SLEEP.load(Ordering::Relaxed));
+            freezer::freezable(|| sleep(SCAN_SLEEP.load(Ordering::Relaxed)));
         }
     }
 }

@@ -315,6 +315,7 @@ mod tests {
     fn a_map_that_goes_waits_for_passes() -> Result {
         let done = counter()?;
         let mut map = ClaimedMap::new();
+        map.reserve(100)?;
         for at in 0..100 {
             assert!(map.push(at * 2, at * 2 + 1, KBox::new(at, GFP_KERNEL)?).is_ok());
         }

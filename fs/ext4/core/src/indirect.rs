@@ -137,7 +137,12 @@ impl<S: Store> Fs<S> {
             let slot = route.slots.get(level).copied().unwrap_or(0);
             let mut block = self.pointer(inode, buf.as_ref(), slot);
             if block == 0 {
-                block = self.new_pointer_block(tx, inode, goal)?;
+                // As for extents: what waits was promised its place.
+                let before = tx.last_resort;
+                tx.last_resort |= how.reserved;
+                let made = self.new_pointer_block(tx, inode, goal);
+                tx.last_resort = before;
+                block = made?;
                 self.set_pointer(tx, inode, buf.as_ref(), slot, block)?;
                 goal = u64::from(block) + 1;
             }
@@ -162,6 +167,9 @@ impl<S: Store> Fs<S> {
         let (block, count) = self.allocate(tx, inode, request)?;
         if block.saturating_add(count.into()) > u64::from(u32::MAX) {
             self.free(tx, inode, block, count, false)?;
+            if how.reserved {
+                self.reserve_again(inode, count.into());
+            }
             return Err(ENOSPC);
         }
         match &buf {

@@ -510,3 +510,47 @@ fn a_directory_of_holes() {
         assert_eq!(vfs.fs.lookup(&inode, b"none").unwrap(), None);
     }
 }
+
+/// Data that waits keeps what it was promised when there is no room for the tree that is to say where it is.
+#[test]
+fn a_promise_outlives_a_full_disk() {
+    let scratch = Scratch::new();
+    let image = scratch.file("image");
+    mkfs(&image, "-t ext4 -b 1024 -O ^has_journal", "8M", None);
+    let mut vfs = Vfs::new(mount(&image, false));
+    vfs.fs.set_last_clusters(0).unwrap();
+    let file = vfs.create(2, b"file", FILE).unwrap();
+    let filler = vfs.create(2, b"filler", FILE).unwrap();
+    let mut inode = vfs.take(file);
+    vfs.fs.reserve(&mut inode, 10, true).unwrap();
+    let mut other = vfs.take(filler);
+    let mut at = 0;
+    loop {
+        let credits = vfs.fs.credits_for_map(&other) + 8;
+        match vfs.fs.run(credits, true, |tx| vfs.fs.preallocate(tx, &mut other, at, at + 500)) {
+            Ok(to) => at = to,
+            Err(error) => {
+                assert_eq!(error, errno::code::ENOSPC);
+                break;
+            }
+        }
+    }
+    vfs.put(other);
+    let how = Create { reserved: true, ..Create::default() };
+    let credits = vfs.fs.credits_for_map(&inode) + 8;
+    for lblk in [0, 2, 4, 6] {
+        vfs.fs.run(credits, true, |tx| vfs.fs.map_create(tx, &mut inode, lblk, 1, how)).unwrap();
+    }
+    let refused = vfs.fs.run(credits, true, |tx| vfs.fs.map_create(tx, &mut inode, 8, 1, how));
+    assert_eq!(refused.err(), Some(errno::code::ENOSPC));
+    assert_eq!(vfs.fs.delayed_clusters(), 6);
+    vfs.unlink(2, b"filler", filler).unwrap();
+    for lblk in [8, 10, 12, 14, 16, 18] {
+        vfs.fs.run(credits, true, |tx| vfs.fs.map_create(tx, &mut inode, lblk, 1, how)).unwrap();
+    }
+    assert_eq!(vfs.fs.delayed_clusters(), 0);
+    inode.raw.size = 19 * 1024;
+    vfs.fs.run(8, true, |tx| vfs.fs.write_inode(tx, &inode)).unwrap();
+    vfs.put(inode);
+    check(&mut vfs, &image);
+}

@@ -66,8 +66,16 @@ impl<S: Store> Fs<S> {
         let (block, given) = self.allocate(tx, inode, request)?;
         let len = len.min((given << bits).saturating_sub(inside));
         let extent = Extent { block: lblk, len, start: block + u64::from(inside), unwritten: how.unwritten };
-        if let Err(error) = self.insert_extent(tx, inode, extent) {
+        // Data that waits was promised its place: blocks of the tree come from what is kept for such.
+        let before = tx.last_resort;
+        tx.last_resort |= how.reserved;
+        let inserted = self.insert_extent(tx, inode, extent);
+        tx.last_resort = before;
+        if let Err(error) = inserted {
             self.free(tx, inode, block, given << bits, false)?;
+            if how.reserved {
+                self.reserve_again(inode, given.into());
+            }
             return Err(error);
         }
         self.write_inode(tx, inode)?;

@@ -327,6 +327,7 @@ def install():
         names = [line.strip().removesuffix(".o") + ".ko" for line in f]
     if not directory:
         shutil.rmtree(into, ignore_errors=True)
+        os.makedirs(top, exist_ok=True)
     for name in names:
         target = os.path.join(into, name)
         os.makedirs(os.path.dirname(target), exist_ok=True)

@@ -7,17 +7,44 @@ log on a port that goes, ports without a chip, a card that is plugged in and out
 import os
 import sys
 import tempfile
+import threading
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 import common  # noqa: E402
 from common import Guest, GuestError, Report, debian, need  # noqa: E402
-from virtio_console import End  # noqa: E402
+import virtio_console  # noqa: E402
 
 ROUNDS = 10
 BOTH = "console=ttyS1 console=ttyS0 loglevel=7 panic=-1"
 NATIVE = ["-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off",
           "-device", "pcie-root-port,id=rp1,chassis=1,slot=1,io-reserve=4096"]
+
+
+class End(virtio_console.End):
+    """Reads all the time: QEMU stops a line whose other side does not, and the log is shown on these, too."""
+
+    def open(self, limit=30):
+        super().open(limit)
+        self.socket.settimeout(None)
+        self.data, self.came, self.limit = b"", threading.Condition(), limit
+        threading.Thread(target=self._read, daemon=True).start()
+        return self
+
+    def _read(self):
+        while part := self.socket.recv(4096):
+            with self.came:
+                self.data += part
+                self.came.notify()
+
+    def until(self, text):
+        """Waits until `text` comes; what came with it and before."""
+        with self.came:
+            if not self.came.wait_for(lambda: text in self.data, self.limit):
+                raise GuestError(f"no {text!r} in {self.data[-400:]!r}")
+            before, _, self.data = self.data.partition(text)
+            return before + text
 
 
 def class_of(line):
@@ -144,14 +171,20 @@ def plug(args, path):
             sock = os.path.join(work, f"card{n}")
             guest.qmp("chardev-add", id=f"c{n}", backend={"type": "socket", "data": {
                 "addr": {"type": "unix", "data": {"path": sock}}, "server": True, "wait": False}})
-            guest.qmp("device_add", driver="pci-serial", bus="rp1", chardev=f"c{n}", id="card")
+            guest.qmp("device_add", driver="pci-serial", bus="rp1", chardev=f"c{n}", id=f"card{n}")
             wait(guest, "[ -e /sys/bus/pci/drivers/serial/0000:* ]", "no driver", 20)
             end = End(sock).open()
             transfer(guest, end, 1, f"plug{n}")
             guest.check("rm -f /tmp/ended; (cat /dev/ttyS1 >/dev/null; echo ended >/tmp/ended) & sleep 0.5")
-            guest.qmp("device_del", id="card")
+            guest.qmp("device_del", id=f"card{n}")
             wait(guest, "[ -e /tmp/ended ] && [ ! -e /sys/bus/pci/drivers/serial/0000:* ]", "the card stays", 30)
             end.close()
+            # The slot takes the next one when QEMU has let go of this.
+            until = time.monotonic() + 30
+            while any(entry["name"] == f"card{n}" for entry in guest.qmp("qom-list", path="/machine/peripheral")):
+                if time.monotonic() > until:
+                    raise GuestError("QEMU keeps the card")
+                time.sleep(0.1)
         common.fs.quiet(guest)
 
 

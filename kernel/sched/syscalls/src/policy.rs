@@ -229,7 +229,11 @@ pub fn sys_sched_setattr(regs: &PtRegs) -> Result<usize> {
 /// `sched_getattr(2)`. The run time of a fair task is shown if it asked for a slice of its own.
 pub fn sys_sched_getattr(regs: &PtRegs) -> Result<usize> {
     let size = regs.arg2() as u32 as usize;
-    if regs.arg1() == 0 || (regs.arg0() as i32) < 0 || !(ATTR_SIZE_VER0..=4096).contains(&size) || regs.arg3() as u32 != 0 {
+    if regs.arg1() == 0
+        || (regs.arg0() as i32) < 0
+        || !(ATTR_SIZE_VER0..=4096).contains(&size)
+        || regs.arg3() as u32 != 0
+    {
         return Err(EINVAL);
     }
     let task = target::find(regs.arg0())?;

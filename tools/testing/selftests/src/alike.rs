@@ -2,11 +2,11 @@
 //! What tools/testing/abi-diff found to differ from Linux: one test for each thing that mattered.
 
 pub mod files;
+pub mod memory;
 pub mod names;
 pub mod pipes;
 pub mod places;
 pub mod signals;
-pub mod memory;
 pub mod tasks;
 
 use crate::util::{Outcome, child, exit_of, home, pipe_flags};

@@ -2,7 +2,7 @@
 //! `/sys/power`. Source: Linux's `Documentation/ABI/testing/sysfs-power`.
 
 use crate::process::TIMEOUT_MS;
-use crate::suspend::{self, SYNC, TEST_DELAY, Test, pm_suspend};
+use crate::suspend::{SYNC, TEST_DELAY, Test, pm_suspend};
 use core::sync::atomic::Ordering::Relaxed;
 use errno::{Result, code::*};
 use kalloc::Arc;
@@ -140,7 +140,7 @@ mod tests {
     fn deeper_tests_are_refused() {
         let before = Test::current();
         Test::Core.set();
-        assert_eq!(suspend::pm_suspend().err(), Some(errno::code::EAGAIN));
+        assert_eq!(pm_suspend().err(), Some(errno::code::EAGAIN));
         before.set();
     }
 }

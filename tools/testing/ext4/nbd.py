@@ -42,6 +42,8 @@ class Disk:
 
     def close(self):
         self._listen.close()
+        # Another row's disk may have the same name.
+        os.unlink(self.socket)
 
     def _accept(self):
         while True:

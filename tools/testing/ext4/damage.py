@@ -167,7 +167,7 @@ def main():
         source = os.path.join(work, "source")
         images.populate(source, files=10, many=40, largest=70000)
         sound, disk, cases = (os.path.join(work, name) for name in ("sound", "disk", "cases"))
-        images = []
+        bases = []
         with open(sound, "wb") as out:
             for number, (options, dirty) in enumerate(KINDS):
                 path = os.path.join(work, f"sound{number}")
@@ -177,12 +177,12 @@ def main():
                 with open(path, "rb") as f:
                     data = f.read()
                 out.write(data[:SIZE])
-                images.append((data, places(path, data)))
+                bases.append((data, places(path, data)))
         with open(cases, "w") as out:
             for number in range(args.images):
                 kind = number % len(KINDS)
                 policy = ("continue", "remount-ro")[number // len(KINDS) % 2]
-                print(number, kind, policy, *changes(rng, *images[kind]), file=out)
+                print(number, kind, policy, *changes(rng, *bases[kind]), file=out)
         with open(disk, "wb") as f:
             f.truncate(SIZE)
         initrd = os.path.join(work, "initrd")

@@ -27,7 +27,6 @@ pub const TESTS: &[Test] = &[
     ("mounts.private_again", propagation::private_again),
     ("mounts.umount_propagates", propagation::umount_propagates),
     ("mounts.umount_busy", busy),
-    ("mounts.umount_root", own_root),
     ("mounts.umount_detach", detach),
     ("mounts.umount_expire", expire),
     ("mounts.umount_nofollow", nofollow),
@@ -103,19 +102,6 @@ fn count(name: &str) -> Result<usize, String> {
     let here = std::env::current_dir().map_err(|e| e.to_string())?;
     let place = format!(" {}/{name} ", here.to_string_lossy());
     Ok(text("/proc/self/mountinfo")?.lines().filter(|line| line.contains(&place)).count())
-}
-
-/// Who unmounts its own root makes it read-only.
-fn own_root() -> Outcome {
-    start()?;
-    touch("f")?;
-    c!(libc::chroot(c".".as_ptr()));
-    fails!(umount("/", MNT_EXPIRE), libc::EINVAL);
-    eq!(umount("/", 0), 0);
-    eq!(umount(".", 0), 0);
-    fails!(libc::open(c"/g".as_ptr(), libc::O_CREAT | libc::O_WRONLY, 0o644), libc::EROFS);
-    c!(mount("none", "/", "", MS_REMOUNT));
-    touch("/g")
 }
 
 fn bind() -> Outcome {

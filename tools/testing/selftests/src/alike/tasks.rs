@@ -14,8 +14,6 @@ pub const TESTS: &[Test] = &[
     ("alike.lock_without_access", lock_without_access),
     ("alike.unlock_joins_nothing", unlock_joins_nothing),
     ("alike.remove_beyond_hole", remove_beyond_hole),
-    ("alike.full_and_shut", full_and_shut),
-    ("alike.cached_through_file", cached_through_file),
 ];
 
 /// `SCHED_FLAG_KEEP_PARAMS` keeps the policy, too.
@@ -159,35 +157,5 @@ fn remove_beyond_hole() -> Outcome {
     // Private memory has nothing to remove: that is told at once.
     map(at + 3 * PAGE, PAGE, libc::PROT_READ, libc::MAP_PRIVATE)?;
     fails!(libc::madvise(at as *mut _, 4 * PAGE, libc::MADV_REMOVE), libc::EINVAL);
-    Ok(())
-}
-
-/// A stream whose buffer is full is not writable, although it was shut down.
-fn full_and_shut() -> Outcome {
-    for how in [libc::SHUT_WR, libc::SHUT_RDWR] {
-        let mut ends = [0; 2];
-        c!(libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0, ends.as_mut_ptr()));
-        let bytes = [0_u8; 70_000];
-        eq!(c!(libc::write(ends[0], bytes.as_ptr().cast(), bytes.len())), 70_000);
-        c!(libc::shutdown(ends[0], how));
-        let mut ask = libc::pollfd { fd: ends[0], events: libc::POLLOUT | libc::POLLRDHUP, revents: 0 };
-        c!(libc::poll(&mut ask, 1, 0));
-        eq!(ask.revents & libc::POLLOUT, 0);
-        let mut to = [0_u8; 70_000];
-        eq!(c!(libc::read(ends[1], to.as_mut_ptr().cast(), to.len())), 70_000);
-        c!(libc::poll(&mut ask, 1, 0));
-        eq!(ask.revents & libc::POLLOUT, libc::POLLOUT);
-    }
-    Ok(())
-}
-
-/// `RESOLVE_CACHED` does not find out that what a path leads through is no directory.
-fn cached_through_file() -> Outcome {
-    crate::util::home()?;
-    std::fs::write("file", b"").map_err(|e| e.to_string())?;
-    let cached = [libc::O_RDONLY as u64, 0, libc::RESOLVE_CACHED];
-    fails!(libc::syscall(libc::SYS_openat2, libc::AT_FDCWD, c"file/x".as_ptr(), &cached, 24), libc::EAGAIN);
-    let any = [libc::O_RDONLY as u64, 0, 0];
-    fails!(libc::syscall(libc::SYS_openat2, libc::AT_FDCWD, c"file/x".as_ptr(), &any, 24), libc::ENOTDIR);
     Ok(())
 }

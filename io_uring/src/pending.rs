@@ -251,7 +251,6 @@ pub(crate) fn wait_ready(mut request: KBox<Request>, events: PollMask) {
 fn time_of(at: u64, flags: u32) -> Result<(Clock, u64)> {
     let clock = match flags & (timeout::BOOTTIME | timeout::REALTIME) {
         0 => Clock::Monotonic,
-        // The two are the same.
         timeout::BOOTTIME => Clock::Boottime,
         timeout::REALTIME => Clock::Realtime,
         _ => return Err(EINVAL),

@@ -218,7 +218,7 @@ impl FileOps for TimerFd {
     }
 }
 
-/// `timerfd_create(2)`. Alarm clocks are as the others, but for the right.
+/// `timerfd_create(2)`. Alarm clocks take a right of their own: their timers wake the machine.
 pub fn sys_timerfd_create(regs: &PtRegs) -> Result<usize> {
     let (clock_id, flags) = (regs.arg0() as u32, regs.arg1() as u32);
     if flags & !(uapi::O_CLOEXEC | uapi::O_NONBLOCK) != 0 {

@@ -41,6 +41,8 @@ pub(crate) struct Node {
     flags: AtomicU32,
     /// Counted in `limits.nameless`.
     nameless: AtomicBool,
+    /// No longer counted in `limits.inodes`.
+    gone: AtomicBool,
 }
 
 /// Flags that can be changed, and those that a new entry has from its directory.
@@ -57,8 +59,7 @@ fn iflags_of(flags: u32) -> u32 {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        self.limits.inodes.uncharge(1);
-        self.set_nameless(false);
+        self.let_go();
     }
 }
 
@@ -77,10 +78,7 @@ pub(crate) fn new_inode(
     rdev: Dev,
     target: &[u8],
 ) -> Result<Arc<Inode>> {
-    limits.inodes.charge(1).or_else(|_| {
-        limits.settle();
-        limits.inodes.charge(1)
-    })?;
+    limits.charge_inode()?;
     // From here on the node's drop takes the charge back.
     let mut node = Node {
         kind: Kind::Special,
@@ -88,6 +86,7 @@ pub(crate) fn new_inode(
         xattrs: Xattrs::new(),
         flags: AtomicU32::new(0),
         nameless: AtomicBool::new(false),
+        gone: AtomicBool::new(false),
     };
     let mut iflags = 0;
     match FileType::of(owner.mode) {
@@ -134,10 +133,14 @@ impl Node {
         if self.nameless.swap(nameless, Ordering::Relaxed) == nameless {
             return;
         }
-        if nameless {
-            self.limits.nameless.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.limits.nameless.fetch_sub(1, Ordering::Relaxed);
+        self.limits.nameless.count(nameless, self.mapping().is_some());
+    }
+
+    /// The inode counts no more: a regular one when it is evicted, which comes a grace period before the drop.
+    fn let_go(&self) {
+        if !self.gone.swap(true, Ordering::Relaxed) {
+            self.limits.inodes.uncharge(1);
+            self.set_nameless(false);
         }
     }
 
@@ -222,7 +225,7 @@ impl InodeOps for Node {
 
     fn link(&self, dir: &Arc<Inode>, _name: &[u8], inode: &Arc<Inode>) -> Result {
         if inode.nlink() != 0 {
-            self.limits.inodes.charge(1)?;
+            self.limits.charge_inode()?;
         } else if let Some(node) = inode.private::<Self>() {
             node.set_nameless(false);
         }
@@ -372,6 +375,7 @@ impl InodeOps for Node {
         if let Some(mapping) = self.mapping() {
             mapping.truncate(0);
         }
+        self.let_go();
     }
 }
 

@@ -58,21 +58,70 @@ pub(crate) struct Limits {
     pub(crate) pages: Count,
     /// Inodes, and names of inodes after the first.
     pub(crate) inodes: Count,
-    /// Inodes without a name: what nobody uses of them goes after a grace period.
-    pub(crate) nameless: AtomicU64,
+    /// Inodes without a name.
+    pub(crate) nameless: Nameless,
 }
 
-impl Limits {
-    /// Whether there are inodes that have no name and are in use. May sleep.
-    pub(crate) fn has_nameless(&self) -> bool {
-        self.settle();
-        self.nameless.load(Ordering::Relaxed) != 0
+/// Inodes that have no name. A regular one counts no more when the last file is closed; others when nobody has them any more, which is
+/// known after a grace period.
+#[derive(Default)]
+pub(crate) struct Nameless {
+    /// All of them.
+    all: AtomicU64,
+    /// Those that are no regular files.
+    others: AtomicU64,
+    /// How many others ever lost their names, and how many of those had when somebody waited last.
+    lost: AtomicU64,
+    waited: AtomicU64,
+}
+
+impl Nameless {
+    /// One more or one less.
+    pub(crate) fn count(&self, more: bool, is_reg: bool) {
+        for count in [Some(&self.all), (!is_reg).then_some(&self.others)].into_iter().flatten() {
+            if more {
+                count.fetch_add(1, Ordering::Relaxed);
+            } else {
+                count.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        if more && !is_reg {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Waits until what nobody uses any more is not counted. May sleep.
-    pub(crate) fn settle(&self) {
-        if self.nameless.load(Ordering::Relaxed) != 0 {
+    fn settle(&self) {
+        let lost = self.lost.load(Ordering::Relaxed);
+        if self.others.load(Ordering::Relaxed) != 0 {
             rcu::barrier();
         }
+        self.waited.fetch_max(lost, Ordering::Relaxed);
+    }
+}
+
+impl Limits {
+    /// Charges one inode, or a name after the first. May sleep where there is none left. `ENOSPC`.
+    pub(crate) fn charge_inode(&self) -> Result {
+        self.inodes.charge(1).or_else(|_| {
+            self.nameless.settle();
+            self.inodes.charge(1)
+        })
+    }
+
+    /// Whether there are inodes that have no name and are in use. May sleep.
+    pub(crate) fn has_nameless(&self) -> bool {
+        self.nameless.settle();
+        self.nameless.all.load(Ordering::Relaxed) != 0
+    }
+
+    /// Inodes and names that there are. Waits only if directories or the like have lost their names since the last wait: what was there
+    /// still after that was in use. May sleep.
+    pub(crate) fn used_inodes(&self) -> u64 {
+        let Nameless { lost, waited, .. } = &self.nameless;
+        if lost.load(Ordering::Relaxed) > waited.load(Ordering::Relaxed) {
+            self.nameless.settle();
+        }
+        self.inodes.used()
     }
 }

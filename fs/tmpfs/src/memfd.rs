@@ -2,9 +2,9 @@
 //! Files without a place: `memfd_create(2)`. They live in a tmpfs of the kernel's own that is mounted nowhere.
 
 use crate::inode::{Kind, Node, Owner, new_inode};
-use crate::limits::{Count, Limits};
+use crate::limits::{Count, Limits, Nameless};
 use crate::options::Options;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 use errno::{Result, code::*};
 use kalloc::Arc;
 use kalloc::KVec;
@@ -26,7 +26,7 @@ const NAME_MAX: usize = 255 - 6;
 pub(crate) fn init(fs_type: &'static dyn FileSystemType) -> Result {
     let sb = crate::new_super(fs_type, 0, &Options::unlimited(), uapi::TMPFS_MAGIC)?;
     let (pages, inodes) = (Count::new(0), Count::new(0));
-    let limits = Arc::new(Limits { noswap: false, pages, inodes, nameless: AtomicU64::new(0) }, GFP_KERNEL)?;
+    let limits = Arc::new(Limits { noswap: false, pages, inodes, nameless: Nameless::default() }, GFP_KERNEL)?;
     let place = vfs::mounting::kern_mount(&sb, b"tmpfs")?;
     INTERNAL.set(Internal { place, limits }).map_err(|_| EBUSY)
 }

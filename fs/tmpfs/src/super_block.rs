@@ -2,10 +2,9 @@
 //! The file system types and their super blocks.
 
 use crate::inode::{Owner, new_inode};
-use crate::limits::{Count, Limits};
+use crate::limits::{Count, Limits, Nameless};
 use crate::options::{Options, show};
 use core::fmt::Write;
-use core::sync::atomic::AtomicU64;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
@@ -40,9 +39,8 @@ impl SuperOps for TmpfsSuper {
             out.bavail = out.bfree;
         }
         if inodes.max() != 0 {
-            self.limits.settle();
             out.files = inodes.max();
-            out.ffree = inodes.max().saturating_sub(inodes.used());
+            out.ffree = inodes.max().saturating_sub(self.limits.used_inodes());
         }
         Ok(())
     }
@@ -106,7 +104,7 @@ pub fn new_super(
     magic: u32,
 ) -> Result<Arc<SuperBlock>> {
     let (pages, inodes) = (Count::new(options.pages), Count::new(options.inodes));
-    let limits = Limits { noswap: options.noswap, pages, inodes, nameless: AtomicU64::new(0) };
+    let limits = Limits { noswap: options.noswap, pages, inodes, nameless: Nameless::default() };
     let limits = Arc::new(limits, GFP_KERNEL)?;
     let limited = magic == uapi::TMPFS_MAGIC;
     let mut uuid = [0; 16];

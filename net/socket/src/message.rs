@@ -5,7 +5,7 @@
 use crate::address::SockAddr;
 use crate::options::Timestamp;
 use cred::{CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN, capable};
-use errno::{Result, code::*};
+use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
 use uapi::{MSG_CMSG_CLOEXEC, MSG_CTRUNC, SCM_CREDENTIALS, SCM_RIGHTS, SOL_SOCKET};
@@ -60,7 +60,7 @@ impl Ucred {
     fn from_program(bytes: &[u8]) -> Result<Self> {
         let word = |at: usize| {
             let bytes = bytes.get(at..).and_then(<[u8]>::first_chunk::<4>).ok_or(EINVAL)?;
-            Ok::<u32, errno::Error>(u32::from_ne_bytes(*bytes))
+            Ok::<u32, Error>(u32::from_ne_bytes(*bytes))
         };
         let claim = Self { pid: word(0)?.cast_signed(), uid: word(4)?, gid: word(8)? };
         let cred = cred::current_cred()?;
@@ -169,28 +169,33 @@ fn add_files(control: &mut Control, body: &[u8]) -> Result {
     Ok(())
 }
 
+/// Writes a control message to a program's buffer of `room` bytes, or as much of it as there is room for behind a header; returns how
+/// many bytes it took, and `MSG_CTRUNC` if not all fitted.
+fn put_message(at: usize, room: usize, kind: u32, body: &[u8]) -> Result<(usize, u32)> {
+    let Some(most) = room.checked_sub(HEADER) else { return Ok((0, MSG_CTRUNC)) };
+    let part = body.get(..most).unwrap_or(body);
+    put_header(at, HEADER + part.len(), kind)?;
+    user::copy_out(at.wrapping_add(HEADER), part)?;
+    let flags = if part.len() < body.len() { MSG_CTRUNC } else { 0 };
+    Ok((aligned(HEADER + body.len()).min(room), flags))
+}
+
 /// Writes control messages to a program's buffer of `room` bytes; returns how many bytes it took and `MSG_CTRUNC` if not all
 /// fitted.
 pub(crate) fn control_to_user(control: Control, at: usize, room: usize, flags: u32) -> Result<(usize, u32)> {
     let mut used = 0;
     let mut out_flags = 0;
-    if let Some(Timestamp(kind, time)) = control.timestamp {
-        if room >= HEADER + 16 {
-            put_header(at, HEADER + 16, kind)?;
-            user::put(at.wrapping_add(HEADER), &time)?;
-            used = HEADER + 16;
-        } else {
-            out_flags |= MSG_CTRUNC;
-        }
+    let mut put = |kind, body: &[u8]| {
+        let (len, cut) = put_message(at.wrapping_add(used), room - used, kind, body)?;
+        used += len;
+        out_flags |= cut;
+        Ok::<_, Error>(())
+    };
+    if let Some(Timestamp(kind, [sec, fraction])) = control.timestamp {
+        put(kind, &(u128::from(fraction) << 64 | u128::from(sec)).to_le_bytes())?;
     }
     if let Some(credentials) = control.credentials {
-        if room - used >= HEADER + 12 {
-            put_header(at.wrapping_add(used), HEADER + 12, SCM_CREDENTIALS)?;
-            user::copy_out(at.wrapping_add(used + HEADER), &credentials.bytes())?;
-            used = (used + aligned(HEADER + 12)).min(room);
-        } else {
-            out_flags |= MSG_CTRUNC;
-        }
+        put(SCM_CREDENTIALS, &credentials.bytes())?;
     }
     if control.files.is_empty() {
         return Ok((used, out_flags));

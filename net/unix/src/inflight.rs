@@ -7,8 +7,7 @@
 //!
 //! Garbage hangs together in circles, and a circle is closed by a message to a socket that is in flight itself. So nothing is looked
 //! for before such a message was queued, nor after a look that found no circle at all, until the next one. A look goes through all sockets
-//! in flight: after one that found nothing, some closes pass without one, the more the longer it took, so that each close pays the same;
-//! what they leave is looked for a moment after the last of them.
+//! in flight, and is a worker's, some milliseconds after a socket was closed; the longer the last one took the later comes the next.
 //!
 //! Locks: `FLIGHT`; inside it sockets' states and queues. A message's files are counted before it is queued and until they
 //! are taken out of it, so that in between they count as in use. Source: `unix(7)`, "Ancillary messages".
@@ -17,7 +16,7 @@ use crate::queue::Queue;
 use crate::sock::{Link, UnixSocket};
 use containers::HashMap;
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::*};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::*};
 use errno::{Result, code::*};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
 use kalloc::{Arc, KVec, WeakArc};
@@ -50,12 +49,15 @@ pub(crate) fn queued(socket: &UnixSocket) {
     }
 }
 
-/// Sockets in flight that one close may look at, on average.
-const SHARE: usize = 16;
-/// Closes that pass without a look.
-static SPARED: AtomicUsize = AtomicUsize::new(0);
-/// Nanoseconds from a close that was passed to a look.
-const LATER: u64 = 100_000_000;
+/// Nanoseconds from a close to a look, at least and at most; between that, how many times as long as the last look took.
+const SOON: u64 = 4_000_000;
+const LATE: u64 = 1_000_000_000;
+const SHARE: u64 = 16;
+/// Nanoseconds from the next close to a look.
+static DELAY: AtomicU64 = AtomicU64::new(SOON);
+/// A look is to come, and has not begun.
+static AWAITED: AtomicBool = AtomicBool::new(false);
+static LOOK: SetOnce<DelayedWork> = SetOnce::new();
 
 /// Not looked at; all references are in queues; in use after all.
 const UNKNOWN: u8 = 0;
@@ -157,10 +159,15 @@ impl Rights {
         let cred = cred::current_cred()?;
         let limit = rlimit::current(uapi::RLIMIT_NOFILE);
         let may_exceed = || cred.capable(cred::CAP_SYS_RESOURCE) || cred.capable(cred::CAP_SYS_ADMIN);
+        let of_user = |flight: &InFlight| flight.users.get(&cred.uid).copied().unwrap_or(0) as u64;
         let mut flight = FLIGHT.lock();
-        let before = flight.users.get(&cred.uid).copied().unwrap_or(0);
-        if before as u64 > limit && !may_exceed() {
-            return Err(ETOOMANYREFS);
+        if of_user(&flight) > limit && !may_exceed() {
+            drop(flight);
+            look_now();
+            flight = FLIGHT.lock();
+            if of_user(&flight) > limit {
+                return Err(ETOOMANYREFS);
+            }
         }
         flight.charge(cred.uid, files.len())?;
         for (index, file) in files.iter().enumerate() {
@@ -307,7 +314,6 @@ impl InFlight {
 fn find_garbage() -> Result<KVec<Queue>> {
     let flight = FLIGHT.lock();
     CIRCLES.store(false, SeqCst);
-    SPARED.store(flight.sockets.len() / SHARE, Relaxed);
     let circle = flight.has_circle().inspect_err(|_| CIRCLES.store(true, SeqCst))?;
     if !circle {
         return Ok(KVec::new());
@@ -363,27 +369,48 @@ pub(crate) fn drop_unread(socket: &UnixSocket, unread: Queue) {
         *socket.flight.unread.lock() = (Some(unread), next);
         *first = Some(me);
     }
-    let looks = may_be_garbage() && !is_spared();
-    if has_files || looks {
-        drop_files(looks);
+    if may_be_garbage() {
+        look_later();
+    }
+    if has_files {
+        drop_files(false);
     }
 }
 
-/// Whether this close passes without a look. Then there is one later.
-fn is_spared() -> bool {
-    static LOOK: SetOnce<DelayedWork> = SetOnce::new();
-    if SPARED.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_err() {
-        return false;
+/// Lets a worker look, unless that is to come anyway. May sleep.
+fn look_later() {
+    if AWAITED.swap(true, SeqCst) {
+        return;
     }
     if LOOK.get().is_none()
-        && let Ok(work) = DelayedWork::new(|| drop_files(true))
+        && let Ok(work) = DelayedWork::new(look)
     {
         // Another may have been faster.
         drop(LOOK.set(work));
     }
-    let Some(work) = LOOK.get() else { return false };
-    work.queue_after(LATER);
-    true
+    match LOOK.get() {
+        Some(work) => work.queue_after(DELAY.load(Relaxed)),
+        // Without memory the garbage waits for the next socket that is closed.
+        None => AWAITED.store(false, SeqCst),
+    }
+}
+
+fn look() {
+    // What is closed from here on may come too late for this look.
+    AWAITED.store(false, SeqCst);
+    let start = ktime::now_ns();
+    drop_files(true);
+    let took = ktime::now_ns().saturating_sub(start);
+    DELAY.store(took.saturating_mul(SHARE).clamp(SOON, LATE), Relaxed);
+}
+
+/// Waits for the look that is to come, if any: it may give back what counts for a user. May sleep.
+fn look_now() {
+    if AWAITED.load(SeqCst)
+        && let Some(work) = LOOK.get()
+    {
+        work.flush();
+    }
 }
 
 /// Drops what nobody received, and (`looks`) garbage. May sleep.

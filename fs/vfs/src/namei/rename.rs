@@ -93,8 +93,8 @@ pub fn rename(source: Source<'_>, to: Start<'_>, new: &PathName, flags: u32) -> 
     let Source { walk: old_walk, dir: old_dir } = source;
     let mut new_walk = Walker::new(to, new, 0)?;
     let new_dir = parent(&mut new_walk)?;
-    let mount = |dir: &Parent| dir.as_ref().map_or_else(|path| path.mnt.clone(), |path| path.mnt.clone());
-    if !Arc::ptr_eq(&mount(&old_dir), &mount(&new_dir)) {
+    let (Ok(old_place) | Err(old_place), Ok(new_place) | Err(new_place)) = (&old_dir, &new_dir);
+    if !Arc::ptr_eq(&old_place.mnt, &new_place.mnt) {
         return Err(EXDEV);
     }
     let taken = if flags & RENAME_NOREPLACE != 0 { EEXIST } else { EBUSY };

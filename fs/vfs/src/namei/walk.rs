@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The walk along a path. While every name is cached it runs inside one RCU section and takes no reference and no lock; where
 //! it must sleep (a name to be looked up, a symbolic link) it pins the place it has come to, leaves the section, does that, and
-//! goes on from there in a new section.
+//! goes on from there in a new section. `crossing` leads from one mount to another.
 
 use super::pathname::{PATH_MAX, PathName, padded};
 use super::slow::{lookup_slow, stale};
@@ -9,11 +9,11 @@ use crate::dcache;
 use crate::dentry::{Dentry, dflag};
 use crate::fs_struct::borrow_fs;
 use crate::inode::{Inode, Link, iop};
-use crate::mount::{self, Mount};
+use crate::mount::Mount;
 use crate::name::{Key, NAME_MAX};
 use crate::path::Path;
 use crate::perm::may_lookup;
-use errno::{Result, code::*};
+use errno::{Error, Result, code::*};
 use kalloc::{Arc, ArcBorrow, KVec};
 use rcu::ReadGuard;
 
@@ -68,7 +68,7 @@ pub struct Place<'g> {
 
 impl<'g> Place<'g> {
     #[inline(always)]
-    fn new(mnt: ArcBorrow<'g, Mount>, dentry: ArcBorrow<'g, Dentry>) -> Result<Self> {
+    pub(super) fn new(mnt: ArcBorrow<'g, Mount>, dentry: ArcBorrow<'g, Dentry>) -> Result<Self> {
         Ok(Self { mnt, dentry, inode: dentry.into_ref().positive()? })
     }
 
@@ -84,7 +84,7 @@ impl<'g> Place<'g> {
     }
 
     #[inline(always)]
-    fn is(&self, other: &Place<'_>) -> bool {
+    pub(super) fn is(&self, other: &Place<'_>) -> bool {
         core::ptr::eq(&*self.dentry, &*other.dentry) && core::ptr::eq(&*self.mnt, &*other.mnt)
     }
 }
@@ -295,8 +295,14 @@ impl<'a> Walker<'a> {
     }
 
     /// Flags.
+    #[inline(always)]
     pub fn flags(&self) -> u32 {
         self.flags
+    }
+
+    /// `error` where Linux looks once more with locks before it says so, which `RESOLVE_CACHED` excludes.
+    pub(super) fn looked_at_again(&self, error: Error) -> Error {
+        if self.flags & lflag::CACHED != 0 { EAGAIN } else { error }
     }
 
     #[inline(always)]
@@ -347,8 +353,7 @@ impl<'a> Walker<'a> {
         let begin = at;
         loop {
             if !place.inode.is_dir() {
-                // On the way Linux looks once more, with what `RESOLVE_CACHED` excludes.
-                return Err(if at != begin && self.flags & lflag::CACHED != 0 { EAGAIN } else { ENOTDIR });
+                return Err(if at != begin { self.looked_at_again(ENOTDIR) } else { ENOTDIR });
             }
             may_lookup(place.inode)?;
             let key = Key::scan(text, at);
@@ -377,16 +382,12 @@ impl<'a> Walker<'a> {
                 }
             }
             if len > NAME_MAX {
-                return Err(match self.flags & lflag::CACHED {
-                    0 if place.inode.nlink() == 0 => ENOENT,
-                    0 => ENAMETOOLONG,
-                    _ => EAGAIN,
-                });
+                return Err(self.looked_at_again(if place.inode.nlink() == 0 { ENOENT } else { ENAMETOOLONG }));
             }
             let Some(child) = dcache::lookup(section, &place.dentry, &key) else {
                 if place.inode.iflags() & iop::COMPLETE != 0 {
                     // That a name is not there is nothing that Linux has cached of such a directory.
-                    return Err(if self.flags & lflag::CACHED != 0 { EAGAIN } else { ENOENT });
+                    return Err(self.looked_at_again(ENOENT));
                 }
                 return Ok(Step::Miss(place, at));
             };
@@ -419,46 +420,6 @@ impl<'a> Walker<'a> {
             return Err(ENOTDIR);
         }
         Ok(Step::End(place))
-    }
-
-    /// Enters what is mounted on `place`.
-    fn down<'g>(&self, section: &'g ReadGuard, mut place: Place<'g>) -> Result<Place<'g>> {
-        while place.dentry.test_flags(dflag::MOUNTED) {
-            let Some(found) = mount::lookup(section, &place.mnt, &place.dentry) else { break };
-            if self.flags & lflag::NO_XDEV != 0 {
-                return Err(EXDEV);
-            }
-            if self.flags & lflag::KEEP_EXPIRY == 0 {
-                found.into_ref().set_expiring(false);
-            }
-            place = Place::new(found, found.into_ref().root.as_arc_borrow())?;
-        }
-        Ok(place)
-    }
-
-    /// `..`: never above `root`, up through mounts. `ENOENT` where a bind mount's directory was moved out of what is mounted.
-    fn up<'g>(&self, section: &'g ReadGuard, root: Place<'g>, place: Place<'g>) -> Result<Place<'g>> {
-        let mut from = place;
-        if place.is(&root) {
-            return self.stay(section, place);
-        }
-        if core::ptr::eq(&*place.dentry, &*place.mnt.root) {
-            let Some(above) = above_mount(section, &root, place)? else { return self.stay(section, place) };
-            if self.flags & lflag::NO_XDEV != 0 {
-                return Err(EXDEV);
-            }
-            from = above;
-        }
-        let Some(parent) = from.dentry.parent(section) else { return Ok(from) };
-        if !is_connected(section, &from.mnt, parent) {
-            return Err(ENOENT);
-        }
-        self.down(section, Place::new(from.mnt, parent)?)
-    }
-
-    /// `..` where there is nothing above: what is mounted there is entered all the same.
-    fn stay<'g>(&self, section: &'g ReadGuard, place: Place<'g>) -> Result<Place<'g>> {
-        if self.flags & lflag::BENEATH != 0 { Err(EXDEV) } else { self.down(section, place) }
     }
 
     /// Does what a stretch could not do inside its section.
@@ -585,38 +546,6 @@ impl<'a> Walker<'a> {
         self.at = rest;
         Ok(())
     }
-}
-
-/// What the root of a mount is mounted on: the next place above that is no root itself. `None` at the end of all mounts, and if that is
-/// `root`.
-fn above_mount<'g>(section: &'g ReadGuard, root: &Place<'g>, place: Place<'g>) -> Result<Option<Place<'g>>> {
-    let mut mnt = place.mnt;
-    while let Some((above, dentry)) = mnt.into_ref().mounted_on(section) {
-        let place = Place::new(above, dentry)?;
-        if place.is(root) {
-            break;
-        }
-        if !core::ptr::eq(&*dentry, &*above.root) {
-            return Ok(Some(place));
-        }
-        mnt = above;
-    }
-    Ok(None)
-}
-
-/// Whether `dentry` is in what `mnt` shows of its file system.
-fn is_connected(section: &ReadGuard, mnt: &Mount, dentry: ArcBorrow<'_, Dentry>) -> bool {
-    let mut at: &Dentry = &dentry;
-    if mnt.root.is_root() {
-        return true;
-    }
-    while !core::ptr::eq(at, &*mnt.root) {
-        match at.parent(section) {
-            Some(parent) => at = parent.into_ref(),
-            None => return false,
-        }
-    }
-    true
 }
 
 /// Pins what a step that cannot go on stands on.

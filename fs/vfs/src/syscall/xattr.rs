@@ -44,14 +44,12 @@ fn allowed(inode: &Inode, name: &[u8], mask: u32) -> Result {
         let missing = if mask & MAY_WRITE != 0 { EPERM } else { ENODATA };
         return if cred::capable(CAP_SYS_ADMIN) { Ok(()) } else { Err(missing) };
     }
-    if name.starts_with(b"security.") {
-        return Ok(());
-    }
-    if name.starts_with(b"system.") && !name.starts_with(b"system.posix_acl_") {
-        return Ok(());
-    }
-    if name.starts_with(b"system.") {
+    if name.starts_with(b"system.posix_acl_") {
         return if mask & MAY_WRITE != 0 && !crate::perm::owner_or_capable(inode)? { Err(EPERM) } else { Ok(()) };
+    }
+    // Whose these are knows who may have them.
+    if name.starts_with(b"security.") || name.starts_with(b"system.") {
+        return Ok(());
     }
     if name.starts_with(b"user.") && !matches!(inode.file_type(), FileType::Reg | FileType::Dir) {
         return Err(if mask & MAY_WRITE != 0 { EPERM } else { ENODATA });

@@ -18,6 +18,7 @@ pub const TESTS: &[Test] = &[
     ("sockets.later_name", later_name),
     ("sockets.errors_first", errors_first),
     ("sockets.timestamps", timestamps),
+    ("sockets.cut_control", cut_control),
     ("sockets.name_for_credentials", name_for_credentials),
 ];
 
@@ -300,6 +301,28 @@ fn control_of(fd: i32) -> Result<(Vec<(i32, usize)>, [u64; 2]), String> {
         at += len.div_ceil(8);
     }
     Ok((found, [room[2], room[3]]))
+}
+
+/// A control message that has no room is cut off behind its header; without room for that there is none.
+fn cut_control() -> Outcome {
+    let [a, b] = pair(libc::SOCK_STREAM)?;
+    let on = 1_i32;
+    c!(libc::setsockopt(b, libc::SOL_SOCKET, libc::SO_PASSCRED, (&raw const on).cast(), 4));
+    for (room, cut) in [(8, 0), (16, 16), (20, 20), (28, 28), (64, 28)] {
+        put(a, b"x")?;
+        let (mut byte, mut control) = (0_u8, [0_u32; 16]);
+        let mut data = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+        // SAFETY: may be all zeroes.
+        let mut message: libc::msghdr = unsafe { core::mem::zeroed() };
+        (message.msg_iov, message.msg_iovlen) = (&mut data, 1);
+        (message.msg_control, message.msg_controllen) = (control.as_mut_ptr().cast(), room);
+        c!(libc::recvmsg(b, &mut message, 0));
+        eq!((message.msg_flags & libc::MSG_CTRUNC != 0, control[0]), (room < 28, cut));
+        eq!(message.msg_controllen, if room > 28 { 32 } else { cut as usize });
+        eq!(control[4], if cut > 16 { std::process::id() } else { 0 });
+        eq!((control[5] != 0, control[6] != 0), (false, false));
+    }
+    Ok(())
 }
 
 /// Packets come with the time at which they were sent, for who asks, in the form that was asked for.

@@ -101,6 +101,11 @@ fn cached_links() -> Outcome {
     let f = open(c"m/f", libc::O_RDONLY)?;
     eq!(openat2(f, c"x", libc::O_RDONLY, CACHED), -i64::from(libc::ENOTDIR));
     eq!(openat2(f, c"/", libc::O_RDONLY, libc::RESOLVE_IN_ROOT), -i64::from(libc::ENOTDIR));
+    // Where the walk may not go is said after another look, which it does not take.
+    for (resolve, name) in [(libc::RESOLVE_NO_XDEV, c"m"), (libc::RESOLVE_BENEATH, c"..")] {
+        eq!(openat2(CWD, name, libc::O_RDONLY, resolve), -i64::from(libc::EXDEV));
+        eq!(openat2(CWD, name, libc::O_RDONLY, resolve | CACHED), -i64::from(libc::EAGAIN));
+    }
     let m = open(c"m", libc::O_RDONLY)?;
     eq!(openat2(m, c"..", libc::O_RDWR | libc::O_CREAT, libc::RESOLVE_BENEATH), -i64::from(libc::EXDEV));
     eq!(openat2(m, c".", libc::O_RDWR | libc::O_CREAT, libc::RESOLVE_BENEATH), -i64::from(libc::EISDIR));
@@ -171,6 +176,25 @@ fn names_are_counted() -> Outcome {
         }
     }
     eq!(free()?, 3);
+    // A file counts until it is closed, a directory until nobody is there.
+    let file = open(c"m/f", libc::O_RDWR | libc::O_CREAT)?;
+    c!(libc::unlink(c"m/f".as_ptr()));
+    c!(libc::mkdir(c"m/d".as_ptr(), 0o755));
+    let inside = open(c"m/d", libc::O_RDONLY)?;
+    c!(libc::rmdir(c"m/d".as_ptr()));
+    eq!((free()?, free()?), (1, 1));
+    close(file);
+    eq!(free()?, 2);
+    close(inside);
+    for _ in 0..3 {
+        close(open(c"m/f", libc::O_RDWR | libc::O_CREAT)?);
+        c!(libc::rename(c"m/f".as_ptr(), c"m/g".as_ptr()));
+        c!(libc::mkdir(c"m/d".as_ptr(), 0o755));
+        c!(libc::symlink(c"x".as_ptr(), c"m/l".as_ptr()));
+        c!(libc::rmdir(c"m/d".as_ptr()));
+        c!(libc::unlink(c"m/l".as_ptr()));
+    }
+    c!(libc::unlink(c"m/g".as_ptr()));
     umount(c"m")
 }
 

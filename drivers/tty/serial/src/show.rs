@@ -35,7 +35,13 @@ fn set_console(port: &Port, text: &[u8]) -> Result<usize> {
         (true, false) => printk::console::unregister(console),
         // Only where the log was, or was to be.
         (false, true) if !printk::console::is_wanted(console) => return Err(ENOENT),
-        (false, true) if port.is_usable() => printk::register(console),
+        (false, true) if port.is_usable() => {
+            printk::register(console);
+            // Whoever takes the chip away has been at the console before, or comes to it after this.
+            if !port.is_usable() {
+                printk::console::unregister(console);
+            }
+        }
         _ => {}
     }
     Ok(text.len())

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What ports do when the machine sleeps: one that is open ends what it sends and hears nothing, or, if programs said so in its device's
+//! What ports do when the machine sleeps: one that is open ends what it sends and hears nothing, or, if programs said so in its
 //! `power/wakeup`, wakes the machine by what it hears. The log still comes out. Called by the drivers (`bind`, `pci_cards`); may sleep.
 
 use crate::owner::ports_of;
 use crate::port::{Port, State};
 use crate::uart::Uart;
-use device::{Device, Phase};
+use core::sync::atomic::Ordering::Relaxed;
+use device::Phase;
 use errno::Result;
 use uapi::*;
 
@@ -31,11 +32,11 @@ impl Asleep {
     }
 }
 
-/// A step of `device`, whose ports are those of the device at `path` in sysfs; `None`: those of `serial8250`.
-pub(crate) fn step(device: &Device, path: Option<&str>, phase: Phase) -> Result {
+/// A step of the device at `path` in sysfs; `None`: of `serial8250`.
+pub(crate) fn step(path: Option<&str>, phase: Phase) -> Result {
     match phase {
         Phase::Suspend => {
-            let slept = ports_of(path, |port| port.suspend(device.may_wakeup()));
+            let slept = ports_of(path, Port::suspend);
             slept.inspect_err(|_| wake(path))
         }
         Phase::Resume => {
@@ -56,11 +57,11 @@ fn wake(path: Option<&str>) {
 
 impl Port {
     /// The machine goes to sleep. May sleep.
-    fn suspend(&self, wakes: bool) -> Result {
+    fn suspend(&self) -> Result {
         let request = self.request.lock();
         // Nobody has it open: nothing of it is on.
         let (Some(uart), Some(request)) = (self.uart(), &*request) else { return Ok(()) };
-        if wakes {
+        if self.may_wakeup.load(Relaxed) {
             irq::enable_irq_wake(request.irq())?;
             self.state.lock_irqsave().asleep = Some(Asleep::Wakes(request.irq()));
             return Ok(());

@@ -108,10 +108,11 @@ def again(args, guest, ends, line, end):
     """Unbound with readers, bound again, many times."""
     name, driver = owner(guest, line)
     transfer(guest, end, line, "before")
+    wakeup = f"{class_of(line)}/power/wakeup"
     for n in range(ROUNDS):
         guest.check(f"rm -f /tmp/ended; (cat /dev/ttyS{line} >/dev/null; echo ended >/tmp/ended) & sleep 0.5")
         guest.check(f"grep -q ttyS{line} /proc/interrupts || grep -q serial /proc/interrupts")
-        guest.check(f"exec 8<>/dev/ttyS{line}; echo {name} >{driver}/unbind")
+        guest.check(f"exec 8<>/dev/ttyS{line}; echo enabled >{wakeup}; echo {name} >{driver}/unbind")
         wait(guest, "[ -e /tmp/ended ]", "a reader stays")
         # Files from before are dead: reads end, writes fail.
         guest.check("[ -z \"$(head -c1 <&8)\" ] && ! (echo >&8) 2>/dev/null; exec 8>&-")
@@ -121,6 +122,7 @@ def again(args, guest, ends, line, end):
         if "Input/output error" not in guest.run(f"sh -c 'cat /dev/ttyS{line}' 2>&1")[1]:
             raise GuestError("reads without a chip")
         guest.check(f"echo {name} >{driver}/bind; [ $(cat {class_of(line)}/type) = 4 ] && [ -e {driver}/{name} ]")
+        guest.check(f"[ $(cat {wakeup}) = disabled ]")
         transfer(guest, end, line, f"round{n}")
     if "No such device" not in guest.run(f"sh -c 'echo none >{driver}/unbind' 2>&1")[1]:
         raise GuestError("what is not bound is unbound")

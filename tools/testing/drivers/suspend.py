@@ -218,7 +218,7 @@ def serial(args, guest):
     """What comes on the serial line wakes the machine if it is to."""
     if args.linux:
         return
-    wakeup = "/sys/class/tty/ttyS0/device/power/wakeup"
+    wakeup = "/sys/class/tty/ttyS0/power/wakeup"
     need(guest.check(f"cat {wakeup}"), r"^disabled$")
     guest.check(f"echo enabled >{wakeup}")
     need(wake_by(guest, lambda: guest.send("\n")), r"Triggering wakeup from IRQ 4$")

@@ -36,6 +36,6 @@ pub use dev::{Device, Info, Number, Resource};
 pub use driver::{Driver, DriverOps, ProbeType};
 pub use fwnode::{FwNode, Property, Value};
 pub use ida::{Id, Ida};
-pub use pm::{Depth, Phase};
+pub use pm::{Depth, Phase, wakeup_file};
 pub use power::{registered, shutdown};
 pub use show::OwnedAttribute;

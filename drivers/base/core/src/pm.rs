@@ -97,6 +97,25 @@ impl Sleep {
 const TRIES: u32 = 100;
 const PAUSE_NS: u64 = 10_000_000;
 
+/// Adds `power/wakeup` to the directory of something that can wake the machine: whether it does. May sleep.
+pub fn wakeup_file(
+    node: &Arc<sysfs::Node>,
+    get: impl Fn() -> Result<bool> + Send + Sync + 'static,
+    set: impl Fn(bool) -> Result + Send + Sync + 'static,
+) -> Result {
+    let power = node.mkdir(b"power")?;
+    let show = move |out: &mut vfs::SeqBuf| out.put(if get()? { b"enabled\n" } else { b"disabled\n" });
+    let store = move |data: &[u8]| {
+        match data.strip_suffix(b"\n").unwrap_or(data) {
+            b"enabled" => set(true)?,
+            b"disabled" => set(false)?,
+            _ => return Err(EINVAL),
+        }
+        Ok(data.len())
+    };
+    sysfs::attr_rw(&power, "wakeup", show, store).map(drop)
+}
+
 impl Device {
     /// One step towards sleep. An error is the driver's, `EBUSY` if the driver is just giving the device up; the device is as deep asleep as
     /// before then. May sleep.
@@ -158,25 +177,15 @@ impl Device {
     /// driver, in its probe; [`Self::clear_wakeup`] in its removal. May sleep.
     pub fn init_wakeup(self: &Arc<Self>, enabled: bool) -> Result {
         let node = self.node().ok_or(ENODEV)?;
-        let power = node.mkdir(b"power")?;
         self.sleep.may_wakeup.store(enabled, Relaxed);
         self.sleep.can_wakeup.store(true, Relaxed);
         let (shown, stored) = (Arc::downgrade(self), Arc::downgrade(self));
-        let show = move |out: &mut vfs::SeqBuf| {
-            let device = shown.upgrade().ok_or(ENODEV)?;
-            out.put(if device.sleep.may_wakeup.load(Relaxed) { b"enabled\n" } else { b"disabled\n" })
-        };
-        let store = move |data: &[u8]| {
-            let on = match data.strip_suffix(b"\n").unwrap_or(data) {
-                b"enabled" => true,
-                b"disabled" => false,
-                _ => return Err(EINVAL),
-            };
+        let get = move || Ok(shown.upgrade().ok_or(ENODEV)?.sleep.may_wakeup.load(Relaxed));
+        let set = move |on| {
             stored.upgrade().ok_or(ENODEV)?.sleep.may_wakeup.store(on, Relaxed);
-            Ok(data.len())
+            Ok(())
         };
-        let made = sysfs::attr_rw(&power, "wakeup", show, store);
-        made.map(drop).inspect_err(|_| self.clear_wakeup())
+        wakeup_file(node, get, set).inspect_err(|_| self.clear_wakeup())
     }
 
     /// The device wakes the machine no more. May sleep.

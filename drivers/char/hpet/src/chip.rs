@@ -2,6 +2,7 @@
 //! The registers. The counter runs since boot, and is the kernel's: only comparators that the kernel leaves are touched, each
 //! with 32 bits and an interrupt of the I/O APIC that no device of the ISA bus has. Called by `dev`, and by interrupts.
 
+use clocks::hpet_regs::*;
 use core::sync::atomic::{AtomicBool, Ordering};
 use irq::{IrqFlags, IrqRequest, IrqReturn, Trigger};
 use kernel::hardware::{clocks, irq, irq_chip, locking, mm_alloc, sync, vfs};
@@ -12,29 +13,6 @@ use locking::SpinLock;
 use mm_alloc::MmioRegion;
 use sync::{Mutex, WaitQueue};
 
-const SIZE: usize = 0x400;
-const CAPABILITIES: usize = 0x00;
-const STATUS: usize = 0x20;
-const COUNTER: usize = 0xf0;
-/// Of a comparator: configuration, the interrupts it may be routed to, its value; and the distance to the next one's.
-const CONFIG: usize = 0x100;
-const ROUTES: usize = 0x104;
-const COMPARATOR: usize = 0x108;
-const STRIDE: usize = 0x20;
-
-const LEVEL: u32 = 1 << 1;
-const ENABLE: u32 = 1 << 2;
-const PERIODIC: u32 = 1 << 3;
-const PERIODIC_CAPABLE: u32 = 1 << 4;
-/// The next value written is that of the first interrupt, the one after it the period.
-const SET_VALUE: u32 = 1 << 6;
-const NARROW: u32 = 1 << 8;
-const ROUTE_SHIFT: u32 = 9;
-const ROUTE_MASK: u32 = 0x1f << ROUTE_SHIFT;
-/// Messages instead of a line.
-const MESSAGES: u32 = 1 << 14;
-/// Capabilities: the counter has 64 bits.
-const WIDE: u32 = 1 << 13;
 /// Interrupts that devices of the ISA bus may have.
 const LEGACY_LINES: u32 = 0xffff;
 /// An interrupt is due at the earliest so many ticks from now are 10 microseconds.
@@ -98,7 +76,7 @@ impl Chip {
     pub(crate) fn new(address: u64) -> Result<Self> {
         let found = clocks::hpet_found().filter(|found| found.address == address).ok_or(ENODEV)?;
         let registers = MmioRegion::map(address, SIZE)?;
-        let count = (registers.read32(CAPABILITIES) >> 8 & 0x1f) as usize + 1;
+        let count = (registers.read32(CAPABILITIES) >> CAP_LAST_SHIFT & CAP_LAST_MASK) as usize + 1;
         let mut timers = KVec::with_capacity(count, GFP_KERNEL)?;
         for _ in 0..count {
             let timer = Timer {
@@ -119,28 +97,28 @@ impl Chip {
         let route = |at: usize| match at {
             0 => 2,
             1 => 8,
-            _ => (self.config(at) & ROUTE_MASK) >> ROUTE_SHIFT,
+            _ => (self.config(at) & TIMER_ROUTE_MASK) >> TIMER_ROUTE_SHIFT,
         };
         let routes = core::fmt::from_fn(|f| {
             (0..count).try_for_each(|at| write!(f, "{}{}", if at == 0 { " " } else { ", " }, route(at)))
         });
         let plural = if count > 1 { "s" } else { "" };
         klog::pr_info!("hpet0: at MMIO {address:#x}, IRQ{plural}{routes}");
-        let bits = if self.registers.read32(CAPABILITIES) & WIDE != 0 { 64 } else { 32 };
+        let bits = if self.registers.read32(CAPABILITIES) & CAP_WIDE != 0 { 64 } else { 32 };
         let (whole, rest) = (self.frequency / 1_000_000, self.frequency % 1_000_000);
         klog::pr_info!("hpet0: {count} comparators, {bits}-bit {whole}.{rest:06} MHz counter");
     }
 
     fn config(&self, at: usize) -> u32 {
-        self.registers.read32(CONFIG + at * STRIDE)
+        self.registers.read32(timer_config(at))
     }
 
     fn set_config(&self, at: usize, value: u32) {
-        self.registers.write32(CONFIG + at * STRIDE, value);
+        self.registers.write32(timer_config(at), value);
     }
 
     fn set_comparator(&self, at: usize, value: u32) {
-        self.registers.write32(COMPARATOR + at * STRIDE, value);
+        self.registers.write32(timer_comparator(at), value);
     }
 
     fn now(&self) -> u32 {
@@ -185,7 +163,7 @@ impl Chip {
             if !core::mem::take(&mut state.is_on) {
                 return;
             }
-            self.set_config(at, self.config(at) & !ENABLE);
+            self.set_config(at, self.config(at) & !TIMER_ENABLE);
         }
         // Waits for a handler that still runs.
         drop(request.take());
@@ -194,10 +172,12 @@ impl Chip {
     /// Takes an interrupt of the I/O APIC that the comparator can have; it does not fire meanwhile.
     fn request_line(this: &Arc<Self>, at: usize) -> Result<IrqRequest> {
         let name = CString::try_from_fmt(fmt!("hpet{at}"))?;
-        let routes = this.registers.read32(ROUTES + at * STRIDE) & !LEGACY_LINES;
+        let routes = this.registers.read32(timer_routes(at)) & !LEGACY_LINES;
         for line in (0..u32::BITS).filter(|line| routes & 1 << line != 0) {
-            let config = this.config(at) & !(ROUTE_MASK | ENABLE | PERIODIC | MESSAGES) | LEVEL | NARROW;
-            this.set_config(at, config | line << ROUTE_SHIFT);
+            let config = this.config(at) & !(TIMER_ROUTE_MASK | TIMER_ENABLE | TIMER_PERIODIC | TIMER_MESSAGES)
+                | TIMER_LEVEL
+                | TIMER_32BIT;
+            this.set_config(at, config | line << TIMER_ROUTE_SHIFT);
             // As far away as can be, and nothing left over.
             this.set_comparator(at, this.now());
             this.registers.write32(STATUS, 1 << at);
@@ -290,19 +270,23 @@ impl Open {
     pub(crate) fn info(&self) -> Result<(u64, u32, usize)> {
         let period = self.timer()?.state.lock_irqsave().period;
         let frequency = if period == 0 { 0 } else { divide(self.chip.frequency, period.into()) };
-        Ok((frequency, self.chip.config(self.at) & PERIODIC_CAPABLE, self.at))
+        Ok((frequency, self.chip.config(self.at) & TIMER_PERIODIC_CAPABLE, self.at))
     }
 
     /// Whether the chip is to repeat interrupts by itself. `ENXIO`: it cannot.
     pub(crate) fn set_periodic(&self, on: bool) -> Result {
         let timer = self.timer()?;
         let mut state = timer.state.lock_irqsave();
+        // One that goes has this lock after it has said so.
+        if self.chip.is_gone() {
+            return Err(ENODEV);
+        }
         let config = self.chip.config(self.at);
-        if config & PERIODIC_CAPABLE == 0 {
+        if config & TIMER_PERIODIC_CAPABLE == 0 {
             return Err(ENXIO);
         }
-        if !on && state.is_periodic && config & PERIODIC != 0 {
-            self.chip.set_config(self.at, config & !PERIODIC);
+        if !on && state.is_periodic && config & TIMER_PERIODIC != 0 {
+            self.chip.set_config(self.at, config & !TIMER_PERIODIC);
             // From here on the handler says when.
             state.next = self.chip.now().wrapping_add(state.period.max(self.chip.margin()));
             self.chip.set_comparator(self.at, state.next);
@@ -328,19 +312,19 @@ impl Open {
         let mut state = timer.state.lock_irqsave();
         state.is_on = true;
         let first = |now: u32| now.wrapping_add(state.period).wrapping_add(chip.margin());
-        let config = chip.config(at) | NARROW;
+        let config = chip.config(at) | TIMER_32BIT;
         if state.is_periodic {
-            chip.set_config(at, config | PERIODIC | SET_VALUE);
+            chip.set_config(at, config | TIMER_PERIODIC | TIMER_SET_VALUE);
             chip.set_comparator(at, first(chip.now()));
             chip.set_comparator(at, state.period);
             chip.registers.write32(STATUS, 1 << at);
-            chip.set_config(at, config | PERIODIC | ENABLE);
+            chip.set_config(at, config | TIMER_PERIODIC | TIMER_ENABLE);
         } else {
             let next = first(chip.now());
             state.next = next;
             chip.set_comparator(at, next);
             chip.registers.write32(STATUS, 1 << at);
-            chip.set_config(at, config | ENABLE);
+            chip.set_config(at, config | TIMER_ENABLE);
         }
         Ok(())
     }
@@ -356,10 +340,12 @@ impl Drop for Open {
     fn drop(&mut self) {
         let Some(timer) = self.chip.timers.get(self.at) else { return };
         self.chip.switch_off(self.at, timer);
+        let mut state = timer.state.lock_irqsave();
+        // See `set_periodic`.
         if !self.chip.is_gone() {
-            self.chip.set_config(self.at, self.chip.config(self.at) & !(ENABLE | PERIODIC));
+            self.chip.set_config(self.at, self.chip.config(self.at) & !(TIMER_ENABLE | TIMER_PERIODIC));
         }
-        *timer.state.lock_irqsave() = State::default();
+        *state = State::default();
     }
 }
 

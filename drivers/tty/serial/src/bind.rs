@@ -37,17 +37,14 @@ impl DriverOps for Described {
         let &irq = info.irqs.first().ok_or(ENODEV)?;
         let io = PortRange::claim(base, PORTS).or_else(|| PortRange::claim_firmware(base, PORTS)).ok_or(ENODEV)?;
         let line = Line::add(device, home(device)?.to_str().ok_or(EINVAL)?, io, irq)?;
-        device.add_resource(KBox::new(line, GFP_KERNEL)?)?;
-        device.init_wakeup(false)
+        device.add_resource(KBox::new(line, GFP_KERNEL)?)
     }
 
-    /// What else is to be done is the line's.
-    fn remove(&self, device: &Arc<Device>) {
-        device.clear_wakeup();
-    }
+    /// What is to be done is the line's.
+    fn remove(&self, _: &Arc<Device>) {}
 
     fn pm(&self, device: &Arc<Device>, phase: Phase) -> Result {
-        pm::step(device, home(device)?.to_str(), phase)
+        pm::step(home(device)?.to_str(), phase)
     }
 }
 
@@ -59,17 +56,16 @@ impl DriverOps for Table {
         device.name() == PLATFORM
     }
 
-    fn probe(&self, device: &Arc<Device>) -> Result {
-        device.init_wakeup(false)
+    fn probe(&self, _: &Arc<Device>) -> Result {
+        Ok(())
     }
 
-    fn remove(&self, device: &Arc<Device>) {
-        device.clear_wakeup();
+    fn remove(&self, _: &Arc<Device>) {
         owner::take_rest_away();
     }
 
-    fn pm(&self, device: &Arc<Device>, phase: Phase) -> Result {
-        pm::step(device, None, phase)
+    fn pm(&self, _: &Arc<Device>, phase: Phase) -> Result {
+        pm::step(None, phase)
     }
 }
 

@@ -226,8 +226,15 @@ impl TtyOps for Line {
         });
         // Waits for a handler that still runs.
         drop(self.port.request.lock().take());
-        let rings = self.port.state.lock_irqsave().rings.take();
+        let (rings, asleep) = {
+            let mut state = self.port.state.lock_irqsave();
+            (state.rings.take(), state.asleep.take())
+        };
         drop(rings);
+        // Closed on the machine's way to sleep: when it wakes there is nothing to be undone.
+        if let Some(asleep) = asleep {
+            asleep.stop_waking();
+        }
     }
 
     fn carrier_raised(&self) -> bool {

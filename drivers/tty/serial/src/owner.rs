@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Which device each line belongs to: one of a bus whose driver brought the chip (`bind`, `pci`), or else the platform device
+//! Which device each line belongs to: one of a bus whose driver brought the chip (`bind`, `pci_cards`), or else the platform device
 //! `serial8250`. The terminal's directory in sysfs is below that device. Called by drivers' probe and removal; may sleep.
 //!
 //! Lock: `OWNERS`, outside the terminal layer's.

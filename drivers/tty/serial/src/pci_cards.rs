@@ -69,17 +69,15 @@ impl DriverOps for Cards {
             }
             lines += 1;
         }
-        if lines == 0 { Err(ENOSPC) } else { device.init_wakeup(false) }
+        if lines == 0 { Err(ENOSPC) } else { Ok(()) }
     }
 
-    /// What else is to be done is the resources'.
-    fn remove(&self, device: &Arc<Device>) {
-        device.clear_wakeup();
-    }
+    /// What is to be done is the resources'.
+    fn remove(&self, _: &Arc<Device>) {}
 
     fn pm(&self, device: &Arc<Device>, phase: Phase) -> Result {
         let function = device.info::<Arc<PciDevice>>().ok_or(ENODEV)?;
-        crate::pm::step(device, function.sysfs_path()?.to_str(), phase)
+        crate::pm::step(function.sysfs_path()?.to_str(), phase)
     }
 
     fn has_dynamic_ids(&self) -> bool {

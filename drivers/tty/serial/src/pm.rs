@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What ports do when the machine sleeps: one that is open ends what it sends and hears nothing, or, if programs said so in its device's
+//! What ports do when the machine sleeps: one that is open ends what it sends and hears nothing, or, if programs said so in its
 //! `power/wakeup`, wakes the machine by what it hears. The log still comes out. Called by the drivers (`bind`, `pci_cards`); may sleep.
 
 use crate::owner::ports_of;
-use crate::port::Port;
+use crate::port::{Port, State};
 use crate::uart::Uart;
-use device::{Device, Phase};
+use core::sync::atomic::Ordering::Relaxed;
+use device::Phase;
 use errno::Result;
 use uapi::*;
 
@@ -21,11 +22,21 @@ pub(crate) enum Asleep {
     Silent(u8),
 }
 
-/// A step of `device`, whose ports are those of the device at `path` in sysfs; `None`: those of `serial8250`.
-pub(crate) fn step(device: &Device, path: Option<&str>, phase: Phase) -> Result {
+impl Asleep {
+    /// An interrupt that was to wake the machine does not any more.
+    pub(crate) fn stop_waking(self) {
+        if let Self::Wakes(irq) = self {
+            // It was enabled just so.
+            let _ = irq::disable_irq_wake(irq);
+        }
+    }
+}
+
+/// A step of the device at `path` in sysfs; `None`: of `serial8250`.
+pub(crate) fn step(path: Option<&str>, phase: Phase) -> Result {
     match phase {
         Phase::Suspend => {
-            let slept = ports_of(path, |port| port.suspend(device.may_wakeup()));
+            let slept = ports_of(path, Port::suspend);
             slept.inspect_err(|_| wake(path))
         }
         Phase::Resume => {
@@ -46,11 +57,11 @@ fn wake(path: Option<&str>) {
 
 impl Port {
     /// The machine goes to sleep. May sleep.
-    fn suspend(&self, wakes: bool) -> Result {
+    fn suspend(&self) -> Result {
         let request = self.request.lock();
         // Nobody has it open: nothing of it is on.
         let (Some(uart), Some(request)) = (self.uart(), &*request) else { return Ok(()) };
-        if wakes {
+        if self.may_wakeup.load(Relaxed) {
             irq::enable_irq_wake(request.irq())?;
             self.state.lock_irqsave().asleep = Some(Asleep::Wakes(request.irq()));
             return Ok(());
@@ -73,26 +84,25 @@ impl Port {
     /// It wakes. May sleep.
     fn resume(&self) {
         let Some(uart) = self.uart() else { return };
-        let asleep = self.state.lock_irqsave().asleep.take();
-        match asleep {
+        let mut state = self.state.lock_irqsave();
+        match state.asleep.take() {
+            // Whoever closed it has undone it.
             None => {}
-            Some(Asleep::Wakes(irq)) => {
-                // It was enabled just so.
-                let _ = irq::disable_irq_wake(irq);
-            }
-            Some(Asleep::Silent(ier)) => self.restore(uart, ier),
+            Some(Asleep::Silent(ier)) => state.restore(uart, ier),
+            Some(wakes) => wakes.stop_waking(),
         }
     }
+}
 
+impl State {
     /// The chip's registers, which may be lost, are written again.
-    fn restore(&self, uart: &Uart, ier: u8) {
-        let mut state = self.state.lock_irqsave();
-        uart.set_line(state.divisor, state.lcr);
+    fn restore(&mut self, uart: &Uart, ier: u8) {
+        uart.set_line(self.divisor, self.lcr);
         uart.keep_fifos();
-        state.change_mcr(uart, 0, 0);
+        self.change_mcr(uart, 0, 0);
         // What is in the chip raises its interrupt now; sending begins again by itself.
-        state.ier |= ier & !(UART_IER_THRI as u8);
-        uart.write(UART_IER, state.ier);
-        state.start_sending(uart);
+        self.ier |= ier & !(UART_IER_THRI as u8);
+        uart.write(UART_IER, self.ier);
+        self.start_sending(uart);
     }
 }

@@ -248,6 +248,8 @@ pub(crate) struct Port {
     uart: Uart,
     /// The chip is being taken away: nobody opens the terminal.
     pub(crate) closing: AtomicBool,
+    /// What comes wakes the machine (`power/wakeup`).
+    pub(crate) may_wakeup: AtomicBool,
     pub(crate) state: SpinLock<State>,
     /// See the module's text.
     pub(crate) delivery: Mutex<()>,
@@ -303,6 +305,7 @@ impl Port {
             irq: AtomicU8::new(irq),
             uart: Uart::new(),
             closing: AtomicBool::new(false),
+            may_wakeup: AtomicBool::new(false),
             state: SpinLock::new(state),
             delivery: Mutex::new(()),
             request: Mutex::new(None),

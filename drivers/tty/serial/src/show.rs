@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a line shows in `/sys/class/tty/ttySn`: the settings of `TIOCGSERIAL`, and whether the log is shown there. Called by
-//! sysfs.
+//! What a line shows in `/sys/class/tty/ttySn`: the settings of `TIOCGSERIAL`, whether the log is shown there, and
+//! whether it wakes the machine. Called by sysfs.
 
 use crate::console::CONSOLES;
 use crate::line::settings;
 use crate::port::Port;
+use core::sync::atomic::Ordering::Relaxed;
 use errno::{Result, code::*};
 use kalloc::Arc;
 use sysfs::Node;
@@ -35,7 +36,13 @@ fn set_console(port: &Port, text: &[u8]) -> Result<usize> {
         (true, false) => printk::console::unregister(console),
         // Only where the log was, or was to be.
         (false, true) if !printk::console::is_wanted(console) => return Err(ENOENT),
-        (false, true) if port.is_usable() => printk::register(console),
+        (false, true) if port.is_usable() => {
+            printk::register(console);
+            // Whoever takes the chip away has been at the console before, or comes to it after this.
+            if !port.is_usable() {
+                printk::console::unregister(console);
+            }
+        }
         _ => {}
     }
     Ok(text.len())
@@ -67,5 +74,11 @@ pub(crate) fn fill(node: &Arc<Node>, port: &'static Port) -> Result {
         };
         sysfs::attr_rw(node, "rx_trig_bytes", show, move |text| set_trigger(port, text))?;
     }
-    Ok(())
+    // As in Linux it is the terminal's, not that of the device that brought the chip; another one's begins anew.
+    port.may_wakeup.store(false, Relaxed);
+    let set = move |on: bool| {
+        port.may_wakeup.store(on, Relaxed);
+        Ok(())
+    };
+    device::wakeup_file(node, move || Ok(port.may_wakeup.load(Relaxed)), set)
 }

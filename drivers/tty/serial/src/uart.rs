@@ -201,7 +201,7 @@ impl Uart {
     /// Switches the FIFOs on as [`Self::reset_fifos`] does, and leaves what is in them.
     pub(crate) fn keep_fifos(&self) {
         if self.kind() == Kind::I16550A {
-            self.write(UART_FCR, (UART_FCR_ENABLE_FIFO | UART_FCR_TRIGGER_8) as u8);
+            self.write(UART_FCR, self.fifo_control());
         }
     }
 

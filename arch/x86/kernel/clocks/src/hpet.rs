@@ -1,28 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The HPET: main counter as a clock source (and reference for the TSC), comparator 0 as an event device of last resort.
-//! Source: IA-PC HPET specification 1.0a.
+//! Registers: `hpet_regs`.
 
+use crate::hpet_regs::*;
 use clock_hw::{ClockEvent, ClockSource};
 use locking::SetOnce;
 use mm_alloc::MmioRegion;
 use x86_acpi::tables;
 
-const CAPABILITIES: usize = 0x00;
-const PERIOD: usize = 0x04;
-const CONFIG: usize = 0x10;
-const COUNTER: usize = 0xf0;
-const TIMER0_CONFIG: usize = 0x100;
-const TIMER0_COMPARATOR: usize = 0x108;
-
-const CONFIG_ENABLE: u32 = 1 << 0;
-const CONFIG_LEGACY: u32 = 1 << 1;
-const TIMER_ENABLE: u32 = 1 << 2;
-const TIMER_PERIODIC: u32 = 1 << 3;
-const TIMER_32BIT: u32 = 1 << 8;
-/// Capabilities: legacy replacement routing.
-const CAP_LEGACY: u32 = 1 << 15;
 /// Femtoseconds in a second.
 const FEMTO: u64 = 1_000_000_000_000_000;
+
+/// The comparator that is an event device.
+const OWN: usize = 0;
 
 /// The one HPET.
 pub(crate) struct Hpet {
@@ -35,15 +25,15 @@ static HPET: SetOnce<Hpet> = SetOnce::new();
 /// Finds it by the ACPI table and starts its counter.
 pub(crate) fn init() -> Option<&'static Hpet> {
     let address = tables::hpet()?.address;
-    let registers = MmioRegion::map(address, 1024).ok()?;
+    let registers = MmioRegion::map(address, SIZE).ok()?;
     let period = u64::from(registers.read32(PERIOD));
     // The specification allows up to 100 ns; all ones or zero is nobody there.
     if period == 0 || period > 100_000_000 {
         return None;
     }
     registers.write32(CONFIG, registers.read32(CONFIG) & !CONFIG_LEGACY | CONFIG_ENABLE);
-    let timer = registers.read32(TIMER0_CONFIG);
-    registers.write32(TIMER0_CONFIG, timer & !(TIMER_ENABLE | TIMER_PERIODIC));
+    let timer = registers.read32(timer_config(OWN));
+    registers.write32(timer_config(OWN), timer & !(TIMER_ENABLE | TIMER_PERIODIC));
     let frequency = FEMTO / period;
     // First and only call.
     let _ = HPET.set(Hpet { registers, frequency });
@@ -76,7 +66,7 @@ pub(crate) fn event() -> Option<&'static dyn ClockEvent> {
         return None;
     }
     hpet.registers.write32(CONFIG, hpet.registers.read32(CONFIG) | CONFIG_LEGACY);
-    hpet.registers.write32(TIMER0_CONFIG, TIMER_32BIT);
+    hpet.registers.write32(timer_config(OWN), TIMER_32BIT);
     Some(hpet)
 }
 
@@ -119,15 +109,15 @@ impl ClockEvent for Hpet {
         let delta = delta_ns.clamp(self.min_delta_ns(), self.max_delta_ns());
         let ticks = (u128::from(delta) * u128::from(self.frequency) / 1_000_000_000) as u32;
         let target = self.registers.read32(COUNTER).wrapping_add(ticks.max(1));
-        self.registers.write32(TIMER0_COMPARATOR, target);
-        self.registers.write32(TIMER0_CONFIG, TIMER_32BIT | TIMER_ENABLE);
+        self.registers.write32(timer_comparator(OWN), target);
+        self.registers.write32(timer_config(OWN), TIMER_32BIT | TIMER_ENABLE);
         // The comparator fires on equality: if the counter has passed it meanwhile, aim again, further.
         if (self.registers.read32(COUNTER).wrapping_sub(target) as i32) >= 0 {
             let again = self.registers.read32(COUNTER).wrapping_add(1 << 12);
-            self.registers.write32(TIMER0_COMPARATOR, again);
+            self.registers.write32(timer_comparator(OWN), again);
         }
     }
     fn stop(&self) {
-        self.registers.write32(TIMER0_CONFIG, TIMER_32BIT);
+        self.registers.write32(timer_config(OWN), TIMER_32BIT);
     }
 }

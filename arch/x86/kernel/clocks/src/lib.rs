@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod hpet;
+pub mod hpet_regs;
 mod kvmclock;
 mod lapic_timer;
 mod pit;

@@ -58,7 +58,7 @@ mod cases {
         assert_eq!((supply.set_voltage(volt, volt), supply.get_voltage().err()), (Err(EINVAL), Some(EINVAL)));
         let supply = supply.try_into_enabled().map_err(|failed| failed.error)?;
         assert!(supply.try_into_disabled().map_err(|failed| failed.error)?.is_enabled());
-        drop(Regulator::<Enabled>::get(dev, c"vcc")?);
+        Regulator::<Enabled>::get(dev, c"vcc")?;
         regulator::devm_enable(dev, c"vcc")?;
         assert_eq!(regulator::devm_enable_optional(dev, c"vcc"), Err(ENODEV));
         Ok(())

@@ -9,6 +9,8 @@ Results below objtree: vmlinux (stripped), vmlinux.debug (with symbols, for gdb)
 Environment: srctree, objtree, V (1: show commands), RUSTC, CARGO, LD, OBJCOPY, IMAGE (the crate to link: init).
 """
 
+import contextlib
+import fcntl
 import functools
 import glob
 import hashlib
@@ -120,6 +122,25 @@ def cargo(env, command, *arguments, what="RUSTC", artifacts=None):
             if not message["fresh"]:
                 say("HOSTRS" if host_artifact(message) else what, crate_name(message))
     return process.wait() == 0
+
+
+@contextlib.contextmanager
+def crates_at_rest():
+    """Keeps cargo from writing crates of the kernel, which takes away those that it makes anew: another kernel may be made of them (another
+    output directory, `kernel_beside`). The lock is cargo's own, which has it alone while it builds."""
+    try:
+        lock = open(os.path.join(CARGO_TARGET, TARGET, "release/.cargo-lock"))
+    except OSError:
+        # Nothing was built here.
+        yield
+        return
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("WAIT", "another build of the same crates")
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        yield
 
 
 def remember(message, artifacts):

@@ -391,4 +391,8 @@ def between(path, start, stop):
 
 
 if __name__ == "__main__":
-    make() if sys.argv[1] == "build" else install()
+    if sys.argv[1] == "build":
+        with build.crates_at_rest():
+            make()
+    else:
+        install()

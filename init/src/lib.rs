@@ -47,7 +47,6 @@ fn start(info: &'static BootInfo) -> ! {
     sched::idle()
 }
 
-/// Everything that must be there before the first task runs; interrupts off.
 /// The CMOS clock, which goes on while the machine sleeps.
 struct Wall;
 
@@ -57,6 +56,7 @@ impl ktime::timekeeper::PersistentClock for Wall {
     }
 }
 
+/// Everything that must be there before the first task runs; interrupts off.
 fn bring_up(info: &'static BootInfo) -> errno::Result {
     mm_alloc::memblock::init(info);
     x86::smp::boot::reserve_early();

@@ -112,6 +112,7 @@ def compiler(objtree):
 
 def compile_all(tree, work, line, env, log=None):
     """Module of the crate: (how many compile, of how many); and what became of the others."""
+    import build
     top, jobs = os.path.join(tree, "rust/kernel"), []
     directory = os.path.join(work, "examples")
     os.makedirs(directory, exist_ok=True)
@@ -124,7 +125,7 @@ def compile_all(tree, work, line, env, log=None):
                     base = re.sub(r"\W", "_", relative.removesuffix(".rs"))
                     jobs.append((module, os.path.join(directory, f"{base}_{at}.rs"), source(body), relative, at))
     shares, failures = {}, []
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with build.crates_at_rest(), concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         done = pool.map(lambda job: compile_one(line, env, job[1], job[2]), jobs)
         for (module, path, _, relative, at), (good, text) in zip(jobs, done):
             have = shares.get(module, (0, 0))

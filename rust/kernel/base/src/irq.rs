@@ -16,8 +16,9 @@ macro_rules! flags {
     )* };
 }
 
-/// Linux's values. This kernel neither suspends, nor makes threads of handlers that are none, nor moves interrupts to other CPUs, nor
-/// polls for lost ones: what is said here about these needs nothing done.
+/// Linux's values. This kernel neither makes threads of handlers that are none, nor moves interrupts to other CPUs, nor polls for lost ones;
+/// it sleeps to the idle state alone, where lines that stay on serve all their handlers, and the others are on again at one time, as they
+/// were: what is said here about these needs nothing done. `NO_SUSPEND` does.
 impl Flags {
     flags! {
         /// As firmware says.

@@ -5,7 +5,7 @@ use crate::clk::{Clk, Hertz, OptionalClk};
 use crate::faux::{self, for_tests::device};
 use crate::firmware::{self, Firmware, ModInfoBuilder};
 use crate::prelude::*;
-use crate::regulator::{self, Disabled, Enabled, Regulator};
+use crate::regulator::{self, Disabled, Enabled, Regulator, Voltage};
 use crate::sync::{Arc, Completion};
 use crate::{kunit, workqueue};
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -40,7 +40,8 @@ mod cases {
         Ok(())
     }
 
-    /// There is nobody who has clocks or supplies of voltage; a clock that a device can do without is on.
+    /// There is nobody who has clocks or supplies of voltage: a clock that a device can do without is on, and so is what Linux has in the
+    /// place of each supply.
     #[test]
     fn no_clocks_and_supplies() -> Result {
         let registration = faux::Registration::new(c"clock-test", None)?;
@@ -51,9 +52,14 @@ mod cases {
         clock.set_rate(Hertz::from_mhz(1))?;
         assert_eq!(clock.rate(), Hertz(0));
         clock.disable_unprepare();
-        assert_eq!(Regulator::<Disabled>::get(dev, c"vcc").err(), Some(ENODEV));
-        assert_eq!(Regulator::<Enabled>::get(dev, c"vcc").err(), Some(ENODEV));
-        assert_eq!(regulator::devm_enable(dev, c"vcc"), Err(ENODEV));
+        let supply = Regulator::<Disabled>::get(dev, c"vcc")?;
+        assert!(supply.is_enabled());
+        let volt = Voltage::from_microvolts(1_000_000);
+        assert_eq!((supply.set_voltage(volt, volt), supply.get_voltage().err()), (Err(EINVAL), Some(EINVAL)));
+        let supply = supply.try_into_enabled().map_err(|failed| failed.error)?;
+        assert!(supply.try_into_disabled().map_err(|failed| failed.error)?.is_enabled());
+        Regulator::<Enabled>::get(dev, c"vcc")?;
+        regulator::devm_enable(dev, c"vcc")?;
         assert_eq!(regulator::devm_enable_optional(dev, c"vcc"), Err(ENODEV));
         Ok(())
     }

@@ -17,11 +17,12 @@ pub mod formatter;
 pub mod parse_int;
 
 pub use crate::{b_str, c_str};
+pub use ::cmdline::kstrtobool as kstrtobool_bytes;
 pub use core::ffi::CStr;
 pub use kernel_raw::bstr::BStr;
 pub use kernel_raw::cstring::{CStrExt, CString};
 
-use errno::{Result, code::EINVAL};
+use errno::Result;
 
 /// The C string's bytes pointer, in constants.
 pub const fn as_char_ptr_in_const_context(c_str: &CStr) -> *const crate::ffi::c_char {
@@ -54,13 +55,4 @@ macro_rules! b_str {
 /// Yes or no, as people write it: `y`, `Y`, `t`, `T`, `1`, `on` (any case), and the opposites. `EINVAL` else.
 pub fn kstrtobool(string: &CStr) -> Result<bool> {
     kstrtobool_bytes(string.to_bytes())
-}
-
-/// As [`kstrtobool`].
-pub fn kstrtobool_bytes(bytes: &[u8]) -> Result<bool> {
-    match bytes {
-        [b'y' | b'Y' | b't' | b'T' | b'1', ..] | [b'o' | b'O', b'n' | b'N', ..] => Ok(true),
-        [b'n' | b'N' | b'f' | b'F' | b'0', ..] | [b'o' | b'O', b'f' | b'F', ..] => Ok(false),
-        _ => Err(EINVAL),
-    }
 }

@@ -344,11 +344,11 @@ impl<'a> Walker<'a> {
             // Nothing left: the place where the walk stands is the end.
             return self.at_end(place, had_slash && self.at != 0);
         }
-        let begin = at;
         loop {
             if !place.inode.is_dir() {
                 // On the way Linux looks once more, with what `RESOLVE_CACHED` excludes.
-                return Err(if at != begin && self.flags & lflag::CACHED != 0 { EAGAIN } else { ENOTDIR });
+                let on_the_way = at != skip_slashes(text, self.at);
+                return Err(if on_the_way && self.flags & lflag::CACHED != 0 { EAGAIN } else { ENOTDIR });
             }
             may_lookup(place.inode)?;
             let key = Key::scan(text, at);

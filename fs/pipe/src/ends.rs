@@ -74,7 +74,10 @@ impl PipeEnd {
     fn read_some(&self, file: &File, to: &mut IovIter<'_>) -> Result<usize> {
         loop {
             let (result, was_full, more) = {
-                let mut ring = self.pipe.ring.lock_killable()?;
+                // Who is killed here may have been chosen by the one wake-up that a write gives: it goes to another.
+                let mut ring = self.pipe.ring.lock_killable().inspect_err(|_| {
+                    self.pipe.read_wait.wake_up_poll(PollMask::IN | PollMask::RDNORM);
+                })?;
                 let was_full = ring.is_full();
                 let result = ring.take(to, true);
                 self.pipe.publish(&ring);

@@ -394,6 +394,7 @@ impl File {
     }
 
     /// Calls `f` with the position, which is what it leaves afterwards. For files that have one. Not locked: `f` may wait for whom it likes.
+    #[inline(always)]
     pub fn with_position<R>(&self, f: impl FnOnce(&mut i64) -> R) -> R {
         let before = self.pos.now();
         let mut pos = before;

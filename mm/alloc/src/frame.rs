@@ -103,9 +103,10 @@ impl Frame {
         self.flags.load(Ordering::Relaxed)
     }
 
-    /// Sets flags, atomically; nothing is written if they are set.
+    /// Sets flags, atomically; nothing is written if they are set. Internal ones stay as they are.
     #[inline(always)]
     pub fn set_flag(&self, flags: crate::PageFlags) {
+        let flags = flags.owners();
         if self.flags.load(Ordering::Relaxed) & flags.0 != flags.0 {
             self.flags.fetch_or(flags.0, Ordering::Relaxed);
         }

@@ -211,9 +211,12 @@ impl Page {
         }
     }
 
+    // In these internal flags stay as they are, whatever is asked for.
+
     /// Sets `flags`; returns whether all were set before.
     #[inline(always)]
     pub fn set(&self, flags: PageFlags) -> bool {
+        let flags = flags.owners();
         if self.has(flags) {
             return true;
         }
@@ -223,6 +226,7 @@ impl Page {
     /// Clears `flags`; returns whether any was set before.
     #[inline(always)]
     pub fn clear(&self, flags: PageFlags) -> bool {
+        let flags = flags.owners();
         if self.frame.flags.load(Ordering::Relaxed) & flags.0 == 0 {
             return false;
         }
@@ -232,13 +236,14 @@ impl Page {
     /// Sets `flags` if none of them is set; false if one is. What the setter does next happens after it (a lock is taken).
     #[inline(always)]
     pub fn try_set(&self, flags: PageFlags) -> bool {
+        let flags = flags.owners();
         self.frame.flags.fetch_or(flags.0, Ordering::Acquire) & flags.0 == 0
     }
 
     /// Clears `flags` and returns all that were set before (a lock is given up).
     #[inline(always)]
     pub fn clear_all(&self, flags: PageFlags) -> PageFlags {
-        PageFlags(self.frame.flags.fetch_and(!flags.0, Ordering::AcqRel))
+        PageFlags(self.frame.flags.fetch_and(!flags.owners().0, Ordering::AcqRel))
     }
 
     /// The owner's word; its meaning is the owner's.

@@ -42,10 +42,18 @@ impl PageFlags {
     pub const ON_ACTIVE: Self = Self(1 << 16);
     /// Private memory with a place in swap space: its owner is the area, its index the page there.
     pub const SWAP_CACHE: Self = Self(1 << 17);
+    /// Those that an owner may change; on the others the allocators' unsafe code rests.
+    const OWNERS: u64 = (1 << 32) - 1;
     /// Internal: begins a free block of the buddy allocator.
     pub const BUDDY: Self = Self(1 << 32);
     /// Internal: belongs to the slab allocator.
     pub const SLAB: Self = Self(1 << 33);
     /// Internal: begins a block of several pages.
     pub const HEAD: Self = Self(1 << 34);
+
+    /// What of these an owner may change.
+    #[inline(always)]
+    pub const fn owners(self) -> Self {
+        Self(self.0 & Self::OWNERS)
+    }
 }

@@ -410,4 +410,18 @@ mod tests {
         assert_eq!((child.write(at, &[7], false), byte(&mm, at), byte(&child, at)), (1, Some(4), Some(7)));
         Ok(())
     }
+
+    /// Nobody makes a page look like a free one, or like more than it is.
+    #[test]
+    fn internal_flags_are_the_allocators() -> Result {
+        let page = Page::alloc(GFP_KERNEL)?;
+        let before = page.frame().flag_bits();
+        for flags in [PageFlags::BUDDY, PageFlags::SLAB, PageFlags::HEAD] {
+            page.set(flags);
+            page.try_set(flags);
+            page.frame().set_flag(flags);
+        }
+        assert_eq!(page.frame().flag_bits(), before);
+        Ok(())
+    }
 }

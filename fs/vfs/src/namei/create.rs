@@ -32,8 +32,11 @@ pub fn current_umask() -> u32 {
 
 /// `mode` for a new file in `dir`: without the umask's bits, but where the file system has ACLs, which decides that itself.
 pub(crate) fn masked(dir: &Inode, mode: u32) -> u32 {
-    // The group that may execute it counts, whatever the umask leaves of that.
-    let mode = crate::inode::owner_for_new(dir, mode).map_or(mode, |(_, _, mode)| mode);
+    let mut mode = mode;
+    if dir.mode() & uapi::S_ISGID != 0 {
+        // The group that may execute it counts, whatever the umask leaves of that.
+        mode = crate::inode::owner_for_new(dir, mode).map_or(mode, |(_, _, mode)| mode);
+    }
     if dir.sb().flags() & uapi::MS_POSIXACL != 0 { mode } else { mode & !current_umask() }
 }
 

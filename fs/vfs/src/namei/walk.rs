@@ -350,10 +350,10 @@ impl<'a> Walker<'a> {
             // Nothing left: the place where the walk stands is the end.
             return self.at_end(place, had_slash && self.at != 0);
         }
-        let begin = at;
         loop {
             if !place.inode.is_dir() {
-                return Err(if at != begin { self.looked_at_again(ENOTDIR) } else { ENOTDIR });
+                let on_the_way = at != skip_slashes(text, self.at);
+                return Err(if on_the_way { self.looked_at_again(ENOTDIR) } else { ENOTDIR });
             }
             may_lookup(place.inode)?;
             let key = Key::scan(text, at);

@@ -36,21 +36,25 @@ impl WaitQueue {
     }
 
     /// Wakes up to `n` exclusive waiters.
+    #[inline]
     pub fn wake_up_nr(&self, n: usize) {
         self.0.wake(n, PollMask::ALL, State::NORMAL);
     }
 
     /// Wakes everybody.
+    #[inline]
     pub fn wake_up_all(&self) {
         self.0.wake(usize::MAX, PollMask::ALL, State::NORMAL);
     }
 
     /// Wakes waiters, telling callbacks (epoll) which events occurred.
+    #[inline]
     pub fn wake_up_poll(&self, events: PollMask) {
         self.0.wake(1, events, State::NORMAL);
     }
 
     /// Wakes only interruptible sleepers (`wake_up_interruptible`).
+    #[inline]
     pub fn wake_up_interruptible(&self) {
         self.0.wake(1, PollMask::ALL, State::INTERRUPTIBLE);
     }

@@ -73,7 +73,6 @@ impl Mean {
 
     /// Where a new task of `weight` joins: as if it were the one that ended last and woke again. If it owed nothing, a row of short
     /// tasks would run one after the other, none of them as long as it might, before those that are there all the time.
-    #[inline]
     pub fn place_new(&mut self, weight: u32) -> u64 {
         let (lag, vruntime, ended) = self.ended;
         self.ended.0 = 0;

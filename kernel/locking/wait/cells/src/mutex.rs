@@ -49,6 +49,7 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     /// As [`Self::lock`], but a signal ends the wait with `ERESTARTSYS`.
+    #[inline]
     #[track_caller]
     pub fn lock_interruptible(&self) -> Result<MutexGuard<'_, T>> {
         self.raw.lock_interruptible()?;
@@ -56,6 +57,7 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     /// As [`Self::lock`], but a fatal signal ends the wait with `ERESTARTSYS`: where who has the mutex may wait for a program.
+    #[inline]
     #[track_caller]
     pub fn lock_killable(&self) -> Result<MutexGuard<'_, T>> {
         self.raw.lock_killable()?;

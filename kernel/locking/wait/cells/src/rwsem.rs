@@ -84,6 +84,7 @@ impl<T: ?Sized> RwSemaphore<T> {
     }
 
     /// As [`Self::write`], but a fatal signal ends the wait with `ERESTARTSYS`.
+    #[inline]
     #[track_caller]
     pub fn write_killable(&self) -> Result<RwWriteGuard<'_, T>> {
         self.raw.write_killable()?;

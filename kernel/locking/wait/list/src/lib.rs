@@ -128,6 +128,7 @@ impl Waiters {
 
     /// Links the entry if it is not, and gives the task its state under the same lock: a waker that finds the entry finds the
     /// state too. (Set later, a waker in between would see a running task and pass over it.)
+    #[inline]
     fn prepare(&self, cell: Pin<&EntryCell>, at_tail: bool, task: &Task, state: State) {
         let mut list = self.list.lock_irqsave();
         Self::link_locked(&mut list, cell, at_tail);

@@ -128,6 +128,7 @@ impl Bias {
     }
 
     /// Whether readers leave the count alone at the moment.
+    #[inline(always)]
     pub fn is_biased(&self) -> bool {
         self.biased.load(Ordering::Relaxed)
     }

@@ -50,6 +50,7 @@ impl RawMutex {
     }
 
     /// As [`Self::lock`], but a signal ends the wait with `ERESTARTSYS`.
+    #[inline]
     #[track_caller]
     pub fn lock_interruptible(&self) -> Result {
         task::might_sleep();
@@ -61,6 +62,7 @@ impl RawMutex {
     }
 
     /// As [`Self::lock`], but a fatal signal ends the wait with `ERESTARTSYS`: where who has it may wait for a program.
+    #[inline]
     #[track_caller]
     pub fn lock_killable(&self) -> Result {
         task::might_sleep();

@@ -126,6 +126,7 @@ impl RawRwSemaphore {
     }
 
     /// As [`Self::write`], but a fatal signal ends the wait with `ERESTARTSYS`.
+    #[inline]
     #[track_caller]
     pub fn write_killable(&self) -> Result {
         task::might_sleep();
@@ -207,6 +208,7 @@ impl RawRwSemaphore {
     }
 
     /// Whether anybody waits.
+    #[inline(always)]
     pub fn is_awaited(&self) -> bool {
         self.state.load(Ordering::Relaxed) & WAITERS != 0
     }

@@ -3,6 +3,7 @@
 
 use crate::process::TIMEOUT_MS;
 use crate::suspend::{SYNC, TEST_DELAY, Test, pm_suspend};
+use cmdline::{kstrtou32, kstrtou64, simple_strtoul};
 use core::sync::atomic::Ordering::Relaxed;
 use errno::{Result, code::*};
 use kalloc::Arc;
@@ -14,14 +15,18 @@ fn first_line(data: &[u8]) -> &[u8] {
     data.split(|&byte| byte == b'\n').next().unwrap_or_default()
 }
 
-/// A number, decimal or as C has others. `EINVAL`.
+/// A decimal number. `EINVAL`.
 fn number(data: &[u8]) -> Result<u64> {
-    let text = core::str::from_utf8(data.trim_ascii())?;
-    let (digits, radix) = match text.strip_prefix("0x") {
-        Some(digits) => (digits, 16),
-        None => (text, 10),
-    };
-    u64::from_str_radix(digits, radix).map_err(|_| EINVAL)
+    kstrtou64(data, 10).map_err(|_| EINVAL)
+}
+
+/// A decimal number at the start, whatever follows it. `EINVAL`.
+fn leading_number(data: &[u8]) -> Result<u32> {
+    let text = data.trim_ascii_start();
+    match text.first() {
+        Some(b'0'..=b'9') => Ok(simple_strtoul(text, 10).0 as u32),
+        _ => Err(EINVAL),
+    }
 }
 
 /// The states: `freeze` is to the idle state, `mem` what `mem_sleep` says, which can only be the same.
@@ -77,15 +82,14 @@ fn files(dir: &Arc<Node>) -> Result {
         "wakeup_count",
         |out| seq_print!(out, "{}\n", wakeup::count()),
         |data| {
-            let known = u32::try_from(number(data)?).map_err(|_| EINVAL)?;
-            if wakeup::save_count(known) { Ok(data.len()) } else { Err(EINVAL) }
+            if wakeup::save_count(leading_number(data)?) { Ok(data.len()) } else { Err(EINVAL) }
         },
     )?;
     sysfs::attr(dir, "pm_wakeup_irq", |out| seq_print!(out, "{}\n", wakeup::irq().ok_or(ENODATA)?))?;
     let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", TIMEOUT_MS.load(Relaxed));
     sysfs::attr_rw(dir, "pm_freeze_timeout", show, |data| {
-        // As Linux keeps it.
-        TIMEOUT_MS.store(u64::from(u32::try_from(number(data)?).map_err(|_| EINVAL)?), Relaxed);
+        // Linux keeps the lower half of it.
+        TIMEOUT_MS.store(number(data)? & u64::from(u32::MAX), Relaxed);
         Ok(data.len())
     })?;
     Ok(())
@@ -97,7 +101,7 @@ pub fn init() -> Result {
     let parameters = sysfs::root()?.path_or_new("module/suspend/parameters")?;
     let show = |out: &mut SeqBuf| seq_print!(out, "{}\n", TEST_DELAY.load(Relaxed));
     sysfs::attr_rw(&parameters, "pm_test_delay", show, |data| {
-        TEST_DELAY.store(u32::try_from(number(data)?).map_err(|_| EINVAL)?, Relaxed);
+        TEST_DELAY.store(kstrtou32(data, 0)?, Relaxed);
         Ok(data.len())
     })?;
     Ok(())
@@ -130,8 +134,11 @@ mod tests {
     #[test]
     fn numbers() {
         assert_eq!(number(b"12\n"), Ok(12));
-        assert_eq!(number(b"0x10"), Ok(16));
-        assert_eq!(number(b"-1").err(), Some(EINVAL));
+        for text in [&b"0x10"[..], b"-1", b"12 ", b"", b"18446744073709551616"] {
+            assert_eq!(number(text).err(), Some(EINVAL));
+        }
+        assert_eq!(leading_number(b" 12 and more"), Ok(12));
+        assert_eq!(leading_number(b"-1").err(), Some(EINVAL));
         assert_eq!(store_sync(b"2").err(), Some(EINVAL));
     }
 

@@ -29,8 +29,8 @@ fn is_missing(task: &Task, whom: Whom) -> bool {
     whom.includes(task) && !freezer::is_frozen(task) && !task.state().intersects(State::DEAD)
 }
 
-/// One look at all of them: how many are missing, which are told again. `None`: not all were seen.
-fn look(whom: Whom) -> Option<usize> {
+/// One look at all of them: how many are missing, which are told again, and whether all were seen.
+fn look(whom: Whom) -> (usize, bool) {
     let before = pid::published();
     let mut missing = 0;
     for_each(|task| {
@@ -41,30 +41,29 @@ fn look(whom: Whom) -> Option<usize> {
             }
         }
     });
-    (pid::published() == before).then_some(missing)
+    (missing, pid::published() == before)
 }
 
-/// Brings tasks to rest. `EBUSY`: some did not in time; those that did stay at rest until they are thawed. May sleep.
+/// Brings tasks to rest. `EBUSY`: some did not in time, or new ones came all the time; those that did stay at rest until they are thawed.
+/// May sleep.
 fn freeze(whom: Whom, what: &str, stop: impl Fn() -> bool) -> Result {
     freezer::set_freezing(whom, true);
     let begin = ktime::now_ns();
     let end = begin.saturating_add(TIMEOUT_MS.load(Relaxed).saturating_mul(1_000_000));
     let mut pause = PAUSE_NS;
-    let (missing, woken) = loop {
-        let seen = look(whom);
-        if seen == Some(0) {
-            break (0, false);
-        }
-        let woken = stop();
-        if woken || ktime::now_ns() >= end {
-            break (seen.unwrap_or(0), woken);
+    let (missing, rest, woken) = loop {
+        let (missing, all) = look(whom);
+        let rest = missing == 0 && all;
+        let woken = !rest && stop();
+        if rest || woken || ktime::now_ns() >= end {
+            break (missing, rest, woken);
         }
         ktime::sleep_ns(pause);
         pause = (pause * 2).min(PAUSE_MAX_NS);
     };
     let elapsed = (ktime::now_ns() - begin) / 1_000_000;
     let (seconds, millis) = (elapsed / 1000, elapsed % 1000);
-    if missing == 0 && !woken {
+    if rest {
         pr_info!("Freezing {what} completed (elapsed {seconds}.{millis:03} seconds)");
         return Ok(());
     }

@@ -47,7 +47,7 @@ impl Test {
 }
 
 static TEST: AtomicUsize = AtomicUsize::new(0);
-/// Seconds that a test waits before it turns back (`suspend.pm_test_delay`).
+/// Seconds that a test waits before it turns back (`/sys/module/suspend/parameters/pm_test_delay`).
 pub(crate) static TEST_DELAY: AtomicU32 = AtomicU32::new(5);
 /// File systems are written first (`sync_on_suspend`).
 pub(crate) static SYNC: AtomicBool = AtomicBool::new(true);

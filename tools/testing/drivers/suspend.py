@@ -19,7 +19,7 @@ from common import GuestError, Report, need, programs  # noqa: E402
 
 POWER = "/sys/power"
 DISKS = ("vda", "nvme0n1")
-DRIVERS = ("rtc-cmos", "nvme-core", "nvme", "virtio_blk")
+DRIVERS = ("rtc-cmos", "nvme-core", "nvme", "virtio_blk", "virtio_rng")
 # Writes a disk over and over, reads what it wrote past the cache, and counts.
 LOAD = """#!/bin/sh
 n=0
@@ -33,6 +33,18 @@ n=$((n+1)); echo $n >/tmp/$1.rounds
 done
 touch /tmp/$1.over
 """
+# Reads random numbers of the host's, and counts.
+RANDOM = """#!/bin/sh
+n=0
+while [ -e /tmp/go ]; do
+dd if=/dev/hwrng of=/dev/null bs=64 count=4 2>/tmp/hwrng.err || cp /tmp/hwrng.err /tmp/hwrng.bad
+n=$((n+1)); echo $n >/tmp/hwrng.now; mv /tmp/hwrng.now /tmp/hwrng.rounds
+sleep 0.05
+done
+touch /tmp/hwrng.over
+"""
+# Who works while the machine goes to sleep.
+WORK = (*DISKS, "hwrng")
 
 
 def refused(guest, text, name, why="nvalid argument"):
@@ -78,19 +90,20 @@ def start_load(guest):
     guest.check("rm -f /tmp/*.bad /tmp/*.rounds /tmp/*.over; touch /tmp/go")
     for disk in DISKS:
         guest.check(f"[ -b /dev/{disk} ] && {{ sh /load {disk} & }}")
-    for disk in DISKS:
-        guest.check(f"i=0; while ! [ -s /tmp/{disk}.rounds ] && [ $i -lt 300 ]; do sleep 0.1; i=$((i+1)); done; [ -s /tmp/{disk}.rounds ]", 60)
+    guest.check("[ -c /dev/hwrng ] && { sh /random & }")
+    for its in WORK:
+        guest.check(f"i=0; while ! [ -s /tmp/{its}.rounds ] && [ $i -lt 300 ]; do sleep 0.1; i=$((i+1)); done; [ -s /tmp/{its}.rounds ]", 60)
 
 
 def end_load(guest):
     """All went on, and nothing was lost."""
-    rounds = [int(guest.check(f"cat /tmp/{disk}.rounds")) for disk in DISKS]
-    for disk, before in zip(DISKS, rounds):
-        guest.check(f"i=0; while [ $(cat /tmp/{disk}.rounds) -le {before} ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i+1)); done; "
-                    f"[ $(cat /tmp/{disk}.rounds) -gt {before} ]", 120)
+    rounds = [int(guest.check(f"cat /tmp/{its}.rounds")) for its in WORK]
+    for its, before in zip(WORK, rounds):
+        guest.check(f"i=0; while [ $(cat /tmp/{its}.rounds) -le {before} ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i+1)); done; "
+                    f"[ $(cat /tmp/{its}.rounds) -gt {before} ]", 120)
     guest.check("rm -f /tmp/go")
-    for disk in DISKS:
-        guest.check(f"i=0; while ! [ -e /tmp/{disk}.over ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i+1)); done; [ -e /tmp/{disk}.over ]", 120)
+    for its in WORK:
+        guest.check(f"i=0; while ! [ -e /tmp/{its}.over ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i+1)); done; [ -e /tmp/{its}.over ]", 120)
     guest.check("! cat /tmp/*.bad 2>/dev/null")
 
 
@@ -256,9 +269,9 @@ def main():
     report = Report()
     with tempfile.TemporaryDirectory(prefix="suspend-") as work:
         path = os.path.join(work, "initrd")
-        common.initrd(args, path, drivers=DRIVERS if args.linux else (), packages=[("util-linux", "rtcwake")], files={"load": LOAD},
+        common.initrd(args, path, drivers=DRIVERS if args.linux else (), packages=[("util-linux", "rtcwake")], files={"load": LOAD, "random": RANDOM},
                       binaries={} if args.linux else {"selftest": os.path.join(programs.build("selftests"), "selftest")})
-        extra = []
+        extra = ["-device", f"virtio-rng-pci{args.virtio}"]
         for name, device in (("a", f"virtio-blk-pci{args.virtio}"), ("b", "nvme,serial=rideau")):
             disk = os.path.join(work, name)
             with open(disk, "wb") as f:

@@ -246,10 +246,6 @@ impl Bus {
 
     /// Binds the two. `EBUSY` if the device has a driver, `ENODEV` if one of them goes, or what the driver says.
     pub(crate) fn bind(&self, device: &Arc<Device>, driver: &Arc<Driver>) -> Result {
-        if defer::is_blocked() {
-            defer::defer(device, defer::bound())?;
-            return Err(EPROBE_DEFER);
-        }
         let registered = device.binding.lock();
         if !*registered {
             return Err(ENODEV);
@@ -257,13 +253,18 @@ impl Bus {
         if device.driver().is_some() {
             return Err(EBUSY);
         }
+        let before = defer::bound();
+        // Still locked: whoever puts devices to sleep finds this one with its driver, or this sees that.
+        if defer::is_blocked() {
+            defer::defer(device, before)?;
+            return Err(EPROBE_DEFER);
+        }
         device.set_driver(Some(driver.clone()));
         // Its `unregister` looks for its devices after it said so: one of the two sees the other.
         if driver.is_going() {
             device.set_driver(None);
             return Err(ENODEV);
         }
-        let before = defer::bound();
         if let Err(error) = driver.probe(device) {
             match error {
                 // Not for this driver after all.

@@ -10,7 +10,7 @@ use kalloc::{Arc, KVec};
 use sync::Mutex;
 
 static WAITING: Mutex<KVec<Arc<Device>>> = Mutex::new(KVec::new());
-/// How often a driver was bound.
+/// How often a driver was bound, or probes were allowed again.
 static BOUND: AtomicU64 = AtomicU64::new(0);
 
 /// What to give to [`defer`] when the probe that begins now is deferred.
@@ -18,7 +18,7 @@ pub(crate) fn bound() -> u64 {
     BOUND.load(Ordering::Acquire)
 }
 
-/// Remembers `device`; tries again at once if a driver was bound since `before`. `ENOMEM`.
+/// Remembers `device`; tries again at once if [`bound`] changed since it said `before`. `ENOMEM`.
 pub(crate) fn defer(device: &Arc<Device>, before: u64) -> Result {
     {
         let mut waiting = WAITING.lock();
@@ -44,9 +44,7 @@ pub fn block_probing() {
 /// Devices that waited are probed now, in a worker.
 pub fn unblock_probing() {
     BLOCKED.store(false, Ordering::SeqCst);
-    if !WAITING.lock().is_empty() {
-        retry();
-    }
+    succeeded();
 }
 
 /// Whether probes wait.
@@ -64,7 +62,7 @@ pub fn for_each_deferred(f: impl FnMut(&Device) -> Result) -> Result {
     WAITING.lock().iter().map(|device| &**device).try_for_each(f)
 }
 
-/// A driver was bound: those who wait may be waiting for that.
+/// A driver was bound, or probes are allowed again: those who wait may be waiting for that.
 pub(crate) fn succeeded() {
     BOUND.fetch_add(1, Ordering::AcqRel);
     if !WAITING.lock().is_empty() {

@@ -181,7 +181,7 @@ mod in_kernel {
         })
     }
 
-    /// A device that comes meanwhile waits for its driver.
+    /// A device that comes meanwhile waits for its driver, and gets it afterwards.
     #[test]
     fn none_is_probed() -> Result {
         let mut late = None;
@@ -191,6 +191,16 @@ mod in_kernel {
             if let Ok(device) = made {
                 assert_eq!(device.register(), Ok(()));
                 assert!(device.driver().is_none());
+                device::unblock_probing();
+                // Ten seconds
+                for _ in 0..10_000 {
+                    if device.driver().is_some() {
+                        break;
+                    }
+                    ktime::sleep_ns(1_000_000);
+                }
+                assert!(device.driver().is_some());
+                device::block_probing();
                 late = Some(device);
             }
             if let Some(device) = &late {

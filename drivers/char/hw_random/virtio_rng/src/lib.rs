@@ -26,6 +26,8 @@ module! {
 
 /// Bytes that are asked for at once.
 const BUFFER: usize = 64;
+/// Most entries of the queue.
+const MOST: u16 = 8;
 /// How good they are, of 1024: what Linux says of them.
 const QUALITY: u32 = 1000;
 
@@ -44,6 +46,10 @@ struct Inner {
     end: usize,
     /// The device goes, or is broken.
     gone: bool,
+    /// The machine sleeps: the device is asked for nothing.
+    asleep: bool,
+    /// What takes the place of the queue, and of a buffer that the device had, when the machine wakes.
+    spare: Option<(VirtQueue<DmaBuffer>, DmaBuffer)>,
 }
 
 /// A device.
@@ -62,7 +68,7 @@ impl Port {
     fn request(&self) {
         let mut guard = self.inner.lock_irqsave();
         let inner = &mut *guard;
-        if inner.gone || inner.at < inner.end {
+        if inner.gone || inner.asleep || inner.at < inner.end {
             return;
         }
         let Some(queue) = &mut inner.queue else { return };
@@ -98,6 +104,25 @@ impl Port {
 
     fn is_gone(&self) -> bool {
         self.inner.lock_irqsave().gone
+    }
+
+    /// The device was reset and starts again: with an empty queue. Readers went on waiting. May sleep.
+    fn wake(&self) -> Result {
+        let (queue, buffer) = self.inner.lock_irqsave().spare.take().ok_or(EIO)?;
+        self.device.activate(0, &queue)?;
+        let unused = {
+            let mut inner = self.inner.lock_irqsave();
+            let before = inner.buffer.take();
+            let (buffer, rest) = if before.is_some() { (before, Some(buffer)) } else { (Some(buffer), None) };
+            inner.buffer = buffer;
+            (inner.queue.replace(queue), rest)
+        };
+        // The device does not write to what it had any more.
+        drop(unused);
+        self.device.ready();
+        self.inner.lock_irqsave().asleep = false;
+        self.request();
+        Ok(())
     }
 }
 
@@ -168,6 +193,27 @@ impl Handler for Bound {
 
     fn config_changed(&self) {}
 
+    fn sleeps(&self) -> bool {
+        true
+    }
+
+    /// The reset takes the buffer from the device.
+    fn freeze(&self) -> Result {
+        let spare = (self.port.device.make_queue(0, MOST)?, DmaBuffer::new(BUFFER, false, GFP_KERNEL)?);
+        let mut inner = self.port.inner.lock_irqsave();
+        (inner.asleep, inner.spare) = (true, Some(spare));
+        Ok(())
+    }
+
+    fn restore(&self, reached: Result) -> Result {
+        let woken = reached.and_then(|()| self.port.wake());
+        if woken.is_err() {
+            self.port.inner.lock_irqsave().gone = true;
+            self.port.wait.wake_up_all();
+        }
+        woken
+    }
+
     fn remove(&self) {
         self.port.inner.lock_irqsave().gone = true;
         self.port.wait.wake_up_all();
@@ -201,8 +247,15 @@ impl VirtioDriver for Driver {
     fn probe(&self, device: &Arc<VirtioDevice>) -> Result<Arc<dyn Handler>> {
         let number = NUMBERS.alloc(i32::MAX as u32)?;
         let name = KString::from_fmt(format_args!("virtio_rng.{}", number.get()), GFP_KERNEL)?;
-        let inner =
-            Inner { queue: None, buffer: Some(DmaBuffer::new(BUFFER, false, GFP_KERNEL)?), at: 0, end: 0, gone: false };
+        let inner = Inner {
+            queue: None,
+            buffer: Some(DmaBuffer::new(BUFFER, false, GFP_KERNEL)?),
+            at: 0,
+            end: 0,
+            gone: false,
+            asleep: false,
+            spare: None,
+        };
         let port = Port {
             device: device.clone(),
             inner: SpinLock::new(inner),
@@ -216,7 +269,7 @@ impl VirtioDriver for Driver {
         let bound = Arc::new(bound, GFP_KERNEL)?;
         let name_of = device.name().to_str().ok_or(EINVAL)?;
         device.transport().connect(name_of, &[0], bound.clone())?;
-        let queue = device.new_queue(0, 8)?;
+        let queue = device.new_queue(0, MOST)?;
         port.inner.lock_irqsave().queue = Some(queue);
         device.ready();
         port.request();

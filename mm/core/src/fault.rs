@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Page faults: what a program's access needs is brought in, or the program gets a signal.
 //!
-//! Short path: find the mapping under the shared lock, or by a pass for it where threads meet (`lock`), make or find the page, put it into the entry if that is still empty. Two
-//! threads may do that at once; the second finds the entry filled and drops its page.
+//! Short path: find the mapping under the shared lock, or by a pass for it where threads meet (`lock`), make or find the page, put it into
+//! the entry if that is still empty. Two threads may do that at once; the second finds the entry filled and drops its page.
 
 use crate::flags::VmFlags;
 use crate::layout::STACK_GUARD_GAP;
@@ -479,6 +479,8 @@ impl Mm {
         inner.areas.set_bounds(index, addr, end);
         if let Some(vma) = inner.areas.value_mut(index) {
             vma.pgoff = pgoff.wrapping_sub((grow >> PAGE_SHIFT) as u64);
+            // As in Linux: the page that it grows for is taken to be a private one, whatever comes.
+            vma.note_anon();
         }
         self.count(&mut inner, flags, grow, true);
         Ok(())

@@ -210,6 +210,53 @@ mod tests {
         Ok(())
     }
 
+    /// What is moved with private pages keeps its page offset; without, it is as if it had been made where it goes.
+    #[test]
+    fn moved_pages_keep_apart() -> Result {
+        const FIXED: u32 = uapi::MREMAP_MAYMOVE | uapi::MREMAP_FIXED;
+        let mm = space()?;
+        let at = map(&mm, 6 * PAGE_SIZE, Prot::RW, PRIVATE)?;
+        let places = || mm.inner.read().areas.len();
+        mm.munmap(at + 2 * PAGE_SIZE, 2 * PAGE_SIZE)?;
+        mm.mremap(at + 4 * PAGE_SIZE, PAGE_SIZE, PAGE_SIZE, FIXED, at + 2 * PAGE_SIZE)?;
+        assert_eq!(places(), 2);
+        assert!(set(&mm, at + 5 * PAGE_SIZE, 1));
+        assert!(set(&mm, at, 1));
+        mm.mremap(at + 5 * PAGE_SIZE, PAGE_SIZE, PAGE_SIZE, FIXED, at + 3 * PAGE_SIZE)?;
+        assert_eq!(places(), 2);
+        assert_eq!(byte(&mm, at + 3 * PAGE_SIZE), Some(1));
+        Ok(())
+    }
+
+    /// Something changed that has private pages becomes no part of what has none; the other way round it does.
+    #[test]
+    fn pages_join_pages() -> Result {
+        let mm = space()?;
+        let at = map(&mm, 3 * PAGE_SIZE, Prot::RW, PRIVATE)?;
+        let places = || mm.inner.read().areas.len();
+        mm.mprotect(at, PAGE_SIZE, uapi::PROT_READ)?;
+        assert!(set(&mm, at + PAGE_SIZE, 1));
+        assert_eq!(places(), 2);
+        mm.mprotect(at + PAGE_SIZE, 2 * PAGE_SIZE, uapi::PROT_READ)?;
+        assert_eq!(places(), 2);
+        mm.mprotect(at, PAGE_SIZE, uapi::PROT_READ | uapi::PROT_WRITE)?;
+        mm.mprotect(at, PAGE_SIZE, uapi::PROT_READ)?;
+        assert_eq!(places(), 1);
+        Ok(())
+    }
+
+    /// Locked memory that can be written only now is there, the program's own.
+    #[test]
+    fn locked_then_writable() -> Result {
+        let mm = space()?;
+        let at = map(&mm, 2 * PAGE_SIZE, Prot::READ, PRIVATE)?;
+        mm.mlock(at, PAGE_SIZE, false)?;
+        assert_eq!(mm.rss(), 0);
+        mm.mprotect(at, 2 * PAGE_SIZE, uapi::PROT_READ | uapi::PROT_WRITE)?;
+        assert_eq!(mm.rss(), 1);
+        Ok(())
+    }
+
     #[test]
     fn heap_and_stack_grow() -> Result {
         let mm = space()?;

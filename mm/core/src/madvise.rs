@@ -351,6 +351,23 @@ impl Mm {
         let _ = self.bring_in(start, end, write, false);
     }
 
+    /// Brings in, to be written, the private memory of `[start, end)` that is locked and can be written. May sleep.
+    pub(crate) fn populate_locked(&self, start: usize, end: usize) {
+        let mut at = start;
+        while at < end {
+            let (from, to) = {
+                let inner = self.inner.read();
+                let Some(slot) = inner.areas.find(at).filter(|slot| slot.start < end) else { return };
+                let flags = slot.value.flags;
+                let wanted = flags.has(VmFlags(VmFlags::LOCKED.0 | VmFlags::WRITE.0))
+                    && !flags.any(VmFlags(VmFlags::SHARED.0 | VmFlags::LOCKONFAULT.0));
+                (if wanted { slot.start.max(at) } else { slot.end.min(end) }, slot.end.min(end))
+            };
+            self.populate(from, to, true);
+            at = to;
+        }
+    }
+
     /// As [`Self::populate`]; with `strict` the first failure ends it, also that of a mapping without access. EFAULT, ENOMEM, EINTR. May
     /// sleep.
     fn bring_in(&self, start: usize, end: usize, write: bool, strict: bool) -> Result {

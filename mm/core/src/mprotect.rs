@@ -5,10 +5,10 @@ use crate::account;
 use crate::flags::{Prot, VmFlags};
 use crate::mm_struct::{Inner, Mm};
 use crate::mmap::check_room;
-use crate::vma::{merge_with_previous, split_at};
+use crate::vma::{merge_changed, split_at};
 use core::sync::atomic::Ordering;
 use errno::{Result, code::*};
-use mm_alloc::layout::{PAGE_MASK, PAGE_SIZE, TASK_SIZE, page_align};
+use mm_alloc::layout::{PAGE_MASK, PAGE_SIZE, page_align};
 
 const KNOWN: u32 =
     uapi::PROT_READ | uapi::PROT_WRITE | uapi::PROT_EXEC | uapi::PROT_SEM | uapi::PROT_GROWSDOWN | uapi::PROT_GROWSUP;
@@ -53,19 +53,30 @@ impl Mm {
         } else if grows & uapi::PROT_GROWSUP != 0 {
             return Err(EINVAL);
         }
-        let mut done = Changed { at: start, last: false };
-        let result = self.protect_range(&mut inner, &mut done, end, prot & !grows, key);
-        // What was done before an error stays done, and joined with what follows.
-        done.join(&mut inner);
+        let mut locked = None;
+        // What was done before an error stays done.
+        let result = self.protect_range(&mut inner, start, end, prot & !grows, key, &mut locked);
+        drop(inner);
+        if let Some((from, to)) = locked {
+            self.populate_locked(from, to);
+        }
         result
     }
 
-    /// Gives `[done.at, end)` the rights `prot` and `key`, or the key that goes with them, mapping by mapping; `done` follows.
-    fn protect_range(&self, inner: &mut Inner, done: &mut Changed, end: usize, prot: u32, key: Option<u8>) -> Result {
+    /// Gives `[at, end)` the rights `prot` and `key`, or the key that goes with them, mapping by mapping. `locked`: from where to where
+    /// there is private memory that must not fault and can be written only now.
+    fn protect_range(
+        &self,
+        inner: &mut Inner,
+        mut at: usize,
+        end: usize,
+        prot: u32,
+        key: Option<u8>,
+        locked: &mut Option<(usize, usize)>,
+    ) -> Result {
         let rights = Prot(prot).to_flags();
         let implied = rights.any(VmFlags::READ) && self.reads_execute(Prot::READ);
-        while done.at < end {
-            let at = done.at;
+        while at < end {
             let index = inner.areas.index(at);
             let Some(slot) = inner.areas.get(index) else { return Err(ENOMEM) };
             if slot.start > at {
@@ -83,28 +94,19 @@ impl Mm {
             if rights.0 & !(old.0 >> 4) & VmFlags::ACCESS.0 != 0 {
                 return Err(EACCES);
             }
-            self.protect_part(inner, at, stop, old, new, done.last)?;
-            *done = Changed { at: stop, last: old != new };
+            if old != new {
+                self.protect_part(inner, at, stop, old, new)?;
+                if old.any(VmFlags::LOCKED) && !old.any(VmFlags::WRITE) && new.any(VmFlags::WRITE) {
+                    *locked = Some((locked.map_or(at, |(from, _)| from), stop));
+                }
+            }
+            at = stop;
         }
         Ok(())
     }
 
-    /// Gives `[start, end)`, within one mapping, other rights. `follows`: what ends at `start` was changed just now.
-    fn protect_part(
-        &self,
-        inner: &mut Inner,
-        start: usize,
-        end: usize,
-        old: VmFlags,
-        mut new: VmFlags,
-        follows: bool,
-    ) -> Result {
-        if old == new {
-            if follows {
-                Changed { at: start, last: true }.join(inner);
-            }
-            return Ok(());
-        }
+    /// Gives `[start, end)`, within one mapping, other rights.
+    fn protect_part(&self, inner: &mut Inner, start: usize, end: usize, old: VmFlags, mut new: VmFlags) -> Result {
         let mut charged = 0;
         let was_private_writable = old.any(VmFlags(VmFlags::ACCOUNT.0 | VmFlags::SHARED.0 | VmFlags::NORESERVE.0));
         if new.any(VmFlags::WRITE) && !old.is_data() && new.is_data() {
@@ -135,7 +137,8 @@ impl Mm {
         Ok(())
     }
 
-    /// Gives `[start, end)`, within one mapping, other flags: splits it off and joins it with the one before. The figures follow.
+    /// Gives `[start, end)`, within one mapping, other flags: splits it off and joins it with its neighbours. As in Linux, only what
+    /// was changed is joined: others that are alike stay apart. The figures follow.
     pub(crate) fn set_flags(&self, inner: &mut Inner, start: usize, end: usize, flags: VmFlags) -> Result {
         split_at(&mut inner.areas, &self.table, start)?;
         split_at(&mut inner.areas, &self.table, end)?;
@@ -144,7 +147,7 @@ impl Mm {
         let old = vma.set_flags(flags);
         self.count(inner, old, end - start, false);
         self.count(inner, flags, end - start, true);
-        merge_with_previous(&mut inner.areas, index);
+        merge_changed(&mut inner.areas, index);
         Ok(())
     }
 
@@ -161,7 +164,6 @@ impl Mm {
     ) -> Result {
         let mut at = start;
         let mut holes = false;
-        let mut last = false;
         while at < end {
             let index = inner.areas.index(at);
             let Some(slot) = inner.areas.get(index).filter(|slot| slot.start < end) else {
@@ -177,32 +179,10 @@ impl Mm {
             if old != new {
                 self.set_flags(inner, from, to, new)
                     .map_err(|error| if pass && error == ENOMEM { EAGAIN } else { error })?;
-            } else if from == slot.start {
-                // The one before may have become like it just now.
-                Changed { at: from, last }.join(inner);
             }
-            last = old != new;
             at = to;
         }
-        Changed { at, last }.join(inner);
         if holes { Err(ENOMEM) } else { Ok(()) }
-    }
-}
-
-/// How far a walk that changes flags has come, and whether the mapping that ends there was changed. As in Linux, only what was
-/// changed is joined with its neighbours: others that are alike stay apart.
-struct Changed {
-    at: usize,
-    last: bool,
-}
-
-impl Changed {
-    /// Joins the mapping that begins here with the one before, if that was changed.
-    fn join(&self, inner: &mut Inner) {
-        let index = inner.areas.index(self.at.min(TASK_SIZE));
-        if self.last && inner.areas.get(index).is_some_and(|slot| slot.start == self.at) {
-            merge_with_previous(&mut inner.areas, index);
-        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::mapping::Mapping;
 use crate::mm_struct::{Inner, Mm};
 use crate::mmap::{MapArgs, check_room, max_map_count, pick};
 use crate::unmap::Removed;
-use crate::vma::{Backing, merge_with_previous, split_at};
+use crate::vma::{Backing, merge_changed, merge_with_next, split_at};
 use core::sync::atomic::Ordering;
 use errno::{Result, code::*};
 use kalloc::Arc;
@@ -93,7 +93,7 @@ impl Mm {
                 link.update(start, new_end, slot.value.pgoff);
             }
             self.count(inner, flags, grown, true);
-            merge_with_previous(&mut inner.areas, index + 1);
+            merge_with_next(&mut inner.areas, index);
             return Ok(args.old);
         }
         if args.flags & uapi::MREMAP_MAYMOVE == 0 {
@@ -163,10 +163,9 @@ impl Mm {
         }
         let slot = inner.areas.containing(args.old).ok_or(EFAULT)?;
         let flags = slot.value.flags;
-        let vma = slot.value.copy_for(slot.start, args.old, args.old + args.new_len, &self.table)?;
+        let mut vma = slot.value.copy_for(slot.start, args.old, args.old + args.new_len, &self.table)?;
         vma.grows();
-        // As in Linux: private pages that were made elsewhere keep it apart.
-        let joins = !vma.has_anon.load(Ordering::Relaxed);
+        vma.moves_to(new);
         if let Some(link) = &vma.link {
             link.update(new, new + args.new_len, vma.pgoff);
         }
@@ -196,23 +195,25 @@ impl Mm {
         }
         self.count(inner, flags, args.new_len, true);
         if dont_unmap {
-            self.unlock_whole(inner, args.old);
+            self.leave_behind(inner, args.old, old_end);
         } else if !copy_only {
             self.unmap_locked(inner, args.old, old_end, removed)?;
         }
-        if joins {
-            let index = inner.areas.index(new);
-            merge_with_previous(&mut inner.areas, index + 1);
-            merge_with_previous(&mut inner.areas, index);
-        }
+        let index = inner.areas.index(new);
+        merge_changed(&mut inner.areas, index);
         Ok(new)
     }
 
-    /// The mapping at `addr`, all of it, is locked no more, as Linux has it for what is left behind.
-    fn unlock_whole(&self, inner: &mut Inner, addr: usize) {
+    /// What was at `[addr, end)` went elsewhere, the mapping stays. As Linux has it, all of it is locked no more, and if all went it has
+    /// no private pages.
+    fn leave_behind(&self, inner: &mut Inner, addr: usize, end: usize) {
         let index = inner.areas.index(addr);
-        let Some(len) = inner.areas.get(index).map(range_map::Slot::len) else { return };
+        let Some(slot) = inner.areas.get(index) else { return };
+        let (len, whole) = (slot.len(), (slot.start, slot.end) == (addr, end));
         let Some(vma) = inner.areas.value_mut(index) else { return };
+        if whole {
+            vma.has_anon.store(false, Ordering::Relaxed);
+        }
         let flags = vma.flags.without(VmFlags(VmFlags::LOCKED.0 | VmFlags::LOCKONFAULT.0));
         let old = vma.set_flags(flags);
         self.count(inner, old, len, false);

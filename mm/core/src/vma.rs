@@ -47,13 +47,14 @@ fn same(one: Option<&Arc<Mapping>>, other: Option<&Arc<Mapping>>) -> bool {
 /// What a range of addresses is.
 pub(crate) struct Vma {
     pub(crate) flags: VmFlags,
-    /// Page of the file at the start; for anonymous memory the start's own page number when it was made.
+    /// Page of the file at the start; for anonymous memory the start's own page number when it was made, or when it was moved without
+    /// private pages.
     pub(crate) pgoff: u64,
     pub(crate) backing: Backing,
     /// In the list of users of the mapping that the file had when it was mapped; that it may have another later (overlayfs) changes
     /// nothing here.
     pub(crate) link: Option<MapLink>,
-    /// Private pages may be in there: fork must copy entries.
+    /// Private pages may be in there: fork must copy entries. Linux's `anon_vma`, as far as joining goes.
     pub(crate) has_anon: AtomicBool,
     /// It was there when soft-dirty bits were cleared, so that only its entries say what was written since (else: everything).
     pub(crate) soft_clean: AtomicBool,
@@ -164,6 +165,19 @@ impl Vma {
         self.link.as_ref().map(|link| &link.mapping)
     }
 
+    /// It is about to be moved to `start`. As in Linux, private memory without pages then is as if it had been made there.
+    pub(crate) fn moves_to(&mut self, start: usize) {
+        if matches!(self.backing, Backing::Anon) && !self.has_anon.load(Ordering::Relaxed) {
+            self.pgoff = (start >> PAGE_SHIFT) as u64;
+        }
+    }
+
+    /// Whether a neighbour that was changed just now may become part of it: as in Linux, one with private pages (`anon`) only of what
+    /// has some too.
+    fn takes(&self, anon: bool) -> bool {
+        !anon || self.has_anon.load(Ordering::Relaxed)
+    }
+
     /// Notes that a private page is being mapped.
     #[inline(always)]
     pub(crate) fn note_anon(&self) {
@@ -191,13 +205,13 @@ impl Vma {
         if self.flags != flags || flags.any(VmFlags(VmFlags::PFNMAP.0 | VmFlags::DONTEXPAND.0 | VmFlags::IO.0)) {
             return false;
         }
+        // Private memory has no offset that could be seen: it keeps apart what was moved with pages.
+        if self.pgoff.wrapping_add((own_len >> PAGE_SHIFT) as u64) != pgoff {
+            return false;
+        }
         match (&self.backing, backing) {
-            // Private memory has no offset that could be seen: `pgoff` only keeps neighbours apart after a move.
             (Backing::Anon, Backing::Anon) => true,
-            (Backing::File(a), Backing::File(b)) => {
-                let follows = self.pgoff.wrapping_add((own_len >> PAGE_SHIFT) as u64) == pgoff;
-                follows && Arc::ptr_eq(a, b) && !a.counts_mappings()
-            }
+            (Backing::File(a), Backing::File(b)) => Arc::ptr_eq(a, b) && !a.counts_mappings(),
             _ => false,
         }
     }
@@ -249,6 +263,25 @@ pub(crate) fn split_uncounted(areas: &mut Areas, table: &Arc<PageTable>, at: usi
         link.update(start, at, pgoff);
     }
     Ok(())
+}
+
+/// Joins the range at `index`, which was changed or moved just now, with its neighbours where they take it.
+pub(crate) fn merge_changed(areas: &mut Areas, index: usize) {
+    let Some(slot) = areas.get(index) else { return };
+    let anon = slot.value.has_anon.load(Ordering::Relaxed);
+    merge_with_next(areas, index);
+    if areas.before(index).is_some_and(|previous| previous.value.takes(anon)) {
+        merge_with_previous(areas, index);
+    }
+}
+
+/// Joins the range at `index`, which was changed just now, with the one behind it if that takes it.
+pub(crate) fn merge_with_next(areas: &mut Areas, index: usize) {
+    let Some(slot) = areas.get(index) else { return };
+    let anon = slot.value.has_anon.load(Ordering::Relaxed);
+    if areas.get(index + 1).is_some_and(|next| next.value.takes(anon)) {
+        merge_with_previous(areas, index + 1);
+    }
 }
 
 /// Joins the range at `index` with the one before it, if they are alike and touch. Returns whether it did.

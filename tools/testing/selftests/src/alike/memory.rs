@@ -14,6 +14,8 @@ pub const TESTS: &[Test] = &[
     ("alike.dontunmap_stays_whole", dontunmap_stays_whole),
     ("alike.dontunmap_unlocks", dontunmap_unlocks),
     ("alike.moved_joins", moved_joins),
+    ("alike.moved_pages_keep_apart", moved_pages_keep_apart),
+    ("alike.locked_then_writable", locked_then_writable),
     ("alike.around_beyond_end", around_beyond_end),
     ("alike.around_from_start", around_from_start),
 ];
@@ -182,6 +184,33 @@ fn moved_joins() -> Outcome {
     unmap(at, 6)?;
     close(fd);
     Ok(())
+}
+
+/// Private memory that is moved with pages stays apart from what is beside it there; without any it does not.
+fn moved_pages_keep_apart() -> Outcome {
+    const MOVE: i32 = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+    let at = room(8)?;
+    map(at, 2, RW, ANON | libc::MAP_FIXED, -1, 0)?;
+    map(at + 4 * PAGE, 1, RW, ANON | libc::MAP_FIXED, -1, 0)?;
+    map(at + 6 * PAGE, 1, RW, ANON | libc::MAP_FIXED, -1, 0)?;
+    c!(remap(at + 4 * PAGE, 1, 1, MOVE, at + 2 * PAGE));
+    eq!(maps(at, 8)?, [(0, 3), (6, 7)]);
+    // SAFETY: mapped above.
+    unsafe { ((at + 6 * PAGE) as *mut u8).write_volatile(1) };
+    c!(remap(at + 6 * PAGE, 1, 1, MOVE, at + 3 * PAGE));
+    eq!(maps(at, 8)?, [(0, 3), (3, 4)]);
+    unmap(at, 4)
+}
+
+/// Locked memory that can be written only now is the program's own at once.
+fn locked_then_writable() -> Outcome {
+    let at = room(1)?;
+    map(at, 1, READ, ANON | libc::MAP_FIXED, -1, 0)?;
+    c!(libc::mlock(at as *const _, PAGE));
+    eq!(kib(&smaps_of(at)?, "Rss:")?, 0);
+    c!(libc::mprotect(at as *mut _, PAGE, RW));
+    eq!(kib(&smaps_of(at)?, "Rss:")?, 4);
+    unmap(at, 1)
 }
 
 /// A fault beyond a file's end fails, and brings in what is there before it.

@@ -1,33 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The run queue of one CPU: the runnable tasks in the order in which they are to run, and what is needed of the one that runs.
 //!
-//! Real-time tasks come first, by priority and arrival (until their part is used up, `throttle`); fair tasks follow as EEVDF orders them (crate `eevdf`): those that are owed
-//! time by their deadlines. Fair tasks that have had more than their share are in a second tree, by virtual run time, until the mean
-//! reaches them; who is in the wrong tree is moved when it comes to be first ([`RunQueue::settle`]). The running task is in no tree;
-//! its figures are in the queue itself and go back to its entity when they are needed there.
+//! Real-time tasks come first, by priority and arrival (until their part is used up, `throttle`); fair tasks follow as EEVDF orders
+//! them (`fair`, crate `eevdf`): those that are owed time by their deadlines. Fair tasks that have had more than their share are in a
+//! second tree, by virtual run time, until the mean reaches them; who is in the wrong tree is moved when it comes to be first
+//! ([`RunQueue::settle`]). The running task is in no tree; its figures are in the queue itself and go back to its entity when they are
+//! needed there.
 //!
 //! Lock order: run queues are never nested; a moved task is `MOVING` in between. Interrupts are off while one is held.
+
+mod fair;
+
+pub(crate) use fair::SLICE_NS;
 
 use crate::entity::{ENTITY, Entity, FAIR, IDLE_RANK, Key, Node, OFF, ON, policy, tree};
 use crate::iowait::IoWaiters;
 use crate::throttle::Budget;
-use crate::tick::TICK_NS;
 use crate::weight;
 use containers::RBTree;
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use eevdf::Mean;
+use fair::virtual_slice;
 use kalloc::Arc;
 use locking::{SpinGuard, SpinLock};
 use task::{Task, TaskFlags, current};
 use x86_cpu::percpu::{CpuId, cpu_id};
 use x86_cpu::preempt::{SEND_RESCHED, set_need_resched};
-
-/// Slice of a task that did not ask for another.
-pub(crate) const SLICE_NS: u64 = 3_000_000;
-/// Who was chosen runs so long before a woken task may preempt it, or for its slice if that is shorter.
-const PROTECTED_NS: u64 = 750_000;
-/// Who yields goes on only if the others have had so much more.
-const YIELD_NS: u64 = 1_000_000;
 
 /// Class of a running task that sleeps already, until the next one is chosen.
 const GONE: u64 = u64::MAX - 1;
@@ -296,35 +294,6 @@ impl RunQueue {
         task
     }
 
-    /// Sees to it that the first task of the first fair tree, if there is one, is eligible, and that nobody is eligible in the second.
-    #[inline]
-    fn settle(&mut self) {
-        while let Some((key, _)) = self.later.first()
-            && self.mean.is_eligible(key.0 & !FAIR)
-        {
-            self.move_first(true);
-        }
-        while let Some((_, Some(task))) = self.queue.first()
-            && let Some(entity) = ENTITY.get(task)
-            && !self.mean.is_eligible(entity.vruntime.load(Relaxed))
-        {
-            // Somebody came who is owed more, or somebody left who owed.
-            self.move_first(false);
-        }
-    }
-
-    /// Moves the first of one tree to the other.
-    #[cold]
-    fn move_first(&mut self, from_later: bool) {
-        let tree = if from_later { &mut self.later } else { &mut self.queue };
-        let Some(mut node) = tree.pop_first_node() else { return };
-        let Some(task) = node.value().clone() else { return };
-        let Some(entity) = ENTITY.get(&task) else { return };
-        let time = if from_later { &entity.deadline } else { &entity.vruntime };
-        node.key_value_mut().0.0 = FAIR | time.load(Relaxed);
-        self.put(entity, node, if from_later { tree::FAIR } else { tree::LATER });
-    }
-
     /// The next task to run, out of its tree.
     #[inline]
     pub(crate) fn pick(&mut self) -> Option<Arc<Task>> {
@@ -351,31 +320,6 @@ impl RunQueue {
             IDLE_RANK => self.rt.is_empty() && self.is_nobody_fair(),
             rank if !self.is_within_budget(rank) && !self.is_nobody_fair() => false,
             rank => self.first_rt().is_none_or(|first| rank < first || (rank == first && !self.curr.yielded)),
-        }
-    }
-
-    /// No fair task is queued.
-    #[inline]
-    fn is_nobody_fair(&self) -> bool {
-        self.queue.is_empty() && self.later.is_empty()
-    }
-
-    fn fair_goes_on(&mut self) -> bool {
-        if self.rt_goes_first() {
-            return false;
-        }
-        if !self.curr.open && !self.curr.yielded && self.curr.ran < PROTECTED_NS.min(self.curr.slice) {
-            return true;
-        }
-        self.settle();
-        match self.queue.first().map(|(key, _)| key.0) {
-            Some(_) if self.curr.yielded => false,
-            Some(first) => self.mean.is_eligible(self.curr.vruntime) && FAIR | self.curr.deadline <= first,
-            None if self.curr.yielded => {
-                let next = self.later.first().map(|(key, _)| key.0 & !FAIR);
-                next.is_none_or(|next| self.curr.vruntime + YIELD_NS < next)
-            }
-            None => true,
         }
     }
 
@@ -410,41 +354,6 @@ impl RunQueue {
         entity.on_rq.store(ON, Relaxed);
         self.count(true, entity);
         self.insert(task, entity, false);
-    }
-
-    /// Gives a fair task that joins its virtual run time, by what it is owed, and its first deadline.
-    #[inline]
-    fn place(&mut self, entity: &Entity, new: bool) {
-        let weight = entity.weight.load(Relaxed);
-        let vruntime = match new {
-            true => self.mean.place_new(weight),
-            false => self.mean.place(eevdf::to_virtual(entity.lag.load(Relaxed), weight), weight),
-        };
-        // A new task's first slice is half as long, so that it starts soon.
-        let slice = virtual_slice(entity.slice_ns(), weight) >> u32::from(new);
-        entity.vruntime.store(vruntime, Relaxed);
-        entity.deadline.store(vruntime + slice, Relaxed);
-    }
-
-    /// A task that is still counted here is about to leave: remembers what it is owed.
-    #[inline]
-    fn keep_lag(&mut self, entity: &Entity) {
-        let lag = match entity.is_rt() {
-            true => 0,
-            false => {
-                let limit = entity.slice_ns().saturating_mul(2).max(TICK_NS);
-                self.mean.lag(entity.vruntime.load(Relaxed), entity.weight.load(Relaxed), limit)
-            }
-        };
-        entity.lag.store(lag, Relaxed);
-    }
-
-    /// A task that slept here wakes: what it owed may be forgiven by now.
-    #[inline]
-    pub(crate) fn settle_debt(&mut self, entity: &Entity) {
-        let (vruntime, weight) = (entity.vruntime.load(Relaxed), entity.weight.load(Relaxed));
-        let lag = self.mean.lag_after_sleep(entity.lag.load(Relaxed), vruntime, weight);
-        entity.lag.store(lag, Relaxed);
     }
 
     /// The running task stops being runnable, for good if it is `dead`.
@@ -502,27 +411,6 @@ impl RunQueue {
         }
     }
 
-    #[inline]
-    fn fair_preempt(&mut self, entity: &Entity) -> bool {
-        let woken = entity.policy.load(Relaxed);
-        if self.curr.policy == policy::IDLE {
-            self.curr.open |= woken != policy::IDLE;
-            return woken != policy::IDLE;
-        }
-        if woken != policy::NORMAL {
-            return false;
-        }
-        // Who asks for shorter slices than others need not wait for what they have begun.
-        let short = entity.slice_ns() < self.curr.slice;
-        if !self.curr.open && !short && self.curr.ran < PROTECTED_NS.min(self.curr.slice) {
-            return false;
-        }
-        let first = self.mean.is_eligible(entity.vruntime.load(Relaxed))
-            && (!self.mean.is_eligible(self.curr.vruntime) || entity.deadline.load(Relaxed) < self.curr.deadline);
-        self.curr.open |= first;
-        self.curr.open
-    }
-
     /// The first queued task that `wanted` accepts.
     pub(crate) fn find_queued(&self, mut wanted: impl FnMut(&Task, &Entity) -> bool) -> Option<Arc<Task>> {
         for (_, task) in self.rt.iter().chain(self.queue.iter()).chain(self.later.iter()) {
@@ -542,17 +430,10 @@ impl RunQueue {
 pub(crate) enum Place {
     /// It slept on this CPU.
     Wakeup,
-    /// It is new: it is owed nothing.
+    /// It is new: it takes over what the one that ended last was owed or owes.
     New,
     /// It comes from another CPU or back with other parameters; what it is owed is known.
     Moved,
-}
-
-/// A slice in virtual time.
-#[inline]
-fn virtual_slice(ns: u64, weight: u32) -> u64 {
-    // Slices are far below 2^63.
-    eevdf::to_virtual(ns as i64, weight).cast_unsigned()
 }
 
 /// A CPU's run queue, locked. Interrupts are off.

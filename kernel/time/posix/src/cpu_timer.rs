@@ -2,7 +2,7 @@
 //! Timers on CPU time: of a process, of its user time alone, of a thread. CPU time cannot pass faster than one second a second for
 //! each thread, so delayed work looks at the earliest moment at which what is left can be used up, and again if it was not.
 //!
-//! No locks: the expiry is an atomic. `fire` is called in a worker and may sleep.
+//! No locks: the expiry is an atomic. `fire` is called in a worker, or by who starts a timer whose time is over.
 
 use crate::clock::process_cpu_ns;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
@@ -87,22 +87,38 @@ impl CpuTimer {
         self.source.used().map_or(0, |(used, _)| used)
     }
 
-    /// Sets or stops (`expires` 0) it.
-    pub(crate) fn start(&self, expires: u64, interval: u64) {
+    fn set(&self, expires: u64, interval: u64) {
         self.interval.store(interval, Relaxed);
         self.expires.store(expires, SeqCst);
+    }
+
+    /// It expires at CPU time `at`, which is not 0: here and now if that is over.
+    pub(crate) fn start_at(&self, at: u64, interval: u64) {
+        self.set(at, interval);
+        self.look();
+    }
+
+    /// It expires when so much more has been used, but not before it is looked at for the first time.
+    pub(crate) fn start_after(&self, left: u64, interval: u64) {
+        let (used, threads) = self.source.used().unwrap_or((0, 1));
+        self.set(used.saturating_add(left).max(1), interval);
         if let Some(work) = self.work.get() {
-            if expires == 0 {
-                work.cancel();
-            } else {
-                work.queue_after(1);
-            }
+            work.queue_after((left / threads).max(MIN_DELAY_NS));
         }
+    }
+
+    /// Stops it; the interval is shown from then on.
+    pub(crate) fn stop_with(&self, interval: u64) {
+        self.interval.store(interval, Relaxed);
+        self.stop();
     }
 
     /// Stops it; the interval stays.
     pub(crate) fn stop(&self) {
-        self.start(0, self.interval.load(Relaxed));
+        self.expires.store(0, SeqCst);
+        if let Some(work) = self.work.get() {
+            work.cancel();
+        }
     }
 
     /// Interval, and time left if it runs.

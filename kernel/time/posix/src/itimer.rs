@@ -103,7 +103,11 @@ impl Itimers {
             return Ok(());
         }
         let timer = self.cpu_timer(which)?;
-        timer.start(if value == 0 { 0 } else { timer.now().saturating_add(value).max(1) }, interval);
+        if value == 0 {
+            timer.stop_with(interval)
+        } else {
+            timer.start_after(value, interval)
+        }
         Ok(())
     }
 }

@@ -67,7 +67,7 @@ fn sleep_cpu(id: &ClockId, number: i32, deadline: u64, relative: Option<usize>) 
     let timer = CpuTimer::new(source, move |_| {
         sleeper.wake(State::NORMAL);
     })?;
-    timer.start(deadline.max(1), 0);
+    timer.start_at(deadline.max(1), 0);
     let task = current();
     let woken = loop {
         task.set_state(State::INTERRUPTIBLE);

@@ -332,7 +332,9 @@ impl PosixTimer {
         if let Engine::Cpu(timer) = &self.engine
             && armed
         {
-            timer.start(if absolute { value } else { timer.now().saturating_add(value) }, interval);
+            // As in Linux one that tells nobody expires once, whatever its interval.
+            let interval = if silent { 0 } else { interval };
+            if absolute { timer.start_at(value, interval) } else { timer.start_after(value, interval) }
         }
     }
 }

@@ -89,7 +89,11 @@ fn limits(s: &mut Seq) {
         return;
     }
     let value = |s: &mut Seq| s.pick(&[0u64, 1, 64, 1000, 1 << 20, u64::MAX]);
-    let (soft, hard) = (value(s), value(s));
+    let (mut soft, mut hard) = (value(s), value(s));
+    if which == 0 {
+        // CPU time that is over already ends the process at the next tick, whichever call that comes in.
+        (soft, hard) = (soft.max(64), hard.max(64));
+    }
     let p = if s.one_in(2) { keep([soft, hard]) } else { 0 };
     let b = s.blank(16);
     let pid = s.pick(&[0u64, 0, 0, 999_999]);

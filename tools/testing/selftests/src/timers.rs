@@ -14,6 +14,7 @@ pub const TESTS: &[Test] = &[
     ("timers.overrun", overrun),
     ("timers.one_signal_each", one_signal_each),
     ("timers.interval_goes_with_value", interval_goes_with_value),
+    ("timers.cpu_time_over", cpu_time_over),
 ];
 
 const NS: i64 = 1_000_000_000;
@@ -91,11 +92,15 @@ fn timerfd_gettime() -> Outcome {
 }
 
 fn create(notify: i32, signal: i32) -> Result<i32, String> {
+    create_on(libc::CLOCK_MONOTONIC, notify, signal)
+}
+
+fn create_on(clock: i32, notify: i32, signal: i32) -> Result<i32, String> {
     let mut event = [0u64; 8];
     event[0] = 77;
     event[1] = signal as u64 | (notify as u64) << 32;
     let mut id = 0i32;
-    c!(libc::syscall(libc::SYS_timer_create, libc::CLOCK_MONOTONIC, event.as_ptr(), &raw mut id));
+    c!(libc::syscall(libc::SYS_timer_create, clock, event.as_ptr(), &raw mut id));
     Ok(id)
 }
 
@@ -221,5 +226,28 @@ fn interval_goes_with_value() -> Outcome {
     let mut left = [1i64; 4];
     c!(libc::syscall(libc::SYS_getitimer, 0, left.as_mut_ptr()));
     eq!(left, [0; 4]);
+    Ok(())
+}
+
+/// A CPU time that is over already expires at once; who is told nothing has one expiration, whatever its interval.
+fn cpu_time_over() -> Outcome {
+    let usr1 = block(libc::SIGUSR1)?;
+    for clock in [libc::CLOCK_PROCESS_CPUTIME_ID, libc::CLOCK_THREAD_CPUTIME_ID] {
+        let over = spec(5000 * NS, 1);
+        let silent = create_on(clock, libc::SIGEV_NONE, 0)?;
+        c!(libc::syscall(libc::SYS_timer_settime, silent, 1, &raw const over, 0usize));
+        let left = gettime(silent)?;
+        eq!((nanos(&left.it_interval), nanos(&left.it_value)), (5000 * NS, 0));
+        let told = create_on(clock, libc::SIGEV_SIGNAL, libc::SIGUSR1)?;
+        c!(libc::syscall(libc::SYS_timer_settime, told, 1, &raw const over, 0usize));
+        let mut pending = set(&[]);
+        c!(libc::sigpending(&mut pending));
+        eq!(c!(libc::sigismember(&pending, libc::SIGUSR1)), 1);
+        // So that the next one's is a new one.
+        eq!(wait(&usr1)?[0], libc::SIGUSR1);
+        for id in [silent, told] {
+            c!(libc::syscall(libc::SYS_timer_delete, id));
+        }
+    }
     Ok(())
 }

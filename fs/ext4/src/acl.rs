@@ -6,7 +6,7 @@
 //! its inode has `iop::PERMISSION`.
 
 use crate::mounted::Mounted;
-use crate::node::{Node, Shared, to_core};
+use crate::node::{Node, Shared, from_core, to_core};
 use crate::options::ask;
 use errno::Result;
 use errno::code::{EACCES, EINVAL, ENODATA, EOPNOTSUPP};
@@ -242,6 +242,7 @@ fn store(inode: &Inode, node: &Node, kind: Kind, acl: Option<&[AclEntry]>) -> Re
         let mut tree = node.shared.tree.write();
         to_core(inode, &mut tree.inode);
         let done = mount.core.xattr_set(tx, &mut tree.inode, kind as u8, b"", disk.as_deref(), SetMode::Any);
+        from_core(inode, &tree.inode);
         node.shared.note(mount.tid(tx), false);
         node.shared.count(&tree);
         match done {

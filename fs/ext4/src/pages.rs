@@ -47,6 +47,12 @@ impl Shared {
         (PAGE_SIZE >> self.block_bits()) as u32
     }
 
+    /// Whether a write gives blocks their place before it copies the data. Journalled data is written, and so given its place, before the
+    /// program's call returns.
+    fn places_first(&self) -> bool {
+        !self.mount.delays() && !self.is_journaled() && self.tree.read().inode.uses_extents()
+    }
+
     /// The first block of page `index`.
     fn first_block(&self, index: u64) -> Result<u32> {
         index.checked_mul(self.per_page().into()).and_then(|block| u32::try_from(block).ok()).ok_or(EIO)
@@ -386,15 +392,15 @@ impl MappingOps for Pages {
         let end = pos.checked_add(len as u64).ok_or(EIO)?;
         let block = |at: u64| u32::try_from(at).map_err(|_| errno::code::EFBIG);
         let (from, to) = (block(pos >> shared.block_bits())?, block(end.div_ceil(1 << shared.block_bits()))?);
-        // Journalled data is written, and so given its place, before the program's call returns.
-        if !shared.mount.delays() && !shared.is_journaled() && shared.tree.read().inode.uses_extents() {
+        if shared.places_first() {
             return shared.place_unwritten(from, to);
         }
         shared.reserve(from, to)
     }
 
     fn prepare_most(&self) -> usize {
-        AHEAD
+        // A place ahead of a write that ends early would stay with the file.
+        if self.0.places_first() { 0 } else { AHEAD }
     }
 
     fn cancel_write(&self, mapping: &Mapping, from: u64, to: u64) {

@@ -3,7 +3,7 @@
 
 use crate::fallocate::{Content, content};
 use crate::mounted::{Mounted, parts};
-use crate::node::{Node, Shared, to_core};
+use crate::node::{Node, Shared, from_core, to_core};
 use crate::options::ask;
 use errno::Result;
 use errno::code::{EINVAL, EUCLEAN};
@@ -41,6 +41,7 @@ fn grow(inode: &Inode, node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, siz
         let mut tree = node.shared.tree.write();
         to_core(inode, &mut tree.inode);
         if tree.inode.is_inline() && mount.core.inline_truncate(tx, &mut tree.inode, size)? {
+            from_core(inode, &tree.inode);
             node.shared.note(mount.tid(tx), true);
             return Ok(());
         }
@@ -97,7 +98,9 @@ fn shrink(inode: &Inode, node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, s
             node.shared.note(mount.tid(tx), true);
             if tree.inode.is_inline() {
                 // What is cut fits: the size was compared with the content when the inode was read.
-                return if mount.core.inline_truncate(tx, &mut tree.inode, size)? { Ok(true) } else { Err(EUCLEAN) };
+                let fits = mount.core.inline_truncate(tx, &mut tree.inode, size)?;
+                from_core(inode, &tree.inode);
+                return if fits { Ok(true) } else { Err(EUCLEAN) };
             }
             if first {
                 tree.inode.raw.size = size;
@@ -108,6 +111,7 @@ fn shrink(inode: &Inode, node: &Node, mount: &Mounted, mapping: &Arc<Mapping>, s
             let done = node
                 .shared
                 .keep_reserved(&mut tree, (cluster, cluster + 1), |tree| mount.core.truncate(tx, &mut tree.inode))?;
+            from_core(inode, &tree.inode);
             node.shared.count(&tree);
             Ok(done)
         })?;

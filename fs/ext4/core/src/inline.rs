@@ -89,7 +89,7 @@ impl<S: Store> Fs<S> {
     }
 
     /// Writes to a file that is, or (while it is empty) may become inline. False if the file does not fit any more: then
-    /// [`Self::inline_leave`] is next.
+    /// [`Self::inline_leave`] is next. Times stay: they are those of the program's write, and this may come long after it.
     pub fn inline_write(&self, tx: &mut Tx<S>, inode: &mut Inode, pos: u64, bytes: &[u8]) -> Result<bool> {
         let Some(end) = pos.checked_add(bytes.len() as u64) else { return Err(EFBIG) };
         let fresh = !inode.is_inline();
@@ -110,7 +110,6 @@ impl<S: Store> Fs<S> {
         le::put(&mut data, pos as usize, bytes);
         self.put_inline(inode, &data)?;
         inode.raw.size = size as u64;
-        self.touch(inode, true);
         self.write_inode(tx, inode)?;
         Ok(true)
     }

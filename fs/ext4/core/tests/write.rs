@@ -436,3 +436,21 @@ fn random_operations() {
         }
     }
 }
+
+#[test]
+fn data_in_the_inode_is_written_back_without_new_times() {
+    let scratch = Scratch::new();
+    let image = scratch.file("image");
+    mkfs(&image, "-t ext4 -b 1024 -O ^has_journal,inline_data -I 256", "6M", None);
+    let mut vfs = Vfs::new(mount(&image, false));
+    let ino = vfs.create(2, b"file", 0o100_644).unwrap();
+    let times = |vfs: &mut Vfs| vfs.with(ino, |_, inode| (inode.raw.mtime, inode.raw.ctime));
+    let before = times(&mut vfs);
+    assert_eq!(vfs.write(ino, 0, b"text", 0), Ok(4));
+    assert!(vfs.with(ino, |_, inode| inode.is_inline()));
+    assert_eq!(times(&mut vfs), before);
+    let raw = vfs.fs.inode(ino).unwrap().raw;
+    assert_eq!((raw.mtime, raw.ctime), before);
+    vfs.truncate(ino, 2).unwrap();
+    assert_ne!(times(&mut vfs), before);
+}

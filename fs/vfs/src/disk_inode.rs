@@ -5,7 +5,7 @@
 use crate::inode::Inode;
 use crate::super_block::SuperBlock;
 use crate::writeback::{DirtyItem, DirtyNode};
-use core::sync::atomic::{AtomicU32, Ordering::*};
+use core::sync::atomic::{AtomicU32, Ordering::*, fence};
 use errno::{Error, Result};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, WeakArc};
@@ -110,6 +110,8 @@ impl Inode {
         if why & idirty::INODE != 0 {
             self.sb().ops().dirty_inode(self, why);
         }
+        // Either who writes it, and takes the flags first, sees what was changed before this, or the flags are seen gone here.
+        fence(SeqCst);
         let node = if why == idirty::TIME { &disk.lazy } else { &disk.node };
         if disk.dirty.load(Acquire) & why != why || !node.is_queued() {
             self.queue_dirty(why);

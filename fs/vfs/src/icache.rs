@@ -75,6 +75,13 @@ impl InodeCache {
         found.is_cached().then_some(found)
     }
 
+    /// The inode `ino`, if it is in the list.
+    fn find_any(&self, ino: u64) -> Option<Arc<Inode>> {
+        let section = rcu::read_lock();
+        let mut list = self.bucket(ino).ok()?.iter(&section);
+        list.find(|inode| inode.ino == ino).map(Arc::from)
+    }
+
     fn enter(&self, inode: &Arc<Inode>) -> Result {
         // A new inode is in no list.
         self.bucket(inode.ino)?.lock().push(inode.clone()).map_err(|_| EEXIST)?;
@@ -166,9 +173,9 @@ impl InodeCache {
 }
 
 impl SuperBlock {
-    /// The inode `ino`, if it is cached (`ilookup`). EINVAL without an inode cache.
+    /// The inode `ino`, if it is cached, also while it is being deleted: for who waits for its pages (a commit).
     pub fn find_inode(&self, ino: u64) -> Option<Arc<Inode>> {
-        self.icache()?.find(ino)
+        self.icache()?.find_any(ino)
     }
 
     /// The inode `ino`, made by `read` if it is not cached (`iget`). `read` reads it from the device and must not ask for another

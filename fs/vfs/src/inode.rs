@@ -397,6 +397,10 @@ impl Inode {
         if self.users.compare_exchange(0, EVICTED, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             // From here on the background leaves it alone.
             self.wait_not_writing();
+            // A commit that orders these pages before it finds them by the inode.
+            if let Some(mapping) = self.mapping().filter(|mapping| mapping.is_writeback()) {
+                mapping.wait_writeback_range(0, u64::MAX);
+            }
             if let Some(cache) = self.sb.icache() {
                 cache.remove(self);
             }

@@ -3,8 +3,8 @@
 //! they hold no lock, and in stops; a kernel thread that is [`set_freezable`] rests where it calls [`try_to_freeze`] or sleeps by
 //! [`freezable`]. All other kernel threads go on.
 //!
-//! Who rests is in state `FROZEN`, which no signal and no wake-up but [`thaw`]'s ends. One that sleeps by [`freezable`] is left alone: should
-//! what it waits for come, it rests before it does anything with it.
+//! Who rests is in state `FROZEN`, which no signal and no wake-up but [`thaw`]'s ends. One that sleeps by [`freezable`] is left
+//! alone: should what it waits for come, it rests before it does anything with it.
 //!
 //! No locks. The order of things: the freezer says that it freezes, then looks at a task; a task says that it goes on, then looks
 //! whether the freezer freezes. So one of the two sees the other.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Interrupts of devices that sleep. They still arrive, but no handler is called: each is kept for later, a level-triggered line masked, and
-//! one that is to wake the machine does. When devices wake, what was kept is handled. The CPUs' own interrupts go on.
+//! Interrupts of devices that sleep. They still arrive, but no handler is called: each is kept for later, a level-triggered line
+//! masked, and one that is to wake the machine does. When devices wake, what was kept is handled. The CPUs' own interrupts go on.
 
 use crate::desc::{self, Desc, NR_IRQS, Source};
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};

@@ -301,7 +301,8 @@ impl RunQueue {
             self.rt.pop_first_node()?
         } else {
             self.settle();
-            // The second: for one that yields, though the others have had more. The third: they used up their part, but nobody else is here.
+            // The second: for one that yields, though the others have had more. The third: they used up their part, but nobody
+            // else is here.
             let fair = self.queue.pop_first_node().or_else(|| self.later.pop_first_node());
             fair.or_else(|| self.rt.pop_first_node())?
         };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Time stands still while all CPUs idle in a machine that sleeps (Linux's `tick_freeze`). Each CPU's timer is off meanwhile, so that none of
-//! them wakes it, but for an alarm's; the last CPU that comes stops the clocks, the first that goes starts them. An interrupt that wakes a CPU is handled
-//! before that: it sees the clocks stand.
+//! Time stands still while all CPUs idle in a machine that sleeps (Linux's `tick_freeze`). Each CPU's timer is off meanwhile, so
+//! that none of them wakes it, but for an alarm's; the last CPU that comes stops the clocks, the first that goes starts them. An
+//! interrupt that wakes a CPU is handled before that: it sees the clocks stand.
 //!
 //! Lock: `IDLE` (spin, interrupts off), around the time keeper's and the CMOS clock's.
 

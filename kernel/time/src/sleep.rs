@@ -8,8 +8,8 @@ use kalloc::{Arc, KBox};
 use locking::SetOnce;
 use task::{State, Task, TaskLocal, current};
 
-/// Each task's own timers for its sleeps, made at the first one: one that follows real time, one that does not, and, if there ever was a sleep on such
-/// a clock, those for a machine that sleeps.
+/// Each task's own timers for its sleeps, made at the first one: one that follows real time, one that does not, and, if there
+/// ever was a sleep on such a clock, those for a machine that sleeps.
 struct Sleeper {
     monotonic: Arc<HrTimer>,
     realtime: Arc<HrTimer>,

@@ -3,8 +3,8 @@
 //! a division. The product of cycles and multiplier has 128 bits, so a 64-bit counter never needs to be looked at in between;
 //! a narrower one is (`source::watch_wrap`).
 //!
-//! While the machine sleeps ([`suspend`] to [`resume`]) the monotonic clocks stand still; boot time and real time have gone on when it wakes.
-//! Locks: the sequence lock's own, interrupts off, innermost.
+//! While the machine sleeps ([`suspend`] to [`resume`]) the monotonic clocks stand still; boot time and real time have gone on
+//! when it wakes. Locks: the sequence lock's own and, inside it, `SUSPENDED`; interrupts off, innermost.
 
 use crate::source;
 use clock_hw::{ClockSource, VdsoMode, VdsoTime};

@@ -87,9 +87,9 @@ pub trait TimeKeeping: Sync {
 pub static TIMEKEEPING: Hook<dyn TimeKeeping> = Hook::new();
 
 /// What user space needs to tell the time by itself. With `delta = (cycles - cycle_last) & mask` (0 if negative):
-/// `mono_ns = base_ns + ((delta as u128 * mult + frac) >> 32)`; `CLOCK_REALTIME` is that plus `real_offset_ns`,
-/// `CLOCK_TAI` plus `tai_offset_ns` more, and `CLOCK_BOOTTIME` is monotonic time plus `boot_offset_ns`. `CLOCK_MONOTONIC_RAW` is the same formula with
-/// the `raw_` fields. The coarse clocks are the fine ones rounded down to [`COARSE_NS`].
+/// `mono_ns = base_ns + ((delta as u128 * mult + frac) >> 32)`; `CLOCK_REALTIME` is that plus `real_offset_ns`, `CLOCK_TAI` plus
+/// `tai_offset_ns` more, and `CLOCK_BOOTTIME` is monotonic time plus `boot_offset_ns`. `CLOCK_MONOTONIC_RAW` is the same formula
+/// with the `raw_` fields. The coarse clocks are the fine ones rounded down to [`COARSE_NS`].
 #[derive(Clone, Copy, Debug)]
 pub struct VdsoTime {
     /// How to read the counter; [`VdsoMode::None`]: make the system call.

@@ -332,7 +332,7 @@ impl PosixTimer {
         if let Engine::Cpu(timer) = &self.engine
             && armed
         {
-            // As in Linux one that tells nobody expires once, whatever its interval.
+            // As in Linux 6.1 one that tells nobody expires once, whatever its interval.
             let interval = if silent { 0 } else { interval };
             if absolute { timer.start_at(value, interval) } else { timer.start_after(value, interval) }
         }

@@ -229,7 +229,8 @@ fn interval_goes_with_value() -> Outcome {
     Ok(())
 }
 
-/// A CPU time that is over already expires at once; who is told nothing has one expiration, whatever its interval.
+/// A CPU time that is over already expires at once; who is told nothing has one expiration, whatever its interval (as in Linux 6.1;
+/// later ones show what is left of the next).
 fn cpu_time_over() -> Outcome {
     let usr1 = block(libc::SIGUSR1)?;
     for clock in [libc::CLOCK_PROCESS_CPUTIME_ID, libc::CLOCK_THREAD_CPUTIME_ID] {

@@ -107,6 +107,12 @@ impl BlockDevice {
         &self.disk
     }
 
+    /// Looks for the end of transfers that were sent with [`OpFlags::POLLED`](crate::OpFlags::POLLED): how many requests ended. `None` if
+    /// its disk has no queue without interrupts: they end by themselves. Task context, without locks; may sleep.
+    pub fn poll(&self) -> Option<usize> {
+        self.disk.ops().queue()?.poll()
+    }
+
     /// Bytes from its start to the device's first natural boundary.
     pub fn alignment_offset(&self) -> u32 {
         let limits = self.disk.limits();

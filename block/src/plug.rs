@@ -65,6 +65,13 @@ fn flush(task: &Task) {
     }
 }
 
+/// Sends what the current task keeps back.
+pub(crate) fn flush_own() {
+    if !in_interrupt() {
+        flush(&current());
+    }
+}
+
 /// Joins `bio` with a request of `queue` that the task keeps back; else gives it back.
 pub(crate) fn merge(queue: &Arc<Queue>, bio: KBox<Bio>, limits: &QueueLimits) -> Result<(), KBox<Bio>> {
     let task = current();

@@ -187,8 +187,10 @@ mod in_kernel {
     fn slow_disk() -> Result<(Arc<Gendisk>, Arc<mq::Queue>)> {
         let (held, work) = held()?;
         let slow = Slow { calls: AtomicU64::new(0), held, work };
-        let queue =
-            mq::Queue::new(mq::MqParams { hw_queues: 2, depth: 4, no_sched: false }, KBox::new(slow, GFP_KERNEL)?)?;
+        let queue = mq::Queue::new(
+            mq::MqParams { hw_queues: 2, poll_queues: 0, depth: 4, no_sched: false },
+            KBox::new(slow, GFP_KERNEL)?,
+        )?;
         let limits = QueueLimits { max_segments: 1, write_cache: true, ..QueueLimits::default() };
         let disk = Gendisk::new(&params("kunitmq"), limits, KBox::new(mq::MqDisk(queue.clone()), GFP_KERNEL)?)?;
         disk.set_capacity(SECTORS);
@@ -258,7 +260,7 @@ mod in_kernel {
         set: impl FnOnce(&mq::Queue) -> Result,
     ) -> Result<[u64; 2]> {
         let sent = Arc::new(AtomicU64::new(0), GFP_KERNEL)?;
-        let params = mq::MqParams { hw_queues: queues, depth: 16, no_sched: false };
+        let params = mq::MqParams { hw_queues: queues, poll_queues: 0, depth: 16, no_sched: false };
         let queue = mq::Queue::new(params, KBox::new(Quick(sent.clone()), GFP_KERNEL)?)?;
         set(&queue)?;
         let disk =
@@ -312,7 +314,7 @@ mod in_kernel {
     fn flushes_and_what_is_put_in_order_do_not_wait_for_each_other() -> Result {
         let (held, work) = held()?;
         // A single tag: who waits for it waits for one that the hardware must know of.
-        let params = mq::MqParams { hw_queues: 1, depth: 1, no_sched: false };
+        let params = mq::MqParams { hw_queues: 1, poll_queues: 0, depth: 1, no_sched: false };
         let queue = mq::Queue::new(params, KBox::new(Told { held, work }, GFP_KERNEL)?)?;
         assert!(queue.has_scheduler("mq-deadline"));
         let limits = QueueLimits { write_cache: true, ..QueueLimits::default() };
@@ -406,7 +408,7 @@ mod in_kernel {
     #[test]
     fn schedulers_change() -> Result {
         let sent = Arc::new(AtomicU64::new(0), GFP_KERNEL)?;
-        let params = mq::MqParams { hw_queues: 1, depth: 64, no_sched: false };
+        let params = mq::MqParams { hw_queues: 1, poll_queues: 0, depth: 64, no_sched: false };
         let queue = mq::Queue::new(params, KBox::new(Quick(sent), GFP_KERNEL)?)?;
         assert!(queue.has_scheduler("mq-deadline"));
         assert_eq!(queue.nr_requests(), 128);

@@ -78,6 +78,8 @@ impl OpFlags {
     pub const BACKGROUND: Self = Self(1 << 20);
     /// `EAGAIN` rather than wait for a free request.
     pub const NOWAIT: Self = Self(1 << 21);
+    /// The submitter looks for the end itself ([`BlockDevice::poll`](crate::BlockDevice::poll)), if the device has queues for that.
+    pub const POLLED: Self = Self(1 << 24);
     /// Zeroes must stay allocated.
     pub const NOUNMAP: Self = Self(1 << 23);
 

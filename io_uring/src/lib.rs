@@ -10,6 +10,7 @@
 //! | `request` | one request, its chain (`IOSQE_IO_LINK`) and its end |
 //! | `ops` | what requests do |
 //! | `rw` | reads and writes |
+//! | `iopoll` | rings that look for their results (`IORING_SETUP_IOPOLL`) |
 //! | `multi` | requests with several results |
 //! | `provided` | buffers that are chosen when a request's turn comes |
 //! | `drain` | requests that all others wait for (`IOSQE_IO_DRAIN`) |
@@ -24,7 +25,7 @@
 //! rest is done within `io_uring_enter`.
 //!
 //! Locks: a ring's `submit` mutex while requests are taken in; the mutex of its buffer groups inside that; its spin locks `cq` (results), `work` (what a task is to do), `pending`,
-//! `files`, `buffers`, `event` (interrupts off), none inside another. A request's file is never dropped where an interrupt ends it.
+//! `files`, `buffers`, `event` (interrupts off), none inside another; `polled`, with them on. A request's file is never dropped where an interrupt ends it.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -32,6 +33,7 @@
 
 mod abi;
 mod drain;
+mod iopoll;
 mod multi;
 mod ops;
 mod pending;

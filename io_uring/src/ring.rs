@@ -3,6 +3,7 @@
 
 use crate::abi::{CQ_EVENTFD_DISABLED, CQE, CQE_MORE, SQ_CQ_OVERFLOW, SQ_TASKRUN, SQE, Sqe, offset, op, setup};
 use crate::drain::Deferred;
+use crate::iopoll::Polled;
 use crate::pending::Pending;
 use crate::provided::Groups;
 use crate::region::Region;
@@ -97,6 +98,8 @@ pub(crate) struct Ring {
     /// Buffers to choose from.
     pub(crate) groups: Groups,
     pub(crate) event: SpinLock<Option<Arc<File>>>,
+    /// Where a ring that polls looks.
+    pub(crate) polled: Polled,
     /// Requests without a result yet.
     pub(crate) active: AtomicU32,
     /// Time-outs that were over by themselves: each ends waits, however many results are wanted.
@@ -147,6 +150,7 @@ impl Ring {
             buffers: SpinLock::new(KVec::new()),
             groups: Groups::new(),
             event: SpinLock::new(None),
+            polled: Polled::new(),
             active: AtomicU32::new(0),
             timeouts: AtomicU32::new(0),
             closed: AtomicBool::new(false),
@@ -365,8 +369,14 @@ impl Ring {
         }
     }
 
+    /// Whether who waits for results looks for them (`IOPOLL`).
+    pub(crate) fn polls(&self) -> bool {
+        self.flags & setup::IOPOLL != 0
+    }
+
     /// Drops what ended. May sleep.
     pub(crate) fn drop_spent(&self) {
+        self.polled.forget(&self.active);
         let mut list = self.spent.lock_irqsave().take();
         // One by one, not one within the other.
         while let Some(mut request) = list {
@@ -463,6 +473,7 @@ impl Ring {
             list = request.next.take();
             request.end(Err(ECANCELED));
         }
+        self.reap();
         self.drop_spent();
     }
 

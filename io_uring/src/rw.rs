@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Reads, writes and `fsync`. A direct transfer goes on after the call; others are done here.
 
-use crate::abi::{op, setup, sqe_flag};
+use crate::abi::{op, sqe_flag};
 use crate::request::Request;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
@@ -58,7 +58,7 @@ fn prepare(request: &mut Request, file: &File, write: bool) -> Result<IovIter<'s
         return Err(EBADF);
     }
     // Polling is the ring's (`IOPOLL`), not a request's.
-    let polls = request.ring.flags & setup::IOPOLL != 0;
+    let polls = request.ring.polls();
     if request.sqe.op_flags & uapi::RWF_HIPRI != 0 && !polls {
         return Err(EINVAL);
     }
@@ -83,9 +83,15 @@ fn run(mut request: KBox<Request>, file: &File, mut iter: IovIter<'static>, writ
     let appends = write && appends(file, sqe.op_flags);
     let mut pos = sqe.off.cast_signed();
     let fits = pos.checked_add_unsigned(iter.count() as u64).is_some();
+    let submits = !own && fits && !appends && !iter.is_empty() && file.ops().can_submit(file);
+    // What the ring could not remember to look for ends by itself.
+    let polled = submits
+        && request.ring.polls()
+        && !request.ring.is_closed()
+        && request.file.as_ref().is_some_and(|file| request.ring.polled.note(file));
     let mut done: KBox<dyn IoDone> = request;
-    if !own && fits && !appends && !iter.is_empty() && file.ops().can_submit(file) {
-        match file.ops().submit_direct(file, &mut iter, Kiocb { pos: sqe.off, write, durable, done }) {
+    if submits {
+        match file.ops().submit_direct(file, &mut iter, Kiocb { pos: sqe.off, write, durable, polled, done }) {
             None => return,
             // Within the call.
             Some(back) => done = back.done,

@@ -267,6 +267,8 @@ fn step(ring: &Arc<Ring>, most: u32) -> bool {
         ring.run_work();
         did = true;
     }
+    // With something on its way the thread does not sleep.
+    did |= ring.active.load(SeqCst) != 0 && ring.poll_files().is_some();
     ring.drop_spent();
     did
 }

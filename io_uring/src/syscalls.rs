@@ -12,6 +12,7 @@ use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use process::signal::syscalls::{restore_temporary_mask, set_temporary_mask};
+use task::current;
 use task_io::Plug;
 use vfs::{AnonKind, File, OpenFlags};
 use x86_cpu::regs::PtRegs;
@@ -155,7 +156,7 @@ impl Intake<'_> {
         if sqe.has(sqe_flag::BUFFER_SELECT) && !matches!(sqe.opcode, op::READ | op::RECV | op::RECVMSG) {
             return Err(EOPNOTSUPP);
         }
-        if self.ring.flags & setup::IOPOLL != 0 && !op::POLLED.contains(&sqe.opcode) {
+        if self.ring.polls() && !op::POLLED.contains(&sqe.opcode) {
             return Err(EINVAL);
         }
         if sqe.has(sqe_flag::CQE_SKIP) {
@@ -269,7 +270,7 @@ fn wait(ring: &Arc<Ring>, least: u32, deadline: Option<u64>, signal: &mut bool) 
     // Else its thread goes on with requests.
     let own = ring.sqpoll.is_none();
     let timeouts = ring.timeouts.load(SeqCst);
-    let polls = ring.flags & setup::IOPOLL != 0;
+    let polls = ring.polls();
     if polls && own && ring.ready() != 0 {
         // As Linux, which looks only if it has nothing to tell.
         return Ok(());
@@ -286,6 +287,18 @@ fn wait(ring: &Arc<Ring>, least: u32, deadline: Option<u64>, signal: &mut bool) 
         ring.drop_spent();
         if enough() {
             return Ok(());
+        }
+        if polls && own && ring.poll_files().is_some() {
+            // Somebody has to look: nothing wakes who sleeps.
+            if current().signal_pending() {
+                *signal = true;
+                return if ring.ready() != 0 { Ok(()) } else { Err(EINTR) };
+            }
+            if deadline.is_some_and(|deadline| ktime::now_ns() >= deadline) && !enough() {
+                return if ring.ready() != 0 { Ok(()) } else { Err(ETIME) };
+            }
+            core::hint::spin_loop();
+            continue;
         }
         let there = ring.waiters.wait_interruptible_deadline(deadline, || enough() || own && ring.has_work(space));
         *signal = there.is_err();

@@ -53,27 +53,30 @@ pub(crate) struct Transfer<'a, 'b> {
 impl<'a> Transfer<'a, '_> {
     /// Transfers and waits: how many bytes.
     pub(crate) fn wait(self) -> Result<usize> {
-        self.begin(false)?.wait()
+        self.begin(false, false)?.wait()
     }
 
-    /// Begins; `done` hears of the end.
-    pub(crate) fn submit(self, done: KBox<dyn IoDone>) {
+    /// Begins; `done` hears of the end, which the submitter looks for if it is `polled`.
+    pub(crate) fn submit(self, done: KBox<dyn IoDone>, polled: bool) {
         let cache = &self.file.cache;
         let written = self.write.then(|| (self.pos, self.pos.saturating_add(self.iter.count() as u64)));
         let end = match KBox::new(End { cache: cache.clone(), written }, GFP_KERNEL) {
             Ok(end) => end,
             Err(error) => return done.done(Err(error.into())),
         };
-        match self.begin(true) {
+        match self.begin(true, polled) {
             Ok(direct) => direct.submit(end, done, cache.endings()),
             Err(error) => done.done(Err(error)),
         }
     }
 
     /// Sends all. What could not be sent is the transfer's error.
-    fn begin(self, told: bool) -> Result<Direct<'a>> {
+    fn begin(self, told: bool, polled: bool) -> Result<Direct<'a>> {
         let len = self.iter.count();
         let mut direct = Direct::new(self.file.bdev(), self.write, self.sync, len, told)?;
+        if polled {
+            direct.set_polled();
+        }
         if let Err(error) = direct.send(self.iter, self.pos >> 9, len) {
             direct.fail(error);
         }

@@ -141,14 +141,18 @@ impl FileOps for BlockFile {
         if !direct::is_aligned(self.bdev(), iter) {
             return Some(kiocb);
         }
-        let Kiocb { pos, write, durable, done } = kiocb;
+        let Kiocb { pos, write, durable, polled, done } = kiocb;
         let sync = write && durable.max(Durable::of_file(file)) != Durable::No;
         match self.transfer(iter, pos, write, sync) {
-            Ok(Some(transfer)) => transfer.submit(done),
+            Ok(Some(transfer)) => transfer.submit(done, polled),
             Ok(None) => done.done(Ok(0)),
             Err(error) => done.done(Err(error)),
         }
         None
+    }
+
+    fn poll_direct(&self, _: &File) -> Option<usize> {
+        self.bdev().poll()
     }
 
     fn llseek(&self, _: &File, pos: &mut i64, offset: i64, whence: u32) -> Result<i64> {

@@ -16,8 +16,35 @@ fn small(value: u64) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
 
+/// `io_poll`: whether there are queues without interrupts, which the driver's parameters say; as in Linux, it takes what is written, with no
+/// effect. `io_poll_delay`: who polls never sleeps between.
+fn polling(dir: &Arc<Node>, disk: &Arc<Gendisk>) -> Result {
+    let polls = |disk: &Gendisk| disk.ops().queue().is_some_and(|queue| queue.can_poll());
+    let (shown, stored, delayed) = (live(disk), live(disk), live(disk));
+    attr_rw(
+        dir,
+        "io_poll",
+        move |out| seq_print!(out, "{}\n", u32::from(polls(&*shown()?))),
+        move |data| {
+            if !polls(&*stored()?) {
+                return Err(EINVAL);
+            }
+            klog::pr_info!("writes to the poll attribute are ignored.\nplease use driver specific parameters instead.");
+            Ok(data.len())
+        },
+    )?;
+    attr_rw(
+        dir,
+        "io_poll_delay",
+        |out| out.put(b"-1\n"),
+        move |data| if polls(&*delayed()?) && data.trim_ascii() == b"-1" { Ok(data.len()) } else { Err(EINVAL) },
+    )?;
+    Ok(())
+}
+
 /// Makes them.
 pub(crate) fn add(dir: &Arc<Node>, disk: &Arc<Gendisk>) -> Result {
+    polling(dir, disk)?;
     let Some(queue) = disk.ops().queue() else { return Ok(()) };
     setting(dir, queue, "nr_requests", |q| q.nr_requests().into(), |q, n| q.set_nr_requests(small(n)))?;
     setting(
@@ -86,7 +113,7 @@ pub(crate) fn add_hw(dir: &Arc<Node>, disk: &Arc<Gendisk>) -> Result {
         attr(&dir, "cpu_list", move |out| {
             let queue = queue()?;
             let mut first = true;
-            for cpu in (0..64).filter(|cpu| x86::smp::possible() >> cpu & 1 != 0 && queue.map_cpu(*cpu) == index) {
+            for cpu in (0..64).filter(|cpu| x86::smp::possible() >> cpu & 1 != 0 && queue.serves(index, *cpu)) {
                 seq_print!(out, "{}{cpu}", if first { "" } else { ", " })?;
                 first = false;
             }

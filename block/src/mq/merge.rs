@@ -17,7 +17,7 @@ pub(crate) enum Merged {
 /// A bio or request with one of these is alone.
 const ALONE: OpFlags = OpFlags(OpFlags::NOMERGE.0 | OpFlags::PREFLUSH.0 | OpFlags::FUA.0);
 /// In these both must agree.
-const SAME: u32 = OpFlags::FAILFAST_DEV.0 | OpFlags::NOUNMAP.0;
+const SAME: u32 = OpFlags::FAILFAST_DEV.0 | OpFlags::NOUNMAP.0 | OpFlags::POLLED.0;
 
 /// Whether a bio may be joined with anything.
 #[inline]

@@ -25,6 +25,9 @@ use rcu::RcuArc;
 use sync::Mutex;
 use x86_cpu::cpu_id;
 
+/// How long a task without a free request waits before it looks again whether one of a polled queue has ended.
+const POLL_PAUSE_NS: u64 = 20_000;
+
 /// A driver did not take a request.
 pub enum Refused {
     /// Not now: the hardware is full. It is tried again when a request ends.
@@ -42,6 +45,12 @@ pub trait MqOps: DiskOps {
 
     /// Tells the hardware of requests that were queued without `last`.
     fn commit_rqs(&self, hw: &HwQueue) {}
+
+    /// Ends what the hardware is done with on a queue without interrupts ([`MqParams::poll_queues`]): how many requests. Task context,
+    /// without locks; several CPUs may do it at once.
+    fn poll(&self, hw: &HwQueue) -> usize {
+        0
+    }
 
     /// Whether requests that take longer than `io_timeout` are told to [`Self::timeout`]. A driver without it waits for ever.
     fn has_timeout(&self) -> bool {
@@ -119,8 +128,10 @@ impl HwQueue {
 /// What a queue is like.
 #[derive(Clone, Copy, Debug)]
 pub struct MqParams {
-    /// Hardware queues.
+    /// Hardware queues, the polled ones among them.
     pub hw_queues: u32,
+    /// How many of them, the last ones, have no interrupts: only transfers go there whose submitters look for their end.
+    pub poll_queues: u32,
     /// Requests of each.
     pub depth: u32,
     /// No scheduler unless an administrator wants one (`BLK_MQ_F_NO_SCHED_BY_DEFAULT`).
@@ -130,6 +141,8 @@ pub struct MqParams {
 /// The hardware queues of a disk and their driver.
 pub struct Queue {
     hw: KVec<HwQueue>,
+    /// Hardware queues from this one on are polled.
+    first_polled: u32,
     pub(super) ops: KBox<dyn MqOps>,
     dead: AtomicBool,
     /// The driver refused a request that waits now: the next one to end runs all hardware queues.
@@ -143,17 +156,20 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Makes the queues and all their requests. EINVAL for 0 queues or requests, ENOMEM. May sleep.
+    /// Makes the queues and all their requests. EINVAL for 0 requests or if no queue has interrupts, ENOMEM. May sleep.
     pub fn new(params: MqParams, ops: KBox<dyn MqOps>) -> Result<Arc<Self>> {
-        if params.hw_queues == 0 || params.depth == 0 || params.depth > 10240 {
+        if params.depth == 0 || params.depth > 10240 {
             return Err(EINVAL);
         }
+        let first_polled =
+            params.hw_queues.checked_sub(params.poll_queues).filter(|&count| count != 0).ok_or(EINVAL)?;
         let mut hw = KVec::with_capacity(params.hw_queues as usize, GFP_KERNEL)?;
         for index in 0..params.hw_queues {
             hw.push(HwQueue::new(index, params.depth)?, GFP_KERNEL)?;
         }
         let queue = Self {
             hw,
+            first_polled,
             ops,
             dead: AtomicBool::new(false),
             starved: AtomicBool::new(false),
@@ -166,7 +182,7 @@ impl Queue {
         if queue.ops.has_timeout() {
             queue.watch()?;
         }
-        if params.hw_queues == 1 && !params.no_sched {
+        if first_polled == 1 && !params.no_sched {
             // One queue for all CPUs: somebody should put their requests in order.
             queue.set_scheduler("mq-deadline")?;
         }
@@ -187,8 +203,43 @@ impl Queue {
     /// The hardware queue of CPU `cpu`.
     #[inline]
     pub fn map_cpu(&self, cpu: u32) -> u32 {
+        cpu % self.first_polled.max(1)
+    }
+
+    /// The polled hardware queue of CPU `cpu`.
+    fn map_polled(&self, cpu: u32) -> Option<u32> {
         // The number of queues fits: `new` made them from a u32.
-        cpu % (self.hw.len() as u32).max(1)
+        let count = (self.hw.len() as u32).saturating_sub(self.first_polled);
+        Some(self.first_polled + cpu.checked_rem(count)?)
+    }
+
+    /// Whether hardware queue `index` has requests of CPU `cpu`, polled ones or others.
+    pub fn serves(&self, index: u32, cpu: u32) -> bool {
+        self.map_cpu(cpu) == index || self.map_polled(cpu) == Some(index)
+    }
+
+    /// The hardware queues without interrupts.
+    fn polled(&self) -> &[HwQueue] {
+        self.hw.get(self.first_polled as usize..).unwrap_or(&[])
+    }
+
+    /// Whether there are hardware queues without interrupts.
+    pub fn can_poll(&self) -> bool {
+        !self.polled().is_empty()
+    }
+
+    /// Looks for the end of polled requests: how many ended. `None` if no queue is polled. Task context, without locks; may sleep.
+    pub fn poll(&self) -> Option<usize> {
+        self.can_poll().then(|| {
+            let used = self.polled().iter().filter(|hw| hw.tags.in_use() != 0);
+            used.map(|hw| self.poll_one(hw)).sum()
+        })
+    }
+
+    fn poll_one(&self, hw: &HwQueue) -> usize {
+        // `drain` waits for who is in here.
+        let _section = rcu::read_lock();
+        if self.is_dead() { 0 } else { self.ops.poll(hw) }
     }
 
     /// The driver, if it is a `T`.
@@ -259,6 +310,12 @@ impl Queue {
         let limits = disk.limits();
         let merges = if is_mergeable(&bio) { 2u32.saturating_sub(self.settings.nomerges()) } else { 0 };
         let mut bio = bio;
+        let cpu = cpu_id();
+        let polled = if bio.flags().has(OpFlags::POLLED) { self.map_polled(cpu) } else { None };
+        if polled.is_none() {
+            let flags = bio.flags().without(OpFlags::POLLED);
+            bio.set_flags(flags);
+        }
         if merges != 0 {
             bio = match plug::merge(self, bio, &limits) {
                 Ok(()) => return,
@@ -266,7 +323,9 @@ impl Queue {
             };
         }
         // A flush is about what was done before: it is not put in order with others.
-        let ordered = !self.sched.is_null() && !bio.is_empty() && !bio.flags().any(OpFlags::PREFLUSH | OpFlags::FUA);
+        // Nor is what somebody waits for in a loop.
+        let alone = OpFlags::PREFLUSH | OpFlags::FUA | OpFlags::POLLED;
+        let ordered = !self.sched.is_null() && !bio.is_empty() && !bio.flags().any(alone);
         let sched = if ordered { self.sched.get() } else { None };
         if merges == 2
             && let Some(sched) = &sched
@@ -276,7 +335,7 @@ impl Queue {
                 Err(bio) => bio,
             };
         }
-        let index = self.map_cpu(cpu_id());
+        let index = polled.unwrap_or_else(|| self.map_cpu(cpu));
         match self.request_for(&bio, index, sched) {
             Ok(mut request) => {
                 request.begin(self, index, bio, limits.write_cache, limits.fua, self.settings.iostats());
@@ -307,10 +366,27 @@ impl Queue {
         let hw = self.hw(index).ok_or(EIO)?;
         let request = match hw.tags.try_get() {
             None if !wait => return Err(EAGAIN),
+            None if bio.flags().has(OpFlags::POLLED) => self.get_polled(hw),
             None => hw.tags.get(u32::MAX, || self.is_dead()),
             request => request,
         };
         request.ok_or(EIO)
+    }
+
+    /// A free request of a polled hardware queue. Whoever else would look for the end of those in use may be waiting here, too. May sleep.
+    fn get_polled(&self, hw: &HwQueue) -> Option<KBox<Request>> {
+        // Some may be the task's own, not sent yet.
+        plug::flush_own();
+        loop {
+            let ended = self.poll_one(hw);
+            let request = hw.tags.try_get();
+            if request.is_some() || self.is_dead() {
+                return request;
+            }
+            if ended == 0 {
+                ktime::sleep_ns(POLL_PAUSE_NS);
+            }
+        }
     }
 
     /// A request is ready: to the scheduler, or to the driver. `last`: no other follows at once. Any context: does not sleep.

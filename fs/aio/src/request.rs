@@ -187,7 +187,7 @@ fn transfer(request: KBox<Request>, iocb: &Iocb, write: bool) -> Result {
     let mut done: KBox<dyn IoDone> = request;
     let fits = pos.checked_add_unsigned(iter.count() as u64).is_some();
     if fits && !appends && !iter.is_empty() && file.ops().can_submit(&file) {
-        let kiocb = Kiocb { pos: pos.cast_unsigned(), write, durable, done };
+        let kiocb = Kiocb { pos: pos.cast_unsigned(), write, durable, polled: false, done };
         match file.ops().submit_direct(&file, &mut iter, kiocb) {
             None => return Ok(()),
             // Within the call.

@@ -318,6 +318,11 @@ impl<'a> Direct<'a> {
         Ok(Self { bdev, op, flags, mm, dio, tail, own: KVec::new(), cached: KVec::new(), plug })
     }
 
+    /// The submitter will look for the end itself ([`BlockDevice::poll`]).
+    pub fn set_polled(&mut self) {
+        self.flags = self.flags | OpFlags::POLLED;
+    }
+
     /// Sends the next `len` bytes of memory, whole sectors, from or to the device's `sector`. An error is the transfer's
     /// ([`Self::fail`] is for the caller). May sleep, and takes page faults.
     pub fn send(&mut self, iter: &mut IovIter<'_>, mut sector: u64, len: usize) -> Result {

@@ -70,7 +70,7 @@ pub(crate) fn read(file: &File, mapping: &Arc<Mapping>, to: &mut IovIter<'_>, po
         if !has_blocks(node, false) {
             return generic_read(file, mapping, to, pos);
         }
-        match begin_read(inode, mapping, to, start, false)? {
+        match begin_read(inode, mapping, to, start, (false, false))? {
             Some(direct) => direct.wait_into(to)?,
             None => 0,
         }
@@ -80,13 +80,13 @@ pub(crate) fn read(file: &File, mapping: &Arc<Mapping>, to: &mut IovIter<'_>, po
     Ok(done)
 }
 
-/// Begins to read; `None` behind the end of the file. The inode's lock is held.
+/// Begins to read; `None` behind the end of the file. Somebody is `told` of the end, or looks for it (`polled`), too. The inode's lock is held.
 fn begin_read<'a>(
     inode: &'a Inode,
     mapping: &Arc<Mapping>,
     to: &mut IovIter<'_>,
     start: u64,
-    told: bool,
+    (told, polled): (bool, bool),
 ) -> Result<Option<Direct<'a>>> {
     let (node, mount) = parts(inode)?;
     let bdev = &mount.base.cache.device.bdev;
@@ -96,6 +96,9 @@ fn begin_read<'a>(
     let end = start + most.next_multiple_of(bdev.logical_block_size() as usize) as u64;
     mapping.write_and_wait(start, end - 1)?;
     let mut direct = Direct::new(bdev, false, false, most, told)?;
+    if polled {
+        direct.set_polled();
+    }
     if let Err(error) = send(node, mount, &mut direct, to, (start, end), false) {
         direct.fail(error);
     }
@@ -214,7 +217,7 @@ fn write_chunk(inode: &Inode, mapping: &Arc<Mapping>, from: &mut IovIter<'_>, at
     let (node, mount) = parts(inode)?;
     let len = from.count().min(CHUNK);
     let end = at + len as u64;
-    let (direct, unsettled) = begin_write(inode, mapping, from, (at, end), false)?;
+    let (direct, unsettled) = begin_write(inode, mapping, from, (at, end), (false, false))?;
     direct.wait()?;
     if unsettled {
         settle(node, mount, (at, end))?;
@@ -250,7 +253,7 @@ fn begin_write<'a>(
     mapping: &Arc<Mapping>,
     from: &mut IovIter<'_>,
     (at, end): (u64, u64),
-    told: bool,
+    (told, polled): (bool, bool),
 ) -> Result<(Direct<'a>, bool)> {
     let (node, mount) = parts(inode)?;
     let bits = mount.core.geo.block_bits;
@@ -258,6 +261,9 @@ fn begin_write<'a>(
     make_way(node, mapping, at, end)?;
     node.shared.place_unwritten(block(at)?, block(end)?)?;
     let mut direct = Direct::new(&mount.base.cache.device.bdev, true, false, (end - at) as usize, told)?;
+    if polled {
+        direct.set_polled();
+    }
     let unwritten = send(node, mount, &mut direct, from, (at, end), true).unwrap_or_else(|error| {
         direct.fail(error);
         false
@@ -409,6 +415,12 @@ pub(crate) fn submit(file: &File, iter: &mut IovIter<'_>, kiocb: Kiocb) -> Optio
     if kiocb.write { submit_write(file, mapping, iter, kiocb) } else { submit_read(file, mapping, iter, kiocb) }
 }
 
+/// Looks for the end of polled requests; `None`: the device has no queue for them.
+pub(crate) fn poll(file: &File) -> Option<usize> {
+    let (_, mount) = parts(file.inode()).ok()?;
+    mount.base.cache.device.bdev.poll()
+}
+
 fn submit_read(file: &File, mapping: &Arc<Mapping>, to: &mut IovIter<'_>, kiocb: Kiocb) -> Option<Kiocb> {
     let inode = file.inode();
     let Ok((node, mount)) = parts(inode) else { return Some(kiocb) };
@@ -417,7 +429,7 @@ fn submit_read(file: &File, mapping: &Arc<Mapping>, to: &mut IovIter<'_>, kiocb:
         return Some(kiocb);
     }
     let Ok(end) = End::new(inode, None) else { return Some(kiocb) };
-    let begun = begin_read(inode, mapping, to, kiocb.pos, true);
+    let begun = begin_read(inode, mapping, to, kiocb.pos, (true, kiocb.polled));
     drop(lock);
     match begun {
         Ok(Some(direct)) => {
@@ -460,7 +472,7 @@ fn submit_write(file: &File, mapping: &Arc<Mapping>, from: &mut IovIter<'_>, kio
     let written = Written { range, unsettled: false, durable: durable(file, node, kiocb.durable) };
     let Ok(mut end) = End::new(inode, Some(written)) else { return Some(kiocb) };
     inode.touch_mtime();
-    let begun = begin_write(inode, mapping, from, range, true);
+    let begun = begin_write(inode, mapping, from, range, (true, kiocb.polled));
     drop(lock);
     match begun {
         Ok((direct, unsettled)) => {

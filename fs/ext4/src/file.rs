@@ -106,6 +106,10 @@ impl FileOps for RegFile {
         direct::submit(file, iter, kiocb)
     }
 
+    fn poll_direct(&self, file: &File) -> Option<usize> {
+        direct::poll(file)
+    }
+
     fn fallocate(&self, file: &File, mode: u32, offset: u64, len: u64) -> Result {
         crate::fallocate::fallocate(file, mode, offset, len)
     }

@@ -199,6 +199,12 @@ pub trait FileOps: Any + Send + Sync {
         Some(kiocb)
     }
 
+    /// Looks for the end of what [`Self::submit_direct`] began with `polled`: how much ended. `None` if it ends by itself. Task context,
+    /// without locks; may sleep.
+    fn poll_direct(&self, file: &File) -> Option<usize> {
+        None
+    }
+
     /// Reserves or frees space.
     fn fallocate(&self, file: &File, mode: u32, offset: u64, len: u64) -> Result {
         Err(EOPNOTSUPP)

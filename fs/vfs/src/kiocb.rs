@@ -58,6 +58,8 @@ pub struct Kiocb {
     pub write: bool,
     /// What the request itself asks for; the file's flags may ask for more.
     pub durable: Durable,
+    /// The submitter looks for the end itself, by the file's `poll_direct`, where the device has queues for that.
+    pub polled: bool,
     /// Who hears of the end.
     pub done: KBox<dyn IoDone>,
 }

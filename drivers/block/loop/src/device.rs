@@ -132,7 +132,7 @@ impl Device {
         let limits =
             QueueLimits { max_hw_sectors: 2560, max_sectors: 2560, rotational: false, ..QueueLimits::default() };
         let queue = Queue::new(
-            MqParams { hw_queues: 1, depth, no_sched: true },
+            MqParams { hw_queues: 1, poll_queues: 0, depth, no_sched: true },
             KBox::new(Driver(device.clone()), GFP_KERNEL)?,
         )?;
         let disk = Gendisk::new(&params, limits, KBox::new(MqDisk(queue), GFP_KERNEL)?)?;

@@ -54,6 +54,11 @@ module! {
             description: "Number of submission queues",
             permissions: 0o444,
         },
+        poll_queues: u32 {
+            default: 1,
+            description: "Number of IOPOLL submission queues. Default: 1",
+            permissions: 0o444,
+        },
         hw_queue_depth: u32 {
             default: 64,
             description: "Queue depth for each hardware queue. Default: 64",
@@ -190,10 +195,17 @@ struct Null {
     count: AtomicU64,
     /// Those that are lost; room for all.
     lost: SpinLock<KVec<KBox<Request>>>,
+    /// Hardware queues from here on are polled, and what each keeps until somebody looks; room for all.
+    first_polled: u32,
+    polled: KVec<SpinLock<KVec<Held>>>,
 }
 
 impl Null {
-    fn new(queues: u32, depth: u32) -> Result<Self> {
+    fn new(queues: u32, poll_queues: u32, depth: u32) -> Result<Self> {
+        let mut polled = KVec::with_capacity(poll_queues as usize, GFP_KERNEL)?;
+        for _ in 0..poll_queues {
+            polled.push(SpinLock::new(KVec::with_capacity(depth as usize, GFP_KERNEL)?), GFP_KERNEL)?;
+        }
         let mut slots = KVec::new();
         if module_parameters::irqmode.value() == 2 {
             for _ in 0..queues {
@@ -206,10 +218,16 @@ impl Null {
         }
         let store = module_parameters::memory_backed.value().then(Store::default);
         let lose_every = u64::from(module_parameters::lose_every.value());
-        let room = if lose_every == 0 { 0 } else { queues as usize * depth as usize };
+        let room = if lose_every == 0 { 0 } else { (queues + poll_queues) as usize * depth as usize };
         let lost = SpinLock::new(KVec::with_capacity(room, GFP_KERNEL)?);
         let delay_ns = module_parameters::completion_nsec.value();
-        Ok(Self { store, delay_ns, slots, lose_every, count: AtomicU64::new(0), lost })
+        let count = AtomicU64::new(0);
+        Ok(Self { store, delay_ns, slots, lose_every, count, lost, first_polled: queues, polled })
+    }
+
+    /// What polled hardware queue `hw` keeps; `None` for others.
+    fn kept(&self, hw: &HwQueue) -> Option<&SpinLock<KVec<Held>>> {
+        self.polled.get(hw.index().checked_sub(self.first_polled)? as usize)
     }
 
     fn work(&self, request: &Request) -> Result {
@@ -228,6 +246,9 @@ impl MqOps for Null {
             return self.lost.lock_irqsave().push_within_capacity(request).map_err(|refused| Refused::Busy(refused.0));
         }
         let result = self.work(&request);
+        if let Some(kept) = self.kept(hw) {
+            return kept.lock().push_within_capacity((request, result)).map_err(|full| Refused::Busy(full.0.0));
+        }
         match self.slots.get(hw.index() as usize).and_then(|slots| slots.get(request.tag() as usize)) {
             Some(slot) => {
                 *slot.held.lock_irqsave() = Some((request, result));
@@ -238,11 +259,24 @@ impl MqOps for Null {
         Ok(())
     }
 
+    fn poll(&self, hw: &HwQueue) -> usize {
+        let mut ended = 0;
+        while let Some((request, result)) = self.kept(hw).and_then(|kept| kept.lock().pop()) {
+            request.complete(result);
+            ended += 1;
+        }
+        ended
+    }
+
     fn has_timeout(&self) -> bool {
         true
     }
 
     fn timeout(&self, hw: &HwQueue, expired: Expired) -> TimeoutAction {
+        // Perhaps nobody looked.
+        if self.poll(hw) != 0 && !hw.is_expired(&expired) {
+            return TimeoutAction::Done;
+        }
         let mut lost = self.lost.lock_irqsave();
         let its = |request: &KBox<Request>| request.hw_queue() == hw.index() && request.tag() == expired.tag;
         let found = lost.iter().position(its).filter(|_| hw.is_expired(&expired));
@@ -324,12 +358,18 @@ fn make(major: u32, index: u32) -> Result<Arc<Gendisk>> {
     };
     let queues = module_parameters::submit_queues.value().clamp(1, 64);
     let depth = module_parameters::hw_queue_depth.value().clamp(1, 1024);
-    let null = Null::new(queues, depth)?;
+    let poll_queues = module_parameters::poll_queues.value().min(64);
+    let null = Null::new(queues, poll_queues, depth)?;
     let ops: KBox<dyn BlockOps> = match module_parameters::queue_mode.value() {
         0 => KBox::new(NullBio(null), GFP_KERNEL)?,
         _ => KBox::new(
             MqDisk(Queue::new(
-                MqParams { hw_queues: queues, depth, no_sched: module_parameters::no_sched.value() },
+                MqParams {
+                    hw_queues: queues + poll_queues,
+                    poll_queues,
+                    depth,
+                    no_sched: module_parameters::no_sched.value(),
+                },
                 KBox::new(null, GFP_KERNEL)?,
             )?),
             GFP_KERNEL,

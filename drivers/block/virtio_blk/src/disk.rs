@@ -69,6 +69,8 @@ pub(crate) fn set_major(major: u32) {
 struct Blk {
     device: Arc<VirtioDevice>,
     rings: KVec<Ring>,
+    /// Stops a device that wrote nonsense; the port's, too.
+    failed: SetOnce<Arc<Work>>,
     /// Given back as soon as nobody has the disk open any more.
     index: Mutex<Option<Id>>,
     /// Dropped last.
@@ -85,6 +87,10 @@ impl Blk {
             if self.device.is_gone() || self.rings.iter().all(Ring::is_idle) {
                 return Ok(());
             }
+            // Whoever would look at these may be frozen. What a device wrote wrong is found at the next look.
+            self.rings.iter().filter(|ring| ring.is_polled()).for_each(|ring| {
+                let _ = ring.interrupt();
+            });
             ktime::sleep_ns(1_000_000);
         }
         Err(EBUSY)
@@ -103,6 +109,16 @@ impl MqOps for Blk {
         if let Some(ring) = self.rings.get(hw.index() as usize) {
             ring.commit(&self.device);
         }
+    }
+
+    fn poll(&self, hw: &HwQueue) -> usize {
+        let Some(ring) = self.rings.get(hw.index() as usize) else { return 0 };
+        ring.interrupt().unwrap_or_else(|_| {
+            if let Some(work) = self.failed.get() {
+                work.queue();
+            }
+            0
+        })
     }
 }
 
@@ -271,14 +287,15 @@ pub(crate) fn probe(device: &Arc<VirtioDevice>) -> Result<Arc<dyn Handler>> {
     };
     let port = Arc::new(port, GFP_KERNEL)?;
     let handler: Arc<dyn Handler> = Arc::new(PortHandler(port.clone()), GFP_KERNEL)?;
-    let cpus = queue_cpus(device)?;
+    let (cpus, poll_queues) = queue_cpus(device)?;
     device.transport().connect(device.name().to_str().unwrap_or("virtio"), &cpus, handler.clone())?;
 
     let max_piece = if device.has(feature::SIZE_MAX) { device.config32(config::SIZE_MAX).max(4096) } else { u32::MAX };
     let wanted = if device.has(feature::SEG_MAX) { device.config32(config::SEG_MAX).clamp(1, 254) } else { 1 };
     let mut rings = KVec::with_capacity(cpus.len(), GFP_KERNEL)?;
     for queue in 0..u16::try_from(cpus.len())? {
-        rings.push(Ring::new(device, queue, wanted, max_piece)?, GFP_KERNEL)?;
+        let polled = usize::from(queue) + poll_queues as usize >= cpus.len();
+        rings.push(Ring::new(device, queue, (wanted, max_piece), polled)?, GFP_KERNEL)?;
     }
     let size = rings.first().map_or(4, Ring::size);
     let indirect = device.has(virtio::features::INDIRECT_DESC);
@@ -291,10 +308,12 @@ pub(crate) fn probe(device: &Arc<VirtioDevice>) -> Result<Arc<dyn Handler>> {
     limits.max_segments = wanted.min(u32::from(size).saturating_sub(2).max(1));
     limits.max_segment_size = max_piece;
 
-    let params = MqParams { hw_queues: u32::try_from(cpus.len())?, depth: depth.max(1), no_sched: false };
+    let hw_queues = u32::try_from(cpus.len())?;
+    let params = MqParams { hw_queues, poll_queues, depth: depth.max(1), no_sched: false };
     let first_minor = index.get() * MINORS;
     let name = disk_name("vd", index.get())?;
-    let blk = Blk { device: device.clone(), rings, index: Mutex::new(Some(index)), _alive: ALIVE.count() };
+    let (index, failed) = (Mutex::new(Some(index)), SetOnce::new());
+    let blk = Blk { device: device.clone(), rings, failed, index, _alive: ALIVE.count() };
     let queue = Queue::new(params, KBox::new(blk, GFP_KERNEL)?)?;
     let path = device.sysfs_path()?;
     let params = GendiskParams {
@@ -313,12 +332,16 @@ pub(crate) fn probe(device: &Arc<VirtioDevice>) -> Result<Arc<dyn Handler>> {
     let _ = port.queue.set(queue);
     let _ = port.disk.set(disk.clone());
     let _ = port.changed.set(work_on(&port, resized)?);
-    let _ = port.failed.set(work_on(&port, |port| {
+    let failed = work_on(&port, |port| {
         port.device.fail();
         port.stop();
-    })?);
+    })?;
+    if let Some(blk) = port.blk() {
+        let _ = blk.failed.set(failed.clone());
+    }
+    let _ = port.failed.set(failed);
     device.ready();
-    announce(device, &disk, cpus.len());
+    announce(device, &disk, hw_queues - poll_queues, poll_queues);
     if let Err(error) = disk.add() {
         handler.remove();
         return Err(error);
@@ -326,19 +349,22 @@ pub(crate) fn probe(device: &Arc<VirtioDevice>) -> Result<Arc<dyn Handler>> {
     Ok(handler)
 }
 
-/// A CPU for each queue.
-fn queue_cpus(device: &VirtioDevice) -> Result<KVec<u32>> {
+/// A CPU for each queue, and how many of the queues, the last ones, are polled: as many as `poll_queues` says, but one has interrupts.
+fn queue_cpus(device: &VirtioDevice) -> Result<(KVec<u32>, u32)> {
     let offered = if device.has(feature::MQ) { u32::from(device.config16(config::NUM_QUEUES)) } else { 1 };
     let limit = match module_parameters::num_request_queues.value() {
-        0 => u32::MAX,
-        limit => limit,
+        0 => num_online_cpus(),
+        limit => limit.min(num_online_cpus()),
     };
-    let count = offered.min(limit).min(num_online_cpus()).max(1);
+    // As Linux: the polled ones are among those that the limit is for.
+    let count = offered.min(limit).max(1);
+    let polled = module_parameters::poll_queues.value().min(count - 1);
     let mut cpus = KVec::with_capacity(count as usize, GFP_KERNEL)?;
-    for cpu in 0..count {
-        cpus.push(cpu, GFP_KERNEL)?;
+    for queue in 0..count {
+        // The first of either kind is CPU 0's.
+        cpus.push(queue.checked_sub(count - polled).unwrap_or(queue), GFP_KERNEL)?;
     }
-    Ok(cpus)
+    Ok((cpus, polled))
 }
 
 fn limits(device: &VirtioDevice) -> QueueLimits {
@@ -379,10 +405,10 @@ fn limits(device: &VirtioDevice) -> QueueLimits {
 }
 
 /// As Linux says it: blocks of the device, and bytes in both kinds of units.
-fn announce(device: &VirtioDevice, disk: &Gendisk, queues: usize) {
+fn announce(device: &VirtioDevice, disk: &Gendisk, queues: u32, polled: u32) {
     let block = u64::from(disk.limits().logical_block_size);
     let bytes = disk.capacity().saturating_mul(512);
-    pr_info!("{}: {queues}/0/0 default/read/poll queues\n", device.name());
+    pr_info!("{}: {queues}/0/{polled} default/read/poll queues\n", device.name());
     pr_info!(
         "{}: [{}] {} {block}-byte logical blocks ({} MB/{} MiB)\n",
         device.name(),

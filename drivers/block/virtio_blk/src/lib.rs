@@ -35,6 +35,11 @@ module! {
             description: "Limit the number of request queues to use for blk device. 0 for no limit. Values > nr_cpu_ids truncated to nr_cpu_ids.",
             permissions: 0o444,
         },
+        poll_queues: u32 {
+            default: 0,
+            description: "The number of dedicated virtqueues for polling I/O",
+            permissions: 0o444,
+        },
         queue_depth: u32 {
             default: 0,
             description: "Requests of each queue; 0: as many as the ring has room for.",

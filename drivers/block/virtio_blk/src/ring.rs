@@ -74,6 +74,8 @@ pub(crate) struct Ring {
     inner: SpinLock<Inner>,
     /// Bytes of one piece.
     max_piece: u32,
+    /// No interrupts are wanted: somebody looks.
+    polled: bool,
 }
 
 /// Requests that are ended at once.
@@ -90,11 +92,26 @@ fn status(byte: u8) -> Result {
 
 impl Ring {
     /// Makes queue `index` of the device and switches it on. Requests have at most `max_pieces` pieces of `max_piece` bytes.
-    pub(crate) fn new(device: &VirtioDevice, index: u16, max_pieces: u32, max_piece: u32) -> Result<Self> {
-        let queue: VirtQueue<Token> = device.new_queue(index, MOST)?;
+    /// `polled`: no interrupts are wanted.
+    pub(crate) fn new(
+        device: &VirtioDevice,
+        index: u16,
+        (max_pieces, max_piece): (u32, u32),
+        polled: bool,
+    ) -> Result<Self> {
+        let mut queue: VirtQueue<Token> = device.new_queue(index, MOST)?;
+        if polled {
+            queue.disable_callbacks();
+        }
         let slots = DmaBuffer::new(usize::from(queue.size()) * SLOT, false, GFP_KERNEL)?;
         let pieces = KVec::with_capacity(max_pieces as usize + 2, GFP_KERNEL)?;
-        Ok(Self { index, inner: SpinLock::new(Inner { queue, pieces, slots, asleep: false, spare: None }), max_piece })
+        let inner = Inner { queue, pieces, slots, asleep: false, spare: None };
+        Ok(Self { index, inner: SpinLock::new(inner), max_piece, polled })
+    }
+
+    /// Whether somebody has to look for the end of its requests.
+    pub(crate) fn is_polled(&self) -> bool {
+        self.polled
     }
 
     /// Entries.
@@ -154,8 +171,9 @@ impl Ring {
         Ok(query)
     }
 
-    /// Ends what the device is done with. EIO if it wrote nonsense. Any context.
-    pub(crate) fn interrupt(&self) -> Result {
+    /// Ends what the device is done with: how many requests. EIO if it wrote nonsense. Any context.
+    pub(crate) fn interrupt(&self) -> Result<usize> {
+        let mut count = 0;
         loop {
             let mut done: [Option<(Token, Result)>; BATCH] = [const { None }; BATCH];
             let (mut more, mut result) = (true, Ok(()));
@@ -169,7 +187,7 @@ impl Ring {
                             *place = Some((token, ended));
                         }
                         Ok(None) => {
-                            more = !inner.queue.enable_callbacks();
+                            more = !self.polled && !inner.queue.enable_callbacks();
                             break;
                         }
                         Err(error) => {
@@ -181,9 +199,10 @@ impl Ring {
             }
             for (token, ended) in done.into_iter().flatten() {
                 end(token, ended);
+                count += 1;
             }
             if !more {
-                return result;
+                return result.map(|()| count);
             }
         }
     }
@@ -191,7 +210,10 @@ impl Ring {
     /// Nothing is put in from here on; requests wait in the block layer. Whatever [`Self::wake`] needs is made now, while disks can still take
     /// what makes room for it. ENOMEM. May sleep.
     pub(crate) fn sleep(&self, device: &VirtioDevice) -> Result {
-        let spare = device.make_queue(self.index, MOST)?;
+        let mut spare = device.make_queue(self.index, MOST)?;
+        if self.polled {
+            spare.disable_callbacks();
+        }
         let mut inner = self.inner.lock_irqsave();
         inner.asleep = true;
         inner.spare = Some(spare);

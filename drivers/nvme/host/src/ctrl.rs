@@ -4,6 +4,7 @@
 
 use crate::admin::Admin;
 use crate::command::{LIST, MAX_SECTORS, Namespace, build};
+use crate::module_parameters;
 use crate::queue::{Finished, Pair};
 use crate::spec::{ONCS_DSM, ONCS_WRITE_ZEROES, admin, error_of, reg};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
@@ -59,6 +60,8 @@ pub(crate) struct Ctrl {
     depth: u16,
     pub(crate) admin: Mutex<Admin>,
     queues: SetOnce<KVec<IoQueue>>,
+    /// How many of the queues, the last ones, have no interrupts.
+    polled: SetOnce<u16>,
     /// Until it is removed.
     interrupts: Mutex<Option<Interrupts>>,
     /// The queues of its disks.
@@ -131,6 +134,7 @@ fn make(device: &Arc<PciDevice>, number: Id) -> Result<(Arc<Ctrl>, usize)> {
         cap,
         depth: depth.max(2),
         queues: SetOnce::new(),
+        polled: SetOnce::new(),
         interrupts: Mutex::new(None),
         disks: SpinLock::new(KVec::new()),
         shown: Mutex::new(KVec::new()),
@@ -205,12 +209,18 @@ impl Ctrl {
         };
         self.connect()?;
         self.create_queues(&self.admin.lock())?;
-        pr_info!("nvme {}: {}/0/0 default/read/poll queues", self.name, self.queues().len());
+        let default = self.interrupting();
+        pr_info!("nvme {}: {default}/0/{} default/read/poll queues", self.name, self.queues().len() - default);
         self.scan(identity, index)
     }
 
     pub(crate) fn queues(&self) -> &[IoQueue] {
         self.queues.get().map_or(&[], |queues| queues)
+    }
+
+    /// How many of the queues, the first ones, have interrupts.
+    pub(crate) fn interrupting(&self) -> usize {
+        self.queues().len().saturating_sub(self.polled.get().copied().unwrap_or(0).into())
     }
 
     fn identify(&self, admin: &Admin) -> Result<Identity> {
@@ -226,10 +236,13 @@ impl Ctrl {
         })
     }
 
-    /// Makes rings, one pair for each CPU if the controller and its messages have enough.
+    /// Makes rings, one pair for each CPU if the controller and its messages have enough, and those that are polled.
     fn make_queues(&self, admin: &Admin, stride: usize) -> Result {
-        let wanted = u16::try_from(num_online_cpus())?.max(1);
-        let count = admin.set_queues(wanted)?;
+        let cpus = u16::try_from(num_online_cpus())?.max(1);
+        let polled = u16::try_from(module_parameters::poll_queues.value()).unwrap_or(u16::MAX).min(cpus);
+        let count = admin.set_queues(cpus.saturating_add(polled))?;
+        // One has interrupts in any case. Nobody has set it yet.
+        let _ = self.polled.set(polled.min(count.saturating_sub(1)));
         let mut queues = KVec::with_capacity(count.into(), GFP_KERNEL)?;
         for id in 1..=count {
             let pair = Pair::new(&self.regs, id, self.depth, stride)?;
@@ -241,14 +254,15 @@ impl Ctrl {
 
     /// Lets interrupts come: message 0 is the administrative rings', which nobody waits for by interrupt.
     fn connect(self: &Arc<Self>) -> Result {
-        let mut cpus = KVec::with_capacity(self.queues().len() + 1, GFP_KERNEL)?;
+        let count = self.interrupting();
+        let mut cpus = KVec::with_capacity(count + 1, GFP_KERNEL)?;
         cpus.push(0, GFP_KERNEL)?;
-        for cpu in 0..self.queues().len() as u32 {
+        for cpu in 0..count as u32 {
             cpus.push(cpu, GFP_KERNEL)?;
         }
         let messages = enable_msix(&self.device, &cpus)?;
-        let mut requests = KVec::with_capacity(self.queues().len(), GFP_KERNEL)?;
-        for index in 0..self.queues().len() {
+        let mut requests = KVec::with_capacity(count, GFP_KERNEL)?;
+        for index in 0..count {
             let irq = messages.irq(index + 1).ok_or(EINVAL)?;
             let weak = Arc::downgrade(self);
             let handler = move |_| {
@@ -267,30 +281,33 @@ impl Ctrl {
 
     fn create_queues(&self, admin: &Admin) -> Result {
         for (index, queue) in self.queues().iter().enumerate() {
-            admin.create(&queue.pair, self.depth, Some(u16::try_from(index + 1)?))?;
+            let vector = if index < self.interrupting() { Some(u16::try_from(index + 1)?) } else { None };
+            admin.create(&queue.pair, self.depth, vector)?;
         }
         Ok(())
     }
 
-    /// Ends what the controller is done with. Any context.
-    fn finish(&self, index: usize) {
-        let Some(queue) = self.queues().get(index) else { return };
+    /// Ends what the controller is done with: how many commands. Any context.
+    pub(crate) fn finish(&self, index: usize) -> usize {
+        let Some(queue) = self.queues().get(index) else { return 0 };
+        let mut ended = 0;
         loop {
             let mut done: [Option<Finished<KBox<Request>>>; BATCH] = [const { None }; BATCH];
             let count = queue.pair.reap(&mut done);
             for finished in done.into_iter().flatten() {
                 finished.token.complete(error_of(finished.status).map_or(Ok(()), Err));
             }
+            ended += *count.as_ref().unwrap_or(&0);
             match count {
                 Ok(BATCH) => {}
-                Ok(0) => return,
+                Ok(0) if ended == 0 => return 0,
                 Ok(_) => break,
                 Err(_) => {
                     // It wrote nonsense.
                     if let Some(work) = self.broken.get() {
                         work.queue();
                     }
-                    return;
+                    return ended;
                 }
             }
         }
@@ -300,11 +317,11 @@ impl Ctrl {
             let queue = {
                 let disks = self.disks.lock_irqsave();
                 if disks.len() < 2 {
-                    return;
+                    return ended;
                 }
                 disks.get(index).cloned()
             };
-            let Some(queue) = queue else { return };
+            let Some(queue) = queue else { return ended };
             queue.run();
             index += 1;
         }
@@ -454,7 +471,12 @@ impl Ctrl {
         let namespace = Namespace { id, shift };
         let disk = Disk { ctrl: self.clone(), namespace };
         let depth = self.queues().first().map_or(1, |queue| queue.pair.places());
-        let params = MqParams { hw_queues: u32::try_from(self.queues().len())?, depth: depth.into(), no_sched: false };
+        let params = MqParams {
+            hw_queues: u32::try_from(self.queues().len())?,
+            poll_queues: self.polled.get().copied().unwrap_or(0).into(),
+            depth: depth.into(),
+            no_sched: false,
+        };
         let queue = Queue::new(params, KBox::new(disk, GFP_KERNEL)?)?;
         self.note(&queue)?;
         let name = KString::from_fmt(format_args!("nvme{index}n{id}"), GFP_KERNEL)?;
@@ -534,6 +556,10 @@ impl MqOps for Disk {
         if let Some(queue) = self.ctrl.queues().get(hw.index() as usize) {
             queue.pair.commit();
         }
+    }
+
+    fn poll(&self, hw: &HwQueue) -> usize {
+        self.ctrl.finish(hw.index() as usize)
     }
 
     fn has_timeout(&self) -> bool {

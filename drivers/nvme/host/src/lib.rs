@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! NVM Express: solid state disks on the PCI bus (`/dev/nvme0n1`). A controller has a pair of rings (submission, completion) for
-//! administration and, for each CPU where it has enough, one for transfers with an interrupt message of its own.
+//! administration and, for each CPU where it has enough, one for transfers with an interrupt message of its own; besides them
+//! those without interrupts that `poll_queues` asks for.
 //!
 //! | file | what |
 //! |---|---|
@@ -38,6 +39,13 @@ module! {
     description: "NVM Express block devices",
     license: "GPL",
     alias: ["pci:v*d*sv*sd*bc01sc08i02*"],
+    params: {
+        poll_queues: u32 {
+            default: 0,
+            description: "Number of queues to use for polled IO.",
+            permissions: 0o444,
+        },
+    },
 }
 
 /// Class, subclass and interface of controllers.

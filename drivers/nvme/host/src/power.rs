@@ -27,6 +27,10 @@ impl Bound {
                 ctrl.go_on(false);
                 return Err(EBUSY);
             }
+            // Whoever would look at these may be frozen.
+            (ctrl.interrupting()..ctrl.queues().len()).for_each(|index| {
+                let _ = ctrl.finish(index);
+            });
             ktime::sleep_ns(1_000_000);
         }
         self.shut_down();

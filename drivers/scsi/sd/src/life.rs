@@ -50,7 +50,7 @@ pub(crate) fn probe(device: &Arc<Device>, unit: &Arc<Unit>) -> Result<Bound> {
     let host = *unit.host().params();
     let depth = unit.max_depth().max(1);
     let disk = Disk::new(unit, index, host.hw_queues, depth, facts)?;
-    let params = MqParams { hw_queues: host.hw_queues, depth, no_sched: false };
+    let params = MqParams { hw_queues: host.hw_queues, poll_queues: 0, depth, no_sched: false };
     let queue = Queue::new(params, KBox::new(DiskOfQueue(disk.clone()), GFP_KERNEL)?)?;
     queue.set_timeout_ms(u32::try_from(unit.timeout_ns() / 1_000_000)?)?;
     let path = unit.sysfs_path()?;

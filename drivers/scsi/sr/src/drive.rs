@@ -86,7 +86,7 @@ pub(crate) fn probe(unit: &Arc<Unit>) -> Result<Bound> {
     let drive = Arc::new(drive, GFP_KERNEL)?;
     // New, so it is empty.
     let _ = drive.me.set(Arc::downgrade(&drive));
-    let params = MqParams { hw_queues: host.hw_queues, depth, no_sched: false };
+    let params = MqParams { hw_queues: host.hw_queues, poll_queues: 0, depth, no_sched: false };
     let queue = Queue::new(params, KBox::new(OfQueue(drive.clone()), GFP_KERNEL)?)?;
     queue.set_timeout_ms(u32::try_from(unit.timeout_ns() / 1_000_000)?)?;
     let (name, path) = (KString::from_fmt(format_args!("sr{number}"), GFP_KERNEL)?, unit.sysfs_path()?);

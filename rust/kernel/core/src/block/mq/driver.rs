@@ -158,7 +158,7 @@ impl Disk {
             slots.push(its, GFP_KERNEL)?;
         }
         let driver = KBox::new(Driver { calls, data, slots, retry: SetOnce::new() }, GFP_KERNEL)?;
-        let queue = Queue::new(MqParams { hw_queues, depth, no_sched: false }, driver)?;
+        let queue = Queue::new(MqParams { hw_queues, poll_queues: 0, depth, no_sched: false }, driver)?;
         let weak = Arc::downgrade(&queue);
         let retry = DelayedWork::new(move || {
             if let Some(queue) = weak.upgrade() {

@@ -46,12 +46,6 @@ fn rw(read_only: bool) -> &'static [u8] {
 /// Longest path shown.
 const PATH_MAX: usize = 4096;
 
-/// The mount name space of `task`, as a file.
-pub(super) fn namespace(task: &task::Task) -> Result<Path> {
-    let ns = vfs::fs_struct::task_fs(task).and_then(|fs| fs.ns()).ok_or(ENOENT)?;
-    vfs::mnt_ns::ns_path(ns)
-}
-
 /// Where `mount` is for a process whose root is `root`; `None` if that is outside.
 fn place(mount: &Arc<Mount>, root: &Path) -> Result<Option<KVec<u8>>> {
     let here = Path { mnt: mount.clone(), dentry: mount.root.clone() };

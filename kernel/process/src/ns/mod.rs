@@ -9,11 +9,13 @@
 //! |---|---|
 //! | `change` | `unshare(2)`, `setns(2)`, and what `clone(2)` makes |
 //! | `links` | what `/proc/PID/ns` shows |
+//! | `ipc` | the frame of name spaces of IPC |
 //! | `uts` | host names |
 //!
 //! Locks: none; a task alone replaces its proxy, and others read it under RCU.
 
 mod change;
+pub mod ipc;
 mod links;
 pub mod uts;
 

@@ -69,8 +69,7 @@ impl NsType for Uts {
     }
 
     fn create(&self, proxy: &mut NsProxy) -> Result {
-        proxy.set(Slot::Uts, UtsNs::shared(new_number(), names())?);
-        Ok(())
+        create_in(proxy)
     }
 
     fn enter(&self, ns: &NsRef, proxy: &mut NsProxy) -> Result {
@@ -81,6 +80,12 @@ impl NsType for Uts {
     fn of(&self, task: &Task) -> Option<NsRef> {
         of(task, Slot::Uts)
     }
+}
+
+/// Puts a copy of the current task's into `proxy`.
+pub(crate) fn create_in(proxy: &mut NsProxy) -> Result {
+    proxy.set(Slot::Uts, UtsNs::shared(new_number(), names())?);
+    Ok(())
 }
 
 /// The first name space. Once, at boot.

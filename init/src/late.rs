@@ -59,7 +59,7 @@ pub(crate) fn start(info: &'static BootInfo) -> Result {
     inotify::limits::init();
     eventpoll::limits::init();
     #[cfg(feature = "CONFIG_SYSVIPC")]
-    sysvipc::init();
+    sysvipc::init()?;
     syscalls::init();
     process::start_init(move || {
         if let Err(error) = process_one(info) {

@@ -5,7 +5,7 @@
 
 use crate::user::Record;
 use containers::{Idr, XArray};
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use cred::{CAP_IPC_OWNER, CAP_SYS_ADMIN, Cred};
 use errno::Result;
 use errno::code::{EACCES, EEXIST, EINVAL, ENOENT, ENOSPC, EPERM};
@@ -128,22 +128,26 @@ struct Table<T> {
     sequence: u32,
 }
 
-/// All objects of one kind.
-pub(crate) struct Ids<T: Object>(SpinLock<Table<T>>);
+/// All objects of one kind in one name space.
+pub(crate) struct Ids<T: Object> {
+    table: SpinLock<Table<T>>,
+    /// The identifier that the next object is to have, or one with the same sequence number and the next free index; -1 for any.
+    pub(crate) next_id: AtomicI32,
+}
 
 impl<T: Object> Ids<T> {
     pub(crate) const fn new() -> Self {
         let table = Table { objects: Idr::new(), keys: XArray::new(), next: 0, last: None, sequence: 0 };
-        Self(SpinLock::new(table))
+        Self { table: SpinLock::new(table), next_id: AtomicI32::new(-1) }
     }
 
     pub(crate) fn count(&self) -> u32 {
-        self.0.lock().objects.count()
+        self.table.lock().objects.count()
     }
 
     /// The highest index in use, 0 if none is: what the `_INFO` commands give.
     pub(crate) fn highest(&self) -> usize {
-        self.0.lock().objects.iter().map(|(index, _)| index as usize).max().unwrap_or(0)
+        self.table.lock().objects.iter().map(|(index, _)| index as usize).max().unwrap_or(0)
     }
 
     /// `shmget(2)` and its kin: the identifier of the object with `key`, or of a new one by `make`. `existing` checks one that is
@@ -158,7 +162,7 @@ impl<T: Object> Ids<T> {
     ) -> Result<usize> {
         let (create, exclusive) = (flags & uapi::IPC_CREAT != 0, flags & uapi::IPC_EXCL != 0);
         if key != IPC_PRIVATE {
-            if let Some(found) = self.0.lock().with_key(key) {
+            if let Some(found) = self.table.lock().with_key(key) {
                 return Self::found(&found, flags, create && exclusive, existing);
             }
             if !create {
@@ -166,7 +170,7 @@ impl<T: Object> Ids<T> {
             }
         }
         let made = make()?;
-        let mut table = self.0.lock();
+        let mut table = self.table.lock();
         if key != IPC_PRIVATE
             && let Some(other) = table.with_key(key)
         {
@@ -174,7 +178,7 @@ impl<T: Object> Ids<T> {
             drop(table);
             return Self::found(&other, flags, exclusive, existing);
         }
-        table.insert(&made, key, limit)
+        table.insert(&made, key, limit, &self.next_id)
     }
 
     fn found(found: &T, flags: u32, exclusive: bool, existing: impl FnOnce(&T) -> Result) -> Result<usize> {
@@ -189,19 +193,19 @@ impl<T: Object> Ids<T> {
     /// The object with identifier `id`. `EINVAL`.
     pub(crate) fn find(&self, id: i32) -> Result<Arc<T>> {
         let id = u32::try_from(id).map_err(|_| EINVAL)?;
-        let table = self.0.lock();
+        let table = self.table.lock();
         table.objects.find(id % MOST).filter(|object| object.header().id() == id).cloned().ok_or(EINVAL)
     }
 
     /// The object at `index` (`SHM_STAT` and its kin).
     pub(crate) fn at(&self, index: i32) -> Result<Arc<T>> {
         let index = u32::try_from(index).map_err(|_| EINVAL)?;
-        self.0.lock().objects.find(index % MOST).cloned().ok_or(EINVAL)
+        self.table.lock().objects.find(index % MOST).cloned().ok_or(EINVAL)
     }
 
     /// The first object at or after `index`, with its own.
     pub(crate) fn next(&self, index: u32) -> Option<(u32, Arc<T>)> {
-        let table = self.0.lock();
+        let table = self.table.lock();
         let (index, object) = table.objects.next(index)?;
         Some((index, object.clone()))
     }
@@ -210,7 +214,7 @@ impl<T: Object> Ids<T> {
     pub(crate) fn remove(&self, object: &T) -> bool {
         let header = object.header();
         let gone = {
-            let mut table = self.0.lock();
+            let mut table = self.table.lock();
             if header.removed.swap(true, Ordering::SeqCst) {
                 return false;
             }
@@ -223,12 +227,12 @@ impl<T: Object> Ids<T> {
 
     /// The object is found by its identifier alone from now on (a segment that goes when its last user does).
     pub(crate) fn make_private(&self, object: &T) {
-        self.0.lock().forget_key(object.header());
+        self.table.lock().forget_key(object.header());
     }
 
     /// The sum of what `f` gives for each object.
     pub(crate) fn sum(&self, f: impl Fn(&T) -> u64) -> u64 {
-        self.0.lock().objects.iter().fold(0, |sum, (_, object)| sum.saturating_add(f(object)))
+        self.table.lock().objects.iter().fold(0, |sum, (_, object)| sum.saturating_add(f(object)))
     }
 }
 
@@ -245,25 +249,35 @@ impl<T: Object> Table<T> {
         }
     }
 
-    fn insert(&mut self, made: &Arc<T>, key: i32, limit: u32) -> Result<usize> {
+    fn insert(&mut self, made: &Arc<T>, key: i32, limit: u32, next_id: &AtomicI32) -> Result<usize> {
         let count = self.objects.count();
         if count >= limit {
             return Err(ENOSPC);
         }
+        let chosen = u32::try_from(next_id.swap(-1, Ordering::Relaxed)).ok();
+        if let Some(chosen) = chosen {
+            let index = self.objects.alloc(made.clone(), chosen % MOST, MOST, GFP_ATOMIC)?;
+            return self.number(made, key, chosen / MOST, index);
+        }
         // Indices go round in a range that grows with the number of objects, so that the table stays small.
         let end = (count.saturating_mul(3) / 2).clamp(LEAST_CYCLE, MOST);
         let index = self.objects.alloc_cyclic(made.clone(), &mut self.next, 0, end, GFP_ATOMIC)?;
+        if self.last.is_some_and(|last| index <= last) {
+            self.sequence = (self.sequence + 1) % SEQUENCES;
+        }
+        self.last = Some(index);
+        self.number(made, key, self.sequence, index)
+    }
+
+    /// Gives the object at `index` its identifier, and lets it be found by its key.
+    fn number(&mut self, made: &T, key: i32, sequence: u32, index: u32) -> Result<usize> {
         if key != IPC_PRIVATE
             && let Err(error) = self.keys.store(key.cast_unsigned().into(), index, GFP_ATOMIC)
         {
             self.objects.remove(index);
             return Err(error.into());
         }
-        if self.last.is_some_and(|last| index <= last) {
-            self.sequence = (self.sequence + 1) % SEQUENCES;
-        }
-        self.last = Some(index);
-        let id = self.sequence * MOST + index;
+        let id = sequence * MOST + index;
         made.header().id.store(id, Ordering::Relaxed);
         Ok(id as usize)
     }

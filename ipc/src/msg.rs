@@ -2,11 +2,12 @@
 //! Message queues: `msgget(2)`, `msgsnd(2)`, `msgrcv(2)`. A message goes straight to the first receiver who waits for one like it;
 //! else it is queued. Lock: a queue's state (spin), inside it a receiver's slot and the wait queues.
 
-use crate::ids::{Header, Ids, Object, READ, WRITE, now, pid};
-use crate::limits::{self, MSGMAX, MSGMNB, MSGMNI};
+use crate::ids::{Header, Object, READ, WRITE, now, pid};
+use crate::limits;
+use crate::ns::{self, Counts, Ns};
 use crate::user;
 use core::mem::take;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::Ordering;
 use errno::Result;
 use errno::code::{E2BIG, EAGAIN, EIDRM, EINVAL, ENOMSG, ERESTARTNOHAND};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
@@ -14,12 +15,6 @@ use kalloc::{Arc, KVVec, KVec};
 use locking::SpinLock;
 use sync::WaitQueue;
 use x86_cpu::regs::PtRegs;
-
-/// The queues.
-pub(crate) static QUEUES: Ids<Queue> = Ids::new();
-/// Messages and bytes in all queues.
-pub(crate) static MESSAGES: AtomicUsize = AtomicUsize::new(0);
-pub(crate) static BYTES: AtomicUsize = AtomicUsize::new(0);
 
 /// Bytes of a message's type in the program's structure.
 const TYPE_BYTES: usize = 8;
@@ -31,20 +26,20 @@ pub(crate) struct Message {
 }
 
 /// A message in a queue; counted while it is there.
-struct Queued(Message);
+struct Queued(Message, Arc<Counts>);
 
 impl Queued {
-    fn new(message: Message) -> Self {
-        MESSAGES.fetch_add(1, Ordering::Relaxed);
-        BYTES.fetch_add(message.text.len(), Ordering::Relaxed);
-        Self(message)
+    fn new(message: Message, counts: &Arc<Counts>) -> Self {
+        counts.messages.fetch_add(1, Ordering::Relaxed);
+        counts.bytes.fetch_add(message.text.len(), Ordering::Relaxed);
+        Self(message, counts.clone())
     }
 }
 
 impl Drop for Queued {
     fn drop(&mut self) {
-        MESSAGES.fetch_sub(1, Ordering::Relaxed);
-        BYTES.fetch_sub(self.0.text.len(), Ordering::Relaxed);
+        self.1.messages.fetch_sub(1, Ordering::Relaxed);
+        self.1.bytes.fetch_sub(self.0.text.len(), Ordering::Relaxed);
     }
 }
 
@@ -167,6 +162,7 @@ pub(crate) struct Queue {
     pub(crate) header: Header,
     pub(crate) state: SpinLock<State>,
     senders: WaitQueue,
+    counts: Arc<Counts>,
 }
 
 impl Object for Queue {
@@ -176,15 +172,21 @@ impl Object for Queue {
 }
 
 impl Queue {
-    fn new(key: i32, flags: u32) -> Result<Arc<Self>> {
-        let state = State { limit: limits::get(&MSGMNB) as usize, change_time: now(), ..State::default() };
-        let queue = Self { header: Header::new(key, flags)?, state: SpinLock::new(state), senders: WaitQueue::new() };
+    fn new(ns: &Ns, key: i32, flags: u32) -> Result<Arc<Self>> {
+        let limit = limits::get(&ns.limits.msgmnb) as usize;
+        let state = State { limit, change_time: now(), ..State::default() };
+        let queue = Self {
+            header: Header::new(key, flags)?,
+            state: SpinLock::new(state),
+            senders: WaitQueue::new(),
+            counts: ns.counts.clone(),
+        };
         Ok(Arc::new(queue, GFP_KERNEL)?)
     }
 
     /// Takes it away; who waits hears of it.
-    pub(crate) fn remove(&self) -> Result {
-        if !QUEUES.remove(self) {
+    pub(crate) fn remove(&self, ns: &Ns) -> Result {
+        if !ns.queues.remove(self) {
             return Err(EIDRM);
         }
         let (messages, receivers) = {
@@ -224,7 +226,7 @@ impl Queue {
                     state.last_sender = pid();
                     state.send_time = now();
                     if let Some(message) = state.hand_over(message) {
-                        let queued = state.messages.push_within_capacity(Queued::new(message));
+                        let queued = state.messages.push_within_capacity(Queued::new(message, &self.counts));
                         state.bytes += if queued.is_ok() { len } else { 0 };
                     }
                     return Ok(());
@@ -305,7 +307,7 @@ impl State {
         self.bytes = self.bytes.saturating_sub(len);
         self.receive_time = now();
         self.last_receiver = pid();
-        BYTES.fetch_sub(len, Ordering::Relaxed);
+        queued.1.bytes.fetch_sub(len, Ordering::Relaxed);
         // What stays behind to be dropped has no text any more.
         Ok(Message { kind: queued.0.kind, text: take(&mut queued.0.text) })
     }
@@ -323,19 +325,21 @@ fn copy(state: &State, place: usize, most: usize) -> Result<Message> {
 /// `msgget(key, flags)`.
 pub fn sys_msgget(regs: &PtRegs) -> Result<usize> {
     let (key, flags) = (regs.arg0() as i32, regs.arg1() as u32);
-    QUEUES.get(key, flags, limits::get(&MSGMNI), |_| Ok(()), || Queue::new(key, flags))
+    let ns = ns::current()?;
+    ns.queues.get(key, flags, limits::get(&ns.limits.msgmni), |_| Ok(()), || Queue::new(&ns, key, flags))
 }
 
 /// `msgsnd(id, message, size, flags)`.
 pub fn sys_msgsnd(regs: &PtRegs) -> Result<usize> {
     let (id, address, len, flags) = (regs.arg0() as i32, regs.arg1(), regs.arg2(), regs.arg3() as u32);
     let kind: i64 = user::read(address)?;
-    if len > limits::get(&MSGMAX) as usize || id < 0 || kind < 1 {
+    let ns = ns::current()?;
+    if len > limits::get(&ns.limits.msgmax) as usize || id < 0 || kind < 1 {
         return Err(EINVAL);
     }
     let mut text = KVVec::from_elem(0u8, len, GFP_KERNEL)?;
     user::copy_from_user(&mut text, address.wrapping_add(TYPE_BYTES))?;
-    QUEUES.find(id)?.send(Message { kind, text }, flags).map(|()| 0)
+    ns.queues.find(id)?.send(Message { kind, text }, flags).map(|()| 0)
 }
 
 /// `msgrcv(id, message, size, type, flags)`.
@@ -348,7 +352,7 @@ pub fn sys_msgrcv(regs: &PtRegs) -> Result<usize> {
     if flags & uapi::MSG_COPY != 0 && (flags & uapi::MSG_EXCEPT != 0 || flags & uapi::IPC_NOWAIT == 0) {
         return Err(EINVAL);
     }
-    let message = QUEUES.find(id)?.receive(Wanted::new(kind, flags), most, flags)?;
+    let message = ns::current()?.queues.find(id)?.receive(Wanted::new(kind, flags), most, flags)?;
     user::write(address, &message.kind)?;
     let part = message.text.get(..most.min(message.text.len())).unwrap_or(&[]);
     user::copy_to_user(address.wrapping_add(TYPE_BYTES), part)?;

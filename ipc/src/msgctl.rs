@@ -2,8 +2,9 @@
 //! `msgctl(2)`, and the lines of `/proc/sysvipc/msg`.
 
 use crate::ids::{READ, now};
-use crate::limits::{self, MSGMAX, MSGMNB, MSGMNI};
-use crate::msg::{BYTES, MESSAGES, QUEUES, Queue};
+use crate::limits;
+use crate::msg::Queue;
+use crate::ns::{self, Ns};
 use crate::user::{self, Record};
 use core::sync::atomic::Ordering;
 use errno::Result;
@@ -47,10 +48,10 @@ impl Queue {
         record.to_user(address)
     }
 
-    fn set(&self, new: [u64; WORDS]) -> Result {
+    fn set(&self, ns: &Ns, new: [u64; WORDS]) -> Result {
         let limit = new.get(LIMIT_WORD).copied().unwrap_or(0);
         self.header.check_owner()?;
-        if limit > limits::get(&MSGMNB).into() && !cred::capable(cred::CAP_SYS_RESOURCE) {
+        if limit > limits::get(&ns.limits.msgmnb).into() && !cred::capable(cred::CAP_SYS_RESOURCE) {
             return Err(EPERM);
         }
         let half = |n: usize| {
@@ -74,10 +75,11 @@ pub fn sys_msgctl(regs: &PtRegs) -> Result<usize> {
     if id < 0 {
         return Err(EINVAL);
     }
+    let ns = ns::current()?;
     match command {
-        uapi::IPC_INFO | uapi::MSG_INFO => info_to(address, command == uapi::MSG_INFO),
+        uapi::IPC_INFO | uapi::MSG_INFO => info_to(&ns, address, command == uapi::MSG_INFO),
         uapi::MSG_STAT | uapi::MSG_STAT_ANY => {
-            let queue = QUEUES.at(id)?;
+            let queue = ns.queues.at(id)?;
             if command == uapi::MSG_STAT {
                 queue.header.check(READ)?;
             }
@@ -85,36 +87,36 @@ pub fn sys_msgctl(regs: &PtRegs) -> Result<usize> {
             Ok(queue.header.id() as usize)
         }
         uapi::IPC_STAT => {
-            let queue = QUEUES.find(id)?;
+            let queue = ns.queues.find(id)?;
             queue.header.check(READ)?;
             queue.stat(address).map(|()| 0)
         }
         uapi::IPC_SET => {
             let new: [u64; WORDS] = user::read(address)?;
-            QUEUES.find(id)?.set(new).map(|()| 0)
+            ns.queues.find(id)?.set(&ns, new).map(|()| 0)
         }
         uapi::IPC_RMID => {
-            let queue = QUEUES.find(id)?;
+            let queue = ns.queues.find(id)?;
             queue.header.check_owner()?;
-            queue.remove().map(|()| 0)
+            queue.remove(&ns).map(|()| 0)
         }
         _ => Err(EINVAL),
     }
 }
 
-fn info_to(address: usize, usage: bool) -> Result<usize> {
+fn info_to(ns: &Ns, address: usize, usage: bool) -> Result<usize> {
     let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
     let info = uapi::msginfo {
-        msgpool: if usage { QUEUES.count() } else { uapi::MSGPOOL }.cast_signed(),
-        msgmap: if usage { count(MESSAGES.load(Ordering::Relaxed)) } else { uapi::MSGMAP.cast_signed() },
-        msgmax: limits::get(&MSGMAX).cast_signed(),
-        msgmnb: limits::get(&MSGMNB).cast_signed(),
-        msgmni: limits::get(&MSGMNI).cast_signed(),
+        msgpool: if usage { ns.queues.count() } else { uapi::MSGPOOL }.cast_signed(),
+        msgmap: if usage { count(ns.counts.messages.load(Ordering::Relaxed)) } else { uapi::MSGMAP.cast_signed() },
+        msgmax: limits::get(&ns.limits.msgmax).cast_signed(),
+        msgmnb: limits::get(&ns.limits.msgmnb).cast_signed(),
+        msgmni: limits::get(&ns.limits.msgmni).cast_signed(),
         msgssz: uapi::MSGSSZ.cast_signed(),
-        msgtql: if usage { count(BYTES.load(Ordering::Relaxed)) } else { uapi::MSGTQL.cast_signed() },
+        msgtql: if usage { count(ns.counts.bytes.load(Ordering::Relaxed)) } else { uapi::MSGTQL.cast_signed() },
         msgseg: uapi::MSGSEG as u16,
         ..Default::default()
     };
     user::copy_to_user(address, info.as_bytes())?;
-    Ok(QUEUES.highest())
+    Ok(ns.queues.highest())
 }

@@ -2,12 +2,12 @@
 //! Semaphores: `semget(2)`, `semop(2)`, `semtimedop(2)`. A set's state is under one spin lock; who cannot go on sleeps on a queue
 //! of his own, and whoever changes values does the operations of those who can (so the order is kept).
 
-use crate::ids::{Header, Ids, Object, READ, WRITE, now, pid};
-use crate::limits;
+use crate::ids::{Header, Object, READ, WRITE, now, pid};
+use crate::ns::{self, Counts, Ns};
 use crate::sem_ops::{Op, Outcome, PENDING, SEM_UNDO, Semaphore, Sleeper, State};
 use crate::undo;
 use crate::user;
-use core::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use errno::code::{E2BIG, EAGAIN, EFBIG, EIDRM, EINTR, EINVAL, ENOSPC};
 use errno::{Error, Result};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
@@ -16,17 +16,13 @@ use locking::SpinLock;
 use sync::WaitQueue;
 use x86_cpu::regs::PtRegs;
 
-/// The sets.
-pub(crate) static SETS: Ids<Set> = Ids::new();
-/// Semaphores of all sets.
-pub(crate) static TOTAL: AtomicU64 = AtomicU64::new(0);
-
 /// A set of semaphores.
 pub(crate) struct Set {
     pub(crate) header: Header,
     /// Semaphores in it.
     pub(crate) count: usize,
     pub(crate) state: SpinLock<State>,
+    counts: Arc<Counts>,
 }
 
 impl Object for Set {
@@ -37,30 +33,32 @@ impl Object for Set {
 
 impl Drop for Set {
     fn drop(&mut self) {
-        TOTAL.fetch_sub(self.count as u64, Ordering::Relaxed);
+        self.counts.semaphores.fetch_sub(self.count as u64, Ordering::Relaxed);
     }
 }
 
 impl Set {
-    fn new(key: i32, count: usize, flags: u32) -> Result<Arc<Self>> {
+    fn new(ns: &Ns, key: i32, count: usize, flags: u32) -> Result<Arc<Self>> {
         if count == 0 {
             return Err(EINVAL);
         }
-        let [_, most, ..] = limits::sem();
-        if TOTAL.load(Ordering::Relaxed).saturating_add(count as u64) > most.into() {
+        let [_, most, ..] = ns.limits.sem();
+        if ns.counts.semaphores.load(Ordering::Relaxed).saturating_add(count as u64) > most.into() {
             return Err(ENOSPC);
         }
         let semaphores = KVec::from_elem(Semaphore::default(), count, GFP_KERNEL)?;
         let state =
             State { semaphores, adjustments: KVec::new(), sleepers: KVec::new(), op_time: 0, change_time: now() };
         let header = Header::new(key, flags)?;
-        TOTAL.fetch_add(count as u64, Ordering::Relaxed);
-        Ok(Arc::new(Self { header, count, state: SpinLock::new(state) }, GFP_KERNEL)?)
+        let set = Self { header, count, state: SpinLock::new(state), counts: ns.counts.clone() };
+        // Counted before it may be dropped.
+        ns.counts.semaphores.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(Arc::new(set, GFP_KERNEL)?)
     }
 
     /// Takes it away; who sleeps hears of it.
-    pub(crate) fn remove(&self) -> Result {
-        if !SETS.remove(self) {
+    pub(crate) fn remove(&self, ns: &Ns) -> Result {
+        if !ns.sets.remove(self) {
             return Err(EIDRM);
         }
         let (sleepers, adjustments) = {
@@ -78,10 +76,11 @@ impl Set {
 /// `semget(key, count, flags)`.
 pub fn sys_semget(regs: &PtRegs) -> Result<usize> {
     let (key, count, flags) = (regs.arg0() as i32, regs.arg1() as i32, regs.arg2() as u32);
-    let [most, _, _, sets] = limits::sem();
+    let ns = ns::current()?;
+    let [most, _, _, sets] = ns.limits.sem();
     let count = usize::try_from(count).ok().filter(|count| *count <= most as usize).ok_or(EINVAL)?;
     let existing = |set: &Set| if count > set.count { Err(EINVAL) } else { Ok(()) };
-    SETS.get(key, flags, sets, existing, || Set::new(key, count, flags))
+    ns.sets.get(key, flags, sets, existing, || Set::new(&ns, key, count, flags))
 }
 
 /// `semop(id, operations, count)`.
@@ -117,7 +116,8 @@ fn deadline(timeout: Option<[i64; 2]>) -> Result<Option<u64>> {
 }
 
 fn semtimedop(id: i32, address: usize, count: u32, timeout: Option<[i64; 2]>) -> Result<usize> {
-    let [_, _, most, _] = limits::sem();
+    let ns = ns::current()?;
+    let [_, _, most, _] = ns.limits.sem();
     if count > most {
         return Err(E2BIG);
     }
@@ -128,7 +128,7 @@ fn semtimedop(id: i32, address: usize, count: u32, timeout: Option<[i64; 2]>) ->
     let deadline = deadline(timeout)?;
     let undoes = ops.iter().any(|op| op.flags & SEM_UNDO != 0);
     let alters = ops.iter().any(|op| op.change != 0);
-    let set = SETS.find(id)?;
+    let set = ns.sets.find(id)?;
     let undo = if undoes { undo::owner(&set)? } else { 0 };
     if ops.iter().any(|op| usize::from(op.num) >= set.count) {
         return Err(EFBIG);

@@ -2,8 +2,8 @@
 //! `semctl(2)`, and the lines of `/proc/sysvipc/sem`.
 
 use crate::ids::{READ, WRITE, now, pid};
-use crate::limits;
-use crate::sem::{SETS, Set, TOTAL};
+use crate::ns::{self, Ns};
+use crate::sem::Set;
 use crate::sem_ops::SEMVMX;
 use crate::user::{self, Record};
 use core::sync::atomic::Ordering;
@@ -120,10 +120,11 @@ pub fn sys_semctl(regs: &PtRegs) -> Result<usize> {
     if id < 0 {
         return Err(EINVAL);
     }
+    let ns = ns::current()?;
     match command {
-        uapi::IPC_INFO | uapi::SEM_INFO => info_to(argument, command == uapi::SEM_INFO),
+        uapi::IPC_INFO | uapi::SEM_INFO => info_to(&ns, argument, command == uapi::SEM_INFO),
         uapi::SEM_STAT | uapi::SEM_STAT_ANY => {
-            let set = SETS.at(id)?;
+            let set = ns.sets.at(id)?;
             if command == uapi::SEM_STAT {
                 set.header.check(READ)?;
             }
@@ -131,17 +132,17 @@ pub fn sys_semctl(regs: &PtRegs) -> Result<usize> {
             Ok(set.header.id() as usize)
         }
         uapi::IPC_STAT => {
-            let set = SETS.find(id)?;
+            let set = ns.sets.find(id)?;
             set.header.check(READ)?;
             set.stat(argument).map(|()| 0)
         }
         uapi::GETALL | uapi::GETVAL | uapi::GETPID | uapi::GETNCNT | uapi::GETZCNT => {
-            let set = SETS.find(id)?;
+            let set = ns.sets.find(id)?;
             set.header.check(READ)?;
             if command == uapi::GETALL { set.values_to(argument) } else { set.query(num, command) }
         }
         uapi::SETALL => {
-            let set = SETS.find(id)?;
+            let set = ns.sets.find(id)?;
             set.header.check(WRITE)?;
             set.values_from(argument)
         }
@@ -151,28 +152,28 @@ pub fn sys_semctl(regs: &PtRegs) -> Result<usize> {
             if !(0..=SEMVMX).contains(&value) {
                 return Err(ERANGE);
             }
-            SETS.find(id)?.set_value(num, value)
+            ns.sets.find(id)?.set_value(num, value)
         }
         uapi::IPC_SET => {
             let new: [u32; 6] = user::read(argument)?;
-            let set = SETS.find(id)?;
+            let set = ns.sets.find(id)?;
             set.header.check_owner()?;
             set.header.set(new)?;
             set.state.lock().change_time = now();
             Ok(0)
         }
         uapi::IPC_RMID => {
-            let set = SETS.find(id)?;
+            let set = ns.sets.find(id)?;
             set.header.check_owner()?;
-            set.remove().map(|()| 0)
+            set.remove(&ns).map(|()| 0)
         }
         _ => Err(EINVAL),
     }
 }
 
-fn info_to(address: usize, usage: bool) -> Result<usize> {
-    let [msl, mns, opm, mni] = limits::sem().map(u32::cast_signed);
-    let used = i32::try_from(TOTAL.load(Ordering::Relaxed)).unwrap_or(i32::MAX);
+fn info_to(ns: &Ns, address: usize, usage: bool) -> Result<usize> {
+    let [msl, mns, opm, mni] = ns.limits.sem().map(u32::cast_signed);
+    let used = i32::try_from(ns.counts.semaphores.load(Ordering::Relaxed)).unwrap_or(i32::MAX);
     let most = uapi::SEMMNS.cast_signed();
     let info = uapi::seminfo {
         semmap: most,
@@ -182,10 +183,10 @@ fn info_to(address: usize, usage: bool) -> Result<usize> {
         semmsl: msl,
         semopm: opm,
         semume: uapi::SEMOPM.cast_signed(),
-        semusz: if usage { SETS.count().cast_signed() } else { SEMUSZ },
+        semusz: if usage { ns.sets.count().cast_signed() } else { SEMUSZ },
         semvmx: SEMVMX,
         semaem: if usage { used } else { SEMVMX },
     };
     user::copy_to_user(address, uapi::AsBytes::as_bytes(&info))?;
-    Ok(SETS.highest())
+    Ok(ns.sets.highest())
 }

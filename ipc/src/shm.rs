@@ -2,11 +2,13 @@
 //! Shared memory: `shmget(2)`, `shmat(2)`, `shmdt(2)`, `shmctl(2)`. A segment is a tmpfs file without a name; it goes when it is
 //! marked and nobody has it mapped.
 
-use crate::ids::{Header, Ids, Object, READ, WRITE, now, pid};
-use crate::limits::{self, SHMALL, SHMMAX, SHMMNI};
+use crate::ids::{Header, Object, READ, WRITE, now, pid};
+use crate::limits;
+use crate::made;
+use crate::ns::{self, Counts, Ns, NsRef};
 use crate::shm_file::ShmFile;
 use crate::user::{self, Record};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use errno::Result;
 use errno::code::{EIDRM, EINVAL, ENOSPC, EPERM};
 use kalloc::Arc;
@@ -17,11 +19,6 @@ use mm_alloc::layout::{PAGE_MASK, PAGE_SIZE};
 use uapi::AsBytes;
 use vfs::{File, SeqBuf, seq_print};
 use x86_cpu::regs::PtRegs;
-
-/// The segments.
-pub(crate) static SEGMENTS: Ids<Segment> = Ids::new();
-/// Pages of all segments.
-static TOTAL: AtomicU64 = AtomicU64::new(0);
 
 /// Bits of a mode beside the permissions.
 const SHM_DEST: u32 = 0o1000;
@@ -36,6 +33,8 @@ pub(crate) struct Segment {
     creator: u32,
     /// `SHM_LOCK`: its pages do not leave memory; the mode shows it.
     locked: AtomicBool,
+    /// The task that made it is gone.
+    orphaned: AtomicBool,
     use_: SpinLock<Use>,
     _pages: Pages,
 }
@@ -51,18 +50,39 @@ struct Use {
     last_pid: u32,
 }
 
+impl Use {
+    /// Whether the segment goes now: nobody has it mapped, and it is marked, or `forced`. Nobody maps it from then on.
+    fn is_over(&mut self, forced: bool) -> bool {
+        let over = self.attached == 0 && (self.doomed || forced);
+        self.doomed |= over;
+        over
+    }
+}
+
+/// Segments without a maker and without mappings go (`shm_rmid_forced` was set).
+pub(crate) fn destroy_orphans(ns: &Ns) {
+    let mut from = 0;
+    while let Some((index, segment)) = ns.segments.next(from) {
+        if segment.orphaned.load(Ordering::Relaxed) {
+            segment.destroy_unused(ns);
+        }
+        from = index + 1;
+    }
+}
+
 /// A segment's share of the counts.
 struct Pages {
+    counts: Arc<Counts>,
     pages: u64,
     promised: usize,
 }
 
 impl Pages {
     /// `ENOSPC` above the limit of all, `ENOMEM`.
-    fn charge(pages: u64, reserve: bool) -> Result<Self> {
-        let total = TOTAL.fetch_add(pages, Ordering::Relaxed).checked_add(pages);
-        let mut charged = Self { pages, promised: 0 };
-        if total.is_none_or(|total| total > SHMALL.load(Ordering::Relaxed)) {
+    fn charge(ns: &Ns, pages: u64, reserve: bool) -> Result<Self> {
+        let total = ns.counts.pages.fetch_add(pages, Ordering::Relaxed).checked_add(pages);
+        let mut charged = Self { counts: ns.counts.clone(), pages, promised: 0 };
+        if total.is_none_or(|total| total > ns.limits.shmall.load(Ordering::Relaxed)) {
             return Err(ENOSPC);
         }
         if reserve {
@@ -76,7 +96,7 @@ impl Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        TOTAL.fetch_sub(self.pages, Ordering::Relaxed);
+        self.counts.pages.fetch_sub(self.pages, Ordering::Relaxed);
         mm::account::uncharge(self.promised);
     }
 }
@@ -88,15 +108,15 @@ impl Object for Segment {
 }
 
 impl Segment {
-    fn new(key: i32, size: usize, flags: u32) -> Result<Arc<Self>> {
-        if size == 0 || size as u64 > SHMMAX.load(Ordering::Relaxed) {
+    fn new(ns: &NsRef, key: i32, size: usize, flags: u32) -> Result<Arc<Self>> {
+        if size == 0 || size as u64 > ns.limits.shmmax.load(Ordering::Relaxed) {
             return Err(EINVAL);
         }
         let pages = size.div_ceil(PAGE_SIZE);
         if pages.checked_mul(PAGE_SIZE).is_none() {
             return Err(ENOSPC);
         }
-        let pages = Pages::charge(pages as u64, flags & uapi::SHM_NORESERVE == 0 || mm::account::is_strict())?;
+        let pages = Pages::charge(ns, pages as u64, flags & uapi::SHM_NORESERVE == 0 || mm::account::is_strict())?;
         if flags & uapi::SHM_HUGETLB != 0 {
             // There is no pool of huge pages.
             return Err(EINVAL);
@@ -110,10 +130,13 @@ impl Segment {
             size,
             creator: pid(),
             locked: AtomicBool::new(false),
+            orphaned: AtomicBool::new(false),
             use_: SpinLock::new(Use { change_time: now(), ..Use::default() }),
             _pages: pages,
         };
-        Ok(Arc::new(segment, GFP_KERNEL)?)
+        let segment = Arc::new(segment, GFP_KERNEL)?;
+        made::note(ns, &segment)?;
+        Ok(segment)
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -128,17 +151,30 @@ impl Segment {
         use_.last_pid = pid();
     }
 
-    /// One mapping less. The last one of a marked segment takes it away.
-    pub(crate) fn close(&self) {
+    /// One mapping less. The last one of a marked segment takes it away, and of any if nothing outlives those who made it.
+    pub(crate) fn close(&self, ns: &Ns) {
         let gone = {
             let mut use_ = self.use_.lock();
             use_.attached = use_.attached.saturating_sub(1);
             use_.detach_time = now();
             use_.last_pid = pid();
-            use_.doomed && use_.attached == 0
+            use_.is_over(ns.limits.forced())
         };
         if gone {
-            SEGMENTS.remove(self);
+            ns.segments.remove(self);
+        }
+    }
+
+    /// The task that made it is gone.
+    pub(crate) fn set_orphaned(&self) {
+        self.orphaned.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes it away if nobody has it mapped.
+    pub(crate) fn destroy_unused(&self, ns: &Ns) {
+        let gone = self.use_.lock().is_over(true);
+        if gone {
+            ns.segments.remove(self);
         }
     }
 
@@ -185,7 +221,7 @@ impl Segment {
     }
 
     /// `IPC_RMID`: gone now, or when the last mapping goes.
-    fn remove(&self) -> Result {
+    fn remove(&self, ns: &Ns) -> Result {
         let mapped = {
             let mut use_ = self.use_.lock();
             if self.header.is_removed() {
@@ -195,9 +231,9 @@ impl Segment {
             use_.attached != 0
         };
         if mapped {
-            SEGMENTS.make_private(self);
+            ns.segments.make_private(self);
         } else {
-            SEGMENTS.remove(self);
+            ns.segments.remove(self);
         }
         Ok(())
     }
@@ -221,7 +257,8 @@ impl Segment {
 pub fn sys_shmget(regs: &PtRegs) -> Result<usize> {
     let (key, size, flags) = (regs.arg0() as i32, regs.arg1(), regs.arg2() as u32);
     let existing = |segment: &Segment| if segment.size < size { Err(EINVAL) } else { Ok(()) };
-    SEGMENTS.get(key, flags, limits::get(&SHMMNI), existing, || Segment::new(key, size, flags))
+    let ns = ns::current()?;
+    ns.segments.get(key, flags, limits::get(&ns.limits.shmmni), existing, || Segment::new(&ns, key, size, flags))
 }
 
 /// `shmat(id, address, flags)`.
@@ -248,11 +285,12 @@ pub fn sys_shmat(regs: &PtRegs) -> Result<usize> {
         prot.0 |= uapi::PROT_EXEC;
         rights |= EXECUTE;
     }
-    let segment = SEGMENTS.find(id)?;
+    let ns = ns::current()?;
+    let segment = ns.segments.find(id)?;
     segment.header.check(rights)?;
     // Counted while the mapping is made, so that it cannot go meanwhile.
-    let hold = Attached::new(&segment)?;
-    let file = ShmFile::shared(segment.clone(), writable)?;
+    let hold = Attached::new(&ns, &segment)?;
+    let file = ShmFile::shared(ns.clone(), segment.clone(), writable)?;
     let size = segment.size;
     if place.is_some_and(|address| !replace && address.checked_add(size).is_none()) {
         return Err(EINVAL);
@@ -263,29 +301,29 @@ pub fn sys_shmat(regs: &PtRegs) -> Result<usize> {
 }
 
 /// A user of a segment that has no mapping yet.
-struct Attached<'a>(&'a Segment);
+struct Attached<'a>(&'a Ns, &'a Segment);
 
 impl<'a> Attached<'a> {
     /// `EIDRM` if it has gone.
-    fn new(segment: &'a Segment) -> Result<Self> {
+    fn new(ns: &'a Ns, segment: &'a Segment) -> Result<Self> {
         let mut use_ = segment.use_.lock();
         if segment.header.is_removed() || use_.doomed && use_.attached == 0 {
             return Err(EIDRM);
         }
         use_.attached += 1;
-        Ok(Self(segment))
+        Ok(Self(ns, segment))
     }
 }
 
 impl Drop for Attached<'_> {
     fn drop(&mut self) {
         let gone = {
-            let mut use_ = self.0.use_.lock();
+            let mut use_ = self.1.use_.lock();
             use_.attached = use_.attached.saturating_sub(1);
-            use_.doomed && use_.attached == 0
+            use_.is_over(self.0.limits.forced())
         };
         if gone {
-            SEGMENTS.remove(self.0);
+            self.0.segments.remove(self.1);
         }
     }
 }
@@ -306,11 +344,12 @@ pub fn sys_shmctl(regs: &PtRegs) -> Result<usize> {
     if id < 0 {
         return Err(EINVAL);
     }
+    let ns = ns::current()?;
     match command {
-        uapi::IPC_INFO => limits_to(address),
-        uapi::SHM_INFO => usage_to(address),
+        uapi::IPC_INFO => limits_to(&ns, address),
+        uapi::SHM_INFO => usage_to(&ns, address),
         uapi::SHM_STAT | uapi::SHM_STAT_ANY => {
-            let segment = SEGMENTS.at(id)?;
+            let segment = ns.segments.at(id)?;
             if command == uapi::SHM_STAT {
                 segment.header.check(READ)?;
             }
@@ -318,50 +357,50 @@ pub fn sys_shmctl(regs: &PtRegs) -> Result<usize> {
             Ok(segment.id() as usize)
         }
         uapi::IPC_STAT => {
-            let segment = SEGMENTS.find(id)?;
+            let segment = ns.segments.find(id)?;
             segment.header.check(READ)?;
             segment.stat(address).map(|()| 0)
         }
         uapi::IPC_SET => {
             let new: [u32; 6] = user::read(address)?;
-            let segment = SEGMENTS.find(id)?;
+            let segment = ns.segments.find(id)?;
             segment.header.check_owner()?;
             segment.header.set(new)?;
             segment.use_.lock().change_time = now();
             Ok(0)
         }
         uapi::IPC_RMID => {
-            let segment = SEGMENTS.find(id)?;
+            let segment = ns.segments.find(id)?;
             segment.header.check_owner()?;
-            segment.remove().map(|()| 0)
+            segment.remove(&ns).map(|()| 0)
         }
-        uapi::SHM_LOCK | uapi::SHM_UNLOCK => SEGMENTS.find(id)?.set_locked(command == uapi::SHM_LOCK).map(|()| 0),
+        uapi::SHM_LOCK | uapi::SHM_UNLOCK => ns.segments.find(id)?.set_locked(command == uapi::SHM_LOCK).map(|()| 0),
         _ => Err(EINVAL),
     }
 }
 
-fn limits_to(address: usize) -> Result<usize> {
-    let most = limits::get(&SHMMNI).into();
+fn limits_to(ns: &Ns, address: usize) -> Result<usize> {
+    let most = limits::get(&ns.limits.shmmni).into();
     let info = uapi::shminfo64 {
-        shmmax: SHMMAX.load(Ordering::Relaxed),
+        shmmax: ns.limits.shmmax.load(Ordering::Relaxed),
         shmmin: 1,
         shmmni: most,
         shmseg: most,
-        shmall: SHMALL.load(Ordering::Relaxed),
+        shmall: ns.limits.shmall.load(Ordering::Relaxed),
         ..Default::default()
     };
     user::copy_to_user(address, info.as_bytes())?;
-    Ok(SEGMENTS.highest())
+    Ok(ns.segments.highest())
 }
 
-fn usage_to(address: usize) -> Result<usize> {
+fn usage_to(ns: &Ns, address: usize) -> Result<usize> {
     let info = uapi::shm_info {
-        used_ids: SEGMENTS.count().cast_signed(),
-        shm_tot: TOTAL.load(Ordering::Relaxed),
-        shm_rss: SEGMENTS.sum(Segment::resident),
-        shm_swp: SEGMENTS.sum(Segment::swapped),
+        used_ids: ns.segments.count().cast_signed(),
+        shm_tot: ns.counts.pages.load(Ordering::Relaxed),
+        shm_rss: ns.segments.sum(Segment::resident),
+        shm_swp: ns.segments.sum(Segment::swapped),
         ..Default::default()
     };
     user::copy_to_user(address, info.as_bytes())?;
-    Ok(SEGMENTS.highest())
+    Ok(ns.segments.highest())
 }

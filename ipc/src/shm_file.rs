@@ -2,6 +2,7 @@
 //! A segment as a mapping sees it: the tmpfs file behind it, with the rights of one `shmat(2)`, and a count of the mappings.
 //! No locks but the segment's.
 
+use crate::ns::NsRef;
 use crate::shm::Segment;
 use core::fmt;
 use errno::Result;
@@ -14,13 +15,15 @@ const DEVICE: u64 = 1;
 
 /// What one `shmat` maps.
 pub(crate) struct ShmFile {
+    /// Kept as long as the mapping.
+    ns: NsRef,
     segment: Arc<Segment>,
     writable: bool,
 }
 
 impl ShmFile {
-    pub(crate) fn shared(segment: Arc<Segment>, writable: bool) -> Result<Arc<dyn VmFile>> {
-        let file: Arc<dyn VmFile> = Arc::new(Self { segment, writable }, GFP_KERNEL)?;
+    pub(crate) fn shared(ns: NsRef, segment: Arc<Segment>, writable: bool) -> Result<Arc<dyn VmFile>> {
+        let file: Arc<dyn VmFile> = Arc::new(Self { ns, segment, writable }, GFP_KERNEL)?;
         Ok(file)
     }
 
@@ -67,7 +70,7 @@ impl VmFile for ShmFile {
     }
 
     fn unmapped(&self) {
-        self.segment.close();
+        self.segment.close(&self.ns);
     }
 
     fn as_any(&self) -> &dyn core::any::Any {

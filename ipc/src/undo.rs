@@ -4,6 +4,7 @@
 //! Locks: a task's slot (spin), then an owner's list (spin); a set's state is taken alone.
 
 use crate::ids::{Object, now, pid};
+use crate::made;
 use crate::sem::Set;
 use crate::sem_ops::Adjustments;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -133,10 +134,14 @@ impl TaskEvents for Follower {
         if flags & uapi::CLONE_SYSVSEM != 0 {
             leave(task);
         }
+        if flags & uapi::CLONE_NEWIPC != 0 {
+            made::orphan(task);
+        }
     }
 
     fn exit(&self, task: &Task, _: bool) {
         leave(task);
+        made::orphan(task);
     }
 }
 

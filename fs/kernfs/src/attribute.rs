@@ -32,6 +32,11 @@ pub trait Attribute: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// Whether the caller may write, where modes are fixed and this one lets nobody.
+    fn may_write(&self) -> bool {
+        false
+    }
+
     /// Bytes that `stat` shows. sysfs's texts show a page, proc's nothing.
     fn size(&self) -> u64 {
         0

@@ -9,6 +9,7 @@ use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use vfs::inode::iop;
+use vfs::perm::MAY_WRITE;
 use vfs::{
     Dev, DirContext, File, FileOps, Inode, InodeInit, InodeOps, Kstat, Link, OpenFlags, SetAttr, SuperBlock, fmode,
 };
@@ -84,7 +85,16 @@ impl InodeOps for NodeInode {
 
     fn permission(&self, inode: &Inode, mask: u32) -> Result {
         // Of nodes with fixed modes.
-        vfs::perm::mode_permission(inode, mask)
+        let denied = match vfs::perm::mode_permission(inode, mask) {
+            Err(error) => error,
+            granted => return granted,
+        };
+        let Kind::Attribute(attribute, _) = &self.node.kind else { return Err(denied) };
+        // What is asked beside writing the mode must give.
+        if mask & MAY_WRITE != 0 && attribute.with(|attribute| Ok(attribute.may_write()))? {
+            return vfs::perm::mode_permission(inode, mask & !MAY_WRITE);
+        }
+        Err(denied)
     }
 
     fn setattr(&self, inode: &Inode, attr: &SetAttr) -> Result {

@@ -9,6 +9,7 @@
 //! | `text/` | texts about the system (`stat`, `meminfo`, `cpuinfo`, ...) |
 //! | `sysctl` | `/proc/sys` |
 //! | `kmsg` | `/proc/kmsg` |
+//! | `per_ns` | files of the opener's name space |
 //! | `pid/` | `/proc/PID` and `/proc/PID/task/TID` |
 //!
 //! Columns of fixed formats that this kernel has nothing for show what Linux shows without the feature: in `stat` `irq` and
@@ -24,6 +25,7 @@
 
 mod kmsg;
 mod options;
+pub mod per_ns;
 mod pid;
 mod root;
 mod sysctl;

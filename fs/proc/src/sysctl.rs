@@ -443,11 +443,11 @@ fn names(kernel: &Arc<Node>) -> Result {
     file(kernel, "osrelease", 0o444, |out| line(out, uapi::UTS_RELEASE.as_bytes()))?;
     file(kernel, "arch", 0o444, |out| line(out, b"x86_64"))?;
     file(kernel, "version", 0o444, |out| line(out, process::misc::VERSION.as_bytes()))?;
-    let show = |out: &mut SeqBuf| line(out, &process::misc::hostname());
-    let store = |data: &[u8]| process::misc::set_hostname(first_line(data)).map(|()| data.len());
+    let show = |out: &mut SeqBuf| line(out, &process::ns::uts::names().node);
+    let store = |data: &[u8]| process::ns::uts::set_hostname(first_line(data)).map(|()| data.len());
     kernel.attr(b"hostname", 0o644, TextRw(show, store))?;
-    let show = |out: &mut SeqBuf| line(out, &process::misc::domainname());
-    let store = |data: &[u8]| process::misc::set_domainname(first_line(data)).map(|()| data.len());
+    let show = |out: &mut SeqBuf| line(out, &process::ns::uts::names().domain);
+    let store = |data: &[u8]| process::ns::uts::set_domainname(first_line(data)).map(|()| data.len());
     kernel.attr(b"domainname", 0o644, TextRw(show, store))?;
     Ok(())
 }

@@ -132,5 +132,5 @@ impl AnonKind {
 /// Registers and mounts `anon_inodefs`. Once, at boot.
 pub fn init() -> Result {
     ANON_FS.init()?;
-    crate::mnt_ns::init()
+    crate::nsfs::init()
 }

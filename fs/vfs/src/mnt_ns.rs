@@ -4,17 +4,14 @@
 //!
 //! Locks: `MOUNTS`, while a name space is copied or goes; `EVENTS` inside it.
 
-use crate::anon::PseudoFs;
-use crate::file::{File, FileOps, OpenFlags};
 use crate::fs_struct::FsStruct;
-use crate::inode::{Inode, InodeOps};
 use crate::mount::{MOUNTS, Mount, follow_down};
+use crate::nsfs::{Namespace, NsKind, new_number, of_path, typed_ref};
 use crate::path::Path;
-use core::fmt::Write;
 use core::sync::atomic::{AtomicU64, Ordering};
 use errno::{Result, code::*};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
-use kalloc::{Arc, KBox, KVec};
+use kalloc::{Arc, KVec};
 use locking::{SetOnce, SpinLock};
 use sync::WaitQueue;
 
@@ -79,20 +76,18 @@ pub(crate) fn touch(ns: u64) {
     }
 }
 
-/// Numbers of name spaces (`PROC_DYNAMIC_FIRST` and on).
-static NEXT_ID: AtomicU64 = AtomicU64::new(0xf000_0001);
+/// Mount name spaces among the kinds.
+pub static KIND: NsKind = NsKind { flag: uapi::CLONE_NEWNS, name: "mnt" };
 static INIT: SetOnce<Arc<MntNs>> = SetOnce::new();
-/// The files that stand for name spaces.
-static NSFS: PseudoFs = PseudoFs::new("nsfs", uapi::NSFS_MAGIC);
 
-/// Registers the file system of name spaces. Once, at boot.
-pub(crate) fn init() -> Result {
-    NSFS.init()
-}
+impl Namespace for MntNs {
+    fn kind(&self) -> &'static NsKind {
+        &KIND
+    }
 
-/// A number for a new name space.
-pub(crate) fn new_number() -> u64 {
-    NEXT_ID.fetch_add(1, Ordering::Relaxed)
+    fn number(&self) -> u64 {
+        self.id
+    }
 }
 
 /// The first name space, whose root is `root`. Once, at boot.
@@ -137,7 +132,7 @@ impl MntNs {
         let events = Listed::new(id)?;
         let paths = fs.paths()?;
         let mut mounts = MOUNTS.lock();
-        let originals = mounts.tree_of(&self.root)?;
+        let originals = without_namespaces(mounts.tree_of(&self.root)?)?;
         let copies = mounts.copy_tree(&originals)?;
         let root = copies.first().ok_or(EINVAL)?.clone();
         let attached = mounts.attach(&root, id, None).and_then(|()| mounts.attach_parts(&originals, &copies, id));
@@ -176,39 +171,36 @@ pub fn unshare(fs: &FsStruct) -> Result {
     Ok(())
 }
 
-/// What is behind an open file that stands for a name space.
-struct NsFile(Arc<MntNs>);
-impl FileOps for NsFile {}
-
-struct NsInode(Arc<MntNs>);
-
-impl InodeOps for NsInode {
-    fn open(&self, _: &Arc<Inode>, _: OpenFlags) -> Result<KBox<dyn FileOps>> {
-        Ok(KBox::new(NsFile(self.0.clone()), GFP_KERNEL)?)
-    }
-
-    fn dname(&self, _: &Inode, out: &mut dyn Write) -> core::fmt::Result {
-        write!(out, "mnt:[{}]", self.0.id)
-    }
+/// Whether a mount of what is at `path` in the current task's name space could keep that name space alive for ever: a file that stands
+/// for it, or for one that was there before it.
+pub(crate) fn would_loop(path: &Path) -> Result<bool> {
+    let Some(ns) = of_path(path).and_then(|ns| typed_ref::<MntNs>(&**ns)) else { return Ok(false) };
+    Ok(current()?.id >= ns.id)
 }
 
-/// The place that stands for `ns` (`/proc/PID/ns/mnt`). May sleep.
-pub fn ns_path(ns: Arc<MntNs>) -> Result<Path> {
-    let id = ns.id;
-    NSFS.new_inode_numbered(uapi::S_IFREG | 0o444, id, KBox::new(NsInode(ns), GFP_KERNEL)?)
+/// `tree`, parents before children, without files that stand for mount name spaces and what is mounted on them.
+fn without_namespaces(tree: KVec<Arc<Mount>>) -> Result<KVec<Arc<Mount>>> {
+    let mut kept: KVec<Arc<Mount>> = KVec::with_capacity(tree.len(), GFP_KERNEL)?;
+    for (index, mount) in tree.into_iter().enumerate() {
+        let place = Path { mnt: mount.clone(), dentry: mount.root.clone() };
+        let stands_for = of_path(&place).is_some_and(|ns| typed_ref::<MntNs>(&**ns).is_some());
+        let parent = mount.parent_arc();
+        let hangs = index == 0 || parent.is_some_and(|parent| kept.iter().any(|other| Arc::ptr_eq(other, &parent)));
+        if hangs && !stands_for {
+            kept.push(mount, GFP_KERNEL)?;
+        }
+    }
+    Ok(kept)
 }
 
-/// `setns(2)` after the kind and the caller's rights were checked. `EINVAL` if `file` stands for no mount name space or the
-/// current task shares its places. May sleep.
-pub fn enter(file: &File) -> Result {
-    let ns = file.private::<NsFile>().ok_or(EINVAL)?.0.clone();
-    if !cred::capable(cred::CAP_SYS_ADMIN) || !cred::capable(cred::CAP_SYS_CHROOT) {
-        return Err(EPERM);
-    }
+/// Whether the current task may enter a name space of this kind. `EPERM`.
+pub fn may_enter() -> Result {
+    if cred::capable(cred::CAP_SYS_ADMIN) && cred::capable(cred::CAP_SYS_CHROOT) { Ok(()) } else { Err(EPERM) }
+}
+
+/// Puts the current task, which may, and whoever shares its places, into `ns`, at its root; all or nothing. May sleep.
+pub fn enter(ns: Arc<MntNs>) -> Result {
     let fs = crate::fs_struct::current_fs()?;
-    if crate::tasks::shares_fs(&fs) {
-        return Err(EINVAL);
-    }
     let root = ns.root();
     fs.change(Some(root.clone()), Some(root))?;
     fs.set_ns(ns);

@@ -4,9 +4,10 @@
 //! in (its number has the top bit). Locks: `MOUNTS`.
 
 use crate::file::{File, FileOps, OpenFlags, Prepared};
-use crate::mnt_ns::{check_mnt, new_number};
+use crate::mnt_ns::{check_mnt, would_loop};
 use crate::mount::{MOUNTS, Mount, Mounts, follow_down};
 use crate::mounting::{attach_tree, check_target, copy_at, is_mount_root, one};
+use crate::nsfs::new_number;
 use crate::path::Path;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
@@ -103,6 +104,11 @@ pub(crate) fn move_tree(from: &Path, target: Path) -> Result {
     // Not below itself.
     if tree.iter().any(|mount| Arc::ptr_eq(mount, &at.mnt)) {
         return Err(ELOOP);
+    }
+    for mount in tree.iter() {
+        if would_loop(&Path { mnt: mount.clone(), dentry: mount.root.clone() })? {
+            return Err(ELOOP);
+        }
     }
     attach_tree(&mut mounts, &tree, &at, |mounts, ns| {
         mounts.unhook(&from.mnt);

@@ -246,6 +246,9 @@ pub(crate) fn one(mount: &Arc<Mount>) -> Result<Tree> {
 
 fn bind(source: &[u8], target: Path, recursive: bool) -> Result {
     let from = look_up(source)?;
+    if crate::mnt_ns::would_loop(&from)? {
+        return Err(EINVAL);
+    }
     let mut mounts = MOUNTS.lock();
     let mut at = target;
     follow_down(&mut at);
@@ -263,7 +266,10 @@ fn bind(source: &[u8], target: Path, recursive: bool) -> Result {
 /// Copies for a bind of `from`, with `recursive` of the mounts below it too, and what they are copies of. The first is the one that
 /// `from` is in, from there on.
 pub(crate) fn copy_at(mounts: &Mounts, from: &Path, recursive: bool) -> Result<(Tree, Tree)> {
-    check_mnt(&from.mnt)?;
+    // A name space's file may be mounted, wherever it was found.
+    if crate::nsfs::of_path(from).is_none() {
+        check_mnt(&from.mnt)?;
+    }
     if from.mnt.is_unbindable() {
         return Err(EINVAL);
     }

@@ -105,7 +105,10 @@ fn push_reversed(dentry: &Dentry, _section: &ReadGuard, out: &mut KVec<u8>) -> R
 /// The place as the current task sees it: from its root, `pipe:[1]` and the like for what has no place. For `readlink` of magic
 /// links and `/proc`.
 pub fn shown(path: &Path) -> Result<KVec<u8>> {
-    if let Some(inode) = path.dentry.inode().filter(|inode| inode.iflags() & crate::inode::iop::DNAME != 0) {
+    // What such an inode is mounted on has a name in the tree.
+    let mounted = Arc::ptr_eq(&path.dentry, &path.mnt.root);
+    if !mounted && let Some(inode) = path.dentry.inode().filter(|inode| inode.iflags() & crate::inode::iop::DNAME != 0)
+    {
         let mut out = KVec::with_capacity(64, GFP_KERNEL)?;
         inode.ops().dname(inode, &mut out).map_err(|_| ENAMETOOLONG)?;
         return Ok(out);

@@ -137,9 +137,14 @@ pub fn copy_fs(child: &Task, share: bool, new_ns: bool) -> Result {
 }
 
 /// Whether other tasks use the current task's `fs` too. (A reference that only waits for a grace period counts.)
-pub(crate) fn shares_fs(fs: &Arc<FsStruct>) -> bool {
+fn shares_fs(fs: &Arc<FsStruct>) -> bool {
     // This reference and the task's own are two; more are other tasks'.
     Arc::strong_count(fs) > 2
+}
+
+/// Whether other tasks use the current task's places, too.
+pub fn shares_places() -> Result<bool> {
+    Ok(shares_fs(&current_fs()?))
 }
 
 /// Gives the current task (which has none) a root and a working directory at `root`, and an empty table of files.

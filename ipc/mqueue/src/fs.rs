@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The file system of the queues. There is one name space of them, so there is one file system; the kernel keeps it mounted.
-//! Locks: the directory's, held by the VFS.
+//! The file system of the queues: each name space has its own, which it keeps mounted. One that is mounted elsewhere outlives its name
+//! space; then no queue can be made in it. Locks: the directory's, held by the VFS.
 
-use crate::account::Size;
+use crate::account::{Limits, Size};
 use crate::file::QueueFile;
+use crate::ns::{self, Ns};
 use crate::queue::Queue;
 use errno::Result;
-use errno::code::{EBUSY, EINVAL, ENODEV, ENOTDIR};
+use errno::code::{EACCES, EINVAL, ENOTDIR};
 use kalloc::flags::GFP_KERNEL;
-use kalloc::{Arc, KBox};
-use locking::SetOnce;
+use kalloc::{Arc, KBox, WeakArc};
 use vfs::inode::owner_for_new;
 use vfs::{
     DcacheDir, Dentry, Dev, FileOps, FileSystemType, FsContext, Inode, InodeInit, InodeOps, OpenFlags, Path,
@@ -22,13 +22,6 @@ const TEXT_SIZE: u64 = 80;
 /// What an entry adds to the directory's size.
 const ENTRY_SIZE: u64 = 20;
 
-static PLACE: SetOnce<Path> = SetOnce::new();
-
-/// The root, mounted for the kernel's own use.
-pub(crate) fn root() -> Result<&'static Path> {
-    PLACE.get().ok_or(ENODEV)
-}
-
 struct Mqueue;
 static MQUEUE: Mqueue = Mqueue;
 
@@ -37,20 +30,16 @@ impl FileSystemType for Mqueue {
         "mqueue"
     }
 
-    fn keeps_super(&self) -> bool {
-        true
-    }
-
     fn get_tree(&'static self, context: &FsContext<'_>) -> Result<Arc<SuperBlock>> {
         if !context.options.is_empty() {
             return Err(EINVAL);
         }
-        root().map(|place| place.mnt.sb.clone())
+        ns::current()?.root().map(|place| place.mnt.sb.clone())
     }
 }
 
 /// The root directory.
-struct Root;
+struct Root(WeakArc<Ns>);
 
 impl InodeOps for Root {
     fn lookup(&self, _: &Arc<Inode>, _: &[u8]) -> Result<Option<Arc<Inode>>> {
@@ -59,7 +48,8 @@ impl InodeOps for Root {
     }
 
     fn create(&self, dir: &Arc<Inode>, _: &[u8], mode: u32) -> Result<Arc<Inode>> {
-        new_queue(dir, mode, Size::default_size())
+        let ns = self.0.upgrade().ok_or(EACCES)?;
+        new_queue(&ns.limits, dir, mode, Size::default_size(&ns.limits))
     }
 
     fn unlink(&self, dir: &Arc<Inode>, _: &[u8], inode: &Arc<Inode>) -> Result {
@@ -89,8 +79,8 @@ impl InodeOps for QueueInode {
 }
 
 /// A new queue for an entry of `dir`.
-pub(crate) fn new_queue(dir: &Arc<Inode>, mode: u32, size: Size) -> Result<Arc<Inode>> {
-    let queue = Queue::new(size)?;
+pub(crate) fn new_queue(limits: &Arc<Limits>, dir: &Arc<Inode>, mode: u32, size: Size) -> Result<Arc<Inode>> {
+    let queue = Queue::new(limits, size)?;
     let (uid, gid, mode) = owner_for_new(dir, mode)?;
     let init = InodeInit { sb: dir.sb(), ino: dir.sb().next_ino(), mode, uid, gid, rdev: Dev::default(), iflags: 0 };
     let inode = Inode::new(init, KBox::new(QueueInode(queue), GFP_KERNEL)?)?;
@@ -100,8 +90,8 @@ pub(crate) fn new_queue(dir: &Arc<Inode>, mode: u32, size: Size) -> Result<Arc<I
     Ok(inode)
 }
 
-/// Makes the file system and its settings. Once, at boot, after `proc`.
-pub fn init() -> Result {
+/// A new file system, of name space `ns`, mounted for that one's own use. May sleep.
+pub(crate) fn new_mount(ns: &Arc<Ns>) -> Result<Path> {
     let init = SuperInit { magic: MAGIC, block_size: 4096, max_bytes: i64::MAX.cast_unsigned(), flags: 0 };
     let sb = SuperBlock::new(&MQUEUE, init, KBox::new(SimpleSuper, GFP_KERNEL)?)?;
     let init = InodeInit {
@@ -113,11 +103,16 @@ pub fn init() -> Result {
         rdev: Dev::default(),
         iflags: iop::COMPLETE,
     };
-    let root = Inode::new(init, KBox::new(Root, GFP_KERNEL)?)?;
+    let root = Inode::new(init, KBox::new(Root(Arc::downgrade(ns)), GFP_KERNEL)?)?;
     root.set_nlink(2);
     root.set_size(2 * ENTRY_SIZE);
     sb.set_root(Dentry::new_root(root)?);
-    PLACE.set(vfs::mounting::kern_mount(&sb, b"mqueue")?).map_err(|_| EBUSY)?;
+    vfs::mounting::kern_mount(&sb, b"mqueue")
+}
+
+/// Makes the first name space's and the settings. Once, at boot, after `proc`.
+pub fn init() -> Result {
+    ns::init()?;
     crate::account::init()?;
     register_filesystem(&MQUEUE)
 }

@@ -4,7 +4,8 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `fs` | the file system: one, kept for ever, that may be mounted |
+//! | `ns` | what one name space has of queues |
+//! | `fs` | the file systems, one of each name space, that may be mounted |
 //! | `queue` | a queue: messages by priority, who waits |
 //! | `account` | limits, and what each user's queues take |
 //! | `file` | an open queue |
@@ -21,6 +22,7 @@ mod account;
 mod file;
 mod fs;
 mod notify;
+mod ns;
 mod queue;
 pub mod syscalls;
 

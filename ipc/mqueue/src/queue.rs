@@ -2,7 +2,7 @@
 //! A queue: messages by priority, and within one in the order they came. Who cannot go on waits in turn; a message goes straight to
 //! the first receiver who waits, and room straight to the first sender.
 
-use crate::account::{Charge, Size};
+use crate::account::{Charge, Limits, Size};
 use crate::notify::Registration;
 use core::sync::atomic::{AtomicBool, Ordering};
 use errno::Result;
@@ -106,8 +106,8 @@ pub(crate) struct Shown {
 }
 
 impl Queue {
-    pub(crate) fn new(size: Size) -> Result<Arc<Self>> {
-        let charge = Charge::new(size)?;
+    pub(crate) fn new(limits: &Arc<Limits>, size: Size) -> Result<Arc<Self>> {
+        let charge = Charge::new(limits, size)?;
         let pollers = Arc::new(WaitQueue::new(), GFP_KERNEL)?;
         let queue = Self { size, state: SpinLock::new(State::default()), pollers, _charge: charge };
         Ok(Arc::new(queue, GFP_KERNEL)?)

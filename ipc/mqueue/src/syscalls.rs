@@ -3,8 +3,8 @@
 
 use crate::account::{PRIORITIES, Size};
 use crate::file::queue_of;
-use crate::fs;
 use crate::queue::{Message, Patience, Queue};
+use crate::{fs, ns};
 use errno::Result;
 use errno::code::{EACCES, EBADF, EINVAL, EMSGSIZE};
 use kalloc::flags::GFP_KERNEL;
@@ -39,12 +39,13 @@ pub fn sys_mq_open(regs: &PtRegs) -> Result<usize> {
     // Queues are closed by exec, whatever the flags say.
     let fd = get_unused_fd(true)?;
     let kept = uapi::O_ACCMODE | uapi::O_CREAT | uapi::O_EXCL | uapi::O_NONBLOCK | uapi::O_CLOEXEC;
-    let file = open_or_make(fs::root()?, name.as_bytes(), OpenFlags(flags & kept), mode & 0o7777, |dir, mode| {
+    let ns = ns::current()?;
+    let file = open_or_make(ns.root()?, name.as_bytes(), OpenFlags(flags & kept), mode & 0o7777, |dir, mode| {
         let size = match wanted {
-            Some([_, messages, bytes, ..]) => Size::checked(messages, bytes)?,
-            None => Size::default_size(),
+            Some([_, messages, bytes, ..]) => Size::checked(&ns.limits, messages, bytes)?,
+            None => Size::default_size(&ns.limits),
         };
-        fs::new_queue(dir, mode, size)
+        fs::new_queue(&ns.limits, dir, mode, size)
     })?;
     Ok(fd.install(file) as usize)
 }
@@ -52,7 +53,7 @@ pub fn sys_mq_open(regs: &PtRegs) -> Result<usize> {
 /// `mq_unlink(name)`.
 pub fn sys_mq_unlink(regs: &PtRegs) -> Result<usize> {
     let name = name_at(regs.arg0())?;
-    remove::unlink(Start::At(fs::root()?), &name).map(|()| 0)
+    remove::unlink(Start::At(ns::current()?.root()?), &name).map(|()| 0)
 }
 
 /// The open queue of descriptor `fd`, with the right to do `mode` to it. `EBADF`.

@@ -106,6 +106,7 @@ fn exit_thread(task: &Task, thread: &Thread, status: i32) {
     crate::hooks::exit(task, last);
     vfs::tasks::exit_files(task);
     vfs::tasks::exit_fs(task);
+    crate::ns::exit(thread);
     if last {
         leave_terminal(&process);
     }

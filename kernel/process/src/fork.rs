@@ -5,6 +5,7 @@
 use crate::cpu_limit;
 use crate::group::ProcessGroup;
 use crate::nproc;
+use crate::ns::NsProxy;
 use crate::pid::{self, PidNr};
 use crate::pidfd::NewPidFd;
 use crate::ptrace;
@@ -60,16 +61,10 @@ const DETACHED: u64 = uapi::CLONE_DETACHED as u64;
 const CHILD_SETTID: u64 = uapi::CLONE_CHILD_SETTID as u64;
 /// `CLONE_CLEAR_SIGHAND` (clone3 only).
 const CLEAR_SIGHAND: u64 = 0x1_0000_0000;
-/// Namespaces and the rest that is not there: refused, as by a Linux that has them configured out.
-const REFUSED: u64 = uapi::CLONE_NEWCGROUP as u64
-    | uapi::CLONE_NEWUTS as u64
-    | uapi::CLONE_NEWIPC as u64
-    | uapi::CLONE_NEWUSER as u64
-    | uapi::CLONE_NEWPID as u64
-    | uapi::CLONE_NEWNET as u64
-    | 0x2_0000_0000;
+/// `CLONE_INTO_CGROUP`: there are no cgroups.
+const INTO_CGROUP: u64 = 0x2_0000_0000;
 /// All flags `clone3` knows.
-const CLONE3_FLAGS: u64 = 0x3_ffff_ffff & !CSIGNAL;
+const CLONE3_FLAGS: u64 = 0x3_ffff_ffff & !CSIGNAL | uapi::CLONE_NEWTIME as u64;
 
 /// `fork(2)`.
 pub fn sys_fork(_: &PtRegs) -> Result<usize> {
@@ -163,7 +158,7 @@ fn chosen_tid(address: usize, count: u64) -> Result<u32> {
 }
 
 fn check_flags(flags: u64) -> Result {
-    if flags & REFUSED != 0 {
+    if flags & INTO_CGROUP != 0 {
         return Err(EINVAL);
     }
     if flags & THREAD != 0 && flags & SIGHAND == 0 {
@@ -172,15 +167,7 @@ fn check_flags(flags: u64) -> Result {
     if flags & SIGHAND != 0 && flags & VM == 0 {
         return Err(EINVAL);
     }
-    if flags & NEWNS != 0 {
-        // A name space of mounts that others do not share comes with places that others do not share.
-        if flags & FS != 0 {
-            return Err(EINVAL);
-        }
-        if !cred::capable(cred::CAP_SYS_ADMIN) {
-            return Err(EPERM);
-        }
-    }
+    crate::ns::check_clone(flags)?;
     if flags & PIDFD != 0 && flags & (DETACHED | THREAD) != 0 {
         return Err(EINVAL);
     }
@@ -318,6 +305,7 @@ fn copy_process(
     cred::attach(&child, cred::current_cred()?)?;
     vfs::tasks::copy_files(&child, flags & FILES != 0)?;
     vfs::tasks::copy_fs(&child, flags & FS != 0, flags & NEWNS != 0)?;
+    let spaces = crate::ns::for_child(flags)?;
     crate::hooks::fork(&child, flags)?;
     let limits = rlimit::of(&parent_task).ok_or(EINVAL)?;
     let limits = match flags & THREAD {
@@ -325,20 +313,23 @@ fn copy_process(
         _ => limits.clone(),
     };
     rlimit::attach(&child, limits)?;
-    attach_thread(args, &child, vfork_done, followed, counted, in_kernel)?;
+    attach_thread(args, &child, spaces, Made { vfork_done, followed, counted, in_kernel })?;
     Ok(child)
 }
 
-/// Makes the child a thread of this process, or a process of its own, and lets others find it.
-fn attach_thread(
-    args: &CloneArgs,
-    child: &Arc<Task>,
+/// What a child is made with beside the arguments.
+struct Made {
     vfork_done: Option<Arc<Completion>>,
+    /// The current thread's tracer is the child's, too.
     followed: bool,
     counted: nproc::Counted,
     in_kernel: bool,
-) -> Result {
+}
+
+/// Makes the child a thread of this process, or a process of its own, and lets others find it.
+fn attach_thread(args: &CloneArgs, child: &Arc<Task>, spaces: Option<Arc<NsProxy>>, made: Made) -> Result {
     let flags = args.flags;
+    let Made { vfork_done, followed, counted, in_kernel } = made;
     let nr = match args.set_tid {
         0 => PidNr::alloc()?,
         tid => PidNr::take(tid)?,
@@ -352,6 +343,9 @@ fn attach_thread(
         Thread::attach(child, process.clone(), nr.clone(), blocked, now)?;
         let new = thread_of(child).ok_or(EINVAL)?;
         *new.counted.lock() = Some(counted);
+        if spaces.is_some() {
+            new.ns.replace(spaces);
+        }
         new.set_io_priority(thread.io_priority());
         if thread.io_priority() != 0 {
             task_io::set_priority(child, thread.io_priority() as u16)?;

@@ -11,7 +11,7 @@
 //! | `fork`, `exec`, `exit`, `wait` | the life of a process |
 //! | `io_thread` | threads of a process that stay in the kernel |
 //! | `pidfd`, `access` | processes as files; who may look inside one |
-//! | `unshare` | leaving what is shared |
+//! | `ns/` | name spaces; leaving what is shared |
 //! | `signal/` | signals |
 //! | `cpu_limit` | `RLIMIT_CPU` |
 //! | `ids`, `setid`, `misc`, `times` | the remaining system calls |
@@ -44,6 +44,7 @@ mod life;
 pub mod madvise;
 pub mod misc;
 pub mod nproc;
+pub mod ns;
 pub mod oom;
 pub mod pid;
 pub mod pidfd;
@@ -59,7 +60,6 @@ mod tests;
 pub mod thread;
 pub mod times;
 pub mod umh;
-pub mod unshare;
 mod user;
 pub mod vm;
 pub mod vsyscall;

@@ -189,6 +189,7 @@ pub fn init() {
 /// Makes process 1, which runs `f` (and in the end becomes `/init`), and process 2. Neither runs before the boot CPU's first
 /// `schedule`. Must come before any other kernel thread.
 pub fn start_init(f: impl FnOnce() + Send + 'static) -> Result {
+    crate::ns::init()?;
     let init = task::kthread_create(b"swapper/0", f)?;
     let kthreadd = task::kthread_create(b"kthreadd", || {
         loop {

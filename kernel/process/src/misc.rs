@@ -1,40 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 //! System calls about a process that fit nowhere else: limits, `prctl`, `arch_prctl`, `uname`, host name, personality, `sysinfo`.
 
+use crate::ns::uts::{self, FIELD};
 use crate::pid;
 use crate::signal::syscalls::this;
 use crate::thread::{current_process, process_of, thread_of};
-use crate::user::{copy_from_user, copy_to_user, read_user, write_user, write_user_opt};
+use crate::user::{copy_to_user, read_user, write_user, write_user_opt};
 use core::sync::atomic::{AtomicI32, Ordering};
 use errno::Result;
 use errno::code::{EFAULT, EINVAL, ENODEV, EOPNOTSUPP, EPERM, ESRCH};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KString};
-use locking::SpinLock;
 use rlimit::{Limit, Rlimits};
 use task::{Task, current};
 use x86_cpu::regs::PtRegs;
-
-/// Bytes of each `utsname` field.
-const FIELD: usize = 65;
-
-/// A name that `sethostname` and `setdomainname` change.
-struct Name {
-    bytes: [u8; FIELD],
-}
-
-const fn name(text: &[u8]) -> Name {
-    let mut bytes = [0; FIELD];
-    let mut i = 0;
-    while i < text.len() {
-        bytes[i] = text[i];
-        i += 1;
-    }
-    Name { bytes }
-}
-
-static NODENAME: SpinLock<Name> = SpinLock::new(name(b"(none)"));
-static DOMAINNAME: SpinLock<Name> = SpinLock::new(name(b"(none)"));
 
 /// The release string: level of the UAPI headers, then `-rideau`.
 pub const RELEASE: &str = uapi::UTS_RELEASE;
@@ -43,23 +22,19 @@ pub(crate) const PLATFORM: &[u8] = b"x86_64\0";
 /// What `uname -v` shows.
 pub const VERSION: &str = "#1 SMP PREEMPT Rideau";
 
-/// The host name (`/proc/sys/kernel/hostname`).
-pub fn hostname() -> [u8; FIELD] {
-    NODENAME.lock().bytes
-}
-
-/// The NIS domain name (`/proc/sys/kernel/domainname`).
-pub fn domainname() -> [u8; FIELD] {
-    DOMAINNAME.lock().bytes
+/// The host name.
+pub fn hostname() -> uts::Name {
+    uts::names().node
 }
 
 /// `uname(2)`.
 pub fn sys_newuname(regs: &PtRegs) -> Result<usize> {
-    let (node, domain) = (hostname(), domainname());
+    let names = uts::names();
     let personality = this(|_, thread| Ok(thread.process().personality.load(Ordering::Relaxed)))?;
     let machine: &[u8] = if personality & PER_MASK == PER_LINUX32 { b"i686" } else { b"x86_64" };
-    let release = shown_release(personality)?;
-    let fields: [&[u8]; 6] = [b"Linux", &node, release.as_bytes(), VERSION.as_bytes(), machine, &domain];
+    let old_style = if personality & uapi::UNAME26 == 0 { None } else { Some(release_of_26()?) };
+    let release = old_style.as_ref().map_or(RELEASE.as_bytes(), |release| release.as_bytes());
+    let fields: [&[u8]; 6] = [b"Linux", &names.node, release, VERSION.as_bytes(), machine, &names.domain];
     let mut buffer = [0u8; FIELD * 6];
     for (chunk, field) in buffer.chunks_exact_mut(FIELD).zip(fields) {
         for (to, from) in chunk.iter_mut().take(FIELD - 1).zip(field) {
@@ -71,10 +46,7 @@ pub fn sys_newuname(regs: &PtRegs) -> Result<usize> {
 }
 
 /// The release, as programs that know only numbers from 2.6 see it with `UNAME26`: 6.1 is 2.6.61 there.
-fn shown_release(personality: u32) -> Result<KString> {
-    if personality & uapi::UNAME26 == 0 {
-        return Ok(KString::from_str(RELEASE, GFP_KERNEL)?);
-    }
+fn release_of_26() -> Result<KString> {
     // What follows the second dot of the release (or what is no number or dot) stays as it is.
     let mut dots = 0;
     let rest = RELEASE.find(|c: char| {
@@ -84,50 +56,6 @@ fn shown_release(personality: u32) -> Result<KString> {
     let minor = RELEASE.split(|c: char| !c.is_ascii_digit()).nth(1).and_then(|n| n.parse::<u32>().ok()).unwrap_or(0);
     let rest = rest.and_then(|at| RELEASE.get(at..)).unwrap_or("");
     Ok(KString::from_fmt(format_args!("2.6.{}{rest}", minor.saturating_add(60)), GFP_KERNEL)?)
-}
-
-fn set_name(regs: &PtRegs, name: &SpinLock<Name>) -> Result<usize> {
-    if !cred::capable(cred::CAP_SYS_ADMIN) {
-        return Err(EPERM);
-    }
-    let len = usize::try_from(regs.arg1() as i32).ok().filter(|&l| l < FIELD).ok_or(EINVAL)?;
-    let mut bytes = [0; FIELD];
-    copy_from_user(bytes.get_mut(..len).ok_or(EINVAL)?, regs.arg0())?;
-    name.lock().bytes = bytes;
-    Ok(0)
-}
-
-fn store_name(text: &[u8], name: &SpinLock<Name>) -> Result {
-    if !cred::capable(cred::CAP_SYS_ADMIN) {
-        return Err(EPERM);
-    }
-    let mut bytes = [0; FIELD];
-    // As Linux's sysctl: what is too long is cut.
-    for (to, from) in bytes.iter_mut().take(FIELD - 1).zip(text) {
-        *to = *from;
-    }
-    name.lock().bytes = bytes;
-    Ok(())
-}
-
-/// Sets the host name (a write to `/proc/sys/kernel/hostname`). `EPERM`.
-pub fn set_hostname(text: &[u8]) -> Result {
-    store_name(text, &NODENAME)
-}
-
-/// Sets the domain name (a write to `/proc/sys/kernel/domainname`). `EPERM`.
-pub fn set_domainname(text: &[u8]) -> Result {
-    store_name(text, &DOMAINNAME)
-}
-
-/// `sethostname(2)`.
-pub fn sys_sethostname(regs: &PtRegs) -> Result<usize> {
-    set_name(regs, &NODENAME)
-}
-
-/// `setdomainname(2)`.
-pub fn sys_setdomainname(regs: &PtRegs) -> Result<usize> {
-    set_name(regs, &DOMAINNAME)
 }
 
 fn limits_of(task: &Task) -> Result<Arc<Rlimits>> {

@@ -160,4 +160,21 @@ mod in_kernel {
             task::kthread::wake_up_new(vital);
         }
     }
+
+    #[test]
+    fn proxies_have_the_first_name_spaces_where_they_have_none() -> errno::Result {
+        use crate::ns::{self, NsProxy, Slot, of};
+        let mut proxy = NsProxy::default();
+        let first = proxy.space(Slot::Uts).ok_or(errno::code::EINVAL)?;
+        assert_eq!(first.number(), vfs::nsfs::number::UTS);
+        assert!(of(&current(), Slot::Uts).is_some_and(|own| Arc::ptr_eq(&own, &first)));
+        ns::uts::create_in(&mut proxy)?;
+        let second = proxy.space(Slot::Uts).ok_or(errno::code::EINVAL)?;
+        assert!(second.number() != first.number() && second.kind().flag == uapi::CLONE_NEWUTS);
+        // A copy is in the same ones; the current task is where it was.
+        let copy = proxy.clone();
+        assert!(copy.space(Slot::Uts).is_some_and(|ns| Arc::ptr_eq(&ns, &second)));
+        assert!(of(&current(), Slot::Uts).is_some_and(|own| Arc::ptr_eq(&own, &first)));
+        Ok(())
+    }
 }

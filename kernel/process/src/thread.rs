@@ -8,6 +8,7 @@
 //! (interrupts off; senders in interrupt handlers take it), a thread's `pending`, a process's `actions`, a thread's `trace`.
 
 use crate::group::{ProcessGroup, Session};
+use crate::ns::NsProxy;
 use crate::pid::PidNr;
 use crate::signal::{Pending, SigActions, SigSet};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -16,6 +17,7 @@ use errno::code::EBUSY;
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVec};
 use locking::{SetOnce, SpinLock};
+use rcu::RcuArc;
 use sync::{Completion, WaitQueue};
 use task::IoPorts;
 use task::{Task, TaskLocal, current};
@@ -83,6 +85,10 @@ pub struct Thread {
     pub(crate) io_priority: AtomicU32,
     /// This thread is inside exit.
     pub(crate) exiting: AtomicBool,
+    /// The name spaces it is in; `None` for the first ones. The thread itself replaces it.
+    pub(crate) ns: RcuArc<NsProxy>,
+    /// It has left them for good.
+    left_namespaces: AtomicBool,
     /// `ptrace(2)`: flags and options (`ptrace::PT_*`), 0 while not traced. Changes under `TREE` and the process's `signals`.
     pub(crate) ptrace: AtomicU32,
     /// Stops and traps to be made and under way (`signal::stop`). Changes under the process's `signals`.
@@ -310,6 +316,8 @@ impl Thread {
             mce_kill: AtomicU32::new(0),
             io_priority: AtomicU32::new(0),
             exiting: AtomicBool::new(false),
+            ns: RcuArc::null(),
+            left_namespaces: AtomicBool::new(false),
             ptrace: AtomicU32::new(0),
             jobctl: AtomicU32::new(0),
             trace: SpinLock::new(Trace::default()),
@@ -387,6 +395,17 @@ impl Thread {
     /// Whether it has let go of its futexes for the last time.
     pub fn has_left_memory(&self) -> bool {
         self.left_memory.load(Ordering::SeqCst)
+    }
+
+    /// Whether it is in no name space any more.
+    pub(crate) fn has_left_namespaces(&self) -> bool {
+        self.left_namespaces.load(Ordering::Acquire)
+    }
+
+    /// Leaves the name spaces for good. Who found none in its place looks at the mark after that.
+    pub(crate) fn leave_namespaces(&self) {
+        self.left_namespaces.store(true, Ordering::Release);
+        self.ns.replace(None);
     }
 
     /// Whether somebody traces it.

@@ -7,6 +7,7 @@ use crate::options::{self, Hide};
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVec};
+use process::ns::{NsLink, links};
 use task::Task;
 use vfs::inode::iop;
 use vfs::{
@@ -26,8 +27,8 @@ pub(super) enum Kind {
     FdInfo(u32),
     /// `/proc/PID/map_files/START-END`.
     MapFile(map_files::Range),
-    /// `/proc/PID/ns/mnt`.
-    MountNs,
+    /// `/proc/PID/ns/NAME`.
+    Namespace(&'static NsLink),
 }
 
 /// An inode's own part.
@@ -71,10 +72,10 @@ impl PidInode {
             Kind::Fd(fd) => files::link_mode(&task, *fd)?,
             Kind::FdInfo(_) => uapi::S_IFREG | 0o444,
             Kind::MapFile(range) => map_files::link_mode(&task, range)?,
-            Kind::MountNs => uapi::S_IFLNK | 0o777,
+            Kind::Namespace(_) => uapi::S_IFLNK | 0o777,
         };
         match &self.kind {
-            Kind::Fd(_) | Kind::MapFile(_) | Kind::MountNs => iflags |= iop::MAGIC_LINK,
+            Kind::Fd(_) | Kind::MapFile(_) | Kind::Namespace(_) => iflags |= iop::MAGIC_LINK,
             Kind::Entry(Entry(_, _, What::Link(_))) => iflags |= iop::MAGIC_LINK,
             Kind::Entry(Entry(_, _, What::Fds | What::FdInfos)) => iflags |= iop::PERMISSION | iop::NO_NEGATIVE,
             Kind::Home if self.subject.whole => iflags |= iop::PERMISSION | iop::NO_NEGATIVE,
@@ -114,7 +115,9 @@ impl InodeOps for PidInode {
                 }
                 map_files::parse(name).map(|range| self.child(Kind::MapFile(range)))
             }
-            Kind::Entry(Entry(_, _, What::Namespaces)) => (name == b"mnt").then(|| self.child(Kind::MountNs)),
+            Kind::Entry(Entry(_, _, What::Namespaces)) => {
+                links().find(|link| link.name.as_bytes() == name).map(|link| self.child(Kind::Namespace(link)))
+            }
             Kind::Entry(Entry(_, _, What::Tasks)) => parse(name)
                 .and_then(|tid| thread_in(&task, tid))
                 .map(|thread| Self { subject: Subject::new(&thread, thread.tid(), false), kind: Kind::Home }),
@@ -136,7 +139,7 @@ impl InodeOps for PidInode {
             Kind::Fd(fd) => files::file_of(&task, *fd).map(|file| Link::Jump(file.path().clone())),
             Kind::Entry(Entry(_, _, What::Link(place))) => place(&task).map(Link::Jump),
             Kind::MapFile(range) => map_files::path_of(&task, range).map(Link::Jump),
-            Kind::MountNs => super::mounts::namespace(&task).map(Link::Jump),
+            Kind::Namespace(link) => vfs::nsfs::ns_path((link.get)(&task).ok_or(ENOENT)?).map(Link::Jump),
             _ => Err(EINVAL),
         }
     }
@@ -205,7 +208,7 @@ impl InodeOps for PidInode {
             }
             Kind::Entry(entry) => open(&self.subject, entry),
             Kind::FdInfo(fd) => files::open_info(&self.subject, *fd),
-            Kind::Fd(_) | Kind::MapFile(_) | Kind::MountNs => Err(ELOOP),
+            Kind::Fd(_) | Kind::MapFile(_) | Kind::Namespace(_) => Err(ELOOP),
         }
     }
 }
@@ -293,8 +296,12 @@ impl FileOps for PidDir {
             Kind::Entry(Entry(_, _, What::FdInfos)) => Self::descriptors(&task, FileType::Reg, context)?,
             Kind::Entry(Entry(_, _, What::MapFiles)) => map_files::iterate(&task, context)?,
             Kind::Entry(Entry(_, _, What::Namespaces)) => {
-                if context.pos == FIRST {
-                    context.emit(b"mnt", 1 << 34, FileType::Link, FIRST + 1);
+                let skip = usize::try_from(context.pos - FIRST).unwrap_or(usize::MAX);
+                for (index, link) in links().enumerate().skip(skip) {
+                    let (ino, next) = ((1 << 34) + index as u64, FIRST + index as i64 + 1);
+                    if !context.emit(link.name.as_bytes(), ino, FileType::Link, next) {
+                        break;
+                    }
                 }
             }
             Kind::Entry(Entry(_, _, What::Tasks)) => {

@@ -10,7 +10,7 @@
 //! | `memory` | `maps`, `smaps`, `mem`, `cmdline`, `environ` |
 //! | `files` | `fd`, `fdinfo`, `cwd`, `root`, `exe` |
 //! | `map_files` | `map_files`: the files that are mapped, by their addresses |
-//! | `mounts` | `mounts`, `mountinfo`, `mountstats`, `ns/mnt` |
+//! | `mounts` | `mounts`, `mountinfo`, `mountstats` |
 //! | `oom` | `oom_score`, `oom_score_adj`, `oom_adj` |
 //! | `small` | `comm`, `limits`, `personality`, `syscall`, `wchan`, `io` |
 //! | `waits` | `stack`, `timers`, `timerslack_ns` |

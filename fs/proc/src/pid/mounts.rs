@@ -6,6 +6,7 @@ use super::View;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
+use vfs::inode::iop;
 use vfs::mount::for_each_mount_in;
 use vfs::propagation::Shown;
 use vfs::{Dentry, Mount, Path, SeqBuf, seq_print};
@@ -45,12 +46,6 @@ fn rw(read_only: bool) -> &'static [u8] {
 
 /// Longest path shown.
 const PATH_MAX: usize = 4096;
-
-/// The mount name space of `task`, as a file.
-pub(super) fn namespace(task: &task::Task) -> Result<Path> {
-    let ns = vfs::fs_struct::task_fs(task).and_then(|fs| fs.ns()).ok_or(ENOENT)?;
-    vfs::mnt_ns::ns_path(ns)
-}
 
 /// Where `mount` is for a process whose root is `root`; `None` if that is outside.
 fn place(mount: &Arc<Mount>, root: &Path) -> Result<Option<KVec<u8>>> {
@@ -114,6 +109,12 @@ pub(super) fn mountstats(view: &View, at: u64, out: &mut SeqBuf) -> Result<Optio
 
 /// The path of a dentry inside its file system.
 fn inside(dentry: &Arc<Dentry>) -> Result<KVec<u8>> {
+    // A name space's file that is mounted somewhere.
+    if let Some(inode) = dentry.inode().filter(|inode| inode.iflags() & iop::DNAME != 0) {
+        let mut text = KVec::with_capacity(32, GFP_KERNEL)?;
+        inode.ops().dname(inode, &mut text).map_err(|_| ENOMEM)?;
+        return Ok(text);
+    }
     let mut names = KVec::new();
     let mut at = dentry.clone();
     while let Some(parent) = at.parent_arc() {

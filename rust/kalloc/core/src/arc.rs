@@ -176,6 +176,18 @@ impl<T> Arc<T> {
     }
 }
 
+impl Arc<dyn core::any::Any + Send + Sync> {
+    /// The same reference by its concrete type; itself if it is of another.
+    pub fn downcast<T: core::any::Any + Send + Sync>(self) -> Result<Arc<T>, Self> {
+        if !(*self).is::<T>() {
+            return Err(self);
+        }
+        // The count goes along with the pointer. The value is a `T`, so it lies where that one's would.
+        let this = ManuallyDrop::new(self);
+        Ok(Arc { ptr: this.ptr.cast(), _p: PhantomData })
+    }
+}
+
 #[inline(always)]
 fn alloc_inner<T>(strong: u32, flags: Flags) -> Result<NonNull<ArcInner<T>>, AllocError> {
     let ptr = Kmalloc::alloc(Layout::new::<ArcInner<T>>(), flags)?.cast::<ArcInner<T>>();

@@ -77,6 +77,18 @@ fn zeroed() {
 }
 
 #[test]
+fn arcs_of_any() {
+    use core::any::Any;
+    let any: Arc<dyn Any + Send + Sync> = Arc::new(7u64, GFP_KERNEL).unwrap();
+    let other = any.clone();
+    let any = any.downcast::<u32>().unwrap_err();
+    let seven = any.downcast::<u64>().unwrap();
+    assert_eq!((*seven, Arc::strong_count(&seven)), (7, 2));
+    drop(seven);
+    assert_eq!(Arc::strong_count(&other), 1);
+}
+
+#[test]
 fn arcs() {
     let count = Rc::new(Cell::new(0));
     let a: Arc<dyn Speak> = Arc::new(Live::new(&count, 3), GFP_KERNEL).unwrap();

@@ -29,6 +29,7 @@ mod links;
 mod mm;
 mod mountapi;
 mod mounts;
+mod namespaces;
 mod persona;
 mod pidfd;
 mod pkeys;
@@ -101,6 +102,7 @@ fn all() -> Vec<Test> {
         remount::TESTS,
         rare::TESTS,
         mountapi::TESTS,
+        namespaces::TESTS,
         trace::TESTS,
         tty::TESTS,
         procfs::TESTS,

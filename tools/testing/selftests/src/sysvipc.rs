@@ -19,7 +19,6 @@ pub const TESTS: &[Test] = &[
     ("sysv.shm_exec", shm_exec),
     ("sysv.proc_files", proc_files),
     ("sysv.limits", limits),
-    ("sysv.no_name_space", no_name_space),
 ];
 
 pub const RMID: i32 = 0;
@@ -431,14 +430,5 @@ fn limits() -> Outcome {
     remove(fits);
     ck!(put("shmmni", "40000").is_err());
     ck!(put("msgmax", "-1").is_err());
-    Ok(())
-}
-
-fn no_name_space() -> Outcome {
-    if std::path::Path::new("/proc/self/ns/ipc").exists() {
-        c!(libc::unshare(libc::CLONE_NEWIPC));
-        return Ok(());
-    }
-    fails!(libc::unshare(libc::CLONE_NEWIPC), libc::EINVAL);
     Ok(())
 }

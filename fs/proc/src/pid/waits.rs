@@ -87,14 +87,17 @@ pub(super) fn in_module(
 
 /// `timers`: those that the process made by `timer_create(2)`, the newest first.
 pub(super) fn timers(view: &View, out: &mut SeqBuf) -> Result {
-    let pid = view.thread()?.process().pid();
+    let pid = view.thread()?.process().name().number_in(&view.ns);
     for timer in posix_time::posix_timer::timers_of(&view.task)?.iter().rev() {
         let how = match timer.kind & !SIGEV_THREAD_ID {
             SIGEV_NONE => "none",
             SIGEV_THREAD => "thread",
             _ => "signal",
         };
-        let (who, number) = if timer.kind & SIGEV_THREAD_ID != 0 { ("tid", timer.tid) } else { ("pid", pid) };
+        let (who, number) = match timer.kind & SIGEV_THREAD_ID {
+            0 => ("pid", pid),
+            _ => ("tid", process::pid::number_in(timer.tid, &view.ns)),
+        };
         seq_print!(out, "ID: {}\nsignal: {}/{:016x}\n", timer.id, timer.signal, timer.value)?;
         seq_print!(out, "notify: {how}/{who}.{number}\nClockID: {}\n", timer.clock)?;
     }

@@ -10,6 +10,7 @@
 //! | `change` | `unshare(2)`, `setns(2)`, and what `clone(2)` makes |
 //! | `links` | what `/proc/PID/ns` shows |
 //! | `ipc` | the frame of name spaces of IPC |
+//! | `pid` | process numbers |
 //! | `uts` | host names |
 //!
 //! Locks: none; a task alone replaces its proxy, and others read it under RCU.
@@ -17,11 +18,13 @@
 mod change;
 pub mod ipc;
 mod links;
+mod pid;
 pub mod uts;
 
-pub(crate) use change::{check_clone, for_child};
+pub(crate) use change::{check_clone, children_elsewhere, for_child};
 pub use change::{sys_setns, sys_unshare};
 pub use links::{NsLink, links};
+pub(crate) use pid::for_children;
 
 use crate::thread::{Thread, thread_of, with_thread};
 use errno::Result;
@@ -151,5 +154,6 @@ pub(crate) fn exit(thread: &Thread) {
 /// The kinds that are always there. Once, at boot.
 pub(crate) fn init() -> Result {
     uts::init()?;
-    register(Slot::Uts, &uts::UTS)
+    register(Slot::Uts, &uts::UTS)?;
+    register(Slot::PidForChildren, &pid::PID)
 }

@@ -131,6 +131,12 @@ impl Frame {
         &self.owner
     }
 
+    /// Of a page table: not 0 if entries of it may have the mark of `MADV_FREE`. Changed under the table's lock.
+    #[inline(always)]
+    pub fn lazy(&self) -> &AtomicU64 {
+        &self.index
+    }
+
     #[inline(always)]
     pub(crate) fn addr(&self) -> usize {
         core::ptr::from_ref(self).expose_provenance()

@@ -25,7 +25,8 @@ pub fn meminfo() -> MemInfo {
     MemInfo {
         total: buddy::managed_pages() as u64,
         free,
-        available: free.saturating_sub(buddy::reserve_pages() as u64) + cached.saturating_sub(shmem) / 2,
+        available: free.saturating_sub(buddy::reserve_pages() as u64)
+            + (cached.saturating_sub(shmem) + get(Item::LazyFree)) / 2,
         cached,
         shmem,
         slab: get(Item::Slab),

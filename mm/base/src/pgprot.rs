@@ -29,6 +29,9 @@ pub mod bits {
     pub const OWN: u64 = 1 << 10;
     /// Software: was written, which `DIRTY` says no more (`/proc/PID/clear_refs` 4 begins anew).
     pub const SOFT_DIRTY: u64 = 1 << 11;
+    /// Software: a page of private memory that may be dropped as long as `DIRTY` does not say that it was written since
+    /// (`MADV_FREE`).
+    pub const LAZY: u64 = 1 << 58;
     /// The protection key of a user page is above this bit.
     pub const KEY_SHIFT: u32 = 59;
     /// The protection key.

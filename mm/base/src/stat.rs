@@ -99,6 +99,12 @@ items! {
     SwapRa = "swap_ra",
     /// Those of them that were wanted later.
     SwapRaHit = "swap_ra_hit",
+    /// Private pages whose entries have the mark of `MADV_FREE` now.
+    LazyFree = "",
+    /// Private pages that programs said they do not need since boot (`MADV_FREE`).
+    PgLazyFree = "pglazyfree",
+    /// Those of them that were dropped because memory was short.
+    PgLazyFreed = "pglazyfreed",
     /// Objects that shrinkers were asked to look at since boot.
     SlabsScanned = "slabs_scanned",
     /// Huge mappings of private memory now, each of 512 pages.

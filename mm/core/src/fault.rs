@@ -418,6 +418,10 @@ impl Mm {
                 Some(page) => {
                     let own = page.has(PageFlags::ANON) && !page.has(PageFlags::SWAP_CACHE);
                     if !write || own && (page.ref_count() <= ALONE || self.table.query(addr).is_own()) {
+                        if write && !self.table.keep(addr, Some(&page)) {
+                            // It was not needed, and is gone.
+                            continue;
+                        }
                         return Ok(page);
                     }
                     // Ours would make it somebody else's too.
@@ -512,7 +516,8 @@ impl Mm {
         let there = |entry: x86_mm::Entry| entry.is_present() && (!write || entry.is_writable());
         let entry = self.table.query(addr);
         if there(entry) {
-            return Some(Ok(true));
+            // Who wants it to be there to be written needs it again.
+            return Some(Ok(!write || !entry.is_lazy() || self.table.keep(addr, None)));
         }
         if !slot.value.flags.any(if write { VmFlags::WRITE } else { VmFlags::ACCESS }) {
             return Some(Err(FaultSignal::AccessError));

@@ -342,6 +342,51 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_needed_goes_whole_or_in_part() -> Result {
+        let _asked = Asked::new();
+        let Some((mm, at)) = mapped()? else { kunit::kunit_skip!("no 2 MB in one piece") };
+        mm.madvise(at, PMD_SIZE, uapi::MADV_FREE)?;
+        let mut info = SmapsInfo::default();
+        mm.smaps(at, at + PMD_SIZE, &mut info);
+        assert_eq!((info.lazy_free, info.anon_huge), (PMD_SIZE as u64, PMD_SIZE as u64));
+        assert!(intact(&mm, at, 0..PAGES));
+        let child = mm.fork()?;
+        assert_eq!((mm.drop_lazy_once().gone, mm.table.room(at)), (PAGES, Room::Free));
+        // What a child has it keeps until its own turn.
+        assert_eq!((child.table.rss(Kind::Lazy), child.table.room(at)), (PAGES, Room::Huge));
+        assert!(intact(&child, at, 0..PAGES));
+        assert_eq!(child.write(at + 9 * PAGE_SIZE, &[9], false), 1);
+        child.drop_lazy_once();
+        assert_eq!(number(&child, at, 9), Some(9));
+        drop(child);
+        // A part of one.
+        let Some((mm, at)) = mapped()? else { kunit::kunit_skip!("no 2 MB in one piece") };
+        mm.madvise(at + 10 * PAGE_SIZE, 20 * PAGE_SIZE, uapi::MADV_FREE)?;
+        assert_eq!((mm.table.room(at), mm.table.rss(Kind::Lazy)), (Room::Table, 20));
+        assert_eq!(mm.write(at + 12 * PAGE_SIZE, &[12], false), 1);
+        assert_eq!(mm.drop_lazy_once().gone, 19);
+        assert!(intact(&mm, at, 0..10) && intact(&mm, at, 30..PAGES) && number(&mm, at, 12) == Some(12));
+        assert!((13..30).all(|page| number(&mm, at, page) == Some(0)));
+        // One that is shared is left alone, and one that somebody holds a page of.
+        let Some((mm, at)) = mapped()? else { kunit::kunit_skip!("no 2 MB in one piece") };
+        let held = mm.pin_page(at + 3 * PAGE_SIZE, true)?;
+        mm.madvise(at, PMD_SIZE, uapi::MADV_FREE)?;
+        drop(held);
+        let child = mm.fork()?;
+        mm.madvise(at, PMD_SIZE, uapi::MADV_FREE)?;
+        mm.madvise(at, PAGE_SIZE, uapi::MADV_FREE)?;
+        assert_eq!((mm.table.rss(Kind::Lazy), mm.table.room(at)), (0, Room::Huge));
+        drop(child);
+        // Written again as a whole.
+        mm.madvise(at, PMD_SIZE, uapi::MADV_FREE)?;
+        assert_eq!(mm.table.rss(Kind::Lazy), PAGES);
+        assert_eq!(mm.write(at, &[0], false), 1);
+        assert_eq!((mm.table.rss(Kind::Lazy), mm.drop_lazy_once().gone), (0, 0));
+        assert!(intact(&mm, at, 0..PAGES));
+        Ok(())
+    }
+
+    #[test]
     fn nothing_leaks() -> Result {
         let _asked = Asked::new();
         let round = || -> Result {

@@ -38,6 +38,8 @@ mod kunit_huge;
 #[cfg(all(CONFIG_KUNIT, CONFIG_TRANSPARENT_HUGEPAGE))]
 mod kunit_khugepaged;
 #[cfg(CONFIG_KUNIT)]
+mod kunit_lazy;
+#[cfg(CONFIG_KUNIT)]
 mod kunit_lock;
 #[cfg(CONFIG_KUNIT)]
 mod kunit_pages;
@@ -46,6 +48,7 @@ mod kunit_pass;
 #[cfg(CONFIG_KUNIT)]
 mod kunit_pkey;
 pub mod layout;
+mod lazy;
 mod lock;
 mod madvise;
 mod mapping;

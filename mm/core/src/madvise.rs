@@ -52,7 +52,7 @@ impl Mm {
         self.change_flags(&mut inner, start, end, true, |vma| advised_flags(vma, advice))
     }
 
-    /// Drops private pages; those of files come back from the file.
+    /// Drops private pages, with `MADV_FREE` later (`lazy`); those of files come back from the file.
     fn dont_need(&self, start: usize, end: usize, advice: u32) -> Result {
         let inner = self.inner.read();
         self.note_rss();
@@ -68,7 +68,11 @@ impl Mm {
             if advice == uapi::MADV_FREE && !matches!(slot.value.backing, Backing::Anon) {
                 return Err(EINVAL);
             }
-            self.table.zap_range(slot.start.max(start), slot.end.min(end));
+            let (from, to) = (slot.start.max(start), slot.end.min(end));
+            match advice {
+                uapi::MADV_FREE => self.free_lazily(from, to),
+                _ => self.table.zap_range(from, to),
+            }
             at = slot.end;
         }
         if holes || at < end { Err(ENOMEM) } else { Ok(()) }
@@ -87,6 +91,9 @@ impl Mm {
             }
             let (from, to) = (slot.start.max(start), slot.end.min(end));
             self.table.clear_accessed(from, to);
+            if out {
+                self.drop_lazy(&slot.value, from, to);
+            }
             // Who could not change a file is not to learn from it what others read.
             let may = match &slot.value.backing {
                 Backing::File(file) => !out || file.may_tell_cached(),

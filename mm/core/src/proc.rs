@@ -46,6 +46,7 @@ pub struct SmapsInfo {
     pub private_dirty: u64,
     pub referenced: u64,
     pub anonymous: u64,
+    pub lazy_free: u64,
     pub anon_huge: u64,
     pub swap: u64,
     swap_pss: u64,
@@ -94,7 +95,7 @@ impl SmapsInfo {
             Kind::File => self.pss_file += share,
             Kind::Shmem => self.pss_shmem += share,
             // Pages that are there are none of these.
-            Kind::Swap => {}
+            Kind::Swap | Kind::Lazy => {}
         }
         let sum = match (users > 1, dirty) {
             (true, true) => &mut self.shared_dirty,
@@ -191,8 +192,11 @@ impl Mm {
                     return;
                 };
                 let kind = Kind::of(frame);
-                // Memory without a file behind it is never clean.
-                let dirty = entry.is_dirty() || kind == Kind::Anon || frame.flag_bits() & PageFlags::DIRTY.0 != 0;
+                // Memory without a file behind it is clean only if it is not needed.
+                let lazy = entry.is_lazy();
+                info.lazy_free += if lazy { PAGE_SIZE as u64 } else { 0 };
+                let dirty =
+                    entry.is_dirty() || kind == Kind::Anon && !lazy || frame.flag_bits() & PageFlags::DIRTY.0 != 0;
                 info.add(kind, users_of(frame, kind), dirty, entry.is_accessed(), locked);
                 if entry.is_huge() {
                     info.anon_huge += PAGE_SIZE as u64;

@@ -6,7 +6,7 @@
 
 use crate::bdi::WakeReason;
 use crate::mapping::Mapping;
-use crate::swap;
+use crate::{lazy, swap};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
 use errno::Result;
 use hook::Hook;
@@ -66,6 +66,16 @@ enum Who {
     Direct,
 }
 
+impl Who {
+    /// What counts the pages that were looked at, and those that were taken.
+    fn items(self) -> (Item, Item) {
+        match self {
+            Self::Kswapd => (Item::ScanKswapd, Item::StealKswapd),
+            Self::Direct => (Item::ScanDirect, Item::StealDirect),
+        }
+    }
+}
+
 /// What became of a batch.
 #[derive(Default)]
 struct Outcome {
@@ -93,6 +103,19 @@ fn private_share(wanted: usize, files: usize, taken: usize) -> usize {
 }
 
 fn shrink_by(wanted: usize, who: Who, may_write: bool) -> usize {
+    // First what nobody needs.
+    let lazy = lazy::shrink(wanted);
+    let (scan, steal) = who.items();
+    stat::add(scan, lazy.seen as i64);
+    stat::add(steal, lazy.gone as i64);
+    match wanted.checked_sub(lazy.gone) {
+        None | Some(0) => lazy.gone,
+        Some(wanted) => lazy.gone + shrink_needed(wanted, who, may_write),
+    }
+}
+
+/// [`shrink_by`] of what is needed again, maybe.
+fn shrink_needed(wanted: usize, who: Who, may_write: bool) -> usize {
     let swapping = may_write && swap::total_pages() != 0;
     let files = if swapping { wanted - swap::pages_for(wanted).min(wanted) } else { wanted };
     let mut taken = 0;
@@ -144,10 +167,7 @@ fn shrink_batch(who: Who, may_write: bool) -> Option<Outcome> {
     if batch.is_empty() {
         return None;
     }
-    let (scan, steal) = match who {
-        Who::Kswapd => (Item::ScanKswapd, Item::StealKswapd),
-        Who::Direct => (Item::ScanDirect, Item::StealDirect),
-    };
+    let (scan, steal) = who.items();
     stat::add(scan, batch.len() as i64);
     let mut outcome = Outcome::default();
     for page in batch {
@@ -320,10 +340,11 @@ pub fn wake_kswapd() {
     }
 }
 
-/// An allocation took a batch from its zone: if there is swap space, pages leave before the last ones are gone. Task context.
+/// An allocation took a batch from its zone: if there is swap space, or memory that is not needed, pages leave before the last ones are
+/// gone. Task context.
 #[inline]
 pub fn check_low() {
-    if swap::total_pages() != 0 && (buddy::free_pages_total() as u64) < LOW.load(Relaxed) {
+    if (swap::total_pages() != 0 || lazy::any()) && (buddy::free_pages_total() as u64) < LOW.load(Relaxed) {
         wake_kswapd();
     }
 }

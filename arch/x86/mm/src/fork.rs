@@ -22,7 +22,7 @@ impl PageTable {
     pub fn fork_range(&self, child: &PageTable, start: usize, end: usize, cow: bool) -> Result {
         let end = end.min(TASK_SIZE);
         let mut result = Ok(());
-        let mut counts: Counts = [0; 4];
+        let mut counts: Counts = [0; 5];
         self.for_each_found(start.min(end), end, |found, at, stop| {
             if result.is_err() {
                 return true;
@@ -41,6 +41,7 @@ impl PageTable {
             let mut made: Option<&'static Frame> = None;
             let mut copied = 0;
             let _lock = TableLock::take(source);
+            let lazy = counts[Kind::Lazy as usize];
             scan(from, |i, from, value| {
                 if to.is_empty() && result.is_ok() {
                     // The child's table is made when there is something to put in. Its allocation must not sleep.
@@ -61,6 +62,9 @@ impl PageTable {
             });
             if let Some(target) = made {
                 target.entries().fetch_add(copied, Ordering::Relaxed);
+                if counts[Kind::Lazy as usize] != lazy {
+                    target.lazy().store(1, Ordering::Relaxed);
+                }
             }
             true
         });
@@ -87,7 +91,9 @@ fn copy_entry(from: &AtomicU64, to: &AtomicU64, mut value: u64, cow: bool, count
         // SAFETY: As above: the parent's entry is a reference.
         unsafe { get_frame(frame) };
         counts[Kind::of(frame) as usize] += 1;
-        if cow && value & OWN != 0 {
+        if value & bits::LAZY != 0 {
+            value = copied_lazy(from, cow, counts);
+        } else if cow && value & OWN != 0 {
             from.fetch_and(!OWN, Ordering::Relaxed);
             value &= !OWN;
         }
@@ -116,11 +122,20 @@ unsafe fn copy_pinned(frame: &'static Frame, to: &AtomicU64, value: u64, counts:
     let Ok(copy) = Page::alloc(GFP_ATOMIC | __GFP_NOWARN) else { return false };
     copy.copy_from(&from);
     copy.set(PageFlags::ANON);
-    to.store(value & !bits::ADDR | copy.phys(), Ordering::Relaxed);
+    to.store(value & !(bits::ADDR | bits::LAZY) | copy.phys(), Ordering::Relaxed);
     // The entry's reference.
     copy.into_frame();
     counts[Kind::Anon as usize] += 1;
     true
+}
+
+/// What the child gets of an entry with the mark of `MADV_FREE`: what was written up to now is in it.
+#[cold]
+#[inline(never)]
+fn copied_lazy(from: &AtomicU64, cow: bool, counts: &mut Counts) -> u64 {
+    counts[Kind::Lazy as usize] += 1;
+    let taken = if cow { OWN } else { 0 };
+    from.fetch_and(!taken, Ordering::AcqRel) & !taken
 }
 
 /// Counts a copied entry that has no page. False if its place has too many users.

@@ -89,7 +89,7 @@ impl PageTable {
     /// no task runs in it; CPUs that have it loaded lazily let go first. Cheaper than leaving all to the drop.
     pub fn teardown(&mut self, ranges: impl Iterator<Item = (usize, usize)> + Clone) {
         tlb::leave_everywhere(self);
-        let mut counts: Counts = [0; 4];
+        let mut counts: Counts = [0; 5];
         if *self.tables.get_mut() == 0 {
             return;
         }
@@ -127,7 +127,7 @@ impl PageTable {
 
     /// Frees whatever is left.
     fn free_all(&mut self) {
-        let mut counts: Counts = [0; 4];
+        let mut counts: Counts = [0; 5];
         let root = self.root();
         for entry in root.iter().take(256) {
             free_level(entry, 2, &mut counts);
@@ -172,8 +172,11 @@ fn free_entries(entries: &'static [AtomicU64], counts: &mut Counts) -> i32 {
     scan(entries, |_, entry, value| {
         entry.store(0, Ordering::Relaxed);
         cleared += 1;
-        if value & bits::SPECIAL != 0 {
-            return freed_special(value, counts);
+        if value & (bits::SPECIAL | bits::LAZY) != 0 {
+            if value & bits::SPECIAL != 0 {
+                return freed_special(value, counts);
+            }
+            counts[Kind::Lazy as usize] -= 1;
         }
         // SAFETY: An entry that is not special holds a reference to a frame, which is given up with it; no CPU has it cached
         // for this context, which is never used again.

@@ -2,6 +2,7 @@
 //! Pages and tables that were unmapped, on their way to being freed: not before every CPU forgot them.
 
 use crate::huge;
+use crate::lazy::{Dropped, LazyHuge};
 use crate::range::put_frame_of_any;
 use crate::table::{Counts, Kind, PageTable};
 use crate::{quicklist, tlb};
@@ -9,6 +10,7 @@ use core::mem::MaybeUninit;
 use mm_alloc::huge::PAGES;
 use mm_alloc::layout::{PAGE_SIZE, PMD_SIZE, TASK_SIZE};
 use mm_alloc::page::put_frame;
+use mm_alloc::stat::{self, Item};
 use mm_alloc::{Frame, PageFlags};
 
 /// Pages gathered for one flush.
@@ -45,7 +47,7 @@ impl<'a> Gather<'a> {
             huge: 0,
             tables: [const { MaybeUninit::uninit() }; TABLES],
             table_count: 0,
-            counts: [0; 4],
+            counts: [0; 5],
             flags: 0,
         }
     }
@@ -79,6 +81,12 @@ impl<'a> Gather<'a> {
     #[inline(always)]
     pub(crate) fn count_swapped(&mut self) {
         self.counts[Kind::Swap as usize] -= 1;
+    }
+
+    /// Counts pages whose entries had the mark of `MADV_FREE`.
+    #[inline(always)]
+    pub(crate) fn count_lazy(&mut self, gone: i64) {
+        self.counts[Kind::Lazy as usize] -= gone;
     }
 
     /// Frees a table later.
@@ -138,10 +146,37 @@ impl<'a> Gather<'a> {
     /// Takes out the huge mapping at `addr`, if there is one; whether there is.
     pub(crate) fn take_huge(&mut self, addr: usize) -> bool {
         let Some(taken) = self.table.take_huge(addr) else { return false };
-        self.touched(addr);
-        self.touched(addr + PMD_SIZE - PAGE_SIZE);
+        self.touched_huge(addr);
         // Zeros are nobody's.
         let Some(first) = taken else { return true };
+        self.push_huge(first);
+        true
+    }
+
+    /// Takes out the huge mapping at `addr`, if there is one that has the mark of `MADV_FREE`: see [`PageTable::drop_lazy`].
+    pub(crate) fn drop_huge(&mut self, addr: usize, force: bool, dropped: &mut Dropped) {
+        match self.table.take_huge_lazy(addr, force) {
+            LazyHuge::None => return,
+            LazyHuge::Kept => {}
+            LazyHuge::Aged => self.touched_huge(addr),
+            LazyHuge::Taken(first) => {
+                self.touched_huge(addr);
+                self.push_huge(first);
+                dropped.gone += PAGES;
+                stat::add(Item::PgLazyFreed, PAGES as i64);
+            }
+        }
+        dropped.seen += PAGES;
+    }
+
+    /// The huge mapping at `addr` is to be forgotten.
+    fn touched_huge(&mut self, addr: usize) {
+        self.touched(addr);
+        self.touched(addr + PMD_SIZE - PAGE_SIZE);
+    }
+
+    /// Takes the pages of a huge mapping out of the counts, and gives them up later. There is room for one page.
+    fn push_huge(&mut self, first: &'static Frame) {
         self.counts[Kind::Anon as usize] -= PAGES as i64;
         self.huge |= 1 << self.count;
         self.pages[self.count].write(first);
@@ -149,7 +184,6 @@ impl<'a> Gather<'a> {
         if self.room() == 0 {
             self.finish();
         }
-        true
     }
 }
 

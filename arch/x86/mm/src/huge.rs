@@ -16,6 +16,7 @@
 //! Locks: huge entries change under the lock of their table (as a last-level table's, taken before those). TLBs are flushed under
 //! it while a mapping is split: interrupts are on wherever tables are walked.
 
+use crate::lazy::{exchange, is_marked};
 use crate::range::put_frame_of_any;
 use crate::table::{Counts, Kind, PageTable, Table, TableLock, check, index, slot, table_at, zero_page};
 use crate::{quicklist, tlb};
@@ -75,15 +76,15 @@ pub(crate) enum Found {
 }
 
 /// A huge mapping with its lock held.
-struct Locked {
+pub(crate) struct Locked {
     /// The table that has the entry.
-    table: &'static Frame,
-    entry: &'static AtomicU64,
+    pub(crate) table: &'static Frame,
+    pub(crate) entry: &'static AtomicU64,
     _lock: TableLock,
 }
 
 impl Locked {
-    fn value(&self) -> u64 {
+    pub(crate) fn value(&self) -> u64 {
         self.entry.load(Ordering::Relaxed)
     }
 
@@ -92,13 +93,13 @@ impl Locked {
     }
 
     /// The frame of `addr`. Of zeros it is nobody's.
-    fn frame(&self, addr: usize) -> &'static Frame {
+    pub(crate) fn frame(&self, addr: usize) -> &'static Frame {
         // SAFETY: A huge entry holds references to its 512 frames, and the lock keeps it.
         unsafe { Frame::of_phys(small(self.value(), addr) & bits::ADDR) }
     }
 
     /// The table that was kept for the mapping.
-    fn take_kept(&self) -> &'static Frame {
+    pub(crate) fn take_kept(&self) -> &'static Frame {
         match take_kept(self.table) {
             Some(frame) => frame,
             None => none_kept(),
@@ -179,7 +180,7 @@ impl PageTable {
     }
 
     /// The huge mapping of `addr`, if there is one; a split that is going on is waited for.
-    fn lock_huge(&self, addr: usize) -> Option<Locked> {
+    pub(crate) fn lock_huge(&self, addr: usize) -> Option<Locked> {
         let table = self.table_above(addr)?;
         let entry = huge_slot(table, addr);
         if !is_huge(entry.load(Ordering::Acquire)) {
@@ -237,7 +238,7 @@ impl PageTable {
     }
 
     /// Counts the mapping `value`, and the table that is kept for it.
-    fn count_huge(&self, delta: i64, value: u64) {
+    pub(crate) fn count_huge(&self, delta: i64, value: u64) {
         if delta > 0 {
             self.huge.fetch_add(1, Ordering::Relaxed);
             self.tables.fetch_add(1, Ordering::Relaxed);
@@ -273,6 +274,7 @@ impl PageTable {
             entry.store(split_off(value, i * PAGE_SIZE), Ordering::Relaxed);
         }
         frame.entries().store(PAGES as i32, Ordering::Relaxed);
+        frame.lazy().store(u64::from(is_marked(value)), Ordering::Relaxed);
         locked.entry.store(frame.phys() | bits::TABLE, Ordering::Release);
         drop(locked);
         self.huge.fetch_sub(1, Ordering::Relaxed);
@@ -319,6 +321,9 @@ impl PageTable {
         locked.table.entries().fetch_sub(1, Ordering::Relaxed);
         drop(locked);
         self.count_huge(-1, old);
+        if is_marked(old) {
+            self.count(Kind::Lazy, -(PAGES as i64));
+        }
         // SAFETY: The table is empty; it was never in use.
         unsafe { quicklist::put(kept) };
         // SAFETY: A huge entry that is not of zeros holds references to frames of memory.
@@ -357,6 +362,7 @@ impl PageTable {
                 unsafe { get_frame(locked.frame(page * PAGE_SIZE)) };
             }
             counts[Kind::Anon as usize] += PAGES as i64;
+            counts[Kind::Lazy as usize] += if is_marked(value) { PAGES as i64 } else { 0 };
         }
         drop(locked);
         huge_slot(table, at).store(value, Ordering::Relaxed);
@@ -411,6 +417,9 @@ impl PageTable {
         if locked.is_zeros() {
             return Ok(Some(zero_page().clone()));
         }
+        if write {
+            self.keep_huge(&locked);
+        }
         let frame = locked.frame(addr);
         // SAFETY: The entry holds a reference to the frame, and the lock keeps it there.
         unsafe {
@@ -432,6 +441,7 @@ impl PageTable {
                 return false;
             }
             let own = if prot.writable() { 0 } else { bits::OWN };
+            self.keep_huge(&locked);
             locked.entry.store(value & bits::ADDR | prot.bits() | bits::HUGE | own, Ordering::Release);
         }
         drop(locked);
@@ -442,12 +452,15 @@ impl PageTable {
 
     /// Gives a whole huge mapping the rights that `changed` makes of the old value; whether there is one. `flush` is set if
     /// translations may have to be forgotten.
-    pub(crate) fn change_huge(&self, addr: usize, changed: impl FnOnce(u64) -> u64, flush: &mut bool) -> bool {
+    pub(crate) fn change_huge(&self, addr: usize, changed: impl Fn(u64) -> u64, flush: &mut bool) -> bool {
         let Some(locked) = self.lock_huge(addr) else { return false };
-        let old = locked.value();
-        let new = changed(old & !bits::HUGE) | bits::HUGE;
+        let change = |old| changed(old & !bits::HUGE) | bits::HUGE;
+        let old = exchange(locked.entry, locked.value(), change);
+        let new = change(old);
+        if is_marked(old) && !is_marked(new) {
+            self.count(Kind::Lazy, -(PAGES as i64));
+        }
         if new != old {
-            locked.entry.store(new, Ordering::Release);
             *flush |= old & bits::PRESENT != 0;
         }
         true
@@ -503,6 +516,7 @@ pub(crate) unsafe fn free_entry(value: u64, counts: &mut Counts) {
         return;
     }
     counts[Kind::Anon as usize] -= PAGES as i64;
+    counts[Kind::Lazy as usize] -= if is_marked(value) { PAGES as i64 } else { 0 };
     stat::add(Item::AnonHuge, -1);
     // SAFETY: The entry's references are ours, and no CPU has the translation for this context, which is never used again.
     unsafe { put_block(Frame::of_phys(value & bits::ADDR)) };

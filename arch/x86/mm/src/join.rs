@@ -3,6 +3,7 @@
 //! meanwhile: the caller has `mm`'s lock exclusively, and walkers without it hold `structure`.
 
 use crate::huge::{BUSY, Found, huge_slot, keep};
+use crate::lazy::is_marked;
 use crate::swap::SwapEntry;
 use crate::table::{Kind, PageTable, TableLock, table_at, zero_page};
 use crate::tlb;
@@ -74,7 +75,7 @@ impl PageTable {
         drop(structure);
         // From here on a program that comes faults, and waits for `mm`'s lock.
         tlb::flush_range(self, at, at + PMD_SIZE, true);
-        let mut pages = 0;
+        let (mut pages, mut lazy) = (0, 0);
         // SAFETY: A last-level table of ours.
         for (i, entry) in unsafe { table_at(table.phys()) }.iter().enumerate() {
             let old = entry.swap(0, Ordering::Relaxed);
@@ -85,9 +86,14 @@ impl PageTable {
             let page = unsafe { Page::from_frame(Frame::of_phys(old & bits::ADDR)) };
             block.copy_in(i, &page);
             pages += 1;
+            lazy += i64::from(is_marked(old));
         }
         table.entries().store(0, Ordering::Relaxed);
         self.count(Kind::Anon, (PAGES - pages) as i64);
+        if lazy != 0 {
+            // Together they are needed again.
+            self.count(Kind::Lazy, -lazy);
+        }
         let lock = TableLock::take(above);
         // The empty table is kept for a split.
         keep(above, table);

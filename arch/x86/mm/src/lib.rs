@@ -22,6 +22,7 @@ mod gather;
 pub mod huge;
 pub mod init;
 mod join;
+pub mod lazy;
 pub mod ldt;
 mod marks;
 mod quicklist;

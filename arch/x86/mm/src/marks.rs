@@ -2,6 +2,7 @@
 //! Changes of the entries of a range that stay where they are: what the program may do, and the hardware's marks of use and of writing.
 
 use crate::huge::{Found, is_whole};
+use crate::lazy::{exchange, is_marked, is_volatile};
 use crate::range::{clamp, note_dirty};
 use crate::table::{Kind, PageTable, TableLock, entry_at, index, part, scan, table_at};
 use crate::tlb;
@@ -37,14 +38,22 @@ impl PageTable {
                     // Nothing, or in swap space: what comes back gets its rights from its mapping.
                     continue;
                 }
-                let new = protected(old, prot, keep_read_only);
+                let change = |old| protected(old, prot, keep_read_only);
+                let exchanged = is_volatile(old);
+                let old = if exchanged { exchange(entry, old, change) } else { old };
+                let new = change(old);
+                if is_marked(old) && !is_marked(new) {
+                    self.count(Kind::Lazy, -1);
+                }
                 if old & bits::DIRTY != 0 && old & bits::SPECIAL == 0 && new & bits::DIRTY == 0 {
                     // SAFETY: An entry that is not special holds a reference to a frame.
                     let frame = unsafe { Frame::of_phys(old & bits::ADDR) };
                     note_dirty(frame, Kind::of(frame), old);
                 }
                 if new != old {
-                    entry.store(new, Ordering::Release);
+                    if !exchanged {
+                        entry.store(new, Ordering::Release);
+                    }
                     let addr = at + i * PAGE_SIZE;
                     if old & bits::PRESENT != 0 {
                         flush = (flush.0.min(addr), flush.1.max(addr + PAGE_SIZE));
@@ -160,6 +169,11 @@ impl PageTable {
                     return;
                 }
                 let old = entry.fetch_and(!WRITTEN, Ordering::AcqRel);
+                if is_marked(old) && old & bits::DIRTY != 0 {
+                    // Else that it was written would not be known any more.
+                    entry.fetch_and(!bits::LAZY, Ordering::AcqRel);
+                    self.count(Kind::Lazy, -1);
+                }
                 if old & bits::WRITE != 0 {
                     entry.fetch_or(bits::OWN, Ordering::AcqRel);
                 }
@@ -191,6 +205,10 @@ fn protected(old: u64, prot: UserProt, keep_read_only: bool) -> u64 {
     new |= old & bits::DIRTY & if new & bits::PRESENT != 0 { u64::MAX } else { 0 };
     if old & (bits::DIRTY | bits::SOFT_DIRTY) != 0 && new & bits::DIRTY == 0 {
         new |= bits::SOFT_DIRTY;
+    }
+    if old & (bits::LAZY | bits::DIRTY | bits::SPECIAL) == bits::LAZY {
+        // It is not needed whatever may be done with it.
+        new = new & !(bits::DIRTY | bits::ACCESSED) | old & (bits::ACCESSED | bits::SOFT_DIRTY) | bits::LAZY;
     }
     new
 }

@@ -5,6 +5,7 @@
 
 use crate::gather::Gather;
 use crate::huge::{Found, is_huge, is_table, is_whole};
+use crate::lazy::is_marked;
 use crate::swap::{self, SwapEntry};
 use crate::table::{Kind, PageTable, Table, TableLock, entry_at, index, part, scan, table_at};
 use crate::tlb;
@@ -151,12 +152,16 @@ impl PageTable {
             let old = entry.swap(0, Ordering::AcqRel);
             gather.touched(start + i * PAGE_SIZE);
             cleared += 1;
-            if old & bits::SPECIAL != 0 {
-                if let Some(entry) = SwapEntry::from_bits(old) {
-                    swap::free(entry);
-                    gather.count_swapped();
+            if old & (bits::SPECIAL | bits::LAZY) != 0 {
+                if is_marked(old) {
+                    gather.count_lazy(1);
+                } else {
+                    if let Some(entry) = SwapEntry::from_bits(old) {
+                        swap::free(entry);
+                        gather.count_swapped();
+                    }
+                    return;
                 }
-                return;
             }
             // SAFETY: An entry that is not special holds a reference to a frame, which is ours now.
             let frame = unsafe { Frame::of_phys(old & bits::ADDR) };
@@ -275,6 +280,9 @@ fn move_entries(source: &'static Frame, from: usize, target: &'static Frame, to:
             target.entries().fetch_add(1, Ordering::Relaxed);
             let _lock = TableLock::take(target);
             entry_at(target, to).store(value, Ordering::Release);
+            if is_marked(value) {
+                target.lazy().store(1, Ordering::Relaxed);
+            }
         }
     }
 }

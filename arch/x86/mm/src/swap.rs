@@ -11,6 +11,7 @@
 //! Locks: `mm`'s of the address space, shared, for everything here. The hook is called under a last-level table's lock.
 
 use crate::huge::{Found, is_whole};
+use crate::lazy::is_marked;
 use crate::range::{clamp, next_boundary};
 use crate::table::{Counts, Kind, PageTable, TableLock, entry_at, part};
 use crate::tlb;
@@ -21,7 +22,7 @@ use mm_alloc::layout::PAGE_SIZE;
 use mm_alloc::page::{get_frame, put_frame};
 use mm_alloc::stat::{self, Item};
 use mm_alloc::{Frame, Page, PageFlags};
-use x86_pte::{OWN, UserProt};
+use x86_pte::{Entry, OWN, UserProt};
 
 pub use x86_pte::swap::{SWAP, Swap, SwapEntry};
 pub(crate) use x86_pte::swap::{duplicate, free};
@@ -88,7 +89,7 @@ impl PageTable {
                     *budget -= 1;
                     stop
                 }
-                Ok(Found::Huge) if self.has_huge_zeros(at) => {
+                Ok(Found::Huge) if self.has_huge_zeros(at) || self.is_huge_lazy(at) => {
                     *budget -= 1;
                     stop
                 }
@@ -123,13 +124,14 @@ impl PageTable {
         let wanted = victims.len() as i64;
         self.count(Kind::Swap, wanted);
         let (mut low, mut high, mut done) = (usize::MAX, 0, 0i64);
+        let mut lazy = 0;
         for (i, victim) in victims.iter_mut().enumerate() {
             let Some(table) = self.walk(victim.addr) else { continue };
             let _lock = TableLock::take(table);
             let entry = entry_at(table, victim.addr);
             let value = entry.load(Ordering::Relaxed);
             let other = value & bits::SPECIAL != 0 || value & bits::ADDR != victim.page.phys();
-            if value == 0 || other || value & bits::ACCESSED != 0 && !force {
+            if value == 0 || other || value & bits::ACCESSED != 0 && !force || Entry::new(value).is_lazy() {
                 continue;
             }
             let Some(swap) = place(i, &victim.page, value & OWN != 0) else { continue };
@@ -140,6 +142,7 @@ impl PageTable {
             entry.swap(swap.to_bits() | written, Ordering::AcqRel);
             victim.unmapped = true;
             done += 1;
+            lazy += i64::from(is_marked(value));
             (low, high) = (low.min(victim.addr), high.max(victim.addr + PAGE_SIZE));
         }
         if done != 0 {
@@ -150,9 +153,10 @@ impl PageTable {
                 unsafe { put_frame(victim.page.frame()) };
             }
         }
-        let mut counts: Counts = [0; 4];
+        let mut counts: Counts = [0; 5];
         counts[Kind::Anon as usize] = -done;
         counts[Kind::Swap as usize] = done - wanted;
+        counts[Kind::Lazy as usize] = -lazy;
         self.count_all(&counts);
         done.unsigned_abs() as usize
     }
@@ -171,7 +175,7 @@ impl PageTable {
         entry.store(page.phys() | prot.bits() | old & bits::SOFT_DIRTY, Ordering::Release);
         drop(lock);
         core::mem::forget(page);
-        let mut counts: Counts = [0; 4];
+        let mut counts: Counts = [0; 5];
         counts[Kind::Anon as usize] = 1;
         counts[Kind::Swap as usize] = -1;
         self.count_all(&counts);
@@ -206,7 +210,8 @@ fn collect_in(
         }
         *budget -= 1;
         let value = entry.load(Ordering::Relaxed);
-        if value == 0 || value & bits::SPECIAL != 0 {
+        // What the program does not need is not worth a place (`lazy`).
+        if value == 0 || value & bits::SPECIAL != 0 || Entry::new(value).is_lazy() {
             continue;
         }
         // SAFETY: An entry that is not special holds a reference to a frame, and the lock keeps it there.

@@ -7,6 +7,7 @@
 //! the one that the caller changes, even where that needs the lock exclusively: they hold their mapping, not the lock.
 
 use crate::huge::{is_huge, is_table};
+use crate::lazy::is_marked;
 use crate::ldt::LdtSlot;
 use crate::range::put_frame_of_any;
 use crate::{quicklist, tlb};
@@ -45,7 +46,7 @@ pub struct PageTable {
     pub(crate) context: u64,
     /// Excludes freeing of tables against walkers without `mm`'s lock.
     pub(crate) structure: SpinLock<()>,
-    rss: Rss,
+    pub(crate) rss: Rss,
     /// Pages used as tables, or kept to be one, the top level not counted.
     pub(crate) tables: AtomicUsize,
     /// Huge mappings.
@@ -201,7 +202,7 @@ impl PageTable {
     }
 
     pub(crate) fn count_all(&self, counts: &Counts) {
-        for kind in [Kind::Anon, Kind::File, Kind::Shmem, Kind::Swap] {
+        for kind in [Kind::Anon, Kind::File, Kind::Shmem, Kind::Swap, Kind::Lazy] {
             let delta = counts[kind as usize];
             if delta != 0 {
                 self.count(kind, delta);
@@ -360,7 +361,7 @@ impl PageTable {
         let table = self.make(start)?;
         // SAFETY: `make` gave a last-level table, which stays while the caller holds `mm`'s lock.
         let entries = unsafe { table_at(table.phys()) };
-        let mut counts: Counts = [0; 4];
+        let mut counts: Counts = [0; 5];
         let lock = TableLock::take(table);
         for (i, entry) in entries.iter().skip(index(start, 0)).take(pages).enumerate() {
             if entry.load(Ordering::Relaxed) != 0 {
@@ -431,6 +432,7 @@ impl PageTable {
         if Kind::of(frame) == Kind::Anon && (own || frame.ref_count() == 1) {
             // A debugger writes where the program may not: what it could not write yet stays its own.
             let own = if prot.writable() { 0 } else { bits::OWN };
+            self.keep_entry(entry, value);
             entry.store((value & bits::ADDR) | prot.bits() | own, Ordering::Release);
             drop(lock);
             // Other CPUs may have the read-only entry cached; they fault and find it writable.
@@ -463,13 +465,14 @@ impl PageTable {
         entry.store(new.phys() | prot.bits(), Ordering::Release);
         drop(lock);
         core::mem::forget(new);
-        let mut counts: Counts = [0; 4];
+        let mut counts: Counts = [0; 5];
         counts[Kind::Anon as usize] += 1;
         tlb::flush_range(self, addr, addr + PAGE_SIZE, false);
         if old.value() & bits::SPECIAL == 0 {
             // SAFETY: The entry's reference is ours since the exchange, and no CPU uses the old translation any more.
             let frame = unsafe { Frame::of_phys(old.phys()) };
             counts[Kind::of(frame) as usize] -= 1;
+            counts[Kind::Lazy as usize] -= i64::from(is_marked(old.value()));
             // SAFETY: As above.
             unsafe { put_frame_of_any(frame) };
         }
@@ -492,7 +495,7 @@ impl PageTable {
     }
 
     /// A reference to the page mapped at `addr`, for access from elsewhere (`/proc/PID/mem`, futex keys). With `write` only if
-    /// the program itself can write there. `None` for device memory.
+    /// the program itself can write there, and it counts as needed again (`lazy`). `None` for device memory.
     pub fn page(&self, addr: usize, write: bool) -> Option<Page> {
         if addr >= TASK_SIZE {
             return None;
@@ -504,12 +507,16 @@ impl PageTable {
         }
         let table = self.walk(addr)?;
         let _lock = TableLock::take(table);
-        let value = entry_at(table, addr).load(Ordering::Relaxed);
+        let entry = entry_at(table, addr);
+        let value = entry.load(Ordering::Relaxed);
         if value & (bits::PRESENT | PROT_NONE) == 0 || write && value & bits::WRITE == 0 {
             return None;
         }
         if value & bits::SPECIAL != 0 {
             return (value & bits::ADDR == zero_page().phys()).then(|| zero_page().clone());
+        }
+        if write {
+            self.keep_entry(entry, value);
         }
         // SAFETY: An entry that is not special holds a reference to a frame, and the lock keeps it there.
         unsafe {

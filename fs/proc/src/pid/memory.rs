@@ -179,9 +179,9 @@ fn figures(info: &SmapsInfo, rollup: bool, out: &mut SeqBuf) -> Result {
         ("Private_Dirty:", info.private_dirty),
         ("Referenced:", info.referenced),
         ("Anonymous:", info.anonymous),
-        // Pages given up by MADV_FREE are freed at once, and what follows is not built in.
-        ("LazyFree:", 0),
+        ("LazyFree:", info.lazy_free),
         ("AnonHugePages:", info.anon_huge),
+        // What follows is not built in.
         ("ShmemPmdMapped:", 0),
         ("FilePmdMapped:", 0),
         ("Shared_Hugetlb:", 0),

@@ -16,6 +16,12 @@ fn line(out: &mut SeqBuf, label: &str, kib: u64) -> Result {
     seq_print!(out, "{label:<16}{kib:>8} kB\n")
 }
 
+/// Pages that may be dropped and were not used lately: of files, and private ones that are not needed. Private pages are on the list while
+/// they are in the swap cache.
+fn inactive_file() -> u64 {
+    (lru::len(Which::Inactive) as u64).saturating_sub(get(Item::SwapCached)).saturating_add(get(Item::LazyFree))
+}
+
 /// Pages of slabs, and those of them whose objects can be dropped when memory is short.
 fn slab_pages() -> (u64, u64) {
     let slab = get(Item::Slab);
@@ -27,7 +33,6 @@ pub(super) fn meminfo(out: &mut SeqBuf) -> Result {
     let info = figures();
     let buffers = vfs::hooks::device_pages();
     let (swap_total, swap_free) = mm::swap::totals();
-    // Private pages are on the inactive list while they are in the swap cache.
     let cached_swap = get(Item::SwapCached);
     let (slab, reclaimable) = slab_pages();
     let pages = [
@@ -39,7 +44,7 @@ pub(super) fn meminfo(out: &mut SeqBuf) -> Result {
         ("Cached:", info.cached.saturating_sub(buffers)),
         ("SwapCached:", cached_swap),
         ("Active(file):", lru::len(Which::Active) as u64),
-        ("Inactive(file):", (lru::len(Which::Inactive) as u64).saturating_sub(cached_swap)),
+        ("Inactive(file):", inactive_file()),
         ("Mlocked:", get(Item::Mlock)),
         ("SwapTotal:", swap_total),
         ("SwapFree:", swap_free),
@@ -71,8 +76,7 @@ pub(super) fn meminfo(out: &mut SeqBuf) -> Result {
 /// `/proc/vmstat`.
 pub(super) fn vmstat(out: &mut SeqBuf) -> Result {
     seq_print!(out, "nr_free_pages {}\n", figures().free)?;
-    let inactive = (lru::len(Which::Inactive) as u64).saturating_sub(get(Item::SwapCached));
-    seq_print!(out, "nr_inactive_file {inactive}\n")?;
+    seq_print!(out, "nr_inactive_file {}\n", inactive_file())?;
     seq_print!(out, "nr_active_file {}\n", lru::len(Which::Active))?;
     let (slab, reclaimable) = slab_pages();
     seq_print!(out, "nr_slab_reclaimable {reclaimable}\n")?;

@@ -237,6 +237,43 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_needed_takes_no_place() -> Result {
+        let (area, store) = area()?;
+        let (mm, at) = space()?;
+        let free = |mm: &Arc<Mm>, from: usize, count: usize| {
+            madvise(mm, at + from * PAGE_SIZE, count * PAGE_SIZE, uapi::MADV_FREE)
+        };
+        out(&mm, at)?;
+        free(&mm, 0, 8)?;
+        assert_eq!((mm.table.rss(Kind::Swap), area.map().used()), (PAGES - 8, PAGES as u64 - 8));
+        // What came back gives its place up, but not what a child has there.
+        assert_eq!([0, 7, 8, 9].map(|page| byte(&mm, at, page)), [Some(0), Some(0), Some(9), Some(10)]);
+        let child = mm.fork()?;
+        assert_eq!(byte(&mm, at, 20), Some(21));
+        free(&mm, 8, PAGES - 8)?;
+        assert_eq!((mm.table.rss(Kind::Swap), byte(&child, at, 20)), (0, Some(21)));
+        mm.drop_lazy_once();
+        for page in 8..PAGES {
+            assert_eq!(byte(&child, at, page), Some(page as u8 + 1));
+        }
+        drop(child);
+        // It is dropped, not written.
+        for page in 0..PAGES {
+            assert!(set(&mm, at, page, 5));
+        }
+        free(&mm, 0, 32)?;
+        assert!(set(&mm, at, 3, 6));
+        let reads = store.reads.load(Ordering::Relaxed);
+        out(&mm, at)?;
+        assert_eq!((mm.table.rss(Kind::Anon), mm.table.rss(Kind::Swap)), (0, PAGES - 31));
+        assert_eq!([0, 3, 31].map(|page| byte(&mm, at, page)), [Some(0), Some(6), Some(0)]);
+        assert!(store.reads.load(Ordering::Relaxed) > reads);
+        assert_eq!(byte(&mm, at, 32), Some(5));
+        drop(mm);
+        close(&area)
+    }
+
+    #[test]
     fn errors_lose_nothing_that_is_in_memory() -> Result {
         let (area, store) = area()?;
         let (mm, at) = space()?;

@@ -2,6 +2,7 @@
 //! Memory: as /proc shows it (`show`), advice, locking, limits, access to other processes' memory, the OOM killer's settings.
 
 mod killed;
+mod lazy;
 mod room;
 pub(crate) mod show;
 
@@ -25,6 +26,12 @@ pub const TESTS: &[Test] = &[
     ("vmem.madvise_fork", fork_advice),
     ("vmem.madvise_reclaim", reclaim_advice),
     ("vmem.pageout", pageout),
+    ("vmem.lazy_shown", lazy::shown),
+    ("vmem.lazy_errors", lazy::errors),
+    ("vmem.lazy_changes", lazy::changes),
+    ("vmem.lazy_fork", lazy::fork),
+    ("vmem.lazy_race", lazy::race),
+    ("vmem.lazy_short", lazy::short),
     ("vmem.tmpfs_preallocated", preallocated),
     ("vmem.tmpfs_promised", room::promised),
     ("vmem.remove_sealed", room::remove_sealed),

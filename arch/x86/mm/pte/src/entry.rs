@@ -127,6 +127,12 @@ impl Entry {
         self.0 & bits::SPECIAL == 0 && self.0 & (bits::WRITE | bits::OWN) != 0
     }
 
+    /// The page may be dropped: nothing was written since the program said that it does not need it (`MADV_FREE`).
+    #[inline(always)]
+    pub const fn is_lazy(self) -> bool {
+        self.0 & (bits::LAZY | bits::DIRTY) == bits::LAZY
+    }
+
     /// Not a counted page: the zero page, a device, or a place in swap space.
     #[inline(always)]
     pub const fn is_special(self) -> bool {

@@ -16,6 +16,8 @@ pub enum Kind {
     Shmem,
     /// Not resident: in swap space.
     Swap,
+    /// Private memory whose entry has the mark of `MADV_FREE`; counted as that, too.
+    Lazy,
 }
 
 impl Kind {
@@ -44,9 +46,10 @@ impl Kind {
             Self::Anon => add(Item::Anon, delta),
             Self::File | Self::Shmem => add(Item::FileMapped, delta),
             Self::Swap => {}
+            Self::Lazy => add(Item::LazyFree, delta),
         }
     }
 }
 
 /// Pages by [`Kind`], counted in a loop and added once.
-pub type Counts = [i64; 4];
+pub type Counts = [i64; 5];

@@ -16,17 +16,27 @@ pub struct Rss {
     lines: [Line; LINES],
     /// Read in each fault and seldom changed, so it is one.
     swap: AtomicI64,
+    /// Seldom changed, too.
+    lazy: AtomicI64,
 }
 
 impl Rss {
     /// None.
     pub const fn new() -> Self {
-        Self { lines: [const { Line([const { AtomicI64::new(0) }; 3]) }; LINES], swap: AtomicI64::new(0) }
+        Self {
+            lines: [const { Line([const { AtomicI64::new(0) }; 3]) }; LINES],
+            swap: AtomicI64::new(0),
+            lazy: AtomicI64::new(0),
+        }
     }
 
     /// Counts `delta` pages of a kind.
     #[inline(always)]
     pub fn add(&self, kind: Kind, delta: i64) {
+        if kind == Kind::Lazy {
+            self.lazy.fetch_add(delta, Relaxed);
+            return;
+        }
         // In bounds: the rest of a division by the length. A move to another CPU in between does no harm.
         let Line(counts) = &self.lines[x86_cpu::cpu_id() as usize % LINES];
         counts.get(kind as usize).unwrap_or(&self.swap).fetch_add(delta, Relaxed);
@@ -36,8 +46,15 @@ impl Rss {
     pub fn sum(&self, kind: Kind) -> i64 {
         match kind {
             Kind::Swap => self.swap.load(Relaxed),
+            Kind::Lazy => self.lazy.load(Relaxed),
             _ => self.lines.iter().filter_map(|Line(counts)| counts.get(kind as usize)).map(|n| n.load(Relaxed)).sum(),
         }
+    }
+
+    /// Whether any entry has the mark of `MADV_FREE`.
+    #[inline(always)]
+    pub fn has_lazy(&self) -> bool {
+        self.lazy.load(Relaxed) != 0
     }
 
     /// Whether any page may be in swap space.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! One program at a time.
 
+use crate::lazy::Dropped;
 use crate::space::{BASE, END, PAGES, Rights, Space, at, check_counts, first};
 use crate::table::{PageTable, zero_page};
 use crate::{Joined, Random, check_end, huge, keeper, quicklist};
@@ -30,6 +31,16 @@ pub struct Seen {
     kept: u64,
     /// Reads of huge mappings of zeros.
     zeros: u64,
+    /// Pages that were not needed and went; those of them in huge mappings; those that were found empty.
+    dropped: u64,
+    dropped_huge: u64,
+    lost: u64,
+}
+
+/// A page that somebody holds, perhaps to write to it.
+struct Held {
+    page: Page,
+    write: bool,
 }
 
 struct Run<'a> {
@@ -37,7 +48,7 @@ struct Run<'a> {
     random: Random,
     spaces: Vec<Space>,
     /// Pages that somebody holds, and pages that look as if they were in the swap cache.
-    held: Vec<Page>,
+    held: Vec<Held>,
     cached: Vec<Page>,
     stamp: u64,
 }
@@ -58,10 +69,11 @@ pub fn run(seed: u64, seen: &mut Seen) {
     for step in 0..STEPS {
         run.step();
         if step % 37 == 0 {
-            run.spaces.iter().for_each(Space::check);
+            run.spaces.iter_mut().for_each(Space::check);
         }
     }
-    run.spaces.iter().for_each(Space::check);
+    run.spaces.iter_mut().for_each(Space::check);
+    run.seen.lost += run.spaces.iter().map(|space| space.lost).sum::<u64>();
     run.spaces.clear();
     run.held.clear();
     run.cached.drain(..).for_each(|page| page.clear(PageFlags::SWAP_CACHE));
@@ -74,11 +86,11 @@ impl Run<'_> {
         let page = self.random.below(PAGES);
         let (from, to) = self.range();
         let (start, end) = (at(from), at(to));
-        match self.random.below(27) {
+        match self.random.below(31) {
             0..=7 => self.write(which, page),
             8..=11 => {
                 let huge = !self.random.one_in(3);
-                let space = &self.spaces[which];
+                let space = &mut self.spaces[which];
                 if space.rights[page] != Rights::Nothing {
                     space.read(page, huge);
                     self.seen.zeros += u64::from(space.table.has_huge_zeros(at(page)));
@@ -92,6 +104,7 @@ impl Run<'_> {
             14 => {
                 self.spaces[which].table.zap_range(start, end);
                 self.spaces[which].values[from..to].fill(0);
+                self.spaces[which].lazy[from..to].fill(false);
             }
             15 => {
                 let rights = [Rights::Write, Rights::Read, Rights::Nothing, Rights::Write][self.random.below(4)];
@@ -116,8 +129,42 @@ impl Run<'_> {
                 table.clean(start, end);
                 table.clear_accessed_shared(at(page));
             }
-            _ => self.cache(which, page),
+            26 => self.cache(which, page),
+            27..=28 => {
+                self.spaces[which].free_lazily(from, to);
+                self.transfer(which);
+            }
+            _ => self.drop_lazy(which, start, end),
         }
+    }
+
+    /// Who holds pages of the program's own to write to them does, and sometimes is done with it.
+    fn transfer(&mut self, which: usize) {
+        let (space, stamp) = (&mut self.spaces[which], &mut self.stamp);
+        let (values, lazy) = (&mut space.values, &mut space.lazy);
+        space.table.for_each_entry(BASE, END, |addr, entry, _| {
+            let holder = self.held.iter().find(|held| held.write && entry.is_own() && entry.maps(&held.page));
+            if let Some(holder) = holder {
+                *stamp += 1;
+                holder.page.word().store(*stamp, Ordering::Relaxed);
+                (values[(addr - BASE) / PAGE_SIZE], lazy[(addr - BASE) / PAGE_SIZE]) = (*stamp, false);
+            }
+        });
+        if self.random.one_in(2) {
+            self.held.retain(|held| !held.write);
+        }
+    }
+
+    /// Memory is short: pages that are not needed go.
+    fn drop_lazy(&mut self, which: usize, start: usize, end: usize) {
+        let (mut budget, mut dropped) = (1 + self.random.below(3000), Dropped::default());
+        let force = self.random.one_in(3);
+        let table = &self.spaces[which].table;
+        let huge = get(Item::AnonHuge);
+        table.drop_lazy(start, end, &mut budget, force, &mut dropped);
+        assert!(dropped.gone <= dropped.seen);
+        self.seen.dropped += dropped.gone as u64;
+        self.seen.dropped_huge += (huge - get(Item::AnonHuge)) as u64;
     }
 
     /// A range of pages, often of whole 2 MB, often short.
@@ -143,7 +190,7 @@ impl Run<'_> {
             let cached = self.cached.iter().any(|cached| before.maps(cached));
             if before.is_own() && !cached {
                 assert!(before.phys() == after.phys(), "what was the program's own was copied");
-                let held = self.held.iter().any(|held| before.maps(held));
+                let held = self.held.iter().any(|held| before.maps(&held.page));
                 self.seen.kept += u64::from(held && !before.is_writable());
             }
         }
@@ -192,7 +239,7 @@ impl Run<'_> {
             return self.spaces[which].check();
         }
         let (values, rights, keys) = (parent.values.clone(), parent.rights.clone(), parent.keys.clone());
-        let child = Space { table: child, values, rights, keys };
+        let mut child = Space { table: child, values, rights, keys, lazy: parent.lazy.clone(), lost: 0 };
         child.check();
         self.spaces.push(child);
     }
@@ -202,7 +249,7 @@ impl Run<'_> {
         let mut found = Vec::new();
         let seen = &mut self.seen;
         self.spaces[which].table.for_each_entry(BASE, END, |addr, entry, _| {
-            let others = || self.held.iter().chain(&self.cached);
+            let others = || self.held.iter().map(|held| &held.page).chain(&self.cached);
             if entry.is_own()
                 && let Some(page) = others().find(|page| entry.maps(page))
             {
@@ -235,6 +282,7 @@ impl Run<'_> {
             return;
         }
         let mut gone = self.spaces.swap_remove(which);
+        self.seen.lost += gone.lost;
         self.free(&mut gone.table);
     }
 
@@ -274,6 +322,7 @@ impl Run<'_> {
         }
         space.values.copy_within(from..from + len, to);
         space.rights.copy_within(from..from + len, to);
+        space.lazy.copy_within(from..from + len, to);
         space.keys.copy_within(from..from + len, to);
         space.forget(from, from + len);
     }
@@ -289,8 +338,12 @@ impl Run<'_> {
             for page in page..page + 512 {
                 let entry = self.spaces[which].table.query(at(page));
                 if entry.is_present() && !entry.is_special() && !entry.is_writable() {
-                    let value = self.spaces[which].values[page];
-                    self.spaces[which].write(page, value, false);
+                    let space = &mut self.spaces[which];
+                    if space.rights[page] != Rights::Nothing {
+                        space.read(page, false);
+                    }
+                    let value = space.values[page];
+                    space.write(page, value, false);
                 }
             }
         }
@@ -303,9 +356,24 @@ impl Run<'_> {
     /// Somebody takes a page for a while.
     fn hold(&mut self, which: usize, page: usize) {
         let space = &self.spaces[which];
-        if let Some(held) = space.table.page(at(page), self.random.one_in(3)) {
-            assert_eq!(held.word().load(Ordering::Relaxed), space.values[page]);
-            self.held.push(held);
+        let write = self.random.one_in(3);
+        if let Some(held) = space.table.page(at(page), write) {
+            let found = held.word().load(Ordering::Relaxed);
+            assert!(found == space.values[page] || space.lazy[page] && found == 0);
+            let space = &mut self.spaces[which];
+            if write {
+                // A transfer's bytes are not lost, though no program wrote them.
+                self.stamp += 1;
+                held.word().store(self.stamp, Ordering::Relaxed);
+                (space.values[page], space.lazy[page]) = (self.stamp, false);
+                if self.random.one_in(2) {
+                    drop(held);
+                    let (start, end) = (first_at(page), first_at(page) + PMD_SIZE);
+                    return (0..3).for_each(|_| self.drop_lazy(which, start, end));
+                }
+            }
+            let space = &self.spaces[which];
+            self.held.push(Held { page: held, write });
             if space.rights[page] == Rights::Write && self.random.one_in(2) {
                 // It cannot be written for a moment.
                 let (start, end) = (at(page), at(page) + PAGE_SIZE);

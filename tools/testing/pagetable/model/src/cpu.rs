@@ -28,7 +28,9 @@ fn word(phys: u64) -> &'static AtomicU64 {
 pub fn access<T>(table: &PageTable, addr: usize, write: bool, f: impl FnOnce(&AtomicU64, u8) -> T) -> Result<T, Miss> {
     let mut tlb = tlb::lock();
     let known = [false, true].into_iter().find_map(|huge| {
-        tlb.get(Key::of(table, addr, huge)).filter(|found| !write || found.write).map(|found| (found, huge))
+        tlb.get(Key::of(table, addr, huge))
+            .filter(|found| !write || found.write && found.dirty)
+            .map(|found| (found, huge))
     });
     let (found, huge) = match known {
         Some(known) => known,
@@ -68,7 +70,8 @@ fn walk(table: &PageTable, addr: usize, write: bool) -> Result<(Translation, boo
             if leaf {
                 assert!(level == 0 || phys.is_multiple_of(PMD_SIZE as u64));
                 let key = (value >> 59 & 15) as u8;
-                return Ok((Translation { phys, write: may, key }, level == 1));
+                let dirty = marked & bits::DIRTY != 0;
+                return Ok((Translation { phys, write: may, dirty, key }, level == 1));
             }
             break;
         }

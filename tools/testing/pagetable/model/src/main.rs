@@ -24,6 +24,8 @@ mod gather;
 mod huge;
 #[path = "../../../../../arch/x86/mm/src/join.rs"]
 mod join;
+#[path = "../../../../../arch/x86/mm/src/lazy.rs"]
+mod lazy;
 #[path = "../../../../../arch/x86/mm/src/marks.rs"]
 mod marks;
 #[path = "../../../../../arch/x86/mm/src/range.rs"]
@@ -74,7 +76,7 @@ impl Random {
 
 /// After everything is gone nothing is left over but the page of zeros, and the block of zeros once it was wanted.
 fn check_end() {
-    for item in [Item::AnonHuge, Item::Anon, Item::PageTables] {
+    for item in [Item::AnonHuge, Item::Anon, Item::PageTables, Item::LazyFree] {
         assert_eq!(get(item), 0, "{item:?}");
     }
     let zeros = if get(Item::ThpZeroAlloc) == 0 { 1 } else { 1 + 512 };

@@ -9,6 +9,7 @@ use crate::{Census, Entry, UserProt, keeper};
 use kalloc::Arc;
 use kalloc::flags::GFP_HIGHUSER;
 use mm_alloc::huge::Block;
+use mm_alloc::kpt::bits;
 use mm_alloc::layout::{PAGE_SIZE, PMD_SIZE};
 use mm_alloc::{Page, PageFlags, phys_to_virt};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -55,18 +56,38 @@ pub struct Space {
     pub rights: Vec<Rights>,
     /// Their protection keys.
     pub keys: Vec<u8>,
+    /// Pages that are not needed: they may be empty at any time.
+    pub lazy: Vec<bool>,
+    /// How many of them were found empty.
+    pub lost: u64,
 }
 
 impl Space {
     pub fn new() -> Self {
         let table = PageTable::new().expect("memory");
-        Self { table, values: vec![0; PAGES], rights: vec![Rights::Write; PAGES], keys: vec![0; PAGES] }
+        let (rights, keys) = (vec![Rights::Write; PAGES], vec![0; PAGES]);
+        Self { table, values: vec![0; PAGES], rights, keys, lazy: vec![false; PAGES], lost: 0 }
     }
 
     /// Whether the 2 MB around a page can all be written, as if they were in one mapping.
     pub fn is_writable_around(&self, page: usize) -> bool {
         let (mut around, key) = (first(page)..first(page) + 512, self.keys[page]);
         around.all(|other| self.rights[other] == Rights::Write && self.keys[other] == key)
+    }
+
+    /// The program does not need pages any more: what is in them may go.
+    pub fn free_lazily(&mut self, from: usize, to: usize) {
+        self.table.free_lazily(at(from), at(to));
+        self.lazy[from..to].fill(true);
+    }
+
+    /// What is found in a page that holds `found`: of one that is not needed nothing may be left.
+    fn look(&mut self, page: usize, found: u64) {
+        if self.lazy[page] && found == 0 && self.values[page] != 0 {
+            self.values[page] = 0;
+            self.lost += 1;
+        }
+        assert_eq!(found, self.values[page], "page {page}");
     }
 
     /// What the program may do with a page.
@@ -77,16 +98,14 @@ impl Space {
     /// The program writes to a page, which it may.
     pub fn write(&mut self, page: usize, value: u64, huge: bool) {
         self.values[page] = value;
+        self.lazy[page] = false;
         self.reach(page, true, huge, |word| word.store(value, Ordering::Relaxed));
     }
 
     /// The program reads a page, which it may.
-    pub fn read(&self, page: usize, huge: bool) {
-        assert_eq!(
-            self.reach(page, false, huge, |word| word.load(Ordering::Relaxed)),
-            self.values[page],
-            "page {page}"
-        );
+    pub fn read(&mut self, page: usize, huge: bool) {
+        let found = self.reach(page, false, huge, |word| word.load(Ordering::Relaxed));
+        self.look(page, found);
     }
 
     fn reach<T>(&self, page: usize, write: bool, huge: bool, mut f: impl FnMut(&AtomicU64) -> T) -> T {
@@ -107,12 +126,13 @@ impl Space {
     /// Nothing is in `[from, to)` any more; whatever comes next may be written.
     pub fn forget(&mut self, from: usize, to: usize) {
         self.values[from..to].fill(0);
+        self.lazy[from..to].fill(false);
         self.rights[from..to].fill(Rights::Write);
         self.keys[from..to].fill(0);
     }
 
     /// Compares with what has to be there.
-    pub fn check(&self) {
+    pub fn check(&mut self) {
         let mut seen = vec![0; PAGES];
         self.table.for_each_entry(BASE, END, |addr, entry, frame| {
             let page = (addr - BASE) / PAGE_SIZE;
@@ -130,25 +150,33 @@ impl Space {
             assert!(entry.swap().is_some() || entry.key() == self.keys[page]);
             assert!(self.rights[page] != Rights::Nothing || !entry.is_present());
         });
-        assert!(seen == self.values);
+        for (page, found) in seen.into_iter().enumerate() {
+            self.look(page, found);
+        }
         check_counts(&self.table);
     }
 }
 
 /// Compares what is counted with what is there.
 pub fn check_counts(table: &PageTable) {
-    let (mut anon, mut swapped) = (0, 0);
-    table.for_each_entry(BASE, END, |_, entry, frame| {
+    let (mut anon, mut swapped, mut lazy) = (0, 0, 0);
+    let mut marked = [false; PAGES / 512];
+    table.for_each_entry(BASE, END, |addr, entry, frame| {
         anon += usize::from(frame.is_some());
+        if frame.is_some() && entry.value() & bits::LAZY != 0 {
+            lazy += 1;
+            marked[(addr - BASE) / PMD_SIZE] = true;
+        }
         swapped += usize::from(entry.swap().is_some());
     });
-    let counted = [Kind::Anon, Kind::File, Kind::Swap].map(|kind| table.rss(kind));
-    assert_eq!(counted, [anon, 0, swapped]);
+    let counted = [Kind::Anon, Kind::File, Kind::Swap, Kind::Lazy].map(|kind| table.rss(kind));
+    assert_eq!(counted, [anon, 0, swapped, lazy]);
     for addr in (BASE..END).step_by(PMD_SIZE) {
         check_census(table, addr);
         if let Ok(Found::Table(last)) = table.look(addr) {
             let entries = part(last, addr, addr + PMD_SIZE).iter().filter(|entry| entry.load(Ordering::Relaxed) != 0);
             assert_eq!(last.entries().load(Ordering::Relaxed), entries.count() as i32);
+            assert!(!marked[(addr - BASE) / PMD_SIZE] || last.lazy().load(Ordering::Relaxed) != 0);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! looks, exclusive for changes of the map; processors take none.
 
 use crate::cpu::{self, Miss};
+use crate::lazy::Dropped;
 use crate::space::{BASE, END, PAGES, Rights, at, fault, first};
 use crate::table::PageTable;
 use crate::{Random, UserProt, check_end};
@@ -29,7 +30,8 @@ pub fn run(seed: u64) {
     std::thread::scope(|scope| {
         for number in 0..THREADS {
             let random = Random::new(seed * 31 + number as u64 + 1);
-            let mut thread = Thread { table: &table, lock: &lock, number, random, values: vec![0; PAGES] };
+            let mut thread =
+                Thread { table: &table, lock: &lock, number, random, values: vec![0; PAGES], lazy: vec![false; PAGES] };
             scope.spawn(move || thread.run());
         }
     });
@@ -44,6 +46,8 @@ struct Thread<'a> {
     random: Random,
     /// What its pages hold.
     values: Vec<u64>,
+    /// Pages that it does not need: they may be empty.
+    lazy: Vec<bool>,
 }
 
 impl<'a> Thread<'a> {
@@ -67,6 +71,13 @@ impl<'a> Thread<'a> {
 
     fn read(&mut self, page: usize) {
         let found = self.reach(page, false, |word| word.load(Ordering::Relaxed));
+        self.look(page, found);
+    }
+
+    fn look(&mut self, page: usize, found: u64) {
+        if self.lazy[page] && found == 0 {
+            self.values[page] = 0;
+        }
         assert_eq!(found, self.values[page], "page {page}");
     }
 
@@ -90,10 +101,10 @@ impl<'a> Thread<'a> {
 
     fn step(&mut self, page: usize, value: u64) {
         let (start, end) = (at(first(page)), at(first(page)) + PMD_SIZE);
-        match self.random.below(20) {
+        match self.random.below(23) {
             0..=8 => {
                 self.reach(page, true, |word| word.store(value, Ordering::Relaxed));
-                self.values[page] = value;
+                (self.values[page], self.lazy[page]) = (value, false);
             }
             9..=14 => self.read(page),
             15 => {
@@ -108,7 +119,7 @@ impl<'a> Thread<'a> {
             17 => {
                 let _lock = self.shared();
                 if let Some(found) = self.table.page(at(page), false) {
-                    assert_eq!(found.word().load(Ordering::Relaxed), self.values[page]);
+                    self.look(page, found.word().load(Ordering::Relaxed));
                 }
             }
             18 => {
@@ -119,6 +130,18 @@ impl<'a> Thread<'a> {
                 assert!(entries <= 512);
                 let (mut out, mut budget) = (KVec::with_room(4), 60);
                 self.table.collect_idle(at(page), at(PAGES.min(page + 100)), &mut budget, force, &mut out);
+            }
+            19 => {
+                let _lock = self.shared();
+                self.table.free_lazily(at(page), at(page) + PAGE_SIZE);
+                self.lazy[page] = true;
+            }
+            20..=21 => {
+                // Memory is short.
+                let (mut budget, mut dropped) = (200, Dropped::default());
+                let force = self.random.one_in(3);
+                let _lock = self.shared();
+                self.table.drop_lazy(at(page), at(PAGES.min(page + 700)), &mut budget, force, &mut dropped);
             }
             _ => self.change(page),
         }
@@ -149,7 +172,8 @@ impl<'a> Thread<'a> {
                 drop(lock);
                 assert!(done.is_ok());
                 if let Some(found) = child.page(at(page), false) {
-                    assert_eq!(found.word().load(Ordering::Relaxed), self.values[page]);
+                    let found = found.word().load(Ordering::Relaxed);
+                    assert!(found == self.values[page] || self.lazy[page] && found == 0);
                 }
             }
             3 => {

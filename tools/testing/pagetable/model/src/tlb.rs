@@ -41,6 +41,8 @@ fn size(huge: bool) -> usize {
 pub struct Translation {
     pub phys: u64,
     pub write: bool,
+    /// A write need not be noted in the entry any more.
+    pub dirty: bool,
     /// The protection key.
     pub key: u8,
 }

@@ -77,9 +77,12 @@ pub mod stat {
         ThpZeroAllocFailed,
         PgFree,
         PageTables,
+        LazyFree,
+        PgLazyFree,
+        PgLazyFreed,
     }
 
-    static COUNTS: [AtomicI64; 9] = [const { AtomicI64::new(0) }; 9];
+    static COUNTS: [AtomicI64; 12] = [const { AtomicI64::new(0) }; 12];
 
     pub fn add(item: Item, delta: i64) {
         COUNTS[item as usize].fetch_add(delta, Ordering::Relaxed);
@@ -104,6 +107,7 @@ pub struct Frame {
     kept: AtomicUsize,
     private: AtomicU64,
     entries: AtomicI32,
+    lazy: AtomicU64,
     /// Translations to it in TLBs.
     cached: AtomicU32,
 }
@@ -123,6 +127,7 @@ static MEMORY: LazyLock<Memory> = LazyLock::new(|| {
         kept: AtomicUsize::new(77),
         private: AtomicU64::new(0),
         entries: AtomicI32::new(0),
+        lazy: AtomicU64::new(5),
         cached: AtomicU32::new(0),
     };
     // SAFETY: The size is not 0.
@@ -217,6 +222,10 @@ impl Frame {
 
     pub fn kept(&self) -> &AtomicUsize {
         &self.kept
+    }
+
+    pub fn lazy(&self) -> &AtomicU64 {
+        &self.lazy
     }
 
     /// Counts translations in TLBs.

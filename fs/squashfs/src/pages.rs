@@ -4,7 +4,7 @@
 
 use crate::node::Shared;
 use core::ops::Deref;
-use kalloc::flags::GFP_NOFS;
+use kalloc::flags::{__GFP_MOVABLE, GFP_NOFS};
 use kalloc::{Arc, KVVec};
 use kernel::filesystem::mm::{Mapping, MappingOps, ReadRun};
 use kernel::filesystem::mm_alloc::Page;
@@ -63,7 +63,7 @@ impl Pages {
                 continue;
             }
             // Without memory for it, it is read when it is wanted.
-            let Ok(page) = Page::alloc(GFP_NOFS) else { return };
+            let Ok(page) = Page::alloc(GFP_NOFS | __GFP_MOVABLE) else { return };
             if fill(&page, chunk).is_err() || mapping.offer(index, &page).is_err() {
                 return;
             }

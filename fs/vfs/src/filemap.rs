@@ -9,7 +9,7 @@ use crate::hooks::send_current;
 use crate::inode::{Inode, iop};
 use core::fmt::Write;
 use errno::{Result, code::*};
-use kalloc::flags::GFP_KERNEL;
+use kalloc::flags::{GFP_HIGHUSER_MOVABLE, GFP_KERNEL};
 use kalloc::{Arc, KVec};
 use mm::{Mapping, MmapRequest, VmFile};
 use mm_alloc::layout::{PAGE_SHIFT, PAGE_SIZE};
@@ -307,7 +307,7 @@ fn write_prepared(mapping: &Mapping, from: &mut IovIter<'_>, at: u64, prepared: 
     if want < PAGE_SIZE {
         // Behind the end of the file there is nothing to read.
         let page = match !mapping.is_memory() && at - offset as u64 >= mapping.size() {
-            true => mapping.add_new(index, Page::alloc_zeroed(GFP_KERNEL)?)?,
+            true => mapping.add_new(index, Page::alloc_zeroed(GFP_HIGHUSER_MOVABLE)?)?,
             false => mapping.get_or_read(index)?,
         };
         let n = from.copy_page_from_iter(&page, offset, want);
@@ -315,7 +315,7 @@ fn write_prepared(mapping: &Mapping, from: &mut IovIter<'_>, at: u64, prepared: 
         return Ok(n);
     }
     // A whole new page is filled before anybody can see it.
-    let page = Page::alloc(GFP_KERNEL)?;
+    let page = Page::alloc(GFP_HIGHUSER_MOVABLE)?;
     let n = from.copy_page_from_iter(&page, 0, want);
     if n == 0 {
         return Ok(0);

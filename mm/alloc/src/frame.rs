@@ -5,7 +5,7 @@
 //! All fields are atomics; who may write which is said at each field. No locks here.
 
 use crate::layout::{PAGE_SHIFT, PMD_SIZE, PhysAddr, VMEMMAP_START, phys_to_virt};
-use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 pub use crate::memblock::SECTION_FRAMES;
 
@@ -32,6 +32,10 @@ pub struct Frame {
     pub(crate) private: AtomicU64,
     /// Of a page table: its entries that are not 0. Of a slab: objects that are out.
     pub(crate) entries: AtomicI32,
+    /// Of a free block: whose list it is on (`Mobility`). Under the zone's lock.
+    pub(crate) list: AtomicU8,
+    /// Of the first frame of a page block: whose it is (`Mobility`). Written under the zone's lock.
+    pub(crate) block: AtomicU8,
 }
 
 const _: () = assert!(size_of::<Frame>() == 64);

@@ -7,7 +7,7 @@ use crate::layout::{PAGE_SIZE, VMALLOC_END, VMALLOC_START};
 use crate::{buddy, page, pcp, reclaim, slab, stat, vmalloc};
 use core::alloc::{GlobalAlloc, Layout};
 use kalloc::Flags;
-use kalloc::flags::{__GFP_ZERO, __KIND_KVMALLOC, __KIND_VMALLOC, GFP_ATOMIC};
+use kalloc::flags::{__GFP_MOVABLE, __GFP_ZERO, __KIND_KVMALLOC, __KIND_VMALLOC, GFP_ATOMIC};
 
 #[inline]
 fn order_for(size: usize) -> usize {
@@ -16,6 +16,8 @@ fn order_for(size: usize) -> usize {
 
 /// Pages for the heap; what can be reclaimed is, if the caller may sleep.
 pub(crate) fn pages_or_reclaim(order: usize, flags: Flags) -> Option<&'static Frame> {
+    // The heap's pages stay where they are, whatever the caller's other pages do.
+    let flags = flags & !__GFP_MOVABLE;
     if order == 0 {
         return pcp::alloc_page(flags);
     }

@@ -35,7 +35,7 @@ impl Block {
         }
         let first = buddy::alloc_pages(ORDER, flags)?;
         for frame in frames(first) {
-            frame.flags.store(PageFlags::ANON.0, Ordering::Relaxed);
+            frame.flags.store(PageFlags::ANON.0 | PageFlags::MOVABLE.0, Ordering::Relaxed);
             frame.order.store(0, Ordering::Relaxed);
             // SAFETY: A frame of the block, which nobody else knows.
             unsafe { mem::clear_page(frame.virt()) };

@@ -31,6 +31,20 @@ pub unsafe fn copy_page(to: *mut u8, from: *const u8) {
     }
 }
 
+/// Whether two pages have the same bytes at this moment.
+///
+/// # Safety
+/// Both are mapped pages. Others may write them meanwhile.
+pub unsafe fn same_page(a: *const u8, b: *const u8) -> bool {
+    let same: u8;
+    // SAFETY: As the caller promises; the bytes are read in assembly, so a concurrent writer is no data race of Rust's.
+    unsafe {
+        asm!("repe cmpsq", "sete {same}", same = out(reg_byte) same,
+            inout("rdi") a => _, inout("rsi") b => _, inout("rcx") PAGE_SIZE / 8 => _, options(nostack, readonly));
+    }
+    same != 0
+}
+
 /// Copies bytes that others may write or read meanwhile (shared pages): never a data race of Rust's.
 ///
 /// # Safety

@@ -339,6 +339,17 @@ pub unsafe fn put_frame(frame: &'static Frame) {
     }
 }
 
+/// [`put_frame`], past the CPU's list: what is freed is to join what is free beside it.
+///
+/// # Safety
+/// As for [`put_frame`].
+pub unsafe fn put_frame_far(frame: &'static Frame) {
+    if frame.refs.fetch_sub(1, Ordering::Release) == 1 {
+        fence(Ordering::Acquire);
+        pcp::free_page_far(frame);
+    }
+}
+
 /// Adds a reference.
 ///
 /// # Safety

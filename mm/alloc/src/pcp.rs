@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Per-CPU lists of single free pages: the fast path of the page allocator. Each list is touched by its own CPU with
-//! interrupts off, without locks. Pages freed last are given out first, while they are in the cache.
+//! Per-CPU lists of single free pages, one for each mobility: the fast path of the page allocator. Each list is touched by its own CPU
+//! with interrupts off, without locks. Pages freed last are given out first, while they are in the cache; a page goes back to the list
+//! of what it was allocated as, which its flags say.
 
 use crate::buddy;
 use crate::frame::Frame;
+use crate::page::PageFlags;
 use crate::{reclaim, stat};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use kalloc::Flags;
 use kalloc::flags::{__GFP_DMA, __GFP_DMA32};
+use mm_base::mobility::Mobility;
 use x86_cpu::irqflags::IrqGuard;
 
 /// Pages moved between a list and the buddy allocator at once.
@@ -20,8 +23,22 @@ struct PageList {
     count: AtomicUsize,
 }
 
+type Lists = [PageList; Mobility::USED];
+
 x86_cpu::percpu! {
-    static PAGES: PageList = PageList { head: AtomicUsize::new(0), count: AtomicUsize::new(0) };
+    static PAGES: Lists = [const { PageList { head: AtomicUsize::new(0), count: AtomicUsize::new(0) } }; Mobility::USED];
+}
+
+/// The list of a kind.
+#[inline(always)]
+fn list_of(lists: &Lists, kind: Mobility) -> &PageList {
+    let [movable, unmovable, reclaimable] = lists;
+    match kind {
+        Mobility::Movable => movable,
+        Mobility::Reclaimable => reclaimable,
+        // Nothing is allocated as the last.
+        Mobility::Unmovable | Mobility::Isolate => unmovable,
+    }
 }
 
 /// One page with one reference, contents undefined.
@@ -30,17 +47,27 @@ pub(crate) fn alloc_page(flags: Flags) -> Option<&'static Frame> {
     if !(flags & (__GFP_DMA32 | __GFP_DMA)).is_empty() {
         return buddy::alloc_pages(0, flags);
     }
-    match pop() {
+    let popped = match Mobility::of(flags) {
+        Mobility::Movable => pop(Mobility::Movable),
+        Mobility::Reclaimable => pop_reclaimable(),
+        Mobility::Unmovable | Mobility::Isolate => pop(Mobility::Unmovable),
+    };
+    match popped {
         Some(frame) => Some(frame),
         None => alloc_slow(flags),
     }
 }
 
-/// Takes a page of this CPU's list.
+#[inline(never)]
+fn pop_reclaimable() -> Option<&'static Frame> {
+    pop(Mobility::Reclaimable)
+}
+
+/// Takes a page of this CPU's list of a kind.
 #[inline(always)]
-fn pop() -> Option<&'static Frame> {
+fn pop(kind: Mobility) -> Option<&'static Frame> {
     let irq = IrqGuard::new();
-    let list = PAGES.this_racy();
+    let list = list_of(PAGES.this_racy(), kind);
     let head = list.head.load(Ordering::Relaxed);
     // SAFETY: List links hold addresses of frames.
     let frame = unsafe { Frame::from_addr(head) }?;
@@ -50,7 +77,7 @@ fn pop() -> Option<&'static Frame> {
     drop(irq);
     #[cfg(CONFIG_DEBUG_PAGEALLOC)]
     crate::heap::debug::check_page(frame);
-    frame.flags.store(0, Ordering::Relaxed);
+    frame.flags.store(buddy::flags_of(kind), Ordering::Relaxed);
     frame.refs.store(1, Ordering::Relaxed);
     Some(frame)
 }
@@ -69,6 +96,7 @@ fn alloc_slow(flags: Flags) -> Option<&'static Frame> {
 
 /// Fills this CPU's list from the buddy allocator and takes a page.
 fn refill(flags: Flags) -> Option<&'static Frame> {
+    let kind = Mobility::of(flags);
     loop {
         let (head, got) = buddy::take_batch(BATCH, flags);
         if got == 0 {
@@ -76,20 +104,19 @@ fn refill(flags: Flags) -> Option<&'static Frame> {
         }
         let _irq = IrqGuard::new();
         // SAFETY: The batch is a chain of `got` frames that only we have.
-        unsafe { splice(head, got) };
-        if let Some(frame) = pop() {
+        unsafe { splice(list_of(PAGES.this_racy(), kind), head, got) };
+        if let Some(frame) = pop(kind) {
             return Some(frame);
         }
         // An interrupt took them all: the buddy allocator is asked again.
     }
 }
 
-/// Puts a chain at the head of this CPU's list. Interrupts are off.
+/// Puts a chain at the head of a list of this CPU. Interrupts are off.
 ///
 /// # Safety
 /// `head` starts a chain of exactly `count` > 0 free frames that nobody else has, the last with `next` 0.
-unsafe fn splice(head: usize, count: usize) {
-    let list = PAGES.this_racy();
+unsafe fn splice(list: &PageList, head: usize, count: usize) {
     let old = list.head.load(Ordering::Relaxed);
     if old != 0 {
         let mut last = head;
@@ -110,10 +137,24 @@ unsafe fn splice(head: usize, count: usize) {
 /// Frees a page whose last reference is gone.
 #[inline]
 pub(crate) fn free_page(frame: &'static Frame) {
+    match frame.flags.load(Ordering::Relaxed) {
+        flags if flags & PageFlags::MOVABLE.0 != 0 => free_to(frame, Mobility::Movable),
+        flags => free_other(frame, flags),
+    }
+}
+
+#[inline(never)]
+fn free_other(frame: &'static Frame, flags: u64) {
+    let reclaimable = flags & PageFlags::RECLAIMABLE.0 != 0;
+    free_to(frame, if reclaimable { Mobility::Reclaimable } else { Mobility::Unmovable });
+}
+
+#[inline(always)]
+fn free_to(frame: &'static Frame, kind: Mobility) {
     #[cfg(CONFIG_DEBUG_PAGEALLOC)]
     crate::heap::debug::poison_page(frame);
     let irq = IrqGuard::new();
-    let list = PAGES.this_racy();
+    let list = list_of(PAGES.this_racy(), kind);
     frame.next.store(list.head.load(Ordering::Relaxed), Ordering::Relaxed);
     list.head.store(frame.addr(), Ordering::Relaxed);
     let count = list.count.load(Ordering::Relaxed) + 1;
@@ -123,6 +164,14 @@ pub(crate) fn free_page(frame: &'static Frame) {
         trim(list, HIGH / 2);
     }
     drop(irq);
+}
+
+/// Frees a page whose last reference is gone past the CPU's list, so that it joins what is free beside it.
+pub(crate) fn free_page_far(frame: &'static Frame) {
+    #[cfg(CONFIG_DEBUG_PAGEALLOC)]
+    crate::heap::debug::poison_page(frame);
+    stat::add(stat::Item::PgFree, 1);
+    buddy::give_back(frame, 0);
 }
 
 /// Cuts the list to `keep` pages. Interrupts are off and `list` is this CPU's.
@@ -149,18 +198,20 @@ fn trim(list: &PageList, keep: usize) {
     unsafe { buddy::give_batch(head, surplus) };
 }
 
-/// Gives this CPU's list back to the buddy allocator.
+/// Gives this CPU's lists back to the buddy allocator.
 pub fn drain_local() {
     let _irq = IrqGuard::new();
-    trim(PAGES.this_racy(), 0);
+    for list in PAGES.this_racy() {
+        trim(list, 0);
+    }
 }
 
-/// Pages in the list of one CPU.
+/// Pages in the lists of one CPU.
 pub fn cached_on(cpu: x86_cpu::CpuId) -> usize {
-    PAGES.on(cpu).map_or(0, |list| list.count.load(Ordering::Relaxed))
+    PAGES.on(cpu).map_or(0, |lists| lists.iter().map(|list| list.count.load(Ordering::Relaxed)).sum())
 }
 
 /// Pages in the lists of all CPUs.
 pub fn cached_pages() -> usize {
-    (0..x86_cpu::MAX_CPUS as u32).filter_map(|cpu| PAGES.on(cpu)).map(|l| l.count.load(Ordering::Relaxed)).sum()
+    (0..x86_cpu::MAX_CPUS as u32).map(cached_on).sum()
 }

@@ -50,6 +50,10 @@ impl PageFlags {
     pub const SLAB: Self = Self(1 << 33);
     /// Internal: begins a block of several pages.
     pub const HEAD: Self = Self(1 << 34);
+    /// Internal: allocated as movable. Of a free page: what it was.
+    pub const MOVABLE: Self = Self(1 << 35);
+    /// Internal: allocated as reclaimable.
+    pub const RECLAIMABLE: Self = Self(1 << 36);
 
     /// What of these an owner may change.
     #[inline(always)]

@@ -13,7 +13,7 @@ use crate::vma::{Area, Backing, Vma};
 use core::sync::atomic::Ordering;
 use errno::{Error, Result, code::*};
 use hook::Hook;
-use kalloc::flags::{GFP_HIGHUSER, GFP_KERNEL};
+use kalloc::flags::GFP_HIGHUSER_MOVABLE;
 use mm_alloc::layout::{PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, TASK_SIZE};
 use mm_alloc::stat::{self, Item};
 use mm_alloc::{Page, PageFlags};
@@ -208,7 +208,7 @@ impl Mm {
             self.table.map_static(addr, zero_page(), vma.flags.prot().read_only())?;
             return self.check_stable();
         }
-        let page = Page::alloc_zeroed(GFP_HIGHUSER)?;
+        let page = Page::alloc_zeroed(GFP_HIGHUSER_MOVABLE)?;
         vma.note_anon();
         if !self.table.map_anon(addr, page, vma.flags.prot())? {
             // Another thread was first, or the zero page is there after all.
@@ -284,10 +284,10 @@ impl Mm {
         let (new, old, _from) = match found {
             WriteFault::Empty | WriteFault::Done => return Ok(false),
             WriteFault::Special => return Err(FaultSignal::AccessError),
-            WriteFault::Zero(old) => (Page::alloc_zeroed(GFP_HIGHUSER)?, old, None),
+            WriteFault::Zero(old) => (Page::alloc_zeroed(GFP_HIGHUSER_MOVABLE)?, old, None),
             // In the swap cache still: others have it too.
             WriteFault::Copy(from, old) | WriteFault::SwapCache(from, old) => {
-                let new = Page::alloc(GFP_HIGHUSER)?;
+                let new = Page::alloc(GFP_HIGHUSER_MOVABLE)?;
                 new.copy_from(&from);
                 stat::add(Item::CowBreak, 1);
                 (new, old, Some(from))
@@ -341,7 +341,7 @@ impl Mm {
         let stays = |page: &Page| !page.has(PageFlags::TRUNCATED) && mapping.has_page(index);
         let shared = vma.flags.any(VmFlags::SHARED);
         if write && !shared {
-            let copy = Page::alloc(GFP_HIGHUSER)?;
+            let copy = Page::alloc(GFP_HIGHUSER_MOVABLE)?;
             copy.copy_from(&page);
             copy.set(PageFlags::ANON);
             vma.note_anon();
@@ -439,7 +439,7 @@ impl Mm {
     /// Maps a page that a device or the kernel gave; private writes get a copy.
     fn put_page(&self, vma: &Vma, addr: usize, page: Page, write: bool) -> Fault {
         if write && !vma.flags.any(VmFlags::SHARED) {
-            let copy = Page::alloc(GFP_KERNEL)?;
+            let copy = Page::alloc(GFP_HIGHUSER_MOVABLE)?;
             copy.copy_from(&page);
             vma.note_anon();
             self.table.map_anon(addr, copy, vma.flags.prot())?;

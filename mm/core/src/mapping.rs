@@ -21,7 +21,7 @@ use crate::errseq::ErrSeq;
 use crate::page_tree::{PageTree, There};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use errno::{Error, Result, code::*};
-use kalloc::flags::GFP_KERNEL;
+use kalloc::flags::{GFP_HIGHUSER_MOVABLE, GFP_KERNEL};
 use kalloc::{Arc, KBox};
 use locking::{SetOnce, SpinLock};
 use mm_alloc::layout::PAGE_SIZE;
@@ -215,7 +215,7 @@ impl Mapping {
         if self.memory {
             loop {
                 match self.present(index)? {
-                    None => return self.add_new(index, Page::alloc_zeroed(GFP_KERNEL)?),
+                    None => return self.add_new(index, Page::alloc_zeroed(GFP_HIGHUSER_MOVABLE)?),
                     Some(page) => match self.first_use(index, page) {
                         Some(page) => return Ok(page),
                         None => continue,
@@ -237,7 +237,7 @@ impl Mapping {
                     None => continue,
                 }
             }
-            let page = Page::alloc_zeroed(GFP_KERNEL)?;
+            let page = Page::alloc_zeroed(GFP_HIGHUSER_MOVABLE)?;
             page.set(MEMORY_FLAGS);
             // Asked under the lock of the tree: who cuts the file changes its size, takes that lock, and only then looks for pages.
             if self.add_if(index, &page, || self.has_page(index))?.is_none() {
@@ -275,7 +275,7 @@ impl Mapping {
         if self.pages.get(index).is_some() {
             return Ok(false);
         }
-        let page = Page::alloc_zeroed(GFP_KERNEL)?;
+        let page = Page::alloc_zeroed(GFP_HIGHUSER_MOVABLE)?;
         page.set(PageFlags(MEMORY_FLAGS.0 & !PageFlags::UPTODATE.0));
         Ok(self.add(index, &page)?.is_none())
     }

@@ -5,7 +5,7 @@ use crate::io::ReadRun;
 use crate::mapping::Mapping;
 use crate::page_lock::{lock_page, try_lock_page, unlock_page, wait_unlocked_killable};
 use errno::{Result, code::*};
-use kalloc::flags::GFP_KERNEL;
+use kalloc::flags::{__GFP_MOVABLE, GFP_HIGHUSER_MOVABLE, GFP_KERNEL};
 use kalloc::{Flags, KVec};
 use mm_alloc::{Page, PageFlags};
 
@@ -43,7 +43,7 @@ impl Mapping {
     /// Puts a new page at `index` and starts reading it. `None`: another was there first.
     fn start_read(&self, index: u64) -> Result<Option<Page>> {
         let _stays = self.invalidate_shared();
-        let page = Page::alloc(GFP_KERNEL)?;
+        let page = Page::alloc(GFP_HIGHUSER_MOVABLE)?;
         // New, so nobody holds its lock.
         try_lock_page(&page);
         if self.add(index, &page)?.is_some() {
@@ -116,7 +116,7 @@ impl Mapping {
 
     /// A new locked page in the cache; `None` if one is there.
     fn fresh(&self, index: u64, mark: bool, flags: Flags) -> Result<Option<Page>> {
-        let page = Page::alloc(flags)?;
+        let page = Page::alloc(flags | __GFP_MOVABLE)?;
         try_lock_page(&page);
         if mark {
             page.set(PageFlags::READAHEAD);

@@ -8,7 +8,7 @@ use crate::table::{Counts, Kind, PageTable, TableLock, part, scan};
 use crate::tlb;
 use core::sync::atomic::{AtomicU64, Ordering};
 use errno::{Result, code::ENOMEM};
-use kalloc::flags::{__GFP_NOWARN, GFP_ATOMIC};
+use kalloc::flags::{__GFP_MOVABLE, __GFP_NOWARN, GFP_ATOMIC};
 use mm_alloc::kpt::bits;
 use mm_alloc::layout::TASK_SIZE;
 use mm_alloc::page::get_frame;
@@ -119,7 +119,7 @@ unsafe fn copy_pinned(frame: &'static Frame, to: &AtomicU64, value: u64, counts:
         Page::from_frame(frame)
     };
     // Under the table's lock nobody can wait for memory.
-    let Ok(copy) = Page::alloc(GFP_ATOMIC | __GFP_NOWARN) else { return false };
+    let Ok(copy) = Page::alloc(GFP_ATOMIC | __GFP_NOWARN | __GFP_MOVABLE) else { return false };
     copy.copy_from(&from);
     copy.set(PageFlags::ANON);
     to.store(value & !(bits::ADDR | bits::LAZY) | copy.phys(), Ordering::Relaxed);

@@ -22,7 +22,7 @@ use crate::table::{Counts, Kind, PageTable, Table, TableLock, check, index, slot
 use crate::{quicklist, tlb};
 use core::sync::atomic::{AtomicU64, Ordering};
 use errno::Result;
-use kalloc::flags::GFP_HIGHUSER;
+use kalloc::flags::GFP_HIGHUSER_MOVABLE;
 use locking::SetOnce;
 use mm_alloc::huge::{Block, PAGES};
 use mm_alloc::kpt::bits;
@@ -44,7 +44,7 @@ pub fn zeros() -> Option<&'static Block> {
     if let Some(block) = ZEROS.get() {
         return Some(block);
     }
-    let Some(block) = Block::alloc_zeroed(GFP_HIGHUSER) else {
+    let Some(block) = Block::alloc_zeroed(GFP_HIGHUSER_MOVABLE) else {
         stat::add(Item::ThpZeroAllocFailed, 1);
         return None;
     };

@@ -2,7 +2,7 @@
 //! `/proc/meminfo`, `vmstat`, `buddyinfo` and `slabinfo`. Locks: those of the allocators' own figures.
 
 use errno::Result;
-use mm_alloc::buddy::ZoneId;
+use mm_alloc::buddy::{BLOCK_ORDER, BLOCK_PAGES, Mobility, ZoneId};
 use mm_alloc::layout::{PAGE_SIZE, PMD_SIZE, VMALLOC_END, VMALLOC_START};
 use mm_alloc::lru::{self, Which};
 use mm_alloc::stat::{ITEMS, Item, get, meminfo as figures};
@@ -145,25 +145,35 @@ pub(super) fn zoneinfo(out: &mut SeqBuf) -> Result {
     Ok(())
 }
 
-/// `/proc/pagetypeinfo`: blocks are not grouped by mobility, so there is one type.
+/// `/proc/pagetypeinfo`. Pages that CPUs keep are in no list.
 pub(super) fn pagetypeinfo(out: &mut SeqBuf) -> Result {
-    out.put(b"Page block order: 9\nPages per block:  512\n\n")?;
-    out.put(b"Free pages count per migrate type at order ")?;
+    seq_print!(out, "Page block order: {BLOCK_ORDER}\nPages per block:  {BLOCK_PAGES}\n\n")?;
+    seq_print!(out, "{:<43} ", "Free pages count per migrate type at order")?;
     for order in 0..=buddy::MAX_ORDER {
         seq_print!(out, "{order:>6} ")?;
     }
     out.byte(b'\n')?;
     for zone in buddy::zone_stats() {
-        seq_print!(out, "Node {:>4}, zone {:>8}, type {:>12} ", 0, zone.id.name(), "Unmovable")?;
-        for blocks in zone.blocks {
-            seq_print!(out, "{blocks:>6} ")?;
+        for kind in Mobility::ALL {
+            seq_print!(out, "Node {:>4}, zone {:>8}, type {:>12} ", 0, zone.id.name(), kind.name())?;
+            for blocks in zone.kinds.get(kind as usize).into_iter().flatten() {
+                seq_print!(out, "{blocks:>6} ")?;
+            }
+            out.byte(b'\n')?;
+        }
+    }
+    seq_print!(out, "\n{:<23}", "Number of blocks type ")?;
+    for kind in Mobility::ALL {
+        seq_print!(out, "{:>12} ", kind.name())?;
+    }
+    out.byte(b'\n')?;
+    for zone in buddy::zone_stats() {
+        let counts = buddy::block_kinds(zone.id);
+        seq_print!(out, "Node 0, zone {:>8} ", zone.id.name())?;
+        for kind in Mobility::ALL {
+            seq_print!(out, "{:>12} ", counts.get(kind as usize).copied().unwrap_or(0))?;
         }
         out.byte(b'\n')?;
-    }
-    seq_print!(out, "\nNumber of blocks type {:>12} \n", "Unmovable")?;
-    for zone in buddy::zone_stats() {
-        let blocks = zone.span.1.div_ceil(512).saturating_sub(zone.span.0 / 512);
-        seq_print!(out, "Node 0, zone {:>8} {blocks:>12} \n", zone.id.name())?;
     }
     Ok(())
 }

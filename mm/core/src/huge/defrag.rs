@@ -5,7 +5,7 @@
 
 use crate::flags::VmFlags;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
-use kalloc::flags::{__GFP_IO, GFP_HIGHUSER};
+use kalloc::flags::{__GFP_IO, GFP_HIGHUSER_MOVABLE};
 use mm_alloc::buddy;
 use mm_alloc::huge::{Block, PAGES};
 use mm_alloc::reclaim::RECLAIM;
@@ -77,12 +77,12 @@ pub(super) enum Effort {
 
 /// A block for a fault in a mapping with these flags.
 pub(super) fn block_for_fault(flags: VmFlags) -> Option<Block> {
-    Block::alloc_zeroed(GFP_HIGHUSER).or_else(|| block_after(HugeDefrag::get().effort(flags), true))
+    Block::alloc_zeroed(GFP_HIGHUSER_MOVABLE).or_else(|| block_after(HugeDefrag::get().effort(flags), true))
 }
 
 /// A block for pages that are put together, whose program does not wait for it.
 pub(super) fn block_for_collapse(effort: Effort) -> Option<Block> {
-    Block::alloc_zeroed(GFP_HIGHUSER).or_else(|| block_after(effort, false))
+    Block::alloc_zeroed(GFP_HIGHUSER_MOVABLE).or_else(|| block_after(effort, false))
 }
 
 /// Times that faults went without freeing memory since that was last of no use, and the binary logarithm of how many are to: what
@@ -109,7 +109,7 @@ fn block_after(effort: Effort, defers: bool) -> Option<Block> {
         return None;
     }
     SKIPPED.store(0, Ordering::Relaxed);
-    let block = free_some().then(|| Block::alloc_zeroed(GFP_HIGHUSER)).flatten();
+    let block = free_some().then(|| Block::alloc_zeroed(GFP_HIGHUSER_MOVABLE)).flatten();
     SKIPS.store(if block.is_some() { 0 } else { (skips + 1).min(MOST_SKIPS) }, Ordering::Relaxed);
     block
 }
@@ -118,7 +118,7 @@ fn block_after(effort: Effort, defers: bool) -> Option<Block> {
 /// other programs have in memory is not sent to swap space for a block. May sleep.
 fn free_some() -> bool {
     let short = buddy::free_pages_total() < buddy::reserve_pages().saturating_add(2 * PAGES);
-    let flags = GFP_HIGHUSER & !__GFP_IO;
+    let flags = GFP_HIGHUSER_MOVABLE & !__GFP_IO;
     // However little is asked for, what CPUs keep is put together first.
     RECLAIM.get().is_some_and(|reclaimer| {
         reclaimer.reclaim(if short { PAGES } else { 0 }, flags);

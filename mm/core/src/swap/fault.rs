@@ -11,7 +11,7 @@ use crate::page_lock::{lock_page, try_lock_page, unlock_page};
 use crate::vma::Vma;
 use core::sync::atomic::{AtomicU32, Ordering};
 use errno::Result;
-use kalloc::flags::{__GFP_NORETRY, __GFP_NOWARN, GFP_HIGHUSER, GFP_KERNEL, GFP_NOWAIT};
+use kalloc::flags::{__GFP_NORETRY, __GFP_NOWARN, GFP_HIGHUSER_MOVABLE, GFP_KERNEL, GFP_NOWAIT};
 use kalloc::{Flags, KVec};
 use mm_alloc::stat::{self, Item};
 use mm_alloc::{Page, PageFlags};
@@ -79,7 +79,7 @@ impl Area {
         loop {
             let page = match self.find(offset) {
                 Some(page) => page,
-                None => match self.fresh(offset, GFP_HIGHUSER)? {
+                None => match self.fresh(offset, GFP_HIGHUSER_MOVABLE)? {
                     Fresh::Unused => return Ok(None),
                     Fresh::Busy => {
                         // Somebody is just putting it in or taking it out, and may need this CPU for that.
@@ -171,7 +171,7 @@ impl Area {
 
     /// Begins to read a page that nobody waits for, if it is not here.
     pub(super) fn read_ahead(&self, offset: u64) {
-        let flags = GFP_HIGHUSER | __GFP_NORETRY | __GFP_NOWARN;
+        let flags = GFP_HIGHUSER_MOVABLE | __GFP_NORETRY | __GFP_NOWARN;
         if self.find(offset).is_none()
             && let Ok(Fresh::New(page)) = self.fresh(offset, flags)
         {

@@ -94,6 +94,10 @@ pub const __GFP_DMA: Flags = Flags(1 << 12);
 pub const __GFP_MEMALLOC: Flags = Flags(1 << 10);
 /// Fail rather than end a process for it.
 pub const __GFP_NORETRY: Flags = Flags(1 << 11);
+/// The page can be moved: it is mapped by programs, or a file's.
+pub const __GFP_MOVABLE: Flags = Flags(1 << 13);
+/// The memory can be given up when it is wanted.
+pub const __GFP_RECLAIMABLE: Flags = Flags(1 << 14);
 /// Internal: the memory may be mapped from separate pages (`Vmalloc`).
 pub const __KIND_VMALLOC: Flags = Flags(1 << 30);
 /// Internal: contiguous if that is easy, else mapped (`KVmalloc`).
@@ -115,3 +119,5 @@ pub const GFP_NOFS: Flags = __GFP_DIRECT_RECLAIM.union(__GFP_KSWAPD_RECLAIM).uni
 pub const GFP_USER: Flags = GFP_KERNEL;
 /// Memory for user space that may lie anywhere.
 pub const GFP_HIGHUSER: Flags = GFP_USER.union(__GFP_HIGHMEM);
+/// Memory for user space that may lie anywhere, and be moved.
+pub const GFP_HIGHUSER_MOVABLE: Flags = GFP_HIGHUSER.union(__GFP_MOVABLE);

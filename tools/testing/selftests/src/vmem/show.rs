@@ -230,7 +230,17 @@ pub(super) fn zones() -> Outcome {
     ck!(info.contains("  pages free     ") && info.contains("        managed  ") && info.contains("    cpu: 0\n"));
     let buddy = text("/proc/buddyinfo")?;
     ck!(buddy.lines().all(|l| l.starts_with("Node 0, zone ") && l.split_whitespace().count() == 15), "{buddy}");
-    ck!(text("/proc/pagetypeinfo")?
-        .starts_with("Page block order: 9\nPages per block:  512\n\nFree pages count per migrate type at order "));
+    let types = text("/proc/pagetypeinfo")?;
+    ck!(types.starts_with("Page block order: 9\nPages per block:  512\n\nFree pages count per migrate type at order "));
+    for kind in ["Unmovable", "Movable", "Reclaimable"] {
+        let rows = |zone: &str| types.lines().filter(|l| l.contains(&format!("zone {zone:>8}, type {kind:>12} "))).count();
+        ck!(rows("DMA") == 1 && rows("DMA32") == 1, "{types}");
+    }
+    // The kernel's pages lie in blocks of their own.
+    let blocks = types.lines().skip_while(|l| !l.starts_with("Number of blocks type")).collect::<Vec<_>>();
+    let column = blocks.first().and_then(|l| l.split_whitespace().skip(4).position(|kind| kind == "Unmovable"));
+    let dma32 = blocks.iter().find(|l| l.starts_with("Node 0, zone    DMA32")).map(|l| l.split_whitespace().skip(4));
+    let count = column.and_then(|column| dma32?.nth(column)?.parse::<u64>().ok());
+    ck!(count.is_some_and(|count| count > 0), "{types}");
     Ok(())
 }

@@ -23,6 +23,8 @@ pub mod flags {
     use super::Flags;
     pub const GFP_KERNEL: Flags = Flags(0);
     pub const GFP_HIGHUSER: Flags = Flags(1);
+    pub const __GFP_MOVABLE: Flags = Flags(8);
+    pub const GFP_HIGHUSER_MOVABLE: Flags = Flags(9);
     pub const GFP_ATOMIC: Flags = Flags(2);
     pub const __GFP_NOWARN: Flags = Flags(4);
 }

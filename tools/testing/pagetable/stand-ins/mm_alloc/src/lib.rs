@@ -55,6 +55,13 @@ pub mod mem {
     }
 
     /// # Safety
+    /// Both are pages.
+    pub unsafe fn same_page(a: *const u8, b: *const u8) -> bool {
+        // SAFETY: As the caller promises.
+        unsafe { std::slice::from_raw_parts(a, 4096) == std::slice::from_raw_parts(b, 4096) }
+    }
+
+    /// # Safety
     /// Both are pages; `to` is the caller's.
     pub unsafe fn copy_page(to: *mut u8, from: *const u8) {
         // SAFETY: As the caller promises.

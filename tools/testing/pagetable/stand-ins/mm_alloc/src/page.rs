@@ -22,6 +22,7 @@ impl PageFlags {
     pub const SWAP_BACKED: Self = Self(1 << 7);
     pub const LRU: Self = Self(1 << 13);
     pub const SWAP_CACHE: Self = Self(1 << 17);
+    pub const MOVABLE: Self = Self(1 << 35);
 }
 
 pub struct Page {

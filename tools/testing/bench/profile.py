@@ -5,7 +5,8 @@
 The image and QEMU line are `make bench`'s; a plug-in (profile.c) counts every translation block between the marks that
 the bench program sets round what it measures, so the figures are exact and whole. `--lines` lists source lines instead
 of functions, `--within FUNCTION` only those of one function, `--inline` gives inlined functions their own share.
-The row `boot` counts from power-on to /init.
+The row `boot` counts from power-on to /init. --ext4: a row with /tmp on ext4 on a virtio disk, by the wall clock; of the rows of
+rows/direct.rs it is known how many operations that counts.
 """
 
 import argparse
@@ -15,12 +16,18 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.dirname(HERE))
-sys.path.insert(0, HERE)
+for place in (os.path.join(os.path.dirname(HERE), "ext4"), os.path.dirname(HERE), HERE):
+    sys.path.insert(0, place)
 import bench  # noqa: E402
-from guest import Guest, programs  # noqa: E402
+import images  # noqa: E402
+import tools  # noqa: E402
+from guest import Guest, debian, programs  # noqa: E402
+
+# Transfers of a row of rows/direct.rs.
+DIRECT = 1536
 
 
 def plugin():
@@ -112,8 +119,35 @@ def count(row, kernel, machine, append):
                 raise SystemExit(f"profile: {row} is missing here (errno {found.group(2)})")
             figure = float(found.group(2))
         g.wait(60)
+    return figure, blocks_of(out)
+
+
+def blocks_of(out):
     with open(out) as f:
-        return figure, [(int(a, 16), int(s), int(n), int(t)) for a, s, n, t in map(str.split, f)]
+        return [(int(a, 16), int(s), int(n), int(t)) for a, s, n, t in map(str.split, f)]
+
+
+def count_ext4(row, kernel, append, linux):
+    """Runs `row` with /tmp on ext4; the blocks."""
+    out = os.path.join(bench.BUILD, f"profile-{row}.txt")
+    if os.path.exists(out):
+        os.remove(out)
+    with tempfile.TemporaryDirectory(prefix="profile-") as work:
+        image, initrd = os.path.join(work, "image"), os.path.join(work, "initrd")
+        images.make(image, 128 << 20, ["-t", "ext4", "-E", "lazy_itable_init=0"])
+        cpio = tools.base(linux=linux)
+        for name in ("bench", "tiny"):
+            cpio.file(f"bin/{name}", src=os.path.join(programs.build("bench"), name), mode=0o755)
+        cpio.write(initrd)
+        words = f"console=ttyS0 loglevel=1 panic=-1 nokaslr {append}" + (f"{tools.LINUX} {bench.TUNED}" if linux else "")
+        extra = ["-drive", f"file={image},format=raw,if=none,id=d0,cache=unsafe", "-device", "virtio-blk-pci,drive=d0",
+                 "-plugin", f"{plugin()},out={out}"]
+        with Guest(kernel, initrd, words, memory=512, limit=300, extra=extra) as g:
+            g.expect("@READY@", 300)
+            g.check(f"mkdir -p /tmp && mount -t ext4 /dev/vda /tmp && /bin/bench rows={row} && umount /tmp", 300)
+            g.process.terminate()
+            g.wait(60)
+    return blocks_of(out)
 
 
 def count_load(load, kernel, cpus, append):
@@ -124,8 +158,7 @@ def count_load(load, kernel, cpus, append):
                extra=["-plugin", f"{plugin()},out={out},all=on"], log=os.path.join(bench.BUILD, "profile.log")) as g:
         rate = float(g.expect(rf"^{load} ([\d.]+)\r*\n", 300).group(1))
         g.wait(60)
-    with open(out) as f:
-        return rate, [(int(a, 16), int(s), int(n), int(t)) for a, s, n, t in map(str.split, f)]
+    return rate, blocks_of(out)
 
 
 def main():
@@ -137,6 +170,8 @@ def main():
     p.add_argument("--append", default="")
     p.add_argument("--load", action="store_true", help="`row` is a load of scale.py: all instructions, in total")
     p.add_argument("--cpus", type=int, default=1, help="with --load")
+    p.add_argument("--ext4", action="store_true", help="with /tmp on ext4")
+    p.add_argument("--linux", action="store_true", help="with --ext4: Debian's kernel, tuned; the total alone")
     p.add_argument("--lines", action="store_true", help="by source line")
     p.add_argument("--inline", action="store_true", help="by innermost inlined function")
     p.add_argument("--within", help="only functions whose name contains this")
@@ -149,12 +184,17 @@ def main():
         figure, blocks = count_load(a.row, kernel, a.cpus, a.append)
         print(f"{figure:,.1f} a second")
         figure = None
+    elif a.ext4:
+        blocks = count_ext4(a.row, debian.kernel() if a.linux else kernel, a.append, a.linux)
+        figure = sum(n * t for _, _, n, t in blocks) / DIRECT if a.row.startswith("aio_") else None
     else:
         figure, blocks = count(a.row, kernel, a.machine, a.append)
-    table = symbols(debug)
+    table = None if a.linux else symbols(debug)
     total = sum(n * t for _, _, n, t in blocks)
     ops = total / figure if figure else 1
     print(f"{a.row}: {figure if figure else total:,.1f} instructions, {sum(b[3] for b in blocks) / ops:,.1f} blocks")
+    if a.linux:
+        return
     wanted = (lambda at: a.within in name_of(table, at)) if a.within else (lambda at: at >> 63)
     if a.asm:
         counts = instructions(debug, blocks, wanted)

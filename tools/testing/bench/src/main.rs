@@ -73,7 +73,8 @@ fn main() {
     if throughput {
         scale::run(&mut out, |name| listed(&words, "scale=", name) == Some(true));
     }
-    for row in rows::all().filter(|_| !throughput) {
+    let named = rows::named().filter(|row| listed(&words, "rows=", row.name) == Some(true));
+    for row in rows::all().chain(named).filter(|_| !throughput) {
         if listed(&words, "rows=", row.name) == Some(false) || listed(&words, "skip=", row.name) == Some(true) {
             continue;
         }

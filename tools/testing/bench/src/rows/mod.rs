@@ -2,6 +2,7 @@
 //! The rows, one file for each kind.
 
 mod calls;
+mod direct;
 mod files;
 mod ipc;
 mod memory;
@@ -13,4 +14,9 @@ use crate::Row;
 /// Every row, in the order of the table.
 pub fn all() -> impl Iterator<Item = &'static Row> {
     [calls::ROWS, files::ROWS, memory::ROWS, process::ROWS, ipc::ROWS, modules::ROWS].into_iter().flatten()
+}
+
+/// Rows that run only when they are named: they need more than the image.
+pub fn named() -> impl Iterator<Item = &'static Row> {
+    direct::ROWS.iter()
 }

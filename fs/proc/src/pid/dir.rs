@@ -4,6 +4,7 @@
 use super::access::may_access;
 use super::{Entry, Subject, What, entries, files, map_files, open, parse};
 use crate::options::{self, Hide};
+use containers::sort;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVec};
@@ -228,7 +229,7 @@ fn thread_numbers(task: &Task) -> Result<KVec<u32>> {
     if !all.contains(&process.pid()) {
         all.push(process.pid(), GFP_KERNEL)?;
     }
-    all.sort_unstable();
+    sort::sort(&mut all);
     Ok(all)
 }
 

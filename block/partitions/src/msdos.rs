@@ -2,6 +2,7 @@
 //! Master boot records: four entries, of which one may lead to a chain of further records, each with a partition and the way to the next.
 
 use crate::{Kind, MAX_PARTS, Partition, SECTOR, Source, Table, le16, le32, text};
+use containers::sort;
 use errno::Result;
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{KString, KVec};
@@ -59,7 +60,7 @@ pub(crate) fn read(disk: &mut dyn Source) -> Result<Option<Table>> {
         }
     }
     // Logical partitions come after the four, wherever the entry that leads to them is.
-    table.partitions.sort_unstable_by_key(|partition| partition.number);
+    sort::sort_by_key(&mut table.partitions, |partition| partition.number);
     Ok(Some(table))
 }
 

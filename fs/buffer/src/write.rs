@@ -6,6 +6,7 @@ use crate::bios::{self, Piece};
 use crate::buffer::{Buffer, QUEUED};
 use crate::device::DeviceCache;
 use block::{Bio, EndIo, Op, OpFlags};
+use containers::sort;
 use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering::*};
 use errno::{Error, Result};
 use kalloc::flags::GFP_NOFS;
@@ -119,7 +120,7 @@ impl DeviceCache {
                 buffer.wait_written();
             }
         }
-        batch.sort_unstable_by_key(|buffer| buffer.pos());
+        sort::sort_by_key(&mut batch, |buffer| buffer.pos());
         let cache = (!wait).then(|| self.me.clone());
         let waiter = Waiter { left: AtomicUsize::new(1), error: AtomicI32::new(0), done: Completion::new(), cache };
         let waiter = Arc::new(waiter, GFP_NOFS)?;

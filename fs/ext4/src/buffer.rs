@@ -6,7 +6,7 @@
 //! sets `WRITING` in the same step) or by the journal's claim.
 
 use crate::device::{Batch, Blocks};
-use containers::HashMap;
+use containers::{HashMap, sort};
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use errno::Result;
@@ -317,7 +317,7 @@ impl Cache {
             sorted.push(buf, GFP_NOFS)?;
         }
         // Neighbours become one request.
-        sorted.sort_unstable_by_key(|buf| buf.0.number);
+        sort::sort_by_key(&mut sorted, |buf| buf.0.number);
         let (mut result, mut left_out) = (Ok(()), false);
         let plug = block::Plug::start();
         for &buf in &sorted {

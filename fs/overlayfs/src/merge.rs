@@ -4,6 +4,7 @@
 
 use crate::lookup::find;
 use crate::node::Node;
+use containers::sort;
 use core::cmp::Ordering;
 use kalloc::{KVVec, KVec};
 use kernel::filesystem::vfs::dcache::lookup_cached;
@@ -111,7 +112,7 @@ fn layer(node: &Node, path: &Path, upper: bool, system: usize, list: &mut List) 
         known.push(index, GFP_KERNEL)?;
     }
     let name = |index: &usize| list.entries.get(*index).map_or(&b""[..], |entry| list.name(entry));
-    known.sort_unstable_by(|one, other| name(one).cmp(name(other)));
+    sort::sort_by(&mut known, |one, other| name(one) < name(other));
     let first = list.entries.len();
     let mut collect = Collect { list, known, upper, system, error: Ok(()), seen: 0 };
     read(path.clone(), &mut collect)?;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Supplementary groups: a sorted list, shared between credentials. Source: `setgroups(2)`.
 
+use containers::sort;
 use errno::{Result, code::EINVAL};
 use kalloc::{Arc, KVec, flags::GFP_KERNEL};
 
@@ -19,7 +20,7 @@ impl GroupInfo {
         if gids.len() > NGROUPS_MAX {
             return Err(EINVAL);
         }
-        gids.sort_unstable();
+        sort::sort(&mut gids);
         Ok(Arc::new(Self { gids }, GFP_KERNEL)?)
     }
 

@@ -5,6 +5,7 @@ use crate::registry::{self, Body, Functions, Module, OwnSymbol, State};
 use crate::symbols::{self, Finder, Passing};
 use crate::taint::{self, Taint};
 use crate::{Shown, args, show, signing};
+use containers::sort;
 use core::sync::atomic::Ordering;
 use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
@@ -216,7 +217,7 @@ fn functions(elf: &Elf<'_>, layout: &Layout, region: Region) -> Result<Functions
         let name = KString::from_bytes(symbol.name, GFP_KERNEL)?;
         functions.push((offset as u32, symbol.size as u32, name), GFP_KERNEL)?;
     }
-    functions.sort_unstable_by_key(|function| function.0);
+    sort::sort_by_key(&mut functions, |function| function.0);
     Ok(functions)
 }
 
@@ -235,7 +236,7 @@ fn body(elf: &Elf<'_>, layout: &Layout, core: Area) -> Result<Body> {
             symbols.push(OwnSymbol { hash: fnv1a(symbol.name), address: base.wrapping_add(offset) }, GFP_KERNEL)?;
         }
     }
-    symbols.sort_unstable_by_key(|own| own.hash);
+    sort::sort_by_key(&mut symbols, |own| own.hash);
     let (mut sections, mut notes) = (KVec::new(), KVec::new());
     for (name, index) in elf.loaded_sections(layout) {
         if let Some((Region::Core, offset)) = layout.place_of(index) {

@@ -10,6 +10,7 @@
 //! | `ByteRing` | bytes in order: terminals, logs |
 //! | `HashMap` | lookup by name or number |
 //! | `bitmap` | bits in a slice of words |
+//! | `sort` | sorting without recursion, for stacks of 16 KiB |
 //!
 //! The tree is a crate of its own (`lib/rbtree`), since its links are unsafe code.
 
@@ -23,6 +24,7 @@ pub mod bitmap;
 pub mod hash;
 mod idr;
 mod ring;
+pub mod sort;
 pub mod xarray;
 
 pub use hash::HashMap;

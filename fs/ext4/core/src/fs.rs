@@ -6,6 +6,7 @@ use crate::geometry::Geometry;
 use crate::group::Groups;
 use crate::inode::Inode;
 use crate::tx::Tx;
+use containers::sort;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use errno::{Error, Result, code::*};
 use ext4_format::feature::{compat, incompat};
@@ -263,7 +264,7 @@ impl<S: Store> Fs<S> {
             }
         }
         for (number, (desc, mut meta)) in descs.iter().zip(owned).enumerate() {
-            meta.sort_unstable();
+            sort::sort(&mut meta);
             join(&mut meta);
             self.groups.add(number as u32, *desc, meta)?;
         }

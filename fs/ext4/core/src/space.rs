@@ -6,6 +6,7 @@ use crate::bitmap;
 use crate::fs::Fs;
 use crate::group::BLOCKS_CORRUPT;
 use crate::inode::Inode;
+use containers::sort;
 use errno::{Result, code::*};
 use ext4_store::{MutexLike, Store};
 use kalloc::KVec;
@@ -65,7 +66,7 @@ impl<S: Store> Fs<S> {
             add(group.inode_bitmap, 1, Use::InodeBitmap)?;
             add(group.inode_table, geo.itable_blocks, Use::InodeTable)?;
         }
-        runs.sort_unstable();
+        sort::sort(&mut runs);
         // Neighbours of a kind are one run.
         let mut kept = 0;
         for at in 1..runs.len() {

@@ -4,6 +4,7 @@
 use super::access::may_access;
 use super::{Entry, Subject, What, entries, files, map_files, open, parse};
 use crate::options::{self, Hide};
+use containers::sort;
 use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVec};
@@ -235,7 +236,7 @@ fn thread_numbers(ns: &PidNs, task: &Task) -> Result<KVec<u32>> {
     }
     // One that has just ended has none.
     all.retain(|number| *number != 0);
-    all.sort_unstable();
+    sort::sort(&mut all);
     Ok(all)
 }
 

@@ -2,6 +2,7 @@
 //! The file: header, sections, symbols, strings. Everything is checked once, in [`Elf::parse`], or where it is read.
 
 use crate::{Bad, Result};
+use containers::sort;
 use kalloc::KVec;
 use kalloc::flags::GFP_KERNEL;
 use zerocopy::{FromBytes, Immutable, KnownLayout};
@@ -294,7 +295,7 @@ impl<'a> Elf<'a> {
             let start = section.data.as_ptr().addr().wrapping_sub(bytes.as_ptr().addr());
             extents.push((start, start.wrapping_add(section.data.len()), index), GFP_KERNEL)?;
         }
-        extents.sort_unstable();
+        sort::sort(&mut extents);
         match extents.windows(2).find(|pair| matches!(pair, [(_, end, _), (start, ..)] if start < end)) {
             Some([_, (.., index)]) => Err(Bad::new("ELF section overlaps another, section", *index)),
             _ => Ok(()),

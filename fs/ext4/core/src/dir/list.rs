@@ -5,6 +5,7 @@
 use super::{Kind, Place};
 use crate::fs::Fs;
 use crate::inode::Inode;
+use containers::sort;
 use errno::{Result, code::*};
 use ext4_format::dir::Entries;
 use ext4_format::hash::Hash;
@@ -173,7 +174,7 @@ impl<S: Store> Fs<S> {
             match self.next_leaf(dir, way, None)? {
                 Some(next) if next & 1 != 0 => {}
                 next => {
-                    entries.sort_unstable_by(|a, b| (a.key, &*a.name).cmp(&(b.key, &*b.name)));
+                    sort::sort_by(&mut entries, |a, b| (a.key, &*a.name) < (b.key, &*b.name));
                     return Ok((entries, next));
                 }
             }

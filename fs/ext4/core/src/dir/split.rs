@@ -6,6 +6,7 @@ use super::insert::New;
 use crate::fs::Fs;
 use crate::inode::Inode;
 use crate::tx::Tx;
+use containers::sort;
 use errno::{Result, code::*};
 use ext4_format::dir::{self, Entries, Entry, dx, record_len};
 use ext4_format::le;
@@ -87,7 +88,7 @@ impl<S: Store> Fs<S> {
                 parts.push(Part { hash, entry }, GFP_NOFS)?;
             }
         }
-        parts.sort_unstable_by_key(|part| (part.hash, part.entry.offset));
+        sort::sort_by_key(&mut parts, |part| (part.hash, part.entry.offset));
         if parts.len() < 2 {
             return Err(self.corrupt("dir_leaf_full", dir.ino, leaf.block()));
         }

@@ -267,13 +267,16 @@ impl Mapping {
     }
 
     /// Puts a page at `index` of a file in memory, unless one is there: it is kept for the file, and counts as a hole until it is used
-    /// for the first time (`fallocate(2)`). Whether it was put there. ENOSPC, ENOMEM. May sleep.
+    /// for the first time (`fallocate(2)`). One that was kept already counts as data from now on, as on Linux. Whether it was put there.
+    /// ENOSPC, ENOMEM. May sleep.
     pub fn preallocate(&self, index: u64) -> Result<bool> {
         if !self.memory {
             return Err(EINVAL);
         }
-        if self.pages.get(index).is_some() {
-            return Ok(false);
+        while let Some(page) = self.pages.get(index) {
+            if self.first_use(index, page).is_some() {
+                return Ok(false);
+            }
         }
         let page = Page::alloc_zeroed(GFP_HIGHUSER_MOVABLE)?;
         page.set(PageFlags(MEMORY_FLAGS.0 & !PageFlags::UPTODATE.0));

@@ -144,6 +144,8 @@ pub struct Walker<'a> {
     links: u32,
     /// The last link followed was a magic one: the anchor is where it led.
     jumped: bool,
+    /// With `RESOLVE_NO_XDEV`: what `/` means was looked up, by a path from there, or for a `..` before the last link.
+    rooted: bool,
     /// The dentry that was found to stand still just now.
     checked: Option<Arc<Dentry>>,
 }
@@ -176,6 +178,7 @@ impl<'a> Walker<'a> {
             flags,
             links: 0,
             jumped: false,
+            rooted: false,
             checked: None,
         };
         if let Start::At(path) = start {
@@ -212,6 +215,7 @@ impl<'a> Walker<'a> {
             flags,
             links: 0,
             jumped: false,
+            rooted: true,
             checked: None,
         }
     }
@@ -473,6 +477,9 @@ impl<'a> Walker<'a> {
         if link.mnt.flags() & uapi::MS_NOSYMFOLLOW != 0 {
             return Err(ELOOP);
         }
+        if self.flags & lflag::NO_XDEV != 0 {
+            self.rooted |= self.was_at_root(rest);
+        }
         let inode = link.inode()?;
         if crate::protect::symlinks() && self.ends_at(rest) {
             crate::protect::may_follow(dir.inode()?, inode)?;
@@ -494,7 +501,9 @@ impl<'a> Walker<'a> {
             Link::Jump(path) => return self.jump(&dir, path, rest),
         };
         self.anchor = if target.first() == Some(&b'/') {
-            if self.flags & lflag::BENEATH != 0 || self.flags & lflag::NO_XDEV != 0 && !self.root_is_on(&dir)? {
+            // As on Linux, a root that nobody has asked for yet is on no mount.
+            let stays = self.flags & lflag::NO_XDEV == 0 || self.rooted && self.root_is_on(&dir)?;
+            if self.flags & lflag::BENEATH != 0 || !stays {
                 return Err(EXDEV);
             }
             Anchor::Root
@@ -524,6 +533,15 @@ impl<'a> Walker<'a> {
         let text = self.text.bytes().get(rest..).unwrap_or(b"");
         let end = text.iter().position(|&byte| byte == 0).unwrap_or(text.len());
         padded(&[target, text.get(..end).unwrap_or(b"")])
+    }
+
+    /// Whether the walk began at its root, or has gone up before `rest`.
+    #[cold]
+    fn was_at_root(&self, rest: usize) -> bool {
+        let gone = self.text.bytes().get(..rest).unwrap_or(b"");
+        self.root.is_some()
+            || matches!(self.anchor, Anchor::Root)
+            || gone.split(|&b| b == b'/').any(|name| name == b"..")
     }
 
     /// Whether `dir` is on the mount of what `/` means here.

@@ -120,6 +120,19 @@ fn shape(s: &mut Seq) {
     }
 }
 
+/// Whether `sendfile` would copy bytes of a file onto themselves: what Linux's copy of memory then gives depends on its order.
+fn onto_itself(s: &mut Seq, from: u64, at: i64, to: u64, len: u64) -> bool {
+    let mut file = |fd: u64| {
+        let b = s.blank(144);
+        let got = s.quiet(libc::SYS_fstat, &[fd, b]);
+        let place = s.quiet(libc::SYS_lseek, &[fd, 0, libc::SEEK_CUR as u64]);
+        (got == 0).then(|| ((s.word(0), s.word(8)), place))
+    };
+    let (Some((one, here)), Some((two, there))) = (file(from), file(to)) else { return false };
+    let at = if at < 0 { here } else { at };
+    one == two && at != there && at.abs_diff(there) < len
+}
+
 fn copying(s: &mut Seq) {
     let (f, g, len) = (fd(s), fd(s), s.len());
     let from_place = if s.one_in(2) { 0 } else { keep(place(s)) };
@@ -130,7 +143,7 @@ fn copying(s: &mut Seq) {
         let text = format!("copy_file_range {f} {} {g} {} {len}", value(from_place), value(to_place));
         s.call(&text, libc::SYS_copy_file_range, &[f, from_place, g, to_place, len, 0]);
         s.data(&format!("{} {}", value(from_place), value(to_place)));
-    } else {
+    } else if !onto_itself(s, f, value(from_place), g, len) {
         let text = format!("sendfile {g} {f} {} {len}", value(from_place));
         s.call(&text, libc::SYS_sendfile, &[g, f, from_place, len]);
         s.data(&format!("{}", value(from_place)));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Random sequences of calls, the same on every kernel. As pid 1 it reads `/list` (`FAMILY FROM COUNT hash|show` a line), runs each
-//! sequence in a process and a file system of its own, and prints a hash of what the calls gave, or all of it. The host
-//! compares two kernels (abi_diff.py).
+//! Random sequences of calls, the same on every kernel. As pid 1 it reads `/list` (`FAMILY FROM COUNT hash|show [HASH]...` a line), runs
+//! each sequence in a process and a file system of its own, and prints a hash of what the calls gave, or all of it, also where a hash is
+//! not the one of the list. The host compares two kernels (abi_diff.py).
 
 mod engine;
 mod files;
@@ -140,41 +140,61 @@ fn hash(text: &[u8]) -> u32 {
     (all >> 32) as u32 ^ all as u32
 }
 
-fn list() -> Vec<(Family, u64, u64, bool)> {
+/// A line of the list.
+struct Job {
+    family: Family,
+    from: u64,
+    count: u64,
+    show: bool,
+    /// The hashes that are expected.
+    hashes: Vec<u32>,
+}
+
+fn list() -> Vec<Job> {
     let text = std::fs::read_to_string("/list").unwrap_or_default();
     let mut out = Vec::new();
     for line in text.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let [name, from, count, mode] = words[..] else { continue };
+        let [name, from, count, mode, ref hashes @ ..] = words[..] else { continue };
         let Some(family) = FAMILIES.iter().find(|f| f.0 == name) else {
             println!("no family {name}");
             continue;
         };
-        out.push((*family, from.parse().unwrap_or(0), count.parse().unwrap_or(0), mode == "show"));
+        out.push(Job {
+            family: *family,
+            from: from.parse().unwrap_or(0),
+            count: count.parse().unwrap_or(0),
+            show: mode == "show",
+            hashes: hashes.iter().map(|h| u32::from_str_radix(h, 16).unwrap_or(0)).collect(),
+        });
     }
     out
 }
 
 fn work(out: &'static Out) {
-    for (family, from, count, show) in list() {
+    for Job { family, from, count, show, hashes } in list() {
         let (mut line, start) = (String::new(), Instant::now());
         for seed in from..from + count {
             sequence(out, family, seed);
-            let text = out.text();
-            if show {
+            let (text, hash) = (out.text(), hash(out.text()));
+            if show || hashes.get((seed - from) as usize).is_some_and(|want| *want != hash) {
                 println!("S {} {seed}\n{}\nE", family.0, String::from_utf8_lossy(text));
+            }
+            if show {
                 continue;
             }
             if line.is_empty() {
                 line = format!("H {} {seed}", family.0);
             }
-            line += &format!(" {:08x}", hash(text));
+            line += &format!(" {hash:08x}");
             if (seed + 1 - from) % 16 == 0 || seed + 1 == from + count {
                 println!("{line}");
                 line.clear();
             }
         }
-        println!("T {} {} ms", family.0, start.elapsed().as_millis());
+        if !show {
+            println!("T {} {} ms", family.0, start.elapsed().as_millis());
+        }
     }
 }
 

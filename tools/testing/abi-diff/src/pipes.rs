@@ -63,6 +63,21 @@ fn moving(s: &mut Seq) {
     }
 }
 
+/// What goes into a file goes where none of its bytes have come from: the pipe may hold the page itself, and what Linux's copy of memory
+/// gives of bytes that are copied onto themselves depends on its order.
+fn far_away(s: &mut Seq, f: u64, offset: u64) {
+    let b = s.blank(144);
+    if s.quiet(libc::SYS_fstat, &[f, b]) != 0 || s.half(24) & libc::S_IFMT != libc::S_IFREG {
+        return;
+    }
+    if offset == 0 {
+        s.quiet(libc::SYS_lseek, &[f, 2 << 20, libc::SEEK_SET as u64]);
+    } else {
+        // SAFETY: what `keep` gave.
+        unsafe { *(offset as *mut u64) += 1 << 20 };
+    }
+}
+
 fn splicing(s: &mut Seq) {
     let (f, g, len) = (fd(s), fd(s), s.len());
     let flags = 2 | s.pick(&[0u64, 0, 1, 4, 8, 16]);
@@ -81,6 +96,7 @@ fn splicing(s: &mut Seq) {
         _ => {
             let off = |s: &mut Seq| if s.one_in(3) { keep(s.below(6000)) } else { 0 };
             let (a, b) = (off(s), off(s));
+            far_away(s, g, b);
             // SAFETY: what `keep` gave.
             let value = |p: u64| if p == 0 { -1 } else { unsafe { *(p as *const i64) } };
             let text = format!("splice {f} {} {g} {} {len} {flags}", value(a), value(b));

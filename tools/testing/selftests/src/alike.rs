@@ -18,6 +18,7 @@ pub const TESTS: &[Test] = &[
     ("alike.memfd_exec", memfd_exec),
     ("alike.in_root_absolute", in_root_absolute),
     ("alike.fallocate_whole", fallocate_whole),
+    ("alike.fallocate_twice", fallocate_twice),
     ("alike.times_omitted", times_omitted),
     ("alike.rename_flags", rename_flags),
     ("alike.no_cloexec_flag", no_cloexec_flag),
@@ -98,6 +99,21 @@ fn fallocate_whole() -> Outcome {
     eq!((st.st_size, st.st_blocks), (0, 0));
     c!(libc::close(f));
     c!(libc::close(g));
+    c!(libc::umount2(c"m".as_ptr(), libc::MNT_DETACH));
+    Ok(())
+}
+
+/// What `fallocate` keeps is a hole until it is used, or kept once more.
+fn fallocate_twice() -> Outcome {
+    home()?;
+    c!(libc::mkdir(c"m".as_ptr(), 0o755));
+    c!(libc::mount(c"t".as_ptr(), c"m".as_ptr(), c"tmpfs".as_ptr(), 0, c"size=1m".as_ptr().cast()));
+    let f = c!(libc::open(c"m/f".as_ptr(), libc::O_RDWR | libc::O_CREAT, 0o600));
+    c!(libc::fallocate(f, 0, 0, 40960));
+    fails!(libc::lseek(f, 0, libc::SEEK_DATA), libc::ENXIO);
+    c!(libc::fallocate(f, libc::FALLOC_FL_KEEP_SIZE, 8192, 4096));
+    eq!((c!(libc::lseek(f, 0, libc::SEEK_DATA)), c!(libc::lseek(f, 8192, libc::SEEK_HOLE))), (8192, 12288));
+    c!(libc::close(f));
     c!(libc::umount2(c"m".as_ptr(), libc::MNT_DETACH));
     Ok(())
 }

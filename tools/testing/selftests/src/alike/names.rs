@@ -15,6 +15,7 @@ pub const TESTS: &[Test] = &[
     ("alike.group_bits", group_bits),
     ("alike.own_root_read_only", own_root_read_only),
     ("alike.across_first", across_first),
+    ("alike.absolute_link_stays", absolute_link_stays),
 ];
 
 const CWD: i32 = libc::AT_FDCWD;
@@ -276,6 +277,30 @@ fn across_first() -> Outcome {
         c!(libc::setresuid(1000, 1000, 1000));
         let (name, key) = (c"d/f".as_ptr(), c"system.x".as_ptr());
         fails!(libc::setxattr(name, key, b"x".as_ptr().cast(), 1, 0), libc::EOPNOTSUPP);
+        Ok(())
+    })?;
+    umount(c"m")
+}
+
+/// `RESOLVE_NO_XDEV` follows a link from `/` on the same mount only where the walk has asked for `/` before.
+fn absolute_link_stays() -> Outcome {
+    tmpfs(c"")?;
+    c!(libc::mkdir(c"m/d".as_ptr(), 0o755));
+    c!(libc::symlink(c"/".as_ptr(), c"m/l".as_ptr()));
+    c!(libc::symlink(c"d".as_ptr(), c"m/k".as_ptr()));
+    in_child(|| {
+        c!(libc::chdir(c"m".as_ptr()));
+        c!(libc::chroot(c".".as_ptr()));
+        for name in [c"l", c"l/..", c"l/d", c"./l"] {
+            let got = openat2(CWD, name, libc::O_PATH, libc::RESOLVE_NO_XDEV);
+            ck!(got == -i64::from(libc::EXDEV), "{name:?}: {got}");
+        }
+        for name in [c"k/", c"d/../l/d", c"k/../l", c"k/../l/l/d", c"../l", c"/l/d", c"/k/../l/l", c"/k/../d"] {
+            let got = openat2(CWD, name, libc::O_PATH, libc::RESOLVE_NO_XDEV);
+            ck!(got >= 0, "{name:?}: {got}");
+        }
+        ck!(openat2(CWD, c"l/d", libc::O_RDONLY, 0) >= 0, "{}", errno());
+        ck!(openat2(CWD, c"l/d", libc::O_RDONLY, libc::RESOLVE_NO_XDEV | libc::RESOLVE_IN_ROOT) >= 0, "{}", errno());
         Ok(())
     })?;
     umount(c"m")

@@ -121,6 +121,10 @@ impl UnixSocket {
         if self.is_stream() && message.to.is_some_and(|to| !to.is_empty()) {
             return Err(if self.peer().is_some() { EISCONN } else { EOPNOTSUPP });
         }
+        if !self.is_stream() {
+            // An error counts before what is wrong with the packet.
+            self.check_error()?;
+        }
         let peer = match self.peer() {
             Some(peer) => peer,
             None if self.shut(SEND_SHUT) && self.is_stream() && self.was_connected() => return Err(EPIPE),
@@ -177,22 +181,20 @@ impl UnixSocket {
         }
         self.name_for_credentials()?;
         self.check_packet(message.data.count())?;
-        let peer = match to {
-            Some(to) => {
-                let peer = name::find(to, self.type_number())?;
-                if let Some(theirs) = peer.peer()
-                    && !core::ptr::eq(&*theirs, self)
-                {
-                    return Err(EPERM);
-                }
-                peer
-            }
-            None => self.peer().ok_or(ENOTCONN)?,
-        };
         let deadline = Options::deadline(&self.options.sndtimeo);
         let control = core::mem::take(&mut message.control);
         let data = gather(message, usize::MAX)?;
         let len = data.len();
+        let peer = match to {
+            Some(to) => name::find(to, self.type_number())?,
+            None => self.peer().ok_or(ENOTCONN)?,
+        };
+        // It may have got another peer since this one was connected to it.
+        if let Some(theirs) = peer.peer()
+            && !core::ptr::eq(&*theirs, self)
+        {
+            return Err(EPERM);
+        }
         let result = self.deliver(&peer, self.wrap(data, control, &peer)?, message.flags, deadline);
         if result == Err(ECONNREFUSED) {
             // A peer that is gone is forgotten.
@@ -338,7 +340,10 @@ impl UnixSocket {
             let flags = if enough { message.flags | MSG_DONTWAIT } else { message.flags };
             match self.wait_for_message(reading.take(), flags, deadline, 0) {
                 Ok(Some(guard)) => reading = Some(guard),
-                Ok(None) => break,
+                Ok(None) => {
+                    self.sent_by_nobody(message);
+                    break;
+                }
                 Err(_) if done != 0 => break,
                 Err(error) => return Err(error),
             }
@@ -371,13 +376,23 @@ impl UnixSocket {
         Ok(done)
     }
 
+    /// At the end of a stream, as in Linux, who wants credentials is given some without a process, of user 0.
+    fn sent_by_nobody(&self, message: &mut Recv<'_, '_>) {
+        if self.is_stream() && self.options.has(flag::PASSCRED) && message.control.credentials.is_none() {
+            message.control.credentials = Some(Ucred { pid: 0, uid: 0, gid: 0 });
+        }
+    }
+
     /// `MSG_PEEK` of a stream, across messages up to the first with files or of another sender; and of packets at an offset, which looks
     /// at one. Everything stays where it is.
     fn look_at_message(&self, message: &mut Recv<'_, '_>, deadline: Option<u64>) -> Result<usize> {
         /// Most files with a message (`SCM_MAX_FD`).
         const MOST_FILES: usize = 253;
         let skip = self.options.peek_offset().unwrap_or(0);
-        let Some(_reading) = self.wait_for_message(None, message.flags, deadline, skip)? else { return Ok(0) };
+        let Some(_reading) = self.wait_for_message(None, message.flags, deadline, skip)? else {
+            self.sent_by_nobody(message);
+            return Ok(0);
+        };
         // Nobody else receives meanwhile: messages are only added.
         let (room, has_files) = {
             let queue = self.queue.lock();
@@ -436,7 +451,8 @@ impl UnixSocket {
             for file in message.rights.files() {
                 let _ = files.push_within_capacity(file.clone());
             }
-            if bytes.len() >= room || !self.is_stream() || !files.is_empty() {
+            // As in Linux a stream's files are looked for beyond the last byte there is room for.
+            if !self.is_stream() || !files.is_empty() {
                 break;
             }
         }

@@ -130,6 +130,17 @@ impl CpuTimer {
         (self.interval.load(Relaxed), left)
     }
 
+    /// Time left as `timer_settime` tells of what it replaces: of one whose time is over and that nobody looked at yet, until its next
+    /// interval ends.
+    pub(crate) fn left_of_replaced(&self) -> Option<u64> {
+        let expires = Some(self.expires.load(SeqCst)).filter(|at| *at != 0)?;
+        let (interval, now) = (self.interval.load(Relaxed), self.now());
+        if now < expires {
+            return Some(expires - now);
+        }
+        Some((now - expires).checked_rem(interval).map_or(0, |over| interval - over))
+    }
+
     /// Fires if it is time, and looks again when it can be.
     fn look(&self) {
         let (Some((used, threads)), Some(work)) = (self.source.used(), self.work.get()) else { return };

@@ -295,6 +295,17 @@ impl PosixTimer {
         (interval, timer.remaining().max(u64::from(!silent || interval != 0)))
     }
 
+    /// As `left`, for who sets it now.
+    fn left_of_replaced(&self) -> (u64, u64) {
+        match &self.engine {
+            Engine::Cpu(timer) => {
+                let left = timer.left_of_replaced().map_or(0, |left| left.max(1));
+                (self.shared.state.lock_irqsave().interval, left)
+            }
+            Engine::Clock(_) => self.left(),
+        }
+    }
+
     /// Stops it; nothing expires while the guard is held.
     fn stopped(&self) -> SpinIrqGuard<'_, State> {
         loop {
@@ -456,7 +467,7 @@ pub fn sys_timer_settime(regs: &PtRegs) -> Result<usize> {
     let (interval, value) = get_itimerspec(regs.arg2())?;
     let absolute = regs.arg1() & TIMER_ABSTIME != 0;
     let old = with_timer(regs.arg0(), |timer| {
-        let old = timer.left();
+        let old = timer.left_of_replaced();
         timer.set(interval, value, absolute);
         Ok(old)
     })?;

@@ -7,6 +7,7 @@ pub mod names;
 pub mod pipes;
 pub mod places;
 pub mod signals;
+pub mod sockets;
 pub mod tasks;
 
 use crate::util::{Outcome, child, exit_of, home, pipe_flags};

@@ -122,6 +122,7 @@ fn all() -> Vec<Test> {
         alike::pipes::TESTS,
         alike::places::TESTS,
         alike::signals::TESTS,
+        alike::sockets::TESTS,
         alike::memory::TESTS,
         alike::tasks::TESTS,
         limits::TESTS,

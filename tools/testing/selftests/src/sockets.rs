@@ -173,7 +173,8 @@ fn errors_first() -> Outcome {
     Ok(())
 }
 
-fn pair(kind: i32) -> Result<[i32; 2], String> {
+/// A pair of connected sockets.
+pub fn pair(kind: i32) -> Result<[i32; 2], String> {
     let mut fds = [0; 2];
     c!(libc::socketpair(libc::AF_UNIX, kind, 0, fds.as_mut_ptr()));
     Ok(fds)

@@ -15,6 +15,7 @@ pub const TESTS: &[Test] = &[
     ("timers.one_signal_each", one_signal_each),
     ("timers.interval_goes_with_value", interval_goes_with_value),
     ("timers.cpu_time_over", cpu_time_over),
+    ("timers.cpu_time_replaced", cpu_time_replaced),
 ];
 
 const NS: i64 = 1_000_000_000;
@@ -249,6 +250,32 @@ fn cpu_time_over() -> Outcome {
         for id in [silent, told] {
             c!(libc::syscall(libc::SYS_timer_delete, id));
         }
+    }
+    Ok(())
+}
+
+/// Who sets a timer on CPU time whose time is over, but has not been looked at, is told of its next expiration.
+fn cpu_time_replaced() -> Outcome {
+    let _set = block(libc::SIGUSR1)?;
+    for (kind, interval, left) in [
+        (libc::SIGEV_NONE, 5000 * NS, 4000 * NS..5001 * NS),
+        (libc::SIGEV_SIGNAL, 5000 * NS, 4000 * NS..5001 * NS),
+        (libc::SIGEV_NONE, 0, 1..2),
+    ] {
+        let id = create_on(libc::CLOCK_THREAD_CPUTIME_ID, kind, libc::SIGUSR1)?;
+        let (over, off) = (spec(interval, 1), spec(0, 0));
+        // It may be looked at just between the two.
+        let mut told = spec(0, 0);
+        for _ in 0..20 {
+            c!(libc::syscall(libc::SYS_timer_settime, id, 0, &raw const over, 0usize));
+            c!(libc::syscall(libc::SYS_timer_settime, id, 0, &raw const off, &raw mut told));
+            if left.contains(&nanos(&told.it_value)) {
+                break;
+            }
+        }
+        ck!(left.contains(&nanos(&told.it_value)), "{} left of {interval}", nanos(&told.it_value));
+        eq!(nanos(&told.it_interval), interval);
+        c!(libc::syscall(libc::SYS_timer_delete, id));
     }
     Ok(())
 }

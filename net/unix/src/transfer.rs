@@ -379,7 +379,7 @@ impl UnixSocket {
     /// At the end of a stream, as in Linux, who wants credentials is given some without a process, of user 0.
     fn sent_by_nobody(&self, message: &mut Recv<'_, '_>) {
         if self.is_stream() && self.options.has(flag::PASSCRED) && message.control.credentials.is_none() {
-            message.control.credentials = Some(Ucred { pid: 0, uid: 0, gid: 0 });
+            message.control.credentials = Some(Ucred::KERNEL);
         }
     }
 

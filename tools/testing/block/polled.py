@@ -43,7 +43,7 @@ def polled(disk, line):
         guest.check(f"echo 0 >{queue}/io_poll; grep -q 1 {queue}/io_poll; grep -q -- -1 {queue}/io_poll_delay")
         before = interrupts(guest, line)
         for depth in ("1", "32"):
-            _, written = fio(guest, f"depth {depth}", f"/dev/{disk}", iodepth=depth, **JOB)
+            _, written = fio(guest, f"depth-{depth}", f"/dev/{disk}", iodepth=depth, **JOB)
             want("written", written, 8 * 1024)
         came = interrupts(guest, line) - before
         if came > 200:

@@ -154,6 +154,8 @@ pub(crate) fn add(tree: &Arc<Node>) -> Result {
     panic_files(&kernel)?;
     core_files(&kernel)?;
     random_dir(&kernel)?;
+    let debug = sys.mkdir_mode(b"debug", 0o555)?;
+    setting_i32(&debug, "exception-trace", &process::fault_log::SHOW, ANY)?;
     let fs = sys.mkdir_mode(b"fs", 0o555)?;
     fs.attr(b"aio-nr", 0o444, Text(|out: &mut SeqBuf| seq_print!(out, "{}\n", aio::aio_nr())))?;
     setting_u64(&fs, "aio-max-nr", aio::aio_max_nr())?;

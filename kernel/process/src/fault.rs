@@ -40,7 +40,13 @@ impl FaultHandler for Faults {
                 }
             }
             Err(_) if crate::vsyscall::emulate(address, error_code, regs) => {}
-            Err(signal) => raise(info_of(signal, address as u64), TRAP_PF, error_code, address as u64),
+            Err(signal) => {
+                let info = info_of(signal, address as u64);
+                if info.signo == uapi::SIGSEGV {
+                    crate::fault_log::segfault(address, error_code, regs);
+                }
+                raise(info, TRAP_PF, error_code, address as u64);
+            }
         }
     }
 
@@ -93,6 +99,7 @@ impl TrapHandler for Faults {
             17 => SigInfo::fault(uapi::SIGBUS, uapi::BUS_ADRALN as i32, 0),
             _ => SigInfo::kernel(uapi::SIGSEGV),
         };
+        crate::fault_log::trap(vector, info.signo, error_code, regs);
         raise(info, u64::from(vector), error_code, 0);
     }
 }

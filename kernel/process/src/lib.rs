@@ -21,7 +21,7 @@
 //! | `show` | what `/proc` shows of this crate's private fields |
 //! | `vm` | `process_vm_readv` and its twin |
 //! | `oom` | what the OOM killer keeps of a process |
-//! | `fault` | page faults and traps of user mode |
+//! | `fault`, `fault_log` | page faults and traps of user mode; the log's line about one that ends a program |
 //! | `life` | kernel threads, the first process, hooks that others call |
 
 #![no_std]
@@ -33,6 +33,7 @@ pub mod cpu_limit;
 pub mod exec;
 pub mod exit;
 mod fault;
+pub mod fault_log;
 pub mod fork;
 pub mod group;
 pub mod hooks;

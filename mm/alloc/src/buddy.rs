@@ -13,8 +13,8 @@ use locking::SpinLock;
 use mm_base::mobility;
 use mm_base::zone::{ORDERS, by_zone, may_take, widen, zones_for};
 
-pub(crate) use mm_base::zone::init_watermarks;
 pub use mm_base::mobility::{BLOCK_ORDER, BLOCK_PAGES, Mobility};
+pub(crate) use mm_base::zone::init_watermarks;
 pub use mm_base::zone::{
     MAX_ORDER, ZoneId, free_pages_total, managed_pages, min_free_kbytes, protection, reserve_pages,
     set_min_free_kbytes, set_watermark_scale_factor, watermark_scale_factor,

@@ -48,7 +48,7 @@ def polled(disk, line):
         came = interrupts(guest, line) - before
         if came > 200:
             raise GuestError(f"{came} interrupts for 8192 polled transfers")
-        fio(guest, "thread", f"/dev/{disk}", iodepth="16", sqthread_poll="1", registerfiles="1", **JOB)
+        fio(guest, "thread", f"/dev/{disk}", iodepth="16", **JOB, sqthread_poll="1", registerfiles="1")
         fio(guest, "jobs", f"/dev/{disk}", iodepth="8", numjobs="4", size="2m", offset_increment="2m", **JOB)
         # Others use the queues with interrupts at the same time.
         guest.check(f"(dd if=/dev/{disk} of=/dev/null bs=4k count=2000 iflag=direct 2>/dev/null; echo $? >/tmp/dd) & true")

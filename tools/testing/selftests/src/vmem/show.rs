@@ -233,7 +233,8 @@ pub(super) fn zones() -> Outcome {
     let types = text("/proc/pagetypeinfo")?;
     ck!(types.starts_with("Page block order: 9\nPages per block:  512\n\nFree pages count per migrate type at order "));
     for kind in ["Unmovable", "Movable", "Reclaimable"] {
-        let rows = |zone: &str| types.lines().filter(|l| l.contains(&format!("zone {zone:>8}, type {kind:>12} "))).count();
+        let rows =
+            |zone: &str| types.lines().filter(|l| l.contains(&format!("zone {zone:>8}, type {kind:>12} "))).count();
         ck!(rows("DMA") == 1 && rows("DMA32") == 1, "{types}");
     }
     // The kernel's pages lie in blocks of their own.

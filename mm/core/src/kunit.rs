@@ -276,6 +276,11 @@ mod tests {
         assert!(set(&mm, at, 1) && set(&mm, at + PAGE_SIZE, 1));
         mm.mprotect(at + PAGE_SIZE, PAGE_SIZE, uapi::PROT_READ | uapi::PROT_WRITE)?;
         assert_eq!(bounds(&mm, 0), Some((0, 2)));
+        // What is left behind by a move and what came of it.
+        put(&mm, 8, 2)?;
+        let flags = uapi::MREMAP_MAYMOVE | uapi::MREMAP_FIXED | uapi::MREMAP_DONTUNMAP;
+        mm.mremap(at + 8 * PAGE_SIZE, 2 * PAGE_SIZE, 2 * PAGE_SIZE, flags, at + 10 * PAGE_SIZE)?;
+        assert_eq!((bounds(&mm, 8), bounds(&mm, 10)), (Some((8, 10)), Some((10, 12))));
         // Nothing joins what a child has, though its own parts do.
         let child = mm.fork()?;
         put(&child, 2, 1)?;

@@ -163,6 +163,9 @@ impl Mm {
         }
         let slot = inner.areas.containing(args.old).ok_or(EFAULT)?;
         let flags = slot.value.flags;
+        // As Linux: what stays and what came of it are two mappings, where they would be one without private pages.
+        let touches = new == slot.end || slot.start == new + args.new_len;
+        let apart = dont_unmap && touches && !slot.value.has_anon() && matches!(slot.value.backing, Backing::Anon);
         let mut vma = slot.value.copy_for(slot.start, args.old, args.old + args.new_len, &self.table)?;
         vma.grows();
         vma.moves_to(new);
@@ -199,8 +202,10 @@ impl Mm {
         } else if !copy_only {
             self.unmap_locked(inner, args.old, old_end, removed)?;
         }
-        let index = inner.areas.index(new);
-        merge_changed(&mut inner.areas, index);
+        if !apart {
+            let index = inner.areas.index(new);
+            merge_changed(&mut inner.areas, index);
+        }
         Ok(new)
     }
 

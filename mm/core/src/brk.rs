@@ -2,6 +2,7 @@
 //! `brk`: the heap's end. Source: `brk(2)`; the system call answers with the end it has, also on failure.
 
 use crate::account;
+use crate::anon::AnonId;
 use crate::flags::{Prot, VmFlags};
 use crate::layout::STACK_GUARD_GAP;
 use crate::mm_struct::Mm;
@@ -62,7 +63,9 @@ impl Mm {
             let pgoff = (old >> PAGE_SHIFT) as u64;
             let grown = match inner.areas.before(index) {
                 Some(heap)
-                    if heap.end == old && heap.value.continues_with(heap.len(), flags, pgoff, &Backing::Anon) =>
+                    if heap.end == old
+                        && AnonId::NONE.fits(heap.value.anon())
+                        && heap.value.continues_with(heap.len(), flags, pgoff, &Backing::Anon) =>
                 {
                     heap.value.grows();
                     let start = heap.start;

@@ -116,7 +116,14 @@ impl Mm {
             return Err(FaultSignal::MapError);
         }
         let addr = address & PAGE_MASK;
-        if let Some(pass) = self.inner.pass(addr) {
+        let first = |vma: &Vma| write && vma.lacks_anon() && (!keys || crate::pkey::allows(vma.flags, true));
+        let mut pass = self.inner.pass(addr);
+        if pass.as_ref().is_some_and(|pass| first(pass)) {
+            drop(pass);
+            self.prepare_anon_by_pass(addr);
+            pass = self.inner.pass(addr);
+        }
+        if let Some(pass) = pass {
             return self.reach_by_pass(Area::by(&pass), addr, Access { write, fetch, present, keys });
         }
         let mut expanded = false;
@@ -124,6 +131,9 @@ impl Mm {
             let inner = self.inner.read_for_fault();
             let Some(slot) = inner.areas.find(addr) else { return Err(FaultSignal::MapError) };
             if slot.start <= addr {
+                if first(&slot.value) {
+                    self.prepare_anon(&inner.areas, addr);
+                }
                 return self.reach_in(Area::of(slot), addr, Access { write, fetch, present, keys });
             }
             if expanded || !slot.value.flags.any(VmFlags::GROWSDOWN) {
@@ -209,7 +219,7 @@ impl Mm {
             return self.check_stable();
         }
         let page = Page::alloc_zeroed(GFP_HIGHUSER_MOVABLE)?;
-        vma.note_anon();
+        self.note_anon(vma);
         if !self.table.map_anon(addr, page, vma.flags.prot())? {
             // Another thread was first, or the zero page is there after all.
             return self.write_private(vma, addr);
@@ -293,7 +303,7 @@ impl Mm {
                 (new, old, Some(from))
             }
         };
-        vma.note_anon();
+        self.note_anon(vma);
         // If the entry changed meanwhile the program faults again.
         self.table.replace(addr, old, new, prot);
         Ok(false)
@@ -344,7 +354,7 @@ impl Mm {
             let copy = Page::alloc(GFP_HIGHUSER_MOVABLE)?;
             copy.copy_from(&page);
             copy.set(PageFlags::ANON);
-            vma.note_anon();
+            self.note_anon(vma);
             if !self.table.map(addr, copy, vma.flags.prot(), |_| stays(&page))? {
                 return self.write_private(vma, addr).map(|_| major);
             }
@@ -441,7 +451,7 @@ impl Mm {
         if write && !vma.flags.any(VmFlags::SHARED) {
             let copy = Page::alloc(GFP_HIGHUSER_MOVABLE)?;
             copy.copy_from(&page);
-            vma.note_anon();
+            self.note_anon(vma);
             self.table.map_anon(addr, copy, vma.flags.prot())?;
             return Ok(false);
         }
@@ -480,11 +490,11 @@ impl Mm {
         if flags.any(VmFlags::ACCOUNT) {
             crate::account::charge(grow).map_err(|_| FaultSignal::MapError)?;
         }
+        // As in Linux: the page that it grows for is taken to be a private one, whatever comes.
+        self.prepare_anon(&inner.areas, start);
         inner.areas.set_bounds(index, addr, end);
         if let Some(vma) = inner.areas.value_mut(index) {
             vma.pgoff = pgoff.wrapping_sub((grow >> PAGE_SHIFT) as u64);
-            // As in Linux: the page that it grows for is taken to be a private one, whatever comes.
-            vma.note_anon();
         }
         self.count(&mut inner, flags, grow, true);
         Ok(())
@@ -521,6 +531,9 @@ impl Mm {
         }
         if !slot.value.flags.any(if write { VmFlags::WRITE } else { VmFlags::ACCESS }) {
             return Some(Err(FaultSignal::AccessError));
+        }
+        if write && slot.value.lacks_anon() {
+            self.prepare_anon(&inner.areas, addr);
         }
         let step = count(self.resolve(Area::of(slot), addr, write, entry.is_present()));
         Some(step.map(|_| there(self.table.query(addr))))

@@ -3,6 +3,7 @@
 //! all, since their pages come back from the file by a fault.
 
 use crate::account;
+use crate::anon::AnonId;
 use crate::flags::VmFlags;
 use crate::mm_struct::Mm;
 use core::sync::atomic::Ordering;
@@ -45,8 +46,8 @@ impl Mm {
             let mut copy = vma.copy_for(slot.start, slot.start, slot.end, &child.table)?;
             copy.set_flags(vma.flags.without(VmFlags(VmFlags::LOCKED.0 | VmFlags::LOCKONFAULT.0)));
             let wipe = vma.flags.any(VmFlags::WIPEONFORK);
-            let has_anon = vma.has_anon.load(Ordering::Relaxed) && !wipe;
-            copy.has_anon.store(has_anon, Ordering::Relaxed);
+            let has_anon = vma.has_anon() && !wipe;
+            copy.set_anon(if has_anon { child.inherited_anon() } else { AnonId::NONE });
             let flags = copy.flags;
             if flags.any(VmFlags::ACCOUNT) {
                 account::charge(slot.len())?;

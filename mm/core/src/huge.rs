@@ -150,7 +150,7 @@ impl Mm {
             stat::add(Item::ThpFaultFallback, 1);
             return None;
         };
-        area.vma.note_anon();
+        self.note_anon(area.vma);
         match self.table.map_huge(from, block, area.vma.flags.prot()) {
             Ok(true) => stat::add(Item::ThpFaultAlloc, 1),
             // Another thread was first, and the program faults again if that was not enough.

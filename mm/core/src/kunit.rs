@@ -245,6 +245,54 @@ mod tests {
         Ok(())
     }
 
+    /// What got its first private pages apart stays apart, unless they could be one but for rights.
+    #[test]
+    fn pages_know_their_neighbours() -> Result {
+        const FIXED: u32 = PRIVATE | uapi::MAP_FIXED;
+        let mm = space()?;
+        let at = map(&mm, 16 * PAGE_SIZE, Prot::RW, PRIVATE)?;
+        mm.munmap(at, 16 * PAGE_SIZE)?;
+        let put = |mm: &Mm, page: usize, count: usize| -> Result {
+            let (addr, len) = (at + page * PAGE_SIZE, count * PAGE_SIZE);
+            mm.mmap(MapArgs { addr, len, prot: Prot::RW, flags: FIXED, file: None, pgoff: 0 }).map(drop)
+        };
+        let bounds = |mm: &Mm, page: usize| {
+            let inner = mm.inner.read();
+            let page_of = |addr: usize| (addr - at) / PAGE_SIZE;
+            inner.areas.containing(at + page * PAGE_SIZE).map(|slot| (page_of(slot.start), page_of(slot.end)))
+        };
+        // A hole is filled: with what is above, if both have pages or that alone has, else with both.
+        for (below, above, whole) in [(true, true, false), (true, false, true), (false, true, false)] {
+            put(&mm, 0, 1)?;
+            put(&mm, 2, 1)?;
+            assert!((!below || set(&mm, at, 1)) && (!above || set(&mm, at + 2 * PAGE_SIZE, 1)));
+            put(&mm, 1, 1)?;
+            assert_eq!(bounds(&mm, 1), Some(if whole { (0, 3) } else { (1, 3) }));
+            mm.munmap(at, 3 * PAGE_SIZE)?;
+        }
+        // Side by side with other rights.
+        put(&mm, 0, 2)?;
+        mm.mprotect(at + PAGE_SIZE, PAGE_SIZE, uapi::PROT_WRITE)?;
+        assert!(set(&mm, at, 1) && set(&mm, at + PAGE_SIZE, 1));
+        mm.mprotect(at + PAGE_SIZE, PAGE_SIZE, uapi::PROT_READ | uapi::PROT_WRITE)?;
+        assert_eq!(bounds(&mm, 0), Some((0, 2)));
+        // What is left behind by a move and what came of it.
+        put(&mm, 8, 2)?;
+        let flags = uapi::MREMAP_MAYMOVE | uapi::MREMAP_FIXED | uapi::MREMAP_DONTUNMAP;
+        mm.mremap(at + 8 * PAGE_SIZE, 2 * PAGE_SIZE, 2 * PAGE_SIZE, flags, at + 10 * PAGE_SIZE)?;
+        assert_eq!((bounds(&mm, 8), bounds(&mm, 10)), (Some((8, 10)), Some((10, 12))));
+        // Nothing joins what a child has, though its own parts do.
+        let child = mm.fork()?;
+        put(&child, 2, 1)?;
+        put(&mm, 2, 1)?;
+        assert_eq!((bounds(&mm, 0), bounds(&child, 0), bounds(&child, 2)), (Some((0, 3)), Some((0, 2)), Some((2, 3))));
+        assert!(set(&child, at + 2 * PAGE_SIZE, 1));
+        child.mprotect(at, PAGE_SIZE, uapi::PROT_READ)?;
+        child.mprotect(at, PAGE_SIZE, uapi::PROT_READ | uapi::PROT_WRITE)?;
+        assert_eq!((bounds(&child, 0), bounds(&child, 2)), (Some((0, 2)), Some((2, 3))));
+        Ok(())
+    }
+
     /// Locked memory that can be written only now is there, the program's own.
     #[test]
     fn locked_then_writable() -> Result {

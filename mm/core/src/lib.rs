@@ -12,6 +12,7 @@
 #![feature(arbitrary_self_types)]
 
 pub mod account;
+mod anon;
 mod attach;
 mod bdi;
 mod brk;

@@ -31,6 +31,8 @@ pub struct Mm {
     ldt: SpinLock<Option<Arc<Ldt>>>,
     /// Most pages that were resident.
     peak_rss: AtomicUsize,
+    /// Identities given to mappings with private pages (`anon`).
+    pub(crate) anon_ids: AtomicU64,
     /// `PR_SET_DUMPABLE` and what `execve` decided: 0, 1 or 2.
     pub dumpable: AtomicU64,
     /// Copy of `Inner::total`.
@@ -140,6 +142,7 @@ impl Mm {
             exe: SpinLock::new(None),
             ldt: SpinLock::new(None),
             peak_rss: AtomicUsize::new(0),
+            anon_ids: AtomicU64::new(0),
             dumpable: AtomicU64::new(1),
             total: AtomicUsize::new(0),
             membarrier: AtomicU32::new(0),

@@ -2,6 +2,7 @@
 //! `mmap`: checks, a place, a new range or a longer neighbour. Source: `mmap(2)`.
 
 use crate::account;
+use crate::anon::AnonId;
 use crate::file::{MmapRequest, VmFile};
 use crate::flags::{Prot, VmFlags};
 use crate::layout::{BOTTOM, STACK_GUARD_GAP, mmap_min_addr};
@@ -151,8 +152,13 @@ impl Mm {
         let Plan { pgoff, backing, .. } = plan;
         let pgoff = if matches!(backing, Backing::Anon) { (addr >> PAGE_SHIFT) as u64 } else { pgoff };
         let index = inner.areas.index(addr);
+        // As Linux: first the one behind it, then the one before both.
+        let next = inner.areas.get(index).filter(|next| next.start == addr + len).map(|next| &next.value);
+        let next = next.filter(|next| AnonId::NONE.fits(next.anon()) && next.follows(len, flags, pgoff, &backing));
+        let (joins_next, anon) = (next.is_some(), next.map_or(AnonId::NONE, |next| next.anon()));
         if let Some(previous) = inner.areas.before(index)
             && previous.end == addr
+            && anon.fits(previous.value.anon())
             && previous.value.continues_with(previous.len(), flags, pgoff, &backing)
         {
             previous.value.grows();
@@ -163,12 +169,16 @@ impl Mm {
             {
                 link.update(start, addr + len, slot.value.pgoff);
             }
-            merge_with_previous(&mut inner.areas, index);
+            if joins_next {
+                merge_with_previous(&mut inner.areas, index);
+            }
             return Ok(());
         }
         let vma = Vma::new(flags, pgoff, backing, &self.table, addr, addr + len)?;
         let index = inner.areas.insert(addr, addr + len, vma).map_err(|_| ENOMEM)?;
-        merge_with_previous(&mut inner.areas, index + 1);
+        if joins_next {
+            merge_with_previous(&mut inner.areas, index + 1);
+        }
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use crate::account;
 use crate::flags::{Prot, VmFlags};
 use crate::mm_struct::{Inner, Mm};
 use crate::mmap::check_room;
-use crate::vma::{merge_changed, split_at};
+use crate::vma::{merge_changed, only_shifts, split_at, split_uncounted};
 use core::sync::atomic::Ordering;
 use errno::{Result, code::*};
 use mm_alloc::layout::{PAGE_MASK, PAGE_SIZE, page_align};
@@ -140,8 +140,11 @@ impl Mm {
     /// Gives `[start, end)`, within one mapping, other flags: splits it off and joins it with its neighbours. As in Linux, only what
     /// was changed is joined: others that are alike stay apart. The figures follow.
     pub(crate) fn set_flags(&self, inner: &mut Inner, start: usize, end: usize, flags: VmFlags) -> Result {
-        split_at(&mut inner.areas, &self.table, start)?;
-        split_at(&mut inner.areas, &self.table, end)?;
+        // What becomes part of a neighbour is no mapping more.
+        let shifts = only_shifts(&inner.areas, inner.areas.index(start), start, end, flags);
+        let split = if shifts { split_uncounted } else { split_at };
+        split(&mut inner.areas, &self.table, start)?;
+        split(&mut inner.areas, &self.table, end)?;
         let index = inner.areas.index(start);
         let Some(vma) = inner.areas.value_mut(index) else { return Err(ENOMEM) };
         let old = vma.set_flags(flags);

@@ -2,6 +2,7 @@
 //! `mremap`: shrink, grow, move. Source: `mremap(2)`.
 
 use crate::account;
+use crate::anon::AnonId;
 use crate::flags::VmFlags;
 use crate::madvise::align_round;
 use crate::mapping::Mapping;
@@ -9,7 +10,6 @@ use crate::mm_struct::{Inner, Mm};
 use crate::mmap::{MapArgs, check_room, max_map_count, pick};
 use crate::unmap::Removed;
 use crate::vma::{Backing, merge_changed, merge_with_next, split_at};
-use core::sync::atomic::Ordering;
 use errno::{Result, code::*};
 use kalloc::Arc;
 use mm_alloc::layout::{PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, TASK_SIZE};
@@ -163,6 +163,9 @@ impl Mm {
         }
         let slot = inner.areas.containing(args.old).ok_or(EFAULT)?;
         let flags = slot.value.flags;
+        // As Linux: what stays and what came of it are two mappings, where they would be one without private pages.
+        let touches = new == slot.end || slot.start == new + args.new_len;
+        let apart = dont_unmap && touches && !slot.value.has_anon() && matches!(slot.value.backing, Backing::Anon);
         let mut vma = slot.value.copy_for(slot.start, args.old, args.old + args.new_len, &self.table)?;
         vma.grows();
         vma.moves_to(new);
@@ -199,8 +202,10 @@ impl Mm {
         } else if !copy_only {
             self.unmap_locked(inner, args.old, old_end, removed)?;
         }
-        let index = inner.areas.index(new);
-        merge_changed(&mut inner.areas, index);
+        if !apart {
+            let index = inner.areas.index(new);
+            merge_changed(&mut inner.areas, index);
+        }
         Ok(new)
     }
 
@@ -212,7 +217,7 @@ impl Mm {
         let (len, whole) = (slot.len(), (slot.start, slot.end) == (addr, end));
         let Some(vma) = inner.areas.value_mut(index) else { return };
         if whole {
-            vma.has_anon.store(false, Ordering::Relaxed);
+            vma.set_anon(AnonId::NONE);
         }
         let flags = vma.flags.without(VmFlags(VmFlags::LOCKED.0 | VmFlags::LOCKONFAULT.0));
         let old = vma.set_flags(flags);

@@ -96,6 +96,9 @@ impl Mm {
                 if who == Who::Program && !self.key_permits(flags, write) {
                     return Err(EFAULT);
                 }
+                if write && !flags.any(VmFlags::SHARED) && !slot.value.has_anon() {
+                    self.prepare_anon(&inner.areas, addr);
+                }
                 let page = match slot.value.flags.any(if write { VmFlags::WRITE } else { VmFlags::READ }) {
                     true => self.table.page(addr, write),
                     false => Some(self.forced_page(Area::of(slot), addr, write)?),

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `Vma`: what one range of addresses is. The range itself is the key in the address space's `RangeMap`.
 
+use crate::anon::AnonId;
 use crate::exec::SpecialMapping;
 use crate::file::VmFile;
 use crate::flags::VmFlags;
 use crate::mapping::{MapLink, Mapping};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use errno::Result;
 use errno::code::{EINVAL, ENOMEM};
 use kalloc::flags::GFP_KERNEL;
@@ -54,8 +55,8 @@ pub(crate) struct Vma {
     /// In the list of users of the mapping that the file had when it was mapped; that it may have another later (overlayfs) changes
     /// nothing here.
     pub(crate) link: Option<MapLink>,
-    /// Private pages may be in there: fork must copy entries. Linux's `anon_vma`, as far as joining goes.
-    pub(crate) has_anon: AtomicBool,
+    /// Which private pages are in there, if any may be ([`AnonId`]); then fork must copy entries.
+    anon: AtomicU64,
     /// It was there when soft-dirty bits were cleared, so that only its entries say what was written since (else: everything).
     pub(crate) soft_clean: AtomicBool,
 }
@@ -108,8 +109,8 @@ impl Vma {
     }
 
     fn with_link(flags: VmFlags, pgoff: u64, backing: Backing, link: Option<MapLink>) -> Result<KBox<Self>> {
-        let (has_anon, soft_clean) = (AtomicBool::new(false), AtomicBool::new(false));
-        let vma = KBox::new(Self { flags, pgoff, backing, link, has_anon, soft_clean }, GFP_KERNEL)?;
+        let (anon, soft_clean) = (AtomicU64::new(0), AtomicBool::new(false));
+        let vma = KBox::new(Self { flags, pgoff, backing, link, anon, soft_clean }, GFP_KERNEL)?;
         vma.tell_locked(VmFlags::NONE);
         if let Backing::File(file) = &vma.backing {
             file.mapped();
@@ -148,7 +149,7 @@ impl Vma {
             None => None,
         };
         let copy = Self::with_link(self.flags, pgoff, self.backing.clone(), link)?;
-        copy.has_anon.store(self.has_anon.load(Ordering::Relaxed), Ordering::Relaxed);
+        copy.set_anon(self.anon());
         copy.soft_clean.store(self.soft_clean.load(Ordering::Relaxed), Ordering::Relaxed);
         Ok(copy)
     }
@@ -167,23 +168,31 @@ impl Vma {
 
     /// It is about to be moved to `start`. As in Linux, private memory without pages then is as if it had been made there.
     pub(crate) fn moves_to(&mut self, start: usize) {
-        if matches!(self.backing, Backing::Anon) && !self.has_anon.load(Ordering::Relaxed) {
+        if matches!(self.backing, Backing::Anon) && !self.has_anon() {
             self.pgoff = (start >> PAGE_SHIFT) as u64;
         }
     }
 
-    /// Whether a neighbour that was changed just now may become part of it: as in Linux, one with private pages (`anon`) only of what
-    /// has some too.
-    fn takes(&self, anon: bool) -> bool {
-        !anon || self.has_anon.load(Ordering::Relaxed)
+    /// Which private pages it has.
+    #[inline(always)]
+    pub(crate) fn anon(&self) -> AnonId {
+        AnonId::from_bits(self.anon.load(Ordering::Relaxed))
     }
 
-    /// Notes that a private page is being mapped.
+    /// Whether there may be private pages.
     #[inline(always)]
-    pub(crate) fn note_anon(&self) {
-        if !self.has_anon.load(Ordering::Relaxed) {
-            self.has_anon.store(true, Ordering::Relaxed);
-        }
+    pub(crate) fn has_anon(&self) -> bool {
+        !self.anon().is_none()
+    }
+
+    /// It gets its first private page, unless another thread's fault was first.
+    pub(crate) fn be_anon(&self, anon: AnonId) {
+        let _ = self.anon.compare_exchange(0, anon.bits(), Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Who has the address space to himself says what it has.
+    pub(crate) fn set_anon(&self, anon: AnonId) {
+        self.anon.store(anon.bits(), Ordering::Relaxed);
     }
 
     /// New addresses are about to belong to it, of which entries say nothing.
@@ -196,17 +205,25 @@ impl Vma {
         self.is_alike(own_len, flags, pgoff, backing) && same(self.mapping(), backing.mapping())
     }
 
+    /// Whether a new mapping of `len` bytes with these properties, which ends where this one begins, is continued by this one.
+    pub(crate) fn follows(&self, len: usize, flags: VmFlags, pgoff: u64, backing: &Backing) -> bool {
+        self.is_of(flags, backing)
+            && pgoff.wrapping_add((len >> PAGE_SHIFT) as u64) == self.pgoff
+            && same(self.mapping(), backing.mapping())
+    }
+
     /// Whether `next`, which begins where this one ends, continues it.
     fn continues(&self, own_len: usize, next: &Self) -> bool {
         self.is_alike(own_len, next.flags, next.pgoff, &next.backing) && same(self.mapping(), next.mapping())
     }
 
     fn is_alike(&self, own_len: usize, flags: VmFlags, pgoff: u64, backing: &Backing) -> bool {
-        if self.flags != flags || flags.any(VmFlags(VmFlags::PFNMAP.0 | VmFlags::DONTEXPAND.0 | VmFlags::IO.0)) {
-            return false;
-        }
         // Private memory has no offset that could be seen: it keeps apart what was moved with pages.
-        if self.pgoff.wrapping_add((own_len >> PAGE_SHIFT) as u64) != pgoff {
+        self.is_of(flags, backing) && self.pgoff.wrapping_add((own_len >> PAGE_SHIFT) as u64) == pgoff
+    }
+
+    fn is_of(&self, flags: VmFlags, backing: &Backing) -> bool {
+        if self.flags != flags || flags.any(VmFlags(VmFlags::PFNMAP.0 | VmFlags::DONTEXPAND.0 | VmFlags::IO.0)) {
             return false;
         }
         match (&self.backing, backing) {
@@ -265,21 +282,52 @@ pub(crate) fn split_uncounted(areas: &mut Areas, table: &Arc<PageTable>, at: usi
     Ok(())
 }
 
-/// Joins the range at `index`, which was changed or moved just now, with its neighbours where they take it.
+/// Whether the range at `index`, were it to have `flags`, could become part of the one before it, and of the one behind it. `start` and
+/// `end`: the part of it that is meant.
+fn fits(areas: &Areas, index: usize, start: usize, end: usize, flags: VmFlags) -> (bool, bool) {
+    let Some(slot) = areas.get(index) else { return (false, false) };
+    let (vma, anon) = (&slot.value, slot.value.anon());
+    let pgoff = vma.pgoff_at(slot.start, start);
+    let previous = areas.before(index).filter(|previous| slot.start == start && previous.end == start);
+    let next = areas.get(index + 1).filter(|next| slot.end == end && next.start == end);
+    let mapping = vma.mapping();
+    let before = previous.is_some_and(|Slot { value, .. }| anon.fits(value.anon()) && same(value.mapping(), mapping))
+        && previous.is_some_and(|slot| slot.value.is_alike(slot.len(), flags, pgoff, &vma.backing));
+    let after = next.is_some_and(|Slot { value, .. }| {
+        let ends = pgoff.wrapping_add(((end - start) >> PAGE_SHIFT) as u64);
+        anon.fits(value.anon())
+            && same(value.mapping(), mapping)
+            && value.is_of(flags, &vma.backing)
+            && value.pgoff == ends
+    });
+    (before, after)
+}
+
+/// Whether `[start, end)` of the range at `index` becomes part of a neighbour if it gets `flags`: there is no mapping more then.
+pub(crate) fn only_shifts(areas: &Areas, index: usize, start: usize, end: usize, flags: VmFlags) -> bool {
+    let (before, after) = fits(areas, index, start, end, flags);
+    before || after
+}
+
+/// Joins the range at `index`, which was changed or moved just now, with its neighbours where it fits: as in Linux, rather with the one
+/// before it, if it is either.
 pub(crate) fn merge_changed(areas: &mut Areas, index: usize) {
     let Some(slot) = areas.get(index) else { return };
-    let anon = slot.value.has_anon.load(Ordering::Relaxed);
-    merge_with_next(areas, index);
-    if areas.before(index).is_some_and(|previous| previous.value.takes(anon)) {
+    let (before, after) = fits(areas, index, slot.start, slot.end, slot.value.flags);
+    let anon = |slot: Option<&Slot<KBox<Vma>>>| slot.map_or(AnonId::NONE, |slot| slot.value.anon());
+    let both = anon(areas.before(index)).joins(anon(areas.get(index + 1)));
+    if after && (!before || both) {
+        merge_with_previous(areas, index + 1);
+    }
+    if before {
         merge_with_previous(areas, index);
     }
 }
 
-/// Joins the range at `index`, which was changed just now, with the one behind it if that takes it.
+/// Joins the range at `index`, which was changed just now, with the one behind it if it fits.
 pub(crate) fn merge_with_next(areas: &mut Areas, index: usize) {
     let Some(slot) = areas.get(index) else { return };
-    let anon = slot.value.has_anon.load(Ordering::Relaxed);
-    if areas.get(index + 1).is_some_and(|next| next.value.takes(anon)) {
+    if fits(areas, index, slot.start, slot.end, slot.value.flags).1 {
         merge_with_previous(areas, index + 1);
     }
 }
@@ -297,14 +345,15 @@ pub(crate) fn merge_with_previous(areas: &mut Areas, index: usize) -> bool {
     areas.claim(from, end);
     let _moving = mapping.as_deref().map(Mapping::moving);
     let Some(slot) = areas.get(index) else { return false };
-    let anon = slot.value.has_anon.load(Ordering::Relaxed);
+    let anon = slot.value.anon();
     let soft_clean = slot.value.soft_clean.load(Ordering::Relaxed);
     let removed = areas.remove(index);
     let before = index.saturating_sub(1);
     areas.set_bounds(before, start, end);
     if let Some(slot) = areas.get(before) {
-        if anon {
-            slot.value.note_anon();
+        // It is not claimed: a fault may give it one of its own just now.
+        if !anon.is_none() {
+            slot.value.be_anon(anon);
         }
         if !soft_clean {
             slot.value.grows();

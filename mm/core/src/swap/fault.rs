@@ -62,7 +62,7 @@ impl Mm {
         }
         // The page is in the cache and locked: it stays.
         area.map.put(entry.offset);
-        vma.note_anon();
+        self.note_anon(vma);
         page.mark_accessed();
         Ok(true)
     }

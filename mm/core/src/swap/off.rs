@@ -118,7 +118,7 @@ impl Mm {
             let inner = self.inner.read();
             let Some(slot) = inner.areas.find(at).filter(|slot| slot.start < end) else { break };
             let from = at.max(slot.start);
-            if !slot.value.has_anon.load(Ordering::Relaxed) {
+            if !slot.value.has_anon() {
                 at = slot.end;
                 continue;
             }

@@ -187,7 +187,7 @@ pub(super) fn go_round(mm: &Arc<Mm>, rounds: usize) {
 /// Whether pages of a mapping may leave memory.
 fn may_go(vma: &Vma) -> bool {
     let fixed = VmFlags(VmFlags::LOCKED.0 | VmFlags::PFNMAP.0 | VmFlags::IO.0);
-    !vma.flags.any(fixed) && vma.has_anon.load(Ordering::Relaxed) && !matches!(vma.backing, Backing::Special(_))
+    !vma.flags.any(fixed) && vma.has_anon() && !matches!(vma.backing, Backing::Special(_))
 }
 
 /// Unmaps the victims. The address space's lock is held.

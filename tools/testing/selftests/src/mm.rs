@@ -19,6 +19,7 @@ pub const TESTS: &[Test] = &[
     ("mm.munmap_errors", areas::munmap_errors),
     ("mm.mprotect", areas::mprotect),
     ("mm.mprotect_splits_and_merges", areas::protect_maps),
+    ("mm.which_join", areas::joins),
     ("mm.prot_none", areas::prot_none),
     ("mm.exec_permission", areas::exec_permission),
     ("mm.cow_after_fork", cow::cow),

@@ -117,6 +117,62 @@ pub(super) fn protect_maps() -> Outcome {
     Ok(())
 }
 
+/// What joins: what got its first private pages apart does not, nor what a child adds to what it has.
+pub(super) fn joins() -> Outcome {
+    let at = map(16 * PAGE, libc::PROT_NONE)? + 2 * PAGE;
+    let put = |page: usize, count: usize| -> Outcome {
+        c!(raw_map(at + page * PAGE, count * PAGE, RW, ANON | libc::MAP_FIXED, -1, 0));
+        Ok(())
+    };
+    let starts = |page: usize, count: usize| -> Result<Vec<String>, String> {
+        let lines = maps(at + page * PAGE, count * PAGE)?;
+        Ok(lines.iter().filter_map(|line| line.split('-').next().map(String::from)).collect())
+    };
+    let addresses = |pages: &[usize]| pages.iter().map(|page| format!("{:x}", at + page * PAGE)).collect::<Vec<_>>();
+    for (below, above, parts) in [(true, true, [0, 1].as_slice()), (true, false, &[0]), (false, true, &[0, 1])] {
+        c!(unmap(at, 3 * PAGE));
+        put(0, 1)?;
+        put(2, 1)?;
+        if below {
+            poke(at, 1);
+        }
+        if above {
+            poke(at + 2 * PAGE, 1);
+        }
+        put(1, 1)?;
+        eq!(starts(0, 3)?, addresses(parts));
+    }
+    c!(unmap(at, 3 * PAGE));
+    put(0, 2)?;
+    c!(protect(at + PAGE, PAGE, RW | libc::PROT_EXEC));
+    poke(at, 1);
+    poke(at + PAGE, 1);
+    c!(protect(at + PAGE, PAGE, RW));
+    eq!(starts(0, 2)?, addresses(&[0]));
+    in_child(|| {
+        put(2, 1)?;
+        eq!(starts(0, 3)?, addresses(&[0, 2]));
+        c!(protect(at, PAGE, libc::PROT_READ));
+        c!(protect(at, PAGE, RW));
+        eq!(starts(0, 3)?, addresses(&[0, 2]));
+        Ok(())
+    })?;
+    put(2, 1)?;
+    eq!(starts(0, 3)?, addresses(&[0]));
+    // What becomes part of a neighbour is possible where there is no room for one more.
+    put(8, 4)?;
+    c!(protect(at + 8 * PAGE, PAGE, libc::PROT_READ));
+    let file = "/proc/sys/vm/max_map_count";
+    let before = std::fs::read_to_string(file).map_err(|e| e.to_string())?;
+    std::fs::write(file, "3").map_err(|e| e.to_string())?;
+    let shifted = protect(at + 9 * PAGE, PAGE, libc::PROT_READ);
+    let split = (protect(at + 10 * PAGE, PAGE, RW | libc::PROT_EXEC), errno());
+    std::fs::write(file, before.trim()).map_err(|e| e.to_string())?;
+    eq!((shifted, split), (0, (-1, libc::ENOMEM)));
+    eq!(starts(8, 4)?, addresses(&[8, 10]));
+    Ok(())
+}
+
 pub(super) fn prot_none() -> Outcome {
     let at = map(PAGE, libc::PROT_NONE)?;
     eq!(faults(|| _ = peek(at))?, libc::SIGSEGV);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! System calls about a process that fit nowhere else: limits, `prctl`, `arch_prctl`, `uname`, host name, personality, `sysinfo`.
 
+use crate::ns::time;
 use crate::ns::uts::{self, FIELD};
 use crate::pid;
 use crate::signal::syscalls::this;
@@ -288,7 +289,7 @@ pub fn sys_sysinfo(regs: &PtRegs) -> Result<usize> {
     let (total, free, shared) = (bytes(memory.total), bytes(memory.free), bytes(memory.shmem));
     // Threads, whatever the name says.
     let processes = u64::from(pid::thread_count());
-    let uptime = ktime::boottime_ns() / 1_000_000_000;
+    let uptime = time::shown(time::Shifted::Boottime, ktime::boottime_ns()) / 1_000_000_000;
     // struct sysinfo: uptime, loads[3], totalram, freeram, sharedram, bufferram, totalswap, freeswap, procs + pad, totalhigh,
     // freehigh, mem_unit. Loads have 16 fraction bits here, 11 inside.
     let [l1, l5, l15] = sched::load::averages().map(|l| l << 5);

@@ -10,6 +10,7 @@
 //! | `change` | `unshare(2)`, `setns(2)`, and what `clone(2)` makes |
 //! | `links` | what `/proc/PID/ns` shows |
 //! | `ipc` | the frame of name spaces of IPC |
+//! | `time` | clocks |
 //! | `uts` | host names |
 //!
 //! Locks: none; a task alone replaces its proxy, and others read it under RCU.
@@ -17,6 +18,7 @@
 mod change;
 pub mod ipc;
 mod links;
+pub mod time;
 pub mod uts;
 
 pub(crate) use change::{check_clone, for_child};
@@ -151,5 +153,7 @@ pub(crate) fn exit(thread: &Thread) {
 /// The kinds that are always there. Once, at boot.
 pub(crate) fn init() -> Result {
     uts::init()?;
-    register(Slot::Uts, &uts::UTS)
+    register(Slot::Uts, &uts::UTS)?;
+    time::init()?;
+    register(Slot::Time, &time::TIME)
 }

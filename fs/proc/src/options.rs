@@ -6,6 +6,7 @@ use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
 use errno::{Result, code::EINVAL};
 use process::access::may_access_fscreds;
+use process::pid::PidNs;
 use task::Task;
 use vfs::{SuperBlock, SuperOps};
 
@@ -92,12 +93,13 @@ pub(crate) struct ProcSuper {
     hide: AtomicU8,
     gid: AtomicU32,
     only_processes: AtomicBool,
+    ns: PidNs,
 }
 
 impl ProcSuper {
-    /// A mount with `options`.
-    pub(crate) fn new(options: &Options) -> Self {
-        let this = Self::default();
+    /// A mount with `options`, of the processes in `ns`.
+    pub(crate) fn new(options: &Options, ns: PidNs) -> Self {
+        let this = Self { ns, ..Self::default() };
         this.apply(options);
         this
     }
@@ -112,6 +114,11 @@ impl ProcSuper {
         if options.only_processes {
             self.only_processes.store(true, Relaxed);
         }
+    }
+
+    /// The name space whose processes are shown, by their numbers there.
+    pub(crate) fn ns(&self) -> &PidNs {
+        &self.ns
     }
 
     /// Whether only processes are shown.
@@ -161,6 +168,11 @@ impl SuperOps for ProcSuper {
 /// The options of the mount that `sb` is of.
 pub(crate) fn of(sb: &SuperBlock) -> Option<&ProcSuper> {
     sb.private()
+}
+
+/// The name space of processes that the mount of `sb` shows.
+pub(crate) fn ns_of(sb: &SuperBlock) -> PidNs {
+    of(sb).map_or(PidNs::FIRST, |own| own.ns.clone())
 }
 
 #[macros::kunit_tests(proc_options)]

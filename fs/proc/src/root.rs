@@ -10,6 +10,7 @@ use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVec, WeakArc};
 use kernfs::Node;
 use process::hooks::Released;
+use process::pid::PidName;
 use sync::Mutex;
 use vfs::inode::iop;
 use vfs::super_block::SuperInit;
@@ -40,7 +41,7 @@ impl FileSystemType for ProcFs {
             max_bytes: i64::MAX.cast_unsigned(),
             flags: context.flags,
         };
-        let sb = SuperBlock::new(&PROC, init, KBox::new(ProcSuper::new(&options), GFP_KERNEL)?)?;
+        let sb = SuperBlock::new(&PROC, init, KBox::new(ProcSuper::new(&options, pid_namespace::here()), GFP_KERNEL)?)?;
         // Number 1 is the root's.
         while sb.next_ino() < ROOT_INO {}
         let init = InodeInit {
@@ -71,12 +72,14 @@ fn remember(sb: &Arc<SuperBlock>) -> Result {
 struct Names;
 
 impl Released for Names {
-    fn released(&self, pid: u32) {
+    fn released(&self, released: &PidName) {
         // What cannot be locked now is left to the cache's own trimming.
         let Some(mounted) = MOUNTED.try_lock() else { return };
-        let mut digits = [0; 20];
-        let name = vfs::seq_file::decimal(pid.into(), &mut digits);
-        for root in mounted.iter().filter_map(WeakArc::upgrade).filter_map(|sb| sb.root()) {
+        for sb in mounted.iter().filter_map(WeakArc::upgrade) {
+            let number = options::of(&sb).map_or(0, |own| released.number_in(own.ns()));
+            let Some(root) = sb.root().filter(|_| number != 0) else { continue };
+            let mut digits = [0; 20];
+            let name = vfs::seq_file::decimal(number.into(), &mut digits);
             let Some(cached) = vfs::dcache::lookup_cached(&root, name) else { continue };
             if let Some(inode) = root.inode()
                 && let Some(_lock) = inode.lock.try_write()
@@ -115,7 +118,10 @@ impl InodeOps for Root {
         match name {
             b"self" => SelfLink::inode(dir.sb(), false).map(Some),
             b"thread-self" => SelfLink::inode(dir.sb(), true).map(Some),
-            _ => match pid::parse(name).and_then(Subject::process).filter(|subject| subject.is_shown(options)) {
+            _ => match pid::parse(name)
+                .and_then(|number| Subject::process(options.ns(), number))
+                .filter(|subject| subject.is_shown(options))
+            {
                 Some(subject) => pid::process_inode(dir.sb(), subject).map(Some),
                 // A name that is not there cannot be made either (`ENOENT`, not `EACCES`): nothing to remember, as in Linux.
                 None => Err(ENOENT),
@@ -167,10 +173,10 @@ impl FileOps for RootDir {
             }
         }
         while let Ok(from) = u32::try_from(context.pos - PID_BASE) {
-            let Some(tid) = pid::next_process(from) else { break };
+            let Some(tid) = pid::next_process(options.ns(), from) else { break };
             let position = PID_BASE + i64::from(tid);
             if options.hide() >= Hide::Invisible
-                && !Subject::process(tid).is_some_and(|subject| subject.is_shown(options))
+                && !Subject::process(options.ns(), tid).is_some_and(|subject| subject.is_shown(options))
             {
                 context.pos = position + 1;
                 continue;
@@ -207,13 +213,19 @@ impl SelfLink {
 }
 
 impl InodeOps for SelfLink {
-    fn get_link<'a>(&'a self, _: &'a Inode) -> Result<Link<'a>> {
+    fn get_link<'a>(&'a self, inode: &'a Inode) -> Result<Link<'a>> {
         let task = task::current();
         let process = process::process_of(&task).ok_or(ENOENT)?;
+        let ns = options::of(inode.sb()).ok_or(ENOENT)?.ns();
+        let number = process.name().number_in(ns);
+        if number == 0 {
+            // Whoever looks at processes of a name space that he is not in.
+            return Err(ENOENT);
+        }
         let mut text = vfs::SeqBuf::new(64);
-        text.dec(process.pid().into())?;
+        text.dec(number.into())?;
         if self.thread {
-            seq_print!(text, "/task/{}", task.tid())?;
+            seq_print!(text, "/task/{}", process::pid::number_of(&task, ns))?;
         }
         Ok(Link::Owned(KVec::from_slice(text.text(), GFP_KERNEL)?))
     }

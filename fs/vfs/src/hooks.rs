@@ -6,14 +6,23 @@ use crate::inode::Inode;
 use errno::{Result, code::*};
 use hook::Hook;
 use kalloc::{Arc, KBox};
+use pid_namespace::{PidName, PidNs};
 
 /// Signals and identity of the current process (`kernel/process`).
 pub trait ProcessHooks: Sync {
     /// Sends signal `signal` to the current thread (`SIGPIPE`, `SIGXFSZ`).
     fn send_current(&self, signal: u32);
-    /// The current process's id, as `F_GETLK` and `SCM_CREDENTIALS` show it.
+    /// The current process's id in the first name space of process numbers.
     fn current_pid(&self) -> u32;
-    /// What process number `id` names now. `ESRCH` if nothing. May sleep.
+    /// What the current process is called at all levels.
+    fn current_name(&self) -> PidName;
+    /// What the current task calls `pid`, a number of the first name space; 0 if it cannot.
+    fn number_here(&self, pid: u32) -> u32;
+    /// As [`Self::number_here`] in name space `ns`.
+    fn number_in(&self, pid: u32, ns: &PidNs) -> u32;
+    /// What is called at all levels what the current task calls `id`, if anything is.
+    fn name_of(&self, id: u32) -> Option<PidName>;
+    /// What the current task calls `id` now. `ESRCH` if nothing. May sleep.
     fn find_target(&self, id: u32) -> Result<Arc<dyn crate::fasync::SignalTarget>>;
 }
 
@@ -80,9 +89,29 @@ pub fn send_current(signal: u32) {
     }
 }
 
-/// The current process's id; 0 before processes are there.
+/// The current process's id in the first name space of process numbers; 0 before processes are there.
 pub fn current_pid() -> u32 {
     PROCESS.get().map_or(0, |process| process.current_pid())
+}
+
+/// What the current process is called at all levels.
+pub fn current_name() -> PidName {
+    PROCESS.get().map_or(PidName::NONE, |process| process.current_name())
+}
+
+/// What the current task calls `pid`, a number of the first name space; 0 if it cannot.
+pub fn number_here(pid: u32) -> u32 {
+    if pid_namespace::here_is_first() { pid } else { PROCESS.get().map_or(0, |process| process.number_here(pid)) }
+}
+
+/// What `pid`, a number of the first name space, is called in `ns`; 0 if it has no number there.
+pub fn number_in(pid: u32, ns: &PidNs) -> u32 {
+    if ns.is_first() { pid } else { PROCESS.get().map_or(0, |process| process.number_in(pid, ns)) }
+}
+
+/// What is called at all levels what the current task calls `id`, if anything is.
+pub fn name_of(id: u32) -> Option<PidName> {
+    PROCESS.get()?.name_of(id)
 }
 
 pub(crate) fn open_fifo(inode: &Arc<Inode>, flags: OpenFlags) -> Result<KBox<dyn FileOps>> {

@@ -236,7 +236,7 @@ fn add(file: &Arc<File>, fd: i32, kind: Kind) -> Result {
     let pid = crate::hooks::current_pid();
     // Before the lease is seen: its first signal must not be lost.
     let had_owner = file.owner_is_set();
-    file.set_owner(OwnerKind::Process, pid, false)?;
+    file.set_owner(OwnerKind::Process, crate::hooks::current_name().own(), false)?;
     let owner = file.owner_or_new()?.clone();
     let mut lease = Some(Lease {
         file: address,

@@ -12,6 +12,7 @@ use crate::seq_print;
 use errno::Result;
 use kalloc::KVec;
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
+use pid_namespace::PidNs;
 
 /// What is shown of one lock.
 #[derive(Clone, Copy)]
@@ -21,6 +22,16 @@ enum What {
     Lease(i32, bool, u32),
     /// Somebody waits for the lock before.
     Waits(Waiter),
+}
+
+impl What {
+    /// Whose it is, by his number in the first name space.
+    fn pid(&self) -> i32 {
+        match self {
+            Self::Lock(range) | Self::Waits(Waiter::Lock(range)) => range.pid,
+            Self::Lease(pid, ..) | Self::Waits(Waiter::Breaker(_, pid)) => *pid,
+        }
+    }
 }
 
 /// What there is on one file, newest first.
@@ -68,19 +79,26 @@ fn kind_name(kind: Kind) -> &'static str {
     if kind == Kind::Exclusive { "WRITE" } else { "READ" }
 }
 
-fn place(inode: &Inode, pid: i32, out: &mut SeqBuf) -> Result {
+/// What is shown for `pid`, which is of the first name space of process numbers: -1 (a lock of an open file) is nobody; 0 is one
+/// that has no number in `ns`.
+fn number(pid: i32, ns: &PidNs) -> i32 {
+    u32::try_from(pid).map_or(pid, |pid| crate::hooks::number_in(pid, ns).cast_signed())
+}
+
+fn place(inode: &Inode, pid: i32, ns: &PidNs, out: &mut SeqBuf) -> Result {
+    let pid = number(pid, ns);
     let dev = inode.sb().dev;
     seq_print!(out, " {pid} {:02x}:{:02x}:{} ", dev.major(), dev.minor(), inode.ino)
 }
 
-fn show_range(range: &Range, inode: &Inode, out: &mut SeqBuf) -> Result {
+fn show_range(range: &Range, inode: &Inode, ns: &PidNs, out: &mut SeqBuf) -> Result {
     let name = match range {
         Range { flock: true, .. } => "FLOCK ",
         Range { pid: -1, .. } => "OFDLCK",
         _ => "POSIX ",
     };
     seq_print!(out, "{name} ADVISORY  {}", kind_name(range.kind))?;
-    place(inode, range.pid, out)?;
+    place(inode, range.pid, ns, out)?;
     match (range.flock, range.end) {
         (true, _) => out.put(b"0 EOF\n"),
         (false, i64::MAX) => seq_print!(out, "{} EOF\n", range.start),
@@ -88,9 +106,9 @@ fn show_range(range: &Range, inode: &Inode, out: &mut SeqBuf) -> Result {
     }
 }
 
-fn show(what: &What, inode: &Inode, out: &mut SeqBuf) -> Result {
+fn show(what: &What, inode: &Inode, ns: &PidNs, out: &mut SeqBuf) -> Result {
     match what {
-        What::Lock(range) | What::Waits(Waiter::Lock(range)) => show_range(range, inode, out),
+        What::Lock(range) | What::Waits(Waiter::Lock(range)) => show_range(range, inode, ns, out),
         What::Lease(pid, breaking, target) => {
             let target = match *target {
                 uapi::F_RDLCK => "READ",
@@ -98,10 +116,11 @@ fn show(what: &What, inode: &Inode, out: &mut SeqBuf) -> Result {
                 _ => "UNLCK",
             };
             seq_print!(out, "LEASE  {}{target}", if *breaking { "BREAKING  " } else { "ACTIVE    " })?;
-            place(inode, *pid, out)?;
+            place(inode, *pid, ns, out)?;
             out.put(b"0 EOF\n")
         }
         What::Waits(Waiter::Breaker(kind, pid)) => {
+            let pid = number(*pid, ns);
             seq_print!(out, "LEASE  BREAKER   {} {pid} <none>:0 0 EOF\n", kind_name(*kind))
         }
     }
@@ -109,7 +128,7 @@ fn show(what: &What, inode: &Inode, out: &mut SeqBuf) -> Result {
 
 /// `lock:` lines of `/proc/PID/fdinfo`: what was set through `file` and is held by it, or by the process for which `files` stands;
 /// that of `flock` first. May sleep.
-pub fn show_locks_of(file: &File, files: &FilesStruct, out: &mut SeqBuf) -> Result {
+pub fn show_locks_of(file: &File, files: &FilesStruct, ns: &PidNs, out: &mut SeqBuf) -> Result {
     let inode = file.inode();
     let Some(state) = inode.locks() else { return Ok(()) };
     let (own, table) = (core::ptr::from_ref(file).addr(), files.lock_owner());
@@ -136,20 +155,27 @@ pub fn show_locks_of(file: &File, files: &FilesStruct, out: &mut SeqBuf) -> Resu
     };
     for (number, what) in (1..).zip(all.iter()) {
         seq_print!(out, "lock:\t{number}: ")?;
-        show(what, inode, out)?;
+        show(what, inode, ns, out)?;
     }
     Ok(())
 }
 
-/// `/proc/locks`. May sleep.
-pub fn show_locks(out: &mut SeqBuf) -> Result {
-    let mut number = 0u64;
+/// `/proc/locks`: those whose owners have numbers in `ns`. May sleep.
+pub fn show_locks(ns: &PidNs, out: &mut SeqBuf) -> Result {
+    let mut place = 0u64;
+    let mut hidden = false;
     for_each_locked(|inode, state| {
         for what in &snapshot(state)? {
             let waits = matches!(what, What::Waits(_));
-            number += u64::from(!waits);
-            seq_print!(out, "{number}: {}", if waits { "-> " } else { "" })?;
-            show(what, inode, out)?;
+            place += u64::from(!waits);
+            if !waits {
+                hidden = number(what.pid(), ns) == 0;
+            }
+            if hidden {
+                continue;
+            }
+            seq_print!(out, "{place}: {}", if waits { "-> " } else { "" })?;
+            show(what, inode, ns, out)?;
         }
         Ok(())
     })

@@ -128,7 +128,7 @@ fn run_elf(found: Candidate, head: &[u8]) -> Result<usize> {
     let program = Program { file, name, args, creds };
     this(|_, thread| {
         let process = thread.process();
-        let old_tid = current().tid();
+        let old_nr = thread.nr().ok_or(ESRCH)?.name().clone();
         let most_stack = if program.creds.secure { SECURE_STACK } else { rlimit::INFINITY };
         let new_mm = mm::Mm::new_exec(&mm::ExecLayout {
             randomize: program.creds.hides_layout || !has_personality(thread, uapi::ADDR_NO_RANDOMIZE),
@@ -147,7 +147,7 @@ fn run_elf(found: Candidate, head: &[u8]) -> Result<usize> {
             send::force(&current(), SigInfo::kernel(uapi::SIGSEGV));
             return Err(error);
         }
-        ptrace::stop::event(uapi::PTRACE_EVENT_EXEC, u64::from(old_tid));
+        ptrace::stop::event(uapi::PTRACE_EVENT_EXEC, ptrace::number_for_tracer(&old_nr));
         Ok(0)
     })
 }
@@ -276,7 +276,7 @@ fn take_leaders_number(thread: &Thread, process: &Arc<Process>) -> Result {
             }
         })?;
         if let Some(old) = &old {
-            old.set_tid(own);
+            crate::pid::take_ids(old);
         }
         // Nobody waits for the old leader any more; who traces it looks again.
         let cut = old.as_ref().zip(its).and_then(|(old, its)| ptrace::attach::unlink(old, its));

@@ -2,11 +2,12 @@
 //! The end of threads and processes: giving everything up, telling the parent, leaving a zombie to wait for. Source: `_exit(2)`,
 //! `exit_group(2)`, `wait(2)`.
 
-use crate::signal::action::SIG_IGN;
+use crate::signal::action::{SIG_IGN, SigAction};
 use crate::signal::send::{begin_group_exit, flush_all, retarget};
 use crate::signal::{SigInfo, send_to_process};
 use crate::signal::{SigSet, stop};
 use crate::thread::{Process, TREE, Thread, Usage, thread_of};
+use crate::wait::wait_for_all;
 use crate::{group, pid, ptrace, times};
 use core::sync::atomic::Ordering;
 use errno::Result;
@@ -225,7 +226,7 @@ fn become_zombie(task: &Task, thread: &Thread, status: i32) -> bool {
     }
     thread.zombie.store(true, Ordering::SeqCst);
     if let Some(tracer) = thread.tracer().and_then(|tracer| crate::thread::process_of(&tracer)) {
-        send_death(&tracer, task.tid(), thread.process(), uapi::SIGCHLD, status);
+        send_death(&tracer, pid::number_for(task, &tracer), thread.process(), uapi::SIGCHLD, status);
     }
     true
 }
@@ -341,7 +342,9 @@ fn hand_over(process: &Process, told: Option<&Process>, signal: i32, reap: bool)
     // One that ignores it gets none, though it may block it: that would be pending, and seen once it is no longer ignored.
     let unheard = reap && told.actions.lock_irqsave().get(uapi::SIGCHLD).handler == SIG_IGN;
     match u32::try_from(if unheard { 0 } else { signal }).ok().filter(|&signo| crate::signal::valid(signo)) {
-        Some(signo) => send_death(told, process.pid(), process, signo, process.exit_status.load(Ordering::Relaxed)),
+        Some(signo) => {
+            send_death(told, process.number_for(told), process, signo, process.exit_status.load(Ordering::Relaxed))
+        }
         None => told.child_exit.wake_up_all(),
     }
 }
@@ -352,8 +355,46 @@ fn end_process(process: &Arc<Process>, status: i32) {
     let leader_code = process.leader().and_then(|l| thread_of(&l).map(|t| t.exit_code.load(Ordering::Relaxed)));
     let code = process.signals.lock_irqsave().group_exit.or(leader_code).unwrap_or(status);
     process.exit_status.store(code, Ordering::Relaxed);
+    if process.is_reaper() && process.pid() != 1 {
+        empty_namespace(process);
+    }
     let orphans = reparent_children(process);
     signal_orphaned_groups(process, &orphans);
+}
+
+/// The first process of a name space of numbers ends: so do all others there and below, and it waits for them. Nobody would take their
+/// orphans in.
+fn empty_namespace(process: &Arc<Process>) {
+    let ns = process.pid_ns();
+    ns.close();
+    {
+        // Those that end from here on leave no zombies to it.
+        let actions = process.actions.lock_irqsave().clone();
+        let action = actions.get(uapi::SIGCHLD);
+        actions.set(uapi::SIGCHLD, SigAction { handler: SIG_IGN, ..action });
+    }
+    {
+        // In one step for forks: a child is in the table, or its fork finds the name space closed.
+        let _tree = TREE.lock();
+        let mut from = 2;
+        while let Some((number, task)) = pid::next_thread_in(&ns, from) {
+            from = number.saturating_add(1);
+            if thread_of(&task).is_some_and(|thread| !Arc::ptr_eq(thread.process(), process))
+                && !crate::fatal_pending(&task)
+                && let Some(other) = crate::thread::process_of(&task)
+            {
+                // `SIGKILL` cannot fail for want of room.
+                let _ = send_to_process(&other, SigInfo::kernel(crate::signal::SIGKILL));
+            }
+        }
+    }
+    wait_for_all(process);
+    // What is left are those whose parents are outside, who see their ends there; and its own threads' numbers.
+    let own = if current().tid() == process.pid() { 1 } else { 2 };
+    ns.wait_emptied(own);
+    if let Some(status) = ns.reboot() {
+        process.exit_status.store(status, Ordering::Relaxed);
+    }
 }
 
 /// If no thread is left, and none that a tracer has to wait for: the process is a zombie, and its parent or tracer is told.
@@ -473,21 +514,33 @@ fn move_children(process: &Process, reaper: Option<&Arc<Process>>, moved: &mut K
     }
 }
 
-/// Who takes the children of `process`: init, or the nearest ancestor that wants them and has a thread that is not ending; whose last one
+/// Who takes the children of `process`: the first process of its name space, or the nearest ancestor that wants them and has a thread that is not ending; whose last one
 /// ends has still to look for a parent for its own. Under `TREE`.
 fn find_reaper(process: &Arc<Process>) -> Option<Arc<Process>> {
     let lives = |candidate: &Process| {
         let signals = candidate.signals.lock_irqsave();
         signals.threads.iter().any(|task| thread_of(task).is_some_and(|thread| !thread.is_exiting()))
     };
+    let ns = process.pid_ns();
     let mut ancestor = process.parent();
-    while let Some(candidate) = ancestor {
-        if candidate.pid() == 1 || candidate.subreaper.load(Ordering::Relaxed) && lives(&candidate) {
+    // One that is not as deep is outside the name space, which no orphan leaves.
+    while let Some(candidate) = ancestor.filter(|candidate| candidate.pid_ns().level() == ns.level()) {
+        let wants = candidate.is_reaper() || candidate.subreaper.load(Ordering::Relaxed) && lives(&candidate);
+        if wants && candidate.pid_ns() == ns {
             return Some(candidate);
         }
         ancestor = candidate.parent();
     }
-    pid::find_thread(1).and_then(|t| crate::thread::process_of(&t))
+    // The first process of the name space; when that is gone itself, of the nearest one above.
+    let mut at = Some(ns);
+    while let Some(ns) = at {
+        let reaper = pid::find_thread(ns.reaper()).and_then(|task| crate::thread::process_of(&task));
+        if let Some(reaper) = reaper.filter(|reaper| !Arc::ptr_eq(reaper, process)) {
+            return Some(reaper);
+        }
+        at = ns.parent();
+    }
+    None
 }
 
 /// The threads' signals for the end of their parent (`PR_SET_PDEATHSIG`).
@@ -556,7 +609,7 @@ pub(crate) fn release(process: &Arc<Process>) {
         forget_pending(thread);
     }
     if process.shown.load(Ordering::Relaxed) {
-        crate::hooks::released(process.pid());
+        crate::hooks::released(process.name());
     }
     // From here on another process may have it.
     if let Some(thread) = leader.as_ref().and_then(|leader| thread_of(leader)) {

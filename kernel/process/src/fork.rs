@@ -6,16 +6,16 @@ use crate::cpu_limit;
 use crate::group::ProcessGroup;
 use crate::nproc;
 use crate::ns::NsProxy;
-use crate::pid::{self, PidNr};
+use crate::pid::{self, PidName, PidNr, PidNs};
 use crate::pidfd::NewPidFd;
 use crate::ptrace;
 use crate::signal::syscalls::this;
 use crate::signal::{SigSet, deliver, stop};
 use crate::thread::{Process, TREE, Thread, process_of, thread_of};
-use crate::user::{copy_from_user, read_user, write_user};
+use crate::user::{copy_from_user, write_user};
 use core::sync::atomic::Ordering;
 use errno::Result;
-use errno::code::{E2BIG, EAGAIN, EINVAL, EPERM, ERESTARTNOINTR};
+use errno::code::{E2BIG, EAGAIN, EINVAL, ENOMEM, ERESTARTNOINTR};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
 use kalloc::{Arc, KBox};
 use sync::Completion;
@@ -27,7 +27,7 @@ use zerocopy::IntoBytes;
 
 /// What to make, as `clone3(2)` puts it.
 #[derive(Clone, Copy, Default)]
-struct CloneArgs {
+struct CloneArgs<'a> {
     flags: u64,
     child_tid: usize,
     parent_tid: usize,
@@ -36,9 +36,12 @@ struct CloneArgs {
     tls: u64,
     /// Where the descriptor's number goes (`CLONE_PIDFD`).
     pidfd: usize,
-    /// The number the child is to have (`set_tid`), 0 for any.
-    set_tid: u32,
+    /// The numbers the child is to have, from its own name space up, as far as they are chosen.
+    set_tid: &'a [u32],
 }
+
+/// Most numbers that can be chosen (`MAX_PID_NS_LEVEL`).
+const CHOSEN: usize = pid_namespace::MAX_LEVEL as usize;
 
 /// The low byte of `clone(2)`'s flags: the exit signal.
 const CSIGNAL: u64 = 0xff;
@@ -56,6 +59,8 @@ const SETTLS: u64 = uapi::CLONE_SETTLS as u64;
 const PARENT_SETTID: u64 = uapi::CLONE_PARENT_SETTID as u64;
 const CHILD_CLEARTID: u64 = uapi::CLONE_CHILD_CLEARTID as u64;
 const NEWNS: u64 = uapi::CLONE_NEWNS as u64;
+const NEWPID: u64 = uapi::CLONE_NEWPID as u64;
+const NEWUSER: u64 = uapi::CLONE_NEWUSER as u64;
 const PIDFD: u64 = uapi::CLONE_PIDFD as u64;
 const DETACHED: u64 = uapi::CLONE_DETACHED as u64;
 const CHILD_SETTID: u64 = uapi::CLONE_CHILD_SETTID as u64;
@@ -87,7 +92,7 @@ pub fn sys_clone(regs: &PtRegs) -> Result<usize> {
         child_tid: regs.arg3(),
         tls: regs.arg4() as u64,
         pidfd: regs.arg2(),
-        set_tid: 0,
+        ..Default::default()
     })
 }
 
@@ -123,7 +128,8 @@ pub fn sys_clone3(regs: &PtRegs) -> Result<usize> {
     if (flags & (THREAD | PARENT) != 0 && exit_signal != 0) || (stack == 0) != (stack_size == 0) {
         return Err(EINVAL);
     }
-    let set_tid = chosen_tid(set_tid as usize, set_tid_size)?;
+    let mut room = [0; CHOSEN];
+    let set_tid = chosen_tids(&mut room, set_tid as usize, set_tid_size)?;
     let top = stack.checked_add(stack_size).ok_or(EINVAL)?;
     kernel_clone(CloneArgs {
         flags,
@@ -137,24 +143,24 @@ pub fn sys_clone3(regs: &PtRegs) -> Result<usize> {
     })
 }
 
-/// The number that `set_tid` asks for; 0 if none. There is one name space of numbers, so there is one number at most.
-fn chosen_tid(address: usize, count: u64) -> Result<u32> {
-    const MAX_PID_NS_LEVEL: u64 = 32;
-    if count > MAX_PID_NS_LEVEL || (address == 0) != (count == 0) {
+/// The numbers that `set_tid` asks for, which are put into `room`. One that is none is 0.
+fn chosen_tids(room: &mut [u32; CHOSEN], address: usize, count: u64) -> Result<&[u32]> {
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    let chosen = room.get_mut(..count).ok_or(EINVAL)?;
+    if (address == 0) != (count == 0) {
         return Err(EINVAL);
     }
-    if count == 0 {
-        return Ok(0);
+    copy_from_user(chosen.as_mut_bytes(), address)?;
+    for tid in chosen.iter_mut() {
+        *tid = u32::try_from(tid.cast_signed()).unwrap_or(0);
     }
-    let tid: i32 = read_user(address)?;
-    if count > 1 {
-        return Err(EINVAL);
-    }
-    let tid = u32::try_from(tid).ok().filter(|tid| (1..pid::pid_max()).contains(tid)).ok_or(EINVAL)?;
-    if !cred::capable(cred::CAP_CHECKPOINT_RESTORE) && !cred::capable(cred::CAP_SYS_ADMIN) {
-        return Err(EPERM);
-    }
-    Ok(tid)
+    Ok(chosen)
+}
+
+/// Whether a thread of this process may be made: all threads of a process are in one name space of numbers.
+fn check_thread(flags: u64) -> Result {
+    let other = || crate::ns::children_elsewhere();
+    if flags & (NEWPID | NEWUSER) != 0 || other() { Err(EINVAL) } else { Ok(()) }
 }
 
 fn check_flags(flags: u64) -> Result {
@@ -167,6 +173,9 @@ fn check_flags(flags: u64) -> Result {
     if flags & SIGHAND != 0 && flags & VM == 0 {
         return Err(EINVAL);
     }
+    if flags & THREAD != 0 {
+        check_thread(flags)?;
+    }
     crate::ns::check_clone(flags)?;
     if flags & PIDFD != 0 && flags & (DETACHED | THREAD) != 0 {
         return Err(EINVAL);
@@ -174,14 +183,16 @@ fn check_flags(flags: u64) -> Result {
     Ok(())
 }
 
-fn kernel_clone(args: CloneArgs) -> Result<usize> {
+fn kernel_clone(args: CloneArgs<'_>) -> Result<usize> {
     if args.flags & PIDFD != 0 && args.flags & PARENT_SETTID != 0 && args.pidfd == args.parent_tid {
         // Both numbers to one place.
         return Err(EINVAL);
     }
     check_flags(args.flags)?;
-    if args.flags & PARENT != 0 && crate::current_process().is_some_and(|process| process.pid() == 1) {
-        // A brother of the first process would have nobody who waits for it.
+    if args.flags & PARENT != 0
+        && crate::current_process().is_some_and(|process| process.unkillable.load(Ordering::Relaxed))
+    {
+        // A brother of the first process, of the machine or of a name space, would have nobody who waits for it.
         return Err(EINVAL);
     }
     let pidfd = match args.flags & PIDFD {
@@ -194,7 +205,11 @@ fn kernel_clone(args: CloneArgs) -> Result<usize> {
     };
     let event = traced_event(&args);
     let child = copy_process(&args, done.clone(), event.is_some(), None)?;
-    let tid = child.tid();
+    // As the caller and its tracer know it, who may be in other name spaces.
+    let named = event.is_some() || done.is_some() || !pid_namespace::here_is_first();
+    let nr = if named { thread_of(&child).and_then(|thread| thread.nr()) } else { None };
+    let name = nr.map_or(PidName::NONE, |nr| nr.name().clone());
+    let tid = if named { name.here() } else { child.tid() };
     if let Some((pidfd, process)) = pidfd.zip(process_of(&child)) {
         pidfd.install(&process);
     }
@@ -204,19 +219,19 @@ fn kernel_clone(args: CloneArgs) -> Result<usize> {
     }
     task::kthread::wake_up_new(child);
     if let Some(event) = event {
-        ptrace::stop::event(event, u64::from(tid));
+        ptrace::stop::event(event, ptrace::number_for_tracer(&name));
     }
     if let Some(done) = done {
         // A fatal signal ends the wait, and this process with it.
         if freezer::freezable(|| done.wait_killable()).is_ok() {
-            ptrace::stop::event(uapi::PTRACE_EVENT_VFORK_DONE, u64::from(tid));
+            ptrace::stop::event(uapi::PTRACE_EVENT_VFORK_DONE, ptrace::number_for_tracer(&name));
         }
     }
     Ok(tid as usize)
 }
 
 /// The event by which the tracer of the current thread, if it wants to, hears of a new one.
-fn traced_event(args: &CloneArgs) -> Option<u32> {
+fn traced_event(args: &CloneArgs<'_>) -> Option<u32> {
     if args.flags & UNTRACED != 0 {
         return None;
     }
@@ -234,6 +249,7 @@ fn traced_event(args: &CloneArgs) -> Option<u32> {
 /// current thread's, and no signal but `SIGKILL` and `SIGSTOP` reaches it. It does not run yet. `ERESTARTNOINTR` if signals wait.
 pub(crate) fn worker(entry: Worker) -> Result<Arc<Task>> {
     let args = CloneArgs { flags: VM | FS | FILES | SIGHAND | THREAD | UNTRACED, ..Default::default() };
+    check_thread(args.flags)?;
     copy_process(&args, None, false, Some(entry))
 }
 
@@ -264,7 +280,7 @@ impl Drop for Forking {
 }
 
 fn copy_process(
-    args: &CloneArgs,
+    args: &CloneArgs<'_>,
     vfork_done: Option<Arc<Completion>>,
     followed: bool,
     worker: Option<Worker>,
@@ -327,13 +343,12 @@ struct Made {
 }
 
 /// Makes the child a thread of this process, or a process of its own, and lets others find it.
-fn attach_thread(args: &CloneArgs, child: &Arc<Task>, spaces: Option<Arc<NsProxy>>, made: Made) -> Result {
+fn attach_thread(args: &CloneArgs<'_>, child: &Arc<Task>, spaces: Option<Arc<NsProxy>>, made: Made) -> Result {
     let flags = args.flags;
     let Made { vfork_done, followed, counted, in_kernel } = made;
-    let nr = match args.set_tid {
-        0 => PidNr::alloc()?,
-        tid => PidNr::take(tid)?,
-    };
+    let ns = crate::ns::for_children(spaces.as_deref());
+    let refused = if args.set_tid.is_empty() { Ok(()) } else { pid::may_choose() };
+    let nr = PidNr::new(&ns, args.set_tid, refused)?;
     let now = ktime::boottime_ns();
     this(|_, thread| {
         let me = thread.process();
@@ -370,11 +385,11 @@ fn attach_thread(args: &CloneArgs, child: &Arc<Task>, spaces: Option<Arc<NsProxy
         }
         crate::ioport::inherit(new, thread);
         *new.vfork_done.lock() = vfork_done;
-        link(thread, &process, child, nr.get(), flags, followed || flags & PTRACE != 0)
+        link(thread, &process, child, &ns, flags, followed || flags & PTRACE != 0)
     })
 }
 
-fn new_process(thread: &Thread, args: &CloneArgs, nr: &Arc<PidNr>) -> Result<Arc<Process>> {
+fn new_process(thread: &Thread, args: &CloneArgs<'_>, nr: &Arc<PidNr>) -> Result<Arc<Process>> {
     let me = thread.process();
     let actions = me.actions.lock_irqsave().clone();
     let actions = if args.flags & SIGHAND != 0 {
@@ -390,7 +405,7 @@ fn new_process(thread: &Thread, args: &CloneArgs, nr: &Arc<PidNr>) -> Result<Arc
         0 => (Some(me.clone()), args.exit_signal as i32),
         _ => (me.parent(), me.exit_signal.load(Ordering::Relaxed)),
     };
-    let process = Process::new(nr.get(), parent, me.group(), actions, exit_signal)?;
+    let process = Process::new(nr.name().clone(), parent, me.group(), actions, exit_signal)?;
     *process.auxv.lock() = me.auxv();
     process.forker.store(current().tid(), Ordering::Relaxed);
     process.inherit_oom(me);
@@ -404,10 +419,14 @@ fn new_process(thread: &Thread, args: &CloneArgs, nr: &Arc<PidNr>) -> Result<Arc
 }
 
 /// Enters the child into the lists of its process, parent and group, all or nothing.
-fn link(thread: &Thread, process: &Arc<Process>, child: &Arc<Task>, tid: u32, flags: u64, traced: bool) -> Result {
+fn link(thread: &Thread, process: &Arc<Process>, child: &Arc<Task>, ns: &PidNs, flags: u64, traced: bool) -> Result {
     let me = thread.process();
-    let threaded = flags & THREAD != 0;
+    let (threaded, tid) = (flags & THREAD != 0, child.tid());
     let tree = TREE.lock();
+    if !ns.is_first() && ns.is_closed() {
+        // Its first process has ended since the number was taken, and looks for others no more.
+        return Err(ENOMEM);
+    }
     if ends(thread) {
         // A child made now would escape what its group, or everybody, was killed by.
         return Err(ERESTARTNOINTR);
@@ -459,6 +478,10 @@ fn link(thread: &Thread, process: &Arc<Process>, child: &Arc<Task>, tid: u32, fl
         let mut links = process.links.lock();
         links.group = group;
         links.leader = Some(child.clone());
+    }
+    if process.is_reaper() {
+        process.unkillable.store(true, Ordering::Relaxed);
+        ns.set_reaper(process.pid());
     }
     give_signals(thread, process, child);
     drop(tree);

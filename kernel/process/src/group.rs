@@ -4,7 +4,7 @@
 //! Locks: a group's member list and a session's terminal have a spin lock each. A process's own `group` and `session` fields are
 //! in its `links` (see `thread`). Order: `links`, then a group's members.
 
-use crate::pid::{self, PidNr};
+use crate::pid::{self, PidName, PidNr};
 use crate::thread::Process;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use errno::Result;
@@ -40,13 +40,18 @@ impl Session {
         Ok(session)
     }
 
-    /// The session id.
+    /// The session id in the first name space.
     pub fn id(&self) -> u32 {
         self.nr.get()
     }
 
     pub(crate) fn nr(&self) -> &Arc<PidNr> {
         &self.nr
+    }
+
+    /// What it is called at all levels.
+    pub fn name(&self) -> &PidName {
+        self.nr.name()
     }
 
     /// The controlling terminal.
@@ -78,13 +83,18 @@ impl ProcessGroup {
         Ok(group)
     }
 
-    /// The process group id.
+    /// The process group id in the first name space.
     pub fn id(&self) -> u32 {
         self.nr.get()
     }
 
     pub(crate) fn nr(&self) -> &Arc<PidNr> {
         &self.nr
+    }
+
+    /// What it is called at all levels.
+    pub fn name(&self) -> &PidName {
+        self.nr.name()
     }
 
     /// The session it belongs to.

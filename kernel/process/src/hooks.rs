@@ -2,6 +2,7 @@
 //! What this crate asks of others that it does not depend on: the machine (restart, power), and crates that keep something for
 //! each task (timers, futexes).
 
+use crate::pid::PidName;
 use crate::signal::SigInfo;
 use errno::Result;
 use hook::Hook;
@@ -199,16 +200,16 @@ pub static VSYSCALL: Hook<dyn Vsyscall> = Hook::new();
 
 /// Whoever keeps names of processes (`/proc`).
 pub trait Released: Sync {
-    /// Process `pid`, of which it said that it was shown, is gone. Must not sleep.
-    fn released(&self, pid: u32);
+    /// The process called `name`, of which it said that it was shown, is gone. Must not sleep.
+    fn released(&self, name: &PidName);
 }
 
 /// The keeper of names.
 pub static RELEASED: Hook<dyn Released> = Hook::new();
 
 #[cold]
-pub(crate) fn released(pid: u32) {
+pub(crate) fn released(name: &PidName) {
     if let Some(keeper) = RELEASED.get() {
-        keeper.released(pid);
+        keeper.released(name);
     }
 }

@@ -15,30 +15,30 @@ use x86_cpu::regs::PtRegs;
 
 /// `getpid(2)`.
 pub fn sys_getpid(_: &PtRegs) -> Result<usize> {
-    with_thread(|t| t.process().pid() as usize).ok_or(ESRCH)
+    with_thread(|t| t.process().own_pid() as usize).ok_or(ESRCH)
 }
 
 /// `gettid(2)`.
 pub fn sys_gettid(_: &PtRegs) -> Result<usize> {
-    Ok(current().tid() as usize)
+    Ok(current().own_tid() as usize)
 }
 
 /// `getppid(2)`.
 pub fn sys_getppid(_: &PtRegs) -> Result<usize> {
-    with_thread(|t| t.process().parent_pid.load(Ordering::Relaxed) as usize).ok_or(ESRCH)
+    with_thread(|t| t.process().parent_own_pid() as usize).ok_or(ESRCH)
 }
 
 /// `set_tid_address(2)`.
 pub fn sys_set_tid_address(regs: &PtRegs) -> Result<usize> {
     with_thread(|t| t.clear_child_tid.store(regs.arg0(), Ordering::Relaxed));
-    Ok(current().tid() as usize)
+    Ok(current().own_tid() as usize)
 }
 
 fn by_pid(raw: usize) -> Result<Arc<Process>> {
     match u32::try_from(raw as i32).map_err(|_| ESRCH)? {
         0 => current_process().ok_or(ESRCH),
         pid => {
-            let task = pid::find_thread(pid).ok_or(ESRCH)?;
+            let task = pid::find_thread_here(pid).ok_or(ESRCH)?;
             process_of(&task).ok_or(ESRCH)
         }
     }
@@ -46,17 +46,17 @@ fn by_pid(raw: usize) -> Result<Arc<Process>> {
 
 /// `getpgid(2)`.
 pub fn sys_getpgid(regs: &PtRegs) -> Result<usize> {
-    Ok(by_pid(regs.arg0())?.group().id() as usize)
+    Ok(by_pid(regs.arg0())?.group().name().here() as usize)
 }
 
 /// `getpgrp(2)`.
 pub fn sys_getpgrp(_: &PtRegs) -> Result<usize> {
-    Ok(current_process().ok_or(ESRCH)?.group().id() as usize)
+    Ok(current_process().ok_or(ESRCH)?.group().name().here() as usize)
 }
 
 /// `getsid(2)`.
 pub fn sys_getsid(regs: &PtRegs) -> Result<usize> {
-    Ok(by_pid(regs.arg0())?.session().id() as usize)
+    Ok(by_pid(regs.arg0())?.session().name().here() as usize)
 }
 
 /// Held while a group is looked up or made: parent and child often ask for the same new group at the same time. Outermost.
@@ -71,11 +71,11 @@ pub fn sys_setpgid(regs: &PtRegs) -> Result<usize> {
         return Err(EINVAL);
     }
     let target = by_pid(regs.arg0())?;
-    if regs.arg0() as i32 != 0 && target.pid() != regs.arg0() as u32 {
+    if regs.arg0() as i32 != 0 && target.name().here() != regs.arg0() as u32 {
         // A thread that leads no process.
         return Err(EINVAL);
     }
-    let id = if wanted == 0 { target.pid() } else { wanted.unsigned_abs() };
+    let id = if wanted == 0 { target.pid() } else { pid::first_of(wanted.unsigned_abs()) };
     let is_child = target.parent().is_some_and(|p| Arc::ptr_eq(&p, &me));
     if is_child {
         if target.session().id() != me.session().id() {
@@ -143,5 +143,5 @@ pub fn sys_setsid(_: &PtRegs) -> Result<usize> {
     let session = Session::new(nr.clone())?;
     let group = ProcessGroup::new(nr, session)?;
     move_to_group(&me, group)?;
-    Ok(me.pid() as usize)
+    Ok(me.own_pid() as usize)
 }

@@ -5,7 +5,7 @@
 
 use crate::fault::Faults;
 use crate::group::{ProcessGroup, Session};
-use crate::pid::{self, PidNr};
+use crate::pid::{self, PidName, PidNr, PidNs};
 use crate::signal::action::{SIG_IGN, SigAction};
 use crate::signal::{SigActions, SigSet, deliver};
 use crate::thread::{Process, Thread, process_of, thread_of};
@@ -42,7 +42,7 @@ impl UserExit for Hooks {
         if flags & TaskFlags::NOTIFY_RESUME != 0 {
             task.clear_flags(TaskFlags::NOTIFY_RESUME);
             if let Some(thread) = thread_of(&task) {
-                fork::first_return(thread, task.tid());
+                fork::first_return(thread, task.own_tid());
             }
         }
         if flags & TaskFlags::RSEQ != 0
@@ -86,7 +86,7 @@ impl Lifecycle for Hooks {
         if !vital {
             nproc::may_add()?;
         }
-        let nr = PidNr::alloc()?;
+        let nr = PidNr::new(&PidNs::FIRST, &[], Ok(()))?;
         let pid = nr.get();
         let (parent, group) = kthread_family(pid)?;
         let actions = Arc::new(SigActions::new(), GFP_KERNEL)?;
@@ -94,7 +94,7 @@ impl Lifecycle for Hooks {
             // Nobody waits for kernel threads.
             actions.set(uapi::SIGCHLD, SigAction { handler: SIG_IGN, ..SigAction::default() });
         }
-        let process = Process::new(pid, parent.clone(), group.clone(), actions, uapi::SIGCHLD as i32)?;
+        let process = Process::new(nr.name().clone(), parent.clone(), group.clone(), actions, uapi::SIGCHLD as i32)?;
         // Kernel threads take no signals.
         let blocked = if pid == 1 { SigSet::EMPTY } else { SigSet(u64::MAX) };
         Thread::attach(task, process.clone(), nr, blocked, ktime::boottime_ns())?;
@@ -161,6 +161,22 @@ impl vfs::hooks::ProcessHooks for VfsHooks {
 
     fn current_pid(&self) -> u32 {
         thread_of(&current()).map_or(0, |t| t.process().pid())
+    }
+
+    fn current_name(&self) -> PidName {
+        crate::thread::with_thread(|t| t.process().name().clone()).unwrap_or_default()
+    }
+
+    fn number_here(&self, pid: u32) -> u32 {
+        pid::number_here(pid)
+    }
+
+    fn number_in(&self, pid: u32, ns: &PidNs) -> u32 {
+        pid::number_in(pid, ns)
+    }
+
+    fn name_of(&self, id: u32) -> Option<PidName> {
+        pid::find_number(pid::first_of(id)).map(|nr| nr.name().clone())
     }
 
     fn find_target(&self, id: u32) -> Result<Arc<dyn vfs::fasync::SignalTarget>> {

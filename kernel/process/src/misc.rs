@@ -113,7 +113,7 @@ pub fn sys_prlimit64(regs: &PtRegs) -> Result<usize> {
     let task = match u32::try_from(regs.arg0() as i32).map_err(|_| ESRCH)? {
         0 => current().to_arc(),
         pid => {
-            let task = pid::find_thread(pid).ok_or(ESRCH)?;
+            let task = pid::find_thread_here(pid).ok_or(ESRCH)?;
             // Whoever it is, its own are its own.
             if task.tid() != current().tid() {
                 check_prlimit(&task)?;
@@ -333,6 +333,21 @@ pub fn ctrl_alt_del() {
 /// Held by who takes the machine down or to sleep.
 pub static SYSTEM_TRANSITION: sync::Mutex<()> = sync::Mutex::new(());
 
+/// `reboot(2)` inside a name space of process numbers: its first process is killed, and who waits for it sees a signal that tells why.
+fn reboot_namespace(ns: &pid::PidNs, command: u32) -> Result<usize> {
+    let signal = match command {
+        uapi::LINUX_REBOOT_CMD_RESTART | uapi::LINUX_REBOOT_CMD_RESTART2 => uapi::SIGHUP,
+        uapi::LINUX_REBOOT_CMD_POWER_OFF | uapi::LINUX_REBOOT_CMD_HALT => uapi::SIGINT,
+        _ => return Err(EINVAL),
+    };
+    ns.set_reboot(signal.cast_signed());
+    if let Some(init) = pid::find_thread(ns.reaper()).and_then(|task| process_of(&task)) {
+        // `SIGKILL` cannot fail for want of room.
+        let _ = crate::signal::send_to_process(&init, crate::signal::SigInfo::kernel(uapi::SIGKILL));
+    }
+    crate::exit::do_exit(0)
+}
+
 /// `reboot(2)`.
 pub fn sys_reboot(regs: &PtRegs) -> Result<usize> {
     if !cred::capable(cred::CAP_SYS_BOOT) {
@@ -340,6 +355,10 @@ pub fn sys_reboot(regs: &PtRegs) -> Result<usize> {
     }
     if regs.arg0() as u32 != REBOOT_MAGIC1 || !REBOOT_MAGIC2.contains(&(regs.arg1() as u32)) {
         return Err(EINVAL);
+    }
+    let ns = pid_namespace::here();
+    if !ns.is_first() {
+        return reboot_namespace(&ns, regs.arg2() as u32);
     }
     // One at a time, as on Linux: the machine's hooks count on it.
     let _transition = SYSTEM_TRANSITION.lock();

@@ -1,140 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Process numbers: handing them out, and finding threads, process groups and sessions by them.
+//! Finding threads, process groups and sessions by their numbers.
 //!
 //! A number stays taken while a thread, a group or a session uses it: each holds a [`PidNr`], and the last one gives the number
-//! back. Locks: `NUMBERS` (innermost) and `TABLE`, both short; `TABLE` may be held over `NUMBERS`, not the other way round.
+//! back. The tables here are by numbers of the first name space; what a program says is looked up in its own (`*_here`). Locks: `TABLE`,
+//! short; it may be held over those of `pid_namespace`, not the other way round.
 
 use crate::group::{ProcessGroup, Session};
-use containers::{HashMap, IdPool, XArray};
+use crate::thread::{Process, thread_of};
+use containers::{HashMap, XArray};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use errno::Result;
-use errno::code::{EAGAIN, EEXIST, EINVAL, EPERM};
+use errno::code::EPERM;
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
 use kalloc::{Arc, KVec};
-use locking::{LazyLock, RwSpinLock, SpinLock};
+use locking::{LazyLock, RwSpinLock};
 use task::Task;
 
-/// First number after a wrap (`RESERVED_PIDS`).
-const RESERVED: u32 = 300;
-/// Numbers are below this at first (`/proc/sys/kernel/pid_max`).
-pub const PID_MAX: u32 = 32768;
-/// The largest and the least that it can be set to.
-const PID_MAX_MOST: u32 = 1 << 22;
-const PID_MAX_LEAST: u32 = RESERVED + 1;
-
-static PID_LIMIT: AtomicU32 = AtomicU32::new(PID_MAX);
-
-/// New numbers are below this.
-pub fn pid_max() -> u32 {
-    PID_LIMIT.load(Ordering::Relaxed)
-}
-
-/// Sets [`pid_max`]. `EINVAL`.
-pub fn set_pid_max(limit: u32) -> Result {
-    if !(PID_MAX_LEAST..=PID_MAX_MOST).contains(&limit) {
-        return Err(EINVAL);
-    }
-    PID_LIMIT.store(limit, Ordering::Relaxed);
-    Ok(())
-}
+pub use pid_namespace::{PID_MAX, PidName, PidNr, PidNs, forks, pid_max, set_pid_max};
 
 /// Threads in the table.
 static THREADS: AtomicU32 = AtomicU32::new(0);
-/// Numbers ever handed out.
-static FORKS: AtomicU64 = AtomicU64::new(0);
 
-struct Numbers {
-    pool: IdPool,
-    cursor: u32,
-    wrapped: bool,
-}
-
-static NUMBERS: LazyLock<SpinLock<Numbers>> =
-    LazyLock::new(|| SpinLock::new(Numbers { pool: IdPool::new(), cursor: 1, wrapped: false }));
-
-/// A process number in use.
-///
-/// # Invariants
-/// The number is taken in `NUMBERS`, by this value alone; dropping the value frees it.
-pub struct PidNr(u32);
-
-impl PidNr {
-    /// Takes the next number, cyclically. `EAGAIN` when all are in use.
-    pub fn alloc() -> Result<Arc<Self>> {
-        let mut numbers = NUMBERS.lock();
-        let numbers = &mut *numbers;
-        let min = if numbers.wrapped { RESERVED } else { 1 };
-        let before = numbers.cursor;
-        let number = numbers.pool.alloc_cyclic(&mut numbers.cursor, min, pid_max(), GFP_ATOMIC).map_err(|_| EAGAIN)?;
-        if number < before {
-            numbers.wrapped = true;
-        }
-        match Arc::new(Self(number), GFP_ATOMIC) {
-            Ok(nr) => {
-                FORKS.fetch_add(1, Ordering::Relaxed);
-                Ok(nr)
-            }
-            Err(error) => {
-                numbers.pool.free(number);
-                Err(error.into())
-            }
-        }
-    }
-
-    /// Takes this very number. `EEXIST` if it is in use.
-    pub(crate) fn take(number: u32) -> Result<Arc<Self>> {
-        let mut numbers = NUMBERS.lock();
-        if numbers.pool.is_used(number) {
-            return Err(EEXIST);
-        }
-        numbers.pool.take(number, GFP_ATOMIC)?;
-        match Arc::new(Self(number), GFP_ATOMIC) {
-            Ok(nr) => {
-                FORKS.fetch_add(1, Ordering::Relaxed);
-                Ok(nr)
-            }
-            Err(error) => {
-                numbers.pool.free(number);
-                Err(error.into())
-            }
-        }
-    }
-
-    /// Number 0: the kernel's own group and session, which no process is named after.
-    pub(crate) fn zero() -> Result<Arc<Self>> {
-        Ok(Arc::new(Self(0), GFP_KERNEL)?)
-    }
-
-    /// The number.
-    #[inline]
-    pub fn get(&self) -> u32 {
-        self.0
-    }
-}
-
-impl Drop for PidNr {
-    fn drop(&mut self) {
-        if self.0 != 0 {
-            NUMBERS.lock().pool.free(self.0);
-        }
-    }
-}
-
-/// The number handed out last (`/proc/loadavg`).
+/// The number handed out last in the current task's name space (`/proc/loadavg`).
 pub fn last_pid() -> u32 {
-    NUMBERS.lock().cursor.saturating_sub(1)
+    pid_namespace::here().last_pid()
 }
 
-/// The next number will be the first free one above `last` (`/proc/sys/kernel/ns_last_pid`). `EPERM`, `EINVAL`.
+/// Whether the current task may say which number is given next. `EPERM`.
+pub(crate) fn may_choose() -> Result {
+    let may = cred::capable(cred::CAP_CHECKPOINT_RESTORE) || cred::capable(cred::CAP_SYS_ADMIN);
+    if may { Ok(()) } else { Err(EPERM) }
+}
+
+/// The next number in the current task's name space will be the first free one above `last` (`/proc/sys/kernel/ns_last_pid`). `EPERM`,
+/// `EINVAL`.
 pub fn set_last_pid(last: u32) -> Result {
-    if !cred::capable(cred::CAP_CHECKPOINT_RESTORE) && !cred::capable(cred::CAP_SYS_ADMIN) {
-        return Err(EPERM);
-    }
-    if last > pid_max() {
-        return Err(EINVAL);
-    }
-    NUMBERS.lock().cursor = last + 1;
-    Ok(())
+    may_choose()?;
+    pid_namespace::here().set_last_pid(last)
 }
 
 pub(crate) struct Table {
@@ -184,7 +86,7 @@ pub(crate) fn take_number(task: &Arc<Task>, own: u32, number: u32, exchange: imp
     // Without an entry there, room must be found.
     let old = table.threads.store(u64::from(number), task.clone(), GFP_ATOMIC)?;
     exchange();
-    task.set_tid(number);
+    take_ids(task);
     let gone = table.threads.erase(u64::from(own));
     drop(table);
     match (&old, &gone) {
@@ -195,34 +97,94 @@ pub(crate) fn take_number(task: &Arc<Task>, own: u32, number: u32, exchange: imp
     Ok(())
 }
 
+/// The numbers that `task` has are those that it is known by.
+pub(crate) fn take_ids(task: &Task) {
+    if let Some(nr) = thread_of(task).and_then(|thread| thread.nr()) {
+        task.set_tid(nr.get(), nr.name().own());
+    }
+}
+
 /// Threads there are, zombies included (`/proc/loadavg`).
 pub fn thread_count() -> u32 {
     THREADS.load(Ordering::Relaxed)
 }
 
-/// Threads made since boot (`/proc/stat`, `processes`).
-pub fn forks() -> u64 {
-    FORKS.load(Ordering::Relaxed)
-}
-
-/// The thread with this number.
+/// The thread with this number in the first name space.
 pub fn find_thread(tid: u32) -> Option<Arc<Task>> {
     TABLE.read().threads.load(u64::from(tid)).cloned()
 }
 
-/// The number `id`, if a thread, a group or a session has it.
+/// The number `id` of the first name space, if a thread, a group or a session has it.
 pub(crate) fn find_number(id: u32) -> Option<Arc<PidNr>> {
     let table = TABLE.read();
-    let thread = table.threads.load(u64::from(id)).and_then(|task| crate::thread::thread_of(task)?.nr());
+    let thread = table.threads.load(u64::from(id)).and_then(|task| thread_of(task)?.nr());
     let group = || table.groups.get(&id).map(|group| group.nr().clone());
     thread.or_else(group).or_else(|| table.sessions.get(&id).map(|session| session.nr().clone()))
 }
 
-/// The first thread whose number is at least `from`; for listing (`/proc`, `kill(-1)`).
+/// What is called `id` in the first name space is called in that of the current task; 0 if it has no number there.
+pub fn number_here(id: u32) -> u32 {
+    if pid_namespace::here_is_first() { id } else { number_in(id, &pid_namespace::here()) }
+}
+
+/// What is called `id` in the first name space is called in `ns`; 0 if it has no number there.
+pub fn number_in(id: u32, ns: &PidNs) -> u32 {
+    if ns.is_first() { id } else { find_number(id).map_or(0, |nr| nr.name().number_in(ns)) }
+}
+
+/// What the current task calls `id`, by its number in the first name space; 0 if nothing has that number.
+pub(crate) fn first_of(id: u32) -> u32 {
+    if pid_namespace::here_is_first() { id } else { pid_namespace::here().to_first(id).unwrap_or(0) }
+}
+
+/// The thread that the current task calls `id`.
+pub fn find_thread_here(id: u32) -> Option<Arc<Task>> {
+    if pid_namespace::here_is_first() { find_thread(id) } else { find_thread_in(&pid_namespace::here(), id) }
+}
+
+/// The thread that is called `id` in `ns`.
+pub fn find_thread_in(ns: &PidNs, id: u32) -> Option<Arc<Task>> {
+    let task = find_thread(ns.to_first(id)?)?;
+    // The number may be somebody else's by now.
+    (ns.is_first() || number_of(&task, ns) == id).then_some(task)
+}
+
+/// What `task` is called in `ns`; 0 if it has no number there, or is gone.
+pub fn number_of(task: &Task, ns: &PidNs) -> u32 {
+    if ns.is_first() {
+        return task.tid();
+    }
+    thread_of(task).and_then(|thread| thread.nr()).map_or(0, |nr| nr.name().number_in(ns))
+}
+
+/// What `viewer` calls the thread `task`; 0 for one that it cannot name.
+pub(crate) fn number_for(task: &Task, viewer: &Process) -> u32 {
+    if viewer.name().is_first() {
+        return task.tid();
+    }
+    thread_of(task).and_then(|thread| thread.nr()).map_or(0, |nr| nr.name().seen_by(viewer.name()))
+}
+
+/// The first thread whose number is at least `from`; for listing all.
 pub fn next_thread(from: u32) -> Option<(u32, Arc<Task>)> {
     let table = TABLE.read();
     let (index, task) = table.threads.find(u64::from(from))?;
     Some((u32::try_from(index).ok()?, task.clone()))
+}
+
+/// The first thread whose number in `ns` is at least `from`, and that number; for listing (`/proc`, `kill(-1)`).
+pub fn next_thread_in(ns: &PidNs, mut from: u32) -> Option<(u32, Arc<Task>)> {
+    if ns.is_first() {
+        return next_thread(from);
+    }
+    loop {
+        let (number, first) = ns.next(from)?;
+        // Others are of groups and sessions.
+        if let Some(task) = find_thread(first).filter(|task| number_of(task, ns) == number) {
+            return Some((number, task));
+        }
+        from = number.checked_add(1)?;
+    }
 }
 
 pub(crate) fn publish_group(group: Arc<ProcessGroup>) -> Result {
@@ -230,9 +192,19 @@ pub(crate) fn publish_group(group: Arc<ProcessGroup>) -> Result {
     Ok(())
 }
 
-/// The process group with this number.
+/// The process group with this number in the first name space.
 pub fn find_group(id: u32) -> Option<Arc<ProcessGroup>> {
     TABLE.read().groups.get(&id).cloned()
+}
+
+/// The process group that the current task calls `id`.
+pub fn find_group_here(id: u32) -> Option<Arc<ProcessGroup>> {
+    if pid_namespace::here_is_first() {
+        return find_group(id);
+    }
+    let ns = pid_namespace::here();
+    // The number may be another group's by now.
+    find_group(ns.to_first(id)?).filter(|group| group.nr().name().number_in(&ns) == id)
 }
 
 pub(crate) fn forget_group(id: u32) {
@@ -245,7 +217,7 @@ pub(crate) fn publish_session(session: Arc<Session>) -> Result {
     Ok(())
 }
 
-/// The session with this number.
+/// The session with this number in the first name space.
 pub fn find_session(id: u32) -> Option<Arc<Session>> {
     TABLE.read().sessions.get(&id).cloned()
 }
@@ -261,7 +233,7 @@ pub fn all_processes() -> Result<KVec<Arc<Task>>> {
     let mut from = 1;
     while let Some((tid, task)) = next_thread(from) {
         from = tid.saturating_add(1);
-        if crate::thread::thread_of(&task).is_some_and(|t| t.process().pid() == tid) {
+        if thread_of(&task).is_some_and(|t| t.process().pid() == tid) {
             all.push(task, GFP_KERNEL)?;
         }
     }

@@ -5,7 +5,7 @@
 //! Locks: none of its own; those of sending signals and of the descriptor table.
 
 use crate::access::{look_inside, may_access_realcreds};
-use crate::pid;
+use crate::pid::{self, PidNs};
 use crate::signal::info::{SIGINFO_SIZE, SigInfo};
 use crate::signal::send::kill_process;
 use crate::signal::syscalls::{sender, signal_arg};
@@ -54,6 +54,26 @@ impl Process {
     }
 }
 
+impl PidFd {
+    /// What `/proc` of name space `ns` shows of it.
+    fn show(&self, ns: &PidNs, out: &mut dyn Write) -> core::fmt::Result {
+        let Some(process) = self.process.get().filter(|process| process.has_number()) else {
+            return writeln!(out, "Pid:\t-1\nNSpid:\t-1");
+        };
+        let number = process.name().number_in(ns);
+        write!(out, "Pid:\t{number}\nNSpid:\t{number}")?;
+        for below in process.name().from_ns(ns).skip(1) {
+            write!(out, "\t{below}")?;
+        }
+        writeln!(out)
+    }
+}
+
+/// What `/proc` of name space `ns` shows of `file`, if it is a pidfd.
+pub fn show_fdinfo(file: &File, ns: &PidNs, out: &mut dyn Write) -> Option<core::fmt::Result> {
+    Some(file.private::<PidFd>()?.show(ns, out))
+}
+
 impl FileOps for PidFd {
     fn poll(&self, _: &File, table: &mut PollTable) -> PollMask {
         let Some(process) = self.process.get() else { return PollMask::NONE };
@@ -64,10 +84,7 @@ impl FileOps for PidFd {
     }
 
     fn show_fdinfo(&self, _: &File, out: &mut dyn Write) -> core::fmt::Result {
-        match self.process.get().filter(|process| process.has_number()) {
-            Some(process) => writeln!(out, "Pid:\t{}", process.pid()),
-            None => writeln!(out, "Pid:\t-1"),
-        }
+        self.show(&PidNs::FIRST, out)
     }
 }
 
@@ -110,9 +127,9 @@ pub fn sys_pidfd_open(regs: &PtRegs) -> Result<usize> {
     if flags & !uapi::O_NONBLOCK != 0 || nr <= 0 {
         return Err(EINVAL);
     }
-    let task = pid::find_thread(nr.unsigned_abs()).ok_or(ESRCH)?;
+    let task = pid::find_thread_here(nr.unsigned_abs()).ok_or(ESRCH)?;
     let process = thread_of(&task).ok_or(ESRCH)?.process().clone();
-    if process.pid() != nr.unsigned_abs() {
+    if process.pid() != task.tid() {
         // A thread that leads no group.
         return Err(EINVAL);
     }
@@ -150,6 +167,10 @@ pub fn sys_pidfd_send_signal(regs: &PtRegs) -> Result<usize> {
         Ok(process) => process,
         Err(_) => PROC_DIR.get().ok_or(EBADF)?.process_of(&file)?,
     };
+    if !pid_namespace::here_is_first() && !pid_namespace::here().contains(&process.pid_ns()) {
+        // Who is outside cannot be named here.
+        return Err(EINVAL);
+    }
     let signal = signal_arg(regs.arg1())?;
     let info = match regs.arg2() {
         0 => sender(signal, uapi::SI_USER as i32),

@@ -347,7 +347,7 @@ pub fn sys_capget(regs: &PtRegs) -> Result<usize> {
     };
     let cred = match u32::try_from(pid).map_err(|_| EINVAL)? {
         0 => current_cred()?,
-        pid => cred::task_cred(&*pid::find_thread(pid).ok_or(ESRCH)?).ok_or(ESRCH)?,
+        pid => cred::task_cred(&*pid::find_thread_here(pid).ok_or(ESRCH)?).ok_or(ESRCH)?,
     };
     if regs.arg1() == 0 {
         return Ok(0);
@@ -363,7 +363,7 @@ pub fn sys_capget(regs: &PtRegs) -> Result<usize> {
 /// `capset(2)`.
 pub fn sys_capset(regs: &PtRegs) -> Result<usize> {
     let (words, pid) = capability_header(regs.arg0())?;
-    if pid != 0 && pid != task::current().tid().cast_signed() {
+    if pid != 0 && pid != task::current().own_tid().cast_signed() {
         return Err(EPERM);
     }
     let (mut effective, mut permitted, mut inheritable) = (0u64, 0u64, 0u64);

@@ -9,7 +9,7 @@
 
 use crate::group::{ProcessGroup, Session};
 use crate::ns::NsProxy;
-use crate::pid::PidNr;
+use crate::pid::{PidName, PidNr, PidNs};
 use crate::signal::{Pending, SigActions, SigSet};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use errno::Result;
@@ -107,9 +107,16 @@ pub struct Thread {
 
 /// A thread group.
 pub struct Process {
-    pid: AtomicU32,
-    /// Copy of the parent's id, for `getppid` (0: none).
-    pub(crate) parent_pid: AtomicU32,
+    /// What it is called at all levels.
+    name: PidName,
+    /// Copy of the number in its own name space, for `getpid`.
+    own_pid: u32,
+    /// Copies of the parent's id, in the first name space and, for `getppid`, in its own (0: none).
+    parent_pid: AtomicU32,
+    parent_own_pid: AtomicU32,
+    /// The first process of a name space (`SIGNAL_UNKILLABLE`): signals that it has no handler for do nothing to it, unless it makes a
+    /// fault, or they are those that nobody handles and come from outside.
+    pub(crate) unkillable: AtomicBool,
     pub(crate) links: SpinLock<Links>,
     pub(crate) signals: SpinLock<ProcessSignals>,
     /// Copy of the shared pending set, for cheap looks.
@@ -285,7 +292,8 @@ pub fn process_of(task: &Task) -> Option<Arc<Process>> {
 impl Thread {
     /// Gives `task` its thread data, with the mask `blocked`.
     pub(crate) fn attach(task: &Task, process: Arc<Process>, nr: Arc<PidNr>, blocked: SigSet, now: u64) -> Result {
-        task.set_tid(nr.get());
+        task.set_tid(nr.get(), nr.name().own());
+        pid_namespace::attach(task, nr.name().ns())?;
         let user = crate::nproc::of_user(cred::task_cred(task).map_or(0, |cred| cred.uid))?;
         let thread = Self {
             process,
@@ -338,6 +346,11 @@ impl Thread {
     /// The thread's number object, which it has until it is gone.
     pub(crate) fn nr(&self) -> Option<Arc<PidNr>> {
         self.nr.lock().clone()
+    }
+
+    /// What it is called at all levels; `None` once it is gone.
+    pub fn name(&self) -> Option<PidName> {
+        self.nr().map(|nr| nr.name().clone())
     }
 
     /// The thread is in no table any more: its number is free, unless a group or a session is named by it, however long somebody still
@@ -428,15 +441,18 @@ impl Thread {
 impl Process {
     /// A new process with no thread yet.
     pub(crate) fn new(
-        pid: u32,
+        name: PidName,
         parent: Option<Arc<Process>>,
         group: Arc<ProcessGroup>,
         actions: Arc<SigActions>,
         exit_signal: i32,
     ) -> Result<Arc<Self>> {
         let process = Self {
-            pid: AtomicU32::new(pid),
+            own_pid: name.own(),
             parent_pid: AtomicU32::new(parent.as_ref().map_or(0, |p| p.pid())),
+            parent_own_pid: AtomicU32::new(parent.as_ref().map_or(0, |p| p.name.seen_by(&name))),
+            unkillable: AtomicBool::new(name.first() == 1),
+            name,
             links: SpinLock::new(Links { parent, children: KVec::new(), group, leader: None }),
             signals: SpinLock::new(ProcessSignals {
                 shared: Pending::new(),
@@ -475,10 +491,38 @@ impl Process {
         Ok(Arc::new(process, GFP_KERNEL)?)
     }
 
-    /// The process id (thread group id).
+    /// The process id (thread group id) in the first name space, by which the kernel names the process.
     #[inline(always)]
     pub fn pid(&self) -> u32 {
-        self.pid.load(Ordering::Relaxed)
+        self.name.first()
+    }
+
+    /// The process id as the process itself knows it: in its own name space.
+    #[inline(always)]
+    pub fn own_pid(&self) -> u32 {
+        self.own_pid
+    }
+
+    /// What it is called at all levels.
+    #[inline(always)]
+    pub fn name(&self) -> &PidName {
+        &self.name
+    }
+
+    /// What `viewer` calls it; 0 if it is not in `viewer`'s name space.
+    #[inline]
+    pub fn number_for(&self, viewer: &Self) -> u32 {
+        self.name.seen_by(&viewer.name)
+    }
+
+    /// Its name space of process numbers.
+    pub fn pid_ns(&self) -> PidNs {
+        self.name.ns()
+    }
+
+    /// Whether it is the process that takes in the orphans of its name space.
+    pub(crate) fn is_reaper(&self) -> bool {
+        self.own_pid == 1
     }
 
     /// The parent, if any (init and kernel threads' parent have none).
@@ -486,14 +530,26 @@ impl Process {
         self.links.lock().parent.clone()
     }
 
-    /// The parent's id, 0 if none.
+    /// The parent's id in the first name space, 0 if none.
     pub fn parent_pid(&self) -> u32 {
         self.parent_pid.load(Ordering::Relaxed)
+    }
+
+    /// What it calls its parent; 0 for one outside its name space.
+    #[inline]
+    pub fn parent_own_pid(&self) -> u32 {
+        self.parent_own_pid.load(Ordering::Relaxed)
+    }
+
+    /// What `ns` calls its parent; 0 for none, or one outside.
+    pub fn parent_number_in(&self, ns: &PidNs) -> u32 {
+        if ns.is_first() { self.parent_pid() } else { self.parent().map_or(0, |parent| parent.name.number_in(ns)) }
     }
 
     /// Gives the process another parent. Under `TREE`.
     pub(crate) fn set_parent(&self, parent: Option<Arc<Process>>) {
         self.parent_pid.store(parent.as_ref().map_or(0, |p| p.pid()), Ordering::Relaxed);
+        self.parent_own_pid.store(parent.as_ref().map_or(0, |p| p.number_for(self)), Ordering::Relaxed);
         let old = core::mem::replace(&mut self.links.lock().parent, parent);
         drop(old);
     }

@@ -86,7 +86,7 @@ fn pieces(vec: usize, count: usize) -> Result<KVVec<[usize; 2]>> {
 }
 
 fn mm_of(pid: u32) -> Result<Arc<Mm>> {
-    let task = pid::find_thread(pid).ok_or(ESRCH)?;
+    let task = pid::find_thread_here(pid).ok_or(ESRCH)?;
     let mm = mm::mm_of(&task).ok_or(ESRCH)?;
     if mm::current_mm().is_some_and(|own| Arc::ptr_eq(&own, &mm)) {
         return Ok(mm);

@@ -5,7 +5,7 @@ use crate::exit::{self, collect_usage, release};
 use crate::signal::stop;
 use crate::thread::{Process, TREE, Usage, current_process, process_of, thread_of};
 use crate::user::{copy_to_user, write_user_opt};
-use crate::{ptrace, times};
+use crate::{pid, ptrace, times};
 use core::sync::atomic::Ordering;
 use errno::Result;
 use errno::code::{EAGAIN, ECHILD, EINVAL, ESRCH};
@@ -13,7 +13,7 @@ use kalloc::Arc;
 use task::{Task, current};
 use x86_cpu::regs::PtRegs;
 
-/// Which children.
+/// Which children; by numbers of the first name space.
 enum Target {
     Any,
     Pid(u32),
@@ -24,6 +24,7 @@ enum Target {
 
 /// What happened to one.
 struct Event {
+    /// As the caller calls it.
     pid: u32,
     uid: u32,
     /// `CLD_*`.
@@ -52,16 +53,16 @@ const WAITID_OPTIONS: u32 = WAIT4_OPTIONS | uapi::WEXITED | uapi::WNOWAIT;
 
 /// `wait4(2)`.
 pub fn sys_wait4(regs: &PtRegs) -> Result<usize> {
-    let (pid, status, options, rusage) = (regs.arg0() as i32, regs.arg1(), regs.arg2() as u32, regs.arg3());
+    let (number, status, options, rusage) = (regs.arg0() as i32, regs.arg1(), regs.arg2() as u32, regs.arg3());
     if options & !WAIT4_OPTIONS != 0 {
         return Err(EINVAL);
     }
-    let target = match pid {
+    let target = match number {
         -1 => Target::Any,
         i32::MIN => return Err(ESRCH),
         0 => Target::Group(current_process().ok_or(ECHILD)?.group().id()),
-        1.. => Target::Pid(pid.unsigned_abs()),
-        _ => Target::Group(pid.unsigned_abs()),
+        1.. => Target::Pid(pid::first_of(number.unsigned_abs())),
+        _ => Target::Group(pid::first_of(number.unsigned_abs())),
     };
     let Some(event) = do_wait(target, options | uapi::WEXITED)? else { return Ok(0) };
     write_user_opt(status, &event.status)?;
@@ -85,10 +86,10 @@ pub fn sys_waitid(regs: &PtRegs) -> Result<usize> {
             Target::Process(crate::pidfd::process_of_file(&file)?)
         }
         uapi::P_ALL => Target::Any,
-        uapi::P_PID => Target::Pid(u32::try_from(id).ok().filter(|&p| p > 0).ok_or(EINVAL)?),
+        uapi::P_PID => Target::Pid(pid::first_of(u32::try_from(id).ok().filter(|&p| p > 0).ok_or(EINVAL)?)),
         uapi::P_PGID => match u32::try_from(id).map_err(|_| EINVAL)? {
             0 => Target::Group(current_process().ok_or(ECHILD)?.group().id()),
-            id => Target::Group(id),
+            id => Target::Group(pid::first_of(id)),
         },
         _ => return Err(EINVAL),
     };
@@ -128,6 +129,20 @@ fn do_wait(target: Target, options: u32) -> Result<Option<Event>> {
     });
     waited?;
     result
+}
+
+/// The first process of a name space ends, and all others there are to be gone: takes the zombies it has, and waits for the children it
+/// still has, those that others trace included. May sleep.
+pub(crate) fn wait_for_all(me: &Arc<Process>) {
+    me.child_exit.wait_until(|| {
+        loop {
+            match scan(me, &Target::Any, uapi::WEXITED | uapi::__WALL) {
+                Ok(Some(_)) => {}
+                Ok(None) => break false,
+                Err(_) => break true,
+            }
+        }
+    });
 }
 
 fn eligible(child: &Process, target: &Target, options: u32) -> bool {
@@ -276,6 +291,11 @@ fn death_code(status: i32) -> u32 {
     }
 }
 
+/// What the caller calls the thread `task`.
+fn number(task: &Task) -> u32 {
+    current_process().map_or(0, |me| pid::number_for(task, &me))
+}
+
 /// What its tracer sees of a thread.
 fn traced_event(task: &Task, options: u32) -> Option<Event> {
     let (thread, process) = (thread_of(task)?, process_of(task)?);
@@ -288,7 +308,7 @@ fn traced_event(task: &Task, options: u32) -> Option<Event> {
             true => process.exit_status.load(Ordering::Relaxed),
             false => process.signals.lock_irqsave().group_exit.unwrap_or(thread.exit_code()),
         };
-        return Some(event(&process, task.tid(), death_code(status), status));
+        return Some(event(&process, number(task), death_code(status), status));
     }
     let code = {
         let _signals = process.signals.lock_irqsave();
@@ -301,9 +321,9 @@ fn traced_event(task: &Task, options: u32) -> Option<Event> {
         code
     };
     if code != 0 {
-        return Some(event(&process, task.tid(), uapi::CLD_TRAPPED, code << 8 | 0x7f));
+        return Some(event(&process, number(task), uapi::CLD_TRAPPED, code << 8 | 0x7f));
     }
-    continued_event(&process, options, task.tid())
+    continued_event(&process, options, number(task))
 }
 
 /// What its parent sees of a child.
@@ -313,7 +333,7 @@ fn event_of(child: &Process, options: u32) -> Option<Event> {
             return None;
         }
         let status = child.exit_status.load(Ordering::Relaxed);
-        return Some(event(child, child.pid(), death_code(status), status));
+        return Some(event(child, child.name().here(), death_code(status), status));
     }
     group_event(child, options)
 }
@@ -328,10 +348,10 @@ fn group_event(child: &Process, options: u32) -> Option<Event> {
                 signals.stop.code = 0;
             }
             drop(signals);
-            return Some(event(child, child.pid(), uapi::CLD_STOPPED, ((code as i32) << 8) | 0x7f));
+            return Some(event(child, child.name().here(), uapi::CLD_STOPPED, ((code as i32) << 8) | 0x7f));
         }
     }
-    continued_event(child, options, child.pid())
+    continued_event(child, options, child.name().here())
 }
 
 fn continued_event(child: &Process, options: u32, pid: u32) -> Option<Event> {

@@ -31,6 +31,8 @@ pub struct Task {
     pub(crate) on_cpu: AtomicBool,
     pub(crate) cpu: AtomicU32,
     pub(crate) tid: AtomicU32,
+    /// The same in the name space of process numbers that the task is in.
+    pub(crate) own_tid: AtomicU32,
     pub(crate) kthread: AtomicBool,
     pub(crate) context: UnsafeCell<Context>,
     pub(crate) slots: Slots,
@@ -58,6 +60,7 @@ impl Task {
             on_cpu: AtomicBool::new(false),
             cpu: AtomicU32::new(x86_cpu::cpu_id()),
             tid: AtomicU32::new(0),
+            own_tid: AtomicU32::new(0),
             kthread: AtomicBool::new(kthread),
             context: UnsafeCell::new(Context::new()?),
             slots: [const { AtomicPtr::new(core::ptr::null_mut()) }; SLOTS],
@@ -83,15 +86,24 @@ impl Task {
         Arc::clone(&borrowed)
     }
 
-    /// The global thread id (0 for idle tasks and before one is given).
+    /// The thread id in the first name space of process numbers, by which the kernel names the task (0 for idle tasks and before one is
+    /// given).
     #[inline(always)]
     pub fn tid(&self) -> u32 {
         self.tid.load(Ordering::Relaxed)
     }
 
-    /// Gives the task its id, before it runs (or when an `execve` by a thread takes over the leader's id).
-    pub fn set_tid(&self, tid: u32) {
+    /// The thread id as the task itself knows it: in its own name space.
+    #[inline(always)]
+    pub fn own_tid(&self) -> u32 {
+        self.own_tid.load(Ordering::Relaxed)
+    }
+
+    /// Gives the task its id, before it runs (or when an `execve` by a thread takes over the leader's id): in the first name space, and
+    /// in its own.
+    pub fn set_tid(&self, tid: u32, own: u32) {
         self.tid.store(tid, Ordering::Relaxed);
+        self.own_tid.store(own, Ordering::Relaxed);
     }
 
     /// Whether this is a kernel thread.

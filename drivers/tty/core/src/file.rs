@@ -52,8 +52,8 @@ impl Drop for TtyFile {
 pub(crate) fn set_fasync(list: &FasyncList, group: u32, file: &File, fd: i32, on: bool) -> Result {
     if list.set(file, fd, on)? && on {
         let (kind, id) = match group {
-            0 => (OwnerKind::Process, vfs::hooks::current_pid()),
-            group => (OwnerKind::Group, group),
+            0 => (OwnerKind::Process, vfs::hooks::current_name().own()),
+            group => (OwnerKind::Group, vfs::hooks::number_here(group)),
         };
         match file.set_owner(kind, id, false) {
             // The group is gone by now.

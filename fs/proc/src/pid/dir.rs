@@ -8,6 +8,7 @@ use errno::{Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox, KVec};
 use process::ns::{NsLink, links};
+use process::pid::PidNs;
 use task::Task;
 use vfs::inode::iop;
 use vfs::{
@@ -119,7 +120,7 @@ impl InodeOps for PidInode {
                 links().find(|link| link.name.as_bytes() == name).map(|link| self.child(Kind::Namespace(link)))
             }
             Kind::Entry(Entry(_, _, What::Tasks)) => parse(name)
-                .and_then(|tid| thread_in(&task, tid))
+                .and_then(|tid| thread_in(&options::ns_of(dir.sb()), &task, tid))
                 .map(|thread| Self { subject: Subject::new(&thread, thread.tid(), false), kind: Kind::Home }),
             _ => return Err(ENOTDIR),
         };
@@ -200,37 +201,40 @@ impl InodeOps for PidInode {
         }
     }
 
-    fn open(&self, _: &Arc<Inode>, _: OpenFlags) -> Result<KBox<dyn FileOps>> {
+    fn open(&self, inode: &Arc<Inode>, _: OpenFlags) -> Result<KBox<dyn FileOps>> {
         match &self.kind {
             Kind::Home
             | Kind::Entry(Entry(_, _, What::Fds | What::FdInfos | What::MapFiles | What::Tasks | What::Namespaces)) => {
                 Ok(KBox::new(PidDir, GFP_KERNEL)?)
             }
-            Kind::Entry(entry) => open(&self.subject, entry),
-            Kind::FdInfo(fd) => files::open_info(&self.subject, *fd),
+            Kind::Entry(entry) => open(&self.subject, entry, options::ns_of(inode.sb())),
+            Kind::FdInfo(fd) => files::open_info(&self.subject, *fd, options::ns_of(inode.sb())),
             Kind::Fd(_) | Kind::MapFile(_) | Kind::Namespace(_) => Err(ELOOP),
         }
     }
 }
 
-/// The thread `tid` of `task`'s process.
-fn thread_in(task: &Task, tid: u32) -> Option<Arc<Task>> {
+/// The thread of `task`'s process that is called `tid` in `ns`.
+fn thread_in(ns: &PidNs, task: &Task, tid: u32) -> Option<Arc<Task>> {
     let process = process::process_of(task)?;
-    let thread = process::pid::find_thread(tid)?;
+    let thread = process::pid::find_thread_in(ns, tid)?;
     process::process_of(&thread).filter(|other| Arc::ptr_eq(&process, other))?;
     Some(thread)
 }
 
-/// The numbers of the threads of `task`'s process, in order; of a zombie its leader's alone.
-fn thread_numbers(task: &Task) -> Result<KVec<u32>> {
+/// The numbers in `ns` of the threads of `task`'s process, in order; of a zombie its leader's alone.
+fn thread_numbers(ns: &PidNs, task: &Task) -> Result<KVec<u32>> {
     let process = process::process_of(task).ok_or(ENOENT)?;
     let mut all = KVec::new();
     for thread in &process.threads()? {
-        all.push(thread.tid(), GFP_KERNEL)?;
+        all.push(process::pid::number_of(thread, ns), GFP_KERNEL)?;
     }
-    if !all.contains(&process.pid()) {
-        all.push(process.pid(), GFP_KERNEL)?;
+    let leader = process.name().number_in(ns);
+    if !all.contains(&leader) {
+        all.push(leader, GFP_KERNEL)?;
     }
+    // One that has just ended has none.
+    all.retain(|number| *number != 0);
     all.sort_unstable();
     Ok(all)
 }
@@ -306,7 +310,9 @@ impl FileOps for PidDir {
             }
             Kind::Entry(Entry(_, _, What::Tasks)) => {
                 let from = u32::try_from(context.pos - FIRST).unwrap_or(u32::MAX);
-                for &tid in thread_numbers(&task)?.iter().filter(|tid| **tid >= from) {
+                for &tid in
+                    thread_numbers(&options::ns_of(file.inode().sb()), &task)?.iter().filter(|tid| **tid >= from)
+                {
                     if !emit_number(context, tid, FileType::Dir)? {
                         break;
                     }

@@ -5,6 +5,7 @@ use super::Subject;
 use super::access::may_access;
 use errno::{Result, code::*};
 use kalloc::{Arc, KBox};
+use process::pid::PidNs;
 use task::Task;
 use vfs::fdtable::task_files;
 use vfs::fs_struct::task_fs;
@@ -52,16 +53,17 @@ pub(super) fn link_mode(task: &Task, fd: u32) -> Result<u32> {
 
 struct Info {
     subject: Subject,
+    ns: PidNs,
     fd: u32,
 }
 
 /// Opens `fdinfo/N`. `EACCES` for who may not look inside.
-pub(super) fn open_info(subject: &Subject, fd: u32) -> Result<KBox<dyn FileOps>> {
+pub(super) fn open_info(subject: &Subject, fd: u32, ns: PidNs) -> Result<KBox<dyn FileOps>> {
     let task = subject.living().ok_or(ESRCH)?;
     if !may_access(&task) {
         return Err(EACCES);
     }
-    SeqFile::boxed(Info { subject: subject.clone(), fd })
+    SeqFile::boxed(Info { subject: subject.clone(), ns, fd })
 }
 
 impl SeqShow for Info {
@@ -76,8 +78,10 @@ impl SeqShow for Info {
         let (mnt, ino) = (file.path().mnt.id, file.inode().ino);
         seq_print!(out, "pos:\t{}\nflags:\t0{flags:o}\nmnt_id:\t{mnt}\nino:\t{ino}\n", file.position())?;
         if file.mode() & fmode::PATH == 0 {
-            vfs::lock_list::show_locks_of(&file, &files, out)?;
-            file.ops().show_fdinfo(&file, out).map_err(|_| ENOMEM)?;
+            vfs::lock_list::show_locks_of(&file, &files, &self.ns, out)?;
+            // By the numbers of this mount.
+            let shown = process::pidfd::show_fdinfo(&file, &self.ns, out);
+            shown.unwrap_or_else(|| file.ops().show_fdinfo(&file, out)).map_err(|_| ENOMEM)?;
         }
         Ok(None)
     }

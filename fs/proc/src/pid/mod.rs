@@ -37,6 +37,7 @@ use errno::{Result, code::*};
 use kalloc::{Arc, KBox, WeakArc};
 use mm::Mm;
 use process::Thread;
+use process::pid::PidNs;
 use task::Task;
 use vfs::mnt_ns::MntEvents;
 use vfs::{FileOps, Path, PollMask, PollTable, SeqBuf, SeqFile, SeqShow};
@@ -45,6 +46,7 @@ use vfs::{FileOps, Path, PollMask, PollTable, SeqBuf, SeqFile, SeqShow};
 #[derive(Clone)]
 pub(crate) struct Subject {
     task: WeakArc<Task>,
+    /// In the first name space.
     tid: u32,
     whole: bool,
 }
@@ -54,9 +56,9 @@ impl Subject {
         Self { task: Arc::downgrade(task), tid, whole }
     }
 
-    /// The one behind `/proc/TID`. As in Linux any thread's number leads somewhere, though only processes are listed.
-    pub(crate) fn process(tid: u32) -> Option<Self> {
-        process::pid::find_thread(tid).map(|task| Self::new(&task, tid, true))
+    /// The one behind `/proc/TID` of name space `ns`. As in Linux any thread's number leads somewhere, though only processes are listed.
+    pub(crate) fn process(ns: &PidNs, tid: u32) -> Option<Self> {
+        process::pid::find_thread_in(ns, tid).map(|task| Self::new(&task, task.tid(), true))
     }
 
     /// Whether the caller may know of it in a mount with `options`.
@@ -86,12 +88,12 @@ pub(crate) fn parse(name: &[u8]) -> Option<u32> {
     })
 }
 
-/// The first process with a number of at least `from`.
-pub(crate) fn next_process(from: u32) -> Option<u32> {
+/// The first process in `ns` with a number of at least `from`.
+pub(crate) fn next_process(ns: &PidNs, from: u32) -> Option<u32> {
     let mut from = from.max(1);
     loop {
-        let (tid, task) = process::pid::next_thread(from)?;
-        if process::thread_of(&task).is_some_and(|thread| thread.process().pid() == tid) {
+        let (tid, task) = process::pid::next_thread_in(ns, from)?;
+        if process::thread_of(&task).is_some_and(|thread| thread.process().pid() == task.tid()) {
             return Some(tid);
         }
         from = tid.checked_add(1)?;
@@ -102,6 +104,8 @@ pub(crate) fn next_process(from: u32) -> Option<u32> {
 pub(crate) struct View {
     task: Arc<Task>,
     whole: bool,
+    /// The name space by whose numbers processes are called.
+    ns: PidNs,
     /// The address space that was there when the file was opened, for texts that may only be opened by who may look inside.
     mm: Option<Arc<Mm>>,
 }
@@ -218,6 +222,7 @@ fn entries(whole: bool) -> impl Iterator<Item = &'static Entry> {
 /// An open text about a thread.
 struct Source {
     subject: Subject,
+    ns: PidNs,
     entry: &'static Entry,
     mm: Option<Arc<Mm>>,
     /// Of `mounts` and `mountinfo`: the changes of the name space, and how many the last poll knew of.
@@ -226,7 +231,7 @@ struct Source {
 
 impl Source {
     fn view(&self) -> Result<View> {
-        Ok(View { task: self.subject.task()?, whole: self.subject.whole, mm: self.mm.clone() })
+        Ok(View { task: self.subject.task()?, whole: self.subject.whole, ns: self.ns.clone(), mm: self.mm.clone() })
     }
 }
 
@@ -267,7 +272,7 @@ impl SeqShow for Source {
 }
 
 /// Opens the file behind an entry. `EACCES` for who may not look inside.
-fn open(subject: &Subject, entry: &'static Entry) -> Result<KBox<dyn FileOps>> {
+fn open(subject: &Subject, entry: &'static Entry, ns: PidNs) -> Result<KBox<dyn FileOps>> {
     let task = subject.living().ok_or(ESRCH)?;
     let mm = match entry.2 {
         Inside(_) => look_inside(&task, may_access, || mm::mm_of(&task))?.ok_or(EACCES)?,
@@ -283,7 +288,7 @@ fn open(subject: &Subject, entry: &'static Entry) -> Result<KBox<dyn FileOps>> {
         }
         _ => None,
     };
-    SeqFile::boxed(Source { subject: subject.clone(), entry, mm, events })
+    SeqFile::boxed(Source { subject: subject.clone(), ns, entry, mm, events })
 }
 
 #[macros::kunit_tests(proc_pid)]

@@ -12,6 +12,7 @@ use errno::Result;
 use mm::MmStat;
 use mm_alloc::layout::PAGE_SIZE;
 use process::ns::time::{Shifted, shown};
+use process::pid::PidNs;
 use process::times::{of_process, of_task, to_ticks};
 use process::{Process, state_of};
 use task::Task;
@@ -62,12 +63,12 @@ pub(super) fn stat(view: &View, out: &mut SeqBuf) -> Result {
     let permitted = may_access(task);
     let memory = mm::mm_of(task).map(|mm| mm.stat());
     let (state, _) = state_of(task, process);
-    out.dec(if view.whole { process.pid() } else { task.tid() }.into())?;
+    out.dec(process::pid::number_of(task, &view.ns).into())?;
     out.put(b" (")?;
     out.escaped(name_of(&task.comm()), b"\n\\")?;
     out.put(b") ")?;
     out.byte(state)?;
-    family(process, out)?;
+    family(process, &view.ns, out)?;
     out.field(flags_of(task, view)?)?;
     let used = used(view, process);
     let ([minflt, majflt, utime, stime], [cminflt, cmajflt, cutime, cstime]) = (used.own, used.children);
@@ -100,16 +101,17 @@ pub(super) fn stat(view: &View, out: &mut SeqBuf) -> Result {
 }
 
 /// Parent, process group, session, terminal and its foreground group.
-fn family(process: &Process, out: &mut SeqBuf) -> Result {
+fn family(process: &Process, ns: &PidNs, out: &mut SeqBuf) -> Result {
     let group = process.group();
-    out.field(process.parent_pid().into())?;
-    out.field(group.id().into())?;
-    out.field(group.session().id().into())?;
+    out.field(process.parent_number_in(ns).into())?;
+    out.field(group.name().number_in(ns).into())?;
+    out.field(group.session().name().number_in(ns).into())?;
     match group.session().terminal() {
         Some(terminal) => {
             out.field(terminal.device_number().into())?;
             let foreground = terminal.foreground_group();
-            out.signed_field(if foreground == 0 { -1 } else { foreground.into() })
+            let foreground = if foreground == 0 { -1 } else { process::pid::number_in(foreground, ns).into() };
+            out.signed_field(foreground)
         }
         None => out.put(b" 0 -1"),
     }

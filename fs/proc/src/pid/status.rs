@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `/proc/PID/status`. Locks: those of what is shown, one at a time. `Ngid` is 0 and `NS*` are the numbers themselves: there is
-//! one name space and no NUMA grouping; `Seccomp` is absent without seccomp.
+//! `/proc/PID/status`. Locks: those of what is shown, one at a time. `Ngid` is 0: there is no NUMA
+//! grouping; `Seccomp` is absent without seccomp.
 
 use super::View;
 use super::small::name_of;
 use cred::Cred;
 use errno::{Result, code::*};
+use kalloc::KVec;
+use kalloc::flags::GFP_KERNEL;
 use mm_alloc::layout::PAGE_SIZE;
 use process::{Process, state_of};
 use vfs::{SeqBuf, seq_print};
@@ -52,9 +54,11 @@ fn identity(view: &View, process: &Process, out: &mut SeqBuf) -> Result {
         seq_print!(out, "Umask:\t{:04o}\n", fs.umask())?;
     }
     let (letter, word) = state_of(task, process);
-    let (tgid, tid, ppid) = (process.pid(), task.tid(), process.parent_pid());
+    let ns = &view.ns;
+    let (tgid, tid) = (process.name().number_in(ns), process::pid::number_of(task, ns));
+    let ppid = process.parent_number_in(ns);
     let letter = char::from(letter);
-    let tracer = process::ptrace::tracer_pid(task);
+    let tracer = process::ptrace::tracer_pid(task, ns);
     seq_print!(
         out,
         "State:\t{letter} ({word})\nTgid:\t{tgid}\nNgid:\t0\nPid:\t{tid}\nPPid:\t{ppid}\nTracerPid:\t{tracer}\n"
@@ -67,8 +71,24 @@ fn identity(view: &View, process: &Process, out: &mut SeqBuf) -> Result {
     for gid in cred.groups.as_ref().map_or([].as_slice(), |groups| groups.gids()) {
         seq_print!(out, "{gid} ")?;
     }
-    let (group, session) = (process.group().id(), process.session().id());
-    seq_print!(out, "\nNStgid:\t{tgid}\nNSpid:\t{tid}\nNSpgid:\t{group}\nNSsid:\t{session}\n")
+    let own = view.thread()?.name().ok_or(ESRCH)?;
+    let (group, session) = (process.group(), process.session());
+    let lines =
+        [("\nNStgid:", process.name()), ("\nNSpid:", &own), ("\nNSpgid:", group.name()), ("\nNSsid:", session.name())];
+    for (label, name) in lines {
+        out.put(label.as_bytes())?;
+        // At each level that the process has, whether the name is known there or not.
+        let mut at = Some(own.ns());
+        let mut levels = KVec::new();
+        while let Some(level) = at {
+            at = if level == *ns { None } else { level.parent() };
+            levels.push(level, GFP_KERNEL)?;
+        }
+        for level in levels.iter().rev() {
+            seq_print!(out, "\t{}", name.number_in(level))?;
+        }
+    }
+    out.byte(b'\n')
 }
 
 /// The lines about memory; kernel threads have none.

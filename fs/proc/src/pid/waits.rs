@@ -87,7 +87,7 @@ pub(super) fn in_module(
 
 /// `timers`: those that the process made by `timer_create(2)`, the newest first.
 pub(super) fn timers(view: &View, out: &mut SeqBuf) -> Result {
-    let pid = view.thread()?.process().pid();
+    let pid = view.thread()?.process().name().number_in(&view.ns);
     for timer in posix_time::posix_timer::timers_of(&view.task)?.iter().rev() {
         let how = match timer.kind & !SIGEV_THREAD_ID {
             SIGEV_NONE => "none",

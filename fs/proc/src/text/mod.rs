@@ -52,6 +52,6 @@ pub(crate) fn add(tree: &Arc<Node>, command_line: &'static [u8]) -> Result {
     }
     file(tree, "uptime", 0o444, stat::uptime)?;
     file(tree, "loadavg", 0o444, stat::loadavg)?;
-    file(tree, "locks", 0o444, vfs::lock_list::show_locks)?;
+    file(tree, "locks", 0o444, |out| vfs::lock_list::show_locks(&pid_namespace::here(), out))?;
     system::add(tree)
 }

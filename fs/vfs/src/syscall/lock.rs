@@ -126,7 +126,9 @@ pub(crate) fn record_lock(file: &Arc<File>, cmd: u32, arg: usize, owner: usize, 
                 lock.l_whence = uapi::SEEK_SET as i16;
                 lock.l_start = held.start;
                 lock.l_len = if held.end == i64::MAX { 0 } else { held.end - held.start + 1 };
-                lock.l_pid = held.pid;
+                // Locks of open files are nobody's.
+                let here = |pid| crate::hooks::number_here(pid).cast_signed();
+                lock.l_pid = u32::try_from(held.pid).map_or(held.pid, here);
             }
         }
         user::put(arg, &lock)?;

@@ -3,6 +3,7 @@
 //! `NT_PRSTATUS` what is the process's: `NT_PRPSINFO`, `NT_SIGINFO`, `NT_AUXV`, `NT_FILE`. Source: `linux/elfcore.h`.
 
 use super::file::Area;
+use crate::pid;
 use crate::ptrace::regs;
 use crate::signal::SigInfo;
 use crate::thread::{Process, Thread, thread_of};
@@ -131,6 +132,19 @@ fn own(task: &Task) -> Result<&Thread> {
     thread_of(task).ok_or(ESRCH)
 }
 
+/// The numbers of a process's relatives, as the current task, which is one of its threads, calls them.
+fn parent(process: &Process) -> u32 {
+    process.parent_own_pid()
+}
+
+fn group(process: &Process) -> u32 {
+    process.group().name().here()
+}
+
+fn session(process: &Process) -> u32 {
+    process.session().name().here()
+}
+
 fn status(task: &Task, process: &Process, info: &SigInfo, words: &[u64; regs::REGS]) -> Result<Record<PRSTATUS>> {
     let thread = own(task)?;
     let mut record = Record([0; PRSTATUS]);
@@ -138,7 +152,7 @@ fn status(task: &Task, process: &Process, info: &SigInfo, words: &[u64; regs::RE
     record.put(12, &(info.signo as u16).to_le_bytes());
     record.u64(16, thread.pending.lock_irqsave().set().0);
     record.u64(24, thread.blocked().0);
-    let ids = [task.tid(), process.parent_pid(), process.group().id(), process.session().id()];
+    let ids = [pid::number_here(task.tid()), parent(process), group(process), session(process)];
     for (n, id) in ids.into_iter().enumerate() {
         record.u32(32 + 4 * n, id);
     }
@@ -161,7 +175,7 @@ fn identity(task: &Task, process: &Process) -> Result<Record<PRPSINFO>> {
     let cred = cred::task_cred(task).ok_or(ESRCH)?;
     record.u32(16, cred.uid);
     record.u32(20, cred.gid);
-    let ids = [process.pid(), process.parent_pid(), process.group().id(), process.session().id()];
+    let ids = [process.name().here(), parent(process), group(process), session(process)];
     for (n, id) in ids.into_iter().enumerate() {
         record.u32(24 + 4 * n, id);
     }

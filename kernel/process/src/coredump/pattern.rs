@@ -95,11 +95,12 @@ pub(super) fn name(task: &Task, process: &Process, info: &SigInfo, dumpable: u8)
         match bytes.next() {
             None => break,
             Some(b'%') => out.put(b"%")?,
-            Some(b'p' | b'P') => {
+            Some(byte @ (b'p' | b'P')) => {
                 with_pid = true;
-                out.number(process.pid())?;
+                out.number(if byte == b'p' { process.own_pid() } else { process.pid() })?;
             }
-            Some(b'i' | b'I') => out.number(task.tid())?,
+            Some(b'i') => out.number(task.own_tid())?,
+            Some(b'I') => out.number(task.tid())?,
             Some(b'u') => out.number(cred.uid)?,
             Some(b'g') => out.number(cred.gid)?,
             Some(b'd') => out.number(dumpable)?,
@@ -119,7 +120,7 @@ pub(super) fn name(task: &Task, process: &Process, info: &SigInfo, dumpable: u8)
     }
     if !with_pid && USES_PID.load(Ordering::Relaxed) {
         out.put(b".")?;
-        out.number(process.pid())?;
+        out.number(process.own_pid())?;
     }
     Ok(out.0)
 }

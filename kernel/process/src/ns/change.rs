@@ -75,6 +75,12 @@ fn with_new(flags: u32, old: Option<&NsProxy>) -> Result<NsProxy> {
     Ok(proxy)
 }
 
+/// Whether the current task has its children in another name space of process numbers than its own.
+pub(crate) fn children_elsewhere() -> bool {
+    let proxied = with_thread(|thread| !thread.ns.is_null()) == Some(true);
+    proxied && super::for_children(own_proxy().as_deref()) != pid_namespace::here()
+}
+
 /// The name spaces of a child with the memory `mm` that the current task makes with `clone`'s flags, which were checked. May sleep.
 pub(crate) fn for_child(flags: u64, mm: &mm::Mm) -> Result<Option<Arc<NsProxy>>> {
     let own = own_proxy();

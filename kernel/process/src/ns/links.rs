@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The name spaces of a task by the names that `/proc/PID/ns` has for them. No locks.
 
-use super::{Slot, of, type_of};
+use super::{Slot, of, pid, type_of};
 use task::Task;
 use vfs::nsfs::NsRef;
 
@@ -21,9 +21,11 @@ fn mounts(task: &Task) -> Option<NsRef> {
 }
 
 /// All, in the order of a listing.
-static LINKS: [NsLink; 5] = [
+static LINKS: [NsLink; 7] = [
     NsLink { name: "uts", get: |task| of(task, Slot::Uts), slot: Some(Slot::Uts) },
     NsLink { name: "ipc", get: |task| of(task, Slot::Ipc), slot: Some(Slot::Ipc) },
+    NsLink { name: "pid", get: pid::space_of, slot: Some(Slot::PidForChildren) },
+    NsLink { name: "pid_for_children", get: pid::children_of, slot: Some(Slot::PidForChildren) },
     NsLink { name: "mnt", get: mounts, slot: None },
     NsLink { name: "time", get: |task| of(task, Slot::Time), slot: Some(Slot::Time) },
     NsLink {

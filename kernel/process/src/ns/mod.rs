@@ -10,6 +10,7 @@
 //! | `change` | `unshare(2)`, `setns(2)`, and what `clone(2)` makes |
 //! | `links` | what `/proc/PID/ns` shows |
 //! | `ipc` | the frame of name spaces of IPC |
+//! | `pid` | process numbers |
 //! | `time` | clocks |
 //! | `uts` | host names |
 //!
@@ -18,12 +19,14 @@
 mod change;
 pub mod ipc;
 mod links;
+mod pid;
 pub mod time;
 pub mod uts;
 
-pub(crate) use change::{check_clone, for_child};
+pub(crate) use change::{check_clone, children_elsewhere, for_child};
 pub use change::{sys_setns, sys_unshare};
 pub use links::{NsLink, links};
+pub(crate) use pid::for_children;
 
 use crate::thread::{Thread, thread_of, with_thread};
 use errno::Result;
@@ -155,5 +158,6 @@ pub(crate) fn init() -> Result {
     uts::init()?;
     register(Slot::Uts, &uts::UTS)?;
     time::init()?;
-    register(Slot::Time, &time::TIME)
+    register(Slot::Time, &time::TIME)?;
+    register(Slot::PidForChildren, &pid::PID)
 }

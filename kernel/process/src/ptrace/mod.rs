@@ -60,9 +60,15 @@ pub(crate) fn is_reparented(task: &Task) -> bool {
     parent.is_none_or(|parent| !Arc::ptr_eq(&parent, &tracer))
 }
 
-/// The thread that traces `task`, for `/proc` (0: none).
-pub fn tracer_pid(task: &Task) -> u32 {
-    thread_of(task).and_then(|t| t.tracer()).map_or(0, |tracer| tracer.tid())
+/// The number in `ns` of the thread that traces `task`, for `/proc` (0: none).
+pub fn tracer_pid(task: &Task, ns: &pid::PidNs) -> u32 {
+    thread_of(task).and_then(|t| t.tracer()).map_or(0, |tracer| pid::number_of(&tracer, ns))
+}
+
+/// What the tracer of the current thread calls `nr`; 0 without one.
+pub(crate) fn number_for_tracer(nr: &pid::PidName) -> u64 {
+    let tracer = thread_of(&current()).and_then(|thread| thread.tracer()).and_then(|tracer| process_of(&tracer));
+    tracer.map_or(0, |tracer| u64::from(nr.seen_by(tracer.name())))
 }
 
 /// Whether the current thread traces `task`.
@@ -78,7 +84,7 @@ pub fn sys_ptrace(regs: &PtRegs) -> Result<usize> {
     if request == uapi::PTRACE_TRACEME {
         return attach::trace_me();
     }
-    let task = u32::try_from(pid).ok().and_then(pid::find_thread).ok_or(ESRCH)?;
+    let task = u32::try_from(pid).ok().and_then(pid::find_thread_here).ok_or(ESRCH)?;
     match request {
         uapi::PTRACE_ATTACH => attach::attach(&task, None, addr).map(|()| 0),
         uapi::PTRACE_SEIZE => attach::attach(&task, Some(data), addr).map(|()| 0),

@@ -70,7 +70,7 @@ fn take_info(thread: &Thread) -> Option<SigInfo> {
 /// A trap that the kernel causes, as `SIGTRAP` (or `signal`) with `code`.
 fn kernel_trap(thread: &Thread, signals: Signals<'_>, signal: u32, code: i32, why: u32, message: u64) -> i32 {
     let uid = cred::current_cred().map_or(0, |c| c.uid);
-    let info = SigInfo::user(signal, code, current().tid(), uid);
+    let info = SigInfo::user(signal, code, current().own_tid(), uid);
     let result = trap(thread, signals, code, why, message, Some(info));
     take_info(thread);
     result
@@ -95,7 +95,7 @@ pub(crate) fn event(event: u32, message: u64) {
         notify((event << 8 | uapi::SIGTRAP) as i32, message);
     } else if event == uapi::PTRACE_EVENT_EXEC && thread.ptrace.load(Relaxed) & (PT_PTRACED | PT_SEIZED) == PT_PTRACED {
         // As it was before there were events.
-        let pid = thread.process().pid();
+        let pid = thread.process().own_pid();
         let uid = cred::current_cred().map_or(0, |c| c.uid);
         let _ = send_to_thread(&task, SigInfo::user(uapi::SIGTRAP, uapi::SI_USER as i32, pid, uid));
     }
@@ -126,7 +126,7 @@ pub(crate) fn signal(thread: &Thread, process: &Process, info: SigInfo, shared: 
     let chosen = u32::try_from(chosen).ok().filter(|&s| crate::signal::valid(s))?;
     if chosen != info.signo {
         let tracer = thread.tracer();
-        let pid = tracer.as_ref().map_or(0, |t| t.tid());
+        let pid = tracer.as_ref().map_or(0, |t| crate::pid::number_for(t, process));
         let uid = tracer.and_then(|t| cred::task_cred(&t)).map_or(0, |c| c.uid);
         info = SigInfo::user(chosen, uapi::SI_USER as i32, pid, uid);
     }

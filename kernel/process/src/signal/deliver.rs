@@ -295,7 +295,8 @@ fn act(thread: &Thread, process: &Arc<Process>, info: SigInfo) -> Acted {
     if action.handler != SIG_DFL {
         return Acted::Handler((info, action));
     }
-    if SigSet::IGNORED.has(signal) || (process.pid() == 1 && info.from_user() && !thread.is_traced()) {
+    let spared = process.unkillable.load(Ordering::Relaxed) && !SigSet::UNMASKABLE.has(signal);
+    if SigSet::IGNORED.has(signal) || spared {
         return Acted::Done;
     }
     if SigSet::STOPS.has(signal) {

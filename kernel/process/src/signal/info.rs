@@ -86,6 +86,16 @@ impl SigInfo {
         self.code <= 0
     }
 
+    /// Whether it says which process sent it (`si_pid`, `si_uid`), as all that programs send but those of timers and files.
+    pub(crate) const fn has_sender(&self) -> bool {
+        self.code <= 0 && !matches!(self.code, uapi::SI_TIMER | uapi::SI_SIGIO)
+    }
+
+    /// Whoever sent it has no number where it goes.
+    pub(crate) fn forget_pid(&mut self) {
+        self.words[0] = pair(0, self.uid());
+    }
+
     /// Sender's process id, for kinds that have one.
     pub const fn pid(&self) -> u32 {
         self.words[0] as u32

@@ -56,6 +56,10 @@ pub fn force(target: &Task, info: SigInfo) {
         actions.set(info.signo, action);
         thread.blocked.fetch_and(!SigSet::of(info.signo).0, Ordering::Relaxed);
     }
+    if action.handler == super::action::SIG_DFL && !thread.is_traced() {
+        // Even init ends by its own fault; one that is looked into stays what it is.
+        thread.process().unkillable.store(false, Ordering::Relaxed);
+    }
     // A forced signal is never a real-time one, so it cannot fail for want of room.
     let _ = send(thread.process(), Some((target, thread)), info, Way::Forced);
 }
@@ -76,8 +80,9 @@ fn send(process: &Process, target: Option<(&Task, &Thread)>, info: SigInfo, way:
         // It is dying: nothing is added.
         return Ok(Sent::Pending);
     }
+    let (info, outside) = as_seen_by(process, info);
     prepare(process, &mut signals, info.signo);
-    if way != Way::Forced && ignored(process, &signals, target, info.signo) {
+    if way != Way::Forced && ignored(process, &signals, target, info.signo, outside) {
         return Ok(Sent::Ignored);
     }
     if way == Way::Many {
@@ -102,6 +107,22 @@ fn send(process: &Process, target: Option<(&Task, &Thread)>, info: SigInfo, way:
         complete(process, &mut signals, target, info.signo);
     }
     Ok(Sent::Pending)
+}
+
+/// The cause as `process` is to see it, and whether the signal comes from the kernel or from a name space above: then those that nobody
+/// handles reach the first process of a name space, too. What sends from outside has no number there.
+fn as_seen_by(process: &Process, mut info: SigInfo) -> (SigInfo, bool) {
+    if !info.from_user() {
+        return (info, info.code == uapi::SI_KERNEL as i32);
+    }
+    if process.name().is_first() || !info.has_sender() {
+        return (info, false);
+    }
+    let inside = crate::thread::with_thread(|me| me.process().number_for(process) != 0) == Some(true);
+    if !inside {
+        info.forget_pid();
+    }
+    (info, !inside)
 }
 
 /// Threads that are inside a fork get `signal` for their child.
@@ -168,7 +189,13 @@ pub(crate) fn flush_all(process: &Process, signals: &mut ProcessSignals, set: Si
     }
 }
 
-fn ignored(process: &Process, signals: &ProcessSignals, target: Option<(&Task, &Thread)>, signal: u32) -> bool {
+fn ignored(
+    process: &Process,
+    signals: &ProcessSignals,
+    target: Option<(&Task, &Thread)>,
+    signal: u32,
+    outside: bool,
+) -> bool {
     // Kernel threads take no signals, not even those that nobody else escapes.
     if target
         .map(|(task, _)| task)
@@ -189,7 +216,10 @@ fn ignored(process: &Process, signals: &ProcessSignals, target: Option<(&Task, &
         return false;
     }
     let actions = process.actions.lock_irqsave();
-    if process.pid() == 1 && actions.get(signal).handler == super::action::SIG_DFL {
+    if process.unkillable.load(Ordering::Relaxed)
+        && actions.get(signal).handler == super::action::SIG_DFL
+        && !(outside && SigSet::UNMASKABLE.has(signal))
+    {
         // Init takes only signals it has a handler for.
         return true;
     }
@@ -270,7 +300,7 @@ fn is_fatal(process: &Process, signal: u32) -> bool {
     if signal == SIGKILL {
         return true;
     }
-    if SigSet::CORE.or(SigSet::STOPS).or(SigSet::IGNORED).has(signal) {
+    if SigSet::CORE.or(SigSet::STOPS).or(SigSet::IGNORED).has(signal) || process.unkillable.load(Ordering::Relaxed) {
         return false;
     }
     process.actions.lock_irqsave().get(signal).handler == super::action::SIG_DFL
@@ -403,17 +433,18 @@ pub fn kill_group(group: &ProcessGroup, signal: u32, info: SigInfo) -> Result {
     result
 }
 
-/// `kill(-1)`: sends to every process but the first and the caller's own, as [`kill_group`] to its members. The last error other than
+/// `kill(-1)`: sends to every process of the name space but its first and the caller's own, as [`kill_group`] to its members. The last error other than
 /// `EPERM` is told; `ESRCH` if there is nobody else.
 pub(crate) fn kill_all(signal: u32, info: SigInfo) -> Result {
-    let me = current_process().ok_or(ESRCH)?.pid();
+    let me = current_process().ok_or(ESRCH)?;
+    let ns = me.pid_ns();
     let mut result = Err(ESRCH);
     let _tree = TREE.lock();
     let mut from = 2;
-    while let Some((tid, task)) = pid::next_thread(from) {
-        from = tid.saturating_add(1);
-        let Some(thread) = thread_of(&task).filter(|thread| thread.process().pid() == tid) else { continue };
-        if tid == me {
+    while let Some((number, task)) = pid::next_thread_in(&ns, from) {
+        from = number.saturating_add(1);
+        let Some(thread) = thread_of(&task).filter(|thread| thread.process().pid() == task.tid()) else { continue };
+        if Arc::ptr_eq(thread.process(), &me) {
             continue;
         }
         match kill(thread.process(), signal, info, Way::Many) {

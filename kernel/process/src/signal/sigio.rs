@@ -18,7 +18,7 @@ struct Named(WeakArc<PidNr>);
 
 /// What `id` names now. `ESRCH`. May sleep.
 pub(crate) fn find_target(id: u32) -> Result<Arc<dyn SignalTarget>> {
-    let nr = pid::find_number(id).ok_or(ESRCH)?;
+    let nr = pid::find_number(pid::first_of(id)).ok_or(ESRCH)?;
     let target: Arc<dyn SignalTarget> = Arc::new(Named(Arc::downgrade(&nr)), GFP_KERNEL)?;
     Ok(target)
 }
@@ -34,7 +34,7 @@ impl SignalTarget for Named {
             }
             OwnerKind::Group => pid::find_group(id).is_some(),
         };
-        if named { id } else { 0 }
+        if named { nr.name().here() } else { 0 }
     }
 
     fn send(&self, kind: OwnerKind, setter: Setter, signal: FileSignal) {

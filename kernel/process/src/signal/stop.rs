@@ -234,7 +234,7 @@ pub(crate) fn notify_cldstop(task: &Task, for_tracer: bool, why: u32) {
         uapi::CLD_TRAPPED => thread.trace.lock_irqsave().code & 0x7f,
         _ => process.signals.lock_irqsave().stop.code as i32 & 0x7f,
     };
-    let pid = if for_tracer { task.tid() } else { process.pid() };
+    let pid = if for_tracer { crate::pid::number_for(task, &parent) } else { process.number_for(&parent) };
     send_child_signal(&parent, &process, pid, why, status);
 }
 

@@ -242,7 +242,7 @@ fn wait_for(task: &Task, thread: &Thread, wanted: SigSet, deadline: Option<u64>)
 
 /// The identity that a signal from the current process carries.
 pub(crate) fn sender(signal: u32, code: i32) -> SigInfo {
-    let pid = current_process().map_or(0, |p| p.pid());
+    let pid = crate::thread::with_thread(|t| t.process().own_pid()).unwrap_or(0);
     let uid = cred::current_cred().map_or(0, |c| c.uid);
     SigInfo::user(signal, code, pid, uid)
 }
@@ -254,22 +254,22 @@ pub fn sys_kill(regs: &PtRegs) -> Result<usize> {
     let info = sender(signal, uapi::SI_USER as i32);
     match target {
         1.. => {
-            let task = pid::find_thread(target.unsigned_abs()).ok_or(ESRCH)?;
+            let task = pid::find_thread_here(target.unsigned_abs()).ok_or(ESRCH)?;
             let process = process_of(&task).ok_or(ESRCH)?;
             kill_process(&process, signal, info)?;
         }
         0 => kill_group(&current_process().ok_or(ESRCH)?.group(), signal, info)?,
         -1 => kill_all(signal, info)?,
         i32::MIN => return Err(ESRCH),
-        _ => kill_group(&*pid::find_group(target.unsigned_abs()).ok_or(ESRCH)?, signal, info)?,
+        _ => kill_group(&*pid::find_group_here(target.unsigned_abs()).ok_or(ESRCH)?, signal, info)?,
     }
     Ok(0)
 }
 
 fn find_in_group(tgid: Option<u32>, tid: u32) -> Result<kalloc::Arc<Task>> {
-    let task = pid::find_thread(tid).ok_or(ESRCH)?;
+    let task = pid::find_thread_here(tid).ok_or(ESRCH)?;
     let process = process_of(&task).ok_or(ESRCH)?;
-    if tgid.is_some_and(|tgid| tgid != process.pid()) {
+    if tgid.is_some_and(|tgid| tgid != process.name().here()) {
         return Err(ESRCH);
     }
     Ok(task)
@@ -314,8 +314,8 @@ pub fn sys_rt_sigqueueinfo(regs: &PtRegs) -> Result<usize> {
     let pid = u32::try_from(regs.arg0() as i32).map_err(|_| ESRCH)?;
     let signal = signal_arg(regs.arg1())?;
     // Its own number is the first thread's alone.
-    let info = user_siginfo(signal, regs.arg2(), pid == current().tid())?;
-    let task = pid::find_thread(pid).ok_or(ESRCH)?;
+    let info = user_siginfo(signal, regs.arg2(), pid == current().own_tid())?;
+    let task = pid::find_thread_here(pid).ok_or(ESRCH)?;
     let process = process_of(&task).ok_or(ESRCH)?;
     kill_process(&process, signal, info)?;
     Ok(0)
@@ -325,7 +325,7 @@ pub fn sys_rt_sigqueueinfo(regs: &PtRegs) -> Result<usize> {
 pub fn sys_rt_tgsigqueueinfo(regs: &PtRegs) -> Result<usize> {
     let (tgid, tid) = (positive(regs.arg0())?, positive(regs.arg1())?);
     let signal = signal_arg(regs.arg2())?;
-    let info = user_siginfo(signal, regs.arg3(), tid == current().tid())?;
+    let info = user_siginfo(signal, regs.arg3(), tid == current().own_tid())?;
     kill_thread(&*find_in_group(Some(tgid), tid)?, signal, info)?;
     Ok(0)
 }

@@ -32,7 +32,7 @@ pub(crate) struct Registration {
 impl Registration {
     /// Kind, signal and process, as the queue's file shows them.
     pub(crate) fn shown(&self) -> (u32, u32, u32) {
-        (self.kind, if self.kind == SIGEV_SIGNAL { self.signal } else { 0 }, self.pid)
+        (self.kind, if self.kind == SIGEV_SIGNAL { self.signal } else { 0 }, process::pid::number_here(self.pid))
     }
 
     /// Whether it is process `pid`'s.
@@ -46,7 +46,8 @@ impl Registration {
             return;
         }
         let Some(process) = self.process.upgrade() else { return };
-        let pid = process::current_process().map_or(0, |sender| sender.pid());
+        // As the receiver calls the sender.
+        let pid = process::current_process().map_or(0, |sender| sender.number_for(&process));
         let uid = cred::current_cred().map_or(0, |cred| cred.uid);
         // As Linux: what cannot be queued is lost.
         let _ = send_to_process(&process, SigInfo::queue(self.signal, SI_MESGQ, pid, uid, self.value));

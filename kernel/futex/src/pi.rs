@@ -163,6 +163,11 @@ impl Contended {
     }
 }
 
+/// What the current task, which has the word before it, calls `task`.
+fn number(task: &Task) -> u32 {
+    process::pid::thread_number_here(task)
+}
+
 /// Whether a thread will not let go of anything any more.
 fn has_left(task: &Task) -> bool {
     process::thread_of(task).is_none_or(|thread| thread.has_left_memory())
@@ -174,14 +179,14 @@ pub(crate) fn attempt(addr: usize, key: &FutexKey, waiter: &Arc<Waiter>, only_tr
     let mut states = STATES.lock();
     let value = get_user::<u32>(addr)?;
     let (task, owner_tid) = (&waiter.task, value & TID_MASK);
-    if owner_tid == task.tid() {
+    if owner_tid == number(task) {
         return Err(EDEADLK);
     }
     if let Some(at) = states.find(key) {
         let owner = states.0.get(at).map(|c| c.owner.clone()).ok_or(EINVAL)?;
-        if owner_tid != owner.tid() && value & OWNER_DIED == 0 {
+        if owner_tid != number(&owner) && value & OWNER_DIED == 0 {
             // The new owner of a dead one's futex has not written its number yet; or the program wrote nonsense.
-            let dead = process::pid::find_thread(owner_tid).is_none_or(|task| has_left(&task));
+            let dead = process::pid::find_thread_here(owner_tid).is_none_or(|task| has_left(&task));
             return if dead { Ok(Attempt::Retry) } else { Err(EINVAL) };
         }
         if only_try {
@@ -190,10 +195,10 @@ pub(crate) fn attempt(addr: usize, key: &FutexKey, waiter: &Arc<Waiter>, only_tr
         return queue(&mut states, addr, value, key, owner, waiter);
     }
     if owner_tid == 0 {
-        let new = task.tid() | value & OWNER_DIED;
+        let new = number(task) | value & OWNER_DIED;
         return Ok(if cmpxchg_user_u32(addr, value, new)? == value { Attempt::Taken } else { Attempt::Retry });
     }
-    let owner = match process::pid::find_thread(owner_tid) {
+    let owner = match process::pid::find_thread_here(owner_tid) {
         Some(owner) if owner.is_kthread() => return Err(EPERM),
         // Until it has left its memory it may still write to the word.
         Some(owner) if !has_left(&owner) => owner,
@@ -329,7 +334,7 @@ pub(crate) fn give_up(key: &FutexKey, waiter: &Arc<Waiter>) -> bool {
 
 /// The futex is ours: sees to it that the word says so (its last owner may have died without a word).
 pub(crate) fn own(addr: usize, waiter: &Waiter) -> Result<usize> {
-    let tid = waiter.task.tid();
+    let tid = waiter.task.own_tid();
     loop {
         let value = get_user::<u32>(addr)?;
         if value & TID_MASK == tid {
@@ -345,7 +350,7 @@ pub(crate) fn own(addr: usize, waiter: &Waiter) -> Result<usize> {
 /// `FUTEX_UNLOCK_PI`. May sleep (page faults).
 pub(crate) fn unlock(addr: usize, shared: bool) -> Result<usize> {
     loop {
-        if get_user::<u32>(addr)? & TID_MASK != current().tid() {
+        if get_user::<u32>(addr)? & TID_MASK != current().own_tid() {
             return Err(EPERM);
         }
         let key = crate::key_of(addr, shared)?;
@@ -363,7 +368,7 @@ fn try_unlock(addr: usize, key: &FutexKey) -> Result<bool> {
     let me = current();
     let mut states = STATES.lock();
     let value = get_user::<u32>(addr)?;
-    if value & TID_MASK != me.tid() {
+    if value & TID_MASK != me.own_tid() {
         return Err(EPERM);
     }
     let Some(at) = states.find(key) else {
@@ -373,7 +378,7 @@ fn try_unlock(addr: usize, key: &FutexKey) -> Result<bool> {
     if !core::ptr::eq(&*contended.owner, &*me) {
         return Err(EINVAL);
     }
-    let next = contended.waiters.first().map(|w| w.task.tid()).ok_or(EINVAL)?;
+    let next = contended.waiters.first().map(|w| number(&w.task)).ok_or(EINVAL)?;
     if cmpxchg_user_u32(addr, value, next | WAITERS)? != value {
         return Ok(false);
     }

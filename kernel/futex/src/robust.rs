@@ -43,7 +43,7 @@ pub fn sys_set_robust_list(regs: &PtRegs) -> Result<usize> {
 pub fn sys_get_robust_list(regs: &PtRegs) -> Result<usize> {
     let task = match regs.arg0() as i32 {
         0 => current().to_arc(),
-        pid => process::pid::find_thread(u32::try_from(pid).map_err(|_| ESRCH)?).ok_or(ESRCH)?,
+        pid => process::pid::find_thread_here(u32::try_from(pid).map_err(|_| ESRCH)?).ok_or(ESRCH)?,
     };
     let same = match (process::process_of(&task), process::current_process()) {
         (Some(its), Some(mine)) => kalloc::Arc::ptr_eq(&its, &mine),
@@ -109,7 +109,7 @@ fn release(task: &Task, addr: usize, pi: bool, pending: bool) -> Result {
         wake(addr, true, 1, crate::MATCH_ANY)?;
         return Ok(());
     }
-    while value & FUTEX_TID_MASK == task.tid() {
+    while value & FUTEX_TID_MASK == task.own_tid() {
         let found = cmpxchg_user_u32(addr, value, value & FUTEX_WAITERS | FUTEX_OWNER_DIED)?;
         if found == value {
             if !pi && value & FUTEX_WAITERS != 0 {

@@ -36,7 +36,7 @@ fn compare(a: usize, b: usize, kind: u32) -> usize {
 
 /// The task numbered `pid`, if the caller may look into it (`PTRACE_MODE_READ_REALCREDS`).
 fn find(pid: usize) -> Result<Arc<Task>> {
-    process::pid::find_thread(u32::try_from(pid as i32).map_err(|_| ESRCH)?).ok_or(ESRCH)
+    process::pid::find_thread_here(u32::try_from(pid as i32).map_err(|_| ESRCH)?).ok_or(ESRCH)
 }
 
 fn check(task: &Task) -> Result {

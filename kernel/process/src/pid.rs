@@ -157,6 +157,12 @@ pub fn number_of(task: &Task, ns: &PidNs) -> u32 {
     thread_of(task).and_then(|thread| thread.nr()).map_or(0, |nr| nr.name().number_in(ns))
 }
 
+/// What the current task calls the thread `task`; 0 if it cannot.
+#[inline]
+pub fn thread_number_here(task: &Task) -> u32 {
+    if pid_namespace::here_is_first() { task.tid() } else { number_of(task, &pid_namespace::here()) }
+}
+
 /// What `viewer` calls the thread `task`; 0 for one that it cannot name.
 pub(crate) fn number_for(task: &Task, viewer: &Process) -> u32 {
     if viewer.name().is_first() {

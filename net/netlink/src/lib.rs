@@ -56,7 +56,7 @@ impl sysfs::uevent::Listener for Events {
             table::lost(KERNEL_GROUP);
             return;
         }
-        let kernel = Ucred { pid: 0, uid: 0, gid: 0 };
+        let kernel = Ucred::KERNEL;
         // Without memory its listeners learn that something is lost.
         let _ = table::broadcast(data, KERNEL_GROUP, 0, kernel, None);
     }

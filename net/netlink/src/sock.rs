@@ -182,7 +182,7 @@ impl NetlinkSocket {
             let first = queue.first()?;
             return Some(Message {
                 data: first.data.clone(),
-                sender: first.sender,
+                sender: first.sender.clone(),
                 from: first.from,
                 group: first.group,
             });
@@ -271,7 +271,7 @@ impl Socket for NetlinkSocket {
         if len > (self.options.sndbuf.load(Ordering::Relaxed) as usize).saturating_sub(32) {
             return Err(EMSGSIZE);
         }
-        let sender = match message.control.credentials {
+        let sender = match message.control.credentials.take() {
             Some(said) => said,
             None => Ucred::real()?,
         };
@@ -378,7 +378,7 @@ mod tests {
 
     fn message(group: u32, len: usize) -> Option<Message> {
         let data = Arc::new(KVec::from_elem(7u8, len, GFP_KERNEL).ok()?, GFP_KERNEL).ok()?;
-        Some(Message { data, sender: Ucred { pid: 0, uid: 0, gid: 0 }, from: 0, group })
+        Some(Message { data, sender: Ucred::KERNEL, from: 0, group })
     }
 
     #[test]

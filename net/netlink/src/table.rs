@@ -43,7 +43,7 @@ pub(crate) fn bind(socket: &NetlinkSocket, wanted: u32) -> Result {
         socket.set_port(wanted);
         return Ok(());
     }
-    let own = vfs::hooks::current_pid();
+    let own = vfs::hooks::current_name().own();
     // Then from -4097 down, as Linux's start is.
     let mut others = (0..=u32::MAX - 4096).rev();
     let port = if own != 0 && !taken(own) { Some(own) } else { others.find(|&port| port != 0 && !taken(port)) };
@@ -64,7 +64,7 @@ pub(crate) fn broadcast(
     for socket in SOCKETS.lock().iter() {
         let itself = except.is_some_and(|except| core::ptr::eq(except, &**socket));
         if !itself && socket.is_member(group) {
-            let message = Message { data: data.clone(), sender, from, group };
+            let message = Message { data: data.clone(), sender: sender.clone(), from, group };
             if !socket.deliver(message) {
                 result = Err(ENOBUFS);
             }

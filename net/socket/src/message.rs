@@ -8,6 +8,7 @@ use cred::{CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN, capable};
 use errno::{Error, Result, code::*};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
+use pid_namespace::PidName;
 use uapi::{MSG_CMSG_CLOEXEC, MSG_CTRUNC, SCM_CREDENTIALS, SCM_RIGHTS, SOL_SOCKET};
 use vfs::{File, IovIter, fdget_raw, get_unused_fd, user};
 
@@ -19,10 +20,10 @@ const HEADER: usize = 16;
 const CONTROL_MAX: usize = 20480;
 
 /// Who a process is (`struct ucred`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Ucred {
-    /// Process id.
-    pub pid: i32,
+    /// What the process is called, wherever that is read.
+    pub pid: PidName,
     /// User id.
     pub uid: u32,
     /// Group id.
@@ -31,43 +32,51 @@ pub struct Ucred {
 
 impl Ucred {
     /// Nobody known.
-    pub const NOBODY: Self = Self { pid: 0, uid: u32::MAX, gid: u32::MAX };
+    pub const NOBODY: Self = Self { pid: PidName::NONE, uid: u32::MAX, gid: u32::MAX };
 
     /// Who sent a message when nobody asked for that: the ids stand for what has no number (`overflowuid`).
-    pub const UNSAID: Self = Self { pid: 0, uid: 65534, gid: 65534 };
+    pub const UNSAID: Self = Self { pid: PidName::NONE, uid: 65534, gid: 65534 };
+
+    /// The kernel.
+    pub const KERNEL: Self = Self { pid: PidName::NONE, uid: 0, gid: 0 };
 
     /// The current process, by its effective ids (what a peer is shown).
     pub fn effective() -> Result<Self> {
         let cred = cred::current_cred()?;
-        Ok(Self { pid: vfs::hooks::current_pid().cast_signed(), uid: cred.euid, gid: cred.egid })
+        Ok(Self { pid: vfs::hooks::current_name(), uid: cred.euid, gid: cred.egid })
     }
 
     /// The current process, by its real ids (what goes with a message).
     pub fn real() -> Result<Self> {
         let cred = cred::current_cred()?;
-        Ok(Self { pid: vfs::hooks::current_pid().cast_signed(), uid: cred.uid, gid: cred.gid })
+        Ok(Self { pid: vfs::hooks::current_name(), uid: cred.uid, gid: cred.gid })
     }
 
-    fn bytes(self) -> [u8; 12] {
+    fn bytes(&self) -> [u8; 12] {
         let mut out = [0; 12];
-        for (to, word) in out.chunks_mut(4).zip([self.pid.cast_unsigned(), self.uid, self.gid]) {
+        for (to, word) in out.chunks_mut(4).zip([self.pid.here(), self.uid, self.gid]) {
             to.copy_from_slice(&word.to_ne_bytes());
         }
         out
     }
 
-    /// Reads and checks what a program claims to be. `EPERM` if it must not.
+    /// Reads and checks what a program claims to be. `EPERM` if it must not, `ESRCH` for another process that is not there.
     fn from_program(bytes: &[u8]) -> Result<Self> {
         let word = |at: usize| {
             let bytes = bytes.get(at..).and_then(<[u8]>::first_chunk::<4>).ok_or(EINVAL)?;
             Ok::<u32, Error>(u32::from_ne_bytes(*bytes))
         };
-        let claim = Self { pid: word(0)?.cast_signed(), uid: word(4)?, gid: word(8)? };
+        let (number, uid, gid) = (word(0)?, word(4)?, word(8)?);
         let cred = cred::current_cred()?;
-        let pid_ok = claim.pid == vfs::hooks::current_pid().cast_signed() || capable(CAP_SYS_ADMIN);
-        let uid_ok = [cred.uid, cred.euid, cred.suid].contains(&claim.uid) || capable(CAP_SETUID);
-        let gid_ok = [cred.gid, cred.egid, cred.sgid].contains(&claim.gid) || capable(CAP_SETGID);
-        if pid_ok && uid_ok && gid_ok { Ok(claim) } else { Err(EPERM) }
+        let own = vfs::hooks::current_name();
+        let pid_ok = number == own.own() || capable(CAP_SYS_ADMIN);
+        let uid_ok = [cred.uid, cred.euid, cred.suid].contains(&uid) || capable(CAP_SETUID);
+        let gid_ok = [cred.gid, cred.egid, cred.sgid].contains(&gid) || capable(CAP_SETGID);
+        if !pid_ok || !uid_ok || !gid_ok {
+            return Err(EPERM);
+        }
+        let pid = if number == own.own() { own } else { vfs::hooks::name_of(number).ok_or(ESRCH)? };
+        Ok(Self { pid, uid, gid })
     }
 }
 
@@ -194,7 +203,7 @@ pub(crate) fn control_to_user(control: Control, at: usize, room: usize, flags: u
     if let Some(Timestamp(kind, [sec, fraction])) = control.timestamp {
         put(kind, &(u128::from(fraction) << 64 | u128::from(sec)).to_le_bytes())?;
     }
-    if let Some(credentials) = control.credentials {
+    if let Some(credentials) = &control.credentials {
         put(SCM_CREDENTIALS, &credentials.bytes())?;
     }
     if control.files.is_empty() {

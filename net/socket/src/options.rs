@@ -309,7 +309,7 @@ pub(crate) fn get(socket: &dyn Socket, name: u32, out: &mut KVec<u8>) -> Result 
         SO_SNDTIMEO_OLD | SO_SNDTIMEO_NEW => push_time(out, options.sndtimeo.load(Ordering::Relaxed)),
         SO_PEERCRED => {
             let Ucred { pid, uid, gid } = socket.peer_credentials();
-            push_int(out, pid)?;
+            push_int(out, pid.here().cast_signed())?;
             push_int(out, uid.cast_signed())?;
             push_int(out, gid.cast_signed())
         }

@@ -375,7 +375,7 @@ impl Socket for UnixSocket {
     }
 
     fn peer_credentials(&self) -> Ucred {
-        self.state.lock().peer_cred.who
+        self.state.lock().peer_cred.who.clone()
     }
 
     fn peer_groups(&self) -> Result<Option<Arc<GroupInfo>>> {

@@ -267,7 +267,7 @@ impl UnixSocket {
     /// Hands the control part of a message to the receiver. When the message stays, so do its files.
     fn give_control(&self, from: &mut Message, to: &mut Recv<'_, '_>, stays: bool) -> Result {
         if self.options.has(flag::PASSCRED) {
-            to.control.credentials = Some(from.sender);
+            to.control.credentials = Some(from.sender.clone());
         }
         if stays {
             from.rights.copy(&mut to.control.files)?;
@@ -345,12 +345,13 @@ impl UnixSocket {
             let Some(mut part) = self.queue.lock().check_out() else { break };
             // Bytes of different senders are not mixed when the receiver wants to know who sent them; and files come with the last
             // byte of what was sent with them at most.
-            let other = first.is_some_and(|first| self.options.has(flag::PASSCRED) && first != part.sender);
+            let asks = self.options.has(flag::PASSCRED);
+            let other = asks && first.as_ref().is_some_and(|first| *first != part.sender);
             if other {
                 self.check_in(part, 0, true);
                 break;
             }
-            first = Some(part.sender);
+            first = asks.then(|| part.sender.clone());
             message.from = part.address();
             let had_files = !part.rights.is_empty();
             let control = self.give_control(&mut part, message, false);
@@ -427,7 +428,7 @@ impl UnixSocket {
             }
             let rest = left.get(skip..).unwrap_or(&[]);
             skip = 0;
-            let sender = seen.map_or(message.sender, |seen| seen.sender);
+            let sender = seen.map_or_else(|| message.sender.clone(), |seen| seen.sender);
             let (source, sent_at) = (message.source.clone(), message.sent_at);
             seen = Some(Seen { sender, from: message.from, source, sent_at, left: rest.len() });
             let part = rest.get(..rest.len().min(room.saturating_sub(bytes.len()))).unwrap_or(&[]);

@@ -218,7 +218,7 @@ pub(crate) fn get_group(tty: &Tty, any: bool, arg: usize) -> Result<usize> {
     if !any && !is_mine(tty) {
         return Err(ENOTTY);
     }
-    user::put(arg, &tty.group_id.load(Ordering::Relaxed).cast_signed())?;
+    user::put(arg, &pid::number_here(tty.group_id.load(Ordering::Relaxed)).cast_signed())?;
     Ok(0)
 }
 
@@ -228,7 +228,7 @@ pub(crate) fn get_session(tty: &Tty, any: bool, arg: usize) -> Result<usize> {
     if session == 0 || !any && !is_mine(tty) {
         return Err(ENOTTY);
     }
-    user::put(arg, &session.cast_signed())?;
+    user::put(arg, &pid::number_here(session).cast_signed())?;
     Ok(0)
 }
 
@@ -245,7 +245,8 @@ pub(crate) fn set_foreground(tty: &Tty, arg: usize) -> Result<usize> {
         return Err(ENOTTY);
     }
     // A process that leads no group is of another session, as far as this call goes.
-    let group = pid::find_group(id).ok_or_else(|| if pid::find_thread(id).is_some() { EPERM } else { ESRCH })?;
+    let group =
+        pid::find_group_here(id).ok_or_else(|| if pid::find_thread_here(id).is_some() { EPERM } else { ESRCH })?;
     if group.session().id() != process.session().id() {
         return Err(EPERM);
     }

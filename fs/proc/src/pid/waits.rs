@@ -94,7 +94,10 @@ pub(super) fn timers(view: &View, out: &mut SeqBuf) -> Result {
             SIGEV_THREAD => "thread",
             _ => "signal",
         };
-        let (who, number) = if timer.kind & SIGEV_THREAD_ID != 0 { ("tid", timer.tid) } else { ("pid", pid) };
+        let (who, number) = match timer.kind & SIGEV_THREAD_ID {
+            0 => ("pid", pid),
+            _ => ("tid", process::pid::number_in(timer.tid, &view.ns)),
+        };
         seq_print!(out, "ID: {}\nsignal: {}/{:016x}\n", timer.id, timer.signal, timer.value)?;
         seq_print!(out, "notify: {how}/{who}.{number}\nClockID: {}\n", timer.clock)?;
     }

@@ -29,11 +29,10 @@ pub(crate) fn for_each(which: i32, who: usize, f: &mut dyn FnMut(&Task)) -> Resu
     match which {
         PRIO_PROCESS => visit(&*find(who).map_err(|_| ESRCH)?),
         PRIO_PGRP => {
-            let id = match who as u32 {
-                0 => process::current_process().ok_or(ESRCH)?.group().id(),
-                id => id,
+            let group = match who as u32 {
+                0 => process::current_process().ok_or(ESRCH)?.group(),
+                id => process::pid::find_group_here(id).ok_or(ESRCH)?,
             };
-            let group = process::pid::find_group(id).ok_or(ESRCH)?;
             for process in group.members()?.iter() {
                 for task in process.threads()?.iter() {
                     visit(task);
@@ -45,8 +44,10 @@ pub(crate) fn for_each(which: i32, who: usize, f: &mut dyn FnMut(&Task)) -> Resu
                 0 if which == PRIO_USER => cred::current_cred()?.uid,
                 uid => uid,
             };
+            // Of those that the caller could name.
+            let ns = pid_namespace::here();
             let mut from = 1;
-            while let Some((tid, task)) = process::pid::next_thread(from) {
+            while let Some((tid, task)) = process::pid::next_thread_in(&ns, from) {
                 from = tid.saturating_add(1);
                 if cred::task_cred(&task).is_some_and(|cred| cred.uid == uid) {
                     visit(&task);

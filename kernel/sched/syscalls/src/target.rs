@@ -10,7 +10,7 @@ use task::{Task, current};
 pub(crate) fn find(pid: usize) -> Result<Arc<Task>> {
     match pid as i32 {
         0 => Ok(current().to_arc()),
-        pid => process::pid::find_thread(u32::try_from(pid).map_err(|_| EINVAL)?).ok_or(ESRCH),
+        pid => process::pid::find_thread_here(u32::try_from(pid).map_err(|_| EINVAL)?).ok_or(ESRCH),
     }
 }
 

@@ -60,7 +60,7 @@ fn cpu_clock(id: i32) -> Result<ClockId> {
         return Err(EINVAL);
     }
     let thread = id & 4 != 0;
-    let task = if pid == 0 { current().to_arc() } else { process::pid::find_thread(pid).ok_or(EINVAL)? };
+    let task = if pid == 0 { current().to_arc() } else { process::pid::find_thread_here(pid).ok_or(EINVAL)? };
     let mine = process::process_of(&current());
     let its = process::process_of(&task).ok_or(EINVAL)?;
     if thread {
@@ -69,7 +69,7 @@ fn cpu_clock(id: i32) -> Result<ClockId> {
         }
         return Ok(ClockId::Thread(task));
     }
-    if pid != 0 && its.pid() != pid {
+    if pid != 0 && its.pid() != task.tid() {
         return Err(EINVAL);
     }
     Ok(ClockId::Process(task))

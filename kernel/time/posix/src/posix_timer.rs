@@ -405,12 +405,12 @@ fn read_event(at: usize, process: &Arc<Process>) -> Result<Notify> {
         // The library makes the thread; the kernel sends the signal.
         SIGEV_SIGNAL | SIGEV_THREAD => {}
         SIGEV_THREAD_ID => {
-            let task = u32::try_from(tid).ok().and_then(process::pid::find_thread).ok_or(EINVAL)?;
+            let task = u32::try_from(tid).ok().and_then(process::pid::find_thread_here).ok_or(EINVAL)?;
             if !process::process_of(&task).is_some_and(|p| Arc::ptr_eq(&p, process)) {
                 return Err(EINVAL);
             }
             notify.thread = Some(Arc::downgrade(&task));
-            notify.asked.1 = tid.cast_unsigned();
+            notify.asked.1 = task.tid();
         }
         _ => return Err(EINVAL),
     }

@@ -12,6 +12,7 @@ use errno::code::{EACCES, EEXIST, EINVAL, ENOENT, ENOSPC, EPERM};
 use kalloc::Arc;
 use kalloc::flags::GFP_ATOMIC;
 use locking::SpinLock;
+use pid_namespace::PidName;
 
 /// Indices are below this; the sequence number is above.
 pub(crate) const MOST: u32 = 1 << 15;
@@ -288,7 +289,7 @@ pub(crate) fn now() -> u64 {
     ktime::real_coarse_ns() / 1_000_000_000
 }
 
-/// The caller's process number.
-pub(crate) fn pid() -> u32 {
-    process::current_process().map_or(0, |p| p.pid())
+/// What the caller is called: who asks later may be of another name space.
+pub(crate) fn pid() -> PidName {
+    process::thread::with_thread(|thread| thread.process().name().clone()).unwrap_or_default()
 }

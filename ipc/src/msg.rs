@@ -13,6 +13,7 @@ use errno::code::{E2BIG, EAGAIN, EIDRM, EINVAL, ENOMSG, ERESTARTNOHAND};
 use kalloc::flags::{GFP_ATOMIC, GFP_KERNEL};
 use kalloc::{Arc, KVVec, KVec};
 use locking::SpinLock;
+use pid_namespace::PidName;
 use sync::WaitQueue;
 use x86_cpu::regs::PtRegs;
 
@@ -81,7 +82,7 @@ struct Receiver {
     wanted: Wanted,
     /// Longest text that it takes.
     most: usize,
-    pid: u32,
+    pid: PidName,
     slot: SpinLock<Option<Result<Message>>>,
     queue: WaitQueue,
 }
@@ -107,8 +108,8 @@ pub(crate) struct State {
     pub(crate) bytes: usize,
     /// Most bytes.
     pub(crate) limit: usize,
-    pub(crate) last_sender: u32,
-    pub(crate) last_receiver: u32,
+    pub(crate) last_sender: PidName,
+    pub(crate) last_receiver: PidName,
     pub(crate) send_time: u64,
     pub(crate) receive_time: u64,
     pub(crate) change_time: u64,
@@ -148,7 +149,7 @@ impl State {
                 receiver.give(Err(E2BIG));
                 continue;
             }
-            self.last_receiver = receiver.pid;
+            self.last_receiver = receiver.pid.clone();
             self.receive_time = now();
             receiver.give(Ok(message));
             return None;

@@ -22,7 +22,8 @@ impl Queue {
     pub(crate) fn show(&self, out: &mut SeqBuf) -> Result {
         let perm = self.header.perm();
         let state = self.state.lock();
-        let (bytes, count, sender, receiver) = (state.bytes, state.count(), state.last_sender, state.last_receiver);
+        let (bytes, count, sender, receiver) =
+            (state.bytes, state.count(), state.last_sender.here(), state.last_receiver.here());
         let (sent, received, changed) = (state.send_time, state.receive_time, state.change_time);
         drop(state);
         seq_print!(out, "{:10} {:10}  {:4o}  {bytes:10} {count:10} ", perm.key, self.header.id(), perm.mode)?;
@@ -42,8 +43,8 @@ impl Queue {
             record.u64(72, state.bytes as u64);
             record.u64(80, state.count() as u64);
             record.u64(88, state.limit as u64);
-            record.u32(96, state.last_sender);
-            record.u32(100, state.last_receiver);
+            record.u32(96, state.last_sender.here());
+            record.u32(100, state.last_receiver.here());
         }
         record.to_user(address)
     }

@@ -139,7 +139,7 @@ fn semtimedop(id: i32, address: usize, count: u32, timeout: Option<[i64; 2]>) ->
     if set.header.is_removed() {
         return Err(EIDRM);
     }
-    let blocking = match state.perform(&ops, pid, undo) {
+    let blocking = match state.perform(&ops, &pid, undo) {
         Outcome::Done => {
             state.op_time = now();
             if alters {
@@ -173,7 +173,7 @@ fn sleep(set: &Set, sleeper: &Arc<Sleeper>) -> Result<bool> {
     if set.header.is_removed() {
         return Err(EIDRM);
     }
-    match state.perform(&sleeper.ops, sleeper.pid, sleeper.undo) {
+    match state.perform(&sleeper.ops, &sleeper.pid, sleeper.undo) {
         Outcome::Done => {
             state.op_time = now();
             state.wake();

@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use errno::code::{EAGAIN, ERANGE};
 use errno::{Error, Result};
 use kalloc::{Arc, KVec};
+use pid_namespace::PidName;
 use sync::WaitQueue;
 
 /// Largest value of a semaphore, and of an adjustment.
@@ -23,10 +24,10 @@ pub(crate) struct Op {
 }
 
 /// One semaphore.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Semaphore {
     pub(crate) value: i32,
-    pub(crate) pid: u32,
+    pub(crate) pid: PidName,
 }
 
 /// The adjustments of one group of processes that share them.
@@ -38,7 +39,7 @@ pub(crate) struct Adjustments {
 /// Somebody who waits until his operations can be done.
 pub(crate) struct Sleeper {
     pub(crate) ops: KVec<Op>,
-    pub(crate) pid: u32,
+    pub(crate) pid: PidName,
     /// Whose adjustments change; 0 for nobody's.
     pub(crate) undo: u64,
     /// Which operation could not be done.
@@ -88,7 +89,7 @@ pub(crate) enum Outcome {
 
 impl State {
     /// Does all of `ops`, or nothing.
-    pub(crate) fn perform(&mut self, ops: &[Op], pid: u32, undo: u64) -> Outcome {
+    pub(crate) fn perform(&mut self, ops: &[Op], pid: &PidName, undo: u64) -> Outcome {
         let mut done = 0;
         let mut outcome = Outcome::Done;
         for (index, op) in ops.iter().enumerate() {
@@ -108,7 +109,7 @@ impl State {
         if matches!(outcome, Outcome::Done) {
             for op in ops {
                 if let Some(semaphore) = self.semaphores.get_mut(usize::from(op.num)) {
-                    semaphore.pid = pid;
+                    semaphore.pid = pid.clone();
                 }
             }
         } else {
@@ -174,7 +175,7 @@ impl State {
                 index += 1;
                 continue;
             }
-            let result = match self.perform(&sleeper.ops, sleeper.pid, sleeper.undo) {
+            let result = match self.perform(&sleeper.ops, &sleeper.pid, sleeper.undo) {
                 Outcome::Wait(blocking) => {
                     sleeper.blocking.store(blocking, Ordering::Relaxed);
                     index += 1;
@@ -217,13 +218,13 @@ impl State {
     }
 
     /// Undoes what `owner` did, as far as values allow.
-    pub(crate) fn undo(&mut self, owner: u64, pid: u32) -> bool {
+    pub(crate) fn undo(&mut self, owner: u64, pid: &PidName) -> bool {
         let Some(index) = self.adjustments.iter().position(|a| a.owner == owner) else { return false };
         let Some(gone) = self.adjustments.swap_remove(index) else { return false };
         let changed = Cell::new(false);
         for (semaphore, adjustment) in self.semaphores.iter_mut().zip(&gone.values).filter(|(_, a)| **a != 0) {
             semaphore.value = (semaphore.value + i32::from(*adjustment)).clamp(0, SEMVMX);
-            semaphore.pid = pid;
+            semaphore.pid = pid.clone();
             changed.set(true);
         }
         changed.get()
@@ -242,7 +243,7 @@ mod tests {
     fn state(values: &[i32]) -> Result<State> {
         let mut semaphores = KVec::new();
         for value in values {
-            semaphores.push(Semaphore { value: *value, pid: 0 }, GFP_KERNEL)?;
+            semaphores.push(Semaphore { value: *value, pid: PidName::NONE }, GFP_KERNEL)?;
         }
         let mut adjustments = KVec::new();
         adjustments
@@ -258,15 +259,18 @@ mod tests {
     fn all_or_nothing() {
         let Ok(mut s) = state(&[3, 0]) else { return };
         let ops = [op(0, -2, SEM_UNDO), op(1, -1, 0)];
-        assert!(matches!(s.perform(&ops, 1, 7), Outcome::Wait(1)));
+        assert!(matches!(s.perform(&ops, &PidName::in_first(1), 7), Outcome::Wait(1)));
         assert_eq!((s.semaphores[0].value, s.adjustments[0].values[0]), (3, 0));
         let ops = [op(0, -2, SEM_UNDO), op(1, 1, SEM_UNDO), op(1, -1, SEM_UNDO)];
-        assert!(matches!(s.perform(&ops, 9, 7), Outcome::Done));
+        assert!(matches!(s.perform(&ops, &PidName::in_first(9), 7), Outcome::Done));
         assert_eq!((s.semaphores[0].value, s.semaphores[1].value, s.adjustments[0].values[0]), (1, 0, 2));
-        assert_eq!(s.semaphores[1].pid, 9);
-        assert!(matches!(s.perform(&[op(0, -2, IPC_NOWAIT)], 1, 0), Outcome::Failed(EAGAIN)));
-        assert!(matches!(s.perform(&[op(1, 32767, 0), op(1, 1, 0)], 1, 0), Outcome::Failed(ERANGE)));
-        assert!(s.undo(7, 5));
-        assert_eq!((s.semaphores[0].value, s.semaphores[0].pid), (3, 5));
+        assert_eq!(s.semaphores[1].pid.first(), 9);
+        assert!(matches!(s.perform(&[op(0, -2, IPC_NOWAIT)], &PidName::in_first(1), 0), Outcome::Failed(EAGAIN)));
+        assert!(matches!(
+            s.perform(&[op(1, 32767, 0), op(1, 1, 0)], &PidName::in_first(1), 0),
+            Outcome::Failed(ERANGE)
+        ));
+        assert!(s.undo(7, &PidName::in_first(5)));
+        assert_eq!((s.semaphores[0].value, s.semaphores[0].pid.first()), (3, 5));
     }
 }

@@ -88,7 +88,7 @@ impl Set {
             return Err(EIDRM);
         }
         for (semaphore, value) in state.semaphores.iter_mut().zip(&values) {
-            (semaphore.value, semaphore.pid) = (i32::from(*value), pid);
+            (semaphore.value, semaphore.pid) = (i32::from(*value), pid.clone());
         }
         state.clear_adjustments(None);
         state.change_time = now();
@@ -108,7 +108,7 @@ impl Set {
         let semaphore = state.semaphores.get(usize::from(num)).ok_or(EINVAL)?;
         match command {
             uapi::GETVAL => Ok(semaphore.value as usize),
-            uapi::GETPID => Ok(semaphore.pid as usize),
+            uapi::GETPID => Ok(semaphore.pid.here() as usize),
             _ => Ok(state.waiting(num, command == uapi::GETZCNT)),
         }
     }

@@ -16,6 +16,7 @@ use kalloc::flags::GFP_KERNEL;
 use locking::SpinLock;
 use mm::Prot;
 use mm_alloc::layout::{PAGE_MASK, PAGE_SIZE};
+use pid_namespace::PidName;
 use uapi::AsBytes;
 use vfs::{File, SeqBuf, seq_print};
 use x86_cpu::regs::PtRegs;
@@ -30,7 +31,7 @@ pub(crate) struct Segment {
     header: Header,
     pub(crate) file: Arc<File>,
     pub(crate) size: usize,
-    creator: u32,
+    creator: PidName,
     /// `SHM_LOCK`: its pages do not leave memory; the mode shows it.
     locked: AtomicBool,
     /// The task that made it is gone.
@@ -40,14 +41,14 @@ pub(crate) struct Segment {
 }
 
 /// Who used it when.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Use {
     attached: u64,
     doomed: bool,
     attach_time: u64,
     detach_time: u64,
     change_time: u64,
-    last_pid: u32,
+    last_pid: PidName,
 }
 
 impl Use {
@@ -196,10 +197,10 @@ impl Segment {
     /// Its line in `/proc/sysvipc/shm`.
     pub(crate) fn show(&self, out: &mut SeqBuf) -> Result {
         let perm = self.header.perm();
-        let use_ = *self.use_.lock();
+        let use_ = self.use_.lock().clone();
         let mode = perm.mode | self.extra_mode(&use_);
         seq_print!(out, "{:10} {:10}  {mode:4o} {:21} ", perm.key, self.id(), self.size)?;
-        seq_print!(out, "{:5} {:5}  {:5} ", self.creator, use_.last_pid, use_.attached)?;
+        seq_print!(out, "{:5} {:5}  {:5} ", self.creator.here(), use_.last_pid.here(), use_.attached)?;
         seq_print!(out, "{:5} {:5} {:5} {:5} ", perm.uid, perm.gid, perm.cuid, perm.cgid)?;
         seq_print!(out, "{:10} {:10} {:10} ", use_.attach_time, use_.detach_time, use_.change_time)?;
         let bytes = |pages: u64| pages.saturating_mul(PAGE_SIZE as u64);
@@ -207,15 +208,15 @@ impl Segment {
     }
 
     fn stat(&self, address: usize) -> Result {
-        let use_ = *self.use_.lock();
+        let use_ = self.use_.lock().clone();
         let mut record = Record::<{ size_of::<uapi::shmid64_ds>() }>::new();
         self.header.fill(&mut record, self.extra_mode(&use_));
         record.u64(48, self.size as u64);
         record.u64(56, use_.attach_time);
         record.u64(64, use_.detach_time);
         record.u64(72, use_.change_time);
-        record.u32(80, self.creator);
-        record.u32(84, use_.last_pid);
+        record.u32(80, self.creator.here());
+        record.u32(84, use_.last_pid.here());
         record.u64(88, use_.attached);
         record.to_user(address)
     }

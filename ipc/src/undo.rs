@@ -51,7 +51,7 @@ impl Drop for Share {
         let sets = core::mem::take(&mut *self.0.sets.lock());
         for set in sets {
             let mut state = set.state.lock();
-            if state.undo(self.0.id, pid()) {
+            if state.undo(self.0.id, &pid()) {
                 state.op_time = now();
                 state.wake();
             }

@@ -102,6 +102,11 @@ impl PidName {
     /// Nobody's.
     pub const NONE: Self = Self { first: 0, below: None };
 
+    /// Number `first` of the first name space, of what is there alone.
+    pub const fn in_first(first: u32) -> Self {
+        Self { first, below: None }
+    }
+
     /// The number in the first name space.
     #[inline(always)]
     pub fn first(&self) -> u32 {

@@ -334,7 +334,7 @@ pub fn ctrl_alt_del() {
 pub static SYSTEM_TRANSITION: sync::Mutex<()> = sync::Mutex::new(());
 
 /// `reboot(2)` inside a name space of process numbers: its first process is killed, and who waits for it sees a signal that tells why.
-fn reboot_namespace(ns: &pid::PidNs, command: u32) -> Result<usize> {
+fn reboot_namespace(ns: pid::PidNs, command: u32) -> Result<usize> {
     let signal = match command {
         uapi::LINUX_REBOOT_CMD_RESTART | uapi::LINUX_REBOOT_CMD_RESTART2 => uapi::SIGHUP,
         uapi::LINUX_REBOOT_CMD_POWER_OFF | uapi::LINUX_REBOOT_CMD_HALT => uapi::SIGINT,
@@ -345,6 +345,8 @@ fn reboot_namespace(ns: &pid::PidNs, command: u32) -> Result<usize> {
         // `SIGKILL` cannot fail for want of room.
         let _ = crate::signal::send_to_process(&init, crate::signal::SigInfo::kernel(uapi::SIGKILL));
     }
+    // The exit does not come back.
+    drop(ns);
     crate::exit::do_exit(0)
 }
 
@@ -358,7 +360,7 @@ pub fn sys_reboot(regs: &PtRegs) -> Result<usize> {
     }
     let ns = pid_namespace::here();
     if !ns.is_first() {
-        return reboot_namespace(&ns, regs.arg2() as u32);
+        return reboot_namespace(ns, regs.arg2() as u32);
     }
     // One at a time, as on Linux: the machine's hooks count on it.
     let _transition = SYSTEM_TRANSITION.lock();

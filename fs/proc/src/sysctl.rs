@@ -193,6 +193,10 @@ pub(crate) fn add(tree: &Arc<Node>) -> Result {
         Ok(data.len())
     };
     fs.attr(b"mount-max", 0o644, TextRw(show, store))?;
+    let user = sys.mkdir_mode(b"user", 0o555)?;
+    for limit in &vfs::ns_count::LIMITS {
+        setting_u32(&user, limit.file, &limit.most, i32::MAX as u32)?;
+    }
     vm_files(&sys)
 }
 

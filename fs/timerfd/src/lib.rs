@@ -16,6 +16,7 @@ use kalloc::{Arc, KBox, KVec, WeakArc};
 use ktime::hrtimer::{CLOCK_SET, ClockSet};
 use ktime::{Clock, HrTimer, NSEC_PER_SEC, Restart};
 use locking::{SpinIrqGuard, SpinLock};
+use process::ns::time::{self, Shifted};
 use sync::{Mutex, WaitQueue};
 use vfs::{AnonKind, File, FileOps, IovIter, OpenFlags, PollMask, PollTable, get_unused_fd};
 use x86_cpu::regs::PtRegs;
@@ -152,6 +153,15 @@ impl TimerFd {
         }
     }
 
+    /// The moment that the current task means by `at`.
+    fn meant_ns(&self, at: u64) -> u64 {
+        match self.clock_id {
+            CLOCK_MONOTONIC => time::meant(Shifted::Monotonic, at),
+            CLOCK_BOOTTIME | CLOCK_BOOTTIME_ALARM => time::meant(Shifted::Boottime, at),
+            _ => at,
+        }
+    }
+
     fn set(&self, flags: u32, interval: u64, value: u64) -> Result<(u64, u64)> {
         let _one_at_a_time = self.setting.lock();
         let cancelable = TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET;
@@ -167,7 +177,7 @@ impl TimerFd {
         *state = State { interval, cancel_on_set, settime_flags: flags, ..State::default() };
         match (value, flags & TFD_TIMER_ABSTIME != 0) {
             (0, _) => {}
-            (at, true) => self.timer.start(at),
+            (at, true) => self.timer.start(self.meant_ns(at)),
             (after, false) => self.timer.start_after(after),
         }
         Ok(old)

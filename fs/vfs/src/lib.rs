@@ -44,6 +44,7 @@ pub mod mounting;
 pub mod name;
 pub mod namei;
 pub mod notify;
+pub mod ns_count;
 pub mod nsfs;
 pub mod option;
 pub mod path;

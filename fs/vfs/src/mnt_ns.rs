@@ -6,6 +6,7 @@
 
 use crate::fs_struct::FsStruct;
 use crate::mount::{MOUNTS, Mount, follow_down};
+use crate::ns_count::NsCount;
 use crate::nsfs::{Namespace, NsKind, new_number, of_path, typed_ref};
 use crate::path::Path;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +22,8 @@ pub struct MntNs {
     pub id: u64,
     root: Arc<Mount>,
     events: Listed,
+    /// Of the user who made it; the first is nobody's.
+    _count: Option<NsCount>,
 }
 
 /// Changes of a name space's mounts, for those who poll `/proc/PID/mounts`.
@@ -93,7 +96,7 @@ impl Namespace for MntNs {
 /// The first name space, whose root is `root`. Once, at boot.
 pub(crate) fn make_first(root: &Arc<Mount>) -> Result<u64> {
     let id = new_number();
-    let ns = Arc::new(MntNs { id, root: root.clone(), events: Listed::new(id)? }, GFP_KERNEL)?;
+    let ns = Arc::new(MntNs { id, root: root.clone(), events: Listed::new(id)?, _count: None }, GFP_KERNEL)?;
     INIT.set(ns).map_err(|_| EBUSY)?;
     Ok(id)
 }
@@ -128,6 +131,7 @@ impl MntNs {
 
     /// A copy, for `fs`: the same mounts again, peers of the old ones; root and working directory lie in the copies. May sleep.
     fn duplicate(&self, fs: &FsStruct) -> Result<Arc<Self>> {
+        let count = NsCount::new(&KIND)?;
         let id = new_number();
         let events = Listed::new(id)?;
         let paths = fs.paths()?;
@@ -138,7 +142,7 @@ impl MntNs {
         let attached = mounts.attach(&root, id, None).and_then(|()| mounts.attach_parts(&originals, &copies, id));
         drop(mounts);
         // On failure the new name space is dropped (which takes the lock), and what was attached with it.
-        let ns = Arc::new(Self { id, root, events }, GFP_KERNEL)?;
+        let ns = Arc::new(Self { id, root, events, _count: Some(count) }, GFP_KERNEL)?;
         attached?;
         let translate = |path: &Path| {
             let pair = originals.iter().zip(copies.iter()).find(|pair| Arc::ptr_eq(pair.0, &path.mnt));

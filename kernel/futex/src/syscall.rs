@@ -37,10 +37,9 @@ pub(crate) fn read_limit(at: usize) -> Result<u64> {
 
 /// A moment to give up on one of two clocks, if there is one.
 fn absolute(at: usize, realtime: bool) -> Result<Option<Deadline>> {
-    let clock = if realtime { Clock::Realtime } else { Clock::Monotonic };
     match at {
         0 => Ok(None),
-        at => Ok(Some(Deadline { clock, ns: read_limit(at)? })),
+        at => Ok(Some(Deadline::meant(read_limit(at)?, realtime))),
     }
 }
 

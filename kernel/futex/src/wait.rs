@@ -10,6 +10,7 @@ use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
 use ktime::{Clock, sleep::schedule_until};
 use mm::FutexKey;
+use process::ns::time::{self, Shifted};
 use task::{State, TaskLocal, current, restart};
 use x86_mm::uaccess::get_user;
 
@@ -20,6 +21,16 @@ static WAITER: TaskLocal<Arc<Waiter>> = TaskLocal::new();
 pub(crate) struct Deadline {
     pub(crate) clock: Clock,
     pub(crate) ns: u64,
+}
+
+impl Deadline {
+    /// Moment `ns` of real time, or of monotonic time as the current task's name space has it.
+    pub(crate) fn meant(ns: u64, realtime: bool) -> Self {
+        match realtime {
+            true => Self { clock: Clock::Realtime, ns },
+            false => Self { clock: Clock::Monotonic, ns: time::meant(Shifted::Monotonic, ns) },
+        }
+    }
 }
 
 /// The current task's waiter. May sleep the first time.

@@ -9,7 +9,7 @@ use errno::Result;
 use errno::code::{EINVAL, ERESTARTSYS, ETIMEDOUT};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KVec};
-use ktime::{Clock, sleep::schedule_until};
+use ktime::sleep::schedule_until;
 use mm::FutexKey;
 use task::{State, current};
 use x86_cpu::regs::PtRegs;
@@ -38,12 +38,11 @@ pub fn sys_futex_waitv(regs: &PtRegs) -> Result<usize> {
     let deadline = match limit {
         0 => None,
         at => {
-            let clock = match regs.arg4() as i32 {
-                0 => Clock::Realtime,
-                1 => Clock::Monotonic,
-                _ => return Err(EINVAL),
-            };
-            Some(Deadline { clock, ns: read_limit(at)? })
+            let clock = regs.arg4() as i32;
+            if !matches!(clock, 0 | 1) {
+                return Err(EINVAL);
+            }
+            Some(Deadline::meant(read_limit(at)?, clock == 0))
         }
     };
     let items = read(list, count)?;

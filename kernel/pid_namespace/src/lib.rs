@@ -29,7 +29,7 @@ use errno::Result;
 use errno::code::{EINVAL, ENOSPC};
 use kalloc::flags::GFP_KERNEL;
 use kalloc::{Arc, KBox};
-use locking::SpinLock;
+use locking::{SetOnce, SpinLock};
 use number::Numbers;
 use sync::WaitQueue;
 use task::{Task, TaskLocal, current};
@@ -44,8 +44,8 @@ const FIRST_ID: u64 = 0xefff_fffc;
 #[derive(Clone, Default)]
 pub struct PidNs(Option<Arc<Level>>);
 
-/// One below the first.
-pub(crate) struct Level {
+/// A name space as an object: one below the first, or [`first_object`], which only stands for that.
+pub struct Level {
     /// How far below, from 1.
     pub(crate) level: u32,
     parent: PidNs,
@@ -70,6 +70,22 @@ pub(crate) struct Inside {
 
 /// The name space of a task that is not in the first one.
 static OF_TASK: TaskLocal<PidNs> = TaskLocal::new();
+
+static FIRST_OBJECT: SetOnce<Arc<Level>> = SetOnce::new();
+
+/// What stands for the first name space where an object is wanted. `None` if there is no memory for it. May sleep.
+pub fn first_object() -> Option<&'static Arc<Level>> {
+    if FIRST_OBJECT.get().is_none() {
+        // Another task may be first: then its object is used.
+        drop(FIRST_OBJECT.set(Arc::new(Level::new(0, PidNs::FIRST, FIRST_ID), GFP_KERNEL).ok()?));
+    }
+    FIRST_OBJECT.get()
+}
+
+/// The object of the name space of `task`, if that is not in the first one.
+pub fn object_of_task(task: &Task) -> Option<&Arc<Level>> {
+    OF_TASK.get(task)?.object()
+}
 
 /// Puts `task`, which does not run yet, into `ns`. `ENOMEM`.
 pub fn attach(task: &Task, ns: PidNs) -> Result {
@@ -99,6 +115,18 @@ pub fn here_is_first() -> bool {
 }
 
 impl Level {
+    fn new(level: u32, parent: PidNs, id: u64) -> Self {
+        Self {
+            level,
+            parent,
+            id,
+            inside: SpinLock::new(Inside { numbers: Numbers::new(), first: XArray::new(), closed: false }),
+            emptied: WaitQueue::new(),
+            reaper: AtomicU32::new(0),
+            reboot: AtomicI32::new(0),
+        }
+    }
+
     /// Whether `other` is this one or below it.
     pub(crate) fn contains(&self, other: &Self) -> bool {
         let mut at = other;
@@ -120,21 +148,21 @@ impl PidNs {
         if level > MAX_LEVEL {
             return Err(ENOSPC);
         }
-        let inside = Inside { numbers: Numbers::new(), first: XArray::new(), closed: false };
-        let new = Level {
-            level,
-            parent: parent.clone(),
-            id,
-            inside: SpinLock::new(inside),
-            emptied: WaitQueue::new(),
-            reaper: AtomicU32::new(0),
-            reboot: AtomicI32::new(0),
-        };
-        Ok(Self(Some(Arc::new(new, GFP_KERNEL)?)))
+        Ok(Self(Some(Arc::new(Level::new(level, parent.clone(), id), GFP_KERNEL)?)))
     }
 
     pub(crate) fn below(level: Arc<Level>) -> Self {
         Self(Some(level))
+    }
+
+    /// The name space that is `object`.
+    pub fn of_object(object: Arc<Level>) -> Self {
+        if object.level == 0 { Self::FIRST } else { Self(Some(object)) }
+    }
+
+    /// The object of a name space; `None` for the first one.
+    pub fn object(&self) -> Option<&Arc<Level>> {
+        self.0.as_ref()
     }
 
     pub(crate) fn inner(&self) -> Option<&Arc<Level>> {

@@ -317,11 +317,11 @@ fn copy_process(
         Some(entry) => Task::new_worker(&name, &PtRegs::default(), table, entry)?,
     };
     SCHEDULER.get().ok_or(EAGAIN)?.fork(&child, &parent_task)?;
+    let spaces = crate::ns::for_child(flags, &child_mm)?;
     mm::attach(&child, child_mm)?;
     cred::attach(&child, cred::current_cred()?)?;
     vfs::tasks::copy_files(&child, flags & FILES != 0)?;
     vfs::tasks::copy_fs(&child, flags & FS != 0, flags & NEWNS != 0)?;
-    let spaces = crate::ns::for_child(flags)?;
     crate::hooks::fork(&child, flags)?;
     let limits = rlimit::of(&parent_task).ok_or(EINVAL)?;
     let limits = match flags & THREAD {

@@ -6,6 +6,7 @@ use crate::pid::PidName;
 use crate::signal::SigInfo;
 use errno::Result;
 use hook::Hook;
+use kalloc::Arc;
 use locking::SpinLock;
 use task::Task;
 
@@ -116,15 +117,36 @@ pub(crate) fn exit(task: &Task, last: bool) {
 
 /// The vDSO image of this machine.
 pub trait Vdso: Sync {
-    /// Maps it into a new address space; its address, 0 if there is none.
-    fn map(&self, mm: &mm::Mm) -> Result<usize>;
+    /// Maps it into a new address space, with the data for shifted clocks if there is some; its address, 0 if there is none.
+    fn map(&self, mm: &mm::Mm, data: Option<&dyn VdsoData>) -> Result<usize>;
+    /// Puts other data into an address space that nobody is running in but perhaps the caller, if the vDSO's is mapped.
+    fn switch(&self, mm: &mm::Mm, data: Option<&dyn VdsoData>);
+    /// Data for clocks to which nanoseconds are added: monotonic ones, and time since boot. `ENOMEM`. May sleep.
+    fn shifted(&self, monotonic: i64, boottime: i64) -> Result<Arc<dyn VdsoData>>;
+}
+
+/// The data of the vDSO for programs with shifted clocks.
+pub trait VdsoData: Send + Sync {
+    /// As it is mapped.
+    fn mapping(&self) -> &Arc<mm::SpecialMapping>;
 }
 
 /// The vDSO (`arch/x86/vdso`, through `init`).
 pub static VDSO: Hook<dyn Vdso> = Hook::new();
 
 pub(crate) fn map_vdso(mm: &mm::Mm) -> Result<usize> {
-    VDSO.get().map_or(Ok(0), |vdso| vdso.map(mm))
+    VDSO.get().map_or(Ok(0), |vdso| crate::ns::time::with_vdso(|data| vdso.map(mm, data)))
+}
+
+pub(crate) fn switch_vdso(mm: &mm::Mm, data: Option<&dyn VdsoData>) {
+    if let Some(vdso) = VDSO.get() {
+        vdso.switch(mm, data);
+    }
+}
+
+/// `None`: there is no vDSO.
+pub(crate) fn shifted_vdso(monotonic: i64, boottime: i64) -> Result<Option<Arc<dyn VdsoData>>> {
+    VDSO.get().map(|vdso| vdso.shifted(monotonic, boottime)).transpose()
 }
 
 /// Who frees memory for a page fault that found none (`mm/oom`).

@@ -9,6 +9,8 @@
 //! | `thread` | `Thread` and `Process`, and the order of this crate's locks |
 //! | `pid`, `group` | numbers, process groups, sessions |
 //! | `fork`, `exec`, `exit`, `wait` | the life of a process |
+//! | `orphans` | children whose parent ends; the end of a name space |
+//! | `names` | what a process is called in which name space |
 //! | `io_thread` | threads of a process that stay in the kernel |
 //! | `pidfd`, `access` | processes as files; who may look inside one |
 //! | `ns/` | name spaces; leaving what is shared |
@@ -44,9 +46,11 @@ pub mod ldt;
 mod life;
 pub mod madvise;
 pub mod misc;
+mod names;
 pub mod nproc;
 pub mod ns;
 pub mod oom;
+mod orphans;
 pub mod pid;
 pub mod pidfd;
 mod prctl;

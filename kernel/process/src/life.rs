@@ -142,6 +142,7 @@ fn initial_limits() -> Result<Arc<Rlimits>> {
     }
     let limits = Rlimits::initial();
     let tasks = u64::from(crate::nproc::set_boot_default(mm::meminfo().total) / 2);
+    vfs::ns_count::set_all(tasks as u32);
     for resource in [uapi::RLIMIT_NPROC, uapi::RLIMIT_SIGPENDING] {
         limits.update(resource, |_| Ok(Limit { cur: tasks, max: tasks }))?;
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! System calls about a process that fit nowhere else: limits, `prctl`, `arch_prctl`, `uname`, host name, personality, `sysinfo`.
 
+use crate::ns::time;
 use crate::ns::uts::{self, FIELD};
 use crate::pid;
 use crate::signal::syscalls::this;
@@ -288,7 +289,7 @@ pub fn sys_sysinfo(regs: &PtRegs) -> Result<usize> {
     let (total, free, shared) = (bytes(memory.total), bytes(memory.free), bytes(memory.shmem));
     // Threads, whatever the name says.
     let processes = u64::from(pid::thread_count());
-    let uptime = ktime::boottime_ns() / 1_000_000_000;
+    let uptime = time::shown(time::Shifted::Boottime, ktime::boottime_ns()) / 1_000_000_000;
     // struct sysinfo: uptime, loads[3], totalram, freeram, sharedram, bufferram, totalswap, freeswap, procs + pad, totalhigh,
     // freehigh, mem_unit. Loads have 16 fraction bits here, 11 inside.
     let [l1, l5, l15] = sched::load::averages().map(|l| l << 5);
@@ -333,7 +334,7 @@ pub fn ctrl_alt_del() {
 pub static SYSTEM_TRANSITION: sync::Mutex<()> = sync::Mutex::new(());
 
 /// `reboot(2)` inside a name space of process numbers: its first process is killed, and who waits for it sees a signal that tells why.
-fn reboot_namespace(ns: &pid::PidNs, command: u32) -> Result<usize> {
+fn reboot_namespace(ns: pid::PidNs, command: u32) -> Result<usize> {
     let signal = match command {
         uapi::LINUX_REBOOT_CMD_RESTART | uapi::LINUX_REBOOT_CMD_RESTART2 => uapi::SIGHUP,
         uapi::LINUX_REBOOT_CMD_POWER_OFF | uapi::LINUX_REBOOT_CMD_HALT => uapi::SIGINT,
@@ -344,6 +345,8 @@ fn reboot_namespace(ns: &pid::PidNs, command: u32) -> Result<usize> {
         // `SIGKILL` cannot fail for want of room.
         let _ = crate::signal::send_to_process(&init, crate::signal::SigInfo::kernel(uapi::SIGKILL));
     }
+    // The exit does not come back.
+    drop(ns);
     crate::exit::do_exit(0)
 }
 
@@ -357,7 +360,7 @@ pub fn sys_reboot(regs: &PtRegs) -> Result<usize> {
     }
     let ns = pid_namespace::here();
     if !ns.is_first() {
-        return reboot_namespace(&ns, regs.arg2() as u32);
+        return reboot_namespace(ns, regs.arg2() as u32);
     }
     // One at a time, as on Linux: the machine's hooks count on it.
     let _transition = SYSTEM_TRANSITION.lock();

@@ -9,7 +9,7 @@
 
 use crate::group::{ProcessGroup, Session};
 use crate::ns::NsProxy;
-use crate::pid::{PidName, PidNr, PidNs};
+use crate::pid::{PidName, PidNr};
 use crate::signal::{Pending, SigActions, SigSet};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use errno::Result;
@@ -108,12 +108,12 @@ pub struct Thread {
 /// A thread group.
 pub struct Process {
     /// What it is called at all levels.
-    name: PidName,
+    pub(crate) name: PidName,
     /// Copy of the number in its own name space, for `getpid`.
-    own_pid: u32,
+    pub(crate) own_pid: u32,
     /// Copies of the parent's id, in the first name space and, for `getppid`, in its own (0: none).
     parent_pid: AtomicU32,
-    parent_own_pid: AtomicU32,
+    pub(crate) parent_own_pid: AtomicU32,
     /// The first process of a name space (`SIGNAL_UNKILLABLE`): signals that it has no handler for do nothing to it, unless it makes a
     /// fault, or they are those that nobody handles and come from outside.
     pub(crate) unkillable: AtomicBool,
@@ -497,34 +497,6 @@ impl Process {
         self.name.first()
     }
 
-    /// The process id as the process itself knows it: in its own name space.
-    #[inline(always)]
-    pub fn own_pid(&self) -> u32 {
-        self.own_pid
-    }
-
-    /// What it is called at all levels.
-    #[inline(always)]
-    pub fn name(&self) -> &PidName {
-        &self.name
-    }
-
-    /// What `viewer` calls it; 0 if it is not in `viewer`'s name space.
-    #[inline]
-    pub fn number_for(&self, viewer: &Self) -> u32 {
-        self.name.seen_by(&viewer.name)
-    }
-
-    /// Its name space of process numbers.
-    pub fn pid_ns(&self) -> PidNs {
-        self.name.ns()
-    }
-
-    /// Whether it is the process that takes in the orphans of its name space.
-    pub(crate) fn is_reaper(&self) -> bool {
-        self.own_pid == 1
-    }
-
     /// The parent, if any (init and kernel threads' parent have none).
     pub fn parent(&self) -> Option<Arc<Process>> {
         self.links.lock().parent.clone()
@@ -533,17 +505,6 @@ impl Process {
     /// The parent's id in the first name space, 0 if none.
     pub fn parent_pid(&self) -> u32 {
         self.parent_pid.load(Ordering::Relaxed)
-    }
-
-    /// What it calls its parent; 0 for one outside its name space.
-    #[inline]
-    pub fn parent_own_pid(&self) -> u32 {
-        self.parent_own_pid.load(Ordering::Relaxed)
-    }
-
-    /// What `ns` calls its parent; 0 for none, or one outside.
-    pub fn parent_number_in(&self, ns: &PidNs) -> u32 {
-        if ns.is_first() { self.parent_pid() } else { self.parent().map_or(0, |parent| parent.name.number_in(ns)) }
     }
 
     /// Gives the process another parent. Under `TREE`.

@@ -175,4 +175,21 @@ impl Mm {
         self.count(&mut inner, flags, len, true);
         Ok(addr)
     }
+
+    /// Puts `new` in the place of the special mapping that has its name and length, if there is one. May sleep.
+    pub fn replace_special(&self, new: &Arc<SpecialMapping>) {
+        let mut inner = self.inner.write();
+        let place = inner.areas.iter().find_map(|slot| match &slot.value.backing {
+            Backing::Special(old) if old.name() == new.name() && slot.len() == new.len() => {
+                Some((slot.start, slot.end))
+            }
+            _ => None,
+        });
+        let Some((start, end)) = place else { return };
+        let index = inner.areas.index(start);
+        if let Some(vma) = inner.areas.value_mut(index) {
+            vma.backing = Backing::Special(new.clone());
+            self.table.zap_range(start, end);
+        }
+    }
 }

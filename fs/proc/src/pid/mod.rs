@@ -164,11 +164,12 @@ impl Entry {
 use What::*;
 
 /// What a process has that a thread has not.
-static PROCESS_ENTRIES: [Entry; 5] = [
+static PROCESS_ENTRIES: [Entry; 6] = [
     Entry("task", 0o555, Tasks),
     Entry("map_files", 0o500, MapFiles),
     Entry("mountstats", 0o400, Lines(mounts::mountstats)),
     Entry("timers", 0o444, Text(waits::timers)),
+    Entry("timens_offsets", 0o644, Writable(waits::clock_offsets, waits::set_clock_offsets)),
     Entry("timerslack_ns", 0o666, Writable(waits::slack, waits::set_slack)),
 ];
 

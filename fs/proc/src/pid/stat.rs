@@ -11,6 +11,7 @@ use super::small::name_of;
 use errno::Result;
 use mm::MmStat;
 use mm_alloc::layout::PAGE_SIZE;
+use process::ns::time::{Shifted, shown};
 use process::pid::PidNs;
 use process::times::{of_process, of_task, to_ticks};
 use process::{Process, state_of};
@@ -82,7 +83,7 @@ pub(super) fn stat(view: &View, out: &mut SeqBuf) -> Result {
     out.signed_field(params.nice.into())?;
     out.field(process.thread_count().max(1).into())?;
     out.put(b" 0")?; // itrealvalue
-    out.field(to_ticks(thread.start_time()))?;
+    out.field(to_ticks(shown(Shifted::Boottime, thread.start_time())))?;
     memory_columns(memory.as_ref(), view, permitted, out)?;
     signal_columns(view, out)?;
     let waits = permitted && state != b'R';

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a process waits for and how exactly: `stack`, `timers`, `timerslack_ns`. Locks: those of what is shown, one at a time.
+//! What a process waits for and how exactly: `stack`, `timers`, `timerslack_ns`, `timens_offsets`. Locks: those of what is shown, one at a time.
 
 use super::View;
 use super::access::may_access;
@@ -126,4 +126,14 @@ pub(super) fn set_slack(view: &View, data: &[u8]) -> Result<usize> {
     may_slack(view)?;
     sched::set_timer_slack_ns(&view.task, ns);
     Ok(data.len())
+}
+
+/// `timens_offsets`.
+pub(super) fn clock_offsets(view: &View, out: &mut SeqBuf) -> Result {
+    process::ns::time::show_offsets(&view.task, out)
+}
+
+/// A write to `timens_offsets`.
+pub(super) fn set_clock_offsets(view: &View, data: &[u8]) -> Result<usize> {
+    process::ns::time::set_offsets(&view.task, data)
 }

@@ -4,6 +4,7 @@
 
 use super::interrupts::{ARCH, total_of};
 use errno::Result;
+use process::ns::time::{Shifted, shown};
 use process::times::to_ticks;
 use sched::{CpuTimes, cpu_times};
 use vfs::{SeqBuf, seq_print};
@@ -45,7 +46,7 @@ pub(super) fn stat(out: &mut SeqBuf) -> Result {
         }
     }
     interrupt_line(out)?;
-    let boot = ktime::real_ns().saturating_sub(ktime::boottime_ns()) / NSEC;
+    let boot = ktime::real_ns().saturating_sub(shown(Shifted::Boottime, ktime::boottime_ns())) / NSEC;
     seq_print!(
         out,
         "ctxt {}\nbtime {}\nprocesses {}\nprocs_running {}\nprocs_blocked {}\n",
@@ -77,7 +78,7 @@ fn hundredths(out: &mut SeqBuf, ns: u64) -> Result {
 
 /// `/proc/uptime`: time since boot and the idle time of all processors together.
 pub(super) fn uptime(out: &mut SeqBuf) -> Result {
-    hundredths(out, ktime::boottime_ns())?;
+    hundredths(out, shown(Shifted::Boottime, ktime::boottime_ns()))?;
     out.byte(b' ')?;
     hundredths(out, sum_of_cpus().idle)?;
     out.byte(b'\n')

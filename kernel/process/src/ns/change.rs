@@ -2,7 +2,7 @@
 //! Changing name spaces: `clone(2)`, `unshare(2)`, `setns(2)`. What may fail comes first, so that all of a call's name spaces change or
 //! none. No locks.
 
-use super::{NsProxy, NsType, types};
+use super::{NsProxy, NsType, time, types};
 use crate::access::{look_inside, may_access_realcreds};
 use crate::pidfd::process_of_file;
 use crate::thread::{current_process, with_thread};
@@ -67,12 +67,12 @@ fn own_proxy() -> Option<Arc<NsProxy>> {
 }
 
 /// A proxy with new name spaces of the kinds in `flags`, beside those of `old`.
-fn with_new(flags: u32, old: Option<&NsProxy>) -> Result<Arc<NsProxy>> {
+fn with_new(flags: u32, old: Option<&NsProxy>) -> Result<NsProxy> {
     let mut proxy = old.cloned().unwrap_or_default();
     for kind in types().filter(|kind| flags & kind.kind().flag != 0) {
         kind.create(&mut proxy)?;
     }
-    Ok(Arc::new(proxy, GFP_KERNEL)?)
+    Ok(proxy)
 }
 
 /// Whether the current task has its children in another name space of process numbers than its own.
@@ -81,14 +81,25 @@ pub(crate) fn children_elsewhere() -> bool {
     proxied && super::for_children(own_proxy().as_deref()) != pid_namespace::here()
 }
 
-/// The name spaces of a child that the current task makes with `clone`'s flags, which were checked. May sleep.
-pub(crate) fn for_child(flags: u64) -> Result<Option<Arc<NsProxy>>> {
+/// The name spaces of a child with the memory `mm` that the current task makes with `clone`'s flags, which were checked. May sleep.
+pub(crate) fn for_child(flags: u64, mm: &mm::Mm) -> Result<Option<Arc<NsProxy>>> {
     let own = own_proxy();
+    let shared = flags as u32 & (CLONE_THREAD | CLONE_VM) != 0;
     let flags = flags as u32 & KINDS & !CLONE_NEWNS;
-    if flags == 0 {
+    let differ = own.as_deref().is_some_and(time::children_differ);
+    if differ && shared {
+        // Its clocks would be other ones, in the same memory.
+        return Err(EINVAL);
+    }
+    if flags == 0 && !differ {
         return Ok(own);
     }
-    with_new(flags, own.as_deref()).map(Some)
+    let mut proxy = with_new(flags, own.as_deref())?;
+    if differ || flags & CLONE_NEWTIME != 0 {
+        // A new one begins with the clocks of those who share the memory.
+        time::enter_child(&mut proxy, (!shared).then_some(mm))?;
+    }
+    Ok(Some(Arc::new(proxy, GFP_KERNEL)?))
 }
 
 /// Makes `proxy` the current task's.
@@ -119,7 +130,8 @@ pub fn sys_unshare(regs: &PtRegs) -> Result<usize> {
     // All that may fail before anything changes.
     let files = if flags & CLONE_FILES != 0 { Some(vfs::unshare_files()?) } else { None };
     let proxied = flags & KINDS & !CLONE_NEWNS;
-    let proxy = if proxied != 0 { Some(with_new(proxied, own_proxy().as_deref())?) } else { None };
+    let proxy =
+        if proxied != 0 { Some(Arc::new(with_new(proxied, own_proxy().as_deref())?, GFP_KERNEL)?) } else { None };
     let fs = match flags & (CLONE_FS | CLONE_NEWNS) {
         0 => None,
         CLONE_FS => Some(vfs::unshare_fs()?),

@@ -10,6 +10,7 @@ use kalloc::Arc;
 use kalloc::flags::GFP_KERNEL;
 use locking::SetOnce;
 use task::Task;
+use vfs::ns_count::NsCount;
 use vfs::nsfs::{Namespace, NsKind, NsRef, new_number, number};
 
 /// Whose part of a name space.
@@ -34,6 +35,8 @@ pub type Make = fn() -> Result<Content>;
 struct IpcNs {
     number: u64,
     parts: [SetOnce<Content>; PARTS],
+    /// Of the user who made it; the first is nobody's.
+    _count: Option<NsCount>,
 }
 
 static KIND: NsKind = NsKind { flag: uapi::CLONE_NEWIPC, name: "ipc" };
@@ -55,8 +58,8 @@ impl Namespace for IpcNs {
 }
 
 impl IpcNs {
-    fn shared(number: u64) -> Result<Arc<Self>> {
-        Ok(Arc::new(Self { number, parts: [const { SetOnce::new() }; PARTS] }, GFP_KERNEL)?)
+    fn shared(number: u64, count: Option<NsCount>) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self { number, parts: [const { SetOnce::new() }; PARTS], _count: count }, GFP_KERNEL)?)
     }
 
     fn fill(&self, part: Part, content: Content) -> Result {
@@ -75,7 +78,7 @@ impl NsType for Ipc {
     }
 
     fn create(&self, proxy: &mut NsProxy) -> Result {
-        let ns = IpcNs::shared(new_number())?;
+        let ns = IpcNs::shared(new_number(), Some(NsCount::new(&KIND)?))?;
         for part in [Part::SysV, Part::Mqueue] {
             if let Some(make) = MAKERS.get(part as usize).and_then(SetOnce::get) {
                 ns.fill(part, make()?)?;
@@ -98,7 +101,7 @@ impl NsType for Ipc {
 /// From now on a name space has that part, which `make` makes; `first` is the first one's. Once a part, at boot, on one CPU.
 pub fn register_part(part: Part, make: Make, first: Content) -> Result {
     if FIRST.get().is_none() {
-        FIRST.set(IpcNs::shared(number::IPC)?).map_err(|_| EBUSY)?;
+        FIRST.set(IpcNs::shared(number::IPC, None)?).map_err(|_| EBUSY)?;
         register(Slot::Ipc, &IPC)?;
     }
     FIRST.get().ok_or(EINVAL)?.fill(part, first)?;

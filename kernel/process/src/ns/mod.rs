@@ -11,6 +11,7 @@
 //! | `links` | what `/proc/PID/ns` shows |
 //! | `ipc` | the frame of name spaces of IPC |
 //! | `pid` | process numbers |
+//! | `time` | clocks |
 //! | `uts` | host names |
 //!
 //! Locks: none; a task alone replaces its proxy, and others read it under RCU.
@@ -19,6 +20,7 @@ mod change;
 pub mod ipc;
 mod links;
 mod pid;
+pub mod time;
 pub mod uts;
 
 pub(crate) use change::{check_clone, children_elsewhere, for_child};
@@ -155,5 +157,7 @@ pub(crate) fn exit(thread: &Thread) {
 pub(crate) fn init() -> Result {
     uts::init()?;
     register(Slot::Uts, &uts::UTS)?;
+    time::init()?;
+    register(Slot::Time, &time::TIME)?;
     register(Slot::PidForChildren, &pid::PID)
 }

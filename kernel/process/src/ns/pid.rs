@@ -72,6 +72,8 @@ impl NsType for Pid {
     }
 
     fn of(&self, task: &Task) -> Option<NsRef> {
+        // One that has ended leads nowhere, though it keeps its number until it has been waited for.
+        thread_of(task).filter(|thread| !thread.has_left_namespaces())?;
         space_of(task)
     }
 }

@@ -11,6 +11,7 @@ use kalloc::Arc;
 use kalloc::flags::GFP_KERNEL;
 use locking::{SetOnce, SpinLock};
 use task::Task;
+use vfs::ns_count::NsCount;
 use vfs::nsfs::{Namespace, NsKind, NsRef, new_number, number, typed_ref};
 use x86_cpu::regs::PtRegs;
 
@@ -33,6 +34,8 @@ pub struct Names {
 struct UtsNs {
     number: u64,
     names: SpinLock<Names>,
+    /// Of the user who made it; the first is nobody's.
+    _count: Option<NsCount>,
 }
 
 static KIND: NsKind = NsKind { flag: uapi::CLONE_NEWUTS, name: "uts" };
@@ -53,8 +56,8 @@ impl Namespace for UtsNs {
 }
 
 impl UtsNs {
-    fn shared(number: u64, names: Names) -> Result<Arc<Self>> {
-        Ok(Arc::new(Self { number, names: SpinLock::new(names) }, GFP_KERNEL)?)
+    fn shared(number: u64, names: Names, count: Option<NsCount>) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self { number, names: SpinLock::new(names), _count: count }, GFP_KERNEL)?)
     }
 }
 
@@ -84,7 +87,7 @@ impl NsType for Uts {
 
 /// Puts a copy of the current task's into `proxy`.
 pub(crate) fn create_in(proxy: &mut NsProxy) -> Result {
-    proxy.set(Slot::Uts, UtsNs::shared(new_number(), names())?);
+    proxy.set(Slot::Uts, UtsNs::shared(new_number(), names(), Some(NsCount::new(&KIND)?))?);
     Ok(())
 }
 
@@ -94,7 +97,7 @@ pub(super) fn init() -> Result {
     for (to, from) in name.iter_mut().zip(b"(none)") {
         *to = *from;
     }
-    FIRST.set(UtsNs::shared(number::UTS, Names { node: name, domain: name })?).map_err(|_| EBUSY)
+    FIRST.set(UtsNs::shared(number::UTS, Names { node: name, domain: name }, None)?).map_err(|_| EBUSY)
 }
 
 /// Runs `f`, which does not sleep, on the names of the current task's name space.

@@ -67,8 +67,9 @@ pub fn tracer_pid(task: &Task, ns: &pid::PidNs) -> u32 {
 
 /// What the tracer of the current thread calls `nr`; 0 without one.
 pub(crate) fn number_for_tracer(nr: &pid::PidName) -> u64 {
-    let tracer = thread_of(&current()).and_then(|thread| thread.tracer()).and_then(|tracer| process_of(&tracer));
-    tracer.map_or(0, |tracer| u64::from(nr.seen_by(tracer.name())))
+    let task = current();
+    let tracer = thread_of(&task).filter(|thread| thread.is_traced()).and_then(|thread| thread.tracer());
+    tracer.and_then(|tracer| process_of(&tracer)).map_or(0, |tracer| u64::from(nr.seen_by(tracer.name())))
 }
 
 /// Whether the current thread traces `task`.

@@ -8,6 +8,7 @@ use errno::Result;
 use errno::code::{EINVAL, EPERM};
 use kalloc::Arc;
 use ktime::{NSEC_PER_SEC, timekeeper};
+use process::ns::time::{self, Shifted};
 use task::{Task, current};
 use x86_cpu::regs::PtRegs;
 use x86_mm::uaccess::{get_user, put_user};
@@ -94,6 +95,25 @@ impl ClockId {
         }
     }
 
+    /// The time that the current task's name space has.
+    fn shown_ns(&self) -> u64 {
+        if let Self::MonotonicCoarse = self {
+            // As the vDSO does it: rounded last.
+            return timekeeper::coarse(time::shown(Shifted::Monotonic, ktime::now_ns()));
+        }
+        let now = self.now_ns();
+        self.shifted().map_or(now, |clock| time::shown(clock, now))
+    }
+
+    /// Which of a name space's offsets counts for it.
+    fn shifted(&self) -> Option<Shifted> {
+        match self {
+            Self::Monotonic | Self::MonotonicRaw | Self::MonotonicCoarse => Some(Shifted::Monotonic),
+            Self::Boottime | Self::BoottimeAlarm => Some(Shifted::Boottime),
+            _ => None,
+        }
+    }
+
     fn resolution(&self) -> u64 {
         match self {
             Self::RealtimeCoarse | Self::MonotonicCoarse => COARSE_NS,
@@ -127,9 +147,9 @@ impl ClockId {
 pub fn sys_clock_gettime(regs: &PtRegs) -> Result<usize> {
     let ns = match regs.arg0() as i32 {
         // The two that matter, without a detour.
-        1 => ktime::now_ns(),
+        1 => time::shown(Shifted::Monotonic, ktime::now_ns()),
         0 => ktime::real_ns(),
-        id => clock(id)?.now_ns(),
+        id => clock(id)?.shown_ns(),
     };
     put_timespec(regs.arg1(), ns)?;
     Ok(0)
@@ -142,6 +162,15 @@ pub fn sys_clock_getres(regs: &PtRegs) -> Result<usize> {
         put_timespec(regs.arg1(), resolution)?;
     }
     Ok(0)
+}
+
+/// The moment that the current task means by `ns` of the clock with number `id`.
+pub(crate) fn meant_by(id: i32, ns: u64) -> u64 {
+    match id {
+        1 => time::meant(Shifted::Monotonic, ns),
+        7 | 9 => time::meant(Shifted::Boottime, ns),
+        _ => ns,
+    }
 }
 
 fn may_set() -> Result {

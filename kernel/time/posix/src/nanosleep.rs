@@ -2,7 +2,7 @@
 //! `nanosleep(2)` and `clock_nanosleep(2)`. An interrupted relative sleep goes on through the restart block; an absolute one by
 //! itself.
 
-use crate::clock::{ClockId, clock};
+use crate::clock::{ClockId, clock, meant_by};
 use crate::cpu_timer::{CpuTimer, Source};
 use crate::user::{get_timespec, put_timespec};
 use errno::Result;
@@ -137,5 +137,5 @@ pub fn sys_clock_nanosleep(regs: &PtRegs) -> Result<usize> {
         let now = RELATIVE.get(at).map_or(0, |clock| clock.now_ns());
         return sleep_relative(at as u64, now.saturating_add(ns), remaining as u64);
     }
-    if sleep(clock, ns) { Ok(0) } else { Err(ERESTARTNOHAND) }
+    if sleep(clock, meant_by(regs.arg0() as i32, ns)) { Ok(0) } else { Err(ERESTARTNOHAND) }
 }

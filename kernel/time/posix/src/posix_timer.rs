@@ -7,7 +7,7 @@
 //!
 //! Locks: `Shared::state` (interrupts off), which the callbacks take too; inside it those of signals and of `HrTimer`.
 
-use crate::clock::{ClockId, clock};
+use crate::clock::{ClockId, clock, meant_by};
 use crate::cpu_timer::{CpuTimer, Source};
 use crate::owner;
 use crate::user::{get_itimerspec, put_itimerspec};
@@ -468,6 +468,11 @@ pub fn sys_timer_settime(regs: &PtRegs) -> Result<usize> {
     let absolute = regs.arg1() & TIMER_ABSTIME != 0;
     let old = with_timer(regs.arg0(), |timer| {
         let old = timer.left_of_replaced();
+        // Zero disarms; a moment before a shifted clock began is over.
+        let value = match absolute && value != 0 {
+            true => meant_by(timer.clock, value).max(1),
+            false => value,
+        };
         timer.set(interval, value, absolute);
         Ok(old)
     })?;

@@ -125,9 +125,15 @@ impl Task {
 
     /// The number of its process in `pidns`, or in the name space of the current task; 0 if it has none there.
     pub fn tgid_nr_ns(&self, pidns: Option<&PidNamespace>) -> Pid {
-        // There is one name space.
-        let _ = pidns;
-        if PidNamespace::of(&self.0).is_some() { self.tgid() } else { 0 }
+        if PidNamespace::of(&self.0).is_none() {
+            return 0;
+        }
+        let ns = pidns.map_or_else(::pid_namespace::here, PidNamespace::as_ns);
+        match ::process::process_of(&self.0) {
+            Some(process) => process.name().number_in(&ns).cast_signed(),
+            None if ns.is_first() => self.tgid(),
+            None => 0,
+        }
     }
 
     /// Its user.

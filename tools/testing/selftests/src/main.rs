@@ -32,6 +32,7 @@ mod mounts;
 mod namespaces;
 mod persona;
 mod pidfd;
+mod pidns;
 mod pkeys;
 mod poll;
 mod process;
@@ -76,6 +77,7 @@ fn all() -> Vec<Test> {
         signal::TESTS,
         sigio::TESTS,
         pidfd::TESTS,
+        pidns::TESTS,
         threads::TESTS,
         futex::TESTS,
         jobs::TESTS,

@@ -2,6 +2,8 @@
 //! Name spaces of host names and of IPC; entering them by their files and by pidfds; what keeps them. (Those of mounts:
 //! `mounts/namespaces.rs`.)
 
+mod clocks;
+
 use crate::sysvipc::{CREAT, as_user, fresh_key, shmat, shmget};
 use crate::util::*;
 use crate::{Test, c, ck, eq, fails};
@@ -18,6 +20,7 @@ pub const TESTS: &[Test] = &[
     ("ns.bind_no_circle", bind_no_circle),
     ("ns.ioctls", ioctls),
     ("ns.rights", rights),
+    ("ns.limits", limits),
     ("ns.ipc_private", ipc_private),
     ("ns.ipc_limits", ipc_limits),
     ("ns.ipc_mapping_stays", ipc_mapping_stays),
@@ -26,6 +29,10 @@ pub const TESTS: &[Test] = &[
     ("ns.mqueue", mqueue),
     ("ns.shm_rmid_forced", rmid_forced),
     ("ns.next_id", next_id),
+    ("ns.time_offsets", clocks::offsets),
+    ("ns.time_waits", clocks::waits),
+    ("ns.time_exec_and_setns", clocks::exec_and_setns),
+    ("ns.time_errors", clocks::errors),
 ];
 
 const NS_GET_USERNS: u64 = 0xb701;
@@ -320,6 +327,29 @@ fn rights() -> Outcome {
         }
         Ok(())
     })
+}
+
+fn limits() -> Outcome {
+    for (name, kind) in [("uts", CLONE_NEWUTS), ("ipc", CLONE_NEWIPC), ("mnt", CLONE_NEWNS)] {
+        let file = format!("/proc/sys/user/max_{name}_namespaces");
+        let before = text(&file)?;
+        let put = |value: &str| std::fs::write(&file, value).map_err(|e| format!("{file}: {e}"));
+        in_child(|| {
+            // This one is counted, too.
+            c!(libc::unshare(kind));
+            put("0")?;
+            // SAFETY: a number.
+            let refused = unsafe { libc::unshare(kind) };
+            let errno = errno();
+            put(before.trim())?;
+            eq!((refused, errno), (-1, libc::ENOSPC));
+            c!(libc::unshare(kind));
+            Ok(())
+        })?;
+        eq!(text(&file)?, before);
+        ck!(put("-1").is_err());
+    }
+    Ok(())
 }
 
 fn ipc_private() -> Outcome {

@@ -3,6 +3,9 @@
 //!
 //! A cluster of a file is reserved while at least one of its blocks waits for its place and none of its blocks has one: what it
 //! then gets counts for the whole cluster. Without `bigalloc` a cluster is a block, and every block that waits is reserved.
+//!
+//! A file without extents has blocks of pointers promised besides: as many as the blocks that wait may need, whether they are there
+//! already or not. (For the trees of others some clusters are kept, see `last_clusters`.)
 
 use crate::node::{Shared, Tree};
 use errno::Result;
@@ -101,6 +104,39 @@ impl Shared {
         result
     }
 
+    /// Blocks of pointers that lead to one of the blocks `from..to` and to one that waits. None for a file with extents.
+    fn nodes_in(&self, tree: &Tree, from: u32, to: u32) -> u64 {
+        match tree.inode.uses_extents() || tree.delayed.is_empty() {
+            true => 0,
+            false => tree.delayed.nodes(self.mount.core.geo.pointers(), from, to),
+        }
+    }
+
+    /// The blocks `from..to` do not wait any more. Returns how many of them did; `ENOMEM`: nothing changed.
+    pub(crate) fn undelay(&self, tree: &mut Tree, from: u32, to: u32) -> Result<u32> {
+        let before = self.nodes_in(tree, from, to);
+        let gone = tree.delayed.remove(from, to)?;
+        let after = self.nodes_in(tree, from, to);
+        if before != after {
+            self.mount.core.return_nodes(&mut tree.inode, before.saturating_sub(after));
+        }
+        Ok(gone)
+    }
+
+    /// Blocks of a hole wait from now on: their own clusters are reserved already. ENOSPC, ENOMEM.
+    fn delay(&self, tree: &mut Tree, from: u32, to: u32, privileged: bool) -> Result {
+        let before = self.nodes_in(tree, from, to);
+        tree.delayed.insert(from, to)?;
+        let more = self.nodes_in(tree, from, to).saturating_sub(before);
+        if more == 0 {
+            return Ok(());
+        }
+        self.mount.core.promise_nodes(&mut tree.inode, more, privileged).or_else(|error| {
+            // Without memory to tell them apart they wait all the same.
+            if tree.delayed.remove(from, to).is_ok() { Err(error) } else { Ok(()) }
+        })
+    }
+
     /// Reserves space for those of the blocks `from..to` that have neither a place nor a reservation. ENOSPC, EDQUOT.
     pub(crate) fn reserve(&self, from: u32, to: u32) -> Result {
         let core = &self.mount.core;
@@ -117,10 +153,10 @@ impl Shared {
             let len = found.len.clamp(1, len);
             if found.state == State::Hole {
                 let wanted = self.wanted_for(&tree, at, len)?;
-                let Tree { inode, delayed } = &mut *tree;
-                core.reserve(inode, wanted, *privileged.get_or_insert_with(|| self.mount.is_privileged()))?;
-                if let Err(error) = delayed.insert(at, at + len) {
-                    core.unreserve(inode, wanted);
+                let privileged = *privileged.get_or_insert_with(|| self.mount.is_privileged());
+                core.reserve(&mut tree.inode, wanted, privileged)?;
+                if let Err(error) = self.delay(&mut tree, at, at + len, privileged) {
+                    core.unreserve(&mut tree.inode, wanted);
                     return Err(error);
                 }
             }
@@ -134,7 +170,7 @@ impl Shared {
     pub(crate) fn unreserve(&self, tree: &mut Tree, from: u32, to: u32) -> Result {
         let bits = self.cluster_bits();
         let before = self.reserved_in(tree, from, to)?;
-        let gone = tree.delayed.remove(from, to)?;
+        let gone = self.undelay(tree, from, to)?;
         let gone = if bits == 0 { gone.into() } else { before.saturating_sub(self.reserved_in(tree, from, to)?) };
         if gone != 0 {
             self.mount.core.unreserve(&mut tree.inode, gone);

@@ -99,6 +99,11 @@ impl jbd2::BlockDevice for Blocks {
         block::read_bytes(&self.bdev, self.offset(block)?, data)
     }
 
+    fn read_run(&self, block: u64, data: &mut [u8], _size: usize) -> Result {
+        let pages = Blocks::read_run(self, block, data.len())?;
+        data.chunks_mut(PAGE_SIZE).zip(&pages).try_for_each(|(piece, page)| page.read(0, piece))
+    }
+
     fn write(&self, block: u64, data: &[u8], flags: WriteFlags) -> Result {
         block::write_bytes(&self.bdev, self.offset(block)?, data, op_flags(flags))?;
         self.forget_page(block);

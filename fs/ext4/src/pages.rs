@@ -36,6 +36,8 @@ struct Extent {
 const AHEAD: usize = 1 << 20;
 /// Pages that are given a place in one transaction.
 const RUN: usize = 512;
+/// How often a commit is waited for, one after the other, when there is no place.
+const COMMITS: u32 = 8;
 
 impl Shared {
     pub(crate) fn block_bits(&self) -> u32 {
@@ -158,7 +160,7 @@ impl Shared {
             };
             let block = made.block().ok_or(EIO)?;
             let len = made.len.clamp(1, wanted);
-            tree.delayed.remove(at, at + len)?;
+            self.undelay(&mut tree, at, at + len)?;
             extents.push(Extent { lblk: at, block, len }, GFP_NOFS)?;
             at += len;
             changed = true;
@@ -218,7 +220,7 @@ impl Shared {
         let made = self.keep_reserved(&mut tree, (at, at + len), |tree| {
             let made = core.map_create(tx, &mut tree.inode, at, len, how)?.len.clamp(1, len);
             // A page of a program's mapping may have waited for this place since before the option was set.
-            let gone = tree.delayed.remove(at, at + made)?;
+            let gone = self.undelay(tree, at, at + made)?;
             if core.geo.cluster_bits == 0 && gone != 0 {
                 core.unreserve(&mut tree.inode, gone.into());
             }
@@ -331,7 +333,7 @@ impl MappingOps for Pages {
         }
         let core = &shared.mount.core;
         let mut result = Ok(());
-        let mut waited = false;
+        let mut commits = 0;
         loop {
             let data = shared.credits_for_data();
             let credits = core.credits_for_map(&shared.tree.read().inode) * (shared.per_page() + 1) + 4 + data;
@@ -355,9 +357,10 @@ impl MappingOps for Pages {
             let ended = core.end(tx);
             match step {
                 None => return result.and(ended),
-                // What was freed is kept back until it is committed: only then there is no room.
-                Some(Err(error)) if error == ENOSPC && !waited && core.has_pending() => {
-                    waited = true;
+                // What was freed is kept back until it is committed: only then there is no room. Others may take what comes free then,
+                // and free something else.
+                Some(Err(error)) if error == ENOSPC && commits < COMMITS && core.has_pending() => {
+                    commits += 1;
                     if let Some(journal) = shared.mount.journal() {
                         journal.commit_all()?;
                     }
@@ -370,7 +373,7 @@ impl MappingOps for Pages {
                     return result.and(Err(error));
                 }
                 Some(Ok(rest)) => {
-                    waited = false;
+                    commits = 0;
                     if let Some(rest) = rest.filter(|_| wbc.sync) {
                         *wbc = WriteControl::sync(rest, wbc.last);
                     }

@@ -2,6 +2,7 @@
 //! Sets of block numbers as sorted runs: which blocks of a file have space reserved and no place yet.
 
 use errno::Result;
+use ext4_format::inode::NDIR_BLOCKS;
 use kalloc::KVec;
 use kalloc::flags::GFP_NOFS;
 
@@ -37,6 +38,34 @@ impl Ranges {
         let &(start, end) = self.runs.get(self.index(at))?;
         let start = start.max(at);
         Some((start, end - start))
+    }
+
+    /// With block pointers, `fan` of them in a block: how many blocks of pointers lead to one of the blocks `from..to` and also to one
+    /// in the set, perhaps another one.
+    pub(crate) fn nodes(&self, fan: u32, from: u32, to: u32) -> u64 {
+        if from >= to {
+            return 0;
+        }
+        let (fan, to) = (u64::from(fan), u64::from(to));
+        let (mut base, mut span, mut count) = (NDIR_BLOCKS as u64, fan, 0);
+        // Those that point to data, those above them, and the one above these.
+        for _ in 0..3 {
+            if to <= base {
+                break;
+            }
+            let above = |at: u64| at.saturating_sub(base) / span;
+            let place = |node: u64| u32::try_from(base + node * span).ok();
+            let (mut node, end) = (above(from.into()), base + (above(to - 1) + 1) * span);
+            while let Some((start, len)) = place(node).and_then(|at| self.next(at)).filter(|run| u64::from(run.0) < end)
+            {
+                let last = above((u64::from(start) + u64::from(len)).min(end) - 1);
+                count += last + 1 - above(start.into());
+                node = last + 1;
+            }
+            base += span;
+            span *= fan;
+        }
+        count
     }
 
     /// Adds `from..to`. Returns how many were not in it. ENOMEM: nothing changed.
@@ -111,5 +140,29 @@ mod tests {
         assert_eq!(ranges.look(50, 3), (false, 3));
         assert_eq!(ranges.remove(0, 100), Ok(30));
         assert!(ranges.is_empty());
+    }
+
+    #[test]
+    fn blocks_of_pointers_above_what_waits() {
+        // Blocks 12 to 15 have one above them, each four of the next sixteen two, the 64 after these three.
+        let nodes = |runs: &[(u32, u32)], from, to| {
+            let mut ranges = Ranges::default();
+            runs.iter()
+                .try_for_each(|&(from, to)| ranges.insert(from, to).map(drop))
+                .map(|()| ranges.nodes(4, from, to))
+        };
+        assert_eq!(nodes(&[(0, 12)], 0, 1000), Ok(0));
+        assert_eq!(nodes(&[(0, 13)], 0, 1000), Ok(1));
+        assert_eq!(nodes(&[(0, 16)], 0, 12), Ok(0));
+        assert_eq!(nodes(&[(12, 16)], 13, 14), Ok(1));
+        assert_eq!(nodes(&[(12, 17)], 0, 1000), Ok(1 + 2));
+        assert_eq!(nodes(&[(12, 32)], 0, 1000), Ok(1 + 4 + 1));
+        assert_eq!(nodes(&[(15, 16), (19, 21), (31, 32)], 0, 1000), Ok(1 + 3 + 1));
+        assert_eq!(nodes(&[(31, 33)], 0, 1000), Ok(1 + 1 + 1 + 1 + 1));
+        assert_eq!(nodes(&[(31, 33)], 32, 33), Ok(1 + 1 + 1));
+        assert_eq!(nodes(&[(32, 96)], 0, 1000), Ok(16 + 4 + 1));
+        assert_eq!(nodes(&[(20, 21)], 21, 22), Ok(1 + 1));
+        assert_eq!(nodes(&[(20, 21)], 24, 25), Ok(1));
+        assert_eq!(nodes(&[(20, 21)], u32::MAX - 1, u32::MAX), Ok(0));
     }
 }

@@ -56,12 +56,18 @@ enum Pass {
     Replay,
 }
 
+/// Bytes of copies that are read together.
+const AHEAD: usize = 64 << 10;
+
 struct Walk<'a, 'b> {
     what: &'b Recovery<'a>,
     features: Features,
     area: Area,
     block: KVec<u8>,
     copy: KVec<u8>,
+    /// Copies that follow each other on the disk, and where: first block, number.
+    ahead: KVVec<u8>,
+    there: (u64, u64),
     revoked: HashMap<u64, Tid>,
     end: Option<Tid>,
     head: Option<u32>,
@@ -161,6 +167,8 @@ impl Recovery<'_> {
             area,
             block: KVec::from_elem(0, size, GFP_KERNEL)?,
             copy: KVec::from_elem(0, size, GFP_KERNEL)?,
+            ahead: KVVec::from_elem(0, AHEAD.max(size), GFP_KERNEL)?,
+            there: (0, 0),
             revoked: HashMap::new(),
             end: None,
             head: None,
@@ -292,23 +300,46 @@ impl Walk<'_, '_> {
         for tag in Tags::new(self.features, &self.block) {
             tags.push(tag, GFP_KERNEL)?;
         }
-        for tag in &tags {
+        for (index, tag) in tags.iter().enumerate() {
             let at = cursor.at;
             self.advance(cursor, 1);
             if self.revoked.get(&tag.block).is_some_and(|tid| !tid_gt(cursor.tid, *tid)) {
                 self.done.revoke_hits += 1;
                 continue;
             }
-            if let Err(error) = self.replay_one(cursor.tid, tag, at) {
+            if let Err(error) = self.replay_one(cursor.tid, tag, at, tags.len() - index) {
                 self.error.get_or_insert(error);
             }
         }
         Ok(Step::Next)
     }
 
-    fn replay_one(&mut self, tid: Tid, tag: &Tag, at: u32) -> Result {
+    /// Reads the copy at `at`, which others follow, `left` with it.
+    fn read_copy(&mut self, at: u32, left: usize) -> Result {
         let block = self.what.geometry.map(at)?;
-        self.what.log.read(block, &mut self.copy)?;
+        let size = self.copy.len();
+        let mut place = block.wrapping_sub(self.there.0);
+        if place >= self.there.1 {
+            let most = left.min(self.ahead.len() / size) as u32;
+            let follows =
+                |n: &u32| self.what.geometry.map(self.area.forward(at, *n)) == Ok(block.wrapping_add(u64::from(*n)));
+            let count = 1 + (1..most).take_while(follows).count();
+            self.there = (block, 0);
+            let window = self.ahead.get_mut(..count * size).ok_or(EIO)?;
+            if self.what.log.read_run(block, window, size).is_err() {
+                // One of them cannot be read: this one perhaps can.
+                return self.what.log.read(block, &mut self.copy);
+            }
+            self.there = (block, count as u64);
+            place = 0;
+        }
+        let from = place as usize * size;
+        self.copy.copy_from_slice(self.ahead.get(from..from + size).ok_or(EIO)?);
+        Ok(())
+    }
+
+    fn replay_one(&mut self, tid: Tid, tag: &Tag, at: u32, left: usize) -> Result {
+        self.read_copy(at, left)?;
         if self.features.checksums() && self.features.data_checksum(tid, &self.copy) != tag.checksum {
             return Err(EBADMSG);
         }

@@ -9,6 +9,11 @@ use errno::{Error, Result};
 pub trait BlockDevice: Send + Sync {
     /// Reads the block into `data`, which is one block long.
     fn read(&self, block: u64, data: &mut [u8]) -> Result;
+    /// Reads consecutive blocks of `size` bytes into `data`, by as few transfers as the device likes.
+    fn read_run(&self, block: u64, data: &mut [u8], size: usize) -> Result {
+        let blocks = block..;
+        data.chunks_mut(size).zip(blocks).try_for_each(|(piece, block)| self.read(block, piece))
+    }
     /// Writes the block; it need not be durable before the next `flush`.
     fn write(&self, block: u64, data: &[u8], flags: WriteFlags) -> Result;
     /// Makes durable what was written before. Does nothing where barriers are off.

@@ -176,4 +176,11 @@ impl FileOps for RegFile {
         let real = self.real(file)?;
         real.ops().mmap(real, request)
     }
+
+    fn stored(&self, file: &File) {
+        if let Ok(real) = self.real(file) {
+            real.ops().stored(real);
+            refresh(file.inode());
+        }
+    }
 }

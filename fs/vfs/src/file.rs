@@ -237,6 +237,11 @@ pub trait FileOps: Any + Send + Sync {
         if self.mapping(file).is_some() { Ok(()) } else { Err(ENODEV) }
     }
 
+    /// A program is to store to memory that it shares with the file, for the first time since its page was clean.
+    fn stored(&self, file: &File) {
+        file.inode().touch_mtime();
+    }
+
     /// Page `pgoff` of a file that is mapped without cached pages (a device's buffer). `EFAULT` becomes `SIGBUS`.
     fn fault(&self, file: &File, pgoff: u64, write: bool) -> Result<mm_alloc::Page> {
         Err(EFAULT)

@@ -386,6 +386,10 @@ impl VmFile for File {
         self.ops().fault(self, pgoff, write)
     }
 
+    fn stored(&self) {
+        self.ops().stored(self);
+    }
+
     fn id(&self) -> (u64, u64) {
         let inode = self.inode();
         (inode.sb().dev.encode(), inode.ino)

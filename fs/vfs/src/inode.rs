@@ -263,14 +263,17 @@ impl Inode {
     /// Contents changed now.
     pub fn touch_mtime(&self) {
         let now = current_time();
-        // Where it must be written, only a change of the (coarse) time counts.
-        let moved = self.disk.get().is_some() && (self.mtime.get() != now || self.ctime.get() != now);
-        self.mtime.set(now);
-        self.ctime.set(now);
-        self.version.fetch_add(1, Ordering::Relaxed);
-        if moved {
+        if self.disk.get().is_none() {
+            self.mtime.set(now);
+            self.ctime.set(now);
+        } else if self.mtime.get() != now || self.ctime.get() != now {
+            // Only a change of the (coarse) time counts. Where there is none nothing is set either: another task may have set newer
+            // times since, and they may be on the disk; older ones in memory would then never get there.
+            self.mtime.set(now);
+            self.ctime.set(now);
             self.mark_dirty(idirty::SYNC);
         }
+        self.version.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The inode changed now.

@@ -244,7 +244,7 @@ impl Mm {
         if let Some(mapping) = vma.mapping() {
             if !mapping.is_memory() {
                 let index = area.pgoff_at(addr);
-                return self.share_writable(mapping, index, &page, |page| {
+                return self.share_writable(vma, mapping, index, &page, |page| {
                     self.table.make_writable(addr, page, vma.flags.prot());
                     Ok(())
                 });
@@ -258,7 +258,15 @@ impl Mm {
 
     /// A program is to write to `page` of a file on a device through shared memory: space is reserved, `map` makes the entry
     /// writable, and the page is dirty, all before write-back can look at it again.
-    fn share_writable(&self, mapping: &Mapping, index: u64, page: &Page, map: impl FnOnce(&Page) -> Result) -> Fault {
+    fn share_writable(
+        &self,
+        vma: &Vma,
+        mapping: &Mapping,
+        index: u64,
+        page: &Page,
+        map: impl FnOnce(&Page) -> Result,
+    ) -> Fault {
+        note_store(vma);
         let _stays = mapping.invalidate_shared();
         if !mapping.has_page(index) {
             return Err(FaultSignal::BusError);
@@ -362,10 +370,11 @@ impl Mm {
         }
         if write && !mapping.is_memory() {
             let map = |page: &Page| self.table.map(addr, page.clone(), vma.flags.prot(), stays).map(drop);
-            return self.share_writable(mapping, index, &page, map).map(|_| major);
+            return self.share_writable(vma, mapping, index, &page, map).map(|_| major);
         }
         if write {
             page.set(PageFlags::DIRTY);
+            note_store(vma);
         }
         let prot = file_prot(vma, mapping, write);
         self.table.map(addr, page, prot, stays)?;
@@ -537,6 +546,13 @@ impl Mm {
         }
         let step = count(self.resolve(Area::of(slot), addr, write, entry.is_present()));
         Some(step.map(|_| there(self.table.query(addr))))
+    }
+}
+
+/// A program is to store to memory that it shares with a file.
+fn note_store(vma: &Vma) {
+    if let Backing::File(file) = &vma.backing {
+        file.stored();
     }
 }
 

@@ -51,6 +51,9 @@ pub trait VmFile: Send + Sync {
     fn readahead(&self) -> Option<&crate::readahead::Readahead> {
         None
     }
+    /// A program is to store to memory that it shares with the file, the first time since its page was clean: its contents change
+    /// (`file_update_time`). Without locks but those of an address space. May sleep.
+    fn stored(&self) {}
     /// Device number (as `makedev` packs it in `stat`) and inode number, for `/proc/PID/maps`.
     fn id(&self) -> (u64, u64);
     /// The path, for `/proc/PID/maps`; with "` (deleted)`" where it has no name any more.

@@ -24,6 +24,7 @@ pub(crate) trait Shown: Send + Sync + 'static {
     fn readahead(&self) -> Option<&Readahead> {
         None
     }
+    fn stored(&self) {}
 }
 
 impl Shown for Arc<Mapping> {
@@ -64,6 +65,10 @@ impl<S: Shown> VmFile for Open<S> {
 
     fn readahead(&self) -> Option<&Readahead> {
         self.0.readahead()
+    }
+
+    fn stored(&self) {
+        self.0.stored();
     }
 
     fn id(&self) -> (u64, u64) {

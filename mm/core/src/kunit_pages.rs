@@ -9,7 +9,7 @@ mod tests {
     use crate::fault::FaultSignal;
     use crate::file::VmFile;
     use crate::flags::Prot;
-    use crate::kunit_file::{Numbered, Open};
+    use crate::kunit_file::{Numbered, Open, Shown};
     use crate::mapping::{Mapping, MappingOps};
     use crate::mm_struct::Mm;
     use crate::mmap::MapArgs;
@@ -90,6 +90,39 @@ mod tests {
         }
         mapping.drop_clean(0, u64::MAX);
         assert_eq!(mapping.page_count(), 0);
+        Ok(())
+    }
+
+    /// A file that counts what it hears of stores.
+    struct Counted(Arc<Mapping>, AtomicU64);
+
+    impl Shown for Counted {
+        fn mapping(&self) -> Option<&Arc<Mapping>> {
+            Some(&self.0)
+        }
+
+        fn stored(&self) {
+            self.1.fetch_add(1, Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_file_hears_of_stores_to_clean_pages() -> Result {
+        let mm = space()?;
+        let mapping = disk()?;
+        let file = Arc::new(Open(Counted(mapping.clone(), AtomicU64::new(0))), GFP_KERNEL)?;
+        let map = |flags| {
+            let file: Arc<dyn VmFile> = file.clone();
+            mm.mmap(MapArgs { addr: 0, len: LEN, prot: Prot::RW, flags, file: Some(file), pgoff: 0 })
+        };
+        let (shared, private) = (map(uapi::MAP_SHARED)?, map(uapi::MAP_PRIVATE)?);
+        let store = |addr: usize| (mm.write(addr, &[7], false), file.0.1.load(Relaxed));
+        assert_eq!(store(private), (1, 0));
+        assert_eq!(store(shared), (1, 1));
+        assert_eq!(store(shared + 1), (1, 1));
+        assert_eq!(byte(&mm, shared + PAGE_SIZE), Some(2));
+        assert_eq!(store(shared + PAGE_SIZE), (1, 2));
+        mapping.truncate(0);
         Ok(())
     }
 

@@ -58,6 +58,23 @@ def broken(path, work):
     return f"blkdebug:{rules}:{path}"
 
 
+def differences(text):
+    """What differs between the two lines that `diff` shows of a name: its inode, and both values of each field."""
+    sides = {"-": {}, "+": {}}
+    for line in text.splitlines():
+        found = re.match(r'([-+])"(.*?)" (\w+) (.*)', line.strip())
+        if found:
+            sign, name, mode, rest = found.groups()
+            words = f"mode {mode} owner {rest}".split(" ")
+            sides[sign][name] = dict(zip(words[::2], words[1::2]))
+    said = []
+    for name in sorted(sides["-"].keys() | sides["+"].keys()):
+        before, after = sides["-"].get(name, {}), sides["+"].get(name, {})
+        fields = [f"{key} {before.get(key)} -> {after.get(key)}" for key in dict(before, **after) if before.get(key) != after.get(key)]
+        said.append(f"{name}, inode {before.get('inode') or after.get('inode')}, mode {before.get('mode')}: {', '.join(fields)}")
+    return "\n".join(said) or text
+
+
 def row(guest, args, index, seconds, seed):
     """Both programs on one disk. Returns what they did."""
     name, kind, _, options, size, trouble = ROWS[index]
@@ -88,11 +105,14 @@ def row(guest, args, index, seconds, seed):
     if not re.search(r"^fsx 0$", out, re.M) or not re.search(r"^stress 0$", out, re.M):
         raise GuestError(out[-6000:])
     if trouble != "eio":
-        listing = "/bin/tree top=/mnt places=0 access=0"
+        listing = "/bin/tree top=/mnt places=0 numbers=1 access=0"
         guest.check(f"{listing} >/tmp/before && umount /mnt && {mount}", args.step)
-        differ = guest.run(f"{listing} >/tmp/after; cmp /tmp/before /tmp/after || diff /tmp/before /tmp/after | grep '^[-+]' | cut -c1-1500 | head -8", args.step)[1]
+        # Of long names the ends.
+        short = "sed 's/\"[^\"]*\\([^\"]\\{80\\}\\)\"/\"..\\1\"/'"
+        differ = guest.run(f"{listing} >/tmp/after; cmp -s /tmp/before /tmp/after || diff /tmp/before /tmp/after | grep '^[-+]\"' | {short} | cut -c1-900 | head -40",
+                           args.step)[1]
         if differ.strip():
-            raise GuestError(f"mounted again, the tree differs: {differ[-2000:]}")
+            raise GuestError(f"mounted again, the tree differs:\n{differences(differ)[-6000:]}")
         guest.check(f"rm -rf /mnt/x{seed} /mnt/s{seed}", args.step)
     guest.run("umount /mnt", args.step)
     sums = [sum(map(int, found)) for found in zip(*re.findall(r": (\d+) operations, (\d+) refused", out))]
@@ -107,6 +127,7 @@ def main():
     parser.add_argument("--linux", action="store_true", help="Debian's kernel instead")
     parser.add_argument("--minutes", type=float, help="in all (default: 4 seconds for each row, 3 with --short)")
     parser.add_argument("--short", action="store_true", help=f"only {' '.join(SHORT)}")
+    parser.add_argument("--rounds", type=int, help="how often each row runs: what is mounted again often shows more")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--step", type=int, default=240, help="seconds for one command")
     parser.add_argument("--cpus", type=int, default=2)
@@ -131,10 +152,10 @@ def main():
             file = broken(path, work) if trouble == "eio" else path
             drives += ["-drive", f"file={file},format=raw,if=none,id=d{number},cache=unsafe,rerror=report,werror=report",
                        "-device", f"virtio-blk-pci,drive=d{number}"]
-        rounds = 1
+        rounds = args.rounds or 1
         seconds = 3 if args.short else 4
         if args.minutes:
-            rounds = max(1, int(args.minutes * 60 / len(args.rows) / 45))
+            rounds = args.rounds or max(1, int(args.minutes * 60 / len(args.rows) / 45))
             seconds = int(args.minutes * 60 / len(args.rows) / rounds)
         append = APPEND + (tools.LINUX if args.linux else "")
         limit = 300 + 4 * rounds * len(args.rows) * (seconds + 30)

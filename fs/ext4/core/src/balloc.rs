@@ -34,12 +34,14 @@ pub(crate) struct Request {
     pub(crate) data: bool,
     /// Reserved before, by delayed allocation.
     pub(crate) reserved: bool,
+    /// A block of pointers that was promised (`promise_nodes`): there is room.
+    pub(crate) promised: bool,
 }
 
 impl Request {
     /// One block for metadata of the file system.
     pub(crate) fn meta(goal: u64) -> Self {
-        Self { goal, len: 1, lblk: 0, data: false, reserved: false }
+        Self { goal, len: 1, lblk: 0, data: false, reserved: false, promised: false }
     }
 }
 
@@ -109,6 +111,26 @@ impl<S: Store> Fs<S> {
         inode.reserved += clusters;
     }
 
+    /// Promises blocks of pointers to blocks of a file without extents that wait for their place. They stay promised until
+    /// [`Self::return_nodes`], also those that got there meanwhile. `ENOSPC`.
+    pub fn promise_nodes(&self, inode: &mut Inode, nodes: u64, privileged: bool) -> Result {
+        let reserved = if privileged { 0 } else { self.reserved_blocks() >> self.geo.cluster_bits };
+        self.dirty_clusters.add(self.store.cpu(), nodes as i64);
+        if !self.is_free(0, reserved.saturating_add(self.last_clusters())) {
+            self.dirty_clusters.add(self.store.cpu(), -(nodes as i64));
+            return Err(ENOSPC);
+        }
+        inode.nodes += nodes;
+        Ok(())
+    }
+
+    /// Nothing waits any more for so many blocks of pointers that were promised.
+    pub fn return_nodes(&self, inode: &mut Inode, nodes: u64) {
+        let nodes = nodes.min(inode.nodes);
+        inode.nodes -= nodes;
+        self.dirty_clusters.add(self.store.cpu(), -(nodes as i64));
+    }
+
     /// Gives a reservation back.
     pub fn unreserve(&self, inode: &mut Inode, clusters: u64) {
         let clusters = clusters.min(inode.reserved);
@@ -131,7 +153,7 @@ impl<S: Store> Fs<S> {
                 return Err(EINVAL);
             }
         } else {
-            while !self.may_take(tx, want.into()) {
+            while !request.promised && !self.may_take(tx, want.into()) {
                 want /= 2;
                 if want == 0 {
                     return Err(ENOSPC);

@@ -140,7 +140,7 @@ impl<S: Store> Fs<S> {
                 // As for extents: what waits was promised its place.
                 let before = tx.last_resort;
                 tx.last_resort |= how.reserved;
-                let made = self.new_pointer_block(tx, inode, goal);
+                let made = self.new_pointer_block(tx, inode, goal, how.reserved && inode.nodes != 0);
                 tx.last_resort = before;
                 block = made?;
                 self.set_pointer(tx, inode, buf.as_ref(), slot, block)?;
@@ -163,6 +163,7 @@ impl<S: Store> Fs<S> {
             lblk,
             data: inode.is_regular() && !how.exact,
             reserved: how.reserved,
+            promised: false,
         };
         let (block, count) = self.allocate(tx, inode, request)?;
         if block.saturating_add(count.into()) > u64::from(u32::MAX) {
@@ -188,8 +189,8 @@ impl<S: Store> Fs<S> {
         Ok(Mapping { lblk, len: count, state: State::Written(block), new: true })
     }
 
-    fn new_pointer_block(&self, tx: &mut Tx<S>, inode: &mut Inode, goal: u64) -> Result<u32> {
-        let (block, _) = self.allocate(tx, inode, Request::meta(goal))?;
+    fn new_pointer_block(&self, tx: &mut Tx<S>, inode: &mut Inode, goal: u64, promised: bool) -> Result<u32> {
+        let (block, _) = self.allocate(tx, inode, Request { promised, ..Request::meta(goal) })?;
         let Ok(number) = u32::try_from(block) else {
             self.free(tx, inode, block, 1, false)?;
             return Err(ENOSPC);

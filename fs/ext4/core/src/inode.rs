@@ -32,6 +32,8 @@ pub struct Inode {
     pub(crate) dir_hint: u32,
     /// Clusters reserved by delayed allocation.
     pub reserved: u64,
+    /// Blocks of pointers promised besides, to a file without extents.
+    pub nodes: u64,
     /// Where it is noted as an orphan.
     pub orphan: Noted,
 }
@@ -210,6 +212,7 @@ impl<S: Store> Fs<S> {
                 wished: false,
                 dir_hint: 0,
                 reserved: 0,
+                nodes: 0,
                 orphan: Noted::No,
             }
         };
@@ -373,6 +376,7 @@ impl<S: Store> Fs<S> {
             wished: false,
             dir_hint: 0,
             reserved: 0,
+            nodes: 0,
             orphan: Noted::No,
         })
     }

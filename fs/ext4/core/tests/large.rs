@@ -233,6 +233,52 @@ fn delayed_allocation_keeps_its_promise() {
     check(&mut vfs, &image);
 }
 
+/// Files without extents: each has one block that waits, behind those that the inode points to. On a full disk all get their place, and the
+/// blocks of pointers with it.
+#[test]
+fn promised_blocks_of_pointers() {
+    let scratch = Scratch::new();
+    let image = scratch.file("image");
+    mkfs(&image, "-t ext4 -b 1024 -O ^has_journal,^extent,^64bit -N 1024", "4M", None);
+    let mut vfs = Vfs::new(mount(&image, false));
+    let mut files = Vec::new();
+    for number in 0..900 {
+        let ino = vfs.create(2, format!("file{number}").as_bytes(), FILE).unwrap();
+        files.push(vfs.take(ino));
+    }
+    let fs = &vfs.fs;
+    // Others have the rest, but for 1000 clusters.
+    let mut greedy = fs.inode(2).unwrap();
+    let rest = fs.statfs().free - 1000;
+    fs.reserve(&mut greedy, rest, true).unwrap();
+    let mut waiting = 0;
+    for inode in &mut files {
+        if fs.reserve(inode, 1, true).is_err() {
+            break;
+        }
+        if fs.promise_nodes(inode, 1, true).is_err() {
+            fs.unreserve(inode, 1);
+            break;
+        }
+        waiting += 1;
+    }
+    assert_eq!(waiting, 500);
+    for inode in files.iter_mut().take(waiting) {
+        let how = Create { reserved: true, ..Create::default() };
+        let found = fs.run(80, false, |tx| fs.map_create(tx, inode, 20, 1, how)).unwrap();
+        assert_eq!((found.len, inode.reserved), (1, 0));
+        fs.return_nodes(inode, 1);
+        inode.raw.size = 21 * 1024;
+        fs.run(4, true, |tx| fs.write_inode(tx, inode)).unwrap();
+    }
+    assert_eq!(fs.delayed_clusters(), rest);
+    fs.unreserve(&mut greedy, rest);
+    for inode in files {
+        vfs.put(inode);
+    }
+    check(&mut vfs, &image);
+}
+
 #[test]
 fn growing_while_mounted() {
     let scratch = Scratch::new();

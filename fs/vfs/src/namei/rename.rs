@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Renaming. Locks, in order: the file system's `rename_lock` (if two directories are involved), the directory that is an
-//! ancestor of the other, the other one, the directory that is replaced. Source: `rename(2)`.
+//! ancestor of the other, the other one, the directory that is replaced, the files that move or lose a name (by number). Source:
+//! `rename(2)`.
 
 use super::create::may_create;
 use super::pathname::PathName;
@@ -39,6 +40,19 @@ pub(super) fn lock_both<'a>(old: &'a Path, new: &'a Path) -> Result<Locked<'a>> 
     // `rename_lock` is held.
     let (first, second) = if dcache::is_subdir(&old.dentry, &new.dentry) { (b, a) } else { (a, b) };
     Ok(Locked { _first: first.lock.write(), _second: Some(second.lock.write_nested()), _shape: Some(shape) })
+}
+
+/// What moves, and what it meets, locked but for directories that move: a file's times and links change with its name, and who writes to
+/// it changes the times, too.
+fn lock_moved<'a>(inode: &'a Inode, target: Option<&'a Inode>, exchange: bool) -> [Option<RwWriteGuard<'a, ()>>; 2] {
+    let file = Some(inode).filter(|inode| !inode.is_dir());
+    let target = target.filter(|target| !target.is_dir() || !exchange);
+    let (first, second) = match (file, target) {
+        (Some(file), Some(target)) if target.ino < file.ino => (Some(target), Some(file)),
+        (None, target) => (target, None),
+        both => both,
+    };
+    [first.map(|inode| inode.lock.write()), second.map(|inode| inode.lock.write_nested())]
 }
 
 pub(super) struct Plan<'a> {
@@ -165,7 +179,7 @@ impl Plan<'_> {
             0 => None,
             _ => Some(Pending::new(&self.old_dir.dentry, self.old_key, None)?),
         };
-        let victim_lock = victim.filter(|victim| victim.is_dir() && !exchange).map(|victim| victim.lock.write());
+        let moved_locks = lock_moved(inode, victim.map(|victim| &**victim), exchange);
         let rename = Rename {
             old_dir,
             old_name: self.old_key.bytes,
@@ -186,6 +200,7 @@ impl Plan<'_> {
         match back {
             Some(back) => {
                 dcache::apply_moves([forth, back], None);
+                drop(moved_locks);
                 let (from, to) = ((&**old_dir, self.old_key.bytes), (&**new_dir, self.new_key.bytes));
                 notify::moved(from, to, inode, None);
                 if let Some(victim) = victim {
@@ -196,7 +211,7 @@ impl Plan<'_> {
             None => {
                 dcache::apply_moves([forth], found.as_ref());
                 dcache::entry_made(&self.new_dir.dentry);
-                drop(victim_lock);
+                drop(moved_locks);
                 let (from, to) = ((&**old_dir, self.old_key.bytes), (&**new_dir, self.new_key.bytes));
                 notify::moved(from, to, inode, victim.map(|victim| &**victim));
                 Ok(victim.cloned())

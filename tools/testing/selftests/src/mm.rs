@@ -28,6 +28,7 @@ pub const TESTS: &[Test] = &[
     ("mm.shared_after_fork", cow::shared),
     ("mm.file_private", file_maps::file_private),
     ("mm.file_shared", file_maps::file_shared),
+    ("mm.file_store_times", file_maps::store_times),
     ("mm.file_read_write_coherent", file_maps::coherent),
     ("mm.file_beyond_end", file_maps::beyond_end),
     ("mm.file_truncate_unmaps", file_maps::truncate),

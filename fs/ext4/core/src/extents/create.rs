@@ -62,6 +62,7 @@ impl<S: Store> Fs<S> {
             lblk: lblk & !mask,
             data: inode.is_regular() && !how.exact,
             reserved: how.reserved,
+            promised: false,
         };
         let (block, given) = self.allocate(tx, inode, request)?;
         let len = len.min((given << bits).saturating_sub(inside));

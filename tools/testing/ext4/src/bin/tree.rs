@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A listing of a tree, a line for each thing: kind, mode, owner, times (with that of creation), links, size, blocks, flags, project, a
 //! hash of the content, extended attributes, and where the blocks are. `top=`; `places=0` leaves out what depends on the allocator and
-//! what reading changes; `access=0` leaves out times of access.
+//! what reading changes, but for the inode's number with `numbers=1`; `access=0` leaves out times of access.
 
 use ext4_tests::sys::{self, File, path};
 use ext4_tests::{Words, mix};
@@ -13,6 +13,7 @@ struct Listing {
     out: std::io::BufWriter<std::io::Stdout>,
     buffer: Vec<u8>,
     places: bool,
+    numbers: bool,
     access: bool,
 }
 
@@ -101,8 +102,11 @@ impl Listing {
             st.st_ctime,
             st.st_ctime_nsec
         );
+        if self.places || self.numbers {
+            line.push_str(&format!(" inode {}", st.st_ino));
+        }
         if self.places {
-            line.push_str(&format!(" inode {} blocks {}", st.st_ino, st.st_blocks));
+            line.push_str(&format!(" blocks {}", st.st_blocks));
         }
         if self.access {
             line.push_str(&format!(" read {}.{:09}", st.st_atime, st.st_atime_nsec));
@@ -152,9 +156,10 @@ fn main() {
     // A deep tree's paths are longer than PATH_MAX allows, if they begin at the root.
     std::env::set_current_dir(top.to_str().expect("a text")).expect("the tree");
     let places = words.number("places", 1) != 0;
+    let numbers = words.number("numbers", 0) != 0;
     let access = words.number("access", 1) != 0;
-    let mut listing =
-        Listing { out: std::io::BufWriter::new(std::io::stdout()), buffer: vec![0; 1 << 18], places, access };
+    let out = std::io::BufWriter::new(std::io::stdout());
+    let mut listing = Listing { out, buffer: vec![0; 1 << 18], places, numbers, access };
     listing.one(c".").ok();
     listing.walk(c".");
     listing.out.flush().expect("the listing can be written");

@@ -2,6 +2,7 @@
 //! Maps of files.
 
 use super::*;
+use std::os::unix::fs::MetadataExt;
 
 pub(super) fn file_private() -> Outcome {
     let (fd, path) = file(3)?;
@@ -29,6 +30,26 @@ pub(super) fn file_shared() -> Outcome {
     })?;
     eq!(exit_of(pid)?, 0);
     eq!(peek(at + 2 * PAGE), 101);
+    Ok(())
+}
+
+/// A store to a page that was not mapped moves the file's times.
+pub(super) fn store_times() -> Outcome {
+    let (fd, path) = file(2)?;
+    let times = || -> Result<_, String> {
+        let m = std::fs::metadata(&path).map_err(|e| e.to_string())?;
+        Ok(((m.mtime(), m.mtime_nsec()), (m.ctime(), m.ctime_nsec())))
+    };
+    let before = times()?;
+    let at = c!(raw_map(0, 2 * PAGE, RW, libc::MAP_SHARED, fd, 0)) as usize;
+    let private = c!(raw_map(0, 2 * PAGE, RW, libc::MAP_PRIVATE, fd, 0)) as usize;
+    sleep_ms(30);
+    poke(private, 99);
+    eq!(times()?, before);
+    poke(at + PAGE, 100);
+    let after = times()?;
+    ck!(after.0 > before.0, "{after:?} {before:?}");
+    eq!(after.0, after.1);
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use kalloc::Arc;
 use kernel::filesystem::mm::Mapping;
 use kernel::filesystem::mm_alloc::PAGE_SIZE;
 use kernel::filesystem::task;
-use kernel::filesystem::vfs::attr::remove_privileges;
+use kernel::filesystem::vfs::attr::{may_grow, remove_privileges};
 use kernel::filesystem::vfs::{File, Inode, current_time};
 use uapi::{
     FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE,
@@ -33,6 +33,9 @@ pub(crate) fn fallocate(file: &File, mode: u32, offset: u64, len: u64) -> Result
     }
     if !node.shared.tree.read().inode.uses_extents() && mode & (FALLOC_FL_PUNCH_HOLE | SHIFT) == 0 {
         return Err(EOPNOTSUPP);
+    }
+    if mode & (FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | SHIFT) == 0 {
+        may_grow(inode, end)?;
     }
     remove_privileges(inode)?;
     let mapping = inode.mapping().ok_or(EINVAL)?;

@@ -7,6 +7,7 @@ use crate::node::{Node, Shared};
 use kalloc::Arc;
 use kernel::filesystem::mm::{Mapping, WriteControl, throttle::balance_dirty};
 use kernel::filesystem::mm_alloc::{PAGE_SIZE, Page};
+use kernel::filesystem::vfs::attr::may_grow;
 use kernel::filesystem::vfs::file::PushPage;
 use kernel::filesystem::vfs::filemap::{generic_read, generic_splice_read, write_limit, write_page};
 use kernel::filesystem::vfs::{File, FileOps, Inode, IovIter, SuperDevice, fmode, idirty};
@@ -170,7 +171,11 @@ impl FileOps for RegFile {
         shared.mounted.writable()?;
         let end = offset.checked_add(len).ok_or(EFBIG)?;
         if mode & uapi::FALLOC_FL_KEEP_SIZE == 0 {
-            return if end <= inode.size() { Ok(()) } else { set_size(inode, shared, end) };
+            if end <= inode.size() {
+                return Ok(());
+            }
+            may_grow(inode, end)?;
+            return set_size(inode, shared, end);
         }
         let known = shared.chain.lock().grow(&shared.mounted, shared.clusters(end))?;
         shared.set_allocated(known);

@@ -10,6 +10,7 @@ use kalloc::{Arc, KVec};
 use mm::{Mapping, MappingOps, MmapRequest};
 use mm_alloc::Page;
 use mm_alloc::layout::{PAGE_SHIFT, PAGE_SIZE};
+use vfs::attr::may_grow;
 use vfs::file::PushPage;
 use vfs::filemap::{generic_read, generic_splice_read, generic_write, write_limit};
 use vfs::{File, FileOps, IovIter, fmode};
@@ -214,10 +215,8 @@ fn fallocate(file: &File, mode: u32, offset: u64, len: u64) -> Result {
         return Ok(());
     }
     let beyond = end > inode.size();
-    if beyond && end > rlimit::current(uapi::RLIMIT_FSIZE) {
-        vfs::hooks::send_current(uapi::SIGXFSZ);
-        return Err(EFBIG);
-    }
+    // Also if the size is to stay.
+    may_grow(inode, end)?;
     if beyond && seals & uapi::F_SEAL_GROW != 0 {
         return Err(EPERM);
     }

@@ -131,19 +131,23 @@ pub fn has_privileges(inode: &Inode) -> bool {
     inode.is_reg() && (inode.iflags() & iop::NO_CAPS == 0 || inode.mode() & (SUID | SGID) != 0)
 }
 
+/// Whether a file may become `size` bytes long (`inode_newsize_ok`): `EFBIG` over the caller's limit (with `SIGXFSZ`) or the file
+/// system's. File systems ask for what `fallocate` makes longer. No lock.
+pub fn may_grow(inode: &Inode, size: u64) -> Result {
+    if size <= inode.size() {
+        return Ok(());
+    }
+    if size > rlimit::current(uapi::RLIMIT_FSIZE) {
+        crate::hooks::send_current(uapi::SIGXFSZ);
+        return Err(EFBIG);
+    }
+    if size > inode.sb().max_bytes { Err(EFBIG) } else { Ok(()) }
+}
+
 /// Sets the size of a regular file (`do_truncate`). The caller has write access. `touch`: the times move even if the size stays.
 /// `EFBIG` (with `SIGXFSZ`) over the limits. May sleep.
 pub fn truncate(inode: &Arc<Inode>, size: u64, touch: bool) -> Result {
-    if size > inode.size() {
-        let limit = rlimit::current(uapi::RLIMIT_FSIZE);
-        if size > limit {
-            crate::hooks::send_current(uapi::SIGXFSZ);
-            return Err(EFBIG);
-        }
-        if size > inode.sb().max_bytes {
-            return Err(EFBIG);
-        }
-    }
+    may_grow(inode, size)?;
     let _lock = inode.lock.write();
     if inode.iflags() & iop::IMMUTABLE != 0 {
         return Err(EPERM);

@@ -44,9 +44,13 @@ pub fn word(id: u64, offset: u64) -> u64 {
 
 /// Fills `data`, which stands at `offset` of file `id`.
 pub fn fill(id: u64, offset: u64, data: &mut [u8]) {
+    let mut bytes = [0; 8];
     for (n, byte) in data.iter_mut().enumerate() {
         let at = offset + n as u64;
-        *byte = word(id, at).to_le_bytes()[(at % 8) as usize];
+        if n == 0 || at.is_multiple_of(8) {
+            bytes = word(id, at).to_le_bytes();
+        }
+        *byte = bytes[(at % 8) as usize];
     }
 }
 

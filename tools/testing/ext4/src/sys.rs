@@ -76,6 +76,12 @@ impl File {
         }
     }
 
+    /// posix_fadvise(2): the first `length` bytes will be read.
+    pub fn will_need(&self, length: u64) {
+        // SAFETY: takes numbers.
+        unsafe { libc::posix_fadvise(self.0, 0, length as i64, libc::POSIX_FADV_WILLNEED) };
+    }
+
     /// lseek(2).
     pub fn seek(&self, offset: u64, whence: i32) -> Result<u64> {
         // SAFETY: takes numbers.
@@ -174,13 +180,25 @@ pub fn lstat(name: &CStr) -> Result<libc::stat> {
     }
 }
 
-/// readlink(2).
-pub fn readlink(name: &CStr) -> Result<Vec<u8>> {
-    let mut data = vec![0u8; 8192];
-    // SAFETY: the buffer is as long as said.
-    let length = result(unsafe { libc::readlink(name.as_ptr(), data.as_mut_ptr().cast(), data.len()) } as i64)?;
+/// What `call` puts into a buffer and gives the length of. Most is short; a long buffer costs much to fill with zeroes, here and in the
+/// kernel, and is tried if the short one is full, or not enough.
+fn filled(long: usize, mut call: impl FnMut(&mut [u8]) -> i64) -> Result<Vec<u8>> {
+    let mut short = [0u8; 512];
+    match result(call(&mut short)) {
+        Ok(length) if (length as usize) < short.len() => return Ok(short[..length as usize].to_vec()),
+        Err(errno) if errno != libc::ERANGE => return Err(errno),
+        _ => {}
+    }
+    let mut data = vec![0u8; long];
+    let length = result(call(&mut data))?;
     data.truncate(length as usize);
     Ok(data)
+}
+
+/// readlink(2).
+pub fn readlink(name: &CStr) -> Result<Vec<u8>> {
+    // SAFETY: the buffer is as long as said.
+    filled(8192, |data| unsafe { libc::readlink(name.as_ptr(), data.as_mut_ptr().cast(), data.len()) } as i64)
 }
 
 /// lsetxattr(2).
@@ -198,20 +216,17 @@ pub fn remove_xattr(name: &CStr, key: &CStr) -> Result<()> {
 
 /// lgetxattr(2).
 pub fn get_xattr(name: &CStr, key: &CStr) -> Result<Vec<u8>> {
-    let mut data = vec![0u8; 65536];
     // SAFETY: a buffer as long as said.
-    let length =
-        result(unsafe { libc::lgetxattr(name.as_ptr(), key.as_ptr(), data.as_mut_ptr().cast(), data.len()) } as i64)?;
-    data.truncate(length as usize);
-    Ok(data)
+    filled(65536, |data| unsafe {
+        libc::lgetxattr(name.as_ptr(), key.as_ptr(), data.as_mut_ptr().cast(), data.len()) as i64
+    })
 }
 
 /// llistxattr(2): the names, sorted.
 pub fn list_xattrs(name: &CStr) -> Result<Vec<CString>> {
-    let mut data = vec![0u8; 65536];
     // SAFETY: a buffer as long as said.
-    let length = result(unsafe { libc::llistxattr(name.as_ptr(), data.as_mut_ptr().cast(), data.len()) } as i64)?;
-    data.truncate(length as usize);
+    let data =
+        filled(65536, |data| unsafe { libc::llistxattr(name.as_ptr(), data.as_mut_ptr().cast(), data.len()) } as i64)?;
     let mut names: Vec<CString> =
         data.split(|byte| *byte == 0).filter(|key| !key.is_empty()).filter_map(|key| CString::new(key).ok()).collect();
     names.sort();
@@ -308,7 +323,22 @@ pub type Run = (u64, u64, u64, u32);
 
 /// FS_IOC_FIEMAP: at most `most` runs. `flags`: 1 writes back first, 2 asks for the attributes' place.
 pub fn fiemap(file: &File, flags: u32, most: usize) -> Result<Vec<Run>> {
-    let mut data = vec![0u64; 4 + most * 7];
+    // Most files have few: no long buffer for them.
+    const FEW: usize = 8;
+    if most > FEW {
+        let runs = fiemap(file, flags, FEW)?;
+        if runs.len() < FEW {
+            return Ok(runs);
+        }
+    }
+    let (mut short, mut long);
+    let data: &mut [u64] = if most > FEW {
+        long = vec![0; 4 + most * 7];
+        &mut long
+    } else {
+        short = [0; 4 + FEW * 7];
+        &mut short
+    };
     data[1] = u64::MAX;
     data[2] = u64::from(flags);
     data[3] = most as u64;

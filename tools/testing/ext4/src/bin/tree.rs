@@ -1,16 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A listing of a tree, a line for each thing: kind, mode, owner, times (with that of creation), links, size, blocks, flags, project, a
 //! hash of the content, extended attributes, and where the blocks are. `top=`; `places=0` leaves out what depends on the allocator and
-//! what reading changes, but for the inode's number with `numbers=1`; `access=0` leaves out times of access.
+//! what reading changes, but for the inode's number with `numbers=1`; `access=0` leaves out times of access; `threads=`: how many list at
+//! once (then in any order).
 
 use ext4_tests::sys::{self, File, path};
 use ext4_tests::{Words, mix};
 use std::ffi::{CStr, CString};
 use std::io::Write;
+use std::sync::{Condvar, Mutex};
+
+/// How many things of a directory are listed in one go: their content is asked for ahead.
+const AHEAD: usize = 64;
+
+/// What is still to be listed, and by how many it may become more.
+#[derive(Default)]
+struct Queue {
+    parts: Vec<Vec<CString>>,
+    busy: usize,
+}
+
+/// What all threads share.
+struct Shared {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+    out: Mutex<std::io::BufWriter<std::io::Stdout>>,
+}
 
 /// What one listing has at hand.
-struct Listing {
-    out: std::io::BufWriter<std::io::Stdout>,
+struct Listing<'a> {
+    shared: &'a Shared,
     buffer: Vec<u8>,
     places: bool,
     numbers: bool,
@@ -58,7 +77,7 @@ fn birth(name: &CStr) -> (i64, u32) {
     }
 }
 
-impl Listing {
+impl Listing<'_> {
     /// What an open file or directory tells beyond its `stat`.
     fn opened(&mut self, name: &CStr, st: &libc::stat, line: &mut String) -> sys::Result<()> {
         let regular = st.st_mode & libc::S_IFMT == libc::S_IFREG;
@@ -121,30 +140,63 @@ impl Listing {
             let hash = value.iter().fold(0, |hash, byte| mix(hash ^ u64::from(*byte)));
             line.push_str(&format!(" {key:?}={}/{hash:x}", value.len()));
         }
-        writeln!(self.out, "{line}").map_err(|_| libc::EPIPE)?;
+        self.say(&line);
         Ok(kind == libc::S_IFDIR)
     }
 
-    /// A directory and all below it. Names are sorted: the order of the listing is the same everywhere.
-    fn walk(&mut self, dir: &CStr) {
+    /// A line of the listing.
+    fn say(&self, line: &str) {
+        writeln!(self.shared.out.lock().expect("nobody panics"), "{line}").expect("the listing can be written");
+    }
+
+    /// What is in a directory, to be listed. Names are sorted: with one thread the order of the listing is the same everywhere.
+    fn enter(&self, dir: &CStr) {
         let mut names = match sys::list(dir, usize::MAX) {
             Ok((names, _)) => names,
-            Err(errno) => {
-                println!("{dir:?} error {errno}");
-                return;
-            }
+            Err(errno) => return self.say(&format!("{dir:?} error {errno}")),
         };
+        names.retain(|name| name.to_bytes() != b"lost+found");
         names.sort();
+        let whole = |name: &CString| CString::new([dir.to_bytes(), b"/", name.to_bytes()].concat()).expect("no NUL");
+        let parts = names.chunks(AHEAD).rev().map(|names| names.iter().map(whole).collect());
+        self.shared.queue.lock().expect("nobody panics").parts.extend(parts);
+        self.shared.changed.notify_all();
+    }
+
+    /// Lists some things of a directory, and what is in the directories among them.
+    fn part(&mut self, names: &[CString]) {
         for name in names {
-            if name.to_bytes() == b"lost+found" {
-                continue;
+            let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_NOATIME;
+            if sys::lstat(name).is_ok_and(|st| st.st_mode & libc::S_IFMT == libc::S_IFREG)
+                && let Ok(file) = File::open(name, flags, 0)
+            {
+                file.will_need(65536);
             }
-            let text = [dir.to_bytes(), b"/", name.to_bytes()].concat();
-            let name = CString::new(text).expect("names have no NUL");
-            match self.one(&name) {
-                Ok(true) => self.walk(&name),
+        }
+        for name in names {
+            match self.one(name) {
+                Ok(true) => self.enter(name),
                 Ok(false) => {}
-                Err(errno) => drop(writeln!(self.out, "{name:?} error {errno}")),
+                Err(errno) => self.say(&format!("{name:?} error {errno}")),
+            }
+        }
+    }
+
+    /// Lists until nothing is left.
+    fn work(&mut self) {
+        let mut queue = self.shared.queue.lock().expect("nobody panics");
+        loop {
+            if let Some(names) = queue.parts.pop() {
+                queue.busy += 1;
+                drop(queue);
+                self.part(&names);
+                queue = self.shared.queue.lock().expect("nobody panics");
+                queue.busy -= 1;
+            } else if queue.busy == 0 {
+                self.shared.changed.notify_all();
+                return;
+            } else {
+                queue = self.shared.changed.wait(queue).expect("nobody panics");
             }
         }
     }
@@ -158,9 +210,14 @@ fn main() {
     let places = words.number("places", 1) != 0;
     let numbers = words.number("numbers", 0) != 0;
     let access = words.number("access", 1) != 0;
-    let out = std::io::BufWriter::new(std::io::stdout());
-    let mut listing = Listing { out, buffer: vec![0; 1 << 18], places, numbers, access };
-    listing.one(c".").ok();
-    listing.walk(c".");
-    listing.out.flush().expect("the listing can be written");
+    let out = Mutex::new(std::io::BufWriter::new(std::io::stdout()));
+    let shared = Shared { queue: Mutex::default(), changed: Condvar::new(), out };
+    let listing = || Listing { shared: &shared, buffer: vec![0; 1 << 18], places, numbers, access };
+    listing().part(&[c".".into()]);
+    std::thread::scope(|scope| {
+        for _ in 0..words.number("threads", 1) {
+            scope.spawn(|| listing().work());
+        }
+    });
+    shared.out.into_inner().expect("nobody panics").flush().expect("the listing can be written");
 }

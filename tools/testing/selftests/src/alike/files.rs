@@ -14,6 +14,7 @@ pub const TESTS: &[Test] = &[
     ("alike.exclusive_directory", exclusive_directory),
     ("alike.birth_when_asked", birth_when_asked),
     ("alike.sendfile_end", sendfile_end),
+    ("alike.fallocate_limit", fallocate_limit),
     ("alike.copy_file_range", copy_file_range),
     ("alike.record_lock_order", record_lock_order),
     ("alike.ofd_no_deadlock", ofd_no_deadlock),
@@ -190,6 +191,25 @@ fn copy_file_range() -> Outcome {
     });
     close(f);
     close(t);
+    same
+}
+
+/// `fallocate` makes no file longer than `RLIMIT_FSIZE` allows; in tmpfs not even if the size is to stay.
+fn fallocate_limit() -> Outcome {
+    home()?;
+    let fd = c!(libc::open(c"f".as_ptr(), libc::O_RDWR | libc::O_CREAT, 0o600));
+    c!(libc::ftruncate(fd, 6000));
+    let small = libc::rlimit { rlim_cur: 5000, rlim_max: libc::RLIM_INFINITY };
+    let same = in_child(move || {
+        c!(libc::signal(libc::SIGXFSZ, libc::SIG_IGN));
+        c!(libc::setrlimit(libc::RLIMIT_FSIZE, &small));
+        fails!(libc::fallocate(fd, 0, 0, 6001), libc::EFBIG);
+        fails!(libc::fallocate(fd, libc::FALLOC_FL_KEEP_SIZE, 0, 6001), libc::EFBIG);
+        // What is there already may be over the limit.
+        eq!(c!(libc::fallocate(fd, 0, 5500, 500)), 0);
+        Ok(())
+    });
+    close(fd);
     same
 }
 

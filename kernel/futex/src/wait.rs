@@ -100,6 +100,10 @@ fn sleep(waiter: &Waiter, deadline: Option<Deadline>) -> Result {
                 }
             }
         }
+        // Who was woken is not shown asleep once more.
+        if waiter.woken() {
+            break;
+        }
         task.set_state(State::INTERRUPTIBLE);
     }
     task.set_state(State::RUNNING);

@@ -8,9 +8,9 @@
     abi_diff.py --show FAMILY SEED                                       what one sequence gives on both
 
 A sequence gives a line a call: what it was, its result, what it returned, with small numbers for what no two boots have
-alike. The kernels print a hash of it; those that differ are run again and shown, up to the first call that differs. What
-Linux itself does not give twice alike (it is run twice) is left out and counted. `differences` lists what differs by
-right: `FAMILY REGEX REASON`, tabs between, the expression searched in the first lines that differ.
+alike. The kernels print a hash of it; this one gets Linux's and prints what differs at once, also what differs only now and then. It is
+shown up to the first call that differs. What Linux itself does not give twice alike (it is run twice) is left out and counted.
+`differences` lists what differs by right: `FAMILY REGEX REASON`, tabs between, the expression searched in the first lines that differ.
 """
 
 import argparse
@@ -42,7 +42,7 @@ SHOW = 60
 
 
 def make_image(program, jobs, path):
-    """An initramfs whose /init runs `jobs`: (family, first seed, number, hash or show)."""
+    """An initramfs whose /init runs `jobs`: (family, first seed, number, hash or show, hashes that are expected)."""
     cpio = Cpio()
     for name in ("dev", "proc", "sys", "etc", "root"):
         cpio.dir(name)
@@ -121,8 +121,18 @@ class Linux:
 
 def show(kernel, which, a, name):
     """{(family, seed): lines} of the sequences `which`."""
-    text, _ = boot(kernel, [(family, seed, 1, "show") for family, seed in which], a, name)
+    return shown(boot(kernel, [(family, seed, 1, "show") for family, seed in which], a, name)[0])
+
+
+def shown(text):
+    """{(family, seed): lines} of what a kernel has shown."""
     return {(family, int(seed)): body.splitlines() for family, seed, body in SHOWN.findall(text)}
+
+
+def expecting(families, linux, first):
+    """Jobs that show what is not as it was on Linux."""
+    words = {family: [word[0] if word else "0" for (f, _), word in linux.items() if f == family] for family in families}
+    return [(family, first, len(some), "hash", *some) for family, some in words.items()]
 
 
 def first_difference(linux, here):
@@ -157,26 +167,26 @@ def by_right(which, linux_runs, a):
     return out
 
 
-def explain(which, linux_runs, a, report):
-    """Runs differing sequences again on both kernels and reports where they part: as many as it takes to find one that does not
-    differ by right."""
+def explain(which, linux_runs, here, report, a):
+    """Runs differing sequences again on Linux and reports where they and those that our kernel has shown part: as many as it takes to
+    find one that does not differ by right."""
     while which:
         some, later, per = [], [], collections.Counter()
         for family, seed in which:
             per[family] += 1
             (some if per[family] <= SHOW else later).append((family, seed))
-        if not explain_some(some, linux_runs, a, report):
+        if not explain_some(some, linux_runs, here, report, a):
             return
         which = later
 
 
-def explain_some(some, linux_runs, a, report):
+def explain_some(some, linux_runs, here, report, a):
     """Whether all of them differ by right."""
-    linux, here = linux_runs.show(some), show(a.kernel, some, a, "show-here")
+    linux = linux_runs.show(some)
     known, groups = read_differences(), collections.defaultdict(list)
     for key in some:
         if linux.get(key) == here.get(key) and key in linux:
-            groups[key[0], "is not the same each time"].append((key, "", ""))
+            groups[key[0], "is not the same each time on Linux"].append((key, "", ""))
             continue
         reason, n, one, two = reason_for(key, linux.get(key, []), here.get(key, []), known)
         call = reason or " ".join(one.split(" ")[1:2]) + " " + tail(one) + " / " + tail(two)
@@ -228,9 +238,7 @@ def main():
         a.first = 0
     else:
         linux = linux_runs.hashes(families, a.first, a.count)
-    count = collections.Counter(family for family, _ in linux)
-    jobs = [(family, a.first, count[family], "hash") for family in families]
-    text, wrong = boot(a.kernel, jobs, a, "here")
+    text, wrong = boot(a.kernel, expecting(families, linux, a.first), a, "here")
     here = hashes(text)
     if wrong:
         report.fail("the kernel ran all sequences without a complaint", wrong)
@@ -250,7 +258,7 @@ def main():
         record(families, a.count, linux, by_right(differ, linux_runs, a))
         return
     if differ and not a.recorded:
-        explain(differ, linux_runs, a, report)
+        explain(differ, linux_runs, shown(text), report, a)
     elif differ:
         report.fail("as recorded", " ".join(f"{f}:{s}" for f, s in differ[:40]))
     report.finish()

@@ -8,7 +8,6 @@ use super::walk::{Start, Walker};
 use crate::dcache::Pending;
 use crate::fs_struct::borrow_fs;
 use crate::inode::{Inode, iop};
-use crate::mount::Mount;
 use crate::notify;
 use crate::path::Path;
 use crate::perm::{MAY_EXEC, MAY_WRITE, inode_permission};
@@ -40,12 +39,13 @@ pub(crate) fn masked(dir: &Inode, mode: u32) -> u32 {
     if dir.sb().flags() & uapi::MS_POSIXACL != 0 { mode } else { mode & !current_umask() }
 }
 
-/// Walks to where `name` is to be made, on the mount `within` if that is given, checks that it may be, and lets `make` do it.
+/// Walks to where `name` is to be made, on the mount of what it is to be another name of (`old`), checks that it may be, and lets `make` do
+/// it.
 fn create_entry(
     start: Start<'_>,
     name: &PathName,
     is_dir: bool,
-    within: Option<&Arc<Mount>>,
+    old: Option<&Path>,
     make: impl FnOnce(&Path, &Arc<Inode>, &[u8]) -> Result<Arc<Inode>>,
 ) -> Result {
     let mut walker = Walker::new(start, name, 0)?;
@@ -64,8 +64,12 @@ fn create_entry(
         return Err(ENOENT);
     }
     let _write = dir.mnt.want_write()?;
-    if within.is_some_and(|mnt| !Arc::ptr_eq(mnt, &dir.mnt)) {
-        return Err(EXDEV);
+    if let Some(old) = old {
+        if !Arc::ptr_eq(&old.mnt, &dir.mnt) {
+            return Err(EXDEV);
+        }
+        // As on Linux, before the directory is asked.
+        crate::protect::may_link(old.inode()?)?;
     }
     may_create(inode)?;
     let pending = Pending::new(&dir.dentry, &key, cached)?;
@@ -140,11 +144,10 @@ pub fn symlink(target: &PathName, start: Start<'_>, name: &PathName) -> Result {
 /// `link`: another name for what is at `old`.
 pub fn link(old: &Path, start: Start<'_>, name: &PathName) -> Result {
     let inode = old.inode()?;
-    create_entry(start, name, false, Some(&old.mnt), |_, dir, name| {
+    create_entry(start, name, false, Some(old), |_, dir, name| {
         if inode.iflags() & (iop::APPEND | iop::IMMUTABLE) != 0 || inode.file_type() == FileType::Dir {
             return Err(EPERM);
         }
-        crate::protect::may_link(inode)?;
         // The inode's own lock: against the last name going at the same time.
         let _inode_lock = inode.lock.write();
         if inode.nlink() == 0 && inode.iflags() & iop::LINKABLE == 0 {

@@ -471,18 +471,18 @@ impl<'a> Walker<'a> {
 
     fn follow(&mut self, dir: Path, link: Path, rest: usize) -> Result {
         self.links += 1;
-        if self.links > MAXSYMLINKS || self.flags & lflag::NO_SYMLINKS != 0 {
+        if self.links > MAXSYMLINKS {
             return Err(ELOOP);
         }
-        if link.mnt.flags() & uapi::MS_NOSYMFOLLOW != 0 {
+        let inode = link.inode()?;
+        if crate::protect::symlinks() && self.ends_at(rest) {
+            crate::protect::may_follow(dir.inode()?, inode).map_err(|error| self.looked_at_again(error))?;
+        }
+        if self.flags & lflag::NO_SYMLINKS != 0 || link.mnt.flags() & uapi::MS_NOSYMFOLLOW != 0 {
             return Err(ELOOP);
         }
         if self.flags & lflag::NO_XDEV != 0 {
             self.rooted |= self.was_at_root(rest);
-        }
-        let inode = link.inode()?;
-        if crate::protect::symlinks() && self.ends_at(rest) {
-            crate::protect::may_follow(dir.inode()?, inode)?;
         }
         if self.flags & lflag::CACHED != 0 {
             // As far as that needs nothing but what is in memory.

@@ -111,6 +111,8 @@ fn opening(s: &mut Seq) {
     let flags = flags | libc::O_NONBLOCK as u64;
     if s.one_in(3) {
         let resolve = s.bits(&[1, 2, 4, 8, 16, 32]);
+        // Whether a link's time of access is to be written, for which RESOLVE_CACHED says EAGAIN, hangs on the clock's ticks.
+        let resolve = if resolve & 32 != 0 { resolve | 4 } else { resolve };
         let mode = if flags & (libc::O_CREAT as u64 | 0x40_0000) != 0 || s.one_in(8) { mode & 0o7777 } else { 0 };
         let how = keep([flags, mode, resolve, 0]);
         let size = s.pick(&[24, 24, 24, 24, 24, 32, 16]);

@@ -123,8 +123,9 @@ impl Workers {
         }
     }
 
-    /// Waits until no worker has anything to do. One that was looked at may have been woken by one that was not yet: they are at rest
-    /// when all are found as they were before.
+    /// Waits until no worker has anything to do. One that was looked at may have been woken by one that was not yet, and one that was just
+    /// woken may look asleep until it runs (it sets its state before it looks what it waits for): they are at rest when all are found as
+    /// they were before they had a chance to run.
     pub fn settle_all(&self) {
         let mut before = None;
         loop {
@@ -133,6 +134,7 @@ impl Workers {
                 return;
             }
             before = Some(now);
+            raw(libc::SYS_sched_yield, &[]);
         }
     }
 

@@ -2,7 +2,7 @@
 //! `/proc/sys/fs/protected_*`: links and files in directories that everybody may write to.
 
 use crate::util::{Outcome, child, exit_of, home};
-use crate::{Test, c, eq};
+use crate::{Test, c, eq, fails};
 
 pub const TESTS: &[Test] = &[
     ("links.protected_symlinks", symlinks),
@@ -67,6 +67,11 @@ fn symlinks() -> Outcome {
         eq!(look(c"d/dir")?, libc::EACCES);
         // Root is no exception, but the link's owner is.
         eq!(open(c"d/theirs", libc::O_RDONLY), -1);
+        // That is said before that no link is to be followed at all.
+        let how = [0, 0, libc::RESOLVE_NO_SYMLINKS];
+        for (name, error) in [(c"d/theirs", libc::EACCES), (c"d/owners", libc::ELOOP), (c"d/dir/f", libc::ELOOP)] {
+            fails!(libc::syscall(libc::SYS_openat2, libc::AT_FDCWD, name.as_ptr(), &how, 24), error);
+        }
         c!(libc::chmod(c"d".as_ptr(), 0o777));
         eq!(look(c"d/theirs")?, 0);
         Ok(())
@@ -88,6 +93,10 @@ fn hardlinks() -> Outcome {
         eq!(link(c"d/b")?, 0);
         c!(libc::chmod(c"f".as_ptr(), 0o4666));
         eq!(link(c"d/c")?, libc::EPERM);
+        // That is said before that the directory cannot be written to, but after that the name is taken.
+        eq!((link(c"c")?, link(c"d/a")?), (libc::EPERM, libc::EEXIST));
+        c!(libc::chmod(c"f".as_ptr(), 0o666));
+        eq!(link(c"c")?, libc::EACCES);
         Ok(())
     })
 }

@@ -79,9 +79,13 @@ impl Mm {
     }
 
     /// What is mapped here counts as not used lately. Pages of files that nobody else has mapped become the next to be reclaimed, or
-    /// (`out`) are reclaimed now if they are clean. Private memory is left to `swap::madvise`, shared memory stays.
+    /// (`out`) are reclaimed now if they are clean. Private memory is left to `swap::madvise`, as is shared memory, which is only
+    /// unmapped here.
     fn reclaim_advice(&self, start: usize, end: usize, out: bool) -> Result {
         let inner = self.inner.read();
+        if out {
+            self.note_rss();
+        }
         let mut at = start;
         let mut holes = false;
         for slot in inner.areas.overlapping(start, end) {
@@ -99,7 +103,7 @@ impl Mm {
                 Backing::File(file) => !out || file.may_tell_cached(),
                 _ => true,
             };
-            if let Some(mapping) = slot.value.mapping().filter(|mapping| may && !mapping.is_memory()) {
+            if let Some(mapping) = slot.value.mapping().filter(|_| may) {
                 let pgoff = slot.value.pgoff_at(slot.start, from);
                 self.reclaim_pages(mapping, pgoff, from, to, out);
             }

@@ -59,8 +59,9 @@ impl Mm {
     fn mremap_locked(&self, inner: &mut Inner, args: &Args, removed: &mut Removed) -> Result<usize> {
         let index = inner.areas.index(args.old);
         let slot = inner.areas.get(index).filter(|slot| slot.start <= args.old).ok_or(EFAULT)?;
-        // Only a shared mapping can be shown a second time.
-        if args.old_len == 0 && !slot.value.flags.any(VmFlags::MAYSHARE) {
+        // Only a shared mapping can be shown a second time; none in its own place, which is made free before anybody looks.
+        let own_place = args.flags & uapi::MREMAP_FIXED != 0 && args.new == args.old;
+        if args.old_len == 0 && !own_place && !slot.value.flags.any(VmFlags::MAYSHARE) {
             return Err(EINVAL);
         }
         if args.flags & (uapi::MREMAP_FIXED | uapi::MREMAP_DONTUNMAP) != 0 {
@@ -153,7 +154,9 @@ impl Mm {
         // With an old length of 0 a shared mapping is shown a second time.
         let copy_only = args.old_len == 0;
         let dont_unmap = args.flags & uapi::MREMAP_DONTUNMAP != 0;
-        if dont_unmap {
+        let locked = VmFlags(VmFlags::LOCKED.0 | VmFlags::LOCKONFAULT.0);
+        let locked = inner.areas.containing(args.old).is_some_and(|slot| slot.value.flags.any(locked));
+        if dont_unmap && !locked {
             // The mapping stays one.
             self.table.split_huge_at(args.old);
             self.table.split_huge_at(old_end);
@@ -209,8 +212,8 @@ impl Mm {
         Ok(new)
     }
 
-    /// What was at `[addr, end)` went elsewhere, the mapping stays. As Linux has it, all of it is locked no more, and if all went it has
-    /// no private pages.
+    /// What was at `[addr, end)` went elsewhere, the mapping stays; a locked one is in pieces already, and this piece is locked no more.
+    /// If all of it went it has no private pages.
     fn leave_behind(&self, inner: &mut Inner, addr: usize, end: usize) {
         let index = inner.areas.index(addr);
         let Some(slot) = inner.areas.get(index) else { return };

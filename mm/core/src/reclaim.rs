@@ -265,6 +265,11 @@ pub(crate) fn advised(mapping: &Mapping, index: u64, page: &Page, out: bool) {
         }
         return;
     }
+    if mapping.is_memory() {
+        // It has no other place (but swap, which is the caller's), and is only taken from the program.
+        mapping.try_unmap(index);
+        return;
+    }
     if page.has(PageFlags::DIRTY) || page.has(PageFlags::WRITEBACK) {
         return;
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Listening, connecting, accepting, and pairs.
 
+use crate::inflight;
 use crate::name;
 use crate::sock::{Link, PeerCred, RCV_SHUT, UnixSocket};
 use core::sync::atomic::Ordering;
@@ -100,6 +101,11 @@ impl UnixSocket {
         let me = self.me()?;
         name::parse(address)?;
         self.name_for_credentials()?;
+        // As in Linux an end that was made for nothing is closed, after which garbage is looked for.
+        self.connect_with(&me, address, nonblock).inspect_err(|_| inflight::closed())
+    }
+
+    fn connect_with(&self, me: &Arc<Self>, address: &SockAddr, nonblock: bool) -> Result {
         let deadline = Options::deadline(&self.options.sndtimeo);
         loop {
             // What is wrong with the other side counts before what is wrong with this one.
@@ -115,7 +121,7 @@ impl UnixSocket {
             }
             // The other end, which `accept` will give out.
             let end = UnixSocket::new(self.type_number())?;
-            match enqueue(&listener, &me, &end)? {
+            match enqueue(&listener, me, &end)? {
                 Enqueued::Done => {
                     listener.readers.wake_up_poll(sync::PollMask::IN | sync::PollMask::RDNORM);
                     listener.signal_input(uapi::POLL_IN);

@@ -7,7 +7,8 @@
 //!
 //! Garbage hangs together in circles, and a circle is closed by a message to a socket that is in flight itself. So nothing is looked
 //! for before such a message was queued, nor after a look that found no circle at all, until the next one. A look goes through all sockets
-//! in flight, and is a worker's, some milliseconds after a socket was closed; the longer the last one took the later comes the next.
+//! in flight, and is a worker's, some milliseconds after a socket was closed; the longer the last one took the later comes the next,
+//! unless there are few.
 //!
 //! Locks: `FLIGHT`; inside it sockets' states and queues. A message's files are counted before it is queued and until they
 //! are taken out of it, so that in between they count as in use. Source: `unix(7)`, "Ancillary messages".
@@ -49,7 +50,9 @@ pub(crate) fn queued(socket: &UnixSocket) {
     }
 }
 
-/// Nanoseconds from a close to a look, at least and at most; between that, how many times as long as the last look took.
+/// Nanoseconds from a close to a look, at least and at most; between that, how many times as long as the last look took. One at so few
+/// sockets is always short: if it took long, others had the processor.
+const FEW: usize = 64;
 const SOON: u64 = 4_000_000;
 const LATE: u64 = 1_000_000_000;
 const SHARE: u64 = 16;
@@ -369,11 +372,16 @@ pub(crate) fn drop_unread(socket: &UnixSocket, unread: Queue) {
         *socket.flight.unread.lock() = (Some(unread), next);
         *first = Some(me);
     }
-    if may_be_garbage() {
-        look_later();
-    }
+    closed();
     if has_files {
         drop_files(false);
+    }
+}
+
+/// A socket was closed: perhaps there is garbage to look for. May sleep.
+pub(crate) fn closed() {
+    if may_be_garbage() {
+        look_later();
     }
 }
 
@@ -398,9 +406,9 @@ fn look_later() {
 fn look() {
     // What is closed from here on may come too late for this look.
     AWAITED.store(false, SeqCst);
-    let start = ktime::now_ns();
+    let (start, few) = (ktime::now_ns(), SOCKETS.load(Relaxed) <= FEW);
     drop_files(true);
-    let took = ktime::now_ns().saturating_sub(start);
+    let took = if few { 0 } else { ktime::now_ns().saturating_sub(start) };
     DELAY.store(took.saturating_mul(SHARE).clamp(SOON, LATE), Relaxed);
 }
 

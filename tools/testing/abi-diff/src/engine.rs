@@ -99,6 +99,8 @@ pub struct Seq {
     pub wbuf: u64,
     /// Calls so far.
     pub count: u64,
+    /// The result of the last one.
+    pub last: i64,
     known: Vec<(u64, u64)>,
 }
 
@@ -107,7 +109,7 @@ impl Seq {
     pub fn new(out: &'static Out, family: &str, seed: u64) -> Self {
         let salt = family.bytes().fold(0_u64, |h, b| h.wrapping_mul(131).wrapping_add(u64::from(b)));
         let (rbuf, wbuf) = (map(BUF as usize, libc::MAP_PRIVATE), map(BUF as usize, libc::MAP_PRIVATE));
-        Self { rng: Rng::new(seed ^ salt << 32), out, rbuf, wbuf, count: 0, known: Vec::new() }
+        Self { rng: Rng::new(seed ^ salt << 32), out, rbuf, wbuf, count: 0, last: 0, known: Vec::new() }
     }
 
     /// The call `nr`, described by `text`; its result becomes a line.
@@ -120,6 +122,7 @@ impl Seq {
     /// A line: what was done, and its result.
     pub fn said(&mut self, text: &str, result: i64) {
         self.count += 1;
+        self.last = result;
         self.out.add(&format!("\n{} {text} = {result}", self.count));
     }
 

@@ -86,6 +86,17 @@ fn clocks(s: &mut Seq) {
     }
 }
 
+/// Uses time until timer `id` is not just about to expire: what is over by CPU time is noticed at some tick that comes while the
+/// process runs.
+fn noticed(s: &mut Seq, id: u64) {
+    let start = std::time::Instant::now();
+    let b = s.blank(32);
+    while s.quiet(libc::SYS_timer_gettime, &[id, b]) == 0
+        && (s.word(16), s.word(24)) == (0, 1)
+        && start.elapsed().as_secs() < 2
+    {}
+}
+
 fn timers(s: &mut Seq, made: &mut Vec<u32>) {
     let id = if made.is_empty() || s.one_in(20) { 99 } else { s.pick(made) } as u64;
     match s.below(6) {
@@ -122,6 +133,7 @@ fn timers(s: &mut Seq, made: &mut Vec<u32>) {
                 // Time for what is over at once.
                 let (t, r) = (keep([0u64, 3_000_000]), s.blank(16));
                 s.quiet(libc::SYS_nanosleep, &[t, r]);
+                noticed(s, id);
             }
         }
         3 => {

@@ -79,7 +79,8 @@ fn name(s: &mut Seq, len: u64) {
     s.data(&format!("{len} {text}"));
 }
 
-fn sending(s: &mut Seq) {
+/// Whether descriptors were sent.
+fn sending(s: &mut Seq) -> bool {
     let (f, len) = (fd(s), s.pick(&[0u64, 1, 10, 100, 1000, 4096, 60000, 300_000]));
     let b = s.fresh(len);
     // Not MSG_OOB: whether these sockets have it is an option of the kernel.
@@ -106,9 +107,11 @@ fn sending(s: &mut Seq) {
             let c = keep(control);
             let v = keep([b, len / 2, b + len / 2, len - len / 2]);
             let m = keep([0, 0, v, 2, c, size, 0]);
-            s.call(&format!("sendmsg {f} {len} {flags:x} {text}"), libc::SYS_sendmsg, &[f, m, flags])
+            let sent = s.call(&format!("sendmsg {f} {len} {flags:x} {text}"), libc::SYS_sendmsg, &[f, m, flags]);
+            return sent >= 0 && kind < 3;
         }
     };
+    false
 }
 
 fn receiving(s: &mut Seq) {
@@ -238,6 +241,13 @@ fn others(s: &mut Seq) {
     }
 }
 
+/// Time for the kernel to find sockets of which nothing is left but their places in each other's queues, and to close them: the call
+/// before may have closed the last way to them.
+fn collected(s: &mut Seq) {
+    let (t, r) = (keep([0u64, 20_000_000]), keep([0u64; 2]));
+    s.quiet(libc::SYS_nanosleep, &[t, r]);
+}
+
 /// The sequence.
 pub fn run(s: &mut Seq) {
     // SAFETY: no memory is touched.
@@ -247,14 +257,19 @@ pub fn run(s: &mut Seq) {
     if s.one_in(4) {
         s.call("become 1", libc::SYS_setresuid, &[1, 1, 1]);
     }
+    let mut descriptors = false;
     for i in 0..70 {
-        match if i < 3 { 0 } else { s.below(24) } {
+        let kind = if i < 3 { 0 } else { s.below(24) };
+        match kind {
             0 => opening(s),
             1..8 => connecting(s),
-            8..13 => sending(s),
+            8..13 => descriptors |= sending(s),
             13..18 => receiving(s),
             18 | 19 => options(s),
             _ => others(s),
+        }
+        if descriptors && !(8..13).contains(&kind) && s.last >= 0 {
+            collected(s);
         }
     }
 }

@@ -112,12 +112,25 @@ impl Workers {
         text.rsplit(") ").next().and_then(|rest| rest.chars().next()).unwrap_or('-')
     }
 
+    /// Whether worker `i`, which is going to sleep, sleeps: one that made ready for it may have been interrupted before it could look
+    /// whether it has to.
+    fn sleeps(&self, i: usize) -> bool {
+        std::fs::read_to_string(format!("/proc/{}/wchan", self.pid(i))).is_ok_and(|place| place != "0")
+    }
+
     /// Waits until worker `i` has nothing to do.
     pub fn settle(&self, i: usize) -> char {
+        /// Looks at one that is said to sleep.
+        const PATIENCE: u32 = 1000;
+        let mut looks = 0;
         loop {
             match self.state(i) {
                 // `X`: it has been waited for, and is about to be gone.
                 'R' | 'D' | 'X' | 'x' => raw(libc::SYS_sched_yield, &[]),
+                'S' if looks < PATIENCE && !self.sleeps(i) => {
+                    looks += 1;
+                    raw(libc::SYS_sched_yield, &[])
+                }
                 state => return state,
             };
         }

@@ -7,6 +7,7 @@ use crate::{Test, c, ck, eq};
 
 pub const TESTS: &[Test] = &[
     ("flight.own_queue", own_queue),
+    ("flight.vain_connect", vain_connect),
     ("flight.circle", circle),
     ("flight.held_from_outside", held_from_outside),
     ("flight.listener", listener),
@@ -82,6 +83,30 @@ fn own_queue() -> Outcome {
     ck!(!at_end(r));
     close(a);
     collected(r)
+}
+
+/// A connection that fails is a socket that is closed, too.
+fn vain_connect() -> Outcome {
+    let (r, w) = pipe()?;
+    let [a, b] = pair()?;
+    send(a, &[b, w])?;
+    close(b);
+    close(w);
+    let client = c!(libc::socket(libc::AF_UNIX, libc::SOCK_STREAM, 0));
+    // SAFETY: may be all zeroes.
+    let mut nobody: libc::sockaddr_un = unsafe { core::mem::zeroed() };
+    nobody.sun_family = libc::AF_UNIX as u16;
+    nobody.sun_path[1] = b'?' as libc::c_char;
+    until("the files are closed", || {
+        // SAFETY: a live address.
+        let result = unsafe { libc::connect(client, (&raw const nobody).cast(), 4) };
+        result == -1 && at_end(r)
+    })?;
+    // Nobody is there to receive.
+    // SAFETY: a live byte.
+    eq!((unsafe { libc::send(a, b"x".as_ptr().cast(), 1, libc::MSG_NOSIGNAL) }, errno()), (-1, libc::EPIPE));
+    close(a);
+    Ok(())
 }
 
 fn circle() -> Outcome {

@@ -13,6 +13,7 @@ pub const TESTS: &[Test] = &[
     ("alike.dontunmap_place", dontunmap_place),
     ("alike.dontunmap_stays_whole", dontunmap_stays_whole),
     ("alike.dontunmap_unlocks", dontunmap_unlocks),
+    ("alike.page_out_unmaps", page_out_unmaps),
     ("alike.moved_joins", moved_joins),
     ("alike.moved_pages_keep_apart", moved_pages_keep_apart),
     ("alike.locked_then_writable", locked_then_writable),
@@ -138,6 +139,9 @@ fn dontunmap_place() -> Outcome {
     // That comes before the end of the mapping.
     fails!(remap(at, 16, 16, DONTUNMAP, at + 2 * PAGE), libc::EINVAL);
     fails!(remap(at, 16, 16, DONTUNMAP, 0), libc::EFAULT);
+    // A second time in its own place, which is made free first.
+    fails!(remap(at, 0, 2, libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED, at + 4 * PAGE), libc::EINVAL);
+    fails!(remap(at, 0, 2, libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED, at), libc::EFAULT);
     unmap(at, 8)
 }
 
@@ -168,6 +172,57 @@ fn dontunmap_unlocks() -> Outcome {
     unmap(at, 4)?;
     unmap(to, 4)?;
     eq!(status_of("VmLck:")?, before);
+    // A part that is unlocked so is a mapping of its own.
+    let fd = file(8)?;
+    for (flags, fd) in [(ANON, -1), (libc::MAP_SHARED, fd)] {
+        let at = room(8)?;
+        map(at, 8, RW, flags | libc::MAP_FIXED, fd, 0)?;
+        c!(libc::mlock(at as *const _, 8 * PAGE));
+        let to = c!(remap(at + 2 * PAGE, 3, 3, DONTUNMAP, 0)) as usize;
+        eq!(maps(at, 8)?, [(0, 2), (2, 5), (5, 8)]);
+        let locked =
+            [at, at + 2 * PAGE, at + 5 * PAGE, to].map(|at| smaps_of(at).and_then(|text| kib(&text, "Locked:")));
+        eq!(locked, [8, 0, 12, 12].map(Ok));
+        eq!(status_of("VmLck:")?, before + 32);
+        unmap(at, 8)?;
+        unmap(to, 3)?;
+    }
+    close(fd);
+    Ok(())
+}
+
+/// Pages of a file in memory, or of shared memory, that are to leave are taken from the program, also where there is no swap; its own
+/// pages are not then. What others have mapped, too, stays.
+fn page_out_unmaps() -> Outcome {
+    const SHARED: i32 = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+    let fd = file(4)?;
+    for (flags, fd, left) in [(SHARED, -1, 0), (libc::MAP_SHARED, fd, 0), (libc::MAP_PRIVATE, fd, 4)] {
+        let at = map(0, 4, RW, flags, fd, 0)?;
+        // SAFETY: mapped above.
+        unsafe {
+            ((at + PAGE) as *mut u8).write_volatile(5);
+            (at as *const u8).read_volatile();
+        }
+        let before = kib(&smaps_of(at)?, "Rss:")?;
+        ck!(before >= 8, "{before} KiB");
+        c!(libc::madvise(at as *mut _, 4 * PAGE, libc::MADV_COLD));
+        eq!(kib(&smaps_of(at)?, "Rss:")?, before);
+        c!(libc::madvise(at as *mut _, 4 * PAGE, libc::MADV_PAGEOUT));
+        eq!(kib(&smaps_of(at)?, "Rss:")?, left);
+        // SAFETY: as above.
+        eq!(unsafe { ((at + PAGE) as *const u8).read_volatile() }, 5);
+        unmap(at, 4)?;
+    }
+    let (at, other) = (map(0, 1, RW, libc::MAP_SHARED, fd, 0)?, map(0, 1, RW, libc::MAP_SHARED, fd, 0)?);
+    for at in [at, other] {
+        // SAFETY: mapped above.
+        unsafe { (at as *mut u8).write_volatile(6) };
+    }
+    c!(libc::madvise(at as *mut _, PAGE, libc::MADV_PAGEOUT));
+    eq!((kib(&smaps_of(at)?, "Rss:")?, kib(&smaps_of(other)?, "Rss:")?), (4, 4));
+    unmap(at, 1)?;
+    unmap(other, 1)?;
+    close(fd);
     Ok(())
 }
 

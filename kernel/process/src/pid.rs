@@ -132,9 +132,11 @@ pub fn number_in(id: u32, ns: &PidNs) -> u32 {
     if ns.is_first() { id } else { find_number(id).map_or(0, |nr| nr.name().number_in(ns)) }
 }
 
-/// What the current task calls `id`, by its number in the first name space; 0 if nothing has that number.
+/// What the current task calls `id`, by its number in the first name space; a number that nothing ever has if it calls nothing so (0 is the
+/// group and session of the first process).
 pub(crate) fn first_of(id: u32) -> u32 {
-    if pid_namespace::here_is_first() { id } else { pid_namespace::here().to_first(id).unwrap_or(0) }
+    const NOTHING: u32 = i32::MAX as u32;
+    if pid_namespace::here_is_first() { id } else { pid_namespace::here().to_first(id).unwrap_or(NOTHING) }
 }
 
 /// The thread that the current task calls `id`.

@@ -131,10 +131,10 @@ impl CpuTimer {
     }
 
     /// Time left as `timer_settime` tells of what it replaces: of one whose time is over and that nobody looked at yet, until its next
-    /// interval ends.
-    pub(crate) fn left_of_replaced(&self) -> Option<u64> {
+    /// `interval` ends (a silent timer has none itself).
+    pub(crate) fn left_of_replaced(&self, interval: u64) -> Option<u64> {
         let expires = Some(self.expires.load(SeqCst)).filter(|at| *at != 0)?;
-        let (interval, now) = (self.interval.load(Relaxed), self.now());
+        let now = self.now();
         if now < expires {
             return Some(expires - now);
         }

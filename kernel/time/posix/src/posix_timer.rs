@@ -299,8 +299,8 @@ impl PosixTimer {
     fn left_of_replaced(&self) -> (u64, u64) {
         match &self.engine {
             Engine::Cpu(timer) => {
-                let left = timer.left_of_replaced().map_or(0, |left| left.max(1));
-                (self.shared.state.lock_irqsave().interval, left)
+                let interval = self.shared.state.lock_irqsave().interval;
+                (interval, timer.left_of_replaced(interval).map_or(0, |left| left.max(1)))
             }
             Engine::Clock(_) => self.left(),
         }

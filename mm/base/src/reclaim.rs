@@ -14,12 +14,17 @@ pub const COSTLY_ORDER: usize = 3;
 /// Rounds of reclaim that freed something but not what is needed, before a process is ended (`MAX_RECLAIM_RETRIES`).
 const MOST_FUTILE: u32 = 16;
 
+/// The same while dirty pages are being written, which makes memory free in the end, however slow the disk is.
+const MOST_WRITING: u32 = 400;
+
 /// Who can give memory back when there is none.
 pub trait Reclaim: Sync {
     /// Frees about `pages` pages if it can; returns how many. `flags`: what the allocation allows. Called in a context that may sleep.
     fn reclaim(&self, pages: usize, flags: Flags) -> usize;
     /// A CPU took a batch of pages from a zone, in a context that may sleep.
     fn refilled(&self);
+    /// How many pages of files have been written so far.
+    fn written(&self) -> u64;
 }
 
 /// The registered reclaimer.
@@ -100,9 +105,10 @@ fn allocate_waiting<A: Allocators, T>(
     attempt: &mut impl FnMut(Flags) -> Option<T>,
 ) -> Option<T> {
     A::stalled();
-    let mut futile = 0;
+    let (mut futile, mut rounds) = (0, 0);
     loop {
         A::purge();
+        let written = RECLAIM.get().map_or(0, |reclaimer| reclaimer.written());
         let freed = RECLAIM.get().map_or(0, |reclaimer| reclaimer.reclaim(1 << order, flags));
         if let Some(got) = attempt(flags) {
             return Some(got);
@@ -112,7 +118,9 @@ fn allocate_waiting<A: Allocators, T>(
         }
         if freed != 0 && order <= COSTLY_ORDER && futile < MOST_FUTILE {
             // What was freed others took, or it does not fit together.
-            futile += 1;
+            rounds += 1;
+            let writing = RECLAIM.get().is_some_and(|reclaimer| reclaimer.written() != written);
+            futile = if writing && rounds < MOST_WRITING { 0 } else { futile + 1 };
             continue;
         }
         if order > COSTLY_ORDER {

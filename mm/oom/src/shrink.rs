@@ -10,12 +10,17 @@ use mm::Mm;
 use mm::swap::AddressSpaces;
 use mm_alloc::buddy;
 use mm_alloc::reclaim::Reclaim;
+use mm_alloc::stat::{self, Item};
 
 pub(crate) struct Caches;
 
 impl Reclaim for Caches {
     fn refilled(&self) {
         mm::reclaim::check_low();
+    }
+
+    fn written(&self) -> u64 {
+        stat::get(Item::Written)
     }
 
     fn reclaim(&self, pages: usize, flags: Flags) -> usize {

@@ -17,7 +17,7 @@ use x86_mm::lazy::Dropped;
 
 /// Entries, or tables without such pages, looked at in one go.
 const BUDGET: usize = 256;
-/// How long nobody looks again when there was nothing to be had.
+/// How long `kswapd` does not look again when there was nothing to be had.
 const PAUSE_NS: u64 = 100_000_000;
 /// Ends of the list of processes after which there is nothing to be had: a round may begin anywhere, the next one takes the marks of use
 /// away, the last one takes the pages.
@@ -95,14 +95,14 @@ impl Mm {
     }
 }
 
-/// Drops about `wanted` pages. Waits for no lock.
-pub(crate) fn shrink(wanted: usize) -> Dropped {
+/// Drops pages until about `wanted` are free. Waits for no lock. `needed`: the caller has nothing else; others come again when there was nothing just before.
+pub(crate) fn shrink(wanted: usize, needed: bool) -> Dropped {
     let mut dropped = Dropped::default();
-    if !any() || stat::get(Item::LazyFree) == 0 || ktime::now_ns() < NEXT_LOOK.load(Relaxed) {
+    if !any() || stat::get(Item::LazyFree) == 0 || !needed && ktime::now_ns() < NEXT_LOOK.load(Relaxed) {
         return dropped;
     }
     let mut ends = 0;
-    while dropped.gone < wanted && ends < MOST_ENDS {
+    while dropped.freed < wanted && ends < MOST_ENDS {
         if !advance(&mut dropped) {
             ends += 1;
         }

@@ -104,13 +104,13 @@ fn private_share(wanted: usize, files: usize, taken: usize) -> usize {
 
 fn shrink_by(wanted: usize, who: Who, may_write: bool) -> usize {
     // First what nobody needs.
-    let lazy = lazy::shrink(wanted);
+    let lazy = lazy::shrink(wanted, who == Who::Direct);
     let (scan, steal) = who.items();
     stat::add(scan, lazy.seen as i64);
-    stat::add(steal, lazy.gone as i64);
-    match wanted.checked_sub(lazy.gone) {
-        None | Some(0) => lazy.gone,
-        Some(wanted) => lazy.gone + shrink_needed(wanted, who, may_write),
+    stat::add(steal, lazy.freed as i64);
+    match wanted.checked_sub(lazy.freed) {
+        None | Some(0) => lazy.freed,
+        Some(wanted) => lazy.freed + shrink_needed(wanted, who, may_write),
     }
 }
 

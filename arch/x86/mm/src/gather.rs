@@ -162,7 +162,7 @@ impl<'a> Gather<'a> {
             LazyHuge::Taken(first) => {
                 self.touched_huge(addr);
                 self.push_huge(first);
-                dropped.gone += PAGES;
+                (dropped.gone, dropped.freed) = (dropped.gone + PAGES, dropped.freed + PAGES);
                 stat::add(Item::PgLazyFreed, PAGES as i64);
             }
         }

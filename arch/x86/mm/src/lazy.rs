@@ -57,6 +57,8 @@ pub struct Dropped {
     pub seen: usize,
     /// Pages that went.
     pub gone: usize,
+    /// Pages whose memory is free now: no other program (a child, a parent) has them.
+    pub freed: usize,
 }
 
 impl PageTable {
@@ -347,6 +349,7 @@ fn drop_in(
             left = true;
         } else if entry.compare_exchange(value, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             cleared += 1;
+            dropped.freed += usize::from(frame.ref_count() == 1);
             gather.touched(addr);
             gather.count_lazy(1);
             // SAFETY: The reference was the entry's, which is gone; the address was noted above.

@@ -270,8 +270,11 @@ fn locked_then_writable() -> Outcome {
 
 /// A fault beyond a file's end fails, and brings in what is there before it.
 fn around_beyond_end() -> Outcome {
+    const WINDOW: usize = 16;
     let fd = file(1)?;
-    let at = map(0, 2, READ, libc::MAP_SHARED, fd, 0)?;
+    // Both within one window.
+    let at = room(WINDOW + 2)?.next_multiple_of(WINDOW * PAGE);
+    map(at, 2, READ, libc::MAP_SHARED | libc::MAP_FIXED, fd, 0)?;
     fails!(libc::madvise((at + PAGE) as *mut _, PAGE, libc::MADV_POPULATE_READ), libc::EFAULT);
     eq!(kib(&smaps_of(at)?, "Rss:")?, 4);
     unmap(at, 2)?;

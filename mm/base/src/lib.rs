@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the allocators stand on: the layout of the kernel half of the address space (`layout`), what an entry of a page table says
 //! (`pgprot`), the boot allocator, which knows what is memory and what of it is taken (`memblock`), the zones and their marks (`zone`),
-//! free memory grouped by mobility (`mobility`), what compaction decides (`compact`), which frames have records (`sections`), areas of
+//! free memory grouped by mobility (`mobility`), which frames have records (`sections`), areas of
 //! kernel addresses (`areas`), what is counted (`stat`), a frame's flags, and what an allocation does that finds no memory (`reclaim`).
 //!
 //! Only `mm_alloc` uses it, which re-exports what others need: its unsafe code trusts what is written here.
@@ -14,7 +14,6 @@
 extern crate std;
 
 pub mod areas;
-pub mod compact;
 mod flags;
 pub mod layout;
 pub mod memblock;

@@ -119,7 +119,8 @@ impl Mm {
         for window in (from..to).step_by(WINDOW) {
             let mut mapped = 0u64;
             self.table.for_each_entry(window, to.min(window.saturating_add(WINDOW)), |addr, entry, frame| {
-                if entry.is_present() && frame.is_some_and(|frame| matches!(Kind::of(frame), Kind::File | Kind::Shmem)) {
+                if entry.is_present() && frame.is_some_and(|frame| matches!(Kind::of(frame), Kind::File | Kind::Shmem))
+                {
                     mapped |= 1 << ((addr - window) >> PAGE_SHIFT);
                 }
             });
